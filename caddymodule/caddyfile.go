@@ -1,0 +1,262 @@
+package caddymodule
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// defaultHumaPath is what huma_token serves if it is given no matcher: the
+// path that Huma's quick start uses.
+const defaultHumaPath = "/private/huma-token"
+
+func init() {
+	httpcaddyfile.RegisterDirective("huma_token", parseHumaToken)
+	// After whatever authenticates, forward_auth and request_header; before
+	// encode, so that tokens are not compressed beside what a stranger may
+	// choose; and before handle, so that a catch-all does not swallow it.
+	httpcaddyfile.RegisterDirectiveOrder("huma_token", httpcaddyfile.After, "request_header")
+}
+
+// parseHumaToken makes a route of the directive. Without a matcher it serves
+// defaultHumaPath; `*` is every path.
+func parseHumaToken(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // the directive's name
+	matcher, given, err := h.MatcherToken()
+	if err != nil {
+		return nil, h.WrapErr(err)
+	}
+	if given {
+		h.Delete()
+	} else {
+		matcher = caddy.ModuleMap{"path": caddyconfig.JSON(caddyhttp.MatchPath{defaultHumaPath}, nil)}
+	}
+	h.Reset()
+
+	handler := new(HumaToken)
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return h.NewRoute(matcher, handler), nil
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	huma_token [<matcher>] {
+//	    # whose service
+//	    config_file   <path>
+//	    api           <url>
+//	    project_id    <id>
+//	    deployment_id <id>
+//	    client_id     [ios|android|web] <id>
+//	    secret        <secret>
+//	    signature     hmac-sha256|hmac-sha512|hawk|off {
+//	        encoding    hex|base64|base64url
+//	        payload     <template>
+//	        header_name <name>
+//	        id          <id>
+//	    }
+//	    header_up     <name> <value>
+//	    tls {
+//	        ca                 <pem file>
+//	        client_certificate <cert file> <key file>
+//	    }
+//	    registration off
+//	    registration {
+//	        rate            <n>/<s|m|h> [<burst>]
+//	        hold            <duration>
+//	        sign_consent    on|off
+//	        timezone        <zone>
+//	        language        <tag>
+//	        activation_code <code>
+//	        attribute       <key> <value>
+//	    }
+//	    client_type ios|android|web
+//
+//	    # who is asking
+//	    identity [<preset>] {
+//	        email      <source>
+//	        user_id    <source>
+//	        name       <source>
+//	        first_name <source>
+//	        last_name  <source>
+//	        verified   <source>
+//	        domains    <domain...>
+//	    }
+//	    trust forward_auth [<upstream>]
+//	    trust proxies [<cidr|private_ranges>...]
+//
+//	    # how it behaves
+//	    cache off
+//	    cache [<ttl>] {
+//	        ttl          <duration>
+//	        max_entries  <n>
+//	        negative_ttl <duration>
+//	        vary         <placeholder...>
+//	    }
+//	    no_cache        honor|ignore
+//	    timeout         <duration>
+//	    attempt_timeout <duration>
+//	    retries         <n>
+//	    breaker off
+//	    breaker {
+//	        ratio    <0-1>
+//	        requests <n>
+//	        window   <duration>
+//	        open     <duration>
+//	    }
+//	    max_concurrent  <n>
+//	    max_waiting     <n>
+//	    errors          problem|caddy
+//	    cross_site      deny|allow
+//	    hash_key        <secret>
+//	}
+//
+// client_id, header_up and attribute may be repeated, everything else not.
+func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	_, err := merge(h.serviceOptions(), h.Common.options()).block(d)
+	return err
+}
+
+// serviceOptions are the options that say whose service is called.
+func (h *HumaToken) serviceOptions() options {
+	return options{
+		"config_file":   text(&h.ConfigFile),
+		"api":           text(&h.API),
+		"project_id":    text(&h.ProjectID),
+		"deployment_id": text(&h.DeploymentID),
+		"client_id":     h.parseClientID,
+		"secret":        secret(&h.Secret),
+		"signature":     h.parseSignature,
+		"header_up":     h.parseHeaderUp,
+		"tls":           h.parseTLS,
+		"registration":  h.parseRegistration,
+		"client_type":   oneOf(&h.ClientType, clientTypes...),
+	}
+}
+
+func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
+	kind := allTypes
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 2 && slices.Contains(clientTypes, args[0]):
+		kind = args[0]
+	case len(args) == 2:
+		return d.Errf("option 'client_id' is for '%s': it must be %s", args[0], strings.Join(clientTypes, " or "))
+	case len(args) != 1:
+		return d.ArgErr()
+	}
+	if _, ok := h.ClientID[kind]; ok {
+		return d.Errf("option 'client_id' is given twice for the same client type")
+	}
+	if len(h.ClientID) > 0 && (kind == allTypes || h.ClientID[allTypes] != "") {
+		return d.Err("option 'client_id' is either one for all client types or one for each")
+	}
+	if h.ClientID == nil {
+		h.ClientID = make(ClientIDs)
+	}
+	h.ClientID[kind] = args[len(args)-1]
+	return nil
+}
+
+func (h *HumaToken) parseSignature(d *caddyfile.Dispenser) error {
+	h.Signature = new(Signature)
+	s := h.Signature
+	if err := oneOf(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off")(d); err != nil {
+		return err
+	}
+	_, err := options{
+		"encoding":    oneOf(&s.Encoding, "hex", "base64", "base64url"),
+		"payload":     text(&s.Payload),
+		"header_name": text(&s.HeaderName),
+		"id":          text(&s.ID),
+	}.block(d)
+	return err
+}
+
+func (h *HumaToken) parseHeaderUp(d *caddyfile.Dispenser) error {
+	var name, value string
+	if !d.AllArgs(&name, &value) {
+		return d.ArgErr()
+	}
+	if h.HeaderUp == nil {
+		h.HeaderUp = make(http.Header)
+	}
+	h.HeaderUp[name] = append(h.HeaderUp[name], value)
+	warnLiteral(d, "header_up", value)
+	return nil
+}
+
+func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
+	h.TLS = new(TLS)
+	return blockOf(options{
+		"ca": text(&h.TLS.CA),
+		"client_certificate": func(d *caddyfile.Dispenser) error {
+			if !d.AllArgs(&h.TLS.ClientCertificate, &h.TLS.ClientKey) {
+				return d.ArgErr()
+			}
+			return nil
+		},
+	})(d)
+}
+
+func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
+	h.Registration = new(Registration)
+	r := h.Registration
+	return offOr(&r.Disabled, options{
+		"rate":            r.parseRate,
+		"hold":            duration(&r.Hold, time.Second),
+		"sign_consent":    onOff(&r.SignConsent),
+		"timezone":        text(&r.Timezone),
+		"language":        text(&r.Language),
+		"activation_code": secret(&r.ActivationCode),
+		"attribute":       r.parseAttribute,
+	})(d)
+}
+
+func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 1 || len(args) > 2 {
+		return d.ArgErr()
+	}
+	if _, err := parseRate(args[0]); err != nil {
+		return d.Errf("option 'rate' is '%s': %v", args[0], err)
+	}
+	r.Rate = args[0]
+	if len(args) == 1 {
+		return nil
+	}
+	burst, err := strconv.Atoi(args[1])
+	if err != nil || burst < 1 {
+		return d.Errf("option 'rate' has the burst '%s': it must be an integer of at least 1", args[1])
+	}
+	r.Burst = burst
+	return nil
+}
+
+func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
+	var key, value string
+	if !d.AllArgs(&key, &value) {
+		return d.ArgErr()
+	}
+	if _, ok := r.Attribute[key]; ok {
+		return d.Errf("option 'attribute' is given twice for '%s'", key)
+	}
+	if r.Attribute == nil {
+		r.Attribute = make(map[string]string)
+	}
+	r.Attribute[key] = value
+	return nil
+}

@@ -1,0 +1,141 @@
+package caddymodule
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// options are the options that all token directives share.
+func (c *Common) options() options {
+	return options{
+		"identity":        c.parseIdentity,
+		"trust":           c.parseTrust,
+		"cache":           c.parseCache,
+		"no_cache":        oneOf(&c.NoCache, "honor", "ignore"),
+		"timeout":         duration(&c.Timeout, time.Millisecond),
+		"attempt_timeout": duration(&c.AttemptTimeout, time.Millisecond),
+		"retries":         c.parseRetries,
+		"breaker":         c.parseBreaker,
+		"max_concurrent":  number(&c.MaxConcurrent, 1),
+		"max_waiting":     number(&c.MaxWaiting, 1),
+		"errors":          oneOf(&c.Errors, "problem", "caddy"),
+		"cross_site":      oneOf(&c.CrossSite, "deny", "allow"),
+		"hash_key":        secret(&c.HashKey),
+	}
+}
+
+func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
+	c.Identity = new(Identity)
+	i := c.Identity
+	table := options{
+		"email":      text(&i.Email),
+		"user_id":    text(&i.UserID),
+		"name":       text(&i.Name),
+		"first_name": text(&i.FirstName),
+		"last_name":  text(&i.LastName),
+		"verified":   text(&i.Verified),
+		"domains":    list(&i.Domains),
+	}
+	if d.CountRemainingArgs() == 0 {
+		return blockOf(table)(d)
+	}
+	if !d.AllArgs(&i.Preset) {
+		return d.ArgErr()
+	}
+	_, err := table.block(d)
+	return err
+}
+
+func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 0:
+		return d.ArgErr()
+	case args[0] == trustProxies:
+		c.Trust = &Trust{Mode: trustProxies, Ranges: args[1:]}
+		for _, r := range args[1:] {
+			if _, err := parseRange(r); err != nil {
+				return d.Errf("option 'trust proxies': %v", err)
+			}
+		}
+	case args[0] == trustForwardAuth && len(args) == 1:
+		c.Trust = &Trust{Mode: trustForwardAuth}
+	case args[0] == trustForwardAuth && len(args) == 2:
+		c.Trust = &Trust{Mode: trustForwardAuth, Upstream: args[1]}
+	case args[0] == trustForwardAuth:
+		return d.ArgErr()
+	default:
+		return d.Errf("option 'trust' is '%s': it must be %s or %s", args[0], trustForwardAuth, trustProxies)
+	}
+	return nil
+}
+
+func (c *Common) parseCache(d *caddyfile.Dispenser) error {
+	c.Cache = new(Cache)
+	k := c.Cache
+	table := options{
+		"ttl": func(d *caddyfile.Dispenser) error {
+			if k.TTL != 0 {
+				return d.Err("option 'ttl' is given twice: in the block and behind 'cache'")
+			}
+			return duration(&k.TTL, time.Millisecond)(d)
+		},
+		"max_entries":  number(&k.MaxEntries, 1),
+		"negative_ttl": k.parseNegativeTTL,
+		"vary":         list(&k.Vary),
+	}
+	switch d.CountRemainingArgs() {
+	case 0:
+		return blockOf(table)(d)
+	case 1:
+	default:
+		return d.ArgErr()
+	}
+	if d.NextArg(); d.Val() == "off" {
+		k.Disabled = true
+		return nil
+	}
+	d.Prev()
+	if err := duration(&k.TTL, time.Millisecond)(d); err != nil {
+		return err
+	}
+	_, err := table.block(d)
+	return err
+}
+
+func (k *Cache) parseNegativeTTL(d *caddyfile.Dispenser) error {
+	k.NegativeTTL = new(caddy.Duration)
+	return duration(k.NegativeTTL, 0)(d)
+}
+
+func (c *Common) parseRetries(d *caddyfile.Dispenser) error {
+	c.Retries = new(int)
+	return number(c.Retries, 0)(d)
+}
+
+func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
+	c.Breaker = new(Breaker)
+	b := c.Breaker
+	return offOr(&b.Disabled, options{
+		"ratio":    b.parseRatio,
+		"requests": number(&b.Requests, 1),
+		"window":   duration(&b.Window, 100*time.Millisecond),
+		"open":     duration(&b.Open, time.Millisecond),
+	})(d)
+}
+
+func (b *Breaker) parseRatio(d *caddyfile.Dispenser) error {
+	var v string
+	if !d.AllArgs(&v) {
+		return d.ArgErr()
+	}
+	ratio, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(ratio > 0 && ratio <= 1) {
+		return d.Errf("option 'ratio' is '%s': it must be above 0 and at most 1", v)
+	}
+	b.Ratio = ratio
+	return nil
+}

@@ -1,0 +1,303 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// HumaToken answers with Huma tokens: it takes the signed-in user of the
+// request, signs them in at Huma, registers them there if Huma does not know
+// them, and returns the tokens as JSON. It is the endpoint that the SDK of
+// Huma asks for, by default at /private/huma-token.
+//
+// Every text option takes {env.*} and {file.*} placeholders, evaluated when
+// the config loads. A value that is given here wins over the same one in
+// ConfigFile. All problems of a config are reported at once.
+type HumaToken struct {
+	// The huma-config.json that Huma hands out, with the API's address, the
+	// project, the client ids and the secret. Its members are unpublished, so
+	// it is read tolerantly: nested or flat, camelCase, snake_case or
+	// kebab-case. Default: none.
+	ConfigFile string `json:"config_file,omitempty"`
+
+	// The base URL of Huma's API, for example
+	// https://workspace-gcp-uk.api.huma.com. It is https, or http to a
+	// loopback address; it may have a path. Required here or in ConfigFile.
+	API string `json:"api,omitempty"`
+
+	// The project's id at Huma. Required here or in ConfigFile.
+	ProjectID string `json:"project_id,omitempty"`
+
+	// The deployment's id at Huma, sent as the header deploymentId. Required
+	// here or in ConfigFile.
+	DeploymentID string `json:"deployment_id,omitempty"`
+
+	// The client ids at Huma: one text for all client types, or an object
+	// with one for each of ios, android and web. At least one is required
+	// here or in ConfigFile.
+	ClientID ClientIDs `json:"client_id,omitempty"`
+
+	// The secret that signs the calls. Required, unless the signature is off,
+	// here or in ConfigFile. Written as {env.*} or {file.*} it stays a
+	// placeholder in the JSON config.
+	Secret string `json:"secret,omitempty"`
+
+	// How calls are signed. Huma has not published its algorithm: the default
+	// is a documented guess, and everything about it can be set.
+	Signature *Signature `json:"signature,omitempty"`
+
+	// Further headers on the calls to Huma, for example Authorization. The
+	// values are secrets, and may contain {sig.timestamp}, the Unix time that
+	// was signed.
+	HeaderUp http.Header `json:"header_up,omitempty"`
+
+	// TLS on the calls to Huma. Default: the system's certificate authorities
+	// and no client certificate.
+	TLS *TLS `json:"tls,omitempty"`
+
+	// Whether and how users whom Huma does not know are signed up.
+	Registration *Registration `json:"registration,omitempty"`
+
+	// The client type of a request that names none: ios, android or web.
+	// Default: the only one that has a client id, else such a request is
+	// refused with 400.
+	ClientType string `json:"client_type,omitempty"`
+
+	Common
+
+	humaRuntime
+}
+
+// Common is what all token directives share: who is asking, and how the
+// directive behaves.
+type Common struct {
+	// Who is asking. Required.
+	Identity *Identity `json:"identity,omitempty"`
+
+	// Who may set the request headers that Identity reads. Required if it
+	// reads any.
+	Trust *Trust `json:"trust,omitempty"`
+
+	// How long tokens are kept, in memory.
+	Cache *Cache `json:"cache,omitempty"`
+
+	// What Cache-Control: no-cache on a request does: honor fetches a fresh
+	// token, ignore answers from the cache as always. Default: honor.
+	NoCache string `json:"no_cache,omitempty"`
+
+	// How long a whole exchange may take, with all its calls. Default: 10s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How long one call may take. A sign-up is never repeated and may take
+	// what is left of Timeout. Default: 5s.
+	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`
+
+	// How often a call that failed for a passing reason is made again. A
+	// sign-up never is. Default: 1.
+	Retries *int `json:"retries,omitempty"`
+
+	// When to stop calling a service that is down.
+	Breaker *Breaker `json:"breaker,omitempty"`
+
+	// How many calls may run at the service at once. Default: 64.
+	MaxConcurrent int `json:"max_concurrent,omitempty"`
+
+	// How many requests may wait for an exchange beyond those that
+	// MaxConcurrent lets run; more are answered 503. Default: 2000.
+	MaxWaiting int `json:"max_waiting,omitempty"`
+
+	// How errors are answered: problem is RFC 9457 problem+json, caddy leaves
+	// them to handle_errors. Default: problem.
+	Errors string `json:"errors,omitempty"`
+
+	// Whether requests are served that a browser sends on behalf of another
+	// site (Sec-Fetch-Site: cross-site): deny or allow. Requests with
+	// Authorization: Bearer are. Default: deny.
+	CrossSite string `json:"cross_site,omitempty"`
+
+	// Keys the hash by which logs name a user. Default: random per process, so
+	// that hashes of two processes, or of before and after a restart, cannot
+	// be compared.
+	HashKey string `json:"hash_key,omitempty"`
+}
+
+// Signature is how calls to Huma are signed.
+type Signature struct {
+	// hmac-sha256, hmac-sha512, hawk or off. Default: hmac-sha256.
+	Algorithm string `json:"algorithm,omitempty"`
+
+	// How an HMAC is written: hex, base64 or base64url (without padding).
+	// Default: hex.
+	Encoding string `json:"encoding,omitempty"`
+
+	// What an HMAC is computed over: text with {sig.body}, {sig.method},
+	// {sig.path}, {sig.timestamp} (Unix seconds) and {sig.deployment_id}.
+	// Default: {sig.body}.
+	Payload string `json:"payload,omitempty"`
+
+	// The header that carries it. With hawk it carries the mac as well as
+	// Authorization does. Default: signature.
+	HeaderName string `json:"header_name,omitempty"`
+
+	// The key's id. Required with hawk, and only there.
+	ID string `json:"id,omitempty"`
+}
+
+// TLS is how the connection to the service is secured.
+type TLS struct {
+	// A PEM file with the certificate authorities to trust instead of the
+	// system's.
+	CA string `json:"ca,omitempty"`
+
+	// PEM files with a client certificate and its key. Both or none.
+	ClientCertificate string `json:"client_certificate,omitempty"`
+	ClientKey         string `json:"client_key,omitempty"`
+}
+
+// Registration is what happens to users whom Huma does not know.
+type Registration struct {
+	// Sign nobody up: unknown users are answered 403 not_registered.
+	Disabled bool `json:"disabled,omitempty"`
+
+	// How many sign-ups are sent at most, as <n>/<s|m|h>, over all users of
+	// the account. Default: 50/s.
+	Rate string `json:"rate,omitempty"`
+
+	// How many sign-ups may be sent at once before Rate holds. Default: 500.
+	Burst int `json:"burst,omitempty"`
+
+	// For how long only sign-in decides after a sign-up whose end is unclear.
+	// Default: 1m.
+	Hold caddy.Duration `json:"hold,omitempty"`
+
+	// Sign the consent on the user's behalf after a sign-up. If that fails
+	// the user gets the token all the same. Default: false.
+	SignConsent bool `json:"sign_consent,omitempty"`
+
+	// The user's time zone, an IANA name. Default: not sent.
+	Timezone string `json:"timezone,omitempty"`
+
+	// The user's language, a BCP 47 tag. Default: not sent.
+	Language string `json:"language,omitempty"`
+
+	// Sent as validationData.activationCode, a secret. Default: not sent.
+	ActivationCode string `json:"activation_code,omitempty"`
+
+	// Further members of userAttributes. First and last name are sent as
+	// givenName and familyName if the identity has them.
+	Attribute map[string]string `json:"attribute,omitempty"`
+}
+
+// Identity says where the request tells who is asking. A source is the name of
+// a request header, which needs Trust, or a Caddy placeholder that no client
+// can set. A source that is given wins over the preset's.
+type Identity struct {
+	// The authentication layer in front, which sets the sources below.
+	Preset string `json:"preset,omitempty"`
+
+	// The user's e-mail address. Required here or by the preset.
+	Email string `json:"email,omitempty"`
+
+	// A stable id of the user. Not needed for Huma, which knows users by
+	// their address.
+	UserID string `json:"user_id,omitempty"`
+
+	// Names, for a sign-up. FirstName and LastName win over Name, which is
+	// split at its last space.
+	Name      string `json:"name,omitempty"`
+	FirstName string `json:"first_name,omitempty"`
+	LastName  string `json:"last_name,omitempty"`
+
+	// Whether the address is verified: true, 1, yes or on. If this source is
+	// given, anything else is refused with 403.
+	Verified string `json:"verified,omitempty"`
+
+	// The e-mail domains that are served, exactly as written, subdomains not
+	// included. Default: all.
+	Domains []string `json:"domains,omitempty"`
+}
+
+// Trust says who may set request headers that name the user.
+type Trust struct {
+	// forward_auth reads the answer of the forward_auth that ran before, and
+	// never the request's own headers. proxies believes the request's headers
+	// if the direct peer is one of Ranges.
+	Mode string `json:"mode,omitempty"`
+
+	// forward_auth: the upstream that the last proxy must have asked, as
+	// written in the forward_auth line. Default: any.
+	Upstream string `json:"upstream,omitempty"`
+
+	// proxies: CIDR ranges, addresses, or private_ranges. Default: the
+	// server's trusted_proxies.
+	Ranges []string `json:"ranges,omitempty"`
+}
+
+// Cache is how tokens are kept.
+type Cache struct {
+	// Keep nothing.
+	Disabled bool `json:"disabled,omitempty"`
+
+	// How long a token is kept, counted from before the call that fetched it.
+	// It is never kept into its own last 30 seconds (or last tenth, if that
+	// is shorter). Default: 60s.
+	TTL caddy.Duration `json:"ttl,omitempty"`
+
+	// How many users are kept. Default: 100000.
+	MaxEntries int `json:"max_entries,omitempty"`
+
+	// How long a refusal of the service is repeated without asking again; 0
+	// not at all. Default: 5s.
+	NegativeTTL *caddy.Duration `json:"negative_ttl,omitempty"`
+
+	// Placeholders that tell apart tokens of one user, for example a device
+	// id: {http.request.header.X-Device-Id}. At most 8 tokens are kept of a
+	// user. Default: none.
+	Vary []string `json:"vary,omitempty"`
+}
+
+// Breaker says when calls to a service that is down are not made.
+type Breaker struct {
+	// Always call.
+	Disabled bool `json:"disabled,omitempty"`
+
+	// The share of calls that must have failed, above 0 and up to 1.
+	// Default: 0.5.
+	Ratio float64 `json:"ratio,omitempty"`
+
+	// How many calls there must have been. Default: 20.
+	Requests int `json:"requests,omitempty"`
+
+	// How far back calls count. Default: 10s.
+	Window caddy.Duration `json:"window,omitempty"`
+
+	// How long no call is made before one is tried. Default: 5s.
+	Open caddy.Duration `json:"open,omitempty"`
+}
+
+// ClientIDs are the client ids at Huma by client type. In JSON it is an
+// object, or a text for one id that serves all types.
+type ClientIDs map[string]string
+
+// allTypes is the key of a client id that serves every client type.
+const allTypes = "*"
+
+// MarshalJSON implements json.Marshaler.
+func (c ClientIDs) MarshalJSON() ([]byte, error) {
+	if id, ok := c[allTypes]; ok && len(c) == 1 {
+		return json.Marshal(id)
+	}
+	return json.Marshal(map[string]string(c))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *ClientIDs) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*c = ClientIDs{allTypes: one}
+		return nil
+	}
+	return json.Unmarshal(b, (*map[string]string)(c))
+}

@@ -1,0 +1,180 @@
+package caddymodule_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+const path = "/private/huma-token"
+
+// iosPath asks for an ios client's token.
+const iosPath = path + "?client_type=ios"
+
+func TestSignsInAndUp(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
+	s := serve(t, simpleSite(huma, ""))
+
+	first := s.request("GET", iosPath, as("known@x.example"))
+	known := first.tokens(t)
+	first.noStore(t)
+	if got := huma.Calls().ByOp; got["signin"] != 1 || got["signup"] != 0 {
+		t.Errorf("calls for a known user: %v", got)
+	}
+	again := s.request("GET", iosPath, as("known@x.example")).tokens(t)
+	if again.AuthToken != known.AuthToken || huma.calls("signin") != 1 {
+		t.Error("the second request was not answered from the cache")
+	}
+
+	s.request("POST", iosPath, as("new@x.example"), header("X-Test-Name", "Ada King Lovelace")).tokens(t)
+	if got := huma.Calls().ByUser["new@x.example"]; got["signin"] != 1 || got["signup"] != 1 {
+		t.Errorf("calls for an unknown user: %v", got)
+	}
+	s.noSecretsInLog("@x.example", "sandbox-secret", known.AuthToken, "Lovelace")
+}
+
+func TestMethods(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	s := serve(t, simpleSite(huma, ""))
+	for _, method := range []string{"PUT", "PATCH", "PROPFIND", "get"} {
+		a := s.request(method, iosPath, as("a@x.example"))
+		a.problem(t, http.StatusMethodNotAllowed, "method_not_allowed")
+		if a.Header.Get("Allow") != "GET, POST, DELETE, OPTIONS" {
+			t.Errorf("%s: Allow is %q", method, a.Header.Get("Allow"))
+		}
+	}
+	head := s.request("HEAD", iosPath, as("a@x.example"))
+	if head.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("HEAD: status %d", head.StatusCode)
+	}
+	options := s.request("OPTIONS", iosPath)
+	if options.StatusCode != http.StatusNoContent || options.Header.Get("Allow") == "" {
+		t.Errorf("OPTIONS: %d %v", options.StatusCode, options.Header)
+	}
+	options.noStore(t)
+	if n := len(huma.Calls().Calls); n != 0 {
+		t.Errorf("%d calls at Huma", n)
+	}
+}
+
+func TestDeleteForgetsTheUser(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example", "b@x.example"}})
+	s := serve(t, simpleSite(huma, ""))
+	a := s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	s.request("GET", path+"?client_type=web", as("a@x.example")).tokens(t)
+	b := s.request("GET", iosPath, as("b@x.example")).tokens(t)
+
+	gone := s.request("DELETE", path, as("A@X.example"))
+	if gone.StatusCode != http.StatusNoContent || len(gone.Body) != 0 {
+		t.Fatalf("DELETE: %d %q", gone.StatusCode, gone.Body)
+	}
+	gone.noStore(t)
+	if s.request("GET", iosPath, as("a@x.example")).tokens(t).AuthToken == a.AuthToken {
+		t.Error("the ios token is still there")
+	}
+	s.request("GET", path+"?client_type=web", as("a@x.example")).tokens(t)
+	if s.request("GET", iosPath, as("b@x.example")).tokens(t).AuthToken != b.AuthToken {
+		t.Error("somebody else was forgotten")
+	}
+	if n := huma.calls("signin"); n != 5 {
+		t.Errorf("%d sign-ins, want 5", n)
+	}
+	s.request("DELETE", path).problem(t, http.StatusUnauthorized, "identity_missing")
+}
+
+func TestClientTypes(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	s := serve(t, simpleSite(huma, ""))
+	body := func(contentType, text string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("Content-Type", contentType)
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+		}
+	}
+	const form, json = "application/x-www-form-urlencoded", "application/json; charset=utf-8"
+	for name, c := range map[string]struct {
+		method, query string
+		body          func(*http.Request)
+		client        string // that is signed in
+		code          string
+	}{
+		"query":                 {method: "GET", query: "?client_type=ios", client: "c1"},
+		"capitals":              {method: "GET", query: "?client_type=ANDROID", client: "c2"},
+		"camel case":            {method: "GET", query: "?clientType=Web", client: "c3"},
+		"escaped":               {method: "GET", query: "?client%5Ftype=%69os", client: "c1"},
+		"both spellings":        {method: "GET", query: "?client_type=ios&clientType=IOS", client: "c1"},
+		"other parameters":      {method: "GET", query: "?x=1&client_type=web&y=client_type", client: "c3"},
+		"form":                  {method: "POST", body: body(form, "client_type=ios"), client: "c1"},
+		"json":                  {method: "POST", body: body(json, `{"client_type":"IOS","reason":{"a":1}}`), client: "c1"},
+		"json camel case":       {method: "POST", body: body(json, `{"clientType":"web"}`), client: "c3"},
+		"query and body agree":  {method: "POST", query: "?client_type=web", body: body(json, `{"clientType":"web"}`), client: "c3"},
+		"none":                  {method: "GET", code: "client_type_required"},
+		"empty":                 {method: "GET", query: "?client_type=", code: "client_type_required"},
+		"null":                  {method: "POST", body: body(json, `{"clientType":null}`), code: "client_type_required"},
+		"empty body":            {method: "POST", code: "client_type_required"},
+		"unknown":               {method: "GET", query: "?client_type=tv", code: "client_type_unknown"},
+		"two":                   {method: "GET", query: "?client_type=ios&client_type=web", code: "client_type_unknown"},
+		"query and body differ": {method: "POST", query: "?client_type=web", body: body(form, "clientType=ios"), code: "client_type_unknown"},
+		"a Kelvin sign":         {method: "GET", query: "?client_type=" + url.QueryEscape("ıos"), code: "client_type_unknown"},
+		"no JSON":               {method: "POST", body: body(json, `{"client_type"`), code: "body_invalid"},
+		"JSON list":             {method: "POST", body: body(json, `["ios"]`), code: "body_invalid"},
+		"JSON null":             {method: "POST", body: body(json, `null`), code: "body_invalid"},
+		"two JSON values":       {method: "POST", body: body(json, `{"client_type":"ios"}{}`), code: "body_invalid"},
+		"JSON number":           {method: "POST", body: body(json, `{"client_type":1}`), code: "body_invalid"},
+		"other content":         {method: "POST", body: body("text/plain", "client_type=ios"), code: "body_invalid"},
+		"too long":              {method: "POST", query: "?client_type=ios", body: body(form, strings.Repeat("x", 4097)), code: "body_invalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			huma.Reset()
+			s.request("DELETE", path, as("a@x.example"))
+			edits := []func(*http.Request){as("a@x.example")}
+			if c.body != nil {
+				edits = append(edits, c.body)
+			}
+			a := s.request(c.method, path+c.query, edits...)
+			if c.code != "" {
+				a.problem(t, http.StatusBadRequest, c.code)
+				if n := len(huma.Calls().Calls); n != 0 {
+					t.Errorf("%d calls at Huma", n)
+				}
+				return
+			}
+			a.tokens(t)
+			if calls := huma.Calls().Calls; len(calls) != 1 || calls[0].ClientID != c.client {
+				t.Errorf("calls %+v, want one with %s", calls, c.client)
+			}
+		})
+	}
+}
+
+func TestClientTypeDefaults(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	credentials := func(ids string) string {
+		return strings.NewReplacer("client_id ios c1", ids, "client_id android c2", "", "client_id web c3", "").Replace(simpleSite(huma, ""))
+	}
+	for name, c := range map[string]struct{ caddyfile, query, client, code string }{
+		"configured":     {caddyfile: simpleSite(huma, "client_type android"), client: "c2"},
+		"named wins":     {caddyfile: simpleSite(huma, "client_type android"), query: "?client_type=web", client: "c3"},
+		"the only one":   {caddyfile: credentials("client_id web c3"), client: "c3"},
+		"without an id":  {caddyfile: credentials("client_id web c3"), query: "?client_type=ios", code: "client_type_unknown"},
+		"one for all":    {caddyfile: credentials("client_id c2"), client: "c2"},
+		"one, but named": {caddyfile: credentials("client_id c2"), query: "?client_type=ios", client: "c2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			huma.Reset()
+			a := serve(t, c.caddyfile).request("GET", path+c.query, as("a@x.example"))
+			if c.code != "" {
+				a.problem(t, http.StatusBadRequest, c.code)
+				return
+			}
+			a.tokens(t)
+			if calls := huma.Calls().Calls; len(calls) != 1 || calls[0].ClientID != c.client {
+				t.Errorf("calls %+v, want one with %s", calls, c.client)
+			}
+		})
+	}
+}

@@ -1,0 +1,326 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Outcome is how a request for a token ended.
+type Outcome string
+
+// The outcomes of an exchange. Failures have the outcome of their Code.
+const (
+	OutcomeHit        Outcome = "hit"        // from the cache
+	OutcomeShared     Outcome = "shared"     // from somebody else's exchange
+	OutcomeSignedIn   Outcome = "signed_in"  // from our own
+	OutcomeRegistered Outcome = "registered" // from our own, after a sign-up
+)
+
+// freshFor is how long a fresh token that was asked for past the cache (or the
+// error that came instead) also answers the next such request.
+const freshFor = 5 * time.Second
+
+// Minter obtains one fresh token from a service.
+type Minter interface {
+	// Mint runs detached from the request that asked; ctx ends at the
+	// deadline of the exchange. Its error is an *Error.
+	Mint(ctx context.Context) (*Grant, Outcome, error)
+
+	// Ended is told what came of it, once, before those who wait are. If Mint
+	// panicked, the result's error wraps a *PanicError.
+	Ended(Result)
+}
+
+// Policy is how the handler that asks wants its exchanges run and kept.
+type Policy struct {
+	Timeout     time.Duration // of a whole exchange
+	TTL         time.Duration // how long a token may be kept; 0 only by its own life
+	Margin      time.Duration // never hand out a token in its last Margin
+	NegativeTTL time.Duration // how long a refusal may be repeated; 0 not at all
+	MaxWaiting  int           // requests that may wait at once, and exchanges that may run
+
+	Cache  Store // nil: nothing is kept
+	Recent Store // what was fetched past the cache within freshFor; nil with Cache
+}
+
+// Request asks for a token.
+type Request struct {
+	User   UserKey
+	Kind   Kind
+	Fresh  bool          // past the cache: the caller's last token was refused
+	Minter func() Minter // called at most once, before Get returns, if the caches do not have it
+	Policy *Policy
+}
+
+// Result is what came of it. Grant is nil exactly if Err is set.
+type Result struct {
+	Grant   *Grant
+	Outcome Outcome // empty with Err
+	Err     error   // an *Error, or the context's error if the caller left
+}
+
+// Engine runs the exchanges of one account.
+type Engine struct {
+	caches  []Forgetter // what Forget and Flush reach
+	waiting atomic.Int64
+
+	mu      sync.Mutex
+	flights map[UserKey][]*flight
+	running int
+	idle    chan struct{} // closed when the last exchange ended; nil if nobody waits for that
+}
+
+// flight is one exchange and the requests that wait for it.
+type flight struct {
+	kind      Kind
+	fresh     bool // somebody asked for it past the cache
+	forgotten bool // the user was forgotten meanwhile: keep nothing, nobody else takes part
+	done      chan struct{}
+	result    Result // valid once done is closed
+}
+
+// NewEngine returns an engine without exchanges. Forgetting a user reaches
+// all the caches, also from a handler that does not use them.
+func NewEngine(caches ...Forgetter) *Engine {
+	return &Engine{caches: caches, flights: make(map[UserKey][]*flight)}
+}
+
+// errOverloaded is answered when too many requests wait already.
+var errOverloaded = &Error{
+	Code: CodeOverloaded, RetryAfter: time.Second,
+	Err: errors.New("too many requests wait for the service: the limit is set by the option `max_waiting`"),
+}
+
+// Get returns a token for a user: the one that is kept, that of a running
+// exchange, or that of a new one.
+func (e *Engine) Get(ctx context.Context, req *Request) Result {
+	if r, ok := req.kept(); ok {
+		return r
+	}
+	return e.exchange(ctx, req)
+}
+
+// exchange waits for an exchange, its own or one that is running.
+func (e *Engine) exchange(ctx context.Context, req *Request) Result {
+	defer e.waiting.Add(-1)
+	if e.waiting.Add(1) > int64(req.Policy.MaxWaiting) {
+		return Result{Err: errOverloaded}
+	}
+	minter := req.Minter()
+	for {
+		f, started, r := e.join(req, minter)
+		if f == nil {
+			return r
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return Result{Err: ctx.Err()}
+		}
+		switch {
+		case started:
+			return f.result
+		case f.forgotten:
+			continue // it belongs to the time before the user was forgotten
+		case f.result.Err == nil:
+			return Result{Grant: f.result.Grant, Outcome: OutcomeShared}
+		}
+		return f.result
+	}
+}
+
+// join finds the running exchange of this user and kind or starts one. It
+// looks at the cache once more: an exchange stores its token before it leaves
+// the list, so between a miss and here one may have ended.
+func (e *Engine) join(req *Request, m Minter) (f *flight, started bool, r Result) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range e.flights[req.User] {
+		if f.kind == req.Kind {
+			f.fresh = f.fresh || req.Fresh
+			return f, false, Result{}
+		}
+	}
+	if r, ok := req.kept(); ok {
+		return nil, false, r
+	}
+	if e.running >= req.Policy.MaxWaiting {
+		return nil, false, Result{Err: errOverloaded}
+	}
+	f = &flight{kind: req.Kind, fresh: req.Fresh, done: make(chan struct{})}
+	e.flights[req.User] = append(e.flights[req.User], f)
+	e.running++
+	go e.run(f, req.User, m, req.Policy)
+	return f, true, Result{}
+}
+
+// run is an exchange. It takes nothing of the request's that started it: that
+// caller may leave, and the others still want the token.
+func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
+	defer e.end(f, user, p)
+	f.result = mint(m, p.Timeout)
+	defer func() { _ = recover() }() // whatever a report does, the token is there
+	m.Ended(f.result)
+}
+
+// mint calls the Minter. A panic in it is one failed exchange and nothing else.
+func mint(m Minter, timeout time.Duration) (r Result) {
+	defer func() {
+		if recover() != nil { // the value is dropped: it may hold anything
+			r = Result{Err: &Error{Code: CodeUnavailable, Err: &PanicError{Stack: debug.Stack()}}}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	grant, outcome, err := m.Mint(ctx)
+	if err != nil {
+		return Result{Err: err}
+	}
+	return Result{Grant: grant, Outcome: outcome}
+}
+
+// end keeps what came of an exchange and wakes those who wait for it.
+func (e *Engine) end(f *flight, user UserKey, p *Policy) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !f.forgotten {
+		p.keep(user, f.kind, f.fresh, f.result)
+	}
+	e.remove(user, f)
+	if e.running--; e.running == 0 && e.idle != nil {
+		close(e.idle)
+		e.idle = nil
+	}
+	close(f.done)
+}
+
+func (e *Engine) remove(user UserKey, f *flight) {
+	flights := e.flights[user]
+	for i := range flights {
+		if flights[i] == f {
+			flights = append(flights[:i:i], flights[i+1:]...)
+			break
+		}
+	}
+	if len(flights) == 0 {
+		delete(e.flights, user)
+		return
+	}
+	e.flights[user] = flights
+}
+
+// Forget drops what is kept of a user. What runs for them is not kept either.
+func (e *Engine) Forget(user UserKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range e.flights[user] {
+		f.forgotten = true
+	}
+	for _, s := range e.caches {
+		s.Forget(user)
+	}
+}
+
+// Flush drops what is kept of everybody, and what runs is not kept either.
+func (e *Engine) Flush() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, flights := range e.flights {
+		for _, f := range flights {
+			f.forgotten = true
+		}
+	}
+	for _, s := range e.caches {
+		s.Flush()
+	}
+}
+
+// Wait returns when no exchange runs any more, or when ctx ends.
+func (e *Engine) Wait(ctx context.Context) error {
+	e.mu.Lock()
+	if e.running == 0 {
+		e.mu.Unlock()
+		return nil
+	}
+	if e.idle == nil {
+		e.idle = make(chan struct{})
+	}
+	idle := e.idle
+	e.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// kept looks for an answer that needs no exchange. A fresh token is answered
+// by another fresh one alone, or by the error that came instead.
+func (r *Request) kept() (Result, bool) {
+	p := r.Policy
+	if p.Cache == nil {
+		return Result{}, false
+	}
+	if r.Fresh {
+		rec, ok := p.Recent.Get(r.User, r.Kind)
+		return result(rec), ok
+	}
+	rec, ok := p.Cache.Get(r.User, r.Kind)
+	if !ok {
+		return Result{}, false
+	}
+	// The handler's ttl may have become shorter since the token was kept.
+	if rec.Grant != nil && p.TTL > 0 && time.Since(rec.Grant.Minted()) >= p.TTL {
+		return Result{}, false
+	}
+	return result(rec), true
+}
+
+func result(rec Record) Result {
+	if rec.Err != nil {
+		return Result{Err: rec.Err}
+	}
+	return Result{Grant: rec.Grant, Outcome: OutcomeHit}
+}
+
+// keep stores what came of an exchange, for as long as it may be repeated.
+func (p *Policy) keep(user UserKey, kind Kind, fresh bool, r Result) {
+	if p.Cache == nil {
+		return
+	}
+	now := time.Now()
+	rec := Record{Grant: r.Grant}
+	if r.Err != nil {
+		rec.Err = asError(r.Err)
+	}
+	if fresh {
+		rec.Until = now.Add(freshFor)
+		p.Recent.Put(user, kind, rec)
+	}
+	switch {
+	case rec.Grant != nil:
+		rec.Until = rec.Grant.keepUntil(p.Margin)
+		if ttl := rec.Grant.Minted().Add(p.TTL); p.TTL > 0 && ttl.Before(rec.Until) {
+			rec.Until = ttl
+		}
+	case rec.Err.Code == CodeRefused || rec.Err.Code == CodeNotRegistered:
+		rec.Until = now.Add(p.NegativeTTL)
+	default:
+		return
+	}
+	p.Cache.Put(user, kind, rec)
+}
+
+// asError gives any error an exchange may end with its Code.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return failure(err)
+}

@@ -1,0 +1,141 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Op names a call at a service.
+type Op string
+
+// The calls at Huma.
+const (
+	OpSignIn  Op = "sign in"
+	OpSignUp  Op = "sign up"
+	OpConsent Op = "sign consent"
+)
+
+// StatusError is an answer of the service with another status than success.
+// It carries nothing of the answer's text, which may hold personal data.
+type StatusError struct {
+	Op         Op
+	Status     int           // HTTP status
+	Code       int           // the service's own error code; 0 if it gave none
+	RetryAfter time.Duration // from its Retry-After header; 0 if it gave none
+}
+
+func (e *StatusError) Error() string {
+	if e.Code != 0 {
+		return fmt.Sprintf("%s: status %d, code %d", e.Op, e.Status, e.Code)
+	}
+	return fmt.Sprintf("%s: status %d", e.Op, e.Status)
+}
+
+// TransportError is a call without a whole answer.
+type TransportError struct {
+	Op      Op
+	Sent    bool // bytes of the request may have reached the service
+	Timeout bool // the answer did not come in time
+	Err     error
+}
+
+func (e *TransportError) Error() string { return fmt.Sprintf("%s: %v", e.Op, e.Err) }
+
+// Unwrap returns what went wrong underneath.
+func (e *TransportError) Unwrap() error { return e.Err }
+
+// AnswerError is a success of the service that cannot be used: not JSON, too
+// long, without a token. Why holds nothing of the answer.
+type AnswerError struct {
+	Op  Op
+	Why string
+}
+
+func (e *AnswerError) Error() string { return fmt.Sprintf("%s: read answer: %s", e.Op, e.Why) }
+
+// OpenError is a call that was not made because the breaker is open.
+type OpenError struct {
+	RetryAfter time.Duration // until it lets a call through again
+}
+
+func (e *OpenError) Error() string { return "the breaker is open after an outage of the service" }
+
+// PanicError is an exchange that panicked. The panic's value is not kept: it
+// may hold anything.
+type PanicError struct {
+	Stack []byte // for the operator's log
+}
+
+func (e *PanicError) Error() string { return "the exchange panicked" }
+
+// IsOutage reports whether err says that the service is down: no connection,
+// no answer in time, or a 5xx. A refusal, a 429 and a caller who left do not.
+func IsOutage(err error) bool {
+	var (
+		status    *StatusError
+		transport *TransportError
+	)
+	switch {
+	case errors.As(err, &status):
+		return status.Status >= 500
+	case errors.As(err, &transport):
+		return !errors.Is(transport.Err, context.Canceled)
+	}
+	return false
+}
+
+// IsTransient reports whether the same call may succeed if it is made again:
+// after an error of the connection, no answer in time, 408, 429, 502, 503, 504.
+func IsTransient(err error) bool {
+	var (
+		status    *StatusError
+		transport *TransportError
+	)
+	switch {
+	case errors.As(err, &status):
+		switch status.Status {
+		case http.StatusRequestTimeout, http.StatusTooManyRequests,
+			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+	case errors.As(err, &transport):
+		return !errors.Is(transport.Err, context.Canceled)
+	}
+	return false
+}
+
+// Code says why there is no token. It is the `code` of the endpoint's answer.
+type Code string
+
+// The codes that an exchange ends with.
+const (
+	CodeNotRegistered       Code = "not_registered"
+	CodeRefused             Code = "refused"
+	CodeRegistrationLimited Code = "registration_limited"
+	CodeOverloaded          Code = "overloaded"
+	CodeUnavailable         Code = "upstream_unavailable"
+	CodeTimeout             Code = "upstream_timeout"
+	CodeConfig              Code = "upstream_config"
+	CodeRejected            Code = "upstream_rejected"
+	CodeBadResponse         Code = "upstream_bad_response"
+)
+
+// Error is an exchange that ended without a token.
+type Error struct {
+	Code       Code
+	RetryAfter time.Duration // when it is worth asking again; 0 if nobody said
+	Err        error         // what happened, for the operator's log; may be nil
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return string(e.Code)
+	}
+	return fmt.Sprintf("%s: %v", e.Code, e.Err)
+}
+
+// Unwrap returns what happened.
+func (e *Error) Unwrap() error { return e.Err }

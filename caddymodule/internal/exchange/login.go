@@ -1,0 +1,224 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Huma's own error codes that decide something.
+const (
+	codeInvalidProject = 100001
+	codeInvalidClient  = 100002
+	codeUserExists     = 100010
+)
+
+// holdRetry is how long a caller is told to wait for an account whose sign-up
+// had an unclear end: it mostly appears within seconds.
+const holdRetry = 2 * time.Second
+
+// Registration says whether and how users who are unknown to the service are
+// signed up.
+type Registration struct {
+	Off     bool
+	Hold    time.Duration // after a sign-up with an unclear end
+	Consent bool          // sign the consent after a sign-up
+
+	// Allow is the brake: it takes one from the budget of sign-ups, or says
+	// that there is none left.
+	Allow func() bool
+
+	// ConsentFailed is told about a consent that could not be signed. It never
+	// costs the token.
+	ConsentFailed func(error)
+}
+
+// Login signs a person in at Huma, and up if Huma does not know them. It is
+// the whole rule (contract §4):
+//
+//	sign in; on 403 sign up; if that says the user exists or carries no
+//	token, sign in once more; if that, or the sign-up itself, is a 403: refused.
+type Login struct {
+	Huma          Huma
+	Registrations *Registrations
+	Registration  Registration
+
+	User   UserKey // names the user in Registrations: the same for all credentials
+	Person Person
+}
+
+// Mint implements Minter.
+func (l *Login) Mint(ctx context.Context) (*Grant, Outcome, error) {
+	for {
+		grant, err := l.Huma.SignIn(ctx, l.Person)
+		if err == nil {
+			return grant, OutcomeSignedIn, nil
+		}
+		if !isUnknownUser(err) {
+			return nil, "", failure(err)
+		}
+		if l.Registration.Off {
+			return nil, "", &Error{Code: CodeNotRegistered, Err: err}
+		}
+
+		turn, err := l.Registrations.Begin(ctx, l.User)
+		switch {
+		case err != nil:
+			return nil, "", failure(err)
+		case turn.finished:
+			continue // somebody else has signed this user up: sign in, with our own client type
+		case turn.held > 0:
+			return nil, "", &Error{Code: CodeUnavailable, RetryAfter: min(turn.held, holdRetry), Err: errHeld}
+		}
+		return l.register(ctx, turn.permit)
+	}
+}
+
+var (
+	errHeld  = errors.New("an earlier sign-up of this user had an unclear end and the user has not appeared yet")
+	errBrake = errors.New("too many registrations: the limit is set by the option `registration { rate }`")
+)
+
+// register signs the person up: once, whatever becomes of it.
+func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, error) {
+	// Until the service has decided, the end is unclear: also if this panics.
+	hold := l.Registration.Hold
+	defer func() { permit.End(hold) }()
+
+	if !l.Registration.Allow() {
+		hold = 0
+		return nil, "", &Error{Code: CodeRegistrationLimited, RetryAfter: time.Second, Err: errBrake}
+	}
+	grant, err := l.Huma.SignUp(ctx, l.Person)
+	unclear := isUnclear(err)
+	if !unclear {
+		hold = 0
+	}
+
+	switch {
+	case err == nil:
+		l.consent(ctx)
+		if grant != nil {
+			return grant, OutcomeRegistered, nil
+		}
+	case isForbidden(err):
+		return nil, "", &Error{Code: CodeRefused, Err: err}
+	case !unclear && !isExisting(err):
+		return nil, "", failure(err)
+	}
+
+	// The user exists now, or may: only sign-in can tell.
+	grant, signInErr := l.Huma.SignIn(ctx, l.Person)
+	switch {
+	case signInErr == nil && err == nil:
+		return grant, OutcomeRegistered, nil
+	case signInErr == nil:
+		hold = 0
+		return grant, OutcomeSignedIn, nil
+	case unclear:
+		return nil, "", unclearFailure(err)
+	case isUnknownUser(signInErr):
+		return nil, "", &Error{Code: CodeRefused, Err: signInErr}
+	}
+	return nil, "", failure(signInErr)
+}
+
+// consent signs the consent of somebody who has just been registered.
+func (l *Login) consent(ctx context.Context) {
+	if !l.Registration.Consent {
+		return
+	}
+	if err := l.Huma.SignConsent(ctx, l.Person); err != nil {
+		l.Registration.ConsentFailed(err)
+	}
+}
+
+// isUnknownUser reports whether a sign-in says that the service does not know
+// the user: a 403, unless its code blames our configuration.
+func isUnknownUser(err error) bool { return isForbidden(err) }
+
+func isForbidden(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) && status.Status == http.StatusForbidden && !isConfig(status)
+}
+
+// isExisting reports whether a sign-up says that the user exists.
+func isExisting(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) && (status.Code == codeUserExists || status.Status == http.StatusConflict)
+}
+
+// isConfig reports whether the service refuses our credentials or ids.
+func isConfig(status *StatusError) bool {
+	return status.Status == http.StatusUnauthorized ||
+		status.Code == codeInvalidProject || status.Code == codeInvalidClient
+}
+
+// isUnclear reports whether a sign-up may have created the user although it
+// did not say so: the service had the request, and gave no definite answer.
+func isUnclear(err error) bool {
+	var (
+		status    *StatusError
+		transport *TransportError
+		answer    *AnswerError
+	)
+	switch {
+	case errors.As(err, &status):
+		// A redirect may be the answer to a form that was processed.
+		return status.Status >= 500 || status.Status == http.StatusRequestTimeout || status.Status < 400
+	case errors.As(err, &transport):
+		return transport.Sent
+	case errors.As(err, &answer):
+		return true
+	}
+	return false
+}
+
+// failure says which of the endpoint's errors a call's error is.
+func failure(err error) *Error {
+	var (
+		status    *StatusError
+		transport *TransportError
+		answer    *AnswerError
+		open      *OpenError
+	)
+	e := &Error{Err: err}
+	switch {
+	case errors.As(err, &status):
+		e.Code, e.RetryAfter = statusCode(status), status.RetryAfter
+	case errors.As(err, &transport) && !transport.Timeout:
+		e.Code = CodeUnavailable
+	case errors.As(err, &answer):
+		e.Code = CodeBadResponse
+	case errors.As(err, &open):
+		e.Code, e.RetryAfter = CodeUnavailable, open.RetryAfter
+	case errors.As(err, &transport), errors.Is(err, context.DeadlineExceeded):
+		e.Code = CodeTimeout
+	default:
+		e.Code = CodeUnavailable
+	}
+	return e
+}
+
+// unclearFailure is failure for a sign-up with an unclear end: even if it was
+// too late it is worth asking again soon, for the user may appear.
+func unclearFailure(err error) *Error {
+	e := failure(err)
+	if e.Code == CodeTimeout || e.Code == CodeUnavailable || e.Code == CodeRejected {
+		e.Code, e.RetryAfter = CodeUnavailable, holdRetry
+	}
+	return e
+}
+
+func statusCode(status *StatusError) Code {
+	switch {
+	case isConfig(status):
+		return CodeConfig
+	case status.Status == http.StatusTooManyRequests, status.Status >= 500:
+		return CodeUnavailable
+	case status.Status >= 400:
+		return CodeRejected
+	}
+	return CodeBadResponse // a redirect, or something stranger
+}

@@ -1,0 +1,107 @@
+package exchange
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Registrations makes sure that a user is signed up at most once at a time,
+// whoever asks: it is shared by all accounts of one API, deployment and
+// project, whatever their client types and credentials.
+//
+// A sign-up whose end is unclear (the connection broke, the answer did not
+// come, the service failed while it had the request) may have created the
+// user. Such a user is held: until the hold ends, only sign-in may decide.
+type Registrations struct {
+	mu    sync.Mutex
+	users map[UserKey]*registration
+	now   func() time.Time
+}
+
+// registration is a running sign-up, or the hold it left behind.
+type registration struct {
+	done chan struct{} // closed when the sign-up has ended
+	held time.Time     // not before this moment again; zero while it runs
+}
+
+// NewRegistrations returns an empty set.
+func NewRegistrations() *Registrations {
+	return &Registrations{users: make(map[UserKey]*registration), now: time.Now}
+}
+
+// Permit is the right to send one sign-up for a user. End gives it back.
+type Permit struct {
+	owner *Registrations
+	user  UserKey
+	reg   *registration
+}
+
+// turn is what Begin found.
+type turn struct {
+	permit   *Permit       // the caller may sign the user up now
+	finished bool          // somebody else's sign-up has ended in the meantime
+	held     time.Duration // the user is held for so long
+}
+
+// Begin asks for the right to sign a user up. While somebody else's sign-up
+// of the user runs it waits for its end, and says so: the user may exist now.
+func (r *Registrations) Begin(ctx context.Context, user UserKey) (turn, error) {
+	r.mu.Lock()
+	now := r.now()
+	reg, ok := r.users[user]
+	switch {
+	case ok && reg.held.IsZero():
+		r.mu.Unlock()
+		select {
+		case <-reg.done:
+			return turn{finished: true}, nil
+		case <-ctx.Done():
+			return turn{}, ctx.Err()
+		}
+	case ok && reg.held.After(now):
+		r.mu.Unlock()
+		return turn{held: reg.held.Sub(now)}, nil
+	}
+	r.sweep(now)
+	reg = &registration{done: make(chan struct{})}
+	r.users[user] = reg
+	r.mu.Unlock()
+	return turn{permit: &Permit{r, user, reg}}, nil
+}
+
+// End says how the sign-up ended: with a hold of the given length if its end
+// was unclear, with 0 if the service has decided.
+func (p *Permit) End(hold time.Duration) {
+	r := p.owner
+	r.mu.Lock()
+	if hold > 0 {
+		p.reg.held = r.now().Add(hold)
+	} else {
+		delete(r.users, p.user)
+	}
+	r.mu.Unlock()
+	close(p.reg.done)
+}
+
+// sweep drops holds that have ended. Their number is bounded by the brake on
+// registrations, and each new registration pays for a look at a few of them.
+func (r *Registrations) sweep(now time.Time) {
+	const atOnce = 8
+	looked := 0
+	for user, reg := range r.users {
+		if !reg.held.IsZero() && !reg.held.After(now) {
+			delete(r.users, user)
+		}
+		if looked++; looked == atOnce {
+			return
+		}
+	}
+}
+
+// Len is the number of users whose sign-up runs or is held.
+func (r *Registrations) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.users)
+}

@@ -1,0 +1,35 @@
+package exchange
+
+import "time"
+
+// UserKey names a user of one account in stores: a keyed hash, from which no
+// address can be read.
+type UserKey string
+
+// Kind is a kind of token of one user: the client type and whatever `vary`
+// tells apart.
+type Kind string
+
+// Record is what is kept for one user and kind: a grant, or a refusal.
+type Record struct {
+	Grant *Grant
+	Err   *Error    // a refusal that may be repeated; nil if Grant is set
+	Until time.Time // the last moment at which it may be handed out
+}
+
+// Store keeps records. A miss is a value, never an error.
+type Store interface {
+	// Get returns what is kept and still good now.
+	Get(UserKey, Kind) (Record, bool)
+	// Put keeps r until r.Until; one that is not in the future is not kept.
+	Put(UserKey, Kind, Record)
+	Forgetter
+}
+
+// Forgetter can be made to forget.
+type Forgetter interface {
+	// Forget drops all kinds of a user.
+	Forget(UserKey)
+	// Flush drops everything.
+	Flush()
+}

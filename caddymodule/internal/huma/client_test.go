@@ -1,0 +1,411 @@
+package huma
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+func sha256Hex(key, text string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// TestWireFormat looks at the bytes that leave: names are spelled as Huma
+// spells them, and the body that is signed is the one that is sent.
+func TestWireFormat(t *testing.T) {
+	full := func(cfg *Config) {
+		cfg.Language, cfg.Timezone = "en", "Europe/Vienna"
+		cfg.ActivationCode = masked.New("123456")
+		cfg.Attributes = map[string]string{"gender": "x", "dob": "", "givenName": "loses"}
+		cfg.HeaderUp = []Header{
+			{"X-Time", masked.New("at {sig.timestamp}")},
+			{"Authorization", masked.New("Bearer b")},
+			{"Idempotency-Key", masked.New("never")},
+			{"content-length", masked.New("7")},
+		}
+	}
+	tests := []struct {
+		name   string
+		call   func(*Client) error
+		change func(*Config)
+		path   string
+		body   string
+	}{
+		{
+			name:   "sign in",
+			call:   func(c *Client) error { _, err := c.SignIn(t.Context(), person()); return err },
+			change: func(*Config) {},
+			path:   "/api/integration/v1/auth/signin",
+			body:   `{"clientId":"c1","projectId":"p1","email":"canary.mail@example.org"}`,
+		}, {
+			name:   "sign in, everything",
+			call:   func(c *Client) error { _, err := c.SignIn(t.Context(), person()); return err },
+			change: full,
+			path:   "/api/integration/v1/auth/signin",
+			body:   `{"clientId":"c1","projectId":"p1","email":"canary.mail@example.org","language":"en"}`,
+		}, {
+			name: "sign up, nothing known",
+			call: func(c *Client) error {
+				_, err := c.SignUp(t.Context(), exchange.Person{Email: masked.New("a@example.org"), ClientType: exchange.Android})
+				return err
+			},
+			change: func(*Config) {},
+			path:   "/api/integration/v1/auth/signup",
+			body:   `{"clientId":"c2","projectId":"p1","ipAddress":"0.0.0.0","email":"a@example.org"}`,
+		}, {
+			name:   "sign up, everything",
+			call:   func(c *Client) error { _, err := c.SignUp(t.Context(), person()); return err },
+			change: full,
+			path:   "/api/integration/v1/auth/signup",
+			body: `{"clientId":"c1","projectId":"p1","ipAddress":"203.0.113.7","email":"canary.mail@example.org",` +
+				`"userAttributes":{"familyName":"Birdwhistle","gender":"x","givenName":"Canarella"},` +
+				`"timezone":"Europe/Vienna","language":"en","validationData":{"activationCode":"123456"}}`,
+		}, {
+			name:   "sign consent",
+			call:   func(c *Client) error { return c.SignConsent(t.Context(), person()) },
+			change: func(*Config) {},
+			path:   "/api/integration/v1/auth/sign-consent",
+			body:   `{"email":"canary.mail@example.org"}`,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := make(chan string, 1)
+			api := serveRaw(t, func(conn net.Conn, request string) {
+				got <- request
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodAnswer), goodAnswer)
+			})
+			before := time.Now().Unix()
+			if err := test.call(testClient(t, api+"/", test.change)); err != nil {
+				t.Fatal(err)
+			}
+			head, body, _ := strings.Cut(<-got, "\r\n\r\n")
+			if body != test.body {
+				t.Errorf("body\n got %s\nwant %s", body, test.body)
+			}
+			lines := strings.Split(head, "\r\n")
+			want := map[string]bool{
+				"POST " + test.path + " HTTP/1.1":             true,
+				"Host: " + strings.TrimPrefix(api, "http://"): true,
+				"User-Agent: caddy-huma":                      true,
+				"Content-Length: " + strconv.Itoa(len(body)):  true,
+				"Accept: application/json":                    true,
+				"Accept-Encoding: identity":                   true,
+				"Content-Type: application/json":              true,
+				"deploymentId: d1":                            true,
+				"signature: " + sha256Hex(canarySecret, body): true,
+			}
+			if strings.Contains(test.name, "everything") {
+				want["Authorization: Bearer b"] = true
+			}
+			for _, line := range lines {
+				if at, found := strings.CutPrefix(line, "X-Time: at "); found {
+					if ts, err := strconv.ParseInt(at, 10, 64); err != nil || ts < before || ts > time.Now().Unix() {
+						t.Errorf("timestamp in %q", line)
+					}
+					continue
+				}
+				if !want[line] {
+					t.Errorf("unexpected line %q", line)
+				}
+				delete(want, line)
+			}
+			for line := range want {
+				t.Errorf("missing line %q", line)
+			}
+		})
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	tests := map[string]string{
+		"":                     "/api/integration/v1/auth/signin",
+		"/":                    "/api/integration/v1/auth/signin",
+		"/base//":              "/base/api/integration/v1/auth/signin",
+		"/b%2Fc/?q=1#f":        "/b%2Fc/api/integration/v1/auth/signin",
+		"/with%20space":        "/with%20space/api/integration/v1/auth/signin",
+		"/a/../b":              "/a/../b/api/integration/v1/auth/signin",
+		"/?" + canaryQuery:     "/api/integration/v1/auth/signin",
+		"/gr%C3%BC%C3%9Fe/%2F": "/gr%C3%BC%C3%9Fe/%2F/api/integration/v1/auth/signin",
+	}
+	for base, want := range tests {
+		var got string
+		api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r.RequestURI
+			_, _ = io.WriteString(w, goodAnswer)
+		})
+		if _, err := testClient(t, api+base).SignIn(t.Context(), person()); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("base %q: called %q, want %q", base, got, want)
+		}
+	}
+}
+
+func TestIPAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                 "0.0.0.0",
+		"@":                "0.0.0.0",
+		"203.0.113.7:4711": "0.0.0.0",
+		"203.0.113.7":      "203.0.113.7",
+		"::ffff:192.0.2.1": "192.0.2.1",
+		"fe80::1%eth0":     "fe80::1",
+		"2001:DB8::1":      "2001:db8::1",
+	} {
+		if got := ipAddress(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestAttempts has Do make several attempts: each is signed anew and sends the
+// whole body, and sign up is sent once whatever Do does.
+func TestAttempts(t *testing.T) {
+	var (
+		mu     sync.Mutex
+		nonces = map[string]bool{}
+		calls  = map[string]int{}
+	)
+	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		calls[r.URL.Path]++
+		nonces[r.Header.Get("Authorization")] = true
+		if !strings.Contains(string(body), canaryEmail) {
+			t.Error("an attempt without its body")
+		}
+		if calls[r.URL.Path] < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, goodAnswer)
+	})
+	var ops []exchange.Op
+	c := testClient(t, api, func(cfg *Config) {
+		cfg.Signer, _ = NewSigner(SignatureConfig{Algorithm: "hawk", ID: "h", Secret: masked.New(canarySecret)})
+		cfg.Do = func(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
+			ops = append(ops, op)
+			var err error
+			for range 3 {
+				if err = call(ctx); err == nil {
+					return nil
+				}
+			}
+			return err
+		}
+	})
+	g, err := c.SignIn(t.Context(), person())
+	if err != nil || g == nil {
+		t.Fatal(err)
+	}
+	if n := calls["/api/integration/v1/auth/signin"]; n != 3 || len(nonces) != 3 {
+		t.Errorf("%d attempts with %d signatures, want 3 and 3", n, len(nonces))
+	}
+	_, err = c.SignUp(t.Context(), person())
+	if e := asStatus(t, err); e.Status != 503 {
+		t.Error(e)
+	}
+	if n := calls["/api/integration/v1/auth/signup"]; n != 1 {
+		t.Errorf("sign up was sent %d times", n)
+	}
+	if fmt.Sprint(ops) != "[sign in sign up]" {
+		t.Errorf("ops %v", ops)
+	}
+}
+
+// TestDoRefuses: what Do itself says comes back as it is, without a call.
+func TestDoRefuses(t *testing.T) {
+	open := &exchange.OpenError{RetryAfter: time.Second}
+	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
+		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error { return open }
+	})
+	_, in := c.SignIn(t.Context(), person())
+	_, up := c.SignUp(t.Context(), person())
+	consent := c.SignConsent(t.Context(), person())
+	for _, err := range []error{in, up, consent} {
+		if err != error(open) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestUnknownClientType(t *testing.T) {
+	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
+		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error {
+			t.Error("a call")
+			return nil
+		}
+	})
+	p := person()
+	p.ClientType = exchange.Web
+	if _, err := c.SignIn(t.Context(), p); err == nil || err.Error() != "sign in: no client id for this client type" {
+		t.Error(err)
+	}
+	if _, err := c.SignUp(t.Context(), p); err == nil {
+		t.Error("no error")
+	}
+}
+
+// TestConnectionReuse: 50 calls, errors among them, on one connection.
+func TestConnectionReuse(t *testing.T) {
+	var (
+		mu    sync.Mutex
+		conns int
+		n     int
+	)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n++
+		switch n % 5 {
+		case 0:
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"code":300011,"message":"x"}`)
+		case 1:
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, strings.Repeat("x", 60<<10))
+		case 2:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			_, _ = io.WriteString(w, goodAnswer)
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			mu.Lock()
+			conns++
+			mu.Unlock()
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := testClient(t, s.URL)
+	for i := range 50 {
+		if i%7 == 3 {
+			_ = c.SignConsent(t.Context(), person())
+			continue
+		}
+		_, _ = c.SignIn(t.Context(), person())
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if conns != 1 {
+		t.Errorf("%d connections, want 1", conns)
+	}
+}
+
+func TestConcurrentCalls(t *testing.T) {
+	c := testClient(t, serveAnswer(t, 200, goodAnswer))
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := c.SignIn(t.Context(), person()); err != nil {
+				t.Error(err)
+			}
+			if err := c.SignConsent(t.Context(), person()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestHeaderCheck(t *testing.T) {
+	tests := []struct {
+		name, value string
+		want        string
+	}{
+		{"Authorization", "Bearer x", ""},
+		{"X-Time", "{sig.timestamp}", ""},
+		{"", "x", `"" is not a header name`},
+		{"a b", "x", `"a b" is not a header name`},
+		{"x:", "x", `"x:" is not a header name`},
+		{"idempotency-key", "x", "idempotency-key cannot be set"},
+		{"HOST", "x", "HOST cannot be set"},
+		{"X-A", canaryHeader + "\n", "X-A: the value has a line break or control character in it"},
+		{"X-A", canaryHeader + "{sig.body}", "X-A: the only placeholder of its kind is {sig.timestamp}"},
+	}
+	for _, test := range tests {
+		got := ""
+		if err := (Header{test.name, masked.New(test.value)}).Check(); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%q: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// TestHeaderUpReplaces: a configured header stands in place of ours, once.
+func TestHeaderUpReplaces(t *testing.T) {
+	got := make(chan http.Header, 1)
+	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header
+		_, _ = io.WriteString(w, goodAnswer)
+	})
+	c := testClient(t, api, func(cfg *Config) {
+		cfg.HeaderUp = []Header{
+			{"user-agent", masked.New("mine")},
+			{"Signature", masked.New("own")},
+			{"x-two", masked.New("1")},
+			{"x-two", masked.New("2")},
+			{"accept-encoding", masked.New("gzip")},
+			{"Content-Type", masked.New("text/plain")},
+		}
+	})
+	if _, err := c.SignIn(t.Context(), person()); err != nil {
+		t.Fatal(err)
+	}
+	h := <-got
+	for name, want := range map[string]string{
+		"User-Agent": "[mine]", "Signature": "[own]", "X-Two": "[1 2]",
+		"Accept-Encoding": "[identity]", "Content-Type": "[application/json]",
+	} {
+		if got := fmt.Sprint(h[name]); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestSignOff(t *testing.T) {
+	got := make(chan http.Header, 1)
+	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header
+		_, _ = io.WriteString(w, goodAnswer)
+	})
+	off, err := NewSigner(SignatureConfig{Algorithm: "off"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testClient(t, api, func(cfg *Config) { cfg.Signer = off })
+	if _, err := c.SignIn(t.Context(), person()); err != nil {
+		t.Fatal(err)
+	}
+	if h := <-got; h.Get("signature") != "" || h.Get("deploymentId") != "d1" {
+		t.Error(h)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	_, err := New(Config{ClientIDs: map[exchange.ClientType]string{exchange.IOS: "c1"}}).SignIn(t.Context(), person())
+	if e := asTransport(t, err); e.Sent || errors.Is(e, context.Canceled) {
+		t.Error(e)
+	}
+}

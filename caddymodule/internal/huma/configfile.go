@@ -1,0 +1,142 @@
+package huma
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// maxConfigFile is the largest huma-config.json that is read, in bytes.
+const maxConfigFile = 1 << 20
+
+// FileValues are the values found in a huma-config.json. Each is empty if the
+// file does not have it.
+type FileValues struct {
+	API            string // address; a bare host has been given https://
+	ProjectID      string
+	DeploymentID   string
+	OrganizationID string
+	ClientID       string                         // one for all client types
+	ClientIDs      map[exchange.ClientType]string // by client type; wins over ClientID
+	Secret         masked.String
+
+	// Members are the names of the members found, sorted, with dots between
+	// the names of nested ones. There are no values among them.
+	Members []string
+}
+
+// ReadConfigFile reads a huma-config.json of at most 1 MiB. Its errors name the
+// file and hold nothing of its values.
+func ReadConfigFile(path string) (FileValues, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return FileValues{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	if err != nil {
+		return FileValues{}, err
+	}
+	if len(data) > maxConfigFile {
+		return FileValues{}, fmt.Errorf("%s: longer than 1 MiB", path)
+	}
+	v, err := ParseConfig(data)
+	if err != nil {
+		return FileValues{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return v, nil
+}
+
+// ParseConfig reads the JSON of a huma-config.json. Its layout is not
+// published, so it may be flat or nested, with members in camelCase,
+// snake_case or kebab-case and under several names each. Two different values
+// at equally good places are an error that names both places.
+func ParseConfig(data []byte) (FileValues, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if err := checkJSON(data); err != nil {
+		return FileValues{}, err
+	}
+	all := leaves(data)
+
+	var (
+		v    FileValues
+		errs []error
+		find = func(name string, queries ...query) string {
+			value, err := pick(all, queries)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+			return value
+		}
+	)
+	v.API = address(find("api", apiNames...))
+	v.ProjectID = find("project_id", named("projectId"))
+	v.DeploymentID = find("deployment_id", named("deploymentId"))
+	v.OrganizationID = find("organization_id", named("organizationId"))
+	v.ClientID = find("client_id", named("clientId"))
+	v.Secret = masked.New(find("secret", secretNames...))
+	for _, t := range []exchange.ClientType{exchange.IOS, exchange.Android, exchange.Web} {
+		id := find("client_id "+string(t), clientNames(string(t))...)
+		if id == "" {
+			continue
+		}
+		if v.ClientIDs == nil {
+			v.ClientIDs = make(map[exchange.ClientType]string)
+		}
+		v.ClientIDs[t] = id
+	}
+	if err := errors.Join(errs...); err != nil {
+		return FileValues{}, err
+	}
+	v.Members = memberNames(all)
+	return v, nil
+}
+
+// checkJSON reports why data is not one JSON object, and where, without
+// quoting it: package json names the character that it did not expect.
+func checkJSON(data []byte) error {
+	var (
+		value  json.RawMessage
+		syntax *json.SyntaxError
+	)
+	err := json.Unmarshal(data, &value)
+	if errors.As(err, &syntax) {
+		at := int(min(max(syntax.Offset-1, 0), int64(len(data))))
+		line := bytes.Count(data[:at], []byte("\n")) + 1
+		column := at - bytes.LastIndexByte(data[:at], '\n')
+		return fmt.Errorf("not JSON at %d:%d (line:column)", line, column)
+	}
+	if err != nil {
+		return errors.New("not JSON")
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return errors.New("not a JSON object")
+	}
+	return nil
+}
+
+// address gives a bare host the scheme that it is reached by.
+func address(v string) string {
+	if v == "" || strings.Contains(v, "://") {
+		return v
+	}
+	return "https://" + strings.TrimPrefix(v, "//")
+}
+
+// memberNames are the dotted paths of all, sorted, each once.
+func memberNames(all []leaf) []string {
+	names := make([]string, len(all))
+	for i, l := range all {
+		names[i] = l.String()
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

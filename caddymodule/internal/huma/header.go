@@ -1,0 +1,90 @@
+package huma
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// Header is a header of a call to the service. Its value is a secret.
+type Header struct {
+	Name  string // sent in this spelling over HTTP/1.1
+	Value masked.String
+}
+
+// timestampPlaceholder in a Header's value is the time that was signed.
+const timestampPlaceholder = "{sig.timestamp}"
+
+// owned are the headers that only this package and the transport below may
+// set: those that frame the request or are signed, and those that would let
+// the transport expand an answer or send a request twice.
+var owned = map[string]bool{
+	"Accept-Encoding":   true,
+	"Connection":        true,
+	"Content-Encoding":  true,
+	"Content-Length":    true,
+	"Content-Type":      true,
+	"Expect":            true,
+	"Host":              true,
+	"Idempotency-Key":   true,
+	"Keep-Alive":        true,
+	"Proxy-Connection":  true,
+	"Te":                true,
+	"Trailer":           true,
+	"Transfer-Encoding": true,
+	"Upgrade":           true,
+	"X-Idempotency-Key": true,
+}
+
+// Check reports why h cannot be a further header of the calls, all reasons
+// joined. It names the header, never its value.
+func (h Header) Check() error {
+	if !validName(h.Name) {
+		return fmt.Errorf("%q is not a header name", h.Name)
+	}
+	var errs []error
+	if owned[http.CanonicalHeaderKey(h.Name)] {
+		errs = append(errs, fmt.Errorf("%s cannot be set", h.Name))
+	}
+	if strings.ContainsFunc(h.Value.Reveal(), func(r rune) bool { return r != '\t' && r < ' ' || r == 0x7f }) {
+		errs = append(errs, fmt.Errorf("%s: the value has a line break or control character in it", h.Name))
+	}
+	if strings.Contains(strings.ReplaceAll(h.Value.Reveal(), timestampPlaceholder, ""), "{sig.") {
+		errs = append(errs, fmt.Errorf("%s: the only placeholder of its kind is %s", h.Name, timestampPlaceholder))
+	}
+	return errors.Join(errs...)
+}
+
+// validName reports whether name is a token as RFC 9110 has it.
+func validName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// replaceHeaders sets headers in h, in their own spelling, in place of those
+// that h has in any spelling. A name given twice is sent twice.
+func replaceHeaders(h http.Header, headers []Header, now time.Time) {
+	isOwned := func(header Header) bool { return owned[http.CanonicalHeaderKey(header.Name)] }
+	headers = slices.DeleteFunc(slices.Clone(headers), isOwned)
+	for _, header := range headers {
+		maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.EqualFold(name, header.Name) })
+	}
+	timestamp := strconv.FormatInt(now.Unix(), 10)
+	for _, header := range headers {
+		name := header.Name
+		// Where it does not find this spelling, the transport adds its own.
+		if strings.EqualFold(name, "User-Agent") {
+			name = "User-Agent"
+		}
+		value := strings.ReplaceAll(header.Value.Reveal(), timestampPlaceholder, timestamp)
+		h[name] = append(h[name], value)
+	}
+}

@@ -1,0 +1,232 @@
+package huma
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// Request is what there is to sign of one attempt.
+type Request struct {
+	Method       string
+	URL          *url.URL // as it is called
+	ContentType  string   // of Body
+	Body         []byte   // exactly the bytes that are sent
+	DeploymentID string
+	Time         time.Time // counts in whole Unix seconds
+}
+
+// Signer returns the headers that sign an attempt. It keeps neither the
+// Request nor anything of it, and any number of goroutines may use it.
+type Signer interface {
+	Sign(r Request) []Header
+}
+
+// SignatureConfig says how calls are signed. Huma has not published its way,
+// so that all of it can be set.
+type SignatureConfig struct {
+	// Algorithm is hmac-sha256, hmac-sha512, hawk or off. Default: hmac-sha256.
+	Algorithm string
+
+	// Encoding of an HMAC is hex, base64 (with padding) or base64url (without).
+	// Default: hex.
+	Encoding string
+
+	// Payload is what an HMAC is taken of: a template over {sig.body},
+	// {sig.method}, {sig.path} (as it is sent, with the base address's, without
+	// a query), {sig.timestamp} (Unix seconds) and {sig.deployment_id}.
+	// Default: {sig.body}.
+	Payload string
+
+	// HeaderName of the signature. Default: signature.
+	HeaderName string
+
+	// ID is Hawk's id of the key. Only for hawk, which requires it.
+	ID string
+
+	// Secret is the key: its bytes as they are. Required, except for off.
+	Secret masked.String
+}
+
+// The algorithms of SignatureConfig.
+const (
+	algorithmSHA256 = "hmac-sha256"
+	algorithmSHA512 = "hmac-sha512"
+	algorithmHawk   = "hawk"
+	algorithmOff    = "off"
+)
+
+var encodings = map[string]func([]byte) string{
+	"hex":       hex.EncodeToString,
+	"base64":    base64.StdEncoding.EncodeToString,
+	"base64url": base64.RawURLEncoding.EncodeToString,
+}
+
+// NewSigner returns the Signer that cfg describes. Its error names every option
+// that is wrong; it holds nothing of the secret.
+func NewSigner(cfg SignatureConfig) (Signer, error) {
+	if cfg.Algorithm == "" {
+		cfg.Algorithm = algorithmSHA256
+	}
+	if cfg.HeaderName == "" {
+		cfg.HeaderName = "signature"
+	}
+	var errs []error
+	if err := checkSignatureHeader(cfg); err != nil {
+		errs = append(errs, err)
+	}
+	if cfg.Secret.IsZero() && cfg.Algorithm != algorithmOff {
+		errs = append(errs, errors.New("secret: missing"))
+	}
+
+	var signer Signer
+	switch cfg.Algorithm {
+	case algorithmSHA256:
+		signer, errs = newHMACSigner(cfg, sha256.New, errs)
+	case algorithmSHA512:
+		signer, errs = newHMACSigner(cfg, sha512.New, errs)
+	case algorithmHawk:
+		signer, errs = newHawkSigner(cfg, checkNoHMAC(cfg, errs))
+	case algorithmOff:
+		signer, errs = noSigner{}, checkNoHawk(cfg, checkNoHMAC(cfg, errs))
+	default:
+		errs = append(errs, fmt.Errorf("signature: unknown algorithm %q: hmac-sha256, hmac-sha512, hawk or off", cfg.Algorithm))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return signer, nil
+}
+
+func checkSignatureHeader(cfg SignatureConfig) error {
+	name := http.CanonicalHeaderKey(cfg.HeaderName)
+	switch {
+	case !validName(cfg.HeaderName):
+		return fmt.Errorf("header_name: %q is not a header name", cfg.HeaderName)
+	case owned[name], name == "Deploymentid":
+		return fmt.Errorf("header_name: %s cannot be set", cfg.HeaderName)
+	case name == "Authorization" && cfg.Algorithm == algorithmHawk:
+		return fmt.Errorf("header_name: hawk itself needs %s", cfg.HeaderName)
+	}
+	return nil
+}
+
+func checkNoHMAC(cfg SignatureConfig, errs []error) []error {
+	if cfg.Encoding != "" {
+		errs = append(errs, fmt.Errorf("encoding: does not apply to %s", cfg.Algorithm))
+	}
+	if cfg.Payload != "" {
+		errs = append(errs, fmt.Errorf("payload: does not apply to %s", cfg.Algorithm))
+	}
+	return errs
+}
+
+func checkNoHawk(cfg SignatureConfig, errs []error) []error {
+	if cfg.ID != "" {
+		errs = append(errs, fmt.Errorf("id: does not apply to %s", cfg.Algorithm))
+	}
+	return errs
+}
+
+// noSigner signs nothing.
+type noSigner struct{}
+
+func (noSigner) Sign(Request) []Header { return nil }
+
+// hmacSigner signs with an HMAC over a template.
+type hmacSigner struct {
+	hash    func() hash.Hash
+	encode  func([]byte) string
+	payload []part
+	header  string
+	secret  masked.String
+}
+
+func newHMACSigner(cfg SignatureConfig, hash func() hash.Hash, errs []error) (Signer, []error) {
+	if cfg.Encoding == "" {
+		cfg.Encoding = "hex"
+	}
+	if cfg.Payload == "" {
+		cfg.Payload = "{sig.body}"
+	}
+	errs = checkNoHawk(cfg, errs)
+	encode := encodings[cfg.Encoding]
+	if encode == nil {
+		errs = append(errs, fmt.Errorf("encoding: unknown %q: hex, base64 or base64url", cfg.Encoding))
+	}
+	payload, err := parsePayload(cfg.Payload)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	return &hmacSigner{hash, encode, payload, cfg.HeaderName, cfg.Secret}, errs
+}
+
+func (s *hmacSigner) Sign(r Request) []Header {
+	mac := hmac.New(s.hash, []byte(s.secret.Reveal()))
+	for _, p := range s.payload {
+		if p.value == nil {
+			mac.Write([]byte(p.text))
+			continue
+		}
+		mac.Write(p.value(r))
+	}
+	return []Header{{s.header, masked.New(s.encode(mac.Sum(nil)))}}
+}
+
+// part of a payload: text, or the value of a placeholder.
+type part struct {
+	text  string
+	value func(Request) []byte
+}
+
+var placeholders = map[string]func(Request) []byte{
+	"body":          func(r Request) []byte { return r.Body },
+	"method":        func(r Request) []byte { return []byte(r.Method) },
+	"path":          func(r Request) []byte { return []byte(r.URL.EscapedPath()) },
+	"timestamp":     func(r Request) []byte { return strconv.AppendInt(nil, r.Time.Unix(), 10) },
+	"deployment_id": func(r Request) []byte { return []byte(r.DeploymentID) },
+}
+
+// parsePayload takes a template apart once and for all, so that what looks
+// like a placeholder in a value (a body is made by others) stays what it is.
+func parsePayload(template string) ([]part, error) {
+	if strings.TrimSpace(template) == "" {
+		return nil, errors.New("payload: empty")
+	}
+	var (
+		parts []part
+		errs  []error
+	)
+	for template != "" {
+		text, rest, found := strings.Cut(template, "{sig.")
+		if text != "" {
+			parts = append(parts, part{text: text})
+		}
+		if !found {
+			break
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		value := placeholders[name]
+		switch {
+		case !closed:
+			errs = append(errs, errors.New("payload: a placeholder is not closed"))
+		case value == nil:
+			errs = append(errs, fmt.Errorf("payload: unknown placeholder {sig.%s}: body, method, path, timestamp or deployment_id", name))
+		}
+		parts = append(parts, part{value: value})
+		template = after
+	}
+	return parts, errors.Join(errs...)
+}

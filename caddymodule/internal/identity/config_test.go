@@ -1,0 +1,223 @@
+package identity
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// wantError fails unless the error has all these parts.
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("it loads")
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("without %q: %v", part, err)
+		}
+	}
+}
+
+func TestSourcesThatLoad(t *testing.T) {
+	forwardAuth := Trust{Mode: TrustForwardAuth}
+	keep := func(name string) bool { return name == "Oidc_claim_email" || name == "X.email" || name == "X_a.b" }
+	tests := map[string]struct {
+		config Config
+		want   source
+	}{
+		"user":                   {Config{Email: "{http.auth.user.email}"}, source{kindUser, "http.auth.user.email"}},
+		"variable":               {Config{Email: "{http.vars.user}"}, source{kindOperator, "http.vars.user"}},
+		"variable like Caddy's":  {Config{Email: "{http.vars.client_ip2}"}, source{kindOperator, "http.vars.client_ip2"}},
+		"map":                    {Config{Email: "{user_email}"}, source{kindOperator, "user_email"}},
+		"certificate":            {Config{Email: "{http.request.tls.client.san.emails.0}"}, source{kindCertificate, "http.request.tls.client.san.emails.0"}},
+		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, source{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
+		"header":                 {Config{Email: "remote-EMAIL", Trust: trustProxy()}, source{kindHeader, "Remote-Email"}},
+		"header, placeholder":    {Config{Email: "{http.request.header.remote-email}", Trust: trustProxy()}, source{kindHeader, "Remote-Email"}},
+		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, source{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
+		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), HeaderLetThrough: keep}, source{kindHeader, "Oidc_claim_email"}},
+		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), HeaderLetThrough: keep}, source{kindHeader, "X.email"}},
+		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), HeaderLetThrough: keep}, source{kindHeader, "X_a.b"}},
+		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, source{kindAnswer, "http.reverse_proxy.header.Oidc_claim_email"}},
+		"no ranges":              {Config{Email: "Remote-Email", Trust: Trust{Mode: TrustProxies}}, source{kindHeader, "Remote-Email"}},
+		"trust without a header": {Config{Email: "{user_email}", Trust: trustProxy()}, source{kindOperator, "user_email"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if i := mustNew(t, tt.config); i.email != tt.want {
+				t.Fatalf("%v, want %v", i.email, tt.want)
+			}
+		})
+	}
+}
+
+func TestI06_SourcesThatDoNotLoad(t *testing.T) {
+	const instead = "{http.auth.user.id}"
+	tests := map[string]struct {
+		email string
+		parts []string
+	}{
+		"candidate":          {"{http.auth.candidate.id}", []string{instead, "no authentication accepted"}},
+		"provider's error":   {"{http.auth.http_basic.error}", []string{instead}},
+		"query":              {"{http.request.uri.query.user}", []string{instead, "client"}},
+		"cookie":             {"{http.request.cookie.user}", []string{instead, "client"}},
+		"uri":                {"{http.request.uri}", []string{instead, "client"}},
+		"original uri":       {"{http.request.orig_uri.path}", []string{instead, "client"}},
+		"path":               {"{http.request.uri.path.0}", []string{instead, "client"}},
+		"body":               {"{http.request.body}", []string{instead, "client"}},
+		"host":               {"{http.request.host}", []string{instead}},
+		"peer":               {"{http.request.remote.host}", []string{instead}},
+		"TLS":                {"{http.request.tls.server_name}", []string{"{http.request.tls.client."}},
+		"TLS, other case":    {"{http.request.tls.Client.san.emails}", []string{"{http.request.tls.client."}},
+		"expression":         {"{http.regexp.name.1}", []string{"map"}},
+		"error":              {"{http.error.message}", []string{instead}},
+		"upstream":           {"{http.reverse_proxy.upstream.host}", []string{"{http.reverse_proxy.header."}},
+		"response":           {"{http.response.header.X-User}", []string{instead}},
+		"environment":        {"{env.USER}", []string{instead, "same for every user"}},
+		"file":               {"{file./run/user}", []string{instead, "same for every user"}},
+		"system":             {"{system.hostname}", []string{instead, "same for every user"}},
+		"time":               {"{time.now}", []string{instead, "same for every user"}},
+		"client_ip":          {"{http.vars.client_ip}", []string{instead, "Caddy's own"}},
+		"trusted_proxy":      {"{http.vars.trusted_proxy}", []string{instead, "Caddy's own"}},
+		"uuid":               {"{http.vars.uuid}", []string{instead, "Caddy's own"}},
+		"start_time":         {"{http.vars.start_time}", []string{instead, "Caddy's own"}},
+		"root":               {"{http.vars.root}", []string{instead, "Caddy's own"}},
+		"short header":       {"{header.Remote-Email}", []string{"header's name alone", "trust"}},
+		"short variable":     {"{vars.user}", []string{"{http.vars."}},
+		"short answer":       {"{rp.header.Remote-Email}", []string{"{http.reverse_proxy.header."}},
+		"short query":        {"{query.user}", []string{instead}},
+		"short cookie":       {"{cookie.user}", []string{instead}},
+		"unknown, dotted":    {"{my.user}", []string{instead}},
+		"prefix alone":       {"{http.auth.user.}", []string{instead}},
+		"prefix in capitals": {"{HTTP.auth.user.id}", []string{instead}},
+		"no header":          {"{http.request.header.}", []string{instead}},
+		"bad header":         {"{http.request.header.A B}", []string{instead}},
+		"empty placeholder":  {"{}", []string{instead}},
+		"space within":       {"{user email}", []string{instead}},
+		"text around":        {"{http.auth.user.id}@x.io", []string{"nothing around it", "map"}},
+		"text before":        {"mailto:{http.auth.user.id}", []string{"nothing around it", "map"}},
+		"two placeholders":   {"{a}{b}", []string{"nothing around it"}},
+		"nested":             {"{a{b}}", []string{"nothing around it"}},
+		"not closed":         {"{http.auth.user.id", []string{"nothing around it"}},
+		"not opened":         {"http.auth.user.id}", []string{"nothing around it"}},
+		"no token":           {"Remote Email", []string{"name of a header", "Remote-Email"}},
+		"an address":         {"a@x.io", []string{"name of a header"}},
+		"not ASCII":          {"R\u00e9mote-Email", []string{"name of a header"}},
+		"header, no trust":   {"Remote-Email", []string{`"trust forward_auth"`, `"trust proxies <ranges>"`}},
+		"as placeholder":     {"{http.request.header.Remote-Email}", []string{"Remote-Email", `"trust forward_auth"`, `"trust proxies <ranges>"`}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(Config{Email: tt.email})
+			wantError(t, err, append(tt.parts, "email")...)
+			if !strings.HasPrefix(err.Error(), "email") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("not one problem of the option: %v", err)
+			}
+		})
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	email := "{http.auth.user.id}"
+	tests := map[string]struct {
+		config Config
+		parts  []string
+	}{
+		"nothing":             {Config{}, []string{"email: ", "identity <preset>", "email <source>"}},
+		"no email":            {Config{Name: "{user_name}"}, []string{"email: ", "identity <preset>"}},
+		"unknown preset":      {Config{Preset: "authelio"}, []string{"identity: ", "authelio", "authelia, authentik, basic_auth, caddy_security, oauth2_proxy, tailscale"}},
+		"bad user_id":         {Config{Email: email, UserID: "{env.U}"}, []string{"user_id: "}},
+		"bad name":            {Config{Email: email, Name: "{env.U}"}, []string{"name: "}},
+		"bad first_name":      {Config{Email: email, FirstName: "{env.U}"}, []string{"first_name: "}},
+		"bad last_name":       {Config{Email: email, LastName: "{env.U}"}, []string{"last_name: "}},
+		"bad verified":        {Config{Email: email, Verified: "{env.U}"}, []string{"verified: "}},
+		"untrusted name":      {Config{Email: email, Name: "X-Name"}, []string{"name (X-Name)", `"trust forward_auth"`}},
+		"untrusted preset":    {Config{Preset: "authelia"}, []string{"email (Remote-Email), user_id (Remote-User), name (Remote-Name): ", `"trust proxies <ranges>"`}},
+		"underscore":          {Config{Email: "X_Email", Trust: trustProxy()}, []string{"email: ", "X_email", "expected_underscore_headers"}},
+		"dot":                 {Config{Email: "X.Email", Trust: trustProxy()}, []string{"email: ", "X.email", "expected_dot_headers"}},
+		"underscore, name":    {Config{Email: email, Name: "{http.request.header.X_N}", Trust: trustProxy()}, []string{"name: ", "expected_underscore_headers"}},
+		"underscore, dropped": {Config{Email: "X_Email", Trust: trustProxy(), HeaderLetThrough: func(string) bool { return false }}, []string{"expected_underscore_headers"}},
+		"upstream of proxies": {Config{Email: email, Trust: Trust{Mode: TrustProxies, Upstream: "a:1"}}, []string{"trust: ", `"trust forward_auth <upstream>"`}},
+		"upstream of none":    {Config{Email: email, Trust: Trust{Upstream: "a:1"}}, []string{"trust: ", `"trust forward_auth <upstream>"`}},
+		"ranges of auth":      {Config{Email: email, Trust: Trust{Mode: TrustForwardAuth, Ranges: ranges(t, "10.0.0.0/8")}}, []string{"trust: ", `"trust proxies <ranges>"`}},
+		"unknown mode":        {Config{Email: email, Trust: Trust{Mode: 9}}, []string{"trust: ", `"trust forward_auth"`}},
+		"bad range":           {Config{Email: email, Trust: Trust{Mode: TrustProxies, Ranges: make([]netip.Prefix, 1)}}, []string{"trust: ", "range 1", "10.0.0.0/8"}},
+		"bad upstream":        {Config{Email: email, Trust: Trust{Mode: TrustForwardAuth, Upstream: "https://u:secret@a/path"}}, []string{"trust: ", `"trust forward_auth authelia:9091"`}},
+		"wildcard domain":     {Config{Email: email, Domains: []string{"*.example.com"}}, []string{"domains: ", "*.example.com", "such as example.com"}},
+		"domain with @":       {Config{Email: email, Domains: []string{"@example.com"}}, []string{"domains: ", "such as example.com"}},
+		"leading dot":         {Config{Email: email, Domains: []string{".example.com"}}, []string{"domains: "}},
+		"empty domain":        {Config{Email: email, Domains: []string{""}}, []string{"domains: "}},
+		"joined domains":      {Config{Email: email, Domains: []string{"a.io,b.io"}}, []string{"domains: "}},
+		"all at once": {
+			Config{Preset: "x", Email: "{env.A}", Name: "a b", Domains: []string{"*"}, Trust: Trust{Mode: TrustForwardAuth, Upstream: "a:0"}},
+			[]string{"identity: ", "\nemail: ", "\nname: ", "\ntrust: ", "\ndomains: "},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			i, err := New(tt.config)
+			wantError(t, err, tt.parts...)
+			if i != nil {
+				t.Error("an Identifier beside the error")
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("a secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestUpstreams(t *testing.T) {
+	good := map[string]struct{ hostport, address string }{
+		"authelia:9091":            {"authelia:9091", "tcp/authelia:9091"},
+		"Authelia.Example:9091":    {"authelia.example:9091", "tcp/authelia.example:9091"},
+		"authelia":                 {"authelia:80", "tcp/authelia:80"},
+		"http://authelia:9091":     {"authelia:9091", "tcp/authelia:9091"},
+		"http://authelia":          {"authelia:80", "tcp/authelia:80"},
+		"https://auth.example":     {"auth.example:443", "tcp/auth.example:443"},
+		"https://auth.example:444": {"auth.example:444", "tcp/auth.example:444"},
+		"h2c://authelia:9091":      {"authelia:9091", "tcp/authelia:9091"},
+		"tcp/authelia:9091":        {"authelia:9091", "tcp/authelia:9091"},
+		":9091":                    {":9091", "tcp/:9091"},
+		"127.0.0.1:9091":           {"127.0.0.1:9091", "tcp/127.0.0.1:9091"},
+		"[::1]:9091":               {"[::1]:9091", "tcp/[::1]:9091"},
+		"https://[::1]":            {"[::1]:443", "tcp/[::1]:443"},
+		"[::1]":                    {"[::1]:80", "tcp/[::1]:80"},
+		"::1":                      {"[::1]:80", "tcp/[::1]:80"},
+		"authelia:09091":           {"authelia:9091", "tcp/authelia:9091"},
+		"unix//run/Auth.sock":      {"/run/Auth.sock", "unix//run/Auth.sock"},
+		"unix+h2c//run/auth.sock":  {"/run/auth.sock", "unix//run/auth.sock"},
+	}
+	for written, want := range good {
+		u, err := parseUpstream(written)
+		if err != nil || u.hostport != want.hostport || u.address != want.address {
+			t.Errorf("%s: %v, %v", written, u, err)
+			continue
+		}
+		for value, known := range map[any]bool{want.hostport: true, want.address: true, "app:80": false, want.hostport + "0": false, 7: false} {
+			for _, name := range []string{upstreamHostPort, upstreamAddress} {
+				same, _ := u.is(placeholders{name: value})
+				ofThatKind := (value == want.hostport) == (name == upstreamHostPort)
+				if same != (known && ofThatKind) {
+					t.Errorf("%s: %s %v: %v", written, name, value, same)
+				}
+			}
+		}
+	}
+	for _, written := range []string{
+		"{env.AUTH}", "a b:1", "https://", "https://a/path", "https://a/", "https://a?q", "https://a?", "https://a#", "https://u@a", "ftp://a", "://a",
+		"a:0", "a:65536", "a:http", "a:1-2", "a:", ":", "a:b:1", "unix/", "udp/a:1", "a/b", "/a", "a:-1", "@:1", "a,b:1",
+	} {
+		if u, err := parseUpstream(written); err == nil {
+			t.Errorf("%q is read as %v", written, u)
+		}
+	}
+	u, _ := parseUpstream("unix//run/Auth.sock")
+	if same, _ := u.is(placeholders{upstreamHostPort: "/run/auth.sock"}); same {
+		t.Error("paths differ by case")
+	}
+	u, _ = parseUpstream("authelia:9091")
+	if same, proxied := u.is(placeholders{upstreamHostPort: "AUTHELIA:9091"}); !same || !proxied {
+		t.Error("hosts do not differ by case")
+	}
+}

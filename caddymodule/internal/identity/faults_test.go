@@ -1,0 +1,293 @@
+package identity
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func byHeader(t testing.TB) *Identifier {
+	return mustNew(t, Config{Email: "remote-email", Trust: trustProxy()})
+}
+
+func byUser(t testing.TB) *Identifier {
+	return mustNew(t, Config{Email: "{http.auth.user.email}"})
+}
+
+func TestI01_NoValue(t *testing.T) {
+	wantRejection(t, byHeader(t), fromProxy(), ErrNoHeader)
+	for _, blank := range []string{"", " ", " \t ", "\u3000"} {
+		wantRejection(t, byHeader(t), fromProxy("Remote-Email", blank), ErrEmpty)
+		wantRejection(t, byUser(t), withPlaceholders(placeholders{"http.auth.user.email": blank}), ErrEmpty)
+	}
+	for name, empty := range map[string]any{
+		"nil": nil, "no texts": []string{}, "no values": []any{}, "one empty": []string{""}, "one nil": []any{nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantRejection(t, byUser(t), withPlaceholders(placeholders{"http.auth.user.email": empty}), ErrEmpty)
+		})
+	}
+}
+
+func TestI02_NotExactlyOnce(t *testing.T) {
+	tests := map[string]struct {
+		lines string
+		want  *Rejection
+	}{
+		"two lines":              {"Remote-Email: a@x.io\r\nRemote-Email: b@x.io\r\n", ErrHeaderTwice},
+		"two same lines":         {"Remote-Email: a@x.io\r\nRemote-Email: a@x.io\r\n", ErrHeaderTwice},
+		"two spellings":          {"Remote-Email: a@x.io\r\nREMOTE-EMAIL: b@x.io\r\n", ErrHeaderTwice},
+		"joined by a comma":      {"Remote-Email: a@x.io, b@x.io\r\n", ErrNotAddress},
+		"joined without a space": {"Remote-Email: a@x.io,b@x.io\r\n", ErrNotAddress},
+		"first empty":            {"Remote-Email:\r\nRemote-Email: b@x.io\r\n", ErrHeaderTwice},
+		"second empty":           {"Remote-Email: a@x.io\r\nRemote-Email:\r\n", ErrHeaderTwice},
+		"split by a bare LF":     {"Remote-Email: a@x.io\nRemote-Email: b@x.io\r\n", ErrHeaderTwice},
+		"folded":                 {"Remote-Email: a@x.io\r\n b@x.io\r\n", ErrNotAddress},
+		"folded within":          {"Remote-Email: a@x\r\n .io\r\n", ErrNotAddress},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			raw := "GET / HTTP/1.1\r\nHost: x\r\n" + tt.lines + "\r\n"
+			hr, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantRejection(t, byHeader(t), &Request{Header: hr.Header, RemoteAddr: proxyPeer}, tt.want)
+		})
+	}
+	t.Run("lines joined by forward_auth", func(t *testing.T) {
+		i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth}})
+		wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-Email", "a@x.io,b@x.io")), ErrNotAddress)
+		wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-Email", ",b@x.io")), ErrNotAddress)
+	})
+}
+
+func TestI03_OtherSpellings(t *testing.T) {
+	i := mustNew(t, Config{Email: "X-Forwarded-Email", Trust: trustProxy()})
+	for _, name := range []string{
+		"X_Forwarded_Email", "X.Forwarded.Email", "X-Forwarded_Email", "X_forwarded.email", "x-forwarded-email",
+		"X-FORWARDED-EMAIL", "X-Forwarded-Email ", "X-Forwarded-Email\x00", "X-Forwarded-Emai\u217c",
+	} {
+		// As the map holds it, past every canonicalisation.
+		r := &Request{Header: http.Header{name: {"evil@x.io"}}, RemoteAddr: proxyPeer}
+		wantRejection(t, i, r, ErrNoHeader)
+		r.Header["X-Forwarded-Email"] = []string{"a@x.io"}
+		wantUser(t, i, r, "a@x.io")
+	}
+}
+
+func TestI04_AnswerWithoutAddress(t *testing.T) {
+	for name, email := range map[string]string{"header": "Remote-Email", "as placeholder": "{http.request.header.remote-email}"} {
+		t.Run(name, func(t *testing.T) {
+			i := mustNew(t, Config{Email: email, Trust: Trust{Mode: TrustForwardAuth}})
+			r := withPlaceholders(answered("authelia:9091", "Remote-User", "alice"))
+			r.Header = header("Remote-Email", "evil@x.io")
+			r.Placeholders.(placeholders)["http.request.header.Remote-Email"] = "evil@x.io"
+			r.RemoteAddr, r.TrustedProxy, r.TrustedProxiesSet = proxyPeer, true, true
+			wantRejection(t, i, r, ErrNotAnswered)
+
+			r.Placeholders = answered("authelia:9091", "Remote-Email", "")
+			wantRejection(t, i, r, ErrEmpty)
+			r.Placeholders = answered("authelia:9091", "Remote-Email", "a@x.io")
+			wantUser(t, i, r, "a@x.io")
+			r.Placeholders = placeholders{}
+			wantRejection(t, i, r, ErrNoForwardAuth)
+			r.Placeholders = nil
+			wantRejection(t, i, r, ErrNoForwardAuth)
+		})
+	}
+}
+
+func TestI05_UntrustedPeer(t *testing.T) {
+	early, done := &tls.ConnectionState{}, &tls.ConnectionState{HandshakeComplete: true}
+	tests := map[string]struct {
+		ranges  []string
+		peer    string
+		tls     *tls.ConnectionState
+		trusted bool // by the server
+		set     bool // the server trusts anybody at all
+		want    *Rejection
+	}{
+		"in range":                      {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3:1", want: nil},
+		"in the second range":           {ranges: []string{"192.0.2.0/24", "10.0.0.0/8"}, peer: "10.1.2.3:1", want: nil},
+		"without a port":                {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3", want: nil},
+		"over TLS":                      {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3:1", tls: done, want: nil},
+		"IPv4 in IPv6":                  {ranges: []string{"10.0.0.0/8"}, peer: "[::ffff:10.1.2.3]:1", want: nil},
+		"range of IPv4 in IPv6":         {ranges: []string{"::ffff:10.0.0.0/104"}, peer: "10.1.2.3:1", want: nil},
+		"a zone":                        {ranges: []string{"fe80::/10"}, peer: "[fe80::1%eth0]:1", want: nil},
+		"outside":                       {ranges: []string{"10.0.0.0/8"}, peer: strangerPeer, want: ErrUntrustedPeer},
+		"outside, server trusts it":     {ranges: []string{"10.0.0.0/8"}, peer: strangerPeer, trusted: true, set: true, want: ErrUntrustedPeer},
+		"all of IPv6 is not IPv4":       {ranges: []string{"::/0"}, peer: "10.1.2.3:1", want: ErrUntrustedPeer},
+		"a Unix socket":                 {ranges: []string{"0.0.0.0/0"}, peer: "@", want: ErrUntrustedPeer},
+		"no peer":                       {ranges: []string{"0.0.0.0/0"}, peer: "", want: ErrUntrustedPeer},
+		"an address in a name":          {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3.example.com:1", want: ErrUntrustedPeer},
+		"early data":                    {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3:1", tls: early, want: ErrEarlyData},
+		"server's":                      {peer: strangerPeer, trusted: true, set: true, want: nil},
+		"server's, a Unix socket":       {peer: "@", trusted: true, want: nil},
+		"server's, early data":          {peer: strangerPeer, trusted: true, set: true, tls: early, want: ErrEarlyData},
+		"not the server's":              {peer: strangerPeer, set: true, want: ErrUntrustedPeer},
+		"neither ranges nor the server": {peer: strangerPeer, want: ErrNoTrustedProxies},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			i := mustNew(t, Config{Email: "Remote-Email", Name: "Remote-Name", Trust: Trust{Mode: TrustProxies, Ranges: ranges(t, tt.ranges...)}})
+			r := &Request{Header: header("Remote-Email", "a@x.io", "Remote-Name", "Alice"), RemoteAddr: tt.peer, TLS: tt.tls, TrustedProxy: tt.trusted, TrustedProxiesSet: tt.set}
+			if tt.want == nil {
+				wantUser(t, i, r, "a@x.io")
+				wantNames(t, i, r, "Alice", "")
+				return
+			}
+			wantRejection(t, i, r, tt.want)
+			wantNames(t, i, r, "", "")
+			if tt.want.Reason != ReasonUntrusted {
+				t.Fatalf("reason %s", tt.want.Reason)
+			}
+			r.Header.Add("Remote-Email", "b@x.io")
+			wantRejection(t, i, r, tt.want)
+			r.Header = http.Header{}
+			wantRejection(t, i, r, ErrNoHeader)
+		})
+	}
+}
+
+func TestI07_UnsetPlaceholder(t *testing.T) {
+	tests := map[string]struct {
+		email string
+		known placeholders
+		want  *Rejection
+	}{
+		"no authentication":            {"{http.auth.user.email}", nil, ErrNoAuthentication},
+		"no authentication, its id":    {"{http.auth.user.id}", nil, ErrNoAuthentication},
+		"a candidate is nobody":        {"{http.auth.user.id}", placeholders{"http.auth.candidate.id": "a@x.io"}, ErrNoAuthentication},
+		"an authentication without it": {"{http.auth.user.email}", placeholders{"http.auth.user.id": "alice"}, ErrNotOfUser},
+		"no map":                       {"{user_email}", nil, ErrUnset},
+		"no proxy":                     {"{http.reverse_proxy.header.Remote-Email}", nil, ErrNoForwardAuth},
+		"not in the answer":            {"{http.reverse_proxy.header.Remote-Email}", answered("a:1"), ErrNotAnswered},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			i := mustNew(t, Config{Email: tt.email})
+			wantRejection(t, i, withPlaceholders(tt.known), tt.want)
+			if tt.want.Reason != ReasonMissing {
+				t.Fatalf("reason %s", tt.want.Reason)
+			}
+		})
+	}
+	// A value that is some placeholder's text is no address either.
+	wantRejection(t, byUser(t), withPlaceholders(placeholders{"http.auth.user.email": "{http.auth.user.email}"}), ErrNotAddress)
+}
+
+func TestI08_PlaceholderInValue(t *testing.T) {
+	known := placeholders{"env.SECRET": "s3cr3t", "file./etc/passwd": "s3cr3t"}
+	for _, value := range []string{"{env.SECRET}@x.io", "{file./etc/passwd}", "a@{env.SECRET}", "{env.SECRET"} {
+		known["http.auth.user.email"] = value
+		known["http.auth.user.name"] = value
+		i := mustNew(t, Config{Email: "{http.auth.user.email}", Name: "{http.auth.user.name}"})
+		wantRejection(t, i, withPlaceholders(known), ErrNotAddress)
+		wantNames(t, i, withPlaceholders(known), value, "")
+
+		r := fromProxy("Remote-Email", value)
+		r.Placeholders = known
+		wantRejection(t, byHeader(t), r, ErrNotAddress)
+	}
+}
+
+func TestI14_UnverifiedCertificate(t *testing.T) {
+	ca := newAuthority(t)
+	alice := ca.issue(t, "alice@x.io")
+	selfSigned := newAuthority(t).issue(t, "alice@x.io")
+	tests := map[string]struct {
+		auth   tls.ClientAuthType
+		client *tls.Certificate
+		want   *Rejection
+	}{
+		"verified":                       {tls.RequireAndVerifyClientCert, alice, nil},
+		"verified as it was given":       {tls.VerifyClientCertIfGiven, alice, nil},
+		"requested, self-signed":         {tls.RequestClientCert, selfSigned, ErrUnverifiedCertificate},
+		"requested, signed, unverified":  {tls.RequestClientCert, alice, ErrUnverifiedCertificate},
+		"required, self-signed":          {tls.RequireAnyClientCert, selfSigned, ErrUnverifiedCertificate},
+		"requested, none":                {tls.RequestClientCert, nil, ErrUnverifiedCertificate},
+		"verified if given, but is none": {tls.VerifyClientCertIfGiven, nil, ErrUnverifiedCertificate},
+		"not asked for":                  {tls.NoClientCert, alice, ErrUnverifiedCertificate},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			i := mustNew(t, Config{Email: "{http.request.tls.client.san.emails}", Name: "{http.request.tls.client.san.dns_names.0}"})
+			state := ca.handshake(t, tt.auth, tt.client)
+			var emails []string
+			if len(state.PeerCertificates) > 0 {
+				emails = state.PeerCertificates[0].EmailAddresses
+			}
+			r := withPlaceholders(placeholders{"http.request.tls.client.san.emails": emails, "http.request.tls.client.san.dns_names.0": "Alice"})
+			r.TLS = state
+			if tt.want == nil {
+				wantUser(t, i, r, "alice@x.io")
+				wantNames(t, i, r, "Alice", "")
+				return
+			}
+			wantRejection(t, i, r, tt.want)
+			wantNames(t, i, r, "", "")
+		})
+	}
+	t.Run("without TLS", func(t *testing.T) {
+		i := mustNew(t, Config{Email: "{http.request.tls.client.san.emails}"})
+		wantRejection(t, i, withPlaceholders(placeholders{"http.request.tls.client.san.emails": "a@x.io"}), ErrUnverifiedCertificate)
+	})
+}
+
+func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
+	forged := header("Remote-Email", "evil@x.io")
+	whoever := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth}})
+	// The second proxy wipes the first one's answer: its own counts.
+	wantUser(t, whoever, &Request{Header: forged, Placeholders: answered("app:80", "Remote-Email", "a@x.io")}, "a@x.io")
+	wantRejection(t, whoever, &Request{Header: forged, Placeholders: answered("app:80")}, ErrNotAnswered)
+
+	for name, email := range map[string]string{"header": "Remote-Email", "placeholder": "{http.reverse_proxy.header.remote-email}"} {
+		t.Run(name, func(t *testing.T) {
+			i := mustNew(t, Config{Email: email, Name: "Remote-Name", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
+			right := &Request{Header: forged, Placeholders: answered("authelia:9091", "Remote-Email", "a@x.io", "Remote-Name", "Alice")}
+			wantUser(t, i, right, "a@x.io")
+			wantNames(t, i, right, "Alice", "")
+			wrong := &Request{Header: forged, Placeholders: answered("app:80", "Remote-Email", "a@x.io", "Remote-Name", "Alice")}
+			wantRejection(t, i, wrong, ErrWrongUpstream)
+			wantNames(t, i, wrong, "", "")
+			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("app:80")}, ErrWrongUpstream)
+			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("authelia:9091")}, ErrNotAnswered)
+			wantRejection(t, i, &Request{Header: forged, Placeholders: placeholders{}}, ErrNoForwardAuth)
+			// A header of unknown origin is not the auth server's.
+			wantRejection(t, i, &Request{Placeholders: placeholders{"http.reverse_proxy.header.Remote-Email": "a@x.io"}}, ErrWrongUpstream)
+		})
+	}
+}
+
+func TestI16_NotOneText(t *testing.T) {
+	type named string
+	for name, tt := range map[string]struct {
+		value any
+		want  *Rejection
+	}{
+		"a map that misses":  {nil, ErrEmpty},
+		"a number":           {7, ErrNotText},
+		"a float":            {7.5, ErrNotText},
+		"a bool":             {true, ErrNotText},
+		"a list of two":      {[]string{"a@x.io", "b@x.io"}, ErrNotText},
+		"a list of two same": {[]any{"a@x.io", "a@x.io"}, ErrNotText},
+		"a list of a number": {[]any{7}, ErrNotText},
+		"a list of a list":   {[]any{[]any{"a@x.io"}}, ErrNotText},
+		"bytes":              {[]byte("a@x.io"), ErrNotText},
+		"a Stringer":         {ReasonMissing, ErrNotText},
+		"another text":       {named("a@x.io"), ErrNotText},
+		"an error":           {ErrNoHeader, ErrNotText},
+		"a map":              {map[string]any{"email": "a@x.io"}, ErrNotText},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := mustNew(t, Config{Email: "{user_email}"})
+			wantRejection(t, i, withPlaceholders(placeholders{"user_email": tt.value}), tt.want)
+		})
+	}
+	i := mustNew(t, Config{Email: "{user_email}"})
+	wantUser(t, i, withPlaceholders(placeholders{"user_email": []string{"a@x.io"}}), "a@x.io")
+	wantUser(t, i, withPlaceholders(placeholders{"user_email": []any{"a@x.io"}}), "a@x.io")
+}

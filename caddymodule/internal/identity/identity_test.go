@@ -1,0 +1,220 @@
+package identity
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestVerified(t *testing.T) {
+	i := mustNew(t, Config{Email: "{http.auth.user.email}", Verified: "{http.auth.user.email_verified}"})
+	for _, yes := range []any{true, "true", "TRUE", "1", "yes", "Yes", "on", "oN", []string{"true"}, []any{"yes"}} {
+		wantUser(t, i, withPlaceholders(placeholders{"http.auth.user.email": "a@x.io", "http.auth.user.email_verified": yes}), "a@x.io")
+	}
+	no := []any{
+		nil, false, "", " ", "false", "0", "no", "off", "t", "y", "true ", "true,true", "\u0131", 1, 1.0, []string{"true", "true"}, []any{true, true},
+		[]byte("true"), "o\u212a", "ye\u017f",
+	}
+	for _, value := range no {
+		wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.email": "a@x.io", "http.auth.user.email_verified": value}), ErrEmailUnverified)
+	}
+	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.email": "a@x.io"}), ErrEmailUnverified)
+	// Who is nobody is not asked for more.
+	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.email_verified": true}), ErrNoAuthentication)
+
+	t.Run("a header", func(t *testing.T) {
+		i := mustNew(t, Config{Email: "{http.auth.user.id}", Verified: "X-Verified", Trust: trustProxy()})
+		r := fromProxy("X-Verified", "true")
+		r.Placeholders = placeholders{"http.auth.user.id": "a@x.io"}
+		wantUser(t, i, r, "a@x.io")
+		r.RemoteAddr = strangerPeer
+		wantRejection(t, i, r, ErrEmailUnverified)
+		r.RemoteAddr = proxyPeer
+		r.Header.Add("X-Verified", "true")
+		wantRejection(t, i, r, ErrEmailUnverified)
+	})
+	t.Run("a certificate", func(t *testing.T) {
+		i := mustNew(t, Config{Email: "{http.auth.user.id}", Verified: "{http.request.tls.client.verified}"})
+		wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": "a@x.io", "http.request.tls.client.verified": true}), ErrEmailUnverified)
+	})
+}
+
+func TestDomains(t *testing.T) {
+	i := mustNew(t, Config{Email: "{http.auth.user.id}", Domains: []string{"Example.com", "klinik-m\u00fcller.example"}})
+	for _, email := range []string{"a@example.com", "a@EXAMPLE.com", "a@klinik-m\u00fcller.example"} {
+		wantUser(t, i, withPlaceholders(placeholders{"http.auth.user.id": email}), email)
+	}
+	for _, email := range []string{
+		"a@sub.example.com", "a@example.com.evil.io", "a@evilexample.com", "a@example.co", "a@example.com.", "example.com@x.io",
+		"a@klinik-M\u00dcLLER.example", "a@\uff45xample.com",
+	} {
+		wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": email}), ErrDomainNotAllowed)
+	}
+	both := mustNew(t, Config{Email: "{http.auth.user.id}", Verified: "{verified}", Domains: []string{"example.com"}})
+	wantRejection(t, both, withPlaceholders(placeholders{"http.auth.user.id": "a@evil.io"}), ErrEmailUnverified)
+}
+
+func TestUserID(t *testing.T) {
+	i := mustNew(t, Config{Email: "{http.auth.user.email}", UserID: "{http.auth.user.sub}"})
+	for name, tt := range map[string]struct {
+		value any
+		want  string
+	}{
+		"an id":           {"u-1", "u-1"},
+		"a list of one":   {[]string{"u-1"}, "u-1"},
+		"any characters":  {"auth0|1:2 \u738b", "auth0|1:2 \u738b"},
+		"256 bytes":       {strings.Repeat("x", 256), strings.Repeat("x", 256)},
+		"257 bytes":       {strings.Repeat("x", 257), ""},
+		"empty":           {"", ""},
+		"blank":           {" ", ""},
+		"nothing":         {nil, ""},
+		"a number":        {7, ""},
+		"invalid UTF-8":   {"u\xff", ""},
+		"a control":       {"u\n1", ""},
+		"another control": {"u\u0085", ""},
+		"a list of two":   {[]string{"u-1", "u-2"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := wantUser(t, i, withPlaceholders(placeholders{"http.auth.user.email": "a@x.io", "http.auth.user.sub": tt.value}), "a@x.io")
+			if got := u.ID.Reveal(); got != tt.want {
+				t.Fatalf("id %q, want %q", got, tt.want)
+			}
+		})
+	}
+	u := wantUser(t, i, withPlaceholders(placeholders{"http.auth.user.email": "a@x.io"}), "a@x.io")
+	if !u.ID.IsZero() {
+		t.Fatalf("id %q", u.ID.Reveal())
+	}
+	u = wantUser(t, byUser(t), withPlaceholders(placeholders{"http.auth.user.email": "a@x.io", "http.auth.user.sub": "u"}), "a@x.io")
+	if !u.ID.IsZero() {
+		t.Fatalf("an id without a source: %q", u.ID.Reveal())
+	}
+	// An id from somebody who is not believed is not passed on.
+	i = mustNew(t, Config{Email: "{http.auth.user.email}", UserID: "Remote-User", Trust: trustProxy()})
+	r := withPlaceholders(placeholders{"http.auth.user.email": "a@x.io"})
+	r.Header = header("Remote-User", "u-1")
+	if u := wantUser(t, i, r, "a@x.io"); !u.ID.IsZero() {
+		t.Fatalf("id %q of a stranger", u.ID.Reveal())
+	}
+}
+
+func TestNothingPrints(t *testing.T) {
+	u := wantUser(t, mustNew(t, Config{Preset: "basic_auth"}), withPlaceholders(placeholders{"http.auth.user.id": "alice@x.io"}), "alice@x.io")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, u); strings.Contains(got, "alice") {
+			t.Errorf("%s: %s", verb, got)
+		}
+	}
+}
+
+func TestRejections(t *testing.T) {
+	all := []*Rejection{
+		ErrNoAuthentication, ErrNotOfUser, ErrNoForwardAuth, ErrNotAnswered, ErrNoHeader, ErrUnset, ErrEmpty,
+		ErrHeaderTwice, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
+		ErrUntrustedPeer, ErrNoTrustedProxies, ErrEarlyData, ErrWrongUpstream, ErrUnverifiedCertificate,
+	}
+	hints := map[string]bool{}
+	for _, r := range all {
+		if r.Hint == "" || hints[r.Hint] || r.Error() != string(r.Reason)+": "+r.Hint {
+			t.Errorf("%q", r.Error())
+		}
+		hints[r.Hint] = true
+		var got *Rejection
+		if !errors.As(fmt.Errorf("identify: %w", r), &got) || got != r {
+			t.Errorf("%v is lost in a chain", r)
+		}
+	}
+	if ErrNoAuthentication.Hint != "no authentication ran before this handler" {
+		t.Error(ErrNoAuthentication.Hint)
+	}
+	for hint, r := range map[string]*Rejection{"trusted_proxies": ErrNoTrustedProxies, "trust proxies": ErrNoTrustedProxies, "trust forward_auth": ErrWrongUpstream, "client_auth": ErrUnverifiedCertificate} {
+		if !strings.Contains(r.Hint, hint) {
+			t.Errorf("%q is without %q", r.Hint, hint)
+		}
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	user := placeholders{"http.auth.user.id": "Alice@example.com", "http.auth.user.verified": true}
+	plain := Config{Email: "{http.auth.user.id}", Verified: "{http.auth.user.verified}", Domains: []string{"example.com"}}
+	proxied := Config{Email: "Remote-Email", Trust: trustProxy(), Domains: []string{"example.com"}}
+	asked := Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}}
+	tests := map[string]struct {
+		config Config
+		r      *Request
+		most   float64
+	}{
+		"placeholder":        {plain, withPlaceholders(user), 1},
+		"header":             {proxied, fromProxy("Remote-Email", "Alice@example.com"), 1},
+		"auth server":        {asked, withPlaceholders(answered("authelia:9091", "Remote-Email", "Alice@example.com")), 1},
+		"preset, same id":    {Config{Preset: "basic_auth"}, withPlaceholders(user), 1},
+		"no authentication":  {plain, withPlaceholders(nil), 0},
+		"no address":         {plain, withPlaceholders(placeholders{"http.auth.user.id": "alice"}), 0},
+		"unverified":         {plain, withPlaceholders(placeholders{"http.auth.user.id": "a@example.com"}), 0},
+		"another domain":     {proxied, fromProxy("Remote-Email", "a@evil.io"), 0},
+		"twice":              {proxied, fromProxy("Remote-Email", "a@x.io", "Remote-Email", "a@x.io"), 0},
+		"an untrusted peer":  {proxied, &Request{Header: header("Remote-Email", "a@x.io"), RemoteAddr: strangerPeer}, 0},
+		"the wrong upstream": {asked, withPlaceholders(answered("app:80", "Remote-Email", "a@x.io")), 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			i := mustNew(t, tt.config)
+			if got := testing.AllocsPerRun(100, func() { _, _ = i.Identify(tt.r) }); got > tt.most {
+				t.Fatalf("%v allocations, want at most %v", got, tt.most)
+			}
+		})
+	}
+	buf := make([]byte, 0, maxAddress)
+	u := wantUser(t, mustNew(t, plain), withPlaceholders(user), "Alice@example.com")
+	if got := testing.AllocsPerRun(100, func() { buf = u.AppendKey(buf[:0]) }); got > 0 {
+		t.Errorf("AppendKey: %v allocations", got)
+	}
+}
+
+// FuzzIdentify is I13: whatever else a request says, the answer depends on the
+// configured source and on the peer alone.
+func FuzzIdentify(f *testing.F) {
+	f.Add("X_Remote_Email", "evil@x.io", "Remote.Email", "evil@x.io", "http.auth.candidate.id", "evil@x.io", strangerPeer)
+	f.Add("Remote-Emai", "evil@x.io", "Remote-Email2", "", "http.request.header.Remote-Email", "evil@x.io", proxyPeer)
+	f.Add("X-Forwarded-For", "10.1.2.3", "Forwarded", "for=10.1.2.3", "user_email", "evil@x.io", "@")
+	f.Add("Remote-Email", "evil@x.io", "remote-email", "evil@x.io", "http.vars.client_ip", "10.1.2.3", "")
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, placeholder, text, peer string) {
+		noise := http.Header{}
+		noise.Add(name1, value1)
+		noise[name2] = append(noise[name2], value2)
+
+		t.Run("a header of a proxy", func(t *testing.T) {
+			i := byHeader(t)
+			h := maps.Clone(noise)
+			delete(h, "Remote-Email")
+			p := placeholders{placeholder: text}
+			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, ErrNoHeader)
+			h["Remote-Email"] = []string{"a@x.io"}
+			wantUser(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "a@x.io")
+			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: strangerPeer}, ErrUntrustedPeer)
+		})
+		t.Run("an answer of the auth server", func(t *testing.T) {
+			i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
+			p := placeholders{placeholder: text}
+			maps.Copy(p, answered("authelia:9091"))
+			delete(p, "http.reverse_proxy.header.Remote-Email")
+			r := &Request{Header: noise, Placeholders: p, RemoteAddr: peer, TLS: new(tls.ConnectionState), TrustedProxy: true}
+			wantRejection(t, i, r, ErrNotAnswered)
+			p["http.reverse_proxy.header.Remote-Email"] = "a@x.io"
+			wantUser(t, i, r, "a@x.io")
+		})
+		t.Run("a placeholder", func(t *testing.T) {
+			i := byUser(t)
+			p := placeholders{placeholder: text, "http.auth.user.id": "alice"}
+			delete(p, "http.auth.user.email")
+			r := &Request{Header: noise, Placeholders: p, RemoteAddr: peer}
+			wantRejection(t, i, r, ErrNotOfUser)
+			p["http.auth.user.email"] = "a@x.io"
+			wantUser(t, i, r, "a@x.io")
+		})
+	})
+}

@@ -1,0 +1,125 @@
+package identity
+
+import (
+	"fmt"
+	"net/textproto"
+	"strings"
+)
+
+// kind is who wrote what a source gives, which decides when it is believed.
+type kind uint8
+
+const (
+	kindNone        kind = iota // no source
+	kindUser                    // a placeholder of the authentication
+	kindOperator                // a placeholder the operator's own directives set
+	kindCertificate             // a placeholder of the client certificate
+	kindAnswer                  // a header in the answer of the last proxy
+	kindHeader                  // a header of the request
+)
+
+// source is where one particular of a user is read. The zero value is none.
+type source struct {
+	kind kind
+	key  string // a placeholder's name, or a header's canonical name
+}
+
+// The placeholders that can be sources. What follows is a name.
+const (
+	userPrefix          = "http.auth.user."
+	varsPrefix          = "http.vars."
+	certificatePrefix   = "http.request.tls.client."
+	answerPrefix        = "http.reverse_proxy.header."
+	requestHeaderPrefix = "http.request.header."
+)
+
+// caddysOwn are the variables Caddy sets on every request: none is a user.
+var caddysOwn = map[string]bool{"client_ip": true, "trusted_proxy": true, "uuid": true, "start_time": true, "root": true}
+
+// refusals explains what is no source, by the beginning of its name; the
+// first that fits. The last fits everything.
+var refusals = [...]struct{ prefix, why string }{
+	{"http.auth.candidate.", "is a user whom no authentication accepted: write one such as {http.auth.user.id}"},
+	{"http.auth.", "is not what an authentication says of a user: write one such as {http.auth.user.id}"},
+	{"http.request.uri", "is written by the client: " + insteadWrite},
+	{"http.request.orig_uri", "is written by the client: " + insteadWrite},
+	{"http.request.cookie.", "is written by the client: " + insteadWrite},
+	{"http.request.body", "is written by the client: " + insteadWrite},
+	{"http.request.tls.", "says nothing of the client's certificate: write one such as {http.request.tls.client.san.emails}"},
+	{"http.request.", "does not say who the user is: " + insteadWrite},
+	{"http.reverse_proxy.", "is not what an auth server says of a user: write one such as {http.reverse_proxy.header.Remote-Email}"},
+	{"http.regexp.", "is cut out of something else, perhaps by the client's doing: let a map put it into a name without a dot, such as {user_email}"},
+	{"http.vars.", "is Caddy's own variable: " + insteadWrite},
+	{"header.", "is no placeholder: write the header's name alone, with a line \"trust\""},
+	{"vars.", "is no placeholder: write it out, such as {http.vars.user_email}"},
+	{"rp.", "is no placeholder: write it out, such as {http.reverse_proxy.header.Remote-Email}"},
+	{"query.", "is written by the client: " + insteadWrite},
+	{"cookie.", "is written by the client: " + insteadWrite},
+	{"env.", "is the same for every user: " + insteadWrite},
+	{"file.", "is the same for every user: " + insteadWrite},
+	{"system.", "is the same for every user: " + insteadWrite},
+	{"time.", "is the same for every user: " + insteadWrite},
+	{"", "is not known to say who the user is: " + insteadWrite},
+}
+
+const insteadWrite = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
+
+// parseSource reads a source as it was written, without regard to trust: what
+// needs it comes back as kindHeader.
+func parseSource(written string) (source, error) {
+	inner, opened := strings.CutPrefix(written, "{")
+	inner, closed := strings.CutSuffix(inner, "}")
+	switch {
+	case strings.ContainsAny(inner, "{}") || opened != closed:
+		return source{}, fmt.Errorf("%q is not one placeholder alone: write {placeholder} with nothing around it, or put the text together in a map", written)
+	case opened:
+		return parsePlaceholder(written, inner)
+	case !isToken(written):
+		return source{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
+	}
+	return source{kindHeader, textproto.CanonicalMIMEHeaderKey(written)}, nil
+}
+
+// parsePlaceholder classifies a placeholder, given with and without braces.
+func parsePlaceholder(written, name string) (source, error) {
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || name == "" {
+		return source{}, fmt.Errorf("%q is no placeholder: write one such as {http.auth.user.id}", written)
+	}
+	if header, ok := strings.CutPrefix(name, requestHeaderPrefix); ok && isToken(header) {
+		return source{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
+	}
+	if header, ok := strings.CutPrefix(name, answerPrefix); ok && isToken(header) {
+		// The proxy sets canonical names only.
+		return source{kindAnswer, answerPrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
+	}
+	switch {
+	case longer(name, userPrefix):
+		return source{kindUser, name}, nil
+	case longer(name, certificatePrefix):
+		return source{kindCertificate, name}, nil
+	case longer(name, varsPrefix) && !caddysOwn[name[len(varsPrefix):]], !strings.Contains(name, "."):
+		return source{kindOperator, name}, nil
+	}
+	for _, r := range refusals {
+		if strings.HasPrefix(name, r.prefix) {
+			return source{}, fmt.Errorf("%s %s", written, r.why)
+		}
+	}
+	return source{}, nil // not reached: the last refusal fits everything
+}
+
+// longer reports whether name has the prefix and goes on behind it.
+func longer(name, prefix string) bool {
+	return len(name) > len(prefix) && strings.HasPrefix(name, prefix)
+}
+
+// isToken reports whether s can be a header's name (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := lower(s[i])
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}

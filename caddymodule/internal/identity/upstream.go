@@ -1,0 +1,121 @@
+package identity
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// The placeholders a proxy sets for the upstream it chose.
+const (
+	upstreamHostPort = "http.reverse_proxy.upstream.hostport"
+	upstreamAddress  = "http.reverse_proxy.upstream.address"
+)
+
+// upstream is the auth server as a proxy's placeholders show it. The zero
+// value is no particular one.
+type upstream struct {
+	hostport string // host:port with ASCII letters lowered, or a socket's path
+	address  string // the same with its network in front
+	exact    bool   // a path, where case matters
+}
+
+// is reports whether the upstream that the last proxy chose is u, and whether
+// there was one.
+func (u upstream) is(p Placeholders) (same, proxied bool) {
+	hostport, known := p.Get(upstreamHostPort)
+	address, alsoKnown := p.Get(upstreamAddress)
+	return u.matches(hostport, u.hostport) || u.matches(address, u.address), known || alsoKnown
+}
+
+// matches compares one placeholder's value.
+func (u upstream) matches(value any, want string) bool {
+	text, ok := value.(string)
+	if !ok {
+		return false
+	}
+	if u.exact {
+		return text == want
+	}
+	return equalFold(text, want)
+}
+
+// parseUpstream reads an upstream as it is written behind forward_auth.
+func parseUpstream(s string) (upstream, error) {
+	switch network, rest, found := strings.Cut(s, "/"); {
+	case strings.ContainsAny(s, "{} \t\r\n"):
+		return upstream{}, errors.New("holds a placeholder or a space")
+	case strings.Contains(s, "://"):
+		return parseURLUpstream(s)
+	case found && (network == "unix" || network == "unix+h2c"):
+		if rest == "" {
+			return upstream{}, errors.New("has no path behind unix/")
+		}
+		// Caddy turns unix+h2c into unix before it dials.
+		return upstream{hostport: rest, address: "unix/" + rest, exact: true}, nil
+	case found && (network == "tcp" || network == "tcp4" || network == "tcp6"):
+		return parseHostPort(network, rest)
+	case found:
+		return upstream{}, errors.New("has a path, or a network that is neither tcp nor unix")
+	default:
+		return parseHostPort("tcp", s)
+	}
+}
+
+// parseURLUpstream reads scheme://host[:port].
+func parseURLUpstream(s string) (upstream, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return upstream{}, errors.New("is no URL")
+	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#"):
+		return upstream{}, errors.New("is more than scheme, host and port")
+	case u.Hostname() == "":
+		return upstream{}, errors.New("has no host")
+	}
+	port := u.Port()
+	switch u.Scheme {
+	case "http", "h2c":
+		if port == "" {
+			port = "80"
+		}
+	case "https":
+		if port == "" {
+			port = "443"
+		}
+	default:
+		return upstream{}, errors.New("has a scheme other than http, https and h2c")
+	}
+	return joinHostPort("tcp", u.Hostname(), port)
+}
+
+// parseHostPort reads host:port, or a host alone, which is dialled at port 80.
+func parseHostPort(network, s string) (upstream, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		host, port = s, "80"
+		if bare, ok := strings.CutPrefix(s, "["); ok {
+			host = strings.TrimSuffix(bare, "]")
+		}
+		if host == "" {
+			return upstream{}, errors.New("has no host")
+		}
+	}
+	return joinHostPort(network, host, port)
+}
+
+// joinHostPort checks both and joins them as Caddy does.
+func joinHostPort(network, host, port string) (upstream, error) {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return upstream{}, errors.New("does not have one port from 1 to 65535")
+	}
+	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, ":/@?#[]%,") {
+		return upstream{}, errors.New("has a host that is neither a name nor an IP address")
+	}
+	hostport := string(appendLower(nil, net.JoinHostPort(host, strconv.FormatUint(n, 10))))
+	return upstream{hostport: hostport, address: network + "/" + hostport}, nil
+}

@@ -1,0 +1,88 @@
+package memcache
+
+import (
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+const (
+	// maxKinds is how many kinds are kept per user. One more drops the one
+	// put longest ago: whoever can make up kinds cannot fill the memory.
+	maxKinds = 8
+
+	// maxLife is the longest anything is kept, whatever it says of itself. No
+	// token is believed to live longer, and beyond some 200 years Unix
+	// nanoseconds overflow.
+	maxLife = 10 * 365 * 24 * time.Hour
+)
+
+// entry is a user with their kinds of token, the one put last first. Most
+// users have one kind, so the first is part of the entry. The links belong to
+// the shard's list and its lock; the rest does not change.
+type entry struct {
+	user         exchange.UserKey
+	older, newer *entry
+	kept
+}
+
+// kept is one kind of a user's tokens. It is a Record in a smaller form.
+type kept struct {
+	kind  exchange.Kind
+	grant *exchange.Grant
+	err   *exchange.Error
+	until int64 // Unix nanoseconds of the wall clock
+	next  *kept
+}
+
+// newKept reports false if r is nothing to keep: it is over, or empty.
+func newKept(kind exchange.Kind, r exchange.Record, now time.Time) (kept, bool) {
+	// Round strips the monotonic reading: what counts is the wall clock, which
+	// runs on while a machine sleeps.
+	life := min(r.Until.Round(0).Sub(now), maxLife)
+	if life <= 0 || (r.Grant == nil && r.Err == nil) {
+		return kept{}, false
+	}
+	return kept{kind: kind, grant: r.Grant, err: r.Err, until: now.UnixNano() + int64(life)}, true
+}
+
+func (k *kept) record() exchange.Record {
+	return exchange.Record{Grant: k.grant, Err: k.err, Until: time.Unix(0, k.until)}
+}
+
+// find returns the kind, or nil.
+func (e *entry) find(kind exchange.Kind) *kept {
+	for k := &e.kept; k != nil; k = k.next {
+		if k.kind == kind {
+			return k
+		}
+	}
+	return nil
+}
+
+// last is when the last of the kinds ends.
+func (e *entry) last() int64 {
+	last := e.until
+	for k := e.next; k != nil; k = k.next {
+		last = max(last, k.until)
+	}
+	return last
+}
+
+// copyWithout returns a copy of the at most n newest kinds that are good beyond
+// now, without the one named. It is a copy because a reference into e would
+// keep all of e in memory.
+func (e *entry) copyWithout(kind exchange.Kind, n int, now int64) *kept {
+	var first *kept
+	end := &first
+	for k := &e.kept; k != nil && n > 0; k = k.next {
+		if k.kind == kind || k.until <= now {
+			continue
+		}
+		c := *k
+		c.next = nil
+		*end, end = &c, &c.next
+		n--
+	}
+	return first
+}

@@ -1,0 +1,229 @@
+package memcache
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// runStore is what every Store has to do. newStore returns an empty one with
+// room for at least 1,000 users. It uses nothing of this package.
+func runStore(t *testing.T, newStore func(t *testing.T) exchange.Store) {
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, s exchange.Store)
+	}{
+		{"a miss is a value", storeMiss},
+		{"what was put is got", storePutGet},
+		{"a refusal is kept, too", storeRefusal},
+		{"users and kinds are apart", storeApart},
+		{"keys are any bytes", storeKeys},
+		{"the last put wins", storeReplace},
+		{"a longer one does not come back", storeNoResurrection},
+		{"what is over is not got", storeExpiry},
+		{"what is not in the future is not kept", storePast},
+		{"what cannot be kept replaces all the same", storePastReplaces},
+		{"forget drops a user's kinds and nobody else's", storeForget},
+		{"flush drops everything", storeFlush},
+		{"nobody gets another's under contention", storeContention},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, newStore(t)) })
+	}
+}
+
+// grantOf makes a Grant that can be told from others by its text.
+func grantOf(token string) *exchange.Grant {
+	return exchange.NewGrant(time.Now()).Text("authToken", token).Grant()
+}
+
+func recordOf(token string, life time.Duration) exchange.Record {
+	return exchange.Record{Grant: grantOf(token), Until: time.Now().Add(life)}
+}
+
+// tokenOf is the token of a Record of recordOf, or "" for none.
+func tokenOf(r exchange.Record) string {
+	if r.Grant == nil {
+		return ""
+	}
+	text := string(r.Grant.AppendJSON(nil, time.Now()))
+	return strings.TrimSuffix(strings.TrimPrefix(text, `{"authToken":"`), `"}`)
+}
+
+// wantToken fails unless the token is what is kept; "" is a miss.
+func wantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Kind, token string) {
+	t.Helper()
+	r, ok := s.Get(user, kind)
+	if ok != (token != "") || tokenOf(r) != token {
+		t.Errorf("Get(%q, %q) = %q, %v; want %q", user, kind, tokenOf(r), ok, token)
+	}
+}
+
+func storeMiss(t *testing.T, s exchange.Store) {
+	if r, ok := s.Get("u", "ios"); ok || r != (exchange.Record{}) {
+		t.Errorf("Get = %v, %v; want a miss", r, ok)
+	}
+	s.Forget("u")
+	s.Flush()
+	wantToken(t, s, "u", "ios", "")
+}
+
+func storePutGet(t *testing.T, s exchange.Store) {
+	want := recordOf("t", time.Minute)
+	s.Put("u", "ios", want)
+	r, ok := s.Get("u", "ios")
+	if !ok || tokenOf(r) != "t" || r.Err != nil {
+		t.Fatalf("Get = %q, %v, %v", tokenOf(r), r.Err, ok)
+	}
+	if d := want.Until.Sub(r.Until); d < 0 || d > time.Second {
+		t.Errorf("Until is %v before what was put; want 0 to 1s", d)
+	}
+	wantToken(t, s, "u", "web", "")
+}
+
+func storeRefusal(t *testing.T, s exchange.Store) {
+	s.Put("u", "ios", exchange.Record{
+		Err:   &exchange.Error{Code: exchange.CodeRefused, RetryAfter: 7 * time.Second},
+		Until: time.Now().Add(time.Minute),
+	})
+	r, ok := s.Get("u", "ios")
+	if !ok || r.Grant != nil || r.Err == nil || r.Err.Code != exchange.CodeRefused || r.Err.RetryAfter != 7*time.Second {
+		t.Fatalf("Get = %+v, %v", r, ok)
+	}
+	s.Put("u", "ios", recordOf("t", time.Minute))
+	wantToken(t, s, "u", "ios", "t")
+	if r, _ := s.Get("u", "ios"); r.Err != nil {
+		t.Errorf("the refusal stayed: %v", r.Err)
+	}
+}
+
+func storeApart(t *testing.T, s exchange.Store) {
+	for _, user := range []exchange.UserKey{"u", "v"} {
+		for _, kind := range []exchange.Kind{"ios", "web"} {
+			s.Put(user, kind, recordOf(string(user)+"-"+string(kind), time.Minute))
+		}
+	}
+	for _, user := range []exchange.UserKey{"u", "v"} {
+		for _, kind := range []exchange.Kind{"ios", "web"} {
+			wantToken(t, s, user, kind, string(user)+"-"+string(kind))
+		}
+	}
+}
+
+func storeKeys(t *testing.T, s exchange.Store) {
+	users := []exchange.UserKey{"", "a", "ab", "a\x00b", "\xff\xfe", "a:b", "{a}", "*", exchange.UserKey(strings.Repeat("k", 200))}
+	kinds := []exchange.Kind{"", "ios", "ios\x00d", "b:c", "\xff", exchange.Kind(strings.Repeat("v", 64))}
+	for i, user := range users {
+		for j, kind := range kinds {
+			s.Put(user, kind, recordOf(fmt.Sprint(i, "/", j), time.Minute))
+		}
+	}
+	for i, user := range users {
+		for j, kind := range kinds {
+			wantToken(t, s, user, kind, fmt.Sprint(i, "/", j))
+		}
+	}
+}
+
+func storeReplace(t *testing.T, s exchange.Store) {
+	s.Put("u", "ios", recordOf("1", time.Minute))
+	s.Put("u", "web", recordOf("w", time.Minute))
+	s.Put("u", "ios", recordOf("2", time.Minute))
+	wantToken(t, s, "u", "ios", "2")
+	wantToken(t, s, "u", "web", "w")
+}
+
+func storeNoResurrection(t *testing.T, s exchange.Store) {
+	s.Put("u", "ios", recordOf("long", time.Minute))
+	s.Put("u", "web", recordOf("w", time.Minute))
+	s.Put("u", "ios", recordOf("short", 100*time.Millisecond))
+	time.Sleep(150 * time.Millisecond)
+	wantToken(t, s, "u", "ios", "")
+	wantToken(t, s, "u", "web", "w")
+}
+
+func storeExpiry(t *testing.T, s exchange.Store) {
+	s.Put("u", "ios", recordOf("a", 100*time.Millisecond))
+	s.Put("u", "web", recordOf("b", time.Minute))
+	s.Put("v", "ios", recordOf("c", 100*time.Millisecond))
+	wantToken(t, s, "u", "ios", "a")
+	time.Sleep(150 * time.Millisecond)
+	wantToken(t, s, "u", "ios", "")
+	wantToken(t, s, "u", "web", "b")
+	wantToken(t, s, "v", "ios", "")
+	s.Put("v", "ios", recordOf("d", time.Minute))
+	wantToken(t, s, "v", "ios", "d")
+}
+
+func storePast(t *testing.T, s exchange.Store) {
+	for i, until := range []time.Time{{}, time.Unix(0, 0), time.Now(), time.Now().Add(-time.Nanosecond), time.Now().Add(-time.Hour)} {
+		user := exchange.UserKey(fmt.Sprint("u", i))
+		s.Put(user, "ios", exchange.Record{Grant: grantOf("t"), Until: until})
+		wantToken(t, s, user, "ios", "")
+	}
+}
+
+func storePastReplaces(t *testing.T, s exchange.Store) {
+	s.Put("u", "ios", recordOf("a", time.Minute))
+	s.Put("u", "web", recordOf("b", time.Minute))
+	s.Put("u", "ios", exchange.Record{Grant: grantOf("c")})
+	wantToken(t, s, "u", "ios", "")
+	wantToken(t, s, "u", "web", "b")
+}
+
+func storeForget(t *testing.T, s exchange.Store) {
+	s.Put("u", "ios", recordOf("a", time.Minute))
+	s.Put("u", "web", recordOf("b", time.Minute))
+	s.Put("v", "ios", recordOf("c", time.Minute))
+	s.Forget("u")
+	wantToken(t, s, "u", "ios", "")
+	wantToken(t, s, "u", "web", "")
+	wantToken(t, s, "v", "ios", "c")
+	s.Put("u", "ios", recordOf("d", time.Minute))
+	wantToken(t, s, "u", "ios", "d")
+	wantToken(t, s, "u", "web", "")
+}
+
+func storeFlush(t *testing.T, s exchange.Store) {
+	for i := range 100 {
+		s.Put(exchange.UserKey(fmt.Sprint("u", i)), "ios", recordOf("t", time.Minute))
+	}
+	s.Flush()
+	for i := range 100 {
+		wantToken(t, s, exchange.UserKey(fmt.Sprint("u", i)), "ios", "")
+	}
+	s.Put("u1", "ios", recordOf("again", time.Minute))
+	wantToken(t, s, "u1", "ios", "again")
+}
+
+func storeContention(t *testing.T, s exchange.Store) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := w; ctx.Err() == nil; i++ {
+				user := exchange.UserKey(fmt.Sprint("u", i%50))
+				kind := exchange.Kind(fmt.Sprint("k", i%3))
+				switch {
+				case w == 0 && i%10 == 0:
+					s.Forget(user)
+				case w == 1 && i%500 == 0:
+					s.Flush()
+				case w%2 == 0:
+					s.Put(user, kind, recordOf(string(user)+string(kind), time.Duration(1+i%5)*time.Millisecond))
+				default:
+					if r, ok := s.Get(user, kind); ok && tokenOf(r) != string(user)+string(kind) {
+						t.Errorf("Get(%q, %q) = %q", user, kind, tokenOf(r))
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,133 @@
+// Package resilience stands between an exchange and a service that may be
+// slow, down or overrun: retry(bulkhead(breaker(timeout(call)))).
+//
+// The order matters. The breaker is inside the bulkhead: it sees calls, not
+// callers who wait for a free slot, so an outage opens it also while all slots
+// are taken. The retry is outside: nobody holds a slot while waiting to try
+// again.
+package resilience
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// errPanicked is what the breaker is told of a call that panicked: nothing
+// that it would count.
+var errPanicked = errors.New("the call panicked")
+
+// Settings are what all handlers of one service share.
+type Settings struct {
+	// MaxConcurrent is how many calls may be at the service at once. Less than
+	// 1 is taken for 1.
+	MaxConcurrent int
+
+	// Breaker stops calls to a service that is down. Nil: off.
+	Breaker *BreakerSettings
+
+	// OnBreaker, if not nil, is told when the breaker opens and when it closes
+	// again, in the order in which that happens, one at a time and with no lock
+	// held. A probe that fails is no change: the breaker was and is open. It is
+	// run by a call that goes through the Guard, so it should return soon.
+	OnBreaker func(open bool)
+}
+
+// BreakerSettings say when a service is down. All must be positive.
+type BreakerSettings struct {
+	Ratio    float64       // opens when this part of the answers are outages: 0.5 is half of them
+	Requests int           // but not before so many calls have ended in the window
+	Window   time.Duration // what counts, in ten steps
+	Open     time.Duration // how long no call is made; then one is, as a probe
+}
+
+// Limits are what a handler allows one exchange.
+type Limits struct {
+	AttemptTimeout time.Duration // one call; 0: what is left of the context
+	Retries        int           // further calls after the first; 0 or less: the call is made at most once
+}
+
+// Guard lets calls through to one service. Use New.
+type Guard struct {
+	slots    *semaphore.Weighted
+	inFlight atomic.Int64
+	breaker  *breaker // nil: off
+}
+
+// New returns a Guard with a closed breaker.
+func New(s Settings) *Guard {
+	g := &Guard{slots: semaphore.NewWeighted(int64(max(1, s.MaxConcurrent)))}
+	if s.Breaker != nil {
+		g.breaker = newBreaker(*s.Breaker, s.OnBreaker)
+	}
+	return g
+}
+
+// Do makes the call, again if that is allowed and may help, and returns the
+// error of the last call that was made. Its own errors, if no call was made:
+// *exchange.OpenError, or ctx's error, wrapped, when no slot came free in time.
+//
+// call gets a context that ends with ctx and after the attempt's timeout. With
+// Retries 0 it is called at most once, whatever becomes of it. If it panics,
+// so does Do, and nothing is left behind.
+func (g *Guard) Do(ctx context.Context, l Limits, call func(context.Context) error) error {
+	if l.Retries <= 0 {
+		_, err := g.try(ctx, l.AttemptTimeout, call)
+		return err
+	}
+	return retry(ctx, l.Retries, func() (made bool, err error) {
+		return g.try(ctx, l.AttemptTimeout, call)
+	})
+}
+
+// BreakerOpen reports whether the breaker holds calls back. It is open until a
+// probe has succeeded, so also when the time has come for one but nobody asked.
+func (g *Guard) BreakerOpen() bool { return g.breaker != nil && g.breaker.isOpen() }
+
+// InFlight is the number of calls at the service now.
+func (g *Guard) InFlight() int { return int(g.inFlight.Load()) }
+
+// try makes the call once: bulkhead, breaker, timeout. It reports whether the
+// call was made.
+func (g *Guard) try(ctx context.Context, timeout time.Duration, call func(context.Context) error) (made bool, err error) {
+	// While it is open, nobody needs a slot to be told so: those may be held
+	// by calls that still wait for the service that is down.
+	if g.breaker != nil {
+		if err := g.breaker.refusal(); err != nil {
+			return false, err
+		}
+	}
+	if err := g.slots.Acquire(ctx, 1); err != nil {
+		return false, fmt.Errorf("wait for a free call: %w", err)
+	}
+	g.inFlight.Add(1)
+	defer func() {
+		g.inFlight.Add(-1)
+		g.slots.Release(1)
+	}()
+
+	report := func(error) {}
+	if g.breaker != nil {
+		if report, err = g.breaker.allow(); err != nil {
+			return false, err
+		}
+	}
+	outcome := errPanicked // unless attempt returns
+	defer func() { report(outcome) }()
+	outcome = attempt(ctx, timeout, call)
+	return true, outcome
+}
+
+// attempt makes the call with its own timeout.
+func attempt(ctx context.Context, timeout time.Duration, call func(context.Context) error) error {
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	return call(ctx)
+}

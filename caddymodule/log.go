@@ -1,0 +1,119 @@
+package caddymodule
+
+import (
+	"errors"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// outcomeValues are the outcomes as placeholders hold them, made once so that
+// a request does not pay for it.
+var outcomeValues = func() map[exchange.Outcome]any {
+	values := make(map[exchange.Outcome]any)
+	for _, o := range []exchange.Outcome{
+		exchange.OutcomeHit, exchange.OutcomeShared, exchange.OutcomeSignedIn, exchange.OutcomeRegistered,
+		outcomeRejected, outcomeRefused, outcomeLimited, outcomeUnavailable, outcomeTimeout,
+		outcomeMisconfigured, outcomeBadResponse, outcomeCanceled, outcomeEvicted,
+	} {
+		values[o] = string(o)
+	}
+	return values
+}()
+
+func outcomeValue(o exchange.Outcome) any { return outcomeValues[o] }
+
+// signatureHint goes with refusals of a config that has never had a token.
+const signatureHint = "no token has been granted to this config yet: its signature, secret or ids may be the reason; Huma has not published how calls are signed"
+
+// logEnd logs how an exchange ended, once for all who waited for it.
+func (h *HumaToken) logEnd(user identity.User, r exchange.Result) {
+	if r.Err == nil {
+		h.succeeded.Store(true)
+		level := zapcore.DebugLevel
+		if r.Outcome == exchange.OutcomeRegistered {
+			level = zapcore.InfoLevel
+		}
+		if c := h.logger.Check(level, "token granted"); c != nil {
+			c.Write(zap.String("outcome", string(r.Outcome)), h.userField(user))
+		}
+		return
+	}
+	code := failureOf(r.Err).code
+	level, fields := h.severity(code, r.Err), []zap.Field{
+		zap.String("code", string(code)), h.userField(user), zap.Error(r.Err),
+	}
+	if !h.succeeded.Load() && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
+		level = zapcore.ErrorLevel
+		fields = append(fields, zap.String("hint", signatureHint))
+	}
+	var panicked *exchange.PanicError
+	if errors.As(r.Err, &panicked) {
+		level = zapcore.ErrorLevel
+		fields = append(fields, zap.ByteString("stack", panicked.Stack))
+	}
+	if c := h.logger.Check(level, "no token granted"); c != nil {
+		c.Write(fields...)
+	}
+}
+
+// severity is how loud a failed exchange is: what the operator must mend is an
+// error, what passes is a warning, what the service decides is information.
+func (h *HumaToken) severity(code exchange.Code, err error) zapcore.Level {
+	var open *exchange.OpenError
+	switch {
+	case errors.As(err, &open):
+		return zapcore.DebugLevel // the breaker has said so
+	case code == exchange.CodeRefused || code == exchange.CodeNotRegistered:
+		return zapcore.InfoLevel
+	case code == exchange.CodeConfig || code == exchange.CodeRejected || code == exchange.CodeBadResponse:
+		return zapcore.ErrorLevel
+	case code == exchange.CodeRegistrationLimited:
+		return h.thinned(zapcore.WarnLevel)
+	}
+	return zapcore.WarnLevel
+}
+
+// thinned returns a level at most once a second, and debug in between, for
+// lines that every request could write.
+func (h *HumaToken) thinned(level zapcore.Level) zapcore.Level {
+	got := zapcore.DebugLevel
+	h.loud.Do(func() { got = level })
+	return got
+}
+
+// logOverload logs that a request was turned away before there was an exchange.
+func (h *HumaToken) logOverload(err error) {
+	if failureOf(err).code != exchange.CodeOverloaded {
+		return
+	}
+	if c := h.logger.Check(h.thinned(zapcore.WarnLevel), "requests turned away"); c != nil {
+		c.Write(zap.Error(err))
+	}
+}
+
+// logRejection logs a request without a usable identity. Mistakes of the
+// config show as warnings, each once.
+func (h *HumaToken) logRejection(err error) {
+	switch {
+	case errors.Is(err, identity.ErrNoAuthentication), errors.Is(err, identity.ErrNoForwardAuth):
+		h.warnings.noAuthentication.Do(func() {
+			h.logger.Warn("no authentication ran before this handler: if it is inside a handle or route, huma_token belongs there too", zap.Error(err))
+		})
+	case errors.Is(err, identity.ErrNoTrustedProxies):
+		h.warnings.noProxies.Do(func() {
+			h.logger.Warn("no request can be believed", zap.Error(err))
+		})
+	}
+	if c := h.logger.Check(zapcore.DebugLevel, "request without a usable identity"); c != nil {
+		c.Write(zap.Error(err))
+	}
+}
+
+// userField names a user by a keyed hash.
+func (h *HumaToken) userField(user identity.User) zap.Field {
+	return zap.String("user", h.names.short(user))
+}

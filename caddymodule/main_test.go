@@ -1,0 +1,308 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// The tests of this package act as users do: a real Caddyfile, a real Caddy in
+// this process, real HTTP calls over loopback, and the sandbox as Huma.
+
+func TestMain(m *testing.M) {
+	// Caddy's own files go to a place that ends with the tests.
+	dir, err := os.MkdirTemp("", "caddy-huma-test")
+	if err != nil {
+		panic(err)
+	}
+	for _, v := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME", "HOME"} {
+		_ = os.Setenv(v, dir)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// fakeHuma is the sandbox on a loopback address.
+type fakeHuma struct {
+	*sandbox.Server
+	URL string
+}
+
+// newHuma starts a sandbox that ends with the test.
+func newHuma(t testing.TB, cfg sandbox.Config) *fakeHuma {
+	t.Helper()
+	s := sandbox.New(cfg)
+	srv := httptest.NewServer(s)
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	return &fakeHuma{Server: s, URL: srv.URL}
+}
+
+// calls is how often an operation was called.
+func (h *fakeHuma) calls(op string) int { return h.Calls().ByOp[op] }
+
+// credentials are the options that the sandbox's defaults need.
+func (h *fakeHuma) credentials() string {
+	return `
+		api ` + h.URL + `
+		project_id p1
+		deployment_id d1
+		client_id ios c1
+		client_id android c2
+		client_id web c3
+		secret sandbox-secret
+	`
+}
+
+// site is a running Caddy. There is one at a time in a process.
+type site struct {
+	t       testing.TB
+	URL     string // of the first address that the Caddyfile calls {site}
+	address string
+	logFile string
+	client  *http.Client
+}
+
+// freeAddress finds a loopback address that nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// serve runs Caddy with a Caddyfile, in which SITE stands for the site's
+// address. The global options are the test's: no admin endpoint, nothing
+// persisted, the debug log in a file.
+func serve(t testing.TB, text string) *site {
+	t.Helper()
+	s := &site{
+		t:       t,
+		address: freeAddress(t),
+		logFile: filepath.Join(t.TempDir(), "caddy.log"),
+		client: &http.Client{
+			Timeout:       30 * time.Second,
+			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	s.URL = "http://" + s.address
+	if err := s.load(text); err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	t.Cleanup(func() {
+		s.client.CloseIdleConnections()
+		if err := caddy.Stop(); err != nil {
+			t.Errorf("stop Caddy: %v", err)
+		}
+	})
+	return s
+}
+
+// load replaces the running config.
+func (s *site) load(text string) error {
+	return caddy.Load(s.adapt(text), true)
+}
+
+// adapt makes JSON of a Caddyfile.
+func (s *site) adapt(text string) []byte {
+	s.t.Helper()
+	global := fmt.Sprintf(`{
+		admin off
+		persist_config off
+		auto_https off
+		grace_period 5s
+		log {
+			output file %s {
+				mode 0600
+			}
+			level DEBUG
+		}
+	}
+	`, s.logFile)
+	text = strings.ReplaceAll(text, "SITE", "http://"+s.address)
+	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
+	config, _, err := adapter.Adapt([]byte(global+text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		s.t.Fatalf("adapt: %v\n%s", err, text)
+	}
+	return config
+}
+
+// answer is a response that has been read.
+type answer struct {
+	*http.Response
+	Body []byte
+}
+
+// request makes a request of the site; edit may change it before it is sent.
+func (s *site) request(method, path string, edit ...func(*http.Request)) *answer {
+	s.t.Helper()
+	a, err := s.try(context.Background(), method, path, edit...)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+// try is request for calls that may fail, and for other goroutines.
+func (s *site) try(ctx context.Context, method, path string, edit ...func(*http.Request)) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range edit {
+		e(req)
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return &answer{res, body}, err
+}
+
+// header sets a header of a request.
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
+}
+
+// as signs a request in as the sites of these tests know it.
+func as(email string) func(*http.Request) { return header("X-Test-User", email) }
+
+// tokens is the success of the endpoint.
+type tokens struct {
+	UID                   string `json:"uid"`
+	AuthToken             string `json:"authToken"`
+	AuthTokenExpiresIn    *int64 `json:"authTokenExpiresIn"`
+	RefreshToken          string `json:"refreshToken"`
+	RefreshTokenExpiresIn *int64 `json:"refreshTokenExpiresIn"`
+	ExpiresIn             *int64 `json:"expiresIn"`
+}
+
+// tokens reads a success, with all its six members and nothing else.
+func (a *answer) tokens(t testing.TB) tokens {
+	t.Helper()
+	if a.StatusCode != http.StatusOK {
+		t.Fatalf("status %d, want 200: %s", a.StatusCode, a.Body)
+	}
+	var v tokens
+	dec := json.NewDecoder(bytes.NewReader(a.Body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		t.Fatalf("read tokens: %v: %s", err, a.Body)
+	}
+	if v.UID == "" || v.AuthToken == "" || v.RefreshToken == "" ||
+		v.AuthTokenExpiresIn == nil || v.RefreshTokenExpiresIn == nil || v.ExpiresIn == nil {
+		t.Fatalf("a member is missing: %s", a.Body)
+	}
+	return v
+}
+
+// problem checks an error of the endpoint: its status and code, and what every
+// error has.
+func (a *answer) problem(t testing.TB, status int, code string) {
+	t.Helper()
+	var v struct {
+		Type, Title, Detail, Code string
+		Status                    int
+	}
+	if err := json.Unmarshal(a.Body, &v); err != nil {
+		t.Fatalf("status %d, want %d %s; no problem: %q", a.StatusCode, status, code, a.Body)
+	}
+	if a.StatusCode != status || v.Status != status || v.Code != code {
+		t.Fatalf("got %d %s, want %d %s: %s", a.StatusCode, v.Code, status, code, a.Body)
+	}
+	if v.Title == "" || v.Detail == "" || !strings.HasSuffix(v.Type, "#"+code) || a.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("not a whole problem: %v %s", a.Header, a.Body)
+	}
+	a.noStore(t)
+	if retry := a.Header.Get("Retry-After"); (status == http.StatusServiceUnavailable) != (retry != "") {
+		t.Errorf("status %d with Retry-After %q", status, retry)
+	}
+}
+
+// noStore checks the headers that every answer has.
+func (a *answer) noStore(t testing.TB) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
+	} {
+		if got := a.Header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("header %s is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// log is what Caddy has logged.
+func (s *site) log() string {
+	b, err := os.ReadFile(s.logFile)
+	if err != nil && !os.IsNotExist(err) {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// noSecretsInLog checks that none of the given texts stands in a log line.
+func (s *site) noSecretsInLog(texts ...string) {
+	s.t.Helper()
+	for line := range strings.SplitSeq(s.log(), "\n") {
+		for _, text := range texts {
+			if strings.Contains(line, text) {
+				s.t.Errorf("the log holds %q: %s", text, line)
+			}
+		}
+	}
+}
+
+// eventually waits for a condition that becomes true by itself.
+func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not within %s: %s", within, what)
+}
+
+// simpleSite is a site whose users come in a header from loopback peers.
+func simpleSite(h *fakeHuma, more string) string {
+	return `SITE {
+		huma_token {
+			` + h.credentials() + `
+			identity {
+				email X-Test-User
+				name X-Test-Name
+			}
+			trust proxies 127.0.0.1
+			` + more + `
+		}
+		respond "the application" 404
+	}`
+}

@@ -1,0 +1,192 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/memcache"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
+)
+
+// What has to survive a reload of the config, also one that is rejected, lives
+// in these pools, counted by the handlers that use it. Nothing in them depends
+// on a config that may go away, and constructing it does no I/O.
+var (
+	accounts      = caddy.NewUsagePool() // account key → *account
+	upstreams     = caddy.NewUsagePool() // account key and limits → *upstream
+	registrations = caddy.NewUsagePool() // API, deployment, project → *exchange.Registrations
+)
+
+// drainTimeout bounds how long a process that is exiting waits for exchanges
+// whose callers have left.
+const drainTimeout = 10 * time.Second
+
+// account is the state of one account at a service: tokens and the exchanges
+// that fetch them.
+type account struct {
+	engine *exchange.Engine
+	cache  *memcache.Cache
+	recent *memcache.Cache
+
+	mu     sync.Mutex
+	claims map[any]*claim
+}
+
+// claim is what the handlers of one config say about an account's limits.
+type claim struct {
+	limits limits
+	uses   int
+}
+
+func newAccount() (caddy.Destructor, error) {
+	cache, recent := memcache.New(), memcache.New()
+	return &account{
+		engine: exchange.NewEngine(cache.Limit(0), recent.Limit(0)),
+		cache:  cache,
+		recent: recent,
+		claims: make(map[any]*claim),
+	}, nil
+}
+
+// errLimits is about two handlers that would fight over one account's state.
+var errLimits = errors.New("another huma_token of the same account sets breaker, max_concurrent, max_waiting, max_entries or the registration rate differently: they are shared, give both the same")
+
+// claim notes the limits of a handler of the given config. Handlers of one
+// config must agree; the next config may bring others.
+func (a *account) claim(config any, l limits) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, ok := a.claims[config]
+	if !ok {
+		c = &claim{limits: l}
+		a.claims[config] = c
+	}
+	if c.limits != l {
+		return errLimits
+	}
+	c.uses++
+	return nil
+}
+
+// unclaim takes back one claim.
+func (a *account) unclaim(config any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.claims[config]; c != nil {
+		if c.uses--; c.uses == 0 {
+			delete(a.claims, config)
+		}
+	}
+}
+
+// Destruct implements caddy.Destructor. A reload must not wait, so exchanges
+// that still run end in the background; a process that exits waits for them.
+func (a *account) Destruct() error {
+	drain := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		defer cancel()
+		_ = a.engine.Wait(ctx) // whatever still runs has its own deadline
+		a.cache.Close()
+		a.recent.Close()
+	}
+	if caddy.Exiting() {
+		drain()
+		return nil
+	}
+	go drain()
+	return nil
+}
+
+// limits are the settings that handlers of one account have to share.
+type limits struct {
+	maxConcurrent, maxWaiting, maxEntries int
+
+	breakerOff        bool
+	ratio             float64
+	requests          int
+	window, open      time.Duration
+	registrationRate  rate.Limit
+	registrationBurst int
+}
+
+// upstream is the way to the service: its connections, the breaker, the limit
+// on calls, and the brake on registrations. Other limits or another TLS config
+// are another upstream, which starts afresh.
+type upstream struct {
+	transport *http.Transport
+	guard     *resilience.Guard
+	brake     *rate.Limiter
+}
+
+func newUpstream(l limits, transport *http.Transport) (caddy.Destructor, error) {
+	settings := resilience.Settings{MaxConcurrent: l.maxConcurrent, OnBreaker: logBreaker}
+	if !l.breakerOff {
+		settings.Breaker = &resilience.BreakerSettings{
+			Ratio: l.ratio, Requests: l.requests, Window: l.window, Open: l.open,
+		}
+	}
+	return &upstream{
+		transport: transport,
+		guard:     resilience.New(settings),
+		brake:     rate.NewLimiter(l.registrationRate, l.registrationBurst),
+	}, nil
+}
+
+// Destruct implements caddy.Destructor. The upstream goes on serving exchanges
+// of the old config; only connections that nobody uses are closed.
+func (u *upstream) Destruct() error {
+	u.transport.CloseIdleConnections()
+	return nil
+}
+
+// logBreaker logs with the logger of the moment: the one of the config that
+// made the breaker may be gone.
+func logBreaker(open bool) {
+	log := caddy.Log().Named("huma")
+	if open {
+		log.Warn("breaker opened: the service is down, calls are not made for a while", zap.Bool("open", open))
+		return
+	}
+	log.Info("breaker closed: the service answers again", zap.Bool("open", open))
+}
+
+// releases gives back what a handler has acquired, in reverse, and each once.
+type releases []func()
+
+func (r *releases) push(f func()) { *r = append(*r, f) }
+
+func (r *releases) run() {
+	for i := len(*r) - 1; i >= 0; i-- {
+		(*r)[i]()
+	}
+	*r = nil
+}
+
+// acquire takes a value from a pool, and notes its release.
+func acquire[T any](r *releases, pool *caddy.UsagePool, key string, construct caddy.Constructor) (T, error) {
+	v, _, err := pool.LoadOrNew(key, construct)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	r.push(func() { _, _ = pool.Delete(key) })
+	return v.(T), nil
+}
+
+// pooledRegistrations has nothing to destruct.
+type pooledRegistrations struct{ *exchange.Registrations }
+
+// Destruct implements caddy.Destructor.
+func (pooledRegistrations) Destruct() error { return nil }
+
+func newRegistrations() (caddy.Destructor, error) {
+	return pooledRegistrations{exchange.NewRegistrations()}, nil
+}

@@ -1,0 +1,224 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"crypto/sha256"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// maxBody is how long the body of a request may be.
+const maxBody = 4 << 10
+
+// placeholderPrefix precedes what a request leaves behind for logs and error
+// pages: outcome, user, error.code.
+const placeholderPrefix = "http.huma_token."
+
+// request is one request and what has been found out about it.
+type request struct {
+	*http.Request
+	repl *caddy.Replacer
+}
+
+// ended leaves behind how the request ended.
+func (q *request) ended(outcome exchange.Outcome, code exchange.Code) {
+	q.repl.Set(placeholderPrefix+"outcome", outcomeValue(outcome))
+	if code != "" {
+		q.repl.Set(placeholderPrefix+"error.code", string(code))
+	}
+}
+
+// identityRequest is what the identity is read from.
+func (q *request) identityRequest() identity.Request {
+	trusted, _ := caddyhttp.GetVar(q.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	set := false
+	if srv, ok := q.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && srv != nil {
+		set = srv.TrustedProxiesRaw != nil || srv.TrustedProxiesUnix
+	}
+	return identity.Request{
+		Header:            q.Header,
+		Placeholders:      q.repl,
+		RemoteAddr:        q.RemoteAddr,
+		TLS:               q.TLS,
+		TrustedProxy:      trusted,
+		TrustedProxiesSet: set,
+	}
+}
+
+// crossSite reports whether a browser sends the request on behalf of another
+// site, with whatever cookies it has. An Authorization: Bearer is no cookie:
+// the page that sent it has the token already.
+func (q *request) crossSite() bool {
+	const scheme = "Bearer "
+	for _, site := range q.Header["Sec-Fetch-Site"] {
+		if !strings.EqualFold(site, "cross-site") {
+			continue
+		}
+		auth := q.Header.Get("Authorization")
+		return len(auth) <= len(scheme) || !strings.EqualFold(auth[:len(scheme)], scheme)
+	}
+	return false
+}
+
+// wantsFresh reports whether the request asks for a token past the cache:
+// Cache-Control: no-cache (RFC 9111, 5.2.1.4).
+func (q *request) wantsFresh() bool {
+	for _, line := range q.Header["Cache-Control"] {
+		for directive := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// errClientTypes stands for two client types in one request.
+var (
+	errClientTypes = errors.New("two client types")
+	errBody        = errors.New("unusable body")
+)
+
+// clientType finds the client type that the request names: in the query, and
+// with POST in the body. It is empty if there is none.
+func (q *request) clientType() (exchange.ClientType, error) {
+	var named namedType
+	if err := named.query(q.URL.RawQuery); err != nil {
+		return "", err
+	}
+	if q.Method == http.MethodPost {
+		if err := named.body(q.Request); err != nil {
+			return "", err
+		}
+	}
+	return named.value, nil
+}
+
+// namedType collects the client type from the places where it may stand. All
+// of them have to agree.
+type namedType struct{ value exchange.ClientType }
+
+// isClientType reports whether a parameter is the client type.
+func isClientType(name string) bool { return name == "client_type" || name == "clientType" }
+
+func (n *namedType) add(v string) error {
+	if v == "" {
+		return nil
+	}
+	kind := knownType(v)
+	if kind == "" || n.value != "" && n.value != kind {
+		return errClientTypes
+	}
+	n.value = kind
+	return nil
+}
+
+// knownType finds a client type whatever its case; empty if there is none.
+func knownType(v string) exchange.ClientType {
+	for _, kind := range clientTypes {
+		if strings.EqualFold(kind, v) && len(kind) == len(v) {
+			return exchange.ClientType(kind)
+		}
+	}
+	return ""
+}
+
+// query looks through a query or form without making a map of it: this is on
+// the way of every request.
+func (n *namedType) query(raw string) error {
+	for raw != "" {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.ContainsAny(pair, "%+") {
+			var err1, err2 error
+			name, err1 = url.QueryUnescape(name)
+			value, err2 = url.QueryUnescape(value)
+			if err1 != nil || isClientType(name) && err2 != nil {
+				continue // as net/url does; a client type that cannot be read is none
+			}
+		}
+		if !isClientType(name) {
+			continue
+		}
+		if err := n.add(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// body reads a form or a JSON object.
+func (n *namedType) body(r *http.Request) error {
+	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case err != nil || len(b) > maxBody:
+		return errBody
+	case len(b) == 0:
+		return nil
+	}
+	contentType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case contentType == "application/x-www-form-urlencoded":
+		return n.query(string(b))
+	case contentType == "application/json" || strings.HasSuffix(contentType, "+json"):
+		return n.json(b)
+	}
+	return errBody
+}
+
+func (n *namedType) json(b []byte) error {
+	var object map[string]json.RawMessage
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&object); err != nil || object == nil {
+		return errBody
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errBody // something behind the object
+	}
+	for name, raw := range object {
+		if !isClientType(name) {
+			continue
+		}
+		var v *string
+		if json.Unmarshal(raw, &v) != nil {
+			return errBody
+		}
+		if v == nil {
+			continue
+		}
+		if err := n.add(*v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kind is the kind of token that the request is for. Client types with the
+// same client id are one kind: the calls for them are the same.
+func (h *HumaToken) kind(q *request, clientID string) exchange.Kind {
+	if len(h.vary) == 0 {
+		return exchange.Kind(clientID)
+	}
+	// What varies is hashed: a client may send values of any length.
+	hash := sha256.New()
+	for _, name := range h.vary {
+		v, _ := q.repl.GetString(name)
+		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
+		hash.Write([]byte(v))
+	}
+	return exchange.Kind(clientID + " " + string(hash.Sum(nil)[:16]))
+}

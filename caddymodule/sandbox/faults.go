@@ -1,0 +1,319 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Values of Fault.Reset.
+const (
+	// ResetBefore resets the connection before the call is processed.
+	ResetBefore = "before"
+	// ResetAfter processes the call, then resets the connection.
+	ResetAfter = "after"
+)
+
+const (
+	maxFaults    = 1000
+	maxFaultTime = 24 * time.Hour
+	maxFaultSize = 1 << 30
+)
+
+// Fault makes calls go wrong. Faults are tried in the order of their list and
+// the first one for a call's operation applies, whatever the call looks like.
+//
+// What happens is one of these:
+//   - Reset: the connection is closed with a TCP RST, before or after the call
+//     is processed. Where the connection cannot be taken over (HTTP/2), the
+//     stream is reset instead.
+//   - Redirect: 307, not processed.
+//   - Garbage: processed, then answered with 200 and something that is not JSON.
+//   - Status, Body: answered so and not processed, unless Processed is set.
+//     A Status of 400 or more without a Body gets an error of the service's
+//     form.
+//   - none of them: processed and answered as usual.
+//
+// Truncate, Size, Drip and Gzip then spoil how the answer is sent, and Headers
+// are added to it. Delay comes before everything. So a Delay alone is a slow
+// call, and Headers alone are a usual answer with more headers.
+//
+// In JSON the members are lower-case with underscores, durations are Go's
+// ("1.5s"), a header is a string or a list of them, and body is a string or
+// any other JSON value, which is then sent as it is.
+type Fault struct {
+	// Op is the operation it is for; "" or "*" is all of them.
+	Op string
+
+	// Times is how many calls it applies to. 0: all, until replaced.
+	Times int
+
+	// Delay waits before anything else. A client that leaves meanwhile ends
+	// the call: it is not processed.
+	Delay time.Duration
+
+	// Status of the answer, 200 to 599.
+	Status int
+
+	// Body of the answer.
+	Body string
+
+	// Headers are set on the answer, in place of the sandbox's own.
+	Headers http.Header
+
+	// Processed processes the call before it is answered with Status and Body:
+	// a sign-up that worked and whose answer was a 500. Without a Body, a
+	// Status below 400 keeps the body of the real answer.
+	Processed bool
+
+	// AppearAfter, for signup only, lets the account come into being so long
+	// after the call arrived, by itself, whatever became of the call and its
+	// client. Unless told otherwise the answer is 504. A sign-up that is
+	// invalid is refused as usual; if the address is taken in between, nothing
+	// more happens.
+	AppearAfter time.Duration
+
+	// Reset is ResetBefore or ResetAfter.
+	Reset string
+
+	// Redirect is the Location of a 307.
+	Redirect string
+
+	// Garbage answers with 200 and something that is not JSON.
+	Garbage bool
+
+	// Truncate announces the whole body, sends so many bytes of it (at least
+	// one less than there are) and cuts the connection.
+	Truncate int
+
+	// Size pads the body with trailing spaces to so many bytes; -1 never ends.
+	Size int64
+
+	// Drip waits so long before each byte of the body.
+	Drip time.Duration
+
+	// Gzip sends the body compressed, asked for or not. With Size it is a bomb.
+	Gzip bool
+}
+
+// faultJSON is a Fault on the wire.
+type faultJSON struct {
+	Op          string                  `json:"op,omitempty"`
+	Times       int                     `json:"times,omitempty"`
+	Delay       string                  `json:"delay,omitempty"`
+	Status      int                     `json:"status,omitempty"`
+	Body        json.RawMessage         `json:"body,omitempty"`
+	Headers     map[string]headerValues `json:"headers,omitempty"`
+	Processed   bool                    `json:"processed,omitempty"`
+	AppearAfter string                  `json:"appear_after,omitempty"`
+	Reset       string                  `json:"reset,omitempty"`
+	Redirect    string                  `json:"redirect,omitempty"`
+	Garbage     bool                    `json:"garbage,omitempty"`
+	Truncate    int                     `json:"truncate,omitempty"`
+	Size        int64                   `json:"size,omitempty"`
+	Drip        string                  `json:"drip,omitempty"`
+	Gzip        bool                    `json:"gzip,omitempty"`
+}
+
+// headerValues is a string or a list of strings.
+type headerValues []string
+
+func (h *headerValues) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*h = headerValues{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(h))
+}
+
+// MarshalJSON writes a fault as UnmarshalJSON reads it.
+func (f Fault) MarshalJSON() ([]byte, error) {
+	w := faultJSON{
+		Op: f.Op, Times: f.Times, Status: f.Status, Processed: f.Processed, Reset: f.Reset,
+		Redirect: f.Redirect, Garbage: f.Garbage, Truncate: f.Truncate, Size: f.Size, Gzip: f.Gzip,
+	}
+	for _, d := range []struct {
+		from time.Duration
+		to   *string
+	}{{f.Delay, &w.Delay}, {f.AppearAfter, &w.AppearAfter}, {f.Drip, &w.Drip}} {
+		if d.from != 0 {
+			*d.to = d.from.String()
+		}
+	}
+	if f.Body != "" {
+		body, err := json.Marshal(f.Body)
+		if err != nil {
+			return nil, err
+		}
+		w.Body = body
+	}
+	if len(f.Headers) > 0 {
+		w.Headers = make(map[string]headerValues, len(f.Headers))
+		for name, values := range f.Headers {
+			w.Headers[name] = values
+		}
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads a fault. Unknown members are an error.
+func (f *Fault) UnmarshalJSON(b []byte) error {
+	var w faultJSON
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&w); err != nil {
+		return err
+	}
+	*f = Fault{
+		Op: w.Op, Times: w.Times, Status: w.Status, Processed: w.Processed, Reset: w.Reset,
+		Redirect: w.Redirect, Garbage: w.Garbage, Truncate: w.Truncate, Size: w.Size, Gzip: w.Gzip,
+	}
+	for _, d := range []struct {
+		name, from string
+		to         *time.Duration
+	}{{"delay", w.Delay, &f.Delay}, {"appear_after", w.AppearAfter, &f.AppearAfter}, {"drip", w.Drip, &f.Drip}} {
+		if d.from == "" {
+			continue
+		}
+		v, err := time.ParseDuration(d.from)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+		*d.to = v
+	}
+	if len(w.Body) > 0 && json.Unmarshal(w.Body, &f.Body) != nil {
+		f.Body = string(w.Body)
+	}
+	for name, values := range w.Headers {
+		if f.Headers == nil {
+			f.Headers = make(http.Header)
+		}
+		for _, v := range values {
+			f.Headers.Add(name, v)
+		}
+	}
+	return nil
+}
+
+// check says what is wrong with a fault.
+func (f Fault) check() error {
+	if f.Op != "" && f.Op != "*" && !slices.ContainsFunc(operations, func(op *operation) bool { return op.name == f.Op }) {
+		return fmt.Errorf("op: %.40q is unknown", f.Op)
+	}
+	kinds := 0
+	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.Status != 0 || f.Body != ""} {
+		if set {
+			kinds++
+		}
+	}
+	sent := f.Truncate != 0 || f.Size != 0 || f.Drip != 0 || f.Gzip
+	switch {
+	case kinds > 1:
+		return errors.New("only one of reset, redirect, garbage and status with body goes")
+	case f.Times < 0:
+		return errors.New("times: negative")
+	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
+		return errors.New("status: not between 200 and 599")
+	case f.Reset != "" && f.Reset != ResetBefore && f.Reset != ResetAfter:
+		return fmt.Errorf("reset: not %s or %s", ResetBefore, ResetAfter)
+	case f.Reset != "" && (sent || len(f.Headers) > 0):
+		return errors.New("reset: nothing is sent that could have headers, truncate, size, drip or gzip")
+	case f.Processed && f.Status == 0 && f.Body == "":
+		return errors.New("processed: goes with status or body")
+	case f.AppearAfter != 0 && (f.Op != OpSignUp || f.Processed || f.Redirect != "" || f.Garbage):
+		return errors.New("appear_after: only for signup, and not with processed, redirect or garbage")
+	case f.Truncate < 0 || f.Size < -1 || f.Size > maxFaultSize:
+		return errors.New("truncate, size: out of range")
+	case f.Truncate > 0 && (f.Size != 0 || f.Drip != 0 || f.Gzip):
+		return errors.New("truncate: not with size, drip or gzip")
+	}
+	return errors.Join(f.checkTimes(), f.checkHeaders())
+}
+
+func (f Fault) checkTimes() error {
+	for name, d := range map[string]time.Duration{"delay": f.Delay, "appear_after": f.AppearAfter, "drip": f.Drip} {
+		if d < 0 || d > maxFaultTime {
+			return fmt.Errorf("%s: not between 0 and %s", name, maxFaultTime)
+		}
+	}
+	return nil
+}
+
+func (f Fault) checkHeaders() error {
+	if _, err := url.Parse(f.Redirect); err != nil || strings.ContainsAny(f.Redirect, "\r\n") {
+		return errors.New("redirect: not a URL")
+	}
+	for name, values := range f.Headers {
+		if !isToken(name) {
+			return fmt.Errorf("headers: %.40q is not a header name", name)
+		}
+		if http.CanonicalHeaderKey(name) == "Content-Length" {
+			return errors.New("headers: Content-Length belongs to truncate")
+		}
+		if slices.ContainsFunc(values, func(v string) bool { return strings.ContainsAny(v, "\r\n\x00") }) {
+			return fmt.Errorf("headers: the value of %.40q holds a line break or NUL", name)
+		}
+	}
+	return nil
+}
+
+func (f Fault) clone() Fault {
+	f.Headers = f.Headers.Clone()
+	return f
+}
+
+// setFaults replaces all faults, or none if one of them is wrong.
+func (s *state) setFaults(faults []Fault) error {
+	if len(faults) > maxFaults {
+		return fmt.Errorf("more than %d faults", maxFaults)
+	}
+	list := make([]Fault, len(faults))
+	for i, f := range faults {
+		if err := f.check(); err != nil {
+			return fmt.Errorf("fault %d: %w", i+1, err)
+		}
+		list[i] = f.clone()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = list
+	return nil
+}
+
+func (s *state) listFaults() []Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Fault, len(s.faults))
+	for i, f := range s.faults {
+		list[i] = f.clone()
+	}
+	return list
+}
+
+// takeFault finds the fault for a call and uses it up by one. Without one it
+// returns the zero Fault, which does nothing, and false.
+func (s *state) takeFault(op string) (Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.faults {
+		f := s.faults[i]
+		if f.Op != "" && f.Op != "*" && f.Op != op {
+			continue
+		}
+		if f.Times > 0 {
+			s.faults[i].Times--
+			if f.Times == 1 {
+				s.faults = slices.Delete(s.faults, i, i+1)
+			}
+		}
+		return f, true
+	}
+	return Fault{}, false
+}

@@ -1,0 +1,185 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sort"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// service is whose API is called, and as whom.
+type service struct {
+	api                     *url.URL
+	projectID, deploymentID string
+	clientIDs               map[exchange.ClientType]string
+	oneClientID             bool // the same client id serves every client type
+	secret                  masked.String
+}
+
+// readService takes each value from its option, else from the config file.
+func (h *HumaToken) readService(p *problems) service {
+	var file huma.FileValues
+	fileRead := false
+	if path := p.text("config_file", h.ConfigFile); path != "" {
+		var err error
+		file, err = huma.ReadConfigFile(path)
+		p.add("config_file", err)
+		fileRead = err == nil
+	}
+	missing := func(option, what string) {
+		switch {
+		case fileRead:
+			p.addf(option, "the %s is missing: set it here, or in the config_file, where these members were found: %s",
+				what, strings.Join(file.Members, ", "))
+		case h.ConfigFile == "":
+			p.addf(option, "the %s is missing: set it here, or name a config_file that has it", what)
+		}
+	}
+	pick := func(option, what, value, fromFile string) string {
+		v := p.text(option, value)
+		if value == "" {
+			v = fromFile
+		}
+		if value == "" && fromFile == "" {
+			missing(option, what)
+		}
+		return v
+	}
+
+	v := service{
+		projectID:    pick("project_id", "project's id", h.ProjectID, file.ProjectID),
+		deploymentID: pick("deployment_id", "deployment's id", h.DeploymentID, file.DeploymentID),
+		secret:       p.secret("secret", h.Secret),
+	}
+	if raw := pick("api", "API's URL", h.API, file.API); raw != "" {
+		var err error
+		v.api, err = parseAPI(raw)
+		p.add("api", err)
+	}
+	if h.Secret == "" {
+		v.secret = file.Secret
+	}
+	if v.secret.IsZero() && h.Secret == "" && !h.signatureOff() {
+		missing("secret", "secret that signs the calls")
+	}
+	v.readClientIDs(p, h.ClientID, file, missing)
+	return v
+}
+
+// signatureOff reports whether calls are not signed, so that no secret is
+// needed.
+func (h *HumaToken) signatureOff() bool {
+	return h.Signature != nil && h.Signature.Algorithm == "off"
+}
+
+// readClientIDs takes the client ids from the option, else from the file.
+func (v *service) readClientIDs(p *problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
+	v.clientIDs = make(map[exchange.ClientType]string)
+	one := file.ClientID
+	for kind, id := range ids {
+		id = p.text("client_id", id)
+		switch exchange.ClientType(kind) {
+		case exchange.IOS, exchange.Android, exchange.Web:
+			v.clientIDs[exchange.ClientType(kind)] = id
+		case allTypes:
+			one = id
+		default:
+			p.addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clientTypes, ", "))
+		}
+	}
+	if len(ids) == 0 {
+		for kind, id := range file.ClientIDs {
+			v.clientIDs[kind] = id
+		}
+	}
+	if len(v.clientIDs) > 0 {
+		return
+	}
+	if one == "" {
+		missing("client_id", "client id")
+		return
+	}
+	v.oneClientID = true
+	for _, kind := range clientTypes {
+		v.clientIDs[exchange.ClientType(kind)] = one
+	}
+}
+
+// fallback is the client type of a request that names none: the configured
+// one, else the only one there is. Empty if the request has to name one.
+func (v *service) fallback(configured exchange.ClientType) exchange.ClientType {
+	switch {
+	case configured != "":
+		return configured
+	case v.oneClientID:
+		return exchange.Web // all types have the same client id: it makes no difference
+	case len(v.clientIDs) == 1:
+		for kind := range v.clientIDs {
+			return kind
+		}
+	}
+	return ""
+}
+
+// parseAPI reads the base URL of an API. Over http everything, the user's
+// tokens too, would be readable on the way: it is only for this machine.
+func parseAPI(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, errors.New("it is no URL") // the text may hold a password
+	case u.User != nil:
+		return nil, errors.New("it must not hold a user or password; use header_up")
+	case u.Host == "" || u.Hostname() == "":
+		return nil, errors.New("it must be a whole URL, such as https://workspace.api.huma.com")
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return nil, errors.New("it must not have a query or a fragment")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, errors.New("it must be https; http is for loopback addresses only")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("its scheme is '%s': it must be https", u.Scheme)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
+	return u, nil
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// readHeaderUp reads the further headers on calls, in a stable order.
+func (h *HumaToken) readHeaderUp(p *problems, sig huma.SignatureConfig) []huma.Header {
+	ours := map[string]bool{"Deploymentid": true} // what every call carries anyway
+	if sig.Algorithm != "off" {
+		ours[http.CanonicalHeaderKey(orDefault(sig.HeaderName, "signature"))] = true
+	}
+	if sig.Algorithm == "hawk" {
+		ours["Authorization"] = true
+	}
+
+	var headers []huma.Header
+	for name, values := range h.HeaderUp {
+		if ours[http.CanonicalHeaderKey(name)] {
+			p.addf("header_up", "'%s' is set by the directive itself", name)
+		}
+		for _, value := range values {
+			header := huma.Header{Name: name, Value: p.secret("header_up", value)}
+			p.add("header_up", header.Check())
+			headers = append(headers, header)
+		}
+	}
+	sort.SliceStable(headers, func(i, j int) bool { return headers[i].Name < headers[j].Name })
+	return headers
+}

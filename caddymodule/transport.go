@@ -1,0 +1,109 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
+)
+
+// tlsSettings are the contents of the files that the tls option names.
+type tlsSettings struct{ ca, certificate, key []byte }
+
+// readTLS reads the files of the tls option.
+func (h *HumaToken) readTLS(p *problems) tlsSettings {
+	if h.TLS == nil {
+		return tlsSettings{}
+	}
+	read := func(option, path string) []byte {
+		path = p.text(option, path)
+		if path == "" {
+			return nil
+		}
+		b, err := os.ReadFile(path) //nolint:gosec // the operator's own config names it
+		p.add(option, err)
+		return b
+	}
+	if (h.TLS.ClientCertificate == "") != (h.TLS.ClientKey == "") {
+		p.addf("client_certificate", "a certificate and a key are needed, or none of them")
+	}
+	return tlsSettings{
+		ca:          read("ca", h.TLS.CA),
+		certificate: read("client_certificate", h.TLS.ClientCertificate),
+		key:         read("client_certificate", h.TLS.ClientKey),
+	}
+}
+
+// transportSettings make a transport. The fingerprint is of the files'
+// contents, so that new contents make a new transport.
+type transportSettings struct {
+	tls         *tls.Config
+	maxConns    int
+	fingerprint []byte
+}
+
+func newTransport(s tlsSettings, maxConns int, p *problems) transportSettings {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.ca != nil {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(s.ca) {
+			p.add("ca", errors.New("the file holds no certificate in PEM form"))
+		}
+	}
+	if s.certificate != nil && s.key != nil {
+		pair, err := tls.X509KeyPair(s.certificate, s.key)
+		if err != nil {
+			p.add("client_certificate", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", s.ca, s.certificate, s.key))
+	return transportSettings{tls: config, maxConns: maxConns, fingerprint: sum[:]}
+}
+
+// build makes the transport. Idle connections are kept for as many calls as
+// may run at once, so that in a steady state nobody waits for a handshake.
+func (s transportSettings) build() *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       s.tls,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true, // a small answer that unpacks to a large one is refused by never being unpacked
+		MaxConnsPerHost:       s.maxConns,
+		MaxIdleConns:          s.maxConns,
+		MaxIdleConnsPerHost:   s.maxConns,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		// A connection that died silently is found by a ping, not by a user.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
+	}
+}
+
+// call makes one call at the service, within the limits and with the retries
+// of this handler. A sign-up is never repeated, and may take whatever time the
+// exchange has left: cutting it short would leave its end unclear.
+func (h *HumaToken) call(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
+	l := resilience.Limits{
+		AttemptTimeout: time.Duration(orDefault(h.AttemptTimeout, defaultAttemptTimeout)),
+		Retries:        *orDefault(h.Retries, &defaultRetries),
+	}
+	switch op {
+	case exchange.OpSignUp:
+		l = resilience.Limits{}
+	case exchange.OpConsent:
+		l.Retries = 0
+	}
+	return h.upstream.guard.Do(ctx, l, call)
+}

@@ -1,0 +1,15 @@
+// Command caddy is Caddy with its standard modules, huma_token, and the
+// sandbox that the example and the tests talk to. A production build has no
+// use for the sandbox: build it with xcaddy, or import caddymodule alone.
+package main
+
+import (
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-huma/caddy-huma/caddymodule"
+	_ "github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+func main() { caddycmd.Main() }
