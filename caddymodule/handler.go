@@ -39,7 +39,7 @@ const statusClientClosedRequest = 499
 // then the token that is kept or a new one. It never calls next: whatever is
 // asked of this path, this handler answers.
 func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	q := &request{Request: r, repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
+	q := newRequest(h, r)
 	switch r.Method {
 	case http.MethodGet, http.MethodPost, http.MethodDelete:
 	case http.MethodOptions:
@@ -53,18 +53,12 @@ func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 		return h.fail(w, q, failure{code: codeCrossSite})
 	}
 
-	asked := q.identityRequest()
-	user, err := h.identity.Identify(&asked)
+	user, err := h.identity.Identify(&q.asked)
 	if err != nil {
 		h.logRejection(err)
 		return h.fail(w, q, failureOf(err))
 	}
-	q.repl.Map(func(name string) (any, bool) {
-		if name != placeholderPrefix+"user" {
-			return nil, false
-		}
-		return h.names.short(user), true
-	})
+	q.signedIn(user)
 	key := h.users.key(user)
 	if r.Method == http.MethodDelete {
 		h.account.engine.Forget(key)
@@ -72,59 +66,62 @@ func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 		return noContent(w)
 	}
 
-	clientType, bad := h.clientType(q)
+	bad := h.clientType(q)
 	if bad != "" {
 		return h.fail(w, q, failure{code: bad})
 	}
 	result := h.account.engine.Get(r.Context(), &exchange.Request{
 		User:   key,
-		Kind:   h.kind(q, h.clients[clientType]),
+		Kind:   h.kind(q),
 		Fresh:  h.NoCache != "ignore" && q.wantsFresh(),
-		Minter: func() exchange.Minter { return h.newMinter(q, &asked, user, clientType) },
+		Source: q,
 		Policy: &h.policy,
 	})
 	return h.answer(w, q, result)
 }
 
-// clientType decides for which client type the request is.
-func (h *HumaToken) clientType(q *request) (exchange.ClientType, exchange.Code) {
-	kind, err := q.clientType()
+// clientType decides for which client type the request is. It returns the code
+// of what is wrong with it, if anything.
+func (h *HumaToken) clientType(q *request) exchange.Code {
+	kind, err := q.namedClientType()
 	switch {
 	case errors.Is(err, errBody):
-		return "", codeBodyInvalid
+		return codeBodyInvalid
 	case err != nil:
-		return "", codeClientTypeUnknown
+		return codeClientTypeUnknown
 	}
 	if kind == "" {
 		if kind = h.fallback; kind == "" {
-			return "", codeClientTypeRequired
+			return codeClientTypeRequired
 		}
 	}
 	if h.clients[kind] == "" {
-		return "", codeClientTypeUnknown
+		return codeClientTypeUnknown
 	}
-	return kind, ""
+	q.clientType = kind
+	return ""
 }
 
-// newMinter makes the exchange for a user. It is made while the request is
-// there, and runs without it.
-func (h *HumaToken) newMinter(q *request, asked *identity.Request, user identity.User, kind exchange.ClientType) exchange.Minter {
-	first, last := h.identity.Names(asked)
+// Minter implements exchange.Source: it makes the exchange while the request
+// is there, and the exchange runs without it.
+func (q *request) Minter() exchange.Minter {
+	h := q.h
+	first, last := h.identity.Names(&q.asked)
 	ip, _ := caddyhttp.GetVar(q.Context(), caddyhttp.ClientIPVarKey).(string)
 	return &minter{
 		h:    h,
-		user: user,
+		user: q.user,
 		Login: exchange.Login{
 			Huma:          h.client,
 			Registrations: h.registrations,
 			Registration:  h.registration,
-			User:          h.signUps.key(user),
+			User:          h.signUps.key(q.user),
 			Person: exchange.Person{
-				Email:      user.Email,
+				Email:      q.user.Email,
 				FirstName:  first,
 				LastName:   last,
 				ClientIP:   ip,
-				ClientType: kind,
+				ClientType: q.clientType,
 			},
 		},
 	}
@@ -200,4 +197,5 @@ var (
 	_ caddyfile.Unmarshaler       = (*HumaToken)(nil)
 	_ caddyhttp.MiddlewareHandler = (*HumaToken)(nil)
 	_ exchange.Minter             = (*minter)(nil)
+	_ exchange.Source             = (*request)(nil)
 )

@@ -171,7 +171,12 @@ func (s *site) request(method, path string, edit ...func(*http.Request)) *answer
 
 // try is request for calls that may fail, and for other goroutines.
 func (s *site) try(ctx context.Context, method, path string, edit ...func(*http.Request)) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, nil)
+	return s.fetch(ctx, method, s.URL+path, edit...)
+}
+
+// fetch is try for another address.
+func (s *site) fetch(ctx context.Context, method, url string, edit ...func(*http.Request)) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
 	}

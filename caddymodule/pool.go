@@ -49,7 +49,7 @@ type claim struct {
 func newAccount() (caddy.Destructor, error) {
 	cache, recent := memcache.New(), memcache.New()
 	return &account{
-		engine: exchange.NewEngine(cache.Limit(0), recent.Limit(0)),
+		engine: exchange.NewEngine(cache, recent),
 		cache:  cache,
 		recent: recent,
 		claims: make(map[any]*claim),

@@ -27,34 +27,53 @@ const maxBody = 4 << 10
 // pages: outcome, user, error.code.
 const placeholderPrefix = "http.huma_token."
 
-// request is one request and what has been found out about it.
+// request is one request and what has been found out about it. It is all that
+// a hit allocates for its own bookkeeping.
 type request struct {
 	*http.Request
-	repl *caddy.Replacer
+	h          *HumaToken
+	repl       *caddy.Replacer
+	asked      identity.Request // what the identity is read from
+	user       identity.User
+	clientType exchange.ClientType
 }
+
+func newRequest(h *HumaToken, r *http.Request) *request {
+	q := &request{Request: r, h: h, repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	q.asked = identity.Request{
+		Header:            r.Header,
+		Placeholders:      q.repl,
+		RemoteAddr:        r.RemoteAddr,
+		TLS:               r.TLS,
+		TrustedProxy:      trusted,
+		TrustedProxiesSet: srv != nil && (srv.TrustedProxiesRaw != nil || srv.TrustedProxiesUnix),
+	}
+	return q
+}
+
+// signedIn notes the user, for placeholders too.
+func (q *request) signedIn(user identity.User) {
+	q.user = user
+	q.repl.Set(placeholderPrefix+"user", (*shortName)(q))
+}
+
+// shortName is a request's user by the name that logs have. It is only made if
+// somebody asks for it.
+type shortName request
+
+// String implements fmt.Stringer, which placeholders and access logs ask.
+func (n *shortName) String() string { return n.h.names.short(n.user) }
+
+// MarshalText implements encoding.TextMarshaler, for encoders.
+func (n *shortName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
 // ended leaves behind how the request ended.
 func (q *request) ended(outcome exchange.Outcome, code exchange.Code) {
 	q.repl.Set(placeholderPrefix+"outcome", outcomeValue(outcome))
 	if code != "" {
 		q.repl.Set(placeholderPrefix+"error.code", string(code))
-	}
-}
-
-// identityRequest is what the identity is read from.
-func (q *request) identityRequest() identity.Request {
-	trusted, _ := caddyhttp.GetVar(q.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	set := false
-	if srv, ok := q.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && srv != nil {
-		set = srv.TrustedProxiesRaw != nil || srv.TrustedProxiesUnix
-	}
-	return identity.Request{
-		Header:            q.Header,
-		Placeholders:      q.repl,
-		RemoteAddr:        q.RemoteAddr,
-		TLS:               q.TLS,
-		TrustedProxy:      trusted,
-		TrustedProxiesSet: set,
 	}
 }
 
@@ -92,9 +111,9 @@ var (
 	errBody        = errors.New("unusable body")
 )
 
-// clientType finds the client type that the request names: in the query, and
-// with POST in the body. It is empty if there is none.
-func (q *request) clientType() (exchange.ClientType, error) {
+// namedClientType finds the client type that the request names: in the query,
+// and with POST in the body. It is empty if there is none.
+func (q *request) namedClientType() (exchange.ClientType, error) {
 	var named namedType
 	if err := named.query(q.URL.RawQuery); err != nil {
 		return "", err
@@ -209,7 +228,8 @@ func (n *namedType) json(b []byte) error {
 
 // kind is the kind of token that the request is for. Client types with the
 // same client id are one kind: the calls for them are the same.
-func (h *HumaToken) kind(q *request, clientID string) exchange.Kind {
+func (h *HumaToken) kind(q *request) exchange.Kind {
+	clientID := h.clients[q.clientType]
 	if len(h.vary) == 0 {
 		return exchange.Kind(clientID)
 	}

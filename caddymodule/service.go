@@ -63,6 +63,9 @@ func (h *HumaToken) readService(p *problems) service {
 		v.api, err = parseAPI(raw)
 		p.add("api", err)
 	}
+	if err := (huma.Header{Name: "deploymentId", Value: masked.New(v.deploymentID)}).Check(); err != nil {
+		p.addf("deployment_id", "it cannot stand in a header")
+	}
 	if h.Secret == "" {
 		v.secret = file.Secret
 	}

@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -100,106 +98,6 @@ type Fault struct {
 
 	// Gzip sends the body compressed, asked for or not. With Size it is a bomb.
 	Gzip bool
-}
-
-// faultJSON is a Fault on the wire.
-type faultJSON struct {
-	Op          string                  `json:"op,omitempty"`
-	Times       int                     `json:"times,omitempty"`
-	Delay       string                  `json:"delay,omitempty"`
-	Status      int                     `json:"status,omitempty"`
-	Body        json.RawMessage         `json:"body,omitempty"`
-	Headers     map[string]headerValues `json:"headers,omitempty"`
-	Processed   bool                    `json:"processed,omitempty"`
-	AppearAfter string                  `json:"appear_after,omitempty"`
-	Reset       string                  `json:"reset,omitempty"`
-	Redirect    string                  `json:"redirect,omitempty"`
-	Garbage     bool                    `json:"garbage,omitempty"`
-	Truncate    int                     `json:"truncate,omitempty"`
-	Size        int64                   `json:"size,omitempty"`
-	Drip        string                  `json:"drip,omitempty"`
-	Gzip        bool                    `json:"gzip,omitempty"`
-}
-
-// headerValues is a string or a list of strings.
-type headerValues []string
-
-func (h *headerValues) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*h = headerValues{one}
-		return nil
-	}
-	return json.Unmarshal(b, (*[]string)(h))
-}
-
-// MarshalJSON writes a fault as UnmarshalJSON reads it.
-func (f Fault) MarshalJSON() ([]byte, error) {
-	w := faultJSON{
-		Op: f.Op, Times: f.Times, Status: f.Status, Processed: f.Processed, Reset: f.Reset,
-		Redirect: f.Redirect, Garbage: f.Garbage, Truncate: f.Truncate, Size: f.Size, Gzip: f.Gzip,
-	}
-	for _, d := range []struct {
-		from time.Duration
-		to   *string
-	}{{f.Delay, &w.Delay}, {f.AppearAfter, &w.AppearAfter}, {f.Drip, &w.Drip}} {
-		if d.from != 0 {
-			*d.to = d.from.String()
-		}
-	}
-	if f.Body != "" {
-		body, err := json.Marshal(f.Body)
-		if err != nil {
-			return nil, err
-		}
-		w.Body = body
-	}
-	if len(f.Headers) > 0 {
-		w.Headers = make(map[string]headerValues, len(f.Headers))
-		for name, values := range f.Headers {
-			w.Headers[name] = values
-		}
-	}
-	return json.Marshal(w)
-}
-
-// UnmarshalJSON reads a fault. Unknown members are an error.
-func (f *Fault) UnmarshalJSON(b []byte) error {
-	var w faultJSON
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&w); err != nil {
-		return err
-	}
-	*f = Fault{
-		Op: w.Op, Times: w.Times, Status: w.Status, Processed: w.Processed, Reset: w.Reset,
-		Redirect: w.Redirect, Garbage: w.Garbage, Truncate: w.Truncate, Size: w.Size, Gzip: w.Gzip,
-	}
-	for _, d := range []struct {
-		name, from string
-		to         *time.Duration
-	}{{"delay", w.Delay, &f.Delay}, {"appear_after", w.AppearAfter, &f.AppearAfter}, {"drip", w.Drip, &f.Drip}} {
-		if d.from == "" {
-			continue
-		}
-		v, err := time.ParseDuration(d.from)
-		if err != nil {
-			return fmt.Errorf("%s: %w", d.name, err)
-		}
-		*d.to = v
-	}
-	if len(w.Body) > 0 && json.Unmarshal(w.Body, &f.Body) != nil {
-		f.Body = string(w.Body)
-	}
-	for name, values := range w.Headers {
-		if f.Headers == nil {
-			f.Headers = make(http.Header)
-		}
-		for _, v := range values {
-			f.Headers.Add(name, v)
-		}
-	}
-	return nil
 }
 
 // check says what is wrong with a fault.

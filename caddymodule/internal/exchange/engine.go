@@ -51,9 +51,16 @@ type Policy struct {
 type Request struct {
 	User   UserKey
 	Kind   Kind
-	Fresh  bool          // past the cache: the caller's last token was refused
-	Minter func() Minter // called at most once, before Get returns, if the caches do not have it
+	Fresh  bool // past the cache: the caller's last token was refused
+	Source Source
 	Policy *Policy
+}
+
+// Source makes the exchange of a request.
+type Source interface {
+	// Minter is called at most once, before Get returns, if the caches do not
+	// have the token. What it returns must not need the request any more.
+	Minter() Minter
 }
 
 // Result is what came of it. Grant is nil exactly if Err is set.
@@ -110,7 +117,7 @@ func (e *Engine) exchange(ctx context.Context, req *Request) Result {
 	if e.waiting.Add(1) > int64(req.Policy.MaxWaiting) {
 		return Result{Err: errOverloaded}
 	}
-	minter := req.Minter()
+	minter := req.Source.Minter()
 	for {
 		f, started, r := e.join(req, minter)
 		if f == nil {
@@ -274,11 +281,18 @@ func (r *Request) kept() (Result, bool) {
 	if !ok {
 		return Result{}, false
 	}
-	// The handler's ttl may have become shorter since the token was kept.
-	if rec.Grant != nil && p.TTL > 0 && time.Since(rec.Grant.Minted()) >= p.TTL {
+	if rec.Grant != nil && !p.inTime(rec.Grant) {
 		return Result{}, false
 	}
 	return result(rec), true
+}
+
+// inTime reports whether a kept token is within the handler's ttl, which may
+// have become shorter since. One from the future is not: the clock was set
+// back, and nobody knows how old the token is.
+func (p *Policy) inTime(g *Grant) bool {
+	age := time.Since(g.Minted())
+	return age >= 0 && (p.TTL == 0 || age < p.TTL)
 }
 
 func result(rec Record) Result {

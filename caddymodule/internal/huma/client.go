@@ -24,7 +24,8 @@ type Config struct {
 	// ProjectID goes into the bodies of sign in and sign up.
 	ProjectID string
 
-	// DeploymentID goes into the header deploymentId. Empty: not sent.
+	// DeploymentID goes into the header deploymentId: no line breaks in it.
+	// Empty: not sent.
 	DeploymentID string
 
 	// ClientIDs holds the client id of each client type that may ask.
@@ -33,10 +34,10 @@ type Config struct {
 	// Signer signs each attempt. Nil: not signed.
 	Signer Signer
 
-	// HeaderUp are further headers. One that this package sets itself is
-	// replaced, in any spelling, except for those that Header.Check refuses:
-	// these are left out. {sig.timestamp} in a value becomes the time that
-	// was signed, in Unix seconds.
+	// HeaderUp are further headers, each of which has passed Header.Check. One
+	// that this package sets itself, in any spelling, is replaced; those that
+	// cannot be set are left out. {sig.timestamp} in a value becomes the time
+	// that was signed, in Unix seconds.
 	HeaderUp []Header
 
 	// Language is the user's language, a tag like en, at sign in and sign up.

@@ -311,6 +311,31 @@ func TestConnectionReuse(t *testing.T) {
 	}
 }
 
+// TestHTTP2: the same call over the newer protocol, which lowers the names.
+func TestHTTP2(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.ProtoMajor != 2 || r.Header.Get("deploymentId") != "d1" || r.Header.Get("signature") != sha256Hex(canarySecret, string(body)) {
+			t.Errorf("%s %v", r.Proto, r.Header)
+		}
+		_, _ = io.WriteString(w, goodAnswer)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c := testClient(t, s.URL, func(cfg *Config) { cfg.HTTP = s.Client().Transport })
+	for range 3 {
+		if _, err := c.SignUp(t.Context(), person()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.CloseClientConnections()
+	s.Listener.Close()
+	_, err := c.SignUp(t.Context(), person())
+	checkCanaries(t, err)
+	_ = asTransport(t, err)
+}
+
 func TestConcurrentCalls(t *testing.T) {
 	c := testClient(t, serveAnswer(t, 200, goodAnswer))
 	var wg sync.WaitGroup
@@ -327,82 +352,7 @@ func TestConcurrentCalls(t *testing.T) {
 	wg.Wait()
 }
 
-func TestHeaderCheck(t *testing.T) {
-	tests := []struct {
-		name, value string
-		want        string
-	}{
-		{"Authorization", "Bearer x", ""},
-		{"X-Time", "{sig.timestamp}", ""},
-		{"", "x", `"" is not a header name`},
-		{"a b", "x", `"a b" is not a header name`},
-		{"x:", "x", `"x:" is not a header name`},
-		{"idempotency-key", "x", "idempotency-key cannot be set"},
-		{"HOST", "x", "HOST cannot be set"},
-		{"X-A", canaryHeader + "\n", "X-A: the value has a line break or control character in it"},
-		{"X-A", canaryHeader + "{sig.body}", "X-A: the only placeholder of its kind is {sig.timestamp}"},
-	}
-	for _, test := range tests {
-		got := ""
-		if err := (Header{test.name, masked.New(test.value)}).Check(); err != nil {
-			got = err.Error()
-		}
-		if got != test.want {
-			t.Errorf("%q: got %q, want %q", test.name, got, test.want)
-		}
-	}
-}
-
 // TestHeaderUpReplaces: a configured header stands in place of ours, once.
-func TestHeaderUpReplaces(t *testing.T) {
-	got := make(chan http.Header, 1)
-	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		got <- r.Header
-		_, _ = io.WriteString(w, goodAnswer)
-	})
-	c := testClient(t, api, func(cfg *Config) {
-		cfg.HeaderUp = []Header{
-			{"user-agent", masked.New("mine")},
-			{"Signature", masked.New("own")},
-			{"x-two", masked.New("1")},
-			{"x-two", masked.New("2")},
-			{"accept-encoding", masked.New("gzip")},
-			{"Content-Type", masked.New("text/plain")},
-		}
-	})
-	if _, err := c.SignIn(t.Context(), person()); err != nil {
-		t.Fatal(err)
-	}
-	h := <-got
-	for name, want := range map[string]string{
-		"User-Agent": "[mine]", "Signature": "[own]", "X-Two": "[1 2]",
-		"Accept-Encoding": "[identity]", "Content-Type": "[application/json]",
-	} {
-		if got := fmt.Sprint(h[name]); got != want {
-			t.Errorf("%s: got %s, want %s", name, got, want)
-		}
-	}
-}
-
-func TestSignOff(t *testing.T) {
-	got := make(chan http.Header, 1)
-	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		got <- r.Header
-		_, _ = io.WriteString(w, goodAnswer)
-	})
-	off, err := NewSigner(SignatureConfig{Algorithm: "off"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := testClient(t, api, func(cfg *Config) { cfg.Signer = off })
-	if _, err := c.SignIn(t.Context(), person()); err != nil {
-		t.Fatal(err)
-	}
-	if h := <-got; h.Get("signature") != "" || h.Get("deploymentId") != "d1" {
-		t.Error(h)
-	}
-}
-
 func TestDefaults(t *testing.T) {
 	_, err := New(Config{ClientIDs: map[exchange.ClientType]string{exchange.IOS: "c1"}}).SignIn(t.Context(), person())
 	if e := asTransport(t, err); e.Sent || errors.Is(e, context.Canceled) {

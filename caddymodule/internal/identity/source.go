@@ -37,7 +37,7 @@ const (
 var caddysOwn = map[string]bool{"client_ip": true, "trusted_proxy": true, "uuid": true, "start_time": true, "root": true}
 
 // refusals explains what is no source, by the beginning of its name; the
-// first that fits. The last fits everything.
+// first that fits.
 var refusals = [...]struct{ prefix, why string }{
 	{"http.auth.candidate.", "is a user whom no authentication accepted: write one such as {http.auth.user.id}"},
 	{"http.auth.", "is not what an authentication says of a user: write one such as {http.auth.user.id}"},
@@ -59,7 +59,6 @@ var refusals = [...]struct{ prefix, why string }{
 	{"file.", "is the same for every user: " + insteadWrite},
 	{"system.", "is the same for every user: " + insteadWrite},
 	{"time.", "is the same for every user: " + insteadWrite},
-	{"", "is not known to say who the user is: " + insteadWrite},
 }
 
 const insteadWrite = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
@@ -105,7 +104,7 @@ func parsePlaceholder(written, name string) (source, error) {
 			return source{}, fmt.Errorf("%s %s", written, r.why)
 		}
 	}
-	return source{}, nil // not reached: the last refusal fits everything
+	return source{}, fmt.Errorf("%s is not known to say who the user is: %s", written, insteadWrite)
 }
 
 // longer reports whether name has the prefix and goes on behind it.

@@ -73,24 +73,24 @@ func (c *Cache) Len() int { return int(c.users.Load()) }
 // users stay. If there are more than maxUsers users when a Put comes, it drops
 // up to 256 of them: a smaller bound is reached over as many Puts as it takes,
 // and new users are kept once it is.
-func (c *Cache) Limit(maxUsers int) exchange.Store { return view{c: c, max: int64(maxUsers)} }
+func (c *Cache) Limit(maxUsers int) exchange.Store { return view{c, int64(maxUsers)} }
 
 // view is a Cache with a bound.
 type view struct {
-	c   *Cache
+	*Cache
 	max int64
 }
 
 // Get returns what is kept and still good now.
 func (v view) Get(user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool) {
-	return v.c.shard(user).get(user, kind)
+	return v.shard(user).get(user, kind)
 }
 
 // Put keeps r until r.Until, in place of what was kept for that user and kind.
 // One that is not in the future is not kept, and what it replaces is gone all
 // the same: it is older.
 func (v view) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) {
-	s := v.c.shard(user)
+	s := v.shard(user)
 	now := time.Now()
 	k, ok := newKept(kind, r, now)
 	if !ok {
@@ -98,24 +98,24 @@ func (v view) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) 
 		return
 	}
 	if s.replace(user, k, now.UnixNano()) {
-		v.c.shrink(v.max, s)
+		v.shrink(v.max, s)
 		return
 	}
 	// The place is taken before the user is put, with no lock held: another
 	// shard may have to give it up.
-	if !v.c.reserve(v.max, s) {
+	if !v.reserve(v.max, s) {
 		return // a cache fails open: it costs a call, no more
 	}
 	s.insert(user, k, now.UnixNano())
 }
 
 // Forget drops all kinds of a user.
-func (v view) Forget(user exchange.UserKey) { v.c.shard(user).forget(user) }
+func (c *Cache) Forget(user exchange.UserKey) { c.shard(user).forget(user) }
 
 // Flush drops everything.
-func (v view) Flush() {
-	for i := range v.c.shards {
-		v.c.shards[i].flush()
+func (c *Cache) Flush() {
+	for i := range c.shards {
+		c.shards[i].flush()
 	}
 }
 

@@ -26,28 +26,47 @@ type entry struct {
 	kept
 }
 
-// kept is one kind of a user's tokens. It is a Record in a smaller form.
+// kept is one kind of a user's tokens. It is a Record in a smaller form, with
+// the grant in it instead of behind a pointer: one wait for memory less.
 type kept struct {
 	kind  exchange.Kind
-	grant *exchange.Grant
-	err   *exchange.Error
-	until int64 // Unix nanoseconds of the wall clock
+	until int64           // Unix nanoseconds of the wall clock
+	err   *exchange.Error // if it is a refusal; there is no grant then
 	next  *kept
+	grant exchange.Grant
+}
+
+// newEntry makes a user's entry of their newest kind. See exchange.Grant.Beside
+// for how it lies in memory.
+func newEntry(user exchange.UserKey, k *kept) *entry {
+	e := &entry{user: user, kept: *k}
+	if e.err == nil {
+		e.user, e.grant = k.grant.Beside(user)
+	}
+	return e
 }
 
 // newKept reports false if r is nothing to keep: it is over, or empty.
-func newKept(kind exchange.Kind, r exchange.Record, now time.Time) (kept, bool) {
+func newKept(kind exchange.Kind, r exchange.Record, now time.Time) (*kept, bool) {
 	// Round strips the monotonic reading: what counts is the wall clock, which
 	// runs on while a machine sleeps.
 	life := min(r.Until.Round(0).Sub(now), maxLife)
 	if life <= 0 || (r.Grant == nil && r.Err == nil) {
-		return kept{}, false
+		return nil, false
 	}
-	return kept{kind: kind, grant: r.Grant, err: r.Err, until: now.UnixNano() + int64(life)}, true
+	k := &kept{kind: kind, err: r.Err, until: now.UnixNano() + int64(life)}
+	if r.Err == nil {
+		k.grant = *r.Grant
+	}
+	return k, true
 }
 
 func (k *kept) record() exchange.Record {
-	return exchange.Record{Grant: k.grant, Err: k.err, Until: time.Unix(0, k.until)}
+	r := exchange.Record{Err: k.err, Until: time.Unix(0, k.until)}
+	if k.err == nil {
+		r.Grant = &k.grant
+	}
+	return r
 }
 
 // find returns the kind, or nil.

@@ -47,24 +47,24 @@ func (s *shard) get(user exchange.UserKey, kind exchange.Kind) (exchange.Record,
 }
 
 // replace puts k if there is an entry for the user, and reports whether.
-func (s *shard) replace(user exchange.UserKey, k kept, now int64) bool {
+func (s *shard) replace(user exchange.UserKey, k *kept, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.replaceLocked(user, k, now)
 }
 
 // insert puts k. The caller has reserved a place for one more user.
-func (s *shard) insert(user exchange.UserKey, k kept, now int64) {
+func (s *shard) insert(user exchange.UserKey, k *kept, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.replaceLocked(user, k, now) {
 		s.users.Add(-1) // somebody else put the user meanwhile
 		return
 	}
-	s.put(&entry{user: user, kept: k}, now)
+	s.put(newEntry(user, k), now)
 }
 
-func (s *shard) replaceLocked(user exchange.UserKey, k kept, now int64) bool {
+func (s *shard) replaceLocked(user exchange.UserKey, k *kept, now int64) bool {
 	v, ok := s.items.Get(string(user))
 	if !ok {
 		s.items.Delete(string(user)) // it may be there, expired
@@ -73,7 +73,7 @@ func (s *shard) replaceLocked(user exchange.UserKey, k kept, now int64) bool {
 	old := v.(*entry)
 	k.next = old.copyWithout(k.kind, maxKinds-1, now)
 	s.unlink(old)
-	s.put(&entry{user: user, kept: k}, now)
+	s.put(newEntry(user, k), now)
 	return true
 }
 
@@ -95,7 +95,7 @@ func (s *shard) drop(user exchange.UserKey, kind exchange.Kind, now int64) {
 		return
 	}
 	s.unlink(old)
-	s.put(&entry{user: user, kept: *rest}, now)
+	s.put(newEntry(user, rest), now)
 }
 
 // put makes e the user's entry, and the newest. An entry is never changed once

@@ -86,6 +86,9 @@ function showFaults(faults) {
 	}));
 }
 
+// Until then what an action came to stays on display.
+let quietUntil = 0;
+
 // A screen reader is told what changed, not that nothing did.
 function say(text) {
 	if (byId("state").textContent !== text) byId("state").textContent = text;
@@ -97,21 +100,20 @@ async function refresh() {
 		showCalls(log);
 		showUsers(users.users);
 		showFaults(faults);
-		if (byId("state").dataset.failed !== "action") say("Up to date.");
+		if (Date.now() >= quietUntil) say("Up to date.");
 	} catch (error) {
 		say("The sandbox does not answer: " + error.message);
 	}
 }
 
 async function act(text, action) {
-	delete byId("state").dataset.failed;
 	try {
 		await action();
 		say(text);
+		quietUntil = Date.now() + 3000;
 	} catch (error) {
-		// Stays until the next action, and is not refreshed away.
-		byId("state").dataset.failed = "action";
 		say("Refused: " + error.message);
+		quietUntil = Infinity; // until the next action
 	}
 	await refresh();
 }

@@ -1,0 +1,426 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule"
+)
+
+// The golden files of the adapter are in testdata/adapt, in Caddy's own form:
+// a Caddyfile, a line of ten dashes, and what becomes of it. That is JSON, or,
+// in the files that are named error_*, the word "error:" and the whole text of
+// the error.
+
+var update = flag.Bool("update", false, "write the golden files of the adapter anew")
+
+const (
+	goldenDir    = "../testdata/adapt"
+	goldenSuffix = ".caddyfiletest"
+	goldenRule   = "\n----------\n"
+	errorPrefix  = "error_"
+	errorMarker  = "error: "
+)
+
+// golden is one golden file.
+type golden struct {
+	name, file      string
+	input, expected string
+}
+
+// goldens reads the golden files of errors, or those of JSON.
+func goldens(t *testing.T, ofErrors bool) []golden {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(goldenDir, "*"+goldenSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []golden
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), goldenSuffix)
+		if strings.HasPrefix(name, errorPrefix) != ofErrors {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(string(b), "\r\n", "\n")
+		input, expected, found := strings.Cut(text, goldenRule)
+		if !found && !*update {
+			t.Fatalf("%s has no line of ten dashes", file)
+		}
+		all = append(all, golden{name, file, strings.TrimRight(input, "\n") + "\n", strings.TrimRight(expected, "\n")})
+	}
+	if len(all) == 0 {
+		t.Fatalf("no golden files in %s", goldenDir)
+	}
+	return all
+}
+
+// check compares what became of a golden file's Caddyfile, or writes it.
+func (g golden) check(t *testing.T, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(g.file, []byte(strings.TrimRight(g.input, "\n")+goldenRule+got+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != g.expected {
+		t.Errorf("%s\ngot:\n%s\nwant:\n%s", g.file, got, g.expected)
+	}
+}
+
+// adaptText makes JSON of a Caddyfile as it stands, as `caddy adapt` does.
+func adaptText(text string) ([]byte, []caddyconfig.Warning, error) {
+	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
+	return adapter.Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+}
+
+func TestAdapt(t *testing.T) {
+	for _, g := range goldens(t, false) {
+		t.Run(g.name, func(t *testing.T) {
+			config, warnings, err := adaptText(g.input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range warnings {
+				t.Errorf("warning: %v", w)
+			}
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, config, "", "\t"); err != nil {
+				t.Fatal(err)
+			}
+			g.check(t, pretty.String())
+			// What the adapter writes, the JSON config takes, and all of it.
+			for _, handler := range tokenHandlers(t, config) {
+				delete(handler, "handler")
+				written := mustJSON(t, handler)
+				read := new(caddymodule.HumaToken)
+				if err := caddy.StrictUnmarshalJSON(written, read); err != nil {
+					t.Fatalf("the JSON does not load: %v", err)
+				}
+				if again := mustJSON(t, read); !sameJSON(t, written, again) {
+					t.Errorf("the JSON loads as\n%s\nand was\n%s", again, written)
+				}
+			}
+		})
+	}
+}
+
+func TestL08_AdaptErrors(t *testing.T) {
+	for _, g := range goldens(t, true) {
+		t.Run(strings.TrimPrefix(g.name, errorPrefix), func(t *testing.T) {
+			config, _, err := adaptText(g.input)
+			if err == nil {
+				t.Fatalf("no error, but %s", config)
+			}
+			if !strings.Contains(err.Error(), ", at Caddyfile:") {
+				t.Errorf("no file and line: %v", err)
+			}
+			g.check(t, errorMarker+err.Error())
+		})
+	}
+}
+
+// directiveOption is what is the same for every option of the directive: how
+// it is written well, and whether it may repeat or have a block.
+type directiveOption struct {
+	line       string // a good one, without a block
+	repeatable bool
+	list       bool   // of any number of values
+	block      string // a good line in its block, if it takes one
+	blockAlone bool   // the block may stand behind the bare name
+	off        bool   // off instead of a block
+}
+
+// directiveOptions are all options of the directive.
+var directiveOptions = map[string]directiveOption{
+	"config_file":     {line: "config_file huma-config.json"},
+	"api":             {line: "api https://huma.example"},
+	"project_id":      {line: "project_id p1"},
+	"deployment_id":   {line: "deployment_id d1"},
+	"client_id":       {line: "client_id c1", repeatable: true},
+	"secret":          {line: "secret {env.HUMA_SECRET}"},
+	"signature":       {line: "signature hawk", block: "id key1"},
+	"header_up":       {line: "header_up X-Key {env.HUMA_KEY}", repeatable: true},
+	"tls":             {block: "ca ca.pem", blockAlone: true},
+	"registration":    {line: "registration off", block: "hold 1m", blockAlone: true, off: true},
+	"client_type":     {line: "client_type ios"},
+	"identity":        {line: "identity authelia", block: "email X-User", blockAlone: true},
+	"trust":           {line: "trust proxies 10.0.0.0/8", list: true},
+	"cache":           {line: "cache 10s", block: "max_entries 10", blockAlone: true},
+	"no_cache":        {line: "no_cache ignore"},
+	"timeout":         {line: "timeout 8s"},
+	"attempt_timeout": {line: "attempt_timeout 3s"},
+	"retries":         {line: "retries 0"},
+	"breaker":         {line: "breaker off", block: "requests 5", blockAlone: true, off: true},
+	"max_concurrent":  {line: "max_concurrent 8"},
+	"max_waiting":     {line: "max_waiting 16"},
+	"errors":          {line: "errors caddy"},
+	"cross_site":      {line: "cross_site allow"},
+	"hash_key":        {line: "hash_key {env.HUMA_HASH_KEY}"},
+}
+
+// directiveWith is a Caddyfile with lines of the directive, the first of which
+// is line 3.
+func directiveWith(lines ...string) string {
+	return "http://localhost {\n\thuma_token {\n\t\t" + strings.Join(lines, "\n\t\t") + "\n\t}\n}\n"
+}
+
+// TestL08_EveryOption checks what goes for every option alike.
+func TestL08_EveryOption(t *testing.T) {
+	missing := structFields(reflect.TypeFor[caddymodule.HumaToken]())
+	for name, o := range directiveOptions {
+		delete(missing, name)
+		wrong := func(what string, line int, says string, lines ...string) {
+			t.Helper()
+			text := directiveWith(lines...)
+			config, _, err := adaptText(text)
+			if err == nil {
+				t.Errorf("%s: %s: no error, but %s", name, what, config)
+				return
+			}
+			for _, want := range []string{says, fmt.Sprintf(", at Caddyfile:%d", line)} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %s: the error does not say %q: %v\n%s", name, what, want, err, text)
+				}
+			}
+		}
+		right := func(what string, lines ...string) {
+			t.Helper()
+			if _, _, err := adaptText(directiveWith(lines...)); err != nil {
+				t.Errorf("%s: %s: %v", name, what, err)
+			}
+		}
+
+		wrong("a misspelt name", 3, "unrecognized option '"+name+"s'", name+"s x")
+		wrong("missing value", 3, "'"+name+"'", name)
+		good := o.line
+		if good == "" {
+			good = name + " {\n" + o.block + "\n}"
+		}
+		right("good", good)
+		if !o.repeatable {
+			wrong("twice", 3+1+strings.Count(good, "\n"), "option '"+name+"' is given twice", good, good)
+		}
+		if !o.list && o.line != "" {
+			wrong("a value too many", 3, "", o.line+" too many")
+		}
+		switch {
+		case o.block == "":
+			wrong("a block", 3, "takes no block", o.line+" {\n}")
+			continue
+		case o.off:
+			wrong("a block behind off", 3, "takes no block", o.line+" {", o.block, "}")
+		case o.line != "":
+			right("value and block", o.line+" {", o.block, "}")
+		}
+		block := name + " "
+		if o.blockAlone {
+			right("block", block+"{", o.block, "}")
+			wrong("empty block", 4, "option '"+name+"' needs a block with options", block+"{", "}")
+			if o.line == "" || o.off {
+				wrong("neither off nor a block", 3, "option '"+name+"' takes", block+"on")
+			}
+		} else {
+			block = o.line + " "
+		}
+		inner, _, _ := strings.Cut(o.block, " ")
+		wrong("unknown in its block", 4, "unrecognized option 'colour'", block+"{", "colour red", "}")
+		wrong("twice in its block", 5, "option '"+inner+"' is given twice", block+"{", o.block, o.block, "}")
+		wrong("no value in its block", 4, "'"+inner+"'", block+"{", inner, "}")
+		wrong("a block in its block", 4, "takes no block", block+"{", o.block+" {", "x", "}", "}")
+	}
+	for name := range missing {
+		if !strings.Contains(name, ".") {
+			t.Errorf("option %s is not in the table of this test", name)
+		}
+	}
+}
+
+// TestAdaptCoverage checks that the golden files hold every field of the
+// handler, so that a new one does not go without.
+func TestAdaptCoverage(t *testing.T) {
+	fields := structFields(reflect.TypeFor[caddymodule.HumaToken]())
+	for _, kind := range []string{"ios", "android", "web"} {
+		fields["client_id."+kind] = true
+	}
+	for _, g := range goldens(t, false) {
+		for _, handler := range tokenHandlers(t, []byte(g.expected)) {
+			forget(fields, "", handler)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		t.Errorf("no file in %s has the field %s", goldenDir, name)
+	}
+}
+
+// TestAdaptWarnsOfLiteralSecrets checks that a secret that will stand in the
+// JSON is said, by its place and not by itself.
+func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
+	s := serve(t, `SITE {
+		respond OK
+	}`)
+	for name, c := range map[string]struct {
+		option string
+		lines  []string
+		warns  bool
+	}{
+		"secret":          {"secret", []string{"secret LITERAL"}, true},
+		"braces":          {"secret", []string{"secret LITE{RAL}"}, true},
+		"header_up":       {"header_up", []string{"header_up X-Key LITERAL"}, true},
+		"hash_key":        {"hash_key", []string{"hash_key LITERAL"}, true},
+		"activation_code": {"activation_code", []string{"registration {", "activation_code LITERAL", "}"}, true},
+		"{$VAR}":          {"secret", []string{"secret {$HUMA_TEST_LITERAL}"}, true},
+		"env":             {"secret", []string{"secret {env.HUMA_SECRET}"}, false},
+		"file":            {"secret", []string{"secret {file./run/secrets/huma}"}, false},
+		"not a secret":    {"", []string{"project_id LITERAL"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HUMA_TEST_LITERAL", "LITERAL")
+			before := len(s.log())
+			if _, _, err := adaptText(directiveWith(c.lines...)); err != nil {
+				t.Fatal(err)
+			}
+			said := s.log()[before:]
+			warned := strings.Contains(said, "literal secret")
+			if warned != c.warns {
+				t.Errorf("warned: %v: %s", warned, said)
+			}
+			if c.warns && (!strings.Contains(said, `"option":"`+c.option+`"`) || !strings.Contains(said, `"file":"Caddyfile"`) || !strings.Contains(said, `"line":`)) {
+				t.Errorf("the warning does not say where: %s", said)
+			}
+			if strings.Contains(said, "LITE") {
+				t.Errorf("the warning holds the secret: %s", said)
+			}
+		})
+	}
+}
+
+// TestL08_NoSecretsInErrors checks that an error about a secret's line does
+// not quote it.
+func TestL08_NoSecretsInErrors(t *testing.T) {
+	for name, lines := range map[string][]string{
+		"secret in two words":          {"secret CANARY1 CANARY2"},
+		"hash_key in three words":      {"hash_key CANARY1 CANARY2 CANARY3"},
+		"header_up in two words":       {"header_up Authorization CANARY1 CANARY2"},
+		"activation_code in two words": {"registration {", "activation_code CANARY1 CANARY2", "}"},
+		"secret with a block":          {"secret CANARY1 {", "}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := adaptText(directiveWith(lines...))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("the error quotes the secret: %v", err)
+			}
+		})
+	}
+}
+
+// tokenHandlers finds the handlers of this plugin in a config.
+func tokenHandlers(t *testing.T, config []byte) []map[string]any {
+	t.Helper()
+	var root any
+	if err := json.Unmarshal(config, &root); err != nil {
+		t.Fatal(err)
+	}
+	var found []map[string]any
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if v["handler"] == "huma_token" {
+				found = append(found, v)
+			}
+			for _, member := range v {
+				walk(member)
+			}
+		case []any:
+			for _, element := range v {
+				walk(element)
+			}
+		}
+	}
+	walk(root)
+	return found
+}
+
+// structFields are the JSON names of a struct's fields, with a dot between the
+// name of a nested struct and its fields'.
+func structFields(typ reflect.Type) map[string]bool {
+	fields := make(map[string]bool)
+	for f := range typ.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		nested := f.Type
+		if nested.Kind() == reflect.Pointer {
+			nested = nested.Elem()
+		}
+		prefix := name + "."
+		switch {
+		case !f.IsExported():
+			continue
+		case f.Anonymous:
+			prefix = ""
+		case name == "":
+			panic("the field " + f.Name + " has no JSON name")
+		default:
+			fields[name] = true
+		}
+		if nested.Kind() == reflect.Struct {
+			for inner := range structFields(nested) {
+				fields[prefix+inner] = true
+			}
+		}
+	}
+	return fields
+}
+
+// forget removes the names that an object has.
+func forget(fields map[string]bool, prefix string, object map[string]any) {
+	for name, value := range object {
+		delete(fields, prefix+name)
+		if nested, ok := value.(map[string]any); ok {
+			forget(fields, prefix+name+".", nested)
+		}
+	}
+}
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// sameJSON compares two JSON texts by what they say.
+func sameJSON(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	var x, y any
+	if err := json.Unmarshal(a, &x); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &y); err != nil {
+		t.Fatal(err)
+	}
+	return reflect.DeepEqual(x, y)
+}

@@ -1,0 +1,107 @@
+package caddymodule_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestI11_Paths(t *testing.T) {
+	const token = "huma_token {\nHUMA\nidentity basic_auth\n}\nrespond \"the application\" 404\n}"
+	ours := []string{
+		path, "/PRIVATE/Huma-Token", "//private//huma-token", "/private%2Fhuma-token", "/%70rivate/huma%2dtoken", "///private/huma-token",
+		"/private/./huma-token", "/x/../private/huma-token", "/private/x/../huma-token", "/private/%2e/huma-token", "/%2e%2e/private/huma-token",
+		path + "/.", "/private/huma-to\u212aen", // Caddy lowers paths, and the Kelvin sign is a k then
+		path + "?client_type=ios", path + "?", path + "?/x", path + "#x",
+	}
+	others := []string{
+		path + "/", path + "/x.css", path + ".css", path + ";x", path + "%00", path + "%20", path + "x", "/private", "/private/", "/huma-token",
+		"/private/huma-toke", "/private/huma_token", "/x" + path, "/private%252Fhuma-token", "/private/huma-token%3Fx", `/private\huma-token`,
+		"/private/huma-token/..", "/private/huma-token%2F", "/privаte/huma-token",
+	}
+	for name, auth := range map[string]string{
+		"the whole site": accounts, "its private part": strings.Replace(accounts, "basic_auth", "basic_auth /private/*", 1),
+		"this path": strings.Replace(accounts, "basic_auth", "basic_auth "+path, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t, "SITE {\n"+auth+"\n"+token)
+			for _, p := range ours {
+				d.stopped(t, 401, p)
+				d.stopped(t, 401, p, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "wrong") })
+				d.granted(t, "alice@x.example", p, password("alice@x.example"))
+			}
+			for _, p := range others {
+				before := len(d.huma.Calls().Calls)
+				a := d.raw(t, "GET "+p+" HTTP/1.1", "Host: SITE", "Connection: close", "Authorization: Basic YWxpY2VAeC5leGFtcGxlOndvbmRlcmxhbmQ=")
+				if a.StatusCode != 404 && a.StatusCode != 400 || strings.Contains(string(a.Body), "identity") {
+					t.Errorf("%s: status %d, want what is not ours: %s", p, a.StatusCode, a.Body)
+				}
+				d.untouched(t, before)
+			}
+			// An absolute target is the same path.
+			before := len(d.huma.Calls().Calls)
+			a := d.raw(t, "GET http://SITE"+path+" HTTP/1.1", "Host: SITE", "Connection: close", "Authorization: Basic YWxpY2VAeC5leGFtcGxlOndvbmRlcmxhbmQ=")
+			d.isOf(t, a, "alice@x.example", before)
+			d.quiet(t, "@x.example")
+		})
+	}
+}
+
+func TestI11_Methods(t *testing.T) {
+	d := open(t, trusting)
+	for _, method := range []string{"HEAD", "PUT", "PATCH", "TRACE", "CONNECT", "LINK", "get", "Post", "QUERY"} {
+		for _, email := range []string{"a@x.example", ""} { // the method is looked at first
+			a := d.raw(t, method+" "+path+" HTTP/1.1", "Host: SITE", "Connection: close", "X-Test-User: "+email, "Content-Length: 0")
+			if a.StatusCode != 405 || a.Header.Get("Allow") != "GET, POST, DELETE, OPTIONS" {
+				t.Errorf("%s: status %d, Allow %q", method, a.StatusCode, a.Header.Get("Allow"))
+			}
+			a.noStore(t)
+		}
+	}
+	// A method in another header is none.
+	d.request("HEAD", path, as("a@x.example"), header("X-Http-Method-Override", "GET"))
+	// CONNECT to an authority has no path of ours.
+	if a := d.raw(t, "CONNECT SITE HTTP/1.1", "Host: SITE", "Connection: close", "X-Test-User: a@x.example"); a.StatusCode == 200 || a.StatusCode == 405 {
+		t.Errorf("CONNECT to the site: status %d: %s", a.StatusCode, a.Body)
+	}
+	d.untouched(t, 0)
+	d.quiet(t, "@x.example")
+}
+
+func TestI12_CrossSite(t *testing.T) {
+	fetch := func(site string) func(*http.Request) { return header("Sec-Fetch-Site", site) }
+	auth := func(v string) func(*http.Request) { return header("Authorization", v) }
+	nothing := func(*http.Request) {}
+
+	d := open(t, trusting)
+	for _, site := range []string{"cross-site", "Cross-Site", "CROSS-SITE"} {
+		d.refused(t, 403, "cross_site", path, as("a@x.example"), fetch(site))
+		d.refused(t, 403, "cross_site", path, fetch(site)) // before the identity is read
+		d.refused(t, 403, "cross_site", path, as("nonsense"), as("twice"), fetch(site))
+		d.refused(t, 403, "cross_site", path+"?client_type=tv", as("a@x.example"), fetch(site))
+	}
+	d.refused(t, 403, "cross_site", path, as("a@x.example"), fetch("same-origin"), fetch("cross-site"))
+	for _, v := range []string{"", "Basic Bearer", "Bearer", "Bearer ", "Bearerx y", "Basic YTpi", "Digest Bearer x", "Negotiate x"} {
+		d.refused(t, 403, "cross_site", path, as("a@x.example"), fetch("cross-site"), auth(v))
+	}
+	d.refused(t, 403, "cross_site", path, as("a@x.example"), fetch("cross-site"), auth("Basic YTpi"), auth("Bearer x"))
+	for _, method := range []string{"POST", "DELETE"} {
+		d.request(method, path, as("a@x.example"), fetch("cross-site")).problem(t, 403, "cross_site")
+	}
+	d.untouched(t, 0)
+
+	for _, site := range []string{"same-origin", "same-site", "none", "", "x-cross-site"} {
+		d.granted(t, "a@x.example", path, as("a@x.example"), fetch(site))
+	}
+	for _, v := range []string{"Bearer x", "bearer x", "BEARER x.y.z"} {
+		d.granted(t, "a@x.example", path, as("a@x.example"), fetch("cross-site"), auth(v))
+	}
+	// Bearer lets a request by, but it is no identity.
+	d.refused(t, 401, "identity_missing", path, fetch("cross-site"), auth("Bearer x"))
+	d.quiet(t, "@x.example")
+
+	d = open(t, strings.Replace(trusting, "HUMA", "HUMA\ncross_site allow", 1))
+	d.granted(t, "a@x.example", path, as("a@x.example"), fetch("cross-site"), nothing)
+	d.refused(t, 401, "identity_missing", path, fetch("cross-site"))
+	d.quiet(t, "@x.example")
+}

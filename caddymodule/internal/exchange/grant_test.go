@@ -1,0 +1,129 @@
+package exchange
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestC08_LifetimesAreWhatIsLeftNow(t *testing.T) {
+	minted := time.Unix(1_800_000_000, 0)
+	g := NewGrant(minted).
+		Text("uid", "u\"1").
+		Text("authToken", "t</script>\u2028").
+		Lifetime("authTokenExpiresIn", time.Hour).
+		Lifetime("unknown", 0).
+		Lifetime("expiresIn", 2*time.Hour).
+		Grant()
+	for after, want := range map[time.Duration][2]int{
+		0:                             {3600, 7200},
+		time.Millisecond:              {3599, 7199},
+		10 * time.Minute:              {3000, 6600},
+		time.Hour:                     {0, 3600},
+		100 * time.Hour:               {0, 0},
+		-time.Hour /* a clock set */ : {3600, 7200},
+	} {
+		var v map[string]any
+		text := g.AppendJSON(nil, minted.Add(after))
+		if err := json.Unmarshal(text, &v); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		for name, want := range map[string]any{
+			"uid": "u\"1", "authToken": "t</script>\u2028", "unknown": 0.,
+			"authTokenExpiresIn": float64(want[0]), "expiresIn": float64(want[1]),
+		} {
+			if v[name] != want {
+				t.Errorf("after %s: %s is %v, want %v", after, name, v[name], want)
+			}
+		}
+	}
+}
+
+func TestC09_LifetimesThatAreNoneAreAnsweredAsZero(t *testing.T) {
+	for _, life := range []time.Duration{0, -time.Second, 11 * 365 * 24 * time.Hour, 1<<63 - 1} {
+		g := NewGrant(time.Now()).Lifetime("expiresIn", life).Grant()
+		if got := string(g.AppendJSON(nil, time.Now())); got != `{"expiresIn":0}` {
+			t.Errorf("lifetime %s: %s", life, got)
+		}
+	}
+}
+
+// TestC14_AnswersAreTheCallersOwn: what one caller does to its answer does not
+// reach another's.
+func TestC14_AnswersAreTheCallersOwn(t *testing.T) {
+	g := NewGrant(time.Now()).Text("a", "b").Grant()
+	first := g.AppendJSON(nil, time.Now())
+	for i := range first {
+		first[i] = 'x'
+	}
+	if got := string(g.AppendJSON(nil, time.Now())); got != `{"a":"b"}` {
+		t.Errorf("second answer %s", got)
+	}
+}
+
+func TestC09_KeepUntil(t *testing.T) {
+	minted := time.Now()
+	for life, want := range map[time.Duration]time.Duration{
+		time.Hour:                  time.Hour - 30*time.Second,
+		10 * time.Minute:           10*time.Minute - 30*time.Second,
+		30 * time.Second:           27 * time.Second,
+		10 * time.Second:           9 * time.Second,
+		0:                          -1,
+		-5 * time.Second:           -1,
+		20 * 365 * 24 * time.Hour:  -1,
+		time.Duration(1<<63 - 1):   -1,
+		3600500 * time.Millisecond: 3570500 * time.Millisecond,
+	} {
+		got := NewGrant(minted).Lifetime("x", life).Grant().keepUntil(30 * time.Second)
+		if want < 0 {
+			if !got.IsZero() {
+				t.Errorf("lifetime %s: kept until %s, want never", life, got)
+			}
+			continue
+		}
+		if d := got.Sub(minted); d != want {
+			t.Errorf("lifetime %s: kept for %s, want %s", life, d, want)
+		}
+	}
+	shortest := NewGrant(minted).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Grant().keepUntil(30 * time.Second)
+	if d := shortest.Sub(minted); d != 54*time.Second {
+		t.Errorf("kept for %s, want until the shortest lifetime's margin", d)
+	}
+}
+
+// TestC09_AnUnknownLifetimeIsNotKept: another one that is known does not stand
+// in for the token's own.
+func TestC09_AnUnknownLifetimeIsNotKept(t *testing.T) {
+	g := NewGrant(time.Now()).Lifetime("authTokenExpiresIn", 0).Lifetime("expiresIn", time.Hour).Grant()
+	if until := g.keepUntil(time.Second); !until.IsZero() {
+		t.Errorf("kept until %s", until)
+	}
+	g = NewGrant(time.Now()).Lifetime("authTokenExpiresIn", time.Hour).Lifetime("expiresIn", 0).Grant()
+	if until := g.keepUntil(time.Second); until.IsZero() {
+		t.Error("a known lifetime is not kept")
+	}
+}
+
+func TestGrantDoesNotPrint(t *testing.T) {
+	g := NewGrant(time.Now()).Text("authToken", "canary").Grant()
+	r := Result{Grant: g}
+	b, _ := json.Marshal(g)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, text := range []string{fmt.Sprintf(verb, g), fmt.Sprintf(verb, r), fmt.Sprintf(verb, &r), fmt.Sprintf(verb, Record{Grant: g}), string(b)} {
+			if strings.Contains(text, "canary") || strings.Contains(text, "63616e617279") {
+				t.Errorf("%s shows the token: %s", verb, text)
+			}
+		}
+	}
+}
+
+func TestBeside(t *testing.T) {
+	g := NewGrant(time.Now()).Text("a", "b").Lifetime("c", time.Hour).Grant()
+	key, c := g.Beside("key")
+	now := time.Now()
+	if key != "key" || string(c.AppendJSON(nil, now)) != string(g.AppendJSON(nil, now)) || !c.Minted().Equal(g.Minted()) {
+		t.Errorf("%q %s", key, c.AppendJSON(nil, now))
+	}
+}

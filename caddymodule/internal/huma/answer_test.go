@@ -1,0 +1,290 @@
+package huma
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+func TestAnswer(t *testing.T) {
+	want := `{"uid":"u1","authToken":"` + canaryToken + `","authTokenExpiresIn":900,"refreshToken":"` +
+		canaryRefresh + `","refreshTokenExpiresIn":3888000,"expiresIn":3888000}`
+	before := time.Now()
+	for _, status := range []int{200, 201, 202} {
+		c := testClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html") // not asked
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, " \n"+goodAnswer+"\r\n")
+		}))
+		in, err := c.SignIn(t.Context(), person())
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, err := c.SignUp(t.Context(), person())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range []*exchange.Grant{in, up} {
+			if got := answerOf(g); got != want {
+				t.Errorf("got %s\nwant %s", got, want)
+			}
+			if g.Minted().Before(before) || g.Minted().After(time.Now()) {
+				t.Errorf("minted %v", g.Minted())
+			}
+		}
+	}
+}
+
+// TestMinted: lifetimes count from before the attempt, not from its answer.
+func TestMinted(t *testing.T) {
+	var called time.Time
+	c := testClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		called = time.Now()
+		time.Sleep(20 * time.Millisecond)
+		_, _ = io.WriteString(w, goodAnswer)
+	}))
+	g, err := c.SignIn(t.Context(), person())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Minted().After(called) {
+		t.Error("minted after the call came in")
+	}
+}
+
+func TestH08_UnusableAnswers(t *testing.T) {
+	const token = `"authToken":"` + canaryToken + `"`
+	tests := map[string]struct {
+		body    string
+		in      string // why sign in refuses it; empty: it does not
+		up      string // why sign up refuses it
+		upToken bool   // sign up has a token
+	}{
+		"empty":            {"", "not JSON", "not JSON", false},
+		"html":             {"<html>" + canaryAnswer, "not JSON", "not JSON", false},
+		"null":             {"null", "not a JSON object", "not a JSON object", false},
+		"array":            {"[]", "not a JSON object", "not a JSON object", false},
+		"array of object":  {"[{" + token + "}]", "not a JSON object", "not a JSON object", false},
+		"text":             {`"` + canaryAnswer + `"`, "not a JSON object", "not a JSON object", false},
+		"number":           {"12", "not a JSON object", "not a JSON object", false},
+		"two values":       {"{" + token + "} {" + token + "}", "not JSON", "not JSON", false},
+		"trailing garbage": {"{" + token + "}" + canaryAnswer, "not JSON", "not JSON", false},
+		"BOM":              {"\ufeff{" + token + "}", "not JSON", "not JSON", false},
+		"cut":              {"{" + token, "not JSON", "not JSON", false},
+		"deep":             {`{"a":` + strings.Repeat("[", 11000) + strings.Repeat("]", 11000) + "}", "not JSON", "not JSON", false},
+		"no member":        {"{}", "no token in it", "", false},
+		"uid alone":        {`{"uid":"u1"}`, "no token in it", "", false},
+		"empty token":      {`{"authToken":""}`, "no token in it", "", false},
+		"null token":       {`{"authToken":null}`, "no token in it", "", false},
+		"number token":     {`{"authToken":12}`, "no token in it", "", false},
+		"object token":     {`{"authToken":{"a":"` + canaryAnswer + `"}}`, "no token in it", "", false},
+		"other case":       {`{"authtoken":"` + canaryToken + `"}`, "no token in it", "", false},
+		"token alone":      {"{" + token + "}", "", "", true},
+		"64 KiB":           {pad("{"+token+"}", 64<<10), "", "", true},
+		"64 KiB and one":   {pad("{"+token+"}", 64<<10+1), "longer than 64 KiB", "longer than 64 KiB", false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := testClient(t, serveAnswer(t, 200, test.body))
+			g, err := c.SignIn(t.Context(), person())
+			checkWhy(t, g, err, test.in)
+			if err == nil && g == nil {
+				t.Error("sign in without a grant or an error")
+			}
+			g, err = c.SignUp(t.Context(), person())
+			checkWhy(t, g, err, test.up)
+			if (g != nil) != test.upToken {
+				t.Errorf("sign up: grant %v", g)
+			}
+		})
+	}
+}
+
+func pad(s string, n int) string { return s + strings.Repeat(" ", n-len(s)) }
+
+func checkWhy(t *testing.T, g *exchange.Grant, err error, why string) {
+	t.Helper()
+	if why == "" {
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if g != nil {
+		t.Error("a grant with an error")
+	}
+	if e := asAnswer(t, err); e.Why != why {
+		t.Errorf("got %q, want %q", e.Why, why)
+	}
+}
+
+func TestC09_Lifetimes(t *testing.T) {
+	tests := map[string]int64{
+		`30`:                 30,
+		`900`:                900,
+		`0`:                  0,
+		`-5`:                 0,
+		`null`:               0,
+		`"3600"`:             3600,
+		`" 3600 "`:           3600,
+		`3600.5`:             3600,
+		`"3887999.603985"`:   3887999,
+		`9e2`:                900,
+		`0.9`:                0,
+		`1e18`:               0,
+		`1e400`:              0,
+		`"1e18"`:             0,
+		`99999999999999999`:  0,
+		`315360000`:          315360000, // ten years
+		`315360001`:          0,
+		`"NaN"`:              0,
+		`"Inf"`:              0,
+		`"+Infinity"`:        0,
+		`"0x1p8"`:            0,
+		`"1_000"`:            0,
+		`"-900"`:             0,
+		`""`:                 0,
+		`"soon"`:             0,
+		`true`:               0,
+		`{}`:                 0,
+		`{"seconds":900}`:    0,
+		`[900]`:              0,
+		`"900` + "\\n" + `"`: 900,
+	}
+	for in, want := range tests {
+		body := `{"authToken":"t","authTokenExpiresIn":` + in + `,"expiresIn":` + in + `}`
+		g, err := readGrant(exchange.OpSignIn, answer{[]byte(body), time.Now()})
+		if err != nil || g == nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		var got struct{ AuthTokenExpiresIn, RefreshTokenExpiresIn, ExpiresIn int64 }
+		if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.AuthTokenExpiresIn != want || got.RefreshTokenExpiresIn != want || got.ExpiresIn != want {
+			t.Errorf("%s: got %+v, want %d", in, got, want)
+		}
+	}
+}
+
+func TestAnswerMembers(t *testing.T) {
+	const prefix = `{"uid":"%s","authToken":"t","authTokenExpiresIn":0,"refreshToken":"%s","refreshTokenExpiresIn":%d,"expiresIn":%[3]d}`
+	tests := []struct {
+		body         string
+		uid, refresh string
+		expires      int
+	}{
+		{`{"authToken":"t"}`, "", "", 0},
+		{`{"authToken":"t","uid":4711}`, "4711", "", 0},
+		{`{"authToken":"t","uid":null,"refreshToken":null}`, "", "", 0},
+		{`{"authToken":"t","uid":{"a":1},"refreshToken":7}`, "", "", 0},
+		{`{"authToken":"t","uid":true,"refreshToken":"r"}`, "", "r", 0},
+		{`{"authToken":"t","refreshTokenExpiresIn":50}`, "", "", 50},
+		{`{"authToken":"t","expiresIn":null,"refreshTokenExpiresIn":50}`, "", "", 50},
+		{`{"authToken":"t","expiresIn":40,"refreshTokenExpiresIn":50}`, "", "", 40},
+		{`{"authToken":"t","expiresIn":"x","refreshTokenExpiresIn":50}`, "", "", 0},
+		{`{"authToken":"first","authToken":"t","more":[1,{"a":null}]}`, "", "", 0},
+	}
+	for _, test := range tests {
+		g, err := readGrant(exchange.OpSignIn, answer{[]byte(test.body), time.Now()})
+		if err != nil {
+			t.Errorf("%s: %v", test.body, err)
+			continue
+		}
+		if got, want := answerOf(g), fmt.Sprintf(prefix, test.uid, test.refresh, test.expires); got != want {
+			t.Errorf("%s\n got %s\nwant %s", test.body, got, want)
+		}
+	}
+}
+
+func TestStatusErrors(t *testing.T) {
+	tests := []struct {
+		status int
+		body   string
+		code   int
+	}{
+		{300, "", 0},
+		{400, `{"code":100010,"message":"` + canaryAnswer + `"}`, 100010},
+		{400, `{"code":"100010"}`, 100010},
+		{400, `{"code":"` + canaryAnswer + `"}`, 0},
+		{400, `{"code":1.5}`, 0},
+		{400, `{"code":99999999999999999999}`, 0},
+		{400, `{"code":null}`, 0},
+		{400, `[{"code":1}]`, 0},
+		{401, `{"code":100006}`, 100006}, // H14
+		{403, `{"code":300011}`, 300011},
+		{404, "", 0},
+		{409, `{}`, 0},
+		{500, "<html>" + canaryAnswer, 0},
+		{503, strings.Repeat(canaryAnswer, 10000), 0},
+	}
+	for _, test := range tests {
+		c := testClient(t, serveAnswer(t, test.status, test.body))
+		_, in := c.SignIn(t.Context(), person())
+		_, up := c.SignUp(t.Context(), person())
+		consent := c.SignConsent(t.Context(), person())
+		for op, err := range map[exchange.Op]error{exchange.OpSignIn: in, exchange.OpSignUp: up, exchange.OpConsent: consent} {
+			e := asStatus(t, err)
+			if *e != (exchange.StatusError{Op: op, Status: test.status, Code: test.code}) {
+				t.Errorf("%d %.40s: got %+v", test.status, test.body, *e)
+			}
+		}
+	}
+}
+
+func TestConsentAnswers(t *testing.T) {
+	for _, status := range []int{200, 201, 204} {
+		for _, body := range []string{"", "<html>", "{}", strings.Repeat("x", 70<<10)} {
+			if status == 204 && body != "" {
+				continue
+			}
+			if err := testClient(t, serveAnswer(t, status, body)).SignConsent(t.Context(), person()); err != nil {
+				t.Errorf("%d %.10q: %v", status, body, err)
+			}
+		}
+	}
+}
+
+func TestH05_RetryAfter(t *testing.T) {
+	now := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
+	tests := map[string]time.Duration{
+		"":                               0,
+		"0":                              0,
+		"1":                              time.Second,
+		"86400":                          24 * time.Hour,
+		"-1":                             0,
+		"+1":                             0,
+		"1.5":                            0,
+		"soon":                           0,
+		"1s":                             0,
+		"9223372037":                     math.MaxInt64,
+		"99999999999999999999999":        math.MaxInt64,
+		"Sat, 01 Mar 2025 12:00:30 GMT":  30 * time.Second,
+		"Sat, 01 Mar 2025 11:59:00 GMT":  0,
+		"Saturday, 01-Mar-25 12:01:00 G": 0,
+		"Sat Mar  1 12:01:00 2025":       time.Minute,
+		"Fri, 31 Dec 9999 23:59:59 GMT":  math.MaxInt64,
+	}
+	for in, want := range tests {
+		if got := retryAfter(in, now); got != want {
+			t.Errorf("%q: got %v, want %v", in, got, want)
+		}
+	}
+
+	c := testClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", " 7 ")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	_, err := c.SignIn(t.Context(), person())
+	if e := asStatus(t, err); e.RetryAfter != 7*time.Second {
+		t.Error(e.RetryAfter)
+	}
+}

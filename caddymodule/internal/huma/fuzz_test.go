@@ -1,0 +1,59 @@
+package huma
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+func FuzzReadAnswer(f *testing.F) {
+	for _, s := range []string{
+		goodAnswer, "", "null", "[]", "{}", "\ufeff{}", `{"authToken":""}`, `{"authToken":"t","uid":1}`,
+		`{"authToken":"t","expiresIn":"3887999.603985"}`, `{"authToken":"\ud800","authTokenExpiresIn":1e18}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		_ = readCode(body)
+		g, err := readGrant(exchange.OpSignIn, answer{body, time.Now()})
+		if err != nil {
+			if g != nil {
+				t.Error("a grant with an error")
+			}
+			_ = asAnswer(t, err)
+			return
+		}
+		if g == nil {
+			return
+		}
+		var got struct {
+			AuthToken                                            *string
+			UID, RefreshToken                                    *string
+			AuthTokenExpiresIn, RefreshTokenExpiresIn, ExpiresIn *uint64
+		}
+		if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil {
+			t.Fatalf("%q: %v", answerOf(g), err)
+		}
+		if got.AuthToken == nil || *got.AuthToken == "" {
+			t.Error("a grant without a token")
+		}
+		if got.UID == nil || got.RefreshToken == nil || got.AuthTokenExpiresIn == nil ||
+			got.RefreshTokenExpiresIn == nil || got.ExpiresIn == nil {
+			t.Errorf("a member is missing: %s", answerOf(g))
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{"", "1", "-1", "86400", "9223372037", "Sat, 01 Mar 2025 12:00:30 GMT", "1e9"} {
+		f.Add(s)
+	}
+	now := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, value string) {
+		if d := retryAfter(value, now); d < 0 {
+			t.Errorf("%q: %v", value, d)
+		}
+	})
+}

@@ -1,0 +1,85 @@
+package huma
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+func TestHeaderCheck(t *testing.T) {
+	tests := []struct {
+		name, value string
+		want        string
+	}{
+		{"Authorization", "Bearer x", ""},
+		{"X-Time", "{sig.timestamp}", ""},
+		{"", "x", `"" is not a header name`},
+		{"a b", "x", `"a b" is not a header name`},
+		{"x:", "x", `"x:" is not a header name`},
+		{"idempotency-key", "x", "idempotency-key cannot be set"},
+		{"HOST", "x", "HOST cannot be set"},
+		{"X-A", canaryHeader + "\n", "X-A: the value has a line break or control character in it"},
+		{"X-A", canaryHeader + "{sig.body}", "X-A: the only placeholder of its kind is {sig.timestamp}"},
+	}
+	for _, test := range tests {
+		got := ""
+		if err := (Header{test.name, masked.New(test.value)}).Check(); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%q: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestHeaderUpReplaces(t *testing.T) {
+	got := make(chan http.Header, 1)
+	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header
+		_, _ = io.WriteString(w, goodAnswer)
+	})
+	c := testClient(t, api, func(cfg *Config) {
+		cfg.HeaderUp = []Header{
+			{"user-agent", masked.New("mine")},
+			{"Signature", masked.New("own")},
+			{"x-two", masked.New("1")},
+			{"x-two", masked.New("2")},
+			{"accept-encoding", masked.New("gzip")},
+			{"Content-Type", masked.New("text/plain")},
+		}
+	})
+	if _, err := c.SignIn(t.Context(), person()); err != nil {
+		t.Fatal(err)
+	}
+	h := <-got
+	for name, want := range map[string]string{
+		"User-Agent": "[mine]", "Signature": "[own]", "X-Two": "[1 2]",
+		"Accept-Encoding": "[identity]", "Content-Type": "[application/json]",
+	} {
+		if got := fmt.Sprint(h[name]); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestSignOff(t *testing.T) {
+	got := make(chan http.Header, 1)
+	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header
+		_, _ = io.WriteString(w, goodAnswer)
+	})
+	off, err := NewSigner(SignatureConfig{Algorithm: "off"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testClient(t, api, func(cfg *Config) { cfg.Signer = off })
+	if _, err := c.SignIn(t.Context(), person()); err != nil {
+		t.Fatal(err)
+	}
+	if h := <-got; h.Get("signature") != "" || h.Get("deploymentId") != "d1" {
+		t.Error(h)
+	}
+}

@@ -1,0 +1,255 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// wantIdle fails unless all n slots are free.
+func wantIdle(t *testing.T, g *Guard, n int64) {
+	t.Helper()
+	if g.InFlight() != 0 {
+		t.Errorf("InFlight = %d, want 0", g.InFlight())
+	}
+	if !g.slots.TryAcquire(n) {
+		t.Fatalf("not all of %d slots are free", n)
+	}
+	g.slots.Release(n)
+}
+
+func TestMaxConcurrent(t *testing.T) {
+	for _, limit := range []int{-1, 1, 7} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := New(Settings{MaxConcurrent: limit})
+				want := int64(max(1, limit))
+				var now, most atomic.Int64
+				var wg sync.WaitGroup
+				for range 100 {
+					wg.Go(func() {
+						if err := g.Do(t.Context(), Limits{}, func(context.Context) error {
+							n := now.Add(1)
+							defer now.Add(-1)
+							most.Store(max(most.Load(), n))
+							if int64(g.InFlight()) > want {
+								t.Errorf("InFlight = %d", g.InFlight())
+							}
+							time.Sleep(time.Second)
+							return nil
+						}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				if most.Load() != want {
+					t.Errorf("%d calls at once, want %d", most.Load(), want)
+				}
+				wantIdle(t, g, want)
+			})
+		})
+	}
+}
+
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
+		busy, done := context.WithCancel(t.Context())
+		go func() { _ = g.Do(busy, Limits{}, hang) }()
+		synctest.Wait()
+
+		never := func(context.Context) error {
+			t.Error("a call was made")
+			return nil
+		}
+		for range 100 { // so many that the breaker would open if they counted
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := g.Do(ctx, Limits{Retries: 5}, never); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Do = %v, want the deadline", err)
+			}
+			cancel()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := g.Do(ctx, Limits{}, never); !errors.Is(err, context.Canceled) {
+			t.Errorf("Do = %v, want canceled", err)
+		}
+		done()
+		synctest.Wait()
+		wantClosed(t, g)
+		wantIdle(t, g, 1)
+	})
+}
+
+func TestAttemptTimeout(t *testing.T) {
+	for _, test := range []struct {
+		name                   string
+		attempt, ctx, deadline time.Duration
+	}{
+		{"the attempt's", 5 * time.Second, 10 * time.Second, 5 * time.Second},
+		{"what is left", 0, 10 * time.Second, 10 * time.Second},
+		{"the shorter", 5 * time.Second, 2 * time.Second, 2 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := New(Settings{MaxConcurrent: 1})
+				ctx, cancel := context.WithTimeout(t.Context(), test.ctx)
+				defer cancel()
+				begin := time.Now()
+				err := g.Do(ctx, Limits{AttemptTimeout: test.attempt}, hang)
+				var transport *exchange.TransportError
+				if !errors.As(err, &transport) || !transport.Timeout {
+					t.Errorf("Do = %v, want the call's own timeout", err)
+				}
+				if took := time.Since(begin); took != test.deadline {
+					t.Errorf("took %v, want %v", took, test.deadline)
+				}
+			})
+		})
+	}
+}
+
+// The trap of the order: with the bulkhead full of calls that hang, the
+// breaker must open, and then nobody may wait.
+func TestH02_OpensWhileTheBulkheadIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 2, Breaker: &testBreaker})
+		var opened, made atomic.Int64
+		var wg sync.WaitGroup
+		begin := time.Now()
+		for range 2000 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				err := g.Do(ctx, Limits{AttemptTimeout: 2 * time.Second, Retries: 1}, func(ctx context.Context) error {
+					made.Add(1)
+					return hang(ctx)
+				})
+				var open *exchange.OpenError
+				if errors.As(err, &open) {
+					opened.Add(1)
+					// Two rounds of two timeouts open it, and free the slots.
+					if waited := time.Since(begin); waited > 4*time.Second {
+						t.Errorf("waited %v to be refused", waited)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if made.Load() > 6 || opened.Load() < 1990 {
+			t.Errorf("%d calls were made, %d refused; want about 4, the rest", made.Load(), opened.Load())
+		}
+		wantOpen(t, g)
+		wantIdle(t, g, 2)
+	})
+}
+
+// The deadline of the whole exchange is no excuse for a service that hangs.
+func TestTheExchangesDeadlineIsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+		for range 4 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_ = g.Do(ctx, Limits{}, hang)
+			cancel()
+		}
+		wantOpen(t, g)
+	})
+}
+
+func TestH16_CallersWhoLeave(t *testing.T) {
+	const callers, slots = 10_000, 64
+	g := New(Settings{MaxConcurrent: slots, Breaker: &testBreaker, OnBreaker: func(bool) { t.Error("the breaker changed") }})
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if i%3 == 0 {
+				cancel() // before anything
+			}
+			err := g.Do(ctx, Limits{AttemptTimeout: time.Minute, Retries: 1}, func(ctx context.Context) error {
+				cancel() // during the call; those who wait for a slot leave below
+				return hang(ctx)
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("Do = %v, want canceled", err)
+			}
+		})
+		if i%100 == 0 {
+			runtime.Gosched()
+		}
+	}
+	wg.Wait()
+	wantClosed(t, g)
+	wantIdle(t, g, slots)
+}
+
+func TestPanicsLeaveNothingBehind(t *testing.T) {
+	const slots = 3
+	g := New(Settings{MaxConcurrent: slots, Breaker: &testBreaker})
+	for _, retries := range []int{0, 2} {
+		for range 20 {
+			func() {
+				defer func() {
+					if r := recover(); r != "boom" {
+						t.Errorf("recovered %v, want the call's own panic", r)
+					}
+				}()
+				_ = g.Do(t.Context(), Limits{AttemptTimeout: time.Second, Retries: retries}, func(context.Context) error { panic("boom") })
+			}()
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = g.Do(t.Context(), Limits{}, func(context.Context) error { runtime.Goexit(); return nil })
+	})
+	wg.Wait()
+	wantClosed(t, g) // a panic is no outage
+	wantIdle(t, g, slots)
+}
+
+// Everything at once, for the race detector and the accounts.
+func TestUnderContention(t *testing.T) {
+	const slots = 8
+	s := BreakerSettings{Ratio: 0.5, Requests: 10, Window: 50 * time.Millisecond, Open: 2 * time.Millisecond}
+	var seen changes
+	g := New(Settings{MaxConcurrent: slots, Breaker: &s, OnBreaker: seen.told})
+	var wg sync.WaitGroup
+	for w := range 32 {
+		wg.Go(func() {
+			for i := range 300 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%5)*time.Millisecond)
+				_ = g.Do(ctx, Limits{AttemptTimeout: time.Millisecond, Retries: i % 2}, func(ctx context.Context) error {
+					if g.InFlight() > slots {
+						t.Error("too many calls at once")
+					}
+					switch (i/50 + w) % 3 {
+					case 0:
+						return errDown
+					case 1:
+						return hang(ctx)
+					}
+					return nil
+				})
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	wantIdle(t, g, slots)
+	for i, open := range seen.all() {
+		if open != (i%2 == 0) {
+			t.Fatalf("OnBreaker was told %v", seen.all())
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package caddymodule_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+func TestL01_ReloadDuringExchanges(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	huma.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}})
+	config := simpleSite(huma, "max_concurrent 200")
+	s := serve(t, config)
+	answers := make(chan []*answer)
+	go func() {
+		answers <- s.together(200, func(i int) []func(*http.Request) {
+			return []func(*http.Request){as(fmt.Sprintf("u%d@x.example", i))}
+		})
+	}()
+	eventually(t, 10*time.Second, "all are in an exchange", func() bool { return huma.Calls().InFlight == 200 })
+	for range 3 { // also with other settings, and without the directive
+		if err := s.load(strings.Replace(config, "max_concurrent 200", "max_concurrent 100", 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.load("SITE {\nrespond ok\n}"); err != nil {
+		t.Fatal(err)
+	}
+	allOK(t, <-answers)
+	if got := huma.Calls().ByOp; got["signup"] != 200 {
+		t.Errorf("calls %v", got)
+	}
+}
+
+// TestStateSurvivesReloads: tokens are kept, unless the account is another one.
+func TestStateSurvivesReloads(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	config := simpleSite(huma, "cache 60s")
+	s := serve(t, config)
+	get := func() string { return s.request("GET", iosPath, as("a@x.example")).tokens(t).AuthToken }
+	first := get()
+	for name, c := range map[string]struct {
+		config string
+		kept   bool
+	}{
+		"the same":       {config, true},
+		"another ttl":    {strings.Replace(config, "cache 60s", "cache 50s\ntimeout 3s", 1), true},
+		"other limits":   {strings.Replace(config, "cache 60s", "max_concurrent 3\nbreaker off", 1), true},
+		"another secret": {strings.Replace(config, "secret sandbox-secret", "secret sandbox-secret\nheader_up X-Tenant other", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.load(c.config); err != nil {
+				t.Fatal(err)
+			}
+			if kept := get() == first; kept != c.kept {
+				t.Errorf("kept is %v, want %v", kept, c.kept)
+			}
+		})
+	}
+}
+
+// TestL02_ReloadsUnderLoad reloads a Caddy that has a site with huma_token and
+// one with a static answer, while both are asked. Caddy itself loses a
+// connection now and then: ours must not lose more.
+func TestL02_ReloadsUnderLoad(t *testing.T) {
+	reloads := 100
+	if os.Getenv("CADDY_HUMA_LONG") != "" {
+		reloads = 500
+	}
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	static := "http://" + freeAddress(t)
+	config := simpleSite(huma, "cache 10m") + "\n" + static + " {\nrespond static\n}\n"
+	s := serve(t, config)
+	token := s.request("GET", iosPath, as("a@x.example")).tokens(t).AuthToken
+	before := measure(t)
+
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	ours := s.ask(ctx, &wg, s.URL+iosPath, token)
+	theirs := s.ask(ctx, &wg, static, "static")
+	for i := range reloads {
+		if err := s.load(config + fmt.Sprintf("# %d", i)); err != nil {
+			t.Fatalf("reload %d: %v", i, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop()
+	wg.Wait()
+
+	t.Logf("huma_token: %d answered, %d lost; respond: %d answered, %d lost",
+		ours.answered.Load(), ours.lost.Load(), theirs.answered.Load(), theirs.lost.Load())
+	if n := ours.wrong.Load(); n != 0 {
+		t.Errorf("%d wrong answers", n)
+	}
+	if n := huma.calls("signin"); n != 1 {
+		t.Errorf("%d sign-ins: hits did not stay hits", n)
+	}
+	if ours.answered.Load() == 0 || ours.lost.Load() > 2*theirs.lost.Load()+10 {
+		t.Error("more were lost than with a static answer")
+	}
+	s.client.CloseIdleConnections()
+	var after usage
+	settled := func() bool {
+		after = measure(t)
+		return after.goroutines <= before.goroutines+10 && after.descriptors <= before.descriptors+10 && after.heap < before.heap+16<<20
+	}
+	for end := time.Now().Add(5 * time.Second); !settled() && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if !settled() {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
+// counts is what became of requests.
+type counts struct{ answered, lost, wrong atomic.Int64 }
+
+// ask makes about 500 requests a second until ctx ends.
+func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *counts {
+	c := new(counts)
+	for range 5 {
+		wg.Go(func() {
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				<-tick.C
+				a, err := s.fetch(context.Background(), "GET", url, as("a@x.example"))
+				switch {
+				case err != nil:
+					c.lost.Add(1)
+				case a.StatusCode == http.StatusOK && strings.Contains(string(a.Body), want):
+					c.answered.Add(1)
+				default:
+					c.wrong.Add(1)
+				}
+			}
+		})
+	}
+	return c
+}
+
+// usage is what this process holds.
+type usage struct {
+	goroutines, descriptors int
+	heap                    uint64
+}
+
+func measure(t *testing.T) usage {
+	t.Helper()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{runtime.NumGoroutine(), descriptors(t), m.HeapAlloc}
+}
+
+// descriptors counts the open files of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Logf("descriptors are not counted here: %v", err)
+		return 0
+	}
+	return len(entries)
+}

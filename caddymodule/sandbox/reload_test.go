@@ -1,0 +1,179 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+)
+
+// serveCaddy reserves a port on loopback and returns a client for it and the
+// function that loads a config with the given routes.
+func serveCaddy(t *testing.T) (*client, func(routes string) error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := newClient(t, "http://"+address)
+	loads := 0
+	return c, func(routes string) error {
+		loads++
+		ready := fmt.Sprintf("/ready-%d", loads)
+		err := caddy.Load(fmt.Appendf(nil, `{
+			"admin": {"disabled": true, "config": {"persist": false}},
+			"logging": {"logs": {"default": {"writer": {"output": "discard"}}}},
+			"apps": {
+				"tls": {"disable_storage_check": true, "disable_storage_clean": true},
+				"http": {"grace_period": "1s", "servers": {"s": {"listen": [%q], "automatic_https": {"disable": true}, "routes": [
+					{"match": [{"path": [%q]}], "handle": [{"handler": "static_response", "status_code": 204}]}, %s
+				]}}}
+			}
+		}`, address, ready, routes), true)
+		if err == nil {
+			awaitConfig(t, c, ready)
+		}
+		return err
+	}
+}
+
+// awaitConfig waits until the loaded config alone serves: for a moment after a
+// reload, the old server goes on accepting connections on the same port.
+func awaitConfig(t *testing.T, c *client, path string) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for inARow := 0; inARow < 20; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the config does not serve")
+		}
+		c.http.CloseIdleConnections()
+		if got, err := c.do(c.request(http.MethodGet, path, "")); err != nil || got.status != 204 {
+			inARow = 0
+			continue
+		}
+		inARow++
+	}
+}
+
+func route(handler string) string { return `{"handle":[` + handler + `]}` }
+
+func TestStateSurvivesReloads(t *testing.T) {
+	c, load := serveCaddy(t)
+	if err := load(route(`{"handler":"huma_sandbox","users":["root@example.com"]}`)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, c.post(signUpPath, aliceSignUp), 201, 0)
+	want(t, c.must(c.request(http.MethodPut, "/_sandbox/faults", `[{"op":"consent","status":418,"times":2}]`)), 200, 0)
+	want(t, c.post(consentPath, `{"email":"alice@example.com"}`), 418, 0)
+
+	// A new secret and lifetime are in force, and nobody is forgotten.
+	if err := load(route(`{"handler":"huma_sandbox","secret":"rotated","auth_token_lifetime":"30s","users":["new@example.com"]}`)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, c.post(signInPath, aliceSignIn), 401, codeUnauthorized)
+	c.secret = "rotated"
+	in := c.post(signInPath, aliceSignIn)
+	want(t, in, 200, 0)
+	if in.member(t, "authTokenExpiresIn") != 30.0 {
+		t.Errorf("sign-in: %s", in.text)
+	}
+	for _, name := range []string{"root", "new"} {
+		want(t, c.post(signInPath, strings.Replace(aliceSignIn, "alice", name, 1)), 200, 0)
+	}
+	want(t, c.post(consentPath, `{"email":"alice@example.com"}`), 418, 0)
+	want(t, c.post(consentPath, `{"email":"alice@example.com"}`), 201, 0)
+	if log := decode[CallLog](t, c.get("/_sandbox/calls")); log.ByOp[OpSignUp] != 1 || log.ByOp[OpSignIn] != 4 || log.ByOp[OpConsent] != 3 {
+		t.Errorf("calls: %v", log.ByOp)
+	}
+
+	// Stopped for good, everything is gone.
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n, found := states.References("default"); found {
+		t.Errorf("%d references left", n)
+	}
+	if err := load(route(`{"handler":"huma_sandbox","secret":"rotated"}`)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, c.post(signInPath, aliceSignIn), 403, codeUserUnknown)
+}
+
+func TestRejectedReloadChangesNothing(t *testing.T) {
+	c, load := serveCaddy(t)
+	if err := load(route(`{"handler":"huma_sandbox"}`)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, c.post(signUpPath, aliceSignUp), 201, 0)
+	const other = `{"handler":"huma_sandbox","secret":"other","users":["mallory@example.com"]}`
+	for name, bad := range map[string]string{
+		"a later handler fails": `{"handler":"huma_sandbox","prefix":"x"}`,
+		"its placeholder fails": `{"handler":"huma_sandbox","secret":"{env.SANDBOX_TEST_UNSET}"}`,
+		"unknown module":        `{"handler":"nothing"}`,
+	} {
+		if err := load(route(other) + "," + route(bad)); err == nil {
+			t.Errorf("%s: the config was taken", name)
+		}
+	}
+	want(t, c.post(signInPath, aliceSignIn), 200, 0)
+	if users := decode[struct{ Users []User }](t, c.get("/_sandbox/users")).Users; len(users) != 1 {
+		t.Errorf("users: %s", compact(t, users))
+	}
+	if n, _ := states.References("default"); n != 1 {
+		t.Errorf("%d references, want 1", n)
+	}
+}
+
+func TestNamesAndPrefixesInCaddy(t *testing.T) {
+	c, load := serveCaddy(t)
+	match := func(path, handlers string) string {
+		return fmt.Sprintf(`{"match":[{"path":[%q]}],"handle":[%s],"terminal":true}`, path, handlers)
+	}
+	// /x is stripped before the sandbox sees it, but it was signed.
+	err := load(strings.Join([]string{
+		match("/x/*", `{"handler":"rewrite","strip_path_prefix":"/x"},{"handler":"huma_sandbox","signature":{"payload":"{sig.path}"}}`),
+		match("/y/*", `{"handler":"huma_sandbox","prefix":"/y"}`),
+		match("/z/*", `{"handler":"huma_sandbox","prefix":"/z","name":"other"}`),
+	}, ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.request(http.MethodPost, "/x"+signUpPath, aliceSignUp)
+	r.Header.Set("signature", hexHMAC(c.secret, "/x"+signUpPath))
+	want(t, c.must(r), 201, 0)
+	want(t, c.post("/y"+signInPath, aliceSignIn), 200, 0)
+	want(t, c.post("/z"+signInPath, aliceSignIn), 403, codeUserUnknown)
+	if got := c.get("/x/"); got.status != 200 || !strings.Contains(got.text, "<title>") {
+		t.Errorf("page: %+v", got)
+	}
+}
+
+func TestFaultsInCaddy(t *testing.T) {
+	c, load := serveCaddy(t)
+	if err := load(route(`{"handler":"huma_sandbox"}`)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, c.must(c.request(http.MethodPut, "/_sandbox/faults", `[{"op":"signup","reset":"after","times":1},{"op":"signin","truncate":20,"times":1}]`)), 200, 0)
+	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("reset: %v", err)
+	}
+	if got, err := c.do(c.request(http.MethodPost, signInPath, aliceSignIn)); !errors.Is(err, io.ErrUnexpectedEOF) || len(got.text) != 20 {
+		t.Errorf("truncate: %v, %+v", err, got)
+	}
+	want(t, c.post(signInPath, aliceSignIn), 200, 0)
+}
