@@ -57,10 +57,10 @@ func (c *Common) readLimits(p *problems) limits {
 	if k == nil {
 		k = new(Cache)
 	}
-	p.least("max_concurrent", c.MaxConcurrent, 0)
-	p.least("max_waiting", c.MaxWaiting, 0)
-	p.least("max_entries", k.MaxEntries, 0)
-	p.least("requests", b.Requests, 0)
+	p.notNegative("max_concurrent", c.MaxConcurrent)
+	p.notNegative("max_waiting", c.MaxWaiting)
+	p.notNegative("max_entries", k.MaxEntries)
+	p.notNegative("requests", b.Requests)
 	if !(b.Ratio >= 0 && b.Ratio <= 1) {
 		p.addf("ratio", "it must be above 0 and at most 1")
 	}
@@ -79,10 +79,10 @@ func (c *Common) readLimits(p *problems) limits {
 	}
 }
 
-// least notes a number that is too small.
-func (p *problems) least(option string, n, least int) {
-	if n < least {
-		p.addf(option, "it is %d: it must be at least %d", n, least+1)
+// notNegative notes a number that is negative.
+func (p *problems) notNegative(option string, n int) {
+	if n < 0 {
+		p.addf(option, "it is %d: it must not be negative", n)
 	}
 }
 
@@ -105,7 +105,7 @@ func (c *Common) check(p *problems) {
 		p.addf("timeout", "timeout and attempt_timeout must be positive")
 	}
 	if c.Retries != nil {
-		p.least("retries", *c.Retries, 0)
+		p.notNegative("retries", *c.Retries)
 	}
 	k := c.Cache
 	if k == nil {

@@ -23,7 +23,7 @@ var errShorthand = errors.New("it has a placeholder of the request; write {file.
 // A variable that is not set, one that is empty and a file that cannot be read
 // are errors of their own.
 func expand(text string) (string, error) {
-	return caddy.NewReplacer().ReplaceFunc(text, func(name string, value any) (any, error) {
+	return caddy.NewReplacer().ReplaceFunc(text, func(name string, _ any) (any, error) {
 		if sigPlaceholder(name) {
 			return "{" + name + "}", nil
 		}

@@ -3,7 +3,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -144,10 +143,10 @@ func (h *HumaToken) answer(w http.ResponseWriter, q *request, r exchange.Result)
 		q.ended(r.Outcome, "")
 		buf := buffers.Get().(*[]byte)
 		*buf = r.Grant.AppendJSON((*buf)[:0], time.Now())
-		err := write(w, http.StatusOK, "application/json", *buf)
+		write(w, http.StatusOK, "application/json", *buf)
 		buffers.Put(buf)
-		return err
-	case errors.Is(r.Err, context.Canceled) && q.Context().Err() != nil:
+		return nil
+	case q.left():
 		q.ended(outcomeCanceled, "")
 		noStore(w.Header())
 		w.WriteHeader(statusClientClosedRequest) // nobody reads it
@@ -162,7 +161,7 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // write answers with a body. The values of its headers share one allocation;
 // they are not shared between answers, because other handlers may change them.
-func write(w http.ResponseWriter, status int, contentType string, body []byte) error {
+func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	values := [...]string{"no-store", "no-cache", "nosniff", contentType, strconv.Itoa(len(body))}
 	h := w.Header()
 	h["Cache-Control"] = values[0:1:1]
@@ -171,8 +170,7 @@ func write(w http.ResponseWriter, status int, contentType string, body []byte) e
 	h["Content-Type"] = values[3:4:4]
 	h["Content-Length"] = values[4:5:5]
 	w.WriteHeader(status)
-	_, err := w.Write(body)
-	return err
+	_, _ = w.Write(body) // a caller who has left is no error of ours
 }
 
 // noStore keeps everybody from storing or sniffing the answer.

@@ -157,11 +157,14 @@ func TestPresetBasicAuth(t *testing.T) {
 	}`)
 	d.granted(t, "alice@x.example", path, password("alice@x.example"))
 	d.refused(t, 401, "identity_invalid", path, password("bob")) // an account that is no address
-	for _, account := range []string{"", "carol@x.example", "ALICE@x.example", "alice@x.example "} {
-		d.stopped(t, 401, path, password(account))
-	}
+	// Accounts that do not exist are left to Caddy, which takes a second over
+	// each of them.
+	d.stopped(t, 401, path, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "") })
 	d.stopped(t, 401, path)
-	d.stopped(t, 401, path, password("bob"), header("Authorization", "Basic YWxpY2VAeC5leGFtcGxlOndyb25n")) // the first of two counts, here none
+	// Of two the first one counts.
+	const right, wrong = "Basic YWxpY2VAeC5leGFtcGxlOndvbmRlcmxhbmQ=", "Basic YWxpY2VAeC5leGFtcGxlOndyb25n"
+	d.stopped(t, 401, path, header("Authorization", wrong), header("Authorization", right))
+	d.granted(t, "alice@x.example", path, header("Authorization", right), header("Authorization", wrong))
 	d.quiet(t, "@x.example")
 }
 

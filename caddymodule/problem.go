@@ -161,5 +161,6 @@ func (h *HumaToken) fail(w http.ResponseWriter, q *request, f failure) error {
 	if h.Errors == "caddy" {
 		return caddyhttp.Error(p.status, f)
 	}
-	return write(w, p.status, "application/problem+json", f.body())
+	write(w, p.status, "application/problem+json", f.body())
+	return nil
 }

@@ -77,6 +77,16 @@ func (q *request) ended(outcome exchange.Outcome, code exchange.Code) {
 	}
 }
 
+// left reports whether the caller has left.
+func (q *request) left() bool {
+	select {
+	case <-q.Context().Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // crossSite reports whether a browser sends the request on behalf of another
 // site, with whatever cookies it has. An Authorization: Bearer is no cookie:
 // the page that sent it has the token already.

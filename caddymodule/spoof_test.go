@@ -91,7 +91,6 @@ func TestSpoofBasicAuth(t *testing.T) {
 				d.granted(t, account, path+"?x=1", append(edits, password(account))...)
 			}
 			d.stopped(t, 401, path+"?x=1", edits...)
-			d.stopped(t, 401, path+"?x=1", append(edits, password("mallory@evil.example"))...)
 			d.stopped(t, 401, path+"?x=1", append(edits, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "") })...)
 		})
 	}

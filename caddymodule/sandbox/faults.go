@@ -105,34 +105,41 @@ func (f Fault) check() error {
 	if f.Op != "" && f.Op != "*" && !slices.ContainsFunc(operations, func(op *operation) bool { return op.name == f.Op }) {
 		return fmt.Errorf("op: %.40q is unknown", f.Op)
 	}
-	kinds := 0
-	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.Status != 0 || f.Body != ""} {
-		if set {
-			kinds++
-		}
-	}
-	sent := f.Truncate != 0 || f.Size != 0 || f.Drip != 0 || f.Gzip
 	switch {
-	case kinds > 1:
-		return errors.New("only one of reset, redirect, garbage and status with body goes")
 	case f.Times < 0:
 		return errors.New("times: negative")
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return errors.New("status: not between 200 and 599")
 	case f.Reset != "" && f.Reset != ResetBefore && f.Reset != ResetAfter:
 		return fmt.Errorf("reset: not %s or %s", ResetBefore, ResetAfter)
-	case f.Reset != "" && (sent || len(f.Headers) > 0):
+	case f.Truncate < 0 || f.Size < -1 || f.Size > maxFaultSize:
+		return errors.New("truncate, size: out of range")
+	}
+	return errors.Join(f.checkTimes(), f.checkHeaders(), f.checkTogether())
+}
+
+// checkTogether says what does not go together.
+func (f Fault) checkTogether() error {
+	kinds := 0
+	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.Status != 0 || f.Body != ""} {
+		if set {
+			kinds++
+		}
+	}
+	spoiled := f.Size != 0 || f.Drip != 0 || f.Gzip
+	switch {
+	case kinds > 1:
+		return errors.New("only one of reset, redirect, garbage and status with body goes")
+	case f.Reset != "" && (spoiled || f.Truncate != 0 || len(f.Headers) > 0):
 		return errors.New("reset: nothing is sent that could have headers, truncate, size, drip or gzip")
 	case f.Processed && f.Status == 0 && f.Body == "":
 		return errors.New("processed: goes with status or body")
 	case f.AppearAfter != 0 && (f.Op != OpSignUp || f.Processed || f.Redirect != "" || f.Garbage):
 		return errors.New("appear_after: only for signup, and not with processed, redirect or garbage")
-	case f.Truncate < 0 || f.Size < -1 || f.Size > maxFaultSize:
-		return errors.New("truncate, size: out of range")
-	case f.Truncate > 0 && (f.Size != 0 || f.Drip != 0 || f.Gzip):
+	case f.Truncate > 0 && spoiled:
 		return errors.New("truncate: not with size, drip or gzip")
 	}
-	return errors.Join(f.checkTimes(), f.checkHeaders())
+	return nil
 }
 
 func (f Fault) checkTimes() error {

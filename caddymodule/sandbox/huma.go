@@ -171,7 +171,7 @@ func (s *Server) signOut(c *call) answer {
 	if uid == "" {
 		return refuse(http.StatusBadRequest, codeInvalidRequest, "invalid body: neither userId nor refreshToken").answer()
 	}
-	if _, found := s.state.findUID(uid); !found {
+	if !s.state.hasUID(uid) {
 		return refuse(http.StatusForbidden, codeUserUnknown, "user does not exist").answer()
 	}
 	return jsonAnswer(c.op.success, map[string]any{"id": uid})
@@ -182,7 +182,7 @@ func (s *Server) checkRefreshToken(c *call) (claims, *refusal) {
 	if errors.Is(err, errTokenExpired) {
 		return claims{}, refuse(http.StatusUnauthorized, codeTokenExpired, "token expired")
 	}
-	if _, found := s.state.findUID(old.Subject); err != nil || !found {
+	if err != nil || !s.state.hasUID(old.Subject) {
 		return claims{}, refuse(http.StatusUnauthorized, codeTokenWrong, "wrong token")
 	}
 	return old, nil

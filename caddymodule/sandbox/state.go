@@ -85,11 +85,11 @@ func (s *state) find(email string) (User, bool) {
 	return deref(s.users[fold(email)])
 }
 
-func (s *state) findUID(uid string) (User, bool) {
+func (s *state) hasUID(uid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
-	return deref(s.byUID[uid])
+	return s.byUID[uid] != nil
 }
 
 func deref(u *User) (User, bool) {
