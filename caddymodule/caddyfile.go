@@ -157,6 +157,11 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 		return d.Errf("option 'client_id' is for '%s': it must be %s", args[0], strings.Join(clientTypes, " or "))
 	case len(args) != 1:
 		return d.ArgErr()
+	case slices.Contains(clientTypes, args[0]):
+		return d.Errf("option 'client_id' has no id for '%s'", args[0])
+	}
+	if args[len(args)-1] == "" {
+		return d.Err("option 'client_id' is empty")
 	}
 	if _, ok := h.ClientID[kind]; ok {
 		return d.Errf("option 'client_id' is given twice for the same client type")
@@ -189,7 +194,7 @@ func (h *HumaToken) parseSignature(d *caddyfile.Dispenser) error {
 func (h *HumaToken) parseHeaderUp(d *caddyfile.Dispenser) error {
 	var name, value string
 	if !d.AllArgs(&name, &value) {
-		return d.ArgErr()
+		return secretArgErr(d, "header_up", 2)
 	}
 	if h.HeaderUp == nil {
 		h.HeaderUp = make(http.Header)

@@ -100,12 +100,20 @@ func text(target *string) func(*caddyfile.Dispenser) error {
 func secret(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
-		if err := text(target)(d); err != nil {
-			return err
+		if !d.AllArgs(target) {
+			return secretArgErr(d, name, 1)
+		}
+		if *target == "" {
+			return d.Errf("option '%s' is empty", name)
 		}
 		warnLiteral(d, name, *target)
 		return nil
 	}
+}
+
+// secretArgErr is Dispenser.ArgErr without the last value, which that quotes.
+func secretArgErr(d *caddyfile.Dispenser, name string, values int) error {
+	return d.Errf("option '%s' takes %d value(s): put one with spaces in quotes", name, values)
 }
 
 // oneOf reads one value of a closed set.

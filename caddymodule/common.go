@@ -57,10 +57,10 @@ func (c *Common) readLimits(p *problems) limits {
 	if k == nil {
 		k = new(Cache)
 	}
-	p.notNegative("max_concurrent", c.MaxConcurrent)
-	p.notNegative("max_waiting", c.MaxWaiting)
-	p.notNegative("max_entries", k.MaxEntries)
-	p.notNegative("requests", b.Requests)
+	p.least("max_concurrent", c.MaxConcurrent, 1)
+	p.least("max_waiting", c.MaxWaiting, 1)
+	p.least("max_entries", k.MaxEntries, 1)
+	p.least("requests", b.Requests, 1)
 	if !(b.Ratio >= 0 && b.Ratio <= 1) {
 		p.addf("ratio", "it must be above 0 and at most 1")
 	}
@@ -79,10 +79,10 @@ func (c *Common) readLimits(p *problems) limits {
 	}
 }
 
-// notNegative notes a number that is negative.
-func (p *problems) notNegative(option string, n int) {
+// least notes a number that is too small; 0 stands for the default.
+func (p *problems) least(option string, n, least int) {
 	if n < 0 {
-		p.addf(option, "it is %d: it must not be negative", n)
+		p.addf(option, "it is %d: it must be at least %d", n, least)
 	}
 }
 
@@ -105,7 +105,7 @@ func (c *Common) check(p *problems) {
 		p.addf("timeout", "timeout and attempt_timeout must be positive")
 	}
 	if c.Retries != nil {
-		p.notNegative("retries", *c.Retries)
+		p.least("retries", *c.Retries, 0)
 	}
 	k := c.Cache
 	if k == nil {
@@ -185,12 +185,6 @@ func (c *Common) readTrust(p *problems) (t identity.Trust) {
 		p.add("trust", err)
 		t.Ranges = append(t.Ranges, prefixes...)
 	}
-	if t.Mode == identity.TrustForwardAuth && len(t.Ranges) > 0 {
-		p.addf("trust", "ranges are for %s, not for %s", trustProxies, trustForwardAuth)
-	}
-	if t.Mode == identity.TrustProxies && t.Upstream != "" {
-		p.addf("trust", "an upstream is for %s, not for %s", trustForwardAuth, trustProxies)
-	}
 	return t
 }
 
@@ -243,18 +237,19 @@ func listed(list []string, name string) bool {
 
 // parseRange reads a CIDR range, an address, or private_ranges.
 func parseRange(s string) ([]netip.Prefix, error) {
+	ranges := []string{s}
 	if s == "private_ranges" {
-		var all []netip.Prefix
-		for _, r := range caddyhttp.PrivateRangesCIDR() {
-			all = append(all, netip.MustParsePrefix(r))
+		ranges = caddyhttp.PrivateRangesCIDR()
+	}
+	var prefixes []netip.Prefix
+	for _, r := range ranges {
+		prefix, err := caddyhttp.CIDRExpressionToPrefix(r)
+		if err != nil {
+			return nil, fmt.Errorf("'%s' is no CIDR range, address or private_ranges", s)
 		}
-		return all, nil
+		prefixes = append(prefixes, prefix)
 	}
-	prefix, err := caddyhttp.CIDRExpressionToPrefix(s)
-	if err != nil {
-		return nil, fmt.Errorf("'%s' is no CIDR range, address or private_ranges", s)
-	}
-	return []netip.Prefix{prefix}, nil
+	return prefixes, nil
 }
 
 // errRate says what a rate looks like.

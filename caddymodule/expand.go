@@ -75,7 +75,7 @@ type problems []error
 // add notes what is wrong with an option.
 func (p *problems) add(option string, err error) {
 	if err != nil {
-		*p = append(*p, fmt.Errorf("option '%s': %w", option, err))
+		*p = append(*p, fmt.Errorf("%s: %w", option, err))
 	}
 }
 

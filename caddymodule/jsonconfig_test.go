@@ -136,6 +136,7 @@ func TestJSONConfigServes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			huma.Reset()
+			s.move()
 			config := editServer(s, "SITE {\nrespond OK\n}", func(server map[string]any) {
 				server["routes"] = []any{map[string]any{"handle": []any{map[string]any{
 					"handler":       "huma_token",

@@ -44,9 +44,10 @@ type humaRuntime struct {
 	registration  exchange.Registration
 	client        *huma.Client
 
-	succeeded atomic.Bool // this config has had a token from Huma
-	warnings  struct{ noAuthentication, noProxies sync.Once }
-	loud      rate.Sometimes // thins out lines that every request could write
+	succeeded  atomic.Bool // this config has had a token from Huma
+	lastServer atomic.Pointer[serverTrust]
+	warnings   struct{ noAuthentication, noProxies sync.Once }
+	loud       rate.Sometimes // thins out lines that every request could write
 }
 
 // settings is what is known once a config has been read: values in place of
@@ -73,6 +74,9 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 	var p problems
 	s := h.read(&p)
 	h.identity = h.newIdentifier(ctx, &p)
+	if s.signature.Secret.IsZero() {
+		s.signature.Secret = masked.New("missing") // which has been noted, with what to do
+	}
 	signer, err := huma.NewSigner(s.signature)
 	p.addAll(err)
 	transport := newTransport(s.tls, s.limits.maxConcurrent, &p)
@@ -219,7 +223,7 @@ func (h *HumaToken) prepare(s settings) {
 		h.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
 	}
 	h.policy = h.Common.newPolicy(s.limits)
-	h.policy.Margin = humaMargin
+	h.policy.Margin, h.policy.Registers = humaMargin, !h.registration.Off
 	if cache := h.Cache; cache == nil || !cache.Disabled {
 		h.policy.Cache = h.account.cache.Limit(s.limits.maxEntries)
 		h.policy.Recent = h.account.recent.Limit(s.limits.maxEntries)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -9,9 +10,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
-
-	"crypto/sha256"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -48,9 +48,33 @@ func newRequest(h *HumaToken, r *http.Request) *request {
 		RemoteAddr:        r.RemoteAddr,
 		TLS:               r.TLS,
 		TrustedProxy:      trusted,
-		TrustedProxiesSet: srv != nil && (srv.TrustedProxiesRaw != nil || srv.TrustedProxiesUnix),
+		TrustedProxiesSet: h.serverTrusts(srv),
 	}
 	return q
+}
+
+// serverTrust is whether a server has trusted_proxies at all.
+type serverTrust struct {
+	server *caddyhttp.Server
+	set    bool
+}
+
+// serverTrusts reports whether a server has trusted_proxies at all, so that
+// the log can tell "none" from "others". Caddy drops that part of the config
+// once it is loaded, so this looks whether the loaded field is nil; if there
+// is no such field any more, nothing is said of it. The answer is kept for the
+// server that asked last, which mostly is the only one.
+func (h *HumaToken) serverTrusts(server *caddyhttp.Server) bool {
+	if server == nil {
+		return false
+	}
+	if last := h.lastServer.Load(); last != nil && last.server == server {
+		return last.set
+	}
+	loaded := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
+	set := server.TrustedProxiesUnix || loaded.Kind() != reflect.Interface || !loaded.IsNil()
+	h.lastServer.Store(&serverTrust{server, set})
+	return set
 }
 
 // signedIn notes the user, for placeholders too.

@@ -3,9 +3,11 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 
@@ -73,6 +75,7 @@ func (h *HumaToken) readService(p *problems) service {
 		missing("secret", "secret that signs the calls")
 	}
 	v.readClientIDs(p, h.ClientID, file, missing)
+	v.checkClientType(p, h.ClientType)
 	return v
 }
 
@@ -87,31 +90,49 @@ func (v *service) readClientIDs(p *problems, ids ClientIDs, file huma.FileValues
 	v.clientIDs = make(map[exchange.ClientType]string)
 	one := file.ClientID
 	for kind, id := range ids {
-		id = p.text("client_id", id)
-		switch exchange.ClientType(kind) {
-		case exchange.IOS, exchange.Android, exchange.Web:
-			v.clientIDs[exchange.ClientType(kind)] = id
-		case allTypes:
+		id, err := expand(id)
+		if err == nil && id == "" {
+			err = errors.New("it is empty")
+		}
+		p.add("client_id", err)
+		switch {
+		case kind == allTypes:
 			one = id
+		case slices.Contains(clientTypes, kind):
+			v.clientIDs[exchange.ClientType(kind)] = id
 		default:
 			p.addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clientTypes, ", "))
 		}
 	}
+	if _, all := ids[allTypes]; all && len(ids) > 1 {
+		p.addf("client_id", "it is either one for all client types or one for each")
+	}
 	if len(ids) == 0 {
-		for kind, id := range file.ClientIDs {
-			v.clientIDs[kind] = id
-		}
+		maps.Copy(v.clientIDs, file.ClientIDs)
 	}
 	if len(v.clientIDs) > 0 {
 		return
 	}
 	if one == "" {
-		missing("client_id", "client id")
+		if len(ids) == 0 {
+			missing("client_id", "client id")
+		}
 		return
 	}
 	v.oneClientID = true
 	for _, kind := range clientTypes {
 		v.clientIDs[exchange.ClientType(kind)] = one
+	}
+}
+
+// checkClientType notes a default client type that no request can have.
+func (v *service) checkClientType(p *problems, kind string) {
+	switch {
+	case kind == "":
+	case !slices.Contains(clientTypes, kind):
+		p.addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clientTypes, " or "))
+	case len(v.clientIDs) > 0 && v.clientIDs[exchange.ClientType(kind)] == "":
+		p.addf("client_type", "there is no client_id for %s", kind)
 	}
 }
 

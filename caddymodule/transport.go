@@ -30,7 +30,10 @@ func (h *HumaToken) readTLS(p *problems) tlsSettings {
 			return nil
 		}
 		b, err := os.ReadFile(path) //nolint:gosec // the operator's own config names it
-		p.add(option, err)
+		if err != nil {
+			p.add(option, err)
+			return nil
+		}
 		return b
 	}
 	if (h.TLS.ClientCertificate == "") != (h.TLS.ClientKey == "") {

@@ -20,7 +20,7 @@ const (
 	OutcomeRegistered Outcome = "registered" // from our own, after a sign-up
 )
 
-// freshFor is how long a fresh token that was asked for past the cache (or the
+// freshFor is for how long after a request past the cache its token (or the
 // error that came instead) also answers the next such request.
 const freshFor = 5 * time.Second
 
@@ -42,6 +42,7 @@ type Policy struct {
 	Margin      time.Duration // never hand out a token in its last Margin
 	NegativeTTL time.Duration // how long a refusal may be repeated; 0 not at all
 	MaxWaiting  int           // requests that may wait at once, and exchanges that may run
+	Registers   bool          // unknown users are signed up
 
 	Cache  Store // nil: nothing is kept
 	Recent Store // what was fetched past the cache within freshFor; nil with Cache
@@ -84,8 +85,8 @@ type Engine struct {
 // flight is one exchange and the requests that wait for it.
 type flight struct {
 	kind      Kind
-	fresh     bool // somebody asked for it past the cache
-	forgotten bool // the user was forgotten meanwhile: keep nothing, nobody else takes part
+	fresh     time.Time // when somebody first asked for it past the cache; zero if nobody did
+	forgotten bool      // the user was forgotten meanwhile: keep nothing, nobody else takes part
 	done      chan struct{}
 	result    Result // valid once done is closed
 }
@@ -131,8 +132,8 @@ func (e *Engine) exchange(ctx context.Context, req *Request) Result {
 		switch {
 		case started:
 			return f.result
-		case f.forgotten:
-			continue // it belongs to the time before the user was forgotten
+		case f.forgotten, !req.Policy.accepts(f.result.Err):
+			continue // it belongs to the time before, or to another handler's rules
 		case f.result.Err == nil:
 			return Result{Grant: f.result.Grant, Outcome: OutcomeShared}
 		}
@@ -148,7 +149,7 @@ func (e *Engine) join(req *Request, m Minter) (f *flight, started bool, r Result
 	defer e.mu.Unlock()
 	for _, f := range e.flights[req.User] {
 		if f.kind == req.Kind {
-			f.fresh = f.fresh || req.Fresh
+			f.ask(req)
 			return f, false, Result{}
 		}
 	}
@@ -158,11 +159,19 @@ func (e *Engine) join(req *Request, m Minter) (f *flight, started bool, r Result
 	if e.running >= req.Policy.MaxWaiting {
 		return nil, false, Result{Err: errOverloaded}
 	}
-	f = &flight{kind: req.Kind, fresh: req.Fresh, done: make(chan struct{})}
+	f = &flight{kind: req.Kind, done: make(chan struct{})}
+	f.ask(req)
 	e.flights[req.User] = append(e.flights[req.User], f)
 	e.running++
 	go e.run(f, req.User, m, req.Policy)
 	return f, true, Result{}
+}
+
+// ask notes a request that wants a fresh token: this one is.
+func (f *flight) ask(req *Request) {
+	if req.Fresh && f.fresh.IsZero() {
+		f.fresh = time.Now()
+	}
 }
 
 // run is an exchange. It takes nothing of the request's that started it: that
@@ -278,13 +287,18 @@ func (r *Request) kept() (Result, bool) {
 		return result(rec), ok
 	}
 	rec, ok := p.Cache.Get(r.User, r.Kind)
-	if !ok {
-		return Result{}, false
-	}
-	if rec.Grant != nil && !p.inTime(rec.Grant) {
+	if !ok || rec.Grant != nil && !p.inTime(rec.Grant) || rec.Err != nil && !p.accepts(rec.Err) {
 		return Result{}, false
 	}
 	return result(rec), true
+}
+
+// accepts reports whether an error of another handler's exchange (or of this
+// handler's before a reload) holds here too: that a user is not registered
+// says nothing where users are registered.
+func (p *Policy) accepts(err error) bool {
+	var e *Error
+	return !p.Registers || !errors.As(err, &e) || e.Code != CodeNotRegistered
 }
 
 // inTime reports whether a kept token is within the handler's ttl, which may
@@ -303,7 +317,7 @@ func result(rec Record) Result {
 }
 
 // keep stores what came of an exchange, for as long as it may be repeated.
-func (p *Policy) keep(user UserKey, kind Kind, fresh bool, r Result) {
+func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 	if p.Cache == nil {
 		return
 	}
@@ -312,8 +326,8 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh bool, r Result) {
 	if r.Err != nil {
 		rec.Err = asError(r.Err)
 	}
-	if fresh {
-		rec.Until = now.Add(freshFor)
+	if !fresh.IsZero() {
+		rec.Until = fresh.Add(freshFor)
 		p.Recent.Put(user, kind, rec)
 	}
 	switch {

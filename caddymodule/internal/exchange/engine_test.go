@@ -299,14 +299,14 @@ func TestFresh(t *testing.T) {
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
 			t.Fatalf("fresh: %+v", r)
 		}
-		time.Sleep(4 * time.Second)
+		time.Sleep(3900 * time.Millisecond) // and the exchange has taken one second
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
 			t.Errorf("again within 5 s: %+v", r)
 		}
 		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
 			t.Errorf("the others: %+v", r)
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(100 * time.Millisecond)
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 3 {
 			t.Errorf("after 5 s: %+v", r)
 		}
@@ -469,6 +469,40 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		}
 		if err := b.Wait(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestNotRegisteredHoldsWhereRegistrationIsOff: a handler that registers users
+// does not repeat what one has said that does not.
+func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		works := b.mint
+		b.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+			time.Sleep(time.Second)
+			return nil, "", &Error{Code: CodeNotRegistered}
+		}
+		go b.get(t.Context(), "u", "ios", false)
+		synctest.Wait()
+		b.mint = works
+		registers := b.policy
+		registers.Registers = true
+		ask := func(p *Policy) Result {
+			return b.Get(t.Context(), &Request{User: "u", Kind: "ios", Source: source{b}, Policy: p})
+		}
+		joined := make(chan Result)
+		go func() { joined <- ask(&registers) }()
+		if r := <-joined; r.Outcome != OutcomeSignedIn {
+			t.Errorf("who joined got %+v", r)
+		}
+		b.Flush()
+		b.policy.Cache.Put("u", "ios", Record{Err: &Error{Code: CodeNotRegistered}, Until: time.Now().Add(time.Minute)})
+		if r := ask(&b.policy); code(r) != CodeNotRegistered {
+			t.Errorf("without registration: %+v", r)
+		}
+		if r := ask(&registers); r.Err != nil {
+			t.Errorf("with registration: %+v", r)
 		}
 	})
 }

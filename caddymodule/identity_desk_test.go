@@ -1,0 +1,258 @@
+package caddymodule_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// desk is a site with the sandbox behind it.
+type desk struct {
+	*site
+	huma *fakeHuma
+}
+
+// open serves a Caddyfile, in which HUMA stands for the options of a
+// huma_token that asks the sandbox each time.
+func open(t testing.TB, text string) *desk {
+	t.Helper()
+	huma := newHuma(t, sandbox.Config{})
+	return &desk{serve(t, fill(huma, text)), huma}
+}
+
+// fill puts the options into a Caddyfile.
+func fill(huma *fakeHuma, text string) string {
+	return strings.ReplaceAll(text, "HUMA", huma.credentials()+"client_type ios\n cache off\n")
+}
+
+// at is the same desk, reached over another address.
+func (d *desk) at(url string) *desk {
+	s := *d.site
+	s.URL = url
+	return &desk{&s, d.huma}
+}
+
+// refused makes a request that is answered with an error and never gets to
+// Huma.
+func (d *desk) refused(t testing.TB, status int, code, target string, edit ...func(*http.Request)) *answer {
+	t.Helper()
+	before := len(d.huma.Calls().Calls)
+	a := d.request("GET", target, edit...)
+	a.problem(t, status, code)
+	d.untouched(t, before)
+	return a
+}
+
+// stopped makes a request that somebody else answers, without Huma.
+func (d *desk) stopped(t testing.TB, status int, target string, edit ...func(*http.Request)) *answer {
+	t.Helper()
+	before := len(d.huma.Calls().Calls)
+	a := d.request("GET", target, edit...)
+	if a.StatusCode != status || strings.Contains(string(a.Body), "authToken") {
+		t.Fatalf("status %d, want %d and no token: %s", a.StatusCode, status, a.Body)
+	}
+	d.untouched(t, before)
+	return a
+}
+
+// untouched checks that Huma has seen no calls since there were so many.
+func (d *desk) untouched(t testing.TB, before int) {
+	t.Helper()
+	if calls := d.huma.Calls().Calls; len(calls) != before {
+		t.Errorf("calls at Huma: %+v", calls[before:])
+	}
+}
+
+// granted makes a request whose answer is the tokens of one user, and of
+// nobody else: Huma is asked for exactly this address.
+func (d *desk) granted(t testing.TB, email, target string, edit ...func(*http.Request)) *answer {
+	t.Helper()
+	before := len(d.huma.Calls().Calls)
+	a := d.request("GET", target, edit...)
+	d.isOf(t, a, email, before)
+	return a
+}
+
+// isOf checks that an answer is the tokens of one user.
+func (d *desk) isOf(t testing.TB, a *answer, email string, before int) {
+	t.Helper()
+	v := a.tokens(t)
+	calls := d.huma.Calls().Calls[before:]
+	if len(calls) == 0 {
+		t.Errorf("Huma was not asked for %q", email)
+	}
+	for _, c := range calls {
+		if c.Email != email {
+			t.Errorf("Huma was asked for %q, want %q", c.Email, email)
+		}
+	}
+	if u := d.user(t, email); u.UID != v.UID {
+		t.Errorf("the token is of user %s, want %s of %q", v.UID, u.UID, email)
+	}
+}
+
+// user is the account of an address at Huma.
+func (d *desk) user(t testing.TB, email string) sandbox.User {
+	t.Helper()
+	for _, u := range d.huma.Users() {
+		if u.Email == email {
+			return u
+		}
+	}
+	t.Errorf("%q is no user of Huma", email)
+	return sandbox.User{}
+}
+
+// raw sends lines to the site, in which SITE stands for its address, and reads
+// one answer: for requests that net/http's client would not send.
+func (s *site) raw(t testing.TB, lines ...string) *answer {
+	t.Helper()
+	c, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(c, strings.ReplaceAll(strings.Join(lines, "\r\n"), "SITE", s.address)+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(lines[0], " ") // an answer to HEAD has no body
+	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("read the answer to %q: %v", lines, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &answer{res, body}
+}
+
+// get are the lines of a raw request of the token, with these headers.
+func get(headers ...string) []string {
+	return append([]string{"GET " + path + " HTTP/1.1", "Host: SITE", "Connection: close"}, headers...)
+}
+
+// quiet checks that none of the texts stands in what is logged by us, or as
+// the message of an error by Caddy. (Its other fields hold whole requests.)
+func (s *site) quiet(t testing.TB, texts ...string) {
+	t.Helper()
+	for line := range strings.SplitSeq(s.log(), "\n") {
+		var entry struct{ Logger, Msg string }
+		_ = json.Unmarshal([]byte(line), &entry)
+		ours := line
+		if !strings.Contains(entry.Logger, "huma") {
+			ours = entry.Msg
+		}
+		for _, text := range texts {
+			if strings.Contains(ours, text) {
+				t.Errorf("the log holds %q: %s", text, line)
+			}
+		}
+	}
+}
+
+// warnings are the messages of our warnings and errors that contain text.
+func (s *site) warnings(text string) (found []string) {
+	for line := range strings.SplitSeq(s.log(), "\n") {
+		var entry struct{ Level, Logger, Msg string }
+		_ = json.Unmarshal([]byte(line), &entry)
+		if strings.Contains(entry.Logger, "huma") && (entry.Level == "warn" || entry.Level == "error") && strings.Contains(entry.Msg, text) {
+			found = append(found, entry.Msg)
+		}
+	}
+	return found
+}
+
+// openEdited is open for what a Caddyfile cannot say, or not beside the tests'
+// own global options: edit changes the JSON of the server.
+func openEdited(t testing.TB, text string, edit func(server map[string]any)) *desk {
+	t.Helper()
+	huma := newHuma(t, sandbox.Config{})
+	s := serve(t, "") // for its address, its log file and its end
+	var config struct {
+		Admin   any            `json:"admin"`
+		Logging any            `json:"logging"`
+		Apps    map[string]any `json:"apps"`
+	}
+	if err := json.Unmarshal(s.adapt(fill(huma, text)), &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range config.Apps["http"].(map[string]any)["servers"].(map[string]any) {
+		edit(server.(map[string]any))
+	}
+	b, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(b, true); err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	return &desk{s, huma}
+}
+
+// The sites of these tests.
+
+// trusting is a site that believes X-Test-User from loopback.
+const trusting = `SITE {
+	huma_token {
+		HUMA
+		identity {
+			email X-Test-User
+		}
+		trust proxies 127.0.0.1
+	}
+	respond "the application" 404
+}`
+
+// viaVars is a site whose users come in a placeholder that holds whatever the
+// query says: the way to deliver what no header can hold.
+const viaVars = `SITE {
+	vars user_email {http.request.uri.query.e}
+	huma_token {
+		HUMA
+		identity {
+			email {http.vars.user_email}
+		}
+	}
+}`
+
+// query asks for the token with a value in the query, byte for byte.
+func query(value string) string { return path + "?e=" + url.QueryEscape(value) }
+
+// placeholderSite reads the address from a placeholder that nothing sets.
+func placeholderSite(source, more string) string {
+	return `SITE {
+		` + more + `
+		huma_token {
+			HUMA
+			identity {
+				email ` + source + `
+				name ` + source + `
+			}
+		}
+	}`
+}
+
+// accounts is a basic_auth with alice@x.example and bob@x.example, whose
+// password is wonderland.
+const accounts = `basic_auth {
+	alice@x.example $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
+	bob@x.example $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
+}`
+
+// password signs a request in at accounts.
+func password(account string) func(*http.Request) {
+	return func(r *http.Request) { r.SetBasicAuth(account, "wonderland") }
+}

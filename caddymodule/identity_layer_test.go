@@ -1,0 +1,104 @@
+package caddymodule_test
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// layer plays an authentication layer: the server that forward_auth asks, or a
+// proxy in front. What it says of a user does not depend on the request.
+type layer struct {
+	*httptest.Server
+	mu     sync.Mutex
+	status int
+	header http.Header
+}
+
+// newLayer starts an auth server that knows nobody yet and lets everybody in.
+func newLayer(t testing.TB) *layer {
+	l := &layer{status: 200}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		status, said := l.answer()
+		maps.Copy(w.Header(), said)
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(func() {
+		l.CloseClientConnections()
+		l.Close()
+	})
+	return l
+}
+
+// says sets what the layer says of whoever asks.
+func (l *layer) says(said http.Header) { l.saysWith(200, said) }
+
+func (l *layer) saysWith(status int, said http.Header) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.status, l.header = status, said
+}
+
+func (l *layer) answer() (int, http.Header) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status, l.header
+}
+
+// hostport is the server's address without its scheme.
+func (l *layer) hostport() string { return strings.TrimPrefix(l.URL, "http://") }
+
+// proxyTo starts the layer as a proxy in front of a site, as it has to be for
+// `trust proxies`: it takes its own headers away from the client, and sets
+// what it has to say.
+func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Server {
+	target, err := url.Parse(site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := new(http.Transport)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			for _, name := range own {
+				r.Out.Header.Del(name)
+			}
+			_, said := l.answer()
+			for name, values := range said {
+				r.Out.Header[name] = append(r.Out.Header[name], values...)
+			}
+		},
+	})
+	t.Cleanup(func() {
+		proxy.CloseClientConnections()
+		proxy.Close()
+		transport.CloseIdleConnections()
+	})
+	return proxy
+}
+
+// forwardAuth is a site behind the layer as auth server.
+func forwardAuth(l *layer, more, identity string) string {
+	return forwardAuthTrust(l, more, identity, "trust forward_auth")
+}
+
+func forwardAuthTrust(l *layer, more, identity, trust string) string {
+	return `SITE {
+		forward_auth ` + l.URL + ` {
+			uri /verify
+			` + more + `
+		}
+		huma_token {
+			HUMA
+			` + identity + `
+			` + trust + `
+		}
+		respond "the application, for {header.Remote-Email}" 404
+	}`
+}

@@ -1,0 +1,218 @@
+package caddymodule_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// TestSignatures: the plugin and the sandbox, which share no code, agree on
+// every way of signing; and the sandbox refuses what is signed otherwise.
+func TestSignatures(t *testing.T) {
+	for name, c := range map[string]struct {
+		options string
+		sandbox sandbox.Signature
+	}{
+		"default":       {"", sandbox.Signature{}},
+		"sha256":        {"signature hmac-sha256", sandbox.Signature{}},
+		"sha512":        {"signature hmac-sha512", sandbox.Signature{Algorithm: "hmac-sha512"}},
+		"base64":        {"signature hmac-sha256 {\nencoding base64\n}", sandbox.Signature{Encoding: "base64"}},
+		"base64url":     {"signature hmac-sha512 {\nencoding base64url\n}", sandbox.Signature{Algorithm: "hmac-sha512", Encoding: "base64url"}},
+		"header":        {"signature hmac-sha256 {\nheader_name X-Sig\n}", sandbox.Signature{HeaderName: "X-Sig"}},
+		"payload":       {"signature hmac-sha256 {\npayload {sig.deployment_id}|{sig.method}|{sig.path}|{sig.body}\n}", sandbox.Signature{Payload: "{sig.deployment_id}|{sig.method}|{sig.path}|{sig.body}"}},
+		"with the time": {"header_up X-Timestamp {sig.timestamp}\nsignature hmac-sha256 {\npayload {sig.timestamp}.{sig.body}\n}", sandbox.Signature{Payload: "{sig.timestamp}.{sig.body}"}},
+		"hawk":          {"signature hawk {\nid sandbox\n}", sandbox.Signature{Algorithm: "hawk"}},
+		"off":           {"signature off", sandbox.Signature{Algorithm: "off"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			huma := newHuma(t, sandbox.Config{Signature: c.sandbox})
+			serve(t, simpleSite(huma, c.options)).request("GET", iosPath, as("a@x.example")).tokens(t)
+
+			strict := newHuma(t, sandbox.Config{Signature: sandbox.Signature{Payload: "other {sig.body}"}})
+			serve(t, simpleSite(strict, c.options)).request("GET", iosPath, as("a@x.example")).problem(t, http.StatusBadGateway, codeOf(c.options))
+		})
+	}
+}
+
+// codeOf is what a call with an unfitting signature comes to: without the
+// header signature the sandbox calls the request wrong.
+func codeOf(options string) string {
+	if strings.Contains(options, "signature off") || strings.Contains(options, "header_name") {
+		return "upstream_rejected"
+	}
+	return "upstream_config"
+}
+
+func TestRegistrationOptions(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	t.Setenv("TEST_ACTIVATION", "activate-me")
+	s := serve(t, simpleSite(huma, `registration {
+		sign_consent on
+		timezone Europe/Berlin
+		language de-DE
+		activation_code {env.TEST_ACTIVATION}
+		attribute gender female
+	}`))
+	s.request("GET", iosPath, as("A@x.example"), header("X-Test-Name", "Ada King Lovelace")).tokens(t)
+	users := huma.Users()
+	if len(users) != 1 || users[0].Email != "A@x.example" || !users[0].Consented {
+		t.Fatalf("users %+v", users)
+	}
+	want := map[string]any{
+		"clientId": "c1", "projectId": "p1", "ipAddress": "127.0.0.1", "email": "A@x.example",
+		"timezone": "Europe/Berlin", "language": "de-DE",
+		"validationData": map[string]any{"activationCode": "activate-me"},
+		"userAttributes": map[string]any{"givenName": "Ada King", "familyName": "Lovelace", "gender": "female"},
+	}
+	if got := fmt.Sprint(users[0].Profile); got != fmt.Sprint(want) {
+		t.Errorf("signed up with %s\nwant %s", got, fmt.Sprint(want))
+	}
+	s.noSecretsInLog("activate-me", "Lovelace", "A@x.example")
+}
+
+// TestConsentThatFails costs a log line, not the token.
+func TestConsentThatFails(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	huma.SetFaults([]sandbox.Fault{{Op: "consent", Status: 500}})
+	s := serve(t, simpleSite(huma, "registration {\nsign_consent on\n}"))
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	if !strings.Contains(s.log(), "the consent could not be signed") {
+		t.Error("the log does not tell")
+	}
+}
+
+// TestClientIPIsCaddys: what a client says of itself does not reach Huma.
+func TestClientIPIsCaddys(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	s := serve(t, simpleSite(huma, ""))
+	s.request("GET", iosPath, as("a@x.example"), header("X-Forwarded-For", "203.0.113.9")).tokens(t)
+	if ip := huma.Users()[0].Profile["ipAddress"]; ip != "127.0.0.1" {
+		t.Errorf("ipAddress %v", ip)
+	}
+}
+
+func TestConfigFile(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	for name, text := range map[string]string{
+		"flat":   `{"apiUrl":"URL","projectId":"p1","deploymentId":"d1","iosClientId":"c1","webClientId":"c3","secret":"sandbox-secret","more":[1,2]}`,
+		"nested": `{"api":{"base-url":"URL"},"project":{"project_id":"p1"},"deployment_id":"d1","clients":{"ios":{"clientId":"c1"},"android":"c2"},"credentials":{"signing_secret":"sandbox-secret"}}`,
+		"one id": "\ufeff" + `{"url":"URL/","projectId":"p1","deploymentId":"d1","clientId":"c1","key":"sandbox-secret"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "huma-config.json")
+			if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "URL", huma.URL)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			config := "SITE {\nhuma_token {\nconfig_file " + path + "\nidentity {\nemail X-Test-User\n}\ntrust proxies 127.0.0.1\n}\n}"
+			serve(t, config).request("GET", iosPath, as("a@x.example")).tokens(t)
+
+			// What the Caddyfile says wins.
+			wrong := strings.Replace(config, "config_file", "project_id p2\nconfig_file", 1)
+			serve(t, wrong).request("GET", iosPath, as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
+		})
+	}
+}
+
+func TestAPIWithAPath(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Prefix: "/huma/eu"})
+	config := strings.Replace(simpleSite(huma, ""), "api "+huma.URL, "api "+huma.URL+"/huma/eu/", 1)
+	serve(t, config).request("GET", iosPath, as("a@x.example")).tokens(t)
+}
+
+// TestTLS: the service's certificate is checked, and ours is shown.
+func TestTLS(t *testing.T) {
+	fake := sandbox.New(sandbox.Config{})
+	srv := httptest.NewUnstartedServer(fake)
+	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+	srv.StartTLS()
+	defer srv.Close()
+	fakeHuma := &fakeHuma{fake, srv.URL}
+
+	dir := t.TempDir()
+	ca, cert, key := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pair := srv.TLS.Certificates[0]
+	keyDER, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{
+		ca:   {Type: "CERTIFICATE", Bytes: srv.Certificate().Raw},
+		cert: {Type: "CERTIFICATE", Bytes: srv.Certificate().Raw},
+		key:  {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var shown int
+	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown = len(r.TLS.PeerCertificates)
+		fake.ServeHTTP(w, r)
+	})
+	s := serve(t, simpleSite(fakeHuma, "tls {\nca "+ca+"\nclient_certificate "+cert+" "+key+"\n}"))
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	if shown != 1 {
+		t.Errorf("%d certificates were shown to the service", shown)
+	}
+
+	for name, config := range map[string]string{
+		"unknown authority": simpleSite(fakeHuma, ""),
+		"another host":      strings.Replace(simpleSite(fakeHuma, "tls {\nca "+ca+"\n}"), "https://127.0.0.1", "https://localhost", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake.Reset()
+			s := serve(t, config)
+			s.request("GET", iosPath, as(strings.ReplaceAll(name, " ", "")+"@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+			if n := len(fake.Calls().Calls); n != 0 {
+				t.Errorf("%d calls reached the service", n)
+			}
+			if log := s.log(); !strings.Contains(log, "certificate") {
+				t.Errorf("the log does not tell of the certificate: %s", log)
+			}
+		})
+	}
+}
+
+// TestConnectionsAreReused: one after the other, all calls take one connection.
+func TestConnectionsAreReused(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	config := simpleSite(huma, "")
+	s := serve(t, config)
+	for i := range 50 {
+		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i))).tokens(t)
+		if i == 25 {
+			if err := s.load(config + "\n# again"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := huma.Calls().Connections; n != 1 {
+		t.Errorf("%d connections for 100 calls", n)
+	}
+}
+
+// TestTheAnswersLifetimesShrink: a hit tells what is left.
+func TestTheAnswersLifetimesShrink(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	s := serve(t, simpleSite(huma, ""))
+	first := s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	if *first.AuthTokenExpiresIn < 895 || *first.AuthTokenExpiresIn > 900 || *first.ExpiresIn != *first.RefreshTokenExpiresIn {
+		t.Errorf("lifetimes %d, %d, %d", *first.AuthTokenExpiresIn, *first.RefreshTokenExpiresIn, *first.ExpiresIn)
+	}
+	time.Sleep(1100 * time.Millisecond)
+	second := s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	if second.AuthToken != first.AuthToken || *second.AuthTokenExpiresIn >= *first.AuthTokenExpiresIn || *second.ExpiresIn >= *first.ExpiresIn {
+		t.Errorf("then %d, %d", *second.AuthTokenExpiresIn, *second.ExpiresIn)
+	}
+}
