@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -128,6 +129,55 @@ func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
 		r.Header["Remote-Email"] = batch[i%len(batch):][:1:1]
 		asked(b, h, w, r)
 	}
+}
+
+// BenchmarkHitRatios measures the same in short alternating rounds, so that
+// whatever else the machine does falls on all alike, and reports the ratios of
+// the medians: x_respond is a hit against respond, x_1k is a hit among a million
+// users against one among a thousand.
+//
+//	go test ./caddymodule -run '^$' -bench HitRatios -benchtime 1x
+func BenchmarkHitRatios(b *testing.B) {
+	const rounds, requests = 31, 5_000
+	thousand, million := benchHandler(b, 1_000), benchHandler(b, 1_000_000)
+	w := &sink{header: make(http.Header)}
+	r := benchRequest(w)
+	r.Header["Remote-Email"] = []string{benchEmail(1)}
+	asked(b, thousand, w, r)
+	static := caddyhttp.StaticResponse{StatusCode: "200", Headers: w.header.Clone(), Body: string(w.body)}
+
+	round := func(h caddyhttp.MiddlewareHandler, users int) float64 {
+		var took time.Duration
+		for range requests / 1000 {
+			emails := make([]string, 1000)
+			for i := range emails {
+				emails[i] = benchEmail(rand.IntN(users))
+			}
+			start := time.Now()
+			for i := range emails {
+				r.Header["Remote-Email"] = emails[i : i+1 : i+1]
+				asked(b, h, w, r)
+			}
+			took += time.Since(start)
+		}
+		return float64(took) / requests
+	}
+	for b.Loop() {
+		var respond, few, many []float64
+		for range rounds {
+			respond = append(respond, round(static, 1_000))
+			few = append(few, round(thousand, 1_000))
+			many = append(many, round(million, 1_000_000))
+		}
+		b.ReportMetric(median(few)/median(respond), "x_respond")
+		b.ReportMetric(median(many)/median(few), "x_1k")
+		b.ReportMetric(0, "ns/op") // says nothing here
+	}
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
 }
 
 // TestHitAllocations: an answer from the cache costs at most six allocations.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -222,7 +221,7 @@ func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
 	r := h.Registration
 	return offOr(&r.Disabled, options{
 		"rate":            r.parseRate,
-		"hold":            duration(&r.Hold, time.Second),
+		"hold":            duration(&r.Hold, leastHold),
 		"sign_consent":    onOff(&r.SignConsent),
 		"timezone":        text(&r.Timezone),
 		"language":        text(&r.Language),
@@ -236,7 +235,7 @@ func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
 	if len(args) < 1 || len(args) > 2 {
 		return d.ArgErr()
 	}
-	if _, err := parseRate(args[0]); err != nil {
+	if _, err := parseRate(args[0]); err != nil && !hasPlaceholder(args[0]) {
 		return d.Errf("option 'rate' is '%s': %v", args[0], err)
 	}
 	r.Rate = args[0]
@@ -255,6 +254,9 @@ func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
 	var key, value string
 	if !d.AllArgs(&key, &value) {
 		return d.ArgErr()
+	}
+	if key == "" {
+		return d.Err("option 'attribute' has no key")
 	}
 	if _, ok := r.Attribute[key]; ok {
 		return d.Errf("option 'attribute' is given twice for '%s'", key)

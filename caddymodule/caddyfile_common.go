@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -15,8 +14,8 @@ func (c *Common) options() options {
 		"trust":           c.parseTrust,
 		"cache":           c.parseCache,
 		"no_cache":        oneOf(&c.NoCache, "honor", "ignore"),
-		"timeout":         duration(&c.Timeout, time.Millisecond),
-		"attempt_timeout": duration(&c.AttemptTimeout, time.Millisecond),
+		"timeout":         duration(&c.Timeout, leastDuration),
+		"attempt_timeout": duration(&c.AttemptTimeout, leastDuration),
 		"retries":         c.parseRetries,
 		"breaker":         c.parseBreaker,
 		"max_concurrent":  number(&c.MaxConcurrent, 1),
@@ -42,8 +41,8 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 	if d.CountRemainingArgs() == 0 {
 		return blockOf(table)(d)
 	}
-	if !d.AllArgs(&i.Preset) {
-		return d.ArgErr()
+	if err := text(&i.Preset)(d); err != nil {
+		return err
 	}
 	_, err := table.block(d)
 	return err
@@ -57,6 +56,9 @@ func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
 	case args[0] == trustProxies:
 		c.Trust = &Trust{Mode: trustProxies, Ranges: args[1:]}
 		for _, r := range args[1:] {
+			if hasPlaceholder(r) {
+				continue
+			}
 			if _, err := parseRange(r); err != nil {
 				return d.Errf("option 'trust proxies': %v", err)
 			}
@@ -81,7 +83,7 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 			if k.TTL != 0 {
 				return d.Err("option 'ttl' is given twice: in the block and behind 'cache'")
 			}
-			return duration(&k.TTL, time.Millisecond)(d)
+			return duration(&k.TTL, leastDuration)(d)
 		},
 		"max_entries":  number(&k.MaxEntries, 1),
 		"negative_ttl": k.parseNegativeTTL,
@@ -99,7 +101,7 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 		return nil
 	}
 	d.Prev()
-	if err := duration(&k.TTL, time.Millisecond)(d); err != nil {
+	if err := duration(&k.TTL, leastDuration)(d); err != nil {
 		return err
 	}
 	_, err := table.block(d)
@@ -122,8 +124,8 @@ func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
 	return offOr(&b.Disabled, options{
 		"ratio":    b.parseRatio,
 		"requests": number(&b.Requests, 1),
-		"window":   duration(&b.Window, 100*time.Millisecond),
-		"open":     duration(&b.Open, time.Millisecond),
+		"window":   duration(&b.Window, leastWindow),
+		"open":     duration(&b.Open, leastDuration),
 	})(d)
 }
 

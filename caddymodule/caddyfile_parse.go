@@ -188,11 +188,17 @@ func list(target *[]string) func(*caddyfile.Dispenser) error {
 	}
 }
 
+// hasPlaceholder reports whether a value is known only when the config loads,
+// which checks it then.
+func hasPlaceholder(value string) bool {
+	return strings.Contains(value, "{env.") || strings.Contains(value, "{file.")
+}
+
 // warnLiteral warns about a secret that will stand in the JSON config as it
 // is written, also if it came from {$VAR}. Caddy gives directives no way to
 // add to the adapter's list of warnings, so this one goes to the log.
 func warnLiteral(d *caddyfile.Dispenser, name, value string) {
-	if strings.Contains(value, "{env.") || strings.Contains(value, "{file.") {
+	if hasPlaceholder(value) {
 		return
 	}
 	caddy.Log().Named("caddyfile").Warn("a literal secret will stand in the JSON config: write it as {env.NAME} or {file./path}",

@@ -32,6 +32,13 @@ const (
 
 var defaultRetries = 1
 
+// The shortest durations that make sense.
+const (
+	leastDuration = time.Millisecond
+	leastWindow   = 100 * time.Millisecond // it is counted in ten steps
+	leastHold     = time.Second
+)
+
 // The modes of trust.
 const (
 	trustForwardAuth = "forward_auth"
@@ -64,9 +71,8 @@ func (c *Common) readLimits(p *problems) limits {
 	if !(b.Ratio >= 0 && b.Ratio <= 1) {
 		p.addf("ratio", "it must be above 0 and at most 1")
 	}
-	if b.Window < 0 || b.Open < 0 {
-		p.addf("breaker", "window and open must be positive")
-	}
+	p.shortest("window", b.Window, leastWindow)
+	p.shortest("open", b.Open, leastDuration)
 	return limits{
 		maxConcurrent: orDefault(c.MaxConcurrent, defaultMaxConcurrent),
 		maxWaiting:    orDefault(c.MaxWaiting, defaultMaxWaiting),
@@ -76,6 +82,16 @@ func (c *Common) readLimits(p *problems) limits {
 		requests:      orDefault(b.Requests, 20),
 		window:        time.Duration(orDefault(b.Window, caddy.Duration(10*time.Second))),
 		open:          time.Duration(orDefault(b.Open, caddy.Duration(5*time.Second))),
+	}
+}
+
+// shortest notes a duration that is too short; 0 stands for the default.
+func (p *problems) shortest(option string, d caddy.Duration, least time.Duration) {
+	switch {
+	case d < 0:
+		p.addf(option, "it must be positive")
+	case d > 0 && time.Duration(d) < least:
+		p.addf(option, "it is %s: it must be at least %s", time.Duration(d), least)
 	}
 }
 
@@ -101,9 +117,8 @@ func (c *Common) check(p *problems) {
 			p.addf(o.name, "it is '%s': it must be %s", o.value, strings.Join(o.allowed[1:], " or "))
 		}
 	}
-	if c.Timeout < 0 || c.AttemptTimeout < 0 {
-		p.addf("timeout", "timeout and attempt_timeout must be positive")
-	}
+	p.shortest("timeout", c.Timeout, leastDuration)
+	p.shortest("attempt_timeout", c.AttemptTimeout, leastDuration)
 	if c.Retries != nil {
 		p.least("retries", *c.Retries, 0)
 	}

@@ -138,8 +138,8 @@ func TestOrderTraps(t *testing.T) {
 	})
 	t.Run("encode written before it in a route", func(t *testing.T) {
 		d := open(t, "SITE {\nroute {\n"+accounts+"\nencode gzip\n"+token+"}\n}")
-		a := d.stopped(t, 200, "/elsewhere", alice, header("Accept-Encoding", "gzip"))
-		if a = d.request("GET", path, alice, header("Accept-Encoding", "gzip")); a.Header.Get("Content-Encoding") != "gzip" {
+		d.stopped(t, 200, "/elsewhere", alice, header("Accept-Encoding", "gzip"))
+		if a := d.request("GET", path, alice, header("Accept-Encoding", "gzip")); a.Header.Get("Content-Encoding") != "gzip" {
 			t.Errorf("not encoded: %d %v", a.StatusCode, a.Header)
 		}
 	})

@@ -151,14 +151,15 @@ func (h *HumaToken) readRegistration(p *problems, s *settings) {
 	if r.Burst < 0 {
 		p.addf("rate", "the burst is %d: it must be at least 1", r.Burst)
 	}
-	if r.Hold < 0 {
-		p.addf("hold", "it must be positive")
-	}
+	p.shortest("hold", r.Hold, leastHold)
 	s.timezone = p.text("timezone", r.Timezone)
 	s.language = p.text("language", r.Language)
 	s.activationCode = p.secret("activation_code", r.ActivationCode)
 	s.attributes = make(map[string]string, len(r.Attribute))
 	for key, value := range r.Attribute {
+		if key == "" {
+			p.addf("attribute", "it has no key")
+		}
 		s.attributes[key] = p.text("attribute", value)
 	}
 	h.registration = exchange.Registration{

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func FuzzClientType(f *testing.F) {
 			t.Fatalf("client type %q", kind)
 		}
 		values, queryErr := url.ParseQuery(query)
-		named := append(values["client_type"], values["clientType"]...)
+		named := slices.Concat(values["client_type"], values["clientType"])
 		if queryErr == nil && len(named) == 1 && body == "" && named[0] != "" {
 			if want := knownType(named[0]); kind != want {
 				t.Fatalf("query %q: client type %q, want %q", query, kind, want)

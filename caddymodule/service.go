@@ -82,7 +82,11 @@ func (h *HumaToken) readService(p *problems) service {
 // signatureOff reports whether calls are not signed, so that no secret is
 // needed.
 func (h *HumaToken) signatureOff() bool {
-	return h.Signature != nil && h.Signature.Algorithm == "off"
+	if h.Signature == nil {
+		return false
+	}
+	algorithm, err := expand(h.Signature.Algorithm)
+	return err == nil && algorithm == "off"
 }
 
 // readClientIDs takes the client ids from the option, else from the file.
