@@ -179,14 +179,3 @@ func median(v []float64) float64 {
 	slices.Sort(v)
 	return v[len(v)/2]
 }
-
-// TestHitAllocations: an answer from the cache costs at most six allocations.
-func TestHitAllocations(t *testing.T) {
-	h := benchHandler(t, 10)
-	w := &sink{header: make(http.Header)}
-	r := benchRequest(w)
-	r.Header["Remote-Email"] = []string{benchEmail(1)}
-	if n := testing.AllocsPerRun(1000, func() { asked(t, h, w, r) }); n > 6 {
-		t.Errorf("%v allocations, want at most 6", n)
-	}
-}
