@@ -138,7 +138,7 @@ func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
 //
 //	go test ./caddymodule -run '^$' -bench HitRatios -benchtime 1x
 func BenchmarkHitRatios(b *testing.B) {
-	const rounds, requests = 31, 5_000
+	const rounds, requests = 15, 20_000
 	thousand, million := benchHandler(b, 1_000), benchHandler(b, 1_000_000)
 	w := &sink{header: make(http.Header)}
 	r := benchRequest(w)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"time"
+	"unsafe"
 )
 
 // maxLifetime is the longest lifetime that is believed. A service that gives
@@ -16,15 +17,15 @@ const maxLifetime = 10 * 365 * 24 * time.Hour
 // where the lifetimes go, because those are whole seconds left at the moment
 // of the answer. It cannot be changed once it is made, so any number of
 // callers may share it, and it does not print.
+//
+// It is small and in one piece: with a million users, every place in memory
+// that a hit has to look at is one the processor waits for.
 type Grant struct {
-	text    string // the JSON object without its lifetimes
-	minted  int64  // Unix nanoseconds just before the call that granted it
-	expires int64  // when the shortest of its lifetimes ends; 0 is unknown
-
-	// In the Grant itself and not in a slice: with a million users every place
-	// in memory that a hit has to look at is one the processor waits for.
-	gaps  [maxGaps]gap
-	count int // of gaps
+	text   string // the JSON object without its lifetimes
+	minted int64  // Unix nanoseconds just before the call that granted it
+	life   uint32 // seconds that the shortest lifetime lasts; 0 is unknown
+	count  uint32 // of gaps
+	gaps   [maxGaps]gap
 }
 
 // maxGaps is how many lifetimes a Grant may have.
@@ -32,8 +33,8 @@ const maxGaps = 3
 
 // gap is a place in a Grant's text where a lifetime belongs.
 type gap struct {
-	at      int   // offset in the text
-	expires int64 // Unix nanoseconds; 0 is unknown, which is answered as 0
+	at   uint32 // offset in the text
+	life uint32 // seconds; 0 is unknown, which is answered as 0
 }
 
 // Builder makes a Grant member by member, in the order they are answered.
@@ -59,17 +60,18 @@ func (b *Builder) Text(name, value string) *Builder {
 // Lifetime adds a member that answers the whole seconds left of lifetime. One
 // that is unknown, not positive or longer than ten years is answered as 0. The
 // first one is the token's own: if it is unknown the Grant is never kept. The
-// others can only make it be kept for a shorter time. There are at most three.
+// others can only make it be kept for a shorter time. There are at most three,
+// and they count in whole seconds.
 func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 	b.name(name)
-	var expires int64
+	var life uint32
 	if lifetime > 0 && lifetime <= maxLifetime {
-		expires = b.g.minted + int64(lifetime)
-		if own := b.g.count == 0; own || expires < b.g.expires {
-			b.g.expires = expires
+		life = uint32(lifetime / time.Second)
+		if own := b.g.count == 0; own || life < b.g.life {
+			b.g.life = life
 		}
 	}
-	b.g.gaps[b.g.count] = gap{at: len(b.text), expires: expires}
+	b.g.gaps[b.g.count] = gap{at: uint32(len(b.text)), life: life} //nolint:gosec // answers are at most 64 KiB
 	b.g.count++
 	return b
 }
@@ -93,20 +95,24 @@ func (b *Builder) name(name string) {
 // AppendJSON appends the answer as it is true at now. A clock that was set back
 // makes no token live longer than it was granted for.
 func (g *Grant) AppendJSON(dst []byte, now time.Time) []byte {
-	t, from := max(now.UnixNano(), g.minted), 0
+	age, from := max(0, now.UnixNano()-g.minted), uint32(0)
 	for _, gap := range g.gaps[:g.count] {
 		dst = append(dst, g.text[from:gap.at]...)
-		dst = strconv.AppendInt(dst, max(0, (gap.expires-t)/int64(time.Second)), 10)
+		left := (int64(gap.life)*int64(time.Second) - age) / int64(time.Second)
+		dst = strconv.AppendInt(dst, max(0, left), 10)
 		from = gap.at
 	}
 	return append(dst, g.text[from:]...)
 }
 
-// Beside returns copies of key and g whose texts are one piece of memory, the
-// key's first. A store that compares the key has then already been where the
-// tokens are: among a million users that is one wait for memory less.
-func (g *Grant) Beside(key UserKey) (UserKey, Grant) {
-	both, c := string(key)+g.text, *g
+// Size is how many bytes of text there are.
+func (g *Grant) Size() int { return len(g.text) }
+
+// MoveTo returns copies of key and g whose texts lie in buf, the key's first.
+// buf belongs to them from then on: nobody may write to it any more.
+func (g *Grant) MoveTo(buf []byte, key UserKey) (UserKey, Grant) {
+	buf = append(append(buf, key...), g.text...)
+	both, c := unsafe.String(unsafe.SliceData(buf), len(buf)), *g
 	c.text = both[len(key):]
 	return UserKey(both[:len(key)]), c
 }
@@ -118,11 +124,11 @@ func (g *Grant) Minted() time.Time { return time.Unix(0, g.minted) }
 // cache: it never goes into its own last margin, or last tenth if that is
 // shorter. Zero is never: nothing is known of its lifetime.
 func (g *Grant) keepUntil(margin time.Duration) time.Time {
-	if g.expires == 0 {
+	if g.life == 0 {
 		return time.Time{}
 	}
-	life := time.Duration(g.expires - g.minted)
-	return time.Unix(0, g.expires-int64(min(margin, life/10)))
+	life := time.Duration(g.life) * time.Second
+	return g.Minted().Add(life - min(margin, life/10))
 }
 
 // Format implements fmt.Formatter: a Grant holds tokens and does not print.

@@ -74,7 +74,7 @@ func TestC09_KeepUntil(t *testing.T) {
 		-5 * time.Second:           -1,
 		20 * 365 * 24 * time.Hour:  -1,
 		time.Duration(1<<63 - 1):   -1,
-		3600500 * time.Millisecond: 3570500 * time.Millisecond,
+		3600500 * time.Millisecond: 3570 * time.Second,
 	} {
 		got := NewGrant(minted).Lifetime("x", life).Grant().keepUntil(30 * time.Second)
 		if want < 0 {
@@ -119,11 +119,17 @@ func TestGrantDoesNotPrint(t *testing.T) {
 	}
 }
 
-func TestBeside(t *testing.T) {
+func TestMoveTo(t *testing.T) {
 	g := NewGrant(time.Now()).Text("a", "b").Lifetime("c", time.Hour).Grant()
-	key, c := g.Beside("key")
 	now := time.Now()
-	if key != "key" || string(c.AppendJSON(nil, now)) != string(g.AppendJSON(nil, now)) || !c.Minted().Equal(g.Minted()) {
-		t.Errorf("%q %s", key, c.AppendJSON(nil, now))
+	want := string(g.AppendJSON(nil, now))
+	for _, size := range []int{0, 1, 3 + g.Size(), 100} { // also too small: then it is another piece
+		key, c := g.MoveTo(make([]byte, 0, size), "key")
+		if key != "key" || string(c.AppendJSON(nil, now)) != want || !c.Minted().Equal(g.Minted()) {
+			t.Errorf("size %d: %q %s", size, key, c.AppendJSON(nil, now))
+		}
+	}
+	if _, empty := new(Grant).MoveTo(nil, ""); empty.Size() != 0 {
+		t.Error("nothing has become something")
 	}
 }

@@ -36,13 +36,12 @@ type kept struct {
 	grant exchange.Grant
 }
 
-// newEntry makes a user's entry of their newest kind. See exchange.Grant.Beside
-// for how it lies in memory.
+// newEntry makes a user's entry of their newest kind, with the texts of both in
+// the same piece of memory.
 func newEntry(user exchange.UserKey, k *kept) *entry {
-	e := &entry{user: user, kept: *k}
-	if e.err == nil {
-		e.user, e.grant = k.grant.Beside(user)
-	}
+	e, buf := newBlock(len(user) + k.grant.Size())
+	e.kept = *k
+	e.user, e.grant = k.grant.MoveTo(buf, user)
 	return e
 }
 

@@ -1,0 +1,37 @@
+package memcache
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// TestTextsOfEveryLength: whatever its length, a token comes out as it was put.
+func TestTextsOfEveryLength(t *testing.T) {
+	c := New()
+	defer c.Close()
+	s := c.Limit(10_000)
+	until := time.Now().Add(time.Hour)
+	text := func(n int) string { return strings.Repeat(string(rune('a'+n%26)), n) }
+	for n := 0; n < 4200; n++ {
+		g := exchange.NewGrant(time.Now()).Text("t", text(n)).Grant()
+		s.Put(exchange.UserKey(fmt.Sprintf("%032d", n)), "k", exchange.Record{Grant: g, Until: until})
+	}
+	for n := 0; n < 4200; n++ {
+		r, ok := s.Get(exchange.UserKey(fmt.Sprintf("%032d", n)), "k")
+		if want := `{"t":"` + text(n) + `"}`; !ok || string(r.Grant.AppendJSON(nil, time.Now())) != want {
+			t.Fatalf("a text of %d bytes came out as %s", n, r.Grant.AppendJSON(nil, time.Now()))
+		}
+	}
+}
+
+// TestEntrySize: newBlock's sizes count on it.
+func TestEntrySize(t *testing.T) {
+	if size := unsafe.Sizeof(entry{}); size != 128 {
+		t.Errorf("an entry takes %d bytes", size)
+	}
+}
