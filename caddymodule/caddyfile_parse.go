@@ -198,7 +198,7 @@ func hasPlaceholder(value string) bool {
 // is written, also if it came from {$VAR}. Caddy gives directives no way to
 // add to the adapter's list of warnings, so this one goes to the log.
 func warnLiteral(d *caddyfile.Dispenser, name, value string) {
-	if hasPlaceholder(value) {
+	if hasPlaceholder(value) || value == "{sig.timestamp}" {
 		return
 	}
 	caddy.Log().Named("caddyfile").Warn("a literal secret will stand in the JSON config: write it as {env.NAME} or {file./path}",

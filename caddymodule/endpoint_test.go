@@ -120,6 +120,8 @@ func TestClientTypes(t *testing.T) {
 		"two":                   {method: "GET", query: "?client_type=ios&client_type=web", code: "client_type_unknown"},
 		"query and body differ": {method: "POST", query: "?client_type=web", body: body(form, "clientType=ios"), code: "client_type_unknown"},
 		"a Kelvin sign":         {method: "GET", query: "?client_type=" + url.QueryEscape("ıos"), code: "client_type_unknown"},
+		"two JSON members":      {method: "POST", body: body(json, `{"client_type":"ios","client_type":"android"}`), code: "client_type_unknown"},
+		"unreadable":            {method: "GET", query: "?client_type=%zz", code: "client_type_unknown"},
 		"no JSON":               {method: "POST", body: body(json, `{"client_type"`), code: "body_invalid"},
 		"JSON list":             {method: "POST", body: body(json, `["ios"]`), code: "body_invalid"},
 		"JSON null":             {method: "POST", body: body(json, `null`), code: "body_invalid"},

@@ -112,7 +112,7 @@ func (q *request) Minter() exchange.Minter {
 		user: q.user,
 		Login: exchange.Login{
 			Huma:          h.client,
-			Registrations: h.registrations,
+			Registrations: registrations,
 			Registration:  h.registration,
 			User:          h.signUps.key(q.user),
 			Person: exchange.Person{

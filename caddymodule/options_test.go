@@ -116,7 +116,14 @@ func TestConfigFile(t *testing.T) {
 			config := "SITE {\nhuma_token {\nconfig_file " + path + "\nidentity {\nemail X-Test-User\n}\ntrust proxies 127.0.0.1\n}\n}"
 			serve(t, config).request("GET", iosPath, as("a@x.example")).tokens(t)
 
-			// What the Caddyfile says wins.
+			// What the Caddyfile says wins, also over a file that cannot decide.
+			unclear := filepath.Join(t.TempDir(), "unclear.json")
+			if err := os.WriteFile(unclear, []byte(`{"a":{"key":"x","url":"https://a.example"},"b":{"key":"y","url":"https://b.example"},"projectId":"p1","deploymentId":"d1","clientId":"c1"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			decided := strings.Replace(config, "config_file "+path, "config_file "+unclear+"\napi "+huma.URL+"\nsecret sandbox-secret", 1)
+			serve(t, decided).request("GET", iosPath, as("a@x.example")).tokens(t)
+
 			wrong := strings.Replace(config, "config_file", "project_id p2\nconfig_file", 1)
 			serve(t, wrong).request("GET", iosPath, as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
 		})

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -17,27 +18,40 @@ import (
 )
 
 // What has to survive a reload of the config, also one that is rejected, lives
-// in these pools, counted by the handlers that use it. Nothing in them depends
-// on a config that may go away, and constructing it does no I/O.
+// here: in pools, counted by the handlers that use it, or in the process.
+// Nothing of it depends on a config that may go away, and constructing it does
+// no I/O.
 var (
-	accounts      = caddy.NewUsagePool() // account key → *account
-	upstreams     = caddy.NewUsagePool() // account key and limits → *upstream
-	registrations = caddy.NewUsagePool() // API, deployment, project → *exchange.Registrations
+	accounts  = caddy.NewUsagePool() // account key → *account
+	upstreams = caddy.NewUsagePool() // account key and limits → *upstream
+
+	// registrations is the process's: a hold outlives also a config without
+	// the directive. Its keys tell services apart.
+	registrations = exchange.NewRegistrations()
 )
 
-// drainTimeout bounds how long a process that is exiting waits for exchanges
-// whose callers have left.
-const drainTimeout = 10 * time.Second
+// draining are the accounts that no config uses any more and whose exchanges
+// still run. A process that exits waits for them.
+var draining sync.WaitGroup
 
-// account is the state of one account at a service: tokens and the exchanges
-// that fetch them.
+func init() {
+	caddy.OnExit(func(context.Context) { draining.Wait() })
+}
+
+// drainMargin is how much longer than its timeout an exchange may take to end.
+const drainMargin = 2 * time.Second
+
+// account is the state of one account at a service: tokens, the exchanges that
+// fetch them, and the brake on registrations.
 type account struct {
 	engine *exchange.Engine
 	cache  *memcache.Cache
 	recent *memcache.Cache
 
-	mu     sync.Mutex
-	claims map[any]*claim
+	mu      sync.Mutex
+	claims  map[any]*claim
+	brake   *rate.Limiter
+	longest time.Duration // the longest timeout of its handlers
 }
 
 // claim is what the handlers of one config say about an account's limits.
@@ -53,17 +67,34 @@ func newAccount() (caddy.Destructor, error) {
 		cache:  cache,
 		recent: recent,
 		claims: make(map[any]*claim),
+		brake:  rate.NewLimiter(0, 0),
 	}, nil
 }
 
-// errLimits is about two handlers that would fight over one account's state.
-var errLimits = errors.New("another huma_token of the same account sets breaker, max_concurrent, max_waiting, max_entries or the registration rate differently: they are shared, give both the same")
-
-// claim notes the limits of a handler of the given config. Handlers of one
-// config must agree; the next config may bring others.
-func (a *account) claim(config any, l limits) error {
+// allow takes one registration from the account's budget. The budget is the
+// account's and how it grows the config's, so that a reload does not fill it.
+func (a *account) allow(limit rate.Limit, burst int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.brake.Burst() == 0 { // the first one: a full budget
+		a.brake = rate.NewLimiter(limit, burst)
+	}
+	if a.brake.Limit() != limit || a.brake.Burst() != burst {
+		a.brake.SetLimit(limit)
+		a.brake.SetBurst(burst)
+	}
+	return a.brake.Allow()
+}
+
+// errLimits is about two handlers that would fight over one account's state.
+var errLimits = errors.New("another huma_token of the same account sets breaker, max_concurrent, max_waiting, max_entries, tls or the registration rate differently: they are shared, give both the same")
+
+// claim notes the limits of a handler of the given config, and its timeout.
+// Handlers of one config must agree; the next config may bring others.
+func (a *account) claim(config any, l limits, timeout time.Duration) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.longest = max(a.longest, timeout)
 	c, ok := a.claims[config]
 	if !ok {
 		c = &claim{limits: l}
@@ -90,18 +121,13 @@ func (a *account) unclaim(config any) {
 // Destruct implements caddy.Destructor. A reload must not wait, so exchanges
 // that still run end in the background; a process that exits waits for them.
 func (a *account) Destruct() error {
-	drain := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	draining.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), a.longest+drainMargin)
 		defer cancel()
-		_ = a.engine.Wait(ctx) // whatever still runs has its own deadline
+		_ = a.engine.Wait(ctx) // what has not ended by then never will
 		a.cache.Close()
 		a.recent.Close()
-	}
-	if caddy.Exiting() {
-		drain()
-		return nil
-	}
-	go drain()
+	})
 	return nil
 }
 
@@ -115,15 +141,21 @@ type limits struct {
 	window, open      time.Duration
 	registrationRate  rate.Limit
 	registrationBurst int
+	tls               string // a fingerprint of the files
 }
 
-// upstream is the way to the service: its connections, the breaker, the limit
-// on calls, and the brake on registrations. Other limits or another TLS config
-// are another upstream, which starts afresh.
+// upstreamKey names what an upstream depends on. The other limits may change
+// without closing a breaker.
+func (l limits) upstreamKey() string {
+	return fmt.Sprintf("%d %t %g %d %s %s %s", l.maxConcurrent, l.breakerOff, l.ratio, l.requests, l.window, l.open, l.tls)
+}
+
+// upstream is the way to the service: its connections, the breaker and the
+// limit on calls. With other settings of these it is another upstream, which
+// starts afresh.
 type upstream struct {
 	transport *http.Transport
 	guard     *resilience.Guard
-	brake     *rate.Limiter
 }
 
 func newUpstream(l limits, transport *http.Transport) (caddy.Destructor, error) {
@@ -136,7 +168,6 @@ func newUpstream(l limits, transport *http.Transport) (caddy.Destructor, error) 
 	return &upstream{
 		transport: transport,
 		guard:     resilience.New(settings),
-		brake:     rate.NewLimiter(l.registrationRate, l.registrationBurst),
 	}, nil
 }
 
@@ -179,14 +210,4 @@ func acquire[T any](r *releases, pool *caddy.UsagePool, key string, construct ca
 	}
 	r.push(func() { _, _ = pool.Delete(key) })
 	return v.(T), nil
-}
-
-// pooledRegistrations has nothing to destruct.
-type pooledRegistrations struct{ *exchange.Registrations }
-
-// Destruct implements caddy.Destructor.
-func (pooledRegistrations) Destruct() error { return nil }
-
-func newRegistrations() (caddy.Destructor, error) {
-	return pooledRegistrations{exchange.NewRegistrations()}, nil
 }

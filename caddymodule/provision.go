@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,11 +37,10 @@ type humaRuntime struct {
 	vary     []string
 	policy   exchange.Policy
 
-	account       *account
-	upstream      *upstream
-	registrations *exchange.Registrations
-	registration  exchange.Registration
-	client        *huma.Client
+	account      *account
+	upstream     *upstream
+	registration exchange.Registration
+	client       *huma.Client
 
 	succeeded  atomic.Bool // this config has had a token from Huma
 	lastServer atomic.Pointer[serverTrust]
@@ -84,6 +82,8 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 		return err
 	}
 
+	s.limits.tls = string(transport.fingerprint)
+	h.policy = h.newPolicy(s.limits)
 	if err := h.acquire(ctx.GetMetricsRegistry(), s, transport); err != nil {
 		return err
 	}
@@ -178,22 +178,14 @@ func (h *HumaToken) acquire(config any, s settings, transport transportSettings)
 		return err
 	}
 	h.account = a
-	if err := a.claim(config, s.limits); err != nil {
+	if err := a.claim(config, s.limits, h.policy.Timeout); err != nil {
 		return err
 	}
 	h.releases.push(func() { a.unclaim(config) })
 
-	upstreamKey := fmt.Sprintf("%s %v %x", accountKey, s.limits, transport.fingerprint)
-	h.upstream, err = acquire[*upstream](&h.releases, upstreams, upstreamKey, func() (caddy.Destructor, error) {
+	h.upstream, err = acquire[*upstream](&h.releases, upstreams, accountKey+" "+s.limits.upstreamKey(), func() (caddy.Destructor, error) {
 		return newUpstream(s.limits, transport.build())
 	})
-	if err != nil {
-		return err
-	}
-	v := s.service
-	serviceKey := string(derive(nil, "huma", v.api.String(), v.deploymentID, v.projectID))
-	reg, err := acquire[pooledRegistrations](&h.releases, registrations, serviceKey, newRegistrations)
-	h.registrations = reg.Registrations
 	return err
 }
 
@@ -212,18 +204,19 @@ func (h *HumaToken) prepare(s settings) {
 	v := s.service
 	h.clients, h.fallback = v.clientIDs, v.fallback(exchange.ClientType(h.ClientType))
 	h.users = newUserHasher(derive(processKey, "token", "huma", v.api.String(), v.deploymentID, v.projectID, v.fingerprint(s)))
-	h.signUps = newUserHasher(derive(processKey, "sign-up", "huma", v.api.String(), v.deploymentID, v.projectID))
+	h.signUps = newUserHasher(derive(processKey, "sign-up", "huma", sameService(v.api), v.deploymentID, v.projectID))
 	logKey := processKey
 	if !s.hashKey.IsZero() {
 		logKey = []byte(s.hashKey.Reveal())
 	}
 	h.names = newUserHasher(derive(logKey, "log"))
 
-	h.registration.Allow = h.upstream.brake.Allow
+	h.registration.Allow = func() bool {
+		return h.account.allow(s.limits.registrationRate, s.limits.registrationBurst)
+	}
 	h.registration.ConsentFailed = func(err error) {
 		h.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
 	}
-	h.policy = h.Common.newPolicy(s.limits)
 	h.policy.Margin, h.policy.Registers = humaMargin, !h.registration.Off
 	if cache := h.Cache; cache == nil || !cache.Disabled {
 		h.policy.Cache = h.account.cache.Limit(s.limits.maxEntries)

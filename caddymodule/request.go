@@ -200,8 +200,11 @@ func (n *namedType) query(raw string) error {
 			var err1, err2 error
 			name, err1 = url.QueryUnescape(name)
 			value, err2 = url.QueryUnescape(value)
-			if err1 != nil || isClientType(name) && err2 != nil {
-				continue // as net/url does; a client type that cannot be read is none
+			switch {
+			case err1 != nil:
+				continue // as net/url does
+			case isClientType(name) && err2 != nil:
+				return errClientTypes
 			}
 		}
 		if !isClientType(name) {
@@ -233,24 +236,28 @@ func (n *namedType) body(r *http.Request) error {
 	return errBody
 }
 
+// json reads a JSON object member by member: a map would keep the last of two
+// that have one name.
 func (n *namedType) json(b []byte) error {
-	var object map[string]json.RawMessage
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if err := dec.Decode(&object); err != nil || object == nil {
+	if !json.Valid(b) { // and nothing behind it
 		return errBody
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errBody // something behind the object
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if open, _ := dec.Token(); open != json.Delim('{') {
+		return errBody
 	}
-	for name, raw := range object {
-		if !isClientType(name) {
+	for dec.More() {
+		name, _ := dec.Token() // the text is valid: there are no errors any more
+		var raw json.RawMessage
+		_ = dec.Decode(&raw)
+		if name, _ := name.(string); !isClientType(name) {
 			continue
 		}
 		var v *string
-		if json.Unmarshal(raw, &v) != nil {
+		switch {
+		case json.Unmarshal(raw, &v) != nil:
 			return errBody
-		}
-		if v == nil {
+		case v == nil:
 			continue
 		}
 		if err := n.add(*v); err != nil {

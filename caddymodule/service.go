@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -31,7 +32,7 @@ func (h *HumaToken) readService(p *problems) service {
 	fileRead := false
 	if path := p.text("config_file", h.ConfigFile); path != "" {
 		var err error
-		file, err = huma.ReadConfigFile(path)
+		file, err = huma.ReadConfigFile(path, h.setOptions()...)
 		p.add("config_file", err)
 		fileRead = err == nil
 	}
@@ -69,7 +70,7 @@ func (h *HumaToken) readService(p *problems) service {
 		p.addf("deployment_id", "it cannot stand in a header")
 	}
 	if h.Secret == "" {
-		v.secret = file.Secret
+		v.secret = masked.New(strings.TrimRight(file.Secret.Reveal(), "\r\n"))
 	}
 	if v.secret.IsZero() && h.Secret == "" && !h.signatureOff() {
 		missing("secret", "secret that signs the calls")
@@ -77,6 +78,20 @@ func (h *HumaToken) readService(p *problems) service {
 	v.readClientIDs(p, h.ClientID, file, missing)
 	v.checkClientType(p, h.ClientType)
 	return v
+}
+
+// setOptions names the values that the config file is not asked for.
+func (h *HumaToken) setOptions() []string {
+	set := []string{"organization_id"} // which nothing here needs
+	for option, isSet := range map[string]bool{
+		"api": h.API != "", "project_id": h.ProjectID != "", "deployment_id": h.DeploymentID != "",
+		"client_id": len(h.ClientID) > 0, "secret": h.Secret != "" || h.signatureOff(),
+	} {
+		if isSet {
+			set = append(set, option)
+		}
+	}
+	return set
 }
 
 // signatureOff reports whether calls are not signed, so that no secret is
@@ -177,6 +192,19 @@ func parseAPI(raw string) (*url.URL, error) {
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")
 	return u, nil
+}
+
+// sameService is an API's URL in the form that is compared: two spellings of
+// one service must not get two sign-ups for one user.
+func sameService(api *url.URL) string {
+	host, port := strings.TrimSuffix(strings.ToLower(api.Hostname()), "."), api.Port()
+	if isLoopback(host) {
+		host = "localhost"
+	}
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[api.Scheme]
+	}
+	return api.Scheme + "://" + net.JoinHostPort(host, port) + api.EscapedPath()
 }
 
 func isLoopback(host string) bool {

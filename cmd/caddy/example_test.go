@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
 // TestExample does what the README says, with the real binary: it starts
@@ -69,68 +72,139 @@ func TestExample(t *testing.T) {
 // startExample runs the example and returns the addresses of its two sites.
 func startExample(t *testing.T) (site, huma string) {
 	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(root, "Caddyfile.example"))
+	text, err := os.ReadFile("../../Caddyfile.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ports := strings.NewReplacer("localhost:8080", freeAddress(t), "localhost:8081", freeAddress(t), "localhost:2019", freeAddress(t))
-	dir := t.TempDir()
-	config := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(config, []byte(ports.Replace(string(text))), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(dir, "caddy")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-
-	var log bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), binary, "run", "--config", config, "--adapter", "caddyfile")
-	cmd.Dir, cmd.Stderr = root, &log
-	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "HOME="+dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	site, huma = ports.Replace("localhost:8080"), ports.Replace("localhost:8081")
+	c := startCaddy(t, ports.Replace(string(text)), huma)
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("caddy ended with %v\n%s", err, &log)
-			}
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			t.Errorf("caddy did not end\n%s", &log)
-		}
+		c.stop(t)
 		for _, secret := range []string{"@example.com", "sandbox-secret", "Liddell"} {
-			if strings.Contains(log.String(), secret) {
-				t.Errorf("%q is in the log:\n%s", secret, &log)
+			if strings.Contains(c.log.String(), secret) {
+				t.Errorf("%q is in the log:\n%s", secret, &c.log)
 			}
 		}
 	})
+	return "http://" + site, "http://" + huma
+}
 
-	site, huma = "http://"+ports.Replace("localhost:8080"), "http://"+ports.Replace("localhost:8081")
+// process is a running Caddy.
+type process struct {
+	*exec.Cmd
+	log   bytes.Buffer // to be read once it has ended
+	ended chan error
+}
+
+// startCaddy builds and runs the real binary with a Caddyfile, until it listens.
+func startCaddy(t *testing.T, text, address string) *process {
+	t.Helper()
+	dir := t.TempDir()
+	config, binary := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "caddy")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	c := &process{
+		Cmd:   exec.CommandContext(context.Background(), binary, "run", "--config", config, "--adapter", "caddyfile"),
+		ended: make(chan error, 1),
+	}
+	c.Dir, c.Stderr = "../..", &c.log
+	c.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "HOME="+dir)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { c.ended <- c.Wait() }()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", strings.TrimPrefix(huma, "http://"))
+		conn, err := net.Dial("tcp", address)
 		if err == nil {
-			c.Close()
-			return site, huma
+			conn.Close()
+			return c
 		}
 		select {
-		case err := <-ended:
-			ended <- nil
-			t.Fatalf("caddy ended: %v\n%s", err, &log)
+		case err := <-c.ended:
+			t.Fatalf("caddy ended: %v\n%s", err, &c.log)
 		default:
 		}
 		if time.Now().After(end) {
+			_ = c.Process.Kill()
 			t.Fatal("caddy does not listen")
 		}
+	}
+}
+
+// stop ends it as a service manager does.
+func (c *process) stop(t *testing.T) {
+	t.Helper()
+	_ = c.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-c.ended:
+		if err != nil {
+			t.Errorf("caddy ended with %v\n%s", err, &c.log)
+		}
+	case <-time.After(30 * time.Second):
+		_ = c.Process.Kill()
+		t.Error("caddy did not end")
+	}
+}
+
+// TestL07_ExchangesFinishBeforeTheProcess: a sign-up that is under way ends
+// before the process does, though its caller has left; also if a reload has
+// replaced the account that it is for.
+func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
+	for name, reload := range map[string]bool{"stopped": false, "reloaded and stopped": true} {
+		t.Run(name, func(t *testing.T) {
+			fake := sandbox.New(sandbox.Config{})
+			srv := httptest.NewServer(fake)
+			defer srv.Close()
+			if err := fake.SetFaults([]sandbox.Fault{{Op: "signup", Delay: 2 * time.Second}}); err != nil {
+				t.Fatal(err)
+			}
+			site, admin := freeAddress(t), freeAddress(t)
+			text := "{\nadmin " + admin + "\npersist_config off\n}\nhttp://" + site + ` {
+				huma_token {
+					api ` + srv.URL + `
+					project_id p1
+					deployment_id d1
+					client_id c1
+					secret sandbox-secret
+					identity {
+						email X-Test-User
+					}
+					trust proxies 127.0.0.1
+				}
+			}`
+			c := startCaddy(t, text, site)
+			ctx, leave := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer leave()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+site+"/private/huma-token", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("X-Test-User", "a@x.example")
+			if res, err := http.DefaultClient.Do(req); err == nil {
+				res.Body.Close()
+				t.Error("the caller did not leave")
+			}
+			if reload {
+				other := strings.Replace(text, "client_id c1", "client_id c2", 1)
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+admin+"/load", strings.NewReader(other))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Content-Type", "text/caddyfile")
+				if status, body := do(t, req); status != http.StatusOK {
+					t.Fatalf("reload: %d %s", status, body)
+				}
+			}
+			c.stop(t)
+			if users := fake.Users(); len(users) != 1 || !strings.Contains(c.log.String(), "token granted") {
+				t.Errorf("%d users; the exchange was cut off:\n%s", len(users), &c.log)
+			}
+		})
 	}
 }
 

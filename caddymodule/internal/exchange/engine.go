@@ -38,7 +38,7 @@ type Minter interface {
 // Policy is how the handler that asks wants its exchanges run and kept.
 type Policy struct {
 	Timeout     time.Duration // of a whole exchange
-	TTL         time.Duration // how long a token may be kept; 0 only by its own life
+	TTL         time.Duration // how long a token may be kept
 	Margin      time.Duration // never hand out a token in its last Margin
 	NegativeTTL time.Duration // how long a refusal may be repeated; 0 not at all
 	MaxWaiting  int           // requests that may wait at once, and exchanges that may run
@@ -284,13 +284,41 @@ func (r *Request) kept() (Result, bool) {
 	}
 	if r.Fresh {
 		rec, ok := p.Recent.Get(r.User, r.Kind)
-		return result(rec), ok
+		return result(rec), ok && rec.age() >= 0
 	}
 	rec, ok := p.Cache.Get(r.User, r.Kind)
-	if !ok || rec.Grant != nil && !p.inTime(rec.Grant) || rec.Err != nil && !p.accepts(rec.Err) {
+	if !ok || !p.inTime(rec) || !p.accepts(rec.error()) {
 		return Result{}, false
 	}
 	return result(rec), true
+}
+
+// inTime reports whether a record is within the handler's time for it, which
+// may have become shorter since it was kept.
+func (p *Policy) inTime(rec Record) bool {
+	keepFor := p.TTL
+	if rec.Err != nil {
+		keepFor = p.NegativeTTL
+	}
+	age := rec.age()
+	return age >= 0 && age < keepFor
+}
+
+// age is how old what was kept is. A negative age is that of something from
+// the future: the clock was set back, and nobody knows how old it is.
+func (r Record) age() time.Duration {
+	if r.Err != nil {
+		return time.Since(r.Err.at)
+	}
+	return time.Since(r.Grant.Minted())
+}
+
+// error is the record's refusal as an error, nil if it has none.
+func (r Record) error() error {
+	if r.Err == nil {
+		return nil
+	}
+	return r.Err
 }
 
 // accepts reports whether an error of another handler's exchange (or of this
@@ -299,14 +327,6 @@ func (r *Request) kept() (Result, bool) {
 func (p *Policy) accepts(err error) bool {
 	var e *Error
 	return !p.Registers || !errors.As(err, &e) || e.Code != CodeNotRegistered
-}
-
-// inTime reports whether a kept token is within the handler's ttl, which may
-// have become shorter since. One from the future is not: the clock was set
-// back, and nobody knows how old the token is.
-func (p *Policy) inTime(g *Grant) bool {
-	age := time.Since(g.Minted())
-	return age >= 0 && (p.TTL == 0 || age < p.TTL)
 }
 
 func result(rec Record) Result {
@@ -324,16 +344,21 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 	now := time.Now()
 	rec := Record{Grant: r.Grant}
 	if r.Err != nil {
-		rec.Err = asError(r.Err)
+		refusal := *asError(r.Err)
+		refusal.at = now
+		rec.Err = &refusal
 	}
 	if !fresh.IsZero() {
 		rec.Until = fresh.Add(freshFor)
+		if end := r.Grant.expiry(); !end.IsZero() && end.Before(rec.Until) {
+			rec.Until = end
+		}
 		p.Recent.Put(user, kind, rec)
 	}
 	switch {
 	case rec.Grant != nil:
 		rec.Until = rec.Grant.keepUntil(p.Margin)
-		if ttl := rec.Grant.Minted().Add(p.TTL); p.TTL > 0 && ttl.Before(rec.Until) {
+		if ttl := rec.Grant.Minted().Add(p.TTL); ttl.Before(rec.Until) {
 			rec.Until = ttl
 		}
 	case rec.Err.Code == CodeRefused || rec.Err.Code == CodeNotRegistered:

@@ -497,12 +497,51 @@ func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
 			t.Errorf("who joined got %+v", r)
 		}
 		b.Flush()
-		b.policy.Cache.Put("u", "ios", Record{Err: &Error{Code: CodeNotRegistered}, Until: time.Now().Add(time.Minute)})
+		b.policy.Cache.Put("u", "ios", Record{Err: &Error{Code: CodeNotRegistered, at: time.Now()}, Until: time.Now().Add(time.Minute)})
 		if r := ask(&b.policy); code(r) != CodeNotRegistered {
 			t.Errorf("without registration: %+v", r)
 		}
 		if r := ask(&registers); r.Err != nil {
 			t.Errorf("with registration: %+v", r)
+		}
+	})
+}
+
+// TestNegativeTTLTakesEffectAtOnce: a refusal that was kept for an hour is not
+// repeated by a handler that repeats none.
+func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.policy.NegativeTTL = time.Hour
+		b.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
+		b.get(t.Context(), "u", "ios", false)
+		time.Sleep(10 * time.Second)
+		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 1 {
+			t.Errorf("%d calls: the refusal is not repeated", b.calls.Load())
+		}
+		b.policy.NegativeTTL = 5 * time.Second
+		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 2 {
+			t.Errorf("%d calls: the refusal is repeated for too long", b.calls.Load())
+		}
+	})
+}
+
+// TestC09_FreshTokensEnd: also the answer to the second of two requests past
+// the cache is never a token that has ended.
+func TestC09_FreshTokensEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+			return NewGrant(time.Now()).Text("authToken", fmt.Sprint(call)).Lifetime("expiresIn", 2*time.Second).Grant(), OutcomeSignedIn, nil
+		}
+		b.get(t.Context(), "u", "ios", true)
+		time.Sleep(time.Second)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 1 {
+			t.Errorf("within its life: %+v", r)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+			t.Errorf("after its end: %+v", r)
 		}
 	})
 }

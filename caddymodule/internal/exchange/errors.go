@@ -128,6 +128,8 @@ type Error struct {
 	Code       Code
 	RetryAfter time.Duration // when it is worth asking again; 0 if nobody said
 	Err        error         // what happened, for the operator's log; may be nil
+
+	at time.Time // when it was kept, if it is a refusal that is repeated
 }
 
 func (e *Error) Error() string {

@@ -120,6 +120,15 @@ func (g *Grant) MoveTo(buf []byte, key UserKey) (UserKey, Grant) {
 // Minted is the time just before the call that granted it.
 func (g *Grant) Minted() time.Time { return time.Unix(0, g.minted) }
 
+// expiry is when the Grant's shortest lifetime ends; zero if there is no Grant
+// or nothing is known of that.
+func (g *Grant) expiry() time.Time {
+	if g == nil || g.life == 0 {
+		return time.Time{}
+	}
+	return g.Minted().Add(time.Duration(g.life) * time.Second)
+}
+
 // keepUntil is the last moment at which the Grant may be handed out from a
 // cache: it never goes into its own last margin, or last tenth if that is
 // shorter. Zero is never: nothing is known of its lifetime.

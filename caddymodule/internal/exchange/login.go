@@ -102,7 +102,7 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 		if grant != nil {
 			return grant, OutcomeRegistered, nil
 		}
-	case isForbidden(err):
+	case isForbidden(err) && !isExisting(err):
 		return nil, "", &Error{Code: CodeRefused, Err: err}
 	case !unclear && !isExisting(err):
 		return nil, "", failure(err)
@@ -213,10 +213,10 @@ func unclearFailure(err error) *Error {
 
 func statusCode(status *StatusError) Code {
 	switch {
-	case isConfig(status):
-		return CodeConfig
 	case status.Status == http.StatusTooManyRequests, status.Status >= 500:
 		return CodeUnavailable
+	case isConfig(status):
+		return CodeConfig
 	case status.Status >= 400:
 		return CodeRejected
 	}

@@ -101,6 +101,8 @@ func TestLogin(t *testing.T) {
 		"sign-up without a token, refused":    {answers: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: CodeRefused},
 		"H12 user exists":                     {answers: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: OutcomeSignedIn},
 		"user exists, by status":              {answers: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: OutcomeSignedIn},
+		"user exists, as a 403":               {answers: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: OutcomeSignedIn},
+		"down, with a code":                   {answers: []string{"500/100001"}, calls: []string{in}, code: CodeUnavailable},
 		"user exists and is refused":          {answers: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: CodeRefused},
 		"user exists, then an outage":         {answers: []string{unknown, exists, down}, calls: []string{in, up, in}, code: CodeUnavailable},
 		"H13 both refused":                    {answers: []string{unknown, refused}, calls: []string{in, up}, code: CodeRefused},

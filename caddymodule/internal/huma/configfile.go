@@ -34,8 +34,8 @@ type FileValues struct {
 }
 
 // ReadConfigFile reads a huma-config.json of at most 1 MiB. Its errors name the
-// file and hold nothing of its values.
-func ReadConfigFile(path string) (FileValues, error) {
+// file and hold nothing of its values. See ParseConfig for without.
+func ReadConfigFile(path string, without ...string) (FileValues, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return FileValues{}, err
@@ -48,7 +48,7 @@ func ReadConfigFile(path string) (FileValues, error) {
 	if len(data) > maxConfigFile {
 		return FileValues{}, fmt.Errorf("%s: longer than 1 MiB", path)
 	}
-	v, err := ParseConfig(data)
+	v, err := ParseConfig(data, without...)
 	if err != nil {
 		return FileValues{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -59,7 +59,10 @@ func ReadConfigFile(path string) (FileValues, error) {
 // published, so it may be flat or nested, with members in camelCase,
 // snake_case or kebab-case and under several names each. Two different values
 // at equally good places are an error that names both places.
-func ParseConfig(data []byte) (FileValues, error) {
+//
+// without names values that are not looked for because they are set elsewhere:
+// api, project_id, deployment_id, organization_id, client_id, secret.
+func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if err := checkJSON(data); err != nil {
 		return FileValues{}, err
@@ -70,9 +73,13 @@ func ParseConfig(data []byte) (FileValues, error) {
 		v    FileValues
 		errs []error
 		find = func(name string, queries ...query) string {
+			option, _, _ := strings.Cut(name, " ")
+			if slices.Contains(without, option) {
+				return ""
+			}
 			value, err := pick(all, queries)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+				errs = append(errs, fmt.Errorf("%s: %w; the option %s decides", name, err, option))
 			}
 			return value
 		}

@@ -95,12 +95,12 @@ func TestParseConfigErrors(t *testing.T) {
 		{"null", `null`, "not a JSON object"},
 		{"array", ` [{"secret":"` + canarySecret + `"}]`, "not a JSON object"},
 		{"string", `"` + canarySecret + `"`, "not a JSON object"},
-		{"differ", `{"a":{"secret":"` + canarySecret + `"},"b":{"Secret":"` + canaryHeader + `"}}`, "secret: a.secret and b.Secret differ"},
-		{"differ in spelling", `{"project_id":"` + canarySecret + `","projectId":"` + canaryHeader + `"}`, "project_id: project_id and projectId differ"},
-		{"the same member twice", `{"key":"` + canarySecret + `","key":"` + canaryHeader + `"}`, "secret: key and key differ"},
-		{"clients", `{"clients":{"ios":"1","iOS":{"clientId":"2"}}}`, "client_id ios: clients.ios and clients.iOS.clientId differ"},
+		{"differ", `{"a":{"secret":"` + canarySecret + `"},"b":{"Secret":"` + canaryHeader + `"}}`, "secret: a.secret and b.Secret differ; the option secret decides"},
+		{"differ in spelling", `{"project_id":"` + canarySecret + `","projectId":"` + canaryHeader + `"}`, "project_id: project_id and projectId differ; the option project_id decides"},
+		{"the same member twice", `{"key":"` + canarySecret + `","key":"` + canaryHeader + `"}`, "secret: key and key differ; the option secret decides"},
+		{"clients", `{"clients":{"ios":"1","iOS":{"clientId":"2"}}}`, "client_id ios: clients.ios and clients.iOS.clientId differ; the option client_id decides"},
 		{"all of them", `{"a":{"url":"u1","projectId":"1"},"b":{"url":"u2","projectId":"2"}}`,
-			"api: a.url and b.url differ\nproject_id: a.projectId and b.projectId differ"},
+			"api: a.url and b.url differ; the option api decides\nproject_id: a.projectId and b.projectId differ; the option project_id decides"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
