@@ -325,8 +325,11 @@ func (r Record) error() error {
 // handler's before a reload) holds here too: that a user is not registered
 // says nothing where users are registered.
 func (p *Policy) accepts(err error) bool {
+	if err == nil || !p.Registers {
+		return true
+	}
 	var e *Error
-	return !p.Registers || !errors.As(err, &e) || e.Code != CodeNotRegistered
+	return !errors.As(err, &e) || e.Code != CodeNotRegistered
 }
 
 func result(rec Record) Result {
