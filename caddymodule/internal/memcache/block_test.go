@@ -17,11 +17,11 @@ func TestTextsOfEveryLength(t *testing.T) {
 	s := c.Limit(10_000)
 	until := time.Now().Add(time.Hour)
 	text := func(n int) string { return strings.Repeat(string(rune('a'+n%26)), n) }
-	for n := 0; n < 4200; n++ {
+	for n := range 4200 {
 		g := exchange.NewGrant(time.Now()).Text("t", text(n)).Grant()
 		s.Put(exchange.UserKey(fmt.Sprintf("%032d", n)), "k", exchange.Record{Grant: g, Until: until})
 	}
-	for n := 0; n < 4200; n++ {
+	for n := range 4200 {
 		r, ok := s.Get(exchange.UserKey(fmt.Sprintf("%032d", n)), "k")
 		if want := `{"t":"` + text(n) + `"}`; !ok || string(r.Grant.AppendJSON(nil, time.Now())) != want {
 			t.Fatalf("a text of %d bytes came out as %s", n, r.Grant.AppendJSON(nil, time.Now()))
