@@ -57,7 +57,7 @@ func fromEnv(name string) (string, error) {
 
 // fromFile reads a file and trims the newlines at its end.
 func fromFile(path string) (string, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator's own config names it
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("read file: %w", err)
 	}

@@ -29,7 +29,7 @@ func (h *HumaToken) readTLS(p *problems) tlsSettings {
 		if path == "" {
 			return nil
 		}
-		b, err := os.ReadFile(path) //nolint:gosec // the operator's own config names it
+		b, err := os.ReadFile(path)
 		if err != nil {
 			p.add(option, err)
 			return nil

@@ -71,7 +71,7 @@ func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 			b.g.life = life
 		}
 	}
-	b.g.gaps[b.g.count] = gap{at: uint32(len(b.text)), life: life} //nolint:gosec // answers are at most 64 KiB
+	b.g.gaps[b.g.count] = gap{at: uint32(len(b.text)), life: life} // answers are at most 64 KiB
 	b.g.count++
 	return b
 }
