@@ -19,6 +19,8 @@ const (
 	ReasonEmailUnverified Reason = "email_unverified"
 	// ReasonDomainNotAllowed: the address is not of a configured domain.
 	ReasonDomainNotAllowed Reason = "domain_not_allowed"
+	// ReasonUserinfoUnavailable: the application could not say who is asking.
+	ReasonUserinfoUnavailable Reason = "userinfo_unavailable"
 )
 
 // Rejection is why a request was not attributed to a user. There are only
@@ -84,4 +86,49 @@ var (
 	// ErrUnverifiedCertificate: there is no client certificate, or nothing
 	// verified its chain.
 	ErrUnverifiedCertificate = &Rejection{ReasonUntrusted, "no client certificate was verified on this connection: set the mode of client_auth to verify_if_given or require_and_verify, with a trust pool"}
+)
+
+// The rejections of a signed assertion, all of them before anything in it is
+// believed.
+var (
+	// ErrAssertionMalformed: the value is no signed token (JWS, compact form).
+	ErrAssertionMalformed = &Rejection{ReasonInvalid, "the header that the option verify reads does not hold one signed token"}
+	// ErrAssertionAlgorithm: it is signed in a way that is not accepted.
+	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the assertion is not signed by an algorithm that the option verify accepts: none and shared secrets (HS256) never are"}
+	// ErrAssertionKey: its key is not among those of the key server.
+	ErrAssertionKey = &Rejection{ReasonInvalid, "the assertion is signed by a key that the option jwks does not list"}
+	// ErrKeysUnavailable: no keys could be fetched yet.
+	ErrKeysUnavailable = &Rejection{ReasonInvalid, "the assertion cannot be verified: the keys of the option jwks could not be fetched"}
+	// ErrAssertionSignature: its signature is wrong.
+	ErrAssertionSignature = &Rejection{ReasonInvalid, "the assertion's signature is wrong"}
+	// ErrAssertionExpired: it has expired, or does not say when it will.
+	ErrAssertionExpired = &Rejection{ReasonInvalid, "the assertion has expired, or has no exp: look at this server's clock"}
+	// ErrAssertionEarly: it is not valid yet.
+	ErrAssertionEarly = &Rejection{ReasonInvalid, "the assertion is of the future: look at this server's clock"}
+	// ErrAssertionIssuer: somebody else issued it.
+	ErrAssertionIssuer = &Rejection{ReasonInvalid, "the assertion is not of the option issuer"}
+	// ErrAssertionAudience: it is for somebody else.
+	ErrAssertionAudience = &Rejection{ReasonInvalid, "the assertion is not for the option audience"}
+	// ErrAssertionSigner: another load balancer signed it.
+	ErrAssertionSigner = &Rejection{ReasonInvalid, "the assertion is not signed by the load balancer that the option signer names"}
+)
+
+// The rejections of a document: the payload of an assertion, a header with
+// JSON in it, an application's answer.
+var (
+	// ErrNotDocument: the header does not hold JSON.
+	ErrNotDocument = &Rejection{ReasonInvalid, "the header that the option email names holds no JSON, base64 of JSON or token, or it has a member twice"}
+	// ErrNotClaimed: the document does not say what was asked.
+	ErrNotClaimed = &Rejection{ReasonMissing, "what the option email reads has no value at that path"}
+)
+
+// The rejections of the option userinfo.
+var (
+	// ErrNoSession: the request has nothing to ask the application with.
+	ErrNoSession = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so nobody is signed in"}
+	// ErrNotSignedIn: the application said 401 or 403.
+	ErrNotSignedIn = &Rejection{ReasonMissing, "the application of the option userinfo says that nobody is signed in"}
+	// ErrUserinfoUnavailable: the application did not answer, or with
+	// something else than JSON.
+	ErrUserinfoUnavailable = &Rejection{ReasonUserinfoUnavailable, "the application did not answer the option userinfo with a 200 and JSON, in time"}
 )

@@ -1,0 +1,64 @@
+package claims
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// Decode reads a document out of a header's value: JSON, base64 of it (either
+// alphabet, with or without padding), or the payload of a JWT, whose
+// signature is not looked at: whoever calls must trust the header's sender.
+func Decode(text string) (Document, error) {
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+		return Parse([]byte(text))
+	}
+	if parts := strings.Split(text, "."); len(parts) == 3 {
+		text = parts[1]
+	}
+	b, err := Base64(text)
+	if err != nil {
+		return Document{}, errNotBase64
+	}
+	return Parse(b)
+}
+
+// Base64 decodes either alphabet, with or without padding.
+func Base64(s string) ([]byte, error) {
+	s = strings.TrimRight(s, "=")
+	if strings.ContainsAny(s, "-_") {
+		return base64.RawURLEncoding.DecodeString(s)
+	}
+	return base64.RawStdEncoding.DecodeString(s)
+}
+
+// FromList makes one object of a list of claims, as Azure's App Service
+// writes them: {"claims": [{"typ": …, "val": …}]}. A claim that stands there
+// more than once becomes a list. A type that is a URI with /claims/ in it is
+// also found by what follows, slashes included: /claims/emailaddress.
+func (d Document) FromList() Document {
+	entries, _ := d.Lookup(Path{"claims"}).([]any)
+	members := make(map[string]any)
+	add := func(name string, value any) {
+		if earlier, ok := members[name]; ok {
+			several, _ := earlier.([]any)
+			if several == nil {
+				several = []any{earlier}
+			}
+			value = append(several, value)
+		}
+		members[name] = value
+	}
+	for _, e := range entries {
+		entry, _ := e.(map[string]any)
+		name, _ := entry["typ"].(string)
+		if name == "" {
+			continue
+		}
+		add(name, entry["val"])
+		if i := strings.LastIndex(name, "/claims/"); i > 0 {
+			add(name[i:], entry["val"])
+		}
+	}
+	return Document{members}
+}

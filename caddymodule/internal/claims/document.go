@@ -1,0 +1,112 @@
+// Package claims reads what a JSON document says of a user. The document is
+// the payload of a token, the value of a header, or an application's answer.
+package claims
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxDepth is how deep a document may nest. Those that are read here are
+// three or four levels deep.
+const maxDepth = 32
+
+// The errors of a document. None holds anything of it.
+var (
+	errNotJSON   = errors.New("it is not JSON")
+	errMore      = errors.New("more than one JSON value")
+	errTwice     = errors.New("a member of an object stands there twice")
+	errDeep      = fmt.Errorf("it nests deeper than %d levels", maxDepth)
+	errNeither   = errors.New("neither an object nor a list")
+	errNotBase64 = errors.New("neither JSON, base64 of JSON, nor a token")
+)
+
+// Document is a JSON document that has been read. The zero value says nothing.
+type Document struct{ root any }
+
+// Parse reads one JSON object or list.
+//
+// An object that has a member twice is an error: readers differ in which one
+// they take (RFC 8259, section 4), and here it says whose data is opened.
+func Parse(b []byte) (Document, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	root, err := value(dec, 0)
+	if err != nil {
+		return Document{}, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Document{}, errMore
+	}
+	switch root.(type) {
+	case map[string]any, []any:
+		return Document{root}, nil
+	}
+	return Document{}, errNeither
+}
+
+// value reads the next value.
+func value(dec *json.Decoder, depth int) (any, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, errNotJSON
+	}
+	if depth == maxDepth {
+		return nil, errDeep
+	}
+	switch token {
+	case json.Delim('{'):
+		return object(dec, depth)
+	case json.Delim('['):
+		return list(dec, depth)
+	}
+	return token, nil // a text, a number, a bool or null
+}
+
+func object(dec *json.Decoder, depth int) (any, error) {
+	members := make(map[string]any)
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, errNotJSON
+		}
+		key := name.(string) // the decoder takes nothing else here
+		if _, ok := members[key]; ok {
+			return nil, errTwice
+		}
+		if members[key], err = value(dec, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return members, end(dec)
+}
+
+func list(dec *json.Decoder, depth int) (any, error) {
+	var elements []any
+	for dec.More() {
+		v, err := value(dec, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		elements = append(elements, v)
+	}
+	return elements, end(dec)
+}
+
+// end reads the bracket that closes an object or a list.
+func end(dec *json.Decoder) error {
+	if _, err := dec.Token(); err != nil {
+		return errNotJSON
+	}
+	return nil
+}
+
+// Map returns the document as an object; nil if it is none. The caller must
+// not change it. Numbers are json.Number.
+func (d Document) Map() map[string]any {
+	m, _ := d.root.(map[string]any)
+	return m
+}

@@ -1,0 +1,75 @@
+package claims
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Path leads to a value within a document: the names of members and the
+// indices of list elements, from the outside in.
+type Path []string
+
+// The errors of a path.
+var (
+	errEmptyStep = errors.New("it has an empty step: write names with single dots between them, such as user.email")
+	errEscape    = errors.New(`it has a backslash before something else than a dot or a backslash: write \. for a dot within a name`)
+)
+
+// ParsePath reads a path as it is written: steps with dots between them, such
+// as user.email or data.0.email. A dot that belongs to a name is written \.
+// and a backslash \\.
+func ParsePath(written string) (Path, error) {
+	var (
+		path Path
+		step strings.Builder
+	)
+	for i := 0; i < len(written); i++ {
+		switch c := written[i]; c {
+		case '\\':
+			i++
+			if i == len(written) || written[i] != '.' && written[i] != '\\' {
+				return nil, errEscape
+			}
+			step.WriteByte(written[i])
+		case '.':
+			if step.Len() == 0 {
+				return nil, errEmptyStep
+			}
+			path = append(path, step.String())
+			step.Reset()
+		default:
+			step.WriteByte(c)
+		}
+	}
+	if step.Len() == 0 {
+		return nil, errEmptyStep
+	}
+	return append(path, step.String()), nil
+}
+
+// Beside returns the path of another member of the object that p leads into.
+func (p Path) Beside(name string) Path {
+	return append(append(Path(nil), p[:len(p)-1]...), name)
+}
+
+// Lookup returns what a path leads to: a string, a bool, a json.Number, a
+// []any or a map[string]any. It is nil where there is nothing, and for null.
+func (d Document) Lookup(p Path) any {
+	v := d.root
+	for _, step := range p {
+		switch within := v.(type) {
+		case map[string]any:
+			v = within[step]
+		case []any:
+			i, err := strconv.ParseUint(step, 10, 31)
+			if err != nil || i >= uint64(len(within)) {
+				return nil
+			}
+			v = within[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
