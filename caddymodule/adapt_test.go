@@ -164,6 +164,7 @@ var directiveOptions = map[string]directiveOption{
 	"client_type":     {line: "client_type ios"},
 	"identity":        {line: "identity authelia", block: "email X-User", blockAlone: true},
 	"trust":           {line: "trust proxies 10.0.0.0/8", list: true},
+	"userinfo":        {line: "userinfo http://localhost:3000/api/me", block: "email user.email"},
 	"cache":           {line: "cache 10s", block: "max_entries 10", blockAlone: true},
 	"no_cache":        {line: "no_cache ignore"},
 	"timeout":         {line: "timeout 8s"},

@@ -82,16 +82,34 @@ func parseHumaToken(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //
 //	    # who is asking
 //	    identity [<preset>] {
-//	        email      <source>
-//	        user_id    <source>
-//	        name       <source>
-//	        first_name <source>
-//	        last_name  <source>
-//	        verified   <source>
-//	        domains    <domain...>
+//	        email         <source> [<path>]
+//	        user_id       <source> [<path>]
+//	        name          <source> [<path>]
+//	        first_name    <source> [<path>]
+//	        last_name     <source> [<path>]
+//	        verified      <source> [<path>]
+//	        domains       <domain...>
+//	        name_encoding auto|utf8|latin1|rfc2047|percent|base64
+//	        verify {
+//	            jwks     <url>
+//	            issuer   <iss>
+//	            audience <aud...>
+//	            signer   <arn...>
+//	        }
 //	    }
 //	    trust forward_auth [<upstream>]
 //	    trust proxies [<cidr|private_ranges>...]
+//	    userinfo <url> {
+//	        forward_headers <name...>
+//	        email           <path>
+//	        user_id         <path>
+//	        name            <path>
+//	        first_name      <path>
+//	        last_name       <path>
+//	        verified        <path>
+//	        domains         <domain...>
+//	        timeout         <duration>
+//	    }
 //
 //	    # how it behaves
 //	    cache off

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -12,6 +13,7 @@ func (c *Common) options() options {
 	return options{
 		"identity":        c.parseIdentity,
 		"trust":           c.parseTrust,
+		"userinfo":        c.parseUserinfo,
 		"cache":           c.parseCache,
 		"no_cache":        oneOf(&c.NoCache, "honor", "ignore"),
 		"timeout":         duration(&c.Timeout, leastDuration),
@@ -30,13 +32,15 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 	c.Identity = new(Identity)
 	i := c.Identity
 	table := options{
-		"email":      text(&i.Email),
-		"user_id":    text(&i.UserID),
-		"name":       text(&i.Name),
-		"first_name": text(&i.FirstName),
-		"last_name":  text(&i.LastName),
-		"verified":   text(&i.Verified),
-		"domains":    list(&i.Domains),
+		"email":         source(&i.Email),
+		"user_id":       source(&i.UserID),
+		"name":          source(&i.Name),
+		"first_name":    source(&i.FirstName),
+		"last_name":     source(&i.LastName),
+		"verified":      source(&i.Verified),
+		"domains":       list(&i.Domains),
+		"name_encoding": oneOf(&i.NameEncoding, nameEncodings...),
+		"verify":        i.parseVerify,
 	}
 	if d.CountRemainingArgs() == 0 {
 		return blockOf(table)(d)
@@ -45,6 +49,54 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 		return err
 	}
 	_, err := table.block(d)
+	return err
+}
+
+// source reads a source: a header's name or a placeholder, and the path within
+// the document that it holds, if it holds one.
+func source(target *string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		if d.CountRemainingArgs() != 2 {
+			return text(target)(d)
+		}
+		name, args := d.Val(), d.RemainingArgs()
+		if args[0] == "" || args[1] == "" || strings.Contains(args[0], " ") {
+			return d.Errf("option '%s' takes a header's name or a placeholder, and a path within what it holds", name)
+		}
+		*target = args[0] + " " + args[1]
+		return nil
+	}
+}
+
+func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
+	i.Verify = new(Verify)
+	v := i.Verify
+	table := options{
+		"jwks":     text(&v.JWKS),
+		"issuer":   text(&v.Issuer),
+		"audience": list(&v.Audience),
+		"signer":   list(&v.Signer),
+	}
+	return blockOf(table)(d)
+}
+
+func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
+	c.Userinfo = new(Userinfo)
+	u := c.Userinfo
+	if err := text(&u.URL)(d); err != nil {
+		return err
+	}
+	_, err := options{
+		"forward_headers": list(&u.ForwardHeaders),
+		"email":           text(&u.Email),
+		"user_id":         text(&u.UserID),
+		"name":            text(&u.Name),
+		"first_name":      text(&u.FirstName),
+		"last_name":       text(&u.LastName),
+		"verified":        text(&u.Verified),
+		"domains":         list(&u.Domains),
+		"timeout":         duration(&u.Timeout, leastDuration),
+	}.block(d)
 	return err
 }
 

@@ -2,19 +2,15 @@ package caddymodule
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
 // The defaults of the shared options.
@@ -37,12 +33,6 @@ const (
 	leastDuration = time.Millisecond
 	leastWindow   = 100 * time.Millisecond // it is counted in ten steps
 	leastHold     = time.Second
-)
-
-// The modes of trust.
-const (
-	trustForwardAuth = "forward_auth"
-	trustProxies     = "proxies"
 )
 
 // orDefault returns v, or def if v is nothing.
@@ -158,113 +148,27 @@ func (c *Common) newPolicy(l limits) exchange.Policy {
 	return p
 }
 
-// newIdentifier reads identity and trust.
-func (c *Common) newIdentifier(ctx caddy.Context, p *problems) *identity.Identifier {
-	if c.Identity == nil {
-		p.addf("identity", "it is missing: say who is asking, for example `identity authelia` with `trust forward_auth`")
-		return nil
-	}
-	trust := c.readTrust(p)
-	i := c.Identity
-	identifier, err := identity.New(identity.Config{
-		Preset:           p.text("identity", i.Preset),
-		Email:            i.Email,
-		UserID:           i.UserID,
-		Name:             i.Name,
-		FirstName:        i.FirstName,
-		LastName:         i.LastName,
-		Verified:         i.Verified,
-		Domains:          p.texts("domains", i.Domains),
-		Trust:            trust,
-		HeaderLetThrough: headerLetThrough(ctx),
-	})
-	p.addAll(err)
-	return identifier
-}
-
-func (c *Common) readTrust(p *problems) (t identity.Trust) {
-	if c.Trust == nil {
-		return t
-	}
-	switch c.Trust.Mode {
-	case trustForwardAuth:
-		t.Mode = identity.TrustForwardAuth
-	case trustProxies:
-		t.Mode = identity.TrustProxies
-	default:
-		p.addf("trust", "it is '%s': it must be %s or %s", c.Trust.Mode, trustForwardAuth, trustProxies)
-	}
-	t.Upstream = p.text("trust", c.Trust.Upstream)
-	for _, r := range p.texts("trust", c.Trust.Ranges) {
-		prefixes, err := parseRange(r)
-		p.add("trust", err)
-		t.Ranges = append(t.Ranges, prefixes...)
-	}
-	return t
-}
-
 // texts expands each value of an option.
 func (p *problems) texts(option string, values []string) []string {
-	var out []string
-	for _, v := range values {
-		out = append(out, p.text(option, v))
+	out := slices.Clone(values) // nil stays nil
+	for i, v := range out {
+		out[i] = p.text(option, v)
 	}
 	return out
 }
 
-// addAll notes problems that name their option themselves.
+// addAll notes problems, one a line, that name their option themselves. Those
+// of an option whose placeholders could not be evaluated are left out: that is
+// all there is to say of it.
 func (p *problems) addAll(err error) {
-	if err != nil {
-		*p = append(*p, err)
+	if err == nil {
+		return
 	}
-}
-
-// headerLetThrough reports whether a server of this config lets a header
-// through whose name has an underscore or a dot. Caddy drops all others.
-// Which server this handler belongs to cannot be known while it is set up.
-func headerLetThrough(ctx caddy.Context) func(name string) bool {
-	return func(name string) bool {
-		for _, m := range ctx.Modules() {
-			app, ok := m.(*caddyhttp.App)
-			if !ok {
-				continue
-			}
-			for _, srv := range app.Servers {
-				if listed(srv.ExpectedUnderscoreHeaders, name) || listed(srv.ExpectedDotHeaders, name) {
-					return true
-				}
-			}
+	for problem := range strings.SplitSeq(err.Error(), "\n") {
+		if !p.isUnevaluated(problem) {
+			*p = append(*p, errors.New(problem))
 		}
-		return false
 	}
-}
-
-// listed reports whether a header's name is in a list as Caddy reads it: names
-// in any case, or a prefix with an asterisk behind it.
-func listed(list []string, name string) bool {
-	return slices.ContainsFunc(list, func(entry string) bool {
-		if prefix, ok := strings.CutSuffix(entry, "*"); ok {
-			return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
-		}
-		return strings.EqualFold(entry, name)
-	})
-}
-
-// parseRange reads a CIDR range, an address, or private_ranges.
-func parseRange(s string) ([]netip.Prefix, error) {
-	ranges := []string{s}
-	if s == "private_ranges" {
-		ranges = caddyhttp.PrivateRangesCIDR()
-	}
-	var prefixes []netip.Prefix
-	for _, r := range ranges {
-		prefix, err := caddyhttp.CIDRExpressionToPrefix(r)
-		if err != nil {
-			return nil, fmt.Errorf("'%s' is no CIDR range, address or private_ranges", s)
-		}
-		prefixes = append(prefixes, prefix)
-	}
-	return prefixes, nil
 }
 
 // errRate says what a rate looks like.

@@ -73,8 +73,12 @@ type HumaToken struct {
 // Common is what all token directives share: who is asking, and how the
 // directive behaves.
 type Common struct {
-	// Who is asking. Required.
+	// Who is asking, by what comes with the request. Either this or Userinfo is
+	// required.
 	Identity *Identity `json:"identity,omitempty"`
+
+	// Who is asking, by what the application says.
+	Userinfo *Userinfo `json:"userinfo,omitempty"`
 
 	// Who may set the request headers that Identity reads. Required if it
 	// reads any.
@@ -192,7 +196,9 @@ type Registration struct {
 
 // Identity says where the request tells who is asking. A source is the name of
 // a request header, which needs Trust, or a Caddy placeholder that no client
-// can set. A source that is given wins over the preset's.
+// can set. If it holds JSON, base64 of JSON or a token, the path of the value
+// follows behind a space: "X-Userinfo user.email". A dot within a name is
+// written \. there. A source that is given wins over the preset's.
 type Identity struct {
 	// The authentication layer in front, which sets the sources below.
 	Preset string `json:"preset,omitempty"`
@@ -211,12 +217,78 @@ type Identity struct {
 	LastName  string `json:"last_name,omitempty"`
 
 	// Whether the address is verified: true, 1, yes or on. If this source is
-	// given, anything else is refused with 403.
+	// given, anything else is refused with 403. Without it, a document that
+	// holds the address is refused as well if its email_verified says false.
 	Verified string `json:"verified,omitempty"`
 
 	// The e-mail domains that are served, exactly as written, subdomains not
 	// included. Default: all.
 	Domains []string `json:"domains,omitempty"`
+
+	// How names are written: auto (RFC 2047, RFC 5987, UTF-8, Latin-1, doubly
+	// encoded UTF-8), utf8, latin1, rfc2047, percent or base64. Default: auto.
+	NameEncoding string `json:"name_encoding,omitempty"`
+
+	// Which signed assertions are believed. With it, sources with a path are
+	// read from a token that has to verify, and need no Trust.
+	Verify *Verify `json:"verify,omitempty"`
+}
+
+// Verify says which signed assertions (JWTs) are believed. They are signed with
+// a public key, and neither expired nor of the future, give or take 30 seconds.
+// The keys are kept in memory, fetched again as they age and when an assertion
+// names an unknown one (at most once in 5 seconds), and kept while the key
+// server is down.
+type Verify struct {
+	// The URL of the public keys, a JSON Web Key Set: https, or http to a
+	// loopback address. Default: the preset's.
+	JWKS string `json:"jwks,omitempty"`
+
+	// Who has to have issued the assertion (iss), exactly as written there.
+	// Default: the preset's.
+	Issuer string `json:"issuer,omitempty"`
+
+	// Whom the assertion has to be for (aud): one of these. Required but for
+	// aws_alb, where it is the client id.
+	Audience []string `json:"audience,omitempty"`
+
+	// The ARNs of the load balancers that may sign. Required for aws_alb, and
+	// only there.
+	Signer []string `json:"signer,omitempty"`
+}
+
+// Userinfo asks the application who is asking, by the cookies and the
+// authorization of the request. The application is asked once for each request
+// whose answer needs it; nothing of what it says is passed on. 401 and 403 mean
+// that nobody is signed in; 200 with a JSON object or list says who is, and with
+// null that nobody is; anything else is answered 503.
+type Userinfo struct {
+	// The URL of the application's own route for the signed-in user, for
+	// example http://localhost:3000/api/me. Required.
+	URL string `json:"url,omitempty"`
+
+	// The request headers that are passed on to it. A request with none of
+	// them is nobody's. Host stands for the request's host. Default:
+	// Authorization and Cookie.
+	ForwardHeaders []string `json:"forward_headers,omitempty"`
+
+	// The path of the user's e-mail address in the answer: names of members
+	// and indices of lists with dots between them, such as user.email or
+	// data.0.email. A dot within a name is written \.. Required.
+	Email string `json:"email,omitempty"`
+
+	// The paths of the other particulars, as in Identity.
+	UserID    string `json:"user_id,omitempty"`
+	Name      string `json:"name,omitempty"`
+	FirstName string `json:"first_name,omitempty"`
+	LastName  string `json:"last_name,omitempty"`
+	Verified  string `json:"verified,omitempty"`
+
+	// The e-mail domains that are served, as in Identity. Default: all.
+	Domains []string `json:"domains,omitempty"`
+
+	// How long the application may take. Default: 5s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
 // Trust says who may set request headers that name the user.

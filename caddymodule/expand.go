@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -84,10 +85,30 @@ func (p *problems) addf(option, format string, args ...any) {
 	p.add(option, fmt.Errorf(format, args...))
 }
 
+// unevaluated is the problem of an option whose placeholders cannot be
+// evaluated.
+type unevaluated struct {
+	option string
+	error
+}
+
+func (u unevaluated) Error() string { return u.option + ": " + u.error.Error() }
+
+// isUnevaluated reports whether a problem is one of an option whose
+// placeholders could not be evaluated.
+func (p *problems) isUnevaluated(problem string) bool {
+	return slices.ContainsFunc(*p, func(err error) bool {
+		var u unevaluated
+		return errors.As(err, &u) && strings.HasPrefix(problem, u.option+": ")
+	})
+}
+
 // text expands an option in place of its value.
 func (p *problems) text(option, value string) string {
 	v, err := expand(value)
-	p.add(option, err)
+	if err != nil {
+		*p = append(*p, unevaluated{option, err})
+	}
 	return v
 }
 

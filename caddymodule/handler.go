@@ -52,10 +52,9 @@ func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 		return h.fail(w, q, failure{code: codeCrossSite})
 	}
 
-	user, err := h.identity.Identify(&q.asked)
+	user, err := h.identity.Identify(r.Context(), &q.asked)
 	if err != nil {
-		h.logRejection(err)
-		return h.fail(w, q, failureOf(err))
+		return h.reject(w, q, err)
 	}
 	q.signedIn(user)
 	key := h.users.key(user)
@@ -105,7 +104,7 @@ func (h *HumaToken) clientType(q *request) exchange.Code {
 // is there, and the exchange runs without it.
 func (q *request) Minter() exchange.Minter {
 	h := q.h
-	first, last := h.identity.Names(&q.asked)
+	first, last := h.identity.Names(q.Context(), &q.asked)
 	ip, _ := caddyhttp.GetVar(q.Context(), caddyhttp.ClientIPVarKey).(string)
 	return &minter{
 		h:    h,
@@ -147,13 +146,27 @@ func (h *HumaToken) answer(w http.ResponseWriter, q *request, r exchange.Result)
 		buffers.Put(buf)
 		return nil
 	case q.left():
-		q.ended(outcomeCanceled, "")
-		noStore(w.Header())
-		w.WriteHeader(statusClientClosedRequest) // nobody reads it
-		return nil
+		return canceled(w, q)
 	}
 	h.logOverload(r.Err)
 	return h.fail(w, q, failureOf(r.Err))
+}
+
+// reject answers a request that was not attributed to a user.
+func (h *HumaToken) reject(w http.ResponseWriter, q *request, err error) error {
+	if q.left() { // while the application was asked, say
+		return canceled(w, q)
+	}
+	h.logRejection(err)
+	return h.fail(w, q, failureOf(err))
+}
+
+// canceled ends a request whose caller has left.
+func canceled(w http.ResponseWriter, q *request) error {
+	q.ended(outcomeCanceled, "")
+	noStore(w.Header())
+	w.WriteHeader(statusClientClosedRequest) // nobody reads it
+	return nil
 }
 
 // buffers hold answers while they are written.

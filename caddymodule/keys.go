@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
 // processKey keys every hash that is not to be compared outside this process.
@@ -45,6 +46,16 @@ func newUserHasher(key []byte) *userHasher {
 	return &userHasher{states: sync.Pool{New: func() any {
 		return &hashState{mac: hmac.New(sha256.New, key)}
 	}}}
+}
+
+// newLogNames names users in logs: with the option hash_key in the same way in
+// every process, without it only within this one.
+func newLogNames(hashKey masked.String) *userHasher {
+	key := processKey
+	if !hashKey.IsZero() {
+		key = []byte(hashKey.Reveal())
+	}
+	return newUserHasher(derive(key, "log"))
 }
 
 // key names a user in caches. Addresses that differ in the case of ASCII

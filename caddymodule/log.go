@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -111,6 +112,19 @@ func (h *HumaToken) logRejection(err error) {
 	if c := h.logger.Check(zapcore.DebugLevel, "request without a usable identity"); c != nil {
 		c.Write(zap.Error(err))
 	}
+}
+
+// logNotAnswered logs why the application could not say who is asking.
+func (h *HumaToken) logNotAnswered(err error) {
+	if c := h.logger.Check(h.thinned(zapcore.WarnLevel), "the application could not say who is asking"); c != nil {
+		c.Write(zap.Error(err))
+	}
+}
+
+// logKeys logs that keys could not be fetched, with the logger of the moment:
+// they are fetched for whatever config runs.
+func logKeys(err error) {
+	caddy.Log().Named("huma").Warn("the keys of assertions could not be fetched: known ones are kept", zap.Error(err))
 }
 
 // userField names a user by a keyed hash.

@@ -57,6 +57,8 @@ var problemTable = map[exchange.Code]problem{
 		"The address of this account has to be verified first."},
 	exchange.Code(identity.ReasonDomainNotAllowed): {http.StatusForbidden, outcomeRejected, "E-mail domain not allowed",
 		"Addresses of this domain are not served; see the option domains."},
+	exchange.Code(identity.ReasonUserinfoUnavailable): {http.StatusServiceUnavailable, outcomeUnavailable, "Identity unavailable",
+		"The application cannot say at the moment who is asking; see the option userinfo."},
 	codeCrossSite: {http.StatusForbidden, outcomeRejected, "Cross-site request",
 		"A browser sent this request on behalf of another site; see the option cross_site."},
 	codeClientTypeRequired: {http.StatusBadRequest, outcomeRejected, "Client type required",

@@ -71,7 +71,11 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 
 	var p problems
 	s := h.read(&p)
-	h.identity = h.newIdentifier(ctx, &p)
+	h.identity = h.newIdentifier(surroundings{
+		letThrough:  headerLetThrough(ctx),
+		keys:        h.keysFromPool(ctx),
+		notAnswered: h.logNotAnswered,
+	}, &p)
 	if s.signature.Secret.IsZero() {
 		s.signature.Secret = masked.New("missing") // which has been noted, with what to do
 	}
@@ -205,11 +209,7 @@ func (h *HumaToken) prepare(s settings) {
 	h.clients, h.fallback = v.clientIDs, v.fallback(exchange.ClientType(h.ClientType))
 	h.users = newUserHasher(derive(processKey, "token", "huma", v.api.String(), v.deploymentID, v.projectID, v.fingerprint(s)))
 	h.signUps = newUserHasher(derive(processKey, "sign-up", "huma", sameService(v.api), v.deploymentID, v.projectID))
-	logKey := processKey
-	if !s.hashKey.IsZero() {
-		logKey = []byte(s.hashKey.Reveal())
-	}
-	h.names = newUserHasher(derive(logKey, "log"))
+	h.names = newLogNames(s.hashKey)
 
 	h.registration.Allow = func() bool {
 		return h.account.allow(s.limits.registrationRate, s.limits.registrationBurst)

@@ -43,6 +43,7 @@ func newRequest(h *HumaToken, r *http.Request) *request {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	q.asked = identity.Request{
+		Host:              r.Host,
 		Header:            r.Header,
 		Placeholders:      q.repl,
 		RemoteAddr:        r.RemoteAddr,

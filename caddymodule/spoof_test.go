@@ -1,92 +1,353 @@
 package caddymodule_test
 
 import (
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// spoofs are what a client might send so as to be mallory@evil.example: the
-// headers of every layer in all spellings, and what else could be mistaken.
-func spoofs(email string, others ...string) map[string][]func(*http.Request) {
-	const mallory = "mallory@evil.example"
-	m := map[string][]func(*http.Request){
-		"nothing":              nil,
-		"its header":           {header(email, mallory)},
-		"in small letters":     {header(strings.ToLower(email), mallory)},
-		"in capitals":          {header(strings.ToUpper(email), mallory)},
-		"twice":                {header(email, mallory), header(email, "second@evil.example")},
-		"in two cases":         {header(strings.ToLower(email), mallory), header(strings.ToUpper(email), mallory)},
-		"empty":                {header(email, "")},
-		"with underscores":     {header(strings.ReplaceAll(email, "-", "_"), mallory)},
-		"with one underscore":  {header(strings.Replace(email, "-", "_", 1), mallory)},
-		"with dots":            {header(strings.ReplaceAll(email, "-", "."), mallory)},
-		"as CGI has it":        {header("HTTP_"+strings.ToUpper(strings.ReplaceAll(email, "-", "_")), mallory)},
-		"header and aliases":   {header(email, mallory), header(strings.ReplaceAll(email, "-", "_"), mallory), header(strings.ReplaceAll(email, "-", "."), mallory)},
-		"as hop-by-hop":        {header("Connection", email), header(email, mallory)},
-		"a placeholder's name": {header("Http.reverse_proxy.header."+email, mallory), header("http.auth.user.id", mallory), header("http.auth.user.email", mallory)},
-		"a placeholder":        {header(email, "{http.request.header.X-Mallory}"), header("X-Mallory", mallory)},
-		"the query":            {func(r *http.Request) { r.URL.RawQuery += "&email=" + mallory + "&" + email + "=" + mallory }},
-		"a cookie":             {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: email, Value: mallory}) }},
-		"as a trusted proxy":   {header(email, mallory), header("X-Forwarded-For", "127.0.0.1"), header("Forwarded", "for=127.0.0.1"), header("X-Real-Ip", "127.0.0.1")},
-		"a rewritten target":   {header(email, mallory), header("X-Original-Url", "/"), header("X-Rewrite-Url", "/"), header("X-Forwarded-Uri", "/"), header("X-Forwarded-Method", "OPTIONS")},
-		"a bearer token":       {header(email, mallory), header("X-Auth-Token", mallory), header("X-Forwarded-Access-Token", mallory)},
+// aliases are a header's name with other separators between its words, all
+// there are.
+func aliases(name string) []string {
+	parts := strings.Split(name, "-")
+	all := []string{parts[0]}
+	for _, part := range parts[1:] {
+		var longer []string
+		for _, begun := range all {
+			for _, separator := range []string{"-", "_", "."} {
+				longer = append(longer, begun+separator+part)
+			}
+		}
+		all = longer
 	}
-	var everything []func(*http.Request)
-	for _, p := range headerPresets {
-		for _, name := range p.own() {
-			everything = append(everything, header(name, mallory))
+	return all[1:] // the first one is the name itself
+}
+
+// sends sets several headers of a request.
+func sends(headers ...http.Header) func(*http.Request) {
+	return func(r *http.Request) {
+		for _, h := range headers {
+			for name, values := range h {
+				r.Header[name] = append(r.Header[name], values...)
+			}
 		}
 	}
-	for _, name := range []string{"X-Forwarded-Email", "X-Forwarded-User", "X-Auth-Email", "X-Pomerium-Claim-Email", "X-Vouch-User", "X-User", "Remote-User", "From", "X-Token-User-Email"} {
-		everything = append(everything, header(name, mallory))
+}
+
+// renamed are headers with another name each.
+func renamed(h http.Header, rename func(string) string) http.Header {
+	other := http.Header{}
+	for name, values := range h {
+		other[rename(name)] = values
+	}
+	return other
+}
+
+// chunks are headers in portions that fit into a request: a server takes only
+// so much.
+func chunks(h http.Header) (portions []http.Header) {
+	const most = 6 << 10
+	size := most
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		length := len(name) + len(h[name][0])
+		if size += length; size > most {
+			portions, size = append(portions, http.Header{}), length
+		}
+		portions[len(portions)-1][name] = h[name]
+	}
+	return portions
+}
+
+// posts makes a request with a body of one that has none.
+func posts(body string, trailer http.Header) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Method, r.Body, r.ContentLength, r.Trailer = http.MethodPost, io.NopCloser(strings.NewReader(body)), -1, trailer
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+}
+
+// spoofs are what a client might send so as to be mallory@evil.example: the
+// headers of every layer in all spellings, written as the layer writes them,
+// and what else could be mistaken.
+func (p headerPreset) spoofs() map[string][]func(*http.Request) {
+	email, address := p.email, mallory.email.(string)
+	forged := p.says(mallory)
+	value := forged.Get(email)
+	separated := func(separator string) func(*http.Request) {
+		return sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", separator) }))
+	}
+	allAliases := http.Header{}
+	for _, alias := range aliases(email) {
+		allAliases[alias] = []string{value}
+	}
+	portions := chunks(allAliases)
+	m := map[string][]func(*http.Request){
+		"nothing":              nil,
+		"its headers":          {sends(forged)},
+		"its header":           {header(email, value)},
+		"a plain address":      {header(email, address)},
+		"in small letters":     {sends(renamed(forged, strings.ToLower))},
+		"in capitals":          {sends(renamed(forged, strings.ToUpper))},
+		"twice":                {sends(forged, p.says(mallory.with("second@evil.example")))},
+		"in two cases":         {sends(renamed(forged, strings.ToLower), renamed(forged, strings.ToUpper))},
+		"a list":               {header(email, value+","+value)},
+		"empty":                {header(email, "")},
+		"empty and its header": {header(email, ""), header(email, value)},
+		"with underscores":     {separated("_")},
+		"with dots":            {separated(".")},
+		"with one underscore":  {sends(renamed(forged, func(name string) string { return strings.Replace(name, "-", "_", 1) }))},
+		"with two hyphens":     {separated("--")},
+		"header and aliases":   {sends(forged, portions[0])},
+		"as CGI has it":        {sends(renamed(forged, func(name string) string { return "HTTP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }))},
+		"as another proxy has": {sends(renamed(forged, func(name string) string { return "X-Forwarded-" + name })), sends(renamed(forged, func(name string) string { return "X-" + name }))},
+		"as hop-by-hop":        {header("Connection", strings.Join(p.own(), ", ")), sends(forged)},
+		"only as hop-by-hop":   {header("Connection", strings.Join(p.own(), ", "))},
+		"a placeholder's name": {
+			header("Http.reverse_proxy.header."+email, value), header("http.auth.user.id", address), header("http.auth.user.email", address),
+			header("http-auth-user-id", address), header("http-reverse_proxy-header-"+email, value),
+		},
+		"a placeholder":      {header(email, "{http.request.header.X-Mallory}"), header("X-Mallory", value)},
+		"the query":          {func(r *http.Request) { r.URL.RawQuery += "&email=" + address + "&" + email + "=" + address }},
+		"a cookie":           {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: email, Value: address}) }},
+		"as a trusted proxy": {sends(forged), header("X-Forwarded-For", "127.0.0.1"), header("Forwarded", "for=127.0.0.1"), header("X-Real-Ip", "127.0.0.1"), header("Via", "1.1 127.0.0.1")},
+		"a rewritten target": {
+			sends(forged), header("X-Original-Url", "/"), header("X-Rewrite-Url", "/"), header("X-Forwarded-Uri", "/"), header("X-Forwarded-Method", "OPTIONS"),
+			header("X-Forwarded-Host", "evil.example"), header("X-Http-Method-Override", "GET"),
+		},
+		"a bearer token": {sends(forged), header("X-Auth-Token", address), header("X-Forwarded-Access-Token", address), header("X-Forwarded-Authorization", "Bearer "+address)},
+		"an upgrade":     {sends(forged), header("Connection", "Upgrade"), header("Upgrade", "websocket")},
+		"a form":         {sends(forged), posts("client_type=ios&email="+address+"&"+email+"="+address, nil)},
+		"a trailer":      {posts("client_type=ios", forged)},
+		"a long one":     {sends(forged), header(email, strings.Repeat("a", 300)+"@evil.example")},
+	}
+	for n, portion := range portions {
+		m[fmt.Sprint("with all separators ", n)] = []func(*http.Request){sends(portion)}
+		m[fmt.Sprint("with all separators, in small letters ", n)] = []func(*http.Request){sends(renamed(portion, strings.ToLower))}
+	}
+	var everything []func(*http.Request)
+	for _, other := range headerPresets {
+		everything = append(everything, sends(other.says(mallory)))
+	}
+	for _, other := range signedPresets {
+		everything = append(everything, sends(other.plain(mallory)))
+	}
+	for _, name := range []string{"X-User", "X-Email", "X-Remote-User", "X-Webauth-User", "From", "X-Token-User-Email", "Oidc-Claim-Email", "X-Userinfo", "X-Endpoint-Api-Userinfo"} {
+		everything = append(everything, header(name, address))
 	}
 	m["the headers of every layer"] = everything
-	for _, name := range others {
-		m["its "+name] = []func(*http.Request){header(name, mallory)}
+	for _, name := range p.others() {
+		if value := forged.Get(name); value != "" {
+			m["its "+name] = []func(*http.Request){header(name, value)}
+			m["an address as its "+name] = []func(*http.Request){header(name, address)}
+		}
 	}
 	return m
 }
 
-// Whatever a client sends, it is the user of the layer or nobody.
+// Whatever a client sends, it is the user of the layer or nobody, and the name
+// is the layer's or none.
 func TestSpoofHeaders(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
-			p.behind(t, func(t *testing.T, d *desk, l *layer, _ bool) {
-				for name, edits := range spoofs(p.email, p.others...) {
+			first, last := p.names(ada)
+			spoofs := p.spoofs()
+			p.behind(t, func(t *testing.T, b place) {
+				n := 0
+				for name, edits := range spoofs {
 					t.Run(name, func(t *testing.T) {
-						l.saysWith(p.status, p.ada)
-						d.granted(t, "ada@x.example", path+"?x=1", edits...)
-						l.saysWith(p.status, p.with("bob@x.example"))
-						d.granted(t, "bob@x.example", path+"?x=1", edits...)
-						l.saysWith(p.status, p.with())
-						d.refused(t, 401, "identity_missing", path+"?x=1", edits...)
-						l.saysWith(p.status, nil)
-						d.refused(t, 401, "identity_missing", path+"?x=1", edits...)
+						n++
+						full, plain := fmt.Sprintf("full-%d@x.example", n), fmt.Sprintf("plain-%d@x.example", n)
+						b.say(ada.with(full))
+						b.granted(t, full, path+"?x=1", edits...)
+						b.named(t, full, first, last)
+						b.say(person{email: plain})
+						b.granted(t, plain, path+"?x=1", edits...)
+						b.named(t, plain, "", "")
+						b.say(ada.with(nil))
+						b.refused(t, 401, "identity_missing", path+"?x=1", edits...)
+						b.sayNothing()
+						b.refused(t, 401, "identity_missing", path+"?x=1", edits...)
 					})
 				}
-				onlyTheirs(t, d, "ada@x.example", "bob@x.example")
-				d.quiet(t, "@x.example", "@evil.example")
+				b.onlyTheirs(t, 2*n)
+				b.quiet(t, "@x.example", "@evil.example", "Mallory", "Zo")
 			})
 		})
 	}
 }
 
-// onlyTheirs checks that Huma knows these users and no others.
-func onlyTheirs(t testing.TB, d *desk, emails ...string) {
+// onlyTheirs checks that Huma knows so many users, none of them an attacker.
+func (d *desk) onlyTheirs(t testing.TB, count int) {
 	t.Helper()
-	for _, email := range emails {
-		d.user(t, email)
+	users := d.huma.Users()
+	if len(users) != count {
+		t.Errorf("%d users at Huma, want %d: %+v", len(users), count, users)
 	}
-	if users := d.huma.Users(); len(users) != len(emails) {
-		t.Errorf("users at Huma %+v, want %v", users, emails)
+	for _, u := range users {
+		if text := strings.ToLower(fmt.Sprint(u)); !strings.HasSuffix(u.Email, "@x.example") || strings.Contains(text, "mallory") || strings.Contains(text, "evil") {
+			t.Errorf("a user of an attacker's making: %+v", u)
+		}
 	}
+}
+
+// An auth server that does not let somebody in is the end of it, whatever it
+// or the client says.
+func TestSpoofRefusedByTheLayer(t *testing.T) {
+	for _, p := range headerPresets {
+		t.Run(p.name, func(t *testing.T) {
+			l := newLayer(t)
+			d := open(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name))
+			for _, status := range []int{401, 403, 302, 404, 500} {
+				for _, said := range []http.Header{p.says(ada), nil} {
+					l.saysWith(status, said)
+					d.stopped(t, status, path)
+					d.stopped(t, status, path, sends(p.says(mallory)))
+				}
+			}
+			d.onlyTheirs(t, 0)
+			d.quiet(t, "@x.example", "@evil.example")
+		})
+	}
+}
+
+// A proxy that adds its headers instead of replacing the client's: whoever
+// sends them as well is nobody.
+func TestSpoofBehindAProxyThatAdds(t *testing.T) {
+	for _, p := range headerPresets {
+		t.Run(p.name, func(t *testing.T) {
+			l := newLayer(t)
+			d := open(t, trustingPreset(p.name))
+			d = d.at(l.proxyTo(t, d.URL).URL)
+			l.saysWith(p.status, p.says(ada))
+			forged := p.says(mallory)
+			d.refused(t, 401, "identity_ambiguous", path, sends(forged))
+			d.refused(t, 401, "identity_ambiguous", path, sends(renamed(forged, strings.ToLower)))
+			d.refused(t, 401, "identity_ambiguous", path, header(p.email, forged.Get(p.email)))
+			d.refused(t, 401, "identity_ambiguous", path, header(p.email, ""))
+			d.refused(t, 401, "identity_ambiguous", path, sends(p.says(ada))) // the same is one too many, too
+			// Of names that are there twice there is none.
+			first, last := p.names(ada)
+			forged.Del(p.email)
+			d.granted(t, "ada@x.example", path, sends(forged))
+			if p.document == nil {
+				first, last = "", ""
+			}
+			d.named(t, "ada@x.example", first, last)
+			d.onlyTheirs(t, 1)
+			d.quiet(t, "@x.example", "@evil.example", "Mallory")
+		})
+	}
+}
+
+// A server that lets headers with underscores and dots through, and drops
+// those with hyphens instead.
+func TestSpoofAliasesThatAreLetThrough(t *testing.T) {
+	for _, p := range headerPresets {
+		t.Run(p.name, func(t *testing.T) {
+			forged := p.says(mallory)
+			var underscores, dots []string
+			for name := range forged {
+				underscores = append(underscores, strings.ReplaceAll(name, "-", "_"))
+				dots = append(dots, strings.ReplaceAll(name, "-", "."))
+			}
+			letThrough := func(server map[string]any) {
+				server["expected_underscore_headers"], server["expected_dot_headers"] = underscores, dots
+			}
+			edits := []func(*http.Request){
+				sends(forged), sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", "_") })),
+				sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", ".") })),
+			}
+			d := openEdited(t, trustingPreset(p.name), letThrough)
+			d.refused(t, 401, "identity_missing", path, edits...)
+			d.refused(t, 401, "identity_missing", path, edits[1:]...)
+
+			l := newLayer(t)
+			d = openEdited(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name), letThrough)
+			l.saysWith(p.status, nil)
+			d.refused(t, 401, "identity_missing", path, edits...)
+			l.saysWith(p.status, p.says(ada))
+			d.granted(t, "ada@x.example", path, edits...)
+			d.onlyTheirs(t, 1)
+		})
+	}
+}
+
+// Peers outside trust proxies are nobody, whatever they send.
+func TestSpoofFromAnotherPeer(t *testing.T) {
+	for _, p := range headerPresets {
+		t.Run(p.name, func(t *testing.T) {
+			d := open(t, strings.Replace(trustingPreset(p.name), "127.0.0.1", "10.0.0.0/8", 1))
+			for name, edits := range p.spoofs() {
+				a := d.request("GET", path+"?x=1", append(slices.Clip(edits), header("X-Forwarded-For", "10.0.0.1"))...)
+				if a.StatusCode != 401 {
+					t.Errorf("%s: status %d: %s", name, a.StatusCode, a.Body)
+				}
+			}
+			d.untouched(t, 0)
+			d.refused(t, 401, "identity_untrusted", path, sends(p.says(ada)))
+			d.onlyTheirs(t, 0)
+			d.quiet(t, "@x.example", "@evil.example")
+		})
+	}
+}
+
+// TestI13_RandomHeaders: headers at random beside the layer's change nothing.
+func TestI13_RandomHeaders(t *testing.T) {
+	for _, p := range headerPresets {
+		t.Run(p.name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 13))
+			one := func(of []string) string { return of[random.IntN(len(of))] }
+			names := []string{"Connection", "Forwarded", "Authorization", "Cookie", "Host", "Via", "X-Forwarded-For", "Cache-Control", "Accept", "Remote-User", "X-Mallory"}
+			values := []string{"", " ", "x", "mallory@evil.example", "mallory@evil.example,second@evil.example", "{http.auth.user.id}", "\xff", "close", "keep-alive"}
+			for _, other := range headerPresets {
+				for name, said := range other.says(mallory) {
+					names, values = append(names, name, strings.ToLower(name)), append(values, said...)
+				}
+			}
+			for _, name := range p.own() {
+				names = append(append(names, name, strings.ToUpper(name)), aliases(name)...)
+				values = append(values, name)
+			}
+			p.behind(t, func(t *testing.T, b place) {
+				b.say(ada)
+				b.granted(t, "ada@x.example", path)
+				for range 40 {
+					h := http.Header{}
+					for range 1 + random.IntN(12) {
+						name := one(names)
+						h[name] = append(h[name], one(values))
+					}
+					b.say(ada)
+					b.granted(t, "ada@x.example", path, sends(h))
+					b.sayNothing()
+					b.refused(t, 401, "identity_missing", path, sends(h))
+					if t.Failed() {
+						t.Fatalf("with %q", h)
+					}
+				}
+				b.onlyTheirs(t, 1)
+			})
+		})
+	}
+}
+
+// plugin are the headers in which layers that set placeholders pass their
+// users on to an application.
+var plugin = headerPreset{
+	name: "plugin", email: "X-Token-User-Email", id: "X-Token-Subject", full: "X-Token-User-Name", first: "X-Token-User-First", last: "X-Token-User-Last",
+	also: []string{"X-Token-User-Roles", "Remote-User", "Tailscale-User"},
 }
 
 func TestSpoofBasicAuth(t *testing.T) {
 	d := open(t, "SITE {\n"+accounts+"\nhuma_token {\nHUMA\nidentity basic_auth\n}\n}")
-	for name, edits := range spoofs("Remote-User") {
+	for name, edits := range plugin.spoofs() {
 		t.Run(name, func(t *testing.T) {
+			edits := slices.Clip(edits)
 			for _, account := range []string{"alice@x.example", "bob@x.example"} {
 				d.granted(t, account, path+"?x=1", append(edits, password(account))...)
 			}
@@ -94,14 +355,42 @@ func TestSpoofBasicAuth(t *testing.T) {
 			d.stopped(t, 401, path+"?x=1", append(edits, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "") })...)
 		})
 	}
-	onlyTheirs(t, d, "alice@x.example", "bob@x.example")
+	d.named(t, "alice@x.example", "", "")
+	d.onlyTheirs(t, 2)
 	d.quiet(t, "@x.example", "@evil.example")
+}
+
+func TestSpoofPlaceholders(t *testing.T) {
+	spoofs := plugin.spoofs()
+	for _, p := range placeholderPresets {
+		t.Run(p.name, func(t *testing.T) {
+			d := open(t, p.site())
+			n := 0
+			for name, edits := range spoofs {
+				t.Run(name, func(t *testing.T) {
+					n++
+					edits := slices.Clip(edits)
+					full, plain := fmt.Sprintf("full-%d@x.example", n), fmt.Sprintf("plain-%d@x.example", n)
+					d.granted(t, full, path+"?x=1", append(edits, p.signsIn(t, ada.with(full)))...)
+					d.named(t, full, "Zoë", "Ångström")
+					d.granted(t, plain, path+"?x=1", append(edits, p.signsIn(t, person{email: plain}))...)
+					d.named(t, plain, "", "")
+					d.refused(t, 401, "identity_missing", path+"?x=1", append(edits, p.signsIn(t, ada.with(nil)))...)
+					d.refused(t, 401, "identity_missing", path+"?x=1", append(edits, p.signsIn(t, person{}))...)
+					d.stopped(t, 401, path+"?x=1", edits...)
+				})
+			}
+			d.onlyTheirs(t, 2*n)
+			d.quiet(t, "@x.example", "@evil.example", "Mallory", "Zo")
+		})
+	}
 }
 
 func TestSpoofCaddySecurity(t *testing.T) {
 	d := open(t, portalSite)
-	for name, edits := range spoofs("X-Token-User-Email", "X-Token-Subject", "X-Token-User-Name", "X-Token-User-Roles") {
+	for name, edits := range plugin.spoofs() {
 		t.Run(name, func(t *testing.T) {
+			edits := slices.Clip(edits)
 			d.granted(t, "ada@x.example", path+"?x=1", append(edits, session("ada"))...)
 			d.granted(t, "bob@x.example", path+"?x=1", append(edits, session("bob"))...)
 			for _, nobody := range []string{"bypass", "without", "empty"} {
@@ -110,6 +399,6 @@ func TestSpoofCaddySecurity(t *testing.T) {
 			d.stopped(t, 401, path+"?x=1", edits...)
 		})
 	}
-	onlyTheirs(t, d, "ada@x.example", "bob@x.example")
+	d.onlyTheirs(t, 2)
 	d.quiet(t, "@x.example", "@evil.example")
 }

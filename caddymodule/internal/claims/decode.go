@@ -38,26 +38,23 @@ func Base64(s string) ([]byte, error) {
 // also found by what follows, slashes included: /claims/emailaddress.
 func (d Document) FromList() Document {
 	entries, _ := d.Lookup(Path{"claims"}).([]any)
-	members := make(map[string]any)
-	add := func(name string, value any) {
-		if earlier, ok := members[name]; ok {
-			several, _ := earlier.([]any)
-			if several == nil {
-				several = []any{earlier}
-			}
-			value = append(several, value)
-		}
-		members[name] = value
-	}
+	values := make(map[string][]any)
 	for _, e := range entries {
 		entry, _ := e.(map[string]any)
 		name, _ := entry["typ"].(string)
 		if name == "" {
 			continue
 		}
-		add(name, entry["val"])
+		values[name] = append(values[name], entry["val"])
 		if i := strings.LastIndex(name, "/claims/"); i > 0 {
-			add(name[i:], entry["val"])
+			values[name[i:]] = append(values[name[i:]], entry["val"])
+		}
+	}
+	members := make(map[string]any, len(values))
+	for name, several := range values {
+		members[name] = several
+		if len(several) == 1 {
+			members[name] = several[0]
 		}
 	}
 	return Document{members}

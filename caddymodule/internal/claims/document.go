@@ -54,7 +54,7 @@ func value(dec *json.Decoder, depth int) (any, error) {
 	if err != nil {
 		return nil, errNotJSON
 	}
-	if depth == maxDepth {
+	if _, nested := token.(json.Delim); nested && depth == maxDepth {
 		return nil, errDeep
 	}
 	switch token {

@@ -50,13 +50,33 @@ func ParsePath(written string) (Path, error) {
 
 // Beside returns the path of another member of the object that p leads into.
 func (p Path) Beside(name string) Path {
-	return append(append(Path(nil), p[:len(p)-1]...), name)
+	return append(append(Path(nil), p[:max(len(p)-1, 0)]...), name)
 }
 
 // Lookup returns what a path leads to: a string, a bool, a json.Number, a
 // []any or a map[string]any. It is nil where there is nothing, and for null.
 func (d Document) Lookup(p Path) any {
-	v := d.root
+	v, _ := d.follow(p)
+	return v
+}
+
+// ErrSeveral is about a path that chooses one of several elements.
+var ErrSeveral = errors.New("the path leads into a list of more than one element")
+
+// Only is Lookup for what tells who somebody is. A list of several may be the
+// list of everybody, of whom the first is just anybody.
+func (d Document) Only(p Path) (any, error) {
+	v, several := d.follow(p)
+	if several {
+		return nil, ErrSeveral
+	}
+	return v, nil
+}
+
+// follow returns what a path leads to, and whether it leads through a list of
+// more than one element.
+func (d Document) follow(p Path) (v any, several bool) {
+	v = d.root
 	for _, step := range p {
 		switch within := v.(type) {
 		case map[string]any:
@@ -64,12 +84,13 @@ func (d Document) Lookup(p Path) any {
 		case []any:
 			i, err := strconv.ParseUint(step, 10, 31)
 			if err != nil || i >= uint64(len(within)) {
-				return nil
+				return nil, several
 			}
+			several = several || len(within) > 1
 			v = within[i]
 		default:
-			return nil
+			return nil, several
 		}
 	}
-	return v
+	return v, several
 }

@@ -3,10 +3,7 @@ package huma
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"net"
@@ -16,10 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 )
 
 const (
@@ -165,83 +162,7 @@ func transportError(ctx context.Context, op exchange.Op, sent bool, err error) *
 	default:
 		var timeout net.Error
 		e.Timeout = errors.As(err, &timeout) && timeout.Timeout()
-		e.Err = plainError(err, sent)
+		e.Err = neterror.Plain("the service", sent, err)
 	}
 	return e
-}
-
-// plainError returns what is safe to print of an error of net/http. That
-// package quotes what it read (a malformed header, the debug text of HTTP/2)
-// and what it was given (an address with its query, a proxy's password), so
-// only what is known is taken over, and the rest is told in our words.
-func plainError(err error, sent bool) error {
-	if text := certificateProblem(err); text != "" {
-		return errors.New(text)
-	}
-	var (
-		op      *net.OpError
-		dns     *net.DNSError
-		alert   tls.AlertError
-		record  tls.RecordHeaderError
-		errno   syscall.Errno
-		timeout net.Error
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		// Not by our caller: it must not look like one who left.
-		return errors.New("the connection was given up")
-	case errors.As(err, &op):
-		return op
-	case errors.As(err, &dns):
-		return dns
-	case errors.As(err, &alert):
-		return alert
-	case errors.As(err, &record):
-		return errors.New("the service does not speak TLS")
-	case errors.As(err, &errno):
-		return errno
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("no answer in time")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the service closed the connection early")
-	case sent:
-		return errors.New("the connection broke, or the answer is not HTTP")
-	}
-	if status := proxyStatus(err); status != 0 {
-		return fmt.Errorf("connect through the proxy: status %d", status)
-	}
-	return errors.New("no connection")
-}
-
-// certificateProblem says why the service's certificate was refused, without
-// the names in it; it is empty if that is not what err is about.
-func certificateProblem(err error) string {
-	var (
-		verification *tls.CertificateVerificationError
-		unknown      x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
-	)
-	switch {
-	case errors.As(err, &unknown):
-		return "the service's certificate is signed by an unknown authority"
-	case errors.As(err, &hostname):
-		return "the service's certificate is for another host"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the service's certificate has expired or is not yet valid"
-	case errors.As(err, &invalid), errors.As(err, &verification):
-		return "the service's certificate does not verify"
-	}
-	return ""
-}
-
-// proxyStatus is the status with which a proxy refused a connection, or 0:
-// net/http returns such an error as the bare reason phrase.
-func proxyStatus(err error) int {
-	for status := 400; status < 600; status++ {
-		if text := http.StatusText(status); text != "" && text == err.Error() {
-			return status
-		}
-	}
-	return 0
 }

@@ -71,15 +71,26 @@ func visible(r rune) bool {
 
 // usableID reports whether s can be passed on as the user's id.
 func usableID(s string) bool {
-	if len(s) > maxUserID || !utf8.ValidString(s) {
+	if len(s) > maxUserID {
 		return false
 	}
 	for _, r := range s {
-		if unicode.IsControl(r) {
+		// As in an address: what is left where bytes were replaced.
+		if r == utf8.RuneError || unicode.IsControl(r) {
 			return false
 		}
 	}
 	return true
+}
+
+// isInteger reports whether a JSON number is written as digits alone.
+func isInteger(n string) bool {
+	for i := range len(n) {
+		if n[i] < '0' || n[i] > '9' {
+			return false
+		}
+	}
+	return n != "" && len(n) <= maxUserID
 }
 
 // lower returns c, lowered if it is an ASCII letter.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
 // TrustMode is whose word on a request header is believed.
@@ -35,18 +37,25 @@ type Trust struct {
 	Ranges []netip.Prefix
 }
 
-// Config says how users are identified.
+// Config says how users are identified by what comes with a request.
 type Config struct {
 	// Preset is the name of a preset, or empty.
 	Preset string
 	// The sources as they were written: a request header's name, or one
-	// placeholder in braces. Each wins over the preset's.
+	// placeholder in braces; behind a space the path within the document that
+	// stands there. Each wins over the preset's.
 	Email, UserID, Name, FirstName, LastName, Verified string
+	// NameEncoding is how names are written.
+	NameEncoding names.Encoding
 	// Domains are the e-mail domains to allow; empty allows all. A subdomain
 	// is another domain; the case of ASCII letters does not matter.
 	Domains []string
 	// Trust is who is believed about headers.
 	Trust Trust
+	// Verify says that sources with a path are read from signed assertions,
+	// which Verifier verifies.
+	Verify   bool
+	Verifier Verifier
 	// HeaderLetThrough reports whether the server keeps a request header
 	// whose name has an underscore or a dot; nil: it keeps none. It is asked
 	// while New runs, with canonical names.
@@ -56,57 +65,172 @@ type Config struct {
 // option is an option that takes a source, with what was written for it.
 type option struct {
 	name    string
-	written string
+	written Source
 	target  *source
+}
+
+// sources are the options that take one.
+func (i *Identifier) sources(s Sources) []option {
+	return []option{
+		{"email", s.Email, &i.email},
+		{"user_id", s.UserID, &i.userID},
+		{"name", s.Name, &i.name},
+		{"first_name", s.FirstName, &i.firstName},
+		{"last_name", s.LastName, &i.lastName},
+		{"verified", s.Verified, &i.verified},
+	}
 }
 
 // New returns the Identifier a configuration describes. Its error holds every
 // problem there is, each with the name of the option and what would fix it.
 func New(c Config) (*Identifier, error) {
-	i := new(Identifier)
+	i := &Identifier{nameEncoding: c.NameEncoding, verifier: c.Verifier}
 	var errs []error
-
-	row, ok := findPreset(c.Preset)
-	if c.Preset != "" && !ok {
-		errs = append(errs, fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, presetNames()))
+	written, noSources := c.sources()
+	if noSources != nil {
+		errs = append(errs, noSources)
 	}
-	p := row.Sources
-	options := []option{
-		{"email", either(c.Email, p.Email), &i.email},
-		{"user_id", either(c.UserID, p.UserID), &i.userID},
-		{"name", either(c.Name, p.Name), &i.name},
-		{"first_name", either(c.FirstName, p.FirstName), &i.firstName},
-		{"last_name", either(c.LastName, p.LastName), &i.lastName},
-		{"verified", either(c.Verified, p.Verified), &i.verified},
-	}
-	if c.Preset == "" && c.Email == "" {
-		errs = append(errs, errors.New("email: no source says who the user is: write \"identity <preset>\", or \"email <source>\" in its block"))
-	}
+	row, _ := findPreset(c.Preset)
+	i.dotted = row.Logins && c.Email == ""
+	options := i.sources(written)
 	for _, o := range options {
-		if o.written == "" {
+		if o.written.From == "" {
 			continue
 		}
-		s, err := parseSource(o.written)
+		s, err := o.written.parse()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
 			continue
 		}
 		*o.target = s
 	}
+	if c.Verify && noSources == nil {
+		errs = append(errs, setSigned(options, c.Trust.Mode == TrustNone)...)
+	}
 	errs = append(errs, i.setTrust(c, options)...)
 	errs = append(errs, i.setDomains(c.Domains)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	i.settle(written)
 	return i, nil
 }
 
-// either returns the source to use for one particular.
-func either(configured, preset string) string {
-	if configured != "" {
-		return configured
+// sources are those of the preset, and those that were written over them.
+func (c *Config) sources() (s Sources, err error) {
+	row, known := findPreset(c.Preset)
+	s = row.Sources
+	if c.Verify && row.Signed.Email.From != "" {
+		s = row.Signed
 	}
-	return preset
+	switch {
+	case c.Preset != "" && !known:
+		err = fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, presetNames())
+	case c.Verify && known && row.Signed.Email.From == "":
+		err = fmt.Errorf("verify: %s has no signed assertion that is known here: leave verify out, or leave the preset out and name the header with the token and the claim, such as \"email Authorization email\"", row.Name)
+	case known && s.Email.From == "" && c.Email == "":
+		err = fmt.Errorf("identity: %s is a signed assertion: write \"identity %s { verify { … } }\", on several lines, with %s", row.Name, row.Name, row.Verify.needs())
+	case !known && c.Email == "":
+		err = errors.New("email: no source says who the user is: write \"identity <preset>\", or \"email <source>\" in its block")
+	}
+	for _, o := range []struct {
+		written string
+		target  *Source
+	}{
+		{c.Email, &s.Email}, {c.UserID, &s.UserID}, {c.Name, &s.Name},
+		{c.FirstName, &s.FirstName}, {c.LastName, &s.LastName}, {c.Verified, &s.Verified},
+	} {
+		if o.written != "" {
+			*o.target = Written(o.written)
+		}
+	}
+	return s, err
+}
+
+// setSigned makes assertions of the sources with a path. Without a trust they
+// are believed from anyone.
+func setSigned(options []option, fromAnyone bool) (errs []error) {
+	email := options[0].target
+	switch {
+	case email.kind == kindNone:
+		return nil // about which there is an error already
+	case email.paths == nil:
+		for _, o := range options {
+			if o.target == email || o.target.paths != nil {
+				o.target.kind = kindNone // a trust would not mend it
+			}
+		}
+		return []error{errors.New("email: with verify it is read from a signed assertion: write the header and the claim, such as \"email Authorization email\"")}
+	}
+	at := email.place
+	for _, o := range options {
+		s := o.target
+		if s.paths == nil {
+			continue
+		}
+		if s.place != at {
+			errs = append(errs, fmt.Errorf("%s: it is read from another assertion than email, which may be somebody else's: read both from the same", o.name))
+			s.kind = kindNone // a trust would not mend it
+			continue
+		}
+		s.signed = true
+		if s.kind == kindHeader && fromAnyone {
+			s.kind = kindAssertion
+		}
+	}
+	return errs
+}
+
+// UserinfoConfig says how users are identified by asking the application.
+type UserinfoConfig struct {
+	// Asker asks it.
+	Asker Asker
+	// The paths in its answer.
+	Email, UserID, Name, FirstName, LastName, Verified string
+	// Domains are those of Config.
+	Domains []string
+}
+
+// NewUserinfo returns the Identifier that asks the application. Its error
+// holds every problem there is, each with the name of the option.
+func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
+	i := &Identifier{asker: c.Asker}
+	var errs []error
+	if c.Email == "" {
+		errs = append(errs, errors.New("email: userinfo needs the path of the address in the application's answer: write one such as \"email user.email\""))
+	}
+	at := func(path string) Source {
+		if path == "" {
+			return Source{}
+		}
+		return Source{Paths: []string{path}}
+	}
+	written := Sources{at(c.Email), at(c.UserID), at(c.Name), at(c.FirstName), at(c.LastName), at(c.Verified)}
+	for _, o := range i.sources(written) {
+		if o.written.Paths == nil {
+			continue
+		}
+		paths, err := parsePaths(o.written.Paths)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
+		}
+		*o.target = source{place: place{kind: kindApplication}, paths: paths}
+	}
+	errs = append(errs, i.setDomains(c.Domains)...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	i.settle(written)
+	return i, nil
+}
+
+// settle works out what requests need again and again.
+func (i *Identifier) settle(written Sources) {
+	i.sameID = i.userID.kind != kindNone && written.UserID.String() == written.Email.String()
+	for _, p := range i.email.paths {
+		// What OpenID Connect calls it (Core 1.0, section 5.1), and others.
+		i.unverified = append(i.unverified, p.Beside("email_verified"), p.Beside("emailVerified"))
+	}
 }
 
 // setTrust takes over the option trust and what it means for the sources that
@@ -121,19 +245,20 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	}
 	switch t.Mode {
 	case TrustNone:
-		return append(errs, refuseHeaders(options)...)
+		errs = append(errs, refuseHeaders(options, c.Preset)...)
 	case TrustForwardAuth:
-		return append(errs, i.trustForwardAuth(t.Upstream, options)...)
+		errs = append(errs, i.trustForwardAuth(t.Upstream, options)...)
 	case TrustProxies:
-		return append(errs, i.trustProxies(c, options)...)
+		errs = append(errs, i.trustProxies(t.Ranges)...)
 	default:
-		return append(errs, errors.New("trust: unknown mode: write \"trust forward_auth\" or \"trust proxies <ranges>\""))
+		errs = append(errs, errors.New("trust: unknown mode: write \"trust forward_auth\" or \"trust proxies <ranges>\""))
 	}
+	return append(errs, refuseDropped(options, c.HeaderLetThrough)...)
 }
 
 // refuseHeaders refuses the sources that are headers, in one error for all,
 // since one line fixes them all.
-func refuseHeaders(options []option) []error {
+func refuseHeaders(options []option, preset string) []error {
 	var names []string
 	for _, o := range options {
 		if o.target.kind == kindHeader {
@@ -143,7 +268,11 @@ func refuseHeaders(options []option) []error {
 	if names == nil {
 		return nil
 	}
-	return []error{fmt.Errorf("%s: a client can send this header itself, so nobody believes it yet: add the line \"trust forward_auth\" if a forward_auth before this directive gets it from an auth server, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's", strings.Join(names, ", "))}
+	verify := ""
+	if row, _ := findPreset(preset); row.Signed.Email.From != "" {
+		verify = fmt.Sprintf("; or write \"identity %s { verify { … } }\", on several lines, with %s, to have the layer's signature checked instead", preset, row.Verify.needs())
+	}
+	return []error{fmt.Errorf("%s: a client can send this header itself, so nobody believes it yet: add the line \"trust forward_auth\" if a forward_auth before this directive gets it from an auth server, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's%s", strings.Join(names, ", "), verify)}
 }
 
 // trustForwardAuth turns the sources that are headers of the request into
@@ -151,7 +280,7 @@ func refuseHeaders(options []option) []error {
 func (i *Identifier) trustForwardAuth(written string, options []option) []error {
 	for _, o := range options {
 		if o.target.kind == kindHeader {
-			*o.target = source{kindAnswer, answerPrefix + o.target.key}
+			o.target.place = place{kindAnswer, answerPrefix + o.target.key}
 		}
 	}
 	if written == "" {
@@ -166,22 +295,27 @@ func (i *Identifier) trustForwardAuth(written string, options []option) []error 
 	return nil
 }
 
-// trustProxies takes over the ranges, and refuses headers that the server
-// drops before any handler sees them.
-func (i *Identifier) trustProxies(c Config, options []option) (errs []error) {
-	for n, p := range c.Trust.Ranges {
+// trustProxies takes over the ranges.
+func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
+	for n, p := range ranges {
 		if !p.IsValid() {
 			errs = append(errs, fmt.Errorf("trust: range %d of proxies is not valid: write one such as 10.0.0.0/8", n+1))
 			continue
 		}
 		i.ranges = append(i.ranges, unmap(p))
 	}
+	return errs
+}
+
+// refuseDropped refuses headers that the server drops before any handler sees
+// them.
+func refuseDropped(options []option, letThrough func(string) bool) (errs []error) {
 	for _, o := range options {
-		name := o.target.key
-		if o.target.kind != kindHeader || !strings.ContainsAny(name, "_.") {
+		kind, name := o.target.kind, o.target.key
+		if kind != kindHeader && kind != kindAssertion || !strings.ContainsAny(name, "_.") {
 			continue
 		}
-		if c.HeaderLetThrough != nil && c.HeaderLetThrough(name) {
+		if letThrough != nil && letThrough(name) {
 			continue
 		}
 		list := "expected_underscore_headers"

@@ -24,28 +24,28 @@ func TestSourcesThatLoad(t *testing.T) {
 	keep := func(name string) bool { return name == "Oidc_claim_email" || name == "X.email" || name == "X_a.b" }
 	tests := map[string]struct {
 		config Config
-		want   source
+		want   place
 	}{
-		"user":                   {Config{Email: "{http.auth.user.email}"}, source{kindUser, "http.auth.user.email"}},
-		"variable":               {Config{Email: "{http.vars.user}"}, source{kindOperator, "http.vars.user"}},
-		"variable like Caddy's":  {Config{Email: "{http.vars.client_ip2}"}, source{kindOperator, "http.vars.client_ip2"}},
-		"map":                    {Config{Email: "{user_email}"}, source{kindOperator, "user_email"}},
-		"certificate":            {Config{Email: "{http.request.tls.client.san.emails.0}"}, source{kindCertificate, "http.request.tls.client.san.emails.0"}},
-		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, source{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
-		"header":                 {Config{Email: "remote-EMAIL", Trust: trustProxy()}, source{kindHeader, "Remote-Email"}},
-		"header, placeholder":    {Config{Email: "{http.request.header.remote-email}", Trust: trustProxy()}, source{kindHeader, "Remote-Email"}},
-		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, source{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
-		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), HeaderLetThrough: keep}, source{kindHeader, "Oidc_claim_email"}},
-		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), HeaderLetThrough: keep}, source{kindHeader, "X.email"}},
-		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), HeaderLetThrough: keep}, source{kindHeader, "X_a.b"}},
-		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, source{kindAnswer, "http.reverse_proxy.header.Oidc_claim_email"}},
-		"no ranges":              {Config{Email: "Remote-Email", Trust: Trust{Mode: TrustProxies}}, source{kindHeader, "Remote-Email"}},
-		"trust without a header": {Config{Email: "{user_email}", Trust: trustProxy()}, source{kindOperator, "user_email"}},
+		"user":                   {Config{Email: "{http.auth.user.email}"}, place{kindUser, "http.auth.user.email"}},
+		"variable":               {Config{Email: "{http.vars.user}"}, place{kindOperator, "http.vars.user"}},
+		"variable like Caddy's":  {Config{Email: "{http.vars.client_ip2}"}, place{kindOperator, "http.vars.client_ip2"}},
+		"map":                    {Config{Email: "{user_email}"}, place{kindOperator, "user_email"}},
+		"certificate":            {Config{Email: "{http.request.tls.client.san.emails.0}"}, place{kindCertificate, "http.request.tls.client.san.emails.0"}},
+		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, place{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
+		"header":                 {Config{Email: "remote-EMAIL", Trust: trustProxy()}, place{kindHeader, "Remote-Email"}},
+		"header, placeholder":    {Config{Email: "{http.request.header.remote-email}", Trust: trustProxy()}, place{kindHeader, "Remote-Email"}},
+		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, place{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
+		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), HeaderLetThrough: keep}, place{kindHeader, "Oidc_claim_email"}},
+		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), HeaderLetThrough: keep}, place{kindHeader, "X.email"}},
+		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), HeaderLetThrough: keep}, place{kindHeader, "X_a.b"}},
+		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, place{kindAnswer, "http.reverse_proxy.header.Oidc_claim_email"}},
+		"no ranges":              {Config{Email: "Remote-Email", Trust: Trust{Mode: TrustProxies}}, place{kindHeader, "Remote-Email"}},
+		"trust without a header": {Config{Email: "{user_email}", Trust: trustProxy()}, place{kindOperator, "user_email"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if i := mustNew(t, tt.config); i.email != tt.want {
-				t.Fatalf("%v, want %v", i.email, tt.want)
+			if i := mustNew(t, tt.config); i.email.place != tt.want {
+				t.Fatalf("%v, want %v", i.email.place, tt.want)
 			}
 		})
 	}
@@ -100,7 +100,9 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 		"nested":             {"{a{b}}", []string{"nothing around it"}},
 		"not closed":         {"{http.auth.user.id", []string{"nothing around it"}},
 		"not opened":         {"http.auth.user.id}", []string{"nothing around it"}},
-		"no token":           {"Remote Email", []string{"name of a header", "Remote-Email"}},
+		"no token":           {"Remote/Email", []string{"name of a header", "Remote-Email"}},
+		"no path":            {"Remote-Email a..b", []string{"path", "user.email"}},
+		"nobody trusted":     {"Remote-Email user.email", []string{"trust"}},
 		"an address":         {"a@x.io", []string{"name of a header"}},
 		"not ASCII":          {"R\u00e9mote-Email", []string{"name of a header"}},
 		"header, no trust":   {"Remote-Email", []string{`"trust forward_auth"`, `"trust proxies <ranges>"`}},
@@ -125,7 +127,7 @@ func TestConfigErrors(t *testing.T) {
 	}{
 		"nothing":             {Config{}, []string{"email: ", "identity <preset>", "email <source>"}},
 		"no email":            {Config{Name: "{user_name}"}, []string{"email: ", "identity <preset>"}},
-		"unknown preset":      {Config{Preset: "authelio"}, []string{"identity: ", "authelio", "authelia, authentik, basic_auth, caddy_security, oauth2_proxy, tailscale"}},
+		"unknown preset":      {Config{Preset: "authelio"}, []string{"identity: ", "authelio", "authelia, authentik, aws_alb, azure_easy_auth, basic_auth, caddy_jwt, caddy_security, caddy_tailscale, cloudflare_access, gatekeeper, gcp_api_gateway, google_iap, istio, oauth2_proxy, oauth2_proxy_upstream, pomerium, tailscale, teleport, vouch"}},
 		"bad user_id":         {Config{Email: email, UserID: "{env.U}"}, []string{"user_id: "}},
 		"bad name":            {Config{Email: email, Name: "{env.U}"}, []string{"name: "}},
 		"bad first_name":      {Config{Email: email, FirstName: "{env.U}"}, []string{"first_name: "}},
@@ -149,7 +151,7 @@ func TestConfigErrors(t *testing.T) {
 		"empty domain":        {Config{Email: email, Domains: []string{""}}, []string{"domains: "}},
 		"joined domains":      {Config{Email: email, Domains: []string{"a.io,b.io"}}, []string{"domains: "}},
 		"all at once": {
-			Config{Preset: "x", Email: "{env.A}", Name: "a b", Domains: []string{"*"}, Trust: Trust{Mode: TrustForwardAuth, Upstream: "a:0"}},
+			Config{Preset: "x", Email: "{env.A}", Name: "a/b", Domains: []string{"*"}, Trust: Trust{Mode: TrustForwardAuth, Upstream: "a:0"}},
 			[]string{"identity: ", "\nemail: ", "\nname: ", "\ntrust: ", "\ndomains: "},
 		},
 	}

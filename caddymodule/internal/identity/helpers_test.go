@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -83,7 +84,7 @@ func answered(by string, pairs ...string) placeholders {
 // wantUser fails unless the request is that user's.
 func wantUser(t *testing.T, i *Identifier, r *Request, email string) User {
 	t.Helper()
-	u, err := i.Identify(r)
+	u, err := i.Identify(context.Background(), r)
 	if err != nil {
 		t.Fatalf("rejected: %v", err)
 	}
@@ -96,7 +97,7 @@ func wantUser(t *testing.T, i *Identifier, r *Request, email string) User {
 // wantRejection fails unless the request is rejected in just that way.
 func wantRejection(t *testing.T, i *Identifier, r *Request, want *Rejection) {
 	t.Helper()
-	u, err := i.Identify(r)
+	u, err := i.Identify(context.Background(), r)
 	var got *Rejection
 	if err == nil || !errors.As(err, &got) {
 		t.Fatalf("user %q, error %v; want %v", u.Email.Reveal(), err, want)
@@ -112,7 +113,7 @@ func wantRejection(t *testing.T, i *Identifier, r *Request, want *Rejection) {
 // wantNames fails unless the request gives these names.
 func wantNames(t *testing.T, i *Identifier, r *Request, first, last string) {
 	t.Helper()
-	f, l := i.Names(r)
+	f, l := i.Names(context.Background(), r)
 	if f.Reveal() != first || l.Reveal() != last {
 		t.Fatalf("names %q, %q; want %q, %q", f.Reveal(), l.Reveal(), first, last)
 	}

@@ -8,12 +8,16 @@
 package identity
 
 import (
+	"context"
 	"crypto/tls"
+	"encoding/json"
 	"net/http"
 	"net/netip"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
 // Placeholders is the part of Caddy's Replacer that is needed.
@@ -28,7 +32,10 @@ type Placeholders interface {
 
 // Request is what is looked at of one HTTP request.
 type Request struct {
-	// Header is the request's header. It is read under trust proxies only.
+	// Host is the request's host. The application may be told.
+	Host string
+	// Header is the request's header. It is read under trust proxies, and for
+	// signed assertions and what the application is asked with.
 	Header http.Header
 	// Placeholders are the request's placeholders.
 	Placeholders Placeholders
@@ -41,6 +48,12 @@ type Request struct {
 	TrustedProxy bool
 	// TrustedProxiesSet says that the server has trusted_proxies at all.
 	TrustedProxiesSet bool
+
+	// read is the document that was read last, and from where.
+	read struct {
+		of       place
+		document claims.Document
+	}
 }
 
 // User is who a request comes from. Neither field prints.
@@ -63,65 +76,86 @@ type Identifier struct {
 	email, userID, verified   source
 	name, firstName, lastName source
 
-	domains  map[string]struct{} // ASCII-lowered; nil allows all
-	upstream upstream            // the zero value allows any
-	ranges   []netip.Prefix      // empty: what the server says
+	sameID       bool          // one value is both address and id
+	unverified   []claims.Path // where the address's document may say that it is not verified
+	dotted       bool          // only with a dot in its domain it is an address
+	nameEncoding names.Encoding
+	domains      map[string]struct{} // ASCII-lowered; nil allows all
+	upstream     upstream            // the zero value allows any
+	ranges       []netip.Prefix      // empty: what the server says
+
+	verifier Verifier
+	asker    Asker
 }
 
 // Identify returns the user a request comes from. Its error is always a
 // *Rejection, one of those this package declares.
-func (i *Identifier) Identify(r *Request) (User, error) {
-	address, rejection := i.text(r, i.email)
+func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
+	address, rejection := i.text(ctx, r, &i.email)
 	if rejection != nil {
 		return User{}, rejection
 	}
 	at, ok := checkAddress(address)
-	if !ok {
+	if !ok || i.dotted && !strings.Contains(address[at:], ".") {
 		return User{}, ErrNotAddress
 	}
-	if i.verified.kind != kindNone && !i.isVerified(r) {
+	if i.deniesVerified(r) || i.verified.kind != kindNone && !i.isVerified(ctx, r) {
 		return User{}, ErrEmailUnverified
 	}
 	if !i.domainAllowed(address[at+1:]) {
 		return User{}, ErrDomainNotAllowed
 	}
-
 	u := User{Email: masked.New(address)}
-	switch i.userID {
-	case source{}:
-	case i.email: // one value for both, as with basic_auth
+	if i.sameID { // as with basic_auth
 		u.ID = u.Email
-	default:
-		// A user is who the address says; without a usable id there is just
-		// none to pass on.
-		if id, rejection := i.text(r, i.userID); rejection == nil && usableID(id) {
-			u.ID = masked.New(id)
-		}
+	} else if i.userID.kind != kindNone {
+		u.ID = i.readID(ctx, r)
 	}
 	return u, nil
 }
 
-// isVerified reports whether the verified source affirms the address. Whatever
-// it cannot say, also because it is not to be believed, is a no.
-func (i *Identifier) isVerified(r *Request) bool {
-	if i.verified.kind != kindHeader {
-		value, rejection := i.lookup(r, i.verified)
-		if affirmed, isBool := value.(bool); isBool && rejection == nil {
-			return affirmed
+// readID returns the user's id. A user is who the address says; without a
+// usable id there is just none to pass on.
+func (i *Identifier) readID(ctx context.Context, r *Request) masked.String {
+	if i.userID.paths != nil {
+		// In JSON an id may be a number: as it is written there, it is as
+		// good a name as a text.
+		if value, _ := i.claim(ctx, r, &i.userID); value != nil {
+			if n, ok := value.(json.Number); ok && isInteger(string(n)) {
+				return masked.New(string(n))
+			}
 		}
 	}
-	text, rejection := i.text(r, i.verified)
-	return rejection == nil && affirms(text)
+	if id, rejection := i.text(ctx, r, &i.userID); rejection == nil && usableID(id) {
+		return masked.New(id)
+	}
+	return masked.String{}
 }
 
-// affirms reports whether text is one of the ways to write yes.
-func affirms(text string) bool {
-	for _, yes := range [...]string{"true", "1", "yes", "on"} {
-		if equalFold(text, yes) {
+// deniesVerified reports whether the document that the address stands in says
+// itself that it is not verified.
+func (i *Identifier) deniesVerified(r *Request) bool {
+	for _, p := range i.unverified {
+		if isFalse(r.read.document.Lookup(p)) {
 			return true
 		}
 	}
 	return false
+}
+
+// isVerified reports whether the verified source affirms the address. Whatever
+// it cannot say, also because it is not to be believed, is a no.
+func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
+	if i.verified.paths != nil {
+		value, rejection := i.claim(ctx, r, &i.verified)
+		return rejection == nil && isTrue(value)
+	}
+	if i.verified.kind == kindHeader {
+		text, rejection := i.text(ctx, r, &i.verified)
+		return rejection == nil && isTrue(text)
+	}
+	value, rejection := i.lookup(r, i.verified.place)
+	return rejection == nil && isTrue(value)
 }
 
 // domainAllowed reports whether the domain of an accepted address is one of
@@ -135,151 +169,38 @@ func (i *Identifier) domainAllowed(domain string) bool {
 	return ok
 }
 
-// text returns what a source gives, if it is one text that is not blank.
-func (i *Identifier) text(r *Request, s source) (string, *Rejection) {
-	var text string
-	if s.kind == kindHeader {
-		values := r.Header[s.key]
-		if len(values) == 0 {
-			return "", ErrNoHeader
+// Names returns the user's first and last name, for display. Either may be
+// empty, and nothing about them ever rejects a request. They are believed
+// under the same rules as the address.
+//
+// Names are needed for a registration only, so Identify leaves them alone.
+// They are asked for after it, of the same Request.
+func (i *Identifier) Names(ctx context.Context, r *Request) (first, last masked.String) {
+	firstName := names.Limit(i.readName(ctx, r, &i.firstName))
+	lastName := names.Limit(i.readName(ctx, r, &i.lastName))
+	if firstName == "" || lastName == "" {
+		f, l := names.Split(i.readName(ctx, r, &i.name))
+		// "Miller" beside the last name Miller is not a first name as well.
+		single := l == ""
+		if firstName == "" && !(single && lastName != "") {
+			firstName = names.Limit(f)
 		}
-		if rejection := i.checkPeer(r); rejection != nil {
-			return "", rejection
-		}
-		if len(values) > 1 {
-			return "", ErrHeaderTwice
-		}
-		text = values[0]
-	} else {
-		value, rejection := i.lookup(r, s)
-		if rejection == nil {
-			text, rejection = single(value)
-		}
-		if rejection != nil {
-			return "", rejection
+		if lastName == "" {
+			lastName = names.Limit(l)
 		}
 	}
-	if strings.TrimSpace(text) == "" {
-		return "", ErrEmpty
-	}
-	return text, nil
+	return masked.New(firstName), masked.New(lastName)
 }
 
-// single returns a placeholder's value as text. Turning any other value into
-// text would invent an identity: that of everybody with the number 7, say.
-func single(value any) (string, *Rejection) {
-	switch v := value.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	case []string:
-		switch len(v) {
-		case 0:
-			return "", nil
-		case 1:
-			return v[0], nil
-		}
-	case []any:
-		switch len(v) {
-		case 0:
-			return "", nil
-		case 1:
-			if v[0] == nil {
-				return "", nil
-			}
-			if text, ok := v[0].(string); ok {
-				return text, nil
-			}
-		}
+// readName returns what a source gives as a name, fit for display but of any
+// length, or nothing.
+func (i *Identifier) readName(ctx context.Context, r *Request, s *source) string {
+	if s.kind == kindNone {
+		return ""
 	}
-	return "", ErrNotText
-}
-
-// lookup returns the value of a placeholder, if its source is to be believed
-// on this request. Nothing in a value is ever expanded again.
-func (i *Identifier) lookup(r *Request, s source) (any, *Rejection) {
-	if s.kind == kindCertificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
-		return nil, ErrUnverifiedCertificate
+	raw, rejection := i.text(ctx, r, s)
+	if rejection != nil {
+		return ""
 	}
-	if r.Placeholders == nil {
-		return nil, unset(r, s)
-	}
-	value, known := r.Placeholders.Get(s.key)
-	if s.kind == kindAnswer && i.upstream != (upstream{}) {
-		switch same, proxied := i.upstream.is(r.Placeholders); {
-		case !proxied && !known:
-			return nil, ErrNoForwardAuth
-		case !same:
-			return nil, ErrWrongUpstream
-		}
-	}
-	if !known {
-		return nil, unset(r, s)
-	}
-	return value, nil
-}
-
-// unset tells why nothing knows the placeholder of a source.
-func unset(r *Request, s source) *Rejection {
-	knows := func(name string) bool {
-		if r.Placeholders == nil {
-			return false
-		}
-		_, known := r.Placeholders.Get(name)
-		return known
-	}
-	switch s.kind {
-	case kindUser:
-		// Whoever is signed in has an id, be it an empty one.
-		if !knows(userPrefix + "id") {
-			return ErrNoAuthentication
-		}
-		return ErrNotOfUser
-	case kindAnswer:
-		if !knows("http.reverse_proxy.status_code") {
-			return ErrNoForwardAuth
-		}
-		return ErrNotAnswered
-	default:
-		return ErrUnset
-	}
-}
-
-// checkPeer tells why a header of the request is not to be believed, or nil.
-func (i *Identifier) checkPeer(r *Request) *Rejection {
-	if len(i.ranges) == 0 && !r.TrustedProxy && !r.TrustedProxiesSet {
-		return ErrNoTrustedProxies
-	}
-	// Until the handshake is over, a QUIC client may claim any address.
-	if r.TLS != nil && !r.TLS.HandshakeComplete {
-		return ErrEarlyData
-	}
-	if len(i.ranges) == 0 {
-		if !r.TrustedProxy {
-			return ErrUntrustedPeer
-		}
-		return nil
-	}
-	peer, ok := peerAddr(r.RemoteAddr)
-	if !ok {
-		return ErrUntrustedPeer
-	}
-	for _, p := range i.ranges {
-		if p.Contains(peer) {
-			return nil
-		}
-	}
-	return ErrUntrustedPeer
-}
-
-// peerAddr returns the address of a peer without port and zone; an IPv4
-// address within IPv6 as the IPv4 address it is.
-func peerAddr(remote string) (netip.Addr, bool) {
-	ap, err := netip.ParseAddrPort(remote)
-	if err == nil {
-		return ap.Addr().WithZone("").Unmap(), true
-	}
-	addr, err := netip.ParseAddr(remote)
-	return addr.WithZone("").Unmap(), err == nil
+	return i.nameEncoding.Decode(raw)
 }

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -74,6 +75,7 @@ func TestUserID(t *testing.T) {
 		"nothing":         {nil, ""},
 		"a number":        {7, ""},
 		"invalid UTF-8":   {"u\xff", ""},
+		"replaced bytes":  {"u\ufffd", ""},
 		"a control":       {"u\n1", ""},
 		"another control": {"u\u0085", ""},
 		"a list of two":   {[]string{"u-1", "u-2"}, ""},
@@ -163,7 +165,7 @@ func TestAllocations(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			i := mustNew(t, tt.config)
-			if got := testing.AllocsPerRun(100, func() { _, _ = i.Identify(tt.r) }); got > tt.most {
+			if got := testing.AllocsPerRun(100, func() { _, _ = i.Identify(context.Background(), tt.r) }); got > tt.most {
 				t.Fatalf("%v allocations, want at most %v", got, tt.most)
 			}
 		})

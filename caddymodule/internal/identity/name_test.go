@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"unicode"
@@ -79,7 +80,7 @@ func FuzzName(f *testing.F) {
 	i := mustNew(f, Config{Email: "{email}", Name: "{name}", FirstName: "{first}"})
 	f.Fuzz(func(t *testing.T, raw string) {
 		for _, source := range []string{"name", "first"} {
-			first, last := i.Names(withPlaceholders(placeholders{source: raw}))
+			first, last := i.Names(context.Background(), withPlaceholders(placeholders{source: raw}))
 			for _, name := range []string{first.Reveal(), last.Reveal()} {
 				switch {
 				case len(name) > 200:

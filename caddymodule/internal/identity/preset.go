@@ -1,85 +1,58 @@
 package identity
 
-import "strings"
+import (
+	"net/textproto"
+	"slices"
+	"strings"
+)
 
-// Sources name where a user's particulars come from, each as a request
-// header's name or a placeholder in braces. An empty one is not read.
+// Sources name where a user's particulars come from. An empty one is not read.
 type Sources struct {
-	Email, UserID, Name, FirstName, LastName, Verified string
+	Email, UserID, Name, FirstName, LastName, Verified Source
 }
 
-// Preset is the sources of one authentication layer. A preset is closed: it
+// each calls f with every source there is.
+func (s Sources) each(f func(Source)) {
+	for _, source := range []Source{s.Email, s.UserID, s.Name, s.FirstName, s.LastName, s.Verified} {
+		if source.From != "" {
+			f(source)
+		}
+	}
+}
+
+// Preset is what is known of one authentication layer. A preset is closed: it
 // never reads what another layer writes.
 type Preset struct {
 	// Name is what follows the option identity.
 	Name string
-	// Sources are the preset's. One that is configured wins over the
-	// preset's.
+	// Sources are read without the block verify. Without an address among
+	// them the layer has nothing but its assertion, and needs that block.
 	Sources Sources
+	// Signed are read with the block verify, all from one assertion. Without
+	// an address among them the layer has no assertion.
+	Signed Sources
+	// Verify is what the block verify says unless it is written there. In
+	// its texts {issuer}, {audience} and {region} stand for what is written.
+	Verify Verify
+	// IssuerExample and JWKSExample are what to write for what Verify leaves
+	// open.
+	IssuerExample, JWKSExample string
+	// Logins says that what the layer sends may be a login at an identity
+	// provider, such as user@github. Only with a dot in its domain it is
+	// taken for an address.
+	Logins bool
+	// AlsoSent are further request headers with something personal in them,
+	// which belong into the filter of a log.
+	AlsoSent []string
 	// Note is what an operator should know of the layer.
 	Note string
 }
 
-// presets is every preset there is, by name.
-var presets = [...]Preset{
-	{
-		Name: "authelia",
-		Sources: Sources{
-			Email:  "Remote-Email",
-			UserID: "Remote-User",
-			Name:   "Remote-Name",
-		},
-		Note: "Sends no headers at all where its access control says bypass, so those requests are nobody's.",
-	},
-	{
-		Name: "authentik",
-		Sources: Sources{
-			Email:  "X-Authentik-Email",
-			UserID: "X-Authentik-Uid",
-			Name:   "X-Authentik-Name",
-		},
-		Note: "The user id is authentik's hash, which stays when an address changes. Some versions have answered 200 without headers (CVE-2026-25748): such a request is nobody's.",
-	},
-	{
-		Name: "basic_auth",
-		Sources: Sources{
-			Email:  "{http.auth.user.id}",
-			UserID: "{http.auth.user.id}",
-		},
-		Note: "For accounts that are named by e-mail address.",
-	},
-	{
-		Name: "caddy_security",
-		Sources: Sources{
-			Email:  "{http.auth.user.email}",
-			UserID: "{http.auth.user.sub}",
-			Name:   "{http.auth.user.name}",
-		},
-		Note: "A bypass rule signs in an empty user, who is nobody here.",
-	},
-	{
-		Name: "oauth2_proxy",
-		Sources: Sources{
-			Email:     "X-Auth-Request-Email",
-			UserID:    "X-Auth-Request-User",
-			FirstName: "X-Auth-Request-Given-Name",
-			LastName:  "X-Auth-Request-Family-Name",
-		},
-		Note: "Needs --set-xauthrequest. Sends first and last name only if they are added as claims (7.15.0 and newer). Several values arrive joined by commas and are refused.",
-	},
-	{
-		Name: "tailscale",
-		Sources: Sources{
-			Email:  "Tailscale-User-Login",
-			UserID: "Tailscale-User-Login",
-			Name:   "Tailscale-User-Name",
-		},
-		Note: "The login is an address only with identity providers that use addresses: user@github is none, so set domains. Tagged nodes and Funnel send no user.",
-	},
-}
-
 // Presets returns every preset there is, by name.
-func Presets() []Preset { return append([]Preset(nil), presets[:]...) }
+func Presets() []Preset { return slices.Clone(presets[:]) }
+
+// FindPreset returns the preset of that name.
+func FindPreset(name string) (Preset, bool) { return findPreset(name) }
 
 // findPreset returns the preset of that name.
 func findPreset(name string) (Preset, bool) {
@@ -93,9 +66,33 @@ func findPreset(name string) (Preset, bool) {
 
 // presetNames lists the presets for an error.
 func presetNames() string {
-	names := make([]string, len(presets))
-	for n, p := range presets {
-		names[n] = p.Name
+	var names []string
+	for _, p := range presets {
+		names = append(names, p.Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// NeedsTrust reports whether the preset reads headers that somebody has to be
+// trusted to have set.
+func (p Preset) NeedsTrust() bool {
+	return p.Sources.Email.From != "" && !strings.HasPrefix(p.Sources.Email.From, "{")
+}
+
+// Headers are the request headers that name the user, for the filter of a log,
+// in their canonical form and sorted.
+func (p Preset) Headers() []string {
+	var all []string
+	add := func(name string) {
+		if !strings.HasPrefix(name, "{") {
+			all = append(all, textproto.CanonicalMIMEHeaderKey(name))
+		}
+	}
+	p.Sources.each(func(s Source) { add(s.From) })
+	p.Signed.each(func(s Source) { add(s.From) })
+	for _, name := range p.AlsoSent {
+		add(name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }

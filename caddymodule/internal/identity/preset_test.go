@@ -1,12 +1,19 @@
 package identity
 
 import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
 
-// presetWant is what a preset makes of a user whose sources are all filled.
+// presetWant is what a preset makes of a user whose sources are all filled:
+// with what each layer's documentation shows.
 var presetWant = map[string]struct {
 	filled      map[string]string // by source
 	id          string
@@ -20,18 +27,80 @@ var presetWant = map[string]struct {
 		map[string]string{"X-Authentik-Email": "a@x.io", "X-Authentik-Uid": "9f86d081", "X-Authentik-Name": "Ren\u00e9 M\u00fcller"},
 		"9f86d081", "Ren\u00e9", "M\u00fcller",
 	},
+	"azure_easy_auth": {
+		map[string]string{
+			"X-Ms-Client-Principal": b64(`{"auth_typ":"aad","claims":[
+				{"typ":"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress","val":"a@x.io"},
+				{"typ":"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/givenname","val":"René"},
+				{"typ":"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/surname","val":"Müller"},
+				{"typ":"roles","val":"a"},{"typ":"roles","val":"b"}],"name_typ":"name","role_typ":"roles"}`),
+			"X-Ms-Client-Principal-Id": "u-1",
+		},
+		"u-1", "Ren\u00e9", "M\u00fcller",
+	},
 	"basic_auth": {
 		map[string]string{"{http.auth.user.id}": "a@x.io"},
 		"a@x.io", "", "",
+	},
+	"caddy_jwt": {
+		map[string]string{
+			"{http.auth.user.email}": "a@x.io", "{http.auth.user.id}": "u-1", "{http.auth.user.name}": "Somebody Else",
+			"{http.auth.user.given_name}": "Ren\u00e9", "{http.auth.user.family_name}": "M\u00fcller",
+		},
+		"u-1", "Ren\u00e9", "M\u00fcller",
 	},
 	"caddy_security": {
 		map[string]string{"{http.auth.user.email}": "a@x.io", "{http.auth.user.sub}": "u-1", "{http.auth.user.name}": "Ren\u00e9 M\u00fcller"},
 		"u-1", "Ren\u00e9", "M\u00fcller",
 	},
+	"caddy_tailscale": {
+		map[string]string{"{http.auth.user.tailscale_user}": "a@x.io", "{http.auth.user.id}": "u-1", "{http.auth.user.tailscale_name}": "Ren\u00e9 M\u00fcller"},
+		"u-1", "Ren\u00e9", "M\u00fcller",
+	},
+	"cloudflare_access": {
+		map[string]string{"Cf-Access-Authenticated-User-Email": "a@x.io", "Cf-Access-Jwt-Assertion": "e30." + b64(`{"sub":"u-1","email":"other@x.io"}`) + ".c2ln"},
+		"u-1", "", "",
+	},
+	"gatekeeper": {
+		map[string]string{
+			"X-Auth-Email": "a@x.io", "X-Auth-Subject": "u-1", "X-Auth-Name": "Somebody Else",
+			"X-Auth-Given-Name": "=?utf-8?b?UmVuw6k=?=", "X-Auth-Family-Name": "M\u00fcller",
+		},
+		"u-1", "Ren\u00e9", "M\u00fcller",
+	},
+	"gcp_api_gateway": {
+		map[string]string{"X-Apigateway-Api-Userinfo": b64(`{"email":"a@x.io","email_verified":true,"sub":"u-1","given_name":"René","family_name":"Müller"}`)},
+		"u-1", "Ren\u00e9", "M\u00fcller",
+	},
+	"google_iap": {
+		map[string]string{"X-Goog-Authenticated-User-Email": "accounts.google.com:a@x.io", "X-Goog-Authenticated-User-Id": "accounts.google.com:1134"},
+		"1134", "", "",
+	},
+	"istio": {
+		map[string]string{
+			"X-Jwt-Claim-Email": "a@x.io", "X-Jwt-Claim-Sub": "u-1", "X-Jwt-Claim-Name": "Somebody Else",
+			"X-Jwt-Claim-Given-Name": "Ren\u00e9", "X-Jwt-Claim-Family-Name": "M\u00fcller",
+		},
+		"u-1", "Ren\u00e9", "M\u00fcller",
+	},
 	"oauth2_proxy": {
 		map[string]string{
 			"X-Auth-Request-Email": "a@x.io", "X-Auth-Request-User": "u-1",
-			"X-Auth-Request-Given-Name": "Ren\u00e9", "X-Auth-Request-Family-Name": "M\u00fcller",
+			"X-Auth-Request-Given-Name": "Ren\u00e9,Ren", "X-Auth-Request-Family-Name": "M\u00fcller",
+		},
+		"u-1", "Ren\u00e9", "M\u00fcller",
+	},
+	"oauth2_proxy_upstream": {
+		map[string]string{
+			"X-Forwarded-Email": "a@x.io", "X-Forwarded-User": "u-1",
+			"X-Forwarded-Given-Name": "Ren\u00e9,Ren", "X-Forwarded-Family-Name": "M\u00fcller",
+		},
+		"u-1", "Ren\u00e9", "M\u00fcller",
+	},
+	"pomerium": {
+		map[string]string{
+			"X-Pomerium-Claim-Email": "a@x.io", "X-Pomerium-Claim-Sub": "u-1", "X-Pomerium-Claim-Name": "Ren\u00e9 M\u00fcller",
+			"X-Pomerium-Claim-Given-Name": "", "X-Pomerium-Claim-Family-Name": "",
 		},
 		"u-1", "Ren\u00e9", "M\u00fcller",
 	},
@@ -39,13 +108,44 @@ var presetWant = map[string]struct {
 		map[string]string{"Tailscale-User-Login": "a@x.io", "Tailscale-User-Name": "=?utf-8?q?Ren=C3=A9_M=C3=BCller?="},
 		"a@x.io", "Ren\u00e9", "M\u00fcller",
 	},
+	"vouch": {
+		map[string]string{
+			"X-Vouch-User": "a@x.io", "X-Vouch-Idp-Claims-Name": "Somebody Else",
+			"X-Vouch-Idp-Claims-Given-Name": "Ren\u00e9", "X-Vouch-Idp-Claims-Family-Name": "M\u00fcller",
+		},
+		"a@x.io", "Ren\u00e9", "M\u00fcller",
+	},
+}
+
+// signedWant is what a preset makes of an assertion.
+var signedWant = map[string]struct {
+	header      string
+	payload     string
+	id          string
+	first, last string
+}{
+	"aws_alb":           {"X-Amzn-Oidc-Data", `{"sub":"u-1","email":"a@x.io","email_verified":"true","given_name":"René","family_name":"Müller"}`, "u-1", "Ren\u00e9", "M\u00fcller"},
+	"cloudflare_access": {"Cf-Access-Jwt-Assertion", `{"sub":"u-1","email":"a@x.io"}`, "u-1", "", ""},
+	"google_iap":        {"X-Goog-Iap-Jwt-Assertion", `{"sub":"accounts.google.com:1134","email":"a@x.io"}`, "1134", "", ""},
+	"pomerium":          {"X-Pomerium-Jwt-Assertion", `{"sub":"u-1","email":"a@x.io","name":"René Müller"}`, "u-1", "Ren\u00e9", "M\u00fcller"},
+	"teleport":          {"Teleport-Jwt-Assertion", `{"sub":"a@x.io","username":"a@x.io"}`, "a@x.io", "", ""},
+}
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// payloads is a Verifier that believes everything, for what becomes of the
+// claims.
+type payloads struct{}
+
+func (payloads) Verify(_ context.Context, token string) (claims.Document, error) {
+	if token == "forged" {
+		return claims.Document{}, ErrAssertionSignature
+	}
+	return claims.Parse([]byte(token))
 }
 
 func TestPresets(t *testing.T) {
 	all := Presets()
-	if len(all) != len(presetWant) {
-		t.Fatalf("%d presets, %d tested", len(all), len(presetWant))
-	}
 	if !slices.IsSortedFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Error("not by name")
 	}
@@ -55,14 +155,26 @@ func TestPresets(t *testing.T) {
 	}
 	for _, p := range Presets() {
 		t.Run(p.Name, func(t *testing.T) {
-			if p.Note == "" || p.Sources.Email == "" {
-				t.Fatal("a row that says too little")
+			if p.Note == "" {
+				t.Error("a row that says too little")
 			}
-			if strings.HasPrefix(p.Sources.Email, "{") {
-				testPlaceholderPreset(t, p)
-			} else {
+			_, plain := presetWant[p.Name]
+			_, signed := signedWant[p.Name]
+			if plain != (p.Sources.Email.From != "") || signed != (p.Signed.Email.From != "") || !plain && !signed {
+				t.Fatalf("plain %t, signed %t: not what is tested", plain, signed)
+			}
+			switch {
+			case plain && p.NeedsTrust():
 				testHeaderPreset(t, p)
+			case plain:
+				testPlaceholderPreset(t, p)
 			}
+			if signed {
+				testSignedPreset(t, p)
+				return
+			}
+			_, err := New(Config{Preset: p.Name, Verify: true, Verifier: payloads{}, Trust: trustProxy()})
+			wantError(t, err, "verify: "+p.Name, "email Authorization email")
 		})
 	}
 }
@@ -71,13 +183,13 @@ func testPlaceholderPreset(t *testing.T, p Preset) {
 	want := presetWant[p.Name]
 	i := mustNew(t, Config{Preset: p.Name})
 	fill := func() placeholders {
-		known := placeholders{}
+		known := placeholders{"http.auth.user.id": ""}
 		for source, value := range want.filled {
 			known[source[1:len(source)-1]] = value
 		}
 		return known
 	}
-	email := p.Sources.Email[1 : len(p.Sources.Email)-1]
+	email := strings.Trim(p.Sources.Email.From, "{}")
 
 	if u := wantUser(t, i, withPlaceholders(fill()), "a@x.io"); u.ID.Reveal() != want.id {
 		t.Fatalf("id %q", u.ID.Reveal())
@@ -90,12 +202,22 @@ func testPlaceholderPreset(t *testing.T, p Preset) {
 		wantRejection(t, i, withPlaceholders(known), rejection)
 	}
 	// Headers of the request say nothing here.
-	r := withPlaceholders(nil)
-	for _, other := range Presets() {
-		r.Header.Set(other.Sources.Email, "evil@x.io")
-	}
-	r.RemoteAddr, r.TrustedProxy = proxyPeer, true
+	r := fromProxy(headersOfAllPresets("")...)
+	r.Placeholders, r.TrustedProxy = placeholders(nil), true
 	wantRejection(t, i, r, ErrNoAuthentication)
+}
+
+// headersOfAllPresets is everything that any layer but one might send.
+func headersOfAllPresets(but string) (pairs []string) {
+	for _, p := range Presets() {
+		if p.Name == but {
+			continue
+		}
+		for _, name := range p.Headers() {
+			pairs = append(pairs, name, "evil@x.io")
+		}
+	}
+	return pairs
 }
 
 func testHeaderPreset(t *testing.T, p Preset) {
@@ -104,10 +226,14 @@ func testHeaderPreset(t *testing.T, p Preset) {
 	for name, value := range want.filled {
 		pairs = append(pairs, name, value)
 	}
-	email := p.Sources.Email
+	email := p.Sources.Email.From
+	mine := want.filled[email]
 
 	_, err := New(Config{Preset: p.Name})
 	wantError(t, err, "email ("+email+")", `"trust forward_auth"`, `"trust proxies <ranges>"`)
+	if verify := strings.Contains(err.Error(), "verify {"); verify != (p.Signed.Email.From != "") {
+		t.Errorf("told of verify: %t: %v", verify, err)
+	}
 
 	i := mustNew(t, Config{Preset: p.Name, Trust: trustProxy()})
 	if u := wantUser(t, i, fromProxy(pairs...), "a@x.io"); u.ID.Reveal() != want.id {
@@ -115,13 +241,24 @@ func testHeaderPreset(t *testing.T, p Preset) {
 	}
 	wantNames(t, i, fromProxy(pairs...), want.first, want.last)
 	wantRejection(t, i, fromProxy(email, ""), ErrEmpty)
+	wantRejection(t, i, fromProxy(email, " "), ErrEmpty)
 	wantRejection(t, i, fromProxy(), ErrNoHeader)
-	wantRejection(t, i, fromProxy(email, "a@x.io", email, "a@x.io"), ErrHeaderTwice)
-	wantRejection(t, i, fromProxy(strings.ReplaceAll(email, "-", "_"), "evil@x.io"), ErrNoHeader)
-	wantRejection(t, i, fromProxy(strings.ReplaceAll(email, "-", "."), "evil@x.io"), ErrNoHeader)
-	for _, other := range Presets() {
-		if other.Sources.Email != email { // closed: not even another preset's
-			wantRejection(t, i, fromProxy(other.Sources.Email, "evil@x.io"), ErrNoHeader)
+	wantRejection(t, i, fromProxy(email, mine, email, mine), ErrHeaderTwice)
+	wantRejection(t, i, fromProxy(strings.ReplaceAll(email, "-", "_"), mine), ErrNoHeader)
+	wantRejection(t, i, fromProxy(strings.ReplaceAll(email, "-", "."), mine), ErrNoHeader)
+	if p.Sources.Email.Paths == nil {
+		wantRejection(t, i, fromProxy(email, mine+", b@x.io"), ErrNotAddress)
+	} else {
+		wantRejection(t, i, fromProxy(email, "a@x.io"), ErrNotDocument)
+		wantRejection(t, i, fromProxy(email, b64(`{}`)), ErrNotClaimed)
+	}
+	stranger := fromProxy(pairs...)
+	stranger.RemoteAddr = strangerPeer
+	wantRejection(t, i, stranger, ErrUntrustedPeer)
+	others := headersOfAllPresets(p.Name) // closed: not even another preset's
+	for n := 0; n < len(others); n += 2 {
+		if others[n] != email {
+			wantRejection(t, i, fromProxy(others[n], "evil@x.io"), ErrNoHeader)
 		}
 	}
 
@@ -132,8 +269,71 @@ func testHeaderPreset(t *testing.T, p Preset) {
 		t.Fatalf("id %q", u.ID.Reveal())
 	}
 	wantNames(t, asked, r, want.first, want.last)
+	r = fromProxy(email, "evil@x.io")
 	r.Placeholders = answered("auth:9000")
 	wantRejection(t, asked, r, ErrNotAnswered)
+}
+
+func testSignedPreset(t *testing.T, p Preset) {
+	want := signedWant[p.Name]
+	verified := Config{Preset: p.Name, Verify: true, Verifier: payloads{}}
+	i := mustNew(t, verified)
+	request := func(values ...string) *Request {
+		r := fromProxy(headersOfAllPresets(p.Name)...) // which says nothing here
+		for _, v := range values {
+			r.Header.Add(want.header, v)
+		}
+		r.RemoteAddr = strangerPeer // believed from anyone
+		return r
+	}
+	r := request(want.payload)
+	if u := wantUser(t, i, r, "a@x.io"); u.ID.Reveal() != want.id {
+		t.Fatalf("id %q", u.ID.Reveal())
+	}
+	wantNames(t, i, r, want.first, want.last)
+	wantNames(t, i, request(want.payload), want.first, want.last)
+	wantRejection(t, i, request(), ErrNoHeader)
+	wantRejection(t, i, request(""), ErrEmpty)
+	wantRejection(t, i, request("forged"), ErrAssertionSignature)
+	wantRejection(t, i, request(want.payload, want.payload), ErrHeaderTwice)
+	wantRejection(t, i, request(`{"aud":"me"}`), ErrNotClaimed)
+	wantRejection(t, i, request(strings.ReplaceAll(want.payload, "a@x.io", "")), ErrEmpty)
+	wantRejection(t, i, request(strings.ReplaceAll(want.payload, `"a@x.io"`, "7")), ErrNotText)
+	wantRejection(t, i, request(strings.ReplaceAll(want.payload, "{", `{"email_verified":false,"emailVerified":false,`)), firstRejection(want.payload))
+	// The plain headers that the layer sends beside it are nobody's word.
+	plain := request()
+	for source, value := range presetWant[p.Name].filled {
+		if source != want.header {
+			plain.Header.Set(source, value)
+		}
+	}
+	wantRejection(t, i, plain, ErrNoHeader)
+
+	if p.Sources.Email.From == "" {
+		_, err := New(Config{Preset: p.Name, Trust: trustProxy()})
+		wantError(t, err, "identity: "+p.Name, "verify { … }", map[string]string{"aws_alb": "with signer", "teleport": "with jwks, issuer, audience"}[p.Name])
+	}
+	// With trust proxies it has to come from a proxy as well.
+	verified.Trust = trustProxy()
+	wantRejection(t, mustNew(t, verified), request(want.payload), ErrUntrustedPeer)
+	// With trust forward_auth it is the auth server's answer.
+	verified.Trust = Trust{Mode: TrustForwardAuth}
+	asked := mustNew(t, verified)
+	r = request(`{"email":"evil@x.io"}`)
+	r.Placeholders = answered("auth:9000", want.header, want.payload)
+	wantUser(t, asked, r, "a@x.io")
+	r = request(want.payload)
+	r.Placeholders = answered("auth:9000")
+	wantRejection(t, asked, r, ErrNotAnswered)
+}
+
+// firstRejection is what comes of a payload that says that its address is not
+// verified: a member that is there twice by then makes it unreadable.
+func firstRejection(payload string) *Rejection {
+	if strings.Contains(payload, "email_verified") {
+		return ErrAssertionMalformed
+	}
+	return ErrEmailUnverified
 }
 
 func TestConfiguredSourceWinsOverPreset(t *testing.T) {
@@ -145,4 +345,194 @@ func TestConfiguredSourceWinsOverPreset(t *testing.T) {
 	wantNames(t, i, r, "Alice", "Miller")
 	// No source stands in for another.
 	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": "a@x.io"}), ErrUnset)
+}
+
+// A login at an identity provider is no address, whatever it looks like.
+func TestPresetLogins(t *testing.T) {
+	for _, login := range []string{"alice@github", "alice@passkey"} {
+		wantRejection(t, mustNew(t, Config{Preset: "tailscale", Trust: trustProxy()}), fromProxy("Tailscale-User-Login", login), ErrNotAddress)
+		wantRejection(t, mustNew(t, Config{Preset: "caddy_tailscale"}), withPlaceholders(placeholders{"http.auth.user.tailscale_user": login}), ErrNotAddress)
+	}
+	wantUser(t, mustNew(t, Config{Preset: "authelia", Trust: trustProxy()}), fromProxy("Remote-Email", "root@localhost"), "root@localhost")
+	wantUser(t, mustNew(t, Config{Preset: "tailscale", Email: "Remote-Email", Trust: trustProxy()}), fromProxy("Remote-Email", "root@localhost"), "root@localhost")
+}
+
+func TestVerifyComplete(t *testing.T) {
+	const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"
+	tests := map[string]struct {
+		preset  string
+		written Verify
+		want    Verify
+		wrong   []string
+	}{
+		"iap": {"google_iap", Verify{Audience: []string{"/projects/1/apps/p"}},
+			Verify{JWKS: "https://www.gstatic.com/iap/verify/public_key-jwk", Issuer: "https://cloud.google.com/iap"}, nil},
+		"iap without audience": {"google_iap", Verify{}, Verify{}, []string{"audience: "}},
+		"iap with a signer":    {"google_iap", Verify{Audience: []string{"a"}, Signers: []string{balancer}}, Verify{}, []string{"signer: "}},
+		"cloudflare": {"cloudflare_access", Verify{Issuer: "https://team.cloudflareaccess.com", Audience: []string{"tag"}},
+			Verify{JWKS: "https://team.cloudflareaccess.com/cdn-cgi/access/certs", Issuer: "https://team.cloudflareaccess.com"}, nil},
+		"cloudflare without issuer": {"cloudflare_access", Verify{Audience: []string{"tag"}}, Verify{}, []string{"issuer: ", "such as https://<team>.cloudflareaccess.com"}},
+		"pomerium": {"pomerium", Verify{Audience: []string{"app.clinic.example"}},
+			Verify{JWKS: "https://app.clinic.example/.well-known/pomerium/jwks.json", Issuer: "app.clinic.example"}, nil},
+		"pomerium, keys elsewhere": {"pomerium", Verify{Audience: []string{"app.clinic.example"}, JWKS: "https://auth.clinic.example/keys"},
+			Verify{JWKS: "https://auth.clinic.example/keys", Issuer: "app.clinic.example"}, nil},
+		"pomerium, two routes": {"pomerium", Verify{Audience: []string{"a.example", "b.example"}}, Verify{}, []string{"issuer: ", "such as the route's host"}},
+		"alb": {"aws_alb", Verify{Signers: []string{balancer}},
+			Verify{JWKS: "https://public-keys.auth.elb.eu-west-2.amazonaws.com"}, nil},
+		"alb without signer":   {"aws_alb", Verify{}, Verify{}, []string{"signer: ", "ARN"}},
+		"alb, no ARN":          {"aws_alb", Verify{Signers: []string{"clinic"}}, Verify{}, []string{"signer: ", "such as arn:aws:"}},
+		"alb, two regions":     {"aws_alb", Verify{Signers: []string{balancer, strings.Replace(balancer, "eu-west-2", "us-east-1", 1)}}, Verify{}, []string{"jwks: ", "public-keys.auth.elb"}},
+		"alb, region injected": {"aws_alb", Verify{Signers: []string{strings.Replace(balancer, "eu-west-2", "evil.example/", 1)}}, Verify{}, []string{"signer: "}},
+		"teleport":             {"teleport", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: ", "/.well-known/jwks.json"}},
+		"none":                 {"", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: "}},
+		"none, whole": {"", Verify{JWKS: "https://k.example", Issuer: "https://i.example", Audience: []string{"a"}},
+			Verify{JWKS: "https://k.example", Issuer: "https://i.example"}, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.written.Complete(tt.preset)
+			if tt.wrong != nil {
+				wantError(t, err, tt.wrong...)
+				if lines := strings.Count(err.Error(), "\n") + 1; lines > 3 {
+					t.Errorf("%d problems: %v", lines, err)
+				}
+				return
+			}
+			if err != nil || got.JWKS != tt.want.JWKS || got.Issuer != tt.want.Issuer {
+				t.Errorf("%+v, %v; want %+v", got, err, tt.want)
+			}
+			row, _ := FindPreset(tt.preset)
+			if !slices.Equal(got.Algorithms, row.Verify.Algorithms) || got.KeyByID != row.Verify.KeyByID {
+				t.Errorf("the preset's part: %+v", got)
+			}
+		})
+	}
+}
+
+func TestVerifyNeedsAnAssertion(t *testing.T) {
+	trust := trustProxy()
+	for name, tt := range map[string]struct {
+		config Config
+		parts  []string
+	}{
+		"a plain header":  {Config{Email: "X-Email"}, []string{"email: ", "email Authorization email"}},
+		"a placeholder":   {Config{Email: "{user_email}"}, []string{"email: ", "email Authorization email"}},
+		"two assertions":  {Config{Email: "X-A email", UserID: "X-B sub"}, []string{"user_id: ", "another assertion"}},
+		"a plain name":    {Config{Email: "X-A email", Name: "X-Name"}, []string{"name (X-Name)", "trust"}},
+		"a broken path":   {Config{Email: "X-A a..b"}, []string{"email: ", "path"}},
+		"a dropped one":   {Config{Email: "X_A email"}, []string{"email: ", "expected_underscore_headers"}},
+		"a cookie":        {Config{Email: "{http.request.cookie.session} email"}, []string{"email: ", "client"}},
+		"none whatsoever": {Config{}, []string{"email: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.config.Verify, tt.config.Verifier = true, payloads{}
+			_, err := New(tt.config)
+			wantError(t, err, tt.parts...)
+		})
+	}
+	// What is beside it is under the rules of its own.
+	i := mustNew(t, Config{Email: "Authorization user.email", Name: "X-Name", Verify: true, Verifier: payloads{}, Trust: trust})
+	r := fromProxy("Authorization", `{"user":{"email":"a@x.io"}}`, "X-Name", "Alice Miller")
+	wantUser(t, i, r, "a@x.io")
+	wantNames(t, i, r, "Alice", "Miller")
+}
+
+// application is an Asker that says what it says.
+type application struct {
+	answer string
+	err    error
+	calls  int
+}
+
+func (a *application) Ask(context.Context, string, http.Header) (claims.Document, error) {
+	a.calls++
+	if a.err != nil {
+		return claims.Document{}, a.err
+	}
+	return claims.Parse([]byte(a.answer))
+}
+
+func TestUserinfo(t *testing.T) {
+	app := new(application)
+	i, err := NewUserinfo(UserinfoConfig{Asker: app, Email: "data.0.email", UserID: "data.0.id", Name: "data.0.name", Domains: []string{"x.io"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for answer, want := range map[string]struct {
+		rejection *Rejection
+		id        string
+	}{
+		`{"data":[{"email":"a@x.io","id":"u-1","name":"Alice Miller"}]}`: {nil, "u-1"},
+		`{"data":[{"email":"a@x.io","id":17}]}`:                          {nil, "17"},
+		`{"data":[{"email":"a@x.io","id":1e3}]}`:                         {nil, ""},
+		`{"data":[{"email":"a@x.io","id":-1}]}`:                          {nil, ""},
+		`{"data":[{"email":"a@x.io","email_verified":true}]}`:            {nil, ""},
+		`{"data":[{"email":"a@x.io","email_verified":null}]}`:            {nil, ""},
+		`{"data":[{"email":["a@x.io"]}]}`:                                {nil, ""},
+		`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`:               {ErrSeveral, ""},
+		`{"data":[{"email":"a@x.io"},null]}`:                             {ErrSeveral, ""},
+		`{"data":[{},{"email":"b@x.io"}]}`:                               {ErrSeveral, ""},
+		`{"data":[]}`:                                                    {ErrNotClaimed, ""},
+		`{"data":{}}`:                                                    {ErrNotClaimed, ""},
+		`{"data":[{"email":null}]}`:                                      {ErrNotClaimed, ""},
+		`{"data":[{"email":""}]}`:                                        {ErrEmpty, ""},
+		`{"data":[{"email":" "}]}`:                                       {ErrEmpty, ""},
+		`{"data":[{"email":7}]}`:                                         {ErrNotText, ""},
+		`{"data":[{"email":["a@x.io","b@x.io"]}]}`:                       {ErrNotText, ""},
+		`{"data":[{"email":{"a":"a@x.io"}}]}`:                            {ErrNotText, ""},
+		`{"data":[{"email":"alice"}]}`:                                   {ErrNotAddress, ""},
+		`{"data":[{"email":"a@x.io","email_verified":false}]}`:           {ErrEmailUnverified, ""},
+		`{"data":[{"email":"a@x.io","email_verified":"false"}]}`:         {ErrEmailUnverified, ""},
+		`{"data":[{"email":"a@x.io","emailVerified":0}]}`:                {ErrEmailUnverified, ""},
+		`{"data":[{"email":"a@y.io"}]}`:                                  {ErrDomainNotAllowed, ""},
+	} {
+		app.answer, app.calls = answer, 0
+		r := withPlaceholders(nil)
+		if want.rejection != nil {
+			wantRejection(t, i, r, want.rejection)
+			continue
+		}
+		if u := wantUser(t, i, r, "a@x.io"); u.ID.Reveal() != want.id {
+			t.Errorf("%s: id %q, want %q", answer, u.ID.Reveal(), want.id)
+		}
+		_, _ = i.Names(context.Background(), r)
+		if app.calls != 1 {
+			t.Errorf("the application was asked %d times", app.calls)
+		}
+	}
+	for err, want := range map[error]*Rejection{ErrNotSignedIn: ErrNotSignedIn, ErrNoSession: ErrNoSession, errors.New("odd"): ErrUserinfoUnavailable} {
+		app.err = err
+		wantRejection(t, i, withPlaceholders(nil), want)
+	}
+}
+
+func TestUserinfoVerified(t *testing.T) {
+	app := new(application)
+	i, err := NewUserinfo(UserinfoConfig{Asker: app, Email: "email", Verified: "confirmed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for answer, want := range map[string]*Rejection{
+		`true`: nil, `"yes"`: nil, `1`: nil, `[true]`: ErrEmailUnverified, `["true"]`: nil,
+		`false`: ErrEmailUnverified, `0`: ErrEmailUnverified, `2`: ErrEmailUnverified, `null`: ErrEmailUnverified, `"2026-01-01"`: ErrEmailUnverified,
+	} {
+		app.answer = `{"email":"a@x.io","confirmed":` + answer + `}`
+		if want == nil {
+			wantUser(t, i, withPlaceholders(nil), "a@x.io")
+		} else {
+			wantRejection(t, i, withPlaceholders(nil), want)
+		}
+	}
+}
+
+func TestUserinfoConfig(t *testing.T) {
+	for parts, c := range map[string]UserinfoConfig{
+		"email: |user.email": {},
+		"email: |path":       {Email: "a..b"},
+		"name: |path":        {Email: "email", Name: `a\b`},
+		"domains: ":          {Email: "email", Domains: []string{"*.x.io"}},
+	} {
+		_, err := NewUserinfo(c)
+		wantError(t, err, strings.Split(parts, "|")...)
+	}
 }

@@ -118,6 +118,8 @@ var (
 var (
 	// ErrNotDocument: the header does not hold JSON.
 	ErrNotDocument = &Rejection{ReasonInvalid, "the header that the option email names holds no JSON, base64 of JSON or token, or it has a member twice"}
+	// ErrSeveral: the document has a list of several where the path goes.
+	ErrSeveral = &Rejection{ReasonAmbiguous, "the path of the option email goes into a list of several, of which anyone may be the caller: name a route or a claim that is about the caller alone"}
 	// ErrNotClaimed: the document does not say what was asked.
 	ErrNotClaimed = &Rejection{ReasonMissing, "what the option email reads has no value at that path"}
 )

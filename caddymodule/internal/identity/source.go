@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/textproto"
 	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
 
 // kind is who wrote what a source gives, which decides when it is believed.
@@ -16,12 +18,86 @@ const (
 	kindCertificate             // a placeholder of the client certificate
 	kindAnswer                  // a header in the answer of the last proxy
 	kindHeader                  // a header of the request
+	kindAssertion               // the same, believed from anyone because it is signed
+	kindApplication             // the answer of the application
 )
+
+// place is where a value is looked up. The zero value is nowhere.
+type place struct {
+	kind kind
+	key  string // a placeholder's name, or a header's canonical name
+}
 
 // source is where one particular of a user is read. The zero value is none.
 type source struct {
-	kind kind
-	key  string // a placeholder's name, or a header's canonical name
+	place
+	paths  []claims.Path // where in a document; nil: the value is no document
+	signed bool          // the document is an assertion
+	list   bool          // the document is a list of claims
+	after  string        // what precedes the value, up to the last of these
+	first  bool          // of values joined by commas only the first
+}
+
+// Source is where one particular of a user is read, as it is written.
+type Source struct {
+	// From is the name of a request header, or one placeholder in braces.
+	From string
+	// Paths say where the value stands if From holds a document: JSON, base64
+	// of it, or a token. The first that is there counts.
+	Paths []string
+	// ClaimList says that the document is a list of claims, each with typ and
+	// val, as Azure's App Service writes it.
+	ClaimList bool
+	// After is a mark that ends what is put in front of the value; the last
+	// one counts.
+	After string
+	// First says that several values arrive joined by commas, of which the
+	// first is read.
+	First bool
+}
+
+// Written returns the source of an option: a header's name or a placeholder,
+// and behind a space the path within the document that it holds.
+func Written(text string) Source {
+	end := strings.IndexByte(text, ' ')
+	if strings.HasPrefix(text, "{") {
+		end = strings.Index(text, "} ") + 1
+	}
+	if end <= 0 {
+		return Source{From: text}
+	}
+	return Source{From: text[:end], Paths: []string{strings.TrimLeft(text[end:], " ")}}
+}
+
+// String returns the source as it is written, with every path it has.
+func (s Source) String() string {
+	if s.Paths == nil {
+		return s.From
+	}
+	return s.From + " " + strings.Join(s.Paths, "|")
+}
+
+// parse reads a source as it was written, without regard to trust: what needs
+// it comes back as kindHeader.
+func (s Source) parse() (source, error) {
+	p, err := parsePlace(s.From)
+	if err != nil {
+		return source{}, err
+	}
+	paths, err := parsePaths(s.Paths)
+	return source{place: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First}, err
+}
+
+func parsePaths(written []string) ([]claims.Path, error) {
+	var paths []claims.Path
+	for _, w := range written {
+		p, err := claims.ParsePath(w)
+		if err != nil {
+			return nil, fmt.Errorf("path %q: %w", w, err)
+		}
+		paths = append(paths, p)
+	}
+	return paths, nil
 }
 
 // The placeholders that can be sources. What follows is a name.
@@ -63,48 +139,47 @@ var refusals = [...]struct{ prefix, why string }{
 
 const insteadWrite = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
 
-// parseSource reads a source as it was written, without regard to trust: what
-// needs it comes back as kindHeader.
-func parseSource(written string) (source, error) {
+// parsePlace reads the name of a header, or a placeholder.
+func parsePlace(written string) (place, error) {
 	inner, opened := strings.CutPrefix(written, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
 	switch {
 	case strings.ContainsAny(inner, "{}") || opened != closed:
-		return source{}, fmt.Errorf("%q is not one placeholder alone: write {placeholder} with nothing around it, or put the text together in a map", written)
+		return place{}, fmt.Errorf("%q is not one placeholder alone: write {placeholder} with nothing around it, or put the text together in a map", written)
 	case opened:
 		return parsePlaceholder(written, inner)
 	case !isToken(written):
-		return source{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
+		return place{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
 	}
-	return source{kindHeader, textproto.CanonicalMIMEHeaderKey(written)}, nil
+	return place{kindHeader, textproto.CanonicalMIMEHeaderKey(written)}, nil
 }
 
 // parsePlaceholder classifies a placeholder, given with and without braces.
-func parsePlaceholder(written, name string) (source, error) {
+func parsePlaceholder(written, name string) (place, error) {
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || name == "" {
-		return source{}, fmt.Errorf("%q is no placeholder: write one such as {http.auth.user.id}", written)
+		return place{}, fmt.Errorf("%q is no placeholder: write one such as {http.auth.user.id}", written)
 	}
 	if header, ok := strings.CutPrefix(name, requestHeaderPrefix); ok && isToken(header) {
-		return source{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
+		return place{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
 	if header, ok := strings.CutPrefix(name, answerPrefix); ok && isToken(header) {
 		// The proxy sets canonical names only.
-		return source{kindAnswer, answerPrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
+		return place{kindAnswer, answerPrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
 	switch {
 	case longer(name, userPrefix):
-		return source{kindUser, name}, nil
+		return place{kindUser, name}, nil
 	case longer(name, certificatePrefix):
-		return source{kindCertificate, name}, nil
+		return place{kindCertificate, name}, nil
 	case longer(name, varsPrefix) && !caddysOwn[name[len(varsPrefix):]], !strings.Contains(name, "."):
-		return source{kindOperator, name}, nil
+		return place{kindOperator, name}, nil
 	}
 	for _, r := range refusals {
 		if strings.HasPrefix(name, r.prefix) {
-			return source{}, fmt.Errorf("%s %s", written, r.why)
+			return place{}, fmt.Errorf("%s %s", written, r.why)
 		}
 	}
-	return source{}, fmt.Errorf("%s is not known to say who the user is: %s", written, insteadWrite)
+	return place{}, fmt.Errorf("%s is not known to say who the user is: %s", written, insteadWrite)
 }
 
 // longer reports whether name has the prefix and goes on behind it.

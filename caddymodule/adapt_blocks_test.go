@@ -1,0 +1,135 @@
+package caddymodule_test
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule"
+)
+
+// blockOption is an option within a block of who is asking.
+type blockOption struct {
+	line string // a good one
+	list bool   // of any number of values
+	two  bool   // of one value or two
+}
+
+// blocks are the blocks of who is asking, each with every option in it.
+var blocks = []struct {
+	name    string
+	fields  reflect.Type
+	open    []string // the lines that open it
+	options map[string]blockOption
+	others  []string // fields that are no options of the block
+}{
+	{
+		name:   "identity",
+		fields: reflect.TypeFor[caddymodule.Identity](),
+		open:   []string{"identity {"},
+		options: map[string]blockOption{
+			"email":         {line: "email X-User", two: true},
+			"user_id":       {line: "user_id {http.auth.user.sub}", two: true},
+			"name":          {line: "name X-Name", two: true},
+			"first_name":    {line: "first_name X-First", two: true},
+			"last_name":     {line: "last_name X-Last", two: true},
+			"verified":      {line: "verified X-Verified", two: true},
+			"domains":       {line: "domains x.example y.example", list: true},
+			"name_encoding": {line: "name_encoding base64"},
+		},
+		others: []string{"preset", "verify", "verify.jwks", "verify.issuer", "verify.audience", "verify.signer"},
+	},
+	{
+		name:   "verify",
+		fields: reflect.TypeFor[caddymodule.Verify](),
+		open:   []string{"identity aws_alb {", "verify {"},
+		options: map[string]blockOption{
+			"jwks":     {line: "jwks https://keys.example"},
+			"issuer":   {line: "issuer https://login.example"},
+			"audience": {line: "audience one two", list: true},
+			"signer":   {line: "signer one two", list: true},
+		},
+	},
+	{
+		name:   "userinfo",
+		fields: reflect.TypeFor[caddymodule.Userinfo](),
+		open:   []string{"userinfo http://localhost:3000/api/me {"},
+		options: map[string]blockOption{
+			"forward_headers": {line: "forward_headers Cookie X-Csrf-Token", list: true},
+			"email":           {line: "email user.email"},
+			"user_id":         {line: "user_id user.id"},
+			"name":            {line: "name user.name"},
+			"first_name":      {line: "first_name user.first"},
+			"last_name":       {line: "last_name user.last"},
+			"verified":        {line: "verified user.verified"},
+			"domains":         {line: "domains x.example", list: true},
+			"timeout":         {line: "timeout 2s"},
+		},
+		others: []string{"url"},
+	},
+}
+
+// TestL08_EveryOptionOfABlock is TestL08_EveryOption for the options within
+// the blocks of who is asking.
+func TestL08_EveryOptionOfABlock(t *testing.T) {
+	for _, b := range blocks {
+		within := func(lines ...string) string {
+			all := append(append([]string(nil), b.open...), lines...)
+			for range b.open {
+				all = append(all, "}")
+			}
+			return directiveWith(all...)
+		}
+		missing := structFields(b.fields)
+		for _, name := range b.others {
+			delete(missing, name)
+		}
+		first := 3 + len(b.open) // the line that the block's first option is on
+		for name, o := range b.options {
+			delete(missing, name)
+			wrong := func(what string, line int, says string, lines ...string) {
+				t.Helper()
+				text := within(lines...)
+				config, _, err := adaptText(text)
+				if err == nil {
+					t.Errorf("%s %s: %s: no error, but %s", b.name, name, what, config)
+					return
+				}
+				for _, want := range []string{says, fmt.Sprintf(", at Caddyfile:%d", line)} {
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("%s %s: %s: the error does not say %q: %v\n%s", b.name, name, what, want, err, text)
+					}
+				}
+			}
+			right := func(what string, lines ...string) {
+				t.Helper()
+				if _, _, err := adaptText(within(lines...)); err != nil {
+					t.Errorf("%s %s: %s: %v", b.name, name, what, err)
+				}
+			}
+			right("good", o.line)
+			wrong("a misspelt name", first, "unrecognized option '"+name+"s'", name+"s x")
+			wrong("in capitals", first, "unrecognized option '"+strings.ToUpper(name)+"'", strings.ToUpper(name)+" x")
+			wrong("missing value", first, "'"+name+"'", name)
+			wrong("twice", first+1, "option '"+name+"' is given twice", o.line, o.line)
+			wrong("a block", first, "takes no block", o.line+" {", "x", "}")
+			if !o.list {
+				wrong("empty", first, "option '"+name+"' is", name+` ""`)
+				wrong("values too many", first, "", o.line+" two many")
+			}
+			switch {
+			case o.two:
+				right("a path", o.line+" a.path")
+				right("a path in quotes", o.line+` "a path"`)
+				right("a path with a dot in a name", o.line+` https://clinic\.example/email`)
+				wrong("an empty path", first, "option '"+name+"'", o.line+` ""`)
+			case !o.list:
+				wrong("a value too many", first, "", o.line+" two")
+			}
+		}
+		for name := range missing {
+			t.Errorf("option %s of %s is not in the table of this test", name, b.name)
+		}
+	}
+}

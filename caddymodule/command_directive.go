@@ -1,0 +1,154 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// directive is a huma_token that is tried.
+type directive struct {
+	name string
+	Common
+	server *caddyhttp.Server // nil with a preset alone
+	proxy  proxyTrust
+}
+
+// directives are those of the preset or of the config.
+func (t *tryout) directives(g *given) ([]directive, error) {
+	switch {
+	case (t.preset == "") == (t.config == ""):
+		return nil, errors.New("give either --preset or --config")
+	case t.config == "":
+		return []directive{ofPreset(t.preset, g)}, nil
+	}
+	text, _, _, err := caddycmd.LoadConfig(t.config, t.adapter)
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Apps struct {
+			HTTP struct {
+				Servers map[string]json.RawMessage `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return nil, err
+	}
+	var all []directive
+	servers := config.Apps.HTTP.Servers
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		found, err := directivesOf(name, servers[name])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if all == nil {
+		return nil, fmt.Errorf("%s has no huma_token", t.config)
+	}
+	return all, nil
+}
+
+// ofPreset is a directive with a preset and what it mostly is trusted with.
+func ofPreset(preset string, g *given) directive {
+	d := directive{name: "huma_token with `identity " + preset + "`"}
+	d.Identity = &Identity{Preset: preset}
+	row, known := identity.FindPreset(preset)
+	switch {
+	case !known:
+	case row.Sources.Email.From == "":
+		d.Identity.Verify = new(Verify) // whose problems say what is missing
+	case !row.NeedsTrust():
+	case len(g.answer) > 0:
+		d.name += " and `trust forward_auth`"
+		d.Trust = &Trust{Mode: trustForwardAuth}
+	default:
+		d.name += fmt.Sprintf(" and `trust proxies %s`", g.peer)
+		d.Trust = &Trust{Mode: trustProxies, Ranges: []string{g.peer.String()}}
+	}
+	return d
+}
+
+// directivesOf finds the handlers in a server's config, however deep.
+func directivesOf(name string, raw json.RawMessage) ([]directive, error) {
+	var server caddyhttp.Server
+	var tree any
+	if err := json.Unmarshal(raw, &server); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(raw, &tree); err != nil {
+		return nil, err
+	}
+	proxy := proxyTrustOf(server.TrustedProxiesRaw)
+	var all []directive
+	var walk func(any) error
+	walk = func(v any) error {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				if err := walk(e); err != nil {
+					return err
+				}
+			}
+		case map[string]any:
+			if v["handler"] == "huma_token" {
+				text, _ := json.Marshal(v)
+				d := directive{server: &server, proxy: proxy}
+				d.name = fmt.Sprintf("huma_token %d of %s (%s)", len(all)+1, name, strings.Join(server.Listen, " "))
+				all = append(all, d)
+				return json.Unmarshal(text, &all[len(all)-1].Common)
+			}
+			for _, key := range slices.Sorted(maps.Keys(v)) {
+				if err := walk(v[key]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return all, walk(tree)
+}
+
+// proxyTrust is what a server's trusted_proxies says, as far as it can be
+// told without running it.
+type proxyTrust struct {
+	set     bool
+	unknown bool // another source than a list of ranges
+	ranges  []netip.Prefix
+}
+
+func proxyTrustOf(raw json.RawMessage) (p proxyTrust) {
+	if len(raw) == 0 {
+		return p
+	}
+	var static struct {
+		Source string   `json:"source"`
+		Ranges []string `json:"ranges"`
+	}
+	p.set = true
+	if json.Unmarshal(raw, &static) != nil || static.Source != "static" {
+		p.unknown = true
+		return p
+	}
+	for _, r := range static.Ranges {
+		prefixes, _ := parseRange(r) // Caddy says what is wrong with it
+		p.ranges = append(p.ranges, prefixes...)
+	}
+	return p
+}
+
+// trusts reports whether a peer is a trusted proxy of the server.
+func (p proxyTrust) trusts(peer netip.Addr) bool {
+	return p.unknown || slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return r.Contains(peer.Unmap()) })
+}

@@ -1,0 +1,158 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+// identityCommand is caddy huma identity.
+func identityCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "identity (--preset <name> | --config <file>) [--header '<name>: <value>'...]",
+		Short: "Tells who a request would come from, and why not",
+		Long: `
+Tells whom a huma_token directive would take a request for, source by source,
+and if for nobody, why. The directive is that of a preset, or those of a config.
+
+What comes with the request is given by flags: --header is what the client or
+the proxy in front sends, --answer what the auth server of a forward_auth
+answers, --placeholder what an authentication or a map sets. With userinfo the
+application is asked, and with verify the keys are fetched: both as the running
+server would.
+
+With a preset alone, its headers are taken as from a trusted proxy, or with
+--answer as from a trusted forward_auth.
+
+The exit code is 0 if every directive finds a user, and 1 otherwise.`,
+		Example: `  caddy huma identity --preset authelia --answer 'Remote-Email: alice@clinic.example'
+  caddy huma identity --config Caddyfile --peer 10.0.0.7 --header 'X-Forwarded-Email: alice@clinic.example'
+  caddy huma identity --preset caddy_security --placeholder http.auth.user.email=alice@clinic.example`,
+		Args: cobra.NoArgs,
+	}
+	var t tryout
+	f := cmd.Flags()
+	f.StringVar(&t.preset, "preset", "", "The preset to try")
+	f.StringVarP(&t.config, "config", "c", "", "The config whose directives to try")
+	f.StringVarP(&t.adapter, "adapter", "a", "", "The adapter of the config, if it is not a Caddyfile or JSON by its name")
+	f.StringArrayVarP(&t.headers, "header", "H", nil, "A header of the request, as '<name>: <value>'; repeatable")
+	f.StringArrayVar(&t.answers, "answer", nil, "A header of the auth server's answer, as '<name>: <value>'; repeatable")
+	f.StringArrayVar(&t.placeholders, "placeholder", nil, "A placeholder, as '<name>=<value>'; repeatable")
+	f.StringVar(&t.peer, "peer", "127.0.0.1", "The address that the request comes from")
+	f.StringVar(&t.hashKey, "hash-key", "", "The option hash_key, to print the name that logs have for the user")
+	f.BoolVar(&t.json, "json", false, "Print JSON")
+	cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
+		return t.run(cmd.Context(), cmd.OutOrStdout())
+	})
+	return cmd
+}
+
+// tryout is one run of the command.
+type tryout struct {
+	preset, config, adapter        string
+	headers, answers, placeholders []string
+	peer, hashKey                  string
+	json                           bool
+}
+
+// finding is what one directive makes of the request.
+type finding struct {
+	Directive string        `json:"directive"`
+	Email     string        `json:"email,omitempty"`
+	UserID    string        `json:"user_id,omitempty"`
+	FirstName string        `json:"first_name,omitempty"`
+	LastName  string        `json:"last_name,omitempty"`
+	LogName   string        `json:"log_name,omitempty"`
+	Status    int           `json:"status,omitempty"`
+	Code      string        `json:"code,omitempty"`
+	Detail    string        `json:"detail,omitempty"`
+	Sources   []sourceFound `json:"sources,omitempty"`
+	Problems  []string      `json:"problems,omitempty"`
+	Notes     []string      `json:"notes,omitempty"`
+}
+
+// sourceFound is what one option reads.
+type sourceFound struct {
+	Option string `json:"option"`
+	Source string `json:"source"`
+	Value  string `json:"value,omitempty"`
+	Why    string `json:"why,omitempty"`
+}
+
+func (t *tryout) run(ctx context.Context, out io.Writer) (int, error) {
+	given, err := t.given()
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	directives, err := t.directives(given)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	var findings []finding
+	nobody := 0
+	for _, d := range directives {
+		f := d.try(ctx, given)
+		if f.Email == "" {
+			nobody++
+		}
+		findings = append(findings, f)
+	}
+	if t.json {
+		err = writeJSON(out, findings)
+	} else {
+		err = printFindings(out, findings)
+	}
+	if err == nil && nobody > 0 {
+		err = fmt.Errorf("%d of %d directives take the request for nobody's", nobody, len(directives))
+	}
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+func printFindings(w io.Writer, findings []finding) error {
+	for n, f := range findings {
+		if n > 0 {
+			_, _ = fmt.Fprintln(w)
+		}
+		_, _ = fmt.Fprintln(w, f.Directive)
+		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		for _, s := range f.Sources {
+			value := s.Value
+			if s.Why != "" {
+				value = "– " + s.Why
+			}
+			_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", s.Option, s.Source, value)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		for _, p := range f.Problems {
+			_, _ = fmt.Fprintf(w, "  does not load: %s\n", p)
+		}
+		for _, note := range f.Notes {
+			_, _ = fmt.Fprintf(w, "  note: %s\n", note)
+		}
+		switch {
+		case f.Email != "":
+			_, _ = fmt.Fprintf(w, "  → %s", f.Email)
+			if name := strings.TrimSpace(f.FirstName + " " + f.LastName); name != "" {
+				_, _ = fmt.Fprintf(w, " (first name %q, last name %q)", f.FirstName, f.LastName)
+			}
+			if f.LogName != "" {
+				_, _ = fmt.Fprintf(w, ", %s in logs", f.LogName)
+			}
+			_, _ = fmt.Fprintln(w)
+		case f.Code != "":
+			_, _ = fmt.Fprintf(w, "  → nobody: %d %s: %s\n", f.Status, f.Code, f.Detail)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// given is what was given of a request.
+type given struct {
+	header       http.Header
+	answer       http.Header
+	placeholders placeholderMap
+	peer         netip.Addr
+	hashKey      string
+}
+
+// placeholderMap is what an authentication would have set.
+type placeholderMap map[string]any
+
+// Get implements identity.Placeholders.
+func (m placeholderMap) Get(name string) (any, bool) {
+	v, ok := m[name]
+	return v, ok
+}
+
+func (t *tryout) given() (*given, error) {
+	g := &given{placeholders: make(placeholderMap), hashKey: t.hashKey}
+	var err, err2, err3 error
+	g.header, err = headersOf("header", t.headers)
+	g.answer, err2 = headersOf("answer", t.answers)
+	g.peer, err3 = netip.ParseAddr(t.peer)
+	if err3 != nil {
+		err3 = fmt.Errorf("--peer: %q is no IP address", t.peer)
+	}
+	for _, p := range t.placeholders {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok {
+			err = errors.Join(err, fmt.Errorf("--placeholder: %q has no =: write '<name>=<value>'", p))
+		}
+		g.placeholders[strings.Trim(name, "{}")] = value
+	}
+	return g, errors.Join(err, err2, err3)
+}
+
+func headersOf(flag string, lines []string) (http.Header, error) {
+	h := make(http.Header)
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return nil, fmt.Errorf("--%s: %q has no colon: write '<name>: <value>'", flag, line)
+		}
+		h.Add(name, strings.TrimSpace(value))
+	}
+	return h, nil
+}
+
+// letThrough reports whether the server keeps a header.
+func (d *directive) letThrough(name string) bool {
+	return d.server != nil && (listed(d.server.ExpectedUnderscoreHeaders, name) || listed(d.server.ExpectedDotHeaders, name))
+}
+
+// try tells what the directive makes of a request.
+func (d *directive) try(ctx context.Context, g *given) finding {
+	f := finding{Directive: d.name}
+	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
+	var p problems
+	identifier := d.newIdentifier(surroundings{
+		letThrough:  d.letThrough,
+		notAnswered: func(err error) { note("%v", err) },
+		keys: func(s assertion.Source) (*assertion.Keys, error) {
+			return assertion.NewKeys(s, func(err error) { note("%v", err) })
+		},
+	}, &p)
+	if len(p) > 0 {
+		f.Problems = strings.Split(p.err().Error(), "\n")
+		return f
+	}
+	r := d.request(identifier, g, note)
+	user, err := identifier.Identify(ctx, r)
+	for _, s := range identifier.Explain(ctx, r) {
+		found := sourceFound{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
+		if s.Rejection != nil {
+			found.Why = strings.ReplaceAll(s.Rejection.Hint, "the option email", "the option "+s.Option)
+		}
+		f.Sources = append(f.Sources, found)
+	}
+	if err != nil {
+		failed := failureOf(err)
+		f.Status, f.Code, f.Detail = problemTable[failed.code].status, string(failed.code), failed.hint
+		d.hint(identifier, g, note)
+		return f
+	}
+	first, last := identifier.Names(ctx, r)
+	f.Email, f.UserID, f.FirstName, f.LastName = user.Email.Reveal(), user.ID.Reveal(), first.Reveal(), last.Reveal()
+	if g.hashKey != "" {
+		f.LogName = newLogNames(masked.New(g.hashKey)).short(user)
+	}
+	return f
+}
+
+// request is the request as it would get to the directive.
+func (d *directive) request(i *identity.Identifier, g *given, note func(string, ...any)) *identity.Request {
+	r := &identity.Request{
+		Host:              "localhost",
+		Header:            make(http.Header),
+		RemoteAddr:        netip.AddrPortFrom(g.peer, 4711).String(),
+		TrustedProxy:      d.proxy.trusts(g.peer),
+		TrustedProxiesSet: d.proxy.set,
+	}
+	if d.proxy.unknown {
+		note("the server's trusted_proxies cannot be looked up here: %s is taken for one of them", g.peer)
+	}
+	for name, values := range g.header {
+		if strings.ContainsAny(name, "_.") && !d.letThrough(name) {
+			note("Caddy drops the request header %s, because its name has an underscore or a dot: name it in the server's option expected_underscore_headers or expected_dot_headers, or send it as %s", name,
+				textproto.CanonicalMIMEHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name)))
+			continue
+		}
+		r.Header[name] = values
+	}
+	known := make(placeholderMap)
+	for name, value := range g.placeholders {
+		known[name] = value
+		if strings.HasPrefix(name, "http.request.tls.client.") && r.TLS == nil {
+			note("the client's certificate is taken for a verified one")
+			r.TLS = &tls.ConnectionState{HandshakeComplete: true, VerifiedChains: make([][]*x509.Certificate, 1)}
+		}
+	}
+	if len(g.answer) > 0 {
+		i.Answered(known)
+		for name, values := range g.answer {
+			known[identity.AnswerPlaceholder(name)] = strings.Join(values, ",")
+		}
+	}
+	r.Placeholders = known
+	return r
+}
+
+// hint notes what is likely to be the reason that nobody was found.
+func (d *directive) hint(i *identity.Identifier, g *given, note func(string, ...any)) {
+	for _, name := range i.AnswerHeaders() {
+		if g.header[name] != nil && g.answer[name] == nil {
+			note("the request header %s is not read: with trust forward_auth only the auth server's answer counts, which --answer gives", name)
+		}
+	}
+	read := append(i.Headers(), i.AnswerHeaders()...)
+	for name := range g.header {
+		if slices.Contains(read, name) {
+			continue
+		}
+		for _, p := range identity.Presets() {
+			if p.Sources.Email.From == name || p.Signed.Email.From == name {
+				note("the request header %s is what the preset %s reads", name, p.Name)
+			}
+		}
+	}
+}

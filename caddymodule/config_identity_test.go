@@ -1,0 +1,281 @@
+package caddymodule_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestI06_SourcesThatDoNotLoad(t *testing.T) {
+	for name, c := range map[string]struct {
+		option string
+		lines  []string
+		says   []string
+	}{
+		"header":                    {"email", []string{"identity {\nemail Remote-Email\n}"}, []string{"trust forward_auth", "trust proxies"}},
+		"header's placeholder":      {"email", []string{"identity {\nemail {header.Remote-Email}\n}"}, []string{"trust forward_auth", "trust proxies"}},
+		"preset of headers":         {"email", []string{"identity authelia"}, []string{"trust forward_auth", "trust proxies"}},
+		"a name that is a header":   {"name", []string{"identity basic_auth {\nname Remote-Name\n}"}, []string{"trust forward_auth", "trust proxies"}},
+		"no placeholder of a name":  {"verified", []string{"identity basic_auth {\nverified Remote-Verified\n}"}, []string{"trust"}},
+		"candidate":                 {"email", []string{"identity {\nemail {http.auth.candidate.id}\n}"}, []string{"{http.auth.user.id}"}},
+		"candidate, with trust":     {"email", []string{"identity {\nemail {http.auth.candidate.id}\n}", "trust proxies 127.0.0.1"}, []string{"{http.auth.user.id}"}},
+		"query":                     {"email", []string{"identity {\nemail {query.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		"query in full":             {"email", []string{"identity {\nemail {http.request.uri.query.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		"path":                      {"email", []string{"identity {\nemail {path}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		"cookie":                    {"email", []string{"identity {\nemail {cookie.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		"cookie in full":            {"email", []string{"identity {\nemail {http.request.cookie.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		"method":                    {"email", []string{"identity {\nemail {method}\n}"}, []string{"{http.auth.user.id}"}},
+		"Caddy's own variable":      {"email", []string{"identity {\nemail {http.vars.client_ip}\n}"}, []string{"{http.auth.user.id}"}},
+		"environment":               {"email", []string{"identity {\nemail {env.USER}\n}"}, []string{"same for every user"}},
+		"part of a text":            {"email", []string{"identity {\nemail {http.auth.user.id}@x.example\n}"}, []string{"one placeholder"}},
+		"two placeholders":          {"email", []string{"identity {\nemail {http.auth.user.id}{user}\n}"}, []string{"one placeholder"}},
+		"no header's name":          {"email", []string{"identity {\nemail Remote(Email)\n}"}, []string{"Remote-Email"}},
+		"no source":                 {"email", []string{"identity {\ndomains x.example\n}"}, []string{"identity <preset>", "email <source>"}},
+		"unknown preset":            {"identity", []string{"identity nobody"}, []string{"authelia", "tailscale"}},
+		"a domain that is none":     {"domains", []string{"identity basic_auth {\ndomains *.x.example\n}"}, []string{"x.example"}},
+		"a header that Caddy drops": {"email", []string{"identity {\nemail Remote_Email\n}", "trust proxies 127.0.0.1"}, []string{"expected_underscore_headers"}},
+		"one with a dot":            {"email", []string{"identity {\nemail remote.email\n}", "trust proxies 127.0.0.1"}, []string{"expected_dot_headers"}},
+		"upstream with a path":      {"trust", []string{"identity authelia", "trust forward_auth http://authelia:9091/api"}, []string{"trust forward_auth authelia:9091"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			theProblem(t, validateText(t, directive(c.lines...)), c.option, c.says...)
+		})
+	}
+}
+
+// The blocks of these tests.
+
+// assertionOf is an identity in a signed assertion, with these lines in its
+// block verify.
+func assertionOf(preset string, lines ...string) string {
+	if preset == "" {
+		return "identity {\nemail Authorization email\nverify {\n" + strings.Join(lines, "\n") + "\n}\n}"
+	}
+	return "identity " + preset + " {\nverify {\n" + strings.Join(lines, "\n") + "\n}\n}"
+}
+
+// asking is a userinfo with these lines in its block, in place of identity.
+func asking(url string, lines ...string) []string {
+	return []string{"identity", "userinfo \"" + url + "\" {\n" + strings.Join(lines, "\n") + "\n}"}
+}
+
+// balancer is the ARN of a load balancer.
+const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"
+
+// verifyLines are a block verify that loads.
+var verifyLines = []string{"jwks https://login.example/keys", "issuer https://login.example/", "audience clinic"}
+
+func TestAssertionsAndUserinfoLoad(t *testing.T) {
+	for name, changes := range map[string][]string{
+		"custom":                       {assertionOf("", verifyLines...)},
+		"custom over loopback":         {assertionOf("", append([]string{"jwks http://localhost:9000/keys"}, verifyLines[1:]...)...)},
+		"custom with trust":            {assertionOf("", verifyLines...), "trust proxies 10.0.0.0/8"},
+		"several audiences":            {assertionOf("", "jwks https://login.example/keys", "issuer https://login.example/", "audience one two")},
+		"in a placeholder":             {"identity {\nemail {http.vars.token} user.email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"},
+		"a name beside it":             {"identity {\nemail Authorization email\nname {http.auth.user.name}\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"},
+		"google_iap":                   {assertionOf("google_iap", "audience /projects/1/apps/clinic")},
+		"cloudflare_access":            {assertionOf("cloudflare_access", "issuer https://clinic.cloudflareaccess.com", "audience 0123")},
+		"pomerium":                     {assertionOf("pomerium", "audience clinic.example")},
+		"pomerium on several routes":   {assertionOf("pomerium", "jwks https://a.example/keys", "issuer a.example", "audience a.example b.example")},
+		"teleport":                     {assertionOf("teleport", "jwks https://proxy.example/.well-known/jwks.json", "issuer clinic", "audience https://app.example")},
+		"aws_alb":                      {assertionOf("aws_alb", "signer "+balancer)},
+		"aws_alb in China":             {assertionOf("aws_alb", "signer "+strings.Replace(balancer, "arn:aws:", "arn:aws-cn:", 1))},
+		"aws_alb in two regions":       {assertionOf("aws_alb", "jwks https://keys.example", "signer "+balancer+" "+strings.Replace(balancer, "eu-west-2", "eu-west-1", 1))},
+		"aws_alb with all there is":    {assertionOf("aws_alb", "signer "+balancer, "issuer https://login.example", "audience client")},
+		"a document, with trust":       {"identity {\nemail X-Userinfo user.email\n}", "trust proxies 10.0.0.0/8"},
+		"a document, operator's":       {"identity {\nemail {http.vars.document} https://clinic\\.example/email\n}"},
+		"userinfo":                     asking("http://localhost:3000/api/me", "email user.email"),
+		"userinfo elsewhere":           asking("https://app.example/api/me?fields=email", "email data.0.email", "forward_headers Authorization X-Session Host"),
+		"userinfo on another machine":  asking("http://app:3000/me", "email email"),
+		"userinfo by IPv6":             asking("http://[::1]:3000/me", "email email"),
+		"userinfo by its environment":  asking("http://localhost:3000/{env.HUMA_TEST_SECRET}", "email email"),
+		"userinfo with a dot in names": asking("http://localhost:3000/me", `email https://clinic\.example/email`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := validateText(t, directive(changes...)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestWhoIsAskingProblems are configs that say not rightly who is asking: each
+// has one mistake, which is said once, by the option, with what to write.
+func TestWhoIsAskingProblems(t *testing.T) {
+	custom := func(lines ...string) []string { return []string{assertionOf("", lines...)} }
+	for name, c := range map[string]struct {
+		lines  []string
+		option string
+		says   []string
+	}{
+		"nobody":             {[]string{"identity"}, "identity:", []string{"missing", "identity authelia", "trust forward_auth", "userinfo http://"}},
+		"identity, userinfo": {[]string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"beside identity", "leave the other out"}},
+		"trust, userinfo":    {append(asking("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"beside userinfo", "leave it out"}},
+
+		"no jwks":           {custom(verifyLines[1], verifyLines[2]), "jwks:", []string{"missing", "URL of the public keys"}},
+		"no issuer":         {custom(verifyLines[0], verifyLines[2]), "issuer:", []string{"missing", "(iss)"}},
+		"no audience":       {custom(verifyLines[0], verifyLines[1]), "audience:", []string{"missing", "(aud)"}},
+		"an empty audience": {custom(verifyLines[0], verifyLines[1], `audience one ""`), "audience:", []string{"empty"}},
+		"a signer":          {custom(append(verifyLines[:3:3], "signer "+balancer)...), "signer:", []string{"only the preset aws_alb", "leave it out"}},
+
+		"google_iap, no audience":        {[]string{assertionOf("google_iap", "jwks https://keys.example")}, "audience:", []string{"(aud)"}},
+		"google_iap, a signer":           {[]string{assertionOf("google_iap", "audience a", "signer "+balancer)}, "signer:", []string{"aws_alb"}},
+		"cloudflare_access, no issuer":   {[]string{assertionOf("cloudflare_access", "audience a")}, "issuer:", []string{"https://<team>.cloudflareaccess.com"}},
+		"cloudflare_access, no audience": {[]string{assertionOf("cloudflare_access", "issuer https://a.cloudflareaccess.com")}, "audience:", []string{"(aud)"}},
+		"cloudflare_access, a bare name": {[]string{assertionOf("cloudflare_access", "issuer clinic", "audience a")}, "jwks:", []string{"no URL"}},
+		"pomerium, no audience":          {[]string{assertionOf("pomerium", "issuer a.example")}, "audience:", []string{"(aud)"}},
+		"teleport, no keys":              {[]string{assertionOf("teleport", "issuer clinic", "audience a")}, "jwks:", []string{"https://<proxy>/.well-known/jwks.json"}},
+		"teleport, no issuer":            {[]string{assertionOf("teleport", "jwks https://proxy.example/keys", "audience a")}, "issuer:", []string{"the cluster's name"}},
+		"teleport without verify":        {[]string{"identity teleport"}, "identity:", []string{"teleport", "verify {", "jwks, issuer, audience"}},
+		"the same, with trust":           {[]string{"identity teleport", "trust proxies 10.0.0.0/8"}, "identity:", []string{"verify {"}},
+		"aws_alb without verify":         {[]string{"identity aws_alb"}, "identity:", []string{"aws_alb", "verify {", "signer"}},
+		"aws_alb with trust":             {[]string{"identity aws_alb", "trust proxies 10.0.0.0/8"}, "identity:", []string{"verify {", "signer"}},
+		"aws_alb, no signer":             {[]string{assertionOf("aws_alb", "jwks https://keys.example")}, "signer:", []string{"missing", "ARN"}},
+		"aws_alb, no signer or keys":     {[]string{assertionOf("aws_alb", "audience client")}, "signer:", []string{"missing", "ARN"}},
+		"aws_alb, a name":                {[]string{assertionOf("aws_alb", "signer clinic")}, "signer:", []string{`"clinic" is not the ARN`, "arn:aws:elasticloadbalancing:"}},
+		"aws_alb, another ARN":           {[]string{assertionOf("aws_alb", "signer arn:aws:iam::123456789012:role/clinic")}, "signer:", []string{"is not the ARN of a load balancer"}},
+		"aws_alb, no region":             {[]string{assertionOf("aws_alb", "signer arn:aws:elasticloadbalancing::123456789012:loadbalancer/app/a/b")}, "signer:", []string{"is not the ARN"}},
+		"aws_alb, one of two":            {[]string{assertionOf("aws_alb", "signer "+balancer+" clinic")}, "signer:", []string{`"clinic"`}},
+		"aws_alb, two regions":           {[]string{assertionOf("aws_alb", "signer "+balancer+" "+strings.Replace(balancer, "eu-west-2", "eu-west-1", 1))}, "jwks:", []string{"public-keys.auth.elb."}},
+		"no assertion is known":          {[]string{assertionOf("authelia", verifyLines...), "trust forward_auth"}, "verify:", []string{"authelia", "leave verify out", "email Authorization email"}},
+		"no path":                        {[]string{"identity {\nemail X-Token\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"email Authorization email"}},
+		"a placeholder without a path":   {[]string{"identity google_iap {\nemail {http.auth.user.id}\nverify {\naudience a\n}\n}"}, "email:", []string{"signed assertion"}},
+		"a name of another assertion":    {[]string{"identity google_iap {\nname X-Token name\nverify {\naudience a\n}\n}"}, "name:", []string{"another assertion", "read both from the same"}},
+		"verified of another assertion":  {[]string{"identity google_iap {\nverified {http.vars.token} ok\nverify {\naudience a\n}\n}"}, "verified:", []string{"another assertion"}},
+		"a name that nobody signed":      {[]string{"identity google_iap {\nname X-Name\nverify {\naudience a\n}\n}"}, "name (X-Name)", []string{"trust forward_auth", "trust proxies"}},
+		"verified that nobody signed":    {[]string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
+		"an assertion that Caddy drops":  {[]string{"identity {\nemail X_Token email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"expected_underscore_headers"}},
+
+		"a document without trust":   {[]string{"identity {\nemail X-Userinfo user.email\n}"}, "email (X-Userinfo)", []string{"trust forward_auth", "trust proxies"}},
+		"azure without trust":        {[]string{"identity azure_easy_auth"}, "email (X-Ms-Client-Principal)", []string{"trust forward_auth", "trust proxies"}},
+		"an empty step":              {[]string{"identity {\nemail {http.vars.document} user..email\n}"}, "email:", []string{`"user..email"`, "single dots"}},
+		"a dot at the end":           {[]string{"identity {\nemail {http.vars.document} user.\n}"}, "email:", []string{"single dots"}},
+		"a backslash":                {[]string{"identity basic_auth {\nname {http.vars.document} user\\name\n}"}, "name:", []string{`\. for a dot`}},
+		"a path in what is no name":  {[]string{"identity {\nemail X(User) email\n}"}, "email:", []string{"is not the name of a header"}},
+		"a path behind a candidate":  {[]string{"identity {\nemail {http.auth.candidate.claims} email\n}"}, "email:", []string{"{http.auth.user.id}"}},
+		"a path behind a cookie":     {[]string{"identity {\nemail {cookie.user} email\n}"}, "email:", []string{"written by the client"}},
+		"a path stuck to its source": {[]string{"identity {\nemail {http.vars.document}email\n}"}, "email:", []string{"one placeholder"}},
+		"a wrong preset with verify": {[]string{assertionOf("google_aip", "audience a")}, "identity:", []string{"google_iap"}},
+
+		"userinfo, no email":          {asking("http://localhost:3000/me"), "email:", []string{"email user.email"}},
+		"userinfo, an empty step":     {asking("http://localhost:3000/me", "email .email"), "email:", []string{"single dots"}},
+		"userinfo, a name's":          {asking("http://localhost:3000/me", "email email", "last_name a..b"), "last_name:", []string{"single dots"}},
+		"userinfo, a domain's":        {asking("http://localhost:3000/me", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
+		"userinfo, a name":            {asking("http://localhost:3000/me", "email email", `forward_headers Cookie "X Key"`), "forward_headers:", []string{`"X Key"`}},
+		"userinfo, only the host":     {asking("http://localhost:3000/me", "email email", "forward_headers Host"), "forward_headers:", []string{"Authorization or Cookie"}},
+		"userinfo, no scheme":         {asking("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
+		"userinfo, no URL of a Caddy": {asking("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			theProblem(t, validateText(t, directive(c.lines...)), c.option, c.says...)
+		})
+	}
+}
+
+// TestWrongPreset: the error names all there are.
+func TestWrongPreset(t *testing.T) {
+	for _, wrong := range []string{"autelia", "Authelia", "oauth2-proxy", "google"} {
+		theProblem(t, validateText(t, directive("identity "+wrong)), "identity:", `"`+wrong+`"`,
+			"authelia", "authentik", "aws_alb", "azure_easy_auth", "basic_auth", "caddy_jwt", "caddy_security", "caddy_tailscale",
+			"cloudflare_access", "gatekeeper", "gcp_api_gateway", "google_iap", "istio", "oauth2_proxy,", "oauth2_proxy_upstream",
+			"pomerium", "tailscale,", "teleport", "vouch")
+	}
+}
+
+// TestForwardHeadersProblems are headers that would frame the request to the
+// application anew, or change what it answers.
+func TestForwardHeadersProblems(t *testing.T) {
+	for _, name := range []string{
+		"Connection", "keep-alive", "Proxy-Authorization", "Proxy-Authenticate", "TE", "Trailer", "transfer-encoding", "Upgrade",
+		"Content-Length", "Content-Encoding", "Expect", "Proxy-Connection", "HTTP2-Settings",
+		"Accept-Encoding", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "range",
+	} {
+		changes := asking("http://localhost:3000/me", "email email", "forward_headers Cookie "+name)
+		theProblem(t, validateText(t, directive(changes...)), "forward_headers:", "cannot be forwarded")
+	}
+	// All of them are said.
+	found := problemsIn(t, validateText(t, directive(asking("http://localhost:3000/me", "email email", "forward_headers Upgrade Range \"\"")...)))
+	if text := strings.Join(found, "\n"); len(found) != 3 || !strings.Contains(text, "Upgrade") || !strings.Contains(text, "Range") || !strings.Contains(text, `""`) {
+		t.Errorf("%d problems, want 3:\n%s", len(found), text)
+	}
+}
+
+// TestURLsOfOthers are URLs of a key server and of an application that are no
+// good. None is printed, since somebody may have put a secret into it.
+func TestURLsOfOthers(t *testing.T) {
+	t.Setenv("HUMA_TEST_URL", "https://user:CANARY@keys.example/%zz")
+	for _, c := range []struct{ url, jwks, userinfo string }{
+		{"http://keys.example/CANARY", "write https", "loads"},
+		{"http://192.0.2.1/CANARY", "write https", "loads"},
+		{"http://[2001:db8::1]/CANARY", "write https", "loads"},
+		{"http://keys.localhost/CANARY", "write https", "loads"}, // what it resolves to is up to the resolver
+		{"http://127.0.0.1.keys.example/CANARY", "write https", "loads"},
+		{"http://localhost/CANARY", "loads", "loads"},
+		{"http://127.0.0.2:9000/CANARY", "loads", "loads"},
+		{"https://user:CANARY@keys.example/", "what stands before the @", "what stands before the @"},
+		{"http://CANARY@localhost/", "what stands before the @", "what stands before the @"},
+		{"https://keys.example/#CANARY", "from the # on", "from the # on"},
+		{"https://keys.example/?key=CANARY", "loads", "loads"},
+		{"ftp://keys.example/CANARY", "must be https", "http:// or https://"},
+		{"keys.example/CANARY", "no URL", "http:// or https://"},
+		{"//keys.example/CANARY", "must be https", "http:// or https://"},
+		{"https:///CANARY", "no URL", "no host"},
+		{"https://:443/CANARY", "no URL", "no host"},
+		{"https://keys.example:CANARY/", "no URL", "not a URL"},
+		{"https://keys.example/CANARY%zz", "no URL", "not a URL"},
+		{"https://keys example/CANARY", "no URL", "not a URL"},
+		{"{env.HUMA_TEST_URL}", "no URL", "not a URL"},
+	} {
+		t.Run(c.url, func(t *testing.T) {
+			for option, says := range map[string]string{"jwks:": c.jwks, "userinfo:": c.userinfo} {
+				changes := []string{assertionOf("google_iap", `jwks "`+c.url+`"`, "audience a")}
+				if option == "userinfo:" {
+					changes = asking(c.url, "email email")
+				}
+				err := validateText(t, directive(changes...))
+				if says == "loads" {
+					if err != nil {
+						t.Errorf("%s %v", option, err)
+					}
+					continue
+				}
+				theProblem(t, err, option, says)
+				if err != nil && strings.Contains(err.Error(), "CANARY") {
+					t.Errorf("the error holds the secret: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestEveryProblemOfABlock has several mistakes in each block.
+func TestEveryProblemOfABlock(t *testing.T) {
+	for name, c := range map[string]struct {
+		lines   []string
+		options []string
+	}{
+		"verify":          {[]string{assertionOf("", "signer "+balancer)}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
+		"verify of a row": {[]string{assertionOf("teleport", "signer x")}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
+		"unset":           {[]string{assertionOf("", "jwks {env.HUMA_TEST_UNSET}", "issuer {env.HUMA_TEST_UNSET}")}, []string{"jwks: the environment", "issuer: the environment", "audience:"}},
+		"identity": {
+			[]string{"identity {\nemail X-Token a..b\nuser_id {query.id}\nname {http.auth.user.id}x\ndomains *.example\n" + "verify {\naudience a\n}\n}"},
+			[]string{"email:", "user_id:", "name:", "domains:", "jwks:", "issuer:"},
+		},
+		"userinfo": {
+			append(asking("localhost", "forward_headers Upgrade", "name a..b", "last_name .c", "domains @"), "trust forward_auth"),
+			[]string{"userinfo:", "forward_headers:", "email:", "name:", "last_name:", "domains:", "trust:"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := problemsIn(t, validateText(t, directive(append(c.lines, "project_id")...)))
+			for _, option := range append(c.options, "project_id:") {
+				if !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, option) }) {
+					t.Errorf("%s is not named", option)
+				}
+			}
+			if len(found) != len(c.options)+1 || t.Failed() {
+				t.Errorf("%d problems:\n%s", len(found), strings.Join(found, "\n"))
+			}
+		})
+	}
+}

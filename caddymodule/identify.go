@@ -1,0 +1,266 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userinfo"
+)
+
+// The modes of trust.
+const (
+	trustForwardAuth = "forward_auth"
+	trustProxies     = "proxies"
+)
+
+// nameEncodings are the words of the option name_encoding.
+var nameEncodings = []string{"auto", "utf8", "latin1", "rfc2047", "percent", "base64"}
+
+// surroundings is what identifying takes from around the config, which is
+// something else for a running server than for a command.
+type surroundings struct {
+	// letThrough reports whether the server keeps a request header whose name
+	// has an underscore or a dot.
+	letThrough func(name string) bool
+	// keys returns the keys of a key server.
+	keys func(assertion.Source) (*assertion.Keys, error)
+	// notAnswered is told why the application did not say who is asking.
+	notAnswered func(error)
+}
+
+// newIdentifier reads identity and trust, or userinfo.
+func (c *Common) newIdentifier(around surroundings, p *problems) *identity.Identifier {
+	switch {
+	case c.Identity != nil && c.Userinfo != nil:
+		p.addf("userinfo", "it stands beside identity: one of them says who is asking, so leave the other out")
+		return nil
+	case c.Userinfo != nil:
+		if c.Trust != nil {
+			p.addf("trust", "it stands beside userinfo, which reads no header as an identity: leave it out")
+		}
+		return c.Userinfo.newIdentifier(around, p)
+	case c.Identity != nil:
+		return c.Identity.newIdentifier(c.readTrust(p), around, p)
+	}
+	p.addf("identity", "it is missing: say who is asking, for example `identity authelia` with `trust forward_auth`, or `userinfo http://localhost:3000/api/me { email user.email }` on several lines")
+	return nil
+}
+
+func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *problems) *identity.Identifier {
+	c := identity.Config{
+		Preset:           p.text("identity", i.Preset),
+		Email:            i.Email,
+		UserID:           i.UserID,
+		Name:             i.Name,
+		FirstName:        i.FirstName,
+		LastName:         i.LastName,
+		Verified:         i.Verified,
+		Domains:          p.texts("domains", i.Domains),
+		Trust:            trust,
+		Verify:           i.Verify != nil,
+		HeaderLetThrough: around.letThrough,
+	}
+	var ok bool
+	if c.NameEncoding, ok = names.ParseEncoding(i.NameEncoding); !ok {
+		p.addf("name_encoding", "it is '%s': it must be %s", i.NameEncoding, strings.Join(nameEncodings, " or "))
+	}
+	if i.Verify != nil {
+		if v := i.Verify.newVerifier(c.Preset, around, p); v != nil {
+			c.Verifier = v
+		}
+	}
+	identifier, err := identity.New(c)
+	p.addAll(err)
+	return identifier
+}
+
+// newVerifier reads verify. It returns nil if there is a problem.
+func (v *Verify) newVerifier(preset string, around surroundings, p *problems) *assertion.Verifier {
+	if row, _ := identity.FindPreset(preset); preset != "" && row.Signed.Email.From == "" {
+		return nil // identity.New says that there is no such preset or assertion
+	}
+	full, err := identity.Verify{
+		JWKS:     p.text("jwks", v.JWKS),
+		Issuer:   p.text("issuer", v.Issuer),
+		Audience: p.texts("audience", v.Audience),
+		Signers:  p.texts("signer", v.Signer),
+	}.Complete(preset)
+	if err != nil {
+		p.addAll(err)
+		return nil
+	}
+	keys, err := around.keys(assertion.Source{URL: full.JWKS, ByID: full.KeyByID})
+	if err != nil {
+		p.add("jwks", err)
+		return nil
+	}
+	verifier, err := assertion.New(assertion.Config{
+		Keys:       keys,
+		Issuer:     full.Issuer,
+		Audience:   full.Audience,
+		Signers:    full.Signers,
+		Algorithms: full.Algorithms,
+	})
+	p.addAll(err)
+	return verifier
+}
+
+func (u *Userinfo) newIdentifier(around surroundings, p *problems) *identity.Identifier {
+	c := identity.UserinfoConfig{
+		Email:     p.text("email", u.Email),
+		UserID:    p.text("user_id", u.UserID),
+		Name:      p.text("name", u.Name),
+		FirstName: p.text("first_name", u.FirstName),
+		LastName:  p.text("last_name", u.LastName),
+		Verified:  p.text("verified", u.Verified),
+		Domains:   p.texts("domains", u.Domains),
+	}
+	client, err := userinfo.New(userinfo.Config{
+		URL:            p.text("userinfo", u.URL),
+		ForwardHeaders: p.texts("forward_headers", u.ForwardHeaders),
+		Timeout:        time.Duration(u.Timeout),
+		OnError:        around.notAnswered,
+	})
+	p.addAll(err)
+	if err == nil {
+		c.Asker = client
+	}
+	identifier, err := identity.NewUserinfo(c)
+	p.addAll(err)
+	return identifier
+}
+
+func (c *Common) readTrust(p *problems) (t identity.Trust) {
+	if c.Trust == nil {
+		return t
+	}
+	switch c.Trust.Mode {
+	case trustForwardAuth:
+		t.Mode = identity.TrustForwardAuth
+	case trustProxies:
+		t.Mode = identity.TrustProxies
+	default:
+		p.addf("trust", "it is '%s': it must be %s or %s", c.Trust.Mode, trustForwardAuth, trustProxies)
+	}
+	t.Upstream = p.text("trust", c.Trust.Upstream)
+	for _, r := range p.texts("trust", c.Trust.Ranges) {
+		prefixes, err := parseRange(r)
+		p.add("trust", err)
+		t.Ranges = append(t.Ranges, prefixes...)
+	}
+	return t
+}
+
+// parseRange reads a CIDR range, an address, or private_ranges.
+func parseRange(s string) ([]netip.Prefix, error) {
+	ranges := []string{s}
+	if s == "private_ranges" {
+		ranges = caddyhttp.PrivateRangesCIDR()
+	}
+	var prefixes []netip.Prefix
+	for _, r := range ranges {
+		prefix, err := caddyhttp.CIDRExpressionToPrefix(r)
+		if err != nil {
+			return nil, fmt.Errorf("'%s' is no CIDR range, address or private_ranges", s)
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
+}
+
+// headerLetThrough reports whether a server of this config lets a header
+// through whose name has an underscore or a dot. Caddy drops all others.
+// Which server this handler belongs to cannot be known while it is set up.
+func headerLetThrough(ctx caddy.Context) func(name string) bool {
+	return func(name string) bool {
+		for _, m := range ctx.Modules() {
+			if app, ok := m.(*caddyhttp.App); ok && letThrough(app, name) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// letThrough is headerLetThrough for one config of servers.
+func letThrough(app *caddyhttp.App, name string) bool {
+	for _, srv := range app.Servers {
+		if listed(srv.ExpectedUnderscoreHeaders, name) || listed(srv.ExpectedDotHeaders, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// listed reports whether a header's name is in a list as Caddy reads it: names
+// in any case, or a prefix with an asterisk behind it.
+func listed(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		if prefix, ok := strings.CutSuffix(entry, "*"); ok {
+			return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+		}
+		return strings.EqualFold(entry, name)
+	})
+}
+
+// keyServers are the public keys of key servers, kept over reloads.
+var keyServers = caddy.NewUsagePool() // assertion.Source → *pooledKeys
+
+// pooledKeys are keys in the pool. There is nothing to close.
+type pooledKeys struct{ *assertion.Keys }
+
+// Destruct implements caddy.Destructor.
+func (pooledKeys) Destruct() error { return nil }
+
+// keysFromPool takes the keys of a key server from the pool. They are fetched
+// once this config runs, not while it is only looked at.
+func (h *HumaToken) keysFromPool(ctx caddy.Context) func(assertion.Source) (*assertion.Keys, error) {
+	return func(source assertion.Source) (*assertion.Keys, error) {
+		keys, err := acquire[pooledKeys](&h.releases, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
+			keys, err := assertion.NewKeys(source, logKeys)
+			return pooledKeys{keys}, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return keys.Keys, whenStarted(ctx, keys.Prefetch)
+	}
+}
+
+// whenStarted calls f once the config runs.
+func whenStarted(ctx caddy.Context, f func()) error {
+	app, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	return app.(*caddyevents.App).On("started", started(f))
+}
+
+// started is a function that the start of a config calls.
+type started func()
+
+// Handle implements caddyevents.Handler.
+func (f started) Handle(context.Context, caddy.Event) error {
+	f()
+	return nil
+}
+
+// String implements fmt.Stringer, for Caddy's debug log: a function has no JSON.
+func (started) String() string { return "huma_token" }
+
+// Interface guards
+var (
+	_ caddy.Destructor    = pooledKeys{}
+	_ caddyevents.Handler = started(nil)
+)

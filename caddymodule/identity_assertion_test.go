@@ -1,0 +1,374 @@
+package caddymodule_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// The keys of these tests. One of RSA takes a while to make, so there is one
+// for all who sign with it.
+var (
+	theirRSA  = sync.OnceValue(newRSAKey)
+	otherRSA  = sync.OnceValue(newRSAKey)
+	theirP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P256()) })
+	otherP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P256()) })
+	theirP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P384()) })
+	otherP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P384()) })
+)
+
+func newRSAKey() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func newECKey(curve elliptic.Curve) *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// signing is an algorithm, the key that a layer signs with, and one of the same
+// kind that somebody else has.
+func signing(algorithm string) (method jwt.SigningMethod, key, otherKey crypto.Signer) {
+	switch algorithm[:2] + algorithm[len(algorithm)-3:] {
+	case "ES256":
+		key, otherKey = theirP256(), otherP256()
+	case "ES384":
+		key, otherKey = theirP384(), otherP384()
+	default:
+		key, otherKey = theirRSA(), otherRSA()
+	}
+	return jwt.GetSigningMethod(algorithm), key, otherKey
+}
+
+// jwk writes a public key as RFC 7518, section 6 has it.
+func jwk(kid string, key crypto.Signer) map[string]any {
+	b64 := base64.RawURLEncoding.EncodeToString
+	switch k := key.Public().(type) {
+	case *ecdsa.PublicKey:
+		point, err := k.Bytes() // 4, x, y
+		if err != nil {
+			panic(err)
+		}
+		half := len(point) / 2
+		return map[string]any{"kty": "EC", "use": "sig", "kid": kid, "crv": k.Params().Name, "x": b64(point[1 : 1+half]), "y": b64(point[1+half:])}
+	case *rsa.PublicKey:
+		return map[string]any{"kty": "RSA", "use": "sig", "kid": kid, "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes())}
+	}
+	panic("no such key")
+}
+
+// pemOf writes a public key as AWS has it.
+func pemOf(key crypto.Signer) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		panic(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
+// keyServer serves the public keys of layers: /<layer> is a key set, and
+// /<layer>/<kid> one key in PEM form.
+type keyServer struct {
+	*httptest.Server
+	mu    sync.Mutex
+	keys  map[string]map[string]crypto.Signer // layer → kid → key
+	down  bool
+	delay time.Duration
+	asked map[string]int // by path
+}
+
+func newKeyServer(t testing.TB) *keyServer {
+	k := &keyServer{keys: make(map[string]map[string]crypto.Signer), asked: make(map[string]int)}
+	k.Server = httptest.NewServer(http.HandlerFunc(k.serve))
+	t.Cleanup(func() {
+		k.CloseClientConnections()
+		k.Close()
+	})
+	return k
+}
+
+func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
+	k.mu.Lock()
+	k.asked[r.URL.Path]++
+	layer, kid, one := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	keys, down, delay := k.keys[layer], k.down, k.delay
+	k.mu.Unlock()
+	time.Sleep(delay)
+	switch {
+	case down:
+		http.Error(w, "CANARY of the key server", http.StatusBadGateway)
+	case r.Method != http.MethodGet || len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0:
+		http.Error(w, "what is this?", http.StatusTeapot)
+	case one && keys[kid] == nil:
+		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden) // S3's way to say that there is none
+	case one:
+		_, _ = w.Write(pemOf(keys[kid]))
+	default:
+		set := []any{map[string]any{"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}} // which is none for us
+		for kid, key := range keys {
+			set = append(set, jwk(kid, key))
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": set})
+	}
+}
+
+// has sets the keys of a layer.
+func (k *keyServer) has(layer string, keys map[string]crypto.Signer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keys[layer] = keys
+}
+
+// fails sets whether the server is down.
+func (k *keyServer) fails(down bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.down = down
+}
+
+// slow sets how long the server takes.
+func (k *keyServer) slow(delay time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.delay = delay
+}
+
+// times is how often a path was asked for.
+func (k *keyServer) times(path string) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.asked[path]
+}
+
+// assertionLayer is a layer that signs what it says of a user.
+type assertionLayer struct {
+	name             string
+	header, prefix   string // where the assertion stands, and what precedes it
+	algorithm        string
+	issuer, audience string
+	// identity is the option, in which KEYS stands for the URL of the keys.
+	identity string
+	// payload is what it says of a user of this address.
+	payload func(email string) map[string]any
+	// emailAt and userAt are the members where the address stands, and what
+	// says of it that it is verified.
+	emailAt, userAt string
+	first, last     string // of the user; empty if the layer has no names
+	aws             bool
+	// plain are headers that the layer sends besides, which are not read.
+	plain []string
+}
+
+// oidcClaims are the standard claims of Zoë Ångström.
+func oidcClaims(email string) map[string]any {
+	return map[string]any{"email": email, "sub": "id-1", "name": "Zoë Ångström", "given_name": "Zoë", "family_name": "Ångström", "email_verified": true}
+}
+
+// assertionLayers are the layers whose assertions are known, and others.
+var assertionLayers = []assertionLayer{
+	{
+		name: "google_iap", header: "X-Goog-Iap-Jwt-Assertion", algorithm: "ES256",
+		issuer: "https://cloud.google.com/iap", audience: "/projects/1/apps/clinic",
+		identity: "identity google_iap {\nverify {\njwks KEYS\naudience /projects/1/apps/clinic /projects/1/apps/other\n}\n}",
+		payload: func(email string) map[string]any {
+			return map[string]any{"email": email, "sub": "accounts.google.com:1", "hd": "x.example"}
+		},
+		plain: []string{"X-Goog-Authenticated-User-Email", "X-Goog-Authenticated-User-Id"},
+	},
+	{
+		name: "cloudflare_access", header: "Cf-Access-Jwt-Assertion", algorithm: "RS256",
+		issuer: "https://clinic.cloudflareaccess.com", audience: "0123456789abcdef",
+		identity: "identity cloudflare_access {\nverify {\njwks KEYS\nissuer https://clinic.cloudflareaccess.com\naudience 0123456789abcdef\n}\n}",
+		payload: func(email string) map[string]any {
+			return map[string]any{"email": email, "sub": "id-1", "type": "app", "country": "GB"}
+		},
+		plain: []string{"Cf-Access-Authenticated-User-Email"},
+	},
+	{
+		name: "pomerium", header: "X-Pomerium-Jwt-Assertion", algorithm: "ES256",
+		issuer: "clinic.example", audience: "clinic.example",
+		identity: "identity pomerium {\nverify {\njwks KEYS\naudience clinic.example\n}\n}",
+		payload:  oidcClaims, first: "Zoë", last: "Ångström",
+		plain: []string{"X-Pomerium-Claim-Email", "X-Pomerium-Claim-Sub", "X-Pomerium-Claim-Name"},
+	},
+	{
+		name: "teleport", header: "Teleport-Jwt-Assertion", algorithm: "RS256",
+		issuer: "clinic", audience: "https://app.clinic.example",
+		identity: "identity teleport {\nverify {\njwks KEYS\nissuer clinic\naudience https://app.clinic.example\n}\n}",
+		payload: func(email string) map[string]any {
+			return map[string]any{"username": email, "sub": email, "roles": []string{"access"}, "traits": map[string]any{}}
+		},
+		emailAt: "username",
+	},
+	{
+		name: "aws_alb", header: "X-Amzn-Oidc-Data", algorithm: "ES256",
+		issuer: "https://login.example", audience: "client-1",
+		identity: "identity aws_alb {\nverify {\njwks KEYS\nissuer https://login.example\naudience client-1\nsigner " + balancer + "\n}\n}",
+		payload:  oidcClaims, first: "Zoë", last: "Ångström", aws: true,
+		plain: []string{"X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken"},
+	},
+	{
+		name: "custom", header: "Authorization", prefix: "Bearer ", algorithm: "ES384",
+		issuer: "https://login.example/", audience: "clinic",
+		identity: "identity {\nemail Authorization email\nname Authorization name\nverify {\njwks KEYS\nissuer https://login.example/\naudience clinic\n}\n}",
+		payload:  oidcClaims, first: "Zoë", last: "Ångström",
+	},
+	{
+		name: "path", header: "X-Token", algorithm: "PS256",
+		issuer: "https://login.example/", audience: "clinic",
+		identity: "identity {\nemail X-Token user.email\nuser_id X-Token user.id\nfirst_name X-Token user.names.first\nlast_name X-Token user.names.last\nverify {\njwks KEYS\nissuer https://login.example/\naudience clinic\n}\n}",
+		payload: func(email string) map[string]any {
+			return map[string]any{"email": "mallory@evil.example", "user": map[string]any{"email": email, "id": 7, "names": map[string]any{"first": "Zoë", "last": "Ångström"}, "email_verified": true}}
+		},
+		first: "Zoë", last: "Ångström", userAt: "user",
+	},
+	{
+		name: "escaped", header: "X-Token", algorithm: "RS512",
+		issuer: "https://login.example/", audience: "clinic-2",
+		identity: "identity {\nemail X-Token https://clinic\\.example/email\nname X-Token https://clinic\\.example/name\nverify {\njwks KEYS\nissuer https://login.example/\naudience clinic-2\n}\n}",
+		payload: func(email string) map[string]any {
+			return map[string]any{"https://clinic.example/email": email, "https://clinic.example/name": "Zoë Ångström", "email": "mallory@evil.example"}
+		},
+		emailAt: "https://clinic.example/email", first: "Zoë", last: "Ångström",
+	},
+}
+
+// path is where the layer's users are served.
+func (l assertionLayer) path() string { return "/" + l.name }
+
+// keysPath is where the key server is asked for a key of the layer.
+func (l assertionLayer) keysPath(kid string) string {
+	if l.aws {
+		return "/" + l.name + "/" + kid
+	}
+	return "/" + l.name
+}
+
+// directive is the layer's users served at its path.
+func (l assertionLayer) directive(k *keyServer, more string) string {
+	return "huma_token " + l.path() + " {\nHUMA\n" + strings.ReplaceAll(l.identity, "KEYS", k.URL+"/"+l.name) + "\n" + more + "\n}\n"
+}
+
+// brings brings what stands for an assertion.
+func (l assertionLayer) brings(token string) func(*http.Request) {
+	return header(l.header, l.prefix+token)
+}
+
+// says signs a request in.
+func (l assertionLayer) says(email string) func(*http.Request) {
+	return l.brings(l.token(email).String())
+}
+
+// assertion is an assertion of a user, before it is signed.
+type assertion struct {
+	header, payload map[string]any
+	method          jwt.SigningMethod
+	key             any
+	otherKey        crypto.Signer
+	padded          bool
+}
+
+// kidOf is the id of the key that a layer signs with.
+const kidOf = "key-1"
+
+// token makes an assertion of a user.
+func (l assertionLayer) token(email string) *assertion {
+	method, key, otherKey := signing(l.algorithm)
+	t := &assertion{
+		header:  map[string]any{"alg": l.algorithm, "kid": kidOf, "typ": "JWT"},
+		payload: l.payload(email),
+		method:  method, key: key, otherKey: otherKey, padded: l.aws,
+	}
+	now := time.Now()
+	if l.aws {
+		t.header["iss"], t.header["client"], t.header["signer"] = l.issuer, l.audience, balancer
+		t.header["exp"] = now.Add(2 * time.Minute).Unix()
+		t.payload["iss"], t.payload["exp"] = l.issuer, now.Add(2*time.Minute).Unix()
+		return t
+	}
+	t.payload["iss"], t.payload["aud"] = l.issuer, l.audience
+	t.payload["iat"], t.payload["exp"] = now.Unix(), now.Add(5*time.Minute).Unix()
+	return t
+}
+
+// claims are where the layer writes issuer, audience and times.
+func (l assertionLayer) claims(t *assertion) map[string]any {
+	if l.aws {
+		return t.header
+	}
+	return t.payload
+}
+
+// user is the object that the address stands in.
+func (l assertionLayer) user(t *assertion) map[string]any {
+	if l.userAt == "" {
+		return t.payload
+	}
+	return t.payload[l.userAt].(map[string]any)
+}
+
+// sets is the token with another value where the address stands.
+func (l assertionLayer) sets(t *assertion, value any) *assertion {
+	at := l.emailAt
+	if at == "" {
+		at = "email"
+	}
+	l.user(t)[at] = value
+	if at == "username" {
+		t.payload["sub"] = value
+	}
+	return t
+}
+
+// parts are the three parts of the token, each in base64.
+func (t *assertion) parts() (header, payload, signature string) {
+	encoding := base64.RawURLEncoding
+	if t.padded {
+		encoding = base64.URLEncoding
+	}
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		if t.padded && len(b)%3 == 0 {
+			b = append(b, ' ') // so that there is padding in every part
+		}
+		return encoding.EncodeToString(b)
+	}
+	header, payload = part(t.header), part(t.payload)
+	sig, err := t.method.Sign(header+"."+payload, t.key)
+	if err != nil {
+		panic(fmt.Sprintf("sign: %v", err))
+	}
+	return header, payload, encoding.EncodeToString(sig)
+}
+
+// String is the token as it is sent.
+func (t *assertion) String() string {
+	header, payload, signature := t.parts()
+	return header + "." + payload + "." + signature
+}

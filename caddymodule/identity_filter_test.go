@@ -1,0 +1,236 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// canary is somebody of whom nothing may stand in a log.
+var canary = person{"canary@x.example", "canary-id", "Canaryfirst Canarylast", "Canaryfirst", "Canarylast"}
+
+// scenario is a site behind a layer, and how canary is signed in there.
+type scenario struct {
+	preset string
+	// auth and identity are lines of the site.
+	auth, identity string
+	signedIn       []func(*http.Request)
+	// sent are the values that a log without a filter has in it. It has none
+	// of those that forward_auth copies: Caddy logs requests as they came.
+	sent []string
+}
+
+// filterOf is the filter that the command tells an operator to write.
+func filterOf(t *testing.T, preset string) string {
+	t.Helper()
+	cmd, out := new(cobra.Command), new(bytes.Buffer)
+	caddycmd.Commands()["huma"].CobraFunc(cmd)
+	cmd.SetArgs([]string{"presets", preset})
+	cmd.SetOut(out)
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	begin := strings.Index(out.String(), "log {\n")
+	if begin < 0 {
+		t.Fatalf("no filter for %s: %s", preset, out)
+	}
+	text, _, ok := strings.Cut(out.String()[begin:], "\n}\n")
+	if !ok {
+		t.Fatalf("a filter without an end for %s: %s", preset, out)
+	}
+	return text + "\n}\n"
+}
+
+// logsOf serves a scenario's site, makes requests that end well and badly, and
+// returns all that Caddy has logged of them at the level INFO, and the tokens
+// that were answered.
+func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []string) {
+	t.Helper()
+	huma := newHuma(t, sandbox.Config{})
+	d := &desk{serve(t, ""), huma}
+	dir := t.TempDir()
+	files := []string{filepath.Join(dir, "default.log"), filepath.Join(dir, "access.log")}
+	writer := func(file string) string {
+		return strings.Replace(filter, "log {\n", "log {\n\toutput file "+file+" {\n\t\tmode 0600\n\t}\n\tlevel INFO\n", 1)
+	}
+	endpoint := "HUMA\n" + s.identity
+	text := `{
+		storage file_system ` + storageDir + `
+		admin off
+		persist_config off
+		auto_https off
+		grace_period 5s
+		` + writer(files[0]) + `
+	}
+	http://` + d.address + ` {
+		` + writer(files[1]) + s.auth + `
+		huma_token {
+			` + endpoint + `
+		}
+		huma_token /caddy {
+			` + endpoint + `
+			errors caddy
+		}
+		handle /dead {
+			reverse_proxy ` + freeAddress(t) + `
+		}
+		handle {
+			respond "the application" 404
+		}
+	}`
+	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
+	config, _, err := adapter.Adapt([]byte(fill(huma, text)), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatalf("adapt: %v\n%s", err, text)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatalf("load: %v\n%s", err, text)
+	}
+
+	a := d.granted(t, "canary@x.example", path, s.signedIn...)
+	v := a.tokens(t)
+	tokens = []string{v.AuthToken, v.RefreshToken, v.UID}
+	if err := huma.SetFaults([]sandbox.Fault{{Status: 500}}); err != nil {
+		t.Fatal(err)
+	}
+	for target, status := range map[string]int{path: 503, "/caddy": 503, "/dead": 502, "/other": 404} {
+		if a := d.request("GET", target, s.signedIn...); a.StatusCode != status {
+			t.Errorf("%s: status %d, want %d: %s", target, a.StatusCode, status, a.Body)
+		}
+	}
+	d.request("GET", path) // nobody
+	// The line about a request is written after its answer.
+	eventually(t, 10*time.Second, "six requests in the access log", func() bool {
+		logged = ""
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logged += string(b)
+		}
+		return strings.Count(logged, `"handled request"`) == 6
+	})
+	if strings.Count(logged, `"http.log.error`) < 2 {
+		t.Errorf("the errors are not logged: %s", logged)
+	}
+	return logged, tokens
+}
+
+// values are the values of headers.
+func values(h http.Header) []string { return slices.Concat(slices.Collect(maps.Values(h))...) }
+
+// scenarios are the ways to be signed in with a preset.
+func scenarios(t *testing.T, row identity.Preset) (all []scenario) {
+	credentials := []func(*http.Request){
+		header("Authorization", "Bearer canary-bearer"), func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "canary", Value: "canary-cookie"}) },
+	}
+	for _, p := range headerPresets {
+		if p.name != row.Name {
+			continue
+		}
+		said := p.says(canary)
+		all = append(all, scenario{p.name + ", proxies", "", "identity " + p.name + "\ntrust proxies 127.0.0.1", append(slices.Clip(credentials), sends(said)), values(said)})
+		l := newLayer(t)
+		l.says(said)
+		all = append(all, scenario{
+			p.name + ", forward_auth", "forward_auth " + l.URL + " {\nuri /verify\ncopy_headers " + strings.Join(p.own(), " ") + "\n}\n",
+			"identity " + p.name + "\ntrust forward_auth", credentials, nil,
+		})
+	}
+	for _, p := range placeholderPresets {
+		if p.name != row.Name {
+			continue
+		}
+		// What Caddy logs of such a user is the id, which may be an address.
+		who := canary
+		if p.id == "id" {
+			who.id = "canary-id@x.example"
+		}
+		sent := []string{who.id}
+		if p.id != "id" {
+			sent = []string{"also@x.example"}
+		}
+		all = append(all, scenario{p.name, "test_portal\n", "identity " + p.name, append(slices.Clip(credentials), p.signsIn(t, who)), sent})
+	}
+	if row.Name == "basic_auth" {
+		all = append(all, scenario{
+			row.Name, strings.Replace(accounts, "alice@", "canary@", 1) + "\n", "identity basic_auth",
+			[]func(*http.Request){password("canary@x.example")}, []string{"canary@x.example"},
+		})
+	}
+	for _, p := range signedPresets {
+		if p.name != row.Name {
+			continue
+		}
+		said := with(p.forged.says(canary), p.header, p.asserts(canary))
+		if p.also == nil && p.forged.assertion == "" { // whose headers are made up
+			said = http.Header{p.header: said[p.header]}
+		}
+		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerEC(), layerRSA())), append(slices.Clip(credentials), sends(said)), values(said)})
+	}
+	return all
+}
+
+// TestLogFilters: with the filter that is documented for a preset, nothing of
+// a user gets into Caddy's logs, neither of a request that ends well nor of
+// one that fails. Without it, it does.
+func TestLogFilters(t *testing.T) {
+	for _, row := range identity.Presets() {
+		filter := filterOf(t, row.Name)
+		all := scenarios(t, row)
+		if all == nil {
+			t.Errorf("nobody signs in with %s", row.Name)
+		}
+		for _, s := range all {
+			t.Run(s.preset, func(t *testing.T) {
+				t.Run("with", func(t *testing.T) {
+					logged, tokens := s.logsOf(t, filter)
+					for _, text := range append(append(tokens, s.sent...), "anary", "x.example", "wonderland") {
+						if i := strings.Index(logged, text); i >= 0 {
+							t.Errorf("the log holds %q: …%s…", text, logged[max(0, i-200):min(len(logged), i+200)])
+						}
+					}
+				})
+				t.Run("without", func(t *testing.T) {
+					logged, _ := s.logsOf(t, "log {\n}\n")
+					if strings.Contains(logged, "canary-bearer") || strings.Contains(logged, "canary-cookie") {
+						t.Errorf("Caddy logs credentials: %s", logged)
+					}
+					inErrors := ""
+					for line := range strings.SplitSeq(logged, "\n") {
+						var entry struct{ Logger string }
+						if _ = json.Unmarshal([]byte(line), &entry); strings.HasPrefix(entry.Logger, "http.log.error") {
+							inErrors += line
+						}
+					}
+					for _, text := range s.sent {
+						if !strings.Contains(logged, text) {
+							t.Errorf("the log does not hold %q, which is there to be filtered: %s", text, logged)
+						}
+						// The error log has headers, and no user_id.
+						if row.Headers() != nil && !strings.Contains(inErrors, text) {
+							t.Errorf("the error log does not hold %q: %s", text, inErrors)
+						}
+					}
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package caddymodule_test
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// layerNamed is one of the layers that sign.
+func layerNamed(t testing.TB, name string) assertionLayer {
+	t.Helper()
+	for _, l := range assertionLayers {
+		if l.name == name {
+			return l
+		}
+	}
+	t.Fatalf("there is no layer %s", name)
+	return assertionLayer{}
+}
+
+// next is an assertion that is signed with the layer's next key.
+func (l assertionLayer) next(email string) func(*http.Request) {
+	a := l.token(email)
+	a.header["kid"], a.key = "key-2", a.otherKey
+	return l.brings(a.String())
+}
+
+// TestKeysAreFetchedOnce: by a config that runs, for all handlers and requests,
+// and not again when it is reloaded.
+func TestKeysAreFetchedOnce(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	keys := newKeyServer(t)
+	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
+	for _, l := range []assertionLayer{iap, alb} {
+		_, key, _ := signing(l.algorithm)
+		keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	}
+	text := "SITE {\n" + iap.directive(keys, "") + alb.directive(keys, "")
+	text += strings.Replace(iap.directive(keys, "errors caddy"), iap.path(), "/again", 1)
+	text += "respond \"the application\" 404\n}"
+	text = strings.ReplaceAll(text, "HUMA", huma.credentials()+"client_type ios\n")
+	set, one := iap.keysPath(kidOf), alb.keysPath(kidOf)
+	asked := func(when string, ofSet, ofOne int) {
+		t.Helper()
+		if a, b := keys.times(set), keys.times(one); a != ofSet || b != ofOne {
+			t.Errorf("%s: the key set was fetched %d times, want %d, the key %d times, want %d", when, a, ofSet, b, ofOne)
+		}
+	}
+
+	s := serve(t, "SITE {\nrespond ok\n}")
+	rejected := strings.Replace(text, "respond", "huma_token /other {\n}\nrespond", 1)
+	validated := func() {
+		t.Helper()
+		if err := validateJSON(t, s.adapt(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := want(s.load(rejected), "api:"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	validated()
+	asked("validated and rejected", 0, 0)
+
+	// All requests that come before the keys do wait for the same fetch.
+	keys.slow(500 * time.Millisecond)
+	s.move()
+	if err := s.load(text); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "the key set is fetched, though nobody has asked for a token", func() bool { return keys.times(set) == 1 })
+	asked("started", 1, 0)
+	uids := make([]string, 200)
+	var wg sync.WaitGroup
+	for i := range uids {
+		wg.Go(func() {
+			l, path := iap, []string{iap.path(), "/again", alb.path()}[i%3]
+			if path == alb.path() {
+				l = alb
+			}
+			a, err := s.try(context.Background(), "GET", path, l.says(fmt.Sprintf("u%d@x.example", i)))
+			if err != nil || a.StatusCode != http.StatusOK {
+				t.Errorf("request %d: %v %v", i, a, err)
+				return
+			}
+			var v tokens
+			_ = json.Unmarshal(a.Body, &v)
+			uids[i] = v.UID
+		})
+	}
+	wg.Wait()
+	asked("200 requests at once", 1, 1)
+	accounts := make(map[string]string)
+	for _, u := range huma.Users() {
+		accounts[u.Email] = u.UID
+	}
+	for i, uid := range uids {
+		if email := fmt.Sprintf("u%d@x.example", i); uid != accounts[email] || uid == "" {
+			t.Errorf("%s has the token of user %q, want %q", email, uid, accounts[email])
+		}
+	}
+
+	keys.slow(0)
+	for i := range 5 {
+		validated()
+		s.move()
+		if err := s.load(text + fmt.Sprintf("\n# %d", i)); err != nil {
+			t.Fatal(err)
+		}
+		s.request("GET", iap.path(), iap.says("u0@x.example")).tokens(t)
+		s.request("GET", "/again", iap.says("u0@x.example")).tokens(t)
+		s.request("GET", alb.path(), alb.says("u2@x.example")).tokens(t)
+	}
+	asked("reloaded", 1, 1)
+
+	// With its last user the keys are let go of.
+	for _, config := range []string{"SITE {\nrespond ok\n}", text} {
+		s.move()
+		if err := s.load(config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.request("GET", iap.path(), iap.says("u0@x.example")).tokens(t)
+	s.request("GET", alb.path(), alb.says("u2@x.example")).tokens(t)
+	asked("after a config without it", 2, 2)
+	s.quiet(t, "@x.example", "eyJ", "sandbox-secret")
+	if strings.Contains(s.log(), "handlerError") {
+		t.Error("Caddy's debug log cannot print who is told of the start")
+	}
+}
+
+// TestI17_KeyServerDown: keys that are known go on being good, those that were
+// never fetched are good for nobody, and new ones are found without a reload.
+func TestI17_KeyServerDown(t *testing.T) {
+	keys, never := newKeyServer(t), newKeyServer(t)
+	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
+	cloudflare, pomerium := layerNamed(t, "cloudflare_access"), layerNamed(t, "pomerium")
+	for _, l := range []assertionLayer{iap, alb, cloudflare, pomerium} {
+		_, key, _ := signing(l.algorithm)
+		keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+		never.has(l.name, map[string]crypto.Signer{kidOf: key})
+	}
+	never.fails(true)
+	closed := cloudflare
+	closed.identity = strings.ReplaceAll(closed.identity, "KEYS", "http://"+freeAddress(t)+"/keys")
+	text := "SITE {\n" + iap.directive(keys, "") + alb.directive(keys, "") + pomerium.directive(never, "") + closed.directive(keys, "") +
+		strings.Replace(alb.directive(never, ""), alb.path(), "/never", 1) + "}"
+	begin := time.Now()
+	d := open(t, text)
+	known := func() {
+		t.Helper()
+		d.granted(t, "ada@x.example", iap.path(), iap.says("ada@x.example"))
+		d.granted(t, "ada@x.example", alb.path(), alb.says("ada@x.example"))
+	}
+	nobodys := func() {
+		t.Helper()
+		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
+			a := d.refused(t, 401, "identity_invalid", path, l.says("ada@x.example"))
+			if !strings.Contains(string(a.Body), "the keys of the option jwks could not be fetched") {
+				t.Errorf("%s: it does not say why: %s", path, a.Body)
+			}
+		}
+	}
+	// However many ask, a key server is not asked more often than every 5 s.
+	bounded := func() {
+		t.Helper()
+		most := 2 + int(time.Since(begin)/(5*time.Second))
+		for path, server := range map[string]*keyServer{iap.keysPath(kidOf): keys, pomerium.keysPath(kidOf): never} {
+			if n := server.times(path); n > most {
+				t.Errorf("%s was asked %d times, want at most %d", path, n, most)
+			}
+		}
+	}
+	known()
+	nobodys()
+
+	keys.fails(true)
+	known()
+	unknown := func() {
+		t.Helper()
+		d.refused(t, 401, "identity_invalid", iap.path(), iap.next("ada@x.example"))
+		d.refused(t, 401, "identity_invalid", alb.path(), alb.next("ada@x.example"))
+	}
+	unknown()
+	for i := range 3 {
+		d.move()
+		if err := d.load(fill(d.huma, text) + fmt.Sprintf("\n# %d", i)); err != nil {
+			t.Fatal(err)
+		}
+		known()
+		unknown()
+		nobodys()
+	}
+	for range 50 {
+		unknown()
+		nobodys()
+	}
+	known()
+	bounded()
+	warnings := d.warnings("the keys of assertions could not be fetched")
+	if len(warnings) < 3 {
+		t.Errorf("%d warnings, want one for each fetch that failed", len(warnings))
+	}
+	if log := d.log(); !strings.Contains(log, "fetch keys: status 502") || !strings.Contains(log, "connection refused") {
+		t.Error("the log does not say why the keys could not be fetched")
+	}
+
+	// The servers are back, one with other keys.
+	for _, l := range []assertionLayer{iap, alb} {
+		_, _, otherKey := signing(l.algorithm)
+		keys.has(l.name, map[string]crypto.Signer{"key-2": otherKey})
+	}
+	keys.fails(false)
+	never.fails(false)
+	ok := func(path string, edit func(*http.Request)) func() bool {
+		return func() bool {
+			time.Sleep(50 * time.Millisecond)
+			return d.request("GET", path, edit).StatusCode == http.StatusOK
+		}
+	}
+	eventually(t, 20*time.Second, "the new key is found", ok(iap.path(), iap.next("ada@x.example")))
+	eventually(t, 20*time.Second, "keys are there for the first time", ok(pomerium.path(), pomerium.says("ada@x.example")))
+	eventually(t, 20*time.Second, "the new key is found by its id", ok(alb.path(), alb.next("ada@x.example")))
+	eventually(t, 20*time.Second, "a key is there for the first time, by its id", ok("/never", alb.says("ada@x.example")))
+	d.granted(t, "ada@x.example", iap.path(), iap.next("ada@x.example"))
+	d.refused(t, 401, "identity_invalid", iap.path(), iap.says("ada@x.example")) // that key was withdrawn
+	bounded()
+	d.quiet(t, "@x.example", "eyJ", "CANARY")
+}

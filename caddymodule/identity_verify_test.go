@@ -1,0 +1,290 @@
+package caddymodule_test
+
+import (
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// openAssertions serves the users of every layer at a path of its own.
+func openAssertions(t testing.TB, more string) (*desk, *keyServer) {
+	t.Helper()
+	keys := newKeyServer(t)
+	text := "SITE {\n"
+	for _, l := range assertionLayers {
+		_, key, _ := signing(l.algorithm)
+		keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+		text += l.directive(keys, more)
+	}
+	return open(t, text+"respond \"the application\" 404\n}"), keys
+}
+
+// TestAssertions: who is signed is believed, whoever brings it, and by name.
+func TestAssertions(t *testing.T) {
+	d, _ := openAssertions(t, "")
+	for _, l := range assertionLayers {
+		t.Run(l.name, func(t *testing.T) {
+			for _, name := range []string{"ada", "bob"} {
+				email := name + "@" + l.name + ".example"
+				d.granted(t, email, l.path(), l.says(email))
+				d.granted(t, email, l.path(), l.says(email), header("X-Forwarded-For", "10.0.0.1"), header("Via", "1.1 elsewhere"))
+				attributes, _ := d.user(t, email).Profile["userAttributes"].(map[string]any)
+				if got, _ := attributes["givenName"].(string); got != l.first {
+					t.Errorf("Huma knows the first name %q, want %q", got, l.first)
+				}
+				if got, _ := attributes["familyName"].(string); got != l.last {
+					t.Errorf("Huma knows the last name %q, want %q", got, l.last)
+				}
+			}
+			// The address goes to Huma as it was signed, and is one user in any case.
+			const upper = "Ada.Lovelace+x@X.Example"
+			d.granted(t, upper, l.path(), l.says(upper))
+			// Another layer's assertion is none, though the path of this site is.
+			for _, other := range assertionLayers {
+				if other.header == l.header && other.name != l.name {
+					d.refused(t, 401, "identity_invalid", l.path(), other.says("mallory@evil.example"))
+				} else if other.header != l.header {
+					d.refused(t, 401, "identity_missing", l.path(), other.says("mallory@evil.example"))
+				}
+			}
+		})
+	}
+	// What stands before the last colon is Google's and the tenant's.
+	iap := assertionLayers[0]
+	for _, email := range []string{"accounts.google.com:ada@x.example", "securetoken.google.com/clinic/tenant:ada@x.example"} {
+		d.granted(t, "ada@x.example", iap.path(), iap.says(email))
+	}
+	d.quiet(t, ".example", "Zo", "ngstr", "eyJ", "id-1")
+}
+
+// TestAssertionsFromAnotherPeer: an assertion is believed from anyone, and with
+// trust from those peers alone.
+func TestAssertionsFromAnotherPeer(t *testing.T) {
+	d, _ := openAssertions(t, "")
+	l := assertionLayers[0]
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	if c, err := dialer.Dial("tcp", d.address); err != nil {
+		t.Skipf("this system has one loopback address: %v", err)
+	} else {
+		_ = c.Close()
+	}
+	elsewhere := *d.site
+	elsewhere.client = &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+	other := &desk{&elsewhere, d.huma}
+	other.granted(t, "ada@x.example", l.path(), l.says("ada@x.example"))
+	other.refused(t, 401, "identity_missing", l.path(), header(l.plain[0], "mallory@evil.example"))
+
+	d, _ = openAssertions(t, "trust proxies 127.0.0.2")
+	elsewhere.URL = d.URL
+	other = &desk{&elsewhere, d.huma}
+	for _, l := range assertionLayers {
+		other.granted(t, "ada@x.example", l.path(), l.says("ada@x.example"))
+		d.refused(t, 401, "identity_untrusted", l.path(), l.says("ada@x.example"), header("X-Forwarded-For", "127.0.0.2"))
+	}
+	d.quiet(t, ".example", "eyJ")
+}
+
+// wrongAssertion is what is wrong with an assertion, and what an operator is
+// told of it.
+type wrongAssertion struct {
+	change func(*assertion)
+	says   string
+}
+
+// TestI17_Assertions: what does not verify is nobody's, and never gets to Huma.
+func TestI17_Assertions(t *testing.T) {
+	d, keys := openAssertions(t, "")
+	attacker := newKeyServer(t)
+	past, future := time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix()
+	for _, l := range assertionLayers {
+		wrong := map[string]wrongAssertion{
+			"expired":              {func(a *assertion) { l.claims(a)["exp"] = past }, "has expired"},
+			"expired a minute ago": {func(a *assertion) { l.claims(a)["exp"] = time.Now().Add(-time.Minute).Unix() }, "has expired"},
+			"without end":          {func(a *assertion) { delete(l.claims(a), "exp") }, "no exp"},
+			"an end in words":      {func(a *assertion) { l.claims(a)["exp"] = "tomorrow" }, "has expired"},
+			"of the future":        {func(a *assertion) { a.payload["iat"] = future }, "of the future"},
+			"not valid yet":        {func(a *assertion) { a.payload["nbf"] = future }, "of the future"},
+			"another issuer":       {func(a *assertion) { l.claims(a)["iss"] = "https://evil.example" }, "option issuer"},
+			"almost the issuer":    {func(a *assertion) { l.claims(a)["iss"] = l.issuer + "/" }, "option issuer"},
+			"no issuer":            {func(a *assertion) { delete(l.claims(a), "iss") }, "option issuer"},
+			"unknown kid":          {func(a *assertion) { a.header["kid"] = "key-2" }, "option jwks"},
+			"a kid that is a path": {func(a *assertion) { a.header["kid"] = "../" + l.name + "/" + kidOf }, "option jwks"},
+			"a list of addresses":  {func(a *assertion) { l.sets(a, "ada@x.example,bob@x.example") }, "one plain address"},
+			"a display name":       {func(a *assertion) { l.sets(a, "Ada <ada@x.example>") }, "one plain address"},
+			"a number":             {func(a *assertion) { l.sets(a, 7) }, "neither a text"},
+			"critical extension":   {func(a *assertion) { a.header["crit"] = []string{"exp"} }, "one signed token"},
+			"another's key":        {func(a *assertion) { a.key = a.otherKey }, "signature is wrong"},
+			"another's key in it": {func(a *assertion) {
+				a.header["jwk"], a.key = jwk(kidOf, a.otherKey), a.otherKey
+			}, "signature is wrong"},
+			"another's key server": {func(a *assertion) {
+				a.header["jku"], a.header["x5u"], a.key = attacker.URL, attacker.URL, a.otherKey
+			}, "signature is wrong"},
+			"alg none": {func(a *assertion) {
+				a.header["alg"], a.method, a.key = "none", jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType
+			}, "none and shared secrets"},
+			"alg none in capitals": {func(a *assertion) { a.header["alg"] = "NONE" }, "none and shared secrets"},
+			"no alg":               {func(a *assertion) { delete(a.header, "alg") }, "algorithm"},
+			"HS256 with the public key": {func(a *assertion) {
+				a.header["alg"], a.method, a.key = "HS256", jwt.SigningMethodHS256, pemOf(a.key.(crypto.Signer))
+			}, "none and shared secrets"},
+			"HS256 with the key as it is served": {func(a *assertion) {
+				served, _ := json.Marshal(jwk(kidOf, a.key.(crypto.Signer)))
+				a.header["alg"], a.method, a.key = "HS256", jwt.SigningMethodHS256, served
+			}, "none and shared secrets"},
+			"HS256 with the shared key that is served": {func(a *assertion) {
+				a.header["alg"], a.header["kid"], a.method, a.key = "HS256", "shared", jwt.SigningMethodHS256, []byte("secret")
+			}, "none and shared secrets"},
+		}
+		more := map[string]wrongAssertion{
+			"another audience": {func(a *assertion) { a.payload["aud"] = "https://evil.example" }, "option audience"},
+			"other audiences":  {func(a *assertion) { a.payload["aud"] = []string{"https://evil.example", l.audience + "/"} }, "option audience"},
+			"no audience":      {func(a *assertion) { delete(a.payload, "aud") }, "option audience"},
+		}
+		if l.aws {
+			set := func(name string, value any) func(*assertion) { return func(a *assertion) { a.header[name] = value } }
+			more = map[string]wrongAssertion{
+				"another client":     {set("client", "client-2"), "option audience"},
+				"no client":          {set("client", nil), "option audience"},
+				"another signer":     {set("signer", strings.Replace(balancer, "123456789012", "666666666666", 1)), "option signer"},
+				"almost the signer":  {set("signer", balancer+"0"), "option signer"},
+				"no signer":          {set("signer", nil), "option signer"},
+				"a list of signers":  {set("signer", []string{balancer}), "option signer"},
+				"expired in payload": {func(a *assertion) { a.payload["exp"] = past }, "has expired"},
+				"issued in payload":  {func(a *assertion) { a.payload["iss"] = "https://evil.example" }, "option issuer"},
+			}
+		}
+		maps.Copy(wrong, more)
+		t.Run(l.name, func(t *testing.T) {
+			for name, c := range wrong {
+				t.Run(name, func(t *testing.T) {
+					a := l.token("ada@x.example")
+					c.change(a)
+					got := d.refused(t, 401, "identity_invalid", l.path(), l.brings(a.String()))
+					if !strings.Contains(string(got.Body), c.says) {
+						t.Errorf("it does not say %q: %s", c.says, got.Body)
+					}
+				})
+			}
+			// Parts of one that is right.
+			good, bob := l.token("ada@x.example"), l.token("bob@x.example")
+			head, payload, signature := good.parts()
+			_, bobs, bobsSignature := bob.parts()
+			for name, text := range map[string]string{
+				"another payload":      head + "." + bobs + "." + signature,
+				"another signature":    head + "." + payload + "." + bobsSignature,
+				"no signature":         head + "." + payload + ".",
+				"two parts":            head + "." + payload,
+				"the payload alone":    payload,
+				"an address":           "ada@x.example",
+				"a word":               "null",
+				"two of them":          good.String() + "," + bob.String(),
+				"two, with a space":    good.String() + ", " + bob.String(),
+				"standard base64":      strings.NewReplacer("-", "+", "_", "/").Replace(head+"."+payload+".") + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\xff", 64))),
+				"longer than can be":   strings.Repeat("a", 20<<10) + "." + payload + "." + signature,
+				"the scheme of others": "Basic " + good.String(),
+			} {
+				t.Run(name, func(t *testing.T) {
+					d.refused(t, 401, "identity_invalid", l.path(), l.brings(text))
+				})
+			}
+			d.refused(t, 401, "identity_missing", l.path(), l.brings(l.sets(l.token("ada@x.example"), "").String()))
+			d.refused(t, 401, "identity_missing", l.path(), l.brings(l.sets(l.token("ada@x.example"), nil).String()))
+			// Who it is comes first, then whether the layer has looked.
+			for _, no := range []any{false, "false", 0, "no"} {
+				a := l.token("ada@x.example")
+				l.user(a)["email_verified"] = no
+				d.refused(t, 403, "email_unverified", l.path(), l.brings(a.String()))
+			}
+			d.granted(t, "ada@x.example", l.path(), l.brings(good.String()))
+		})
+	}
+	if n := len(attacker.asked); n != 0 {
+		t.Errorf("the key server that a token names was asked: %v", attacker.asked)
+	}
+	for _, l := range assertionLayers {
+		if n := keys.times(l.keysPath(kidOf)); n > 3 {
+			t.Errorf("%s: the key server was asked %d times", l.name, n)
+		}
+	}
+	d.quiet(t, ".example", "eyJ", "Zo", "CANARY")
+}
+
+// TestAssertionsAreReadOnce: of an assertion there is exactly one, and what a
+// client sends besides or instead is not looked at.
+func TestAssertionsAreReadOnce(t *testing.T) {
+	d, _ := openAssertions(t, "")
+	for _, l := range assertionLayers {
+		t.Run(l.name, func(t *testing.T) {
+			good, mallory := l.says("ada@x.example"), l.says("mallory@evil.example")
+			empty := header(l.header, "")
+			d.refused(t, 401, "identity_ambiguous", l.path(), good, good)
+			d.refused(t, 401, "identity_ambiguous", l.path(), good, mallory)
+			d.refused(t, 401, "identity_ambiguous", l.path(), empty, good)
+			d.refused(t, 401, "identity_ambiguous", l.path(), good, empty)
+			d.refused(t, 401, "identity_missing", l.path(), empty)
+			d.refused(t, 401, "identity_missing", l.path(), header(l.header, "  "))
+			d.refused(t, 401, "identity_missing", l.path())
+			token := l.prefix + l.token("ada@x.example").String()
+			for _, separator := range []string{"_", "."} { // which Caddy drops
+				alias := strings.ReplaceAll(l.header, "-", separator)
+				if alias != l.header {
+					d.refused(t, 401, "identity_missing", l.path(), header(alias, token))
+					d.granted(t, "ada@x.example", l.path(), header(alias, l.prefix+l.token("mallory@evil.example").String()), good)
+				}
+			}
+			d.granted(t, "ada@x.example", l.path(), header(strings.ToLower(l.header), token))
+			for _, name := range append(l.plain, "X-User", "Remote-Email", "X-Forwarded-Email") {
+				forged := header(name, "mallory@evil.example")
+				d.refused(t, 401, "identity_missing", l.path(), forged)
+				d.refused(t, 401, "identity_missing", l.path(), forged, empty)
+				d.refused(t, 401, "identity_invalid", l.path(), forged, l.brings("x.y.z"))
+				d.granted(t, "ada@x.example", l.path(), forged, good)
+				d.granted(t, "ada@x.example", l.path(), header(name, ""), forged, good)
+			}
+			d.granted(t, "ada@x.example", l.path(), good, func(r *http.Request) {
+				r.AddCookie(&http.Cookie{Name: l.header, Value: l.token("mallory@evil.example").String()})
+				r.URL.RawQuery = "jwt=" + l.token("mallory@evil.example").String()
+			})
+		})
+	}
+	for _, u := range d.huma.Users() {
+		if u.Email != "ada@x.example" {
+			t.Errorf("Huma knows %q", u.Email)
+		}
+	}
+	d.quiet(t, ".example", "eyJ")
+}
+
+// TestAssertionsInTheFirstPlace: methods and whether the request is cross-site
+// are looked at before an assertion is.
+func TestAssertionsInTheFirstPlace(t *testing.T) {
+	d, _ := openAssertions(t, "")
+	for _, l := range assertionLayers {
+		for _, c := range []struct {
+			method string
+			status int
+			edits  []func(*http.Request)
+		}{
+			{"OPTIONS", 204, nil},
+			{"PUT", 405, []func(*http.Request){l.says("ada@x.example")}},
+			{"DELETE", 401, nil},
+			{"DELETE", 401, []func(*http.Request){l.brings("x.y.z")}},
+			{"DELETE", 204, []func(*http.Request){l.says("ada@x.example")}},
+			{"GET", 403, []func(*http.Request){header("Sec-Fetch-Site", "cross-site"), header("Cookie", "a=b")}},
+		} {
+			if a := d.request(c.method, l.path(), c.edits...); a.StatusCode != c.status {
+				t.Errorf("%s: %s: status %d, want %d: %s", l.name, c.method, a.StatusCode, c.status, a.Body)
+			}
+		}
+	}
+	d.untouched(t, 0)
+}

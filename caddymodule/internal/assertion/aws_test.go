@@ -1,0 +1,351 @@
+package assertion
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// awsToken is a token as a load balancer at AWS writes it.
+func awsToken(header, payload object) string {
+	return signWith(encodePadded[[]byte], jwt.SigningMethodES256, p256(),
+		asJSON(changed(object{"typ": "JWT", "alg": "ES256"}, awsHeader(header))), asJSON(awsClaims(payload)))
+}
+
+// awsClaims are what the user's claims look like there.
+func awsClaims(changes object) object {
+	return changed(object{
+		"sub": "u-1", "email": "ada@example.org", "iss": issuer, "exp": time.Now().Unix() + 120,
+	}, changes)
+}
+
+func TestI17AWSPadding(t *testing.T) {
+	v, s := awsVerifier(t)
+	// Every length of the padding, of header and payload.
+	seen := make(map[string]bool)
+	for i := range 9 {
+		token := awsToken(object{"x": strings.Repeat("x", i%3)}, object{"x": strings.Repeat("x", i/3)})
+		accept(t, v, token)
+		p := parts(token)
+		seen[fmt.Sprint(strings.Count(p[0], "="), strings.Count(p[1], "="))] = true
+
+		// The signature is over the padded text.
+		p[0], p[1] = strings.TrimRight(p[0], "="), strings.TrimRight(p[1], "=")
+		if bare := strings.Join(p, "."); strings.Contains(token[:strings.LastIndex(token, ".")], "=") {
+			refuse(t, v, bare, identity.ErrAssertionSignature)
+		}
+	}
+	if len(seen) != 9 {
+		t.Errorf("tested paddings %v, want all nine", seen)
+	}
+	// Without padding, signed like that.
+	accept(t, v, sign(jwt.SigningMethodES256, p256(), awsHeader(nil), awsClaims(object{"x": "x"})))
+	// Of the signature alone it makes no difference.
+	accept(t, v, strings.TrimRight(awsToken(nil, nil), "="))
+	s.wantHits(t, 1)
+
+	for _, token := range []string{
+		strings.Replace(awsToken(nil, nil), ".", "=.", 1), awsToken(nil, nil) + "=", awsToken(nil, nil) + "====",
+		"=" + awsToken(nil, nil), "=.=.=", awsToken(nil, nil) + "\n",
+	} {
+		refuse(t, v, token, identity.ErrAssertionMalformed)
+	}
+	// The others know no padding.
+	refuse(t, newVerifier(t, jwk("k1", p256())), signWith(encodePadded[[]byte], jwt.SigningMethodES256, p256(),
+		[]byte(`{"alg":"ES256","kid":"k1"}`), asJSON(goodClaims(nil))), identity.ErrAssertionMalformed)
+}
+
+func TestI17AWSHeader(t *testing.T) {
+	v, _ := awsVerifier(t)
+	now := time.Now().Unix()
+	for name, test := range map[string]struct {
+		header, payload object
+		want            error
+	}{
+		"good":                     {nil, nil, nil},
+		"expired in the header":    {object{"exp": now - 31}, nil, identity.ErrAssertionExpired},
+		"within leeway":            {object{"exp": now - 25}, nil, nil},
+		"no exp in the header":     {object{"exp": nil}, nil, identity.ErrAssertionExpired},
+		"exp as a text":            {object{"exp": fmt.Sprint(now + 100)}, nil, identity.ErrAssertionExpired},
+		"exp huge":                 {object{"exp": 1e300}, nil, identity.ErrAssertionExpired},
+		"exp a fraction":           {object{"exp": float64(now) + 100.5}, nil, nil},
+		"exp a list":               {object{"exp": []int64{now + 100}}, nil, identity.ErrAssertionExpired},
+		"expired in the payload":   {nil, object{"exp": now - 31}, identity.ErrAssertionExpired},
+		"payload exp as a text":    {nil, object{"exp": "x"}, identity.ErrAssertionExpired},
+		"no exp in the payload":    {nil, object{"exp": nil}, nil},
+		"nbf ahead":                {nil, object{"nbf": now + 60}, identity.ErrAssertionEarly},
+		"iat ahead":                {nil, object{"iat": now + 60}, identity.ErrAssertionEarly},
+		"iat ahead in the header":  {object{"iat": now + 60}, nil, identity.ErrAssertionEarly},
+		"other issuer":             {object{"iss": "https://x"}, nil, identity.ErrAssertionIssuer},
+		"no issuer":                {object{"iss": nil}, nil, identity.ErrAssertionIssuer},
+		"payload of other issuer":  {nil, object{"iss": "https://x"}, identity.ErrAssertionIssuer},
+		"payload without issuer":   {nil, object{"iss": nil}, nil},
+		"other client":             {object{"client": "x"}, nil, identity.ErrAssertionAudience},
+		"no client":                {object{"client": nil}, nil, identity.ErrAssertionAudience},
+		"client a list":            {object{"client": []string{audience}}, nil, identity.ErrAssertionAudience},
+		"client in the payload":    {object{"client": nil}, object{"client": audience, "aud": audience}, identity.ErrAssertionAudience},
+		"other signer":             {object{"signer": balancer + "0"}, nil, identity.ErrAssertionSigner},
+		"no signer":                {object{"signer": nil}, nil, identity.ErrAssertionSigner},
+		"signer empty":             {object{"signer": ""}, nil, identity.ErrAssertionSigner},
+		"signer a list":            {object{"signer": []string{balancer}}, nil, identity.ErrAssertionSigner},
+		"signer in the payload":    {object{"signer": nil}, object{"signer": balancer}, identity.ErrAssertionSigner},
+		"signer in another case":   {object{"signer": strings.ToUpper(balancer)}, nil, identity.ErrAssertionSigner},
+		"another member of a name": {object{"signer": nil, "Signer": balancer}, nil, identity.ErrAssertionSigner},
+		"another algorithm":        {object{"alg": "ES384"}, nil, identity.ErrAssertionAlgorithm},
+		"crit":                     {object{"crit": []string{"signer"}}, nil, identity.ErrAssertionMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.want == nil {
+				accept(t, v, awsToken(test.header, test.payload))
+			} else {
+				refuse(t, v, awsToken(test.header, test.payload), test.want)
+			}
+		})
+	}
+
+	t.Run("issuer and client not asked for", func(t *testing.T) {
+		v, _ := awsVerifier(t, func(c *Config) { c.Issuer, c.Audience = "", nil })
+		accept(t, v, awsToken(object{"iss": nil, "client": nil}, object{"iss": "https://x"}))
+	})
+	t.Run("RS256 on request", func(t *testing.T) {
+		v, _ := awsVerifier(t, func(c *Config) { c.Algorithms = []string{"RS256"} })
+		refuse(t, v, awsToken(nil, nil), identity.ErrAssertionAlgorithm)
+	})
+}
+
+// What another load balancer of the region signed: its key is on the same
+// server.
+func TestI17AWSNeighbour(t *testing.T) {
+	v, s := awsVerifier(t)
+	signed := awsToken(object{"signer": strings.Replace(balancer, "123456789012", "999999999999", 1)}, nil)
+	refuse(t, v, signed, identity.ErrAssertionSigner)
+	s.wantHits(t, 0) // a stranger's token is not worth asking for
+
+	// The right signer put over a signature of the neighbour's.
+	p := parts(signed)
+	p[0] = parts(awsToken(nil, nil))[0]
+	refuse(t, v, strings.Join(p, "."), identity.ErrAssertionSignature)
+	s.wantHits(t, 1)
+}
+
+func TestI17AWSKid(t *testing.T) {
+	v, s := awsVerifier(t)
+	for _, kid := range []any{
+		nil, "", ".", "..", "../" + awsKid, "a/b", "a%2Fb", "a?b", "a#b", "a b", "a\x00b", "ä", awsKid + "\n",
+		strings.Repeat("a", 65), "a_b", "a.pem", "http://x/",
+	} {
+		refuse(t, v, awsToken(object{"kid": kid}, nil), identity.ErrAssertionKey)
+	}
+	refuse(t, v, awsToken(object{"kid": 1}, nil), identity.ErrAssertionMalformed)
+	s.wantHits(t, 0)
+	refuse(t, v, awsToken(object{"kid": "unknown"}, nil), identity.ErrAssertionKey)
+	s.wantHits(t, 1)
+	accept(t, v, awsToken(nil, nil))
+	s.wantHits(t, 2)
+}
+
+func TestI17AWSKeyServer(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		want   error
+		told   string
+	}{
+		"403":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, identity.ErrAssertionKey, ""},
+		"404":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, identity.ErrAssertionKey, ""},
+		"500":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch keys: status 500"},
+		"a set":         {text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		"nothing":       {text(""), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		"a private key": {text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		"garbage":       {text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		"another label": {text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		"a small key":   {text(pemOf(newRSA(1024))), identity.ErrKeysUnavailable, errNoUsable.Error()},
+		"an RSA key":    {text(pemOf(rsaKey())), identity.ErrAssertionKey, ""},
+		"another curve": {text(pemOf(p384())), identity.ErrAssertionKey, ""},
+		"another key":   {text(pemOf(p256b())), identity.ErrAssertionSignature, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told reports
+			s := newKeyServer(t)
+			s.answer(test.answer)
+			keys := keysOf(t, Source{URL: s.URL, ByID: true}, &told)
+			v := verifierOf(t, keys, func(c *Config) { c.Signers = []string{balancer} })
+			refuse(t, v, awsToken(nil, nil), test.want)
+			if test.told != "" {
+				if got := told.only(t); got != test.told {
+					t.Errorf("reported %q, want %q", got, test.told)
+				}
+			} else if got := told.all(); len(got) > 0 {
+				t.Errorf("reported %q", got)
+			}
+			s.wantHits(t, 1)
+		})
+	}
+}
+
+func text(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
+}
+
+// Known keys keep working while AWS is down, and are dropped when AWS says
+// that they are gone.
+func TestI17AWSRefresh(t *testing.T) {
+	v, s := awsVerifier(t)
+	accept(t, v, awsToken(nil, nil))
+	c := v.keys.byID[awsKid]
+	s.fail(503)
+	c.older(24 * time.Hour)
+	accept(t, v, awsToken(nil, nil))
+	s.wantHits(t, 2)
+	s.fail(404)
+	c.older(24 * time.Hour)
+	refuse(t, v, awsToken(nil, nil), identity.ErrAssertionKey)
+	s.wantHits(t, 3)
+	// And found again when it is back.
+	s.serve(pemOf(p256()))
+	accept(t, v, awsToken(nil, nil))
+	s.wantHits(t, 4)
+}
+
+// Random ids cost the key server a handful of requests, and not the keys that
+// are in use.
+func TestI17AWSRandomKids(t *testing.T) {
+	v, s := awsVerifier(t)
+	known, start := awsToken(nil, nil), time.Now()
+	accept(t, v, known)
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	accept(t, v, known)
+	limit := unknownBurst + 1 + int64(time.Since(start)/unknownEvery)
+	if got := s.hits.Load(); got < unknownBurst || got > limit {
+		t.Errorf("the key server was asked %d times, want at most %d", got, limit)
+	}
+	if got := len(v.keys.byID); int64(got) > limit {
+		t.Errorf("%d ids are kept", got)
+	}
+}
+
+// Ids that exist are kept, but only so many, and not at the cost of the one
+// that is in use.
+func TestI17AWSManyKids(t *testing.T) {
+	v, s := awsVerifier(t)
+	s.serve(pemOf(p256()))
+	v.keys.limit.SetLimit(rate.Inf)
+	for i := range 3 * maxIDs {
+		accept(t, v, awsToken(object{"kid": fmt.Sprintf("k%d", i)}, nil))
+		accept(t, v, awsToken(nil, nil))
+		if got := len(v.keys.byID); got > maxIDs {
+			t.Fatalf("%d ids are kept", got)
+		}
+	}
+	s.wantHits(t, 3*maxIDs+1)
+	if got := len(v.keys.byID); got != maxIDs {
+		t.Errorf("%d ids are kept, want %d", got, maxIDs)
+	}
+	if v.keys.byID["k95"] == nil || v.keys.byID["k0"] != nil {
+		t.Error("the oldest ids are kept, not the newest")
+	}
+}
+
+// Ids that are not known push none out that is, used or not.
+func TestI17AWSUnknownKids(t *testing.T) {
+	v, s := awsVerifier(t)
+	v.keys.limit.SetLimit(rate.Inf)
+	known := awsToken(nil, nil)
+	accept(t, v, known)
+	for i := range 3 * maxIDs {
+		refuse(t, v, withKid(known, fmt.Sprint("x", i)), identity.ErrAssertionKey)
+	}
+	accept(t, v, known)
+	s.wantHits(t, 3*maxIDs+1)
+}
+
+// Many at once for one id are one fetch.
+func TestI17AWSOneFetch(t *testing.T) {
+	v, s := awsVerifier(t)
+	open := make(chan struct{})
+	s.answer(func(w http.ResponseWriter, _ *http.Request) {
+		<-open
+		_, _ = w.Write([]byte(pemOf(p256())))
+	})
+	// Also one who comes before the first has begun to wait.
+	first := v.keys.ofID(awsKid)
+	if second := v.keys.ofID(awsKid); second != first {
+		t.Error("two fetches")
+	}
+	var wg sync.WaitGroup
+	for range 200 {
+		token := awsToken(nil, nil)
+		wg.Go(func() {
+			if _, err := v.Verify(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(open)
+	wg.Wait()
+	s.wantHits(t, 1)
+}
+
+func TestNew(t *testing.T) {
+	set, byID := keysOf(t, Source{URL: "https://x"}, nil), keysOf(t, Source{URL: "https://x", ByID: true}, nil)
+	good := Config{Keys: set, Issuer: issuer, Audience: []string{audience}}
+	aws := Config{Keys: byID, Signers: []string{balancer}}
+	for name, test := range map[string]struct {
+		base   Config
+		change func(*Config)
+		want   string // empty: no error
+	}{
+		"good":            {good, func(*Config) {}, ""},
+		"AWS":             {aws, func(*Config) {}, ""},
+		"pinned":          {good, func(c *Config) { c.Algorithms = []string{"RS256", "EdDSA"} }, ""},
+		"no keys":         {good, func(c *Config) { c.Keys = nil }, "jwks: "},
+		"no issuer":       {good, func(c *Config) { c.Issuer = "" }, "issuer: "},
+		"no audience":     {good, func(c *Config) { c.Audience = nil }, "audience: "},
+		"audience empty":  {good, func(c *Config) { c.Audience = []string{audience, ""} }, "audience: "},
+		"signer empty":    {aws, func(c *Config) { c.Signers = []string{""} }, "signer: "},
+		"no signer":       {good, func(c *Config) { c.Keys = byID }, "signer: "},
+		"signer of a set": {good, func(c *Config) { c.Signers = []string{balancer} }, "signer: "},
+		"none":            {good, func(c *Config) { c.Algorithms = []string{"none"} }, `"none"`},
+		"None":            {good, func(c *Config) { c.Algorithms = []string{"None"} }, `"None"`},
+		"HS256":           {good, func(c *Config) { c.Algorithms = []string{"RS256", "HS256"} }, `"HS256"`},
+		"HS512 of AWS":    {aws, func(c *Config) { c.Algorithms = []string{"HS512"} }, `"HS512"`},
+		"empty":           {good, func(c *Config) { c.Algorithms = []string{""} }, `""`},
+		"everything":      {Config{}, func(*Config) {}, "jwks: it is missing\nissuer: it is missing\naudience: it is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.change(&test.base)
+			v, err := New(test.base)
+			switch {
+			case test.want == "" && (err != nil || v == nil):
+				t.Errorf("got %v", err)
+			case test.want != "" && (err == nil || v != nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+
+	// What the caller does with its slices later changes nothing.
+	audiences := []string{audience}
+	v := verifierOf(t, set, func(c *Config) { c.Audience = audiences })
+	audiences[0] = "x"
+	if !slices.Equal(v.audience, []string{audience}) {
+		t.Error("the slice is shared")
+	}
+}

@@ -1,0 +1,272 @@
+package assertion
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// source is a fetch in the tests of when one is made. Time in them is that of
+// synctest.
+type source struct {
+	asked []time.Time
+	takes time.Duration
+	set   *keySet
+	err   error
+	panic bool
+}
+
+func (s *source) fetch(ctx context.Context) (*keySet, error) {
+	s.asked = append(s.asked, time.Now())
+	set, err := s.set, s.err
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+		return nil, errNoAnswer
+	}
+	if s.panic {
+		panic("canary")
+	}
+	if err != nil {
+		return nil, err
+	}
+	again := *set
+	return &again, nil
+}
+
+func newSource(kid string) (*source, *cached, *reports) {
+	s, told := &source{takes: 100 * time.Millisecond, set: &keySet{[]publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
+	return s, &cached{fetch: s.fetch, onError: told.add}, told
+}
+
+// want fails unless there is one key of this id, or this error, after so much
+// time.
+func want(t *testing.T, c *cached, kid string, err error, took time.Duration) {
+	t.Helper()
+	start := time.Now()
+	set, gotErr := c.get(t.Context())
+	var gotKid string
+	if set != nil {
+		gotKid = set.keys[0].kid
+	}
+	if gotTook := time.Since(start); gotKid != kid || gotErr != err || gotTook != took {
+		t.Fatalf("got %q, %v after %v; want %q, %v after %v", gotKid, gotErr, gotTook, kid, err, took)
+	}
+}
+
+func TestWhenKeysAreFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, told := newSource("a")
+		fetches := func(n int) {
+			t.Helper()
+			synctest.Wait()
+			if len(s.asked) != n {
+				t.Fatalf("%d fetches, want %d", len(s.asked), n)
+			}
+		}
+		want(t, c, "a", nil, s.takes) // the first one waits
+		want(t, c, "a", nil, 0)
+		time.Sleep(refreshAfter)
+		want(t, c, "a", nil, 0)
+		fetches(1)
+
+		// Old: fetched again behind the back of whoever uses them.
+		s.set = &keySet{[]publicKey{{kid: "b"}}}
+		time.Sleep(time.Second)
+		want(t, c, "a", nil, 0)
+		want(t, c, "a", nil, 0)
+		time.Sleep(s.takes)
+		synctest.Wait()
+		want(t, c, "b", nil, 0)
+		fetches(2)
+
+		// That fails: tried again a minute later, with the old ones all along.
+		s.err = errNoSet
+		time.Sleep(refreshAfter + time.Second)
+		for range 5 * 60 {
+			want(t, c, "b", nil, 0)
+			time.Sleep(time.Second)
+		}
+		fetches(2 + 5)
+
+		// Nobody came for an hour: the next one waits, once.
+		time.Sleep(idleAfter + time.Second)
+		want(t, c, "b", nil, s.takes)
+		want(t, c, "b", nil, 0)
+		fetches(2 + 5 + 1)
+
+		// It is back.
+		s.err = nil
+		s.set = &keySet{[]publicKey{{kid: "c"}}}
+		time.Sleep(idleAfter + time.Second)
+		want(t, c, "c", nil, s.takes)
+		fetches(2 + 5 + 1 + 1)
+		if got := told.all(); len(got) != 6 {
+			t.Errorf("told of %q", got)
+		}
+	})
+}
+
+func TestFirstFetchFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _ := newSource("a")
+		s.err = errNoSet
+		want(t, c, "", identity.ErrKeysUnavailable, s.takes)
+		for range 4 {
+			want(t, c, "", identity.ErrKeysUnavailable, 0)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Second)
+		s.err = nil
+		want(t, c, "a", nil, s.takes)
+		if gap := s.asked[1].Sub(s.asked[0]); len(s.asked) != 2 || gap < pause {
+			t.Errorf("%d fetches, %v apart", len(s.asked), gap)
+		}
+	})
+}
+
+// A fetch has its own deadline, and whoever waits its own too.
+func TestFetchHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, told := newSource("a")
+		s.takes = time.Hour
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := c.get(ctx); err != identity.ErrKeysUnavailable || time.Since(start) != time.Second {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+		want(t, c, "", identity.ErrKeysUnavailable, fetchTimeout-time.Second)
+		if got := told.all(); len(got) != 1 || got[0] != errNoAnswer.Error() || len(s.asked) != 1 {
+			t.Errorf("told of %q after %d fetches", got, len(s.asked))
+		}
+	})
+}
+
+// Keys that are newer than those that lack one.
+func TestNewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _ := newSource("a")
+		first, _ := c.get(t.Context())
+		if c.newer(t.Context(), first) != nil || len(s.asked) != 1 {
+			t.Fatal("asked again at once")
+		}
+		time.Sleep(pause)
+		second := c.newer(t.Context(), first)
+		if second == nil || second == first || len(s.asked) != 2 {
+			t.Fatalf("%d fetches", len(s.asked))
+		}
+		// Somebody else was faster.
+		if c.newer(t.Context(), first) != second || len(s.asked) != 2 {
+			t.Fatal("the newer ones were there")
+		}
+		// It fails: the ones there are lack it still.
+		s.err = errNoSet
+		time.Sleep(pause)
+		if c.newer(t.Context(), second) != nil || len(s.asked) != 3 {
+			t.Fatal("newer keys out of a failure")
+		}
+		// One fetch for any number of strangers, every five seconds.
+		s.err = nil
+		start := len(s.asked)
+		for range 100 {
+			current, _ := c.get(t.Context())
+			for range 50 {
+				go c.newer(t.Context(), current)
+			}
+			time.Sleep(time.Second)
+		}
+		if got := len(s.asked) - start; got > 20 {
+			t.Errorf("%d fetches in 100 s", got)
+		}
+	})
+}
+
+// A stranger's token does not put the refresh off, nor the refresh the
+// stranger's limit.
+func TestRefreshCountsAsFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _ := newSource("a")
+		set, _ := c.get(t.Context())
+		time.Sleep(refreshAfter + time.Second)
+		c.prefetch()
+		if newer := c.newer(t.Context(), set); newer == nil || newer == set {
+			t.Error("did not wait for the refresh")
+		} else if c.newer(t.Context(), newer) != nil {
+			t.Error("asked again at once")
+		}
+		if len(s.asked) != 2 {
+			t.Errorf("%d fetches", len(s.asked))
+		}
+	})
+}
+
+func TestPanicWhileReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, told := newSource("a")
+		s.panic = true
+		want(t, c, "", identity.ErrKeysUnavailable, s.takes)
+		synctest.Wait()
+		if got := told.all(); len(got) != 1 || got[0] != errPanicked.Error() {
+			t.Errorf("told of %q", got)
+		}
+		time.Sleep(pause)
+		s.panic = false
+		want(t, c, "a", nil, s.takes)
+	})
+}
+
+// A key that is gone is forgotten; all other failures keep it.
+func TestGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, told := newSource("a")
+		want(t, c, "a", nil, s.takes)
+		s.err = statusError(500)
+		time.Sleep(idleAfter + time.Second)
+		want(t, c, "a", nil, s.takes)
+		s.err = errNoKey
+		time.Sleep(idleAfter + time.Second)
+		want(t, c, "", identity.ErrAssertionKey, s.takes)
+		want(t, c, "", identity.ErrAssertionKey, 0)
+		if got := told.all(); len(got) != 1 || !c.isEmpty() {
+			t.Errorf("told of %q", got)
+		}
+	})
+}
+
+// The limits of time, to the second.
+func TestLeeway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _ := newSource("k1")
+		keys := keysOf(t, Source{URL: "https://x"}, nil)
+		keys.set = c
+		v := verifierOf(t, keys)
+		if _, err := c.get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second - s.takes) // to a whole second
+		now := time.Now().Unix()
+		for _, test := range []struct {
+			change object
+			want   error
+		}{
+			{object{"exp": now - 29}, nil}, {object{"exp": now - 30}, identity.ErrAssertionExpired},
+			{object{"nbf": now + 30}, nil}, {object{"nbf": now + 31}, identity.ErrAssertionEarly},
+			{object{"iat": now + 30}, nil}, {object{"iat": now + 31}, identity.ErrAssertionEarly},
+		} {
+			if _, err := v.Verify(t.Context(), es256(test.change)); !errors.Is(err, test.want) {
+				t.Errorf("%v at %d: got %v, want %v", test.change, now, err, test.want)
+			}
+		}
+		token := sign(jwt.SigningMethodES256, p256(), object{"kid": "k1"}, goodClaims(object{"exp": now + 10}))
+		accept(t, v, token)
+		time.Sleep(time.Minute)
+		refuse(t, v, token, identity.ErrAssertionExpired)
+	})
+}

@@ -1,0 +1,368 @@
+package assertion
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	issuer   = "https://auth.example.com"
+	audience = "huma-site"
+	balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/site/50dc6c495c0c9188"
+	awsKid   = "0d9a2c56-1f1c-4a7e-8e0f-2f6a3c1f9b11"
+)
+
+type object = map[string]any
+
+// The private keys of the tests, each made once.
+var (
+	rsaKey = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
+	p256   = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P256()) })
+	p256b  = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P256()) })
+	p384   = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P384()) })
+	p521   = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P521()) })
+	edKey  = sync.OnceValue(func() ed25519.PrivateKey { return must(ed25519.GenerateKey(rand.Reader)).private })
+)
+
+func newRSA(bits int) *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func newEC(curve elliptic.Curve) *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+type edPair struct{ private ed25519.PrivateKey }
+
+func must(_ ed25519.PublicKey, private ed25519.PrivateKey, err error) edPair {
+	if err != nil {
+		panic(err)
+	}
+	return edPair{private}
+}
+
+// jwk is the public key of a private one, as an element of a set.
+func jwk(kid string, key crypto.Signer) jose.JSONWebKey {
+	return jose.JSONWebKey{KeyID: kid, Key: key.Public()}
+}
+
+// setOf is a set of keys as it is served.
+func setOf(keys ...jose.JSONWebKey) string {
+	b, err := json.Marshal(jose.JSONWebKeySet{Keys: keys})
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// pemOf is a public key as AWS serves it.
+func pemOf(key crypto.Signer) string {
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// goodClaims are those of a token that is to be believed, with changes. A
+// change to nil removes.
+func goodClaims(changes object) object {
+	now := time.Now().Unix()
+	return changed(object{
+		"iss": issuer, "aud": audience, "sub": "u-1", "email": "ada@example.org",
+		"iat": now - 10, "nbf": now - 10, "exp": now + 300,
+	}, changes)
+}
+
+// awsHeader is the JOSE header of a token of AWS.
+func awsHeader(changes object) object {
+	return changed(object{
+		"kid": awsKid, "signer": balancer, "iss": issuer, "client": audience,
+		"exp": time.Now().Unix() + 120,
+	}, changes)
+}
+
+func changed(all, changes object) object {
+	all = maps.Clone(all)
+	for name, value := range changes {
+		if value == nil {
+			delete(all, name)
+		} else {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// encode is base64url without padding, encodePadded with it.
+func encode[T string | []byte](b T) string { return base64.RawURLEncoding.EncodeToString([]byte(b)) }
+
+func encodePadded[T string | []byte](b T) string { return base64.URLEncoding.EncodeToString([]byte(b)) }
+
+// sign makes a token. alg is added to the header unless it has one.
+func sign(method jwt.SigningMethod, key any, header, payload object) string {
+	return signWith(encode[[]byte], method, key, asJSON(changed(object{"alg": method.Alg()}, header)), asJSON(payload))
+}
+
+// signText is sign for a header and a payload that are written out.
+func signText(method jwt.SigningMethod, key any, header, payload string) string {
+	return signWith(encode[[]byte], method, key, []byte(header), []byte(payload))
+}
+
+func signWith(encode func([]byte) string, method jwt.SigningMethod, key any, header, payload []byte) string {
+	signed := encode(header) + "." + encode(payload)
+	signature, err := method.Sign(signed, key)
+	if err != nil {
+		panic(err)
+	}
+	return signed + "." + encode(signature)
+}
+
+func asJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// es256 is a token of p256, whose id is k1.
+func es256(changes object) string {
+	return sign(jwt.SigningMethodES256, p256(), object{"kid": "k1"}, goodClaims(changes))
+}
+
+// keyServer serves whatever it is told to.
+type keyServer struct {
+	URL  string
+	hits atomic.Int64
+
+	mu     sync.Mutex
+	handle http.HandlerFunc
+}
+
+// newKeyServer serves a set of keys.
+func newKeyServer(t testing.TB, keys ...jose.JSONWebKey) *keyServer {
+	t.Helper()
+	s := new(keyServer)
+	s.serve(setOf(keys...))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.hits.Add(1)
+		s.mu.Lock()
+		handle := s.handle
+		s.mu.Unlock()
+		handle(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	s.URL = srv.URL
+	return s
+}
+
+func (s *keyServer) answer(h http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handle = h
+}
+
+func (s *keyServer) serve(body string) {
+	s.answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+}
+
+func (s *keyServer) fail(status int) {
+	s.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+}
+
+// wantHits fails unless the server was asked so often.
+func (s *keyServer) wantHits(t testing.TB, want int64) {
+	t.Helper()
+	if got := s.hits.Load(); got != want {
+		t.Fatalf("the key server was asked %d times, want %d", got, want)
+	}
+}
+
+// reports collects what onError is told.
+type reports struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (r *reports) add(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, err.Error())
+}
+
+func (r *reports) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.seen)
+}
+
+// only waits for the one report there should be.
+func (r *reports) only(t testing.TB) string {
+	t.Helper()
+	for range 400 {
+		if seen := r.all(); len(seen) > 0 {
+			if len(seen) > 1 {
+				t.Fatalf("reported %q, want one error", seen)
+			}
+			return seen[0]
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("no error was reported")
+	return ""
+}
+
+func keysOf(t testing.TB, source Source, r *reports) *Keys {
+	t.Helper()
+	var onError func(error)
+	if r != nil {
+		onError = r.add
+	}
+	k, err := NewKeys(source, onError)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// verifierOf believes the usual issuer and audience.
+func verifierOf(t testing.TB, keys *Keys, change ...func(*Config)) *Verifier {
+	t.Helper()
+	c := Config{Keys: keys, Issuer: issuer, Audience: []string{"other", audience}}
+	for _, f := range change {
+		f(&c)
+	}
+	v, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// newVerifier believes what is signed with a set of keys on a server of its
+// own.
+func newVerifier(t testing.TB, keys ...jose.JSONWebKey) *Verifier {
+	return verifierOf(t, keysOf(t, Source{URL: newKeyServer(t, keys...).URL}, nil))
+}
+
+// awsVerifier believes one load balancer, whose key is p256.
+func awsVerifier(t testing.TB, change ...func(*Config)) (*Verifier, *keyServer) {
+	s := newKeyServer(t)
+	s.answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/keys/"+awsKid {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(w, pemOf(p256()))
+	})
+	keys := keysOf(t, Source{URL: s.URL + "/keys/", ByID: true}, nil)
+	return verifierOf(t, keys, append([]func(*Config){func(c *Config) { c.Signers = []string{"arn:other", balancer} }}, change...)...), s
+}
+
+// accept fails unless a token is believed, and returns what it says.
+func accept(t testing.TB, v *Verifier, token string) claims.Document {
+	t.Helper()
+	doc, err := v.Verify(t.Context(), token)
+	if err != nil {
+		t.Fatalf("refused: %v", err)
+	}
+	if doc.Map()["email"] != "ada@example.org" {
+		t.Fatalf("it says %v", doc.Map())
+	}
+	return doc
+}
+
+// refuse fails unless a token is refused with this error, and nothing of it is
+// returned.
+func refuse(t testing.TB, v *Verifier, token string, want error) {
+	t.Helper()
+	refuseIn(t, t.Context(), v, token, want)
+}
+
+func refuseIn(t testing.TB, ctx context.Context, v *Verifier, token string, want error) {
+	t.Helper()
+	doc, err := v.Verify(ctx, token)
+	if err != want {
+		t.Fatalf("got %v, want %v", err, want)
+	}
+	if doc.Map() != nil {
+		t.Fatalf("refused, and yet it says %v", doc.Map())
+	}
+}
+
+// parts splits a token.
+func parts(token string) []string { return strings.Split(token, ".") }
+
+// older makes keys look as if time had passed since they were fetched.
+func (c *cached) older(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started, c.ended = c.started.Add(-by), c.ended.Add(-by)
+}
+
+// stop makes the last fetch be a moment ago, however slow the machine is;
+// resume makes it be so long ago.
+func (c *cached) stop()                   { c.older(-24 * time.Hour) }
+func (c *cached) resume(by time.Duration) { c.older(24*time.Hour + by) }
+
+// settle waits until no fetch is running.
+func (c *cached) settle() {
+	c.mu.Lock()
+	running := c.running
+	c.mu.Unlock()
+	if running != nil {
+		<-running
+	}
+}
+
+// decode is the reverse of encode.
+func decode(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// nextCharacter is the one behind c in the alphabet of base64url.
+func nextCharacter(c byte) byte {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_A"
+	return alphabet[strings.IndexByte(alphabet, c)+1]
+}

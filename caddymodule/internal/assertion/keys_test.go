@@ -1,0 +1,436 @@
+package assertion
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+func TestCheckURL(t *testing.T) {
+	for written, want := range map[string]error{
+		"https://auth.example.com/.well-known/jwks.json": nil,
+		"https://auth.example.com:8443/jwks?tenant=a":    nil,
+		"https://10.0.0.1/jwks":                          nil,
+		"HTTPS://auth.example.com":                       nil,
+		"http://localhost:8080/jwks":                     nil,
+		"http://127.0.0.1/jwks":                          nil,
+		"http://127.9.9.9:1/jwks":                        nil,
+		"http://[::1]:8080/jwks":                         nil,
+		"http://auth.example.com/jwks":                   errPlain,
+		"http://10.0.0.1/jwks":                           errPlain,
+		"http://localhost.example.com/jwks":              errPlain,
+		"http://a.localhost/jwks":                        errPlain,
+		"http://127.0.0.1.example.com/jwks":              errPlain,
+		"http://0.0.0.0/jwks":                            errPlain,
+		"http://2130706433/jwks":                         errPlain,
+		"https://ada:canary@auth.example.com/jwks":       errUser,
+		"http://canary@localhost/jwks":                   errUser,
+		"https://auth.example.com/jwks#canary":           errFragment,
+		"https://auth.example.com/jwks#":                 errFragment,
+		"":                                               errURL,
+		"auth.example.com/jwks":                          errURL,
+		"https:///canary":                                errURL,
+		"https://:443/canary":                            errURL,
+		"https://a b/canary":                             errURL,
+		"https://a/%zz?canary":                           errURL,
+		"/etc/canary":                                    errURL,
+	} {
+		if err := CheckURL(written); err != want {
+			t.Errorf("%s: got %v, want %v", written, err, want)
+		}
+		if k, err := NewKeys(Source{URL: written}, nil); err != want || (k != nil) != (want == nil) {
+			t.Errorf("NewKeys(%s): got %v, want %v", written, err, want)
+		}
+	}
+	for _, written := range []string{"ftp://x/canary", "file://localhost/canary", "ldap://127.0.0.1/canary"} {
+		err := CheckURL(written)
+		if err == nil || !strings.Contains(err.Error(), "must be https") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: got %v", written, err)
+		}
+	}
+}
+
+// A new key is found at once, by asking again; a removed one is refused once
+// the keys were fetched again.
+func TestI17Rotation(t *testing.T) {
+	s := newKeyServer(t, jwk("k1", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	v := verifierOf(t, keys)
+	before, after := es256(nil), sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil))
+	accept(t, v, before)
+	keys.set.stop()
+	refuse(t, v, after, identity.ErrAssertionKey)
+	s.wantHits(t, 1) // it was asked a moment ago
+
+	s.serve(setOf(jwk("k1", p256()), jwk("k2", p256b())))
+	keys.set.resume(pause)
+	accept(t, v, after)
+	accept(t, v, before)
+	s.wantHits(t, 2)
+
+	// The first key is withdrawn.
+	s.serve(setOf(jwk("k2", p256b())))
+	keys.set.older(refreshAfter + time.Second)
+	accept(t, v, before) // the last one: this use makes the keys be fetched
+	keys.set.settle()
+	keys.set.stop()
+	refuse(t, v, before, identity.ErrAssertionKey)
+	accept(t, v, after)
+	s.wantHits(t, 3)
+
+	// Nobody came for an hour: the first one who does has to wait, and a
+	// withdrawn key is not accepted once more.
+	s.serve(setOf(jwk("k1", p256())))
+	keys.set.resume(idleAfter + time.Second)
+	refuse(t, v, after, identity.ErrAssertionKey)
+	accept(t, v, before)
+	s.wantHits(t, 4)
+}
+
+// A key that changes under the same id, and one without any.
+func TestI17RotationWithoutKid(t *testing.T) {
+	s := newKeyServer(t, jwk("", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	v := verifierOf(t, keys)
+	before, after := sign(jwt.SigningMethodES256, p256(), nil, goodClaims(nil)), sign(jwt.SigningMethodES256, p256b(), nil, goodClaims(nil))
+	accept(t, v, before)
+	s.serve(setOf(jwk("", p256b())))
+	keys.set.stop()
+	refuse(t, v, after, identity.ErrAssertionSignature)
+	s.wantHits(t, 1)
+	keys.set.resume(pause)
+	accept(t, v, after)
+	keys.set.stop()
+	refuse(t, v, before, identity.ErrAssertionSignature)
+	s.wantHits(t, 2)
+
+	// One that says its key does not make anybody ask again, if the key is
+	// known and the signature is wrong.
+	s.serve(setOf(jwk("k1", p256())))
+	keys.set.resume(pause)
+	accept(t, v, es256(nil))
+	s.wantHits(t, 3)
+	keys.set.older(pause)
+	refuse(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionSignature)
+	refuse(t, v, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey)
+	s.wantHits(t, 3)
+}
+
+// An answer that is of no use does not replace keys that are.
+func TestI17UselessRefresh(t *testing.T) {
+	for body, want := range map[string]error{
+		"": errNoSet, "{}": errNoSet, "[]": errNoSet, `{"keys":null}`: errNoSet, `{"keys":{}}`: errNoSet,
+		"<html>sign in</html>": errNoSet, setOf(jwk("k2", p256b()))[:100]: errNoSet,
+		`{"keys":[]}`: errNoUsable, `{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"XX"},{},null,1,"x",[]]}`: errNoUsable,
+	} {
+		t.Run(body, func(t *testing.T) {
+			var told reports
+			s := newKeyServer(t, jwk("k1", p256()))
+			keys := keysOf(t, Source{URL: s.URL}, &told)
+			v := verifierOf(t, keys)
+			accept(t, v, es256(nil))
+			s.serve(body)
+			keys.set.older(idleAfter + time.Second)
+			accept(t, v, es256(nil))
+			s.wantHits(t, 2)
+			if got := told.only(t); got != want.Error() {
+				t.Errorf("reported %q", got)
+			}
+		})
+	}
+}
+
+// One key of a set that cannot be read does not cost the others.
+func TestI17MixedSet(t *testing.T) {
+	good := string(asJSON(jwk("k1", p256())))
+	s := newKeyServer(t)
+	s.serve(`{"x":1,"keys":[
+		{"kty":"EC","crv":"secp256k1","kid":"k1","x":"AAAA","y":"AAAA"},
+		{"kty":"EC","crv":"P-256","kid":"k1","x":"AAAA","y":"AAAA"},
+		{"kty":"OKP","crv":"X25519","kid":"k1","x":"AAAA"}, {"kty":"OKP","crv":"Ed25519","kid":"k1","x":"AAAA"},
+		{"kty":"RSA","kid":"k1","n":"","e":""}, {"kty":"RSA","kid":"k1"}, {"kty":"oct","kid":"k1","k":"AAAA"},
+		{"kty":1}, {"kty":"EC","kid":1}, null, 1, "x", ` + good + `]}`)
+	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
+}
+
+func TestI17KeyServerAnswers(t *testing.T) {
+	const broken = "fetch keys: the connection broke, or the answer is not HTTP"
+	elsewhere := newKeyServer(t, jwk("k1", p256()))
+	set := setOf(jwk("k1", p256()))
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		told   string
+	}{
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+		}, "fetch keys: status 302: redirects are not followed"},
+		"a permanent one": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusPermanentRedirect)
+		}, "fetch keys: status 308: redirects are not followed"},
+		"HTML":         {text("<!doctype html><title>canary</title>"), errNoSet.Error()},
+		"404":          {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "fetch keys: status 404"},
+		"403":          {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "fetch keys: status 403"},
+		"201":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "fetch keys: status 201"},
+		"204":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "fetch keys: status 204"},
+		"a huge body":  {text(`{"x":"` + strings.Repeat("x", maxAnswer) + `",` + set[1:]), errLong.Error()},
+		"never ending": {endless, errLong.Error()},
+		"gzip": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, "\x1f\x8b canary")
+		}, errNoSet.Error()},
+		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "10000")
+			_, _ = io.WriteString(w, set)
+			panic(http.ErrAbortHandler)
+		}, broken},
+		"no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			_, _ = io.WriteString(conn, "canary canary\r\n\r\n")
+			_ = conn.Close()
+		}, broken},
+		"endless headers": {func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X-Canary: canary\r\n", 8000)+"\r\n"+set)
+			_ = conn.Close()
+		}, broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told reports
+			s := newKeyServer(t)
+			s.answer(test.answer)
+			v := verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?key=canary"}, &told))
+			refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
+			got := told.only(t)
+			// Depending on when the connection breaks, the system says how.
+			if got != test.told && (test.told != broken || !strings.HasPrefix(got, "fetch keys: ")) || strings.Contains(got, "canary") {
+				t.Errorf("reported %q, want %q", got, test.told)
+			}
+		})
+	}
+	elsewhere.wantHits(t, 0)
+
+	t.Run("a large body that is small enough", func(t *testing.T) {
+		s := newKeyServer(t)
+		s.serve(`{"x":"` + strings.Repeat("x", maxAnswer-len(set)-7) + `",` + set[1:])
+		accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
+	})
+}
+
+// endless answers until nobody reads any more.
+func endless(w http.ResponseWriter, r *http.Request) {
+	for r.Context().Err() == nil {
+		if _, err := w.Write(make([]byte, 4096)); err != nil {
+			return
+		}
+	}
+}
+
+// What a request for keys looks like.
+func TestKeyRequest(t *testing.T) {
+	s := newKeyServer(t)
+	s.answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || !r.Close || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept-Encoding") != "" {
+			t.Errorf("asked with %s %s %v", r.Method, r.URL, r.Header)
+		}
+		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+	})
+	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?tenant=a"}, nil)), es256(nil))
+}
+
+func TestUntrustedCertificate(t *testing.T) {
+	s := httptest.NewUnstartedServer(text(setOf(jwk("k1", p256()))))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	var told reports
+	refuse(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &told)), es256(nil), identity.ErrKeysUnavailable)
+	if got := told.only(t); got != "fetch keys: the key server's certificate is signed by an unknown authority" {
+		t.Errorf("reported %q", got)
+	}
+}
+
+// Another name than that of the certificate.
+func TestCertificate(t *testing.T) {
+	s := httptest.NewUnstartedServer(text(setOf(jwk("k1", p256()))))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	before := transport
+	defer func() { transport = before }()
+	transport = before.Clone()
+	transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
+	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
+
+	var told reports
+	u := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	refuse(t, verifierOf(t, keysOf(t, Source{URL: u}, &told)), es256(nil), identity.ErrKeysUnavailable)
+	if got := told.only(t); got != "fetch keys: the key server's certificate is for another host" {
+		t.Errorf("reported %q", got)
+	}
+}
+
+// A server that says nothing, and one that goes on saying a little.
+func TestSlowKeyServer(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"slow body": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				_, _ = io.WriteString(w, " ")
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(5 * time.Millisecond)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newKeyServer(t)
+			s.answer(answer)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			b, err := download(ctx, s.URL)
+			if b != nil || err != errNoAnswer || time.Since(start) > 3*time.Second {
+				t.Errorf("got %q, %v after %v", b, err, time.Since(start))
+			}
+		})
+	}
+}
+
+// 1,000 first verifications at once are one fetch.
+func TestI17OneFetch(t *testing.T) {
+	s := newKeyServer(t)
+	open := make(chan struct{})
+	s.answer(func(w http.ResponseWriter, _ *http.Request) {
+		<-open
+		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+	})
+	v := verifierOf(t, keysOf(t, Source{URL: s.URL}, nil))
+	token := es256(nil)
+	var wg sync.WaitGroup
+	for range 1000 {
+		wg.Go(func() {
+			if _, err := v.Verify(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(open)
+	wg.Wait()
+	s.wantHits(t, 1)
+}
+
+// Thousands of tokens of random keys cost the key server one request in five
+// seconds, and known keys go on working.
+func TestI17RandomKids(t *testing.T) {
+	s := newKeyServer(t, jwk("k1", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	v := verifierOf(t, keys)
+	known := es256(nil)
+	accept(t, v, known)
+	for range 2 {
+		keys.set.older(pause)
+		before, start := s.hits.Load(), time.Now()
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey {
+					t.Errorf("got %v", err)
+				}
+				if i%50 == 0 {
+					if _, err := v.Verify(t.Context(), known); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if got := s.hits.Load() - before; got < 1 || got > 1+int64(time.Since(start)/pause) {
+			t.Errorf("%d fetches in %v", got, time.Since(start))
+		}
+	}
+}
+
+// withKid puts another id into a token, which is no longer signed then.
+func withKid(token, kid string) string {
+	p := parts(token)
+	p[0] = encode(asJSON(awsHeader(object{"alg": "ES256", "kid": kid})))
+	return strings.Join(p, ".")
+}
+
+// Whoever leaves does not wait, and does not stop the fetch.
+func TestI17CallerLeaves(t *testing.T) {
+	s := newKeyServer(t)
+	asked, open := make(chan struct{}), make(chan struct{})
+	s.answer(func(w http.ResponseWriter, r *http.Request) {
+		close(asked)
+		select {
+		case <-open:
+		case <-r.Context().Done():
+			t.Error("the fetch was given up")
+		}
+		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+	})
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	v := verifierOf(t, keys)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	refuseIn(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
+	refuseIn(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
+	close(open)
+	accept(t, v, es256(nil))
+	s.wantHits(t, 1)
+
+	// The same for a key that is not known.
+	asked, open = make(chan struct{}), make(chan struct{})
+	keys.set.older(pause)
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	refuseIn(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	accept(t, v, es256(nil)) // known keys do not wait
+	close(open)
+	keys.set.settle()
+	s.wantHits(t, 2)
+}
+
+// Prefetch fetches what is missing or old, and nothing else.
+func TestPrefetch(t *testing.T) {
+	s := newKeyServer(t, jwk("k1", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	for range 3 {
+		keys.Prefetch()
+	}
+	keys.set.settle()
+	accept(t, verifierOf(t, keys), es256(nil))
+	keys.set.older(refreshAfter - time.Second)
+	keys.Prefetch()
+	keys.set.settle()
+	s.wantHits(t, 1)
+	keys.set.older(2 * time.Second)
+	keys.Prefetch()
+	keys.set.settle()
+	s.wantHits(t, 2)
+
+	keysOf(t, Source{URL: s.URL, ByID: true}, nil).Prefetch()
+	s.wantHits(t, 2)
+}
+
+// Verifiers of several configs share keys.
+func TestSharedKeys(t *testing.T) {
+	s := newKeyServer(t, jwk("k1", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	accept(t, verifierOf(t, keys), es256(nil))
+	accept(t, verifierOf(t, keys, func(c *Config) { c.Audience = []string{"b"} }), es256(object{"aud": "b"}))
+	s.wantHits(t, 1)
+}

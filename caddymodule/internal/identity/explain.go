@@ -1,0 +1,124 @@
+package identity
+
+import (
+	"context"
+	"net/textproto"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// Finding is what one option reads on a request, for an operator who tries a
+// config.
+type Finding struct {
+	// Option is the option's name.
+	Option string
+	// Source says in words where it is read.
+	Source string
+	// Value is what is read there, as it is used.
+	Value masked.String
+	// Rejection is why nothing is; nil if something is.
+	Rejection *Rejection
+}
+
+// Explain reads every source of a request. What it finds does not say whether
+// the user is let in: Identify does.
+func (i *Identifier) Explain(ctx context.Context, r *Request) []Finding {
+	var findings []Finding
+	for _, o := range i.sources(Sources{}) {
+		s := o.target
+		if s.kind == kindNone {
+			continue
+		}
+		f := Finding{Option: o.name, Source: s.describe()}
+		switch o.name {
+		case "email":
+			f.Value, f.Rejection = i.explain(ctx, r, s)
+		case "user_id":
+			if f.Value = i.readID(ctx, r); f.Value.IsZero() {
+				_, f.Rejection = i.explain(ctx, r, s)
+			}
+		case "verified":
+			f.Value = masked.New("no")
+			if i.isVerified(ctx, r) {
+				f.Value = masked.New("yes")
+			}
+		default:
+			if f.Value, f.Rejection = i.explain(ctx, r, s); f.Rejection == nil {
+				f.Value = masked.New(i.readName(ctx, r, s))
+			}
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked.String, *Rejection) {
+	text, rejection := i.text(ctx, r, s)
+	return masked.New(text), rejection
+}
+
+// Headers are the request headers that are read as an identity, by canonical
+// name.
+func (i *Identifier) Headers() []string {
+	var headers []string
+	for _, o := range i.sources(Sources{}) {
+		if k := o.target.kind; k == kindHeader || k == kindAssertion {
+			headers = append(headers, o.target.key)
+		}
+	}
+	return headers
+}
+
+// AnswerHeaders are the headers of the auth server's answer that are read, by
+// canonical name.
+func (i *Identifier) AnswerHeaders() []string {
+	var headers []string
+	for _, o := range i.sources(Sources{}) {
+		if name, ok := strings.CutPrefix(o.target.key, answerPrefix); ok && o.target.kind == kindAnswer {
+			headers = append(headers, name)
+		}
+	}
+	return headers
+}
+
+// AnswerPlaceholder is the placeholder of a header in the auth server's
+// answer.
+func AnswerPlaceholder(header string) string {
+	return answerPrefix + textproto.CanonicalMIMEHeaderKey(header)
+}
+
+// describe says in words where a source is read.
+func (s *source) describe() string {
+	var b strings.Builder
+	if len(s.paths) > 0 {
+		for n, p := range s.paths {
+			if n > 0 {
+				b.WriteString(" or ")
+			}
+			b.WriteString(strings.Join(p, "."))
+		}
+		b.WriteString(" in ")
+	}
+	if s.signed {
+		b.WriteString("the assertion of ")
+	}
+	switch s.kind {
+	case kindHeader, kindAssertion:
+		b.WriteString("the request header " + s.key)
+	case kindAnswer:
+		b.WriteString("the header " + strings.TrimPrefix(s.key, answerPrefix) + " of the auth server's answer")
+	case kindApplication:
+		b.WriteString("the application's answer")
+	default:
+		b.WriteString("the placeholder {" + s.key + "}")
+	}
+	return b.String()
+}
+
+// Answered sets the placeholders that the auth server leaves behind whose
+// answers are believed.
+func (i *Identifier) Answered(known map[string]any) {
+	known["http.reverse_proxy.status_code"] = 200
+	known[upstreamHostPort], known[upstreamAddress] = i.upstream.hostport, i.upstream.address
+}

@@ -1,0 +1,821 @@
+package identity_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
+)
+
+// reading is where one particular of a user stands, and what it is made of
+// there, as the documentation of the layers has it.
+type reading struct {
+	from string // a header, or a placeholder in braces
+	read func(text string) (value any, ok bool)
+}
+
+// subject is one config, and what there is to know of it without asking it.
+type subject struct {
+	name string
+	*identity.Identifier
+	email, id reading
+	names     []reading
+	verified  reading
+	domain    string // the only one allowed, if any
+
+	mode   identity.TrustMode
+	any    bool // headers are believed from anyone, because they are signed
+	ranges bool // the trusted peers are listed, or else those of the server
+	// upstream is what the last proxy must have asked, if that matters.
+	upstream string
+	logins   bool
+}
+
+const (
+	authServer = "auth.example:9091"
+	within     = "10.0.0.0/8" // the trusted peers
+)
+
+// documented is where the presets find a user without the block verify.
+var documented = map[string]subject{
+	"authelia":  {email: bare("Remote-Email"), id: bare("Remote-User"), names: []reading{bare("Remote-Name")}},
+	"authentik": {email: bare("X-Authentik-Email"), id: bare("X-Authentik-Uid"), names: []reading{bare("X-Authentik-Name")}},
+	"azure_easy_auth": {
+		email: reading{"X-Ms-Client-Principal", inClaims("email", "preferred_username", "upn", "/claims/emailaddress")}, id: bare("X-Ms-Client-Principal-Id"),
+		names: []reading{
+			{"X-Ms-Client-Principal", inClaims("name")}, {"X-Ms-Client-Principal", inClaims("/claims/givenname", "given_name")},
+			{"X-Ms-Client-Principal", inClaims("/claims/surname", "family_name")},
+		},
+	},
+	"basic_auth":        {email: bare("{http.auth.user.id}"), id: bare("{http.auth.user.id}")},
+	"caddy_jwt":         {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.name}"), bare("{http.auth.user.given_name}"), bare("{http.auth.user.family_name}")}},
+	"caddy_security":    {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.sub}"), names: []reading{bare("{http.auth.user.name}")}},
+	"caddy_tailscale":   {email: bare("{http.auth.user.tailscale_user}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.tailscale_name}")}, logins: true},
+	"cloudflare_access": {email: bare("Cf-Access-Authenticated-User-Email"), id: reading{"Cf-Access-Jwt-Assertion", inDocument("sub")}},
+	"gatekeeper":        {email: bare("X-Auth-Email"), id: bare("X-Auth-Subject"), names: []reading{bare("X-Auth-Name"), bare("X-Auth-Given-Name"), bare("X-Auth-Family-Name")}},
+	"gcp_api_gateway": {
+		email: reading{"X-Apigateway-Api-Userinfo", inDocument("email")}, id: reading{"X-Apigateway-Api-Userinfo", inDocument("sub")},
+		names: []reading{{"X-Apigateway-Api-Userinfo", inDocument("name")}, {"X-Apigateway-Api-Userinfo", inDocument("given_name")}, {"X-Apigateway-Api-Userinfo", inDocument("family_name")}},
+	},
+	"google_iap":            {email: reading{"X-Goog-Authenticated-User-Email", behindMark(asIs)}, id: reading{"X-Goog-Authenticated-User-Id", behindMark(asIs)}},
+	"istio":                 {email: bare("X-Jwt-Claim-Email"), id: bare("X-Jwt-Claim-Sub"), names: []reading{bare("X-Jwt-Claim-Name"), bare("X-Jwt-Claim-Given-Name"), bare("X-Jwt-Claim-Family-Name")}},
+	"oauth2_proxy":          {email: bare("X-Auth-Request-Email"), id: bare("X-Auth-Request-User"), names: []reading{bare("X-Auth-Request-Given-Name"), bare("X-Auth-Request-Family-Name")}},
+	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}},
+	"pomerium":              {email: bare("X-Pomerium-Claim-Email"), id: bare("X-Pomerium-Claim-Sub"), names: []reading{bare("X-Pomerium-Claim-Name"), bare("X-Pomerium-Claim-Given-Name"), bare("X-Pomerium-Claim-Family-Name")}},
+	"tailscale":             {email: bare("Tailscale-User-Login"), id: bare("Tailscale-User-Login"), names: []reading{bare("Tailscale-User-Name")}, logins: true},
+	"vouch":                 {email: bare("X-Vouch-User"), id: bare("X-Vouch-User"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}},
+}
+
+// documentedTokens is where they find one with it.
+var documentedTokens = map[string]subject{
+	"aws_alb":           {email: reading{"X-Amzn-Oidc-Data", inToken("email")}, id: reading{"X-Amzn-Oidc-Data", inToken("sub")}, names: namesIn("X-Amzn-Oidc-Data")},
+	"cloudflare_access": {email: reading{"Cf-Access-Jwt-Assertion", inToken("email")}, id: reading{"Cf-Access-Jwt-Assertion", inToken("sub")}},
+	"google_iap":        {email: reading{"X-Goog-Iap-Jwt-Assertion", behindMark(inToken("email"))}, id: reading{"X-Goog-Iap-Jwt-Assertion", behindMark(inToken("sub"))}},
+	"pomerium":          {email: reading{"X-Pomerium-Jwt-Assertion", inToken("email")}, id: reading{"X-Pomerium-Jwt-Assertion", inToken("sub")}, names: namesIn("X-Pomerium-Jwt-Assertion")},
+	"teleport":          {email: reading{"Teleport-Jwt-Assertion", inToken("username", "sub")}, id: reading{"Teleport-Jwt-Assertion", inToken("sub")}},
+}
+
+// bare is a value that stands there by itself.
+func bare(from string) reading { return reading{from, asIs} }
+
+func namesIn(header string) []reading {
+	return []reading{{header, inToken("name")}, {header, inToken("given_name")}, {header, inToken("family_name")}}
+}
+
+// asIs reads what is no document.
+func asIs(text string) (any, bool) { return text, true }
+
+// behindMark is a value behind the last colon.
+func behindMark(read func(string) (any, bool)) func(string) (any, bool) {
+	return func(written string) (any, bool) {
+		value, ok := read(written)
+		if text, isText := oneText(value); isText {
+			value = text[strings.LastIndexByte(text, ':')+1:]
+		}
+		return value, ok
+	}
+}
+
+// inDocument is a value in a document: the first path at which there is one.
+func inDocument(paths ...string) func(string) (any, bool) {
+	return func(text string) (any, bool) {
+		doc, ok := readDocument(text)
+		return firstAt(doc, paths), ok
+	}
+}
+
+// inClaims is a value in the list of claims that Azure writes.
+func inClaims(types ...string) func(string) (any, bool) {
+	return func(text string) (any, bool) {
+		doc, ok := readDocument(text)
+		if !ok {
+			return nil, false
+		}
+		root, _ := doc.(map[string]any)
+		list, _ := root["claims"].([]any)
+		for _, typ := range types {
+			var found []any
+			for _, c := range list {
+				c, _ := c.(map[string]any)
+				if name, _ := c["typ"].(string); name == typ || strings.HasPrefix(typ, "/") && strings.HasSuffix(name, typ) {
+					found = append(found, c["val"])
+				}
+			}
+			switch {
+			case len(found) > 1:
+				return found, true
+			case found != nil && found[0] != nil:
+				return found[0], true
+			}
+		}
+		return nil, true
+	}
+}
+
+// inToken is a value in a token that the verifier of this test believes.
+func inToken(paths ...string) func(string) (any, bool) {
+	return func(text string) (any, bool) {
+		text, ok := strings.CutPrefix(text, goodToken)
+		if !ok {
+			return nil, false
+		}
+		doc, ok := readJSON(text)
+		return firstAt(doc, paths), ok
+	}
+}
+
+// firstAt is what stands at the first path where anything does.
+func firstAt(doc any, paths []string) any {
+	for _, path := range paths {
+		v := doc
+		for step := range strings.SplitSeq(path, ".") {
+			switch w := v.(type) {
+			case map[string]any:
+				v = w[step]
+			case []any:
+				i, err := strconv.Atoi(step)
+				if v = nil; err == nil && i >= 0 && i < len(w) {
+					v = w[i]
+				}
+			default:
+				v = nil
+			}
+		}
+		if v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// readDocument reads JSON, base64 of it, or the payload of a token.
+func readDocument(text string) (any, bool) {
+	text = strings.TrimSpace(text)
+	if doc, ok := readJSON(text); ok {
+		return doc, ok
+	}
+	if strings.Count(text, ".") == 2 {
+		text = strings.Split(text, ".")[1]
+	}
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	b, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, false
+	}
+	return readJSON(string(b))
+}
+
+func readJSON(text string) (doc any, ok bool) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	return doc, dec.Decode(&doc) == nil && !dec.More()
+}
+
+// goodToken is how a token begins that the verifier of this test believes.
+const goodToken = "good:"
+
+// believer is a verifier that believes tokens which begin like that.
+type believer struct{}
+
+func (believer) Verify(_ context.Context, token string) (claims.Document, error) {
+	text, ok := strings.CutPrefix(token, goodToken)
+	if !ok {
+		return claims.Document{}, identity.ErrAssertionSignature
+	}
+	doc, err := claims.Parse([]byte(text))
+	if err != nil || doc.Map() == nil {
+		return claims.Document{}, identity.ErrAssertionMalformed
+	}
+	return doc, nil
+}
+
+// application is an application whose sessions are what it says of them.
+type application struct{}
+
+func (application) Ask(_ context.Context, _ string, header http.Header) (claims.Document, error) {
+	cookies := header["Cookie"]
+	if len(cookies) != 1 {
+		return claims.Document{}, identity.ErrNoSession
+	}
+	doc, err := claims.Parse([]byte(cookies[0]))
+	if err != nil {
+		return claims.Document{}, identity.ErrUserinfoUnavailable
+	}
+	return doc, nil
+}
+
+// subjects are all presets with every trust that they load with, and configs
+// without a preset.
+func subjects(t testing.TB) (all []subject) {
+	add := func(s subject, c identity.Config, with string) {
+		c.Trust.Mode = s.mode
+		if s.ranges {
+			c.Trust.Ranges = []netip.Prefix{netip.MustParsePrefix(within)}
+		}
+		c.Trust.Upstream = s.upstream
+		if c.Verify {
+			c.Verifier = believer{}
+		}
+		i, err := identity.New(c)
+		if err != nil {
+			t.Fatalf("%s %s: %v", s.name, with, err)
+		}
+		s.name, s.Identifier = s.name+" "+with, i
+		all = append(all, s)
+	}
+	// withTrust adds a config with each trust.
+	withTrust := func(s subject, c identity.Config) {
+		for with, change := range map[string]func(*subject){
+			"trust proxies, ranges":           func(s *subject) { s.mode, s.ranges = identity.TrustProxies, true },
+			"trust proxies, the server's":     func(s *subject) { s.mode = identity.TrustProxies },
+			"trust forward_auth":              func(s *subject) { s.mode = identity.TrustForwardAuth },
+			"trust forward_auth, an upstream": func(s *subject) { s.mode, s.upstream = identity.TrustForwardAuth, authServer },
+		} {
+			s := s
+			change(&s)
+			add(s, c, with)
+		}
+	}
+	for _, row := range identity.Presets() {
+		plain, unsigned := documented[row.Name]
+		token, signed := documentedTokens[row.Name]
+		if unsigned != (row.Sources.Email.From != "") || signed != (row.Signed.Email.From != "") {
+			t.Errorf("the preset %s is not the one that is documented here", row.Name)
+		}
+		plain.name, token.name = row.Name, row.Name+", verify"
+		c := identity.Config{Preset: row.Name}
+		switch {
+		case unsigned && strings.HasPrefix(plain.email.from, "{"):
+			add(plain, c, "")
+		case unsigned:
+			withTrust(plain, c)
+		}
+		if signed {
+			c.Verify = true
+			withTrust(token, c)
+			token.any = true
+			add(token, c, "from anyone")
+		}
+	}
+
+	withTrust(subject{
+		name: "a document", email: reading{"X-Doc", inDocument("user.email")}, id: reading{"X-Doc", inDocument("data.0.id")}, names: []reading{{"X-Doc", inDocument("user.name")}},
+	}, identity.Config{Email: "x-doc user.email", UserID: "X-Doc data.0.id", Name: "X-Doc user.name"})
+	withTrust(subject{
+		name: "authelia and domains", email: reading{"Remote-Email", asIs}, id: reading{"Remote-User", asIs}, names: []reading{{"Remote-Name", asIs}}, domain: "x.example",
+	}, identity.Config{Preset: "authelia", Domains: []string{"X.example"}, NameEncoding: names.Percent})
+	withTrust(subject{
+		name: "verified", email: reading{"X-Email", asIs}, verified: reading{"X-Verified", asIs},
+	}, identity.Config{Email: "X-Email", Verified: "X-Verified"})
+	add(subject{name: "an assertion", any: true, email: reading{"Authorization", inToken("email")}, id: reading{"Authorization", inToken("sub")}},
+		identity.Config{Email: "Authorization email", UserID: "Authorization sub", Verify: true}, "from anyone")
+	add(subject{name: "a map", email: reading{"{user_email}", asIs}, id: reading{"{user_id}", asIs}, names: []reading{{"{user_name}", asIs}}},
+		identity.Config{Email: "{user_email}", UserID: "{user_id}", Name: "{user_name}", NameEncoding: names.Base64}, "")
+	add(subject{name: "a document in a variable", email: reading{"{http.vars.doc}", inDocument("email")}, id: reading{"{http.vars.doc}", inDocument("sub")}, names: []reading{{"{http.vars.doc}", inDocument("name")}}},
+		identity.Config{Email: "{http.vars.doc} email", UserID: "{http.vars.doc} sub", Name: "{http.vars.doc} name"}, "")
+	add(subject{name: "a certificate", email: reading{"{http.request.tls.client.san.emails}", asIs}, id: reading{"{http.request.tls.client.serial}", asIs}},
+		identity.Config{Email: "{http.request.tls.client.san.emails}", UserID: "{http.request.tls.client.serial}"}, "")
+
+	i, err := identity.NewUserinfo(identity.UserinfoConfig{Asker: application{}, Email: "user.email", UserID: "data.0.id", Name: "user.name"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := func(path string) reading {
+		return reading{"Cookie", func(text string) (any, bool) {
+			doc, ok := readJSON(text)
+			return firstAt(doc, []string{path}), ok
+		}}
+	}
+	all = append(all, subject{name: "userinfo", Identifier: i, any: true, email: said("user.email"), id: said("data.0.id"), names: []reading{said("user.name")}})
+	slices.SortFunc(all, func(a, b subject) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// known are placeholders that have a value.
+type known map[string]any
+
+func (k known) Get(name string) (any, bool) {
+	value, ok := k[name]
+	return value, ok
+}
+
+// asked is a request in all its parts.
+type asked struct {
+	header http.Header
+	known  known
+	// flags are what is known of the connection.
+	flags byte
+}
+
+// The flags.
+const (
+	peerWithin = 1 << iota
+	overTLS
+	handshakeComplete
+	verifiedChain
+	serverTrusts
+	serverTrustsAny
+	rightUpstream
+	wrongUpstream
+)
+
+func (a asked) is(flags byte) bool { return a.flags&flags == flags }
+
+// request is what the identity is read from.
+func (a asked) request() *identity.Request {
+	r := &identity.Request{Host: "site.example", Header: a.header, Placeholders: a.known, RemoteAddr: "203.0.113.9:4711"}
+	if a.is(peerWithin) {
+		r.RemoteAddr = "10.1.2.3:4711"
+	}
+	if a.is(overTLS) {
+		r.TLS = &tls.ConnectionState{HandshakeComplete: a.is(handshakeComplete)}
+		if a.is(verifiedChain) {
+			r.TLS.VerifiedChains = [][]*x509.Certificate{{{}}}
+		}
+	}
+	r.TrustedProxy, r.TrustedProxiesSet = a.is(serverTrusts), a.is(serverTrusts) || a.is(serverTrustsAny)
+	return r
+}
+
+const answered = "http.reverse_proxy.header."
+
+// parse makes a request of texts: the lines of its header and of an auth
+// server's answer, and placeholders with their values, a line each.
+func parse(flags byte, head, answer, placeholders string) asked {
+	a := asked{header: lines(head), known: known{}, flags: flags}
+	for line := range strings.SplitSeq(placeholders, "\n") {
+		name, text, ok := strings.Cut(line, "=")
+		if !ok {
+			continue
+		}
+		var value any = text
+		switch kind, rest, _ := strings.Cut(text, ":"); kind {
+		case "list":
+			value = strings.Split(rest, "|")
+		case "json":
+			if json.Unmarshal([]byte(rest), &value) != nil {
+				value = text
+			}
+		}
+		a.known[name] = value
+	}
+	if answer != "" {
+		a.known["http.reverse_proxy.status_code"] = 200
+		for name, values := range lines(answer) {
+			a.known[answered+name] = strings.Join(values, ",") // as Caddy does
+		}
+	}
+	for flag, upstream := range map[byte]string{rightUpstream: strings.ToUpper(authServer), wrongUpstream: "other.example:80"} {
+		if a.is(flag) {
+			a.known["http.reverse_proxy.upstream.hostport"], a.known["http.reverse_proxy.upstream.address"] = upstream, "tcp/"+upstream
+		}
+	}
+	return a
+}
+
+// lines reads the lines of a header as a server does, and if it would refuse
+// them, as they stand there.
+func lines(text string) http.Header {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET / HTTP/1.1\r\nHost: x\r\n" + text + "\r\n\r\n")))
+	if err == nil {
+		return r.Header
+	}
+	h := http.Header{}
+	for line := range strings.SplitSeq(text, "\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			h[name] = append(h[name], value)
+		}
+	}
+	return h
+}
+
+// oneText is a value that is one text.
+func oneText(value any) (string, bool) {
+	switch v := value.(type) {
+	case string:
+		return v, true
+	case []string:
+		if len(v) == 1 {
+			return v[0], true
+		}
+	case []any:
+		if len(v) == 1 {
+			text, ok := v[0].(string)
+			return text, ok
+		}
+	}
+	return "", false
+}
+
+// at is what stands at a source, if the source is to be believed.
+func (s *subject) at(a asked, r reading) (any, bool) {
+	name, closed := strings.CutSuffix(r.from, "}")
+	switch {
+	case r.from == "":
+		return nil, false
+	case closed && strings.HasPrefix(name, "{http.request.tls.client.") && !a.is(overTLS|verifiedChain):
+		return nil, false
+	case closed:
+		value, ok := a.known[name[1:]]
+		return value, ok
+	case s.mode == identity.TrustForwardAuth:
+		value, ok := a.known[answered+r.from]
+		hostport, _ := a.known["http.reverse_proxy.upstream.hostport"].(string)
+		address, _ := a.known["http.reverse_proxy.upstream.address"].(string)
+		right := s.upstream == "" || strings.EqualFold(hostport, s.upstream) || strings.EqualFold(address, "tcp/"+s.upstream)
+		return value, ok && right
+	case !s.any:
+		if a.is(overTLS) && !a.is(handshakeComplete) || s.ranges && !a.is(peerWithin) || !s.ranges && !a.is(serverTrusts) {
+			return nil, false
+		}
+	}
+	values := a.header[r.from]
+	if len(values) != 1 {
+		return nil, false
+	}
+	return values[0], true
+}
+
+// reads is what a source says: a text, or in a document also a number.
+func (s *subject) reads(a asked, r reading) (text string, number, ok bool) {
+	value, ok := s.at(a, r)
+	if !ok {
+		return "", false, false
+	}
+	if text, ok = oneText(value); !ok {
+		return "", false, false
+	}
+	if value, ok = r.read(text); !ok {
+		return "", false, false
+	}
+	if n, ok := value.(json.Number); ok {
+		return string(n), true, true
+	}
+	text, ok = oneText(value)
+	return text, false, ok && strings.TrimSpace(text) != ""
+}
+
+// outcome is what came of a request.
+type outcome struct {
+	email, id, first, last string
+	reason                 identity.Reason
+}
+
+func reveal(s masked.String) string { return s.Reveal() }
+
+// outcome identifies the sender of a request.
+func (s *subject) outcome(t *testing.T, a asked) (o outcome) {
+	r := a.request()
+	user, err := s.Identify(t.Context(), r)
+	if err != nil {
+		var rejection *identity.Rejection
+		if !errors.As(err, &rejection) || user != (identity.User{}) {
+			t.Fatalf("%s: user %q with %v", s.name, reveal(user.Email), err)
+		}
+		return outcome{reason: rejection.Reason}
+	}
+	first, last := s.Names(t.Context(), r)
+	o = outcome{email: reveal(user.Email), id: reveal(user.ID), first: reveal(first), last: reveal(last)}
+	for _, f := range s.Explain(t.Context(), r) {
+		if f.Option == "email" && reveal(f.Value) != o.email {
+			t.Fatalf("%s: explained as %q, and the user is %q", s.name, reveal(f.Value), o.email)
+		}
+	}
+	return o
+}
+
+// readings are all particulars that a config reads, the address first.
+func (s *subject) readings() []reading {
+	return slices.DeleteFunc(append([]reading{s.email, s.id, s.verified}, s.names...), func(r reading) bool { return r.from == "" })
+}
+
+// sources are the headers and placeholders that a config reads.
+func (s *subject) sources() (headers, placeholders []string) {
+	for _, r := range s.readings() {
+		switch {
+		case strings.HasPrefix(r.from, "{"):
+			placeholders = append(placeholders, strings.Trim(r.from, "{}"))
+		case s.mode == identity.TrustForwardAuth:
+			placeholders = append(placeholders, answered+r.from)
+		default:
+			headers = append(headers, r.from)
+		}
+	}
+	return headers, placeholders
+}
+
+// alone is the same request without anything that the config does not read.
+func (s *subject) alone(a asked) asked {
+	headers, placeholders := s.sources()
+	only := asked{header: http.Header{}, known: known{}, flags: a.flags}
+	for _, name := range headers {
+		if values, ok := a.header[name]; ok {
+			only.header[name] = values
+		}
+	}
+	placeholders = append(placeholders, "http.reverse_proxy.upstream.hostport", "http.reverse_proxy.upstream.address")
+	for _, name := range placeholders {
+		if value, ok := a.known[name]; ok {
+			only.known[name] = value
+		}
+	}
+	return only
+}
+
+// among is the same request with everything else there is: the headers of all
+// layers and their aliases, of the client and of an auth server, and
+// placeholders, each of them naming somebody else.
+func (s *subject) among(a asked, everything asked) asked {
+	headers, placeholders := s.sources()
+	more := asked{header: maps.Clone(a.header), known: maps.Clone(a.known), flags: a.flags}
+	for name, values := range everything.header {
+		if !slices.Contains(headers, name) {
+			more.header[name] = values
+		}
+	}
+	for name, value := range everything.known {
+		if !slices.Contains(placeholders, name) {
+			more.known[name] = value
+		}
+	}
+	return more
+}
+
+// everything are the headers of all layers, and placeholders, about mallory.
+func everything(all []subject) asked {
+	const address = "mallory@evil.example"
+	doc := `{"claims":[{"typ":"email","val":"` + address + `"},{"typ":"name","val":"Mallory Evil"}],"data":[{"id":7}],"email":"` + address +
+		`","name":"Mallory Evil","sub":"` + address + `","user":{"email":"` + address + `","name":"Mallory Evil"},"username":"` + address + `"}`
+	a := asked{header: http.Header{}, known: known{}}
+	put := func(r reading) {
+		value := address
+		for _, other := range []string{doc, goodToken + doc} {
+			if _, there := r.read(address); there {
+				break
+			}
+			value = other
+			if v, ok := r.read(other); ok && v != nil {
+				break
+			}
+		}
+		if placeholder, closed := strings.CutSuffix(r.from, "}"); closed {
+			a.known[placeholder[1:]] = value
+			return
+		}
+		for _, name := range []string{r.from, strings.ToLower(r.from), strings.ToUpper(r.from), strings.ReplaceAll(r.from, "-", "_"), strings.ReplaceAll(r.from, "-", ".")} {
+			a.header[name] = []string{value}
+			a.known[answered+name], a.known["http.request.header."+name] = value, value
+		}
+	}
+	for _, s := range all {
+		for _, r := range s.readings() {
+			put(r)
+		}
+	}
+	for _, name := range []string{"http.auth.candidate.id", "http.request.cookie.email", "http.request.uri.query.email", "http.vars.client_ip", "email", "http.reverse_proxy.status_code"} {
+		a.known[name] = address
+	}
+	return a
+}
+
+// isPlain reports whether an address is one that nobody reads in two ways.
+func isPlain(s string) bool {
+	local, domain, found := strings.Cut(s, "@")
+	return found && local != "" && domain != "" && !strings.Contains(domain, "@") && len(s) <= 254 && utf8.ValidString(s) &&
+		!strings.ContainsAny(s, ",;:<>(){}\"") &&
+		!strings.ContainsFunc(s, func(r rune) bool {
+			return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
+		})
+}
+
+// simple are addresses that there can be no doubt about.
+var simple = regexp.MustCompile(`^[a-z0-9][a-z0-9.+_-]{0,40}@x\.example$`)
+
+// FuzzIdentity sends anything with a request to every preset and every way to
+// trust: headers, an auth server's answer, values of placeholders. Whoever it
+// is taken for is who stands, byte for byte, where the config says; nothing
+// else that comes with the request makes a difference.
+func FuzzIdentity(f *testing.F) {
+	all := subjects(f)
+	noise := everything(all)
+	for n, s := range all {
+		for _, seed := range seeds(s) {
+			f.Add(uint16(n), byte(peerWithin|serverTrusts|rightUpstream|overTLS|handshakeComplete|verifiedChain), seed[0], seed[1], seed[2])
+		}
+		if len(all) == 0 || n%7 != 0 {
+			continue
+		}
+		for flags := range 8 {
+			seed := seeds(s)[0]
+			f.Add(uint16(n), byte(1)<<flags, seed[0], seed[1], seed[2])
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint16, flags byte, head, answer, placeholders string) {
+		s := &all[int(which)%len(all)]
+		a := parse(flags, head, answer, placeholders)
+		got := s.outcome(t, a)
+		for what, other := range map[string]asked{"alone": s.alone(a), "among others": s.among(a, noise)} {
+			if again := s.outcome(t, other); again != got {
+				t.Fatalf("%s: %+v; %s: %+v\nof %q", s.name, got, what, again, other)
+			}
+		}
+		s.check(t, a, got)
+	})
+}
+
+// check compares what came of a request with what stands in it.
+func (s *subject) check(t *testing.T, a asked, got outcome) {
+	email, number, ok := s.reads(a, s.email)
+	affirmed := true
+	if s.verified.from != "" {
+		yes, _ := s.at(a, s.verified)
+		text, _ := oneText(yes)
+		affirmed = slices.Contains([]string{"true", "1", "yes", "on"}, strings.ToLower(strings.TrimSpace(text)))
+	}
+	if got.reason != "" {
+		value, _ := s.at(a, s.email)
+		written, _ := oneText(value)
+		if ok && !number && affirmed && simple.MatchString(email) && s.isSimple(written) {
+			t.Fatalf("%s: %q is nobody: %+v\nof %q", s.name, email, got, a)
+		}
+		return
+	}
+	switch {
+	case !ok || number || got.email != email:
+		t.Fatalf("%s: taken for %q, and there stands %q (%t)\nof %q", s.name, got.email, email, ok, a)
+	case !isPlain(got.email):
+		t.Fatalf("%s: %q is an address\nof %q", s.name, got.email, a)
+	case !affirmed:
+		t.Fatalf("%s: %q is not verified\nof %q", s.name, got.email, a)
+	case s.domain != "" && !strings.EqualFold(got.email[strings.IndexByte(got.email, '@')+1:], s.domain):
+		t.Fatalf("%s: %q is of another domain\nof %q", s.name, got.email, a)
+	case s.logins && !strings.Contains(got.email[strings.IndexByte(got.email, '@'):], "."):
+		t.Fatalf("%s: %q is a login\nof %q", s.name, got.email, a)
+	}
+	if id, _, ok := s.reads(a, s.id); got.id != "" && (!ok || got.id != id) {
+		t.Fatalf("%s: the id is %q, and there stands %q (%t)\nof %q", s.name, got.id, id, ok, a)
+	}
+	var said []string
+	for _, r := range s.names {
+		if name, _, ok := s.reads(a, r); ok {
+			said = append(said, name)
+		}
+	}
+	for _, name := range []string{got.first, got.last} {
+		if name != "" && said == nil || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, said, a)
+		}
+		if name != "" && isASCII(said) && !strings.ContainsAny(strings.Join(said, ""), "%=?'\t") && s.domain == "" && !strings.HasPrefix(s.name, "a map") && !slices.ContainsFunc(said, func(text string) bool { return strings.Contains(text, name) }) {
+			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, said, a)
+		}
+	}
+}
+
+// isASCII reports whether texts have nothing but what is seen of ASCII in them.
+func isASCII(texts []string) bool {
+	return !slices.ContainsFunc(texts, func(s string) bool {
+		return strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || r != '\t' && unicode.IsControl(r) })
+	})
+}
+
+// isSimple reports whether there is no reason to refuse what is written at the
+// source of the address, if it is one of those above.
+func (s *subject) isSimple(written string) bool {
+	if _, bare := s.email.read("ada@x.example"); bare {
+		return !strings.ContainsAny(written, ",; \t") && strings.Count(written, "@") == 1
+	}
+	return isCanonical(strings.TrimPrefix(written, goodToken))
+}
+
+// isCanonical reports whether a document is written in the one way that
+// encoding/json would write it, which leaves no member there twice, and says
+// nothing of whether its address is verified.
+func isCanonical(written string) bool {
+	if !strings.HasPrefix(written, "{") {
+		if strings.Count(written, ".") == 2 {
+			written = strings.Split(written, ".")[1]
+		}
+		b, err := base64.StdEncoding.Strict().DecodeString(written)
+		if err != nil {
+			b, err = base64.RawURLEncoding.Strict().DecodeString(written)
+		}
+		return err == nil && strings.HasPrefix(string(b), "{") && isCanonical(string(b))
+	}
+	doc, ok := readJSON(written)
+	again, err := json.Marshal(doc)
+	return ok && err == nil && string(again) == written && !strings.Contains(strings.ToLower(written), "verified")
+}
+
+// seeds are requests to begin with: head, answer and placeholders.
+func seeds(s subject) (all [][3]string) {
+	add := func(r reading, texts ...string) {
+		for _, text := range texts {
+			line := r.from + ": " + text + "\r\n"
+			switch {
+			case strings.HasPrefix(r.from, "{"):
+				all = append(all, [3]string{"", "", "http.auth.user.id=ada\n" + strings.Trim(r.from, "{}") + "=" + text + "\n"})
+			case s.mode == identity.TrustForwardAuth:
+				all = append(all, [3]string{"", line, ""})
+			default:
+				all = append(all, [3]string{line, "", ""})
+			}
+		}
+	}
+	const doc = `{"claims":[{"typ":"email","val":"ada@x.example"},{"typ":"name","val":"Ada Lovelace"}],"data":[{"id":7}],"email":"ada@x.example","name":"Ada Lovelace","sub":"17","user":{"email":"ada@x.example","name":"Ada Lovelace"},"username":"ada@x.example"}`
+	encoded := base64.StdEncoding.EncodeToString([]byte(doc))
+	good := slices.DeleteFunc([]string{"ada@x.example", "accounts.google.com:ada@x.example", doc, encoded, goodToken + doc, "e30." + base64.RawURLEncoding.EncodeToString([]byte(doc)) + ".c2ln"}, func(text string) bool {
+		value, _ := s.email.read(text)
+		address, _ := oneText(value)
+		return address != "ada@x.example"
+	})
+	add(s.email, good...)
+	add(s.email, "ada@x.example,bob@x.example", "a:ada@x.example,a:bob@x.example", " ", `{"email":null}`, "list:ada@x.example", "list:a|b", `json:["ada@x.example"]`, `json:7`, "Ada <ada@x.example>", "ada@github",
+		goodToken+`{"email":"a@x.example","email":"b@x.example"}`)
+	// All of it at once, with a name.
+	for i, text := range append(good, good...) {
+		var both [3]string
+		there := make(map[string]bool)
+		for _, r := range s.readings() {
+			value := text
+			if there[r.from] {
+				continue
+			}
+			there[r.from] = true
+			if r.from != s.email.from {
+				value = []string{"Zoë, Zo", "Wm/DqyBabw=="}[i/len(good)]
+			}
+			n := len(all)
+			add(r, value)
+			for j, part := range all[n] {
+				both[j] += part
+			}
+			all = all[:n]
+		}
+		all = append(all, both)
+	}
+	// Twice, in other cases and spellings.
+	if name := s.email.from; !strings.HasPrefix(name, "{") {
+		text := fmt.Sprintf("%s: ada@x.example\r\n%s: bob@x.example\r\n%s: c@x.example\r\n%s: d@x.example\r\n e@x.example\r\n",
+			name, strings.ToLower(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."))
+		all = append(all, [3]string{text, "", ""}, [3]string{"", text, ""}, [3]string{text, name + ": ada@x.example\r\n", ""}, [3]string{name + ": ada@x.example\n" + name + ": bob@x.example\n", "", ""})
+	}
+	return all
+}
+
+// TestFuzzedSubjects: every config of the fuzzing finds somebody in one of the
+// seeds, with a name where it reads one, or it would fuzz nothing.
+func TestFuzzedSubjects(t *testing.T) {
+	for _, s := range subjects(t) {
+		found, named := false, s.names == nil
+		for _, seed := range seeds(s) {
+			if s.verified.from != "" {
+				seed[0], seed[1] = seed[0]+"X-Verified: true\r\n", seed[1]+"X-Verified: true\r\n"
+			}
+			a := parse(peerWithin|serverTrusts|rightUpstream|overTLS|handshakeComplete|verifiedChain, seed[0], seed[1], seed[2])
+			o := s.outcome(t, a)
+			found, named = found || o.email == "ada@x.example", named || o.first != ""
+		}
+		if !found || !named {
+			t.Errorf("%s: somebody is found: %t, with a name: %t", s.name, found, named)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package identity
+
+// from is a source without a document.
+func from(name string) Source { return Source{From: name} }
+
+// within is a source in a document.
+func within(name string, paths ...string) Source { return Source{From: name, Paths: paths} }
+
+// behind is a source with something in front of the value, up to a colon.
+func behind(s Source) Source {
+	s.After = ":"
+	return s
+}
+
+// firstOf is a source whose several values arrive joined by commas.
+func firstOf(s Source) Source {
+	s.First = true
+	return s
+}
+
+// azure is a claim in the list that Azure's App Service sends.
+func azure(types ...string) Source {
+	return Source{From: "X-Ms-Client-Principal", Paths: types, ClaimList: true}
+}
+
+// oidc are the standard claims (OpenID Connect Core 1.0, section 5.1) in the
+// document of a header.
+func oidc(name string) Sources {
+	return Sources{
+		Email:     within(name, "email"),
+		UserID:    within(name, "sub"),
+		Name:      within(name, "name"),
+		FirstName: within(name, "given_name"),
+		LastName:  within(name, "family_name"),
+	}
+}
+
+// presets is every preset there is, by name.
+var presets = [...]Preset{
+	{
+		Name: "authelia",
+		Sources: Sources{
+			Email:  from("Remote-Email"),
+			UserID: from("Remote-User"),
+			Name:   from("Remote-Name"),
+		},
+		AlsoSent: []string{"Remote-Groups"},
+		Note:     "Sends no headers at all where its access control says bypass: such a request is nobody's.",
+	},
+	{
+		Name: "authentik",
+		Sources: Sources{
+			Email:  from("X-Authentik-Email"),
+			UserID: from("X-Authentik-Uid"),
+			Name:   from("X-Authentik-Name"),
+		},
+		AlsoSent: []string{"X-Authentik-Username", "X-Authentik-Groups", "X-Authentik-Entitlements", "X-Authentik-Jwt"},
+		Note:     "The user id is authentik's hash, which stays when an address changes. With names that are percent-encoded write `name_encoding percent`. Some versions have answered 200 without headers (CVE-2026-25748): such a request is nobody's.",
+	},
+	{
+		Name:     "aws_alb",
+		Signed:   oidc("X-Amzn-Oidc-Data"),
+		AlsoSent: []string{"X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken"},
+		Verify: Verify{
+			JWKS:       "https://public-keys.auth.elb.{region}.amazonaws.com",
+			KeyByID:    true,
+			Algorithms: []string{"ES256"},
+		},
+		JWKSExample: "https://public-keys.auth.elb.eu-west-2.amazonaws.com",
+		Note:        "The header is the assertion, so it needs `verify` with `signer`, the balancer's ARN, which tells the region of the keys. In GovCloud write `jwks https://s3-us-gov-west-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-west-1`. `audience` is the client id, and optional.",
+	},
+	{
+		Name: "azure_easy_auth",
+		Sources: Sources{
+			Email:     azure("email", "preferred_username", "upn", "/claims/emailaddress"),
+			UserID:    from("X-Ms-Client-Principal-Id"),
+			Name:      azure("name"),
+			FirstName: azure("/claims/givenname", "given_name"),
+			LastName:  azure("/claims/surname", "family_name"),
+		},
+		AlsoSent: []string{
+			"X-Ms-Client-Principal-Name", "X-Ms-Token-Aad-Id-Token", "X-Ms-Token-Aad-Access-Token", "X-Ms-Token-Aad-Refresh-Token",
+			"X-Ms-Token-Google-Id-Token", "X-Ms-Token-Google-Access-Token", "X-Ms-Token-Google-Refresh-Token",
+			"X-Ms-Token-Facebook-Access-Token", "X-Ms-Token-Twitter-Access-Token", "X-Ms-Token-Twitter-Access-Token-Secret",
+		},
+		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an address.",
+	},
+	{
+		Name: "basic_auth",
+		Sources: Sources{
+			Email:  from("{http.auth.user.id}"),
+			UserID: from("{http.auth.user.id}"),
+		},
+		Note: "For accounts that are named by e-mail address.",
+	},
+	{
+		Name: "caddy_jwt",
+		Sources: Sources{
+			Email:     from("{http.auth.user.email}"),
+			UserID:    from("{http.auth.user.id}"),
+			Name:      from("{http.auth.user.name}"),
+			FirstName: from("{http.auth.user.given_name}"),
+			LastName:  from("{http.auth.user.family_name}"),
+		},
+		Note: "jwtauth passes on what its meta_claims name: `meta_claims email name given_name family_name`.",
+	},
+	{
+		Name: "caddy_security",
+		Sources: Sources{
+			Email:  from("{http.auth.user.email}"),
+			UserID: from("{http.auth.user.sub}"),
+			Name:   from("{http.auth.user.name}"),
+		},
+		Note: "A bypass rule signs in an empty user, who is nobody here.",
+	},
+	{
+		Name: "caddy_tailscale",
+		Sources: Sources{
+			Email:  from("{http.auth.user.tailscale_user}"),
+			UserID: from("{http.auth.user.id}"),
+			Name:   from("{http.auth.user.tailscale_name}"),
+		},
+		Logins: true,
+		Note:   "The login is an address only with identity providers that use addresses: user@github is none, and refused.",
+	},
+	{
+		Name: "cloudflare_access",
+		Sources: Sources{
+			Email:  from("Cf-Access-Authenticated-User-Email"),
+			UserID: within("Cf-Access-Jwt-Assertion", "sub"),
+		},
+		Signed: Sources{
+			Email:  within("Cf-Access-Jwt-Assertion", "email"),
+			UserID: within("Cf-Access-Jwt-Assertion", "sub"),
+		},
+		Verify:        Verify{JWKS: "{issuer}/cdn-cgi/access/certs", Algorithms: []string{"RS256"}},
+		IssuerExample: "https://<team>.cloudflareaccess.com",
+		Note:          "With `verify`, `issuer https://<team>.cloudflareaccess.com` and `audience` (the application's tag) say all; without it, `trust proxies` needs Cloudflare's ranges and a network where nobody else comes from them. Service tokens carry no address.",
+	},
+	{
+		Name: "gatekeeper",
+		Sources: Sources{
+			Email:     from("X-Auth-Email"),
+			UserID:    from("X-Auth-Subject"),
+			Name:      from("X-Auth-Name"),
+			FirstName: from("X-Auth-Given-Name"),
+			LastName:  from("X-Auth-Family-Name"),
+		},
+		AlsoSent: []string{"X-Auth-Username", "X-Auth-Userid", "X-Auth-Token", "X-Auth-Groups", "X-Auth-Roles"},
+		Note:     "Sends names if it is told to (`--add-claims`).",
+	},
+	{
+		Name:    "gcp_api_gateway",
+		Sources: oidc("X-Apigateway-Api-Userinfo"),
+		// The client's token, which the gateway moves there.
+		AlsoSent: []string{"X-Forwarded-Authorization"},
+		Note:     "The header holds the payload of the token that the gateway has verified. Nobody but the gateway may reach this server.",
+	},
+	{
+		Name: "google_iap",
+		Sources: Sources{
+			Email:  behind(from("X-Goog-Authenticated-User-Email")),
+			UserID: behind(from("X-Goog-Authenticated-User-Id")),
+		},
+		Signed: Sources{
+			Email:  behind(within("X-Goog-Iap-Jwt-Assertion", "email")),
+			UserID: behind(within("X-Goog-Iap-Jwt-Assertion", "sub")),
+		},
+		Verify: Verify{
+			JWKS:       "https://www.gstatic.com/iap/verify/public_key-jwk",
+			Issuer:     "https://cloud.google.com/iap",
+			Algorithms: []string{"ES256"},
+		},
+		Note: "`audience` is /projects/<number>/global/backendServices/<id>, or /projects/<number>/apps/<project>. What stands before the last colon (accounts.google.com:) is not read.",
+	},
+	{
+		Name: "istio",
+		Sources: Sources{
+			Email:     from("X-Jwt-Claim-Email"),
+			UserID:    from("X-Jwt-Claim-Sub"),
+			Name:      from("X-Jwt-Claim-Name"),
+			FirstName: from("X-Jwt-Claim-Given-Name"),
+			LastName:  from("X-Jwt-Claim-Family-Name"),
+		},
+		Note: "The names of outputClaimToHeaders are the mesh's to choose; these are the ones to choose. With outputPayloadToHeader write `identity { email X-Jwt-Payload email }`, on several lines, instead of the preset.",
+	},
+	{
+		Name: "oauth2_proxy",
+		Sources: Sources{
+			Email:     from("X-Auth-Request-Email"),
+			UserID:    from("X-Auth-Request-User"),
+			FirstName: firstOf(from("X-Auth-Request-Given-Name")),
+			LastName:  firstOf(from("X-Auth-Request-Family-Name")),
+		},
+		AlsoSent: []string{"X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups", "X-Auth-Request-Access-Token"},
+		Note:     "As auth server, with --set-xauthrequest. Sends first and last name only if they are added as claims (7.15.0 and newer). Several addresses arrive joined by commas and are refused.",
+	},
+	{
+		Name: "oauth2_proxy_upstream",
+		Sources: Sources{
+			Email:     from("X-Forwarded-Email"),
+			UserID:    from("X-Forwarded-User"),
+			FirstName: firstOf(from("X-Forwarded-Given-Name")),
+			LastName:  firstOf(from("X-Forwarded-Family-Name")),
+		},
+		AlsoSent: []string{"X-Forwarded-Preferred-Username", "X-Forwarded-Groups", "X-Forwarded-Access-Token"},
+		Note:     "As proxy in front. With --prefer-email-to-user the address is in X-Forwarded-User: write `email X-Forwarded-User`. First and last name only if they are added as claims of these names.",
+	},
+	{
+		Name: "pomerium",
+		Sources: Sources{
+			Email:     from("X-Pomerium-Claim-Email"),
+			UserID:    from("X-Pomerium-Claim-Sub"),
+			Name:      from("X-Pomerium-Claim-Name"),
+			FirstName: from("X-Pomerium-Claim-Given-Name"),
+			LastName:  from("X-Pomerium-Claim-Family-Name"),
+		},
+		Signed: oidc("X-Pomerium-Jwt-Assertion"),
+		Verify: Verify{
+			JWKS:       "https://{audience}/.well-known/pomerium/jwks.json",
+			Issuer:     "{audience}",
+			Algorithms: []string{"ES256"},
+		},
+		IssuerExample: "the route's host",
+		JWKSExample:   "https://<the route's host>/.well-known/pomerium/jwks.json",
+		Note:          "Sends the claims that jwt_claims_headers names, empty if the user has none. `audience` is the route's host, and issuer and keys follow from it unless they are written; `jwt_issuer_format uri` needs `issuer https://<host>/`.",
+	},
+	{
+		Name: "tailscale",
+		Sources: Sources{
+			Email:  from("Tailscale-User-Login"),
+			UserID: from("Tailscale-User-Login"),
+			Name:   from("Tailscale-User-Name"),
+		},
+		Logins:   true,
+		AlsoSent: []string{"Tailscale-User-Profile-Pic"},
+		Note:     "For `tailscale serve` in front. The login is an address only with identity providers that use addresses: user@github is none, and refused. Tagged nodes and Funnel send no user.",
+	},
+	{
+		Name: "teleport",
+		Signed: Sources{
+			Email:  within("Teleport-Jwt-Assertion", "username", "sub"),
+			UserID: within("Teleport-Jwt-Assertion", "sub"),
+		},
+		Verify:        Verify{Algorithms: []string{"RS256", "ES256"}},
+		IssuerExample: "the cluster's name",
+		JWKSExample:   "https://<proxy>/.well-known/jwks.json",
+		Note:          "The header is the assertion, so it needs `verify`: `jwks https://<proxy>/.well-known/jwks.json`, `issuer` is the cluster's name, `audience` the application's URI. User names have to be addresses.",
+	},
+	{
+		Name: "vouch",
+		Sources: Sources{
+			Email:     from("X-Vouch-User"),
+			UserID:    from("X-Vouch-User"),
+			Name:      from("X-Vouch-Idp-Claims-Name"),
+			FirstName: from("X-Vouch-Idp-Claims-Given-Name"),
+			LastName:  from("X-Vouch-Idp-Claims-Family-Name"),
+		},
+		AlsoSent: []string{"X-Vouch-Idp-Claims-Email", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
+		Note:     "With publicAccess it answers 200 with an empty user, who is nobody here. Names only if the claims are configured.",
+	},
+}

@@ -1,0 +1,94 @@
+// Package neterror tells what went wrong with a call in words that are safe to
+// print.
+package neterror
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// Plain returns what is safe to print of an error of net/http. That package
+// quotes what it read (a malformed header, the debug text of HTTP/2) and what
+// it was given (an address with its query, a proxy's password), so only what is
+// known is taken over, and the rest is told in our words. peer is who was
+// called, as it is called there: "the service". sent says that the call was on
+// its way, as far as is known.
+func Plain(peer string, sent bool, err error) error {
+	if problem := certificateProblem(err); problem != "" {
+		return fmt.Errorf("%s's certificate %s", peer, problem)
+	}
+	var (
+		op      *net.OpError
+		dns     *net.DNSError
+		alert   tls.AlertError
+		record  tls.RecordHeaderError
+		errno   syscall.Errno
+		timeout net.Error
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		// Not by our caller: it must not look like one who left.
+		return errors.New("the connection was given up")
+	case errors.As(err, &op):
+		return op // dial tcp 127.0.0.1:3000: connect: connection refused
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &alert):
+		return alert
+	case errors.As(err, &record):
+		return fmt.Errorf("%s does not speak TLS", peer)
+	case errors.As(err, &errno):
+		return errno
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("no answer in time")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%s closed the connection early", peer)
+	}
+	if status := proxyStatus(err); status != 0 {
+		return fmt.Errorf("connect through the proxy: status %d", status)
+	}
+	if sent {
+		return errors.New("the connection broke, or the answer is not HTTP")
+	}
+	return errors.New("no connection")
+}
+
+// certificateProblem says why a certificate was refused, without the names in
+// it; it is empty if that is not what err is about.
+func certificateProblem(err error) string {
+	var (
+		verification *tls.CertificateVerificationError
+		unknown      x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return "is signed by an unknown authority"
+	case errors.As(err, &hostname):
+		return "is for another host"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "has expired or is not yet valid"
+	case errors.As(err, &invalid), errors.As(err, &verification):
+		return "does not verify"
+	}
+	return ""
+}
+
+// proxyStatus is the status with which a proxy refused a connection, or 0:
+// net/http returns such an error as the bare reason phrase.
+func proxyStatus(err error) int {
+	for status := 400; status < 600; status++ {
+		if text := http.StatusText(status); text != "" && text == err.Error() {
+			return status
+		}
+	}
+	return 0
+}

@@ -1,0 +1,275 @@
+package userinfo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// everything is what a caller may send.
+func everything() http.Header {
+	return http.Header{
+		"Accept":              {"text/html"},
+		"Accept-Encoding":     {"gzip"},
+		"Authorization":       {"Bearer t"},
+		"Cache-Control":       {"no-cache"},
+		"Connection":          {"close, Cookie"},
+		"Content-Length":      {"7"},
+		"Content-Type":        {"text/plain"},
+		"Cookie":              {"a=1", "b=2"},
+		"Expect":              {"100-continue"},
+		"Host":                {"evil.example"},
+		"Idempotency-Key":     {"1"},
+		"Proxy-Authorization": {"Basic cA=="},
+		"Range":               {"bytes=0-1"},
+		"Te":                  {"trailers"},
+		"Traceparent":         {"00-1"},
+		"Transfer-Encoding":   {"chunked"},
+		"Upgrade":             {"h2c"},
+		"User-Agent":          {"browser"},
+		"X-Forwarded-For":     {"203.0.113.9"},
+		"X-Remote-User":       {"admin"},
+		"X-Session":           {"s"},
+		"x-session":           {"not canonical"},
+	}
+}
+
+// TestRequest: byte for byte what the application sees.
+func TestRequest(t *testing.T) {
+	const first = "GET /me?key=" + canaryQuery + " HTTP/1.1\r\n"
+	tests := map[string]struct {
+		names []string
+		want  string // the header's lines in any order
+	}{
+		"default": {nil, "Host: APP|User-Agent: caddy-huma|Accept: application/json|Authorization: Bearer t|Cookie: a=1|Cookie: b=2"},
+		"one":     {[]string{"x-session"}, "Host: APP|User-Agent: caddy-huma|Accept: application/json|X-Session: s"},
+		"host":    {[]string{"host", "X-Session"}, "Host: site.example:8443|User-Agent: caddy-huma|Accept: application/json|X-Session: s"},
+		"instead of ours": {[]string{"Authorization", "User-Agent", "Accept"},
+			"Host: APP|User-Agent: browser|Accept: text/html|Authorization: Bearer t"},
+		"absent": {[]string{"Authorization", "X-Other"}, "Host: APP|User-Agent: caddy-huma|Accept: application/json|Authorization: Bearer t"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			raw := rawOf(t, "site.example:8443", everything(), forward(tt.names...))
+			line, rest, _ := strings.Cut(raw, "\r\n")
+			if line+"\r\n" != first {
+				t.Errorf("got %q", line)
+			}
+			got := map[string]int{}
+			for _, l := range strings.Split(strings.TrimSuffix(rest, "\r\n\r\n"), "\r\n") {
+				got[l]++
+			}
+			for _, l := range strings.Split(tt.want, "|") {
+				if got[l]--; got[l] == 0 {
+					delete(got, l)
+				}
+			}
+			if len(got) != 0 {
+				t.Errorf("lines that differ: %v", got)
+			}
+		})
+	}
+}
+
+// TestHeaderIsNotChanged: the caller's header stays as it is.
+func TestHeaderIsNotChanged(t *testing.T) {
+	h := everything()
+	before := fmt.Sprint(h)
+	_ = rawOf(t, "site.example", h, forward("Cookie", "Accept", "Host"))
+	if after := fmt.Sprint(h); after != before {
+		t.Errorf("got %s, want %s", after, before)
+	}
+}
+
+// TestSmuggling: what cannot stand in a header is not sent, in any form.
+func TestSmuggling(t *testing.T) {
+	var calls atomic.Int32
+	url := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+	bad := []string{"a\r\nX-Admin: 1", "a\nX-Admin: 1", "a\rX-Admin: 1", "\r\n\r\nGET /admin HTTP/1.1\r\n\r\n", "a\x00b", "a\x7fb", "a\x1bb"}
+	for _, value := range bad {
+		t.Run(fmt.Sprintf("%q", value), func(t *testing.T) {
+			c, r := newClient(t, url, forward("Cookie", "X-Session", "Host"))
+			for _, h := range []http.Header{
+				{"Cookie": {value}},
+				{"Cookie": {"good"}, "X-Session": {value}},
+				{"Cookie": {"good", value}},
+			} {
+				wantRejection(t, c, t.Context(), h, identity.ErrNoSession)
+			}
+			if _, err := c.Ask(t.Context(), value, http.Header{"Cookie": {"good"}}); err != identity.ErrNoSession {
+				t.Errorf("as the host: %v", err)
+			}
+			if errs := r.all(); len(errs) != 0 {
+				t.Errorf("the operator is told: %v", errs)
+			}
+		})
+	}
+	for _, host := range []string{"a b", "a/b", "a@b", `a\b`, "a?b", "a#b", "ä.example", "a\tb", "<a>", "[fe80::1%eth0]"} {
+		c, _ := newClient(t, url, forward("Cookie", "Host"))
+		if _, err := c.Ask(t.Context(), host, http.Header{"Cookie": {"good"}}); err != identity.ErrNoSession {
+			t.Errorf("host %q: %v", host, err)
+		}
+	}
+	if n := calls.Load(); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestHostOfNobody: without one of the caller's, the URL's host is sent.
+func TestHostOfNobody(t *testing.T) {
+	if raw := rawOf(t, "", signedIn(), forward("Cookie", "Host")); !strings.Contains(raw, "\r\nHost: APP\r\n") {
+		t.Errorf("%q", raw)
+	}
+}
+
+func TestNoSession(t *testing.T) {
+	var calls atomic.Int32
+	url := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+	for name, h := range map[string]http.Header{
+		"nil":                {},
+		"no header":          nil,
+		"others":             {"X-Session": {"s"}, "User-Agent": {"browser"}},
+		"empty":              {"Cookie": {""}, "Authorization": {"", ""}},
+		"not canonical":      {"cookie": {"a=1"}},
+		"host as a header":   {"Host": {"site.example"}},
+		"no line of a name":  {"Cookie": {}},
+		"similar, but other": {"Cookie2": {"a=1"}, "X-Authorization": {"Bearer t"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, r := newClient(t, url, forward("Cookie", "Authorization", "Host"))
+			wantRejection(t, c, t.Context(), h, identity.ErrNoSession)
+			if errs := r.all(); len(errs) != 0 {
+				t.Errorf("the operator is told: %v", errs)
+			}
+		})
+	}
+	if n := calls.Load(); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+func TestDocument(t *testing.T) {
+	for name, tt := range map[string]struct{ body, path, want string }{
+		"object":      {`{"user":{"email":"a@x.io"}}`, "user.email", "a@x.io"},
+		"list":        {`[{"email":"a@x.io"}]`, "0.email", "a@x.io"},
+		"white space": {" \r\n{\"email\":\"a@x.io\"}\n", "email", "a@x.io"},
+		"not said":    {`{}`, "email", "<nil>"},
+		"nobody":      {"null", "email", "<nil>"},
+		"no one":      {" null\r\n", "0.email", "<nil>"},
+		"whole":       {`{"email":"a@x.io","x":"` + strings.Repeat("x", maxAnswer-25) + `"}`, "email", "a@x.io"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if len(tt.body) > maxAnswer {
+				t.Fatal(len(tt.body))
+			}
+			c, r := newClient(t, serve(t, answering(200, tt.body)))
+			d, err := c.Ask(t.Context(), "", signedIn())
+			if err != nil {
+				t.Fatal(err, r.all())
+			}
+			if got := fmt.Sprint(lookup(t, d, tt.path)); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNotSignedIn(t *testing.T) {
+	for _, status := range []int{401, 403} {
+		for name, handler := range map[string]http.HandlerFunc{
+			"empty":    answering(status, ""),
+			"JSON":     answering(status, `{"email":"a@x.io"}`),
+			"a page":   answering(status, "<html>"+canaryAnswer),
+			"too long": answering(status, strings.Repeat("x", maxAnswer+100)),
+			"cut": func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "100")
+				w.WriteHeader(status)
+			},
+		} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				c, r := newClient(t, serve(t, handler))
+				wantRejection(t, c, t.Context(), signedIn(), identity.ErrNotSignedIn)
+				if errs := r.all(); len(errs) != 0 {
+					t.Errorf("the operator is told: %v", errs)
+				}
+			})
+		}
+	}
+}
+
+// TestOnError: nobody needs to be told.
+func TestOnError(t *testing.T) {
+	c, _ := newClient(t, serve(t, answering(500, "")), func(cfg *Config) { cfg.OnError = nil })
+	wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoUnavailable)
+}
+
+// TestCookiesAreForgotten: each call carries what its own caller sent.
+func TestCookiesAreForgotten(t *testing.T) {
+	var got []string
+	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, strings.Join(r.Header.Values("Cookie"), "|")+r.Header.Get("If-None-Match"))
+		w.Header().Set("Set-Cookie", "session="+canaryAnswer)
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		_, _ = io.WriteString(w, "{}")
+	}))
+	for _, h := range []http.Header{{"Cookie": {"a=1"}}, {"Authorization": {"Bearer t"}}, {"Cookie": {"b=2"}}} {
+		if _, err := c.Ask(t.Context(), "", h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fmt.Sprint(got) != "[a=1  b=2]" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestMany: each caller gets the answer to the own question, also over
+// connections that are used again.
+func TestMany(t *testing.T) {
+	const callers, rounds = 500, 3
+	var open, most atomic.Int32
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if n := open.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer open.Add(-1)
+		_ = json.NewEncoder(w).Encode(map[string]string{"email": r.Header.Get("Authorization") + r.Header.Get("Cookie")})
+	})
+	c, r := newClient(t, url, timeout(30*time.Second))
+	var running sync.WaitGroup
+	for n := range callers {
+		running.Go(func() {
+			name := "Authorization"
+			if n%2 == 0 {
+				name = "Cookie"
+			}
+			for round := range rounds {
+				want := fmt.Sprint(n, "-", round)
+				d, err := c.Ask(context.Background(), "", http.Header{name: {want}})
+				if err != nil {
+					t.Errorf("%d: %v", n, err)
+					return
+				}
+				if got := lookup(t, d, "email"); got != want {
+					t.Errorf("%d: got the answer of %v", n, got)
+				}
+			}
+		})
+	}
+	running.Wait()
+	if n := most.Load(); int(n) > shared.MaxConnsPerHost {
+		t.Errorf("%d at once", n)
+	}
+	if errs := r.all(); len(errs) != 0 {
+		t.Error(errs[0])
+	}
+}

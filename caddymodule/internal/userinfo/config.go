@@ -1,0 +1,140 @@
+package userinfo
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const defaultTimeout = 5 * time.Second
+
+// Config is what a Client needs to know. It does not change afterwards.
+type Config struct {
+	// URL is what to ask, with its query: http or https, on any host, since
+	// it is the operator's own application.
+	URL string
+	// ForwardHeaders are the names of the request's headers that the
+	// application sees; nil: Authorization and Cookie. Host stands for the
+	// host that the request asked for.
+	ForwardHeaders []string
+	// Timeout is for the whole call; 0: 5 s.
+	Timeout time.Duration
+	// OnError is told why the application did not say who is asking: for the
+	// log. Such an error has nothing of a request, of the answer but its
+	// status, or of the URL but host and port. Nil: nobody is told.
+	OnError func(error)
+}
+
+// The errors of a configuration. None holds anything of the URL, which may
+// have a secret in it.
+var (
+	errURL      = errors.New("userinfo: not a URL: write one such as http://127.0.0.1:3000/me")
+	errScheme   = errors.New("userinfo: the URL must begin with http:// or https://: write one such as http://127.0.0.1:3000/me")
+	errHost     = errors.New("userinfo: the URL has no host, or a port that there is not: write one such as http://127.0.0.1:3000/me")
+	errUserInfo = errors.New("userinfo: the URL has a user or a password in it: leave out what stands before the @; the application is asked with the headers of the request, those of the option forward_headers")
+	errFragment = errors.New("userinfo: the URL has a fragment, which is never sent: leave out what stands from the # on")
+	errNobody   = errors.New("forward_headers: none of these headers says who is asking: write those that do, such as Authorization or Cookie")
+	errTimeout  = errors.New("timeout: it must be positive")
+)
+
+// New returns the Client that a configuration describes. Its error holds
+// every problem there is, each with the name of the option.
+func New(cfg Config) (*Client, error) {
+	c := &Client{timeout: cfg.Timeout, onError: cfg.OnError, http: shared}
+	if c.timeout == 0 {
+		c.timeout = defaultTimeout
+	}
+	if c.onError == nil {
+		c.onError = func(error) {}
+	}
+	errs := []error{c.setURL(cfg.URL), c.setForward(cfg.ForwardHeaders)}
+	if c.timeout < 0 {
+		errs = append(errs, errTimeout)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Client) setURL(written string) error {
+	if !hasScheme(written) {
+		return errScheme
+	}
+	u, err := url.Parse(written)
+	switch {
+	case err != nil:
+		return errURL // that error quotes what was written
+	case u.User != nil:
+		return errUserInfo
+	case strings.Contains(written, "#"):
+		return errFragment
+	case u.Hostname() == "" || !isPort(u.Port()):
+		return errHost
+	}
+	c.url = u
+	return nil
+}
+
+// hasScheme reports whether written begins with a scheme that is spoken here.
+func hasScheme(written string) bool {
+	scheme, _, found := strings.Cut(written, "://")
+	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
+}
+
+// isPort reports whether port can be connected to; empty is the scheme's own.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
+}
+
+// hopByHop are the headers between one client and one server: with them a
+// request could be framed in another way than it is, or take the connection
+// over.
+var hopByHop = []string{
+	"Connection", "Content-Encoding", "Content-Length", "Expect", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate",
+	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// changing are the headers that ask for another answer than a 200 with JSON.
+var changing = []string{
+	"Accept-Encoding", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range",
+}
+
+func (c *Client) setForward(names []string) error {
+	if names == nil {
+		names = []string{"Authorization", "Cookie"}
+	}
+	var errs []error
+	for _, name := range names {
+		key := http.CanonicalHeaderKey(name)
+		switch {
+		case !validName(name):
+			errs = append(errs, fmt.Errorf("forward_headers: %q is not a header name", name))
+		case slices.Contains(hopByHop, key):
+			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it belongs to the connection that the request came on, or to its body", key))
+		case slices.Contains(changing, key):
+			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: with it the application may answer something else than a 200 with JSON", key))
+		case key == "Host":
+			c.host = true
+		case !slices.Contains(c.forward, key):
+			c.forward = append(c.forward, key)
+		}
+	}
+	if errs == nil && c.forward == nil {
+		errs = append(errs, errNobody)
+	}
+	return errors.Join(errs...)
+}
+
+// validName reports whether name is a token as RFC 9110 has it.
+func validName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}

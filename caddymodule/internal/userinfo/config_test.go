@@ -1,0 +1,124 @@
+package userinfo
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestURL(t *testing.T) {
+	tests := map[string]struct {
+		url  string
+		want error
+	}{
+		"http":                  {"http://127.0.0.1:3000/me", nil},
+		"https":                 {"https://app.example/api/me?expand=1", nil},
+		"capitals":              {"HTTPS://app.example", nil},
+		"any host":              {"http://app.internal/me", nil},
+		"IPv6":                  {"http://[::1]:3000/me", nil},
+		"escaped":               {"http://h/a%2Fb", nil},
+		"empty":                 {"", errScheme},
+		"path alone":            {"/me", errScheme},
+		"no scheme":             {"127.0.0.1:3000/me", errScheme},
+		"no scheme, name":       {"localhost:3000/me", errScheme},
+		"scheme-relative":       {"//localhost/me", errScheme},
+		"ftp":                   {"ftp://h/me", errScheme},
+		"unix":                  {"unix//run/app.sock", errScheme},
+		"opaque":                {"http:h/me", errScheme},
+		"no host":               {"http:///me", errHost},
+		"port alone":            {"http://:3000/me", errHost},
+		"port 0":                {"http://h:0/me", errHost},
+		"port too high":         {"http://h:65536/me", errHost},
+		"port no number":        {"http://h:" + canaryPass + "/me", errURL},
+		"fragment":              {"http://h/me#" + canaryQuery, errFragment},
+		"empty fragment":        {"http://h/me#", errFragment},
+		"user":                  {"http://" + canaryUser + "@h/me", errUserInfo},
+		"user and password":     {"http://" + canaryUser + ":" + canaryPass + "@h/me", errUserInfo},
+		"empty user":            {"http://@h/me", errUserInfo},
+		"control":               {"http://h/me?k=" + canaryQuery + "\x00", errURL},
+		"line break":            {"http://h/me?k=" + canaryQuery + "\r\nX: y", errURL},
+		"line break in host":    {"http://h\r\nX-Evil: 1/me", errURL},
+		"bad escape":            {"http://h/%zz?" + canaryQuery, errURL},
+		"broken host":           {"http://[::1/me?" + canaryQuery, errURL},
+		"space in host":         {"http://a b/me", errURL},
+		"password with a slash": {"http://" + canaryUser + ":a/" + canaryPass + "@h/me", errURL},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := New(Config{URL: tt.url})
+			if tt.want == nil {
+				if err != nil || c.timeout != 5*time.Second {
+					t.Fatal(err)
+				}
+				return
+			}
+			if c != nil || !errors.Is(err, tt.want) || err.Error() != tt.want.Error() {
+				t.Fatalf("got %v, want %v", err, tt.want)
+			}
+			checkCanaries(t, err)
+		})
+	}
+}
+
+func TestForwardHeaders(t *testing.T) {
+	belongs := " cannot be forwarded: it belongs to the connection that the request came on, or to its body"
+	changes := " cannot be forwarded: with it the application may answer something else than a 200 with JSON"
+	tests := map[string]struct {
+		names []string
+		want  string // canonical names, or the error
+	}{
+		"default":           {nil, "Authorization Cookie"},
+		"one":               {[]string{"X-Session"}, "X-Session"},
+		"any case":          {[]string{"x-session", "COOKIE"}, "X-Session Cookie"},
+		"twice":             {[]string{"cookie", "Cookie"}, "Cookie"},
+		"underscore":        {[]string{"x_session"}, "X_session"},
+		"with Host":         {[]string{"Cookie", "host"}, "Cookie"},
+		"none":              {[]string{}, errNobody.Error()},
+		"Host alone":        {[]string{"Host"}, errNobody.Error()},
+		"Connection":        {[]string{"connection"}, "forward_headers: Connection" + belongs},
+		"Keep-Alive":        {[]string{"Keep-Alive"}, "forward_headers: Keep-Alive" + belongs},
+		"Content-Length":    {[]string{"content-length"}, "forward_headers: Content-Length" + belongs},
+		"Transfer-Encoding": {[]string{"Transfer-Encoding"}, "forward_headers: Transfer-Encoding" + belongs},
+		"TE":                {[]string{"TE"}, "forward_headers: Te" + belongs},
+		"Trailer":           {[]string{"Trailer"}, "forward_headers: Trailer" + belongs},
+		"Upgrade":           {[]string{"Upgrade"}, "forward_headers: Upgrade" + belongs},
+		"HTTP2-Settings":    {[]string{"HTTP2-Settings"}, "forward_headers: Http2-Settings" + belongs},
+		"Expect":            {[]string{"Expect"}, "forward_headers: Expect" + belongs},
+		"proxy's":           {[]string{"Proxy-Authorization"}, "forward_headers: Proxy-Authorization" + belongs},
+		"Proxy-Connection":  {[]string{"Proxy-Connection"}, "forward_headers: Proxy-Connection" + belongs},
+		"Accept-Encoding":   {[]string{"accept-encoding"}, "forward_headers: Accept-Encoding" + changes},
+		"Range":             {[]string{"Range"}, "forward_headers: Range" + changes},
+		"If-None-Match":     {[]string{"If-None-Match"}, "forward_headers: If-None-Match" + changes},
+		"empty":             {[]string{""}, `forward_headers: "" is not a header name`},
+		"space":             {[]string{"X Session"}, `forward_headers: "X Session" is not a header name`},
+		"colon":             {[]string{"Cookie:"}, `forward_headers: "Cookie:" is not a header name`},
+		"line break":        {[]string{"X\r\nEvil"}, `forward_headers: "X\r\nEvil" is not a header name`},
+		"pseudo":            {[]string{":authority"}, `forward_headers: ":authority" is not a header name`},
+		"not ASCII":         {[]string{"Sitzung-ä"}, `forward_headers: "Sitzung-ä" is not a header name`},
+		"all at once": {[]string{"Te", "Cookie", "a b"},
+			"forward_headers: Te" + belongs + "\n" + `forward_headers: "a b" is not a header name`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := New(Config{URL: "http://h/me", ForwardHeaders: tt.names})
+			if err != nil {
+				if err.Error() != tt.want {
+					t.Fatalf("got %q, want %q", err, tt.want)
+				}
+				return
+			}
+			if got := strings.Join(c.forward, " "); got != tt.want {
+				t.Fatalf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestEveryProblemAtOnce: an operator does not find them one by one.
+func TestEveryProblemAtOnce(t *testing.T) {
+	_, err := New(Config{URL: "h/me", ForwardHeaders: []string{"Upgrade"}, Timeout: -1})
+	if !errors.Is(err, errScheme) || !errors.Is(err, errTimeout) || !strings.Contains(err.Error(), "Upgrade") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,109 @@
+package userinfo
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// FuzzAnswer: only a 200 with one JSON object or list is a document.
+func FuzzAnswer(f *testing.F) {
+	for _, body := range []string{
+		`{"email":"a@x.io"}`, `[{"email":"a@x.io"}]`, ``, `null`, `7`, `"a"`, `{}{}`, `{"a":1,"a":2}`, "\ufeff{}", "[[[[", `{"a":"\ud800"}`,
+	} {
+		for _, status := range []int{200, 201, 204, 302, 401, 403, 404, 500} {
+			f.Add(status, "", []byte(body))
+		}
+		f.Add(200, "gzip", []byte(body))
+		f.Add(200, "identity", []byte(body))
+	}
+	c, err := New(Config{URL: "http://app.invalid/me"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, status int, encoding string, body []byte) {
+		var told error
+		asked := *c
+		asked.onError = func(err error) { told = err }
+		asked.http = roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{
+				StatusCode: status,
+				Header:     http.Header{"Content-Encoding": {encoding}},
+				Body:       io.NopCloser(bytes.NewReader(body)),
+			}, nil
+		})
+		d, err := asked.Ask(t.Context(), "", signedIn())
+		switch err {
+		case nil:
+			var root any
+			if status != 200 || json.Unmarshal(body, &root) != nil {
+				t.Fatalf("a document from status %d, %q", status, body)
+			}
+			switch root.(type) {
+			case map[string]any, []any:
+			case nil:
+				if !isEmpty(d) {
+					t.Fatal("null says something")
+				}
+			default:
+				t.Fatalf("a document from %q", body)
+			}
+		case identity.ErrNotSignedIn:
+			if status != 401 && status != 403 {
+				t.Fatal(status)
+			}
+		case identity.ErrUserinfoUnavailable:
+			if told == nil {
+				t.Fatal("the operator is not told")
+			}
+		default:
+			t.Fatal(err)
+		}
+		if err != nil && !isEmpty(d) {
+			t.Fatal("a document beside the rejection")
+		}
+		if (err == identity.ErrUserinfoUnavailable) != (told != nil) {
+			t.Fatalf("%v, and the operator is told %v", err, told)
+		}
+	})
+}
+
+// FuzzRequest: what is sent is one well-formed request, with nothing of the
+// caller's but what is forwarded.
+func FuzzRequest(f *testing.F) {
+	f.Add("site.example", "a=1", "Bearer t")
+	f.Add("a\r\nb", "a\r\nX-Admin: 1", "")
+	f.Add("", "", "\x00")
+	c, err := New(Config{URL: "http://app.invalid/me", ForwardHeaders: []string{"Cookie", "Host"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, host, cookie, other string) {
+		asked := *c
+		asked.http = roundTripper(func(req *http.Request) (*http.Response, error) {
+			var sent bytes.Buffer
+			if err := req.Write(&sent); err != nil {
+				t.Fatalf("not sendable: %v", err)
+			}
+			head, rest, _ := bytes.Cut(sent.Bytes(), []byte("\r\n\r\n"))
+			if n := bytes.Count(head, []byte("\n")); len(rest) != 0 || n != 4 || bytes.Count(head, []byte("\r")) != 4 {
+				t.Fatalf("%q", sent.String())
+			}
+			if host != "" && !bytes.Contains(head, []byte("\r\nHost: "+host+"\r\n")) {
+				t.Fatalf("another host than %q: %q", host, head)
+			}
+			return &http.Response{StatusCode: 401, Body: http.NoBody}, nil
+		})
+		header := http.Header{"Cookie": {cookie}, "X-Other": {other}, other: {cookie}}
+		if other == "Cookie" {
+			return
+		}
+		if _, err := asked.Ask(t.Context(), host, header); err != identity.ErrNotSignedIn && err != identity.ErrNoSession {
+			t.Fatal(err)
+		}
+	})
+}
