@@ -83,6 +83,7 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 		"aws_alb in two regions":       {assertionOf("aws_alb", "jwks https://keys.example", "signer "+balancer+" "+strings.Replace(balancer, "eu-west-2", "eu-west-1", 1))},
 		"aws_alb with all there is":    {assertionOf("aws_alb", "signer "+balancer, "issuer https://login.example", "audience client")},
 		"a document, with trust":       {"identity {\nemail X-Userinfo user.email\n}", "trust proxies 10.0.0.0/8"},
+		"a path by its environment":    {"identity {\nemail X-Userinfo user.{env.HUMA_TEST_SECRET}\n}", "trust proxies 10.0.0.0/8"},
 		"a document, operator's":       {"identity {\nemail {http.vars.document} https://clinic\\.example/email\n}"},
 		"userinfo":                     asking("http://localhost:3000/api/me", "email user.email"),
 		"userinfo elsewhere":           asking("https://app.example/api/me?fields=email", "email data.0.email", "forward_headers Authorization X-Session Host"),
@@ -146,6 +147,7 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		"verified that nobody signed":    {[]string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
 		"an assertion that Caddy drops":  {[]string{"identity {\nemail X_Token email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"expected_underscore_headers"}},
 
+		"a path of nowhere":          {[]string{"identity {\nemail X-Userinfo {env.HUMA_TEST_UNSET}\n}", "trust proxies 10.0.0.0/8"}, "email", []string{"HUMA_TEST_UNSET is not set"}},
 		"a document without trust":   {[]string{"identity {\nemail X-Userinfo user.email\n}"}, "email (X-Userinfo)", []string{"trust forward_auth", "trust proxies"}},
 		"azure without trust":        {[]string{"identity azure_easy_auth"}, "email (X-Ms-Client-Principal)", []string{"trust forward_auth", "trust proxies"}},
 		"an empty step":              {[]string{"identity {\nemail {http.vars.document} user..email\n}"}, "email:", []string{`"user..email"`, "single dots"}},

@@ -60,12 +60,12 @@ func (c *Common) newIdentifier(around surroundings, p *problems) *identity.Ident
 func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *problems) *identity.Identifier {
 	c := identity.Config{
 		Preset:           p.text("identity", i.Preset),
-		Email:            i.Email,
-		UserID:           i.UserID,
-		Name:             i.Name,
-		FirstName:        i.FirstName,
-		LastName:         i.LastName,
-		Verified:         i.Verified,
+		Email:            p.source("email", i.Email),
+		UserID:           p.source("user_id", i.UserID),
+		Name:             p.source("name", i.Name),
+		FirstName:        p.source("first_name", i.FirstName),
+		LastName:         p.source("last_name", i.LastName),
+		Verified:         p.source("verified", i.Verified),
 		Domains:          p.texts("domains", i.Domains),
 		Trust:            trust,
 		Verify:           i.Verify != nil,
@@ -83,6 +83,16 @@ func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *p
 	identifier, err := identity.New(c)
 	p.addAll(err)
 	return identifier
+}
+
+// source expands the path of a source. What stands before it is evaluated for
+// each request.
+func (p *problems) source(option, written string) string {
+	s := identity.Written(written)
+	if s.Paths == nil {
+		return written
+	}
+	return s.From + " " + p.text(option, s.Paths[0])
 }
 
 // newVerifier reads verify. It returns nil if there is a problem.

@@ -228,8 +228,9 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 func (i *Identifier) settle(written Sources) {
 	i.sameID = i.userID.kind != kindNone && written.UserID.String() == written.Email.String()
 	for _, p := range i.email.paths {
-		// What OpenID Connect calls it (Core 1.0, section 5.1), and others.
-		i.unverified = append(i.unverified, p.Beside("email_verified"), p.Beside("emailVerified"))
+		// What OpenID Connect calls it (Core 1.0, section 5.1), what others
+		// do, and what goes with https://clinic.example/email.
+		i.unverified = append(i.unverified, p.Beside("email_verified"), p.Beside("emailVerified"), p.Beside(p[len(p)-1]+"_verified"))
 	}
 }
 

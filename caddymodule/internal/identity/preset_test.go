@@ -376,6 +376,7 @@ func TestVerifyComplete(t *testing.T) {
 			Verify{JWKS: "https://app.clinic.example/.well-known/pomerium/jwks.json", Issuer: "app.clinic.example"}, nil},
 		"pomerium, keys elsewhere": {"pomerium", Verify{Audience: []string{"app.clinic.example"}, JWKS: "https://auth.clinic.example/keys"},
 			Verify{JWKS: "https://auth.clinic.example/keys", Issuer: "app.clinic.example"}, nil},
+		"pomerium, no host":    {"pomerium", Verify{Audience: []string{"https://a.example"}}, Verify{}, []string{"issuer: ", "jwks: ", "such as https://<the route's host>"}},
 		"pomerium, two routes": {"pomerium", Verify{Audience: []string{"a.example", "b.example"}}, Verify{}, []string{"issuer: ", "such as the route's host"}},
 		"alb": {"aws_alb", Verify{Signers: []string{balancer}},
 			Verify{JWKS: "https://public-keys.auth.elb.eu-west-2.amazonaws.com"}, nil},
@@ -504,6 +505,13 @@ func TestUserinfo(t *testing.T) {
 		app.err = err
 		wantRejection(t, i, withPlaceholders(nil), want)
 	}
+}
+
+// An address under a name of one's own has its email_verified beside it.
+func TestUnverifiedNamespace(t *testing.T) {
+	i := mustNew(t, Config{Email: `X-A https://clinic\.example/email`, Trust: trustProxy()})
+	wantUser(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":true}`), "a@x.io")
+	wantRejection(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":false}`), ErrEmailUnverified)
 }
 
 func TestUserinfoVerified(t *testing.T) {

@@ -121,7 +121,7 @@ func (v Verify) fill(written, preset string) string {
 	if written != "" {
 		return written
 	}
-	for name, value := range map[string]string{"{issuer}": strings.TrimSuffix(v.Issuer, "/"), "{audience}": one(v.Audience), "{region}": v.region()} {
+	for name, value := range map[string]string{"{issuer}": strings.TrimSuffix(v.Issuer, "/"), "{audience}": oneHost(v.Audience), "{region}": v.region()} {
 		if strings.Contains(preset, name) && value == "" {
 			return ""
 		}
@@ -130,9 +130,10 @@ func (v Verify) fill(written, preset string) string {
 	return preset
 }
 
-// one returns the only one of several texts; empty if there is not just one.
-func one(texts []string) string {
-	if len(texts) != 1 {
+// oneHost returns the only one of several hosts; empty if there is not just
+// one, or if it is more than a host.
+func oneHost(texts []string) string {
+	if len(texts) != 1 || strings.ContainsAny(texts[0], "/:@?# ") {
 		return ""
 	}
 	return texts[0]
