@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -19,8 +20,10 @@ import (
 type directive struct {
 	name string
 	Common
-	server *caddyhttp.Server // nil with a preset alone
-	proxy  proxyTrust
+	server  *caddyhttp.Server // nil with a preset alone
+	proxy   proxyTrust
+	dials   []string // whom the server's proxies ask
+	problem error    // why the config does not load
 }
 
 // directives are those of the preset or of the config.
@@ -92,32 +95,65 @@ func directivesOf(name string, raw json.RawMessage) ([]directive, error) {
 	}
 	proxy := proxyTrustOf(server.TrustedProxiesRaw)
 	var all []directive
-	var walk func(any) error
-	walk = func(v any) error {
-		switch v := v.(type) {
-		case []any:
-			for _, e := range v {
-				if err := walk(e); err != nil {
-					return err
-				}
-			}
-		case map[string]any:
-			if v["handler"] == "huma_token" {
-				text, _ := json.Marshal(v)
-				d := directive{server: &server, proxy: proxy}
-				d.name = fmt.Sprintf("huma_token %d of %s (%s)", len(all)+1, name, strings.Join(server.Listen, " "))
-				all = append(all, d)
-				return json.Unmarshal(text, &all[len(all)-1].Common)
-			}
-			for _, key := range slices.Sorted(maps.Keys(v)) {
-				if err := walk(v[key]); err != nil {
-					return err
-				}
-			}
+	var dials []string
+	walk(tree, func(handler map[string]any) {
+		switch handler["handler"] {
+		case "reverse_proxy":
+			dials = append(dials, dialsOf(handler)...)
+		case "huma_token":
+			d := directive{server: &server, proxy: proxy}
+			d.name = fmt.Sprintf("huma_token %d of %s (%s)", len(all)+1, name, strings.Join(server.Listen, " "))
+			d.Common, d.problem = commonOf(handler)
+			all = append(all, d)
 		}
-		return nil
+	})
+	for i := range all {
+		all[i].dials = dials
 	}
-	return all, walk(tree)
+	return all, nil
+}
+
+// walk calls f with every handler in a part of a config, in order.
+func walk(v any, f func(handler map[string]any)) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			walk(e, f)
+		}
+	case map[string]any:
+		if v["handler"] != nil {
+			f(v)
+		}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			walk(v[key], f)
+		}
+	}
+}
+
+// commonOf reads a handler as Caddy does: a field that there is not is an
+// error.
+func commonOf(handler map[string]any) (Common, error) {
+	fields := maps.Clone(handler)
+	delete(fields, "handler")
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return Common{}, err
+	}
+	var h HumaToken
+	err = caddy.StrictUnmarshalJSON(text, &h)
+	return h.Common, err
+}
+
+// dialsOf are the addresses of a reverse_proxy's upstreams.
+func dialsOf(handler map[string]any) (dials []string) {
+	upstreams, _ := handler["upstreams"].([]any)
+	for _, u := range upstreams {
+		u, _ := u.(map[string]any)
+		if dial, ok := u["dial"].(string); ok {
+			dials = append(dials, dial)
+		}
+	}
+	return dials
 }
 
 // proxyTrust is what a server's trusted_proxies says, as far as it can be

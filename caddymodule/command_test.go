@@ -37,6 +37,9 @@ const triedConfig = `{
 }
 http://one.example {
 	handle /a/* {
+		forward_auth authelia:9091 {
+			uri /verify
+		}
 		huma_token * {
 			secret {env.NOT_SET}
 			identity authelia
@@ -78,6 +81,10 @@ func TestCommandIdentity(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
+		if r.URL.Path == "/host" {
+			_, _ = w.Write([]byte(`{"email":"alice@` + r.Host + `"}`))
+			return
+		}
 		_, _ = w.Write([]byte(`{"user":{"email":"alice@x.example","id":7}}`))
 	}))
 	defer app.Close()
@@ -86,6 +93,19 @@ func TestCommandIdentity(t *testing.T) {
 	if err := os.WriteFile(asking, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	file := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const authelia = "huma_token {\nidentity authelia\ntrust forward_auth authelia:9091\n}\n"
+	other := file("Caddyfile", "http://localhost {\nforward_auth other:1 {\nuri /\n}\n"+authelia+"}\n")
+	unasked := file("Caddyfile", "http://localhost {\n"+authelia+"}\n")
+	hyphens := file("Caddyfile", "{\nservers {\nexpected_underscore_headers Remote_*\n}\n}\nhttp://localhost {\nhuma_token {\nidentity authelia\ntrust proxies 127.0.0.1\n}\n}\n")
+	misspelt := file("config.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","domain":["x"],"identity":{"preset":"authelia"},"trust":{"mode":"forward_auth"}}]}]}}}}}`)
+	hosted := file("Caddyfile", "http://localhost {\nhuma_token {\nuserinfo "+app.URL+"/host {\nforward_headers Cookie Host\nemail email\n}\n}\n}\n")
 	iap := base64.StdEncoding.EncodeToString([]byte(`{"email":"alice@x.example"}`))
 
 	for name, tt := range map[string]struct {
@@ -144,6 +164,34 @@ func TestCommandIdentity(t *testing.T) {
 		"a config and a stranger": {
 			[]string{"--config", config, "--peer", "192.0.2.1", "-H", "X_Kept_Email: bob@x.example", "-H", "Remote-Email: mallory@x.example"},
 			false, []string{"with trust forward_auth only the auth server's answer counts", "nobody: 401 identity_missing", "nobody: 401 identity_untrusted", "nobody: 401 identity_missing"},
+		},
+		"an answer of somebody else": {
+			[]string{"--config", other, "--answer", "Remote-Email: alice@x.example"},
+			false, []string{"the answer is taken for that of other:1", "nobody: 401 identity_untrusted"},
+		},
+		"an answer of nobody": {
+			[]string{"--config", unasked, "--answer", "Remote-Email: alice@x.example"},
+			false, []string{"has no forward_auth", "nobody: 401 identity_missing"},
+		},
+		"a header that never arrives": {
+			[]string{"--config", hyphens, "-H", "Remote-Email: alice@x.example"},
+			false, []string{"does not load: email: the server drops the request header Remote-Email"},
+		},
+		"a field that there is not": {
+			[]string{"--config", misspelt, "-H", "Remote-Email: alice@x.example"},
+			false, []string{`does not load: json: unknown field "domain"`},
+		},
+		"another site": {
+			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "-H", "Sec-Fetch-Site: cross-site"},
+			false, []string{"nobody: 403 cross_site"},
+		},
+		"a space that is none": {
+			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example\u00a0"},
+			false, []string{"nobody: 401 identity_invalid"},
+		},
+		"a host": {
+			[]string{"--config", hosted, "-H", "Cookie: session=alice", "-H", "Host: clinic.example"},
+			true, []string{"→ alice@clinic.example"},
 		},
 		"a domain": {
 			[]string{"--config", config, "--placeholder", "user_email=carol@y.example"},

@@ -6,11 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -61,14 +64,17 @@ func headersOf(flag string, lines []string) (http.Header, error) {
 		if name = strings.TrimSpace(name); !ok || name == "" {
 			return nil, fmt.Errorf("--%s: %q has no colon: write '<name>: <value>'", flag, line)
 		}
-		h.Add(name, strings.TrimSpace(value))
+		h.Add(name, strings.Trim(value, " \t")) // as HTTP has it
 	}
 	return h, nil
 }
 
-// letThrough reports whether the server keeps a header.
-func (d *directive) letThrough(name string) bool {
-	return d.server != nil && (listed(d.server.ExpectedUnderscoreHeaders, name) || listed(d.server.ExpectedDotHeaders, name))
+// arrives reports whether the server passes a request header on.
+func (d *directive) arrives(name string) bool {
+	if d.server == nil {
+		return arrives(new(caddyhttp.Server), name)
+	}
+	return arrives(d.server, name)
 }
 
 // try tells what the directive makes of a request.
@@ -77,17 +83,24 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
 	var p problems
 	identifier := d.newIdentifier(surroundings{
-		letThrough:  d.letThrough,
+		arrives:     d.arrives,
 		notAnswered: func(err error) { note("%v", err) },
 		keys: func(s assertion.Source) (*assertion.Keys, error) {
 			return assertion.NewKeys(s, func(err error) { note("%v", err) })
 		},
 	}, &p)
+	if d.problem != nil {
+		p = append(p, d.problem)
+	}
 	if len(p) > 0 {
 		f.Problems = strings.Split(p.err().Error(), "\n")
 		return f
 	}
 	r := d.request(identifier, g, note)
+	if q := (request{Request: &http.Request{Header: r.Header}}); d.CrossSite != "allow" && q.crossSite() {
+		f.Status, f.Code, f.Detail = problemTable[codeCrossSite].status, string(codeCrossSite), problemTable[codeCrossSite].detail
+		return f
+	}
 	user, err := identifier.Identify(ctx, r)
 	for _, s := range identifier.Explain(ctx, r) {
 		found := sourceFound{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
@@ -122,13 +135,18 @@ func (d *directive) request(i *identity.Identifier, g *given, note func(string, 
 	if d.proxy.unknown {
 		note("the server's trusted_proxies cannot be looked up here: %s is taken for one of them", g.peer)
 	}
-	for name, values := range g.header {
-		if strings.ContainsAny(name, "_.") && !d.letThrough(name) {
+	for _, name := range slices.Sorted(maps.Keys(g.header)) {
+		switch {
+		case name == "Host":
+			r.Host = g.header.Get(name) // which is where Go puts it
+		case d.arrives(name):
+			r.Header[name] = g.header[name]
+		case strings.ContainsAny(name, "_."):
 			note("Caddy drops the request header %s, because its name has an underscore or a dot: name it in the server's option expected_underscore_headers or expected_dot_headers, or send it as %s", name,
 				textproto.CanonicalMIMEHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name)))
-			continue
+		default:
+			note("Caddy drops the request header %s, because expected_underscore_headers or expected_dot_headers name another spelling of it", name)
 		}
-		r.Header[name] = values
 	}
 	known := make(placeholderMap)
 	for name, value := range g.placeholders {
@@ -139,13 +157,27 @@ func (d *directive) request(i *identity.Identifier, g *given, note func(string, 
 		}
 	}
 	if len(g.answer) > 0 {
-		i.Answered(known)
-		for name, values := range g.answer {
-			known[identity.AnswerPlaceholder(name)] = strings.Join(values, ",")
-		}
+		d.answered(i, g, known, note)
 	}
 	r.Placeholders = known
 	return r
+}
+
+// answered sets what the forward_auth leaves behind that would run before the
+// directive, as far as the config tells.
+func (d *directive) answered(i *identity.Identifier, g *given, known placeholderMap, note func(string, ...any)) {
+	switch {
+	case d.server == nil:
+		i.Answered(known)
+	case len(d.dials) == 0:
+		note("this server has no forward_auth or reverse_proxy that could answer: --answer is not looked at")
+		return
+	case !i.AnsweredBy(known, d.dials):
+		note("the answer is taken for that of %s: this server has no forward_auth or reverse_proxy to the upstream that trust forward_auth names", d.dials[len(d.dials)-1])
+	}
+	for name, values := range g.answer {
+		known[identity.AnswerPlaceholder(name)] = strings.Join(values, ",")
+	}
 }
 
 // hint notes what is likely to be the reason that nobody was found.
@@ -156,7 +188,7 @@ func (d *directive) hint(i *identity.Identifier, g *given, note func(string, ...
 		}
 	}
 	read := append(i.Headers(), i.AnswerHeaders()...)
-	for name := range g.header {
+	for _, name := range slices.Sorted(maps.Keys(g.header)) {
 		if slices.Contains(read, name) {
 			continue
 		}

@@ -218,7 +218,8 @@ type Identity struct {
 
 	// Whether the address is verified: true, 1, yes or on. If this source is
 	// given, anything else is refused with 403. Without it, a document that
-	// holds the address is refused as well if its email_verified says false.
+	// holds the address is refused as well if it says beside it that it is not
+	// verified: email_verified, verified or is_verified.
 	Verified string `json:"verified,omitempty"`
 
 	// The e-mail domains that are served, exactly as written, subdomains not

@@ -79,7 +79,7 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 		"pomerium on several routes":   {assertionOf("pomerium", "jwks https://a.example/keys", "issuer a.example", "audience a.example b.example")},
 		"teleport":                     {assertionOf("teleport", "jwks https://proxy.example/.well-known/jwks.json", "issuer clinic", "audience https://app.example")},
 		"aws_alb":                      {assertionOf("aws_alb", "signer "+balancer)},
-		"aws_alb in China":             {assertionOf("aws_alb", "signer "+strings.Replace(balancer, "arn:aws:", "arn:aws-cn:", 1))},
+		"aws_alb in China":             {assertionOf("aws_alb", "jwks https://keys.example", "signer "+strings.Replace(balancer, "arn:aws:", "arn:aws-cn:", 1))},
 		"aws_alb in two regions":       {assertionOf("aws_alb", "jwks https://keys.example", "signer "+balancer+" "+strings.Replace(balancer, "eu-west-2", "eu-west-1", 1))},
 		"aws_alb with all there is":    {assertionOf("aws_alb", "signer "+balancer, "issuer https://login.example", "audience client")},
 		"a document, with trust":       {"identity {\nemail X-Userinfo user.email\n}", "trust proxies 10.0.0.0/8"},

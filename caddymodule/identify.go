@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,11 +29,13 @@ var nameEncodings = []string{"auto", "utf8", "latin1", "rfc2047", "percent", "ba
 // surroundings is what identifying takes from around the config, which is
 // something else for a running server than for a command.
 type surroundings struct {
-	// letThrough reports whether the server keeps a request header whose name
-	// has an underscore or a dot.
-	letThrough func(name string) bool
+	// arrives reports whether the server passes a request header of that
+	// canonical name on.
+	arrives func(name string) bool
 	// keys returns the keys of a key server.
 	keys func(assertion.Source) (*assertion.Keys, error)
+	// maxWaiting is how many requests may wait for the application.
+	maxWaiting int
 	// notAnswered is told why the application did not say who is asking.
 	notAnswered func(error)
 }
@@ -59,17 +60,17 @@ func (c *Common) newIdentifier(around surroundings, p *problems) *identity.Ident
 
 func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *problems) *identity.Identifier {
 	c := identity.Config{
-		Preset:           p.text("identity", i.Preset),
-		Email:            p.source("email", i.Email),
-		UserID:           p.source("user_id", i.UserID),
-		Name:             p.source("name", i.Name),
-		FirstName:        p.source("first_name", i.FirstName),
-		LastName:         p.source("last_name", i.LastName),
-		Verified:         p.source("verified", i.Verified),
-		Domains:          p.texts("domains", i.Domains),
-		Trust:            trust,
-		Verify:           i.Verify != nil,
-		HeaderLetThrough: around.letThrough,
+		Preset:        p.text("identity", i.Preset),
+		Email:         p.source("email", i.Email),
+		UserID:        p.source("user_id", i.UserID),
+		Name:          p.source("name", i.Name),
+		FirstName:     p.source("first_name", i.FirstName),
+		LastName:      p.source("last_name", i.LastName),
+		Verified:      p.source("verified", i.Verified),
+		Domains:       p.texts("domains", i.Domains),
+		Trust:         trust,
+		Verify:        i.Verify != nil,
+		HeaderArrives: around.arrives,
 	}
 	var ok bool
 	if c.NameEncoding, ok = names.ParseEncoding(i.NameEncoding); !ok {
@@ -140,6 +141,7 @@ func (u *Userinfo) newIdentifier(around surroundings, p *problems) *identity.Ide
 		URL:            p.text("userinfo", u.URL),
 		ForwardHeaders: p.texts("forward_headers", u.ForwardHeaders),
 		Timeout:        time.Duration(u.Timeout),
+		MaxWaiting:     around.maxWaiting,
 		OnError:        around.notAnswered,
 	})
 	p.addAll(err)
@@ -187,41 +189,6 @@ func parseRange(s string) ([]netip.Prefix, error) {
 		prefixes = append(prefixes, prefix)
 	}
 	return prefixes, nil
-}
-
-// headerLetThrough reports whether a server of this config lets a header
-// through whose name has an underscore or a dot. Caddy drops all others.
-// Which server this handler belongs to cannot be known while it is set up.
-func headerLetThrough(ctx caddy.Context) func(name string) bool {
-	return func(name string) bool {
-		for _, m := range ctx.Modules() {
-			if app, ok := m.(*caddyhttp.App); ok && letThrough(app, name) {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-// letThrough is headerLetThrough for one config of servers.
-func letThrough(app *caddyhttp.App, name string) bool {
-	for _, srv := range app.Servers {
-		if listed(srv.ExpectedUnderscoreHeaders, name) || listed(srv.ExpectedDotHeaders, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// listed reports whether a header's name is in a list as Caddy reads it: names
-// in any case, or a prefix with an asterisk behind it.
-func listed(list []string, name string) bool {
-	return slices.ContainsFunc(list, func(entry string) bool {
-		if prefix, ok := strings.CutSuffix(entry, "*"); ok {
-			return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
-		}
-		return strings.EqualFold(entry, name)
-	})
 }
 
 // keyServers are the public keys of key servers, kept over reloads.

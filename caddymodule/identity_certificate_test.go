@@ -71,6 +71,13 @@ func (a *authority) write(name, kind string, der []byte) string {
 	return file
 }
 
+// pool trusts the authority alone.
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
 // server makes the certificate of the site, in files.
 func (a *authority) server() (cert, key string) {
 	a.t.Helper()
@@ -137,8 +144,7 @@ func TestI14_ClientCertificates(t *testing.T) {
 				auth = "client_auth {\nmode " + c.mode + "\n" + c.pool + "\n}"
 			}
 			d := open(t, address+" {\nbind 127.0.0.1\ntls "+certFile+" "+keyFile+" {\n"+auth+"\n}\nhuma_token {\nHUMA\nidentity {\nemail "+c.source+"\n}\n}\n}")
-			roots := x509.NewCertPool()
-			roots.AddCert(ours.cert)
+			roots := ours.pool()
 			for cert, want := range c.want {
 				config := &tls.Config{RootCAs: roots, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 				if cert != nil {

@@ -72,7 +72,8 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 	var p problems
 	s := h.read(&p)
 	h.identity = h.newIdentifier(surroundings{
-		letThrough:  headerLetThrough(ctx),
+		arrives:     headerArrives(ctx),
+		maxWaiting:  s.limits.maxWaiting,
 		keys:        h.keysFromPool(ctx),
 		notAnswered: h.logNotAnswered,
 	}, &p)

@@ -140,12 +140,14 @@ func (p headerPreset) spoofs() map[string][]func(*http.Request) {
 		everything = append(everything, header(name, address))
 	}
 	m["the headers of every layer"] = everything
+	others := http.Header{}
 	for _, name := range p.others() {
-		if value := forged.Get(name); value != "" {
-			m["its "+name] = []func(*http.Request){header(name, value)}
-			m["an address as its "+name] = []func(*http.Request){header(name, address)}
-		}
+		others[name] = []string{address}
 	}
+	m["an address as its other headers"] = []func(*http.Request){sends(others)}
+	forged = p.says(mallory)
+	forged.Del(email)
+	m["its other headers"] = []func(*http.Request){sends(forged)}
 	return m
 }
 
@@ -172,9 +174,10 @@ func TestSpoofHeaders(t *testing.T) {
 						b.refused(t, 401, "identity_missing", path+"?x=1", edits...)
 						b.sayNothing()
 						b.refused(t, 401, "identity_missing", path+"?x=1", edits...)
+						b.onlyTheirs(t, 2)
+						b.huma.Reset() // the longer its log, the longer it takes to read
 					})
 				}
-				b.onlyTheirs(t, 2*n)
 				b.quiet(t, "@x.example", "@evil.example", "Mallory", "Zo")
 			})
 		})
@@ -262,12 +265,9 @@ func TestSpoofAliasesThatAreLetThrough(t *testing.T) {
 				sends(forged), sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", "_") })),
 				sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", ".") })),
 			}
-			d := openEdited(t, trustingPreset(p.name), letThrough)
-			d.refused(t, 401, "identity_missing", path, edits...)
-			d.refused(t, 401, "identity_missing", path, edits[1:]...)
-
+			// With trust proxies this does not load: nothing would be read.
 			l := newLayer(t)
-			d = openEdited(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name), letThrough)
+			d := openEdited(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name), letThrough)
 			l.saysWith(p.status, nil)
 			d.refused(t, 401, "identity_missing", path, edits...)
 			l.saysWith(p.status, p.says(ada))
@@ -316,7 +316,7 @@ func TestI13_RandomHeaders(t *testing.T) {
 			p.behind(t, func(t *testing.T, b place) {
 				b.say(ada)
 				b.granted(t, "ada@x.example", path)
-				for range 40 {
+				for range 25 {
 					h := http.Header{}
 					for range 1 + random.IntN(12) {
 						name := one(names)
@@ -378,9 +378,10 @@ func TestSpoofPlaceholders(t *testing.T) {
 					d.refused(t, 401, "identity_missing", path+"?x=1", append(edits, p.signsIn(t, ada.with(nil)))...)
 					d.refused(t, 401, "identity_missing", path+"?x=1", append(edits, p.signsIn(t, person{}))...)
 					d.stopped(t, 401, path+"?x=1", edits...)
+					d.onlyTheirs(t, 2)
+					d.huma.Reset()
 				})
 			}
-			d.onlyTheirs(t, 2*n)
 			d.quiet(t, "@x.example", "@evil.example", "Mallory", "Zo")
 		})
 	}

@@ -115,7 +115,7 @@ func TestUserinfo(t *testing.T) {
 	}
 	sessions := map[string]http.Header{}
 	for _, who := range people {
-		p.signUp(t, who.email, who.name, false)
+		p.signUp(t, who.email, who.name, true)
 		sessions[who.email] = p.signIn(t, "users", who.email)
 	}
 	ada := sessions["ada@pocketbase.example"]
@@ -162,7 +162,7 @@ func TestUserinfo(t *testing.T) {
 	})
 	t.Run("signed out", func(t *testing.T) {
 		const email = "leaver@pocketbase.example"
-		id := p.signUp(t, email, "Lea Ver", false)
+		id := p.signUp(t, email, "Lea Ver", true)
 		session := p.signIn(t, "users", email)
 		s.wantToken(t, session, email)
 		// A new password ends all sessions. That the token is still cached
@@ -212,6 +212,18 @@ func TestUserinfo(t *testing.T) {
 		secrets = append(secrets, session.Get("Authorization"))
 	}
 	s.wantQuietLog(t, secrets...)
+}
+
+// TestUserinfoUnverified: anybody may sign up with any address, so one that is
+// not verified opens nothing, without being asked for.
+func TestUserinfoUnverified(t *testing.T) {
+	p, s := startBoth(t, "")
+	const email = "victim@pocketbase.example"
+	id := p.signUp(t, email, "Mallory", false)
+	session := p.signIn(t, "users", email)
+	s.wantRefusal(t, session, http.StatusForbidden, "email_unverified")
+	p.change(t, id, map[string]any{"verified": true})
+	s.wantToken(t, session, email)
 }
 
 // TestUserinfoVerified: who has not proven to own an address gets no token by

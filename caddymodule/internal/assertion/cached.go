@@ -130,18 +130,18 @@ func (c *cached) run(done chan<- struct{}) {
 	set, err := c.fetchOrRecover(ctx)
 
 	c.mu.Lock()
-	if err == nil || errors.Is(err, errNoKey) { // otherwise the old ones stay
+	if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsable) { // otherwise the old ones stay
 		c.set = set
 	}
 	c.ended, c.err, c.running = time.Now(), err, nil
 	c.mu.Unlock()
-	close(done)
 
 	// That there is no such key is for the one who asked for it: a stranger
 	// could fill the log with it.
 	if err != nil && !errors.Is(err, errNoKey) {
 		c.onError(err)
 	}
+	close(done)
 }
 
 // fetchOrRecover is fetch; a panic in it, which would end the process, is an

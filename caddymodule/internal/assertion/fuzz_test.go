@@ -82,7 +82,7 @@ func FuzzKeySet(f *testing.F) {
 	f.Fuzz(func(tt *testing.T, b []byte) {
 		for _, parse := range []func([]byte) (*keySet, error){parseSet, func(b []byte) (*keySet, error) { return parsePEM(b, "k") }} {
 			set, err := parse(b)
-			if (set == nil) != (err != nil) || set != nil && len(set.keys) == 0 {
+			if set != nil && (err == errNoUsable) != (len(set.keys) == 0) || set == nil && err == nil {
 				tt.Fatalf("got %v, %v", set, err)
 			}
 			if set == nil {

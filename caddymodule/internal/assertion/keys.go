@@ -21,9 +21,9 @@ import (
 // The bounds of keys that are fetched one by one. An id that the key server
 // does not know comes from nobody or from an attacker.
 const (
-	maxIDs       = 32
-	unknownEvery = time.Second // how often an id that is not known is asked for,
-	unknownBurst = 10          // and how often at once
+	maxIDs       = 128             // more than can be asked for at once, so that none in use is pushed out
+	unknownEvery = time.Second / 5 // how often an id that is not known is asked for,
+	unknownBurst = 50              // and how often at once
 )
 
 // keyID is what an id may look like that becomes a part of a URL.
@@ -133,8 +133,9 @@ func (k *Keys) Prefetch() {
 func (k *Keys) verify(ctx context.Context, t token) error {
 	c := k.set
 	if k.source.ByID {
-		if c = k.ofID(t.kid); c == nil {
-			return identity.ErrAssertionKey
+		var err error
+		if c, err = k.ofID(t.kid); err != nil {
+			return err
 		}
 	}
 	set, err := c.get(ctx)
@@ -152,11 +153,11 @@ func (k *Keys) verify(ctx context.Context, t token) error {
 	return err
 }
 
-// ofID returns the key of an id, which is being fetched if it is not known;
-// nil if that was asked for too often.
-func (k *Keys) ofID(kid string) *cached {
+// ofID returns the key of an id, which is being fetched if it is not known,
+// unless that was asked for too often.
+func (k *Keys) ofID(kid string) (*cached, error) {
 	if !keyID.MatchString(kid) {
-		return nil
+		return nil, identity.ErrAssertionKey
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -164,9 +165,9 @@ func (k *Keys) ofID(kid string) *cached {
 	if c == nil || c.isEmpty() {
 		if !k.limit.Allow() {
 			if c != nil {
-				return c.cached // which knows why there is no key
+				return c.cached, nil // which knows why there is no key
 			}
-			return nil
+			return nil, identity.ErrKeysThrottled
 		}
 		k.makeRoom()
 		c = &cachedID{cached: k.newCached(func(ctx context.Context) (*keySet, error) { return k.fetchID(ctx, kid) })}
@@ -174,7 +175,7 @@ func (k *Keys) ofID(kid string) *cached {
 		k.byID[kid] = c
 	}
 	c.used = time.Now()
-	return c.cached
+	return c.cached, nil
 }
 
 // fetchID fetches the key of an id.

@@ -127,7 +127,8 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	s.wantHits(t, 3)
 }
 
-// An answer that is of no use does not replace keys that are.
+// An answer that is of no use does not replace keys that are; a set from which
+// they were withdrawn does.
 func TestI17UselessRefresh(t *testing.T) {
 	for body, want := range map[string]error{
 		"": errNoSet, "{}": errNoSet, "[]": errNoSet, `{"keys":null}`: errNoSet, `{"keys":{}}`: errNoSet,
@@ -142,7 +143,11 @@ func TestI17UselessRefresh(t *testing.T) {
 			accept(t, v, es256(nil))
 			s.serve(body)
 			keys.set.older(idleAfter + time.Second)
-			accept(t, v, es256(nil))
+			if want == errNoUsable {
+				refuse(t, v, es256(nil), identity.ErrAssertionKey)
+			} else {
+				accept(t, v, es256(nil))
+			}
 			s.wantHits(t, 2)
 			if got := told.only(t); got != want.Error() {
 				t.Errorf("reported %q", got)

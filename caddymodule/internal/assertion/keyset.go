@@ -17,7 +17,8 @@ import (
 // that does not say which is its key gets beyond one or two.
 const maxTried = 16
 
-// keySet is a set of public keys. It does not change, and is never empty.
+// keySet is a set of public keys. It does not change. It is empty if all keys
+// were withdrawn.
 type keySet struct{ keys []publicKey }
 
 type publicKey struct {
@@ -35,6 +36,8 @@ var (
 
 // parseSet reads a JSON Web Key Set. Keys that are private, symmetric, for
 // encryption, or of a kind not known here are left out (RFC 7517, section 5).
+// One without any that is left is a set all the same: whoever withdraws all
+// keys means it. The error is for the log then.
 func parseSet(b []byte) (*keySet, error) {
 	var written struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -51,7 +54,7 @@ func parseSet(b []byte) (*keySet, error) {
 		set.keys = append(set.keys, publicKey{k.KeyID, k.Algorithm, k.Key})
 	}
 	if len(set.keys) == 0 {
-		return nil, errNoUsable
+		return set, errNoUsable
 	}
 	return set, nil
 }
@@ -96,9 +99,9 @@ func (s *keySet) verify(t token) error {
 }
 
 // isFor reports whether a token may have been signed with this key, going by
-// what both say of themselves. A token without an id may be of any key.
+// what both say of themselves. Without an id of one of them it may be.
 func (k publicKey) isFor(t token) bool {
-	return (t.kid == "" || t.kid == k.kid) && (k.algorithm == "" || k.algorithm == t.algorithm)
+	return (t.kid == "" || k.kid == "" || t.kid == k.kid) && (k.algorithm == "" || k.algorithm == t.algorithm)
 }
 
 // has reports whether one of the keys has this id.

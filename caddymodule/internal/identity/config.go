@@ -56,10 +56,10 @@ type Config struct {
 	// which Verifier verifies.
 	Verify   bool
 	Verifier Verifier
-	// HeaderLetThrough reports whether the server keeps a request header
-	// whose name has an underscore or a dot; nil: it keeps none. It is asked
+	// HeaderArrives reports whether the server passes a request header on;
+	// nil: all but those whose name has an underscore or a dot. It is asked
 	// while New runs, with canonical names.
-	HeaderLetThrough func(name string) bool
+	HeaderArrives func(name string) bool
 }
 
 // option is an option that takes a source, with what was written for it.
@@ -133,6 +133,7 @@ func (c *Config) sources() (s Sources, err error) {
 	case !known && c.Email == "":
 		err = errors.New("email: no source says who the user is: write \"identity <preset>\", or \"email <source>\" in its block")
 	}
+	preset := s.Email
 	for _, o := range []struct {
 		written string
 		target  *Source
@@ -142,6 +143,9 @@ func (c *Config) sources() (s Sources, err error) {
 	} {
 		if o.written != "" {
 			*o.target = Written(o.written)
+			// A header that the preset reads as a list of claims is one for
+			// every option.
+			o.target.ClaimList = preset.ClaimList && o.target.From == preset.From && o.target.Paths != nil
 		}
 	}
 	return s, err
@@ -231,6 +235,11 @@ func (i *Identifier) settle(written Sources) {
 		// What OpenID Connect calls it (Core 1.0, section 5.1), what others
 		// do, and what goes with https://clinic.example/email.
 		i.unverified = append(i.unverified, p.Beside("email_verified"), p.Beside("emailVerified"), p.Beside(p[len(p)-1]+"_verified"))
+		if i.verified.kind == kindNone {
+			// These may be of something else than the address, which the
+			// option verified says then.
+			i.unverified = append(i.unverified, p.Beside("verified"), p.Beside("is_verified"), p.Beside("isVerified"))
+		}
 	}
 }
 
@@ -246,7 +255,7 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	}
 	switch t.Mode {
 	case TrustNone:
-		errs = append(errs, refuseHeaders(options, c.Preset)...)
+		errs = append(errs, refuseHeaders(options, c)...)
 	case TrustForwardAuth:
 		errs = append(errs, i.trustForwardAuth(t.Upstream, options)...)
 	case TrustProxies:
@@ -254,12 +263,12 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	default:
 		errs = append(errs, errors.New("trust: unknown mode: write \"trust forward_auth\" or \"trust proxies <ranges>\""))
 	}
-	return append(errs, refuseDropped(options, c.HeaderLetThrough)...)
+	return append(errs, refuseDropped(options, c.HeaderArrives)...)
 }
 
 // refuseHeaders refuses the sources that are headers, in one error for all,
 // since one line fixes them all.
-func refuseHeaders(options []option, preset string) []error {
+func refuseHeaders(options []option, c Config) []error {
 	var names []string
 	for _, o := range options {
 		if o.target.kind == kindHeader {
@@ -270,8 +279,8 @@ func refuseHeaders(options []option, preset string) []error {
 		return nil
 	}
 	verify := ""
-	if row, _ := findPreset(preset); row.Signed.Email.From != "" {
-		verify = fmt.Sprintf("; or write \"identity %s { verify { … } }\", on several lines, with %s, to have the layer's signature checked instead", preset, row.Verify.needs())
+	if row, _ := findPreset(c.Preset); row.Signed.Email.From != "" && !c.Verify {
+		verify = fmt.Sprintf("; or write \"identity %s { verify { … } }\", on several lines, with %s, to have the layer's signature checked instead", row.Name, row.Verify.needs())
 	}
 	return []error{fmt.Errorf("%s: a client can send this header itself, so nobody believes it yet: add the line \"trust forward_auth\" if a forward_auth before this directive gets it from an auth server, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's%s", strings.Join(names, ", "), verify)}
 }
@@ -310,20 +319,25 @@ func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
 
 // refuseDropped refuses headers that the server drops before any handler sees
 // them.
-func refuseDropped(options []option, letThrough func(string) bool) (errs []error) {
+func refuseDropped(options []option, arrives func(string) bool) (errs []error) {
+	if arrives == nil {
+		arrives = func(name string) bool { return !strings.ContainsAny(name, "_.") }
+	}
 	for _, o := range options {
 		kind, name := o.target.kind, o.target.key
-		if kind != kindHeader && kind != kindAssertion || !strings.ContainsAny(name, "_.") {
+		if kind != kindHeader && kind != kindAssertion || arrives(name) {
 			continue
 		}
-		if letThrough != nil && letThrough(name) {
-			continue
+		remedy := "name it in the server's option expected_underscore_headers"
+		switch {
+		case !strings.ContainsAny(name, "_."):
+			remedy = "its options expected_underscore_headers and expected_dot_headers name another spelling, which is the one to read"
+		case strings.ContainsRune(name, '_') && strings.ContainsRune(name, '.'):
+			remedy += ", in full"
+		case !strings.ContainsRune(name, '_'):
+			remedy = "name it in the server's option expected_dot_headers"
 		}
-		list := "expected_underscore_headers"
-		if !strings.Contains(name, "_") {
-			list = "expected_dot_headers"
-		}
-		errs = append(errs, fmt.Errorf("%s: the server drops the request header %s before it gets here: name it in the server's option %s, or let the proxy send a name with hyphens", o.name, name, list))
+		errs = append(errs, fmt.Errorf("%s: the server drops the request header %s before it gets here: %s, or let the proxy send a name with hyphens", o.name, name, remedy))
 	}
 	return errs
 }

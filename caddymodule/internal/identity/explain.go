@@ -88,6 +88,35 @@ func AnswerPlaceholder(header string) string {
 	return answerPrefix + textproto.CanonicalMIMEHeaderKey(header)
 }
 
+// AnsweredBy sets the placeholders that a proxy leaves behind which asked one of
+// these addresses (host:port): the one that is believed if it is among them,
+// which it reports, else the last.
+func (i *Identifier) AnsweredBy(known map[string]any, dials []string) bool {
+	known["http.reverse_proxy.status_code"] = 200
+	for _, dial := range dials {
+		known[upstreamHostPort], known[upstreamAddress] = dial, "tcp/"+dial
+		if path, ok := strings.CutPrefix(dial, "unix/"); ok {
+			known[upstreamHostPort], known[upstreamAddress] = path, dial
+		}
+		if i.upstream == (upstream{}) {
+			return true
+		}
+		if same, _ := i.upstream.is(placeholdersOf(known)); same {
+			return true
+		}
+	}
+	return false
+}
+
+// placeholdersOf is a map as placeholders.
+type placeholdersOf map[string]any
+
+// Get implements Placeholders.
+func (p placeholdersOf) Get(name string) (any, bool) {
+	v, ok := p[name]
+	return v, ok
+}
+
 // describe says in words where a source is read.
 func (s *source) describe() string {
 	var b strings.Builder

@@ -49,10 +49,12 @@ type Request struct {
 	// TrustedProxiesSet says that the server has trusted_proxies at all.
 	TrustedProxiesSet bool
 
-	// read is the document that was read last, and from where.
+	// read is the document that was read last, and from where; or why there
+	// is none.
 	read struct {
-		of       place
-		document claims.Document
+		of        place
+		document  claims.Document
+		rejection *Rejection
 	}
 }
 
@@ -99,7 +101,10 @@ func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
 	if !ok || i.dotted && !strings.Contains(address[at:], ".") {
 		return User{}, ErrNotAddress
 	}
-	if i.deniesVerified(r) || i.verified.kind != kindNone && !i.isVerified(ctx, r) {
+	if i.deniesVerified(r) {
+		return User{}, ErrEmailDenied
+	}
+	if i.verified.kind != kindNone && !i.isVerified(ctx, r) {
 		return User{}, ErrEmailUnverified
 	}
 	if !i.domainAllowed(address[at+1:]) {

@@ -333,7 +333,7 @@ func firstRejection(payload string) *Rejection {
 	if strings.Contains(payload, "email_verified") {
 		return ErrAssertionMalformed
 	}
-	return ErrEmailUnverified
+	return ErrEmailDenied
 }
 
 func TestConfiguredSourceWinsOverPreset(t *testing.T) {
@@ -463,29 +463,33 @@ func TestUserinfo(t *testing.T) {
 		rejection *Rejection
 		id        string
 	}{
-		`{"data":[{"email":"a@x.io","id":"u-1","name":"Alice Miller"}]}`: {nil, "u-1"},
-		`{"data":[{"email":"a@x.io","id":17}]}`:                          {nil, "17"},
-		`{"data":[{"email":"a@x.io","id":1e3}]}`:                         {nil, ""},
-		`{"data":[{"email":"a@x.io","id":-1}]}`:                          {nil, ""},
-		`{"data":[{"email":"a@x.io","email_verified":true}]}`:            {nil, ""},
-		`{"data":[{"email":"a@x.io","email_verified":null}]}`:            {nil, ""},
-		`{"data":[{"email":["a@x.io"]}]}`:                                {nil, ""},
-		`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`:               {ErrSeveral, ""},
-		`{"data":[{"email":"a@x.io"},null]}`:                             {ErrSeveral, ""},
-		`{"data":[{},{"email":"b@x.io"}]}`:                               {ErrSeveral, ""},
-		`{"data":[]}`:                                                    {ErrNotClaimed, ""},
-		`{"data":{}}`:                                                    {ErrNotClaimed, ""},
-		`{"data":[{"email":null}]}`:                                      {ErrNotClaimed, ""},
-		`{"data":[{"email":""}]}`:                                        {ErrEmpty, ""},
-		`{"data":[{"email":" "}]}`:                                       {ErrEmpty, ""},
-		`{"data":[{"email":7}]}`:                                         {ErrNotText, ""},
-		`{"data":[{"email":["a@x.io","b@x.io"]}]}`:                       {ErrNotText, ""},
-		`{"data":[{"email":{"a":"a@x.io"}}]}`:                            {ErrNotText, ""},
-		`{"data":[{"email":"alice"}]}`:                                   {ErrNotAddress, ""},
-		`{"data":[{"email":"a@x.io","email_verified":false}]}`:           {ErrEmailUnverified, ""},
-		`{"data":[{"email":"a@x.io","email_verified":"false"}]}`:         {ErrEmailUnverified, ""},
-		`{"data":[{"email":"a@x.io","emailVerified":0}]}`:                {ErrEmailUnverified, ""},
-		`{"data":[{"email":"a@y.io"}]}`:                                  {ErrDomainNotAllowed, ""},
+		`{"data":[{"email":"a@x.io","id":"u-1","name":"Alice Miller"}]}`:       {nil, "u-1"},
+		`{"data":[{"email":"a@x.io","id":17}]}`:                                {nil, "17"},
+		`{"data":[{"email":"a@x.io","id":1e3}]}`:                               {nil, ""},
+		`{"data":[{"email":"a@x.io","id":-1}]}`:                                {nil, ""},
+		`{"data":[{"email":"a@x.io","email_verified":true}]}`:                  {nil, ""},
+		`{"data":[{"email":"a@x.io","email_verified":null}]}`:                  {nil, ""},
+		`{"data":[{"email":["a@x.io"]}]}`:                                      {nil, ""},
+		`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`:                     {ErrSeveral, ""},
+		`{"data":[{"email":"a@x.io"},null]}`:                                   {ErrSeveral, ""},
+		`{"data":[{},{"email":"b@x.io"}]}`:                                     {ErrSeveral, ""},
+		`{"data":[]}`:                                                          {ErrNotClaimed, ""},
+		`{"data":{}}`:                                                          {ErrNotClaimed, ""},
+		`{"data":[{"email":null}]}`:                                            {ErrNotClaimed, ""},
+		`{"data":[{"email":""}]}`:                                              {ErrEmpty, ""},
+		`{"data":[{"email":" "}]}`:                                             {ErrEmpty, ""},
+		`{"data":[{"email":7}]}`:                                               {ErrNotText, ""},
+		`{"data":[{"email":["a@x.io","b@x.io"]}]}`:                             {ErrNotText, ""},
+		`{"data":[{"email":{"a":"a@x.io"}}]}`:                                  {ErrNotText, ""},
+		`{"data":[{"email":"alice"}]}`:                                         {ErrNotAddress, ""},
+		`{"data":[{"email":"a@x.io","email_verified":false}]}`:                 {ErrEmailDenied, ""},
+		`{"data":[{"email":"a@x.io","email_verified":"false"}]}`:               {ErrEmailDenied, ""},
+		`{"data":[{"email":"a@x.io","emailVerified":0.0}]}`:                    {ErrEmailDenied, ""},
+		`{"data":[{"email":"a@x.io","emailVerified":"2026-01-01T00:00:00Z"}]}`: {nil, ""},
+		`{"data":[{"email":"a@x.io","verified":false}]}`:                       {ErrEmailDenied, ""},
+		`{"data":[{"email":"a@x.io","is_verified":[false]}]}`:                  {ErrEmailDenied, ""},
+		`{"data":[{"email":"a@x.io","verified":true}]}`:                        {nil, ""},
+		`{"data":[{"email":"a@y.io"}]}`:                                        {ErrDomainNotAllowed, ""},
 	} {
 		app.answer, app.calls = answer, 0
 		r := withPlaceholders(nil)
@@ -511,7 +515,7 @@ func TestUserinfo(t *testing.T) {
 func TestUnverifiedNamespace(t *testing.T) {
 	i := mustNew(t, Config{Email: `X-A https://clinic\.example/email`, Trust: trustProxy()})
 	wantUser(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":true}`), "a@x.io")
-	wantRejection(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":false}`), ErrEmailUnverified)
+	wantRejection(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":false}`), ErrEmailDenied)
 }
 
 func TestUserinfoVerified(t *testing.T) {

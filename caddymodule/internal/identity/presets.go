@@ -83,7 +83,7 @@ var presets = [...]Preset{
 			"X-Ms-Token-Google-Id-Token", "X-Ms-Token-Google-Access-Token", "X-Ms-Token-Google-Refresh-Token",
 			"X-Ms-Token-Facebook-Access-Token", "X-Ms-Token-Twitter-Access-Token", "X-Ms-Token-Twitter-Access-Token-Secret",
 		},
-		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an address.",
+		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an address. For an application of one tenant: in one for several, each of them can write any `email`.",
 	},
 	{
 		Name: "basic_auth",

@@ -84,18 +84,14 @@ func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Re
 // document returns the document of a source. The last one is kept with the
 // request: all that is asked of a user mostly stands in one.
 func (i *Identifier) document(ctx context.Context, r *Request, s *source) (claims.Document, *Rejection) {
-	if r.read.of == s.place {
-		return r.read.document, nil
+	if r.read.of != s.place {
+		doc, rejection := i.fetch(ctx, r, s)
+		if s.list && rejection == nil {
+			doc = doc.FromList()
+		}
+		r.read.of, r.read.document, r.read.rejection = s.place, doc, rejection
 	}
-	doc, rejection := i.fetch(ctx, r, s)
-	if rejection != nil {
-		return claims.Document{}, rejection
-	}
-	if s.list {
-		doc = doc.FromList()
-	}
-	r.read.of, r.read.document = s.place, doc
-	return doc, nil
+	return r.read.document, r.read.rejection
 }
 
 func (i *Identifier) fetch(ctx context.Context, r *Request, s *source) (claims.Document, *Rejection) {
@@ -147,10 +143,14 @@ func isFalse(value any) bool {
 	case bool:
 		return !v
 	case json.Number:
-		return v == "0"
+		n, err := v.Float64()
+		return err == nil && n == 0
+	case string:
+		return oneOf(strings.TrimSpace(v), "false", "0", "no", "off", "f", "n")
+	case []any:
+		return len(v) > 0 && isFalse(v[0])
 	}
-	text, rejection := single(value)
-	return rejection == nil && oneOf(strings.TrimSpace(text), "false", "0", "no", "off")
+	return false
 }
 
 // affirms reports whether text is one of the ways to write yes.

@@ -67,6 +67,8 @@ var (
 	ErrNotAddress = &Rejection{ReasonInvalid, "the source that the option email names does not hold one plain address (name@domain, nothing around it, not a list)"}
 	// ErrEmailUnverified: the verified source does not say yes.
 	ErrEmailUnverified = &Rejection{ReasonEmailUnverified, "the source that the option verified names does not say true, 1, yes or on"}
+	// ErrEmailDenied: the document that the address stands in denies it.
+	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the document that the address stands in says itself that it is not verified (email_verified, verified or the like)"}
 	// ErrDomainNotAllowed: the address is of another domain.
 	ErrDomainNotAllowed = &Rejection{ReasonDomainNotAllowed, "the option domains does not list the address's domain"}
 )
@@ -97,6 +99,9 @@ var (
 	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the assertion is not signed by an algorithm that the option verify accepts: none and shared secrets (HS256) never are"}
 	// ErrAssertionKey: its key is not among those of the key server.
 	ErrAssertionKey = &Rejection{ReasonInvalid, "the assertion is signed by a key that the option jwks does not list"}
+	// ErrKeysThrottled: too many assertions name unknown keys to ask for this
+	// one.
+	ErrKeysThrottled = &Rejection{ReasonInvalid, "the assertion is signed by a key that is not known, and the key server was asked for too many of those just now"}
 	// ErrKeysUnavailable: no keys could be fetched yet.
 	ErrKeysUnavailable = &Rejection{ReasonInvalid, "the assertion cannot be verified: the keys of the option jwks could not be fetched"}
 	// ErrAssertionSignature: its signature is wrong.
@@ -130,6 +135,8 @@ var (
 	ErrNoSession = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so nobody is signed in"}
 	// ErrNotSignedIn: the application said 401 or 403.
 	ErrNotSignedIn = &Rejection{ReasonMissing, "the application of the option userinfo says that nobody is signed in"}
+	// ErrUserinfoBusy: too many requests wait for the application.
+	ErrUserinfoBusy = &Rejection{ReasonUserinfoUnavailable, "too many requests wait for the application of the option userinfo; see the option max_waiting"}
 	// ErrUserinfoUnavailable: the application did not answer, or with
 	// something else than JSON.
 	ErrUserinfoUnavailable = &Rejection{ReasonUserinfoUnavailable, "the application did not answer the option userinfo with a 200 and JSON, in time"}

@@ -148,6 +148,8 @@ func parsePlace(written string) (place, error) {
 		return place{}, fmt.Errorf("%q is not one placeholder alone: write {placeholder} with nothing around it, or put the text together in a map", written)
 	case opened:
 		return parsePlaceholder(written, inner)
+	case strings.EqualFold(written, "Host"):
+		return place{}, fmt.Errorf("%s does not say who the user is: %s", written, insteadWrite)
 	case !isToken(written):
 		return place{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
 	}

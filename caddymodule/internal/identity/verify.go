@@ -84,6 +84,9 @@ func (v Verify) Complete(preset string) (Verify, error) {
 		errs = append(errs, errors.New("audience: it is missing: write for whom the assertion is (aud), or one for another application would do"))
 	}
 	v.Issuer = v.fill(v.Issuer, d.Issuer)
+	if strings.Contains(d.JWKS, "{issuer}") { // it is a URL without a path there
+		v.Issuer = strings.TrimSuffix(v.Issuer, "/")
+	}
 	v.JWKS = v.fill(v.JWKS, d.JWKS)
 	if v.Issuer == "" && !d.KeyByID {
 		errs = append(errs, fmt.Errorf("issuer: it is missing: write who issues the assertion (iss)%s", example(row.IssuerExample)))
@@ -121,13 +124,16 @@ func (v Verify) fill(written, preset string) string {
 	if written != "" {
 		return written
 	}
-	for name, value := range map[string]string{"{issuer}": strings.TrimSuffix(v.Issuer, "/"), "{audience}": oneHost(v.Audience), "{region}": v.region()} {
-		if strings.Contains(preset, name) && value == "" {
+	var known []string
+	for _, p := range []struct{ name, value string }{
+		{"{issuer}", v.Issuer}, {"{audience}", oneHost(v.Audience)}, {"{region}", v.region()},
+	} {
+		if strings.Contains(preset, p.name) && p.value == "" {
 			return ""
 		}
-		preset = strings.ReplaceAll(preset, name, value)
+		known = append(known, p.name, p.value)
 	}
-	return preset
+	return strings.NewReplacer(known...).Replace(preset)
 }
 
 // oneHost returns the only one of several hosts; empty if there is not just
@@ -139,12 +145,13 @@ func oneHost(texts []string) string {
 	return texts[0]
 }
 
-// region is the region of all load balancers; empty if they are in several.
+// region is the region of all load balancers; empty if they are in several, or
+// not in the commercial ones: the others have their keys elsewhere.
 func (v Verify) region() string {
 	var region string
 	for _, s := range v.Signers {
 		m := arn.FindStringSubmatch(s)
-		if m == nil || region != "" && region != m[1] {
+		if m == nil || !strings.HasPrefix(s, "arn:aws:") || region != "" && region != m[1] {
 			return ""
 		}
 		region = m[1]

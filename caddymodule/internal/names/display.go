@@ -26,13 +26,14 @@ func clean(s string) string {
 // removed reports whether r is taken out of names: control characters, line
 // breaks, what turns the direction of text, which is a way to make a name look
 // like another one, and what is invisible. The two joiners stay, for names in
-// Persian, Hindi and others are not written without them.
+// Persian, Hindi and others are not written without them, and so do the
+// variants of a character.
 func removed(r rune) bool {
-	switch r {
-	case '\u200b', '\u2060', '\ufeff': // without width, without an effect on letters
-		return true
+	switch {
+	case r == joiner, r == '\u200c', unicode.Is(unicode.Variation_Selector, r), unicode.Is(unicode.Prepended_Concatenation_Mark, r):
+		return false
 	}
-	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // Split splits a clean name at its last space. A single name is a first name.

@@ -180,6 +180,8 @@ func TestDecode(t *testing.T) {
 			{"\u2066A\u2069\u200e\u200f\u061c", "A"},
 			{"\ufeffAli\u200bce\u2028", "Alice"},
 			{"\u0085 \u2028", ""},
+			{"A\u2061B\u00adC\U000e0041D E\u3164", "ABCD E"},
+			{"\u200c\u0646\u200d", "\u200c\u0646\u200d"},
 			{"\u00a0\u3000Alice\u00a0", "Alice"},
 			// nothing else is decoded
 			{"{env.HOME}", "{env.HOME}"},

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
@@ -26,14 +27,17 @@ const (
 	userAgent   = "caddy-huma"
 )
 
-// Client asks one application. It does not change once made, and may be used
-// by any number of requests at once.
+// Client asks one application. It may be used by any number of requests at
+// once.
 type Client struct {
 	url     *url.URL
 	forward []string // canonical names, without Host
 	host    bool     // whether the caller's host is sent
 	timeout time.Duration
 	onError func(error)
+
+	maxWaiting int64 // 0: any number
+	waiting    *atomic.Int64
 
 	// It is used without an http.Client, so that no redirect is followed and
 	// no cookie is kept.
@@ -44,6 +48,10 @@ type Client struct {
 func (c *Client) Ask(ctx context.Context, host string, header http.Header) (claims.Document, error) {
 	if !c.hasSession(host, header) {
 		return claims.Document{}, identity.ErrNoSession
+	}
+	defer c.waiting.Add(-1)
+	if n := c.waiting.Add(1); c.maxWaiting > 0 && n > c.maxWaiting {
+		return claims.Document{}, identity.ErrUserinfoBusy
 	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -130,7 +138,18 @@ func (c *Client) request(host string, header http.Header) *http.Request {
 	if c.host && host != "" {
 		req.Host = host
 	}
+	req.Close = authenticatesConnection(header["Authorization"])
 	return req
+}
+
+// authenticatesConnection reports whether the credentials are of a scheme that
+// signs in a connection and whatever comes on it (RFC 4559, section 6). Nobody
+// else may use that connection afterwards.
+func authenticatesConnection(credentials []string) bool {
+	return slices.ContainsFunc(credentials, func(c string) bool {
+		scheme, _, _ := strings.Cut(c, " ")
+		return strings.EqualFold(scheme, "Negotiate") || strings.EqualFold(scheme, "NTLM")
+	})
 }
 
 // sendable reports whether value can stand in one line of a header.

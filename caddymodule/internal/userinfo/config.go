@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,9 @@ type Config struct {
 	ForwardHeaders []string
 	// Timeout is for the whole call; 0: 5 s.
 	Timeout time.Duration
+	// MaxWaiting is how many requests may wait for the application at once;
+	// 0: any number.
+	MaxWaiting int
 	// OnError is told why the application did not say who is asking: for the
 	// log. Such an error has nothing of a request, of the answer but its
 	// status, or of the URL but host and port. Nil: nobody is told.
@@ -45,7 +49,7 @@ var (
 // New returns the Client that a configuration describes. Its error holds
 // every problem there is, each with the name of the option.
 func New(cfg Config) (*Client, error) {
-	c := &Client{timeout: cfg.Timeout, onError: cfg.OnError, http: shared}
+	c := &Client{timeout: cfg.Timeout, maxWaiting: int64(cfg.MaxWaiting), waiting: new(atomic.Int64), onError: cfg.OnError, http: shared}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}

@@ -153,7 +153,7 @@ func TestEndless(t *testing.T) {
 			} else {
 				wantError(t, c, r, tt.want)
 			}
-			if d := time.Since(start); d > 2*time.Second {
+			if d := time.Since(start); d > 20*time.Second { // it would never end
 				t.Errorf("took %v", d)
 			}
 		})

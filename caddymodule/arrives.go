@@ -1,0 +1,63 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// headerArrives reports whether some server of this config passes a request
+// header of that name on to its handlers. Which server this handler belongs to
+// cannot be known while it is set up.
+func headerArrives(ctx caddy.Context) func(name string) bool {
+	return func(name string) bool {
+		for _, m := range ctx.Modules() {
+			app, ok := m.(*caddyhttp.App)
+			if !ok {
+				continue
+			}
+			for _, srv := range app.Servers {
+				if arrives(srv, name) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// arrives reports whether a server passes a request header of that canonical
+// name on. Caddy drops those with an underscore or a dot in their names unless
+// they are listed, and if they are, the same names with hyphens (v2.11.9,
+// modules/caddyhttp/server.go, which keeps that to itself).
+func arrives(srv *caddyhttp.Server, name string) bool {
+	underscore, dot := strings.Contains(name, "_"), strings.Contains(name, ".")
+	switch {
+	case underscore && dot: // an asterisk is not enough for it
+		return listed(srv.ExpectedUnderscoreHeaders, "", name, false) || listed(srv.ExpectedDotHeaders, "", name, false)
+	case underscore:
+		return listed(srv.ExpectedUnderscoreHeaders, "", name, true)
+	case dot:
+		return listed(srv.ExpectedDotHeaders, "", name, true)
+	}
+	return !listed(srv.ExpectedUnderscoreHeaders, "_", name, true) && !listed(srv.ExpectedDotHeaders, ".", name, true)
+}
+
+// listed reports whether a header's name is in a list: names in any case, and
+// prefixes with an asterisk behind them if they count. A separator is read as a
+// hyphen.
+func listed(list []string, separator, name string, prefixes bool) bool {
+	for _, entry := range list {
+		prefix, isPrefix := strings.CutSuffix(entry, "*")
+		if separator != "" {
+			prefix = strings.ReplaceAll(prefix, separator, "-")
+		}
+		prefix = http.CanonicalHeaderKey(prefix)
+		if prefix == name && !isPrefix || isPrefix && prefixes && strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,72 @@
+package userinfo
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// TestConnectionsThatAreSignedIn: an application that signs in connections
+// (Negotiate, NTLM) takes whoever comes next on one for the same user, so
+// nobody does.
+func TestConnectionsThatAreSignedIn(t *testing.T) {
+	var mu sync.Mutex
+	users := make(map[string]string) // by connection
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if auth := r.Header.Get("Authorization"); auth != "" {
+			users[r.RemoteAddr] = auth
+		}
+		if users[r.RemoteAddr] == "" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = w.Write([]byte(`{"email":"alice@x.example"}`))
+	})
+	c, _ := newClient(t, url)
+	anybody := http.Header{"Cookie": {"theme=dark"}}
+	for _, scheme := range []string{"Negotiate", "negotiate", "NTLM"} {
+		for range 3 {
+			wantRejection(t, c, t.Context(), anybody, identity.ErrNotSignedIn)
+			if _, err := c.Ask(t.Context(), "", http.Header{"Authorization": {scheme + " YII="}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantRejection(t, c, t.Context(), anybody, identity.ErrNotSignedIn)
+	}
+}
+
+// TestMaxWaiting: more than may wait for the application are turned away at
+// once, and it is not the application's fault.
+func TestMaxWaiting(t *testing.T) {
+	arrived, open := make(chan struct{}, 10), make(chan struct{})
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-open
+		_, _ = w.Write([]byte(`{}`))
+	})
+	c, r := newClient(t, url, func(cfg *Config) { cfg.MaxWaiting = 2; cfg.Timeout = 0 })
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
+				t.Error(err)
+			}
+		})
+		<-arrived
+	}
+	for range 5 {
+		wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoBusy)
+	}
+	close(open)
+	wg.Wait()
+	if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
+		t.Error(err)
+	}
+	if errs := r.all(); len(errs) != 0 {
+		t.Errorf("%v", errs)
+	}
+}
