@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,19 +14,17 @@ import (
 // header of that name on to its handlers. Which server this handler belongs to
 // cannot be known while it is set up.
 func headerArrives(ctx caddy.Context) func(name string) bool {
-	return func(name string) bool {
-		for _, m := range ctx.Modules() {
-			app, ok := m.(*caddyhttp.App)
-			if !ok {
-				continue
-			}
-			for _, srv := range app.Servers {
-				if arrives(srv, name) {
-					return true
-				}
-			}
+	var servers []*caddyhttp.Server
+	for _, m := range ctx.Modules() {
+		if app, ok := m.(*caddyhttp.App); ok {
+			servers = slices.AppendSeq(servers, maps.Values(app.Servers))
 		}
-		return false
+	}
+	if servers == nil {
+		servers = []*caddyhttp.Server{{}} // as Caddy is by itself
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(servers, func(srv *caddyhttp.Server) bool { return arrives(srv, name) })
 	}
 }
 
