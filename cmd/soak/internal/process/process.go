@@ -1,0 +1,206 @@
+// Package process builds and runs a Caddy, as a user does, and tells what it
+// uses of the machine.
+package process
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// commandPackage is the Caddy that is built: with the plugin.
+	commandPackage = "github.com/caddy-huma/caddy-huma/cmd/caddy"
+
+	startTime  = 30 * time.Second
+	stopTime   = 30 * time.Second
+	reloadTime = 30 * time.Second
+)
+
+// Build makes the binary from the module in whose directory this runs.
+func Build(ctx context.Context, binary string) error {
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, commandPackage).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build %s: %w\n%s", commandPackage, err, out)
+	}
+	return nil
+}
+
+// Config says which Caddy to run.
+type Config struct {
+	Binary    string
+	Dir       string // where its files go
+	Caddyfile string
+	Site      string // an address it listens on once it is up
+	Admin     string // the address of its admin endpoint
+
+	// Line is given each line of its log. It must not keep the line.
+	Line func(line []byte)
+}
+
+// Process is a running Caddy.
+type Process struct {
+	cfg   Config
+	cmd   *exec.Cmd
+	log   *lines
+	admin *http.Client
+	ended chan struct{}
+	err   error // valid once ended is closed
+}
+
+// Start runs a Caddy and returns once it listens.
+func Start(ctx context.Context, cfg Config) (*Process, error) {
+	file := filepath.Join(cfg.Dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(cfg.Caddyfile), 0o600); err != nil {
+		return nil, err
+	}
+	p := &Process{
+		cfg: cfg,
+		// Not with ctx: it is ended as a service manager does it.
+		cmd:   exec.CommandContext(context.WithoutCancel(ctx), cfg.Binary, "run", "--config", file, "--adapter", "caddyfile"),
+		log:   &lines{each: cfg.Line},
+		admin: &http.Client{Transport: &http.Transport{}},
+		ended: make(chan struct{}),
+	}
+	p.cmd.Dir, p.cmd.Stderr = cfg.Dir, p.log
+	p.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+cfg.Dir, "XDG_CONFIG_HOME="+cfg.Dir, "HOME="+cfg.Dir)
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(p.ended)
+		p.err = p.cmd.Wait()
+	}()
+	if err := p.listens(ctx); err != nil {
+		_ = p.Stop()
+		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, p.log.end())
+	}
+	return p, nil
+}
+
+// listens waits until the site can be reached.
+func (p *Process) listens(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	var dialer net.Dialer
+	for {
+		if conn, err := dialer.DialContext(ctx, "tcp", p.cfg.Site); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-p.ended:
+			return fmt.Errorf("caddy has ended: %w", p.err)
+		case <-ctx.Done():
+			return fmt.Errorf("caddy does not listen: %w", ctx.Err())
+		}
+	}
+}
+
+// PID is its process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Ended is closed when it has ended, for whatever reason.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Reload loads its Caddyfile again, as if it had changed.
+func (p *Process) Reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.cfg.Admin+"/load", strings.NewReader(p.cfg.Caddyfile))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "text/caddyfile")
+	req.Header.Set("Cache-Control", "must-revalidate") // also if nothing has changed
+	req.Close = true                                   // the admin endpoint is another one afterwards
+	res, err := p.admin.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("reload: %s: %s", res.Status, text)
+	}
+	return err
+}
+
+// Stop ends it as a service manager does, and waits for its end.
+func (p *Process) Stop() error {
+	defer p.admin.CloseIdleConnections()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		_ = p.cmd.Process.Kill() // no such signal here, or it has ended
+	}
+	select {
+	case <-p.ended:
+		return p.err
+	case <-time.After(stopTime):
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		return fmt.Errorf("caddy did not end within %s", stopTime)
+	}
+}
+
+// lines splits a log into lines and keeps the last of them.
+type lines struct {
+	each func([]byte)
+	rest []byte
+	last [][]byte
+}
+
+const keptLines = 20
+
+// Write implements io.Writer.
+func (l *lines) Write(b []byte) (int, error) {
+	l.rest = append(l.rest, b...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found {
+			return len(b), nil
+		}
+		if l.each != nil {
+			l.each(line)
+		}
+		l.last = append(l.last, bytes.Clone(line))
+		l.last = l.last[max(0, len(l.last)-keptLines):]
+		l.rest = append(l.rest[:0], rest...)
+	}
+}
+
+// end is the end of the log, once the process has ended.
+func (l *lines) end() []byte { return bytes.Join(l.last, []byte("\n")) }
+
+// Ports for FreeAddress lie below those that systems hand out for outgoing
+// connections: with many of those, a free port may be taken before Caddy has it.
+const (
+	firstPort = 10000
+	lastPort  = 19999
+	attempts  = 100
+)
+
+// FreeAddress finds a loopback address that nobody listens on.
+func FreeAddress(ctx context.Context) (string, error) {
+	var (
+		c   net.ListenConfig
+		err error
+	)
+	for range attempts {
+		var l net.Listener
+		l, err = c.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort+1)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+	}
+	return "", fmt.Errorf("find a free port: %w", err)
+}

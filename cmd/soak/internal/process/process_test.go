@@ -1,0 +1,200 @@
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("PLAY_CADDY") != "" {
+		play()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// play is this binary as a Caddy: what it is given as its config says what it
+// does. It ends when it is told to, as Go programs do.
+func play() {
+	text, err := os.ReadFile(os.Args[3])
+	fmt.Fprintf(os.Stderr, "first line\nsecond line\n%s %v", os.Args[1:3], err)
+	address, found := strings.CutPrefix(string(text), "listen ")
+	if !found {
+		os.Exit(3)
+	}
+	_ = http.ListenAndServe(address, nil)
+}
+
+// start runs this binary as a Caddy.
+func start(t *testing.T, ctx context.Context, cfg Config) (*Process, error) {
+	t.Helper()
+	t.Setenv("PLAY_CADDY", "1")
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Binary, cfg.Dir = binary, t.TempDir()
+	return Start(ctx, cfg)
+}
+
+func TestStartAndStop(t *testing.T) {
+	address, err := FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	p, err := start(t, t.Context(), Config{
+		Caddyfile: "listen " + address, Site: address,
+		Line: func(line []byte) { lines = append(lines, string(line)) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.PID() <= 0 {
+		t.Errorf("process %d", p.PID())
+	}
+	if runtime.GOOS == "linux" {
+		if u := p.Usage(t.Context()); u.RSS < 1<<20 || u.Descriptors < 3 || u.Goroutines != Unknown {
+			t.Errorf("%+v", u)
+		}
+	}
+	// It does not end well: a signal kills it.
+	if err := p.Stop(); err == nil {
+		t.Error("it has ended by itself")
+	}
+	select {
+	case <-p.Ended():
+	default:
+		t.Error("it has not ended")
+	}
+	if want := []string{"first line", "second line"}; !slices.Equal(lines, want) {
+		t.Errorf("lines: %q", lines)
+	}
+	if got := string(p.log.end()); got != "first line\nsecond line" {
+		t.Errorf("the end of the log: %q", got)
+	}
+	_ = p.Stop() // once more
+}
+
+func TestStartFails(t *testing.T) {
+	if _, err := start(t, t.Context(), Config{Caddyfile: "nonsense", Site: "127.0.0.1:1"}); err == nil ||
+		!strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "second line") {
+		t.Errorf("it ends at once: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := start(t, ctx, Config{Caddyfile: "listen 127.0.0.1:0", Site: "127.0.0.1:1"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it never listens: %v", err)
+	}
+	if _, err := Start(t.Context(), Config{Binary: "/nowhere", Dir: t.TempDir()}); err == nil {
+		t.Error("there is nothing to start")
+	}
+}
+
+// admin is a Process without a process, whose admin endpoint is a test's.
+func admin(t *testing.T, h http.HandlerFunc) *Process {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	transport := new(http.Transport)
+	t.Cleanup(srv.Close)
+	t.Cleanup(transport.CloseIdleConnections)
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Process{
+		cfg:   Config{Admin: srv.Listener.Addr().String(), Caddyfile: "the config"},
+		cmd:   &exec.Cmd{Process: self},
+		admin: &http.Client{Transport: transport},
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	collections := 0
+	p := admin(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/debug/pprof/goroutine" && r.FormValue("debug") == "1":
+			fmt.Fprint(w, "goroutine profile: total 42\n40 @ 0x1\n")
+		case r.URL.Path == "/debug/pprof/heap" && r.FormValue("gc") == "1":
+			collections++
+			fmt.Fprint(w, "heap profile: 1\n# Alloc = 1\n# HeapAlloc = 4711\n# HeapAlloc = 1\n")
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	if u := p.Usage(t.Context()); u.Goroutines != 42 {
+		t.Errorf("%+v", u)
+	}
+	if got := p.LiveHeap(t.Context()); got != 4711 || collections != 2 {
+		t.Errorf("%d after %d collections", got, collections)
+	}
+	for _, text := range []string{"", "goroutine profile: total many\n"} {
+		p := admin(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
+		if u := p.Usage(t.Context()); u.Goroutines != Unknown || p.LiveHeap(t.Context()) != Unknown {
+			t.Errorf("%q: %+v", text, u)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	status := http.StatusOK
+	p := admin(t, func(w http.ResponseWriter, r *http.Request) {
+		body := make([]byte, 100)
+		n, _ := r.Body.Read(body)
+		if r.Method != http.MethodPost || r.URL.Path != "/load" || r.Header.Get("Content-Type") != "text/caddyfile" || string(body[:n]) != "the config" {
+			t.Errorf("%s %s %q", r.Method, r.URL, body[:n])
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, "what it says")
+	})
+	if err := p.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	status = http.StatusBadRequest
+	if err := p.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "400 Bad Request: what it says") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAmounts(t *testing.T) {
+	b, err := json.Marshal(Usage{RSS: 0, Goroutines: Unknown, Descriptors: 12})
+	if err != nil || string(b) != `{"rssBytes":0,"goroutines":null,"descriptors":12}` {
+		t.Errorf("%s %v", b, err)
+	}
+}
+
+// TestRefusedDials: a dial that is refused is counted, where that can be told.
+func TestRefusedDials(t *testing.T) {
+	before := RefusedDials()
+	if before == Unknown {
+		if runtime.GOOS == "linux" {
+			t.Error("Linux tells")
+		}
+		return
+	}
+	address, err := FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Skip("somebody has taken the port")
+	}
+	if after := RefusedDials(); after <= before {
+		t.Errorf("%d, before %d", after, before)
+	}
+}

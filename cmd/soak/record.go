@@ -1,0 +1,262 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/histogram"
+	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
+)
+
+// phase is when a request was due.
+type phase int
+
+// The phases of a run.
+const (
+	phaseBefore phase = iota
+	phaseFault        // until the breaker is open
+	phaseOpen         // while it is open, until the fault is over
+	phaseAfter
+	phases
+)
+
+var phaseNames = [phases]string{"before", "fault", "fault, breaker open", "after"}
+
+// recorder keeps what comes of the requests of a run.
+type recorder struct {
+	start    time.Time
+	tokens   bool                // answers hold tokens
+	lateness histogram.Histogram // of the load itself
+	timelineOf
+
+	mu     sync.Mutex
+	phases [phases]phaseRecord
+	uids   map[string]string // uids by address; empty if a user has had no token yet
+	wrong  int               // tokens of somebody else
+	series []tenth
+	sent   int
+
+	tokenAfter   time.Duration // from the fault's end to the first token of a user who had none
+	faultTraffic traffic       // during the whole fault
+	firstTraffic traffic       // in its first 20 seconds
+	opened       int           // how often the breaker did
+	samples      []sample
+	reloads      int
+	reloadErrors int
+}
+
+// timelineOf is when things happened. Zero: not yet.
+type timelineOf struct {
+	faultFrom, faultEnd time.Time
+	breakerOpened       time.Time // for the first time during the fault
+}
+
+// phaseRecord is what came of the requests of a phase.
+type phaseRecord struct {
+	answers map[string]int // by status and code
+	latency [classes]histogram.Histogram
+}
+
+// class is a kind of answers whose latency is of interest.
+type class int
+
+const (
+	classAll class = iota
+	classTokens
+	classRefusals     // 503
+	classRefusalsSent // 503, without what the load itself was late by
+	classes
+)
+
+// tenth is what came of the requests that were due in one tenth of a second.
+type tenth struct{ answered, tokens int }
+
+// sample is what the process used at a moment.
+type sample struct {
+	At float64 `json:"atSeconds"`
+	process.Usage
+}
+
+func newRecorder(tokens bool) *recorder {
+	r := &recorder{tokens: tokens, uids: make(map[string]string), tokenAfter: -1}
+	for i := range r.phases {
+		r.phases[i].answers = make(map[string]int)
+	}
+	return r
+}
+
+// asked notes that a user asks.
+func (r *recorder) asked(user string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent++
+	if _, ok := r.uids[user]; !ok {
+		r.uids[user] = ""
+	}
+}
+
+// Ends of requests without an answer.
+const (
+	endLeft = "left"
+	endLost = "lost"
+)
+
+// end names how a request ended.
+func (a answer) end() string {
+	switch {
+	case a.left:
+		return endLeft
+	case a.status == 0:
+		return endLost + " " + a.code
+	case a.code != "":
+		return strconv.Itoa(a.status) + " " + a.code
+	}
+	return strconv.Itoa(a.status)
+}
+
+// record notes how a request ended.
+func (r *recorder) record(a answer) {
+	r.lateness.Add(a.sent.Sub(a.due))
+	var uid string
+	if r.tokens && a.status == http.StatusOK {
+		uid = readUID(a.body)
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &r.phases[r.phase(a.due)]
+	p.answers[a.end()]++
+	if a.status == 0 {
+		return
+	}
+	latency := a.at.Sub(a.due)
+	p.latency[classAll].Add(latency)
+	switch a.status {
+	case http.StatusOK:
+		p.latency[classTokens].Add(latency)
+	case http.StatusServiceUnavailable:
+		p.latency[classRefusals].Add(latency)
+		p.latency[classRefusalsSent].Add(a.at.Sub(a.sent))
+	}
+	i := int(a.due.Sub(r.start) / (time.Second / 10))
+	for len(r.series) <= i {
+		r.series = append(r.series, tenth{})
+	}
+	r.series[i].answered++
+	if a.status != http.StatusOK {
+		return
+	}
+	r.series[i].tokens++
+	if r.tokens {
+		r.token(a, uid)
+	}
+}
+
+// token checks whose token it is, as far as the answers tell: all that a user
+// gets have to be of one and the same uid.
+func (r *recorder) token(a answer, uid string) {
+	had := r.uids[a.user]
+	switch {
+	case uid == "" || had != "" && had != uid:
+		r.wrong++
+	case had == "":
+		r.uids[a.user] = uid
+		if after := a.at.Sub(r.faultEnd); r.tokenAfter < 0 && !r.faultEnd.IsZero() && after >= 0 {
+			r.tokenAfter = after
+		}
+	}
+}
+
+// phase is the phase in which a request was due.
+func (r *recorder) phase(due time.Time) phase {
+	switch t := r.timelineOf; {
+	case t.faultFrom.IsZero() || due.Before(t.faultFrom):
+		return phaseBefore
+	case !t.faultEnd.IsZero() && !due.Before(t.faultEnd):
+		return phaseAfter
+	case t.breakerOpened.IsZero() || due.Before(t.breakerOpened):
+		return phaseFault
+	}
+	return phaseOpen
+}
+
+// readUID reads whose token an answer holds: the uid that all parts of it name.
+// It is empty if there is none.
+func readUID(body []byte) string {
+	var v struct{ UID, AuthToken, RefreshToken string }
+	if json.Unmarshal(body, &v) != nil || v.UID == "" || subject(v.AuthToken) != v.UID || subject(v.RefreshToken) != v.UID {
+		return ""
+	}
+	return v.UID
+}
+
+// subject reads a token's claim "sub". Its signature is the sandbox's.
+func subject(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	if err != nil || json.Unmarshal(text, &claims) != nil {
+		return ""
+	}
+	return claims.Subject
+}
+
+func (r *recorder) faultBegins() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faultFrom = time.Now()
+}
+
+// firstCalls notes what came to the service in the first seconds of a fault.
+func (r *recorder) firstCalls(t traffic) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.firstTraffic = t
+}
+
+// faultEnds notes the end of the fault and what came to the service during it.
+func (r *recorder) faultEnds(t traffic) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faultEnd, r.faultTraffic = time.Now(), t
+}
+
+// logLine looks for what Caddy's log tells of the breaker.
+func (r *recorder) logLine(line []byte) {
+	if !strings.Contains(string(line), `"breaker opened`) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened++
+	if r.breakerOpened.IsZero() && !r.faultFrom.IsZero() && r.faultEnd.IsZero() {
+		r.breakerOpened = time.Now()
+	}
+}
+
+// reloaded notes a reload, and whether it failed.
+func (r *recorder) reloaded(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reloads++
+	if err != nil {
+		r.reloadErrors++
+	}
+}
+
+// use notes what the process uses.
+func (r *recorder) use(u process.Usage) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.samples = append(r.samples, sample{time.Since(r.start).Seconds(), u})
+}
