@@ -65,7 +65,7 @@ func (t *tryout) directives(g *given) ([]directive, error) {
 
 // ofPreset is a directive with a preset and what it mostly is trusted with.
 func ofPreset(preset string, g *given) directive {
-	d := directive{name: "huma_token with `identity " + preset + "`"}
+	d := directive{name: "huma_token with `identity " + preset + "`", dials: []string{"the auth server"}}
 	d.Identity = &Identity{Preset: preset}
 	row, known := identity.FindPreset(preset)
 	switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -24,37 +23,31 @@ import (
 type given struct {
 	header       http.Header
 	answer       http.Header
-	placeholders placeholderMap
+	placeholders identity.PlaceholderMap
 	peer         netip.Addr
 	hashKey      string
 }
 
-// placeholderMap is what an authentication would have set.
-type placeholderMap map[string]any
-
-// Get implements identity.Placeholders.
-func (m placeholderMap) Get(name string) (any, bool) {
-	v, ok := m[name]
-	return v, ok
-}
-
 func (t *tryout) given() (*given, error) {
-	g := &given{placeholders: make(placeholderMap), hashKey: t.hashKey}
-	var err, err2, err3 error
-	g.header, err = headersOf("header", t.headers)
-	g.answer, err2 = headersOf("answer", t.answers)
-	g.peer, err3 = netip.ParseAddr(t.peer)
-	if err3 != nil {
-		err3 = fmt.Errorf("--peer: %q is no IP address", t.peer)
+	g := &given{placeholders: make(identity.PlaceholderMap), hashKey: t.hashKey}
+	var err error
+	if g.header, err = headersOf("header", t.headers); err != nil {
+		return nil, err
+	}
+	if g.answer, err = headersOf("answer", t.answers); err != nil {
+		return nil, err
+	}
+	if g.peer, err = netip.ParseAddr(t.peer); err != nil {
+		return nil, fmt.Errorf("--peer: %q is no IP address", t.peer)
 	}
 	for _, p := range t.placeholders {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok {
-			err = errors.Join(err, fmt.Errorf("--placeholder: %q has no =: write '<name>=<value>'", p))
+			return nil, fmt.Errorf("--placeholder: %q has no =: write '<name>=<value>'", p)
 		}
 		g.placeholders[strings.Trim(name, "{}")] = value
 	}
-	return g, errors.Join(err, err2, err3)
+	return g, nil
 }
 
 func headersOf(flag string, lines []string) (http.Header, error) {
@@ -148,7 +141,7 @@ func (d *directive) request(i *identity.Identifier, g *given, note func(string, 
 			note("Caddy drops the request header %s, because expected_underscore_headers or expected_dot_headers name another spelling of it", name)
 		}
 	}
-	known := make(placeholderMap)
+	known := make(identity.PlaceholderMap)
 	for name, value := range g.placeholders {
 		known[name] = value
 		if strings.HasPrefix(name, "http.request.tls.client.") && r.TLS == nil {
@@ -165,10 +158,8 @@ func (d *directive) request(i *identity.Identifier, g *given, note func(string, 
 
 // answered sets what the forward_auth leaves behind that would run before the
 // directive, as far as the config tells.
-func (d *directive) answered(i *identity.Identifier, g *given, known placeholderMap, note func(string, ...any)) {
+func (d *directive) answered(i *identity.Identifier, g *given, known identity.PlaceholderMap, note func(string, ...any)) {
 	switch {
-	case d.server == nil:
-		i.Answered(known)
 	case len(d.dials) == 0:
 		note("this server has no forward_auth or reverse_proxy that could answer: --answer is not looked at")
 		return

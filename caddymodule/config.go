@@ -238,8 +238,9 @@ type Identity struct {
 // Verify says which signed assertions (JWTs) are believed. They are signed with
 // a public key, and neither expired nor of the future, give or take 30 seconds.
 // The keys are kept in memory, fetched again as they age and when an assertion
-// names an unknown one (at most once in 5 seconds), and kept while the key
-// server is down.
+// names an unknown one (at most once in 5 seconds; with aws_alb, where each key
+// is fetched by itself, 5 times a second), and kept while the key server is
+// down.
 type Verify struct {
 	// The URL of the public keys, a JSON Web Key Set: https, or http to a
 	// loopback address. Default: the preset's.

@@ -90,7 +90,7 @@ func New(c Config) (*Identifier, error) {
 	if noSources != nil {
 		errs = append(errs, noSources)
 	}
-	row, _ := findPreset(c.Preset)
+	row, _ := FindPreset(c.Preset)
 	i.dotted = row.Logins && c.Email == ""
 	options := i.sources(written)
 	for _, o := range options {
@@ -118,7 +118,7 @@ func New(c Config) (*Identifier, error) {
 
 // sources are those of the preset, and those that were written over them.
 func (c *Config) sources() (s Sources, err error) {
-	row, known := findPreset(c.Preset)
+	row, known := FindPreset(c.Preset)
 	s = row.Sources
 	if c.Verify && row.Signed.Email.From != "" {
 		s = row.Signed
@@ -279,7 +279,7 @@ func refuseHeaders(options []option, c Config) []error {
 		return nil
 	}
 	verify := ""
-	if row, _ := findPreset(c.Preset); row.Signed.Email.From != "" && !c.Verify {
+	if row, _ := FindPreset(c.Preset); row.Signed.Email.From != "" && !c.Verify {
 		verify = fmt.Sprintf("; or write \"identity %s { verify { … } }\", on several lines, with %s, to have the layer's signature checked instead", row.Name, row.Verify.needs())
 	}
 	return []error{fmt.Errorf("%s: a client can send this header itself, so nobody believes it yet: add the line \"trust forward_auth\" if a forward_auth before this directive gets it from an auth server, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's%s", strings.Join(names, ", "), verify)}

@@ -82,6 +82,15 @@ func (i *Identifier) AnswerHeaders() []string {
 	return headers
 }
 
+// PlaceholderMap are placeholders that are known beforehand.
+type PlaceholderMap map[string]any
+
+// Get implements Placeholders.
+func (m PlaceholderMap) Get(name string) (any, bool) {
+	v, ok := m[name]
+	return v, ok
+}
+
 // AnswerPlaceholder is the placeholder of a header in the auth server's
 // answer.
 func AnswerPlaceholder(header string) string {
@@ -91,7 +100,7 @@ func AnswerPlaceholder(header string) string {
 // AnsweredBy sets the placeholders that a proxy leaves behind which asked one of
 // these addresses (host:port): the one that is believed if it is among them,
 // which it reports, else the last.
-func (i *Identifier) AnsweredBy(known map[string]any, dials []string) bool {
+func (i *Identifier) AnsweredBy(known PlaceholderMap, dials []string) bool {
 	known["http.reverse_proxy.status_code"] = 200
 	for _, dial := range dials {
 		known[upstreamHostPort], known[upstreamAddress] = dial, "tcp/"+dial
@@ -101,20 +110,11 @@ func (i *Identifier) AnsweredBy(known map[string]any, dials []string) bool {
 		if i.upstream == (upstream{}) {
 			return true
 		}
-		if same, _ := i.upstream.is(placeholdersOf(known)); same {
+		if same, _ := i.upstream.is(known); same {
 			return true
 		}
 	}
 	return false
-}
-
-// placeholdersOf is a map as placeholders.
-type placeholdersOf map[string]any
-
-// Get implements Placeholders.
-func (p placeholdersOf) Get(name string) (any, bool) {
-	v, ok := p[name]
-	return v, ok
 }
 
 // describe says in words where a source is read.
@@ -143,11 +143,4 @@ func (s *source) describe() string {
 		b.WriteString("the placeholder {" + s.key + "}")
 	}
 	return b.String()
-}
-
-// Answered sets the placeholders that the auth server leaves behind whose
-// answers are believed.
-func (i *Identifier) Answered(known map[string]any) {
-	known["http.reverse_proxy.status_code"] = 200
-	known[upstreamHostPort], known[upstreamAddress] = i.upstream.hostport, i.upstream.address
 }

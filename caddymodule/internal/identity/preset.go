@@ -52,10 +52,7 @@ type Preset struct {
 func Presets() []Preset { return slices.Clone(presets[:]) }
 
 // FindPreset returns the preset of that name.
-func FindPreset(name string) (Preset, bool) { return findPreset(name) }
-
-// findPreset returns the preset of that name.
-func findPreset(name string) (Preset, bool) {
+func FindPreset(name string) (Preset, bool) {
 	for _, p := range presets {
 		if p.Name == name {
 			return p, true

@@ -69,7 +69,7 @@ func (v Verify) needs() string {
 // defaults of the preset. Its error holds every problem there is, each with
 // the name of the option.
 func (v Verify) Complete(preset string) (Verify, error) {
-	row, _ := findPreset(preset) // New tells of one that is unknown
+	row, _ := FindPreset(preset) // New tells of one that is unknown
 	d := row.Verify
 	v.KeyByID, v.Algorithms = d.KeyByID, d.Algorithms
 	var errs []error

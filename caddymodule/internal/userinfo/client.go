@@ -165,9 +165,6 @@ func sendableHost(host string) bool {
 	})
 }
 
-// Interface guard
-var _ identity.Asker = (*Client)(nil)
-
 // errNoAnswer is about an application that took too long.
 var errNoAnswer = errors.New("no answer in time")
 
@@ -178,3 +175,6 @@ func plain(ctx context.Context, err error) error {
 	}
 	return neterror.Plain("the application", true, err)
 }
+
+// Interface guard
+var _ identity.Asker = (*Client)(nil)
