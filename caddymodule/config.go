@@ -105,7 +105,8 @@ type Common struct {
 	// When to stop calling a service that is down.
 	Breaker *Breaker `json:"breaker,omitempty"`
 
-	// How many calls may run at the service at once. Default: 64.
+	// How many calls may run at the service at once. An exchange waits for one
+	// for at most half of the time it has, then it is answered 503. Default: 64.
 	MaxConcurrent int `json:"max_concurrent,omitempty"`
 
 	// How many requests may wait for an exchange beyond those that
@@ -341,7 +342,8 @@ type Breaker struct {
 	// Default: 0.5.
 	Ratio float64 `json:"ratio,omitempty"`
 
-	// How many calls there must have been. Default: 20.
+	// How many calls there must have been; so many that failed in a row are
+	// enough whatever the ratio. Default: 20.
 	Requests int `json:"requests,omitempty"`
 
 	// How far back calls count. Default: 10s.

@@ -104,9 +104,9 @@ func (h *HumaToken) call(ctx context.Context, op exchange.Op, call func(context.
 	}
 	switch op {
 	case exchange.OpSignUp:
-		l = resilience.Limits{}
+		l = resilience.Limits{Continues: true}
 	case exchange.OpConsent:
-		l.Retries = 0
+		l.Retries, l.Continues = 0, true
 	}
 	return h.upstream.guard.Do(ctx, l, call)
 }

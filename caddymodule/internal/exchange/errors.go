@@ -63,6 +63,14 @@ type OpenError struct {
 
 func (e *OpenError) Error() string { return "the breaker is open after an outage of the service" }
 
+// BusyError is a call that was not made because too many others were: none of
+// them ended in time.
+type BusyError struct{}
+
+func (e *BusyError) Error() string {
+	return "too many calls are at the service: the limit is set by the option `max_concurrent`"
+}
+
 // PanicError is an exchange that panicked. The panic's value is not kept: it
 // may hold anything.
 type PanicError struct {

@@ -182,6 +182,7 @@ func failure(err error) *Error {
 		transport *TransportError
 		answer    *AnswerError
 		open      *OpenError
+		busy      *BusyError
 	)
 	e := &Error{Err: err}
 	switch {
@@ -193,6 +194,8 @@ func failure(err error) *Error {
 		e.Code = CodeBadResponse
 	case errors.As(err, &open):
 		e.Code, e.RetryAfter = CodeUnavailable, open.RetryAfter
+	case errors.As(err, &busy):
+		e.Code, e.RetryAfter = CodeOverloaded, time.Second
 	case errors.As(err, &transport), errors.Is(err, context.DeadlineExceeded):
 		e.Code = CodeTimeout
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,26 +47,62 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 }
 
 func TestRatioAndRequests(t *testing.T) {
+	ends := map[rune]error{'+': errRefused, '-': errDown, 'l': errLeft}
 	for _, test := range []struct {
-		name             string
-		good, left, down int
-		open             bool
+		name, calls string
+		open        bool
 	}{
-		{"too few", 0, 0, 3, false},
-		{"enough", 0, 0, 4, true},
-		{"less than the ratio", 6, 0, 5, false},
-		{"the ratio", 6, 0, 6, true},
-		{"those who left do not make it enough", 0, 100, 3, false},
-		{"those who left do not water it down", 0, 100, 4, true},
+		{"too few", "---", false},
+		{"enough", "----", true},
+		{"less than the ratio", "++++++---+--", false},
+		{"the ratio", "++--++--", true},
+		{"those who left do not make it enough", strings.Repeat("l", 100) + "---", false},
+		{"those who left do not water it down", strings.Repeat("l", 100) + "----", true},
+		{"a row after much that went well", strings.Repeat("+", 100) + "----", true},
+		{"no row", strings.Repeat("+", 100) + "---+---+---", false},
+		{"those who left do not break a row", strings.Repeat("+", 100) + "--l--", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
-			calls(t, g, test.good, fail(errRefused))
-			calls(t, g, test.left, fail(errLeft))
-			calls(t, g, test.down, fail(errDown))
+			for _, end := range test.calls {
+				calls(t, g, 1, fail(ends[end]))
+			}
 			if g.BreakerOpen() != test.open {
 				t.Errorf("BreakerOpen = %v, want %v", g.BreakerOpen(), test.open)
 			}
+		})
+	}
+}
+
+// Many calls share one connection. If it breaks, that is one failure; what
+// hangs until its time is over is one each.
+func TestCallsThatFailTogether(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		open bool
+	}{
+		{"their connection broke", &exchange.TransportError{Sent: true, Err: errors.New("reset")}, false},
+		{"no answer in time", &exchange.TransportError{Sent: true, Timeout: true, Err: context.DeadlineExceeded}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := New(Settings{MaxConcurrent: 100, Breaker: &testBreaker})
+				calls(t, g, 1000, fail(nil))
+				var wg sync.WaitGroup
+				for range 50 {
+					wg.Go(func() {
+						calls(t, g, 1, func(context.Context) error {
+							time.Sleep(time.Second)
+							return test.err
+						})
+					})
+				}
+				wg.Wait()
+				if g.BreakerOpen() != test.open {
+					t.Errorf("BreakerOpen = %v, want %v", g.BreakerOpen(), test.open)
+				}
+			})
 		})
 	}
 }
@@ -226,6 +263,99 @@ func TestLateEndsDoNotCount(t *testing.T) {
 		time.Sleep(5*time.Second + 1)
 		wantClosed(t, g)
 		wg.Wait()
+		wantClosed(t, g)
+	})
+}
+
+// A service that is back must not be kept waiting for by a probe that was sent
+// while it was gone.
+func TestH04_AProbeThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+		calls(t, g, 4, fail(errDown))
+		time.Sleep(5*time.Second + 1)
+		go func() { _ = g.Do(t.Context(), Limits{AttemptTimeout: 8 * time.Second}, hang) }()
+		synctest.Wait()
+		begin := time.Now() // the service is back
+		for g.BreakerOpen() {
+			calls(t, g, 1, fail(nil))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(begin); took > testBreaker.Open+time.Second {
+			t.Errorf("it took %v to find out that the service is back", took)
+		}
+		time.Sleep(8 * time.Second) // the old probe times out
+		wantClosed(t, g)
+	})
+}
+
+// An answer is an answer, also if nobody waited for it any more.
+func TestAProbeThatIsSlow(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		open bool
+	}{
+		{"answers", nil, false},
+		{"refuses", errRefused, false},
+		{"is down", errDown, true},
+		{"is left", errLeft, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen changes
+				g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker, OnBreaker: seen.told})
+				calls(t, g, 4, fail(errDown))
+				time.Sleep(5*time.Second + 1)
+				slow := func(context.Context) error {
+					time.Sleep(2 * time.Second)
+					return test.err
+				}
+				calls(t, g, 1, slow)
+				if g.BreakerOpen() != test.open {
+					t.Errorf("BreakerOpen = %v, want %v", g.BreakerOpen(), test.open)
+				}
+				time.Sleep(5 * time.Second)
+				wantClosed(t, g)
+				calls(t, g, 2, fail(errDown))
+				wantClosed(t, g) // it counts anew
+				calls(t, g, 3, fail(errDown))
+				wantOpen(t, g)
+				if got := seen.all(); !slices.Equal(got, []bool{true, false, true}) {
+					t.Errorf("OnBreaker was told %v, want open, closed, open", got)
+				}
+			})
+		})
+	}
+}
+
+// Whether the service is back is for calls to find out that may be made twice,
+// and have the time for it.
+func TestWhoIsNoProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+		calls(t, g, 4, fail(errDown))
+		time.Sleep(5*time.Second + 1)
+		short, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		defer cancel()
+		for name, try := range map[string]func(func(context.Context) error) error{
+			"a sign-up": func(call func(context.Context) error) error { return g.Do(t.Context(), Limits{Continues: true}, call) },
+			"hardly any time": func(call func(context.Context) error) error {
+				return g.Do(short, Limits{AttemptTimeout: time.Second}, call)
+			},
+		} {
+			err := try(func(context.Context) error {
+				t.Errorf("%s: the call was made", name)
+				return nil
+			})
+			var open *exchange.OpenError
+			if !errors.As(err, &open) || open.RetryAfter != time.Second {
+				t.Errorf("%s: Do = %v, want to be told to come back in 1s", name, err)
+			}
+		}
+		if err := g.Do(short, Limits{AttemptTimeout: 300 * time.Millisecond}, fail(nil)); err != nil {
+			t.Errorf("an attempt that is short anyway: %v", err)
+		}
 		wantClosed(t, g)
 	})
 }

@@ -13,8 +13,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // errPanicked is what the breaker is told of a call that panicked: nothing
@@ -40,7 +38,7 @@ type Settings struct {
 // BreakerSettings say when a service is down. All must be positive.
 type BreakerSettings struct {
 	Ratio    float64       // opens when this part of the answers are outages: 0.5 is half of them
-	Requests int           // but not before so many calls have ended in the window
+	Requests int           // but not before so many calls have ended in the window; so many outages in a row open it, too
 	Window   time.Duration // what counts, in ten steps
 	Open     time.Duration // how long no call is made; then one is, as a probe
 }
@@ -49,18 +47,23 @@ type BreakerSettings struct {
 type Limits struct {
 	AttemptTimeout time.Duration // one call; 0: what is left of the context
 	Retries        int           // further calls after the first; 0 or less: the call is made at most once
+
+	// Continues says that the call goes on with an exchange that has called
+	// already. It gets a free slot before those that begin one, and it is never
+	// the probe of an open breaker: what it does may have to be done once.
+	Continues bool
 }
 
 // Guard lets calls through to one service. Use New.
 type Guard struct {
-	slots    *semaphore.Weighted
+	slots    *slots
 	inFlight atomic.Int64
 	breaker  *breaker // nil: off
 }
 
 // New returns a Guard with a closed breaker.
 func New(s Settings) *Guard {
-	g := &Guard{slots: semaphore.NewWeighted(int64(max(1, s.MaxConcurrent)))}
+	g := &Guard{slots: newSlots(max(1, s.MaxConcurrent))}
 	if s.Breaker != nil {
 		g.breaker = newBreaker(*s.Breaker, s.OnBreaker)
 	}
@@ -69,18 +72,19 @@ func New(s Settings) *Guard {
 
 // Do makes the call, again if that is allowed and may help, and returns the
 // error of the last call that was made. Its own errors, if no call was made:
-// *exchange.OpenError, or ctx's error, wrapped, when no slot came free in time.
+// *exchange.OpenError, *exchange.BusyError when no slot came free in half of the
+// time that was left, or ctx's error, wrapped.
 //
 // call gets a context that ends with ctx and after the attempt's timeout. With
 // Retries 0 it is called at most once, whatever becomes of it. If it panics,
 // so does Do, and nothing is left behind.
 func (g *Guard) Do(ctx context.Context, l Limits, call func(context.Context) error) error {
 	if l.Retries <= 0 {
-		_, err := g.try(ctx, l.AttemptTimeout, call)
+		_, err := g.try(ctx, l, call)
 		return err
 	}
 	return retry(ctx, l.Retries, func() (made bool, err error) {
-		return g.try(ctx, l.AttemptTimeout, call)
+		return g.try(ctx, l, call)
 	})
 }
 
@@ -93,33 +97,48 @@ func (g *Guard) InFlight() int { return int(g.inFlight.Load()) }
 
 // try makes the call once: bulkhead, breaker, timeout. It reports whether the
 // call was made.
-func (g *Guard) try(ctx context.Context, timeout time.Duration, call func(context.Context) error) (made bool, err error) {
+func (g *Guard) try(ctx context.Context, l Limits, call func(context.Context) error) (made bool, err error) {
 	// While it is open, nobody needs a slot to be told so: those may be held
 	// by calls that still wait for the service that is down.
 	if g.breaker != nil {
-		if err := g.breaker.refusal(); err != nil {
+		if err := g.breaker.refusal(l.mayProbe(ctx)); err != nil {
 			return false, err
 		}
 	}
-	if err := g.slots.Acquire(ctx, 1); err != nil {
+	if err := g.slots.acquire(ctx, l.Continues); err != nil {
 		return false, fmt.Errorf("wait for a free call: %w", err)
 	}
 	g.inFlight.Add(1)
 	defer func() {
 		g.inFlight.Add(-1)
-		g.slots.Release(1)
+		g.slots.release()
 	}()
 
 	report := func(error) {}
 	if g.breaker != nil {
-		if report, err = g.breaker.allow(); err != nil {
+		if report, err = g.breaker.allow(l.mayProbe(ctx)); err != nil {
 			return false, err
 		}
 	}
 	outcome := errPanicked // unless attempt returns
 	defer func() { report(outcome) }()
-	outcome = attempt(ctx, timeout, call)
+	outcome = attempt(ctx, l.AttemptTimeout, call)
 	return true, outcome
+}
+
+// mayProbe reports whether the call may find out for all others if the service
+// is back: not if its own time could be over before the service has had a fair
+// chance to answer.
+func (l Limits) mayProbe(ctx context.Context) bool {
+	if l.Continues {
+		return false
+	}
+	deadline, limited := ctx.Deadline()
+	needs := probeTime
+	if l.AttemptTimeout > 0 {
+		needs = min(needs, l.AttemptTimeout)
+	}
+	return !limited || time.Until(deadline) >= needs
 }
 
 // attempt makes the call with its own timeout.
