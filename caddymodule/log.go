@@ -32,6 +32,9 @@ const signatureHint = "no token has been granted to this config yet: its signatu
 
 // logEnd logs how an exchange ended, once for all who waited for it.
 func (h *HumaToken) logEnd(user identity.User, r exchange.Result) {
+	if r.NotKept != nil {
+		h.logPanic("a token was not kept", r.NotKept)
+	}
 	if r.Err == nil {
 		h.succeeded.Store(true)
 		level := zapcore.DebugLevel
@@ -51,14 +54,28 @@ func (h *HumaToken) logEnd(user identity.User, r exchange.Result) {
 		level = zapcore.ErrorLevel
 		fields = append(fields, zap.String("hint", signatureHint))
 	}
-	var panicked *exchange.PanicError
-	if errors.As(r.Err, &panicked) {
+	if stack := stackOf(r.Err); stack != nil {
 		level = zapcore.ErrorLevel
-		fields = append(fields, zap.ByteString("stack", panicked.Stack))
+		fields = append(fields, zap.ByteString("stack", stack))
 	}
 	if c := h.logger.Check(level, "no token granted"); c != nil {
 		c.Write(fields...)
 	}
+}
+
+// logPanic logs a mistake of ours, without the panic's value: it may hold
+// anything.
+func (h *HumaToken) logPanic(message string, err error) {
+	h.logger.Error(message, zap.Error(err), zap.ByteString("stack", stackOf(err)))
+}
+
+// stackOf is where an error that was a panic comes from, nil if it was none.
+func stackOf(err error) []byte {
+	var panicked *exchange.PanicError
+	if errors.As(err, &panicked) {
+		return panicked.Stack
+	}
+	return nil
 }
 
 // severity is how loud a failed exchange is: what the operator must mend is an

@@ -69,6 +69,10 @@ type Result struct {
 	Grant   *Grant
 	Outcome Outcome // empty with Err
 	Err     error   // an *Error, or the context's error if the caller left
+
+	// NotKept is why a store failed to keep it: a *PanicError. Only Ended is
+	// told.
+	NotKept error
 }
 
 // Engine runs the exchanges of one account.
@@ -177,10 +181,12 @@ func (f *flight) ask(req *Request) {
 // run is an exchange. It takes nothing of the request's that started it: that
 // caller may leave, and the others still want the token.
 func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
-	defer e.end(f, user, p)
+	defer e.end(f, user)
 	f.result = mint(m, p.Timeout)
+	report := f.result
+	report.NotKept = e.keep(f, user, p)
 	defer func() { _ = recover() }() // whatever a report does, the token is there
-	m.Ended(f.result)
+	m.Ended(report)
 }
 
 // mint calls the Minter. A panic in it is one failed exchange and nothing else.
@@ -199,13 +205,27 @@ func mint(m Minter, timeout time.Duration) (r Result) {
 	return Result{Grant: grant, Outcome: outcome}
 }
 
-// end keeps what came of an exchange and wakes those who wait for it.
-func (e *Engine) end(f *flight, user UserKey, p *Policy) {
+// keep keeps what came of an exchange, unless the user was forgotten meanwhile.
+// It comes before end: whoever does not find the exchange any more finds its
+// token. A store that panics costs no more than what it should have kept.
+func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer func() {
+		if recover() != nil { // the value is dropped: it may hold anything
+			err = &PanicError{Stack: debug.Stack()}
+		}
+	}()
 	if !f.forgotten {
 		p.keep(user, f.kind, f.fresh, f.result)
 	}
+	return nil
+}
+
+// end wakes those who wait for an exchange.
+func (e *Engine) end(f *flight, user UserKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.remove(user, f)
 	if e.running--; e.running == 0 && e.idle != nil {
 		close(e.idle)

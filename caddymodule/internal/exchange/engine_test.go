@@ -61,10 +61,11 @@ func (s *mapStore) Flush() {
 // bench is an engine, what it keeps, and a service that counts.
 type bench struct {
 	*Engine
-	policy Policy
-	calls  atomic.Int64
-	ended  atomic.Int64
-	mint   func(ctx context.Context, call int64) (*Grant, Outcome, error)
+	policy  Policy
+	calls   atomic.Int64
+	ended   atomic.Int64
+	notKept atomic.Value // error
+	mint    func(ctx context.Context, call int64) (*Grant, Outcome, error)
 }
 
 func newBench() *bench {
@@ -94,7 +95,12 @@ func (s source) Minter() Minter { return s.minter }
 func (b *bench) Mint(ctx context.Context) (*Grant, Outcome, error) {
 	return b.mint(ctx, b.calls.Add(1))
 }
-func (b *bench) Ended(Result) { b.ended.Add(1) }
+func (b *bench) Ended(r Result) {
+	b.ended.Add(1)
+	if r.NotKept != nil {
+		b.notKept.Store(r.NotKept)
+	}
+}
 
 func (b *bench) get(ctx context.Context, user UserKey, kind Kind, fresh bool) Result {
 	return b.Get(ctx, &Request{User: user, Kind: kind, Fresh: fresh, Source: source{b}, Policy: &b.policy})
@@ -202,6 +208,57 @@ func TestC06_PanicInAReport(t *testing.T) {
 	if number(r) != 1 {
 		t.Errorf("got %+v", r)
 	}
+}
+
+// TestC06_PanicInAStore: what runs gets its token, who reads is one failed
+// request, and the next one is fine.
+func TestC06_PanicInAStore(t *testing.T) {
+	b := newBench()
+	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
+	broken := &panicStore{Store: b.policy.Cache}
+	b.policy.Cache = broken
+
+	broken.put = true
+	if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
+		t.Errorf("got %+v", r)
+	}
+	var p *PanicError
+	if err, _ := b.notKept.Load().(error); !errors.As(err, &p) || strings.Contains(string(p.Stack), "canary") {
+		t.Errorf("the report is told %v", err)
+	}
+	broken.put = false
+	if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+		t.Errorf("got %+v, want another exchange", r)
+	}
+	broken.get = true
+	func() {
+		defer func() { _ = recover() }()
+		b.get(t.Context(), "u", "ios", false)
+		t.Error("the panic has no owner")
+	}()
+	broken.get = false
+	if r := b.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || b.Wait(t.Context()) != nil {
+		t.Errorf("got %+v", r)
+	}
+}
+
+type panicStore struct {
+	Store
+	get, put bool
+}
+
+func (s *panicStore) Get(u UserKey, k Kind) (Record, bool) {
+	if s.get {
+		panic("canary")
+	}
+	return s.Store.Get(u, k)
+}
+
+func (s *panicStore) Put(u UserKey, k Kind, r Record) {
+	if s.put {
+		panic("canary")
+	}
+	s.Store.Put(u, k, r)
 }
 
 type panicReport struct{ *bench }
