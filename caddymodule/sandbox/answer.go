@@ -23,12 +23,13 @@ const garbage = "<!DOCTYPE html><title>Service</title>\x00\xff{"
 // perform finds the answer to a call under a fault. It is false if the client
 // left meanwhile.
 func (s *Server) perform(c *call, f Fault) (answer, bool) {
+	f = f.spelled()
 	var later answer
 	if f.AppearAfter > 0 {
 		// Before the delay: the account comes whatever becomes of the client.
 		c.appearAt = s.state.now().Add(f.AppearAfter)
 		if later = s.process(c); later.problem == "" {
-			later = faultAnswer(http.StatusGatewayTimeout)
+			later = c.op.service.failure(http.StatusGatewayTimeout)
 		}
 	}
 	if !wait(c.request, f.Delay) {
@@ -53,7 +54,7 @@ func (s *Server) perform(c *call, f Fault) (answer, bool) {
 		a = s.process(c)
 	}
 	if f.Status >= 400 {
-		a.body = faultAnswer(f.Status).body
+		a.body = c.op.service.failure(f.Status).body
 	}
 	if f.Status != 0 {
 		a.status = f.Status
@@ -64,7 +65,7 @@ func (s *Server) perform(c *call, f Fault) (answer, bool) {
 	return a, true
 }
 
-// faultAnswer is an error nobody described further.
+// faultAnswer is an error of Huma's that nobody described further.
 func faultAnswer(status int) answer {
 	code, found := map[int]int{
 		http.StatusBadRequest:   codeInvalidRequest,

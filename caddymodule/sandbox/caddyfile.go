@@ -41,6 +41,7 @@ var options = map[string]parseOption{
 	"lifetimes_as_strings":   flag(func(h *Handler) *bool { return &h.LifetimesAsStrings }),
 	"client_id":              parseClientID,
 	"signature":              parseSignature,
+	"human_api":              parseHumanAPI,
 	"user":                   parseUser,
 }
 
@@ -53,14 +54,22 @@ var signatureOptions = map[string]parseOption{
 	"timestamp_header": text(func(h *Handler) *string { return &h.Signature.TimestampHeader }),
 }
 
+// humanAPIOptions are the subdirectives of human_api.
+var humanAPIOptions = map[string]parseOption{
+	"client":           parseHumanClient,
+	"session_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.HumanAPI.SessionLifetime }, time.Second),
+	"id_lifetime":      duration(func(h *Handler) *caddy.Duration { return &h.HumanAPI.IDLifetime }, time.Second),
+	"extra_scopes":     parseExtraScopes,
+}
+
 // repeatable options may stand in a block more than once.
-var repeatable = []string{"client_id", "user"}
+var repeatable = []string{"client_id", "user", "client"}
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
 //
 //	huma_sandbox [<matcher>] {
 //		name <name>                              # of the state; default: default
-//		prefix <path>                            # in front of the API's endpoints; default: none
+//		prefix <path>                            # in front of the APIs' endpoints; default: none
 //		project_id <id>                          # default: p1
 //		deployment_id <id>                       # default: d1
 //		client_id ios|android|web <id>           # repeatable; default: c1, c2, c3
@@ -77,7 +86,13 @@ var repeatable = []string{"client_id", "user"}
 //		max_clock_skew <duration>                # default: 1m
 //		user <email...>                          # registered from the start; repeatable
 //		sign_up_without_token                    # the older sign-up, answers only the uid
-//		lifetimes_as_strings                     # the older answers
+//		lifetimes_as_strings                     # the older answers; Human API's too
+//		human_api {
+//			client <client_id> <client_secret>   # repeatable; default: hapi1 sandbox-secret
+//			session_lifetime <duration>          # default: 1h
+//			id_lifetime <duration>               # default: 24h
+//			extra_scopes <scope...>              # that may be asked for; default: any
+//		}
 //	}
 //
 // Without a block everything has its default. The directive runs before
@@ -220,6 +235,42 @@ func parseSignature(h *Handler, d *caddyfile.Dispenser) error {
 	}
 	h.Signature = &Signature{Algorithm: algorithm}
 	return parseBlock(h, d, signatureOptions)
+}
+
+func parseHumanAPI(h *Handler, d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.Err("human_api takes a block and no value")
+	}
+	h.HumanAPI = new(HumanAPI)
+	return parseBlock(h, d, humanAPIOptions)
+}
+
+func parseHumanClient(h *Handler, d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Errf("client takes a client id and its secret, not %d values", len(args))
+	}
+	id, secret := args[0], args[1]
+	if id == "" || secret == "" {
+		return d.Err("client: the id or the secret is empty")
+	}
+	if _, twice := h.HumanAPI.Clients[id]; twice {
+		return d.Errf("client %s is repeated", id)
+	}
+	if h.HumanAPI.Clients == nil {
+		h.HumanAPI.Clients = make(map[string]string)
+	}
+	h.HumanAPI.Clients[id] = secret
+	return nil
+}
+
+func parseExtraScopes(h *Handler, d *caddyfile.Dispenser) error {
+	scopes := d.RemainingArgs()
+	if len(scopes) == 0 || slices.Contains(scopes, "") {
+		return d.Err("extra_scopes takes at least one scope, and none that is empty")
+	}
+	h.HumanAPI.ExtraScopes = scopes
+	return nil
 }
 
 // Interface guard

@@ -39,11 +39,20 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 			user c@example.com
 			sign_up_without_token
 			lifetimes_as_strings
+			human_api {
+				client a {env.HUMAN_SECRET}
+				client b 2
+				session_lifetime 30s
+				id_lifetime 1d
+				extra_scopes x:read y
+			}
 		}`, `{"name":"other","prefix":"/huma","project_id":"p2","deployment_id":"d2","client_ids":{"android":"a","ios":"i","web":"w"},` +
 			`"secret":"{env.HUMA_SECRET}","signature":{"algorithm":"hmac-sha512","encoding":"base64url","payload":"{sig.method} {sig.body}","header_name":"X-Signature","id":"h","timestamp_header":"X-Time"},` +
+			`"human_api":{"clients":{"a":"{env.HUMAN_SECRET}","b":"2"},"session_lifetime":30000000000,"id_lifetime":86400000000000,"extra_scopes":["x:read","y"]},` +
 			`"auth_token_lifetime":30000000000,"refresh_token_lifetime":172800000000000,"max_clock_skew":5000000000,` +
 			`"users":["a@example.com","b@example.com","c@example.com"],"sign_up_without_token":true,"lifetimes_as_strings":true}`},
 		{"signature without a block", "huma_sandbox {\nsignature off\nproject_id p2\n}", `{"project_id":"p2","signature":{"algorithm":"off"}}`},
+		{"human_api alone", "huma_sandbox {\nhuman_api {\nclient hapi1 s\n}\n}", `{"human_api":{"clients":{"hapi1":"s"}}}`},
 		{"bare payload", "huma_sandbox {\nsignature hmac-sha256 {\npayload {sig.body}\n}\n}", `{"signature":{"algorithm":"hmac-sha256","payload":"{sig.body}"}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -86,6 +95,18 @@ func TestWrongCaddyfiles(t *testing.T) {
 		{"signature hmac-sha256 {\nsalt x\n}", `unknown option "salt"`},
 		{"signature hmac-sha256 {\nid a\nid b\n}", "option id is repeated"},
 		{"signature hmac-sha256 {\npayload\n}", "payload takes one value"},
+		{"human_api x", "human_api takes a block and no value"},
+		{"human_api {\n}\nhuman_api {\n}", "option human_api is repeated"},
+		{"human_api {\nsecret x\n}", `unknown option "secret"`},
+		{"human_api {\nclient a\n}", "client takes a client id and its secret, not 1 values"},
+		{"human_api {\nclient a \"\"\n}", "client: the id or the secret is empty"},
+		{"human_api {\nclient a 1\nclient a 2\n}", "client a is repeated"},
+		{"human_api {\nsession_lifetime 3600\n}", `session_lifetime: "3600" is not a duration`},
+		{"human_api {\nid_lifetime 1ms\n}", "id_lifetime: 1ms is too short"},
+		{"human_api {\nid_lifetime 1h\nid_lifetime 2h\n}", "option id_lifetime is repeated"},
+		{"human_api {\nextra_scopes\n}", "extra_scopes takes at least one scope"},
+		{"human_api {\nextra_scopes a\nextra_scopes b\n}", "option extra_scopes is repeated"},
+		{"client hapi1 s", `unknown option "client"`},
 	} {
 		t.Run(test.option, func(t *testing.T) {
 			err := new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser("huma_sandbox {\n" + test.option + "\n}"))
@@ -134,6 +155,10 @@ func TestPlaceholders(t *testing.T) {
 		ClientIDs: map[string]string{"ios": "x-{env.SANDBOX_TEST_ID}"},
 		Users:     []string{"{env.SANDBOX_TEST_ID}@example.com"},
 		Signature: &Signature{Payload: "{sig.body}"},
+		HumanAPI: &HumanAPI{
+			Clients:     map[string]string{"x-{env.SANDBOX_TEST_ID}": "{file." + file + "}"},
+			ExtraScopes: []string{"{env.SANDBOX_TEST_ID}:read"},
+		},
 	}
 	before := compact(t, h)
 	cfg, err := h.config()
@@ -143,6 +168,9 @@ func TestPlaceholders(t *testing.T) {
 	if cfg.Secret != "from-file" || cfg.DeploymentID != "d9" || cfg.ClientIDs["ios"] != "x-d9" || cfg.Users[0] != "d9@example.com" || cfg.Signature.Payload != "{sig.body}" {
 		t.Errorf("config: %+v", cfg)
 	}
+	if cfg.HumanAPI.Clients["x-d9"] != "from-file" || len(cfg.HumanAPI.Clients) != 1 || cfg.HumanAPI.ExtraScopes[0] != "d9:read" {
+		t.Errorf("config: %+v", cfg.HumanAPI)
+	}
 	if compact(t, h) != before {
 		t.Error("the placeholders are gone from the handler's own JSON")
 	}
@@ -150,6 +178,14 @@ func TestPlaceholders(t *testing.T) {
 		if _, err := (&Handler{Secret: wrong}).config(); err == nil || !strings.HasPrefix(err.Error(), "secret: ") {
 			t.Errorf("%s: %v", wrong, err)
 		}
+		human := &HumanAPI{Clients: map[string]string{"hapi1": wrong}}
+		if _, err := (&Handler{HumanAPI: human}).config(); err == nil || !strings.HasPrefix(err.Error(), "human_api client hapi1: ") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+	twice := &HumanAPI{Clients: map[string]string{"{env.SANDBOX_TEST_ID}": "1", "d9": "2"}}
+	if _, err := (&Handler{HumanAPI: twice}).config(); err == nil || !strings.Contains(err.Error(), "stands there twice") {
+		t.Errorf("a client twice: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -12,6 +13,11 @@ const (
 	OpConsent = "consent"
 	OpRefresh = "refresh"
 	OpSignOut = "signout"
+
+	// Human API's: the two kinds of token, and what asks for neither of them.
+	OpSession = "session"
+	OpID      = "id"
+	OpConnect = "connect"
 )
 
 const (
@@ -27,15 +33,28 @@ type Call struct {
 	// Seq counts from 1 since the start or the last reset.
 	Seq uint64 `json:"seq"`
 
-	// Op is one of signin, signup, consent, refresh, signout.
+	// Op is one of signin, signup, consent, refresh, signout, session, id,
+	// connect.
 	Op string `json:"op"`
 
-	// Email is the address in the body as it was sent; empty if there was
-	// none, or one of more than 254 bytes.
+	// Email is the address in the body as it was sent (email, or
+	// client_user_email); empty if there was none, or one of more than 254
+	// bytes.
 	Email string `json:"email"`
 
-	// ClientID is the clientId in the body as it was sent.
+	// ClientID is the clientId, or client_id, in the body as it was sent.
 	ClientID string `json:"clientId"`
+
+	// ClientUserID is the client_user_id in a body for Human API as it was
+	// sent; empty if it had more than 1,024 bytes.
+	ClientUserID string `json:"clientUserId,omitempty"`
+
+	// ExtraScopes are the extra_scopes in a body for Human API as they were
+	// sent; empty if they had more than 1,024 bytes.
+	ExtraScopes []string `json:"extraScopes,omitempty"`
+
+	// RequestID is the x-humanapi-request-id of the answer.
+	RequestID string `json:"requestId,omitempty"`
 
 	// Status is the status that was answered. 0: none yet, or the connection
 	// was reset, or the client left first.
@@ -59,9 +78,13 @@ type CallLog struct {
 	// ByOp counts all calls by operation, also those no longer in Calls.
 	ByOp map[string]int `json:"byOp"`
 
-	// ByUser counts all calls by address (ASCII letters lowered) and
+	// ByUser counts Huma's calls by address (ASCII letters lowered) and
 	// operation. Calls without an address are not in it.
 	ByUser map[string]map[string]int `json:"byUser"`
+
+	// ByClientUser counts Human API's calls by client_id, client_user_id and
+	// operation. Calls without one of the ids are not in it.
+	ByClientUser map[string]map[string]map[string]int `json:"byClientUser"`
 
 	// InFlight is how many calls are being answered now.
 	InFlight int `json:"inFlight"`
@@ -81,10 +104,27 @@ type callLog struct {
 	ring     []*Call // grows to maxCalls, then the oldest is overwritten
 	next     int     // where in a full ring the next call goes
 	byOp     map[string]int
-	byUser   map[string]map[string]int
+	byUser   map[caller]map[string]int
 	peers    map[string]struct{}
 	inFlight int
 	max      int
+}
+
+// caller is whom a call is counted for: at Huma an address, at Human API an id
+// of a client's.
+type caller struct {
+	human          bool
+	clientID, user string
+}
+
+// caller is false if the call names nobody.
+func (c *Call) caller() (who caller, found bool) {
+	switch c.Op {
+	case OpSession, OpID, OpConnect:
+		return caller{human: true, clientID: c.ClientID, user: c.ClientUserID}, c.ClientID != "" && c.ClientUserID != ""
+	default:
+		return caller{user: fold(c.Email)}, c.Email != ""
+	}
 }
 
 func newCallLog() *callLog {
@@ -100,7 +140,7 @@ func (l *callLog) reset() {
 	defer l.mu.Unlock()
 	l.seq, l.ring, l.next = 0, nil, 0
 	l.byOp = make(map[string]int)
-	l.byUser = make(map[string]map[string]int)
+	l.byUser = make(map[caller]map[string]int)
 	l.peers = make(map[string]struct{})
 	l.max = l.inFlight
 }
@@ -119,11 +159,11 @@ func (l *callLog) begin(c Call, peer string) *Call {
 		l.next = (l.next + 1) % maxCalls
 	}
 	l.byOp[c.Op]++
-	if user := fold(c.Email); user != "" {
-		if l.byUser[user] == nil {
-			l.byUser[user] = make(map[string]int)
+	if who, found := c.caller(); found {
+		if l.byUser[who] == nil {
+			l.byUser[who] = make(map[string]int)
 		}
-		l.byUser[user][c.Op]++
+		l.byUser[who][c.Op]++
 	}
 	if len(l.peers) < maxPeers {
 		l.peers[peer] = struct{}{}
@@ -144,7 +184,8 @@ func (l *callLog) end(entry *Call, status int, problem string, fault bool) {
 }
 
 // report copies the log. A limit of 0 means everything; otherwise only that
-// many of the newest calls are listed, and ByUser holds their users only.
+// many of the newest calls are listed, and ByUser and ByClientUser hold their
+// users only.
 func (l *callLog) report(limit int) CallLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,39 +195,41 @@ func (l *callLog) report(limit int) CallLog {
 		from = n - limit
 	}
 	r := CallLog{
-		Calls:       make([]Call, 0, n-from),
-		ByOp:        make(map[string]int, len(l.byOp)),
-		ByUser:      make(map[string]map[string]int),
-		InFlight:    l.inFlight,
-		MaxInFlight: l.max,
-		Connections: len(l.peers),
+		Calls:        make([]Call, 0, n-from),
+		ByOp:         maps.Clone(l.byOp),
+		ByUser:       make(map[string]map[string]int),
+		ByClientUser: make(map[string]map[string]map[string]int),
+		InFlight:     l.inFlight,
+		MaxInFlight:  l.max,
+		Connections:  len(l.peers),
 	}
 	for i := from; i < n; i++ {
 		// In a full ring next is the oldest; before that it is 0.
 		r.Calls = append(r.Calls, *l.ring[(l.next+i)%n])
 	}
-	for op, count := range l.byOp {
-		r.ByOp[op] = count
-	}
 	if limit == 0 {
-		for user := range l.byUser {
-			r.copyUser(user, l.byUser)
+		for who, counts := range l.byUser {
+			r.countUser(who, counts)
 		}
-	} else {
-		for _, c := range r.Calls {
-			r.copyUser(fold(c.Email), l.byUser)
+		return r
+	}
+	for _, c := range r.Calls {
+		if who, found := c.caller(); found {
+			r.countUser(who, l.byUser[who])
 		}
 	}
 	return r
 }
 
-func (r *CallLog) copyUser(user string, from map[string]map[string]int) {
-	if user == "" || r.ByUser[user] != nil {
+func (r *CallLog) countUser(who caller, counts map[string]int) {
+	if !who.human {
+		r.ByUser[who.user] = maps.Clone(counts)
 		return
 	}
-	counts := make(map[string]int, len(from[user]))
-	for op, n := range from[user] {
-		counts[op] = n
+	users := r.ByClientUser[who.clientID]
+	if users == nil {
+		users = make(map[string]map[string]int)
+		r.ByClientUser[who.clientID] = users
 	}
-	r.ByUser[user] = counts
+	users[who.user] = maps.Clone(counts)
 }

@@ -12,7 +12,8 @@ import (
 // Config says which project a Server plays, which credentials it accepts and
 // how it answers. The zero value is a working sandbox: project p1, deployment
 // d1, the clients c1 (ios), c2 (android) and c3 (web), the secret
-// "sandbox-secret" and an HMAC-SHA256 signature over the body.
+// "sandbox-secret" and an HMAC-SHA256 signature over the body; of Human API the
+// client hapi1, with the same secret.
 type Config struct {
 	// ProjectID is the only accepted projectId. Default: p1.
 	ProjectID string
@@ -32,6 +33,10 @@ type Config struct {
 	// Signature says how calls have to be signed.
 	Signature Signature
 
+	// HumanAPI is Human API's half. It has nothing but the prefix and
+	// LifetimesAsStrings in common with Huma's.
+	HumanAPI HumanAPI
+
 	// AuthTokenLifetime is how long an auth token is good for, in whole
 	// seconds. Default: 15m.
 	AuthTokenLifetime time.Duration
@@ -49,14 +54,15 @@ type Config struct {
 	SignUpWithoutToken bool
 
 	// LifetimesAsStrings plays the older answers, in which lifetimes are
-	// strings such as "900" and "3887999.603985".
+	// strings such as "900" and "3887999.603985". Human API's are strings then,
+	// too.
 	LifetimesAsStrings bool
 
 	// MaxClockSkew is how far a signed timestamp may lie from the sandbox's
 	// clock, both ways. Default: 1m.
 	MaxClockSkew time.Duration
 
-	// Prefix is a path in front of the API's endpoints, such as "/huma".
+	// Prefix is a path in front of the APIs' endpoints, such as "/huma".
 	// The control API and the page stay where they are. Default: none.
 	Prefix string
 }
@@ -124,6 +130,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.AuthTokenLifetime, 15*time.Minute)
 	setDefault(&c.RefreshTokenLifetime, 45*24*time.Hour)
 	setDefault(&c.MaxClockSkew, time.Minute)
+	c.HumanAPI = c.HumanAPI.withDefaults()
 	c.Prefix = strings.TrimRight(c.Prefix, "/")
 	return c
 }
@@ -168,7 +175,7 @@ func (c Config) check() error {
 	if c.Prefix != "" && !strings.HasPrefix(c.Prefix, "/") {
 		errs = append(errs, fmt.Errorf("prefix: %q does not start with a slash", c.Prefix))
 	}
-	return errors.Join(append(errs, c.Signature.check())...)
+	return errors.Join(append(errs, c.Signature.check(), c.HumanAPI.check())...)
 }
 
 func (s Signature) check() error {

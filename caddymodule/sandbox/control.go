@@ -20,6 +20,7 @@ var controls = map[string]endpoint{
 	"calls":    {http.MethodGet: (*Server).getCalls},
 	"users":    {http.MethodGet: (*Server).getUsers},
 	"faults":   {http.MethodGet: (*Server).getFaults, http.MethodPut: (*Server).putFaults},
+	"connect":  {http.MethodPost: (*Server).postConnect},
 	"reset":    {http.MethodPost: (*Server).postReset},
 	"page.js":  {http.MethodGet: pageFile("page.js")},
 	"page.css": {http.MethodGet: pageFile("page.css")},
@@ -58,7 +59,10 @@ func (s *Server) getCalls(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) getUsers(w http.ResponseWriter, r *http.Request) {
 	if limit, ok := readLimit(w, r); ok {
-		writeJSON(w, http.StatusOK, map[string]any{"users": s.state.list(limit)})
+		writeJSON(w, http.StatusOK, map[string]any{
+			"users":      s.state.list(limit),
+			"humanUsers": s.state.listHuman(limit),
+		})
 	}
 }
 
@@ -92,14 +96,22 @@ func (s *Server) putFaults(w http.ResponseWriter, r *http.Request) {
 	s.getFaults(w, r)
 }
 
-// readFaults reads a JSON list of faults and nothing after it.
-func readFaults(body io.Reader) ([]Fault, error) {
+func readControlBody(body io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(body, maxControlBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
 	}
 	if len(text) > maxControlBody {
 		return nil, fmt.Errorf("the body is longer than %d bytes", maxControlBody)
+	}
+	return text, nil
+}
+
+// readFaults reads a JSON list of faults and nothing after it.
+func readFaults(body io.Reader) ([]Fault, error) {
+	text, err := readControlBody(body)
+	if err != nil {
+		return nil, err
 	}
 	// null would decode to an empty list, and clear all faults by mistake.
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
@@ -119,6 +131,44 @@ func readFaults(body io.Reader) ([]Fault, error) {
 		}
 	}
 	return faults, nil
+}
+
+func (s *Server) postConnect(w http.ResponseWriter, r *http.Request) {
+	c, err := readConnection(r.Body)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, codeInvalidRequest, err.Error())
+		return
+	}
+	user, err := s.Connect(c)
+	switch {
+	case errors.Is(err, ErrNoSuchUser):
+		writeError(w, http.StatusNotFound, codeInvalidRequest, err.Error())
+	case err != nil:
+		writeError(w, http.StatusConflict, codeInvalidRequest, err.Error())
+	default:
+		writeJSON(w, http.StatusOK, user)
+	}
+}
+
+// readConnection reads one JSON object and nothing after it.
+func readConnection(body io.Reader) (Connection, error) {
+	text, err := readControlBody(body)
+	if err != nil {
+		return Connection{}, err
+	}
+	if _, err := parseObject(text); err != nil {
+		return Connection{}, fmt.Errorf("read body: %w", err)
+	}
+	var c Connection
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return Connection{}, fmt.Errorf("read body: %w", err)
+	}
+	if c.ClientUserID == "" {
+		return Connection{}, errors.New("client_user_id: missing or empty")
+	}
+	return c, nil
 }
 
 func (s *Server) postReset(w http.ResponseWriter, _ *http.Request) {

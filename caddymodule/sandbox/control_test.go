@@ -3,8 +3,10 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,7 @@ func decode[T any](t *testing.T, r reply) T {
 func TestControlCalls(t *testing.T) {
 	_, c := start(t, Config{})
 	empty := c.get("/_sandbox/calls")
-	if strings.TrimSpace(empty.text) != `{"calls":[],"byOp":{},"byUser":{},"inFlight":0,"maxInFlight":0,"connections":0}` {
+	if strings.TrimSpace(empty.text) != `{"calls":[],"byOp":{},"byUser":{},"byClientUser":{},"inFlight":0,"maxInFlight":0,"connections":0}` {
 		t.Errorf("at the start: %s", empty.text)
 	}
 	c.post(signInPath, aliceSignIn)
@@ -144,6 +146,20 @@ func TestPage(t *testing.T) {
 	}
 }
 
+func TestPageOffersEveryFault(t *testing.T) {
+	_, c := start(t, Config{})
+	page := c.get("/").text
+	values := slices.Concat(shapes, slices.Collect(maps.Keys(wordStatus)))
+	for _, op := range operations {
+		values = append(values, op.name)
+	}
+	for _, value := range values {
+		if !strings.Contains(page, "<option>"+value+"</option>") && !strings.Contains(page, `<option value="`+value+`">`) {
+			t.Errorf("%s is not on offer", value)
+		}
+	}
+}
+
 func TestCallLogIsBounded(t *testing.T) {
 	l := newCallLog()
 	const n = maxCalls + 10
@@ -181,10 +197,14 @@ func TestMaxInFlight(t *testing.T) {
 }
 
 func TestConfigIsCopied(t *testing.T) {
-	cfg := Config{ClientIDs: map[string]string{"ios": "c1"}, Users: []string{"alice@example.com"}}
+	cfg := Config{ClientIDs: map[string]string{"ios": "c1"}, Users: []string{"alice@example.com"}, HumanAPI: HumanAPI{Clients: map[string]string{"a": "1"}}}
 	fake := New(cfg)
 	cfg.ClientIDs["ios"] = "x"
 	cfg.Users[0] = "x"
+	cfg.HumanAPI.Clients["b"] = "2"
+	if len(fake.cfg.HumanAPI.Clients) != 1 {
+		t.Errorf("clients: %v", fake.cfg.HumanAPI.Clients)
+	}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, signInPath, strings.NewReader(aliceSignIn))
 	r.Header.Set("Content-Type", "application/json")
@@ -215,6 +235,12 @@ func TestWrongConfigs(t *testing.T) {
 		{Config{Signature: Signature{TimestampHeader: "a:"}}, "signature timestamp_header"},
 		{Config{Signature: Signature{Payload: "{sig.body}{sig.boddy}"}}, "signature payload"},
 		{Config{Signature: Signature{ID: `"`}}, "signature id"},
+		{Config{HumanAPI: HumanAPI{Clients: map[string]string{}}}, "human_api client: none"},
+		{Config{HumanAPI: HumanAPI{Clients: map[string]string{"": "x"}}}, "human_api client"},
+		{Config{HumanAPI: HumanAPI{Clients: map[string]string{"a": ""}}}, `human_api client "a"`},
+		{Config{HumanAPI: HumanAPI{SessionLifetime: -1}}, "human_api session_lifetime"},
+		{Config{HumanAPI: HumanAPI{IDLifetime: 1}}, "human_api id_lifetime"},
+		{Config{HumanAPI: HumanAPI{ExtraScopes: []string{""}}}, "human_api extra_scopes"},
 	} {
 		err := test.cfg.withDefaults().check()
 		if err == nil || !strings.Contains(err.Error(), test.problem) {

@@ -15,6 +15,8 @@ type faultJSON struct {
 	Delay       string                  `json:"delay,omitempty"`
 	Status      int                     `json:"status,omitempty"`
 	Body        json.RawMessage         `json:"body,omitempty"`
+	Code        string                  `json:"code,omitempty"`
+	Shape       string                  `json:"shape,omitempty"`
 	Headers     map[string]headerValues `json:"headers,omitempty"`
 	Processed   bool                    `json:"processed,omitempty"`
 	AppearAfter string                  `json:"appear_after,omitempty"`
@@ -42,7 +44,7 @@ func (h *headerValues) UnmarshalJSON(b []byte) error {
 // MarshalJSON writes a fault as UnmarshalJSON reads it.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	w := faultJSON{
-		Op: f.Op, Times: f.Times, Status: f.Status, Processed: f.Processed, Reset: f.Reset,
+		Op: f.Op, Times: f.Times, Status: f.Status, Code: f.Code, Shape: f.Shape, Processed: f.Processed, Reset: f.Reset,
 		Redirect: f.Redirect, Garbage: f.Garbage, Truncate: f.Truncate, Size: f.Size, Gzip: f.Gzip,
 	}
 	for _, d := range []struct {
@@ -78,7 +80,7 @@ func (f *Fault) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*f = Fault{
-		Op: w.Op, Times: w.Times, Status: w.Status, Processed: w.Processed, Reset: w.Reset,
+		Op: w.Op, Times: w.Times, Status: w.Status, Code: w.Code, Shape: w.Shape, Processed: w.Processed, Reset: w.Reset,
 		Redirect: w.Redirect, Garbage: w.Garbage, Truncate: w.Truncate, Size: w.Size, Gzip: w.Gzip,
 	}
 	for _, d := range []struct {

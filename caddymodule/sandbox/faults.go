@@ -33,9 +33,9 @@ const (
 //     stream is reset instead.
 //   - Redirect: 307, not processed.
 //   - Garbage: processed, then answered with 200 and something that is not JSON.
-//   - Status, Body: answered so and not processed, unless Processed is set.
-//     A Status of 400 or more without a Body gets an error of the service's
-//     form.
+//   - Status, Body, Code: answered so and not processed, unless Processed is
+//     set. A Status of 400 or more without a Body or Code gets an error of the
+//     service's form.
 //   - none of them: processed and answered as usual.
 //
 // Truncate, Size, Drip and Gzip then spoil how the answer is sent, and Headers
@@ -46,7 +46,8 @@ const (
 // ("1.5s"), a header is a string or a list of them, and body is a string or
 // any other JSON value, which is then sent as it is.
 type Fault struct {
-	// Op is the operation it is for; "" or "*" is all of them.
+	// Op is the operation it is for; "" or "*" is all of them, and connect all
+	// of Human API's: session, id, and what asks for neither.
 	Op string
 
 	// Times is how many calls it applies to. 0: all, until replaced.
@@ -61,6 +62,16 @@ type Fault struct {
 
 	// Body of the answer.
 	Body string
+
+	// Code answers with one of the eight codes of Human API's guide, for the
+	// operations session, id and connect only, and not with a Body. Its Status
+	// is the sandbox's own for that code, unless given.
+	Code string
+
+	// Shape is where in the body the Code stands, since that is not published:
+	// in the member errorCode (the default), error_code, code, error, message
+	// or type, "nested" in {"error": {"code": …}}, or as "text" within message.
+	Shape string
 
 	// Headers are set on the answer, in place of the sandbox's own.
 	Headers http.Header
@@ -102,7 +113,7 @@ type Fault struct {
 
 // check says what is wrong with a fault.
 func (f Fault) check() error {
-	if f.Op != "" && f.Op != "*" && !slices.ContainsFunc(operations, func(op *operation) bool { return op.name == f.Op }) {
+	if !slices.ContainsFunc(operations, func(op *operation) bool { return op.matches(f.Op) }) {
 		return fmt.Errorf("op: %.40q is unknown", f.Op)
 	}
 	switch {
@@ -115,13 +126,13 @@ func (f Fault) check() error {
 	case f.Truncate < 0 || f.Size < -1 || f.Size > maxFaultSize:
 		return errors.New("truncate, size: out of range")
 	}
-	return errors.Join(f.checkTimes(), f.checkHeaders(), f.checkTogether())
+	return errors.Join(f.checkTimes(), f.checkHeaders(), f.checkCode(), f.checkTogether())
 }
 
 // checkTogether says what does not go together.
 func (f Fault) checkTogether() error {
 	kinds := 0
-	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.Status != 0 || f.Body != ""} {
+	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.answers()} {
 		if set {
 			kinds++
 		}
@@ -129,11 +140,11 @@ func (f Fault) checkTogether() error {
 	spoiled := f.Size != 0 || f.Drip != 0 || f.Gzip
 	switch {
 	case kinds > 1:
-		return errors.New("only one of reset, redirect, garbage and status with body goes")
+		return errors.New("only one of reset, redirect, garbage and status with body or code goes")
 	case f.Reset != "" && (spoiled || f.Truncate != 0 || len(f.Headers) > 0):
 		return errors.New("reset: nothing is sent that could have headers, truncate, size, drip or gzip")
-	case f.Processed && f.Status == 0 && f.Body == "":
-		return errors.New("processed: goes with status or body")
+	case f.Processed && !f.answers():
+		return errors.New("processed: goes with status, body or code")
 	case f.AppearAfter != 0 && (f.Op != OpSignUp || f.Processed || f.Redirect != "" || f.Garbage):
 		return errors.New("appear_after: only for signup, and not with processed, redirect or garbage")
 	case f.Truncate > 0 && spoiled:
@@ -141,6 +152,9 @@ func (f Fault) checkTogether() error {
 	}
 	return nil
 }
+
+// answers tells that the fault brings an answer of its own.
+func (f Fault) answers() bool { return f.Status != 0 || f.Body != "" || f.Code != "" }
 
 func (f Fault) checkTimes() error {
 	for name, d := range map[string]time.Duration{"delay": f.Delay, "appear_after": f.AppearAfter, "drip": f.Drip} {
@@ -204,12 +218,12 @@ func (s *state) listFaults() []Fault {
 
 // takeFault finds the fault for a call and uses it up by one. Without one it
 // returns the zero Fault, which does nothing, and false.
-func (s *state) takeFault(op string) (Fault, bool) {
+func (s *state) takeFault(op *operation) (Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.faults {
 		f := s.faults[i]
-		if f.Op != "" && f.Op != "*" && f.Op != op {
+		if !op.matches(f.Op) {
 			continue
 		}
 		if f.Times > 0 {

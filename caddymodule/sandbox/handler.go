@@ -16,10 +16,10 @@ func init() {
 	caddy.RegisterModule((*Handler)(nil))
 }
 
-// Handler is a fake of the Huma Integration API, for development and tests. It
-// answers every request itself: the API, a control API under `/_sandbox/` and
-// a page at `/`. Anybody who reaches it can read and change everything in it:
-// bind it to loopback.
+// Handler is a fake of the Huma Integration API and of Human API Connect, for
+// development and tests. It answers every request itself: the APIs, a control
+// API under `/_sandbox/` and a page at `/`. Anybody who reaches it can read and
+// change everything in it: bind it to loopback.
 //
 // Users, calls and faults survive config reloads. All fields are optional, and
 // the placeholders `{env.*}` and `{file.*}` are replaced when the config is
@@ -29,7 +29,7 @@ type Handler struct {
 	// faults. Default: `default`.
 	Name string `json:"name,omitempty"`
 
-	// A path in front of the API's endpoints, such as `/huma`. The control API
+	// A path in front of the APIs' endpoints, such as `/huma`. The control API
 	// and the page stay where they are. Default: none.
 	Prefix string `json:"prefix,omitempty"`
 
@@ -51,6 +51,10 @@ type Handler struct {
 	// How calls have to be signed. Default: an HMAC-SHA256 of the body in hex.
 	Signature *Signature `json:"signature,omitempty"`
 
+	// Human API's half. Default: one client, `hapi1`, with the secret
+	// `sandbox-secret`.
+	HumanAPI *HumanAPI `json:"human_api,omitempty"`
+
 	// How long an auth token is good for. Default: `15m`.
 	AuthTokenLifetime caddy.Duration `json:"auth_token_lifetime,omitempty"`
 
@@ -66,7 +70,8 @@ type Handler struct {
 	// Plays the older sign-up, which answers without tokens.
 	SignUpWithoutToken bool `json:"sign_up_without_token,omitempty"`
 
-	// Plays the older answers, in which lifetimes are strings.
+	// Plays the older answers, in which lifetimes are strings: Huma's, and
+	// Human API's with them.
 	LifetimesAsStrings bool `json:"lifetimes_as_strings,omitempty"`
 
 	server  *Server
@@ -177,7 +182,9 @@ func (h *Handler) config() (Config, error) {
 			cfg.ClientIDs[kind] = id
 		}
 	}
-	return cfg, errors.Join(errs...)
+	var err error
+	cfg.HumanAPI, err = h.HumanAPI.expand()
+	return cfg, errors.Join(append(errs, err)...)
 }
 
 // replacePlaceholders replaces a value's placeholders, all of which must be

@@ -11,24 +11,18 @@ import (
 	"time"
 )
 
-// operation is one endpoint of the service.
-type operation struct {
-	name    string
-	path    string
-	success int
-	body    schema
-
-	// signed calls carry deploymentId and signature; the others userAgent.
-	signed bool
-
-	// serve answers a call whose head and body are well-formed.
-	serve func(*Server, *call) answer
+// huma is the Huma Integration API.
+var huma = &service{
+	check:    (*Server).checkHuma,
+	describe: describeHuma,
+	refuse:   (*refusal).answer,
+	failure:  faultAnswer,
 }
 
 // humaOperations are the endpoints of the Huma Integration API. Members and
 // headers are those of its published description (OpenAPI, version 1.0.0).
 func humaOperations() []*operation {
-	return []*operation{
+	ops := []*operation{
 		{
 			name: OpSignIn, path: "/api/integration/v1/auth/signin", success: http.StatusOK, signed: true, serve: (*Server).signIn,
 			body: schema{
@@ -65,6 +59,10 @@ func humaOperations() []*operation {
 			},
 		},
 	}
+	for _, op := range ops {
+		op.service = huma
+	}
+	return ops
 }
 
 func texts(names ...string) map[string]kind {
@@ -78,6 +76,26 @@ func texts(names ...string) map[string]kind {
 func with(members, more map[string]kind) map[string]kind {
 	maps.Copy(members, more)
 	return members
+}
+
+// describeHuma is what a body says about its sender.
+func describeHuma(entry *Call, members map[string]any) {
+	entry.ClientID, _ = members["clientId"].(string)
+	if email, _ := members["email"].(string); len(email) <= maxAddress {
+		entry.Email = email
+	}
+}
+
+// checkHuma is everything that comes before an operation.
+func (s *Server) checkHuma(c *call) *refusal {
+	ref := s.checkHead(c)
+	if ref == nil {
+		ref = checkBody(c)
+	}
+	if ref == nil {
+		ref = s.checkClient(c)
+	}
+	return ref
 }
 
 // checkClient compares a body's project, client and address with what the
@@ -219,6 +237,7 @@ func jsonAnswer(status int, v any) answer {
 	return answer{status: status, body: body}
 }
 
+// answer is a refusal as Huma writes it.
 func (r *refusal) answer() answer {
 	a := jsonAnswer(r.status, map[string]any{"code": r.code, "message": r.message})
 	a.problem = r.message

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,15 +30,16 @@ const (
 	codeUserUnknown    = 300011
 )
 
-// refusal is an error of the service: {"code": …, "message": …}.
+// refusal is why a call is not served. How it is written is the service's.
 type refusal struct {
 	status  int
-	code    int
+	code    int    // of Huma
+	word    string // of Human API: its errorCode; empty where none is published
 	message string
 }
 
 func refuse(status, code int, format string, args ...any) *refusal {
-	return &refusal{status, code, fmt.Sprintf(format, args...)}
+	return &refusal{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
 // kind is the type of a body's member.
@@ -48,6 +50,7 @@ const (
 	kindObject  kind = "object"
 	kindBoolean kind = "boolean"
 	kindTime    kind = "date-time"
+	kindTexts   kind = "list of strings"
 )
 
 // schema lists a body's members as the published description does.
@@ -62,14 +65,22 @@ func readBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 }
 
-// checkHead looks at everything that stands before the body.
-func (s *Server) checkHead(c *call) *refusal {
+// checkContent looks at what a body is, before it is read.
+func checkContent(c *call) *refusal {
 	if len(c.body) > maxBody {
 		return refuse(http.StatusRequestEntityTooLarge, codeInvalidRequest, "the body is longer than %d bytes", maxBody)
 	}
 	mediaType, params, err := mime.ParseMediaType(c.request.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" || !utf8Charset(params["charset"]) || c.request.Header.Get("Content-Encoding") != "" {
 		return refuse(http.StatusUnsupportedMediaType, codeInvalidRequest, "the body has to be plain application/json in UTF-8")
+	}
+	return nil
+}
+
+// checkHead looks at everything that stands before the body.
+func (s *Server) checkHead(c *call) *refusal {
+	if ref := checkContent(c); ref != nil {
+		return ref
 	}
 	if !c.op.signed {
 		return requireHeader(c, "userAgent")
@@ -85,7 +96,7 @@ func (s *Server) checkHead(c *call) *refusal {
 	if c.request.Header.Get("deploymentId") != s.cfg.DeploymentID {
 		return refuse(http.StatusForbidden, codeForbiddenID, "forbidden id: deployment")
 	}
-	err = s.checkSignature(signedRequest{
+	err := s.checkSignature(signedRequest{
 		method: c.request.Method,
 		target: c.target,
 		host:   c.request.Host,
@@ -111,13 +122,12 @@ func requireHeader(c *call, name string) *refusal {
 	return nil
 }
 
-// checkBody reads the members of a body and compares them with the schema.
-func (s *Server) checkBody(c *call) *refusal {
-	members, err := parseObject(c.body)
-	if err != nil {
-		return refuse(http.StatusBadRequest, codeInvalidRequest, "invalid body: %v", err)
+// checkBody compares the members of a body with the schema.
+func checkBody(c *call) *refusal {
+	if c.malformed != nil {
+		return refuse(http.StatusBadRequest, codeInvalidRequest, "invalid body: %v", c.malformed)
 	}
-	for name, value := range members {
+	for name, value := range c.members {
 		want, known := c.op.body.members[name]
 		if !known {
 			return refuse(http.StatusBadRequest, codeInvalidRequest, "invalid body: unknown member %.40q", name)
@@ -127,11 +137,10 @@ func (s *Server) checkBody(c *call) *refusal {
 		}
 	}
 	for _, name := range c.op.body.required {
-		if _, found := members[name]; !found {
+		if _, found := c.members[name]; !found {
 			return refuse(http.StatusBadRequest, codeInvalidRequest, "invalid body: %s is required", name)
 		}
 	}
-	c.members = members
 	return nil
 }
 
@@ -149,6 +158,9 @@ func isKind(value any, want kind) bool {
 	case kindTime:
 		_, err := time.Parse(time.RFC3339, text)
 		return isText && err == nil
+	case kindTexts:
+		list, ok := value.([]any)
+		return ok && !slices.ContainsFunc(list, func(item any) bool { return !isKind(item, kindText) })
 	}
 	return false
 }

@@ -1,28 +1,39 @@
-// Package sandbox is a fake of the Huma Integration API, for tests and for
-// trying things out: it keeps users in memory, issues tokens that look like
-// the real ones, checks signatures, headers and bodies as strictly as the
-// published description allows, logs every call and goes wrong on demand.
+// Package sandbox is a fake of two services, for tests and for trying things
+// out: of the Huma Integration API and of Human API Connect, which are two
+// companies. It keeps users in memory, issues tokens that look like the real
+// ones, checks signatures, headers and bodies as strictly as the published
+// descriptions allow, logs every call and goes wrong on demand.
 //
 // A Server is an http.Handler:
 //
 //	fake := sandbox.New(sandbox.Config{})
 //	srv := httptest.NewServer(fake)
 //
-// The same in Caddy is the handler huma_sandbox (see Handler). Beside the API
+// The same in Caddy is the handler huma_sandbox (see Handler). Beside the APIs
 // there is a control API under /_sandbox/ and a page at /. Both are open to
 // everybody who reaches them, as a test needs it: bind the sandbox to loopback.
 //
 // # Control API
 //
-//	GET  /_sandbox/calls   what was called: a CallLog; ?limit=n for the newest n
-//	GET  /_sandbox/users   {"users": [User…]}; ?limit=n for the newest n
-//	GET  /_sandbox/faults  the faults that are left, as PUT takes them
-//	PUT  /_sandbox/faults  replaces the faults: a list of Fault
-//	POST /_sandbox/reset   forgets users, calls and faults; configured users return
+//	GET  /_sandbox/calls    what was called: a CallLog; ?limit=n for the newest n
+//	GET  /_sandbox/users    {"users": [User…], "humanUsers": [HumanUser…]};
+//	                        ?limit=n for the newest n of each
+//	POST /_sandbox/connect  a user of Human API's connects a source: a Connection;
+//	                        answers with the HumanUser, or 404, or 409 if it
+//	                        does not say whose user
+//	GET  /_sandbox/faults   the faults that are left, as PUT takes them
+//	PUT  /_sandbox/faults   replaces the faults: a list of Fault
+//	POST /_sandbox/reset    forgets users, calls and faults; configured users return
+//
+// # Human API
+//
+// POST /v1/connect/token grants a session until the user has connected a
+// source, and an id token from then on. The first session makes the user.
+// Every answer has an x-humanapi-request-id, which is also in the CallLog.
 //
 // # Errors
 //
-// The service's errors are {"code", "message"}. Statuses that are not
+// Huma's errors are {"code", "message"}. Statuses that are not
 // published are marked with a star:
 //
 //	404*, 405*, 413*, 415* 100003  no such endpoint, method, too long, not JSON
@@ -36,6 +47,20 @@
 //	401* 10002   not a refresh token of this sandbox, or revoked
 //	401* 10001   the refresh token expired
 //
+// Human API's errors are {"errorCode", "message"}, without errorCode where none
+// is published; the body's shape is not (see Fault.Shape), and most statuses
+// are not:
+//
+//	405*, 413*, 415*  method, too long, not JSON
+//	400*  a member is missing, empty, unknown or of another type, a scope is not
+//	      allowed, or an e-mail address came without a session
+//	400*  INVALID_TOKEN_TYPE                   neither session nor id
+//	403*  INVALID_CLIENT_ID                    an unknown client
+//	401*  INVALID_CLIENT_ID_OR_SECRET          another secret
+//	403   SESSION_TOKEN_GENERATION_NOT_ALLOWED the user has connected a source
+//	403*  ID_TOKEN_GENERATION_NOT_ALLOWED      see Connection.IDAllowed
+//	403*  UNKNOWN_CLIENT_USER_ID               no session yet, or no source
+//
 // They are checked in this order. The package shares no code with any client,
 // so that one mistake cannot hide another.
 package sandbox
@@ -43,42 +68,18 @@ package sandbox
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
-// operations are the endpoints of all services played.
-var operations []*operation
-
-func init() {
-	// Not in the declaration: the endpoints' functions lead back to it.
-	operations = humaOperations()
-}
-
-// Server plays the service. It is safe for concurrent use.
+// Server plays the services. It is safe for concurrent use.
 type Server struct {
 	cfg   Config
 	state *state
 
 	// seeded is the generation of the state whose users include Config.Users.
 	seeded atomic.Uint64
-}
-
-// call is one call of an operation.
-type call struct {
-	op       *operation
-	request  *http.Request
-	target   string // the request target that the client sent
-	body     []byte
-	members  map[string]any
-	appearAt time.Time // see Fault.AppearAfter
-}
-
-// text is a member of the body, if it is a string.
-func (c *call) text(name string) string {
-	s, _ := c.members[name].(string)
-	return s
 }
 
 // New makes a Server with a state of its own. It panics if the configuration
@@ -99,19 +100,33 @@ func newServer(cfg Config, st *state) *Server {
 // Calls returns what was called since the start or the last reset.
 func (s *Server) Calls() CallLog { return s.state.calls.report(0) }
 
-// Users returns all users in the order they were registered.
+// Users returns all users of Huma's half in the order they were registered.
 func (s *Server) Users() []User {
 	s.seed()
 	return s.state.list(0)
 }
 
-// AddUser registers a user behind the API's back and returns it, or the one
+// AddUser registers a user of Huma's half behind the API's back and returns it, or the one
 // who has this address already.
 func (s *Server) AddUser(email string) User {
 	s.seed()
 	u, _ := s.state.create(email, nil)
 	return u
 }
+
+// HumanUsers returns all users of Human API's half in the order they came.
+func (s *Server) HumanUsers() []HumanUser { return s.state.listHuman(0) }
+
+// AddHumanUser makes a user of Human API's half behind the API's back, and
+// returns it or the one who was there already.
+func (s *Server) AddHumanUser(clientID, clientUserID string) HumanUser {
+	u, _ := s.state.grantSession(clientID, clientUserID)
+	return u
+}
+
+// Connect changes a user of Human API's half, as POST /_sandbox/connect does.
+// The error is ErrNoSuchUser or ErrWhichClient.
+func (s *Server) Connect(c Connection) (HumanUser, error) { return s.state.connect(c) }
 
 // SetFaults replaces all faults. If one of them is wrong nothing changes.
 func (s *Server) SetFaults(faults []Fault) error { return s.state.setFaults(faults) }
@@ -151,11 +166,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, target string) {
 	s.seed()
 	if path, found := strings.CutPrefix(r.URL.Path, s.cfg.Prefix); found {
-		for _, op := range operations {
-			if op.path == path {
-				s.serveOperation(w, r, op, target)
-				return
-			}
+		if ops := operationsAt(path); len(ops) > 0 {
+			s.serveOperation(w, r, ops, target)
+			return
 		}
 	}
 	if name, found := strings.CutPrefix(r.URL.Path, "/_sandbox/"); found && s.serveControl(w, r, name) {
@@ -170,74 +183,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, target string) {
 	}
 }
 
-// serveOperation is the way of a call: logged, perhaps spoilt, processed,
-// answered.
-func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, op *operation, target string) {
-	if !allow(w, r, http.MethodPost) {
-		return
-	}
-	body, err := readBody(r)
-	c := &call{op: op, request: r, target: target, body: body}
-	entry := s.state.calls.begin(describe(c, s.state.now()), r.RemoteAddr)
-	fault, faulty := s.state.takeFault(op.name)
-	finished := false
-	finish := func(status int, problem string) {
-		if !finished {
-			finished = true
-			s.state.calls.end(entry, status, problem, faulty)
-		}
-	}
-	defer finish(0, "the client left")
-	if err != nil {
-		return
-	}
-	a, ok := s.perform(c, fault)
-	if !ok {
-		return
-	}
-	d := delivery{answer: a, fault: fault, finish: finish}
-	d.send(w, r)
-}
-
-// process answers a call as the service would.
-func (s *Server) process(c *call) answer {
-	ref := s.checkHead(c)
-	if ref == nil {
-		ref = s.checkBody(c)
-	}
-	if ref == nil {
-		ref = s.checkClient(c)
-	}
-	if ref != nil {
-		return ref.answer()
-	}
-	return c.op.serve(s, c)
-}
-
-// describe makes the log's entry. The body has not been checked yet, and will
-// not be if a fault says so; the log tells what it can.
-func describe(c *call, now time.Time) Call {
-	entry := Call{Op: c.op.name, At: now}
-	if len(c.body) > maxBody {
-		return entry
-	}
-	members, err := parseObject(c.body)
-	if err != nil {
-		return entry
-	}
-	entry.ClientID, _ = members["clientId"].(string)
-	if email, _ := members["email"].(string); len(email) <= maxAddress {
-		entry.Email = email
-	}
-	return entry
-}
-
 // allow answers 405 unless the request's method is one of those given.
 func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
-	for _, m := range methods {
-		if r.Method == m {
-			return true
-		}
+	if slices.Contains(methods, r.Method) {
+		return true
 	}
 	w.Header().Set("Allow", strings.Join(methods, ", "))
 	writeError(w, http.StatusMethodNotAllowed, codeInvalidRequest, "method not allowed")

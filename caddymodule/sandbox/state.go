@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// User is an account of the sandbox.
+// User is an account of Huma's half.
 type User struct {
 	// Email is the address as it was registered.
 	Email string `json:"email"`
@@ -43,6 +43,7 @@ type state struct {
 	byUID      map[string]*User
 	order      []*User
 	pending    []pendingUser
+	human      humanUsers
 	faults     []Fault
 	revoked    map[string]time.Time // token ids, and when they are over anyway
 	nonces     map[string]time.Time // Hawk nonces, and when they may be forgotten
@@ -71,6 +72,7 @@ func (s *state) reset() {
 	s.users = make(map[string]*User)
 	s.byUID = make(map[string]*User)
 	s.order, s.pending, s.faults = nil, nil, nil
+	s.human = humanUsers{byKey: make(map[humanKey]*HumanUser)}
 	s.revoked = make(map[string]time.Time)
 	s.nonces = make(map[string]time.Time)
 	s.mu.Unlock()
@@ -92,11 +94,11 @@ func (s *state) hasUID(uid string) bool {
 	return s.byUID[uid] != nil
 }
 
-func deref(u *User) (User, bool) {
-	if u == nil {
-		return User{}, false
+func deref[T any](p *T) (value T, found bool) {
+	if p == nil {
+		return value, false
 	}
-	return *u, true
+	return *p, true
 }
 
 // create registers a user, unless the address is taken: then it returns the
@@ -140,17 +142,22 @@ func (s *state) list(limit int) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
-	from := 0
-	if limit > 0 && limit < len(s.order) {
-		from = len(s.order) - limit
-	}
-	users := make([]User, 0, len(s.order)-from)
-	for _, u := range s.order[from:] {
+	newest := newest(s.order, limit)
+	users := make([]User, 0, len(newest))
+	for _, u := range newest {
 		c := *u
 		c.Profile = maps.Clone(u.Profile)
 		users = append(users, c)
 	}
 	return users
+}
+
+// newest is the end of a list, or all of it without a limit.
+func newest[T any](list []T, limit int) []T {
+	if limit > 0 && limit < len(list) {
+		return list[len(list)-limit:]
+	}
+	return list
 }
 
 // settle lets accounts appear whose time has come. Doing so at each look, and

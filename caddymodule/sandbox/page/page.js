@@ -59,9 +59,10 @@ function showCalls(log) {
 		element("td", call.op),
 		element("td", call.email),
 		element("td", call.clientId),
+		element("td", call.clientUserId || ""),
 		element("td", call.status === 0 ? "–" : call.status, call.status >= 200 && call.status < 300 ? "" : "failed"),
 		element("td", [call.fault ? "fault" : "", call.error || ""].filter(Boolean).join(": ")),
-	]), 7);
+	]), 8);
 }
 
 function showUsers(users) {
@@ -71,6 +72,17 @@ function showUsers(users) {
 		element("td", time(user.createdAt)),
 		element("td", user.consented ? "yes" : "no"),
 	]), 4);
+}
+
+function showHuman(users) {
+	fill(byId("human"), users.reverse().map((user) => [
+		element("td", user.clientId),
+		element("td", user.clientUserId),
+		element("td", user.humanId),
+		element("td", time(user.createdAt)),
+		element("td", user.connected ? "connected" : "none"),
+		element("td", !user.connected ? "session" : user.idAllowed ? "id" : "neither"),
+	]), 6);
 }
 
 let shownFaults = "";
@@ -99,6 +111,7 @@ async function refresh() {
 		const [log, users, faults] = await Promise.all([request("GET", "calls?limit=100"), request("GET", "users?limit=100"), request("GET", "faults")]);
 		showCalls(log);
 		showUsers(users.users);
+		showHuman(users.humanUsers);
 		showFaults(faults);
 		if (Date.now() >= quietUntil) say("Up to date.");
 	} catch (error) {
@@ -130,6 +143,10 @@ function readFault(form) {
 	case "status":
 		fault.status = Number(form.status.value);
 		break;
+	case "code":
+		fault.code = form.code.value;
+		fault.shape = form.shape.value;
+		break;
 	case "before":
 	case "after":
 		fault.reset = form.kind.value;
@@ -145,6 +162,14 @@ byId("fault").addEventListener("submit", (event) => {
 	event.preventDefault();
 	const fault = readFault(event.target.elements);
 	act("Fault added.", async () => request("PUT", "faults", [...await request("GET", "faults"), fault]));
+});
+byId("connect").addEventListener("submit", (event) => {
+	event.preventDefault();
+	const form = event.target.elements;
+	const source = form.source.value;
+	const user = { client_user_id: form.clientUserId.value, connected: source !== "disconnected", id_allowed: source !== "neither" };
+	if (form.clientId.value) user.client_id = form.clientId.value;
+	act("User changed.", () => request("POST", "connect", user));
 });
 byId("clear").addEventListener("click", () => act("Faults removed.", () => request("PUT", "faults", [])));
 byId("reset").addEventListener("click", () => act("Everything forgotten.", () => request("POST", "reset")));

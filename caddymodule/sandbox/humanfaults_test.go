@@ -1,0 +1,163 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// faults replaces the faults over the control API.
+func (c *client) faults(list string) {
+	c.t.Helper()
+	want(c.t, c.must(c.request(http.MethodPut, "/_sandbox/faults", list)), 200, 0)
+}
+
+func TestHumanFaultsByOperation(t *testing.T) {
+	c := serveHuman(t, "")
+	statuses := func() string {
+		var got []int
+		for _, kind := range []string{"session", "id", "access"} {
+			got = append(got, c.token(tokenBody(kind, "u-1")).status)
+		}
+		return compact(t, append(got, c.post(signInPath, aliceSignIn).status))
+	}
+	for _, test := range []struct{ op, want string }{
+		{"session", "[418,403,400,403]"},
+		{"id", "[200,418,400,403]"},
+		{"connect", "[418,418,418,403]"},
+		{"signin", "[200,403,400,418]"},
+		{"*", "[418,418,418,418]"},
+		{"", "[418,418,418,418]"},
+	} {
+		c.faults(fmt.Sprintf(`[{"op":%q,"status":418}]`, test.op))
+		if got := statuses(); got != test.want {
+			t.Errorf("op %q: %s, want %s", test.op, got, test.want)
+		}
+	}
+	c.faults(`[{"op":"connect","status":503,"headers":{"Retry-After":"2"},"times":1},{"op":"session","status":429,"times":1}]`)
+	got := c.token(tokenBody("id", "u-1"))
+	wantWord(t, got, 503, "")
+	if got.header.Get("Retry-After") != "2" {
+		t.Errorf("headers: %v", got.header)
+	}
+	wantWord(t, c.token(tokenBody("session", "u-1")), 429, "")
+	want(t, c.token(tokenBody("session", "u-1")), 200, 0)
+	if log := decode[CallLog](t, c.get("/_sandbox/calls?limit=3")).Calls; !log[0].Fault || !log[1].Fault || log[2].Fault {
+		t.Errorf("log: %+v", log)
+	}
+}
+
+// Each way to go wrong, once for each kind of token.
+func TestHumanFaultsOfEveryKind(t *testing.T) {
+	for _, kind := range []string{"session", "id"} {
+		t.Run(kind, func(t *testing.T) {
+			c := serveHuman(t, "")
+			body := tokenBody(kind, "u-1")
+			if kind == "id" {
+				want(t, c.token(tokenBody("session", "u-1")), 200, 0)
+				want(t, c.connect(`{"client_user_id":"u-1"}`), 200, 0)
+			}
+			once := func(fault string) (reply, error) {
+				t.Helper()
+				c.faults(fmt.Sprintf(`[{"op":%q,"times":1,%s}]`, kind, fault))
+				return c.do(c.tokenRequest(body))
+			}
+			users := func() int {
+				return len(decode[struct{ HumanUsers []HumanUser }](t, c.get("/_sandbox/users")).HumanUsers)
+			}
+			before := users()
+			if _, err := once(`"reset":"before"`); !errors.Is(err, syscall.ECONNRESET) || users() != before {
+				t.Errorf("reset before: %v, %d users", err, users())
+			}
+			if _, err := once(`"reset":"after"`); !errors.Is(err, syscall.ECONNRESET) || users() != 1 {
+				t.Errorf("reset after: %v, %d users", err, users())
+			}
+			if got, err := once(`"truncate":12`); !errors.Is(err, io.ErrUnexpectedEOF) || len(got.text) != 12 || got.status != 200 {
+				t.Errorf("truncate: %v, %+v", err, got)
+			}
+			if got, err := once(`"garbage":true`); err != nil || got.status != 200 || got.text != garbage {
+				t.Errorf("garbage: %v, %+v", err, got)
+			}
+			got, err := once(`"redirect":"http://other.example.com/x"`)
+			if err != nil || got.status != 307 || got.header.Get("Location") != "http://other.example.com/x" {
+				t.Errorf("redirect: %v, %+v", err, got)
+			}
+			wantNumber(t, got)
+			if got, err = once(`"body":{"session_token":"","id_token":null}`); err != nil || got.status != 200 || got.text != `{"session_token":"","id_token":null}` {
+				t.Errorf("body: %v, %+v", err, got)
+			}
+			if got, err = once(`"size":100000,"delay":"1ms","gzip":false`); err != nil || len(got.text) != 100000 || got.member(t, kind+"_token") == nil {
+				t.Errorf("size: %v, %d bytes", err, len(got.text))
+			}
+			got, err = once(`"status":500,"processed":true,"headers":{"X-HumanAPI-Request-ID":"mine"}`)
+			if err != nil || got.status != 500 || got.header.Get("X-Humanapi-Request-Id") != "mine" || got.member(t, "message") != "Internal Server Error" {
+				t.Errorf("status: %v, %+v", err, got)
+			}
+			want(t, c.token(body), 200, 0)
+		})
+	}
+}
+
+func TestFaultCodes(t *testing.T) {
+	c := serveHuman(t, "")
+	for shape, body := range map[string]string{
+		"":           `{"errorCode":"INVALID_CLIENT_ID","message":"refused on demand"}`,
+		"errorCode":  `{"errorCode":"INVALID_CLIENT_ID","message":"refused on demand"}`,
+		"error_code": `{"error_code":"INVALID_CLIENT_ID","message":"refused on demand"}`,
+		"code":       `{"code":"INVALID_CLIENT_ID","message":"refused on demand"}`,
+		"error":      `{"error":"INVALID_CLIENT_ID","message":"refused on demand"}`,
+		"message":    `{"message":"INVALID_CLIENT_ID"}`,
+		"type":       `{"message":"refused on demand","type":"INVALID_CLIENT_ID"}`,
+		"nested":     `{"error":{"code":"INVALID_CLIENT_ID","message":"refused on demand"}}`,
+		"text":       `{"message":"refused on demand (INVALID_CLIENT_ID): see the guide"}`,
+	} {
+		c.faults(fmt.Sprintf(`[{"op":"session","code":"INVALID_CLIENT_ID","shape":%q,"status":418}]`, shape))
+		got := c.token(tokenBody("session", "u-1"))
+		if got.status != 418 || got.text != body || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %+v", shape, got)
+		}
+		wantNumber(t, got)
+	}
+	for word, status := range wordStatus {
+		c.faults(fmt.Sprintf(`[{"op":"connect","code":%q}]`, word))
+		for _, kind := range []string{"session", "id"} {
+			wantWord(t, c.token(tokenBody(kind, "u-1")), status, word)
+		}
+	}
+	if users := decode[struct{ HumanUsers []HumanUser }](t, c.get("/_sandbox/users")).HumanUsers; len(users) != 0 {
+		t.Errorf("processed: %+v", users)
+	}
+	const processed = `[{"op":"session","code":"NOT_AUTHORIZED","shape":"nested","processed":true}]`
+	c.faults(processed)
+	if got := c.token(tokenBody("session", "u-1")); got.status != 401 {
+		t.Errorf("%+v", got)
+	}
+	if users := decode[struct{ HumanUsers []HumanUser }](t, c.get("/_sandbox/users")).HumanUsers; len(users) != 1 {
+		t.Errorf("not processed: %+v", users)
+	}
+	if left := c.get("/_sandbox/faults").text; strings.TrimSpace(left) != processed {
+		t.Errorf("left: %s", left)
+	}
+	for fault, problem := range map[string]string{
+		`{"op":"session","code":"INVALID_CLIENTID"}`:                                  `code: "INVALID_CLIENTID" is not one of CLIENT_TOKEN`,
+		`{"op":"session","code":"NOT_AUTHORIZED","shape":"code_error"}`:               `shape: "code_error" is not one of errorCode`,
+		`{"op":"session","shape":"text"}`:                                             "shape: goes with code",
+		`{"op":"signin","code":"NOT_AUTHORIZED"}`:                                     "code: only for session, id and connect",
+		`{"code":"NOT_AUTHORIZED"}`:                                                   "code: only for session, id and connect",
+		`{"op":"id","code":"NOT_AUTHORIZED","body":"x"}`:                              "code: not with body",
+		`{"op":"id","code":"NOT_AUTHORIZED","garbage":true}`:                          "only one of",
+		`{"op":"id","code":"NOT_AUTHORIZED","reset":"after"}`:                         "only one of",
+		`{"op":"session","appear_after":"1s","code":"SESSION_TOKEN_NOT_ALLOWED_YET"}`: "code",
+		`{"op":"session","appear_after":"1s"}`:                                        "appear_after: only for signup",
+	} {
+		got := c.must(c.request(http.MethodPut, "/_sandbox/faults", "["+fault+"]"))
+		want(t, got, 400, codeInvalidRequest)
+		if message, _ := got.member(t, "message").(string); !strings.Contains(message, problem) {
+			t.Errorf("%s: %s", fault, message)
+		}
+	}
+}
