@@ -6,46 +6,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// defaultHumaPath is what huma_token serves if it is given no matcher: the
-// path that Huma's quick start uses.
-const defaultHumaPath = "/private/huma-token"
-
-func init() {
-	httpcaddyfile.RegisterDirective("huma_token", parseHumaToken)
-	// After whatever authenticates, forward_auth and request_header; before
-	// encode, so that tokens are not compressed beside what a stranger may
-	// choose; and before handle, so that a catch-all does not swallow it.
-	httpcaddyfile.RegisterDirectiveOrder("huma_token", httpcaddyfile.After, "request_header")
-}
-
-// parseHumaToken makes a route of the directive. Without a matcher it serves
-// defaultHumaPath; `*` is every path.
-func parseHumaToken(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	h.Next() // the directive's name
-	matcher, given, err := h.MatcherToken()
-	if err != nil {
-		return nil, h.WrapErr(err)
-	}
-	if given {
-		h.Delete()
-	} else {
-		matcher = caddy.ModuleMap{"path": caddyconfig.JSON(caddyhttp.MatchPath{defaultHumaPath}, nil)}
-	}
-	h.Reset()
-
-	handler := new(HumaToken)
-	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
-		return nil, err
-	}
-	return h.NewRoute(matcher, handler), nil
-}
+func init() { registerDirective(humaProvider, func() handler { return new(HumaToken) }) }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
 //

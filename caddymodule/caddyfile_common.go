@@ -5,8 +5,48 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
+
+// handler is what a directive sets up.
+type handler interface {
+	caddyhttp.MiddlewareHandler
+	caddyfile.Unmarshaler
+}
+
+// registerDirective makes a directive known to the Caddyfile, with its place in
+// the order: after whatever authenticates, forward_auth and request_header;
+// before encode, so that tokens are not compressed beside what a stranger may
+// choose; and before handle, so that a catch-all does not swallow it.
+func registerDirective(p *provider, newHandler func() handler) {
+	httpcaddyfile.RegisterDirective(p.directive, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+		return parseDirective(h, p.path, newHandler())
+	})
+	httpcaddyfile.RegisterDirectiveOrder(p.directive, httpcaddyfile.After, "request_header")
+}
+
+// parseDirective makes a route of a directive. Without a matcher it serves the
+// given path; `*` is every path.
+func parseDirective(h httpcaddyfile.Helper, path string, to handler) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // the directive's name
+	matcher, given, err := h.MatcherToken()
+	if err != nil {
+		return nil, h.WrapErr(err)
+	}
+	if given {
+		h.Delete()
+	} else {
+		matcher = caddy.ModuleMap{"path": caddyconfig.JSON(caddyhttp.MatchPath{path}, nil)}
+	}
+	h.Reset()
+	if err := to.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return h.NewRoute(matcher, to), nil
+}
 
 // options are the options that all token directives share.
 func (c *Common) options() options {

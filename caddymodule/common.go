@@ -15,7 +15,6 @@ import (
 
 // The defaults of the shared options.
 const (
-	defaultTTL               = 60 * time.Second
 	defaultNegativeTTL       = 5 * time.Second
 	defaultTimeout           = caddy.Duration(10 * time.Second)
 	defaultAttemptTimeout    = caddy.Duration(5 * time.Second)
@@ -131,16 +130,17 @@ func isPlaceholder(s string) bool {
 	return len(s) > 2 && s[0] == '{' && s[len(s)-1] == '}' && !strings.ContainsAny(s[1:len(s)-1], "{}")
 }
 
-// newPolicy is how this handler wants its exchanges run and kept.
-func (c *Common) newPolicy(l limits) exchange.Policy {
+// newPolicy is how this handler wants its exchanges run and kept; ttl is the
+// service's default.
+func (c *Common) newPolicy(l limits, ttl time.Duration) exchange.Policy {
 	p := exchange.Policy{
 		Timeout:     time.Duration(orDefault(c.Timeout, defaultTimeout)),
-		TTL:         defaultTTL,
+		TTL:         ttl,
 		NegativeTTL: defaultNegativeTTL,
 		MaxWaiting:  l.maxConcurrent + l.maxWaiting,
 	}
 	if k := c.Cache; k != nil {
-		p.TTL = orDefault(time.Duration(k.TTL), defaultTTL)
+		p.TTL = orDefault(time.Duration(k.TTL), ttl)
 		if k.NegativeTTL != nil {
 			p.NegativeTTL = time.Duration(*k.NegativeTTL)
 		}

@@ -67,6 +67,7 @@ type HumaToken struct {
 
 	Common
 
+	endpoint
 	humaRuntime
 }
 

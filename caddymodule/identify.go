@@ -202,9 +202,9 @@ func (pooledKeys) Destruct() error { return nil }
 
 // keysFromPool takes the keys of a key server from the pool. They are fetched
 // once this config runs, not while it is only looked at.
-func (h *HumaToken) keysFromPool(ctx caddy.Context) func(assertion.Source) (*assertion.Keys, error) {
+func (e *endpoint) keysFromPool(ctx caddy.Context) func(assertion.Source) (*assertion.Keys, error) {
 	return func(source assertion.Source) (*assertion.Keys, error) {
-		keys, err := acquire[pooledKeys](&h.releases, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
+		keys, err := acquire[pooledKeys](&e.releases, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
 			keys, err := assertion.NewKeys(source, logKeys)
 			return pooledKeys{keys}, err
 		})
@@ -234,7 +234,7 @@ func (f started) Handle(context.Context, caddy.Event) error {
 }
 
 // String implements fmt.Stringer, for Caddy's debug log: a function has no JSON.
-func (started) String() string { return "huma_token" }
+func (started) String() string { return "caddy_huma" }
 
 // Interface guards
 var (

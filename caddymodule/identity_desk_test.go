@@ -163,6 +163,16 @@ func (s *site) quiet(t testing.TB, texts ...string) {
 	}
 }
 
+// lines are the log lines that contain text.
+func (s *site) lines(text string) (found []string) {
+	for line := range strings.SplitSeq(s.log(), "\n") {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
 // warnings are the messages of our warnings and errors that contain text.
 func (s *site) warnings(text string) (found []string) {
 	for line := range strings.SplitSeq(s.log(), "\n") {

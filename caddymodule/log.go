@@ -27,46 +27,43 @@ var outcomeValues = func() map[exchange.Outcome]any {
 
 func outcomeValue(o exchange.Outcome) any { return outcomeValues[o] }
 
-// signatureHint goes with refusals of a config that has never had a token.
-const signatureHint = "no token has been granted to this config yet: its signature, secret or ids may be the reason; Huma has not published how calls are signed"
-
 // logEnd logs how an exchange ended, once for all who waited for it.
-func (h *HumaToken) logEnd(user identity.User, r exchange.Result) {
+func (e *endpoint) logEnd(user identity.User, r exchange.Result) {
 	if r.NotKept != nil {
-		h.logPanic("a token was not kept", r.NotKept)
+		e.logPanic("a token was not kept", r.NotKept)
 	}
 	if r.Err == nil {
-		h.succeeded.Store(true)
+		e.succeeded.Store(true)
 		level := zapcore.DebugLevel
 		if r.Outcome == exchange.OutcomeRegistered {
 			level = zapcore.InfoLevel
 		}
-		if c := h.logger.Check(level, "token granted"); c != nil {
-			c.Write(zap.String("outcome", string(r.Outcome)), h.userField(user))
+		if c := e.logger.Check(level, "token granted"); c != nil {
+			c.Write(zap.String("outcome", string(r.Outcome)), e.userField(user))
 		}
 		return
 	}
 	code := failureOf(r.Err).code
-	level, fields := h.severity(code, r.Err), []zap.Field{
-		zap.String("code", string(code)), h.userField(user), zap.Error(r.Err),
+	level, fields := e.severity(code, r.Err), []zap.Field{
+		zap.String("code", string(code)), e.userField(user), zap.Error(r.Err),
 	}
-	if !h.succeeded.Load() && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
+	if !e.succeeded.Load() && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
 		level = zapcore.ErrorLevel
-		fields = append(fields, zap.String("hint", signatureHint))
+		fields = append(fields, zap.String("hint", e.refusalHint))
 	}
 	if stack := stackOf(r.Err); stack != nil {
 		level = zapcore.ErrorLevel
 		fields = append(fields, zap.ByteString("stack", stack))
 	}
-	if c := h.logger.Check(level, "no token granted"); c != nil {
+	if c := e.logger.Check(level, "no token granted"); c != nil {
 		c.Write(fields...)
 	}
 }
 
 // logPanic logs a mistake of ours, without the panic's value: it may hold
 // anything.
-func (h *HumaToken) logPanic(message string, err error) {
-	h.logger.Error(message, zap.Error(err), zap.ByteString("stack", stackOf(err)))
+func (e *endpoint) logPanic(message string, err error) {
+	e.logger.Error(message, zap.Error(err), zap.ByteString("stack", stackOf(err)))
 }
 
 // stackOf is where an error that was a panic comes from, nil if it was none.
@@ -80,7 +77,7 @@ func stackOf(err error) []byte {
 
 // severity is how loud a failed exchange is: what the operator must mend is an
 // error, what passes is a warning, what the service decides is information.
-func (h *HumaToken) severity(code exchange.Code, err error) zapcore.Level {
+func (e *endpoint) severity(code exchange.Code, err error) zapcore.Level {
 	var open *exchange.OpenError
 	switch {
 	case errors.As(err, &open):
@@ -90,50 +87,50 @@ func (h *HumaToken) severity(code exchange.Code, err error) zapcore.Level {
 	case code == exchange.CodeConfig || code == exchange.CodeRejected || code == exchange.CodeBadResponse:
 		return zapcore.ErrorLevel
 	case code == exchange.CodeRegistrationLimited:
-		return h.thinned(zapcore.WarnLevel)
+		return e.thinned(zapcore.WarnLevel)
 	}
 	return zapcore.WarnLevel
 }
 
 // thinned returns a level at most once a second, and debug in between, for
 // lines that every request could write.
-func (h *HumaToken) thinned(level zapcore.Level) zapcore.Level {
+func (e *endpoint) thinned(level zapcore.Level) zapcore.Level {
 	got := zapcore.DebugLevel
-	h.loud.Do(func() { got = level })
+	e.loud.Do(func() { got = level })
 	return got
 }
 
 // logOverload logs that a request was turned away before there was an exchange.
-func (h *HumaToken) logOverload(err error) {
+func (e *endpoint) logOverload(err error) {
 	if failureOf(err).code != exchange.CodeOverloaded {
 		return
 	}
-	if c := h.logger.Check(h.thinned(zapcore.WarnLevel), "requests turned away"); c != nil {
+	if c := e.logger.Check(e.thinned(zapcore.WarnLevel), "requests turned away"); c != nil {
 		c.Write(zap.Error(err))
 	}
 }
 
 // logRejection logs a request without a usable identity. Mistakes of the
 // config show as warnings, each once.
-func (h *HumaToken) logRejection(err error) {
+func (e *endpoint) logRejection(err error) {
 	switch {
 	case errors.Is(err, identity.ErrNoAuthentication), errors.Is(err, identity.ErrNoForwardAuth):
-		h.warnings.noAuthentication.Do(func() {
-			h.logger.Warn("no authentication ran before this handler: if it is inside a handle or route, huma_token belongs there too", zap.Error(err))
+		e.warnings.noAuthentication.Do(func() {
+			e.logger.Warn("no authentication ran before this handler: if it is inside a handle or route, "+e.directive+" belongs there too", zap.Error(err))
 		})
 	case errors.Is(err, identity.ErrNoTrustedProxies):
-		h.warnings.noProxies.Do(func() {
-			h.logger.Warn("no request can be believed", zap.Error(err))
+		e.warnings.noProxies.Do(func() {
+			e.logger.Warn("no request can be believed", zap.Error(err))
 		})
 	}
-	if c := h.logger.Check(zapcore.DebugLevel, "request without a usable identity"); c != nil {
+	if c := e.logger.Check(zapcore.DebugLevel, "request without a usable identity"); c != nil {
 		c.Write(zap.Error(err))
 	}
 }
 
 // logNotAnswered logs why the application could not say who is asking.
-func (h *HumaToken) logNotAnswered(err error) {
-	if c := h.logger.Check(h.thinned(zapcore.WarnLevel), "the application could not say who is asking"); c != nil {
+func (e *endpoint) logNotAnswered(err error) {
+	if c := e.logger.Check(e.thinned(zapcore.WarnLevel), "the application could not say who is asking"); c != nil {
 		c.Write(zap.Error(err))
 	}
 }
@@ -145,6 +142,6 @@ func logKeys(err error) {
 }
 
 // userField names a user by a keyed hash.
-func (h *HumaToken) userField(user identity.User) zap.Field {
-	return zap.String("user", h.names.short(user))
+func (e *endpoint) userField(user identity.User) zap.Field {
+	return zap.String("user", e.names.short(user))
 }

@@ -87,7 +87,7 @@ func (a *account) allow(limit rate.Limit, burst int) bool {
 }
 
 // errLimits is about two handlers that would fight over one account's state.
-var errLimits = errors.New("another huma_token of the same account sets breaker, max_concurrent, max_waiting, max_entries, tls or the registration rate differently: they are shared, give both the same")
+var errLimits = errors.New("sets breaker, max_concurrent, max_waiting, max_entries, tls or the registration rate differently: they are shared, give both the same")
 
 // claim notes the limits of a handler of the given config, and its timeout.
 // Handlers of one config must agree; the next config may bring others.
@@ -158,8 +158,8 @@ type upstream struct {
 	guard     *resilience.Guard
 }
 
-func newUpstream(l limits, transport *http.Transport) (caddy.Destructor, error) {
-	settings := resilience.Settings{MaxConcurrent: l.maxConcurrent, OnBreaker: logBreaker}
+func newUpstream(provider string, l limits, transport *http.Transport) (caddy.Destructor, error) {
+	settings := resilience.Settings{MaxConcurrent: l.maxConcurrent, OnBreaker: logBreaker(provider)}
 	if !l.breakerOff {
 		settings.Breaker = &resilience.BreakerSettings{
 			Ratio: l.ratio, Requests: l.requests, Window: l.window, Open: l.open,
@@ -180,13 +180,15 @@ func (u *upstream) Destruct() error {
 
 // logBreaker logs with the logger of the moment: the one of the config that
 // made the breaker may be gone.
-func logBreaker(open bool) {
-	log := caddy.Log().Named("huma")
-	if open {
-		log.Warn("breaker opened: the service is down, calls are not made for a while", zap.Bool("open", open))
-		return
+func logBreaker(provider string) func(open bool) {
+	return func(open bool) {
+		log := caddy.Log().Named(provider)
+		if open {
+			log.Warn("breaker opened: the service is down, calls are not made for a while", zap.Bool("open", open))
+			return
+		}
+		log.Info("breaker closed: the service answers again", zap.Bool("open", open))
 	}
-	log.Info("breaker closed: the service answers again", zap.Bool("open", open))
 }
 
 // releases gives back what a handler has acquired, in reverse, and each once.

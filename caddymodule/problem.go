@@ -41,6 +41,7 @@ const (
 	codeClientTypeUnknown  exchange.Code = "client_type_unknown"
 	codeBodyInvalid        exchange.Code = "body_invalid"
 	codeMethodNotAllowed   exchange.Code = "method_not_allowed"
+	codeInternal           exchange.Code = "internal_error" // a mistake of ours
 )
 
 // problemTable is every error of the endpoint.
@@ -69,6 +70,8 @@ var problemTable = map[exchange.Code]problem{
 		"The body is a form or one JSON object of at most 4096 bytes, or empty."},
 	codeMethodNotAllowed: {http.StatusMethodNotAllowed, outcomeRejected, "Method not allowed",
 		"Use GET or POST for a token, DELETE to forget it."},
+	codeInternal: {http.StatusInternalServerError, outcomeUnavailable, "Internal error",
+		"This request met a mistake of the program; the log of the server has more."},
 	exchange.CodeNotRegistered: {http.StatusForbidden, outcomeRefused, "Not registered",
 		"This user is not registered, and registration is off."},
 	exchange.CodeRefused: {http.StatusForbidden, outcomeRefused, "Refused",
@@ -98,6 +101,8 @@ type failure struct {
 	code       exchange.Code
 	hint       string        // more exact than the table's detail; a constant text
 	retryAfter time.Duration // 0: the service did not say
+
+	problem // of the code, set when it is answered
 }
 
 // failureOf says what an error of an exchange or of the identity is answered
@@ -119,17 +124,12 @@ func failureOf(err error) failure {
 // Error implements error, for handle_errors and Caddy's error log: it holds
 // nothing of the request and nothing of the service's answer.
 func (f failure) Error() string {
-	detail := f.hint
-	if detail == "" {
-		detail = problemTable[f.code].detail
-	}
-	return string(f.code) + ": " + detail
+	return string(f.code) + ": " + orDefault(f.hint, f.detail)
 }
 
 // body is the problem as RFC 9457 writes it.
 func (f failure) body() []byte {
-	p := problemTable[f.code]
-	detail := p.detail
+	detail := f.detail
 	if f.hint != "" {
 		detail += " (" + f.hint + ")"
 	}
@@ -139,7 +139,7 @@ func (f failure) body() []byte {
 		Status int           `json:"status"`
 		Detail string        `json:"detail"`
 		Code   exchange.Code `json:"code"`
-	}{problemTypePrefix + string(f.code), p.title, p.status, detail, f.code}) // texts always have a JSON form
+	}{problemTypePrefix + string(f.code), f.title, f.status, detail, f.code}) // texts always have a JSON form
 	return b
 }
 
@@ -150,19 +150,26 @@ const (
 	defaultRetryAfter = 5 * time.Second
 )
 
+// problem is the row of a code, with what a provider has to say of it.
+func (p *provider) problem(code exchange.Code) problem {
+	row := problemTable[code]
+	row.detail = orDefault(p.details[code], row.detail)
+	return row
+}
+
 // fail answers with an error, or leaves it to handle_errors.
-func (h *HumaToken) fail(w http.ResponseWriter, q *request, f failure) error {
-	p := problemTable[f.code]
-	q.ended(p.outcome, f.code)
+func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
+	f.problem = e.problem(f.code)
+	q.ended(f.outcome, f.code)
 	noStore(w.Header())
-	if p.status == http.StatusServiceUnavailable {
+	if f.status == http.StatusServiceUnavailable {
 		after := min(max(orDefault(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)
 		seconds := (after + time.Second - 1) / time.Second // never before the service is ready
 		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
-	if h.Errors == "caddy" {
-		return caddyhttp.Error(p.status, f)
+	if e.common.Errors == "caddy" {
+		return caddyhttp.Error(f.status, f)
 	}
-	write(w, p.status, "application/problem+json", f.body())
+	write(w, f.status, "application/problem+json", f.body())
 	return nil
 }

@@ -23,23 +23,20 @@ import (
 // maxBody is how long the body of a request may be.
 const maxBody = 4 << 10
 
-// placeholderPrefix precedes what a request leaves behind for logs and error
-// pages: outcome, user, error.code.
-const placeholderPrefix = "http.huma_token."
-
 // request is one request and what has been found out about it. It is all that
 // a hit allocates for its own bookkeeping.
 type request struct {
 	*http.Request
-	h          *HumaToken
+	*endpoint
 	repl       *caddy.Replacer
 	asked      identity.Request // what the identity is read from
 	user       identity.User
-	clientType exchange.ClientType
+	clientType exchange.ClientType // Huma's
+	answered   bool
 }
 
-func newRequest(h *HumaToken, r *http.Request) *request {
-	q := &request{Request: r, h: h, repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
+func newRequest(e *endpoint, r *http.Request) *request {
+	q := &request{Request: r, endpoint: e, repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	q.asked = identity.Request{
@@ -49,7 +46,7 @@ func newRequest(h *HumaToken, r *http.Request) *request {
 		RemoteAddr:        r.RemoteAddr,
 		TLS:               r.TLS,
 		TrustedProxy:      trusted,
-		TrustedProxiesSet: h.serverTrusts(srv),
+		TrustedProxiesSet: e.serverTrusts(srv),
 	}
 	return q
 }
@@ -65,23 +62,23 @@ type serverTrust struct {
 // once it is loaded, so this looks whether the loaded field is nil; if there
 // is no such field any more, nothing is said of it. The answer is kept for the
 // server that asked last, which mostly is the only one.
-func (h *HumaToken) serverTrusts(server *caddyhttp.Server) bool {
+func (e *endpoint) serverTrusts(server *caddyhttp.Server) bool {
 	if server == nil {
 		return false
 	}
-	if last := h.lastServer.Load(); last != nil && last.server == server {
+	if last := e.lastServer.Load(); last != nil && last.server == server {
 		return last.set
 	}
 	loaded := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
 	set := server.TrustedProxiesUnix || loaded.Kind() != reflect.Interface || !loaded.IsNil()
-	h.lastServer.Store(&serverTrust{server, set})
+	e.lastServer.Store(&serverTrust{server, set})
 	return set
 }
 
 // signedIn notes the user, for placeholders too.
 func (q *request) signedIn(user identity.User) {
 	q.user = user
-	q.repl.Set(placeholderPrefix+"user", (*shortName)(q))
+	q.repl.Set(q.userKey, (*shortName)(q))
 }
 
 // shortName is a request's user by the name that logs have. It is only made if
@@ -89,16 +86,17 @@ func (q *request) signedIn(user identity.User) {
 type shortName request
 
 // String implements fmt.Stringer, which placeholders and access logs ask.
-func (n *shortName) String() string { return n.h.names.short(n.user) }
+func (n *shortName) String() string { return n.names.short(n.user) }
 
 // MarshalText implements encoding.TextMarshaler, for encoders.
 func (n *shortName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
 // ended leaves behind how the request ended.
 func (q *request) ended(outcome exchange.Outcome, code exchange.Code) {
-	q.repl.Set(placeholderPrefix+"outcome", outcomeValue(outcome))
+	q.answered = true
+	q.repl.Set(q.outcomeKey, outcomeValue(outcome))
 	if code != "" {
-		q.repl.Set(placeholderPrefix+"error.code", string(code))
+		q.repl.Set(q.codeKey, string(code))
 	}
 }
 
@@ -268,19 +266,17 @@ func (n *namedType) json(b []byte) error {
 	return nil
 }
 
-// kind is the kind of token that the request is for. Client types with the
-// same client id are one kind: the calls for them are the same.
-func (h *HumaToken) kind(q *request) exchange.Kind {
-	clientID := h.clients[q.clientType]
-	if len(h.vary) == 0 {
-		return exchange.Kind(clientID)
+// variant is a kind of token, told apart by what the option vary names.
+func (q *request) variant(kind string) exchange.Kind {
+	if len(q.vary) == 0 {
+		return exchange.Kind(kind)
 	}
 	// What varies is hashed: a client may send values of any length.
 	hash := sha256.New()
-	for _, name := range h.vary {
+	for _, name := range q.vary {
 		v, _ := q.repl.GetString(name)
 		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
 		hash.Write([]byte(v))
 	}
-	return exchange.Kind(clientID + " " + string(hash.Sum(nil)[:16]))
+	return exchange.Kind(kind + " " + string(hash.Sum(nil)[:16]))
 }

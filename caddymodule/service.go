@@ -17,8 +17,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// service is whose API is called, and as whom.
-type service struct {
+// humaService is whose API is called, and as whom.
+type humaService struct {
 	api                     *url.URL
 	projectID, deploymentID string
 	clientIDs               map[exchange.ClientType]string
@@ -27,7 +27,7 @@ type service struct {
 }
 
 // readService takes each value from its option, else from the config file.
-func (h *HumaToken) readService(p *problems) service {
+func (h *HumaToken) readService(p *problems) humaService {
 	var file huma.FileValues
 	fileRead := false
 	if path := p.text("config_file", h.ConfigFile); path != "" {
@@ -56,7 +56,7 @@ func (h *HumaToken) readService(p *problems) service {
 		return v
 	}
 
-	v := service{
+	v := humaService{
 		projectID:    pick("project_id", "project's id", h.ProjectID, file.ProjectID),
 		deploymentID: pick("deployment_id", "deployment's id", h.DeploymentID, file.DeploymentID),
 		secret:       p.secret("secret", h.Secret),
@@ -105,7 +105,7 @@ func (h *HumaToken) signatureOff() bool {
 }
 
 // readClientIDs takes the client ids from the option, else from the file.
-func (v *service) readClientIDs(p *problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
+func (v *humaService) readClientIDs(p *problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
 	v.clientIDs = make(map[exchange.ClientType]string)
 	one := file.ClientID
 	for kind, id := range ids {
@@ -145,7 +145,7 @@ func (v *service) readClientIDs(p *problems, ids ClientIDs, file huma.FileValues
 }
 
 // checkClientType notes a default client type that no request can have.
-func (v *service) checkClientType(p *problems, kind string) {
+func (v *humaService) checkClientType(p *problems, kind string) {
 	switch {
 	case kind == "":
 	case !slices.Contains(clientTypes, kind):
@@ -157,7 +157,7 @@ func (v *service) checkClientType(p *problems, kind string) {
 
 // fallback is the client type of a request that names none: the configured
 // one, else the only one there is. Empty if the request has to name one.
-func (v *service) fallback(configured exchange.ClientType) exchange.ClientType {
+func (v *humaService) fallback(configured exchange.ClientType) exchange.ClientType {
 	switch {
 	case configured != "":
 		return configured

@@ -97,10 +97,10 @@ func (s transportSettings) build() *http.Transport {
 // call makes one call at the service, within the limits and with the retries
 // of this handler. A sign-up is never repeated, and may take whatever time the
 // exchange has left: cutting it short would leave its end unclear.
-func (h *HumaToken) call(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
+func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
 	l := resilience.Limits{
-		AttemptTimeout: time.Duration(orDefault(h.AttemptTimeout, defaultAttemptTimeout)),
-		Retries:        *orDefault(h.Retries, &defaultRetries),
+		AttemptTimeout: time.Duration(orDefault(e.common.AttemptTimeout, defaultAttemptTimeout)),
+		Retries:        *orDefault(e.common.Retries, &defaultRetries),
 	}
 	switch op {
 	case exchange.OpSignUp:
@@ -108,5 +108,5 @@ func (h *HumaToken) call(ctx context.Context, op exchange.Op, call func(context.
 	case exchange.OpConsent:
 		l.Retries, l.Continues = 0, true
 	}
-	return h.upstream.guard.Do(ctx, l, call)
+	return e.upstream.guard.Do(ctx, l, call)
 }

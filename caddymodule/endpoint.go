@@ -1,0 +1,219 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// endpoint is what all token directives are: who is asking, and then the token
+// that is kept for them or a new one. Whose tokens these are is its service's
+// matter.
+type endpoint struct {
+	*provider
+	service tokenService
+	common  *Common
+
+	logger   *zap.Logger
+	releases releases
+
+	identity *identity.Identifier
+	users    *userHasher // names users in caches
+	names    *userHasher // names users in logs
+	vary     []string
+	policy   exchange.Policy
+
+	account  *account
+	upstream *upstream
+
+	succeeded  atomic.Bool // this config has had a token
+	lastServer atomic.Pointer[serverTrust]
+	warnings   struct{ noAuthentication, noProxies sync.Once }
+	loud       rate.Sometimes // thins out lines that every request could write
+}
+
+// tokenService is what one service's tokens need that another's do not.
+type tokenService interface {
+	// kind says which kind of token a request is for, or what is wrong with it.
+	kind(q *request) (exchange.Kind, exchange.Code)
+
+	// mint makes the exchange of a request. It runs without the request.
+	mint(q *request) mint
+}
+
+// mint is an exchange: exchange.Minter without the report.
+type mint interface {
+	Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error)
+}
+
+// allow lists the methods that the endpoint knows. HEAD is none of them: it
+// would sign people in.
+const allow = "GET, POST, DELETE, OPTIONS"
+
+// statusClientClosedRequest is what access logs show of a caller who left.
+const statusClientClosedRequest = 499
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next:
+// whatever is asked of this path, this handler answers.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) (err error) {
+	q := newRequest(e, r)
+	defer func() {
+		if v := recover(); v != nil {
+			err = e.panicked(w, q, v)
+		}
+	}()
+	return e.serve(w, q)
+}
+
+// serve is the way of a request: who is asking, for which kind of token, and
+// then the token that is kept or a new one.
+func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
+	switch q.Method {
+	case http.MethodGet, http.MethodPost, http.MethodDelete:
+	case http.MethodOptions:
+		w.Header().Set("Allow", allow)
+		return noContent(w)
+	default:
+		w.Header().Set("Allow", allow)
+		return e.fail(w, q, failure{code: codeMethodNotAllowed})
+	}
+	if e.common.CrossSite != "allow" && q.crossSite() {
+		return e.fail(w, q, failure{code: codeCrossSite})
+	}
+
+	user, err := e.identity.Identify(q.Context(), &q.asked)
+	if err != nil {
+		return e.reject(w, q, err)
+	}
+	q.signedIn(user)
+	key := e.users.key(user)
+	if q.Method == http.MethodDelete {
+		e.account.engine.Forget(key)
+		q.ended(outcomeEvicted, "")
+		return noContent(w)
+	}
+
+	kind, bad := e.service.kind(q)
+	if bad != "" {
+		return e.fail(w, q, failure{code: bad})
+	}
+	result := e.account.engine.Get(q.Context(), &exchange.Request{
+		User:   key,
+		Kind:   kind,
+		Fresh:  e.common.NoCache != "ignore" && q.wantsFresh(),
+		Source: q,
+		Policy: &e.policy,
+	})
+	return e.answer(w, q, result)
+}
+
+// Minter implements exchange.Source.
+func (q *request) Minter() exchange.Minter {
+	return &minter{q.service.mint(q), q.endpoint, q.user}
+}
+
+// minter is the exchange of one user, and the log line about its end.
+type minter struct {
+	mint
+	e    *endpoint
+	user identity.User
+}
+
+// Ended implements exchange.Minter.
+func (m *minter) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
+
+// answer answers with what came of the request.
+func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) error {
+	switch {
+	case r.Err == nil:
+		q.ended(r.Outcome, "")
+		buf := buffers.Get().(*[]byte)
+		*buf = r.Grant.AppendJSON((*buf)[:0], time.Now())
+		write(w, http.StatusOK, "application/json", *buf)
+		buffers.Put(buf)
+		return nil
+	case q.left():
+		return canceled(w, q)
+	}
+	e.logOverload(r.Err)
+	return e.fail(w, q, failureOf(r.Err))
+}
+
+// reject answers a request that was not attributed to a user.
+func (e *endpoint) reject(w http.ResponseWriter, q *request, err error) error {
+	if q.left() { // while the application was asked, say
+		return canceled(w, q)
+	}
+	e.logRejection(err)
+	return e.fail(w, q, failureOf(err))
+}
+
+// panicked makes one failed answer of a panic, which is a mistake of ours. The
+// server would log its value, which may hold anything.
+func (e *endpoint) panicked(w http.ResponseWriter, q *request, v any) error {
+	if v == http.ErrAbortHandler { // how a handler lets go of a connection
+		panic(v)
+	}
+	e.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
+	if q.answered { // half of an answer is none
+		panic(http.ErrAbortHandler)
+	}
+	return e.fail(w, q, failure{code: codeInternal})
+}
+
+// canceled ends a request whose caller has left.
+func canceled(w http.ResponseWriter, q *request) error {
+	q.ended(outcomeCanceled, "")
+	noStore(w.Header())
+	w.WriteHeader(statusClientClosedRequest) // nobody reads it
+	return nil
+}
+
+// buffers hold answers while they are written.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// write answers with a body. The values of its headers share one allocation;
+// they are not shared between answers, because other handlers may change them.
+func write(w http.ResponseWriter, status int, contentType string, body []byte) {
+	values := [...]string{"no-store", "no-cache", "nosniff", contentType, strconv.Itoa(len(body))}
+	h := w.Header()
+	h["Cache-Control"] = values[0:1:1]
+	h["Pragma"] = values[1:2:2]
+	h["X-Content-Type-Options"] = values[2:3:3]
+	h["Content-Type"] = values[3:4:4]
+	h["Content-Length"] = values[4:5:5]
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a caller who has left is no error of ours
+}
+
+// noStore keeps everybody from storing or sniffing the answer.
+func noStore(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// noContent answers without a body.
+func noContent(w http.ResponseWriter) error {
+	noStore(w.Header())
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddyhttp.MiddlewareHandler = (*endpoint)(nil)
+	_ exchange.Minter             = (*minter)(nil)
+	_ exchange.Source             = (*request)(nil)
+)

@@ -1,0 +1,81 @@
+package caddymodule
+
+import (
+	"errors"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+func init() { caddy.RegisterModule((*HumaToken)(nil)) }
+
+// CaddyModule returns the Caddy module information.
+func (*HumaToken) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.huma_token",
+		New: func() caddy.Module { return new(HumaToken) },
+	}
+}
+
+// kind implements tokenService. Client types with the same client id are one
+// kind: the calls for them are the same.
+func (h *HumaToken) kind(q *request) (exchange.Kind, exchange.Code) {
+	if bad := h.clientType(q); bad != "" {
+		return "", bad
+	}
+	return q.variant(h.clients[q.clientType]), ""
+}
+
+// clientType decides for which client type the request is. It returns the code
+// of what is wrong with it, if anything.
+func (h *HumaToken) clientType(q *request) exchange.Code {
+	kind, err := q.namedClientType()
+	switch {
+	case errors.Is(err, errBody):
+		return codeBodyInvalid
+	case err != nil:
+		return codeClientTypeUnknown
+	}
+	if kind == "" {
+		if kind = h.fallback; kind == "" {
+			return codeClientTypeRequired
+		}
+	}
+	if h.clients[kind] == "" {
+		return codeClientTypeUnknown
+	}
+	q.clientType = kind
+	return ""
+}
+
+// mint implements tokenService.
+func (h *HumaToken) mint(q *request) mint {
+	first, last := h.identity.Names(q.Context(), &q.asked)
+	ip, _ := caddyhttp.GetVar(q.Context(), caddyhttp.ClientIPVarKey).(string)
+	return &exchange.Login{
+		Huma:          h.client,
+		Registrations: registrations,
+		Registration:  h.registration,
+		User:          h.signUps.key(q.user),
+		Person: exchange.Person{
+			Email:      q.user.Email,
+			FirstName:  first,
+			LastName:   last,
+			ClientIP:   ip,
+			ClientType: q.clientType,
+		},
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Module                = (*HumaToken)(nil)
+	_ caddy.Provisioner           = (*HumaToken)(nil)
+	_ caddy.CleanerUpper          = (*HumaToken)(nil)
+	_ caddyfile.Unmarshaler       = (*HumaToken)(nil)
+	_ caddyhttp.MiddlewareHandler = (*HumaToken)(nil)
+	_ tokenService                = (*HumaToken)(nil)
+)

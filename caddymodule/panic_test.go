@@ -1,0 +1,72 @@
+package caddymodule_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// broken plays a plugin whose placeholders panic: {broken} for a request with
+// the header X-Panic, which chooses with what.
+type broken struct{}
+
+func init() {
+	caddy.RegisterModule(broken{})
+	httpcaddyfile.RegisterHandlerDirective("test_broken", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		return broken{}, nil
+	})
+	httpcaddyfile.RegisterDirectiveOrder("test_broken", httpcaddyfile.Before, "basic_auth")
+}
+
+func (broken) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_broken", New: func() caddy.Module { return broken{} }}
+}
+
+func (broken) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	repl.Map(func(key string) (any, bool) {
+		if key != "broken" {
+			return nil, false
+		}
+		switch r.Header.Get("X-Panic") {
+		case "value":
+			panic("canary-of-a-panic")
+		case "abort":
+			panic(http.ErrAbortHandler)
+		}
+		return "alice@x.example", true
+	})
+	return next.ServeHTTP(w, r)
+}
+
+// TestC06_PanicInARequest: it is one failed answer, its value is nowhere, and
+// everybody else is served.
+func TestC06_PanicInARequest(t *testing.T) {
+	h := newHuma(t, sandbox.Config{})
+	s := serve(t, `SITE {
+		test_broken
+		huma_token {
+			`+h.credentials()+`
+			identity {
+				email {broken}
+			}
+		}
+	}`)
+	const path = "/private/huma-token?client_type=ios"
+	s.request("GET", path).tokens(t)
+	s.request("GET", path, header("X-Panic", "value")).problem(t, 500, "internal_error")
+	if a, err := s.try(t.Context(), "GET", path, header("X-Panic", "abort")); err == nil {
+		t.Errorf("a handler that lets go of the connection got an answer: %d", a.StatusCode)
+	}
+	s.request("GET", path).tokens(t)
+	if found := s.lines("a request ended in a panic"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
+		t.Errorf("the log has %q, want one line that says where", found)
+	}
+	s.noSecretsInLog("canary-of-a-panic")
+}
