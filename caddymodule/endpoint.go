@@ -1,7 +1,11 @@
+// Package caddymodule is the Caddy plugin: the directive huma_token, which
+// answers signed-in users with tokens of Huma, and human_api_token, which
+// answers them with tokens of Human API Connect.
 package caddymodule
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -162,8 +166,8 @@ func (e *endpoint) reject(w http.ResponseWriter, q *request, err error) error {
 // panicked makes one failed answer of a panic, which is a mistake of ours. The
 // server would log its value, which may hold anything.
 func (e *endpoint) panicked(w http.ResponseWriter, q *request, v any) error {
-	if v == http.ErrAbortHandler { // how a handler lets go of a connection
-		panic(v)
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v) // how a handler lets go of a connection
 	}
 	e.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
 	if q.answered { // half of an answer is none
