@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
 )
 
 func TestAnswer(t *testing.T) {
@@ -18,7 +18,7 @@ func TestAnswer(t *testing.T) {
 		canaryRefresh + `","refreshTokenExpiresIn":3888000,"expiresIn":3888000}`
 	before := time.Now()
 	for _, status := range []int{200, 201, 202} {
-		c := testClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html") // not asked
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, " \n"+goodAnswer+"\r\n")
@@ -45,7 +45,7 @@ func TestAnswer(t *testing.T) {
 // TestMinted: lifetimes count from before the attempt, not from its answer.
 func TestMinted(t *testing.T) {
 	var called time.Time
-	c := testClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		called = time.Now()
 		time.Sleep(20 * time.Millisecond)
 		_, _ = io.WriteString(w, goodAnswer)
@@ -92,7 +92,7 @@ func TestH08_UnusableAnswers(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := testClient(t, serveAnswer(t, 200, test.body))
+			c := testClient(t, wiretest.ServeAnswer(t, 200, test.body))
 			g, err := c.SignIn(t.Context(), person())
 			checkWhy(t, g, err, test.in)
 			if err == nil && g == nil {
@@ -120,7 +120,7 @@ func checkWhy(t *testing.T, g *exchange.Grant, err error, why string) {
 	if g != nil {
 		t.Error("a grant with an error")
 	}
-	if e := asAnswer(t, err); e.Why != why {
+	if e := wiretest.AsAnswer(t, err); e.Why != why {
 		t.Errorf("got %q, want %q", e.Why, why)
 	}
 }
@@ -227,12 +227,12 @@ func TestStatusErrors(t *testing.T) {
 		{503, strings.Repeat(canaryAnswer, 10000), 0},
 	}
 	for _, test := range tests {
-		c := testClient(t, serveAnswer(t, test.status, test.body))
+		c := testClient(t, wiretest.ServeAnswer(t, test.status, test.body))
 		_, in := c.SignIn(t.Context(), person())
 		_, up := c.SignUp(t.Context(), person())
 		consent := c.SignConsent(t.Context(), person())
 		for op, err := range map[exchange.Op]error{exchange.OpSignIn: in, exchange.OpSignUp: up, exchange.OpConsent: consent} {
-			e := asStatus(t, err)
+			e := wiretest.AsStatus(t, err)
 			if *e != (exchange.StatusError{Op: op, Status: test.status, Code: test.code}) {
 				t.Errorf("%d %.40s: got %+v", test.status, test.body, *e)
 			}
@@ -246,45 +246,9 @@ func TestConsentAnswers(t *testing.T) {
 			if status == 204 && body != "" {
 				continue
 			}
-			if err := testClient(t, serveAnswer(t, status, body)).SignConsent(t.Context(), person()); err != nil {
+			if err := testClient(t, wiretest.ServeAnswer(t, status, body)).SignConsent(t.Context(), person()); err != nil {
 				t.Errorf("%d %.10q: %v", status, body, err)
 			}
 		}
-	}
-}
-
-func TestH05_RetryAfter(t *testing.T) {
-	now := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
-	tests := map[string]time.Duration{
-		"":                               0,
-		"0":                              0,
-		"1":                              time.Second,
-		"86400":                          24 * time.Hour,
-		"-1":                             0,
-		"+1":                             0,
-		"1.5":                            0,
-		"soon":                           0,
-		"1s":                             0,
-		"9223372037":                     math.MaxInt64,
-		"99999999999999999999999":        math.MaxInt64,
-		"Sat, 01 Mar 2025 12:00:30 GMT":  30 * time.Second,
-		"Sat, 01 Mar 2025 11:59:00 GMT":  0,
-		"Saturday, 01-Mar-25 12:01:00 G": 0,
-		"Sat Mar  1 12:01:00 2025":       time.Minute,
-		"Fri, 31 Dec 9999 23:59:59 GMT":  math.MaxInt64,
-	}
-	for in, want := range tests {
-		if got := retryAfter(in, now); got != want {
-			t.Errorf("%q: got %v, want %v", in, got, want)
-		}
-	}
-
-	c := testClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", " 7 ")
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}))
-	_, err := c.SignIn(t.Context(), person())
-	if e := asStatus(t, err); e.RetryAfter != 7*time.Second {
-		t.Error(e.RetryAfter)
 	}
 }

@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
 )
-
-func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // checkCanaries prints err, and all that it wraps, in every way.
 func checkCanaries(t testing.TB, err error) {
@@ -31,14 +29,10 @@ func checkCanaries(t testing.TB, err error) {
 	}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // TestNoErrorTellsAnything has the service and the transport say all that they
 // were told, and looks whether an error repeats any of it.
 func TestNoErrorTellsAnything(t *testing.T) {
-	echo := func(status int) roundTripper {
+	echo := func(status int) wiretest.RoundTripper {
 		return func(r *http.Request) (*http.Response, error) {
 			var all strings.Builder
 			_ = r.Write(&all)
@@ -49,7 +43,7 @@ func TestNoErrorTellsAnything(t *testing.T) {
 			}, nil
 		}
 	}
-	fail := func(wrap func(error) error) roundTripper {
+	fail := func(wrap func(error) error) wiretest.RoundTripper {
 		return func(r *http.Request) (*http.Response, error) {
 			var all strings.Builder
 			_ = r.Write(&all)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
 // Config is what a Client needs to know. It does not change afterwards.
@@ -54,11 +55,8 @@ type Config struct {
 	// wins over givenName and familyName, and an empty value is not sent.
 	Attributes map[string]string
 
-	// HTTP makes the calls. It has to be an *http.Transport or to end in one
-	// (see exchange.TransportError.Sent: it is told by net/http/httptrace).
-	// It is used without an http.Client, so that no redirect is followed and
-	// no cookie is kept. Answers are never decompressed: each request says
-	// Accept-Encoding: identity. Default: http.DefaultTransport.
+	// HTTP makes the calls; see wire.Post for what it has to be. Answers are
+	// never decompressed. Default: http.DefaultTransport.
 	HTTP http.RoundTripper
 
 	// Do makes one call of the service out of one or more attempts: retries,
@@ -93,7 +91,7 @@ func New(cfg Config) *Client {
 	}
 	c := &Client{cfg: cfg, urls: make(map[exchange.Op]url.URL, len(paths))}
 	for op, path := range paths {
-		c.urls[op] = endpoint(cfg.API, path)
+		c.urls[op] = wire.Endpoint(cfg.API, path)
 	}
 	return c
 }
@@ -105,7 +103,7 @@ func (c *Client) SignIn(ctx context.Context, p exchange.Person) (*exchange.Grant
 	if err != nil {
 		return nil, err
 	}
-	body := encode(signInBody{
+	body := wire.Encode(signInBody{
 		ClientID:  clientID,
 		ProjectID: c.cfg.ProjectID,
 		Email:     p.Email.Reveal(),
@@ -141,7 +139,7 @@ func (c *Client) SignUp(ctx context.Context, p exchange.Person) (*exchange.Grant
 	if err != nil {
 		return nil, err
 	}
-	body := encode(c.signUpBody(clientID, p))
+	body := wire.Encode(c.signUpBody(clientID, p))
 
 	var (
 		grant *exchange.Grant
@@ -170,7 +168,7 @@ func (c *Client) SignUp(ctx context.Context, p exchange.Person) (*exchange.Grant
 // SignConsent implements exchange.Huma.
 func (c *Client) SignConsent(ctx context.Context, p exchange.Person) error {
 	const op = exchange.OpConsent
-	body := encode(consentBody{Email: p.Email.Reveal()})
+	body := wire.Encode(consentBody{Email: p.Email.Reveal()})
 	return c.cfg.Do(ctx, op, func(ctx context.Context) error {
 		_, err := c.post(ctx, op, body)
 		return err

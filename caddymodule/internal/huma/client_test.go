@@ -19,6 +19,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
 )
 
 func sha256Hex(key, text string) string {
@@ -88,12 +89,12 @@ func TestWireFormat(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := make(chan string, 1)
-			api := serveRaw(t, func(conn net.Conn, request string) {
+			api := wiretest.ServeRaw(t, func(conn net.Conn, request string) {
 				got <- request
 				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodAnswer), goodAnswer)
 			})
 			before := time.Now().Unix()
-			if err := test.call(testClient(t, api+"/", test.change)); err != nil {
+			if err := test.call(testClient(t, api+"/base%2F1/?"+canaryQuery, test.change)); err != nil {
 				t.Fatal(err)
 			}
 			head, body, _ := strings.Cut(<-got, "\r\n\r\n")
@@ -102,7 +103,7 @@ func TestWireFormat(t *testing.T) {
 			}
 			lines := strings.Split(head, "\r\n")
 			want := map[string]bool{
-				"POST " + test.path + " HTTP/1.1":             true,
+				"POST /base%2F1" + test.path + " HTTP/1.1":    true,
 				"Host: " + strings.TrimPrefix(api, "http://"): true,
 				"User-Agent: caddy-huma":                      true,
 				"Content-Length: " + strconv.Itoa(len(body)):  true,
@@ -134,32 +135,6 @@ func TestWireFormat(t *testing.T) {
 	}
 }
 
-func TestEndpoint(t *testing.T) {
-	tests := map[string]string{
-		"":                     "/api/integration/v1/auth/signin",
-		"/":                    "/api/integration/v1/auth/signin",
-		"/base//":              "/base/api/integration/v1/auth/signin",
-		"/b%2Fc/?q=1#f":        "/b%2Fc/api/integration/v1/auth/signin",
-		"/with%20space":        "/with%20space/api/integration/v1/auth/signin",
-		"/a/../b":              "/a/../b/api/integration/v1/auth/signin",
-		"/?" + canaryQuery:     "/api/integration/v1/auth/signin",
-		"/gr%C3%BC%C3%9Fe/%2F": "/gr%C3%BC%C3%9Fe/%2F/api/integration/v1/auth/signin",
-	}
-	for base, want := range tests {
-		var got string
-		api := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			got = r.RequestURI
-			_, _ = io.WriteString(w, goodAnswer)
-		})
-		if _, err := testClient(t, api+base).SignIn(t.Context(), person()); err != nil {
-			t.Fatal(err)
-		}
-		if got != want {
-			t.Errorf("base %q: called %q, want %q", base, got, want)
-		}
-	}
-}
-
 func TestIPAddress(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                 "0.0.0.0",
@@ -184,7 +159,7 @@ func TestAttempts(t *testing.T) {
 		nonces = map[string]bool{}
 		calls  = map[string]int{}
 	)
-	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
@@ -221,7 +196,7 @@ func TestAttempts(t *testing.T) {
 		t.Errorf("%d attempts with %d signatures, want 3 and 3", n, len(nonces))
 	}
 	_, err = c.SignUp(t.Context(), person())
-	if e := asStatus(t, err); e.Status != 503 {
+	if e := wiretest.AsStatus(t, err); e.Status != 503 {
 		t.Error(e)
 	}
 	if n := calls["/api/integration/v1/auth/signup"]; n != 1 {
@@ -265,52 +240,6 @@ func TestUnknownClientType(t *testing.T) {
 	}
 }
 
-// TestConnectionReuse: 50 calls, errors among them, on one connection.
-func TestConnectionReuse(t *testing.T) {
-	var (
-		mu    sync.Mutex
-		conns int
-		n     int
-	)
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n++
-		switch n % 5 {
-		case 0:
-			w.WriteHeader(http.StatusForbidden)
-			_, _ = io.WriteString(w, `{"code":300011,"message":"x"}`)
-		case 1:
-			w.WriteHeader(http.StatusInternalServerError)
-			_, _ = io.WriteString(w, strings.Repeat("x", 60<<10))
-		case 2:
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			_, _ = io.WriteString(w, goodAnswer)
-		}
-	}))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			mu.Lock()
-			conns++
-			mu.Unlock()
-		}
-	}
-	s.Start()
-	t.Cleanup(s.Close)
-	c := testClient(t, s.URL)
-	for i := range 50 {
-		if i%7 == 3 {
-			_ = c.SignConsent(t.Context(), person())
-			continue
-		}
-		_, _ = c.SignIn(t.Context(), person())
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if conns != 1 {
-		t.Errorf("%d connections, want 1", conns)
-	}
-}
-
 // TestHTTP2: the same call over the newer protocol, which lowers the names.
 func TestHTTP2(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -333,11 +262,11 @@ func TestHTTP2(t *testing.T) {
 	s.Listener.Close()
 	_, err := c.SignUp(t.Context(), person())
 	checkCanaries(t, err)
-	_ = asTransport(t, err)
+	_ = wiretest.AsTransport(t, err)
 }
 
 func TestConcurrentCalls(t *testing.T) {
-	c := testClient(t, serveAnswer(t, 200, goodAnswer))
+	c := testClient(t, wiretest.ServeAnswer(t, 200, goodAnswer))
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
@@ -352,10 +281,10 @@ func TestConcurrentCalls(t *testing.T) {
 	wg.Wait()
 }
 
-// TestHeaderUpReplaces: a configured header stands in place of ours, once.
+// TestDefaults: without an address there is no call.
 func TestDefaults(t *testing.T) {
 	_, err := New(Config{ClientIDs: map[exchange.ClientType]string{exchange.IOS: "c1"}}).SignIn(t.Context(), person())
-	if e := asTransport(t, err); e.Sent || errors.Is(e, context.Canceled) {
+	if e := wiretest.AsTransport(t, err); e.Sent || errors.Is(e, context.Canceled) {
 		t.Error(e)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
 // The names under which a value may stand, the best one first.
@@ -90,7 +92,7 @@ func appendLeaves(all []leaf, object []byte, parent leaf) []leaf {
 			all = appendLeaves(all, value, l)
 			continue
 		}
-		l.value, l.number = textOrNumber(value), value[0] != '"'
+		l.value, l.number = wire.TextOrNumber(value), value[0] != '"'
 		all = append(all, l)
 	}
 	if empty && len(parent.path) > 0 {

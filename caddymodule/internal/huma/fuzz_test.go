@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
 )
 
 func FuzzReadAnswer(f *testing.F) {
@@ -22,7 +23,7 @@ func FuzzReadAnswer(f *testing.F) {
 			if g != nil {
 				t.Error("a grant with an error")
 			}
-			_ = asAnswer(t, err)
+			_ = wiretest.AsAnswer(t, err)
 			return
 		}
 		if g == nil {
@@ -42,18 +43,6 @@ func FuzzReadAnswer(f *testing.F) {
 		if got.UID == nil || got.RefreshToken == nil || got.AuthTokenExpiresIn == nil ||
 			got.RefreshTokenExpiresIn == nil || got.ExpiresIn == nil {
 			t.Errorf("a member is missing: %s", answerOf(g))
-		}
-	})
-}
-
-func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "1", "-1", "86400", "9223372037", "Sat, 01 Mar 2025 12:00:30 GMT", "1e9"} {
-		f.Add(s)
-	}
-	now := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, value string) {
-		if d := retryAfter(value, now); d < 0 {
-			t.Errorf("%q: %v", value, d)
 		}
 	})
 }

@@ -1,14 +1,11 @@
 package huma
 
 import (
-	"encoding/json"
-	"math"
 	"net/netip"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
 // signInBody is the request of sign in.
@@ -38,12 +35,6 @@ type validationData struct {
 // consentBody is the request of sign consent.
 type consentBody struct {
 	Email string `json:"email"`
-}
-
-// encode returns the body's bytes: those that are signed and sent.
-func encode(body any) []byte {
-	b, _ := json.Marshal(body) // texts and maps of texts always have a JSON form
-	return b
 }
 
 func (c *Client) signUpBody(clientID string, p exchange.Person) signUpBody {
@@ -88,11 +79,11 @@ func ipAddress(client string) string {
 // readGrant reads the answer of sign in and sign up. The Grant is nil if the
 // answer is an object without a token.
 func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
-	members, why := readObject(a.body)
+	members, why := wire.Object(a.body)
 	if why != "" {
 		return nil, &exchange.AnswerError{Op: op, Why: why}
 	}
-	token := text(members["authToken"])
+	token := wire.Text(members["authToken"])
 	if token == "" {
 		return nil, nil
 	}
@@ -103,66 +94,21 @@ func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
 		refresh = members["refreshTokenExpiresIn"]
 	}
 	return exchange.NewGrant(a.sent).
-		Text("uid", textOrNumber(members["uid"])).
+		Text("uid", wire.TextOrNumber(members["uid"])).
 		Text("authToken", token).
-		Lifetime("authTokenExpiresIn", lifetime(members["authTokenExpiresIn"])).
-		Text("refreshToken", text(members["refreshToken"])).
-		Lifetime("refreshTokenExpiresIn", lifetime(refresh)).
-		Lifetime("expiresIn", lifetime(refresh)).
+		Lifetime("authTokenExpiresIn", wire.Lifetime(members["authTokenExpiresIn"])).
+		Text("refreshToken", wire.Text(members["refreshToken"])).
+		Lifetime("refreshTokenExpiresIn", wire.Lifetime(refresh)).
+		Lifetime("expiresIn", wire.Lifetime(refresh)).
 		Grant(), nil
-}
-
-// readObject reads exactly one JSON object; else why says what it is not.
-// Into a map, because a struct's members would match in any case.
-func readObject(body []byte) (members map[string]json.RawMessage, why string) {
-	if !json.Valid(body) {
-		return nil, "not JSON"
-	}
-	if json.Unmarshal(body, &members) != nil || members == nil {
-		return nil, "not a JSON object"
-	}
-	return members, ""
 }
 
 // readCode returns the code of the service's {"code", "message"}, or 0.
 func readCode(body []byte) int {
-	members, _ := readObject(body)
-	code, err := strconv.Atoi(textOrNumber(members["code"]))
+	members, _ := wire.Object(body)
+	code, err := strconv.Atoi(wire.TextOrNumber(members["code"]))
 	if err != nil {
 		return 0
 	}
 	return code
-}
-
-// text is the value of a JSON string, and empty for anything else.
-func text(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return s
-}
-
-// textOrNumber is the value of a JSON string or the digits of a JSON number,
-// and empty for anything else.
-func textOrNumber(raw json.RawMessage) string {
-	if len(raw) > 0 && (raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9') {
-		return string(raw)
-	}
-	return text(raw)
-}
-
-// lifetime reads seconds, a number or a text with one, rounded down. Whatever
-// is not a lifetime of at least a second is unknown, which is 0.
-func lifetime(raw json.RawMessage) time.Duration {
-	s := strings.TrimSpace(textOrNumber(raw))
-	// ParseFloat would also take Inf, NaN and hexadecimals.
-	if strings.Trim(s, "0123456789+-.eE") != "" {
-		return 0
-	}
-	seconds, err := strconv.ParseFloat(s, 64)
-	if err != nil || seconds < 1 || seconds > math.MaxInt64/float64(2*time.Second) {
-		return 0
-	}
-	return time.Duration(seconds) * time.Second
 }

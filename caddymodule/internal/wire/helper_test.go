@@ -1,0 +1,64 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	goodAnswer   = `{"token":"t"}`
+	requestBody  = `{"email":"canary.mail@example.org"}`
+	canaryAnswer = "canary-answer-text-8e"
+)
+
+// post makes one attempt at a call of the service at api; change may adapt it.
+func post(ctx context.Context, t testing.TB, api string, change ...func(*Call)) ([]byte, error) {
+	t.Helper()
+	return postOn(ctx, t, wiretest.Transport(t), api, change...)
+}
+
+func postOn(ctx context.Context, t testing.TB, tr http.RoundTripper, api string, change ...func(*Call)) ([]byte, error) {
+	t.Helper()
+	u, err := url.Parse(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Call{Op: exchange.OpSignIn, URL: Endpoint(u, "/call"), Header: Header(), Body: []byte(requestBody)}
+	for _, ch := range change {
+		ch(&c)
+	}
+	return Post(ctx, tr, c)
+}
+
+func once(c *Call) { c.Op, c.Once = exchange.OpSignUp, true }
+
+func withTimeout(t testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// checkCanaries prints err, and all that it wraps, in every way.
+func checkCanaries(t testing.TB, err error) {
+	t.Helper()
+	for ; err != nil; err = errors.Unwrap(err) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			if text := fmt.Sprintf(verb, err); strings.Contains(text, "canary") {
+				t.Errorf("%s shows %s", verb, text)
+			}
+		}
+	}
+}
