@@ -384,7 +384,7 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 		if ttl := rec.Grant.Minted().Add(p.TTL); ttl.Before(rec.Until) {
 			rec.Until = ttl
 		}
-	case rec.Err.Code == CodeRefused || rec.Err.Code == CodeNotRegistered:
+	case rec.Err.isRefusal():
 		rec.Until = now.Add(p.NegativeTTL)
 	default:
 		return

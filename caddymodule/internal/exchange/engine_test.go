@@ -416,7 +416,7 @@ func TestFreshJoins(t *testing.T) {
 func TestRefusalsAreRepeatedOutagesAreNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for c, again := range map[Code]int64{
-			CodeRefused: 1, CodeNotRegistered: 1,
+			CodeRefused: 1, CodeConnectUnavailable: 1, CodeNotRegistered: 1,
 			CodeUnavailable: 3, CodeTimeout: 3, CodeConfig: 3, CodeRejected: 3, CodeBadResponse: 3, CodeRegistrationLimited: 3,
 		} {
 			b := newBench()

@@ -18,20 +18,35 @@ const (
 	OpConsent Op = "sign consent"
 )
 
+// The calls at Human API.
+const (
+	OpSession Op = "session token"
+	OpID      Op = "id token"
+)
+
 // StatusError is an answer of the service with another status than success.
 // It carries nothing of the answer's text, which may hold personal data.
 type StatusError struct {
 	Op         Op
 	Status     int           // HTTP status
-	Code       int           // the service's own error code; 0 if it gave none
+	Code       string        // the service's own error code, a plain word; empty if it gave none
+	RequestID  string        // the service's id of the request, for its support; empty if it gave none
 	RetryAfter time.Duration // from its Retry-After header; 0 if it gave none
+
+	// Definite says that Code is the service's decision whatever the status
+	// is: the same call has the same end, and a 5xx is no outage.
+	Definite bool
 }
 
 func (e *StatusError) Error() string {
-	if e.Code != 0 {
-		return fmt.Sprintf("%s: status %d, code %d", e.Op, e.Status, e.Code)
+	text := fmt.Sprintf("%s: status %d", e.Op, e.Status)
+	if e.Code != "" {
+		text += ", code " + e.Code
 	}
-	return fmt.Sprintf("%s: status %d", e.Op, e.Status)
+	if e.RequestID != "" {
+		text += ", request " + e.RequestID
+	}
+	return text
 }
 
 // TransportError is a call without a whole answer.
@@ -80,7 +95,8 @@ type PanicError struct {
 func (e *PanicError) Error() string { return "the exchange panicked" }
 
 // IsOutage reports whether err says that the service is down: no connection,
-// no answer in time, or a 5xx. A refusal, a 429 and a caller who left do not.
+// no answer in time, or a 5xx. A refusal, a 429 and a caller who left do not,
+// and neither does a definite answer.
 func IsOutage(err error) bool {
 	var (
 		status    *StatusError
@@ -88,7 +104,7 @@ func IsOutage(err error) bool {
 	)
 	switch {
 	case errors.As(err, &status):
-		return status.Status >= 500
+		return status.Status >= 500 && !status.Definite
 	case errors.As(err, &transport):
 		return !errors.Is(transport.Err, context.Canceled)
 	}
@@ -96,7 +112,8 @@ func IsOutage(err error) bool {
 }
 
 // IsTransient reports whether the same call may succeed if it is made again:
-// after an error of the connection, no answer in time, 408, 429, 502, 503, 504.
+// after an error of the connection, no answer in time, 408, 429, 502, 503, 504,
+// unless the answer is definite.
 func IsTransient(err error) bool {
 	var (
 		status    *StatusError
@@ -107,7 +124,7 @@ func IsTransient(err error) bool {
 		switch status.Status {
 		case http.StatusRequestTimeout, http.StatusTooManyRequests,
 			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return true
+			return !status.Definite
 		}
 	case errors.As(err, &transport):
 		return !errors.Is(transport.Err, context.Canceled)
@@ -122,6 +139,7 @@ type Code string
 const (
 	CodeNotRegistered       Code = "not_registered"
 	CodeRefused             Code = "refused"
+	CodeConnectUnavailable  Code = "connect_unavailable"
 	CodeRegistrationLimited Code = "registration_limited"
 	CodeOverloaded          Code = "overloaded"
 	CodeUnavailable         Code = "upstream_unavailable"
@@ -149,3 +167,13 @@ func (e *Error) Error() string {
 
 // Unwrap returns what happened.
 func (e *Error) Unwrap() error { return e.Err }
+
+// isRefusal reports whether the service has refused the user, which may be
+// repeated for a while without asking it again.
+func (e *Error) isRefusal() bool {
+	switch e.Code {
+	case CodeNotRegistered, CodeRefused, CodeConnectUnavailable:
+		return true
+	}
+	return false
+}

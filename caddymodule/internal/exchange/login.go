@@ -9,9 +9,9 @@ import (
 
 // Huma's own error codes that decide something.
 const (
-	codeInvalidProject = 100001
-	codeInvalidClient  = 100002
-	codeUserExists     = 100010
+	codeInvalidProject = "100001"
+	codeInvalidClient  = "100002"
+	codeUserExists     = "100010"
 )
 
 // holdRetry is how long a caller is told to wait for an account whose sign-up

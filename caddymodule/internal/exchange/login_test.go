@@ -67,7 +67,7 @@ func (s *script) answer(op Op) (*Grant, error) {
 		return nil, &OpenError{RetryAfter: 3 * time.Second}
 	}
 	e := &StatusError{Op: op}
-	if _, err := fmt.Sscanf(a, "%d/%d", &e.Status, &e.Code); err != nil {
+	if _, err := fmt.Sscanf(a, "%d/%s", &e.Status, &e.Code); err != nil {
 		_, _ = fmt.Sscanf(a, "%d", &e.Status)
 	}
 	return nil, e

@@ -209,22 +209,24 @@ func TestStatusErrors(t *testing.T) {
 	tests := []struct {
 		status int
 		body   string
-		code   int
+		code   string
 	}{
-		{300, "", 0},
-		{400, `{"code":100010,"message":"` + canaryAnswer + `"}`, 100010},
-		{400, `{"code":"100010"}`, 100010},
-		{400, `{"code":"` + canaryAnswer + `"}`, 0},
-		{400, `{"code":1.5}`, 0},
-		{400, `{"code":99999999999999999999}`, 0},
-		{400, `{"code":null}`, 0},
-		{400, `[{"code":1}]`, 0},
-		{401, `{"code":100006}`, 100006}, // H14
-		{403, `{"code":300011}`, 300011},
-		{404, "", 0},
-		{409, `{}`, 0},
-		{500, "<html>" + canaryAnswer, 0},
-		{503, strings.Repeat(canaryAnswer, 10000), 0},
+		{300, "", ""},
+		{400, `{"code":100010,"message":"` + canaryAnswer + `"}`, "100010"},
+		{400, `{"code":"100010"}`, "100010"},
+		{400, `{"code":"` + canaryAnswer + `"}`, ""},
+		{400, `{"code":"+00100010"}`, "100010"},
+		{400, `{"code":0}`, ""},
+		{400, `{"code":1.5}`, ""},
+		{400, `{"code":99999999999999999999}`, ""},
+		{400, `{"code":null}`, ""},
+		{400, `[{"code":1}]`, ""},
+		{401, `{"code":100006}`, "100006"}, // H14
+		{403, `{"code":300011}`, "300011"},
+		{404, "", ""},
+		{409, `{}`, ""},
+		{500, "<html>" + canaryAnswer, ""},
+		{503, strings.Repeat(canaryAnswer, 10000), ""},
 	}
 	for _, test := range tests {
 		c := testClient(t, wiretest.ServeAnswer(t, test.status, test.body))

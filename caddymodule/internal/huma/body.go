@@ -103,12 +103,13 @@ func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
 		Grant(), nil
 }
 
-// readCode returns the code of the service's {"code", "message"}, or 0.
-func readCode(body []byte) int {
+// readCode returns the code of the service's {"code", "message"}, a number
+// other than 0, or nothing.
+func readCode(body []byte) string {
 	members, _ := wire.Object(body)
 	code, err := strconv.Atoi(wire.TextOrNumber(members["code"]))
-	if err != nil {
-		return 0
+	if err != nil || code == 0 {
+		return ""
 	}
-	return code
+	return strconv.Itoa(code)
 }

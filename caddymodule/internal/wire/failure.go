@@ -49,3 +49,21 @@ func transportError(ctx context.Context, op exchange.Op, sent bool, err error) *
 	}
 	return e
 }
+
+// maxRequestID is how long a service's id of a request may be.
+const maxRequestID = 64
+
+// RequestID returns the first id that is one word of plain characters and not
+// too long: whatever else a service writes there gets into no log.
+func RequestID(ids ...string) string {
+	for _, id := range ids {
+		if id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, notPlain) {
+			return id
+		}
+	}
+	return ""
+}
+
+func notPlain(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._:-", r))
+}

@@ -162,6 +162,31 @@ func TestConnectionReuse(t *testing.T) {
 	}
 }
 
+func TestRequestID(t *testing.T) {
+	longest := strings.Repeat("a", 64)
+	for in, want := range map[string]string{
+		"":                     "",
+		"Az09._:-":             "Az09._:-",
+		longest:                longest,
+		longest + "a":          "",
+		"a b":                  "",
+		"a\nb":                 "",
+		"alice@example.org":    "",
+		"\u00fc":               "",
+		"\xff":                 "",
+		`a"`:                   "",
+		"6f1c-41d7/../../x":    "",
+		"0af7651916cd43dd8448": "0af7651916cd43dd8448",
+	} {
+		if got := RequestID(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	if got := RequestID("", "no id", "second", "third"); got != "second" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestH05_RetryAfter(t *testing.T) {
 	now := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 	for in, want := range map[string]time.Duration{
