@@ -38,6 +38,7 @@ func (s *mapStore) Put(u UserKey, k Kind, r Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.Until.After(time.Now()) {
+		delete(s.recs[u], k)
 		return
 	}
 	if s.recs[u] == nil {

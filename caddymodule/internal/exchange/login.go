@@ -56,7 +56,7 @@ func (l *Login) Mint(ctx context.Context) (*Grant, Outcome, error) {
 			return grant, OutcomeSignedIn, nil
 		}
 		if !isUnknownUser(err) {
-			return nil, "", failure(err)
+			return nil, "", loginFailure(err)
 		}
 		if l.Registration.Off {
 			return nil, "", &Error{Code: CodeNotRegistered, Err: err}
@@ -105,7 +105,7 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 	case isForbidden(err) && !isExisting(err):
 		return nil, "", &Error{Code: CodeRefused, Err: err}
 	case !unclear && !isExisting(err):
-		return nil, "", failure(err)
+		return nil, "", loginFailure(err)
 	}
 
 	// The user exists now, or may: only sign-in can tell.
@@ -121,7 +121,7 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 	case isUnknownUser(signInErr):
 		return nil, "", &Error{Code: CodeRefused, Err: signInErr}
 	}
-	return nil, "", failure(signInErr)
+	return nil, "", loginFailure(signInErr)
 }
 
 // consent signs the consent of somebody who has just been registered.
@@ -175,53 +175,23 @@ func isUnclear(err error) bool {
 	return false
 }
 
-// failure says which of the endpoint's errors a call's error is.
-func failure(err error) *Error {
-	var (
-		status    *StatusError
-		transport *TransportError
-		answer    *AnswerError
-		open      *OpenError
-		busy      *BusyError
-	)
-	e := &Error{Err: err}
-	switch {
-	case errors.As(err, &status):
-		e.Code, e.RetryAfter = statusCode(status), status.RetryAfter
-	case errors.As(err, &transport) && !transport.Timeout:
-		e.Code = CodeUnavailable
-	case errors.As(err, &answer):
-		e.Code = CodeBadResponse
-	case errors.As(err, &open):
-		e.Code, e.RetryAfter = CodeUnavailable, open.RetryAfter
-	case errors.As(err, &busy):
-		e.Code, e.RetryAfter = CodeOverloaded, time.Second
-	case errors.As(err, &transport), errors.Is(err, context.DeadlineExceeded):
-		e.Code = CodeTimeout
-	default:
-		e.Code = CodeUnavailable
+// loginFailure is failure with what Huma's own codes say. Those of a service
+// that is down or limits us are not believed.
+func loginFailure(err error) *Error {
+	e := failure(err)
+	var status *StatusError
+	if errors.As(err, &status) && isConfig(status) && e.Code != CodeUnavailable {
+		e.Code = CodeConfig
 	}
 	return e
 }
 
-// unclearFailure is failure for a sign-up with an unclear end: even if it was
-// too late it is worth asking again soon, for the user may appear.
+// unclearFailure is loginFailure for a sign-up with an unclear end: even if it
+// was too late it is worth asking again soon, for the user may appear.
 func unclearFailure(err error) *Error {
-	e := failure(err)
+	e := loginFailure(err)
 	if e.Code == CodeTimeout || e.Code == CodeUnavailable || e.Code == CodeRejected {
 		e.Code, e.RetryAfter = CodeUnavailable, holdRetry
 	}
 	return e
-}
-
-func statusCode(status *StatusError) Code {
-	switch {
-	case status.Status == http.StatusTooManyRequests, status.Status >= 500:
-		return CodeUnavailable
-	case isConfig(status):
-		return CodeConfig
-	case status.Status >= 400:
-		return CodeRejected
-	}
-	return CodeBadResponse // a redirect, or something stranger
 }

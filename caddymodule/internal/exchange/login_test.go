@@ -111,6 +111,7 @@ func TestLogin(t *testing.T) {
 		"H14 sign-in refuses our credentials": {answers: []string{unauth}, calls: []string{in}, code: CodeConfig},
 		"sign-up refuses our credentials":     {answers: []string{unknown, unauth}, calls: []string{in, up}, code: CodeConfig},
 		"sign-up blames our project":          {answers: []string{unknown, badIDs}, calls: []string{in, up}, code: CodeConfig},
+		"sign-in with a code of another's":    {answers: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: CodeRejected},
 		"sign-in is wrong":                    {answers: []string{wrong}, calls: []string{in}, code: CodeRejected},
 		"sign-up is wrong":                    {answers: []string{unknown, wrong}, calls: []string{in, up}, code: CodeRejected},
 		"sign-in limited":                     {answers: []string{limited}, calls: []string{in}, code: CodeUnavailable},

@@ -21,7 +21,8 @@ type Record struct {
 type Store interface {
 	// Get returns what is kept and still good now.
 	Get(UserKey, Kind) (Record, bool)
-	// Put keeps r until r.Until; one that is not in the future is not kept.
+	// Put keeps r until r.Until, in place of what was kept. One that is not in
+	// the future is not kept, and what it replaces is gone all the same.
 	Put(UserKey, Kind, Record)
 	Forgetter
 }

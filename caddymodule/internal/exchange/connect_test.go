@@ -1,0 +1,247 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// connectScript is a Human API that answers as it is told, call by call, with
+// the answers of script.
+type connectScript struct {
+	script
+	types []string
+}
+
+func (s *connectScript) Token(_ context.Context, t TokenType, _ ConnectUser) (*Grant, error) {
+	s.types = append(s.types, string(t))
+	grant, err := s.answer(t.Op())
+	var status *StatusError
+	if errors.As(err, &status) {
+		status.Definite = IsConnectCode(status.Code)
+	}
+	return grant, err
+}
+
+// mintConnect asks once, with or without a hint, and says what was called,
+// what came of it, and which type comes first the next time.
+func mintConnect(t *testing.T, first TokenType, answers ...string) (called string, end Code, next TokenType) {
+	t.Helper()
+	api := &connectScript{script: script{answers: answers}}
+	c := &Connect{API: api, Hints: Hints{newMapStore()}, User: "u"}
+	c.Hints.remember("u", first)
+	grant, outcome, err := c.Mint(t.Context())
+	var e *Error
+	switch {
+	case err == nil && (grant == nil || outcome != OutcomeSignedIn):
+		t.Errorf("grant %v, outcome %q", grant, outcome)
+	case err != nil && (grant != nil || outcome != "" || !errors.As(err, &e)):
+		t.Errorf("grant %v, outcome %q with %v", grant, outcome, err)
+	case err != nil:
+		end = e.Code
+	}
+	if len(api.answers) > 0 {
+		t.Errorf("answers %v are left", api.answers)
+	}
+	return strings.Join(api.types, " "), end, c.Hints.first("u")
+}
+
+func TestConnect(t *testing.T) {
+	const (
+		session, id = string(SessionToken), string(IDToken)
+		both        = session + " " + id
+		swapped     = id + " " + session
+		window      = "403/SESSION_TOKEN_GENERATION_NOT_ALLOWED"
+		noUser      = "404/UNKNOWN_CLIENT_USER_ID"
+		noID        = "403/ID_TOKEN_GENERATION_NOT_ALLOWED"
+		secret      = "401/INVALID_CLIENT_ID_OR_SECRET"
+	)
+	for name, c := range map[string]struct {
+		hint    TokenType // the user's last token, if it is known
+		answers []string
+		called  string
+		end     Code      // empty: a token
+		next    TokenType // comes first afterwards
+	}{
+		"new user":                        {SessionToken, []string{ok200}, session, "", SessionToken},
+		"connected user":                  {IDToken, []string{ok200}, id, "", IDToken},
+		"connected since, or hint lost":   {SessionToken, []string{window, ok200}, both, "", IDToken},
+		"hint wrong, never had a session": {IDToken, []string{noUser, ok200}, swapped, "", SessionToken},
+		"hint wrong, id not allowed":      {IDToken, []string{noID, ok200}, swapped, "", SessionToken},
+		"by the status alone":             {SessionToken, []string{"403", ok200}, both, "", IDToken},
+		"hint wrong, by the status alone": {IDToken, []string{"404", ok200}, swapped, "", SessionToken},
+
+		"both refused":                        {SessionToken, []string{window, noUser}, both, CodeConnectUnavailable, SessionToken},
+		"both refused, id not allowed":        {SessionToken, []string{window, noID}, both, CodeConnectUnavailable, SessionToken},
+		"both refused, by the statuses":       {SessionToken, []string{"403", "404"}, both, CodeConnectUnavailable, SessionToken},
+		"both refused after a hint":           {IDToken, []string{noID, window}, swapped, CodeConnectUnavailable, SessionToken},
+		"both refused after a hint, statuses": {IDToken, []string{"404", "403"}, swapped, CodeConnectUnavailable, SessionToken},
+
+		// The second answer is judged as the first would be, without a third.
+		"flip, then our secret":      {SessionToken, []string{window, secret}, both, CodeConfig, SessionToken},
+		"flip, then an outage":       {SessionToken, []string{window, down}, both, CodeUnavailable, SessionToken},
+		"flip, then limited":         {SessionToken, []string{window, limited}, both, CodeUnavailable, SessionToken},
+		"flip, then late":            {SessionToken, []string{window, late}, both, CodeTimeout, SessionToken},
+		"flip, then garbage":         {SessionToken, []string{window, html}, both, CodeBadResponse, SessionToken},
+		"flip, then a wrong request": {SessionToken, []string{window, "400"}, both, CodeRejected, SessionToken},
+		"flip back, then an outage":  {IDToken, []string{noUser, down}, swapped, CodeUnavailable, IDToken},
+		"flip back, then a 404":      {IDToken, []string{noUser, "404"}, swapped, CodeRejected, IDToken},
+		"flip, then the same answer": {SessionToken, []string{window, window}, both, CodeConnectUnavailable, SessionToken},
+		"flip back, the same answer": {IDToken, []string{noUser, noUser}, swapped, CodeConnectUnavailable, SessionToken},
+		"an outage leaves the hint":  {IDToken, []string{down}, id, CodeUnavailable, IDToken},
+		"our secret leaves the hint": {IDToken, []string{secret}, id, CodeConfig, IDToken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			called, end, next := mintConnect(t, c.hint, c.answers...)
+			if called != c.called || end != c.end || next != c.next {
+				t.Errorf("called %s, got %q, then %s; want %s, %q, %s", called, end, next, c.called, c.end, c.next)
+			}
+		})
+	}
+}
+
+// flip, in place of a code, is the other type's turn.
+const flip Code = "flip"
+
+// checkFirst has the first answer for a type be one thing, and looks whether
+// the other type is asked for and what is answered else.
+func checkFirst(t *testing.T, first TokenType, answer string, want Code) {
+	t.Helper()
+	answers, called, end := []string{answer}, string(first), want
+	if want == flip {
+		answers = append(answers, ok200)
+		called += " " + string(first.other())
+		end = ""
+	}
+	gotCalled, gotEnd, _ := mintConnect(t, first, answers...)
+	if gotCalled != called || gotEnd != end {
+		t.Errorf("%s first, %s: called %s, got %q; want %s, %q", first, answer, gotCalled, gotEnd, called, end)
+	}
+}
+
+// TestConnectCodes: each code that is published, with each status.
+func TestConnectCodes(t *testing.T) {
+	codes := map[string]struct{ session, id Code }{
+		"SESSION_TOKEN_GENERATION_NOT_ALLOWED": {flip, CodeConnectUnavailable},
+		"UNKNOWN_CLIENT_USER_ID":               {CodeConnectUnavailable, flip},
+		"ID_TOKEN_GENERATION_NOT_ALLOWED":      {CodeConnectUnavailable, flip},
+		"INVALID_CLIENT_ID":                    {CodeConfig, CodeConfig},
+		"INVALID_CLIENT_ID_OR_SECRET":          {CodeConfig, CodeConfig},
+		"CLIENT_TOKEN_GENERATION_NOT_ALLOWED":  {CodeConfig, CodeConfig},
+		"NOT_AUTHORIZED":                       {CodeConfig, CodeConfig},
+		"INVALID_TOKEN_TYPE":                   {CodeRejected, CodeRejected},
+	}
+	if len(codes) != len(connectCodes) {
+		t.Errorf("%d codes are known, and %d tested", len(connectCodes), len(codes))
+	}
+	for code, want := range codes {
+		for _, status := range []int{302, 400, 401, 403, 404, 409, 422, 429, 500, 503} {
+			answer := fmt.Sprintf("%d/%s", status, code)
+			checkFirst(t, SessionToken, answer, want.session)
+			checkFirst(t, IDToken, answer, want.id)
+		}
+	}
+}
+
+// TestConnectStatuses: with no code that is known, the status decides.
+func TestConnectStatuses(t *testing.T) {
+	for status, want := range map[int]struct{ session, id Code }{
+		101: {CodeBadResponse, CodeBadResponse},
+		302: {CodeBadResponse, CodeBadResponse},
+		400: {CodeRejected, CodeRejected},
+		401: {CodeConfig, CodeConfig},
+		403: {flip, flip},
+		404: {CodeRejected, flip},
+		405: {CodeRejected, CodeRejected},
+		408: {CodeRejected, CodeRejected},
+		409: {CodeRejected, CodeRejected},
+		422: {CodeRejected, CodeRejected},
+		429: {CodeUnavailable, CodeUnavailable},
+		500: {CodeUnavailable, CodeUnavailable},
+		502: {CodeUnavailable, CodeUnavailable},
+		503: {CodeUnavailable, CodeUnavailable},
+	} {
+		// Codes of others, Huma's among them, and what is only like a code.
+		for _, code := range []string{"", "SOMETHING_NEW", "100001", "100010", "not_authorized", "INVALID_CLIENT"} {
+			answer := strings.TrimSuffix(fmt.Sprintf("%d/%s", status, code), "/")
+			checkFirst(t, SessionToken, answer, want.session)
+			checkFirst(t, IDToken, answer, want.id)
+		}
+	}
+}
+
+// TestConnectNeverFlips on what says nothing about the user.
+func TestConnectNeverFlips(t *testing.T) {
+	for answer, want := range map[string]Code{
+		late: CodeTimeout, noConn: CodeUnavailable, reset: CodeUnavailable, html: CodeBadResponse,
+		open: CodeUnavailable, "401": CodeConfig, limited: CodeUnavailable, down: CodeUnavailable,
+	} {
+		checkFirst(t, SessionToken, answer, want)
+		checkFirst(t, IDToken, answer, want)
+	}
+	for err, want := range map[error]Code{
+		context.DeadlineExceeded: CodeTimeout,
+		context.Canceled:         CodeUnavailable,
+		errors.New("odd"):        CodeUnavailable,
+	} {
+		c := &Connect{API: failing{err}, User: "u"}
+		_, _, got := c.Mint(t.Context())
+		var e *Error
+		if !errors.As(got, &e) || e.Code != want || !errors.Is(got, err) {
+			t.Errorf("%v: got %v, want %s", err, got, want)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Token(context.Context, TokenType, ConnectUser) (*Grant, error) { return nil, f.err }
+
+func TestConnectErrors(t *testing.T) {
+	c := &Connect{API: failing{&StatusError{Op: OpSession, Status: 429, RetryAfter: time.Minute, RequestID: "r1"}}}
+	_, _, err := c.Mint(t.Context())
+	var e *Error
+	if !errors.As(err, &e) || e.RetryAfter != time.Minute || err.Error() != "upstream_unavailable: session token: status 429, request r1" {
+		t.Errorf("%v, %+v", err, e)
+	}
+
+	api := &connectScript{script: script{answers: []string{"403", "404/UNKNOWN_CLIENT_USER_ID"}}}
+	_, _, err = (&Connect{API: api}).Mint(t.Context())
+	if want := "connect_unavailable: session token: status 403; id token: status 404, code UNKNOWN_CLIENT_USER_ID"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestConnectCodesDecideRetries: what a known code says is not asked for again
+// whatever the status, and the breaker does not count it.
+func TestConnectCodesDecideRetries(t *testing.T) {
+	for code := range connectCodes {
+		for _, status := range []int{408, 429, 500, 503} {
+			err := &StatusError{Op: OpID, Status: status, Code: code, Definite: true}
+			if IsTransient(err) || IsOutage(err) {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestHintEnds after a while without a token.
+func TestHintEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := Hints{newMapStore()}
+		h.remember("u", IDToken)
+		time.Sleep(hintFor - time.Second)
+		if h.first("u") != IDToken || h.first("v") != SessionToken {
+			t.Error("the hint is lost, or everybody's")
+		}
+		h.remember("u", IDToken)
+		time.Sleep(hintFor + time.Second)
+		if h.first("u") != SessionToken {
+			t.Error("the hint stays for ever")
+		}
+	})
+}

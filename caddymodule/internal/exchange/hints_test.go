@@ -1,0 +1,149 @@
+package exchange_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/memcache"
+)
+
+// connectService gives one type of token, and refuses the other.
+type connectService struct {
+	gives exchange.TokenType
+	calls int
+	n     int // of the next token
+}
+
+func (s *connectService) Token(_ context.Context, t exchange.TokenType, _ exchange.ConnectUser) (*exchange.Grant, error) {
+	s.calls++
+	if t != s.gives {
+		return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
+	}
+	s.n++
+	return exchange.NewGrant(time.Now()).Text("token", fmt.Sprint(s.n)).Lifetime("expires_in", time.Hour).Grant(), nil
+}
+
+// page asks for tokens of one user as a handler would.
+type page struct {
+	engine *exchange.Engine
+	policy exchange.Policy
+	exchange.Connect
+}
+
+func (p *page) Minter() exchange.Minter { return p }
+func (p *page) Ended(exchange.Result)   {}
+
+func newPage(t *testing.T, api exchange.HumanAPI) *page {
+	t.Helper()
+	c, recent := memcache.New(), memcache.New()
+	t.Cleanup(c.Close)
+	t.Cleanup(recent.Close)
+	store := c.Limit(100)
+	return &page{
+		engine: exchange.NewEngine(c, recent),
+		policy: exchange.Policy{
+			Timeout: time.Minute, TTL: time.Hour, NegativeTTL: time.Minute, MaxWaiting: 10,
+			Cache: store, Recent: recent.Limit(100),
+		},
+		Connect: exchange.Connect{API: api, Hints: exchange.Hints{Store: store}, User: "u"},
+	}
+}
+
+func (p *page) ask(t *testing.T, kind exchange.Kind, fresh bool) exchange.Result {
+	t.Helper()
+	return p.engine.Get(t.Context(), &exchange.Request{User: p.User, Kind: kind, Fresh: fresh, Source: p, Policy: &p.policy})
+}
+
+// want asks for a token and looks how many calls it cost.
+func (p *page) want(t *testing.T, s *connectService, kind exchange.Kind, calls int) {
+	t.Helper()
+	before := s.calls
+	r := p.ask(t, kind, true)
+	if r.Err != nil || r.Grant == nil {
+		t.Fatal(r.Err)
+	}
+	if n := s.calls - before; n != calls {
+		t.Errorf("%d calls, want %d", n, calls)
+	}
+}
+
+// TestHints goes through a user's life on the real cache.
+func TestHints(t *testing.T) {
+	s := &connectService{gives: exchange.SessionToken}
+	p := newPage(t, s)
+	p.want(t, s, "a", 1) // new
+	s.gives = exchange.IDToken
+	p.want(t, s, "b", 2) // has connected a source since
+	p.want(t, s, "c", 1) // which is remembered, also for another kind
+	s.gives = exchange.SessionToken
+	p.want(t, s, "d", 2) // the hint is wrong
+	p.want(t, s, "e", 1) // and gone
+	s.gives = exchange.IDToken
+	p.want(t, s, "f", 2)
+	p.engine.Forget("u")
+	p.want(t, s, "g", 2) // forgotten with the user
+	p.want(t, s, "h", 1)
+
+	// It neither costs the tokens of the same user nor is one of them.
+	if r := p.ask(t, "h", false); r.Outcome != exchange.OutcomeHit {
+		t.Errorf("%q, %v", r.Outcome, r.Err)
+	}
+	before := s.calls
+	if r := p.ask(t, "\x00hint", false); r.Outcome == exchange.OutcomeHit || s.calls == before {
+		t.Errorf("the hint was answered: %q, %v", r.Outcome, r.Err)
+	}
+}
+
+// TestHintLost: more kinds than a user may have push it out; without a store
+// there is none, and a record of something else is none.
+func TestHintLost(t *testing.T) {
+	s := &connectService{gives: exchange.IDToken}
+	p := newPage(t, s)
+	p.want(t, s, "a", 2)
+	for i := range 9 {
+		p.policy.Cache.Put("u", exchange.Kind(fmt.Sprint(i)), exchange.Record{
+			Grant: exchange.NewGrant(time.Now()).Grant(), Until: time.Now().Add(time.Hour),
+		})
+	}
+	p.want(t, s, "b", 2)
+
+	p.Hints.Store.Put("u", "\x00hint", exchange.Record{
+		Grant: exchange.NewGrant(time.Now()).Text("token", "id").Grant(), Until: time.Now().Add(time.Hour),
+	})
+	p.want(t, s, "c", 2)
+	p.Hints.Store.Put("u", "\x00hint", exchange.Record{
+		Err: &exchange.Error{Code: exchange.CodeRefused}, Until: time.Now().Add(time.Hour),
+	})
+	p.want(t, s, "d", 2)
+
+	p.Hints = exchange.Hints{}
+	p.want(t, s, "e", 2)
+	p.want(t, s, "f", 2)
+}
+
+// refusing refuses both types.
+type refusing struct{ calls int }
+
+func (r *refusing) Token(_ context.Context, t exchange.TokenType, _ exchange.ConnectUser) (*exchange.Grant, error) {
+	r.calls++
+	return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
+}
+
+// TestConnectUnavailableIsKept for as long as any refusal.
+func TestConnectUnavailableIsKept(t *testing.T) {
+	s := &refusing{}
+	p := newPage(t, s)
+	for range 3 {
+		r := p.ask(t, "a", false)
+		var e *exchange.Error
+		if e, _ = r.Err.(*exchange.Error); e == nil || e.Code != exchange.CodeConnectUnavailable {
+			t.Fatalf("%v", r.Err)
+		}
+	}
+	if s.calls != 2 {
+		t.Errorf("%d calls, want 2", s.calls)
+	}
+}
