@@ -1,0 +1,200 @@
+package humanapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+)
+
+func TestAnswer(t *testing.T) {
+	want := map[exchange.TokenType]string{
+		exchange.SessionToken: `{"token":"` + canaryToken + `","type":"session","expires_in":3600,"session_token":"` +
+			canaryToken + `","human_id":"` + canaryHuman + `"}`,
+		exchange.IDToken: `{"token":"` + canaryToken + `","type":"id","expires_in":86400,"id_token":"` + canaryToken + `"}`,
+	}
+	for _, typ := range types {
+		for _, status := range []int{200, 201, 202} {
+			before := time.Now()
+			c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/html") // not asked
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, " \n"+good[typ]+"\r\n")
+			}))
+			g, err := c.Token(t.Context(), typ, user())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := answerOf(g); got != want[typ] {
+				t.Errorf("got %s\nwant %s", got, want[typ])
+			}
+			if g.Minted().Before(before.Round(0)) || g.Minted().After(time.Now()) {
+				t.Errorf("minted %v", g.Minted())
+			}
+		}
+	}
+}
+
+// read reads an answer of type typ.
+func read(typ exchange.TokenType, body string) (*exchange.Grant, error) {
+	m, err := membersOf(typ)
+	if err != nil {
+		return nil, err
+	}
+	return m.read(typ, []byte(body), time.Now())
+}
+
+func TestAnswerMembers(t *testing.T) {
+	const session = `{"token":"t","type":"session","expires_in":%d,"session_token":"t"%s}`
+	const id = `{"token":"t","type":"id","expires_in":%d,"id_token":"t"%s}`
+	tests := []struct {
+		typ     exchange.TokenType
+		body    string
+		form    string
+		expires int
+		more    string
+	}{
+		{exchange.SessionToken, `{"session_token":"t"}`, session, 0, ""},
+		{exchange.SessionToken, `{"session_token":"t","human_id":null}`, session, 0, ""},
+		{exchange.SessionToken, `{"session_token":"t","human_id":""}`, session, 0, ""},
+		{exchange.SessionToken, `{"session_token":"t","human_id":4711}`, session, 0, ""},
+		{exchange.SessionToken, `{"session_token":"t","human_id":{"a":1}}`, session, 0, ""},
+		{exchange.SessionToken, `{"session_token":"t","human_id":"h"}`, session, 0, `,"human_id":"h"`},
+		{exchange.SessionToken, `{"session_token":"t","expires_in":50,"id_token_expires_in":70,"id_token":"x"}`, session, 50, ""},
+		{exchange.SessionToken, `{"session_token":"t","Expires_In":50}`, session, 0, ""},
+		{exchange.SessionToken, `{"session_token":"s","session_token":"t","more":[1,{"a":null}]}`, session, 0, ""},
+		{exchange.IDToken, `{"id_token":"t"}`, id, 0, ""},
+		{exchange.IDToken, `{"id_token":"t","expires_in":50}`, id, 0, ""},
+		{exchange.IDToken, `{"id_token":"t","id_token_expires_in":70,"expires_in":50,"session_token":"x"}`, id, 70, ""},
+		{exchange.IDToken, `{"id_token":"t","human_id":"h"}`, id, 0, `,"human_id":"h"`},
+		{exchange.IDToken, `{"id_token":"t","id_refresh_token":"r","refresh_token":"r","access_token":"r"}`, id, 0, ""},
+	}
+	for _, test := range tests {
+		g, err := read(test.typ, test.body)
+		if err != nil {
+			t.Errorf("%s: %v", test.body, err)
+			continue
+		}
+		if got, want := answerOf(g), fmt.Sprintf(test.form, test.expires, test.more); got != want {
+			t.Errorf("%s\n got %s\nwant %s", test.body, got, want)
+		}
+	}
+}
+
+func TestC09_Lifetimes(t *testing.T) {
+	for raw, want := range map[string]int64{
+		`30`: 30, `3600`: 3600, `86400`: 86400, `86401`: 86400, `315360001`: 86400, `1e18`: 86400,
+		`"3600"`: 3600, `" 3600 "`: 3600, `"86401"`: 86400, `3600.5`: 3600,
+		`0`: 0, `-5`: 0, `0.9`: 0, `null`: 0, `""`: 0, `"soon"`: 0, `"NaN"`: 0, `"Inf"`: 0, `1e400`: 0,
+		`true`: 0, `{}`: 0, `[900]`: 0,
+	} {
+		for typ, name := range map[exchange.TokenType]string{
+			exchange.SessionToken: "expires_in", exchange.IDToken: "id_token_expires_in",
+		} {
+			g, err := read(typ, fmt.Sprintf(`{"%s_token":"t",%q:%s}`, typ, name, raw))
+			if err != nil {
+				t.Errorf("%s: %v", raw, err)
+				continue
+			}
+			var got struct {
+				Expires int64 `json:"expires_in"`
+			}
+			if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil || got.Expires != want {
+				t.Errorf("%s of %s: got %d, want %d, %v", raw, typ, got.Expires, want, err)
+			}
+		}
+	}
+}
+
+func TestH08_UnusableAnswers(t *testing.T) {
+	pad := func(s string, n int) string { return s + strings.Repeat(" ", n-len(s)) }
+	for _, typ := range types {
+		name := string(typ) + "_token"
+		token := fmt.Sprintf("%q:%q", name, canaryToken)
+		for body, why := range map[string]string{
+			"":                                  "not JSON",
+			"<html>" + canaryAnswer:             "not JSON",
+			"null":                              "not a JSON object",
+			"[]":                                "not a JSON object",
+			"[{" + token + "}]":                 "not a JSON object",
+			`"` + canaryAnswer + `"`:            "not a JSON object",
+			"12":                                "not a JSON object",
+			"{" + token + "} {}":                "not JSON",
+			"{" + token + "}x":                  "not JSON",
+			"\ufeff{" + token + "}":             "not JSON",
+			"{" + token:                         "not JSON",
+			"{}":                                "no token in it",
+			`{"token":"t"}`:                     "no token in it",
+			`{"access_token":"t"}`:              "no token in it",
+			`{"id_refresh_token":"t"}`:          "no token in it",
+			`{"errorCode":"INVALID_CLIENT_ID"}`: "no token in it",
+			`{"data":{` + token + `}}`:          "no token in it",
+			`{"` + name + `":""}`:               "no token in it",
+			`{"` + name + `":null}`:             "no token in it",
+			`{"` + name + `":12}`:               "no token in it",
+			`{"` + name + `":["` + canaryAnswer + `"]}`: "no token in it",
+			`{"` + strings.ToUpper(name) + `":"t"}`:     "no token in it",
+			good[map[exchange.TokenType]exchange.TokenType{
+				exchange.SessionToken: exchange.IDToken, exchange.IDToken: exchange.SessionToken,
+			}[typ]]: "no token in it",
+			"{" + token + "}":            "",
+			pad("{"+token+"}", 64<<10):   "",
+			pad("{"+token+"}", 64<<10+1): "longer than 64 KiB",
+			strings.Repeat("x", 10<<20):  "longer than 64 KiB",
+			`{"a":` + strings.Repeat("[", 11000) + strings.Repeat("]", 11000) + "," + token + "}": "not JSON",
+		} {
+			g, err := testClient(t, wiretest.ServeAnswer(t, 200, body)).Token(t.Context(), typ, user())
+			if why == "" {
+				if err != nil || g == nil {
+					t.Errorf("%.60q: %v", body, err)
+				}
+				continue
+			}
+			if e := wiretest.AsAnswer(t, err); e.Why != why || e.Op != typ.Op() || g != nil {
+				t.Errorf("%.60q: got %q, want %q", body, e.Why, why)
+			}
+			checkCanaries(t, err)
+		}
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	for _, s := range []string{
+		goodSession, goodID, "", "null", "[]", "{}", "\ufeff{}", `{"id_token":""}`, `{"session_token":"t","expires_in":"3600.5"}`,
+		`{"id_token":"\ud800","id_token_expires_in":1e18,"id_refresh_token":"r"}`, `{"session_token":"t","human_id":"h"}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, typ := range types {
+			g, err := read(typ, body)
+			if err != nil {
+				if e := wiretest.AsAnswer(t, err); g != nil || e.Why == "" {
+					t.Errorf("grant %v, %v", g, err)
+				}
+				continue
+			}
+			var got map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil {
+				t.Fatalf("%q: %v", answerOf(g), err)
+			}
+			var expires uint64
+			if json.Unmarshal(got["expires_in"], &expires) != nil || expires > 86400 {
+				t.Errorf("expires_in is %s", got["expires_in"])
+			}
+			if string(got["token"]) == `""` || string(got["token"]) != string(got[string(typ)+"_token"]) || string(got["type"]) != fmt.Sprintf("%q", typ) {
+				t.Errorf("%s", answerOf(g))
+			}
+			delete(got, "human_id")
+			if len(got) != 4 {
+				t.Errorf("more than there is to say: %s", answerOf(g))
+			}
+		}
+	})
+}

@@ -1,0 +1,204 @@
+package humanapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+)
+
+// TestWireFormat looks at the bytes that leave.
+func TestWireFormat(t *testing.T) {
+	scopes := func(cfg *Config) { cfg.ExtraScopes = []string{"launch/patient", "openid"} }
+	nobody := exchange.ConnectUser{ID: masked.New("user 7/ü")}
+	tests := []struct {
+		name   string
+		typ    exchange.TokenType
+		user   exchange.ConnectUser
+		change func(*Config)
+		body   string
+	}{
+		{"session", exchange.SessionToken, user(), func(*Config) {},
+			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"session","client_secret":"canary-secret-1f9c",` +
+				`"client_user_email":"canary.mail@example.org"}`},
+		{"session, no address", exchange.SessionToken, nobody, func(*Config) {},
+			`{"client_id":"c1","client_user_id":"user 7/ü","type":"session","client_secret":"canary-secret-1f9c"}`},
+		{"session, scopes", exchange.SessionToken, user(), scopes,
+			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"session","client_secret":"canary-secret-1f9c",` +
+				`"client_user_email":"canary.mail@example.org","extra_scopes":["launch/patient","openid"]}`},
+		{"id", exchange.IDToken, user(), func(*Config) {},
+			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"id","client_secret":"canary-secret-1f9c"}`},
+		{"id, scopes", exchange.IDToken, user(), scopes,
+			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"id","client_secret":"canary-secret-1f9c",` +
+				`"extra_scopes":["launch/patient","openid"]}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := make(chan string, 1)
+			api := wiretest.ServeRaw(t, func(conn net.Conn, request string) {
+				got <- request
+				answer := good[test.typ]
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+			})
+			if _, err := testClient(t, api+"/base/?q", test.change).Token(t.Context(), test.typ, test.user); err != nil {
+				t.Fatal(err)
+			}
+			want := "POST /base/v1/connect/token HTTP/1.1\r\n" +
+				"Host: " + strings.TrimPrefix(api, "http://") + "\r\n" +
+				"User-Agent: caddy-huma\r\n" +
+				fmt.Sprintf("Content-Length: %d\r\n", len(test.body)) +
+				"Accept: application/json\r\n" +
+				"Accept-Encoding: identity\r\n" +
+				"Content-Type: application/json\r\n" +
+				"\r\n" + test.body
+			if request := <-got; request != want {
+				t.Errorf("got\n%s\nwant\n%s", request, want)
+			}
+		})
+	}
+}
+
+// TestUserIDs arrive as they are, whatever is in them.
+func TestUserIDs(t *testing.T) {
+	var got struct {
+		ID string `json:"client_user_id"`
+	}
+	c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&got)
+		_, _ = io.WriteString(w, goodID)
+	}))
+	for _, id := range []string{"a", `"\<>&`, "a\u2028\x00\n", "Zoë", "用户", strings.Repeat("x", 5000), " "} {
+		if _, err := c.Token(t.Context(), exchange.IDToken, exchange.ConnectUser{ID: masked.New(id)}); err != nil || got.ID != id {
+			t.Errorf("%q arrived as %q, %v", id, got.ID, err)
+		}
+	}
+}
+
+// TestNotCalled: what must never be asked for.
+func TestNotCalled(t *testing.T) {
+	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
+		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error {
+			t.Error("a call")
+			return nil
+		}
+	})
+	for _, typ := range []exchange.TokenType{"", "access", "SESSION"} {
+		if g, err := c.Token(t.Context(), typ, user()); err == nil || g != nil {
+			t.Errorf("%q: %v", typ, err)
+		}
+	}
+	for _, id := range []string{"", "a\xffb", "\xed\xa0\x80"} {
+		g, err := c.Token(t.Context(), exchange.IDToken, exchange.ConnectUser{ID: masked.New(id)})
+		if err == nil || g != nil || err.Error() != "id token: the user's id is empty or not UTF-8" {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+// TestAttempts has Do make several attempts: each sends the whole body, and the
+// token counts from before the one that brought it.
+func TestAttempts(t *testing.T) {
+	for _, typ := range types {
+		var n atomic.Int32
+		var last atomic.Int64
+		api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+			last.Store(time.Now().UnixNano())
+			if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), canaryUser) {
+				t.Error("an attempt without its body")
+			}
+			if n.Add(1) < 3 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+			_, _ = io.WriteString(w, good[typ])
+		})
+		var third time.Time
+		c := testClient(t, api, func(cfg *Config) {
+			cfg.Do = func(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
+				if op != typ.Op() {
+					t.Errorf("op %s", op)
+				}
+				var err error
+				for range 3 {
+					third = time.Now()
+					if err = call(ctx); err == nil {
+						return nil
+					}
+				}
+				return err
+			}
+		})
+		g, err := c.Token(t.Context(), typ, user())
+		if err != nil || g == nil || n.Load() != 3 {
+			t.Fatal(err, n.Load())
+		}
+		if m := g.Minted(); m.Before(third.Round(0)) || m.UnixNano() > last.Load() {
+			t.Errorf("minted %v, called %v, arrived %v", m, third, time.Unix(0, last.Load()))
+		}
+	}
+}
+
+// TestDoRefuses: what Do itself says comes back as it is, without a call.
+func TestDoRefuses(t *testing.T) {
+	open := &exchange.OpenError{RetryAfter: time.Second}
+	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
+		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error { return open }
+	})
+	for _, typ := range types {
+		if g, err := c.Token(t.Context(), typ, user()); g != nil || err != error(open) {
+			t.Errorf("got %v, %v", g, err)
+		}
+	}
+}
+
+func TestConcurrentCalls(t *testing.T) {
+	c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var b struct{ Type exchange.TokenType }
+		_ = json.NewDecoder(r.Body).Decode(&b)
+		_, _ = io.WriteString(w, good[b.Type])
+	}))
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			if _, err := c.Token(t.Context(), types[i%2], user()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestDefaults: without an address there is no call.
+func TestDefaults(t *testing.T) {
+	_, err := New(Config{}).Token(t.Context(), exchange.SessionToken, user())
+	if e := wiretest.AsTransport(t, err); e.Sent {
+		t.Error(e)
+	}
+}
+
+// TestConfigIsCopied: a list that changes afterwards changes no call.
+func TestConfigIsCopied(t *testing.T) {
+	var body string
+	scopes := []string{"a"}
+	c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		body = string(b)
+		_, _ = io.WriteString(w, goodID)
+	}), func(cfg *Config) { cfg.ExtraScopes = scopes })
+	scopes[0] = "b"
+	if _, err := c.Token(t.Context(), exchange.IDToken, user()); err != nil || !strings.Contains(body, `"extra_scopes":["a"]`) {
+		t.Error(body, err)
+	}
+}

@@ -1,0 +1,82 @@
+package humanapi
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What no error may ever show.
+const (
+	canarySecret  = "canary-secret-1f9c"
+	canaryUser    = "canary-user-4711"
+	canaryEmail   = "canary.mail@example.org"
+	canaryToken   = "canary-token-5a"
+	canaryRefresh = "canary-refresh-token-6b"
+	canaryHuman   = "canary-human-id-7c"
+	canaryAnswer  = "canary-answer-text-8e"
+	canaryQuery   = "canary-query-9f"
+)
+
+var canaries = []string{
+	canarySecret, canaryUser, canaryEmail, canaryToken, canaryRefresh, canaryHuman, canaryAnswer, canaryQuery,
+}
+
+const (
+	goodSession = `{"session_token":"` + canaryToken + `","human_id":"` + canaryHuman + `","expires_in":3600}`
+	goodID      = `{"token_type":"Bearer","id_token":"` + canaryToken + `","id_refresh_token":"` + canaryRefresh +
+		`","id_token_expires_in":86400}`
+)
+
+var (
+	types = []exchange.TokenType{exchange.SessionToken, exchange.IDToken}
+	good  = map[exchange.TokenType]string{exchange.SessionToken: goodSession, exchange.IDToken: goodID}
+)
+
+func user() exchange.ConnectUser {
+	return exchange.ConnectUser{ID: masked.New(canaryUser), Email: masked.New(canaryEmail)}
+}
+
+// testClient is a client of the service at api; change may adapt it.
+func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
+	t.Helper()
+	u, err := url.Parse(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{API: u, ClientID: "c1", ClientSecret: masked.New(canarySecret), HTTP: wiretest.Transport(t)}
+	for _, c := range change {
+		c(&cfg)
+	}
+	return New(cfg)
+}
+
+// refusal asks for a token of type tt and returns the error as that of a status.
+func refusal(t testing.TB, api string, tt exchange.TokenType) *exchange.StatusError {
+	t.Helper()
+	_, err := testClient(t, api).Token(t.Context(), tt, user())
+	checkCanaries(t, err)
+	e := wiretest.AsStatus(t, err)
+	if e.Op != tt.Op() {
+		t.Errorf("op %s", e.Op)
+	}
+	return e
+}
+
+func withTimeout(t testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// answerOf is what g answers at the moment of the call that granted it.
+func answerOf(g *exchange.Grant) string { return string(g.AppendJSON(nil, g.Minted())) }

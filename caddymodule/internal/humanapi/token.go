@@ -1,0 +1,74 @@
+package humanapi
+
+import (
+	"errors"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
+)
+
+// maxLifetime is the longest lifetime that is believed: that of an id token,
+// as the service documents it.
+const maxLifetime = 24 * time.Hour
+
+// tokenBody is the request.
+type tokenBody struct {
+	ClientID        string   `json:"client_id"`
+	ClientUserID    string   `json:"client_user_id"`
+	Type            string   `json:"type"`
+	ClientSecret    string   `json:"client_secret"`
+	ClientUserEmail string   `json:"client_user_email,omitempty"`
+	ExtraScopes     []string `json:"extra_scopes,omitempty"`
+}
+
+func (c *Client) body(t exchange.TokenType, u exchange.ConnectUser) []byte {
+	b := tokenBody{
+		ClientID:     c.cfg.ClientID,
+		ClientUserID: u.ID.Reveal(),
+		Type:         string(t),
+		ClientSecret: c.cfg.ClientSecret.Reveal(),
+		ExtraScopes:  c.cfg.ExtraScopes,
+	}
+	if t == exchange.SessionToken {
+		b.ClientUserEmail = u.Email.Reveal()
+	}
+	return wire.Encode(b)
+}
+
+// members are the names of what an answer holds.
+type members struct{ token, lifetime string }
+
+// membersOf fails for a type that no page may have: the service knows a third
+// one, which is for servers.
+func membersOf(t exchange.TokenType) (members, error) {
+	switch t {
+	case exchange.SessionToken:
+		return members{"session_token", "expires_in"}, nil
+	case exchange.IDToken:
+		return members{"id_token", "id_token_expires_in"}, nil
+	}
+	return members{}, errors.New("token: not a type for a page")
+}
+
+// read reads the answer of a call that was sent at the given time. The
+// id_refresh_token is left where it is: nobody may need it, so nobody has it.
+func (m members) read(t exchange.TokenType, body []byte, sent time.Time) (*exchange.Grant, error) {
+	answer, why := wire.Object(body)
+	if why != "" {
+		return nil, &exchange.AnswerError{Op: t.Op(), Why: why}
+	}
+	token := wire.Text(answer[m.token])
+	if token == "" {
+		return nil, &exchange.AnswerError{Op: t.Op(), Why: "no token in it"}
+	}
+	b := exchange.NewGrant(sent).
+		Text("token", token).
+		Text("type", string(t)).
+		Lifetime("expires_in", min(wire.Lifetime(answer[m.lifetime]), maxLifetime)).
+		Text(m.token, token)
+	if id := wire.Text(answer["human_id"]); id != "" {
+		b.Text("human_id", id)
+	}
+	return b.Grant(), nil
+}
