@@ -39,6 +39,10 @@ type Trust struct {
 
 // Config says how users are identified by what comes with a request.
 type Config struct {
+	// ByID says that a user is who the id says, not who the address says:
+	// UserID is the source that has to be there then, and Email may be left
+	// out.
+	ByID bool
 	// Preset is the name of a preset, or empty.
 	Preset string
 	// The sources as they were written: a request header's name, or one
@@ -84,7 +88,7 @@ func (i *Identifier) sources(s Sources) []option {
 // New returns the Identifier a configuration describes. Its error holds every
 // problem there is, each with the name of the option and what would fix it.
 func New(c Config) (*Identifier, error) {
-	i := &Identifier{nameEncoding: c.NameEncoding, verifier: c.Verifier}
+	i := &Identifier{byID: c.ByID, nameEncoding: c.NameEncoding, verifier: c.Verifier}
 	var errs []error
 	written, noSources := c.sources()
 	if noSources != nil {
@@ -104,8 +108,11 @@ func New(c Config) (*Identifier, error) {
 		}
 		*o.target = s
 	}
-	if c.Verify && noSources == nil {
-		errs = append(errs, setSigned(options, c.Trust.Mode == TrustNone)...)
+	if noSources == nil {
+		if c.Verify {
+			errs = append(errs, setSigned(options, c.ByID, c.Trust.Mode == TrustNone)...)
+		}
+		errs = append(errs, i.setAddressNeeded(written, len(c.Domains) > 0)...)
 	}
 	errs = append(errs, i.setTrust(c, options)...)
 	errs = append(errs, i.setDomains(c.Domains)...)
@@ -123,15 +130,23 @@ func (c *Config) sources() (s Sources, err error) {
 	if c.Verify && row.Signed.Email.From != "" {
 		s = row.Signed
 	}
+	// The option that says who the user is, with what was written for it.
+	decides, writtenFor, example := "email", c.Email, "email Authorization email"
+	if c.ByID {
+		decides, writtenFor, example = "user_id", c.UserID, "user_id Authorization sub"
+	}
 	switch {
 	case c.Preset != "" && !known:
 		err = fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, presetNames())
 	case c.Verify && known && row.Signed.Email.From == "":
-		err = fmt.Errorf("verify: %s has no signed assertion that is known here: leave verify out, or leave the preset out and name the header with the token and the claim, such as \"email Authorization email\"", row.Name)
-	case known && s.Email.From == "" && c.Email == "":
+		err = fmt.Errorf("verify: %s has no signed assertion that is known here: leave verify out, or leave the preset out and name the header with the token and the claim, such as %q", row.Name, example)
+	case writtenFor != "":
+	case known && s.Email.From == "":
 		err = fmt.Errorf("identity: %s is a signed assertion: write \"identity %s { verify { … } }\", on several lines, with %s", row.Name, row.Name, row.Verify.needs())
-	case !known && c.Email == "":
-		err = errors.New("email: no source says who the user is: write \"identity <preset>\", or \"email <source>\" in its block")
+	case !known:
+		err = fmt.Errorf("%s: no source says who the user is: write \"identity <preset>\", or \"%s <source>\" in its block", decides, decides)
+	case c.ByID && s.UserID.From == "":
+		err = fmt.Errorf("user_id: no source says who the user is: %s is not known to send an id, so write \"user_id <source>\" in the block of identity", row.Name)
 	}
 	preset := s.Email
 	for _, o := range []struct {
@@ -145,7 +160,7 @@ func (c *Config) sources() (s Sources, err error) {
 			*o.target = Written(o.written)
 			// A header that the preset reads as a list of claims is one for
 			// every option.
-			o.target.ClaimList = preset.ClaimList && o.target.From == preset.From && o.target.Paths != nil
+			o.target.ClaimList = preset.ClaimList && strings.EqualFold(o.target.From, preset.From) && o.target.Paths != nil
 		}
 	}
 	return s, err
@@ -153,27 +168,35 @@ func (c *Config) sources() (s Sources, err error) {
 
 // setSigned makes assertions of the sources with a path. Without a trust they
 // are believed from anyone.
-func setSigned(options []option, fromAnyone bool) (errs []error) {
-	email := options[0].target
+func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
+	email, decides, claim := options[0].target, options[0], "email"
+	if byID {
+		decides, claim = options[1], "sub"
+	}
 	switch {
-	case email.kind == kindNone:
+	case decides.target.kind == kindNone:
 		return nil // about which there is an error already
-	case email.paths == nil:
+	case decides.target.paths == nil:
 		for _, o := range options {
-			if o.target == email || o.target.paths != nil {
+			if o.target == decides.target || o.target.paths != nil {
 				o.target.kind = kindNone // a trust would not mend it
 			}
 		}
-		return []error{errors.New("email: with verify it is read from a signed assertion: write the header and the claim, such as \"email Authorization email\"")}
+		return []error{fmt.Errorf("%s: with verify it is read from a signed assertion: write the header and the claim, such as \"%s Authorization %s\"", decides.name, decides.name, claim)}
 	}
-	at := email.place
+	at := decides.target.place
 	for _, o := range options {
 		s := o.target
-		if s.paths == nil {
+		switch {
+		case byID && s == email && s.kind != kindNone && s.paths == nil:
+			// Who is asking is proven, and whose address that is would not be.
+			errs = append(errs, fmt.Errorf("email: with verify it is read from the assertion that user_id is read from: write the header and the claim, such as \"email %s email\"", decides.written.From))
+			s.kind = kindNone // a trust would not mend it
 			continue
-		}
-		if s.place != at {
-			errs = append(errs, fmt.Errorf("%s: it is read from another assertion than email, which may be somebody else's: read both from the same", o.name))
+		case s.paths == nil:
+			continue
+		case s.place != at:
+			errs = append(errs, fmt.Errorf("%s: it is read from another assertion than %s, which may be somebody else's: read both from the same", o.name, decides.name))
 			s.kind = kindNone // a trust would not mend it
 			continue
 		}
@@ -187,6 +210,8 @@ func setSigned(options []option, fromAnyone bool) (errs []error) {
 
 // UserinfoConfig says how users are identified by asking the application.
 type UserinfoConfig struct {
+	// ByID is that of Config.
+	ByID bool
 	// Asker asks it.
 	Asker Asker
 	// The paths in its answer.
@@ -198,9 +223,12 @@ type UserinfoConfig struct {
 // NewUserinfo returns the Identifier that asks the application. Its error
 // holds every problem there is, each with the name of the option.
 func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
-	i := &Identifier{asker: c.Asker}
+	i := &Identifier{byID: c.ByID, asker: c.Asker}
 	var errs []error
-	if c.Email == "" {
+	switch {
+	case c.ByID && c.UserID == "":
+		errs = append(errs, errors.New("user_id: userinfo needs the path of the user's id in the application's answer: write one such as \"user_id user.id\""))
+	case !c.ByID && c.Email == "":
 		errs = append(errs, errors.New("email: userinfo needs the path of the address in the application's answer: write one such as \"email user.email\""))
 	}
 	at := func(path string) Source {
@@ -221,6 +249,7 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 		*o.target = source{place: place{kind: kindApplication}, paths: paths}
 	}
 	errs = append(errs, i.setDomains(c.Domains)...)
+	errs = append(errs, i.setAddressNeeded(written, len(c.Domains) > 0)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -256,4 +285,14 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 		i.domains[string(appendLower(nil, d))] = struct{}{}
 	}
 	return errs
+}
+
+// setAddressNeeded works out whether a user needs an address: without ByID
+// always, and with it if an option is about the address.
+func (i *Identifier) setAddressNeeded(written Sources, domains bool) []error {
+	i.addressNeeded = !i.byID || domains || !written.Verified.isZero()
+	if !i.byID || !i.addressNeeded || !written.Email.isZero() {
+		return nil // without ByID there is an error about it already
+	}
+	return []error{errors.New("email: the options domains and verified are about the address, and no source says it: write \"email <source>\", or leave them out")}
 }

@@ -33,11 +33,10 @@ func (i *Identifier) Explain(ctx context.Context, r *Request) []Finding {
 		f := Finding{Option: o.name, Source: s.describe()}
 		switch o.name {
 		case "email":
-			f.Value, f.Rejection = i.explain(ctx, r, s)
+			f.Value, f.Rejection = i.explainAddress(ctx, r)
 		case "user_id":
-			if f.Value = i.readID(ctx, r); f.Value.IsZero() {
-				_, f.Rejection = i.explain(ctx, r, s)
-			}
+			id, rejection := i.id(ctx, r)
+			f.Value, f.Rejection = masked.New(id), rejection
 		case "verified":
 			f.Value = masked.New("no")
 			if i.isVerified(ctx, r) {
@@ -56,6 +55,17 @@ func (i *Identifier) Explain(ctx context.Context, r *Request) []Finding {
 func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked.String, *Rejection) {
 	text, rejection := i.text(ctx, r, s)
 	return masked.New(text), rejection
+}
+
+// explainAddress explains the option email. With ByID the user goes without
+// what is no address, so that is not the address then; without it, it is what
+// the user is refused for.
+func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.String, *Rejection) {
+	if !i.byID {
+		return i.explain(ctx, r, &i.email)
+	}
+	address, _, rejection := i.address(ctx, r)
+	return masked.New(address), rejection
 }
 
 // Headers are the request headers that are read as an identity, by canonical

@@ -1,7 +1,7 @@
 // Package identity decides who a request comes from. It reads the sources an
 // operator named, believes only those that the asker cannot have written, and
-// answers with one plain address or with a Rejection: never with a guess,
-// never with somebody anonymous.
+// answers with one plain address, or one id, or with a Rejection: never with a
+// guess, never with somebody anonymous.
 //
 // It knows nothing of the server around it. What it needs of a request comes
 // in as a Request.
@@ -10,7 +10,6 @@ package identity
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -60,23 +59,36 @@ type Request struct {
 
 // User is who a request comes from. Neither field prints.
 type User struct {
-	// Email is the address as it came. It is never empty.
+	// Email is the address as it came. It is never empty, except with ByID:
+	// there a user may have none.
 	Email masked.String
 	// ID is the authentication layer's own name of the user. It is empty
 	// without a user_id source, and when that source has no usable value.
+	// With ByID it is never empty.
 	ID masked.String
+
+	byID bool // the id says who it is
 }
 
 // AppendKey appends what tells users apart to dst: the address with its ASCII
 // letters lowered. Unicode folding would make one user of different people
-// (U+212A, the Kelvin sign, folds to k).
-func (u User) AppendKey(dst []byte) []byte { return appendLower(dst, u.Email.Reveal()) }
+// (U+212A, the Kelvin sign, folds to k). With ByID it is the id as it came:
+// nobody but the layer knows which of its ids are the same.
+func (u User) AppendKey(dst []byte) []byte {
+	if u.byID {
+		return append(dst, u.ID.Reveal()...)
+	}
+	return appendLower(dst, u.Email.Reveal())
+}
 
 // Identifier reads users from requests. It does not change once made, and may
 // be used by any number of requests at once.
 type Identifier struct {
 	email, userID, verified   source
 	name, firstName, lastName source
+
+	byID          bool // a user is who the id says
+	addressNeeded bool // a user without an address is nobody
 
 	sameID       bool          // one value is both address and id
 	unverified   []claims.Path // where the address's document may say that it is not verified
@@ -93,48 +105,53 @@ type Identifier struct {
 // Identify returns the user a request comes from. Its error is always a
 // *Rejection, one of those this package declares.
 func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
-	address, rejection := i.text(ctx, r, &i.email)
+	if i.byID {
+		return i.identifyByID(ctx, r)
+	}
+	address, at, rejection := i.address(ctx, r)
+	if rejection == nil {
+		rejection = i.refusal(ctx, r, address[at+1:])
+	}
 	if rejection != nil {
 		return User{}, rejection
-	}
-	at, ok := checkAddress(address)
-	if !ok || i.dotted && !strings.Contains(address[at:], ".") {
-		return User{}, ErrNotAddress
-	}
-	if i.deniesVerified(r) {
-		return User{}, ErrEmailDenied
-	}
-	if i.verified.kind != kindNone && !i.isVerified(ctx, r) {
-		return User{}, ErrEmailUnverified
-	}
-	if !i.domainAllowed(address[at+1:]) {
-		return User{}, ErrDomainNotAllowed
 	}
 	u := User{Email: masked.New(address)}
 	if i.sameID { // as with basic_auth
 		u.ID = u.Email
 	} else if i.userID.kind != kindNone {
-		u.ID = i.readID(ctx, r)
+		// A user is who the address says; without a usable id there is just
+		// none to pass on.
+		id, _ := i.id(ctx, r)
+		u.ID = masked.New(id)
 	}
 	return u, nil
 }
 
-// readID returns the user's id. A user is who the address says; without a
-// usable id there is just none to pass on.
-func (i *Identifier) readID(ctx context.Context, r *Request) masked.String {
-	if i.userID.paths != nil {
-		// In JSON an id may be a number: as it is written there, it is as
-		// good a name as a text.
-		if value, _ := i.claim(ctx, r, &i.userID); value != nil {
-			if n, ok := value.(json.Number); ok && isInteger(string(n)) {
-				return masked.New(string(n))
-			}
-		}
+// address returns the user's address, and where its @ stands.
+func (i *Identifier) address(ctx context.Context, r *Request) (address string, at int, rejection *Rejection) {
+	address, rejection = i.text(ctx, r, &i.email)
+	if rejection != nil {
+		return "", 0, rejection
 	}
-	if id, rejection := i.text(ctx, r, &i.userID); rejection == nil && usableID(id) {
-		return masked.New(id)
+	at, ok := checkAddress(address)
+	if !ok || i.dotted && !strings.Contains(address[at:], ".") {
+		return "", 0, ErrNotAddress
 	}
-	return masked.String{}
+	return address, at, nil
+}
+
+// refusal tells why the user is not let in whose address, of this domain, was
+// just read; or nil.
+func (i *Identifier) refusal(ctx context.Context, r *Request, domain string) *Rejection {
+	switch {
+	case i.deniesVerified(r):
+		return ErrEmailDenied
+	case i.verified.kind != kindNone && !i.isVerified(ctx, r):
+		return ErrEmailUnverified
+	case !i.domainAllowed(domain):
+		return ErrDomainNotAllowed
+	}
+	return nil
 }
 
 // deniesVerified reports whether the document that the address stands in says

@@ -1,5 +1,7 @@
 package identity
 
+import "strings"
+
 // Reason is why a request was not attributed to a user, as one of the codes
 // that answers, logs and metrics show.
 type Reason string
@@ -25,7 +27,8 @@ const (
 
 // Rejection is why a request was not attributed to a user. There are only
 // those declared below, so that one can be told from another by comparing
-// pointers, and so that rejecting a request costs no memory.
+// pointers, and so that rejecting a request costs no memory. Those about the
+// id are others than those about the address, for the sake of their hints.
 type Rejection struct {
 	// Reason is the code.
 	Reason Reason
@@ -63,6 +66,10 @@ var (
 	ErrHeaderTwice = &Rejection{ReasonAmbiguous, "the header that the option email names stands in the request more than once: let the proxy replace it instead of adding to it"}
 	// ErrNotText: the value is a number, a list of several, or the like.
 	ErrNotText = &Rejection{ReasonInvalid, "the source that the option email names is neither a text nor a list of exactly one"}
+	// ErrNotID: the value cannot be an id.
+	ErrNotID = &Rejection{ReasonInvalid, "the source that the option user_id names does not hold one id: a text, or a list of exactly one, or in JSON an integer; of at most 256 bytes, in UTF-8, without control characters; and not what stands for nobody, which are (null) and the braces of a placeholder"}
+	// ErrIDJoined: the header may have been several.
+	ErrIDJoined = &Rejection{ReasonAmbiguous, "the header that the option user_id names has a comma in it, as if it were several lines joined: let the proxy or the auth server send one; an id that has a comma itself can come through a map"}
 	// ErrNotAddress: the value is not one plain address.
 	ErrNotAddress = &Rejection{ReasonInvalid, "the source that the option email names does not hold one plain address (name@domain, nothing around it, not a list)"}
 	// ErrEmailUnverified: the verified source does not say yes.
@@ -141,3 +148,27 @@ var (
 	// something else than JSON.
 	ErrUserinfoUnavailable = &Rejection{ReasonUserinfoUnavailable, "the application did not answer the option userinfo with a 200 and JSON, in time"}
 )
+
+// ofID are the rejections that name the option email, as they are when it is
+// the option user_id that they are about.
+var ofID = func() map[*Rejection]*Rejection {
+	twins := map[*Rejection]*Rejection{ErrNotText: ErrNotID, ErrNotAddress: ErrNotID}
+	for _, r := range []*Rejection{ErrNotOfUser, ErrNotAnswered, ErrNoHeader, ErrUnset, ErrEmpty, ErrHeaderTwice, ErrNotDocument, ErrSeveral, ErrNotClaimed} {
+		twins[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option user_id")}
+	}
+	return twins
+}()
+
+// ofID returns the rejection as it is when the id is what was read.
+func (r *Rejection) ofID() *Rejection {
+	if twin := ofID[r]; twin != nil {
+		return twin
+	}
+	return r
+}
+
+// noAddress reports whether a user who needs no address just has none: nothing
+// is there, or something else, such as a login. Everything else is in doubt.
+func (r *Rejection) noAddress() bool {
+	return r.Reason == ReasonMissing || r == ErrNotText || r == ErrNotAddress
+}

@@ -77,6 +77,9 @@ func (s Source) String() string {
 	return s.From + " " + strings.Join(s.Paths, "|")
 }
 
+// isZero reports whether nothing is written.
+func (s Source) isZero() bool { return s.From == "" && s.Paths == nil }
+
 // parse reads a source as it was written, without regard to trust: what needs
 // it comes back as kindHeader.
 func (s Source) parse() (source, error) {

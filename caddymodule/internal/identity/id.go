@@ -1,0 +1,72 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// identifyByID is Identify with ByID.
+func (i *Identifier) identifyByID(ctx context.Context, r *Request) (User, error) {
+	id, rejection := i.id(ctx, r)
+	if rejection != nil {
+		return User{}, rejection
+	}
+	u := User{ID: masked.New(id), byID: true}
+	if i.email.kind == kindNone {
+		return u, nil
+	}
+	address, at, rejection := i.address(ctx, r)
+	switch {
+	case rejection == nil:
+		rejection = i.refusal(ctx, r, address[at+1:])
+	case !i.addressNeeded && rejection.noAddress():
+		return u, nil
+	}
+	if rejection != nil {
+		return User{}, rejection
+	}
+	if address == id { // as with basic_auth
+		u.Email = u.ID
+	} else {
+		u.Email = masked.New(address)
+	}
+	return u, nil
+}
+
+// id returns the user's id, or tells why there is none to use.
+func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
+	if i.userID.paths != nil {
+		// In JSON an id may be a number: as it is written there, it is as
+		// good a name as a text.
+		if value, _ := i.claim(ctx, r, &i.userID); value != nil {
+			if n, ok := value.(json.Number); ok && isInteger(string(n)) {
+				return string(n), nil
+			}
+		}
+	}
+	id, rejection := i.text(ctx, r, &i.userID)
+	switch {
+	case rejection != nil:
+		return "", rejection.ofID()
+	case i.byID && i.userID.joins() && strings.Contains(id, ","):
+		return "", ErrIDJoined
+	case !usableID(id), i.byID && isLeftOver(id):
+		return "", ErrNotID
+	}
+	return id, nil
+}
+
+// joins reports whether several lines may arrive at a source as one: whoever
+// passes headers on may join them by commas (RFC 9110, section 5.3), and Caddy
+// does with those of an answer. An address has no comma, but an id may.
+func (s *source) joins() bool {
+	return s.paths == nil && (s.kind == kindHeader || s.kind == kindAnswer)
+}
+
+// isLeftOver reports whether s is, or has in it, what is left where somebody
+// before us had nobody to name: the text of a placeholder, and what Apache
+// writes for a variable that is not set. It would make everybody one user.
+func isLeftOver(s string) bool { return strings.ContainsAny(s, "{}") || s == "(null)" }
