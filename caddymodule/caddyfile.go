@@ -9,8 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-func init() { registerDirective(humaProvider, func() handler { return new(HumaToken) }) }
-
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
 //
 //	huma_token [<matcher>] {
@@ -103,12 +101,7 @@ func init() { registerDirective(humaProvider, func() handler { return new(HumaTo
 //
 // client_id, header_up and attribute may be repeated, everything else not.
 func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the directive's name
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	_, err := merge(h.serviceOptions(), h.Common.options()).block(d)
-	return err
+	return unmarshal(d, h.serviceOptions(), &h.Common)
 }
 
 // serviceOptions are the options that say whose service is called.

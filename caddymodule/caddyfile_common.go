@@ -48,6 +48,16 @@ func parseDirective(h httpcaddyfile.Helper, path string, to handler) ([]httpcadd
 	return h.NewRoute(matcher, to), nil
 }
 
+// unmarshal reads a directive: the service's own options and the shared ones.
+func unmarshal(d *caddyfile.Dispenser, own options, c *Common) error {
+	d.Next() // the directive's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	_, err := merge(own, c.options()).block(d)
+	return err
+}
+
 // options are the options that all token directives share.
 func (c *Common) options() options {
 	return options{

@@ -17,9 +17,10 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "huma",
 		Usage: "<command>",
-		Short: "Tries out what the huma_token directive does",
+		Short: "Tries out what huma_token and human_api_token do",
 		Long: `
-Tries out what the huma_token directive does, without a running server.`,
+Tries out what the directives huma_token and human_api_token do, without a
+running server.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(identityCommand(), presetsCommand())
 		},

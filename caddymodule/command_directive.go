@@ -16,9 +16,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// directive is a huma_token that is tried.
+// directive is one that is tried.
 type directive struct {
-	name string
+	*provider
+	title string
 	Common
 	server  *caddyhttp.Server // nil with a preset alone
 	proxy   proxyTrust
@@ -32,7 +33,11 @@ func (t *tryout) directives(g *given) ([]directive, error) {
 	case (t.preset == "") == (t.config == ""):
 		return nil, errors.New("give either --preset or --config")
 	case t.config == "":
-		return []directive{ofPreset(t.preset, g)}, nil
+		p, ok := providerOf(t.directive)
+		if !ok {
+			return nil, fmt.Errorf("--directive: there is no %q: write %s", t.directive, strings.Join(directiveNames(), " or "))
+		}
+		return []directive{ofPreset(p, t.preset, g)}, nil
 	}
 	text, _, _, err := caddycmd.LoadConfig(t.config, t.adapter)
 	if err != nil {
@@ -58,14 +63,14 @@ func (t *tryout) directives(g *given) ([]directive, error) {
 		all = append(all, found...)
 	}
 	if all == nil {
-		return nil, fmt.Errorf("%s has no huma_token", t.config)
+		return nil, fmt.Errorf("%s has no %s", t.config, strings.Join(directiveNames(), " and no "))
 	}
 	return all, nil
 }
 
 // ofPreset is a directive with a preset and what it mostly is trusted with.
-func ofPreset(preset string, g *given) directive {
-	d := directive{name: "huma_token with `identity " + preset + "`", dials: []string{"the auth server"}}
+func ofPreset(p *provider, preset string, g *given) directive {
+	d := directive{provider: p, title: p.directive + " with `identity " + preset + "`", dials: []string{"the auth server"}}
 	d.Identity = &Identity{Preset: preset}
 	row, known := identity.FindPreset(preset)
 	switch {
@@ -74,10 +79,10 @@ func ofPreset(preset string, g *given) directive {
 		d.Identity.Verify = new(Verify) // whose problems say what is missing
 	case !row.NeedsTrust():
 	case len(g.answer) > 0:
-		d.name += " and `trust forward_auth`"
+		d.title += " and `trust forward_auth`"
 		d.Trust = &Trust{Mode: trustForwardAuth}
 	default:
-		d.name += fmt.Sprintf(" and `trust proxies %s`", g.peer)
+		d.title += fmt.Sprintf(" and `trust proxies %s`", g.peer)
 		d.Trust = &Trust{Mode: trustProxies, Ranges: []string{g.peer.String()}}
 	}
 	return d
@@ -97,13 +102,14 @@ func directivesOf(name string, raw json.RawMessage) ([]directive, error) {
 	var all []directive
 	var dials []string
 	walk(tree, func(handler map[string]any) {
-		switch handler["handler"] {
-		case "reverse_proxy":
+		kind, _ := handler["handler"].(string)
+		if kind == "reverse_proxy" {
 			dials = append(dials, dialsOf(handler)...)
-		case "huma_token":
-			d := directive{server: &server, proxy: proxy}
-			d.name = fmt.Sprintf("huma_token %d of %s (%s)", len(all)+1, name, strings.Join(server.Listen, " "))
-			d.Common, d.problem = commonOf(handler)
+		}
+		if p, ok := providerOf(kind); ok {
+			d := directive{provider: p, server: &server, proxy: proxy}
+			d.title = fmt.Sprintf("%s %d of %s (%s)", p.directive, len(all)+1, name, strings.Join(server.Listen, " "))
+			d.Common, d.problem = p.commonOf(handler)
 			all = append(all, d)
 		}
 	})
@@ -132,12 +138,17 @@ func walk(v any, f func(handler map[string]any)) {
 
 // commonOf reads a handler as Caddy does: a field that there is not is an
 // error.
-func commonOf(handler map[string]any) (Common, error) {
+func (p *provider) commonOf(handler map[string]any) (Common, error) {
 	fields := maps.Clone(handler)
 	delete(fields, "handler")
 	text, err := json.Marshal(fields)
 	if err != nil {
 		return Common{}, err
+	}
+	if p == humanProvider {
+		var h HumanAPIToken
+		err = caddy.StrictUnmarshalJSON(text, &h)
+		return h.Common, err
 	}
 	var h HumaToken
 	err = caddy.StrictUnmarshalJSON(text, &h)

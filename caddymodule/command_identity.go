@@ -18,8 +18,9 @@ func identityCommand() *cobra.Command {
 		Use:   "identity (--preset <name> | --config <file>) [--header '<name>: <value>'...]",
 		Short: "Tells who a request would come from, and why not",
 		Long: `
-Tells whom a huma_token directive would take a request for, source by source,
-and if for nobody, why. The directive is that of a preset, or those of a config.
+Tells whom a huma_token or human_api_token directive would take a request for,
+source by source, and if for nobody, why. The directive is one with a preset, or
+those of a config.
 
 What comes with the request is given by flags: --header is what the client or
 the proxy in front sends, --answer what the auth server of a forward_auth
@@ -39,6 +40,7 @@ The exit code is 0 if every directive finds a user, and 1 otherwise.`,
 	var t tryout
 	f := cmd.Flags()
 	f.StringVar(&t.preset, "preset", "", "The preset to try")
+	f.StringVar(&t.directive, "directive", humaProvider.directive, "With --preset: the directive to try it with")
 	f.StringVarP(&t.config, "config", "c", "", "The config whose directives to try")
 	f.StringVarP(&t.adapter, "adapter", "a", "", "The adapter of the config, if it is not a Caddyfile or JSON by its name")
 	f.StringArrayVarP(&t.headers, "header", "H", nil, "A header of the request, as '<name>: <value>'; repeatable")
@@ -55,7 +57,8 @@ The exit code is 0 if every directive finds a user, and 1 otherwise.`,
 
 // tryout is one run of the command.
 type tryout struct {
-	preset, config, adapter        string
+	preset, directive              string
+	config, adapter                string
 	headers, answers, placeholders []string
 	peer, hashKey                  string
 	json                           bool
@@ -75,6 +78,8 @@ type finding struct {
 	Sources   []sourceFound `json:"sources,omitempty"`
 	Problems  []string      `json:"problems,omitempty"`
 	Notes     []string      `json:"notes,omitempty"`
+
+	byID bool
 }
 
 // sourceFound is what one option reads.
@@ -98,7 +103,7 @@ func (t *tryout) run(ctx context.Context, out io.Writer) (int, error) {
 	nobody := 0
 	for _, d := range directives {
 		f := d.try(ctx, given)
-		if f.Email == "" {
+		if f.Code != "" || f.Problems != nil {
 			nobody++
 		}
 		findings = append(findings, f)
@@ -141,8 +146,10 @@ func printFindings(w io.Writer, findings []finding) error {
 			_, _ = fmt.Fprintf(w, "  note: %s\n", note)
 		}
 		switch {
-		case f.Email != "":
-			_, _ = fmt.Fprintf(w, "  → %s", f.Email)
+		case f.Code != "":
+			_, _ = fmt.Fprintf(w, "  → nobody: %d %s: %s\n", f.Status, f.Code, f.Detail)
+		case f.Problems == nil:
+			_, _ = fmt.Fprintf(w, "  → %s", f.who())
 			if name := strings.TrimSpace(f.FirstName + " " + f.LastName); name != "" {
 				_, _ = fmt.Fprintf(w, " (first name %q, last name %q)", f.FirstName, f.LastName)
 			}
@@ -150,9 +157,18 @@ func printFindings(w io.Writer, findings []finding) error {
 				_, _ = fmt.Fprintf(w, ", %s in logs", f.LogName)
 			}
 			_, _ = fmt.Fprintln(w)
-		case f.Code != "":
-			_, _ = fmt.Fprintf(w, "  → nobody: %d %s: %s\n", f.Status, f.Code, f.Detail)
 		}
 	}
 	return nil
+}
+
+// who is the user by what the directive tells users apart by.
+func (f *finding) who() string {
+	switch {
+	case !f.byID:
+		return f.Email
+	case f.Email != "":
+		return f.UserID + ", " + f.Email
+	}
+	return f.UserID
 }

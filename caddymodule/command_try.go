@@ -72,10 +72,11 @@ func (d *directive) arrives(name string) bool {
 
 // try tells what the directive makes of a request.
 func (d *directive) try(ctx context.Context, g *given) finding {
-	f := finding{Directive: d.name}
+	f := finding{Directive: d.title, byID: d.byID}
 	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
 	var p problems
 	identifier := d.newIdentifier(surroundings{
+		byID:        d.byID,
 		arrives:     d.arrives,
 		notAnswered: func(err error) { note("%v", err) },
 		keys: func(s assertion.Source) (*assertion.Keys, error) {
@@ -91,7 +92,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	}
 	r := d.request(identifier, g, note)
 	if q := (request{Request: &http.Request{Header: r.Header}}); d.CrossSite != "allow" && q.crossSite() {
-		f.Status, f.Code, f.Detail = problemTable[codeCrossSite].status, string(codeCrossSite), problemTable[codeCrossSite].detail
+		f.Status, f.Code, f.Detail = d.problemOf(codeCrossSite).status, string(codeCrossSite), d.problemOf(codeCrossSite).detail
 		return f
 	}
 	user, err := identifier.Identify(ctx, r)
@@ -104,7 +105,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	}
 	if err != nil {
 		failed := failureOf(err)
-		f.Status, f.Code, f.Detail = problemTable[failed.code].status, string(failed.code), failed.hint
+		f.Status, f.Code, f.Detail = d.problemOf(failed.code).status, string(failed.code), failed.hint
 		d.hint(identifier, g, note)
 		return f
 	}

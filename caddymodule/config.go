@@ -205,11 +205,13 @@ type Identity struct {
 	// The authentication layer in front, which sets the sources below.
 	Preset string `json:"preset,omitempty"`
 
-	// The user's e-mail address. Required here or by the preset.
+	// The user's e-mail address. Required here or by the preset;
+	// human_api_token does not need it.
 	Email string `json:"email,omitempty"`
 
-	// A stable id of the user. Not needed for Huma, which knows users by
-	// their address.
+	// A stable id of the user. Required here or by the preset for
+	// human_api_token, which tells users apart by it. Huma knows users by their
+	// address.
 	UserID string `json:"user_id,omitempty"`
 
 	// Names, for a sign-up. FirstName and LastName win over Name, which is
@@ -317,8 +319,9 @@ type Cache struct {
 	Disabled bool `json:"disabled,omitempty"`
 
 	// How long a token is kept, counted from before the call that fetched it.
-	// It is never kept into its own last 30 seconds (or last tenth, if that
-	// is shorter). Default: 60s.
+	// A token of Huma is never kept into its own last 30 seconds (or last
+	// tenth, if that is shorter), one of Human API never into its last 5
+	// minutes. Default: 60s; human_api_token: as long as it lives.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
 	// How many users are kept. Default: 100000.

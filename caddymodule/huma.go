@@ -10,7 +10,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-func init() { caddy.RegisterModule((*HumaToken)(nil)) }
+func init() {
+	caddy.RegisterModule((*HumaToken)(nil))
+	registerDirective(humaProvider, func() handler { return new(HumaToken) })
+}
 
 // CaddyModule returns the Caddy module information.
 func (*HumaToken) CaddyModule() caddy.ModuleInfo {

@@ -17,8 +17,9 @@ var clientTypes = []string{string(exchange.IOS), string(exchange.Android), strin
 
 // What holds for tokens of Huma in the cache.
 const (
-	humaTTL    = 60 * time.Second
-	humaMargin = 30 * time.Second // before its end a token is not handed out any more; a tenth of its life, if less
+	humaTTL        = 60 * time.Second
+	humaMargin     = 30 * time.Second // before its end a token is not handed out any more,
+	humaMarginPart = 10               // or a tenth of its life before, if that is less
 )
 
 // humaRuntime is what Provision makes of Huma's part of the config.
@@ -147,7 +148,8 @@ func (h *HumaToken) prepare(s humaSettings, l limits) {
 	h.clients, h.fallback = s.clientIDs, s.fallback(exchange.ClientType(h.ClientType))
 	h.users = newUserHasher(derive(processKey, "token", h.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint()))
 	h.signUps = newUserHasher(derive(processKey, "sign-up", h.name, sameService(s.api), s.deploymentID, s.projectID))
-	h.policy.Margin, h.policy.Registers = humaMargin, !h.registration.Off
+	h.policy.Margin, h.policy.MarginPart = humaMargin, humaMarginPart
+	h.policy.Registers = !h.registration.Off
 
 	h.registration.Allow = func() bool {
 		return h.account.allow(l.registrationRate, l.registrationBurst)

@@ -29,6 +29,8 @@ var nameEncodings = []string{"auto", "utf8", "latin1", "rfc2047", "percent", "ba
 // surroundings is what identifying takes from around the config, which is
 // something else for a running server than for a command.
 type surroundings struct {
+	// byID says that users are told apart by their id.
+	byID bool
 	// arrives reports whether the server passes a request header of that
 	// canonical name on.
 	arrives func(name string) bool
@@ -60,6 +62,7 @@ func (c *Common) newIdentifier(around surroundings, p *problems) *identity.Ident
 
 func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *problems) *identity.Identifier {
 	c := identity.Config{
+		ByID:          around.byID,
 		Preset:        p.text("identity", i.Preset),
 		Email:         p.source("email", i.Email),
 		UserID:        p.source("user_id", i.UserID),
@@ -129,6 +132,7 @@ func (v *Verify) newVerifier(preset string, around surroundings, p *problems) *a
 
 func (u *Userinfo) newIdentifier(around surroundings, p *problems) *identity.Identifier {
 	c := identity.UserinfoConfig{
+		ByID:      around.byID,
 		Email:     p.text("email", u.Email),
 		UserID:    p.text("user_id", u.UserID),
 		Name:      p.text("name", u.Name),

@@ -82,7 +82,7 @@ func (e *endpoint) severity(code exchange.Code, err error) zapcore.Level {
 	switch {
 	case errors.As(err, &open):
 		return zapcore.DebugLevel // the breaker has said so
-	case code == exchange.CodeRefused || code == exchange.CodeNotRegistered:
+	case code == exchange.CodeRefused, code == exchange.CodeNotRegistered, code == exchange.CodeConnectUnavailable:
 		return zapcore.InfoLevel
 	case code == exchange.CodeConfig || code == exchange.CodeRejected || code == exchange.CodeBadResponse:
 		return zapcore.ErrorLevel

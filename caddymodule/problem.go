@@ -76,6 +76,8 @@ var problemTable = map[exchange.Code]problem{
 		"This user is not registered, and registration is off."},
 	exchange.CodeRefused: {http.StatusForbidden, outcomeRefused, "Refused",
 		"The service refuses to sign this user in and to register them."},
+	exchange.CodeConnectUnavailable: {http.StatusConflict, outcomeRefused, "Connect unavailable",
+		"Human API gives this user neither a session nor an id token; its support may know why."},
 	exchange.CodeRegistrationLimited: {http.StatusServiceUnavailable, outcomeLimited, "Too many registrations",
 		"Too many users are being registered at the moment; see the option registration."},
 	exchange.CodeOverloaded: {http.StatusServiceUnavailable, outcomeLimited, "Overloaded",
@@ -150,8 +152,8 @@ const (
 	defaultRetryAfter = 5 * time.Second
 )
 
-// problem is the row of a code, with what a provider has to say of it.
-func (p *provider) problem(code exchange.Code) problem {
+// problemOf is the row of a code, with what a provider has to say of it.
+func (p *provider) problemOf(code exchange.Code) problem {
 	row := problemTable[code]
 	row.detail = orDefault(p.details[code], row.detail)
 	return row
@@ -159,7 +161,7 @@ func (p *provider) problem(code exchange.Code) problem {
 
 // fail answers with an error, or leaves it to handle_errors.
 func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
-	f.problem = e.problem(f.code)
+	f.problem = e.problemOf(f.code)
 	q.ended(f.outcome, f.code)
 	noStore(w.Header())
 	if f.status == http.StatusServiceUnavailable {

@@ -23,6 +23,7 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *problems) limit
 	e.names = newLogNames(p.secret("hash_key", e.common.HashKey))
 	e.policy = e.common.newPolicy(l, ttl)
 	e.identity = e.common.newIdentifier(surroundings{
+		byID:        e.byID,
 		arrives:     headerArrives(ctx),
 		maxWaiting:  l.maxWaiting,
 		keys:        e.keysFromPool(ctx),

@@ -39,7 +39,8 @@ type Minter interface {
 type Policy struct {
 	Timeout     time.Duration // of a whole exchange
 	TTL         time.Duration // how long a token may be kept
-	Margin      time.Duration // never hand out a token in its last Margin
+	Margin      time.Duration // never hand out a token in its last Margin,
+	MarginPart  int           // or in so manieth a part of its life, if that is shorter; 0: always Margin
 	NegativeTTL time.Duration // how long a refusal may be repeated; 0 not at all
 	MaxWaiting  int           // requests that may wait at once, and exchanges that may run
 	Registers   bool          // unknown users are signed up
@@ -380,7 +381,7 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 	}
 	switch {
 	case rec.Grant != nil:
-		rec.Until = rec.Grant.keepUntil(p.Margin)
+		rec.Until = rec.Grant.keepUntil(p.margin)
 		if ttl := rec.Grant.Minted().Add(p.TTL); ttl.Before(rec.Until) {
 			rec.Until = ttl
 		}
@@ -390,6 +391,15 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 		return
 	}
 	p.Cache.Put(user, kind, rec)
+}
+
+// margin is how long before the end of its life a token is not handed out from
+// a cache any more.
+func (p *Policy) margin(life time.Duration) time.Duration {
+	if p.MarginPart == 0 {
+		return p.Margin
+	}
+	return min(p.Margin, life/time.Duration(p.MarginPart))
 }
 
 // asError gives any error an exchange may end with its Code.

@@ -74,7 +74,7 @@ func newBench() *bench {
 	return &bench{
 		Engine: NewEngine(cache, recent),
 		policy: Policy{
-			Timeout: 10 * time.Second, TTL: time.Minute, Margin: 30 * time.Second, NegativeTTL: 5 * time.Second,
+			Timeout: 10 * time.Second, TTL: time.Minute, Margin: 30 * time.Second, MarginPart: 10, NegativeTTL: 5 * time.Second,
 			MaxWaiting: 2000, Cache: cache, Recent: recent,
 		},
 		mint: func(_ context.Context, call int64) (*Grant, Outcome, error) {

@@ -130,14 +130,14 @@ func (g *Grant) expiry() time.Time {
 }
 
 // keepUntil is the last moment at which the Grant may be handed out from a
-// cache: it never goes into its own last margin, or last tenth if that is
-// shorter. Zero is never: nothing is known of its lifetime.
-func (g *Grant) keepUntil(margin time.Duration) time.Time {
+// cache: it never goes into its own last margin. Zero is never: nothing is known
+// of its lifetime.
+func (g *Grant) keepUntil(margin func(life time.Duration) time.Duration) time.Time {
 	if g.life == 0 {
 		return time.Time{}
 	}
 	life := time.Duration(g.life) * time.Second
-	return g.Minted().Add(life - min(margin, life/10))
+	return g.Minted().Add(life - margin(life))
 }
 
 // Format implements fmt.Formatter: a Grant holds tokens and does not print.

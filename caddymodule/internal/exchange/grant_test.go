@@ -63,6 +63,25 @@ func TestC14_AnswersAreTheCallersOwn(t *testing.T) {
 	}
 }
 
+// tenth30 is the margin of Huma's tokens.
+var tenth30 = (&Policy{Margin: 30 * time.Second, MarginPart: 10}).margin
+
+// TestC09_KeepUntilTheMargin: of Human API's tokens the last five minutes, which
+// a short-lived one does not have.
+func TestC09_KeepUntilTheMargin(t *testing.T) {
+	minted := time.Now()
+	margin := (&Policy{Margin: 5 * time.Minute}).margin
+	for life, want := range map[time.Duration]time.Duration{
+		time.Hour:       55 * time.Minute,
+		5 * time.Minute: 0,
+		time.Minute:     -4 * time.Minute,
+	} {
+		if got := NewGrant(minted).Lifetime("x", life).Grant().keepUntil(margin).Sub(minted); got != want {
+			t.Errorf("lifetime %s: kept for %s, want %s", life, got, want)
+		}
+	}
+}
+
 func TestC09_KeepUntil(t *testing.T) {
 	minted := time.Now()
 	for life, want := range map[time.Duration]time.Duration{
@@ -76,7 +95,7 @@ func TestC09_KeepUntil(t *testing.T) {
 		time.Duration(1<<63 - 1):   -1,
 		3600500 * time.Millisecond: 3570 * time.Second,
 	} {
-		got := NewGrant(minted).Lifetime("x", life).Grant().keepUntil(30 * time.Second)
+		got := NewGrant(minted).Lifetime("x", life).Grant().keepUntil(tenth30)
 		if want < 0 {
 			if !got.IsZero() {
 				t.Errorf("lifetime %s: kept until %s, want never", life, got)
@@ -87,7 +106,7 @@ func TestC09_KeepUntil(t *testing.T) {
 			t.Errorf("lifetime %s: kept for %s, want %s", life, d, want)
 		}
 	}
-	shortest := NewGrant(minted).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Grant().keepUntil(30 * time.Second)
+	shortest := NewGrant(minted).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Grant().keepUntil(tenth30)
 	if d := shortest.Sub(minted); d != 54*time.Second {
 		t.Errorf("kept for %s, want until the shortest lifetime's margin", d)
 	}
@@ -97,11 +116,11 @@ func TestC09_KeepUntil(t *testing.T) {
 // in for the token's own.
 func TestC09_AnUnknownLifetimeIsNotKept(t *testing.T) {
 	g := NewGrant(time.Now()).Lifetime("authTokenExpiresIn", 0).Lifetime("expiresIn", time.Hour).Grant()
-	if until := g.keepUntil(time.Second); !until.IsZero() {
+	if until := g.keepUntil(tenth30); !until.IsZero() {
 		t.Errorf("kept until %s", until)
 	}
 	g = NewGrant(time.Now()).Lifetime("authTokenExpiresIn", time.Hour).Lifetime("expiresIn", 0).Grant()
-	if until := g.keepUntil(time.Second); until.IsZero() {
+	if until := g.keepUntil(tenth30); until.IsZero() {
 		t.Error("a known lifetime is not kept")
 	}
 }

@@ -1,0 +1,150 @@
+package caddymodule
+
+import (
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/humanapi"
+)
+
+func init() {
+	caddy.RegisterModule((*HumanAPIToken)(nil))
+	registerDirective(humanProvider, func() handler { return new(HumanAPIToken) })
+}
+
+// defaultHumanAPI is where Human API is, as its guide "Start a User Session"
+// has it.
+const defaultHumanAPI = "https://auth.humanapi.co"
+
+// What holds for tokens of Human API in the cache.
+const (
+	humanTTL    = 24 * time.Hour  // the longest that any lives
+	humanMargin = 5 * time.Minute // before its end a token is not handed out any more: a page works with it for a while
+)
+
+// connectKind is the kind of token that there is: of which type it has to be
+// only the service knows.
+const connectKind = "connect"
+
+// humanRuntime is what Provision makes of Human API's part of the config.
+type humanRuntime struct {
+	client *humanapi.Client
+}
+
+// CaddyModule returns the Caddy module information.
+func (*HumanAPIToken) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.human_api_token",
+		New: func() caddy.Module { return new(HumanAPIToken) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	human_api_token [<matcher>] {
+//	    # whose service
+//	    api           <url>
+//	    client_id     <id>
+//	    client_secret <secret>
+//	    extra_scopes  <scope...>
+//
+//	    # who is asking, and how it behaves
+//	    ...           as in huma_token
+//	}
+//
+// None of its own options may be repeated.
+func (h *HumanAPIToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, options{
+		"api":           text(&h.API),
+		"client_id":     h.parseClientID,
+		"client_secret": secret(&h.ClientSecret),
+		"extra_scopes":  list(&h.ExtraScopes),
+	}, &h.Common)
+}
+
+// parseClientID reads the client id, of which there is one here.
+func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
+	if h.ClientID != "" {
+		return d.Err("option 'client_id' is given twice: write one human_api_token for each")
+	}
+	return text(&h.ClientID)(d)
+}
+
+// Provision sets up the handler. It calls nobody, and takes its state from the
+// pools.
+func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
+	h.begin(ctx, humanProvider, h, &h.Common)
+	var p problems
+	config := h.readHuman(&p)
+	limits := h.read(ctx, humanTTL, &p)
+	transport := newTransport(tlsSettings{}, limits.maxConcurrent, &p)
+	if err := p.err(); err != nil {
+		return err
+	}
+	if err := h.acquire(ctx, []string{h.API, h.ClientID, h.ClientSecret}, limits, transport); err != nil {
+		return err
+	}
+	config.HTTP, config.Do = h.upstream.transport, h.call
+	h.client = humanapi.New(config)
+	h.users = newUserHasher(derive(processKey, append([]string{
+		"token", h.name, config.API.String(), config.ClientID, config.ClientSecret.Reveal(),
+	}, config.ExtraScopes...)...))
+	h.policy.Margin = humanMargin
+	return nil
+}
+
+// readHuman evaluates whose service is called, and notes every problem in it.
+func (h *HumanAPIToken) readHuman(p *problems) humanapi.Config {
+	c := humanapi.Config{
+		ClientID:     p.text("client_id", h.ClientID),
+		ClientSecret: p.secret("client_secret", h.ClientSecret),
+		ExtraScopes:  p.texts("extra_scopes", h.ExtraScopes),
+	}
+	if h.ClientID == "" {
+		p.addf("client_id", "the application's id at Human API is missing")
+	}
+	if h.ClientSecret == "" {
+		p.addf("client_secret", "the application's secret is missing: write it as {env.NAME} or {file./path}")
+	}
+	for _, scope := range c.ExtraScopes {
+		if strings.TrimSpace(scope) == "" {
+			p.addf("extra_scopes", "one of them is empty")
+		}
+	}
+	if api := p.text("api", orDefault(h.API, defaultHumanAPI)); api != "" {
+		var err error
+		c.API, err = parseAPI(api)
+		p.add("api", err)
+	}
+	return c
+}
+
+// kind implements tokenService. A page may choose nothing.
+func (h *HumanAPIToken) kind(q *request) (exchange.Kind, exchange.Code) {
+	return q.variant(connectKind), ""
+}
+
+// mint implements tokenService.
+func (h *HumanAPIToken) mint(q *request) mint {
+	return &exchange.Connect{
+		API:    h.client,
+		Hints:  exchange.Hints{Store: h.policy.Cache},
+		User:   h.users.key(q.user),
+		Person: exchange.ConnectUser{ID: q.user.ID, Email: q.user.Email},
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Module                = (*HumanAPIToken)(nil)
+	_ caddy.Provisioner           = (*HumanAPIToken)(nil)
+	_ caddy.CleanerUpper          = (*HumanAPIToken)(nil)
+	_ caddyfile.Unmarshaler       = (*HumanAPIToken)(nil)
+	_ caddyhttp.MiddlewareHandler = (*HumanAPIToken)(nil)
+	_ tokenService                = (*HumanAPIToken)(nil)
+)
