@@ -28,6 +28,7 @@ type subject struct {
 	name string
 	*identity.Identifier
 	email, id reading
+	byID      bool // a user is who the id says
 	names     []reading
 	verified  reading
 	domain    string // the only one allowed, if any
@@ -153,7 +154,8 @@ func inToken(paths ...string) func(string) (any, bool) {
 	}
 }
 
-// firstAt is what stands at the first path where anything does.
+// firstAt is what stands at the first path where anything does. In a list of
+// several nothing does: any of them may be the caller.
 func firstAt(doc any, paths []string) any {
 	for _, path := range paths {
 		v := doc
@@ -163,7 +165,7 @@ func firstAt(doc any, paths []string) any {
 				v = w[step]
 			case []any:
 				i, err := strconv.Atoi(step)
-				if v = nil; err == nil && i >= 0 && i < len(w) {
+				if v = nil; err == nil && i == 0 && len(w) == 1 {
 					v = w[i]
 				}
 			default:

@@ -24,9 +24,15 @@ import (
 )
 
 // subjects are all presets with every trust that they load with, and configs
-// without a preset.
+// without a preset; and all of them that read an id again, with ByID.
 func subjects(t testing.TB) (all []subject) {
-	add := func(s subject, c identity.Config, with string) {
+	var add func(s subject, c identity.Config, with string)
+	add = func(s subject, c identity.Config, with string) {
+		if s.id.from != "" && !c.ByID {
+			again, byID := s, c
+			again.byID, byID.ByID = true, true
+			add(again, byID, with+" by id")
+		}
 		c.Trust.Mode = s.mode
 		if s.ranges {
 			c.Trust.Ranges = []netip.Prefix{netip.MustParsePrefix(within)}
@@ -89,6 +95,9 @@ func subjects(t testing.TB) (all []subject) {
 	withTrust(subject{
 		name: "verified", email: reading{"X-Email", asIs}, verified: reading{"X-Verified", asIs},
 	}, identity.Config{Email: "X-Email", Verified: "X-Verified"})
+	withTrust(subject{
+		name: "verified, with an id", email: reading{"X-Email", asIs}, id: reading{"X-User", asIs}, verified: reading{"X-Verified", asIs},
+	}, identity.Config{Email: "X-Email", UserID: "X-User", Verified: "X-Verified"})
 	add(subject{name: "an assertion", any: true, email: reading{"Authorization", inToken("email")}, id: reading{"Authorization", inToken("sub")}},
 		identity.Config{Email: "Authorization email", UserID: "Authorization sub", Verify: true}, "from anyone")
 	add(subject{name: "a map", email: reading{"{user_email}", asIs}, id: reading{"{user_id}", asIs}, names: []reading{{"{user_name}", asIs}}},
@@ -98,17 +107,19 @@ func subjects(t testing.TB) (all []subject) {
 	add(subject{name: "a certificate", email: reading{"{http.request.tls.client.san.emails}", asIs}, id: reading{"{http.request.tls.client.serial}", asIs}},
 		identity.Config{Email: "{http.request.tls.client.san.emails}", UserID: "{http.request.tls.client.serial}"}, "")
 
-	i, err := identity.NewUserinfo(identity.UserinfoConfig{Asker: application{}, Email: "user.email", UserID: "data.0.id", Name: "user.name"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	said := func(path string) reading {
 		return reading{"Cookie", func(text string) (any, bool) {
 			doc, ok := readJSON(text)
 			return firstAt(doc, []string{path}), ok
 		}}
 	}
-	all = append(all, subject{name: "userinfo", Identifier: i, any: true, email: said("user.email"), id: said("data.0.id"), names: []reading{said("user.name")}})
+	for _, byID := range []bool{false, true} {
+		i, err := identity.NewUserinfo(identity.UserinfoConfig{ByID: byID, Asker: application{}, Email: "user.email", UserID: "data.0.id", Name: "user.name"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, subject{name: fmt.Sprintf("userinfo, by id %t", byID), Identifier: i, byID: byID, any: true, email: said("user.email"), id: said("data.0.id"), names: []reading{said("user.name")}})
+	}
 	slices.SortFunc(all, func(a, b subject) int { return strings.Compare(a.name, b.name) })
 	return all
 }
@@ -301,9 +312,12 @@ func (s *subject) outcome(t *testing.T, a asked) (o outcome) {
 	first, last := s.Names(t.Context(), r)
 	o = outcome{email: reveal(user.Email), id: reveal(user.ID), first: reveal(first), last: reveal(last)}
 	for _, f := range s.Explain(t.Context(), r) {
-		if f.Option == "email" && reveal(f.Value) != o.email {
-			t.Fatalf("%s: explained as %q, and the user is %q", s.name, reveal(f.Value), o.email)
+		if f.Option == "email" && reveal(f.Value) != o.email || f.Option == "user_id" && reveal(f.Value) != o.id {
+			t.Fatalf("%s: %s is explained as %q, and the user is %+v", s.name, f.Option, reveal(f.Value), o)
 		}
+	}
+	if key, want := string(user.AppendKey(nil)), s.key(o); key != want {
+		t.Fatalf("%s: the key is %q, want %q", s.name, key, want)
 	}
 	return o
 }
@@ -476,40 +490,58 @@ func (s *subject) try(t *testing.T, a, noise asked) outcome {
 
 // check compares what came of a request with what stands in it.
 func (s *subject) check(t *testing.T, a asked, got outcome) {
-	email, number, ok := s.reads(a, s.email)
-	affirmed := true
-	if s.verified.from != "" {
-		yes, _ := s.at(a, s.verified)
-		text, _ := oneText(yes)
-		affirmed = slices.Contains([]string{"true", "1", "yes", "on"}, strings.ToLower(strings.TrimSpace(text)))
+	if s.byID {
+		s.checkByID(t, a, got)
+		s.checkNames(t, a, got)
+		return
 	}
+	email, number, ok := s.reads(a, s.email)
 	if got.reason != "" {
-		value, _ := s.at(a, s.email)
-		written, _ := oneText(value)
-		if ok && !number && affirmed && simple.MatchString(email) && s.isSimple(written) {
+		if ok && !number && s.affirmed(a) && simple.MatchString(email) && s.isSimple(a, s.email) {
 			t.Fatalf("%s: %q is nobody: %+v\nof %q", s.name, email, got, a)
 		}
 		return
 	}
+	s.checkAddress(t, a, got)
+	if id, _, ok := s.reads(a, s.id); got.id != "" && (!ok || got.id != id) {
+		t.Fatalf("%s: the id is %q, and there stands %q (%t)\nof %q", s.name, got.id, id, ok, a)
+	}
+	s.checkNames(t, a, got)
+}
+
+// affirmed reports whether the address is verified, if it has to be.
+func (s *subject) affirmed(a asked) bool {
+	if s.verified.from == "" {
+		return true
+	}
+	yes, _ := s.at(a, s.verified)
+	text, _ := oneText(yes)
+	return slices.Contains([]string{"true", "1", "yes", "on"}, strings.ToLower(strings.TrimSpace(text)))
+}
+
+// checkAddress compares a user's address with what stands in the request.
+func (s *subject) checkAddress(t *testing.T, a asked, got outcome) {
+	email, number, ok := s.reads(a, s.email)
 	switch {
 	case !ok || number || got.email != email:
 		t.Fatalf("%s: taken for %q, and there stands %q (%t)\nof %q", s.name, got.email, email, ok, a)
-	case s.isBare() && !s.isOne(a):
+	case s.email.isBare() && !s.isOne(a):
 		t.Fatalf("%s: taken for %q out of several\nof %q", s.name, got.email, a)
-	case !s.isBare() && s.isTwice(a):
+	case !s.email.isBare() && s.isTwice(a, s.email):
 		t.Fatalf("%s: taken for %q out of a document that says something twice\nof %q", s.name, got.email, a)
 	case !isPlain(got.email):
 		t.Fatalf("%s: %q is an address\nof %q", s.name, got.email, a)
-	case !affirmed:
+	case !s.affirmed(a):
 		t.Fatalf("%s: %q is not verified\nof %q", s.name, got.email, a)
 	case s.domain != "" && !strings.EqualFold(got.email[strings.IndexByte(got.email, '@')+1:], s.domain):
 		t.Fatalf("%s: %q is of another domain\nof %q", s.name, got.email, a)
 	case s.logins && !strings.Contains(got.email[strings.IndexByte(got.email, '@'):], "."):
 		t.Fatalf("%s: %q is a login\nof %q", s.name, got.email, a)
 	}
-	if id, _, ok := s.reads(a, s.id); got.id != "" && (!ok || got.id != id) {
-		t.Fatalf("%s: the id is %q, and there stands %q (%t)\nof %q", s.name, got.id, id, ok, a)
-	}
+}
+
+// checkNames compares a user's names with what stands in the request.
+func (s *subject) checkNames(t *testing.T, a asked, got outcome) {
 	var said []string
 	for _, r := range s.names {
 		if name, _, ok := s.reads(a, r); ok {
@@ -533,18 +565,20 @@ func isASCII(texts []string) bool {
 	})
 }
 
-// isSimple reports whether there is no reason to refuse what is written at the
-// source of the address, if it is one of those above.
-func (s *subject) isSimple(written string) bool {
-	if s.isBare() {
-		return !strings.ContainsAny(written, ",; \t") && strings.Count(written, "@") == 1
+// isSimple reports whether there is no reason to refuse what is written at a
+// source, if it is one of those above.
+func (s *subject) isSimple(a asked, r reading) bool {
+	value, _ := s.at(a, r)
+	written, _ := oneText(value)
+	if r.isBare() {
+		return !strings.ContainsAny(written, ",; \t") && strings.Count(written, "@") <= 1
 	}
 	return isCanonical(strings.TrimPrefix(written, goodToken))
 }
 
-// isBare reports whether the address is read outside of a document.
-func (s *subject) isBare() bool {
-	_, bare := s.email.read("ada@x.example")
+// isBare reports whether the value is read outside of a document.
+func (r reading) isBare() bool {
+	_, bare := r.read("ada@x.example")
 	return bare
 }
 
@@ -556,9 +590,9 @@ func (s *subject) isOne(a asked) bool {
 	return !strings.Contains(written, ",") && strings.Count(written, "@") == 1
 }
 
-// isTwice reports whether the document with the address has a member twice.
-func (s *subject) isTwice(a asked) bool {
-	value, _ := s.at(a, s.email)
+// isTwice reports whether the document of a source has a member twice.
+func (s *subject) isTwice(a asked, r reading) bool {
+	value, _ := s.at(a, r)
 	written, _ := oneText(value)
 	written = strings.TrimSpace(strings.TrimPrefix(written, goodToken))
 	if !strings.HasPrefix(written, "{") && !strings.HasPrefix(written, "[") {
@@ -646,12 +680,15 @@ func seeds(s subject) (all [][3]string) {
 		there := make(map[string]bool)
 		for _, r := range s.readings() {
 			value := text
-			if there[r.from] {
+			if there[r.from] || r.from == s.verified.from { // which is added to every seed
 				continue
 			}
 			there[r.from] = true
 			if r.from != s.email.from {
 				value = []string{"Zoë, Zo", "Wm/DqyBabw=="}[i/len(good)]
+				if r.from == s.id.from {
+					value = goodID(s, doc, encoded, goodToken+doc)
+				}
 				if _, ok := r.read(value); !ok {
 					value = text // in a document too
 				}
@@ -664,6 +701,10 @@ func seeds(s subject) (all [][3]string) {
 			all = all[:n]
 		}
 		all = append(all, both)
+	}
+	if s.byID {
+		add(s.id, "u-17", "u-17,u-18", ",", "a:u-17,a:u-18", "{user_id}", "(null)", "u\x01", strings.Repeat("u", 257), "list:u-17", "list:u-17|u-18", "json:7", doc, goodToken+doc,
+			`{"data":[{"id":"u-17"},{"id":"u-18"}],"sub":1e3}`, goodToken+`{"sub":"u-17","email":"ada"}`, goodToken+`{"sub":"u-17","email":"ada@x.example","email_verified":false}`)
 	}
 	// Twice, in other cases and spellings.
 	if name := s.email.from; !strings.HasPrefix(name, "{") {

@@ -218,5 +218,27 @@ func FuzzIdentify(f *testing.F) {
 			p["http.auth.user.email"] = "a@x.io"
 			wantUser(t, i, r, "a@x.io")
 		})
+		t.Run("by id", func(t *testing.T) {
+			i := mustNew(t, Config{ByID: true, Email: "Remote-Email", UserID: "Remote-User", Trust: trustProxy()})
+			h := maps.Clone(noise)
+			delete(h, "Remote-Email")
+			delete(h, "Remote-User")
+			p := placeholders{placeholder: text}
+			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, ErrNoHeader.ofID())
+			h["Remote-User"] = []string{"u-1"}
+			wantID(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "u-1", "")
+			h["Remote-Email"] = []string{"a@x.io"}
+			wantID(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "u-1", "a@x.io")
+			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: strangerPeer}, ErrUntrustedPeer)
+			// Whatever stands there is the id, or nobody's; and the address no more than an address.
+			h["Remote-User"], h["Remote-Email"] = []string{value1}, []string{value2}
+			u, err := i.Identify(context.Background(), &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer})
+			if _, plain := checkAddress(u.Email.Reveal()); err == nil && (value1 == "" || u.ID.Reveal() != value1 || !u.Email.IsZero() && (!plain || u.Email.Reveal() != value2)) {
+				t.Fatalf("the id %q of %q, the address %q of %q", u.ID.Reveal(), value1, u.Email.Reveal(), value2)
+			}
+			if key := string(u.AppendKey(nil)); err == nil && key != value1 {
+				t.Fatalf("the key %q of the id %q", key, value1)
+			}
+		})
 	})
 }
