@@ -41,6 +41,8 @@ func TestByID_Address(t *testing.T) {
 		})
 	}
 	wantID(t, idByMap(t), withPlaceholders(placeholders{"user_id": "u-1"}), "u-1", "")
+	// Without a source nothing is read, not even what has no name.
+	wantID(t, idByUser(t), withPlaceholders(placeholders{"http.auth.user.sub": "u-1", "": "a@x.io"}), "u-1", "")
 
 	i := mustNew(t, Config{ByID: true, Email: "{user_email}", UserID: "{user_id}", Verified: "{verified}", Domains: []string{"x.io"}})
 	known := placeholders{"user_id": "u-1", "user_email": "a@x.io", "verified": "no"}
