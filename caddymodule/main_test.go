@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"go.uber.org/goleak"
 
 	_ "github.com/caddy-huma/caddy-huma/caddymodule"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
@@ -43,9 +44,17 @@ func TestMain(m *testing.M) {
 	caddy.ConfigAutosavePath = filepath.Join(dir, "autosave.json")
 	storageDir = filepath.Join(dir, "storage")
 	code := m.Run()
+	if err := goleak.Find(caddysOwn...); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
+
+// caddysOwn are goroutines that Caddy leaves behind: the log files' rotation
+// ends with the process.
+var caddysOwn = []goleak.Option{goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun")}
 
 // fakeHuma is the sandbox on a loopback address.
 type fakeHuma struct {
