@@ -101,12 +101,13 @@ func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.C
 	l := resilience.Limits{
 		AttemptTimeout: time.Duration(orDefault(e.common.AttemptTimeout, defaultAttemptTimeout)),
 		Retries:        *orDefault(e.common.Retries, &defaultRetries),
+		Continues:      exchange.Continues(ctx),
 	}
 	switch op {
 	case exchange.OpSignUp:
-		l = resilience.Limits{Continues: true}
+		l.AttemptTimeout, l.Retries = 0, 0
 	case exchange.OpConsent:
-		l.Retries, l.Continues = 0, true
+		l.Retries = 0
 	}
 	return e.upstream.guard.Do(ctx, l, call)
 }

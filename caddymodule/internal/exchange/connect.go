@@ -99,7 +99,7 @@ func (c *Connect) Mint(ctx context.Context) (*Grant, Outcome, error) {
 	}
 
 	second := first.other()
-	grant, secondErr := c.API.Token(ctx, second, c.Person)
+	grant, secondErr := c.API.Token(goesOn(ctx), second, c.Person)
 	if !second.refusedBy(secondErr) {
 		return c.end(second, grant, secondErr)
 	}

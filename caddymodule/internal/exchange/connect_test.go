@@ -245,3 +245,28 @@ func TestHintEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatContinues: what an exchange asks for after its first call goes before
+// the calls of exchanges that only begin.
+func TestWhatContinues(t *testing.T) {
+	var seen []bool
+	api := tokenFunc(func(ctx context.Context, tt TokenType, _ ConnectUser) (*Grant, error) {
+		seen = append(seen, Continues(ctx))
+		if tt == SessionToken {
+			return nil, &StatusError{Op: tt.Op(), Status: 403}
+		}
+		return NewGrant(time.Now()).Text("token", "t").Grant(), nil
+	})
+	if _, _, err := (&Connect{API: api, User: "u"}).Mint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 2 || seen[0] || !seen[1] {
+		t.Errorf("the calls continue: %v, want no, yes", seen)
+	}
+}
+
+type tokenFunc func(context.Context, TokenType, ConnectUser) (*Grant, error)
+
+func (f tokenFunc) Token(ctx context.Context, t TokenType, u ConnectUser) (*Grant, error) {
+	return f(ctx, t, u)
+}

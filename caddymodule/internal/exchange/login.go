@@ -82,6 +82,7 @@ var (
 
 // register signs the person up: once, whatever becomes of it.
 func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, error) {
+	ctx = goesOn(ctx)
 	// Until the service has decided, the end is unclear: also if this panics.
 	hold := l.Registration.Hold
 	defer func() { permit.End(hold) }()

@@ -14,9 +14,10 @@ import (
 
 // script is a Huma that answers as it is told, call by call.
 type script struct {
-	mu      sync.Mutex
-	answers []string
-	calls   []string
+	continued []bool // per call: Continues
+	mu        sync.Mutex
+	answers   []string
+	calls     []string
 }
 
 // Answers of a script.
@@ -73,9 +74,18 @@ func (s *script) answer(op Op) (*Grant, error) {
 	return nil, e
 }
 
-func (s *script) SignIn(context.Context, Person) (*Grant, error) { return s.answer(OpSignIn) }
-func (s *script) SignUp(context.Context, Person) (*Grant, error) { return s.answer(OpSignUp) }
-func (s *script) SignConsent(context.Context, Person) error {
+func (s *script) SignIn(ctx context.Context, _ Person) (*Grant, error) {
+	s.continued = append(s.continued, Continues(ctx))
+	return s.answer(OpSignIn)
+}
+
+func (s *script) SignUp(ctx context.Context, _ Person) (*Grant, error) {
+	s.continued = append(s.continued, Continues(ctx))
+	return s.answer(OpSignUp)
+}
+
+func (s *script) SignConsent(ctx context.Context, _ Person) error {
+	s.continued = append(s.continued, Continues(ctx))
 	_, err := s.answer(OpConsent)
 	return err
 }
@@ -151,6 +161,11 @@ func TestLogin(t *testing.T) {
 			grant, outcome, err := l.Mint(t.Context())
 			if got := strings.Join(s.calls, ", "); got != strings.Join(c.calls, ", ") {
 				t.Errorf("calls: %s; want %v", got, c.calls)
+			}
+			for i, continues := range s.continued {
+				if continues != (i > 0) {
+					t.Errorf("call %d continues: %v", i+1, continues)
+				}
 			}
 			var e *Error
 			switch errors.As(err, &e); {

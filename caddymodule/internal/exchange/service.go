@@ -39,3 +39,16 @@ type Huma interface {
 	// SignConsent signs the consent on the user's behalf.
 	SignConsent(ctx context.Context, p Person) error
 }
+
+// continuing is the key of contexts of calls that go on with an exchange which
+// has called already.
+type continuing struct{}
+
+func goesOn(ctx context.Context) context.Context {
+	return context.WithValue(ctx, continuing{}, true)
+}
+
+// Continues reports whether a call goes on with an exchange that has called
+// already. What was done for it would be lost if it had to wait behind those
+// that only begin.
+func Continues(ctx context.Context) bool { return ctx.Value(continuing{}) != nil }
