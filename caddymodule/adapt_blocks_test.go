@@ -73,13 +73,19 @@ var blocks = []struct {
 // TestL08_EveryOptionOfABlock is TestL08_EveryOption for the options within
 // the blocks of who is asking.
 func TestL08_EveryOptionOfABlock(t *testing.T) {
+	for _, d := range bothDirectives {
+		t.Run(d.name, d.checkBlocks)
+	}
+}
+
+func (d *tokenDirective) checkBlocks(t *testing.T) {
 	for _, b := range blocks {
 		within := func(lines ...string) string {
 			all := append(append([]string(nil), b.open...), lines...)
 			for range b.open {
 				all = append(all, "}")
 			}
-			return directiveWith(all...)
+			return d.text(all...)
 		}
 		missing := structFields(b.fields)
 		for _, name := range b.others {

@@ -17,8 +17,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-
-	"github.com/caddy-huma/caddy-huma/caddymodule"
 )
 
 // The golden files of the adapter are in testdata/adapt, in Caddy's own form:
@@ -109,9 +107,9 @@ func TestAdapt(t *testing.T) {
 			g.check(t, pretty.String())
 			// What the adapter writes, the JSON config takes, and all of it.
 			for _, handler := range tokenHandlers(t, config) {
+				read := directiveNamed(t, handler["handler"]).new()
 				delete(handler, "handler")
 				written := mustJSON(t, handler)
-				read := new(caddymodule.HumaToken)
 				if err := caddy.StrictUnmarshalJSON(written, read); err != nil {
 					t.Fatalf("the JSON does not load: %v", err)
 				}
@@ -149,126 +147,105 @@ type directiveOption struct {
 	off        bool   // off instead of a block
 }
 
-// directiveOptions are all options of the directive.
-var directiveOptions = map[string]directiveOption{
-	"config_file":     {line: "config_file huma-config.json"},
-	"api":             {line: "api https://huma.example"},
-	"project_id":      {line: "project_id p1"},
-	"deployment_id":   {line: "deployment_id d1"},
-	"client_id":       {line: "client_id c1", repeatable: true},
-	"secret":          {line: "secret {env.HUMA_SECRET}"},
-	"signature":       {line: "signature hawk", block: "id key1"},
-	"header_up":       {line: "header_up X-Key {env.HUMA_KEY}", repeatable: true},
-	"tls":             {block: "ca ca.pem", blockAlone: true},
-	"registration":    {line: "registration off", block: "hold 1m", blockAlone: true, off: true},
-	"client_type":     {line: "client_type ios"},
-	"identity":        {line: "identity authelia", block: "email X-User", blockAlone: true},
-	"trust":           {line: "trust proxies 10.0.0.0/8", list: true},
-	"userinfo":        {line: "userinfo http://localhost:3000/api/me", block: "email user.email"},
-	"cache":           {line: "cache 10s", block: "max_entries 10", blockAlone: true},
-	"no_cache":        {line: "no_cache ignore"},
-	"timeout":         {line: "timeout 8s"},
-	"attempt_timeout": {line: "attempt_timeout 3s"},
-	"retries":         {line: "retries 0"},
-	"breaker":         {line: "breaker off", block: "requests 5", blockAlone: true, off: true},
-	"max_concurrent":  {line: "max_concurrent 8"},
-	"max_waiting":     {line: "max_waiting 16"},
-	"errors":          {line: "errors caddy"},
-	"cross_site":      {line: "cross_site allow"},
-	"hash_key":        {line: "hash_key {env.HUMA_HASH_KEY}"},
-}
-
-// directiveWith is a Caddyfile with lines of the directive, the first of which
-// is line 3.
-func directiveWith(lines ...string) string {
-	return "http://localhost {\n\thuma_token {\n\t\t" + strings.Join(lines, "\n\t\t") + "\n\t}\n}\n"
-}
-
 // TestL08_EveryOption checks what goes for every option alike.
 func TestL08_EveryOption(t *testing.T) {
-	missing := structFields(reflect.TypeFor[caddymodule.HumaToken]())
-	for name, o := range directiveOptions {
-		delete(missing, name)
-		wrong := func(what string, line int, says string, lines ...string) {
-			t.Helper()
-			text := directiveWith(lines...)
-			config, _, err := adaptText(text)
-			if err == nil {
-				t.Errorf("%s: %s: no error, but %s", name, what, config)
-				return
+	for _, d := range bothDirectives {
+		t.Run(d.name, func(t *testing.T) {
+			missing := structFields(d.config)
+			for name, o := range d.options() {
+				delete(missing, name)
+				d.checkOption(t, name, o)
 			}
-			for _, want := range []string{says, fmt.Sprintf(", at Caddyfile:%d", line)} {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("%s: %s: the error does not say %q: %v\n%s", name, what, want, err, text)
+			for name := range missing {
+				if !strings.Contains(name, ".") {
+					t.Errorf("option %s is not in the table of this test", name)
+				}
+			}
+		})
+	}
+}
+
+func (d *tokenDirective) checkOption(t *testing.T, name string, o directiveOption) {
+	wrong := func(what string, line int, says string, lines ...string) {
+		t.Helper()
+		text := d.text(lines...)
+		config, _, err := adaptText(text)
+		if err == nil {
+			t.Errorf("%s: %s: no error, but %s", name, what, config)
+			return
+		}
+		for _, want := range []string{says, fmt.Sprintf(", at Caddyfile:%d", line)} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %s: the error does not say %q: %v\n%s", name, what, want, err, text)
+			}
+		}
+	}
+	right := func(what string, lines ...string) {
+		t.Helper()
+		if _, _, err := adaptText(d.text(lines...)); err != nil {
+			t.Errorf("%s: %s: %v", name, what, err)
+		}
+	}
+
+	wrong("a misspelt name", 3, "unrecognized option '"+name+"s'", name+"s x")
+	wrong("missing value", 3, "'"+name+"'", name)
+	good := o.line
+	if good == "" {
+		good = name + " {\n" + o.block + "\n}"
+	}
+	right("good", good)
+	if !o.repeatable {
+		wrong("twice", 3+1+strings.Count(good, "\n"), "option '"+name+"' is given twice", good, good)
+	}
+	if !o.list && o.line != "" {
+		wrong("a value too many", 3, "", o.line+" too many")
+	}
+	switch {
+	case o.block == "":
+		wrong("a block", 3, "takes no block", o.line+" {\n}")
+		return
+	case o.off:
+		wrong("a block behind off", 3, "takes no block", o.line+" {", o.block, "}")
+	case o.line != "":
+		right("value and block", o.line+" {", o.block, "}")
+	}
+	block := name + " "
+	if o.blockAlone {
+		right("block", block+"{", o.block, "}")
+		wrong("empty block", 4, "option '"+name+"' needs a block with options", block+"{", "}")
+		if o.line == "" || o.off {
+			wrong("neither off nor a block", 3, "option '"+name+"' takes", block+"on")
+		}
+	} else {
+		block = o.line + " "
+	}
+	inner, _, _ := strings.Cut(o.block, " ")
+	wrong("unknown in its block", 4, "unrecognized option 'colour'", block+"{", "colour red", "}")
+	wrong("twice in its block", 5, "option '"+inner+"' is given twice", block+"{", o.block, o.block, "}")
+	wrong("no value in its block", 4, "'"+inner+"'", block+"{", inner, "}")
+	wrong("a block in its block", 4, "takes no block", block+"{", o.block+" {", "x", "}", "}")
+}
+
+// TestAdaptCoverage checks that the golden files hold every field of both
+// handlers, so that a new one does not go without.
+func TestAdaptCoverage(t *testing.T) {
+	for _, d := range bothDirectives {
+		fields := structFields(d.config)
+		if d == humaToken {
+			for _, kind := range []string{"ios", "android", "web"} {
+				fields["client_id."+kind] = true
+			}
+		}
+		for _, g := range goldens(t, false) {
+			for _, handler := range tokenHandlers(t, []byte(g.expected)) {
+				if handler["handler"] == d.name {
+					forget(fields, "", handler)
 				}
 			}
 		}
-		right := func(what string, lines ...string) {
-			t.Helper()
-			if _, _, err := adaptText(directiveWith(lines...)); err != nil {
-				t.Errorf("%s: %s: %v", name, what, err)
-			}
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			t.Errorf("no file in %s has the field %s of %s", goldenDir, name, d.name)
 		}
-
-		wrong("a misspelt name", 3, "unrecognized option '"+name+"s'", name+"s x")
-		wrong("missing value", 3, "'"+name+"'", name)
-		good := o.line
-		if good == "" {
-			good = name + " {\n" + o.block + "\n}"
-		}
-		right("good", good)
-		if !o.repeatable {
-			wrong("twice", 3+1+strings.Count(good, "\n"), "option '"+name+"' is given twice", good, good)
-		}
-		if !o.list && o.line != "" {
-			wrong("a value too many", 3, "", o.line+" too many")
-		}
-		switch {
-		case o.block == "":
-			wrong("a block", 3, "takes no block", o.line+" {\n}")
-			continue
-		case o.off:
-			wrong("a block behind off", 3, "takes no block", o.line+" {", o.block, "}")
-		case o.line != "":
-			right("value and block", o.line+" {", o.block, "}")
-		}
-		block := name + " "
-		if o.blockAlone {
-			right("block", block+"{", o.block, "}")
-			wrong("empty block", 4, "option '"+name+"' needs a block with options", block+"{", "}")
-			if o.line == "" || o.off {
-				wrong("neither off nor a block", 3, "option '"+name+"' takes", block+"on")
-			}
-		} else {
-			block = o.line + " "
-		}
-		inner, _, _ := strings.Cut(o.block, " ")
-		wrong("unknown in its block", 4, "unrecognized option 'colour'", block+"{", "colour red", "}")
-		wrong("twice in its block", 5, "option '"+inner+"' is given twice", block+"{", o.block, o.block, "}")
-		wrong("no value in its block", 4, "'"+inner+"'", block+"{", inner, "}")
-		wrong("a block in its block", 4, "takes no block", block+"{", o.block+" {", "x", "}", "}")
-	}
-	for name := range missing {
-		if !strings.Contains(name, ".") {
-			t.Errorf("option %s is not in the table of this test", name)
-		}
-	}
-}
-
-// TestAdaptCoverage checks that the golden files hold every field of the
-// handler, so that a new one does not go without.
-func TestAdaptCoverage(t *testing.T) {
-	fields := structFields(reflect.TypeFor[caddymodule.HumaToken]())
-	for _, kind := range []string{"ios", "android", "web"} {
-		fields["client_id."+kind] = true
-	}
-	for _, g := range goldens(t, false) {
-		for _, handler := range tokenHandlers(t, []byte(g.expected)) {
-			forget(fields, "", handler)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		t.Errorf("no file in %s has the field %s", goldenDir, name)
 	}
 }
 
@@ -278,38 +255,41 @@ func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
 	s := serve(t, `SITE {
 		respond OK
 	}`)
-	for name, c := range map[string]struct {
-		option string
-		lines  []string
-		warns  bool
-	}{
-		"secret":          {"secret", []string{"secret LITERAL"}, true},
-		"braces":          {"secret", []string{"secret LITE{RAL}"}, true},
-		"header_up":       {"header_up", []string{"header_up X-Key LITERAL"}, true},
-		"hash_key":        {"hash_key", []string{"hash_key LITERAL"}, true},
-		"activation_code": {"activation_code", []string{"registration {", "activation_code LITERAL", "}"}, true},
-		"{$VAR}":          {"secret", []string{"secret {$HUMA_TEST_LITERAL}"}, true},
-		"env":             {"secret", []string{"secret {env.HUMA_SECRET}"}, false},
-		"file":            {"secret", []string{"secret {file./run/secrets/huma}"}, false},
-		"not a secret":    {"", []string{"project_id LITERAL"}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv("HUMA_TEST_LITERAL", "LITERAL")
-			before := len(s.log())
-			if _, _, err := adaptText(directiveWith(c.lines...)); err != nil {
-				t.Fatal(err)
+	t.Setenv("HUMA_TEST_LITERAL", "LITERAL")
+	check := func(t *testing.T, d *tokenDirective, option string, lines ...string) {
+		t.Helper()
+		before := len(s.log())
+		if _, _, err := adaptText(d.text(lines...)); err != nil {
+			t.Fatal(err)
+		}
+		said := s.log()[before:]
+		if warned := strings.Contains(said, "literal secret"); warned != (option != "") {
+			t.Errorf("%s: warned: %v: %s", lines, warned, said)
+		}
+		if option != "" && (!strings.Contains(said, `"option":"`+option+`"`) || !strings.Contains(said, `"file":"Caddyfile"`) || !strings.Contains(said, `"line":`)) {
+			t.Errorf("%s: the warning does not say where: %s", lines, said)
+		}
+		if strings.Contains(said, "LITE") {
+			t.Errorf("%s: the warning holds the secret: %s", lines, said)
+		}
+	}
+	for _, d := range bothDirectives {
+		t.Run(d.name, func(t *testing.T) {
+			literals := maps.Clone(d.literals)
+			literals["hash_key"] = []string{"hash_key LITERAL"}
+			for option, lines := range literals {
+				check(t, d, option, lines...)
+				for written, warns := range map[string]bool{
+					"LITE{RAL}": true, "{$HUMA_TEST_LITERAL}": true, "{env.HUMA_SECRET}": false, "{file./run/secrets/huma}": false,
+				} {
+					said := option
+					if !warns {
+						said = ""
+					}
+					check(t, d, said, strings.Split(strings.ReplaceAll(strings.Join(lines, "\n"), "LITERAL", written), "\n")...)
+				}
 			}
-			said := s.log()[before:]
-			warned := strings.Contains(said, "literal secret")
-			if warned != c.warns {
-				t.Errorf("warned: %v: %s", warned, said)
-			}
-			if c.warns && (!strings.Contains(said, `"option":"`+c.option+`"`) || !strings.Contains(said, `"file":"Caddyfile"`) || !strings.Contains(said, `"line":`)) {
-				t.Errorf("the warning does not say where: %s", said)
-			}
-			if strings.Contains(said, "LITE") {
-				t.Errorf("the warning holds the secret: %s", said)
-			}
+			check(t, d, "", "client_id LITERAL") // no secret
 		})
 	}
 }
@@ -317,22 +297,43 @@ func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
 // TestL08_NoSecretsInErrors checks that an error about a secret's line does
 // not quote it.
 func TestL08_NoSecretsInErrors(t *testing.T) {
-	for name, lines := range map[string][]string{
-		"secret in two words":          {"secret CANARY1 CANARY2"},
-		"hash_key in three words":      {"hash_key CANARY1 CANARY2 CANARY3"},
-		"header_up in two words":       {"header_up Authorization CANARY1 CANARY2"},
-		"activation_code in two words": {"registration {", "activation_code CANARY1 CANARY2", "}"},
-		"secret with a block":          {"secret CANARY1 {", "}"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, _, err := adaptText(directiveWith(lines...))
-			if err == nil {
-				t.Fatal("no error")
+	for _, d := range bothDirectives {
+		literals := maps.Clone(d.literals)
+		literals["hash_key"] = []string{"hash_key LITERAL"}
+		for option, lines := range literals {
+			for _, written := range []string{"CANARY1 CANARY2", "CANARY1 CANARY2 CANARY3", "CANARY1 {\n}"} {
+				text := d.text(strings.ReplaceAll(strings.Join(lines, "\n"), "LITERAL", written))
+				_, _, err := adaptText(text)
+				switch {
+				case err == nil:
+					t.Errorf("%s of %s: no error: %s", option, d.name, text)
+				case strings.Contains(err.Error(), "CANARY"):
+					t.Errorf("%s of %s: the error quotes the secret: %v", option, d.name, err)
+				}
 			}
-			if strings.Contains(err.Error(), "CANARY") {
-				t.Errorf("the error quotes the secret: %v", err)
+		}
+	}
+}
+
+// TestL08_OptionsOfTheOther: an option that only one directive has is unknown
+// to the other, with the line it stands on.
+func TestL08_OptionsOfTheOther(t *testing.T) {
+	for _, d := range bothDirectives {
+		for _, other := range bothDirectives {
+			for name, o := range other.own {
+				if _, has := d.own[name]; has {
+					continue
+				}
+				line := o.line
+				if line == "" {
+					line = name + " {\n" + o.block + "\n}"
+				}
+				_, _, err := adaptText(d.text("identity basic_auth", line))
+				if err == nil || !strings.Contains(err.Error(), "unrecognized option '"+name+"', at Caddyfile:4") {
+					t.Errorf("%s in %s: got %v", name, d.name, err)
+				}
 			}
-		})
+		}
 	}
 }
 
@@ -348,7 +349,7 @@ func tokenHandlers(t *testing.T, config []byte) []map[string]any {
 	walk = func(v any) {
 		switch v := v.(type) {
 		case map[string]any:
-			if v["handler"] == "huma_token" {
+			if v["handler"] == humaToken.name || v["handler"] == humanAPIToken.name {
 				found = append(found, v)
 			}
 			for _, member := range v {
@@ -362,6 +363,16 @@ func tokenHandlers(t *testing.T, config []byte) []map[string]any {
 	}
 	walk(root)
 	return found
+}
+
+// directiveNamed finds the directive of a handler.
+func directiveNamed(t *testing.T, handler any) *tokenDirective {
+	t.Helper()
+	n := slices.IndexFunc(bothDirectives, func(d *tokenDirective) bool { return d.name == handler })
+	if n < 0 {
+		t.Fatalf("there is no directive %v", handler)
+	}
+	return bothDirectives[n]
 }
 
 // structFields are the JSON names of a struct's fields, with a dot between the

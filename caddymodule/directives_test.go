@@ -1,0 +1,170 @@
+package caddymodule_test
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule"
+)
+
+// tokenDirective is what the tests of configs have to know of a directive, so
+// that what is the same for both is tested of both.
+type tokenDirective struct {
+	name, path string
+	config     reflect.Type
+	new        func() caddyhttp.MiddlewareHandler
+
+	// decides is the option of a source that users are told apart by.
+	decides string
+
+	// own are the options that the other directive does not have, or has in
+	// another way.
+	own map[string]directiveOption
+
+	// good are the lines of one that loads, by option.
+	good map[string]string
+
+	// json are the members of one that loads.
+	json map[string]any
+
+	// literals are lines with the secret LITERAL in them, by option.
+	literals map[string][]string
+}
+
+var humaToken = &tokenDirective{
+	name:    "huma_token",
+	path:    "/private/huma-token",
+	config:  reflect.TypeFor[caddymodule.HumaToken](),
+	new:     func() caddyhttp.MiddlewareHandler { return new(caddymodule.HumaToken) },
+	decides: "email",
+	own: map[string]directiveOption{
+		"config_file":   {line: "config_file huma-config.json"},
+		"api":           {line: "api https://huma.example"},
+		"project_id":    {line: "project_id p1"},
+		"deployment_id": {line: "deployment_id d1"},
+		"client_id":     {line: "client_id c1", repeatable: true},
+		"secret":        {line: "secret {env.HUMA_SECRET}"},
+		"signature":     {line: "signature hawk", block: "id key1"},
+		"header_up":     {line: "header_up X-Key {env.HUMA_KEY}", repeatable: true},
+		"tls":           {block: "ca ca.pem", blockAlone: true},
+		"registration":  {line: "registration off", block: "hold 1m", blockAlone: true, off: true},
+		"client_type":   {line: "client_type ios"},
+	},
+	good: map[string]string{
+		"api":           "api https://huma.example",
+		"project_id":    "project_id p1",
+		"deployment_id": "deployment_id d1",
+		"client_id":     "client_id c1",
+		"secret":        "secret {env.HUMA_TEST_SECRET}",
+		"identity":      "identity basic_auth",
+	},
+	json: map[string]any{
+		"api":           "https://huma.example",
+		"project_id":    "p1",
+		"deployment_id": "d1",
+		"client_id":     "c1",
+		"secret":        "{env.HUMA_TEST_SECRET}",
+	},
+	literals: map[string][]string{
+		"secret":          {"secret LITERAL"},
+		"header_up":       {"header_up X-Key LITERAL"},
+		"activation_code": {"registration {", "activation_code LITERAL", "}"},
+	},
+}
+
+var humanAPIToken = &tokenDirective{
+	name:    "human_api_token",
+	path:    "/private/human-api-token",
+	config:  reflect.TypeFor[caddymodule.HumanAPIToken](),
+	new:     func() caddyhttp.MiddlewareHandler { return new(caddymodule.HumanAPIToken) },
+	decides: "user_id",
+	own: map[string]directiveOption{
+		"api":           {line: "api https://auth.humanapi.example"},
+		"client_id":     {line: "client_id hapi1"},
+		"client_secret": {line: "client_secret {env.HUMAN_API_SECRET}"},
+		"extra_scopes":  {line: "extra_scopes one two", list: true},
+	},
+	good: map[string]string{
+		"client_id":     "client_id hapi1",
+		"client_secret": "client_secret {env.HUMA_TEST_SECRET}",
+		"identity":      "identity basic_auth",
+	},
+	json: map[string]any{
+		"client_id":     "hapi1",
+		"client_secret": "{env.HUMA_TEST_SECRET}",
+	},
+	literals: map[string][]string{
+		"client_secret": {"client_secret LITERAL"},
+	},
+}
+
+// bothDirectives are all there are.
+var bothDirectives = []*tokenDirective{humaToken, humanAPIToken}
+
+// sharedOptions are the options that both directives have.
+var sharedOptions = map[string]directiveOption{
+	"identity":        {line: "identity authelia", block: "email X-User", blockAlone: true},
+	"trust":           {line: "trust proxies 10.0.0.0/8", list: true},
+	"userinfo":        {line: "userinfo http://localhost:3000/api/me", block: "email user.email"},
+	"cache":           {line: "cache 10s", block: "max_entries 10", blockAlone: true},
+	"no_cache":        {line: "no_cache ignore"},
+	"timeout":         {line: "timeout 8s"},
+	"attempt_timeout": {line: "attempt_timeout 3s"},
+	"retries":         {line: "retries 0"},
+	"breaker":         {line: "breaker off", block: "requests 5", blockAlone: true, off: true},
+	"max_concurrent":  {line: "max_concurrent 8"},
+	"max_waiting":     {line: "max_waiting 16"},
+	"errors":          {line: "errors caddy"},
+	"cross_site":      {line: "cross_site allow"},
+	"hash_key":        {line: "hash_key {env.HUMA_HASH_KEY}"},
+}
+
+// options are all options of the directive.
+func (d *tokenDirective) options() map[string]directiveOption {
+	all := maps.Clone(sharedOptions)
+	maps.Copy(all, d.own)
+	return all
+}
+
+// text is a Caddyfile with lines of the directive, the first of which is
+// line 3.
+func (d *tokenDirective) text(lines ...string) string {
+	return "http://localhost {\n\t" + d.name + " {\n\t\t" + strings.Join(lines, "\n\t\t") + "\n\t}\n}\n"
+}
+
+// lines are the lines of a directive that loads, with changes: an option's
+// lines come in place of its good ones, and its name alone leaves it out.
+func (d *tokenDirective) lines(changes ...string) string {
+	lines := maps.Clone(d.good)
+	for _, change := range changes {
+		option, _, some := strings.Cut(change, " ")
+		if !some {
+			delete(lines, option)
+			continue
+		}
+		lines[option] = change
+	}
+	return d.name + " {\n" + strings.Join(slices.Collect(maps.Values(lines)), "\n") + "\n}\n"
+}
+
+// deciding are lines of huma_token as they are for this directive: what is
+// said there of the address is said of what users are told apart by.
+func (d *tokenDirective) deciding(lines ...string) []string {
+	lines = slices.Clone(lines)
+	for i, line := range lines {
+		lines[i] = strings.ReplaceAll(line, "\nemail ", "\n"+d.decides+" ")
+	}
+	return lines
+}
+
+// optionOf is an option of huma_token as it is for this directive.
+func (d *tokenDirective) optionOf(option string) string {
+	if rest, ok := strings.CutPrefix(option, "email"); ok {
+		return d.decides + rest
+	}
+	return option
+}
