@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,10 +113,8 @@ func (h *HumanAPIToken) readHuman(p *problems) humanapi.Config {
 	if h.ClientSecret == "" {
 		p.addf("client_secret", "the application's secret is missing: write it as {env.NAME} or {file./path}")
 	}
-	for _, scope := range c.ExtraScopes {
-		if strings.TrimSpace(scope) == "" {
-			p.addf("extra_scopes", "one of them is empty")
-		}
+	if slices.ContainsFunc(c.ExtraScopes, func(scope string) bool { return strings.TrimSpace(scope) == "" }) {
+		p.addAll(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
 	}
 	if api := p.text("api", orDefault(h.API, defaultHumanAPI)); api != "" {
 		var err error
