@@ -7,10 +7,10 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,32 +21,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// goodLines are a directive that loads, by option.
-func goodLines() map[string]string {
-	return map[string]string{
-		"api":           "api https://huma.example",
-		"project_id":    "project_id p1",
-		"deployment_id": "deployment_id d1",
-		"client_id":     "client_id c1",
-		"secret":        "secret {env.HUMA_TEST_SECRET}",
-		"identity":      "identity basic_auth",
-	}
-}
-
-// directive is the lines of a directive that loads, with changes: an option's
-// lines come in place of its good ones, and its name alone leaves it out.
-func directive(changes ...string) string {
-	lines := goodLines()
-	for _, change := range changes {
-		option, _, some := strings.Cut(change, " ")
-		if !some {
-			delete(lines, option)
-			continue
-		}
-		lines[option] = change
-	}
-	return "huma_token {\n" + strings.Join(slices.Collect(maps.Values(lines)), "\n") + "\n}\n"
-}
+// directive is a huma_token that loads, with changes.
+func directive(changes ...string) string { return humaToken.lines(changes...) }
 
 // validateText checks the directives of one site as `caddy validate` does.
 func validateText(t testing.TB, directives string) error {
@@ -71,6 +47,9 @@ func validateJSON(t testing.TB, config []byte) error {
 	return caddy.Validate(cfg)
 }
 
+// complains is how an error begins that a directive reports.
+var complains = regexp.MustCompile(`(?s)provision http\.handlers\.(?:huma_token|human_api_token): (.*)`)
+
 // problemsIn are the problems that the directive reports in an error, one a
 // line.
 func problemsIn(t testing.TB, err error) []string {
@@ -79,11 +58,12 @@ func problemsIn(t testing.TB, err error) []string {
 		t.Error("it loads")
 		return nil
 	}
-	_, text, ok := strings.Cut(err.Error(), "provision http.handlers.huma_token: ")
-	if !ok {
+	found := complains.FindStringSubmatch(err.Error())
+	if found == nil {
 		t.Errorf("it is not the directive that complains: %v", err)
+		return nil
 	}
-	return strings.Split(text, "\n")
+	return strings.Split(found[1], "\n")
 }
 
 // theProblem checks that there is one problem, that it names the option, and
@@ -136,23 +116,47 @@ func TestConfigLoads(t *testing.T) {
 	}
 }
 
-func TestMissingCredentials(t *testing.T) {
-	for option := range goodLines() {
-		t.Run(option, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(option)), option+":", "missing")
+func TestHumanAPIConfigLoads(t *testing.T) {
+	for name, changes := range map[string][]string{
+		"minimal":                 nil,
+		"api with a path":         {"api https://auth.humanapi.example:8443/base/"},
+		"api on localhost":        {"api http://localhost:1"},
+		"api on loopback":         {"api http://127.9.9.9:1"},
+		"scopes":                  {`extra_scopes one "two words" {env.HUMA_TEST_SECRET}`},
+		"literal braces":          {`client_secret "a\{b}c"`},
+		"an id alone":             {"identity {\nuser_id {http.auth.user.id}\n}"},
+		"an id and an address":    {"identity {\nuser_id {user_id}\nemail {user_email}\nverified {http.vars.verified}\ndomains x.example\n}"},
+		"header and trust":        {"identity authelia", "trust forward_auth"},
+		"header and proxies":      {"identity {\nuser_id Remote-User\n}", "trust proxies 127.0.0.1 10.0.0.0/8 private_ranges"},
+		"a token longer than any": {"cache 1000h"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := validateText(t, humanAPIToken.lines(changes...)); err != nil {
+				t.Error(err)
+			}
 		})
 	}
-	t.Run("all", func(t *testing.T) {
-		found := problemsIn(t, validateText(t, "huma_token\n"))
-		if len(found) != len(goodLines()) {
-			t.Errorf("%d problems, want one for each option:\n%s", len(found), strings.Join(found, "\n"))
+}
+
+func TestMissingCredentials(t *testing.T) {
+	for _, d := range bothDirectives {
+		for option := range d.good {
+			t.Run(d.name+" "+option, func(t *testing.T) {
+				theProblem(t, validateText(t, d.lines(option)), option+":", "missing")
+			})
 		}
-		for option := range goodLines() {
-			if !strings.Contains(strings.Join(found, "\n"), option+":") {
-				t.Errorf("%s is not named:\n%s", option, strings.Join(found, "\n"))
+		t.Run(d.name+" all", func(t *testing.T) {
+			found := problemsIn(t, validateText(t, d.name+"\n"))
+			if len(found) != len(d.good) {
+				t.Errorf("%d problems, want one for each option:\n%s", len(found), strings.Join(found, "\n"))
 			}
-		}
-	})
+			for option := range d.good {
+				if !strings.Contains(strings.Join(found, "\n"), option+":") {
+					t.Errorf("%s is not named:\n%s", option, strings.Join(found, "\n"))
+				}
+			}
+		})
+	}
 	t.Run("empty ids of JSON", func(t *testing.T) {
 		for _, ids := range []string{`""`, `{}`, `{"ios":""}`, `{"ios":"c1","web":""}`} {
 			theProblem(t, validateJSON(t, handlerJSON(t, "client_id", ids)), "client_id:")
@@ -205,22 +209,10 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 	})
 }
 
-// TestPlaceholderProblems checks that what is wrong with a placeholder is said
-// of every option that takes one, and of each kind in other words.
-func TestPlaceholderProblems(t *testing.T) {
-	t.Setenv("HUMA_TEST_EMPTY", "")
-	empty := writeFile(t, "empty", "\n\n")
-	nowhere := filepath.Join(t.TempDir(), "nowhere")
-	cases := []struct{ placeholder, says string }{
-		{"{env.HUMA_TEST_UNSET}", "HUMA_TEST_UNSET is not set"},
-		{"{env.HUMA_TEST_EMPTY}", "HUMA_TEST_EMPTY is empty"},
-		{"{file." + nowhere + "}", nowhere + ": no such file"},
-		{"{file." + empty + "}", empty + " is empty"},
-		{"{file.secret}", "{file./run/secrets/name}"},
-		{"{http.request.host}", "{env.NAME}"},
-		{"x{nobody.knows.this}y", "{env.NAME}"},
-	}
-	for option, line := range map[string]string{
+// placeholderLines are lines in which an option's value is a placeholder, by
+// the option.
+var placeholderLines = map[*tokenDirective]map[string]string{
+	humaToken: {
 		"config_file":        "config_file %s",
 		"api":                "api https://%s/",
 		"project_id":         "project_id %s",
@@ -236,51 +228,86 @@ func TestPlaceholderProblems(t *testing.T) {
 		"language":           "registration {\nlanguage %s\n}",
 		"activation_code":    "registration {\nactivation_code %s\n}",
 		"attribute":          "registration {\nattribute key %s\n}",
-		"identity":           "identity %s",
-		"domains":            "identity basic_auth {\ndomains %s\n}",
-		"trust":              "trust forward_auth %s",
-		"jwks":               "identity google_iap {\nverify {\naudience a\njwks %s\n}\n}",
-		"issuer":             "identity google_iap {\nverify {\naudience a\nissuer %s\n}\n}",
-		"audience":           "identity google_iap {\nverify {\naudience a %s\n}\n}",
-		"signer":             "identity aws_alb {\nverify {\nsigner %s\n}\n}",
-		"userinfo":           "userinfo http://%s/me {\nemail email\n}",
-		"forward_headers":    "userinfo http://localhost/me {\nemail email\nforward_headers Cookie %s\n}",
-		"email":              "userinfo http://localhost/me {\nemail %s\n}",
-		"last_name":          "userinfo http://localhost/me {\nemail email\nlast_name %s\n}",
-		"hash_key":           "hash_key %s",
-	} {
-		t.Run(option, func(t *testing.T) {
-			seen := make(map[string]bool)
-			for _, c := range cases {
-				changes := []string{fmt.Sprintf(line, c.placeholder)}
-				switch {
-				case option == "trust":
-					changes = append(changes, "identity authelia")
-				case strings.HasPrefix(line, "userinfo"):
-					changes = append(changes, "identity")
-				}
-				err := validateText(t, directive(changes...))
-				found := problemsIn(t, err)
-				if len(found) == 0 {
-					continue
-				}
-				if want := option + ":"; !strings.Contains(found[0], want) || !strings.Contains(found[0], c.says) {
-					t.Errorf("%s: it does not say %q and %q:\n%s", c.placeholder, want, c.says, strings.Join(found, "\n"))
-				}
-				if strings.Contains(c.placeholder, "nobody") {
-					continue // the same in other words
-				}
-				if seen[found[0]] {
-					t.Errorf("%s: the same is said of another mistake: %s", c.placeholder, found[0])
-				}
-				seen[found[0]] = true
+	},
+	humanAPIToken: {
+		"api":           "api https://%s/",
+		"client_id":     "client_id %s",
+		"client_secret": "client_secret %s",
+		"extra_scopes":  "extra_scopes one %s",
+	},
+	nil: { // of both
+		"identity":        "identity %s",
+		"domains":         "identity basic_auth {\ndomains %s\n}",
+		"trust":           "trust forward_auth %s",
+		"jwks":            "identity google_iap {\nverify {\naudience a\njwks %s\n}\n}",
+		"issuer":          "identity google_iap {\nverify {\naudience a\nissuer %s\n}\n}",
+		"audience":        "identity google_iap {\nverify {\naudience a %s\n}\n}",
+		"signer":          "identity aws_alb {\nverify {\nsigner %s\n}\n}",
+		"userinfo":        "userinfo http://%s/me {\nemail email\nuser_id id\n}",
+		"forward_headers": "userinfo http://localhost/me {\nemail email\nuser_id id\nforward_headers Cookie %s\n}",
+		"email":           "userinfo http://localhost/me {\nemail %s\nuser_id id\n}",
+		"user_id":         "userinfo http://localhost/me {\nemail email\nuser_id %s\n}",
+		"last_name":       "userinfo http://localhost/me {\nemail email\nuser_id id\nlast_name %s\n}",
+		"hash_key":        "hash_key %s",
+	},
+}
+
+// TestPlaceholderProblems checks that what is wrong with a placeholder is said
+// of every option that takes one, and of each kind in other words.
+func TestPlaceholderProblems(t *testing.T) {
+	t.Setenv("HUMA_TEST_EMPTY", "")
+	empty := writeFile(t, "empty", "\n\n")
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	cases := []struct{ placeholder, says string }{
+		{"{env.HUMA_TEST_UNSET}", "HUMA_TEST_UNSET is not set"},
+		{"{env.HUMA_TEST_EMPTY}", "HUMA_TEST_EMPTY is empty"},
+		{"{file." + nowhere + "}", nowhere + ": no such file"},
+		{"{file." + empty + "}", empty + " is empty"},
+		{"{file.secret}", "{file./run/secrets/name}"},
+		{"{http.request.host}", "{env.NAME}"},
+		{"x{nobody.knows.this}y", "{env.NAME}"},
+	}
+	check := func(t *testing.T, d *tokenDirective, option, line string) {
+		seen := make(map[string]bool)
+		for _, c := range cases {
+			changes := []string{fmt.Sprintf(line, c.placeholder)}
+			switch {
+			case option == "trust":
+				changes = append(changes, "identity authelia")
+			case strings.HasPrefix(line, "userinfo"):
+				changes = append(changes, "identity")
 			}
-		})
+			err := validateText(t, d.lines(changes...))
+			found := problemsIn(t, err)
+			if len(found) == 0 {
+				continue
+			}
+			if want := option + ":"; !strings.Contains(found[0], want) || !strings.Contains(found[0], c.says) {
+				t.Errorf("%s: it does not say %q and %q:\n%s", c.placeholder, want, c.says, strings.Join(found, "\n"))
+			}
+			if strings.Contains(c.placeholder, "nobody") {
+				continue // the same in other words
+			}
+			if seen[found[0]] {
+				t.Errorf("%s: the same is said of another mistake: %s", c.placeholder, found[0])
+			}
+			seen[found[0]] = true
+		}
+	}
+	for _, d := range bothDirectives {
+		for _, lines := range []map[string]string{placeholderLines[d], placeholderLines[nil]} {
+			for option, line := range lines {
+				t.Run(d.name+" "+option, func(t *testing.T) { check(t, d, option, line) })
+			}
+		}
 	}
 	t.Run("said once", func(t *testing.T) {
 		for _, c := range cases {
 			theProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.says)
 			theProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.says)
+			for option, line := range placeholderLines[humanAPIToken] {
+				theProblem(t, validateText(t, humanAPIToken.lines(fmt.Sprintf(line, c.placeholder))), option+":", c.says)
+			}
 		}
 	})
 }
@@ -307,9 +334,22 @@ func TestSecretsAreNotInErrors(t *testing.T) {
 		"upstream with a password":    {"identity authelia", "trust forward_auth http://user:CANARY@authelia:9091"},
 		"a key that is none":          {"tls {\nclient_certificate " + writeFile(t, "cert.pem", key) + " " + writeFile(t, "key.pem", key) + "\n}"},
 		"deployment_id with lines":    {"deployment_id {env.HUMA_TEST_LINES}"},
+
+		"human_api_token: secret with braces":          {"client_secret CAN{CANARY}ARY"},
+		"human_api_token: secret with a request's":     {"client_secret CANARY{http.request.CANARY}"},
+		"human_api_token: secret beside a placeholder": {"client_secret CANARY{env.HUMA_TEST_UNSET}"},
+		"human_api_token: hash_key with braces":        {"hash_key {CANARY}"},
+		"human_api_token: api with a password":         {"api https://user:CANARY@auth.humanapi.example"},
+		"human_api_token: api that is no URL":          {"api {env.HUMA_TEST_URL}"},
+		"human_api_token: api with a key":              {"api https://auth.humanapi.example/?key=CANARY"},
+		"human_api_token: everything else missing":     {"client_secret CANARY", "client_id", "identity"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := validateText(t, directive(changes...))
+			d := humaToken
+			if strings.HasPrefix(name, "human_api_token: ") {
+				d = humanAPIToken
+			}
+			err := validateText(t, d.lines(changes...))
 			if err == nil {
 				t.Fatal("it loads")
 			}
@@ -357,7 +397,9 @@ func TestAPIAddresses(t *testing.T) {
 		"https://huma.example\\@x.example": "",
 	} {
 		t.Run(raw, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(`api "`+raw+`"`)), "api:", says)
+			for _, d := range bothDirectives {
+				theProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", says)
+			}
 		})
 	}
 }
@@ -448,7 +490,7 @@ func TestTLSFiles(t *testing.T) {
 	}
 }
 
-// TestEveryProblemIsReportedAtOnce has ten mistakes in one directive.
+// TestEveryProblemIsReportedAtOnce has many mistakes in one directive.
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	found := problemsIn(t, validateText(t, directive(
 		"api http://huma.example",
@@ -471,5 +513,32 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	}
 	if len(found) != 10 || t.Failed() {
 		t.Errorf("%d problems:\n%s", len(found), strings.Join(found, "\n"))
+	}
+
+	found = problemsIn(t, validateText(t, humanAPIToken.lines(
+		"api http://auth.humanapi.example",
+		"client_id",
+		"client_secret {file./nowhere/secret}",
+		`extra_scopes one ""`,
+		"cache {\nvary X-Device\n}",
+		"hash_key {env.HUMA_TEST_UNSET}",
+		"identity {\nname {http.auth.user.name}\n}",
+	)))
+	want := []string{"client_secret:", "client_id:", "extra_scopes:", "api:", "vary:", "hash_key:", "user_id:"}
+	for _, option := range want {
+		if !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, option) }) {
+			t.Errorf("%s is not named", option)
+		}
+	}
+	if len(found) != len(want) || t.Failed() {
+		t.Errorf("%d problems:\n%s", len(found), strings.Join(found, "\n"))
+	}
+}
+
+// TestExtraScopesProblems: an empty scope is none, and is said once.
+func TestExtraScopesProblems(t *testing.T) {
+	t.Setenv("HUMA_TEST_BLANK", " \t ")
+	for _, scopes := range []string{`""`, `one ""`, `"" ""`, `" "`, "one {env.HUMA_TEST_BLANK}"} {
+		theProblem(t, validateText(t, humanAPIToken.lines("extra_scopes "+scopes)), "extra_scopes:", "empty")
 	}
 }
