@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
 func TestI06_SourcesThatDoNotLoad(t *testing.T) {
@@ -38,7 +40,9 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 		"upstream with a path":      {"trust", []string{"identity authelia", "trust forward_auth http://authelia:9091/api"}, []string{"trust forward_auth authelia:9091"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(c.lines...)), c.option, c.says...)
+			for _, d := range bothDirectives {
+				theProblem(t, validateText(t, d.lines(d.deciding(c.lines...)...)), d.optionOf(c.option), d.saying(c.says...)...)
+			}
 		})
 	}
 }
@@ -93,8 +97,10 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 		"userinfo with a dot in names": asking("http://localhost:3000/me", `email https://clinic\.example/email`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := validateText(t, directive(changes...)); err != nil {
-				t.Error(err)
+			for _, d := range bothDirectives {
+				if err := validateText(t, d.lines(d.deciding(changes...)...)); err != nil {
+					t.Errorf("%s: %v", d.name, err)
+				}
 			}
 		})
 	}
@@ -149,7 +155,7 @@ func TestWhoIsAskingProblems(t *testing.T) {
 
 		"a path of nowhere":          {[]string{"identity {\nemail X-Userinfo {env.HUMA_TEST_UNSET}\n}", "trust proxies 10.0.0.0/8"}, "email", []string{"HUMA_TEST_UNSET is not set"}},
 		"a document without trust":   {[]string{"identity {\nemail X-Userinfo user.email\n}"}, "email (X-Userinfo)", []string{"trust forward_auth", "trust proxies"}},
-		"azure without trust":        {[]string{"identity azure_easy_auth"}, "email (X-Ms-Client-Principal)", []string{"trust forward_auth", "trust proxies"}},
+		"azure without trust":        {[]string{"identity azure_easy_auth"}, "", []string{"email (X-Ms-Client-Principal)", "trust forward_auth", "trust proxies"}},
 		"an empty step":              {[]string{"identity {\nemail {http.vars.document} user..email\n}"}, "email:", []string{`"user..email"`, "single dots"}},
 		"a dot at the end":           {[]string{"identity {\nemail {http.vars.document} user.\n}"}, "email:", []string{"single dots"}},
 		"a backslash":                {[]string{"identity basic_auth {\nname {http.vars.document} user\\name\n}"}, "name:", []string{`\. for a dot`}},
@@ -162,14 +168,15 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		"userinfo, no email":          {asking("http://localhost:3000/me"), "email:", []string{"email user.email"}},
 		"userinfo, an empty step":     {asking("http://localhost:3000/me", "email .email"), "email:", []string{"single dots"}},
 		"userinfo, a name's":          {asking("http://localhost:3000/me", "email email", "last_name a..b"), "last_name:", []string{"single dots"}},
-		"userinfo, a domain's":        {asking("http://localhost:3000/me", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
 		"userinfo, a name":            {asking("http://localhost:3000/me", "email email", `forward_headers Cookie "X Key"`), "forward_headers:", []string{`"X Key"`}},
 		"userinfo, only the host":     {asking("http://localhost:3000/me", "email email", "forward_headers Host"), "forward_headers:", []string{"Authorization or Cookie"}},
 		"userinfo, no scheme":         {asking("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
 		"userinfo, no URL of a Caddy": {asking("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(c.lines...)), c.option, c.says...)
+			for _, d := range bothDirectives {
+				theProblem(t, validateText(t, d.lines(d.deciding(c.lines...)...)), d.optionOf(c.option), d.saying(c.says...)...)
+			}
 		})
 	}
 }
@@ -177,10 +184,77 @@ func TestWhoIsAskingProblems(t *testing.T) {
 // TestWrongPreset: the error names all there are.
 func TestWrongPreset(t *testing.T) {
 	for _, wrong := range []string{"autelia", "Authelia", "oauth2-proxy", "google"} {
-		theProblem(t, validateText(t, directive("identity "+wrong)), "identity:", `"`+wrong+`"`,
-			"authelia", "authentik", "aws_alb", "azure_easy_auth", "basic_auth", "caddy_jwt", "caddy_security", "caddy_tailscale",
-			"cloudflare_access", "gatekeeper", "gcp_api_gateway", "google_iap", "istio", "oauth2_proxy,", "oauth2_proxy_upstream",
-			"pomerium", "tailscale,", "teleport", "vouch")
+		for _, d := range bothDirectives {
+			theProblem(t, validateText(t, d.lines("identity "+wrong)), "identity:", `"`+wrong+`"`,
+				"authelia", "authentik", "aws_alb", "azure_easy_auth", "basic_auth", "caddy_jwt", "caddy_security", "caddy_tailscale",
+				"cloudflare_access", "gatekeeper", "gcp_api_gateway", "google_iap", "istio", "oauth2_proxy,", "oauth2_proxy_upstream",
+				"pomerium", "tailscale,", "teleport", "vouch")
+		}
+	}
+}
+
+// TestUserIDs are configs that huma_token would judge otherwise, because
+// human_api_token tells users apart by their id: an address is a matter of its
+// own.
+func TestUserIDs(t *testing.T) {
+	const me = "http://localhost:3000/me"
+	verified := append([]string{"verify {"}, append(verifyLines[:3:3], "}", "}")...)
+	verify := func(lines ...string) string {
+		return "identity {\n" + strings.Join(append(lines, verified...), "\n")
+	}
+	for name, c := range map[string]struct {
+		lines  []string
+		option string // empty: it loads
+		says   []string
+	}{
+		"an id alone":             {[]string{"identity {\nuser_id {http.auth.user.sub}\n}"}, "", nil},
+		"an id beside a preset":   {[]string{"identity caddy_security {\nuser_id {http.auth.user.realm_id}\n}"}, "", nil},
+		"userinfo, an id alone":   {asking(me, "user_id user.id"), "", nil},
+		"userinfo, domains":       {asking(me, "user_id id", "email email", "domains x.example"), "", nil},
+		"an assertion's id":       {[]string{verify("user_id Authorization sub")}, "", nil},
+		"an assertion's id, both": {[]string{verify("user_id Authorization sub", "email Authorization email")}, "", nil},
+
+		"an address alone":           {[]string{"identity {\nemail {http.auth.user.email}\n}"}, "user_id:", []string{"identity <preset>", "user_id <source>"}},
+		"userinfo, an address alone": {asking(me, "email user.email"), "user_id:", []string{"user_id user.id"}},
+		"an id of the client's":      {[]string{"identity basic_auth {\nuser_id {query.id}\n}"}, "user_id:", []string{"written by the client"}},
+		"an id that needs trust":     {[]string{"identity basic_auth {\nuser_id X-User\n}"}, "user_id (X-User)", []string{"trust forward_auth", "trust proxies"}},
+		"an address of the client's": {[]string{"identity basic_auth {\nemail {cookie.email}\n}"}, "email:", []string{"written by the client"}},
+		"domains":                    {[]string{"identity {\nuser_id {user_id}\ndomains x.example\n}"}, "email:", []string{"domains", "email <source>", "leave them out"}},
+		"verified":                   {[]string{"identity {\nuser_id {user_id}\nverified {user_verified}\n}"}, "email:", []string{"verified", "email <source>", "leave them out"}},
+		"userinfo, verified":         {asking(me, "user_id id", "verified verified"), "email:", []string{"leave them out"}},
+		"userinfo, a domain":         {asking(me, "user_id id", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
+		"an address nobody signed":   {[]string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the assertion that user_id is read from"}},
+		"an address of another":      {[]string{verify("user_id Authorization sub", "email X-Token email")}, "email:", []string{"another assertion", "user_id"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := validateText(t, humanAPIToken.lines(c.lines...))
+			switch {
+			case c.option != "":
+				theProblem(t, err, c.option, c.says...)
+			case err != nil:
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestPresetsLoad: every preset that is no assertion is enough for both
+// directives, with a trust where it reads headers.
+func TestPresetsLoad(t *testing.T) {
+	for _, p := range identity.Presets() {
+		if p.Sources.Email.From == "" {
+			continue // TestAssertionsAndUserinfoLoad
+		}
+		for _, d := range bothDirectives {
+			lines := []string{"identity " + p.Name}
+			if p.NeedsTrust() {
+				theProblem(t, validateText(t, d.lines(lines...)), d.decides+" (", "trust proxies")
+				lines = append(lines, "trust proxies 10.0.0.0/8")
+			}
+			if err := validateText(t, d.lines(lines...)); err != nil {
+				t.Errorf("%s of %s: %v", p.Name, d.name, err)
+			}
+		}
 	}
 }
 

@@ -168,3 +168,16 @@ func (d *tokenDirective) optionOf(option string) string {
 	}
 	return option
 }
+
+// saying are parts of what is said of huma_token as they are for this directive.
+func (d *tokenDirective) saying(parts ...string) []string {
+	examples := strings.NewReplacer()
+	if d == humanAPIToken {
+		examples = strings.NewReplacer("email <source>", "user_id <source>", "email Authorization email", "user_id Authorization sub", "email user.email", "user_id user.id")
+	}
+	parts = slices.Clone(parts)
+	for i, part := range parts {
+		parts[i] = examples.Replace(part)
+	}
+	return parts
+}
