@@ -87,7 +87,7 @@ func (a *account) allow(limit rate.Limit, burst int) bool {
 }
 
 // errLimits is about two handlers that would fight over one account's state.
-var errLimits = errors.New("sets breaker, max_concurrent, max_waiting, max_entries, tls or the registration rate differently: they are shared, give both the same")
+var errLimits = errors.New("sets differently what the handlers of an account share")
 
 // claim notes the limits of a handler of the given config, and its timeout.
 // Handlers of one config must agree; the next config may bring others.

@@ -16,6 +16,9 @@ type provider struct {
 	// details replace those of problemTable where the options are others.
 	details map[exchange.Code]string
 
+	// sharedOptions are those that all handlers of an account have to agree on.
+	sharedOptions string
+
 	// refusalHint goes with refusals of a config that has never had a token.
 	refusalHint string
 
@@ -34,16 +37,20 @@ var humaProvider = newProvider(provider{
 	name:      "huma",
 	directive: "huma_token",
 	path:      "/private/huma-token", // which Huma's quick start uses
+
+	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries, tls and registration rate",
 	refusalHint: "no token has been granted to this config yet: its signature, secret or ids may be the reason; " +
 		"Huma has not published how calls are signed",
 })
 
 var humanProvider = newProvider(provider{
-	name:        "human_api",
-	directive:   "human_api_token",
-	path:        "/private/human-api-token",
-	byID:        true,
-	refusalHint: "no token has been granted to this config yet: its client_id or client_secret may be the reason",
+	name:      "human_api",
+	directive: "human_api_token",
+	path:      "/private/human-api-token",
+	byID:      true,
+
+	sharedOptions: "breaker, max_concurrent, max_waiting and max_entries",
+	refusalHint:   "no token has been granted to this config yet: its client_id or client_secret may be the reason",
 	details: map[exchange.Code]string{
 		exchange.Code(identity.ReasonInvalid): "The identity is not one usable user id.",
 		exchange.CodeConfig:                   "The service refuses the credentials of this site; see the options client_id and client_secret.",

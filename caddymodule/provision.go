@@ -46,7 +46,7 @@ func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transp
 	e.account = a
 	config := any(ctx.GetMetricsRegistry()) // tells the handlers of one config from those of the next
 	if err := a.claim(config, l, e.policy.Timeout); err != nil {
-		return fmt.Errorf("another %s of the same account %w", e.directive, err)
+		return fmt.Errorf("another %s of the same account %w: give both the same %s", e.directive, err, e.sharedOptions)
 	}
 	e.releases.push(func() { a.unclaim(config) })
 
