@@ -1,14 +1,19 @@
 package caddymodule_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
 // tokenDirective is what the tests of configs have to know of a directive, so
@@ -180,4 +185,72 @@ func (d *tokenDirective) saying(parts ...string) []string {
 		parts[i] = examples.Replace(part)
 	}
 	return parts
+}
+
+// site is a site with the directive, whose users come in a header from
+// loopback peers, and the sandbox behind it.
+func (d *tokenDirective) site(h *fakeHuma, more string) string {
+	if d == humaToken {
+		return simpleSite(h, more)
+	}
+	return `SITE {
+		human_api_token {
+			` + d.credentials(h) + `
+			identity {
+				user_id X-Test-User
+			}
+			trust proxies 127.0.0.1
+			` + more + `
+		}
+		respond "the application" 404
+	}`
+}
+
+// credentials are the options that the sandbox's defaults need.
+func (d *tokenDirective) credentials(h *fakeHuma) string {
+	if d == humaToken {
+		return h.credentials() + "client_type ios\n"
+	}
+	return "api " + h.URL + "\nclient_id hapi1\nclient_secret sandbox-secret\n"
+}
+
+// target is what a user asks for.
+func (d *tokenDirective) target() string {
+	if d == humaToken {
+		return d.path + "?client_type=ios"
+	}
+	return d.path
+}
+
+// op is the first call for a user whom the service has just met.
+func (d *tokenDirective) op() string {
+	if d == humaToken {
+		return sandbox.OpSignIn
+	}
+	return sandbox.OpSession
+}
+
+// token reads the token of a success.
+func (d *tokenDirective) token(t testing.TB, a *answer) string {
+	t.Helper()
+	if d == humaToken {
+		return a.tokens(t).AuthToken
+	}
+	var v struct {
+		Token        string `json:"token"`
+		Type         string `json:"type"`
+		SessionToken string `json:"session_token"`
+		IDToken      string `json:"id_token"`
+		HumanID      string `json:"human_id"`
+		ExpiresIn    *int64 `json:"expires_in"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(a.Body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); a.StatusCode != http.StatusOK || err != nil {
+		t.Fatalf("status %d, want 200 and a token: %v: %s", a.StatusCode, err, a.Body)
+	}
+	if v.Token == "" || v.Token != v.SessionToken+v.IDToken || v.ExpiresIn == nil {
+		t.Fatalf("not a whole token: %s", a.Body)
+	}
+	return v.Token
 }
