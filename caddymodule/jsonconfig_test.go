@@ -69,12 +69,44 @@ const everyField = `{
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
 
+// everyHumanField is everyField of human_api_token.
+const everyHumanField = `{
+	"handler": "human_api_token",
+	"api": "https://auth.humanapi.example/base",
+	"client_id": "hapi1",
+	"client_secret": "{env.HUMA_TEST_SECRET}",
+	"extra_scopes": ["one", "{env.HUMA_TEST_SECRET}"],
+	"identity": {
+		"preset": "oauth2_proxy",
+		"email": "X-User-Email",
+		"user_id": "{http.auth.user.sub}",
+		"name": "X-Name",
+		"first_name": "X-First-Name",
+		"last_name": "X-Last-Name",
+		"verified": "X-Verified",
+		"domains": ["x.example"],
+		"name_encoding": "latin1"
+	},
+	"trust": {"mode": "proxies", "ranges": ["127.0.0.1", "10.0.0.0/8", "private_ranges"]},
+	"cache": {"ttl": "12h", "max_entries": 10, "negative_ttl": 0, "vary": ["{http.request.header.X-Device-Id}"]},
+	"no_cache": "honor",
+	"timeout": "8s",
+	"attempt_timeout": 2000000000,
+	"retries": 0,
+	"breaker": {"ratio": 0.25, "requests": 5, "window": "30s", "open": "1m"},
+	"max_concurrent": 8,
+	"max_waiting": 16,
+	"errors": "problem",
+	"cross_site": "deny",
+	"hash_key": "{env.HUMA_TEST_SECRET}"
+}`
+
 // otherFields are the fields that everyField leaves out.
 var otherFields = map[string]string{
 	"signature.id":          `{"signature": {"algorithm": "hawk", "id": "key1"}}`,
 	"registration.disabled": `{"registration": {"disabled": true}}`,
 	"trust.upstream":        `{"trust": {"mode": "forward_auth", "upstream": "authelia:9091"}}`,
-	"identity.verify.jwks": `{"trust": null, "identity": {"email": "Authorization email", "verify": {
+	"identity.verify.jwks": `{"trust": null, "identity": {"email": "Authorization email", "user_id": "Authorization sub", "verify": {
 		"jwks": "https://login.example/keys", "issuer": "https://login.example", "audience": ["clinic"]
 	}}}`,
 	"identity.verify.signer": `{"trust": null, "identity": {"preset": "aws_alb", "verify": {
@@ -96,12 +128,15 @@ var otherFields = map[string]string{
 	"breaker.disabled": `{"breaker": {"disabled": true}}`,
 }
 
-// wholeHandler is everyField with its files.
-func wholeHandler(t *testing.T) map[string]any {
+// wholeHandler is every field of a directive, with its files.
+func (d *tokenDirective) wholeHandler(t *testing.T) map[string]any {
 	t.Helper()
-	certificate, key := keyPair(t)
-	file := writeFile(t, "huma-config.json", `{"organizationId":"o1"}`)
-	text := strings.NewReplacer("FILE", file, "CERT", certificate, "KEY", key).Replace(everyField)
+	text := everyHumanField
+	if d == humaToken {
+		certificate, key := keyPair(t)
+		file := writeFile(t, "huma-config.json", `{"organizationId":"o1"}`)
+		text = strings.NewReplacer("FILE", file, "CERT", certificate, "KEY", key).Replace(everyField)
+	}
 	var handler map[string]any
 	if err := json.Unmarshal([]byte(text), &handler); err != nil {
 		t.Fatal(err)
@@ -110,10 +145,20 @@ func wholeHandler(t *testing.T) map[string]any {
 }
 
 func TestJSONWithEveryField(t *testing.T) {
-	handler := wholeHandler(t)
-	fields := structFields(reflect.TypeFor[caddymodule.HumaToken]())
+	for _, d := range bothDirectives {
+		t.Run(d.name, d.everyField)
+	}
+}
+
+func (d *tokenDirective) everyField(t *testing.T) {
+	handler := d.wholeHandler(t)
+	all := structFields(d.config)
+	fields := maps.Clone(all)
 	forget(fields, "", handler)
 	for name, text := range otherFields {
+		if !all[name] && d == humanAPIToken {
+			continue // of huma_token alone
+		}
 		if !fields[name] {
 			t.Errorf("%s is no field that is left out", name)
 		}
@@ -122,23 +167,73 @@ func TestJSONWithEveryField(t *testing.T) {
 			t.Fatal(err)
 		}
 		forget(fields, "", other)
+		changed := d.wholeHandler(t)
+		if err := json.Unmarshal([]byte(text), &changed); err != nil { // in place of the member that is there
+			t.Fatal(err)
+		}
+		if err := validateJSON(t, siteJSON(t, changed)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		d.roundTrip(t, changed)
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		t.Errorf("the field %s is not tested", name)
 	}
-
 	if err := validateJSON(t, siteJSON(t, handler)); err != nil {
 		t.Errorf("every field: %v", err)
 	}
-	for name, text := range otherFields {
-		handler := wholeHandler(t)
-		if err := json.Unmarshal([]byte(text), &handler); err != nil { // in place of the member that is there
+	d.roundTrip(t, handler)
+}
+
+// roundTrip checks that what a config says is all that is read of it, and is
+// written again. Durations are read as texts too.
+func (d *tokenDirective) roundTrip(t *testing.T, handler map[string]any) {
+	t.Helper()
+	read, again := d.new(), d.new()
+	for _, step := range []struct {
+		from any
+		to   any
+	}{{handler, read}, {read, again}} {
+		fields := mustJSON(t, step.from)
+		var members map[string]any
+		if err := json.Unmarshal(fields, &members); err != nil {
 			t.Fatal(err)
 		}
-		if err := validateJSON(t, siteJSON(t, handler)); err != nil {
-			t.Errorf("%s: %v", name, err)
+		delete(members, "handler")
+		if err := caddy.StrictUnmarshalJSON(mustJSON(t, members), step.to); err != nil {
+			t.Fatal(err)
 		}
 	}
+	if first, second := mustJSON(t, read), mustJSON(t, again); !sameJSON(t, first, second) {
+		t.Errorf("%s\nis read as\n%s", first, second)
+	}
+	if left := leftOut(mustJSON(t, handler), mustJSON(t, read)); len(left) != 1 || !left["handler"] {
+		t.Errorf("these are not written again: %v", left)
+	}
+}
+
+// leftOut are the members of one object that another does not have, but for
+// those that are null.
+func leftOut(of, in []byte) map[string]bool {
+	var a, b map[string]any
+	_ = json.Unmarshal(of, &a)
+	_ = json.Unmarshal(in, &b)
+	left := make(map[string]bool)
+	var walk func(prefix string, a, b map[string]any)
+	walk = func(prefix string, a, b map[string]any) {
+		for name, v := range a {
+			w, ok := b[name]
+			if !ok && v != nil {
+				left[prefix+name] = true
+			}
+			inner, isObject := v.(map[string]any)
+			if other, ok := w.(map[string]any); ok && isObject {
+				walk(prefix+name+".", inner, other)
+			}
+		}
+	}
+	walk("", a, b)
+	return left
 }
 
 // TestJSONConfigServes uses a config that no Caddyfile made.
@@ -211,25 +306,42 @@ func TestJSONClientIDs(t *testing.T) {
 // TestJSONRefusesWhatItDoesNotKnow checks Caddy's strict decoding at every
 // level, and wrong types.
 func TestJSONRefusesWhatItDoesNotKnow(t *testing.T) {
-	for _, member := range []string{
-		"colour", "Secret_", "verify", "path",
-		"signature.colour", "tls.colour", "registration.colour", "identity.colour",
-		"identity.verify.colour", "userinfo.colour", "trust.colour", "cache.colour", "breaker.colour",
-		"cache.off", "registration.off", "breaker.off",
-	} {
-		err := validateJSON(t, handlerJSON(t, member, `"red"`))
-		name := member[strings.LastIndexByte(member, '.')+1:]
-		if err == nil || !strings.Contains(err.Error(), `unknown field "`+name+`"`) {
-			t.Errorf("%s: got %v", member, err)
+	unknown := map[*tokenDirective][]string{
+		humaToken:     {"client_secret", "extra_scopes", "signature.colour", "tls.colour", "registration.colour", "registration.off"},
+		humanAPIToken: {"secret", "project_id", "deployment_id", "config_file", "client_type", "header_up", "signature", "tls", "registration"},
+	}
+	for _, d := range bothDirectives {
+		for _, member := range append(unknown[d],
+			"colour", "Secret_", "verify", "path", "matcher", "ttl",
+			"identity.colour", "identity.verify.colour", "userinfo.colour", "trust.colour", "cache.colour", "breaker.colour",
+			"cache.off", "breaker.off",
+		) {
+			err := validateJSON(t, d.handlerJSON(t, member, `"red"`))
+			name := member[strings.LastIndexByte(member, '.')+1:]
+			if err == nil || !strings.Contains(err.Error(), `unknown field "`+name+`"`) {
+				t.Errorf("%s of %s: got %v", member, d.name, err)
+			}
 		}
 	}
-	for member, value := range map[string]string{
+	own := map[*tokenDirective]map[string]string{
+		humaToken: {
+			"secret":                `{"env":"X"}`,
+			"header_up":             `{"X-Key":"one"}`,
+			"signature":             `"hawk"`,
+			"registration":          `"off"`,
+			"registration.burst":    `"many"`,
+			"registration.hold":     `{}`,
+			"registration.rate":     `50`,
+			"registration.timezone": `["UTC"]`,
+		},
+		humanAPIToken: {
+			"client_id":     `{"ios":"hapi1"}`,
+			"client_secret": `{"env":"X"}`,
+			"extra_scopes":  `"one"`,
+		},
+	}
+	both := map[string]string{
 		"api":                      `1`,
-		"secret":                   `{"env":"X"}`,
-		"header_up":                `{"X-Key":"one"}`,
-		"signature":                `"hawk"`,
-		"registration":             `"off"`,
-		"registration.burst":       `"many"`,
 		"identity":                 `"authelia"`,
 		"identity.domains":         `"x.example"`,
 		"identity.email":           `["X-User", "email"]`,
@@ -246,30 +358,32 @@ func TestJSONRefusesWhatItDoesNotKnow(t *testing.T) {
 		"retries":                  `"1"`,
 		"breaker.ratio":            `"half"`,
 		"max_concurrent":           `99999999999999999999`,
-		"registration.hold":        `{}`,
-		"registration.rate":        `50`,
 		"breaker.disabled":         `"yes"`,
-		"registration.timezone":    `["UTC"]`,
-	} {
-		if err := validateJSON(t, handlerJSON(t, member, value)); err == nil || !strings.Contains(err.Error(), "decoding module config") {
-			t.Errorf("%s %s: got %v", member, value, err)
+	}
+	for _, d := range bothDirectives {
+		for _, wrong := range []map[string]string{both, own[d]} {
+			for member, value := range wrong {
+				if err := validateJSON(t, d.handlerJSON(t, member, value)); err == nil || !strings.Contains(err.Error(), "decoding module config") {
+					t.Errorf("%s %s of %s: got %v", member, value, d.name, err)
+				}
+			}
 		}
 	}
 }
 
-// handlerJSON is a config of one handler that loads, in JSON, but for one
-// member; dots are between the names of objects and of their members.
+// handlerJSON is a config of one huma_token that loads but for one member.
 func handlerJSON(t testing.TB, member, value string) []byte {
 	t.Helper()
-	handler := map[string]any{
-		"handler":       "huma_token",
-		"api":           "https://huma.example",
-		"project_id":    "p1",
-		"deployment_id": "d1",
-		"client_id":     "c1",
-		"secret":        "{env.HUMA_TEST_SECRET}",
-		"identity":      map[string]any{"preset": "basic_auth"},
-	}
+	return humaToken.handlerJSON(t, member, value)
+}
+
+// handlerJSON is a config of one handler that loads, in JSON, but for one
+// member; dots are between the names of objects and of their members.
+func (d *tokenDirective) handlerJSON(t testing.TB, member, value string) []byte {
+	t.Helper()
+	handler := maps.Clone(d.json)
+	handler["handler"] = d.name
+	handler["identity"] = map[string]any{"preset": "basic_auth"}
 	object := handler
 	for {
 		outer, inner, nested := strings.Cut(member, ".")
@@ -305,25 +419,36 @@ func siteJSON(t testing.TB, handlers ...any) []byte {
 	return config
 }
 
+// badValue is a member that is refused, by which option, and with what hint.
+type badValue struct{ member, value, option, says string }
+
 // TestBadJSONValues are values that the Caddyfile refuses where they stand.
 func TestBadJSONValues(t *testing.T) {
-	if err := validateJSON(t, handlerJSON(t, "", "")); err != nil {
-		t.Fatalf("without a bad value: %v", err)
-	}
 	certificate, key := keyPair(t)
-	for _, c := range []struct{ member, value, option, says string }{
-		{"client_id", `{"tv":"c1"}`, "client_id", "tv"},
-		{"client_id", `{"*":"c1","ios":"c2"}`, "client_id", ""},
-		{"client_type", `"tv"`, "client_type", "ios"},
-		{"signature.algorithm", `"md5"`, "signature", "hmac-sha256"},
-		{"signature.encoding", `"base32"`, "encoding", "base64url"},
-		{"tls.client_certificate", `"` + certificate + `"`, "client_certificate", "key"},
-		{"tls.client_key", `"` + key + `"`, "client_certificate", "certificate"},
-		{"registration.rate", `"50/d"`, "rate", "50/s"},
-		{"registration.rate", `"50"`, "rate", "50/s"},
-		{"registration.rate", `"-50/s"`, "rate", "50/s"},
-		{"registration.burst", `-1`, "rate", "at least 1"},
-		{"registration.hold", `-1`, "hold", "positive"},
+	own := map[*tokenDirective][]badValue{
+		humaToken: {
+			{"client_id", `{"tv":"c1"}`, "client_id", "tv"},
+			{"client_id", `{"*":"c1","ios":"c2"}`, "client_id", ""},
+			{"client_type", `"tv"`, "client_type", "ios"},
+			{"signature.algorithm", `"md5"`, "signature", "hmac-sha256"},
+			{"signature.encoding", `"base32"`, "encoding", "base64url"},
+			{"tls.client_certificate", `"` + certificate + `"`, "client_certificate", "key"},
+			{"tls.client_key", `"` + key + `"`, "client_certificate", "certificate"},
+			{"registration.rate", `"50/d"`, "rate", "50/s"},
+			{"registration.rate", `"50"`, "rate", "50/s"},
+			{"registration.rate", `"-50/s"`, "rate", "50/s"},
+			{"registration.burst", `-1`, "rate", "at least 1"},
+			{"registration.hold", `-1`, "hold", "positive"},
+		},
+		humanAPIToken: {
+			{"client_id", `""`, "client_id", "missing"},
+			{"client_secret", `""`, "client_secret", "{env.NAME}"},
+			{"extra_scopes", `[""]`, "extra_scopes", "empty"},
+			{"extra_scopes", `["one",""]`, "extra_scopes", "empty"},
+			{"api", `"http://auth.humanapi.example"`, "api", "https"},
+		},
+	}
+	both := []badValue{
 		{"trust.mode", `"everybody"`, "trust", "forward_auth"},
 		{"trust", `{"mode":"proxies","ranges":["10.0.0.0/33"]}`, "trust", "10.0.0.0/33"},
 		{"trust", `{"mode":"proxies","ranges":["nobody"]}`, "trust", "nobody"},
@@ -354,9 +479,41 @@ func TestBadJSONValues(t *testing.T) {
 		{"max_waiting", `-1`, "max_waiting", "at least 1"},
 		{"errors", `"json"`, "errors", "problem or caddy"},
 		{"cross_site", `"maybe"`, "cross_site", "deny or allow"},
-	} {
-		t.Run(c.member+" "+c.says, func(t *testing.T) {
-			theProblem(t, validateJSON(t, handlerJSON(t, c.member, c.value)), c.option, c.says)
-		})
+	}
+	for _, d := range bothDirectives {
+		if err := validateJSON(t, d.handlerJSON(t, "", "")); err != nil {
+			t.Fatalf("%s without a bad value: %v", d.name, err)
+		}
+		for _, c := range append(own[d], both...) {
+			t.Run(d.name+" "+c.member+" "+c.says, func(t *testing.T) {
+				option := c.option
+				if c.member == "identity" {
+					option = d.optionOf(option)
+				}
+				theProblem(t, validateJSON(t, d.handlerJSON(t, c.member, c.value)), option, d.saying(c.says)...)
+			})
+		}
+	}
+}
+
+// TestJSONDefaults are values that only JSON can have and that stand for the
+// default.
+func TestJSONDefaults(t *testing.T) {
+	for _, d := range bothDirectives {
+		for member, value := range map[string]string{
+			"timeout": `0`, "attempt_timeout": `"0s"`, "max_concurrent": `0`, "max_waiting": `0`,
+			"no_cache": `""`, "errors": `""`, "cross_site": `""`, "hash_key": `""`,
+			"cache": `{}`, "cache.ttl": `0`, "cache.max_entries": `0`, "cache.vary": `[]`,
+			"breaker": `{}`, "breaker.ratio": `0`, "trust": `null`, "retries": `null`,
+		} {
+			if err := validateJSON(t, d.handlerJSON(t, member, value)); err != nil {
+				t.Errorf("%s %s of %s: %v", member, value, d.name, err)
+			}
+		}
+	}
+	for member, value := range map[string]string{"api": `""`, "extra_scopes": `[]`} {
+		if err := validateJSON(t, humanAPIToken.handlerJSON(t, member, value)); err != nil {
+			t.Errorf("%s %s: %v", member, value, err)
+		}
 	}
 }
