@@ -58,7 +58,7 @@ func (d *desk) stopped(t testing.TB, status int, target string, edit ...func(*ht
 	t.Helper()
 	before := len(d.huma.Calls().Calls)
 	a := d.request("GET", target, edit...)
-	if a.StatusCode != status || strings.Contains(string(a.Body), "authToken") {
+	if a.StatusCode != status || a.isToken() {
 		t.Fatalf("status %d, want %d and no token: %s", a.StatusCode, status, a.Body)
 	}
 	d.untouched(t, before)
