@@ -287,6 +287,67 @@ func TestOutcomesInTheAccessLog(t *testing.T) {
 	s.quiet(t, "@x.example", "@X.example")
 }
 
+// TestOutcomesOfHumanAPI is TestOutcomesInTheAccessLog for human_api_token,
+// whose users are told apart byte for byte.
+func TestOutcomesOfHumanAPI(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	s := serve(t, strings.Replace(humanAPIToken.fill(huma, `SITE {
+		log
+		log_append outcome {http.human_api_token.outcome}
+		log_append user {http.human_api_token.user}
+		log_append code {http.human_api_token.error.code}
+		DIRECTIVE {
+			OPTIONS
+			identity {
+				user_id X-Test-User
+			}
+			trust proxies 127.0.0.1
+			hash_key one
+		}
+		respond "the application"
+	}`), "cache off", "", 1))
+	target := humanAPIToken.path
+	var users []string
+	for _, c := range []struct {
+		do            func() *answer
+		outcome, code string
+		user          bool
+	}{
+		{func() *answer { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
+		{func() *answer { return s.request("POST", target, as("u-1")) }, "hit", "", true},
+		{func() *answer { return s.request("GET", target, as("U-1")) }, "signed_in", "", true},
+		{func() *answer { return s.request("GET", target+"?client_type=tv&type=id", as("u-1")) }, "hit", "", true},
+		{func() *answer { return s.request("DELETE", target, as("u-1")) }, "evicted", "", true},
+		{func() *answer { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
+		{func() *answer { return s.request("GET", target) }, "rejected", "identity_missing", false},
+		{func() *answer { return s.request("HEAD", target, as("u-1")) }, "rejected", "method_not_allowed", false},
+		{func() *answer { return s.request("GET", "/", as("u-1")) }, "", "", false},
+	} {
+		before := len(s.accessLog())
+		c.do()
+		var lines []map[string]any
+		eventually(t, 5*time.Second, "a line in the access log", func() bool {
+			lines = s.accessLog()
+			return len(lines) > before
+		})
+		line := lines[len(lines)-1]
+		text := func(key string) string { v, _ := line[key].(string); return v }
+		if text("outcome") != c.outcome || text("code") != c.code || regexp.MustCompile(`^[0-9a-f]{8}$`).MatchString(text("user")) != c.user {
+			t.Errorf("outcome %q, code %q, user %q; want %q, %q, %v", line["outcome"], line["code"], line["user"], c.outcome, c.code, c.user)
+		}
+		users = append(users, text("user"))
+	}
+	if users[0] != users[1] || users[0] == users[2] || users[0] != users[4] {
+		t.Errorf("users %q", users)
+	}
+	// The same in every process, so that logs of replicas can be compared, and
+	// what `caddy huma identity` prints.
+	if want := "d1a38c36"; users[0] != want {
+		t.Errorf("u-1 with the key one is %q, want %q", users[0], want)
+	}
+	s.quiet(t, "u-1", "U-1")
+}
+
 func TestHashKey(t *testing.T) {
 	// user is by which name the access log knows a user.
 	user := func(text, email string) string {
