@@ -185,7 +185,11 @@ func (d *directive) hint(i *identity.Identifier, g *given, note func(string, ...
 			continue
 		}
 		for _, p := range identity.Presets() {
-			if p.Sources.Email.From == name || p.Signed.Email.From == name {
+			plain, signed := p.Sources.Email, p.Signed.Email
+			if d.byID {
+				plain, signed = p.Sources.UserID, p.Signed.UserID
+			}
+			if plain.From == name || signed.From == name {
 				note("the request header %s is what the preset %s reads", name, p.Name)
 			}
 		}
