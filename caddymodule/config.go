@@ -13,8 +13,9 @@ import (
 // Huma asks for, by default at /private/huma-token.
 //
 // Every text option takes {env.*} and {file.*} placeholders, evaluated when
-// the config loads. A value that is given here wins over the same one in
-// ConfigFile. All problems of a config are reported at once.
+// the config loads; where a placeholder of the request may stand, it says so.
+// A value that is given here wins over the same one in ConfigFile. All problems
+// of a config are reported at once.
 type HumaToken struct {
 	// The huma-config.json that Huma hands out, with the API's address, the
 	// project, the client ids and the secret. Its members are unpublished, so
@@ -24,7 +25,8 @@ type HumaToken struct {
 
 	// The base URL of Huma's API, for example
 	// https://workspace-gcp-uk.api.huma.com. It is https, or http to a
-	// loopback address; it may have a path. Required here or in ConfigFile.
+	// loopback address; it may have a path, and a slash at its end does not
+	// count. Required here or in ConfigFile.
 	API string `json:"api,omitempty"`
 
 	// The project's id at Huma. Required here or in ConfigFile.
@@ -73,6 +75,12 @@ type HumaToken struct {
 
 // Common is what all token directives share: who is asking, and how the
 // directive behaves.
+//
+// Handlers with the same account, which is the service, the ids and the secret
+// as they are written, share its state, also over reloads. So they have to
+// agree on Breaker, MaxConcurrent, MaxWaiting and Cache.MaxEntries, and those
+// of huma_token on TLS, Registration.Rate and Registration.Burst as well; the
+// rest is each one's own.
 type Common struct {
 	// Who is asking, by what comes with the request. Either this or Userinfo is
 	// required.
@@ -82,7 +90,7 @@ type Common struct {
 	Userinfo *Userinfo `json:"userinfo,omitempty"`
 
 	// Who may set the request headers that Identity reads. Required if it
-	// reads any.
+	// reads any that Identity.Verify does not prove, and not with Userinfo.
 	Trust *Trust `json:"trust,omitempty"`
 
 	// How long tokens are kept, in memory.
@@ -123,9 +131,9 @@ type Common struct {
 	// Authorization: Bearer are. Default: deny.
 	CrossSite string `json:"cross_site,omitempty"`
 
-	// Keys the hash by which logs name a user. Default: random per process, so
-	// that hashes of two processes, or of before and after a restart, cannot
-	// be compared.
+	// Keys the hash by which logs name a user, a secret. Default: random per
+	// process, so that hashes of two processes, or of before and after a
+	// restart, cannot be compared.
 	HashKey string `json:"hash_key,omitempty"`
 }
 
@@ -197,16 +205,17 @@ type Registration struct {
 }
 
 // Identity says where the request tells who is asking. A source is the name of
-// a request header, which needs Trust, or a Caddy placeholder that no client
-// can set. If it holds JSON, base64 of JSON or a token, the path of the value
-// follows behind a space: "X-Userinfo user.email". A dot within a name is
-// written \. there. A source that is given wins over the preset's.
+// a request header, which needs Trust, or a Caddy placeholder of the request
+// that no client can set. If it holds JSON, base64 of JSON or a token, the path
+// of the value follows behind a space: "X-Userinfo user.email". A dot within a
+// name is written \. there. A source that is given wins over the preset's.
 type Identity struct {
 	// The authentication layer in front, which sets the sources below.
 	Preset string `json:"preset,omitempty"`
 
-	// The user's e-mail address. Required here or by the preset;
-	// human_api_token does not need it.
+	// The user's e-mail address. Required here or by the preset, but for
+	// human_api_token, which sends it with the request for a session token if
+	// there is one.
 	Email string `json:"email,omitempty"`
 
 	// A stable id of the user. Required here or by the preset for
@@ -214,8 +223,8 @@ type Identity struct {
 	// address.
 	UserID string `json:"user_id,omitempty"`
 
-	// Names, for a sign-up. FirstName and LastName win over Name, which is
-	// split at its last space.
+	// Names, for a sign-up at Huma. FirstName and LastName win over Name, which
+	// is split at its last space.
 	Name      string `json:"name,omitempty"`
 	FirstName string `json:"first_name,omitempty"`
 	LastName  string `json:"last_name,omitempty"`
@@ -223,11 +232,13 @@ type Identity struct {
 	// Whether the address is verified: true, 1, yes or on. If this source is
 	// given, anything else is refused with 403. Without it, a document that
 	// holds the address is refused as well if it says beside it that it is not
-	// verified: email_verified, verified or is_verified.
+	// verified: email_verified, verified or is_verified. For human_api_token it
+	// needs Email, and then a user without an address is nobody.
 	Verified string `json:"verified,omitempty"`
 
 	// The e-mail domains that are served, exactly as written, subdomains not
-	// included. Default: all.
+	// included. For human_api_token it needs Email, and then a user without an
+	// address is nobody. Default: all.
 	Domains []string `json:"domains,omitempty"`
 
 	// How names are written: auto (RFC 2047, RFC 5987, UTF-8, Latin-1, doubly
@@ -280,11 +291,14 @@ type Userinfo struct {
 
 	// The path of the user's e-mail address in the answer: names of members
 	// and indices of lists with dots between them, such as user.email or
-	// data.0.email. A dot within a name is written \.. Required.
+	// data.0.email. A dot within a name is written \.. Required, but for
+	// human_api_token.
 	Email string `json:"email,omitempty"`
 
+	// The path of a stable id of the user. Required for human_api_token.
+	UserID string `json:"user_id,omitempty"`
+
 	// The paths of the other particulars, as in Identity.
-	UserID    string `json:"user_id,omitempty"`
 	Name      string `json:"name,omitempty"`
 	FirstName string `json:"first_name,omitempty"`
 	LastName  string `json:"last_name,omitempty"`
@@ -331,9 +345,9 @@ type Cache struct {
 	// not at all. Default: 5s.
 	NegativeTTL *caddy.Duration `json:"negative_ttl,omitempty"`
 
-	// Placeholders that tell apart tokens of one user, for example a device
-	// id: {http.request.header.X-Device-Id}. At most 8 tokens are kept of a
-	// user. Default: none.
+	// Placeholders of the request that tell apart tokens of one user, for
+	// example a device id: {http.request.header.X-Device-Id}. At most 8 tokens
+	// are kept of a user. Default: none.
 	Vary []string `json:"vary,omitempty"`
 }
 

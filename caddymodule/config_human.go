@@ -12,11 +12,12 @@ package caddymodule
 // its whole life less the last five minutes, unless Cache says less.
 //
 // Every text option takes {env.*} and {file.*} placeholders, evaluated when
-// the config loads. All problems of a config are reported at once.
+// the config loads; where a placeholder of the request may stand, it says so.
+// All problems of a config are reported at once.
 type HumanAPIToken struct {
 	// The base URL of Human API's authentication service. It is https, or http
-	// to a loopback address; it may have a path. Default:
-	// https://auth.humanapi.co.
+	// to a loopback address; it may have a path, and a slash at its end does
+	// not count. Default: https://auth.humanapi.co.
 	API string `json:"api,omitempty"`
 
 	// The application's id at Human API. Users belong to one application, so
@@ -28,7 +29,8 @@ type HumanAPIToken struct {
 	// in the JSON config.
 	ClientSecret string `json:"client_secret,omitempty"`
 
-	// Further scopes to ask for with each token. Default: none.
+	// Further scopes to ask for with each token. A token that was asked for
+	// with others is not handed out. Default: none.
 	ExtraScopes []string `json:"extra_scopes,omitempty"`
 
 	Common
