@@ -61,12 +61,17 @@ func (*HumanAPIToken) CaddyModule() caddy.ModuleInfo {
 //
 // None of its own options may be repeated.
 func (h *HumanAPIToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return unmarshal(d, options{
+	return unmarshal(d, h.serviceOptions(), &h.Common)
+}
+
+// serviceOptions are the options that say whose service is called.
+func (h *HumanAPIToken) serviceOptions() options {
+	return options{
 		"api":           text(&h.API),
 		"client_id":     h.parseClientID,
 		"client_secret": secret(&h.ClientSecret),
 		"extra_scopes":  list(&h.ExtraScopes),
-	}, &h.Common)
+	}
 }
 
 // parseClientID reads the client id, of which there is one here.

@@ -66,11 +66,11 @@ func (a *answer) isToken() bool {
 // line wherever it is written.
 func TestOrderIsRegistered(t *testing.T) {
 	for _, d := range bothDirectives {
-		t.Run(d.name, d.inOrder)
+		t.Run(d.name, func(t *testing.T) { checkOrder(t, d) })
 	}
 }
 
-func (of *tokenDirective) inOrder(t *testing.T) {
+func checkOrder(t *testing.T, of *tokenDirective) {
 	path := of.path
 	l := newLayer(t)
 	l.says(http.Header{"Remote-Email": {"alice@x.example"}, "Remote-User": {"alice@x.example"}})
@@ -133,11 +133,11 @@ func (of *tokenDirective) inOrder(t *testing.T) {
 // These are the traps that the documentation tells of.
 func TestOrderTraps(t *testing.T) {
 	for _, d := range bothDirectives {
-		t.Run(d.name, d.traps)
+		t.Run(d.name, func(t *testing.T) { checkTraps(t, d) })
 	}
 }
 
-func (of *tokenDirective) traps(t *testing.T) {
+func checkTraps(t *testing.T, of *tokenDirective) {
 	path := of.path
 	page := t.TempDir()
 	if err := os.WriteFile(filepath.Join(page, "index.html"), []byte("the application"), 0o600); err != nil {
