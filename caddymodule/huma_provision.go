@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -109,7 +110,9 @@ func (h *HumaToken) readRegistration(p *problems, s *humaSettings, l *limits) {
 	l.registrationRate, l.registrationBurst = defaultRegistrationRate, orDefault(r.Burst, defaultRegistrationBurst)
 	if r.Rate != "" {
 		limit, err := parseRate(p.text("rate", r.Rate))
-		p.add("rate", err)
+		if err != nil {
+			p.addAll(fmt.Errorf("rate: %w", err))
+		}
 		l.registrationRate = limit
 	}
 	if r.Burst < 0 {

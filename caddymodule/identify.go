@@ -172,7 +172,9 @@ func (c *Common) readTrust(p *problems) (t identity.Trust) {
 	t.Upstream = p.text("trust", c.Trust.Upstream)
 	for _, r := range p.texts("trust", c.Trust.Ranges) {
 		prefixes, err := parseRange(r)
-		p.add("trust", err)
+		if err != nil {
+			p.addAll(fmt.Errorf("trust: %w", err))
+		}
 		t.Ranges = append(t.Ranges, prefixes...)
 	}
 	return t
