@@ -302,6 +302,12 @@ func TestPlaceholderProblems(t *testing.T) {
 		}
 	}
 	t.Run("said once", func(t *testing.T) {
+		for _, c := range cases[:2] { // the Caddyfile refuses the others where they stand
+			theProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.says)
+			for _, d := range bothDirectives {
+				theProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.says)
+			}
+		}
 		for _, c := range cases {
 			theProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.says)
 			theProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.says)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,5 +222,34 @@ func TestTheAnswersLifetimesShrink(t *testing.T) {
 	second := s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	if second.AuthToken != first.AuthToken || *second.AuthTokenExpiresIn >= *first.AuthTokenExpiresIn || *second.ExpiresIn >= *first.ExpiresIn {
 		t.Errorf("then %d, %d", *second.AuthTokenExpiresIn, *second.ExpiresIn)
+	}
+}
+
+// TestHumanAPIOptions: what human_api_token is told of the service gets there.
+func TestHumanAPIOptions(t *testing.T) {
+	t.Setenv("HUMA_TEST_SCOPE", "c:read")
+	for name, c := range map[string]struct {
+		sandbox sandbox.Config
+		from    string
+		to      string
+		scopes  []string
+	}{
+		"no scopes":            {sandbox.Config{}, "", "", nil},
+		"scopes":               {sandbox.Config{}, "client_id hapi1", "client_id hapi1\nextra_scopes b:read \"a b\" {env.HUMA_TEST_SCOPE}", []string{"b:read", "a b", "c:read"}},
+		"another application":  {sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi2": "sandbox-secret"}}}, "hapi1", "hapi2", nil},
+		"a secret with braces": {sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "a{b}c"}}}, "sandbox-secret", `a\{b}c`, nil},
+		"an api with a path":   {sandbox.Config{Prefix: "/human/eu"}, "URL", "URL/human/eu", nil},
+		"and a slash":          {sandbox.Config{Prefix: "/human/eu"}, "URL", "URL/human/eu/", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			huma := newHuma(t, c.sandbox)
+			url := strings.NewReplacer("URL", huma.URL)
+			text := strings.Replace(humanAPIToken.site(huma, ""), url.Replace(c.from), url.Replace(c.to), 1)
+			humanAPIToken.token(t, serve(t, text).request("GET", humanAPIToken.path, as("u-1")))
+			calls := huma.Calls().Calls
+			if len(calls) != 1 || calls[0].ClientUserID != "u-1" || !slices.Equal(calls[0].ExtraScopes, c.scopes) {
+				t.Errorf("calls %+v, want one with the scopes %q", calls, c.scopes)
+			}
+		})
 	}
 }
