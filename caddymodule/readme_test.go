@@ -20,7 +20,7 @@ func TestReadmeIsWhole(t *testing.T) {
 	words := map[string]bool{ // JSON names of what the Caddyfile writes as off, a first word or a second value
 		"disabled": true, "algorithm": true, "preset": true, "mode": true, "upstream": true, "client_key": true, "burst": true, "ranges": true,
 	}
-	for _, name := range jsonNames(reflect.TypeFor[HumaToken]()) {
+	for _, name := range append(jsonNames(reflect.TypeFor[HumaToken]()), jsonNames(reflect.TypeFor[HumanAPIToken]())...) {
 		if !words[name] && !strings.Contains(readme, name) {
 			t.Errorf("the README does not tell of the option %s", name)
 		}
