@@ -49,6 +49,7 @@ The exit code is 0 if every directive finds a user, and 1 otherwise.`,
 	f.StringVar(&t.peer, "peer", "127.0.0.1", "The address that the request comes from")
 	f.StringVar(&t.hashKey, "hash-key", "", "The option hash_key, to print the name that logs have for the user")
 	f.BoolVar(&t.json, "json", false, "Print JSON")
+	cmd.MarkFlagsMutuallyExclusive("directive", "config") // which has its own
 	cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
 		return t.run(cmd.Context(), cmd.OutOrStdout())
 	})

@@ -52,9 +52,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// caddysOwn are goroutines that Caddy leaves behind: the log files' rotation
-// ends with the process.
-var caddysOwn = []goleak.Option{goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun")}
+// caddysOwn are goroutines that Caddy leaves behind: the rotation of log files
+// ends with the process, the keeper of a lock file after a while.
+var caddysOwn = []goleak.Option{
+	goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun"),
+	goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
+}
 
 // fakeHuma is the sandbox on a loopback address.
 type fakeHuma struct {
