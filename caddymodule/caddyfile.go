@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
@@ -105,19 +107,19 @@ func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // serviceOptions are the options that say whose service is called.
-func (h *HumaToken) serviceOptions() options {
-	return options{
-		"config_file":   text(&h.ConfigFile),
-		"api":           text(&h.API),
-		"project_id":    text(&h.ProjectID),
-		"deployment_id": text(&h.DeploymentID),
+func (h *HumaToken) serviceOptions() option.Table {
+	return option.Table{
+		"config_file":   option.Text(&h.ConfigFile),
+		"api":           option.Text(&h.API),
+		"project_id":    option.Text(&h.ProjectID),
+		"deployment_id": option.Text(&h.DeploymentID),
 		"client_id":     h.parseClientID,
-		"secret":        secret(&h.Secret),
+		"secret":        option.Secret(&h.Secret),
 		"signature":     h.parseSignature,
 		"header_up":     h.parseHeaderUp,
 		"tls":           h.parseTLS,
 		"registration":  h.parseRegistration,
-		"client_type":   oneOf(&h.ClientType, clientTypes...),
+		"client_type":   option.OneOf(&h.ClientType, clientTypes...),
 	}
 }
 
@@ -153,35 +155,35 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 func (h *HumaToken) parseSignature(d *caddyfile.Dispenser) error {
 	h.Signature = new(Signature)
 	s := h.Signature
-	if err := oneOf(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off")(d); err != nil {
+	if err := option.OneOf(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off")(d); err != nil {
 		return err
 	}
-	_, err := options{
-		"encoding":    oneOf(&s.Encoding, "hex", "base64", "base64url"),
-		"payload":     text(&s.Payload),
-		"header_name": text(&s.HeaderName),
-		"id":          text(&s.ID),
-	}.block(d)
+	_, err := option.Table{
+		"encoding":    option.OneOf(&s.Encoding, "hex", "base64", "base64url"),
+		"payload":     option.Text(&s.Payload),
+		"header_name": option.Text(&s.HeaderName),
+		"id":          option.Text(&s.ID),
+	}.Block(d)
 	return err
 }
 
 func (h *HumaToken) parseHeaderUp(d *caddyfile.Dispenser) error {
 	var name, value string
 	if !d.AllArgs(&name, &value) {
-		return secretArgErr(d, "header_up", 2)
+		return option.SecretArgErr(d, "header_up", 2)
 	}
 	if h.HeaderUp == nil {
 		h.HeaderUp = make(http.Header)
 	}
 	h.HeaderUp[name] = append(h.HeaderUp[name], value)
-	warnLiteral(d, "header_up", value)
+	option.WarnLiteral(d, "header_up", value)
 	return nil
 }
 
 func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
 	h.TLS = new(TLS)
-	return blockOf(options{
-		"ca": text(&h.TLS.CA),
+	return option.BlockOf(option.Table{
+		"ca": option.Text(&h.TLS.CA),
 		"client_certificate": func(d *caddyfile.Dispenser) error {
 			if !d.AllArgs(&h.TLS.ClientCertificate, &h.TLS.ClientKey) {
 				return d.ArgErr()
@@ -194,13 +196,13 @@ func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
 func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
 	h.Registration = new(Registration)
 	r := h.Registration
-	return offOr(&r.Disabled, options{
+	return option.OffOr(&r.Disabled, option.Table{
 		"rate":            r.parseRate,
-		"hold":            duration(&r.Hold, leastHold),
-		"sign_consent":    onOff(&r.SignConsent),
-		"timezone":        text(&r.Timezone),
-		"language":        text(&r.Language),
-		"activation_code": secret(&r.ActivationCode),
+		"hold":            option.Duration(&r.Hold, leastHold),
+		"sign_consent":    option.OnOff(&r.SignConsent),
+		"timezone":        option.Text(&r.Timezone),
+		"language":        option.Text(&r.Language),
+		"activation_code": option.Secret(&r.ActivationCode),
 		"attribute":       r.parseAttribute,
 	})(d)
 }
@@ -210,7 +212,7 @@ func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
 	if len(args) < 1 || len(args) > 2 {
 		return d.ArgErr()
 	}
-	if _, err := parseRate(args[0]); err != nil && !hasPlaceholder(args[0]) {
+	if _, err := parseRate(args[0]); err != nil && !option.HasPlaceholder(args[0]) {
 		return d.Errf("option 'rate' is '%s': %v", args[0], err)
 	}
 	r.Rate = args[0]

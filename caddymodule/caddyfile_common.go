@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 // handler is what a directive sets up.
@@ -49,56 +51,56 @@ func parseDirective(h httpcaddyfile.Helper, path string, to handler) ([]httpcadd
 }
 
 // unmarshal reads a directive: the service's own options and the shared ones.
-func unmarshal(d *caddyfile.Dispenser, own options, c *Common) error {
+func unmarshal(d *caddyfile.Dispenser, own option.Table, c *Common) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
 		return d.ArgErr()
 	}
-	_, err := merge(own, c.options()).block(d)
+	_, err := option.Merge(own, c.options()).Block(d)
 	return err
 }
 
 // options are the options that all token directives share.
-func (c *Common) options() options {
-	return options{
+func (c *Common) options() option.Table {
+	return option.Table{
 		"identity":        c.parseIdentity,
 		"trust":           c.parseTrust,
 		"userinfo":        c.parseUserinfo,
 		"cache":           c.parseCache,
-		"no_cache":        oneOf(&c.NoCache, "honor", "ignore"),
-		"timeout":         duration(&c.Timeout, leastDuration),
-		"attempt_timeout": duration(&c.AttemptTimeout, leastDuration),
+		"no_cache":        option.OneOf(&c.NoCache, "honor", "ignore"),
+		"timeout":         option.Duration(&c.Timeout, leastDuration),
+		"attempt_timeout": option.Duration(&c.AttemptTimeout, leastDuration),
 		"retries":         c.parseRetries,
 		"breaker":         c.parseBreaker,
-		"max_concurrent":  number(&c.MaxConcurrent, 1),
-		"max_waiting":     number(&c.MaxWaiting, 1),
-		"errors":          oneOf(&c.Errors, "problem", "caddy"),
-		"cross_site":      oneOf(&c.CrossSite, "deny", "allow"),
-		"hash_key":        secret(&c.HashKey),
+		"max_concurrent":  option.Number(&c.MaxConcurrent, 1),
+		"max_waiting":     option.Number(&c.MaxWaiting, 1),
+		"errors":          option.OneOf(&c.Errors, "problem", "caddy"),
+		"cross_site":      option.OneOf(&c.CrossSite, "deny", "allow"),
+		"hash_key":        option.Secret(&c.HashKey),
 	}
 }
 
 func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 	c.Identity = new(Identity)
 	i := c.Identity
-	table := options{
+	table := option.Table{
 		"email":         source(&i.Email),
 		"user_id":       source(&i.UserID),
 		"name":          source(&i.Name),
 		"first_name":    source(&i.FirstName),
 		"last_name":     source(&i.LastName),
 		"verified":      source(&i.Verified),
-		"domains":       list(&i.Domains),
-		"name_encoding": oneOf(&i.NameEncoding, nameEncodings...),
+		"domains":       option.List(&i.Domains),
+		"name_encoding": option.OneOf(&i.NameEncoding, nameEncodings...),
 		"verify":        i.parseVerify,
 	}
 	if d.CountRemainingArgs() == 0 {
-		return blockOf(table)(d)
+		return option.BlockOf(table)(d)
 	}
-	if err := text(&i.Preset)(d); err != nil {
+	if err := option.Text(&i.Preset)(d); err != nil {
 		return err
 	}
-	_, err := table.block(d)
+	_, err := table.Block(d)
 	return err
 }
 
@@ -107,7 +109,7 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 func source(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		if d.CountRemainingArgs() != 2 {
-			return text(target)(d)
+			return option.Text(target)(d)
 		}
 		name, args := d.Val(), d.RemainingArgs()
 		if args[0] == "" || args[1] == "" || strings.Contains(args[0], " ") {
@@ -121,32 +123,32 @@ func source(target *string) func(*caddyfile.Dispenser) error {
 func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
 	i.Verify = new(Verify)
 	v := i.Verify
-	table := options{
-		"jwks":     text(&v.JWKS),
-		"issuer":   text(&v.Issuer),
-		"audience": list(&v.Audience),
-		"signer":   list(&v.Signer),
+	table := option.Table{
+		"jwks":     option.Text(&v.JWKS),
+		"issuer":   option.Text(&v.Issuer),
+		"audience": option.List(&v.Audience),
+		"signer":   option.List(&v.Signer),
 	}
-	return blockOf(table)(d)
+	return option.BlockOf(table)(d)
 }
 
 func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
 	c.Userinfo = new(Userinfo)
 	u := c.Userinfo
-	if err := text(&u.URL)(d); err != nil {
+	if err := option.Text(&u.URL)(d); err != nil {
 		return err
 	}
-	_, err := options{
-		"forward_headers": list(&u.ForwardHeaders),
-		"email":           text(&u.Email),
-		"user_id":         text(&u.UserID),
-		"name":            text(&u.Name),
-		"first_name":      text(&u.FirstName),
-		"last_name":       text(&u.LastName),
-		"verified":        text(&u.Verified),
-		"domains":         list(&u.Domains),
-		"timeout":         duration(&u.Timeout, leastDuration),
-	}.block(d)
+	_, err := option.Table{
+		"forward_headers": option.List(&u.ForwardHeaders),
+		"email":           option.Text(&u.Email),
+		"user_id":         option.Text(&u.UserID),
+		"name":            option.Text(&u.Name),
+		"first_name":      option.Text(&u.FirstName),
+		"last_name":       option.Text(&u.LastName),
+		"verified":        option.Text(&u.Verified),
+		"domains":         option.List(&u.Domains),
+		"timeout":         option.Duration(&u.Timeout, leastDuration),
+	}.Block(d)
 	return err
 }
 
@@ -158,7 +160,7 @@ func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
 	case args[0] == trustProxies:
 		c.Trust = &Trust{Mode: trustProxies, Ranges: args[1:]}
 		for _, r := range args[1:] {
-			if hasPlaceholder(r) {
+			if option.HasPlaceholder(r) {
 				continue
 			}
 			if _, err := parseRange(r); err != nil {
@@ -180,20 +182,20 @@ func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
 func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 	c.Cache = new(Cache)
 	k := c.Cache
-	table := options{
+	table := option.Table{
 		"ttl": func(d *caddyfile.Dispenser) error {
 			if k.TTL != 0 {
 				return d.Err("option 'ttl' is given twice: in the block and behind 'cache'")
 			}
-			return duration(&k.TTL, leastDuration)(d)
+			return option.Duration(&k.TTL, leastDuration)(d)
 		},
-		"max_entries":  number(&k.MaxEntries, 1),
+		"max_entries":  option.Number(&k.MaxEntries, 1),
 		"negative_ttl": k.parseNegativeTTL,
-		"vary":         list(&k.Vary),
+		"vary":         option.List(&k.Vary),
 	}
 	switch d.CountRemainingArgs() {
 	case 0:
-		return blockOf(table)(d)
+		return option.BlockOf(table)(d)
 	case 1:
 	default:
 		return d.ArgErr()
@@ -203,31 +205,31 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 		return nil
 	}
 	d.Prev()
-	if err := duration(&k.TTL, leastDuration)(d); err != nil {
+	if err := option.Duration(&k.TTL, leastDuration)(d); err != nil {
 		return err
 	}
-	_, err := table.block(d)
+	_, err := table.Block(d)
 	return err
 }
 
 func (k *Cache) parseNegativeTTL(d *caddyfile.Dispenser) error {
 	k.NegativeTTL = new(caddy.Duration)
-	return duration(k.NegativeTTL, 0)(d)
+	return option.Duration(k.NegativeTTL, 0)(d)
 }
 
 func (c *Common) parseRetries(d *caddyfile.Dispenser) error {
 	c.Retries = new(int)
-	return number(c.Retries, 0)(d)
+	return option.Number(c.Retries, 0)(d)
 }
 
 func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
 	c.Breaker = new(Breaker)
 	b := c.Breaker
-	return offOr(&b.Disabled, options{
+	return option.OffOr(&b.Disabled, option.Table{
 		"ratio":    b.parseRatio,
-		"requests": number(&b.Requests, 1),
-		"window":   duration(&b.Window, leastWindow),
-		"open":     duration(&b.Open, leastDuration),
+		"requests": option.Number(&b.Requests, 1),
+		"window":   option.Duration(&b.Window, leastWindow),
+		"open":     option.Duration(&b.Open, leastDuration),
 	})(d)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 // given is what was given of a request.
@@ -74,7 +75,7 @@ func (d *directive) arrives(name string) bool {
 func (d *directive) try(ctx context.Context, g *given) finding {
 	f := finding{Directive: d.title, byID: d.byID}
 	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
-	var p problems
+	var p option.Problems
 	identifier := d.newIdentifier(surroundings{
 		byID:        d.byID,
 		arrives:     d.arrives,
@@ -87,7 +88,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 		p = append(p, d.problem)
 	}
 	if len(p) > 0 {
-		f.Problems = strings.Split(p.err().Error(), "\n")
+		f.Problems = strings.Split(p.Err().Error(), "\n")
 		return f
 	}
 	r := d.request(identifier, g, note)

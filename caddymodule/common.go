@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 // The defaults of the shared options.
@@ -44,7 +45,7 @@ func orDefault[T comparable](v, def T) T {
 }
 
 // readLimits reads the limits that all handlers of an account share.
-func (c *Common) readLimits(p *problems) limits {
+func (c *Common) readLimits(p *option.Problems) limits {
 	b := c.Breaker
 	if b == nil {
 		b = new(Breaker)
@@ -53,15 +54,15 @@ func (c *Common) readLimits(p *problems) limits {
 	if k == nil {
 		k = new(Cache)
 	}
-	p.least("max_concurrent", c.MaxConcurrent, 1)
-	p.least("max_waiting", c.MaxWaiting, 1)
-	p.least("max_entries", k.MaxEntries, 1)
-	p.least("requests", b.Requests, 1)
+	p.Least("max_concurrent", c.MaxConcurrent, 1)
+	p.Least("max_waiting", c.MaxWaiting, 1)
+	p.Least("max_entries", k.MaxEntries, 1)
+	p.Least("requests", b.Requests, 1)
 	if !(b.Ratio >= 0 && b.Ratio <= 1) {
-		p.addf("ratio", "it must be above 0 and at most 1")
+		p.Addf("ratio", "it must be above 0 and at most 1")
 	}
-	p.shortest("window", b.Window, leastWindow)
-	p.shortest("open", b.Open, leastDuration)
+	p.Shortest("window", b.Window, leastWindow)
+	p.Shortest("open", b.Open, leastDuration)
 	return limits{
 		maxConcurrent: orDefault(c.MaxConcurrent, defaultMaxConcurrent),
 		maxWaiting:    orDefault(c.MaxWaiting, defaultMaxWaiting),
@@ -74,26 +75,9 @@ func (c *Common) readLimits(p *problems) limits {
 	}
 }
 
-// shortest notes a duration that is too short; 0 stands for the default.
-func (p *problems) shortest(option string, d caddy.Duration, least time.Duration) {
-	switch {
-	case d < 0:
-		p.addf(option, "it must be positive")
-	case d > 0 && time.Duration(d) < least:
-		p.addf(option, "it is %s: it must be at least %s", time.Duration(d), least)
-	}
-}
-
-// least notes a number that is too small; 0 stands for the default.
-func (p *problems) least(option string, n, least int) {
-	if n < 0 {
-		p.addf(option, "it is %d: it must be at least %d", n, least)
-	}
-}
-
 // check notes values that only a JSON config can have: the Caddyfile refuses
 // them where they stand.
-func (c *Common) check(p *problems) {
+func (c *Common) check(p *option.Problems) {
 	for _, o := range []struct {
 		name, value string
 		allowed     []string
@@ -103,24 +87,24 @@ func (c *Common) check(p *problems) {
 		{"cross_site", c.CrossSite, []string{"", "deny", "allow"}},
 	} {
 		if !slices.Contains(o.allowed, o.value) {
-			p.addf(o.name, "it is '%s': it must be %s", o.value, strings.Join(o.allowed[1:], " or "))
+			p.Addf(o.name, "it is '%s': it must be %s", o.value, strings.Join(o.allowed[1:], " or "))
 		}
 	}
-	p.shortest("timeout", c.Timeout, leastDuration)
-	p.shortest("attempt_timeout", c.AttemptTimeout, leastDuration)
+	p.Shortest("timeout", c.Timeout, leastDuration)
+	p.Shortest("attempt_timeout", c.AttemptTimeout, leastDuration)
 	if c.Retries != nil {
-		p.least("retries", *c.Retries, 0)
+		p.Least("retries", *c.Retries, 0)
 	}
 	k := c.Cache
 	if k == nil {
 		return
 	}
 	if k.TTL < 0 || k.NegativeTTL != nil && *k.NegativeTTL < 0 {
-		p.addf("cache", "ttl and negative_ttl must not be negative")
+		p.Addf("cache", "ttl and negative_ttl must not be negative")
 	}
 	for _, v := range k.Vary {
 		if !isPlaceholder(v) {
-			p.addf("vary", "'%s' must be one placeholder, such as {http.request.header.X-Device-Id}", v)
+			p.Addf("vary", "'%s' must be one placeholder, such as {http.request.header.X-Device-Id}", v)
 		}
 	}
 }
@@ -146,29 +130,6 @@ func (c *Common) newPolicy(l limits, ttl time.Duration) exchange.Policy {
 		}
 	}
 	return p
-}
-
-// texts expands each value of an option.
-func (p *problems) texts(option string, values []string) []string {
-	out := slices.Clone(values) // nil stays nil
-	for i, v := range out {
-		out[i] = p.text(option, v)
-	}
-	return out
-}
-
-// addAll notes problems, one a line, that name their option themselves. Those
-// of an option whose placeholders could not be evaluated are left out: that is
-// all there is to say of it.
-func (p *problems) addAll(err error) {
-	if err == nil {
-		return
-	}
-	for problem := range strings.SplitSeq(err.Error(), "\n") {
-		if !p.isUnevaluated(problem) {
-			*p = append(*p, errors.New(problem))
-		}
-	}
 }
 
 // errRate says what a rate looks like.

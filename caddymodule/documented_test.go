@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
@@ -113,7 +114,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 // TestCaddyfileAndJSONHaveTheSameOptions: what is a field of the JSON is an
 // option of the Caddyfile, and the other way round.
 func TestCaddyfileAndJSONHaveTheSameOptions(t *testing.T) {
-	tables := map[reflect.Type]options{
+	tables := map[reflect.Type]option.Table{
 		reflect.TypeFor[HumaToken]():     new(HumaToken).serviceOptions(),
 		reflect.TypeFor[HumanAPIToken](): new(HumanAPIToken).serviceOptions(),
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 // clientTypes are the client types that Huma knows.
@@ -48,7 +49,7 @@ type humaSettings struct {
 // config names, and takes its state from the pools.
 func (h *HumaToken) Provision(ctx caddy.Context) error {
 	h.begin(ctx, humaProvider, h, &h.Common)
-	var p problems
+	var p option.Problems
 	s := h.readHuma(&p)
 	limits := h.read(ctx, humaTTL, &p)
 	h.readRegistration(&p, &s, &limits)
@@ -56,9 +57,9 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 		s.signature.Secret = masked.New("missing") // which has been noted, with what to do
 	}
 	signer, err := huma.NewSigner(s.signature)
-	p.addAll(err)
+	p.AddAll(err)
 	transport := newTransport(h.readTLS(&p), limits.maxConcurrent, &p)
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return err
 	}
 	if err := h.acquire(ctx, h.accountKey(), limits, transport); err != nil {
@@ -83,18 +84,18 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 }
 
 // readHuma evaluates whose service is called, and notes every problem in it.
-func (h *HumaToken) readHuma(p *problems) humaSettings {
+func (h *HumaToken) readHuma(p *option.Problems) humaSettings {
 	s := humaSettings{humaService: h.readService(p)}
 	sig := h.Signature
 	if sig == nil {
 		sig = new(Signature)
 	}
 	s.signature = huma.SignatureConfig{
-		Algorithm:  p.text("signature", sig.Algorithm),
-		Encoding:   p.text("encoding", sig.Encoding),
-		Payload:    p.text("payload", sig.Payload),
-		HeaderName: p.text("header_name", sig.HeaderName),
-		ID:         p.text("id", sig.ID),
+		Algorithm:  p.Text("signature", sig.Algorithm),
+		Encoding:   p.Text("encoding", sig.Encoding),
+		Payload:    p.Text("payload", sig.Payload),
+		HeaderName: p.Text("header_name", sig.HeaderName),
+		ID:         p.Text("id", sig.ID),
 		Secret:     s.secret,
 	}
 	s.headerUp = h.readHeaderUp(p, s.signature)
@@ -102,32 +103,32 @@ func (h *HumaToken) readHuma(p *problems) humaSettings {
 }
 
 // readRegistration evaluates what a sign-up sends, and its brake.
-func (h *HumaToken) readRegistration(p *problems, s *humaSettings, l *limits) {
+func (h *HumaToken) readRegistration(p *option.Problems, s *humaSettings, l *limits) {
 	r := h.Registration
 	if r == nil {
 		r = new(Registration)
 	}
 	l.registrationRate, l.registrationBurst = defaultRegistrationRate, orDefault(r.Burst, defaultRegistrationBurst)
 	if r.Rate != "" {
-		limit, err := parseRate(p.text("rate", r.Rate))
+		limit, err := parseRate(p.Text("rate", r.Rate))
 		if err != nil {
-			p.addAll(fmt.Errorf("rate: %w", err))
+			p.AddAll(fmt.Errorf("rate: %w", err))
 		}
 		l.registrationRate = limit
 	}
 	if r.Burst < 0 {
-		p.addf("rate", "the burst is %d: it must be at least 1", r.Burst)
+		p.Addf("rate", "the burst is %d: it must be at least 1", r.Burst)
 	}
-	p.shortest("hold", r.Hold, leastHold)
-	s.timezone = p.text("timezone", r.Timezone)
-	s.language = p.text("language", r.Language)
-	s.activationCode = p.secret("activation_code", r.ActivationCode)
+	p.Shortest("hold", r.Hold, leastHold)
+	s.timezone = p.Text("timezone", r.Timezone)
+	s.language = p.Text("language", r.Language)
+	s.activationCode = p.Secret("activation_code", r.ActivationCode)
 	s.attributes = make(map[string]string, len(r.Attribute))
 	for key, value := range r.Attribute {
 		if key == "" {
-			p.addf("attribute", "it has no key")
+			p.Addf("attribute", "it has no key")
 		}
-		s.attributes[key] = p.text("attribute", value)
+		s.attributes[key] = p.Text("attribute", value)
 	}
 	h.registration = exchange.Registration{
 		Off:     r.Disabled,

@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 // humaService is whose API is called, and as whom.
@@ -24,26 +25,26 @@ type humaService struct {
 }
 
 // readService takes each value from its option, else from the config file.
-func (h *HumaToken) readService(p *problems) humaService {
+func (h *HumaToken) readService(p *option.Problems) humaService {
 	var file huma.FileValues
 	fileRead := false
-	if path := p.text("config_file", h.ConfigFile); path != "" {
+	if path := p.Text("config_file", h.ConfigFile); path != "" {
 		var err error
 		file, err = huma.ReadConfigFile(path, h.setOptions()...)
-		p.add("config_file", err)
+		p.Add("config_file", err)
 		fileRead = err == nil
 	}
 	missing := func(option, what string) {
 		switch {
 		case fileRead:
-			p.addf(option, "the %s is missing: set it here, or in the config_file, where these members were found: %s",
+			p.Addf(option, "the %s is missing: set it here, or in the config_file, where these members were found: %s",
 				what, strings.Join(file.Members, ", "))
 		case h.ConfigFile == "":
-			p.addf(option, "the %s is missing: set it here, or name a config_file that has it", what)
+			p.Addf(option, "the %s is missing: set it here, or name a config_file that has it", what)
 		}
 	}
 	pick := func(option, what, value, fromFile string) string {
-		v := p.text(option, value)
+		v := p.Text(option, value)
 		if value == "" {
 			v = fromFile
 		}
@@ -56,15 +57,15 @@ func (h *HumaToken) readService(p *problems) humaService {
 	v := humaService{
 		projectID:    pick("project_id", "project's id", h.ProjectID, file.ProjectID),
 		deploymentID: pick("deployment_id", "deployment's id", h.DeploymentID, file.DeploymentID),
-		secret:       p.secret("secret", h.Secret),
+		secret:       p.Secret("secret", h.Secret),
 	}
 	if raw := pick("api", "API's URL", h.API, file.API); raw != "" {
 		var err error
 		v.api, err = parseAPI(raw)
-		p.add("api", err)
+		p.Add("api", err)
 	}
 	if err := (huma.Header{Name: "deploymentId", Value: masked.New(v.deploymentID)}).Check(); err != nil {
-		p.addf("deployment_id", "it cannot stand in a header")
+		p.Addf("deployment_id", "it cannot stand in a header")
 	}
 	if h.Secret == "" {
 		v.secret = masked.New(strings.TrimRight(file.Secret.Reveal(), "\r\n"))
@@ -97,31 +98,31 @@ func (h *HumaToken) signatureOff() bool {
 	if h.Signature == nil {
 		return false
 	}
-	algorithm, err := expand(h.Signature.Algorithm)
+	algorithm, err := option.Expand(h.Signature.Algorithm)
 	return err == nil && algorithm == "off"
 }
 
 // readClientIDs takes the client ids from the option, else from the file.
-func (v *humaService) readClientIDs(p *problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
+func (v *humaService) readClientIDs(p *option.Problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
 	v.clientIDs = make(map[exchange.ClientType]string)
 	one := file.ClientID
 	for kind, id := range ids {
-		id, err := expand(id)
+		id, err := option.Expand(id)
 		if err == nil && id == "" {
 			err = errors.New("it is empty")
 		}
-		p.add("client_id", err)
+		p.Add("client_id", err)
 		switch {
 		case kind == allTypes:
 			one = id
 		case slices.Contains(clientTypes, kind):
 			v.clientIDs[exchange.ClientType(kind)] = id
 		default:
-			p.addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clientTypes, ", "))
+			p.Addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clientTypes, ", "))
 		}
 	}
 	if _, all := ids[allTypes]; all && len(ids) > 1 {
-		p.addf("client_id", "it is either one for all client types or one for each")
+		p.Addf("client_id", "it is either one for all client types or one for each")
 	}
 	if len(ids) == 0 {
 		maps.Copy(v.clientIDs, file.ClientIDs)
@@ -142,13 +143,13 @@ func (v *humaService) readClientIDs(p *problems, ids ClientIDs, file huma.FileVa
 }
 
 // checkClientType notes a default client type that no request can have.
-func (v *humaService) checkClientType(p *problems, kind string) {
+func (v *humaService) checkClientType(p *option.Problems, kind string) {
 	switch {
 	case kind == "":
 	case !slices.Contains(clientTypes, kind):
-		p.addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clientTypes, " or "))
+		p.Addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clientTypes, " or "))
 	case len(v.clientIDs) > 0 && v.clientIDs[exchange.ClientType(kind)] == "":
-		p.addf("client_type", "there is no client_id for %s", kind)
+		p.Addf("client_type", "there is no client_id for %s", kind)
 	}
 }
 
@@ -169,7 +170,7 @@ func (v *humaService) fallback(configured exchange.ClientType) exchange.ClientTy
 }
 
 // readHeaderUp reads the further headers on calls, in a stable order.
-func (h *HumaToken) readHeaderUp(p *problems, sig huma.SignatureConfig) []huma.Header {
+func (h *HumaToken) readHeaderUp(p *option.Problems, sig huma.SignatureConfig) []huma.Header {
 	ours := map[string]bool{"Deploymentid": true} // what every call carries anyway
 	if sig.Algorithm != "off" {
 		ours[http.CanonicalHeaderKey(orDefault(sig.HeaderName, "signature"))] = true
@@ -181,11 +182,11 @@ func (h *HumaToken) readHeaderUp(p *problems, sig huma.SignatureConfig) []huma.H
 	var headers []huma.Header
 	for name, values := range h.HeaderUp {
 		if ours[http.CanonicalHeaderKey(name)] {
-			p.addf("header_up", "'%s' is set by the directive itself", name)
+			p.Addf("header_up", "'%s' is set by the directive itself", name)
 		}
 		for _, value := range values {
-			header := huma.Header{Name: name, Value: p.secret("header_up", value)}
-			p.add("header_up", header.Check())
+			header := huma.Header{Name: name, Value: p.Secret("header_up", value)}
+			p.Add("header_up", header.Check())
 			headers = append(headers, header)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/humanapi"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 func init() {
@@ -65,12 +66,12 @@ func (h *HumanAPIToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // serviceOptions are the options that say whose service is called.
-func (h *HumanAPIToken) serviceOptions() options {
-	return options{
-		"api":           text(&h.API),
+func (h *HumanAPIToken) serviceOptions() option.Table {
+	return option.Table{
+		"api":           option.Text(&h.API),
 		"client_id":     h.parseClientID,
-		"client_secret": secret(&h.ClientSecret),
-		"extra_scopes":  list(&h.ExtraScopes),
+		"client_secret": option.Secret(&h.ClientSecret),
+		"extra_scopes":  option.List(&h.ExtraScopes),
 	}
 }
 
@@ -79,18 +80,18 @@ func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 	if h.ClientID != "" {
 		return d.Err("option 'client_id' is given twice: write one human_api_token for each")
 	}
-	return text(&h.ClientID)(d)
+	return option.Text(&h.ClientID)(d)
 }
 
 // Provision sets up the handler. It calls nobody, and takes its state from the
 // pools.
 func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	h.begin(ctx, humanProvider, h, &h.Common)
-	var p problems
+	var p option.Problems
 	config := h.readHuman(&p)
 	limits := h.read(ctx, humanTTL, &p)
 	transport := newTransport(tlsSettings{}, limits.maxConcurrent, &p)
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return err
 	}
 	if err := h.acquire(ctx, []string{h.API, h.ClientID, h.ClientSecret}, limits, transport); err != nil {
@@ -106,25 +107,25 @@ func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 }
 
 // readHuman evaluates whose service is called, and notes every problem in it.
-func (h *HumanAPIToken) readHuman(p *problems) humanapi.Config {
+func (h *HumanAPIToken) readHuman(p *option.Problems) humanapi.Config {
 	c := humanapi.Config{
-		ClientID:     p.text("client_id", h.ClientID),
-		ClientSecret: p.secret("client_secret", h.ClientSecret),
-		ExtraScopes:  p.texts("extra_scopes", h.ExtraScopes),
+		ClientID:     p.Text("client_id", h.ClientID),
+		ClientSecret: p.Secret("client_secret", h.ClientSecret),
+		ExtraScopes:  p.Texts("extra_scopes", h.ExtraScopes),
 	}
 	if h.ClientID == "" {
-		p.addf("client_id", "the application's id at Human API is missing")
+		p.Addf("client_id", "the application's id at Human API is missing")
 	}
 	if h.ClientSecret == "" {
-		p.addf("client_secret", "the application's secret is missing: write it as {env.NAME} or {file./path}")
+		p.Addf("client_secret", "the application's secret is missing: write it as {env.NAME} or {file./path}")
 	}
 	if slices.ContainsFunc(c.ExtraScopes, func(scope string) bool { return strings.TrimSpace(scope) == "" }) {
-		p.addAll(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
+		p.AddAll(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
 	}
-	if api := p.text("api", orDefault(h.API, defaultHumanAPI)); api != "" {
+	if api := p.Text("api", orDefault(h.API, defaultHumanAPI)); api != "" {
 		var err error
 		c.API, err = parseAPI(api)
-		p.add("api", err)
+		p.Add("api", err)
 	}
 	return c
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userinfo"
 )
 
@@ -43,41 +44,41 @@ type surroundings struct {
 }
 
 // newIdentifier reads identity and trust, or userinfo.
-func (c *Common) newIdentifier(around surroundings, p *problems) *identity.Identifier {
+func (c *Common) newIdentifier(around surroundings, p *option.Problems) *identity.Identifier {
 	switch {
 	case c.Identity != nil && c.Userinfo != nil:
-		p.addf("userinfo", "it stands beside identity: one of them says who is asking, so leave the other out")
+		p.Addf("userinfo", "it stands beside identity: one of them says who is asking, so leave the other out")
 		return nil
 	case c.Userinfo != nil:
 		if c.Trust != nil {
-			p.addf("trust", "it stands beside userinfo, which reads no header as an identity: leave it out")
+			p.Addf("trust", "it stands beside userinfo, which reads no header as an identity: leave it out")
 		}
 		return c.Userinfo.newIdentifier(around, p)
 	case c.Identity != nil:
 		return c.Identity.newIdentifier(c.readTrust(p), around, p)
 	}
-	p.addf("identity", "it is missing: say who is asking, for example `identity authelia` with `trust forward_auth`, or `userinfo http://localhost:3000/api/me { email user.email }` on several lines")
+	p.Addf("identity", "it is missing: say who is asking, for example `identity authelia` with `trust forward_auth`, or `userinfo http://localhost:3000/api/me { email user.email }` on several lines")
 	return nil
 }
 
-func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *problems) *identity.Identifier {
+func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *option.Problems) *identity.Identifier {
 	c := identity.Config{
 		ByID:          around.byID,
-		Preset:        p.text("identity", i.Preset),
-		Email:         p.source("email", i.Email),
-		UserID:        p.source("user_id", i.UserID),
-		Name:          p.source("name", i.Name),
-		FirstName:     p.source("first_name", i.FirstName),
-		LastName:      p.source("last_name", i.LastName),
-		Verified:      p.source("verified", i.Verified),
-		Domains:       p.texts("domains", i.Domains),
+		Preset:        p.Text("identity", i.Preset),
+		Email:         written(p, "email", i.Email),
+		UserID:        written(p, "user_id", i.UserID),
+		Name:          written(p, "name", i.Name),
+		FirstName:     written(p, "first_name", i.FirstName),
+		LastName:      written(p, "last_name", i.LastName),
+		Verified:      written(p, "verified", i.Verified),
+		Domains:       p.Texts("domains", i.Domains),
 		Trust:         trust,
 		Verify:        i.Verify != nil,
 		HeaderArrives: around.arrives,
 	}
 	var ok bool
 	if c.NameEncoding, ok = names.ParseEncoding(i.NameEncoding); !ok {
-		p.addf("name_encoding", "it is '%s': it must be %s", i.NameEncoding, strings.Join(nameEncodings, " or "))
+		p.Addf("name_encoding", "it is '%s': it must be %s", i.NameEncoding, strings.Join(nameEncodings, " or "))
 	}
 	if i.Verify != nil {
 		if v := i.Verify.newVerifier(c.Preset, around, p); v != nil {
@@ -85,38 +86,38 @@ func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *p
 		}
 	}
 	identifier, err := identity.New(c)
-	p.addAll(err)
+	p.AddAll(err)
 	return identifier
 }
 
-// source expands the path of a source. What stands before it is evaluated for
+// written expands the path of a source. What stands before it is evaluated for
 // each request.
-func (p *problems) source(option, written string) string {
-	s := identity.Written(written)
+func written(p *option.Problems, name, source string) string {
+	s := identity.Written(source)
 	if s.Paths == nil {
-		return written
+		return source
 	}
-	return s.From + " " + p.text(option, s.Paths[0])
+	return s.From + " " + p.Text(name, s.Paths[0])
 }
 
 // newVerifier reads verify. It returns nil if there is a problem.
-func (v *Verify) newVerifier(preset string, around surroundings, p *problems) *assertion.Verifier {
+func (v *Verify) newVerifier(preset string, around surroundings, p *option.Problems) *assertion.Verifier {
 	if row, _ := identity.FindPreset(preset); preset != "" && row.Signed.Email.From == "" {
 		return nil // identity.New says that there is no such preset or assertion
 	}
 	full, err := identity.Verify{
-		JWKS:     p.text("jwks", v.JWKS),
-		Issuer:   p.text("issuer", v.Issuer),
-		Audience: p.texts("audience", v.Audience),
-		Signers:  p.texts("signer", v.Signer),
+		JWKS:     p.Text("jwks", v.JWKS),
+		Issuer:   p.Text("issuer", v.Issuer),
+		Audience: p.Texts("audience", v.Audience),
+		Signers:  p.Texts("signer", v.Signer),
 	}.Complete(preset)
 	if err != nil {
-		p.addAll(err)
+		p.AddAll(err)
 		return nil
 	}
 	keys, err := around.keys(assertion.Source{URL: full.JWKS, ByID: full.KeyByID})
 	if err != nil {
-		p.add("jwks", err)
+		p.Add("jwks", err)
 		return nil
 	}
 	verifier, err := assertion.New(assertion.Config{
@@ -126,38 +127,38 @@ func (v *Verify) newVerifier(preset string, around surroundings, p *problems) *a
 		Signers:    full.Signers,
 		Algorithms: full.Algorithms,
 	})
-	p.addAll(err)
+	p.AddAll(err)
 	return verifier
 }
 
-func (u *Userinfo) newIdentifier(around surroundings, p *problems) *identity.Identifier {
+func (u *Userinfo) newIdentifier(around surroundings, p *option.Problems) *identity.Identifier {
 	c := identity.UserinfoConfig{
 		ByID:      around.byID,
-		Email:     p.text("email", u.Email),
-		UserID:    p.text("user_id", u.UserID),
-		Name:      p.text("name", u.Name),
-		FirstName: p.text("first_name", u.FirstName),
-		LastName:  p.text("last_name", u.LastName),
-		Verified:  p.text("verified", u.Verified),
-		Domains:   p.texts("domains", u.Domains),
+		Email:     p.Text("email", u.Email),
+		UserID:    p.Text("user_id", u.UserID),
+		Name:      p.Text("name", u.Name),
+		FirstName: p.Text("first_name", u.FirstName),
+		LastName:  p.Text("last_name", u.LastName),
+		Verified:  p.Text("verified", u.Verified),
+		Domains:   p.Texts("domains", u.Domains),
 	}
 	client, err := userinfo.New(userinfo.Config{
-		URL:            p.text("userinfo", u.URL),
-		ForwardHeaders: p.texts("forward_headers", u.ForwardHeaders),
+		URL:            p.Text("userinfo", u.URL),
+		ForwardHeaders: p.Texts("forward_headers", u.ForwardHeaders),
 		Timeout:        time.Duration(u.Timeout),
 		MaxWaiting:     around.maxWaiting,
 		OnError:        around.notAnswered,
 	})
-	p.addAll(err)
+	p.AddAll(err)
 	if err == nil {
 		c.Asker = client
 	}
 	identifier, err := identity.NewUserinfo(c)
-	p.addAll(err)
+	p.AddAll(err)
 	return identifier
 }
 
-func (c *Common) readTrust(p *problems) (t identity.Trust) {
+func (c *Common) readTrust(p *option.Problems) (t identity.Trust) {
 	if c.Trust == nil {
 		return t
 	}
@@ -167,13 +168,13 @@ func (c *Common) readTrust(p *problems) (t identity.Trust) {
 	case trustProxies:
 		t.Mode = identity.TrustProxies
 	default:
-		p.addf("trust", "it is '%s': it must be %s or %s", c.Trust.Mode, trustForwardAuth, trustProxies)
+		p.Addf("trust", "it is '%s': it must be %s or %s", c.Trust.Mode, trustForwardAuth, trustProxies)
 	}
-	t.Upstream = p.text("trust", c.Trust.Upstream)
-	for _, r := range p.texts("trust", c.Trust.Ranges) {
+	t.Upstream = p.Text("trust", c.Trust.Upstream)
+	for _, r := range p.Texts("trust", c.Trust.Ranges) {
 		prefixes, err := parseRange(r)
 		if err != nil {
-			p.addAll(fmt.Errorf("trust: %w", err))
+			p.AddAll(fmt.Errorf("trust: %w", err))
 		}
 		t.Ranges = append(t.Ranges, prefixes...)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/time/rate"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
 // begin is the first part of every directive's Provision: what nothing can go
@@ -17,10 +19,10 @@ func (e *endpoint) begin(ctx caddy.Context, p *provider, s tokenService, c *Comm
 }
 
 // read evaluates what the directives share, and notes every problem in it.
-func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *problems) limits {
+func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems) limits {
 	l := e.common.readLimits(p)
 	e.common.check(p)
-	e.names = newLogNames(p.secret("hash_key", e.common.HashKey))
+	e.names = newLogNames(p.Secret("hash_key", e.common.HashKey))
 	e.policy = e.common.newPolicy(l, ttl)
 	e.identity = e.common.newIdentifier(surroundings{
 		byID:        e.byID,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
 )
 
@@ -20,24 +21,24 @@ import (
 type tlsSettings struct{ ca, certificate, key []byte }
 
 // readTLS reads the files of the tls option.
-func (h *HumaToken) readTLS(p *problems) tlsSettings {
+func (h *HumaToken) readTLS(p *option.Problems) tlsSettings {
 	if h.TLS == nil {
 		return tlsSettings{}
 	}
 	read := func(option, path string) []byte {
-		path = p.text(option, path)
+		path = p.Text(option, path)
 		if path == "" {
 			return nil
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
-			p.add(option, err)
+			p.Add(option, err)
 			return nil
 		}
 		return b
 	}
 	if (h.TLS.ClientCertificate == "") != (h.TLS.ClientKey == "") {
-		p.addf("client_certificate", "a certificate and a key are needed, or none of them")
+		p.Addf("client_certificate", "a certificate and a key are needed, or none of them")
 	}
 	return tlsSettings{
 		ca:          read("ca", h.TLS.CA),
@@ -54,18 +55,18 @@ type transportSettings struct {
 	fingerprint []byte
 }
 
-func newTransport(s tlsSettings, maxConns int, p *problems) transportSettings {
+func newTransport(s tlsSettings, maxConns int, p *option.Problems) transportSettings {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.ca != nil {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(s.ca) {
-			p.add("ca", errors.New("the file holds no certificate in PEM form"))
+			p.Add("ca", errors.New("the file holds no certificate in PEM form"))
 		}
 	}
 	if s.certificate != nil && s.key != nil {
 		pair, err := tls.X509KeyPair(s.certificate, s.key)
 		if err != nil {
-			p.add("client_certificate", err)
+			p.Add("client_certificate", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

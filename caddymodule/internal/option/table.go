@@ -1,4 +1,4 @@
-package caddymodule
+package option
 
 import (
 	"slices"
@@ -11,16 +11,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// options is a table of what may stand in a block: the option's name, and what
+// Table is a table of what may stand in a block: the option's name, and what
 // reads the rest of its line. The dispenser stands on the name.
-type options map[string]func(d *caddyfile.Dispenser) error
+type Table map[string]func(d *caddyfile.Dispenser) error
 
 // repeatable lists the options that may stand in a block more than once.
 var repeatable = []string{"client_id", "header_up", "attribute"}
 
-// block reads a block by its table and returns how many options it held. An
+// Block reads a block by its table and returns how many options it held. An
 // unknown option and one that repeats are errors with file and line.
-func (o options) block(d *caddyfile.Dispenser) (int, error) {
+func (o Table) Block(d *caddyfile.Dispenser) (int, error) {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
@@ -41,14 +41,14 @@ func (o options) block(d *caddyfile.Dispenser) (int, error) {
 	return len(seen), nil
 }
 
-// blockOf returns an option that is a block with at least one option in it.
-func blockOf(table options) func(*caddyfile.Dispenser) error {
+// BlockOf returns an option that is a block with at least one option in it.
+func BlockOf(table Table) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
 		if d.NextArg() {
 			return d.Errf("option '%s' takes a block, not '%s'", name, d.Val())
 		}
-		n, err := table.block(d)
+		n, err := table.Block(d)
 		if err == nil && n == 0 {
 			return d.Errf("option '%s' needs a block with options", name)
 		}
@@ -56,11 +56,11 @@ func blockOf(table options) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// offOr returns an option that is `off`, or a block.
-func offOr(off *bool, table options) func(*caddyfile.Dispenser) error {
+// OffOr returns an option that is `off`, or a block.
+func OffOr(off *bool, table Table) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		if d.CountRemainingArgs() == 0 {
-			return blockOf(table)(d)
+			return BlockOf(table)(d)
 		}
 		name, v := d.Val(), ""
 		if !d.AllArgs(&v) || v != "off" {
@@ -71,9 +71,9 @@ func offOr(off *bool, table options) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// merge returns a table with the options of all tables.
-func merge(tables ...options) options {
-	all := make(options)
+// Merge returns a table with the options of all tables.
+func Merge(tables ...Table) Table {
+	all := make(Table)
 	for _, t := range tables {
 		for name, read := range t {
 			all[name] = read
@@ -82,8 +82,8 @@ func merge(tables ...options) options {
 	return all
 }
 
-// text reads one value.
-func text(target *string) func(*caddyfile.Dispenser) error {
+// Text reads one value.
+func Text(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
 		if !d.AllArgs(target) {
@@ -96,28 +96,28 @@ func text(target *string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// secret reads one value that should be a placeholder, and warns if it is not.
-func secret(target *string) func(*caddyfile.Dispenser) error {
+// Secret reads one value that should be a placeholder, and warns if it is not.
+func Secret(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
 		if !d.AllArgs(target) {
-			return secretArgErr(d, name, 1)
+			return SecretArgErr(d, name, 1)
 		}
 		if *target == "" {
 			return d.Errf("option '%s' is empty", name)
 		}
-		warnLiteral(d, name, *target)
+		WarnLiteral(d, name, *target)
 		return nil
 	}
 }
 
-// secretArgErr is Dispenser.ArgErr without the last value, which that quotes.
-func secretArgErr(d *caddyfile.Dispenser, name string, values int) error {
+// SecretArgErr is Dispenser.ArgErr without the last value, which that quotes.
+func SecretArgErr(d *caddyfile.Dispenser, name string, values int) error {
 	return d.Errf("option '%s' takes %d value(s): put one with spaces in quotes", name, values)
 }
 
-// oneOf reads one value of a closed set.
-func oneOf(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
+// OneOf reads one value of a closed set.
+func OneOf(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
 		if !d.AllArgs(target) {
@@ -130,11 +130,11 @@ func oneOf(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// onOff reads on or off.
-func onOff(target *bool) func(*caddyfile.Dispenser) error {
+// OnOff reads on or off.
+func OnOff(target *bool) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		var v string
-		if err := oneOf(&v, "on", "off")(d); err != nil {
+		if err := OneOf(&v, "on", "off")(d); err != nil {
 			return err
 		}
 		*target = v == "on"
@@ -142,8 +142,8 @@ func onOff(target *bool) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// duration reads a duration of at least least.
-func duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispenser) error {
+// Duration reads a duration of at least least.
+func Duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name, v := d.Val(), ""
 		if !d.AllArgs(&v) {
@@ -161,8 +161,8 @@ func duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispe
 	}
 }
 
-// number reads an integer of at least least.
-func number(target *int, least int) func(*caddyfile.Dispenser) error {
+// Number reads an integer of at least least.
+func Number(target *int, least int) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name, v := d.Val(), ""
 		if !d.AllArgs(&v) {
@@ -177,8 +177,8 @@ func number(target *int, least int) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// list reads one value or more.
-func list(target *[]string) func(*caddyfile.Dispenser) error {
+// List reads one value or more.
+func List(target *[]string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		*target = d.RemainingArgs()
 		if len(*target) == 0 {
@@ -188,17 +188,17 @@ func list(target *[]string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// hasPlaceholder reports whether a value is known only when the config loads,
+// HasPlaceholder reports whether a value is known only when the config loads,
 // which checks it then.
-func hasPlaceholder(value string) bool {
+func HasPlaceholder(value string) bool {
 	return strings.Contains(value, "{env.") || strings.Contains(value, "{file.")
 }
 
-// warnLiteral warns about a secret that will stand in the JSON config as it
+// WarnLiteral warns about a secret that will stand in the JSON config as it
 // is written, also if it came from {$VAR}. Caddy gives directives no way to
 // add to the adapter's list of warnings, so this one goes to the log.
-func warnLiteral(d *caddyfile.Dispenser, name, value string) {
-	if hasPlaceholder(value) || value == "{sig.timestamp}" {
+func WarnLiteral(d *caddyfile.Dispenser, name, value string) {
+	if HasPlaceholder(value) || value == "{sig.timestamp}" {
 		return
 	}
 	caddy.Log().Named("caddyfile").Warn("a literal secret will stand in the JSON config: write it as {env.NAME} or {file./path}",

@@ -1,0 +1,104 @@
+package option
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+)
+
+// Problems collects everything that is wrong with a config, so that one load
+// reports it all.
+type Problems []error
+
+// Add notes what is wrong with an option.
+func (p *Problems) Add(option string, err error) {
+	if err != nil {
+		*p = append(*p, fmt.Errorf("%s: %w", option, err))
+	}
+}
+
+// Addf is Add with a text of its own.
+func (p *Problems) Addf(option, format string, args ...any) {
+	p.Add(option, fmt.Errorf(format, args...))
+}
+
+// unevaluated is the problem of an option whose placeholders cannot be
+// evaluated.
+type unevaluated struct {
+	option string
+	error
+}
+
+func (u unevaluated) Error() string { return u.option + ": " + u.error.Error() }
+
+// isUnevaluated reports whether a problem is one of an option whose
+// placeholders could not be evaluated.
+func (p *Problems) isUnevaluated(problem string) bool {
+	return slices.ContainsFunc(*p, func(err error) bool {
+		var u unevaluated
+		return errors.As(err, &u) && strings.HasPrefix(problem, u.option+": ")
+	})
+}
+
+// Text expands an option in place of its value.
+func (p *Problems) Text(option, value string) string {
+	v, err := Expand(value)
+	if err != nil {
+		*p = append(*p, unevaluated{option, err})
+	}
+	return v
+}
+
+// Secret is Text for a value that must not be printed.
+func (p *Problems) Secret(option, value string) masked.String {
+	return masked.New(p.Text(option, value))
+}
+
+// Err joins what was collected; nil if nothing was.
+func (p Problems) Err() error { return errors.Join(p...) }
+
+// Texts expands each value of an option.
+func (p *Problems) Texts(option string, values []string) []string {
+	out := slices.Clone(values) // nil stays nil
+	for i, v := range out {
+		out[i] = p.Text(option, v)
+	}
+	return out
+}
+
+// AddAll notes problems, one a line, that name their option themselves. Those
+// of an option whose placeholders could not be evaluated are left out: that is
+// all there is to say of it.
+func (p *Problems) AddAll(err error) {
+	if err == nil {
+		return
+	}
+	for problem := range strings.SplitSeq(err.Error(), "\n") {
+		if !p.isUnevaluated(problem) {
+			*p = append(*p, errors.New(problem))
+		}
+	}
+}
+
+// Shortest notes a duration that is too short; 0 stands for the default.
+func (p *Problems) Shortest(option string, d caddy.Duration, least time.Duration) {
+	switch {
+	case d < 0:
+		p.Addf(option, "it must be positive")
+	case d > 0 && time.Duration(d) < least:
+		p.Addf(option, "it is %s: it must be at least %s", time.Duration(d), least)
+	}
+}
+
+// Least notes a number that is too small; 0 stands for the default.
+func (p *Problems) Least(option string, n, least int) {
+	if n < 0 {
+		p.Addf(option, "it is %d: it must be at least %d", n, least)
+	}
+}
