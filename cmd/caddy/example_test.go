@@ -64,8 +64,17 @@ func TestExample(t *testing.T) {
 	if status, bob := get("bob", ios); status != http.StatusOK || bob["uid"] == first["uid"] {
 		t.Errorf("bob: %d, as %v", status, bob["uid"])
 	}
-	if status, _ := get("alice", "/"); status != http.StatusOK {
-		t.Errorf("the rest of the site: %d", status)
+	status, connect := get("alice", "/private/human-api-token")
+	if status != http.StatusOK || connect["type"] != "session" || connect["token"] == "" {
+		t.Errorf("Human API's token: %d %v", status, connect)
+	}
+	for path, want := range map[string]int{"/": http.StatusOK, "/page.js": http.StatusOK, "/hello": http.StatusOK, "/nothing": http.StatusNotFound} {
+		if status, _ := get("alice", path); status != want {
+			t.Errorf("the rest of the site: %s answers %d, want %d", path, status, want)
+		}
+		if status, _ := get("", path); status != http.StatusUnauthorized {
+			t.Errorf("the rest of the site: %s answers nobody with %d", path, status)
+		}
 	}
 }
 

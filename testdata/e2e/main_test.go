@@ -3,7 +3,8 @@
 // and all people are invented.
 //
 // It is a module of its own, so that none of these becomes a dependency of the
-// plugin. It needs Go, and Debian's LemonLDAP::NG: .ci/e2e sees to both.
+// plugin. It needs Go, Debian's LemonLDAP::NG, and Chromium with Human API's
+// SDK: .ci/e2e sees to them.
 package e2e
 
 import (
@@ -12,12 +13,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
 
-// What the tests run, once built.
-var caddyBinary, pocketbaseBinary string
+// What the tests run, once built: caddyBinary by all of them, pocketbaseBinary
+// by few.
+var (
+	caddyBinary      string
+	pocketbaseBinary func() (string, error)
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -30,29 +36,28 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	caddyBinary, pocketbaseBinary = filepath.Join(dir, "caddy"), filepath.Join(dir, "pocketbase")
-	for _, b := range []struct{ in, of, to string }{
-		{"../..", "./cmd/caddy", caddyBinary},
-		// PocketBase's own main package, as it is released.
-		{".", "github.com/pocketbase/pocketbase/examples/base", pocketbaseBinary},
-	} {
-		start := time.Now()
-		if err := build(b.in, b.of, b.to); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		fmt.Printf("built %s in %v\n", b.of, time.Since(start).Round(time.Second))
+	caddyBinary = filepath.Join(dir, "caddy")
+	if err := build("../..", "./cmd/caddy", caddyBinary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
+	pocketbaseBinary = sync.OnceValues(func() (string, error) {
+		// PocketBase's own main package, as it is released.
+		to := filepath.Join(dir, "pocketbase")
+		return to, build(".", "github.com/pocketbase/pocketbase/examples/base", to)
+	})
 	return m.Run()
 }
 
 func build(in, of, to string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
+	start := time.Now()
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, of)
 	cmd.Dir = in
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", of, err, out)
 	}
+	fmt.Printf("built %s in %v\n", of, time.Since(start).Round(time.Second))
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 // by its command line and its API.
 type pocketbase struct {
 	*process
+	binary       string
 	dir, address string
 	url          string // of the API
 	admin        http.Header
@@ -27,11 +28,15 @@ const password = "an-invented-password"
 // startPocketbase runs PocketBase with a superuser.
 func startPocketbase(t *testing.T) *pocketbase {
 	t.Helper()
-	p := &pocketbase{dir: t.TempDir(), address: "127.0.0.1:" + freePort(t)}
+	binary, err := pocketbaseBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pocketbase{binary: binary, dir: t.TempDir(), address: "127.0.0.1:" + freePort(t)}
 	p.url = "http://" + p.address + "/api"
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	create := exec.CommandContext(ctx, pocketbaseBinary, append(p.args(), "superuser", "create", "root@pocketbase.example", password)...)
+	create := exec.CommandContext(ctx, p.binary, append(p.args(), "superuser", "create", "root@pocketbase.example", password)...)
 	if out, err := create.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -47,7 +52,7 @@ func (p *pocketbase) args() []string {
 // serve starts it, also once more.
 func (p *pocketbase) serve(t *testing.T) {
 	t.Helper()
-	p.process = start(t, p.dir, p.address, nil, pocketbaseBinary, append(p.args(), "serve", "--http", p.address)...)
+	p.process = start(t, p.dir, p.address, nil, p.binary, append(p.args(), "serve", "--http", p.address)...)
 }
 
 // must calls its API and returns the object that a success is.

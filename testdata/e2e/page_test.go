@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Where the SDK takes a user to, with the token in the query.
+const (
+	connectOrigin  = "https://hapi-connect.humanapi.co"
+	connectAddress = connectOrigin + "/"
+)
+
+// The button of the example page, its message, and the frame that the SDK
+// makes.
+const (
+	buttonReady    = `document.readyState === "complete" && document.querySelector(".hapi__token-container button")?.disabled === false`
+	buttonDisabled = `document.getElementById("connect").disabled`
+	buttonToken    = `document.querySelector(".hapi__token-container [data-hapi-token]")?.dataset.hapiToken ?? null`
+	clickButton    = `document.querySelector(".hapi__token-container button").click()`
+	frameAddress   = `document.querySelector("iframe#human-api")?.src ?? null`
+	message        = `document.getElementById("message").textContent`
+)
+
+// frames are the requests for Connect.
+func (p *tab) frames() []seenRequest {
+	return slices.DeleteFunc(p.requests("Document"), func(r seenRequest) bool { return r.url.Scheme+"://"+r.url.Host != connectOrigin })
+}
+
+// waitFrames waits until the browser has asked for n frames.
+func (p *tab) waitFrames(t *testing.T, n int) {
+	t.Helper()
+	for end := time.Now().Add(patience); len(p.frames()) < n; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			break
+		}
+	}
+	if got := len(p.frames()); got != n {
+		t.Fatalf("%d frames were asked for, want %d", got, n)
+	}
+}
+
+// wantOpen fails unless the SDK has opened Connect with that token, as the nth
+// frame of the page.
+func (p *tab) wantOpen(t *testing.T, token string, n int) {
+	t.Helper()
+	p.waitFrames(t, n)
+	if got := p.eval(t, buttonToken); got != token {
+		t.Errorf("data-hapi-token is %q, want %q", got, token)
+	}
+	address, _ := p.eval(t, frameAddress).(string)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, got := range map[string]*url.URL{"the frame's address is": u, "the browser asked for": p.frames()[n-1].url} {
+		if got.Scheme+"://"+got.Host != connectOrigin || !slices.Equal(got.Query()["token"], []string{token}) {
+			t.Errorf("%s %q, want %s with the token %q", what, got, connectOrigin, token)
+		}
+	}
+}
+
+// wantAsked fails unless the page has asked for so many tokens, with these
+// values of Cache-Control.
+func (p *tab) wantAsked(t *testing.T, want ...string) {
+	t.Helper()
+	var got []string
+	for _, r := range p.requests("") {
+		if r.url.Path == tokenPath {
+			got = append(got, r.headers["Cache-Control"])
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("tokens were asked for with Cache-Control %q, want %q", got, want)
+	}
+}
+
+// wantQuiet fails if the page asked somebody else for something, or if the
+// browser refused it something.
+func (p *tab) wantQuiet(t *testing.T, site string) {
+	t.Helper()
+	for _, r := range p.requests("") {
+		// The picture in the frame while Connect loads is one that nobody has.
+		if origin := r.url.Scheme + "://" + r.url.Host; origin != site && origin != connectOrigin {
+			t.Errorf("%s %s was asked for", r.kind, r.url)
+		}
+	}
+	if got := p.eval(t, "violations"); len(got.([]any)) > 0 {
+		t.Errorf("the policy forbids: %v", got)
+	}
+}
