@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -27,6 +28,16 @@ type authority struct {
 	cert *x509.Certificate
 	file string
 }
+
+// startup stands in for a test before there is one.
+type startup struct {
+	testing.TB
+	dir string
+}
+
+func (startup) Helper()           {}
+func (s startup) TempDir() string { return s.dir }
+func (startup) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 
 func newAuthority(t testing.TB, name string) *authority {
 	t.Helper()

@@ -337,7 +337,7 @@ func TestUserinfoOfManyUsers(t *testing.T) {
 		}
 	}
 	for round := range 3 {
-		answers := s.together(users, func(i int) []func(*http.Request) { return []func(*http.Request){sign[i]} })
+		answers := s.together(iosPath, users, func(i int) []func(*http.Request) { return []func(*http.Request){sign[i]} })
 		allOK(t, answers)
 		accounts := make(map[string]string)
 		for _, u := range huma.Users() {

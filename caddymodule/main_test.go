@@ -26,7 +26,10 @@ import (
 )
 
 // The tests of this package act as users do: a real Caddyfile, a real Caddy in
-// this process, real HTTP calls over loopback, and the sandbox as Huma.
+// this process, real HTTP calls over loopback, and the sandbox as the service.
+
+// systemAuthority is the only authority that the system trusts in these tests.
+var systemAuthority *authority
 
 // storageDir is where Caddy keeps its certificates and locks.
 var storageDir string
@@ -43,6 +46,10 @@ func TestMain(m *testing.M) {
 	// Caddy has looked at the environment before TestMain could set it.
 	caddy.ConfigAutosavePath = filepath.Join(dir, "autosave.json")
 	storageDir = filepath.Join(dir, "storage")
+	// The system's authorities are read once in a process.
+	systemAuthority = newAuthority(startup{dir: dir}, "the system's authority")
+	_ = os.Setenv("SSL_CERT_FILE", systemAuthority.file)
+	_ = os.Setenv("SSL_CERT_DIR", filepath.Join(dir, "no-more-authorities"))
 	code := m.Run()
 	if err := goleak.Find(caddysOwn...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
@@ -59,7 +66,7 @@ var caddysOwn = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
 }
 
-// fakeHuma is the sandbox on a loopback address.
+// fakeHuma is the sandbox on a loopback address: Huma, and Human API too.
 type fakeHuma struct {
 	*sandbox.Server
 	URL string
@@ -323,18 +330,6 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	t.Fatalf("not within %s: %s", within, what)
 }
 
-// simpleSite is a site whose users come in a header from loopback peers.
-func simpleSite(h *fakeHuma, more string) string {
-	return `SITE {
-		huma_token {
-			` + h.credentials() + `
-			identity {
-				email X-Test-User
-				name X-Test-Name
-			}
-			trust proxies 127.0.0.1
-			` + more + `
-		}
-		respond "the application" 404
-	}`
-}
+// simpleSite is a site with huma_token, whose users come in a header from
+// loopback peers.
+func simpleSite(h *fakeHuma, more string) string { return humaProvider.site(h, more) }

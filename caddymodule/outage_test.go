@@ -68,36 +68,39 @@ func user(n int) []func(*http.Request) {
 // TestH01_ConnectionsAreRefused: everybody is told to come back, and once the
 // breaker is open nobody dials any more.
 func TestH01_ConnectionsAreRefused(t *testing.T) {
-	l := newLine(t, sandbox.Config{})
-	l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
-	s := serve(t, simpleSite(l.fakeHuma, "breaker {\nopen 1m\n}"))
-	answers := s.together(500, user)
-	for code, n := range codes(t, answers) {
-		if code != "503 upstream_unavailable" {
-			t.Errorf("%d × %s", n, code)
+	forBoth(t, func(t *testing.T, p provider) {
+		l := newLine(t, sandbox.Config{})
+		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
+		s := serve(t, p.site(l.fakeHuma, "breaker {\nopen 1m\n}"))
+		answers := s.together(p.ask(), 500, user)
+		for code, n := range codes(t, answers) {
+			if code != "503 upstream_unavailable" {
+				t.Errorf("%d × %s", n, code)
+			}
 		}
-	}
-	eventually(t, 5*time.Second, "the breaker opens", func() bool { return len(s.warnings("breaker opened")) > 0 })
+		eventually(t, 5*time.Second, "the breaker opens", func() bool { return len(s.warnings("breaker opened")) > 0 })
 
-	l.set(t, faultproxy.Fault{}) // to see who comes
-	answers = s.together(500, func(n int) []func(*http.Request) { return user(500 + n) })
-	if got := codes(t, answers); got["503 upstream_unavailable"] != 500 {
-		t.Errorf("with an open breaker: %v", got)
-	}
-	if n := l.proxy.Stats().Accepted; n != 0 {
-		t.Errorf("%d connections with an open breaker", n)
-	}
-	if n := len(l.Users()); n != 0 {
-		t.Errorf("%d accounts", n)
-	}
+		l.set(t, faultproxy.Fault{}) // to see who comes
+		answers = s.together(p.ask(), 500, func(n int) []func(*http.Request) { return user(500 + n) })
+		if got := codes(t, answers); got["503 upstream_unavailable"] != 500 {
+			t.Errorf("with an open breaker: %v", got)
+		}
+		if n := l.proxy.Stats().Accepted; n != 0 {
+			t.Errorf("%d connections with an open breaker", n)
+		}
+		if n := p.users(l.fakeHuma); n != 0 {
+			t.Errorf("%d accounts", n)
+		}
+	})
 }
 
 // TestH02_NoAnswer: a service that accepts and never answers holds as many
 // connections and requests as it may, and no more; then the breaker opens.
 func TestH02_NoAnswer(t *testing.T) {
-	l := newLine(t, sandbox.Config{})
-	l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
-	s := serve(t, simpleSite(l.fakeHuma, `
+	forBoth(t, func(t *testing.T, p provider) {
+		l := newLine(t, sandbox.Config{})
+		l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
+		s := serve(t, p.site(l.fakeHuma, `
 		timeout 1s
 		attempt_timeout 300ms
 		max_concurrent 8
@@ -106,173 +109,185 @@ func TestH02_NoAnswer(t *testing.T) {
 			requests 8
 			open 1m
 		}`))
-	got := codes(t, s.together(500, user))
-	for code, n := range got {
-		switch code {
-		case "503 upstream_unavailable", "504 upstream_timeout", "503 overloaded":
-		default:
-			t.Errorf("%d × %s", n, code)
+		got := codes(t, s.together(p.ask(), 500, user))
+		for code, n := range got {
+			switch code {
+			case "503 upstream_unavailable", "504 upstream_timeout", "503 overloaded":
+			default:
+				t.Errorf("%d × %s", n, code)
+			}
 		}
-	}
-	if got["503 overloaded"] == 0 { // 500 came at once, and 108 may wait
-		t.Errorf("not turned away: %v", got)
-	}
-	before := l.proxy.Stats()
-	if before.Accepted > 8*3 { // a connection whose call timed out is closed, and another one opened
-		t.Errorf("%d connections", before.Accepted)
-	}
-	// 500 at once are still more than may wait, be it ever so short.
-	if got := codes(t, s.together(500, user)); got["503 upstream_unavailable"]+got["503 overloaded"] != 500 {
-		t.Errorf("with an open breaker: %v", got)
-	}
-	if after := l.proxy.Stats(); after.Accepted != before.Accepted || after.Requests != before.Requests {
-		t.Errorf("calls with an open breaker: %+v, then %+v", before, after)
-	}
+		if got["503 overloaded"] == 0 { // 500 came at once, and 108 may wait
+			t.Errorf("not turned away: %v", got)
+		}
+		before := l.proxy.Stats()
+		if before.Accepted > 8*3 { // a connection whose call timed out is closed, and another one opened
+			t.Errorf("%d connections", before.Accepted)
+		}
+		// 500 at once are still more than may wait, be it ever so short.
+		if got := codes(t, s.together(p.ask(), 500, user)); got["503 upstream_unavailable"]+got["503 overloaded"] != 500 {
+			t.Errorf("with an open breaker: %v", got)
+		}
+		if after := l.proxy.Stats(); after.Accepted != before.Accepted || after.Requests != before.Requests {
+			t.Errorf("calls with an open breaker: %+v, then %+v", before, after)
+		}
+	})
 }
 
 // TestH03_CachedUsers: who has a token keeps getting it while the service is
 // down, until it may not be kept any longer; but not who says that it is not
 // good any more.
 func TestH03_CachedUsers(t *testing.T) {
-	l := newLine(t, sandbox.Config{Users: []string{"a@x.example", "b@x.example"}})
-	s := serve(t, simpleSite(l.fakeHuma, "cache 4s\nno_cache honor\nretries 0\nbreaker off"))
-	first := s.request("GET", iosPath, as("a@x.example")).tokens(t)
-	s.request("GET", iosPath, as("b@x.example")).tokens(t)
-	l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
+	forBoth(t, func(t *testing.T, p provider) {
+		l := newLine(t, sandbox.Config{})
+		p.knows(l.fakeHuma, "a@x.example", "b@x.example")
+		s := serve(t, p.site(l.fakeHuma, "cache 4s\nno_cache honor\nretries 0\nbreaker off"))
+		first := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		s.request("GET", p.ask(), as("b@x.example")).token(t, p)
+		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
 
-	if again := s.request("GET", iosPath, as("a@x.example")).tokens(t); again.AuthToken != first.AuthToken {
-		t.Error("not the token that is kept")
-	}
-	noCache := header("Cache-Control", "no-cache")
-	s.request("GET", iosPath, as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
-	s.request("GET", iosPath, as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
-	eventually(t, 20*time.Second, "the token is kept no longer", func() bool {
-		a := s.request("GET", iosPath, as("a@x.example"))
-		if a.StatusCode == http.StatusOK {
-			if a.tokens(t).AuthToken != first.AuthToken {
-				t.Fatal("another token")
-			}
-			return false
+		if again := s.request("GET", p.ask(), as("a@x.example")).token(t, p); again != first {
+			t.Error("not the token that is kept")
 		}
-		a.problem(t, 503, "upstream_unavailable")
-		return true
+		noCache := header("Cache-Control", "no-cache")
+		s.request("GET", p.ask(), as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
+		s.request("GET", p.ask(), as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
+		eventually(t, 20*time.Second, "the token is kept no longer", func() bool {
+			a := s.request("GET", p.ask(), as("a@x.example"))
+			if a.StatusCode == http.StatusOK {
+				if a.token(t, p) != first {
+					t.Fatal("another token")
+				}
+				return false
+			}
+			a.problem(t, 503, "upstream_unavailable")
+			return true
+		})
+		l.set(t, faultproxy.Fault{})
+		if next := s.request("GET", p.ask(), as("a@x.example")).token(t, p); next == first {
+			t.Error("the token from before")
+		}
 	})
-	l.set(t, faultproxy.Fault{})
-	if next := s.request("GET", iosPath, as("a@x.example")).tokens(t); next.AuthToken == first.AuthToken {
-		t.Error("the token from before")
-	}
 }
 
 // TestH04_Recovery: the first token comes within the open time and a second,
 // and the service is not overrun by those who waited for it.
 func TestH04_Recovery(t *testing.T) {
-	const open = time.Second
-	l := newLine(t, sandbox.Config{})
-	l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
-	s := serve(t, simpleSite(l.fakeHuma, "retries 0\nmax_concurrent 16\nbreaker {\nopen 1s\n}"))
-	for n := 0; len(s.warnings("breaker opened")) == 0; n += 50 {
-		if n > 5000 {
-			t.Fatal("the breaker does not open")
+	forBoth(t, func(t *testing.T, p provider) {
+		const open = time.Second
+		l := newLine(t, sandbox.Config{})
+		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
+		s := serve(t, p.site(l.fakeHuma, "retries 0\nmax_concurrent 16\nbreaker {\nopen 1s\n}"))
+		for n := 0; len(s.warnings("breaker opened")) == 0; n += 50 {
+			if n > 5000 {
+				t.Fatal("the breaker does not open")
+			}
+			s.together(p.ask(), 50, func(i int) []func(*http.Request) { return user(n + i) })
 		}
-		s.together(50, func(i int) []func(*http.Request) { return user(n + i) })
-	}
-	l.set(t, faultproxy.Fault{})
-	l.SetFaults([]sandbox.Fault{{Delay: 20 * time.Millisecond}})
-	recovered := time.Now()
-	tokens := 0
-	for round := 0; tokens < 200; round++ {
-		if time.Since(recovered) > 20*time.Second {
-			t.Fatalf("%d tokens", tokens)
-		}
-		got := codes(t, s.together(100, func(i int) []func(*http.Request) { return user(10000 + round*100 + i) }))
-		if tokens == 0 && got["200"] > 0 {
-			if after := time.Since(recovered); after > open+time.Second+10*time.Second { // shared machines are slow; cmd/soak measures
-				t.Errorf("the first token after %s", after)
+		l.set(t, faultproxy.Fault{})
+		l.SetFaults([]sandbox.Fault{{Delay: 20 * time.Millisecond}})
+		recovered := time.Now()
+		tokens := 0
+		for round := 0; tokens < 200; round++ {
+			if time.Since(recovered) > 20*time.Second {
+				t.Fatalf("%d tokens", tokens)
+			}
+			got := codes(t, s.together(p.ask(), 100, func(i int) []func(*http.Request) { return user(10000 + round*100 + i) }))
+			if tokens == 0 && got["200"] > 0 {
+				if after := time.Since(recovered); after > open+time.Second+10*time.Second { // shared machines are slow; cmd/soak measures
+					t.Errorf("the first token after %s", after)
+				}
+			}
+			tokens += got["200"]
+			if got["200"]+got["503 upstream_unavailable"] != 100 {
+				t.Errorf("%v", got)
 			}
 		}
-		tokens += got["200"]
-		if got["200"]+got["503 upstream_unavailable"] != 100 {
-			t.Errorf("%v", got)
+		if calls := l.Calls(); calls.MaxInFlight > 16 || calls.Connections > 32 {
+			t.Errorf("%d calls at once, %d connections", calls.MaxInFlight, calls.Connections)
 		}
-	}
-	if calls := l.Calls(); calls.MaxInFlight > 16 || calls.Connections > 32 {
-		t.Errorf("%d calls at once, %d connections", calls.MaxInFlight, calls.Connections)
-	}
-	if len(s.warnings("breaker opened")) != 1 || !strings.Contains(s.log(), "breaker closed") {
-		t.Errorf("the breaker opened %d times", len(s.warnings("breaker opened")))
-	}
+		if len(s.warnings("breaker opened")) != 1 || !strings.Contains(s.log(), "breaker closed") {
+			t.Errorf("the breaker opened %d times", len(s.warnings("breaker opened")))
+		}
+	})
 }
 
 // TestH06_TooManyRequestsIsNoOutage: 429 is passed on as a wait, and keeps
 // nobody else from calling.
 func TestH06_TooManyRequestsIsNoOutage(t *testing.T) {
-	huma := newHuma(t, sandbox.Config{})
-	huma.SetFaults([]sandbox.Fault{{Status: 429, Headers: http.Header{"Retry-After": {"17"}}}})
-	s := serve(t, simpleSite(huma, "breaker {\nrequests 2\nopen 1m\n}"))
-	for _, a := range s.together(50, user) {
-		a.problem(t, 503, "upstream_unavailable")
-		if got := a.Header.Get("Retry-After"); got != "17" {
-			t.Errorf("Retry-After %q, want 17", got)
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		fake.SetFaults([]sandbox.Fault{{Status: 429, Headers: http.Header{"Retry-After": {"17"}}}})
+		s := serve(t, p.site(fake, "breaker {\nrequests 2\nopen 1m\n}"))
+		for _, a := range s.together(p.ask(), 50, user) {
+			a.problem(t, 503, "upstream_unavailable")
+			if got := a.Header.Get("Retry-After"); got != "17" {
+				t.Errorf("Retry-After %q, want 17", got)
+			}
 		}
-	}
-	if n := huma.calls("signin"); n != 50 { // 17 s are not waited out
-		t.Errorf("%d calls, want 50", n)
-	}
-	huma.SetFaults(nil)
-	s.request("GET", iosPath, user(100)...).tokens(t)
-	if w := s.warnings("breaker"); len(w) != 0 {
-		t.Errorf("%q", w)
-	}
+		p.only(t, fake, 50, 0) // 17 s are not waited out
+		fake.SetFaults(nil)
+		s.request("GET", p.ask(), user(100)...).token(t, p)
+		if w := s.warnings("breaker"); len(w) != 0 {
+			t.Errorf("%q", w)
+		}
+	})
 }
 
 // TestH07_AnswersWithoutEnd: whatever the body does, a call ends in time and
 // little of it is read.
 func TestH07_AnswersWithoutEnd(t *testing.T) {
-	for name, fault := range map[string]sandbox.Fault{
-		"endless":   {Size: -1},
-		"10 MB":     {Size: 10 << 20},
-		"a drip":    {Drip: time.Second},
-		"gzip bomb": {Size: 10 << 20, Gzip: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
-			huma.SetFaults([]sandbox.Fault{fault})
-			s := serve(t, simpleSite(huma, "attempt_timeout 500ms\ntimeout 3s"))
-			a := s.request("GET", iosPath, as("a@x.example"))
-			if name == "a drip" || a.StatusCode == 504 && name != "endless" { // where packing 10 MB takes longer
-				a.problem(t, 504, "upstream_timeout")
-			} else {
-				a.problem(t, 502, "upstream_bad_response")
-			}
-			huma.SetFaults(nil)
-			s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	forBoth(t, func(t *testing.T, p provider) {
+		for name, fault := range map[string]sandbox.Fault{
+			"endless":   {Size: -1},
+			"10 MB":     {Size: 10 << 20},
+			"a drip":    {Drip: time.Second},
+			"gzip bomb": {Size: 10 << 20, Gzip: true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				fake := newHuma(t, sandbox.Config{})
+				p.knows(fake, "a@x.example")
+				fake.SetFaults([]sandbox.Fault{fault})
+				s := serve(t, p.site(fake, "attempt_timeout 500ms\ntimeout 3s"))
+				a := s.request("GET", p.ask(), as("a@x.example"))
+				if name == "a drip" || a.StatusCode == 504 && name != "endless" { // where packing 10 MB takes longer
+					a.problem(t, 504, "upstream_timeout")
+				} else {
+					a.problem(t, 502, "upstream_bad_response")
+				}
+				fake.SetFaults(nil)
+				s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+			})
+		}
+		t.Run("one byte at a time", func(t *testing.T) {
+			l := newLine(t, sandbox.Config{})
+			p.knows(l.fakeHuma, "a@x.example")
+			s := serve(t, p.site(l.fakeHuma, "attempt_timeout 500ms\ntimeout 3s"))
+			l.set(t, faultproxy.Fault{Slice: 1, Pause: 100 * time.Millisecond})
+			s.request("GET", p.ask(), as("a@x.example")).problem(t, 504, "upstream_timeout")
+			l.set(t, faultproxy.Fault{Slice: 3}) // in many pieces is all right
+			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
 		})
-	}
-	t.Run("one byte at a time", func(t *testing.T) {
-		l := newLine(t, sandbox.Config{Users: []string{"a@x.example"}})
-		s := serve(t, simpleSite(l.fakeHuma, "attempt_timeout 500ms\ntimeout 3s"))
-		l.set(t, faultproxy.Fault{Slice: 1, Pause: 100 * time.Millisecond})
-		s.request("GET", iosPath, as("a@x.example")).problem(t, 504, "upstream_timeout")
-		l.set(t, faultproxy.Fault{Slice: 3}) // in many pieces is all right
-		s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	})
 }
 
 // TestH02_CallersWhoLeaveMeanwhile: callers who leave while the service hangs
 // leave nothing behind.
 func TestH02_CallersWhoLeaveMeanwhile(t *testing.T) {
-	l := newLine(t, sandbox.Config{})
-	l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
-	s := serve(t, simpleSite(l.fakeHuma, "timeout 1s\nattempt_timeout 500ms\nretries 0"))
-	var wg sync.WaitGroup
-	for n := range 100 {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			_, _ = s.try(ctx, "GET", iosPath, user(n)...)
-		})
-	}
-	wg.Wait()
-	eventually(t, 10*time.Second, "all connections are closed", func() bool { return l.proxy.Stats().Open == 0 })
-	l.set(t, faultproxy.Fault{})
+	forBoth(t, func(t *testing.T, p provider) {
+		l := newLine(t, sandbox.Config{})
+		l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
+		s := serve(t, p.site(l.fakeHuma, "timeout 1s\nattempt_timeout 500ms\nretries 0"))
+		var wg sync.WaitGroup
+		for n := range 100 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				_, _ = s.try(ctx, "GET", p.ask(), user(n)...)
+			})
+		}
+		wg.Wait()
+		eventually(t, 10*time.Second, "all connections are closed", func() bool { return l.proxy.Stats().Open == 0 })
+		l.set(t, faultproxy.Fault{})
+	})
 }

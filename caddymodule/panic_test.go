@@ -48,25 +48,26 @@ func (broken) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 // TestC06_PanicInARequest: it is one failed answer, its value is nowhere, and
 // everybody else is served.
 func TestC06_PanicInARequest(t *testing.T) {
-	h := newHuma(t, sandbox.Config{})
-	s := serve(t, `SITE {
-		test_broken
-		huma_token {
-			`+h.credentials()+`
-			identity {
-				email {broken}
+	forBoth(t, func(t *testing.T, p provider) {
+		h := newHuma(t, sandbox.Config{})
+		s := serve(t, `SITE {
+			test_broken
+			`+p.directive+` {
+				`+p.options(h)+`
+				identity {
+					`+map[string]string{"huma": "email", "human_api": "user_id"}[p.name]+` {broken}
+				}
 			}
+		}`)
+		s.request("GET", p.ask()).token(t, p)
+		s.request("GET", p.ask(), header("X-Panic", "value")).problem(t, 500, "internal_error")
+		if a, err := s.try(t.Context(), "GET", p.ask(), header("X-Panic", "abort")); err == nil {
+			t.Errorf("a handler that lets go of the connection got an answer: %d", a.StatusCode)
 		}
-	}`)
-	const path = "/private/huma-token?client_type=ios"
-	s.request("GET", path).tokens(t)
-	s.request("GET", path, header("X-Panic", "value")).problem(t, 500, "internal_error")
-	if a, err := s.try(t.Context(), "GET", path, header("X-Panic", "abort")); err == nil {
-		t.Errorf("a handler that lets go of the connection got an answer: %d", a.StatusCode)
-	}
-	s.request("GET", path).tokens(t)
-	if found := s.lines("a request ended in a panic"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
-		t.Errorf("the log has %q, want one line that says where", found)
-	}
-	s.noSecretsInLog("canary-of-a-panic")
+		s.request("GET", p.ask()).token(t, p)
+		if found := s.lines("a request ended in a panic"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
+			t.Errorf("the log has %q, want one line that says where", found)
+		}
+		s.noSecretsInLog("canary-of-a-panic")
+	})
 }

@@ -16,56 +16,63 @@ import (
 )
 
 func TestL01_ReloadDuringExchanges(t *testing.T) {
-	huma := newHuma(t, sandbox.Config{})
-	huma.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}})
-	config := simpleSite(huma, "max_concurrent 200")
-	s := serve(t, config)
-	answers := make(chan []*answer)
-	go func() {
-		answers <- s.together(200, func(i int) []func(*http.Request) {
-			return []func(*http.Request){as(fmt.Sprintf("u%d@x.example", i))}
-		})
-	}()
-	eventually(t, 10*time.Second, "all are in an exchange", func() bool { return huma.Calls().InFlight == 200 })
-	for range 3 { // also with other settings, and without the directive
-		if err := s.load(strings.Replace(config, "max_concurrent 200", "max_concurrent 100", 1)); err != nil {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		users := make([]string, 200)
+		for i := range users {
+			users[i] = fmt.Sprintf("u%d@x.example", i)
+			p.rebuffs(t, fake, users[i])
+		}
+		fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}})
+		config := p.site(fake, "max_concurrent 200")
+		s := serve(t, config)
+		answers := make(chan []*answer)
+		go func() {
+			answers <- s.together(p.ask(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
+		}()
+		eventually(t, 10*time.Second, "all are in an exchange", func() bool { return fake.Calls().InFlight == 200 })
+		for range 3 { // also with other settings, and without the directive
+			if err := s.load(strings.Replace(config, "max_concurrent 200", "max_concurrent 100", 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.load("SITE {\nrespond ok\n}"); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := s.load("SITE {\nrespond ok\n}"); err != nil {
-		t.Fatal(err)
-	}
-	allOK(t, <-answers)
-	if got := huma.Calls().ByOp; got["signup"] != 200 {
-		t.Errorf("calls %v", got)
-	}
+		allOK(t, <-answers)
+		p.only(t, fake, 200, 200)
+	})
 }
 
 // TestStateSurvivesReloads: tokens are kept, unless the account is another one.
 func TestStateSurvivesReloads(t *testing.T) {
-	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
-	config := simpleSite(huma, "cache 60s")
-	s := serve(t, config)
-	get := func() string { return s.request("GET", iosPath, as("a@x.example")).tokens(t).AuthToken }
-	first := get()
-	for name, c := range map[string]struct {
-		config string
-		kept   bool
-	}{
-		"the same":       {config, true},
-		"another ttl":    {strings.Replace(config, "cache 60s", "cache 50s\ntimeout 3s", 1), true},
-		"other limits":   {strings.Replace(config, "cache 60s", "max_concurrent 3\nbreaker off", 1), true},
-		"another secret": {strings.Replace(config, "secret sandbox-secret", "secret sandbox-secret\nheader_up X-Tenant other", 1), false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if err := s.load(c.config); err != nil {
-				t.Fatal(err)
-			}
-			if kept := get() == first; kept != c.kept {
-				t.Errorf("kept is %v, want %v", kept, c.kept)
-			}
-		})
-	}
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example")
+		config := p.site(fake, "cache 60s")
+		s := serve(t, config)
+		get := func() string { return s.request("GET", p.ask(), as("a@x.example")).token(t, p) }
+		first := get()
+		more := map[string]string{"huma": "header_up X-Tenant other", "human_api": "extra_scopes other"}[p.name]
+		for name, c := range map[string]struct {
+			config string
+			kept   bool
+		}{
+			"the same":       {config, true},
+			"another ttl":    {strings.Replace(config, "cache 60s", "cache 50s\ntimeout 3s", 1), true},
+			"other limits":   {strings.Replace(config, "cache 60s", "max_concurrent 3\nbreaker off", 1), true},
+			"another tenant": {strings.Replace(config, "cache 60s", more, 1), false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				if err := s.load(c.config); err != nil {
+					t.Fatal(err)
+				}
+				if kept := get() == first; kept != c.kept {
+					t.Errorf("kept is %v, want %v", kept, c.kept)
+				}
+			})
+		}
+	})
 }
 
 // TestL02_ReloadsUnderLoad reloads a Caddy that has a site with huma_token and

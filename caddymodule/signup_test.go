@@ -1,7 +1,10 @@
 package caddymodule_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,5 +99,121 @@ func TestTheBrakeOutlivesOtherLimits(t *testing.T) {
 	s.request("GET", iosPath, as("e@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	if huma.calls("signin") != before {
 		t.Error("the breaker is closed again")
+	}
+}
+
+func TestH10_SignUpIsResetAfterItWasProcessed(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	huma.SetFaults([]sandbox.Fault{{Op: "signup", Reset: sandbox.ResetAfter}})
+	s := serve(t, simpleSite(huma, ""))
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	if n, users := huma.calls("signup"), len(huma.Users()); n != 1 || users != 1 {
+		t.Errorf("%d sign-ups, %d accounts", n, users)
+	}
+}
+
+func TestH11_TheAccountAppearsLater(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	huma.SetFaults([]sandbox.Fault{{Op: "signup", Delay: 10 * time.Second, AppearAfter: 2 * time.Second}})
+	config := simpleSite(huma, "timeout 700ms")
+	s := serve(t, config)
+
+	s.request("GET", iosPath, as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	if err := s.load(config); err != nil { // the hold outlives a reload
+		t.Fatal(err)
+	}
+	s.request("GET", iosPath, as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	// Other credentials are another account, but the same user at Huma.
+	if err := s.load(strings.Replace(config, "client_id web c3", "", 1)); err != nil {
+		t.Fatal(err)
+	}
+	s.request("GET", iosPath, as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	eventually(t, 5*time.Second, "the account appears and signs in", func() bool {
+		return s.request("GET", iosPath, as("a@x.example")).StatusCode == http.StatusOK
+	})
+	if n, users := huma.calls("signup"), len(huma.Users()); n != 1 || users != 1 {
+		t.Errorf("%d sign-ups, %d accounts", n, users)
+	}
+}
+
+// TestRandomEndingsOfASignUp: whatever becomes of a sign-up, there is never a
+// second one and never a second account.
+func TestRandomEndingsOfASignUp(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	s := serve(t, simpleSite(huma, "timeout 300ms\nretries 0\nbreaker off\nregistration {\nrate 10000/s 10000\n}"))
+	endings := []sandbox.Fault{
+		{Op: "signup", Reset: sandbox.ResetBefore},
+		{Op: "signup", Reset: sandbox.ResetAfter},
+		{Op: "signup", Status: 500},
+		{Op: "signup", Status: 502, Processed: true},
+		{Op: "signup", Status: 504, AppearAfter: 20 * time.Millisecond},
+		{Op: "signup", Delay: time.Second},
+		{Op: "signup", Garbage: true},
+		{Op: "signup", Truncate: 20},
+		{Op: "signup", Status: 307, Headers: http.Header{"Location": {"/x"}}},
+		{Op: "signup", Status: 201, Body: `{"uid":"u"}`, Processed: true},
+	}
+	const users = 60
+	for i := range users {
+		ending := endings[i%len(endings)]
+		ending.Times = 1
+		huma.SetFaults([]sandbox.Fault{ending, {Op: "signin", Status: 503, Times: rand.IntN(2)}})
+		for range 3 {
+			a := s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
+			if !slices.Contains([]int{200, 502, 503, 504}, a.StatusCode) {
+				t.Errorf("ending %d: %d %s", i%len(endings), a.StatusCode, a.Body)
+			}
+		}
+	}
+	for user, calls := range huma.Calls().ByUser {
+		if calls["signup"] > 1 {
+			t.Errorf("%s: %d sign-ups", user, calls["signup"])
+		}
+	}
+	if n := len(huma.Users()); n > users {
+		t.Errorf("%d accounts of %d users", n, users)
+	}
+}
+
+func TestH12_TheUserExists(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	huma.SetFaults([]sandbox.Fault{{Op: "signin", Status: 403, Times: 1}})
+	serve(t, simpleSite(huma, "")).request("GET", iosPath, as("a@x.example")).tokens(t)
+	if got := huma.Calls().ByOp; got["signin"] != 2 || got["signup"] != 1 || len(huma.Users()) != 1 {
+		t.Errorf("calls %v, %d users", got, len(huma.Users()))
+	}
+}
+
+func TestH13_EverybodyIsRefused(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	huma.SetFaults([]sandbox.Fault{{Status: 403}})
+	s := serve(t, simpleSite(huma, "registration {\nrate 1/h 5\n}"))
+	codes := make(map[int]int)
+	for i := range 20 {
+		a := s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
+		codes[a.StatusCode]++
+		if i < 5 {
+			a.problem(t, http.StatusForbidden, "refused")
+		} else {
+			a.problem(t, http.StatusServiceUnavailable, "registration_limited")
+		}
+	}
+	if n := huma.calls("signup"); n != 5 {
+		t.Errorf("%d sign-ups with a brake of 5", n)
+	}
+	if log := s.log(); !strings.Contains(log, "the signature") && !strings.Contains(log, "its signature") {
+		t.Error("the log does not say that the signature may be the reason")
+	}
+}
+
+func TestRegistrationOff(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	s := serve(t, simpleSite(huma, "registration off"))
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	for range 3 {
+		s.request("GET", iosPath, as("b@x.example")).problem(t, http.StatusForbidden, "not_registered")
+	}
+	if got := huma.Calls().ByOp; got["signup"] != 0 || got["signin"] != 2 {
+		t.Errorf("calls %v: the refusal is repeated from the cache", got)
 	}
 }

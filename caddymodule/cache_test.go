@@ -1,0 +1,230 @@
+package caddymodule_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
+	type lifetime struct {
+		kept        bool
+		least, most int64 // that is answered
+	}
+	day := lifetime{true, 86390, 86400}
+	hour, none := lifetime{true, 3590, 3600}, lifetime{}
+	for name, c := range map[string]struct {
+		text        string
+		huma, human lifetime // Human API's last five minutes are not handed out again, and it gives a day at most
+	}{
+		"an hour":        {`3600`, hour, hour},
+		"as a text":      {`"3600"`, hour, hour},
+		"with fraction":  {`3600.5`, hour, hour},
+		"text, fraction": {`"3600.5"`, hour, hour},
+		"short":          {`30`, lifetime{true, 25, 30}, lifetime{false, 25, 30}},
+		"five minutes":   {`300`, lifetime{true, 290, 300}, lifetime{false, 290, 300}},
+		"a bit longer":   {`330`, lifetime{true, 320, 330}, lifetime{true, 320, 330}},
+		"two days":       {`172800`, lifetime{true, 172790, 172800}, day},
+		"zero":           {`0`, none, none},
+		"negative":       {`-5`, none, none},
+		"negative text":  {`"-5"`, none, none},
+		"null":           {`null`, none, none},
+		"endless":        {`1e18`, none, day},
+		"nonsense":       {`"soon"`, none, none},
+		"a list":         {`[3600]`, none, none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forBoth(t, func(t *testing.T, p provider) {
+				want := map[string]lifetime{"huma": c.huma, "human_api": c.human}[p.name]
+				fake := newHuma(t, sandbox.Config{})
+				fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 200, Body: p.granted("a", c.text)}})
+				s := serve(t, p.site(fake, ""))
+				_, lifetimes := p.read(t, s.request("GET", p.ask(), as("a@x.example")))
+				for _, got := range lifetimes {
+					if got < want.least || got > want.most {
+						t.Errorf("lifetime %d, want %d to %d", got, want.least, want.most)
+					}
+				}
+				s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+				p.only(t, fake, map[bool]int{true: 1, false: 2}[want.kept], 0)
+			})
+		})
+	}
+}
+
+// TestC11_NothingIsSharedBetweenAccounts: the same user at another API or of
+// another account has another token.
+func TestC11_NothingIsSharedBetweenAccounts(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		one, two := newHuma(t, sandbox.Config{}), newHuma(t, sandbox.Config{})
+		other := newHuma(t, sandbox.Config{DeploymentID: "d2", Secret: "other", HumanAPI: sandbox.HumanAPI{
+			Clients: map[string]string{"hapi1": "other", "hapi2": "other"},
+		}})
+		for _, fake := range []*fakeHuma{one, two, other} {
+			p.knows(fake, "a@x.example")
+		}
+		changed := func(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(p.options(other)) }
+		blocks := map[string]string{
+			"/one":   p.options(one),
+			"/same":  p.options(one),
+			"/two":   p.options(two),
+			"/other": changed("deployment_id d1", "deployment_id d2", "sandbox-secret", "other"),
+		}
+		if p.name == "human_api" {
+			blocks["/client"] = changed("client_id hapi1", "client_id hapi2", "sandbox-secret", "other")
+		}
+		var text string
+		for path, options := range blocks {
+			text += p.block(path, options, "")
+		}
+		s := serve(t, "SITE {\n"+text+"}")
+		seen := make(map[string]string)
+		for _, path := range []string{"/one", "/same", "/two", "/other", "/client"} {
+			if blocks[path] == "" {
+				continue
+			}
+			token := s.request("GET", path+"?"+p.query, as("a@x.example")).token(t, p)
+			if where, ok := seen[token]; ok != (path == "/same") {
+				t.Errorf("%s: the token of %q", path, where)
+			}
+			seen[token] = path
+		}
+		p.only(t, one, 1, 0)
+		p.only(t, two, 1, 0)
+		p.only(t, other, len(blocks)-3, 0)
+	})
+}
+
+// TestC12_PartsThatRunTogether: accounts and users whose parts make the same
+// text one behind the other are different ones.
+func TestC12_PartsThatRunTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		p       provider
+		options []string // of handlers, each with tokens of its own
+	}{
+		"huma, headers": {humaProvider, []string{
+			"header_up X-A bX-Cd", "header_up X-A b\nheader_up X-C d", "header_up X-Ab X-Cd", "header_up X-Ab X-C\nheader_up X-D d",
+		}},
+		"huma, clients": {humaProvider, []string{
+			"client_id ios c1\nclient_id android c2\nclient_id web c3", "client_id ios c1\nclient_id android c2c3", "client_id ios c1\nclient_id web c2c3",
+		}},
+		"human_api, scopes": {humanProvider, []string{
+			"", "extra_scopes a", "extra_scopes ab", "extra_scopes a b", "extra_scopes b a", `extra_scopes "a b"`, "extra_scopes a,b",
+		}},
+		"human_api, credentials": {humanProvider, []string{
+			"client_id h\nclient_secret abc", "client_id ha\nclient_secret bc", "client_id hab\nclient_secret c",
+			"client_id ha\nclient_secret bc\nextra_scopes d", "client_id hab\nclient_secret c\nextra_scopes d", "client_id habc\nclient_secret d",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{
+				"hapi1": "sandbox-secret", "h": "abc", "ha": "bc", "hab": "c", "habc": "d",
+			}}})
+			c.p.knows(fake, "a@x.example")
+			text := ""
+			for i, options := range c.options {
+				text += c.p.block(fmt.Sprint("/", i), override(c.p.options(fake), options), "")
+			}
+			s := serve(t, "SITE {\n"+text+"}")
+			seen := make(map[string]string)
+			for range 2 { // made, and then kept
+				for i, options := range c.options {
+					token := s.request("GET", fmt.Sprintf("/%d?%s", i, c.p.query), as("a@x.example")).token(t, c.p)
+					if other, ok := seen[token]; ok && other != options {
+						t.Errorf("%q got the token of %q", options, other)
+					}
+					seen[token] = options
+				}
+			}
+			c.p.only(t, fake, len(c.options), 0)
+		})
+	}
+}
+
+// override puts lines of options in place of all that have their names.
+func override(lines, by string) string {
+	var kept []string
+	for line := range strings.SplitSeq(lines, "\n") {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name != "" && !strings.Contains("\n"+by, "\n"+name+" ") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(append(kept, by), "\n")
+}
+
+func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example")
+		fake.SetFaults([]sandbox.Fault{{Delay: 300 * time.Millisecond}})
+		s := serve(t, p.site(fake, ""))
+		before := make(chan *answer)
+		go func() { before <- s.request("GET", p.ask(), as("a@x.example")) }()
+		eventually(t, 5*time.Second, "a call is under way", func() bool { return fake.Calls().InFlight == 1 })
+		if a := s.request("DELETE", p.path, as("a@x.example")); a.StatusCode != http.StatusNoContent {
+			t.Fatalf("DELETE: %d", a.StatusCode)
+		}
+		old := (<-before).token(t, p)
+		if got := s.request("GET", p.ask(), as("a@x.example")).token(t, p); got == old {
+			t.Error("the token from before was kept")
+		}
+	})
+}
+
+func TestNoCache(t *testing.T) {
+	fresh := header("Cache-Control", "max-age=0, No-Cache")
+	forBoth(t, func(t *testing.T, p provider) {
+		for name, c := range map[string]struct {
+			options string
+			calls   []int
+		}{
+			"honored": {"", []int{1, 1, 2, 2, 2}},
+			"ignored": {"no_cache ignore", []int{1, 1, 1, 1, 1}},
+			"off":     {"cache off", []int{1, 2, 3, 4, 5}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				fake := newHuma(t, sandbox.Config{})
+				p.knows(fake, "a@x.example")
+				s := serve(t, p.site(fake, c.options))
+				for i, edit := range []func(*http.Request){header("Accept", "*/*"), header("Cache-Control", "max-age=0"), fresh, fresh, header("Accept", "*/*")} {
+					s.request("GET", p.ask(), as("a@x.example"), edit).token(t, p)
+					if n := fake.calls(p.first); n != c.calls[i] {
+						t.Errorf("after request %d: %d calls, want %d", i, n, c.calls[i])
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestVary(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example")
+		s := serve(t, p.site(fake, "cache 1m {\nvary {header.X-Device} {query.tab}\n}"))
+		get := func(device, tab string) string {
+			return s.request("GET", p.ask("tab="+tab), as("a@x.example"), header("X-Device", device)).token(t, p)
+		}
+		phone, tablet := get("phone", "1"), get("tablet", "1")
+		if phone == tablet || get("phone", "2") == phone {
+			t.Error("two devices have one token")
+		}
+		if get("phone", "1") != phone || get("tablet", "1") != tablet {
+			t.Error("a device did not get its token again")
+		}
+		if get("a", "bc") == get("ab", "c") {
+			t.Error("values that join to the same text are taken for one")
+		}
+		for i := range 8 {
+			get(strings.Repeat("x", 1000)+fmt.Sprint(i), "1")
+		}
+		if get("phone", "1") == phone {
+			t.Error("more than 8 variants of a user are kept")
+		}
+	})
+}

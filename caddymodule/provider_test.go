@@ -1,0 +1,148 @@
+package caddymodule_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// provider is one of the two directives, with what differs between them for
+// tests that both have to pass.
+type provider struct {
+	name      string // of its subtests
+	directive string
+	path      string // what it serves
+	query     string // what a request has to name
+
+	// The calls that a token takes: the first always, the second only if the
+	// service refuses the first.
+	first, second string
+
+	// member is the token in the answer to the first call.
+	member string
+
+	options  func(h *fakeHuma) string // whose service
+	identity string                   // the user in X-Test-User
+
+	knows   func(h *fakeHuma, users ...string)           // makes users for whom the first call is enough
+	rebuffs func(t testing.TB, h *fakeHuma, user string) // makes the service want both calls for a user
+	users   func(h *fakeHuma) int                        // how many it has
+
+	// lifetimes are the lifetimes in an answer to a caller, and its token.
+	read func(t testing.TB, a *answer) (token string, lifetimes []int64)
+}
+
+var humaProvider = provider{
+	name:      "huma",
+	directive: "huma_token",
+	path:      path,
+	query:     "client_type=ios",
+	first:     sandbox.OpSignIn,
+	second:    sandbox.OpSignUp,
+	member:    "authToken",
+	options:   (*fakeHuma).credentials,
+	identity:  "email X-Test-User\nname X-Test-Name",
+	knows: func(h *fakeHuma, users ...string) {
+		for _, u := range users {
+			h.AddUser(u)
+		}
+	},
+	rebuffs: func(testing.TB, *fakeHuma, string) {}, // as it does whom it does not know
+	users:   func(h *fakeHuma) int { return len(h.Users()) },
+	read: func(t testing.TB, a *answer) (string, []int64) {
+		t.Helper()
+		v := a.tokens(t)
+		return v.AuthToken, []int64{*v.AuthTokenExpiresIn, *v.RefreshTokenExpiresIn, *v.ExpiresIn}
+	},
+}
+
+var humanProvider = provider{
+	name:      "human_api",
+	directive: "human_api_token",
+	path:      connectPath,
+	first:     sandbox.OpSession,
+	second:    sandbox.OpID,
+	member:    "session_token",
+	options:   func(h *fakeHuma) string { return h.client("hapi1", "sandbox-secret") },
+	identity:  "user_id X-Test-User\nemail X-Test-Email",
+	knows: func(h *fakeHuma, users ...string) {
+		for _, u := range users {
+			h.AddHumanUser("hapi1", u)
+		}
+	},
+	rebuffs: func(t testing.TB, h *fakeHuma, user string) {
+		t.Helper()
+		h.AddHumanUser("hapi1", user)
+		h.connects(t, user)
+	},
+	users: func(h *fakeHuma) int { return len(h.HumanUsers()) },
+	read: func(t testing.TB, a *answer) (string, []int64) {
+		t.Helper()
+		v := a.connect(t)
+		return v.Token, []int64{*v.ExpiresIn}
+	},
+}
+
+// forBoth runs a test over both directives.
+func forBoth(t *testing.T, test func(t *testing.T, p provider)) {
+	t.Helper()
+	for _, p := range []provider{humaProvider, humanProvider} {
+		t.Run(p.name, func(t *testing.T) { test(t, p) })
+	}
+}
+
+// ask is the target of a request for a token, with more in its query.
+func (p provider) ask(more ...string) string {
+	query := strings.Trim(p.query+"&"+strings.Join(more, "&"), "&")
+	if query == "" {
+		return p.path
+	}
+	return p.path + "?" + query
+}
+
+// block is a directive with an identity from a header of loopback peers.
+func (p provider) block(matcher, options, more string) string {
+	return strings.TrimSpace(p.directive+" "+matcher) + ` {
+		` + options + `
+		identity {
+			` + p.identity + `
+		}
+		trust proxies 127.0.0.1
+		` + more + `
+	}
+	`
+}
+
+// site is a site with this directive.
+func (p provider) site(h *fakeHuma, more string) string {
+	return "SITE {\n" + p.block("", p.options(h), more) + "respond \"the application\" 404\n}"
+}
+
+// granted is the service's answer to the first call, with a text of JSON for
+// each lifetime. A token that is canary must not be found elsewhere.
+func (p provider) granted(token, lifetime string) string {
+	return strings.NewReplacer("TOKEN", token, "LIFE", lifetime).Replace(map[string]string{
+		"huma":      `{"uid":"u","authToken":"TOKEN","refreshToken":"r","authTokenExpiresIn":LIFE,"expiresIn":LIFE}`,
+		"human_api": `{"session_token":"TOKEN","human_id":"u","expires_in":LIFE}`,
+	}[p.name])
+}
+
+// token reads a success and returns its token.
+func (a *answer) token(t testing.TB, p provider) string {
+	t.Helper()
+	token, _ := p.read(t, a)
+	return token
+}
+
+// only checks how often each call was made.
+func (p provider) only(t testing.TB, h *fakeHuma, first, second int) {
+	t.Helper()
+	got, all := h.Calls().ByOp, 0
+	for _, n := range got {
+		all += n
+	}
+	if got[p.first] != first || got[p.second] != second || all != first+second {
+		t.Errorf("calls %v, want %d × %s and %d × %s", got, first, p.first, second, p.second)
+	}
+}
