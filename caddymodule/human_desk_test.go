@@ -3,8 +3,11 @@ package caddymodule_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -76,3 +79,78 @@ var configCodes = []string{"INVALID_CLIENT_ID", "INVALID_CLIENT_ID_OR_SECRET", "
 
 // codeShapes are the places where a code of Human API may stand.
 var codeShapes = []string{"errorCode", "error_code", "code", "error", "message", "type", "nested", "text"}
+
+// connectDesk is a site with human_api_token, and the sandbox behind it.
+type connectDesk struct {
+	*site
+	fake *fakeHuma
+	seen int // calls that made has counted
+}
+
+// openConnect serves human_api_token with these options.
+func openConnect(t testing.TB, cfg sandbox.Config, more string) *connectDesk {
+	t.Helper()
+	fake := newHuma(t, cfg)
+	return &connectDesk{site: serve(t, humanProvider.site(fake, more)), fake: fake}
+}
+
+// get is a user's token.
+func (d *connectDesk) get(t testing.TB, user string, edit ...func(*http.Request)) connectToken {
+	t.Helper()
+	return d.request("GET", connectPath, append(edit, as(user))...).connect(t)
+}
+
+// made checks which calls were made since it was asked last.
+func (d *connectDesk) made(t testing.TB, ops ...string) {
+	t.Helper()
+	var got []string
+	for _, c := range d.fake.Calls().Calls[d.seen:] {
+		got = append(got, c.Op)
+	}
+	d.seen += len(got)
+	if !slices.Equal(got, ops) {
+		t.Errorf("calls %v, want %v", got, ops)
+	}
+}
+
+// connected makes a user who has connected a source of data.
+func (d *connectDesk) connected(t testing.TB, user string) {
+	t.Helper()
+	humanProvider.rebuffs(t, d.fake, user)
+}
+
+// hinted makes a connected user of whom the site knows that.
+func (d *connectDesk) hinted(t testing.TB, user string) {
+	t.Helper()
+	d.connected(t, user)
+	d.get(t, user)
+	d.made(t, "session", "id")
+}
+
+// faults sets faults.
+func (d *connectDesk) faults(t testing.TB, faults ...sandbox.Fault) {
+	t.Helper()
+	if err := d.fake.SetFaults(faults); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// renewed waits until what is kept of a user is over, and returns their next
+// token.
+func (d *connectDesk) renewed(t testing.TB, user string) (v connectToken) {
+	t.Helper()
+	before := d.fake.Calls().ByOp
+	eventually(t, humanPatience, "a new token", func() bool {
+		v = d.get(t, user)
+		return !maps.Equal(d.fake.Calls().ByOp, before)
+	})
+	return v
+}
+
+// humanPatience is how long these tests wait for what takes a second.
+const humanPatience = 20 * time.Second
+
+// fresh asks past the cache, and email brings an address along.
+var fresh = header("Cache-Control", "no-cache")
+
+func email(address string) func(*http.Request) { return header("X-Test-Email", address) }

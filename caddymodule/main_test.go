@@ -35,6 +35,9 @@ var systemAuthority *authority
 var storageDir string
 
 func TestMain(m *testing.M) {
+	if config := os.Getenv(asCaddy); config != "" {
+		beCaddy(config)
+	}
 	// Caddy's own files go to a place that ends with the tests.
 	dir, err := os.MkdirTemp("", "caddy-huma-test")
 	if err != nil {

@@ -1,0 +1,100 @@
+package caddymodule_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// asCaddy is the environment variable with a config's file that makes a Caddy
+// of this program: one that signals may be sent to.
+const asCaddy = "CADDY_HUMA_TEST_AS_CADDY"
+
+// beCaddy runs a config until a signal ends the process.
+func beCaddy(file string) {
+	caddy.TrapSignals()
+	config, err := os.ReadFile(file)
+	if err == nil {
+		err = caddy.Load(config, true)
+	}
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("running")
+	select {}
+}
+
+// TestL07_ExchangesFinishWhenTheProcessEnds: on SIGTERM whoever waits still
+// gets a token, and the exchange of a caller who has left ends as well.
+func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no SIGTERM here")
+	}
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		for _, user := range []string{"waits@x.example", "leaves@x.example"} {
+			p.rebuffs(t, fake, user)
+		}
+		fake.SetFaults([]sandbox.Fault{{Delay: 600 * time.Millisecond}})
+		s := serve(t, "") // for its address and its log file
+		s.move()
+		config := writeFile(t, "caddy.json", string(s.adapt(p.site(fake, ""))))
+		process := exec.CommandContext(t.Context(), os.Args[0])
+		process.Env = append(os.Environ(), asCaddy+"="+config)
+		out, err := process.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		left, answered := make(chan struct{}), make(chan *answer)
+		go func() {
+			defer close(left)
+			if _, err := s.try(ctx, "GET", p.ask(), as("leaves@x.example")); err == nil {
+				t.Error("the caller did not leave")
+			}
+		}()
+		go func() {
+			a, err := s.try(context.Background(), "GET", p.ask(), as("waits@x.example"))
+			if err != nil {
+				t.Error(err)
+			}
+			answered <- a
+		}()
+		eventually(t, 10*time.Second, "both exchanges run", func() bool { return fake.Calls().InFlight == 2 })
+		leave()
+		<-left
+		if err := process.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if a := <-answered; a != nil {
+			a.token(t, p)
+		}
+		if err := process.Wait(); err != nil {
+			t.Errorf("the process: %v", err)
+		}
+		p.only(t, fake, 2, 2)
+		for _, c := range fake.Calls().Calls {
+			if c.Op == p.second && c.Status != 200 && c.Status != 201 {
+				t.Errorf("%s ended with %d", c.Op, c.Status)
+			}
+		}
+	})
+}
