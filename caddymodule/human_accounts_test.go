@@ -1,0 +1,207 @@
+package caddymodule_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// openTwo serves two applications of Human API, /one and /two, on one address.
+func openTwo(t testing.TB, more string) *connectDesk {
+	t.Helper()
+	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret1", "hapi2": "secret2"}}})
+	s := serve(t, "SITE {\n"+
+		humanProvider.block("/one", fake.client("hapi1", "secret1"), more)+
+		humanProvider.block("/two", fake.client("hapi2", "secret2"), more)+"}")
+	return &connectDesk{site: s, fake: fake}
+}
+
+// TestConnect_TwoApplications: users belong to one application, so one id is
+// two users, of whom nothing is shared.
+func TestConnect_TwoApplications(t *testing.T) {
+	t.Run("tokens and hints", func(t *testing.T) {
+		d := openTwo(t, "")
+		one := d.request("GET", "/one", as("u-1")).connect(t)
+		two := d.request("GET", "/two", as("u-1")).connect(t)
+		d.made(t, "session", "session")
+		if one.Token == two.Token || one.HumanID == two.HumanID {
+			t.Error("two applications share a user")
+		}
+		if _, err := d.fake.Connect(sandbox.Connection{ClientID: "hapi1", ClientUserID: "u-1"}); err != nil {
+			t.Fatal(err)
+		}
+		d.request("GET", "/one", as("u-1"), fresh).connect(t)
+		d.made(t, "session", "id")
+		d.request("GET", "/two", as("u-1"), fresh).connect(t)
+		d.made(t, "session") // and no id first
+		d.request("DELETE", "/one", as("u-1"))
+		d.request("GET", "/two", as("u-1")).connect(t)
+		d.made(t) // the other one's token is not forgotten
+		d.request("GET", "/one", as("u-1")).connect(t)
+		d.made(t, "session", "id")
+		if users := d.fake.Calls().ByClientUser; len(users) != 2 || users["hapi2"]["u-1"]["id"] != 0 {
+			t.Errorf("calls %v", users)
+		}
+	})
+	t.Run("refusals", func(t *testing.T) {
+		d := openTwo(t, "")
+		no := false
+		d.fake.AddHumanUser("hapi1", "u-1")
+		if _, err := d.fake.Connect(sandbox.Connection{ClientUserID: "u-1", IDAllowed: &no}); err != nil {
+			t.Fatal(err)
+		}
+		d.request("GET", "/one", as("u-1")).problem(t, http.StatusConflict, "connect_unavailable")
+		d.request("GET", "/two", as("u-1")).connect(t)
+	})
+	t.Run("breaker", func(t *testing.T) {
+		d := openTwo(t, "retries 0\nbreaker {\nrequests 3\nopen 1m\n}")
+		d.faults(t, sandbox.Fault{Status: 500})
+		for i := range 5 {
+			d.request("GET", "/one", as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+		}
+		d.made(t, "session", "session", "session")
+		d.faults(t)
+		d.request("GET", "/one", as("u-1")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+		d.made(t)
+		d.request("GET", "/two", as("u-1")).connect(t)
+		d.made(t, "session")
+	})
+	t.Run("limits", func(t *testing.T) {
+		d := openTwo(t, "max_concurrent 1\nmax_waiting 1")
+		d.faults(t, sandbox.Fault{Delay: time.Second})
+		one := make(chan []*answer)
+		go func() { one <- d.together("/one", 20, user) }()
+		eventually(t, humanPatience, "a call is under way", func() bool { return d.fake.Calls().InFlight == 1 })
+		d.request("GET", "/two", as("u-1")).connect(t)
+		if got := codes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {
+			t.Errorf("answers %v", got)
+		}
+		if n := d.fake.Calls().MaxInFlight; n != 2 {
+			t.Errorf("%d calls at once, want one of each", n)
+		}
+	})
+}
+
+// TestConnect_ScopesAreNotShared: two handlers of one application with other
+// scopes have tokens of their own, and one way to the service.
+func TestConnect_ScopesAreNotShared(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	scopes := map[string]string{"/none": "", "/one": "extra_scopes a", "/two": "extra_scopes a b", "/same": "extra_scopes a b"}
+	text := ""
+	for path, line := range scopes {
+		text += humanProvider.block(path, humanProvider.options(fake), line+"\nretries 0\nbreaker {\nrequests 3\nopen 1m\n}")
+	}
+	d := &connectDesk{site: serve(t, "SITE {\n"+text+"}"), fake: fake}
+	d.connected(t, "u-1")
+	for _, c := range []struct {
+		path   string
+		calls  []string
+		scopes []string
+	}{
+		{"/none", []string{"session", "id"}, nil},
+		{"/one", []string{"session", "id"}, []string{"a"}},
+		{"/two", []string{"session", "id"}, []string{"a", "b"}},
+		{"/same", nil, nil},
+		{"/none", nil, nil},
+	} {
+		d.request("GET", c.path, as("u-1")).connect(t)
+		d.made(t, c.calls...)
+		calls := fake.Calls().Calls
+		for _, call := range calls[len(calls)-len(c.calls):] {
+			if !slices.Equal(call.ExtraScopes, c.scopes) {
+				t.Errorf("%s: scopes %q", c.path, call.ExtraScopes)
+			}
+		}
+	}
+	if n := fake.Calls().Connections; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	d.faults(t, sandbox.Fault{Status: 500})
+	for i := range 3 {
+		d.request("GET", "/one", as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	}
+	d.faults(t)
+	d.request("GET", "/two", as("u-2")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	d.request("GET", "/two", as("u-1")).connect(t)
+	d.made(t, "session", "session", "session")
+}
+
+// TestConnect_AScopeThatIsNotAllowed is a mistake of the config's.
+func TestConnect_AScopeThatIsNotAllowed(t *testing.T) {
+	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{ExtraScopes: []string{"a"}}}, "extra_scopes b")
+	a := d.request("GET", connectPath, as("u-1"))
+	a.problem(t, http.StatusBadGateway, "upstream_rejected")
+	if !strings.Contains(string(a.Body), "extra_scopes") {
+		t.Errorf("the option is not named: %s", a.Body)
+	}
+	d.made(t, "session")
+}
+
+// TestConnect_SharedLimits has two handlers of one application.
+func TestConnect_SharedLimits(t *testing.T) {
+	const clash = "another human_api_token of the same account"
+	block := func(matcher, client, more string) string {
+		return "human_api_token " + matcher + " {\nclient_id " + client + "\nclient_secret {env.HUMA_TEST_SECRET}\nidentity basic_auth\n" + more + "\n}\n"
+	}
+	t.Setenv("HUMA_TEST_SECRET", "s")
+	for name, c := range map[string]struct {
+		client, first, second, says string
+	}{
+		"the same defaults":    {"h1", "", "", ""},
+		"the same":             {"h1", "max_concurrent 5", "max_concurrent 5", ""},
+		"the default written":  {"h1", "", "max_concurrent 64\nmax_waiting 2000\ncache {\nmax_entries 100000\n}\nbreaker {\nratio 0.5\nrequests 20\nwindow 10s\nopen 5s\n}", ""},
+		"each its own":         {"h1", "timeout 5s\nretries 0\ncache 10s\nextra_scopes a", "cache off\ncross_site allow", ""},
+		"max_concurrent":       {"h1", "", "max_concurrent 5", clash},
+		"with other scopes":    {"h1", "", "max_concurrent 5\nextra_scopes a", clash},
+		"max_waiting":          {"h1", "", "max_waiting 5", clash},
+		"max_entries":          {"h1", "", "cache {\nmax_entries 5\n}", clash},
+		"breaker off":          {"h1", "", "breaker off", clash},
+		"breaker ratio":        {"h1", "", "breaker {\nratio 0.1\n}", clash},
+		"breaker requests":     {"h1", "", "breaker {\nrequests 5\n}", clash},
+		"breaker window":       {"h1", "", "breaker {\nwindow 5s\n}", clash},
+		"breaker open":         {"h1", "", "breaker {\nopen 1s\n}", clash},
+		"of another client id": {"h2", "", "max_concurrent 5\nbreaker off", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := validateText(t, block("", "h1", c.first)+block("/other", c.client, c.second))
+			switch {
+			case c.says == "" && err != nil:
+				t.Error(err)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+				t.Errorf("got %v, want %s", err, c.says)
+			}
+		})
+	}
+}
+
+// TestConnect_BothDirectivesOnOneSite: they have a service each, and nothing
+// in common.
+func TestConnect_BothDirectivesOnOneSite(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	limits := "retries 0\nbreaker {\nrequests 3\nopen 1m\n}\n"
+	d := &connectDesk{fake: fake, site: serve(t, "SITE {\n"+
+		humaProvider.block("", humaProvider.options(fake), limits)+
+		humanProvider.block("", humanProvider.options(fake), limits+"max_concurrent 3")+"}")}
+	d.request("GET", iosPath, as("a@x.example")).tokens(t)
+	d.get(t, "a@x.example")
+	d.made(t, "signin", "signup", "session")
+	d.request("DELETE", path, as("a@x.example"))
+	d.get(t, "a@x.example")
+	d.made(t)
+	d.faults(t, sandbox.Fault{Op: "session", Status: 500})
+	for i := range 4 {
+		d.request("GET", connectPath, as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	}
+	if n := fake.calls("session"); n > 4 { // one was before
+		t.Errorf("%d calls: the breaker is not open", n)
+	}
+	d.request("GET", iosPath, as("a@x.example")).tokens(t)
+	if n := fake.calls("signin"); n != 2 {
+		t.Errorf("%d sign-ins", n)
+	}
+}
