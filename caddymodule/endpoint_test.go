@@ -63,6 +63,28 @@ func TestMethods(t *testing.T) {
 	})
 }
 
+func TestCrossSite(t *testing.T) {
+	cross, bearer := header("Sec-Fetch-Site", "cross-site"), header("Authorization", "Bearer x")
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example")
+		s := serve(t, p.site(fake, ""))
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			s.request(method, p.ask(), as("a@x.example"), cross).problem(t, http.StatusForbidden, "cross_site")
+			s.request(method, p.ask(), cross).problem(t, http.StatusForbidden, "cross_site") // before the identity is read
+		}
+		p.only(t, fake, 0, 0)
+		s.request("GET", p.ask(), as("a@x.example"), cross, bearer).token(t, p)
+		s.request("GET", p.ask(), cross, bearer).problem(t, http.StatusUnauthorized, "identity_missing")
+		s.request("GET", p.ask(), as("a@x.example"), header("Sec-Fetch-Site", "same-site")).token(t, p)
+		p.only(t, fake, 1, 0)
+		if err := s.load(p.site(fake, "cross_site allow")); err != nil {
+			t.Fatal(err)
+		}
+		s.request("GET", p.ask(), as("a@x.example"), cross).token(t, p)
+	})
+}
+
 func TestDeleteForgetsTheUser(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		// Of each user two kinds of token are kept: they vary in what is asked for.

@@ -40,9 +40,7 @@ type scribbled struct{ http.ResponseWriter }
 
 func (w scribbled) Write(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
-	for i := range b {
-		b[i] = '!'
-	}
+	clear(b)
 	for _, name := range []string{"Cache-Control", "Pragma", "X-Content-Type-Options", "Content-Type", "Content-Length"} {
 		for i := range w.Header()[name] { // the others are Caddy's, which shares them
 			w.Header()[name][i] = "scribbled"

@@ -182,7 +182,7 @@ func TestH17_NoHeaderOfTheServiceIsPassedOn(t *testing.T) {
 func TestOtherFailuresOfTheService(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
-		s := serve(t, p.site(fake, "timeout 2s\nattempt_timeout 600ms\nbreaker off"))
+		s := serve(t, p.site(fake, "timeout 2s\nattempt_timeout 400ms\nbreaker off"))
 		canary := p.granted("canary", "3600")
 		for name, c := range map[string]struct {
 			fault  sandbox.Fault

@@ -1,0 +1,208 @@
+package caddymodule_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// TestConnect_TheIDIsTheUser, byte for byte, whatever the address is.
+func TestConnect_TheIDIsTheUser(t *testing.T) {
+	d := openConnect(t, sandbox.Config{}, "")
+	first := d.get(t, "u-1", email("a@x.example"))
+	for _, address := range []string{"b@x.example", "A@x.example", "no address", ""} {
+		if d.get(t, "u-1", email(address)).Token != first.Token {
+			t.Errorf("%q: another user", address)
+		}
+	}
+	d.made(t, "session")
+
+	ids := []string{
+		"U-1", "u-1.", "u-10", "u_1", "u|1", `u"1`, `u\1`, "auth0|5f7c8ec7c33c6c004bbafe82", "a@x.example", "A@x.example",
+		"00000001", "1", "Jürgen", "Ju\u0308rgen", "\u212aelvin", "kelvin", "u 1", "<u>", "%75-1", strings.Repeat("u", 256),
+	}
+	tokens := map[string]string{first.Token: "u-1"}
+	for _, id := range ids {
+		v := d.get(t, id, email("a@x.example"))
+		if other, ok := tokens[v.Token]; ok {
+			t.Errorf("%q got the token of %q", id, other)
+		}
+		tokens[v.Token] = id
+	}
+	var got []string
+	for _, u := range d.fake.HumanUsers() {
+		got = append(got, u.ClientUserID)
+	}
+	if want := append([]string{"u-1"}, ids...); !slices.Equal(got, want) {
+		t.Errorf("the service was asked for %q\nwant %q", got, want)
+	}
+	d.noSecretsInLog("@x.example", "5f7c8ec7", "Jürgen")
+}
+
+// TestConnect_NobodyWithoutAnID: no call is made for somebody who is not one
+// user.
+func TestConnect_NobodyWithoutAnID(t *testing.T) {
+	d := openConnect(t, sandbox.Config{}, "")
+	for name, c := range map[string]struct {
+		edits []func(*http.Request)
+		code  string
+	}{
+		"none":              {nil, "identity_missing"},
+		"an address only":   {[]func(*http.Request){email("a@x.example")}, "identity_missing"},
+		"empty":             {[]func(*http.Request){as("")}, "identity_missing"},
+		"twice":             {[]func(*http.Request){as("u-1"), as("u-2")}, "identity_ambiguous"},
+		"twice the same":    {[]func(*http.Request){as("u-1"), as("u-1")}, "identity_ambiguous"},
+		"empty and one":     {[]func(*http.Request){as(""), as("u-1")}, "identity_ambiguous"},
+		"joined":            {[]func(*http.Request){as("u-1, u-2")}, "identity_ambiguous"},
+		"a tab":             {[]func(*http.Request){as("u\t1")}, "identity_invalid"},
+		"no UTF-8":          {[]func(*http.Request){as("u\xff1")}, "identity_invalid"},
+		"a C1 control":      {[]func(*http.Request){as("u\u00851")}, "identity_invalid"},
+		"too long":          {[]func(*http.Request){as(strings.Repeat("u", 257))}, "identity_invalid"},
+		"a placeholder":     {[]func(*http.Request){as("{http.auth.user.id}")}, "identity_invalid"},
+		"another's nothing": {[]func(*http.Request){as("(null)")}, "identity_invalid"},
+		"two addresses":     {[]func(*http.Request){as("u-1"), email("a@x.example"), email("b@x.example")}, "identity_ambiguous"},
+	} {
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			t.Run(name+" "+method, func(t *testing.T) {
+				d.request(method, connectPath, c.edits...).problem(t, http.StatusUnauthorized, c.code)
+			})
+		}
+	}
+	d.made(t)
+
+	// A placeholder brings what no header can.
+	d.move()
+	if err := d.load(`SITE {
+		vars user_id {http.request.uri.query.e}
+		human_api_token {
+			` + humanProvider.options(d.fake) + `
+			identity {
+				user_id {http.vars.user_id}
+			}
+		}
+	}`); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"u\x001", "u\n1", "u\r1", "\x1b[1m", "u\x7f", "\xc3\x28", "\ufffd", "{", "}"} {
+		d.request("GET", connectPath+"?e="+url.QueryEscape(id)).problem(t, http.StatusUnauthorized, "identity_invalid")
+	}
+	d.request("GET", connectPath+"?e=").problem(t, http.StatusUnauthorized, "identity_missing")
+	d.made(t)
+	d.request("GET", connectPath+"?e="+url.QueryEscape("a, b")).connect(t) // nobody joins what comes so
+	d.made(t, "session")
+}
+
+// TestConnect_FromAnUntrustedPeer: the header is not believed.
+func TestConnect_FromAnUntrustedPeer(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	s := serve(t, strings.Replace(humanProvider.site(fake, ""), "trust proxies 127.0.0.1", "trust proxies 192.0.2.0/24", 1))
+	s.request("GET", connectPath, as("u-1")).problem(t, http.StatusUnauthorized, "identity_untrusted")
+	if n := len(fake.Calls().Calls); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestConnect_WithBasicAuth: the account is the id.
+func TestConnect_WithBasicAuth(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	s := serve(t, "SITE {\n"+accounts+"\nhuman_api_token {\n"+humanProvider.options(fake)+"identity basic_auth\n}\n}")
+	s.request("GET", connectPath, password("alice@x.example"), as("bob@x.example")).connect(t)
+	if a := s.request("GET", connectPath, as("bob@x.example")); a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("without a password: %d", a.StatusCode)
+	}
+	if users := fake.HumanUsers(); len(users) != 1 || users[0].ClientUserID != "alice@x.example" {
+		t.Errorf("users %+v", users)
+	}
+}
+
+// TestConnect_ThePageChoosesNothing: neither the query nor the body of a
+// request changes what the service is asked for, or which token comes.
+func TestConnect_ThePageChoosesNothing(t *testing.T) {
+	d := openConnect(t, sandbox.Config{}, "extra_scopes a")
+	first := d.get(t, "u-1")
+	d.made(t, "session")
+	const query = "?type=id&client_user_id=other&client_id=hapi2&client_secret=x&client_user_email=o@x.example&extra_scopes=b&client_type=tv&clientType=%zz"
+	const object = `{"type":"id","client_user_id":"other","client_id":"hapi2","client_user_email":"o@x.example","extra_scopes":["b"],"client_type":"tv"}`
+	bodies := map[string]string{
+		"application/json": object, "application/x-www-form-urlencoded": query[1:], "text/plain": object, "": "\x00",
+		"application/xml": strings.Repeat("x", 100_000), "application/problem+json": `{"type"`,
+	}
+	requests := map[string]*http.Request{}
+	for contentType, body := range bodies {
+		for _, target := range []string{connectPath, connectPath + query} {
+			for _, method := range []string{"GET", "POST"} {
+				r, err := http.NewRequestWithContext(t.Context(), method, d.URL+target, strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Content-Type", contentType)
+				requests[fmt.Sprint(method, contentType, target != connectPath)] = r
+			}
+		}
+	}
+	for name, r := range requests {
+		for _, edit := range []func(*http.Request){as("u-1"), as(name)} { // one who has a token, and a new one
+			edited := func(own *http.Request) {
+				body, err := r.GetBody()
+				if err != nil {
+					t.Fatal(err)
+				}
+				own.Body, own.ContentLength = io.NopCloser(body), r.ContentLength
+				own.Header = r.Header.Clone()
+				edit(own)
+			}
+			v := d.request(r.Method, r.URL.RequestURI(), edited).connect(t)
+			if v.Type != "session" || v.Token == first.Token != (len(d.fake.Calls().Calls) == d.seen) {
+				t.Errorf("%s: %+v", name, v)
+			}
+			if len(d.fake.Calls().Calls) > d.seen {
+				d.made(t, "session")
+			}
+		}
+	}
+	for _, c := range d.fake.Calls().Calls {
+		if c.ClientID != "hapi1" || c.ClientUserID == "other" || c.Email != "" || !slices.Equal(c.ExtraScopes, []string{"a"}) || c.Status != 200 {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestConnect_ErrorsForHandleErrors: the placeholders have the directive's name.
+func TestConnect_ErrorsForHandleErrors(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	s := serve(t, strings.Replace(humanProvider.site(fake, "errors caddy"), "respond", `log_append outcome {http.human_api_token.outcome}
+	log_append user {http.human_api_token.user}
+	log
+	handle_errors {
+		respond "{http.error.status_code} {http.human_api_token.error.code}"
+	}
+	respond`, 1))
+	a := s.request("GET", connectPath)
+	if a.StatusCode != http.StatusUnauthorized || string(a.Body) != "401 identity_missing" {
+		t.Errorf("%d %s", a.StatusCode, a.Body)
+	}
+	a.noStore(t)
+	s.request("GET", connectPath, as("u-1")).connect(t)
+	s.request("GET", connectPath, as("u-1")).connect(t)
+	s.request("DELETE", connectPath, as("u-1"))
+	var got []string
+	eventually(t, humanPatience, "four lines", func() bool {
+		got = nil
+		for _, line := range s.accessLog() {
+			got = append(got, fmt.Sprint(line["outcome"]))
+			if user, _ := line["user"].(string); line["outcome"] != "rejected" && len(user) != 8 {
+				t.Fatalf("user %q", user)
+			}
+		}
+		return len(got) == 4
+	})
+	if want := []string{"rejected", "signed_in", "hit", "evicted"}; !slices.Equal(got, want) {
+		t.Errorf("outcomes %q, want %q", got, want)
+	}
+}

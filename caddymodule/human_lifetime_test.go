@@ -1,0 +1,129 @@
+package caddymodule_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// TestConnect_TheLastFiveMinutes of a token's life are not handed out from the
+// cache: a page works with its token for a while.
+func TestConnect_TheLastFiveMinutes(t *testing.T) {
+	life := caddy.Duration(302 * time.Second)
+	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}, LifetimesAsStrings: true}, "")
+	d.connected(t, "connected")
+	start, kept := time.Now(), map[string]connectToken{"new": d.get(t, "new"), "connected": d.get(t, "connected")}
+	d.made(t, "session", "session", "id")
+	for round := 0; len(kept) > 0; round++ {
+		for user, before := range kept {
+			v := d.get(t, user)
+			switch {
+			case v.Token != before.Token:
+				if round == 0 && time.Since(start) < time.Second {
+					t.Errorf("%s: the token was not kept", user)
+				}
+				delete(kept, user)
+			// A second may end between the look into the cache and the answer.
+			case *v.ExpiresIn > *before.ExpiresIn || *v.ExpiresIn < 299:
+				t.Errorf("%s: good for %d, and before for %d", user, *v.ExpiresIn, *before.ExpiresIn)
+				delete(kept, user)
+			default:
+				kept[user] = v
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	var renewed []string
+	for _, c := range d.fake.Calls().Calls[d.seen:] {
+		renewed = append(renewed, c.Op)
+	}
+	slices.Sort(renewed)
+	if !slices.Equal(renewed, []string{"id", "session"}) {
+		t.Errorf("calls %v", renewed)
+	}
+}
+
+// TestConnect_TooShortToBeKept: a token of five minutes or less is handed out
+// once.
+func TestConnect_TooShortToBeKept(t *testing.T) {
+	life := caddy.Duration(5 * time.Minute)
+	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}}, "")
+	for range 2 {
+		if v := d.get(t, "u-1"); *v.ExpiresIn < 290 || *v.ExpiresIn > 300 {
+			t.Errorf("good for %d", *v.ExpiresIn)
+		}
+	}
+	d.made(t, "session", "session")
+	d.fake.connects(t, "u-1")
+	d.get(t, "u-1")
+	d.get(t, "u-1")
+	d.made(t, "session", "id", "id") // the hint is kept all the same
+}
+
+// TestConnect_AShorterTTL wins over the token's life, and a longer one does
+// not.
+func TestConnect_AShorterTTL(t *testing.T) {
+	d := openConnect(t, sandbox.Config{}, "cache 1s")
+	start := time.Now()
+	first := d.get(t, "u-1")
+	if next := d.renewed(t, "u-1"); next.Token == first.Token || time.Since(start) < time.Second {
+		t.Errorf("another token: %v, after %s", next.Token != first.Token, time.Since(start))
+	}
+	d.made(t, "session", "session")
+
+	longer := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: caddy.Duration(301 * time.Second)}}, "cache 48h")
+	longer.get(t, "u-1")
+	longer.renewed(t, "u-1")
+	longer.made(t, "session", "session")
+}
+
+// TestConnect_EachTypeHasItsOwnLifetime: the members have other names, and the
+// other type's says nothing.
+func TestConnect_EachTypeHasItsOwnLifetime(t *testing.T) {
+	for name, c := range map[string]struct {
+		session, id string
+		least, most int64
+	}{
+		"its own":       {`"expires_in":3600`, `"id_token_expires_in":3600`, 3590, 3600},
+		"the other's":   {`"id_token_expires_in":3600`, `"expires_in":3600`, 0, 0},
+		"both":          {`"expires_in":3600,"id_token_expires_in":7200`, `"id_token_expires_in":3600,"expires_in":7200`, 3590, 3600},
+		"a text":        {`"expires_in":"3600"`, `"id_token_expires_in":"3600"`, 3590, 3600},
+		"none":          {`"x":1`, `"x":1`, 0, 0},
+		"zero":          {`"expires_in":0`, `"id_token_expires_in":0`, 0, 0},
+		"negative":      {`"expires_in":-3600`, `"id_token_expires_in":-3600`, 0, 0},
+		"nonsense":      {`"expires_in":"an hour"`, `"id_token_expires_in":true`, 0, 0},
+		"for ever":      {`"expires_in":1e18`, `"id_token_expires_in":1e18`, 86390, 86400},
+		"for ever, too": {`"expires_in":"1e18"`, `"id_token_expires_in":9223372036854775807`, 86390, 86400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := openConnect(t, sandbox.Config{}, "")
+			d.connected(t, "connected")
+			d.faults(t,
+				sandbox.Fault{Op: "id", Status: 200, Body: `{"id_token":"i",` + c.id + `}`},
+				sandbox.Fault{Op: "session", Times: 1, Status: 403},
+				sandbox.Fault{Op: "session", Status: 200, Body: `{"session_token":"s",` + c.session + `}`})
+			d.checkLifetime(t, "connected", c.least, c.most, []string{"session", "id"})
+			d.checkLifetime(t, "new", c.least, c.most, []string{"session"})
+		})
+	}
+}
+
+// checkLifetime checks a lifetime, and that a token with one is kept.
+func (d *connectDesk) checkLifetime(t testing.TB, user string, least, most int64, calls []string) {
+	t.Helper()
+	v := d.get(t, user)
+	if *v.ExpiresIn < least || *v.ExpiresIn > most {
+		t.Errorf("%s: good for %d, want %d to %d", v.Type, *v.ExpiresIn, least, most)
+	}
+	d.made(t, calls...)
+	d.get(t, user)
+	if most > 0 {
+		d.made(t)
+	} else {
+		d.made(t, calls[len(calls)-1])
+	}
+}
