@@ -14,10 +14,10 @@ import (
 // openTwo serves two applications of Human API, /one and /two, on one address.
 func openTwo(t testing.TB, more string) *connectDesk {
 	t.Helper()
-	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret1", "hapi2": "secret2"}}})
+	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret", "hapi2": "secret"}}})
 	s := serve(t, "SITE {\n"+
-		humanProvider.block("/one", fake.client("hapi1", "secret1"), more)+
-		humanProvider.block("/two", fake.client("hapi2", "secret2"), more)+"}")
+		humanProvider.block("/one", fake.client("hapi1", "secret"), more)+
+		humanProvider.block("/two", fake.client("hapi2", "secret"), more)+"}")
 	return &connectDesk{site: s, fake: fake}
 }
 

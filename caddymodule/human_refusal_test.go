@@ -211,6 +211,16 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 		ask(t, d, "u-1")
 		d.made(t, "session", "id", "session", "id")
 	})
+	t.Run("by one call", func(t *testing.T) {
+		d := openConnect(t, sandbox.Config{}, "cache {\nnegative_ttl 0s\n}")
+		d.hinted(t, "u-1")
+		d.faults(t, sandbox.Fault{Op: "id", Code: "SESSION_TOKEN_GENERATION_NOT_ALLOWED"})
+		ask(t, d, "u-1", fresh)
+		d.made(t, "id")
+		d.faults(t)
+		d.get(t, "u-1")
+		d.made(t, "session", "id") // the hint is gone
+	})
 	t.Run("after a hint", func(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache 300ms {\nnegative_ttl 0s\n}")
 		d.hinted(t, "u-1")
