@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -255,13 +256,18 @@ func do(t *testing.T, req *http.Request) (int, []byte) {
 	return res.StatusCode, body
 }
 
-// freeAddress finds a loopback address that nobody listens on.
+// freeAddress finds a loopback address that nobody listens on. Its port is below
+// those that systems give to connections: one of them could take a port from
+// there before the server that it is for listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
