@@ -115,7 +115,8 @@ type Common struct {
 	Breaker *Breaker `json:"breaker,omitempty"`
 
 	// How many calls may run at the service at once. An exchange waits for one
-	// for at most half of the time it has, then it is answered 503. Default: 64.
+	// for at most half of the time it has, then it is answered 503. Sign-ups,
+	// which may take long, take half of them at most. Default: 64.
 	MaxConcurrent int `json:"max_concurrent,omitempty"`
 
 	// How many requests may wait for an exchange beyond those that

@@ -111,6 +111,15 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 }
 
+// TestWhereTheSecretGoes: without the option api, to Human API and nobody else.
+func TestWhereTheSecretGoes(t *testing.T) {
+	h := &HumanAPIToken{ClientID: "c", ClientSecret: "s"}
+	var p option.Problems
+	if c := h.readHuman(&p); p.Err() != nil || c.API.String() != "https://auth.humanapi.co" {
+		t.Errorf("the secret goes to %s: %v", c.API, p.Err())
+	}
+}
+
 // TestCaddyfileAndJSONHaveTheSameOptions: what is a field of the JSON is an
 // option of the Caddyfile, and the other way round.
 func TestCaddyfileAndJSONHaveTheSameOptions(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -30,13 +31,15 @@ const (
 	humanMargin = 5 * time.Minute // before its end a token is not handed out any more: a page works with it for a while
 )
 
-// connectKind is the kind of token that there is: of which type it has to be
+// connectKind is what kinds of token begin with: of which type one has to be
 // only the service knows.
-const connectKind = "connect"
+const connectKind = "connect "
 
 // humanRuntime is what Provision makes of Human API's part of the config.
 type humanRuntime struct {
 	client *humanapi.Client
+	hints  exchange.Hints
+	tokens string // the kind of its tokens, by the scopes that they have
 }
 
 // CaddyModule returns the Caddy module information.
@@ -94,15 +97,17 @@ func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	if err := p.Err(); err != nil {
 		return err
 	}
-	if err := h.acquire(ctx, []string{h.API, h.ClientID, h.ClientSecret}, limits, transport); err != nil {
+	if err := h.acquire(ctx, []string{config.API.String(), h.ClientID, h.ClientSecret}, limits, transport); err != nil {
 		return err
 	}
 	config.HTTP, config.Do = h.upstream.transport, h.call
 	h.client = humanapi.New(config)
-	h.users = newUserHasher(derive(processKey, append([]string{
-		"token", h.name, config.API.String(), config.ClientID, config.ClientSecret.Reveal(),
-	}, config.ExtraScopes...)...))
+	h.users = newUserHasher(derive(processKey, "token", h.name, config.API.String(), config.ClientID, config.ClientSecret.Reveal()))
+	h.tokens = connectKind + string(derive(nil, config.ExtraScopes...)[:8])
 	h.policy.Margin = humanMargin
+	if h.policy.Cache != nil {
+		h.hints.Store = h.account.hints.Limit(limits.maxEntries)
+	}
 	return nil
 }
 
@@ -119,6 +124,13 @@ func (h *HumanAPIToken) readHuman(p *option.Problems) humanapi.Config {
 	if h.ClientSecret == "" {
 		p.Addf("client_secret", "the application's secret is missing: write it as {env.NAME} or {file./path}")
 	}
+	for name, value := range map[string]string{
+		"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal(), "extra_scopes": strings.Join(c.ExtraScopes, " "),
+	} {
+		if !utf8.ValidString(value) {
+			p.Addf(name, "it is not UTF-8, which is all that JSON can carry")
+		}
+	}
 	if slices.ContainsFunc(c.ExtraScopes, func(scope string) bool { return strings.TrimSpace(scope) == "" }) {
 		p.AddAll(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
 	}
@@ -132,14 +144,14 @@ func (h *HumanAPIToken) readHuman(p *option.Problems) humanapi.Config {
 
 // kind implements tokenService. A page may choose nothing.
 func (h *HumanAPIToken) kind(q *request) (exchange.Kind, exchange.Code) {
-	return q.variant(connectKind), ""
+	return q.variant(h.tokens), ""
 }
 
 // mint implements tokenService.
 func (h *HumanAPIToken) mint(q *request) mint {
 	return &exchange.Connect{
 		API:    h.client,
-		Hints:  exchange.Hints{Store: h.policy.Cache},
+		Hints:  h.hints,
 		User:   h.users.key(q.user),
 		Person: exchange.ConnectUser{ID: q.user.ID, Email: q.user.Email},
 	}

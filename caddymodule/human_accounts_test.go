@@ -104,8 +104,8 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 		scopes []string
 	}{
 		{"/none", []string{"session", "id"}, nil},
-		{"/one", []string{"session", "id"}, []string{"a"}},
-		{"/two", []string{"session", "id"}, []string{"a", "b"}},
+		{"/one", []string{"id"}, []string{"a"}}, // the hint is the user's
+		{"/two", []string{"id"}, []string{"a", "b"}},
 		{"/same", nil, nil},
 		{"/none", nil, nil},
 	} {
@@ -118,6 +118,10 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 			}
 		}
 	}
+	// Who signs out anywhere is forgotten everywhere.
+	d.request("DELETE", "/same", as("u-1"))
+	d.request("GET", "/one", as("u-1")).connect(t)
+	d.made(t, "session", "id")
 	if n := fake.Calls().Connections; n != 1 {
 		t.Errorf("%d connections", n)
 	}
@@ -127,7 +131,7 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 	}
 	d.faults(t)
 	d.request("GET", "/two", as("u-2")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-	d.request("GET", "/two", as("u-1")).connect(t)
+	d.request("GET", "/one", as("u-1")).connect(t)
 	d.made(t, "session", "session", "session")
 }
 

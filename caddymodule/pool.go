@@ -47,6 +47,7 @@ type account struct {
 	engine *exchange.Engine
 	cache  *memcache.Cache
 	recent *memcache.Cache
+	hints  *memcache.Cache // whose last token of Human API was an id token
 
 	mu      sync.Mutex
 	claims  map[any]*claim
@@ -61,11 +62,12 @@ type claim struct {
 }
 
 func newAccount() (caddy.Destructor, error) {
-	cache, recent := memcache.New(), memcache.New()
+	cache, recent, hints := memcache.New(), memcache.New(), memcache.New()
 	return &account{
-		engine: exchange.NewEngine(cache, recent),
+		engine: exchange.NewEngine(cache, recent, hints),
 		cache:  cache,
 		recent: recent,
+		hints:  hints,
 		claims: make(map[any]*claim),
 		brake:  rate.NewLimiter(0, 0),
 	}, nil
@@ -127,6 +129,7 @@ func (a *account) Destruct() error {
 		_ = a.engine.Wait(ctx) // what has not ended by then never will
 		a.cache.Close()
 		a.recent.Close()
+		a.hints.Close()
 	})
 	return nil
 }

@@ -91,7 +91,7 @@ func (s transportSettings) build() *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		// A connection that died silently is found by a ping, not by a user.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 	}
 }
 
@@ -101,12 +101,13 @@ func (s transportSettings) build() *http.Transport {
 func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
 	l := resilience.Limits{
 		AttemptTimeout: time.Duration(orDefault(e.common.AttemptTimeout, defaultAttemptTimeout)),
+		Timeout:        e.policy.Timeout,
 		Retries:        *orDefault(e.common.Retries, &defaultRetries),
 		Continues:      exchange.Continues(ctx),
 	}
 	switch op {
 	case exchange.OpSignUp:
-		l.AttemptTimeout, l.Retries = 0, 0
+		l.AttemptTimeout, l.Retries, l.Long = 0, 0, true
 	case exchange.OpConsent:
 		l.Retries = 0
 	}

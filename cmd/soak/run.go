@@ -60,7 +60,7 @@ func soak(ctx context.Context, o options, messages io.Writer) (*Report, error) {
 			return nil, fmt.Errorf("compare: %w", err)
 		}
 	}
-	report.judge(garbles)
+	report.judge(garbles, o.reload > 0)
 	return report, nil
 }
 

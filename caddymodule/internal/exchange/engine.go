@@ -217,9 +217,13 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 			err = &PanicError{Stack: debug.Stack()}
 		}
 	}()
-	if !f.forgotten {
-		p.keep(user, f.kind, f.fresh, f.result)
+	if f.forgotten {
+		for _, s := range e.caches { // what the Minter has noted meanwhile, too
+			s.Forget(user)
+		}
+		return nil
 	}
+	p.keep(user, f.kind, f.fresh, f.result)
 	return nil
 }
 

@@ -603,3 +603,18 @@ func TestC09_FreshTokensEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestC13_WhatTheMinterNotes: what it has put into a cache on the way is
+// forgotten as well.
+func TestC13_WhatTheMinterNotes(t *testing.T) {
+	b := newBench()
+	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+		b.Forget("u")
+		b.policy.Cache.Put("u", hintKind, Record{Err: &Error{Code: codeHintID}, Until: time.Now().Add(time.Hour)})
+		return token(call), OutcomeSignedIn, nil
+	}
+	b.get(t.Context(), "u", "ios", false)
+	if _, kept := b.policy.Cache.Get("u", hintKind); kept {
+		t.Error("the hint of a user who was forgotten is kept")
+	}
+}

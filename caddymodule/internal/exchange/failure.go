@@ -22,7 +22,7 @@ func failure(err error) *Error {
 	switch {
 	case errors.As(err, &status):
 		e.Code, e.RetryAfter = statusCode(status.Status), status.RetryAfter
-	case errors.As(err, &transport) && !transport.Timeout:
+	case errors.As(err, &transport) && (!transport.Timeout || !transport.Sent):
 		e.Code = CodeUnavailable
 	case errors.As(err, &answer):
 		e.Code = CodeBadResponse

@@ -111,6 +111,10 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 
 	// The user exists now, or may: only sign-in can tell.
 	grant, signInErr := l.Huma.SignIn(ctx, l.Person)
+	if err == nil && signInErr != nil {
+		// It was created and cannot be seen yet: another sign-up could be a second.
+		hold = l.Registration.Hold
+	}
 	switch {
 	case signInErr == nil && err == nil:
 		return grant, OutcomeRegistered, nil
@@ -192,7 +196,7 @@ func loginFailure(err error) *Error {
 func unclearFailure(err error) *Error {
 	e := loginFailure(err)
 	if e.Code == CodeTimeout || e.Code == CodeUnavailable || e.Code == CodeRejected {
-		e.Code, e.RetryAfter = CodeUnavailable, holdRetry
+		e.Code, e.RetryAfter = CodeUnavailable, max(e.RetryAfter, holdRetry)
 	}
 	return e
 }

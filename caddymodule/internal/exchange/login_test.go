@@ -108,7 +108,7 @@ func TestLogin(t *testing.T) {
 		"unknown user, registration off":      {answers: []string{unknown}, off: true, calls: []string{in}, code: CodeNotRegistered},
 		"unknown user, no budget":             {answers: []string{unknown}, brake: true, calls: []string{in}, code: CodeRegistrationLimited},
 		"sign-up without a token":             {answers: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: OutcomeRegistered},
-		"sign-up without a token, refused":    {answers: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: CodeRefused},
+		"sign-up without a token, refused":    {answers: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: CodeRefused, held: true},
 		"H12 user exists":                     {answers: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: OutcomeSignedIn},
 		"user exists, by status":              {answers: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: OutcomeSignedIn},
 		"user exists, as a 403":               {answers: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: OutcomeSignedIn},
@@ -341,4 +341,22 @@ func TestEndedHoldsAreSwept(t *testing.T) {
 			t.Errorf("%d holds are left of 1000 that ended", n)
 		}
 	})
+}
+
+// TestARetryAfterOfASignUp: what the service asks for is not cut short.
+func TestARetryAfterOfASignUp(t *testing.T) {
+	err := &StatusError{Op: OpSignUp, Status: 503, RetryAfter: 30 * time.Second}
+	if e := unclearFailure(err); e.Code != CodeUnavailable || e.RetryAfter != 30*time.Second {
+		t.Errorf("got %+v", e)
+	}
+}
+
+// TestNoConnectionIsUnavailable: however long it was tried.
+func TestNoConnectionIsUnavailable(t *testing.T) {
+	for sent, want := range map[bool]Code{true: CodeTimeout, false: CodeUnavailable} {
+		e := failure(&TransportError{Op: OpSignIn, Sent: sent, Timeout: true, Err: context.DeadlineExceeded})
+		if e.Code != want {
+			t.Errorf("sent %v: %s, want %s", sent, e.Code, want)
+		}
+	}
 }

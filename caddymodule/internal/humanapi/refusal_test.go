@@ -91,7 +91,7 @@ func TestFirstCode(t *testing.T) {
 }
 
 func TestRequestIDs(t *testing.T) {
-	long := strings.Repeat("a", 65)
+	long := strings.Repeat("a", 129)
 	for _, test := range []struct{ header, body, want string }{
 		{"", "", ""},
 		{"6f1c-41d7", "", "6f1c-41d7"},
@@ -126,7 +126,7 @@ func FuzzRefusal(f *testing.F) {
 		f.Add(`{"error":{"message":"x `+code+`, y"},"requestId":"a b"}`, "")
 	}
 	f.Add("", "\x00")
-	f.Add(`{"error":{"error":{}},"message":null,"requestId":12e4}`, strings.Repeat("x", 65))
+	f.Add(`{"error":{"error":{}},"message":null,"requestId":12e4}`, strings.Repeat("x", 129))
 	known := map[string]bool{"": true}
 	for _, code := range published {
 		known[code] = true
@@ -137,7 +137,7 @@ func FuzzRefusal(f *testing.F) {
 		if !known[e.Code] || e.Definite != (e.Code != "") {
 			t.Errorf("%+v", e)
 		}
-		if len(e.RequestID) > 64 || strings.ContainsAny(e.RequestID, " @\n\r\t\"'<>{}") {
+		if len(e.RequestID) > 128 || strings.ContainsAny(e.RequestID, " @\n\r\t\"'<>{}") {
 			t.Errorf("request %q", e.RequestID)
 		}
 		if e.Status != 403 || e.Op != exchange.OpID || e.RetryAfter != 0 {

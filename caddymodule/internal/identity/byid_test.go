@@ -117,6 +117,11 @@ func TestByID_I07_UnsetPlaceholder(t *testing.T) {
 		"the text of another":          {"{user_id}", placeholders{"user_id": "{http.auth.user.sub}"}, ErrNotID},
 		"a text around it":             {"{user_id}", placeholders{"user_id": "clinic/{http.auth.user.sub}"}, ErrNotID},
 		"what Apache writes":           {"{user_id}", placeholders{"user_id": "(null)"}, ErrNotID},
+		"what JavaScript writes":       {"{user_id}", placeholders{"user_id": "undefined"}, ErrNotID},
+		"null":                         {"{user_id}", placeholders{"user_id": "null"}, ErrNotID},
+		"what Python writes":           {"{user_id}", placeholders{"user_id": "None"}, ErrNotID},
+		"a dash":                       {"{user_id}", placeholders{"user_id": "-"}, ErrNotID},
+		"nothing that can be seen":     {"{user_id}", placeholders{"user_id": "\u200b"}, ErrNotID},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantRejection(t, mustNew(t, Config{ByID: true, UserID: tt.id}), withPlaceholders(tt.known), tt.want)
@@ -134,7 +139,7 @@ func TestByID_I08_NothingIsExpanded(t *testing.T) {
 
 func TestByID_I09_WhatIsAnID(t *testing.T) {
 	for _, id := range []string{
-		"u-1", "17", "0017", "auth0|1:2 \u738b", "alice@x.io", "Alice <a@x.io>", "a@evil.io@x.io", "K", "\u212a", "null", " u-1", strings.Repeat("x", 256),
+		"u-1", "17", "0017", "auth0|1:2 \u738b", "alice@x.io", "Alice <a@x.io>", "a@evil.io@x.io", "K", "\u212a", "nullable", " u-1", strings.Repeat("x", 256),
 	} {
 		wantID(t, idByUser(t), withPlaceholders(placeholders{"http.auth.user.sub": id}), id, "")
 		wantID(t, idByUser(t), withPlaceholders(placeholders{"http.auth.user.sub": []string{id}}), id, "")

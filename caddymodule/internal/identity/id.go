@@ -67,6 +67,13 @@ func (s *source) joins() bool {
 }
 
 // isLeftOver reports whether s is, or has in it, what is left where somebody
-// before us had nobody to name: the text of a placeholder, and what Apache
-// writes for a variable that is not set. It would make everybody one user.
-func isLeftOver(s string) bool { return strings.ContainsAny(s, "{}") || s == "(null)" }
+// before us had nobody to name: the text of a placeholder, what servers and
+// languages write for nothing, and what nobody can see. It would make everybody
+// one user.
+func isLeftOver(s string) bool {
+	switch s {
+	case "(null)", "null", "undefined", "None", "nil", "-":
+		return true
+	}
+	return strings.ContainsAny(s, "{}") || !strings.ContainsFunc(s, visible)
+}

@@ -67,7 +67,7 @@ var (
 	// ErrNotText: the value is a number, a list of several, or the like.
 	ErrNotText = &Rejection{ReasonInvalid, "the source that the option email names is neither a text nor a list of exactly one"}
 	// ErrNotID: the value cannot be an id.
-	ErrNotID = &Rejection{ReasonInvalid, "the source that the option user_id names does not hold one id: a text, or a list of exactly one, or in JSON an integer; of at most 256 bytes, in UTF-8, without control characters; and not what stands for nobody, which are (null) and the braces of a placeholder"}
+	ErrNotID = &Rejection{ReasonInvalid, "the source that the option user_id names does not hold one id: a text, or a list of exactly one, or in JSON an integer; of at most 256 bytes, in UTF-8, without control characters; and not what stands for nobody, such as (null), undefined, a dash, or the braces of a placeholder"}
 	// ErrIDJoined: the header may have been several.
 	ErrIDJoined = &Rejection{ReasonAmbiguous, "the header that the option user_id names has a comma in it, as if it were several lines joined: let the proxy or the auth server send one; an id that has a comma itself can come through a map"}
 	// ErrNotAddress: the value is not one plain address.

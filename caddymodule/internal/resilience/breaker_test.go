@@ -389,3 +389,37 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 		}
 	})
 }
+
+// TestH04_ShortTimeouts: where no exchange has the time of a probe, half of what
+// it has must do, or the breaker would never close.
+func TestH04_ShortTimeouts(t *testing.T) {
+	for _, timeout := range []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 500 * time.Millisecond, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+			calls(t, g, 4, fail(errDown))
+			time.Sleep(5*time.Second + 1)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			time.Sleep(time.Millisecond) // what comes before a call
+			if err := g.Do(ctx, Limits{Timeout: timeout, AttemptTimeout: timeout}, fail(nil)); err != nil {
+				t.Errorf("timeout %s: %v", timeout, err)
+			}
+			wantClosed(t, g)
+		})
+	}
+}
+
+// TestTheRowEndsWithAChange: what failed before an outage is no part of a row
+// after it.
+func TestTheRowEndsWithAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := testBreaker
+		s.Ratio, s.Window = 1, time.Minute
+		g := New(Settings{MaxConcurrent: 4, Breaker: &s})
+		calls(t, g, 4, fail(errDown))
+		time.Sleep(5*time.Second + 1)
+		wantClosed(t, g) // by a probe, which is in no row
+		calls(t, g, 1, fail(errDown))
+		wantClosed(t, g)
+	})
+}

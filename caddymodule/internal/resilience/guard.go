@@ -46,24 +46,31 @@ type BreakerSettings struct {
 // Limits are what a handler allows one exchange.
 type Limits struct {
 	AttemptTimeout time.Duration // one call; 0: what is left of the context
+	Timeout        time.Duration // of the whole exchange: what its context began with; 0: none
 	Retries        int           // further calls after the first; 0 or less: the call is made at most once
 
 	// Continues says that the call goes on with an exchange that has called
 	// already. It gets a free slot before those that begin one, and it is never
 	// the probe of an open breaker: what it does may have to be done once.
 	Continues bool
+
+	// Long says that the call may take all the time there is. Such calls have
+	// half of the slots at most, so that others come through however slow they
+	// are.
+	Long bool
 }
 
 // Guard lets calls through to one service. Use New.
 type Guard struct {
 	slots    *slots
+	half     *slots // of them, those for calls that may last long
 	inFlight atomic.Int64
 	breaker  *breaker // nil: off
 }
 
 // New returns a Guard with a closed breaker.
 func New(s Settings) *Guard {
-	g := &Guard{slots: newSlots(max(1, s.MaxConcurrent))}
+	g := &Guard{slots: newSlots(max(1, s.MaxConcurrent)), half: newSlots(max(1, s.MaxConcurrent/2))}
 	if s.Breaker != nil {
 		g.breaker = newBreaker(*s.Breaker, s.OnBreaker)
 	}
@@ -105,6 +112,12 @@ func (g *Guard) try(ctx context.Context, l Limits, call func(context.Context) er
 			return false, err
 		}
 	}
+	if l.Long {
+		if err := g.half.acquire(ctx, false); err != nil {
+			return false, fmt.Errorf("wait for a free call: %w", err)
+		}
+		defer g.half.release()
+	}
 	if err := g.slots.acquire(ctx, l.Continues); err != nil {
 		return false, fmt.Errorf("wait for a free call: %w", err)
 	}
@@ -137,6 +150,11 @@ func (l Limits) mayProbe(ctx context.Context) bool {
 	needs := probeTime
 	if l.AttemptTimeout > 0 {
 		needs = min(needs, l.AttemptTimeout)
+	}
+	if l.Timeout > 0 {
+		// Where an exchange never has that much time, half of what it has is
+		// enough: otherwise nobody could ever close the breaker.
+		needs = min(needs, l.Timeout/2)
 	}
 	return !limited || time.Until(deadline) >= needs
 }

@@ -78,3 +78,26 @@ func TestOverloadOfASlowService(t *testing.T) {
 		wantIdle(t, g, slots)
 	})
 }
+
+// TestLongCallsLeaveRoom: sign-ups that hang take half of the slots.
+func TestLongCallsLeaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 4})
+		ctx, end := context.WithTimeout(t.Context(), time.Minute)
+		defer end()
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { _ = g.Do(ctx, Limits{Continues: true, Long: true}, hang) })
+		}
+		synctest.Wait()
+		if g.InFlight() != 2 {
+			t.Errorf("%d long calls at once, want half of the slots", g.InFlight())
+		}
+		begin := time.Now()
+		if err := g.Do(ctx, Limits{}, fail(nil)); err != nil || time.Since(begin) > 0 {
+			t.Errorf("another call: %v after %s", err, time.Since(begin))
+		}
+		wg.Wait()
+		wantIdle(t, g, 4)
+	})
+}

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/http"
@@ -42,6 +43,9 @@ func transportError(ctx context.Context, op exchange.Op, sent bool, err error) *
 		e.Err = context.Canceled
 	case cause != nil:
 		e.Err, e.Timeout = context.DeadlineExceeded, true
+		if !sent {
+			e.Err = errNoConnection
+		}
 	default:
 		var timeout net.Error
 		e.Timeout = errors.As(err, &timeout) && timeout.Timeout()
@@ -50,8 +54,11 @@ func transportError(ctx context.Context, op exchange.Op, sent bool, err error) *
 	return e
 }
 
+// errNoConnection is a call whose time was over before it had a connection.
+var errNoConnection = fmt.Errorf("the service could not be reached: %w", context.DeadlineExceeded)
+
 // maxRequestID is how long a service's id of a request may be.
-const maxRequestID = 64
+const maxRequestID = 128
 
 // RequestID returns the first id that is one word of plain characters and not
 // too long: whatever else a service writes there gets into no log.
@@ -65,5 +72,5 @@ func RequestID(ids ...string) string {
 }
 
 func notPlain(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._:-", r))
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._:-+/=", r))
 }

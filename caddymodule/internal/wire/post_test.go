@@ -163,7 +163,7 @@ func TestConnectionReuse(t *testing.T) {
 }
 
 func TestRequestID(t *testing.T) {
-	longest := strings.Repeat("a", 64)
+	longest := strings.Repeat("a", 128)
 	for in, want := range map[string]string{
 		"":                     "",
 		"Az09._:-":             "Az09._:-",
@@ -175,7 +175,8 @@ func TestRequestID(t *testing.T) {
 		"\u00fc":               "",
 		"\xff":                 "",
 		`a"`:                   "",
-		"6f1c-41d7/../../x":    "",
+		"JKJaXm+/PLvHcESHA=":   "JKJaXm+/PLvHcESHA=",
+		"Root=1-5e6722a7":      "Root=1-5e6722a7",
 		"0af7651916cd43dd8448": "0af7651916cd43dd8448",
 	} {
 		if got := RequestID(in); got != want {
