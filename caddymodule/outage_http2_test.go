@@ -1,0 +1,56 @@
+package caddymodule_test
+
+import (
+	"encoding/pem"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
+)
+
+// TestH04_AConnectionThatDiesSilently: over HTTP/2 all calls share one, and one
+// that nobody answers on any more stays the one for all until somebody finds
+// out. That is a matter of seconds.
+func TestH04_AConnectionThatDiesSilently(t *testing.T) {
+	s := sandbox.New(sandbox.Config{})
+	srv := httptest.NewUnstartedServer(s)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := faultproxy.New(srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = proxy.Close() })
+	l := &line{&fakeHuma{s, "https://" + proxy.Addr()}, proxy}
+	site := serve(t, simpleSite(l.fakeHuma, "tls {\nca "+ca+"\n}\ntimeout 2s\nattempt_timeout 1s\nbreaker {\nopen 500ms\n}"))
+
+	ask := func(n int) *answer {
+		return site.request("GET", "/private/huma-token?client_type=ios", as(fmt.Sprintf("user%d@x.example", n)))
+	}
+	ask(0).tokens(t)
+	l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
+	if a := ask(1); a.StatusCode == 200 {
+		t.Fatal("the fault does not reach a connection that is there")
+	}
+	l.set(t, faultproxy.Fault{})
+	back := time.Now()
+	n := 2
+	eventually(t, 25*time.Second, "the service, which is back, is found", func() bool {
+		n++
+		return ask(n).StatusCode == 200
+	})
+	t.Logf("back after %s", time.Since(back).Round(time.Millisecond))
+}
