@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -81,6 +82,10 @@ func TestCrossSite(t *testing.T) {
 		if err := s.load(p.site(fake, "cross_site allow")); err != nil {
 			t.Fatal(err)
 		}
+		// The server of the config before may answer for a moment.
+		eventually(t, 5*time.Second, "the new config answers", func() bool {
+			return s.request("GET", p.ask(), as("a@x.example"), cross).StatusCode == http.StatusOK
+		})
 		s.request("GET", p.ask(), as("a@x.example"), cross).token(t, p)
 	})
 }

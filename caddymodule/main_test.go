@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,13 +115,19 @@ type site struct {
 	client  *http.Client
 }
 
+// nextPort is where freeAddress looks next: no port is given out twice, also if
+// nobody has listened on it yet.
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32()) }
+
 // freeAddress finds a loopback address that nobody listens on. Its port is below
 // those that systems give to connections: one of them could take a port from
 // there before the server that it is for listens.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+nextPort.Add(1)%12_000)
 		if l, err := net.Listen("tcp", address); err == nil {
 			l.Close()
 			return address
@@ -160,7 +167,10 @@ func serve(t testing.TB, text string) *site {
 
 // load replaces the running config.
 func (s *site) load(text string) error {
-	defer func() { s.loaded = time.Now() }()
+	defer func() {
+		s.loaded = time.Now()
+		s.client.CloseIdleConnections() // those to the old config's server
+	}()
 	return caddy.Load(s.adapt(text), true)
 }
 

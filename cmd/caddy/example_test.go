@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -256,13 +257,19 @@ func do(t *testing.T, req *http.Request) (int, []byte) {
 	return res.StatusCode, body
 }
 
+// nextPort is where freeAddress looks next: no port is given out twice, also if
+// nobody has listened on it yet.
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32()) }
+
 // freeAddress finds a loopback address that nobody listens on. Its port is below
 // those that systems give to connections: one of them could take a port from
 // there before the server that it is for listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+nextPort.Add(1)%12_000)
 		if l, err := net.Listen("tcp", address); err == nil {
 			l.Close()
 			return address
