@@ -47,6 +47,8 @@ type Policy struct {
 
 	Cache  Store // nil: nothing is kept
 	Recent Store // what was fetched past the cache within freshFor; nil with Cache
+
+	Shared Shared // behind Cache, of all replicas; nil: there are no others
 }
 
 // Request asks for a token.
@@ -92,6 +94,7 @@ type flight struct {
 	kind      Kind
 	fresh     time.Time // when somebody first asked for it past the cache; zero if nobody did
 	forgotten bool      // the user was forgotten meanwhile: keep nothing, nobody else takes part
+	stored    *Record   // another replica has fetched the result
 	done      chan struct{}
 	result    Result // valid once done is closed
 }
@@ -153,7 +156,7 @@ func (e *Engine) join(req *Request, m Minter) (f *flight, started bool, r Result
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.flights[req.User] {
-		if f.kind == req.Kind {
+		if f.kind == req.Kind && !(req.Fresh && f.isOld()) {
 			f.ask(req)
 			return f, false, Result{}
 		}
@@ -179,11 +182,21 @@ func (f *flight) ask(req *Request) {
 	}
 }
 
+// isOld reports whether the flight's token is from before: another replica has
+// fetched it, and nobody has asked for a fresh one since.
+func (f *flight) isOld() bool { return f.stored != nil && f.fresh.IsZero() }
+
 // run is an exchange. It takes nothing of the request's that started it: that
 // caller may leave, and the others still want the token.
 func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
 	defer e.end(f, user)
-	f.result = mint(m, p.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), p.Timeout)
+	defer cancel()
+	seen, found := e.stored(ctx, f, user, p)
+	if !found {
+		f.result = mint(ctx, m)
+		e.share(ctx, f, user, p, seen)
+	}
 	report := f.result
 	report.NotKept = e.keep(f, user, p)
 	defer func() { _ = recover() }() // whatever a report does, the token is there
@@ -191,14 +204,12 @@ func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
 }
 
 // mint calls the Minter. A panic in it is one failed exchange and nothing else.
-func mint(m Minter, timeout time.Duration) (r Result) {
+func mint(ctx context.Context, m Minter) (r Result) {
 	defer func() {
 		if recover() != nil { // the value is dropped: it may hold anything
 			r = Result{Err: &Error{Code: CodeUnavailable, Err: &PanicError{Stack: debug.Stack()}}}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
 	grant, outcome, err := m.Mint(ctx)
 	if err != nil {
 		return Result{Err: err}
@@ -217,13 +228,19 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 			err = &PanicError{Stack: debug.Stack()}
 		}
 	}()
-	if f.forgotten {
+	switch {
+	case f.forgotten:
 		for _, s := range e.caches { // what the Minter has noted meanwhile, too
 			s.Forget(user)
 		}
-		return nil
+	case p.Cache == nil:
+	case f.stored == nil:
+		p.keep(user, f.kind, f.fresh, f.result)
+	case f.fresh.IsZero():
+		p.Cache.Put(user, f.kind, *f.stored)
+	default:
+		p.Recent.Put(user, f.kind, *f.stored)
 	}
-	p.keep(user, f.kind, f.fresh, f.result)
 	return nil
 }
 
@@ -366,23 +383,19 @@ func result(rec Record) Result {
 
 // keep stores what came of an exchange, for as long as it may be repeated.
 func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
-	if p.Cache == nil {
-		return
-	}
 	now := time.Now()
-	rec := Record{Grant: r.Grant}
-	if r.Err != nil {
-		refusal := *asError(r.Err)
-		refusal.at = now
-		rec.Err = &refusal
-	}
 	if !fresh.IsZero() {
-		rec.Until = fresh.Add(freshFor)
-		if end := r.Grant.expiry(); !end.IsZero() && end.Before(rec.Until) {
-			rec.Until = end
-		}
-		p.Recent.Put(user, kind, rec)
+		p.Recent.Put(user, kind, freshRecord(r, fresh, now))
 	}
+	if rec, ok := p.record(r, now); ok {
+		p.Cache.Put(user, kind, rec)
+	}
+}
+
+// record is what came of an exchange, for as long as it may be repeated. It is
+// false for a failure that may not.
+func (p *Policy) record(r Result, now time.Time) (Record, bool) {
+	rec := newRecord(r, now)
 	switch {
 	case rec.Grant != nil:
 		rec.Until = rec.Grant.keepUntil(p.margin)
@@ -392,9 +405,29 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 	case rec.Err.isRefusal():
 		rec.Until = now.Add(p.NegativeTTL)
 	default:
-		return
+		return rec, false
 	}
-	p.Cache.Put(user, kind, rec)
+	return rec, true
+}
+
+// freshRecord is what came of an exchange past the cache, whatever it is, for
+// those who ask for the same soon after.
+func freshRecord(r Result, fresh, now time.Time) Record {
+	rec := newRecord(r, now)
+	rec.Until = fresh.Add(freshFor)
+	if end := r.Grant.expiry(); !end.IsZero() && end.Before(rec.Until) {
+		rec.Until = end
+	}
+	return rec
+}
+
+func newRecord(r Result, now time.Time) Record {
+	if r.Err == nil {
+		return Record{Grant: r.Grant}
+	}
+	failed := *asError(r.Err)
+	failed.at = now
+	return Record{Err: &failed}
 }
 
 // margin is how long before the end of its life a token is not handed out from

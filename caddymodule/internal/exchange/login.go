@@ -46,6 +46,10 @@ type Login struct {
 
 	User   UserKey // names the user in Registrations: the same for all credentials
 	Person Person
+
+	// Replicas makes a sign-up the only one over all replicas. Nil: there are
+	// no others.
+	Replicas *Replicas
 }
 
 // Mint implements Minter.
@@ -69,7 +73,7 @@ func (l *Login) Mint(ctx context.Context) (*Grant, Outcome, error) {
 		case turn.finished:
 			continue // somebody else has signed this user up: sign in, with our own client type
 		case turn.held > 0:
-			return nil, "", &Error{Code: CodeUnavailable, RetryAfter: min(turn.held, holdRetry), Err: errHeld}
+			return nil, "", heldError(turn.held)
 		}
 		return l.register(ctx, turn.permit)
 	}
@@ -84,17 +88,24 @@ var (
 func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, error) {
 	ctx = goesOn(ctx)
 	// Until the service has decided, the end is unclear: also if this panics.
-	hold := l.Registration.Hold
-	defer func() { permit.End(hold) }()
+	end := SignUpEnd{Hold: l.Registration.Hold}
+	defer func() { permit.End(end.Hold) }()
+
+	turn := l.Replicas.begin(ctx, l.User)
+	defer func() { turn.end = end }()
+	if !turn.ours {
+		end = SignUpEnd{}
+		return l.leaveTo(ctx, turn)
+	}
 
 	if !l.Registration.Allow() {
-		hold = 0
+		end = SignUpEnd{}
 		return nil, "", &Error{Code: CodeRegistrationLimited, RetryAfter: time.Second, Err: errBrake}
 	}
 	grant, err := l.Huma.SignUp(ctx, l.Person)
 	unclear := isUnclear(err)
 	if !unclear {
-		hold = 0
+		end = SignUpEnd{Exists: err == nil || isExisting(err)}
 	}
 
 	switch {
@@ -113,13 +124,13 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 	grant, signInErr := l.Huma.SignIn(ctx, l.Person)
 	if err == nil && signInErr != nil {
 		// It was created and cannot be seen yet: another sign-up could be a second.
-		hold = l.Registration.Hold
+		end.Hold = l.Registration.Hold
 	}
 	switch {
 	case signInErr == nil && err == nil:
 		return grant, OutcomeRegistered, nil
 	case signInErr == nil:
-		hold = 0
+		end = SignUpEnd{Exists: true}
 		return grant, OutcomeSignedIn, nil
 	case unclear:
 		return nil, "", unclearFailure(err)
@@ -127,6 +138,32 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 		return nil, "", &Error{Code: CodeRefused, Err: signInErr}
 	}
 	return nil, "", loginFailure(signInErr)
+}
+
+// leaveTo ends the exchange of a user whose sign-up is another replica's.
+func (l *Login) leaveTo(ctx context.Context, turn *signUpTurn) (*Grant, Outcome, error) {
+	switch {
+	case turn.err != nil:
+		return nil, "", turn.err
+	case turn.grant != nil:
+		return turn.grant, OutcomeSignedIn, nil
+	}
+	// Its user exists now, or may: only sign-in can tell.
+	grant, err := l.Huma.SignIn(ctx, l.Person)
+	switch {
+	case err == nil:
+		return grant, OutcomeSignedIn, nil
+	case isUnknownUser(err) && turn.exists:
+		return nil, "", &Error{Code: CodeRefused, Err: err}
+	case isUnknownUser(err):
+		return nil, "", heldError(turn.claim.Left)
+	}
+	return nil, "", loginFailure(err)
+}
+
+// heldError is the end of an exchange whose user only sign-in may decide about.
+func heldError(left time.Duration) *Error {
+	return &Error{Code: CodeUnavailable, RetryAfter: min(left, holdRetry), Err: errHeld}
 }
 
 // consent signs the consent of somebody who has just been registered.

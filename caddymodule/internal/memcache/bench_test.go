@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
 // textLen is about the length of a real answer's text. It is one of the sizes
@@ -65,7 +66,7 @@ func TestMemoryPerUser(t *testing.T) {
 
 func TestHitsAllocateNothing(t *testing.T) {
 	s := newCache(t).Limit(100)
-	s.Put("u", "ios", recordOf("t", time.Hour))
+	s.Put("u", "ios", storetest.RecordOf("t", time.Hour))
 	if n := testing.AllocsPerRun(1000, func() {
 		if _, ok := s.Get("u", "ios"); !ok {
 			t.Fatal("a miss")
@@ -90,7 +91,7 @@ func BenchmarkGet(b *testing.B) {
 		c := New()
 		defer c.Close()
 		s := c.Limit(users)
-		r := recordOf("t", time.Hour)
+		r := storetest.RecordOf("t", time.Hour)
 		keys := make([]exchange.UserKey, users)
 		for i := range keys {
 			keys[i] = user(i)
@@ -143,7 +144,7 @@ func BenchmarkPut(b *testing.B) {
 			c := New()
 			defer c.Close()
 			s := c.Limit(bound)
-			r := recordOf("t", time.Hour)
+			r := storetest.RecordOf("t", time.Hour)
 			for i := range bound {
 				s.Put(user(i), "ios", r)
 			}
@@ -163,7 +164,7 @@ func BenchmarkPut(b *testing.B) {
 		c := New()
 		defer c.Close()
 		s := c.Limit(1000)
-		r := recordOf("t", time.Hour)
+		r := storetest.RecordOf("t", time.Hour)
 		b.ReportAllocs()
 		for b.Loop() {
 			s.Put("u", "ios", r)

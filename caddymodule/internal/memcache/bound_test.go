@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
 func TestC10_AMillionUsersWithinTheBound(t *testing.T) {
 	const users, bound, writers = 1_000_000, 10_000, 4
 	c := newCache(t)
 	s := c.Limit(bound)
-	r := recordOf("t", time.Hour)
+	r := storetest.RecordOf("t", time.Hour)
 	var writing, watching sync.WaitGroup
 	done := make(chan struct{})
 	watching.Go(func() {
@@ -51,7 +52,7 @@ func TestC10_AMillionUsersWithinTheBound(t *testing.T) {
 		t.Errorf("%d users are held at the end, want %d", c.Len(), bound)
 	}
 	s.Put(user(users), "ios", r)
-	wantToken(t, s, user(users), "ios", "t")
+	storetest.WantToken(t, s, user(users), "ios", "t")
 	if c.Len() != bound {
 		t.Errorf("%d users are held with one more, want %d", c.Len(), bound)
 	}
@@ -62,7 +63,7 @@ func TestTinyBoundsUnderContention(t *testing.T) {
 		t.Run(fmt.Sprint(bound), func(t *testing.T) {
 			c := newCache(t)
 			s := c.Limit(bound)
-			r := recordOf("t", time.Hour)
+			r := storetest.RecordOf("t", time.Hour)
 			var wg sync.WaitGroup
 			for w := range 8 {
 				wg.Go(func() {
@@ -96,25 +97,25 @@ func TestTheOldestGoes(t *testing.T) {
 			same = append(same, user(i))
 		}
 	}
-	s.Put(same[0], "ios", recordOf("0", time.Minute))
-	s.Put(same[1], "ios", recordOf("1", time.Minute))
-	s.Put(same[0], "ios", recordOf("0 again", time.Minute))
-	s.Put(same[2], "ios", recordOf("2", time.Minute))
-	wantToken(t, s, same[0], "ios", "0 again")
-	wantToken(t, s, same[1], "ios", "")
-	wantToken(t, s, same[2], "ios", "2")
+	s.Put(same[0], "ios", storetest.RecordOf("0", time.Minute))
+	s.Put(same[1], "ios", storetest.RecordOf("1", time.Minute))
+	s.Put(same[0], "ios", storetest.RecordOf("0 again", time.Minute))
+	s.Put(same[2], "ios", storetest.RecordOf("2", time.Minute))
+	storetest.WantToken(t, s, same[0], "ios", "0 again")
+	storetest.WantToken(t, s, same[1], "ios", "")
+	storetest.WantToken(t, s, same[2], "ios", "2")
 	check(t, c)
 }
 
 func TestLimitChanges(t *testing.T) {
 	c := newCache(t)
-	r := recordOf("t", time.Hour)
+	r := storetest.RecordOf("t", time.Hour)
 	large := c.Limit(10_000)
 	for i := range 5000 {
 		large.Put(user(i), "ios", r)
 	}
 	small := c.Limit(100)
-	wantToken(t, small, user(0), "ios", "t") // the users stay over a change of the bound
+	storetest.WantToken(t, small, user(0), "ios", "t") // the users stay over a change of the bound
 	if c.Len() != 5000 {
 		t.Fatalf("%d users are held, want 5000", c.Len())
 	}
@@ -130,7 +131,7 @@ func TestLimitChanges(t *testing.T) {
 	}
 	for i := range 1000 {
 		small.Put(user(10_000+i), "ios", r)
-		wantToken(t, small, user(10_000+i), "ios", "t")
+		storetest.WantToken(t, small, user(10_000+i), "ios", "t")
 		if c.Len() > 100 {
 			t.Fatalf("%d users are held", c.Len())
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
 func newCache(t *testing.T) *Cache {
@@ -59,7 +60,7 @@ func check(t *testing.T, c *Cache) {
 }
 
 func TestStore(t *testing.T) {
-	runStore(t, func(t *testing.T) exchange.Store {
+	storetest.Run(t, func(t *testing.T) exchange.Store {
 		c := newCache(t)
 		t.Cleanup(func() { check(t, c) })
 		return c.Limit(1000)
@@ -67,7 +68,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestClosedCacheIsAStore(t *testing.T) {
-	runStore(t, func(t *testing.T) exchange.Store {
+	storetest.Run(t, func(t *testing.T) exchange.Store {
 		c := New()
 		c.Close()
 		c.Close()
@@ -79,7 +80,7 @@ func TestClosedCacheIsAStore(t *testing.T) {
 func TestAnEmptyRecordIsNotKept(t *testing.T) {
 	s := newCache(t).Limit(10)
 	s.Put("u", "ios", exchange.Record{Until: time.Now().Add(time.Minute)})
-	wantToken(t, s, "u", "ios", "")
+	storetest.WantToken(t, s, "u", "ios", "")
 }
 
 func TestTheOldestKindGoes(t *testing.T) {
@@ -87,16 +88,16 @@ func TestTheOldestKindGoes(t *testing.T) {
 	s := c.Limit(10)
 	kind := func(i int) exchange.Kind { return exchange.Kind(fmt.Sprint("k", i)) }
 	for i := range maxKinds {
-		s.Put("u", kind(i), recordOf(fmt.Sprint(i), time.Minute))
+		s.Put("u", kind(i), storetest.RecordOf(fmt.Sprint(i), time.Minute))
 	}
-	s.Put("u", kind(0), recordOf("0 again", time.Minute))
-	s.Put("u", kind(maxKinds), recordOf("new", time.Minute))
-	wantToken(t, s, "u", kind(0), "0 again")
-	wantToken(t, s, "u", kind(1), "")
-	wantToken(t, s, "u", kind(2), "2")
-	wantToken(t, s, "u", kind(maxKinds), "new")
+	s.Put("u", kind(0), storetest.RecordOf("0 again", time.Minute))
+	s.Put("u", kind(maxKinds), storetest.RecordOf("new", time.Minute))
+	storetest.WantToken(t, s, "u", kind(0), "0 again")
+	storetest.WantToken(t, s, "u", kind(1), "")
+	storetest.WantToken(t, s, "u", kind(2), "2")
+	storetest.WantToken(t, s, "u", kind(maxKinds), "new")
 	for i := range 1000 {
-		s.Put("u", kind(i), recordOf("t", time.Minute))
+		s.Put("u", kind(i), storetest.RecordOf("t", time.Minute))
 	}
 	n := 0
 	for i := range 1000 {

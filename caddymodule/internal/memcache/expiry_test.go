@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
 func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
@@ -32,7 +33,7 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 				c.Close() // a sweep over ten years takes a while, even in fake time
 				s := c.Limit(10)
 				until := time.Now().Add(test.life)
-				s.Put("u", "ios", exchange.Record{Grant: grantOf("t"), Until: until})
+				s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: until})
 				r, ok := s.Get("u", "ios")
 				if ok != test.kept {
 					t.Fatalf("kept: %v, want %v", ok, test.kept)
@@ -45,16 +46,16 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 					return
 				}
 				time.Sleep(min(test.life, maxLife) + 1)
-				wantToken(t, s, "u", "ios", "")
+				storetest.WantToken(t, s, "u", "ios", "")
 			})
 		})
 	}
 	t.Run("zero time, and a year without nanoseconds", func(t *testing.T) {
 		c := newCache(t)
 		s := c.Limit(10)
-		s.Put("u", "ios", exchange.Record{Grant: grantOf("t")})
-		wantToken(t, s, "u", "ios", "")
-		s.Put("u", "ios", exchange.Record{Grant: grantOf("t"), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
+		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t")})
+		storetest.WantToken(t, s, "u", "ios", "")
+		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if r, ok := s.Get("u", "ios"); !ok || time.Until(r.Until) > maxLife {
 			t.Errorf("Get = %v, %v; want at most ten years", r.Until, ok)
 		}
@@ -68,17 +69,17 @@ func TestExpiryAndSweep(t *testing.T) {
 		s := c.Limit(10_000)
 		const users = 2000
 		for i := range users {
-			s.Put(user(i), "ios", recordOf("a", 10*time.Second))
+			s.Put(user(i), "ios", storetest.RecordOf("a", 10*time.Second))
 			if i%2 == 0 {
-				s.Put(user(i), "web", recordOf("b", 10*time.Minute))
+				s.Put(user(i), "web", storetest.RecordOf("b", 10*time.Minute))
 			}
 		}
 		time.Sleep(10 * time.Second) // the last moment
-		wantToken(t, s, user(1), "ios", "a")
+		storetest.WantToken(t, s, user(1), "ios", "a")
 		time.Sleep(time.Nanosecond)
-		wantToken(t, s, user(1), "ios", "")
-		wantToken(t, s, user(2), "ios", "")
-		wantToken(t, s, user(2), "web", "b")
+		storetest.WantToken(t, s, user(1), "ios", "")
+		storetest.WantToken(t, s, user(2), "ios", "")
+		storetest.WantToken(t, s, user(2), "web", "b")
 		time.Sleep(sweepRound)
 		if c.Len() != users/2 {
 			t.Errorf("%d users are held after a round, want %d", c.Len(), users/2)
@@ -97,15 +98,15 @@ func TestPutOverAnExpiredUserThatWasNotSwept(t *testing.T) {
 		c := New()
 		c.Close()
 		s := c.Limit(2)
-		s.Put("u", "ios", recordOf("a", time.Second))
-		s.Put("u", "web", recordOf("b", time.Second))
+		s.Put("u", "ios", storetest.RecordOf("a", time.Second))
+		s.Put("u", "web", storetest.RecordOf("b", time.Second))
 		time.Sleep(time.Minute)
 		if c.Len() != 1 {
 			t.Fatalf("Len = %d, want 1", c.Len())
 		}
-		s.Put("u", "ios", recordOf("c", time.Second))
-		wantToken(t, s, "u", "ios", "c")
-		wantToken(t, s, "u", "web", "")
+		s.Put("u", "ios", storetest.RecordOf("c", time.Second))
+		storetest.WantToken(t, s, "u", "ios", "c")
+		storetest.WantToken(t, s, "u", "web", "")
 		check(t, c)
 		time.Sleep(time.Minute)
 		s.Forget("u")
@@ -125,7 +126,7 @@ func TestSweepUnderContention(t *testing.T) {
 		wg.Go(func() {
 			for i := range 5000 {
 				u := user((i + w*100) % 400)
-				s.Put(u, exchange.Kind(fmt.Sprint(i%3)), recordOf("t", time.Duration(1+i%200)*time.Microsecond))
+				s.Put(u, exchange.Kind(fmt.Sprint(i%3)), storetest.RecordOf("t", time.Duration(1+i%200)*time.Microsecond))
 				s.Get(u, "0")
 				if i%20 == 0 {
 					c.shards[i%shardCount].sweep()

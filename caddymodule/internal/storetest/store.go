@@ -1,4 +1,6 @@
-package memcache
+// Package storetest is what every store has to do, as tests. It uses nothing
+// of any store's package.
+package storetest
 
 import (
 	"context"
@@ -11,9 +13,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// runStore is what every Store has to do. newStore returns an empty one with
-// room for at least 1,000 users. It uses nothing of this package.
-func runStore(t *testing.T, newStore func(t *testing.T) exchange.Store) {
+// Run is what every Store has to do. newStore returns an empty one with room
+// for at least 1,000 users.
+func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, s exchange.Store)
@@ -36,17 +38,18 @@ func runStore(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 	}
 }
 
-// grantOf makes a Grant that can be told from others by its text.
-func grantOf(token string) *exchange.Grant {
+// GrantOf makes a Grant that can be told from others by its text.
+func GrantOf(token string) *exchange.Grant {
 	return exchange.NewGrant(time.Now()).Text("authToken", token).Grant()
 }
 
-func recordOf(token string, life time.Duration) exchange.Record {
-	return exchange.Record{Grant: grantOf(token), Until: time.Now().Add(life)}
+// RecordOf makes a Record of GrantOf that is good for life.
+func RecordOf(token string, life time.Duration) exchange.Record {
+	return exchange.Record{Grant: GrantOf(token), Until: time.Now().Add(life)}
 }
 
-// tokenOf is the token of a Record of recordOf, or "" for none.
-func tokenOf(r exchange.Record) string {
+// TokenOf is the token of a Record of RecordOf, or "" for none.
+func TokenOf(r exchange.Record) string {
 	if r.Grant == nil {
 		return ""
 	}
@@ -54,12 +57,12 @@ func tokenOf(r exchange.Record) string {
 	return strings.TrimSuffix(strings.TrimPrefix(text, `{"authToken":"`), `"}`)
 }
 
-// wantToken fails unless the token is what is kept; "" is a miss.
-func wantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Kind, token string) {
+// WantToken fails unless the token is what is kept; "" is a miss.
+func WantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Kind, token string) {
 	t.Helper()
 	r, ok := s.Get(user, kind)
-	if ok != (token != "") || tokenOf(r) != token {
-		t.Errorf("Get(%q, %q) = %q, %v; want %q", user, kind, tokenOf(r), ok, token)
+	if ok != (token != "") || TokenOf(r) != token {
+		t.Errorf("Get(%q, %q) = %q, %v; want %q", user, kind, TokenOf(r), ok, token)
 	}
 }
 
@@ -69,20 +72,20 @@ func storeMiss(t *testing.T, s exchange.Store) {
 	}
 	s.Forget("u")
 	s.Flush()
-	wantToken(t, s, "u", "ios", "")
+	WantToken(t, s, "u", "ios", "")
 }
 
 func storePutGet(t *testing.T, s exchange.Store) {
-	want := recordOf("t", time.Minute)
+	want := RecordOf("t", time.Minute)
 	s.Put("u", "ios", want)
 	r, ok := s.Get("u", "ios")
-	if !ok || tokenOf(r) != "t" || r.Err != nil {
-		t.Fatalf("Get = %q, %v, %v", tokenOf(r), r.Err, ok)
+	if !ok || TokenOf(r) != "t" || r.Err != nil {
+		t.Fatalf("Get = %q, %v, %v", TokenOf(r), r.Err, ok)
 	}
 	if d := want.Until.Sub(r.Until); d < 0 || d > time.Second {
 		t.Errorf("Until is %v before what was put; want 0 to 1s", d)
 	}
-	wantToken(t, s, "u", "web", "")
+	WantToken(t, s, "u", "web", "")
 }
 
 func storeRefusal(t *testing.T, s exchange.Store) {
@@ -94,8 +97,8 @@ func storeRefusal(t *testing.T, s exchange.Store) {
 	if !ok || r.Grant != nil || r.Err == nil || r.Err.Code != exchange.CodeRefused || r.Err.RetryAfter != 7*time.Second {
 		t.Fatalf("Get = %+v, %v", r, ok)
 	}
-	s.Put("u", "ios", recordOf("t", time.Minute))
-	wantToken(t, s, "u", "ios", "t")
+	s.Put("u", "ios", RecordOf("t", time.Minute))
+	WantToken(t, s, "u", "ios", "t")
 	if r, _ := s.Get("u", "ios"); r.Err != nil {
 		t.Errorf("the refusal stayed: %v", r.Err)
 	}
@@ -104,12 +107,12 @@ func storeRefusal(t *testing.T, s exchange.Store) {
 func storeApart(t *testing.T, s exchange.Store) {
 	for _, user := range []exchange.UserKey{"u", "v"} {
 		for _, kind := range []exchange.Kind{"ios", "web"} {
-			s.Put(user, kind, recordOf(string(user)+"-"+string(kind), time.Minute))
+			s.Put(user, kind, RecordOf(string(user)+"-"+string(kind), time.Minute))
 		}
 	}
 	for _, user := range []exchange.UserKey{"u", "v"} {
 		for _, kind := range []exchange.Kind{"ios", "web"} {
-			wantToken(t, s, user, kind, string(user)+"-"+string(kind))
+			WantToken(t, s, user, kind, string(user)+"-"+string(kind))
 		}
 	}
 }
@@ -119,85 +122,85 @@ func storeKeys(t *testing.T, s exchange.Store) {
 	kinds := []exchange.Kind{"", "ios", "ios\x00d", "b:c", "\xff", exchange.Kind(strings.Repeat("v", 64))}
 	for i, user := range users {
 		for j, kind := range kinds {
-			s.Put(user, kind, recordOf(fmt.Sprint(i, "/", j), time.Minute))
+			s.Put(user, kind, RecordOf(fmt.Sprint(i, "/", j), time.Minute))
 		}
 	}
 	for i, user := range users {
 		for j, kind := range kinds {
-			wantToken(t, s, user, kind, fmt.Sprint(i, "/", j))
+			WantToken(t, s, user, kind, fmt.Sprint(i, "/", j))
 		}
 	}
 }
 
 func storeReplace(t *testing.T, s exchange.Store) {
-	s.Put("u", "ios", recordOf("1", time.Minute))
-	s.Put("u", "web", recordOf("w", time.Minute))
-	s.Put("u", "ios", recordOf("2", time.Minute))
-	wantToken(t, s, "u", "ios", "2")
-	wantToken(t, s, "u", "web", "w")
+	s.Put("u", "ios", RecordOf("1", time.Minute))
+	s.Put("u", "web", RecordOf("w", time.Minute))
+	s.Put("u", "ios", RecordOf("2", time.Minute))
+	WantToken(t, s, "u", "ios", "2")
+	WantToken(t, s, "u", "web", "w")
 }
 
 func storeNoResurrection(t *testing.T, s exchange.Store) {
-	s.Put("u", "ios", recordOf("long", time.Minute))
-	s.Put("u", "web", recordOf("w", time.Minute))
-	s.Put("u", "ios", recordOf("short", 100*time.Millisecond))
+	s.Put("u", "ios", RecordOf("long", time.Minute))
+	s.Put("u", "web", RecordOf("w", time.Minute))
+	s.Put("u", "ios", RecordOf("short", 100*time.Millisecond))
 	time.Sleep(150 * time.Millisecond)
-	wantToken(t, s, "u", "ios", "")
-	wantToken(t, s, "u", "web", "w")
+	WantToken(t, s, "u", "ios", "")
+	WantToken(t, s, "u", "web", "w")
 }
 
 func storeExpiry(t *testing.T, s exchange.Store) {
-	s.Put("u", "ios", recordOf("a", 100*time.Millisecond))
-	s.Put("u", "web", recordOf("b", time.Minute))
-	s.Put("v", "ios", recordOf("c", 100*time.Millisecond))
-	wantToken(t, s, "u", "ios", "a")
+	s.Put("u", "ios", RecordOf("a", 100*time.Millisecond))
+	s.Put("u", "web", RecordOf("b", time.Minute))
+	s.Put("v", "ios", RecordOf("c", 100*time.Millisecond))
+	WantToken(t, s, "u", "ios", "a")
 	time.Sleep(150 * time.Millisecond)
-	wantToken(t, s, "u", "ios", "")
-	wantToken(t, s, "u", "web", "b")
-	wantToken(t, s, "v", "ios", "")
-	s.Put("v", "ios", recordOf("d", time.Minute))
-	wantToken(t, s, "v", "ios", "d")
+	WantToken(t, s, "u", "ios", "")
+	WantToken(t, s, "u", "web", "b")
+	WantToken(t, s, "v", "ios", "")
+	s.Put("v", "ios", RecordOf("d", time.Minute))
+	WantToken(t, s, "v", "ios", "d")
 }
 
 func storePast(t *testing.T, s exchange.Store) {
 	for i, until := range []time.Time{{}, time.Unix(0, 0), time.Now(), time.Now().Add(-time.Nanosecond), time.Now().Add(-time.Hour)} {
 		user := exchange.UserKey(fmt.Sprint("u", i))
-		s.Put(user, "ios", exchange.Record{Grant: grantOf("t"), Until: until})
-		wantToken(t, s, user, "ios", "")
+		s.Put(user, "ios", exchange.Record{Grant: GrantOf("t"), Until: until})
+		WantToken(t, s, user, "ios", "")
 	}
 }
 
 func storePastReplaces(t *testing.T, s exchange.Store) {
-	s.Put("u", "ios", recordOf("a", time.Minute))
-	s.Put("u", "web", recordOf("b", time.Minute))
-	s.Put("u", "ios", exchange.Record{Grant: grantOf("c")})
-	wantToken(t, s, "u", "ios", "")
-	wantToken(t, s, "u", "web", "b")
+	s.Put("u", "ios", RecordOf("a", time.Minute))
+	s.Put("u", "web", RecordOf("b", time.Minute))
+	s.Put("u", "ios", exchange.Record{Grant: GrantOf("c")})
+	WantToken(t, s, "u", "ios", "")
+	WantToken(t, s, "u", "web", "b")
 }
 
 func storeForget(t *testing.T, s exchange.Store) {
-	s.Put("u", "ios", recordOf("a", time.Minute))
-	s.Put("u", "web", recordOf("b", time.Minute))
-	s.Put("v", "ios", recordOf("c", time.Minute))
+	s.Put("u", "ios", RecordOf("a", time.Minute))
+	s.Put("u", "web", RecordOf("b", time.Minute))
+	s.Put("v", "ios", RecordOf("c", time.Minute))
 	s.Forget("u")
-	wantToken(t, s, "u", "ios", "")
-	wantToken(t, s, "u", "web", "")
-	wantToken(t, s, "v", "ios", "c")
-	s.Put("u", "ios", recordOf("d", time.Minute))
-	wantToken(t, s, "u", "ios", "d")
-	wantToken(t, s, "u", "web", "")
+	WantToken(t, s, "u", "ios", "")
+	WantToken(t, s, "u", "web", "")
+	WantToken(t, s, "v", "ios", "c")
+	s.Put("u", "ios", RecordOf("d", time.Minute))
+	WantToken(t, s, "u", "ios", "d")
+	WantToken(t, s, "u", "web", "")
 }
 
 func storeFlush(t *testing.T, s exchange.Store) {
 	for i := range 100 {
-		s.Put(exchange.UserKey(fmt.Sprint("u", i)), "ios", recordOf("t", time.Minute))
+		s.Put(exchange.UserKey(fmt.Sprint("u", i)), "ios", RecordOf("t", time.Minute))
 	}
 	s.Flush()
 	for i := range 100 {
-		wantToken(t, s, exchange.UserKey(fmt.Sprint("u", i)), "ios", "")
+		WantToken(t, s, exchange.UserKey(fmt.Sprint("u", i)), "ios", "")
 	}
-	s.Put("u1", "ios", recordOf("again", time.Minute))
-	wantToken(t, s, "u1", "ios", "again")
+	s.Put("u1", "ios", RecordOf("again", time.Minute))
+	WantToken(t, s, "u1", "ios", "again")
 }
 
 func storeContention(t *testing.T, s exchange.Store) {
@@ -215,10 +218,10 @@ func storeContention(t *testing.T, s exchange.Store) {
 				case w == 1 && i%500 == 0:
 					s.Flush()
 				case w%2 == 0:
-					s.Put(user, kind, recordOf(string(user)+string(kind), time.Duration(1+i%5)*time.Millisecond))
+					s.Put(user, kind, RecordOf(string(user)+string(kind), time.Duration(1+i%5)*time.Millisecond))
 				default:
-					if r, ok := s.Get(user, kind); ok && tokenOf(r) != string(user)+string(kind) {
-						t.Errorf("Get(%q, %q) = %q", user, kind, tokenOf(r))
+					if r, ok := s.Get(user, kind); ok && TokenOf(r) != string(user)+string(kind) {
+						t.Errorf("Get(%q, %q) = %q", user, kind, TokenOf(r))
 						return
 					}
 				}

@@ -1,0 +1,166 @@
+package exchange
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// The binary form of Grant and Record is for stores outside this process. All
+// numbers are big-endian. It says nothing about who may read or have written
+// it: a store seals it.
+const (
+	grantVersion  = 1
+	recordVersion = 1
+
+	recordGrant   = 1
+	recordRefusal = 2
+
+	// maxText is the longest text that is read. An answer of a service is at
+	// most 64 KiB, JSON may write a byte of it as six, and there are names.
+	maxText = 7 << 16
+
+	// maxRetryAfter is the longest wait that is believed of a refusal.
+	maxRetryAfter = 24 * time.Hour
+
+	gapSize     = 4 + 4
+	grantHeader = 1 + 8 + 4 + 1 // version, minted, life, number of gaps
+)
+
+var (
+	errGrantForm  = errors.New("read grant: not the form of a grant")
+	errRecordForm = errors.New("read record: not the form of a record")
+	errNoRecord   = errors.New("write record: neither a grant nor a refusal")
+)
+
+// AppendBinary implements encoding.BinaryAppender. It never fails.
+func (g *Grant) AppendBinary(b []byte) ([]byte, error) {
+	b = append(b, grantVersion)
+	b = binary.BigEndian.AppendUint64(b, uint64(g.minted))
+	b = binary.BigEndian.AppendUint32(b, g.life)
+	b = append(b, byte(g.count))
+	for _, gap := range g.gaps[:g.count] {
+		b = binary.BigEndian.AppendUint32(b, gap.at)
+		b = binary.BigEndian.AppendUint32(b, gap.life)
+	}
+	return append(b, g.text...), nil
+}
+
+// DecodeGrant reads what AppendBinary wrote, and nothing else. The Grant has
+// no part of data.
+func DecodeGrant(data []byte) (*Grant, error) {
+	if len(data) < grantHeader || data[0] != grantVersion || data[grantHeader-1] > maxGaps {
+		return nil, errGrantForm
+	}
+	g := &Grant{
+		minted: int64(binary.BigEndian.Uint64(data[1:])),
+		life:   binary.BigEndian.Uint32(data[9:]),
+		count:  uint32(data[grantHeader-1]),
+	}
+	data = data[grantHeader:]
+	if len(data) < int(g.count)*gapSize {
+		return nil, errGrantForm
+	}
+	for i := range g.gaps[:g.count] {
+		g.gaps[i] = gap{at: binary.BigEndian.Uint32(data), life: binary.BigEndian.Uint32(data[4:])}
+		data = data[gapSize:]
+	}
+	if len(data) > maxText {
+		return nil, errGrantForm
+	}
+	if g.text = string(data); !g.wellFormed() {
+		return nil, errGrantForm
+	}
+	return g, nil
+}
+
+// wellFormed reports whether a Builder may have made the Grant, as far as what
+// AppendJSON and the times rely on: a text in braces with the gaps in order
+// inside it, and lifetimes that are believable.
+func (g *Grant) wellFormed() bool {
+	n := uint32(len(g.text))
+	if n < 2 || g.text[0] != '{' || g.text[n-1] != '}' || g.minted < 0 {
+		return false
+	}
+	from, found := uint32(0), g.life == 0
+	for _, gap := range g.gaps[:g.count] {
+		if gap.at <= from || gap.at >= n || gap.life > uint32(maxLifetime/time.Second) {
+			return false
+		}
+		from, found = gap.at, found || gap.life == g.life
+	}
+	return found && g.life <= g.gaps[0].life
+}
+
+// AppendBinary implements encoding.BinaryAppender. It fails on what may not be
+// repeated to anybody: an empty Record, and a failure that is not a refusal. Of
+// a refusal it writes its Code, its RetryAfter and when it was kept: what
+// happened is the log's of the replica where it did.
+func (r Record) AppendBinary(b []byte) ([]byte, error) {
+	if (r.Grant == nil) == (r.Err == nil) {
+		return b, errNoRecord
+	}
+	kind := byte(recordGrant)
+	if r.Err != nil {
+		kind = recordRefusal
+	}
+	b = append(b, recordVersion, kind)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Until.UnixNano()))
+	if r.Err == nil {
+		return r.Grant.AppendBinary(b)
+	}
+	if !r.Err.isRefusal() {
+		return b, errNoRecord
+	}
+	at := r.Err.at
+	if at.IsZero() {
+		at = time.Now() // one that the engine did not keep before
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano()))
+	b = binary.BigEndian.AppendUint64(b, uint64(max(0, min(r.Err.RetryAfter, maxRetryAfter))))
+	return append(b, r.Err.Code...), nil
+}
+
+// DecodeRecord reads what AppendBinary wrote, and nothing else. The Record has
+// no part of data. Whether it is still good is not looked at.
+func DecodeRecord(data []byte) (Record, error) {
+	const header = 1 + 1 + 8
+	if len(data) < header || data[0] != recordVersion {
+		return Record{}, errRecordForm
+	}
+	until := int64(binary.BigEndian.Uint64(data[2:]))
+	rec := Record{Until: time.Unix(0, until)}
+	switch rest := data[header:]; data[1] {
+	case recordGrant:
+		g, err := DecodeGrant(rest)
+		if err != nil {
+			return Record{}, err
+		}
+		if !believable(g.minted, until) {
+			return Record{}, errRecordForm
+		}
+		rec.Grant = g
+	case recordRefusal:
+		const times = 8 + 8
+		if len(rest) < times {
+			return Record{}, errRecordForm
+		}
+		at, wait := int64(binary.BigEndian.Uint64(rest)), binary.BigEndian.Uint64(rest[8:])
+		if !believable(at, until) || wait > uint64(maxRetryAfter) {
+			return Record{}, errRecordForm
+		}
+		rec.Err = &Error{Code: Code(rest[times:]), RetryAfter: time.Duration(wait), at: time.Unix(0, at)}
+		if !rec.Err.isRefusal() {
+			return Record{}, errRecordForm
+		}
+	default:
+		return Record{}, errRecordForm
+	}
+	return rec, nil
+}
+
+// believable reports whether something from the one moment may be good until
+// the other, in Unix nanoseconds.
+func believable(from, until int64) bool {
+	return from >= 0 && until >= from && until-from <= int64(maxLifetime)
+}

@@ -1,0 +1,176 @@
+package exchange
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func encode(t testing.TB, r Record) []byte {
+	b, err := r.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func someGrants(minted time.Time) []*Grant {
+	return []*Grant{
+		NewGrant(minted).Text("authToken", "t</script>\u2028").Grant(),
+		NewGrant(minted).Lifetime("expiresIn", time.Hour).Grant(),
+		NewGrant(minted).Lifetime("expiresIn", time.Millisecond).Lifetime("b", time.Hour).Grant(),
+		NewGrant(minted).Text("a", "b").Lifetime("x", time.Hour).Text("c", "").
+			Lifetime("y", 0).Lifetime("z", maxLifetime).Text("d", strings.Repeat("\x01", 1<<16)).Grant(),
+		NewGrant(minted).Lifetime("x", time.Hour).Lifetime("y", time.Minute).Grant(),
+		NewGrant(minted).Lifetime("x", time.Hour).Lifetime("y", 500*time.Millisecond).Grant(),
+	}
+}
+
+func TestGrantsComeBack(t *testing.T) {
+	minted := time.Now()
+	for i, g := range someGrants(minted) {
+		b, _ := g.AppendBinary([]byte("before"))
+		b = bytes.TrimPrefix(b, []byte("before"))
+		got, err := DecodeGrant(b)
+		if err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+		if *got != *g {
+			t.Errorf("%d: another grant came back", i)
+		}
+		clear(b) // what was decoded has no part of it
+		if *got != *g {
+			t.Errorf("%d: the grant changed with what it was read from", i)
+		}
+	}
+}
+
+func TestRecordsComeBack(t *testing.T) {
+	now := time.Now()
+	for i, g := range someGrants(now) {
+		got, err := DecodeRecord(encode(t, Record{Grant: g, Until: now.Add(time.Minute)}))
+		if err != nil || got.Err != nil || *got.Grant != *g || !got.Until.Equal(now.Add(time.Minute)) {
+			t.Errorf("%d: %v, %v", i, got, err)
+		}
+	}
+	kept := now.Add(-time.Second)
+	for _, code := range []Code{CodeNotRegistered, CodeRefused, CodeConnectUnavailable} {
+		refusal := &Error{Code: code, RetryAfter: 7 * time.Second, at: kept, Err: errors.New("canary")}
+		b := encode(t, Record{Err: refusal, Until: now.Add(time.Minute)})
+		got, err := DecodeRecord(b)
+		if err != nil || got.Grant != nil || !got.Until.Equal(now.Add(time.Minute)) {
+			t.Fatalf("%s: %v, %v", code, got, err)
+		}
+		if e := got.Err; e.Code != code || e.RetryAfter != 7*time.Second || !e.at.Equal(kept) || e.Err != nil {
+			t.Errorf("%s: %+v", code, e)
+		}
+		if bytes.Contains(b, []byte("canary")) {
+			t.Errorf("%s: what happened is in the record", code)
+		}
+	}
+}
+
+func TestWhatMayNotBeRepeatedIsNotWritten(t *testing.T) {
+	until := time.Now().Add(time.Minute)
+	for name, r := range map[string]Record{
+		"nothing": {Until: until},
+		"both":    {Grant: NewGrant(time.Now()).Grant(), Err: &Error{Code: CodeRefused}, Until: until},
+		"outage":  {Err: &Error{Code: CodeUnavailable}, Until: until},
+		"no code": {Err: &Error{}, Until: until},
+	} {
+		if b, err := r.AppendBinary(nil); err == nil {
+			t.Errorf("%s was written: %d bytes", name, len(b))
+		}
+	}
+}
+
+// TestR05_NothingElseIsARecord: every cut, and every byte that matters changed.
+func TestR05_NothingElseIsARecord(t *testing.T) {
+	now := time.Now()
+	g := NewGrant(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Grant()
+	good := encode(t, Record{Grant: g, Until: now.Add(time.Minute)})
+	const grant, gaps = 10, 10 + grantHeader
+	edit := func(at int, v ...byte) []byte {
+		b := bytes.Clone(good)
+		copy(b[at:], v)
+		return b
+	}
+	u32 := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+	for name, b := range map[string][]byte{
+		"nothing":                  nil,
+		"a cut header":             good[:9],
+		"a cut grant":              good[:grant+5],
+		"cut gaps":                 good[:gaps+3],
+		"a cut text":               good[:len(good)-1],
+		"more text":                append(bytes.Clone(good), ' '),
+		"another version":          edit(0, 2),
+		"another kind":             edit(1, 3),
+		"a grant as a refusal":     edit(1, recordRefusal),
+		"over before it began":     edit(2, 0, 0),
+		"a grant's other version":  edit(grant, 0),
+		"before all time":          edit(grant+1, 0xff),
+		"a life that is no gap's":  edit(grant+9, u32(17)...),
+		"four gaps":                edit(gaps-1, 4),
+		"no gaps, but a life":      edit(gaps-1, 0),
+		"a gap before the text":    edit(gaps, u32(0)...),
+		"a gap behind the text":    edit(gaps, u32(1000)...),
+		"a gap far behind":         edit(gaps, u32(1<<32-1)...),
+		"gaps in the wrong order":  edit(gaps, u32(g.gaps[1].at+1)...),
+		"gaps in one place":        edit(gaps+8, u32(g.gaps[0].at)...),
+		"a lifetime of a century":  edit(gaps+12, u32(1<<32-1)...),
+		"a text without its brace": edit(gaps+16, 'x'),
+	} {
+		if r, err := DecodeRecord(b); err == nil {
+			t.Errorf("%s was read: %v", name, r)
+		}
+	}
+	refusal := encode(t, Record{Err: &Error{Code: CodeRefused, at: now}, Until: now.Add(time.Minute)})
+	for name, b := range map[string][]byte{
+		"cut":            refusal[:25],
+		"without a code": refusal[:26],
+		"another code":   append(bytes.Clone(refusal), 'x'),
+		"an outage":      append(bytes.Clone(refusal[:26]), CodeUnavailable...),
+		"a long wait":    append(append(bytes.Clone(refusal[:18]), 0xff), refusal[19:]...),
+	} {
+		if r, err := DecodeRecord(b); err == nil {
+			t.Errorf("refusal, %s was read: %v", name, r)
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	now := time.Now()
+	for _, g := range someGrants(now)[:3] {
+		f.Add(encode(f, Record{Grant: g, Until: now.Add(time.Minute)}))
+	}
+	f.Add(encode(f, Record{Err: &Error{Code: CodeRefused, at: now}, Until: now.Add(time.Minute)}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := DecodeRecord(data)
+		if err != nil {
+			if r != (Record{}) {
+				t.Fatalf("%v with an error", r)
+			}
+			return
+		}
+		if (r.Grant == nil) == (r.Err == nil) {
+			t.Fatal("neither a grant nor a refusal, or both")
+		}
+		if again := encode(t, r); !bytes.Equal(again, data) {
+			t.Fatal("it is written in another way than it was read")
+		}
+		if r.Err != nil {
+			return
+		}
+		// What came out of a Builder is JSON; what did not must not panic.
+		text := r.Grant.AppendJSON(nil, now)
+		if first, _ := DecodeGrant(data[10:]); first.text != r.Grant.text {
+			t.Fatal("the record holds another grant")
+		}
+		_ = json.Valid(text)
+		_, _ = r.Grant.keepUntil(tenth30), r.Grant.expiry()
+	})
+}

@@ -1,0 +1,81 @@
+package exchange
+
+import (
+	"context"
+	"time"
+)
+
+// maxSkew is how far the clocks of two replicas may be apart. What another one
+// has stored may look as if it came from the future by so much.
+const maxSkew = 30 * time.Second
+
+// freshKind is where a token lies that was fetched past the cache, for those
+// who ask another replica for the same soon after.
+func freshKind(kind Kind) Kind { return "\x00fresh " + kind }
+
+// stored looks for what another replica has fetched, and makes it the result of
+// the flight. Otherwise seen is what Put has to be given.
+func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy) (seen Generation, found bool) {
+	if p.Shared == nil {
+		return seen, false
+	}
+	defer func() { _ = recover() }() // a store that panics costs a call
+	wanted := e.freshSince(f)
+	kind := f.kind
+	if !wanted.IsZero() {
+		kind = freshKind(kind)
+	}
+	rec, ok, seen, err := p.Shared.Get(ctx, user, kind)
+	if err != nil || !ok || !p.believes(rec) {
+		return seen, false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f.forgotten || f.fresh != wanted { // somebody wants a fresh one now
+		return seen, false
+	}
+	f.stored = &rec
+	f.result = result(rec)
+	return seen, true
+}
+
+// freshSince is when somebody asked for a fresh token; zero if nobody did.
+func (e *Engine) freshSince(f *flight) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return f.fresh
+}
+
+// believes reports whether a record of another replica may be handed out.
+func (p *Policy) believes(rec Record) bool {
+	keepFor := p.TTL
+	if rec.Err != nil {
+		keepFor = p.NegativeTTL
+	}
+	age := rec.age()
+	return age > -maxSkew && age < keepFor && time.Until(rec.Until) > 0 && p.accepts(rec.error())
+}
+
+// share hands the result of the flight to the other replicas. It comes before
+// anybody is answered: whoever is, may ask another replica next.
+func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, seen Generation) {
+	if p.Shared == nil {
+		return
+	}
+	defer func() { _ = recover() }() // a store that panics costs a call
+	rec, ok := p.record(f.result, time.Now())
+	if !ok {
+		return
+	}
+	fresh := e.freshSince(f)
+	kept, err := p.Shared.Put(ctx, user, f.kind, rec, seen, !fresh.IsZero())
+	if err == nil && !kept { // the user was forgotten, at another replica
+		e.mu.Lock()
+		f.forgotten = true
+		e.mu.Unlock()
+		return
+	}
+	if !fresh.IsZero() && rec.Grant != nil {
+		_, _ = p.Shared.Put(ctx, user, freshKind(f.kind), freshRecord(f.result, fresh, time.Now()), seen, false)
+	}
+}
