@@ -1,0 +1,194 @@
+package rediscache
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// What messages are about.
+const (
+	newsForget = "forget"
+	newsBetter = "news"
+	newsFlush  = "flush"
+	newsBeat   = "beat" // to oneself: that messages arrive
+)
+
+const messageVersion = "1"
+
+// message is what replicas tell each other. Its text is words with a space
+// between: version, replica, what, account, user.
+type message struct {
+	replica string
+	what    string
+	account string // its name in keys
+	user    exchange.UserKey
+}
+
+// String is the message as it is sent.
+func (m message) String() string {
+	words := []string{messageVersion, m.replica, m.what}
+	switch m.what {
+	case newsFlush:
+		words = append(words, m.account)
+	case newsForget, newsBetter:
+		words = append(words, m.account, keyOf(m.user))
+	}
+	return strings.Join(words, " ")
+}
+
+// readMessage reads a message. What is none, or one of another version, is
+// nothing to act on.
+func readMessage(text string) (m message, ok bool) {
+	words := strings.Split(text, " ")
+	if len(words) < 3 || words[0] != messageVersion || len(words[1]) != nameLen {
+		return message{}, false
+	}
+	m = message{replica: words[1], what: words[2]}
+	words = words[3:]
+	switch m.what {
+	case newsBeat:
+		return m, len(words) == 0
+	case newsFlush:
+		if len(words) != 1 || len(words[0]) != nameLen {
+			return message{}, false
+		}
+		m.account = words[0]
+		return m, true
+	case newsForget, newsBetter:
+		if len(words) != 2 || len(words[0]) != nameLen {
+			return message{}, false
+		}
+		user, err := base64.RawURLEncoding.Strict().DecodeString(words[1])
+		if err != nil {
+			return message{}, false
+		}
+		m.account, m.user = words[0], exchange.UserKey(user)
+		return m, true
+	}
+	return message{}, false
+}
+
+// channel is the name under which messages are sent. In a cluster it is the
+// same for all nodes.
+func (s *Store) channel() string { return s.config.KeyPrefix + "news" }
+
+// heard acts on a message of another replica.
+func (s *Store) heard(m message) {
+	a := s.known(m.account)
+	if a == nil {
+		return
+	}
+	switch m.what {
+	case newsForget:
+		s.config.OnForget(a.id, m.user)
+	case newsBetter:
+		s.config.OnNews(a.id, m.user)
+	case newsFlush:
+		a.flushes.Add(1)
+		s.config.OnFlush(a.id)
+	}
+}
+
+// missed acts on messages that may not have come: nothing in memory is certain,
+// and what was seen before now cannot be put any more. The latter not at the
+// start: the first tokens should not be lost to the others because of it.
+func (s *Store) missed() {
+	if s.heardBefore {
+		s.mu.Lock()
+		for _, a := range s.accounts {
+			a.flushes.Add(1)
+		}
+		s.mu.Unlock()
+	}
+	s.heardBefore = true
+	s.config.OnReconnect()
+}
+
+// deaf is how long the keeper's own messages may be overdue until the
+// connection on which they should have come is taken for lost. It may be open
+// for all that: at a server that is no longer the master.
+const deaf = 2 * beat
+
+// listener hears messages, on a connection of its own.
+type listener struct {
+	store  *Store
+	client rueidis.Client
+	tried  chan struct{} // closed when it has subscribed, or failed to, for the first time
+	once   sync.Once
+
+	lastSent  atomic.Int64 // when the keeper last said something; ns since the Store's start
+	lastHeard atomic.Int64 // when that was last heard
+}
+
+func newListener(s *Store, c rueidis.Client) *listener {
+	return &listener{store: s, client: c, tried: make(chan struct{})}
+}
+
+func (l *listener) first() { l.once.Do(func() { close(l.tried) }) }
+
+func (l *listener) sent() { l.lastSent.Store(int64(time.Since(l.store.started))) }
+
+// listen subscribes, again and again.
+func (l *listener) listen(ctx context.Context) {
+	for wait := time.Duration(0); ctx.Err() == nil; {
+		if l.subscribe(ctx) {
+			wait = 0
+		}
+		wait = min(max(firstWait, 2*wait), lastWait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// subscribe hears messages until the connection is lost. It reports whether
+// there was one.
+func (l *listener) subscribe(ctx context.Context) bool {
+	defer l.first()
+	s := l.store
+	c, release := l.client.Dedicate()
+	defer release()
+	lost := c.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(got rueidis.PubSubMessage) {
+		m, ok := readMessage(got.Message)
+		switch {
+		case !ok:
+		case m.replica != s.id:
+			s.heard(m)
+		case m.what == newsBeat:
+			l.lastHeard.Store(int64(time.Since(s.started)))
+		}
+	}})
+	subscribing, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := c.Do(subscribing, c.B().Subscribe().Channel(s.channel()).Build()).Error(); err != nil {
+		c.Close()
+		return false
+	}
+	l.lastHeard.Store(int64(time.Since(s.started)))
+	s.missed()
+	l.first()
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+		case <-lost: //nolint:errcheck // whatever it was, it is lost
+			return true
+		case <-tick.C:
+			if time.Duration(l.lastSent.Load()-l.lastHeard.Load()) < deaf {
+				continue
+			}
+		}
+		c.Close() // not given back: it is subscribed
+		return true
+	}
+}
