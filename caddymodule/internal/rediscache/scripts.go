@@ -73,8 +73,8 @@ return 1
 `
 
 // scriptForget drops a user and leaves a mark, so that nothing can be put that
-// was under way. A store that is full still drops and publishes, and then says
-// that it could not leave the mark.
+// was under way. A store that is full still drops and publishes; if it could not
+// leave the mark (newer ones can, after they have dropped something), it says so.
 //
 //	KEYS user  ARGV mark, its life in ms, channel, message
 const scriptForget = `

@@ -1,0 +1,235 @@
+package rediscache
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+)
+
+// long reports whether the tests may take their time.
+func long() bool { return os.Getenv("CADDY_HUMA_LONG") == "1" }
+
+// TestR8_Canceled: half of the calls are cancelled at a random moment, some of
+// the operations run into their own end, and nobody gets another's token.
+func TestR8_Canceled(t *testing.T) {
+	reads := 100_000
+	if long() {
+		reads = 1_000_000
+	}
+	const users, workers = 200, 64
+	r := startServer(t)
+	// A timeout that is now and then too short, so that answers come late, too.
+	s := ready(t, r.Addr(), func(c *Config) { c.Timeout = 3 * time.Millisecond })
+	writer := ready(t, r.Addr()).Account("a")
+	for i := range users {
+		put(t, writer, userOf(i), fmt.Sprint("token of ", i))
+	}
+	a := s.Account("a")
+	var next, good, ended, other atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for n := next.Add(1); n <= int64(reads); n = next.Add(1) {
+				i := rand.IntN(users)
+				ctx, cancel := context.WithCancel(t.Context())
+				if n%2 == 0 {
+					time.AfterFunc(time.Duration(rand.IntN(1000))*time.Microsecond, cancel)
+				}
+				rec, found, _, err := a.Get(ctx, userOf(i), "ios")
+				cancel()
+				switch want := fmt.Sprint("token of ", i); {
+				case err != nil && found:
+					t.Errorf("a token with an error: %v", err)
+				case err != nil:
+					ended.Add(1)
+					if s.reads.Load() != nil {
+						time.Sleep(time.Millisecond) // until it is looked at
+					}
+				case !found:
+					other.Add(1)
+				case storetest.TokenOf(rec) != want:
+					t.Errorf("user %d got the %s", i, storetest.TokenOf(rec))
+				default:
+					good.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d reads: %d good, %d without an answer", reads, good.Load(), ended.Load())
+	if other.Load() > 0 || good.Load() < int64(reads)/10 {
+		t.Errorf("%d good, %d misses", good.Load(), other.Load())
+	}
+	if n := look(s.events, func() int { return s.unreadable }); n > 0 {
+		t.Errorf("%d values could not be read", n)
+	}
+}
+
+func userOf(i int) exchange.UserKey { return exchange.UserKey(fmt.Sprintf("user %026d", i)) }
+
+// TestForgetWhileAPutIsUnderWay: between replicas, with the exchange in between.
+func TestForgetWhileAPutIsUnderWay(t *testing.T) {
+	r := startServer(t)
+	a, b := ready(t, r.Addr()).Account("a"), ready(t, r.Addr()).Account("a")
+	put(t, a, "u", "old")
+	_, _, seen, err := a.Get(t.Context(), "u", "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Forget(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := a.Put(t.Context(), "u", "web", storetest.RecordOf("w", time.Minute), seen, true); kept || err != nil {
+		t.Errorf("Put = %v, %v", kept, err)
+	}
+	wantToken(t, b, "u", "")
+}
+
+// stat is how often the server was sent a command.
+func stat(r *redistest.Server, command string) int {
+	for line := range strings.SplitSeq(r.Text("INFO", "commandstats"), "\r\n") {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
+			calls, _, _ := strings.Cut(rest, ",")
+			n, _ := strconv.Atoi(calls)
+			return n
+		}
+	}
+	return 0
+}
+
+// TestOneGetIsOneCommand: and so are a Put and a Claim, once the server knows
+// the scripts.
+func TestOneGetIsOneCommand(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr())
+	a, u := s.Account("a"), s.SignUps("s")
+	put(t, a, "u", "t")
+	if _, err := u.Claim(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	r.Do("CONFIG", "RESETSTAT")
+	const n = 50
+	for range n {
+		wantToken(t, a, "u", "t")
+	}
+	if got := stat(r, "hmget"); got != n {
+		t.Errorf("%d HMGET for %d Gets", got, n)
+	}
+	for _, command := range []string{"get", "hget", "evalsha", "eval", "auth", "hello", "select"} {
+		if got := stat(r, command); got > 1 { // the keeper's
+			t.Errorf("%d %s for %d Gets", got, strings.ToUpper(command), n)
+		}
+	}
+	_, _, seen, _ := a.Get(t.Context(), "u", "ios")
+	for i := range n {
+		if kept, err := a.Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
+			t.Fatalf("Put = %v, %v", kept, err)
+		}
+		if _, err := u.Claim(t.Context(), userOf(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := stat(r, "evalsha"); got != 2*n || stat(r, "eval") != 0 {
+		t.Errorf("%d EVALSHA, %d EVAL for %d Puts and Claims", got, stat(r, "eval"), 2*n)
+	}
+	r.Do("SCRIPT", "FLUSH") // or a restart: the server has to be told again
+	put(t, a, "u", "again")
+	wantToken(t, a, "u", "again")
+}
+
+func BenchmarkGet(b *testing.B) {
+	r := startServer(b)
+	s := ready(b, r.Addr())
+	a := s.Account("a")
+	for i := range 100 {
+		put(b, a, userOf(i), strings.Repeat("x", 700))
+	}
+	get := func(b *testing.B) {
+		if _, found, _, err := a.Get(b.Context(), userOf(rand.IntN(100)), "ios"); err != nil || !found {
+			b.Errorf("a miss: %v", err)
+		}
+	}
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			get(b)
+		}
+	})
+	b.Run("parallel", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(32)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				get(b)
+			}
+		})
+	})
+	b.Run("down", func(b *testing.B) {
+		r.Kill()
+		eventually(b, 2*beat, "down", func() bool { return !s.Up() })
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, _, err := a.Get(b.Context(), "u", "ios"); err == nil {
+				b.Error("it answered")
+			}
+		}
+	})
+}
+
+func BenchmarkPut(b *testing.B) {
+	r := startServer(b)
+	a := ready(b, r.Addr()).Account("a")
+	rec := storetest.RecordOf(strings.Repeat("x", 700), time.Hour)
+	b.ReportAllocs()
+	for b.Loop() {
+		if kept, err := a.Put(b.Context(), "u", "ios", rec, exchange.Generation{}, false); err != nil || !kept {
+			b.Errorf("Put = %v, %v", kept, err)
+		}
+	}
+}
+
+// BenchmarkMemory is what a user takes in the store.
+func BenchmarkMemory(b *testing.B) {
+	const users = 20_000
+	for b.Loop() {
+		b.StopTimer()
+		r := startServer(b)
+		a := ready(b, r.Addr()).Account("a")
+		before := usedMemory(r)
+		b.StartTimer()
+		rec := storetest.RecordOf(strings.Repeat("x", 700), time.Hour)
+		var wg sync.WaitGroup
+		for w := range 8 {
+			wg.Go(func() {
+				for i := w; i < users; i += 8 {
+					if _, err := a.Put(b.Context(), userOf(i), "ios", rec, exchange.Generation{}, false); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.ReportMetric(float64(usedMemory(r)-before)/users, "B/user")
+	}
+}
+
+func usedMemory(r *redistest.Server) int {
+	for line := range strings.SplitSeq(r.Text("INFO", "memory"), "\r\n") {
+		if rest, ok := strings.CutPrefix(line, "used_memory:"); ok {
+			n, _ := strconv.Atoi(rest)
+			return n
+		}
+	}
+	return 0
+}

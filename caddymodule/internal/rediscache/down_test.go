@@ -1,0 +1,363 @@
+package rediscache
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+)
+
+func short(c *Config) { c.Timeout = DefaultTimeout }
+
+func TestR1_DownAtStartAndJoinsLater(t *testing.T) {
+	r := redistest.Prepare(t, redistest.FreePort(t))
+	s := open(t, r.Addr(), short)
+	a := s.Account("a")
+	wantDown(t, s.Store)
+	s.wantWhy(t, "connection refused")
+	r.Run()
+	s.wantUp(t, true, 5*time.Second)
+	put(t, a, "u", "t")
+	wantToken(t, a, "u", "t")
+	eventually(t, time.Second, "told once that it is down and once that it is up", func() bool {
+		return look(s.events, func() bool {
+			return len(s.states) == 2 && !s.states[0] && s.states[1] && s.reconnects == 1
+		})
+	})
+}
+
+func TestR1_CloseWhileItIsDown(t *testing.T) {
+	redistest.Need(t)
+	s := open(t, "127.0.0.1:1", short)
+	s.Close()
+	s.Close()
+	wantDown(t, s.Store)
+}
+
+func TestR1_CloseWhileItHangs(t *testing.T) {
+	r := startServer(t)
+	connected := ready(t, r.Addr(), short)
+	r.Stop()
+	defer r.Continue()
+	connecting := open(t, r.Addr(), short)
+	time.Sleep(100 * time.Millisecond)
+	for _, s := range []opened{connected, connecting} {
+		start := time.Now()
+		s.Close()
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("Close took %s", d)
+		}
+		wantDown(t, s.Store)
+	}
+}
+
+// load is 500 reads a second, and what became of them.
+type load struct {
+	mu    sync.Mutex
+	slow  []time.Time // when one ended that took more than 10 ms
+	worst time.Duration
+	fast  int // down, at once
+	good  int
+	wrong int
+}
+
+// run reads until stop is closed.
+func (l *load) run(t *testing.T, s exchange.Shared, stop chan struct{}) {
+	var wg sync.WaitGroup
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			wg.Wait()
+			return
+		case <-tick.C:
+		}
+		wg.Go(func() {
+			start := time.Now()
+			rec, found, _, err := s.Get(t.Context(), "u", "ios")
+			d := time.Since(start)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.worst = max(l.worst, d)
+			switch {
+			case err == nil && found && storetest.TokenOf(rec) == "t":
+				l.good++
+			case errors.Is(err, exchange.ErrDown):
+				l.fast++
+			case err == nil:
+				l.wrong++
+			}
+			if d > 10*time.Millisecond {
+				l.slow = append(l.slow, time.Now())
+			}
+		})
+	}
+}
+
+// TestR2_KilledOrStoppedUnderLoad: nobody waits longer than the timeout, nobody
+// waits at all after about a second, and it is found again within 5 s.
+func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		stop, cont func(r *redistest.Server)
+		back       string // what is there afterwards
+	}{
+		{"stopped", (*redistest.Server).Stop, (*redistest.Server).Continue, "t"},
+		{"killed", (*redistest.Server).Kill, (*redistest.Server).Run, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := startServer(t)
+			s := ready(t, r.Addr(), short)
+			a := s.Account("a")
+			put(t, a, "u", "t")
+
+			var l load
+			stop, stopped := make(chan struct{}), make(chan struct{})
+			go func() { defer close(stopped); l.run(t, a, stop) }()
+			time.Sleep(300 * time.Millisecond)
+			down := time.Now()
+			test.stop(r)
+			time.Sleep(3 * time.Second)
+			close(stop)
+			<-stopped
+			l.mu.Lock()
+			t.Logf("%d good, %d refused at once, %d slow; the slowest took %s", l.good, l.fast, len(l.slow), l.worst)
+			if limit := DefaultTimeout + 50*time.Millisecond; l.worst > limit {
+				t.Errorf("one took %s", l.worst)
+			}
+			for _, at := range l.slow {
+				if after := at.Sub(down); after > time.Second {
+					t.Errorf("one was slow %s after the store went", after)
+				}
+			}
+			if l.good < 50 || l.fast < 500 || l.wrong > 0 {
+				t.Errorf("%d good, %d refused at once, %d wrong", l.good, l.fast, l.wrong)
+			}
+			l.mu.Unlock()
+			wantDown(t, s.Store)
+			s.wantUp(t, false, time.Second)
+
+			test.cont(r)
+			s.wantUp(t, true, 5*time.Second)
+			wantToken(t, a, "u", test.back)
+			put(t, a, "v", "t")
+		})
+	}
+}
+
+// TestR2_OneUserOfAStoreThatHangs: also of a single caller's operations only the
+// first one waits.
+func TestR2_OneUserOfAStoreThatHangs(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr(), short)
+	a := s.Account("a")
+	put(t, a, "u", "t")
+	r.Stop()
+	defer r.Continue()
+	start := time.Now()
+	if _, _, _, err := a.Get(t.Context(), "u", "ios"); err == nil {
+		t.Error("it answered")
+	}
+	if d := time.Since(start); d > DefaultTimeout+50*time.Millisecond {
+		t.Errorf("the first one took %s", d)
+	}
+	wantDown(t, s.Store)
+}
+
+// TestR2_ManyAtAStoreThatHangs: more than there is room for on a connection.
+func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr(), short)
+	a := s.Account("a")
+	put(t, a, "u", "t")
+	r.Stop()
+	defer r.Continue()
+	var wg sync.WaitGroup
+	var worst atomic.Int64
+	for range 10_000 {
+		wg.Go(func() {
+			start := time.Now()
+			if _, found, _, err := a.Get(t.Context(), "u", "ios"); err == nil || found {
+				t.Error("it answered")
+			}
+			for d := int64(time.Since(start)); ; {
+				if w := worst.Load(); w >= d || worst.CompareAndSwap(w, d) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if d := time.Duration(worst.Load()); d > 3*DefaultTimeout { // starting as many takes a while itself
+		t.Errorf("one took %s", d)
+	}
+	wantDown(t, s.Store)
+}
+
+// TestR2_ASlowStoreIsTriedLessAndLess: one that answers, but never in time.
+func TestR2_ASlowStoreIsTriedLessAndLess(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr(), func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	a := s.Account("a")
+	stop, slept := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(slept)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				r.Do("DEBUG", "SLEEP", "0.1")
+			}
+		}
+	}()
+	var waited time.Duration
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		start := time.Now()
+		_, _, _, _ = a.Get(t.Context(), "u", "ios")
+		if d := time.Since(start); d > 10*time.Millisecond {
+			waited += d
+		}
+	}
+	close(stop)
+	<-slept
+	if t.Logf("waited for %s of 4 s", waited); waited > time.Second {
+		t.Errorf("waited for %s of 4 s", waited)
+	}
+	s.wantUp(t, true, 5*time.Second)
+}
+
+func TestR2_WrongPassword(t *testing.T) {
+	const canary = "canary-password"
+	r := startServer(t, "--requirepass", "right")
+	s := open(t, r.Addr(), short, func(c *Config) { c.Password = masked.New(canary) })
+	s.wantWhy(t, "WRONGPASS")
+	wantDown(t, s.Store)
+	look(s.events, func() any {
+		for _, err := range s.errs {
+			wantNoCanary(t, err, canary)
+		}
+		return nil
+	})
+	r.Auth("right", "CONFIG", "SET", "requirepass", canary)
+	s.wantUp(t, true, 5*time.Second)
+
+	none := open(t, r.Addr(), short)
+	none.wantWhy(t, "NOAUTH")
+	wantDown(t, none.Store)
+}
+
+// TestR2_PasswordThatNobodyAskedFor: the server has none.
+func TestR2_PasswordThatNobodyAskedFor(t *testing.T) {
+	r := startServer(t)
+	r.Do("ACL", "SETUSER", "default", "on", ">x", "~*", "&*", "+@all") // one it has, and it is another
+	s := open(t, r.Addr(), short, func(c *Config) { c.Username, c.Password = "nobody", masked.New("canary-password") })
+	s.wantWhy(t, "WRONGPASS")
+}
+
+// TestR2_ReadOnly: what is there is found, and writing is refused at once.
+func TestR2_ReadOnly(t *testing.T) {
+	master := startServer(t)
+	r := startServer(t)
+	s := ready(t, r.Addr(), short)
+	a, u := s.Account("a"), s.SignUps("s")
+	m := ready(t, master.Addr()).Account("a")
+	put(t, m, "u", "t")
+	r.Do("REPLICAOF", "127.0.0.1", master.Addr()[len("127.0.0.1:"):])
+	eventually(t, 10*time.Second, "it is a replica", func() bool { return r.Do("DBSIZE").(int64) == master.Do("DBSIZE").(int64) })
+
+	_, _ = a.Put(t.Context(), "v", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false)
+	s.wantWhy(t, "READONLY")
+	wantWritesRefused(t, a, u)
+	eventually(t, time.Second, "found", func() bool {
+		rec, _, _, err := a.Get(t.Context(), "u", "ios")
+		return err == nil && storetest.TokenOf(rec) == "t"
+	})
+	if err := a.Forget(t.Context(), "u"); err == nil {
+		t.Error("forgotten at a replica")
+	}
+	r.Do("REPLICAOF", "NO", "ONE")
+	s.wantUp(t, true, 5*time.Second)
+	put(t, a, "v", "t")
+}
+
+// wantWritesRefused fails unless writing is refused, and at once.
+func wantWritesRefused(t *testing.T, a exchange.Shared, u exchange.SignUps) {
+	t.Helper()
+	start := time.Now()
+	if _, err := a.Put(t.Context(), "v", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false); !errors.Is(err, exchange.ErrDown) {
+		t.Errorf("Put = %v", err)
+	}
+	if _, err := u.Claim(t.Context(), "v"); !errors.Is(err, exchange.ErrDown) {
+		t.Errorf("Claim = %v", err)
+	}
+	if d := time.Since(start); d > 20*time.Millisecond {
+		t.Errorf("it took %s", d)
+	}
+}
+
+// TestR2_Full: what is there is found and can be forgotten.
+func TestR2_Full(t *testing.T) {
+	r := startServer(t, "--maxmemory-policy", "noeviction")
+	s := ready(t, r.Addr(), short)
+	a, u := s.Account("a"), s.SignUps("s")
+	put(t, a, "u", "t")
+	claim, err := u.Claim(t.Context(), "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Do("CONFIG", "SET", "maxmemory", "1mb")
+	_, err = a.Put(t.Context(), "v", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false)
+	if err == nil {
+		t.Fatal("it was put")
+	}
+	s.wantWhy(t, "OOM")
+	wantWritesRefused(t, a, u)
+	wantToken(t, a, "u", "t")
+	// Some versions let the mark be left, too, because something was dropped.
+	if err := a.Forget(t.Context(), "u"); err != nil {
+		t.Logf("Forget = %v", err)
+	}
+	wantToken(t, a, "u", "")
+	if err := u.Settle(t.Context(), "u", claim, exchange.SignUpEnd{}); err != nil {
+		t.Errorf("Settle = %v", err)
+	}
+	if c, err := u.Look(t.Context(), "u"); err != nil || c.State != exchange.SignUpNone {
+		t.Errorf("Look = %+v, %v", c, err)
+	}
+	r.Do("CONFIG", "SET", "maxmemory", "0")
+	s.wantUp(t, true, 5*time.Second)
+	put(t, a, "v", "t")
+}
+
+// TestR2_TooFewReplicas: a server that has been told to need some.
+func TestR2_TooFewReplicas(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr(), short)
+	a := s.Account("a")
+	put(t, a, "u", "t")
+	r.Do("CONFIG", "SET", "min-replicas-to-write", "1")
+	_, _ = a.Put(t.Context(), "v", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false)
+	s.wantWhy(t, "NOREPLICAS")
+	wantToken(t, a, "u", "t")
+	r.Do("CONFIG", "SET", "min-replicas-to-write", "0")
+	s.wantUp(t, true, 5*time.Second)
+}
+
+// TestR2_IdleOutage: also without anybody who asks it is noticed that the store
+// has gone, and that it is back.
+func TestR2_IdleOutage(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr(), short)
+	r.Kill()
+	s.wantUp(t, false, 2*beat)
+	r.Run()
+	s.wantUp(t, true, 5*time.Second)
+}

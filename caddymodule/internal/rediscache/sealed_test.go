@@ -1,0 +1,338 @@
+package rediscache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+)
+
+// wantNoCanary fails if an error shows it, in whatever way it is printed.
+func wantNoCanary(t *testing.T, err error, canary string) {
+	t.Helper()
+	for _, verb := range []string{"%v", "%+v", "%#v", "%q"} {
+		if strings.Contains(fmt.Sprintf(verb, err), canary) {
+			t.Errorf("%s shows %q", verb, canary)
+		}
+	}
+}
+
+// TestR5_DamagedValues: whatever is done to a value, it is a miss and counted,
+// and never anybody's token.
+func TestR5_DamagedValues(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr())
+	foreign := ready(t, r.Addr(), func(c *Config) { c.Keys = [][]byte{key(9)} })
+	a := s.account("a")
+	redisKey := func(u exchange.UserKey) string { return a.prefix + keyOf(u) }
+	field := fieldOf("ios")
+
+	put(t, a, "u", "t")
+	put(t, a, "v", "v's")
+	put(t, s.Account("b"), "u", "b's")
+	put(t, foreign.Account("a"), "w", "foreign")
+	good := r.Text("HGET", redisKey("u"), field)
+	another := r.Text("HGET", redisKey("v"), field)
+	others := r.Text("HGET", s.account("b").prefix+keyOf("u"), field)
+	sealedForeign := r.Text("HGET", redisKey("w"), field)
+
+	junk, err := newSealer([][]byte{key(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{
+		"empty": "", "text": "hello", "another user's": another, "another account's": others, "of an unknown key": sealedForeign,
+		"of an unknown version": "\x02" + good[1:],
+		"longer":                good + "x",
+		"sealed junk":           string(junk.seal([]byte("junk"), redisKey("u"), "ios", time.Now())),
+		"sealed, another kind":  string(junk.seal(nil, redisKey("u"), "web", time.Now())),
+	}
+	for n := 0; n < len(good); n += 7 {
+		values[fmt.Sprint("cut at ", n)] = good[:n]
+	}
+	for n := range len(good) {
+		flipped := []byte(good)
+		flipped[n] ^= 1 << (n % 8)
+		values[fmt.Sprint("flipped at ", n)] = string(flipped)
+	}
+	for name, value := range values {
+		r.Do("HSET", redisKey("u"), field, value)
+		before := look(s.events, func() int { return s.unreadable })
+		rec, found, seen, err := a.Get(t.Context(), "u", "ios")
+		if found || err != nil || rec != (exchange.Record{}) {
+			t.Errorf("%s: Get = %v, %v, %v", name, rec, found, err)
+		}
+		if after := look(s.events, func() int { return s.unreadable }); after != before+1 {
+			t.Errorf("%s: counted %d times", name, after-before)
+		}
+		if name == "text" { // and it is replaced
+			if kept, err := a.Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
+				t.Errorf("%s: Put = %v, %v", name, kept, err)
+			}
+			wantToken(t, a, "u", "t")
+		}
+	}
+	r.Do("HSET", redisKey("u"), field, good)
+	wantToken(t, a, "u", "t")
+	if !s.Up() {
+		t.Error("a damaged value has taken the store down")
+	}
+}
+
+// TestR5_ForeignKeys: what is under our names and is none of ours.
+func TestR5_ForeignKeys(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr())
+	a := s.account("a")
+	r.Do("SET", a.prefix+keyOf("u"), "something")
+	wantToken(t, a, "u", "")
+	put(t, a, "u", "t")
+	wantToken(t, a, "u", "t")
+
+	u := s.SignUps("s").(*signUps)
+	r.Do("LPUSH", u.prefix+keyOf("u"), "something")
+	r.Do("SET", u.prefix+keyOf("v"), "something")
+	for _, user := range []exchange.UserKey{"u", "v"} {
+		for _, ask := range []func() (exchange.Claim, error){
+			func() (exchange.Claim, error) { return u.Look(t.Context(), user) },
+			func() (exchange.Claim, error) { return u.Claim(t.Context(), user) },
+		} {
+			if c, err := ask(); err != nil || c.State != exchange.SignUpRunning {
+				t.Errorf("%s: %+v, %v", user, c, err)
+			}
+		}
+		if r.Do("PTTL", u.prefix+keyOf(user)).(int64) <= 0 {
+			t.Errorf("%s: a marker without an end", user)
+		}
+	}
+	if !s.Up() {
+		t.Error("a foreign key has taken the store down")
+	}
+}
+
+// TestR5_Clock: neither does a store whose clock stands still hand out what is
+// over, nor is anything longer there than it is good.
+func TestR5_Clock(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr())
+	a := s.account("a")
+	put(t, a, "u", "t")
+	r.Do("PERSIST", a.prefix+keyOf("u"))
+	now := s.now
+	s.now = func() time.Time { return now().Add(2 * time.Minute) }
+	wantToken(t, a, "u", "")
+	if n := look(s.events, func() int { return s.unreadable }); n != 0 {
+		t.Errorf("%d values were counted as unreadable", n)
+	}
+}
+
+// TestR6_KeyRotation: k1 → k2 k1 → k2, with the replicas one after the other.
+func TestR6_KeyRotation(t *testing.T) {
+	r := startServer(t)
+	with := func(keys ...byte) exchange.Shared {
+		return ready(t, r.Addr(), func(c *Config) {
+			c.Keys = nil
+			for _, k := range keys {
+				c.Keys = append(c.Keys, key(k))
+			}
+		}).Account("a")
+	}
+	only1, both, only2 := with(1), with(2, 1), with(2)
+	put(t, only1, "u", "sealed by 1")
+	wantToken(t, both, "u", "sealed by 1")
+	put(t, both, "v", "sealed by 2")
+	wantToken(t, only1, "v", "") // not rolled out there yet: a miss, and no error
+	put(t, only1, "v", "by 1 again")
+	wantToken(t, both, "v", "by 1 again")
+	put(t, both, "v", "by 2 again")
+	wantToken(t, only2, "v", "by 2 again")
+	wantToken(t, only2, "u", "")
+	put(t, only2, "u", "anew")
+	wantToken(t, both, "u", "anew")
+	if err := only2.Forget(t.Context(), "u"); err != nil {
+		t.Error(err)
+	}
+	wantToken(t, both, "u", "")
+}
+
+// TestR7_Dump: after everything was done that can be done there is nothing of a
+// user or of us to be read in the store, and nothing stays for ever.
+func TestR7_Dump(t *testing.T) {
+	const canary = "canary"
+	r := startServer(t)
+	s := ready(t, r.Addr(), func(c *Config) { c.Keys = [][]byte{[]byte(strings.Repeat(canary, 6)[:KeySize])} })
+	a, u := s.Account("account "+canary), s.SignUps("service "+canary)
+	for i := range 20 {
+		user := exchange.UserKey(fmt.Sprint("hash ", i))
+		for k := range 3 {
+			kind := exchange.Kind(fmt.Sprint("ios ", canary, k))
+			g := exchange.NewGrant(time.Now()).Text("authToken", canary).Lifetime("expiresIn", time.Hour).Grant()
+			if _, err := a.Put(t.Context(), user, kind, exchange.Record{Grant: g, Until: time.Now().Add(time.Minute)}, exchange.Generation{}, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := u.Claim(t.Context(), user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch i % 5 {
+		case 0:
+			err = a.Forget(t.Context(), user)
+		case 1:
+			err = u.Settle(t.Context(), user, c, exchange.SignUpEnd{Exists: true})
+		case 2:
+			err = u.Settle(t.Context(), user, c, exchange.SignUpEnd{Hold: time.Minute})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := r.Texts("KEYS", "*")
+	if len(keys) < 40 {
+		t.Fatalf("%d keys", len(keys))
+	}
+	for _, k := range keys {
+		if ttl := r.Do("PTTL", k).(int64); ttl <= 0 || ttl > markLife.Milliseconds() {
+			t.Errorf("%s lasts %d ms", k, ttl)
+		}
+		if !strings.HasPrefix(k, DefaultPrefix) {
+			t.Errorf("%s has another prefix", k)
+		}
+		text := k + r.Text("DUMP", k)
+		if r.Text("TYPE", k) == "hash" {
+			text += strings.Join(r.Texts("HGETALL", k), "")
+		} else {
+			text += r.Text("GET", k)
+		}
+		if strings.Contains(text, canary) || strings.Contains(text, "hash ") {
+			t.Errorf("%s tells: %q", k, text)
+		}
+	}
+}
+
+func TestKindsAreBounded(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr())
+	a := s.account("a")
+	kind := func(i int) exchange.Kind { return exchange.Kind(fmt.Sprint("k", i)) }
+	if err := a.Forget(t.Context(), "u"); err != nil { // the mark is no kind
+		t.Fatal(err)
+	}
+	_, _, seen, err := a.Get(t.Context(), "u", "k0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	life := func(i int) time.Duration { // the fourth ends first
+		if i == 3 {
+			return time.Minute
+		}
+		return time.Hour
+	}
+	for i := range 9 {
+		if _, err := a.Put(t.Context(), "u", kind(i), storetest.RecordOf(fmt.Sprint(i), life(i)), seen, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 9 {
+		if _, found, _, _ := a.Get(t.Context(), "u", kind(i)); found != (i != 3) {
+			t.Errorf("kind %d is there: %v", i, found)
+		}
+	}
+	for i := range 100 {
+		if _, err := a.Put(t.Context(), "u", kind(i), storetest.RecordOf(fmt.Sprint(i), time.Minute), seen, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.Do("HLEN", a.prefix+keyOf("u")).(int64); n != 9 {
+		t.Errorf("%d fields, want 8 kinds and the mark", n)
+	}
+}
+
+func TestSealedIsTiedToItsPlace(t *testing.T) {
+	s, err := newSealer([][]byte{key(1), key(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := time.Now()
+	v := s.seal([]byte("text"), "key", "kind", until)
+	if got, err := s.open(v, "key", "kind"); err != nil || string(got) != "text" {
+		t.Fatalf("open = %q, %v", got, err)
+	}
+	for _, place := range [][2]string{{"key", "kin"}, {"keyk", "ind"}, {"ke", "ykind"}, {"", "keykind"}, {"key", ""}} {
+		if got, err := s.open(v, place[0], place[1]); err == nil {
+			t.Errorf("opened as %q: %q", place, got)
+		}
+	}
+	if bytes.Equal(v, s.seal([]byte("text"), "key", "kind", until)) {
+		t.Error("sealed twice with one nonce")
+	}
+	if got := binary.BigEndian.Uint32(v[5:]); int64(got) != until.Unix() { // where scriptPut looks, in its own count 6
+		t.Errorf("the end is %d", got)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	s, err := newSealer([][]byte{key(1), key(2)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(s.seal([]byte("text"), "key", "kind", time.Now()), "key", "kind")
+	f.Add([]byte{}, "", "")
+	f.Fuzz(func(t *testing.T, value []byte, key, kind string) {
+		if text, err := s.open(value, key, kind); err == nil && string(text) != "text" {
+			t.Errorf("opened: %q", text)
+		}
+		v := s.seal(value, key, kind, time.Now())
+		if text, err := s.open(v, key, kind); err != nil || !bytes.Equal(text, value) {
+			t.Errorf("not what was sealed: %q, %v", text, err)
+		}
+		if _, err := s.open(v, key+"x", kind); err == nil {
+			t.Error("opened elsewhere")
+		}
+	})
+}
+
+func FuzzReadMessage(f *testing.F) {
+	id, account := randomID(), nameOf("a")
+	for _, what := range []string{newsForget, newsBetter, newsFlush, newsBeat, "else"} {
+		f.Add(message{replica: id, what: what, account: account, user: "u"}.String())
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m, ok := readMessage(text)
+		if ok && m.String() != text {
+			t.Errorf("%q is read as %q", text, m.String())
+		}
+	})
+}
+
+func TestConfig(t *testing.T) {
+	good := Config{Addresses: []string{"localhost:6379"}, Keys: [][]byte{key(1)}}
+	if err := good.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for want, edit := range map[string]func(c *Config){
+		"no address":         func(c *Config) { c.Addresses = nil },
+		"not host:port":      func(c *Config) { c.Addresses = []string{"localhost"} },
+		"several addresses":  func(c *Config) { c.Addresses = []string{"a:1", "b:1"} },
+		"exclude each other": func(c *Config) { c.Cluster, c.MasterName = true, "m" },
+		"db 1":               func(c *Config) { c.Cluster, c.DB = true, 1 },
+		"db -1":              func(c *Config) { c.DB = -1 },
+		"needs a password":   func(c *Config) { c.Username = "u" },
+		"needs master_name":  func(c *Config) { c.SentinelPassword = masked.New("p") },
+		"is negative":        func(c *Config) { c.Timeout = -1 },
+		"no encryption key":  func(c *Config) { c.Keys = nil },
+		"has 5 bytes":        func(c *Config) { c.Keys = [][]byte{key(1), []byte("short")} },
+	} {
+		c := good
+		edit(&c)
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// RunShared is what every Shared has to do, also between two replicas. newPair
+// returns two replicas' views of one account, which is empty.
+func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.Shared)) {
+	t.Run("as a store", func(t *testing.T) {
+		Run(t, func(t *testing.T) exchange.Store {
+			s, _ := newPair(t)
+			return AsStore(t, s)
+		})
+	})
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, a, b exchange.Shared)
+	}{
+		{"what one puts the other gets", sharedPutGet},
+		{"what was seen before a forget is not put", sharedForgotten},
+		{"what was seen before a flush is not put", sharedFlushed},
+		{"after a forget it can be put again", sharedAfterForget},
+		{"a user forgotten by one is forgotten for the other", sharedForget},
+		{"what is no refusal is not kept", sharedOutage},
+		{"a context that has ended begins nothing", sharedCanceled},
+		{"a forget wins over all puts that had seen less", sharedRace},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := newPair(t)
+			test.run(t, a, b)
+		})
+	}
+}
+
+// AsStore is a Shared as a Store: one that sees, and puts at once. An error of
+// the Shared fails the test.
+func AsStore(t *testing.T, s exchange.Shared) exchange.Store { return asStore{t, s} }
+
+type asStore struct {
+	t *testing.T
+	s exchange.Shared
+}
+
+func (a asStore) Get(u exchange.UserKey, k exchange.Kind) (exchange.Record, bool) {
+	rec, found, _, err := a.s.Get(context.Background(), u, k)
+	a.check("get", err)
+	return rec, found
+}
+
+func (a asStore) Put(u exchange.UserKey, k exchange.Kind, r exchange.Record) {
+	_, _, seen, err := a.s.Get(context.Background(), u, k)
+	a.check("get", err)
+	_, err = a.s.Put(context.Background(), u, k, r, seen, false)
+	a.check("put", err)
+}
+
+func (a asStore) Forget(u exchange.UserKey) { a.check("forget", a.s.Forget(context.Background(), u)) }
+
+func (a asStore) Flush() { a.check("flush", a.s.Flush(context.Background())) }
+
+func (a asStore) check(op string, err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Errorf("%s: %v", op, err)
+	}
+}
+
+// see returns what Put has to be given.
+func see(t *testing.T, s exchange.Shared, u exchange.UserKey, k exchange.Kind) exchange.Generation {
+	t.Helper()
+	_, _, seen, err := s.Get(t.Context(), u, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen
+}
+
+// put fails unless it is kept, or is not, as it should be.
+func put(t *testing.T, s exchange.Shared, u exchange.UserKey, k exchange.Kind, token string, seen exchange.Generation, want bool) {
+	t.Helper()
+	kept, err := s.Put(t.Context(), u, k, RecordOf(token, time.Minute), seen, false)
+	if err != nil || kept != want {
+		t.Errorf("Put(%q) = %v, %v; want %v", token, kept, err, want)
+	}
+}
+
+func sharedPutGet(t *testing.T, a, b exchange.Shared) {
+	put(t, a, "u", "ios", "1", see(t, a, "u", "ios"), true)
+	WantToken(t, AsStore(t, b), "u", "ios", "1")
+	put(t, b, "u", "ios", "2", see(t, b, "u", "ios"), true)
+	WantToken(t, AsStore(t, a), "u", "ios", "2")
+}
+
+func sharedForgotten(t *testing.T, a, b exchange.Shared) {
+	fresh := see(t, a, "u", "ios") // nothing was there
+	put(t, a, "u", "web", "w", fresh, true)
+	if err := b.Forget(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, a, "u", "ios", "old", fresh, false)
+	between := see(t, a, "u", "ios")
+	if err := b.Forget(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, a, "u", "ios", "old, too", between, false)
+	WantToken(t, AsStore(t, b), "u", "ios", "")
+	WantToken(t, AsStore(t, b), "u", "web", "")
+	put(t, a, "v", "ios", "another's", see(t, a, "v", "ios"), true)
+}
+
+func sharedFlushed(t *testing.T, a, b exchange.Shared) {
+	seen := see(t, a, "u", "ios")
+	put(t, a, "v", "ios", "1", see(t, a, "v", "ios"), true)
+	if err := a.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, a, "u", "ios", "old", seen, false)
+	WantToken(t, AsStore(t, b), "v", "ios", "")
+	put(t, a, "u", "ios", "new", see(t, a, "u", "ios"), true)
+}
+
+func sharedAfterForget(t *testing.T, a, b exchange.Shared) {
+	put(t, a, "u", "ios", "1", see(t, a, "u", "ios"), true)
+	if err := a.Forget(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	seen := see(t, b, "u", "ios")
+	put(t, b, "u", "ios", "2", seen, true)
+	put(t, b, "u", "ios", "3", seen, true) // a put is no forget
+	WantToken(t, AsStore(t, a), "u", "ios", "3")
+}
+
+func sharedForget(t *testing.T, a, b exchange.Shared) {
+	for _, u := range []exchange.UserKey{"u", "v"} {
+		for _, k := range []exchange.Kind{"ios", "web"} {
+			put(t, a, u, k, "t", see(t, a, u, k), true)
+		}
+	}
+	if err := a.Forget(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	WantToken(t, AsStore(t, b), "u", "ios", "")
+	WantToken(t, AsStore(t, b), "u", "web", "")
+	WantToken(t, AsStore(t, b), "v", "ios", "t")
+}
+
+func sharedOutage(t *testing.T, a, _ exchange.Shared) {
+	seen := see(t, a, "u", "ios")
+	outage := exchange.Record{Err: &exchange.Error{Code: exchange.CodeUnavailable}, Until: time.Now().Add(time.Minute)}
+	if kept, err := a.Put(t.Context(), "u", "ios", outage, seen, false); kept || err == nil {
+		t.Errorf("Put = %v, %v; want an error", kept, err)
+	}
+	WantToken(t, AsStore(t, a), "u", "ios", "")
+}
+
+func sharedCanceled(t *testing.T, a, _ exchange.Shared) {
+	seen := see(t, a, "u", "ios")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, found, _, err := a.Get(ctx, "u", "ios")
+	if found || !errors.Is(err, context.Canceled) {
+		t.Errorf("Get = %v, %v", found, err)
+	}
+	if kept, err := a.Put(ctx, "u", "ios", RecordOf("t", time.Minute), seen, false); kept || !errors.Is(err, context.Canceled) {
+		t.Errorf("Put = %v, %v", kept, err)
+	}
+	if err := a.Forget(ctx, "u"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Forget = %v", err)
+	}
+	WantToken(t, AsStore(t, a), "u", "ios", "")
+}
+
+// sharedRace: whatever the order of many puts and a forget, what is there
+// afterwards was seen after it.
+func sharedRace(t *testing.T, a, b exchange.Shared) {
+	for round := range 20 {
+		u := exchange.UserKey(fmt.Sprint("u", round))
+		var wg sync.WaitGroup
+		var forgotten atomic.Bool
+		for w := range 8 {
+			s := a
+			if w%2 == 0 {
+				s = b
+			}
+			seen := see(t, s, u, "ios")
+			wg.Go(func() {
+				after := forgotten.Load()
+				kept, err := s.Put(t.Context(), u, "ios", RecordOf("old", time.Minute), seen, false)
+				if err != nil || after && kept {
+					t.Errorf("Put = %v, %v, after the forget: %v", kept, err, after)
+				}
+			})
+		}
+		wg.Go(func() {
+			if err := a.Forget(t.Context(), u); err != nil {
+				t.Error(err)
+			}
+			forgotten.Store(true)
+		})
+		wg.Wait()
+		WantToken(t, AsStore(t, b), u, "ios", "")
+	}
+}
