@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
 // handler is what a directive sets up.
@@ -192,6 +193,7 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 		"max_entries":  option.Number(&k.MaxEntries, 1),
 		"negative_ttl": k.parseNegativeTTL,
 		"vary":         option.List(&k.Vary),
+		"redis":        k.parseRedis,
 	}
 	switch d.CountRemainingArgs() {
 	case 0:
@@ -210,6 +212,16 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 	}
 	_, err := table.Block(d)
 	return err
+}
+
+// parseRedis leaves the block to its module.
+func (k *Cache) parseRedis(d *caddyfile.Dispenser) error {
+	store, err := caddyfile.UnmarshalModule(d, redis.ID)
+	if err != nil {
+		return err
+	}
+	k.RedisRaw = caddyconfig.JSON(store, nil)
+	return nil
 }
 
 func (k *Cache) parseNegativeTTL(d *caddyfile.Dispenser) error {

@@ -93,7 +93,7 @@ type Common struct {
 	// reads any that Identity.Verify does not prove, and not with Userinfo.
 	Trust *Trust `json:"trust,omitempty"`
 
-	// How long tokens are kept, in memory.
+	// How long tokens are kept, in memory and in what replicas share.
 	Cache *Cache `json:"cache,omitempty"`
 
 	// What Cache-Control: no-cache on a request does: honor fetches a fresh
@@ -350,6 +350,10 @@ type Cache struct {
 	// example a device id: {http.request.header.X-Device-Id}. At most 8 tokens
 	// are kept of a user. Default: none.
 	Vary []string `json:"vary,omitempty"`
+
+	// What replicas share behind their memories: the guest module
+	// caddy_huma.stores.redis. Default: each replica works for itself.
+	RedisRaw json.RawMessage `json:"redis,omitempty"`
 }
 
 // Breaker says when calls to a service that is down are not made.

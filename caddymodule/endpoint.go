@@ -40,6 +40,7 @@ type endpoint struct {
 
 	account  *account
 	upstream *upstream
+	replicas replicas
 
 	succeeded  atomic.Bool // this config has had a token
 	lastServer atomic.Pointer[serverTrust]
@@ -103,7 +104,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 	q.signedIn(user)
 	key := e.users.key(user)
 	if q.Method == http.MethodDelete {
-		e.account.engine.Forget(key)
+		e.forget(q.Context(), key)
 		q.ended(outcomeEvicted, "")
 		return noContent(w)
 	}
@@ -112,6 +113,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 	if bad != "" {
 		return e.fail(w, q, failure{code: bad})
 	}
+	q.kind = kind
 	result := e.account.engine.Get(q.Context(), &exchange.Request{
 		User:   key,
 		Kind:   kind,
@@ -134,8 +136,13 @@ type minter struct {
 	user identity.User
 }
 
-// Ended implements exchange.Minter.
-func (m *minter) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
+// Ended implements exchange.Minter. What another replica waits for comes first.
+func (m *minter) Ended(r exchange.Result) {
+	if login, ok := m.mint.(*exchange.Login); ok {
+		login.Replicas.Settle()
+	}
+	m.e.logEnd(m.user, r)
+}
 
 // answer answers with what came of the request.
 func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) error {

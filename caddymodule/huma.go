@@ -63,6 +63,7 @@ func (h *HumaToken) mint(q *request) mint {
 		Registrations: registrations,
 		Registration:  h.registration,
 		User:          h.signUps.key(q.user),
+		Replicas:      h.signUpsFor(q, h.sharedSignUps.key(q.user)),
 		Person: exchange.Person{
 			Email:      q.user.Email,
 			FirstName:  first,

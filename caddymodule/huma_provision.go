@@ -26,11 +26,12 @@ const (
 
 // humaRuntime is what Provision makes of Huma's part of the config.
 type humaRuntime struct {
-	signUps      *userHasher // names users among registrations
-	clients      map[exchange.ClientType]string
-	fallback     exchange.ClientType // of a request that names no client type
-	registration exchange.Registration
-	client       *huma.Client
+	signUps       *userHasher // names users among the registrations of this process
+	sharedSignUps *userHasher // and of all replicas
+	clients       map[exchange.ClientType]string
+	fallback      exchange.ClientType // of a request that names no client type
+	registration  exchange.Registration
+	client        *huma.Client
 }
 
 // humaSettings is what is known once that part has been read: values in place
@@ -79,8 +80,7 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 		HTTP:           h.upstream.transport,
 		Do:             h.call,
 	})
-	h.prepare(s, limits)
-	return nil
+	return h.prepare(ctx, s, limits)
 }
 
 // readHuma evaluates whose service is called, and notes every problem in it.
@@ -148,12 +148,16 @@ func (h *HumaToken) accountKey() []string {
 }
 
 // prepare makes what requests need again and again.
-func (h *HumaToken) prepare(s humaSettings, l limits) {
+func (h *HumaToken) prepare(ctx caddy.Context, s humaSettings, l limits) error {
 	h.clients, h.fallback = s.clientIDs, s.fallback(exchange.ClientType(h.ClientType))
-	h.users = newUserHasher(derive(processKey, "token", h.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint()))
-	h.signUps = newUserHasher(derive(processKey, "sign-up", h.name, sameService(s.api), s.deploymentID, s.projectID))
 	h.policy.Margin, h.policy.MarginPart = humaMargin, humaMarginPart
 	h.policy.Registers = !h.registration.Off
+
+	account := derive(h.rootKey(s.secret), "token", h.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
+	signUps := []string{"sign-up", h.name, sameService(s.api), s.deploymentID, s.projectID}
+	service := derive(h.signUpKey(), signUps...)
+	h.users = newUserHasher(account)
+	h.signUps, h.sharedSignUps = newUserHasher(derive(processKey, signUps...)), newUserHasher(service)
 
 	h.registration.Allow = func() bool {
 		return h.account.allow(l.registrationRate, l.registrationBurst)
@@ -161,6 +165,7 @@ func (h *HumaToken) prepare(s humaSettings, l limits) {
 	h.registration.ConsentFailed = func(err error) {
 		h.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
 	}
+	return h.join(ctx, string(account), string(service))
 }
 
 // fingerprint tells credentials apart in cache keys: tokens of other ones are

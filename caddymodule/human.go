@@ -102,13 +102,14 @@ func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	}
 	config.HTTP, config.Do = h.upstream.transport, h.call
 	h.client = humanapi.New(config)
-	h.users = newUserHasher(derive(processKey, "token", h.name, config.API.String(), config.ClientID, config.ClientSecret.Reveal()))
-	h.tokens = connectKind + string(derive(nil, config.ExtraScopes...)[:8])
 	h.policy.Margin = humanMargin
 	if h.policy.Cache != nil {
 		h.hints.Store = h.account.hints.Limit(limits.maxEntries)
 	}
-	return nil
+	account := derive(h.rootKey(config.ClientSecret), "token", h.name, config.API.String(), config.ClientID, config.ClientSecret.Reveal())
+	h.users = newUserHasher(account)
+	h.tokens = connectKind + string(derive(nil, config.ExtraScopes...)[:8])
+	return h.join(ctx, string(account), "")
 }
 
 // readHuman evaluates whose service is called, and notes every problem in it.

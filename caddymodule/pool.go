@@ -145,6 +145,7 @@ type limits struct {
 	registrationRate  rate.Limit
 	registrationBurst int
 	tls               string // a fingerprint of the files
+	store             string // which one replicas share; empty: none
 }
 
 // upstreamKey names what an upstream depends on. The other limits may change

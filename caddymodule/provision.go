@@ -22,7 +22,12 @@ func (e *endpoint) begin(ctx caddy.Context, p *provider, s tokenService, c *Comm
 func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems) limits {
 	l := e.common.readLimits(p)
 	e.common.check(p)
-	e.names = newLogNames(p.Secret("hash_key", e.common.HashKey))
+	e.loadStore(ctx, p)
+	hashKey := p.Secret("hash_key", e.common.HashKey)
+	if store := e.replicas.store; hashKey.IsZero() && store != nil {
+		hashKey = store.LogKey()
+	}
+	e.names = newLogNames(hashKey)
 	e.policy = e.common.newPolicy(l, ttl)
 	e.identity = e.common.newIdentifier(surroundings{
 		byID:        e.byID,
@@ -40,6 +45,9 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 // that may fail.
 func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transport transportSettings) error {
 	l.tls = string(transport.fingerprint)
+	if store := e.replicas.store; store != nil {
+		l.store = store.PoolKey()
+	}
 	key := string(derive(nil, append([]string{e.name}, written...)...))
 	a, err := acquire[*account](&e.releases, accounts, key, newAccount)
 	if err != nil {

@@ -31,6 +31,7 @@ type request struct {
 	repl       *caddy.Replacer
 	asked      identity.Request // what the identity is read from
 	user       identity.User
+	kind       exchange.Kind       // of token, once it is known
 	clientType exchange.ClientType // Huma's
 	answered   bool
 }

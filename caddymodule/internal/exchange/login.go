@@ -91,7 +91,7 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 	end := SignUpEnd{Hold: l.Registration.Hold}
 	defer func() { permit.End(end.Hold) }()
 
-	turn := l.Replicas.begin(ctx, l.User)
+	turn := l.Replicas.begin(ctx)
 	defer func() { turn.end = end }()
 	if !turn.ours {
 		end = SignUpEnd{}

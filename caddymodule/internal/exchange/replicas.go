@@ -56,6 +56,16 @@ func (p *Policy) believes(rec Record) bool {
 	return age > -maxSkew && age < keepFor && time.Until(rec.Until) > 0 && p.accepts(rec.error())
 }
 
+// Stored returns the token that another replica has stored for a user, nil if
+// there is none that may be handed out.
+func (p *Policy) Stored(ctx context.Context, user UserKey, kind Kind) *Grant {
+	rec, ok, _, err := p.Shared.Get(ctx, user, kind)
+	if err != nil || !ok || !p.believes(rec) {
+		return nil
+	}
+	return rec.Grant
+}
+
 // share hands the result of the flight to the other replicas. It comes before
 // anybody is answered: whoever is, may ask another replica next.
 func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, seen Generation) {

@@ -302,7 +302,7 @@ func (s *sharedStore) signUp(t *testing.T, at *bench, h Huma, deny bool) Result 
 	m := &loginMinter{Login: Login{
 		Huma: h, Registrations: at.registrations(), User: "u",
 		Registration: Registration{Hold: time.Minute, Allow: func() bool { return true }},
-		Replicas: &Replicas{SignUps: s, Deny: deny, Stored: func(ctx context.Context) *Grant {
+		Replicas: &Replicas{SignUps: s, User: "u", Deny: deny, Stored: func(ctx context.Context) *Grant {
 			rec, _, _, _ := s.Get(ctx, "u", "ios")
 			return rec.Grant
 		}},

@@ -14,6 +14,7 @@ const lookEvery = 50 * time.Millisecond
 // made for one exchange.
 type Replicas struct {
 	SignUps SignUps
+	User    UserKey // names the user in SignUps: the same in all replicas
 
 	// Stored returns the token of this user and kind that another replica has
 	// stored; nil if there is none.
@@ -33,7 +34,6 @@ type signUpTurn struct {
 	grant  *Grant // and its token is here
 	err    *Error // nobody may send it
 
-	user  UserKey
 	claim Claim
 	end   SignUpEnd
 }
@@ -42,14 +42,13 @@ var errNoStore = errors.New("nobody knows if another replica signs this user up:
 
 // begin asks all replicas for the right to sign a user up. While another one
 // does, it waits for its end.
-func (r *Replicas) begin(ctx context.Context, user UserKey) *signUpTurn {
+func (r *Replicas) begin(ctx context.Context) *signUpTurn {
 	if r == nil {
 		return &signUpTurn{ours: true}
 	}
 	t := &r.turn
-	t.user = user
 	for {
-		claim, err := r.SignUps.Claim(ctx, user)
+		claim, err := r.SignUps.Claim(ctx, r.User)
 		t.claim = claim
 		switch {
 		case err != nil && r.Deny:
@@ -82,7 +81,7 @@ func (r *Replicas) wait(ctx context.Context, t *signUpTurn) (again bool) {
 	defer look.Stop()
 	for {
 		// The token comes before the end of the sign-up is told.
-		claim, err := r.SignUps.Look(ctx, t.user)
+		claim, err := r.SignUps.Look(ctx, r.User)
 		t.claim.Left = claim.Left
 		if t.grant = r.Stored(ctx); t.grant != nil {
 			return false
@@ -114,5 +113,5 @@ func (r *Replicas) Settle() {
 	}
 	// Not with the exchange's context, which may be over by now: the store has
 	// its own timeout, and without this the others wait for nothing.
-	_ = r.SignUps.Settle(context.Background(), r.turn.user, r.turn.claim, r.turn.end)
+	_ = r.SignUps.Settle(context.Background(), r.User, r.turn.claim, r.turn.end)
 }

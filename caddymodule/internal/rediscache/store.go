@@ -31,6 +31,7 @@ type Store struct {
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
+	once   sync.Once     // Connect, or Close without it
 	done   chan struct{} // closed when everything has ended
 
 	client atomic.Pointer[rueidis.Client] // nil while there is none
@@ -50,8 +51,8 @@ type Store struct {
 	accounts map[string]*account // by their name in keys
 }
 
-// New returns a Store and connects it in the background: it does no I/O itself,
-// and fails only on a Config that cannot be. Close it.
+// New returns a Store that does no I/O before Connect. It fails only on a Config
+// that cannot be. Close it.
 func New(c Config) (*Store, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -76,14 +77,18 @@ func New(c Config) (*Store, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.shut(troubleAll, errStarts)
-	go s.keep()
 	return s, nil
 }
+
+// Connect connects the Store in the background, and keeps it connected. Until
+// then its operations fail at once. It may be called again.
+func (s *Store) Connect() { s.once.Do(func() { go s.keep() }) }
 
 // Close ends everything, also what waits for an answer. Operations fail from
 // then on. It may be called again.
 func (s *Store) Close() {
 	s.cancel()
+	s.once.Do(func() { close(s.done) })
 	<-s.done
 }
 

@@ -1,0 +1,297 @@
+// Package redis is the store that replicas share, as a guest module of the
+// token directives: the block redis in their option cache.
+package redis
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache"
+)
+
+// ID is the module's.
+const ID = "caddy_huma.stores.redis"
+
+func init() { caddy.RegisterModule((*Redis)(nil)) }
+
+// Redis keeps tokens in Redis or Valkey, behind each replica's own memory, so
+// that replicas share them, and sign each new user up once among them. Values
+// are sealed, every key ends by itself, and no key names a user.
+//
+// Redis is never needed for a token: while it is down each replica works for
+// itself, and it is tried again within 5 seconds.
+//
+// Every text option takes {env.*} and {file.*} placeholders, evaluated when
+// the config loads.
+type Redis struct {
+	// Where it is, as host:port. With Cluster some of its nodes, with
+	// MasterName the sentinels. Required.
+	Address []string `json:"address,omitempty"`
+
+	// The user of the ACL. Default: the default user.
+	Username string `json:"username,omitempty"`
+
+	// The password, a secret. Default: none.
+	Password string `json:"password,omitempty"`
+
+	// The number of the database. A cluster has none but 0. Default: 0.
+	DB int `json:"db,omitempty"`
+
+	// What all keys begin with. Sites that share nothing can share a Redis.
+	// Default: caddy-huma:.
+	KeyPrefix string `json:"key_prefix,omitempty"`
+
+	// Connect with TLS. Default: false.
+	TLSEnabled bool `json:"tls_enabled,omitempty"`
+
+	// A PEM file with the certificate authorities to trust instead of the
+	// system's. Default: the system's.
+	TLSServerCertsPath string `json:"tls_server_certs_path,omitempty"`
+
+	// The name of the master, if Address are sentinels. Default: none.
+	MasterName string `json:"master_name,omitempty"`
+
+	// Address are nodes of a cluster. Default: false.
+	Cluster bool `json:"cluster,omitempty"`
+
+	// How long one operation may take. Default: 100ms.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// The keys that values are sealed with, secrets: base64 of 32 random bytes
+	// each. The first one seals, all open: put a new one in front, everywhere,
+	// before the old one goes. Required.
+	EncryptionKeys []string `json:"encryption_keys,omitempty"`
+
+	// Whether a new user is signed up while Redis is down, so that no replica
+	// knows what another one does: allow or deny. With deny such users are
+	// answered 503. Default: allow, because Huma refuses a second account.
+	SignupWithoutStore string `json:"signup_without_store,omitempty"`
+
+	config rediscache.Config
+	pem    []byte // of TLSServerCertsPath
+	key    string // names the connection in the pool
+	names  masked.String
+}
+
+// leastTimeout is the shortest timeout that makes sense.
+const leastTimeout = time.Millisecond
+
+// CaddyModule returns the Caddy module information.
+func (*Redis) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: ID, New: func() caddy.Module { return new(Redis) }}
+}
+
+// UnmarshalCaddyfile sets up the store from Caddyfile tokens. Syntax:
+//
+//	redis {
+//	    address               <host:port...>
+//	    username              <name>
+//	    password              <secret>
+//	    db                    <n>
+//	    key_prefix            <text>
+//	    tls_enabled           on|off
+//	    tls_server_certs_path <pem file>
+//	    master_name           <name>
+//	    cluster               on|off
+//	    timeout               <duration>
+//	    encryption_keys       <key...>
+//	    signup_without_store  allow|deny
+//	}
+//
+// address may be repeated, everything else not.
+func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // its name
+	return option.BlockOf(option.Table{
+		"address":               r.parseAddress,
+		"username":              option.Text(&r.Username),
+		"password":              option.Secret(&r.Password),
+		"db":                    option.Number(&r.DB, 0),
+		"key_prefix":            option.Text(&r.KeyPrefix),
+		"tls_enabled":           option.OnOff(&r.TLSEnabled),
+		"tls_server_certs_path": option.Text(&r.TLSServerCertsPath),
+		"master_name":           option.Text(&r.MasterName),
+		"cluster":               option.OnOff(&r.Cluster),
+		"timeout":               option.Duration(&r.Timeout, leastTimeout),
+		"encryption_keys":       r.parseKeys,
+		"signup_without_store":  option.OneOf(&r.SignupWithoutStore, "allow", "deny"),
+	})(d)
+}
+
+func (r *Redis) parseAddress(d *caddyfile.Dispenser) error {
+	var more []string
+	if err := option.List(&more)(d); err != nil {
+		return err
+	}
+	r.Address = append(r.Address, more...)
+	return nil
+}
+
+// parseKeys reads the keys one by one, so that an error quotes none of them.
+func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	r.EncryptionKeys = d.RemainingArgs()
+	if len(r.EncryptionKeys) == 0 {
+		return d.Errf("option '%s' takes at least one key", name)
+	}
+	for _, key := range r.EncryptionKeys {
+		option.WarnLiteral(d, name, key)
+	}
+	return nil
+}
+
+// Provision evaluates the options. It connects to nobody.
+func (r *Redis) Provision(caddy.Context) error {
+	var p option.Problems
+	r.config = rediscache.Config{
+		Addresses:  p.Texts("address", r.Address),
+		Username:   p.Text("username", r.Username),
+		Password:   p.Secret("password", r.Password),
+		DB:         r.DB,
+		KeyPrefix:  p.Text("key_prefix", r.KeyPrefix),
+		MasterName: p.Text("master_name", r.MasterName),
+		Cluster:    r.Cluster,
+		Timeout:    time.Duration(r.Timeout),
+		Keys:       r.readKeys(&p),
+		TLS:        r.readTLS(&p),
+	}
+	r.check(&p)
+	if err := p.Err(); err != nil {
+		return err
+	}
+	if err := r.config.Check(); err != nil {
+		return err
+	}
+	last := r.config.Keys[len(r.config.Keys)-1]
+	r.names = masked.New(string(sum(last, "log")))
+	r.key = r.poolKey()
+	return nil
+}
+
+// check notes what only the whole block can be wrong in.
+func (r *Redis) check(p *option.Problems) {
+	if len(r.Address) == 0 {
+		p.Addf("address", "it is missing: write where Redis is, such as localhost:6379")
+	}
+	for i, a := range r.config.Addresses {
+		if host, port, err := net.SplitHostPort(a); a != "" && (err != nil || host == "" || port == "") {
+			p.Addf("address", "number %d is not host:port", i+1)
+		}
+	}
+	switch {
+	case r.Cluster && r.MasterName != "":
+		p.Addf("cluster", "it stands beside master_name: an address is of a cluster's node or of a sentinel")
+	case len(r.Address) > 1 && !r.Cluster && r.MasterName == "":
+		p.Addf("address", "there are several: write `cluster on` if they are nodes of a cluster, or master_name if they are sentinels")
+	}
+	if r.Cluster && r.DB != 0 {
+		p.Addf("db", "a cluster has none but 0")
+	}
+	p.Least("db", r.DB, 0)
+	if r.Username != "" && r.Password == "" {
+		p.Addf("username", "it needs a password")
+	}
+	p.Shortest("timeout", r.Timeout, leastTimeout)
+	if s := r.SignupWithoutStore; s != "" && s != "allow" && s != "deny" {
+		p.Addf("signup_without_store", "it is '%s': it must be allow or deny", s)
+	}
+}
+
+// readKeys reads the encryption keys. What is said about them holds nothing of
+// them.
+func (r *Redis) readKeys(p *option.Problems) (keys [][]byte) {
+	if len(r.EncryptionKeys) == 0 {
+		p.Addf("encryption_keys", "a key is missing: make one, such as with `head -c 32 /dev/urandom | base64`, and write it as {env.NAME} or {file./path}")
+	}
+	for i, written := range r.EncryptionKeys {
+		text := p.Secret("encryption_keys", written)
+		if text.IsZero() {
+			continue // which has been noted
+		}
+		key, err := base64.StdEncoding.DecodeString(text.Reveal())
+		switch {
+		case err != nil:
+			p.Addf("encryption_keys", "number %d is not base64", i+1)
+		case len(key) != rediscache.KeySize:
+			p.Addf("encryption_keys", "number %d has %d bytes, it must be base64 of %d", i+1, len(key), rediscache.KeySize)
+		case slices.ContainsFunc(keys, func(k []byte) bool { return hmac.Equal(k, key) }):
+			p.Addf("encryption_keys", "number %d stands there twice", i+1)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (r *Redis) readTLS(p *option.Problems) *tls.Config {
+	path := p.Text("tls_server_certs_path", r.TLSServerCertsPath)
+	if !r.TLSEnabled {
+		if path != "" {
+			p.Addf("tls_server_certs_path", "it needs `tls_enabled on`")
+		}
+		return nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if path == "" {
+		return c
+	}
+	pem, err := os.ReadFile(path)
+	p.Add("tls_server_certs_path", err)
+	r.pem = pem
+	c.RootCAs = x509.NewCertPool()
+	if err == nil && !c.RootCAs.AppendCertsFromPEM(pem) {
+		p.Add("tls_server_certs_path", errors.New("the file holds no certificate in PEM form"))
+	}
+	return c
+}
+
+// poolKey is all that a connection depends on.
+func (r *Redis) poolKey() string {
+	c := r.config
+	parts := []string{
+		fmt.Sprint(c.DB, c.Cluster, c.Timeout, r.TLSEnabled), c.Username, c.Password.Reveal(), c.KeyPrefix, c.MasterName,
+		string(r.pem), strings.Join(c.Addresses, " "),
+	}
+	for _, k := range c.Keys {
+		parts = append(parts, string(k))
+	}
+	return string(sum(nil, parts...))
+}
+
+// sum is a keyed hash of parts, each preceded by its length.
+func sum(key []byte, parts ...string) []byte {
+	mac := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		_, _ = fmt.Fprintf(mac, "%d:%s", len(p), p)
+	}
+	return mac.Sum(nil)
+}
+
+// PoolKey tells stores apart: with the same one it is the same.
+func (r *Redis) PoolKey() string { return r.key }
+
+// LogKey keys the hash by which logs name a user, the same in all replicas.
+func (r *Redis) LogKey() masked.String { return r.names }
+
+// DenySignUps reports whether nobody is signed up while Redis is down.
+func (r *Redis) DenySignUps() bool { return r.SignupWithoutStore == "deny" }
+
+// Interface guards
+var (
+	_ caddy.Module          = (*Redis)(nil)
+	_ caddy.Provisioner     = (*Redis)(nil)
+	_ caddyfile.Unmarshaler = (*Redis)(nil)
+)
