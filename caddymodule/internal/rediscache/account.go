@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -131,16 +133,15 @@ func (a *account) Forget(ctx context.Context, user exchange.UserKey) error {
 
 // Flush implements exchange.Shared. It is told before, so that nothing is put
 // any more by replicas whose exchanges began earlier, and afterwards, because
-// until then they may have read what was about to go.
+// until then they may have read what was about to go. A node that fails does not
+// keep the others from being flushed.
 func (a *account) Flush(ctx context.Context) error {
 	a.flushes.Add(1)
 	if err := a.publishFlush(ctx); err != nil {
 		return err
 	}
-	if err := a.dropAll(ctx); err != nil {
-		return err
-	}
-	return a.publishFlush(ctx)
+	err := a.dropAll(ctx)
+	return errors.Join(err, a.publishFlush(ctx))
 }
 
 func (a *account) publishFlush(ctx context.Context) error {
@@ -156,51 +157,49 @@ func (a *account) publishFlush(ctx context.Context) error {
 
 // dropAll drops the account's keys on all nodes.
 func (a *account) dropAll(ctx context.Context) error {
-	s := a.store
-	c := s.client.Load()
+	c := a.store.client.Load()
 	if c == nil {
 		return &downError{errStarts}
 	}
+	var problems []error
 	for _, node := range (*c).Nodes() {
-		for cursor, done := uint64(0), false; !done; done = cursor == 0 {
-			op, err := s.begin(ctx, a.prefix, false)
-			if err != nil {
-				return err
-			}
-			page, err := node.Do(op.ctx, node.B().Scan().Cursor(cursor).Match(globOf(a.prefix)+"*").Count(1000).Build()).AsScanEntry()
-			if err = s.end(&op, err); err != nil {
-				return err
-			}
-			cursor = page.Cursor
-			if err := a.drop(ctx, page.Elements); err != nil {
-				return err
-			}
+		if err := a.dropAt(ctx, *c, node); err != nil {
+			problems = append(problems, fmt.Errorf("flush a node: %w", plain(err)))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// dropAt looks for the account's keys at one node and drops them wherever they
+// are: the node may be a replica. What goes wrong there says little about the
+// store, so these are no operations of it.
+func (a *account) dropAt(ctx context.Context, c, node rueidis.Client) error {
+	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+		var err error
+		if cursor, err = a.dropPage(ctx, c, node, cursor); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// drop drops keys, wherever in a cluster they are.
-func (a *account) drop(ctx context.Context, keys []string) error {
-	if len(keys) == 0 {
-		return nil
+func (a *account) dropPage(ctx context.Context, c, node rueidis.Client, cursor uint64) (next uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	page, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(globOf(a.prefix)+"*").Count(1000).Build()).AsScanEntry()
+	if err != nil || len(page.Elements) == 0 {
+		return page.Cursor, err
 	}
-	s := a.store
-	op, err := s.begin(ctx, keys[0], false)
-	if err != nil {
-		return err
+	cmds := make(rueidis.Commands, 0, len(page.Elements))
+	for _, key := range page.Elements {
+		cmds = append(cmds, c.B().Unlink().Key(key).Build())
 	}
-	op.write = true
-	cmds := make(rueidis.Commands, 0, len(keys))
-	for _, key := range keys {
-		cmds = append(cmds, op.B().Unlink().Key(key).Build())
-	}
-	for _, r := range op.DoMulti(op.ctx, cmds...) {
-		if err == nil {
-			err = r.Error()
+	for _, r := range c.DoMulti(ctx, cmds...) {
+		if err := r.Error(); err != nil {
+			return 0, err
 		}
 	}
-	return s.end(&op, err)
+	return page.Cursor, nil
 }
 
 // keyOf is how a user is named in keys. A UserKey is a hash already; this is

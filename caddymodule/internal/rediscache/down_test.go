@@ -195,7 +195,7 @@ func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if d := time.Duration(worst.Load()); d > 3*DefaultTimeout { // starting as many takes a while itself
+	if d := time.Duration(worst.Load()); d > 4*DefaultTimeout { // starting as many takes a while itself
 		t.Errorf("one took %s", d)
 	}
 	wantDown(t, s.Store)
@@ -264,6 +264,7 @@ func TestR2_PasswordThatNobodyAskedFor(t *testing.T) {
 
 // TestR2_ReadOnly: what is there is found, and writing is refused at once.
 func TestR2_ReadOnly(t *testing.T) {
+	t.Parallel()
 	master := startServer(t)
 	r := startServer(t)
 	s := ready(t, r.Addr(), short)
@@ -298,7 +299,7 @@ func wantWritesRefused(t *testing.T, a exchange.Shared, u exchange.SignUps) {
 	if _, err := u.Claim(t.Context(), "v"); !errors.Is(err, exchange.ErrDown) {
 		t.Errorf("Claim = %v", err)
 	}
-	if d := time.Since(start); d > 20*time.Millisecond {
+	if d := time.Since(start); d > 50*time.Millisecond {
 		t.Errorf("it took %s", d)
 	}
 }
@@ -354,6 +355,7 @@ func TestR2_TooFewReplicas(t *testing.T) {
 // TestR2_IdleOutage: also without anybody who asks it is noticed that the store
 // has gone, and that it is back.
 func TestR2_IdleOutage(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := ready(t, r.Addr(), short)
 	r.Kill()

@@ -144,8 +144,14 @@ func (k *keeper) probe(c rueidis.Client, l *listener) (trouble, error) {
 	if at := k.suspects.Load(); at != nil {
 		key = k.config.KeyPrefix + "p:{" + *at + "}"
 	}
-	// The first round trip may have to connect.
-	ctx, cancel := context.WithTimeout(k.ctx, connectTimeout)
+	// The first round trip may have to connect, which takes its time. But an
+	// operation that needs the same connection would wait for as long, whatever
+	// its own time is: so only when there is none.
+	limit := k.config.Timeout
+	if k.reads.Load() != nil && len(k.slots) == 0 {
+		limit = connectTimeout
+	}
+	ctx, cancel := context.WithTimeout(k.ctx, limit)
 	defer cancel()
 	err := c.Do(ctx, c.B().Get().Key(key).Build()).Error()
 	if t := troubleOf(err, false); t != troubleNone {

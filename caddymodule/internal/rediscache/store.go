@@ -85,7 +85,8 @@ func New(c Config) (*Store, error) {
 func (s *Store) Connect() { s.once.Do(func() { go s.keep() }) }
 
 // Close ends everything, also what waits for an answer. Operations fail from
-// then on. It may be called again.
+// then on. It may be called again. (Of a cluster's client some timers that do
+// nothing any more end within 5 s.)
 func (s *Store) Close() {
 	s.cancel()
 	s.once.Do(func() { close(s.done) })
@@ -173,10 +174,12 @@ func (s *Store) begin(ctx context.Context, key string, write bool) (operation, e
 			op.cancel()
 			return operation{}, errBusy
 		}
-		if err := s.refused(write); err != nil { // that is why there was a queue
-			s.leave(&op)
-			return operation{}, err
-		}
+	}
+	// Once more, now that it counts: whoever shuts the Store and then sees
+	// nobody under way knows that nobody will be.
+	if err := s.refused(write); err != nil {
+		s.leave(&op)
+		return operation{}, err
 	}
 	c := s.client.Load()
 	if c == nil {
@@ -203,9 +206,9 @@ func (s *Store) leave(op *operation) {
 }
 
 // end says what an operation's error means to the Store, and returns it as
-// others may see it.
+// others may see it. Whoever waits for its place sees what it has found.
 func (s *Store) end(op *operation, err error) error {
-	s.leave(op)
+	defer s.leave(op)
 	if s.ctx.Err() != nil {
 		return &downError{errClosed}
 	}

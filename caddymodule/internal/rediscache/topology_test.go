@@ -1,0 +1,300 @@
+package rediscache
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+)
+
+// startCluster starts a cluster of three masters.
+func startCluster(t *testing.T) []*redistest.Server {
+	t.Helper()
+	var nodes []*redistest.Server
+	for range 3 {
+		nodes = append(nodes, startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
+			// Its default is the port and 10,000, which may be no port.
+			"--cluster-port", strconv.Itoa(redistest.FreePort(t))))
+	}
+	bus := func(r *redistest.Server) string { return r.Texts("CONFIG", "GET", "cluster-port")[1] }
+	for i, from := range []int{0, 5461, 10923} {
+		to := []int{5460, 10922, 16383}[i]
+		nodes[i].Do("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(from), strconv.Itoa(to))
+		nodes[0].Do("CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(nodes[i].Port), bus(nodes[i]))
+	}
+	for _, r := range nodes {
+		eventually(t, 20*time.Second, "the cluster is one", func() bool {
+			info := r.Text("CLUSTER", "INFO")
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3") && strings.Contains(info, "cluster_size:3")
+		})
+	}
+	return nodes
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t)
+	in := func(r *redistest.Server) opened {
+		return ready(t, r.Addr(), func(c *Config) { c.Cluster = true })
+	}
+	a, b := in(nodes[0]), in(nodes[2])
+	runSuites(t, a.Store, b.Store)
+
+	t.Run("keys are on all nodes and are flushed on all", func(t *testing.T) {
+		acc := a.Account("spread")
+		for i := range 60 {
+			put(t, acc, userOf(i), "t")
+		}
+		for i, r := range nodes {
+			if keys := r.Texts("KEYS", acc.(*account).prefix+"*"); len(keys) < 5 {
+				t.Errorf("%d keys on node %d", len(keys), i)
+			}
+		}
+		b.Account("spread")
+		if err := acc.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range nodes {
+			if keys := r.Texts("KEYS", acc.(*account).prefix+"*"); len(keys) > 0 {
+				t.Errorf("%d keys on node %d", len(keys), i)
+			}
+		}
+		eventually(t, 5*time.Second, "the other hears of it", func() bool { return len(b.all()) >= 2 })
+	})
+
+	t.Run("R2 a node is killed", func(t *testing.T) {
+		s := ready(t, nodes[0].Addr(), short, func(c *Config) { c.Cluster = true })
+		acc := s.Account("killed")
+		nodes[2].Kill()
+		end := time.Now().Add(3 * time.Second)
+		var worst time.Duration
+		for i := 0; time.Now().Before(end); i++ {
+			start := time.Now()
+			_, _, _, _ = acc.Get(t.Context(), userOf(i%60), "ios")
+			worst = max(worst, time.Since(start))
+			time.Sleep(time.Millisecond)
+		}
+		if t.Logf("the slowest took %s", worst); worst > DefaultTimeout+50*time.Millisecond {
+			t.Errorf("one took %s", worst)
+		}
+		s.wantUp(t, false, time.Second)
+		nodes[2].Run() // it knows the others from its file, and finds them again
+		s.wantUp(t, true, 20*time.Second)
+		eventually(t, 10*time.Second, "all keys can be read", func() bool {
+			for i := range 60 {
+				if _, _, _, err := acc.Get(t.Context(), userOf(i), "ios"); err != nil {
+					return false
+				}
+			}
+			return true
+		})
+	})
+}
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	master := startServer(t)
+	replica := startServer(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port))
+	eventually(t, 10*time.Second, "the replica is one", func() bool {
+		return strings.Contains(replica.Text("INFO", "replication"), "master_link_status:up")
+	})
+	sentinel := redistest.Sentinel(t, master)
+	eventually(t, 30*time.Second, "the sentinel knows the replica", func() bool {
+		return len(sentinel.Do("SENTINEL", "REPLICAS", "mymaster").([]any)) == 1
+	})
+	with := func(edit ...func(*Config)) opened {
+		return ready(t, sentinel.Addr(), append(edit, func(c *Config) { c.MasterName = "mymaster" })...)
+	}
+	a, b := with(), with(short)
+	runSuites(t, a.Store, b.Store)
+
+	acc := b.Account("failover")
+	put(t, acc, "u", "t")
+	eventually(t, 5*time.Second, "it is replicated", func() bool { return replica.Do("DBSIZE").(int64) == master.Do("DBSIZE").(int64) })
+	a.Account("failover")
+	master.Kill()
+	eventually(t, 30*time.Second, "the replica is the master, and is written to", func() bool {
+		kept, err := acc.Put(t.Context(), "v", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{Flushes: acc.(*account).flushes.Load()}, false)
+		return kept && err == nil
+	})
+	wantToken(t, acc, "u", "t")
+	eventually(t, 20*time.Second, "messages come again", func() bool {
+		_ = acc.Forget(t.Context(), "u")
+		return len(a.all()) > 0
+	})
+}
+
+// certificates makes a CA and a certificate of 127.0.0.1, as files.
+func certificates(t *testing.T) (ca *x509.CertPool, caFile, certFile, keyFile string) {
+	t.Helper()
+	dir := t.TempDir()
+	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &priv.PublicKey, priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	certFile, keyFile = write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", der)
+	parsed, err := x509.ParseCertificate(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca = x509.NewCertPool()
+	ca.AddCert(parsed)
+	return ca, certFile, certFile, keyFile
+}
+
+func TestTLS(t *testing.T) {
+	ca, caFile, certFile, keyFile := certificates(t)
+	port := redistest.FreePort(t)
+	startServer(t, "--tls-port", strconv.Itoa(port), "--tls-ca-cert-file", caFile, "--tls-cert-file", certFile,
+		"--tls-key-file", keyFile, "--tls-auth-clients", "no")
+	addr := "127.0.0.1:" + strconv.Itoa(port)
+	with := func(c *Config) { c.TLS = &tls.Config{RootCAs: ca, MinVersion: tls.VersionTLS12} }
+	runSuites(t, ready(t, addr, with).Store, ready(t, addr, with).Store)
+
+	stranger := open(t, addr, short, func(c *Config) { c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} })
+	stranger.wantWhy(t, "certificate")
+	plain := open(t, addr, short)
+	plain.wantWhy(t, "redis: ")
+	wantDown(t, plain.Store)
+}
+
+// TestACL: a user who may do what the store does, and nothing else.
+func TestACL(t *testing.T) {
+	r := startServer(t)
+	rules := func(prefix string) []string {
+		commands := strings.Fields("hello ping get set hget hset hdel hlen hgetall hmget pttl pexpire del unlink scan " +
+			"eval evalsha publish subscribe unsubscribe")
+		rules := []string{"ACL", "SETUSER", "app", "reset", "on", ">canary-password", "~" + prefix + "*", "&" + prefix + "news"}
+		for _, c := range commands {
+			rules = append(rules, "+"+c)
+		}
+		return rules
+	}
+	r.Do(rules(DefaultPrefix)...)
+	with := func(c *Config) { c.Username, c.Password = "app", masked.New("canary-password") }
+	runSuites(t, ready(t, r.Addr(), with).Store, ready(t, r.Addr(), with).Store)
+	if log := r.Do("ACL", "LOG").([]any); len(log) > 0 {
+		t.Errorf("it has tried what it may not: %v", log)
+	}
+
+	other := open(t, r.Addr(), with, func(c *Config) { c.KeyPrefix = "other:" })
+	other.wantWhy(t, "NOPERM")
+	wantDown(t, other.Store)
+
+	mute := rules(DefaultPrefix)
+	r.Do(append(mute, "resetchannels")...)
+	s := open(t, r.Addr(), with)
+	s.wantWhy(t, "NOPERM") // replicas that do not hear each other are no use
+	if _, err := s.Account("a").Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false); !errors.Is(err, exchange.ErrDown) {
+		t.Errorf("Put = %v", err)
+	}
+}
+
+func TestPrefixAndDatabase(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr(), func(c *Config) { c.KeyPrefix, c.DB = `odd*[a]?\{x}:`, 3 })
+	other := ready(t, r.Addr(), func(c *Config) { c.KeyPrefix, c.DB = `oddly[a]?\{x}:`, 3 })
+	a, b := s.Account("a"), other.Account("a")
+	put(t, a, "u", "a's")
+	put(t, b, "u", "b's")
+	if err := a.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantToken(t, a, "u", "")
+	wantToken(t, b, "u", "b's")
+	if n := r.Do("DBSIZE").(int64); n != 0 {
+		t.Errorf("%d keys in database 0", n)
+	}
+}
+
+// TestNotRedis: something else answers.
+func TestNotRedis(t *testing.T) {
+	t.Parallel()
+	redistest.Need(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i, answer := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", "+OK\r\n", "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `canary-password`\r\n"} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			done := make(chan struct{})
+			s := open(t, l.Addr().String(), short, func(c *Config) { c.Password = masked.New("canary-password") })
+			go func() {
+				defer close(done)
+				for range 3 {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer conn.Close()
+						b := make([]byte, 4096)
+						for {
+							if _, err := conn.Read(b); err != nil {
+								return
+							}
+							if _, err := conn.Write([]byte(answer)); err != nil {
+								return
+							}
+						}
+					}()
+				}
+			}()
+			eventually(t, 10*time.Second, "told that it is down", func() bool {
+				return look(s.events, func() bool { return len(s.states) > 0 })
+			})
+			wantDown(t, s.Store)
+			<-done
+			look(s.events, func() any {
+				for i, err := range s.errs {
+					if s.states[i] {
+						t.Error("told that it is up")
+						continue
+					}
+					t.Log(err)
+					wantNoCanary(t, err, "canary-password")
+				}
+				return nil
+			})
+		})
+	}
+}
