@@ -23,14 +23,14 @@ type Shared interface {
 	Get(ctx context.Context, user UserKey, kind Kind) (rec Record, found bool, seen Generation, err error)
 
 	// Put keeps rec until rec.Until, in place of what was kept, unless the user
-	// was forgotten since seen: then kept is false and rec belongs into no
-	// memory either. One that is not in the future is not kept, and what it
-	// replaces is gone all the same. It is an error to put a failure that is
-	// not a refusal.
+	// was forgotten since seen: without an error current says whether not, and
+	// if it is false rec belongs into no memory either. One that is not in the
+	// future is not kept, and what it replaces is gone all the same. It is an
+	// error to put a failure that is not a refusal.
 	//
 	// With news, the other replicas drop what they have of this user in memory:
 	// rec is there because what they have is no good.
-	Put(ctx context.Context, user UserKey, kind Kind, rec Record, seen Generation, news bool) (kept bool, err error)
+	Put(ctx context.Context, user UserKey, kind Kind, rec Record, seen Generation, news bool) (current bool, err error)
 
 	// Forget drops all kinds of a user, and tells all replicas. What was seen
 	// before cannot be put any more.

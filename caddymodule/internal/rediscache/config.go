@@ -59,8 +59,8 @@ type Config struct {
 	Timeout time.Duration
 
 	// Keys seal the values: the first one seals, all open. Each is 32 random
-	// bytes. At least one is required.
-	Keys [][]byte
+	// bytes as they are, in no encoding. At least one is required.
+	Keys []masked.String
 
 	// OnState is told when the store becomes usable (true) and when it does not
 	// serve everything any more (false, with the reason): the first time when
@@ -111,8 +111,8 @@ func (c *Config) Check() error {
 		wrong("no encryption key is given")
 	}
 	for i, k := range c.Keys {
-		if len(k) != KeySize {
-			wrong("encryption key %d has %d bytes, want %d", i+1, len(k), KeySize)
+		if n := len(k.Reveal()); n != KeySize {
+			wrong("encryption key %d has %d bytes, want %d", i+1, n, KeySize)
 		}
 	}
 	return errors.Join(problems...)

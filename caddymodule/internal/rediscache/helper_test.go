@@ -1,10 +1,10 @@
 package rediscache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
@@ -31,7 +32,7 @@ func (p patient) Run() int {
 }
 
 // key is an encryption key that can be told from others.
-func key(n byte) []byte { return bytes.Repeat([]byte{n}, KeySize) }
+func key(n byte) masked.String { return masked.New(strings.Repeat(string(rune(n)), KeySize)) }
 
 // events collects what a Store tells.
 type events struct {
@@ -81,7 +82,7 @@ type opened struct {
 // test on a busy machine is about what it is about.
 func open(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
-	c := Config{Addresses: []string{addr}, Keys: [][]byte{key(1)}, Timeout: 5 * time.Second}
+	c := Config{Addresses: []string{addr}, Keys: []masked.String{key(1)}, Timeout: 5 * time.Second}
 	e := &events{}
 	e.into(&c)
 	for _, f := range edit {
@@ -114,7 +115,7 @@ func (o opened) wantWhy(t testing.TB, word string) {
 	eventually(t, 10*time.Second, "told why: "+word, func() bool {
 		return look(o.events, func() bool {
 			n := len(o.states)
-			return n > 0 && !o.states[n-1] && o.errs[n-1] != nil && bytes.Contains([]byte(o.errs[n-1].Error()), []byte(word))
+			return n > 0 && !o.states[n-1] && o.errs[n-1] != nil && strings.Contains(o.errs[n-1].Error(), word)
 		})
 	})
 }

@@ -129,3 +129,16 @@ func TestForeignMessages(t *testing.T) {
 		t.Errorf("heard %q", got)
 	}
 }
+
+func FuzzReadMessage(f *testing.F) {
+	id, account := randomID(), nameOf("a")
+	for _, what := range []string{newsForget, newsBetter, newsFlush, newsBeat, "else"} {
+		f.Add(message{replica: id, what: what, account: account, user: "u"}.String())
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m, ok := readMessage(text)
+		if ok && m.String() != text {
+			t.Errorf("%q is read as %q", text, m.String())
+		}
+	})
+}

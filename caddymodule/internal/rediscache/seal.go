@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
 // A value in the store:
@@ -38,18 +40,19 @@ type sealer struct{ keys []sealKey }
 
 type sealKey struct {
 	id   [keyIDSize]byte
-	aead cipher.AEAD
+	aead func() cipher.AEAD // a func prints as an address; an AEAD would print its key
 }
 
 // newSealer is given keys of the right size.
-func newSealer(keys [][]byte) (*sealer, error) {
+func newSealer(keys []masked.String) (*sealer, error) {
 	s := &sealer{}
-	for _, key := range keys {
+	for _, masked := range keys {
+		key := []byte(masked.Reveal())
 		aead, err := chacha20poly1305.NewX(key)
 		if err != nil {
 			return nil, err
 		}
-		k := sealKey{aead: aead}
+		k := sealKey{aead: func() cipher.AEAD { return aead }}
 		sum := sha256.Sum256(append([]byte("caddy-huma key id\x00"), key...))
 		copy(k.id[:], sum[:])
 		s.keys = append(s.keys, k)
@@ -65,7 +68,7 @@ func (s *sealer) seal(text []byte, key, kind string, until time.Time) []byte {
 	copy(out[1:], k.id[:])
 	binary.BigEndian.PutUint32(out[untilAt:], seconds(until))
 	_, _ = rand.Read(out[nonceAt:textAt]) // never fails
-	return k.aead.Seal(out, out[nonceAt:textAt], text, place(out, key, kind))
+	return k.aead().Seal(out, out[nonceAt:textAt], text, place(out, key, kind))
 }
 
 // open returns the text that was sealed for a place.
@@ -82,7 +85,7 @@ func (s *sealer) open(value []byte, key, kind string) ([]byte, error) {
 		if data == nil {
 			data = place(value, key, kind)
 		}
-		if text, err := k.aead.Open(nil, value[nonceAt:textAt], value[textAt:], data); err == nil {
+		if text, err := k.aead().Open(nil, value[nonceAt:textAt], value[textAt:], data); err == nil {
 			return text, nil
 		}
 	}
