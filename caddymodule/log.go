@@ -87,16 +87,16 @@ func (e *endpoint) severity(code exchange.Code, err error) zapcore.Level {
 	case code == exchange.CodeConfig || code == exchange.CodeRejected || code == exchange.CodeBadResponse:
 		return zapcore.ErrorLevel
 	case code == exchange.CodeRegistrationLimited:
-		return e.thinned(zapcore.WarnLevel)
+		return e.thinned()
 	}
 	return zapcore.WarnLevel
 }
 
-// thinned returns a level at most once a second, and debug in between, for
+// thinned returns warning at most once a second, and debug in between, for
 // lines that every request could write.
-func (e *endpoint) thinned(level zapcore.Level) zapcore.Level {
+func (e *endpoint) thinned() zapcore.Level {
 	got := zapcore.DebugLevel
-	e.loud.Do(func() { got = level })
+	e.loud.Do(func() { got = zapcore.WarnLevel })
 	return got
 }
 
@@ -105,7 +105,7 @@ func (e *endpoint) logOverload(err error) {
 	if failureOf(err).code != exchange.CodeOverloaded {
 		return
 	}
-	if c := e.logger.Check(e.thinned(zapcore.WarnLevel), "requests turned away"); c != nil {
+	if c := e.logger.Check(e.thinned(), "requests turned away"); c != nil {
 		c.Write(zap.Error(err))
 	}
 }
@@ -130,7 +130,7 @@ func (e *endpoint) logRejection(err error) {
 
 // logNotAnswered logs why the application could not say who is asking.
 func (e *endpoint) logNotAnswered(err error) {
-	if c := e.logger.Check(e.thinned(zapcore.WarnLevel), "the application could not say who is asking"); c != nil {
+	if c := e.logger.Check(e.thinned(), "the application could not say who is asking"); c != nil {
 		c.Write(zap.Error(err))
 	}
 }

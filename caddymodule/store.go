@@ -108,7 +108,7 @@ func (e *endpoint) signUpsFor(q *request, user exchange.UserKey) *exchange.Repli
 func (e *endpoint) forget(ctx context.Context, user exchange.UserKey) {
 	if shared := e.policy.Shared; shared != nil {
 		if err := shared.Forget(ctx, user); err != nil {
-			if c := e.logger.Check(e.thinned(zap.WarnLevel), "a user was forgotten here only: the other replicas could not be told"); c != nil {
+			if c := e.logger.Check(e.thinned(), "a user was forgotten here only: the other replicas could not be told"); c != nil {
 				c.Write(zap.Error(err))
 			}
 		}

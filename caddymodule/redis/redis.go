@@ -177,7 +177,7 @@ func (r *Redis) Provision(caddy.Context) error {
 		return err
 	}
 	last := r.config.Keys[len(r.config.Keys)-1]
-	r.names = masked.New(string(sum(last, "log")))
+	r.names = masked.New(string(sum([]byte(last.Reveal()), "log")))
 	r.key = r.poolKey()
 	return nil
 }
@@ -213,7 +213,7 @@ func (r *Redis) check(p *option.Problems) {
 
 // readKeys reads the encryption keys. What is said about them holds nothing of
 // them.
-func (r *Redis) readKeys(p *option.Problems) (keys [][]byte) {
+func (r *Redis) readKeys(p *option.Problems) (keys []masked.String) {
 	if len(r.EncryptionKeys) == 0 {
 		p.Addf("encryption_keys", "a key is missing: make one, such as with `head -c 32 /dev/urandom | base64`, and write it as {env.NAME} or {file./path}")
 	}
@@ -228,10 +228,10 @@ func (r *Redis) readKeys(p *option.Problems) (keys [][]byte) {
 			p.Addf("encryption_keys", "number %d is not base64", i+1)
 		case len(key) != rediscache.KeySize:
 			p.Addf("encryption_keys", "number %d has %d bytes, it must be base64 of %d", i+1, len(key), rediscache.KeySize)
-		case slices.ContainsFunc(keys, func(k []byte) bool { return hmac.Equal(k, key) }):
+		case slices.Contains(keys, masked.New(string(key))):
 			p.Addf("encryption_keys", "number %d stands there twice", i+1)
 		}
-		keys = append(keys, key)
+		keys = append(keys, masked.New(string(key)))
 	}
 	return keys
 }
@@ -266,7 +266,7 @@ func (r *Redis) poolKey() string {
 		string(r.pem), strings.Join(c.Addresses, " "),
 	}
 	for _, k := range c.Keys {
-		parts = append(parts, string(k))
+		parts = append(parts, k.Reveal())
 	}
 	return string(sum(nil, parts...))
 }

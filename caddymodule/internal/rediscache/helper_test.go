@@ -93,6 +93,7 @@ func open(t testing.TB, addr string, edit ...func(*Config)) opened {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	s.Connect()
 	return opened{s, e}
 }
 
