@@ -7,16 +7,19 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// blockOption is an option within a block of who is asking.
+// blockOption is an option within one of blocks.
 type blockOption struct {
 	line string // a good one
 	list bool   // of any number of values
 	two  bool   // of one value or two
+
+	repeatable bool
 }
 
-// blocks are the blocks of who is asking, each with every option in it.
+// blocks are the blocks of who is asking, and of what replicas share, each with every option in it.
 var blocks = []struct {
 	name    string
 	fields  reflect.Type
@@ -68,10 +71,29 @@ var blocks = []struct {
 		},
 		others: []string{"url"},
 	},
+	{
+		name:   "redis",
+		fields: reflect.TypeFor[redis.Redis](),
+		open:   []string{"cache {", "redis {"},
+		options: map[string]blockOption{
+			"address":               {line: "address one:6379 two:6379", list: true, repeatable: true},
+			"username":              {line: "username huma"},
+			"password":              {line: "password {env.HUMA_PASSWORD}"},
+			"db":                    {line: "db 1"},
+			"key_prefix":            {line: "key_prefix clinic:"},
+			"tls_enabled":           {line: "tls_enabled on"},
+			"tls_server_certs_path": {line: "tls_server_certs_path /etc/redis/ca.pem"},
+			"master_name":           {line: "master_name mymaster"},
+			"cluster":               {line: "cluster off"},
+			"timeout":               {line: "timeout 100ms"},
+			"encryption_keys":       {line: "encryption_keys {env.HUMA_KEY_2} {env.HUMA_KEY_1}", list: true},
+			"signup_without_store":  {line: "signup_without_store deny"},
+		},
+	},
 }
 
 // TestL08_EveryOptionOfABlock is TestL08_EveryOption for the options within
-// the blocks of who is asking.
+// blocks.
 func TestL08_EveryOptionOfABlock(t *testing.T) {
 	for _, d := range bothDirectives {
 		t.Run(d.name, d.checkBlocks)
@@ -118,7 +140,11 @@ func (d *tokenDirective) checkBlocks(t *testing.T) {
 			wrong("a misspelt name", first, "unrecognized option '"+name+"s'", name+"s x")
 			wrong("in capitals", first, "unrecognized option '"+strings.ToUpper(name)+"'", strings.ToUpper(name)+" x")
 			wrong("missing value", first, "'"+name+"'", name)
-			wrong("twice", first+1, "option '"+name+"' is given twice", o.line, o.line)
+			if o.repeatable {
+				right("twice", o.line, o.line)
+			} else {
+				wrong("twice", first+1, "option '"+name+"' is given twice", o.line, o.line)
+			}
 			wrong("a block", first, "takes no block", o.line+" {", "x", "}")
 			if !o.list {
 				wrong("empty", first, "option '"+name+"' is", name+` ""`)

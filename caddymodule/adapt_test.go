@@ -276,7 +276,7 @@ func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
 	for _, d := range bothDirectives {
 		t.Run(d.name, func(t *testing.T) {
 			literals := maps.Clone(d.literals)
-			literals["hash_key"] = []string{"hash_key LITERAL"}
+			maps.Copy(literals, sharedLiterals)
 			for option, lines := range literals {
 				check(t, d, option, lines...)
 				for written, warns := range map[string]bool{
@@ -299,7 +299,7 @@ func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
 func TestL08_NoSecretsInErrors(t *testing.T) {
 	for _, d := range bothDirectives {
 		literals := maps.Clone(d.literals)
-		literals["hash_key"] = []string{"hash_key LITERAL"}
+		maps.Copy(literals, sharedLiterals)
 		for option, lines := range literals {
 			for _, written := range []string{"CANARY1 CANARY2", "CANARY1 CANARY2 CANARY3", "CANARY1 {\n}"} {
 				text := d.text(strings.ReplaceAll(strings.Join(lines, "\n"), "LITERAL", written))

@@ -82,6 +82,20 @@ import (
 //	        max_entries  <n>
 //	        negative_ttl <duration>
 //	        vary         <placeholder...>
+//	        redis {
+//	            address               <host:port...>
+//	            username              <name>
+//	            password              <secret>
+//	            db                    <n>
+//	            key_prefix            <text>
+//	            tls_enabled           on|off
+//	            tls_server_certs_path <pem file>
+//	            master_name           <name>
+//	            cluster               on|off
+//	            timeout               <duration>
+//	            encryption_keys       <key...>
+//	            signup_without_store  allow|deny
+//	        }
 //	    }
 //	    no_cache        honor|ignore
 //	    timeout         <duration>
@@ -101,7 +115,7 @@ import (
 //	    hash_key        <secret>
 //	}
 //
-// client_id, header_up and attribute may be repeated, everything else not.
+// client_id, header_up, attribute and address may be repeated, everything else not.
 func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshal(d, h.serviceOptions(), &h.Common)
 }

@@ -128,6 +128,12 @@ var sharedOptions = map[string]directiveOption{
 	"hash_key":        {line: "hash_key {env.HUMA_HASH_KEY}"},
 }
 
+// sharedLiterals are literals of both directives.
+var sharedLiterals = map[string][]string{
+	"hash_key": {"hash_key LITERAL"},
+	"password": {"cache {", "redis {", "password LITERAL", "}", "}"},
+}
+
 // options are all options of the directive.
 func (d *tokenDirective) options() map[string]directiveOption {
 	all := maps.Clone(sharedOptions)

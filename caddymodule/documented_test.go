@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
 // parsed is a file of this package.
@@ -53,13 +54,14 @@ func TestGrammarIsDocumented(t *testing.T) {
 		grammar   string
 		directive string
 		config    reflect.Type
+		guest     []string // options of guest modules
 		same      []string // what the other grammar tells of
 	}{
-		{huma, humaProvider.directive, reflect.TypeFor[HumaToken](), nil},
-		{human, humanProvider.directive, reflect.TypeFor[HumanAPIToken](), jsonNames(reflect.TypeFor[Common]())},
+		{huma, humaProvider.directive, reflect.TypeFor[HumaToken](), jsonNames(reflect.TypeFor[redis.Redis]()), nil},
+		{human, humanProvider.directive, reflect.TypeFor[HumanAPIToken](), nil, jsonNames(reflect.TypeFor[Common]())},
 	} {
 		written := options(c.grammar)
-		names := jsonNames(c.config)
+		names := append(jsonNames(c.config), c.guest...)
 		for _, name := range names {
 			if !slices.Contains(written, name) && !slices.Contains(notOptions, name) && !slices.Contains(c.same, name) {
 				t.Errorf("the grammar of %s does not tell of %s", c.directive, name)
@@ -82,7 +84,7 @@ func TestGrammarIsDocumented(t *testing.T) {
 // TestFieldsAreDocumented: each field of a config says what it is; fields that
 // stand together share that. Caddy's site makes its documentation of it.
 func TestFieldsAreDocumented(t *testing.T) {
-	for _, name := range []string{"config.go", "config_human.go"} {
+	for _, name := range []string{"config.go", "config_human.go", "redis/redis.go"} {
 		ast.Inspect(parsed(t, name), func(n ast.Node) bool {
 			typ, ok := n.(*ast.TypeSpec)
 			if !ok {

@@ -56,7 +56,10 @@ const everyField = `{
 		"name_encoding": "latin1"
 	},
 	"trust": {"mode": "proxies", "ranges": ["127.0.0.1", "10.0.0.0/8", "private_ranges"]},
-	"cache": {"ttl": "30s", "max_entries": 10, "negative_ttl": 0, "vary": ["{http.request.header.X-Device-Id}"]},
+	"cache": {"ttl": "30s", "max_entries": 10, "negative_ttl": 0, "vary": ["{http.request.header.X-Device-Id}"], "redis": {
+		"address": ["localhost:6379"], "username": "u", "password": "{env.HUMA_TEST_SECRET}", "db": 1, "key_prefix": "clinic:",
+		"tls_enabled": true, "timeout": "80ms", "encryption_keys": ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="], "signup_without_store": "deny"
+	}},
 	"no_cache": "honor",
 	"timeout": "8s",
 	"attempt_timeout": 2000000000,
@@ -88,7 +91,10 @@ const everyHumanField = `{
 		"name_encoding": "latin1"
 	},
 	"trust": {"mode": "proxies", "ranges": ["127.0.0.1", "10.0.0.0/8", "private_ranges"]},
-	"cache": {"ttl": "12h", "max_entries": 10, "negative_ttl": 0, "vary": ["{http.request.header.X-Device-Id}"]},
+	"cache": {"ttl": "12h", "max_entries": 10, "negative_ttl": 0, "vary": ["{http.request.header.X-Device-Id}"], "redis": {
+		"address": ["localhost:6379"], "username": "u", "password": "{env.HUMA_TEST_SECRET}", "db": 1, "key_prefix": "clinic:",
+		"tls_enabled": true, "timeout": "80ms", "encryption_keys": ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="], "signup_without_store": "deny"
+	}},
 	"no_cache": "honor",
 	"timeout": "8s",
 	"attempt_timeout": 2000000000,

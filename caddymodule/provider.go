@@ -38,7 +38,7 @@ var humaProvider = newProvider(provider{
 	directive: "huma_token",
 	path:      "/private/huma-token", // which Huma's quick start uses
 
-	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries, tls and registration rate",
+	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries, redis, tls and registration rate",
 	refusalHint: "no token has been granted to this config yet: its signature, secret or ids may be the reason; " +
 		"Huma has not published how calls are signed",
 })
@@ -49,7 +49,7 @@ var humanProvider = newProvider(provider{
 	path:      "/private/human-api-token",
 	byID:      true,
 
-	sharedOptions: "breaker, max_concurrent, max_waiting and max_entries",
+	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries and redis",
 	refusalHint:   "no token has been granted to this config yet: its client_id or client_secret may be the reason",
 	details: map[exchange.Code]string{
 		exchange.Code(identity.ReasonInvalid): "The identity is not one usable user id.",

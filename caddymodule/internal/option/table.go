@@ -16,7 +16,7 @@ import (
 type Table map[string]func(d *caddyfile.Dispenser) error
 
 // repeatable lists the options that may stand in a block more than once.
-var repeatable = []string{"client_id", "header_up", "attribute"}
+var repeatable = []string{"client_id", "header_up", "attribute", "address"}
 
 // Block reads a block by its table and returns how many options it held. An
 // unknown option and one that repeats are errors with file and line.
