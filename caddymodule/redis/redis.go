@@ -188,7 +188,7 @@ func (r *Redis) check(p *option.Problems) {
 		p.Addf("address", "it is missing: write where Redis is, such as localhost:6379")
 	}
 	for i, a := range r.config.Addresses {
-		if host, port, err := net.SplitHostPort(a); a != "" && (err != nil || host == "" || port == "") {
+		if host, port, err := net.SplitHostPort(a); (a != "" || r.Address[i] == "") && (err != nil || host == "" || port == "") {
 			p.Addf("address", "number %d is not host:port", i+1)
 		}
 	}
@@ -219,6 +219,9 @@ func (r *Redis) readKeys(p *option.Problems) (keys []masked.String) {
 	}
 	for i, written := range r.EncryptionKeys {
 		text := p.Secret("encryption_keys", written)
+		if written == "" {
+			p.Addf("encryption_keys", "number %d is empty", i+1)
+		}
 		if text.IsZero() {
 			continue // which has been noted
 		}
@@ -228,7 +231,7 @@ func (r *Redis) readKeys(p *option.Problems) (keys []masked.String) {
 			p.Addf("encryption_keys", "number %d is not base64", i+1)
 		case len(key) != rediscache.KeySize:
 			p.Addf("encryption_keys", "number %d has %d bytes, it must be base64 of %d", i+1, len(key), rediscache.KeySize)
-		case slices.Contains(keys, masked.New(string(key))):
+		case slices.ContainsFunc(keys, masked.New(string(key)).Equal):
 			p.Addf("encryption_keys", "number %d stands there twice", i+1)
 		}
 		keys = append(keys, masked.New(string(key)))
