@@ -245,6 +245,7 @@ func TestL05_NoNetwork(t *testing.T) {
 		"forward_auth": {"api " + api, "identity authelia", "trust forward_auth " + listener.Addr().String()},
 		"jwks":         {"api " + api, assertionOf("google_iap", "jwks "+api+"/keys", "audience clinic")},
 		"aws_alb":      {"api " + api, assertionOf("aws_alb", "jwks "+api+"/keys", "signer "+balancer)},
+		"redis":        {"api " + api, "cache {\nredis {\naddress " + listener.Addr().String() + "\nencryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n}\n}"},
 		"userinfo":     append(asking(api+"/me", "email email", "user_id id"), "api "+api),
 	}
 	own := map[*tokenDirective]map[string][]string{
