@@ -1,0 +1,235 @@
+package caddymodule_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// redisKey seals values in these tests.
+const redisKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+
+// joins is how long a replica has to find a Redis that is there again: it looks
+// at least every five seconds.
+const joins = 15 * time.Second
+
+// withRedis is the option cache with a shared store.
+func withRedis(r *redistest.Server, ttl, more string) string {
+	return "cache " + ttl + " {\nredis {\naddress " + r.Addr() + "\nencryption_keys " + redisKey + "\n" + more + "\n}\n}"
+}
+
+// shared waits until the site says that it uses the store for the nth time.
+func (s *site) shared(n int) {
+	s.t.Helper()
+	eventually(s.t, joins, "the shared store is used", func() bool { return len(s.lines("the shared store is there")) >= n })
+}
+
+// dump is every key of the store, and what it holds.
+func dump(t *testing.T, r *redistest.Server) string {
+	t.Helper()
+	var b strings.Builder
+	for _, key := range r.Texts("KEYS", "*") {
+		ttl, _ := r.Do("PTTL", key).(int64)
+		if ttl <= 0 {
+			t.Errorf("%q does not expire: %d", key, ttl)
+		}
+		fmt.Fprintf(&b, "%s: ", key)
+		if r.Text("TYPE", key) == "hash" {
+			b.WriteString(strings.Join(r.Texts("HGETALL", key), " "))
+		} else {
+			b.WriteString(r.Text("GET", key))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// tokenKeys are the keys of users' tokens.
+func tokenKeys(r *redistest.Server) []string { return r.Texts("KEYS", "caddy-huma:t:*") }
+
+// TestR07_TheStoreHoldsNothingInClear: of either service.
+func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		r := redistest.Start(t)
+		fake := newHuma(t, sandbox.Config{})
+		s := serve(t, p.site(fake, withRedis(r, "1m", "")))
+		s.shared(1)
+		a := s.request("GET", p.ask(), as("canary@x.example"), header("X-Test-Name", "Canary Name"))
+		token := a.token(t, p)
+		text := dump(t, r)
+		if len(tokenKeys(r)) != 1 {
+			t.Errorf("the token is not in the store: %q", text)
+		}
+		for _, clear := range []string{"canary", "Canary", "x.example", token, token[:len(token)/2], "sandbox-secret"} {
+			if strings.Contains(text, clear) {
+				t.Errorf("%q is in the store: %q", clear, text)
+			}
+		}
+		s.noSecretsInLog(token, "canary@x.example", redisKey)
+
+		// Forgetting is for all: the token goes from the store, too.
+		if a := s.request("DELETE", p.path, as("canary@x.example")); a.StatusCode != http.StatusNoContent {
+			t.Fatalf("DELETE: %d", a.StatusCode)
+		}
+		for _, key := range tokenKeys(r) { // what is left is the mark that it was forgotten
+			if n, _ := r.Do("HLEN", key).(int64); n != 1 {
+				t.Errorf("%q holds %d fields", key, n)
+			}
+		}
+		if s.request("GET", p.ask(), as("canary@x.example")).token(t, p) == token {
+			t.Error("the token is still there")
+		}
+	})
+}
+
+// TestRedis_AnotherProcessHasTheToken: a Caddy that starts with nothing in its
+// memory finds the token in the store, without a call; human_api_token too.
+func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		r := redistest.Start(t)
+		fake := newHuma(t, sandbox.Config{})
+		config := p.site(fake, withRedis(r, "1m", ""))
+		s := serve(t, config)
+		s.shared(1)
+		token := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		before := len(fake.Calls().Calls)
+		// Without the directive the account's memory goes.
+		for _, text := range []string{"SITE {\nrespond ok\n}", config} {
+			if err := s.load(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.shared(2)
+		if s.request("GET", p.ask(), as("a@x.example")).token(t, p) != token {
+			t.Error("another token")
+		}
+		if n := len(fake.Calls().Calls) - before; n != 0 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// TestR01_RedisIsDownAtStart: tokens come, and the store is used once it is up.
+func TestR01_RedisIsDownAtStart(t *testing.T) {
+	r := redistest.Prepare(t, redistest.FreePort(t))
+	fake := newHuma(t, sandbox.Config{})
+	s := serve(t, simpleSite(fake, withRedis(r, "1m", "")))
+	s.request("GET", iosPath, as("early@x.example")).tokens(t)
+	r.Run()
+	s.shared(1)
+	s.request("GET", iosPath, as("late@x.example")).tokens(t)
+	if n := len(tokenKeys(r)); n != 1 {
+		t.Errorf("%d users in the store, want the one who came late", n)
+	}
+}
+
+// TestR02_RedisIsKilledUnderLoad: nobody sees it, neither those who have a token
+// nor those who come for the first time.
+func TestR02_RedisIsKilledUnderLoad(t *testing.T) {
+	r := redistest.Start(t)
+	fake := newHuma(t, sandbox.Config{})
+	s := serve(t, simpleSite(fake, withRedis(r, "1m", "")))
+	s.shared(1)
+	s.request("GET", iosPath, as("known@x.example")).tokens(t)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
+	defer stop()
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				user := as("known@x.example")
+				if i%4 == 0 {
+					user = as(fmt.Sprintf("new-%d-%d@x.example", worker, i))
+				}
+				a, err := s.try(context.Background(), "GET", iosPath, user)
+				if err != nil || a.StatusCode != http.StatusOK {
+					t.Errorf("request %d: %v %v", i, a, err)
+					return
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	time.Sleep(700 * time.Millisecond)
+	r.Kill()
+	wg.Wait()
+	eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("the shared store cannot be used")) > 0 })
+	if n := fake.calls(sandbox.OpSignUp); n != len(fake.Users()) {
+		t.Errorf("%d sign-ups of %d users", n, len(fake.Users()))
+	}
+	r.Run()
+	s.shared(2)
+}
+
+// TestRedis_DenySignUpsWithoutIt: who is known gets a token, a new user waits
+// for the store.
+func TestRedis_DenySignUpsWithoutIt(t *testing.T) {
+	r := redistest.Prepare(t, redistest.FreePort(t))
+	fake := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
+	s := serve(t, simpleSite(fake, withRedis(r, "1m", "signup_without_store deny")))
+	s.request("GET", iosPath, as("known@x.example")).tokens(t)
+	s.request("GET", iosPath, as("new@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	if n := fake.calls(sandbox.OpSignUp); n != 0 {
+		t.Errorf("%d sign-ups", n)
+	}
+	r.Run()
+	s.shared(1)
+	s.request("GET", iosPath, as("new@x.example")).tokens(t)
+}
+
+// TestRedis_HitsInMemoryDoNotAskIt: nor does a reload make a new connection.
+func TestRedis_HitsInMemoryDoNotAskIt(t *testing.T) {
+	r := redistest.Start(t)
+	fake := newHuma(t, sandbox.Config{})
+	config := simpleSite(fake, withRedis(r, "1m", ""))
+	s := serve(t, config)
+	s.shared(1)
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	reads := func() string {
+		var found []string
+		for line := range strings.Lines(r.Text("INFO", "commandstats")) {
+			if name, rest, _ := strings.Cut(line, ":"); name == "cmdstat_hmget" {
+				calls, _, _ := strings.Cut(rest, ",")
+				found = append(found, calls)
+			}
+		}
+		return strings.Join(found, " ")
+	}
+	// What counts is HMGET: the store is looked after in the background, too.
+	before := reads()
+	for range 100 {
+		s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	}
+	if after := reads(); after != before || before == "" {
+		t.Errorf("reads were %q and are %q", before, after)
+	}
+	ids := func() string {
+		var all []string
+		for line := range strings.Lines(r.Text("CLIENT", "LIST")) {
+			if id, _, _ := strings.Cut(line, " "); !strings.Contains(line, "cmd=client") {
+				all = append(all, id)
+			}
+		}
+		return strings.Join(all, " ")
+	}
+	was := ids()
+	for i := range 3 {
+		if err := s.load(config + fmt.Sprintf("\n# %d", i)); err != nil {
+			t.Fatal(err)
+		}
+		s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	}
+	if now := ids(); now != was {
+		t.Errorf("the connections were %q and are %q", was, now)
+	}
+	if n := fake.calls(sandbox.OpSignIn); n != 1 {
+		t.Errorf("%d sign-ins: the memory was lost", n)
+	}
+}
