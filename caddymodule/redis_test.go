@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
 // redisKey seals values in these tests.

@@ -111,13 +111,20 @@ type process struct {
 // startCaddy builds and runs the real binary with a Caddyfile, until it listens.
 func startCaddy(t *testing.T, text, address string) *process {
 	t.Helper()
-	dir := t.TempDir()
-	config, binary := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "caddy")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	binary := filepath.Join(t.TempDir(), "caddy")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return runCaddy(t, binary, text, address)
+}
+
+// runCaddy is startCaddy with a binary that has been built.
+func runCaddy(t *testing.T, binary, text, address string) *process {
+	t.Helper()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	c := &process{
 		Cmd:   exec.CommandContext(context.Background(), binary, "run", "--config", config, "--adapter", "caddyfile"),

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
 func short(c *Config) { c.Timeout = DefaultTimeout }

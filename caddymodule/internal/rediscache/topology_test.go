@@ -21,8 +21,8 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache/redistest"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
 // startCluster starts a cluster of three masters.

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// replicas are three Caddys of one site, the Redis that they share, and the
+// sandbox, each a process of its own.
+type replicas struct {
+	t         *testing.T
+	redis     *redistest.Server
+	huma      string
+	addresses [3]string
+	processes [3]*process
+	client    *http.Client
+}
+
+func startReplicas(t *testing.T) *replicas {
+	t.Helper()
+	r := &replicas{t: t, redis: redistest.Start(t), client: &http.Client{Timeout: 30 * time.Second}}
+	binary := filepath.Join(t.TempDir(), "caddy")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	huma := freeAddress(t)
+	r.huma = "http://" + huma
+	const global = "{\nadmin off\npersist_config off\nauto_https off\n}\n"
+	sandbox := runCaddy(t, binary, global+r.huma+" {\nhuma_sandbox\n}\n", huma)
+	t.Cleanup(func() { sandbox.kill() })
+	for i := range r.addresses {
+		r.addresses[i] = freeAddress(t)
+		r.processes[i] = runCaddy(t, binary, global+`http://`+r.addresses[i]+` {
+			huma_token {
+				api `+r.huma+`
+				project_id p1
+				deployment_id d1
+				client_id c1
+				secret sandbox-secret
+				identity {
+					email X-Test-User
+				}
+				trust proxies 127.0.0.1
+				cache 1m {
+					redis {
+						address `+r.redis.Addr()+`
+						encryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
+					}
+				}
+			}
+		}`, r.addresses[i])
+		t.Cleanup(r.processes[i].kill)
+	}
+	r.joined()
+	return r
+}
+
+// kill ends a process as a crash would.
+func (c *process) kill() {
+	_ = c.Process.Kill()
+	err := <-c.ended
+	c.ended <- err // for whoever asks again
+}
+
+// joined waits until all replicas hear each other: until each of them listens.
+func (r *replicas) joined() {
+	r.t.Helper()
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if list := r.redis.Do("PUBSUB", "NUMSUB", "caddy-huma:news").([]any); len(list) == 2 && list[1] == int64(len(r.addresses)) {
+			time.Sleep(200 * time.Millisecond) // until the first look at the store has ended
+			return
+		}
+	}
+	r.t.Fatal("the replicas do not join")
+}
+
+// ask asks a replica for a user's token.
+func (r *replicas) ask(ctx context.Context, i int, method, user string, headers ...string) (status int, token string, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addresses[i]+"/private/huma-token", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("X-Test-User", user)
+	for n := 0; n < len(headers); n += 2 {
+		req.Header.Set(headers[n], headers[n+1])
+	}
+	res, err := r.client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, "", err
+	}
+	var v struct{ AuthToken string }
+	_ = json.Unmarshal(body, &v) // what is no token has none
+	return res.StatusCode, v.AuthToken, nil
+}
+
+// token is ask for a token that has to come.
+func (r *replicas) token(i int, user string, headers ...string) string {
+	r.t.Helper()
+	status, token, err := r.ask(r.t.Context(), i, http.MethodGet, user, headers...)
+	if err != nil || status != http.StatusOK || token == "" {
+		r.t.Fatalf("replica %d: %d %q %v", i, status, token, err)
+	}
+	return token
+}
+
+// faults makes the sandbox misbehave.
+func (r *replicas) faults(faults string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPut, r.huma+"/_sandbox/faults", strings.NewReader(faults))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if status, body := do(r.t, req); status >= 300 {
+		r.t.Fatalf("faults: %d %s", status, body)
+	}
+}
+
+// accounts is how many users the sandbox has.
+func (r *replicas) accounts() int {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.huma+"/_sandbox/users", nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, body := do(r.t, req)
+	var v struct{ Users []any }
+	if err := json.Unmarshal(body, &v); err != nil {
+		r.t.Fatal(err)
+	}
+	return len(v.Users)
+}
+
+// eventually waits for what becomes true by itself.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("it does not happen: %s", what)
+}
+
+// TestR03_OneSignUpForAllReplicas: 300 first requests of a user whom nobody
+// knows, at three replicas.
+func TestR03_OneSignUpForAllReplicas(t *testing.T) {
+	r := startReplicas(t)
+	var wg sync.WaitGroup
+	start, tokens := make(chan struct{}), make(chan string, 300)
+	for i := range 300 {
+		wg.Go(func() {
+			<-start
+			status, token, err := r.ask(t.Context(), i%len(r.addresses), http.MethodGet, "new@x.example")
+			if err != nil || status != http.StatusOK || token == "" {
+				t.Errorf("request %d: %d %v", i, status, err)
+			}
+			tokens <- token
+		})
+	}
+	close(start)
+	wg.Wait()
+	close(tokens)
+	seen := make(map[string]int)
+	for token := range tokens {
+		seen[token]++
+	}
+	all := calls(t, r.huma)
+	if n := strings.Count(all, "signup"); n != 1 {
+		t.Errorf("%d sign-ups: %s", n, all)
+	}
+	if n := strings.Count(all, "signin"); n > len(r.addresses) {
+		t.Errorf("%d sign-ins: %s", n, all)
+	}
+	// A replica that signs in after the sign-up has ended has a token of its own.
+	if len(seen) > len(r.addresses) {
+		t.Errorf("%d different tokens", len(seen))
+	}
+}
+
+// TestR04_KilledAfterTheSignUp: the replica that signs a user up ends before it
+// has the answer. The others do not sign them up again.
+func TestR04_KilledAfterTheSignUp(t *testing.T) {
+	r := startReplicas(t)
+	// The account comes into being, whoever still waits for the answer.
+	r.faults(`[{"op":"signup","appear_after":"300ms","delay":"2s","times":1}]`)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _, _ = r.ask(ctx, 0, http.MethodGet, "new@x.example")
+	}()
+	eventually(t, "the account is made", func() bool { return r.accounts() == 1 })
+	r.processes[0].kill()
+	leave()
+	<-gone
+
+	var wg sync.WaitGroup
+	for i := 1; i < len(r.addresses); i++ {
+		wg.Go(func() {
+			eventually(t, fmt.Sprintf("replica %d has a token", i), func() bool {
+				status, _, err := r.ask(t.Context(), i, http.MethodGet, "new@x.example")
+				if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable {
+					t.Errorf("replica %d: %d %v", i, status, err)
+				}
+				return status == http.StatusOK
+			})
+		})
+	}
+	wg.Wait()
+	if n := r.accounts(); n != 1 {
+		t.Errorf("%d accounts", n)
+	}
+	if all := calls(t, r.huma); strings.Count(all, "signup") > 1 {
+		t.Errorf("signed up again: %s", all)
+	}
+}
+
+// TestForgettingReachesAllReplicas: DELETE at one of them, also where the token
+// is in the memory of another.
+func TestForgettingReachesAllReplicas(t *testing.T) {
+	r := startReplicas(t)
+	const user = "a@x.example"
+	token := r.token(0, user)
+	for i := range r.addresses {
+		if r.token(i, user) != token {
+			t.Errorf("replica %d has another token", i)
+		}
+	}
+	if status, _, err := r.ask(t.Context(), 1, http.MethodDelete, user); err != nil || status != http.StatusNoContent {
+		t.Fatalf("DELETE: %d %v", status, err)
+	}
+	for i := range r.addresses {
+		eventually(t, fmt.Sprintf("replica %d has forgotten it", i), func() bool { return r.token(i, user) != token })
+	}
+}
+
+// TestAFreshTokenReachesAllReplicas: one that was asked for with no-cache is
+// what the others hand out, too.
+func TestAFreshTokenReachesAllReplicas(t *testing.T) {
+	r := startReplicas(t)
+	const user = "a@x.example"
+	old := r.token(0, user)
+	for i := range r.addresses {
+		r.token(i, user)
+	}
+	fresh := r.token(2, user, "Cache-Control", "no-cache")
+	if fresh == old {
+		t.Fatal("no fresh token")
+	}
+	for i := range r.addresses {
+		eventually(t, fmt.Sprintf("replica %d has the fresh one", i), func() bool { return r.token(i, user) == fresh })
+	}
+	if all := calls(t, r.huma); strings.Count(all, "signin") != 2 {
+		t.Errorf("more calls than two sign-ins and a sign-up: %s", all)
+	}
+}
