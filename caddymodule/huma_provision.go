@@ -155,7 +155,7 @@ func (h *HumaToken) prepare(ctx caddy.Context, s humaSettings, l limits) error {
 
 	account := derive(h.rootKey(s.secret), "token", h.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
 	signUps := []string{"sign-up", h.name, sameService(s.api), s.deploymentID, s.projectID}
-	service := derive(h.signUpKey(), signUps...)
+	service := derive(nil, signUps...) // the store keys it
 	h.users = newUserHasher(account)
 	h.signUps, h.sharedSignUps = newUserHasher(derive(processKey, signUps...)), newUserHasher(service)
 

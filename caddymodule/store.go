@@ -80,15 +80,6 @@ func (e *endpoint) rootKey(secret masked.String) []byte {
 	return derive([]byte(secret.Reveal()), "store")
 }
 
-// signUpKey keys the hash that names users whom replicas sign up. It is the same
-// for all credentials of a service.
-func (e *endpoint) signUpKey() []byte {
-	if e.replicas.store == nil {
-		return processKey
-	}
-	return derive([]byte(e.replicas.store.LogKey().Reveal()), "sign-up")
-}
-
 // signUpsFor is what an exchange needs to leave its sign-up to another replica;
 // nil if there are no others.
 func (e *endpoint) signUpsFor(q *request, user exchange.UserKey) *exchange.Replicas {
@@ -104,11 +95,12 @@ func (e *endpoint) signUpsFor(q *request, user exchange.UserKey) *exchange.Repli
 	}
 }
 
-// forget drops a user's tokens, at all replicas.
+// forget drops a user's tokens, at all replicas, also if the caller does not wait
+// for it.
 func (e *endpoint) forget(ctx context.Context, user exchange.UserKey) {
 	if shared := e.policy.Shared; shared != nil {
-		if err := shared.Forget(ctx, user); err != nil {
-			if c := e.logger.Check(e.thinned(), "a user was forgotten here only: the other replicas could not be told"); c != nil {
+		if err := shared.Forget(context.WithoutCancel(ctx), user); err != nil {
+			if c := e.logger.Check(e.thinned(), "a user was forgotten here only: the other replicas will be told when the shared store can be used again"); c != nil {
 				c.Write(zap.Error(err))
 			}
 		}

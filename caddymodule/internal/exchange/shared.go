@@ -33,7 +33,9 @@ type Shared interface {
 	Put(ctx context.Context, user UserKey, kind Kind, rec Record, seen Generation, news bool) (current bool, err error)
 
 	// Forget drops all kinds of a user, and tells all replicas. What was seen
-	// before cannot be put any more.
+	// before cannot be put any more. With an error that was not done yet: it is
+	// made up for when the store can be used again, and until then this replica
+	// finds nothing of the user.
 	Forget(ctx context.Context, user UserKey) error
 
 	// Flush drops everything of the account, and tells all replicas. It visits
@@ -54,12 +56,14 @@ type Generation struct {
 // replica died, of which nobody can tell any more whether the user was created.
 type SignUps interface {
 	// Claim asks for the right to send one sign-up for a user, just before it
-	// is sent. With an error nobody knows whose the right is; who signs up all
-	// the same settles the Claim that came with the error.
+	// is sent. With an error nobody knows whose the right is; the Claim that
+	// came with it has to be settled all the same, whether or not its owner
+	// signs the user up.
 	Claim(ctx context.Context, user UserKey) (Claim, error)
 
 	// Settle says how the sign-up ended that a Claim was for. It does nothing
 	// to the marker of another Claim, except that a user who exists does exist.
+	// With an error that was not done yet, and is made up for.
 	Settle(ctx context.Context, user UserKey, claim Claim, end SignUpEnd) error
 
 	// Look is for those who wait: Claim without asking for anything. Its State
@@ -71,7 +75,7 @@ type SignUps interface {
 type Claim struct {
 	State SignUpState
 	Left  time.Duration // how long the State lasts if nobody settles it; 0 for SignUpNone
-	ID    string        // which Claim it is; for Settle
+	ID    string        // which Claim it is; for Settle. Empty with ErrDown: it was not even asked for
 }
 
 // SignUpState is how far the sign-up of a user is.

@@ -52,6 +52,7 @@ func (r *Replicas) begin(ctx context.Context) *signUpTurn {
 		t.claim = claim
 		switch {
 		case err != nil && r.Deny:
+			r.settle(claim, SignUpEnd{}) // the store may have done what it did not answer
 			t.err = &Error{Code: CodeUnavailable, RetryAfter: holdRetry, Err: errNoStore}
 			return t
 		case err != nil, claim.State == SignUpOurs:
@@ -111,7 +112,11 @@ func (r *Replicas) Settle() {
 	if r == nil || !r.turn.ours {
 		return
 	}
-	// Not with the exchange's context, which may be over by now: the store has
-	// its own timeout, and without this the others wait for nothing.
-	_ = r.SignUps.Settle(context.Background(), r.User, r.turn.claim, r.turn.end)
+	r.settle(r.turn.claim, r.turn.end)
+}
+
+// settle does not take the exchange's context, which may be over by now: the
+// store has its own timeout, and without this the others wait for nothing.
+func (r *Replicas) settle(claim Claim, end SignUpEnd) {
+	_ = r.SignUps.Settle(context.Background(), r.User, claim, end)
 }

@@ -34,6 +34,9 @@ type account struct {
 func (a *account) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (rec exchange.Record, found bool, seen exchange.Generation, err error) {
 	seen.Flushes = a.flushes.Load()
 	s, key := a.store, a.prefix+keyOf(user)
+	if s.owed.has(key) {
+		return rec, false, seen, &downError{errForgotten}
+	}
 	op, err := s.begin(ctx, key, false)
 	if err != nil {
 		return rec, false, seen, err
@@ -116,10 +119,16 @@ func (a *account) Put(ctx context.Context, user exchange.UserKey, kind exchange.
 	return kept == 1, nil
 }
 
-// Forget implements exchange.Shared with one script. It is tried also if the
-// store takes no writes: one that is full can still drop.
+// Forget implements exchange.Shared. While it is owed, Get finds nothing.
 func (a *account) Forget(ctx context.Context, user exchange.UserKey) error {
-	s, key := a.store, a.prefix+keyOf(user)
+	key := a.prefix + keyOf(user)
+	return a.store.owed.do(ctx, key, func(ctx context.Context) error { return a.forget(ctx, key, user) })
+}
+
+// forget is one script. It is tried also if the store takes no writes: one that
+// is full can still drop.
+func (a *account) forget(ctx context.Context, key string, user exchange.UserKey) error {
+	s := a.store
 	op, err := s.begin(ctx, key, false)
 	if err != nil {
 		return err

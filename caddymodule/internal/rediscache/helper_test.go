@@ -156,15 +156,17 @@ func wantDown(t testing.TB, s *Store) {
 	t.Helper()
 	a, u := s.Account("a"), s.SignUps("s")
 	for name, do := range map[string]func(context.Context) error{
-		"Get": func(ctx context.Context) error { _, _, _, err := a.Get(ctx, "u", "ios"); return err },
+		"Get": func(ctx context.Context) error { _, _, _, err := a.Get(ctx, "somebody", "ios"); return err },
 		"Put": func(ctx context.Context) error {
-			_, err := a.Put(ctx, "u", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false)
+			_, err := a.Put(ctx, "somebody", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false)
 			return err
 		},
-		"Forget": func(ctx context.Context) error { return a.Forget(ctx, "u") },
-		"Claim":  func(ctx context.Context) error { _, err := u.Claim(ctx, "u"); return err },
-		"Look":   func(ctx context.Context) error { _, err := u.Look(ctx, "u"); return err },
-		"Settle": func(ctx context.Context) error { return u.Settle(ctx, "u", exchange.Claim{}, exchange.SignUpEnd{}) },
+		"Forget": func(ctx context.Context) error { return a.Forget(ctx, "somebody") },
+		"Claim":  func(ctx context.Context) error { _, err := u.Claim(ctx, "somebody"); return err },
+		"Look":   func(ctx context.Context) error { _, err := u.Look(ctx, "somebody"); return err },
+		"Settle": func(ctx context.Context) error {
+			return u.Settle(ctx, "somebody", exchange.Claim{}, exchange.SignUpEnd{})
+		},
 	} {
 		start := time.Now()
 		if err := do(t.Context()); !errors.Is(err, exchange.ErrDown) {

@@ -84,6 +84,7 @@ func (k *keeper) serve(c rueidis.Client) {
 		k.know(t, err)
 		if t == troubleNone {
 			since = time.Now()
+			k.owed.pay(k.ctx)
 			if !k.watch() {
 				return
 			}

@@ -96,8 +96,8 @@ func TestR5_ForeignKeys(t *testing.T) {
 	wantToken(t, a, "u", "t")
 
 	u := s.SignUps("s").(*signUps)
-	r.Do("LPUSH", u.prefix+keyOf("u"), "something")
-	r.Do("SET", u.prefix+keyOf("v"), "something")
+	r.Do("LPUSH", u.keysOf("u")[0], "something")
+	r.Do("SET", u.keysOf("v")[0], "something")
 	for _, user := range []exchange.UserKey{"u", "v"} {
 		for _, ask := range []func() (exchange.Claim, error){
 			func() (exchange.Claim, error) { return u.Look(t.Context(), user) },
@@ -107,7 +107,7 @@ func TestR5_ForeignKeys(t *testing.T) {
 				t.Errorf("%s: %+v, %v", user, c, err)
 			}
 		}
-		if r.Do("PTTL", u.prefix+keyOf(user)).(int64) <= 0 {
+		if r.Do("PTTL", u.keysOf(user)[0]).(int64) <= 0 {
 			t.Errorf("%s: a marker without an end", user)
 		}
 	}

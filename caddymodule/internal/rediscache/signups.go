@@ -2,10 +2,17 @@ package rediscache
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"hash"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
 // markerLife is how long a marker lasts that nobody settles, and how long it is
@@ -19,40 +26,79 @@ const (
 	markerHeld    = "h"
 )
 
-// signUps are the markers of one service.
+// signUps are the markers of one service. A user has one under each encryption
+// key's name for them: while keys are rotated replicas have different keys, but
+// any two that run at a time have one in common, and meet there. Without a
+// rotation there is one key, and one marker.
 type signUps struct {
 	store  *Store
 	prefix string
 }
 
-// Claim implements exchange.SignUps.
+// keysOf returns the names of a user's markers, in the same order everywhere.
+func (u *signUps) keysOf(user exchange.UserKey) []string {
+	keys := make([]string, len(u.store.markerKeys))
+	for i, k := range u.store.markerKeys {
+		keys[i] = u.prefix + k.nameOf(user)
+	}
+	return keys
+}
+
+// Claim implements exchange.SignUps. Whoever finds somebody else's marker gives
+// back those they set before it, so that no two wait for each other.
 func (u *signUps) Claim(ctx context.Context, user exchange.UserKey) (exchange.Claim, error) {
-	s, key := u.store, u.prefix+keyOf(user)
-	ours := exchange.Claim{ID: randomID()}
+	ours := exchange.Claim{State: exchange.SignUpOurs, Left: markerLife, ID: randomID()}
+	keys := u.keysOf(user)
+	for i, key := range keys {
+		found, err := u.claim(ctx, key, ours)
+		if i == 0 && errors.Is(err, exchange.ErrDown) {
+			return exchange.Claim{}, err // there is no marker of ours
+		}
+		if err != nil {
+			return exchange.Claim{ID: ours.ID}, err
+		}
+		if found.State != exchange.SignUpOurs {
+			_ = u.settle(ctx, keys[:i], ours, exchange.SignUpEnd{}) // or it is owed
+			return found, nil
+		}
+	}
+	return ours, nil
+}
+
+func (u *signUps) claim(ctx context.Context, key string, ours exchange.Claim) (exchange.Claim, error) {
+	s := u.store
 	op, err := s.begin(ctx, key, true)
 	if err != nil {
-		return ours, err
+		return exchange.Claim{}, err
 	}
 	found, err := s.scripts.claim.Exec(op.ctx, op.Client, []string{key}, []string{
 		markerRunning + ours.ID, millis(markerLife),
 	}).AsStrSlice()
 	if err = s.end(&op, err); err != nil {
-		return ours, err
+		return exchange.Claim{}, err
 	}
 	if len(found) != 2 {
-		return ours, errUnreadable
+		return exchange.Claim{}, errUnreadable
 	}
-	left, _ := strconv.ParseInt(found[1], 10, 64)
 	if found[0] == "" {
-		ours.State, ours.Left = exchange.SignUpOurs, markerLife
 		return ours, nil
 	}
+	left, _ := strconv.ParseInt(found[1], 10, 64)
 	return claimOf(found[0], left), nil
 }
 
 // Look implements exchange.SignUps.
-func (u *signUps) Look(ctx context.Context, user exchange.UserKey) (exchange.Claim, error) {
-	s, key := u.store, u.prefix+keyOf(user)
+func (u *signUps) Look(ctx context.Context, user exchange.UserKey) (c exchange.Claim, err error) {
+	for _, key := range u.keysOf(user) {
+		if c, err = u.look(ctx, key); err != nil || c.State != exchange.SignUpNone {
+			break
+		}
+	}
+	return c, err
+}
+
+func (u *signUps) look(ctx context.Context, key string) (exchange.Claim, error) {
+	s := u.store
 	op, err := s.begin(ctx, key, false)
 	if err != nil {
 		return exchange.Claim{}, err
@@ -72,17 +118,41 @@ func (u *signUps) Look(ctx context.Context, user exchange.UserKey) (exchange.Cla
 	return claimOf(marker, left), nil
 }
 
-// Settle implements exchange.SignUps. It is tried also if the store takes no
-// writes: one that is full can still drop a marker.
+// Settle implements exchange.SignUps.
 func (u *signUps) Settle(ctx context.Context, user exchange.UserKey, claim exchange.Claim, end exchange.SignUpEnd) error {
-	s, key := u.store, u.prefix+keyOf(user)
+	return u.settle(ctx, u.keysOf(user), claim, end)
+}
+
+// settle settles markers. What cannot be done now is owed, if there is a marker
+// that others would wait for as long as it lasts, or should be one.
+func (u *signUps) settle(ctx context.Context, keys []string, claim exchange.Claim, end exchange.SignUpEnd) error {
+	s := u.store
+	over := s.now().Add(end.Hold)
+	var errs []error
+	for _, key := range keys {
+		do := func(ctx context.Context) error {
+			return u.settleOne(ctx, key, claim, end.Exists, over.Sub(s.now()))
+		}
+		if claim.ID == "" && end.Hold == 0 {
+			errs = append(errs, do(ctx))
+			continue
+		}
+		errs = append(errs, s.owed.do(ctx, key+" "+claim.ID, do))
+	}
+	return errors.Join(errs...)
+}
+
+// settleOne settles a marker. It is tried also if the store takes no writes: one
+// that is full can still drop a marker.
+func (u *signUps) settleOne(ctx context.Context, key string, claim exchange.Claim, exists bool, hold time.Duration) error {
 	marker, life, wins := "", time.Duration(0), ""
 	switch {
-	case end.Exists:
+	case exists:
 		marker, life, wins = markerDone, markerLife, "1"
-	case end.Hold >= time.Millisecond:
-		marker, life = markerHeld, end.Hold
+	case hold >= time.Millisecond:
+		marker, life = markerHeld, hold
 	}
+	s := u.store
 	op, err := s.begin(ctx, key, false)
 	if err != nil {
 		return err
@@ -91,6 +161,33 @@ func (u *signUps) Settle(ctx context.Context, user exchange.UserKey, claim excha
 	return s.end(&op, s.scripts.settle.Exec(op.ctx, op.Client, []string{key}, []string{
 		markerRunning + claim.ID, marker, millis(life), wins,
 	}).Error())
+}
+
+// markerKey keys the names of users among the markers: those of users who have
+// been signed up could else be found by trying addresses.
+type markerKey struct{ mac func() hash.Hash } // a func prints as an address, a Hash would print its key
+
+// newMarkerKeys makes them of the encryption keys, in an order that does not
+// depend on theirs.
+func newMarkerKeys(keys []masked.String) []markerKey {
+	var sums []string
+	for _, k := range keys {
+		mac := hmac.New(sha256.New, []byte(k.Reveal()))
+		mac.Write([]byte("caddy-huma sign-up marker"))
+		sums = append(sums, string(mac.Sum(nil)))
+	}
+	slices.Sort(sums)
+	var made []markerKey
+	for _, sum := range slices.Compact(sums) {
+		made = append(made, markerKey{func() hash.Hash { return hmac.New(sha256.New, []byte(sum)) }})
+	}
+	return made
+}
+
+func (k markerKey) nameOf(user exchange.UserKey) string {
+	mac := k.mac()
+	mac.Write([]byte(user))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // claimOf reads a marker and how many ms it lasts. What is none is taken for

@@ -26,8 +26,11 @@ type Store struct {
 	config  Config
 	seal    *sealer
 	scripts scripts
+	owed    owed
 	id      string // names this replica in messages: random, of a fixed length
 	now     func() time.Time
+
+	markerKeys []markerKey // at least one
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -62,13 +65,17 @@ func New(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	markerKeys := newMarkerKeys(c.Keys)
 	c.Keys = nil
 	s := &Store{
-		config:   c,
-		seal:     seal,
-		scripts:  newScripts(),
-		id:       randomID(),
-		now:      time.Now,
+		config:  c,
+		seal:    seal,
+		scripts: newScripts(),
+		id:      randomID(),
+		now:     time.Now,
+
+		markerKeys: markerKeys,
+
 		done:     make(chan struct{}),
 		slots:    make(chan struct{}, maxInFlight),
 		started:  time.Now(),
@@ -122,7 +129,9 @@ func (s *Store) known(name string) *account {
 }
 
 // SignUps returns the markers of one service: API, deployment and project. They
-// are no part of an account, and no Flush reaches them.
+// are no part of an account, and no Flush reaches them. UserKeys and service have
+// to be the same in all replicas, and need not be secret: the names of markers
+// are made of them with the encryption keys.
 func (s *Store) SignUps(service string) exchange.SignUps {
 	return &signUps{store: s, prefix: s.config.KeyPrefix + "s:" + nameOf(service) + ":"}
 }

@@ -93,6 +93,8 @@ var (
 	errBusy    = errors.New("redis: too many operations at once")
 	errTimeout = errors.New("no answer in time")
 	errSlow    = errors.New("answers take longer than the timeout")
+
+	errForgotten = errors.New("it does not know yet that the user was forgotten")
 )
 
 // plain is an error as others may see it. A server's words are passed on
