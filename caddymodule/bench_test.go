@@ -44,7 +44,7 @@ func benchHandler(t testing.TB, users int) *HumaToken {
 		}
 	})
 	for i := range users {
-		key := h.users.key(identity.User{Email: masked.New(benchEmail(i))})
+		key := h.current.Load().users.key(identity.User{Email: masked.New(benchEmail(i))})
 		h.policy.Cache.Put(key, "c1", exchange.Record{Grant: benchGrant(i), Until: time.Now().Add(time.Hour)})
 	}
 	return h

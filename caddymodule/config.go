@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
 // HumaToken answers with Huma tokens: it takes the signed-in user of the
@@ -70,7 +72,7 @@ type HumaToken struct {
 	Common
 
 	endpoint
-	humaRuntime
+	registration exchange.Registration
 }
 
 // Common is what all token directives share: who is asking, and how the

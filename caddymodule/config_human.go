@@ -1,5 +1,7 @@
 package caddymodule
 
+import "github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+
 // HumanAPIToken answers with tokens of Human API Connect: it takes the
 // signed-in user of the request, asks Human API for a session token, or for an
 // id token once the user has connected a source of data, and returns it as JSON.
@@ -36,5 +38,5 @@ type HumanAPIToken struct {
 	Common
 
 	endpoint
-	humanRuntime
+	hints exchange.Hints
 }

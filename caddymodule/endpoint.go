@@ -26,35 +26,29 @@ import (
 // matter.
 type endpoint struct {
 	*provider
-	service tokenService
-	common  *Common
+	source     credentialSource
+	readsFiles bool // its options name files
+	common     *Common
 
 	logger   *zap.Logger
 	releases releases
 
 	identity *identity.Identifier
-	users    *userHasher // names users in caches
 	names    *userHasher // names users in logs
 	vary     []string
-	policy   exchange.Policy
+	policy   exchange.Policy // what it is for all credentials
 
 	account  *account
 	upstream *upstream
-	replicas replicas
+	store    sharedStore // what replicas share; nil: there are no others
+
+	current  atomic.Pointer[credentials]
+	rotation rotation
 
 	succeeded  atomic.Bool // this config has had a token
 	lastServer atomic.Pointer[serverTrust]
 	warnings   struct{ noAuthentication, noProxies sync.Once }
 	loud       rate.Sometimes // thins out lines that every request could write
-}
-
-// tokenService is what one service's tokens need that another's do not.
-type tokenService interface {
-	// kind says which kind of token a request is for, or what is wrong with it.
-	kind(q *request) (exchange.Kind, exchange.Code)
-
-	// mint makes the exchange of a request. It runs without the request.
-	mint(q *request) mint
 }
 
 // mint is an exchange: exchange.Minter without the report.
@@ -102,14 +96,14 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 		return e.reject(w, q, err)
 	}
 	q.signedIn(user)
-	key := e.users.key(user)
+	key := q.users.key(user)
 	if q.Method == http.MethodDelete {
-		e.forget(q.Context(), key)
+		q.forget(key)
 		q.ended(outcomeEvicted, "")
 		return noContent(w)
 	}
 
-	kind, bad := e.service.kind(q)
+	kind, bad := q.credentials.kind(q)
 	if bad != "" {
 		return e.fail(w, q, failure{code: bad})
 	}
@@ -119,29 +113,50 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 		Kind:   kind,
 		Fresh:  e.common.NoCache != "ignore" && q.wantsFresh(),
 		Source: q,
-		Policy: &e.policy,
+		Policy: &q.credentials.policy,
 	})
 	return e.answer(w, q, result)
 }
 
 // Minter implements exchange.Source.
 func (q *request) Minter() exchange.Minter {
-	return &minter{q.service.mint(q), q.endpoint, q.user}
+	return &minter{q.mint(q), q.endpoint, q.credentials, q.user}
 }
 
 // minter is the exchange of one user, and the log line about its end.
 type minter struct {
 	mint
-	e    *endpoint
-	user identity.User
+	e           *endpoint
+	credentials *credentials
+	user        identity.User
+}
+
+// Mint implements exchange.Minter. If the service refuses our credentials there
+// may be new ones.
+func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
+	grant, outcome, err := m.mint.Mint(ctx)
+	if err == nil || failureOf(err).code != exchange.CodeConfig {
+		return grant, outcome, err
+	}
+	c := m.e.newer(m.credentials)
+	if c == nil {
+		return grant, outcome, err
+	}
+	m.settle()
+	m.mint = c.again(m.mint)
+	return m.mint.Mint(ctx)
 }
 
 // Ended implements exchange.Minter. What another replica waits for comes first.
 func (m *minter) Ended(r exchange.Result) {
+	m.settle()
+	m.e.logEnd(m.user, r)
+}
+
+func (m *minter) settle() {
 	if login, ok := m.mint.(*exchange.Login); ok {
 		login.Replicas.Settle()
 	}
-	m.e.logEnd(m.user, r)
 }
 
 // answer answers with what came of the request.

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
 )
 
 func init() {
@@ -23,9 +24,19 @@ func (*HumaToken) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// humaTokens are Huma's tokens, as they are fetched with certain credentials.
+type humaTokens struct {
+	*HumaToken
+	clients       map[exchange.ClientType]string
+	fallback      exchange.ClientType // of a request that names no client type
+	client        *huma.Client
+	signUps       *userHasher // names users among the registrations of this process
+	sharedSignUps *userHasher // and of all replicas
+}
+
 // kind implements tokenService. Client types with the same client id are one
 // kind: the calls for them are the same.
-func (h *HumaToken) kind(q *request) (exchange.Kind, exchange.Code) {
+func (h *humaTokens) kind(q *request) (exchange.Kind, exchange.Code) {
 	if bad := h.clientType(q); bad != "" {
 		return "", bad
 	}
@@ -34,7 +45,7 @@ func (h *HumaToken) kind(q *request) (exchange.Kind, exchange.Code) {
 
 // clientType decides for which client type the request is. It returns the code
 // of what is wrong with it, if anything.
-func (h *HumaToken) clientType(q *request) exchange.Code {
+func (h *humaTokens) clientType(q *request) exchange.Code {
 	kind, err := q.namedClientType()
 	switch {
 	case errors.Is(err, errBody):
@@ -55,7 +66,7 @@ func (h *HumaToken) clientType(q *request) exchange.Code {
 }
 
 // mint implements tokenService.
-func (h *HumaToken) mint(q *request) mint {
+func (h *humaTokens) mint(q *request) mint {
 	first, last := h.identity.Names(q.Context(), &q.asked)
 	ip, _ := caddyhttp.GetVar(q.Context(), caddyhttp.ClientIPVarKey).(string)
 	return &exchange.Login{
@@ -63,7 +74,7 @@ func (h *HumaToken) mint(q *request) mint {
 		Registrations: registrations,
 		Registration:  h.registration,
 		User:          h.signUps.key(q.user),
-		Replicas:      h.signUpsFor(q, h.sharedSignUps.key(q.user)),
+		Replicas:      q.replicasOf(h.sharedSignUps.key(q.user)),
 		Person: exchange.Person{
 			Email:      q.user.Email,
 			FirstName:  first,
@@ -74,6 +85,13 @@ func (h *HumaToken) mint(q *request) mint {
 	}
 }
 
+// again implements tokenService.
+func (h *humaTokens) again(m mint) mint {
+	login := *m.(*exchange.Login)
+	login.Huma = h.client
+	return &login
+}
+
 // Interface guards
 var (
 	_ caddy.Module                = (*HumaToken)(nil)
@@ -81,5 +99,6 @@ var (
 	_ caddy.CleanerUpper          = (*HumaToken)(nil)
 	_ caddyfile.Unmarshaler       = (*HumaToken)(nil)
 	_ caddyhttp.MiddlewareHandler = (*HumaToken)(nil)
-	_ tokenService                = (*HumaToken)(nil)
+	_ credentialSource            = (*HumaToken)(nil)
+	_ tokenService                = (*humaTokens)(nil)
 )

@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,21 +26,13 @@ const (
 	humaMarginPart = 10               // or a tenth of its life before, if that is less
 )
 
-// humaRuntime is what Provision makes of Huma's part of the config.
-type humaRuntime struct {
-	signUps       *userHasher // names users among the registrations of this process
-	sharedSignUps *userHasher // and of all replicas
-	clients       map[exchange.ClientType]string
-	fallback      exchange.ClientType // of a request that names no client type
-	registration  exchange.Registration
-	client        *huma.Client
-}
-
-// humaSettings is what is known once that part has been read: values in place
-// of placeholders, defaults in place of nothing.
+// humaSettings are the options of Huma's part of the config that may change while
+// it runs: values in place of placeholders, defaults in place of nothing.
 type humaSettings struct {
+	h *HumaToken
 	humaService
 	signature huma.SignatureConfig
+	signer    huma.Signer
 	headerUp  []huma.Header
 
 	language, timezone string
@@ -51,14 +45,9 @@ type humaSettings struct {
 func (h *HumaToken) Provision(ctx caddy.Context) error {
 	h.begin(ctx, humaProvider, h, &h.Common)
 	var p option.Problems
-	s := h.readHuma(&p)
+	s := h.settings(&p)
 	limits := h.read(ctx, humaTTL, &p)
-	h.readRegistration(&p, &s, &limits)
-	if s.signature.Secret.IsZero() {
-		s.signature.Secret = masked.New("missing") // which has been noted, with what to do
-	}
-	signer, err := huma.NewSigner(s.signature)
-	p.AddAll(err)
+	h.readRegistration(&p, &limits)
 	transport := newTransport(h.readTLS(&p), limits.maxConcurrent, &p)
 	if err := p.Err(); err != nil {
 		return err
@@ -66,26 +55,31 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 	if err := h.acquire(ctx, h.accountKey(), limits, transport); err != nil {
 		return err
 	}
-	h.client = huma.New(huma.Config{
-		API:            s.api,
-		ProjectID:      s.projectID,
-		DeploymentID:   s.deploymentID,
-		ClientIDs:      s.clientIDs,
-		Signer:         signer,
-		HeaderUp:       s.headerUp,
-		Language:       s.language,
-		Timezone:       s.timezone,
-		ActivationCode: s.activationCode,
-		Attributes:     s.attributes,
-		HTTP:           h.upstream.transport,
-		Do:             h.call,
-	})
-	return h.prepare(ctx, s, limits)
+	h.policy.Margin, h.policy.MarginPart = humaMargin, humaMarginPart
+	h.policy.Registers = !h.registration.Off
+	return h.use(ctx, s)
 }
 
-// readHuma evaluates whose service is called, and notes every problem in it.
-func (h *HumaToken) readHuma(p *option.Problems) humaSettings {
-	s := humaSettings{humaService: h.readService(p)}
+// settings implements credentialSource.
+func (h *HumaToken) settings(p *option.Problems) settings {
+	s := &humaSettings{h: h, humaService: h.readService(p)}
+	h.readSignature(p, s)
+	r := h.registrationOptions()
+	s.timezone = p.Text("timezone", r.Timezone)
+	s.language = p.Text("language", r.Language)
+	s.activationCode = p.Secret("activation_code", r.ActivationCode)
+	s.attributes = make(map[string]string, len(r.Attribute))
+	for key, value := range r.Attribute {
+		if key == "" {
+			p.Addf("attribute", "it has no key")
+		}
+		s.attributes[key] = p.Text("attribute", value)
+	}
+	return s
+}
+
+// readSignature evaluates how calls are signed, and their further headers.
+func (h *HumaToken) readSignature(p *option.Problems, s *humaSettings) {
 	sig := h.Signature
 	if sig == nil {
 		sig = new(Signature)
@@ -99,15 +93,24 @@ func (h *HumaToken) readHuma(p *option.Problems) humaSettings {
 		Secret:     s.secret,
 	}
 	s.headerUp = h.readHeaderUp(p, s.signature)
-	return s
+	if s.secret.IsZero() {
+		s.signature.Secret = masked.New("missing") // which has been noted, with what to do
+	}
+	var err error
+	s.signer, err = huma.NewSigner(s.signature)
+	p.AddAll(err)
 }
 
-// readRegistration evaluates what a sign-up sends, and its brake.
-func (h *HumaToken) readRegistration(p *option.Problems, s *humaSettings, l *limits) {
-	r := h.Registration
-	if r == nil {
-		r = new(Registration)
+func (h *HumaToken) registrationOptions() *Registration {
+	if h.Registration == nil {
+		return new(Registration)
 	}
+	return h.Registration
+}
+
+// readRegistration evaluates how sign-ups are sent, and their brake.
+func (h *HumaToken) readRegistration(p *option.Problems, l *limits) {
+	r := h.registrationOptions()
 	l.registrationRate, l.registrationBurst = defaultRegistrationRate, orDefault(r.Burst, defaultRegistrationBurst)
 	if r.Rate != "" {
 		limit, err := parseRate(p.Text("rate", r.Rate))
@@ -120,20 +123,15 @@ func (h *HumaToken) readRegistration(p *option.Problems, s *humaSettings, l *lim
 		p.Addf("rate", "the burst is %d: it must be at least 1", r.Burst)
 	}
 	p.Shortest("hold", r.Hold, leastHold)
-	s.timezone = p.Text("timezone", r.Timezone)
-	s.language = p.Text("language", r.Language)
-	s.activationCode = p.Secret("activation_code", r.ActivationCode)
-	s.attributes = make(map[string]string, len(r.Attribute))
-	for key, value := range r.Attribute {
-		if key == "" {
-			p.Addf("attribute", "it has no key")
-		}
-		s.attributes[key] = p.Text("attribute", value)
-	}
+	rate, burst := l.registrationRate, l.registrationBurst
 	h.registration = exchange.Registration{
 		Off:     r.Disabled,
 		Hold:    time.Duration(orDefault(r.Hold, caddy.Duration(time.Minute))),
 		Consent: r.SignConsent,
+		Allow:   func() bool { return h.account.allow(rate, burst) },
+		ConsentFailed: func(err error) {
+			h.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
+		},
 	}
 }
 
@@ -147,29 +145,21 @@ func (h *HumaToken) accountKey() []string {
 	return parts
 }
 
-// prepare makes what requests need again and again.
-func (h *HumaToken) prepare(ctx caddy.Context, s humaSettings, l limits) error {
-	h.clients, h.fallback = s.clientIDs, s.fallback(exchange.ClientType(h.ClientType))
-	h.policy.Margin, h.policy.MarginPart = humaMargin, humaMarginPart
-	h.policy.Registers = !h.registration.Off
-
-	account := derive(h.rootKey(s.secret), "token", h.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
-	signUps := []string{"sign-up", h.name, sameService(s.api), s.deploymentID, s.projectID}
-	service := derive(nil, signUps...) // the store keys it
-	h.users = newUserHasher(account)
-	h.signUps, h.sharedSignUps = newUserHasher(derive(processKey, signUps...)), newUserHasher(service)
-
-	h.registration.Allow = func() bool {
-		return h.account.allow(l.registrationRate, l.registrationBurst)
-	}
-	h.registration.ConsentFailed = func(err error) {
-		h.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
-	}
-	return h.join(ctx, string(account), string(service))
+// account implements settings.
+func (s *humaSettings) account() []byte {
+	return derive(s.h.rootKey(s.secret), "token", s.h.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
 }
 
-// fingerprint tells credentials apart in cache keys: tokens of other ones are
-// never handed out.
+// service implements settings.
+func (s *humaSettings) service() []byte { return derive(nil, s.signUps()...) }
+
+// signUps name the service in keys of those whom it signs up: whatever the
+// credentials, they are the same users.
+func (s *humaSettings) signUps() []string {
+	return []string{"sign-up", s.h.name, sameService(s.api), s.deploymentID, s.projectID}
+}
+
+// fingerprint tells credentials apart in cache keys.
 func (s *humaSettings) fingerprint() string {
 	parts := []string{s.secret.Reveal()}
 	for _, kind := range clientTypes {
@@ -179,4 +169,43 @@ func (s *humaSettings) fingerprint() string {
 		parts = append(parts, header.Name, header.Value.Reveal())
 	}
 	return string(derive(nil, parts...)[:sha256.Size])
+}
+
+// sum implements settings.
+func (s *humaSettings) sum() string {
+	sig := s.signature
+	parts := []string{
+		s.api.String(), s.deploymentID, s.projectID, s.fingerprint(),
+		sig.Algorithm, sig.Encoding, sig.Payload, sig.HeaderName, sig.ID,
+		s.language, s.timezone, s.activationCode.Reveal(),
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.attributes)) {
+		parts = append(parts, key, s.attributes[key])
+	}
+	return string(derive(nil, parts...))
+}
+
+// tokens implements settings.
+func (s *humaSettings) tokens(*credentials) tokenService {
+	return &humaTokens{
+		HumaToken:     s.h,
+		clients:       s.clientIDs,
+		fallback:      s.fallback(exchange.ClientType(s.h.ClientType)),
+		signUps:       newUserHasher(derive(processKey, s.signUps()...)),
+		sharedSignUps: newUserHasher(s.service()),
+		client: huma.New(huma.Config{
+			API:            s.api,
+			ProjectID:      s.projectID,
+			DeploymentID:   s.deploymentID,
+			ClientIDs:      s.clientIDs,
+			Signer:         s.signer,
+			HeaderUp:       s.headerUp,
+			Language:       s.language,
+			Timezone:       s.timezone,
+			ActivationCode: s.activationCode,
+			Attributes:     s.attributes,
+			HTTP:           s.h.upstream.transport,
+			Do:             s.h.call,
+		}),
+	}
 }

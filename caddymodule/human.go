@@ -35,13 +35,6 @@ const (
 // only the service knows.
 const connectKind = "connect "
 
-// humanRuntime is what Provision makes of Human API's part of the config.
-type humanRuntime struct {
-	client *humanapi.Client
-	hints  exchange.Hints
-	tokens string // the kind of its tokens, by the scopes that they have
-}
-
 // CaddyModule returns the Caddy module information.
 func (*HumanAPIToken) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -91,29 +84,34 @@ func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	h.begin(ctx, humanProvider, h, &h.Common)
 	var p option.Problems
-	config := h.readHuman(&p)
+	s := h.readHuman(&p)
 	limits := h.read(ctx, humanTTL, &p)
 	transport := newTransport(tlsSettings{}, limits.maxConcurrent, &p)
 	if err := p.Err(); err != nil {
 		return err
 	}
-	if err := h.acquire(ctx, []string{config.API.String(), h.ClientID, h.ClientSecret}, limits, transport); err != nil {
+	if err := h.acquire(ctx, []string{s.API.String(), h.ClientID, h.ClientSecret}, limits, transport); err != nil {
 		return err
 	}
-	config.HTTP, config.Do = h.upstream.transport, h.call
-	h.client = humanapi.New(config)
 	h.policy.Margin = humanMargin
 	if h.policy.Cache != nil {
 		h.hints.Store = h.account.hints.Limit(limits.maxEntries)
 	}
-	account := derive(h.rootKey(config.ClientSecret), "token", h.name, config.API.String(), config.ClientID, config.ClientSecret.Reveal())
-	h.users = newUserHasher(account)
-	h.tokens = connectKind + string(derive(nil, config.ExtraScopes...)[:8])
-	return h.join(ctx, string(account), "")
+	return h.use(ctx, s)
 }
 
+// humanSettings are the options of Human API's part of the config, with values
+// in place of placeholders.
+type humanSettings struct {
+	h *HumanAPIToken
+	humanapi.Config
+}
+
+// settings implements credentialSource.
+func (h *HumanAPIToken) settings(p *option.Problems) settings { return h.readHuman(p) }
+
 // readHuman evaluates whose service is called, and notes every problem in it.
-func (h *HumanAPIToken) readHuman(p *option.Problems) humanapi.Config {
+func (h *HumanAPIToken) readHuman(p *option.Problems) *humanSettings {
 	c := humanapi.Config{
 		ClientID:     p.Text("client_id", h.ClientID),
 		ClientSecret: p.Secret("client_secret", h.ClientSecret),
@@ -140,22 +138,64 @@ func (h *HumanAPIToken) readHuman(p *option.Problems) humanapi.Config {
 		c.API, err = parseAPI(api)
 		p.Add("api", err)
 	}
-	return c
+	return &humanSettings{h, c}
+}
+
+// account implements settings.
+func (s *humanSettings) account() []byte {
+	return derive(s.h.rootKey(s.ClientSecret), "token", s.h.name, s.API.String(), s.ClientID, s.ClientSecret.Reveal())
+}
+
+// service implements settings. Nobody is signed up here.
+func (s *humanSettings) service() []byte { return nil }
+
+// sum implements settings.
+func (s *humanSettings) sum() string {
+	parts := []string{s.API.String(), s.ClientID, s.ClientSecret.Reveal()}
+	return string(derive(nil, append(parts, s.ExtraScopes...)...))
+}
+
+// tokens implements settings.
+func (s *humanSettings) tokens(c *credentials) tokenService {
+	config := s.Config
+	config.HTTP, config.Do = s.h.upstream.transport, s.h.call
+	return &humanTokens{
+		client: humanapi.New(config),
+		hints:  s.h.hints,
+		users:  c.users,
+		name:   connectKind + string(derive(nil, s.ExtraScopes...)[:8]),
+	}
+}
+
+// humanTokens are Human API's tokens, as they are fetched with certain
+// credentials.
+type humanTokens struct {
+	client *humanapi.Client
+	hints  exchange.Hints
+	users  *userHasher
+	name   string // of their kind, by the scopes that they have
 }
 
 // kind implements tokenService. A page may choose nothing.
-func (h *HumanAPIToken) kind(q *request) (exchange.Kind, exchange.Code) {
-	return q.variant(h.tokens), ""
+func (t *humanTokens) kind(q *request) (exchange.Kind, exchange.Code) {
+	return q.variant(t.name), ""
 }
 
 // mint implements tokenService.
-func (h *HumanAPIToken) mint(q *request) mint {
+func (t *humanTokens) mint(q *request) mint {
 	return &exchange.Connect{
-		API:    h.client,
-		Hints:  h.hints,
-		User:   h.users.key(q.user),
+		API:    t.client,
+		Hints:  t.hints,
+		User:   t.users.key(q.user),
 		Person: exchange.ConnectUser{ID: q.user.ID, Email: q.user.Email},
 	}
+}
+
+// again implements tokenService.
+func (t *humanTokens) again(m mint) mint {
+	connect := *m.(*exchange.Connect)
+	connect.API = t.client
+	return &connect
 }
 
 // Interface guards
@@ -165,5 +205,6 @@ var (
 	_ caddy.CleanerUpper          = (*HumanAPIToken)(nil)
 	_ caddyfile.Unmarshaler       = (*HumanAPIToken)(nil)
 	_ caddyhttp.MiddlewareHandler = (*HumanAPIToken)(nil)
-	_ tokenService                = (*HumanAPIToken)(nil)
+	_ credentialSource            = (*HumanAPIToken)(nil)
+	_ tokenService                = (*humanTokens)(nil)
 )

@@ -12,8 +12,9 @@ import (
 
 // begin is the first part of every directive's Provision: what nothing can go
 // wrong with.
-func (e *endpoint) begin(ctx caddy.Context, p *provider, s tokenService, c *Common) {
-	e.provider, e.service, e.common = p, s, c
+func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *Common) {
+	e.provider, e.source, e.common = p, s, c
+	e.readsFiles = namesFiles(s)
 	e.logger = ctx.Logger()
 	e.loud = rate.Sometimes{First: 1, Interval: time.Second}
 }
@@ -24,7 +25,7 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 	e.common.check(p)
 	e.loadStore(ctx, p)
 	hashKey := p.Secret("hash_key", e.common.HashKey)
-	if store := e.replicas.store; hashKey.IsZero() && store != nil {
+	if store := e.store; hashKey.IsZero() && store != nil {
 		hashKey = store.LogKey()
 	}
 	e.names = newLogNames(hashKey)
@@ -45,7 +46,7 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 // that may fail.
 func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transport transportSettings) error {
 	l.tls = string(transport.fingerprint)
-	if store := e.replicas.store; store != nil {
+	if store := e.store; store != nil {
 		l.store = store.PoolKey()
 	}
 	key := string(derive(nil, append([]string{e.name}, written...)...))

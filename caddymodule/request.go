@@ -28,6 +28,7 @@ const maxBody = 4 << 10
 type request struct {
 	*http.Request
 	*endpoint
+	*credentials
 	repl       *caddy.Replacer
 	asked      identity.Request // what the identity is read from
 	user       identity.User
@@ -37,7 +38,7 @@ type request struct {
 }
 
 func newRequest(e *endpoint, r *http.Request) *request {
-	q := &request{Request: r, endpoint: e, repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
+	q := &request{Request: r, endpoint: e, credentials: e.current.Load(), repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	q.asked = identity.Request{

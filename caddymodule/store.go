@@ -27,13 +27,6 @@ type sharedStore interface {
 	DenySignUps() bool
 }
 
-// replicas is this replica's part of what they share. The zero value is that of
-// a replica which works for itself.
-type replicas struct {
-	store  sharedStore // nil: there is none
-	member redis.Member
-}
-
 // loadStore loads the guest module of the option cache, if there is one.
 func (e *endpoint) loadStore(ctx caddy.Context, p *option.Problems) {
 	k := e.common.Cache
@@ -49,22 +42,7 @@ func (e *endpoint) loadStore(ctx caddy.Context, p *option.Problems) {
 		p.Add("redis", err)
 		return
 	}
-	e.replicas.store = store.(sharedStore)
-}
-
-// join takes part in what replicas share. account and service name whose tokens
-// and sign-ups these are, the same in all replicas.
-func (e *endpoint) join(ctx caddy.Context, account, service string) error {
-	if e.replicas.store == nil {
-		return nil
-	}
-	member, leave, err := e.replicas.store.Join(account, service, e.account.engine)
-	if err != nil {
-		return err
-	}
-	e.releases.push(leave)
-	e.replicas.member, e.policy.Shared = member, member.Shared
-	return whenStarted(ctx, member.Start)
+	e.store = store.(sharedStore)
 }
 
 // rootKey keys the hashes that name users in caches. Without replicas it is this
@@ -72,38 +50,39 @@ func (e *endpoint) join(ctx caddy.Context, account, service string) error {
 // seal the store's values: those are changed one replica after the other.
 func (e *endpoint) rootKey(secret masked.String) []byte {
 	switch {
-	case e.replicas.store == nil:
+	case e.store == nil:
 		return processKey
 	case secret.IsZero():
-		return derive([]byte(e.replicas.store.LogKey().Reveal()), "store")
+		return derive([]byte(e.store.LogKey().Reveal()), "store")
 	}
 	return derive([]byte(secret.Reveal()), "store")
 }
 
-// signUpsFor is what an exchange needs to leave its sign-up to another replica;
-// nil if there are no others.
-func (e *endpoint) signUpsFor(q *request, user exchange.UserKey) *exchange.Replicas {
-	if e.replicas.store == nil {
+// replicasOf is what an exchange needs to leave its sign-up to another replica;
+// nil if there are no others. user names the user in sign-ups.
+func (q *request) replicasOf(user exchange.UserKey) *exchange.Replicas {
+	c := q.credentials
+	if c.signUps == nil {
 		return nil
 	}
-	tokens, kind, policy := e.users.key(q.user), q.kind, &e.policy
+	tokens, kind := c.users.key(q.user), q.kind
 	return &exchange.Replicas{
-		SignUps: e.replicas.member.SignUps,
+		SignUps: c.signUps,
 		User:    user,
-		Stored:  func(ctx context.Context) *exchange.Grant { return policy.Stored(ctx, tokens, kind) },
-		Deny:    e.replicas.store.DenySignUps(),
+		Stored:  func(ctx context.Context) *exchange.Grant { return c.policy.Stored(ctx, tokens, kind) },
+		Deny:    q.store.DenySignUps(),
 	}
 }
 
 // forget drops a user's tokens, at all replicas, also if the caller does not wait
 // for it.
-func (e *endpoint) forget(ctx context.Context, user exchange.UserKey) {
-	if shared := e.policy.Shared; shared != nil {
-		if err := shared.Forget(context.WithoutCancel(ctx), user); err != nil {
-			if c := e.logger.Check(e.thinned(), "a user was forgotten here only: the other replicas will be told when the shared store can be used again"); c != nil {
+func (q *request) forget(user exchange.UserKey) {
+	if shared := q.credentials.policy.Shared; shared != nil {
+		if err := shared.Forget(context.WithoutCancel(q.Context()), user); err != nil {
+			if c := q.logger.Check(q.thinned(), "a user was forgotten here only: the other replicas will be told when the shared store can be used again"); c != nil {
 				c.Write(zap.Error(err))
 			}
 		}
 	}
-	e.account.engine.Forget(user)
+	q.account.engine.Forget(user)
 }

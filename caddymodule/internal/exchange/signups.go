@@ -113,6 +113,7 @@ func (r *Replicas) Settle() {
 		return
 	}
 	r.settle(r.turn.claim, r.turn.end)
+	r.turn = signUpTurn{} // there may be another one
 }
 
 // settle does not take the exchange's context, which may be over by now: the
