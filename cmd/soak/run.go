@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/freeport"
 )
 
 const (
@@ -74,8 +75,8 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 	for i := range o.users {
 		u.AddUser(knownUser(i))
 	}
-	site, err1 := process.FreeAddress(ctx)
-	admin, err2 := process.FreeAddress(ctx)
+	site, err1 := freeport.Address(ctx)
+	admin, err2 := freeport.Address(ctx)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}

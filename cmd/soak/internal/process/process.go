@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -180,27 +179,3 @@ func (l *lines) Write(b []byte) (int, error) {
 
 // end is the end of the log, once the process has ended.
 func (l *lines) end() []byte { return bytes.Join(l.last, []byte("\n")) }
-
-// Ports for FreeAddress lie below those that systems hand out for outgoing
-// connections: with many of those, a free port may be taken before Caddy has it.
-const (
-	firstPort = 10000
-	lastPort  = 19999
-	attempts  = 100
-)
-
-// FreeAddress finds a loopback address that nobody listens on.
-func FreeAddress(ctx context.Context) (string, error) {
-	var (
-		c   net.ListenConfig
-		err error
-	)
-	for range attempts {
-		var l net.Listener
-		l, err = c.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort+1)))
-		if err == nil {
-			return l.Addr().String(), l.Close()
-		}
-	}
-	return "", fmt.Errorf("find a free port: %w", err)
-}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/internal/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +54,7 @@ func start(t *testing.T, ctx context.Context, cfg Config) (*Process, error) {
 }
 
 func TestStartAndStop(t *testing.T) {
-	address, err := FreeAddress(t.Context())
+	address, err := freeport.Address(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +189,7 @@ func TestRefusedDials(t *testing.T) {
 		return
 	}
 	for tries := 0; ; tries++ {
-		address, err := FreeAddress(t.Context())
+		address, err := freeport.Address(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,98 @@
+package redisserver
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// commandTime is how long a command has at most.
+const commandTime = 10 * time.Second
+
+// AnswerError is an error that the server answered.
+type AnswerError struct{ Text string }
+
+func (e *AnswerError) Error() string { return e.Text }
+
+// Do sends a command on a connection of its own and returns the answer: a
+// string, an int64, nil, or a []any of these. An error that the server answered
+// is an *AnswerError.
+func (s *Server) Do(ctx context.Context, args ...string) (any, error) { return s.send(ctx, args) }
+
+// Auth is Do with a password for the default user.
+func (s *Server) Auth(ctx context.Context, password string, args ...string) (any, error) {
+	return s.send(ctx, []string{"AUTH", password}, args)
+}
+
+// send sends commands and returns the last answer.
+func (s *Server) send(ctx context.Context, commands ...[]string) (answer any, err error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", s.Addr())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	r := bufio.NewReader(conn)
+	for _, args := range commands {
+		if _, err := io.WriteString(conn, encode(args)); err != nil {
+			return nil, err
+		}
+		if answer, err = read(r); err != nil {
+			return nil, err
+		}
+	}
+	return answer, nil
+}
+
+func encode(args []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	return b.String()
+}
+
+func read(r *bufio.Reader) (any, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return nil, io.ErrUnexpectedEOF
+	}
+	n, _ := strconv.Atoi(line[1:])
+	switch line[0] {
+	case '+':
+		return line[1:], nil
+	case '-':
+		return nil, &AnswerError{line[1:]}
+	case ':':
+		return int64(n), nil
+	case '$':
+		if n < 0 {
+			return nil, nil
+		}
+		b := make([]byte, n+2)
+		_, err := io.ReadFull(r, b)
+		return string(b[:n]), err
+	case '*':
+		list := make([]any, max(0, n))
+		for i := range list {
+			if list[i], err = read(r); err != nil {
+				return nil, err
+			}
+		}
+		return list, nil
+	}
+	return nil, fmt.Errorf("an answer that is none: %q", line)
+}
