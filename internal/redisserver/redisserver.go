@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/internal/freeport"
@@ -148,8 +147,16 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// Stop makes the server hang: it accepts connections and does nothing.
-func (s *Server) Stop() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+// Stop makes the server hang: it accepts connections and does nothing. On
+// systems without such a signal it is errors.ErrUnsupported.
+func (s *Server) Stop() error { return s.signal(stopSignal) }
 
 // Continue makes a server that was stopped go on.
-func (s *Server) Continue() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
+func (s *Server) Continue() error { return s.signal(continueSignal) }
+
+func (s *Server) signal(sig os.Signal) error {
+	if sig == nil {
+		return errors.ErrUnsupported
+	}
+	return s.cmd.Process.Signal(sig)
+}

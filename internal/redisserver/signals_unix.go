@@ -1,0 +1,11 @@
+//go:build unix
+
+package redisserver
+
+import (
+	"os"
+	"syscall"
+)
+
+// The signals that make a process hang, and go on.
+var stopSignal, continueSignal os.Signal = syscall.SIGSTOP, syscall.SIGCONT
