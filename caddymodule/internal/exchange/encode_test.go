@@ -74,6 +74,24 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 }
 
+// TestARefusalIsWrittenSoThatItIsRead: also one with a strange wait, and one that
+// nobody has kept yet.
+func TestARefusalIsWrittenSoThatItIsRead(t *testing.T) {
+	now := time.Now()
+	for wait, want := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: 0, time.Second: time.Second, maxRetryAfter: maxRetryAfter, 48 * time.Hour: maxRetryAfter,
+	} {
+		got, err := DecodeRecord(encode(t, Record{Err: &Error{Code: CodeRefused, RetryAfter: wait}, Until: now.Add(time.Minute)}))
+		if err != nil || got.Err.RetryAfter != want {
+			t.Errorf("%s: %+v, %v; want %s", wait, got.Err, err, want)
+			continue
+		}
+		if age := got.age(); age < 0 || age > time.Since(now) {
+			t.Errorf("%s: it is %s old", wait, age)
+		}
+	}
+}
+
 func TestWhatMayNotBeRepeatedIsNotWritten(t *testing.T) {
 	until := time.Now().Add(time.Minute)
 	for name, r := range map[string]Record{
@@ -122,23 +140,42 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 		"gaps in the wrong order":  edit(gaps, u32(g.gaps[1].at+1)...),
 		"gaps in one place":        edit(gaps+8, u32(g.gaps[0].at)...),
 		"a lifetime of a century":  edit(gaps+12, u32(1<<32-1)...),
+		"a gap behind all others":  edit(gaps+8, u32(1000)...),
+		"a life beyond its own":    edit(grant+9, u32(7200)...),
 		"a text without its brace": edit(gaps+16, 'x'),
+		"no text":                  good[:gaps+16],
+		"a text that never ends":   encode(t, Record{Grant: NewGrant(now).Text("a", strings.Repeat("x", maxText)).Grant(), Until: now.Add(time.Minute)}),
+		"good for a century":       encode(t, Record{Grant: g, Until: now.Add(100 * 365 * 24 * time.Hour)}),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
 			t.Errorf("%s was read: %v", name, r)
 		}
 	}
-	refusal := encode(t, Record{Err: &Error{Code: CodeRefused, at: now}, Until: now.Add(time.Minute)})
+	from := func(at, until time.Time) []byte {
+		return encode(t, Record{Err: &Error{Code: CodeRefused, at: at}, Until: until})
+	}
+	refusal := from(now, now.Add(time.Minute))
 	for name, b := range map[string][]byte{
-		"cut":            refusal[:25],
-		"without a code": refusal[:26],
-		"another code":   append(bytes.Clone(refusal), 'x'),
-		"an outage":      append(bytes.Clone(refusal[:26]), CodeUnavailable...),
-		"a long wait":    append(append(bytes.Clone(refusal[:18]), 0xff), refusal[19:]...),
+		"cut":                  refusal[:25],
+		"without a code":       refusal[:26],
+		"another code":         append(bytes.Clone(refusal), 'x'),
+		"an outage":            append(bytes.Clone(refusal[:26]), CodeUnavailable...),
+		"a long wait":          append(append(bytes.Clone(refusal[:18]), 0xff), refusal[19:]...),
+		"over before it began": from(now.Add(time.Hour), now.Add(time.Minute)),
+		"before all time":      from(time.Unix(-1, 0), time.Unix(1, 0)),
+		"good for a century":   from(now, now.Add(100*365*24*time.Hour)),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
 			t.Errorf("refusal, %s was read: %v", name, r)
 		}
+	}
+}
+
+// TestR05_NothingElseIsAGrant: what only the time of its record would give away.
+func TestR05_NothingElseIsAGrant(t *testing.T) {
+	before, _ := NewGrant(time.Unix(-1, 0)).Text("a", "b").Grant().AppendBinary(nil)
+	if g, err := DecodeGrant(before); err == nil {
+		t.Errorf("from before all time: %v", g)
 	}
 }
 

@@ -1,0 +1,101 @@
+package exchange
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// minted is a token that was fetched some time ago; a negative time is that of a
+// replica whose clock is ahead.
+func minted(ago time.Duration) *Grant {
+	return NewGrant(time.Now().Add(-ago)).Text("authToken", "7").Lifetime("expiresIn", time.Hour).Grant()
+}
+
+// refusalOf is a refusal that was kept some time ago.
+func refusalOf(code Code, ago time.Duration) *Error {
+	return &Error{Code: code, at: time.Now().Add(-ago)}
+}
+
+// TestWhatIsBelievedOfTheStore: what another replica has put there is handed out
+// if this one may, by its own rules and its own clock.
+func TestWhatIsBelievedOfTheStore(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		grant     time.Duration // how old; 0: there is a refusal
+		refusal   Code
+		age       time.Duration
+		left      time.Duration
+		registers bool
+		want      bool
+	}{
+		{name: "a token", grant: time.Second, left: time.Minute, want: true},
+		{name: "a token older than our ttl", grant: 61 * time.Second, left: time.Minute},
+		{name: "a token that is over", grant: time.Second, left: -time.Second},
+		{name: "their clock is ahead", grant: -29 * time.Second, left: time.Minute, want: true},
+		{name: "their clock is not believed", grant: -31 * time.Second, left: time.Minute},
+		{name: "a refusal", refusal: CodeRefused, age: time.Second, left: time.Minute, want: true},
+		{name: "a refusal older than our negative_ttl", refusal: CodeRefused, age: 6 * time.Second, left: time.Minute},
+		{name: "not registered, and we do not register", refusal: CodeNotRegistered, age: time.Second, left: time.Minute, want: true},
+		{name: "not registered, and we do", refusal: CodeNotRegistered, age: time.Second, left: time.Minute, registers: true},
+		{name: "refused, and we register", refusal: CodeRefused, age: time.Second, left: time.Minute, registers: true, want: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSharedStore()
+				b := s.replica()
+				b.policy.Registers = test.registers
+				rec := Record{Until: time.Now().Add(test.left)}
+				if test.grant != 0 {
+					rec.Grant = minted(test.grant)
+				} else {
+					rec.Err = refusalOf(test.refusal, test.age)
+				}
+				shared := &keepsAll{sharedStore: s, rec: rec}
+				b.policy.Shared = shared
+
+				if got := b.policy.Stored(t.Context(), "u", "ios"); (got != nil) != (test.want && test.grant != 0) {
+					t.Errorf("who waits for a sign-up is given a token: %v", got != nil)
+				}
+				r := b.get(t.Context(), "u", "ios", false)
+				if asked := b.calls.Load() == 1; asked == test.want {
+					t.Errorf("the service was asked: %v; got %+v", asked, r)
+				}
+				if test.want && (number(r) == 7) != (test.grant != 0) {
+					t.Errorf("got %+v", r)
+				}
+			})
+		})
+	}
+}
+
+// keepsAll is a store whose clock stands still.
+type keepsAll struct {
+	*sharedStore
+	rec Record
+}
+
+func (s *keepsAll) Get(context.Context, UserKey, Kind) (Record, bool, Generation, error) {
+	return s.rec, true, Generation{Mark: "0"}, nil
+}
+
+// TestAClockSetBack: how old something is that comes from the future, nobody
+// knows. It is fetched anew, also past the cache.
+func TestAClockSetBack(t *testing.T) {
+	for name, fresh := range map[string]bool{"a token": false, "a fresh one": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench()
+				store := b.policy.Cache
+				if fresh {
+					store = b.policy.Recent
+				}
+				store.Put("u", "ios", Record{Grant: minted(-time.Second), Until: time.Now().Add(time.Minute)})
+				if r := b.get(t.Context(), "u", "ios", fresh); number(r) != 1 {
+					t.Errorf("got %d, want one of now", number(r))
+				}
+			})
+		})
+	}
+}

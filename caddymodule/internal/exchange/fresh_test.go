@@ -1,0 +1,122 @@
+package exchange
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestFreshIsCountedFromTheFirst: whoever joins does not make it last longer.
+func TestFreshIsCountedFromTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+			time.Sleep(3 * time.Second)
+			return token(call), OutcomeSignedIn, nil
+		}
+		go b.get(t.Context(), "u", "ios", true)
+		time.Sleep(2 * time.Second)
+		b.get(t.Context(), "u", "ios", true)
+		time.Sleep(3 * time.Second) // 6 s after the first
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+			t.Errorf("got %d, want another one", number(r))
+		}
+	})
+}
+
+// TestReplicasFreshTokens: no-cache at one replica is news for all.
+func TestReplicasFreshTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		a, b := s.replica(), s.replica()
+		a.get(t.Context(), "u", "ios", false)
+		b.get(t.Context(), "u", "ios", false)
+		b.calls.Store(100)
+		if r := a.get(t.Context(), "u", "ios", true); number(r) != 2 || r.Outcome != OutcomeSignedIn {
+			t.Fatalf("got %+v", r)
+		}
+		time.Sleep(10 * time.Millisecond) // the news is told
+		if n := s.told.Load(); n != 1 {
+			t.Errorf("all were told %d times, want 1", n)
+		}
+		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+			t.Errorf("the other replica hands out the token that was refused: %d", number(r))
+		}
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+			t.Errorf("the second in 5 s, at the other replica, got %d, want the first one's", number(r))
+		}
+		gets := s.gets.Load()
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 || s.gets.Load() != gets {
+			t.Errorf("the third got %d and asked the store %d times", number(r), s.gets.Load()-gets)
+		}
+		if r := b.get(t.Context(), "u", "android", true); number(r) != 101 {
+			t.Errorf("another kind got %d, want one of its own", number(r))
+		}
+		time.Sleep(6 * time.Second)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 102 {
+			t.Errorf("later it got %d, want another one", number(r))
+		}
+	})
+}
+
+// TestReplicasFreshDuringALook: who asks for a fresh token while another
+// request finds the one from before must not get that.
+func TestReplicasFreshDuringALook(t *testing.T) {
+	for _, after := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSharedStore()
+			a, b := s.replica(), s.replica()
+			a.get(t.Context(), "u", "ios", false)
+			b.calls.Store(100)
+			s.takes = time.Second
+			go b.get(t.Context(), "u", "ios", false)
+			time.Sleep(after)
+			if r := b.get(t.Context(), "u", "ios", true); number(r) != 101 {
+				t.Errorf("after %s: got %d, want a fresh one", after, number(r))
+			}
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+// slowReport is a Minter whose report takes a while.
+type slowReport struct{ *bench }
+
+func (m slowReport) Ended(r Result) {
+	time.Sleep(time.Second)
+	m.bench.Ended(r)
+}
+
+// TestReplicasFreshAfterALook: the exchange that has found the token from before
+// may not have ended yet.
+func TestReplicasFreshAfterALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		a, b := s.replica(), s.replica()
+		a.get(t.Context(), "u", "ios", false)
+		b.calls.Store(100)
+		go b.Get(t.Context(), &Request{User: "u", Kind: "ios", Source: source{slowReport{b.bench}}, Policy: &b.policy})
+		time.Sleep(500 * time.Millisecond)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 101 {
+			t.Errorf("got %d, want a fresh one", number(r))
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestReplicasFreshOutage: that the service is down takes nobody's token away.
+func TestReplicasFreshOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		a, b := s.replica(), s.replica()
+		a.get(t.Context(), "u", "ios", false)
+		a.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
+		if r := a.get(t.Context(), "u", "ios", true); code(r) != CodeUnavailable {
+			t.Fatalf("got %+v", r)
+		}
+		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 || b.calls.Load() != 0 {
+			t.Errorf("the other replica got %+v", r)
+		}
+	})
+}

@@ -1,0 +1,240 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// registry is a Huma that knows who was signed up.
+type registry struct {
+	mu    sync.Mutex
+	users map[string]bool
+	fails error // of sign-ups; unless it is unclear, they are not processed
+	blind bool  // sign-in sees nobody
+	down  error // of sign-ins
+
+	signIns []time.Time
+	made    int // sign-ups that were sent
+}
+
+func (h *registry) SignIn(_ context.Context, p Person) (*Grant, error) {
+	time.Sleep(20 * time.Millisecond)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.signIns = append(h.signIns, time.Now())
+	if h.down != nil {
+		return nil, h.down
+	}
+	if h.blind || !h.users[p.Email.Reveal()] {
+		return nil, &StatusError{Op: OpSignIn, Status: 403}
+	}
+	return token(int64(len(h.signIns))), nil
+}
+
+func (h *registry) SignUp(_ context.Context, p Person) (*Grant, error) {
+	time.Sleep(200 * time.Millisecond)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.made++
+	if h.fails == nil || isUnclear(h.fails) {
+		h.know(p.Email.Reveal())
+	}
+	if h.fails != nil {
+		return nil, h.fails
+	}
+	return token(1000), nil
+}
+
+func (h *registry) SignConsent(context.Context, Person) error { return nil }
+
+// know makes a user exist.
+func (h *registry) know(email string) {
+	if h.users == nil {
+		h.users = make(map[string]bool)
+	}
+	h.users[email] = true
+}
+
+// signUp is a request of a user at a replica.
+func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma, deny bool) Result {
+	m := &loginMinter{Login: Login{
+		Huma: h, Registrations: at.registrations, Registration: at.registration, User: "u",
+		Replicas: &Replicas{SignUps: s, User: "u", Deny: deny, Stored: func(ctx context.Context) *Grant {
+			return at.policy.Stored(ctx, "u", "ios")
+		}},
+	}}
+	return at.Get(t.Context(), &Request{User: "u", Kind: "ios", Source: source{m}, Policy: &at.policy})
+}
+
+type loginMinter struct{ Login }
+
+func (m *loginMinter) Ended(Result) { m.Replicas.Settle() }
+
+func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, h := newSharedStore(), &registry{}
+		replicas := []*replica{s.replica(), s.replica(), s.replica()}
+		outcomes := make(chan Outcome, 300)
+		for i := range 300 {
+			go func() {
+				r := s.signUp(t, replicas[i%3], h, false)
+				if number(r) != 1000 {
+					t.Errorf("got %+v, want the token of the sign-up", r)
+				}
+				outcomes <- r.Outcome
+			}()
+		}
+		counts := make(map[Outcome]int)
+		for range 300 {
+			counts[<-outcomes]++
+		}
+		if h.made != 1 || len(h.signIns) != 3 {
+			t.Errorf("%d sign-ups and %d sign-ins, want 1 and 3", h.made, len(h.signIns))
+		}
+		if counts[OutcomeRegistered] != 1 || counts[OutcomeSignedIn] != 2 || counts[OutcomeShared] != 297 {
+			t.Errorf("outcomes %v", counts)
+		}
+	})
+}
+
+// TestR04_TheReplicaDies: after its POST, without a word. The others wait for
+// half of the exchange, and sign in.
+func TestR04_TheReplicaDies(t *testing.T) {
+	for name, created := range map[string]bool{"the user exists": true, "the user does not": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, h, start := newSharedStore(), &registry{}, time.Now()
+				b := s.replica()
+				if _, err := s.Claim(t.Context(), "u"); err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(4*time.Second, func() {
+					h.mu.Lock()
+					defer h.mu.Unlock()
+					if created {
+						h.know("")
+					}
+				})
+				r := s.signUp(t, b, h, false)
+				if created && r.Outcome != OutcomeSignedIn || !created && code(r) != CodeUnavailable {
+					t.Errorf("got %+v", r)
+				}
+				if h.made != 0 {
+					t.Error("a second sign-up")
+				}
+				if n := len(h.signIns); n != 2 || h.signIns[1].Sub(start).Round(time.Second) != b.policy.Timeout/2 {
+					t.Errorf("sign-ins at %v", h.signIns)
+				}
+				if s.find("u").State != SignUpRunning {
+					t.Error("whoever waited has dropped the marker")
+				}
+			})
+		})
+	}
+}
+
+func TestSignUpsOfReplicas(t *testing.T) {
+	reset := &TransportError{Op: OpSignUp, Sent: true, Err: errors.New("reset")}
+	exists := &StatusError{Op: OpSignUp, Status: 400, Code: codeUserExists}
+	for _, test := range []struct {
+		name       string
+		h          *registry
+		down, deny bool
+		brake      bool // nobody may be signed up
+		want       Code
+		marker     SignUpState // afterwards
+		made, ins  int
+		held       int // in this process
+	}{
+		{name: "signed up", h: &registry{}, deny: true, marker: SignUpDone, made: 1, ins: 1},
+		{name: "the store is down", h: &registry{}, down: true, made: 1, ins: 1},
+		{name: "the store is down, and sign-ups need it", h: &registry{}, down: true, deny: true, want: CodeUnavailable, ins: 1},
+		{name: "refused", h: &registry{fails: &StatusError{Op: OpSignUp, Status: 403}}, want: CodeRefused, made: 1, ins: 1},
+		{name: "too many sign-ups", h: &registry{}, brake: true, want: CodeRegistrationLimited, ins: 1},
+		{name: "an unclear end, and the user is there", h: &registry{fails: reset}, marker: SignUpDone, made: 1, ins: 2},
+		{name: "an unclear end, and they are not", h: &registry{fails: reset, blind: true}, want: CodeUnavailable, marker: SignUpHeld, made: 1, ins: 2, held: 1},
+		{name: "the user exists, and is refused", h: &registry{fails: exists}, want: CodeRefused, marker: SignUpDone, made: 1, ins: 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSharedStore()
+				s.down.Store(test.down)
+				a := s.replica()
+				a.registration.Allow = func() bool { return !test.brake }
+				r := s.signUp(t, a, test.h, test.deny)
+				if code(r) != test.want {
+					t.Errorf("got %+v, want %s", r, test.want)
+				}
+				if state := s.find("u").State; state != test.marker || test.h.made != test.made || len(test.h.signIns) != test.ins {
+					t.Errorf("the marker is %d after %d sign-ups and %d sign-ins", state, test.h.made, len(test.h.signIns))
+				}
+				if n := a.registrations.Len(); n != test.held {
+					t.Errorf("%d users are held in this process", n)
+				}
+				if denied := errors.Is(r.Err, errNoStore); denied != (test.down && test.deny) {
+					t.Errorf("denied for want of the store: %v", denied)
+				}
+				if test.want == CodeUnavailable {
+					wantRetry(t, r, holdRetry)
+				}
+			})
+		})
+	}
+}
+
+// wantRetry fails unless a caller is told to come again then.
+func wantRetry(t *testing.T, r Result, after time.Duration) {
+	t.Helper()
+	var e *Error
+	if !errors.As(r.Err, &e) || e.RetryAfter.Round(100*time.Millisecond) != after {
+		t.Errorf("got %+v, want to come again after %s", e, after)
+	}
+}
+
+// TestSignUpsOfAMuteStore: a claim that the store has got and not answered is
+// given back, also by those who may not sign up without an answer.
+func TestSignUpsOfAMuteStore(t *testing.T) {
+	for name, deny := range map[string]bool{"allow": false, "deny": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, h := newSharedStore(), &registry{fails: &StatusError{Op: OpSignUp, Status: 403}}
+				s.mute.Store(true)
+				if r := s.signUp(t, s.replica(), h, deny); r.Err == nil || deny != errors.Is(r.Err, errNoStore) {
+					t.Errorf("got %+v", r)
+				}
+				if state := s.find("u").State; state != SignUpNone || deny == (h.made == 1) {
+					t.Errorf("the marker is %d after %d sign-ups", state, h.made)
+				}
+			})
+		})
+	}
+}
+
+// TestReplicasHold: an unclear end anywhere leaves it to sign-in everywhere,
+// until the hold is over.
+func TestReplicasHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, h := newSharedStore(), &registry{blind: true, fails: &TransportError{Op: OpSignUp, Sent: true, Timeout: true, Err: context.DeadlineExceeded}}
+		a, b := s.replica(), s.replica()
+		if r := s.signUp(t, a, h, false); code(r) != CodeUnavailable || h.made != 1 {
+			t.Fatalf("got %+v after %d sign-ups", r, h.made)
+		}
+		for _, left := range []time.Duration{59 * time.Second, time.Second} {
+			time.Sleep(time.Until(s.markers["u"].until) - left)
+			h.signIns = nil
+			r := s.signUp(t, b, h, false)
+			if code(r) != CodeUnavailable || h.made != 1 || len(h.signIns) != 1 {
+				t.Errorf("the other replica: %+v after %d sign-ups and %d sign-ins", r, h.made, len(h.signIns))
+			}
+			wantRetry(t, r, min(left, holdRetry))
+		}
+		time.Sleep(time.Minute)
+		if s.signUp(t, b, h, false); h.made != 2 {
+			t.Errorf("after the hold: %d sign-ups, want 2", h.made)
+		}
+	})
+}

@@ -1,0 +1,129 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestWaitingForAnotherReplica: whoever waits for its sign-up goes on as soon as
+// it has ended, and knows what to do then.
+func TestWaitingForAnotherReplica(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		ends  func(t *testing.T, s *sharedStore, h *registry, claim Claim)
+		want  Code
+		retry time.Duration
+		made  int // sign-ups of whoever waited
+		ins   int
+	}{
+		{name: "with a token", ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, _ Claim) {
+			s.mapStore.Put("u", "ios", Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
+		}},
+		{name: "with a user, and no token", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, c Claim) {
+			h.know("")
+			settle(t, s, c, SignUpEnd{Exists: true})
+		}},
+		{name: "with a user who cannot sign in", want: CodeRefused, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, c Claim) {
+			settle(t, s, c, SignUpEnd{Exists: true})
+		}},
+		{name: "with a user, and the service refuses us", want: CodeConfig, ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, c Claim) {
+			h.down = &StatusError{Op: OpSignIn, Status: 401}
+			settle(t, s, c, SignUpEnd{Exists: true})
+		}},
+		{name: "with nothing", made: 1, ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, c Claim) {
+			settle(t, s, c, SignUpEnd{})
+		}},
+		{name: "unclear", want: CodeUnavailable, retry: time.Second, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, c Claim) {
+			settle(t, s, c, SignUpEnd{Hold: time.Second})
+		}},
+		{name: "unclear, and the user is there", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, c Claim) {
+			h.know("")
+			settle(t, s, c, SignUpEnd{Hold: time.Minute})
+		}},
+		{name: "the store goes down", want: CodeUnavailable, ins: 2, ends: func(_ *testing.T, s *sharedStore, _ *registry, _ Claim) {
+			s.down.Store(true)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, h := newSharedStore(), &registry{}
+				theirs, err := s.Claim(t.Context(), "u")
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(time.Second, func() { test.ends(t, s, h, theirs) })
+				start := time.Now()
+				r := s.signUp(t, s.replica(), h, false)
+				if code(r) != test.want || (r.Err == nil) != (test.want == "") {
+					t.Errorf("got %+v, want %q", r, test.want)
+				}
+				if h.made != test.made || len(h.signIns) != test.ins {
+					t.Errorf("%d sign-ups and %d sign-ins, want %d and %d", h.made, len(h.signIns), test.made, test.ins)
+				}
+				if d := time.Since(start); d < time.Second || d > 1500*time.Millisecond {
+					t.Errorf("it took %s", d)
+				}
+				if test.retry > 0 {
+					wantRetry(t, r, test.retry)
+				}
+			})
+		})
+	}
+}
+
+func settle(t *testing.T, s *sharedStore, c Claim, end SignUpEnd) {
+	if err := s.Settle(t.Context(), "u", c, end); err != nil {
+		t.Error(err)
+	}
+}
+
+// putsThenTells is a store of another replica that puts its token and says that
+// its sign-up has ended, between two operations of ours.
+type putsThenTells struct{ *sharedStore }
+
+func (s putsThenTells) Look(ctx context.Context, u UserKey) (Claim, error) {
+	s.mapStore.Put(u, "ios", Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
+	s.markers[u] = marker{Claim{State: SignUpDone}, time.Now().Add(time.Minute)}
+	return s.sharedStore.Look(ctx, u)
+}
+
+// TestTheTokenIsFoundWithTheEnd: whoever hears that the sign-up has ended finds
+// its token, without a sign-in.
+func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		if _, err := s.Claim(t.Context(), "u"); err != nil {
+			t.Fatal(err)
+		}
+		b := s.replica()
+		r := &Replicas{SignUps: putsThenTells{s}, User: "u", Stored: func(ctx context.Context) *Grant {
+			return b.policy.Stored(ctx, "u", "ios")
+		}}
+		if turn := r.begin(t.Context()); turn.grant == nil || turn.ours {
+			t.Errorf("turn %+v, want a token", turn)
+		}
+	})
+}
+
+// TestWaitingEndsWithTheExchange: also if that has no deadline.
+func TestWaitingEndsWithTheExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		if _, err := s.Claim(t.Context(), "u"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errors.New("over")) })
+		start := time.Now()
+		r := &Replicas{SignUps: s, User: "u", Stored: func(context.Context) *Grant { return nil }}
+		if turn := r.begin(ctx); turn.ours {
+			t.Error("the sign-up is another one's")
+		}
+		if d := time.Since(start); d > 1100*time.Millisecond {
+			t.Errorf("it took %s", d)
+		}
+	})
+}
