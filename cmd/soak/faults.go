@@ -4,30 +4,38 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
+	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 
-// fault is a way for the service to fail: begin is called once, or again and
-// again with a period.
+// fault is a way for the service, or for the store, to fail: begin is called
+// once, or again and again with a period.
 type fault struct {
 	name    string
 	period  time.Duration
 	garbles bool // answers are not what they should be, so 502 is right
 	begin   func(*failing) error
+
+	// ofStore says that the store fails, and the service does not: end is what
+	// ends it, and every answer has to be a token.
+	ofStore bool
+	end     func(*failing) error
 }
 
-// failing is the service of a run.
+// failing is the service of a run, and the store.
 type failing struct {
 	*upstream
 	options
-	rand *rand.Rand
+	store *redisserver.Server // nil: there is none
+	rand  *rand.Rand
 }
 
-func newFailing(u *upstream, o options) *failing {
-	return &failing{upstream: u, options: o, rand: rand.New(rand.NewPCG(o.seed, 1))}
+func newFailing(u *upstream, store *redisserver.Server, o options) *failing {
+	return &failing{upstream: u, options: o, store: store, rand: rand.New(rand.NewPCG(o.seed, 1))}
 }
 
 // faults are the values of -fault.
@@ -46,6 +54,16 @@ func init() {
 			return f.SetFaults([]sandbox.Fault{{Garbage: true}})
 		}},
 		{name: "mixed", period: 500 * time.Millisecond, garbles: true, begin: (*failing).something},
+		{
+			name: "redis-kill", ofStore: true,
+			begin: func(f *failing) error { f.store.Kill(); return nil },
+			end:   func(f *failing) error { return f.store.Run(context.Background()) }, // also when the load was interrupted
+		},
+		{
+			name: "redis-stop", ofStore: true,
+			begin: func(f *failing) error { return f.store.Stop() },
+			end:   func(f *failing) error { return f.store.Continue() },
+		},
 	}
 }
 
@@ -70,7 +88,7 @@ func proxied(f faultproxy.Fault) func(*failing) error {
 	return func(s *failing) error { return s.proxy.Set(f) }
 }
 
-// mend ends all faults.
+// mend ends all faults of the service.
 func (f *failing) mend() error {
 	if err := f.SetFaults(nil); err != nil {
 		return err
@@ -113,10 +131,11 @@ func (f *failing) something() error {
 	if err := f.mend(); err != nil {
 		return err
 	}
-	switch i := f.rand.IntN(len(faults) + 1); {
-	case i < len(faults)-1: // not itself, which is the last
+	others := slices.IndexFunc(faults, func(f fault) bool { return f.name == "mixed" })
+	switch i := f.rand.IntN(others + 2); {
+	case i < others:
 		return faults[i].begin(f)
-	case i == len(faults)-1:
+	case i == others:
 		return f.proxy.Set(faultproxy.Fault{Slice: 20, Pause: time.Millisecond})
 	default:
 		return f.proxy.Set(faultproxy.Fault{Slice: 1, Pause: time.Second})
@@ -127,17 +146,27 @@ func (f *failing) something() error {
 // counted: few should come once the breaker is open.
 const firstCalls = 20 * time.Second
 
+// storeNoticed is within what time of a fault of the store everything has to be
+// as if there were none.
+const storeNoticed = time.Second
+
 // schedule lets the fault happen when it is due, and notes when it did.
 func (f *failing) schedule(ctx context.Context, r *recorder) error {
 	what := findFault(f.fault)
 	if what.name == "none" || f.faultFrom > 0 && !sleepUntil(ctx, r.start.Add(f.faultFrom)) {
 		return nil
 	}
+	if err := f.mark(r); err != nil {
+		return err
+	}
+	begin, firstPart := f.traffic(), time.Duration(0)
+	if what.ofStore {
+		firstPart = storeNoticed
+	}
+	r.faultBegins(firstPart)
 	if err := what.begin(f); err != nil {
 		return err
 	}
-	begin := f.traffic()
-	r.faultBegins()
 	first := time.AfterFunc(firstCalls, func() { r.firstCalls(f.traffic().since(begin)) })
 	end := r.start.Add(f.faultFrom + f.faultFor)
 	if what.period == 0 {
@@ -149,14 +178,21 @@ func (f *failing) schedule(ctx context.Context, r *recorder) error {
 		}
 	}
 	during := f.traffic().since(begin)
-	if err := f.mend(); err != nil {
+	if err := what.ends(f); err != nil {
 		return err
 	}
 	if first.Stop() {
 		r.firstCalls(during)
 	}
 	r.faultEnds(during)
-	return nil
+	return f.mark(r)
+}
+
+func (f *fault) ends(s *failing) error {
+	if f.ofStore {
+		return f.end(s)
+	}
+	return s.mend()
 }
 
 // sleepUntil returns whether the time has come before ctx ended.

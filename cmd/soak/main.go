@@ -1,7 +1,8 @@
-// Command soak loads a Caddy with huma_token for a while, lets its service fail
-// meanwhile, and tells what came of it.
+// Command soak loads a Caddy with huma_token for a while, lets its service or the
+// store behind its cache fail meanwhile, and tells what came of it.
 //
 //	go run ./cmd/soak -rate 500 -duration 30s -fault hang -fault-from 10s -fault-for 10s
+//	go run ./cmd/soak -redis -fault redis-stop -known 1 -users 2000 -max-entries 1000
 //
 // It builds and runs the real binary with a Caddyfile of its own, plays Huma
 // with the sandbox behind a proxy that breaks connections, and asks for tokens
@@ -9,9 +10,17 @@
 // from when its request was due, so a stall shows with everybody it kept
 // waiting. Everything is on loopback addresses, and ends with the program.
 //
+// With -redis there is a Redis behind the cache, as replicas share it: a
+// redis-server is started, which has to be installed. It can be killed (and
+// started again at the end of the fault) or stopped with SIGSTOP (and continued).
+// There is one replica, so what it has in memory is in Redis as well: for Redis
+// to be read, -max-entries has to be less than -users. The report tells how many
+// tokens came from memory, from Redis and from the service.
+//
 // It exits with 1 if a promise was broken: somebody else's token, a status that
-// is not 200, 503 or 504 (or 502, where the fault garbles answers), or a second
-// sign-up of one user. It exits with 2 if it could not do its work.
+// is not 200, 503 or 504 (or 502, where the fault garbles answers; or nothing but
+// 200, where the store fails), or a second sign-up of one user. It exits with 2 if
+// it could not do its work.
 package main
 
 import (
@@ -28,6 +37,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 
 // options say what is done. Their names are those of the flags.
@@ -42,6 +53,10 @@ type options struct {
 	returning    float64
 	noCache      float64
 	callersLeave float64
+
+	redis      bool
+	ttl        time.Duration
+	maxEntries int
 
 	fault     string
 	faultFrom time.Duration
@@ -86,7 +101,11 @@ func (o *options) bind(f *flag.FlagSet) {
 	f.Float64Var(&o.noCache, "no-cache", 0, "part of the requests with Cache-Control: no-cache")
 	f.Float64Var(&o.callersLeave, "callers-leave", 0, "part of the requests whose caller hangs up within 100ms")
 
-	f.StringVar(&o.fault, "fault", "none", "what the service does for a while: "+strings.Join(faultNames(), ", "))
+	f.BoolVar(&o.redis, "redis", false, "a Redis behind the cache, as replicas share it: a redis-server is started, and has to be installed")
+	f.DurationVar(&o.ttl, "ttl", 0, "as in cache <ttl>: how long a token is kept (default: the directive's)")
+	f.IntVar(&o.maxEntries, "max-entries", 0, "as in cache { max_entries }: users in memory. With fewer than -users the tokens of the others come from Redis (default: the directive's)")
+
+	f.StringVar(&o.fault, "fault", "none", "what the service does for a while, or with -redis the store: "+strings.Join(faultNames(), ", "))
 	f.DurationVar(&o.faultFrom, "fault-from", 10*time.Second, "when the fault begins; 0 is before the first request")
 	f.DurationVar(&o.faultFor, "fault-for", 10*time.Second, "how long the fault lasts")
 	f.DurationVar(&o.slowBy, "slow-by", 2*time.Second, "with -fault slow: how much later answers come")
@@ -116,14 +135,20 @@ func (o *options) check() error {
 	if o.rate <= 0 || o.duration <= 0 || o.inFlight < 1 {
 		errs = append(errs, errors.New("-rate, -duration, -in-flight: they must be above 0"))
 	}
-	if o.reload < 0 || o.faultFrom < 0 || o.faultFor <= 0 || o.hold <= 0 || o.users < 0 {
-		errs = append(errs, errors.New("-reload, -users, -fault-from, -fault-for, -hold: a number is too small"))
+	if o.reload < 0 || o.faultFrom < 0 || o.faultFor <= 0 || o.hold <= 0 || o.users < 0 || o.ttl < 0 || o.maxEntries < 0 {
+		errs = append(errs, errors.New("-reload, -users, -fault-from, -fault-for, -hold, -ttl, -max-entries: a number is too small"))
 	}
 	if o.users == 0 && o.known > 0 {
 		errs = append(errs, errors.New("-known: there are no known users; see -users"))
 	}
 	if !slices.Contains(faultNames(), o.fault) {
 		errs = append(errs, fmt.Errorf("-fault: %q is none of %s", o.fault, strings.Join(faultNames(), ", ")))
+	}
+	if findFault(o.fault).ofStore && !o.redis {
+		errs = append(errs, fmt.Errorf("-fault: %s needs -redis", o.fault))
+	}
+	if _, err := redisserver.Path(); o.redis && err != nil {
+		errs = append(errs, fmt.Errorf("-redis: %w", err))
 	}
 	if o.fault != "none" && o.faultFrom >= o.duration {
 		errs = append(errs, errors.New("-fault-from: the load is over by then; see -duration"))
@@ -137,7 +162,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	f := flag.NewFlagSet("soak", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.Usage = func() {
-		fmt.Fprint(out, "Usage: soak [flags]\n\nLoads a Caddy with huma_token, lets its service fail meanwhile, and tells\nwhat came of it. Exits with 1 if a promise was broken.\n\n")
+		fmt.Fprint(out, "Usage: soak [flags]\n\nLoads a Caddy with huma_token, lets its service or store fail meanwhile, and\ntells what came of it. Exits with 1 if a promise was broken.\n\n")
 		f.PrintDefaults()
 	}
 	o.bind(f)

@@ -49,6 +49,7 @@ func (run *Run) print(w io.Writer) {
 		}
 		row("  all", p.All)
 		row("  200", p.Tokens)
+		row("  200 since sent", p.TokensSent)
 		row("  503", p.Refusals)
 		row("  503 since sent", p.RefusalsSent)
 	}
@@ -67,6 +68,21 @@ func (run *Run) print(w io.Writer) {
 		fmt.Fprintf(w, "must be 0\t%d second sign-ups, %d tokens of somebody else\n", a.SecondSignUps, a.WrongTokens)
 	}
 	run.printFault(w)
+	run.Store.print(w)
+}
+
+func (s *Store) print(w io.Writer) {
+	if s == nil {
+		return
+	}
+	fmt.Fprintf(w, "\ntokens from\tmemory\tRedis\tHuma\n")
+	for _, v := range s.Served {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", v.Part, v.Memory, v.Redis, v.Huma)
+	}
+	if s.DownMs >= 0 {
+		fmt.Fprintf(w, "Redis\tgiven up %s after the fault's begin, %d times in all; used again %s after its end\n",
+			millis(s.DownMs), s.Downs, millis(s.UpMs))
+	}
 }
 
 func (run *Run) printFault(w io.Writer) {

@@ -19,13 +19,16 @@ type phase int
 // The phases of a run.
 const (
 	phaseBefore phase = iota
-	phaseFault        // until the breaker is open
-	phaseOpen         // while it is open, until the fault is over
+	phaseFault        // until the breaker is open; of the store, a second
+	phaseRest         // of the fault
 	phaseAfter
 	phases
 )
 
-var phaseNames = [phases]string{"before", "fault", "fault, breaker open", "after"}
+var (
+	phaseNames      = [phases]string{"before", "fault", "fault, breaker open", "after"}
+	storePhaseNames = [phases]string{"before", "fault, first second", "fault, rest", "after"}
+)
 
 // recorder keeps what comes of the requests of a run.
 type recorder struct {
@@ -48,12 +51,29 @@ type recorder struct {
 	samples      []sample
 	reloads      int
 	reloadErrors int
+
+	marks      []mark        // at the start, the fault's begin and end, and the end
+	joined     chan struct{} // closed when Caddy has found the store
+	storeDowns int           // how often Caddy said that it works without the store
 }
 
 // timelineOf is when things happened. Zero: not yet.
 type timelineOf struct {
 	faultFrom, faultEnd time.Time
 	breakerOpened       time.Time // for the first time during the fault
+	storeDown, storeUp  time.Time // what Caddy said first during the fault, and then
+
+	// firstPart is how long the first part of the fault is; 0: until the breaker
+	// is open.
+	firstPart time.Duration
+}
+
+// restFrom is when the first part of the fault is over; zero if it is not.
+func (t *timelineOf) restFrom() time.Time {
+	if t.firstPart > 0 {
+		return t.faultFrom.Add(t.firstPart)
+	}
+	return t.breakerOpened
 }
 
 // phaseRecord is what came of the requests of a phase.
@@ -68,8 +88,9 @@ type class int
 const (
 	classAll class = iota
 	classTokens
+	classTokensSent   // without what the load itself was late by
 	classRefusals     // 503
-	classRefusalsSent // 503, without what the load itself was late by
+	classRefusalsSent // likewise
 	classes
 )
 
@@ -83,7 +104,7 @@ type sample struct {
 }
 
 func newRecorder(tokens bool) *recorder {
-	r := &recorder{tokens: tokens, uids: make(map[string]string), tokenAfter: -1}
+	r := &recorder{tokens: tokens, uids: make(map[string]string), tokenAfter: -1, joined: make(chan struct{})}
 	for i := range r.phases {
 		r.phases[i].answers = make(map[string]int)
 	}
@@ -139,6 +160,7 @@ func (r *recorder) record(a answer) {
 	switch a.status {
 	case http.StatusOK:
 		p.latency[classTokens].Add(latency)
+		p.latency[classTokensSent].Add(a.at.Sub(a.sent))
 	case http.StatusServiceUnavailable:
 		p.latency[classRefusals].Add(latency)
 		p.latency[classRefusalsSent].Add(a.at.Sub(a.sent))
@@ -179,10 +201,19 @@ func (r *recorder) phase(due time.Time) phase {
 		return phaseBefore
 	case !t.faultEnd.IsZero() && !due.Before(t.faultEnd):
 		return phaseAfter
-	case t.breakerOpened.IsZero() || due.Before(t.breakerOpened):
+	}
+	if rest := r.restFrom(); rest.IsZero() || due.Before(rest) {
 		return phaseFault
 	}
-	return phaseOpen
+	return phaseRest
+}
+
+// phaseNames are those of the kind of fault that there is.
+func (r *recorder) phaseNames() [phases]string {
+	if r.firstPart > 0 {
+		return storePhaseNames
+	}
+	return phaseNames
 }
 
 // readUID reads whose token an answer holds: the uid that all parts of it name.
@@ -211,10 +242,11 @@ func subject(token string) string {
 	return claims.Subject
 }
 
-func (r *recorder) faultBegins() {
+// faultBegins notes the begin of the fault, and how long its first part is.
+func (r *recorder) faultBegins(firstPart time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.faultFrom = time.Now()
+	r.faultFrom, r.firstPart = time.Now(), firstPart
 }
 
 // firstCalls notes what came to the service in the first seconds of a fault.
@@ -231,17 +263,50 @@ func (r *recorder) faultEnds(t traffic) {
 	r.faultEnd, r.faultTraffic = time.Now(), t
 }
 
-// logLine looks for what Caddy's log tells of the breaker.
+// logLine looks for what Caddy's log tells of the breaker and of the store.
 func (r *recorder) logLine(line []byte) {
-	if !strings.Contains(string(line), `"breaker opened`) {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	switch text := string(line); {
+	case strings.Contains(text, `"breaker opened`):
+		r.breakerOpens()
+	case strings.Contains(text, `"the shared store cannot be used`):
+		r.storeGoes()
+	case strings.Contains(text, `"the shared store is there`):
+		r.storeComes()
+	}
+}
+
+func (r *recorder) breakerOpens() {
 	r.opened++
 	if r.breakerOpened.IsZero() && !r.faultFrom.IsZero() && r.faultEnd.IsZero() {
 		r.breakerOpened = time.Now()
 	}
+}
+
+func (r *recorder) storeGoes() {
+	r.storeDowns++
+	if r.storeDown.IsZero() && !r.faultFrom.IsZero() && r.faultEnd.IsZero() {
+		r.storeDown = time.Now()
+	}
+}
+
+func (r *recorder) storeComes() {
+	select {
+	case <-r.joined:
+	default:
+		close(r.joined)
+	}
+	if r.storeUp.IsZero() && !r.storeDown.IsZero() {
+		r.storeUp = time.Now()
+	}
+}
+
+// marked notes what the store and the service have been asked so far.
+func (r *recorder) marked(m mark) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.marks = append(r.marks, m)
 }
 
 // reloaded notes a reload, and whether it failed.

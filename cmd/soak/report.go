@@ -42,6 +42,7 @@ type Run struct {
 	Upstream Upstream `json:"upstream"`
 	Accounts Accounts `json:"accounts"`
 	Recovery Recovery `json:"recovery"`
+	Store    *Store   `json:"store,omitempty"`
 
 	Start   Footprint     `json:"start"`
 	Peak    process.Usage `json:"peak"`
@@ -57,8 +58,9 @@ type Phase struct {
 	Tokens   Quantiles      `json:"tokensMs"`
 	Refusals Quantiles      `json:"refusalsMs"` // the 503
 
-	// RefusalsSent counts from when requests were sent, not from when they were
-	// due: what is left is Caddy's, and the machine's.
+	// These count from when requests were sent, not from when they were due: what
+	// is left is Caddy's, and the machine's.
+	TokensSent   Quantiles `json:"tokensSentMs"`
 	RefusalsSent Quantiles `json:"refusalsSentMs"`
 
 	// RSS is the resident memory at the begin and at the end of the phase.
@@ -126,6 +128,7 @@ func (run *Run) fill(r *recorder, u *upstream) {
 	run.Reloads, run.ReloadErrors = r.reloads, r.reloadErrors
 	run.Lateness = quantiles(&r.lateness)
 	run.Answers = make(map[string]int)
+	names := r.phaseNames()
 	for i := range r.phases {
 		p := &r.phases[i]
 		for end, n := range p.answers {
@@ -133,10 +136,11 @@ func (run *Run) fill(r *recorder, u *upstream) {
 		}
 		if len(p.answers) > 0 {
 			run.Phases = append(run.Phases, Phase{
-				Name:         phaseNames[i],
+				Name:         names[i],
 				Answers:      p.answers,
 				All:          quantiles(&p.latency[classAll]),
 				Tokens:       quantiles(&p.latency[classTokens]),
+				TokensSent:   quantiles(&p.latency[classTokensSent]),
 				Refusals:     quantiles(&p.latency[classRefusals]),
 				RefusalsSent: quantiles(&p.latency[classRefusalsSent]),
 				RSS:          r.rss(phase(i)),
@@ -152,6 +156,7 @@ func (run *Run) fill(r *recorder, u *upstream) {
 	run.Upstream = r.upstream(u)
 	run.Accounts = r.accounts(u)
 	run.Recovery = r.recovery()
+	run.Store = r.storeReport()
 }
 
 // rss is the resident memory at the first and the last look during a phase.
@@ -171,19 +176,24 @@ func (r *recorder) rss(p phase) [2]process.Amount {
 func (r *recorder) upstream(u *upstream) Upstream {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	v := Upstream{
+	return Upstream{
 		Calls:           maps.Clone(u.byOp),
 		Connections:     u.proxy.Stats().Accepted,
 		FaultCalls:      r.faultTraffic.requests,
 		FaultRefused:    r.faultTraffic.refused,
 		First20Calls:    r.firstTraffic.calls(),
 		BreakerOpened:   r.opened,
-		BreakerOpenedMs: -1,
+		BreakerOpenedMs: msBetween(r.faultFrom, r.breakerOpened),
 	}
-	if !r.breakerOpened.IsZero() {
-		v.BreakerOpenedMs = float64(r.breakerOpened.Sub(r.faultFrom).Milliseconds())
+}
+
+// msBetween is the time from one event to a later one; -1 if one of them did not
+// happen. They were seen in different places: what looks earlier was at once.
+func msBetween(from, to time.Time) float64 {
+	if from.IsZero() || to.IsZero() {
+		return -1
 	}
-	return v
+	return float64(max(0, to.Sub(from).Milliseconds()))
 }
 
 // accounts compares every token's uid with the user's at the service.
@@ -231,8 +241,15 @@ func (r *recorder) recovery() Recovery {
 	return v
 }
 
+// allowed says what else than a token may come of a request.
+type allowed struct {
+	failures bool // of the service: 503 and 504
+	garbage  bool // of the service: 502
+	lost     bool // by a reload: no answer
+}
+
 // judge says which promises were broken.
-func (r *Report) judge(garbles, reloads bool) {
+func (r *Report) judge(a allowed) {
 	r.Broken = []string{} // in JSON a list, also without any
 	broken := func(n int, what string) {
 		if n > 0 {
@@ -243,7 +260,7 @@ func (r *Report) judge(garbles, reloads bool) {
 	broken(r.Run.Accounts.SecondSignUps, "second sign-ups of a user")
 	unexpected := make(map[string]int)
 	for end, n := range r.Run.Answers {
-		if !expected(end, garbles, reloads) {
+		if !a.expected(end) {
 			unexpected[end] += n
 		}
 	}
@@ -253,15 +270,17 @@ func (r *Report) judge(garbles, reloads bool) {
 }
 
 // expected reports whether a request may end so.
-func expected(end string, garbles, reloads bool) bool {
+func (a allowed) expected(end string) bool {
 	status, _, _ := strings.Cut(end, " ")
 	switch n, _ := strconv.Atoi(status); n {
-	case http.StatusOK, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusOK:
 		return true
+	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return a.failures
 	case http.StatusBadGateway:
-		return garbles
+		return a.garbage
 	}
 	// Caddy itself loses a connection now and then when it reloads. Who waited
 	// in vain was lost by nobody else.
-	return status == endLeft || status == endLost && reloads && end != endLost+" timeout"
+	return status == endLeft || status == endLost && a.lost && end != endLost+" timeout"
 }

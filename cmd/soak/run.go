@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/freeport"
+	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 
 const (
@@ -54,14 +55,14 @@ func soak(ctx context.Context, o options, messages io.Writer) (*Report, error) {
 		return nil, err
 	}
 	report := &Report{Machine: machine(), Options: o.given, Run: run}
-	garbles := findFault(o.fault).garbles
+	what := findFault(o.fault)
 	if o.compareRespond && ctx.Err() == nil {
 		o.fault = "none"
 		if report.Respond, err = o.run(ctx, dir, comparePath, log, messages); err != nil {
 			return nil, fmt.Errorf("compare: %w", err)
 		}
 	}
-	report.judge(garbles, o.reload > 0)
+	report.judge(allowed{failures: !what.ofStore, garbage: what.garbles, lost: o.reload > 0})
 	return report, nil
 }
 
@@ -75,6 +76,13 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 	for i := range o.users {
 		u.AddUser(knownUser(i))
 	}
+	store, err := o.startStore(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if store != nil {
+		defer store.Kill()
+	}
 	site, err1 := freeport.Address(ctx)
 	admin, err2 := freeport.Address(ctx)
 	if err := errors.Join(err1, err2); err != nil {
@@ -84,7 +92,7 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 	r := newRecorder(path == tokenPath)
 	p, err := process.Start(ctx, process.Config{
 		Binary: o.caddy, Dir: dir, Site: site, Admin: admin,
-		Caddyfile: o.caddyfile(site, admin, u.proxy.Addr()),
+		Caddyfile: o.caddyfile(site, admin, u.proxy.Addr(), store),
 		Line: func(line []byte) {
 			r.logLine(line)
 			_, _ = fmt.Fprintf(log, "%s\n", line)
@@ -99,8 +107,11 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 		}
 	}()
 	fmt.Fprintf(messages, "Caddy %d at http://%s, admin endpoint http://%s; %s for %s …\n", p.PID(), site, admin, path, o.duration)
+	if err := r.joins(ctx, store); err != nil {
+		return nil, err
+	}
 	result := &Run{Path: path, Start: o.look(ctx, p)}
-	err = o.drive(ctx, p, newFailing(u, o), r, "http://"+site+path)
+	err = o.drive(ctx, p, newFailing(u, store, o), r, "http://"+site+path)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +123,9 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 
 // drive sends the load while faults, reloads and looks at the process happen.
 func (o options) drive(ctx context.Context, p *process.Process, f *failing, r *recorder, url string) error {
+	if err := f.mark(r); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.start = time.Now().Add(leadTime)
@@ -135,7 +149,7 @@ func (o options) drive(ctx context.Context, p *process.Process, f *failing, r *r
 	cancel()
 	background.Wait()
 	close(errs)
-	return <-errs
+	return errors.Join(<-errs, f.mark(r))
 }
 
 // reloads loads the config again and again. A reload that fails is counted: now
@@ -176,14 +190,14 @@ func (o options) look(ctx context.Context, p *process.Process) Footprint {
 
 // caddyfile is the config: tokens at one path, a fixed text of their size at
 // another.
-func (o options) caddyfile(site, admin, api string) string {
+func (o options) caddyfile(site, admin, api string, store *redisserver.Server) string {
 	registration := []string{"hold " + o.hold.String()}
 	if o.registrations != "" {
 		registration = append(registration, "rate "+o.registrations)
 	}
 	return strings.NewReplacer(
 		"ADMIN", admin, "SITE", site, "API", api, "HEADER", userHeader, "TOKEN_PATH", tokenPath, "COMPARE_PATH", comparePath,
-		"REGISTRATION", strings.Join(registration, "\n\t\t\t"), "MORE", strings.Join(o.set, "\n\t\t"), "TEXT", strings.Repeat("x", compareSize),
+		"REGISTRATION", strings.Join(registration, "\n\t\t\t"), "CACHE", o.cacheOption(store), "MORE", strings.Join(o.set, "\n\t\t"), "TEXT", strings.Repeat("x", compareSize),
 	).Replace(caddyfileText)
 }
 
@@ -216,6 +230,7 @@ http://SITE {
 			email HEADER
 		}
 		trust proxies 127.0.0.1
+		CACHE
 		MORE
 	}
 	header COMPARE_PATH {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
 // binary builds Caddy once for all tests.
@@ -66,6 +68,9 @@ func TestRuns(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, f := range faults {
+		if f.ofStore {
+			continue // TestFaultsOfTheStore
+		}
 		o, name := short(t, "-fault", f.name, "-callers-leave", "0.1", "-no-cache", "0.1"), f.name
 		wg.Go(func() {
 			report, err := soak(t.Context(), o, t.Output())
@@ -78,6 +83,52 @@ func TestRuns(t *testing.T) {
 				t.Error("none: nobody got a token")
 			}
 		})
+	}
+}
+
+// TestFaultsOfTheStore: nobody who asks notices that the store has gone. The
+// service is well, so nothing here may depend on short timeouts.
+func TestFaultsOfTheStore(t *testing.T) {
+	t.Parallel()
+	redistest.Need(t)
+	for _, f := range faults {
+		if !f.ofStore {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			o := short(t, "-redis", "-fault", f.name, "-max-entries", "5", "-rate", "50", "-duration", "3s", "-fault-for", "2s")
+			o.set = nil
+			report, err := soak(t.Context(), o, t.Output())
+			if err != nil {
+				t.Fatal(err)
+			}
+			report.check(t)
+			s := report.Run.Store
+			if s == nil || len(s.Served) != 3 || s.DownMs < 0 || s.Downs < 1 {
+				t.Fatalf("the store: %+v", s)
+			}
+			for _, v := range s.Served {
+				if v.Memory+v.Redis+v.Huma == 0 || v.Part == "fault" && v.Huma == 0 {
+					t.Errorf("tokens came from %+v", v)
+				}
+			}
+			for i, p := range report.Run.Phases {
+				if p.Name != storePhaseNames[i] {
+					t.Errorf("phase %d is %q", i, p.Name)
+				}
+			}
+		})
+	}
+}
+
+// TestNoRedis: it is said clearly that there is no redis-server.
+func TestNoRedis(t *testing.T) {
+	t.Setenv("PATH", "")
+	var messages bytes.Buffer
+	if code := command(t.Context(), []string{"-redis"}, io.Discard, &messages); code != exitFailed ||
+		!strings.Contains(messages.String(), "-redis: redis-server is not installed") {
+		t.Errorf("%d %s", code, &messages)
 	}
 }
 
@@ -143,6 +194,7 @@ func TestCommand(t *testing.T) {
 		"unknown flag":    {[]string{"-raet", "1"}, exitFailed, "-raet"},
 		"an argument":     {[]string{"60s"}, exitFailed, "60s"},
 		"wrong values":    {[]string{"-known", "2", "-fault", "fire"}, exitFailed, "fire"},
+		"no store":        {[]string{"-fault", "redis-kill"}, exitFailed, "redis-kill needs -redis"},
 		"too late":        {[]string{"-fault", "hang", "-fault-from", "1h"}, exitFailed, "-fault-from"},
 		"no such Caddy":   {[]string{"-caddy", log}, exitFailed, "caddy.log"},
 		"a wrong option":  {[]string{"-caddy", file, "-set", "max_waitng 1"}, exitFailed, "max_waitng"},

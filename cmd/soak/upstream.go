@@ -86,6 +86,13 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.Server.ServeHTTP(recorded, r)
 }
 
+// calls is how many calls of an operation have come so far.
+func (u *upstream) calls(op string) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.byOp[op]
+}
+
 // beginSignUp notes a sign-up, and whether it should not have been sent: an
 // earlier one of the user still runs, has worked, or had an unclear end within
 // the hold. Only a clear refusal allows another one. It returns what notes the
