@@ -16,6 +16,8 @@ import (
 //
 // Every text option takes {env.*} and {file.*} placeholders, evaluated when
 // the config loads; where a placeholder of the request may stand, it says so.
+// Files that say whose service is called, and as whom, are looked at again every
+// two seconds: new content that is valid is used without a reload.
 // A value that is given here wins over the same one in ConfigFile. All problems
 // of a config are reported at once.
 type HumaToken struct {

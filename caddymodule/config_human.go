@@ -15,6 +15,8 @@ import "github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 //
 // Every text option takes {env.*} and {file.*} placeholders, evaluated when
 // the config loads; where a placeholder of the request may stand, it says so.
+// Files that say whose service is called, and as whom, are looked at again every
+// two seconds: new content that is valid is used without a reload.
 // All problems of a config are reported at once.
 type HumanAPIToken struct {
 	// The base URL of Human API's authentication service. It is https, or http
