@@ -141,6 +141,12 @@ func (o *options) check() error {
 	if o.users == 0 && o.known > 0 {
 		errs = append(errs, errors.New("-known: there are no known users; see -users"))
 	}
+	return errors.Join(append(errs, o.checkFault())...)
+}
+
+// checkFault says what is wrong with the fault, and the store that it may be of.
+func (o *options) checkFault() error {
+	var errs []error
 	if !slices.Contains(faultNames(), o.fault) {
 		errs = append(errs, fmt.Errorf("-fault: %q is none of %s", o.fault, strings.Join(faultNames(), ", ")))
 	}
