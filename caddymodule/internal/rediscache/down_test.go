@@ -59,7 +59,7 @@ func TestR1_CloseWhileItHangs(t *testing.T) {
 // load is 500 reads a second, and what became of them.
 type load struct {
 	mu    sync.Mutex
-	slow  []time.Time // when one ended that took more than 10 ms
+	slow  []time.Time // when one ended that was tried for nothing
 	worst time.Duration
 	fast  int // down, at once
 	good  int
@@ -92,8 +92,7 @@ func (l *load) run(t *testing.T, s exchange.Shared, stop chan struct{}) {
 				l.fast++
 			case err == nil:
 				l.wrong++
-			}
-			if d > 10*time.Millisecond {
+			default: // it was tried, and waited
 				l.slow = append(l.slow, time.Now())
 			}
 		})
@@ -128,7 +127,7 @@ func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 			<-stopped
 			l.mu.Lock()
 			t.Logf("%d good, %d refused at once, %d slow; the slowest took %s", l.good, l.fast, len(l.slow), l.worst)
-			if limit := DefaultTimeout + 50*time.Millisecond; l.worst > limit {
+			if limit := DefaultTimeout + noise; l.worst > limit {
 				t.Errorf("one took %s", l.worst)
 			}
 			for _, at := range l.slow {
@@ -136,7 +135,7 @@ func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 					t.Errorf("one was slow %s after the store went", after)
 				}
 			}
-			if l.good < 50 || l.fast < 500 || l.wrong > 0 {
+			if l.good == 0 || l.fast < 100 || l.wrong > 0 {
 				t.Errorf("%d good, %d refused at once, %d wrong", l.good, l.fast, l.wrong)
 			}
 			l.mu.Unlock()
@@ -164,7 +163,7 @@ func TestR2_OneUserOfAStoreThatHangs(t *testing.T) {
 	if _, _, _, err := a.Get(t.Context(), "u", "ios"); err == nil {
 		t.Error("it answered")
 	}
-	if d := time.Since(start); d > DefaultTimeout+50*time.Millisecond {
+	if d := time.Since(start); d > DefaultTimeout+noise {
 		t.Errorf("the first one took %s", d)
 	}
 	wantDown(t, s.Store)
@@ -195,7 +194,7 @@ func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("the slowest took %s", time.Duration(worst.Load()))
-	if d := time.Duration(worst.Load()); d > 3*DefaultTimeout { // starting as many takes a while itself
+	if d := time.Duration(worst.Load()); d > DefaultTimeout+2*noise { // starting as many takes a while itself
 		t.Errorf("one took %s", d)
 	}
 	wantDown(t, s.Store)
