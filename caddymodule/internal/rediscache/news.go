@@ -67,11 +67,9 @@ func readMessage(text string) (m message, ok bool) {
 			return message{}, false
 		}
 		user, err := base64.RawURLEncoding.Strict().DecodeString(words[1])
-		if err != nil {
-			return message{}, false
-		}
 		m.account, m.user = words[0], exchange.UserKey(user)
-		return m, true
+		// Compared, because the decoder passes over line breaks.
+		return m, err == nil && keyOf(m.user) == words[1]
 	}
 	return message{}, false
 }

@@ -120,6 +120,7 @@ func TestForeignMessages(t *testing.T) {
 		"", "1", "1 x forget", "hello " + id + " forget " + account + " dQ", "1 " + id + " forget " + account + " not*base64",
 		"1 " + id + " forget x dQ", "1 " + id + " flush", "1 " + id + " flush " + account + " more", "1 " + id + " other " + account,
 		"1 " + s.id + " forget " + account + " dQ", "1 " + id + " beat",
+		"1 " + id + " forget " + account + " dQ\r",
 	} {
 		r.Do("PUBLISH", s.channel(), text)
 	}
@@ -135,6 +136,7 @@ func FuzzReadMessage(f *testing.F) {
 	for _, what := range []string{newsForget, newsBetter, newsFlush, newsBeat, "else"} {
 		f.Add(message{replica: id, what: what, account: account, user: "u"}.String())
 	}
+	f.Add(message{replica: id, what: newsForget, account: account, user: "u"}.String() + "\r")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, ok := readMessage(text)
 		if ok && m.String() != text {
