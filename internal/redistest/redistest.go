@@ -3,7 +3,9 @@
 package redistest
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/internal/freeport"
@@ -138,4 +140,12 @@ func (s *Server) Texts(args ...string) []string {
 		texts[i], _ = list[i].(string)
 	}
 	return texts
+}
+
+// Calls is how often the server was sent a command, by its name in lower case.
+func (s *Server) Calls(command string) (n int) {
+	s.t.Helper()
+	_, stats, _ := strings.Cut(s.Text("INFO", "commandstats"), "cmdstat_"+command+":calls=")
+	_, _ = fmt.Sscanf(stats, "%d", &n) // of a command that nobody sent there is nothing
+	return n
 }

@@ -98,18 +98,6 @@ func TestForgetWhileAPutIsUnderWay(t *testing.T) {
 	wantToken(t, b, "u", "")
 }
 
-// stat is how often the server was sent a command.
-func stat(r *redistest.Server, command string) int {
-	for line := range strings.SplitSeq(r.Text("INFO", "commandstats"), "\r\n") {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
-			calls, _, _ := strings.Cut(rest, ",")
-			n, _ := strconv.Atoi(calls)
-			return n
-		}
-	}
-	return 0
-}
-
 // TestOneGetIsOneCommand: and so are a Put and a Claim, once the server knows
 // the scripts.
 func TestOneGetIsOneCommand(t *testing.T) {
@@ -125,11 +113,11 @@ func TestOneGetIsOneCommand(t *testing.T) {
 	for range n {
 		wantToken(t, a, "u", "t")
 	}
-	if got := stat(r, "hmget"); got != n {
+	if got := r.Calls("hmget"); got != n {
 		t.Errorf("%d HMGET for %d Gets", got, n)
 	}
 	for _, command := range []string{"get", "hget", "evalsha", "eval", "auth", "hello", "select"} {
-		if got := stat(r, command); got > 1 { // the keeper's
+		if got := r.Calls(command); got > 1 { // the keeper's
 			t.Errorf("%d %s for %d Gets", got, strings.ToUpper(command), n)
 		}
 	}
@@ -142,8 +130,8 @@ func TestOneGetIsOneCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := stat(r, "evalsha"); got != 2*n || stat(r, "eval") != 0 {
-		t.Errorf("%d EVALSHA, %d EVAL for %d Puts and Claims", got, stat(r, "eval"), 2*n)
+	if got := r.Calls("evalsha"); got != 2*n || r.Calls("eval") != 0 {
+		t.Errorf("%d EVALSHA, %d EVAL for %d Puts and Claims", got, r.Calls("eval"), 2*n)
 	}
 	r.Do("SCRIPT", "FLUSH") // or a restart: the server has to be told again
 	put(t, a, "u", "again")
