@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -21,9 +22,13 @@ type owed struct {
 	mu sync.Mutex
 
 	todo map[string]*debt
+	last int // how many debts there were
 }
 
-type debt struct{ do func(context.Context) error }
+type debt struct {
+	number int
+	do     func(context.Context) error
+}
 
 // do does something, or owes it under a name: the last of a name counts. Its
 // error says that it was not done now. A context that ends keeps it from being
@@ -41,7 +46,8 @@ func (o *owed) do(ctx context.Context, name string, do func(context.Context) err
 	if o.todo == nil {
 		o.todo = make(map[string]*debt)
 	}
-	o.todo[name] = &debt{do}
+	o.last++
+	o.todo[name] = &debt{o.last, do}
 	o.n.Store(int64(len(o.todo)))
 	return err
 }
@@ -57,9 +63,13 @@ func (o *owed) has(name string) bool {
 	return ok
 }
 
-// pay does what is owed, until something cannot be done.
+// pay does what is owed, until something cannot be done. It keeps the order: two
+// sign-ups of one user may be settled, and the later one has the last word.
 func (o *owed) pay(ctx context.Context) {
-	for name, d := range o.all() {
+	todo := o.all()
+	inOrder := func(a, b string) int { return todo[a].number - todo[b].number }
+	for _, name := range slices.SortedFunc(maps.Keys(todo), inOrder) {
+		d := todo[name]
 		if d.do(ctx) != nil {
 			return
 		}

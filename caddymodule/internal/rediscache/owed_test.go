@@ -84,6 +84,45 @@ func TestR2_SettledMeanwhile(t *testing.T) {
 	}
 }
 
+// TestR2_SettledTwiceMeanwhile: of two sign-ups of one user that could not be
+// settled the later one counts, of which nobody knows whether it made the user.
+func TestR2_SettledTwiceMeanwhile(t *testing.T) {
+	r := startServer(t)
+	u := ready(t, r.Addr(), func(c *Config) { c.Timeout = 500 * time.Millisecond }).SignUps("s")
+	var users []exchange.UserKey
+	for i := range 8 {
+		users = append(users, userOf(i))
+	}
+	var claims []exchange.Claim
+	for _, user := range users {
+		c, err := u.Claim(t.Context(), user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims = append(claims, c)
+	}
+	r.Stop()
+	for i, user := range users {
+		if err := u.Settle(t.Context(), user, claims[i], exchange.SignUpEnd{}); err == nil {
+			t.Fatal("Settle has no error")
+		}
+		again, err := u.Claim(t.Context(), user)
+		if !errors.Is(err, exchange.ErrDown) {
+			t.Fatalf("Claim: %v", err)
+		}
+		if err := u.Settle(t.Context(), user, again, exchange.SignUpEnd{Hold: time.Minute}); err == nil {
+			t.Fatal("Settle has no error")
+		}
+	}
+	r.Continue()
+	for _, user := range users {
+		eventually(t, 10*time.Second, "it is held", func() bool {
+			c, err := u.Look(t.Context(), user)
+			return err == nil && c.State == exchange.SignUpHeld
+		})
+	}
+}
+
 // TestR2_DownOwesNothing: sign-ups while the store is down leave nothing to be
 // made up for, but for those with an unclear end.
 func TestR2_DownOwesNothing(t *testing.T) {
