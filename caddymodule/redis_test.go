@@ -185,7 +185,7 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 // visit asks for tokens of a known user, and of a new one now and then, until ctx
 // ends. An operation of the store takes 100 ms at most; the rest is the machine's.
 func (s *site) visit(ctx context.Context, worker int) {
-	const patience = time.Second
+	const patience = 3 * time.Second
 	for i := 0; ctx.Err() == nil; i++ {
 		user := as("known@x.example")
 		if i%4 == 0 {

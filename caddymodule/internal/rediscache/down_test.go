@@ -20,8 +20,16 @@ func TestR1_DownAtStartAndJoinsLater(t *testing.T) {
 	a := s.Account("a")
 	wantDown(t, s.Store)
 	s.wantWhy(t, "connection refused")
+	_, _, seen, err := a.Get(t.Context(), "early", "ios")
+	if err == nil {
+		t.Error("it answered")
+	}
 	r.Run()
 	s.wantUp(t, true, 5*time.Second)
+	// What was fetched meanwhile is no loss to the others.
+	if kept, err := a.Put(t.Context(), "early", "ios", storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
+		t.Errorf("Put = %v, %v", kept, err)
+	}
 	put(t, a, "u", "t")
 	wantToken(t, a, "u", "t")
 	eventually(t, time.Second, "told once that it is down and once that it is up", func() bool {

@@ -119,6 +119,7 @@ func TestForeignMessages(t *testing.T) {
 	for _, text := range []string{
 		"", "1", "1 x forget", "hello " + id + " forget " + account + " dQ", "1 " + id + " forget " + account + " not*base64",
 		"1 " + id + " forget x dQ", "1 " + id + " flush", "1 " + id + " flush " + account + " more", "1 " + id + " other " + account,
+		"1 " + id + " forget " + account + " dQ more", "1 " + id + " forget " + account + " dR", "2 " + id + " forget " + account + " dQ",
 		"1 " + s.id + " forget " + account + " dQ", "1 " + id + " beat",
 		"1 " + id + " forget " + account + " dQ\r",
 	} {

@@ -65,6 +65,28 @@ func TestR2_ReadOnly(t *testing.T) {
 	put(t, a, "v", "t")
 }
 
+// TestR2_MayOnlyRead: a user of the server's who may not write. What they try all
+// the same takes no reads away.
+func TestR2_MayOnlyRead(t *testing.T) {
+	r := startServer(t)
+	put(t, ready(t, r.Addr()).Account("a"), "u", "t")
+	r.Do("ACL", "SETUSER", "app", "on", ">canary-password", "~*", "&*", "+hello", "+ping", "+subscribe", "+@read")
+	s := open(t, r.Addr(), short, func(c *Config) { c.Username, c.Password = "app", masked.New("canary-password") })
+	s.wantWhy(t, "NOPERM")
+	a, u := s.Account("a"), s.SignUps("s")
+	wantToken(t, a, "u", "t")
+	wantWritesRefused(t, a, u)
+	for name, try := range map[string]func() error{
+		"Forget": func() error { return a.Forget(t.Context(), "v") },
+		"Settle": func() error { return u.Settle(t.Context(), "v", exchange.Claim{}, exchange.SignUpEnd{}) },
+	} {
+		if err := try(); err == nil || errors.Is(err, exchange.ErrDown) {
+			t.Errorf("%s = %v", name, err)
+		}
+		wantToken(t, a, "u", "t")
+	}
+}
+
 // wantWritesRefused fails unless writing is refused, and at once.
 func wantWritesRefused(t *testing.T, a exchange.Shared, u exchange.SignUps) {
 	t.Helper()

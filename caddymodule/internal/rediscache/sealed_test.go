@@ -92,6 +92,9 @@ func TestR5_ForeignKeys(t *testing.T) {
 	a := s.account("a")
 	r.Do("SET", a.prefix+keyOf("u"), "something")
 	wantToken(t, a, "u", "")
+	if n := look(s.events, func() int { return s.unreadable }); n != 1 {
+		t.Errorf("counted %d times", n)
+	}
 	put(t, a, "u", "t")
 	wantToken(t, a, "u", "t")
 
@@ -213,44 +216,10 @@ func TestR7_Dump(t *testing.T) {
 		if strings.Contains(text, canary) || strings.Contains(text, "hash ") {
 			t.Errorf("%s tells: %q", k, text)
 		}
-	}
-}
-
-func TestKindsAreBounded(t *testing.T) {
-	r := startServer(t)
-	s := ready(t, r.Addr())
-	a := s.account("a")
-	kind := func(i int) exchange.Kind { return exchange.Kind(fmt.Sprint("k", i)) }
-	if err := a.Forget(t.Context(), "u"); err != nil { // the mark is no kind
-		t.Fatal(err)
-	}
-	_, _, seen, err := a.Get(t.Context(), "u", "k0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	life := func(i int) time.Duration { // the fourth ends first
-		if i == 3 {
-			return time.Minute
+		// The users of sign-ups are named by what anybody can make of an address.
+		if hash := keyOf("hash "); strings.HasPrefix(k, DefaultPrefix+"s:") && strings.Contains(k, hash[:len(hash)-1]) {
+			t.Errorf("%s names a user", k)
 		}
-		return time.Hour
-	}
-	for i := range 9 {
-		if _, err := a.Put(t.Context(), "u", kind(i), storetest.RecordOf(fmt.Sprint(i), life(i)), seen, false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 9 {
-		if _, found, _, _ := a.Get(t.Context(), "u", kind(i)); found != (i != 3) {
-			t.Errorf("kind %d is there: %v", i, found)
-		}
-	}
-	for i := range 100 {
-		if _, err := a.Put(t.Context(), "u", kind(i), storetest.RecordOf(fmt.Sprint(i), time.Minute), seen, false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := r.Do("HLEN", a.prefix+keyOf("u")).(int64); n != 9 {
-		t.Errorf("%d fields, want 8 kinds and the mark", n)
 	}
 }
 

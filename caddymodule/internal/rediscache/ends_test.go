@@ -1,0 +1,112 @@
+package rediscache
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+)
+
+// TestR7_KeysEnd: a user's key is there for as long as what is good for the
+// longest, and no longer.
+func TestR7_KeysEnd(t *testing.T) {
+	r := startServer(t)
+	a := ready(t, r.Addr()).account("a")
+	key := a.prefix + keyOf("u")
+	for _, step := range []struct {
+		kind     exchange.Kind
+		life     time.Duration
+		from, to time.Duration // what the key lasts afterwards; 0, 0: there is none
+		kinds    int64
+	}{
+		{"ios", time.Minute, 50 * time.Second, time.Minute, 1},
+		{"web", time.Hour, 59 * time.Minute, time.Hour, 2},
+		{"ios", time.Second, 59 * time.Minute, time.Hour, 2}, // it does not take the other's time
+		{"ios", -time.Second, 59 * time.Minute, time.Hour, 1},
+		{"web", 0, 0, 0, 0},
+		{"ios", -time.Second, 0, 0, 0},
+	} {
+		_, _, seen, err := a.Get(t.Context(), "u", step.kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := a.Put(t.Context(), "u", step.kind, storetest.RecordOf("t", step.life), seen, false); err != nil || !kept {
+			t.Fatalf("Put = %v, %v", kept, err)
+		}
+		left := max(0, time.Duration(r.Do("PTTL", key).(int64))*time.Millisecond)
+		if left < step.from || left > step.to {
+			t.Errorf("with %s for %s the key lasts %s", step.kind, step.life, left)
+		}
+		if n := r.Do("HLEN", key).(int64); n != step.kinds {
+			t.Errorf("with %s for %s there are %d kinds, want %d", step.kind, step.life, n, step.kinds)
+		}
+	}
+}
+
+// TestKindsAreBounded: of too many the one goes that ends first, and neither the
+// new one nor the mark of a user who was forgotten.
+func TestKindsAreBounded(t *testing.T) {
+	r := startServer(t)
+	a := ready(t, r.Addr()).account("a")
+	kind := func(i int) exchange.Kind { return exchange.Kind(fmt.Sprint("k", i)) }
+	life := func(i int) time.Duration {
+		switch i {
+		case 3:
+			return time.Minute
+		case 8: // the new one ends even before it
+			return 30 * time.Second
+		}
+		return time.Hour
+	}
+	for n := range 8 { // marks are random
+		u := userOf(n)
+		if err := a.Forget(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		_, _, seen, err := a.Get(t.Context(), u, "k0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep := func(i int, life time.Duration) {
+			t.Helper()
+			if kept, err := a.Put(t.Context(), u, kind(i), storetest.RecordOf(fmt.Sprint(i), life), seen, false); err != nil || !kept {
+				t.Fatalf("Put of kind %d = %v, %v", i, kept, err)
+			}
+		}
+		for i := range 9 {
+			keep(i, life(i))
+		}
+		for i := range 9 {
+			if _, found, _, _ := a.Get(t.Context(), u, kind(i)); found != (i != 3) {
+				t.Errorf("kind %d is there: %v", i, found)
+			}
+		}
+		for i := range 100 {
+			keep(i, time.Minute)
+		}
+		if n := r.Do("HLEN", a.prefix+keyOf(u)).(int64); n != 9 {
+			t.Errorf("%d fields, want 8 kinds and the mark", n)
+		}
+	}
+}
+
+// TestFlushOfMany: more keys than are looked at in one go, among those of others.
+func TestFlushOfMany(t *testing.T) {
+	r := startServer(t)
+	s := ready(t, r.Addr())
+	a, other := s.account("a"), s.account("b")
+	for _, prefix := range []string{a.prefix, other.prefix} {
+		r.Do("DEBUG", "POPULATE", "5000", prefix[:len(prefix)-1]) // it writes the colon itself
+	}
+	if n := len(r.Texts("KEYS", a.prefix+"*")); n != 5000 {
+		t.Fatalf("%d keys", n)
+	}
+	if err := a.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if own, others := len(r.Texts("KEYS", a.prefix+"*")), len(r.Texts("KEYS", other.prefix+"*")); own != 0 || others != 5000 {
+		t.Errorf("%d keys of the account are left, and %d of another one", own, others)
+	}
+}
