@@ -13,7 +13,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
 )
 
-// phase is when a request was due.
+// phase is when a request was due. One that was under way when the fault began
+// has met the fault.
 type phase int
 
 // The phases of a run.
@@ -150,7 +151,7 @@ func (r *recorder) record(a answer) {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := &r.phases[r.phase(a.due)]
+	p := &r.phases[r.phaseOf(a)]
 	p.answers[a.end()]++
 	if a.status == 0 {
 		return
@@ -194,7 +195,16 @@ func (r *recorder) token(a answer, uid string) {
 	}
 }
 
-// phase is the phase in which a request was due.
+// phaseOf is the phase of a request that has ended.
+func (r *recorder) phaseOf(a answer) phase {
+	p := r.phase(a.due)
+	if p == phaseBefore && !r.faultFrom.IsZero() && a.at.After(r.faultFrom) {
+		return phaseFault
+	}
+	return p
+}
+
+// phase is the phase of a moment.
 func (r *recorder) phase(due time.Time) phase {
 	switch t := r.timelineOf; {
 	case t.faultFrom.IsZero() || due.Before(t.faultFrom):

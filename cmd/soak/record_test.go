@@ -100,7 +100,8 @@ func TestSecondSignUps(t *testing.T) {
 	}
 }
 
-// TestPhases: a request belongs to the phase in which it was due.
+// TestPhases: a request belongs to the phase in which it was due, unless it was
+// under way when the fault began.
 func TestPhases(t *testing.T) {
 	r := newRecorder(true)
 	r.start = time.Now()
@@ -122,6 +123,11 @@ func TestPhases(t *testing.T) {
 	want(phaseBefore, phaseFault, phaseRest, phaseAfter)
 	r.breakerOpened, r.faultEnd, r.firstPart = time.Time{}, at(4), 2*time.Second // a fault of the store
 	want(phaseBefore, phaseFault, phaseFault, phaseRest, phaseAfter)
+	for ended, p := range map[int]phase{0: phaseBefore, 2: phaseFault, 5: phaseFault} {
+		if got := r.phaseOf(answer{request: request{due: at(0)}, at: at(ended)}); got != p {
+			t.Errorf("due before the fault, answered at second %d: %s, want %s", ended, phaseNames[got], phaseNames[p])
+		}
+	}
 }
 
 // TestRecovery: times count from the end of the fault.

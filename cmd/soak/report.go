@@ -50,7 +50,7 @@ type Run struct {
 	Samples []sample      `json:"samples"`
 }
 
-// Phase is what came of the requests that were due in a part of a run.
+// Phase is what came of the requests of a part of a run.
 type Phase struct {
 	Name     string         `json:"name"`
 	Answers  map[string]int `json:"answers"`
