@@ -27,9 +27,12 @@ type replicas struct {
 	client    *http.Client
 }
 
-func startReplicas(t *testing.T) *replicas {
+// startReplicas starts them, with further lines for their option cache.
+func startReplicas(t *testing.T, cache ...string) *replicas {
 	t.Helper()
-	r := &replicas{t: t, redis: redistest.Start(t), client: &http.Client{Timeout: 30 * time.Second}}
+	transport := &http.Transport{MaxIdleConnsPerHost: 100}
+	t.Cleanup(transport.CloseIdleConnections)
+	r := &replicas{t: t, redis: redistest.Start(t), client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
 	binary := filepath.Join(t.TempDir(), "caddy")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -53,6 +56,7 @@ func startReplicas(t *testing.T) *replicas {
 				}
 				trust proxies 127.0.0.1
 				cache 1m {
+					`+strings.Join(cache, "\n")+`
 					redis {
 						address `+r.redis.Addr()+`
 						encryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=

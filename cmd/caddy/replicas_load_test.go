@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// The load of TestR02: what a replica has in memory is a fraction of the users,
+// who ask each replica in turn, so that next to every request is one for Redis.
+const (
+	loadRate    = 200 // requests per second
+	loadUsers   = 100
+	loadEntries = 15
+)
+
+// asked is a request that was answered with the user's own token.
+type asked struct {
+	due  time.Time
+	took time.Duration // since it was due
+}
+
+// load asks all replicas for known users' tokens until stop is called, which
+// returns what came of it.
+func (r *replicas) load(owners map[string]string) (stop func() []asked) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	var (
+		wg  sync.WaitGroup
+		mu  sync.Mutex
+		all []asked
+	)
+	send := func(n int, due time.Time) {
+		user := loadUser(n % loadUsers)
+		status, token, err := r.ask(r.t.Context(), n%len(r.addresses), http.MethodGet, user)
+		a := asked{due, time.Since(due)}
+		mu.Lock()
+		defer mu.Unlock()
+		if all = append(all, a); err != nil || status != http.StatusOK || subject(token) != owners[user] {
+			r.t.Errorf("%s: %d %v, a token of %q", user, status, err, subject(token))
+		}
+	}
+	wg.Go(func() {
+		tick := time.NewTicker(time.Second / loadRate)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case due := <-tick.C:
+				wg.Go(func() { send(n, due) })
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() []asked {
+		cancel()
+		wg.Wait()
+		return all
+	}
+}
+
+// owners signs the users up, and tells the subjects of their tokens.
+func (r *replicas) owners() map[string]string {
+	r.t.Helper()
+	owners, users := make(map[string]string), make(map[string]string)
+	for i := range loadUsers {
+		user := loadUser(i)
+		owner := subject(r.token(0, user))
+		if owner == "" || users[owner] != "" {
+			r.t.Fatalf("%s and %s have the subject %q", user, users[owner], owner)
+		}
+		owners[user], users[owner] = owner, user
+	}
+	return owners
+}
+
+func loadUser(i int) string { return fmt.Sprintf("user-%d@x.example", i) }
+
+// subject reads whose token it is.
+func subject(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct{ Sub string }
+	if err != nil || json.Unmarshal(text, &claims) != nil {
+		return ""
+	}
+	return claims.Sub
+}
+
+// reads is how often Redis was asked for a token since it was started.
+func (r *replicas) reads() int {
+	r.t.Helper()
+	for line := range strings.Lines(r.redis.Text("INFO", "commandstats")) {
+		if rest, found := strings.CutPrefix(line, "cmdstat_hmget:calls="); found {
+			calls, _, _ := strings.Cut(rest, ",")
+			n, err := strconv.Atoi(calls)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// slower counts for each full second from a moment on how many requests took
+// longer than a time.
+func slower(all []asked, from time.Time, seconds int, limit time.Duration) []int {
+	counts := make([]int, seconds)
+	for _, a := range all {
+		i := int(a.due.Sub(from) / time.Second)
+		if !a.due.Before(from) && i < seconds && a.took > limit {
+			counts[i]++
+		}
+	}
+	return counts
+}
+
+// TestR02_RedisIsKilledOrHangsUnderLoad: whoever asks gets their token. Some wait
+// for Redis, 100 ms each, in the first second, and nobody later. Afterwards the
+// replicas share tokens again.
+func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		begin, end func(*redistest.Server)
+	}{
+		{"hangs", (*redistest.Server).Stop, (*redistest.Server).Continue},
+		{"killed", (*redistest.Server).Kill, (*redistest.Server).Run},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := startReplicas(t, "max_entries "+strconv.Itoa(loadEntries))
+			owners := r.owners()
+			first := r.reads()
+			stop := r.load(owners)
+			const before, settling, settled = 3, 2, 5 // seconds
+			time.Sleep(before * time.Second)
+			read, fault := r.reads()-first, time.Now()
+			test.begin(r.redis)
+			time.Sleep((settling + settled) * time.Second)
+			all := stop()
+			test.end(r.redis)
+
+			var usual []time.Duration
+			for _, a := range all {
+				if a.due.Add(a.took).Before(fault) {
+					usual = append(usual, a.took)
+				}
+			}
+			if len(usual) == 0 || read < len(usual)/2 {
+				t.Fatalf("%d answers and %d reads before the fault: Redis does not matter to the load", len(usual), read)
+			}
+			slices.Sort(usual)
+			limit := usual[len(usual)*9/10] + 90*time.Millisecond
+			slow := slower(all, fault, settling+settled, limit)
+			t.Logf("%d requests; p50 %s and p90 %s before the fault; beyond %s in each second of it: %d",
+				len(all), usual[len(usual)/2], usual[len(usual)*9/10], limit, slow)
+			// In most of the seconds: others may keep the machine busy in some.
+			later := slices.Sorted(slices.Values(slow[settling:]))
+			if later[settled/2] > loadRate/10 {
+				t.Errorf("more than a tenth waits long after Redis went: %d in the seconds of the fault", slow)
+			}
+
+			r.joined()
+			n := 0
+			eventually(t, "the replicas share tokens", func() bool {
+				n++
+				user := fmt.Sprintf("%s-%d@x.example", test.name, n)
+				return r.token(0, user) == r.token(1, user)
+			})
+		})
+	}
+}
