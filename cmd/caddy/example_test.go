@@ -108,19 +108,13 @@ type process struct {
 	ended chan error
 }
 
-// startCaddy builds and runs the real binary with a Caddyfile, until it listens.
+// startCaddy runs the real binary with a Caddyfile, until it listens.
 func startCaddy(t *testing.T, text, address string) *process {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "caddy")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	binary, err := binary()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return runCaddy(t, binary, text, address)
-}
-
-// runCaddy is startCaddy with a binary that has been built.
-func runCaddy(t *testing.T, binary, text, address string) *process {
-	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -99,22 +99,6 @@ func subject(token string) string {
 	return claims.Sub
 }
 
-// reads is how often Redis was asked for a token since it was started.
-func (r *replicas) reads() int {
-	r.t.Helper()
-	for line := range strings.Lines(r.redis.Text("INFO", "commandstats")) {
-		if rest, found := strings.CutPrefix(line, "cmdstat_hmget:calls="); found {
-			calls, _, _ := strings.Cut(rest, ",")
-			n, err := strconv.Atoi(calls)
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			return n
-		}
-	}
-	return 0
-}
-
 // slower counts for each full second from a moment on how many requests took
 // longer than a time.
 func slower(all []asked, from time.Time, seconds int, limit time.Duration) []int {
@@ -142,11 +126,11 @@ func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := startReplicas(t, "max_entries "+strconv.Itoa(loadEntries))
 			owners := r.owners()
-			first := r.reads()
+			first := r.redis.Calls("hmget")
 			stop := r.load(owners)
 			const before, settling, settled = 3, 2, 5 // seconds
 			time.Sleep(before * time.Second)
-			read, fault := r.reads()-first, time.Now()
+			read, fault := r.redis.Calls("hmget")-first, time.Now()
 			test.begin(r.redis)
 			time.Sleep((settling + settled) * time.Second)
 			all := stop()

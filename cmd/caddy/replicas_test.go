@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -33,18 +31,14 @@ func startReplicas(t *testing.T, cache ...string) *replicas {
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
 	r := &replicas{t: t, redis: redistest.Start(t), client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
-	binary := filepath.Join(t.TempDir(), "caddy")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
 	huma := freeAddress(t)
 	r.huma = "http://" + huma
 	const global = "{\nadmin off\npersist_config off\nauto_https off\n}\n"
-	sandbox := runCaddy(t, binary, global+r.huma+" {\nhuma_sandbox\n}\n", huma)
+	sandbox := startCaddy(t, global+r.huma+" {\nhuma_sandbox\n}\n", huma)
 	t.Cleanup(func() { sandbox.kill() })
 	for i := range r.addresses {
 		r.addresses[i] = freeAddress(t)
-		r.processes[i] = runCaddy(t, binary, global+`http://`+r.addresses[i]+` {
+		r.processes[i] = startCaddy(t, global+`http://`+r.addresses[i]+` {
 			huma_token {
 				api `+r.huma+`
 				project_id p1
