@@ -73,6 +73,9 @@ type Result struct {
 	Outcome Outcome // empty with Err
 	Err     error   // an *Error, or the context's error if the caller left
 
+	// Kept says that it is what Cache or Recent has, and no exchange was needed.
+	Kept bool
+
 	// NotKept is why a store failed to keep it: a *PanicError. Only Ended is
 	// told.
 	NotKept error
@@ -326,13 +329,13 @@ func (r *Request) kept() (Result, bool) {
 	}
 	if r.Fresh {
 		rec, ok := p.Recent.Get(r.User, r.Kind)
-		return result(rec), ok && rec.age() >= 0
+		return keptResult(rec), ok && rec.age() >= 0
 	}
 	rec, ok := p.Cache.Get(r.User, r.Kind)
 	if !ok || !p.inTime(rec) || !p.accepts(rec.error()) {
 		return Result{}, false
 	}
-	return result(rec), true
+	return keptResult(rec), true
 }
 
 // inTime reports whether a record is within the handler's time for it, which
@@ -379,6 +382,13 @@ func result(rec Record) Result {
 		return Result{Err: rec.Err}
 	}
 	return Result{Grant: rec.Grant, Outcome: OutcomeHit}
+}
+
+// keptResult is result for what needs no exchange.
+func keptResult(rec Record) Result {
+	r := result(rec)
+	r.Kept = true
+	return r
 }
 
 // keep stores what came of an exchange, for as long as it may be repeated.

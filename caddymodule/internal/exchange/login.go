@@ -32,6 +32,17 @@ type Registration struct {
 	// ConsentFailed is told about a consent that could not be signed. It never
 	// costs the token.
 	ConsentFailed func(error)
+
+	// Ended is told what came of a sign-up, once for each. Nil: nobody is. A
+	// sign-up that another replica does is none of ours.
+	Ended func(SignUpResult)
+}
+
+// tell says what came of a sign-up.
+func (r *Registration) tell(result SignUpResult) {
+	if r.Ended != nil {
+		r.Ended(result)
+	}
 }
 
 // Login signs a person in at Huma, and up if Huma does not know them. It is
@@ -98,12 +109,15 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 		return l.leaveTo(ctx, turn)
 	}
 
+	result := SignUpUnclear // unless it is known better, as above
+	defer func() { l.Registration.tell(result) }()
 	if !l.Registration.Allow() {
-		end = SignUpEnd{}
+		end, result = SignUpEnd{}, SignUpLimited
 		return nil, "", &Error{Code: CodeRegistrationLimited, RetryAfter: time.Second, Err: errBrake}
 	}
 	grant, err := l.Huma.SignUp(ctx, l.Person)
-	unclear := isUnclear(err)
+	result = signUpResult(err)
+	unclear := result == SignUpUnclear
 	if !unclear {
 		end = SignUpEnd{Exists: err == nil || isExisting(err)}
 	}
