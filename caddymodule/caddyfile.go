@@ -112,6 +112,7 @@ import (
 //	    max_waiting     <n>
 //	    errors          problem|caddy
 //	    cross_site      deny|allow
+//	    trace_upstream  on|off
 //	    hash_key        <secret>
 //	}
 //

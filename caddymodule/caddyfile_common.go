@@ -77,6 +77,7 @@ func (c *Common) options() option.Table {
 		"max_waiting":     option.Number(&c.MaxWaiting, 1),
 		"errors":          option.OneOf(&c.Errors, "problem", "caddy"),
 		"cross_site":      option.OneOf(&c.CrossSite, "deny", "allow"),
+		"trace_upstream":  option.OnOff(&c.TraceUpstream),
 		"hash_key":        option.Secret(&c.HashKey),
 	}
 }

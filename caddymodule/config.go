@@ -136,6 +136,11 @@ type Common struct {
 	// Authorization: Bearer are. Default: deny.
 	CrossSite string `json:"cross_site,omitempty"`
 
+	// Tell the service to which trace a call belongs, in the header traceparent
+	// (W3C Trace Context) and nothing else. Only requests that Caddy's tracing
+	// handler has traced belong to one. Default: false.
+	TraceUpstream bool `json:"trace_upstream,omitempty"`
+
 	// Keys the hash by which logs name a user, a secret. Default: random per
 	// process, so that hashes of two processes, or of before and after a
 	// restart, cannot be compared.

@@ -204,7 +204,7 @@ func (s *humaSettings) tokens(*credentials) tokenService {
 			Timezone:       s.timezone,
 			ActivationCode: s.activationCode,
 			Attributes:     s.attributes,
-			HTTP:           s.h.upstream.transport,
+			HTTP:           s.h.roundTripper(),
 			Do:             s.h.call,
 		}),
 	}

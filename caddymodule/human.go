@@ -158,7 +158,7 @@ func (s *humanSettings) sum() string {
 // tokens implements settings.
 func (s *humanSettings) tokens(c *credentials) tokenService {
 	config := s.Config
-	config.HTTP, config.Do = s.h.upstream.transport, s.h.call
+	config.HTTP, config.Do = s.h.roundTripper(), s.h.call
 	return &humanTokens{
 		client: humanapi.New(config),
 		hints:  s.h.hints,

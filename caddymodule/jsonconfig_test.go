@@ -69,6 +69,7 @@ const everyField = `{
 	"max_waiting": 16,
 	"errors": "problem",
 	"cross_site": "deny",
+	"trace_upstream": true,
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
 
@@ -104,6 +105,7 @@ const everyHumanField = `{
 	"max_waiting": 16,
 	"errors": "problem",
 	"cross_site": "deny",
+	"trace_upstream": true,
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
 

@@ -111,5 +111,5 @@ func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.C
 	case exchange.OpConsent:
 		l.Retries = 0
 	}
-	return e.upstream.guard.Do(ctx, l, call)
+	return e.upstream.guard.Do(ctx, l, func(ctx context.Context) error { return e.traced(ctx, op, call) })
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Outcome is how a request for a token ended.
@@ -94,6 +96,8 @@ type Engine struct {
 
 // flight is one exchange and the requests that wait for it.
 type flight struct {
+	ctx       context.Context // of the trace of the request that started it, and nothing else
+	span      trace.Span
 	kind      Kind
 	fresh     time.Time // when somebody first asked for it past the cache; zero if nobody did
 	forgotten bool      // the user was forgotten meanwhile: keep nothing, nobody else takes part
@@ -131,14 +135,12 @@ func (e *Engine) exchange(ctx context.Context, req *Request) Result {
 	}
 	minter := req.Source.Minter()
 	for {
-		f, started, r := e.join(req, minter)
+		f, started, r := e.join(ctx, req, minter)
 		if f == nil {
 			return r
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return Result{Err: ctx.Err()}
+		if err := f.wait(ctx, started); err != nil {
+			return Result{Err: err}
 		}
 		switch {
 		case started:
@@ -155,7 +157,7 @@ func (e *Engine) exchange(ctx context.Context, req *Request) Result {
 // join finds the running exchange of this user and kind or starts one. It
 // looks at the cache once more: an exchange stores its token before it leaves
 // the list, so between a miss and here one may have ended.
-func (e *Engine) join(req *Request, m Minter) (f *flight, started bool, r Result) {
+func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, started bool, r Result) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.flights[req.User] {
@@ -171,6 +173,7 @@ func (e *Engine) join(req *Request, m Minter) (f *flight, started bool, r Result
 		return nil, false, Result{Err: errOverloaded}
 	}
 	f = &flight{kind: req.Kind, done: make(chan struct{})}
+	f.trace(ctx)
 	f.ask(req)
 	e.flights[req.User] = append(e.flights[req.User], f)
 	e.running++
@@ -193,7 +196,8 @@ func (f *flight) isOld() bool { return f.stored != nil && f.fresh.IsZero() }
 // caller may leave, and the others still want the token.
 func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
 	defer e.end(f, user)
-	ctx, cancel := context.WithTimeout(context.Background(), p.Timeout)
+	defer f.traced()
+	ctx, cancel := context.WithTimeout(f.ctx, p.Timeout)
 	defer cancel()
 	seen, found := e.stored(ctx, f, user, p)
 	if !found {

@@ -3,6 +3,8 @@ package exchange
 import (
 	"context"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
 // maxSkew is how far the clocks of two replicas may be apart. What another one
@@ -20,6 +22,8 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 		return seen, false
 	}
 	defer func() { _ = recover() }() // a store that panics costs a call
+	ctx, span := tracing.Start(ctx, "read from the shared store")
+	defer span.End()
 	wanted := e.freshSince(f)
 	kind := f.kind
 	if !wanted.IsZero() {
@@ -77,6 +81,8 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 	if !ok {
 		return
 	}
+	ctx, span := tracing.Start(ctx, "write to the shared store")
+	defer span.End()
 	fresh := e.freshSince(f)
 	kept, err := p.Shared.Put(ctx, user, f.kind, rec, seen, !fresh.IsZero())
 	if err == nil && !kept { // the user was forgotten, at another replica

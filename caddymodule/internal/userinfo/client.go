@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
 const (
@@ -98,11 +99,15 @@ func (c *Client) hasSession(host string, header http.Header) bool {
 // Asking once is what this package does; a transport does it again of its own
 // accord on a connection that the application closed while it was idle.
 func (c *Client) get(ctx context.Context, req *http.Request) (answer, error) {
+	ctx, span := tracing.StartCall(ctx, "userinfo")
+	defer span.End()
 	resp, err := c.http.RoundTrip(req.WithContext(ctx))
 	if err != nil {
+		tracing.Fail(span, "no answer")
 		return answer{}, plain(ctx, err)
 	}
 	defer resp.Body.Close()
+	tracing.Status(span, resp.StatusCode)
 	a := answer{status: resp.StatusCode, encoding: resp.Header.Get("Content-Encoding")}
 	if a.status < 200 {
 		return a, nil // 101: that is the bare connection, which knows no context

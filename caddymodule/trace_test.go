@@ -1,0 +1,357 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// receiver is where Caddy's tracing handler sends spans: a real OTLP receiver.
+type receiver struct {
+	t     *testing.T
+	mu    sync.Mutex
+	raw   bytes.Buffer // all that came
+	spans []*otlp.Span
+}
+
+// receive starts a receiver, and tells this process of it as operators do.
+func receive(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{t: t}
+	srv := httptest.NewServer(r)
+	t.Cleanup(srv.Close)
+	t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", srv.URL)
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+	return r
+}
+
+// ServeHTTP implements http.Handler.
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	var export collector.ExportTraceServiceRequest
+	if err == nil {
+		err = proto.Unmarshal(body, &export)
+	}
+	if err != nil || req.URL.Path != "/v1/traces" {
+		r.t.Errorf("%s: %v", req.URL.Path, err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.raw.Write(body)
+	for _, resource := range export.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			r.spans = append(r.spans, scope.GetSpans()...)
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+}
+
+// clientTrace is a client's own part of a trace.
+type clientTrace struct{ id string }
+
+// newTrace is the trace of one request.
+func newTrace(n int) clientTrace { return clientTrace{fmt.Sprintf("%032x", 0xabc000+n)} }
+
+// header is what the request carries.
+func (c clientTrace) header() func(*http.Request) {
+	return func(r *http.Request) {
+		r.Header.Set("Traceparent", "00-"+c.id+"-00000000000000aa-01")
+		r.Header.Set("Tracestate", "other=1")
+		r.Header.Set("Baggage", "user=CANARY-baggage")
+	}
+}
+
+// of waits until spans of a trace have come, the request's among them, and
+// returns them in the order in which they began.
+func (r *receiver) of(c clientTrace, n int) []*otlp.Span {
+	r.t.Helper()
+	var found []*otlp.Span
+	eventually(r.t, 10*time.Second, fmt.Sprint(n, " spans came"), func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		found = nil
+		for _, s := range r.spans {
+			if hex.EncodeToString(s.GetTraceId()) == c.id {
+				found = append(found, s)
+			}
+		}
+		return len(found) >= n
+	})
+	slices.SortFunc(found, func(a, b *otlp.Span) int { return int(a.GetStartTimeUnixNano()) - int(b.GetStartTimeUnixNano()) })
+	return found
+}
+
+// tell writes down a trace: each span below its parent, with what it says.
+func tell(spans []*otlp.Span) string {
+	var b strings.Builder
+	var below func(parent []byte, depth int)
+	below = func(parent []byte, depth int) {
+		for _, s := range spans {
+			if !bytes.Equal(s.GetParentSpanId(), parent) {
+				continue
+			}
+			fmt.Fprint(&b, strings.Repeat("  ", depth), s.GetName())
+			if depth > 0 { // the request's own is Caddy's
+				for _, a := range s.GetAttributes() {
+					fmt.Fprintf(&b, " %s=%s%s", a.GetKey(), a.GetValue().GetStringValue(), integer(a.GetValue().GetIntValue()))
+				}
+				if s.GetStatus().GetCode() == otlp.Status_STATUS_CODE_ERROR {
+					fmt.Fprintf(&b, " (%s)", s.GetStatus().GetMessage())
+				}
+			}
+			fmt.Fprintln(&b)
+			below(s.GetSpanId(), depth+1)
+		}
+	}
+	root, _ := hex.DecodeString("00000000000000aa")
+	below(root, 0)
+	return b.String()
+}
+
+func integer(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+// want fails unless a trace is told so.
+func (r *receiver) want(c clientTrace, want ...string) []*otlp.Span {
+	r.t.Helper()
+	spans := r.of(c, len(want))
+	if got := tell(spans); got != strings.Join(want, "\n")+"\n" {
+		r.t.Errorf("the trace is\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+	return spans
+}
+
+// hushed fails if anything personal or secret is in any span.
+func (r *receiver) hushed(texts ...string) {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, text := range append(texts, "CANARY", "sandbox-secret") {
+		if bytes.Contains(r.raw.Bytes(), []byte(text)) {
+			r.t.Errorf("%q is in a trace", text)
+		}
+	}
+}
+
+// tracedSite is a site with Caddy's tracing on.
+func (p provider) tracedSite(h *fakeHuma, more string) string {
+	return strings.Replace(p.site(h, more), "SITE {\n", "SITE {\ntracing {\nspan request\n}\n", 1)
+}
+
+// heard are the headers of calls at a service.
+type heard struct {
+	mu  sync.Mutex
+	all []http.Header
+}
+
+// listenTo puts somebody between Caddy and the service who notes what they hear.
+func listenTo(t *testing.T, fake *fakeHuma) *heard {
+	t.Helper()
+	var h heard
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		h.all = append(h.all, r.Header.Clone())
+		h.mu.Unlock()
+		fake.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	fake.URL = srv.URL
+	return &h
+}
+
+func (h *heard) headers() []http.Header {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.all)
+}
+
+// TestTrace: an exchange and its calls, in their order, under the request's
+// span; a token that was there is nothing but the request.
+func TestTrace(t *testing.T) {
+	r := receive(t)
+	second := map[string]string{
+		"huma":      "    huma sign up",
+		"human_api": "    human_api id token",
+	}
+	refused := map[string]string{
+		"huma":      "    huma sign in http.response.status_code=403 error.type=refused (refused)",
+		"human_api": "    human_api session token http.response.status_code=403 error.type=refused (refused)",
+	}
+	outcome := map[string]string{"huma": "registered", "human_api": "signed_in"}
+	n := 0
+	forBoth(t, func(t *testing.T, p provider) {
+		r.t = t
+		fake := newHuma(t, sandbox.Config{})
+		heard := listenTo(t, fake)
+		p.rebuffs(t, fake, "canary@x.example")
+		s := serve(t, p.tracedSite(fake, ""))
+		n++
+		made, kept := newTrace(10*n), newTrace(10*n+1)
+		token := s.request("GET", p.ask(), as("canary@x.example"), header("X-Test-Name", "Ada Liddell"), made.header()).token(t, p)
+		s.request("GET", p.ask(), as("canary@x.example"), kept.header()).token(t, p)
+		r.want(kept, "request")
+		r.want(made, "request", "  exchange caddy_huma.outcome="+outcome[p.name], refused[p.name], second[p.name])
+		r.hushed("canary@x.example", "Liddell", token)
+		for _, header := range heard.headers() {
+			for _, name := range []string{"Traceparent", "Tracestate", "Baggage"} {
+				if header.Get(name) != "" {
+					t.Errorf("the service is told %s", name)
+				}
+			}
+		}
+	})
+}
+
+// TestTraceOfAFailure: the word for it, and each attempt.
+func TestTraceOfAFailure(t *testing.T) {
+	r := receive(t)
+	fake := newHuma(t, sandbox.Config{})
+	if err := fake.SetFaults([]sandbox.Fault{{Status: 503, Body: "CANARY"}}); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, humaProvider.tracedSite(fake, ""))
+	c := newTrace(100)
+	s.request("GET", iosPath, as("canary@x.example"), c.header()).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	attempt := "    huma sign in http.response.status_code=503 error.type=error (error)"
+	r.want(c, "request", "  exchange error.type=upstream_unavailable (upstream_unavailable)", attempt, attempt)
+	r.hushed("canary@x.example")
+}
+
+// TestTraceOfThoseWhoWait: one exchange, in the trace of who began it; the
+// others' traces link to it.
+func TestTraceOfThoseWhoWait(t *testing.T) {
+	r := receive(t)
+	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	if err := fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}}); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, humaProvider.tracedSite(fake, ""))
+	const callers = 5
+	s.together(iosPath, callers, func(i int) []func(*http.Request) {
+		return []func(*http.Request){as("a@x.example"), newTrace(200 + i).header()}
+	})
+	var exchange *otlp.Span
+	var links []*otlp.Span_Link
+	for i := range callers {
+		spans := r.of(newTrace(200+i), 2)
+		switch spans[1].GetName() {
+		case "exchange":
+			if exchange != nil {
+				t.Error("two exchanges")
+			}
+			exchange = spans[1]
+		case "wait for a running exchange":
+			links = append(links, spans[1].GetLinks()...)
+		default:
+			t.Errorf("a span %s", spans[1].GetName())
+		}
+		if !bytes.Equal(spans[1].GetParentSpanId(), spans[0].GetSpanId()) {
+			t.Error("it is not under the request's")
+		}
+	}
+	if exchange == nil || len(links) != callers-1 {
+		t.Fatalf("exchange %v, %d links", exchange, len(links))
+	}
+	for _, l := range links {
+		if !bytes.Equal(l.GetSpanId(), exchange.GetSpanId()) || !bytes.Equal(l.GetTraceId(), exchange.GetTraceId()) {
+			t.Error("a link to another span")
+		}
+	}
+}
+
+// TestTraceOfACallerWhoLeft: the exchange goes on, and so does its trace.
+func TestTraceOfACallerWhoLeft(t *testing.T) {
+	r := receive(t)
+	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	if err := fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}}); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, humaProvider.tracedSite(fake, ""))
+	c := newTrace(300)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := s.try(ctx, "GET", iosPath, as("a@x.example"), c.header()); err == nil {
+		t.Fatal("it was answered")
+	}
+	r.want(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma sign in")
+}
+
+// TestTraceUpstream: traceparent of the call's own span, and nothing else; and
+// nothing at all of a request without a trace.
+func TestTraceUpstream(t *testing.T) {
+	r := receive(t)
+	forBoth(t, func(t *testing.T, p provider) {
+		r.t = t
+		fake := newHuma(t, sandbox.Config{})
+		heard := listenTo(t, fake)
+		p.knows(fake, "a@x.example", "b@x.example")
+		s := serve(t, p.tracedSite(fake, "trace_upstream on"))
+		c := newTrace(400 + len(p.name))
+		s.request("GET", p.ask(), as("a@x.example"), c.header()).token(t, p)
+		spans := r.of(c, 3)
+		call := spans[2]
+		want := "00-" + c.id + "-" + hex.EncodeToString(call.GetSpanId()) + "-01"
+		if got := heard.headers(); len(got) != 1 || got[0].Get("Traceparent") != want || call.GetKind() != otlp.Span_SPAN_KIND_CLIENT {
+			t.Errorf("headers %v, want Traceparent %s", got, want)
+		}
+		for _, name := range []string{"Tracestate", "Baggage"} {
+			if got := heard.headers()[0].Get(name); got != "" {
+				t.Errorf("%s is %q", name, got)
+			}
+		}
+		if err := s.load(p.site(fake, "trace_upstream on")); err != nil { // without tracing
+			t.Fatal(err)
+		}
+		s.request("GET", p.ask(), as("b@x.example"), newTrace(500).header()).token(t, p)
+		if got := heard.headers(); len(got) != 2 || got[1].Get("Traceparent") != "" {
+			t.Errorf("headers %v", got)
+		}
+	})
+}
+
+// TestTraceOfOthers: the store that replicas share, and the application that is
+// asked who is there.
+func TestTraceOfOthers(t *testing.T) {
+	r := receive(t)
+	redis := redistest.Start(t)
+	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Traceparent") != "" {
+			t.Error("the application is told of the trace")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"email":"a@x.example","name":"CANARY"}`)
+	}))
+	t.Cleanup(application.Close)
+	s := serve(t, "SITE {\ntracing {\nspan request\n}\nhuma_token {\n"+fake.credentials()+"\nuserinfo "+application.URL+" {\nemail email\n}\n"+
+		withRedis(redis, "1m", "")+"\n}\n}")
+	s.shared(1)
+	c := newTrace(600)
+	s.request("GET", iosPath, header("Cookie", "sid=CANARY"), c.header()).tokens(t)
+	r.want(c, "request", "  userinfo http.response.status_code=200", "  exchange caddy_huma.outcome=signed_in",
+		"    read from the shared store", "    huma sign in", "    write to the shared store")
+	r.hushed("a@x.example")
+}
