@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -33,7 +32,11 @@ func benchHandler(t testing.TB, users int) *HumaToken {
 			Cache:    &Cache{TTL: caddy.Duration(time.Hour), MaxEntries: users},
 		},
 	}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	config, err := caddy.ProvisionContext(new(caddy.Config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(config)
 	if err := h.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type endpoint struct {
 	common     *Common
 
 	logger   *zap.Logger
+	events   *emitter
 	releases releases
 
 	identity *identity.Identifier
@@ -123,7 +124,7 @@ func (q *request) Minter() exchange.Minter {
 	return &minter{q.mint(q), q.endpoint, q.credentials, q.user}
 }
 
-// minter is the exchange of one user, and the log line about its end.
+// minter is the exchange of one user, and what is told of its end.
 type minter struct {
 	mint
 	e           *endpoint
@@ -151,6 +152,7 @@ func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, e
 func (m *minter) Ended(r exchange.Result) {
 	m.settle()
 	m.e.logEnd(m.user, r)
+	m.emitEnd(r)
 }
 
 func (m *minter) settle() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -158,21 +159,25 @@ func (l limits) upstreamKey() string {
 // limit on calls. With other settings of these it is another upstream, which
 // starts afresh.
 type upstream struct {
+	provider  string // its name
 	transport *http.Transport
 	guard     *resilience.Guard
+
+	// caller is the handler that has made a call most recently: its config runs,
+	// or has until a moment ago.
+	caller atomic.Pointer[endpoint]
 }
 
 func newUpstream(provider string, l limits, transport *http.Transport) (caddy.Destructor, error) {
-	settings := resilience.Settings{MaxConcurrent: l.maxConcurrent, OnBreaker: logBreaker(provider)}
+	u := &upstream{provider: provider, transport: transport}
+	settings := resilience.Settings{MaxConcurrent: l.maxConcurrent, OnBreaker: u.breakerChanged}
 	if !l.breakerOff {
 		settings.Breaker = &resilience.BreakerSettings{
 			Ratio: l.ratio, Requests: l.requests, Window: l.window, Open: l.open,
 		}
 	}
-	return &upstream{
-		transport: transport,
-		guard:     resilience.New(settings),
-	}, nil
+	u.guard = resilience.New(settings)
+	return u, nil
 }
 
 // Destruct implements caddy.Destructor. The upstream goes on serving exchanges
@@ -182,16 +187,17 @@ func (u *upstream) Destruct() error {
 	return nil
 }
 
-// logBreaker logs with the logger of the moment: the one of the config that
-// made the breaker may be gone.
-func logBreaker(provider string) func(open bool) {
-	return func(open bool) {
-		log := caddy.Log().Named(provider)
-		if open {
-			log.Warn("breaker opened: the service is down, calls are not made for a while", zap.Bool("open", open))
-			return
-		}
+// breakerChanged tells that the breaker has opened or closed. It logs with the
+// logger of the moment: the one of the config that made the breaker may be gone.
+func (u *upstream) breakerChanged(open bool) {
+	log := caddy.Log().Named(u.provider)
+	if open {
+		log.Warn("breaker opened: the service is down, calls are not made for a while", zap.Bool("open", open))
+	} else {
 		log.Info("breaker closed: the service answers again", zap.Bool("open", open))
+	}
+	if e := u.caller.Load(); e != nil {
+		e.emitBreaker(open)
 	}
 }
 

@@ -45,6 +45,10 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 // part of that, so state survives a rotation. It is the last part of Provision
 // that may fail.
 func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transport transportSettings) error {
+	var err error
+	if e.events, err = newEmitter(ctx); err != nil {
+		return err
+	}
 	l.tls = string(transport.fingerprint)
 	if store := e.store; store != nil {
 		l.store = store.PoolKey()
@@ -67,6 +71,7 @@ func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transp
 	if err != nil {
 		return err
 	}
+	e.releases.push(func() { e.upstream.caller.CompareAndSwap(e, nil) })
 	if cache := e.common.Cache; cache == nil || !cache.Disabled {
 		e.policy.Cache = a.cache.Limit(l.maxEntries)
 		e.policy.Recent = a.recent.Limit(l.maxEntries)

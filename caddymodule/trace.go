@@ -17,9 +17,9 @@ func (e *endpoint) traced(ctx context.Context, op exchange.Op, call func(context
 	if err != nil && span.IsRecording() {
 		var status *exchange.StatusError
 		if errors.As(err, &status) {
-			tracing.Status(span, status.Status)
+			span.Status(status.Status)
 		}
-		tracing.Fail(span, string(exchange.CallResultOf(op, err)))
+		span.Fail(string(exchange.CallResultOf(op, err)))
 	}
 	return err
 }

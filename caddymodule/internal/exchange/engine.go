@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
 // Outcome is how a request for a token ended.
@@ -97,7 +97,7 @@ type Engine struct {
 // flight is one exchange and the requests that wait for it.
 type flight struct {
 	ctx       context.Context // of the trace of the request that started it, and nothing else
-	span      trace.Span
+	span      tracing.Span
 	kind      Kind
 	fresh     time.Time // when somebody first asked for it past the cache; zero if nobody did
 	forgotten bool      // the user was forgotten meanwhile: keep nothing, nobody else takes part

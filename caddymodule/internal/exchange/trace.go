@@ -3,14 +3,8 @@ package exchange
 import (
 	"context"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
-
-// attributeOutcome is how an exchange ended that got a token.
-const attributeOutcome = attribute.Key("caddy_huma.outcome")
 
 // trace begins the flight's span, under that of the request that starts it. The
 // flight does not end with the request.
@@ -21,9 +15,9 @@ func (f *flight) trace(ctx context.Context) {
 // traced ends it.
 func (f *flight) traced() {
 	if err := f.result.Err; err != nil {
-		tracing.Fail(f.span, string(asError(err).Code))
+		f.span.Fail(string(asError(err).Code))
 	} else {
-		f.span.SetAttributes(attributeOutcome.String(string(f.result.Outcome)))
+		f.span.Outcome(string(f.result.Outcome))
 	}
 	f.span.End()
 }
@@ -32,8 +26,7 @@ func (f *flight) traced() {
 // not started it is a link to it.
 func (f *flight) wait(ctx context.Context, started bool) error {
 	if !started {
-		_, span := tracing.Start(ctx, "wait for a running exchange", trace.WithLinks(trace.LinkFromContext(f.ctx)))
-		defer span.End()
+		defer tracing.StartWait(ctx, "wait for a running exchange", f.ctx).End()
 	}
 	select {
 	case <-f.done:

@@ -103,11 +103,11 @@ func (c *Client) get(ctx context.Context, req *http.Request) (answer, error) {
 	defer span.End()
 	resp, err := c.http.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		tracing.Fail(span, "no answer")
+		span.Fail("no answer")
 		return answer{}, plain(ctx, err)
 	}
 	defer resp.Body.Close()
-	tracing.Status(span, resp.StatusCode)
+	span.Status(resp.StatusCode)
 	a := answer{status: resp.StatusCode, encoding: resp.Header.Get("Content-Encoding")}
 	if a.status < 200 {
 		return a, nil // 101: that is the bare connection, which knows no context

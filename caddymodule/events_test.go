@@ -1,0 +1,201 @@
+package caddymodule_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+func init() { caddy.RegisterModule(listener{}) }
+
+// told is what listeners have been told, and what they do about it.
+var told struct {
+	sync.Mutex
+	events []string
+	then   func(listener)
+}
+
+// listener is a handler of events, which sites of these tests may have.
+type listener struct {
+	Config string `json:"config"` // whose it is
+}
+
+// CaddyModule returns the Caddy module information.
+func (listener) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "events.handlers.test_listener", New: func() caddy.Module { return new(listener) }}
+}
+
+// Handle implements caddyevents.Handler.
+func (l *listener) Handle(_ context.Context, e caddy.Event) error {
+	if !strings.HasPrefix(e.Name(), "huma_") {
+		return nil
+	}
+	data, err := json.Marshal(e.Data)
+	told.Lock()
+	defer told.Unlock()
+	told.events = append(told.events, fmt.Sprint(l.Config, " ", e.Name(), " ", string(data), " ", e.Origin().CaddyModule().ID))
+	if told.then != nil {
+		told.then(*l)
+	}
+	return err
+}
+
+var _ caddyevents.Handler = (*listener)(nil)
+
+// listen loads a config with a listener, which notes its events under a name.
+func (s *site) listen(name, text string) {
+	s.t.Helper()
+	var config map[string]any
+	if err := json.Unmarshal(s.adapt(text), &config); err != nil {
+		s.t.Fatal(err)
+	}
+	config["apps"].(map[string]any)["events"] = map[string]any{"subscriptions": []any{
+		map[string]any{"handlers": []any{map[string]any{"handler": "test_listener", "config": name}}},
+	}}
+	b, err := json.Marshal(config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := caddy.Load(b, true); err != nil {
+		s.t.Fatal(err)
+	}
+	s.loaded = time.Now()
+	s.client.CloseIdleConnections()
+}
+
+// events starts to note events.
+func events(t *testing.T, then func(listener)) {
+	t.Helper()
+	told.Lock()
+	told.events, told.then = nil, then
+	told.Unlock()
+	t.Cleanup(func() {
+		told.Lock()
+		told.then = nil
+		told.Unlock()
+	})
+}
+
+// heardOf waits until so many events were told, and returns them.
+func heardOf(t *testing.T, n int) []string {
+	t.Helper()
+	var got []string
+	eventually(t, 10*time.Second, fmt.Sprint(n, " events"), func() bool {
+		told.Lock()
+		defer told.Unlock()
+		got = slices.Clone(told.events)
+		return len(got) >= n
+	})
+	return got
+}
+
+// TestEvents: a sign-up, and the breaker's changes, from the config that runs,
+// with nothing personal.
+func TestEvents(t *testing.T) {
+	events(t, nil)
+	fake := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
+	config := simpleSite(fake, "hash_key 0123456789abcdef\nbreaker {\nrequests 2\nopen 100ms\n}\nretries 0")
+	s := serve(t, config)
+	s.listen("first", config)
+	s.request("GET", iosPath, as("known@x.example")).tokens(t) // is none
+	s.request("GET", iosPath, as("new@x.example"), header("X-Test-Name", "Ada")).tokens(t)
+	user := s.request("GET", iosPath, as("new@x.example")).tokens(t) // nor is a token that was there
+	if user.UID == "" {
+		t.Fatal("no token")
+	}
+	got := heardOf(t, 1)
+
+	s.listen("second", config)
+	if err := fake.SetFaults([]sandbox.Fault{{Status: 503}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
+	}
+	heardOf(t, 2)
+	if err := fake.SetFaults(nil); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the service is tried again", func() bool {
+		return s.request("GET", iosPath, as("known2@x.example")).StatusCode == 200
+	})
+	got = heardOf(t, 4)
+	slices.Sort(got)
+	for i, want := range []string{
+		`first huma_registered {"provider":"huma","user":"`, `second huma_breaker_closed {"provider":"huma"} http.handlers.huma_token`,
+		`second huma_breaker_opened {"provider":"huma"} http.handlers.huma_token`, `second huma_registered {"provider":"huma","user":"`,
+	} {
+		if !strings.HasPrefix(got[i], want) || len(got) != 4 {
+			t.Errorf("event %d of %d is %q, want %q", i, len(got), got[i], want)
+		}
+	}
+	if s.noSecretsInLog("new@x.example", "known2@x.example", "Ada"); strings.Contains(fmt.Sprint(got), "x.example") {
+		t.Errorf("events tell who it is: %q", got)
+	}
+}
+
+// TestEventsOfAConfigThatIsGone: an exchange that ends after its config tells
+// nobody.
+func TestEventsOfAConfigThatIsGone(t *testing.T) {
+	events(t, nil)
+	fake := newHuma(t, sandbox.Config{})
+	if err := fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Delay: time.Second}}); err != nil {
+		t.Fatal(err)
+	}
+	config := simpleSite(fake, "")
+	s := serve(t, config)
+	s.listen("old", config)
+	ctx, leave := context.WithCancel(t.Context())
+	go func() {
+		eventually(t, 5*time.Second, "the sign-up runs", func() bool { return fake.calls(sandbox.OpSignUp) > 0 })
+		leave() // a server waits for its requests
+	}()
+	_, _ = s.try(ctx, "GET", iosPath, as("a@x.example"))
+	s.listen("new", config)
+	eventually(t, 10*time.Second, "the token is there", func() bool {
+		return s.request("GET", iosPath, as("a@x.example")).StatusCode == 200
+	})
+	s.request("GET", iosPath, as("b@x.example")).tokens(t)
+	if got := heardOf(t, 1); len(got) != 1 || !strings.HasPrefix(got[0], "new ") {
+		t.Errorf("told %q", got)
+	}
+}
+
+// TestEventsOfThoseWhoAreSlow: no request waits for who listens, nor does a
+// panic there end anything.
+func TestEventsOfThoseWhoAreSlow(t *testing.T) {
+	hold := make(chan struct{})
+	events(t, func(l listener) {
+		switch l.Config {
+		case "slow":
+			<-hold
+		case "panics":
+			panic("CANARY")
+		}
+	})
+	fake := newHuma(t, sandbox.Config{})
+	config := simpleSite(fake, "")
+	s := serve(t, config)
+	s.listen("slow", config)
+	for i := range 120 { // more than are told at once
+		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i))).tokens(t)
+	}
+	eventually(t, 5*time.Second, "the log tells that some are not told", func() bool { return len(s.lines("an event is not told")) > 0 })
+	close(hold)
+	heardOf(t, 100)
+	s.listen("panics", config)
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	eventually(t, 5*time.Second, "the log tells of the panic", func() bool { return len(s.lines("who listens to an event has panicked")) > 0 })
+	s.request("GET", iosPath, as("b@x.example")).tokens(t)
+	s.noSecretsInLog("CANARY", "@x.example")
+}
