@@ -217,6 +217,20 @@ func editConfig(s *site, text string, edit func(config map[string]any)) []byte {
 	return b
 }
 
+// adminAddress is a free address for the admin endpoint, which ends with the
+// test: Stop leaves it.
+func adminAddress(t testing.TB) string {
+	t.Helper()
+	t.Cleanup(func() { _ = caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true) })
+	return freeAddress(t)
+}
+
+// withAdmin adapts a Caddyfile for a Caddy with that admin endpoint.
+func withAdmin(s *site, text, admin string) []byte {
+	s.t.Helper()
+	return editConfig(s, text, func(config map[string]any) { config["admin"] = map[string]any{"listen": admin} })
+}
+
 // TestL05_NoNetwork checks that a config is adapted and validated without a
 // connection to anybody.
 func TestL05_NoNetwork(t *testing.T) {
@@ -327,14 +341,9 @@ func (d *tokenDirective) staysSecret(t *testing.T, text string, written []string
 
 	s := serve(t, text)
 	s.move()
-	admin := freeAddress(t)
-	config := editConfig(s, text, func(config map[string]any) { config["admin"] = map[string]any{"listen": admin} })
-	if err := caddy.Load(config, true); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // Stop leaves the admin endpoint
-		_ = caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true)
-	})
+	admin := adminAddress(t)
+	config := withAdmin(s, text, admin)
+	must(t, caddy.Load(config, true))
 	// The secrets are in use: the sandbox checks them.
 	d.token(t, s.request("GET", d.target(), as("new@x.example")))
 	s.request("GET", d.target(), as("no {user}"))

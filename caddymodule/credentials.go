@@ -87,6 +87,8 @@ func (e *endpoint) use(ctx caddy.Context, s settings) error {
 	}
 	e.current.Store(c)
 	e.releases.push(e.endRotation)
+	handlers.Store(e, nil)
+	e.releases.push(func() { handlers.Delete(e) })
 	if member.Start != nil {
 		if err := whenStarted(ctx, member.Start); err != nil {
 			return err
@@ -110,10 +112,10 @@ func (e *endpoint) newCredentials(s settings) (*credentials, redis.Member, error
 	var member redis.Member
 	if e.store != nil {
 		var err error
-		if member, c.leave, err = e.store.Join(string(account), string(s.service()), e.account.engine); err != nil {
+		if member, c.leave, err = e.store.Join(string(account), string(s.service()), e.account.engine, countUnreadable); err != nil {
 			return nil, member, err
 		}
-		c.policy.Shared, c.signUps = member.Shared, member.SignUps
+		c.policy.Shared, c.signUps = countedStore{member.Shared}, member.SignUps
 	}
 	c.tokenService = s.tokens(c)
 	return c, member, nil

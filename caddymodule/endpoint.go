@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -32,6 +31,7 @@ type endpoint struct {
 
 	logger   *zap.Logger
 	events   *emitter
+	meters   *meters
 	releases releases
 
 	identity *identity.Identifier
@@ -116,6 +116,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 		Source: q,
 		Policy: &q.credentials.policy,
 	})
+	e.countLook(result)
 	return e.answer(w, q, result)
 }
 
@@ -165,9 +166,9 @@ func (m *minter) settle() {
 func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) error {
 	switch {
 	case r.Err == nil:
-		q.ended(r.Outcome, "")
+		now := q.ended(r.Outcome, "")
 		buf := buffers.Get().(*[]byte)
-		*buf = r.Grant.AppendJSON((*buf)[:0], time.Now())
+		*buf = r.Grant.AppendJSON((*buf)[:0], now)
 		write(w, http.StatusOK, "application/json", *buf)
 		buffers.Put(buf)
 		return nil
@@ -183,6 +184,7 @@ func (e *endpoint) reject(w http.ResponseWriter, q *request, err error) error {
 	if q.left() { // while the application was asked, say
 		return canceled(w, q)
 	}
+	countRejection(err)
 	e.logRejection(err)
 	return e.fail(w, q, failureOf(err))
 }
@@ -191,10 +193,13 @@ func (e *endpoint) reject(w http.ResponseWriter, q *request, err error) error {
 // server would log its value, which may hold anything.
 func (e *endpoint) panicked(w http.ResponseWriter, q *request, v any) error {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		if !q.answered() {
+			q.ended(outcomeCanceled, "")
+		}
 		panic(v) // how a handler lets go of a connection
 	}
 	e.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
-	if q.answered { // half of an answer is none
+	if q.answered() { // half of an answer is none
 		panic(http.ErrAbortHandler)
 	}
 	return e.fail(w, q, failure{code: codeInternal})

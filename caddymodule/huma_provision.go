@@ -129,6 +129,7 @@ func (h *HumaToken) readRegistration(p *option.Problems, l *limits) {
 		Hold:    time.Duration(orDefault(r.Hold, caddy.Duration(time.Minute))),
 		Consent: r.SignConsent,
 		Allow:   func() bool { return h.account.allow(rate, burst) },
+		Ended:   h.signUpCounter(),
 		ConsentFailed: func(err error) {
 			h.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
 		},

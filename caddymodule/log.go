@@ -11,21 +11,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// outcomeValues are the outcomes as placeholders hold them, made once so that
-// a request does not pay for it.
-var outcomeValues = func() map[exchange.Outcome]any {
-	values := make(map[exchange.Outcome]any)
-	for _, o := range []exchange.Outcome{
-		exchange.OutcomeHit, exchange.OutcomeShared, exchange.OutcomeSignedIn, exchange.OutcomeRegistered,
-		outcomeRejected, outcomeRefused, outcomeLimited, outcomeUnavailable, outcomeTimeout,
-		outcomeMisconfigured, outcomeBadResponse, outcomeCanceled, outcomeEvicted,
-	} {
-		values[o] = string(o)
-	}
-	return values
-}()
+// accessFields are what access logs are told of a request besides what they
+// tell of all.
+type accessFields request
 
-func outcomeValue(o exchange.Outcome) any { return outcomeValues[o] }
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (f *accessFields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("outcome", string(f.end.outcome))
+	if f.user != (identity.User{}) {
+		enc.AddString("user", f.names.short(f.user))
+	}
+	return nil
+}
 
 // logEnd logs how an exchange ended, once for all who waited for it.
 func (e *endpoint) logEnd(user identity.User, r exchange.Result) {

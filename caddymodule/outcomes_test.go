@@ -232,8 +232,6 @@ func (s *site) accessLog() (lines []map[string]any) {
 // logging is a site whose access log tells how requests ended.
 const logging = `SITE {
 	log
-	log_append outcome {http.huma_token.outcome}
-	log_append user {http.huma_token.user}
 	log_append code {http.huma_token.error.code}
 	huma_token {
 		HUMA

@@ -25,7 +25,7 @@ func init() {
 }
 
 func (broken) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.test_broken", New: func() caddy.Module { return broken{} }}
+	return caddy.ModuleInfo{ID: "http.handlers.test_broken", New: func() caddy.Module { return new(broken) }}
 }
 
 func (broken) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {

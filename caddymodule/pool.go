@@ -31,6 +31,10 @@ var (
 	registrations = exchange.NewRegistrations()
 )
 
+// handlers are those of the config that runs, and while it is replaced of the
+// next one, too.
+var handlers sync.Map // *endpoint → nil
+
 // draining are the accounts that no config uses any more and whose exchanges
 // still run. A process that exits waits for them.
 var draining sync.WaitGroup

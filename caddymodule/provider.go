@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"sync"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
@@ -8,7 +10,7 @@ import (
 // provider is how a service and its directive are called, and what is said of
 // them.
 type provider struct {
-	name      string // in keys and logs
+	name      string // in keys, logs and metrics
 	directive string
 	path      string // what the directive serves without a matcher
 	byID      bool   // users are told apart by their id, not their address
@@ -22,6 +24,13 @@ type provider struct {
 	// refusalHint goes with refusals of a config that has never had a token.
 	refusalHint string
 
+	// calls are those at the service, as metrics name them.
+	calls map[exchange.Op]string
+
+	// meters are made when a config first has the directive: nobody is told of
+	// a service that is not used.
+	meters func() *meters
+
 	// The placeholders that a request leaves behind for logs and error pages.
 	outcomeKey, userKey, codeKey string
 }
@@ -30,13 +39,17 @@ type provider struct {
 func newProvider(p provider) *provider {
 	prefix := "http." + p.directive + "."
 	p.outcomeKey, p.userKey, p.codeKey = prefix+"outcome", prefix+"user", prefix+"error.code"
+	p.meters = sync.OnceValue(func() *meters { return newMeters(&p) })
 	return &p
 }
 
 var humaProvider = newProvider(provider{
-	name:      "huma",
+	name:      nameHuma,
 	directive: "huma_token",
 	path:      "/private/huma-token", // which Huma's quick start uses
+	calls: map[exchange.Op]string{
+		exchange.OpSignIn: callSignIn, exchange.OpSignUp: callSignUp, exchange.OpConsent: callConsent,
+	},
 
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries, redis, tls and registration rate",
 	refusalHint: "no token has been granted to this config yet: its signature, secret or ids may be the reason; " +
@@ -44,10 +57,11 @@ var humaProvider = newProvider(provider{
 })
 
 var humanProvider = newProvider(provider{
-	name:      "human_api",
+	name:      nameHuman,
 	directive: "human_api_token",
 	path:      "/private/human-api-token",
 	byID:      true,
+	calls:     map[exchange.Op]string{exchange.OpSession: callSession, exchange.OpID: callID},
 
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries and redis",
 	refusalHint:   "no token has been granted to this config yet: its client_id or client_secret may be the reason",

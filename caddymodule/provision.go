@@ -15,7 +15,7 @@ import (
 func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *Common) {
 	e.provider, e.source, e.common = p, s, c
 	e.readsFiles = namesFiles(s)
-	e.logger = ctx.Logger()
+	e.logger, e.meters = ctx.Logger(), p.meters()
 	e.loud = rate.Sometimes{First: 1, Interval: time.Second}
 }
 
@@ -45,6 +45,9 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 // part of that, so state survives a rotation. It is the last part of Provision
 // that may fail.
 func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transport transportSettings) error {
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
 	var err error
 	if e.events, err = newEmitter(ctx); err != nil {
 		return err

@@ -32,9 +32,10 @@ func TestReadmeIsWhole(t *testing.T) {
 	}
 }
 
-// TestReadmePresets: what the manual tells of presets is made of the rows that
-// requests are read by. With -update-readme it is written anew.
-func TestReadmePresets(t *testing.T) {
+// TestReadmeTables: what the manual tells of presets is made of the rows that
+// requests are read by, and of metrics of the table that they are made by. With
+// -update-readme it is written anew.
+func TestReadmeTables(t *testing.T) {
 	b, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +44,8 @@ func TestReadmePresets(t *testing.T) {
 	for name, table := range map[string]string{
 		"presets": presetTable(identity.Presets()),
 		"filters": filterTable(identity.Presets()),
+		"metrics": metricsTable(metricTable),
+		"labels":  labelsTable(metricTable),
 	} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
 		before, rest, ok := strings.Cut(readme, begin)

@@ -12,9 +12,11 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -31,16 +33,19 @@ type request struct {
 	*credentials
 	repl       *caddy.Replacer
 	asked      identity.Request // what the identity is read from
+	start      time.Time        // of our part
 	user       identity.User
 	kind       exchange.Kind       // of token, once it is known
 	clientType exchange.ClientType // Huma's
-	answered   bool
+	end        *ending             // how it ended, once it has
+	logged     bool                // the server has access logs
 }
 
 func newRequest(e *endpoint, r *http.Request) *request {
-	q := &request{Request: r, endpoint: e, credentials: e.current.Load(), repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
-	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	q := &request{Request: r, endpoint: e, credentials: e.current.Load(), start: time.Now(), repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
 	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	q.logged = srv != nil && srv.Logs != nil
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	q.asked = identity.Request{
 		Host:              r.Host,
 		Header:            r.Header,
@@ -93,14 +98,27 @@ func (n *shortName) String() string { return n.names.short(n.user) }
 // MarshalText implements encoding.TextMarshaler, for encoders.
 func (n *shortName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
-// ended leaves behind how the request ended.
-func (q *request) ended(outcome exchange.Outcome, code exchange.Code) {
-	q.answered = true
-	q.repl.Set(q.outcomeKey, outcomeValue(outcome))
+// ended leaves behind how the request ended, and counts it. Every request ends
+// once, before it is answered. It returns when that was: a hit pays for no
+// further look at the clock.
+func (q *request) ended(outcome exchange.Outcome, code exchange.Code) time.Time {
+	now := time.Now()
+	q.end = q.meters.endings[outcome]
+	q.end.ended(now.Sub(q.start))
+	q.repl.Set(q.outcomeKey, q.end.placeholder)
 	if code != "" {
 		q.repl.Set(q.codeKey, string(code))
 	}
+	if q.logged {
+		if extra, ok := q.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+			extra.Add(zap.Inline((*accessFields)(q)))
+		}
+	}
+	return now
 }
+
+// answered reports whether the answer has begun.
+func (q *request) answered() bool { return q.end != nil }
 
 // left reports whether the caller has left.
 func (q *request) left() bool {

@@ -15,7 +15,7 @@ import (
 // sharedStore is what replicas share, as a guest module brings it.
 type sharedStore interface {
 	// Join takes part in it. See redis.Redis.
-	Join(account, service string, memory exchange.Forgetter) (m redis.Member, leave func(), err error)
+	Join(account, service string, memory exchange.Forgetter, unreadable func()) (m redis.Member, leave func(), err error)
 
 	// PoolKey tells stores apart.
 	PoolKey() string

@@ -193,12 +193,12 @@ func (h *heard) headers() []http.Header {
 func TestTrace(t *testing.T) {
 	r := receive(t)
 	second := map[string]string{
-		"huma":      "    huma sign up",
-		"human_api": "    human_api id token",
+		"huma":      "    huma signup",
+		"human_api": "    human_api id",
 	}
 	refused := map[string]string{
-		"huma":      "    huma sign in http.response.status_code=403 error.type=refused (refused)",
-		"human_api": "    human_api session token http.response.status_code=403 error.type=refused (refused)",
+		"huma":      "    huma signin http.response.status_code=403 error.type=refused (refused)",
+		"human_api": "    human_api session http.response.status_code=403 error.type=refused (refused)",
 	}
 	outcome := map[string]string{"huma": "registered", "human_api": "signed_in"}
 	n := 0
@@ -235,7 +235,7 @@ func TestTraceOfAFailure(t *testing.T) {
 	s := serve(t, humaProvider.tracedSite(fake, ""))
 	c := newTrace(100)
 	s.request("GET", iosPath, as("canary@x.example"), c.header()).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-	attempt := "    huma sign in http.response.status_code=503 error.type=error (error)"
+	attempt := "    huma signin http.response.status_code=503 error.type=error (error)"
 	r.want(c, "request", "  exchange error.type=upstream_unavailable (upstream_unavailable)", attempt, attempt)
 	r.hushed("canary@x.example")
 }
@@ -296,7 +296,7 @@ func TestTraceOfACallerWhoLeft(t *testing.T) {
 	if _, err := s.try(ctx, "GET", iosPath, as("a@x.example"), c.header()); err == nil {
 		t.Fatal("it was answered")
 	}
-	r.want(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma sign in")
+	r.want(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma signin")
 }
 
 // TestTraceUpstream: traceparent of the call's own span, and nothing else; and
@@ -352,6 +352,6 @@ func TestTraceOfOthers(t *testing.T) {
 	c := newTrace(600)
 	s.request("GET", iosPath, header("Cookie", "sid=CANARY"), c.header()).tokens(t)
 	r.want(c, "request", "  userinfo http.response.status_code=200", "  exchange caddy_huma.outcome=signed_in",
-		"    read from the shared store", "    huma sign in", "    write to the shared store")
+		"    read from the shared store", "    huma signin", "    write to the shared store")
 	r.hushed("a@x.example")
 }

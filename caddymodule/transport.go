@@ -112,5 +112,5 @@ func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.C
 		l.Retries = 0
 	}
 	e.upstream.caller.Store(e)
-	return e.upstream.guard.Do(ctx, l, func(ctx context.Context) error { return e.traced(ctx, op, call) })
+	return e.upstream.guard.Do(ctx, l, func(ctx context.Context) error { return e.observed(ctx, op, call) })
 }

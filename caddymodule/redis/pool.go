@@ -32,10 +32,11 @@ type Member struct {
 
 // Join makes memory, that of an account, hear what other replicas do. account
 // and service name those whose tokens and sign-ups are shared: they have to be
-// the same in all replicas, as do the keys of users. leave has to be called in
-// the end.
-func (r *Redis) Join(account, service string, memory exchange.Forgetter) (m Member, leave func(), err error) {
-	v, _, err := connections.LoadOrNew(r.key, func() (caddy.Destructor, error) { return newConnection(r.config) })
+// the same in all replicas, as do the keys of users. unreadable is told of each
+// value that cannot be opened; it has to be the same for all who join. leave has
+// to be called in the end.
+func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreadable func()) (m Member, leave func(), err error) {
+	v, _, err := connections.LoadOrNew(r.key, func() (caddy.Destructor, error) { return newConnection(r.config, unreadable) })
 	if err != nil {
 		return m, nil, err
 	}
@@ -48,14 +49,14 @@ func (r *Redis) Join(account, service string, memory exchange.Forgetter) (m Memb
 	}, nil
 }
 
-func newConnection(config rediscache.Config) (*connection, error) {
+func newConnection(config rediscache.Config, unreadable func()) (*connection, error) {
 	c := &connection{members: make(map[string]map[exchange.Forgetter]int)}
 	config.OnForget = c.forget
 	config.OnNews = c.forget
 	config.OnFlush = func(account string) { c.each(account, exchange.Forgetter.Flush) }
 	config.OnReconnect = c.flush
 	config.OnState = logState
-	config.OnUnreadable = logUnreadable
+	config.OnUnreadable = func() { logUnreadable(); unreadable() }
 	var err error
 	c.Store, err = rediscache.New(config)
 	return c, err

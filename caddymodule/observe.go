@@ -4,22 +4,26 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
-// traced makes one call at the service, as a span of its own.
-func (e *endpoint) traced(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
-	ctx, span := tracing.StartCall(ctx, e.name+" "+string(op))
+// observed makes one call at the service, counts it and makes it a span.
+func (e *endpoint) observed(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
+	ctx, span := tracing.StartCall(ctx, e.name+" "+e.calls[op])
 	defer span.End()
+	start := time.Now()
 	err := call(ctx)
+	result := exchange.CallResultOf(op, err)
+	e.meters.called(op, result, time.Since(start))
 	if err != nil && span.IsRecording() {
 		var status *exchange.StatusError
 		if errors.As(err, &status) {
 			span.Status(status.Status)
 		}
-		span.Fail(string(exchange.CallResultOf(op, err)))
+		span.Fail(string(result))
 	}
 	return err
 }

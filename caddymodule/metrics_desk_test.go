@@ -1,0 +1,116 @@
+package caddymodule_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// metered is a site beside one that tells Caddy's metrics.
+type metered struct {
+	*site
+	metrics string // the other one's URL
+}
+
+// serveMetered is serve with such a site.
+func serveMetered(t testing.TB, text string) *metered {
+	t.Helper()
+	m := &metered{metrics: "http://" + freeAddress(t)}
+	m.site = serve(t, m.with(text))
+	return m
+}
+
+// with is a Caddyfile with the site of the metrics.
+func (m *metered) with(text string) string { return text + "\n" + m.metrics + " {\nmetrics\n}\n" }
+
+// families are all of our metrics that a scrape tells of.
+func (m *metered) families() map[string]*dto.MetricFamily {
+	m.t.Helper()
+	return m.familiesAt(m.metrics)
+}
+
+func (m *metered) familiesAt(url string) map[string]*dto.MetricFamily {
+	m.t.Helper()
+	a, err := m.fetch(m.t.Context(), "GET", url)
+	if err != nil || a.StatusCode != 200 {
+		m.t.Fatalf("scrape: %v %v", a, err)
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(string(a.Body)))
+	if err != nil {
+		m.t.Fatalf("scrape: %v", err)
+	}
+	maps.DeleteFunc(families, func(name string, _ *dto.MetricFamily) bool { return !strings.HasPrefix(name, prefix) })
+	return families
+}
+
+const prefix = "caddy_huma_"
+
+// samples are the values of a scrape, by name and labels' values in the order
+// of the labels' names: requests_total hit huma. Of a histogram there is how
+// much was observed, as _count.
+type samples map[string]float64
+
+func (m *metered) scrape() samples {
+	m.t.Helper()
+	return samplesOf(m.families())
+}
+
+func samplesOf(families map[string]*dto.MetricFamily) samples {
+	found := make(samples)
+	for name, family := range families {
+		for _, metric := range family.Metric {
+			key := strings.TrimPrefix(name, prefix)
+			value := metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+			if h := metric.GetHistogram(); h != nil {
+				key += "_count"
+				value = float64(h.GetSampleCount())
+			}
+			for _, l := range metric.Label {
+				key += " " + l.GetValue()
+			}
+			found[key] = value
+		}
+	}
+	return found
+}
+
+// since is what has become more since another scrape, of metrics that begin
+// with a name.
+func (s samples) since(before samples, name string) samples {
+	more := make(samples)
+	for key, value := range s {
+		if strings.HasPrefix(key, name) && value != before[key] {
+			more[key] = value - before[key]
+		}
+	}
+	return more
+}
+
+// String is the samples in order.
+func (s samples) String() string {
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(s)) {
+		fmt.Fprintf(&b, "%s: %v\n", key, s[key])
+	}
+	return b.String()
+}
+
+// tells checks what has become more of one metric since another scrape: for
+// each set of labels' values.
+func (m *metered) tells(before samples, name string, want samples) {
+	m.t.Helper()
+	whole := make(samples, len(want))
+	for labels, n := range want {
+		whole[name+" "+labels] = n
+	}
+	if got := m.scrape().since(before, name+" "); !maps.Equal(got, whole) {
+		m.t.Errorf("counted\n%swant\n%s", got, whole)
+	}
+}

@@ -1,0 +1,284 @@
+package caddymodule_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// counted is all that must never go backwards: counters, and histograms with
+// their buckets.
+func counted(families map[string]*dto.MetricFamily) samples {
+	all := make(samples)
+	for name, family := range families {
+		for _, metric := range family.Metric {
+			key := name
+			for _, l := range metric.Label {
+				key += " " + l.GetValue()
+			}
+			switch h := metric.GetHistogram(); {
+			case metric.Counter != nil:
+				all[key] = metric.GetCounter().GetValue()
+			case h != nil:
+				all[key+" sum"], all[key+" count"] = h.GetSampleSum(), float64(h.GetSampleCount())
+				for _, b := range h.Bucket {
+					all[fmt.Sprint(key, " ", b.GetUpperBound())] = float64(b.GetCumulativeCount())
+				}
+			}
+		}
+	}
+	return all
+}
+
+// notBackwards checks that nothing is gone or less than before.
+func notBackwards(t *testing.T, what string, before, after samples) {
+	t.Helper()
+	for key, value := range before {
+		if now, ok := after[key]; !ok || now < value {
+			t.Errorf("%s: %s was %v and is %v (there: %v)", what, key, value, now, ok)
+		}
+	}
+}
+
+// TestL04_MetricsAfterReloads: with three handlers on two sites, over reloads of
+// all sorts, while others scrape: nothing is registered twice, nothing goes
+// backwards, nothing is missing, at Caddy's handler and at the admin endpoint.
+func TestL04_MetricsAfterReloads(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	second := "http://" + freeAddress(t)
+	config := "SITE {\n" + humaProvider.block("", humaProvider.options(fake), "") + humanProvider.block("", humanProvider.options(fake), "") +
+		"respond ok\n}\n" + second + " {\n" + humaProvider.block("", humaProvider.options(fake), "") + "}\n"
+	m := serveMetered(t, config)
+	admin := adminAddress(t)
+	load := func(text string) {
+		t.Helper()
+		must(t, caddy.Load(withAdmin(m.site, m.with(text), admin), true))
+		m.loaded = time.Now()
+		m.client.CloseIdleConnections()
+	}
+	reject := func(text string) {
+		t.Helper()
+		if caddy.Load(withAdmin(m.site, m.with(text), admin), true) == nil {
+			t.Fatal("it was loaded")
+		}
+	}
+	load(config)
+
+	var scrapers sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	for range 2 {
+		scrapers.Go(func() {
+			for ctx.Err() == nil {
+				a, err := m.fetch(context.Background(), "GET", m.metrics)
+				if err == nil && a.StatusCode != http.StatusOK {
+					t.Errorf("a scrape: %d %s", a.StatusCode, a.Body)
+				}
+			}
+		})
+	}
+	read := func() samples {
+		var families map[string]*dto.MetricFamily
+		eventually(t, 5*time.Second, "the admin endpoint answers", func() bool {
+			a, err := m.fetch(t.Context(), "GET", "http://"+admin+"/metrics")
+			return err == nil && a.StatusCode == http.StatusOK
+		})
+		families = m.familiesAt("http://" + admin + "/metrics")
+		if len(families) == 0 {
+			t.Fatal("the admin endpoint tells nothing of ours")
+		}
+		return counted(families)
+	}
+	use := func(n int) {
+		user := fmt.Sprintf("u%d@x.example", n%3)
+		m.request("GET", iosPath, as(user)).tokens(t)
+		m.request("GET", connectPath, as(user)).connect(t)
+		m.request("PUT", iosPath)
+		_, _ = m.fetch(t.Context(), "GET", second+iosPath, as(user))
+	}
+	use(0)
+	first := read()
+	for name := range closed {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(first)), func(key string) bool { return strings.HasPrefix(key, prefix+name+" ") }) &&
+			closedKind[name] != "gauge" {
+			t.Errorf("nothing is told of %s", name)
+		}
+	}
+	before := first
+	for i := range 10 {
+		what := fmt.Sprint("reload ", i)
+		switch i {
+		case 3:
+			what += ", rejected after the handlers were set up"
+			reject(strings.Replace(config, "respond", "handle {\nheader X-A [ b\n}\nrespond", 1))
+		case 4:
+			what += ", rejected, and it has no handlers"
+			reject("SITE {\nheader X-A [ b\nrespond ok\n}\n")
+		case 5:
+			what += ", without the directives and with them again"
+			load("SITE {\nrespond ok\n}\n")
+			notBackwards(t, what, before, read())
+			load(config)
+		case 7:
+			load(strings.ReplaceAll(config, "identity {", "max_concurrent 7\nidentity {"))
+		default:
+			load(config + fmt.Sprintf("# %d", i))
+		}
+		use(i)
+		at := counted(m.families())
+		notBackwards(t, what+", at the handler", before, at)
+		now := read()
+		notBackwards(t, what, at, now)
+		if len(now) != len(first) {
+			t.Errorf("%s: %d series became %d", what, len(first), len(now))
+		}
+		before = now
+	}
+	stop()
+	scrapers.Wait()
+	for key, least := range map[string]float64{
+		"requests_total hit huma": 10, "requests_total hit human_api": 5, "requests_total rejected huma": 11, "cache_operations_total memory hit": 15,
+	} {
+		if n := before[prefix+key] - first[prefix+key]; n < least-1 {
+			t.Errorf("%s is %v more, want %v", key, n, least)
+		}
+	}
+}
+
+// closedKind are the metrics that may go up and down.
+var closedKind = map[string]string{
+	"cache_entries": "gauge", "breaker_open": "gauge", "credentials_loaded_timestamp_seconds": "gauge",
+}
+
+// TestMetrics_WhatIsSo: gauges tell of what the running config has, and of
+// nothing that a reload has dropped.
+func TestMetrics_WhatIsSo(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		config := p.site(fake, "retries 0\nbreaker {\nrequests 2\nopen 1m\n}")
+		start := time.Now()
+		m := serveMetered(t, config)
+		gauges := func(what string, entries, open float64) samples {
+			t.Helper()
+			got := m.scrape()
+			if got["cache_entries memory"] != entries || got["breaker_open "+p.name] != open {
+				t.Errorf("%s: %v entries, %v open; want %v, %v", what, got["cache_entries memory"], got["breaker_open "+p.name], entries, open)
+			}
+			return got
+		}
+		loaded := gauges("at first", 0, 0)["credentials_loaded_timestamp_seconds "+p.name]
+		if at := time.UnixMilli(int64(loaded * 1000)); at.Before(start.Add(-time.Second)) || at.After(time.Now()) {
+			t.Errorf("loaded at %s", at)
+		}
+		for i := range 3 {
+			m.request("GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i))).token(t, p)
+		}
+		gauges("three users", 3, 0)
+		m.request("DELETE", p.path, as("u1@x.example"))
+		gauges("one is gone", 2, 0)
+		must(t, fake.SetFaults([]sandbox.Fault{{Status: 500}}))
+		for range 4 {
+			m.request("GET", p.ask(), as("late@x.example"))
+		}
+		if got := gauges("an outage", 2, 1); got["breaker_open huma"]+got["breaker_open human_api"] != 1 {
+			t.Errorf("breakers\n%s", got)
+		}
+		must(t, m.load(m.with(config)))
+		if again := gauges("the same config", 2, 1)["credentials_loaded_timestamp_seconds "+p.name]; again <= loaded {
+			t.Errorf("loaded at %v, and then at %v", loaded, again)
+		}
+		must(t, m.load(m.with(strings.Replace(config, "requests 2", "requests 3", 1))))
+		gauges("another breaker", 2, 0)
+
+		other := humanProvider
+		if p.name == humanProvider.name {
+			other = humaProvider
+		}
+		must(t, m.load(m.with(other.site(fake, ""))))
+		got := gauges("another account", 0, 0)
+		if _, ok := got["credentials_loaded_timestamp_seconds "+p.name]; ok || got["credentials_loaded_timestamp_seconds "+other.name] == 0 {
+			t.Errorf("credentials\n%s", got)
+		}
+	})
+}
+
+// TestMetrics_OldestCredentials: of two handlers, the one whose credentials have
+// not been replaced. The second one's are replaced first: they are not the
+// oldest from the beginning.
+func TestMetrics_OldestCredentials(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	var files [2]secretFile
+	text := "SITE {\n"
+	for i := range files {
+		files[i] = secretFiles["rename"](t, "sandbox-secret")
+		credentials := strings.Replace(humaProvider.options(fake), "secret sandbox-secret", "secret {file."+files[i].path+"}", 1)
+		text += humaProvider.block(fmt.Sprint("/", i), credentials, "")
+	}
+	m := serveMetered(t, text+"}")
+	loaded := func() float64 { return m.scrape()["credentials_loaded_timestamp_seconds huma"] }
+	first := loaded()
+	files[1].replace(t, "another")
+	eventually(t, rotated, "they are replaced", func() bool { return len(m.lines("the credentials have changed")) == 1 })
+	if now := loaded(); now != first {
+		t.Errorf("loaded at %v, and at %v though one was not replaced", first, now)
+	}
+	files[0].replace(t, "another")
+	eventually(t, rotated, "the others are, too", func() bool { return len(m.lines("the credentials have changed")) == 2 })
+	if now := loaded(); now <= first {
+		t.Errorf("loaded at %v, and at %v though all were replaced", first, now)
+	}
+}
+
+// TestMetrics_Redis: what is asked of the store, and what comes of it.
+func TestMetrics_Redis(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		r := redistest.Start(t)
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example", "b@x.example")
+		config := p.site(fake, withRedis(r, "1m", ""))
+		m := serveMetered(t, config)
+		m.shared(1)
+		afresh := func(n int) { // nothing in memory
+			t.Helper()
+			must(t, m.load(m.with("SITE {\nrespond ok\n}")))
+			must(t, m.load(m.with(config)))
+			m.shared(n)
+		}
+		tells := func(what string, ask func(), want samples) {
+			t.Helper()
+			before := m.scrape()
+			ask()
+			if m.tells(before, "cache_operations_total", want); t.Failed() {
+				t.Fatal(what)
+			}
+		}
+		get := func() { m.request("GET", p.ask(), as("a@x.example")).token(t, p) }
+		tells("a first token", get, samples{"memory miss": 1, "redis miss": 1, "redis written": 1})
+		tells("from memory", get, samples{"memory hit": 1})
+		afresh(2)
+		tells("from the store", get, samples{"memory miss": 1, "redis hit": 1})
+		afresh(3)
+		for _, key := range tokenKeys(r) {
+			fields := r.Texts("HKEYS", key)
+			for _, field := range fields {
+				r.Do("HSET", key, field, "garbage")
+			}
+		}
+		tells("garbage", get, samples{"memory miss": 1, "redis miss": 1, "redis unreadable": 1, "redis written": 1})
+		tells("forgotten", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
+		r.Kill()
+		eventually(t, joins, "the log tells of it", func() bool { return len(m.lines("the shared store cannot be used")) > 0 })
+		tells("down", get, samples{"memory miss": 1, "redis down": 2})
+	})
+}

@@ -1,0 +1,63 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// countedStore counts what is asked of the store that replicas share.
+type countedStore struct{ exchange.Shared }
+
+// Get implements exchange.Shared.
+func (s countedStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool, exchange.Generation, error) {
+	rec, found, seen, err := s.Shared.Get(ctx, user, kind)
+	ended := cacheMiss
+	if found {
+		ended = cacheHit
+	}
+	countStore(ctx, ended, err)
+	return rec, found, seen, err
+}
+
+// Put implements exchange.Shared.
+func (s countedStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Generation, news bool) (bool, error) {
+	current, err := s.Shared.Put(ctx, user, kind, rec, seen, news)
+	countStore(ctx, cacheWritten, err)
+	return current, err
+}
+
+// Forget implements exchange.Shared.
+func (s countedStore) Forget(ctx context.Context, user exchange.UserKey) error {
+	err := s.Shared.Forget(ctx, user)
+	countStore(ctx, cacheWritten, err)
+	return err
+}
+
+// Flush implements exchange.Shared.
+func (s countedStore) Flush(ctx context.Context) error {
+	err := s.Shared.Flush(ctx)
+	countStore(ctx, cacheWritten, err)
+	return err
+}
+
+// countStore counts an operation that ended like that, or with an error. One
+// whose time was over before it began says nothing about the store.
+func countStore(ctx context.Context, ended cacheResult, err error) {
+	switch {
+	case errors.Is(err, exchange.ErrDown):
+		ended = cacheDown
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return
+	case err != nil:
+		ended = cacheError
+	}
+	redisCounts[ended].Inc()
+}
+
+// countUnreadable counts a value of the store that cannot be opened.
+func countUnreadable() { redisCounts[cacheUnreadable].Inc() }
+
+// Interface guard
+var _ exchange.Shared = countedStore{}

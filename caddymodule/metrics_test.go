@@ -1,0 +1,329 @@
+package caddymodule_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// countCase is what comes of some requests, in one or more metrics.
+type countCase struct {
+	only   string // the provider, if it is not for both
+	more   string // options
+	faults func(p provider) []sandbox.Fault
+	ask    func(m *metered, p provider)
+
+	// By provider's first call: calls are signin or session.
+	calls   func(p provider) samples
+	signUps samples
+}
+
+// firstCalls are results of a provider's first call.
+func firstCalls(results samples) func(p provider) samples {
+	return func(p provider) samples {
+		want := make(samples)
+		for result, n := range results {
+			want[p.first+" "+p.name+" "+result] = n
+		}
+		return want
+	}
+}
+
+// humaCalls are calls at Huma: op and result.
+func humaCalls(want ...string) func(provider) samples {
+	return func(provider) samples {
+		all := make(samples)
+		for _, w := range want {
+			op, result, _ := strings.Cut(w, " ")
+			all[op+" huma "+result]++
+		}
+		return all
+	}
+}
+
+// signUpFault is what happens to a sign-up.
+func signUpFault(f sandbox.Fault) func(provider) []sandbox.Fault {
+	f.Op = sandbox.OpSignUp
+	return failing(f)
+}
+
+var countCases = map[string]countCase{
+	"a known user":    {ask: asks("GET", known, known), calls: firstCalls(samples{"ok": 1})},
+	"a retry":         {more: "retries 1", faults: failing(sandbox.Fault{Status: 503}), ask: asks("GET", known), calls: firstCalls(samples{"error": 2})},
+	"our credentials": {faults: failing(sandbox.Fault{Status: 401}), ask: asks("GET", known), calls: firstCalls(samples{"config": 1})},
+	"our request":     {faults: failing(sandbox.Fault{Status: 422}), ask: asks("GET", known), calls: firstCalls(samples{"rejected": 1})},
+	"too many":        {faults: failing(sandbox.Fault{Status: 429}), ask: asks("GET", known), calls: firstCalls(samples{"limited": 1})},
+	"garbage":         {faults: failing(sandbox.Fault{Garbage: true}), ask: asks("GET", known), calls: firstCalls(samples{"bad_response": 1})},
+	"a reset":         {faults: failing(sandbox.Fault{Reset: sandbox.ResetBefore}), ask: asks("GET", known), calls: firstCalls(samples{"unreachable": 1})},
+	"no answer": {
+		more: "attempt_timeout 100ms", faults: failing(sandbox.Fault{Delay: 5 * time.Second}),
+		ask: asks("GET", known), calls: firstCalls(samples{"timeout": 1}),
+	},
+	"calls that are not made": {
+		more: "breaker {\nrequests 2\nopen 1m\n}", faults: failing(sandbox.Fault{Status: 500}),
+		ask: asks("GET", known, known, known, known), calls: firstCalls(samples{"error": 2}),
+	},
+	"the other type": {
+		only: "human_api", faults: func(provider) []sandbox.Fault { return []sandbox.Fault{{Op: sandbox.OpSession, Status: 403}} },
+		ask:   asks("GET", known),
+		calls: func(provider) samples { return samples{"session human_api refused": 1, "id human_api refused": 1} },
+	},
+	"a new user": {
+		only: "huma", ask: asks("GET", unknown),
+		calls: humaCalls("signin refused", "signup ok"), signUps: samples{"created": 1},
+	},
+	"consent": {
+		only: "huma", more: "registration {\nsign_consent on\n}", ask: asks("GET", unknown),
+		calls: humaCalls("signin refused", "signup ok", "consent ok"), signUps: samples{"created": 1},
+	},
+	"a user who exists": {
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 409, Processed: true}), ask: asks("GET", unknown),
+		calls: humaCalls("signin refused", "signup refused", "signin ok"), signUps: samples{"exists": 1},
+	},
+	"a blocked user": {
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 403}), ask: asks("GET", unknown),
+		calls: humaCalls("signin refused", "signup refused"), signUps: samples{"refused": 1},
+	},
+	"an unclear end": {
+		only: "huma", faults: signUpFault(sandbox.Fault{Reset: sandbox.ResetAfter}), ask: asks("GET", unknown),
+		calls: humaCalls("signin refused", "signup unreachable", "signin ok"), signUps: samples{"unclear": 1},
+	},
+	"a wrong sign-up": {
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 422}), ask: asks("GET", unknown),
+		calls: humaCalls("signin refused", "signup rejected"), signUps: samples{"failed": 1},
+	},
+	"the brake": {
+		only: "huma", more: "registration {\nrate 1/h 1\n}", ask: asks("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
+		calls: humaCalls("signin refused", "signup ok", "signin refused"), signUps: samples{"created": 1, "limited": 1},
+	},
+}
+
+func TestMetrics_CallsAndSignUps(t *testing.T) {
+	for name, c := range countCases {
+		t.Run(name, func(t *testing.T) {
+			forBoth(t, func(t *testing.T, p provider) {
+				if c.only == "" || c.only == p.name {
+					c.isCounted(t, p)
+				}
+			})
+		})
+	}
+}
+
+func (c countCase) isCounted(t *testing.T, p provider) {
+	fake := newHuma(t, sandbox.Config{})
+	p.knows(fake, "known@x.example")
+	if c.faults != nil {
+		must(t, fake.SetFaults(c.faults(p)))
+	}
+	more := c.more
+	if !strings.Contains(more, "retries") {
+		more += "\nretries 0"
+	}
+	m := serveMetered(t, p.site(fake, more))
+	before := m.scrape()
+	c.ask(m, p)
+	calls := c.calls(p)
+	m.tells(before, "upstream_requests_total", calls)
+	// How long they took, whatever came of them.
+	durations := make(samples)
+	for labels, n := range calls {
+		durations[labels[:strings.LastIndex(labels, " ")]] += n
+	}
+	m.tells(before, "upstream_request_duration_seconds_count", durations)
+	signUps := make(samples)
+	for result, n := range c.signUps {
+		signUps[p.name+" "+result] = n
+	}
+	m.tells(before, "registrations_total", signUps)
+}
+
+func TestMetrics_IdentityRejections(t *testing.T) {
+	text := `SITE {
+		huma_token {
+			HUMA
+			identity {
+				email X-Test-User
+				verified X-Test-Verified
+				domains x.example
+			}
+			trust proxies 127.0.0.1
+		}
+		huma_token /far {
+			HUMA
+			identity {
+				email X-Test-User
+			}
+			trust proxies 10.0.0.0/8
+		}
+		huma_token /asked {
+			HUMA
+			userinfo http://127.0.0.1:1/me {
+				email email
+			}
+		}
+	}`
+	fake := newHuma(t, sandbox.Config{})
+	m := serveMetered(t, fill(fake, text))
+	yes := header("X-Test-Verified", "true")
+	for _, c := range []struct {
+		target string
+		edit   edits
+		reason string
+	}{
+		{path, nil, "identity_missing"},
+		{path, edits{as("a@x.example"), as("b@x.example"), yes}, "identity_ambiguous"},
+		{path, edits{as("a b@x.example"), yes}, "identity_invalid"},
+		{path, edits{as("a@x.example"), header("X-Test-Verified", "no")}, "email_unverified"},
+		{path, edits{as("a@y.example"), yes}, "domain_not_allowed"},
+		{"/far", edits{as("a@x.example")}, "identity_untrusted"},
+		{"/asked", edits{header("Cookie", "session=1")}, "userinfo_unavailable"},
+	} {
+		before := m.scrape()
+		m.request("GET", c.target, c.edit...)
+		m.tells(before, "identity_rejections_total", samples{c.reason: 1})
+	}
+	before := m.scrape()
+	m.request("PUT", path)
+	m.request("GET", path, header("Sec-Fetch-Site", "cross-site"))
+	m.request("GET", path+"?client_type=tv", as("a@x.example"), yes)
+	m.tells(before, "identity_rejections_total", samples{})
+}
+
+// TestMetrics_Memory: each request for a token is a look into memory, and what
+// needs no token is none.
+func TestMetrics_Memory(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		for name, c := range map[string]struct {
+			more   string
+			faults []sandbox.Fault
+			ask    func(m *metered, p provider)
+			want   samples
+		}{
+			"tokens":    {ask: asks("GET", known, known, known), want: samples{"memory hit": 2, "memory miss": 1}},
+			"past it":   {ask: asks("GET", known, append(edits{fresh}, known...), append(edits{fresh}, known...)), want: samples{"memory hit": 1, "memory miss": 2}},
+			"refusals":  {faults: []sandbox.Fault{{Status: 403}}, ask: asks("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
+			"failures":  {faults: []sandbox.Fault{{Status: 422}}, ask: asks("GET", known, known), want: samples{"memory miss": 2}},
+			"no cache":  {more: "cache off", ask: asks("GET", known, known), want: samples{}},
+			"nobody":    {ask: asks("GET", nil), want: samples{}},
+			"forgotten": {ask: asks("DELETE", known), want: samples{}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				fake := newHuma(t, sandbox.Config{})
+				p.knows(fake, "known@x.example")
+				must(t, fake.SetFaults(c.faults))
+				m := serveMetered(t, p.site(fake, c.more))
+				before := m.scrape()
+				c.ask(m, p)
+				m.tells(before, "cache_operations_total", c.want)
+			})
+		}
+	})
+}
+
+// closed is what contract and manual promise of the labels: nobody who makes
+// requests can add to it.
+var closed = map[string]map[string][]string{
+	"requests_total":                       {"provider": bothNames, "outcome": outcomes},
+	"request_duration_seconds":             {"provider": bothNames, "outcome": outcomes},
+	"upstream_requests_total":              {"provider": bothNames, "op": ops, "result": {"ok", "refused", "config", "rejected", "limited", "error", "timeout", "unreachable", "bad_response"}},
+	"upstream_request_duration_seconds":    {"provider": bothNames, "op": ops},
+	"cache_operations_total":               {"layer": {"memory", "redis"}, "result": {"hit", "miss", "unreadable", "written", "error", "down"}},
+	"cache_entries":                        {"layer": {"memory"}},
+	"registrations_total":                  {"provider": {"huma"}, "result": {"created", "exists", "refused", "unclear", "failed", "limited"}},
+	"breaker_open":                         {"provider": bothNames},
+	"identity_rejections_total":            {"reason": {"identity_missing", "identity_ambiguous", "identity_invalid", "identity_untrusted", "email_unverified", "domain_not_allowed", "userinfo_unavailable"}},
+	"credentials_loaded_timestamp_seconds": {"provider": bothNames},
+}
+
+var (
+	bothNames = []string{"huma", "human_api"}
+	ops       = []string{"signin", "signup", "consent", "session", "id"}
+	outcomes  = []string{
+		"hit", "shared", "signed_in", "registered", "evicted", "rejected", "refused", "limited",
+		"unavailable", "timeout", "misconfigured", "bad_response", "canceled",
+	}
+)
+
+// TestMetrics_LabelsAreClosed: whatever requests bring, no label is made of it,
+// and there are as many series as before.
+func TestMetrics_LabelsAreClosed(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	both := "SITE {\nlog\n" + humaProvider.block("/private/*", humaProvider.options(fake), "hash_key one") +
+		humanProvider.block("/connect/*", humanProvider.options(fake), "hash_key one") + "}"
+	m := serveMetered(t, both)
+	before := m.scrape()
+	token := make(map[string]string)
+	for target, p := range map[string]provider{"/private/": humaProvider, "/connect/": humanProvider} {
+		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS", "PUT", "CANARY", "HEAD"} {
+			for _, user := range []string{"canary@x.example", "canary", `canary"} 1`, "{env.HOME}", "canary\u200b@x.example"} {
+				m.request(method, target+`canary%0A{}"?client_type=canary`, as(user), header("X-Test-Name", "Canary"), header("User-Agent", "canary"))
+				m.request(method, target+"?client_type=ios", as(user), header("Host", "canary.example"), header("Authorization", "Bearer canary"))
+			}
+		}
+		token[p.name] = m.request("GET", target+"?client_type=ios", as("canary@x.example")).token(t, p)
+	}
+	families := m.families()
+	if names := slices.Sorted(maps.Keys(families)); len(names) != len(closed) {
+		t.Errorf("there is %q", names)
+	}
+	for name, labels := range closed {
+		for _, metric := range families[prefix+name].GetMetric() {
+			if len(metric.Label) != len(labels) {
+				t.Errorf("%s has the labels %v", name, metric.Label)
+			}
+			for _, l := range metric.Label {
+				if !slices.Contains(labels[l.GetName()], l.GetValue()) {
+					t.Errorf("%s has the label %v", name, l)
+				}
+			}
+		}
+	}
+	if after := samplesOf(families); len(after) != len(before) {
+		t.Errorf("%d series became %d", len(before), len(after))
+	}
+
+	a, err := m.fetch(t.Context(), "GET", m.metrics)
+	must(t, err)
+	canaries := []string{"canary", "Canary", "x.example", "sandbox-secret", token["huma"], token["human_api"]}
+	for _, line := range m.accessLog() {
+		if user, ok := line["user"].(string); ok {
+			canaries = append(canaries, user)
+		}
+	}
+	for _, text := range canaries {
+		if strings.Contains(string(a.Body), text) {
+			t.Errorf("%q is in the metrics", text)
+		}
+	}
+}
+
+// TestMetrics_ScrapesDoNotWait: neither for the service nor for anybody, and
+// nobody for them.
+func TestMetrics_ScrapesDoNotWait(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{Users: []string{"kept@x.example"}})
+	m := serveMetered(t, simpleSite(fake, "max_concurrent 4"))
+	m.request("GET", iosPath, as("kept@x.example")).tokens(t)
+	must(t, fake.SetFaults([]sandbox.Fault{{Delay: 3 * time.Second}}))
+	pending := make(chan []*answer)
+	go func() {
+		pending <- m.together(iosPath, 50, func(i int) []func(*http.Request) { return edits{as(fmt.Sprintf("u%d@x.example", i))} })
+	}()
+	eventually(t, 5*time.Second, "the calls are under way", func() bool { return fake.Calls().InFlight == 4 })
+	start := time.Now()
+	for range 5 { // each that waited would take seconds
+		m.scrape()
+		m.request("GET", iosPath, as("kept@x.example")).tokens(t)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("5 scrapes and 5 hits took %s", took)
+	}
+	must(t, fake.SetFaults(nil))
+	<-pending
+}
