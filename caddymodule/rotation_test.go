@@ -146,7 +146,7 @@ func TestRotation_UnderLoad(t *testing.T) {
 				eventually(t, 10*time.Second, "users are served", func() bool { return load.answered.Load() > 50 })
 				file.replace(t, newSecret+"\n")
 				service.rotate()
-				eventually(t, 10*time.Second, "users are served anew", func() bool { return service.next.calls(p.first) > 50 })
+				eventually(t, 10*time.Second, "users are served anew", func() bool { return service.next.calls(p.first) > 300 })
 				refused := refusedCalls(service.next)
 				at := service.next.calls(p.first)
 				eventually(t, 10*time.Second, "more users are served", func() bool { return service.next.calls(p.first) > at+200 })
