@@ -113,6 +113,7 @@ type site struct {
 	logFile string
 	loaded  time.Time // when the last config was
 	client  *http.Client
+	passed  *canaries
 }
 
 // nextPort is where freeAddress looks next: no port is given out twice, also if
@@ -146,6 +147,7 @@ func serve(t testing.TB, text string) *site {
 		t:       t,
 		address: freeAddress(t),
 		logFile: filepath.Join(t.TempDir(), "caddy.log"),
+		passed:  newCanaries(),
 		client: &http.Client{
 			Timeout:       30 * time.Second,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
@@ -161,6 +163,7 @@ func serve(t testing.TB, text string) *site {
 		if err := caddy.Stop(); err != nil {
 			t.Errorf("stop Caddy: %v", err)
 		}
+		s.passed.check(t, s.log())
 	})
 	return s
 }
@@ -242,7 +245,9 @@ func (s *site) fetch(ctx context.Context, method, url string, edit ...func(*http
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	return &answer{res, body}, err
+	a := &answer{res, body}
+	s.passed.note(req, a)
+	return a, err
 }
 
 // header sets a header of a request.
