@@ -8,7 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // print writes the report for people.

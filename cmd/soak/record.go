@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/histogram"
-	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // phase is when a request was due. One that was under way when the fault began

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/histogram"
-	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // Report is what the program tells. Durations are in milliseconds.

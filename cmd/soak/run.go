@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/freeport"
+	"github.com/caddy-huma/caddy-huma/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
-	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // upstream is the service: the sandbox, behind a proxy that breaks connections.

@@ -40,8 +40,9 @@ type Config struct {
 	Binary    string
 	Dir       string // where its files go
 	Caddyfile string
-	Site      string // an address it listens on once it is up
-	Admin     string // the address of its admin endpoint
+	Site      string   // an address it listens on once it is up
+	Admin     string   // the address of its admin endpoint; only for Reload and Usage
+	Env       []string // variables for it, as NAME=value, beside this process's
 
 	// Line is given each line of its log. It must not keep the line.
 	Line func(line []byte)
@@ -73,6 +74,7 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	p.cmd.Dir, p.cmd.Stderr = cfg.Dir, p.log
 	p.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+cfg.Dir, "XDG_CONFIG_HOME="+cfg.Dir, "HOME="+cfg.Dir)
+	p.cmd.Env = append(p.cmd.Env, cfg.Env...)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // does. It ends when it is told to, as Go programs do.
 func play() {
 	text, err := os.ReadFile(os.Args[3])
-	fmt.Fprintf(os.Stderr, "first line\nsecond line\n%s %v", os.Args[1:3], err)
+	fmt.Fprintf(os.Stderr, "first line\nsecond line%s\n%s %v", os.Getenv("PLAY_MORE"), os.Args[1:3], err)
 	address, found := strings.CutPrefix(string(text), "listen ")
 	if !found {
 		os.Exit(3)
@@ -62,6 +62,7 @@ func TestStartAndStop(t *testing.T) {
 	p, err := start(t, t.Context(), Config{
 		Caddyfile: "listen " + address, Site: address,
 		Line: func(line []byte) { lines = append(lines, string(line)) },
+		Env:  []string{"PLAY_MORE= of two"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -83,10 +84,10 @@ func TestStartAndStop(t *testing.T) {
 	default:
 		t.Error("it has not ended")
 	}
-	if want := []string{"first line", "second line"}; !slices.Equal(lines, want) {
+	if want := []string{"first line", "second line of two"}; !slices.Equal(lines, want) {
 		t.Errorf("lines: %q", lines)
 	}
-	if got := string(p.log.end()); got != "first line\nsecond line" {
+	if got := string(p.log.end()); got != "first line\nsecond line of two" {
 		t.Errorf("the end of the log: %q", got)
 	}
 	_ = p.Stop() // once more
