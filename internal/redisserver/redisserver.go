@@ -28,6 +28,9 @@ const (
 // ErrMissing says that there is no redis-server on this machine.
 var ErrMissing = errors.New("redis-server is not installed")
 
+// HowToInstall is for the messages to who has none.
+const HowToInstall = "on Debian: apt-get install redis-server; on macOS: brew install redis"
+
 // Path finds the program. Its error wraps ErrMissing.
 func Path() (string, error) {
 	path, err := exec.LookPath("redis-server")
@@ -136,6 +139,12 @@ func (s *Server) answers(ctx context.Context) error {
 		}
 	}
 }
+
+// PID is the process id of a server that was started.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Ended is closed when a server that was started has ended, for whatever reason.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
 
 // Kill ends the server as a crash would, also one that is stopped. It may be
 // called again.

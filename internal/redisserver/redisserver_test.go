@@ -38,13 +38,23 @@ func TestKilledAndStopped(t *testing.T) {
 	if v, err := do(5*time.Second, "SET", "a", "1"); v != "OK" || err != nil {
 		t.Errorf("SET: %v %v", v, err)
 	}
+	first, ended := s.PID(), s.Ended()
+	select {
+	case <-ended:
+		t.Error("it has ended by itself")
+	default:
+	}
 	s.Kill()
 	s.Kill()
+	<-ended
 	if v, err := do(5*time.Second, "PING"); err == nil {
 		t.Errorf("killed: %v", v)
 	}
 	if err := s.Run(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if s.PID() == first {
+		t.Errorf("the same process %d again", first)
 	}
 	if v, err := do(5*time.Second, "GET", "a"); v != nil || err != nil {
 		t.Errorf("it has kept something: %v %v", v, err)
