@@ -15,8 +15,8 @@ import (
 // required is the variable that makes a missing redis-server a failure.
 const required = "CADDY_HUMA_REDIS"
 
-// Need skips the test, loudly, on a machine without redis-server; with
-// CADDY_HUMA_REDIS=1 it fails.
+// Need skips the test on a machine without redis-server, which is told where
+// go test was typed; with CADDY_HUMA_REDIS=1 the test fails.
 func Need(t testing.TB) {
 	t.Helper()
 	_, err := redisserver.Path()
@@ -25,7 +25,8 @@ func Need(t testing.TB) {
 	case os.Getenv(required) == "1":
 		t.Fatalf("%v, and %s=1 requires it", err, required)
 	default:
-		t.Skipf("LEFT OUT: %s: %v. Nothing of the shared store is tested without it.", t.Name(), err)
+		tellLeftOut()
+		t.Skip(err)
 	}
 }
 

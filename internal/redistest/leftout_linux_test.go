@@ -1,0 +1,89 @@
+package redistest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestNeed_TellsWhatIsLeftOut: who runs go test without redis-server is told once
+// by a package that needs it, although it passes, and nothing else that go test
+// says is lost.
+func TestNeed_TellsWhatIsLeftOut(t *testing.T) {
+	t.Run("into a pipe", func(t *testing.T) {
+		var out bytes.Buffer
+		withoutRedis(t, &out, &out)
+		wantTold(t, out.String())
+	})
+	t.Run("into two files", func(t *testing.T) {
+		out, messages := create(t), create(t)
+		withoutRedis(t, out, messages)
+		wantTold(t, content(t, out)+content(t, messages))
+	})
+	f, err := copyOfStderr(os.Getppid())
+	if err != nil {
+		t.Logf("not into one file: this system does not allow it: %v", err)
+		return
+	}
+	_ = f.Close()
+	t.Run("into one file", func(t *testing.T) {
+		out := create(t)
+		withoutRedis(t, out, out)
+		wantTold(t, content(t, out))
+	})
+}
+
+// withoutRedis runs go test, of a package that needs redis-server and one that
+// does not, on a machine without it.
+func withoutRedis(t *testing.T, out, messages io.Writer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "TestAnswers|TestItCannotStart|TestAmounts", "../redisserver", "../process")
+	cmd.Env = append(os.Environ(), "PATH="+t.TempDir(), required+"=", "CGO_ENABLED=0")
+	cmd.Stdout, cmd.Stderr = out, messages
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+}
+
+func create(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func content(t *testing.T, f *os.File) string {
+	t.Helper()
+	b, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func wantTold(t *testing.T, out string) {
+	t.Helper()
+	for _, text := range []string{
+		"LEFT OUT in internal/redisserver: ", "apt-get install redis-server",
+		"ok  \t" + module + "internal/redisserver\t", "ok  \t" + module + "internal/process\t",
+	} {
+		if strings.Count(out, text) != 1 {
+			t.Errorf("not one %q in:\n%s", text, out)
+		}
+	}
+}
