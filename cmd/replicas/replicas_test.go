@@ -1,0 +1,368 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// within is how long anything here may take: the first time Caddy is built.
+const within = 3 * time.Minute
+
+// buffer collects what is printed.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// eventually waits for what becomes true by itself.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it does not happen: %s", what)
+		}
+	}
+}
+
+// prints waits until a text was printed so many times.
+func (b *buffer) prints(t *testing.T, text string, n int) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Log(b.String())
+		}
+	}()
+	eventually(t, text, func() bool { return strings.Count(b.String(), text) >= n })
+}
+
+// freePorts are flags with ports that nobody listens on.
+func freePorts(t *testing.T) []string {
+	t.Helper()
+	port := func() string { return strconv.Itoa(redistest.FreePort(t)) }
+	return []string{
+		"-balancer", port(), "-sandbox", port(), "-replicas", port() + "," + port() + "," + port(),
+	}
+}
+
+const ready = "Ctrl-C ends everything."
+
+// terminal is a command that was typed, and what it prints.
+type terminal struct {
+	*exec.Cmd
+	out   buffer
+	tmp   string // where it puts its files
+	ended chan struct{}
+}
+
+// types runs the command as it is typed, in a process group of its own: a
+// terminal sends Ctrl-C to all of them.
+func types(t *testing.T, args ...string) *terminal {
+	t.Helper()
+	c := &terminal{tmp: filepath.Join(t.TempDir(), "tmp"), ended: make(chan struct{})}
+	if err := os.Mkdir(c.tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.Cmd = exec.CommandContext(context.Background(), "go", append([]string{"run", "./cmd/replicas"}, args...)...)
+	c.Dir, c.Env = "../..", append(os.Environ(), "TMPDIR="+c.tmp)
+	c.Stdout, c.Stderr = &c.out, &c.out
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(c.ended)
+		_ = c.Wait() // what go run makes of a Ctrl-C
+	}()
+	t.Cleanup(func() { c.controlC(t) })
+	c.out.prints(t, ready, 1)
+	return c
+}
+
+// controlC is what the terminal does with Ctrl-C; then everything ends.
+func (c *terminal) controlC(t *testing.T) {
+	t.Helper()
+	select {
+	case <-c.ended:
+		return
+	default:
+	}
+	_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT)
+	select {
+	case <-c.ended:
+	case <-time.After(time.Minute):
+		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+		<-c.ended
+		t.Error("it did not end")
+	}
+}
+
+// printed are the printed lines to be typed that begin with a word.
+func (c *terminal) printed(t *testing.T, word string) (found [][]string) {
+	t.Helper()
+	for line := range strings.Lines(c.out.String()) {
+		if words := strings.Fields(line); strings.HasPrefix(line, "  "+word+" ") {
+			found = append(found, words)
+		}
+	}
+	return found
+}
+
+// curl is what curl does with a printed line.
+func curl(t *testing.T, words []string) (status int, token string, body []byte) {
+	t.Helper()
+	method, user, url := http.MethodGet, "", ""
+	for i := 1; i < len(words); i++ {
+		switch words[i] {
+		case "-i":
+		case "-u":
+			i++
+			user = words[i]
+		case "-X":
+			i++
+			method = words[i]
+		default:
+			url = words[i]
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, password, ok := strings.Cut(user, ":"); ok {
+		req.SetBasicAuth(name, password)
+	}
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatalf("%q: %v", words, err)
+	}
+	defer res.Body.Close()
+	if body, err = io.ReadAll(res.Body); err != nil {
+		t.Fatal(err)
+	}
+	var v struct{ AuthToken string }
+	_ = json.Unmarshal(body, &v) // what is no token has none
+	return res.StatusCode, v.AuthToken, body
+}
+
+// token is curl for a token that has to come.
+func token(t *testing.T, words []string) string {
+	t.Helper()
+	status, token, body := curl(t, words)
+	if status != http.StatusOK || token == "" {
+		t.Fatalf("%q: %d %s", words, status, body)
+	}
+	return token
+}
+
+// TestWhatItPrintsIsTrue types what is printed, in its order.
+func TestWhatItPrintsIsTrue(t *testing.T) {
+	redistest.Need(t)
+	c := types(t, freePorts(t)...)
+	lines := c.printed(t, "curl")
+	if len(lines) != 7 {
+		t.Fatalf("%d lines to type:\n%s", len(lines), c.out.String())
+	}
+	replicas, sandbox, forget, balancer, bob := lines[:3], lines[3], lines[4], lines[5], lines[6]
+
+	first := token(t, replicas[0])
+	for _, replica := range replicas {
+		if token(t, replica) != first {
+			t.Errorf("%q: another token", replica)
+		}
+	}
+	if _, _, seen := curl(t, sandbox); strings.Count(string(seen), `"op":"signup"`) != 1 || strings.Count(string(seen), `"op":"signin"`) != 1 {
+		t.Errorf("more than a sign-in and a sign-up: %s", seen)
+	}
+
+	if status, _, body := curl(t, forget); status != http.StatusNoContent {
+		t.Errorf("%q: %d %s", forget, status, body)
+	}
+	eventually(t, "it is forgotten at all", func() bool {
+		return !slices.ContainsFunc(replicas, func(replica []string) bool { return token(t, replica) == first })
+	})
+	if token(t, balancer) == first {
+		t.Error("the balancer has the forgotten token")
+	}
+
+	kill := c.printed(t, "kill")[0]
+	if err := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(kill, " ")).Run(); err != nil {
+		t.Fatalf("%q: %v", kill, err)
+	}
+	c.out.prints(t, "redis-server (process "+kill[1]+") has ended", 1)
+	token(t, bob)
+	c.out.prints(t, "the shared store cannot be used", len(replicas))
+
+	again := exec.CommandContext(t.Context(), "sh", "-c", "exec "+strings.Join(c.printed(t, "redis-server --port")[0], " "))
+	again.Dir = t.TempDir()
+	if err := again.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = again.Process.Kill()
+		_ = again.Wait()
+	}()
+	c.out.prints(t, "the shared store is there", 2*len(replicas))
+	if token(t, replicas[0]) != token(t, replicas[1]) {
+		t.Error("they do not share again")
+	}
+}
+
+// TestNothingIsLeft: neither a process nor a file, also if one of them had ended
+// by itself; which it was is told.
+func TestNothingIsLeft(t *testing.T) {
+	redistest.Need(t)
+	c := types(t, freePorts(t)...)
+	processes := regexp.MustCompile(`(?m)^  (.*\S) +(http|127)\S.*\(process (\d+)\)$`).FindAllStringSubmatch(c.out.String(), -1)
+	if len(processes) != 5 {
+		t.Fatalf("%d processes:\n%s", len(processes), c.out.String())
+	}
+	pid := func(i int) int {
+		n, _ := strconv.Atoi(processes[i][3]) // the expression lets only numbers through
+		return n
+	}
+	secrets, err := filepath.Glob(filepath.Join(c.tmp, "replicas*", "*-*"))
+	if err != nil || len(secrets) < 2 {
+		t.Errorf("the secrets are not there: %q %v", secrets, err)
+	}
+	for _, file := range secrets {
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s can be read by others: %v %v", file, info, err)
+		}
+	}
+
+	if err := syscall.Kill(pid(3), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.out.prints(t, processes[3][1]+" (process "+processes[3][3]+") has ended; the others go on.", 1)
+	for range 6 {
+		token(t, c.printed(t, "curl -i")[0])
+	}
+	c.controlC(t)
+	for i := range processes {
+		eventually(t, processes[i][1]+" is gone", func() bool { return syscall.Kill(pid(i), 0) == syscall.ESRCH })
+	}
+	if left, err := os.ReadDir(c.tmp); err != nil || len(left) > 0 {
+		t.Errorf("files are left: %v %v", left, err)
+	}
+	if n := strings.Count(c.out.String(), "has ended"); n != 1 {
+		t.Errorf("told of %d that have ended:\n%s", n, c.out.String())
+	}
+}
+
+// TestSomebodyElsesRedis: it is used, and neither stopped nor emptied. If it is
+// not there, that is told.
+func TestSomebodyElsesRedis(t *testing.T) {
+	r := redistest.Start(t)
+	r.Do("SET", "somebody", "else's")
+	o, err := parse(append(freePorts(t), "-redis", r.Addr()), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.caddy = filepath.Join(t.TempDir(), "caddy")
+	if err := process.Build(t.Context(), o.caddy); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out buffer
+	ended := make(chan error)
+	go func() { ended <- o.run(ctx, &out) }()
+	out.prints(t, ready, 1)
+	if strings.Contains(out.String(), "kill ") {
+		t.Errorf("it tells to kill it:\n%s", out.String())
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if r.Text("GET", "somebody") != "else's" {
+		t.Error("it was emptied")
+	}
+
+	r.Kill()
+	if err := o.run(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "replica 1 does not use the Redis at "+r.Addr()+": redis: dial tcp") {
+		t.Errorf("it is gone: %v", err)
+	}
+}
+
+// TestItCannotStart: the messages tell what to do.
+func TestItCannotStart(t *testing.T) {
+	taken := redistest.FreePort(t)
+	l, err := net.Listen("tcp", address(taken))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, test := range []struct {
+		name string
+		args []string
+		says []string
+	}{
+		{"no redis-server", freePorts(t), []string{"redis-server is not installed", "apt-get install redis-server", "-redis localhost:6379"}},
+		{"a port is taken", append(freePorts(t), "-balancer", strconv.Itoa(taken)), []string{"port " + strconv.Itoa(taken), "-balancer"}},
+		{"a replica's port is taken", append(freePorts(t), "-replicas", strconv.Itoa(taken)), []string{"port " + strconv.Itoa(taken), "-replicas"}},
+		{"no port", []string{"-replicas", "8091,x"}, []string{`"x" is no port`}},
+		{"no address", []string{"-redis", "localhost"}, []string{`"localhost" is not host:port`}},
+		{"no flag", []string{"start"}, []string{"only flags are expected"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("PATH", "")
+			var out, messages buffer
+			if code := command(t.Context(), test.args, &out, &messages); code != exitFailed {
+				t.Errorf("exit code %d", code)
+			}
+			for _, text := range test.says {
+				if !strings.Contains(messages.String(), text) {
+					t.Errorf("nothing of %q in %q", text, messages.String())
+				}
+			}
+		})
+	}
+}
+
+// TestCaddyfilesAreFormatted: people copy them.
+func TestCaddyfilesAreFormatted(t *testing.T) {
+	for name, text := range map[string]string{"Caddyfile": replicaCaddyfile, "Caddyfile.front": frontCaddyfile} {
+		if want := string(caddyfile.Format([]byte(text))); text != want {
+			t.Errorf("%s is not as caddy fmt has it:\n%s", name, want)
+		}
+	}
+}
