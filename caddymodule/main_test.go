@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 	_ = os.Setenv("SSL_CERT_FILE", systemAuthority.file)
 	_ = os.Setenv("SSL_CERT_DIR", filepath.Join(dir, "no-more-authorities"))
 	code := m.Run()
-	if err := goleak.Find(caddysOwn...); err != nil && code == 0 {
+	if err := goleak.Find(leftBehind...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
@@ -64,11 +64,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// caddysOwn are goroutines that Caddy leaves behind: the rotation of log files
-// ends with the process, the keeper of a lock file after a while.
-var caddysOwn = []goleak.Option{
+// leftBehind are goroutines that others leave behind: Caddy's rotation of log
+// files, which ends with the process, its keeper of a lock file, which ends after
+// a while, and a timer of a Redis cluster's client, which ends within 5 s.
+var leftBehind = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun"),
 	goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
+	goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
 }
 
 // fakeHuma is the sandbox on a loopback address: Huma, and Human API too.

@@ -10,15 +10,23 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 )
 
-// TestReadmeCaddyfiles: what the README shows can be copied.
+// TestReadmeCaddyfiles: what the README and the pages beside it show can be copied.
 func TestReadmeCaddyfiles(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	for name, blocks := range map[string]int{"README.md": 5, "docs/redis.md": 2} {
+		t.Run(name, func(t *testing.T) { adaptBlocks(t, "../../"+name, blocks) })
+	}
+}
+
+// adaptBlocks adapts the Caddyfiles of a page, which has at least so many.
+func adaptBlocks(t *testing.T, name string, atLeast int) {
+	t.Helper()
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) < 5 {
-		t.Fatalf("%d Caddyfiles in the README", len(blocks))
+	blocks := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < atLeast {
+		t.Fatalf("%d Caddyfiles", len(blocks))
 	}
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	for _, block := range blocks {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,11 +17,31 @@ type Proxy struct {
 	l      net.Listener
 	ends   sync.WaitGroup
 
-	mu       sync.Mutex
-	closed   bool
-	conns    []net.Conn
-	commands []string
-	trips    int
+	mu     sync.Mutex
+	closed bool
+	conns  []net.Conn
+	seen   Seen
+}
+
+// Seen is what was said to a server, and what it said.
+type Seen struct {
+	Commands []string // their names, in lower case
+
+	// RoundTrips is how often the server answered after it was sent something.
+	// What it says unasked is none.
+	RoundTrips int
+
+	Received, Sent int // bytes, by the server
+}
+
+// Since is what was seen since an earlier time.
+func (s Seen) Since(earlier Seen) Seen {
+	return Seen{
+		Commands:   s.Commands[len(earlier.Commands):],
+		RoundTrips: s.RoundTrips - earlier.RoundTrips,
+		Received:   s.Received - earlier.Received,
+		Sent:       s.Sent - earlier.Sent,
+	}
 }
 
 // Watch starts a Proxy to a server. It ends with the test.
@@ -40,13 +61,13 @@ func Watch(t testing.TB, s *Server) *Proxy {
 // Addr is the Proxy's host:port.
 func (p *Proxy) Addr() string { return p.l.Addr().String() }
 
-// Seen are the names of all commands so far, in lower case, and how many round
-// trips they took: how often one was answered after others were sent. What a
-// server says unasked is none.
-func (p *Proxy) Seen() (commands []string, trips int) {
+// Seen is what was seen so far.
+func (p *Proxy) Seen() Seen {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append(commands, p.commands...), p.trips
+	seen := p.seen
+	seen.Commands = slices.Clone(seen.Commands)
+	return seen
 }
 
 func (p *Proxy) close() {
@@ -97,15 +118,17 @@ func (p *Proxy) accept() {
 				asked = true
 				var names []string
 				names, pending = commandsIn(append(pending, said...))
-				p.commands = append(p.commands, names...)
+				p.seen.Commands = append(p.seen.Commands, names...)
+				p.seen.Received += len(said)
 			})
 		})
 		p.ends.Go(func() {
-			p.pass(server, client, func([]byte) {
+			p.pass(server, client, func(said []byte) {
 				if asked {
-					p.trips++
+					p.seen.RoundTrips++
 				}
 				asked = false
+				p.seen.Sent += len(said)
 			})
 		})
 	}

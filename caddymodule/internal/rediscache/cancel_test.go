@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
-	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
 // long reports whether the tests may take their time.
@@ -187,39 +185,4 @@ func BenchmarkPut(b *testing.B) {
 			b.Errorf("Put = %v, %v", kept, err)
 		}
 	}
-}
-
-// BenchmarkMemory is what a user takes in the store.
-func BenchmarkMemory(b *testing.B) {
-	const users = 20_000
-	for b.Loop() {
-		b.StopTimer()
-		r := startServer(b)
-		a := ready(b, r.Addr()).Account("a")
-		before := usedMemory(r)
-		b.StartTimer()
-		rec := storetest.RecordOf(strings.Repeat("x", 700), time.Hour)
-		var wg sync.WaitGroup
-		for w := range 8 {
-			wg.Go(func() {
-				for i := w; i < users; i += 8 {
-					if _, err := a.Put(b.Context(), userOf(i), "ios", rec, exchange.Generation{}, false); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		b.ReportMetric(float64(usedMemory(r)-before)/users, "B/user")
-	}
-}
-
-func usedMemory(r *redistest.Server) int {
-	for line := range strings.SplitSeq(r.Text("INFO", "memory"), "\r\n") {
-		if rest, ok := strings.CutPrefix(line, "used_memory:"); ok {
-			n, _ := strconv.Atoi(rest)
-			return n
-		}
-	}
-	return 0
 }

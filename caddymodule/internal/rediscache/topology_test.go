@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -194,38 +193,6 @@ func TestTLS(t *testing.T) {
 	plain := open(t, addr, short)
 	plain.wantWhy(t, "redis: ")
 	wantDown(t, plain.Store)
-}
-
-// TestACL: a user who may do what the store does, and nothing else.
-func TestACL(t *testing.T) {
-	r := startServer(t)
-	rules := func(prefix string) []string {
-		commands := strings.Fields("hello ping get set hget hset hdel hlen hgetall hmget pttl pexpire del unlink scan " +
-			"eval evalsha publish subscribe unsubscribe")
-		rules := []string{"ACL", "SETUSER", "app", "reset", "on", ">canary-password", "~" + prefix + "*", "&" + prefix + "news"}
-		for _, c := range commands {
-			rules = append(rules, "+"+c)
-		}
-		return rules
-	}
-	r.Do(rules(DefaultPrefix)...)
-	with := func(c *Config) { c.Username, c.Password = "app", masked.New("canary-password") }
-	runSuites(t, ready(t, r.Addr(), with).Store, ready(t, r.Addr(), with).Store)
-	if log := r.Do("ACL", "LOG").([]any); len(log) > 0 {
-		t.Errorf("it has tried what it may not: %v", log)
-	}
-
-	other := open(t, r.Addr(), with, func(c *Config) { c.KeyPrefix = "other:" })
-	other.wantWhy(t, "NOPERM")
-	wantDown(t, other.Store)
-
-	mute := rules(DefaultPrefix)
-	r.Do(append(mute, "resetchannels")...)
-	s := open(t, r.Addr(), with)
-	s.wantWhy(t, "NOPERM") // replicas that do not hear each other are no use
-	if _, err := s.Account("a").Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false); !errors.Is(err, exchange.ErrDown) {
-		t.Errorf("Put = %v", err)
-	}
 }
 
 func TestPrefixAndDatabase(t *testing.T) {

@@ -1,0 +1,192 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// manualACL is the rule that the manual tells to give the user, without its
+// name: what is needed always, and what in addition with an option.
+func manualACL(t *testing.T) (rule []string, more map[string][]string) {
+	t.Helper()
+	b, err := os.ReadFile("../../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := strings.ReplaceAll(string(b), `\|`, "|") // as in a table
+	_, text, ok := strings.Cut(manual, "redis-cli ACL SETUSER huma ")
+	text, _, ok2 := strings.Cut(text, "```")
+	if !ok || !ok2 {
+		t.Fatal("the manual has no ACL rule")
+	}
+	rule = strings.Fields(strings.NewReplacer(`\`, "", "'", "").Replace(text))
+	more = make(map[string][]string)
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)[^|]*\\| `(\\+[^`]+)` \\|$").FindAllStringSubmatch(manual, -1) {
+		more[row[1]] = strings.Fields(row[2])
+	}
+	return rule, more
+}
+
+// setUser makes a user of the manual's rule.
+func setUser(r *redistest.Server, name string, rule ...string) {
+	r.Do(append([]string{"ACL", "SETUSER", name}, rule...)...)
+}
+
+// as is a Config of a user of the manual's rule.
+func as(name string) func(*Config) {
+	return func(c *Config) { c.Username, c.Password = name, masked.New("the-password") }
+}
+
+// refused is what a server has refused users, as "user command".
+func refused(r *redistest.Server) (all []string) {
+	for _, entry := range r.Do("ACL", "LOG").([]any) {
+		e := entry.([]any)
+		all = append(all, fmt.Sprint(e[9], " ", e[7]))
+	}
+	return all
+}
+
+// useAll uses everything that a Store can do, whatever becomes of it.
+func useAll(ctx context.Context, s *Store, user exchange.UserKey) {
+	a, u := s.Account("a"), s.SignUps("s")
+	for i := range 10 { // more kinds than are kept
+		_, _, seen, _ := a.Get(ctx, user, "k0")
+		_, _ = a.Put(ctx, user, exchange.Kind(fmt.Sprint("k", i)), storetest.RecordOf("t", time.Minute), seen, true)
+	}
+	_, _ = a.Put(ctx, user, "k0", storetest.RecordOf("t", -time.Minute), exchange.Generation{}, false)
+	for _, exists := range []bool{false, true} {
+		c, _ := u.Claim(ctx, user)
+		_, _ = u.Look(ctx, user)
+		_ = u.Settle(ctx, user, c, exchange.SignUpEnd{Exists: exists})
+	}
+	_ = a.Forget(ctx, user)
+	_ = a.Flush(ctx)
+}
+
+// TestACL: a user who may do what the store does, and nothing else.
+func TestACL(t *testing.T) {
+	rule, more := manualACL(t)
+	r := startServer(t)
+	setUser(r, "app", rule...)
+	runSuites(t, ready(t, r.Addr(), as("app")).Store, ready(t, r.Addr(), as("app")).Store)
+	if log := refused(r); len(log) > 0 {
+		t.Errorf("it has tried what it may not: %q", log)
+	}
+
+	other := open(t, r.Addr(), as("app"), func(c *Config) { c.KeyPrefix = "other:" })
+	other.wantWhy(t, "NOPERM")
+	wantDown(t, other.Store)
+
+	setUser(r, "mute", append(rule, "resetchannels")...)
+	s := open(t, r.Addr(), as("mute"))
+	s.wantWhy(t, "NOPERM") // replicas that do not hear each other are no use
+	if _, err := s.Account("a").Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false); !errors.Is(err, exchange.ErrDown) {
+		t.Errorf("Put = %v", err)
+	}
+
+	db := func(c *Config) { c.DB = 3 }
+	open(t, r.Addr(), as("app"), db).wantWhy(t, "NOPERM")
+	setUser(r, "db", append(rule, more["db"]...)...)
+	useAll(t.Context(), ready(t, r.Addr(), as("db"), db).Store, "u")
+	if log := refused(r); slices.ContainsFunc(log, func(s string) bool { return strings.HasPrefix(s, "db ") }) {
+		t.Errorf("with a database: %q", log)
+	}
+}
+
+// TestACLIsMinimal: each command of the manual's rule is needed.
+func TestACLIsMinimal(t *testing.T) {
+	t.Parallel()
+	rule, _ := manualACL(t)
+	r := startServer(t)
+	commands := 0
+	for i, word := range rule {
+		command, ok := strings.CutPrefix(word, "+")
+		if !ok {
+			continue
+		}
+		commands++
+		user := "without-" + command
+		setUser(r, user, slices.Delete(slices.Clone(rule), i, i+1)...)
+		r.Do("SCRIPT", "FLUSH") // so that they are sent
+		s := open(t, r.Addr(), as(user))
+		eventually(t, 10*time.Second, "it is known if it is there", func() bool {
+			return look(s.events, func() bool { return len(s.states) > 0 })
+		})
+		useAll(t.Context(), s.Store, "u")
+		eventually(t, 10*time.Second, "it was refused "+command, func() bool { return slices.Contains(refused(r), user+" "+command) })
+		s.Close()
+	}
+	if commands < 10 {
+		t.Errorf("%d commands", commands)
+	}
+}
+
+// TestACLOfTopologies: what a cluster and a master behind sentinels need beyond.
+func TestACLOfTopologies(t *testing.T) {
+	t.Parallel()
+	rule, more := manualACL(t)
+	wantNone := func(servers ...*redistest.Server) {
+		t.Helper()
+		for _, r := range servers {
+			if log := refused(r); len(log) > 0 {
+				t.Errorf("it has tried what it may not: %q", log)
+			}
+		}
+	}
+	nodes := startCluster(t)
+	for _, r := range nodes {
+		setUser(r, "app", append(rule, more["cluster"]...)...)
+	}
+	s := ready(t, nodes[0].Addr(), as("app"), func(c *Config) { c.Cluster = true })
+	for i := range 30 {
+		useAll(t.Context(), s.Store, userOf(i))
+	}
+	// A slot that moves: what is not there any more is asked for at its new place.
+	a := s.account("a")
+	slot := strconv.FormatInt(nodes[0].Do("CLUSTER", "KEYSLOT", a.prefix+keyOf("u")).(int64), 10)
+	ids := make([]string, len(nodes))
+	for i, r := range nodes {
+		ids[i] = r.Text("CLUSTER", "MYID")
+	}
+	from := slices.IndexFunc(nodes, func(r *redistest.Server) bool { return holds(r, slot) })
+	to := (from + 1) % len(nodes)
+	nodes[to].Do("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[from])
+	nodes[from].Do("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
+	put(t, a, "u", "t")
+	wantToken(t, a, "u", "t")
+	if nodes[to].Calls("asking") == 0 {
+		t.Error("nobody has asked at the new place")
+	}
+	wantNone(nodes...)
+
+	master := startServer(t)
+	setUser(master, "app", append(rule, more["master_name"]...)...)
+	sentinel := redistest.Sentinel(t, master)
+	useAll(t.Context(), ready(t, sentinel.Addr(), as("app"), func(c *Config) { c.MasterName = "mymaster" }).Store, "u")
+	wantNone(master)
+}
+
+// holds reports whether a node has a slot.
+func holds(r *redistest.Server, slot string) bool {
+	n, _ := strconv.ParseInt(slot, 10, 64)
+	for _, entry := range r.Do("CLUSTER", "SLOTS").([]any) {
+		e := entry.([]any)
+		if e[0].(int64) <= n && n <= e[1].(int64) {
+			return e[2].([]any)[2] == r.Text("CLUSTER", "MYID")
+		}
+	}
+	return false
+}

@@ -1,0 +1,226 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// textLen is about the length of a real answer's text.
+const textLen = 700
+
+// grant is a token whose answer has textLen bytes beside its lifetimes.
+func grant() *exchange.Grant {
+	const rest = len(`{"authToken":"","authTokenExpiresIn":,"refreshTokenExpiresIn":,"expiresIn":}`)
+	return exchange.NewGrant(time.Now()).Text("authToken", strings.Repeat("x", textLen-rest)).
+		Lifetime("authTokenExpiresIn", time.Hour).
+		Lifetime("refreshTokenExpiresIn", time.Hour).
+		Lifetime("expiresIn", time.Hour).Grant()
+}
+
+// number is one of INFO.
+func number(t testing.TB, r *redistest.Server, section, name string) int {
+	t.Helper()
+	for line := range strings.SplitSeq(r.Text("INFO", section), "\r\n") {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("INFO %s has no %s", section, name)
+	return 0
+}
+
+// forEach does something for as many users, many at a time.
+func forEach(t testing.TB, users int, do func(i int) error) {
+	t.Helper()
+	var (
+		wg   sync.WaitGroup
+		next atomic.Int64
+	)
+	for range maxInFlight / 4 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < users; i = int(next.Add(1)) - 1 {
+				if err := do(i); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// packed lets Redis keep a user's tokens in one piece.
+var packed = []string{"--hash-max-listpack-value", "2048"}
+
+// leavings are what users leave in Redis.
+var leavings = []struct {
+	name  string
+	args  []string // of the server
+	most  float64  // bytes per user
+	leave func(ctx context.Context, s *Store, i int) error
+}{
+	{"a token", nil, 1400, tokens("ios")},
+	{"a token, packed", packed, 1250, tokens("ios")},
+	{"two tokens", nil, 2500, tokens("ios", "android")},
+	{"two tokens, packed", packed, 2250, tokens("ios", "android")},
+	{"forgotten", nil, 300, func(ctx context.Context, s *Store, i int) error {
+		return s.Account("a").Forget(ctx, userOf(i))
+	}},
+	{"signed up", nil, 300, func(ctx context.Context, s *Store, i int) error {
+		_, err := s.SignUps("s").Claim(ctx, userOf(i))
+		return err
+	}},
+}
+
+// tokens puts a token for each kind.
+func tokens(kinds ...exchange.Kind) func(ctx context.Context, s *Store, i int) error {
+	return func(ctx context.Context, s *Store, i int) error {
+		for _, kind := range kinds {
+			rec := exchange.Record{Grant: grant(), Until: time.Now().Add(5 * time.Minute)}
+			if _, err := s.Account("a").Put(ctx, userOf(i), kind, rec, exchange.Generation{}, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// bytesPerUser is what a user takes in Redis: of what it has asked for, and of
+// what it takes of the machine for that.
+func bytesPerUser(t testing.TB, users int, args []string, leave func(ctx context.Context, s *Store, i int) error) (used, resident float64) {
+	t.Helper()
+	r := startServer(t, args...)
+	s := ready(t, r.Addr())
+	fill := func(from, users int) {
+		forEach(t, users, func(i int) error { return leave(t.Context(), s.Store, from+i) })
+	}
+	const first = 1000 // until then connections and scripts take their room
+	fill(0, first)
+	usedBefore, residentBefore := number(t, r, "memory", "used_memory"), number(t, r, "memory", "used_memory_rss")
+	fill(first, users)
+	used = float64(number(t, r, "memory", "used_memory") - usedBefore)
+	resident = float64(number(t, r, "memory", "used_memory_rss") - residentBefore)
+	return used / float64(users), resident / float64(users)
+}
+
+// TestMemoryPerUser: what the manual tells to plan with.
+func TestMemoryPerUser(t *testing.T) {
+	for _, l := range leavings {
+		t.Run(l.name, func(t *testing.T) {
+			used, _ := bytesPerUser(t, 10_000, l.args, l.leave)
+			if t.Logf("%.0f bytes a user", used); used > l.most || used < l.most/2 {
+				t.Errorf("a user takes %.0f bytes, want at most %.0f and more than half of that", used, l.most)
+			}
+		})
+	}
+}
+
+// TestEviction: with the policy that the manual tells to take, one that is full
+// drops tokens, and nothing that keeps them from coming back, or a sign-up from
+// being sent twice.
+func TestEviction(t *testing.T) {
+	const markers, manyTokens = 500, 10_000
+	r := startServer(t, "--maxmemory-policy", "volatile-ttl")
+	s := ready(t, r.Addr())
+	a, u := s.account("forgotten"), s.SignUps("s").(*signUps)
+	forEach(t, markers, func(i int) error {
+		_, err := u.Claim(t.Context(), userOf(i))
+		return errors.Join(err, a.Forget(t.Context(), userOf(i)))
+	})
+	r.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(number(t, r, "memory", "used_memory")+2<<20))
+	put := tokens("ios")
+	forEach(t, manyTokens, func(i int) error { return put(t.Context(), s.Store, i) })
+	for prefix, want := range map[string]int{u.prefix: markers, a.prefix: markers} {
+		if n := len(r.Texts("KEYS", prefix+"*")); n < want*99/100 { // Redis looks at some, not at all
+			t.Errorf("%d of %d are left", n, want)
+		}
+	}
+	if n := len(r.Texts("KEYS", s.account("a").prefix+"*")); n < 100 || n > manyTokens/2 {
+		t.Errorf("%d tokens are left", n)
+	}
+	if !s.Up() {
+		t.Error("it is down")
+	}
+}
+
+var users = flag.Int("users", 100_000, "how many BenchmarkMemory and BenchmarkWork make")
+
+// BenchmarkWork is for how long the server works for an operation, of many at a
+// time.
+func BenchmarkWork(b *testing.B) {
+	r := startServer(b)
+	s := ready(b, r.Addr())
+	a, u := s.Account("a"), s.SignUps("s")
+	claims := make([]exchange.Claim, *users)
+	put := tokens("ios")
+	for _, op := range []struct {
+		name string
+		do   func(i int) error
+	}{
+		{"keep a token", func(i int) error { return put(b.Context(), s.Store, i) }},
+		{"read a token", func(i int) error {
+			_, _, _, err := a.Get(b.Context(), userOf(i), "ios")
+			return err
+		}},
+		{"forget a user", func(i int) error { return a.Forget(b.Context(), userOf(i)) }},
+		{"begin a sign-up", func(i int) (err error) {
+			claims[i], err = u.Claim(b.Context(), userOf(i))
+			return err
+		}},
+		{"end a sign-up", func(i int) error {
+			return u.Settle(b.Context(), userOf(i), claims[i], exchange.SignUpEnd{Exists: true})
+		}},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			for b.Loop() {
+				before := worked(b, r)
+				forEach(b, *users, op.do)
+				b.ReportMetric(float64((worked(b, r)-before).Nanoseconds())/float64(*users), "redis-ns/op")
+			}
+		})
+	}
+}
+
+// worked is for how long a server has kept a core busy.
+func worked(t testing.TB, r *redistest.Server) (d time.Duration) {
+	t.Helper()
+	for line := range strings.SplitSeq(r.Text("INFO", "cpu"), "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		if name != "used_cpu_user" && name != "used_cpu_sys" {
+			continue
+		}
+		seconds, err := time.ParseDuration(value + "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d += seconds
+	}
+	return d
+}
+
+// BenchmarkMemory is what a user takes in the store.
+func BenchmarkMemory(b *testing.B) {
+	for _, l := range leavings {
+		b.Run(l.name, func(b *testing.B) {
+			for b.Loop() {
+				used, resident := bytesPerUser(b, *users, l.args, l.leave)
+				b.ReportMetric(used, "B/user")
+				b.ReportMetric(resident, "B-resident/user")
+			}
+		})
+	}
+}
