@@ -113,7 +113,7 @@ func TestEvents(t *testing.T) {
 	if user.UID == "" {
 		t.Fatal("no token")
 	}
-	got := heardOf(t, 1)
+	heardOf(t, 1)
 
 	s.listen("second", config)
 	if err := fake.SetFaults([]sandbox.Fault{{Status: 503}}); err != nil {
@@ -129,7 +129,7 @@ func TestEvents(t *testing.T) {
 	eventually(t, 10*time.Second, "the service is tried again", func() bool {
 		return s.request("GET", iosPath, as("known2@x.example")).StatusCode == 200
 	})
-	got = heardOf(t, 4)
+	got := heardOf(t, 4)
 	slices.Sort(got)
 	for i, want := range []string{
 		`first huma_registered {"provider":"huma","user":"`, `second huma_breaker_closed {"provider":"huma"} http.handlers.huma_token`,
