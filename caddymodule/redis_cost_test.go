@@ -45,11 +45,12 @@ func costOf(t *testing.T, p *redistest.Proxy, users int, request func(i int)) re
 		sum.Received += cost.Received
 		sum.Sent += cost.Sent
 	}
-	if counted < users/2 || sum.RoundTrips%counted != 0 {
-		t.Fatalf("%d round trips for %d of %d requests", sum.RoundTrips, counted, users)
+	if counted < users/2 {
+		t.Fatalf("%d of %d requests came alone", counted, users)
 	}
-	each := 1 / float64(counted)
-	return requestCost{sum.RoundTrips / counted, inWords(sum.Commands), float64(sum.Received) * each, float64(sum.Sent) * each}
+	// A PING of before may be answered during a request.
+	each := func(n int) float64 { return float64(n) / float64(counted) }
+	return requestCost{int(math.Round(each(sum.RoundTrips))), inWords(sum.Commands), each(sum.Received), each(sum.Sent)}
 }
 
 // inWords are commands as the manual writes them.
@@ -86,7 +87,7 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 		for i := range users {
 			p.knows(fake, name("known", i))
 		}
-		config := p.site(fake, withRedis(proxy, "1m", ""))
+		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // also on a busy machine
 		s := serve(t, config)
 		s.shared(1)
 		ask := func(kind string, edit ...func(*http.Request)) func(i int) {
