@@ -86,6 +86,10 @@ type Connect struct {
 	API   HumanAPI
 	Hints Hints
 
+	// OnlyKnown asks for an id token alone: a session token would make a user
+	// of somebody whom the service does not know.
+	OnlyKnown bool
+
 	User   UserKey // names the user in Hints: as in the Request
 	Person ConnectUser
 }
@@ -93,9 +97,15 @@ type Connect struct {
 // Mint makes what Minter asks for of a token.
 func (c *Connect) Mint(ctx context.Context) (*Grant, Outcome, error) {
 	first := c.Hints.first(c.User)
+	if c.OnlyKnown {
+		first = IDToken
+	}
 	grant, err := c.API.Token(ctx, first, c.Person)
-	if !first.refusedBy(err) {
+	switch {
+	case !first.refusedBy(err):
 		return c.end(first, grant, err)
+	case c.OnlyKnown:
+		return nil, "", &Error{Code: CodeNotRegistered, Err: err}
 	}
 
 	second := first.other()

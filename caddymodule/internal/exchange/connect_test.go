@@ -270,3 +270,32 @@ type tokenFunc func(context.Context, TokenType, ConnectUser) (*Grant, error)
 func (f tokenFunc) Token(ctx context.Context, t TokenType, u ConnectUser) (*Grant, error) {
 	return f(ctx, t, u)
 }
+
+// TestConnectOnlyKnown: nobody becomes a user, whatever the service says.
+func TestConnectOnlyKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		end    Code // empty: a token
+	}{
+		"connected":           {ok200, ""},
+		"unknown":             {"404/UNKNOWN_CLIENT_USER_ID", CodeNotRegistered},
+		"not allowed":         {"403/ID_TOKEN_GENERATION_NOT_ALLOWED", CodeNotRegistered},
+		"by the status alone": {"403", CodeNotRegistered},
+		"our credentials":     {"401/INVALID_CLIENT_ID_OR_SECRET", CodeConfig},
+		"down":                {"503", CodeUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := &connectScript{script: script{answers: []string{c.answer}}}
+			connect := &Connect{API: api, Hints: Hints{newMapStore()}, User: "u", OnlyKnown: true}
+			connect.Hints.remember("u", SessionToken)
+			_, _, err := connect.Mint(t.Context())
+			var e *Error
+			if errors.As(err, &e); (err == nil) != (c.end == "") || e != nil && e.Code != c.end {
+				t.Errorf("%v, want %q", err, c.end)
+			}
+			if called := strings.Join(api.types, " "); called != string(IDToken) {
+				t.Errorf("called %s", called)
+			}
+		})
+	}
+}
