@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
 func init() {
@@ -22,7 +24,7 @@ func init() {
 Tries out what the directives huma_token and human_api_token do, without a
 running server.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(identityCommand(), presetsCommand())
+			cmd.AddCommand(tokenCommand(), identityCommand(), presetsCommand())
 		},
 	})
 }
@@ -35,35 +37,49 @@ func presetsCommand() *cobra.Command {
 		Long: `
 Lists the authentication layers that the option identity knows by name, and
 where each says who is asking. With a name it shows all that is known of that
-one, also what to delete from logs.`,
+one, also what to delete from logs.
+
+Exit codes:
+  0  they are printed
+  1  they could not be printed
+  2  wrong usage, or there is no such preset`,
+		Example: `  caddy huma presets
+  caddy huma presets google_iap
+  caddy huma presets --json | jq -r '.[].name'`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	cmd.Flags().Bool("json", false, "Print JSON")
-	cmd.Flags().Bool("markdown", false, "Print the table of the documentation")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	var asJSON, asMarkdown bool
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON")
+	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "Print the table of the documentation")
+	command.Runs(cmd, func(_ context.Context, out io.Writer) (int, error) {
+		name := cmd.Flags().Arg(0)
 		rows := identity.Presets()
-		if len(args) == 1 {
-			row, ok := identity.FindPreset(args[0])
+		if name != "" {
+			row, ok := identity.FindPreset(name)
 			if !ok {
-				return fmt.Errorf("unknown preset %q: `caddy huma presets` lists them", args[0])
+				return command.Usage, command.UsageError("unknown preset %q: `caddy huma presets` lists them", name)
 			}
 			rows = []identity.Preset{row}
 		}
-		asJSON, _ := cmd.Flags().GetBool("json")
-		asMarkdown, _ := cmd.Flags().GetBool("markdown")
-		out := cmd.OutOrStdout()
-		switch {
-		case asJSON:
-			return writeJSON(out, presetDocuments(rows))
-		case asMarkdown:
-			_, err := io.WriteString(out, presetTable(rows)+"\n"+filterTable(rows))
-			return err
-		case len(args) == 1:
-			return describePreset(out, rows[0])
+		if err := printPresets(out, rows, name != "", asJSON, asMarkdown); err != nil {
+			return command.Problem, err
 		}
-		return listPresets(out, rows)
-	}
+		return command.OK, nil
+	})
 	return cmd
+}
+
+func printPresets(w io.Writer, rows []identity.Preset, one, asJSON, asMarkdown bool) error {
+	switch {
+	case asJSON:
+		return writeJSON(w, presetDocuments(rows))
+	case asMarkdown:
+		_, err := io.WriteString(w, presetTable(rows)+"\n"+filterTable(rows))
+		return err
+	case one:
+		return describePreset(w, rows[0])
+	}
+	return listPresets(w, rows)
 }
 
 // writeJSON prints a value for programs.

@@ -1,11 +1,12 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -14,14 +15,16 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// directive is one that is tried.
+// directive is one that a command looks at.
 type directive struct {
 	*provider
 	title string
 	Common
-	server  *caddyhttp.Server // nil with a preset alone
+	options map[string]any    // as the config has them
+	server  *caddyhttp.Server // nil without a config
 	proxy   proxyTrust
 	dials   []string // whom the server's proxies ask
 	problem error    // why the config does not load
@@ -30,46 +33,116 @@ type directive struct {
 // directives are those of the preset or of the config.
 func (t *tryout) directives(g *given) ([]directive, error) {
 	switch {
-	case (t.preset == "") == (t.config == ""):
-		return nil, errors.New("give either --preset or --config")
-	case t.config == "":
-		p, ok := providerOf(t.directive)
-		if !ok {
-			return nil, fmt.Errorf("--directive: there is no %q: write %s", t.directive, strings.Join(directiveNames(), " or "))
+	case t.config != "" && t.directive != "":
+		return nil, command.UsageError("--directive goes with --preset: a config has its own")
+	case g.named && t.preset != "":
+		return nil, command.UsageError("--email and --user-id go with --config or --hash-key: nothing is read by a preset then")
+	case g.named && t.config == "" && t.hashKey == "":
+		return nil, command.UsageError("give --hash-key, or --config with the config that the logs are of")
+	case !g.named && (t.preset == "") == (t.config == ""):
+		return nil, command.UsageError("give either --preset or --config")
+	}
+	var all []directive
+	if t.config == "" {
+		p, err := namedProvider(t.directive)
+		if err != nil {
+			return nil, err
 		}
-		return []directive{ofPreset(p, t.preset, g)}, nil
+		all = []directive{ofPreset(p, t.preset, g)}
+	} else {
+		var err error
+		if all, err = loadDirectives(t.config, t.adapter); err != nil {
+			return nil, err
+		}
 	}
-	text, _, _, err := caddycmd.LoadConfig(t.config, t.adapter)
+	if !g.named {
+		return all, nil
+	}
+	return t.asGiven(all)
+}
+
+// asGiven makes directives believe who is given. Those that tell users apart by
+// something else are left out.
+func (t *tryout) asGiven(all []directive) (given []directive, err error) {
+	for _, d := range all {
+		if d.byID && t.userID == "" || !d.byID && t.email == "" {
+			continue
+		}
+		d.Identity, d.Trust, d.Userinfo = givenIdentity(), nil, nil
+		given = append(given, d)
+	}
+	if given == nil {
+		return nil, command.UsageError("%s tells users apart by their e-mail address (--email), %s by their id (--user-id)", humaProvider.directive, humanProvider.directive)
+	}
+	return given, nil
+}
+
+// namedProvider is that of the flag --directive. Default: Huma.
+func namedProvider(directive string) (*provider, error) {
+	p, ok := providerOf(orDefault(directive, humaProvider.directive))
+	if !ok {
+		return nil, command.UsageError("--directive: there is no %q: write %s", directive, strings.Join(directiveNames(), " or "))
+	}
+	return p, nil
+}
+
+// httpConfig is what directives are looked for in.
+type httpConfig struct {
+	Apps struct {
+		HTTP struct {
+			Servers map[string]json.RawMessage `json:"servers"`
+		} `json:"http"`
+	} `json:"apps"`
+}
+
+// loadDirectives finds the directives of a config, in the order of its servers.
+// There is at least one.
+func loadDirectives(file, adapter string) ([]directive, error) {
+	text, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(unreadable(file), err)
 	}
-	var config struct {
-		Apps struct {
-			HTTP struct {
-				Servers map[string]json.RawMessage `json:"servers"`
-			} `json:"http"`
-		} `json:"apps"`
+	if text == nil {
+		return nil, command.UsageError("there is no Caddyfile in this directory: give --config")
 	}
+	var config httpConfig
 	if err := json.Unmarshal(text, &config); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read config: %w", err)
 	}
 	var all []directive
 	servers := config.Apps.HTTP.Servers
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		found, err := directivesOf(name, servers[name])
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read server %s: %w", name, err)
 		}
 		all = append(all, found...)
 	}
 	if all == nil {
-		return nil, fmt.Errorf("%s has no %s", t.config, strings.Join(directiveNames(), " and no "))
+		return nil, fmt.Errorf("%s has no %s", orDefault(file, "the Caddyfile"), strings.Join(directiveNames(), " and no "))
 	}
 	return all, nil
 }
 
+// unreadable is why a file cannot be read, by its kind, which Caddy's own error
+// does not have; nil if that is not the reason.
+func unreadable(file string) error {
+	if file == "" || file == "-" {
+		return nil
+	}
+	info, err := os.Stat(file)
+	if err == nil && (info.Mode().IsRegular() || info.IsDir()) { // a pipe is read once
+		_, err = os.ReadFile(file)
+	}
+	return err
+}
+
 // ofPreset is a directive with a preset and what it mostly is trusted with.
+// Without a preset it has none of that.
 func ofPreset(p *provider, preset string, g *given) directive {
+	if preset == "" {
+		return directive{provider: p, title: p.directive}
+	}
 	d := directive{provider: p, title: p.directive + " with `identity " + preset + "`", dials: []string{"the auth server"}}
 	d.Identity = &Identity{Preset: preset}
 	row, known := identity.FindPreset(preset)
@@ -107,9 +180,11 @@ func directivesOf(name string, raw json.RawMessage) ([]directive, error) {
 			dials = append(dials, dialsOf(handler)...)
 		}
 		if p, ok := providerOf(kind); ok {
-			d := directive{provider: p, server: &server, proxy: proxy}
+			d := directive{provider: p, server: &server, proxy: proxy, options: maps.Clone(handler)}
+			delete(d.options, "handler")
 			d.title = fmt.Sprintf("%s %d of %s (%s)", p.directive, len(all)+1, name, strings.Join(server.Listen, " "))
-			d.Common, d.problem = p.commonOf(handler)
+			h, err := d.newHandler()
+			d.Common, d.problem = *h.shared(), err
 			all = append(all, d)
 		}
 	})
@@ -136,23 +211,15 @@ func walk(v any, f func(handler map[string]any)) {
 	}
 }
 
-// commonOf reads a handler as Caddy does: a field that there is not is an
-// error.
-func (p *provider) commonOf(handler map[string]any) (Common, error) {
-	fields := maps.Clone(handler)
-	delete(fields, "handler")
-	text, err := json.Marshal(fields)
+// newHandler reads the options as Caddy does: a field that there is not is an
+// error. There is a handler also with an error.
+func (d *directive) newHandler() (rehearsed, error) {
+	h := d.provider.newHandler()
+	text, err := json.Marshal(d.options)
 	if err != nil {
-		return Common{}, err
+		return h, err
 	}
-	if p == humanProvider {
-		var h HumanAPIToken
-		err = caddy.StrictUnmarshalJSON(text, &h)
-		return h.Common, err
-	}
-	var h HumaToken
-	err = caddy.StrictUnmarshalJSON(text, &h)
-	return h.Common, err
+	return h, caddy.StrictUnmarshalJSON(text, h)
 }
 
 // dialsOf are the addresses of a reverse_proxy's upstreams.

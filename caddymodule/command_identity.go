@@ -7,15 +7,15 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
 // identityCommand is caddy huma identity.
 func identityCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "identity (--preset <name> | --config <file>) [--header '<name>: <value>'...]",
+		Use:   "identity (--preset <name> | --config <file>) [--header '<name>: <value>'...] [--email <address>]",
 		Short: "Tells who a request would come from, and why not",
 		Long: `
 Tells whom a huma_token or human_api_token directive would take a request for,
@@ -28,31 +28,39 @@ answers, --placeholder what an authentication or a map sets. With userinfo the
 application is asked, and with verify the keys are fetched: both as the running
 server would.
 
+Logs name a user by a keyed hash. It is printed if the config has the key, as
+hash_key or because replicas share a Redis, or --hash-key gives it. --email and
+--user-id ask for that name alone.
+
 With a preset alone, its headers are taken as from a trusted proxy, or with
 --answer as from a trusted forward_auth.
 
-The exit code is 0 if every directive finds a user, and 1 otherwise.`,
+Exit codes:
+  0  every directive finds a user
+  1  one does not, or its config does not load, or with --email and --user-id
+     the name in logs cannot be told
+  2  wrong usage`,
 		Example: `  caddy huma identity --preset authelia --answer 'Remote-Email: alice@clinic.example'
   caddy huma identity --config Caddyfile --peer 10.0.0.7 --header 'X-Forwarded-Email: alice@clinic.example'
-  caddy huma identity --preset caddy_security --placeholder http.auth.user.email=alice@clinic.example`,
-		Args: cobra.NoArgs,
+  caddy huma identity --preset caddy_security --placeholder http.auth.user.email=alice@clinic.example
+  caddy huma identity --config Caddyfile --email alice@clinic.example
+  caddy huma identity --hash-key '{file./run/secrets/hash_key}' --email alice@clinic.example`,
 	}
 	var t tryout
 	f := cmd.Flags()
 	f.StringVar(&t.preset, "preset", "", "The preset to try")
-	f.StringVar(&t.directive, "directive", humaProvider.directive, "With --preset: the directive to try it with")
+	f.StringVar(&t.directive, "directive", "", "With --preset or --hash-key: the directive to try it with (default "+humaProvider.directive+")")
 	f.StringVarP(&t.config, "config", "c", "", "The config whose directives to try")
 	f.StringVarP(&t.adapter, "adapter", "a", "", "The adapter of the config, if it is not a Caddyfile or JSON by its name")
 	f.StringArrayVarP(&t.headers, "header", "H", nil, "A header of the request, as '<name>: <value>'; repeatable")
 	f.StringArrayVar(&t.answers, "answer", nil, "A header of the auth server's answer, as '<name>: <value>'; repeatable")
 	f.StringArrayVar(&t.placeholders, "placeholder", nil, "A placeholder, as '<name>=<value>'; repeatable")
 	f.StringVar(&t.peer, "peer", "127.0.0.1", "The address that the request comes from")
-	f.StringVar(&t.hashKey, "hash-key", "", "The option hash_key, to print the name that logs have for the user")
+	f.StringVar(&t.email, "email", "", "Instead of a request: a user's address, to print the name that logs have for them")
+	f.StringVar(&t.userID, "user-id", "", "The same for human_api_token: a user's id")
+	f.StringVar(&t.hashKey, "hash-key", "", "The option hash_key, if it is not in the config: for the name in logs; may be {env.NAME} or {file./path}")
 	f.BoolVar(&t.json, "json", false, "Print JSON")
-	cmd.MarkFlagsMutuallyExclusive("directive", "config") // which has its own
-	cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
-		return t.run(cmd.Context(), cmd.OutOrStdout())
-	})
+	command.Runs(cmd, t.run)
 	return cmd
 }
 
@@ -62,6 +70,7 @@ type tryout struct {
 	config, adapter                string
 	headers, answers, placeholders []string
 	peer, hashKey                  string
+	email, userID                  string
 	json                           bool
 }
 
@@ -94,18 +103,21 @@ type sourceFound struct {
 func (t *tryout) run(ctx context.Context, out io.Writer) (int, error) {
 	given, err := t.given()
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return command.Problem, err
 	}
 	directives, err := t.directives(given)
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return command.Problem, err
 	}
 	var findings []finding
-	nobody := 0
+	nobody, unnamed := 0, 0
 	for _, d := range directives {
 		f := d.try(ctx, given)
-		if f.Code != "" || f.Problems != nil {
+		switch {
+		case f.Code != "" || f.Problems != nil:
 			nobody++
+		case given.named && f.LogName == "":
+			unnamed++
 		}
 		findings = append(findings, f)
 	}
@@ -114,13 +126,17 @@ func (t *tryout) run(ctx context.Context, out io.Writer) (int, error) {
 	} else {
 		err = printFindings(out, findings)
 	}
-	if err == nil && nobody > 0 {
+	switch {
+	case err != nil:
+	case nobody > 0:
 		err = fmt.Errorf("%d of %d directives take the request for nobody's", nobody, len(directives))
+	case unnamed > 0:
+		err = fmt.Errorf("%d of %d directives have a name in logs that cannot be told", unnamed, len(directives))
 	}
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return command.Problem, err
 	}
-	return caddy.ExitCodeSuccess, nil
+	return command.OK, nil
 }
 
 func printFindings(w io.Writer, findings []finding) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,8 +17,8 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
 // given is what was given of a request.
@@ -27,6 +28,7 @@ type given struct {
 	placeholders identity.PlaceholderMap
 	peer         netip.Addr
 	hashKey      string
+	named        bool // the user is given, and not a request
 }
 
 func (t *tryout) given() (*given, error) {
@@ -39,14 +41,20 @@ func (t *tryout) given() (*given, error) {
 		return nil, err
 	}
 	if g.peer, err = netip.ParseAddr(t.peer); err != nil {
-		return nil, fmt.Errorf("--peer: %q is no IP address", t.peer)
+		return nil, command.UsageError("--peer: %q is no IP address", t.peer)
 	}
 	for _, p := range t.placeholders {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok {
-			return nil, fmt.Errorf("--placeholder: %q has no =: write '<name>=<value>'", p)
+			return nil, command.UsageError("--placeholder: %q has no =: write '<name>=<value>'", p)
 		}
 		g.placeholders[strings.Trim(name, "{}")] = value
+	}
+	g.named = t.email != "" || t.userID != ""
+	for name, value := range map[string]string{emailGiven: t.email, userIDGiven: t.userID} {
+		if value != "" {
+			g.placeholders[name] = value
+		}
 	}
 	return g, nil
 }
@@ -56,7 +64,7 @@ func headersOf(flag string, lines []string) (http.Header, error) {
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, fmt.Errorf("--%s: %q has no colon: write '<name>: <value>'", flag, line)
+			return nil, command.UsageError("--%s: %q has no colon: write '<name>: <value>'", flag, line)
 		}
 		h.Add(name, strings.Trim(value, " \t")) // as HTTP has it
 	}
@@ -98,6 +106,9 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	}
 	user, err := identifier.Identify(ctx, r)
 	for _, s := range identifier.Explain(ctx, r) {
+		if g.named {
+			break // nothing was read
+		}
 		found := sourceFound{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
 		if s.Rejection != nil {
 			found.Why = strings.ReplaceAll(s.Rejection.Hint, "the option email", "the option "+s.Option)
@@ -112,8 +123,8 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	}
 	first, last := identifier.Names(ctx, r)
 	f.Email, f.UserID, f.FirstName, f.LastName = user.Email.Reveal(), user.ID.Reveal(), first.Reveal(), last.Reveal()
-	if g.hashKey != "" {
-		f.LogName = newLogNames(masked.New(g.hashKey)).short(user)
+	if f.LogName, err = d.logName(user, g.hashKey); err != nil && (g.named || !errors.Is(err, errNoLogKey)) {
+		note("%v", err)
 	}
 	return f
 }

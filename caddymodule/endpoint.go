@@ -46,6 +46,8 @@ type endpoint struct {
 	current  atomic.Pointer[credentials]
 	rotation rotation
 
+	rehearsal *rehearsal // nil in a server
+
 	succeeded  atomic.Bool // this config has had a token
 	lastServer atomic.Pointer[serverTrust]
 	warnings   struct{ noAuthentication, noProxies sync.Once }

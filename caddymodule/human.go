@@ -184,10 +184,11 @@ func (t *humanTokens) kind(q *request) (exchange.Kind, exchange.Code) {
 // mint implements tokenService.
 func (t *humanTokens) mint(q *request) mint {
 	return &exchange.Connect{
-		API:    t.client,
-		Hints:  t.hints,
-		User:   t.users.key(q.user),
-		Person: exchange.ConnectUser{ID: q.user.ID, Email: q.user.Email},
+		API:       t.client,
+		Hints:     t.hints,
+		OnlyKnown: q.rehearsal.onlyKnown(),
+		User:      t.users.key(q.user),
+		Person:    exchange.ConnectUser{ID: q.user.ID, Email: q.user.Email},
 	}
 }
 

@@ -26,6 +26,7 @@ func (f *accessFields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // logEnd logs how an exchange ended, once for all who waited for it.
 func (e *endpoint) logEnd(user identity.User, r exchange.Result) {
+	e.rehearsal.end(r)
 	if r.NotKept != nil {
 		e.logPanic("a token was not kept", r.NotKept)
 	}

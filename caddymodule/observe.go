@@ -30,8 +30,9 @@ func (e *endpoint) observed(ctx context.Context, op exchange.Op, call func(conte
 
 // roundTripper is the way to the service.
 func (e *endpoint) roundTripper() http.RoundTripper {
+	transport := e.rehearsal.watch(e.upstream.transport)
 	if e.common.TraceUpstream {
-		return tracing.Transport{RoundTripper: e.upstream.transport}
+		transport = tracing.Transport{RoundTripper: transport}
 	}
-	return e.upstream.transport
+	return transport
 }

@@ -21,6 +21,10 @@ type provider struct {
 	// sharedOptions are those that all handlers of an account have to agree on.
 	sharedOptions string
 
+	// unknownUser is what caddy huma token says of a user whom it has signed up
+	// nowhere, and what signing them up would be.
+	unknownUser string
+
 	// refusalHint goes with refusals of a config that has never had a token.
 	refusalHint string
 
@@ -54,6 +58,7 @@ var humaProvider = newProvider(provider{
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries, redis, tls and registration rate",
 	refusalHint: "no token has been granted to this config yet: its signature, secret or ids may be the reason; " +
 		"Huma has not published how calls are signed",
+	unknownUser: "Huma does not know this user, and nobody was signed up. --register would sign the user up there, with this address and no name; that cannot be taken back from here.",
 })
 
 var humanProvider = newProvider(provider{
@@ -65,6 +70,8 @@ var humanProvider = newProvider(provider{
 
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries and redis",
 	refusalHint:   "no token has been granted to this config yet: its client_id or client_secret may be the reason",
+	unknownUser: "Human API does not know this user, or the user has connected no source of data yet; only an id token was asked for. " +
+		"--register would ask for a session token as well, which makes the user there; that cannot be taken back from here.",
 	details: map[exchange.Code]string{
 		exchange.Code(identity.ReasonInvalid): "The identity is not one usable user id.",
 		exchange.CodeConfig:                   "The service refuses the credentials of this site; see the options client_id and client_secret.",

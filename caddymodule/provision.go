@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
@@ -16,6 +17,9 @@ func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *
 	e.provider, e.source, e.common = p, s, c
 	e.readsFiles = namesFiles(s)
 	e.logger, e.meters = ctx.Logger(), p.meters()
+	if e.rehearsal != nil {
+		e.logger = zap.NewNop() // the command tells what there is to tell
+	}
 	e.loud = rate.Sometimes{First: 1, Interval: time.Second}
 }
 
@@ -32,7 +36,7 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 	e.policy = e.common.newPolicy(l, ttl)
 	e.identity = e.common.newIdentifier(surroundings{
 		byID:        e.byID,
-		arrives:     headerArrives(ctx),
+		arrives:     e.rehearsal.headerArrives(ctx),
 		maxWaiting:  l.maxWaiting,
 		keys:        e.keysFromPool(ctx),
 		notAnswered: e.logNotAnswered,
@@ -56,7 +60,7 @@ func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transp
 	if store := e.store; store != nil {
 		l.store = store.PoolKey()
 	}
-	key := string(derive(nil, append([]string{e.name}, written...)...))
+	key := string(derive(nil, append([]string{e.name, e.rehearsal.stage()}, written...)...))
 	a, err := acquire[*account](&e.releases, accounts, key, newAccount)
 	if err != nil {
 		return err

@@ -1,0 +1,97 @@
+package caddymodule_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// identified is what caddy huma identity --json prints of a directive.
+type identified struct {
+	Directive string
+	LogName   string `json:"log_name"`
+	Notes     []string
+}
+
+// TestIdentityNamesUsersAsLogsDo: whoever looks for a user in the logs gets the
+// name that is there, by a key of the config's or by that of the replicas.
+func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
+	store := redistest.Start(t)
+	t.Setenv("HUMA_TEST_HASH_KEY", "canary-key")
+	for name, options := range map[string]string{
+		"hash_key":          "hash_key {env.HUMA_TEST_HASH_KEY}",
+		"redis":             withRedis(store, "1m", ""),
+		"redis and another": "hash_key canary-key\n" + withRedis(store, "1m", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			forBoth(t, func(t *testing.T, p provider) {
+				text := p.site(newHuma(t, sandbox.Config{}), options)
+				s := serve(t, text)
+				s.request("GET", p.ask(), as("Alice@x.example"))
+				user := "--email"
+				if p.name == humanProvider.name {
+					user = "--user-id"
+				}
+				config := writeFile(t, "Caddyfile", strings.ReplaceAll(text, "SITE", s.URL))
+				var found []identified
+				r := run(t, caddymodule.IdentityCommand(), "--config", config, user, "Alice@x.example", "--json").ends(0).hides("canary-key", redisKey)
+				r.json(&found)
+				if len(found) != 1 || len(found[0].LogName) != 8 || len(s.lines(`"user":"`+found[0].LogName+`"`)) == 0 {
+					t.Errorf("%s, but the log has\n%s", r.out, s.log())
+				}
+				run(t, caddymodule.IdentityCommand(), "--config", config, user, "Alice@x.example").
+					ends(0, p.directive+" 1 of srv0", "→ Alice@x.example, "+found[0].LogName+" in logs").hides("canary-key")
+			})
+		})
+	}
+}
+
+// TestIdentityNames: what is asked for beside a request, and what cannot be told.
+func TestIdentityNames(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	config := caddyfileOf(t, humaBlock(fake), humanBlock(fake))
+	keyed := caddyfileOf(t, humaBlock(fake, "hash_key of-the-config"))
+	key := writeFile(t, "key", "of-the-config\n")
+	name := func(args ...string) string {
+		var found []identified
+		run(t, caddymodule.IdentityCommand(), append(args, "--json")...).ends(0).json(&found)
+		return found[0].LogName
+	}
+	if a, b := name("--email", "a@x.example", "--hash-key", "{file."+key+"}"), name("--email", "A@X.example", "--config", keyed); a != b || len(a) != 8 {
+		t.Errorf("%q by the key alone, %q by the config", a, b)
+	}
+	if name("--email", "a@x.example", "--hash-key", "another", "--config", keyed) == name("--email", "a@x.example", "--config", keyed) {
+		t.Error("the key that is given does not count")
+	}
+	for name, c := range map[string]struct {
+		args  []string
+		code  int
+		parts []string
+	}{
+		"both directives":  {[]string{"--config", config, "--email", "a@x.example", "--user-id", "u-1", "--hash-key", "k"}, 0, []string{"human_api_token 1", "→ u-1, a@x.example, ", "huma_token 2", "→ a@x.example, "}},
+		"no key":           {[]string{"--config", config, "--email", "a@x.example"}, 1, []string{"huma_token 2 of srv0", "note: the server makes a key of its own at each start", "set the option hash_key", "→ a@x.example\n"}},
+		"no such variable": {[]string{"--hash-key", "{env.CADDY_HUMA_NOT_SET}", "--email", "a@x.example"}, 1, []string{"note: --hash-key: the environment variable CADDY_HUMA_NOT_SET is not set"}},
+		"no address":       {[]string{"--hash-key", "k", "--email", "alice"}, 1, []string{"nobody: 401 identity_invalid"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, caddymodule.IdentityCommand(), c.args...).ends(c.code, c.parts...)
+		})
+	}
+	for args, part := range map[string]string{
+		"--email a@x.example":                                           "give --hash-key",
+		"--email a@x.example --preset authelia":                         "nothing is read by a preset",
+		"--email a@x.example --hash-key k --directive human_api_token":  "tells users apart by their e-mail address (--email)",
+		"--user-id u --config " + keyed:                                 "by their id (--user-id)",
+		"--email a@x.example --directive huma_token --config " + config: "--directive goes with --preset",
+		"--email a@x.example --hash-key k --directive huma":             `there is no "huma"`,
+		"":                               "give either --preset or --config",
+		"--preset authelia --peer proxy": "is no IP address",
+		"--preset authelia --header Remote-Email": "has no colon",
+		"--preset authelia authentik":             "unknown command",
+	} {
+		run(t, caddymodule.IdentityCommand(), strings.Fields(args)...).fails(2, part)
+	}
+}

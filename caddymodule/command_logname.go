@@ -1,0 +1,55 @@
+package caddymodule
+
+import (
+	"errors"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
+)
+
+// errNoLogKey is about names in logs that nobody can tell from outside.
+var errNoLogKey = errors.New("the server makes a key of its own at each start, so the name in its logs cannot be told here: set the option hash_key")
+
+// logName is the name that the logs of the directive have for a user, or why it
+// cannot be told.
+func (d *directive) logName(user identity.User, hashKey string) (string, error) {
+	key, err := d.logKey(hashKey)
+	switch {
+	case err != nil:
+		return "", err
+	case key.IsZero():
+		return "", errNoLogKey
+	}
+	return newLogNames(key).short(user), nil
+}
+
+// logKey is what keys those names: the given key, else that of the config; empty
+// if it has none.
+func (d *directive) logKey(hashKey string) (key masked.String, err error) {
+	var p option.Problems
+	switch {
+	case hashKey != "":
+		key = p.Secret("--hash-key", hashKey)
+	case d.HashKey != "":
+		key = p.Secret("hash_key", d.HashKey)
+	case d.Cache != nil && d.Cache.RedisRaw != nil:
+		return redisLogKey(d.Cache)
+	}
+	return key, p.Err()
+}
+
+// redisLogKey is the key that replicas have in common.
+func redisLogKey(c *Cache) (masked.String, error) {
+	ctx, cancel, err := commandContext()
+	if err != nil {
+		return masked.String{}, err
+	}
+	defer cancel()
+	store, err := ctx.LoadModuleByID(redis.ID, c.RedisRaw)
+	if err != nil {
+		return masked.String{}, err
+	}
+	return store.(sharedStore).LogKey(), nil
+}

@@ -1,0 +1,165 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// ran is what a command has printed and how it ended.
+type ran struct {
+	t    *testing.T
+	out  string
+	err  error
+	code int
+}
+
+// run runs a subcommand of caddy huma.
+func run(t *testing.T, cmd *cobra.Command, args ...string) *ran {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.ExecuteContext(t.Context())
+	r := &ran{t: t, out: out.String(), err: err}
+	if err != nil {
+		// Caddy's own error with a code is not exported; its main function ends
+		// with 1 for any other.
+		r.code = 1
+		if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct && v.FieldByName("ExitCode").IsValid() {
+			r.code = int(v.FieldByName("ExitCode").Int())
+		}
+	}
+	return r
+}
+
+// ends checks the exit code, and that what is printed has these parts, in order.
+func (r *ran) ends(code int, parts ...string) *ran {
+	r.t.Helper()
+	if r.code != code {
+		r.t.Errorf("exit code %d, want %d: %v\n%s", r.code, code, r.err, r.out)
+	}
+	rest := r.out
+	for _, part := range parts {
+		_, after, ok := strings.Cut(rest, part)
+		if !ok {
+			r.t.Fatalf("without %q, or not in this order:\n%s", part, r.out)
+		}
+		rest = after
+	}
+	return r
+}
+
+// hides checks that none of the texts is printed, in the error neither.
+func (r *ran) hides(texts ...string) *ran {
+	r.t.Helper()
+	for _, text := range texts {
+		if text != "" && (strings.Contains(r.out, text) || r.err != nil && strings.Contains(r.err.Error(), text)) {
+			r.t.Errorf("%q is printed: %v\n%s", text, r.err, r.out)
+		}
+	}
+	return r
+}
+
+// fails is a command that was called in a wrong way, or has nothing to print: the
+// error says why.
+func (r *ran) fails(code int, part string) {
+	r.t.Helper()
+	if r.code != code || r.err == nil || !strings.Contains(r.err.Error(), part) {
+		r.t.Errorf("exit code %d, want %d with %q: %v\n%s", r.code, code, part, r.err, r.out)
+	}
+}
+
+// json reads what was printed.
+func (r *ran) json(v any) {
+	r.t.Helper()
+	dec := json.NewDecoder(strings.NewReader(r.out))
+	if err := dec.Decode(v); err != nil {
+		r.t.Fatalf("%v: %s", err, r.out)
+	}
+}
+
+// caddyfileOf writes a config with one site.
+func caddyfileOf(t *testing.T, blocks ...string) string {
+	t.Helper()
+	return writeFile(t, "Caddyfile", "http://localhost:8080 {\n"+strings.Join(blocks, "\n")+"\n}\n")
+}
+
+// humaBlock is huma_token of the sandbox, with further options.
+func humaBlock(h *fakeHuma, more ...string) string {
+	return "huma_token {\n" + h.credentials() + "\nidentity basic_auth\n" + strings.Join(more, "\n") + "\n}"
+}
+
+// humanBlock is human_api_token of the sandbox, with further options.
+func humanBlock(h *fakeHuma, more ...string) string {
+	return "human_api_token {\n" + humanAPIToken.credentials(h) + "identity basic_auth\n" + strings.Join(more, "\n") + "\n}"
+}
+
+// humaConfig writes a huma-config.json for the sandbox.
+func humaConfig(t *testing.T, h *fakeHuma) string {
+	t.Helper()
+	return writeFile(t, "huma-config.json", `{"apiUrl":"`+h.URL+`","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1","android":"c2"},"secret":"sandbox-secret"}`)
+}
+
+// servedBy is the sandbox behind something that changes its answers.
+func servedBy(t *testing.T, cfg sandbox.Config, change func(http.ResponseWriter)) *fakeHuma {
+	t.Helper()
+	s := sandbox.New(cfg)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		change(w)
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return &fakeHuma{Server: s, URL: srv.URL}
+}
+
+// goodCertificate is one of a service on loopback.
+func goodCertificate() *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(7), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+}
+
+// newTLSService is the sandbox behind a certificate, signed by itself without a
+// signer, or behind no TLS at all without a template.
+func newTLSService(t *testing.T, cfg sandbox.Config, template *x509.Certificate, signer *authority, edit ...func(*tls.Config)) *fakeHuma {
+	t.Helper()
+	s := sandbox.New(cfg)
+	srv := httptest.NewUnstartedServer(s)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if template == nil {
+		srv.Start()
+	} else {
+		parent, by := template, (*ecdsa.PrivateKey)(nil)
+		if signer != nil {
+			parent, by = signer.cert, signer.key
+		}
+		key, der := systemAuthority.sign(template, parent, by)
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+		for _, e := range edit {
+			e(srv.TLS)
+		}
+		srv.StartTLS()
+	}
+	t.Cleanup(srv.Close)
+	return &fakeHuma{Server: s, URL: "https://" + srv.Listener.Addr().String()}
+}

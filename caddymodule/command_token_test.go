@@ -1,0 +1,263 @@
+package caddymodule_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// tokenDocument is what caddy huma token --json prints.
+type tokenDocument struct {
+	Directive, Outcome, Code, Detail, Cause, Write, Signed string
+	Token                                                  json.RawMessage
+	Calls                                                  []struct {
+		Method, URL, Error string
+		Status             int
+		Request, Answer    *struct {
+			Header []string
+			Body   string
+		}
+	}
+}
+
+// tokensOf reads the endpoint's answer in such a document.
+func tokensOf(t *testing.T, raw json.RawMessage) tokens {
+	t.Helper()
+	return (&answer{Response: &http.Response{StatusCode: http.StatusOK}, Body: raw}).tokens(t)
+}
+
+// TestTokenOfAConfigFile: with the file that Huma hands out and nothing else.
+func TestTokenOfAConfigFile(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{Users: []string{"bob@x.example"}})
+	file := humaConfig(t, fake)
+	token := func(args ...string) *ran {
+		return run(t, caddymodule.TokenCommand(), append([]string{"--config-file", file}, args...)...)
+	}
+
+	token("--email", "Bob@x.example", "--client-type", "iOS").
+		ends(0, "huma_token with "+file, "/auth/signin", "200", "→ a token came (1 call", "the auth token: 14m59s left", "the refresh token: 1079h59m59s left").
+		hides("eyJ", "sandbox-secret", "ob@x.example")
+
+	// Nobody is signed up, and it is said what would be.
+	token("--email", "carol@x.example", "--client-type", "ios").
+		ends(3, "/auth/signin", "403", "→ no token: not_registered (1 call", "nobody was signed up. --register would sign the user up", "sign in: status 403, code 300011").
+		hides("carol")
+	if n := len(fake.Users()); n != 1 || fake.calls("signup") != 0 {
+		t.Fatalf("%d users, %d sign-ups", n, fake.calls("signup"))
+	}
+	token("--email", "carol@x.example", "--client-type", "ios", "--register").
+		ends(0, "/auth/signin", "403", "/auth/signup", "201", "→ a token came, and the user was signed up (2 calls").
+		hides("eyJ", "carol")
+	if n := len(fake.Users()); n != 2 || fake.calls("signup") != 1 {
+		t.Errorf("%d users, %d sign-ups", n, fake.calls("signup"))
+	}
+
+	var v tokenDocument
+	r := token("--email", "carol@x.example", "--client-type", "android", "--json").ends(0)
+	r.json(&v)
+	answered := tokensOf(t, v.Token)
+	if v.Outcome != "signed_in" || v.Code != "" || !strings.HasPrefix(answered.AuthToken, "eyJ") || len(v.Calls) != 1 || v.Calls[0].Status != 200 || v.Calls[0].Request != nil {
+		t.Errorf("%s", r.out)
+	}
+	v = tokenDocument{}
+	r = token("--email", "dave@x.example", "--client-type", "android", "--json").ends(3).hides("dave")
+	r.json(&v)
+	if v.Code != "not_registered" || v.Token != nil || !strings.Contains(v.Detail, "--register") || v.Cause != "sign in: status 403, code 300011" {
+		t.Errorf("%s", r.out)
+	}
+}
+
+// TestTokenAsTheDirective: what the config says of calls is what is done.
+func TestTokenAsTheDirective(t *testing.T) {
+	t.Setenv("HEADER_UP", "canary-header")
+	for name, c := range map[string]struct {
+		service sandbox.Config
+		options string
+		calls   string
+	}{
+		"a signature":     {sandbox.Config{Signature: sandbox.Signature{Algorithm: "hmac-sha512", Encoding: "base64", Payload: "{sig.method}.{sig.path}.{sig.body}"}}, "signature hmac-sha512 {\nencoding base64\npayload {sig.method}.{sig.path}.{sig.body}\n}", "signin signup"},
+		"hawk":            {sandbox.Config{Signature: sandbox.Signature{Algorithm: "hawk", ID: "h"}}, "signature hawk {\nid h\n}", "signin signup"},
+		"consent":         {sandbox.Config{}, "registration {\nsign_consent on\nactivation_code canary-code\n}", "signin signup consent"},
+		"a header":        {sandbox.Config{}, "header_up X-Up {env.HEADER_UP}", "signin signup"},
+		"no token":        {sandbox.Config{SignUpWithoutToken: true}, "", "signin signup signin"},
+		"a cache":         {sandbox.Config{}, "cache 5m {\nvary {header.X-Device}\n}", "signin signup"},
+		"a Redis nowhere": {sandbox.Config{}, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys " + redisKey + "\nsignup_without_store deny\n}\n}", "signin signup"},
+		"a breaker":       {sandbox.Config{}, "breaker {\nrequests 1\n}", "signin signup"},
+		"errors caddy":    {sandbox.Config{}, "errors caddy", "signin signup"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := newHuma(t, c.service)
+			config := caddyfileOf(t, humaBlock(fake, c.options))
+			for range 2 { // there is nothing kept from the first time
+				fake.Reset()
+				run(t, caddymodule.TokenCommand(), "--config", config, "--email", "alice@x.example", "--client-type", "web", "--register", "--trace").
+					ends(0, "huma_token 1 of srv0 (:8080)", "→ a token came, and the user was signed up").
+					hides("eyJ", "sandbox-secret", "alice", "canary")
+				var ops []string
+				for _, call := range fake.Calls().Calls {
+					ops = append(ops, call.Op)
+				}
+				if got := strings.Join(ops, " "); got != c.calls {
+					t.Errorf("called %s, want %s", got, c.calls)
+				}
+			}
+		})
+	}
+}
+
+// TestTokenTrace: the calls as they are, and nothing of it that is secret or
+// personal.
+func TestTokenTrace(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	config := caddyfileOf(t, humaBlock(fake, "header_up X-Up canary-header\nregistration {\nactivation_code canary-code\nlanguage en\nattribute dob canary-dob\n}"))
+	args := []string{"--config", config, "--email", "canary@x.example", "--client-type", "web", "--register", "--trace"}
+	run(t, caddymodule.TokenCommand(), args...).
+		ends(0, "signed: hmac-sha256 of {sig.body}, in hex, in the header signature",
+			"POST "+fake.URL+"/api/integration/v1/auth/signin", "403",
+			"> Accept: application/json", "> X-Up: ***", "> deploymentId: d1", "> signature: ***",
+			`> {"clientId":"c3","email":"***","language":"en","projectId":"p1"}`,
+			"< Content-Type: application/json", "< Date: ", `< {"code":300011,"message":"***"}`,
+			"/auth/signup", "201",
+			`> {"clientId":"c3","email":"***","ipAddress":"***","language":"en","projectId":"p1","userAttributes":{"dob":"***"},"validationData":{"activationCode":"***"}}`,
+			`< {"authToken":"***","authTokenExpiresIn":900,"expiresIn":3888000,"refreshToken":"***","uid":"***"}`).
+		hides("canary", "sandbox-secret", "eyJ")
+
+	var v tokenDocument
+	r := run(t, caddymodule.TokenCommand(), append(args, "--json")...).ends(0)
+	r.json(&v)
+	token := tokensOf(t, v.Token)
+	r.hides("canary", "sandbox-secret")
+	if strings.Count(r.out, token.AuthToken) != 1 || v.Calls[0].Request.Body != `{"clientId":"c3","email":"***","language":"en","projectId":"p1"}` || v.Calls[0].Answer == nil {
+		t.Errorf("%s", r.out)
+	}
+
+	// A payload may hold a part of the secret.
+	config = caddyfileOf(t, humaBlock(fake, "signature hmac-sha256 {\npayload {sig.body}canary\n}"))
+	run(t, caddymodule.TokenCommand(), "--config", config, "--email", "a@x.example", "--client-type", "web", "--trace").
+		ends(1, "signed: hmac-sha256 of a payload with a text of your own").hides("canary")
+}
+
+// TestTokenFails: every end has its exit code, and says what to do.
+func TestTokenFails(t *testing.T) {
+	fault := func(f sandbox.Fault) []sandbox.Fault { return []sandbox.Fault{f} }
+	for name, c := range map[string]struct {
+		service sandbox.Config
+		faults  []sandbox.Fault
+		options string
+		code    int
+		parts   []string
+	}{
+		"another secret":     {sandbox.Config{Secret: "another"}, nil, "", 1, []string{"→ no token: upstream_config", "it does not accept the signature", "status 401, code 100006", "write: secret"}},
+		"another deployment": {sandbox.Config{DeploymentID: "d2"}, nil, "", 1, []string{"it forbids an id", "100004", "write: deployment_id"}},
+		"another project":    {sandbox.Config{ProjectID: "p2"}, nil, "", 1, []string{"upstream_config", "does not know the project", "write: project_id"}},
+		"401 without a code": {sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "", 1, []string{"upstream_config", "its signature, secret or ids may be the reason"}},
+		"not found":          {sandbox.Config{}, fault(sandbox.Fault{Status: 404, Body: "no"}), "", 1, []string{"upstream_rejected", "see the options api"}},
+		"down":               {sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "", 4, []string{"503", "503", "→ no token: upstream_unavailable (2 calls"}},
+		"reset":              {sandbox.Config{}, fault(sandbox.Fault{Reset: sandbox.ResetBefore}), "retries 0", 4, []string{"upstream_unavailable (1 call,"}},
+		"too slow":           {sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "retries 0\nattempt_timeout 100ms", 4, []string{"no answer in time", "upstream_timeout"}},
+		"refused":            {sandbox.Config{}, fault(sandbox.Fault{Status: 403, Body: "{}"}), "", 1, []string{"refused", "The service refuses to sign this user in and to register them", "No token has been granted"}},
+		"registration off":   {sandbox.Config{}, nil, "registration off", 3, []string{"not_registered", "the config has `registration off`"}},
+		"HTML":               {sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>canary"}), "", 1, []string{"upstream_bad_response"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := newHuma(t, c.service)
+			if err := fake.SetFaults(c.faults); err != nil {
+				t.Fatal(err)
+			}
+			run(t, caddymodule.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, c.options)), "--email", "alice@x.example", "--client-type", "web", "--register").
+				ends(c.code, c.parts...).hides("canary", "sandbox-secret", "alice")
+			if len(fake.Users()) > 0 {
+				t.Error("somebody was signed up")
+			}
+		})
+	}
+}
+
+func TestTokenOfHumanAPI(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	config := caddyfileOf(t, humaBlock(fake), humanBlock(fake, "extra_scopes a b"))
+	token := func(args ...string) *ran {
+		return run(t, caddymodule.TokenCommand(), append([]string{"--config", config, "--directive", "human_api_token", "--user-id", "user-canary"}, args...)...)
+	}
+	// A session token would make the user.
+	token().ends(3, "human_api_token 1 of srv0", "/v1/connect/token", "no token: not_registered (1 call", "only an id token was asked for").hides("canary")
+	if users := fake.HumanUsers(); len(users) != 0 {
+		t.Fatalf("made %v", users)
+	}
+	token("--register", "--email", "canary@x.example", "--trace").
+		ends(0, `> {"client_id":"hapi1","client_secret":"***","client_user_email":"***","client_user_id":"***","extra_scopes":["a","b"],"type":"session"}`,
+			`"session_token":"***"`, "→ a token came (1 call", "the token: 59m59s left").hides("canary", "sandbox-secret", "signed")
+	if users := fake.HumanUsers(); len(users) != 1 {
+		t.Errorf("there are %v", users)
+	}
+	if _, err := fake.Connect(sandbox.Connection{ClientUserID: "user-canary"}); err != nil {
+		t.Fatal(err)
+	}
+	var v tokenDocument
+	token("--json").ends(0).json(&v) // somebody who has connected a source needs no more
+	if !strings.Contains(string(v.Token), `"id_token"`) {
+		t.Errorf("%s", v.Token)
+	}
+	token("--register").ends(0, "403", "200", "(2 calls")
+
+	wrong := caddyfileOf(t, strings.Replace(humanBlock(fake), "sandbox-secret", "another", 1))
+	run(t, caddymodule.TokenCommand(), "--config", wrong, "--user-id", "u").ends(1, "INVALID_CLIENT_ID_OR_SECRET", "write: client_id")
+}
+
+// TestTokenUsage: what is wrong with a call of the command, or with its config, is
+// told before anybody is asked.
+func TestTokenUsage(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	file, one := humaConfig(t, fake), caddyfileOf(t, humaBlock(fake))
+	two := caddyfileOf(t, "handle /a/* {\n"+humaBlock(fake)+"\n}\nhandle {\n"+humaBlock(fake, "client_type web")+"\n}")
+	human := caddyfileOf(t, humanBlock(fake))
+	unset := caddyfileOf(t, strings.Replace(humaBlock(fake), "sandbox-secret", "{env.CADDY_HUMA_NOT_SET}", 1))
+	for name, c := range map[string]struct {
+		args string
+		code int
+		part string
+	}{
+		"nobody":                {"--config-file " + file, 2, "--email is missing"},
+		"no user id":            {"--config " + human + " --email a@x.example", 2, "--user-id is missing"},
+		"no address":            {"--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The identity is not one plain e-mail address"},
+		"no client type":        {"--config-file " + file + " --email a@x.example", 2, "client_type_required"},
+		"another client type":   {"--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown"},
+		"both configs":          {"--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file is for itself"},
+		"which one":             {"--config " + two + " --email a@x.example", 2, "--which: 1 is huma_token 1 of srv0 (:8080), 2 is huma_token 2 of"},
+		"none of them":          {"--config " + two + " --email a@x.example --which 3", 2, "choose one"},
+		"no such directive":     {"--config " + one + " --directive human_api_token --user-id u", 2, "the config has no human_api_token"},
+		"an unknown directive":  {"--config " + one + " --directive huma --email a@x.example", 2, `there is no "huma"`},
+		"Huma's option":         {"--config " + human + " --user-id u --deployment-id d1", 2, "--deployment-id and --client-type are for huma_token"},
+		"an unknown flag":       {"--emial a@x.example", 2, "unknown flag"},
+		"an argument":           {"alice@x.example", 2, "unknown command"},
+		"no Caddyfile":          {"--email a@x.example", 2, "there is no Caddyfile in this directory"},
+		"no such config":        {"--config /nonexistent/Caddyfile --email a@x.example", 1, "no such file"},
+		"no such file":          {"--config-file /nonexistent/h.json --email a@x.example", 1, "config_file: open /nonexistent/h.json: no such file"},
+		"a secret that is none": {"--config " + unset + " --email a@x.example --client-type web", 1, "secret: the environment variable CADDY_HUMA_NOT_SET is not set"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, caddymodule.TokenCommand(), strings.Fields(c.args)...).fails(c.code, c.part)
+		})
+	}
+	if n := len(fake.Calls().Calls); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+
+	run(t, caddymodule.TokenCommand(), "--config", two, "--email", "a@x.example", "--which", "2").ends(3, "huma_token 2 of srv0") // web, by its own option
+	run(t, caddymodule.TokenCommand(), "--config", one, "--email", "a@x.example", "--client-type", "ios", "--deployment-id", "d2").ends(1, "100004")
+}
+
+// TestTokenOverTLS: the authorities are the config's.
+func TestTokenOverTLS(t *testing.T) {
+	ca := newAuthority(t, "the service's authority")
+	fake := newTLSService(t, sandbox.Config{}, goodCertificate(), ca)
+	for trust, code := range map[string]int{fmt.Sprintf("tls {\nca %s\n}", ca.file): 3, "": 4} {
+		run(t, caddymodule.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, trust, "retries 0")), "--email", "a@x.example", "--client-type", "ios").ends(code)
+	}
+}

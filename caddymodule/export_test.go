@@ -1,0 +1,7 @@
+package caddymodule
+
+// What the tests from outside run as a command line does.
+var (
+	TokenCommand    = tokenCommand
+	IdentityCommand = identityCommand
+)
