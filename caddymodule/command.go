@@ -24,7 +24,7 @@ func init() {
 Tries out what the directives huma_token and human_api_token do, without a
 running server.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(tokenCommand(), identityCommand(), presetsCommand())
+			cmd.AddCommand(checkCommand(), tokenCommand(), identityCommand(), presetsCommand())
 		},
 	})
 }

@@ -46,13 +46,23 @@ func Expand(text string) (string, error) {
 // evaluates it at every call.
 func sigPlaceholder(name string) bool { return strings.HasPrefix(name, "sig.") }
 
+// VariableError is about an environment variable without a value.
+type VariableError struct {
+	Name string
+	Set  bool // and empty
+}
+
+func (e *VariableError) Error() string {
+	if e.Set {
+		return "the environment variable " + e.Name + " is empty"
+	}
+	return "the environment variable " + e.Name + " is not set"
+}
+
 func fromEnv(name string) (string, error) {
 	v, ok := os.LookupEnv(name)
-	switch {
-	case !ok:
-		return "", fmt.Errorf("the environment variable %s is not set", name)
-	case v == "":
-		return "", fmt.Errorf("the environment variable %s is empty", name)
+	if v == "" {
+		return "", &VariableError{name, ok}
 	}
 	return v, nil
 }

@@ -36,6 +36,7 @@ type unevaluated struct {
 }
 
 func (u unevaluated) Error() string { return u.option + ": " + u.error.Error() }
+func (u unevaluated) Unwrap() error { return u.error }
 
 // isUnevaluated reports whether a problem is one of an option whose
 // placeholders could not be evaluated.

@@ -1,0 +1,45 @@
+package caddymodule
+
+import (
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// checkClientIP tells what Huma is sent as a new user's ipAddress.
+func checkClientIP(s *subject) checked {
+	if s.provider != humaProvider || !s.registers() {
+		return skipped("nobody is signed up")
+	}
+	headers := strings.Join(s.server.ClientIPHeaders, ", ")
+	ranges, sign := s.proxyInFront()
+	write := "in the global options: servers { trusted_proxies static " + ranges + " } on three lines"
+	switch {
+	case s.proxy.set || s.server.TrustedProxiesUnix:
+		found := "Huma is sent the client's address that a trusted proxy names in " + orDefault(headers, "X-Forwarded-For")
+		if s.server.TrustedProxiesStrict == 0 {
+			found += "; if the proxy adds to what a client sends there, write trusted_proxies_strict too"
+		}
+		return ok("%s", found)
+	case headers != "":
+		return problemFound(write, "%s is not looked at without trusted_proxies: Huma is sent the address of whoever connects", headers)
+	case sign != "":
+		return warning(write, "%s, so a proxy is in front, and Huma is sent the proxy's address for every user", sign)
+	}
+	return ok("Huma is sent the address of whoever connects; if that is a proxy, it needs trusted_proxies")
+}
+
+// proxyInFront returns by what a config shows that clients do not connect
+// themselves, and the ranges of those who do.
+func (s *subject) proxyInFront() (ranges, sign string) {
+	ranges = "private_ranges"
+	if t := s.Trust; t != nil && t.Mode == trustProxies && len(t.Ranges) > 0 {
+		return strings.Join(t.Ranges, " "), "`trust proxies` names proxies"
+	}
+	if i := s.Identity; i != nil && i.Verify != nil {
+		if _, known := identity.FindPreset(i.Preset); known {
+			return ranges, "`identity " + i.Preset + "` reads what a proxy adds"
+		}
+	}
+	return ranges, ""
+}
