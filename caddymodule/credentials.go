@@ -17,8 +17,9 @@ import (
 )
 
 // lookEvery is how often files with credentials are looked at: by what is in
-// them, because a file may be replaced, or a link to it, or its content.
-const lookEvery = 2 * time.Second
+// them, because a file may be replaced, or a link to it, or its content. Tests
+// look more often.
+var lookEvery = 2 * time.Second
 
 // credentialSource is one service's part of a token directive.
 type credentialSource interface {

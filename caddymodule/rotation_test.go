@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
@@ -126,6 +127,14 @@ func must(t testing.TB, err error) {
 func (r *rotating) site(p provider, file secretFile, more string) string {
 	text := p.site(r.fakeHuma, more)
 	return strings.Replace(text, oldSecret, "{file."+file.path+"}", 1)
+}
+
+// TestRotation_WithinFiveSeconds: which is a promise, and leaves time to read
+// and check what is new.
+func TestRotation_WithinFiveSeconds(t *testing.T) {
+	if caddymodule.LookEvery > 4*time.Second {
+		t.Errorf("files are looked at every %s", caddymodule.LookEvery)
+	}
 }
 
 // TestRotation_UnderLoad: a secret is replaced while users sign in. No request
