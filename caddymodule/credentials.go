@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -27,6 +28,9 @@ type credentialSource interface {
 	// whom, and notes what is wrong with them. It changes nothing: it is asked
 	// again whenever a file that they name may have changed.
 	settings(p *option.Problems) settings
+
+	// named is what names the account.
+	named() accountNames
 }
 
 // settings are those options with values in place of placeholders.
@@ -68,16 +72,17 @@ type credentials struct {
 	users   *userHasher // names users in caches
 	policy  exchange.Policy
 	signUps exchange.SignUps // of all replicas; nil if there are no others
+	storeUp func() bool      // whether what replicas share can be used; nil: there are no others
 	leave   func()           // what replicas share
 }
 
 // rotation puts new credentials in place of the old ones.
 type rotation struct {
 	mu      sync.Mutex
-	read    time.Time // when the last look began
-	problem string    // what was wrong with the files at the last look; empty: nothing
-	told    bool      // and the log has it
-	ended   bool      // the config is gone
+	read    time.Time   // when the last look began
+	problem string      // what was wrong with the files at the last look; empty: nothing
+	told    atomic.Bool // and the log has it
+	ended   bool        // the config is gone
 }
 
 // use begins with the credentials that the config was loaded with.
@@ -88,8 +93,10 @@ func (e *endpoint) use(ctx caddy.Context, s settings) error {
 	}
 	e.current.Store(c)
 	e.releases.push(e.endRotation)
-	handlers.Store(e, nil)
 	e.releases.push(func() { handlers.Delete(e) })
+	if err := whenStarted(ctx, func() { handlers.Store(e, nil) }); err != nil {
+		return err
+	}
 	if member.Start != nil {
 		if err := whenStarted(ctx, member.Start); err != nil {
 			return err
@@ -116,7 +123,7 @@ func (e *endpoint) newCredentials(s settings) (*credentials, redis.Member, error
 		if member, c.leave, err = e.store.Join(string(account), string(s.service()), e.account.engine, countUnreadable); err != nil {
 			return nil, member, err
 		}
-		c.policy.Shared, c.signUps = countedStore{member.Shared}, member.SignUps
+		c.policy.Shared, c.signUps, c.storeUp = countedStore{member.Shared}, member.SignUps, member.Up
 	}
 	c.tokenService = s.tokens(c)
 	return c, member, nil
@@ -222,21 +229,21 @@ func (e *endpoint) reread() (settings, error) {
 func (e *endpoint) logUnusable(err error) {
 	r := &e.rotation
 	if problem := err.Error(); problem != r.problem {
-		r.problem, r.told = problem, false
+		r.problem = problem
+		r.told.Store(false)
 		return
 	}
-	if !r.told {
-		r.told = true
+	if !r.told.Swap(true) {
 		e.logger.Warn("the credentials cannot be read again: those of before are used", zap.Error(err))
 	}
 }
 
 func (e *endpoint) logUsable() {
 	r := &e.rotation
-	if r.told {
+	r.problem = ""
+	if r.told.Swap(false) {
 		e.logger.Info("the credentials can be read again")
 	}
-	r.problem, r.told = "", false
 }
 
 // namesFiles reports whether options name files, which may change.

@@ -78,6 +78,11 @@ func (h *HumaToken) readService(p *option.Problems) humaService {
 	return v
 }
 
+// named implements credentialSource.
+func (h *HumaToken) named() accountNames {
+	return accountNames{ConfigFile: h.ConfigFile, API: h.API, ProjectID: h.ProjectID, DeploymentID: h.DeploymentID}
+}
+
 // setOptions names the values that the config file is not asked for.
 func (h *HumaToken) setOptions() []string {
 	set := []string{"organization_id"} // which nothing here needs

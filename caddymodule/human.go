@@ -110,6 +110,11 @@ type humanSettings struct {
 // settings implements credentialSource.
 func (h *HumanAPIToken) settings(p *option.Problems) settings { return h.readHuman(p) }
 
+// named implements credentialSource.
+func (h *HumanAPIToken) named() accountNames {
+	return accountNames{API: orDefault(h.API, defaultHumanAPI), ClientID: h.ClientID}
+}
+
 // readHuman evaluates whose service is called, and notes every problem in it.
 func (h *HumanAPIToken) readHuman(p *option.Problems) *humanSettings {
 	c := humanapi.Config{

@@ -31,8 +31,8 @@ var (
 	registrations = exchange.NewRegistrations()
 )
 
-// handlers are those of the config that runs, and while it is replaced of the
-// next one, too.
+// handlers are those of the config that runs, and for a moment after a reload
+// of the one before, too.
 var handlers sync.Map // *endpoint → nil
 
 // draining are the accounts that no config uses any more and whose exchanges

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// TestReadmeIsWhole: the manual tells of every option, error and preset.
+// TestReadmeIsWhole: the manual tells of every option, error and admin call.
 func TestReadmeIsWhole(t *testing.T) {
 	b, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -28,6 +28,16 @@ func TestReadmeIsWhole(t *testing.T) {
 	for code := range problemTable {
 		if !strings.Contains(readme, "\n#### "+string(code)+"\n") {
 			t.Errorf("the README has no section %s, where the type of a problem leads", code)
+		}
+	}
+	for path, call := range adminCalls {
+		if !strings.Contains(readme, "| `"+call.methods[0]+" "+adminPath+path+"` |") {
+			t.Errorf("the README does not tell of %s", path)
+		}
+	}
+	for _, reason := range []healthReason{reasonStopping, reasonNoHandlers, reasonBreakerOpen, reasonStoreDown, reasonFilesUnreadable} {
+		if !strings.Contains(readme, "`"+string(reason)+"`") {
+			t.Errorf("the README does not tell of the reason %s", reason)
 		}
 	}
 }

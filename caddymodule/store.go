@@ -74,12 +74,15 @@ func (q *request) replicasOf(user exchange.UserKey) *exchange.Replicas {
 	}
 }
 
+// forgottenHere is what logs say when the others do not know it yet.
+const forgottenHere = "a user was forgotten here only: the other replicas will be told when the shared store can be used again"
+
 // forget drops a user's tokens, at all replicas, also if the caller does not wait
 // for it.
 func (q *request) forget(user exchange.UserKey) {
 	if shared := q.credentials.policy.Shared; shared != nil {
 		if err := shared.Forget(context.WithoutCancel(q.Context()), user); err != nil {
-			if c := q.logger.Check(q.thinned(), "a user was forgotten here only: the other replicas will be told when the shared store can be used again"); c != nil {
+			if c := q.logger.Check(q.thinned(), forgottenHere); c != nil {
 				c.Write(zap.Error(err))
 			}
 		}

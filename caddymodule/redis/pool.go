@@ -28,6 +28,10 @@ type Member struct {
 
 	// Start connects in the background. Until then the store is down.
 	Start func()
+
+	// Up reports whether the store serves everything, as far as is known: it asks
+	// nobody.
+	Up func() bool
 }
 
 // Join makes memory, that of an account, hear what other replicas do. account
@@ -42,7 +46,7 @@ func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreada
 	}
 	c := v.(*connection)
 	c.add(account, memory, 1)
-	m = Member{Shared: c.Account(account), SignUps: c.SignUps(service), Start: c.Connect}
+	m = Member{Shared: c.Account(account), SignUps: c.SignUps(service), Start: c.Connect, Up: c.Up}
 	return m, func() {
 		c.add(account, memory, -1)
 		_, _ = connections.Delete(r.key)

@@ -21,6 +21,7 @@ type replicas struct {
 	redis     *redistest.Server
 	huma      string
 	addresses [3]string
+	admins    [3]string // their admin endpoints
 	processes [3]*process
 	client    *http.Client
 }
@@ -33,12 +34,12 @@ func startReplicas(t *testing.T, cache ...string) *replicas {
 	r := &replicas{t: t, redis: redistest.Start(t), client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
 	huma := freeAddress(t)
 	r.huma = "http://" + huma
-	const global = "{\nadmin off\npersist_config off\nauto_https off\n}\n"
-	sandbox := startCaddy(t, global+r.huma+" {\nhuma_sandbox\n}\n", huma)
+	const global = "{\nadmin %s\npersist_config off\nauto_https off\n}\n"
+	sandbox := startCaddy(t, fmt.Sprintf(global, "off")+r.huma+" {\nhuma_sandbox\n}\n", huma)
 	t.Cleanup(func() { sandbox.kill() })
 	for i := range r.addresses {
-		r.addresses[i] = freeAddress(t)
-		r.processes[i] = startCaddy(t, global+`http://`+r.addresses[i]+` {
+		r.addresses[i], r.admins[i] = freeAddress(t), freeAddress(t)
+		r.processes[i] = startCaddy(t, fmt.Sprintf(global, r.admins[i])+`http://`+r.addresses[i]+` {
 			huma_token {
 				api `+r.huma+`
 				project_id p1

@@ -1,0 +1,164 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// flushTimeout is how long a flush of the shared store may take: it visits each
+// of its keys.
+const flushTimeout = time.Minute
+
+// forgotten is what POST /huma/cache/flush and evict answer.
+type forgotten struct {
+	// Accounts is how many forgot the user, or all.
+	Accounts int `json:"accounts"`
+
+	// Replicas is told, or later: the shared store is down, and the others are
+	// told when it can be used again; or none, without a shared store.
+	Replicas string `json:"replicas"`
+}
+
+// memory is where one account keeps tokens: here, and in the store that replicas
+// share. Handlers of one account have the same.
+type memory struct {
+	account *account
+	shared  exchange.Shared  // nil: there are no other replicas
+	user    exchange.UserKey // of whom; empty: of all
+}
+
+// adminFlush answers POST /huma/cache/flush.
+func adminFlush(r *http.Request) (int, any, error) {
+	body, err := adminBody(r)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case len(body) > 0: // somebody who wants to name a user, perhaps
+		return 0, nil, adminError(http.StatusBadRequest, "a flush takes no body, and forgets all users: to forget one use "+adminPath+"cache/evict")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), flushTimeout)
+	defer cancel()
+	all := make(map[memory]*endpoint)
+	handlers.Range(func(h, _ any) bool {
+		e := h.(*endpoint)
+		all[memory{account: e.account, shared: e.current.Load().policy.Shared}] = e
+		return true
+	})
+	done, err := forgetAll(all, func(m memory) error {
+		m.account.engine.Flush() // at once; and after the store, from which it may have come back
+		defer m.account.engine.Flush()
+		if m.shared == nil {
+			return nil
+		}
+		return m.shared.Flush(ctx)
+	})
+	if err != nil {
+		return 0, nil, adminError(http.StatusServiceUnavailable, "flushed in this process, and not in the shared store and at the other replicas: flush again when it can be used: %w", err)
+	}
+	caddy.Log().Named("huma.admin").Info("the cache was flushed over the admin API", zap.Int("accounts", done.Accounts))
+	return http.StatusOK, done, nil
+}
+
+// adminEvict answers POST /huma/cache/evict.
+func adminEvict(r *http.Request) (int, any, error) {
+	user, p, err := readEvict(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx := context.WithoutCancel(r.Context()) // the store's own timeout ends it
+	all := make(map[memory]*endpoint)
+	handlers.Range(func(h, _ any) bool {
+		if e := h.(*endpoint); e.provider == p {
+			c := e.current.Load()
+			all[memory{e.account, c.policy.Shared, c.users.key(user)}] = e
+		}
+		return true
+	})
+	if len(all) == 0 {
+		return 0, nil, adminError(http.StatusConflict, "the running config has no %s, whose users are told apart by what the body names", p.directive)
+	}
+	done, err := forgetAll(all, func(m memory) error {
+		defer m.account.engine.Forget(m.user)
+		if m.shared == nil {
+			return nil
+		}
+		return m.shared.Forget(ctx, m.user)
+	})
+	for _, e := range all {
+		e.logger.Info("a user was evicted over the admin API", zap.String("user", e.names.short(user)))
+	}
+	if err == nil {
+		return http.StatusOK, done, nil
+	}
+	caddy.Log().Named("huma.admin").Warn(forgottenHere, zap.Error(err))
+	done.Replicas = "later"
+	return http.StatusAccepted, done, nil
+}
+
+// forgetAll calls forget for each, also if one of them fails.
+func forgetAll(all map[memory]*endpoint, forget func(memory) error) (done forgotten, err error) {
+	done.Replicas = "none"
+	accounts := make(map[*account]bool)
+	for m := range all {
+		err = errors.Join(err, forget(m))
+		accounts[m.account] = true
+		if m.shared != nil {
+			done.Replicas = "told"
+		}
+	}
+	done.Accounts = len(accounts)
+	return done, err
+}
+
+// errEvict says what to send.
+func errEvict() error {
+	return adminError(http.StatusBadRequest, `the body must be {"email": "…"} for users of huma_token, or {"user_id": "…"} for those of human_api_token`)
+}
+
+// readEvict reads whom to forget, and whose users are named like that.
+func readEvict(r *http.Request) (user identity.User, p *provider, err error) {
+	// As Caddy's own endpoint demands it: no page of another site can send that
+	// without asking first.
+	if !strings.Contains(r.Header.Get("Content-Type"), "/json") {
+		return user, nil, adminError(http.StatusBadRequest, "unacceptable content-type: 'application/json' required")
+	}
+	body, err := adminBody(r)
+	if err != nil {
+		return user, nil, err
+	}
+	var whom struct {
+		Email  *string `json:"email"`
+		UserID *string `json:"user_id"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if decoder.Decode(&whom) != nil || (whom.Email == nil) == (whom.UserID == nil) { // what is wrong would quote it
+		return user, nil, errEvict()
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return user, nil, errEvict()
+	}
+	if whom.Email != nil {
+		user, err = identity.UserByEmail(*whom.Email)
+		p = humaProvider
+	} else {
+		user, err = identity.UserByID(*whom.UserID)
+		p = humanProvider
+	}
+	if err != nil {
+		return user, nil, adminError(http.StatusBadRequest, "nobody has that name: %w", err)
+	}
+	return user, p, nil
+}

@@ -1,0 +1,426 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// administered is a site beside an admin endpoint.
+type administered struct {
+	*site
+	admin string // the endpoint's URL
+}
+
+// serveAdmin is serve with such an endpoint.
+func serveAdmin(t testing.TB, text string) *administered {
+	t.Helper()
+	d := &administered{admin: "http://" + adminAddress(t)}
+	d.site = serve(t, text)
+	d.move()
+	must(t, d.load(text))
+	return d
+}
+
+// load replaces the config, and leaves the endpoint where it is.
+func (d *administered) load(text string) error {
+	defer func() {
+		d.loaded = time.Now()
+		d.client.CloseIdleConnections()
+	}()
+	return caddy.Load(withAdmin(d.site, text, strings.TrimPrefix(d.admin, "http://")), true)
+}
+
+// call asks the endpoint.
+func (d *administered) call(method, path, body string, edit ...func(*http.Request)) *answer {
+	d.t.Helper()
+	var a *answer
+	eventually(d.t, 5*time.Second, "the admin endpoint answers", func() (ok bool) {
+		var err error
+		a, err = d.fetch(d.t.Context(), method, d.admin+path, append([]func(*http.Request){func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		}}, edit...)...)
+		return err == nil
+	})
+	return a
+}
+
+var asJSON = header("Content-Type", "application/json")
+
+// evict makes all forget a user.
+func (d *administered) evict(p provider, user string) *answer {
+	d.t.Helper()
+	return d.call("POST", "/huma/cache/evict", string(mustJSON(d.t.(*testing.T), map[string]string{p.naming(): user})), asJSON)
+}
+
+// naming is the member by which users are named.
+func (p provider) naming() string {
+	if p.name == humaProvider.name {
+		return "email"
+	}
+	return "user_id"
+}
+
+// adminStatus is what GET /huma/status answers.
+type adminStatus struct {
+	Status   string
+	Reasons  []string
+	Accounts []struct {
+		Provider     string
+		ConfigFile   string `json:"config_file"`
+		API          string
+		ProjectID    string `json:"project_id"`
+		DeploymentID string `json:"deployment_id"`
+		ClientID     string `json:"client_id"`
+		Cache        struct{ Users int }
+		Handlers     []struct {
+			Breaker       string
+			CallsInFlight int    `json:"calls_in_flight"`
+			HadToken      bool   `json:"had_token"`
+			Store         string `json:"shared_store"`
+			Credentials   struct {
+				Loaded     time.Time
+				AgeSeconds *int64 `json:"age_seconds"`
+				Unreadable bool
+			}
+		}
+	}
+}
+
+func (d *administered) status() (s adminStatus) {
+	d.t.Helper()
+	a := d.call("GET", "/huma/status", "")
+	decoder := json.NewDecoder(bytes.NewReader(a.Body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil || a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "application/json" {
+		d.t.Fatalf("status: %d %v %v\n%s", a.StatusCode, a.Header, err, a.Body)
+	}
+	return s
+}
+
+// healthy checks what a probe is told.
+func (d *administered) healthy(what string, status int, state string, reasons ...string) {
+	d.t.Helper()
+	a := d.call("GET", "/huma/health", "")
+	var v adminStatus
+	must(d.t, json.Unmarshal(a.Body, &v))
+	if a.StatusCode != status || v.Status != state || !slices.Equal(v.Reasons, reasons) {
+		d.t.Errorf("%s: %d %s; want %d %s %q", what, a.StatusCode, a.Body, status, state, reasons)
+	}
+}
+
+// TestAdmin_WhatIsThere: methods, paths, and bodies that are none.
+func TestAdmin_WhatIsThere(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	d := serveAdmin(t, simpleSite(fake, ""))
+	canary := `{"email":"canary@x.example"}`
+	for _, c := range []struct {
+		method, path, body string
+		edit               edits
+		status             int
+		says               string // in the error
+		allow              string
+	}{
+		{"GET", "/huma/status", "", nil, 200, "", ""},
+		{"HEAD", "/huma/status", "", nil, 405, "", "GET"},
+		{"POST", "/huma/status", "", nil, 405, "GET", "GET"},
+		{"OPTIONS", "/huma/status", "", nil, 405, "GET", "GET"},
+		{"GET", "/huma/health", "", nil, 200, "", ""},
+		{"HEAD", "/huma/health", "", nil, 200, "", ""},
+		{"DELETE", "/huma/health", "", nil, 405, "GET or HEAD", "GET, HEAD"},
+		{"GET", "/huma/cache/flush", "", nil, 405, "POST", "POST"},
+		{"DELETE", "/huma/cache/flush", "", nil, 405, "POST", "POST"},
+		{"GET", "/huma/cache/evict", canary, edits{asJSON}, 405, "POST", "POST"},
+		{"PUT", "/huma/cache/evict", canary, edits{asJSON}, 405, "POST", "POST"},
+
+		{"GET", "/huma/", "", nil, 404, "/huma/", ""},
+		{"GET", "/huma/cache", "", nil, 404, "cache/flush", ""},
+		{"POST", "/huma/cache/flush/", "", nil, 404, "cache/flush", ""},
+		{"GET", "/huma/status/huma", "", nil, 404, "status", ""},
+		{"GET", "/huma/canary@x.example", "", nil, 404, "status", ""},
+
+		{"POST", "/huma/cache/flush", canary, edits{asJSON}, 400, "cache/evict", ""},
+		{"POST", "/huma/cache/flush", " \n", nil, 200, "", ""},
+		{"POST", "/huma/cache/flush", strings.Repeat(" ", 5000), nil, 413, "4096", ""},
+
+		{"POST", "/huma/cache/evict", canary, edits{asJSON}, 200, "", ""},
+		{"POST", "/huma/cache/evict", canary, edits{header("Content-Type", "application/json; charset=utf-8")}, 200, "", ""},
+		{"POST", "/huma/cache/evict", canary, nil, 400, "application/json", ""},
+		{"POST", "/huma/cache/evict", canary, edits{header("Content-Type", "text/plain")}, 400, "application/json", ""},
+		{"POST", "/huma/cache/evict", "", edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", "{}", edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", "null", edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", `["canary@x.example"]`, edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", `{"email":"canary@x.example"`, edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", canary + canary, edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", `{"email":["canary@x.example"]}`, edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", `{"mail":"canary@x.example"}`, edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", `{"email":"canary@x.example","canary":1}`, edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", `{"email":"canary@x.example","user_id":"canary"}`, edits{asJSON}, 400, `{"email"`, ""},
+		{"POST", "/huma/cache/evict", `{"email":"canary"}`, edits{asJSON}, 400, "identity_invalid", ""},
+		{"POST", "/huma/cache/evict", `{"email":""}`, edits{asJSON}, 400, "identity_invalid", ""},
+		{"POST", "/huma/cache/evict", `{"user_id":""}`, edits{asJSON}, 400, "identity_invalid", ""},
+		{"POST", "/huma/cache/evict", `{"user_id":"canary"}`, edits{asJSON}, 409, "human_api_token", ""},
+		{"POST", "/huma/cache/evict", canary + strings.Repeat(" ", 5000), edits{asJSON}, 413, "4096", ""},
+
+		// As all of the admin endpoint: no page may ask, nor under another name.
+		{"POST", "/huma/cache/flush", "", edits{header("Origin", "https://evil.example")}, 403, "origin", ""},
+		{"GET", "/huma/status", "", edits{header("Origin", "https://evil.example")}, 403, "origin", ""},
+		{"GET", "/huma/status", "", edits{header("Sec-Fetch-Mode", "no-cors")}, 400, "same-origin", ""},
+		{"GET", "/huma/status", "", edits{func(r *http.Request) { r.Host = "evil.example" }}, 403, "host", ""},
+	} {
+		a := d.call(c.method, c.path, c.body, c.edit...)
+		var v struct{ Error string }
+		_ = json.Unmarshal(a.Body, &v)
+		if a.StatusCode != c.status || !strings.Contains(v.Error, c.says) || a.Header.Get("Allow") != c.allow {
+			t.Errorf("%s %s %.40s: %d %q %s; want %d %q %q", c.method, c.path, c.body, a.StatusCode, a.Header["Allow"], a.Body, c.status, c.says, c.allow)
+		}
+		if a.StatusCode == http.StatusOK || c.allow != "" {
+			a.noStore(t)
+		}
+		if strings.Contains(string(a.Body), "canary") {
+			t.Errorf("%s %s %s: it is repeated: %s", c.method, c.path, c.body, a.Body)
+		}
+	}
+	for _, line := range d.lines("canary") {
+		if !strings.Contains(line, `"uri":"/huma/canary`) { // which Caddy logs
+			t.Errorf("in the log: %s", line)
+		}
+	}
+}
+
+func TestAdmin_Status(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	humanProvider.knows(fake, "u-canary")
+	file := secretFiles["rename"](t, "sandbox-secret")
+	credentials := strings.Replace(humaProvider.options(fake), "secret sandbox-secret", "secret {file."+file.path+"}", 1)
+	// Two handlers of one account, one of another service; and one of another
+	// account, which is wrong.
+	config := "SITE {\n" + humanProvider.block("", humanProvider.options(fake), "breaker off") +
+		humaProvider.block("/one", credentials, "client_type ios") + humaProvider.block("/two", credentials, "client_type ios") +
+		humaProvider.block("/three", strings.Replace(humaProvider.options(fake), "project_id p1", "project_id p0", 1), "client_type ios\nretries 0\nbreaker {\nrequests 2\nopen 1m\n}") + "}"
+	d := serveAdmin(t, config)
+	d.healthy("at first", 200, "ok")
+	for _, path := range []string{"/one", "/two", "/three", "/three"} {
+		d.request("GET", path, as("canary@x.example"))
+	}
+	d.request("GET", connectPath, as("u-canary")).connect(t)
+	must(t, fake.SetFaults([]sandbox.Fault{{Status: 500}}))
+	for range 3 {
+		d.request("GET", "/three", as("late@x.example"))
+	}
+	s := d.status()
+	if s.Status != "degraded" || !slices.Equal(s.Reasons, []string{"breaker_open"}) || len(s.Accounts) != 3 {
+		t.Fatalf("status %+v", s)
+	}
+	wrong, right, human := s.Accounts[0], s.Accounts[1], s.Accounts[2]
+	if wrong.Provider != "huma" || wrong.ProjectID != "p0" || wrong.DeploymentID != "d1" || wrong.API != fake.URL || wrong.Cache.Users != 0 ||
+		len(wrong.Handlers) != 1 || wrong.Handlers[0].Breaker != "open" || wrong.Handlers[0].HadToken {
+		t.Errorf("the wrong account: %+v", wrong)
+	}
+	if right.ProjectID != "p1" || right.Cache.Users != 1 || len(right.Handlers) != 2 {
+		t.Fatalf("the right account: %+v", right)
+	}
+	for _, h := range right.Handlers {
+		if c := h.Credentials; h.Breaker != "closed" || h.CallsInFlight != 0 || h.Store != "" || time.Since(c.Loaded) > time.Minute || c.AgeSeconds == nil || *c.AgeSeconds > 60 {
+			t.Errorf("a handler: %+v", h)
+		}
+	}
+	if !right.Handlers[0].HadToken {
+		t.Error("nobody had a token")
+	}
+	if human.Provider != "human_api" || human.ClientID != "hapi1" || human.Cache.Users != 1 || human.Handlers[0].Breaker != "off" {
+		t.Errorf("Human API's account: %+v", human)
+	}
+	a := d.call("GET", "/huma/status", "")
+	for _, secret := range []string{"canary", "late", "sandbox-secret", file.path} {
+		if bytes.Contains(a.Body, []byte(secret)) {
+			t.Errorf("%q is in the status: %s", secret, a.Body)
+		}
+	}
+	d.healthy("one breaker is open", 200, "degraded", "breaker_open")
+
+	file.replace(t, "")
+	eventually(t, 2*rotated, "the file is missed", func() bool { return len(d.lines("cannot be read again")) > 0 })
+	d.healthy("a file is empty", 200, "degraded", "breaker_open", "credentials_unreadable")
+	file.replace(t, "sandbox-secret")
+	eventually(t, 2*rotated, "the file is there again", func() bool { return !d.status().Accounts[1].Handlers[0].Credentials.Unreadable })
+}
+
+// TestAdmin_HealthOverReloads: a config that is rejected changes nothing, and
+// one without the directives gets no requests.
+func TestAdmin_HealthOverReloads(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		config := p.site(fake, "")
+		d := serveAdmin(t, config)
+		d.healthy("at first", 200, "ok")
+		if d.load(strings.Replace(config, "respond", "handle {\nheader X-A [ b\n}\nrespond", 1)) == nil {
+			t.Fatal("it was loaded")
+		}
+		d.healthy("rejected", 200, "ok")
+		if n := len(d.status().Accounts); n != 1 {
+			t.Errorf("%d accounts after a config that was rejected", n)
+		}
+		must(t, d.load("SITE {\nrespond ok\n}"))
+		d.healthy("without the directive", 503, "unavailable", "no_handlers")
+		if s := d.status(); len(s.Accounts) != 0 || s.Status != "unavailable" {
+			t.Errorf("without the directive: %+v", s)
+		}
+		if a := d.evict(p, "a@x.example"); a.StatusCode != http.StatusConflict {
+			t.Errorf("evict: %d %s", a.StatusCode, a.Body)
+		}
+		must(t, d.load(config))
+		d.healthy("with it again", 200, "ok")
+	})
+}
+
+// TestAdmin_HealthBySite: the site of the manual lets a probe in from elsewhere,
+// and to nothing but that.
+func TestAdmin_HealthBySite(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	d := serveAdmin(t, "SITE {\nrespond ok\n}")
+	must(t, d.load("SITE {\n"+humaProvider.block("", humaProvider.options(fake), "")+`
+		handle /ready {
+			rewrite /huma/health
+			reverse_proxy `+strings.TrimPrefix(d.admin, "http://")+` {
+				header_up Host {upstream_hostport}
+			}
+		}
+	}`))
+	for target, want := range map[string]int{"/ready": 200, "/ready?x=/../status": 200, "/ready/../huma/status": 404} {
+		a := d.request("GET", target)
+		if isHealth := strings.Contains(string(a.Body), `"status": "ok"`); isHealth != (want == 200) || isHealth && a.StatusCode != want {
+			t.Errorf("%s: %d %s", target, a.StatusCode, a.Body)
+		}
+	}
+	if a := d.request("POST", "/ready"); a.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d %s", a.StatusCode, a.Body)
+	}
+}
+
+// TestAdmin_Forget: evict reaches one user of all accounts, flush all users, and
+// neither anybody of the other service.
+func TestAdmin_Forget(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example", "b@x.example")
+		other := strings.NewReplacer("project_id p1", "project_id p2", "client_id hapi1", "client_id hapi2").Replace(p.options(fake))
+		d := serveAdmin(t, "SITE {\n"+p.block("/one", p.options(fake), "")+p.block("/two", p.options(fake), "")+p.block("/other", other, "")+"}")
+		get := func(user string) string {
+			t.Helper()
+			return d.request("GET", "/one?"+p.query, as(user)).token(t, p)
+		}
+		a, b := get("a@x.example"), get("b@x.example")
+		forgets := func(what string, answer *answer, isA, isB bool) {
+			t.Helper()
+			var v struct {
+				Accounts int
+				Replicas string
+			}
+			must(t, json.Unmarshal(answer.Body, &v))
+			if answer.StatusCode != http.StatusOK || v.Accounts != 2 || v.Replicas != "none" {
+				t.Errorf("%s: %d %s", what, answer.StatusCode, answer.Body)
+			}
+			nextA, nextB := get("a@x.example"), get("b@x.example")
+			if (nextA != a) != isA || (nextB != b) != isB {
+				t.Errorf("%s: forgot a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, isA, isB)
+			}
+			a, b = nextA, nextB
+		}
+		forgets("evict a", d.evict(p, "a@x.example"), true, false)
+		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaProvider.name, false)
+		forgets("evict nobody", d.evict(p, "c@x.example"), false, false)
+		forgets("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
+		if n := len(d.lines("a user was evicted over the admin API")); n != 6 { // one for each account
+			t.Errorf("%d lines", n)
+		}
+		d.quiet(t, "@x.example")
+	})
+}
+
+// TestAdmin_ForgetDuringAnExchange: what was asked for before is not kept.
+func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		for name, forget := range map[string]func(d *administered) *answer{
+			"evict": func(d *administered) *answer { return d.evict(p, "a@x.example") },
+			"flush": func(d *administered) *answer { return d.call("POST", "/huma/cache/flush", "") },
+		} {
+			t.Run(name, func(t *testing.T) {
+				fake := newHuma(t, sandbox.Config{})
+				p.knows(fake, "a@x.example")
+				d := serveAdmin(t, p.site(fake, ""))
+				must(t, fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond, Times: 1}}))
+				first := make(chan *answer)
+				go func() {
+					a, _ := d.try(t.Context(), "GET", p.ask(), as("a@x.example"))
+					first <- a
+				}()
+				eventually(t, 5*time.Second, "the call is under way", func() bool { return fake.Calls().InFlight == 1 })
+				if a := forget(d); a.StatusCode != http.StatusOK {
+					t.Fatalf("%d %s", a.StatusCode, a.Body)
+				}
+				old := (<-first).token(t, p)
+				if d.request("GET", p.ask(), as("a@x.example")).token(t, p) == old {
+					t.Error("it was kept")
+				}
+			})
+		}
+	})
+}
+
+// TestAdmin_SharedStore: what is in it goes, too; and if it is down, the answer
+// says what has been done.
+func TestAdmin_SharedStore(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		r := redistest.Start(t)
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example", "b@x.example")
+		config := p.site(fake, withRedis(r, "1m", ""))
+		d := serveAdmin(t, config)
+		get := func(user string) string { return d.request("GET", p.ask(), as(user)).token(t, p) }
+		eventually(t, joins, "the store is used", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
+		says := func(what string, a *answer, status int, text string) {
+			t.Helper()
+			if a.StatusCode != status || !strings.Contains(string(a.Body), text) {
+				t.Errorf("%s: %d %s; want %d %s", what, a.StatusCode, a.Body, status, text)
+			}
+		}
+		a, b := get("a@x.example"), get("b@x.example")
+		says("evict", d.evict(p, "a@x.example"), 200, `"replicas": "told"`)
+		if again := get("a@x.example"); again == a {
+			t.Error("evict: the store had it")
+		}
+		says("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "told"`)
+		if again := get("b@x.example"); again == b {
+			t.Error("flush: the store had it")
+		} else {
+			b = again
+		}
+
+		r.Kill()
+		eventually(t, joins, "the store is missed", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
+		d.healthy("the store is down", 200, "degraded", "shared_store_down")
+		says("evict without the store", d.evict(p, "b@x.example"), 202, `"replicas": "later"`)
+		if again := get("b@x.example"); again == b {
+			t.Error("evict without the store: it is still there")
+		} else {
+			b = again
+		}
+		says("flush without the store", d.call("POST", "/huma/cache/flush", ""), 503, "flush again")
+		if again := get("b@x.example"); again == b {
+			t.Error("flush without the store: it is still there")
+		}
+		d.quiet(t, "@x.example")
+	})
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// administer asks the admin endpoint of a Caddy.
+func administer(t *testing.T, address, method, path, body string) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	status, text := do(t, req)
+	return status, string(text)
+}
+
+// TestAdminReachesAllReplicas: what one of them is told to forget the others do
+// not have any more either.
+func TestAdminReachesAllReplicas(t *testing.T) {
+	r := startReplicas(t)
+	const user, other = "a@x.example", "b@x.example"
+	// everywhere asks all replicas for a token, which is the same.
+	everywhere := func(user string) string {
+		t.Helper()
+		token := r.token(0, user)
+		for i := range r.addresses {
+			if r.token(i, user) != token {
+				t.Fatalf("replica %d has another token", i)
+			}
+		}
+		return token
+	}
+	forgotten := func(what, user, token string) {
+		t.Helper()
+		for i := range r.addresses {
+			eventually(t, what, func() bool { return r.token(i, user) != token })
+		}
+	}
+	first, others := everywhere(user), everywhere(other)
+	if status, answer := administer(t, r.admins[1], http.MethodPost, "/huma/cache/evict", `{"email":"`+user+`"}`); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
+		t.Fatalf("evict: %d %s", status, answer)
+	}
+	forgotten("all replicas forget the user", user, first)
+	if everywhere(other) != others {
+		t.Error("another user was forgotten, too")
+	}
+	if status, answer := administer(t, r.admins[2], http.MethodPost, "/huma/cache/flush", ""); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
+		t.Fatalf("flush: %d %s", status, answer)
+	}
+	forgotten("all replicas forget everybody", other, others)
+}
+
+// TestHealthOfAnEndingProcess: while it still serves, and before it listens no
+// more, a probe is told to send nobody here.
+func TestHealthOfAnEndingProcess(t *testing.T) {
+	site, admin := freeAddress(t), freeAddress(t)
+	c := startCaddy(t, `{
+		admin `+admin+`
+		persist_config off
+		auto_https off
+		shutdown_delay 3s
+	}
+	http://`+site+` {
+		huma_token {
+			api http://127.0.0.1:1
+			project_id p1
+			deployment_id d1
+			client_id c1
+			secret sandbox-secret
+			identity {
+				email X-Test-User
+			}
+			trust proxies 127.0.0.1
+		}
+	}`, site)
+	t.Cleanup(func() { c.stop(t) })
+	if status, answer := administer(t, admin, http.MethodGet, "/huma/health", ""); status != http.StatusOK {
+		t.Fatalf("at first: %d %s", status, answer)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the probe is told", func() bool {
+		status, answer := administer(t, admin, http.MethodGet, "/huma/health", "")
+		return status == http.StatusServiceUnavailable && strings.Contains(answer, `"stopping"`)
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+site+"/private/huma-token", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := do(t, req); status != http.StatusUnauthorized {
+		t.Errorf("requests are answered %d", status)
+	}
+}
