@@ -214,15 +214,21 @@ type answer struct {
 // request makes a request of the site; edit may change it before it is sent.
 func (s *site) request(method, path string, edit ...func(*http.Request)) *answer {
 	s.t.Helper()
-	a, err := s.try(context.Background(), method, path, edit...)
+	return s.insist(method, s.URL+path, edit...)
+}
+
+// insist is request for another address.
+func (s *site) insist(method, url string, edit ...func(*http.Request)) *answer {
+	s.t.Helper()
+	a, err := s.fetch(context.Background(), method, url, edit...)
 	for err != nil && time.Since(s.loaded) < time.Second {
 		// Caddy loses a connection now and then while the listener of the
 		// config before goes away.
 		time.Sleep(20 * time.Millisecond)
-		a, err = s.try(context.Background(), method, path, edit...)
+		a, err = s.fetch(context.Background(), method, url, edit...)
 	}
 	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, path, err)
+		s.t.Fatalf("%s %s: %v", method, url, err)
 	}
 	return a
 }

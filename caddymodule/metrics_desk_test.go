@@ -37,9 +37,9 @@ func (m *metered) families() map[string]*dto.MetricFamily {
 
 func (m *metered) familiesAt(url string) map[string]*dto.MetricFamily {
 	m.t.Helper()
-	a, err := m.fetch(m.t.Context(), "GET", url)
-	if err != nil || a.StatusCode != 200 {
-		m.t.Fatalf("scrape: %v %v", a, err)
+	a := m.insist("GET", url)
+	if a.StatusCode != 200 {
+		m.t.Fatalf("scrape: %v", a)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(string(a.Body)))
