@@ -114,7 +114,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 	result := e.account.engine.Get(q.Context(), &exchange.Request{
 		User:   key,
 		Kind:   kind,
-		Fresh:  e.common.NoCache != "ignore" && q.wantsFresh(),
+		Fresh:  q.fresh(),
 		Source: q,
 		Policy: &q.credentials.policy,
 	})
@@ -155,7 +155,6 @@ func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, e
 func (m *minter) Ended(r exchange.Result) {
 	m.settle()
 	m.e.logEnd(m.user, r)
-	m.emitEnd(r)
 }
 
 func (m *minter) settle() {

@@ -7,7 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
 // The events that Caddy's events app is told of. Their data are the provider,
@@ -70,9 +70,8 @@ func (e *endpoint) emitBreaker(open bool) {
 	e.events.emit(name, map[string]any{"provider": e.name})
 }
 
-// emitEnd tells how an exchange ended, if that is an event.
-func (m *minter) emitEnd(r exchange.Result) {
-	if r.Outcome == exchange.OutcomeRegistered {
-		m.e.events.emit(eventRegistered, map[string]any{"provider": m.e.name, "user": m.e.names.short(m.user)})
-	}
+// emitRegistered tells that a user was signed up, whether or not a token came of
+// it.
+func (e *endpoint) emitRegistered(user identity.User) {
+	e.events.emit(eventRegistered, map[string]any{"provider": e.name, "user": e.names.short(user)})
 }

@@ -72,7 +72,7 @@ func (h *humaTokens) mint(q *request) mint {
 	return &exchange.Login{
 		Huma:          h.client,
 		Registrations: registrations,
-		Registration:  h.registration,
+		Registration:  q.registrationOf(h.registration),
 		User:          h.signUps.key(q.user),
 		Replicas:      q.replicasOf(h.sharedSignUps.key(q.user)),
 		Person: exchange.Person{
@@ -83,6 +83,18 @@ func (h *humaTokens) mint(q *request) mint {
 			ClientType: q.clientType,
 		},
 	}
+}
+
+// registrationOf is a registration whose sign-ups are told as the user's.
+func (q *request) registrationOf(r exchange.Registration) exchange.Registration {
+	e, user, ended := q.endpoint, q.user, r.Ended
+	r.Ended = func(result exchange.SignUpResult) {
+		ended(result)
+		if result == exchange.SignUpCreated {
+			e.emitRegistered(user)
+		}
+	}
+	return r
 }
 
 // again implements tokenService.

@@ -24,7 +24,9 @@ func (s countedStore) Get(ctx context.Context, user exchange.UserKey, kind excha
 // Put implements exchange.Shared.
 func (s countedStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Generation, news bool) (bool, error) {
 	current, err := s.Shared.Put(ctx, user, kind, rec, seen, news)
-	countStore(ctx, cacheWritten, err)
+	if current || err != nil { // a user who was forgotten meanwhile is not kept
+		countStore(ctx, cacheWritten, err)
+	}
 	return current, err
 }
 

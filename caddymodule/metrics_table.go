@@ -150,7 +150,7 @@ var (
 	metricCallSeconds = metric{"upstream_request_duration_seconds", kindHistogram,
 		"How long they took, without the wait for a free one.", []label{providerLabel, opLabel}}
 	metricCache = metric{"cache_operations_total", kindCounter,
-		"Operations of the cache: one look into memory for each request for a token, and what was asked of Redis.", []label{layerLabel, cacheResultLabel}}
+		"Operations of the cache: one look into memory for each request for a token, and reads and writes of tokens in Redis.", []label{layerLabel, cacheResultLabel}}
 	metricEntries = metric{"cache_entries", kindGauge,
 		"Users whose tokens are kept, those included that have run out and were not swept yet.", []label{countedLayers}}
 	metricSignUps = metric{"registrations_total", kindCounter,

@@ -145,6 +145,9 @@ func (q *request) crossSite() bool {
 	return false
 }
 
+// fresh reports whether a token past the cache is asked for, and may be.
+func (q *request) fresh() bool { return q.common.NoCache != "ignore" && q.wantsFresh() }
+
 // wantsFresh reports whether the request asks for a token past the cache:
 // Cache-Control: no-cache (RFC 9111, 5.2.1.4).
 func (q *request) wantsFresh() bool {

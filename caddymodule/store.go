@@ -66,10 +66,14 @@ func (q *request) replicasOf(user exchange.UserKey) *exchange.Replicas {
 		return nil
 	}
 	tokens, kind := c.users.key(q.user), q.kind
+	stored := func(ctx context.Context) *exchange.Grant { return c.policy.Stored(ctx, tokens, kind) }
+	if q.fresh() { // what is stored may be what the caller wants no more
+		stored = func(context.Context) *exchange.Grant { return nil }
+	}
 	return &exchange.Replicas{
 		SignUps: c.signUps,
 		User:    user,
-		Stored:  func(ctx context.Context) *exchange.Grant { return c.policy.Stored(ctx, tokens, kind) },
+		Stored:  stored,
 		Deny:    q.store.DenySignUps(),
 	}
 }

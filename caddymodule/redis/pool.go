@@ -58,7 +58,7 @@ func newConnection(config rediscache.Config, unreadable func()) (*connection, er
 	config.OnForget = c.forget
 	config.OnNews = c.forget
 	config.OnFlush = func(account string) { c.each(account, exchange.Forgetter.Flush) }
-	config.OnReconnect = c.flush
+	config.OnReconnect = func(account string) { c.each(account, exchange.Forgetter.Doubt) }
 	config.OnState = logState
 	config.OnUnreadable = func() { logUnreadable(); unreadable() }
 	var err error
@@ -104,20 +104,6 @@ func (c *connection) each(account string, f func(exchange.Forgetter)) {
 
 func (c *connection) forget(account string, user exchange.UserKey) {
 	c.each(account, func(m exchange.Forgetter) { m.Forget(user) })
-}
-
-// flush drops all that is in memory: what others forgot while nobody could tell
-// may be in it.
-func (c *connection) flush() {
-	c.mu.Lock()
-	var accounts []string
-	for account := range c.members {
-		accounts = append(accounts, account)
-	}
-	c.mu.Unlock()
-	for _, account := range accounts {
-		c.each(account, exchange.Forgetter.Flush)
-	}
 }
 
 // logState logs with the logger of the moment: the one of the config that made

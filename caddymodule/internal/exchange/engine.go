@@ -304,6 +304,16 @@ func (e *Engine) Flush() {
 	}
 }
 
+// Doubt makes doubtful what is kept of everybody: it is looked up in the store
+// that replicas share before it is handed out again.
+func (e *Engine) Doubt() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.caches {
+		s.Doubt()
+	}
+}
+
 // Wait returns when no exchange runs any more, or when ctx ends.
 func (e *Engine) Wait(ctx context.Context) error {
 	e.mu.Lock()
@@ -333,14 +343,17 @@ func (r *Request) kept() (Result, bool) {
 	}
 	if r.Fresh {
 		rec, ok := p.Recent.Get(r.User, r.Kind)
-		return keptResult(rec), ok && rec.age() >= 0
+		return keptResult(rec), ok && !p.doubts(rec) && rec.age() >= 0
 	}
 	rec, ok := p.Cache.Get(r.User, r.Kind)
-	if !ok || !p.inTime(rec) || !p.accepts(rec.error()) {
+	if !ok || p.doubts(rec) || !p.inTime(rec) || !p.accepts(rec.error()) {
 		return Result{}, false
 	}
 	return keptResult(rec), true
 }
+
+// doubts reports whether a record has to be looked up in the shared store first.
+func (p *Policy) doubts(rec Record) bool { return rec.Doubtful && p.Shared != nil }
 
 // inTime reports whether a record is within the handler's time for it, which
 // may have become shorter since it was kept.

@@ -53,6 +53,17 @@ func (s *mapStore) Forget(u UserKey) {
 	delete(s.recs, u)
 }
 
+func (s *mapStore) Doubt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kinds := range s.recs {
+		for kind, rec := range kinds {
+			rec.Doubtful = true
+			kinds[kind] = rec
+		}
+	}
+}
+
 func (s *mapStore) Flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

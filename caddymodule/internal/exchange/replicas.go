@@ -30,7 +30,10 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 		kind = freshKind(kind)
 	}
 	rec, ok, seen, err := p.Shared.Get(ctx, user, kind)
-	if err != nil || !ok || !p.believes(rec) {
+	if ok = ok && err == nil && p.believes(rec); !ok && wanted.IsZero() {
+		rec, ok = p.undoubted(ctx, user, kind, seen, err)
+	}
+	if !ok {
 		return seen, false
 	}
 	e.mu.Lock()
@@ -41,6 +44,29 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 	f.stored = &rec
 	f.result = result(rec)
 	return seen, true
+}
+
+// undoubted is the token in memory of which it was not certain whether another
+// replica had forgotten it, if it was not: a store that has lost what it held
+// costs no sign-in. The store gets it again. While the store is down memory is
+// all there is.
+func (p *Policy) undoubted(ctx context.Context, user UserKey, kind Kind, seen Generation, err error) (rec Record, ok bool) {
+	if p.Cache == nil {
+		return rec, false
+	}
+	rec, ok = p.Cache.Get(user, kind)
+	if !ok || rec.Grant == nil || !p.inTime(rec) {
+		return rec, false
+	}
+	rec.Doubtful = false
+	if err != nil {
+		return rec, true
+	}
+	if seen.Mark != "" || rec.age() > ForgottenFor-maxSkew {
+		return rec, false // it was forgotten, or nobody would know any more
+	}
+	current, err := p.Shared.Put(ctx, user, kind, rec, seen, false)
+	return rec, err != nil || current
 }
 
 // freshSince is when somebody asked for a fresh token; zero if nobody did.

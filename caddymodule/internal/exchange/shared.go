@@ -10,6 +10,10 @@ import (
 // usable at the moment: the operation was not tried and took no time.
 var ErrDown = errors.New("the shared store is down")
 
+// ForgottenFor is for how long a Shared remembers at least that a user was
+// forgotten: longer than any exchange that began before.
+const ForgottenFor = 15 * time.Minute
+
 // Shared is the store of one account that all replicas share. It lies behind
 // each replica's own memory. A miss is a value, a broken store is an error, and
 // a broken store only costs a call: nothing of what it answers is needed for a
@@ -46,7 +50,7 @@ type Shared interface {
 // Generation is the state of a user in a Shared at the time of a Get. It is to
 // be handed on and not to be looked at.
 type Generation struct {
-	Mark    string // changes whenever the user is forgotten
+	Mark    string // changes whenever the user is forgotten; empty if that was not so within ForgottenFor
 	Flushes uint64 // changes whenever the account is flushed, as far as this replica knows
 }
 

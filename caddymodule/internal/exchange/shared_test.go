@@ -76,7 +76,7 @@ func (s *sharedStore) Get(_ context.Context, u UserKey, k Kind) (Record, bool, G
 		return Record{}, false, Generation{}, err
 	}
 	s.mu.Lock()
-	seen := Generation{Mark: fmt.Sprint(s.mark)}
+	seen := Generation{Mark: s.marked()}
 	s.mu.Unlock()
 	if err := s.answer(); err != nil {
 		return Record{}, false, seen, err
@@ -94,7 +94,7 @@ func (s *sharedStore) Put(_ context.Context, u UserKey, k Kind, r Record, seen G
 		return false, errNoRecord
 	}
 	s.mu.Lock()
-	same := seen.Mark == fmt.Sprint(s.mark)
+	same := seen.Mark == s.marked()
 	s.mu.Unlock()
 	if !same {
 		return false, nil
@@ -107,14 +107,35 @@ func (s *sharedStore) Put(_ context.Context, u UserKey, k Kind, r Record, seen G
 	return err == nil, err
 }
 
+// marked is the mark of whoever was forgotten, of all users.
+func (s *sharedStore) marked() string {
+	if s.mark == 0 {
+		return ""
+	}
+	return fmt.Sprint(s.mark)
+}
+
+// loses everything, as a server does that is started anew.
+func (s *sharedStore) loses() {
+	s.mapStore.Flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mark = 0
+}
+
+// forgets a user, without a word to anybody.
+func (s *sharedStore) forgets(u UserKey) {
+	s.mapStore.Forget(u)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mark++
+}
+
 func (s *sharedStore) Forget(_ context.Context, u UserKey) error {
 	if err := s.op(); err != nil {
 		return err
 	}
-	s.mapStore.Forget(u)
-	s.mu.Lock()
-	s.mark++
-	s.mu.Unlock()
+	s.forgets(u)
 	s.tell(u)
 	return s.answer()
 }

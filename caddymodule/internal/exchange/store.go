@@ -15,6 +15,10 @@ type Record struct {
 	Grant *Grant
 	Err   *Error    // a refusal that may be repeated; nil if Grant is set
 	Until time.Time // the last moment at which it may be handed out
+
+	// Doubtful says that the user may have been forgotten by another replica
+	// since it was kept: see Forgetter. Stores set it; Put takes no notice of it.
+	Doubtful bool
 }
 
 // Store keeps records. A miss is a value, never an error.
@@ -33,4 +37,7 @@ type Forgetter interface {
 	Forget(UserKey)
 	// Flush drops everything.
 	Flush()
+	// Doubt makes doubtful what is kept: what other replicas have forgotten may
+	// be in it.
+	Doubt()
 }

@@ -110,3 +110,38 @@ func TestTheOldestKindGoes(t *testing.T) {
 	}
 	check(t, c)
 }
+
+// TestDoubt: what is kept is doubtful from then on, each kind until it is put
+// again, and what is put later is not.
+func TestDoubt(t *testing.T) {
+	c := newCache(t)
+	s := c.Limit(10)
+	doubtful := func(user exchange.UserKey, kind exchange.Kind) bool {
+		t.Helper()
+		r, ok := s.Get(user, kind)
+		if !ok {
+			t.Fatalf("%q %q is gone", user, kind)
+		}
+		return r.Doubtful
+	}
+	put := func(user exchange.UserKey, kind exchange.Kind) {
+		s.Put(user, kind, exchange.Record{Grant: storetest.GrantOf("t"), Until: time.Now().Add(time.Hour), Doubtful: true})
+	}
+	put("u", "ios")
+	put("u", "web")
+	for range 2 * epochs {
+		if doubtful("u", "ios") || doubtful("u", "web") {
+			t.Fatal("doubtful too early")
+		}
+		c.Doubt()
+		put("v", "ios")
+		if !doubtful("u", "ios") || !doubtful("u", "web") || doubtful("v", "ios") {
+			t.Fatal("not what was kept before is doubtful")
+		}
+		put("u", "ios")
+		if doubtful("u", "ios") || !doubtful("u", "web") {
+			t.Fatal("not the kind that was put is certain")
+		}
+		put("u", "web")
+	}
+}

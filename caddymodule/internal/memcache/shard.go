@@ -34,16 +34,16 @@ func (s *shard) init(users *atomic.Int64) {
 }
 
 // get returns what is kept for user and kind and good now.
-func (s *shard) get(user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool) {
+func (s *shard) get(user exchange.UserKey, kind exchange.Kind, epoch uint32) (exchange.Record, bool) {
 	v, ok := s.items.Get(string(user))
 	if !ok {
 		return exchange.Record{}, false
 	}
 	k := v.(*entry).find(kind)
-	if k == nil || time.Now().UnixNano() > k.until {
+	if k == nil || time.Now().UnixNano() > k.end() {
 		return exchange.Record{}, false
 	}
-	return k.record(), true
+	return k.record(epoch), true
 }
 
 // replace puts k if there is an entry for the user, and reports whether.

@@ -18,7 +18,10 @@ import (
 
 // markLife is how long a user who was forgotten is remembered as such: longer
 // than any exchange that began before.
-const markLife = 15 * time.Minute
+const markLife = exchange.ForgottenFor
+
+// flushLife is how long a flush is remembered for replicas that were away.
+const flushLife = 24 * time.Hour
 
 // account is the records of one account. Each user has a Redis hash, with a
 // field for each kind of token: forgetting is one command.
@@ -28,6 +31,7 @@ type account struct {
 	name    string // in keys
 	prefix  string // of its keys
 	flushes atomic.Uint64
+	flushed string // the last flush that the listener has found remembered
 }
 
 // Get implements exchange.Shared with one HMGET.
@@ -146,11 +150,35 @@ func (a *account) forget(ctx context.Context, key string, user exchange.UserKey)
 // keep the others from being flushed.
 func (a *account) Flush(ctx context.Context) error {
 	a.flushes.Add(1)
+	if err := a.rememberFlush(ctx); err != nil {
+		return err
+	}
 	if err := a.publishFlush(ctx); err != nil {
 		return err
 	}
 	err := a.dropAll(ctx)
 	return errors.Join(err, a.publishFlush(ctx))
+}
+
+// flushKey is where a flush is remembered for replicas that are away. It is none
+// of the keys that a flush drops.
+func (a *account) flushKey() string { return a.store.config.KeyPrefix + "f:" + a.name }
+
+// rememberFlush fails only if the store does not serve: one that takes no writes
+// can be flushed all the same.
+func (a *account) rememberFlush(ctx context.Context) error {
+	s := a.store
+	op, err := s.begin(ctx, a.flushKey(), false)
+	if err != nil {
+		return err
+	}
+	op.write = true
+	err = op.Do(op.ctx, op.B().Set().Key(a.flushKey()).Value(randomID()).Px(flushLife).Build()).Error()
+	isRefused := troubleOf(err, true) == troubleWrites
+	if err = s.end(&op, err); isRefused {
+		return nil
+	}
+	return err
 }
 
 func (a *account) publishFlush(ctx context.Context) error {

@@ -75,10 +75,11 @@ type Config struct {
 	OnNews   func(account string, user exchange.UserKey)
 	OnFlush  func(account string)
 
-	// OnReconnect is told when there is a way for such messages again, also for
-	// the first time: until now they may have been missed, so whatever is in
-	// memory may be something that others have forgotten.
-	OnReconnect func()
+	// OnReconnect is told of each account when there is a way for such messages
+	// again, also for the first time: until now they may have been missed, so
+	// whatever is in memory may be something that others have forgotten. If the
+	// account was flushed meanwhile, OnFlush is told that instead.
+	OnReconnect func(account string)
 
 	// OnUnreadable is told of a value that cannot be opened or read. To the
 	// user it is a miss.
@@ -148,13 +149,13 @@ func (c Config) withDefaults() Config {
 			*f = func(string, exchange.UserKey) {}
 		}
 	}
-	if c.OnFlush == nil {
-		c.OnFlush = func(string) {}
-	}
-	for _, f := range []*func(){&c.OnReconnect, &c.OnUnreadable} {
+	for _, f := range []*func(string){&c.OnFlush, &c.OnReconnect} {
 		if *f == nil {
-			*f = func() {}
+			*f = func(string) {}
 		}
+	}
+	if c.OnUnreadable == nil {
+		c.OnUnreadable = func() {}
 	}
 	if c.OnState == nil {
 		c.OnState = func(bool, error) {}

@@ -64,7 +64,7 @@ func (e *events) into(c *Config) {
 		e.note(func() { e.heard = append(e.heard, fmt.Sprintf("news %s %s", a, u)) })
 	}
 	c.OnFlush = func(a string) { e.note(func() { e.heard = append(e.heard, "flush "+a) }) }
-	c.OnReconnect = func() { e.note(func() { e.reconnects++ }) }
+	c.OnReconnect = func(string) { e.note(func() { e.reconnects++ }) }
 	c.OnUnreadable = func() { e.note(func() { e.unreadable++ }) }
 }
 
@@ -81,9 +81,9 @@ type opened struct {
 	*events
 }
 
-// open makes a Store for a server. Its operations have much time, so that a
+// made makes a Store for a server. Its operations have much time, so that a
 // test on a busy machine is about what it is about.
-func open(t testing.TB, addr string, edit ...func(*Config)) opened {
+func made(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
 	c := Config{Addresses: []string{addr}, Keys: []masked.String{key(1)}, Timeout: 5 * time.Second}
 	e := &events{}
@@ -96,8 +96,15 @@ func open(t testing.TB, addr string, edit ...func(*Config)) opened {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	s.Connect()
 	return opened{s, e}
+}
+
+// open is made, and connects.
+func open(t testing.TB, addr string, edit ...func(*Config)) opened {
+	t.Helper()
+	o := made(t, addr, edit...)
+	o.Connect()
+	return o
 }
 
 // ready is open, once it serves.

@@ -3,6 +3,8 @@ package rediscache
 import (
 	"context"
 	"encoding/base64"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,16 +100,27 @@ func (s *Store) heard(m message) {
 // missed acts on messages that may not have come: nothing in memory is certain,
 // and what was seen before now cannot be put any more. The latter not at the
 // start: the first tokens should not be lost to the others because of it.
-func (s *Store) missed() {
-	if s.heardBefore {
-		s.mu.Lock()
-		for _, a := range s.accounts {
+func (s *Store) missed(ctx context.Context, c rueidis.Client) error {
+	s.mu.Lock()
+	accounts := slices.Collect(maps.Values(s.accounts))
+	s.mu.Unlock()
+	for _, a := range accounts {
+		flushed, err := c.Do(ctx, c.B().Get().Key(a.flushKey()).Build()).ToString()
+		if err != nil && !rueidis.IsRedisNil(err) {
+			return err
+		}
+		if s.heardBefore {
 			a.flushes.Add(1)
 		}
-		s.mu.Unlock()
+		if flushed != "" && flushed != a.flushed {
+			a.flushed = flushed
+			s.config.OnFlush(a.id)
+			continue
+		}
+		s.config.OnReconnect(a.id)
 	}
 	s.heardBefore = true
-	s.config.OnReconnect()
+	return nil
 }
 
 // deaf is how long the keeper's own messages may be overdue until the
@@ -172,7 +185,10 @@ func (l *listener) subscribe(ctx context.Context) bool {
 		return false
 	}
 	l.lastHeard.Store(int64(time.Since(s.started)))
-	s.missed()
+	if err := s.missed(subscribing, l.client); err != nil {
+		c.Close()
+		return false
+	}
 	l.first()
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
