@@ -39,6 +39,26 @@ type memory struct {
 	user    exchange.UserKey // of whom; empty: of all
 }
 
+// flush forgets all users: here at once, because the store takes its time, and
+// again after that, because until then it may have given something back.
+func (m memory) flush(ctx context.Context) error {
+	m.account.engine.Flush()
+	if m.shared == nil {
+		return nil
+	}
+	defer m.account.engine.Flush()
+	return m.shared.Flush(ctx)
+}
+
+// forget forgets the user, in the store first, which has it done in a moment.
+func (m memory) forget(ctx context.Context) error {
+	defer m.account.engine.Forget(m.user)
+	if m.shared == nil {
+		return nil
+	}
+	return m.shared.Forget(ctx, m.user)
+}
+
 // adminFlush answers POST /huma/cache/flush.
 func adminFlush(r *http.Request) (int, any, error) {
 	body, err := adminBody(r)
@@ -56,14 +76,7 @@ func adminFlush(r *http.Request) (int, any, error) {
 		all[memory{account: e.account, shared: e.current.Load().policy.Shared}] = e
 		return true
 	})
-	done, err := forgetAll(all, func(m memory) error {
-		m.account.engine.Flush() // at once; and after the store, from which it may have come back
-		defer m.account.engine.Flush()
-		if m.shared == nil {
-			return nil
-		}
-		return m.shared.Flush(ctx)
-	})
+	done, err := forgetAll(all, func(m memory) error { return m.flush(ctx) })
 	if err != nil {
 		return 0, nil, adminError(http.StatusServiceUnavailable, "flushed in this process, and not in the shared store and at the other replicas: flush again when it can be used: %w", err)
 	}
@@ -89,13 +102,7 @@ func adminEvict(r *http.Request) (int, any, error) {
 	if len(all) == 0 {
 		return 0, nil, adminError(http.StatusConflict, "the running config has no %s, whose users are told apart by what the body names", p.directive)
 	}
-	done, err := forgetAll(all, func(m memory) error {
-		defer m.account.engine.Forget(m.user)
-		if m.shared == nil {
-			return nil
-		}
-		return m.shared.Forget(ctx, m.user)
-	})
+	done, err := forgetAll(all, func(m memory) error { return m.forget(ctx) })
 	for _, e := range all {
 		e.logger.Info("a user was evicted over the admin API", zap.String("user", e.names.short(user)))
 	}
