@@ -73,7 +73,7 @@ type credentials struct {
 	policy  exchange.Policy
 	signUps exchange.SignUps // of all replicas; nil if there are no others
 	storeUp func() bool      // whether what replicas share can be used; nil: there are no others
-	leave   func()           // what replicas share
+	leave   func()           // what replicas share, when no exchange with these runs any more
 }
 
 // rotation puts new credentials in place of the old ones.
@@ -134,7 +134,7 @@ func (e *endpoint) endRotation() {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
 	e.rotation.ended = true
-	e.current.Load().leave()
+	e.account.whenEnded(e.current.Load().leave)
 }
 
 // watch looks at the files until the config is gone.
@@ -191,7 +191,7 @@ func (e *endpoint) rotate(since time.Time) {
 		return
 	}
 	e.current.Store(c)
-	old.leave()
+	e.account.whenEnded(old.leave)
 	e.logger.Info("the credentials have changed: the new ones are used from now on")
 }
 

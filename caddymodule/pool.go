@@ -35,8 +35,8 @@ var (
 // of the one before, too.
 var handlers sync.Map // *endpoint → nil
 
-// draining are the accounts that no config uses any more and whose exchanges
-// still run. A process that exits waits for them.
+// draining are exchanges whose config is gone and that still run. A process that
+// exits waits for them.
 var draining sync.WaitGroup
 
 func init() {
@@ -125,13 +125,28 @@ func (a *account) unclaim(config any) {
 	}
 }
 
-// Destruct implements caddy.Destructor. A reload must not wait, so exchanges
-// that still run end in the background; a process that exits waits for them.
-func (a *account) Destruct() error {
+// whenEnded calls f when the exchanges that run now have ended: at once, if there
+// are none. A reload must not wait for others, so that is in the background; a
+// process that exits waits for it.
+func (a *account) whenEnded(f func()) {
+	if a.engine.Idle() {
+		f()
+		return
+	}
+	a.mu.Lock()
+	longest := a.longest
+	a.mu.Unlock()
 	draining.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), a.longest+drainMargin)
+		ctx, cancel := context.WithTimeout(context.Background(), longest+drainMargin)
 		defer cancel()
-		_ = a.engine.Wait(ctx) // what has not ended by then never will
+		_ = a.engine.Wait(ctx) // what began before and has not ended by then never will
+		f()
+	})
+}
+
+// Destruct implements caddy.Destructor.
+func (a *account) Destruct() error {
+	a.whenEnded(func() {
 		a.cache.Close()
 		a.recent.Close()
 		a.hints.Close()

@@ -34,12 +34,29 @@ func beCaddy(file string) {
 	select {}
 }
 
+// asProcess runs a config in a Caddy of its own, at the site's address, that
+// SIGTERM ends.
+func (s *site) asProcess(text string) *exec.Cmd {
+	s.t.Helper()
+	if runtime.GOOS == "windows" {
+		s.t.Skip("there is no SIGTERM here")
+	}
+	s.move()
+	config := writeFile(s.t, "caddy.json", string(s.adapt(text)))
+	process := exec.CommandContext(s.t.Context(), os.Args[0])
+	process.Env = append(os.Environ(), asCaddy+"="+config)
+	out, err := process.StdoutPipe()
+	must(s.t, err)
+	must(s.t, process.Start())
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		s.t.Fatal(err)
+	}
+	return process
+}
+
 // TestL07_ExchangesFinishWhenTheProcessEnds: on SIGTERM whoever waits still
 // gets a token, and the exchange of a caller who has left ends as well.
 func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there is no SIGTERM here")
-	}
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
 		for _, user := range []string{"waits@x.example", "leaves@x.example"} {
@@ -47,20 +64,7 @@ func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
 		}
 		fake.SetFaults([]sandbox.Fault{{Delay: 400 * time.Millisecond}})
 		s := serve(t, "") // for its address and its log file
-		s.move()
-		config := writeFile(t, "caddy.json", string(s.adapt(p.site(fake, ""))))
-		process := exec.CommandContext(t.Context(), os.Args[0])
-		process.Env = append(os.Environ(), asCaddy+"="+config)
-		out, err := process.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := process.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
+		process := s.asProcess(p.site(fake, ""))
 
 		ctx, leave := context.WithCancel(t.Context())
 		defer leave()

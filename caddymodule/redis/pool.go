@@ -38,7 +38,8 @@ type Member struct {
 // and service name those whose tokens and sign-ups are shared: they have to be
 // the same in all replicas, as do the keys of users. unreadable is told of each
 // value that cannot be opened; it has to be the same for all who join. leave has
-// to be called in the end.
+// to be called when nobody uses the Member any more: the last one who leaves ends
+// what is under way.
 func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreadable func()) (m Member, leave func(), err error) {
 	v, _, err := connections.LoadOrNew(r.key, func() (caddy.Destructor, error) { return newConnection(r.config, unreadable) })
 	if err != nil {

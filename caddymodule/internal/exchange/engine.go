@@ -314,6 +314,13 @@ func (e *Engine) Doubt() {
 	}
 }
 
+// Idle reports whether no exchange runs.
+func (e *Engine) Idle() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running == 0
+}
+
 // Wait returns when no exchange runs any more, or when ctx ends.
 func (e *Engine) Wait(ctx context.Context) error {
 	e.mu.Lock()

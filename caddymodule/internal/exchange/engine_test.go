@@ -182,8 +182,14 @@ func TestC05_AllCallersLeave(t *testing.T) {
 		if r := b.get(ctx, "u", "ios", false); !errors.Is(r.Err, context.Canceled) {
 			t.Errorf("who left got %+v", r)
 		}
+		if b.Idle() {
+			t.Error("the exchange is said to have ended")
+		}
 		if err := b.Wait(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if !b.Idle() {
+			t.Error("the exchange is said to run")
 		}
 		if r := b.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || b.calls.Load() != 1 {
 			t.Errorf("the token was not kept: %+v after %d calls", r, b.calls.Load())

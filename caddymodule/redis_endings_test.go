@@ -1,0 +1,105 @@
+package caddymodule_test
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// markers are what Redis says of those who are being signed up, or have been.
+func markers(r *redistest.Server) (all []string) {
+	for _, key := range r.Texts("KEYS", "caddy-huma:s:*") {
+		all = append(all, r.Text("GET", key))
+	}
+	return all
+}
+
+// leaveDuringSignUp asks for the first token of a user, and leaves while the
+// sign-up runs.
+func leaveDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHuma) {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if _, err := s.try(ctx, "GET", iosPath, as("new@x.example")); err == nil {
+			t.Error("the caller did not leave")
+		}
+	}()
+	eventually(t, joins, "the sign-up runs", func() bool { return len(markers(r)) == 1 && fake.Calls().InFlight == 1 })
+	leave()
+	<-left
+}
+
+// isSettled checks that a sign-up that was under way has been told of, and that
+// its token is there for the others.
+func isSettled(t *testing.T, r *redistest.Server) {
+	t.Helper()
+	const exists = "d"
+	eventually(t, joins, "the user's marker says that they exist", func() bool {
+		all := markers(r)
+		return len(all) == 1 && all[0] == exists
+	})
+	if n := len(tokenKeys(r)); n != 1 {
+		t.Errorf("%d tokens in the store", n)
+	}
+}
+
+// slowSignUp is long enough for a reload, unless that waits for it.
+const slowSignUp = 3 * time.Second
+
+// TestRedis_SignUpsAreSettledAfterAReload: the store stays open for an exchange
+// that began with it, whatever becomes of the config, and no longer.
+func TestRedis_SignUpsAreSettledAfterAReload(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		next func(fake *fakeHuma, r *redistest.Server) string
+		// connections are those of the next config.
+		connections int
+	}{
+		{"redis is changed", func(fake *fakeHuma, r *redistest.Server) string {
+			return simpleSite(fake, withRedis(r, "1m", "timeout 2s"))
+		}, 2},
+		{"redis is removed", func(fake *fakeHuma, _ *redistest.Server) string { return simpleSite(fake, "cache 1m") }, 0},
+		{"the directive is removed", func(*fakeHuma, *redistest.Server) string { return "SITE {\nrespond ok\n}" }, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := redistest.Start(t)
+			fake := newHuma(t, sandbox.Config{})
+			s := serve(t, simpleSite(fake, withRedis(r, "1m", "timeout 1s")))
+			s.shared(1)
+			must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Delay: slowSignUp}}))
+			leaveDuringSignUp(t, s, r, fake)
+			must(t, s.load(test.next(fake, r)))
+			if fake.Calls().InFlight != 1 {
+				t.Error("the reload has waited for the sign-up")
+			}
+			isSettled(t, r)
+			eventually(t, joins, "the connections of before are closed", func() bool {
+				return strings.Count(r.Text("CLIENT", "LIST"), "name=caddy-huma") == test.connections
+			})
+		})
+	}
+}
+
+// TestRedis_SignUpsAreSettledWhenTheProcessEnds: on SIGTERM.
+func TestRedis_SignUpsAreSettledWhenTheProcessEnds(t *testing.T) {
+	r := redistest.Start(t)
+	fake := newHuma(t, sandbox.Config{})
+	must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Delay: time.Second}}))
+	s := serve(t, "") // for its address and its log file
+	process := s.asProcess(simpleSite(fake, withRedis(r, "1m", "timeout 1s")))
+	s.shared(1)
+	leaveDuringSignUp(t, s, r, fake)
+	must(t, process.Process.Signal(syscall.SIGTERM))
+	if err := process.Wait(); err != nil {
+		t.Errorf("the process: %v", err)
+	}
+	isSettled(t, r)
+}
