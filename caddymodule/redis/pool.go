@@ -34,7 +34,9 @@ type Member struct {
 	Up func() bool
 }
 
-// Join makes memory, that of an account, hear what other replicas do. account
+// Join makes memory, that of an account, hear what other replicas do, and others
+// of this process who have joined the same account. What it does itself by way of
+// the Member it does not hear: it has to forget by itself. account
 // and service name those whose tokens and sign-ups are shared: they have to be
 // the same in all replicas, as do the keys of users. unreadable is told of each
 // value that cannot be opened; it has to be the same for all who join. leave has
@@ -47,7 +49,8 @@ func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreada
 	}
 	c := v.(*connection)
 	c.add(account, memory, 1)
-	m = Member{Shared: c.Account(account), SignUps: c.SignUps(service), Start: c.Connect, Up: c.Up}
+	shared := joined{Shared: c.Account(account), connection: c, account: account, memory: memory}
+	m = Member{Shared: shared, SignUps: c.SignUps(service), Start: c.Connect, Up: c.Up}
 	return m, func() {
 		c.add(account, memory, -1)
 		_, _ = connections.Delete(r.key)
