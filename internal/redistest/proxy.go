@@ -17,10 +17,11 @@ type Proxy struct {
 	l      net.Listener
 	ends   sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	conns  []net.Conn
-	seen   Seen
+	mu      sync.Mutex
+	closed  bool
+	conns   []net.Conn
+	clients []net.Conn // those of them that are clients'
+	seen    Seen
 }
 
 // Seen is what was said to a server, and what it said.
@@ -70,6 +71,15 @@ func (p *Proxy) Seen() Seen {
 	return seen
 }
 
+// Say says something to all clients, as if the server had.
+func (p *Proxy) Say(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.clients {
+		_, _ = c.Write([]byte(text)) // some have left
+	}
+}
+
 func (p *Proxy) close() {
 	_ = p.l.Close()
 	p.mu.Lock()
@@ -83,16 +93,15 @@ func (p *Proxy) close() {
 
 // keep notes connections that end with the Proxy. It reports whether that still
 // runs.
-func (p *Proxy) keep(conns ...net.Conn) bool {
+func (p *Proxy) keep(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
-		p.conns = append(p.conns, conns...)
+		p.conns = append(p.conns, client, server)
+		p.clients = append(p.clients, client)
 		return true
 	}
-	for _, c := range conns {
-		_ = c.Close()
-	}
+	_, _ = client.Close(), server.Close()
 	return false
 }
 

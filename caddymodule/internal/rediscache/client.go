@@ -116,17 +116,39 @@ func (s *Store) dial(ctx context.Context, addr string, dialer *net.Dialer, confi
 	if err != nil {
 		return nil, err
 	}
-	c := &cutConn{Conn: conn}
+	c := &cutConn{Conn: conn, dialog: newDialog()}
 	c.stop = context.AfterFunc(s.ctx, func() { _ = c.shut() })
 	return c, nil
 }
 
-// cutConn is a connection that ends with the Store.
+// cutConn is a connection that ends with the Store, and when the server says
+// what it must not.
 type cutConn struct {
 	net.Conn
-	stop func() bool
-	once sync.Once
-	err  error
+	dialog *dialog
+	stop   func() bool
+	once   sync.Once
+	err    error
+}
+
+// Read implements net.Conn.
+func (c *cutConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if wrong := c.dialog.heard(b[:n]); wrong != nil {
+		_ = c.shut()
+		return 0, wrong
+	}
+	return n, err
+}
+
+// Write implements net.Conn. What is written is noted before it is: the answer
+// may be quick.
+func (c *cutConn) Write(b []byte) (int, error) {
+	if wrong := c.dialog.said(b); wrong != nil {
+		_ = c.shut()
+		return 0, wrong
+	}
+	return c.Conn.Write(b)
 }
 
 func (c *cutConn) shut() error {
