@@ -76,6 +76,7 @@ func redisFailures(t *testing.T) []redisFailure {
 		{name: "wants a password", server: []string{"--requirepass", "right"}},
 		{name: "another password", server: []string{"--requirepass", "right"}, options: "password " + redisPassword},
 		{name: "not allowed", options: asUser, before: withUser("~other:*", "&*", "+@all")},
+		{name: "does not let us hear the others", options: asUser, before: withUser("~*", "&*", "+@all", "-subscribe")},
 		{name: "no command is allowed", options: asUser, before: withUser("~*", "&*", "+hello", "+ping"), says: []string{"redis: NOPERM"}},
 		{name: "only reading is allowed", options: asUser, before: withUser("~*", "&*", "+hello", "+ping", "+@read", "+subscribe"), says: []string{"redis: NOPERM"}},
 		{name: "unknown authority", server: tls, port: tlsPort, options: "tls_enabled on"},

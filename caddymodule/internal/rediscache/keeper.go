@@ -72,7 +72,7 @@ func (k *keeper) serve(c rueidis.Client) {
 	}()
 	// Who finds something in the store should hear when it goes.
 	select {
-	case <-l.tried:
+	case l.err = <-l.tries:
 	case <-k.ctx.Done():
 	}
 	k.client.Store(&c)
@@ -176,11 +176,22 @@ func (k *keeper) probe(c rueidis.Client, l *listener) (trouble, error) {
 	if t, err := write(c.B().Set().Key(key).Value(k.id).PxMilliseconds(probeLife.Milliseconds()).Build()); t != troubleNone {
 		return t, err
 	}
-	t, err := write(c.B().Publish().Channel(k.channel()).Message(message{replica: k.id, what: newsBeat}.String()).Build())
-	if t == troubleNone {
-		l.sent()
+	if t, err := write(c.B().Publish().Channel(k.channel()).Message(message{replica: k.id, what: newsBeat}.String()).Build()); t != troubleNone {
+		return t, err
 	}
-	return t, err
+	l.sent()
+	if err := l.hears(k.ctx); err != nil {
+		return troubleAll, err
+	}
+	return troubleNone, nil
+}
+
+// wake makes the keeper have a look.
+func (s *Store) wake() {
+	select {
+	case s.suspect <- struct{}{}:
+	default:
+	}
 }
 
 // know acts on what was found, and tells if it is another state than before.

@@ -3,10 +3,10 @@ package rediscache
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -132,20 +132,55 @@ const deaf = 2 * beat
 type listener struct {
 	store  *Store
 	client rueidis.Client
-	tried  chan struct{} // closed when it has subscribed, or failed to, for the first time
-	once   sync.Once
+	tries  chan error    // how the last try to subscribe ended
+	again  chan struct{} // ends the pause before the next one
+	err    error         // what the keeper knows of it
 
 	lastSent  atomic.Int64 // when the keeper last said something; ns since the Store's start
 	lastHeard atomic.Int64 // when that was last heard
 }
 
 func newListener(s *Store, c rueidis.Client) *listener {
-	return &listener{store: s, client: c, tried: make(chan struct{})}
+	return &listener{store: s, client: c, tries: make(chan error, 1), again: make(chan struct{}, 1)}
 }
 
-func (l *listener) first() { l.once.Do(func() { close(l.tried) }) }
-
 func (l *listener) sent() { l.lastSent.Store(int64(time.Since(l.store.started))) }
+
+// tried tells the keeper how a try to subscribe ended.
+func (l *listener) tried(err error) {
+	select {
+	case <-l.tries: // of an earlier one
+	default:
+	}
+	l.tries <- err
+	if err != nil {
+		l.store.wake()
+	}
+}
+
+// hears reports why messages cannot be heard, if so: whoever shares tokens has
+// to hear who is forgotten. It is the keeper's. If it could not be done before it
+// is tried now, so that what was mended is used at once.
+func (l *listener) hears(ctx context.Context) error {
+	select {
+	case l.err = <-l.tries:
+	default:
+	}
+	if l.err == nil {
+		return nil
+	}
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	select {
+	case l.err = <-l.tries:
+	case <-ctx.Done():
+	}
+	return l.err
+}
 
 // listen subscribes, again and again.
 func (l *listener) listen(ctx context.Context) {
@@ -156,6 +191,7 @@ func (l *listener) listen(ctx context.Context) {
 		wait = min(max(firstWait, 2*wait), lastWait)
 		select {
 		case <-ctx.Done():
+		case <-l.again:
 		case <-time.After(wait):
 		}
 	}
@@ -164,7 +200,6 @@ func (l *listener) listen(ctx context.Context) {
 // subscribe hears messages until the connection is lost. It reports whether
 // there was one.
 func (l *listener) subscribe(ctx context.Context) bool {
-	defer l.first()
 	s := l.store
 	c, release := l.client.Dedicate()
 	defer release()
@@ -182,14 +217,16 @@ func (l *listener) subscribe(ctx context.Context) bool {
 	defer cancel()
 	if err := c.Do(subscribing, c.B().Subscribe().Channel(s.channel()).Build()).Error(); err != nil {
 		c.Close()
+		l.tried(fmt.Errorf("what other replicas say cannot be heard: %w", plain(err)))
 		return false
 	}
 	l.lastHeard.Store(int64(time.Since(s.started)))
 	if err := s.missed(subscribing, l.client); err != nil {
 		c.Close()
+		l.tried(plain(err))
 		return false
 	}
-	l.first()
+	l.tried(nil)
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for {

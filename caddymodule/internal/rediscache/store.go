@@ -236,10 +236,7 @@ func (s *Store) end(op *operation, err error) error {
 		s.shut(t, plain(err))
 	}
 	s.suspects.Store(&op.key)
-	select {
-	case s.suspect <- struct{}{}:
-	default:
-	}
+	s.wake()
 	return plain(err)
 }
 
