@@ -36,8 +36,9 @@ type account struct {
 
 // Get implements exchange.Shared with one HMGET.
 func (a *account) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (rec exchange.Record, found bool, seen exchange.Generation, err error) {
-	seen.Flushes = a.flushes.Load()
 	s, key := a.store, a.prefix+keyOf(user)
+	s.await(ctx)
+	seen.Flushes = a.flushes.Load()
 	if s.owed.has(key) {
 		return rec, false, seen, &downError{errForgotten}
 	}

@@ -186,6 +186,25 @@ func (k *keeper) probe(c rueidis.Client, l *listener) (trouble, error) {
 	return troubleNone, nil
 }
 
+// await waits until it is known whether the store serves, for as long as an
+// operation may take: at a start and after a reload replicas should not do without
+// each other only because nobody has looked yet.
+func (s *Store) await(ctx context.Context) {
+	select {
+	case <-s.looked:
+		return
+	default:
+	}
+	timer := time.NewTimer(s.config.Timeout)
+	defer timer.Stop()
+	select {
+	case <-s.looked:
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+}
+
 // wake makes the keeper have a look.
 func (s *Store) wake() {
 	select {
@@ -210,6 +229,9 @@ func (k *keeper) know(t trouble, err error) {
 	}
 	up := t == troubleNone
 	if was := k.up.Swap(up); was != up || !k.told {
+		if !k.told {
+			close(k.looked)
+		}
 		k.told = true
 		k.config.OnState(up, err)
 	}

@@ -47,6 +47,7 @@ func (u *signUps) keysOf(user exchange.UserKey) []string {
 // Claim implements exchange.SignUps. Whoever finds somebody else's marker gives
 // back those they set before it, so that no two wait for each other.
 func (u *signUps) Claim(ctx context.Context, user exchange.UserKey) (exchange.Claim, error) {
+	u.store.await(ctx)
 	ours := exchange.Claim{State: exchange.SignUpOurs, Left: markerLife, ID: randomID()}
 	keys := u.keysOf(user)
 	for i, key := range keys {

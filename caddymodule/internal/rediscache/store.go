@@ -37,6 +37,7 @@ type Store struct {
 	once   sync.Once     // Connect, or Close without it
 	done   chan struct{} // closed when everything has ended
 
+	looked chan struct{}                  // closed when the store was looked at for the first time
 	client atomic.Pointer[rueidis.Client] // nil while there is none
 	reads  atomic.Pointer[downError]      // why nothing is tried; nil: it is
 	writes atomic.Pointer[downError]      // why nothing is written; nil: it is
@@ -77,6 +78,7 @@ func New(c Config) (*Store, error) {
 		markerKeys: markerKeys,
 
 		done:     make(chan struct{}),
+		looked:   make(chan struct{}),
 		slots:    make(chan struct{}, maxInFlight),
 		started:  time.Now(),
 		suspect:  make(chan struct{}, 1),
@@ -88,7 +90,8 @@ func New(c Config) (*Store, error) {
 }
 
 // Connect connects the Store in the background, and keeps it connected. Until
-// then its operations fail at once. It may be called again.
+// then its operations fail; reads and claims wait for as long as an operation may
+// take, because it may be there at any moment. It may be called again.
 func (s *Store) Connect() { s.once.Do(func() { go s.keep() }) }
 
 // Close ends everything, also what waits for an answer. Operations fail from

@@ -1,0 +1,42 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// TestAStartWaitsForTheFirstLook: who asks before anybody has looked whether the
+// store is there waits for that, and not longer than for an operation.
+func TestAStartWaitsForTheFirstLook(t *testing.T) {
+	r := startServer(t)
+	claim := func(s opened) error { _, err := s.SignUps("s").Claim(t.Context(), "u"); return err }
+	get := func(s opened) error { _, _, _, err := s.Account("a").Get(t.Context(), "u", "ios"); return err }
+	for name, do := range map[string]func(opened) error{"Claim": claim, "Get": get} {
+		if err := do(open(t, r.Addr())); err != nil {
+			t.Errorf("%s at the start = %v", name, err)
+		}
+	}
+	s := open(t, r.Addr())
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := s.SignUps("s").Claim(ended, "v"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Claim of who has left = %v", err)
+	}
+
+	r.Stop()
+	defer r.Continue()
+	for name, do := range map[string]func(opened) error{"Claim": claim, "Get": get} {
+		s := open(t, r.Addr(), short)
+		start := time.Now()
+		if err := do(s); !errors.Is(err, exchange.ErrDown) {
+			t.Errorf("%s at one that hangs = %v", name, err)
+		}
+		if d := time.Since(start); d < DefaultTimeout || d > DefaultTimeout+noise {
+			t.Errorf("%s at one that hangs took %s", name, d)
+		}
+	}
+}
