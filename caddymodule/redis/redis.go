@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -137,9 +136,17 @@ func (r *Redis) parseAddress(d *caddyfile.Dispenser) error {
 	if err := option.List(&more)(d); err != nil {
 		return err
 	}
+	for i, a := range more {
+		if !option.HasPlaceholder(a) && !rediscache.IsAddress(a) {
+			return d.Errf("option 'address': "+notAddress, i+1)
+		}
+	}
 	r.Address = append(r.Address, more...)
 	return nil
 }
+
+// notAddress repeats nothing: a password may stand in what is none.
+const notAddress = "number %d is not host:port, with a port from 1 to 65535; username and password are options"
 
 // parseKeys reads the keys one by one, so that an error quotes none of them.
 func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
@@ -188,8 +195,8 @@ func (r *Redis) check(p *option.Problems) {
 		p.Addf("address", "it is missing: write where Redis is, such as localhost:6379")
 	}
 	for i, a := range r.config.Addresses {
-		if host, port, err := net.SplitHostPort(a); (a != "" || r.Address[i] == "") && (err != nil || host == "" || port == "") {
-			p.Addf("address", "number %d is not host:port", i+1)
+		if (a != "" || r.Address[i] == "") && !rediscache.IsAddress(a) {
+			p.Addf("address", notAddress, i+1)
 		}
 	}
 	switch {

@@ -58,6 +58,7 @@ func file(t *testing.T, text string) string {
 
 func TestConfigErrors(t *testing.T) {
 	t.Setenv("HUMA_TEST_EMPTY", "")
+	t.Setenv("HUMA_TEST_ADDRESS", "huma:"+canary+"@redis.internal")
 	for name, c := range map[string]struct {
 		edit   func(r *Redis)
 		option string
@@ -69,6 +70,11 @@ func TestConfigErrors(t *testing.T) {
 		"no host":                 {func(r *Redis) { r.Address = []string{":6379"} }, "address", "host:port"},
 		"an empty port":           {func(r *Redis) { r.Address = []string{"localhost:"} }, "address", "host:port"},
 		"a URL":                   {func(r *Redis) { r.Address = []string{"redis://u:" + canary + "@localhost:6379"} }, "address", "host:port"},
+		"a port by name":          {func(r *Redis) { r.Address = []string{"localhost:redis"} }, "address", "65535"},
+		"a port too high":         {func(r *Redis) { r.Address = []string{"localhost:65536"} }, "address", "65535"},
+		"a password for a port":   {func(r *Redis) { r.Address = []string{"huma:" + canary + "@redis.internal"} }, "address", "host:port"},
+		"a password in the host":  {func(r *Redis) { r.Address = []string{canary + "@redis.internal:6379"} }, "address", "are options"},
+		"a password elsewhere":    {func(r *Redis) { r.Address = []string{"{env.HUMA_TEST_ADDRESS}"} }, "address", "are options"},
 		"address is not set":      {func(r *Redis) { r.Address = []string{"{env.HUMA_TEST_NOT_SET}"} }, "address", "HUMA_TEST_NOT_SET"},
 		"several addresses":       {func(r *Redis) { r.Address = []string{"one:1", "two:2"} }, "address", "cluster on"},
 		"cluster and sentinels":   {func(r *Redis) { r.Cluster, r.MasterName = true, "mymaster" }, "cluster", "master_name"},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -128,11 +130,22 @@ func (c *Config) checkAddresses(wrong func(string, ...any)) {
 	case len(c.Addresses) > 1 && !c.Cluster && c.MasterName == "":
 		wrong("several addresses are those of a cluster (cluster) or of sentinels (master_name), and neither is set")
 	}
-	for _, a := range c.Addresses {
-		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
-			wrong("address %q is not host:port", a)
+	for i, a := range c.Addresses {
+		if !IsAddress(a) {
+			wrong("address number %d is not host:port", i+1)
 		}
 	}
+}
+
+// IsAddress reports whether a text is host:port, with a port from 1 to 65535.
+// Whoever says that it is none must not repeat it: a password may stand in it.
+func IsAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || host == "" || strings.ContainsAny(host, "@/?# ") {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // withDefaults returns the Config as it is used.

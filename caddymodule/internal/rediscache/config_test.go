@@ -16,6 +16,7 @@ func TestConfig(t *testing.T) {
 	for want, edit := range map[string]func(c *Config){
 		"no address":         func(c *Config) { c.Addresses = nil },
 		"not host:port":      func(c *Config) { c.Addresses = []string{"localhost"} },
+		"number 2 is not":    func(c *Config) { c.Addresses, c.Cluster = []string{"a:1", "b:c"}, true },
 		"several addresses":  func(c *Config) { c.Addresses = []string{"a:1", "b:1"} },
 		"exclude each other": func(c *Config) { c.Cluster, c.MasterName = true, "m" },
 		"db 1":               func(c *Config) { c.Cluster, c.DB = true, 1 },
@@ -30,6 +31,20 @@ func TestConfig(t *testing.T) {
 		edit(&c)
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestIsAddress(t *testing.T) {
+	for text, want := range map[string]bool{
+		"localhost:6379": true, "127.0.0.1:1": true, "[::1]:65535": true, "[fe80::1%eth0]:6379": true,
+		"": false, "localhost": false, "localhost:": false, ":6379": false, "::1:6379": false,
+		"localhost:0": false, "localhost:65536": false, "localhost:redis": false, "localhost:-1": false, "localhost:+1": false,
+		"huma:password@redis.internal": false, "huma:password@redis.internal:6379": false, "password@redis.internal:6379": false,
+		"redis://redis.internal:6379": false, "redis.internal:6379/0": false, "redis/a:1": false, "a b:1": false,
+	} {
+		if IsAddress(text) != want {
+			t.Errorf("IsAddress(%q) = %v", text, !want)
 		}
 	}
 }
