@@ -149,7 +149,7 @@ func (l *listener) sent() { l.lastSent.Store(int64(time.Since(l.store.started)))
 // tried tells the keeper how a try to subscribe ended.
 func (l *listener) tried(err error) {
 	select {
-	case <-l.tries: // of an earlier one
+	case <-l.tries: //nolint:errcheck // of an earlier one
 	default:
 	}
 	l.tries <- err
