@@ -61,7 +61,10 @@ func (s *Store) options() rueidis.ClientOption {
 		ReadBufferEachConn:  bufferSize,
 		WriteBufferEachConn: bufferSize,
 		PipelineMultiplex:   -1, // one connection to a node carries all commands
-		BlockingPoolSize:    2,  // one is for messages
+		// Somebody always reads: what nobody has asked for is found when it
+		// comes, and is never taken for the answer to what is asked next.
+		AlwaysPipelining: true,
+		BlockingPoolSize: 2, // one is for messages
 		// Without it a single server is first tried as a cluster. It takes the
 		// first address alone: with several one of the others is set.
 		ForceSingleClient: !c.Cluster && c.MasterName == "",
