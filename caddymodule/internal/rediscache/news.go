@@ -106,7 +106,7 @@ func (s *Store) missed(ctx context.Context, c rueidis.Client) error {
 	s.mu.Unlock()
 	for _, a := range accounts {
 		flushed, err := c.Do(ctx, c.B().Get().Key(a.flushKey()).Build()).ToString()
-		if err != nil && !rueidis.IsRedisNil(err) {
+		if err != nil && !rueidis.IsRedisNil(err) && !isWrongType(err) { // what is no flush of ours is none
 			return err
 		}
 		if s.heardBefore {
