@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddy-huma/caddy-huma/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
@@ -176,6 +177,9 @@ func (s *show) startCaddy(ctx context.Context, name, at string, port int, caddyf
 	return nil
 }
 
+// together is how far apart it is noticed that several processes were told to end.
+const together = 500 * time.Millisecond
+
 // watch tells who has ended, until ctx does.
 func (s *show) watch(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -184,8 +188,10 @@ func (s *show) watch(ctx context.Context) {
 		wg.Go(func() {
 			select {
 			case <-p.ended:
-				if ctx.Err() != nil { // as it was told to
+				select {
+				case <-ctx.Done(): // as it was told to: Ctrl-C reaches all of them, and us perhaps last
 					return
+				case <-time.After(together):
 				}
 				s.say("\n%s (process %d) has ended; the others go on. Ctrl-C ends them.\n", p.name, p.pid)
 			case <-ctx.Done():
