@@ -45,19 +45,41 @@ func TestDoubt(t *testing.T) {
 				if got := r.get(t.Context(), "u", "ios", test.fresh); got.Err != nil || r.calls.Load()-before != test.calls {
 					t.Errorf("got %+v with %d calls, want %d", got, r.calls.Load()-before, test.calls)
 				}
-				if test.fresh {
+				if test.fresh || s.down.Load() {
 					return
 				}
 				gets := s.gets.Load()
 				if got := r.get(t.Context(), "u", "ios", false); got.Outcome != OutcomeHit || s.gets.Load() != gets {
 					t.Errorf("the next one got %+v and asked the store", got)
 				}
-				if _, found := s.mapStore.Get("u", "ios"); !found && !s.down.Load() && r.policy.Shared != nil {
+				if _, found := s.mapStore.Get("u", "ios"); !found && r.policy.Shared != nil {
 					t.Error("the other replicas do not find it")
 				}
 			})
 		})
 	}
+}
+
+// TestDoubtLastsUntilItIsLookedUp: a store that is down tells nothing about who
+// was forgotten.
+func TestDoubtLastsUntilItIsLookedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		r := s.replica()
+		r.get(t.Context(), "u", "ios", false)
+		s.forgets("u")
+		r.Doubt()
+		s.down.Store(true)
+		for range 2 {
+			if got := r.get(t.Context(), "u", "ios", false); got.Err != nil || r.calls.Load() != 1 {
+				t.Errorf("got %+v after %d calls", got, r.calls.Load())
+			}
+		}
+		s.down.Store(false)
+		if got := r.get(t.Context(), "u", "ios", false); got.Err != nil || r.calls.Load() != 2 {
+			t.Errorf("got %+v after %d calls: the token of a user who was forgotten", got, r.calls.Load())
+		}
+	})
 }
 
 // TestDoubtOfRefusals: they are short, and asked for again.

@@ -243,6 +243,7 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	case p.Cache == nil:
 	case f.stored == nil:
 		p.keep(user, f.kind, f.fresh, f.result)
+	case f.stored.Doubtful: // it is there, and has to be looked up again
 	case f.fresh.IsZero():
 		p.Cache.Put(user, f.kind, *f.stored)
 	default:

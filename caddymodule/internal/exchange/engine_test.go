@@ -44,6 +44,7 @@ func (s *mapStore) Put(u UserKey, k Kind, r Record) {
 	if s.recs[u] == nil {
 		s.recs[u] = make(map[Kind]Record)
 	}
+	r.Doubtful = false
 	s.recs[u][k] = r
 }
 

@@ -58,13 +58,13 @@ func (p *Policy) undoubted(ctx context.Context, user UserKey, kind Kind, seen Ge
 	if !ok || rec.Grant == nil || !p.inTime(rec) {
 		return rec, false
 	}
-	rec.Doubtful = false
 	if err != nil {
-		return rec, true
+		return rec, true // and as doubtful as before
 	}
 	if seen.Mark != "" || rec.age() > ForgottenFor-maxSkew {
 		return rec, false // it was forgotten, or nobody would know any more
 	}
+	rec.Doubtful = false
 	current, err := p.Shared.Put(ctx, user, kind, rec, seen, false)
 	return rec, err != nil || current
 }
