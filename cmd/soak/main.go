@@ -32,7 +32,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -229,9 +228,4 @@ func command(ctx context.Context, args []string, out, messages io.Writer) int {
 		return exitBroken
 	}
 	return 0
-}
-
-// machine says what the figures were measured on.
-func machine() string {
-	return fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 }

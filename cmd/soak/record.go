@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/cmd/soak/internal/histogram"
+	"github.com/caddy-huma/caddy-huma/internal/histogram"
 	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -31,13 +30,7 @@ func soak(ctx context.Context, o options, messages io.Writer) (*Report, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if o.caddy == "" {
-		o.caddy = filepath.Join(dir, "caddy")
-		fmt.Fprintln(messages, "building Caddy …")
-		if err := process.Build(ctx, o.caddy); err != nil {
-			return nil, err
-		}
-	} else if o.caddy, err = filepath.Abs(o.caddy); err != nil {
+	if o.caddy, err = process.Binary(ctx, o.caddy, dir, messages); err != nil {
 		return nil, err
 	}
 	log := io.Discard
@@ -54,7 +47,7 @@ func soak(ctx context.Context, o options, messages io.Writer) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report := &Report{Machine: machine(), Options: o.given, Run: run}
+	report := &Report{Machine: process.Machine(), Options: o.given, Run: run}
 	what := findFault(o.fault)
 	if o.compareRespond && ctx.Err() == nil {
 		o.fault = "none"

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -35,11 +36,28 @@ func Build(ctx context.Context, binary string) error {
 	return nil
 }
 
+// Binary is the file of the Caddy to run: the given one, or if there is none, one
+// that it makes in dir.
+func Binary(ctx context.Context, given, dir string, messages io.Writer) (string, error) {
+	if given != "" {
+		return filepath.Abs(given)
+	}
+	file := filepath.Join(dir, "caddy")
+	fmt.Fprintln(messages, "building Caddy …")
+	return file, Build(ctx, file)
+}
+
+// Machine says what figures were measured on.
+func Machine() string {
+	return fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+}
+
 // Config says which Caddy to run.
 type Config struct {
 	Binary    string
 	Dir       string // where its files go
 	Caddyfile string
+	JSON      string   // its config in JSON, in place of the Caddyfile
 	Site      string   // an address it listens on once it is up
 	Admin     string   // the address of its admin endpoint; only for Reload and Usage
 	Env       []string // variables for it, as NAME=value, beside this process's
@@ -60,14 +78,17 @@ type Process struct {
 
 // Start runs a Caddy and returns once it listens.
 func Start(ctx context.Context, cfg Config) (*Process, error) {
-	file := filepath.Join(cfg.Dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(cfg.Caddyfile), 0o600); err != nil {
+	args, text := []string{"run", "--config", filepath.Join(cfg.Dir, "Caddyfile"), "--adapter", "caddyfile"}, cfg.Caddyfile
+	if cfg.JSON != "" {
+		args, text = []string{"run", "--config", filepath.Join(cfg.Dir, "caddy.json")}, cfg.JSON
+	}
+	if err := os.WriteFile(args[2], []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	p := &Process{
 		cfg: cfg,
 		// Not with ctx: it is ended as a service manager does it.
-		cmd:   exec.CommandContext(context.WithoutCancel(ctx), cfg.Binary, "run", "--config", file, "--adapter", "caddyfile"),
+		cmd:   exec.CommandContext(context.WithoutCancel(ctx), cfg.Binary, args...),
 		log:   &lines{each: cfg.Line},
 		admin: &http.Client{Transport: &http.Transport{}},
 		ended: make(chan struct{}),

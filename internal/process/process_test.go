@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -91,6 +92,55 @@ func TestStartAndStop(t *testing.T) {
 		t.Errorf("the end of the log: %q", got)
 	}
 	_ = p.Stop() // once more
+}
+
+// TestJSON: a config in JSON is one without an adapter.
+func TestJSON(t *testing.T) {
+	address, err := freeport.Address(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := start(t, t.Context(), Config{JSON: "listen " + address, Caddyfile: "nonsense", Site: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if args := p.cmd.Args[1:]; len(args) != 3 || filepath.Base(args[2]) != "caddy.json" {
+		t.Errorf("%q", args)
+	}
+	_ = p.Stop()
+}
+
+// TestCPU: processor time is what was used, not what has passed.
+func TestCPU(t *testing.T) {
+	p := admin(t, nil) // this process
+	before, err := p.CPU()
+	if runtime.GOOS != "linux" {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const used = 50 * time.Millisecond
+	after := before
+	for tries := 0; after < before+used; tries++ {
+		for range 1 << 20 { // some work
+			_ = tries * tries
+		}
+		if after, err = p.CPU(); err != nil || tries > 1e6 {
+			t.Fatalf("%s after %s: %v", after, before, err)
+		}
+	}
+	time.Sleep(4 * used)
+	if later, err := p.CPU(); err != nil || later-after > 2*used {
+		t.Errorf("%s more after a sleep, %v", later-after, err)
+	}
+	p.cmd.Process.Pid = 1 << 25 // more than there can be
+	if _, err := p.CPU(); err == nil {
+		t.Error("the time of a process that there is not")
+	}
 }
 
 func TestStartFails(t *testing.T) {
