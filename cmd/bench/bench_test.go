@@ -69,7 +69,7 @@ func TestMeasures(t *testing.T) {
 		if k.Name != kindNames[i] || len(k.Rounds) != 2 || len(k.Ratios) != 2 {
 			t.Errorf("%d: %+v", i, k)
 		}
-		paced := k.Name != kindRespond && k.Name != kindWarm
+		paced := k.Name == kindDirect || k.Name == kindProxy || k.Name == kindCold
 		for _, s := range append(k.Rounds, k.Median) {
 			if s.Rate <= 0 || s.P50 <= 0 || s.P99 < s.P50 || paced && s.Rate > 200 || paced != (s.Connections >= 0) {
 				t.Errorf("%s: %+v", k.Name, s)
@@ -91,7 +91,7 @@ func TestOnly(t *testing.T) {
 	if code := command(t.Context(), short(t, "-only", "warm"), &out, &messages); code != 0 {
 		t.Fatalf("%d %s", code, &messages)
 	}
-	for text, want := range map[string]bool{"round 1": true, "round 2": true, "medians": true, "respond ": true, "warm ": true, "cold ": false, "added": false} {
+	for text, want := range map[string]bool{"round 1": true, "round 2": true, "medians": true, "respond ": true, "warm ": true, "static ": false, "cold ": false, "added": false} {
 		if strings.Contains(out.String(), text) != want {
 			t.Errorf("%q: want %t in\n%s", text, want, &out)
 		}

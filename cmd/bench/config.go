@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -11,11 +12,11 @@ import (
 )
 
 // sites are the addresses at which Caddy answers, each in its own way.
-type sites struct{ respond, warm, proxy, cold, admin string }
+type sites struct{ respond, static, warm, proxy, cold, admin string }
 
 func newSites(ctx context.Context) (s sites, err error) {
 	var errs []error
-	for _, a := range []*string{&s.respond, &s.warm, &s.proxy, &s.cold, &s.admin} {
+	for _, a := range []*string{&s.respond, &s.static, &s.warm, &s.proxy, &s.cold, &s.admin} {
 		*a, err = freeport.Address(ctx)
 		errs = append(errs, err)
 	}
@@ -25,18 +26,22 @@ func newSites(ctx context.Context) (s sites, err error) {
 // object is one of JSON.
 type object map[string]any
 
-// config is Caddy's config, in JSON because only there one handler gives headers
-// and body: respond shall not pay for a second one. No site has more than its
-// handler, so nothing else blurs the comparison.
-func (s sites) config(service string, static template) (string, error) {
+// config is Caddy's config, in JSON because only there respond can give headers, too.
+// No site has a matcher or anything else that would blur the comparison.
+func (s sites) config(service string, like template) (string, error) {
+	// In a Caddyfile, headers are another directive's.
+	headers := object{"handler": "headers", "response": object{"set": like.header}}
 	// The text is letters: in braces, respond would look for placeholders.
-	respond := object{"handler": "static_response", "status_code": http.StatusOK, "headers": static.header, "body": strings.Repeat("x", static.size)}
+	respond := object{"handler": "static_response", "status_code": http.StatusOK, "body": strings.Repeat("x", like.size)}
+	static := maps.Clone(respond)
+	static["headers"] = like.header
 	proxy := object{"handler": "reverse_proxy", "upstreams": []object{{"dial": service}}}
 	text, err := json.Marshal(object{
 		"admin":   object{"listen": s.admin, "config": object{"persist": false}},
 		"logging": object{"logs": object{"default": object{"level": "WARN"}}},
 		"apps": object{"http": object{"servers": object{
-			"respond": site(s.respond, respond),
+			"respond": site(s.respond, headers, respond),
+			"static":  site(s.static, static),
 			"warm":    site(s.warm, token(service, object{"ttl": "12h"})),
 			"proxy":   site(s.proxy, proxy),
 			"cold":    site(s.cold, token(service, object{"disabled": true})),
@@ -45,11 +50,11 @@ func (s sites) config(service string, static template) (string, error) {
 	return string(text), err
 }
 
-func site(address string, handler object) object {
+func site(address string, handlers ...object) object {
 	return object{
 		"listen":          []string{address},
 		"automatic_https": object{"disable": true},
-		"routes":          []object{{"handle": []object{handler}}},
+		"routes":          []object{{"handle": handlers}},
 	}
 }
 
@@ -67,7 +72,7 @@ func token(service string, cache object) object {
 	}
 }
 
-// template is what respond answers: as much as a token's answer.
+// template is what respond and static answer: as much as a token's answer.
 type template struct {
 	header http.Header
 	size   int

@@ -6,13 +6,16 @@
 // asks it over connections that are kept open, always with the same client, in
 // short rounds that take turns:
 //
-//   - respond: Caddy's own static answer, with the headers and the size of a token's
+//   - respond: Caddy's own respond, with the headers and the size of a token's answer,
+//     as a Caddyfile has it: the headers are the directive header's
+//   - static: the same with the headers in respond's own handler, which only JSON can
+//     say: the least that Caddy can do
 //   - warm: huma_token, for users whose tokens are in its cache
 //   - direct: the service itself, with the call that huma_token makes for a token
 //   - proxy: the same call through Caddy's reverse_proxy
 //   - cold: huma_token without a cache, for users whom the service knows
 //
-// The first two are asked as fast as they answer, the others at a fixed rate. What
+// The first three are asked as fast as they answer, the others at a fixed rate. What
 // else the machine does falls on all of them alike, so what counts are the ratios:
 // of each round, and the median of all rounds. Processor time is the kernel's
 // account of the Caddy process, client and service not included.

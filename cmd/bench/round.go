@@ -19,13 +19,14 @@ import (
 // The kinds of rounds, in the order of the report.
 const (
 	kindRespond = "respond"
+	kindStatic  = "static"
 	kindWarm    = "warm"
 	kindDirect  = "direct"
 	kindProxy   = "proxy"
 	kindCold    = "cold"
 )
 
-var kindNames = []string{kindRespond, kindWarm, kindDirect, kindProxy, kindCold}
+var kindNames = []string{kindRespond, kindStatic, kindWarm, kindDirect, kindProxy, kindCold}
 
 // kind is what is asked in a round.
 type kind struct {
@@ -39,6 +40,7 @@ type kind struct {
 func (o *options) kinds(s sites, service string, calls [][]byte) []kind {
 	all := []kind{
 		{kindRespond, s.respond, asks(s.respond, o.users), 0},
+		{kindStatic, s.static, asks(s.static, o.users), 0},
 		{kindWarm, s.warm, asks(s.warm, o.users), 0},
 		{kindDirect, service, calls, o.rate},
 		{kindProxy, s.proxy, calls, o.rate},
