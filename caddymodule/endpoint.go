@@ -98,7 +98,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return e.reject(w, q, err)
 	}
-	q.signedIn(user)
+	q.user = user
 	key := q.users.key(user)
 	if q.Method == http.MethodDelete {
 		q.forget(key)

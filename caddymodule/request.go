@@ -82,12 +82,6 @@ func (e *endpoint) serverTrusts(server *caddyhttp.Server) bool {
 	return set
 }
 
-// signedIn notes the user, for placeholders too.
-func (q *request) signedIn(user identity.User) {
-	q.user = user
-	q.repl.Set(q.userKey, (*shortName)(q))
-}
-
 // shortName is a request's user by the name that logs have. It is only made if
 // somebody asks for it.
 type shortName request
@@ -105,16 +99,42 @@ func (q *request) ended(outcome exchange.Outcome, code exchange.Code) time.Time 
 	now := time.Now()
 	q.end = q.meters.endings[outcome]
 	q.end.ended(now.Sub(q.start))
-	q.repl.Set(q.outcomeKey, q.end.placeholder)
-	if code != "" {
-		q.repl.Set(q.codeKey, string(code))
-	}
+	q.leave(code)
 	if q.logged {
 		if extra, ok := q.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 			extra.Add(zap.Inline((*accessFields)(q)))
 		}
 	}
 	return now
+}
+
+// leave leaves the placeholders behind. A failed request's are set, because error
+// routes may make another one of it. Those of the others, which are most, are found
+// when somebody asks for them: the first placeholder that is set makes a map of eight.
+func (q *request) leave(code exchange.Code) {
+	if code != "" {
+		q.repl.Set(q.codeKey, string(code))
+		q.repl.Set(q.outcomeKey, q.end.placeholder)
+		if user, ok := q.placeholder(q.userKey); ok {
+			q.repl.Set(q.userKey, user)
+		}
+		return
+	}
+	// What is set would win.
+	q.repl.Delete(q.outcomeKey)
+	q.repl.Delete(q.userKey)
+	q.repl.Map(q.placeholder)
+}
+
+// placeholder is a caddy.ReplacerFunc.
+func (q *request) placeholder(name string) (any, bool) {
+	switch name {
+	case q.outcomeKey:
+		return q.end.placeholder, true
+	case q.userKey:
+		return (*shortName)(q), q.user != (identity.User{})
+	}
+	return nil, false
 }
 
 // answered reports whether the answer has begun.
