@@ -217,16 +217,22 @@ func canceled(w http.ResponseWriter, q *request) error {
 // buffers hold answers while they are written.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
+// serverBuffer is how much of an answer Go's servers hold back. If that is all of it
+// they write its length themselves, for less than it costs to tell them.
+const serverBuffer = 2 << 10
+
 // write answers with a body. The values of its headers share one allocation;
 // they are not shared between answers, because other handlers may change them.
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
-	values := [...]string{"no-store", "no-cache", "nosniff", contentType, strconv.Itoa(len(body))}
+	values := [...]string{"no-store", "no-cache", "nosniff", contentType}
 	h := w.Header()
 	h["Cache-Control"] = values[0:1:1]
 	h["Pragma"] = values[1:2:2]
 	h["X-Content-Type-Options"] = values[2:3:3]
 	h["Content-Type"] = values[3:4:4]
-	h["Content-Length"] = values[4:5:5]
+	if len(body) > serverBuffer {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a caller who has left is no error of ours
 }

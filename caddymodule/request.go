@@ -224,7 +224,7 @@ func (n *namedType) add(v string) error {
 // knownType finds a client type whatever its case; empty if there is none.
 func knownType(v string) exchange.ClientType {
 	for _, kind := range clientTypes {
-		if strings.EqualFold(kind, v) && len(kind) == len(v) {
+		if len(kind) == len(v) && strings.EqualFold(kind, v) {
 			return exchange.ClientType(kind)
 		}
 	}
@@ -238,7 +238,7 @@ func (n *namedType) query(raw string) error {
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
 		name, value, _ := strings.Cut(pair, "=")
-		if strings.ContainsAny(pair, "%+") {
+		if strings.IndexByte(pair, '%') >= 0 || strings.IndexByte(pair, '+') >= 0 {
 			var err1, err2 error
 			name, err1 = url.QueryUnescape(name)
 			value, err2 = url.QueryUnescape(value)

@@ -103,8 +103,10 @@ func lower(c byte) byte {
 
 // appendLower appends s to dst with its ASCII letters lowered.
 func appendLower(dst []byte, s string) []byte {
-	for i := range len(s) {
-		dst = append(dst, lower(s[i]))
+	n := len(dst)
+	dst = append(dst, s...)
+	for i, c := range dst[n:] {
+		dst[n+i] = lower(c)
 	}
 	return dst
 }
