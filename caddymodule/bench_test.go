@@ -88,9 +88,11 @@ func benchRequest(w http.ResponseWriter, user int) *http.Request {
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, benchServer)
 }
 
-// benchRequests are so many requests of random users. They are made aside, and not
-// long before they are used: those of real requests have just been made, too, so
-// they are in the processor's cache, however many users there are.
+// benchBatch is how many requests are made aside at once: few, because real ones have
+// just been made when they are handled, so they are in the processor's cache.
+const benchBatch = 32
+
+// benchRequests are so many requests of random users.
 func benchRequests(w http.ResponseWriter, n, users int) []*http.Request {
 	requests := make([]*http.Request, n)
 	for i := range requests {
@@ -134,7 +136,7 @@ func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
 	for b.Loop() {
 		if len(batch) == 0 {
 			b.StopTimer()
-			batch = benchRequests(w, 256, users)
+			batch = benchRequests(w, benchBatch, users)
 			b.StartTimer()
 		}
 		asked(b, h, w, batch[0])
@@ -157,8 +159,8 @@ func BenchmarkHitRatios(b *testing.B) {
 
 	round := func(h caddyhttp.MiddlewareHandler, users int) float64 {
 		var took time.Duration
-		for range requests / 250 {
-			batch := benchRequests(w, 250, users)
+		for range requests / benchBatch {
+			batch := benchRequests(w, benchBatch, users)
 			start := time.Now()
 			for _, r := range batch {
 				asked(b, h, w, r)
