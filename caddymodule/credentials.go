@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,8 +52,9 @@ type settings interface {
 // tokenService is one service's tokens, as they are fetched with certain
 // credentials.
 type tokenService interface {
-	// kind says which kind of token a request is for, or what is wrong with it.
-	kind(q *request) (exchange.Kind, exchange.Code)
+	// kind says which kind of token a request is for, and for which client type
+	// if the service knows such, or what is wrong with it.
+	kind(r *http.Request) (kind string, of exchange.ClientType, bad exchange.Code)
 
 	// mint makes the exchange of a request. It runs without the request.
 	mint(q *request) mint

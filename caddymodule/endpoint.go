@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -72,10 +73,10 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp
 	q := newRequest(e, r)
 	defer func() {
 		if v := recover(); v != nil {
-			err = e.panicked(w, q, v)
+			err = e.panicked(w, &q, v)
 		}
 	}()
-	return e.serve(w, q)
+	return e.serve(w, &q)
 }
 
 // serve is the way of a request: who is asking, for which kind of token, and
@@ -106,20 +107,27 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 		return noContent(w)
 	}
 
-	kind, bad := q.credentials.kind(q)
+	kind, clientType, bad := q.credentials.kind(q.Request)
 	if bad != "" {
 		return e.fail(w, q, failure{code: bad})
 	}
-	q.kind = kind
-	result := e.account.engine.Get(q.Context(), &exchange.Request{
-		User:   key,
-		Kind:   kind,
-		Fresh:  q.fresh(),
-		Source: q,
-		Policy: &q.credentials.policy,
-	})
+	q.kind, q.clientType = q.variant(kind), clientType
+	ask := exchange.Request{User: key, Kind: q.kind, Fresh: q.fresh(), Policy: &q.credentials.policy}
+	result, kept := ask.Kept(time.Now())
+	if !kept {
+		result = e.exchange(q, ask)
+	}
 	e.countLook(result)
 	return e.answer(w, q, result)
+}
+
+// exchange gets a token that is not kept. From here on the request outlives its
+// handler, perhaps, so it is copied: all others, which are most, take no memory
+// that would have to be collected.
+func (e *endpoint) exchange(q *request, ask exchange.Request) exchange.Result {
+	source := *q
+	ask.Source = &source
+	return e.account.engine.Get(q.Context(), &ask)
 }
 
 // Minter implements exchange.Source.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -36,33 +37,23 @@ type humaTokens struct {
 
 // kind implements tokenService. Client types with the same client id are one
 // kind: the calls for them are the same.
-func (h *humaTokens) kind(q *request) (exchange.Kind, exchange.Code) {
-	if bad := h.clientType(q); bad != "" {
-		return "", bad
-	}
-	return q.variant(h.clients[q.clientType]), ""
-}
-
-// clientType decides for which client type the request is. It returns the code
-// of what is wrong with it, if anything.
-func (h *humaTokens) clientType(q *request) exchange.Code {
-	kind, err := q.namedClientType()
+func (h *humaTokens) kind(r *http.Request) (kind string, of exchange.ClientType, bad exchange.Code) {
+	of, err := namedClientType(r)
 	switch {
 	case errors.Is(err, errBody):
-		return codeBodyInvalid
+		return "", "", codeBodyInvalid
 	case err != nil:
-		return codeClientTypeUnknown
+		return "", "", codeClientTypeUnknown
 	}
-	if kind == "" {
-		if kind = h.fallback; kind == "" {
-			return codeClientTypeRequired
+	if of == "" {
+		if of = h.fallback; of == "" {
+			return "", "", codeClientTypeRequired
 		}
 	}
-	if h.clients[kind] == "" {
-		return codeClientTypeUnknown
+	if kind = h.clients[of]; kind == "" {
+		return "", "", codeClientTypeUnknown
 	}
-	q.clientType = kind
-	return ""
+	return kind, of, ""
 }
 
 // mint implements tokenService.

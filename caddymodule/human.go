@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -182,8 +183,8 @@ type humanTokens struct {
 }
 
 // kind implements tokenService. A page may choose nothing.
-func (t *humanTokens) kind(q *request) (exchange.Kind, exchange.Code) {
-	return q.variant(t.name), ""
+func (t *humanTokens) kind(*http.Request) (kind string, _ exchange.ClientType, bad exchange.Code) {
+	return t.name, "", ""
 }
 
 // mint implements tokenService.

@@ -11,19 +11,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// accessFields are what access logs are told of a request besides what they
-// tell of all.
-type accessFields request
-
-// MarshalLogObject implements zapcore.ObjectMarshaler.
-func (f *accessFields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("outcome", string(f.end.outcome))
-	if f.user != (identity.User{}) {
-		enc.AddString("user", f.names.short(f.user))
-	}
-	return nil
-}
-
 // logEnd logs how an exchange ended, once for all who waited for it.
 func (e *endpoint) logEnd(user identity.User, r exchange.Result) {
 	e.rehearsal.end(r)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -25,8 +24,8 @@ import (
 // maxBody is how long the body of a request may be.
 const maxBody = 4 << 10
 
-// request is one request and what has been found out about it. It is all that
-// a hit allocates for its own bookkeeping.
+// request is one request and what has been found out about it. It stays on the
+// stack unless there is an exchange.
 type request struct {
 	*http.Request
 	*endpoint
@@ -41,19 +40,24 @@ type request struct {
 	logged     bool                // the server has access logs
 }
 
-func newRequest(e *endpoint, r *http.Request) *request {
-	q := &request{Request: r, endpoint: e, credentials: e.current.Load(), start: time.Now(), repl: r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
-	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	q.logged = srv != nil && srv.Logs != nil
-	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	q.asked = identity.Request{
-		Host:              r.Host,
-		Header:            r.Header,
-		Placeholders:      q.repl,
-		RemoteAddr:        r.RemoteAddr,
-		TLS:               r.TLS,
-		TrustedProxy:      trusted,
-		TrustedProxiesSet: e.serverTrusts(srv),
+func newRequest(e *endpoint, r *http.Request) request {
+	ctx := r.Context()
+	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	srv, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	q := request{
+		Request: r, endpoint: e, credentials: e.current.Load(),
+		repl: repl, start: time.Now(), logged: srv != nil && srv.Logs != nil,
+		asked: identity.Request{
+			Host:         r.Host,
+			Header:       r.Header,
+			Placeholders: repl,
+			RemoteAddr:   r.RemoteAddr,
+			TLS:          r.TLS,
+		},
+	}
+	if e.identity.AsksServer() {
+		q.asked.TrustedProxy, _ = caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
+		q.asked.TrustedProxiesSet = e.serverTrusts(srv)
 	}
 	return q
 }
@@ -82,16 +86,6 @@ func (e *endpoint) serverTrusts(server *caddyhttp.Server) bool {
 	return set
 }
 
-// shortName is a request's user by the name that logs have. It is only made if
-// somebody asks for it.
-type shortName request
-
-// String implements fmt.Stringer, which placeholders and access logs ask.
-func (n *shortName) String() string { return n.names.short(n.user) }
-
-// MarshalText implements encoding.TextMarshaler, for encoders.
-func (n *shortName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
-
 // ended leaves behind how the request ended, and counts it. Every request ends
 // once, before it is answered. It returns when that was: a hit pays for no
 // further look at the clock.
@@ -99,42 +93,8 @@ func (q *request) ended(outcome exchange.Outcome, code exchange.Code) time.Time 
 	now := time.Now()
 	q.end = q.meters.endings[outcome]
 	q.end.ended(now.Sub(q.start))
-	q.leave(code)
-	if q.logged {
-		if extra, ok := q.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-			extra.Add(zap.Inline((*accessFields)(q)))
-		}
-	}
+	trail{q.endpoint, q.user, q.end}.leave(q, code)
 	return now
-}
-
-// leave leaves the placeholders behind. A failed request's are set, because error
-// routes may make another one of it. Those of the others, which are most, are found
-// when somebody asks for them: the first placeholder that is set makes a map of eight.
-func (q *request) leave(code exchange.Code) {
-	if code != "" {
-		q.repl.Set(q.codeKey, string(code))
-		q.repl.Set(q.outcomeKey, q.end.placeholder)
-		if user, ok := q.placeholder(q.userKey); ok {
-			q.repl.Set(q.userKey, user)
-		}
-		return
-	}
-	// What is set would win.
-	q.repl.Delete(q.outcomeKey)
-	q.repl.Delete(q.userKey)
-	q.repl.Map(q.placeholder)
-}
-
-// placeholder is a caddy.ReplacerFunc.
-func (q *request) placeholder(name string) (any, bool) {
-	switch name {
-	case q.outcomeKey:
-		return q.end.placeholder, true
-	case q.userKey:
-		return (*shortName)(q), q.user != (identity.User{})
-	}
-	return nil, false
 }
 
 // answered reports whether the answer has begun.
@@ -189,13 +149,13 @@ var (
 
 // namedClientType finds the client type that the request names: in the query,
 // and with POST in the body. It is empty if there is none.
-func (q *request) namedClientType() (exchange.ClientType, error) {
+func namedClientType(r *http.Request) (exchange.ClientType, error) {
 	var named namedType
-	if err := named.query(q.URL.RawQuery); err != nil {
+	if err := named.query(r.URL.RawQuery); err != nil {
 		return "", err
 	}
-	if q.Method == http.MethodPost {
-		if err := named.body(q.Request); err != nil {
+	if r.Method == http.MethodPost {
+		if err := named.body(r); err != nil {
 			return "", err
 		}
 	}

@@ -24,8 +24,7 @@ func FuzzClientType(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.URL.RawQuery = query
 		r.Header.Set("Content-Type", contentType)
-		q := &request{Request: r}
-		kind, err := q.namedClientType()
+		kind, err := namedClientType(r)
 		switch {
 		case err != nil && (kind != "" || !errors.Is(err, errBody) && !errors.Is(err, errClientTypes)):
 			t.Fatalf("%q with %v", kind, err)

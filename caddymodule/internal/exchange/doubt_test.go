@@ -52,7 +52,7 @@ func TestDoubt(t *testing.T) {
 				if got := r.get(t.Context(), "u", "ios", false); got.Outcome != OutcomeHit || s.gets.Load() != gets {
 					t.Errorf("the next one got %+v and asked the store", got)
 				}
-				if _, found := s.mapStore.Get("u", "ios"); !found && r.policy.Shared != nil {
+				if _, found := s.mapStore.Get("u", "ios", time.Now()); !found && r.policy.Shared != nil {
 					t.Error("the other replicas do not find it")
 				}
 			})

@@ -86,7 +86,7 @@ func TestARefusalIsWrittenSoThatItIsRead(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %s", wait, got.Err, err, want)
 			continue
 		}
-		if age := got.age(); age < 0 || age > time.Since(now) {
+		if age := got.age(time.Now()); age < 0 || age > time.Since(now) {
 			t.Errorf("%s: it is %s old", wait, age)
 		}
 	}

@@ -121,7 +121,7 @@ var errOverloaded = &Error{
 // Get returns a token for a user: the one that is kept, that of a running
 // exchange, or that of a new one.
 func (e *Engine) Get(ctx context.Context, req *Request) Result {
-	if r, ok := req.kept(); ok {
+	if r, ok := req.Kept(time.Now()); ok {
 		return r
 	}
 	return e.exchange(ctx, req)
@@ -166,7 +166,7 @@ func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, s
 			return f, false, Result{}
 		}
 	}
-	if r, ok := req.kept(); ok {
+	if r, ok := req.Kept(time.Now()); ok {
 		return nil, false, r
 	}
 	if e.running >= req.Policy.MaxWaiting {
@@ -342,19 +342,19 @@ func (e *Engine) Wait(ctx context.Context) error {
 	}
 }
 
-// kept looks for an answer that needs no exchange. A fresh token is answered
+// Kept looks for an answer that needs no exchange. A fresh token is answered
 // by another fresh one alone, or by the error that came instead.
-func (r *Request) kept() (Result, bool) {
+func (r *Request) Kept(now time.Time) (Result, bool) {
 	p := r.Policy
 	if p.Cache == nil {
 		return Result{}, false
 	}
 	if r.Fresh {
-		rec, ok := p.Recent.Get(r.User, r.Kind)
-		return keptResult(rec), ok && !p.doubts(rec) && rec.age() >= 0
+		rec, ok := p.Recent.Get(r.User, r.Kind, now)
+		return keptResult(rec), ok && !p.doubts(rec) && rec.age(now) >= 0
 	}
-	rec, ok := p.Cache.Get(r.User, r.Kind)
-	if !ok || p.doubts(rec) || !p.inTime(rec) || !p.accepts(rec.error()) {
+	rec, ok := p.Cache.Get(r.User, r.Kind, now)
+	if !ok || p.doubts(rec) || !p.inTime(rec, now) || !p.accepts(rec.error()) {
 		return Result{}, false
 	}
 	return keptResult(rec), true
@@ -365,22 +365,22 @@ func (p *Policy) doubts(rec Record) bool { return rec.Doubtful && p.Shared != ni
 
 // inTime reports whether a record is within the handler's time for it, which
 // may have become shorter since it was kept.
-func (p *Policy) inTime(rec Record) bool {
+func (p *Policy) inTime(rec Record, now time.Time) bool {
 	keepFor := p.TTL
 	if rec.Err != nil {
 		keepFor = p.NegativeTTL
 	}
-	age := rec.age()
+	age := rec.age(now)
 	return age >= 0 && age < keepFor
 }
 
 // age is how old what was kept is. A negative age is that of something from
 // the future: the clock was set back, and nobody knows how old it is.
-func (r Record) age() time.Duration {
+func (r Record) age(now time.Time) time.Duration {
 	if r.Err != nil {
-		return time.Since(r.Err.at)
+		return now.Sub(r.Err.at)
 	}
-	return time.Since(r.Grant.Minted())
+	return now.Sub(r.Grant.Minted())
 }
 
 // error is the record's refusal as an error, nil if it has none.

@@ -24,11 +24,11 @@ type mapStore struct {
 
 func newMapStore() *mapStore { return &mapStore{recs: make(map[UserKey]map[Kind]Record)} }
 
-func (s *mapStore) Get(u UserKey, k Kind) (Record, bool) {
+func (s *mapStore) Get(u UserKey, k Kind, now time.Time) (Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.recs[u][k]
-	if !ok || !time.Now().Before(r.Until) {
+	if !ok || !now.Before(r.Until) {
 		return Record{}, false
 	}
 	return r, true
@@ -266,11 +266,11 @@ type panicStore struct {
 	get, put bool
 }
 
-func (s *panicStore) Get(u UserKey, k Kind) (Record, bool) {
+func (s *panicStore) Get(u UserKey, k Kind, now time.Time) (Record, bool) {
 	if s.get {
 		panic("canary")
 	}
-	return s.Store.Get(u, k)
+	return s.Store.Get(u, k, now)
 }
 
 func (s *panicStore) Put(u UserKey, k Kind, r Record) {
@@ -632,7 +632,7 @@ func TestC13_WhatTheMinterNotes(t *testing.T) {
 		return token(call), OutcomeSignedIn, nil
 	}
 	b.get(t.Context(), "u", "ios", false)
-	if _, kept := b.policy.Cache.Get("u", hintKind); kept {
+	if _, kept := b.policy.Cache.Get("u", hintKind, time.Now()); kept {
 		t.Error("the hint of a user who was forgotten is kept")
 	}
 }

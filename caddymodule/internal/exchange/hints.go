@@ -28,7 +28,7 @@ func (h Hints) first(user UserKey) TokenType {
 	if h.Store == nil {
 		return SessionToken
 	}
-	if rec, ok := h.Store.Get(user, hintKind); ok && rec.Err != nil && rec.Err.Code == codeHintID {
+	if rec, ok := h.Store.Get(user, hintKind, time.Now()); ok && rec.Err != nil && rec.Err.Code == codeHintID {
 		return IDToken
 	}
 	return SessionToken

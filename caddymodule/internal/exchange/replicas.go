@@ -54,14 +54,15 @@ func (p *Policy) undoubted(ctx context.Context, user UserKey, kind Kind, seen Ge
 	if p.Cache == nil {
 		return rec, false
 	}
-	rec, ok = p.Cache.Get(user, kind)
-	if !ok || rec.Grant == nil || !p.inTime(rec) {
+	now := time.Now()
+	rec, ok = p.Cache.Get(user, kind, now)
+	if !ok || rec.Grant == nil || !p.inTime(rec, now) {
 		return rec, false
 	}
 	if err != nil {
 		return rec, true // and as doubtful as before
 	}
-	if seen.Mark != "" || rec.age() > ForgottenFor-maxSkew {
+	if seen.Mark != "" || rec.age(now) > ForgottenFor-maxSkew {
 		return rec, false // it was forgotten, or nobody would know any more
 	}
 	rec.Doubtful = false
@@ -82,8 +83,9 @@ func (p *Policy) believes(rec Record) bool {
 	if rec.Err != nil {
 		keepFor = p.NegativeTTL
 	}
-	age := rec.age()
-	return age > -maxSkew && age < keepFor && time.Until(rec.Until) > 0 && p.accepts(rec.error())
+	now := time.Now()
+	age := rec.age(now)
+	return age > -maxSkew && age < keepFor && now.Before(rec.Until) && p.accepts(rec.error())
 }
 
 // Stored returns the token that another replica has stored for a user, nil if

@@ -62,10 +62,10 @@ func TestC13_ForgottenAtAnotherReplica(t *testing.T) {
 		if r := <-done; number(r) != 1 {
 			t.Errorf("the request that ran got %+v", r)
 		}
-		if _, kept := b.policy.Cache.Get("u", "ios"); kept {
+		if _, kept := b.policy.Cache.Get("u", "ios", time.Now()); kept {
 			t.Error("the replica that fetched it has kept it in memory")
 		}
-		if _, kept := s.mapStore.Get("u", "ios"); kept {
+		if _, kept := s.mapStore.Get("u", "ios", time.Now()); kept {
 			t.Error("the store has kept it")
 		}
 	})
@@ -157,11 +157,11 @@ func TestWhatIsStoredEnds(t *testing.T) {
 				}
 				a.get(t.Context(), "u", "ios", false)
 				time.Sleep(test.from)
-				if _, kept := s.mapStore.Get("u", "ios"); !kept {
+				if _, kept := s.mapStore.Get("u", "ios", time.Now()); !kept {
 					t.Errorf("it is gone after %s", test.from)
 				}
 				time.Sleep(test.to - test.from)
-				if _, kept := s.mapStore.Get("u", "ios"); kept {
+				if _, kept := s.mapStore.Get("u", "ios", time.Now()); kept {
 					t.Errorf("it is there after %s", test.to)
 				}
 			})

@@ -81,7 +81,7 @@ func (s *sharedStore) Get(_ context.Context, u UserKey, k Kind) (Record, bool, G
 	if err := s.answer(); err != nil {
 		return Record{}, false, seen, err
 	}
-	rec, ok := s.mapStore.Get(u, k)
+	rec, ok := s.mapStore.Get(u, k, time.Now())
 	return rec, ok, seen, nil
 }
 

@@ -23,8 +23,9 @@ type Record struct {
 
 // Store keeps records. A miss is a value, never an error.
 type Store interface {
-	// Get returns what is kept and still good now.
-	Get(UserKey, Kind) (Record, bool)
+	// Get returns what is kept and still good now, which the caller knows: on the
+	// way of a hit every look at the clock counts.
+	Get(user UserKey, kind Kind, now time.Time) (Record, bool)
 	// Put keeps r until r.Until, in place of what was kept. One that is not in
 	// the future is not kept, and what it replaces is gone all the same.
 	Put(UserKey, Kind, Record)

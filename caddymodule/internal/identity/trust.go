@@ -106,6 +106,10 @@ func refuseDropped(options []option, arrives func(string) bool) (errs []error) {
 	return errs
 }
 
+// AsksServer reports whether Identify looks at what the server says of its own
+// trusted_proxies: at Request's TrustedProxy and TrustedProxiesSet.
+func (i *Identifier) AsksServer() bool { return len(i.ranges) == 0 }
+
 // unmap returns a range of IPv4 addresses within IPv6 as the range of IPv4
 // addresses it is, which is how peers are compared.
 func unmap(p netip.Prefix) netip.Prefix {

@@ -68,7 +68,7 @@ func TestHitsAllocateNothing(t *testing.T) {
 	s := newCache(t).Limit(100)
 	s.Put("u", "ios", storetest.RecordOf("t", time.Hour))
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, ok := s.Get("u", "ios"); !ok {
+		if _, ok := s.Get("u", "ios", time.Now()); !ok {
 			t.Fatal("a miss")
 		}
 	}); n > 0 {
@@ -98,7 +98,7 @@ func BenchmarkGet(b *testing.B) {
 			s.Put(keys[i], "ios", r)
 		}
 		get := func(b *testing.B) {
-			if _, ok := s.Get(keys[rand.IntN(users)], "ios"); !ok {
+			if _, ok := s.Get(keys[rand.IntN(users)], "ios", time.Now()); !ok {
 				b.Error("a miss")
 			}
 		}

@@ -22,7 +22,7 @@ func TestTextsOfEveryLength(t *testing.T) {
 		s.Put(exchange.UserKey(fmt.Sprintf("%032d", n)), "k", exchange.Record{Grant: g, Until: until})
 	}
 	for n := range 4200 {
-		r, ok := s.Get(exchange.UserKey(fmt.Sprintf("%032d", n)), "k")
+		r, ok := s.Get(exchange.UserKey(fmt.Sprintf("%032d", n)), "k", time.Now())
 		if want := `{"t":"` + text(n) + `"}`; !ok || string(r.Grant.AppendJSON(nil, time.Now())) != want {
 			t.Fatalf("a text of %d bytes came out as %s", n, r.Grant.AppendJSON(nil, time.Now()))
 		}

@@ -29,7 +29,7 @@ func TestC10_AMillionUsersWithinTheBound(t *testing.T) {
 				t.Errorf("%d users are held", n)
 				return
 			}
-			s.Get(user(i%users), "ios")
+			s.Get(user(i%users), "ios", time.Now())
 			runtime.Gosched()
 		}
 	})
@@ -70,7 +70,7 @@ func TestTinyBoundsUnderContention(t *testing.T) {
 					for i := range 500 {
 						u := user((w*500 + i*7) % 100)
 						s.Put(u, exchange.Kind(fmt.Sprint(i%10)), r)
-						s.Get(u, "0")
+						s.Get(u, "0", time.Now())
 						if i%50 == 0 {
 							s.Forget(u)
 						}

@@ -83,8 +83,8 @@ type view struct {
 }
 
 // Get returns what is kept and still good now.
-func (v view) Get(user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool) {
-	return v.shard(user).get(user, kind, v.epoch.Load())
+func (v view) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exchange.Record, bool) {
+	return v.shard(user).get(user, kind, now.UnixNano(), v.epoch.Load())
 }
 
 // Put keeps r until r.Until, in place of what was kept for that user and kind.

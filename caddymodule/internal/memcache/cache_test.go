@@ -101,7 +101,7 @@ func TestTheOldestKindGoes(t *testing.T) {
 	}
 	n := 0
 	for i := range 1000 {
-		if _, ok := s.Get("u", kind(i)); ok {
+		if _, ok := s.Get("u", kind(i), time.Now()); ok {
 			n++
 		}
 	}
@@ -118,7 +118,7 @@ func TestDoubt(t *testing.T) {
 	s := c.Limit(10)
 	doubtful := func(user exchange.UserKey, kind exchange.Kind) bool {
 		t.Helper()
-		r, ok := s.Get(user, kind)
+		r, ok := s.Get(user, kind, time.Now())
 		if !ok {
 			t.Fatalf("%q %q is gone", user, kind)
 		}

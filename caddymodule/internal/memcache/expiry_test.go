@@ -35,7 +35,7 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 				s := c.Limit(10)
 				until := time.Now().Add(test.life)
 				s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: until})
-				r, ok := s.Get("u", "ios")
+				r, ok := s.Get("u", "ios", time.Now())
 				if ok != test.kept {
 					t.Fatalf("kept: %v, want %v", ok, test.kept)
 				}
@@ -57,7 +57,7 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t")})
 		storetest.WantToken(t, s, "u", "ios", "")
 		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
-		if r, ok := s.Get("u", "ios"); !ok || time.Until(r.Until) > maxLife {
+		if r, ok := s.Get("u", "ios", time.Now()); !ok || time.Until(r.Until) > maxLife {
 			t.Errorf("Get = %v, %v; want at most ten years", r.Until, ok)
 		}
 		check(t, c)
@@ -128,7 +128,7 @@ func TestSweepUnderContention(t *testing.T) {
 			for i := range 5000 {
 				u := user((i + w*100) % 400)
 				s.Put(u, exchange.Kind(fmt.Sprint(i%3)), storetest.RecordOf("t", time.Duration(1+i%200)*time.Microsecond))
-				s.Get(u, "0")
+				s.Get(u, "0", time.Now())
 				if i%20 == 0 {
 					c.shards[i%shardCount].sweep()
 				}

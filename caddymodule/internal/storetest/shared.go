@@ -50,7 +50,7 @@ type asStore struct {
 	s exchange.Shared
 }
 
-func (a asStore) Get(u exchange.UserKey, k exchange.Kind) (exchange.Record, bool) {
+func (a asStore) Get(u exchange.UserKey, k exchange.Kind, _ time.Time) (exchange.Record, bool) {
 	rec, found, _, err := a.s.Get(context.Background(), u, k)
 	a.check("get", err)
 	return rec, found

@@ -60,14 +60,14 @@ func TokenOf(r exchange.Record) string {
 // WantToken fails unless the token is what is kept; "" is a miss.
 func WantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Kind, token string) {
 	t.Helper()
-	r, ok := s.Get(user, kind)
+	r, ok := s.Get(user, kind, time.Now())
 	if ok != (token != "") || TokenOf(r) != token {
 		t.Errorf("Get(%q, %q) = %q, %v; want %q", user, kind, TokenOf(r), ok, token)
 	}
 }
 
 func storeMiss(t *testing.T, s exchange.Store) {
-	if r, ok := s.Get("u", "ios"); ok || r != (exchange.Record{}) {
+	if r, ok := s.Get("u", "ios", time.Now()); ok || r != (exchange.Record{}) {
 		t.Errorf("Get = %v, %v; want a miss", r, ok)
 	}
 	s.Forget("u")
@@ -78,7 +78,7 @@ func storeMiss(t *testing.T, s exchange.Store) {
 func storePutGet(t *testing.T, s exchange.Store) {
 	want := RecordOf("t", time.Minute)
 	s.Put("u", "ios", want)
-	r, ok := s.Get("u", "ios")
+	r, ok := s.Get("u", "ios", time.Now())
 	if !ok || TokenOf(r) != "t" || r.Err != nil {
 		t.Fatalf("Get = %q, %v, %v", TokenOf(r), r.Err, ok)
 	}
@@ -93,13 +93,13 @@ func storeRefusal(t *testing.T, s exchange.Store) {
 		Err:   &exchange.Error{Code: exchange.CodeRefused, RetryAfter: 7 * time.Second},
 		Until: time.Now().Add(time.Minute),
 	})
-	r, ok := s.Get("u", "ios")
+	r, ok := s.Get("u", "ios", time.Now())
 	if !ok || r.Grant != nil || r.Err == nil || r.Err.Code != exchange.CodeRefused || r.Err.RetryAfter != 7*time.Second {
 		t.Fatalf("Get = %+v, %v", r, ok)
 	}
 	s.Put("u", "ios", RecordOf("t", time.Minute))
 	WantToken(t, s, "u", "ios", "t")
-	if r, _ := s.Get("u", "ios"); r.Err != nil {
+	if r, _ := s.Get("u", "ios", time.Now()); r.Err != nil {
 		t.Errorf("the refusal stayed: %v", r.Err)
 	}
 }
@@ -220,7 +220,7 @@ func storeContention(t *testing.T, s exchange.Store) {
 				case w%2 == 0:
 					s.Put(user, kind, RecordOf(string(user)+string(kind), time.Duration(1+i%5)*time.Millisecond))
 				default:
-					if r, ok := s.Get(user, kind); ok && TokenOf(r) != string(user)+string(kind) {
+					if r, ok := s.Get(user, kind, time.Now()); ok && TokenOf(r) != string(user)+string(kind) {
 						t.Errorf("Get(%q, %q) = %q", user, kind, TokenOf(r))
 						return
 					}
