@@ -1,5 +1,5 @@
-// Package process builds and runs a Caddy, as a user does, and tells what it
-// uses of the machine.
+// Package process builds and runs a Caddy, or another server, as a user does, and
+// tells what it uses of the machine.
 package process
 
 import (
@@ -22,6 +22,10 @@ const (
 	// commandPackage is the Caddy that is built: with the plugin.
 	commandPackage = "github.com/caddy-huma/caddy-huma/cmd/caddy"
 
+	// lookEvery is how often a port is tried that nobody listens on yet. It is
+	// part of what is measured of a start.
+	lookEvery = time.Millisecond
+
 	startTime  = 30 * time.Second
 	stopTime   = 30 * time.Second
 	reloadTime = 30 * time.Second
@@ -29,9 +33,16 @@ const (
 
 // Build makes the binary from the module in whose directory this runs.
 func Build(ctx context.Context, binary string) error {
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, commandPackage).CombinedOutput()
+	return BuildOf(ctx, binary, commandPackage)
+}
+
+// BuildOf is Build for another command: what is a package or a file. Flags are go
+// build's. Default: none.
+func BuildOf(ctx context.Context, binary, what string, flags ...string) error {
+	args := append(append([]string{"build", "-o", binary}, flags...), what)
+	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("build %s: %w\n%s", commandPackage, err, out)
+		return fmt.Errorf("build %s: %w\n%s", what, err, out)
 	}
 	return nil
 }
@@ -58,12 +69,25 @@ type Config struct {
 	Dir       string // where its files go
 	Caddyfile string
 	JSON      string   // its config in JSON, in place of the Caddyfile
+	Args      []string // the arguments of what is no Caddy, and has no config
 	Site      string   // an address it listens on once it is up
 	Admin     string   // the address of its admin endpoint; only for Reload and Usage
 	Env       []string // variables for it, as NAME=value, beside this process's
 
 	// Line is given each line of its log. It must not keep the line.
 	Line func(line []byte)
+}
+
+// command writes the config that there is, and returns the arguments.
+func (cfg *Config) command() ([]string, error) {
+	if cfg.Args != nil {
+		return cfg.Args, nil
+	}
+	args, text := []string{"run", "--config", filepath.Join(cfg.Dir, "Caddyfile"), "--adapter", "caddyfile"}, cfg.Caddyfile
+	if cfg.JSON != "" {
+		args, text = []string{"run", "--config", filepath.Join(cfg.Dir, "caddy.json")}, cfg.JSON
+	}
+	return args, os.WriteFile(args[2], []byte(text), 0o600)
 }
 
 // Process is a running Caddy.
@@ -78,11 +102,8 @@ type Process struct {
 
 // Start runs a Caddy and returns once it listens.
 func Start(ctx context.Context, cfg Config) (*Process, error) {
-	args, text := []string{"run", "--config", filepath.Join(cfg.Dir, "Caddyfile"), "--adapter", "caddyfile"}, cfg.Caddyfile
-	if cfg.JSON != "" {
-		args, text = []string{"run", "--config", filepath.Join(cfg.Dir, "caddy.json")}, cfg.JSON
-	}
-	if err := os.WriteFile(args[2], []byte(text), 0o600); err != nil {
+	args, err := cfg.command()
+	if err != nil {
 		return nil, err
 	}
 	p := &Process{
@@ -120,14 +141,17 @@ func (p *Process) listens(ctx context.Context) error {
 			return conn.Close()
 		}
 		select {
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(lookEvery):
 		case <-p.ended:
-			return fmt.Errorf("caddy has ended: %w", p.err)
+			return fmt.Errorf("%s has ended: %w", p.name(), p.err)
 		case <-ctx.Done():
-			return fmt.Errorf("caddy does not listen: %w", ctx.Err())
+			return fmt.Errorf("%s does not listen: %w", p.name(), ctx.Err())
 		}
 	}
 }
+
+// name is what errors call it.
+func (p *Process) name() string { return filepath.Base(p.cfg.Binary) }
 
 // PID is its process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
@@ -170,7 +194,7 @@ func (p *Process) Stop() error {
 	case <-time.After(stopTime):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		return fmt.Errorf("caddy did not end within %s", stopTime)
+		return fmt.Errorf("%s did not end within %s", p.name(), stopTime)
 	}
 }
 

@@ -110,6 +110,43 @@ func TestJSON(t *testing.T) {
 	_ = p.Stop()
 }
 
+// TestArgs: what is no Caddy is given its own arguments, and no config.
+func TestArgs(t *testing.T) {
+	address, err := freeport.Address(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "its own")
+	if err := os.WriteFile(file, []byte("listen "+address), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := start(t, t.Context(), Config{Args: []string{"serve", "as", file}, Caddyfile: "nonsense", Site: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files, err := os.ReadDir(p.cfg.Dir); len(files) > 0 || err != nil {
+		t.Errorf("%q %v", files, err)
+	}
+	_ = p.Stop()
+}
+
+// TestBuild: what cannot be built says why.
+func TestBuild(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte("package main\n\nfunc main() { nobody() }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := BuildOf(t.Context(), file+".out", file); err == nil || !strings.Contains(err.Error(), "undefined: nobody") {
+		t.Errorf("%v", err)
+	}
+	if err := os.WriteFile(file, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := BuildOf(t.Context(), file+".out", file, "-trimpath"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCPU: processor time is what was used, not what has passed.
 func TestCPU(t *testing.T) {
 	p := admin(t, nil) // this process
