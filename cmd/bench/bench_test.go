@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -50,23 +53,29 @@ func short(t *testing.T, more ...string) []string {
 	return append([]string{"-caddy", file, "-rounds", "2", "-round", "100ms", "-users", "20", "-connections", "2", "-rate", "100"}, more...)
 }
 
+// runJSON runs the program, which has to end well.
+func runJSON(t *testing.T, r any, args ...string) {
+	t.Helper()
+	var out, messages bytes.Buffer
+	if code := command(t.Context(), append(args, "-json"), &out, &messages); code != 0 {
+		t.Fatalf("%d %s", code, &messages)
+	}
+	if err := json.Unmarshal(out.Bytes(), r); err != nil {
+		t.Fatalf("%v: %s", err, &out)
+	}
+}
+
 // TestMeasures: all kinds are measured, in all rounds. How fast they are depends
 // on the machine.
 func TestMeasures(t *testing.T) {
 	t.Parallel()
-	var out, messages bytes.Buffer
-	if code := command(t.Context(), short(t, "-json"), &out, &messages); code != 0 {
-		t.Fatalf("%d %s", code, &messages)
-	}
 	var report Report
-	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
-		t.Fatalf("%v: %s", err, &out)
-	}
-	if len(report.Kinds) != len(kindNames) || report.Added == nil {
-		t.Fatalf("%s", &out)
+	runJSON(t, &report, short(t)...)
+	if len(report.Kinds) != len(defaultKinds) || report.Added == nil || report.ToPython != nil {
+		t.Fatalf("%+v", report)
 	}
 	for i, k := range report.Kinds {
-		if k.Name != kindNames[i] || len(k.Rounds) != 2 || len(k.Ratios) != 2 {
+		if k.Name != defaultKinds[i] || len(k.Rounds) != 2 || len(k.Ratios) != 2 {
 			t.Errorf("%d: %+v", i, k)
 		}
 		paced := k.Name == kindDirect || k.Name == kindProxy || k.Name == kindCold
@@ -84,6 +93,179 @@ func TestMeasures(t *testing.T) {
 	}
 }
 
+// TestGrow: few users are compared with many, and new ones are signed up.
+func TestGrow(t *testing.T) {
+	t.Parallel()
+	var r GrowReport
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runJSON(t, &r, "grow", "-caddy", file, "-rounds", "2", "-round", "100ms", "-few", "5", "-many", "300", "-rate", "100")
+	if r.Fill.Users != 300 || r.Fill.PerSecond <= 0 || r.Memory.Answer < 500 {
+		t.Errorf("%+v %+v", r.Fill, r.Memory)
+	}
+	if runtime.GOOS == "linux" && (r.Memory.RSS == unknown || r.Memory.Heap != unknown && r.Memory.Beyond == unknown) {
+		t.Errorf("%+v", r.Memory)
+	}
+	for name, table := range map[string]Table{"5 users, 300 users": r.Hits, "both calls, new users": r.New.Table} {
+		if len(table.Kinds) != 2 || table.Kinds[0].Name+", "+table.Kinds[1].Name != name {
+			t.Fatalf("%s: %+v", name, table)
+		}
+		for _, k := range table.Kinds {
+			if len(k.Rounds) != 2 || k.Median.Rate <= 0 {
+				t.Errorf("%s: %+v", name, k)
+			}
+		}
+	}
+	// Nobody is asked for twice, and a sign-up takes two calls.
+	if r.New.Users < 20 || r.New.Calls["signin"] != 1 || r.New.Calls["signup"] != 1 || len(r.New.Calls) != 2 {
+		t.Errorf("%d new users: %v", r.New.Users, r.New.Calls)
+	}
+	var out bytes.Buffer
+	if err := r.print(&out); err != nil || !strings.Contains(out.String(), "signin 1.000 signup 1.000") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+// TestStart: a Caddy is compared with itself.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	var r StartReport
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runJSON(t, &r, "start", "-with", file, "-without", file, "-rounds", "3")
+	if len(r.Pairs) != 3 || len(r.Sizes) != 1 || r.Sizes[0].With != r.Sizes[0].Without || r.Ratio.Wall <= 0 {
+		t.Errorf("%+v", r)
+	}
+	for _, p := range r.Pairs {
+		for _, s := range []Start{p.With, p.Without} {
+			if s.Wall <= 0 || runtime.GOOS == "linux" && s.CPU <= 0 {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	var out bytes.Buffer
+	if err := r.print(&out); err != nil || !strings.Contains(out.String(), "medians of 3 pairs") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+// TestBothBuilds: the one is built with the plugin, the other without it.
+func TestBothBuilds(t *testing.T) {
+	t.Parallel()
+	var r StartReport
+	with, without, err := new(startOptions).build(t.Context(), t.TempDir(), &r, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]bool{with: true, without: false} {
+		out, err := exec.CommandContext(t.Context(), file, "list-modules").Output()
+		if found := strings.Contains(string(out), "http.handlers.huma_token"); err != nil || found != want {
+			t.Errorf("%s: it has huma_token: %t, want %t; %v", file, found, want, err)
+		}
+	}
+	if len(r.Sizes) != 1 || r.Sizes[0].With <= r.Sizes[0].Without {
+		t.Errorf("%+v", r.Sizes)
+	}
+}
+
+// TestStartConclusions: ratios are made pair by pair before their median is.
+func TestStartConclusions(t *testing.T) {
+	r := StartReport{Pairs: []Pair{
+		{Start{100, 10}, Start{200, 5}}, {Start{60, 10}, Start{20, 10}}, {Start{90, 30}, Start{90, 10}},
+	}}
+	r.conclude()
+	if want := (Pair{Start{90, 10}, Start{90, 10}}); r.Median != want || r.Ratio != (Start{1, 2}) {
+		t.Errorf("%+v %+v", r.Median, r.Ratio)
+	}
+}
+
+// noPython reports whether there is no Python, and checks that the program says so.
+func noPython(t *testing.T, args []string) bool {
+	t.Helper()
+	if _, err := exec.LookPath("python3"); err == nil {
+		return false
+	}
+	var messages bytes.Buffer
+	if code := command(t.Context(), args, io.Discard, &messages); code != exitFailed || !strings.Contains(messages.String(), "python3 is needed") {
+		t.Errorf("%d %s", code, &messages)
+	}
+	return true
+}
+
+func TestNoPython(t *testing.T) {
+	args := short(t, "-only", "python")
+	t.Setenv("PATH", t.TempDir())
+	if !noPython(t, args) {
+		t.Error("there is one")
+	}
+}
+
+// TestPython: warm and cold are compared with the endpoint in Python.
+func TestPython(t *testing.T) {
+	t.Parallel()
+	args := short(t, "-only", "warm,cold,python", "-rate", "0")
+	if noPython(t, args) {
+		return
+	}
+	var r Report
+	runJSON(t, &r, args...)
+	if python := r.find(kindPython); python == nil || len(python.Rounds) != 2 || python.Median.Rate <= 0 {
+		t.Errorf("%+v", r)
+	}
+	for _, name := range []string{kindWarm, kindCold} {
+		if s, found := r.ToPython[name]; !found || s.Rate <= 0 {
+			t.Errorf("%s: %+v", name, r.ToPython)
+		}
+	}
+}
+
+// TestEndpoint: the endpoint in Python signs in, up if need be, and keeps nothing.
+func TestEndpoint(t *testing.T) {
+	t.Parallel()
+	if noPython(t, short(t, "-only", "python")) {
+		return
+	}
+	python, err := findPython()
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := newService(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.close()
+	c := comparison{service: service, dir: t.TempDir()}
+	err = c.withPython(t.Context(), python, func() error {
+		for range 2 {
+			answer, err := firstAnswer(t.Context(), c.pythonSite)
+			if err != nil {
+				return err
+			}
+			var token struct {
+				UID, AuthToken, RefreshToken              string
+				AuthTokenExpiresIn, RefreshTokenExpiresIn int
+			}
+			if err := json.Unmarshal(answer.body, &token); err != nil {
+				return err
+			}
+			if users := service.huma.Users(); len(users) != 1 || token.UID != users[0].UID || token.AuthToken == "" || token.RefreshToken == "" || token.AuthTokenExpiresIn <= 0 || token.RefreshTokenExpiresIn <= 0 {
+				t.Errorf("%+v %s", users, answer.body)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if calls := service.huma.Calls(); !maps.Equal(calls.ByOp, map[string]int{"signin": 2, "signup": 1}) || calls.MaxInFlight != 1 {
+		t.Errorf("%+v", calls.ByOp)
+	}
+}
+
 // TestOnly: what is left out is not measured, but respond always is.
 func TestOnly(t *testing.T) {
 	t.Parallel()
@@ -91,7 +273,7 @@ func TestOnly(t *testing.T) {
 	if code := command(t.Context(), short(t, "-only", "warm"), &out, &messages); code != 0 {
 		t.Fatalf("%d %s", code, &messages)
 	}
-	for text, want := range map[string]bool{"round 1": true, "round 2": true, "medians": true, "respond ": true, "warm ": true, "static ": false, "cold ": false, "added": false} {
+	for text, want := range map[string]bool{"round 1": true, "round 2": true, "medians": true, "respond ": true, "warm ": true, "letters ": false, "static ": false, "cold ": false, "added": false, "python": false} {
 		if strings.Contains(out.String(), text) != want {
 			t.Errorf("%q: want %t in\n%s", text, want, &out)
 		}
@@ -110,6 +292,13 @@ func TestCommand(t *testing.T) {
 		"unknown flag":  {[]string{"-raet", "1"}, exitUsage, "-raet"},
 		"an argument":   {[]string{"60s"}, exitUsage, "60s"},
 		"wrong values":  {[]string{"-rounds", "0"}, exitUsage, "above 0"},
+		"no such rate":  {[]string{"-rate", "-1"}, exitUsage, "-rate"},
+		"grow: help":    {[]string{"grow", "-h"}, 0, "-many"},
+		"grow: values":  {[]string{"grow", "-many", "0"}, exitUsage, "-many"},
+		"grow: flags":   {[]string{"grow", "-only", "warm"}, exitUsage, "-only"},
+		"start: help":   {[]string{"start", "-h"}, 0, "-without"},
+		"start: values": {[]string{"start", "-rounds", "0"}, exitUsage, "-rounds"},
+		"start: one":    {[]string{"start", "-with", "caddy"}, exitUsage, "both or none"},
 		"unknown kind":  {[]string{"-only", "warm,hot"}, exitUsage, `"hot"`},
 		"no such Caddy": {[]string{"-caddy", filepath.Join(t.TempDir(), "caddy")}, exitFailed, "no such file"},
 	} {
@@ -152,32 +341,38 @@ func (f writerFunc) Write(b []byte) (int, error) {
 // TestMiscounts: answers that would spoil a comparison end it.
 func TestMiscounts(t *testing.T) {
 	t.Parallel()
-	o, err := parse(short(t), t.Output())
+	m, _, err := parse(short(t), t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
+	o := m.(*options)
 	service, err := newService(t.Context(), o.users)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer service.close()
-	s, err := newSites(t.Context())
-	if err != nil {
+	c := comparison{options: o, service: service, dir: t.TempDir()}
+	if c.sites, err = newSites(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err = o.with(t.Context(), t.TempDir(), s, service, template{}, func(caddy *process.Process) error {
-		b := bench{o, service, caddy}
-		for name, c := range map[string]struct {
+	nobody := func(c *client) error { return c.ask(http.StatusOK, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")) }
+	like := template{http.Header{"X-Like": {"a token"}}, []byte(`{"http":"{http.request.host}"}`)}
+	err = c.with(t.Context(), like, func(*process.Process) error {
+		b := bench{o.load, service.counts}
+		for name, k := range map[string]struct {
 			kind
 			says string
 		}{
-			"no token was kept": {kind{kindWarm, s.cold, asks(s.cold, o.users), 0}, "calls at the service in a round that needs none"},
-			"nobody asks":       {kind{kindWarm, s.warm, [][]byte{[]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")}, 0}, "401"},
-			"nobody answers":    {kind{kindDirect, "127.0.0.1:1", nil, 100}, "refused"},
+			"no token was kept": {kind{address: c.sites.cold, ask: anyOf(o.users, c.sites.cold)}, "calls at the service in a round that needs none"},
+			"nobody asks":       {kind{address: c.sites.warm, ask: nobody}, "401"},
+			"nobody answers":    {kind{address: "127.0.0.1:1", rate: 100}, "refused"},
 		} {
-			if _, err := b.sample(t.Context(), c.kind); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := b.sample(t.Context(), k.kind); err == nil || !strings.Contains(err.Error(), k.says) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+		if err := like.same(t.Context(), c.sites.respond); err == nil || !strings.Contains(err.Error(), "it answers") {
+			t.Errorf("respond replaces a placeholder: %v", err)
 		}
 		return nil
 	})
@@ -186,15 +381,42 @@ func TestMiscounts(t *testing.T) {
 	}
 }
 
+// TestPace: a round of what is slower than the rate ends in time, and one of what
+// is faster has the rate.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	const lasts = 200 * time.Millisecond
+	for name, c := range map[string]struct {
+		rate      float64
+		takes     time.Duration
+		from, til int64
+	}{
+		"too slow": {1000, 20 * time.Millisecond, 1, 10},
+		"fast":     {100, 0, 10, 19},
+	} {
+		k := kind{rate: c.rate, ask: func(*client) error { time.Sleep(c.takes); return nil }}
+		start := time.Now()
+		latency, err := k.drive(t.Context(), make([]*client, 1), lasts)
+		if n := latency.Count(); err != nil || n < c.from || n > c.til {
+			t.Errorf("%s: %d answers, %v", name, n, err)
+		}
+		if took := time.Since(start); took > 10*lasts {
+			t.Errorf("%s: it took %s", name, took)
+		}
+	}
+}
+
 // TestConclusions: medians are those of each figure, and ratios are made round by
 // round before.
 func TestConclusions(t *testing.T) {
-	r := &Report{Kinds: []Kind{
+	r := &Report{Table: Table{Kinds: []Kind{
 		{Name: kindRespond, Rounds: []Sample{{100, 1, 10, 1, unknown}, {200, 2, 10, 1, unknown}, {400, 4, 10, 1, unknown}}},
 		{Name: kindDirect, Rounds: []Sample{{1, 1, 1, unknown, 0}, {1, 1, 1, unknown, 0}, {1, 2, 1, unknown, 0}}},
 		{Name: kindProxy, Rounds: []Sample{{1, 2, 1, 1, 0}, {1, 3, 1, 1, 0}, {1, 3, 1, 1, 0}}},
 		{Name: kindCold, Rounds: []Sample{{50, 3, 20, 3, 1}, {300, 4, 5, 1, 0}, {400, 5, 10, 2, 7}}},
-	}}
+		{Name: kindPython, Rounds: []Sample{{5, 1, 1, 1, 0}, {10, 2, 1, 1, 0}, {10, 2, 1, 1, 0}}},
+	}}}
+	r.Table.conclude()
 	r.conclude()
 	cold := r.find(kindCold)
 	if want := (Sample{300, 4, 10, 2, 1}); cold.Median != want {
@@ -208,6 +430,9 @@ func TestConclusions(t *testing.T) {
 	}
 	if want := (Added{Proxy: 1, Cold: 3, Ratio: 3}); *r.Added != want {
 		t.Errorf("added %+v, want %+v", *r.Added, want)
+	}
+	if want := (Sample{30, 2.5, 10, 2, unknown}); len(r.ToPython) != 1 || r.ToPython[kindCold] != want {
+		t.Errorf("to python %+v, want %+v", r.ToPython, want)
 	}
 	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
 		t.Errorf("the median of four is %g", got)

@@ -6,20 +6,27 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
-
-	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // unknown is a figure that there is not.
 const unknown = -1
 
-// Report is what the program tells.
+// Report is what a comparison tells.
 type Report struct {
 	Machine string `json:"machine"`
-	Kinds   []Kind `json:"kinds"`
+	Table
 
 	// Added is null if direct, proxy or cold was not measured.
 	Added *Added `json:"added"`
+
+	// ToPython is what warm and cold are to python, by their names; null if
+	// python was not measured.
+	ToPython map[string]Sample `json:"toPython"`
+}
+
+// Table is what was measured of some kinds, compared with the first of them.
+type Table struct {
+	Kinds []Kind `json:"kinds"`
 }
 
 // Kind is what was measured of one kind. Medians are those of its rounds.
@@ -28,7 +35,8 @@ type Kind struct {
 	Rounds []Sample `json:"rounds"`
 	Median Sample   `json:"median"`
 
-	// Ratios are those to respond of the same round, and Ratio is their medians.
+	// Ratios are those to the first kind in the same round, and Ratio is their
+	// medians.
 	Ratios []Sample `json:"ratios"`
 	Ratio  Sample   `json:"ratio"`
 }
@@ -38,7 +46,7 @@ type Sample struct {
 	Rate        float64 `json:"requestsPerSecond"`
 	P50         float64 `json:"p50Ms"`
 	P99         float64 `json:"p99Ms"`
-	CPU         float64 `json:"cpuSecondsPer1000"`           // of the Caddy process
+	CPU         float64 `json:"cpuSecondsPer1000"`           // of the process that answers
 	Connections float64 `json:"connectionsAtServicePer1000"` // that were opened
 }
 
@@ -55,44 +63,65 @@ type Added struct {
 	Ratio float64 `json:"ratio"`
 }
 
-func newReport(kinds []kind) *Report {
-	r := &Report{Machine: process.Machine()}
+func newTable(kinds []kind) (t Table) {
 	for _, k := range kinds {
-		r.Kinds = append(r.Kinds, Kind{Name: k.name})
+		t.Kinds = append(t.Kinds, Kind{Name: k.name})
 	}
-	return r
+	return t
 }
 
 // find returns what was measured of a kind, or nil.
-func (r *Report) find(name string) *Kind {
-	i := slices.IndexFunc(r.Kinds, func(k Kind) bool { return k.Name == name })
+func (t *Table) find(name string) *Kind {
+	i := slices.IndexFunc(t.Kinds, func(k Kind) bool { return k.Name == name })
 	if i < 0 {
 		return nil
 	}
-	return &r.Kinds[i]
+	return &t.Kinds[i]
 }
 
 // conclude makes medians and ratios of the rounds.
-func (r *Report) conclude() {
-	respond := r.find(kindRespond)
-	for i := range r.Kinds {
-		k := &r.Kinds[i]
-		for round := range k.Rounds {
-			k.Ratios = append(k.Ratios, k.Rounds[round].to(respond.Rounds[round]))
-		}
+func (t *Table) conclude() {
+	for i := range t.Kinds {
+		k := &t.Kinds[i]
+		k.Ratios = k.to(&t.Kinds[0])
 		k.Median, k.Ratio = medians(k.Rounds), medians(k.Ratios)
 	}
-	direct, proxy, cold := r.find(kindDirect), r.find(kindProxy), r.find(kindCold)
-	if direct == nil || proxy == nil || cold == nil {
+}
+
+// to is how many times another kind's figures this one's are, round by round.
+func (k *Kind) to(other *Kind) (ratios []Sample) {
+	for round := range k.Rounds {
+		ratios = append(ratios, k.Rounds[round].to(other.Rounds[round]))
+	}
+	return ratios
+}
+
+// addedTo is by how much its median latency is above another kind's: the median of
+// all rounds.
+func (k *Kind) addedTo(other *Kind) float64 {
+	var added []float64
+	for round := range k.Rounds {
+		added = append(added, k.Rounds[round].P50-other.Rounds[round].P50)
+	}
+	return median(added)
+}
+
+// conclude makes of the medians what is said of them.
+func (r *Report) conclude() {
+	direct, proxy, cold, python := r.find(kindDirect), r.find(kindProxy), r.find(kindCold), r.find(kindPython)
+	if direct != nil && proxy != nil && cold != nil {
+		r.Added = &Added{Proxy: proxy.addedTo(direct), Cold: cold.addedTo(direct)}
+		r.Added.Ratio = r.Added.Cold / r.Added.Proxy
+	}
+	if python == nil {
 		return
 	}
-	var byProxy, byCold []float64
-	for i, d := range direct.Rounds {
-		byProxy = append(byProxy, proxy.Rounds[i].P50-d.P50)
-		byCold = append(byCold, cold.Rounds[i].P50-d.P50)
+	r.ToPython = make(map[string]Sample)
+	for _, name := range []string{kindWarm, kindCold} {
+		if k := r.find(name); k != nil {
+			r.ToPython[name] = medians(k.to(python))
+		}
 	}
-	r.Added = &Added{Proxy: median(byProxy), Cold: median(byCold)}
-	r.Added.Ratio = r.Added.Cold / r.Added.Proxy
 }
 
 // to is how many times another sample's figures this one's are.
@@ -131,34 +160,10 @@ func median(v []float64) float64 {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// print writes the report for people.
+// print implements report.
 func (r *Report) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, r.Machine)
-	const heads = "requests/s\tp50 ms\tp99 ms\tCPU s/1000\t"
-	row := func(label string, s Sample, ratio *Sample) {
-		fmt.Fprintf(w, "%s\t", label)
-		for _, f := range s.figures()[:4] {
-			fmt.Fprintf(w, "%s\t", number(*f, ""))
-		}
-		if ratio != nil {
-			for _, f := range ratio.figures()[:4] {
-				fmt.Fprintf(w, "%s\t", number(*f, " ×"))
-			}
-		}
-		fmt.Fprintln(w)
-	}
-	for i := range r.Kinds[0].Rounds {
-		fmt.Fprintf(w, "\nround %d\t%sto respond: requests/s\tp50\tp99\tCPU\t\n", i+1, heads)
-		for _, k := range r.Kinds {
-			row(k.Name, k.Rounds[i], &k.Ratios[i])
-		}
-	}
-	fmt.Fprintf(w, "\nmedians\t%sto respond: requests/s\tp50\tp99\tCPU\t\n", heads)
-	for _, k := range r.Kinds {
-		row(k.Name, k.Median, &k.Ratio)
-	}
-	if err := w.Flush(); err != nil {
+	if err := r.Table.print(out); err != nil {
 		return err
 	}
 	for _, name := range []string{kindProxy, kindCold} {
@@ -169,8 +174,40 @@ func (r *Report) print(out io.Writer) error {
 	if r.Added != nil {
 		fmt.Fprintf(out, "\nadded to the service's own median latency: proxy %.3f ms, cold %.3f ms, %.2f ×", r.Added.Proxy, r.Added.Cold, r.Added.Ratio)
 	}
+	for _, name := range []string{kindWarm, kindCold} {
+		if s, found := r.ToPython[name]; found {
+			fmt.Fprintf(out, "\n%s to python: requests/s %s, p50 %s, p99 %s, CPU %s", name, number(s.Rate, " ×"), number(s.P50, " ×"), number(s.P99, " ×"), number(s.CPU, " ×"))
+		}
+	}
 	_, err := fmt.Fprintln(out)
 	return err
+}
+
+// print writes the rounds and their medians for people.
+func (t *Table) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	head := "requests/s\tp50 ms\tp99 ms\tCPU s/1000\tto " + t.Kinds[0].Name + ": requests/s\tp50\tp99\tCPU\t\n"
+	row := func(label string, s, ratio Sample) {
+		fmt.Fprintf(w, "%s\t", label)
+		for _, f := range s.figures()[:4] {
+			fmt.Fprintf(w, "%s\t", number(*f, ""))
+		}
+		for _, f := range ratio.figures()[:4] {
+			fmt.Fprintf(w, "%s\t", number(*f, " ×"))
+		}
+		fmt.Fprintln(w)
+	}
+	for i := range t.Kinds[0].Rounds {
+		fmt.Fprintf(w, "\nround %d\t%s", i+1, head)
+		for _, k := range t.Kinds {
+			row(k.Name, k.Rounds[i], k.Ratios[i])
+		}
+	}
+	fmt.Fprintf(w, "\nmedians\t%s", head)
+	for _, k := range t.Kinds {
+		row(k.Name, k.Median, k.Ratio)
+	}
+	return w.Flush()
 }
 
 // number writes a figure with three digits that say something.

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,68 +13,44 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
-// The kinds of rounds, in the order of the report.
-const (
-	kindRespond = "respond"
-	kindStatic  = "static"
-	kindWarm    = "warm"
-	kindDirect  = "direct"
-	kindProxy   = "proxy"
-	kindCold    = "cold"
-)
-
-var kindNames = []string{kindRespond, kindStatic, kindWarm, kindDirect, kindProxy, kindCold}
-
 // kind is what is asked in a round.
 type kind struct {
-	name     string
-	address  string
-	requests [][]byte
-	rate     float64 // per second; 0: each connection asks as soon as it is answered
+	name    string
+	address string
+	ask     func(*client) error
+	rate    float64 // per second; 0: each connection asks as soon as it is answered
+
+	caddy *process.Process // whose processor time counts; nil: nobody's
+	calls bool             // Caddy needs the service for each answer
 }
 
-// kinds are those that are measured.
-func (o *options) kinds(s sites, service string, calls [][]byte) []kind {
-	all := []kind{
-		{kindRespond, s.respond, asks(s.respond, o.users), 0},
-		{kindStatic, s.static, asks(s.static, o.users), 0},
-		{kindWarm, s.warm, asks(s.warm, o.users), 0},
-		{kindDirect, service, calls, o.rate},
-		{kindProxy, s.proxy, calls, o.rate},
-		{kindCold, s.cold, asks(s.cold, o.users), o.rate},
-	}
-	only := strings.Split(o.only, ",")
-	return slices.DeleteFunc(all, func(k kind) bool { return k.name != kindRespond && !slices.Contains(only, k.name) })
-}
-
-// bench starts everything, measures, and stops it again.
+// bench makes rounds.
 type bench struct {
-	options
-	service *service
-	caddy   *process.Process
+	load
+	service *counts
 }
 
 // measure makes all rounds of all kinds. Each round begins with another kind, so
 // that none always comes after the same one.
-func (b *bench) measure(ctx context.Context, kinds []kind, messages io.Writer) (*Report, error) {
-	report := newReport(kinds)
+func (b *bench) measure(ctx context.Context, kinds []kind, messages io.Writer) (Table, error) {
+	table := newTable(kinds)
 	for round := range b.rounds + 1 {
 		for i := range kinds {
 			k := (round + i) % len(kinds)
 			sample, err := b.sample(ctx, kinds[k])
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", kinds[k].name, err)
+				return table, fmt.Errorf("%s: %w", kinds[k].name, err)
 			}
 			if round > 0 { // the first is for warming up
-				report.Kinds[k].Rounds = append(report.Kinds[k].Rounds, sample)
+				table.Kinds[k].Rounds = append(table.Kinds[k].Rounds, sample)
 			}
 		}
 		if round > 0 {
 			fmt.Fprintf(messages, "round %d of %d\n", round, b.rounds)
 		}
 	}
-	report.conclude()
-	return report, nil
+	table.conclude()
+	return table, nil
 }
 
 // sample is one round of one kind.
@@ -88,31 +61,30 @@ func (b *bench) sample(ctx context.Context, k kind) (s Sample, err error) {
 	}
 	defer hangUp(clients)
 	for _, c := range clients { // opening connections is not measured
-		if err := c.ask(k.requests[0]); err != nil {
+		if err := k.ask(c); err != nil {
 			return s, err
 		}
 	}
 	calls, connections := b.service.calls.Load(), b.service.connections.Load()
-	before, noCPU := b.caddy.CPU()
+	before := k.processorTime()
 	start := time.Now()
-	latency, err := k.ask(ctx, clients, b.round)
+	latency, err := k.drive(ctx, clients, b.round)
 	if err != nil {
 		return s, err
 	}
 	n, took := float64(latency.Count()), time.Since(start)
-	after, _ := b.caddy.CPU()
 	s = Sample{
 		Rate: n / took.Seconds(),
 		P50:  millis(latency.Quantile(0.5)),
 		P99:  millis(latency.Quantile(0.99)),
 		CPU:  unknown, Connections: unknown,
 	}
-	if noCPU == nil && k.name != kindDirect {
-		s.CPU = (after - before).Seconds() / n * 1000
+	if before != unknown {
+		s.CPU = (k.processorTime() - before).Seconds() / n * 1000
 	}
 	calls = b.service.calls.Load() - calls
 	switch {
-	case k.rate > 0:
+	case k.calls:
 		s.Connections = float64(b.service.connections.Load()-connections) / n * 1000
 	case calls > 0:
 		return s, fmt.Errorf("%d calls at the service in a round that needs none", calls)
@@ -120,9 +92,21 @@ func (b *bench) sample(ctx context.Context, k kind) (s Sample, err error) {
 	return s, nil
 }
 
-// ask sends requests for a while, each for a user chosen at random, and returns how
-// long the answers took since they were sent.
-func (k kind) ask(ctx context.Context, clients []*client, lasts time.Duration) (*histogram.Histogram, error) {
+// processorTime is what the process has used so far, or unknown.
+func (k *kind) processorTime() time.Duration {
+	if k.caddy == nil {
+		return unknown
+	}
+	used, err := k.caddy.CPU()
+	if err != nil {
+		return unknown
+	}
+	return used
+}
+
+// drive asks for a while, and returns how long the answers took since they were
+// asked for.
+func (k *kind) drive(ctx context.Context, clients []*client, lasts time.Duration) (*histogram.Histogram, error) {
 	var (
 		latency = new(histogram.Histogram)
 		start   = time.Now()
@@ -134,15 +118,15 @@ func (k kind) ask(ctx context.Context, clients []*client, lasts time.Duration) (
 		wg.Go(func() {
 			for errs[i] == nil {
 				due := time.Since(start)
-				if k.rate > 0 {
-					due = time.Duration(float64(sent.Add(1)) / k.rate * float64(time.Second))
+				if k.rate > 0 { // what cannot keep up has its round end all the same
+					due = max(due, time.Duration(float64(sent.Add(1))/k.rate*float64(time.Second)))
 				}
 				if due >= lasts || ctx.Err() != nil {
 					return
 				}
 				time.Sleep(due - time.Since(start))
 				began := time.Now()
-				errs[i] = c.ask(k.requests[rand.IntN(len(k.requests))])
+				errs[i] = k.ask(c)
 				latency.Add(time.Since(began))
 			}
 		})

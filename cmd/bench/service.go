@@ -15,14 +15,18 @@ import (
 // service is the sandbox at an address of its own. It counts what comes, and keeps
 // calls to send them again.
 type service struct {
-	address            string
-	server             *http.Server
-	calls, connections atomic.Int64
+	*counts
+	address string
+	server  *http.Server
+	huma    *sandbox.Server
 
 	mu   sync.Mutex
 	keep bool
 	kept [][]byte
 }
+
+// counts are what has come to a service. They outlive it.
+type counts struct{ calls, connections atomic.Int64 }
 
 // newService starts a service that knows some users.
 func newService(ctx context.Context, users int) (*service, error) {
@@ -31,18 +35,21 @@ func newService(ctx context.Context, users int) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{address: listener.Addr().String()}
-	// Calls are sent again much later: a token that lasts outlives the rounds.
-	huma := sandbox.New(sandbox.Config{AuthTokenLifetime: 24 * time.Hour, MaxClockSkew: 24 * time.Hour})
+	s := &service{
+		counts:  new(counts),
+		address: listener.Addr().String(),
+		// Calls are sent again much later: a token that lasts outlives the rounds.
+		huma: sandbox.New(sandbox.Config{AuthTokenLifetime: 24 * time.Hour, MaxClockSkew: 24 * time.Hour}),
+	}
 	for i := range users {
-		huma.AddUser(userName(i))
+		s.huma.AddUser(userName(i))
 	}
 	s.server = &http.Server{
 		ReadHeaderTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.calls.Add(1)
 			s.note(r)
-			huma.ServeHTTP(w, r)
+			s.huma.ServeHTTP(w, r)
 		}),
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
