@@ -102,9 +102,9 @@ func appendUser(b []byte, i int) []byte {
 // them would be waited for like anything else that is not in the processor's cache.
 // It is good until the next one is made.
 func (c *client) request(host string, user int) []byte {
-	b := append(c.buf[:0], "GET /private/huma-token?client_type=ios HTTP/1.1\r\nHost: "...)
-	b = append(append(b, host...), "\r\nUser-Agent: bench\r\nAccept: */*\r\n"+userHeader+": "...)
-	c.buf = append(appendUser(b, user), "\r\n\r\n"...)
+	c.buf = append(c.buf[:0], "GET /private/huma-token?client_type=ios HTTP/1.1\r\nHost: "...)
+	c.buf = append(append(c.buf, host...), "\r\nUser-Agent: bench\r\nAccept: */*\r\n"+userHeader+": "...)
+	c.buf = append(appendUser(c.buf, user), "\r\n\r\n"...)
 	return c.buf
 }
 
