@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -414,6 +416,16 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// alike reports whether samples differ by no more than rounding.
+func alike(a, b Sample) bool {
+	for i, f := range a.figures() {
+		if math.Abs(*f-*b.figures()[i]) > 1e-9 {
+			return false
+		}
+	}
+	return true
+}
+
 // TestConclusions: medians are those of each figure, and ratios are made round by
 // round before.
 func TestConclusions(t *testing.T) {
@@ -433,6 +445,12 @@ func TestConclusions(t *testing.T) {
 	if want := (Sample{1, 2, 1, 2, unknown}); cold.Ratio != want {
 		t.Errorf("ratio %+v, want %+v", cold.Ratio, want)
 	}
+	if want := (Sample{250, 4, 35.0 / 3, 2, 8.0 / 3}); !alike(cold.Mean, want) {
+		t.Errorf("mean %+v, want %+v", cold.Mean, want)
+	}
+	if want := (Sample{250 / (700.0 / 3), 4 / (7.0 / 3), 3.5 / 3, 2, unknown}); !alike(cold.MeanRatio, want) {
+		t.Errorf("ratio of the means %+v, want %+v", cold.MeanRatio, want)
+	}
 	if r.find(kindDirect).Ratio.CPU != unknown {
 		t.Error("a ratio of what nobody knows")
 	}
@@ -441,6 +459,11 @@ func TestConclusions(t *testing.T) {
 	}
 	if want := (Sample{30, 2.5, 10, 2, unknown}); len(r.ToPython) != 1 || r.ToPython[kindCold] != want {
 		t.Errorf("to python %+v, want %+v", r.ToPython, want)
+	}
+	for n := range 20 {
+		if got := mean(slices.Repeat([]float64{unknown}, n+1)); got != unknown {
+			t.Errorf("the mean of what is unknown is %g", got)
+		}
 	}
 	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
 		t.Errorf("the median of four is %g", got)

@@ -26,7 +26,7 @@ func (o *growOptions) about() string {
 }
 
 func (o *growOptions) bind(f *flag.FlagSet) {
-	o.load.bind(f, 15)
+	o.load.bind(f, 50)
 	f.IntVar(&o.few, "few", 1000, "`users` whose tokens the one Caddy keeps")
 	f.IntVar(&o.many, "many", 1_000_000, "`users` whose tokens the other Caddy keeps: some 2 kB each there while they come, and as much here")
 	f.Float64Var(&o.rate, "rate", 1000, "new `users` per second")

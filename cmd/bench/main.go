@@ -23,8 +23,8 @@
 //
 // Those that need the service for an answer, direct, proxy and cold, are asked at a
 // fixed rate, the others as fast as they answer. What else the machine does falls on
-// all of them alike, so what counts are the ratios to respond: of each round, and
-// the median of all rounds. Processor time is the kernel's account of the process
+// all of them alike, so what counts are the ratios to respond: of each round, their
+// medians, and those of the means, in which rare things count too. Processor time is the kernel's account of the process
 // that answers, client and service not included.
 //
 //	go run ./cmd/bench grow
@@ -93,7 +93,7 @@ type load struct {
 // bind describes the flags.
 func (l *load) bind(f *flag.FlagSet, rounds int) {
 	f.IntVar(&l.rounds, "rounds", rounds, "how many `rounds` are measured, of each kind")
-	f.DurationVar(&l.round, "round", time.Second, "how long a round of one kind lasts")
+	f.DurationVar(&l.round, "round", 300*time.Millisecond, "how long a round of one kind lasts")
 	f.IntVar(&l.connections, "connections", 8, "`connections` of the client, each with one request at a time")
 }
 
@@ -124,7 +124,7 @@ func (o *options) about() string {
 }
 
 func (o *options) bind(f *flag.FlagSet) {
-	o.load.bind(f, 12)
+	o.load.bind(f, 40)
 	f.StringVar(&o.only, "only", strings.Join(defaultKinds, ","), "the `kinds` that are measured; respond always is, to compare with; "+kindPython+" needs python3")
 	f.IntVar(&o.users, "users", 1000, "`users` who ask, at random")
 	f.Float64Var(&o.rate, "rate", 500, "`requests` per second of direct, proxy and cold; 0: as fast as they answer")

@@ -29,7 +29,7 @@ type Table struct {
 	Kinds []Kind `json:"kinds"`
 }
 
-// Kind is what was measured of one kind. Medians are those of its rounds.
+// Kind is what was measured of one kind. Medians and means are those of its rounds.
 type Kind struct {
 	Name   string   `json:"name"`
 	Rounds []Sample `json:"rounds"`
@@ -39,6 +39,12 @@ type Kind struct {
 	// medians.
 	Ratios []Sample `json:"ratios"`
 	Ratio  Sample   `json:"ratio"`
+
+	// MeanRatio is that of the means. A median does not see what is rare, such as
+	// the collection of a large heap, nor what else disturbs a few rounds; a mean
+	// sees both.
+	Mean      Sample `json:"mean"`
+	MeanRatio Sample `json:"meanRatio"`
 }
 
 // Sample is a round of one kind, or what it is to another one. -1 is unknown.
@@ -84,7 +90,8 @@ func (t *Table) conclude() {
 	for i := range t.Kinds {
 		k := &t.Kinds[i]
 		k.Ratios = k.to(&t.Kinds[0])
-		k.Median, k.Ratio = medians(k.Rounds), medians(k.Ratios)
+		k.Median, k.Ratio, k.Mean = medians(k.Rounds), medians(k.Ratios), ofEach(k.Rounds, mean)
+		k.MeanRatio = k.Mean.to(t.Kinds[0].Mean)
 	}
 }
 
@@ -137,16 +144,26 @@ func (s Sample) to(other Sample) Sample {
 	return s
 }
 
-// medians are those of each figure.
-func medians(samples []Sample) (m Sample) {
+func medians(samples []Sample) Sample { return ofEach(samples, median) }
+
+// ofEach is a function of all values of each figure.
+func ofEach(samples []Sample, f func([]float64) float64) (m Sample) {
 	for i, figure := range m.figures() {
 		var values []float64
 		for _, s := range samples {
 			values = append(values, *s.figures()[i])
 		}
-		*figure = median(values)
+		*figure = f(values)
 	}
 	return m
+}
+
+func mean(v []float64) float64 {
+	var sum float64 // of what is unknown, exactly: the mean is unknown then
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
 }
 
 func median(v []float64) float64 {
@@ -202,6 +219,10 @@ func (t *Table) print(out io.Writer) error {
 		for _, k := range t.Kinds {
 			row(k.Name, k.Rounds[i], k.Ratios[i])
 		}
+	}
+	fmt.Fprintf(w, "\nmeans\t%s", head)
+	for _, k := range t.Kinds {
+		row(k.Name, k.Mean, k.MeanRatio)
 	}
 	fmt.Fprintf(w, "\nmedians\t%s", head)
 	for _, k := range t.Kinds {
