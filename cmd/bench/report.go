@@ -40,9 +40,10 @@ type Kind struct {
 	Ratios []Sample `json:"ratios"`
 	Ratio  Sample   `json:"ratio"`
 
-	// MeanRatio is that of the means. A median does not see what is rare, such as
-	// the collection of a large heap, nor what else disturbs a few rounds; a mean
-	// sees both.
+	// Mean is of all rounds together, each request counting the same, and MeanRatio
+	// the ratio of the means. A median does not see what is rare, such as the
+	// collection of a large heap, nor what else disturbs a few rounds; a mean sees
+	// both.
 	Mean      Sample `json:"mean"`
 	MeanRatio Sample `json:"meanRatio"`
 }
@@ -90,7 +91,7 @@ func (t *Table) conclude() {
 	for i := range t.Kinds {
 		k := &t.Kinds[i]
 		k.Ratios = k.to(&t.Kinds[0])
-		k.Median, k.Ratio, k.Mean = medians(k.Rounds), medians(k.Ratios), ofEach(k.Rounds, mean)
+		k.Median, k.Ratio, k.Mean = medians(k.Rounds), medians(k.Ratios), mean(k.Rounds)
 		k.MeanRatio = k.Mean.to(t.Kinds[0].Mean)
 	}
 }
@@ -144,26 +145,35 @@ func (s Sample) to(other Sample) Sample {
 	return s
 }
 
-func medians(samples []Sample) Sample { return ofEach(samples, median) }
-
-// ofEach is a function of all values of each figure.
-func ofEach(samples []Sample, f func([]float64) float64) (m Sample) {
+// medians are those of each figure.
+func medians(samples []Sample) (m Sample) {
 	for i, figure := range m.figures() {
 		var values []float64
 		for _, s := range samples {
 			values = append(values, *s.figures()[i])
 		}
-		*figure = f(values)
+		*figure = median(values)
 	}
 	return m
 }
 
-func mean(v []float64) float64 {
-	var sum float64 // of what is unknown, exactly: the mean is unknown then
-	for _, x := range v {
-		sum += x
+// mean is what a request has met on average, in rounds that are equally long. What
+// is unknown in one is so in all.
+func mean(samples []Sample) (m Sample) {
+	for _, s := range samples {
+		m.Rate += s.Rate / float64(len(samples))
 	}
-	return sum / float64(len(v))
+	for i, figure := range m.figures()[1:] {
+		for _, s := range samples {
+			value := *s.figures()[1+i]
+			if value == unknown {
+				*figure = unknown
+				break
+			}
+			*figure += value * s.Rate / (m.Rate * float64(len(samples)))
+		}
+	}
+	return m
 }
 
 func median(v []float64) float64 {
