@@ -124,7 +124,10 @@ func (c *comparison) with(ctx context.Context, like template, f func(*process.Pr
 	if err != nil {
 		return err
 	}
-	return with(ctx, process.Config{Binary: c.caddy, Dir: c.dir, JSON: text, Site: c.sites.respond, Admin: c.sites.admin}, f)
+	return with(ctx, process.Config{
+		Binary: c.caddy, Dir: c.dir, JSON: text, Admin: c.sites.admin,
+		Site: c.sites.respond, Sites: []string{c.sites.letters, c.sites.static, c.sites.warm, c.sites.proxy, c.sites.cold},
+	}, f)
 }
 
 // with runs a process while f does its work.

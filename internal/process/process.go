@@ -71,6 +71,7 @@ type Config struct {
 	JSON      string   // its config in JSON, in place of the Caddyfile
 	Args      []string // the arguments of what is no Caddy, and has no config
 	Site      string   // an address it listens on once it is up
+	Sites     []string // further ones: Caddy opens them in any order
 	Admin     string   // the address of its admin endpoint; only for Reload and Usage
 	Env       []string // variables for it, as NAME=value, beside this process's
 
@@ -131,13 +132,22 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	return p, nil
 }
 
-// listens waits until the site can be reached.
+// listens waits until all sites can be reached.
 func (p *Process) listens(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
+	for _, site := range append([]string{p.cfg.Site}, p.cfg.Sites...) {
+		if err := p.reached(ctx, site); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Process) reached(ctx context.Context, site string) error {
 	var dialer net.Dialer
 	for {
-		if conn, err := dialer.DialContext(ctx, "tcp", p.cfg.Site); err == nil {
+		if conn, err := dialer.DialContext(ctx, "tcp", site); err == nil {
 			return conn.Close()
 		}
 		select {

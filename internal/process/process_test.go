@@ -190,6 +190,15 @@ func TestStartFails(t *testing.T) {
 	if _, err := start(t, ctx, Config{Caddyfile: "listen 127.0.0.1:0", Site: "127.0.0.1:1"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("it never listens: %v", err)
 	}
+	address, err := freeport.Address(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := start(t, ctx, Config{Caddyfile: "listen " + address, Site: address, Sites: []string{"127.0.0.1:1"}}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it listens at one of two addresses: %v", err)
+	}
 	if _, err := Start(t.Context(), Config{Binary: "/nowhere", Dir: t.TempDir()}); err == nil {
 		t.Error("there is nothing to start")
 	}
