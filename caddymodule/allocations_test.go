@@ -2,18 +2,17 @@
 
 package caddymodule
 
-import (
-	"net/http"
-	"testing"
-)
+import "testing"
 
 // TestHitAllocations: an answer from the cache costs four allocations: the address
 // masked, the key, the values of the headers, and what is left behind for logs.
 // (The race detector makes sync.Pool forget at random, so there it costs more.)
 func TestHitAllocations(t *testing.T) {
-	h := benchHandler(t, 10)
-	w := &sink{header: make(http.Header)}
-	requests := benchRequests(w, 1001, 10) // one is for warming up
+	h := benchHuma(10)
+	defer begin(t, h)()
+	fill(t, &h.endpoint, 10, inAnHour)
+	w := newSink()
+	requests := random(w, 1001, 10) // one is for warming up
 	if n := testing.AllocsPerRun(1000, func() {
 		asked(t, h, w, requests[0])
 		requests = requests[1:]

@@ -1,37 +1,74 @@
 package caddymodule
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// benchEmail is the address of a user.
-func benchEmail(i int) string { return fmt.Sprintf("patient.number.%d@clinic.example", i) }
+// What the benchmarks of this package have in common: handlers as Caddy sets
+// them up, with users in their memory, and requests as Caddy's server hands
+// them on.
 
-// benchHandler is a handler that has tokens of so many users in its cache.
-func benchHandler(t testing.TB, users int) *HumaToken {
-	t.Helper()
-	h := &HumaToken{
-		API: "http://127.0.0.1:1", ProjectID: "p1", DeploymentID: fmt.Sprint("d", users),
-		ClientID: ClientIDs{"ios": "c1", "android": "c2", "web": "c3"}, Secret: "secret",
-		Common: Common{
-			Identity: &Identity{Email: "Remote-Email", Name: "Remote-Name"},
-			Trust:    &Trust{Mode: trustProxies, Ranges: []string{"127.0.0.1"}},
-			Cache:    &Cache{TTL: caddy.Duration(time.Hour), MaxEntries: users},
-		},
+// benchUsers are the numbers of users that what depends on them is measured with.
+var benchUsers = []int{1_000, 100_000, 1_000_000}
+
+// benchHeader says who is asking.
+const benchHeader = "Remote-User"
+
+// benchUser is a user, by an address of a usual length.
+func benchUser(i int) string { return fmt.Sprintf("patient.number.%d@clinic.example", i) }
+
+// benchCommon is the part of a config that both directives have.
+func benchCommon(users int) Common {
+	return Common{
+		Trust: &Trust{Mode: trustProxies, Ranges: []string{"127.0.0.1"}},
+		Cache: &Cache{TTL: caddy.Duration(time.Hour), MaxEntries: users},
 	}
+}
+
+// benchHuma is a huma_token with room for so many users. No other one shares its
+// memory.
+func benchHuma(users int) *HumaToken {
+	common := benchCommon(users)
+	common.Identity = &Identity{Email: benchHeader, Name: "Remote-Name"}
+	return &HumaToken{
+		API: "http://127.0.0.1:1", ProjectID: "p1", DeploymentID: fmt.Sprint("d", users),
+		ClientID: ClientIDs{"ios": "c1", "android": "c2", "web": "c3"}, Secret: "sandbox-secret",
+		Common: common,
+	}
+}
+
+// benchHuman is the same of human_api_token.
+func benchHuman(users int) *HumanAPIToken {
+	common := benchCommon(users)
+	common.Identity = &Identity{UserID: benchHeader}
+	return &HumanAPIToken{API: "http://127.0.0.1:1", ClientID: fmt.Sprint("c", users), ClientSecret: "secret", Common: common}
+}
+
+// module is a handler as Caddy begins and ends it.
+type module interface {
+	caddy.Provisioner
+	caddy.CleanerUpper
+}
+
+// begin sets a handler up in a config that runs. end is the config's end: the
+// handler still answers, as it does those whom a reload finds halfway.
+func begin(t testing.TB, h module) (end func()) {
+	t.Helper()
 	config, err := caddy.ProvisionContext(new(caddy.Config))
 	if err != nil {
 		t.Fatal(err)
@@ -40,27 +77,84 @@ func benchHandler(t testing.TB, users int) *HumaToken {
 	if err := h.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	events, err := ctx.App("events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events.(*caddyevents.App).Emit(ctx, "started", nil)
+	return func() {
 		cancel()
 		if err := h.Cleanup(); err != nil {
 			t.Error(err)
 		}
-	})
-	for i := range users {
-		key := h.current.Load().users.key(identity.User{Email: masked.New(benchEmail(i))})
-		h.policy.Cache.Put(key, "c1", exchange.Record{Grant: benchGrant(i), Until: time.Now().Add(time.Hour)})
 	}
-	return h
+}
+
+// benched is a handler and the keys of users whose tokens it has.
+type benched struct {
+	*endpoint
+	keys []exchange.UserKey
 }
 
 // benchGrant has tokens of a usual length.
 func benchGrant(i int) *exchange.Grant {
-	token := fmt.Sprintf("%0300d", i)
+	token := strings.Repeat("x", 300)
 	return exchange.NewGrant(time.Now()).
 		Text("uid", fmt.Sprintf("%024d", i)).
 		Text("authToken", token).Lifetime("authTokenExpiresIn", time.Hour).
 		Text("refreshToken", token).Lifetime("refreshTokenExpiresIn", 24*time.Hour).Lifetime("expiresIn", 24*time.Hour).
 		Grant()
+}
+
+// identified is a request whose user and kind of token are known.
+func identified(t testing.TB, e *endpoint, r *http.Request) (*request, exchange.UserKey) {
+	q := newRequest(e, r)
+	var err error
+	if q.user, err = e.identity.Identify(r.Context(), &q.asked); err != nil {
+		t.Fatal(err)
+	}
+	kind, _, bad := q.credentials.kind(r)
+	if bad != "" {
+		t.Fatal(bad)
+	}
+	q.kind = q.variant(kind)
+	return &q, q.users.key(q.user)
+}
+
+// fill gives so many users tokens that are kept until then.
+func fill(t testing.TB, e *endpoint, users int, until func(user int) time.Time) benched {
+	r := benchRequest(newSink(), 0)
+	rec := exchange.Record{Grant: benchGrant(0)}
+	keys := make([]exchange.UserKey, users)
+	for i := range keys {
+		r.Header[benchHeader][0] = benchUser(i)
+		var q *request
+		q, keys[i] = identified(t, e, r)
+		rec.Until = until(i)
+		e.policy.Cache.Put(keys[i], q.kind, rec)
+	}
+	return benched{e, keys}
+}
+
+// inAnHour is when tokens end that stay during a benchmark.
+func inAnHour(int) time.Time { return time.Now().Add(time.Hour) }
+
+// full are handlers with so many users, kept from one benchmark to the next: a
+// million users take seconds to make.
+var full = make(map[int]benched)
+
+// fullHandler is a huma_token with tokens of so many users in its memory. Its
+// config has ended, and so has the sweep of its memory.
+func fullHandler(t testing.TB, users int) benched {
+	t.Helper()
+	if b, ok := full[users]; ok {
+		return b
+	}
+	h := benchHuma(users)
+	end := begin(t, h)
+	full[users] = fill(t, &h.endpoint, users, inAnHour)
+	end()
+	return full[users]
 }
 
 // sink is a response writer that keeps nothing but the last answer.
@@ -69,6 +163,8 @@ type sink struct {
 	status int
 	body   []byte
 }
+
+func newSink() *sink { return &sink{header: make(http.Header)} }
 
 func (s *sink) Header() http.Header  { return s.header }
 func (s *sink) WriteHeader(code int) { s.status = code }
@@ -80,11 +176,18 @@ func (s *sink) Write(b []byte) (int, error) {
 // benchServer is the server that requests come from.
 var benchServer = new(caddyhttp.Server)
 
-// benchRequest is a request of a user, as Caddy's server hands it to a handler.
-func benchRequest(w http.ResponseWriter, user int) *http.Request {
+// benchArrived is what requests have in common. Reading each from a text would take
+// the memory of ten.
+var benchArrived = func() *http.Request {
 	r := httptest.NewRequest("GET", "/private/huma-token?client_type=ios", nil)
 	r.RemoteAddr = "127.0.0.1:1234"
-	r.Header["Remote-Email"] = []string{benchEmail(user)}
+	return r
+}()
+
+// benchRequest is a request of a user, as Caddy's server hands it to a handler.
+func benchRequest(w http.ResponseWriter, user int) *http.Request {
+	r := benchArrived.WithContext(context.Background())
+	r.Header = http.Header{benchHeader: {benchUser(user)}}
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, benchServer)
 }
 
@@ -92,8 +195,8 @@ func benchRequest(w http.ResponseWriter, user int) *http.Request {
 // just been made when they are handled, so they are in the processor's cache.
 const benchBatch = 32
 
-// benchRequests are so many requests of random users.
-func benchRequests(w http.ResponseWriter, n, users int) []*http.Request {
+// random are requests of n random users of so many.
+func random(w http.ResponseWriter, n, users int) []*http.Request {
 	requests := make([]*http.Request, n)
 	for i := range requests {
 		requests[i] = benchRequest(w, rand.IntN(users))
@@ -101,7 +204,7 @@ func benchRequests(w http.ResponseWriter, n, users int) []*http.Request {
 	return requests
 }
 
-// asked makes one request of a user, who has to get a token from the cache.
+// asked makes one request of a user, who has to get a token.
 func asked(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request) {
 	clear(w.header)
 	w.status = 0
@@ -110,76 +213,63 @@ func asked(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request
 	}
 }
 
-// BenchmarkHit compares an answer from the cache with Caddy's respond of the
-// same bytes and headers, and with more users in the cache.
-//
-//	go test ./caddymodule -run '^$' -bench Hit -benchmem
-func BenchmarkHit(b *testing.B) {
-	for _, users := range []int{1_000, 100_000, 1_000_000} {
-		h := benchHandler(b, users)
-		b.Run(fmt.Sprintf("huma_token/users=%d", users), func(b *testing.B) { benchHit(b, h, users) })
-		if users > 1_000 {
-			continue
-		}
-		w := &sink{header: make(http.Header)}
-		asked(b, h, w, benchRequest(w, 1))
-		static := caddyhttp.StaticResponse{StatusCode: "200", Headers: w.header.Clone(), Body: string(w.body)}
-		b.Run("respond", func(b *testing.B) { benchHit(b, static, users) })
-	}
+// respondsThe is Caddy's respond with the answer that a handler gives.
+func respondsThe(t testing.TB, h caddyhttp.MiddlewareHandler) caddyhttp.StaticResponse {
+	w := newSink()
+	asked(t, h, w, benchRequest(w, 1))
+	return caddyhttp.StaticResponse{StatusCode: "200", Headers: w.header.Clone(), Body: string(w.body)}
 }
 
-// benchHit asks for random users.
-func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
-	w := &sink{header: make(http.Header)}
-	var batch []*http.Request
-	b.ReportAllocs()
+// timed measures do and nothing else: prepare makes so much of it possible. The
+// benchmark's own clock and counters are not stopped and started for that, because
+// they look at the memory then, and what follows is slow.
+func timed(b *testing.B, prepare func(n int), do func()) {
+	var took time.Duration
+	var since time.Time
+	ready := 0
 	for b.Loop() {
-		if len(batch) == 0 {
-			b.StopTimer()
-			batch = benchRequests(w, benchBatch, users)
-			b.StartTimer()
-		}
-		asked(b, h, w, batch[0])
-		batch = batch[1:]
-	}
-}
-
-// BenchmarkHitRatios measures the same in short alternating rounds, so that
-// whatever else the machine does falls on all alike, and reports the ratios of
-// the medians: x_respond is a hit against respond, x_1k is a hit among a million
-// users against one among a thousand.
-//
-//	go test ./caddymodule -run '^$' -bench HitRatios -benchtime 1x
-func BenchmarkHitRatios(b *testing.B) {
-	const rounds, requests = 15, 20_000
-	thousand, million := benchHandler(b, 1_000), benchHandler(b, 1_000_000)
-	w := &sink{header: make(http.Header)}
-	asked(b, thousand, w, benchRequest(w, 1))
-	static := caddyhttp.StaticResponse{StatusCode: "200", Headers: w.header.Clone(), Body: string(w.body)}
-
-	round := func(h caddyhttp.MiddlewareHandler, users int) float64 {
-		var took time.Duration
-		for range requests / benchBatch {
-			batch := benchRequests(w, benchBatch, users)
-			start := time.Now()
-			for _, r := range batch {
-				asked(b, h, w, r)
+		if ready == 0 {
+			if !since.IsZero() {
+				took += time.Since(since)
 			}
-			took += time.Since(start)
+			prepare(benchBatch)
+			ready, since = benchBatch, time.Now()
 		}
-		return float64(took) / requests
+		do()
+		ready--
 	}
-	for b.Loop() {
-		var respond, few, many []float64
-		for range rounds {
-			respond = append(respond, round(static, 1_000))
-			few = append(few, round(thousand, 1_000))
-			many = append(many, round(million, 1_000_000))
+	took += time.Since(since)
+	b.ReportMetric(float64(took)/float64(b.N), "ns/op")
+	reportAllocations(b, prepare, do)
+}
+
+// reportAllocations counts what do allocates, in this process as a whole.
+func reportAllocations(b *testing.B, prepare func(n int), do func()) {
+	const n = 200
+	prepare(n)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range n {
+		do()
+	}
+	runtime.ReadMemStats(&after)
+	b.ReportAllocs()
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/op")
+	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/op")
+}
+
+// timedAsking is timed for requests that next makes.
+func timedAsking(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.ResponseWriter) *http.Request) {
+	w := newSink()
+	var requests []*http.Request
+	timed(b, func(n int) {
+		for range n {
+			requests = append(requests, next(w))
 		}
-		b.ReportMetric(median(few)/median(respond), "x_respond")
-		b.ReportMetric(median(many)/median(few), "x_1k")
-		b.ReportMetric(0, "ns/op") // says nothing here
-	}
+	}, func() {
+		asked(b, h, w, requests[0])
+		requests = requests[1:]
+	})
 }
 
 func median(v []float64) float64 {

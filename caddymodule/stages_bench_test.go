@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"testing"
 	"time"
@@ -8,37 +10,27 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// BenchmarkStages is what each stage of an answer from the cache takes.
+// BenchmarkStages is what each stage of an answer from the memory takes. Only the
+// lookup depends on the number of users; random ones are looked up. What it takes
+// in Redis is in BenchmarkRedis, and the exchange in BenchmarkExchange.
 //
-//	go test ./caddymodule -run '^$' -bench Stages -benchmem
+//	go test ./caddymodule -run '^$' -bench Stages
 func BenchmarkStages(b *testing.B) {
-	h := benchHandler(b, 1_000)
-	w := &sink{header: make(http.Header)}
-	q := newRequest(&h.endpoint, benchRequest(w, 1))
-	user, err := h.identity.Identify(b.Context(), &q.asked)
-	if err != nil {
-		b.Fatal(err)
-	}
-	q.user = user
-	key := q.users.key(user)
-	kind, _, bad := q.credentials.kind(q.Request)
-	if bad != "" {
-		b.Fatal(bad)
-	}
-	ask := &exchange.Request{User: key, Kind: exchange.Kind(kind), Policy: &q.credentials.policy}
-	kept, ok := ask.Kept(time.Now())
-	if !ok {
+	w := newSink()
+	h := fullHandler(b, 1_000)
+	q, key := identified(b, h.endpoint, benchRequest(w, 1))
+	kept := lookup(q, key)
+	if !kept.Kept {
 		b.Fatal("no token is kept")
 	}
 	for _, stage := range []struct {
 		name string
 		do   func()
 	}{
-		{"request", func() { newRequest(&h.endpoint, q.Request) }},
+		{"request", func() { newRequest(h.endpoint, q.Request) }},
 		{"identity", func() { _, _ = h.identity.Identify(b.Context(), &q.asked) }},
-		{"key", func() { q.users.key(user) }},
+		{"key", func() { q.users.key(q.user) }},
 		{"kind", func() { _, _, _ = q.credentials.kind(q.Request) }},
-		{"lookup", func() { ask.Kept(time.Now()) }},
 		{"answer", func() { write(w, http.StatusOK, "application/json", kept.Grant.AppendJSON(w.body[:0], time.Now())) }},
 	} {
 		b.Run(stage.name, func(b *testing.B) {
@@ -48,4 +40,23 @@ func BenchmarkStages(b *testing.B) {
 			}
 		})
 	}
+	for _, users := range benchUsers {
+		b.Run(fmt.Sprintf("lookup/users=%d", users), func(b *testing.B) {
+			h := fullHandler(b, users)
+			q, _ := identified(b, h.endpoint, benchRequest(w, 1))
+			b.ReportAllocs()
+			for b.Loop() {
+				lookup(q, h.keys[rand.IntN(users)])
+			}
+		})
+	}
+}
+
+// lookup is that stage: in the memory, and then wherever else a token may be.
+func lookup(q *request, user exchange.UserKey) exchange.Result {
+	ask := exchange.Request{User: user, Kind: q.kind, Policy: &q.credentials.policy}
+	if r, ok := ask.Kept(time.Now()); ok {
+		return r
+	}
+	return q.exchange(q, ask)
 }

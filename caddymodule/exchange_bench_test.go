@@ -1,0 +1,149 @@
+package caddymodule
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// BenchmarkExchange is a whole handler that has nothing in its memory, for a user
+// whom the service knows (one call, the sign-in) and for one whom it does not know
+// (two calls: the sign-up, too). The service is in the same process, over loopback,
+// and what it takes is in all figures. So beside it a bare client makes the call of
+// the sign-in, byte for byte.
+//
+//	go test ./caddymodule -run '^$' -bench 'Exchange$'
+func BenchmarkExchange(b *testing.B) {
+	for _, way := range newExchanges(b).ways() {
+		b.Run(way.name, func(b *testing.B) { timed(b, way.prepare, way.do) })
+	}
+}
+
+// BenchmarkExchangeRatios measures the same in short alternating rounds and reports
+// the ratios of the medians: what a sign-in takes against one bare call, and a
+// sign-up against two.
+//
+//	go test ./caddymodule -run '^$' -bench ExchangeRatios -benchtime 1x
+func BenchmarkExchangeRatios(b *testing.B) {
+	const rounds, exchanges = 15, 100
+	ways := newExchanges(b).ways()
+	for b.Loop() {
+		took := make(map[string][]float64)
+		for range rounds {
+			for _, way := range ways {
+				way.prepare(exchanges)
+				start := time.Now()
+				for range exchanges {
+					way.do()
+				}
+				took[way.name] = append(took[way.name], float64(time.Since(start)))
+			}
+		}
+		call := median(took["bare_call"])
+		b.ReportMetric(median(took["known_user"])/call, "x_call")
+		b.ReportMetric(median(took["unknown_user"])/call/2, "x_2_calls")
+		b.ReportMetric(0, "ns/op") // says nothing here
+	}
+}
+
+// exchanges are a handler and its service, and users who have not asked yet.
+type exchanges struct {
+	b        *testing.B
+	service  *sandbox.Server
+	signIn   func() // as the handler does it
+	handler  *HumaToken
+	w        *sink
+	users    int
+	requests []*http.Request
+}
+
+// newExchanges starts a service and a handler that signs in and up with it, as
+// fast as it can.
+func newExchanges(b *testing.B) *exchanges {
+	const room = 1_000_000
+	x := &exchanges{b: b, service: sandbox.New(sandbox.Config{}), handler: benchHuma(room), w: newSink()}
+	var seen *http.Request
+	var body []byte
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if seen == nil {
+			seen = r.Clone(r.Context())
+			body, _ = io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		x.service.ServeHTTP(w, r)
+	}))
+	b.Cleanup(server.Close)
+	x.handler.API, x.handler.DeploymentID = server.URL, "d1"
+	x.handler.Registration = &Registration{Rate: "1000000/s", Burst: room}
+	b.Cleanup(begin(b, x.handler))
+	x.handler.logger = zap.NewNop() // a line for each sign-up would be the terminal's time
+	x.known(1)
+	x.ask()
+	x.signIn = bareCall(b, server.URL+seen.RequestURI, seen.Header, body)
+	return x
+}
+
+// way is a way to get a token.
+type way struct {
+	name    string
+	prepare func(n int)
+	do      func()
+}
+
+func (x *exchanges) ways() []way {
+	return []way{
+		{"known_user", x.known, x.ask},
+		{"unknown_user", x.unknown, x.ask},
+		{"bare_call", func(int) {}, x.signIn},
+	}
+}
+
+// unknown are n requests of users whom the service does not know.
+func (x *exchanges) unknown(n int) {
+	for range n {
+		x.users++
+		x.requests = append(x.requests, benchRequest(x.w, x.users))
+	}
+}
+
+// known are n requests of users whom the service knows.
+func (x *exchanges) known(n int) {
+	for i := range n {
+		x.service.AddUser(benchUser(x.users + i + 1))
+	}
+	x.unknown(n)
+}
+
+// ask makes the next request.
+func (x *exchanges) ask() {
+	asked(x.b, x.handler, x.w, x.requests[0])
+	x.requests = x.requests[1:]
+}
+
+// bareCall is a call that an http.Client makes, with its answer read.
+func bareCall(b *testing.B, url string, header http.Header, body []byte) func() {
+	client := &http.Client{Transport: new(http.Transport)}
+	b.Cleanup(client.CloseIdleConnections)
+	return func() {
+		r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url, bytes.NewReader(body))
+		if err != nil {
+			b.Fatal(err)
+		}
+		r.Header = header
+		res, err := client.Do(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer res.Body.Close()
+		if _, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK {
+			b.Fatalf("status %d, %v", res.StatusCode, err)
+		}
+	}
+}

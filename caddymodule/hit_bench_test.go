@@ -1,0 +1,74 @@
+package caddymodule
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// BenchmarkHit is a whole handler that answers from its memory, and Caddy's respond
+// of the same bytes and headers. Random users are asked for.
+//
+//	go test ./caddymodule -run '^$' -bench 'Hit$'
+func BenchmarkHit(b *testing.B) {
+	for _, users := range benchUsers {
+		b.Run(fmt.Sprintf("huma_token/users=%d", users), func(b *testing.B) {
+			benchHit(b, fullHandler(b, users), users)
+		})
+	}
+	b.Run("human_api_token/users=1000", func(b *testing.B) {
+		h := benchHuman(1_000)
+		defer begin(b, h)()
+		benchHit(b, fill(b, &h.endpoint, 1_000, inAnHour), 1_000)
+	})
+	b.Run("respond", func(b *testing.B) { benchHit(b, respondsThe(b, fullHandler(b, 1_000)), 1_000) })
+}
+
+func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
+	timedAsking(b, h, func(w http.ResponseWriter) *http.Request { return benchRequest(w, rand.IntN(users)) })
+}
+
+// BenchmarkHitRatios measures the same in short alternating rounds, so that
+// whatever else the machine does falls on all alike, and reports the ratios of
+// the medians: x_respond is a hit among a thousand users against respond, which
+// shall be at most 1.5; the others are a hit among more users against one among a
+// thousand, which for a million shall be at most 2. (TestHitAllocations holds a hit
+// to six allocations.)
+//
+//	go test ./caddymodule -run '^$' -bench HitRatios -benchtime 1x
+func BenchmarkHitRatios(b *testing.B) {
+	const rounds, requests = 15, 10_000
+	w := newSink()
+	round := func(h caddyhttp.MiddlewareHandler, users int) float64 {
+		var took time.Duration
+		for range requests / benchBatch {
+			batch := random(w, benchBatch, users)
+			start := time.Now()
+			for _, r := range batch {
+				asked(b, h, w, r)
+			}
+			took += time.Since(start)
+		}
+		return float64(took) / requests
+	}
+	respond := respondsThe(b, fullHandler(b, benchUsers[0]))
+	for b.Loop() {
+		var static []float64
+		hits := make([][]float64, len(benchUsers))
+		for range rounds {
+			static = append(static, round(respond, benchUsers[0]))
+			for i, users := range benchUsers {
+				hits[i] = append(hits[i], round(fullHandler(b, users), users))
+			}
+		}
+		few := median(hits[0])
+		b.ReportMetric(few/median(static), "x_respond")
+		b.ReportMetric(median(hits[1])/few, "x_100k_users")
+		b.ReportMetric(median(hits[2])/few, "x_1M_users")
+		b.ReportMetric(0, "ns/op") // says nothing here
+	}
+}
