@@ -10,7 +10,7 @@ import "testing"
 func TestHitAllocations(t *testing.T) {
 	h := benchHuma(10)
 	defer begin(t, h)()
-	fill(t, &h.endpoint, 10, inAnHour)
+	fill(t, &h.endpoint, 10)
 	w := newSink()
 	requests := random(w, 1001, 10) // one is for warming up
 	if n := testing.AllocsPerRun(1000, func() {

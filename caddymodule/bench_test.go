@@ -121,23 +121,27 @@ func identified(t testing.TB, e *endpoint, r *http.Request) (*request, exchange.
 	return &q, q.users.key(q.user)
 }
 
-// fill gives so many users tokens that are kept until then.
-func fill(t testing.TB, e *endpoint, users int, until func(user int) time.Time) benched {
+// fill gives so many users tokens that stay during a benchmark.
+func fill(t testing.TB, e *endpoint, users int) benched {
 	r := benchRequest(newSink(), 0)
-	rec := exchange.Record{Grant: benchGrant(0)}
-	keys := make([]exchange.UserKey, users)
-	for i := range keys {
+	b := benched{e, make([]exchange.UserKey, users)}
+	for i := range b.keys {
 		r.Header[benchHeader][0] = benchUser(i)
-		var q *request
-		q, keys[i] = identified(t, e, r)
-		rec.Until = until(i)
-		e.policy.Cache.Put(keys[i], q.kind, rec)
+		_, b.keys[i] = identified(t, e, r)
 	}
-	return benched{e, keys}
+	b.put(t, func(int) time.Duration { return time.Hour })
+	return b
 }
 
-// inAnHour is when tokens end that stay during a benchmark.
-func inAnHour(int) time.Time { return time.Now().Add(time.Hour) }
+// put gives all users tokens that are kept for so long.
+func (b benched) put(t testing.TB, life func(user int) time.Duration) {
+	q, _ := identified(t, b.endpoint, benchRequest(newSink(), 0))
+	rec := exchange.Record{Grant: benchGrant(0)}
+	for i, key := range b.keys {
+		rec.Until = time.Now().Add(life(i))
+		b.policy.Cache.Put(key, q.kind, rec)
+	}
+}
 
 // full are handlers with so many users, kept from one benchmark to the next: a
 // million users take seconds to make.
@@ -152,7 +156,7 @@ func fullHandler(t testing.TB, users int) benched {
 	}
 	h := benchHuma(users)
 	end := begin(t, h)
-	full[users] = fill(t, &h.endpoint, users, inAnHour)
+	full[users] = fill(t, &h.endpoint, users)
 	end()
 	return full[users]
 }

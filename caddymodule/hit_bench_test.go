@@ -23,7 +23,7 @@ func BenchmarkHit(b *testing.B) {
 	b.Run("human_api_token/users=1000", func(b *testing.B) {
 		h := benchHuman(1_000)
 		defer begin(b, h)()
-		benchHit(b, fill(b, &h.endpoint, 1_000, inAnHour), 1_000)
+		benchHit(b, fill(b, &h.endpoint, 1_000), 1_000)
 	})
 	b.Run("respond", func(b *testing.B) { benchHit(b, respondsThe(b, fullHandler(b, 1_000)), 1_000) })
 }

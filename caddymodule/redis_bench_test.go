@@ -113,7 +113,7 @@ func inRedis(b *testing.B, r *redistest.Server, users int) benched {
 			b.Fatal("Redis is not there")
 		}
 	}
-	full := fill(b, &h.endpoint, users, inAnHour)
+	full := fill(b, &h.endpoint, users)
 	q, _ := identified(b, &h.endpoint, benchRequest(newSink(), 0))
 	rec := exchange.Record{Grant: benchGrant(0), Until: time.Now().Add(time.Hour)}
 	var wg sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/internal/histogram"
 )
 
@@ -21,11 +22,12 @@ import (
 //	go test ./caddymodule -run '^$' -bench HitSweep -benchtime 1x
 func BenchmarkHitSweep(b *testing.B) {
 	const rounds, users = 3, 1_000_000
-	delete(full, users) // there is room for those who are swept
+	keys := fullHandler(b, users).keys
+	delete(full, users) // to have room for those who are swept
 	for b.Loop() {
 		var with, without, longest, longestWithout []float64
 		for range rounds {
-			during, after := sweptHits(b, users)
+			during, after := sweptHits(b, keys)
 			with, longest = append(with, float64(during.Quantile(0.999))), append(longest, float64(during.Max()))
 			without, longestWithout = append(without, float64(after.Quantile(0.999))), append(longestWithout, float64(after.Max()))
 		}
@@ -39,26 +41,25 @@ func BenchmarkHitSweep(b *testing.B) {
 
 // sweptHits are the latencies of hits while the memory is swept, and afterwards: a
 // sweep ends with the config.
-func sweptHits(b *testing.B, users int) (during, after *histogram.Histogram) {
-	h := benchHuma(users)
+func sweptHits(b *testing.B, keys []exchange.UserKey) (during, after *histogram.Histogram) {
+	h := benchHuma(len(keys)) // the same account, so the keys are the same
 	end := begin(b, h)
-	fill(b, &h.endpoint, users, func(user int) time.Time {
-		life := time.Hour
+	benched{&h.endpoint, keys}.put(b, func(user int) time.Duration {
 		if user%2 == 1 {
-			life = time.Millisecond
+			return time.Millisecond
 		}
-		return time.Now().Add(life)
+		return time.Hour
 	})
 	runtime.GC() // so that it does not come during a round
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	during = latencies(b, &h.endpoint, users)
+	during = latencies(b, &h.endpoint, len(keys))
 	end()
-	return during, latencies(b, &h.endpoint, users)
+	return during, latencies(b, &h.endpoint, len(keys))
 }
 
 // latencies are those of single hits, of random users who have not expired.
 func latencies(b *testing.B, e *endpoint, users int) *histogram.Histogram {
-	const hits = 200_000
+	const hits = 100_000
 	w, l := newSink(), new(histogram.Histogram)
 	for range hits {
 		r := benchRequest(w, rand.IntN(users)&^1)

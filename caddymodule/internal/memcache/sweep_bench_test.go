@@ -30,7 +30,7 @@ func BenchmarkSweep(b *testing.B) {
 		shards int // that a round gets to, at most
 		run    func(s *swept, shards int)
 	}{
-		{"paced", 5, (*swept).paced},
+		{"paced", 3, (*swept).paced},
 		{"unpaced", shardCount / 4, (*swept).unpaced},
 	} {
 		for _, find := range []struct {
