@@ -75,6 +75,9 @@ func (c *Common) readLimits(p *option.Problems) limits {
 	}
 }
 
+// leavesErrors reports whether failures are left to error routes.
+func (c *Common) leavesErrors() bool { return c.Errors == "caddy" }
+
 // check notes values that only a JSON config can have: the Caddyfile refuses
 // them where they stand.
 func (c *Common) check(p *option.Problems) {

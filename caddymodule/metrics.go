@@ -103,6 +103,7 @@ func series[K ~string](of *prometheus.CounterVec, l label, before ...string) map
 // have to hash its labels.
 type meters struct {
 	endings map[exchange.Outcome]*ending
+	hit     *ending // one of them: that of most requests
 	calls   map[exchange.Op]*callMeters
 }
 
@@ -127,6 +128,7 @@ func newMeters(p *provider) *meters {
 	for outcome, count := range series[exchange.Outcome](requestCounts, outcomeLabel, p.name) {
 		m.endings[outcome] = &ending{outcome, string(outcome), count, requestSeconds.WithLabelValues(p.name, string(outcome))}
 	}
+	m.hit = m.endings[exchange.OutcomeHit]
 	for op, name := range p.calls {
 		m.calls[op] = &callMeters{
 			series[exchange.CallResult](callCounts, callResultLabel, p.name, name),
@@ -134,6 +136,14 @@ func newMeters(p *provider) *meters {
 		}
 	}
 	return m
+}
+
+// ending is that of an outcome.
+func (m *meters) ending(outcome exchange.Outcome) *ending {
+	if outcome == exchange.OutcomeHit {
+		return m.hit
+	}
+	return m.endings[outcome]
 }
 
 // ended counts one request that took so long.

@@ -169,7 +169,7 @@ func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
 		seconds := (after + time.Second - 1) / time.Second // never before the service is ready
 		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
-	if e.common.Errors == "caddy" {
+	if e.common.leavesErrors() {
 		return caddyhttp.Error(f.status, f)
 	}
 	write(w, f.status, "application/problem+json", f.body())

@@ -91,7 +91,7 @@ func (e *endpoint) serverTrusts(server *caddyhttp.Server) bool {
 // further look at the clock.
 func (q *request) ended(outcome exchange.Outcome, code exchange.Code) time.Time {
 	now := time.Now()
-	q.end = q.meters.endings[outcome]
+	q.end = q.meters.ending(outcome)
 	q.end.ended(now.Sub(q.start))
 	trail{q.endpoint, q.user, q.end}.leave(q, code)
 	return now

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"sync/atomic"
+
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -17,16 +19,24 @@ type trail struct {
 	end  *ending
 }
 
+// errorsLeft says that a failure was left to error routes, of whatever config: in
+// such a request placeholders may be set when the next handler answers it.
+var errorsLeft atomic.Bool
+
 // leave leaves it behind. A failed request's placeholders are set, because error
 // routes may make another one of it. Those of the others, which are most, are found
 // when somebody asks for them: the first placeholder that is set makes a map of eight.
 func (t trail) leave(q *request, code exchange.Code) {
 	if code == "" {
-		// What is set would win.
-		q.repl.Delete(t.outcomeKey)
-		q.repl.Delete(t.userKey)
+		if errorsLeft.Load() { // what is set would win
+			q.repl.Delete(t.outcomeKey)
+			q.repl.Delete(t.userKey)
+		}
 		q.repl.Map(t.placeholder)
 	} else {
+		if t.common.leavesErrors() {
+			errorsLeft.Store(true)
+		}
 		q.repl.Set(t.codeKey, string(code))
 		q.repl.Set(t.outcomeKey, t.end.placeholder)
 		if user, ok := t.placeholder(t.userKey); ok {
