@@ -2,42 +2,62 @@ package caddymodule_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestPlaceholdersOfTheLast: where error routes ask a second time, what is left
-// behind is of that time.
+// TestPlaceholdersOfTheLast: where two handlers answer a request, one after the other,
+// what is left behind is of the one whose answer it is.
 func TestPlaceholdersOfTheLast(t *testing.T) {
-	for name, c := range map[string]struct{ second, outcome string }{
-		"one user, and then another": {"X-Other-User", "signed_in"},
-		"a user, and then nobody":    {"X-Absent", "rejected"},
+	const appended = `
+		log_append then {http.huma_token.outcome}
+		log_append who {http.huma_token.user}`
+	const errorRoute = `SITE {
+		log
+		huma_token FIRST
+		handle_errors {` + appended + `
+			huma_token SECOND
+		}
+	}`
+	const intercept = `SITE {
+		log` + appended + `
+		route {
+			intercept {
+				@ok status 200
+				handle_response @ok {
+					huma_token * SECOND
+				}
+			}
+			huma_token FIRST
+		}
+	}`
+	for name, c := range map[string]struct{ site, known, second, outcome string }{
+		"an unknown user, and then a known one": {errorRoute, "b@x.example", "X-Other-User", "signed_in"},
+		"an unknown user, and then nobody":      {errorRoute, "b@x.example", "X-Absent", "rejected"},
+		"a known user, and then another":        {intercept, "a@x.example,b@x.example", "X-Other-User", "signed_in"},
+		"a known user, and then nobody":         {intercept, "a@x.example", "X-Absent", "rejected"},
+		"a known user, and then an unknown one": {intercept, "a@x.example", "X-Other-User", "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			huma := newHuma(t, sandbox.Config{Users: []string{"b@x.example"}})
+			huma := newHuma(t, sandbox.Config{Users: strings.Split(c.known, ",")})
 			block := func(source string) string {
-				return fill(huma, `huma_token {
+				text := `{
 					HUMA
 					identity {
-						email `+source+`
+						email ` + source + `
 					}
 					trust proxies 127.0.0.1
 					registration off
-					errors caddy
+				`
+				if c.site == errorRoute {
+					text += "errors caddy\n"
 				}
-				`)
+				return fill(huma, text+"}")
 			}
-			s := serve(t, `SITE {
-				log
-				`+block("X-Test-User")+`
-				handle_errors {
-					log_append then {http.huma_token.outcome}
-					log_append who {http.huma_token.user}
-					`+block(c.second)+`
-				}
-			}`)
+			s := serve(t, strings.NewReplacer("FIRST", block("X-Test-User"), "SECOND", block(c.second)).Replace(c.site))
 			s.request("GET", path, as("a@x.example"), header("X-Other-User", "b@x.example"))
 			var line map[string]any
 			eventually(t, 5*time.Second, "a line in the access log", func() bool {
@@ -49,7 +69,12 @@ func TestPlaceholdersOfTheLast(t *testing.T) {
 			if line["then"] != c.outcome {
 				t.Errorf("outcome %v, want %s", line["then"], c.outcome)
 			}
-			if c.outcome == "signed_in" && (len(fmt.Sprint(line["who"])) != 8 || line["who"] != line["user"]) {
+			// The last fields of a name are the last handler's.
+			if c.second == "X-Absent" {
+				if line["who"] != "" {
+					t.Errorf("user %q, who is of the first handler", line["who"])
+				}
+			} else if len(fmt.Sprint(line["who"])) != 8 || line["who"] != line["user"] {
 				t.Errorf("user %v, in the log %v", line["who"], line["user"])
 			}
 		})

@@ -1,8 +1,7 @@
 package caddymodule
 
 import (
-	"sync/atomic"
-
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -19,35 +18,36 @@ type trail struct {
 	end  *ending
 }
 
-// errorsLeft says that a failure was left to error routes, of whatever config: in
-// such a request placeholders may be set when the next handler answers it.
-var errorsLeft atomic.Bool
-
-// leave leaves it behind. A failed request's placeholders are set, because error
-// routes may make another one of it. Those of the others, which are most, are found
-// when somebody asks for them: the first placeholder that is set makes a map of eight.
+// leave leaves it behind.
 func (t trail) leave(q *request, code exchange.Code) {
-	if code == "" {
-		if errorsLeft.Load() { // what is set would win
-			q.repl.Delete(t.outcomeKey)
-			q.repl.Delete(t.userKey)
-		}
-		q.repl.Map(t.placeholder)
+	// An error route or a handler like intercept may make the second of us that
+	// answers a request: what the last one leaves behind counts.
+	_, again := q.repl.Get(t.outcomeKey)
+	if code != "" || again {
+		t.set(q.repl, code, again)
 	} else {
-		if t.common.leavesErrors() {
-			errorsLeft.Store(true)
-		}
-		q.repl.Set(t.codeKey, string(code))
-		q.repl.Set(t.outcomeKey, t.end.placeholder)
-		if user, ok := t.placeholder(t.userKey); ok {
-			q.repl.Set(t.userKey, user)
-		}
+		// Those of most requests are found when somebody asks for them: the first
+		// placeholder that is set makes a map of eight.
+		q.repl.Map(t.placeholder)
 	}
 	if !q.logged {
 		return
 	}
 	if extra, ok := q.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Inline(accessFields(t)))
+	}
+}
+
+// set sets the placeholders, which win over those that are mapped.
+func (t trail) set(repl *caddy.Replacer, code exchange.Code, again bool) {
+	repl.Set(t.outcomeKey, t.end.placeholder)
+	if code != "" {
+		repl.Set(t.codeKey, string(code))
+	}
+	if user, ok := t.placeholder(t.userKey); ok {
+		repl.Set(t.userKey, user)
+	} else if again {
+		repl.Set(t.userKey, "")
 	}
 }
 
