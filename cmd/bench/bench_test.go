@@ -294,8 +294,11 @@ func TestCommand(t *testing.T) {
 		"an argument":   {[]string{"60s"}, exitUsage, "60s"},
 		"wrong values":  {[]string{"-rounds", "0"}, exitUsage, "above 0"},
 		"no such rate":  {[]string{"-rate", "-1"}, exitUsage, "-rate"},
+		"no number":     {[]string{"-rate", "NaN"}, exitUsage, "-rate"},
+		"more users":    {[]string{"-users", "100001"}, exitUsage, "-users"},
 		"grow: help":    {[]string{"grow", "-h"}, 0, "-many"},
 		"grow: values":  {[]string{"grow", "-many", "0"}, exitUsage, "-many"},
+		"grow: rate":    {[]string{"grow", "-rate", "Inf"}, exitUsage, "-rate"},
 		"grow: flags":   {[]string{"grow", "-only", "warm"}, exitUsage, "-only"},
 		"start: help":   {[]string{"start", "-h"}, 0, "-without"},
 		"start: values": {[]string{"start", "-rounds", "0"}, exitUsage, "-rounds"},
@@ -367,6 +370,8 @@ func TestMiscounts(t *testing.T) {
 			"no token was kept": {kind{address: c.sites.cold, ask: anyOf(o.users, c.sites.cold)}, "calls at the service in a round that needs none"},
 			"nobody asks":       {kind{address: c.sites.warm, ask: nobody}, "401"},
 			"nobody answers":    {kind{address: "127.0.0.1:1", rate: 100}, "refused"},
+			"a token was kept":  {kind{address: c.sites.warm, ask: anyOf(1, c.sites.warm), calls: true}, "each of which needs one"},
+			"a rate too low":    {kind{address: c.sites.warm, ask: anyOf(1, c.sites.warm), rate: 1}, "no answer"},
 		} {
 			if _, err := b.sample(t.Context(), k.kind); err == nil || !strings.Contains(err.Error(), k.says) {
 				t.Errorf("%s: %v", name, err)

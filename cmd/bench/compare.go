@@ -18,6 +18,7 @@ import (
 // The kinds of rounds, in the order of the report.
 const (
 	kindRespond = "respond"
+	kindAgain   = "again"
 	kindLetters = "letters"
 	kindStatic  = "static"
 	kindWarm    = "warm"
@@ -28,7 +29,7 @@ const (
 )
 
 var (
-	kindNames    = []string{kindRespond, kindLetters, kindStatic, kindWarm, kindDirect, kindProxy, kindCold, kindPython}
+	kindNames    = []string{kindRespond, kindAgain, kindLetters, kindStatic, kindWarm, kindDirect, kindProxy, kindCold, kindPython}
 	defaultKinds = slices.DeleteFunc(slices.Clone(kindNames), func(name string) bool { return name == kindPython })
 )
 
@@ -99,8 +100,8 @@ func (c *comparison) compare(ctx context.Context, messages io.Writer) (*Report, 
 	r := &Report{Machine: process.Machine()}
 	err = c.with(ctx, like, func(caddy *process.Process) error {
 		fmt.Fprintf(messages, "Caddy %d, admin endpoint http://%s …\n", caddy.PID(), c.sites.admin)
-		if err := like.same(ctx, c.sites.respond); err != nil {
-			return fmt.Errorf("respond: %w", err)
+		if err := c.sites.check(ctx, like); err != nil {
+			return err
 		}
 		calls, err := c.service.during(func() error {
 			_, err := askAll(ctx, c.sites.warm, c.users, 1)
@@ -148,6 +149,7 @@ func (c *comparison) kinds(caddy *process.Process, calls [][]byte) []kind {
 	call := func(c *client) error { return c.ask(http.StatusOK, calls[rand.IntN(len(calls))]) }
 	all := []kind{
 		{name: kindRespond, address: c.sites.respond, caddy: caddy},
+		{name: kindAgain, address: c.sites.respond, caddy: caddy},
 		{name: kindLetters, address: c.sites.letters, caddy: caddy},
 		{name: kindStatic, address: c.sites.static, caddy: caddy},
 		{name: kindWarm, address: c.sites.warm, caddy: caddy},

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/caddy-huma/caddy-huma/internal/freeport"
 )
@@ -53,7 +52,7 @@ func (s sites) config(service string, like template) (string, error) {
 	headers := object{"handler": "headers", "response": object{"set": like.header}}
 	respond := object{"handler": "static_response", "status_code": http.StatusOK, "body": string(like.body)}
 	letters := maps.Clone(respond)
-	letters["body"] = strings.Repeat("x", len(like.body))
+	letters["body"] = string(like.letters().body)
 	static := maps.Clone(letters)
 	static["headers"] = like.header
 	proxy := object{"handler": "reverse_proxy", "upstreams": []object{{"dial": service}}}
@@ -121,6 +120,26 @@ func firstAnswer(ctx context.Context, address string) (t template, err error) {
 	}
 	t.body = body.Bytes()
 	return t, nil
+}
+
+// letters is the same with a text of that size that has no braces.
+func (t template) letters() template {
+	return template{t.header, bytes.Repeat([]byte("x"), len(t.body))}
+}
+
+// check says which site does not answer what it is compared for.
+func (s sites) check(ctx context.Context, like template) error {
+	for _, site := range []struct {
+		name, address string
+		template
+	}{
+		{kindRespond, s.respond, like}, {kindLetters, s.letters, like.letters()}, {kindStatic, s.static, like.letters()},
+	} {
+		if err := site.same(ctx, site.address); err != nil {
+			return fmt.Errorf("%s: %w", site.name, err)
+		}
+	}
+	return nil
 }
 
 // same says how what an address answers differs.

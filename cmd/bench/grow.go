@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"time"
@@ -35,7 +36,7 @@ func (o *growOptions) bind(f *flag.FlagSet) {
 
 func (o *growOptions) check() error {
 	err := o.load.check()
-	if o.few < 1 || o.many < 1 || o.rate <= 0 {
+	if o.few < 1 || o.many < 1 || !(o.rate > 0) || math.IsInf(o.rate, 1) {
 		err = errors.Join(err, errors.New("-few, -many, -rate: they must be above 0"))
 	}
 	return err

@@ -41,7 +41,13 @@ func (o *growOptions) register(ctx context.Context, messages io.Writer) (n NewUs
 		if err != nil {
 			return err
 		}
-		n.conclude(asked.Load(), service.huma.Calls().ByOp)
+		calls := service.huma.Calls().ByOp
+		n.conclude(asked.Load(), calls)
+		for operation, count := range calls {
+			if int64(count) != n.Users {
+				return fmt.Errorf("%d calls of %s for %d new users", count, operation, n.Users)
+			}
+		}
 		return nil
 	})
 	return n, err

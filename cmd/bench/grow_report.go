@@ -81,7 +81,7 @@ func (r *GrowReport) print(out io.Writer) error {
 	for _, operation := range slices.Sorted(maps.Keys(r.New.Calls)) {
 		fmt.Fprintf(out, " %s %.3f", operation, r.New.Calls[operation])
 	}
-	last := r.New.Kinds[len(r.New.Kinds)-1].Median
+	last := r.New.Kinds[len(r.New.Kinds)-1].Mean
 	_, err := fmt.Fprintf(out, "\n%.2f new connections at the service per 1,000 users; %.3f ms added to the median latency of both calls\n", last.Connections, r.New.Added)
 	return err
 }

@@ -10,6 +10,7 @@
 //     answer, as a Caddyfile has it: `respond <body>` and `header { … }`. The text is
 //     JSON, so at each request respond looks in its braces for placeholders, finds
 //     none, and answers it as it stands, which is checked before the first round
+//   - again: respond once more, which tells how far a ratio is to be believed
 //   - letters: the same with a text of that size that has no braces: respond has
 //     nothing to look for
 //   - static: letters with the headers in respond's own handler, which only JSON can
@@ -51,6 +52,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"slices"
@@ -110,6 +112,9 @@ func bindCaddy(f *flag.FlagSet, caddy *string) {
 	f.StringVar(caddy, "caddy", "", "`file` of a Caddy with the plugin (default: one is built from ./cmd/caddy)")
 }
 
+// mostUsers are those whom a Caddy keeps by default.
+const mostUsers = 100_000
+
 // options are those of the comparison with respond and reverse_proxy.
 type options struct {
 	load
@@ -133,8 +138,8 @@ func (o *options) bind(f *flag.FlagSet) {
 
 func (o *options) check() error {
 	errs := []error{o.load.check()}
-	if o.users < 1 || o.rate < 0 {
-		errs = append(errs, errors.New("-users must be above 0, and -rate not below"))
+	if o.users < 1 || o.users > mostUsers || !(o.rate >= 0) || math.IsInf(o.rate, 1) {
+		errs = append(errs, fmt.Errorf("-users must be above 0 and at most %d, and -rate a number that is not below 0", mostUsers))
 	}
 	for _, name := range strings.Split(o.only, ",") {
 		if !slices.Contains(kindNames, name) {
@@ -175,7 +180,9 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// With any of these the processes that it started have to end, too: its terminal
+	// is closed, say, or who reads what it prints has left.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

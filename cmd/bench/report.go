@@ -119,7 +119,9 @@ func (r *Report) conclude() {
 	direct, proxy, cold, python := r.find(kindDirect), r.find(kindProxy), r.find(kindCold), r.find(kindPython)
 	if direct != nil && proxy != nil && cold != nil {
 		r.Added = &Added{Proxy: proxy.addedTo(direct), Cold: cold.addedTo(direct)}
-		r.Added.Ratio = r.Added.Cold / r.Added.Proxy
+		if r.Added.Ratio = unknown; r.Added.Proxy > 0 {
+			r.Added.Ratio = r.Added.Cold / r.Added.Proxy
+		}
 	}
 	if python == nil {
 		return
@@ -195,11 +197,11 @@ func (r *Report) print(out io.Writer) error {
 	}
 	for _, name := range []string{kindProxy, kindCold} {
 		if k := r.find(name); k != nil {
-			fmt.Fprintf(out, "\n%s: %.2f new connections at the service per 1,000 requests", name, k.Median.Connections)
+			fmt.Fprintf(out, "\n%s: %.2f new connections at the service per 1,000 requests", name, k.Mean.Connections)
 		}
 	}
 	if r.Added != nil {
-		fmt.Fprintf(out, "\nadded to the service's own median latency: proxy %.3f ms, cold %.3f ms, %.2f ×", r.Added.Proxy, r.Added.Cold, r.Added.Ratio)
+		fmt.Fprintf(out, "\nadded to the service's own median latency: proxy %.3f ms, cold %.3f ms, %s", r.Added.Proxy, r.Added.Cold, number(r.Added.Ratio, " ×"))
 	}
 	for _, name := range []string{kindWarm, kindCold} {
 		if s, found := r.ToPython[name]; found {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,13 +31,12 @@ type bench struct {
 	service *counts
 }
 
-// measure makes all rounds of all kinds. Each round begins with another kind, so
-// that none always comes after the same one.
+// measure makes all rounds of all kinds, each time in another order: what comes after
+// a kind that is paced finds another machine than what comes after one that is not.
 func (b *bench) measure(ctx context.Context, kinds []kind, messages io.Writer) (Table, error) {
 	table := newTable(kinds)
 	for round := range b.rounds + 1 {
-		for i := range kinds {
-			k := (round + i) % len(kinds)
+		for _, k := range rand.Perm(len(kinds)) {
 			sample, err := b.sample(ctx, kinds[k])
 			if err != nil {
 				return table, fmt.Errorf("%s: %w", kinds[k].name, err)
@@ -73,6 +73,9 @@ func (b *bench) sample(ctx context.Context, k kind) (s Sample, err error) {
 		return s, err
 	}
 	n, took := float64(latency.Count()), time.Since(start)
+	if n == 0 {
+		return s, errors.New("there was no answer in a whole round")
+	}
 	s = Sample{
 		Rate: n / took.Seconds(),
 		P50:  millis(latency.Quantile(0.5)),
@@ -84,6 +87,8 @@ func (b *bench) sample(ctx context.Context, k kind) (s Sample, err error) {
 	}
 	calls = b.service.calls.Load() - calls
 	switch {
+	case k.calls && calls < int64(n)/2: // users who ask at the same time share one
+		return s, fmt.Errorf("%d calls at the service for %.0f answers, each of which needs one", calls, n)
 	case k.calls:
 		s.Connections = float64(b.service.connections.Load()-connections) / n * 1000
 	case calls > 0:
@@ -104,8 +109,8 @@ func (k *kind) processorTime() time.Duration {
 	return used
 }
 
-// drive asks for a while, and returns how long the answers took since they were
-// asked for.
+// drive asks for a while, and returns how long the answers took since the requests
+// were sent.
 func (k *kind) drive(ctx context.Context, clients []*client, lasts time.Duration) (*histogram.Histogram, error) {
 	var (
 		latency = new(histogram.Histogram)
