@@ -22,7 +22,11 @@ type trail struct {
 func (t trail) leave(q *request, code exchange.Code) {
 	// An error route or a handler like intercept may make the second of us that
 	// answers a request: what the last one leaves behind counts.
-	_, again := q.repl.Get(t.outcomeKey)
+	vars, _ := q.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	_, again := vars[t.outcomeKey]
+	if vars != nil {
+		vars[t.outcomeKey] = t.end.placeholder
+	}
 	if code != "" || again {
 		t.set(q.repl, code, again)
 	} else {

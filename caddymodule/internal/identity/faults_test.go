@@ -291,3 +291,25 @@ func TestI16_NotOneText(t *testing.T) {
 	wantUser(t, i, withPlaceholders(placeholders{"user_email": []string{"a@x.io"}}), "a@x.io")
 	wantUser(t, i, withPlaceholders(placeholders{"user_email": []any{"a@x.io"}}), "a@x.io")
 }
+
+// TestI05_PeersAreRemembered: that a peer was believed says nothing of another one
+// with the same port, and that one was not is looked at anew.
+func TestI05_PeersAreRemembered(t *testing.T) {
+	i := byHeader(t)
+	for range 3 {
+		for _, peer := range []string{proxyPeer, "10.1.2.3:9911", "10.9.9.9:4711"} {
+			r := fromProxy("Remote-Email", "a@x.io")
+			r.RemoteAddr = peer
+			wantUser(t, i, r, "a@x.io")
+		}
+		for _, peer := range []string{strangerPeer, "203.0.113.9:9911", "10.1.2.3:4711x", "10.1.2.3", "11", "1", "", "@"} {
+			r := fromProxy("Remote-Email", "a@x.io")
+			r.RemoteAddr = peer
+			if peer == "10.1.2.3" { // a peer without a port
+				wantUser(t, i, r, "a@x.io")
+				continue
+			}
+			wantRejection(t, i, r, ErrUntrustedPeer)
+		}
+	}
+}

@@ -97,6 +97,7 @@ type Identifier struct {
 	domains      map[string]struct{} // ASCII-lowered; nil allows all
 	upstream     upstream            // the zero value allows any
 	ranges       []netip.Prefix      // empty: what the server says
+	peers        peers
 
 	verifier Verifier
 	asker    Asker

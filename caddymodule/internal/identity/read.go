@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
@@ -262,17 +263,48 @@ func (i *Identifier) checkPeer(r *Request) *Rejection {
 		}
 		return nil
 	}
-	peer, ok := peerAddr(r.RemoteAddr)
+	if !i.peers.remembers(r.RemoteAddr) {
+		if !i.inRanges(r.RemoteAddr) {
+			return ErrUntrustedPeer
+		}
+		i.peers.remember(r.RemoteAddr)
+	}
+	return nil
+}
+
+// inRanges reports whether a peer is within the ranges.
+func (i *Identifier) inRanges(remote string) bool {
+	peer, ok := peerAddr(remote)
 	if !ok {
-		return ErrUntrustedPeer
+		return false
 	}
 	for _, p := range i.ranges {
 		if p.Contains(peer) {
-			return nil
+			return true
 		}
 	}
-	return ErrUntrustedPeer
+	return false
 }
+
+// peers remembers some of those that are within the ranges, each as it was written,
+// with its port: a proxy keeps its connections, and reading an address costs as much
+// as all else that is done about it. The ranges do not change.
+type peers [32]atomic.Pointer[string]
+
+func (p *peers) of(remote string) *atomic.Pointer[string] {
+	var sum int
+	for _, c := range []byte(remote[max(0, len(remote)-2):]) { // of the port
+		sum += int(c)
+	}
+	return &p[sum%len(p)]
+}
+
+func (p *peers) remembers(remote string) bool {
+	known := p.of(remote).Load()
+	return known != nil && *known == remote
+}
+
+func (p *peers) remember(remote string) { p.of(remote).Store(&remote) }
 
 // peerAddr returns the address of a peer without port and zone; an IPv4
 // address within IPv6 as the IPv4 address it is.
