@@ -127,7 +127,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 func (e *endpoint) exchange(q *request, ask exchange.Request) exchange.Result {
 	source := *q
 	ask.Source = &source
-	return e.account.engine.Get(q.Context(), &ask)
+	return e.account.engine.Exchange(q.Context(), &ask)
 }
 
 // Minter implements exchange.Source.

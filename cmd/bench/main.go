@@ -53,12 +53,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // mode is what the program measures. Its options are the names of its flags.
@@ -179,14 +178,7 @@ const (
 	exitUsage  = 2
 )
 
-func main() {
-	// With any of these the processes that it started have to end, too: its terminal
-	// is closed, say, or who reads what it prints has left.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(command) }
 
 // command is the whole program.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {

@@ -17,11 +17,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // options say what is run where. Their names are those of the flags.
@@ -95,13 +94,7 @@ func (o *options) check() error {
 // exitFailed is the exit code of a command that could not do its work.
 const exitFailed = 2
 
-func main() {
-	// Who closes the terminal wants the end, too: Caddy would go on.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(command) }
 
 // command is the whole program.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {

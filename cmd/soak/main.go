@@ -30,14 +30,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
+
+	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
 // options say what is done. Their names are those of the flags.
@@ -192,12 +191,7 @@ const (
 	exitFailed = 2
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(command) }
 
 // command is the whole program.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {

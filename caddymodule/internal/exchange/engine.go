@@ -64,7 +64,7 @@ type Request struct {
 
 // Source makes the exchange of a request.
 type Source interface {
-	// Minter is called at most once, before Get returns, if the caches do not
+	// Minter is called at most once, before Exchange returns, if the caches do not
 	// have the token. What it returns must not need the request any more.
 	Minter() Minter
 }
@@ -118,17 +118,9 @@ var errOverloaded = &Error{
 	Err: errors.New("too many requests wait for the service: the limit is set by the option `max_waiting`"),
 }
 
-// Get returns a token for a user: the one that is kept, that of a running
-// exchange, or that of a new one.
-func (e *Engine) Get(ctx context.Context, req *Request) Result {
-	if r, ok := req.Kept(time.Now()); ok {
-		return r
-	}
-	return e.exchange(ctx, req)
-}
-
-// exchange waits for an exchange, its own or one that is running.
-func (e *Engine) exchange(ctx context.Context, req *Request) Result {
+// Exchange returns a token that Kept has not found: that of a running exchange, or of
+// a new one; or after all the one that was kept meanwhile.
+func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 	defer e.waiting.Add(-1)
 	if e.waiting.Add(1) > int64(req.Policy.MaxWaiting) {
 		return Result{Err: errOverloaded}

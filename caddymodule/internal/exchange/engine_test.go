@@ -116,7 +116,7 @@ func (b *bench) Ended(r Result) {
 }
 
 func (b *bench) get(ctx context.Context, user UserKey, kind Kind, fresh bool) Result {
-	return b.Get(ctx, &Request{User: user, Kind: kind, Fresh: fresh, Source: source{b}, Policy: &b.policy})
+	return b.Exchange(ctx, &Request{User: user, Kind: kind, Fresh: fresh, Source: source{b}, Policy: &b.policy})
 }
 
 // number is which call a result's token is from; 0 is none.
@@ -223,7 +223,7 @@ func TestC06_PanicIsOneFailedExchange(t *testing.T) {
 func TestC06_PanicInAReport(t *testing.T) {
 	b := newBench()
 	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
-	r := b.Get(t.Context(), &Request{User: "u", Source: source{panicReport{b}}, Policy: &b.policy})
+	r := b.Exchange(t.Context(), &Request{User: "u", Source: source{panicReport{b}}, Policy: &b.policy})
 	if number(r) != 1 {
 		t.Errorf("got %+v", r)
 	}
@@ -565,7 +565,7 @@ func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
 		registers := b.policy
 		registers.Registers = true
 		ask := func(p *Policy) Result {
-			return b.Get(t.Context(), &Request{User: "u", Kind: "ios", Source: source{b}, Policy: p})
+			return b.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{b}, Policy: p})
 		}
 		joined := make(chan Result)
 		go func() { joined <- ask(&registers) }()

@@ -96,7 +96,7 @@ func TestReplicasFreshAfterALook(t *testing.T) {
 		a, b := s.replica(), s.replica()
 		a.get(t.Context(), "u", "ios", false)
 		b.calls.Store(100)
-		go b.Get(t.Context(), &Request{User: "u", Kind: "ios", Source: source{slowReport{b.bench}}, Policy: &b.policy})
+		go b.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{slowReport{b.bench}}, Policy: &b.policy})
 		time.Sleep(500 * time.Millisecond)
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 101 {
 			t.Errorf("got %d, want a fresh one", number(r))

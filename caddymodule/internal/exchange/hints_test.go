@@ -54,7 +54,7 @@ func newPage(t *testing.T, api exchange.HumanAPI) *page {
 
 func (p *page) ask(t *testing.T, kind exchange.Kind, fresh bool) exchange.Result {
 	t.Helper()
-	return p.engine.Get(t.Context(), &exchange.Request{User: p.User, Kind: kind, Fresh: fresh, Source: p, Policy: &p.policy})
+	return p.engine.Exchange(t.Context(), &exchange.Request{User: p.User, Kind: kind, Fresh: fresh, Source: p, Policy: &p.policy})
 }
 
 // want asks for a token and looks how many calls it cost.

@@ -67,7 +67,7 @@ func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma, deny bool) Resul
 			return at.policy.Stored(ctx, "u", "ios")
 		}},
 	}}
-	return at.Get(t.Context(), &Request{User: "u", Kind: "ios", Source: source{m}, Policy: &at.policy})
+	return at.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{m}, Policy: &at.policy})
 }
 
 type loginMinter struct{ Login }
