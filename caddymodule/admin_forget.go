@@ -76,6 +76,7 @@ func adminFlush(r *http.Request) (int, any, error) {
 		all[memory{account: e.account, shared: e.current.Load().policy.Shared}] = e
 		return true
 	})
+	registrations.ReleaseAll()
 	done, err := forgetAll(all, func(m memory) error { return m.flush(ctx) })
 	if err != nil {
 		return 0, nil, adminError(http.StatusServiceUnavailable, "flushed in this process, and not in the shared store and at the other replicas: flush again when it can be used: %w", err)
@@ -96,6 +97,9 @@ func adminEvict(r *http.Request) (int, any, error) {
 		if e := h.(*endpoint); e.provider == p {
 			c := e.current.Load()
 			all[memory{e.account, c.policy.Shared, c.users.key(user)}] = e
+			if huma, ok := c.tokenService.(*humaTokens); ok {
+				registrations.Release(huma.signUps.key(user))
+			}
 		}
 		return true
 	})

@@ -4,8 +4,9 @@ package caddymodule
 
 import "testing"
 
-// TestHitAllocations: an answer from the cache costs four allocations: the address
-// masked, the key, the values of the headers, and what is left behind for logs.
+// TestHitAllocations: an answer from the cache costs five allocations: the address
+// masked, the key, the values of Vary and Huma-Request, those of the other headers,
+// and what is left behind for logs.
 // (The race detector makes sync.Pool forget at random, so there it costs more.)
 func TestHitAllocations(t *testing.T) {
 	h := benchHuma(10)
@@ -16,7 +17,7 @@ func TestHitAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		asked(t, h, w, requests[0])
 		requests = requests[1:]
-	}); n > 4 {
-		t.Errorf("%v allocations, want at most 4", n)
+	}); n > 5 {
+		t.Errorf("%v allocations, want at most 5", n)
 	}
 }

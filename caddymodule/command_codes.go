@@ -6,8 +6,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// meaning is what an error code of a service says about a config.
-type meaning struct{ says, write string }
+// meaning explains an error code of a service.
+type meaning struct {
+	says  string // a sentence without its full stop; names the options it is about
+	write string // the line of the config to change; empty if the config is not the reason
+}
 
 // What to write about codes, where a directive's own are meant.
 const (
@@ -15,26 +18,39 @@ const (
 	writeSupport = "ask Human API's support, with the id of the request that caddy huma token shows"
 )
 
-// codeMeanings are the published codes that blame the config, or nobody.
+// codeMeanings explains the error codes that the services have published.
 var codeMeanings = map[string]meaning{
-	"100001": {"it does not know the project", "project_id <id>, or in the config_file"},
-	"100002": {"it does not know the client", "client_id <type> <id>, or in the config_file"},
-	"100003": {"it does not understand the request", "api <url>: is it the right one, with the right path?"},
-	"100004": {"it forbids an id, such as the deployment's", "deployment_id <id>, or in the config_file"},
-	"100006": {"it does not accept the signature", writeSecret},
+	"10001":  {"a token that the option header_up sends has expired", "header_up Authorization <token>"},
+	"10002":  {"Huma does not accept a token that the option header_up sends", "header_up Authorization <token>"},
+	"100001": {"Huma does not know this project (option project_id)", "project_id <id>, or in the config_file"},
+	"100002": {"Huma does not know this client (option client_id)", "client_id <type> <id>, or in the config_file"},
+	"100003": {"Huma does not understand the request (option api)", "api <url>: is it the right one, with the right path?"},
+	"100004": {"Huma forbids an id, such as that of the deployment (option deployment_id)", "deployment_id <id>, or in the config_file"},
+	"100006": {"Huma does not accept the signature (options secret and signature)", writeSecret},
+	"100010": {"the user exists already at Huma", ""},
+	"100012": {"Huma knows this user with a password, and refuses the one that was sent or that was not sent", ""},
+	"100015": {"Huma has not verified this user's e-mail address yet", ""},
+	"300011": {"Huma does not know this user", ""},
 
-	"INVALID_CLIENT_ID":                   {"it does not know the application", "client_id <id>"},
-	"INVALID_CLIENT_ID_OR_SECRET":         {"it does not know the application, or not with this secret", "client_id <id>, client_secret {file./path/to/secret}"},
-	"CLIENT_TOKEN_GENERATION_NOT_ALLOWED": {"this application may have no tokens", writeSupport},
-	"NOT_AUTHORIZED":                      {"this application may not do that", writeSupport},
-	"INVALID_TOKEN_TYPE":                  {"it knows no id tokens", "api <url>: is it the right one?"},
+	"INVALID_CLIENT_ID":                   {"Human API does not know this application (option client_id)", "client_id <id>"},
+	"INVALID_CLIENT_ID_OR_SECRET":         {"Human API does not know this application, or not with this secret (options client_id and client_secret)", "client_id <id>, client_secret {file./path/to/secret}"},
+	"CLIENT_TOKEN_GENERATION_NOT_ALLOWED": {"Human API gives this application no tokens", writeSupport},
+	"NOT_AUTHORIZED":                      {"Human API does not authorize this application to do that", writeSupport},
+	"INVALID_TOKEN_TYPE":                  {"Human API knows no id tokens at this address (option api)", "api <url>: is it the right one?"},
+}
+
+// meaningOf returns what the service's own error code in err says, if it is a
+// published one.
+func meaningOf(err error) (m meaning, ok bool) {
+	var status *exchange.StatusError
+	if errors.As(err, &status) {
+		m, ok = codeMeanings[status.Code]
+	}
+	return m, ok
 }
 
 // blamed is what the service's own code says of the config.
 func (p *performance) blamed() (m meaning, ok bool) {
-	var status *exchange.StatusError
-	if errors.As(p.err, &status) {
-		m, ok = codeMeanings[status.Code]
-	}
-	return m, ok
+	m, ok = meaningOf(p.err)
+	return m, ok && m.write != ""
 }

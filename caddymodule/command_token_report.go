@@ -93,7 +93,9 @@ func (r *tokenReport) fill(p *performance, asked, allowed bool) {
 		r.Detail = r.provider.unknownUser
 	}
 	if m, known := p.blamed(); known {
-		r.Detail, r.Write = "The service says that "+m.says+".", m.write
+		r.Detail, r.Write = sentence(m.says), m.write
+	} else if m, known = meaningOf(p.err); known && p.code == exchange.CodeRefused {
+		r.Detail = sentence(m.says)
 	}
 }
 

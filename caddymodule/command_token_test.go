@@ -153,9 +153,9 @@ func TestTokenFails(t *testing.T) {
 		code    int
 		parts   []string
 	}{
-		"another secret":     {sandbox.Config{Secret: "another"}, nil, "", 1, []string{"→ no token: upstream_config", "it does not accept the signature", "status 401, code 100006", "write: secret"}},
-		"another deployment": {sandbox.Config{DeploymentID: "d2"}, nil, "", 1, []string{"it forbids an id", "100004", "write: deployment_id"}},
-		"another project":    {sandbox.Config{ProjectID: "p2"}, nil, "", 1, []string{"upstream_config", "does not know the project", "write: project_id"}},
+		"another secret":     {sandbox.Config{Secret: "another"}, nil, "", 1, []string{"→ no token: upstream_config", "Huma does not accept the signature", "status 401, code 100006", "write: secret"}},
+		"another deployment": {sandbox.Config{DeploymentID: "d2"}, nil, "", 1, []string{"Huma forbids an id", "100004", "write: deployment_id"}},
+		"another project":    {sandbox.Config{ProjectID: "p2"}, nil, "", 1, []string{"upstream_config", "Huma does not know this project", "write: project_id"}},
 		"401 without a code": {sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "", 1, []string{"upstream_config", "its signature, secret or ids may be the reason"}},
 		"not found":          {sandbox.Config{}, fault(sandbox.Fault{Status: 404, Body: "no"}), "", 1, []string{"upstream_rejected", "see the options api"}},
 		"down":               {sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "", 4, []string{"503", "503", "→ no token: upstream_unavailable (2 calls"}},
@@ -225,7 +225,7 @@ func TestTokenUsage(t *testing.T) {
 	}{
 		"nobody":                {"--config-file " + file, 2, "--email is missing"},
 		"no user id":            {"--config " + human + " --email a@x.example", 2, "--user-id is missing"},
-		"no address":            {"--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The identity is not one plain e-mail address"},
+		"no address":            {"--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The credentials of the request are not valid, or do not name one user by an e-mail address"},
 		"no client type":        {"--config-file " + file + " --email a@x.example", 2, "client_type_required"},
 		"another client type":   {"--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown"},
 		"both configs":          {"--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file is for itself"},

@@ -100,7 +100,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 		return f
 	}
 	r := d.request(identifier, g, note)
-	if q := (request{Request: &http.Request{Header: r.Header}}); d.CrossSite != "allow" && q.crossSite() {
+	if d.CrossSite != "allow" && isCrossSite(r.Host, r.Header, func() bool { return r.TrustedProxy }) {
 		f.Status, f.Code, f.Detail = d.problemOf(codeCrossSite).status, string(codeCrossSite), d.problemOf(codeCrossSite).detail
 		return f
 	}

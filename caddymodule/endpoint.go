@@ -15,7 +15,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -36,8 +35,9 @@ type endpoint struct {
 	releases releases
 
 	identity *identity.Identifier
-	names    *userHasher // names users in logs
-	vary     []string
+	names    *userHasher     // names users in logs
+	vary     []string        // placeholders of the option vary
+	varyOn   string          // the value of Vary
 	policy   exchange.Policy // what it is for all credentials
 
 	account  *account
@@ -51,8 +51,7 @@ type endpoint struct {
 
 	succeeded  atomic.Bool // this config has had a token
 	lastServer atomic.Pointer[serverTrust]
-	warnings   struct{ noAuthentication, noProxies sync.Once }
-	loud       rate.Sometimes // thins out lines that every request could write
+	samples    sampler // limits messages that any request can trigger
 }
 
 // mint is an exchange: exchange.Minter without the report.
@@ -70,6 +69,7 @@ const statusClientClosedRequest = 499
 // ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next:
 // whatever is asked of this path, this handler answers.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) (err error) {
+	e.setVary(w.Header(), r.Header)
 	q := newRequest(e, r)
 	defer func() {
 		if v := recover(); v != nil {
@@ -91,7 +91,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 		w.Header().Set("Allow", allow)
 		return e.fail(w, q, failure{code: codeMethodNotAllowed})
 	}
-	if e.common.CrossSite != "allow" && q.crossSite() {
+	if e.common.CrossSite != "allow" && isCrossSite(q.Host, q.Header, q.byTrustedProxy) {
 		return e.fail(w, q, failure{code: codeCrossSite})
 	}
 
@@ -229,10 +229,14 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // they write its length themselves, for less than it costs to tell them.
 const serverBuffer = 2 << 10
 
+// cacheControl is that of every response (RFC 9111, sections 5.2.2.5 and
+// 5.2.2.7).
+const cacheControl = "private, no-store"
+
 // write answers with a body. The values of its headers share one allocation;
 // they are not shared between answers, because other handlers may change them.
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
-	values := [...]string{"no-store", "no-cache", "nosniff", contentType}
+	values := [...]string{cacheControl, "no-cache", "nosniff", contentType}
 	h := w.Header()
 	h["Cache-Control"] = values[0:1:1]
 	h["Pragma"] = values[1:2:2]
@@ -247,7 +251,7 @@ func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 
 // noStore keeps everybody from storing or sniffing the answer.
 func noStore(h http.Header) {
-	h.Set("Cache-Control", "no-store")
+	h.Set("Cache-Control", cacheControl)
 	h.Set("Pragma", "no-cache")
 	h.Set("X-Content-Type-Options", "nosniff")
 }

@@ -195,8 +195,12 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 		d.renewedRefusal(t, "u-1")
 		d.made(t, "session", "id")
 		refuse(d, "u-1", false)
-		d.request("DELETE", connectPath, as("u-1"))
-		d.get(t, "u-1")
+		d.request("DELETE", connectPath, as("u-1")) // which forgets tokens alone
+		ask(t, d, "u-1")
+		d.made(t)
+		eventually(t, humanPatience, "a token once the refusal is not repeated", func() bool {
+			return d.request("GET", connectPath, as("u-1")).StatusCode == http.StatusOK
+		})
 		d.made(t, "session", "id")
 		// The service has refused this user, and nothing is wrong with us.
 		if w := d.warnings(""); len(w) != 0 {

@@ -151,7 +151,7 @@ func (u *Userinfo) newIdentifier(around surroundings, p *option.Problems) *ident
 	})
 	p.AddAll(err)
 	if err == nil {
-		c.Asker = client
+		c.Asker, c.Forwards = client, client.Forwards()
 	}
 	identifier, err := identity.NewUserinfo(c)
 	p.AddAll(err)

@@ -173,12 +173,41 @@ func (s *site) lines(text string) (found []string) {
 	return found
 }
 
-// warnings are the messages of our warnings and errors that contain text.
+// rejectedFor checks why the last request was rejected: that is for the operator,
+// so it is in the log and not in the response.
+func (s *site) rejectedFor(t testing.TB, a *answer, why string) {
+	t.Helper()
+	found := s.lines(`"msg":"request rejected"`)
+	if len(found) == 0 || !strings.Contains(found[len(found)-1], why) {
+		t.Errorf("the log does not say %q: %q", why, found)
+	}
+	if strings.Contains(string(a.Body), why) {
+		t.Errorf("the caller is told what the operator has to do: %s", a.Body)
+	}
+}
+
+// warnedOnce checks that of the rejected requests one is a warning, which says
+// why. The others are at debug level.
+func (s *site) warnedOnce(t testing.TB, why string) {
+	t.Helper()
+	warned := 0
+	for _, line := range s.lines(`"msg":"request rejected"`) {
+		if strings.Contains(line, why) && strings.Contains(line, `"level":"warn"`) {
+			warned++
+		}
+	}
+	if warned != 1 {
+		t.Errorf("%d warnings that say %q, want one: %s", warned, why, s.log())
+	}
+}
+
+// warnings are the messages of our warnings and errors that contain text, but
+// for those of rejected requests.
 func (s *site) warnings(text string) (found []string) {
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		var entry struct{ Level, Logger, Msg string }
 		_ = json.Unmarshal([]byte(line), &entry)
-		if strings.Contains(entry.Logger, "huma") && (entry.Level == "warn" || entry.Level == "error") && strings.Contains(entry.Msg, text) {
+		if strings.Contains(entry.Logger, "huma") && (entry.Level == "warn" || entry.Level == "error") && strings.Contains(entry.Msg, text) && entry.Msg != "request rejected" {
 			found = append(found, entry.Msg)
 		}
 	}

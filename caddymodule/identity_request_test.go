@@ -81,10 +81,10 @@ func TestI12_CrossSite(t *testing.T) {
 		d.refused(t, 403, "cross_site", path+"?client_type=tv", as("a@x.example"), fetch(site))
 	}
 	d.refused(t, 403, "cross_site", path, as("a@x.example"), fetch("same-origin"), fetch("cross-site"))
-	for _, v := range []string{"", "Basic Bearer", "Bearer", "Bearer ", "Bearerx y", "Basic YTpi", "Digest Bearer x", "Negotiate x"} {
+	// G1: also with a token, which a proxy or another handler may have added.
+	for _, v := range []string{"", "Bearer x", "bearer x", "BEARER x.y.z", "Basic YTpi", "Negotiate x"} {
 		d.refused(t, 403, "cross_site", path, as("a@x.example"), fetch("cross-site"), auth(v))
 	}
-	d.refused(t, 403, "cross_site", path, as("a@x.example"), fetch("cross-site"), auth("Basic YTpi"), auth("Bearer x"))
 	for _, method := range []string{"POST", "DELETE"} {
 		d.request(method, path, as("a@x.example"), fetch("cross-site")).problem(t, 403, "cross_site")
 	}
@@ -93,11 +93,6 @@ func TestI12_CrossSite(t *testing.T) {
 	for _, site := range []string{"same-origin", "same-site", "none", "", "x-cross-site"} {
 		d.granted(t, "a@x.example", path, as("a@x.example"), fetch(site))
 	}
-	for _, v := range []string{"Bearer x", "bearer x", "BEARER x.y.z"} {
-		d.granted(t, "a@x.example", path, as("a@x.example"), fetch("cross-site"), auth(v))
-	}
-	// Bearer lets a request by, but it is no identity.
-	d.refused(t, 401, "identity_missing", path, fetch("cross-site"), auth("Bearer x"))
 	d.quiet(t, "@x.example")
 
 	d = open(t, strings.Replace(trusting, "HUMA", "HUMA\ncross_site allow", 1))

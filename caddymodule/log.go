@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -32,15 +33,42 @@ func (e *endpoint) logEnd(user identity.User, r exchange.Result) {
 	level, fields := e.severity(code, r.Err), []zap.Field{
 		zap.String("code", string(code)), e.userField(user), zap.Error(r.Err),
 	}
+	if m, known := meaningOf(r.Err); known {
+		fields = append(fields, zap.String("meaning", m.says))
+	}
 	if !e.succeeded.Load() && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
 		level = zapcore.ErrorLevel
 		fields = append(fields, zap.String("hint", e.refusalHint))
 	}
 	if stack := stackOf(r.Err); stack != nil {
-		level = zapcore.ErrorLevel
-		fields = append(fields, zap.ByteString("stack", stack))
+		e.logger.Error(messageNoToken, append(fields, zap.ByteString("stack", stack))...)
+		return
 	}
-	if c := e.logger.Check(level, "no token granted"); c != nil {
+	e.logSampled(level, string(code), exchangeLogInterval, messageNoToken, fields...)
+}
+
+const messageNoToken = "no token granted"
+
+// How often a message that one user can trigger is logged, by kind.
+const (
+	exchangeLogInterval  = time.Second
+	rejectionLogInterval = 10 * time.Second
+)
+
+// logSampled logs a message that any request can trigger. Within an interval
+// the first one of a kind is logged at its level, with how many were not since
+// the one before; the others are logged at debug level.
+func (e *endpoint) logSampled(level zapcore.Level, kind string, every time.Duration, message string, fields ...zap.Field) {
+	if level > zapcore.DebugLevel {
+		suppressed, ok := e.samples.take(message+" "+kind, every)
+		switch {
+		case !ok:
+			level = zapcore.DebugLevel
+		case suppressed > 0:
+			fields = append(fields, zap.Int("suppressed", suppressed))
+		}
+	}
+	if c := e.logger.Check(level, message); c != nil {
 		c.Write(fields...)
 	}
 }
@@ -71,53 +99,31 @@ func (e *endpoint) severity(code exchange.Code, err error) zapcore.Level {
 		return zapcore.InfoLevel
 	case code == exchange.CodeConfig || code == exchange.CodeRejected || code == exchange.CodeBadResponse:
 		return zapcore.ErrorLevel
-	case code == exchange.CodeRegistrationLimited:
-		return e.thinned()
 	}
 	return zapcore.WarnLevel
 }
 
-// thinned returns warning at most once a second, and debug in between, for
-// lines that every request could write.
-func (e *endpoint) thinned() zapcore.Level {
-	got := zapcore.DebugLevel
-	e.loud.Do(func() { got = zapcore.WarnLevel })
-	return got
-}
-
-// logOverload logs that a request was turned away before there was an exchange.
+// logOverload logs that a request was refused before there was an exchange.
 func (e *endpoint) logOverload(err error) {
-	if failureOf(err).code != exchange.CodeOverloaded {
-		return
-	}
-	if c := e.logger.Check(e.thinned(), "requests turned away"); c != nil {
-		c.Write(zap.Error(err))
+	if failureOf(err).code == exchange.CodeOverloaded {
+		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "request refused: too many exchanges", zap.Error(err))
 	}
 }
 
-// logRejection logs a request without a usable identity. Mistakes of the
-// config show as warnings, each once.
+// logRejection logs a request without a usable identity: what the operator may
+// have to change is not told to the caller.
 func (e *endpoint) logRejection(err error) {
-	switch {
-	case errors.Is(err, identity.ErrNoAuthentication), errors.Is(err, identity.ErrNoForwardAuth):
-		e.warnings.noAuthentication.Do(func() {
-			e.logger.Warn("no authentication ran before this handler: if it is inside a handle or route, "+e.directive+" belongs there too", zap.Error(err))
-		})
-	case errors.Is(err, identity.ErrNoTrustedProxies):
-		e.warnings.noProxies.Do(func() {
-			e.logger.Warn("no request can be believed", zap.Error(err))
-		})
+	f := failureOf(err)
+	if f.code == exchange.Code(identity.ReasonUserinfoUnavailable) {
+		return // logNotAnswered has
 	}
-	if c := e.logger.Check(zapcore.DebugLevel, "request without a usable identity"); c != nil {
-		c.Write(zap.Error(err))
-	}
+	e.logSampled(zapcore.WarnLevel, string(f.code), rejectionLogInterval, "request rejected",
+		zap.String("reason", string(f.code)), zap.String("detail", f.hint))
 }
 
 // logNotAnswered logs why the application could not say who is asking.
 func (e *endpoint) logNotAnswered(err error) {
-	if c := e.logger.Check(e.thinned(), "the application could not say who is asking"); c != nil {
-		c.Write(zap.Error(err))
-	}
+	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "the application could not say who is asking", zap.Error(err))
 }
 
 // logKeys logs that keys could not be fetched, with the logger of the moment:

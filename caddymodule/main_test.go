@@ -322,11 +322,19 @@ func (a *answer) problem(t testing.TB, status int, code string) {
 func (a *answer) noStore(t testing.TB) {
 	t.Helper()
 	for name, want := range map[string]string{
-		"Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
+		"Cache-Control": "private, no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
 	} {
 		if got := a.Header.Values(name); len(got) != 1 || got[0] != want {
 			t.Errorf("header %s is %q, want %q", name, got, want)
 		}
+	}
+	if vary := a.Header.Values("Vary"); len(vary) != 1 || !strings.HasPrefix(vary[0], "Authorization, Cookie, ") || !strings.HasSuffix(vary[0], ", Huma-Request") {
+		t.Errorf("header Vary is %q", vary)
+	}
+	challenges := a.Header.Values("WWW-Authenticate")
+	if a.StatusCode != http.StatusUnauthorized && challenges != nil ||
+		a.StatusCode == http.StatusUnauthorized && (len(challenges) != 1 || !strings.HasPrefix(challenges[0], "Bearer")) {
+		t.Errorf("status %d with WWW-Authenticate %q", a.StatusCode, challenges)
 	}
 }
 

@@ -198,7 +198,7 @@ func TestRefusedCredentials(t *testing.T) {
 					}
 				}
 				said := s.log()[before:]
-				if strings.Contains(said, c.hint) != hinted || !strings.Contains(said, `"level":"error"`) || !strings.Contains(said, `"logger":"http.handlers.`+of.name+`"`) {
+				if strings.Contains(said, c.hint) != hinted || hinted != strings.Contains(said, `"level":"error"`) || !strings.Contains(said, `"logger":"http.handlers.`+of.name+`"`) {
 					t.Errorf("hinted %v: %s", hinted, said)
 				}
 			}
@@ -207,7 +207,7 @@ func TestRefusedCredentials(t *testing.T) {
 			refuse(false)
 			of.token(t, s.request("GET", of.target(), as("b@x.example")))
 			refuse(true)
-			refused("c@x.example", false)
+			refused("c@x.example", false)                                                      // of the same kind, within a second
 			if err := s.load(strings.Replace(text, "retries 0", "retries 1", 1)); err != nil { // another config
 				t.Fatal(err)
 			}

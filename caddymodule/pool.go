@@ -69,7 +69,7 @@ type claim struct {
 func newAccount() (caddy.Destructor, error) {
 	cache, recent, hints := memcache.New(), memcache.New(), memcache.New()
 	return &account{
-		engine: exchange.NewEngine(cache, recent, hints),
+		engine: exchange.NewEngine(cache, recent, hintCache{hints}),
 		cache:  cache,
 		recent: recent,
 		hints:  hints,
@@ -77,6 +77,12 @@ func newAccount() (caddy.Destructor, error) {
 		brake:  rate.NewLimiter(0, 0),
 	}, nil
 }
+
+// hintCache holds hints, which are no refusals: they go with the user's tokens.
+type hintCache struct{ *memcache.Cache }
+
+// ForgetTokens implements exchange.Forgetter.
+func (c hintCache) ForgetTokens(user exchange.UserKey) { c.Forget(user) }
 
 // allow takes one registration from the account's budget. The budget is the
 // account's and how it grows the config's, so that a reload does not fill it.

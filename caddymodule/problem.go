@@ -47,13 +47,13 @@ const (
 // problemTable is every error of the endpoint.
 var problemTable = map[exchange.Code]problem{
 	exchange.Code(identity.ReasonMissing): {http.StatusUnauthorized, outcomeRejected, "Not signed in",
-		"The request does not say who is asking."},
+		"The request is not authenticated."},
 	exchange.Code(identity.ReasonAmbiguous): {http.StatusUnauthorized, outcomeRejected, "More than one identity",
-		"The request says more than once who is asking."},
+		"The request names more than one user."},
 	exchange.Code(identity.ReasonInvalid): {http.StatusUnauthorized, outcomeRejected, "Unusable identity",
-		"The identity is not one plain e-mail address."},
+		"The credentials of the request are not valid, or do not name one user by an e-mail address."},
 	exchange.Code(identity.ReasonUntrusted): {http.StatusUnauthorized, outcomeRejected, "Identity not trusted",
-		"Whoever sent the identity may not say who is asking; see the option trust."},
+		"The request did not pass the authentication of this site."},
 	exchange.Code(identity.ReasonEmailUnverified): {http.StatusForbidden, outcomeRejected, "E-mail address not verified",
 		"The address of this account has to be verified first."},
 	exchange.Code(identity.ReasonDomainNotAllowed): {http.StatusForbidden, outcomeRejected, "E-mail domain not allowed",
@@ -103,6 +103,7 @@ type failure struct {
 	code       exchange.Code
 	hint       string        // more exact than the table's detail; a constant text
 	retryAfter time.Duration // 0: the service did not say
+	challenge  string        // of a 401; empty: challenge
 
 	problem // of the code, set when it is answered
 }
@@ -116,7 +117,11 @@ func failureOf(err error) failure {
 	)
 	switch {
 	case errors.As(err, &rejected):
-		return failure{code: exchange.Code(rejected.Reason), hint: rejected.Hint}
+		f := failure{code: exchange.Code(rejected.Reason), hint: rejected.Hint}
+		if rejected.IsInvalidToken() {
+			f.challenge = challengeInvalidToken
+		}
+		return f
 	case errors.As(err, &failed):
 		return failure{code: failed.Code, retryAfter: failed.RetryAfter}
 	}
@@ -132,7 +137,7 @@ func (f failure) Error() string {
 // body is the problem as RFC 9457 writes it.
 func (f failure) body() []byte {
 	detail := f.detail
-	if f.hint != "" {
+	if f.hint != "" && f.status != http.StatusUnauthorized { // that is for the operator: the log has it
 		detail += " (" + f.hint + ")"
 	}
 	b, _ := json.Marshal(struct {
@@ -159,6 +164,13 @@ func (p *provider) problemOf(code exchange.Code) problem {
 	return row
 }
 
+// The challenges of a 401, which has to have one (RFC 9110, section 15.5.2). A
+// request without a token is told no error (RFC 6750, section 3.1).
+const (
+	challenge             = "Bearer"
+	challengeInvalidToken = `Bearer error="invalid_token"`
+)
+
 // fail answers with an error, or leaves it to handle_errors.
 func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
 	f.problem = e.problemOf(f.code)
@@ -168,6 +180,9 @@ func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
 		after := min(max(orDefault(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)
 		seconds := (after + time.Second - 1) / time.Second // never before the service is ready
 		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
+	if f.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", orDefault(f.challenge, challenge))
 	}
 	if e.common.leavesErrors() {
 		return caddyhttp.Error(f.status, f)

@@ -73,7 +73,7 @@ var humanProvider = newProvider(provider{
 	unknownUser: "Human API does not know this user, or the user has connected no source of data yet; only an id token was asked for. " +
 		"--register would ask for a session token as well, which makes the user there; that cannot be taken back from here.",
 	details: map[exchange.Code]string{
-		exchange.Code(identity.ReasonInvalid): "The identity is not one usable user id.",
+		exchange.Code(identity.ReasonInvalid): "The credentials of the request are not valid, or do not name one user by an id.",
 		exchange.CodeConfig:                   "The service refuses the credentials of this site; see the options client_id and client_secret.",
 		exchange.CodeRejected:                 "The service refuses the request of this site as wrong; see the options api and extra_scopes.",
 	},

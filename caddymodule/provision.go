@@ -6,7 +6,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
@@ -20,7 +19,6 @@ func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *
 	if e.rehearsal != nil {
 		e.logger = zap.NewNop() // the command tells what there is to tell
 	}
-	e.loud = rate.Sometimes{First: 1, Interval: time.Second}
 }
 
 // read evaluates what the directives share, and notes every problem in it.
@@ -88,6 +86,7 @@ func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transp
 			e.vary = append(e.vary, v[1:len(v)-1])
 		}
 	}
+	e.varyOn = varyOf(append(e.identity.Headers(), e.identity.Forwards()...), e.vary)
 	return nil
 }
 

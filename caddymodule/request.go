@@ -56,7 +56,7 @@ func newRequest(e *endpoint, r *http.Request) request {
 		},
 	}
 	if e.identity.AsksServer() {
-		q.asked.TrustedProxy, _ = caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
+		q.asked.TrustedProxy = q.byTrustedProxy()
 		q.asked.TrustedProxiesSet = e.serverTrusts(srv)
 	}
 	return q
@@ -110,19 +110,11 @@ func (q *request) left() bool {
 	}
 }
 
-// crossSite reports whether a browser sends the request on behalf of another
-// site, with whatever cookies it has. An Authorization: Bearer is no cookie:
-// the page that sent it has the token already.
-func (q *request) crossSite() bool {
-	const scheme = "Bearer "
-	for _, site := range q.Header["Sec-Fetch-Site"] {
-		if !strings.EqualFold(site, "cross-site") {
-			continue
-		}
-		auth := q.Header.Get("Authorization")
-		return len(auth) <= len(scheme) || !strings.EqualFold(auth[:len(scheme)], scheme)
-	}
-	return false
+// byTrustedProxy reports whether the direct peer is one of the server's
+// trusted_proxies.
+func (q *request) byTrustedProxy() bool {
+	trusted, _ := caddyhttp.GetVar(q.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return trusted
 }
 
 // fresh reports whether a token past the cache is asked for, and may be.

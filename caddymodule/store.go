@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
@@ -86,10 +87,8 @@ const forgottenHere = "a user was forgotten here only: the other replicas will b
 func (q *request) forget(user exchange.UserKey) {
 	if shared := q.credentials.policy.Shared; shared != nil {
 		if err := shared.Forget(context.WithoutCancel(q.Context()), user); err != nil {
-			if c := q.logger.Check(q.thinned(), forgottenHere); c != nil {
-				c.Write(zap.Error(err))
-			}
+			q.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, forgottenHere, zap.Error(err))
 		}
 	}
-	q.account.engine.Forget(user)
+	q.account.engine.ForgetTokens(user)
 }

@@ -28,7 +28,7 @@ func TestLengths(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer res.Body.Close()
-				if res.Proto != proto || res.ContentLength != int64(n) || res.Header.Get("Cache-Control") != "no-store" {
+				if res.Proto != proto || res.ContentLength != int64(n) || res.Header.Get("Cache-Control") != "private, no-store" {
 					t.Errorf("%s, length %d, %v", res.Proto, res.ContentLength, res.Header)
 				}
 			})

@@ -19,14 +19,14 @@ type joined struct {
 // Put implements exchange.Shared.
 func (j joined) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Generation, news bool) (bool, error) {
 	if news {
-		defer j.others(func(m exchange.Forgetter) { m.Forget(user) })
+		defer j.others(func(m exchange.Forgetter) { m.ForgetTokens(user) })
 	}
 	return j.Shared.Put(ctx, user, kind, rec, seen, news)
 }
 
 // Forget implements exchange.Shared.
 func (j joined) Forget(ctx context.Context, user exchange.UserKey) error {
-	defer j.others(func(m exchange.Forgetter) { m.Forget(user) })
+	defer j.others(func(m exchange.Forgetter) { m.ForgetTokens(user) })
 	return j.Shared.Forget(ctx, user)
 }
 

@@ -12,9 +12,14 @@ import (
 // memory notes what it was told to forget.
 type memory struct{ told []string }
 
-func (m *memory) Forget(user exchange.UserKey) { m.told = append(m.told, "forget "+string(user)) }
-func (m *memory) Flush()                       { m.told = append(m.told, "flush") }
-func (m *memory) Doubt()                       { m.told = append(m.told, "doubt") }
+func (m *memory) Forget(user exchange.UserKey) {
+	m.told = append(m.told, "forget all of "+string(user))
+}
+func (m *memory) ForgetTokens(user exchange.UserKey) {
+	m.told = append(m.told, "forget "+string(user))
+}
+func (m *memory) Flush() { m.told = append(m.told, "flush") }
+func (m *memory) Doubt() { m.told = append(m.told, "doubt") }
 
 // TestOthersOfThisProcessForget: who does something by way of the store knows it,
 // and the others who have joined the same account are told; also while it is down.

@@ -107,7 +107,7 @@ func (c *connection) each(account string, f func(exchange.Forgetter)) {
 }
 
 func (c *connection) forget(account string, user exchange.UserKey) {
-	c.each(account, func(m exchange.Forgetter) { m.Forget(user) })
+	c.each(account, func(m exchange.Forgetter) { m.ForgetTokens(user) })
 }
 
 // logState logs with the logger of the moment: the one of the config that made

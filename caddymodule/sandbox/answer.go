@@ -70,7 +70,7 @@ func faultAnswer(status int) answer {
 	code, found := map[int]int{
 		http.StatusBadRequest:   codeInvalidRequest,
 		http.StatusUnauthorized: codeUnauthorized,
-		http.StatusForbidden:    codeForbiddenID,
+		http.StatusForbidden:    codeUserUnknown,
 		http.StatusConflict:     codeUserExists,
 	}[status]
 	if !found {

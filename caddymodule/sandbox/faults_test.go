@@ -82,7 +82,7 @@ func TestFaultStatus(t *testing.T) {
 	if got.header.Get("Retry-After") != "1" {
 		t.Error("no Retry-After")
 	}
-	want(t, c.post(signUpPath, aliceSignUp), 403, codeForbiddenID)
+	want(t, c.post(signUpPath, aliceSignUp), 403, codeUserUnknown)
 	got = c.post(signUpPath, aliceSignUp)
 	if got.status != 500 || got.text != "<h1>no</h1>" || got.header.Get("Content-Type") != "text/html" || len(got.header.Values("Set-Cookie")) != 2 {
 		t.Errorf("answer: %+v", got)

@@ -157,7 +157,7 @@ func TestConnectStatuses(t *testing.T) {
 		403: {flip, flip},
 		404: {CodeRejected, flip},
 		405: {CodeRejected, CodeRejected},
-		408: {CodeRejected, CodeRejected},
+		408: {CodeUnavailable, CodeUnavailable},
 		409: {CodeRejected, CodeRejected},
 		422: {CodeRejected, CodeRejected},
 		429: {CodeUnavailable, CodeUnavailable},

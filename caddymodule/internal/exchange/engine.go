@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
@@ -44,7 +44,7 @@ type Policy struct {
 	Margin      time.Duration // never hand out a token in its last Margin,
 	MarginPart  int           // or in so manieth a part of its life, if that is shorter; 0: always Margin
 	NegativeTTL time.Duration // how long a refusal may be repeated; 0 not at all
-	MaxWaiting  int           // requests that may wait at once, and exchanges that may run
+	MaxWaiting  int           // exchanges that may run or wait at once, over all users
 	Registers   bool          // unknown users are signed up
 
 	Cache  Store // nil: nothing is kept
@@ -83,62 +83,103 @@ type Result struct {
 	NotKept error
 }
 
+// The exchanges of one user, of all kinds together: so many run at once, and so
+// many more wait for one of them to end. What one user does leaves room for
+// the others.
+const (
+	maxUserRunning = 8
+	maxUserWaiting = 8
+)
+
+// waitGrace is how much longer than its timeout a request waits for an exchange
+// that ends at the same time, so that it gets that exchange's own error.
+const waitGrace = 250 * time.Millisecond
+
 // Engine runs the exchanges of one account.
 type Engine struct {
-	caches  []Forgetter // what Forget and Flush reach
-	waiting atomic.Int64
+	caches []Forgetter // what Forget, ForgetTokens and Flush reach
 
 	mu      sync.Mutex
-	flights map[UserKey][]*flight
-	running int
+	users   map[UserKey]*userExchanges
+	running int           // of all users, those included that wait for their turn
 	idle    chan struct{} // closed when the last exchange ended; nil if nobody waits for that
+}
+
+// userExchanges are the exchanges of one user. It exists while there are any.
+type userExchanges struct {
+	flights []*flight
+	turns   chan struct{} // holds one value for each exchange that runs
 }
 
 // flight is one exchange and the requests that wait for it.
 type flight struct {
-	ctx       context.Context // of the trace of the request that started it, and nothing else
-	span      tracing.Span
-	kind      Kind
-	fresh     time.Time // when somebody first asked for it past the cache; zero if nobody did
-	forgotten bool      // the user was forgotten meanwhile: keep nothing, nobody else takes part
-	stored    *Record   // another replica has fetched the result
-	done      chan struct{}
-	result    Result // valid once done is closed
+	ctx    context.Context // of the trace of the request that started it, and nothing else
+	span   tracing.Span
+	kind   Kind
+	began  time.Time
+	fresh  time.Time // when somebody first asked for it past the cache; zero if nobody did
+	stored *Record   // another replica has fetched the result
+	done   chan struct{}
+	result Result // valid once done is closed
+
+	// The user was evicted meanwhile: a token that comes of it is not cached,
+	// and with evictedAll neither is a refusal.
+	evicted, evictedAll bool
 }
+
+// isEvicted reports whether the result belongs to the time before an eviction.
+func (f *flight) isEvicted() bool { return f.evictedAll || f.evicted && f.result.Err == nil }
 
 // NewEngine returns an engine without exchanges. Forgetting a user reaches
 // all the caches, also from a handler that does not use them.
 func NewEngine(caches ...Forgetter) *Engine {
-	return &Engine{caches: caches, flights: make(map[UserKey][]*flight)}
+	return &Engine{caches: caches, users: make(map[UserKey]*userExchanges)}
 }
 
-// errOverloaded is answered when too many requests wait already.
-var errOverloaded = &Error{
-	Code: CodeOverloaded, RetryAfter: time.Second,
-	Err: errors.New("too many requests wait for the service: the limit is set by the option `max_waiting`"),
-}
-
-// Exchange returns a token that Kept has not found: that of a running exchange, or of
-// a new one; or after all the one that was kept meanwhile.
-func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
-	defer e.waiting.Add(-1)
-	if e.waiting.Add(1) > int64(req.Policy.MaxWaiting) {
-		return Result{Err: errOverloaded}
+var (
+	errOverloaded = &Error{
+		Code: CodeOverloaded, RetryAfter: time.Second,
+		Err: errors.New("too many exchanges wait for the service: the limit is set by the option `max_waiting`"),
 	}
+	errUserOverloaded = &Error{
+		Code: CodeOverloaded, RetryAfter: time.Second,
+		Err: errors.New("too many exchanges of this user run or wait already"),
+	}
+	errWaitedTooLong = &Error{
+		Code: CodeTimeout,
+		Err:  errors.New("no exchange ended in time: the limit is set by the option `timeout`"),
+	}
+)
+
+// Exchange returns a token that Kept has not found: that of a running exchange,
+// or of a new one; or after all the one that was kept meanwhile. It returns
+// within the policy's Timeout, give or take what it takes to report its end.
+func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
+	arrived := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, req.Policy.Timeout+waitGrace)
+	defer cancel()
 	minter := req.Source.Minter()
 	for {
 		f, started, r := e.join(ctx, req, minter)
 		if f == nil {
 			return r
 		}
-		if err := f.wait(ctx, started); err != nil {
+		if err := f.wait(waiting, started); err != nil {
+			if ctx.Err() == nil {
+				err = errWaitedTooLong
+			}
 			return Result{Err: err}
 		}
 		switch {
 		case started:
 			return f.result
-		case f.forgotten, !req.Policy.accepts(f.result.Err):
-			continue // it belongs to the time before, or to another handler's rules
+		case !req.Policy.accepts(f.result.Err):
+			continue // it was decided by another handler's rules
+		case f.isEvicted() && !f.began.After(arrived):
+			// The request may have come after the eviction. Of an exchange that
+			// began later it takes the result, whatever was evicted since: so it
+			// waits for two at most.
+			continue
 		case f.result.Err == nil:
 			return Result{Grant: f.result.Grant, Outcome: OutcomeShared}
 		}
@@ -152,24 +193,33 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, started bool, r Result) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, f := range e.flights[req.User] {
-		if f.kind == req.Kind && !(req.Fresh && f.isOld()) {
-			f.ask(req)
-			return f, false, Result{}
+	u := e.users[req.User]
+	if u != nil {
+		for _, f := range u.flights {
+			if f.kind == req.Kind && !(req.Fresh && f.isOld()) {
+				f.ask(req)
+				return f, false, Result{}
+			}
 		}
 	}
 	if r, ok := req.Kept(time.Now()); ok {
 		return nil, false, r
 	}
-	if e.running >= req.Policy.MaxWaiting {
+	switch {
+	case e.running >= req.Policy.MaxWaiting:
 		return nil, false, Result{Err: errOverloaded}
+	case u == nil:
+		u = &userExchanges{turns: make(chan struct{}, maxUserRunning)}
+		e.users[req.User] = u
+	case len(u.flights) >= maxUserRunning+maxUserWaiting:
+		return nil, false, Result{Err: errUserOverloaded}
 	}
-	f = &flight{kind: req.Kind, done: make(chan struct{})}
+	f = &flight{kind: req.Kind, began: time.Now(), done: make(chan struct{})}
 	f.trace(ctx)
 	f.ask(req)
-	e.flights[req.User] = append(e.flights[req.User], f)
+	u.flights = append(u.flights, f)
 	e.running++
-	go e.run(f, req.User, m, req.Policy)
+	go e.run(f, u.turns, req.User, m, req.Policy)
 	return f, true, Result{}
 }
 
@@ -186,11 +236,16 @@ func (f *flight) isOld() bool { return f.stored != nil && f.fresh.IsZero() }
 
 // run is an exchange. It takes nothing of the request's that started it: that
 // caller may leave, and the others still want the token.
-func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
+func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *Policy) {
 	defer e.end(f, user)
 	defer f.traced()
 	ctx, cancel := context.WithTimeout(f.ctx, p.Timeout)
 	defer cancel()
+	if !takeTurn(ctx, turns, p.Timeout/2) {
+		f.result = Result{Err: errUserOverloaded}
+		return
+	}
+	defer func() { <-turns }()
 	seen, found := e.stored(ctx, f, user, p)
 	if !found {
 		f.result = mint(ctx, m)
@@ -200,6 +255,24 @@ func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
 	report.NotKept = e.keep(f, user, p)
 	defer func() { _ = recover() }() // whatever a report does, the token is there
 	m.Ended(report)
+}
+
+// takeTurn waits until fewer than maxUserRunning exchanges of the user run. It
+// waits for a part of the time there is: the rest is for the exchange.
+func takeTurn(ctx context.Context, turns chan<- struct{}, atMost time.Duration) bool {
+	select {
+	case turns <- struct{}{}:
+		return true
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	select {
+	case turns <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // mint calls the Minter. A panic in it is one failed exchange and nothing else.
@@ -228,9 +301,13 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 		}
 	}()
 	switch {
-	case f.forgotten:
+	case f.evictedAll:
 		for _, s := range e.caches { // what the Minter has noted meanwhile, too
 			s.Forget(user)
+		}
+	case f.isEvicted():
+		for _, s := range e.caches {
+			s.ForgetTokens(user)
 		}
 	case p.Cache == nil:
 	case f.stored == nil:
@@ -257,43 +334,56 @@ func (e *Engine) end(f *flight, user UserKey) {
 }
 
 func (e *Engine) remove(user UserKey, f *flight) {
-	flights := e.flights[user]
-	for i := range flights {
-		if flights[i] == f {
-			flights = append(flights[:i:i], flights[i+1:]...)
-			break
-		}
+	u := e.users[user]
+	u.flights = slices.DeleteFunc(u.flights, func(other *flight) bool { return other == f })
+	if len(u.flights) == 0 {
+		delete(e.users, user)
 	}
-	if len(flights) == 0 {
-		delete(e.flights, user)
-		return
-	}
-	e.flights[user] = flights
 }
 
-// Forget drops what is kept of a user. What runs for them is not kept either.
+// Forget drops all that is cached of a user, refusals too. What runs for them
+// is not cached either.
 func (e *Engine) Forget(user UserKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, f := range e.flights[user] {
-		f.forgotten = true
+	if u := e.users[user]; u != nil {
+		u.evict(true)
 	}
 	for _, s := range e.caches {
 		s.Forget(user)
 	}
 }
 
-// Flush drops what is kept of everybody, and what runs is not kept either.
+// ForgetTokens drops the cached tokens of a user. Refusals stay: a user cannot
+// have the service called again and again by it.
+func (e *Engine) ForgetTokens(user UserKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if u := e.users[user]; u != nil {
+		u.evict(false)
+	}
+	for _, s := range e.caches {
+		s.ForgetTokens(user)
+	}
+}
+
+// Flush drops all that is cached of all users, and what runs is not cached
+// either.
 func (e *Engine) Flush() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, flights := range e.flights {
-		for _, f := range flights {
-			f.forgotten = true
-		}
+	for _, u := range e.users {
+		u.evict(true)
 	}
 	for _, s := range e.caches {
 		s.Flush()
+	}
+}
+
+// evict marks what runs as from before.
+func (u *userExchanges) evict(all bool) {
+	for _, f := range u.flights {
+		f.evicted, f.evictedAll = true, f.evictedAll || all
 	}
 }
 

@@ -94,9 +94,13 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return "the exchange panicked" }
 
+// isOutageStatus reports whether a status says that the service is down: a 5xx,
+// or a 408, by which the service says that it gave up on the request.
+func isOutageStatus(status int) bool { return status >= 500 || status == http.StatusRequestTimeout }
+
 // IsOutage reports whether err says that the service is down: no connection,
-// no answer in time, or a 5xx. A refusal, a 429 and a caller who left do not,
-// and neither does a definite answer.
+// no answer in time, a 5xx or a 408. A refusal, a 429 and a caller who left do
+// not, and neither does a definite answer.
 func IsOutage(err error) bool {
 	var (
 		status    *StatusError
@@ -104,7 +108,7 @@ func IsOutage(err error) bool {
 	)
 	switch {
 	case errors.As(err, &status):
-		return status.Status >= 500 && !status.Definite
+		return isOutageStatus(status.Status) && !status.Definite
 	case errors.As(err, &transport):
 		return !errors.Is(transport.Err, context.Canceled)
 	}
@@ -168,11 +172,11 @@ func (e *Error) Error() string {
 // Unwrap returns what happened.
 func (e *Error) Unwrap() error { return e.Err }
 
-// isRefusal reports whether the service has refused the user, which may be
-// repeated for a while without asking it again.
+// isRefusal reports whether the service has refused the user, or our request
+// for the user, which may be repeated for a while without calling it again.
 func (e *Error) isRefusal() bool {
 	switch e.Code {
-	case CodeNotRegistered, CodeRefused, CodeConnectUnavailable:
+	case CodeNotRegistered, CodeRefused, CodeConnectUnavailable, CodeRejected:
 		return true
 	}
 	return false

@@ -33,7 +33,7 @@ func TestTransientOrOutage(t *testing.T) {
 		{"none", nil, false, false},
 		{"400", status(400), false, false},
 		{"403", status(403), false, false},
-		{"408", status(408), true, false},
+		{"408", status(408), true, true},
 		{"429", status(429), true, false},
 		{"500", status(500), false, true},
 		{"501", status(501), false, true},

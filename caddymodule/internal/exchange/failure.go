@@ -40,7 +40,7 @@ func failure(err error) *Error {
 
 func statusCode(status int) Code {
 	switch {
-	case status == http.StatusTooManyRequests, status >= 500:
+	case status == http.StatusTooManyRequests, isOutageStatus(status):
 		return CodeUnavailable
 	case status == http.StatusUnauthorized:
 		return CodeConfig

@@ -7,12 +7,24 @@ import (
 	"time"
 )
 
-// Huma's own error codes that decide something.
-const (
-	codeInvalidProject = "100001"
-	codeInvalidClient  = "100002"
-	codeUserExists     = "100010"
-)
+// codeUserExists is Huma's error code of a sign-up whose user exists.
+const codeUserExists = "100010"
+
+// humaCodes maps the error codes that Huma has published to the Code that the
+// endpoint answers. 300011 (user does not exist) is not among them: like a 403
+// without a code, or with one that is not published, it leads to a sign-up.
+var humaCodes = map[string]Code{
+	"10001":        CodeConfig,   // token expired: one that header_up sends
+	"10002":        CodeConfig,   // wrong token
+	"100001":       CodeConfig,   // invalid project id
+	"100002":       CodeConfig,   // invalid client id
+	"100003":       CodeRejected, // invalid request
+	"100004":       CodeConfig,   // forbidden id
+	"100006":       CodeConfig,   // unauthorized
+	codeUserExists: CodeRejected,
+	"100012":       CodeRefused, // wrong password
+	"100015":       CodeRefused, // e-mail not verified
+}
 
 // holdRetry is how long a caller is told to wait for an account whose sign-up
 // had an unclear end: it mostly appears within seconds.
@@ -48,8 +60,9 @@ func (r *Registration) tell(result SignUpResult) {
 // Login signs a person in at Huma, and up if Huma does not know them. It is
 // the whole rule (contract §4):
 //
-//	sign in; on 403 sign up; if that says the user exists or carries no
-//	token, sign in once more; if that, or the sign-up itself, is a 403: refused.
+//	sign in; on a 403 that says the user is unknown sign up; if that says the
+//	user exists or carries no token, sign in once more; if that, or the sign-up
+//	itself, is such a 403: refused.
 type Login struct {
 	Huma          Huma
 	Registrations *Registrations
@@ -128,7 +141,7 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 		if grant != nil {
 			return grant, OutcomeRegistered, nil
 		}
-	case isForbidden(err) && !isExisting(err):
+	case isUnknownUser(err) && !isExisting(err):
 		return nil, "", &Error{Code: CodeRefused, Err: err}
 	case !unclear && !isExisting(err):
 		return nil, "", loginFailure(err)
@@ -190,25 +203,21 @@ func (l *Login) consent(ctx context.Context) {
 	}
 }
 
-// isUnknownUser reports whether a sign-in says that the service does not know
-// the user: a 403, unless its code blames our configuration.
-func isUnknownUser(err error) bool { return isForbidden(err) }
-
-func isForbidden(err error) bool {
+// isUnknownUser reports whether the service does not know the user: a 403
+// without one of the codes that say something else.
+func isUnknownUser(err error) bool {
 	var status *StatusError
-	return errors.As(err, &status) && status.Status == http.StatusForbidden && !isConfig(status)
+	if !errors.As(err, &status) || status.Status != http.StatusForbidden {
+		return false
+	}
+	_, known := humaCodes[status.Code]
+	return !known
 }
 
 // isExisting reports whether a sign-up says that the user exists.
 func isExisting(err error) bool {
 	var status *StatusError
 	return errors.As(err, &status) && (status.Code == codeUserExists || status.Status == http.StatusConflict)
-}
-
-// isConfig reports whether the service refuses our credentials or ids.
-func isConfig(status *StatusError) bool {
-	return status.Status == http.StatusUnauthorized ||
-		status.Code == codeInvalidProject || status.Code == codeInvalidClient
 }
 
 // isUnclear reports whether a sign-up may have created the user although it
@@ -231,13 +240,16 @@ func isUnclear(err error) bool {
 	return false
 }
 
-// loginFailure is failure with what Huma's own codes say. Those of a service
-// that is down or limits us are not believed.
+// loginFailure is failure with what Huma's own codes say. They outrank the
+// status of a 4xx, except a 401, which always refuses our credentials. Those of
+// a service that is down or limits us do not count.
 func loginFailure(err error) *Error {
 	e := failure(err)
 	var status *StatusError
-	if errors.As(err, &status) && isConfig(status) && e.Code != CodeUnavailable {
-		e.Code = CodeConfig
+	if e.Code == CodeRejected && errors.As(err, &status) {
+		if code, known := humaCodes[status.Code]; known {
+			e.Code = code
+		}
 	}
 	return e
 }

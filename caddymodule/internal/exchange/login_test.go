@@ -27,7 +27,7 @@ const (
 	unknown   = "403"
 	exists    = "400/100010"
 	conflict  = "409"
-	refused   = "403/100004"
+	refused   = "403/100015"
 	badIDs    = "403/100001"
 	badClient = "400/100002"
 	unauth    = "401"
@@ -122,6 +122,22 @@ func TestLogin(t *testing.T) {
 		"sign-up refuses our credentials":     {answers: []string{unknown, unauth}, calls: []string{in, up}, code: CodeConfig},
 		"sign-up blames our project":          {answers: []string{unknown, badIDs}, calls: []string{in, up}, code: CodeConfig},
 		"sign-in with a code of another's":    {answers: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: CodeRejected},
+		"sign-in, 403 of user unknown":        {answers: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: OutcomeRegistered},
+		"sign-in, 403 with an unknown code":   {answers: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: OutcomeRegistered},
+		"sign-in, 403 of a token":             {answers: []string{"403/10001"}, calls: []string{in}, code: CodeConfig},
+		"sign-in, 403 of an invalid request":  {answers: []string{"403/100003"}, calls: []string{in}, code: CodeRejected},
+		"sign-in, 403 of an id":               {answers: []string{"403/100004"}, calls: []string{in}, code: CodeConfig},
+		"sign-in, 403 of the signature":       {answers: []string{"403/100006"}, calls: []string{in}, code: CodeConfig},
+		"sign-in, 403 of user exists":         {answers: []string{"403/100010"}, calls: []string{in}, code: CodeRejected},
+		"sign-in, 403 of a password":          {answers: []string{"403/100012"}, calls: []string{in}, code: CodeRefused},
+		"sign-in, 403 of an unverified user":  {answers: []string{"403/100015"}, calls: []string{in}, code: CodeRefused},
+		"sign-in, 400 of an unverified user":  {answers: []string{"400/100015"}, calls: []string{in}, code: CodeRefused},
+		"sign-in, 401 with a user's code":     {answers: []string{"401/100015"}, calls: []string{in}, code: CodeConfig},
+		"sign-up, 403 of an invalid request":  {answers: []string{unknown, "403/100003"}, calls: []string{in, up}, code: CodeRejected},
+		"sign-up, 403 of the signature":       {answers: []string{unknown, "403/100006"}, calls: []string{in, up}, code: CodeConfig},
+		"sign-up, 403 without a code":         {answers: []string{unknown, "403"}, calls: []string{in, up}, code: CodeRefused},
+		"K07 sign-in, 408":                    {answers: []string{"408"}, calls: []string{in}, code: CodeUnavailable},
+		"K07 sign-up, 408":                    {answers: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: CodeUnavailable, held: true},
 		"sign-in is wrong":                    {answers: []string{wrong}, calls: []string{in}, code: CodeRejected},
 		"sign-up is wrong":                    {answers: []string{unknown, wrong}, calls: []string{in, up}, code: CodeRejected},
 		"sign-in limited":                     {answers: []string{limited}, calls: []string{in}, code: CodeUnavailable},

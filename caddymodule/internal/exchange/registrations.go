@@ -99,6 +99,27 @@ func (r *Registrations) sweep(now time.Time) {
 	}
 }
 
+// Release ends the hold of a user, if there is one: the operator knows better
+// whether the user exists. A sign-up that runs goes on.
+func (r *Registrations) Release(user UserKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reg := r.users[user]; reg != nil && !reg.held.IsZero() {
+		delete(r.users, user)
+	}
+}
+
+// ReleaseAll ends the holds of all users.
+func (r *Registrations) ReleaseAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for user, reg := range r.users {
+		if !reg.held.IsZero() {
+			delete(r.users, user)
+		}
+	}
+}
+
 // Len is the number of users whose sign-up runs or is held.
 func (r *Registrations) Len() int {
 	r.mu.Lock()

@@ -38,7 +38,7 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f.forgotten || f.fresh != wanted { // somebody wants a fresh one now
+	if f.evicted || f.fresh != wanted { // somebody wants a fresh one now
 		return seen, false
 	}
 	f.stored = &rec
@@ -113,9 +113,9 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 	defer span.End()
 	fresh := e.freshSince(f)
 	kept, err := p.Shared.Put(ctx, user, f.kind, rec, seen, !fresh.IsZero())
-	if err == nil && !kept { // the user was forgotten, at another replica
+	if err == nil && !kept { // the user was evicted, at another replica
 		e.mu.Lock()
-		f.forgotten = true
+		f.evicted = true
 		e.mu.Unlock()
 		return
 	}

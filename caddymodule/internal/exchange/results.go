@@ -15,7 +15,7 @@ const (
 	CallLimited     CallResult = "limited"      // 429
 	CallConfig      CallResult = "config"       // it refuses our credentials or ids
 	CallRejected    CallResult = "rejected"     // any other 4xx: our request is wrong
-	CallError       CallResult = "error"        // 5xx
+	CallError       CallResult = "error"        // 5xx or 408
 	CallTimeout     CallResult = "timeout"      // no answer in time
 	CallUnreachable CallResult = "unreachable"  // no connection, or it broke
 	CallBadResponse CallResult = "bad_response" // an answer that cannot be used
@@ -59,7 +59,7 @@ func judge(op Op, err error) (code Code, isUsers bool) {
 		return code, isUsers || code == CodeConnectUnavailable
 	}
 	code = loginFailure(err).Code
-	return code, code == CodeRejected && (isForbidden(err) || isExisting(err))
+	return code, code == CodeRefused || code == CodeRejected && (isUnknownUser(err) || isExisting(err))
 }
 
 // SignUpResult is what came of a sign-up, in a word for metrics.
@@ -84,7 +84,7 @@ func signUpResult(err error) SignUpResult {
 		return SignUpUnclear
 	case isExisting(err):
 		return SignUpExists
-	case isForbidden(err):
+	case isUnknownUser(err), loginFailure(err).Code == CodeRefused:
 		return SignUpRefused
 	}
 	return SignUpFailed

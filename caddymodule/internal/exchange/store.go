@@ -34,8 +34,10 @@ type Store interface {
 
 // Forgetter can be made to forget.
 type Forgetter interface {
-	// Forget drops all kinds of a user.
+	// Forget drops all that is kept of a user, refusals too.
 	Forget(UserKey)
+	// ForgetTokens drops the tokens of a user, of all kinds.
+	ForgetTokens(UserKey)
 	// Flush drops everything.
 	Flush()
 	// Doubt makes doubtful what is kept: what other replicas have forgotten may

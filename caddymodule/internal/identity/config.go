@@ -214,6 +214,9 @@ type UserinfoConfig struct {
 	ByID bool
 	// Asker asks it.
 	Asker Asker
+	// Forwards are the canonical names of the request headers that Asker passes
+	// on.
+	Forwards []string
 	// The paths in its answer.
 	Email, UserID, Name, FirstName, LastName, Verified string
 	// Domains are those of Config.
@@ -223,7 +226,7 @@ type UserinfoConfig struct {
 // NewUserinfo returns the Identifier that asks the application. Its error
 // holds every problem there is, each with the name of the option.
 func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
-	i := &Identifier{byID: c.ByID, asker: c.Asker}
+	i := &Identifier{byID: c.ByID, asker: c.Asker, forwards: c.Forwards}
 	var errs []error
 	switch {
 	case c.ByID && c.UserID == "":

@@ -101,7 +101,12 @@ type Identifier struct {
 
 	verifier Verifier
 	asker    Asker
+	forwards []string // see Forwards
 }
+
+// Forwards returns the canonical names of the request headers that the
+// application is asked with. The caller must not change it.
+func (i *Identifier) Forwards() []string { return i.forwards }
 
 // Identify returns the user a request comes from. Its error is always a
 // *Rejection, one of those this package declares.

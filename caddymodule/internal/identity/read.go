@@ -248,10 +248,19 @@ func unset(r *Request, s place) *Rejection {
 	}
 }
 
+// templateInclude is the header that Caddy's template function httpInclude sets
+// (modules/caddyhttp/templates/tplcontext.go).
+const templateInclude = "Caddy-Templates-Include"
+
 // checkPeer tells why a header of the request is not to be believed, or nil.
 func (i *Identifier) checkPeer(r *Request) *Rejection {
 	if len(i.ranges) == 0 && !r.TrustedProxy && !r.TrustedProxiesSet {
 		return ErrNoTrustedProxies
+	}
+	// A template that includes another page of this server asks for it from a
+	// loopback address, with all headers of its own request.
+	if r.Header[templateInclude] != nil {
+		return ErrTemplateInclude
 	}
 	// Until the handshake is over, a QUIC client may claim any address.
 	if r.TLS != nil && !r.TLS.HandshakeComplete {

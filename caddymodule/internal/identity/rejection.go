@@ -44,12 +44,12 @@ func (r *Rejection) Error() string { return string(r.Reason) + ": " + r.Hint }
 var (
 	// ErrNoAuthentication: nothing signed the user in before this handler,
 	// which is likely a mistake in the order of directives.
-	ErrNoAuthentication = &Rejection{ReasonMissing, "no authentication ran before this handler"}
+	ErrNoAuthentication = &Rejection{ReasonMissing, "no authentication ran before this handler: if it is inside a handle or route, the token directive belongs there too"}
 	// ErrNotOfUser: an authentication ran and does not say what was asked.
 	ErrNotOfUser = &Rejection{ReasonMissing, "the authentication before this handler does not set the placeholder that the option email names"}
 	// ErrNoForwardAuth: no auth server was asked before this handler, which
 	// is likely a mistake in the order of directives.
-	ErrNoForwardAuth = &Rejection{ReasonMissing, "no forward_auth ran before this handler"}
+	ErrNoForwardAuth = &Rejection{ReasonMissing, "no forward_auth ran before this handler: if it is inside a handle or route, the token directive belongs there too"}
 	// ErrNotAnswered: the auth server's answer is without the header.
 	ErrNotAnswered = &Rejection{ReasonMissing, "the auth server's answer is without the header that the option email names"}
 	// ErrNoHeader: the request is without the header.
@@ -89,6 +89,8 @@ var (
 	ErrNoTrustedProxies = &Rejection{ReasonUntrusted, "no proxy is trusted: give the option trust proxies ranges, or set trusted_proxies in the server's options"}
 	// ErrEarlyData: the peer's address is not proven yet.
 	ErrEarlyData = &Rejection{ReasonUntrusted, "the option trust proxies believes no request that came before the end of the TLS handshake (early data)"}
+	// ErrTemplateInclude: the request comes from a template on this server.
+	ErrTemplateInclude = &Rejection{ReasonUntrusted, "the request comes from httpInclude in a template of this server, which passes on the headers of whoever asked for the page: the option trust proxies does not trust it"}
 	// ErrWrongUpstream: the last proxy asked somebody else than the auth
 	// server.
 	ErrWrongUpstream = &Rejection{ReasonUntrusted, "the last forward_auth or reverse_proxy before this handler did not ask the upstream that the option trust forward_auth names"}
@@ -148,6 +150,17 @@ var (
 	// something else than JSON.
 	ErrUserinfoUnavailable = &Rejection{ReasonUserinfoUnavailable, "the application did not answer the option userinfo with a 200 and JSON, in time"}
 )
+
+// IsInvalidToken reports whether a token was presented that does not verify
+// (RFC 6750, section 3.1, invalid_token).
+func (r *Rejection) IsInvalidToken() bool {
+	switch r {
+	case ErrAssertionMalformed, ErrAssertionAlgorithm, ErrAssertionKey, ErrAssertionSignature, ErrAssertionExpired,
+		ErrAssertionEarly, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionSigner:
+		return true
+	}
+	return false
+}
 
 // ofID are the rejections that name the option email, as they are when it is
 // the option user_id that they are about.

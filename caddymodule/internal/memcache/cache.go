@@ -120,6 +120,11 @@ func (v view) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) 
 // Forget drops all kinds of a user.
 func (c *Cache) Forget(user exchange.UserKey) { c.shard(user).forget(user) }
 
+// ForgetTokens implements exchange.Forgetter.
+func (c *Cache) ForgetTokens(user exchange.UserKey) {
+	c.shard(user).forgetTokens(user, time.Now().UnixNano())
+}
+
 // Flush drops everything.
 func (c *Cache) Flush() {
 	for i := range c.shards {

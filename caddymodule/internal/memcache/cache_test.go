@@ -145,3 +145,32 @@ func TestDoubt(t *testing.T) {
 		put("u", "web")
 	}
 }
+
+// TestForgetTokensKeepsRefusals: of every kind, and of nobody else.
+func TestForgetTokensKeepsRefusals(t *testing.T) {
+	c := newCache(t)
+	s := c.Limit(10)
+	refusal := exchange.Record{Err: &exchange.Error{Code: exchange.CodeRefused}, Until: time.Now().Add(time.Minute)}
+	s.Put("u", "ios", storetest.RecordOf("a", time.Minute))
+	s.Put("u", "android", refusal)
+	s.Put("u", "web", storetest.RecordOf("b", time.Minute))
+	s.Put("v", "ios", storetest.RecordOf("c", time.Minute))
+	s.Put("w", "ios", refusal)
+	for _, user := range []exchange.UserKey{"u", "w", "nobody"} {
+		s.ForgetTokens(user)
+	}
+	check(t, c)
+	storetest.WantToken(t, s, "u", "ios", "")
+	storetest.WantToken(t, s, "u", "web", "")
+	storetest.WantToken(t, s, "v", "ios", "c")
+	for user, kind := range map[exchange.UserKey]exchange.Kind{"u": "android", "w": "ios"} {
+		if r, ok := s.Get(user, kind, time.Now()); !ok || r.Err == nil {
+			t.Errorf("the refusal of %s is %+v, %t", user, r, ok)
+		}
+	}
+	s.ForgetTokens("v")
+	check(t, c)
+	if c.Len() != 2 {
+		t.Errorf("%d users are held, want 2", c.Len())
+	}
+}

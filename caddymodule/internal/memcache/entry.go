@@ -96,13 +96,18 @@ func (e *entry) last() int64 {
 }
 
 // copyWithout returns a copy of the at most n newest kinds that are good beyond
-// now, without the one named. It is a copy because a reference into e would
-// keep all of e in memory.
+// now, without the one named.
 func (e *entry) copyWithout(kind exchange.Kind, n int, now int64) *kept {
+	return e.copyIf(n, func(k *kept) bool { return k.kind != kind && k.until > now })
+}
+
+// copyIf returns a copy of the at most n newest kinds for which ok holds. It is
+// a copy because a reference into e would keep all of e in memory.
+func (e *entry) copyIf(n int, ok func(*kept) bool) *kept {
 	var first *kept
 	end := &first
 	for k := &e.kept; k != nil && n > 0; k = k.next {
-		if k.kind == kind || k.until <= now {
+		if !ok(k) {
 			continue
 		}
 		c := *k

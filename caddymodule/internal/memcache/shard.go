@@ -89,13 +89,30 @@ func (s *shard) drop(user exchange.UserKey, kind exchange.Kind, now int64) {
 	if old.find(kind) == nil {
 		return
 	}
-	rest := old.copyWithout(kind, maxKinds, now)
+	s.keepOnly(old, old.copyWithout(kind, maxKinds, now), now)
+}
+
+// keepOnly puts an entry with the given kinds in place of old, or none.
+func (s *shard) keepOnly(old *entry, rest *kept, now int64) {
 	if rest == nil {
-		s.items.Delete(string(user))
+		s.items.Delete(string(old.user))
 		return
 	}
 	s.unlink(old)
-	s.put(newEntry(user, rest), now)
+	s.put(newEntry(old.user, rest), now)
+}
+
+// forgetTokens drops the tokens of a user, of all kinds.
+func (s *shard) forgetTokens(user exchange.UserKey, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.items.Get(string(user))
+	if !ok {
+		s.items.Delete(string(user)) // it may be there, expired
+		return
+	}
+	old := v.(*entry)
+	s.keepOnly(old, old.copyIf(maxKinds, func(k *kept) bool { return k.err != nil && k.until > now }), now)
 }
 
 // put makes e the user's entry, and the newest. An entry is never changed once

@@ -65,6 +65,9 @@ func (a asStore) Put(u exchange.UserKey, k exchange.Kind, r exchange.Record) {
 
 func (a asStore) Forget(u exchange.UserKey) { a.check("forget", a.s.Forget(context.Background(), u)) }
 
+// ForgetTokens is Forget: a Shared drops refusals too.
+func (a asStore) ForgetTokens(u exchange.UserKey) { a.Forget(u) }
+
 func (a asStore) Flush() { a.check("flush", a.s.Flush(context.Background())) }
 
 func (a asStore) Doubt() {} // it is what others are compared with

@@ -31,6 +31,7 @@ func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 		{"what is not in the future is not kept", storePast},
 		{"what cannot be kept replaces all the same", storePastReplaces},
 		{"forget drops a user's kinds and nobody else's", storeForget},
+		{"forget tokens drops a user's tokens and nobody else's", storeForgetTokens},
 		{"flush drops everything", storeFlush},
 		{"nobody gets another's under contention", storeContention},
 	} {
@@ -189,6 +190,18 @@ func storeForget(t *testing.T, s exchange.Store) {
 	s.Put("u", "ios", RecordOf("d", time.Minute))
 	WantToken(t, s, "u", "ios", "d")
 	WantToken(t, s, "u", "web", "")
+}
+
+func storeForgetTokens(t *testing.T, s exchange.Store) {
+	s.Put("u", "ios", RecordOf("a", time.Minute))
+	s.Put("u", "web", RecordOf("b", time.Minute))
+	s.Put("v", "ios", RecordOf("c", time.Minute))
+	s.ForgetTokens("u")
+	WantToken(t, s, "u", "ios", "")
+	WantToken(t, s, "u", "web", "")
+	WantToken(t, s, "v", "ios", "c")
+	s.Put("u", "ios", RecordOf("d", time.Minute))
+	WantToken(t, s, "u", "ios", "d")
 }
 
 func storeFlush(t *testing.T, s exchange.Store) {

@@ -45,6 +45,10 @@ type Client struct {
 	http http.RoundTripper
 }
 
+// Forwards returns the canonical names of the request headers that Ask passes
+// on. The caller must not change it.
+func (c *Client) Forwards() []string { return c.forward }
+
 // Ask implements identity.Asker.
 func (c *Client) Ask(ctx context.Context, host string, header http.Header) (claims.Document, error) {
 	if !c.hasSession(host, header) {

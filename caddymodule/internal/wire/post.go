@@ -64,10 +64,17 @@ func Header() http.Header {
 // exchange.TransportError.Sent: it is told by net/http/httptrace). It is used
 // without an http.Client, so that no redirect is followed and no cookie kept.
 func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, error) {
-	// The attempt may have reached the service as soon as it has a connection.
+	// The service may have the request once its headers are written. If writing
+	// it failed, the service does not have all of it: headers and body of a small
+	// request leave together, and what is incomplete is not processed.
 	var sent atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
+		WroteHeaders: func() { sent.Store(true) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if info.Err != nil {
+				sent.Store(false)
+			}
+		},
 	})
 	resp, err := transport.RoundTrip(c.request(traced))
 	if err != nil {

@@ -1,0 +1,192 @@
+package exchange
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// gets sends requests for tokens of the given kinds at once, and returns how
+// many ended with each code after a while.
+func (b *bench) gets(t *testing.T, user UserKey, kinds []Kind) map[Code]int {
+	results := make(chan Result, len(kinds))
+	for _, kind := range kinds {
+		go func() { results <- b.get(t.Context(), user, kind, false) }()
+	}
+	counts := make(map[Code]int)
+	for range kinds {
+		counts[code(<-results)]++
+	}
+	return counts
+}
+
+// kindsOf returns n kinds of token, no two alike.
+func kindsOf(n int) (kinds []Kind) {
+	for i := range n {
+		kinds = append(kinds, Kind(fmt.Sprint(i)))
+	}
+	return kinds
+}
+
+// TestF06_JoinersTakeNoPlace: however many devices of a user ask at once, they
+// wait for one exchange, and max_waiting counts that.
+func TestF06_JoinersTakeNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.policy.MaxWaiting = 1
+		counts := b.gets(t, "u", make([]Kind, 500))
+		if counts[""] != 500 || b.calls.Load() != 1 {
+			t.Errorf("answers %v after %d calls, want 500 tokens of one", counts, b.calls.Load())
+		}
+	})
+}
+
+// TestF02_ExchangesOfOneUser: eight run, eight wait, more are refused; another
+// user is served meanwhile.
+func TestF02_ExchangesOfOneUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		start := time.Now()
+		var running, most int64
+		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+			b.mu.Lock()
+			running++
+			most = max(most, running)
+			b.mu.Unlock()
+			time.Sleep(time.Second)
+			b.mu.Lock()
+			running--
+			b.mu.Unlock()
+			return token(call), OutcomeSignedIn, nil
+		}
+		counts := b.gets(t, "u", kindsOf(100))
+		if counts[""] != 16 || counts[CodeOverloaded] != 84 {
+			t.Errorf("answers %v, want 16 and 84", counts)
+		}
+		if d := time.Since(start); d != 2*time.Second || most != 8 {
+			t.Errorf("at most %d ran at once, and it took %s: want 8 and 2 s", most, d)
+		}
+
+		go b.gets(t, "u", kindsOf(200)[100:])
+		synctest.Wait()
+		start = time.Now()
+		if r := b.get(t.Context(), "v", "ios", false); r.Err != nil || time.Since(start) != time.Second {
+			t.Errorf("another user got %+v after %s", r, time.Since(start))
+		}
+		_ = b.Wait(t.Context())
+		if len(b.users) != 0 || b.running != 0 {
+			t.Errorf("left behind: %v, %d", b.users, b.running)
+		}
+	})
+}
+
+// TestF02_WaitingEnds: an exchange waits for its turn for half of its time. The
+// rest is enough for none of those that ran before, so it is not begun.
+func TestF02_WaitingEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mint = func(ctx context.Context, call int64) (*Grant, Outcome, error) {
+			time.Sleep(8 * time.Second)
+			return token(call), OutcomeSignedIn, nil
+		}
+		counts := b.gets(t, "u", kindsOf(16))
+		if counts[""] != 8 || counts[CodeOverloaded] != 8 || b.calls.Load() != 8 {
+			t.Errorf("answers %v after %d calls, want 8 and 8 after 8", counts, b.calls.Load())
+		}
+	})
+}
+
+// TestF01_EvictedAgainAndAgain: a request waits for two exchanges at most,
+// however often its user is evicted. The others of that user share the second.
+func TestF01_EvictedAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		stop := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(100 * time.Millisecond):
+					b.ForgetTokens("u")
+				}
+			}
+		}()
+		go b.get(t.Context(), "u", "ios", false)
+		time.Sleep(500 * time.Millisecond)
+		start := time.Now()
+		kinds := make([]Kind, 50)
+		for i := range kinds {
+			kinds[i] = "ios"
+		}
+		counts := b.gets(t, "u", kinds)
+		if d := time.Since(start); counts[""] != 50 || d != 1500*time.Millisecond {
+			t.Errorf("answers %v after %s, want 50 tokens after 1.5 s", counts, d)
+		}
+		close(stop)
+		if n := b.calls.Load(); n != 2 {
+			t.Errorf("%d calls, want 2", n)
+		}
+	})
+}
+
+// TestEveryWaitEndsAtTheTimeout: also one that began late, and one for an
+// exchange that does not end in time.
+func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mint = func(context.Context, int64) (*Grant, Outcome, error) { // whatever its context says
+			time.Sleep(time.Minute)
+			return token(1), OutcomeSignedIn, nil
+		}
+		for _, after := range []time.Duration{0, 3 * time.Second} {
+			go func() {
+				time.Sleep(after)
+				start := time.Now()
+				r := b.get(t.Context(), "u", "ios", false)
+				if d := time.Since(start); code(r) != CodeTimeout || d < 10*time.Second || d > 10*time.Second+waitGrace {
+					t.Errorf("after %s: %+v", d, r)
+				}
+			}()
+		}
+		time.Sleep(2 * time.Minute)
+		_ = b.Wait(t.Context())
+	})
+}
+
+// TestF05_ForgettingTokensKeepsRefusals: also of an exchange that runs. The
+// admin endpoint forgets them.
+func TestF05_ForgettingTokensKeepsRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		forget func(*bench)
+		calls  int64
+	}{
+		"tokens": {func(b *bench) { b.ForgetTokens("u") }, 1},
+		"all":    {func(b *bench) { b.Forget("u") }, 2},
+		"flush":  {func(b *bench) { b.Flush() }, 2},
+	} {
+		for _, running := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/running=%t", name, running), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBench()
+					b.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+						time.Sleep(time.Second)
+						return nil, "", &Error{Code: CodeRefused}
+					}
+					if running {
+						time.AfterFunc(time.Second/2, func() { c.forget(b) })
+					}
+					b.get(t.Context(), "u", "ios", false)
+					if !running {
+						c.forget(b)
+					}
+					if r := b.get(t.Context(), "u", "ios", false); code(r) != CodeRefused || b.calls.Load() != c.calls {
+						t.Errorf("%+v after %d calls, want a refusal after %d", r, b.calls.Load(), c.calls)
+					}
+				})
+			})
+		}
+	}
+}
