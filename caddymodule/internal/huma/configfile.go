@@ -89,7 +89,8 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	v.DeploymentID = find("deployment_id", named("deploymentId"))
 	v.OrganizationID = find("organization_id", named("organizationId"))
 	v.ClientID = find("client_id", named("clientId"))
-	v.Secret = masked.New(find("secret", secretNames...))
+	// Huma's own answer about an organization's secret is {"value", "organizationId"}.
+	v.Secret = masked.New(find("secret", append(slices.Clip(secretNames), beside(all, "value", "organizationId"))...))
 	for _, t := range []exchange.ClientType{exchange.IOS, exchange.Android, exchange.Web} {
 		id := find("client_id "+string(t), clientNames(string(t))...)
 		if id == "" {

@@ -128,6 +128,21 @@ func namedText(name string) query {
 	}
 }
 
+// beside finds members of that name in objects that have a member of another
+// name, too.
+func beside(all []leaf, name, other string) query {
+	find, hasOther := named(name), named(other)
+	return func(l leaf) int {
+		siblings := func(o leaf) bool {
+			return hasOther(o) >= 0 && slices.Equal(o.path[:len(o.path)-1], l.path[:len(l.path)-1])
+		}
+		if !slices.ContainsFunc(all, siblings) {
+			return -1
+		}
+		return find(l)
+	}
+}
+
 // inContainer finds a client's id in containers of that name, the shallowest
 // container first: the member itself, or its clientId, or else its id.
 func inContainer(container, clientType string) query {

@@ -1,0 +1,292 @@
+package caddymodule_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// slowHuma plays a service that takes 150 ms for each call. Users whose address
+// begins with a status are answered with that status, and "refused" with a 403
+// at sign-in and sign-up; others are signed up when they are new.
+type slowHuma struct {
+	*httptest.Server
+	mu      sync.Mutex
+	known   map[string]bool
+	calls   map[string]int // by operation and local part, such as "signup u1"
+	running map[string]int // by local part
+	most    map[string]int // that ran at once
+}
+
+func newSlowHuma(t *testing.T) *slowHuma {
+	h := &slowHuma{known: map[string]bool{}, calls: map[string]int{}, running: map[string]int{}, most: map[string]int{}}
+	h.Server = httptest.NewServer(h)
+	t.Cleanup(func() {
+		h.CloseClientConnections()
+		h.Close()
+	})
+	return h
+}
+
+func (h *slowHuma) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var body struct{ Email string }
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	user, _, _ := strings.Cut(body.Email, "@")
+	op := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	h.mu.Lock()
+	h.calls[op+" "+user]++
+	h.running[user]++
+	h.most[user] = max(h.most[user], h.running[user])
+	h.mu.Unlock()
+	time.Sleep(150 * time.Millisecond)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running[user]--
+	w.Header().Set("Content-Type", "application/json")
+	var status int
+	_, _ = fmt.Sscanf(user, "%d", &status)
+	switch {
+	case status != 0:
+		w.WriteHeader(status)
+	case user == "refused", op == "signin" && !h.known[user]:
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"code":300011,"message":"user does not exist"}`)
+	default:
+		h.known[user] = true
+		_, _ = fmt.Fprintf(w, `{"uid":%q,"authToken":%q,"authTokenExpiresIn":900,"refreshToken":"r","expiresIn":3888000}`, user, user)
+	}
+}
+
+// count is how often the service was called for a user.
+func (h *slowHuma) count(op, user string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.calls[op+" "+user]
+}
+
+// attack sends requests of one user until it is ended.
+type attack struct {
+	stop    chan struct{}
+	workers sync.WaitGroup
+	mu      sync.Mutex
+	codes   map[int]int
+	longest time.Duration // the longest wait of a request
+}
+
+func (a *attack) end() {
+	close(a.stop)
+	a.workers.Wait()
+}
+
+// repeat sends requests one after the other, with a pause between them.
+func (a *attack) repeat(s *site, client *http.Client, method string, pause time.Duration, edit func(n int) []func(*http.Request)) {
+	a.workers.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-a.stop:
+				return
+			case <-time.After(pause):
+			}
+			req, err := http.NewRequestWithContext(context.Background(), method, s.URL+iosPath, nil)
+			if err != nil {
+				panic(err)
+			}
+			for _, e := range edit(n) {
+				e(req)
+			}
+			start := time.Now()
+			res, err := client.Do(req)
+			if err != nil {
+				continue
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			a.mu.Lock()
+			a.codes[res.StatusCode]++
+			a.longest = max(a.longest, time.Since(start))
+			a.mu.Unlock()
+		}
+	})
+}
+
+// TestFairness: what one user does, no other user notices (F1 to F5 of the
+// fault list). 100 new users ask at once, with and without an attack.
+func TestFairness(t *testing.T) {
+	huma := newSlowHuma(t)
+	ca := newAuthority(t, "ours")
+	certFile, keyFile := ca.server()
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	secure := "https://localhost:" + port
+	directive := simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nvary {header.X-Device-Id}\n}\nregistration {\nrate 1000/s\n}")
+	s := serve(t, directive+"\n"+secure+" {\nbind 127.0.0.1\ntls "+certFile+" "+keyFile+"\n"+strings.TrimPrefix(directive, "SITE {"))
+	s.URL = secure
+	overHTTP2 := func() *http.Client {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool()}, ForceAttemptHTTP2: true}
+		t.Cleanup(transport.CloseIdleConnections)
+		client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+		res, err := client.Get(secure + "/other") // all others share the connection
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return client
+	}
+	others, attackers := overHTTP2(), make([]*http.Client, 9)
+	for i := range attackers {
+		attackers[i] = overHTTP2()
+	}
+
+	var users atomic.Int64
+	// newUsers lets 100 new users ask at once and returns the longest wait.
+	newUsers := func(t *testing.T) (slowest time.Duration) {
+		t.Helper()
+		var (
+			all sync.WaitGroup
+			mu  sync.Mutex
+		)
+		for range 100 {
+			all.Go(func() {
+				req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, secure+iosPath, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				as(fmt.Sprintf("new%d@x.example", users.Add(1)))(req)
+				start := time.Now()
+				res, err := others.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				body, _ := io.ReadAll(res.Body)
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					t.Errorf("another user got %d: %s", res.StatusCode, body)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				slowest = max(slowest, time.Since(start))
+			})
+		}
+		all.Wait()
+		return slowest
+	}
+	for _, c := range []struct {
+		name  string
+		start func(a *attack)
+		check func(t *testing.T, a *attack)
+	}{
+		{"F01 gets and deletes of one user", func(a *attack) {
+			for _, client := range attackers {
+				for range 240 {
+					a.repeat(s, client, "GET", 0, func(int) []func(*http.Request) { return []func(*http.Request){as("flood@x.example")} })
+				}
+				a.repeat(s, client, "DELETE", 230*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("flood@x.example")} })
+			}
+		}, func(t *testing.T, a *attack) {
+			// The service takes two calls of 150 ms for each exchange at most, and
+			// a request waits for two exchanges.
+			if huma.most["flood"] > 1 || a.longest > 5*time.Second {
+				t.Errorf("%d calls of the user at once, and a wait of %s", huma.most["flood"], a.longest)
+			}
+		}},
+		{"F02 many devices of one user", func(a *attack) {
+			for i := range 64 {
+				a.repeat(s, attackers[i%9], "GET", 0, func(n int) []func(*http.Request) {
+					return []func(*http.Request){as("devices@x.example"), header("X-Device-Id", fmt.Sprint(i, " ", n))}
+				})
+			}
+		}, func(t *testing.T, a *attack) {
+			if huma.most["devices"] > 8 || a.codes[503] == 0 {
+				t.Errorf("%d calls of the user at once, answers %v", huma.most["devices"], a.codes)
+			}
+		}},
+		{"F03 the service fails for one user", func(a *attack) {
+			a.repeat(s, attackers[0], "GET", 50*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("500@x.example")} })
+		}, func(t *testing.T, a *attack) {
+			if w := s.warnings("breaker opened"); len(w) != 0 {
+				t.Errorf("%q", w)
+			}
+		}},
+		{"F04 the service rejects one user", func(a *attack) {
+			a.repeat(s, attackers[0], "GET", 10*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("400@x.example")} })
+		}, func(t *testing.T, a *attack) {
+			if n := huma.count("signin", "400"); n != 1 || a.codes[502] < 2 {
+				t.Errorf("%d calls, answers %v", n, a.codes)
+			}
+		}},
+		{"F05 a refused user deletes and asks", func(a *attack) {
+			a.repeat(s, attackers[0], "GET", 10*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("refused@x.example")} })
+			a.repeat(s, attackers[0], "DELETE", 10*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("refused@x.example")} })
+		}, func(t *testing.T, a *attack) {
+			if n := huma.count("signup", "refused"); n != 1 || a.codes[403] < 2 || a.codes[204] < 2 {
+				t.Errorf("%d sign-ups, answers %v", n, a.codes)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			// Both are measured in the same run. What else the machine does in one of
+			// them is not the attack's doing, so it may try again.
+			var without, with time.Duration
+			a := &attack{stop: make(chan struct{}), codes: make(map[int]int)}
+			for attempt := 0; attempt == 0 || attempt < 3 && with > 2*without && !raceDetector; attempt++ {
+				without = newUsers(t)
+				a.stop = make(chan struct{})
+				c.start(a)
+				time.Sleep(300 * time.Millisecond) // until it is under way
+				with = newUsers(t)
+				a.end()
+			}
+			c.check(t, a)
+			if with > 2*without && !raceDetector {
+				t.Errorf("the slowest of 100 new users waited %s, and %s with the attack", without, with)
+			}
+			t.Logf("%v; the slowest of 100 new users waited %s, and %s with the attack: %.2f x", a.codes, without, with, float64(with)/float64(without))
+		})
+	}
+}
+
+// TestF04_ErrorLinesAreSampled: of what one user can cause again and again one
+// line in a second is an error.
+func TestF04_ErrorLinesAreSampled(t *testing.T) {
+	huma := newSlowHuma(t)
+	s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nnegative_ttl 0s\nvary {header.X-Device-Id}\n}"))
+	start := time.Now()
+	for range 3 {
+		for _, a := range s.together(iosPath, 8, func(i int) []func(*http.Request) {
+			return []func(*http.Request){as("400@x.example"), header("X-Device-Id", fmt.Sprint(i))}
+		}) {
+			a.problem(t, http.StatusBadGateway, "upstream_rejected")
+		}
+	}
+	errs, all := 0, s.lines(`"msg":"no token granted"`)
+	for _, line := range all {
+		if strings.Contains(line, `"level":"error"`) {
+			errs++
+		}
+	}
+	if most := 1 + int(time.Since(start)/time.Second); len(all) != 24 || errs < 1 || errs > most {
+		t.Errorf("%d lines, of which %d are errors; want 24 and at most %d", len(all), errs, most)
+	}
+}
+
+// TestF06_ManyDevicesOfOneAccount: none of them has a token, all ask at once,
+// and one exchange answers them all.
+func TestF06_ManyDevicesOfOneAccount(t *testing.T) {
+	huma := newSlowHuma(t)
+	s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "max_concurrent 1\nmax_waiting 1"))
+	allOK(t, s.together(iosPath, 500, func(int) []func(*http.Request) { return []func(*http.Request){as("family@x.example")} }))
+	if in, up := huma.count("signin", "family"), huma.count("signup", "family"); in != 1 || up != 1 {
+		t.Errorf("%d sign-ins and %d sign-ups", in, up)
+	}
+}
