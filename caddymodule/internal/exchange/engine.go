@@ -189,7 +189,7 @@ func (f *flight) isOld() bool { return f.stored != nil && f.fresh.IsZero() }
 func (e *Engine) run(f *flight, user UserKey, m Minter, p *Policy) {
 	defer e.end(f, user)
 	defer f.traced()
-	ctx, cancel := context.WithTimeout(f.ctx, p.Timeout)
+	ctx, cancel := context.WithTimeout(WithUser(f.ctx, user), p.Timeout)
 	defer cancel()
 	seen, found := e.stored(ctx, f, user, p)
 	if !found {
