@@ -119,10 +119,7 @@ func (b *breaker) failed(p permit, user string, err error) {
 // probeInterval counts as failed then: if the service came back meanwhile, that
 // is noticed within probeInterval and the open time, however long probes hang.
 func (b *breaker) probeFailed(p permit) {
-	failed := time.Now()
-	if hung := p.at.Add(probeInterval); failed.After(hung) {
-		failed = hung
-	}
+	failed := p.at.Add(min(time.Since(p.at), probeInterval))
 	if next := failed.Add(b.settings.Open); p.at.Equal(b.latest) || next.After(b.next) {
 		b.next = next
 	}

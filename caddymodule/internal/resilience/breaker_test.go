@@ -347,30 +347,53 @@ func TestTheFirstSuccessCloses(t *testing.T) {
 	})
 }
 
-// A probe that times out puts the next one off by the open time, also if later
-// ones hang meanwhile.
+// A probe that times out counts as failed a second after its beginning. Later
+// ones that hang meanwhile keep their distance.
 func TestProbesThatTimeOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := opened(t, Settings{MaxConcurrent: 10, Breaker: &BreakerSettings{Failures: 4, Open: time.Minute}})
-		begin := time.Now()
-		var at []time.Duration
-		var wg sync.WaitGroup
-		for time.Since(begin) < 2*time.Minute {
-			wg.Go(func() {
-				_ = g.Do(t.Context(), Limits{AttemptTimeout: 2500 * time.Millisecond}, func(ctx context.Context) error {
-					at = append(at, time.Since(begin))
-					return hang(ctx)
+	for _, test := range []struct {
+		open, attempt, lasts time.Duration
+		want                 []int // s after the first
+	}{
+		{time.Minute, 2500 * time.Millisecond, 2 * time.Minute, []int{0, 1, 2, 63, 64, 65}},
+		{time.Second, 4500 * time.Millisecond, 8 * time.Second, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := opened(t, Settings{MaxConcurrent: 10, Breaker: &BreakerSettings{Failures: 4, Open: test.open}})
+			begin := time.Now()
+			var at []time.Duration
+			var wg sync.WaitGroup
+			for time.Since(begin) < test.lasts {
+				wg.Go(func() {
+					_ = g.Do(t.Context(), Limits{AttemptTimeout: test.attempt}, func(ctx context.Context) error {
+						at = append(at, time.Since(begin))
+						return hang(ctx)
+					})
 				})
-			})
-			synctest.Wait()
-			time.Sleep(500 * time.Millisecond)
+				synctest.Wait()
+				time.Sleep(500 * time.Millisecond)
+			}
+			wg.Wait()
+			var want []time.Duration
+			for _, s := range test.want {
+				want = append(want, time.Duration(s)*time.Second)
+			}
+			if !slices.Equal(at, want) {
+				t.Errorf("open %v: probes after %v, want %v", test.open, at, want)
+			}
+		})
+	}
+}
+
+// An open time below a second is kept, too.
+func TestAShortOpenTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := opened(t, Settings{MaxConcurrent: 1, Breaker: &BreakerSettings{Failures: 4, Open: 100 * time.Millisecond}})
+		for range 3 {
+			calls(t, g, 1, fail(errDown))
+			wantRetryAfter(t, g, 100*time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
-		wg.Wait()
-		// The one of the 2nd second counts as failed in the 3rd.
-		want := []time.Duration{0, time.Second, 2 * time.Second, 63 * time.Second, 64 * time.Second, 65 * time.Second}
-		if !slices.Equal(at, want) {
-			t.Errorf("probes after %v, want %v", at, want)
-		}
+		wantClosed(t, g)
 	})
 }
 
