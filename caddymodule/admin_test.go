@@ -3,6 +3,7 @@ package caddymodule_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -210,7 +211,7 @@ func TestAdmin_Status(t *testing.T) {
 	// account, which is wrong.
 	config := "SITE {\n" + humanProvider.block("", humanProvider.options(fake), "breaker off") +
 		humaProvider.block("/one", credentials, "client_type ios") + humaProvider.block("/two", credentials, "client_type ios") +
-		humaProvider.block("/three", strings.Replace(humaProvider.options(fake), "project_id p1", "project_id p0", 1), "client_type ios\nretries 0\nbreaker {\nrequests 2\nopen 1m\n}") + "}"
+		humaProvider.block("/three", strings.Replace(humaProvider.options(fake), "project_id p1", "project_id p0", 1), "client_type ios\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}") + "}"
 	d := serveAdmin(t, config)
 	d.healthy("at first", 200, "ok")
 	for _, path := range []string{"/one", "/two", "/three", "/three"} {
@@ -218,8 +219,8 @@ func TestAdmin_Status(t *testing.T) {
 	}
 	d.request("GET", connectPath, as("u-canary")).connect(t)
 	must(t, fake.SetFaults([]sandbox.Fault{{Status: 500}}))
-	for range 3 {
-		d.request("GET", "/three", as("late@x.example"))
+	for i := range 3 {
+		d.request("GET", "/three", as(fmt.Sprintf("late%d@x.example", i)))
 	}
 	s := d.status()
 	if s.Status != "degraded" || !slices.Equal(s.Reasons, []string{"breaker_open"}) || len(s.Accounts) != 3 {

@@ -103,9 +103,7 @@ import (
 //	    retries         <n>
 //	    breaker off
 //	    breaker {
-//	        ratio    <0-1>
-//	        requests <n>
-//	        window   <duration>
+//	        failures <n>
 //	        open     <duration>
 //	    }
 //	    max_concurrent  <n>

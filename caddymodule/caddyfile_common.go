@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -239,22 +238,7 @@ func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
 	c.Breaker = new(Breaker)
 	b := c.Breaker
 	return option.OffOr(&b.Disabled, option.Table{
-		"ratio":    b.parseRatio,
-		"requests": option.Number(&b.Requests, 1),
-		"window":   option.Duration(&b.Window, leastWindow),
+		"failures": option.Number(&b.Failures, 1),
 		"open":     option.Duration(&b.Open, leastDuration),
 	})(d)
-}
-
-func (b *Breaker) parseRatio(d *caddyfile.Dispenser) error {
-	var v string
-	if !d.AllArgs(&v) {
-		return d.ArgErr()
-	}
-	ratio, err := strconv.ParseFloat(v, 64)
-	if err != nil || !(ratio > 0 && ratio <= 1) {
-		return d.Errf("option 'ratio' is '%s': it must be above 0 and at most 1", v)
-	}
-	b.Ratio = ratio
-	return nil
 }

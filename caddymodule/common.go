@@ -22,6 +22,8 @@ const (
 	defaultMaxEntries        = 100_000
 	defaultMaxConcurrent     = 64
 	defaultMaxWaiting        = 2000
+	defaultBreakerFailures   = 20
+	defaultBreakerOpen       = caddy.Duration(5 * time.Second)
 	defaultRegistrationRate  = rate.Limit(50)
 	defaultRegistrationBurst = 500
 )
@@ -31,7 +33,6 @@ var defaultRetries = 1
 // The shortest durations that make sense.
 const (
 	leastDuration = time.Millisecond
-	leastWindow   = 100 * time.Millisecond // it is counted in ten steps
 	leastHold     = time.Second
 )
 
@@ -57,21 +58,15 @@ func (c *Common) readLimits(p *option.Problems) limits {
 	p.Least("max_concurrent", c.MaxConcurrent, 1)
 	p.Least("max_waiting", c.MaxWaiting, 1)
 	p.Least("max_entries", k.MaxEntries, 1)
-	p.Least("requests", b.Requests, 1)
-	if !(b.Ratio >= 0 && b.Ratio <= 1) {
-		p.Addf("ratio", "it must be above 0 and at most 1")
-	}
-	p.Shortest("window", b.Window, leastWindow)
+	p.Least("failures", b.Failures, 1)
 	p.Shortest("open", b.Open, leastDuration)
 	return limits{
 		maxConcurrent: orDefault(c.MaxConcurrent, defaultMaxConcurrent),
 		maxWaiting:    orDefault(c.MaxWaiting, defaultMaxWaiting),
 		maxEntries:    orDefault(k.MaxEntries, defaultMaxEntries),
 		breakerOff:    b.Disabled,
-		ratio:         orDefault(b.Ratio, 0.5),
-		requests:      orDefault(b.Requests, 20),
-		window:        time.Duration(orDefault(b.Window, caddy.Duration(10*time.Second))),
-		open:          time.Duration(orDefault(b.Open, caddy.Duration(5*time.Second))),
+		failures:      orDefault(b.Failures, defaultBreakerFailures),
+		open:          time.Duration(orDefault(b.Open, defaultBreakerOpen)),
 	}
 }
 

@@ -365,23 +365,20 @@ type Cache struct {
 	RedisRaw json.RawMessage `json:"redis,omitempty"`
 }
 
-// Breaker says when calls to a service that is down are not made.
+// Breaker is a circuit breaker: it stops calls to a service that is down, so
+// that requests are answered 503 at once. A failure is a call without a
+// connection or an answer in time, or with a status of 5xx.
 type Breaker struct {
-	// Always call.
+	// Never stop calls.
 	Disabled bool `json:"disabled,omitempty"`
 
-	// The share of calls that must have failed, above 0 and up to 1.
-	// Default: 0.5.
-	Ratio float64 `json:"ratio,omitempty"`
+	// How many calls in a row must fail to open the breaker, if they are for at
+	// least 3 different users. Any other answer ends the row. Default: 20.
+	Failures int `json:"failures,omitempty"`
 
-	// How many calls there must have been; so many that failed in a row are
-	// enough whatever the ratio. Default: 20.
-	Requests int `json:"requests,omitempty"`
-
-	// How far back calls count. Default: 10s.
-	Window caddy.Duration `json:"window,omitempty"`
-
-	// How long no call is made before one is tried. Default: 5s.
+	// How long an open breaker stops all calls. Then one is made, and while it
+	// has no answer one more each second: a success closes the breaker, a
+	// failure stops calls for as long again. Default: 5s.
 	Open caddy.Duration `json:"open,omitempty"`
 }
 

@@ -26,15 +26,13 @@ func TestSharedLimits(t *testing.T) {
 	both := map[string]row{
 		"the same defaults":   {nil, nil, false},
 		"the same":            {[]string{"max_concurrent 5"}, []string{"max_concurrent 5"}, false},
-		"the default written": {nil, []string{"max_concurrent 64", "max_waiting 2000", "cache {\nmax_entries 100000\n}", "breaker {\nratio 0.5\nrequests 20\nwindow 10s\nopen 5s\n}"}, false},
+		"the default written": {nil, []string{"max_concurrent 64", "max_waiting 2000", "cache {\nmax_entries 100000\n}", "breaker {\nfailures 20\nopen 5s\n}"}, false},
 		"each its own":        {[]string{"timeout 5s", "attempt_timeout 1s", "retries 0", "cache 10s", "errors caddy"}, []string{"cache off", "cross_site allow"}, false},
 		"max_concurrent":      {nil, []string{"max_concurrent 5"}, true},
 		"max_waiting":         {nil, []string{"max_waiting 5"}, true},
 		"max_entries":         {nil, []string{"cache {\nmax_entries 5\n}"}, true},
 		"breaker off":         {nil, []string{"breaker off"}, true},
-		"breaker ratio":       {nil, []string{"breaker {\nratio 0.1\n}"}, true},
-		"breaker requests":    {nil, []string{"breaker {\nrequests 5\n}"}, true},
-		"breaker window":      {nil, []string{"breaker {\nwindow 5s\n}"}, true},
+		"breaker failures":    {nil, []string{"breaker {\nfailures 5\n}"}, true},
 		"breaker open":        {nil, []string{"breaker {\nopen 1s\n}"}, true},
 	}
 	own := map[*tokenDirective]map[string]row{

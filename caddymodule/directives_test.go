@@ -120,7 +120,7 @@ var sharedOptions = map[string]directiveOption{
 	"timeout":         {line: "timeout 8s"},
 	"attempt_timeout": {line: "attempt_timeout 3s"},
 	"retries":         {line: "retries 0"},
-	"breaker":         {line: "breaker off", block: "requests 5", blockAlone: true, off: true},
+	"breaker":         {line: "breaker off", block: "failures 5", blockAlone: true, off: true},
 	"max_concurrent":  {line: "max_concurrent 8"},
 	"max_waiting":     {line: "max_waiting 16"},
 	"errors":          {line: "errors caddy"},

@@ -104,7 +104,7 @@ func heardOf(t *testing.T, n int) []string {
 func TestEvents(t *testing.T) {
 	events(t, nil)
 	fake := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
-	config := simpleSite(fake, "hash_key 0123456789abcdef\nbreaker {\nrequests 2\nopen 100ms\n}\nretries 0")
+	config := simpleSite(fake, "hash_key 0123456789abcdef\nbreaker {\nfailures 3\nopen 100ms\n}\nretries 0")
 	s := serve(t, config)
 	s.listen("first", config)
 	s.request("GET", iosPath, as("known@x.example")).tokens(t) // is none
@@ -121,7 +121,7 @@ func TestEvents(t *testing.T) {
 	if err := fake.SetFaults([]sandbox.Fault{{Status: 503}}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2 {
+	for i := range 3 {
 		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
 	}
 	heardOf(t, 3)

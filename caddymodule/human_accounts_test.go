@@ -59,7 +59,7 @@ func TestConnect_TwoApplications(t *testing.T) {
 		d.request("GET", "/two", as("u-1")).connect(t)
 	})
 	t.Run("breaker", func(t *testing.T) {
-		d := openTwo(t, "retries 0\nbreaker {\nrequests 3\nopen 1m\n}")
+		d := openTwo(t, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}")
 		d.faults(t, sandbox.Fault{Status: 500})
 		for i := range 5 {
 			d.request("GET", "/one", as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
@@ -94,7 +94,7 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 	scopes := map[string]string{"/none": "", "/one": "extra_scopes a", "/two": "extra_scopes a b", "/same": "extra_scopes a b"}
 	text := ""
 	for path, line := range scopes {
-		text += humanProvider.block(path, humanProvider.options(fake), line+"\nretries 0\nbreaker {\nrequests 3\nopen 1m\n}")
+		text += humanProvider.block(path, humanProvider.options(fake), line+"\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}")
 	}
 	d := &connectDesk{site: serve(t, "SITE {\n"+text+"}"), fake: fake}
 	d.connected(t, "u-1")
@@ -158,16 +158,14 @@ func TestConnect_SharedLimits(t *testing.T) {
 	}{
 		"the same defaults":    {"h1", "", "", ""},
 		"the same":             {"h1", "max_concurrent 5", "max_concurrent 5", ""},
-		"the default written":  {"h1", "", "max_concurrent 64\nmax_waiting 2000\ncache {\nmax_entries 100000\n}\nbreaker {\nratio 0.5\nrequests 20\nwindow 10s\nopen 5s\n}", ""},
+		"the default written":  {"h1", "", "max_concurrent 64\nmax_waiting 2000\ncache {\nmax_entries 100000\n}\nbreaker {\nfailures 20\nopen 5s\n}", ""},
 		"each its own":         {"h1", "timeout 5s\nretries 0\ncache 10s\nextra_scopes a", "cache off\ncross_site allow", ""},
 		"max_concurrent":       {"h1", "", "max_concurrent 5", clash},
 		"with other scopes":    {"h1", "", "max_concurrent 5\nextra_scopes a", clash},
 		"max_waiting":          {"h1", "", "max_waiting 5", clash},
 		"max_entries":          {"h1", "", "cache {\nmax_entries 5\n}", clash},
 		"breaker off":          {"h1", "", "breaker off", clash},
-		"breaker ratio":        {"h1", "", "breaker {\nratio 0.1\n}", clash},
-		"breaker requests":     {"h1", "", "breaker {\nrequests 5\n}", clash},
-		"breaker window":       {"h1", "", "breaker {\nwindow 5s\n}", clash},
+		"breaker failures":     {"h1", "", "breaker {\nfailures 5\n}", clash},
 		"breaker open":         {"h1", "", "breaker {\nopen 1s\n}", clash},
 		"of another client id": {"h2", "", "max_concurrent 5\nbreaker off", ""},
 	} {
@@ -187,7 +185,7 @@ func TestConnect_SharedLimits(t *testing.T) {
 // in common.
 func TestConnect_BothDirectivesOnOneSite(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	limits := "retries 0\nbreaker {\nrequests 3\nopen 1m\n}\n"
+	limits := "retries 0\nbreaker {\nfailures 3\nopen 1m\n}\n"
 	d := &connectDesk{fake: fake, site: serve(t, "SITE {\n"+
 		humaProvider.block("", humaProvider.options(fake), limits)+
 		humanProvider.block("", humanProvider.options(fake), limits+"max_concurrent 3")+"}")}

@@ -64,7 +64,7 @@ const everyField = `{
 	"timeout": "8s",
 	"attempt_timeout": 2000000000,
 	"retries": 0,
-	"breaker": {"ratio": 0.25, "requests": 5, "window": "30s", "open": "1m"},
+	"breaker": {"failures": 5, "open": "1m"},
 	"max_concurrent": 8,
 	"max_waiting": 16,
 	"errors": "problem",
@@ -100,7 +100,7 @@ const everyHumanField = `{
 	"timeout": "8s",
 	"attempt_timeout": 2000000000,
 	"retries": 0,
-	"breaker": {"ratio": 0.25, "requests": 5, "window": "30s", "open": "1m"},
+	"breaker": {"failures": 5, "open": "1m"},
 	"max_concurrent": 8,
 	"max_waiting": 16,
 	"errors": "problem",
@@ -364,7 +364,7 @@ func TestJSONRefusesWhatItDoesNotKnow(t *testing.T) {
 		"cache.max_entries":        `1.5`,
 		"timeout":                  `"10"`,
 		"retries":                  `"1"`,
-		"breaker.ratio":            `"half"`,
+		"breaker.failures":         `"five"`,
 		"max_concurrent":           `99999999999999999999`,
 		"breaker.disabled":         `"yes"`,
 	}
@@ -478,10 +478,7 @@ func TestBadJSONValues(t *testing.T) {
 		{"timeout", `-1`, "timeout", "positive"},
 		{"attempt_timeout", `"-1s"`, "attempt_timeout", "positive"},
 		{"retries", `-1`, "retries", "at least 0"},
-		{"breaker.ratio", `1.5`, "ratio", "at most 1"},
-		{"breaker.ratio", `-0.5`, "ratio", "above 0"},
-		{"breaker.requests", `-1`, "requests", "at least 1"},
-		{"breaker.window", `-1`, "window", "positive"},
+		{"breaker.failures", `-1`, "failures", "at least 1"},
 		{"breaker.open", `-1`, "open", "positive"},
 		{"max_concurrent", `-1`, "max_concurrent", "at least 1"},
 		{"max_waiting", `-1`, "max_waiting", "at least 1"},
@@ -512,7 +509,7 @@ func TestJSONDefaults(t *testing.T) {
 			"timeout": `0`, "attempt_timeout": `"0s"`, "max_concurrent": `0`, "max_waiting": `0`,
 			"no_cache": `""`, "errors": `""`, "cross_site": `""`, "hash_key": `""`,
 			"cache": `{}`, "cache.ttl": `0`, "cache.max_entries": `0`, "cache.vary": `[]`,
-			"breaker": `{}`, "breaker.ratio": `0`, "trust": `null`, "retries": `null`,
+			"breaker": `{}`, "breaker.failures": `0`, "trust": `null`, "retries": `null`,
 		} {
 			if err := validateJSON(t, d.handlerJSON(t, member, value)); err != nil {
 				t.Errorf("%s %s of %s: %v", member, value, d.name, err)

@@ -166,7 +166,7 @@ var closedKind = map[string]string{
 func TestMetrics_WhatIsSo(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
-		config := p.site(fake, "retries 0\nbreaker {\nrequests 2\nopen 1m\n}")
+		config := p.site(fake, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}")
 		start := time.Now()
 		m := serveMetered(t, config)
 		gauges := func(what string, entries, open float64) samples {
@@ -188,8 +188,8 @@ func TestMetrics_WhatIsSo(t *testing.T) {
 		m.request("DELETE", p.path, as("u1@x.example"))
 		gauges("one is gone", 2, 0)
 		must(t, fake.SetFaults([]sandbox.Fault{{Status: 500}}))
-		for range 4 {
-			m.request("GET", p.ask(), as("late@x.example"))
+		for i := range 4 {
+			m.request("GET", p.ask(), as(fmt.Sprintf("late%d@x.example", i)))
 		}
 		if got := gauges("an outage", 2, 1); got["breaker_open huma"]+got["breaker_open human_api"] != 1 {
 			t.Errorf("breakers\n%s", got)
@@ -198,7 +198,7 @@ func TestMetrics_WhatIsSo(t *testing.T) {
 		if again := gauges("the same config", 2, 1)["credentials_loaded_timestamp_seconds "+p.name]; again <= loaded {
 			t.Errorf("loaded at %v, and then at %v", loaded, again)
 		}
-		must(t, m.load(m.with(strings.Replace(config, "requests 2", "requests 3", 1))))
+		must(t, m.load(m.with(strings.Replace(config, "failures 3", "failures 4", 1))))
 		gauges("another breaker", 2, 0)
 
 		other := humanProvider

@@ -106,9 +106,9 @@ var outcomeCases = map[string]outcomeCase{
 		want:   samples{"unavailable": 2},
 	},
 	"breaker": {
-		more:   "breaker {\nrequests 2\nopen 1m\n}",
+		more:   "breaker {\nfailures 3\nopen 1m\n}",
 		faults: failing(sandbox.Fault{Status: 500}),
-		ask:    asks("GET", known, known, known, known),
+		ask:    asks("GET", known, user(1), user(2), user(3)),
 		want:   samples{"unavailable": 4},
 	},
 	"timeout": {

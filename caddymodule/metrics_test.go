@@ -66,8 +66,8 @@ var countCases = map[string]countCase{
 		ask: asks("GET", known), calls: firstCalls(samples{"timeout": 1}),
 	},
 	"calls that are not made": {
-		more: "breaker {\nrequests 2\nopen 1m\n}", faults: failing(sandbox.Fault{Status: 500}),
-		ask: asks("GET", known, known, known, known), calls: firstCalls(samples{"error": 2}),
+		more: "breaker {\nfailures 3\nopen 1m\n}", faults: failing(sandbox.Fault{Status: 500}),
+		ask: asks("GET", known, user(1), user(2), user(3)), calls: firstCalls(samples{"error": 3}),
 	},
 	"the other type": {
 		only: "human_api", faults: func(provider) []sandbox.Fault { return []sandbox.Fault{{Op: sandbox.OpSession, Status: 403}} },

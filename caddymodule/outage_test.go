@@ -106,7 +106,7 @@ func TestH02_NoAnswer(t *testing.T) {
 		max_concurrent 8
 		max_waiting 100
 		breaker {
-			requests 8
+			failures 8
 			open 1m
 		}`))
 		got := codes(t, s.together(p.ask(), 500, user))
@@ -218,7 +218,7 @@ func TestH06_TooManyRequestsIsNoOutage(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
 		fake.SetFaults([]sandbox.Fault{{Status: 429, Headers: http.Header{"Retry-After": {"17"}}}})
-		s := serve(t, p.site(fake, "breaker {\nrequests 2\nopen 1m\n}"))
+		s := serve(t, p.site(fake, "breaker {\nfailures 3\nopen 1m\n}"))
 		for _, a := range s.together(p.ask(), 50, user) {
 			a.problem(t, 503, "upstream_unavailable")
 			if got := a.Header.Get("Retry-After"); got != "17" {

@@ -165,9 +165,8 @@ type limits struct {
 	maxConcurrent, maxWaiting, maxEntries int
 
 	breakerOff        bool
-	ratio             float64
-	requests          int
-	window, open      time.Duration
+	failures          int
+	open              time.Duration
 	registrationRate  rate.Limit
 	registrationBurst int
 	tls               string // a fingerprint of the files
@@ -177,7 +176,7 @@ type limits struct {
 // upstreamKey names what an upstream depends on. The other limits may change
 // without closing a breaker.
 func (l limits) upstreamKey() string {
-	return fmt.Sprintf("%d %t %g %d %s %s %s", l.maxConcurrent, l.breakerOff, l.ratio, l.requests, l.window, l.open, l.tls)
+	return fmt.Sprintf("%d %t %d %s %s", l.maxConcurrent, l.breakerOff, l.failures, l.open, l.tls)
 }
 
 // upstream is the way to the service: its connections, the breaker and the
@@ -197,9 +196,7 @@ func newUpstream(provider string, l limits, transport *http.Transport) (caddy.De
 	u := &upstream{provider: provider, transport: transport}
 	settings := resilience.Settings{MaxConcurrent: l.maxConcurrent, OnBreaker: u.breakerChanged}
 	if !l.breakerOff {
-		settings.Breaker = &resilience.BreakerSettings{
-			Ratio: l.ratio, Requests: l.requests, Window: l.window, Open: l.open,
-		}
+		settings.Breaker = &resilience.BreakerSettings{Failures: l.failures, Open: l.open}
 	}
 	u.guard = resilience.New(settings)
 	return u, nil

@@ -265,7 +265,7 @@ func TestRotation_BreakerAndLimitsStay(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		service := newRotating(t)
 		file := secretFiles["rename"](t, oldSecret)
-		s := serve(t, service.site(p, file, "retries 0\nbreaker {\nrequests 3\nopen 1m\n}"))
+		s := serve(t, service.site(p, file, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}"))
 		must(t, service.SetFaults([]sandbox.Fault{{Op: p.first, Status: 503, Times: 100}}))
 		for i := range 3 {
 			s.request("GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, 503, "upstream_unavailable")

@@ -220,7 +220,7 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 func TestOutage(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
-		s := serve(t, p.site(fake, "retries 0\nbreaker {\nrequests 5\nopen 1s\n}"))
+		s := serve(t, p.site(fake, "retries 0\nbreaker {\nfailures 5\nopen 1s\n}"))
 		s.request("GET", p.ask(), as("cached@x.example")).token(t, p)
 		fake.SetFaults([]sandbox.Fault{{Reset: sandbox.ResetBefore}})
 		for i := range 30 {

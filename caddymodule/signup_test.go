@@ -75,7 +75,7 @@ func TestOneSignUpHoweverTheServiceIsSpelt(t *testing.T) {
 // registrations, and closes no breaker.
 func TestTheBrakeOutlivesOtherLimits(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
-	config := simpleSite(huma, "breaker {\nrequests 2\nopen 1m\n}\nretries 0\nregistration {\nrate 1/h 2\n}")
+	config := simpleSite(huma, "breaker {\nfailures 3\nopen 1m\n}\nretries 0\nregistration {\nrate 1/h 2\n}")
 	s := serve(t, config)
 	for user, status := range map[string]int{"a": 200, "b": 200} {
 		if a := s.request("GET", iosPath, as(user+"@x.example")); a.StatusCode != status {
@@ -88,8 +88,8 @@ func TestTheBrakeOutlivesOtherLimits(t *testing.T) {
 	s.request("GET", iosPath, as("c@x.example")).problem(t, http.StatusServiceUnavailable, "registration_limited")
 
 	huma.SetFaults([]sandbox.Fault{{Status: 500}})
-	for range 6 { // half of all calls have to have failed
-		s.request("GET", iosPath, as("d@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	for i := range 3 {
+		s.request("GET", iosPath, user(i)...).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	}
 	huma.SetFaults(nil)
 	if err := s.load(strings.Replace(config, "retries 0", "retries 0\nmax_waiting 1998", 1)); err != nil {

@@ -101,8 +101,8 @@ func (s transportSettings) build() *http.Transport {
 func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
 	l := resilience.Limits{
 		AttemptTimeout: time.Duration(orDefault(e.common.AttemptTimeout, defaultAttemptTimeout)),
-		Timeout:        e.policy.Timeout,
 		Retries:        *orDefault(e.common.Retries, &defaultRetries),
+		User:           string(exchange.UserFrom(ctx)),
 		Continues:      exchange.Continues(ctx),
 	}
 	switch op {

@@ -239,7 +239,7 @@ func (f *flight) isOld() bool { return f.stored != nil && f.fresh.IsZero() }
 func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *Policy) {
 	defer e.end(f, user)
 	defer f.traced()
-	ctx, cancel := context.WithTimeout(f.ctx, p.Timeout)
+	ctx, cancel := context.WithTimeout(WithUser(f.ctx, user), p.Timeout)
 	defer cancel()
 	if !takeTurn(ctx, turns, p.Timeout/2) {
 		f.result = Result{Err: errUserOverloaded}

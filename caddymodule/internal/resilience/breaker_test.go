@@ -3,6 +3,8 @@ package resilience
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -23,13 +25,14 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{"500", &exchange.StatusError{Status: 500}, true},
 		{"503", errDown, true},
 		{"no connection", errNoConn, true},
-		{"no answer in time", &exchange.TransportError{Sent: true, Timeout: true, Err: context.DeadlineExceeded}, true},
+		{"no answer in time", errTimeout, true},
 		{"success", nil, false},
 		{"400", &exchange.StatusError{Status: 400}, false},
 		{"401", &exchange.StatusError{Status: 401}, false},
 		{"403", errRefused, false},
 		{"429 (H06)", errLimited, false},
 		{"429 with Retry-After (H06)", &exchange.StatusError{Status: 429, RetryAfter: time.Hour}, false},
+		{"a definite 5xx", &exchange.StatusError{Status: 500, Code: "100010", Definite: true}, false},
 		{"an answer that cannot be used", &exchange.AnswerError{Why: "not JSON"}, false},
 		{"the caller left", errLeft, false},
 		{"the caller left before", context.Canceled, false},
@@ -46,32 +49,74 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 	}
 }
 
-func TestRatioAndRequests(t *testing.T) {
-	ends := map[rune]error{'+': errRefused, '-': errDown, 'l': errLeft}
+// TestFailuresInARow makes calls that are written as two letters each: whom it
+// is for (_: nobody), and how it ends.
+func TestFailuresInARow(t *testing.T) {
+	ends := map[byte]error{
+		'2': nil,
+		'4': errRefused,
+		'9': errLimited,
+		'5': &exchange.StatusError{Status: 500, Definite: true},
+		'?': &exchange.AnswerError{Why: "not JSON"},
+		'x': errLeft, // says nothing
+		'p': errPanicked,
+		'-': errDown,
+	}
 	for _, test := range []struct {
-		name, calls string
+		name, calls string // pairs of user and end
 		open        bool
 	}{
-		{"too few", "---", false},
-		{"enough", "----", true},
-		{"less than the ratio", "++++++---+--", false},
-		{"the ratio", "++--++--", true},
-		{"those who left do not make it enough", strings.Repeat("l", 100) + "---", false},
-		{"those who left do not water it down", strings.Repeat("l", 100) + "----", true},
-		{"a row after much that went well", strings.Repeat("+", 100) + "----", true},
-		{"no row", strings.Repeat("+", 100) + "---+---+---", false},
-		{"those who left do not break a row", strings.Repeat("+", 100) + "--l--", true},
+		{"one too few", "a-b-c-", false},
+		{"exactly enough", "a-b-c-d-", true},
+		{"of three users", "a-b-c-a-", true},
+		{"of one user", strings.Repeat("a-", 100), false},
+		{"of two users", strings.Repeat("a-b-", 100), false},
+		{"of many without a user", strings.Repeat("_-", 100), false},
+		{"without a user is a user", "_-a-_-b-", true},
+		{"the third user opens it", strings.Repeat("a-b-", 10) + "c-", true},
+		{"three users, one after the other", "a-a-a-a-b-b-b-b-c-", true},
+		{"after many that went well", strings.Repeat("a2", 100) + "a-b-c-d-", true},
+		{"a success ends the row", "a-b-c-d2e-f-g-", false},
+		{"and its users", "a-b-c-" + "a2" + strings.Repeat("a-b-", 10), false},
+		{"and the next row opens it", "a-b-c-d2e-f-g-h-", true},
+		{"a refusal ends the row", "a-b-c-d4e-f-g-", false},
+		{"429 ends the row", "a-b-c-d9e-f-g-", false},
+		{"a definite 5xx ends the row", "a-b-c-d5e-f-g-", false},
+		{"an unusable answer ends the row", "a-b-c-d?e-f-g-", false},
+		{"a caller who leaves does not", "a-b-c-dxe-", true},
+		{"and is not in it", "a-b-c-dxexfx", false},
+		{"nor is a panic", "a-b-c-dpep", false},
+		{"half of all calls fail, alternating", strings.Repeat("a-b2c-d2e-", 50), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
-			for _, end := range test.calls {
-				calls(t, g, 1, fail(ends[end]))
+			for i := 0; i < len(test.calls); i += 2 {
+				if g.BreakerOpen() {
+					t.Fatalf("open after %q", test.calls[:i])
+				}
+				l := Limits{User: strings.Trim(test.calls[i:i+1], "_")}
+				_ = g.Do(t.Context(), l, fail(ends[test.calls[i+1]]))
 			}
 			if g.BreakerOpen() != test.open {
 				t.Errorf("BreakerOpen = %v, want %v", g.BreakerOpen(), test.open)
 			}
 		})
 	}
+}
+
+// A row has no time limit: a service that is called once a minute is down, too.
+func TestARowMayLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
+		for range 4 {
+			wantStillClosed(t, g)
+			calls(t, g, 1, fail(errDown))
+			time.Sleep(time.Minute)
+		}
+		if !g.BreakerOpen() {
+			t.Error("the breaker is closed")
+		}
+	})
 }
 
 // Many calls share one connection. If it breaks, that is one failure; what
@@ -83,25 +128,21 @@ func TestCallsThatFailTogether(t *testing.T) {
 		open bool
 	}{
 		{"their connection broke", &exchange.TransportError{Sent: true, Err: errors.New("reset")}, false},
-		{"no answer in time", &exchange.TransportError{Sent: true, Timeout: true, Err: context.DeadlineExceeded}, true},
+		{"no answer in time", errTimeout, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := New(Settings{MaxConcurrent: 100, Breaker: &testBreaker})
-				calls(t, g, 1000, fail(nil))
 				var wg sync.WaitGroup
 				for range 50 {
-					wg.Go(func() {
-						calls(t, g, 1, func(context.Context) error {
-							time.Sleep(time.Second)
-							return test.err
-						})
-					})
+					wg.Go(func() { calls(t, g, 1, after(time.Second, test.err)) })
 				}
 				wg.Wait()
 				if g.BreakerOpen() != test.open {
 					t.Errorf("BreakerOpen = %v, want %v", g.BreakerOpen(), test.open)
 				}
+				calls(t, g, 3, fail(errDown)) // those that begin later are in the row of the first
+				wantOpen(t, g)
 			})
 		})
 	}
@@ -113,59 +154,26 @@ func TestBreakerOff(t *testing.T) {
 	wantClosed(t, g)
 }
 
-func TestTheWindowRolls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
-		calls(t, g, 3, fail(errDown))
-		time.Sleep(11 * time.Second)
-		calls(t, g, 3, fail(errDown)) // the first three are forgotten
-		wantClosed(t, g)              // the fourth in the window, one good
-		time.Sleep(4 * time.Second)
-		calls(t, g, 1, fail(errDown)) // 4 of 5
-		wantOpen(t, g)
-	})
-}
-
-// A call that takes longer than the window must count all the same.
-func TestTimeoutsLongerThanTheWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := testBreaker
-		s.Window = time.Second
-		g := New(Settings{MaxConcurrent: 4, Breaker: &s})
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() { _ = g.Do(t.Context(), Limits{AttemptTimeout: 5 * time.Second}, hang) })
-		}
-		wg.Wait()
-		wantOpen(t, g)
-	})
-}
-
-func TestOpenHalfOpenClosed(t *testing.T) {
+func TestOpenAndClosedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen changes
 		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker, OnBreaker: seen.told})
 		calls(t, g, 4, fail(errDown))
-		if open := wantOpen(t, g); open.RetryAfter != 5*time.Second {
-			t.Errorf("RetryAfter = %v, want 5s", open.RetryAfter)
-		}
+		wantRetryAfter(t, g, 5*time.Second)
 		time.Sleep(3500 * time.Millisecond)
-		if open := wantOpen(t, g); open.RetryAfter != 1500*time.Millisecond {
-			t.Errorf("RetryAfter = %v, want 1.5s", open.RetryAfter)
-		}
-		time.Sleep(1200 * time.Millisecond)
-		if open := wantOpen(t, g); open.RetryAfter != time.Second {
-			t.Errorf("RetryAfter = %v, want no less than 1s", open.RetryAfter)
-		}
-		time.Sleep(time.Second)
+		wantRetryAfter(t, g, 1500*time.Millisecond)
+		time.Sleep(1499 * time.Millisecond)
+		wantRetryAfter(t, g, time.Millisecond)
+		time.Sleep(time.Millisecond)
 		if !g.BreakerOpen() {
 			t.Error("it closed without a probe")
 		}
 		calls(t, g, 1, fail(errDown)) // the probe fails
-		if open := wantOpen(t, g); open.RetryAfter != 5*time.Second {
-			t.Errorf("RetryAfter = %v, want 5s again", open.RetryAfter)
-		}
-		time.Sleep(5*time.Second + 1)
+		wantRetryAfter(t, g, 5*time.Second)
+		time.Sleep(5 * time.Second)
+		calls(t, g, 1, after(300*time.Millisecond, errDown)) // counted from its end
+		wantRetryAfter(t, g, 5*time.Second)
+		time.Sleep(5 * time.Second)
 		wantClosed(t, g) // the probe is answered: recovery within the open time (H04)
 		calls(t, g, 3, fail(errDown))
 		wantClosed(t, g) // and it begins to count anew
@@ -175,188 +183,313 @@ func TestOpenHalfOpenClosed(t *testing.T) {
 	})
 }
 
-func TestHalfOpenLetsOneThrough(t *testing.T) {
+// While a probe hangs, one more goes each second, and no other call.
+func TestProbesThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Settings{MaxConcurrent: 100, Breaker: &testBreaker})
-		calls(t, g, 4, fail(errDown))
-		time.Sleep(5*time.Second + 1)
-		answer := make(chan struct{})
-		var made, refused atomic.Int64
+		g := opened(t, Settings{MaxConcurrent: 100, Breaker: &testBreaker})
+		begin := time.Now()
 		var wg sync.WaitGroup
-		for range 100 {
+		var at []time.Duration
+		for range 50 { // all 100 ms 20 users
+			for range 20 {
+				wg.Go(func() {
+					err := g.Do(t.Context(), Limits{AttemptTimeout: 10 * time.Second}, func(ctx context.Context) error {
+						at = append(at, time.Since(begin))
+						return hang(ctx)
+					})
+					var open *exchange.OpenError
+					since := time.Since(begin) % time.Second
+					if errors.As(err, &open) && open.RetryAfter != time.Second-since {
+						t.Errorf("RetryAfter = %v %v after a probe", open.RetryAfter, since)
+					}
+				})
+				synctest.Wait()
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		want := []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second}
+		if !slices.Equal(at, want) {
+			t.Errorf("probes after %v, want %v", at, want)
+		}
+		wg.Wait()
+	})
+}
+
+// A probe waits for a slot, if there is none free, and the others do not.
+func TestNobodyWaitsForTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
+		calls(t, g, 3, fail(errDown))
+		busy := make(chan struct{})
+		go func() { // sent before the outage, and holds the slot
+			_ = g.Do(t.Context(), Limits{}, func(context.Context) error { <-busy; return nil })
+		}()
+		synctest.Wait()
+		g.breaker.mu.Lock()
+		g.breaker.change(true)
+		g.breaker.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		probe := make(chan error)
+		go func() { probe <- g.Do(t.Context(), Limits{}, fail(nil)) }()
+		synctest.Wait()
+		begin := time.Now()
+		wantRetryAfter(t, g, time.Second)
+		if waited := time.Since(begin); waited > 0 {
+			t.Errorf("waited %v", waited)
+		}
+		close(busy)
+		if err := <-probe; err != nil {
+			t.Errorf("the probe: %v", err)
+		}
+		wantClosed(t, g)
+	})
+}
+
+// What begins before the breaker opens and gets its slot afterwards is refused.
+func TestOpensDuringTheWaitForASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
+		var wg sync.WaitGroup
+		var made, refused atomic.Int64
+		for i := range 100 {
 			wg.Go(func() {
-				err := g.Do(t.Context(), Limits{}, func(context.Context) error {
+				err := g.Do(t.Context(), Limits{User: fmt.Sprint(i)}, func(context.Context) error {
 					made.Add(1)
-					<-answer
-					return nil
+					time.Sleep(10 * time.Millisecond)
+					return errDown
 				})
 				var open *exchange.OpenError
 				if errors.As(err, &open) {
 					refused.Add(1)
-					if open.RetryAfter != time.Second {
-						t.Errorf("RetryAfter = %v, want 1s", open.RetryAfter)
-					}
 				}
 			})
 		}
-		synctest.Wait()
-		if made.Load() != 1 || refused.Load() != 99 {
-			t.Errorf("%d calls made, %d refused; want 1, 99", made.Load(), refused.Load())
-		}
-		wantOpen(t, g)
-		close(answer)
 		wg.Wait()
-		wantClosed(t, g)
+		if made.Load() != 4 || refused.Load() != 96 {
+			t.Errorf("%d calls made, %d refused; want 4, 96", made.Load(), refused.Load())
+		}
 	})
 }
 
-// With one slot, those who ask during a probe must not wait for it.
-func TestNobodyWaitsForTheProbe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
-		calls(t, g, 4, fail(errDown))
-		time.Sleep(5*time.Second + 1)
-		go func() { _ = g.Do(t.Context(), Limits{AttemptTimeout: 3 * time.Second}, hang) }()
-		synctest.Wait()
-		begin := time.Now()
-		wantOpen(t, g)
-		if waited := time.Since(begin); waited > 0 {
-			t.Errorf("waited %v", waited)
-		}
-		time.Sleep(4 * time.Second)
-	})
-}
-
-func TestAProbeWhoseCallerLeavesIsNone(t *testing.T) {
-	for name, probe := range map[string]func(context.Context) error{
-		"left":     fail(errLeft),
-		"panicked": func(context.Context) error { panic("probe") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
-				calls(t, g, 4, fail(errDown))
-				time.Sleep(5*time.Second + 1)
-				func() {
-					defer func() { _ = recover() }()
-					calls(t, g, 1, probe)
-				}()
-				if !g.BreakerOpen() {
-					t.Error("it closed without an answer")
-				}
-				wantClosed(t, g) // the next one is the probe
-			})
-		})
-	}
-}
-
-// What was sent before an outage says nothing about the time after it.
-func TestLateEndsDoNotCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := New(Settings{MaxConcurrent: 100, Breaker: &testBreaker})
-		var wg sync.WaitGroup
-		for range 50 {
-			wg.Go(func() { _ = g.Do(t.Context(), Limits{AttemptTimeout: 8 * time.Second}, hang) })
-		}
-		synctest.Wait()
-		calls(t, g, 4, fail(errDown))
-		time.Sleep(5*time.Second + 1)
-		wantClosed(t, g)
-		wg.Wait()
-		wantClosed(t, g)
-	})
-}
-
-// A service that is back must not be kept waiting for by a probe that was sent
-// while it was gone.
-func TestH04_AProbeThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
-		calls(t, g, 4, fail(errDown))
-		time.Sleep(5*time.Second + 1)
-		go func() { _ = g.Do(t.Context(), Limits{AttemptTimeout: 8 * time.Second}, hang) }()
-		synctest.Wait()
-		begin := time.Now() // the service is back
-		for g.BreakerOpen() {
-			calls(t, g, 1, fail(nil))
-			time.Sleep(10 * time.Millisecond)
-		}
-		if took := time.Since(begin); took > testBreaker.Open+time.Second {
-			t.Errorf("it took %v to find out that the service is back", took)
-		}
-		time.Sleep(8 * time.Second) // the old probe times out
-		wantClosed(t, g)
-	})
-}
-
-// An answer is an answer, also if nobody waited for it any more.
-func TestAProbeThatIsSlow(t *testing.T) {
+// TestProbes is about what a probe's end means, soon or late.
+func TestProbes(t *testing.T) {
+	const open = 5 * time.Second
 	for _, test := range []struct {
 		name string
-		err  error
-		open bool
+		call func(context.Context) error
+		next time.Duration // after the probe's beginning; 0: it is closed
 	}{
-		{"answers", nil, false},
-		{"refuses", errRefused, false},
-		{"is down", errDown, true},
-		{"is left", errLeft, true},
+		{"success", fail(nil), 0},
+		{"refusal", fail(errRefused), 0},
+		{"429", fail(errLimited), 0},
+		{"unusable answer", fail(&exchange.AnswerError{Why: "not JSON"}), 0},
+		{"late success", after(9*time.Second, nil), 0},
+		{"late refusal", after(9*time.Second, errRefused), 0},
+		{"failure", fail(errDown), open},
+		{"failure after a while", after(400*time.Millisecond, errDown), 400*time.Millisecond + open},
+		{"failure after a second", after(time.Second, errDown), time.Second + open},
+		{"late failure", after(3*time.Second, errDown), time.Second + open}, // counts as failed after 1 s
+		{"timeout", after(4*time.Second, errTimeout), time.Second + open},
+		{"no connection", fail(errNoConn), open},
+		{"the caller left", fail(errLeft), time.Second},
+		{"an error of ours", fail(errors.New("sign: no secret")), time.Second},
+		{"panic", func(context.Context) error { panic("probe") }, time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var seen changes
-				g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker, OnBreaker: seen.told})
-				calls(t, g, 4, fail(errDown))
-				time.Sleep(5*time.Second + 1)
-				slow := func(context.Context) error {
-					time.Sleep(2 * time.Second)
-					return test.err
+				g := opened(t, Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+				begin := time.Now()
+				func() {
+					defer func() { _ = recover() }()
+					calls(t, g, 1, test.call)
+				}()
+				if test.next == 0 {
+					wantClosed(t, g)
+					calls(t, g, 3, fail(errDown))
+					wantClosed(t, g) // it counts anew
+					return
 				}
-				calls(t, g, 1, slow)
-				if g.BreakerOpen() != test.open {
-					t.Errorf("BreakerOpen = %v, want %v", g.BreakerOpen(), test.open)
-				}
-				time.Sleep(5 * time.Second)
-				wantClosed(t, g)
-				calls(t, g, 2, fail(errDown))
-				wantClosed(t, g) // it counts anew
-				calls(t, g, 3, fail(errDown))
-				wantOpen(t, g)
-				if got := seen.all(); !slices.Equal(got, []bool{true, false, true}) {
-					t.Errorf("OnBreaker was told %v, want open, closed, open", got)
-				}
+				wantRetryAfter(t, g, test.next-time.Since(begin))
+				time.Sleep(test.next - time.Since(begin))
+				wantClosed(t, g) // the next probe
 			})
 		})
 	}
 }
 
-// Whether the service is back is for calls to find out that may be made twice,
-// and have the time for it.
-func TestWhoIsNoProbe(t *testing.T) {
+// Of several probes the first success closes the breaker, also if it is not the
+// latest. What comes of the others is of no interest any more.
+func TestTheFirstSuccessCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
-		calls(t, g, 4, fail(errDown))
-		time.Sleep(5*time.Second + 1)
-		short, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-		defer cancel()
-		for name, try := range map[string]func(func(context.Context) error) error{
-			"a sign-up": func(call func(context.Context) error) error { return g.Do(t.Context(), Limits{Continues: true}, call) },
-			"hardly any time": func(call func(context.Context) error) error {
-				return g.Do(short, Limits{AttemptTimeout: time.Second}, call)
-			},
+		var seen changes
+		g := opened(t, Settings{MaxConcurrent: 10, Breaker: &testBreaker, OnBreaker: seen.told})
+		var wg sync.WaitGroup
+		for _, call := range []func(context.Context) error{
+			after(2500*time.Millisecond, nil), hang, hang, hang,
 		} {
-			err := try(func(context.Context) error {
-				t.Errorf("%s: the call was made", name)
+			wg.Go(func() { _ = g.Do(t.Context(), Limits{AttemptTimeout: 8 * time.Second}, call) })
+			time.Sleep(900 * time.Millisecond)
+			if g.BreakerOpen() {
+				wantRetryAfter(t, g, 100*time.Millisecond)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		wantClosed(t, g)
+		wg.Wait() // the others time out
+		wantClosed(t, g)
+		calls(t, g, 3, fail(errDown))
+		wantStillClosed(t, g)
+		calls(t, g, 1, fail(errDown))
+		wantOpen(t, g)
+		if got := seen.all(); !slices.Equal(got, []bool{true, false, true}) {
+			t.Errorf("OnBreaker was told %v, want open, closed, open", got)
+		}
+	})
+}
+
+// A probe that times out counts as failed a second after its beginning. Later
+// ones that hang meanwhile keep their distance.
+func TestProbesThatTimeOut(t *testing.T) {
+	for _, test := range []struct {
+		open, attempt, lasts time.Duration
+		want                 []int // s after the first
+	}{
+		{time.Minute, 2500 * time.Millisecond, 2 * time.Minute, []int{0, 1, 2, 63, 64, 65}},
+		{time.Second, 4500 * time.Millisecond, 8 * time.Second, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := opened(t, Settings{MaxConcurrent: 10, Breaker: &BreakerSettings{Failures: 4, Open: test.open}})
+			begin := time.Now()
+			var at []time.Duration
+			var wg sync.WaitGroup
+			for time.Since(begin) < test.lasts {
+				wg.Go(func() {
+					_ = g.Do(t.Context(), Limits{AttemptTimeout: test.attempt}, func(ctx context.Context) error {
+						at = append(at, time.Since(begin))
+						return hang(ctx)
+					})
+				})
+				synctest.Wait()
+				time.Sleep(500 * time.Millisecond)
+			}
+			wg.Wait()
+			var want []time.Duration
+			for _, s := range test.want {
+				want = append(want, time.Duration(s)*time.Second)
+			}
+			if !slices.Equal(at, want) {
+				t.Errorf("open %v: probes after %v, want %v", test.open, at, want)
+			}
+		})
+	}
+}
+
+// An open time below a second is kept, too.
+func TestAShortOpenTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := opened(t, Settings{MaxConcurrent: 1, Breaker: &BreakerSettings{Failures: 4, Open: 100 * time.Millisecond}})
+		for range 3 {
+			calls(t, g, 1, fail(errDown))
+			wantRetryAfter(t, g, 100*time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
+		}
+		wantClosed(t, g)
+	})
+}
+
+// What was sent before an outage says nothing about the time after it, neither
+// that it is over nor that there is another one.
+func TestLateEndsDoNotCount(t *testing.T) {
+	for name, err := range map[string]error{"failure": errTimeout, "success": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen changes
+				g := New(Settings{MaxConcurrent: 100, Breaker: &testBreaker, OnBreaker: seen.told})
+				var wg sync.WaitGroup
+				for _, lasts := range []time.Duration{2 * time.Second, 8 * time.Second} {
+					for range 20 {
+						wg.Go(func() { calls(t, g, 1, after(lasts, err)) })
+					}
+				}
+				synctest.Wait()
+				calls(t, g, 4, fail(errDown))
+				time.Sleep(3 * time.Second)
+				wantRetryAfter(t, g, 2*time.Second)
+				time.Sleep(2 * time.Second)
+				wantClosed(t, g)
+				calls(t, g, 3, fail(errDown))
+				wg.Wait()
+				wantStillClosed(t, g)
+				calls(t, g, 1, fail(errDown)) // the row goes on
+				wantOpen(t, g)
+			})
+		})
+	}
+}
+
+// TestH04_ProbesThatHang: a service that is back is noticed within the open time
+// and a second, whenever that is and however long calls hang before.
+func TestH04_ProbesThatHang(t *testing.T) {
+	for _, open := range []time.Duration{300 * time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
+		for _, attempt := range []time.Duration{200 * time.Millisecond, 5 * time.Second, 20 * time.Second} {
+			for _, every := range []time.Duration{50 * time.Millisecond, 3 * time.Second} {
+				t.Run(fmt.Sprintf("open %s, attempts of %s, a call all %s", open, attempt, every), func(t *testing.T) {
+					for range 20 {
+						synctest.Test(t, func(t *testing.T) {
+							wantRecovery(t, open, attempt, every, rand.N(2*open+2*attempt))
+						})
+					}
+				})
+			}
+		}
+	}
+}
+
+// wantRecovery has a service that hangs for a while after the breaker opened.
+func wantRecovery(t *testing.T, open, attempt, every, hangs time.Duration) {
+	g := opened(t, Settings{MaxConcurrent: 100, Breaker: &BreakerSettings{Failures: 4, Open: open}})
+	back := time.Now().Add(hangs)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		wg.Go(func() {
+			_ = g.Do(t.Context(), Limits{AttemptTimeout: attempt}, func(ctx context.Context) error {
+				if time.Now().Before(back) {
+					return hang(ctx)
+				}
+				return nil
+			})
+		})
+		synctest.Wait()
+		if !g.BreakerOpen() {
+			break
+		}
+		time.Sleep(every)
+	}
+	if took := time.Since(back); took > open+time.Second+every {
+		t.Errorf("it took %v to find out that the service is back after %v", took, hangs)
+	}
+}
+
+// A call that may have to be done once is no probe.
+func TestASignUpIsNoProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := opened(t, Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+		for _, wait := range []time.Duration{0, time.Hour} {
+			time.Sleep(wait)
+			err := g.Do(t.Context(), Limits{Continues: true}, func(context.Context) error {
+				t.Error("the call was made")
 				return nil
 			})
 			var open *exchange.OpenError
-			if !errors.As(err, &open) || open.RetryAfter != time.Second {
-				t.Errorf("%s: Do = %v, want to be told to come back in 1s", name, err)
+			if !errors.As(err, &open) || open.RetryAfter <= 0 || open.RetryAfter > time.Millisecond {
+				t.Errorf("Do = %#v, want to be told to come back soon", err)
 			}
 		}
-		if err := g.Do(short, Limits{AttemptTimeout: 300 * time.Millisecond}, fail(nil)); err != nil {
-			t.Errorf("an attempt that is short anyway: %v", err)
-		}
 		wantClosed(t, g)
+		if err := g.Do(t.Context(), Limits{Continues: true}, fail(nil)); err != nil {
+			t.Errorf("with a closed breaker: %v", err)
+		}
 	})
 }
 
@@ -365,7 +498,7 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g *Guard
 		var seen changes
-		g = New(Settings{MaxConcurrent: 1, Breaker: &testBreaker, OnBreaker: func(open bool) {
+		g = New(Settings{MaxConcurrent: 2, Breaker: &testBreaker, OnBreaker: func(open bool) {
 			seen.told(open)
 			if g.BreakerOpen() != open {
 				t.Errorf("told %v, but BreakerOpen = %v", open, g.BreakerOpen())
@@ -374,6 +507,7 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 			if open {
 				panic("listener")
 			}
+			calls(t, g, 1, fail(errRefused)) // a call, even
 		}})
 		func() {
 			defer func() { _ = recover() }()
@@ -382,7 +516,7 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 		if g.InFlight() != 0 {
 			t.Errorf("InFlight = %d", g.InFlight())
 		}
-		time.Sleep(5*time.Second + 1)
+		time.Sleep(5 * time.Second)
 		wantClosed(t, g)
 		if got := seen.all(); !slices.Equal(got, []bool{true, false}) {
 			t.Errorf("OnBreaker was told %v, want open, closed", got)
@@ -390,36 +524,33 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 	})
 }
 
-// TestH04_ShortTimeouts: where no exchange has the time of a probe, half of what
-// it has must do, or the breaker would never close.
-func TestH04_ShortTimeouts(t *testing.T) {
-	for _, timeout := range []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 500 * time.Millisecond, 10 * time.Second} {
-		synctest.Test(t, func(t *testing.T) {
-			g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
-			calls(t, g, 4, fail(errDown))
-			time.Sleep(5*time.Second + 1)
-			ctx, cancel := context.WithTimeout(t.Context(), timeout)
-			defer cancel()
-			time.Sleep(time.Millisecond) // what comes before a call
-			if err := g.Do(ctx, Limits{Timeout: timeout, AttemptTimeout: timeout}, fail(nil)); err != nil {
-				t.Errorf("timeout %s: %v", timeout, err)
-			}
-			wantClosed(t, g)
-		})
-	}
-}
-
-// TestTheRowEndsWithAChange: what failed before an outage is no part of a row
-// after it.
-func TestTheRowEndsWithAChange(t *testing.T) {
+// While OnBreaker is slow, changes go on, and it is told of them in order.
+func TestOnBreakerIsToldInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := testBreaker
-		s.Ratio, s.Window = 1, time.Minute
-		g := New(Settings{MaxConcurrent: 4, Breaker: &s})
-		calls(t, g, 4, fail(errDown))
-		time.Sleep(5*time.Second + 1)
-		wantClosed(t, g) // by a probe, which is in no row
-		calls(t, g, 1, fail(errDown))
-		wantClosed(t, g)
+		var seen changes
+		var telling atomic.Int64
+		g := New(Settings{MaxConcurrent: 10, Breaker: &testBreaker, OnBreaker: func(open bool) {
+			if telling.Add(1) > 1 {
+				t.Error("told two things at once")
+			}
+			defer telling.Add(-1)
+			time.Sleep(30 * time.Second)
+			seen.told(open)
+		}})
+		for range 3 {
+			for range 4 {
+				go calls(t, g, 1, fail(errDown))
+				synctest.Wait()
+			}
+			if !g.BreakerOpen() {
+				t.Error("it is closed")
+			}
+			time.Sleep(5 * time.Second)
+			wantClosed(t, g)
+		}
+		time.Sleep(5 * time.Minute)
+		if got := seen.all(); !slices.Equal(got, []bool{true, false, true, false, true, false}) {
+			t.Errorf("OnBreaker was told %v", got)
+		}
 	})
 }

@@ -37,17 +37,21 @@ type Settings struct {
 
 // BreakerSettings say when a service is down. All must be positive.
 type BreakerSettings struct {
-	Ratio    float64       // opens when this part of the answers are outages: 0.5 is half of them
-	Requests int           // but not before so many calls have ended in the window; so many outages in a row open it, too
-	Window   time.Duration // what counts, in ten steps
-	Open     time.Duration // how long no call is made; then one is, as a probe
+	// Failures is how many outages in a row open the breaker, if they come from
+	// at least 3 users.
+	Failures int
+
+	// Open is how long no call is made. Then one is, as a probe, and while it
+	// has no answer one more each second. A success closes the breaker; after a
+	// failure the next probe waits for Open again.
+	Open time.Duration
 }
 
 // Limits are what a handler allows one exchange.
 type Limits struct {
 	AttemptTimeout time.Duration // one call; 0: what is left of the context
-	Timeout        time.Duration // of the whole exchange: what its context began with; 0: none
 	Retries        int           // further calls after the first; 0 or less: the call is made at most once
+	User           string        // for whom the call is made; calls that name none count as those of one user
 
 	// Continues says that the call goes on with an exchange that has called
 	// already. It gets a free slot before those that begin one, and it is never
@@ -105,10 +109,11 @@ func (g *Guard) InFlight() int { return int(g.inFlight.Load()) }
 // try makes the call once: bulkhead, breaker, timeout. It reports whether the
 // call was made.
 func (g *Guard) try(ctx context.Context, l Limits, call func(context.Context) error) (made bool, err error) {
-	// While it is open, nobody needs a slot to be told so: those may be held
+	// While the breaker is open, a refused call needs no slot: those may be held
 	// by calls that still wait for the service that is down.
+	var p permit
 	if g.breaker != nil {
-		if err := g.breaker.refusal(l.mayProbe(ctx)); err != nil {
+		if p, err = g.breaker.allow(p, !l.Continues); err != nil {
 			return false, err
 		}
 	}
@@ -127,36 +132,16 @@ func (g *Guard) try(ctx context.Context, l Limits, call func(context.Context) er
 		g.slots.release()
 	}()
 
-	report := func(error) {}
+	outcome := errPanicked // unless attempt returns
 	if g.breaker != nil {
-		if report, err = g.breaker.allow(l.mayProbe(ctx)); err != nil {
+		// It may have opened during the wait for a slot.
+		if p, err = g.breaker.allow(p, !l.Continues); err != nil {
 			return false, err
 		}
+		defer func() { g.breaker.report(p, l.User, outcome) }()
 	}
-	outcome := errPanicked // unless attempt returns
-	defer func() { report(outcome) }()
 	outcome = attempt(ctx, l.AttemptTimeout, call)
 	return true, outcome
-}
-
-// mayProbe reports whether the call may find out for all others if the service
-// is back: not if its own time could be over before the service has had a fair
-// chance to answer.
-func (l Limits) mayProbe(ctx context.Context) bool {
-	if l.Continues {
-		return false
-	}
-	deadline, limited := ctx.Deadline()
-	needs := probeTime
-	if l.AttemptTimeout > 0 {
-		needs = min(needs, l.AttemptTimeout)
-	}
-	if l.Timeout > 0 {
-		// Where an exchange never has that much time, half of what it has is
-		// enough: otherwise nobody could ever close the breaker.
-		needs = min(needs, l.Timeout/2)
-	}
-	return !limited || time.Until(deadline) >= needs
 }
 
 // attempt makes the call with its own timeout.

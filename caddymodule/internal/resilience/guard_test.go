@@ -77,7 +77,9 @@ func TestWaitingEndsInTime(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			begin := time.Now()
 			var busy *exchange.BusyError
-			if err := g.Do(ctx, Limits{Retries: 5}, never); !errors.As(err, &busy) {
+			l := anotherUser()
+			l.Retries = 5
+			if err := g.Do(ctx, l, never); !errors.As(err, &busy) {
 				t.Errorf("Do = %v, want that it is busy", err)
 			}
 			if waited := time.Since(begin); waited != time.Second/2 {
@@ -133,11 +135,12 @@ func TestH02_OpensWhileTheBulkheadIsFull(t *testing.T) {
 		var opened, made atomic.Int64
 		var wg sync.WaitGroup
 		begin := time.Now()
-		for range 2000 {
+		for i := range 2000 {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
-				err := g.Do(ctx, Limits{AttemptTimeout: 2 * time.Second, Retries: 1}, func(ctx context.Context) error {
+				l := Limits{AttemptTimeout: 2 * time.Second, Retries: 1, User: fmt.Sprint(i)}
+				err := g.Do(ctx, l, func(ctx context.Context) error {
 					made.Add(1)
 					return hang(ctx)
 				})
@@ -166,7 +169,7 @@ func TestTheExchangesDeadlineIsAnOutage(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
 		for range 4 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			_ = g.Do(ctx, Limits{}, hang)
+			_ = g.Do(ctx, anotherUser(), hang)
 			cancel()
 		}
 		wantOpen(t, g)
@@ -184,7 +187,8 @@ func TestH16_CallersWhoLeave(t *testing.T) {
 			if i%3 == 0 {
 				cancel() // before anything
 			}
-			err := g.Do(ctx, Limits{AttemptTimeout: time.Minute, Retries: 1}, func(ctx context.Context) error {
+			l := Limits{AttemptTimeout: time.Minute, Retries: 1, User: fmt.Sprint(i)}
+			err := g.Do(ctx, l, func(ctx context.Context) error {
 				cancel() // during the call; those who wait for a slot leave below
 				return hang(ctx)
 			})
@@ -205,14 +209,14 @@ func TestPanicsLeaveNothingBehind(t *testing.T) {
 	const slots = 3
 	g := New(Settings{MaxConcurrent: slots, Breaker: &testBreaker})
 	for _, retries := range []int{0, 2} {
-		for range 20 {
+		for i := range 20 {
 			func() {
 				defer func() {
 					if r := recover(); r != "boom" {
 						t.Errorf("recovered %v, want the call's own panic", r)
 					}
 				}()
-				_ = g.Do(t.Context(), Limits{AttemptTimeout: time.Second, Retries: retries}, func(context.Context) error { panic("boom") })
+				_ = g.Do(t.Context(), Limits{AttemptTimeout: time.Second, Retries: retries, User: fmt.Sprint(i)}, func(context.Context) error { panic("boom") })
 			}()
 		}
 	}
@@ -228,7 +232,7 @@ func TestPanicsLeaveNothingBehind(t *testing.T) {
 // Everything at once, for the race detector and the accounts.
 func TestUnderContention(t *testing.T) {
 	const slots = 8
-	s := BreakerSettings{Ratio: 0.5, Requests: 10, Window: 50 * time.Millisecond, Open: 2 * time.Millisecond}
+	s := BreakerSettings{Failures: 10, Open: 2 * time.Millisecond}
 	var seen changes
 	g := New(Settings{MaxConcurrent: slots, Breaker: &s, OnBreaker: seen.told})
 	var wg sync.WaitGroup
@@ -236,11 +240,11 @@ func TestUnderContention(t *testing.T) {
 		wg.Go(func() {
 			for i := range 300 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%5)*time.Millisecond)
-				_ = g.Do(ctx, Limits{AttemptTimeout: time.Millisecond, Retries: i % 2}, func(ctx context.Context) error {
+				_ = g.Do(ctx, Limits{AttemptTimeout: time.Millisecond, Retries: i % 2, User: fmt.Sprint(w)}, func(ctx context.Context) error {
 					if g.InFlight() > slots {
 						t.Error("too many calls at once")
 					}
-					switch (i/50 + w) % 3 {
+					switch (i / 50) % 3 {
 					case 0:
 						return errDown
 					case 1:
@@ -254,6 +258,15 @@ func TestUnderContention(t *testing.T) {
 	}
 	wg.Wait()
 	wantIdle(t, g, slots)
+	for begin := time.Now(); g.BreakerOpen(); time.Sleep(10 * time.Millisecond) {
+		calls(t, g, 1, fail(nil))
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("no call goes as a probe any more")
+		}
+	}
+	if len(seen.all()) < 2 {
+		t.Errorf("OnBreaker was told %v: it has to open and close", seen.all())
+	}
 	for i, open := range seen.all() {
 		if open != (i%2 == 0) {
 			t.Fatalf("OnBreaker was told %v", seen.all())

@@ -3,8 +3,10 @@ package resilience
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,11 +18,12 @@ var (
 	errRefused = &exchange.StatusError{Op: exchange.OpSignIn, Status: 403}
 	errLimited = &exchange.StatusError{Op: exchange.OpSignIn, Status: 429}
 	errNoConn  = &exchange.TransportError{Op: exchange.OpSignIn, Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}
+	errTimeout = &exchange.TransportError{Op: exchange.OpSignIn, Sent: true, Timeout: true, Err: context.DeadlineExceeded}
 	errLeft    = &exchange.TransportError{Op: exchange.OpSignIn, Sent: true, Err: context.Canceled}
 )
 
-// testBreaker opens after 4 of 4 or more, half of them outages, for 5 s.
-var testBreaker = BreakerSettings{Ratio: 0.5, Requests: 4, Window: 10 * time.Second, Open: 5 * time.Second}
+// testBreaker opens after 4 failures in a row, for 5 s.
+var testBreaker = BreakerSettings{Failures: 4, Open: 5 * time.Second}
 
 // hang is a service that accepts and never answers, as a client reports it.
 func hang(ctx context.Context) error {
@@ -36,11 +39,43 @@ func fail(err error) func(context.Context) error {
 	return func(context.Context) error { return err }
 }
 
-// calls makes n calls, one after the other.
+// after is a service that answers err after a while.
+func after(wait time.Duration, err error) func(context.Context) error {
+	return func(context.Context) error {
+		time.Sleep(wait)
+		return err
+	}
+}
+
+// users counts the calls of all tests.
+var users atomic.Int64
+
+// anotherUser returns limits for a user who has not called before.
+func anotherUser() Limits { return Limits{User: fmt.Sprint("user", users.Add(1))} }
+
+// calls makes n calls, one after the other, each for another user.
 func calls(t *testing.T, g *Guard, n int, call func(context.Context) error) {
 	t.Helper()
 	for range n {
-		_ = g.Do(t.Context(), Limits{}, call)
+		_ = g.Do(t.Context(), anotherUser(), call)
+	}
+}
+
+// opened returns a Guard whose breaker has just let the open time pass.
+func opened(t *testing.T, s Settings) *Guard {
+	t.Helper()
+	g := New(s)
+	calls(t, g, s.Breaker.Failures, fail(errDown))
+	wantRetryAfter(t, g, s.Breaker.Open)
+	time.Sleep(s.Breaker.Open)
+	return g
+}
+
+// wantRetryAfter fails unless the breaker refuses a call for so long.
+func wantRetryAfter(t *testing.T, g *Guard, want time.Duration) {
+	t.Helper()
+	if open := wantOpen(t, g); open.RetryAfter != want {
+		t.Errorf("RetryAfter = %v, want %v", open.RetryAfter, want)
 	}
 }
 
@@ -63,6 +98,14 @@ func wantClosed(t *testing.T, g *Guard) {
 	t.Helper()
 	if err := g.Do(t.Context(), Limits{}, fail(errRefused)); err != error(errRefused) || g.BreakerOpen() {
 		t.Fatalf("Do = %v, BreakerOpen = %v; want the breaker closed", err, g.BreakerOpen())
+	}
+}
+
+// wantStillClosed fails if the breaker is open. Unlike wantClosed it ends no row.
+func wantStillClosed(t *testing.T, g *Guard) {
+	t.Helper()
+	if g.BreakerOpen() {
+		t.Fatal("the breaker is open")
 	}
 }
 

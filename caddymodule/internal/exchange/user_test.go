@@ -1,0 +1,25 @@
+package exchange
+
+import (
+	"context"
+	"testing"
+)
+
+func TestUserFrom(t *testing.T) {
+	if user := UserFrom(t.Context()); user != "" {
+		t.Errorf("a context without a user has %q", user)
+	}
+	var minted UserKey
+	b := newBench()
+	b.mint = func(ctx context.Context, call int64) (*Grant, Outcome, error) {
+		minted = UserFrom(goesOn(ctx))
+		return token(call), OutcomeSignedIn, nil
+	}
+	ctx := WithUser(t.Context(), "another")
+	if r := b.Exchange(ctx, &Request{User: "ada", Source: source{b}, Policy: &b.policy}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if minted != "ada" {
+		t.Errorf("an exchange for ada is made for %q", minted)
+	}
+}
