@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -249,5 +250,61 @@ func TestTransportTimeout(t *testing.T) {
 	_, err := postOn(t.Context(), t, tr, api)
 	if e := wiretest.AsTransport(t, err); !e.Sent || !e.Timeout || e.Error() != "sign in: no answer in time" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// deadConn is a connection whose Write fails once it is dead.
+type deadConn struct {
+	net.Conn
+	dead    *atomic.Bool
+	accepts int // bytes that a dead one takes before it fails
+}
+
+func (c deadConn) Write(b []byte) (int, error) {
+	if !c.dead.Load() {
+		return c.Conn.Write(b)
+	}
+	n, _ := c.Conn.Write(b[:min(c.accepts, len(b))])
+	return n, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
+}
+
+// TestK08_NotWritten: a call counts as sent once it is written, not once there is
+// a connection for it: a kept one may turn out to be closed.
+func TestK08_NotWritten(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		accepts int
+		sent    bool
+	}{
+		{"nothing was written", 0, false},
+		{"a part was written", 100, false}, // and the rest never comes
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var requests atomic.Int32
+			api := wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				requests.Add(1)
+				_, _ = io.WriteString(w, "{}")
+			})
+			tr, dead := wiretest.Transport(t), new(atomic.Bool)
+			tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, address)
+				return deadConn{conn, dead, test.accepts}, err
+			}
+			if _, err := postOn(t.Context(), t, tr, api); err != nil {
+				t.Fatal(err)
+			}
+			dead.Store(true)
+			_, err := postOn(withTimeout(t, time.Second), t, tr, api, once)
+			if e := wiretest.AsTransport(t, err); e.Sent != test.sent || e.Timeout || !exchange.IsOutage(err) {
+				t.Errorf("%+v", e)
+			}
+			dead.Store(false)
+			if _, err := postOn(t.Context(), t, tr, api, once); err != nil {
+				t.Error(err)
+			}
+			if n := requests.Load(); n != 2 {
+				t.Errorf("%d requests were served, want 2", n)
+			}
+		})
 	}
 }

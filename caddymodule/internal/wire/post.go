@@ -6,7 +6,10 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -64,21 +67,16 @@ func Header() http.Header {
 // exchange.TransportError.Sent: it is told by net/http/httptrace). It is used
 // without an http.Client, so that no redirect is followed and no cookie kept.
 func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, error) {
-	// The service may have the request once its headers are written. If writing
-	// it failed, the service does not have all of it: headers and body of a small
-	// request leave together, and what is incomplete is not processed.
-	var sent atomic.Bool
+	// The service may have the request once its headers are written.
+	var written, http2 atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaders: func() { sent.Store(true) },
-		WroteRequest: func(info httptrace.WroteRequestInfo) {
-			if info.Err != nil {
-				sent.Store(false)
-			}
-		},
+		GotConn:      func(info httptrace.GotConnInfo) { http2.Store(speaksHTTP2(info.Conn)) },
+		WroteHeaders: func() { written.Store(true) },
 	})
 	resp, err := transport.RoundTrip(c.request(traced))
 	if err != nil {
-		return nil, transportError(ctx, c.Op, sent.Load(), err)
+		sent := written.Load() && (http2.Load() || !isWriteError(err))
+		return nil, transportError(ctx, c.Op, sent, err)
 	}
 	defer resp.Body.Close()
 
@@ -94,6 +92,19 @@ func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, err
 		return nil, &exchange.AnswerError{Op: c.Op, Why: "longer than 64 KiB"}
 	}
 	return body, nil
+}
+
+func speaksHTTP2(conn net.Conn) bool {
+	c, ok := conn.(*tls.Conn)
+	return ok && c.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// isWriteError reports whether the request could not be written. Over HTTP/1 it
+// is buffered first (net/http tells of its headers then) and leaves in one piece,
+// so that the service does not have all of it if that fails.
+func isWriteError(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "write"
 }
 
 func (c *Call) request(ctx context.Context) *http.Request {

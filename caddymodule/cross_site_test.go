@@ -1,0 +1,110 @@
+package caddymodule_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestG02_OriginWithoutFetchMetadata: a browser that does not send
+// Sec-Fetch-Site is told by its Origin.
+func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
+	host := freeAddress(t)
+	name, port, _ := strings.Cut(host, ":")
+	anyHost := strings.Replace(trusting, "SITE {", "http://:"+port+" {\nbind 127.0.0.1\n", 1)
+	d := open(t, anyHost).at("http://" + host)
+	at := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
+	origin := func(v string) func(*http.Request) { return header("Origin", v) }
+	type edits = []func(*http.Request)
+	for _, c := range []struct {
+		name string
+		edit edits
+		ok   bool
+	}{
+		{"none", nil, true},
+		{"ours", edits{origin("http://" + host)}, true},
+		{"ours over TLS, which a proxy ends", edits{origin("https://" + host)}, true},
+		{"ours in capitals", edits{at("App.Example.com"), origin("https://APP.example.COM")}, true},
+		{"ours, the default port said by the client", edits{at("app.example.com:443"), origin("https://app.example.com")}, true},
+		{"ours, IPv6", edits{at("[::1]:8080"), origin("http://[::1]:8080")}, true},
+		{"another", edits{origin("https://evil.example")}, false},
+		{"another, with a token", edits{origin("https://evil.example"), header("Authorization", "Bearer x")}, false},
+		{"null", edits{origin("null")}, false},
+		{"empty", edits{origin("")}, false},
+		{"another port", edits{origin("http://" + name + ":1")}, false},
+		{"no port", edits{origin("http://" + name)}, false},
+		{"a subdomain", edits{at("example.com"), origin("https://app.example.com")}, false},
+		{"a suffix", edits{at("app.example.com"), origin("https://evil-app.example.com")}, false},
+		{"user information", edits{at("app.example.com"), origin("https://app.example.com@evil.example")}, false},
+		{"a port of another scheme", edits{at("app.example.com:443"), origin("http://app.example.com")}, false},
+		{"G4 a WebView's", edits{origin("capacitor://localhost")}, false},
+		{"G4 a WebView's over http", edits{origin("http://localhost")}, false},
+		{"two", edits{origin("http://" + host), origin("https://evil.example")}, false},
+		{"forwarded, from a peer that is no proxy of the server's", edits{at("inner"), origin("https://app.example.com"), header("X-Forwarded-Host", "app.example.com")}, false},
+		{"with fetch metadata that outrank it", edits{origin("https://evil.example"), header("Sec-Fetch-Site", "same-site")}, true},
+		{"with empty fetch metadata", edits{origin("https://evil.example"), header("Sec-Fetch-Site", "")}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			edit := append(edits{as("a@x.example")}, c.edit...)
+			if c.ok {
+				d.granted(t, "a@x.example", path, edit...)
+				return
+			}
+			d.refused(t, 403, "cross_site", path, edit...)
+			for _, method := range []string{"POST", "DELETE"} {
+				d.request(method, path, edit...).problem(t, 403, "cross_site")
+			}
+		})
+	}
+	t.Run("behind a proxy of the server's", func(t *testing.T) {
+		d := openEdited(t, anyHost, func(server map[string]any) {
+			server["trusted_proxies"] = map[string]any{"source": "static", "ranges": []string{"127.0.0.1"}}
+		}).at("http://" + host)
+		inner := edits{as("a@x.example"), at("inner"), origin("https://app.example.com")}
+		d.refused(t, 403, "cross_site", path, inner...)
+		d.refused(t, 403, "cross_site", path, append(inner, header("X-Forwarded-Host", "other.example.com"))...)
+		d.granted(t, "a@x.example", path, append(inner, header("X-Forwarded-Host", "app.example.com"))...)
+		d.granted(t, "a@x.example", path, append(inner, header("X-Forwarded-Host", "app.example.com, inner"))...)
+	})
+	d.quiet(t, "@x.example")
+}
+
+// TestK03_TemplateInclude: a template that includes the endpoint asks for it from
+// a loopback address, with the headers of whoever asked for the page.
+func TestK03_TemplateInclude(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(root, "page.html"), []byte(`token: {{httpInclude "`+iosPath+`"}}`), 0o600))
+	text := strings.Replace(trusting, "SITE {", "SITE {\nhandle /page.html {\nroot "+root+"\ntemplates\nfile_server\n}\n", 1)
+	elsewhere := from(t, "127.0.0.2")
+	for name, c := range map[string]struct{ trust, trusted string }{
+		"trust proxies with a range":                  {"trust proxies 127.0.0.1/32", ""},
+		"trust proxies of the server's":               {"trust proxies", "127.0.0.1/32"},
+		"trust proxies with a range beside another's": {"trust proxies 127.0.0.0/8", "10.0.0.0/8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := openEdited(t, strings.Replace(text, "trust proxies 127.0.0.1", c.trust, 1), func(server map[string]any) {
+				if c.trusted != "" {
+					server["trusted_proxies"] = map[string]any{"source": "static", "ranges": []string{c.trusted}}
+				}
+			})
+			stranger := *d.site
+			stranger.client = elsewhere
+			for _, s := range []*site{&stranger, d.site} {
+				a := s.request("GET", "/page.html", as("victim@x.example"))
+				if a.StatusCode == http.StatusOK || strings.Contains(string(a.Body), "uid") {
+					t.Errorf("status %d: %s", a.StatusCode, a.Body)
+				}
+			}
+			if n := len(d.huma.Calls().Calls); n != 0 {
+				t.Errorf("%d calls at the service", n)
+			}
+			if len(d.lines("comes from httpInclude in a template")) == 0 {
+				t.Error("the log does not say why")
+			}
+			d.refused(t, 401, "identity_untrusted", path, as("a@x.example"), header("Caddy-Templates-Include", "1"))
+			d.granted(t, "a@x.example", path, as("a@x.example"))
+		})
+	}
+}

@@ -1,0 +1,84 @@
+package caddymodule_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// TestH18_ForbiddenByItsCode: a 403 at sign-in is an unknown user, who is signed
+// up, unless its code says something else. The log has what the code means.
+func TestH18_ForbiddenByItsCode(t *testing.T) {
+	for _, c := range []struct {
+		body    string
+		status  int
+		code    string // of our response; empty: the user is signed up
+		meaning string
+	}{
+		{`{"message":"no"}`, 200, "", ""},
+		{`<html>`, 200, "", ""},
+		{`{"code":4711}`, 200, "", ""},
+		{`{"code":300011}`, 200, "", ""},
+		{`{"code":100001}`, 502, "upstream_config", "Huma does not know this project (option project_id)"},
+		{`{"code":100002}`, 502, "upstream_config", "Huma does not know this client (option client_id)"},
+		{`{"code":100004}`, 502, "upstream_config", "(option deployment_id)"},
+		{`{"code":100006}`, 502, "upstream_config", "(options secret and signature)"},
+		{`{"code":10001}`, 502, "upstream_config", "has expired"},
+		{`{"code":100003}`, 502, "upstream_rejected", "Huma does not understand the request (option api)"},
+		{`{"code":100012}`, 403, "refused", "password"},
+		{`{"code":100015}`, 403, "refused", "has not verified this user's e-mail address"},
+	} {
+		t.Run(strings.Trim(c.body, "{}"), func(t *testing.T) { // Caddy would take braces for a placeholder
+			huma := newHuma(t, sandbox.Config{})
+			must(t, huma.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignIn, Status: 403, Body: c.body}}))
+			s := serve(t, simpleSite(huma, ""))
+			a := s.request("GET", iosPath, as("a@x.example"))
+			signUps := 0
+			if c.code == "" {
+				a.tokens(t)
+				signUps = 1
+			} else {
+				a.problem(t, c.status, c.code)
+			}
+			if got := huma.Calls().ByOp; got["signin"] != 1 || got["signup"] != signUps {
+				t.Errorf("calls %v, want 1 sign-in and %d sign-ups", got, signUps)
+			}
+			if found := s.lines(`"meaning":`); c.meaning != "" && (len(found) != 1 || !strings.Contains(found[0], c.meaning)) || c.meaning == "" && found != nil {
+				t.Errorf("the log has %q, want one line with %q", found, c.meaning)
+			}
+		})
+	}
+}
+
+// TestK07_RequestTimeout: a 408 of the service is an outage, which is tried
+// again and not repeated from the cache.
+func TestK07_RequestTimeout(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		must(t, fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 408}}))
+		s := serve(t, p.site(fake, ""))
+		for calls := range 2 {
+			s.request("GET", p.ask(), as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+			p.only(t, fake, 2*calls+2, 0)
+		}
+		must(t, fake.SetFaults(nil))
+		s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+	})
+}
+
+// TestConfigFileOfTheOrganization: the secret as Huma's own answer has it.
+func TestConfigFileOfTheOrganization(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	file := filepath.Join(t.TempDir(), "huma-config.json")
+	text := fmt.Sprintf(`{"apiUrl":%q,"projectId":"p1","deploymentId":"d1","clientId":"c1",
+		"secret":{"value":"sandbox-secret","organizationId":"o1","createDateTime":"2026-01-01T00:00:00Z"}}`, huma.URL)
+	must(t, os.WriteFile(file, []byte(text), 0o600))
+	s := serve(t, "SITE {\nhuma_token {\nconfig_file "+file+"\nidentity {\nemail X-Test-User\n}\ntrust proxies 127.0.0.1\n}\n}")
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	s.noSecretsInLog("sandbox-secret")
+}
