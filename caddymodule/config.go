@@ -104,7 +104,8 @@ type Common struct {
 	// token, ignore answers from the cache as always. Default: honor.
 	NoCache string `json:"no_cache,omitempty"`
 
-	// How long a whole exchange may take, with all its calls. Default: 10s.
+	// How long a whole exchange may take, with all its calls, and how long a
+	// request waits for one. Default: 10s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How long one call may take. A sign-up is never repeated and may take
@@ -123,17 +124,20 @@ type Common struct {
 	// which may take long, take half of them at most. Default: 64.
 	MaxConcurrent int `json:"max_concurrent,omitempty"`
 
-	// How many requests may wait for an exchange beyond those that
-	// MaxConcurrent lets run; more are answered 503. Default: 2000.
+	// How many exchanges may wait for a call beyond those that MaxConcurrent
+	// lets run; more are answered 503. Requests that wait for a running
+	// exchange do not count. Independent of this, 8 exchanges of one user run
+	// at once and 8 more wait. Default: 2000.
 	MaxWaiting int `json:"max_waiting,omitempty"`
 
 	// How errors are answered: problem is RFC 9457 problem+json, caddy leaves
 	// them to handle_errors. Default: problem.
 	Errors string `json:"errors,omitempty"`
 
-	// Whether requests are served that a browser sends on behalf of another
-	// site (Sec-Fetch-Site: cross-site): deny or allow. Requests with
-	// Authorization: Bearer are. Default: deny.
+	// Whether requests are served that a browser sends on behalf of a page of
+	// another site: deny or allow. They are those with Sec-Fetch-Site:
+	// cross-site, or, without that header, with an Origin whose host and port
+	// are not the request's. Default: deny.
 	CrossSite string `json:"cross_site,omitempty"`
 
 	// Tell the service to which trace a call belongs, in the header traceparent
@@ -351,8 +355,9 @@ type Cache struct {
 	// How many users are kept. Default: 100000.
 	MaxEntries int `json:"max_entries,omitempty"`
 
-	// How long a refusal of the service is repeated without asking again; 0
-	// not at all. Default: 5s.
+	// How long a refusal of the service, or its rejection of our request for
+	// the user (4xx), is repeated without calling it again; 0 not at all.
+	// DELETE does not end it. Default: 5s.
 	NegativeTTL *caddy.Duration `json:"negative_ttl,omitempty"`
 
 	// Placeholders of the request that tell apart tokens of one user, for

@@ -99,7 +99,7 @@ var (
 		{string(exchange.CallConfig), "it refuses our credentials or ids"},
 		{string(exchange.CallRejected), "any other 4xx: our request is wrong"},
 		{string(exchange.CallLimited), "429"},
-		{string(exchange.CallError), "5xx"},
+		{string(exchange.CallError), "5xx or 408"},
 		{string(exchange.CallTimeout), "no answer in time"},
 		{string(exchange.CallUnreachable), "no connection, or it broke"},
 		{string(exchange.CallBadResponse), "an answer that cannot be used"},

@@ -170,7 +170,7 @@ func (s *site) wantToken(t *testing.T, header http.Header, email string) {
 	if !ok || a.json["uid"] != u.UID {
 		t.Fatalf("the token is of %v, want that of %s (%s)", a.json["uid"], email, u.UID)
 	}
-	if got := a.header.Get("Cache-Control"); got != "no-store" {
+	if got := a.header.Get("Cache-Control"); got != "private, no-store" {
 		t.Errorf("Cache-Control %q", got)
 	}
 }
