@@ -112,7 +112,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 		return e.fail(w, q, failure{code: bad})
 	}
 	q.kind, q.clientType = q.variant(kind), clientType
-	ask := exchange.Request{User: key, Kind: q.kind, Fresh: q.fresh(), Policy: &q.credentials.policy}
+	ask := exchange.Request{User: key, Kind: q.kind, Fresh: q.fresh(), Since: q.start, Policy: &q.credentials.policy}
 	result, kept := ask.Kept(time.Now())
 	if !kept {
 		result = e.exchange(q, ask)

@@ -32,8 +32,9 @@ type Minter interface {
 	// deadline of the exchange. Its error is an *Error.
 	Mint(ctx context.Context) (*Grant, Outcome, error)
 
-	// Ended is told what came of it, once, before those who wait are. If Mint
-	// panicked, the result's error wraps a *PanicError.
+	// Ended is called with the result, once, before those who wait get it. If
+	// Mint panicked, the result's error wraps a *PanicError. It is not called
+	// for an exchange that was never its user's turn.
 	Ended(Result)
 }
 
@@ -57,7 +58,8 @@ type Policy struct {
 type Request struct {
 	User   UserKey
 	Kind   Kind
-	Fresh  bool // past the cache: the caller's last token was refused
+	Fresh  bool      // past the cache: the caller's last token was refused
+	Since  time.Time // when the caller began to wait; zero: with the call of Exchange
 	Source Source
 	Policy *Policy
 }
@@ -153,10 +155,13 @@ var (
 
 // Exchange returns a token that Kept has not found: that of a running exchange,
 // or of a new one; or after all the one that was kept meanwhile. It returns
-// within the policy's Timeout, give or take what it takes to report its end.
+// within the policy's Timeout since the caller began to wait, and waitGrace.
 func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
-	arrived := time.Now()
-	waiting, cancel := context.WithTimeout(ctx, req.Policy.Timeout+waitGrace)
+	arrived := req.Since
+	if arrived.IsZero() {
+		arrived = time.Now()
+	}
+	waiting, cancel := context.WithDeadline(ctx, arrived.Add(req.Policy.Timeout+waitGrace))
 	defer cancel()
 	minter := req.Source.Minter()
 	for {
