@@ -26,8 +26,11 @@ var errShorthand = errors.New("it has a placeholder of the request; write {file.
 // Expand evaluates the {env.*} and {file.*} placeholders of an option's text.
 // A variable that is not set, one that is empty and a file that cannot be read
 // are errors of their own.
+//
+// The replacer is empty because Caddy's own reads the file of {file.*}, too,
+// without a limit on its time.
 func Expand(text string) (string, error) {
-	return caddy.NewReplacer().ReplaceFunc(text, func(name string, _ any) (any, error) {
+	return caddy.NewEmptyReplacer().ReplaceFunc(text, func(name string, _ any) (any, error) {
 		if sigPlaceholder(name) {
 			return "{" + name + "}", nil
 		}
