@@ -300,28 +300,28 @@ func TestK02FileKinds(t *testing.T) {
 // is refused.
 func TestE01SecretFileEncoding(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
-		for text, secret := range map[string]string{
-			bom + "sekrit\r\n":    "sekrit",
-			"sekrit\n":            "sekrit",
-			" se krit\t\n":        " se krit\t",
-			bom + "\u00a0sekrit ": "\u00a0sekrit ",
+		for _, c := range []struct{ text, secret string }{
+			{bom + "sekrit\r\n", "sekrit"},
+			{"sekrit\n", "sekrit"},
+			{" se krit\t\n", " se krit\t"},
+			{bom + "\u00a0sekrit ", "\u00a0sekrit "},
 		} {
-			fake := newHuma(t, sandbox.Config{Secret: secret, HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": secret}}})
+			fake := newHuma(t, sandbox.Config{Secret: c.secret, HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": c.secret}}})
 			p.knows(fake, "a@x.example")
-			s := serve(t, strings.Replace(p.site(fake, ""), oldSecret, "{file."+writeFile(t, "secret", text)+"}", 1))
+			s := serve(t, strings.Replace(p.site(fake, ""), oldSecret, "{file."+writeFile(t, "secret", c.text)+"}", 1))
 			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
 		}
 	})
-	for text, says := range map[string]string{
-		"\xff\xfes\x00e\x00k\x00": "is UTF-16: save it as UTF-8",
-		"\xfe\xff\x00s\x00e\x00k": "is UTF-16: save it as UTF-8",
-		"s\x00e\x00k\x00":         "has a NUL byte",
-		" \t\r\n":                 "is empty",
-		bom + "\r\n":              "is empty",
+	for _, c := range []struct{ text, says string }{
+		{"\xff\xfes\x00e\x00k\x00", "is UTF-16: save it as UTF-8"},
+		{"\xfe\xff\x00s\x00e\x00k", "is UTF-16: save it as UTF-8"},
+		{"s\x00e\x00k\x00", "has a NUL byte"},
+		{" \t\r\n", "is empty"},
+		{bom + "\r\n", "is empty"},
 	} {
-		file := writeFile(t, "secret", text)
-		theProblem(t, validateText(t, humaToken.lines("secret {file."+file+"}")), "secret", file, says)
-		theProblem(t, validateText(t, humanAPIToken.lines("client_secret {file."+file+"}")), "client_secret", file, says)
+		file := writeFile(t, "secret", c.text)
+		theProblem(t, validateText(t, humaToken.lines("secret {file."+file+"}")), "secret", file, c.says)
+		theProblem(t, validateText(t, humanAPIToken.lines("client_secret {file."+file+"}")), "client_secret", file, c.says)
 	}
 }
 
