@@ -148,7 +148,7 @@ func (e *endpoint) status(now time.Time) handlerStatus {
 		Credentials: credentialStatus{
 			Loaded:     c.loaded.UTC(),
 			AgeSeconds: int64(now.Sub(c.loaded).Seconds()),
-			Unreadable: e.rotation.told.Load(),
+			Unreadable: e.rotation.unreadable.Load(),
 		},
 	}
 	switch b := e.common.Breaker; {

@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
-// parseAPI reads the base URL of an API. Over http everything, the user's
+// parseAPI reads the base URL of an API, without blanks around it. Over http everything, the user's
 // tokens too, would be readable on the way: it is only for this machine.
 func parseAPI(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
+	u, err := url.Parse(textfile.TrimBlanks(raw))
 	switch {
 	case err != nil:
 		return nil, errors.New("it is no URL") // the text may hold a password

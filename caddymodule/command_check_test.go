@@ -181,7 +181,7 @@ func TestCheckFindsConfig(t *testing.T) {
 		"a file that cannot be read": {caddyfileOf(t, strings.Replace(block, "api", "config_file "+unreadable+"\napi", 1)),
 			[]string{"config problem: config_file: open " + unreadable + " → it has to be a file that can be read"}},
 		"a secret's file": {caddyfileOf(t, strings.Replace(block, "sandbox-secret", "{file./nonexistent/secret}", 1), strings.Replace(humanBlock(fake), "sandbox-secret", "{file./nonexistent/secret}", 1)),
-			[]string{"config problem: client_secret: read file: open /nonexistent/secret → correct the path", "config problem: secret: read file: open /nonexistent/secret → correct the path"}},
+			[]string{"config problem: client_secret: open /nonexistent/secret → correct the path", "config problem: secret: open /nonexistent/secret → correct the path"}},
 		"no variable, no preset, no file": {caddyfileOf(t, "huma_token {\napi https://huma.invalid\nsecret {env.CADDY_HUMA_NOT_SET}\nidentity authelio\ntls {\nca /nonexistent/ca.pem\n}\n}"),
 			[]string{
 				"config problem: secret: the environment variable CADDY_HUMA_NOT_SET is not set → CADDY_HUMA_NOT_SET=… in the environment that Caddy is started with",

@@ -18,13 +18,16 @@ import (
 // the config loads; where a placeholder of the request may stand, it says so.
 // Files that say whose service is called, and as whom, are looked at again every
 // two seconds: new content that is valid is used without a reload.
+// Every file is a regular one, or a link to one, of at most 1 MiB of text that is
+// read within 3 seconds. A UTF-8 byte order mark is dropped; UTF-16 is refused.
 // A value that is given here wins over the same one in ConfigFile. All problems
 // of a config are reported at once.
 type HumaToken struct {
 	// The huma-config.json that Huma hands out, with the API's address, the
 	// project, the client ids and the secret. Its members are unpublished, so
 	// it is read tolerantly: nested or flat, camelCase, snake_case or
-	// kebab-case. Default: none.
+	// kebab-case. Blanks around values are trimmed, except around the secret.
+	// Default: none.
 	ConfigFile string `json:"config_file,omitempty"`
 
 	// The base URL of Huma's API, for example

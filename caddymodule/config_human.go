@@ -17,6 +17,8 @@ import "github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 // the config loads; where a placeholder of the request may stand, it says so.
 // Files that say whose service is called, and as whom, are looked at again every
 // two seconds: new content that is valid is used without a reload.
+// Every file is a regular one, or a link to one, of at most 1 MiB of text that is
+// read within 3 seconds. A UTF-8 byte order mark is dropped; UTF-16 is refused.
 // All problems of a config are reported at once.
 type HumanAPIToken struct {
 	// The base URL of Human API's authentication service. It is https, or http

@@ -150,7 +150,7 @@ func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, e
 	if err == nil || failureOf(err).code != exchange.CodeConfig {
 		return grant, outcome, err
 	}
-	c := m.e.newer(m.credentials)
+	c := m.e.newer(ctx, m.credentials)
 	if c == nil {
 		return grant, outcome, err
 	}

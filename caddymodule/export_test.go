@@ -2,11 +2,14 @@ package caddymodule
 
 import "time"
 
-// LookEvery is how often servers look at files with credentials. The tests do
-// so more often, of which there are many.
-var LookEvery = lookEvery
+// LookEvery and MaxRound are those of a server. The tests, of which there are
+// many, use shorter ones.
+var (
+	LookEvery = lookEvery
+	MaxRound  = maxRound
+)
 
-func init() { lookEvery = 200 * time.Millisecond }
+func init() { lookEvery, maxRound = 200*time.Millisecond, 500*time.Millisecond }
 
 // What the tests from outside run as a command line does.
 var (

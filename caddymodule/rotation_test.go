@@ -135,6 +135,9 @@ func TestRotation_WithinFiveSeconds(t *testing.T) {
 	if caddymodule.LookEvery > 4*time.Second {
 		t.Errorf("files are looked at every %s", caddymodule.LookEvery)
 	}
+	if caddymodule.MaxRound > 3*time.Second {
+		t.Errorf("a file that hangs delays the others by %s", caddymodule.MaxRound)
+	}
 }
 
 // TestRotation_UnderLoad: a secret is replaced while users sign in. No request

@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
 // tlsSettings are the contents of the files that the tls option names.
@@ -30,7 +30,7 @@ func (h *HumaToken) readTLS(p *option.Problems) tlsSettings {
 		if path == "" {
 			return nil
 		}
-		b, err := os.ReadFile(path)
+		b, err := textfile.Read(path)
 		if err != nil {
 			p.Add(option, err)
 			return nil

@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
 // ID is the module's.
@@ -258,7 +258,7 @@ func (r *Redis) readTLS(p *option.Problems) *tls.Config {
 	if path == "" {
 		return c
 	}
-	pem, err := os.ReadFile(path)
+	pem, err := textfile.Read(path)
 	p.Add("tls_server_certs_path", err)
 	r.pem = pem
 	c.RootCAs = x509.NewCertPool()

@@ -2,9 +2,15 @@ package redis
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -120,6 +126,34 @@ func TestConfigErrors(t *testing.T) {
 			}
 			noSecret(t, text)
 		})
+	}
+}
+
+// TestE02CAFileWithBOM: both certificates of a file are trusted.
+func TestE02CAFileWithBOM(t *testing.T) {
+	text, want := "\xef\xbb\xbf", x509.NewCertPool()
+	for range 2 {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+		want.AppendCertsFromPEM(block)
+		text += string(block)
+	}
+	r := good()
+	r.TLSEnabled, r.TLSServerCertsPath = true, file(t, text)
+	r, err := provisioned(t, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.config.TLS.RootCAs.Equal(want) {
+		t.Error("not both are trusted")
 	}
 }
 

@@ -5,17 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
-
-// maxConfigFile is the largest huma-config.json that is read, in bytes.
-const maxConfigFile = 1 << 20
 
 // FileValues are the values found in a huma-config.json. Each is empty if the
 // file does not have it.
@@ -33,20 +29,12 @@ type FileValues struct {
 	Members []string
 }
 
-// ReadConfigFile reads a huma-config.json of at most 1 MiB. Its errors name the
-// file and hold nothing of its values. See ParseConfig for without.
+// ReadConfigFile reads a huma-config.json as textfile.Read does. Its errors name
+// the file and hold nothing of its values. See ParseConfig for without.
 func ReadConfigFile(path string, without ...string) (FileValues, error) {
-	f, err := os.Open(path)
+	data, err := textfile.Read(path)
 	if err != nil {
 		return FileValues{}, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
-	if err != nil {
-		return FileValues{}, err
-	}
-	if len(data) > maxConfigFile {
-		return FileValues{}, fmt.Errorf("%s: longer than 1 MiB", path)
 	}
 	v, err := ParseConfig(data, without...)
 	if err != nil {
@@ -58,7 +46,8 @@ func ReadConfigFile(path string, without ...string) (FileValues, error) {
 // ParseConfig reads the JSON of a huma-config.json. Its layout is not
 // published, so it may be flat or nested, with members in camelCase,
 // snake_case or kebab-case and under several names each. Two different values
-// at equally good places are an error that names both places.
+// at equally good places are an error that names both places. ASCII blanks around
+// a value are trimmed, except around the secret; a value of blanks is absent.
 //
 // without names values that are not looked for because they are set elsewhere:
 // api, project_id, deployment_id, organization_id, client_id, secret.
@@ -68,6 +57,7 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 		return FileValues{}, err
 	}
 	all := leaves(data)
+	trimmed := trimBlanks(all)
 
 	var (
 		v    FileValues
@@ -77,7 +67,11 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 			if slices.Contains(without, option) {
 				return ""
 			}
-			value, err := pick(all, queries)
+			from := trimmed
+			if option == "secret" {
+				from = all
+			}
+			value, err := pick(from, queries)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w; the option %s decides", name, err, option))
 			}
@@ -106,6 +100,19 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	}
 	v.Members = memberNames(all)
 	return v, nil
+}
+
+// trimBlanks returns the leaves without blanks around their values. A value of
+// nothing but blanks becomes empty in all, too.
+func trimBlanks(all []leaf) []leaf {
+	trimmed := slices.Clone(all)
+	for i := range trimmed {
+		trimmed[i].value = textfile.TrimBlanks(all[i].value)
+		if trimmed[i].value == "" {
+			all[i].value = ""
+		}
+	}
+	return trimmed
 }
 
 // checkJSON reports why data is not one JSON object, and where, without

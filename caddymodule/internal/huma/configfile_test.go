@@ -59,6 +59,11 @@ func TestParseConfig(t *testing.T) {
 			set("api", "https://a.example", "project", "p1")},
 		{"numbers", `{"projectId":12,"deploymentId":7e3,"clients":{"ios":1,"web":{"id":3}},"url":5}`,
 			set("project", "12", "deployment", "7e3", "clients", "map[ios:1 web:3]")},
+		{"blanks around", `{"apiUrl":" http://localhost:1/ \t","projectId":"\np1","deploymentId":"d 1 ","clients":{"web":{"id":" c1"}}}`,
+			set("api", "http://localhost:1/", "project", "p1", "deployment", "d 1", "clients", "map[web:c1]")},
+		{"blanks around a secret", `{"secret":" s1 "}`, set("secret", " s1 ")},
+		{"blanks are absent", `{"url":" ","host":"a.example","secret":" \n","key":"s1","projectId":"\t"}`, set("api", "https://a.example", "secret", "s1")},
+		{"the same but for blanks", `{"a":{"projectId":"p1"},"b":{"projectId":"p1 "}}`, set("project", "p1")},
 		{"other types", `{"projectId":true,"deploymentId":["d1"],"secret":{"key":"s1"},"clientId":[]}`, set("secret", "s1")},
 		{"clients", `{"clients":{"iOS":"c1","ANDROID":{"clientId":"c2"},"web":{"id":"c3"}}}`,
 			set("clients", "map[android:c2 ios:c1 web:c3]")},
@@ -151,7 +156,7 @@ func TestReadConfigFile(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none"): "no such file or directory",
 		dir:                        "is a directory",
-		write("long", `{"projectId":"p1"}`+strings.Repeat(" ", 1<<20-17)): "longer than 1 MiB",
+		write("long", `{"projectId":"p1"}`+strings.Repeat(" ", 1<<20-17)): "is larger than 1 MiB",
 		write("bad", "{\n!"): "not JSON at 2:1 (line:column)",
 		write("array", "[]"): "not a JSON object",
 	} {
@@ -235,7 +240,8 @@ func membersOf(t *testing.T, data []byte) map[string][]string {
 			name = strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(token.(string)))
 			isValue = true
 		case inObject:
-			members[name] = append(members[name], fmt.Sprint(token))
+			text := fmt.Sprint(token)
+			members[name] = append(members[name], text, strings.Trim(text, " \t\r\n\v\f"))
 			isValue = false
 		}
 	}

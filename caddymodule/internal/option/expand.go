@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
 // errPlaceholder names no placeholder: a literal secret with braces in it
@@ -24,8 +26,11 @@ var errShorthand = errors.New("it has a placeholder of the request; write {file.
 // Expand evaluates the {env.*} and {file.*} placeholders of an option's text.
 // A variable that is not set, one that is empty and a file that cannot be read
 // are errors of their own.
+//
+// The replacer is empty because Caddy's own reads the file of {file.*}, too,
+// without a limit on its time.
 func Expand(text string) (string, error) {
-	return caddy.NewReplacer().ReplaceFunc(text, func(name string, _ any) (any, error) {
+	return caddy.NewEmptyReplacer().ReplaceFunc(text, func(name string, _ any) (any, error) {
 		if sigPlaceholder(name) {
 			return "{" + name + "}", nil
 		}
@@ -67,14 +72,15 @@ func fromEnv(name string) (string, error) {
 	return v, nil
 }
 
-// fromFile reads a file and trims the newlines at its end.
+// fromFile reads a text file and trims the newlines at its end. A file of blanks
+// is empty; other blanks stay, because they may be part of a secret.
 func fromFile(path string) (string, error) {
-	b, err := os.ReadFile(path)
+	b, err := textfile.Read(path)
 	if err != nil {
-		return "", fmt.Errorf("read file: %w", err)
+		return "", err
 	}
 	v := strings.TrimRight(string(b), "\r\n")
-	if v == "" {
+	if textfile.TrimBlanks(v) == "" {
 		return "", fmt.Errorf("the file %s is empty", path)
 	}
 	return v, nil

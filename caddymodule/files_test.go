@@ -1,0 +1,373 @@
+//go:build unix
+
+package caddymodule_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// bom is the UTF-8 byte order mark.
+const bom = "\xef\xbb\xbf"
+
+// makeFIFO puts a FIFO without a writer in place of a file.
+func makeFIFO(t testing.TB, path string) {
+	t.Helper()
+	must(t, os.Remove(path))
+	must(t, syscall.Mkfifo(path, 0o600))
+}
+
+// hangingFile is a file whose reads hang while the test wants it, as on a mount
+// that does not answer.
+type hangingFile struct {
+	path  string
+	old   bool         // reads that hang return what was in the file before
+	reads atomic.Int32 // that hang or have hung
+
+	mu      sync.Mutex
+	release chan struct{} // reads wait until it is closed; nil: they do not hang
+}
+
+// newHangingFile makes a file with a text. Reads of all files wait for at most
+// timeout.
+func newHangingFile(t testing.TB, text string, timeout time.Duration) *hangingFile {
+	t.Helper()
+	h := &hangingFile{path: writeFile(t, "secret", text)}
+	restore := textfile.Replace(timeout, func(read func(string) ([]byte, error)) func(string) ([]byte, error) {
+		return func(path string) ([]byte, error) {
+			b, err := read(path)
+			h.mu.Lock()
+			release := h.release
+			h.mu.Unlock()
+			if path != h.path || release == nil {
+				return b, err
+			}
+			h.reads.Add(1)
+			<-release
+			if !h.old {
+				b, err = read(path)
+			}
+			return b, err
+		}
+	})
+	t.Cleanup(func() { // after Caddy has stopped
+		h.recover()
+		restore()
+	})
+	return h
+}
+
+// hang makes reads hang from now on.
+func (h *hangingFile) hang() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.release = make(chan struct{})
+}
+
+// recover lets them go on.
+func (h *hangingFile) recover() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.release != nil {
+		close(h.release)
+		h.release = nil
+	}
+}
+
+// takes checks how long f takes.
+func takes(t testing.TB, atMost time.Duration, what string, f func()) {
+	t.Helper()
+	began := time.Now()
+	f()
+	if took := time.Since(began); took > atMost {
+		t.Errorf("%s took %s, want at most %s", what, took, atMost)
+	}
+}
+
+// TestK01HangingSecretFile: a secret's file that cannot be read any more.
+func TestK01HangingSecretFile(t *testing.T) {
+	for name, newFile := range map[string]func(t *testing.T) (path, reason string, breakIt, mend func()){
+		"FIFO": func(t *testing.T) (path, reason string, breakIt, mend func()) {
+			path = writeFile(t, "secret", oldSecret)
+			return path, path + ": is a FIFO", func() { makeFIFO(t, path) }, func() {
+				must(t, os.Remove(path))
+				must(t, os.WriteFile(path, []byte(newSecret), 0o600))
+			}
+		},
+		"hanging read": func(t *testing.T) (path, reason string, breakIt, mend func()) {
+			h := newHangingFile(t, oldSecret, 300*time.Millisecond)
+			return h.path, h.path + ": no answer within 300ms (is its mount hanging?)", h.hang, func() {
+				if n := h.reads.Load(); n != 1 {
+					t.Errorf("%d reads hang", n)
+				}
+				must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
+				h.recover()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			service := newRotating(t)
+			service.knows(humaProvider, "a@x.example", "b@x.example")
+			path, reason, breakIt, mend := newFile(t)
+			config := service.site(humaProvider, secretFile{path: path}, "cache off\ntimeout 1s")
+			d := serveAdmin(t, config)
+			get := func() { d.t.Helper(); d.request("GET", iosPath, as("a@x.example")).token(t, humaProvider) }
+			get()
+			breakIt()
+			unreadable := func() bool { return len(d.status().Reasons) > 0 }
+			eventually(t, rotated, "the file is reported", unreadable)
+			d.healthy("a file that hangs", 200, "degraded", "credentials_unreadable")
+			if found := d.lines("cannot be read again"); len(found) != 1 || !strings.Contains(found[0], reason) {
+				t.Errorf("the log has %q, want one line with %q", found, reason)
+			}
+			get()
+			takes(t, 3*time.Second, "loading a config with the directive", func() {
+				if err := d.load(config + "\n# changed"); err == nil || !strings.Contains(err.Error(), "secret: read "+reason) {
+					t.Errorf("got %v, want %s", err, reason)
+				}
+			})
+			get()
+			service.rotate()
+			takes(t, 1500*time.Millisecond, "a request with refused credentials", func() {
+				d.request("GET", iosPath, as("b@x.example")).problem(t, 502, "upstream_config")
+			})
+			mend()
+			eventually(t, rotated, "the file can be read", func() bool { return !unreadable() })
+			d.healthy("with the new secret", 200, "ok")
+			eventually(t, rotated, "it is used", func() bool { return len(d.lines("the credentials have changed")) == 1 })
+			get()
+			if len(d.lines("can be read again")) != 1 {
+				t.Error("the recovery is not in the log")
+			}
+			breakIt() // for the load, and the stop that ends the test
+			takes(t, 3*time.Second, "loading a config without the directive", func() { must(t, d.load("SITE {\nrespond ok\n}")) })
+			takes(t, 3*time.Second, "stopping", func() { must(t, caddy.Stop()) })
+		})
+	}
+}
+
+// TestK01HangingSecretFile_NobodyWaits: with a read that nothing ends.
+func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
+	hangs := func(t *testing.T, more string, old bool) (*rotating, *hangingFile, *site) {
+		service := newRotating(t)
+		service.knows(humaProvider, "a@x.example", "b@x.example")
+		h := newHangingFile(t, oldSecret, time.Minute)
+		s := serve(t, service.site(humaProvider, secretFile{path: h.path}, "cache off\n"+more))
+		s.request("GET", iosPath, as("a@x.example")).token(t, humaProvider)
+		h.old = old
+		h.hang()
+		eventually(t, rotated, "a read hangs", func() bool { return h.reads.Load() == 1 })
+		return service, h, s
+	}
+	t.Run("request and load", func(t *testing.T) {
+		service, h, s := hangs(t, "timeout 400ms", false)
+		s.request("GET", iosPath, as("a@x.example")).token(t, humaProvider)
+		service.rotate()
+		takes(t, time.Second, "a request with refused credentials", func() {
+			s.request("GET", iosPath, as("b@x.example")).problem(t, 502, "upstream_config")
+		})
+		takes(t, 3*time.Second, "loading a config without the directive", func() { must(t, s.load("SITE {\nrespond ok\n}")) })
+		// What is read after the end of the config is not used.
+		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
+		h.recover()
+		time.Sleep(100 * time.Millisecond)
+		if n := len(s.lines("the credentials have changed")); n != 0 || h.reads.Load() != 1 {
+			t.Errorf("%d changes, %d reads", n, h.reads.Load())
+		}
+	})
+	t.Run("stop", func(t *testing.T) {
+		hangs(t, "", false)
+		takes(t, 3*time.Second, "stopping", func() { must(t, caddy.Stop()) })
+	})
+	t.Run("other accounts", func(t *testing.T) {
+		service := newRotating(t)
+		service.knows(humaProvider, "a@x.example")
+		service.knows(humanProvider, "a@x.example")
+		h := newHangingFile(t, oldSecret, time.Minute)
+		other := writeFile(t, "other", oldSecret)
+		text := strings.Replace(humaProvider.block(path, service.credentials(), ""), oldSecret, "{file."+h.path+"}", 1) +
+			strings.Replace(humanProvider.block(connectPath, humanProvider.options(service.fakeHuma), ""), oldSecret, "{file."+other+"}", 1)
+		s := serve(t, "SITE {\n"+text+"}")
+		h.hang()
+		eventually(t, rotated, "a read hangs", func() bool { return h.reads.Load() == 1 })
+		must(t, os.WriteFile(other, []byte(newSecret), 0o600))
+		eventually(t, rotated, "the other file is read", func() bool { return len(s.lines("the credentials have changed")) == 1 })
+	})
+	t.Run("a newer read", func(t *testing.T) { // after the one that was running when the service refused the credentials
+		service, h, s := hangs(t, "timeout 10s", true)
+		service.rotate()
+		done := make(chan *answer, 1)
+		go func() {
+			a, _ := s.try(t.Context(), "GET", iosPath, as("b@x.example"))
+			done <- a
+		}()
+		eventually(t, rotated, "the service has refused", func() bool { return refusedCalls(service.next) == 1 })
+		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
+		h.recover()
+		if a := <-done; a == nil || a.StatusCode != http.StatusOK {
+			t.Errorf("%+v", a)
+		}
+	})
+	t.Run("SIGTERM", func(t *testing.T) {
+		fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
+		file := writeFile(t, "secret", oldSecret)
+		s := serve(t, "") // for its address and its log file
+		process := s.asProcess(strings.Replace(simpleSite(fake, ""), oldSecret, "{file."+file+"}", 1))
+		s.request("GET", iosPath, as("a@x.example")).tokens(t)
+		makeFIFO(t, file)
+		eventually(t, rotated, "the log tells", func() bool { return len(s.lines("cannot be read again")) == 1 })
+		takes(t, 5*time.Second, "the end of the process", func() {
+			must(t, process.Process.Signal(syscall.SIGTERM))
+			must(t, process.Wait())
+		})
+	})
+}
+
+// TestK02FileKinds: what is not a regular file of at most 1 MiB is refused at
+// load, whichever option names it.
+func TestK02FileKinds(t *testing.T) {
+	kinds := map[string]struct {
+		path func(t *testing.T) string
+		says string
+	}{
+		"large": {func(t *testing.T) string {
+			file := writeFile(t, "large", "")
+			must(t, os.Truncate(file, 500<<20))
+			return file
+		}, "is larger than 1 MiB"},
+		"FIFO": {func(t *testing.T) string {
+			file := writeFile(t, "fifo", "")
+			makeFIFO(t, file)
+			return file
+		}, "is a FIFO"},
+		"link to a FIFO": {func(t *testing.T) string {
+			file := writeFile(t, "fifo", "")
+			makeFIFO(t, file)
+			must(t, os.Symlink(file, file+".link"))
+			return file + ".link"
+		}, "is a FIFO"},
+		"device":    {func(*testing.T) string { return "/dev/zero" }, "is a device"},
+		"directory": {func(t *testing.T) string { return t.TempDir() }, "is a directory"},
+	}
+	certificate, key := keyPair(t)
+	redis := "cache {\nredis {\naddress localhost:6379\nencryption_keys " + redisKey + "\n%s\n}\n}"
+	options := map[*tokenDirective]map[string]string{
+		humaToken: {
+			"secret":                "secret {file.%s}",
+			"api":                   "api {file.%s}",
+			"config_file":           "config_file %s",
+			"ca":                    "tls {\nca %s\n}",
+			"client_certificate":    "tls {\nclient_certificate %s " + key + "\n}",
+			"client_certificate:":   "tls {\nclient_certificate " + certificate + " %s\n}",
+			"tls_server_certs_path": strings.Replace(redis, "%s", "tls_enabled on\ntls_server_certs_path %s", 1),
+		},
+		humanAPIToken: {
+			"client_secret": "client_secret {file.%s}",
+			"hash_key":      "hash_key {file.%s}",
+			"password":      strings.Replace(redis, "%s", "password {file.%s}", 1),
+		},
+	}
+	for kind, k := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			file := k.path(t)
+			for d, lines := range options {
+				for option, line := range lines {
+					takes(t, time.Second, option, func() {
+						theProblem(t, validateText(t, d.lines(fmt.Sprintf(line, file))), option, "read "+file+": "+k.says)
+					})
+				}
+			}
+		})
+	}
+}
+
+// TestE01SecretFileEncoding: a byte order mark is no part of a secret, and UTF-16
+// is refused.
+func TestE01SecretFileEncoding(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		for _, c := range []struct{ text, secret string }{
+			{bom + "sekrit\r\n", "sekrit"},
+			{"sekrit\n", "sekrit"},
+			{" se krit\t\n", " se krit\t"},
+			{bom + "\u00a0sekrit ", "\u00a0sekrit "},
+		} {
+			fake := newHuma(t, sandbox.Config{Secret: c.secret, HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": c.secret}}})
+			p.knows(fake, "a@x.example")
+			s := serve(t, strings.Replace(p.site(fake, ""), oldSecret, "{file."+writeFile(t, "secret", c.text)+"}", 1))
+			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		}
+	})
+	for _, c := range []struct{ text, says string }{
+		{"\xff\xfes\x00e\x00k\x00", "is UTF-16: save it as UTF-8"},
+		{"\xfe\xff\x00s\x00e\x00k", "is UTF-16: save it as UTF-8"},
+		{"s\x00e\x00k\x00", "has a NUL byte"},
+		{" \t\r\n", "is empty"},
+		{bom + "\r\n", "is empty"},
+	} {
+		file := writeFile(t, "secret", c.text)
+		theProblem(t, validateText(t, humaToken.lines("secret {file."+file+"}")), "secret", file, c.says)
+		theProblem(t, validateText(t, humanAPIToken.lines("client_secret {file."+file+"}")), "client_secret", file, c.says)
+	}
+}
+
+// TestE02CAFileWithBOM: both certificates of a file are trusted.
+func TestE02CAFileWithBOM(t *testing.T) {
+	first, second := newAuthority(t, "the first authority"), newAuthority(t, "the second authority")
+	file := writeFile(t, "ca.pem", bom+readFile(t, first.file)+readFile(t, second.file))
+	certificate, key := keyPair(t)
+	certificate = writeFile(t, "cert.pem", bom+readFile(t, certificate))
+	key = writeFile(t, "key.pem", bom+readFile(t, key))
+	for _, ca := range []*authority{first, second} {
+		fake := &fakeHuma{Server: sandbox.New(sandbox.Config{})}
+		srv := httptest.NewUnstartedServer(fake.Server)
+		pair, err := tls.LoadX509KeyPair(ca.server())
+		must(t, err)
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		fake.URL = srv.URL
+		s := serve(t, simpleSite(fake, "tls {\nca "+file+"\nclient_certificate "+certificate+" "+key+"\n}"))
+		s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	}
+}
+
+// TestE03BlanksInConfigFile: blanks around values are no part of them.
+func TestE03BlanksInConfigFile(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}, Secret: " a secret "})
+	file := writeFile(t, "huma-config.json", bom+`{"apiUrl":"`+fake.URL+`/ ","projectId":" p1","deploymentId":"d1\n","clients":{"ios":"\tc1 "},"secret":" a secret "}`)
+	s := serve(t, "SITE {\n"+humaProvider.block("", "config_file "+file, "")+"}")
+	s.request("GET", iosPath, as("a@x.example")).tokens(t)
+	forBoth(t, func(t *testing.T, p provider) {
+		for _, api := range []string{`" URL/ "`, "{file." + filepath.Join(t.TempDir(), "api") + "}"} {
+			fake := newHuma(t, sandbox.Config{})
+			p.knows(fake, "a@x.example")
+			if file, ok := strings.CutPrefix(api, "{file."); ok {
+				must(t, os.WriteFile(strings.TrimSuffix(file, "}"), []byte("\t"+fake.URL+" \r\n"), 0o600))
+			}
+			s := serve(t, strings.Replace(p.site(fake, ""), "api "+fake.URL, "api "+strings.Replace(api, "URL", fake.URL, 1), 1))
+			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		}
+	})
+}
+
+func readFile(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	return string(b)
+}

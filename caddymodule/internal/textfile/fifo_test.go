@@ -1,0 +1,39 @@
+//go:build unix && !solaris
+
+package textfile
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestRead_Special: what is no regular file is neither opened nor waited for.
+func TestRead_Special(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sock") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	fifo, socket := filepath.Join(dir, "fifo"), filepath.Join(dir, "socket")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for path, want := range map[string]string{
+		fifo:        "is a FIFO, not a regular file",
+		socket:      "is a socket, not a regular file",
+		"/dev/zero": "is a device, not a regular file",
+	} {
+		if _, err := Read(path); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

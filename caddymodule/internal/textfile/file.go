@@ -1,0 +1,87 @@
+package textfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+var (
+	bom       = []byte("\xef\xbb\xbf")
+	bomUTF16  = []byte("\xff\xfe")
+	bomUTF16B = []byte("\xfe\xff")
+)
+
+var errSize = errors.New("is larger than 1 MiB")
+
+// readFile reads a file and checks that it is text. It may never return.
+func readFile(path string) ([]byte, error) {
+	// Opening a device can change its state, and opening a FIFO wakes its
+	// writer. If Stat fails, so does OpenFile, with a better error.
+	if info, err := os.Stat(path); err == nil {
+		if err := check(info); err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// The path may lead elsewhere by now.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := check(info); err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxSize { // it grows, or its size is unknown as in /proc
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errSize}
+	}
+	return text(path, content)
+}
+
+// check returns an error that says what a file is if it is not a regular file,
+// or too large.
+func check(info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		if info.Size() > maxSize {
+			return errSize
+		}
+		return nil
+	case mode.IsDir():
+		return errors.New("is a directory")
+	case mode&fs.ModeNamedPipe != 0:
+		return errors.New("is a FIFO, not a regular file")
+	case mode&fs.ModeSocket != 0:
+		return errors.New("is a socket, not a regular file")
+	case mode&fs.ModeDevice != 0:
+		return errors.New("is a device, not a regular file")
+	}
+	return errors.New("is not a regular file")
+}
+
+// TrimBlanks returns a value without the ASCII white space at both its ends.
+func TrimBlanks(value string) string { return strings.Trim(value, " \t\r\n\v\f") }
+
+// text returns content without its UTF-8 byte order mark. The error holds
+// nothing of the content.
+func text(path string, content []byte) ([]byte, error) {
+	switch {
+	case bytes.HasPrefix(content, bomUTF16), bytes.HasPrefix(content, bomUTF16B):
+		return nil, fmt.Errorf("read %s: is UTF-16: save it as UTF-8", path)
+	case bytes.IndexByte(content, 0) >= 0:
+		return nil, fmt.Errorf("read %s: has a NUL byte: it must be text, in UTF-8", path)
+	}
+	return bytes.TrimPrefix(content, bom), nil
+}

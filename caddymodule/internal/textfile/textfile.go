@@ -1,0 +1,129 @@
+// Package textfile reads the text files that options name: secrets, config
+// files and PEM files. A read has a limit on its size and on its time, because
+// a path may lead to a device or into a file system that does not answer.
+package textfile
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// maxSize is the size of the largest file that is read, in bytes.
+	maxSize = 1 << 20
+
+	// defaultTimeout is how long Read waits for a file.
+	defaultTimeout = 3 * time.Second
+)
+
+// files is the reader of the process.
+var files = &reader{readFile: readFile, timeout: defaultTimeout}
+
+// Read returns the content of a text file without its UTF-8 byte order mark. It
+// is not nil if err is nil. path must lead, through links perhaps, to a regular
+// file of at most 1 MiB that is not UTF-16 and has no NUL bytes.
+//
+// Read returns an error if the file system has not answered within 3 seconds. A
+// system call that hangs cannot be interrupted, so the read goes on in its own
+// goroutine. There is at most one for each path: until it returns, further calls
+// for the path wait for it, and fail when it is 3 seconds old.
+func Read(path string) ([]byte, error) { return files.read(path) }
+
+// reader runs reads, each in its own goroutine.
+type reader struct {
+	mu       sync.Mutex
+	readFile func(path string) ([]byte, error)
+	timeout  time.Duration
+	calls    map[string]*call
+	count    uint64 // numbers calls of read and the reads they start, in their order
+}
+
+// call is one read of a file.
+type call struct {
+	number uint64
+	began  time.Time
+	done   chan struct{} // closed when readFile has returned
+
+	// Valid once done is closed.
+	content []byte
+	err     error
+}
+
+func (r *reader) read(path string) ([]byte, error) {
+	r.mu.Lock()
+	r.count++
+	number, timeout := r.count, r.timeout
+	r.mu.Unlock()
+	began := time.Now()
+	for {
+		c := r.join(path)
+		oldest := began
+		if c.began.Before(oldest) {
+			oldest = c.began
+		}
+		if !c.wait(timeout - time.Since(oldest)) {
+			return nil, fmt.Errorf("read %s: no answer within %s (is its mount hanging?)", path, timeout)
+		}
+		// What a read found that began before this call may be out of date.
+		if c.number > number {
+			return bytes.Clone(c.content), c.err
+		}
+	}
+}
+
+// join returns the read of a path that is running, or starts one.
+func (r *reader) join(path string) *call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.calls[path]; c != nil {
+		return c
+	}
+	r.count++
+	c := &call{number: r.count, began: time.Now(), done: make(chan struct{})}
+	if r.calls == nil {
+		r.calls = make(map[string]*call)
+	}
+	r.calls[path] = c
+	readFile := r.readFile
+	go func() {
+		c.content, c.err = readFile(path)
+		r.mu.Lock()
+		delete(r.calls, path)
+		r.mu.Unlock()
+		close(c.done)
+	}()
+	return c
+}
+
+// wait reports whether the read returns within d.
+func (c *call) wait(d time.Duration) bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// Replace changes how files are read, and how long Read waits, for a test that
+// needs a file system that hangs. wrap is given the function that reads files.
+// Nothing else may call Replace. restore undoes it.
+func Replace(timeout time.Duration, wrap func(read func(path string) ([]byte, error)) func(path string) ([]byte, error)) (restore func()) {
+	files.set(timeout, wrap(readFile))
+	return func() { files.set(defaultTimeout, readFile) }
+}
+
+func (r *reader) set(timeout time.Duration, readFile func(path string) ([]byte, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timeout, r.readFile = timeout, readFile
+}

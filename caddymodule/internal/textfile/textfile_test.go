@@ -1,0 +1,251 @@
+package textfile
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRead(t *testing.T) {
+	const bom = "\xef\xbb\xbf"
+	for name, test := range map[string]struct{ in, want, err string }{
+		"text":            {in: "sekrit\r\n", want: "sekrit\r\n"},
+		"empty":           {},
+		"BOM":             {in: bom + "sekrit", want: "sekrit"},
+		"only a BOM":      {in: bom},
+		"two BOMs":        {in: bom + bom, want: bom},
+		"BOM inside":      {in: "a" + bom, want: "a" + bom},
+		"not UTF-8":       {in: "\xe9\xff\xfe", want: "\xe9\xff\xfe"},
+		"1 MiB":           {in: strings.Repeat("a", maxSize), want: strings.Repeat("a", maxSize)},
+		"larger":          {in: strings.Repeat("a", maxSize+1), err: "is larger than 1 MiB"},
+		"UTF-16LE":        {in: "\xff\xfes\x00", err: "is UTF-16: save it as UTF-8"},
+		"UTF-16BE":        {in: "\xfe\xff\x00s", err: "is UTF-16: save it as UTF-8"},
+		"UTF-16, no BOM":  {in: "s\x00e\x00", err: "has a NUL byte: it must be text, in UTF-8"},
+		"NUL at its end":  {in: "sekrit\x00", err: "has a NUL byte: it must be text, in UTF-8"},
+		"NUL after a BOM": {in: bom + "\x00", err: "has a NUL byte: it must be text, in UTF-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, test.in)
+			got, err := Read(path)
+			switch {
+			case test.err != "":
+				if want := "read " + path + ": " + test.err; err == nil || err.Error() != want || got != nil {
+					t.Errorf("%q, %v; want %q", got, err, want)
+				}
+			case err != nil:
+				t.Error(err)
+			case got == nil || string(got) != test.want:
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
+func TestRead_OtherFiles(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Skip(err)
+	}
+	for path, want := range map[string]string{
+		dir:                         "read " + dir + ": is a directory",
+		link:                        "read " + link + ": is a directory",
+		filepath.Join(dir, "none"):  "no such file or directory",
+		os.DevNull:                  "is a device, not a regular file",
+		filepath.Join(link, "none"): "no such file or directory",
+	} {
+		var pathError *fs.PathError
+		if _, err := Read(path); err == nil || !strings.HasSuffix(err.Error(), want) || !errors.As(err, &pathError) {
+			if runtime.GOOS != "windows" {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+	target := write(t, "text")
+	linked := filepath.Join(dir, "linked")
+	if err := os.Symlink(target, linked); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Read(linked); err != nil || string(got) != "text" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := os.Truncate(target, 1<<40); err == nil { // sparse
+		if _, err := Read(linked); err == nil || !strings.HasSuffix(err.Error(), "is larger than 1 MiB") {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTrimBlanks(t *testing.T) {
+	for in, want := range map[string]string{"": "", " \t\r\n\v\f": "", " a b\n": "a b", "\u00a0": "\u00a0"} {
+		if got := TrimBlanks(in); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
+// slowFile is a file whose reads take until the test answers them.
+type slowFile struct {
+	*reader
+	reads   atomic.Int32
+	answers chan string
+}
+
+func newSlowFile() *slowFile {
+	s := &slowFile{answers: make(chan string)}
+	s.reader = &reader{timeout: defaultTimeout, readFile: func(string) ([]byte, error) {
+		s.reads.Add(1)
+		return []byte(<-s.answers), nil
+	}}
+	return s
+}
+
+// expect checks what one read of path comes to, and how long it takes.
+func (s *slowFile) expect(t *testing.T, path string, after time.Duration, want string) {
+	t.Helper()
+	began := time.Now()
+	got, err := s.read(path)
+	if took := time.Since(began); took != after {
+		t.Errorf("it took %s, want %s", took, after)
+	}
+	if err != nil {
+		got = []byte(err.Error())
+	}
+	if string(got) != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+const noAnswer = "read /x: no answer within 3s (is its mount hanging?)"
+
+func TestRead_Hangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowFile()
+		s.expect(t, "/x", 3*time.Second, noAnswer)
+		s.expect(t, "/x", 0, noAnswer)
+		s.expect(t, "/y", 3*time.Second, strings.Replace(noAnswer, "/x", "/y", 1)) // another path
+		if n := s.reads.Load(); n != 2 {
+			t.Errorf("%d reads", n)
+		}
+		// Both paths recover; what the hung reads found is dropped.
+		s.answers <- "old"
+		s.answers <- "old"
+		synctest.Wait()
+		if len(s.calls) != 0 {
+			t.Errorf("%d calls are kept", len(s.calls))
+		}
+		go func() { s.answers <- "new" }()
+		s.expect(t, "/x", 0, "new")
+	})
+}
+
+func TestRead_JoinsTheReadThatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowFile()
+		var wg sync.WaitGroup
+		wg.Go(func() { s.expect(t, "/x", 3*time.Second, noAnswer) })
+		time.Sleep(2 * time.Second)
+		wg.Go(func() { s.expect(t, "/x", time.Second, noAnswer) }) // when the read is 3 s old
+		wg.Wait()
+		s.answers <- "old"
+		synctest.Wait()
+		if n := s.reads.Load(); n != 1 || len(s.calls) != 0 {
+			t.Errorf("%d reads, %d kept", n, len(s.calls))
+		}
+	})
+}
+
+// TestRead_NothingOld: a read that began before the call does not answer it, and
+// calls that wait for it share the next one.
+func TestRead_NothingOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowFile()
+		var wg sync.WaitGroup
+		wg.Go(func() { s.expect(t, "/x", 2*time.Second, "old") })
+		time.Sleep(time.Second)
+		for range 10 {
+			wg.Go(func() { s.expect(t, "/x", 2*time.Second, "new") })
+		}
+		time.Sleep(time.Second)
+		s.answers <- "old"
+		time.Sleep(time.Second)
+		s.answers <- "new"
+		wg.Wait()
+		if n := s.reads.Load(); n != 2 {
+			t.Errorf("%d reads", n)
+		}
+	})
+}
+
+// TestRead_AtMostTheTimeout: also a call that has waited for another read first.
+func TestRead_AtMostTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowFile()
+		var wg sync.WaitGroup
+		wg.Go(func() { s.expect(t, "/x", 2*time.Second, "old") })
+		time.Sleep(time.Second)
+		wg.Go(func() { s.expect(t, "/x", 3*time.Second, noAnswer) })
+		time.Sleep(time.Second)
+		s.answers <- "old"
+		wg.Wait()
+		s.answers <- ""
+	})
+}
+
+// TestRead_OwnCopy: callers that share a read may change what they have.
+func TestRead_OwnCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowFile()
+		go s.read("/x")
+		synctest.Wait()
+		var contents [2][]byte
+		var wg sync.WaitGroup
+		for i := range contents {
+			wg.Go(func() { contents[i], _ = s.read("/x") })
+		}
+		synctest.Wait()
+		s.answers <- "old"
+		synctest.Wait()
+		s.answers <- "new"
+		wg.Wait()
+		contents[0][0] = 'N'
+		if !bytes.Equal(contents[1], []byte("new")) {
+			t.Errorf("%q", contents)
+		}
+	})
+}
+
+func TestReplace(t *testing.T) {
+	path := write(t, "text")
+	restore := Replace(time.Minute, func(read func(string) ([]byte, error)) func(string) ([]byte, error) {
+		return func(path string) ([]byte, error) {
+			b, err := read(path)
+			return append(b, '!'), err
+		}
+	})
+	if got, err := Read(path); err != nil || string(got) != "text!" {
+		t.Errorf("%q, %v", got, err)
+	}
+	restore()
+	if got, err := Read(path); err != nil || string(got) != "text" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -1,0 +1,93 @@
+package caddymodule
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// lookEvery is how often the watcher reloads the credentials of each handler. It
+// reads the files, because a file may be replaced, or a link to it, or its
+// content. It is shorter in tests.
+var lookEvery = 2 * time.Second
+
+// maxRound is how long one round of the watcher waits for reloads that take long.
+// It is shorter in tests.
+var maxRound = 3 * time.Second
+
+// watcher is the watcher of the process.
+var watcher fileWatcher
+
+// fileWatcher reloads the credentials of all handlers whose options name files. It
+// has one goroutine, which runs while there is such a handler.
+type fileWatcher struct {
+	mu       sync.Mutex // not held while files are read
+	handlers map[*endpoint]struct{}
+	stop     chan struct{} // ends the goroutine when closed; nil: none runs
+}
+
+// add begins to watch the files of a handler.
+func (w *fileWatcher) add(e *endpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.handlers == nil {
+		w.handlers = make(map[*endpoint]struct{})
+	}
+	w.handlers[e] = struct{}{}
+	if w.stop == nil {
+		w.stop = make(chan struct{})
+		go w.run(w.stop)
+	}
+}
+
+// remove ends that. It does not wait for a reload. A handler that was not added
+// changes nothing.
+func (w *fileWatcher) remove(e *endpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.handlers, e)
+	if len(w.handlers) == 0 && w.stop != nil {
+		close(w.stop)
+		w.stop = nil
+	}
+}
+
+func (w *fileWatcher) run(stop <-chan struct{}) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			w.round(stop)
+		}
+	}
+}
+
+// round reloads the credentials of the handlers one after the other. After
+// maxRound it starts the remaining reloads without waiting for them, so that a
+// file system that hangs delays the other handlers by no more than that. A
+// reload that still runs from the round before is not waited for.
+func (w *fileWatcher) round(stop <-chan struct{}) {
+	w.mu.Lock()
+	all := slices.Collect(maps.Keys(w.handlers))
+	w.mu.Unlock()
+	timer := time.NewTimer(maxRound)
+	defer timer.Stop()
+	late := false
+	for _, e := range all {
+		l, started := e.startReload(e.rotation.begun())
+		if !started || late {
+			continue
+		}
+		select {
+		case <-l.done:
+		case <-timer.C:
+			late = true
+		case <-stop:
+			return
+		}
+	}
+}
