@@ -276,7 +276,7 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		})
 	}
 	t.Run("a handler without Vary", func(t *testing.T) {
-		_, wrong := crossed(t, rounds, s.URL+"/without", near, [3]func(*http.Request){}, func(client int, body []byte) bool {
+		_, wrong := crossed(t, 50, s.URL+"/without", near, [3]func(*http.Request){}, func(client int, body []byte) bool {
 			return string(body) == users[client]
 		})
 		if wrong == 0 {
