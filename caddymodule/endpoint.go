@@ -174,6 +174,9 @@ func (m *minter) settle() {
 // answer answers with what came of the request.
 func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) error {
 	switch {
+	case q.left():
+		// A cache in front may give what is written now to another client.
+		return canceled(w, q)
 	case r.Err == nil:
 		now := q.ended(r.Outcome, "")
 		buf := buffers.Get().(*[]byte)
@@ -181,8 +184,6 @@ func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) 
 		write(w, http.StatusOK, "application/json", *buf)
 		buffers.Put(buf)
 		return nil
-	case q.left():
-		return canceled(w, q)
 	}
 	e.logOverload(r.Err)
 	return e.fail(w, q, failureOf(r.Err))

@@ -13,9 +13,12 @@ import (
 //
 // A cache may let one of several concurrent requests through and answer the
 // others with its response, if they have the same headers of those that Vary
-// names. Some compare them after the first request was handled: requests that
+// names. Souin compares them after the first request was handled: requests that
 // have not been handled lack this value, so each of them is handled by itself,
-// whatever its identity is made of.
+// whatever its identity is made of. This protects only as long as the cache keeps
+// the headers of a response: Souin 1.7.8 and older lose those of a request whose
+// client leaves. So the documentation tells operators to keep such a cache away
+// from the endpoint.
 const headerMark = "Huma-Request"
 
 // markValue is the value of headerMark in this process.
