@@ -11,7 +11,8 @@ import (
 
 const (
 	// minUsers is how many users the failures in a row must come from: a
-	// service that fails for one user alone is not down.
+	// service that fails for one user alone is not down. As many users' probes
+	// must fail until no further ones are made for a while.
 	minUsers = 3
 
 	// probeInterval is how long a probe may be without an answer until another
@@ -33,11 +34,12 @@ type breaker struct {
 	// While it is closed: the failures in a row.
 	rows     int // how many rows have begun
 	failures int
-	users    []string // of the failures, distinct, at most minUsers
+	users    []string // of the failures, or of the probes that failed; distinct, at most minUsers
 
 	// While it is open: the probes.
 	next   time.Time // when the next one may go
 	latest time.Time // when the latest one was permitted
+	again  time.Time // when users may probe again whose probe has failed
 
 	notified  int  // of how many changes onChange was told
 	notifying bool // a goroutine is calling onChange
@@ -56,9 +58,10 @@ func newBreaker(s BreakerSettings, onChange func(open bool)) *breaker {
 	return &breaker{settings: s, onChange: onChange}
 }
 
-// allow permits a call, or returns an *exchange.OpenError. held is a permit that
-// the caller has for the call already, or zero: a probe needs no second one.
-func (b *breaker) allow(held permit, mayProbe bool) (permit, error) {
+// allow permits a call for user, or returns an *exchange.OpenError. held is a
+// permit that the caller has for the call already, or zero: a probe needs no
+// second one.
+func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -66,8 +69,12 @@ func (b *breaker) allow(held permit, mayProbe bool) (permit, error) {
 		if held.changes == b.changes {
 			return held, nil
 		}
+		next := b.next
+		if slices.Contains(b.users, user) && b.again.After(next) {
+			next = b.again // the service may fail for this user alone
+		}
 		// Not 0: an error without a RetryAfter does not say when to come back.
-		if wait := b.next.Sub(now); wait > 0 || !mayProbe {
+		if wait := next.Sub(now); wait > 0 || !mayProbe {
 			return permit{}, &exchange.OpenError{RetryAfter: max(wait, 1)}
 		}
 		b.latest, b.next = now, now.Add(probeInterval)
@@ -84,7 +91,7 @@ func (b *breaker) report(p permit, user string, err error) {
 	switch {
 	case p.changes != b.changes, saysNothing(err):
 	case b.open && outage:
-		b.probeFailed(p)
+		b.probeFailed(p, user)
 	case b.open:
 		b.change(false)
 	case outage:
@@ -107,20 +114,37 @@ func (b *breaker) failed(p permit, user string, err error) {
 		return
 	}
 	b.failures++
-	if len(b.users) < minUsers && !slices.Contains(b.users, user) {
-		b.users = append(b.users, user)
-	}
+	b.addUser(user)
 	if b.failures >= b.settings.Failures && len(b.users) == minUsers {
 		b.change(true)
 	}
 }
 
-// probeFailed puts off the next probe. A probe without an answer after
-// probeInterval counts as failed then: if the service came back meanwhile, that
-// is noticed within probeInterval and the open time, however long probes hang.
-func (b *breaker) probeFailed(p permit) {
+func (b *breaker) addUser(user string) {
+	if len(b.users) < minUsers && !slices.Contains(b.users, user) {
+		b.users = append(b.users, user)
+	}
+}
+
+// probeFailed puts off the next probe: of the same user for the open time, and of
+// all users once probes of minUsers have failed. Until then the next user's may go
+// after probeInterval, because the service may fail for this one alone.
+//
+// A probe without an answer after probeInterval counts as failed then: if the
+// service came back meanwhile, that is noticed within probeInterval and the open
+// time, however long probes hang.
+func (b *breaker) probeFailed(p permit, user string) {
 	failed := p.at.Add(min(time.Since(p.at), probeInterval))
-	if next := failed.Add(b.settings.Open); p.at.Equal(b.latest) || next.After(b.next) {
+	if len(b.users) == minUsers {
+		b.users = b.users[:0] // of the round before
+	}
+	b.addUser(user)
+	b.again = failed.Add(b.settings.Open)
+	next := b.again
+	if len(b.users) < minUsers {
+		next = failed.Add(min(probeInterval, b.settings.Open))
+	}
+	if p.at.Equal(b.latest) || next.After(b.next) {
 		b.next = next
 	}
 }
@@ -130,6 +154,7 @@ func (b *breaker) change(open bool) {
 	b.open = open
 	b.changes++
 	b.failures = 0
+	b.users = b.users[:0]
 	if open {
 		b.next = time.Now().Add(b.settings.Open)
 	}

@@ -168,9 +168,11 @@ func TestOpenAndClosedAgain(t *testing.T) {
 		if !g.BreakerOpen() {
 			t.Error("it closed without a probe")
 		}
-		calls(t, g, 1, fail(errDown)) // the probe fails
+		twoProbesFail(t, g)
+		calls(t, g, 1, fail(errDown)) // and a third user's
 		wantRetryAfter(t, g, 5*time.Second)
 		time.Sleep(5 * time.Second)
+		twoProbesFail(t, g)
 		calls(t, g, 1, after(300*time.Millisecond, errDown)) // counted from its end
 		wantRetryAfter(t, g, 5*time.Second)
 		time.Sleep(5 * time.Second)
@@ -271,6 +273,38 @@ func TestOpensDuringTheWaitForASlot(t *testing.T) {
 	})
 }
 
+// twoProbesFail lets the probes of two users fail: then a third one decides.
+func twoProbesFail(t *testing.T, g *Guard) {
+	t.Helper()
+	for range 2 {
+		calls(t, g, 1, fail(errDown))
+		wantRetryAfter(t, g, time.Second)
+		time.Sleep(time.Second)
+	}
+}
+
+// TestF03_ProbesOfOneUser: a user for whom the service goes on failing does not
+// keep the breaker open for the others, however often that user comes.
+func TestF03_ProbesOfOneUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := opened(t, Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+		failing := Limits{User: "failing"}
+		begin, made := time.Now(), 0
+		for range 200 { // first of all whenever a probe may go
+			err := g.Do(t.Context(), failing, func(context.Context) error { made++; return errDown })
+			var open *exchange.OpenError
+			if errors.As(err, &open) && time.Since(begin) < 5*time.Second && open.RetryAfter != time.Until(begin.Add(5*time.Second)) {
+				t.Fatalf("after %s it is told to wait for %s", time.Since(begin), open.RetryAfter)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if made != 1 {
+			t.Errorf("%d calls of the failing user within a second, want 1", made)
+		}
+		wantClosed(t, g) // another user, a second later
+	})
+}
+
 // TestProbes is about what a probe's end means, soon or late.
 func TestProbes(t *testing.T) {
 	const open = 5 * time.Second
@@ -298,6 +332,7 @@ func TestProbes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := opened(t, Settings{MaxConcurrent: 4, Breaker: &testBreaker})
+				twoProbesFail(t, g)
 				begin := time.Now()
 				func() {
 					defer func() { _ = recover() }()

@@ -113,7 +113,7 @@ func (g *Guard) try(ctx context.Context, l Limits, call func(context.Context) er
 	// by calls that still wait for the service that is down.
 	var p permit
 	if g.breaker != nil {
-		if p, err = g.breaker.allow(p, !l.Continues); err != nil {
+		if p, err = g.breaker.allow(p, l.User, !l.Continues); err != nil {
 			return false, err
 		}
 	}
@@ -135,7 +135,7 @@ func (g *Guard) try(ctx context.Context, l Limits, call func(context.Context) er
 	outcome := errPanicked // unless attempt returns
 	if g.breaker != nil {
 		// It may have opened during the wait for a slot.
-		if p, err = g.breaker.allow(p, !l.Continues); err != nil {
+		if p, err = g.breaker.allow(p, l.User, !l.Continues); err != nil {
 			return false, err
 		}
 		defer func() { g.breaker.report(p, l.User, outcome) }()
