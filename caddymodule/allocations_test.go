@@ -4,9 +4,9 @@ package caddymodule
 
 import "testing"
 
-// TestHitAllocations: an answer from the cache costs five allocations: the address
-// masked, the key, the values of Vary and Huma-Request, those of the other headers,
-// and what is left behind for logs.
+// TestHitAllocations: an answer from the cache costs six allocations: the address
+// masked, the key, the value of Huma-Request, it and that of Vary in the headers, the
+// values of the other headers, and what is left behind for logs.
 // (The race detector makes sync.Pool forget at random, so there it costs more.)
 func TestHitAllocations(t *testing.T) {
 	h := benchHuma(10)
@@ -17,7 +17,7 @@ func TestHitAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		asked(t, h, w, requests[0])
 		requests = requests[1:]
-	}); n > 5 {
-		t.Errorf("%v allocations, want at most 5", n)
+	}); n > 6 {
+		t.Errorf("%v allocations, want at most 6", n)
 	}
 }

@@ -120,6 +120,7 @@ func (c *Common) newPolicy(l limits, ttl time.Duration) exchange.Policy {
 		TTL:         ttl,
 		NegativeTTL: defaultNegativeTTL,
 		MaxWaiting:  l.maxConcurrent + l.maxWaiting,
+		UserRunning: min(exchange.MaxUserRunning, max(1, l.maxConcurrent/2)),
 	}
 	if k := c.Cache; k != nil {
 		p.TTL = orDefault(time.Duration(k.TTL), ttl)

@@ -130,7 +130,8 @@ type Common struct {
 	// How many exchanges may wait for a call beyond those that MaxConcurrent
 	// lets run; more are answered 503. Requests that wait for a running
 	// exchange do not count. Independent of this, 8 exchanges of one user run
-	// at once and 8 more wait. Default: 2000.
+	// at once (half of MaxConcurrent, if that is less) and 8 more wait.
+	// Default: 2000.
 	MaxWaiting int `json:"max_waiting,omitempty"`
 
 	// How errors are answered: problem is RFC 9457 problem+json, caddy leaves
@@ -324,7 +325,8 @@ type Userinfo struct {
 	// The e-mail domains that are served, as in Identity. Default: all.
 	Domains []string `json:"domains,omitempty"`
 
-	// How long the application may take. Default: 5s.
+	// How long the application may take, at most as long as a request may wait
+	// (timeout of the directive). Default: 5s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
@@ -375,7 +377,7 @@ type Cache struct {
 
 // Breaker is a circuit breaker: it stops calls to a service that is down, so
 // that requests are answered 503 at once. A failure is a call without a
-// connection or an answer in time, or with a status of 5xx.
+// connection or an answer in time, or with a status of 408 or 5xx.
 type Breaker struct {
 	// Never stop calls.
 	Disabled bool `json:"disabled,omitempty"`
@@ -385,8 +387,9 @@ type Breaker struct {
 	Failures int `json:"failures,omitempty"`
 
 	// How long an open breaker stops all calls. Then one is made, and while it
-	// has no answer one more each second: a success closes the breaker, a
-	// failure stops calls for as long again. Default: 5s.
+	// has no answer one more each second. A success closes the breaker. A
+	// failure stops calls for that user for as long again, and for all users
+	// once calls for 3 have failed. Default: 5s.
 	Open caddy.Duration `json:"open,omitempty"`
 }
 

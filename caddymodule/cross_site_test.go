@@ -58,6 +58,9 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 			}
 		})
 	}
+	if d.lines(`"reason":"cross_site"`) == nil {
+		t.Error("the log does not tell of it")
+	}
 	t.Run("behind a proxy of the server's", func(t *testing.T) {
 		d := openEdited(t, anyHost, func(server map[string]any) {
 			server["trusted_proxies"] = map[string]any{"source": "static", "ranges": []string{"127.0.0.1"}}

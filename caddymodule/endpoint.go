@@ -185,7 +185,7 @@ func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) 
 		buffers.Put(buf)
 		return nil
 	}
-	e.logOverload(r.Err)
+	e.logNoExchange(q.user, r.Err)
 	return e.fail(w, q, failureOf(r.Err))
 }
 
@@ -195,7 +195,6 @@ func (e *endpoint) reject(w http.ResponseWriter, q *request, err error) error {
 		return canceled(w, q)
 	}
 	countRejection(err)
-	e.logRejection(err)
 	return e.fail(w, q, failureOf(err))
 }
 

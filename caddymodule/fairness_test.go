@@ -1,6 +1,7 @@
 package caddymodule_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -14,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
 // slowHuma plays a service that takes 150 ms for each call. Users whose address
@@ -26,6 +29,8 @@ type slowHuma struct {
 	calls   map[string]int // by operation and local part, such as "signup u1"
 	running map[string]int // by local part
 	most    map[string]int // that ran at once
+
+	signsInFirst bool // sign-in of a user with a status is a 403, as of one who is unknown
 }
 
 func newSlowHuma(t *testing.T) *slowHuma {
@@ -56,7 +61,7 @@ func (h *slowHuma) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var status int
 	_, _ = fmt.Sscanf(user, "%d", &status)
 	switch {
-	case status != 0:
+	case status != 0 && !(h.signsInFirst && op == "signin"):
 		w.WriteHeader(status)
 	case user == "refused", op == "signin" && !h.known[user]:
 		w.WriteHeader(http.StatusForbidden)
@@ -280,5 +285,56 @@ func TestF06_ManyDevicesOfOneAccount(t *testing.T) {
 	allOK(t, s.together(iosPath, 500, func(int) []func(*http.Request) { return []func(*http.Request){as("family@x.example")} }))
 	if in, up := huma.count("signin", "family"), huma.count("signup", "family"); in != 1 || up != 1 {
 		t.Errorf("%d sign-ins and %d sign-ups", in, up)
+	}
+}
+
+// TestF05_RefusedUserOfManyDevices: a user whom the service refuses, and who comes
+// with another device id each time, does not use up the rate of sign-ups.
+func TestF05_RefusedUserOfManyDevices(t *testing.T) {
+	for user, code := range map[string]string{"refused": "refused", "400": "upstream_rejected"} {
+		t.Run(user, func(t *testing.T) {
+			huma := newSlowHuma(t)
+			huma.signsInFirst = true
+			s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nvary {header.X-Device-Id}\n}\nregistration {\nrate 1/h 2\n}"))
+			for _, a := range s.together(iosPath, 8, func(i int) []func(*http.Request) {
+				return []func(*http.Request){as(user + "@x.example"), header("X-Device-Id", fmt.Sprint(i))}
+			}) {
+				if !strings.Contains(string(a.Body), `"`+code+`"`) {
+					t.Errorf("%d %s", a.StatusCode, a.Body)
+				}
+			}
+			if in, up := huma.count("signin", user), huma.count("signup", user); up != 1 {
+				t.Errorf("%d sign-ins and %d sign-ups, want 1 sign-up", in, up)
+			}
+			s.request("GET", iosPath, as("another@x.example")).tokens(t)
+		})
+	}
+}
+
+// TestF04_RejectionOfOneHandler: what the service rejects is what one handler has
+// sent, so another handler of the same account goes on trying.
+func TestF04_RejectionOfOneHandler(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.HasSuffix(r.URL.Path, "/signup") && !strings.Contains(string(body), "right-code") {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		huma.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	handler := func(path, more string) string {
+		return "huma_token " + path + " {\n" + (&fakeHuma{URL: front.URL}).credentials() + "client_type ios\n" + more + "identity {\nemail X-Test-User\n}\ntrust proxies 127.0.0.1\n}\n"
+	}
+	s := serve(t, "SITE {\n"+handler("/without", "")+handler("/with", "registration {\nactivation_code right-code\n}\n")+"}")
+	s.request("GET", "/without", as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_rejected")
+	s.request("GET", "/with", as("a@x.example")).tokens(t)
+	for range 2 {
+		s.request("GET", "/without", as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_rejected")
+	}
+	if n := huma.calls("signin"); n != 3 { // of both users at the one, and of a at the other
+		t.Errorf("%d sign-ins, want 3", n)
 	}
 }

@@ -79,6 +79,7 @@ func (h *humaTokens) mint(q *request) mint {
 // registrationOf is a registration whose sign-ups are told as the user's.
 func (q *request) registrationOf(r exchange.Registration) exchange.Registration {
 	e, user, ended := q.endpoint, q.user, r.Ended
+	r.Refused = q.credentials.policy.NegativeTTL
 	r.Ended = func(result exchange.SignUpResult) {
 		ended(result)
 		if result == exchange.SignUpCreated {

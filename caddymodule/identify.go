@@ -39,6 +39,8 @@ type surroundings struct {
 	keys func(assertion.Source) (*assertion.Keys, error)
 	// maxWaiting is how many requests may wait for the application.
 	maxWaiting int
+	// timeout is how long a request may wait in all; 0: not limited.
+	timeout time.Duration
 	// notAnswered is told why the application did not say who is asking.
 	notAnswered func(error)
 }
@@ -88,6 +90,18 @@ func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *o
 	identifier, err := identity.New(c)
 	p.AddAll(err)
 	return identifier
+}
+
+// userinfoTimeout returns how long the application may take: as long as is
+// configured, and never longer than a request may wait.
+func (around surroundings) userinfoTimeout(configured time.Duration) time.Duration {
+	if configured == 0 {
+		configured = userinfo.DefaultTimeout
+	}
+	if around.timeout > 0 {
+		return min(configured, around.timeout)
+	}
+	return configured
 }
 
 // written expands the path of a source. What stands before it is evaluated for
@@ -145,7 +159,7 @@ func (u *Userinfo) newIdentifier(around surroundings, p *option.Problems) *ident
 	client, err := userinfo.New(userinfo.Config{
 		URL:            p.Text("userinfo", u.URL),
 		ForwardHeaders: p.Texts("forward_headers", u.ForwardHeaders),
-		Timeout:        time.Duration(u.Timeout),
+		Timeout:        around.userinfoTimeout(time.Duration(u.Timeout)),
 		MaxWaiting:     around.maxWaiting,
 		OnError:        around.notAnswered,
 	})

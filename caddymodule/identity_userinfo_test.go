@@ -500,3 +500,22 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 	}
 	d.hushed(t)
 }
+
+// TestUserinfoWithinTheTimeout: an application that takes longer than a request
+// may wait is not waited for, and it is said to be the reason.
+func TestUserinfoWithinTheTimeout(t *testing.T) {
+	p := newBackend(t)
+	session := p.signIn("ada@x.example")
+	p.answers(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(5 * time.Second):
+		case <-r.Context().Done():
+		}
+	})
+	d := open(t, asksApplication(p, "", "HUMA\ntimeout 300ms"))
+	start := time.Now()
+	d.refused(t, 503, "userinfo_unavailable", path, cookie(session))
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}

@@ -103,22 +103,24 @@ func (e *endpoint) severity(code exchange.Code, err error) zapcore.Level {
 	return zapcore.WarnLevel
 }
 
-// logOverload logs that a request was refused before there was an exchange.
-func (e *endpoint) logOverload(err error) {
-	if failureOf(err).code == exchange.CodeOverloaded {
+// logNoExchange logs that a request was answered without the end of an exchange,
+// which logs by itself.
+func (e *endpoint) logNoExchange(user identity.User, err error) {
+	switch {
+	case errors.Is(err, exchange.ErrUserOverloaded):
+		e.logSampled(zapcore.WarnLevel, "user", exchangeLogInterval, "request refused: too many exchanges of one user", zap.Error(err), e.userField(user))
+	case errors.Is(err, exchange.ErrWaitedTooLong):
+		e.logSampled(zapcore.WarnLevel, "timeout", exchangeLogInterval, "request ended before its exchange", zap.Error(err), e.userField(user))
+	case failureOf(err).code == exchange.CodeOverloaded:
 		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "request refused: too many exchanges", zap.Error(err))
 	}
 }
 
-// logRejection logs a request without a usable identity: what the operator may
-// have to change is not told to the caller.
-func (e *endpoint) logRejection(err error) {
-	f := failureOf(err)
-	if f.code == exchange.Code(identity.ReasonUserinfoUnavailable) {
-		return // logNotAnswered has
-	}
+// logRejection logs a request that was rejected: what the operator may have to
+// change is not told to the caller.
+func (e *endpoint) logRejection(f failure) {
 	e.logSampled(zapcore.WarnLevel, string(f.code), rejectionLogInterval, "request rejected",
-		zap.String("reason", string(f.code)), zap.String("detail", f.hint))
+		zap.String("reason", string(f.code)), zap.String("detail", orDefault(f.hint, f.detail)))
 }
 
 // logNotAnswered logs why the application could not say who is asking.

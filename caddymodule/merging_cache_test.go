@@ -286,6 +286,32 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 	s.quiet(t, "@x.example")
 }
 
+// TestG03_HeaderMarkIsAnotherEachTime: who reads the mark of one request, in an
+// error page perhaps, knows nothing of the next one's.
+func TestG03_HeaderMarkIsAnotherEachTime(t *testing.T) {
+	fake := newHuma(t, sandbox.Config{})
+	s := serve(t, strings.ReplaceAll(`SITE {
+		huma_token {
+			HUMA
+			identity {
+				email X-Test-User
+			}
+			trust proxies 127.0.0.1
+			errors caddy
+		}
+		handle_errors {
+			respond "{http.request.header.Huma-Request}"
+		}
+	}`, "HUMA", fake.credentials()))
+	seen := make(map[string]bool)
+	for range 100 {
+		seen[string(s.request("GET", path, header("Huma-Request", "mine")).Body)] = true
+	}
+	if len(seen) != 100 || seen["mine"] || seen[""] {
+		t.Errorf("%d values of 100 requests: %v", len(seen), seen)
+	}
+}
+
 // TestVaryHeader: what a response depends on, on each of them.
 func TestVaryHeader(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -61,7 +61,7 @@ var problemTable = map[exchange.Code]problem{
 	exchange.Code(identity.ReasonUserinfoUnavailable): {http.StatusServiceUnavailable, outcomeUnavailable, "Identity unavailable",
 		"The application cannot say at the moment who is asking; see the option userinfo."},
 	codeCrossSite: {http.StatusForbidden, outcomeRejected, "Cross-site request",
-		"A browser sent this request on behalf of another site; see the option cross_site."},
+		"A browser sent this request for a page of another site (Sec-Fetch-Site or Origin); see the option cross_site."},
 	codeClientTypeRequired: {http.StatusBadRequest, outcomeRejected, "Client type required",
 		"Name the client type, for example ?client_type=ios, or set the option client_type."},
 	codeClientTypeUnknown: {http.StatusBadRequest, outcomeRejected, "Unknown client type",
@@ -81,7 +81,7 @@ var problemTable = map[exchange.Code]problem{
 	exchange.CodeRegistrationLimited: {http.StatusServiceUnavailable, outcomeLimited, "Too many registrations",
 		"Too many users are being registered at the moment; see the option registration."},
 	exchange.CodeOverloaded: {http.StatusServiceUnavailable, outcomeLimited, "Overloaded",
-		"Too many requests are waiting; see the options max_waiting and max_concurrent."},
+		"Too many exchanges are waiting; see the options max_waiting and max_concurrent."},
 	exchange.CodeUnavailable: {http.StatusServiceUnavailable, outcomeUnavailable, "Service unavailable",
 		"The service cannot give a token at the moment."},
 	exchange.CodeTimeout: {http.StatusGatewayTimeout, outcomeTimeout, "Service timed out",
@@ -122,6 +122,8 @@ func failureOf(err error) failure {
 			f.challenge = challengeInvalidToken
 		}
 		return f
+	case errors.Is(err, exchange.ErrUserOverloaded):
+		return failure{code: exchange.CodeOverloaded, retryAfter: time.Second, hint: "they are of this user alone"}
 	case errors.As(err, &failed):
 		return failure{code: failed.Code, retryAfter: failed.RetryAfter}
 	}
@@ -175,6 +177,9 @@ const (
 func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
 	f.problem = e.problemOf(f.code)
 	q.ended(f.outcome, f.code)
+	if f.outcome == outcomeRejected {
+		e.logRejection(f)
+	}
 	noStore(w.Header())
 	if f.status == http.StatusServiceUnavailable {
 		after := min(max(orDefault(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)

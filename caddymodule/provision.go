@@ -36,6 +36,7 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 		byID:        e.byID,
 		arrives:     e.rehearsal.headerArrives(ctx),
 		maxWaiting:  l.maxWaiting,
+		timeout:     e.policy.Timeout,
 		keys:        e.keysFromPool(ctx),
 		notAnswered: e.logNotAnswered,
 	}, p)

@@ -101,14 +101,7 @@ func (q *request) ended(outcome exchange.Outcome, code exchange.Code) time.Time 
 func (q *request) answered() bool { return q.end != nil }
 
 // left reports whether the caller has left.
-func (q *request) left() bool {
-	select {
-	case <-q.Context().Done():
-		return true
-	default:
-		return false
-	}
-}
+func (q *request) left() bool { return q.Context().Err() != nil }
 
 // byTrustedProxy reports whether the direct peer is one of the server's
 // trusted_proxies.

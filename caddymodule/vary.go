@@ -1,15 +1,17 @@
 package caddymodule
 
 import (
-	"crypto/rand"
+	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // headerMark is the name of a request header that no client sends. The handler
-// sets it on each request to a value that no client knows, and names it in
-// Vary (RFC 9110, section 12.5.5).
+// sets it on each request to a random value, and names it in Vary (RFC 9110,
+// section 12.5.5). The value is another one for each request, because an error
+// route may pass it on to an upstream.
 //
 // A cache may let one of several concurrent requests through and answer the
 // others with its response, if they have the same headers of those that Vary
@@ -20,9 +22,6 @@ import (
 // client leaves. So the documentation tells operators to keep such a cache away
 // from the endpoint.
 const headerMark = "Huma-Request"
-
-// markValue is the value of headerMark in this process.
-var markValue = rand.Text()
 
 // requestHeaderPrefix begins the placeholders of request headers.
 const requestHeaderPrefix = "http.request.header."
@@ -50,7 +49,7 @@ func varyOf(headers, placeholders []string) string {
 
 // setVary adds Vary to a response and sets headerMark on its request.
 func (e *endpoint) setVary(response http.Header, request http.Header) {
-	values := [...]string{e.varyOn, markValue} // one allocation for both
+	values := [...]string{e.varyOn, strconv.FormatUint(rand.Uint64(), 36)} // one allocation for both
 	request[headerMark] = values[1:2:2]
 	switch set := response["Vary"]; {
 	case len(set) == 0:

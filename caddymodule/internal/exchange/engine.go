@@ -46,6 +46,7 @@ type Policy struct {
 	MarginPart  int           // or in so manieth a part of its life, if that is shorter; 0: always Margin
 	NegativeTTL time.Duration // how long a refusal may be repeated; 0 not at all
 	MaxWaiting  int           // exchanges that may run or wait at once, over all users
+	UserRunning int           // exchanges of one user that may run at once; 0: MaxUserRunning
 	Registers   bool          // unknown users are signed up
 
 	Cache  Store // nil: nothing is kept
@@ -85,11 +86,11 @@ type Result struct {
 	NotKept error
 }
 
-// The exchanges of one user, of all kinds together: so many run at once, and so
-// many more wait for one of them to end. What one user does leaves room for
-// the others.
+// The exchanges of one user, of all kinds together: so many run at once at most,
+// and so many more wait for one of them to end. What one user does leaves room
+// for the others.
 const (
-	maxUserRunning = 8
+	MaxUserRunning = 8
 	maxUserWaiting = 8
 )
 
@@ -143,11 +144,15 @@ var (
 		Code: CodeOverloaded, RetryAfter: time.Second,
 		Err: errors.New("too many exchanges wait for the service: the limit is set by the option `max_waiting`"),
 	}
-	errUserOverloaded = &Error{
+	// ErrUserOverloaded is the error of a request whose user has too many
+	// exchanges that run or wait.
+	ErrUserOverloaded = &Error{
 		Code: CodeOverloaded, RetryAfter: time.Second,
 		Err: errors.New("too many exchanges of this user run or wait already"),
 	}
-	errWaitedTooLong = &Error{
+	// ErrWaitedTooLong is the error of a request that was answered before its
+	// exchange ended.
+	ErrWaitedTooLong = &Error{
 		Code: CodeTimeout,
 		Err:  errors.New("no exchange ended in time: the limit is set by the option `timeout`"),
 	}
@@ -171,7 +176,7 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 		}
 		if err := f.wait(waiting, started); err != nil {
 			if ctx.Err() == nil {
-				err = errWaitedTooLong
+				err = ErrWaitedTooLong
 			}
 			return Result{Err: err}
 		}
@@ -214,10 +219,10 @@ func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, s
 	case e.running >= req.Policy.MaxWaiting:
 		return nil, false, Result{Err: errOverloaded}
 	case u == nil:
-		u = &userExchanges{turns: make(chan struct{}, maxUserRunning)}
+		u = &userExchanges{turns: make(chan struct{}, req.Policy.userRunning())}
 		e.users[req.User] = u
-	case len(u.flights) >= maxUserRunning+maxUserWaiting:
-		return nil, false, Result{Err: errUserOverloaded}
+	case len(u.flights) >= cap(u.turns)+maxUserWaiting:
+		return nil, false, Result{Err: ErrUserOverloaded}
 	}
 	f = &flight{kind: req.Kind, began: time.Now(), done: make(chan struct{})}
 	f.trace(ctx)
@@ -247,13 +252,13 @@ func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *
 	ctx, cancel := context.WithTimeout(WithUser(f.ctx, user), p.Timeout)
 	defer cancel()
 	if !takeTurn(ctx, turns, p.Timeout/2) {
-		f.result = Result{Err: errUserOverloaded}
+		f.result = Result{Err: ErrUserOverloaded}
 		return
 	}
 	defer func() { <-turns }()
 	seen, found := e.stored(ctx, f, user, p)
 	if !found {
-		f.result = mint(ctx, m)
+		f.result = mint(ctx, m).of(p)
 		e.share(ctx, f, user, p, seen)
 	}
 	report := f.result
@@ -262,7 +267,15 @@ func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *
 	m.Ended(report)
 }
 
-// takeTurn waits until fewer than maxUserRunning exchanges of the user run. It
+// userRunning is how many exchanges of one user may run at once.
+func (p *Policy) userRunning() int {
+	if p.UserRunning == 0 {
+		return MaxUserRunning
+	}
+	return p.UserRunning
+}
+
+// takeTurn waits until an exchange of the user may run. It
 // waits for a part of the time there is: the rest is for the exchange.
 func takeTurn(ctx context.Context, turns chan<- struct{}, atMost time.Duration) bool {
 	select {
@@ -292,6 +305,18 @@ func mint(ctx context.Context, m Minter) (r Result) {
 		return Result{Err: err}
 	}
 	return Result{Grant: grant, Outcome: outcome}
+}
+
+// of marks a rejection as that of a handler: the service has rejected what this
+// handler sent for the user, and may accept what another one sends.
+func (r Result) of(p *Policy) Result {
+	var e *Error
+	if errors.As(r.Err, &e) && e.Code == CodeRejected {
+		rejected := *e
+		rejected.by = p
+		r.Err = &rejected
+	}
+	return r
 }
 
 // keep keeps what came of an exchange, unless the user was forgotten meanwhile.
@@ -438,7 +463,7 @@ func (r *Request) Kept(now time.Time) (Result, bool) {
 	}
 	if r.Fresh {
 		rec, ok := p.Recent.Get(r.User, r.Kind, now)
-		return keptResult(rec), ok && !p.doubts(rec) && rec.age(now) >= 0
+		return keptResult(rec), ok && !p.doubts(rec) && rec.age(now) >= 0 && p.accepts(rec.error())
 	}
 	rec, ok := p.Cache.Get(r.User, r.Kind, now)
 	if !ok || p.doubts(rec) || !p.inTime(rec, now) || !p.accepts(rec.error()) {
@@ -480,13 +505,23 @@ func (r Record) error() error {
 
 // accepts reports whether an error of another handler's exchange (or of this
 // handler's before a reload) holds here too: that a user is not registered
-// says nothing where users are registered.
+// says nothing where users are registered, and a rejection is about what the
+// other handler sent.
 func (p *Policy) accepts(err error) bool {
-	if err == nil || !p.Registers {
-		return true
+	if err == nil {
+		return true // of most hits, which need no memory for this
 	}
 	var e *Error
-	return !errors.As(err, &e) || e.Code != CodeNotRegistered
+	if !errors.As(err, &e) {
+		return true
+	}
+	switch e.Code {
+	case CodeNotRegistered:
+		return !p.Registers
+	case CodeRejected:
+		return e.by == p
+	}
+	return true
 }
 
 func result(rec Record) Result {
@@ -524,7 +559,7 @@ func (p *Policy) record(r Result, now time.Time) (Record, bool) {
 		if ttl := rec.Grant.Minted().Add(p.TTL); ttl.Before(rec.Until) {
 			rec.Until = ttl
 		}
-	case rec.Err.isRefusal():
+	case rec.Err.isRefusal(), rec.Err.Code == CodeRejected:
 		rec.Until = now.Add(p.NegativeTTL)
 	default:
 		return rec, false

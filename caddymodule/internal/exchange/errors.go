@@ -160,6 +160,7 @@ type Error struct {
 	Err        error         // what happened, for the operator's log; may be nil
 
 	at time.Time // when it was kept, if it is a refusal that is repeated
+	by *Policy   // of a rejection: whose exchange it ended
 }
 
 func (e *Error) Error() string {
@@ -172,11 +173,11 @@ func (e *Error) Error() string {
 // Unwrap returns what happened.
 func (e *Error) Unwrap() error { return e.Err }
 
-// isRefusal reports whether the service has refused the user, or our request
-// for the user, which may be repeated for a while without calling it again.
+// isRefusal reports whether the service has refused the user, which may be
+// repeated for a while without calling it again. Replicas share that.
 func (e *Error) isRefusal() bool {
 	switch e.Code {
-	case CodeNotRegistered, CodeRefused, CodeConnectUnavailable, CodeRejected:
+	case CodeNotRegistered, CodeRefused, CodeConnectUnavailable:
 		return true
 	}
 	return false

@@ -35,6 +35,7 @@ const holdRetry = 2 * time.Second
 type Registration struct {
 	Off     bool
 	Hold    time.Duration // after a sign-up with an unclear end
+	Refused time.Duration // for which a refusal of a sign-up is repeated; 0: not at all
 	Consent bool          // sign the consent after a sign-up
 
 	// Allow is the brake: it takes one from the budget of sign-ups, or says
@@ -90,12 +91,14 @@ func (l *Login) Mint(ctx context.Context) (*Grant, Outcome, error) {
 			return nil, "", &Error{Code: CodeNotRegistered, Err: err}
 		}
 
-		turn, err := l.Registrations.Begin(ctx, l.User)
+		turn, err := l.Registrations.Begin(ctx, l.User, l.Huma)
 		switch {
 		case err != nil:
 			return nil, "", failure(err)
 		case turn.finished:
 			continue // somebody else has signed this user up: sign in, with our own client type
+		case turn.refusal != nil:
+			return nil, "", turn.refusal
 		case turn.held > 0:
 			return nil, "", heldError(turn.held)
 		}
@@ -113,7 +116,14 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 	ctx = goesOn(ctx)
 	// Until the service has decided, the end is unclear: also if this panics.
 	end := SignUpEnd{Hold: l.Registration.Hold}
-	defer func() { permit.End(end.Hold) }()
+	var refusal *Error // definite
+	defer func() {
+		if refusal != nil {
+			permit.Refuse(refusal, l.Huma, l.Registration.Refused)
+			return
+		}
+		permit.End(end.Hold)
+	}()
 
 	turn := l.Replicas.begin(ctx)
 	defer func() { turn.end = end }()
@@ -142,9 +152,14 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 			return grant, OutcomeRegistered, nil
 		}
 	case isUnknownUser(err) && !isExisting(err):
-		return nil, "", &Error{Code: CodeRefused, Err: err}
+		refusal = &Error{Code: CodeRefused, Err: err}
+		return nil, "", refusal
 	case !unclear && !isExisting(err):
-		return nil, "", loginFailure(err)
+		failed := loginFailure(err)
+		if failed.Code == CodeRefused || failed.Code == CodeRejected {
+			refusal = failed
+		}
+		return nil, "", failed
 	}
 
 	// The user exists now, or may: only sign-in can tell.

@@ -307,7 +307,7 @@ func TestSignUpPanicHoldsTheUser(t *testing.T) {
 		defer func() { _ = recover() }()
 		_, _, _ = l.Mint(t.Context())
 	}()
-	turn, err := r.Begin(t.Context(), "u")
+	turn, err := r.Begin(t.Context(), "u", nil)
 	if err != nil || turn.held <= 0 {
 		t.Errorf("turn %+v, %v: want a hold", turn, err)
 	}
@@ -325,17 +325,17 @@ func (panicHuma) SignConsent(context.Context, Person) error      { return nil }
 // wait for ever.
 func TestBeginEndsWithItsContext(t *testing.T) {
 	r := NewRegistrations()
-	first, err := r.Begin(t.Context(), "u")
+	first, err := r.Begin(t.Context(), "u", nil)
 	if err != nil || first.permit == nil {
 		t.Fatal(first, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Begin(ctx, "u"); !errors.Is(err, context.Canceled) {
+	if _, err := r.Begin(ctx, "u", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	first.permit.End(0)
-	if second, err := r.Begin(t.Context(), "u"); err != nil || second.permit == nil {
+	if second, err := r.Begin(t.Context(), "u", nil); err != nil || second.permit == nil {
 		t.Errorf("turn %+v, %v: want a permit", second, err)
 	}
 }
@@ -345,12 +345,12 @@ func TestEndedHoldsAreSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistrations()
 		for i := range 1000 {
-			turn, _ := r.Begin(t.Context(), UserKey(fmt.Sprint(i)))
+			turn, _ := r.Begin(t.Context(), UserKey(fmt.Sprint(i)), nil)
 			turn.permit.End(time.Second)
 		}
 		time.Sleep(2 * time.Second)
 		for range 1000 {
-			turn, _ := r.Begin(t.Context(), "x")
+			turn, _ := r.Begin(t.Context(), "x", nil)
 			turn.permit.End(0)
 		}
 		if n := r.Len(); n > 100 {

@@ -12,7 +12,8 @@ import (
 //
 // A sign-up whose end is unclear (the connection broke, the answer did not
 // come, the service failed while it had the request) may have created the
-// user. Such a user is held: until the hold ends, only sign-in may decide.
+// user. Such a user is held: until the hold ends, only sign-in may decide. A user
+// whom the service has refused is not signed up again for a while, either.
 type Registrations struct {
 	mu    sync.Mutex
 	users map[UserKey]*registration
@@ -23,6 +24,17 @@ type Registrations struct {
 type registration struct {
 	done chan struct{} // closed when the sign-up has ended
 	held time.Time     // not before this moment again; zero while it runs
+
+	// Why not, if the service has refused the user, and the client that it was
+	// said to. Nil: the sign-up had an unclear end.
+	refusal *Error
+	client  Huma
+}
+
+// holds reports whether a hold is one for a sign-up by client. What the service
+// rejects is the request of one client, and it may accept another's.
+func (r *registration) holds(client Huma, now time.Time) bool {
+	return r.held.After(now) && (r.refusal == nil || r.refusal.Code != CodeRejected || r.client == client)
 }
 
 // NewRegistrations returns an empty set.
@@ -42,11 +54,12 @@ type turn struct {
 	permit   *Permit       // the caller may sign the user up now
 	finished bool          // somebody else's sign-up has ended in the meantime
 	held     time.Duration // the user is held for so long
+	refusal  *Error        // the service has refused the user a moment ago
 }
 
 // Begin asks for the right to sign a user up. While somebody else's sign-up
 // of the user runs it waits for its end, and says so: the user may exist now.
-func (r *Registrations) Begin(ctx context.Context, user UserKey) (turn, error) {
+func (r *Registrations) Begin(ctx context.Context, user UserKey, client Huma) (turn, error) {
 	r.mu.Lock()
 	now := r.now()
 	reg, ok := r.users[user]
@@ -59,8 +72,11 @@ func (r *Registrations) Begin(ctx context.Context, user UserKey) (turn, error) {
 		case <-ctx.Done():
 			return turn{}, ctx.Err()
 		}
-	case ok && reg.held.After(now):
+	case ok && reg.holds(client, now):
 		r.mu.Unlock()
+		if reg.refusal != nil {
+			return turn{refusal: reg.refusal}, nil
+		}
 		return turn{held: reg.held.Sub(now)}, nil
 	}
 	r.sweep(now)
@@ -82,6 +98,15 @@ func (p *Permit) End(hold time.Duration) {
 	}
 	r.mu.Unlock()
 	close(p.reg.done)
+}
+
+// Refuse says that the service has refused the user: that is repeated for a while,
+// so that a user cannot use up the rate of sign-ups.
+func (p *Permit) Refuse(refusal *Error, client Huma, repeat time.Duration) {
+	p.owner.mu.Lock()
+	p.reg.refusal, p.reg.client = refusal, client
+	p.owner.mu.Unlock()
+	p.End(repeat)
 }
 
 // sweep drops holds that have ended. Their number is bounded by the brake on

@@ -106,7 +106,7 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 	}
 	defer func() { _ = recover() }() // a store that panics costs a call
 	rec, ok := p.record(f.result, time.Now())
-	if !ok {
+	if !ok || rec.Err != nil && !rec.Err.isRefusal() {
 		return
 	}
 	ctx, span := tracing.Start(ctx, "write to the shared store")

@@ -16,6 +16,15 @@ const (
 
 	// defaultTimeout is how long Read waits for a file.
 	defaultTimeout = 3 * time.Second
+
+	// shortTimeout is how long Read waits while another read is overdue: several
+	// files of one config are mostly on one mount.
+	shortTimeout = 250 * time.Millisecond
+
+	// A path whose read hangs may lead elsewhere by now: after retryAfter it is
+	// read again, while at most maxHanging reads of it hang.
+	retryAfter = 30 * time.Second
+	maxHanging = 4
 )
 
 // files is the reader of the process.
@@ -25,10 +34,12 @@ var files = &reader{readFile: readFile, timeout: defaultTimeout}
 // is not nil if err is nil. path must lead, through links perhaps, to a regular
 // file of at most 1 MiB that is not UTF-16 and has no NUL bytes.
 //
-// Read returns an error if the file system has not answered within 3 seconds. A
-// system call that hangs cannot be interrupted, so the read goes on in its own
-// goroutine. There is at most one for each path: until it returns, further calls
-// for the path wait for it, and fail when it is 3 seconds old.
+// Read returns an error if the file system has not answered within 3 seconds, or
+// within 250 ms while a read of another path is overdue. A system call that hangs
+// cannot be interrupted, so the read goes on in its own goroutine. Until it
+// returns, further calls for the path wait for it, and fail when it is 3 seconds
+// old. After 30 seconds the path is read again, in at most 4 goroutines: it may
+// lead to another mount by then.
 func Read(path string) ([]byte, error) { return files.read(path) }
 
 // reader runs reads, each in its own goroutine.
@@ -42,9 +53,10 @@ type reader struct {
 
 // call is one read of a file.
 type call struct {
-	number uint64
-	began  time.Time
-	done   chan struct{} // closed when readFile has returned
+	number  uint64
+	attempt int // of those that may hang
+	began   time.Time
+	done    chan struct{} // closed when readFile has returned
 
 	// Valid once done is closed.
 	content []byte
@@ -55,6 +67,9 @@ func (r *reader) read(path string) ([]byte, error) {
 	r.mu.Lock()
 	r.count++
 	number, timeout := r.count, r.timeout
+	if r.isHanging(path) {
+		timeout = min(timeout, shortTimeout)
+	}
 	r.mu.Unlock()
 	began := time.Now()
 	for {
@@ -77,11 +92,15 @@ func (r *reader) read(path string) ([]byte, error) {
 func (r *reader) join(path string) *call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	attempt := 1
 	if c := r.calls[path]; c != nil {
-		return c
+		if time.Since(c.began) < retryAfter || c.attempt == maxHanging {
+			return c
+		}
+		attempt = c.attempt + 1
 	}
 	r.count++
-	c := &call{number: r.count, began: time.Now(), done: make(chan struct{})}
+	c := &call{number: r.count, attempt: attempt, began: time.Now(), done: make(chan struct{})}
 	if r.calls == nil {
 		r.calls = make(map[string]*call)
 	}
@@ -90,11 +109,23 @@ func (r *reader) join(path string) *call {
 	go func() {
 		c.content, c.err = readFile(path)
 		r.mu.Lock()
-		delete(r.calls, path)
+		if r.calls[path] == c {
+			delete(r.calls, path)
+		}
 		r.mu.Unlock()
 		close(c.done)
 	}()
 	return c
+}
+
+// isHanging reports whether a read of another path is overdue.
+func (r *reader) isHanging(path string) bool {
+	for other, c := range r.calls {
+		if other != path && time.Since(c.began) >= r.timeout {
+			return true
+		}
+	}
+	return false
 }
 
 // wait reports whether the read returns within d.

@@ -141,7 +141,8 @@ func TestRead_Hangs(t *testing.T) {
 		s := newSlowFile()
 		s.expect(t, "/x", 3*time.Second, noAnswer)
 		s.expect(t, "/x", 0, noAnswer)
-		s.expect(t, "/y", 3*time.Second, strings.Replace(noAnswer, "/x", "/y", 1)) // another path
+		// Another path, mostly on the same mount.
+		s.expect(t, "/y", shortTimeout, "read /y: no answer within 250ms (is its mount hanging?)")
 		if n := s.reads.Load(); n != 2 {
 			t.Errorf("%d reads", n)
 		}
@@ -154,6 +155,39 @@ func TestRead_Hangs(t *testing.T) {
 		}
 		go func() { s.answers <- "new" }()
 		s.expect(t, "/x", 0, "new")
+	})
+}
+
+// TestRead_AnotherMount: a path whose read hangs may lead to another mount by then,
+// so it is read again; a few of its reads hang at most.
+func TestRead_AnotherMount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowFile()
+		s.expect(t, "/x", 3*time.Second, noAnswer)
+		time.Sleep(retryAfter)
+		go func() {
+			time.Sleep(time.Second)
+			s.answers <- "old" // whichever of both it answers
+			s.answers <- "new"
+		}()
+		if got, err := s.read("/x"); err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		synctest.Wait()
+		if len(s.calls) != 0 {
+			t.Errorf("%d calls are kept", len(s.calls))
+		}
+
+		for range 10 {
+			_, _ = s.read("/x")
+			time.Sleep(retryAfter)
+		}
+		if n := s.reads.Load(); n != 2+maxHanging {
+			t.Errorf("%d reads, want at most %d that hang", n, maxHanging)
+		}
+		for range maxHanging {
+			s.answers <- ""
+		}
 	})
 }
 

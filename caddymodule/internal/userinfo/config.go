@@ -12,7 +12,9 @@ import (
 	"time"
 )
 
-const defaultTimeout = 5 * time.Second
+// DefaultTimeout is how long the application may take if nothing else is
+// configured.
+const DefaultTimeout = 5 * time.Second
 
 // Config is what a Client needs to know. It does not change afterwards.
 type Config struct {
@@ -51,7 +53,7 @@ var (
 func New(cfg Config) (*Client, error) {
 	c := &Client{timeout: cfg.Timeout, maxWaiting: int64(cfg.MaxWaiting), waiting: new(atomic.Int64), onError: cfg.OnError, http: shared}
 	if c.timeout == 0 {
-		c.timeout = defaultTimeout
+		c.timeout = DefaultTimeout
 	}
 	if c.onError == nil {
 		c.onError = func(error) {}
