@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-func init() { caddy.RegisterModule((*adminAPI)(nil)) }
+func init() { caddy.RegisterModule(new(adminAPI)) }
 
 // adminAPI is this plugin's part of Caddy's admin endpoint. It has no config and
 // no state: Caddy makes one for each config, before that is known to be good,
@@ -26,7 +26,10 @@ type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
 func (*adminAPI) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "admin.api.huma", New: func() caddy.Module { return new(adminAPI) }}
+	return caddy.ModuleInfo{
+		ID:  "admin.api.huma",
+		New: func() caddy.Module { return new(adminAPI) },
+	}
 }
 
 // Provision makes the metrics part of what the endpoint's own /metrics tells.

@@ -10,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
-	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
 // handler is what a directive sets up.
@@ -216,11 +215,14 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 
 // parseRedis leaves the block to its module.
 func (k *Cache) parseRedis(d *caddyfile.Dispenser) error {
-	store, err := caddyfile.UnmarshalModule(d, redis.ID)
+	if _, err := caddy.GetModule(redisStore); err != nil {
+		return d.Errf("option 'redis' %v", errNoRedisModule)
+	}
+	store, err := caddyfile.UnmarshalModule(d, redisStore)
 	if err != nil {
 		return err
 	}
-	k.RedisRaw = caddyconfig.JSON(store, nil)
+	k.StoreRaw = caddyconfig.JSONModuleObject(store, "module", "redis", nil)
 	return nil
 }
 

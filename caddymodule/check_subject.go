@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
-	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
 // subject is a directive that is checked, and what is known of it.
@@ -21,8 +20,8 @@ type subject struct {
 	probes  []probe // the calls that were made
 	without string  // why there are none
 
-	store    *redis.Redis // what replicas share; nil: nothing
-	storeErr error        // why it cannot be used
+	store    sharedStore // what replicas share; nil: nothing
+	storeErr error       // why it cannot be used
 }
 
 // probe is a call that was made to see what comes of it.
@@ -83,7 +82,7 @@ func (s *subject) prepare(base caddy.Context, who person) (run func(context.Cont
 	ctx, cancel := caddy.NewContext(base) // other limits than the config's are no conflict with it there
 	h, r, err := s.rehearsed(ctx)
 	calls := who.each(h)
-	s.store = s.sharedStore(ctx)
+	s.store, _ = s.Cache.loadStore(ctx) // an error is one of the config, which has been told
 	if err != nil {
 		calls = nil
 	}
@@ -144,18 +143,6 @@ func (w person) each(h rehearsed) []person {
 	return all
 }
 
-// sharedStore is what replicas share, or nil.
-func (s *subject) sharedStore(ctx caddy.Context) *redis.Redis {
-	if s.Cache == nil || s.Cache.RedisRaw == nil {
-		return nil
-	}
-	store, err := ctx.LoadModuleByID(redis.ID, s.Cache.RedisRaw)
-	if err != nil {
-		return nil // which has been told
-	}
-	return store.(*redis.Redis)
-}
-
 // last is the last call of a performance, which is what it ended with.
 func (p *performance) last() record.Call {
 	if len(p.calls) == 0 {
@@ -212,7 +199,7 @@ func checkConfig(s *subject) []checked {
 // checkRedis tells whether the store that replicas share can be used.
 func checkRedis(s *subject) checked {
 	switch {
-	case s.Cache == nil || s.Cache.RedisRaw == nil:
+	case s.Cache == nil || s.Cache.StoreRaw == nil:
 		return skipped("the replicas share nothing")
 	case s.store == nil:
 		return skipped("%s", s.without)

@@ -6,7 +6,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
-	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
 // errNoLogKey is about names in logs that nobody can tell from outside.
@@ -34,7 +33,7 @@ func (d *directive) logKey(hashKey string) (key masked.String, err error) {
 		key = p.Secret("--hash-key", hashKey)
 	case d.HashKey != "":
 		key = p.Secret("hash_key", d.HashKey)
-	case d.Cache != nil && d.Cache.RedisRaw != nil:
+	case d.Cache != nil && d.Cache.StoreRaw != nil:
 		return redisLogKey(d.Cache)
 	}
 	return key, p.Err()
@@ -47,9 +46,9 @@ func redisLogKey(c *Cache) (masked.String, error) {
 		return masked.String{}, err
 	}
 	defer cancel()
-	store, err := ctx.LoadModuleByID(redis.ID, c.RedisRaw)
+	store, err := c.loadStore(ctx)
 	if err != nil {
 		return masked.String{}, err
 	}
-	return store.(sharedStore).LogKey(), nil
+	return store.LogKey(), nil
 }

@@ -183,9 +183,11 @@ type TLS struct {
 	// system's.
 	CA string `json:"ca,omitempty"`
 
-	// PEM files with a client certificate and its key. Both or none.
+	// A PEM file with a client certificate, with ClientKey. Default: none.
 	ClientCertificate string `json:"client_certificate,omitempty"`
-	ClientKey         string `json:"client_key,omitempty"`
+
+	// A PEM file with the key of ClientCertificate. Default: none.
+	ClientKey string `json:"client_key,omitempty"`
 }
 
 // Registration is what happens to users whom Huma does not know.
@@ -241,11 +243,14 @@ type Identity struct {
 	// address.
 	UserID string `json:"user_id,omitempty"`
 
-	// Names, for a sign-up at Huma. FirstName and LastName win over Name, which
-	// is split at its last space.
-	Name      string `json:"name,omitempty"`
+	// The user's name, for a sign-up at Huma. It is split at its last space.
+	Name string `json:"name,omitempty"`
+
+	// The user's first name, for a sign-up at Huma. It wins over Name.
 	FirstName string `json:"first_name,omitempty"`
-	LastName  string `json:"last_name,omitempty"`
+
+	// The user's last name, for a sign-up at Huma. It wins over Name.
+	LastName string `json:"last_name,omitempty"`
 
 	// Whether the address is verified: true, 1, yes or on. If this source is
 	// given, anything else is refused with 403. Without it, a document that
@@ -316,11 +321,17 @@ type Userinfo struct {
 	// The path of a stable id of the user. Required for human_api_token.
 	UserID string `json:"user_id,omitempty"`
 
-	// The paths of the other particulars, as in Identity.
-	Name      string `json:"name,omitempty"`
+	// The path of the user's name, as in Identity.
+	Name string `json:"name,omitempty"`
+
+	// The path of the user's first name, as in Identity.
 	FirstName string `json:"first_name,omitempty"`
-	LastName  string `json:"last_name,omitempty"`
-	Verified  string `json:"verified,omitempty"`
+
+	// The path of the user's last name, as in Identity.
+	LastName string `json:"last_name,omitempty"`
+
+	// The path of whether the address is verified, as in Identity.
+	Verified string `json:"verified,omitempty"`
 
 	// The e-mail domains that are served, as in Identity. Default: all.
 	Domains []string `json:"domains,omitempty"`
@@ -370,9 +381,12 @@ type Cache struct {
 	// are kept of a user. Default: none.
 	Vary []string `json:"vary,omitempty"`
 
-	// What replicas share behind their memories: the guest module
-	// caddy_huma.stores.redis. Default: each replica works for itself.
-	RedisRaw json.RawMessage `json:"redis,omitempty"`
+	// The store that replicas share behind their memories, such as
+	// {"module": "redis"}. Default: each replica works for itself.
+	//
+	// The module redis is a package of its own: build Caddy with
+	// --with github.com/caddy-huma/caddy-huma/caddymodule/redis.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=caddy_huma.stores inline_key=module"`
 }
 
 // Breaker is a circuit breaker: it stops calls to a service that is down, so

@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
-	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
 // credentialSource is one service's part of a token directive.
@@ -92,7 +91,7 @@ func (e *endpoint) use(ctx caddy.Context, s settings) error {
 	return whenStarted(ctx, func() { watcher.add(e) })
 }
 
-func (e *endpoint) newCredentials(s settings) (*credentials, redis.Member, error) {
+func (e *endpoint) newCredentials(s settings) (*credentials, exchange.Member, error) {
 	account := s.account()
 	c := &credentials{
 		sum:    s.sum(),
@@ -101,7 +100,7 @@ func (e *endpoint) newCredentials(s settings) (*credentials, redis.Member, error
 		policy: e.policy,
 		leave:  func() {},
 	}
-	var member redis.Member
+	var member exchange.Member
 	if e.store != nil {
 		var err error
 		if member, c.leave, err = e.store.Join(string(account), string(s.service()), e.account.engine, countUnreadable); err != nil {

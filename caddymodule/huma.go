@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule((*HumaToken)(nil))
+	caddy.RegisterModule(new(HumaToken))
 	registerDirective(humaProvider, func() handler { return new(HumaToken) })
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule((*HumanAPIToken)(nil))
+	caddy.RegisterModule(new(HumanAPIToken))
 	registerDirective(humanProvider, func() handler { return new(HumanAPIToken) })
 }
 

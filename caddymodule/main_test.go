@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	_ "github.com/caddy-huma/caddy-huma/caddymodule"
+	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 

@@ -100,7 +100,8 @@ func countRedis(b *testing.B, r *redistest.Server, prepare func(n int), do func(
 func inRedis(b *testing.B, r *redistest.Server, users int) benched {
 	h := benchHuma(users)
 	var err error
-	if h.Cache.RedisRaw, err = json.Marshal(map[string]any{
+	if h.Cache.StoreRaw, err = json.Marshal(map[string]any{
+		"module":          "redis",
 		"address":         []string{r.Addr()},
 		"encryption_keys": []string{"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="},
 		"timeout":         "10s", // also on a busy machine

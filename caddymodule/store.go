@@ -2,6 +2,9 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -10,13 +13,21 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
-	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// sharedStore is what replicas share, as a guest module brings it.
+// sharedStore is a store that replicas share. It is a guest module in the
+// namespace caddy_huma.stores, provisioned from its part of the config.
 type sharedStore interface {
-	// Join takes part in it. See redis.Redis.
-	Join(account, service string, memory exchange.Forgetter, unreadable func()) (m redis.Member, leave func(), err error)
+	// Join makes memory, that of an account, a member: it is told what other
+	// replicas evict. account and service name those whose tokens and sign-ups
+	// are shared, the same in all replicas. unreadable is called for each value
+	// that cannot be opened. leave has to be called when the member is not used
+	// any more.
+	Join(account, service string, memory exchange.Forgetter, unreadable func()) (m exchange.Member, leave func(), err error)
+
+	// Try connects once, writes and reads as replicas do, and returns why the
+	// store cannot be used, if so.
+	Try(ctx context.Context) error
 
 	// PoolKey tells stores apart.
 	PoolKey() string
@@ -24,26 +35,54 @@ type sharedStore interface {
 	// LogKey keys the hash by which logs name a user.
 	LogKey() masked.String
 
-	// DenySignUps reports whether nobody is signed up while it is down.
+	// DenySignUps reports whether no user is signed up while it is down.
 	DenySignUps() bool
 }
 
-// loadStore loads the guest module of the option cache, if there is one.
+// redisStore is the ID of the store module redis, which the Caddyfile option of
+// that name stands for.
+const redisStore = "caddy_huma.stores.redis"
+
+// errNoRedisModule says how to get a binary with the store module redis.
+var errNoRedisModule = errors.New("needs the module " + redisStore +
+	": xcaddy build --with github.com/caddy-huma/caddy-huma --with github.com/caddy-huma/caddy-huma/caddymodule/redis")
+
+// loadStore loads the store module of the option cache. It returns nil if there
+// is none.
+func (k *Cache) loadStore(ctx caddy.Context) (sharedStore, error) {
+	if k == nil || k.StoreRaw == nil {
+		return nil, nil
+	}
+	raw := k.StoreRaw
+	defer func() { k.StoreRaw = raw }() // loading a module drops its config, which the commands load twice
+	v, err := ctx.LoadModule(k, "StoreRaw")
+	if err != nil {
+		var name struct{ Module string }
+		if _, known := caddy.GetModule(redisStore); known != nil && json.Unmarshal(raw, &name) == nil && name.Module == "redis" {
+			err = fmt.Errorf("the store %w (%w)", errNoRedisModule, err)
+		}
+		return nil, err
+	}
+	store, ok := v.(sharedStore)
+	if !ok {
+		return nil, fmt.Errorf("%T is no store for token directives", v)
+	}
+	return store, nil
+}
+
+// loadStore loads the store that replicas share, if there is one.
 func (e *endpoint) loadStore(ctx caddy.Context, p *option.Problems) {
 	k := e.common.Cache
-	if k == nil || k.RedisRaw == nil {
-		return
-	}
-	if k.Disabled {
+	if k != nil && k.StoreRaw != nil && k.Disabled {
 		p.Addf("redis", "it stands beside `cache off`: leave one of them out")
 		return
 	}
-	store, err := ctx.LoadModuleByID(redis.ID, k.RedisRaw)
+	store, err := k.loadStore(ctx)
 	if err != nil {
 		p.Add("redis", err)
 		return
 	}
-	e.store = store.(sharedStore)
+	e.store = store
 }
 
 // rootKey keys the hashes that name users in caches. Without replicas it is this

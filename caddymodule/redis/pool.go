@@ -21,19 +21,6 @@ type connection struct {
 	members map[string]map[exchange.Forgetter]int // by account, with how often they joined
 }
 
-// Member is what a directive has of the store.
-type Member struct {
-	Shared  exchange.Shared
-	SignUps exchange.SignUps
-
-	// Start connects in the background. Until then the store is down.
-	Start func()
-
-	// Up reports whether the store serves everything, as far as is known: it asks
-	// nobody.
-	Up func() bool
-}
-
 // Join makes memory, that of an account, hear what other replicas do, and others
 // of this process who have joined the same account. What it does itself by way of
 // the Member it does not hear: it has to forget by itself. account
@@ -42,7 +29,7 @@ type Member struct {
 // value that cannot be opened; it has to be the same for all who join. leave has
 // to be called when nobody uses the Member any more: the last one who leaves ends
 // what is under way.
-func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreadable func()) (m Member, leave func(), err error) {
+func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreadable func()) (m exchange.Member, leave func(), err error) {
 	v, _, err := connections.LoadOrNew(r.key, func() (caddy.Destructor, error) { return newConnection(r.config, unreadable) })
 	if err != nil {
 		return m, nil, err
@@ -50,7 +37,7 @@ func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreada
 	c := v.(*connection)
 	c.add(account, memory, 1)
 	shared := joined{Shared: c.Account(account), connection: c, account: account, memory: memory}
-	m = Member{Shared: shared, SignUps: c.SignUps(service), Start: c.Connect, Up: c.Up}
+	m = exchange.Member{Shared: shared, SignUps: c.SignUps(service), Start: c.Connect, Up: c.Up}
 	return m, func() {
 		c.add(account, memory, -1)
 		_, _ = connections.Delete(r.key)

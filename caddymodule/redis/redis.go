@@ -23,10 +23,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
-// ID is the module's.
-const ID = "caddy_huma.stores.redis"
-
-func init() { caddy.RegisterModule((*Redis)(nil)) }
+func init() { caddy.RegisterModule(new(Redis)) }
 
 // Redis keeps tokens in Redis or Valkey, behind each replica's own memory, so
 // that replicas share them, and sign each new user up once among them. Values
@@ -92,7 +89,10 @@ const leastTimeout = time.Millisecond
 
 // CaddyModule returns the Caddy module information.
 func (*Redis) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: ID, New: func() caddy.Module { return new(Redis) }}
+	return caddy.ModuleInfo{
+		ID:  "caddy_huma.stores.redis",
+		New: func() caddy.Module { return new(Redis) },
+	}
 }
 
 // UnmarshalCaddyfile sets up the store from Caddyfile tokens. Syntax:

@@ -46,7 +46,7 @@ func provisioned(t *testing.T, r *Redis) (*Redis, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := ctx.LoadModuleByID(ID, text)
+	v, err := ctx.LoadModuleByID(string(r.CaddyModule().ID), text)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule((*Handler)(nil))
+	caddy.RegisterModule(new(Handler))
 }
 
 // Handler is a fake of the Huma Integration API and of Human API Connect, for

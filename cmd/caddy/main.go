@@ -1,6 +1,6 @@
-// Command caddy is Caddy with its standard modules, huma_token, and the
-// sandbox that the example and the tests talk to. A production build has no
-// use for the sandbox: build it with xcaddy, or import caddymodule alone.
+// Command caddy is Caddy with its standard modules, the plugin, its store module
+// redis, and the sandbox that the example and the tests talk to. A production
+// build has no use for the sandbox: build it with xcaddy.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-huma/caddy-huma/caddymodule"
+	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 	_ "github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 

@@ -2,14 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"reflect"
+	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -25,6 +20,11 @@ func TestManifest(t *testing.T) {
 		Caddy                                  struct {
 			GoModule            string `json:"go_module"`
 			Modules, Directives []string
+			Optional            []struct {
+				GoModule     string `json:"go_module"`
+				Modules      []string
+				Dependencies []dependency
+			}
 		}
 		Compatibility struct{ Caddy, Go string }
 		Dependencies  []dependency
@@ -50,28 +50,38 @@ func TestManifest(t *testing.T) {
 	if m.Name != "caddy-huma" || m.Description == "" || m.License != "Apache-2.0" {
 		t.Errorf("name, description or license: %+v", m)
 	}
-	if "https://"+mod.Module.Mod.Path != m.Repository || mod.Module.Mod.Path+"/caddymodule" != m.Caddy.GoModule {
+	if "https://"+mod.Module.Mod.Path != m.Repository || mod.Module.Mod.Path != m.Caddy.GoModule {
 		t.Errorf("repository %s, module %s", m.Repository, m.Caddy.GoModule)
 	}
-	var modules, directives []string
+	if len(m.Caddy.Optional) != 1 {
+		t.Fatalf("%d optional packages, want that of the store module", len(m.Caddy.Optional))
+	}
+	store := m.Caddy.Optional[0]
+	var modules, stores, directives []string
 	for _, id := range caddy.Modules() {
-		if strings.Contains(id, "huma") && !strings.Contains(id, "sandbox") {
+		switch name, isHandler := strings.CutPrefix(id, "http.handlers."); {
+		case !strings.Contains(id, "huma"), name == "huma_sandbox":
+		case strings.HasPrefix(id, "caddy_huma.stores."):
+			stores = append(stores, id)
+		default:
 			modules = append(modules, id)
-			if name, ok := strings.CutPrefix(id, "http.handlers."); ok {
+			if isHandler {
 				directives = append(directives, name)
 			}
 		}
 	}
-	if !slices.Equal(m.Caddy.Modules, modules) || !slices.Equal(m.Caddy.Directives, directives) {
-		t.Errorf("modules %v and directives %v, registered are %v", m.Caddy.Modules, m.Caddy.Directives, modules)
+	if !slices.Equal(m.Caddy.Modules, modules) || !slices.Equal(m.Caddy.Directives, directives) || !slices.Equal(store.Modules, stores) {
+		t.Errorf("modules %v, directives %v and stores %v; registered are %v and %v", m.Caddy.Modules, m.Caddy.Directives, store.Modules, modules, stores)
 	}
 	if goVersion := strings.Join(strings.SplitN(mod.Go.Version, ".", 3)[:2], "."); m.Compatibility.Go != ">="+goVersion {
 		t.Errorf("go %s, go.mod says %s", m.Compatibility.Go, mod.Go.Version)
 	}
-	want := pluginDependencies(t, mod)
-	if !reflect.DeepEqual(m.Dependencies, want) {
-		b, _ := json.MarshalIndent(want, "", "  ")
-		t.Errorf("dependencies are %s", b)
+	want := dependenciesOf(t, mod, m.Caddy.GoModule)
+	more := slices.DeleteFunc(dependenciesOf(t, mod, store.GoModule), func(d dependency) bool { return slices.Contains(want, d) })
+	if !slices.Equal(m.Dependencies, want) || !slices.Equal(store.Dependencies, more) {
+		plugin, _ := json.MarshalIndent(want, "", "  ")
+		optional, _ := json.MarshalIndent(more, "", "  ")
+		t.Errorf("dependencies are %s, and of the store also %s", plugin, optional)
 	}
 	for _, d := range want {
 		if d.Module == "github.com/caddyserver/caddy/v2" && m.Compatibility.Caddy != ">="+strings.TrimPrefix(d.Version, "v") {
@@ -86,49 +96,29 @@ type dependency struct {
 	Version string `json:"version"`
 }
 
-// pluginDependencies are the modules that the plugin itself imports: not those
-// of the sandbox, of cmd and of tests.
-func pluginDependencies(t *testing.T, mod *modfile.File) []dependency {
+// dependenciesOf are the modules that a package imports, itself or by way of other
+// packages of this module.
+func dependenciesOf(t *testing.T, mod *modfile.File, pkg string) []dependency {
 	t.Helper()
-	found := make(map[string]bool)
-	err := filepath.WalkDir("../../caddymodule", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && entry.Name() == "sandbox" {
-			return filepath.SkipDir
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
-		if err != nil {
-			return err
-		}
-		for _, imported := range file.Imports {
-			name, err := strconv.Unquote(imported.Path.Value)
-			if err != nil {
-				return err
-			}
-			for _, r := range mod.Require {
-				if name == r.Mod.Path || strings.HasPrefix(name, r.Mod.Path+"/") {
-					found[r.Mod.Path] = true
-				}
-			}
-		}
-		return nil
-	})
+	list := exec.Command("go", "list", "-deps", "-f",
+		`{{with .Module}}{{if .Main}}{{join $.Imports "\n"}}{{end}}{{end}}`, pkg)
+	list.Stderr = os.Stderr
+	imports, err := list.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var deps []dependency
 	for _, r := range mod.Require {
-		if found[r.Mod.Path] {
-			if r.Indirect {
-				t.Errorf("%s is imported and marked indirect", r.Mod.Path)
-			}
-			deps = append(deps, dependency{r.Mod.Path, r.Mod.Version})
+		imported := slices.ContainsFunc(strings.Fields(string(imports)), func(name string) bool {
+			return name == r.Mod.Path || strings.HasPrefix(name, r.Mod.Path+"/")
+		})
+		if !imported {
+			continue
 		}
+		if r.Indirect {
+			t.Errorf("%s is imported and marked indirect", r.Mod.Path)
+		}
+		deps = append(deps, dependency{r.Mod.Path, r.Mod.Version})
 	}
 	slices.SortFunc(deps, func(a, b dependency) int { return strings.Compare(a.Module, b.Module) })
 	return deps

@@ -47,6 +47,19 @@ type Shared interface {
 	Flush(ctx context.Context) error
 }
 
+// Member is what an account has of a store that replicas share.
+type Member struct {
+	Shared  Shared
+	SignUps SignUps
+
+	// Start connects in the background. Until then the store is down.
+	Start func()
+
+	// Up reports whether the store serves everything, as far as is known. It
+	// makes no call.
+	Up func() bool
+}
+
 // Generation is the state of a user in a Shared at the time of a Get. It is to
 // be handed on and not to be looked at.
 type Generation struct {

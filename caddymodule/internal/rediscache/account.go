@@ -70,7 +70,7 @@ func (a *account) read(value *rueidis.RedisMessage, key string, kind exchange.Ki
 	sealed, err := value.AsBytes()
 	if err == nil {
 		var text []byte
-		if text, err = s.seal.open(sealed, key, string(kind)); err == nil {
+		if text, err = s.seal.Open(sealed, key, string(kind)); err == nil {
 			var rec exchange.Record
 			if rec, err = exchange.DecodeRecord(text); err == nil {
 				if !s.now().Before(rec.Until) {
@@ -101,7 +101,7 @@ func (a *account) Put(ctx context.Context, user exchange.UserKey, kind exchange.
 		if err != nil {
 			return false, err
 		}
-		value = s.seal.seal(plain, key, string(kind), rec.Until)
+		value = s.seal.Seal(plain, key, string(kind), rec.Until)
 	}
 	if news {
 		channel = s.channel()

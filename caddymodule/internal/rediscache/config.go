@@ -10,10 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/chacha20poly1305"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/seal"
 )
 
 const (
@@ -24,7 +23,7 @@ const (
 	DefaultTimeout = 100 * time.Millisecond
 
 	// KeySize is the length of an encryption key in bytes.
-	KeySize = chacha20poly1305.KeySize
+	KeySize = seal.KeySize
 )
 
 // Config is where the store is and how it is used.

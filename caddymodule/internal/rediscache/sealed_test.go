@@ -1,8 +1,6 @@
 package rediscache
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +8,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/seal"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
@@ -42,7 +41,7 @@ func TestR5_DamagedValues(t *testing.T) {
 	others := r.Text("HGET", s.account("b").prefix+keyOf("u"), field)
 	sealedForeign := r.Text("HGET", redisKey("w"), field)
 
-	junk, err := newSealer([]masked.String{key(1)})
+	junk, err := seal.New([]masked.String{key(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +49,8 @@ func TestR5_DamagedValues(t *testing.T) {
 		"empty": "", "text": "hello", "another user's": another, "another account's": others, "of an unknown key": sealedForeign,
 		"of an unknown version": "\x02" + good[1:],
 		"longer":                good + "x",
-		"sealed junk":           string(junk.seal([]byte("junk"), redisKey("u"), "ios", time.Now())),
-		"sealed, another kind":  string(junk.seal(nil, redisKey("u"), "web", time.Now())),
+		"sealed junk":           string(junk.Seal([]byte("junk"), redisKey("u"), "ios", time.Now())),
+		"sealed, another kind":  string(junk.Seal(nil, redisKey("u"), "web", time.Now())),
 	}
 	for n := 0; n < len(good); n += 7 {
 		values[fmt.Sprint("cut at ", n)] = good[:n]
@@ -221,48 +220,4 @@ func TestR7_Dump(t *testing.T) {
 			t.Errorf("%s names a user", k)
 		}
 	}
-}
-
-func TestSealedIsTiedToItsPlace(t *testing.T) {
-	s, err := newSealer([]masked.String{key(1), key(2)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	until := time.Now()
-	v := s.seal([]byte("text"), "key", "kind", until)
-	if got, err := s.open(v, "key", "kind"); err != nil || string(got) != "text" {
-		t.Fatalf("open = %q, %v", got, err)
-	}
-	for _, place := range [][2]string{{"key", "kin"}, {"keyk", "ind"}, {"ke", "ykind"}, {"", "keykind"}, {"key", ""}} {
-		if got, err := s.open(v, place[0], place[1]); err == nil {
-			t.Errorf("opened as %q: %q", place, got)
-		}
-	}
-	if bytes.Equal(v, s.seal([]byte("text"), "key", "kind", until)) {
-		t.Error("sealed twice with one nonce")
-	}
-	if got := binary.BigEndian.Uint32(v[5:]); int64(got) != until.Unix() { // where scriptPut looks, in its own count 6
-		t.Errorf("the end is %d", got)
-	}
-}
-
-func FuzzOpen(f *testing.F) {
-	s, err := newSealer([]masked.String{key(1), key(2)})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(s.seal([]byte("text"), "key", "kind", time.Now()), "key", "kind")
-	f.Add([]byte{}, "", "")
-	f.Fuzz(func(t *testing.T, value []byte, key, kind string) {
-		if text, err := s.open(value, key, kind); err == nil && string(text) != "text" {
-			t.Errorf("opened: %q", text)
-		}
-		v := s.seal(value, key, kind, time.Now())
-		if text, err := s.open(v, key, kind); err != nil || !bytes.Equal(text, value) {
-			t.Errorf("not what was sealed: %q, %v", text, err)
-		}
-		if _, err := s.open(v, key+"x", kind); err == nil {
-			t.Error("opened elsewhere")
-		}
-	})
 }

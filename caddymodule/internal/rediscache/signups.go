@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/seal"
 )
 
 // markerLife is how long a marker lasts that nobody settles, and how long it is
@@ -79,7 +80,7 @@ func (u *signUps) claim(ctx context.Context, key string, ours exchange.Claim) (e
 		return exchange.Claim{}, err
 	}
 	if len(found) != 2 {
-		return exchange.Claim{}, errUnreadable
+		return exchange.Claim{}, seal.ErrUnreadable
 	}
 	if found[0] == "" {
 		return ours, nil

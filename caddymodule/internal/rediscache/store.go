@@ -18,13 +18,14 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/seal"
 )
 
 // Store is the way to one Redis. It is used through Account and SignUps, all of
 // which share its connections and what is known of its state.
 type Store struct {
 	config  Config
-	seal    *sealer
+	seal    *seal.Sealer
 	scripts scripts
 	owed    owed
 	id      string // names this replica in messages: random, of a fixed length
@@ -62,7 +63,7 @@ func New(c Config) (*Store, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	seal, err := newSealer(c.Keys)
+	sealer, err := seal.New(c.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func New(c Config) (*Store, error) {
 	c.Keys = nil
 	s := &Store{
 		config:  c,
-		seal:    seal,
+		seal:    sealer,
 		scripts: newScripts(),
 		id:      randomID(),
 		now:     time.Now,
