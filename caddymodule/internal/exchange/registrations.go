@@ -54,7 +54,7 @@ type turn struct {
 	permit   *Permit       // the caller may sign the user up now
 	finished bool          // somebody else's sign-up has ended in the meantime
 	held     time.Duration // the user is held for so long
-	refusal  *Error        // the service has refused the user a moment ago
+	refusal  *Error        // because of it; nil: the last sign-up had an unclear end
 }
 
 // Begin asks for the right to sign a user up. While somebody else's sign-up
@@ -74,10 +74,7 @@ func (r *Registrations) Begin(ctx context.Context, user UserKey, client Huma) (t
 		}
 	case ok && reg.holds(client, now):
 		r.mu.Unlock()
-		if reg.refusal != nil {
-			return turn{refusal: reg.refusal}, nil
-		}
-		return turn{held: reg.held.Sub(now)}, nil
+		return turn{held: reg.held.Sub(now), refusal: reg.refusal}, nil
 	}
 	r.sweep(now)
 	reg = &registration{done: make(chan struct{})}
