@@ -77,7 +77,7 @@ func TestC03_ThousandUsersAtOnce(t *testing.T) {
 		fake := newHuma(t, sandbox.Config{})
 		p.knows(fake, users...)
 		fake.SetFaults([]sandbox.Fault{{Delay: 20 * time.Millisecond}})
-		s := serve(t, p.site(fake, "max_concurrent 32"))
+		s := serve(t, p.site(fake, "max_concurrent 32\ntimeout 30s"))
 		allOK(t, s.together(p.ask(), 1000, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} }))
 		calls := fake.Calls()
 		if calls.MaxInFlight > 32 || calls.Connections > 32 {

@@ -201,9 +201,8 @@ func TestFairness(t *testing.T) {
 				a.repeat(s, client, "DELETE", 230*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("flood@x.example")} })
 			}
 		}, func(t *testing.T, a *attack) {
-			// The service takes two calls of 150 ms for each exchange at most, and
-			// a request waits for two exchanges.
-			if huma.most["flood"] > 1 || a.longest > 5*time.Second {
+			// Every wait ends at timeout, which is 10 s; the rest is the machine's.
+			if huma.most["flood"] > 1 || a.longest > 15*time.Second {
 				t.Errorf("%d calls of the user at once, and a wait of %s", huma.most["flood"], a.longest)
 			}
 		}},
