@@ -140,8 +140,8 @@ func TestUserinfo(t *testing.T) {
 	t.Run("nothing of its answer", func(t *testing.T) {
 		theirs := do(t, http.MethodGet, p.url+"/collections/users/records", ada, nil)
 		ours := s.token(t, ada)
-		for name := range theirs.header {
-			if !slices.Contains([]string{"Content-Length", "Content-Type", "Date", "X-Content-Type-Options"}, name) && ours.header[name] != nil {
+		for name, values := range theirs.header {
+			if !slices.Contains([]string{"Content-Length", "Content-Type", "Date", "X-Content-Type-Options"}, name) && slices.ContainsFunc(values, func(v string) bool { return slices.Contains(ours.header[name], v) }) {
 				t.Errorf("the header %s", name)
 			}
 		}
