@@ -186,11 +186,12 @@ func (c *conn) answer(b []byte) bool {
 		if f.Slice > 0 {
 			left = min(left, 1+rand.IntN(f.Slice))
 		}
+		passed := c.count(left) // before the client can see them and set another fault
 		if _, err := c.client.Write(b[:left]); err != nil {
 			return false
 		}
 		b = b[left:]
-		if passed := c.count(left); (f.Kind == Reset || f.Kind == Cut) && passed >= f.After {
+		if (f.Kind == Reset || f.Kind == Cut) && passed >= f.After {
 			c.stop(f.Kind)
 			return false
 		}
