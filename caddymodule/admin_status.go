@@ -157,9 +157,9 @@ func (e *endpoint) status(now time.Time) handlerStatus {
 	case e.upstream.guard.BreakerOpen():
 		h.Breaker = "open"
 	}
-	if c.storeUp != nil {
+	if shared := c.policy.Shared; shared != nil {
 		h.SharedStore = "down"
-		if c.storeUp() {
+		if shared.Up() {
 			h.SharedStore = "up"
 		}
 	}

@@ -414,7 +414,7 @@ func TestAdmin_SharedStore(t *testing.T) {
 		r.Kill()
 		eventually(t, joins, "the store is missed", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
 		d.healthy("the store is down", 200, "degraded", "shared_store_down")
-		says("evict without the store", d.evict(p, "b@x.example"), 202, `"replicas": "later"`)
+		says("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
 		if again := get("b@x.example"); again == b {
 			t.Error("evict without the store: it is still there")
 		} else {

@@ -94,7 +94,6 @@ import (
 //	            cluster               on|off
 //	            timeout               <duration>
 //	            encryption_keys       <key...>
-//	            signup_without_store  allow|deny
 //	        }
 //	    }
 //	    no_cache        honor|ignore

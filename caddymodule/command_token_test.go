@@ -87,7 +87,7 @@ func TestTokenAsTheDirective(t *testing.T) {
 		"a header":        {sandbox.Config{}, "header_up X-Up {env.HEADER_UP}", "signin signup"},
 		"no token":        {sandbox.Config{SignUpWithoutToken: true}, "", "signin signup signin"},
 		"a cache":         {sandbox.Config{}, "cache 5m {\nvary {header.X-Device}\n}", "signin signup"},
-		"a Redis nowhere": {sandbox.Config{}, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys " + redisKey + "\nsignup_without_store deny\n}\n}", "signin signup"},
+		"a Redis nowhere": {sandbox.Config{}, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys " + redisKey + "\n}\n}", "signin signup"},
 		"a breaker":       {sandbox.Config{}, "breaker {\nfailures 1\n}", "signin signup"},
 		"errors caddy":    {sandbox.Config{}, "errors caddy", "signin signup"},
 	} {

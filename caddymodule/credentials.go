@@ -60,11 +60,10 @@ type credentials struct {
 	sum    string
 	loaded time.Time
 
-	users   *userHasher // names users in caches
-	policy  exchange.Policy
-	signUps exchange.SignUps // of all replicas; nil if there are no others
-	storeUp func() bool      // whether what replicas share can be used; nil: there are no others
-	leave   func()           // what replicas share, when no exchange with these runs any more
+	users  *userHasher // names users in caches
+	policy exchange.Policy
+	locks  exchange.SignUpLocks // of all replicas; nil if there are no others
+	leave  func()               // what replicas share, when no exchange with these runs any more
 }
 
 // use begins with the credentials that the config was loaded with.
@@ -106,7 +105,7 @@ func (e *endpoint) newCredentials(s settings) (*credentials, exchange.Member, er
 		if member, c.leave, err = e.store.Join(string(account), string(s.service()), e.account.engine, countUnreadable); err != nil {
 			return nil, member, err
 		}
-		c.policy.Shared, c.signUps, c.storeUp = countedStore{member.Shared}, member.SignUps, member.Up
+		c.policy.Shared, c.locks = countedStore{member.Store}, member.Locks
 	}
 	c.tokenService = s.tokens(c)
 	return c, member, nil

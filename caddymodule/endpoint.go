@@ -102,7 +102,7 @@ func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
 	q.user = user
 	key := q.users.key(user)
 	if q.Method == http.MethodDelete {
-		q.forget(key)
+		q.evict(key)
 		q.ended(outcomeEvicted, "")
 		return noContent(w)
 	}
@@ -154,22 +154,12 @@ func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, e
 	if c == nil {
 		return grant, outcome, err
 	}
-	m.settle()
 	m.mint = c.again(m.mint)
 	return m.mint.Mint(ctx)
 }
 
-// Ended implements exchange.Minter. What another replica waits for comes first.
-func (m *minter) Ended(r exchange.Result) {
-	m.settle()
-	m.e.logEnd(m.user, r)
-}
-
-func (m *minter) settle() {
-	if login, ok := m.mint.(*exchange.Login); ok {
-		login.Replicas.Settle()
-	}
-}
+// Ended implements exchange.Minter.
+func (m *minter) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
 
 // answer answers with what came of the request.
 func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) error {

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
 func init() {
@@ -28,11 +30,11 @@ func (*HumaToken) CaddyModule() caddy.ModuleInfo {
 // humaTokens are Huma's tokens, as they are fetched with certain credentials.
 type humaTokens struct {
 	*HumaToken
-	clients       map[exchange.ClientType]string
-	fallback      exchange.ClientType // of a request that names no client type
-	client        *huma.Client
-	signUps       *userHasher // names users among the registrations of this process
-	sharedSignUps *userHasher // and of all replicas
+	clients   map[exchange.ClientType]string
+	fallback  exchange.ClientType // of a request that names no client type
+	client    *huma.Client
+	signUps   *userHasher // names users among the registrations of this process
+	lockNames *userHasher // and of all replicas
 }
 
 // kind implements tokenService. Client types with the same client id are one
@@ -65,7 +67,7 @@ func (h *humaTokens) mint(q *request) mint {
 		Registrations: registrations,
 		Registration:  q.registrationOf(h.registration),
 		User:          h.signUps.key(q.user),
-		Replicas:      q.replicasOf(h.sharedSignUps.key(q.user)),
+		Replicas:      q.replicasOf(h.lockNames.key(q.user)),
 		Person: exchange.Person{
 			Email:      q.user.Email,
 			FirstName:  first,
@@ -74,6 +76,15 @@ func (h *humaTokens) mint(q *request) mint {
 			ClientType: q.clientType,
 		},
 	}
+}
+
+// unhold ends the hold of a user whose sign-up had an unclear end, at all replicas.
+func (h *humaTokens) unhold(ctx context.Context, c *credentials, user identity.User) error {
+	registrations.Release(h.signUps.key(user))
+	if c.locks == nil {
+		return nil
+	}
+	return c.locks.Unhold(ctx, h.lockNames.key(user))
 }
 
 // registrationOf is a registration whose sign-ups are told as the user's.

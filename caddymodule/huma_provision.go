@@ -189,11 +189,11 @@ func (s *humaSettings) sum() string {
 // tokens implements settings.
 func (s *humaSettings) tokens(*credentials) tokenService {
 	return &humaTokens{
-		HumaToken:     s.h,
-		clients:       s.clientIDs,
-		fallback:      s.fallback(exchange.ClientType(s.h.ClientType)),
-		signUps:       newUserHasher(derive(processKey, s.signUps()...)),
-		sharedSignUps: newUserHasher(s.service()),
+		HumaToken: s.h,
+		clients:   s.clientIDs,
+		fallback:  s.fallback(exchange.ClientType(s.h.ClientType)),
+		signUps:   newUserHasher(derive(processKey, s.signUps()...)),
+		lockNames: newUserHasher(s.service()),
 		client: huma.New(huma.Config{
 			API:            s.api,
 			ProjectID:      s.projectID,

@@ -58,7 +58,7 @@ const everyField = `{
 	"trust": {"mode": "proxies", "ranges": ["127.0.0.1", "10.0.0.0/8", "private_ranges"]},
 	"cache": {"ttl": "30s", "max_entries": 10, "negative_ttl": 0, "vary": ["{http.request.header.X-Device-Id}"], "store": {"module": "redis",
 		"address": ["localhost:6379"], "username": "u", "password": "{env.HUMA_TEST_SECRET}", "db": 1, "key_prefix": "clinic:",
-		"tls_enabled": true, "timeout": "80ms", "encryption_keys": ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="], "signup_without_store": "deny"
+		"tls_enabled": true, "timeout": "80ms", "encryption_keys": ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="]
 	}},
 	"no_cache": "honor",
 	"timeout": "8s",
@@ -94,7 +94,7 @@ const everyHumanField = `{
 	"trust": {"mode": "proxies", "ranges": ["127.0.0.1", "10.0.0.0/8", "private_ranges"]},
 	"cache": {"ttl": "12h", "max_entries": 10, "negative_ttl": 0, "vary": ["{http.request.header.X-Device-Id}"], "store": {"module": "redis",
 		"address": ["localhost:6379"], "username": "u", "password": "{env.HUMA_TEST_SECRET}", "db": 1, "key_prefix": "clinic:",
-		"tls_enabled": true, "timeout": "80ms", "encryption_keys": ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="], "signup_without_store": "deny"
+		"tls_enabled": true, "timeout": "80ms", "encryption_keys": ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="]
 	}},
 	"no_cache": "honor",
 	"timeout": "8s",

@@ -66,12 +66,11 @@ func TestMain(m *testing.M) {
 }
 
 // leftBehind are goroutines that others leave behind: Caddy's rotation of log
-// files, which ends with the process, its keeper of a lock file, which ends after
-// a while, and a timer of a Redis cluster's client, which ends within 5 s.
+// files, which ends with the process, and its keeper of a lock file, which ends after
+// a while.
 var leftBehind = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun"),
 	goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
-	goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
 }
 
 // fakeHuma is the sandbox on a loopback address: Huma, and Human API too.

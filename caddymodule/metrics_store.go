@@ -8,11 +8,11 @@ import (
 )
 
 // countedStore counts what is asked of the store that replicas share.
-type countedStore struct{ exchange.Shared }
+type countedStore struct{ exchange.SharedStore }
 
-// Get implements exchange.Shared.
-func (s countedStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool, exchange.Generation, error) {
-	rec, found, seen, err := s.Shared.Get(ctx, user, kind)
+// Get implements exchange.SharedStore.
+func (s countedStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool, exchange.Tombstone, error) {
+	rec, found, seen, err := s.SharedStore.Get(ctx, user, kind)
 	ended := cacheMiss
 	if found {
 		ended = cacheHit
@@ -21,25 +21,25 @@ func (s countedStore) Get(ctx context.Context, user exchange.UserKey, kind excha
 	return rec, found, seen, err
 }
 
-// Put implements exchange.Shared.
-func (s countedStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Generation, news bool) (bool, error) {
-	current, err := s.Shared.Put(ctx, user, kind, rec, seen, news)
-	if current || err != nil { // a user who was forgotten meanwhile is not kept
+// Put implements exchange.SharedStore.
+func (s countedStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Tombstone, replaces bool) (bool, error) {
+	current, err := s.SharedStore.Put(ctx, user, kind, rec, seen, replaces)
+	if current || err != nil { // a user who was evicted meanwhile is not kept
 		countStore(ctx, cacheWritten, err)
 	}
 	return current, err
 }
 
-// Forget implements exchange.Shared.
-func (s countedStore) Forget(ctx context.Context, user exchange.UserKey) error {
-	err := s.Shared.Forget(ctx, user)
+// Evict implements exchange.SharedStore.
+func (s countedStore) Evict(ctx context.Context, user exchange.UserKey) error {
+	err := s.SharedStore.Evict(ctx, user)
 	countStore(ctx, cacheWritten, err)
 	return err
 }
 
-// Flush implements exchange.Shared.
+// Flush implements exchange.SharedStore.
 func (s countedStore) Flush(ctx context.Context) error {
-	err := s.Shared.Flush(ctx)
+	err := s.SharedStore.Flush(ctx)
 	countStore(ctx, cacheWritten, err)
 	return err
 }
@@ -62,4 +62,4 @@ func countStore(ctx context.Context, ended cacheResult, err error) {
 func countUnreadable() { redisCounts[cacheUnreadable].Inc() }
 
 // Interface guard
-var _ exchange.Shared = countedStore{}
+var _ exchange.SharedStore = countedStore{}

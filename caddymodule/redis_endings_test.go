@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// markers are what Redis says of those who are being signed up, or have been.
-func markers(r *redistest.Server) (all []string) {
+// locks are what Redis says of those who are being signed up, or have been.
+func locks(r *redistest.Server) (all []string) {
 	for _, key := range r.Texts("KEYS", "caddy-huma:s:*") {
 		all = append(all, r.Text("GET", key))
 	}
@@ -32,7 +32,7 @@ func leaveDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHum
 			t.Error("the caller did not leave")
 		}
 	}()
-	eventually(t, joins, "the sign-up runs", func() bool { return len(markers(r)) == 1 && fake.Calls().InFlight == 1 })
+	eventually(t, joins, "the sign-up runs", func() bool { return len(locks(r)) == 1 && fake.Calls().InFlight == 1 })
 	leave()
 	<-left
 }
@@ -41,9 +41,9 @@ func leaveDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHum
 // its token is there for the others.
 func isSettled(t *testing.T, r *redistest.Server) {
 	t.Helper()
-	const exists = "d"
-	eventually(t, joins, "the user's marker says that they exist", func() bool {
-		all := markers(r)
+	const exists = "done"
+	eventually(t, joins, "the user's lock says that they exist", func() bool {
+		all := locks(r)
 		return len(all) == 1 && all[0] == exists
 	})
 	if n := len(tokenKeys(r)); n != 1 {
@@ -54,18 +54,18 @@ func isSettled(t *testing.T, r *redistest.Server) {
 // slowSignUp is long enough for a reload, unless that waits for it.
 const slowSignUp = 3 * time.Second
 
-// TestRedis_SignUpsAreSettledAfterAReload: the store stays open for an exchange
+// TestRedis_SignUpsAreToldOfAfterAReload: the store stays open for an exchange
 // that began with it, whatever becomes of the config, and no longer.
-func TestRedis_SignUpsAreSettledAfterAReload(t *testing.T) {
+func TestRedis_SignUpsAreToldOfAfterAReload(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		next func(fake *fakeHuma, r *redistest.Server) string
-		// connections are those of the next config.
-		connections int
+		// listeners are the connections for messages of the next config.
+		listeners int
 	}{
 		{"redis is changed", func(fake *fakeHuma, r *redistest.Server) string {
 			return simpleSite(fake, withRedis(r, "1m", "timeout 2s"))
-		}, 2},
+		}, 1},
 		{"redis is removed", func(fake *fakeHuma, _ *redistest.Server) string { return simpleSite(fake, "cache 1m") }, 0},
 		{"the directive is removed", func(*fakeHuma, *redistest.Server) string { return "SITE {\nrespond ok\n}" }, 0},
 	} {
@@ -82,14 +82,14 @@ func TestRedis_SignUpsAreSettledAfterAReload(t *testing.T) {
 			}
 			isSettled(t, r)
 			eventually(t, joins, "the connections of before are closed", func() bool {
-				return strings.Count(r.Text("CLIENT", "LIST"), "name=caddy-huma") == test.connections
+				return strings.Count(r.Text("CLIENT", "LIST"), "cmd=subscribe") == test.listeners
 			})
 		})
 	}
 }
 
-// TestRedis_SignUpsAreSettledWhenTheProcessEnds: on SIGTERM.
-func TestRedis_SignUpsAreSettledWhenTheProcessEnds(t *testing.T) {
+// TestRedis_SignUpsAreToldOfWhenTheProcessEnds: on SIGTERM.
+func TestRedis_SignUpsAreToldOfWhenTheProcessEnds(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
 	must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Delay: time.Second}}))

@@ -107,7 +107,7 @@ func redisFailures(t *testing.T) []redisFailure {
 }
 
 // TestRedis_Failures: whatever is wrong with Redis, who is known gets a token,
-// who is new is signed up (or not, if that was chosen), who leaves is forgotten,
+// who is new is signed up, who leaves is forgotten,
 // and the log says what the manual says that it does.
 func TestRedis_Failures(t *testing.T) {
 	redistest.Need(t)
@@ -127,13 +127,12 @@ func TestRedis_Failures(t *testing.T) {
 				f.says = why
 			}
 			forBoth(t, f.test)
-			t.Run("signup_without_store deny", f.testDeny)
 		})
 	}
 }
 
-// open starts a site with more options of redis, and breaks its Redis.
-func (f redisFailure) open(t *testing.T, p provider, more string) (*site, *fakeHuma) {
+// open starts a site, and breaks its Redis.
+func (f redisFailure) open(t *testing.T, p provider) (*site, *fakeHuma) {
 	t.Helper()
 	r := redistest.Start(t, f.server...)
 	fake := newHuma(t, sandbox.Config{})
@@ -141,7 +140,7 @@ func (f redisFailure) open(t *testing.T, p provider, more string) (*site, *fakeH
 	if f.before != nil {
 		f.before(t, r)
 	}
-	text := withRedis(r, "1m", f.options+"\n"+more)
+	text := withRedis(r, "1m", f.options)
 	if f.port != 0 {
 		text = strings.ReplaceAll(text, r.Addr(), "127.0.0.1:"+strconv.Itoa(f.port))
 	}
@@ -154,7 +153,7 @@ func (f redisFailure) open(t *testing.T, p provider, more string) (*site, *fakeH
 }
 
 func (f redisFailure) test(t *testing.T, p provider) {
-	s, fake := f.open(t, p, "")
+	s, fake := f.open(t, p)
 	token := func(user string) string { return s.request("GET", p.ask(), as(user)).token(t, p) }
 	token("early@x.example")
 	f.isTold(t, s)
@@ -172,20 +171,6 @@ func (f redisFailure) test(t *testing.T, p provider) {
 	}
 	if token("known@x.example") == known {
 		t.Error("the token is still there")
-	}
-}
-
-func (f redisFailure) testDeny(t *testing.T) {
-	s, fake := f.open(t, humaProvider, "signup_without_store deny")
-	s.request("GET", iosPath, as("known@x.example")).tokens(t)
-	f.isTold(t, s)
-	a := s.request("GET", iosPath, as("new@x.example"))
-	a.problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-	if after, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || after < 1 || after > 60 {
-		t.Errorf("Retry-After %q", a.Header.Get("Retry-After"))
-	}
-	if n := fake.calls(sandbox.OpSignUp); n != 0 {
-		t.Errorf("%d sign-ups", n)
 	}
 }
 

@@ -68,3 +68,46 @@ func TestRedis_OneAccountWrittenTwice(t *testing.T) {
 		})
 	}
 }
+
+// TestK09_OtherEncryptionKeys: a handler that has none in common with the others
+// says so, and serves without them.
+func TestK09_OtherEncryptionKeys(t *testing.T) {
+	const other = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
+	r := redistest.Start(t)
+	fake := newHuma(t, sandbox.Config{})
+	one := humaProvider.options(fake)
+	d := serveAdmin(t, "SITE {\n"+humaProvider.block("/one", one, withRedis(r, "1m", ""))+"}")
+	d.shared(1)
+	must(t, d.load("SITE {\n"+humaProvider.block("/one", one, withRedis(r, "1m", ""))+
+		humanProvider.block("/two", humanProvider.options(fake), withStore(r, other, "ttl 1m", ""))+"}"))
+	eventually(t, joins, "the log says why", func() bool {
+		lines := d.lines("the shared store cannot be used")
+		return len(lines) == 1 && strings.Contains(lines[0], "no encryption key in common")
+	})
+	d.healthy("with other keys", 200, "degraded", "shared_store_down")
+	d.request("GET", "/one?"+humaProvider.query, as("a@x.example")).token(t, humaProvider)
+	d.request("GET", "/two?"+humanProvider.query, as("a@x.example")).token(t, humanProvider)
+	if n := len(tokenKeys(r)); n != 1 {
+		t.Errorf("%d tokens in the store, want that of /one", n)
+	}
+}
+
+// TestAdmin_EvictEndsAHold: at all replicas, of a user whose sign-up had an unclear end.
+func TestAdmin_EvictEndsAHold(t *testing.T) {
+	r := redistest.Start(t)
+	fake := newHuma(t, sandbox.Config{})
+	d := serveAdmin(t, simpleSite(fake, withRedis(r, "1m", "")))
+	d.shared(1)
+	must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Status: 500, Times: 1}}))
+	d.request("GET", iosPath, as("new@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+	if all := locks(r); len(all) != 1 || all[0] != "held" {
+		t.Fatalf("locks %q", all)
+	}
+	if a := d.evict(humaProvider, "new@x.example"); a.StatusCode != http.StatusOK {
+		t.Fatalf("evict: %d %s", a.StatusCode, a.Body)
+	}
+	if all := locks(r); len(all) != 0 {
+		t.Errorf("locks %q", all)
+	}
+	d.request("GET", iosPath, as("new@x.example")).tokens(t)
+}

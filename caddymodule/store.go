@@ -34,9 +34,6 @@ type sharedStore interface {
 
 	// LogKey keys the hash by which logs name a user.
 	LogKey() masked.String
-
-	// DenySignUps reports whether no user is signed up while it is down.
-	DenySignUps() bool
 }
 
 // redisStore is the ID of the store module redis, which the Caddyfile option of
@@ -102,7 +99,7 @@ func (e *endpoint) rootKey(secret masked.String) []byte {
 // nil if there are no others. user names the user in sign-ups.
 func (q *request) replicasOf(user exchange.UserKey) *exchange.Replicas {
 	c := q.credentials
-	if c.signUps == nil {
+	if c.locks == nil {
 		return nil
 	}
 	tokens, kind := c.users.key(q.user), q.kind
@@ -110,24 +107,17 @@ func (q *request) replicasOf(user exchange.UserKey) *exchange.Replicas {
 	if q.fresh() { // what is stored may be what the caller wants no more
 		stored = func(context.Context) *exchange.Grant { return nil }
 	}
-	return &exchange.Replicas{
-		SignUps: c.signUps,
-		User:    user,
-		Stored:  stored,
-		Deny:    q.store.DenySignUps(),
-	}
+	return &exchange.Replicas{Locks: c.locks, User: user, Timeout: c.policy.Timeout, Stored: stored}
 }
 
-// forgottenHere is what logs say when the others do not know it yet.
-const forgottenHere = "a user was forgotten here only: the other replicas will be told when the shared store can be used again"
+// evictedHere is what logs say when the others do not know it.
+const evictedHere = "a user was evicted here only: the shared store could not be told, other replicas may hand out their token until its ttl"
 
-// forget drops a user's tokens, at all replicas, also if the caller does not wait
+// evict drops a user's tokens, at all replicas, also if the caller does not wait
 // for it.
-func (q *request) forget(user exchange.UserKey) {
-	if shared := q.credentials.policy.Shared; shared != nil {
-		if err := shared.Forget(context.WithoutCancel(q.Context()), user); err != nil {
-			q.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, forgottenHere, zap.Error(err))
-		}
+func (q *request) evict(user exchange.UserKey) {
+	err := q.account.engine.Evict(context.WithoutCancel(q.Context()), user, q.credentials.policy.Shared, false)
+	if err != nil {
+		q.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, evictedHere, zap.Error(err))
 	}
-	q.account.engine.ForgetTokens(user)
 }

@@ -73,11 +73,6 @@ type Redis struct {
 	// before the old one goes. Required.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
-	// Whether a new user is signed up while Redis is down, so that no replica
-	// knows what another one does: allow or deny. With deny such users are
-	// answered 503. Default: allow, because Huma refuses a second account.
-	SignupWithoutStore string `json:"signup_without_store,omitempty"`
-
 	config rediscache.Config
 	pem    []byte // of TLSServerCertsPath
 	key    string // names the connection in the pool
@@ -109,7 +104,6 @@ func (*Redis) CaddyModule() caddy.ModuleInfo {
 //	    cluster               on|off
 //	    timeout               <duration>
 //	    encryption_keys       <key...>
-//	    signup_without_store  allow|deny
 //	}
 //
 // address may be repeated, everything else not.
@@ -127,7 +121,6 @@ func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"cluster":               option.OnOff(&r.Cluster),
 		"timeout":               option.Duration(&r.Timeout, leastTimeout),
 		"encryption_keys":       r.parseKeys,
-		"signup_without_store":  option.OneOf(&r.SignupWithoutStore, "allow", "deny"),
 	})(d)
 }
 
@@ -180,9 +173,6 @@ func (r *Redis) Provision(caddy.Context) error {
 	if err := p.Err(); err != nil {
 		return err
 	}
-	if err := r.config.Check(); err != nil {
-		return err
-	}
 	last := r.config.Keys[len(r.config.Keys)-1]
 	r.names = masked.New(string(sum([]byte(last.Reveal()), "log")))
 	r.key = r.poolKey()
@@ -213,9 +203,6 @@ func (r *Redis) check(p *option.Problems) {
 		p.Addf("username", "it needs a password")
 	}
 	p.Shortest("timeout", r.Timeout, leastTimeout)
-	if s := r.SignupWithoutStore; s != "" && s != "allow" && s != "deny" {
-		p.Addf("signup_without_store", "it is '%s': it must be allow or deny", s)
-	}
 }
 
 // readKeys reads the encryption keys. What is said about them holds nothing of
@@ -295,9 +282,6 @@ func (r *Redis) PoolKey() string { return r.key }
 
 // LogKey keys the hash by which logs name a user, the same in all replicas.
 func (r *Redis) LogKey() masked.String { return r.names }
-
-// DenySignUps reports whether nobody is signed up while Redis is down.
-func (r *Redis) DenySignUps() bool { return r.SignupWithoutStore == "deny" }
 
 // Interface guards
 var (

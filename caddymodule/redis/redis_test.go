@@ -100,15 +100,14 @@ func TestConfigErrors(t *testing.T) {
 		"a long key": {func(r *Redis) {
 			r.EncryptionKeys[0] = base64.StdEncoding.EncodeToString([]byte(canary + strings.Repeat("x", 27)))
 		}, "encryption_keys", "number 1 has 33 bytes"},
-		"a key twice":          {func(r *Redis) { r.EncryptionKeys = []string{keyOf(1), keyOf(2), keyOf(1)} }, "encryption_keys", "number 3 stands there twice"},
-		"key is not set":       {func(r *Redis) { r.EncryptionKeys[0] = "{env.HUMA_TEST_NOT_SET}" }, "encryption_keys", "HUMA_TEST_NOT_SET is not set"},
-		"key is no file":       {func(r *Redis) { r.EncryptionKeys[0] = "{file./nowhere/key}" }, "encryption_keys", "no such file"},
-		"certs without TLS":    {func(r *Redis) { r.TLSServerCertsPath = "/nowhere/ca.pem" }, "tls_server_certs_path", "tls_enabled on"},
-		"certs are no file":    {func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, "/nowhere/ca.pem" }, "tls_server_certs_path", "no such file"},
-		"certs are no PEM":     {func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, file(t, canary) }, "tls_server_certs_path", "no certificate"},
-		"a negative timeout":   {func(r *Redis) { r.Timeout = -1 }, "timeout", "positive"},
-		"a tiny timeout":       {func(r *Redis) { r.Timeout = 1 }, "timeout", "at least 1ms"},
-		"signup_without_store": {func(r *Redis) { r.SignupWithoutStore = "never" }, "signup_without_store", "allow or deny"},
+		"a key twice":        {func(r *Redis) { r.EncryptionKeys = []string{keyOf(1), keyOf(2), keyOf(1)} }, "encryption_keys", "number 3 stands there twice"},
+		"key is not set":     {func(r *Redis) { r.EncryptionKeys[0] = "{env.HUMA_TEST_NOT_SET}" }, "encryption_keys", "HUMA_TEST_NOT_SET is not set"},
+		"key is no file":     {func(r *Redis) { r.EncryptionKeys[0] = "{file./nowhere/key}" }, "encryption_keys", "no such file"},
+		"certs without TLS":  {func(r *Redis) { r.TLSServerCertsPath = "/nowhere/ca.pem" }, "tls_server_certs_path", "tls_enabled on"},
+		"certs are no file":  {func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, "/nowhere/ca.pem" }, "tls_server_certs_path", "no such file"},
+		"certs are no PEM":   {func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, file(t, canary) }, "tls_server_certs_path", "no certificate"},
+		"a negative timeout": {func(r *Redis) { r.Timeout = -1 }, "timeout", "positive"},
+		"a tiny timeout":     {func(r *Redis) { r.Timeout = 1 }, "timeout", "at least 1ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := good()
@@ -237,9 +236,6 @@ func TestKeys(t *testing.T) {
 	}
 	if !load(func(r *Redis) { r.EncryptionKeys = []string{keyOf(2), keyOf(1)} }).LogKey().Equal(first.LogKey()) {
 		t.Error("a new key in front renames users")
-	}
-	if first.DenySignUps() || !load(func(r *Redis) { r.SignupWithoutStore = "deny" }).DenySignUps() {
-		t.Error("signup_without_store is read wrong")
 	}
 }
 

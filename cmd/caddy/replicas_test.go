@@ -18,6 +18,7 @@ import (
 // sandbox, each a process of its own.
 type replicas struct {
 	t         *testing.T
+	timeout   time.Duration // of exchanges
 	redis     *redistest.Server
 	huma      string
 	addresses [3]string
@@ -29,9 +30,15 @@ type replicas struct {
 // startReplicas starts them, with further lines for their option cache.
 func startReplicas(t *testing.T, cache ...string) *replicas {
 	t.Helper()
+	return startReplicasWith(t, 10*time.Second, cache...)
+}
+
+// startReplicasWith is startReplicas with a timeout of exchanges.
+func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *replicas {
+	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
-	r := &replicas{t: t, redis: redistest.Start(t), client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+	r := &replicas{t: t, timeout: timeout, redis: redistest.Start(t), client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
 	huma := freeAddress(t)
 	r.huma = "http://" + huma
 	const global = "{\nadmin %s\npersist_config off\nauto_https off\n}\n"
@@ -44,12 +51,15 @@ func startReplicas(t *testing.T, cache ...string) *replicas {
 				api `+r.huma+`
 				project_id p1
 				deployment_id d1
-				client_id c1
+				client_id ios c1
+				client_id android c2
+				client_id web c3
 				secret sandbox-secret
 				identity {
 					email X-Test-User
 				}
 				trust proxies 127.0.0.1
+				timeout `+r.timeout.String()+`
 				cache 1m {
 					`+strings.Join(cache, "\n")+`
 					redis {
@@ -84,9 +94,14 @@ func (r *replicas) joined() {
 	r.t.Fatal("the replicas do not join")
 }
 
-// ask asks a replica for a user's token.
+// ask asks a replica for a user's token, of the client type ios.
 func (r *replicas) ask(ctx context.Context, i int, method, user string, headers ...string) (status int, token string, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addresses[i]+"/private/huma-token", nil)
+	return r.askAs(ctx, i, "ios", method, user, headers...)
+}
+
+// askAs is ask of another client type.
+func (r *replicas) askAs(ctx context.Context, i int, clientType, method, user string, headers ...string) (status int, token string, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addresses[i]+"/private/huma-token?client_type="+clientType, nil)
 	if err != nil {
 		return 0, "", err
 	}
@@ -158,78 +173,121 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // TestR03_OneSignUpForAllReplicas: 300 first requests of a user whom nobody
-// knows, at three replicas.
+// knows, at three replicas; of one client type and of three at once.
 func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 	r := startReplicas(t)
-	var wg sync.WaitGroup
-	start, tokens := make(chan struct{}), make(chan string, 300)
-	for i := range 300 {
-		wg.Go(func() {
-			<-start
-			status, token, err := r.ask(t.Context(), i%len(r.addresses), http.MethodGet, "new@x.example")
-			if err != nil || status != http.StatusOK || token == "" {
-				t.Errorf("request %d: %d %v", i, status, err)
+	for _, clientTypes := range [][]string{{"ios"}, {"ios", "android", "web"}} {
+		t.Run(strings.Join(clientTypes, " "), func(t *testing.T) {
+			user := fmt.Sprintf("new-%d@x.example", len(clientTypes))
+			before := calls(t, r.huma)
+			var wg sync.WaitGroup
+			start, tokens := make(chan struct{}), make(chan string, 300)
+			for i := range 300 {
+				wg.Go(func() {
+					<-start
+					clientType := clientTypes[i/len(r.addresses)%len(clientTypes)]
+					status, token, err := r.askAs(t.Context(), i%len(r.addresses), clientType, http.MethodGet, user)
+					if err != nil || status != http.StatusOK || token == "" {
+						t.Errorf("request %d: %d %v", i, status, err)
+					}
+					tokens <- token
+				})
 			}
-			tokens <- token
+			close(start)
+			wg.Wait()
+			close(tokens)
+			seen := make(map[string]int)
+			for token := range tokens {
+				seen[token]++
+			}
+			all := strings.TrimPrefix(calls(t, r.huma), before)
+			if n := strings.Count(all, "signup"); n != 1 {
+				t.Errorf("%d sign-ups: %s", n, all)
+			}
+			// Each exchange begins with a sign-in, and one that has waited for another's
+			// sign-up may end with one.
+			exchanges := len(r.addresses) * len(clientTypes)
+			if n := strings.Count(all, "signin"); n > 2*exchanges {
+				t.Errorf("%d sign-ins: %s", n, all)
+			}
+			if len(seen) > exchanges {
+				t.Errorf("%d different tokens", len(seen))
+			}
 		})
-	}
-	close(start)
-	wg.Wait()
-	close(tokens)
-	seen := make(map[string]int)
-	for token := range tokens {
-		seen[token]++
-	}
-	all := calls(t, r.huma)
-	if n := strings.Count(all, "signup"); n != 1 {
-		t.Errorf("%d sign-ups: %s", n, all)
-	}
-	if n := strings.Count(all, "signin"); n > len(r.addresses) {
-		t.Errorf("%d sign-ins: %s", n, all)
-	}
-	// A replica that signs in after the sign-up has ended has a token of its own.
-	if len(seen) > len(r.addresses) {
-		t.Errorf("%d different tokens", len(seen))
 	}
 }
 
-// TestR04_KilledAfterTheSignUp: the replica that signs a user up ends before it
-// has the answer. The others do not sign them up again.
-func TestR04_KilledAfterTheSignUp(t *testing.T) {
-	r := startReplicas(t)
-	// The account comes into being, whoever still waits for the answer.
-	r.faults(`[{"op":"signup","appear_after":"300ms","delay":"2s","times":1}]`)
-	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		_, _, _ = r.ask(ctx, 0, http.MethodGet, "new@x.example")
-	}()
-	eventually(t, "the account is made", func() bool { return r.accounts() == 1 })
-	r.processes[0].kill()
-	leave()
-	<-gone
+// TestR04_TheReplicaThatSignsUpIsKilled: there is one account in the end, and a token
+// for everybody. If the sign-up was never processed the others wait for the lock's end:
+// the timeout and 5 s.
+func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
+	const timeout = time.Second
+	for _, test := range []struct {
+		name   string
+		fault  string // of the sign-up
+		killed func(r *replicas) bool
+		signUp int // further ones
+	}{
+		{"before the sign-up is processed", `{"op":"signup","status":503,"delay":"3s","times":1}`, (*replicas).signsUp, 1},
+		{"while it is processed", `{"op":"signup","appear_after":"700ms","delay":"3s","times":1}`, (*replicas).signsUp, 0},
+		{"after it was processed", `{"op":"signup","appear_after":"100ms","delay":"3s","times":1}`, func(r *replicas) bool { return r.accounts() == 1 }, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := startReplicasWith(t, timeout)
+			r.faults("[" + test.fault + "]")
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			gone := make(chan struct{})
+			go func() {
+				defer close(gone)
+				_, _, _ = r.ask(ctx, 0, http.MethodGet, "new@x.example")
+			}()
+			eventually(t, "it is time", func() bool { return test.killed(r) })
+			r.processes[0].kill()
+			start := time.Now()
+			leave()
+			<-gone
 
-	var wg sync.WaitGroup
-	for i := 1; i < len(r.addresses); i++ {
-		wg.Go(func() {
-			eventually(t, fmt.Sprintf("replica %d has a token", i), func() bool {
-				status, _, err := r.ask(t.Context(), i, http.MethodGet, "new@x.example")
-				if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable {
-					t.Errorf("replica %d: %d %v", i, status, err)
-				}
-				return status == http.StatusOK
-			})
+			var wg sync.WaitGroup
+			for i := 1; i < len(r.addresses); i++ {
+				wg.Go(func() {
+					eventually(t, fmt.Sprintf("replica %d has a token", i), func() bool {
+						status, _, err := r.ask(t.Context(), i, http.MethodGet, "new@x.example")
+						if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable {
+							t.Errorf("replica %d: %d %v", i, status, err)
+						}
+						return status == http.StatusOK
+					})
+				})
+			}
+			wg.Wait()
+			if d := time.Since(start); d > timeout+5*time.Second+3*time.Second {
+				t.Errorf("it took %s", d)
+			}
+			if n := r.accounts(); n != 1 {
+				t.Errorf("%d accounts", n)
+			}
+			if all := calls(t, r.huma); strings.Count(all, "signup") > 1+test.signUp {
+				t.Errorf("signed up again: %s", all)
+			}
 		})
 	}
-	wg.Wait()
-	if n := r.accounts(); n != 1 {
-		t.Errorf("%d accounts", n)
+}
+
+// signsUp reports whether a sign-up is under way.
+func (r *replicas) signsUp() bool {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.huma+"/_sandbox/calls", nil)
+	if err != nil {
+		r.t.Fatal(err)
 	}
-	if all := calls(t, r.huma); strings.Count(all, "signup") > 1 {
-		t.Errorf("signed up again: %s", all)
+	_, body := do(r.t, req)
+	var v struct{ InFlight int }
+	if err := json.Unmarshal(body, &v); err != nil {
+		r.t.Fatal(err)
 	}
+	return len(r.redis.Texts("KEYS", "caddy-huma:s:*")) == 1 && v.InFlight == 1
 }
 
 // TestForgettingReachesAllReplicas: DELETE at one of them, also where the token

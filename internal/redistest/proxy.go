@@ -13,11 +13,11 @@ import (
 
 // Proxy is a way to a server on which everything is seen that is said to it.
 type Proxy struct {
-	server *Server
-	l      net.Listener
-	ends   sync.WaitGroup
+	l    net.Listener
+	ends sync.WaitGroup
 
 	mu      sync.Mutex
+	server  *Server
 	closed  bool
 	conns   []net.Conn
 	clients []net.Conn // those of them that are clients'
@@ -53,7 +53,7 @@ func Watch(t testing.TB, s *Server) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{server: s, l: l}
+	p := &Proxy{l: l, server: s}
 	p.ends.Go(p.accept)
 	t.Cleanup(p.close)
 	return p
@@ -69,6 +69,20 @@ func (p *Proxy) Seen() Seen {
 	seen := p.seen
 	seen.Commands = slices.Clone(seen.Commands)
 	return seen
+}
+
+// To makes connections from now on go to another server, as a failover behind one
+// address does. Those that are open stay.
+func (p *Proxy) To(s *Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = s
+}
+
+func (p *Proxy) addr() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.server.Addr()
 }
 
 // Say says something to all clients, as if the server had.
@@ -112,7 +126,7 @@ func (p *Proxy) accept() {
 			return
 		}
 		var d net.Dialer
-		server, err := d.DialContext(context.Background(), "tcp", p.server.Addr())
+		server, err := d.DialContext(context.Background(), "tcp", p.addr())
 		if err != nil {
 			_ = client.Close()
 			continue

@@ -76,8 +76,8 @@ type keepsAll struct {
 	rec Record
 }
 
-func (s *keepsAll) Get(context.Context, UserKey, Kind) (Record, bool, Generation, error) {
-	return s.rec, true, Generation{Mark: "0"}, nil
+func (s *keepsAll) Get(context.Context, UserKey, Kind) (Record, bool, Tombstone, error) {
+	return s.rec, true, "0", nil
 }
 
 // TestAClockSetBack: how old something is that comes from the future, nobody

@@ -81,10 +81,11 @@ const waitGrace = 250 * time.Millisecond
 type Engine struct {
 	caches []Forgetter // what Forget, ForgetTokens and Flush reach
 
-	mu      sync.Mutex
-	users   map[UserKey]*userExchanges
-	running int           // of all users, those included that wait for their turn
-	idle    chan struct{} // closed when the last exchange ended; nil if nobody waits for that
+	mu        sync.Mutex
+	users     map[UserKey]*userExchanges
+	evictions evictions
+	running   int           // of all users, those included that wait for their turn
+	idle      chan struct{} // closed when the last exchange ended; nil if nobody waits for that
 }
 
 // userExchanges are the exchanges of one user. It exists while there are any.
@@ -115,7 +116,7 @@ func (f *flight) isEvicted() bool { return f.evictedAll || f.evicted && f.result
 // NewEngine returns an engine without exchanges. Forgetting a user reaches
 // all the caches, also from a handler that does not use them.
 func NewEngine(caches ...Forgetter) *Engine {
-	return &Engine{caches: caches, users: make(map[UserKey]*userExchanges)}
+	return &Engine{caches: caches, users: make(map[UserKey]*userExchanges), evictions: make(evictions)}
 }
 
 var (
@@ -313,7 +314,6 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	case p.Cache == nil:
 	case f.stored == nil:
 		p.keep(user, f.kind, f.fresh, f.result)
-	case f.stored.Doubtful: // it is there, and has to be looked up again
 	case f.fresh.IsZero():
 		p.Cache.Put(user, f.kind, *f.stored)
 	default:

@@ -44,7 +44,9 @@ func (s *mapStore) Put(u UserKey, k Kind, r Record) {
 	if s.recs[u] == nil {
 		s.recs[u] = make(map[Kind]Record)
 	}
-	r.Doubtful = false
+	if r.CheckedAt.IsZero() {
+		r.CheckedAt = time.Now()
+	}
 	s.recs[u][k] = r
 }
 
@@ -52,17 +54,6 @@ func (s *mapStore) Forget(u UserKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.recs, u)
-}
-
-func (s *mapStore) Doubt() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, kinds := range s.recs {
-		for kind, rec := range kinds {
-			rec.Doubtful = true
-			kinds[kind] = rec
-		}
-	}
 }
 
 func (s *mapStore) ForgetTokens(u UserKey) {

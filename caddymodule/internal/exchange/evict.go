@@ -1,5 +1,28 @@
 package exchange
 
+import (
+	"context"
+	"time"
+)
+
+// Evict drops the tokens of a user at all replicas that share the store, and with
+// refusals what they were refused, here. With an error the other replicas may go on
+// handing out what they have in memory or find in the store; this one does not.
+func (e *Engine) Evict(ctx context.Context, user UserKey, shared SharedStore, refusals bool) (err error) {
+	if shared != nil {
+		err = shared.Evict(ctx, user)
+		e.mu.Lock()
+		e.evictions.add(user, err != nil, time.Now())
+		e.mu.Unlock()
+	}
+	if refusals {
+		e.Forget(user)
+	} else {
+		e.ForgetTokens(user)
+	}
+	return err
+}
+
 // Forget drops all that is cached of a user, refusals too. What runs for them
 // is not cached either.
 func (e *Engine) Forget(user UserKey) {
@@ -46,12 +69,37 @@ func (u *userExchanges) evict(all bool) {
 	}
 }
 
-// Doubt makes doubtful what is kept of everybody: it is looked up in the store
-// that replicas share before it is handed out again.
-func (e *Engine) Doubt() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, s := range e.caches {
-		s.Doubt()
+// maxEvictions bounds evictions: some 10 MB. Beyond it the store alone knows.
+const maxEvictions = 100_000
+
+// evictions are the users who were evicted here within EvictedFor, and until when
+// tokens of theirs were issued that a shared store must not bring back: it may have
+// been down at that moment, or have lost the eviction since.
+type evictions map[UserKey]time.Time
+
+// add notes an eviction. If the store does not know of it, tokens of a replica
+// whose clock is ahead have to be counted to those before.
+func (e evictions) add(user UserKey, untold bool, now time.Time) {
+	const atOnce = 8 // each new one pays for a look at a few old ones
+	looked := 0
+	for u, at := range e {
+		if now.Sub(at) > EvictedFor {
+			delete(e, u)
+		}
+		if looked++; looked == atOnce {
+			break
+		}
 	}
+	if untold {
+		now = now.Add(maxSkew)
+	}
+	if _, again := e[user]; again || len(e) < maxEvictions {
+		e[user] = now
+	}
+}
+
+// isBefore reports whether a token is from before the eviction of its user.
+func (e evictions) isBefore(user UserKey, rec Record) bool {
+	at, ok := e[user]
+	return ok && rec.Grant != nil && rec.Grant.Minted().Before(at)
 }

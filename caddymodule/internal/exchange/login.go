@@ -125,18 +125,22 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 		permit.End(end.Hold)
 	}()
 
-	turn := l.Replicas.begin(ctx)
-	defer func() { turn.end = end }()
+	turn := l.Replicas.take(ctx)
 	if !turn.ours {
 		end = SignUpEnd{}
 		return l.leaveTo(ctx, turn)
 	}
+	defer func() { l.Replicas.release(turn, end) }()
 
 	result := SignUpUnclear // unless it is known better, as above
 	defer func() { l.Registration.tell(result) }()
 	if !l.Registration.Allow() {
 		end, result = SignUpEnd{}, SignUpLimited
 		return nil, "", &Error{Code: CodeRegistrationLimited, RetryAfter: time.Second, Err: errBrake}
+	}
+	if l.Replicas.isOver(turn) {
+		end, result = SignUpEnd{}, SignUpFailed
+		return nil, "", &Error{Code: CodeTimeout, Err: errLockEnded}
 	}
 	grant, err := l.Huma.SignUp(ctx, l.Person)
 	result = signUpResult(err)
@@ -183,10 +187,10 @@ func (l *Login) register(ctx context.Context, permit *Permit) (*Grant, Outcome, 
 }
 
 // leaveTo ends the exchange of a user whose sign-up is another replica's.
-func (l *Login) leaveTo(ctx context.Context, turn *signUpTurn) (*Grant, Outcome, error) {
+func (l *Login) leaveTo(ctx context.Context, turn signUpTurn) (*Grant, Outcome, error) {
 	switch {
-	case turn.err != nil:
-		return nil, "", turn.err
+	case turn.held:
+		return nil, "", heldError(holdRetry)
 	case turn.grant != nil:
 		return turn.grant, OutcomeSignedIn, nil
 	}
@@ -198,7 +202,7 @@ func (l *Login) leaveTo(ctx context.Context, turn *signUpTurn) (*Grant, Outcome,
 	case isUnknownUser(err) && turn.exists:
 		return nil, "", &Error{Code: CodeRefused, Err: err}
 	case isUnknownUser(err):
-		return nil, "", heldError(turn.claim.Left)
+		return nil, "", heldError(holdRetry)
 	}
 	return nil, "", loginFailure(err)
 }

@@ -23,7 +23,7 @@ type Policy struct {
 	Cache  Store // nil: nothing is kept
 	Recent Store // what was fetched past the cache within freshFor; nil with Cache
 
-	Shared Shared // behind Cache, of all replicas; nil: there are no others
+	Shared SharedStore // behind Cache, of all replicas; nil: there are no others
 }
 
 // userRunning is how many exchanges of one user may run at once.
@@ -43,17 +43,14 @@ func (r *Request) Kept(now time.Time) (Result, bool) {
 	}
 	if r.Fresh {
 		rec, ok := p.Recent.Get(r.User, r.Kind, now)
-		return keptResult(rec), ok && !p.doubts(rec) && rec.age(now) >= 0 && p.accepts(rec.error())
+		return keptResult(rec), ok && rec.age(now) >= 0 && p.accepts(rec.error())
 	}
 	rec, ok := p.Cache.Get(r.User, r.Kind, now)
-	if !ok || p.doubts(rec) || !p.inTime(rec, now) || !p.accepts(rec.error()) {
+	if !ok || !p.inTime(rec, now) || !p.accepts(rec.error()) || p.Shared != nil && rec.isStale(now) && p.Shared.Up() {
 		return Result{}, false
 	}
 	return keptResult(rec), true
 }
-
-// doubts reports whether a record has to be looked up in the shared store first.
-func (p *Policy) doubts(rec Record) bool { return rec.Doubtful && p.Shared != nil }
 
 // inTime reports whether a record is within the handler's time for it, which
 // may have become shorter since it was kept.

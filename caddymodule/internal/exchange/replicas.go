@@ -17,7 +17,12 @@ func freshKind(kind Kind) Kind { return "\x00fresh " + kind }
 
 // stored looks for what another replica has fetched, and makes it the result of
 // the flight. Otherwise seen is what Put has to be given.
-func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy) (seen Generation, found bool) {
+//
+// A record in memory that is older than maxStale is handed out again only if the
+// store still has one. Of a user whom the store does not have any more an exchange
+// decides: they were evicted elsewhere, or it is over, or the store has lost it.
+// While the store cannot be asked, memory is all there is.
+func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy) (seen Tombstone, found bool) {
 	if p.Shared == nil {
 		return seen, false
 	}
@@ -30,15 +35,21 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 		kind = freshKind(kind)
 	}
 	rec, ok, seen, err := p.Shared.Get(ctx, user, kind)
-	if ok = ok && err == nil && p.believes(rec); !ok && wanted.IsZero() {
-		rec, ok = p.undoubted(ctx, user, kind, seen, err)
+	rec.CheckedAt = time.Now()
+	ok = ok && err == nil && p.believes(rec)
+	if old, isOld := p.stale(user, f.kind); isOld && wanted.IsZero() && !ok {
+		if ok = err != nil; ok {
+			rec = old
+		} else {
+			p.Cache.Put(user, f.kind, Record{})
+		}
 	}
 	if !ok {
 		return seen, false
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f.evicted || f.fresh != wanted { // somebody wants a fresh one now
+	if f.evicted || f.fresh != wanted || e.evictions.isBefore(user, rec) {
 		return seen, false
 	}
 	f.stored = &rec
@@ -46,28 +57,21 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 	return seen, true
 }
 
-// undoubted is the token in memory of which it was not certain whether another
-// replica had forgotten it, if it was not: a store that has lost what it held
-// costs no sign-in. The store gets it again. While the store is down memory is
-// all there is.
-func (p *Policy) undoubted(ctx context.Context, user UserKey, kind Kind, seen Generation, err error) (rec Record, ok bool) {
+// stale is the record in memory that has to be looked up again, if it may be
+// handed out otherwise.
+func (p *Policy) stale(user UserKey, kind Kind) (rec Record, ok bool) {
 	if p.Cache == nil {
 		return rec, false
 	}
 	now := time.Now()
 	rec, ok = p.Cache.Get(user, kind, now)
-	if !ok || rec.Grant == nil || !p.inTime(rec, now) {
-		return rec, false
-	}
-	if err != nil {
-		return rec, true // and as doubtful as before
-	}
-	if seen.Mark != "" || rec.age(now) > ForgottenFor-maxSkew {
-		return rec, false // it was forgotten, or nobody would know any more
-	}
-	rec.Doubtful = false
-	current, err := p.Shared.Put(ctx, user, kind, rec, seen, false)
-	return rec, err != nil || current
+	return rec, ok && rec.isStale(now) && p.inTime(rec, now) && p.accepts(rec.error())
+}
+
+// isStale reports whether a record of the cache has to be looked up in the shared
+// store before it is handed out again. What no store has is not stale.
+func (r Record) isStale(now time.Time) bool {
+	return now.Sub(r.CheckedAt) >= maxStale && (r.Err == nil || r.Err.isRefusal())
 }
 
 // freshSince is when somebody asked for a fresh token; zero if nobody did.
@@ -100,7 +104,7 @@ func (p *Policy) Stored(ctx context.Context, user UserKey, kind Kind) *Grant {
 
 // share hands the result of the flight to the other replicas. It comes before
 // anybody is answered: whoever is, may ask another replica next.
-func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, seen Generation) {
+func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, seen Tombstone) {
 	if p.Shared == nil {
 		return
 	}
@@ -111,7 +115,12 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 	}
 	ctx, span := tracing.Start(ctx, "write to the shared store")
 	defer span.End()
-	fresh := e.freshSince(f)
+	e.mu.Lock()
+	fresh, evicted := f.fresh, f.isEvicted()
+	e.mu.Unlock()
+	if evicted { // by this replica, which could not tell the store perhaps
+		return
+	}
 	kept, err := p.Shared.Put(ctx, user, f.kind, rec, seen, !fresh.IsZero())
 	if err == nil && !kept { // the user was evicted, at another replica
 		e.mu.Lock()

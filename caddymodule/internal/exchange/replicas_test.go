@@ -56,7 +56,7 @@ func TestC13_ForgottenAtAnotherReplica(t *testing.T) {
 		done := make(chan Result)
 		go func() { done <- b.get(t.Context(), "u", "ios", false) }()
 		time.Sleep(500 * time.Millisecond)
-		if err := s.Forget(t.Context(), "u"); err != nil {
+		if err := s.Evict(t.Context(), "u"); err != nil {
 			t.Fatal(err)
 		}
 		if r := <-done; number(r) != 1 {

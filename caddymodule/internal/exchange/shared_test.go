@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// sharedStore is a Shared and SignUps in memory, of several replicas. Every
+// sharedStore is a SharedStore and SignUpLocks in memory, of several replicas. Every
 // operation takes a while.
 type sharedStore struct {
 	mapStore
@@ -21,14 +21,14 @@ type sharedStore struct {
 	told     atomic.Int64 // how often all replicas were told something
 	replicas []*replica
 
-	mark    int
-	claims  int
-	markers map[UserKey]marker
+	tombstone int
+	taken     int // locks so far
+	locks     map[UserKey]lockUntil
 }
 
-// marker is a Claim until it is over.
-type marker struct {
-	Claim
+// lockUntil is a lock and its end.
+type lockUntil struct {
+	SignUpLock
 	until time.Time
 }
 
@@ -41,7 +41,7 @@ type replica struct {
 }
 
 func newSharedStore() *sharedStore {
-	return &sharedStore{mapStore: *newMapStore(), takes: time.Millisecond, markers: make(map[UserKey]marker)}
+	return &sharedStore{mapStore: *newMapStore(), takes: time.Millisecond, locks: make(map[UserKey]lockUntil)}
 }
 
 func (s *sharedStore) replica() *replica {
@@ -50,6 +50,8 @@ func (s *sharedStore) replica() *replica {
 	s.replicas = append(s.replicas, r)
 	return r
 }
+
+func (s *sharedStore) Up() bool { return !s.down.Load() }
 
 func (s *sharedStore) op() error {
 	time.Sleep(s.takes)
@@ -70,13 +72,13 @@ func (s *sharedStore) answer() error {
 	return nil
 }
 
-func (s *sharedStore) Get(_ context.Context, u UserKey, k Kind) (Record, bool, Generation, error) {
+func (s *sharedStore) Get(_ context.Context, u UserKey, k Kind) (Record, bool, Tombstone, error) {
 	s.gets.Add(1)
 	if err := s.op(); err != nil {
-		return Record{}, false, Generation{}, err
+		return Record{}, false, "", err
 	}
 	s.mu.Lock()
-	seen := Generation{Mark: s.marked()}
+	seen := s.seen()
 	s.mu.Unlock()
 	if err := s.answer(); err != nil {
 		return Record{}, false, seen, err
@@ -85,7 +87,7 @@ func (s *sharedStore) Get(_ context.Context, u UserKey, k Kind) (Record, bool, G
 	return rec, ok, seen, nil
 }
 
-func (s *sharedStore) Put(_ context.Context, u UserKey, k Kind, r Record, seen Generation, news bool) (bool, error) {
+func (s *sharedStore) Put(_ context.Context, u UserKey, k Kind, r Record, seen Tombstone, replaces bool) (bool, error) {
 	s.puts.Add(1)
 	if err := s.op(); err != nil {
 		return false, err
@@ -94,25 +96,25 @@ func (s *sharedStore) Put(_ context.Context, u UserKey, k Kind, r Record, seen G
 		return false, errNoRecord
 	}
 	s.mu.Lock()
-	same := seen.Mark == s.marked()
+	same := seen == s.seen()
 	s.mu.Unlock()
 	if !same {
 		return false, nil
 	}
 	s.mapStore.Put(u, k, r)
-	if news {
+	if replaces {
 		s.tell(u)
 	}
 	err := s.answer()
 	return err == nil, err
 }
 
-// marked is the mark of whoever was forgotten, of all users.
-func (s *sharedStore) marked() string {
-	if s.mark == 0 {
+// seen is the tombstone of whoever was evicted, of all users.
+func (s *sharedStore) seen() Tombstone {
+	if s.tombstone == 0 {
 		return ""
 	}
-	return fmt.Sprint(s.mark)
+	return Tombstone(fmt.Sprint(s.tombstone))
 }
 
 // loses everything, as a server does that is started anew.
@@ -120,29 +122,29 @@ func (s *sharedStore) loses() {
 	s.mapStore.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mark = 0
+	s.tombstone = 0
 }
 
-// forgets a user, without a word to anybody.
-func (s *sharedStore) forgets(u UserKey) {
+// evicts a user, without a word to anybody.
+func (s *sharedStore) evicts(u UserKey) {
 	s.mapStore.Forget(u)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mark++
+	s.tombstone++
 }
 
-func (s *sharedStore) Forget(_ context.Context, u UserKey) error {
+func (s *sharedStore) Evict(_ context.Context, u UserKey) error {
 	if err := s.op(); err != nil {
 		return err
 	}
-	s.forgets(u)
+	s.evicts(u)
 	s.tell(u)
 	return s.answer()
 }
 
 func (s *sharedStore) Flush(context.Context) error { return errors.New("not needed here") }
 
-// tell lets all replicas forget, which takes a while, and also tells the one
+// tell lets all replicas evict, which takes a while, and also tells the one
 // that has the news: an engine has to bear it.
 func (s *sharedStore) tell(u UserKey) {
 	s.told.Add(1)
@@ -151,43 +153,41 @@ func (s *sharedStore) tell(u UserKey) {
 	}
 }
 
-func (s *sharedStore) Claim(_ context.Context, u UserKey) (Claim, error) {
+func (s *sharedStore) Lock(_ context.Context, u UserKey, life time.Duration) (SignUpLock, error) {
 	if err := s.op(); err != nil {
-		return Claim{}, err
+		return SignUpLock{}, err
 	}
-	c := s.find(u)
-	if c.State == SignUpNone {
-		s.mu.Lock()
-		s.claims++
-		c = Claim{State: SignUpOurs, ID: fmt.Sprint(s.claims)}
-		s.markers[u] = marker{Claim{State: SignUpRunning, ID: c.ID}, time.Now().Add(10 * time.Minute)}
-		s.mu.Unlock()
+	l := s.find(u)
+	if l.State != SignUpFree {
+		l.ID = ""
+		return l, s.answer()
 	}
-	if err := s.answer(); err != nil {
-		return Claim{ID: c.ID}, err
-	}
-	return c, nil
+	s.mu.Lock()
+	s.taken++
+	l = SignUpLock{State: SignUpOurs, ID: fmt.Sprint(s.taken)}
+	s.locks[u] = lockUntil{SignUpLock{SignUpRunning, l.ID}, time.Now().Add(life)}
+	s.mu.Unlock()
+	return l, s.answer()
 }
 
-func (s *sharedStore) Look(_ context.Context, u UserKey) (Claim, error) {
+func (s *sharedStore) Peek(_ context.Context, u UserKey) (SignUpLock, error) {
 	if err := s.op(); err != nil {
-		return Claim{}, err
+		return SignUpLock{}, err
 	}
-	return s.find(u), s.answer()
+	return SignUpLock{State: s.find(u).State}, s.answer()
 }
 
-// find returns the marker of a user.
-func (s *sharedStore) find(u UserKey) Claim {
+// find returns the lock of a user.
+func (s *sharedStore) find(u UserKey) SignUpLock {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.markers[u]
-	if m.Left = time.Until(m.until); m.Left <= 0 {
-		return Claim{}
+	if l := s.locks[u]; l.until.After(time.Now()) {
+		return l.SignUpLock
 	}
-	return m.Claim
+	return SignUpLock{}
 }
 
-func (s *sharedStore) Settle(_ context.Context, u UserKey, claim Claim, end SignUpEnd) error {
+func (s *sharedStore) Release(_ context.Context, u UserKey, lock SignUpLock, end SignUpEnd, life time.Duration) error {
 	if err := s.op(); err != nil {
 		return err
 	}
@@ -196,12 +196,14 @@ func (s *sharedStore) Settle(_ context.Context, u UserKey, claim Claim, end Sign
 	defer s.mu.Unlock()
 	switch {
 	case end.Exists:
-		s.markers[u] = marker{Claim{State: SignUpDone}, time.Now().Add(10 * time.Minute)}
-	case now.State != SignUpNone && (now.State != SignUpRunning || now.ID != claim.ID):
+		s.locks[u] = lockUntil{SignUpLock{State: SignUpDone}, time.Now().Add(life)}
+	case now.State != SignUpRunning || now.ID != lock.ID:
 	case end.Hold > 0:
-		s.markers[u] = marker{Claim{State: SignUpHeld}, time.Now().Add(end.Hold)}
+		s.locks[u] = lockUntil{SignUpLock{State: SignUpHeld}, time.Now().Add(end.Hold)}
 	default:
-		delete(s.markers, u)
+		delete(s.locks, u)
 	}
 	return s.answer()
 }
+
+func (s *sharedStore) Unhold(context.Context, UserKey) error { return errors.New("not needed here") }

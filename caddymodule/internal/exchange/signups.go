@@ -6,63 +6,61 @@ import (
 	"time"
 )
 
-// lookEvery is how often a replica looks whether the sign-up of another one has
-// ended: less than what a sign-up takes.
-const lookEvery = 50 * time.Millisecond
+const (
+	// peekInterval is how often a replica looks whether the sign-up of another one
+	// has ended: less than what a sign-up takes.
+	peekInterval = 50 * time.Millisecond
 
-// Replicas is what a Login needs to leave a sign-up to another replica. It is
-// made for one exchange.
+	// lockMargin is how much longer than an exchange a lock lasts: a replica that
+	// takes the next one can be sure that the last one's sign-up is not sent any
+	// more.
+	lockMargin = 5 * time.Second
+)
+
+// Replicas is what a Login needs to leave a sign-up to another replica. The
+// same may serve several exchanges of a user, one after the other.
 type Replicas struct {
-	SignUps SignUps
-	User    UserKey // names the user in SignUps: the same in all replicas
+	Locks   SignUpLocks
+	User    UserKey       // names the user in Locks: the same in all replicas
+	Timeout time.Duration // of an exchange
 
 	// Stored returns the token of this user and kind that another replica has
 	// stored; nil if there is none.
 	Stored func(ctx context.Context) *Grant
-
-	// Deny says that nobody is signed up while nobody knows whether another
-	// replica does it, because SignUps is down.
-	Deny bool
-
-	turn signUpTurn
 }
 
-// signUpTurn is what begin found, and then how our sign-up ended.
+// signUpTurn is whose turn it is to sign a user up.
 type signUpTurn struct {
 	ours   bool   // send it
 	exists bool   // another replica's has created the user
-	grant  *Grant // and its token is here
-	err    *Error // nobody may send it
+	held   bool   // nobody's: the last one had an unclear end, and sign-in has just been tried
+	grant  *Grant // what another replica's exchange has come to
 
-	claim Claim
-	end   SignUpEnd
+	lock  SignUpLock
+	since time.Time // just before the lock was taken
 }
 
-var errNoStore = errors.New("nobody knows if another replica signs this user up: the shared store is down, and the option `signup_without_store` is deny")
+var errLockEnded = errors.New("the sign-up was not sent: another replica may begin one by now")
 
-// begin asks all replicas for the right to sign a user up. While another one
-// does, it waits for its end.
-func (r *Replicas) begin(ctx context.Context) *signUpTurn {
+// take asks all replicas for the right to sign a user up. While another one
+// does, it waits for its end. Without a store that answers the right is ours.
+func (r *Replicas) take(ctx context.Context) (t signUpTurn) {
 	if r == nil {
-		return &signUpTurn{ours: true}
+		return signUpTurn{ours: true}
 	}
-	t := &r.turn
 	for {
-		claim, err := r.SignUps.Claim(ctx, r.User)
-		t.claim = claim
+		var err error
+		t.since = time.Now()
+		t.lock, err = r.Locks.Lock(ctx, r.User, r.Timeout+lockMargin)
 		switch {
-		case err != nil && r.Deny:
-			r.settle(claim, SignUpEnd{}) // the store may have done what it did not answer
-			t.err = &Error{Code: CodeUnavailable, RetryAfter: holdRetry, Err: errNoStore}
-			return t
-		case err != nil, claim.State == SignUpOurs:
+		case err != nil, t.lock.State == SignUpOurs:
 			t.ours = true
 			return t
-		case claim.State == SignUpHeld: // and sign-in has just been tried
-			t.err = heldError(claim.Left)
+		case t.lock.State == SignUpHeld:
+			t.held = true
 			return t
 		}
-		if again := r.wait(ctx, t); !again {
+		if again := r.wait(ctx, &t); !again {
 			return t
 		}
 	}
@@ -72,32 +70,30 @@ func (r *Replicas) begin(ctx context.Context) *signUpTurn {
 // that is left: the other half is for a sign-in. It returns true if the sign-up
 // has ended without a user.
 func (r *Replicas) wait(ctx context.Context, t *signUpTurn) (again bool) {
-	patience := time.Hour
+	patience := r.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
-		patience = time.Until(deadline) / 2
+		patience = time.Until(deadline)
 	}
-	tooLong := time.NewTimer(patience)
+	tooLong := time.NewTimer(patience / 2)
 	defer tooLong.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	peek := time.NewTicker(peekInterval)
+	defer peek.Stop()
 	for {
-		// The token comes before the end of the sign-up is told.
-		claim, err := r.SignUps.Look(ctx, r.User)
-		t.claim.Left = claim.Left
+		lock, err := r.Locks.Peek(ctx, r.User)
 		if t.grant = r.Stored(ctx); t.grant != nil {
 			return false
 		}
 		switch {
-		case err != nil, claim.State == SignUpHeld:
+		case err != nil, lock.State == SignUpHeld:
 			return false
-		case claim.State == SignUpDone:
+		case lock.State == SignUpDone:
 			t.exists = true
 			return false
-		case claim.State == SignUpNone:
+		case lock.State == SignUpFree:
 			return true
 		}
 		select {
-		case <-look.C:
+		case <-peek.C:
 		case <-tooLong.C:
 			return false
 		case <-ctx.Done():
@@ -106,18 +102,14 @@ func (r *Replicas) wait(ctx context.Context, t *signUpTurn) (again bool) {
 	}
 }
 
-// Settle tells the other replicas how the sign-up ended, if there was one. It
-// comes after the token is stored.
-func (r *Replicas) Settle() {
-	if r == nil || !r.turn.ours {
-		return
-	}
-	r.settle(r.turn.claim, r.turn.end)
-	r.turn = signUpTurn{} // there may be another one
-}
+// isOver reports whether the lock may be another replica's by now: a process
+// that was stopped for a while, say, must not send the sign-up any more.
+func (r *Replicas) isOver(t signUpTurn) bool { return r != nil && time.Since(t.since) > r.Timeout }
 
-// settle does not take the exchange's context, which may be over by now: the
-// store has its own timeout, and without this the others wait for nothing.
-func (r *Replicas) settle(claim Claim, end SignUpEnd) {
-	_ = r.SignUps.Settle(context.Background(), r.User, claim, end)
+// release tells the other replicas how our sign-up ended. It does not take the
+// exchange's context, which may be over by now: the store has its own timeout.
+func (r *Replicas) release(t signUpTurn, end SignUpEnd) {
+	if r != nil && t.lock.ID != "" {
+		_ = r.Locks.Release(context.Background(), r.User, t.lock, end, r.Timeout+lockMargin)
+	}
 }

@@ -60,10 +60,10 @@ func (h *registry) know(email string) {
 }
 
 // signUp is a request of a user at a replica.
-func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma, deny bool) Result {
+func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma) Result {
 	m := &loginMinter{Login: Login{
 		Huma: h, Registrations: at.registrations, Registration: at.registration, User: "u",
-		Replicas: &Replicas{SignUps: s, User: "u", Deny: deny, Stored: func(ctx context.Context) *Grant {
+		Replicas: &Replicas{Locks: s, User: "u", Timeout: at.policy.Timeout, Stored: func(ctx context.Context) *Grant {
 			return at.policy.Stored(ctx, "u", "ios")
 		}},
 	}}
@@ -72,7 +72,7 @@ func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma, deny bool) Resul
 
 type loginMinter struct{ Login }
 
-func (m *loginMinter) Ended(Result) { m.Replicas.Settle() }
+func (m *loginMinter) Ended(Result) {}
 
 func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -81,9 +81,9 @@ func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 		outcomes := make(chan Outcome, 300)
 		for i := range 300 {
 			go func() {
-				r := s.signUp(t, replicas[i%3], h, false)
-				if number(r) != 1000 {
-					t.Errorf("got %+v, want the token of the sign-up", r)
+				r := s.signUp(t, replicas[i%3], h)
+				if r.Err != nil {
+					t.Errorf("got %+v", r)
 				}
 				outcomes <- r.Outcome
 			}()
@@ -92,8 +92,9 @@ func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 		for range 300 {
 			counts[<-outcomes]++
 		}
-		if h.made != 1 || len(h.signIns) != 3 {
-			t.Errorf("%d sign-ups and %d sign-ins, want 1 and 3", h.made, len(h.signIns))
+		// Who hears of the end just before the token is stored signs in once more.
+		if h.made != 1 || len(h.signIns) > 5 {
+			t.Errorf("%d sign-ups and %d sign-ins, want 1 and 3 to 5", h.made, len(h.signIns))
 		}
 		if counts[OutcomeRegistered] != 1 || counts[OutcomeSignedIn] != 2 || counts[OutcomeShared] != 297 {
 			t.Errorf("outcomes %v", counts)
@@ -109,7 +110,7 @@ func TestR04_TheReplicaDies(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, h, start := newSharedStore(), &registry{}, time.Now()
 				b := s.replica()
-				if _, err := s.Claim(t.Context(), "u"); err != nil {
+				if _, err := s.Lock(t.Context(), "u", time.Minute); err != nil {
 					t.Fatal(err)
 				}
 				time.AfterFunc(4*time.Second, func() {
@@ -119,7 +120,7 @@ func TestR04_TheReplicaDies(t *testing.T) {
 						h.know("")
 					}
 				})
-				r := s.signUp(t, b, h, false)
+				r := s.signUp(t, b, h)
 				if created && r.Outcome != OutcomeSignedIn || !created && code(r) != CodeUnavailable {
 					t.Errorf("got %+v", r)
 				}
@@ -130,7 +131,7 @@ func TestR04_TheReplicaDies(t *testing.T) {
 					t.Errorf("sign-ins at %v", h.signIns)
 				}
 				if s.find("u").State != SignUpRunning {
-					t.Error("whoever waited has dropped the marker")
+					t.Error("whoever waited has dropped the lock")
 				}
 			})
 		})
@@ -141,23 +142,22 @@ func TestSignUpsOfReplicas(t *testing.T) {
 	reset := &TransportError{Op: OpSignUp, Sent: true, Err: errors.New("reset")}
 	exists := &StatusError{Op: OpSignUp, Status: 400, Code: codeUserExists}
 	for _, test := range []struct {
-		name       string
-		h          *registry
-		down, deny bool
-		brake      bool // nobody may be signed up
-		want       Code
-		marker     SignUpState // afterwards
-		made, ins  int
-		held       int // in this process
+		name      string
+		h         *registry
+		down      bool
+		brake     bool // nobody may be signed up
+		want      Code
+		lock      SignUpState // afterwards
+		made, ins int
+		held      int // in this process
 	}{
-		{name: "signed up", h: &registry{}, deny: true, marker: SignUpDone, made: 1, ins: 1},
+		{name: "signed up", h: &registry{}, lock: SignUpDone, made: 1, ins: 1},
 		{name: "the store is down", h: &registry{}, down: true, made: 1, ins: 1},
-		{name: "the store is down, and sign-ups need it", h: &registry{}, down: true, deny: true, want: CodeUnavailable, ins: 1},
 		{name: "refused", h: &registry{fails: &StatusError{Op: OpSignUp, Status: 403}}, want: CodeRefused, made: 1, ins: 1},
 		{name: "too many sign-ups", h: &registry{}, brake: true, want: CodeRegistrationLimited, ins: 1},
-		{name: "an unclear end, and the user is there", h: &registry{fails: reset}, marker: SignUpDone, made: 1, ins: 2},
-		{name: "an unclear end, and they are not", h: &registry{fails: reset, blind: true}, want: CodeUnavailable, marker: SignUpHeld, made: 1, ins: 2, held: 1},
-		{name: "the user exists, and is refused", h: &registry{fails: exists}, want: CodeRefused, marker: SignUpDone, made: 1, ins: 2},
+		{name: "an unclear end, and the user is there", h: &registry{fails: reset}, lock: SignUpDone, made: 1, ins: 2},
+		{name: "an unclear end, and they are not", h: &registry{fails: reset, blind: true}, want: CodeUnavailable, lock: SignUpHeld, made: 1, ins: 2, held: 1},
+		{name: "the user exists, and is refused", h: &registry{fails: exists}, want: CodeRefused, lock: SignUpDone, made: 1, ins: 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -165,18 +165,15 @@ func TestSignUpsOfReplicas(t *testing.T) {
 				s.down.Store(test.down)
 				a := s.replica()
 				a.registration.Allow = func() bool { return !test.brake }
-				r := s.signUp(t, a, test.h, test.deny)
+				r := s.signUp(t, a, test.h)
 				if code(r) != test.want {
 					t.Errorf("got %+v, want %s", r, test.want)
 				}
-				if state := s.find("u").State; state != test.marker || test.h.made != test.made || len(test.h.signIns) != test.ins {
-					t.Errorf("the marker is %d after %d sign-ups and %d sign-ins", state, test.h.made, len(test.h.signIns))
+				if state := s.find("u").State; state != test.lock || test.h.made != test.made || len(test.h.signIns) != test.ins {
+					t.Errorf("the lock is %d after %d sign-ups and %d sign-ins", state, test.h.made, len(test.h.signIns))
 				}
 				if n := a.registrations.Len(); n != test.held {
 					t.Errorf("%d users are held in this process", n)
-				}
-				if denied := errors.Is(r.Err, errNoStore); denied != (test.down && test.deny) {
-					t.Errorf("denied for want of the store: %v", denied)
 				}
 				if test.want == CodeUnavailable {
 					wantRetry(t, r, holdRetry)
@@ -195,23 +192,40 @@ func wantRetry(t *testing.T, r Result, after time.Duration) {
 	}
 }
 
-// TestSignUpsOfAMuteStore: a claim that the store has got and not answered is
-// given back, also by those who may not sign up without an answer.
+// TestSignUpsOfAMuteStore: a lock that the store has given and not answered is
+// given back.
 func TestSignUpsOfAMuteStore(t *testing.T) {
-	for name, deny := range map[string]bool{"allow": false, "deny": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, h := newSharedStore(), &registry{fails: &StatusError{Op: OpSignUp, Status: 403}}
-				s.mute.Store(true)
-				if r := s.signUp(t, s.replica(), h, deny); r.Err == nil || deny != errors.Is(r.Err, errNoStore) {
-					t.Errorf("got %+v", r)
-				}
-				if state := s.find("u").State; state != SignUpNone || deny == (h.made == 1) {
-					t.Errorf("the marker is %d after %d sign-ups", state, h.made)
-				}
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, h := newSharedStore(), &registry{fails: &StatusError{Op: OpSignUp, Status: 403}}
+		s.mute.Store(true)
+		if r := s.signUp(t, s.replica(), h); code(r) != CodeRefused {
+			t.Errorf("got %+v", r)
+		}
+		if state := s.find("u").State; state != SignUpFree || h.made != 1 {
+			t.Errorf("the lock is %d after %d sign-ups", state, h.made)
+		}
+	})
+}
+
+// TestNoSignUpAfterTheLock: a process that was stopped between the lock and the
+// sign-up, and goes on when the lock may be another one's, does not send it.
+func TestNoSignUpAfterTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, h := newSharedStore(), &registry{}
+		a := s.replica()
+		a.registration.Allow = func() bool { time.Sleep(a.policy.Timeout + time.Millisecond); return true }
+		// Without a deadline of the exchange, which such a process may not notice either.
+		l := Login{Huma: h, Registrations: a.registrations, Registration: a.registration, User: "u", Replicas: &Replicas{
+			Locks: s, User: "u", Timeout: a.policy.Timeout, Stored: func(context.Context) *Grant { return nil },
+		}}
+		_, _, err := l.Mint(t.Context())
+		if asError(err).Code != CodeTimeout || h.made != 0 {
+			t.Errorf("%v after %d sign-ups", err, h.made)
+		}
+		if state := s.find("u").State; state != SignUpFree {
+			t.Errorf("the lock is %d", state)
+		}
+	})
 }
 
 // TestReplicasHold: an unclear end anywhere leaves it to sign-in everywhere,
@@ -220,20 +234,20 @@ func TestReplicasHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h := newSharedStore(), &registry{blind: true, fails: &TransportError{Op: OpSignUp, Sent: true, Timeout: true, Err: context.DeadlineExceeded}}
 		a, b := s.replica(), s.replica()
-		if r := s.signUp(t, a, h, false); code(r) != CodeUnavailable || h.made != 1 {
+		if r := s.signUp(t, a, h); code(r) != CodeUnavailable || h.made != 1 {
 			t.Fatalf("got %+v after %d sign-ups", r, h.made)
 		}
 		for _, left := range []time.Duration{59 * time.Second, time.Second} {
-			time.Sleep(time.Until(s.markers["u"].until) - left)
+			time.Sleep(time.Until(s.locks["u"].until) - left)
 			h.signIns = nil
-			r := s.signUp(t, b, h, false)
+			r := s.signUp(t, b, h)
 			if code(r) != CodeUnavailable || h.made != 1 || len(h.signIns) != 1 {
 				t.Errorf("the other replica: %+v after %d sign-ups and %d sign-ins", r, h.made, len(h.signIns))
 			}
-			wantRetry(t, r, min(left, holdRetry))
+			wantRetry(t, r, holdRetry)
 		}
 		time.Sleep(time.Minute)
-		if s.signUp(t, b, h, false); h.made != 2 {
+		if s.signUp(t, b, h); h.made != 2 {
 			t.Errorf("after the hold: %d sign-ups, want 2", h.made)
 		}
 	})

@@ -16,9 +16,9 @@ type Record struct {
 	Err   *Error    // a refusal that may be repeated; nil if Grant is set
 	Until time.Time // the last moment at which it may be handed out
 
-	// Doubtful says that the user may have been forgotten by another replica
-	// since it was kept: see Forgetter. Stores set it; Put takes no notice of it.
-	Doubtful bool
+	// CheckedAt is when it was known last that a store which replicas share has it,
+	// too. Put takes the moment for it if it is zero.
+	CheckedAt time.Time
 }
 
 // Store keeps records. A miss is a value, never an error.
@@ -40,7 +40,4 @@ type Forgetter interface {
 	ForgetTokens(UserKey)
 	// Flush drops everything.
 	Flush()
-	// Doubt makes doubtful what is kept: what other replicas have forgotten may
-	// be in it.
-	Doubt()
 }

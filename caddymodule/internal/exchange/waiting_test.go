@@ -13,50 +13,50 @@ import (
 func TestWaitingForAnotherReplica(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		ends  func(t *testing.T, s *sharedStore, h *registry, claim Claim)
+		ends  func(t *testing.T, s *sharedStore, h *registry, lock SignUpLock)
 		want  Code
 		retry time.Duration
 		made  int // sign-ups of whoever waited
 		ins   int
 	}{
-		{name: "with a token", ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, _ Claim) {
+		{name: "with a token", ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, _ SignUpLock) {
 			s.mapStore.Put("u", "ios", Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
 		}},
-		{name: "with a user, and no token", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, c Claim) {
+		{name: "with a user, and no token", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l SignUpLock) {
 			h.know("")
-			settle(t, s, c, SignUpEnd{Exists: true})
+			release(t, s, l, SignUpEnd{Exists: true})
 		}},
-		{name: "with a user who cannot sign in", want: CodeRefused, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, c Claim) {
-			settle(t, s, c, SignUpEnd{Exists: true})
+		{name: "with a user who cannot sign in", want: CodeRefused, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, l SignUpLock) {
+			release(t, s, l, SignUpEnd{Exists: true})
 		}},
-		{name: "with a user, and the service refuses us", want: CodeConfig, ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, c Claim) {
+		{name: "with a user, and the service refuses us", want: CodeConfig, ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l SignUpLock) {
 			h.down = &StatusError{Op: OpSignIn, Status: 401}
-			settle(t, s, c, SignUpEnd{Exists: true})
+			release(t, s, l, SignUpEnd{Exists: true})
 		}},
-		{name: "with nothing", made: 1, ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, c Claim) {
-			settle(t, s, c, SignUpEnd{})
+		{name: "with nothing", made: 1, ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, l SignUpLock) {
+			release(t, s, l, SignUpEnd{})
 		}},
-		{name: "unclear", want: CodeUnavailable, retry: time.Second, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, c Claim) {
-			settle(t, s, c, SignUpEnd{Hold: time.Second})
+		{name: "unclear", want: CodeUnavailable, retry: holdRetry, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, l SignUpLock) {
+			release(t, s, l, SignUpEnd{Hold: time.Second})
 		}},
-		{name: "unclear, and the user is there", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, c Claim) {
+		{name: "unclear, and the user is there", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l SignUpLock) {
 			h.know("")
-			settle(t, s, c, SignUpEnd{Hold: time.Minute})
+			release(t, s, l, SignUpEnd{Hold: time.Minute})
 		}},
-		{name: "the store goes down", want: CodeUnavailable, ins: 2, ends: func(_ *testing.T, s *sharedStore, _ *registry, _ Claim) {
+		{name: "the store goes down", want: CodeUnavailable, ins: 2, ends: func(_ *testing.T, s *sharedStore, _ *registry, _ SignUpLock) {
 			s.down.Store(true)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, h := newSharedStore(), &registry{}
-				theirs, err := s.Claim(t.Context(), "u")
+				theirs, err := s.Lock(t.Context(), "u", time.Minute)
 				if err != nil {
 					t.Fatal(err)
 				}
 				time.AfterFunc(time.Second, func() { test.ends(t, s, h, theirs) })
 				start := time.Now()
-				r := s.signUp(t, s.replica(), h, false)
+				r := s.signUp(t, s.replica(), h)
 				if code(r) != test.want || (r.Err == nil) != (test.want == "") {
 					t.Errorf("got %+v, want %q", r, test.want)
 				}
@@ -74,8 +74,8 @@ func TestWaitingForAnotherReplica(t *testing.T) {
 	}
 }
 
-func settle(t *testing.T, s *sharedStore, c Claim, end SignUpEnd) {
-	if err := s.Settle(t.Context(), "u", c, end); err != nil {
+func release(t *testing.T, s *sharedStore, l SignUpLock, end SignUpEnd) {
+	if err := s.Release(t.Context(), "u", l, end, time.Minute); err != nil {
 		t.Error(err)
 	}
 }
@@ -84,10 +84,10 @@ func settle(t *testing.T, s *sharedStore, c Claim, end SignUpEnd) {
 // its sign-up has ended, between two operations of ours.
 type putsThenTells struct{ *sharedStore }
 
-func (s putsThenTells) Look(ctx context.Context, u UserKey) (Claim, error) {
+func (s putsThenTells) Peek(ctx context.Context, u UserKey) (SignUpLock, error) {
 	s.mapStore.Put(u, "ios", Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
-	s.markers[u] = marker{Claim{State: SignUpDone}, time.Now().Add(time.Minute)}
-	return s.sharedStore.Look(ctx, u)
+	s.locks[u] = lockUntil{SignUpLock{State: SignUpDone}, time.Now().Add(time.Minute)}
+	return s.sharedStore.Peek(ctx, u)
 }
 
 // TestTheTokenIsFoundWithTheEnd: whoever hears that the sign-up has ended finds
@@ -95,14 +95,14 @@ func (s putsThenTells) Look(ctx context.Context, u UserKey) (Claim, error) {
 func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
-		if _, err := s.Claim(t.Context(), "u"); err != nil {
+		if _, err := s.Lock(t.Context(), "u", time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		b := s.replica()
-		r := &Replicas{SignUps: putsThenTells{s}, User: "u", Stored: func(ctx context.Context) *Grant {
+		r := &Replicas{Locks: putsThenTells{s}, User: "u", Timeout: 10 * time.Second, Stored: func(ctx context.Context) *Grant {
 			return b.policy.Stored(ctx, "u", "ios")
 		}}
-		if turn := r.begin(t.Context()); turn.grant == nil || turn.ours {
+		if turn := r.take(t.Context()); turn.grant == nil || turn.ours {
 			t.Errorf("turn %+v, want a token", turn)
 		}
 	})
@@ -112,14 +112,14 @@ func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
 func TestWaitingEndsWithTheExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
-		if _, err := s.Claim(t.Context(), "u"); err != nil {
+		if _, err := s.Lock(t.Context(), "u", time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errors.New("over")) })
 		start := time.Now()
-		r := &Replicas{SignUps: s, User: "u", Stored: func(context.Context) *Grant { return nil }}
-		if turn := r.begin(ctx); turn.ours {
+		r := &Replicas{Locks: s, User: "u", Timeout: time.Hour, Stored: func(context.Context) *Grant { return nil }}
+		if turn := r.take(ctx); turn.ours {
 			t.Error("the sign-up is another one's")
 		}
 		if d := time.Since(start); d > 1100*time.Millisecond {

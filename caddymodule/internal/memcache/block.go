@@ -10,68 +10,68 @@ type block[T any] struct {
 }
 
 // newBlock returns an entry with room for n bytes of text, as an empty slice.
-// The sizes are those in which Go hands out memory, less the entry (128 bytes)
+// The sizes are those in which Go hands out memory, less the entry (136 bytes)
 // and, above 512 bytes, Go's own header (8 bytes), so that little is wasted. A
 // text that is longer than any of them gets a piece of its own when it is
 // appended.
 func newBlock(n int) (*entry, []byte) {
 	switch {
-	case n <= 128:
-		b := new(block[[128]byte])
+	case n <= 120:
+		b := new(block[[120]byte])
 		return &b.entry, b.room[:0]
-	case n <= 256:
-		b := new(block[[256]byte])
+	case n <= 248:
+		b := new(block[[248]byte])
 		return &b.entry, b.room[:0]
-	case n <= 384:
-		b := new(block[[384]byte])
+	case n <= 376:
+		b := new(block[[376]byte])
 		return &b.entry, b.room[:0]
-	case n <= 440:
-		b := new(block[[440]byte])
+	case n <= 432:
+		b := new(block[[432]byte])
 		return &b.entry, b.room[:0]
-	case n <= 504:
-		b := new(block[[504]byte])
+	case n <= 496:
+		b := new(block[[496]byte])
 		return &b.entry, b.room[:0]
-	case n <= 568:
-		b := new(block[[568]byte])
+	case n <= 560:
+		b := new(block[[560]byte])
 		return &b.entry, b.room[:0]
-	case n <= 632:
-		b := new(block[[632]byte])
+	case n <= 624:
+		b := new(block[[624]byte])
 		return &b.entry, b.room[:0]
-	case n <= 760:
-		b := new(block[[760]byte])
+	case n <= 752:
+		b := new(block[[752]byte])
 		return &b.entry, b.room[:0]
-	case n <= 888:
-		b := new(block[[888]byte])
+	case n <= 880:
+		b := new(block[[880]byte])
 		return &b.entry, b.room[:0]
-	case n <= 1016:
-		b := new(block[[1016]byte])
+	case n <= 1008:
+		b := new(block[[1008]byte])
 		return &b.entry, b.room[:0]
-	case n <= 1144:
-		b := new(block[[1144]byte])
+	case n <= 1136:
+		b := new(block[[1136]byte])
 		return &b.entry, b.room[:0]
-	case n <= 1272:
-		b := new(block[[1272]byte])
+	case n <= 1264:
+		b := new(block[[1264]byte])
 		return &b.entry, b.room[:0]
-	case n <= 1400:
-		b := new(block[[1400]byte])
+	case n <= 1392:
+		b := new(block[[1392]byte])
 		return &b.entry, b.room[:0]
-	case n <= 1656:
-		b := new(block[[1656]byte])
+	case n <= 1648:
+		b := new(block[[1648]byte])
 		return &b.entry, b.room[:0]
-	case n <= 1912:
-		b := new(block[[1912]byte])
+	case n <= 1904:
+		b := new(block[[1904]byte])
 		return &b.entry, b.room[:0]
-	case n <= 2168:
-		b := new(block[[2168]byte])
+	case n <= 2160:
+		b := new(block[[2160]byte])
 		return &b.entry, b.room[:0]
-	case n <= 2552:
-		b := new(block[[2552]byte])
+	case n <= 2544:
+		b := new(block[[2544]byte])
 		return &b.entry, b.room[:0]
-	case n <= 2936:
-		b := new(block[[2936]byte])
+	case n <= 2928:
+		b := new(block[[2928]byte])
 		return &b.entry, b.room[:0]
-	case n <= 3960:
-		b := new(block[[3960]byte])
+	case n <= 3952:
+		b := new(block[[3952]byte])
 		return &b.entry, b.room[:0]
 	}
 	return new(entry), nil

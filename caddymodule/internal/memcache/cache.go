@@ -43,7 +43,6 @@ const (
 // Stores that Limit returns; all of them see the same users.
 type Cache struct {
 	seed   maphash.Seed
-	epoch  atomic.Uint32 // how often all was doubted
 	users  atomic.Int64  // users kept, and places taken for those about to be
 	hand   atomic.Uint32 // the shard that gives up a user next if one's own has none
 	shards [shardCount]shard
@@ -91,7 +90,7 @@ type view struct {
 
 // Get returns what is kept and still good now.
 func (v view) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exchange.Record, bool) {
-	return v.shard(user).get(user, kind, now.UnixNano(), v.epoch.Load())
+	return v.shard(user).get(user, kind, now.UnixNano())
 }
 
 // Put keeps r until r.Until, in place of what was kept for that user and kind.
@@ -100,7 +99,7 @@ func (v view) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exc
 func (v view) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) {
 	s := v.shard(user)
 	now := time.Now()
-	k, ok := newKept(kind, r, now, v.epoch.Load())
+	k, ok := newKept(kind, r, now)
 	if !ok {
 		s.drop(user, kind, now.UnixNano())
 		return
@@ -131,9 +130,6 @@ func (c *Cache) Flush() {
 		c.shards[i].flush()
 	}
 }
-
-// Doubt makes doubtful what is kept now.
-func (c *Cache) Doubt() { c.epoch.Add(1) }
 
 // shard returns the shard of a user. The keys' own bytes would do as long as
 // they are hashes; this does not depend on it.

@@ -111,38 +111,24 @@ func TestTheOldestKindGoes(t *testing.T) {
 	check(t, c)
 }
 
-// TestDoubt: what is kept is doubtful from then on, each kind until it is put
-// again, and what is put later is not.
-func TestDoubt(t *testing.T) {
-	c := newCache(t)
-	s := c.Limit(10)
-	doubtful := func(user exchange.UserKey, kind exchange.Kind) bool {
-		t.Helper()
-		r, ok := s.Get(user, kind, time.Now())
+// TestCheckedAt: it is when a record was put, unless that is said.
+func TestCheckedAt(t *testing.T) {
+	s := newCache(t).Limit(10)
+	checked := func(at time.Time) time.Time {
+		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: time.Now().Add(time.Hour), CheckedAt: at})
+		r, ok := s.Get("u", "ios", time.Now())
 		if !ok {
-			t.Fatalf("%q %q is gone", user, kind)
+			t.Fatal("a miss")
 		}
-		return r.Doubtful
+		return r.CheckedAt
 	}
-	put := func(user exchange.UserKey, kind exchange.Kind) {
-		s.Put(user, kind, exchange.Record{Grant: storetest.GrantOf("t"), Until: time.Now().Add(time.Hour), Doubtful: true})
+	before := time.Now().Add(-time.Hour)
+	if got := checked(before); !got.Equal(before.Round(0)) {
+		t.Errorf("it was checked at %s, want %s", got, before)
 	}
-	put("u", "ios")
-	put("u", "web")
-	for range 2 * epochs {
-		if doubtful("u", "ios") || doubtful("u", "web") {
-			t.Fatal("doubtful too early")
-		}
-		c.Doubt()
-		put("v", "ios")
-		if !doubtful("u", "ios") || !doubtful("u", "web") || doubtful("v", "ios") {
-			t.Fatal("not what was kept before is doubtful")
-		}
-		put("u", "ios")
-		if doubtful("u", "ios") || !doubtful("u", "web") {
-			t.Fatal("not the kind that was put is certain")
-		}
-		put("u", "web")
+	start := time.Now()
+	if got := checked(time.Time{}); got.Before(start.Round(0)) || got.After(time.Now()) {
+		t.Errorf("it was checked at %s, want now", got)
 	}
 }
 

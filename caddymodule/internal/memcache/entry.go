@@ -15,10 +15,6 @@ const (
 	// token is believed to live longer, and beyond some 200 years Unix
 	// nanoseconds overflow.
 	maxLife = 10 * 365 * 24 * time.Hour
-
-	// epochs is how many times Doubt can be told apart. What is kept through so
-	// many of them without being asked for is not doubted any more.
-	epochs = 256
 )
 
 // entry is a user with their kinds of token, the one put last first. Most
@@ -33,11 +29,12 @@ type entry struct {
 // kept is one kind of a user's tokens. It is a Record in a smaller form, with
 // the grant in it instead of behind a pointer: one wait for memory less.
 type kept struct {
-	kind  exchange.Kind
-	until int64           // Unix nanoseconds of the wall clock; its last byte is the epoch
-	err   *exchange.Error // if it is a refusal; there is no grant then
-	next  *kept
-	grant exchange.Grant
+	kind    exchange.Kind
+	until   int64           // the last moment at which it may be handed out: Unix nanoseconds of the wall clock
+	checked int64           // Record.CheckedAt, likewise
+	err     *exchange.Error // if it is a refusal; there is no grant then
+	next    *kept
+	grant   exchange.Grant
 }
 
 // newEntry makes a user's entry of their newest kind, with the texts of both in
@@ -50,26 +47,26 @@ func newEntry(user exchange.UserKey, k *kept) *entry {
 }
 
 // newKept reports false if r is nothing to keep: it is over, or empty.
-func newKept(kind exchange.Kind, r exchange.Record, now time.Time, epoch uint32) (*kept, bool) {
+func newKept(kind exchange.Kind, r exchange.Record, now time.Time) (*kept, bool) {
 	// Round strips the monotonic reading: what counts is the wall clock, which
 	// runs on while a machine sleeps.
 	life := min(r.Until.Round(0).Sub(now), maxLife)
-	until := (now.UnixNano() + int64(life)) &^ (epochs - 1)
-	if until <= now.UnixNano() || (r.Grant == nil && r.Err == nil) {
+	if life <= 0 || (r.Grant == nil && r.Err == nil) {
 		return nil, false
 	}
-	k := &kept{kind: kind, err: r.Err, until: until | int64(epoch%epochs)}
+	checked := r.CheckedAt
+	if checked.IsZero() {
+		checked = now
+	}
+	k := &kept{kind: kind, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
 	if r.Err == nil {
 		k.grant = *r.Grant
 	}
 	return k, true
 }
 
-// end is the last moment at which it may be handed out.
-func (k *kept) end() int64 { return k.until &^ (epochs - 1) }
-
-func (k *kept) record(epoch uint32) exchange.Record {
-	r := exchange.Record{Err: k.err, Until: time.Unix(0, k.end()), Doubtful: k.until%epochs != int64(epoch%epochs)}
+func (k *kept) record() exchange.Record {
+	r := exchange.Record{Err: k.err, Until: time.Unix(0, k.until), CheckedAt: time.Unix(0, k.checked)}
 	if k.err == nil {
 		r.Grant = &k.grant
 	}

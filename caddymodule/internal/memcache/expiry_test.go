@@ -19,7 +19,7 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 		kept bool
 	}{
 		{"30 s", 30 * time.Second, true},
-		{"1 ns", 1, false}, // ends are kept to a quarter of a microsecond
+		{"1 ns", 1, true},
 		{"1 µs", time.Microsecond, true},
 		{"0, which is go-cache's default", 0, false},
 		{"-1 ns, which is go-cache's for ever", -1, false},

@@ -34,16 +34,16 @@ func (s *shard) init(users *atomic.Int64) {
 }
 
 // get returns what is kept for user and kind and good now.
-func (s *shard) get(user exchange.UserKey, kind exchange.Kind, now int64, epoch uint32) (exchange.Record, bool) {
+func (s *shard) get(user exchange.UserKey, kind exchange.Kind, now int64) (exchange.Record, bool) {
 	v, ok := s.items.Get(string(user))
 	if !ok {
 		return exchange.Record{}, false
 	}
 	k := v.(*entry).find(kind)
-	if k == nil || now > k.end() {
+	if k == nil || now > k.until {
 		return exchange.Record{}, false
 	}
-	return k.record(epoch), true
+	return k.record(), true
 }
 
 // replace puts k if there is an entry for the user, and reports whether.

@@ -60,47 +60,49 @@ func refused(r *redistest.Server) (all []string) {
 }
 
 // useAll uses everything that a Store can do, whatever becomes of it.
-func useAll(ctx context.Context, s *Store, user exchange.UserKey) {
-	a, u := s.Account("a"), s.SignUps("s")
+func useAll(ctx context.Context, s opened, user exchange.UserKey) {
+	a, u := s.account("a"), s.locks("s")
 	for i := range 10 { // more kinds than are kept
 		_, _, seen, _ := a.Get(ctx, user, "k0")
 		_, _ = a.Put(ctx, user, exchange.Kind(fmt.Sprint("k", i)), storetest.RecordOf("t", time.Minute), seen, true)
 	}
-	_, _ = a.Put(ctx, user, "k0", storetest.RecordOf("t", -time.Minute), exchange.Generation{}, false)
-	for _, exists := range []bool{false, true} {
-		c, _ := u.Claim(ctx, user)
-		_, _ = u.Look(ctx, user)
-		_ = u.Settle(ctx, user, c, exchange.SignUpEnd{Exists: exists})
+	_, _ = a.Put(ctx, user, "k0", storetest.RecordOf("t", -time.Minute), "", false)
+	for _, end := range []exchange.SignUpEnd{{}, {Hold: time.Minute}, {Exists: true}} {
+		l, _ := u.Lock(ctx, user, time.Minute)
+		_, _ = u.Peek(ctx, user)
+		_ = u.Release(ctx, user, l, end, time.Minute)
+		_ = u.Unhold(ctx, user)
 	}
-	_ = a.Forget(ctx, user)
+	_ = a.Evict(ctx, user)
 	_ = a.Flush(ctx)
 }
 
 // TestACL: a user who may do what the store does, and nothing else.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	rule, more := manualACL(t)
 	r := startServer(t)
 	setUser(r, "app", rule...)
-	runSuites(t, ready(t, r.Addr(), as("app")).Store, ready(t, r.Addr(), as("app")).Store)
+	runSuites(t, ready(t, r.Addr(), as("app")), ready(t, r.Addr(), as("app")))
 	if log := refused(r); len(log) > 0 {
 		t.Errorf("it has tried what it may not: %q", log)
 	}
 
 	other := open(t, r.Addr(), as("app"), func(c *Config) { c.KeyPrefix = "other:" })
 	other.wantWhy(t, "NOPERM")
-	wantDown(t, other.Store)
+	wantDown(t, other)
 
 	setUser(r, "mute", append(rule, "resetchannels")...)
 	s := open(t, r.Addr(), as("mute"))
-	s.wantWhy(t, "NOPERM") // replicas that do not hear each other are no use
-	if _, err := s.Account("a").Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false); !errors.Is(err, exchange.ErrDown) {
+	s.wantWhy(t, "can't publish") // replicas that do not hear each other are no use
+	if _, err := s.account("a").Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), "", false); !errors.Is(err, exchange.ErrDown) {
 		t.Errorf("Put = %v", err)
 	}
 
 	db := func(c *Config) { c.DB = 3 }
 	open(t, r.Addr(), as("app"), db).wantWhy(t, "NOPERM")
 	setUser(r, "db", append(rule, more["db"]...)...)
-	useAll(t.Context(), ready(t, r.Addr(), as("db"), db).Store, "u")
+	useAll(t.Context(), ready(t, r.Addr(), as("db"), db), "u")
 	if log := refused(r); slices.ContainsFunc(log, func(s string) bool { return strings.HasPrefix(s, "db ") }) {
 		t.Errorf("with a database: %q", log)
 	}
@@ -125,7 +127,7 @@ func TestACLIsMinimal(t *testing.T) {
 		eventually(t, 10*time.Second, "it is known if it is there", func() bool {
 			return look(s.events, func() bool { return len(s.states) > 0 })
 		})
-		useAll(t.Context(), s.Store, "u")
+		useAll(t.Context(), s, "u")
 		eventually(t, 10*time.Second, "it was refused "+command, func() bool { return slices.Contains(refused(r), user+" "+command) })
 		s.Close()
 	}
@@ -152,7 +154,7 @@ func TestACLOfTopologies(t *testing.T) {
 	}
 	s := ready(t, nodes[0].Addr(), as("app"), func(c *Config) { c.Cluster = true })
 	for i := range 30 {
-		useAll(t.Context(), s.Store, userOf(i))
+		useAll(t.Context(), s, userOf(i))
 	}
 	// A slot that moves: what is not there any more is asked for at its new place.
 	a := s.account("a")
@@ -175,7 +177,7 @@ func TestACLOfTopologies(t *testing.T) {
 	master := startServer(t)
 	setUser(master, "app", append(rule, more["master_name"]...)...)
 	sentinel := redistest.Sentinel(t, master)
-	useAll(t.Context(), ready(t, sentinel.Addr(), as("app"), func(c *Config) { c.MasterName = "mymaster" }).Store, "u")
+	useAll(t.Context(), ready(t, sentinel.Addr(), as("app"), func(c *Config) { c.MasterName = "mymaster" }), "u")
 	wantNone(master)
 }
 

@@ -3,11 +3,16 @@ package rediscache
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/redis/rueidis"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 const (
@@ -15,152 +20,139 @@ const (
 	// operation, because nobody waits for it.
 	connectTimeout = 2 * time.Second
 
-	// keepAlive is how often a connection without traffic is tried, and
-	// silence how long it then has to answer.
-	keepAlive = time.Second
-	silence   = time.Second
+	// maxConns is how many connections there are at most to a server, beside one
+	// for messages, and maxIdle for how long one stays that nobody uses.
+	maxConns = 32
+	maxIdle  = time.Minute
 
-	// ringScale makes room for 1,024 commands on a connection. A command stays
-	// there until it is answered or the connection is given up, and one for
-	// which there is no room waits without looking at its context. So at most
-	// maxInFlight are let through, and none once a first one had no answer.
-	ringScale   = 10
-	maxInFlight = 256
-
-	bufferSize = 16 << 10 // for reading and for writing; a value has about 1 KiB
-
-	// refreshTopology is how often sentinels are asked and a cluster's shape
-	// is looked at, beside whenever something is noticed.
-	refreshTopology = 5 * time.Second
+	bufferSize = 8 << 10 // for reading and for writing; a value has about 1 KiB
 
 	// maxRedirects is how often a cluster may send an operation elsewhere.
 	maxRedirects = 3
-
-	clientName = "caddy-huma"
 )
 
-// options are rueidis' options. It caches nothing (memory does) and repeats
-// nothing: an operation has one try and its time.
-func (s *Store) options() rueidis.ClientOption {
-	c := &s.config
-	dialer := net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive}
-	o := rueidis.ClientOption{
-		InitAddress:         c.Addresses,
-		Username:            c.Username,
-		Password:            c.Password.Reveal(),
-		ClientName:          clientName,
-		ClientSetInfo:       rueidis.DisableClientSetInfo,
-		SelectDB:            c.DB,
-		TLSConfig:           c.TLS,
-		Dialer:              dialer,
-		DialCtxFn:           s.dial,
-		ConnWriteTimeout:    max(silence, c.Timeout),
-		DisableRetry:        true,
-		DisableCache:        true,
-		RingScaleEachConn:   ringScale,
-		ReadBufferEachConn:  bufferSize,
-		WriteBufferEachConn: bufferSize,
-		PipelineMultiplex:   -1, // one connection to a node carries all commands
-		// Somebody always reads: what nobody has asked for is found when it
-		// comes, and is never taken for the answer to what is asked next.
-		AlwaysPipelining: true,
-		BlockingPoolSize: 2, // one is for messages
-		// Without it a single server is first tried as a cluster. It takes the
-		// first address alone: with several one of the others is set.
-		ForceSingleClient: !c.Cluster && c.MasterName == "",
-		ClusterOption: rueidis.ClusterOption{
-			ShardsRefreshInterval: refreshTopology,
-			MaxMovedRedirections:  maxRedirects,
-		},
-	}
+// newClient returns a client that connects when it is used.
+func (c *Config) newClient() redis.UniversalClient {
+	o := c.options(c.Addresses)
+	o.Username, o.Password, o.DB = c.Username, c.Password.Reveal(), c.DB
 	if c.MasterName != "" {
-		o.Sentinel = rueidis.SentinelOption{
-			MasterSet:               c.MasterName,
-			Dialer:                  dialer,
-			TLSConfig:               c.TLS,
-			Username:                c.SentinelUsername,
-			Password:                c.SentinelPassword.Reveal(),
-			ClientName:              clientName,
-			TopologyRefreshInterval: refreshTopology,
-		}
+		o.Addrs, o.Dialer = c.Addresses[:1], c.dialMaster
 	}
-	return o
+	if !c.Cluster {
+		return redis.NewUniversalClient(o)
+	}
+	cluster := o.Cluster()
+	// The routing policies are for commands with keys in several slots, and we have
+	// none of these. With policies, a command waits up to five seconds for the reply
+	// to COMMAND, whatever its own timeout is.
+	cluster.DisableRoutingPolicies = true
+	var nodes atomic.Int32
+	cluster.NewClient = func(o *redis.Options) *redis.Client {
+		if nodes.Add(1) > maxNodes {
+			return noNode() // which allocates nothing more
+		}
+		return redis.NewClient(o)
+	}
+	return redis.NewClusterClient(cluster)
 }
 
-// newClient connects. It is rueidis' constructor, which gives a client also with
-// an error, and that one has to be closed.
-func (s *Store) newClient() (rueidis.Client, error) {
-	c, err := rueidis.NewClient(s.options())
-	if err != nil {
-		if c != nil {
-			c.Close()
-		}
-		return nil, err
+// maxNodes is how many nodes a cluster may name in the life of a client, which
+// allocates about 15 KiB for each. Beyond that the client fails, and is replaced.
+const maxNodes = 2000
+
+// noNode returns the client of the nodes that are too many.
+var noNode = sync.OnceValue(func() *redis.Client {
+	c := redis.NewClient(new(redis.Options))
+	_ = c.Close()
+	return c
+})
+
+// options are those of a client that repeats nothing: an operation has one try and
+// its time.
+func (c *Config) options(addrs []string) *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Addrs:                    addrs,
+		IsClusterMode:            c.Cluster,
+		Dialer:                   c.dial,
+		Protocol:                 2, // nothing is used that version 3 of RESP brings
+		ContextTimeoutEnabled:    true,
+		DialTimeout:              connectTimeout,
+		ReadTimeout:              connectTimeout,
+		WriteTimeout:             connectTimeout,
+		PoolTimeout:              c.Timeout,
+		MaxRedirects:             maxRedirects,
+		MaxRetries:               -1,
+		MinRetryBackoff:          -1,
+		MaxRetryBackoff:          -1,
+		DialerRetries:            1,
+		PoolSize:                 maxConns,
+		MaxActiveConns:           maxConns,
+		ConnMaxIdleTime:          maxIdle,
+		PipelinePoolSize:         -1,
+		ReadBufferSize:           bufferSize,
+		WriteBufferSize:          bufferSize,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
-	return c, nil
 }
 
-// dial connects for rueidis. Closing the Store cuts every connection: nothing
-// then waits for a server that hangs.
-func (s *Store) dial(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	var (
-		conn net.Conn
-		err  error
-	)
-	if config != nil {
-		d := tls.Dialer{NetDialer: dialer, Config: config}
-		conn, err = d.DialContext(ctx, "tcp", addr)
+var errNoAddress = errors.New("the address that a server gave for another one is not host:port")
+
+// dial connects to a server. Addresses also come from sentinels and from nodes of a
+// cluster; the client would take one that begins with a slash for a Unix socket. A node
+// that does not know its own host leaves it out: it is the one that was asked.
+func (c *Config) dial(ctx context.Context, _, addr string) (conn net.Conn, err error) {
+	if port, ok := strings.CutPrefix(addr, ":"); ok {
+		host, _, _ := net.SplitHostPort(c.Addresses[0])
+		addr = net.JoinHostPort(host, port)
+	}
+	if !IsAddress(addr) {
+		return nil, errNoAddress
+	}
+	dialer := net.Dialer{Timeout: connectTimeout}
+	if c.TLS != nil {
+		conn, err = (&tls.Dialer{NetDialer: &dialer, Config: c.TLS}).DialContext(ctx, "tcp", addr)
 	} else {
 		conn, err = dialer.DialContext(ctx, "tcp", addr)
 	}
 	if err != nil {
 		return nil, err
 	}
-	c := &cutConn{Conn: conn, dialog: newDialog()}
-	c.stop = context.AfterFunc(s.ctx, func() { _ = c.shut() })
-	return c, nil
+	return guard(c.ctx, conn), nil
 }
 
-// cutConn is a connection that ends with the Store, and when the server says
-// what it must not.
-type cutConn struct {
-	net.Conn
-	dialog *dialog
-	stop   func() bool
-	once   sync.Once
-	err    error
-}
-
-// Read implements net.Conn.
-func (c *cutConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if wrong := c.dialog.heard(b[:n]); wrong != nil {
-		_ = c.shut()
-		return 0, wrong
+// dialMaster connects to the master that the sentinels name. It is the client's
+// Dialer, because its own client for sentinels takes their answers for good.
+func (c *Config) dialMaster(ctx context.Context, network, _ string) (net.Conn, error) {
+	var problems []error
+	n := len(c.Addresses)
+	each := connectTimeout / time.Duration(n+1) // one that hangs leaves time for the others
+	for first, i := int(c.sentinel.Load()), 0; i < n; i++ {
+		at := (first + i) % n
+		addr, err := c.masterBy(ctx, c.Addresses[at], each)
+		if err == nil {
+			c.sentinel.Store(int32(at))
+			return c.dial(ctx, network, addr)
+		}
+		problems = append(problems, fmt.Errorf("ask a sentinel: %w", err))
 	}
-	return n, err
+	return nil, errors.Join(problems...)
 }
 
-// Write implements net.Conn. What is written is noted before it is: the answer
-// may be quick.
-func (c *cutConn) Write(b []byte) (int, error) {
-	if wrong := c.dialog.said(b); wrong != nil {
-		_ = c.shut()
-		return 0, wrong
+var errNoMaster = errors.New("it knows no master of this name")
+
+// masterBy asks a sentinel where the master is.
+func (c *Config) masterBy(ctx context.Context, sentinel string, atMost time.Duration) (addr string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	s := redis.NewSentinelClient(c.options([]string{sentinel}).Simple())
+	defer func() { _ = s.Close() }()
+	found, err := s.GetMasterAddrByName(ctx, c.MasterName).Result()
+	switch {
+	case errors.Is(err, redis.Nil), err == nil && len(found) != 2:
+		return "", errNoMaster
+	case err != nil:
+		return "", err
 	}
-	return c.Conn.Write(b)
-}
-
-func (c *cutConn) shut() error {
-	c.once.Do(func() { c.err = c.Conn.Close() })
-	return c.err
-}
-
-// Close implements net.Conn.
-func (c *cutConn) Close() error {
-	c.stop()
-	return c.shut()
+	return net.JoinHostPort(found[0], found[1]), nil
 }

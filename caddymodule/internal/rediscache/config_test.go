@@ -8,33 +8,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-func TestConfig(t *testing.T) {
-	good := Config{Addresses: []string{"localhost:6379"}, Keys: []masked.String{key(1)}}
-	if err := good.Check(); err != nil {
-		t.Fatal(err)
-	}
-	for want, edit := range map[string]func(c *Config){
-		"no address":         func(c *Config) { c.Addresses = nil },
-		"not host:port":      func(c *Config) { c.Addresses = []string{"localhost"} },
-		"number 2 is not":    func(c *Config) { c.Addresses, c.Cluster = []string{"a:1", "b:c"}, true },
-		"several addresses":  func(c *Config) { c.Addresses = []string{"a:1", "b:1"} },
-		"exclude each other": func(c *Config) { c.Cluster, c.MasterName = true, "m" },
-		"db 1":               func(c *Config) { c.Cluster, c.DB = true, 1 },
-		"db -1":              func(c *Config) { c.DB = -1 },
-		"needs a password":   func(c *Config) { c.Username = "u" },
-		"needs master_name":  func(c *Config) { c.SentinelPassword = masked.New("p") },
-		"is negative":        func(c *Config) { c.Timeout = -1 },
-		"no encryption key":  func(c *Config) { c.Keys = nil },
-		"has 5 bytes":        func(c *Config) { c.Keys = []masked.String{key(1), masked.New("short")} },
-	} {
-		c := good
-		edit(&c)
-		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
-		}
-	}
-}
-
 func TestIsAddress(t *testing.T) {
 	for text, want := range map[string]bool{
 		"localhost:6379": true, "127.0.0.1:1": true, "[::1]:65535": true, "[fe80::1%eth0]:6379": true,
@@ -52,7 +25,7 @@ func TestIsAddress(t *testing.T) {
 // TestConfigDoesNotPrint its secrets.
 func TestConfigDoesNotPrint(t *testing.T) {
 	c := Config{
-		Addresses: []string{"127.0.0.1:1"}, Password: masked.New("canary"), MasterName: "m", SentinelPassword: masked.New("canary"),
+		Addresses: []string{"127.0.0.1:1"}, Password: masked.New("canary"), MasterName: "m",
 		Keys: []masked.String{masked.New(strings.Repeat("canary", 6)[:KeySize])},
 	}
 	s, err := New(c)

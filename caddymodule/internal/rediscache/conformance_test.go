@@ -10,20 +10,21 @@ import (
 )
 
 // runSuites runs the conformance suites with two Stores as the two replicas.
-func runSuites(t *testing.T, a, b *Store) {
+func runSuites(t *testing.T, a, b opened) {
 	var n atomic.Int64
 	id := func() string { return fmt.Sprint("account ", n.Add(1)) } // another one is an empty one
-	storetest.RunShared(t, func(*testing.T) (exchange.Shared, exchange.Shared) {
+	storetest.RunShared(t, func(*testing.T) (exchange.SharedStore, exchange.SharedStore) {
 		id := id()
-		return a.Account(id), b.Account(id)
+		return a.account(id), b.account(id)
 	})
-	storetest.RunSignUps(t, func(*testing.T) (exchange.SignUps, exchange.SignUps) {
+	storetest.RunLocks(t, func(*testing.T) (exchange.SignUpLocks, exchange.SignUpLocks) {
 		id := id()
-		return a.SignUps(id), b.SignUps(id)
+		return a.locks(id), b.locks(id)
 	})
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
-	runSuites(t, ready(t, r.Addr()).Store, ready(t, r.Addr()).Store)
+	runSuites(t, ready(t, r.Addr()), ready(t, r.Addr()))
 }

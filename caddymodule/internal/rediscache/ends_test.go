@@ -12,6 +12,7 @@ import (
 // TestR7_KeysEnd: a user's key is there for as long as what is good for the
 // longest, and no longer.
 func TestR7_KeysEnd(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	a := ready(t, r.Addr()).account("a")
 	key := a.prefix + keyOf("u")
@@ -45,55 +46,48 @@ func TestR7_KeysEnd(t *testing.T) {
 	}
 }
 
-// TestKindsAreBounded: of too many the one goes that ends first, and neither the
-// new one nor the mark of a user who was forgotten.
+// TestKindsAreBounded: of too many one goes, and neither the new one nor the
+// tombstone of a user who was evicted.
 func TestKindsAreBounded(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	a := ready(t, r.Addr()).account("a")
 	kind := func(i int) exchange.Kind { return exchange.Kind(fmt.Sprint("k", i)) }
-	life := func(i int) time.Duration {
-		switch i {
-		case 3:
-			return time.Minute
-		case 8: // the new one ends even before it
-			return 30 * time.Second
-		}
-		return time.Hour
-	}
-	for n := range 8 { // marks are random
-		u := userOf(n)
-		if err := a.Forget(t.Context(), u); err != nil {
-			t.Fatal(err)
+	for _, evicted := range []bool{false, true} {
+		u := exchange.UserKey(fmt.Sprint(evicted))
+		if evicted {
+			if err := a.Evict(t.Context(), u); err != nil {
+				t.Fatal(err)
+			}
 		}
 		_, _, seen, err := a.Get(t.Context(), u, "k0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		keep := func(i int, life time.Duration) {
-			t.Helper()
-			if kept, err := a.Put(t.Context(), u, kind(i), storetest.RecordOf(fmt.Sprint(i), life), seen, false); err != nil || !kept {
-				t.Fatalf("Put of kind %d = %v, %v", i, kept, err)
-			}
-		}
-		for i := range 9 {
-			keep(i, life(i))
-		}
-		for i := range 9 {
-			if _, found, _, _ := a.Get(t.Context(), u, kind(i)); found != (i != 3) {
-				t.Errorf("kind %d is there: %v", i, found)
-			}
+		if err != nil || (seen != "") != evicted {
+			t.Fatalf("the tombstone %q, %v", seen, err)
 		}
 		for i := range 100 {
-			keep(i, time.Minute)
-		}
-		if n := r.Do("HLEN", a.prefix+keyOf(u)).(int64); n != 9 {
-			t.Errorf("%d fields, want 8 kinds and the mark", n)
+			if kept, err := a.Put(t.Context(), u, kind(i), storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
+				t.Fatalf("Put of kind %d = %v, %v", i, kept, err)
+			}
+			found := 0
+			for j := range i + 1 {
+				_, there, now, _ := a.Get(t.Context(), u, kind(j))
+				if there {
+					found++
+				}
+				if j == i && !there || now != seen {
+					t.Fatalf("kind %d is there: %v, and the tombstone is %q", i, there, now)
+				}
+			}
+			if found != min(i+1, 8) {
+				t.Fatalf("%d kinds after %d", found, i+1)
+			}
 		}
 	}
 }
 
 // TestFlushOfMany: more keys than are looked at in one go, among those of others.
 func TestFlushOfMany(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := ready(t, r.Addr())
 	a, other := s.account("a"), s.account("b")

@@ -3,12 +3,15 @@ package rediscache
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
@@ -17,19 +20,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
-
-// patient gives what is about to end the time to do so: rueidis' client of a
-// cluster has timers of up to 5 s that look once more at a client that is closed.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for end := time.Now().Add(8 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
-		time.Sleep(100 * time.Millisecond)
-	}
-	return code
+func TestMain(m *testing.M) {
+	redis.SetLogger(quiet{})
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4") // most of them wait
+	goleak.VerifyTestMain(m)
 }
+
+// quiet is a logger of the client.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // noise is what a busy machine may add to what takes no time.
 const noise = 500 * time.Millisecond
@@ -43,7 +44,6 @@ type events struct {
 	states     []bool
 	errs       []error
 	heard      []string
-	reconnects int
 	unreadable int
 }
 
@@ -57,16 +57,27 @@ func (e *events) into(c *Config) {
 	c.OnState = func(up bool, err error) {
 		e.note(func() { e.states, e.errs = append(e.states, up), append(e.errs, err) })
 	}
-	c.OnForget = func(a string, u exchange.UserKey) {
-		e.note(func() { e.heard = append(e.heard, fmt.Sprintf("forget %s %s", a, u)) })
-	}
-	c.OnNews = func(a string, u exchange.UserKey) {
-		e.note(func() { e.heard = append(e.heard, fmt.Sprintf("news %s %s", a, u)) })
-	}
-	c.OnFlush = func(a string) { e.note(func() { e.heard = append(e.heard, "flush "+a) }) }
-	c.OnReconnect = func(string) { e.note(func() { e.reconnects++ }) }
 	c.OnUnreadable = func() { e.note(func() { e.unreadable++ }) }
 }
+
+// all is what was heard.
+func (e *events) all() []string {
+	return look(e, func() []string { return slices.Clone(e.heard) })
+}
+
+// memory is that of an account, which notes what it hears.
+type memory struct {
+	*events
+	account string
+}
+
+func (m memory) hears(text string) { m.note(func() { m.heard = append(m.heard, text) }) }
+
+func (m memory) Forget(u exchange.UserKey) { m.hears("forget " + m.account + " " + string(u)) }
+
+func (m memory) ForgetTokens(u exchange.UserKey) { m.hears("evict " + m.account + " " + string(u)) }
+
+func (m memory) Flush() { m.hears("flush " + m.account) }
 
 // look returns what f makes of the events.
 func look[T any](e *events, f func() T) T {
@@ -81,11 +92,24 @@ type opened struct {
 	*events
 }
 
+// account is the records of an account, whose memory hears what others do.
+func (o opened) account(id string) *accountStore {
+	m, _ := o.Join(id, "s", memory{o.events, id})
+	return m.Store.(*accountStore)
+}
+
+// locks are those of a service.
+func (o opened) locks(service string) *signUpLocks {
+	m, leave := o.Join("of no account", service, memory{o.events, ""})
+	leave()
+	return m.Locks.(*signUpLocks)
+}
+
 // made makes a Store for a server. Its operations have much time, so that a
 // test on a busy machine is about what it is about.
 func made(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
-	c := Config{Addresses: []string{addr}, Keys: []masked.String{key(1)}, Timeout: 5 * time.Second}
+	c := Config{Addresses: []string{addr}, Keys: []masked.String{key(1)}, Timeout: 5 * time.Second, interval: 100 * time.Millisecond}
 	e := &events{}
 	e.into(&c)
 	for _, f := range edit {
@@ -141,7 +165,7 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 }
 
 // put keeps a token that is good for a minute.
-func put(t testing.TB, s exchange.Shared, u exchange.UserKey, token string) {
+func put(t testing.TB, s exchange.SharedStore, u exchange.UserKey, token string) {
 	t.Helper()
 	_, _, seen, err := s.Get(t.Context(), u, "ios")
 	if err != nil {
@@ -153,7 +177,7 @@ func put(t testing.TB, s exchange.Shared, u exchange.UserKey, token string) {
 }
 
 // wantToken fails unless it is what is kept; "" is a miss.
-func wantToken(t testing.TB, s exchange.Shared, u exchange.UserKey, token string) {
+func wantToken(t testing.TB, s exchange.SharedStore, u exchange.UserKey, token string) {
 	t.Helper()
 	rec, found, _, err := s.Get(t.Context(), u, "ios")
 	if err != nil || found != (token != "") || storetest.TokenOf(rec) != token {
@@ -162,21 +186,21 @@ func wantToken(t testing.TB, s exchange.Shared, u exchange.UserKey, token string
 }
 
 // wantDown fails unless all operations are refused, and at once.
-func wantDown(t testing.TB, s *Store) {
+func wantDown(t testing.TB, o opened) {
 	t.Helper()
-	a, u := s.Account("a"), s.SignUps("s")
+	a, l := o.account("a"), o.locks("s")
 	for name, do := range map[string]func(context.Context) error{
 		"Get": func(ctx context.Context) error { _, _, _, err := a.Get(ctx, "somebody", "ios"); return err },
 		"Put": func(ctx context.Context) error {
-			_, err := a.Put(ctx, "somebody", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{}, false)
+			_, err := a.Put(ctx, "somebody", "ios", storetest.RecordOf("t", time.Minute), "", false)
 			return err
 		},
-		"Forget": func(ctx context.Context) error { return a.Forget(ctx, "somebody") },
-		"Claim":  func(ctx context.Context) error { _, err := u.Claim(ctx, "somebody"); return err },
-		"Look":   func(ctx context.Context) error { _, err := u.Look(ctx, "somebody"); return err },
-		"Settle": func(ctx context.Context) error {
-			return u.Settle(ctx, "somebody", exchange.Claim{}, exchange.SignUpEnd{})
+		"Lock": func(ctx context.Context) error { _, err := l.Lock(ctx, "somebody", time.Minute); return err },
+		"Peek": func(ctx context.Context) error { _, err := l.Peek(ctx, "somebody"); return err },
+		"Release": func(ctx context.Context) error {
+			return l.Release(ctx, "somebody", exchange.SignUpLock{ID: "x"}, exchange.SignUpEnd{}, time.Minute)
 		},
+		"Flush": a.Flush,
 	} {
 		start := time.Now()
 		if err := do(t.Context()); !errors.Is(err, exchange.ErrDown) {

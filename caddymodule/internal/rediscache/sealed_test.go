@@ -25,32 +25,39 @@ func wantNoCanary(t *testing.T, err error, canary string) {
 // TestR5_DamagedValues: whatever is done to a value, it is a miss and counted,
 // and never anybody's token.
 func TestR5_DamagedValues(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := ready(t, r.Addr())
-	foreign := ready(t, r.Addr(), func(c *Config) { c.Keys = []masked.String{key(9)} })
 	a := s.account("a")
 	redisKey := func(u exchange.UserKey) string { return a.prefix + keyOf(u) }
 	field := fieldOf("ios")
 
 	put(t, a, "u", "t")
 	put(t, a, "v", "v's")
-	put(t, s.Account("b"), "u", "b's")
-	put(t, foreign.Account("a"), "w", "foreign")
+	put(t, s.account("b"), "u", "b's")
 	good := r.Text("HGET", redisKey("u"), field)
 	another := r.Text("HGET", redisKey("v"), field)
 	others := r.Text("HGET", s.account("b").prefix+keyOf("u"), field)
-	sealedForeign := r.Text("HGET", redisKey("w"), field)
 
-	junk, err := seal.New([]masked.String{key(1)})
+	sealer := func(n byte) *seal.Sealer {
+		s, err := seal.New([]masked.String{key(n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	junk := sealer(1)
+	text, err := storetest.RecordOf("foreign", time.Minute).AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealedForeign := string(sealer(9).Seal(text, redisKey("u"), "ios"))
 	values := map[string]string{
 		"empty": "", "text": "hello", "another user's": another, "another account's": others, "of an unknown key": sealedForeign,
 		"of an unknown version": "\x02" + good[1:],
 		"longer":                good + "x",
-		"sealed junk":           string(junk.Seal([]byte("junk"), redisKey("u"), "ios", time.Now())),
-		"sealed, another kind":  string(junk.Seal(nil, redisKey("u"), "web", time.Now())),
+		"sealed junk":           string(junk.Seal([]byte("junk"), redisKey("u"), "ios")),
+		"sealed, another kind":  string(junk.Seal(nil, redisKey("u"), "web")),
 	}
 	for n := 0; n < len(good); n += 7 {
 		values[fmt.Sprint("cut at ", n)] = good[:n]
@@ -86,6 +93,7 @@ func TestR5_DamagedValues(t *testing.T) {
 
 // TestR5_ForeignKeys: what is under our names and is none of ours.
 func TestR5_ForeignKeys(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := ready(t, r.Addr())
 	a := s.account("a")
@@ -97,20 +105,17 @@ func TestR5_ForeignKeys(t *testing.T) {
 	put(t, a, "u", "t")
 	wantToken(t, a, "u", "t")
 
-	u := s.SignUps("s").(*signUps)
-	r.Do("LPUSH", u.keysOf("u")[0], "something")
-	r.Do("SET", u.keysOf("v")[0], "something")
+	u := s.locks("s")
+	r.Do("LPUSH", u.keyOf("u"), "something")
+	r.Do("SET", u.keyOf("v"), "something")
 	for _, user := range []exchange.UserKey{"u", "v"} {
-		for _, ask := range []func() (exchange.Claim, error){
-			func() (exchange.Claim, error) { return u.Look(t.Context(), user) },
-			func() (exchange.Claim, error) { return u.Claim(t.Context(), user) },
+		for _, ask := range []func() (exchange.SignUpLock, error){
+			func() (exchange.SignUpLock, error) { return u.Peek(t.Context(), user) },
+			func() (exchange.SignUpLock, error) { return u.Lock(t.Context(), user, time.Minute) },
 		} {
 			if c, err := ask(); err != nil || c.State != exchange.SignUpRunning {
 				t.Errorf("%s: %+v, %v", user, c, err)
 			}
-		}
-		if r.Do("PTTL", u.keysOf(user)[0]).(int64) <= 0 {
-			t.Errorf("%s: a marker without an end", user)
 		}
 	}
 	if !s.Up() {
@@ -121,6 +126,7 @@ func TestR5_ForeignKeys(t *testing.T) {
 // TestR5_Clock: neither does a store whose clock stands still hand out what is
 // over, nor is anything longer there than it is good.
 func TestR5_Clock(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := ready(t, r.Addr())
 	a := s.account("a")
@@ -136,14 +142,15 @@ func TestR5_Clock(t *testing.T) {
 
 // TestR6_KeyRotation: k1 → k2 k1 → k2, with the replicas one after the other.
 func TestR6_KeyRotation(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
-	with := func(keys ...byte) exchange.Shared {
+	with := func(keys ...byte) exchange.SharedStore {
 		return ready(t, r.Addr(), func(c *Config) {
 			c.Keys = nil
 			for _, k := range keys {
 				c.Keys = append(c.Keys, key(k))
 			}
-		}).Account("a")
+		}).account("a")
 	}
 	only1, both, only2 := with(1), with(2, 1), with(2)
 	put(t, only1, "u", "sealed by 1")
@@ -157,7 +164,7 @@ func TestR6_KeyRotation(t *testing.T) {
 	wantToken(t, only2, "u", "")
 	put(t, only2, "u", "anew")
 	wantToken(t, both, "u", "anew")
-	if err := only2.Forget(t.Context(), "u"); err != nil {
+	if err := only2.Evict(t.Context(), "u"); err != nil {
 		t.Error(err)
 	}
 	wantToken(t, both, "u", "")
@@ -166,30 +173,31 @@ func TestR6_KeyRotation(t *testing.T) {
 // TestR7_Dump: after everything was done that can be done there is nothing of a
 // user or of us to be read in the store, and nothing stays for ever.
 func TestR7_Dump(t *testing.T) {
+	t.Parallel()
 	const canary = "canary"
 	r := startServer(t)
 	s := ready(t, r.Addr(), func(c *Config) { c.Keys = []masked.String{masked.New(strings.Repeat(canary, 6)[:KeySize])} })
-	a, u := s.Account("account "+canary), s.SignUps("service "+canary)
+	a, u := s.account("account "+canary), s.locks("service "+canary)
 	for i := range 20 {
 		user := exchange.UserKey(fmt.Sprint("hash ", i))
 		for k := range 3 {
 			kind := exchange.Kind(fmt.Sprint("ios ", canary, k))
 			g := exchange.NewGrant(time.Now()).Text("authToken", canary).Lifetime("expiresIn", time.Hour).Grant()
-			if _, err := a.Put(t.Context(), user, kind, exchange.Record{Grant: g, Until: time.Now().Add(time.Minute)}, exchange.Generation{}, true); err != nil {
+			if _, err := a.Put(t.Context(), user, kind, exchange.Record{Grant: g, Until: time.Now().Add(time.Minute)}, "", true); err != nil {
 				t.Fatal(err)
 			}
 		}
-		c, err := u.Claim(t.Context(), user)
+		c, err := u.Lock(t.Context(), user, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch i % 5 {
 		case 0:
-			err = a.Forget(t.Context(), user)
+			err = a.Evict(t.Context(), user)
 		case 1:
-			err = u.Settle(t.Context(), user, c, exchange.SignUpEnd{Exists: true})
+			err = u.Release(t.Context(), user, c, exchange.SignUpEnd{Exists: true}, time.Minute)
 		case 2:
-			err = u.Settle(t.Context(), user, c, exchange.SignUpEnd{Hold: time.Minute})
+			err = u.Release(t.Context(), user, c, exchange.SignUpEnd{Hold: time.Minute}, time.Minute)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -200,7 +208,7 @@ func TestR7_Dump(t *testing.T) {
 		t.Fatalf("%d keys", len(keys))
 	}
 	for _, k := range keys {
-		if ttl := r.Do("PTTL", k).(int64); ttl <= 0 || ttl > markLife.Milliseconds() {
+		if ttl := r.Do("PTTL", k).(int64); ttl <= 0 || ttl > exchange.EvictedFor.Milliseconds() {
 			t.Errorf("%s lasts %d ms", k, ttl)
 		}
 		if !strings.HasPrefix(k, DefaultPrefix) {

@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
@@ -55,35 +54,35 @@ func TestCluster(t *testing.T) {
 		return ready(t, r.Addr(), func(c *Config) { c.Cluster = true })
 	}
 	a, b := in(nodes[0]), in(nodes[2])
-	runSuites(t, a.Store, b.Store)
+	runSuites(t, a, b)
 
 	t.Run("keys are on all nodes and are flushed on all", func(t *testing.T) {
-		acc := a.Account("spread")
+		acc := a.account("spread")
 		for i := range 60 {
 			put(t, acc, userOf(i), "t")
 		}
 		for i, r := range nodes {
-			if keys := r.Texts("KEYS", acc.(*account).prefix+"*"); len(keys) < 5 {
+			if keys := r.Texts("KEYS", acc.prefix+"*"); len(keys) < 5 {
 				t.Errorf("%d keys on node %d", len(keys), i)
 			}
 		}
-		b.Account("spread")
+		b.account("spread")
 		if err := acc.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for i, r := range nodes {
-			if keys := r.Texts("KEYS", acc.(*account).prefix+"*"); len(keys) > 0 {
+			if keys := r.Texts("KEYS", acc.prefix+"*"); len(keys) > 0 {
 				t.Errorf("%d keys on node %d", len(keys), i)
 			}
 		}
-		eventually(t, 5*time.Second, "the other hears of it", func() bool { return len(b.all()) >= 2 })
+		eventually(t, 5*time.Second, "the other hears of it", func() bool { return len(b.all()) > 0 })
 	})
 
 	t.Run("R2 a node is killed", func(t *testing.T) {
 		s := ready(t, nodes[0].Addr(), short, func(c *Config) { c.Cluster = true })
-		acc := s.Account("killed")
+		acc := s.account("killed")
 		nodes[2].Kill()
-		end := time.Now().Add(3 * time.Second)
+		end := time.Now().Add(1500 * time.Millisecond)
 		var worst time.Duration
 		for i := 0; time.Now().Before(end); i++ {
 			start := time.Now()
@@ -122,21 +121,26 @@ func TestSentinel(t *testing.T) {
 	with := func(edit ...func(*Config)) opened {
 		return ready(t, sentinel.Addr(), append(edit, func(c *Config) { c.MasterName = "mymaster" })...)
 	}
-	a, b := with(), with(short)
-	runSuites(t, a.Store, b.Store)
+	hangs, err := net.Listen("tcp", "127.0.0.1:0") // it accepts nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangs.Close()
+	a, b := with(), with(short, func(c *Config) { c.Addresses = []string{hangs.Addr().String(), sentinel.Addr()} })
+	runSuites(t, a, b)
 
-	acc := b.Account("failover")
+	acc := b.account("failover")
 	put(t, acc, "u", "t")
 	eventually(t, 5*time.Second, "it is replicated", func() bool { return replica.Do("DBSIZE").(int64) == master.Do("DBSIZE").(int64) })
-	a.Account("failover")
+	a.account("failover")
 	master.Kill()
 	eventually(t, 30*time.Second, "the replica is the master, and is written to", func() bool {
-		kept, err := acc.Put(t.Context(), "v", "ios", storetest.RecordOf("t", time.Minute), exchange.Generation{Flushes: acc.(*account).flushes.Load()}, false)
+		kept, err := acc.Put(t.Context(), "v", "ios", storetest.RecordOf("t", time.Minute), "", false)
 		return kept && err == nil
 	})
 	wantToken(t, acc, "u", "t")
 	eventually(t, 20*time.Second, "messages come again", func() bool {
-		_ = acc.Forget(t.Context(), "u")
+		_ = acc.Evict(t.Context(), "u")
 		return len(a.all()) > 0
 	})
 }
@@ -180,26 +184,28 @@ func certificates(t *testing.T) (ca *x509.CertPool, caFile, certFile, keyFile st
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ca, caFile, certFile, keyFile := certificates(t)
 	port := redistest.FreePort(t)
 	startServer(t, "--tls-port", strconv.Itoa(port), "--tls-ca-cert-file", caFile, "--tls-cert-file", certFile,
 		"--tls-key-file", keyFile, "--tls-auth-clients", "no")
 	addr := "127.0.0.1:" + strconv.Itoa(port)
 	with := func(c *Config) { c.TLS = &tls.Config{RootCAs: ca, MinVersion: tls.VersionTLS12} }
-	runSuites(t, ready(t, addr, with).Store, ready(t, addr, with).Store)
+	runSuites(t, ready(t, addr, with), ready(t, addr, with))
 
 	stranger := open(t, addr, short, func(c *Config) { c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} })
 	stranger.wantWhy(t, "certificate")
 	plain := open(t, addr, short)
 	plain.wantWhy(t, "redis: ")
-	wantDown(t, plain.Store)
+	wantDown(t, plain)
 }
 
 func TestPrefixAndDatabase(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := ready(t, r.Addr(), func(c *Config) { c.KeyPrefix, c.DB = `odd*[a]?\{x}:`, 3 })
 	other := ready(t, r.Addr(), func(c *Config) { c.KeyPrefix, c.DB = `oddly[a]?\{x}:`, 3 })
-	a, b := s.Account("a"), other.Account("a")
+	a, b := s.account("a"), other.account("a")
 	put(t, a, "u", "a's")
 	put(t, b, "u", "b's")
 	if err := a.Flush(t.Context()); err != nil {
@@ -249,7 +255,7 @@ func TestNotRedis(t *testing.T) {
 			eventually(t, 10*time.Second, "told that it is down", func() bool {
 				return look(s.events, func() bool { return len(s.states) > 0 })
 			})
-			wantDown(t, s.Store)
+			wantDown(t, s)
 			<-done
 			look(s.events, func() any {
 				for i, err := range s.errs {

@@ -9,8 +9,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -22,7 +22,7 @@ const KeySize = chacha20poly1305.KeySize
 
 // A sealed value:
 //
-//	version | id of the key | seconds until it is over | nonce | ciphertext and tag
+//	version | id of the key | nonce | ciphertext and tag
 //
 // What comes before the nonce, the place and the kind are the associated data: a
 // value opens only where it was sealed for.
@@ -30,12 +30,7 @@ const (
 	version   = 1
 	keyIDSize = 4
 
-	// UntilOffset is where the end of a value stands in it: the Unix time in
-	// seconds, 4 bytes, big-endian. It is not encrypted, so that a store can drop
-	// the value that ends first.
-	UntilOffset = 1 + keyIDSize
-
-	nonceAt  = UntilOffset + 4
+	nonceAt  = 1 + keyIDSize
 	textAt   = nonceAt + chacha20poly1305.NonceSizeX
 	overhead = textAt + chacha20poly1305.Overhead // beyond the text
 )
@@ -71,14 +66,22 @@ func New(keys []masked.String) (*Sealer, error) {
 	return s, nil
 }
 
+// KeyIDs returns what names the keys in values, in hexadecimal.
+func (s *Sealer) KeyIDs() []string {
+	var ids []string
+	for _, k := range s.keys {
+		ids = append(ids, hex.EncodeToString(k.id[:]))
+	}
+	return ids
+}
+
 // Seal returns text sealed for a place in the store, which is the name of an
-// object and a kind of value in it. until is when the value ends.
-func (s *Sealer) Seal(text []byte, name, kind string, until time.Time) []byte {
+// object and a kind of value in it.
+func (s *Sealer) Seal(text []byte, name, kind string) []byte {
 	k := &s.keys[0]
 	out := make([]byte, textAt, overhead+len(text))
 	out[0] = version
 	copy(out[1:], k.id[:])
-	binary.BigEndian.PutUint32(out[UntilOffset:], seconds(until))
 	_, _ = rand.Read(out[nonceAt:textAt]) // never fails
 	return k.aead().Seal(out, out[nonceAt:textAt], text, place(out, name, kind))
 }
@@ -91,7 +94,7 @@ func (s *Sealer) Open(value []byte, name, kind string) ([]byte, error) {
 	var data []byte
 	for i := range s.keys {
 		k := &s.keys[i]
-		if !bytes.Equal(k.id[:], value[1:UntilOffset]) {
+		if !bytes.Equal(k.id[:], value[1:nonceAt]) {
 			continue
 		}
 		if data == nil {
@@ -112,9 +115,4 @@ func place(value []byte, name, kind string) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(name)))
 	b = append(b, name...)
 	return append(b, kind...)
-}
-
-// seconds returns a time in whole Unix seconds, as it stands in a value.
-func seconds(t time.Time) uint32 {
-	return uint32(max(0, min(t.Unix(), 1<<32-1)))
 }

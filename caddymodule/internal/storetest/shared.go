@@ -12,9 +12,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// RunShared is what every Shared has to do, also between two replicas. newPair
+// RunShared is what every SharedStore has to do, also between two replicas. newPair
 // returns two replicas' views of one account, which is empty.
-func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.Shared)) {
+func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.SharedStore)) {
 	t.Run("as a store", func(t *testing.T) {
 		Run(t, func(t *testing.T) exchange.Store {
 			s, _ := newPair(t)
@@ -23,16 +23,16 @@ func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.Shared)) 
 	})
 	for _, test := range []struct {
 		name string
-		run  func(t *testing.T, a, b exchange.Shared)
+		run  func(t *testing.T, a, b exchange.SharedStore)
 	}{
 		{"what one puts the other gets", sharedPutGet},
-		{"what was seen before a forget is not put", sharedForgotten},
-		{"what was seen before a flush is not put", sharedFlushed},
-		{"after a forget it can be put again", sharedAfterForget},
-		{"a user forgotten by one is forgotten for the other", sharedForget},
+		{"what was seen before an eviction is not put", sharedEvicted},
+		{"a flush leaves nothing", sharedFlushed},
+		{"after an eviction it can be put again", sharedAfterEviction},
+		{"a user evicted by one is evicted for the other", sharedEvict},
 		{"what is no refusal is not kept", sharedOutage},
 		{"a context that has ended begins nothing", sharedCanceled},
-		{"a forget wins over all puts that had seen less", sharedRace},
+		{"an eviction wins over all puts that had seen less", sharedRace},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, b := newPair(t)
@@ -41,13 +41,13 @@ func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.Shared)) 
 	}
 }
 
-// AsStore is a Shared as a Store: one that sees, and puts at once. An error of
-// the Shared fails the test.
-func AsStore(t *testing.T, s exchange.Shared) exchange.Store { return asStore{t, s} }
+// AsStore is a SharedStore as a Store: one that sees, and puts at once. An error of
+// the store fails the test.
+func AsStore(t *testing.T, s exchange.SharedStore) exchange.Store { return asStore{t, s} }
 
 type asStore struct {
 	t *testing.T
-	s exchange.Shared
+	s exchange.SharedStore
 }
 
 func (a asStore) Get(u exchange.UserKey, k exchange.Kind, _ time.Time) (exchange.Record, bool) {
@@ -63,14 +63,12 @@ func (a asStore) Put(u exchange.UserKey, k exchange.Kind, r exchange.Record) {
 	a.check("put", err)
 }
 
-func (a asStore) Forget(u exchange.UserKey) { a.check("forget", a.s.Forget(context.Background(), u)) }
+func (a asStore) Forget(u exchange.UserKey) { a.check("forget", a.s.Evict(context.Background(), u)) }
 
-// ForgetTokens is Forget: a Shared drops refusals too.
+// ForgetTokens is Forget: a SharedStore drops refusals too.
 func (a asStore) ForgetTokens(u exchange.UserKey) { a.Forget(u) }
 
 func (a asStore) Flush() { a.check("flush", a.s.Flush(context.Background())) }
-
-func (a asStore) Doubt() {} // it is what others are compared with
 
 func (a asStore) check(op string, err error) {
 	a.t.Helper()
@@ -80,7 +78,7 @@ func (a asStore) check(op string, err error) {
 }
 
 // see returns what Put has to be given.
-func see(t *testing.T, s exchange.Shared, u exchange.UserKey, k exchange.Kind) exchange.Generation {
+func see(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Kind) exchange.Tombstone {
 	t.Helper()
 	_, _, seen, err := s.Get(t.Context(), u, k)
 	if err != nil {
@@ -90,7 +88,7 @@ func see(t *testing.T, s exchange.Shared, u exchange.UserKey, k exchange.Kind) e
 }
 
 // put fails unless it is kept, or is not, as it should be.
-func put(t *testing.T, s exchange.Shared, u exchange.UserKey, k exchange.Kind, token string, seen exchange.Generation, want bool) {
+func put(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Kind, token string, seen exchange.Tombstone, want bool) {
 	t.Helper()
 	kept, err := s.Put(t.Context(), u, k, RecordOf(token, time.Minute), seen, false)
 	if err != nil || kept != want {
@@ -98,22 +96,22 @@ func put(t *testing.T, s exchange.Shared, u exchange.UserKey, k exchange.Kind, t
 	}
 }
 
-func sharedPutGet(t *testing.T, a, b exchange.Shared) {
+func sharedPutGet(t *testing.T, a, b exchange.SharedStore) {
 	put(t, a, "u", "ios", "1", see(t, a, "u", "ios"), true)
 	WantToken(t, AsStore(t, b), "u", "ios", "1")
 	put(t, b, "u", "ios", "2", see(t, b, "u", "ios"), true)
 	WantToken(t, AsStore(t, a), "u", "ios", "2")
 }
 
-func sharedForgotten(t *testing.T, a, b exchange.Shared) {
+func sharedEvicted(t *testing.T, a, b exchange.SharedStore) {
 	fresh := see(t, a, "u", "ios") // nothing was there
 	put(t, a, "u", "web", "w", fresh, true)
-	if err := b.Forget(t.Context(), "u"); err != nil {
+	if err := b.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
 	put(t, a, "u", "ios", "old", fresh, false)
 	between := see(t, a, "u", "ios")
-	if err := b.Forget(t.Context(), "u"); err != nil {
+	if err := b.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
 	put(t, a, "u", "ios", "old, too", between, false)
@@ -122,20 +120,21 @@ func sharedForgotten(t *testing.T, a, b exchange.Shared) {
 	put(t, a, "v", "ios", "another's", see(t, a, "v", "ios"), true)
 }
 
-func sharedFlushed(t *testing.T, a, b exchange.Shared) {
-	seen := see(t, a, "u", "ios")
-	put(t, a, "v", "ios", "1", see(t, a, "v", "ios"), true)
+func sharedFlushed(t *testing.T, a, b exchange.SharedStore) {
+	for _, u := range []exchange.UserKey{"u", "v"} {
+		put(t, a, u, "ios", "1", see(t, a, u, "ios"), true)
+	}
 	if err := a.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	put(t, a, "u", "ios", "old", seen, false)
+	WantToken(t, AsStore(t, b), "u", "ios", "")
 	WantToken(t, AsStore(t, b), "v", "ios", "")
 	put(t, a, "u", "ios", "new", see(t, a, "u", "ios"), true)
 }
 
-func sharedAfterForget(t *testing.T, a, b exchange.Shared) {
+func sharedAfterEviction(t *testing.T, a, b exchange.SharedStore) {
 	put(t, a, "u", "ios", "1", see(t, a, "u", "ios"), true)
-	if err := a.Forget(t.Context(), "u"); err != nil {
+	if err := a.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
 	seen := see(t, b, "u", "ios")
@@ -144,13 +143,13 @@ func sharedAfterForget(t *testing.T, a, b exchange.Shared) {
 	WantToken(t, AsStore(t, a), "u", "ios", "3")
 }
 
-func sharedForget(t *testing.T, a, b exchange.Shared) {
+func sharedEvict(t *testing.T, a, b exchange.SharedStore) {
 	for _, u := range []exchange.UserKey{"u", "v"} {
 		for _, k := range []exchange.Kind{"ios", "web"} {
 			put(t, a, u, k, "t", see(t, a, u, k), true)
 		}
 	}
-	if err := a.Forget(t.Context(), "u"); err != nil {
+	if err := a.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
 	WantToken(t, AsStore(t, b), "u", "ios", "")
@@ -158,7 +157,7 @@ func sharedForget(t *testing.T, a, b exchange.Shared) {
 	WantToken(t, AsStore(t, b), "v", "ios", "t")
 }
 
-func sharedOutage(t *testing.T, a, _ exchange.Shared) {
+func sharedOutage(t *testing.T, a, _ exchange.SharedStore) {
 	seen := see(t, a, "u", "ios")
 	outage := exchange.Record{Err: &exchange.Error{Code: exchange.CodeUnavailable}, Until: time.Now().Add(time.Minute)}
 	if kept, err := a.Put(t.Context(), "u", "ios", outage, seen, false); kept || err == nil {
@@ -167,7 +166,7 @@ func sharedOutage(t *testing.T, a, _ exchange.Shared) {
 	WantToken(t, AsStore(t, a), "u", "ios", "")
 }
 
-func sharedCanceled(t *testing.T, a, _ exchange.Shared) {
+func sharedCanceled(t *testing.T, a, _ exchange.SharedStore) {
 	seen := see(t, a, "u", "ios")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -178,15 +177,15 @@ func sharedCanceled(t *testing.T, a, _ exchange.Shared) {
 	if kept, err := a.Put(ctx, "u", "ios", RecordOf("t", time.Minute), seen, false); kept || !errors.Is(err, context.Canceled) {
 		t.Errorf("Put = %v, %v", kept, err)
 	}
-	if err := a.Forget(ctx, "u"); !errors.Is(err, context.Canceled) {
-		t.Errorf("Forget = %v", err)
+	if err := a.Evict(ctx, "u"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Evict = %v", err)
 	}
 	WantToken(t, AsStore(t, a), "u", "ios", "")
 }
 
 // sharedRace: whatever the order of many puts and a forget, what is there
 // afterwards was seen after it.
-func sharedRace(t *testing.T, a, b exchange.Shared) {
+func sharedRace(t *testing.T, a, b exchange.SharedStore) {
 	for round := range 20 {
 		u := exchange.UserKey(fmt.Sprint("u", round))
 		var wg sync.WaitGroup
@@ -206,7 +205,7 @@ func sharedRace(t *testing.T, a, b exchange.Shared) {
 			})
 		}
 		wg.Go(func() {
-			if err := a.Forget(t.Context(), u); err != nil {
+			if err := a.Evict(t.Context(), u); err != nil {
 				t.Error(err)
 			}
 			forgotten.Store(true)

@@ -151,11 +151,11 @@ func storeNoResurrection(t *testing.T, s exchange.Store) {
 }
 
 func storeExpiry(t *testing.T, s exchange.Store) {
-	s.Put("u", "ios", RecordOf("a", 100*time.Millisecond))
+	s.Put("u", "ios", RecordOf("a", 300*time.Millisecond))
 	s.Put("u", "web", RecordOf("b", time.Minute))
-	s.Put("v", "ios", RecordOf("c", 100*time.Millisecond))
+	s.Put("v", "ios", RecordOf("c", 300*time.Millisecond))
 	WantToken(t, s, "u", "ios", "a")
-	time.Sleep(150 * time.Millisecond)
+	time.Sleep(350 * time.Millisecond)
 	WantToken(t, s, "u", "ios", "")
 	WantToken(t, s, "u", "web", "b")
 	WantToken(t, s, "v", "ios", "")

@@ -1,0 +1,183 @@
+package exchange
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// longGrant is one that may be kept for hours.
+func longGrant(_ context.Context, call int64) (*Grant, Outcome, error) {
+	return NewGrant(time.Now()).Text("n", string(rune('0'+call))).Lifetime("expiresIn", 8*time.Hour).Grant(), OutcomeSignedIn, nil
+}
+
+// TestStale: what is in memory is handed out for maxStale without a look at the
+// store, and after that if the store has it.
+func TestStale(t *testing.T) {
+	refuse := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
+	reject := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRejected} }
+	for _, test := range []struct {
+		name    string
+		mint    func(context.Context, int64) (*Grant, Outcome, error) // nil: a token
+		happens func(s *sharedStore, r *replica)                      // after the replica has the token
+		after   time.Duration
+		gets    int64 // of the next request
+		calls   int64
+	}{
+		{name: "young", after: maxStale - time.Second},
+		{name: "young, and evicted elsewhere without a word", after: maxStale - time.Second, happens: func(s *sharedStore, _ *replica) { s.evicts("u") }},
+		{name: "old", after: maxStale, gets: 1},
+		{name: "old, and evicted elsewhere without a word", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.evicts("u") }},
+		{name: "old, and the store has lost everything", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
+		{name: "old, and the store is down", after: time.Hour, happens: func(s *sharedStore, _ *replica) { s.down.Store(true) }},
+		{name: "old, and the store does not answer", after: time.Hour, gets: 1, happens: func(s *sharedStore, _ *replica) { s.mute.Store(true) }},
+		{name: "old, and there are no other replicas any more", after: time.Hour, happens: func(_ *sharedStore, r *replica) { r.policy.Shared = nil }},
+		{name: "another replica has a newer one", after: maxStale, gets: 1, happens: func(s *sharedStore, _ *replica) {
+			s.mapStore.Put("u", "ios", Record{Grant: token(7), Until: time.Now().Add(time.Hour)})
+		}},
+		{name: "an old refusal", mint: refuse, after: maxStale, gets: 1},
+		{name: "an old refusal, and the store has lost everything", mint: refuse, after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
+		{name: "an old rejection, which no store has", mint: reject, after: maxStale},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSharedStore()
+				r := s.replica()
+				r.policy.TTL, r.policy.NegativeTTL = 2*time.Hour, 2*time.Hour
+				if r.mint = test.mint; test.mint == nil {
+					r.mint = longGrant
+				}
+				first := r.get(t.Context(), "u", "ios", false)
+				if test.happens != nil {
+					test.happens(s, r)
+				}
+				time.Sleep(test.after)
+				gets, calls := s.gets.Load(), r.calls.Load()
+				got := r.get(t.Context(), "u", "ios", false)
+				if s.gets.Load()-gets != test.gets || r.calls.Load()-calls != test.calls || code(got) != code(first) {
+					t.Errorf("got %+v with %d looks at the store and %d calls", got, s.gets.Load()-gets, r.calls.Load()-calls)
+				}
+				if s.mute.Load() {
+					return // and looked up again next time
+				}
+				gets = s.gets.Load()
+				if got := r.get(t.Context(), "u", "ios", false); code(got) != code(first) || s.gets.Load() != gets {
+					t.Errorf("the next one got %+v and asked the store", got)
+				}
+			})
+		})
+	}
+}
+
+// TestStaleIsGone: a token that the store does not have any more is not handed out
+// again when the store goes down, also if no other one was to be had.
+func TestStaleIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		r := s.replica()
+		r.policy.TTL = time.Hour
+		r.mint = longGrant
+		r.get(t.Context(), "u", "ios", false)
+		s.evicts("u")
+		time.Sleep(maxStale)
+		r.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
+		for _, down := range []bool{false, true} {
+			s.down.Store(down)
+			if got := r.get(t.Context(), "u", "ios", false); code(got) != CodeUnavailable {
+				t.Errorf("down %v: got %+v", down, got)
+			}
+		}
+	})
+}
+
+// TestOneLookForAllWhoWait: many requests of a user whose token is old make one look
+// at the store.
+func TestOneLookForAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		r := s.replica()
+		r.policy.TTL = time.Hour
+		r.mint = longGrant
+		r.get(t.Context(), "u", "ios", false)
+		time.Sleep(maxStale)
+		gets := s.gets.Load()
+		done := make(chan Result)
+		for range 100 {
+			go func() { done <- r.get(t.Context(), "u", "ios", false) }()
+		}
+		for range 100 {
+			if got := <-done; got.Err != nil {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if n := s.gets.Load() - gets; n != 1 || r.calls.Load() != 1 {
+			t.Errorf("%d looks and %d calls, want 1 and none more", n, r.calls.Load()-1)
+		}
+	})
+}
+
+// TestEvictedHere: a token from before an eviction is not taken back from the
+// store that could not be told, or has lost the eviction.
+func TestEvictedHere(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		down  bool          // while the user is evicted
+		token time.Duration // how long before that another replica's clock was when it got its token
+		after time.Duration
+		want  int64 // calls for the next request
+	}{
+		{name: "it was down", down: true, token: time.Second, want: 1},
+		{name: "it was down, and the other's clock is ahead", down: true, token: -maxSkew + time.Second, want: 1},
+		{name: "it was down, a quarter of an hour ago", down: true, after: EvictedFor, want: 1},
+		{name: "it has lost the eviction", token: time.Second, want: 1},
+		{name: "a token of a moment later"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSharedStore()
+				r := s.replica()
+				r.policy.TTL = time.Hour
+				r.mint = longGrant
+				if test.down {
+					s.down.Store(true)
+				}
+				if err := r.Evict(t.Context(), "u", s, false); (err != nil) != test.down {
+					t.Fatal(err)
+				}
+				s.down.Store(false)
+				time.Sleep(test.after + 10*s.takes) // so that all have heard of it
+				other := NewGrant(time.Now().Add(-test.token)).Text("n", "7").Lifetime("expiresIn", time.Hour).Grant()
+				s.mapStore.Put("u", "ios", Record{Grant: other, Until: time.Now().Add(time.Hour)})
+				want := test.want
+				if test.after > 0 {
+					want = 0 // of now
+				}
+				if got := r.get(t.Context(), "u", "ios", false); got.Err != nil || r.calls.Load() != want {
+					t.Errorf("got %+v with %d calls, want %d", got, r.calls.Load(), want)
+				}
+				if got := r.get(t.Context(), "u", "ios", false); got.Outcome != OutcomeHit || r.calls.Load() != want {
+					t.Errorf("then got %+v with %d calls", got, r.calls.Load())
+				}
+			})
+		})
+	}
+}
+
+// TestEvictionsAreBounded: also by time.
+func TestEvictionsAreBounded(t *testing.T) {
+	e, now := make(evictions), time.Now()
+	for i := range maxEvictions + 10 {
+		e.add(UserKey(string(rune(i))), false, now)
+	}
+	if len(e) > maxEvictions {
+		t.Errorf("%d are kept", len(e))
+	}
+	later := now.Add(EvictedFor + time.Second)
+	for i := range maxEvictions {
+		e.add(UserKey("later"+string(rune(i%100))), false, later)
+	}
+	if len(e) > 100 {
+		t.Errorf("%d are kept, long after", len(e))
+	}
+}

@@ -1,0 +1,62 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// downError is why operations are not tried.
+type downError struct{ reason error }
+
+func (e *downError) Error() string { return fmt.Sprintf("%v: %v", exchange.ErrDown, e.reason) }
+
+func (e *downError) Unwrap() []error { return []error{exchange.ErrDown, e.reason} }
+
+var (
+	errClosed  = errors.New("closed")
+	errStarts  = errors.New("not connected yet")
+	errTimeout = errors.New("no answer in time")
+	errSlow    = errors.New("redis: answers take longer than the timeout")
+)
+
+// isAnswer reports whether the server has answered, be it with an error.
+func isAnswer(err error) bool {
+	var answer redis.Error
+	return err == nil || errors.As(err, &answer)
+}
+
+// isWrongType reports whether there is something under a key that is none of
+// ours.
+func isWrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
+
+// plain is an error as others may see it. A server's words are passed on
+// without what it repeats of ours: some repeat the command they do not know,
+// which may be the one with the password.
+func plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var answer redis.Error
+	switch {
+	case errors.As(err, &answer):
+		text, _, _ := strings.Cut(answer.Error(), ", with args")
+		if strings.Contains(text, "AUTH") && strings.HasPrefix(text, "ERR ") {
+			text = "ERR the username or password is not what the server wants"
+		}
+		return errors.New("redis: " + text)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fmt.Errorf("redis: %w", errTimeout)
+	}
+	if text := err.Error(); len(text) > maxLine { // the client repeats what it cannot read
+		return errors.New("redis: " + strings.TrimPrefix(text[:maxLine], "redis: ") + "…")
+	} else if strings.HasPrefix(text, "redis: ") {
+		return err
+	}
+	return fmt.Errorf("redis: %w", err)
+}

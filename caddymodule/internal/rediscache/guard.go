@@ -1,0 +1,174 @@
+package rediscache
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strconv"
+	"syscall"
+)
+
+// Limits of one reply. The client allocates what a reply announces before it has
+// arrived, and reads nested arrays by recursion.
+const (
+	maxText     = 1 << 20  // bytes of one bulk string
+	maxLine     = 4 << 10  // bytes of one line: a status, an error, an integer or a length
+	maxElements = 32 << 10 // elements of all arrays together
+	maxDepth    = 8        // arrays in arrays; CLUSTER SLOTS and HELLO have 4
+	maxReply    = 4 << 20  // bytes
+)
+
+var (
+	errTooLarge = errors.New("the reply is too large: is this a Redis server?")
+	errNotRESP  = errors.New("the reply is not RESP2: is this a Redis server?")
+)
+
+// guarded is a connection that is closed when the server announces or sends more
+// than a reply to one of our commands can have, or something other than RESP2:
+// https://redis.io/docs/latest/develop/reference/protocol-spec/
+//
+// The types of RESP3 are refused, because the client does not ask for that version.
+// It reads attributes and maps by recursion, too.
+type guarded struct {
+	net.Conn
+	line     []byte // the beginning of the line that is being read
+	text     int    // bytes remaining of a bulk string, with its CRLF
+	arrays   []int  // elements remaining of each open array, the outermost first
+	elements int    // elements announced in this reply
+	size     int    // bytes received or announced in this reply
+	err      error
+	stop     func() bool
+}
+
+// guard returns a connection that also ends with ctx: nothing then waits for a server
+// that hangs.
+func guard(ctx context.Context, c net.Conn) net.Conn {
+	g := &guarded{Conn: c, line: make([]byte, 0, 64), arrays: make([]int, 0, maxDepth)}
+	g.stop = context.AfterFunc(ctx, func() { _ = g.Conn.Close() })
+	if encrypted, ok := c.(*tls.Conn); ok {
+		c = encrypted.NetConn()
+	}
+	if s, ok := c.(syscall.Conn); ok {
+		return &guardedSocket{g, s}
+	}
+	return g
+}
+
+// guardedSocket lets the client check whether a connection was closed, or has
+// received something it did not ask for, before the client uses it again. With TLS
+// that is any record.
+type guardedSocket struct {
+	*guarded
+	syscall.Conn
+}
+
+// Read implements net.Conn.
+func (g *guarded) Read(b []byte) (int, error) {
+	if g.err != nil {
+		return 0, g.err
+	}
+	n, err := g.Conn.Read(b)
+	if g.err = g.check(b[:n]); g.err != nil {
+		_ = g.Close()
+		return 0, g.err
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (g *guarded) Close() error {
+	g.stop()
+	return g.Conn.Close()
+}
+
+// check follows the protocol through the bytes that come next.
+func (g *guarded) check(b []byte) error {
+	for len(b) > 0 {
+		if n := min(g.text, len(b)); n > 0 {
+			b = b[n:]
+			if g.text -= n; g.text == 0 {
+				g.ended()
+			}
+			continue
+		}
+		line, rest, isLine := bytes.Cut(b, []byte("\n"))
+		if len(g.line)+len(line) > maxLine {
+			return errTooLarge
+		}
+		g.line = append(g.line, line...)
+		if b = rest; isLine {
+			if err := g.checkLine(); err != nil {
+				return err
+			}
+			g.line = g.line[:0]
+		}
+	}
+	return nil
+}
+
+// checkLine checks a complete line: a type, and a value or a length.
+func (g *guarded) checkLine() error {
+	line, ok := bytes.CutSuffix(g.line, []byte("\r"))
+	if !ok || len(line) == 0 {
+		return errNotRESP
+	}
+	g.size += len(g.line) + len("\n")
+	switch line[0] {
+	case '+', '-', ':':
+		g.ended()
+	case '$', '*':
+		n, err := strconv.Atoi(string(line[1:]))
+		switch {
+		case errors.Is(err, strconv.ErrRange):
+			return errTooLarge
+		case err != nil || n < -1:
+			return errNotRESP
+		case n < 0, n == 0 && line[0] == '*':
+			g.ended()
+		default:
+			return g.announced(line[0], n)
+		}
+	default:
+		return errNotRESP
+	}
+	return g.checkSize()
+}
+
+// announced notes the length of a bulk string or of an array that has elements.
+func (g *guarded) announced(kind byte, n int) error {
+	if kind == '*' {
+		if n > maxElements-g.elements || len(g.arrays) == maxDepth {
+			return errTooLarge
+		}
+		g.elements += n
+		g.arrays = append(g.arrays, n)
+		return g.checkSize()
+	}
+	if n > maxText {
+		return errTooLarge
+	}
+	g.text = n + len("\r\n")
+	g.size += g.text
+	return g.checkSize()
+}
+
+func (g *guarded) checkSize() error {
+	if g.size > maxReply {
+		return errTooLarge
+	}
+	return nil
+}
+
+// ended notes the end of an element, and of the arrays of which it is the last.
+func (g *guarded) ended() {
+	for len(g.arrays) > 0 {
+		last := len(g.arrays) - 1
+		if g.arrays[last]--; g.arrays[last] > 0 {
+			return
+		}
+		g.arrays = g.arrays[:last]
+	}
+	g.elements, g.size = 0, 0 // the next one is another reply
+}
