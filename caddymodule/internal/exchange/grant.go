@@ -6,7 +6,6 @@ import (
 	"io"
 	"strconv"
 	"time"
-	"unsafe"
 )
 
 // maxLifetime is the longest lifetime that is believed. A service that gives
@@ -103,18 +102,6 @@ func (g *Grant) AppendJSON(dst []byte, now time.Time) []byte {
 		from = gap.at
 	}
 	return append(dst, g.text[from:]...)
-}
-
-// Size is how many bytes of text there are.
-func (g *Grant) Size() int { return len(g.text) }
-
-// MoveTo returns copies of key and g whose texts lie in buf, the key's first.
-// buf belongs to them from then on: nobody may write to it any more.
-func (g *Grant) MoveTo(buf []byte, key UserKey) (UserKey, Grant) {
-	buf = append(append(buf, key...), g.text...)
-	both, c := unsafe.String(unsafe.SliceData(buf), len(buf)), *g
-	c.text = both[len(key):]
-	return UserKey(both[:len(key)]), c
 }
 
 // Minted is the time just before the call that granted it.

@@ -138,17 +138,3 @@ func TestGrantDoesNotPrint(t *testing.T) {
 	}
 }
 
-func TestMoveTo(t *testing.T) {
-	g := NewGrant(time.Now()).Text("a", "b").Lifetime("c", time.Hour).Grant()
-	now := time.Now()
-	want := string(g.AppendJSON(nil, now))
-	for _, size := range []int{0, 1, 3 + g.Size(), 100} { // also too small: then it is another piece
-		key, c := g.MoveTo(make([]byte, 0, size), "key")
-		if key != "key" || string(c.AppendJSON(nil, now)) != want || !c.Minted().Equal(g.Minted()) {
-			t.Errorf("size %d: %q %s", size, key, c.AppendJSON(nil, now))
-		}
-	}
-	if _, empty := new(Grant).MoveTo(nil, ""); empty.Size() != 0 {
-		t.Error("nothing has become something")
-	}
-}

@@ -11,6 +11,7 @@ package memcache
 
 import (
 	"hash/maphash"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,22 +46,16 @@ type Cache struct {
 	seed   maphash.Seed
 	users  atomic.Int64  // users kept, and places taken for those about to be
 	hand   atomic.Uint32 // the shard that gives up a user next if one's own has none
-	shards [shardCount]shard
+	shards [shardCount]atomic.Pointer[shard] // nil until a user is put there
 
+	sweeping sync.Once
 	stop     chan struct{}
 	stopOnce sync.Once
 }
 
-// New returns an empty Cache and starts its sweep. Close it, or the sweep goes
-// on for ever.
-func New() *Cache {
-	c := &Cache{seed: maphash.MakeSeed(), stop: make(chan struct{})}
-	for i := range c.shards {
-		c.shards[i].init(&c.users)
-	}
-	go c.sweepAll()
-	return c
-}
+// New returns an empty Cache. Its sweep begins with the first user: one that is
+// never used takes 8 KiB and no processor. Close it, or the sweep goes on for ever.
+func New() *Cache { return &Cache{seed: maphash.MakeSeed(), stop: make(chan struct{})} }
 
 // Close ends the sweep. The Cache stays usable and keeps its bound and its
 // times, so requests that still hold it are served; expired users then go
@@ -90,14 +85,18 @@ type view struct {
 
 // Get returns what is kept and still good now.
 func (v view) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exchange.Record, bool) {
-	return v.shard(user).get(user, kind, now.UnixNano())
+	s := v.shard(user).Load()
+	if s == nil {
+		return exchange.Record{}, false
+	}
+	return s.get(user, kind, now.UnixNano())
 }
 
 // Put keeps r until r.Until, in place of what was kept for that user and kind.
 // One that is not in the future is not kept, and what it replaces is gone all
 // the same: it is older.
 func (v view) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) {
-	s := v.shard(user)
+	s := v.shardToPut(user)
 	now := time.Now()
 	k, ok := newKept(kind, r, now)
 	if !ok {
@@ -117,24 +116,52 @@ func (v view) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) 
 }
 
 // Forget drops all kinds of a user.
-func (c *Cache) Forget(user exchange.UserKey) { c.shard(user).forget(user) }
+func (c *Cache) Forget(user exchange.UserKey) {
+	if s := c.shard(user).Load(); s != nil {
+		s.forget(user)
+	}
+}
 
 // ForgetTokens implements exchange.Forgetter.
 func (c *Cache) ForgetTokens(user exchange.UserKey) {
-	c.shard(user).forgetTokens(user, time.Now().UnixNano())
+	if s := c.shard(user).Load(); s != nil {
+		s.forgetTokens(user, time.Now().UnixNano())
+	}
 }
 
 // Flush drops everything.
 func (c *Cache) Flush() {
-	for i := range c.shards {
-		c.shards[i].flush()
+	for s := range c.made() {
+		s.flush()
 	}
 }
 
-// shard returns the shard of a user. The keys' own bytes would do as long as
+// shard returns the place of a user's shard. The keys' own bytes would do as long as
 // they are hashes; this does not depend on it.
-func (c *Cache) shard(user exchange.UserKey) *shard {
+func (c *Cache) shard(user exchange.UserKey) *atomic.Pointer[shard] {
 	return &c.shards[maphash.String(c.seed, string(user))%shardCount]
+}
+
+// shardToPut returns the shard of a user, and makes it if there is none.
+func (c *Cache) shardToPut(user exchange.UserKey) *shard {
+	at := c.shard(user)
+	if s := at.Load(); s != nil {
+		return s
+	}
+	c.sweeping.Do(func() { go c.sweepAll() })
+	at.CompareAndSwap(nil, newShard(&c.users))
+	return at.Load()
+}
+
+// made are the shards that there are.
+func (c *Cache) made() iter.Seq[*shard] {
+	return func(yield func(*shard) bool) {
+		for i := range c.shards {
+			if s := c.shards[i].Load(); s != nil && !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // reserve takes a place for one more user, and evicts for it if need be, from
@@ -172,7 +199,7 @@ func (c *Cache) evict(own *shard) bool {
 	// Goes on where the last one was found, so that all shards pay in turn.
 	from := c.hand.Load()
 	for i := range uint32(shardCount) {
-		if c.shards[(from+i)%shardCount].evictOldest() {
+		if s := c.shards[(from+i)%shardCount].Load(); s != nil && s.evictOldest() {
 			c.hand.Store(from + i + 1)
 			return true
 		}
@@ -190,7 +217,9 @@ func (c *Cache) sweepAll() {
 			return
 		case <-tick.C:
 			for s := range sweepStep {
-				c.shards[i+s].sweep()
+				if s := c.shards[i+s].Load(); s != nil {
+					s.sweep()
+				}
 			}
 		}
 	}

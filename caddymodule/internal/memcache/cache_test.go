@@ -28,8 +28,9 @@ func user(i int) exchange.UserKey {
 func check(t *testing.T, c *Cache) {
 	t.Helper()
 	total := 0
-	for i := range c.shards {
-		s := &c.shards[i]
+	i := -1
+	for s := range c.made() {
+		i++
 		n := 0
 		var older *entry
 		for e := s.oldest; e != nil; older, e = e, e.newer {

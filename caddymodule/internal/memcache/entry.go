@@ -37,14 +37,7 @@ type kept struct {
 	grant   exchange.Grant
 }
 
-// newEntry makes a user's entry of their newest kind, with the texts of both in
-// the same piece of memory.
-func newEntry(user exchange.UserKey, k *kept) *entry {
-	e, buf := newBlock(len(user) + k.grant.Size())
-	e.kept = *k
-	e.user, e.grant = k.grant.MoveTo(buf, user)
-	return e
-}
+func newEntry(user exchange.UserKey, k *kept) *entry { return &entry{user: user, kept: *k} }
 
 // newKept reports false if r is nothing to keep: it is over, or empty.
 func newKept(kind exchange.Kind, r exchange.Record, now time.Time) (*kept, bool) {

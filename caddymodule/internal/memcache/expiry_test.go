@@ -130,7 +130,9 @@ func TestSweepUnderContention(t *testing.T) {
 				s.Put(u, exchange.Kind(fmt.Sprint(i%3)), storetest.RecordOf("t", time.Duration(1+i%200)*time.Microsecond))
 				s.Get(u, "0", time.Now())
 				if i%20 == 0 {
-					c.shards[i%shardCount].sweep()
+					if s := c.shards[i%shardCount].Load(); s != nil {
+						s.sweep()
+					}
 				}
 				if n := c.Len(); n > 200 {
 					t.Errorf("%d users are held", n)
@@ -141,8 +143,8 @@ func TestSweepUnderContention(t *testing.T) {
 	}
 	wg.Wait()
 	time.Sleep(2 * time.Millisecond)
-	for i := range c.shards {
-		c.shards[i].sweep()
+	for s := range c.made() {
+		s.sweep()
 	}
 	check(t, c)
 	if c.Len() != 0 {

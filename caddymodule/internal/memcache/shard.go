@@ -20,17 +20,17 @@ type shard struct {
 	users          *atomic.Int64 // the Cache's counter
 }
 
-func (s *shard) init(users *atomic.Int64) {
+func newShard(users *atomic.Int64) *shard {
 	// No default lifetime and no janitor: every lifetime is given, and the
 	// sweep is ours. Lifetimes of 0 and less would mean "for ever" here.
-	s.items = cache.New(cache.NoExpiration, 0)
-	s.users = users
+	s := &shard{items: cache.New(cache.NoExpiration, 0), users: users}
 	// Called by Delete, and so with mu held. It is also the only way to learn
 	// of an entry that has expired and was not swept yet: Get hides those.
 	s.items.OnEvicted(func(_ string, v any) {
 		s.unlink(v.(*entry))
 		s.users.Add(-1)
 	})
+	return s
 }
 
 // get returns what is kept for user and kind and good now.

@@ -121,7 +121,7 @@ func (s *swept) ask(b *testing.B, more func(asked int64) bool) *latencies {
 
 // expire makes every other user expire, in the first shards.
 func (s *swept) expire(shards int) {
-	first := make(map[*shard]bool)
+	first := make(map[*atomic.Pointer[shard]]bool)
 	for i := range shards {
 		first[&s.shards[i]] = true
 	}
@@ -149,7 +149,7 @@ func (s *swept) paced(shards int) {
 func (s *swept) unpaced(shards int) {
 	for i := range shards {
 		start := time.Now()
-		s.shards[i].sweep()
+		s.shards[i].Load().sweep()
 		s.holds.since(start)
 	}
 }
