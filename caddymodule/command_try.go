@@ -132,11 +132,10 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 // request is the request as it would get to the directive.
 func (d *directive) request(i *identity.Identifier, g *given, note func(string, ...any)) *identity.Request {
 	r := &identity.Request{
-		Host:              "localhost",
-		Header:            make(http.Header),
-		RemoteAddr:        netip.AddrPortFrom(g.peer, 4711).String(),
-		TrustedProxy:      d.proxy.trusts(g.peer),
-		TrustedProxiesSet: d.proxy.set,
+		Host:         "localhost",
+		Header:       make(http.Header),
+		RemoteAddr:   netip.AddrPortFrom(g.peer, 4711).String(),
+		TrustedProxy: d.proxy.trusts(g.peer),
 	}
 	if d.proxy.unknown {
 		note("the server's trusted_proxies cannot be looked up here: %s is taken for one of them", g.peer)

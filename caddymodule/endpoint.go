@@ -49,9 +49,8 @@ type endpoint struct {
 
 	rehearsal *rehearsal // nil in a server
 
-	succeeded  atomic.Bool // this config has had a token
-	lastServer atomic.Pointer[serverTrust]
-	samples    sampler // limits messages that any request can trigger
+	succeeded atomic.Bool // this config has had a token
+	samples   sampler     // limits messages that any request can trigger
 }
 
 // mint is an exchange: exchange.Minter without the report.

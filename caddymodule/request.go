@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strings"
 	"time"
 
@@ -57,33 +56,8 @@ func newRequest(e *endpoint, r *http.Request) request {
 	}
 	if e.identity.AsksServer() {
 		q.asked.TrustedProxy = q.byTrustedProxy()
-		q.asked.TrustedProxiesSet = e.serverTrusts(srv)
 	}
 	return q
-}
-
-// serverTrust is whether a server has trusted_proxies at all.
-type serverTrust struct {
-	server *caddyhttp.Server
-	set    bool
-}
-
-// serverTrusts reports whether a server has trusted_proxies at all, so that
-// the log can tell "none" from "others". Caddy drops that part of the config
-// once it is loaded, so this looks whether the loaded field is nil; if there
-// is no such field any more, nothing is said of it. The answer is kept for the
-// server that asked last, which mostly is the only one.
-func (e *endpoint) serverTrusts(server *caddyhttp.Server) bool {
-	if server == nil {
-		return false
-	}
-	if last := e.lastServer.Load(); last != nil && last.server == server {
-		return last.set
-	}
-	loaded := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
-	set := server.TrustedProxiesUnix || loaded.Kind() != reflect.Interface || !loaded.IsNil()
-	e.lastServer.Store(&serverTrust{server, set})
-	return set
 }
 
 // ended leaves behind how the request ended, and counts it. Every request ends

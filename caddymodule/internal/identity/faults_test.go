@@ -85,7 +85,7 @@ func TestI04_AnswerWithoutAddress(t *testing.T) {
 			r := withPlaceholders(answered("authelia:9091", "Remote-User", "alice"))
 			r.Header = header("Remote-Email", "evil@x.io")
 			r.Placeholders.(placeholders)["http.request.header.Remote-Email"] = "evil@x.io"
-			r.RemoteAddr, r.TrustedProxy, r.TrustedProxiesSet = proxyPeer, true, true
+			r.RemoteAddr, r.TrustedProxy = proxyPeer, true
 			wantRejection(t, i, r, ErrNotAnswered)
 
 			r.Placeholders = answered("authelia:9091", "Remote-Email", "")
@@ -107,7 +107,6 @@ func TestI05_UntrustedPeer(t *testing.T) {
 		peer    string
 		tls     *tls.ConnectionState
 		trusted bool // by the server
-		set     bool // the server trusts anybody at all
 		want    *Rejection
 	}{
 		"in range":                      {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3:1", want: nil},
@@ -118,22 +117,21 @@ func TestI05_UntrustedPeer(t *testing.T) {
 		"range of IPv4 in IPv6":         {ranges: []string{"::ffff:10.0.0.0/104"}, peer: "10.1.2.3:1", want: nil},
 		"a zone":                        {ranges: []string{"fe80::/10"}, peer: "[fe80::1%eth0]:1", want: nil},
 		"outside":                       {ranges: []string{"10.0.0.0/8"}, peer: strangerPeer, want: ErrUntrustedPeer},
-		"outside, server trusts it":     {ranges: []string{"10.0.0.0/8"}, peer: strangerPeer, trusted: true, set: true, want: ErrUntrustedPeer},
+		"outside, server trusts it":     {ranges: []string{"10.0.0.0/8"}, peer: strangerPeer, trusted: true, want: ErrUntrustedPeer},
 		"all of IPv6 is not IPv4":       {ranges: []string{"::/0"}, peer: "10.1.2.3:1", want: ErrUntrustedPeer},
 		"a Unix socket":                 {ranges: []string{"0.0.0.0/0"}, peer: "@", want: ErrUntrustedPeer},
 		"no peer":                       {ranges: []string{"0.0.0.0/0"}, peer: "", want: ErrUntrustedPeer},
 		"an address in a name":          {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3.example.com:1", want: ErrUntrustedPeer},
 		"early data":                    {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3:1", tls: early, want: ErrEarlyData},
-		"server's":                      {peer: strangerPeer, trusted: true, set: true, want: nil},
+		"server's":                      {peer: strangerPeer, trusted: true, want: nil},
 		"server's, a Unix socket":       {peer: "@", trusted: true, want: nil},
-		"server's, early data":          {peer: strangerPeer, trusted: true, set: true, tls: early, want: ErrEarlyData},
-		"not the server's":              {peer: strangerPeer, set: true, want: ErrUntrustedPeer},
-		"neither ranges nor the server": {peer: strangerPeer, want: ErrNoTrustedProxies},
+		"server's, early data":          {peer: strangerPeer, trusted: true, tls: early, want: ErrEarlyData},
+		"neither ranges nor the server": {peer: strangerPeer, want: ErrUntrustedPeer},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			i := mustNew(t, Config{Email: "Remote-Email", Name: "Remote-Name", Trust: Trust{Mode: TrustProxies, Ranges: ranges(t, tt.ranges...)}})
-			r := &Request{Header: header("Remote-Email", "a@x.io", "Remote-Name", "Alice"), RemoteAddr: tt.peer, TLS: tt.tls, TrustedProxy: tt.trusted, TrustedProxiesSet: tt.set}
+			r := &Request{Header: header("Remote-Email", "a@x.io", "Remote-Name", "Alice"), RemoteAddr: tt.peer, TLS: tt.tls, TrustedProxy: tt.trusted}
 			if tt.want == nil {
 				wantUser(t, i, r, "a@x.io")
 				wantNames(t, i, r, "Alice", "")

@@ -45,8 +45,6 @@ type Request struct {
 	// TrustedProxy says that the server counts the direct peer among its
 	// trusted_proxies.
 	TrustedProxy bool
-	// TrustedProxiesSet says that the server has trusted_proxies at all.
-	TrustedProxiesSet bool
 
 	// read is the document that was read last, and from where; or why there
 	// is none.
@@ -97,7 +95,6 @@ type Identifier struct {
 	domains      map[string]struct{} // ASCII-lowered; nil allows all
 	upstream     upstream            // the zero value allows any
 	ranges       []netip.Prefix      // empty: what the server says
-	peers        peers
 
 	verifier Verifier
 	asker    Asker

@@ -147,7 +147,6 @@ const (
 	handshakeComplete
 	verifiedChain
 	serverTrusts
-	serverTrustsAny
 	rightUpstream
 	wrongUpstream
 
@@ -168,7 +167,7 @@ func (a asked) request() *identity.Request {
 			r.TLS.VerifiedChains = [][]*x509.Certificate{{{}}}
 		}
 	}
-	r.TrustedProxy, r.TrustedProxiesSet = a.is(serverTrusts), a.is(serverTrusts) || a.is(serverTrustsAny)
+	r.TrustedProxy = a.is(serverTrusts)
 	return r
 }
 

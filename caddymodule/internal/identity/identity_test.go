@@ -117,7 +117,7 @@ func TestRejections(t *testing.T) {
 	all := []*Rejection{
 		ErrNoAuthentication, ErrNotOfUser, ErrNoForwardAuth, ErrNotAnswered, ErrNoHeader, ErrUnset, ErrEmpty,
 		ErrHeaderTwice, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
-		ErrUntrustedPeer, ErrNoTrustedProxies, ErrEarlyData, ErrTemplateInclude, ErrWrongUpstream, ErrUnverifiedCertificate,
+		ErrUntrustedPeer, ErrEarlyData, ErrTemplateInclude, ErrWrongUpstream, ErrUnverifiedCertificate,
 	}
 	hints := map[string]bool{}
 	for _, r := range all {
@@ -130,7 +130,7 @@ func TestRejections(t *testing.T) {
 			t.Errorf("%v is lost in a chain", r)
 		}
 	}
-	for hint, r := range map[string]*Rejection{"trusted_proxies": ErrNoTrustedProxies, "trust proxies": ErrNoTrustedProxies, "trust forward_auth": ErrWrongUpstream, "httpInclude": ErrTemplateInclude, "handle or route": ErrNoAuthentication, "client_auth": ErrUnverifiedCertificate} {
+	for hint, r := range map[string]*Rejection{"trusted_proxies": ErrUntrustedPeer, "trust proxies": ErrUntrustedPeer, "trust forward_auth": ErrWrongUpstream, "httpInclude": ErrTemplateInclude, "handle or route": ErrNoAuthentication, "client_auth": ErrUnverifiedCertificate} {
 		if !strings.Contains(r.Hint, hint) {
 			t.Errorf("%q is without %q", r.Hint, hint)
 		}

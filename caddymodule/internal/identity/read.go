@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
@@ -254,9 +253,6 @@ const templateInclude = "Caddy-Templates-Include"
 
 // checkPeer tells why a header of the request is not to be believed, or nil.
 func (i *Identifier) checkPeer(r *Request) *Rejection {
-	if len(i.ranges) == 0 && !r.TrustedProxy && !r.TrustedProxiesSet {
-		return ErrNoTrustedProxies
-	}
 	// A template that includes another page of this server asks for it from a
 	// loopback address, with all headers of its own request.
 	if r.Header[templateInclude] != nil {
@@ -266,17 +262,12 @@ func (i *Identifier) checkPeer(r *Request) *Rejection {
 	if r.TLS != nil && !r.TLS.HandshakeComplete {
 		return ErrEarlyData
 	}
-	if len(i.ranges) == 0 {
-		if !r.TrustedProxy {
-			return ErrUntrustedPeer
-		}
-		return nil
+	trusted := r.TrustedProxy
+	if len(i.ranges) > 0 {
+		trusted = i.inRanges(r.RemoteAddr)
 	}
-	if !i.peers.remembers(r.RemoteAddr) {
-		if !i.inRanges(r.RemoteAddr) {
-			return ErrUntrustedPeer
-		}
-		i.peers.remember(r.RemoteAddr)
+	if !trusted {
+		return ErrUntrustedPeer
 	}
 	return nil
 }
@@ -294,26 +285,6 @@ func (i *Identifier) inRanges(remote string) bool {
 	}
 	return false
 }
-
-// peers remembers some of those that are within the ranges, each as it was written,
-// with its port: a proxy keeps its connections, and reading an address costs as much
-// as all else that is done about it. The ranges do not change.
-type peers [32]atomic.Pointer[string]
-
-func (p *peers) of(remote string) *atomic.Pointer[string] {
-	var sum int
-	for _, c := range []byte(remote[max(0, len(remote)-2):]) { // of the port
-		sum += int(c)
-	}
-	return &p[sum%len(p)]
-}
-
-func (p *peers) remembers(remote string) bool {
-	known := p.of(remote).Load()
-	return known != nil && *known == remote
-}
-
-func (p *peers) remember(remote string) { p.of(remote).Store(&remote) }
 
 // peerAddr returns the address of a peer without port and zone; an IPv4
 // address within IPv6 as the IPv4 address it is.

@@ -83,10 +83,7 @@ var (
 // The rejections of who gave a value.
 var (
 	// ErrUntrustedPeer: the request does not come from a trusted proxy.
-	ErrUntrustedPeer = &Rejection{ReasonUntrusted, "the request does not come directly from a proxy of the option trust proxies (or, if that has no ranges, of the server's trusted_proxies)"}
-	// ErrNoTrustedProxies: no proxy can ever be trusted, so every request is
-	// rejected until the configuration changes.
-	ErrNoTrustedProxies = &Rejection{ReasonUntrusted, "no proxy is trusted: give the option trust proxies ranges, or set trusted_proxies in the server's options"}
+	ErrUntrustedPeer = &Rejection{ReasonUntrusted, "the request does not come directly from a proxy of the option trust proxies (or, if that has no ranges, of the server's trusted_proxies: are they set?)"}
 	// ErrEarlyData: the peer's address is not proven yet.
 	ErrEarlyData = &Rejection{ReasonUntrusted, "the option trust proxies believes no request that came before the end of the TLS handshake (early data)"}
 	// ErrTemplateInclude: the request comes from a template on this server.

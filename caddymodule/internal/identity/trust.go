@@ -107,7 +107,7 @@ func refuseDropped(options []option, arrives func(string) bool) (errs []error) {
 }
 
 // AsksServer reports whether Identify looks at what the server says of its own
-// trusted_proxies: at Request's TrustedProxy and TrustedProxiesSet.
+// trusted_proxies: at Request's TrustedProxy.
 func (i *Identifier) AsksServer() bool { return len(i.ranges) == 0 }
 
 // unmap returns a range of IPv4 addresses within IPv6 as the range of IPv4
