@@ -1,9 +1,10 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/json"
+	"iter"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -83,7 +84,7 @@ func (e *endpoint) use(ctx caddy.Context, s settings) error {
 			return err
 		}
 	}
-	if !e.readsFiles {
+	if len(e.files) == 0 {
 		return nil
 	}
 	e.releases.push(func() { watcher.remove(e) })
@@ -111,8 +112,49 @@ func (e *endpoint) newCredentials(s settings) (*credentials, exchange.Member, er
 	return c, member, nil
 }
 
-// namesFiles reports whether options name files, which may change.
-func namesFiles(options credentialSource) bool {
+var fileName = regexp.MustCompile(`{file\.([^}]+)}`)
+
+// filesOf returns the files that options name, which may change.
+func filesOf(options credentialSource) (files []string) {
 	text, err := json.Marshal(options)
-	return err != nil || bytes.Contains(text, []byte(`{file.`)) || bytes.Contains(text, []byte(`"config_file":`))
+	var all map[string]any
+	if err != nil || json.Unmarshal(text, &all) != nil {
+		return nil
+	}
+	if name, ok := all["config_file"].(string); ok {
+		files = append(files, caddy.NewReplacer().ReplaceAll(name, ""))
+	}
+	for text := range textsIn(all) {
+		for _, name := range fileName.FindAllStringSubmatch(text, -1) {
+			files = append(files, name[1])
+		}
+	}
+	return files
+}
+
+// textsIn are the texts in a JSON value.
+func textsIn(v any) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		var within func(v any) bool
+		within = func(v any) bool {
+			switch v := v.(type) {
+			case string:
+				return yield(v)
+			case map[string]any:
+				for _, member := range v {
+					if !within(member) {
+						return false
+					}
+				}
+			case []any:
+				for _, element := range v {
+					if !within(element) {
+						return false
+					}
+				}
+			}
+			return true
+		}
+		within(v)
+	}
 }

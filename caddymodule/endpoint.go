@@ -25,9 +25,9 @@ import (
 // matter.
 type endpoint struct {
 	*provider
-	source     credentialSource
-	readsFiles bool // its options name files
-	common     *Common
+	source credentialSource
+	files  []string // that its options name
+	common *Common
 
 	logger   *zap.Logger
 	events   *emitter

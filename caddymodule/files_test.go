@@ -112,7 +112,7 @@ func TestK01HangingSecretFile(t *testing.T) {
 		"hanging read": func(t *testing.T) (path, reason string, breakIt, mend func()) {
 			h := newHangingFile(t, oldSecret, 300*time.Millisecond)
 			return h.path, h.path + ": no answer within 300ms (is its mount hanging?)", h.hang, func() {
-				if n := h.reads.Load(); n != 1 {
+				if n := h.reads.Load(); n > 2 { // of its stamp, and of its content
 					t.Errorf("%d reads hang", n)
 				}
 				must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))

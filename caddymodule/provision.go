@@ -14,7 +14,7 @@ import (
 // wrong with.
 func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *Common) {
 	e.provider, e.source, e.common = p, s, c
-	e.readsFiles = namesFiles(s)
+	e.files = filesOf(s)
 	e.logger, e.meters = ctx.Logger(), p.meters()
 	if e.rehearsal != nil {
 		e.logger = zap.NewNop() // the command tells what there is to tell

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
 // rotation reloads the credentials of one handler from their files. At most one
@@ -26,8 +28,10 @@ type rotation struct {
 	ended   bool       // the config is gone: the credentials stay as they are
 
 	// Only the running reload uses these.
-	problem string // of the last reload; empty: none
-	logged  bool   // the log has it
+	problem string    // of the last reload; empty: none
+	logged  bool      // the log has it
+	stamps  string    // of the files, before they were read
+	read    time.Time // when that was
 }
 
 // reload is one reading of the files.
@@ -57,7 +61,7 @@ func (e *endpoint) endRotation() {
 // nil if there are none. It reads the files once more, and waits for that until
 // ctx is done.
 func (e *endpoint) newer(ctx context.Context, refused *credentials) *credentials {
-	if e.readsFiles {
+	if len(e.files) > 0 {
 		e.reload(ctx)
 	}
 	if c := e.current.Load(); c.sum != refused.sum {
@@ -71,7 +75,7 @@ func (e *endpoint) newer(ctx context.Context, refused *credentials) *credentials
 func (e *endpoint) reload(ctx context.Context) {
 	before := e.rotation.begun()
 	for {
-		l, _ := e.startReload(before)
+		l, _ := e.startReload(before, e.readAgain)
 		if l == nil {
 			return
 		}
@@ -86,10 +90,10 @@ func (e *endpoint) reload(ctx context.Context) {
 	}
 }
 
-// startReload returns the reload that is running, or starts one. It returns nil
+// startReload returns the reload that is running, or starts one by f. It returns nil
 // if there is no need to: more than before reloads have begun, and all have
 // ended, or the config is gone.
-func (e *endpoint) startReload(before uint64) (l *reload, started bool) {
+func (e *endpoint) startReload(before uint64, f func()) (l *reload, started bool) {
 	r := &e.rotation
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,9 +118,30 @@ func (e *endpoint) startReload(before uint64) (l *reload, started bool) {
 			r.mu.Unlock()
 			close(l.done)
 		}()
-		e.readAgain()
+		f()
 	}()
 	return l, true
+}
+
+// readEvery is how often files are read of which nothing says that they have changed.
+const readEvery = time.Minute
+
+// readChanged is readAgain if a file may have changed.
+func (e *endpoint) readChanged() {
+	r := &e.rotation
+	var stamps strings.Builder
+	for _, file := range e.files {
+		stamp, err := textfile.Stamp(file)
+		if err != nil {
+			stamp = err.Error()
+		}
+		stamps.WriteString(stamp + "\n")
+	}
+	if r.problem == "" && r.stamps == stamps.String() && time.Since(r.read) < readEvery {
+		return
+	}
+	r.stamps, r.read = stamps.String(), time.Now()
+	e.readAgain()
 }
 
 // readAgain reads the files and replaces the credentials if their content has

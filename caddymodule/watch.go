@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// lookEvery is how often the watcher reloads the credentials of each handler. It
-// reads the files, because a file may be replaced, or a link to it, or its
-// content. It is shorter in tests.
+// lookEvery is how often the watcher looks whether the files of a handler have
+// changed. It is shorter in tests.
 var lookEvery = 2 * time.Second
 
 // maxRound is how long one round of the watcher waits for reloads that take long.
@@ -78,7 +77,7 @@ func (w *fileWatcher) round(stop <-chan struct{}) {
 	defer timer.Stop()
 	late := false
 	for _, e := range all {
-		l, started := e.startReload(e.rotation.begun())
+		l, started := e.startReload(e.rotation.begun(), e.readChanged)
 		if !started || late {
 			continue
 		}

@@ -137,4 +137,3 @@ func TestGrantDoesNotPrint(t *testing.T) {
 		}
 	}
 }
-

@@ -44,8 +44,8 @@ const (
 // Stores that Limit returns; all of them see the same users.
 type Cache struct {
 	seed   maphash.Seed
-	users  atomic.Int64  // users kept, and places taken for those about to be
-	hand   atomic.Uint32 // the shard that gives up a user next if one's own has none
+	users  atomic.Int64                      // users kept, and places taken for those about to be
+	hand   atomic.Uint32                     // the shard that gives up a user next if one's own has none
 	shards [shardCount]atomic.Pointer[shard] // nil until a user is put there
 
 	sweeping sync.Once

@@ -2,7 +2,18 @@
 
 package textfile
 
-import "syscall"
+import (
+	"io/fs"
+	"syscall"
+)
 
 // nonblock keeps the opening of a FIFO without a writer from blocking.
 const nonblock = syscall.O_NONBLOCK
+
+// inode is the number of a file in its file system.
+func inode(info fs.FileInfo) uint64 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(stat.Ino)
+	}
+	return 0
+}

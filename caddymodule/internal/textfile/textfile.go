@@ -28,7 +28,7 @@ const (
 )
 
 // files is the reader of the process.
-var files = &reader{readFile: readFile, timeout: defaultTimeout}
+var files = &reader{readFile: readFile, statFile: statFile, timeout: defaultTimeout}
 
 // Read returns the content of a text file without its UTF-8 byte order mark. It
 // is not nil if err is nil. path must lead, through links perhaps, to a regular
@@ -40,15 +40,29 @@ var files = &reader{readFile: readFile, timeout: defaultTimeout}
 // returns, further calls for the path wait for it, and fail when it is 3 seconds
 // old. After 30 seconds the path is read again, in at most 4 goroutines: it may
 // lead to another mount by then.
-func Read(path string) ([]byte, error) { return files.read(path) }
+func Read(path string) ([]byte, error) { return files.read(path, false) }
+
+// Stamp returns what changes when the file at path is written or replaced: its inode,
+// its size and when it was modified. It waits as Read does.
+func Stamp(path string) (string, error) {
+	stamp, err := files.read(path, true)
+	return string(stamp), err
+}
 
 // reader runs reads, each in its own goroutine.
 type reader struct {
 	mu       sync.Mutex
 	readFile func(path string) ([]byte, error)
+	statFile func(path string) ([]byte, error)
 	timeout  time.Duration
-	calls    map[string]*call
+	calls    map[target]*call
 	count    uint64 // numbers calls of read and the reads they start, in their order
+}
+
+// target is a file, and whether only its stamp is read.
+type target struct {
+	path  string
+	stamp bool
 }
 
 // call is one read of a file.
@@ -63,7 +77,8 @@ type call struct {
 	err     error
 }
 
-func (r *reader) read(path string) ([]byte, error) {
+func (r *reader) read(path string, stamp bool) ([]byte, error) {
+	what := target{path, stamp}
 	r.mu.Lock()
 	r.count++
 	number, timeout := r.count, r.timeout
@@ -73,7 +88,7 @@ func (r *reader) read(path string) ([]byte, error) {
 	r.mu.Unlock()
 	began := time.Now()
 	for {
-		c := r.join(path)
+		c := r.join(what)
 		oldest := began
 		if c.began.Before(oldest) {
 			oldest = c.began
@@ -89,11 +104,11 @@ func (r *reader) read(path string) ([]byte, error) {
 }
 
 // join returns the read of a path that is running, or starts one.
-func (r *reader) join(path string) *call {
+func (r *reader) join(what target) *call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	attempt := 1
-	if c := r.calls[path]; c != nil {
+	if c := r.calls[what]; c != nil {
 		if time.Since(c.began) < retryAfter || c.attempt == maxHanging {
 			return c
 		}
@@ -102,15 +117,18 @@ func (r *reader) join(path string) *call {
 	r.count++
 	c := &call{number: r.count, attempt: attempt, began: time.Now(), done: make(chan struct{})}
 	if r.calls == nil {
-		r.calls = make(map[string]*call)
+		r.calls = make(map[target]*call)
 	}
-	r.calls[path] = c
-	readFile := r.readFile
+	r.calls[what] = c
+	read := r.readFile
+	if what.stamp {
+		read = r.statFile
+	}
 	go func() {
-		c.content, c.err = readFile(path)
+		c.content, c.err = read(what.path)
 		r.mu.Lock()
-		if r.calls[path] == c {
-			delete(r.calls, path)
+		if r.calls[what] == c {
+			delete(r.calls, what)
 		}
 		r.mu.Unlock()
 		close(c.done)
@@ -121,7 +139,7 @@ func (r *reader) join(path string) *call {
 // isHanging reports whether a read of another path is overdue.
 func (r *reader) isHanging(path string) bool {
 	for other, c := range r.calls {
-		if other != path && time.Since(c.began) >= r.timeout {
+		if other.path != path && time.Since(c.began) >= r.timeout {
 			return true
 		}
 	}
@@ -146,15 +164,15 @@ func (c *call) wait(d time.Duration) bool {
 }
 
 // Replace changes how files are read, and how long Read waits, for a test that
-// needs a file system that hangs. wrap is given the function that reads files.
+// needs a file system that hangs. wrap is given the functions that read files and their stamps.
 // Nothing else may call Replace. restore undoes it.
 func Replace(timeout time.Duration, wrap func(read func(path string) ([]byte, error)) func(path string) ([]byte, error)) (restore func()) {
-	files.set(timeout, wrap(readFile))
-	return func() { files.set(defaultTimeout, readFile) }
+	files.set(timeout, wrap(readFile), wrap(statFile))
+	return func() { files.set(defaultTimeout, readFile, statFile) }
 }
 
-func (r *reader) set(timeout time.Duration, readFile func(path string) ([]byte, error)) {
+func (r *reader) set(timeout time.Duration, readFile, statFile func(path string) ([]byte, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.timeout, r.readFile = timeout, readFile
+	r.timeout, r.readFile, r.statFile = timeout, readFile, statFile
 }

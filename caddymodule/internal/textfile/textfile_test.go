@@ -122,7 +122,7 @@ func newSlowFile() *slowFile {
 func (s *slowFile) expect(t *testing.T, path string, after time.Duration, want string) {
 	t.Helper()
 	began := time.Now()
-	got, err := s.read(path)
+	got, err := s.read(path, false)
 	if took := time.Since(began); took != after {
 		t.Errorf("it took %s, want %s", took, after)
 	}
@@ -170,7 +170,7 @@ func TestRead_AnotherMount(t *testing.T) {
 			s.answers <- "old" // whichever of both it answers
 			s.answers <- "new"
 		}()
-		if got, err := s.read("/x"); err != nil {
+		if got, err := s.read("/x", false); err != nil {
 			t.Errorf("%q, %v", got, err)
 		}
 		synctest.Wait()
@@ -179,7 +179,7 @@ func TestRead_AnotherMount(t *testing.T) {
 		}
 
 		for range 10 {
-			_, _ = s.read("/x")
+			_, _ = s.read("/x", false)
 			time.Sleep(retryAfter)
 		}
 		if n := s.reads.Load(); n != 2+maxHanging {
@@ -248,12 +248,12 @@ func TestRead_AtMostTheTimeout(t *testing.T) {
 func TestRead_OwnCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
-		go s.read("/x")
+		go s.read("/x", false)
 		synctest.Wait()
 		var contents [2][]byte
 		var wg sync.WaitGroup
 		for i := range contents {
-			wg.Go(func() { contents[i], _ = s.read("/x") })
+			wg.Go(func() { contents[i], _ = s.read("/x", false) })
 		}
 		synctest.Wait()
 		s.answers <- "old"
@@ -281,5 +281,57 @@ func TestReplace(t *testing.T) {
 	restore()
 	if got, err := Read(path); err != nil || string(got) != "text" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestStamp: it changes with what a file is and holds, and with where a link leads.
+func TestStamp(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "a"), filepath.Join(dir, "link")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stamp := func(name string) string {
+		t.Helper()
+		s, err := Stamp(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	write(path, "one")
+	first := stamp(path)
+	if stamp(path) != first {
+		t.Error("it changes by itself")
+	}
+	old := time.Now().Add(-time.Hour)
+	other := filepath.Join(dir, "b")
+	write(other, "two") // as long
+	for _, name := range []string{path, other} {
+		if err := os.Chtimes(name, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip(err)
+	}
+	before := stamp(link)
+	if before == first {
+		t.Error("another time is the same")
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, link); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && stamp(link) == before {
+		t.Error("another file is the same")
+	}
+	if _, err := Stamp(filepath.Join(dir, "none")); err == nil {
+		t.Error("a file that is not there has a stamp")
 	}
 }
