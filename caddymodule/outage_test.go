@@ -141,7 +141,7 @@ func TestH03_CachedUsers(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		l := newLine(t, sandbox.Config{})
 		p.knows(l.fakeHuma, "a@x.example", "b@x.example")
-		s := serve(t, p.site(l.fakeHuma, "cache 3s\nno_cache honor\nretries 0\nbreaker off"))
+		s := serve(t, p.site(l.fakeHuma, "cache 1500ms\nno_cache honor\nretries 0\nbreaker off"))
 		first := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
 		s.request("GET", p.ask(), as("b@x.example")).token(t, p)
 		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})

@@ -52,7 +52,7 @@ func isSettled(t *testing.T, r *redistest.Server) {
 }
 
 // slowSignUp is long enough for a reload, unless that waits for it.
-const slowSignUp = 3 * time.Second
+const slowSignUp = 1500 * time.Millisecond
 
 // TestRedis_SignUpsAreToldOfAfterAReload: the store stays open for an exchange
 // that began with it, whatever becomes of the config, and no longer.
