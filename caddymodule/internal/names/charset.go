@@ -2,6 +2,7 @@ package names
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
@@ -15,50 +16,14 @@ func text(s string) string {
 	return fromLatin1(s)
 }
 
-// fromLatin1 reads each byte as a character. Latin-1 has control characters
-// from 0x80 to 0x9F, where Windows-1252 has ’ and Š: like browsers, this takes
-// them for those.
-func fromLatin1(s string) string { return fromCharmap(charmap.Windows1252, s) }
-
-// repair reads as Latin-1 the bytes of s that are not UTF-8, and those alone.
-func repair(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
-		if r == utf8.RuneError && size == 1 {
-			b.WriteString(fromLatin1(s[:1]))
-		} else {
-			b.WriteString(s[:size])
-		}
-		s = s[size:]
-	}
-	return b.String()
-}
-
-// fromCharset decodes s from a character set that an encoded word or an
-// extended value names. From UTF-8 it may still be invalid.
-func fromCharset(charset, s string) (decoded string, ok bool) {
-	switch strings.ToLower(charset) {
-	case "utf-8", "utf8":
-		return s, true
-	case "us-ascii", "iso-8859-1", "windows-1252", "cp1252":
-		return fromLatin1(s), true
-	case "iso-8859-15":
-		return fromCharmap(charmap.ISO8859_15, s), true
-	}
-	return "", false
-}
-
-// fromCharmap reads each byte as a character. A byte without a meaning becomes
-// the control character of that number, which is removed in the end.
-func fromCharmap(m *charmap.Charmap, s string) string {
+// fromLatin1 decodes Latin-1. Like browsers, it reads the bytes 0x80 to 0x9F,
+// which are control characters in Latin-1, as Windows-1252: ’ and Š. A byte
+// that Windows-1252 does not define stays a control character.
+func fromLatin1(s string) string {
 	var b strings.Builder
 	b.Grow(2 * len(s))
 	for i := range len(s) {
-		r := m.DecodeByte(s[i])
+		r := charmap.Windows1252.DecodeByte(s[i])
 		if r == utf8.RuneError {
 			r = rune(s[i])
 		}
@@ -67,10 +32,44 @@ func fromCharmap(m *charmap.Charmap, s string) string {
 	return b.String()
 }
 
-// toByte returns the byte that is read as r in Latin-1 or in Windows-1252.
-func toByte(r rune) (byte, bool) {
+// toLatin1 returns the byte that is read as r in Latin-1 or in Windows-1252.
+func toLatin1(r rune) (byte, bool) {
 	if r <= 0xff {
 		return byte(r), true
 	}
 	return charmap.Windows1252.EncodeRune(r)
+}
+
+// fixMojibake decodes text that was encoded twice, because its UTF-8 was read
+// as Latin-1 or Windows-1252: RenÃ© becomes René. It does so once. If a part of
+// s cannot come from that, or if s may be a name as it is, s is returned.
+func fixMojibake(s string) string {
+	if !strings.ContainsFunc(s, isMojibake) {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		c, ok := toLatin1(r)
+		if !ok {
+			return s
+		}
+		b = append(b, c)
+	}
+	if !utf8.Valid(b) {
+		return s
+	}
+	return string(b)
+}
+
+// isMojibake reports whether r is a sign that text was encoded twice: a
+// character that no name has, or Ã, Ä or Å, with which the Latin letters from
+// À to ž begin. The rest may stand in a name whose bytes in Windows-1252 are
+// UTF-8 by chance: KRÍŽ, JOSÉ’S, RENÉ–LUC.
+func isMojibake(r rune) bool {
+	const (
+		signs   = "ÃÄÅƒˆªºµ"
+		inNames = "‘’“”´–—…\u00a0\u00ad" // besides letters
+	)
+	return strings.ContainsRune(signs, r) ||
+		r > unicode.MaxASCII && !unicode.IsLetter(r) && !strings.ContainsRune(inNames, r)
 }

@@ -1,9 +1,10 @@
-// Package names makes text for display of people's names, however the layer
-// that sends them writes them.
+// Package names decodes the names of people, in whichever encoding the
+// authentication layer sends them, to text for display.
 package names
 
 import (
 	"encoding/base64"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,9 +12,9 @@ import (
 // Encoding is how a layer writes names.
 type Encoding uint8
 
-// Auto recognises what layers do without being asked to: RFC 2047 and RFC
-// 5987, UTF-8, Latin-1, and UTF-8 that was encoded twice. Percent and base64
-// are never guessed: "100%25 Bob" and "Anna" may be names as they are.
+// Auto recognizes RFC 2047, RFC 5987, UTF-8, Latin-1, and UTF-8 that was encoded
+// twice. It never guesses percent-encoding and base64: "100%25 Bob" and "Anna"
+// may be names as they are.
 const (
 	Auto Encoding = iota
 	UTF8
@@ -42,15 +43,20 @@ func ParseEncoding(s string) (Encoding, bool) {
 	return Auto, false
 }
 
-// maxRaw is how many bytes of a name are looked at.
+// maxRaw is how many bytes of a name are decoded.
 const maxRaw = 4096
 
-// Decode returns raw as text for display: decoded, without control
-// characters, trimmed. A name that cannot be read is no name.
+// Decode returns raw as text for display: decoded, without control characters,
+// trimmed. It returns "" if raw cannot be decoded.
 func (e Encoding) Decode(raw string) string {
 	s := cut(raw, maxRaw)
-	whole := len(s) == len(raw)
 	switch e {
+	case UTF8:
+		if !utf8.ValidString(s) {
+			return ""
+		}
+	case Latin1:
+		s = fromLatin1(s)
 	case RFC2047:
 		s = words(s)
 	case Percent:
@@ -60,20 +66,12 @@ func (e Encoding) Decode(raw string) string {
 	case Auto:
 		s = unwrap(s)
 	}
-	if !whole {
-		s = withoutPartial(s)
+	if len(raw) > maxRaw {
+		s = strings.TrimRight(s, "\ufffd") // bytes of the rune that was cut
 	}
-	switch e {
-	case Auto:
-		s = undouble(text(s), 2)
-	case UTF8:
-		if !utf8.ValidString(s) {
-			return ""
-		}
-	case Latin1:
-		s = fromLatin1(s)
-	default:
-		s = text(s)
+	s = text(s)
+	if e == Auto {
+		s = fixMojibake(s)
 	}
 	return clean(s)
 }
@@ -109,28 +107,23 @@ func unescape(s string) string {
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && escaped(s[i:]) {
-			b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+		c, ok := escape(s[i:])
+		if ok {
 			i += 2
-			continue
+		} else {
+			c = s[i]
 		}
-		b.WriteByte(s[i])
+		b.WriteByte(c)
 	}
 	return b.String()
 }
 
-// escaped reports whether s, which begins with %, begins with an escape.
-func escaped(s string) bool {
-	return len(s) >= 3 && isHex(s[1]) && isHex(s[2])
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-func unhex(c byte) byte {
-	if c <= '9' {
-		return c - '0'
+// escape returns the byte that the percent escape at the beginning of s stands
+// for.
+func escape(s string) (c byte, ok bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
 	}
-	return (c | 0x20) - 'a' + 10
+	n, err := strconv.ParseUint(s[1:3], 16, 8)
+	return byte(n), err == nil
 }

@@ -7,32 +7,30 @@ import (
 	"strings"
 )
 
-var errCharset = errors.New("a character set that is not known")
+var errCharset = errors.New("unknown character set")
 
-// words decodes the encoded words of RFC 2047. One in a character set that is
-// not known makes the name unreadable.
+// words decodes the encoded words of RFC 2047. The result may be invalid UTF-8:
+// a word may say UTF-8 and hold Latin-1. It is "" if a word is in an unknown
+// character set.
 func words(s string) string {
-	// An encoded word stands in ASCII, so what is around it can be made valid
-	// first.
 	decoder := mime.WordDecoder{CharsetReader: func(charset string, input io.Reader) (io.Reader, error) {
 		content, err := io.ReadAll(input)
 		if err != nil {
 			return nil, err
 		}
-		// RFC 2231 lets a language follow.
-		charset, _, _ = strings.Cut(charset, "*")
+		charset, _, _ = strings.Cut(charset, "*") // a language may follow: RFC 2231, section 5
 		decoded, ok := fromCharset(charset, string(content))
 		if !ok {
 			return nil, errCharset
 		}
 		return strings.NewReader(decoded), nil
 	}}
+	// An encoded word is ASCII, so what stands around it can be read first.
 	decoded, err := decoder.DecodeHeader(text(s))
 	if err != nil {
 		return ""
 	}
-	// A word may say UTF-8 and hold Latin-1. That says nothing about others.
-	return repair(decoded)
+	return decoded
 }
 
 // extended decodes s if the whole of it is an ext-value of RFC 5987:
@@ -49,11 +47,27 @@ func extended(s string) (string, bool) {
 		return "", false
 	}
 	for i := range len(value) {
-		if c := value[i]; c < ' ' || c > '~' || c == '%' && !escaped(value[i:]) {
+		c := value[i]
+		if c < ' ' || c > '~' {
+			return "", false
+		}
+		if _, ok := escape(value[i:]); c == '%' && !ok {
 			return "", false
 		}
 	}
 	return fromCharset(charset, unescape(value))
+}
+
+// fromCharset decodes s from a character set that an encoded word or an
+// extended value names. From UTF-8 it may still be invalid.
+func fromCharset(charset, s string) (decoded string, ok bool) {
+	switch strings.ToLower(charset) {
+	case "utf-8", "utf8":
+		return s, true
+	case "us-ascii", "iso-8859-1", "windows-1252", "cp1252":
+		return fromLatin1(s), true
+	}
+	return "", false
 }
 
 // notOfLanguage reports whether r cannot stand in a language's tag.
