@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -16,7 +17,7 @@ func checkClientIP(s *subject) checked {
 	write := "in the global options: servers { trusted_proxies static " + ranges + " } on three lines"
 	switch {
 	case s.proxy.set || s.server.TrustedProxiesUnix:
-		found := "Huma is sent the client's address that a trusted proxy names in " + orDefault(headers, "X-Forwarded-For")
+		found := "Huma is sent the client's address that a trusted proxy names in " + cmp.Or(headers, "X-Forwarded-For")
 		if s.server.TrustedProxiesStrict == 0 {
 			found += "; if the proxy adds to what a client sends there, write trusted_proxies_strict too"
 		}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -64,7 +65,7 @@ func (s *subject) judge(p probe) checked {
 	case !arrived(p.last()):
 		return skipped("there is no connection")
 	}
-	return problemFound("try again later", "no answer: %s", orDefault(p.cause(), "the time was over"))
+	return problemFound("try again later", "no answer: %s", cmp.Or(p.cause(), "the time was over"))
 }
 
 // userRefused tells what a refusal of the user says about the credentials.

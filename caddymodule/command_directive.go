@@ -79,7 +79,7 @@ func (t *tryout) asGiven(all []directive) (given []directive, err error) {
 
 // namedProvider is that of the flag --directive. Default: Huma.
 func namedProvider(directive string) (*provider, error) {
-	p, ok := providerOf(orDefault(directive, humaProvider.directive))
+	p, ok := providerOf(cmp.Or(directive, humaProvider.directive))
 	if !ok {
 		return nil, command.UsageError("--directive: there is no %q: write %s", directive, strings.Join(directiveNames(), " or "))
 	}
@@ -119,7 +119,7 @@ func loadDirectives(file, adapter string) ([]directive, error) {
 		all = append(all, found...)
 	}
 	if all == nil {
-		return nil, fmt.Errorf("%s has no %s", orDefault(file, "the Caddyfile"), strings.Join(directiveNames(), " and no "))
+		return nil, fmt.Errorf("%s has no %s", cmp.Or(file, "the Caddyfile"), strings.Join(directiveNames(), " and no "))
 	}
 	return all, nil
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -195,16 +196,16 @@ func (h *HumaToken) signedHow() string {
 	if h.Signature != nil {
 		s = *h.Signature
 	}
-	payload := orDefault(s.Payload, "{sig.body}")
+	payload := cmp.Or(s.Payload, "{sig.body}")
 	if !placeholdersOnly.MatchString(payload) {
 		payload = "a payload with a text of your own"
 	}
-	switch header := orDefault(s.HeaderName, "signature"); s.Algorithm {
+	switch header := cmp.Or(s.HeaderName, "signature"); s.Algorithm {
 	case "off":
 		return "no"
 	case "hawk":
 		return "hawk, in the header Authorization, its mac in " + header + " too"
 	default:
-		return fmt.Sprintf("%s of %s, in %s, in the header %s", orDefault(s.Algorithm, "hmac-sha256"), payload, orDefault(s.Encoding, "hex"), header)
+		return fmt.Sprintf("%s of %s, in %s, in the header %s", cmp.Or(s.Algorithm, "hmac-sha256"), payload, cmp.Or(s.Encoding, "hex"), header)
 	}
 }

@@ -96,7 +96,9 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 		p = append(p, d.problem)
 	}
 	if len(p) > 0 {
-		f.Problems = strings.Split(p.Err().Error(), "\n")
+		for _, problem := range p {
+			f.Problems = append(f.Problems, problem.Error())
+		}
 		return f
 	}
 	r := d.request(identifier, g, note)

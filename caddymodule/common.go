@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -36,15 +37,6 @@ const (
 	leastHold     = time.Second
 )
 
-// orDefault returns v, or def if v is nothing.
-func orDefault[T comparable](v, def T) T {
-	var nothing T
-	if v == nothing {
-		return def
-	}
-	return v
-}
-
 // readLimits reads the limits that all handlers of an account share.
 func (c *Common) readLimits(p *option.Problems) limits {
 	b := c.Breaker
@@ -61,12 +53,12 @@ func (c *Common) readLimits(p *option.Problems) limits {
 	p.Least("failures", b.Failures, 1)
 	p.Shortest("open", b.Open, leastDuration)
 	return limits{
-		maxConcurrent: orDefault(c.MaxConcurrent, defaultMaxConcurrent),
-		maxWaiting:    orDefault(c.MaxWaiting, defaultMaxWaiting),
-		maxEntries:    orDefault(k.MaxEntries, defaultMaxEntries),
+		maxConcurrent: cmp.Or(c.MaxConcurrent, defaultMaxConcurrent),
+		maxWaiting:    cmp.Or(c.MaxWaiting, defaultMaxWaiting),
+		maxEntries:    cmp.Or(k.MaxEntries, defaultMaxEntries),
 		breakerOff:    b.Disabled,
-		failures:      orDefault(b.Failures, defaultBreakerFailures),
-		open:          time.Duration(orDefault(b.Open, defaultBreakerOpen)),
+		failures:      cmp.Or(b.Failures, defaultBreakerFailures),
+		open:          time.Duration(cmp.Or(b.Open, defaultBreakerOpen)),
 	}
 }
 
@@ -116,14 +108,14 @@ func isPlaceholder(s string) bool {
 // service's default.
 func (c *Common) newPolicy(l limits, ttl time.Duration) exchange.Policy {
 	p := exchange.Policy{
-		Timeout:     time.Duration(orDefault(c.Timeout, defaultTimeout)),
+		Timeout:     time.Duration(cmp.Or(c.Timeout, defaultTimeout)),
 		TTL:         ttl,
 		NegativeTTL: defaultNegativeTTL,
 		MaxWaiting:  l.maxConcurrent + l.maxWaiting,
 		UserRunning: min(exchange.MaxUserRunning, max(1, l.maxConcurrent/2)),
 	}
 	if k := c.Cache; k != nil {
-		p.TTL = orDefault(time.Duration(k.TTL), ttl)
+		p.TTL = cmp.Or(time.Duration(k.TTL), ttl)
 		if k.NegativeTTL != nil {
 			p.NegativeTTL = time.Duration(*k.NegativeTTL)
 		}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -111,7 +112,7 @@ func (h *HumaToken) registrationOptions() *Registration {
 // readRegistration evaluates how sign-ups are sent, and their brake.
 func (h *HumaToken) readRegistration(p *option.Problems, l *limits) {
 	r := h.registrationOptions()
-	l.registrationRate, l.registrationBurst = defaultRegistrationRate, orDefault(r.Burst, defaultRegistrationBurst)
+	l.registrationRate, l.registrationBurst = defaultRegistrationRate, cmp.Or(r.Burst, defaultRegistrationBurst)
 	if r.Rate != "" {
 		limit, err := parseRate(p.Text("rate", r.Rate))
 		if err != nil {
@@ -126,7 +127,7 @@ func (h *HumaToken) readRegistration(p *option.Problems, l *limits) {
 	rate, burst := l.registrationRate, l.registrationBurst
 	h.registration = exchange.Registration{
 		Off:     r.Disabled,
-		Hold:    time.Duration(orDefault(r.Hold, caddy.Duration(time.Minute))),
+		Hold:    time.Duration(cmp.Or(r.Hold, caddy.Duration(time.Minute))),
 		Consent: r.SignConsent,
 		Allow:   func() bool { return h.account.allow(rate, burst) },
 		Ended:   h.signUpCounter(),

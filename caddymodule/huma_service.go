@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -178,7 +179,7 @@ func (v *humaService) fallback(configured exchange.ClientType) exchange.ClientTy
 func (h *HumaToken) readHeaderUp(p *option.Problems, sig huma.SignatureConfig) []huma.Header {
 	ours := map[string]bool{"Deploymentid": true} // what every call carries anyway
 	if sig.Algorithm != "off" {
-		ours[http.CanonicalHeaderKey(orDefault(sig.HeaderName, "signature"))] = true
+		ours[http.CanonicalHeaderKey(cmp.Or(sig.HeaderName, "signature"))] = true
 	}
 	if sig.Algorithm == "hawk" {
 		ours["Authorization"] = true

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -113,7 +114,7 @@ func (h *HumanAPIToken) settings(p *option.Problems) settings { return h.readHum
 
 // named implements credentialSource.
 func (h *HumanAPIToken) named() accountNames {
-	return accountNames{API: orDefault(h.API, defaultHumanAPI), ClientID: h.ClientID}
+	return accountNames{API: cmp.Or(h.API, defaultHumanAPI), ClientID: h.ClientID}
 }
 
 // readHuman evaluates whose service is called, and notes every problem in it.
@@ -139,7 +140,7 @@ func (h *HumanAPIToken) readHuman(p *option.Problems) *humanSettings {
 	if slices.ContainsFunc(c.ExtraScopes, func(scope string) bool { return strings.TrimSpace(scope) == "" }) {
 		p.AddAll(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
 	}
-	if api := p.Text("api", orDefault(h.API, defaultHumanAPI)); api != "" {
+	if api := p.Text("api", cmp.Or(h.API, defaultHumanAPI)); api != "" {
 		var err error
 		c.API, err = parseAPI(api)
 		p.Add("api", err)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -120,7 +121,7 @@ func (e *endpoint) logNoExchange(user identity.User, err error) {
 // change is not told to the caller.
 func (e *endpoint) logRejection(f failure) {
 	e.logSampled(zapcore.WarnLevel, string(f.code), rejectionLogInterval, "request rejected",
-		zap.String("reason", string(f.code)), zap.String("detail", orDefault(f.hint, f.detail)))
+		zap.String("reason", string(f.code)), zap.String("detail", cmp.Or(f.hint, f.detail)))
 }
 
 // logNotAnswered logs why the application could not say who is asking.

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -133,7 +134,7 @@ func failureOf(err error) failure {
 // Error implements error, for handle_errors and Caddy's error log: it holds
 // nothing of the request and nothing of the service's answer.
 func (f failure) Error() string {
-	return string(f.code) + ": " + orDefault(f.hint, f.detail)
+	return string(f.code) + ": " + cmp.Or(f.hint, f.detail)
 }
 
 // body is the problem as RFC 9457 writes it.
@@ -162,7 +163,7 @@ const (
 // problemOf is the row of a code, with what a provider has to say of it.
 func (p *provider) problemOf(code exchange.Code) problem {
 	row := problemTable[code]
-	row.detail = orDefault(p.details[code], row.detail)
+	row.detail = cmp.Or(p.details[code], row.detail)
 	return row
 }
 
@@ -182,12 +183,12 @@ func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
 	}
 	noStore(w.Header())
 	if f.status == http.StatusServiceUnavailable {
-		after := min(max(orDefault(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)
+		after := min(max(cmp.Or(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)
 		seconds := (after + time.Second - 1) / time.Second // never before the service is ready
 		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
 	if f.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", orDefault(f.challenge, challenge))
+		w.Header().Set("WWW-Authenticate", cmp.Or(f.challenge, challenge))
 	}
 	if e.common.leavesErrors() {
 		return caddyhttp.Error(f.status, f)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -100,8 +101,8 @@ func (s transportSettings) build() *http.Transport {
 // exchange has left: cutting it short would leave its end unclear.
 func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
 	l := resilience.Limits{
-		AttemptTimeout: time.Duration(orDefault(e.common.AttemptTimeout, defaultAttemptTimeout)),
-		Retries:        *orDefault(e.common.Retries, &defaultRetries),
+		AttemptTimeout: time.Duration(cmp.Or(e.common.AttemptTimeout, defaultAttemptTimeout)),
+		Retries:        *cmp.Or(e.common.Retries, &defaultRetries),
 		User:           string(exchange.UserFrom(ctx)),
 		Continues:      exchange.Continues(ctx),
 	}

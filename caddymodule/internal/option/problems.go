@@ -73,17 +73,18 @@ func (p *Problems) Texts(option string, values []string) []string {
 	return out
 }
 
-// AddAll notes problems, one a line, that name their option themselves. Those
-// of an option whose placeholders could not be evaluated are left out: that is
-// all there is to say of it.
+// AddAll adds err, or each error of it if it was made by errors.Join. Their text
+// begins with the name of their option. The problems of an option whose
+// placeholders cannot be evaluated are left out, because they follow from that.
 func (p *Problems) AddAll(err error) {
-	if err == nil {
-		return
-	}
-	for problem := range strings.SplitSeq(err.Error(), "\n") {
-		if !p.isUnevaluated(problem) {
-			*p = append(*p, errors.New(problem))
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a list within an error has a text around it
+	switch {
+	case ok:
+		for _, err := range joined.Unwrap() {
+			p.AddAll(err)
 		}
+	case err != nil && !p.isUnevaluated(err.Error()):
+		*p = append(*p, err)
 	}
 }
 
