@@ -94,7 +94,7 @@ func (m metric) desc() *prometheus.Desc {
 func series[K ~string](of *prometheus.CounterVec, l label, before ...string) map[K]prometheus.Counter {
 	m := make(map[K]prometheus.Counter, len(l.values))
 	for _, v := range l.values {
-		m[K(v.value)] = of.WithLabelValues(slices.Concat(before, []string{v.value})...)
+		m[K(v)] = of.WithLabelValues(slices.Concat(before, []string{v})...)
 	}
 	return m
 }

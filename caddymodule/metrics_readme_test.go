@@ -14,7 +14,7 @@ func metricsTable(all []metric) string {
 		for _, l := range m.labels {
 			text := l.name
 			if len(l.values) == 1 {
-				text += `="` + l.values[0].value + `"`
+				text += `="` + l.values[0] + `"`
 			}
 			labels = append(labels, "`"+text+"`")
 		}
@@ -23,15 +23,13 @@ func metricsTable(all []metric) string {
 	return b.String()
 }
 
-// labelsTable tells of the labels' values. A label of several metrics is told
-// of where it first stands.
-func labelsTable(all []metric) string {
-	var b strings.Builder
-	b.WriteString("| label | value | |\n|---|---|---|\n")
+// labelRows are the beginnings of the rows of the labels' table, each with one
+// value. A label of several metrics is told of where it first stands.
+func labelRows(all []metric) (rows []string) {
 	told := make(map[string]bool)
 	for _, m := range all {
 		for _, l := range m.labels {
-			id := l.name + l.values[0].value
+			id := l.name + l.values[0]
 			if told[id] {
 				continue
 			}
@@ -41,10 +39,10 @@ func labelsTable(all []metric) string {
 				name += " of `" + m.name + "`"
 			}
 			for _, v := range l.values {
-				_, _ = fmt.Fprintf(&b, "| %s | `%s` | %s |\n", name, v.value, v.meaning)
+				rows = append(rows, fmt.Sprintf("| %s | `%s` | ", name, v))
 				name = ""
 			}
 		}
 	}
-	return b.String()
+	return rows
 }

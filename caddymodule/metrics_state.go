@@ -45,8 +45,8 @@ func (liveState) Collect(to chan<- prometheus.Metric) {
 		}
 		return true
 	})
-	for _, p := range providerLabel.values {
-		gauge(breakersDesc, float64(open[p.value]), p.value)
+	for _, provider := range providerLabel.values {
+		gauge(breakersDesc, float64(open[provider]), provider)
 	}
 
 	loaded := make(map[string]time.Time) // of the oldest ones of each provider

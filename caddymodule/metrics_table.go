@@ -24,13 +24,20 @@ type metric struct {
 }
 
 // label is a label with all values that it may ever have. No request can add
-// to them.
+// to them. The README says what they mean.
 type label struct {
 	name   string
-	values []labelValue
+	values []string
 }
 
-type labelValue struct{ value, meaning string }
+// newLabel returns a label with values of any string type.
+func newLabel[V ~string](name string, values ...V) label {
+	l := label{name: name}
+	for _, v := range values {
+		l.values = append(l.values, string(v))
+	}
+	return l
+}
 
 // The names of services in labels, and in keys and logs.
 const (
@@ -67,72 +74,23 @@ const (
 )
 
 var (
-	providerLabel = label{"provider", []labelValue{
-		{nameHuma, "`huma_token`"},
-		{nameHuman, "`human_api_token`"},
-	}}
-	outcomeLabel = label{"outcome", []labelValue{
-		{string(exchange.OutcomeHit), "200 with a token that was kept"},
-		{string(exchange.OutcomeShared), "200 with the token of somebody else's exchange"},
-		{string(exchange.OutcomeSignedIn), "200 with a new token"},
-		{string(exchange.OutcomeRegistered), "200 with a new token, after a sign-up"},
-		{string(outcomeEvicted), "204, the user was forgotten (`DELETE`)"},
-		{string(outcomeRejected), "400, 401, 403 or 405: nobody is asking, or wrongly"},
-		{string(outcomeRefused), "403 or 409: the service refuses the user, or registration is off"},
-		{string(outcomeLimited), "503: the brake on sign-ups, or too many waiting"},
-		{string(outcomeUnavailable), "503: the service, or the application that `userinfo` asks (or 500: a mistake of ours)"},
-		{string(outcomeTimeout), "504: the service was too slow"},
-		{string(outcomeMisconfigured), "502: the service refuses our credentials or our request"},
-		{string(outcomeBadResponse), "502: the service's answer is unusable"},
-		{string(outcomeCanceled), "the caller left before there was an answer"},
-	}}
-	opLabel = label{"op", []labelValue{
-		{callSignIn, "Huma: sign in"},
-		{callSignUp, "Huma: sign up"},
-		{callConsent, "Huma: sign the consent"},
-		{callSession, "Human API: session token"},
-		{callID, "Human API: id token"},
-	}}
-	callResultLabel = label{"result", []labelValue{
-		{string(exchange.CallOK), "success"},
-		{string(exchange.CallRefused), "the service says no to this user: unknown (as everybody is before the sign-up), known already, blocked, or no token of this type"},
-		{string(exchange.CallConfig), "it refuses our credentials or ids"},
-		{string(exchange.CallRejected), "any other 4xx: our request is wrong"},
-		{string(exchange.CallLimited), "429"},
-		{string(exchange.CallError), "5xx or 408"},
-		{string(exchange.CallTimeout), "no answer in time"},
-		{string(exchange.CallUnreachable), "no connection, or it broke"},
-		{string(exchange.CallBadResponse), "an answer that cannot be used"},
-	}}
-	signUpResultLabel = label{"result", []labelValue{
-		{string(exchange.SignUpCreated), "Huma has created the user"},
-		{string(exchange.SignUpExists), "it knew the user already"},
-		{string(exchange.SignUpRefused), "it refuses the user"},
-		{string(exchange.SignUpUnclear), "it gave no definite answer: only sign-in decides from then on"},
-		{string(exchange.SignUpFailed), "it definitely created nobody: not reached, or our request is refused"},
-		{string(exchange.SignUpLimited), "not sent: the brake, `registration { rate }`"},
-	}}
-	layerLabel = label{"layer", []labelValue{
-		{layerMemory, "of this process"},
-		{layerRedis, "of all replicas"},
-	}}
-	cacheResultLabel = label{"result", []labelValue{
-		{string(cacheHit), "a token, or a refusal that may be repeated, was there"},
-		{string(cacheMiss), "it was not"},
-		{string(cacheUnreadable), "`redis`: what was there could not be opened; counts as a miss, too"},
-		{string(cacheWritten), "`redis`: kept, or forgotten"},
-		{string(cacheError), "`redis`: the operation failed"},
-		{string(cacheDown), "`redis`: not tried, because the store is known not to be usable"},
-	}}
-	reasonLabel = label{"reason", []labelValue{
-		{string(identity.ReasonMissing), "no value"},
-		{string(identity.ReasonAmbiguous), "more than one"},
-		{string(identity.ReasonInvalid), "not one plain address (or id), or an assertion that does not verify"},
-		{string(identity.ReasonUntrusted), "the peer, the upstream or the certificate is not one to believe"},
-		{string(identity.ReasonEmailUnverified), "nobody says that the address is the user's"},
-		{string(identity.ReasonDomainNotAllowed), "`domains` does not list it"},
-		{string(identity.ReasonUserinfoUnavailable), "the application that `userinfo` asks did not say"},
-	}}
+	providerLabel = newLabel("provider", nameHuma, nameHuman)
+	outcomeLabel  = newLabel("outcome",
+		exchange.OutcomeHit, exchange.OutcomeShared, exchange.OutcomeSignedIn, exchange.OutcomeRegistered,
+		outcomeEvicted, outcomeRejected, outcomeRefused, outcomeLimited, outcomeUnavailable, outcomeTimeout,
+		outcomeMisconfigured, outcomeBadResponse, outcomeCanceled)
+	opLabel         = newLabel("op", callSignIn, callSignUp, callConsent, callSession, callID)
+	callResultLabel = newLabel("result",
+		exchange.CallOK, exchange.CallRefused, exchange.CallConfig, exchange.CallRejected, exchange.CallLimited,
+		exchange.CallError, exchange.CallTimeout, exchange.CallUnreachable, exchange.CallBadResponse)
+	signUpResultLabel = newLabel("result",
+		exchange.SignUpCreated, exchange.SignUpExists, exchange.SignUpRefused, exchange.SignUpUnclear,
+		exchange.SignUpFailed, exchange.SignUpLimited)
+	layerLabel       = newLabel("layer", layerMemory, layerRedis)
+	cacheResultLabel = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
+	reasonLabel      = newLabel("reason",
+		identity.ReasonMissing, identity.ReasonAmbiguous, identity.ReasonInvalid, identity.ReasonUntrusted,
+		identity.ReasonEmailUnverified, identity.ReasonDomainNotAllowed, identity.ReasonUserinfoUnavailable)
 
 	// Only Huma registers users, and what others keep in Redis nobody counts.
 	registersLabel = label{providerLabel.name, providerLabel.values[:1]}

@@ -168,7 +168,7 @@ func wrongMatcher(m metric, name, pattern string) (problems []string) {
 	}
 	for value := range strings.SplitSeq(pattern, "|") {
 		isVariable := strings.HasPrefix(value, "$")
-		if !isVariable && !slices.ContainsFunc(m.labels[at].values, func(v labelValue) bool { return v.value == value }) {
+		if !isVariable && !slices.Contains(m.labels[at].values, value) {
 			problems = append(problems, m.name+" is never of "+name+" "+value)
 		}
 	}

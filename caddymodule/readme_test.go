@@ -55,24 +55,53 @@ func TestReadmeTables(t *testing.T) {
 		"presets": presetTable(identity.Presets()),
 		"filters": filterTable(identity.Presets()),
 		"metrics": metricsTable(metricTable),
-		"labels":  labelsTable(metricTable),
 	} {
-		begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
-		before, rest, ok := strings.Cut(readme, begin)
-		old, after, ok2 := strings.Cut(rest, end)
-		if !ok || !ok2 {
-			t.Fatalf("the README has no lines %q and %q", begin, end)
-		}
+		before, old, after := cutTable(t, readme, name)
 		if old != table && !*updateReadme {
 			t.Errorf("the README's table of %s is not that of the rows: run the test with -update-readme", name)
 		}
-		readme = before + begin + table + end + after
+		readme = before + table + after
 	}
 	if *updateReadme {
 		if err := os.WriteFile("../README.md", []byte(readme), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestReadmeLabels: the manual has a row for each value of a label and no other,
+// which says what it means.
+func TestReadmeLabels(t *testing.T) {
+	b, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := cutTable(t, string(b), "labels")
+	written := strings.Split(strings.TrimSpace(table), "\n")[2:] // below the head
+	rows := labelRows(metricTable)
+	for i, row := range rows {
+		if i >= len(written) {
+			t.Fatalf("the README has no row %q", row)
+		}
+		if meaning, ok := strings.CutPrefix(written[i], row); !ok || meaning == "" || meaning == "|" {
+			t.Fatalf("the README has the row %q, want %q and what it means", written[i], row)
+		}
+	}
+	if more := written[len(rows):]; len(more) > 0 {
+		t.Errorf("the README has the rows %q, which no label has", more)
+	}
+}
+
+// cutTable finds the table of that name between its two comments.
+func cutTable(t *testing.T, readme, name string) (before, table, after string) {
+	t.Helper()
+	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
+	before, rest, ok := strings.Cut(readme, begin)
+	table, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("the README has no lines %q and %q", begin, end)
+	}
+	return before + begin, table, end + after
 }
 
 var updateReadme = flag.Bool("update-readme", false, "write the tables of the README anew")
