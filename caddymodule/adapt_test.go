@@ -20,67 +20,78 @@ import (
 )
 
 // The golden files of the adapter are in testdata/adapt, in Caddy's own form:
-// a Caddyfile, a line of ten dashes, and what becomes of it. That is JSON, or,
-// in the files that are named error_*, the word "error:" and the whole text of
-// the error.
+// a Caddyfile, a line of ten dashes, and what becomes of it. That is JSON in a
+// file of its own, or the word "error:" and the whole text of the error in
+// errors.txtar (the format of golang.org/x/tools/txtar).
 
 var update = flag.Bool("update", false, "write the golden files of the adapter anew")
 
 const (
 	goldenDir    = "../testdata/adapt"
 	goldenSuffix = ".caddyfiletest"
-	goldenRule   = "\n----------\n"
-	errorPrefix  = "error_"
+	goldenErrors = goldenDir + "/errors.txtar"
+	goldenRule   = "----------\n"
 	errorMarker  = "error: "
 )
 
-// golden is one golden file.
+// golden is one case of the golden files.
 type golden struct {
-	name, file      string
+	name            string
 	input, expected string
 }
 
-// goldens reads the golden files of errors, or those of JSON.
-func goldens(t *testing.T, ofErrors bool) []golden {
+// newGolden reads a case. With -update it need not have a result yet.
+func newGolden(t *testing.T, name, text string) golden {
+	t.Helper()
+	input, expected, found := strings.Cut(text, "\n"+goldenRule)
+	if !found && !*update {
+		t.Fatalf("%s has no line of ten dashes", name)
+	}
+	return golden{name, strings.TrimRight(input, "\n") + "\n", strings.TrimRight(expected, "\n")}
+}
+
+// String is the case as it is written.
+func (g golden) String() string { return g.input + goldenRule + g.expected + "\n" }
+
+// check compares what became of a case's Caddyfile. With -update it takes it.
+func (g *golden) check(t *testing.T, got string) {
+	t.Helper()
+	if got != g.expected && !*update {
+		t.Errorf("got:\n%s\nwant:\n%s", got, g.expected)
+	}
+	g.expected = got
+}
+
+// goldens reads the cases that become JSON.
+func goldens(t *testing.T) (all []golden) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(goldenDir, "*"+goldenSuffix))
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || files == nil {
+		t.Fatalf("no golden files in %s: %v", goldenDir, err)
 	}
-	var all []golden
 	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), goldenSuffix)
-		if strings.HasPrefix(name, errorPrefix) != ofErrors {
-			continue
-		}
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := strings.ReplaceAll(string(b), "\r\n", "\n")
-		input, expected, found := strings.Cut(text, goldenRule)
-		if !found && !*update {
-			t.Fatalf("%s has no line of ten dashes", file)
-		}
-		all = append(all, golden{name, file, strings.TrimRight(input, "\n") + "\n", strings.TrimRight(expected, "\n")})
-	}
-	if len(all) == 0 {
-		t.Fatalf("no golden files in %s", goldenDir)
+		all = append(all, newGolden(t, strings.TrimSuffix(filepath.Base(file), goldenSuffix), readGolden(t, file)))
 	}
 	return all
 }
 
-// check compares what became of a golden file's Caddyfile, or writes it.
-func (g golden) check(t *testing.T, got string) {
+func readGolden(t *testing.T, file string) string {
 	t.Helper()
-	if *update {
-		if err := os.WriteFile(g.file, []byte(strings.TrimRight(g.input, "\n")+goldenRule+got+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(b), "\r\n", "\n")
+}
+
+// writeGolden writes a golden file, with -update.
+func writeGolden(t *testing.T, file, text string) {
+	t.Helper()
+	if !*update {
 		return
 	}
-	if got != g.expected {
-		t.Errorf("%s\ngot:\n%s\nwant:\n%s", g.file, got, g.expected)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -91,7 +102,7 @@ func adaptText(text string) ([]byte, []caddyconfig.Warning, error) {
 }
 
 func TestAdapt(t *testing.T) {
-	for _, g := range goldens(t, false) {
+	for _, g := range goldens(t) {
 		t.Run(g.name, func(t *testing.T) {
 			config, warnings, err := adaptText(g.input)
 			if err != nil {
@@ -105,6 +116,7 @@ func TestAdapt(t *testing.T) {
 				t.Fatal(err)
 			}
 			g.check(t, pretty.String())
+			writeGolden(t, filepath.Join(goldenDir, g.name+goldenSuffix), g.String())
 			// What the adapter writes, the JSON config takes, and all of it.
 			for _, handler := range tokenHandlers(t, config) {
 				read := directiveNamed(t, handler["handler"]).new()
@@ -122,8 +134,15 @@ func TestAdapt(t *testing.T) {
 }
 
 func TestL08_AdaptErrors(t *testing.T) {
-	for _, g := range goldens(t, true) {
-		t.Run(strings.TrimPrefix(g.name, errorPrefix), func(t *testing.T) {
+	var written strings.Builder
+	cases := strings.Split("\n"+readGolden(t, goldenErrors), "\n-- ")[1:]
+	if len(cases) == 0 {
+		t.Fatalf("no case in %s", goldenErrors)
+	}
+	for _, c := range cases {
+		name, text, _ := strings.Cut(c, " --\n")
+		g := newGolden(t, name, text)
+		t.Run(name, func(t *testing.T) {
 			config, _, err := adaptText(g.input)
 			if err == nil {
 				t.Fatalf("no error, but %s", config)
@@ -133,7 +152,9 @@ func TestL08_AdaptErrors(t *testing.T) {
 			}
 			g.check(t, errorMarker+err.Error())
 		})
+		fmt.Fprintf(&written, "-- %s --\n%s", name, g)
 	}
+	writeGolden(t, goldenErrors, written.String())
 }
 
 // directiveOption is what is the same for every option of the directive: how
@@ -236,7 +257,7 @@ func TestAdaptCoverage(t *testing.T) {
 				fields["client_id."+kind] = true
 			}
 		}
-		for _, g := range goldens(t, false) {
+		for _, g := range goldens(t) {
 			for _, handler := range tokenHandlers(t, []byte(g.expected)) {
 				if handler["handler"] == d.name {
 					forget(fields, "", handler)
