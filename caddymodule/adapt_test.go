@@ -3,7 +3,6 @@ package caddymodule_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -17,14 +16,14 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-huma/caddy-huma/internal/golden"
 )
 
 // The golden files of the adapter are in testdata/adapt, in Caddy's own form:
 // a Caddyfile, a line of ten dashes, and what becomes of it. That is JSON in a
 // file of its own, or the word "error:" and the whole text of the error in
 // errors.txtar (the format of golang.org/x/tools/txtar).
-
-var update = flag.Bool("update", false, "write the golden files of the adapter anew")
 
 const (
 	goldenDir    = "../testdata/adapt"
@@ -34,43 +33,43 @@ const (
 	errorMarker  = "error: "
 )
 
-// golden is one case of the golden files.
-type golden struct {
+// adaptCase is one case of the golden files.
+type adaptCase struct {
 	name            string
 	input, expected string
 }
 
-// newGolden reads a case. With -update it need not have a result yet.
-func newGolden(t *testing.T, name, text string) golden {
+// newAdaptCase reads a case. With -update it need not have a result yet.
+func newAdaptCase(t *testing.T, name, text string) adaptCase {
 	t.Helper()
 	input, expected, found := strings.Cut(text, "\n"+goldenRule)
-	if !found && !*update {
+	if !found && !*golden.Update {
 		t.Fatalf("%s has no line of ten dashes", name)
 	}
-	return golden{name, strings.TrimRight(input, "\n") + "\n", strings.TrimRight(expected, "\n")}
+	return adaptCase{name, strings.TrimRight(input, "\n") + "\n", strings.TrimRight(expected, "\n")}
 }
 
 // String is the case as it is written.
-func (g golden) String() string { return g.input + goldenRule + g.expected + "\n" }
+func (g adaptCase) String() string { return g.input + goldenRule + g.expected + "\n" }
 
 // check compares what became of a case's Caddyfile. With -update it takes it.
-func (g *golden) check(t *testing.T, got string) {
+func (g *adaptCase) check(t *testing.T, got string) {
 	t.Helper()
-	if got != g.expected && !*update {
+	if got != g.expected && !*golden.Update {
 		t.Errorf("got:\n%s\nwant:\n%s", got, g.expected)
 	}
 	g.expected = got
 }
 
 // goldens reads the cases that become JSON.
-func goldens(t *testing.T) (all []golden) {
+func goldens(t *testing.T) (all []adaptCase) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(goldenDir, "*"+goldenSuffix))
 	if err != nil || files == nil {
 		t.Fatalf("no golden files in %s: %v", goldenDir, err)
 	}
 	for _, file := range files {
-		all = append(all, newGolden(t, strings.TrimSuffix(filepath.Base(file), goldenSuffix), readGolden(t, file)))
+		all = append(all, newAdaptCase(t, strings.TrimSuffix(filepath.Base(file), goldenSuffix), readGolden(t, file)))
 	}
 	return all
 }
@@ -87,7 +86,7 @@ func readGolden(t *testing.T, file string) string {
 // writeGolden writes a golden file, with -update.
 func writeGolden(t *testing.T, file, text string) {
 	t.Helper()
-	if !*update {
+	if !*golden.Update {
 		return
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -141,7 +140,7 @@ func TestL08_AdaptErrors(t *testing.T) {
 	}
 	for _, c := range cases {
 		name, text, _ := strings.Cut(c, " --\n")
-		g := newGolden(t, name, text)
+		g := newAdaptCase(t, name, text)
 		t.Run(name, func(t *testing.T) {
 			config, _, err := adaptText(g.input)
 			if err == nil {

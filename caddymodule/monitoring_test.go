@@ -200,12 +200,7 @@ func TestMonitoring_WrongNames(t *testing.T) {
 // TestMonitoring_AlertsSayWhatToDo: whoever is woken up is told what it is, what
 // to do, and where there is more.
 func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
-	readme := string(fileContent(t, "../README.md"))
-	anchors := make(map[string]bool)
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(readme, -1) {
-		plain := regexp.MustCompile(`[^a-z0-9_ -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-		anchors[strings.ReplaceAll(plain, " ", "-")] = true
-	}
+	readme := strings.ToLower(string(fileContent(t, "../README.md")))
 	rules := alertRules(t)
 	if len(rules) == 0 {
 		t.Fatal("there are no alerts")
@@ -218,7 +213,7 @@ func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 			t.Errorf("%s: without a summary or description", r.Alert)
 		}
 		page, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "#")
-		if page != "https://github.com/caddy-huma/caddy-huma" || !anchors[anchor] {
+		if page != "https://github.com/caddy-huma/caddy-huma" || !strings.Contains(readme, "# "+strings.ReplaceAll(anchor, "-", " ")+"\n") {
 			t.Errorf("%s: the README has no part %q (%s)", r.Alert, anchor, page)
 		}
 		if !strings.Contains(string(fileContent(t, alertsTestFile)), r.Alert) {

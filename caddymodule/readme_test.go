@@ -1,110 +1,96 @@
 package caddymodule
 
 import (
-	"flag"
-	"os"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
+	"github.com/caddy-huma/caddy-huma/internal/golden"
 )
 
-// TestReadmeIsWhole: the manual tells of every option, error and admin call.
-func TestReadmeIsWhole(t *testing.T) {
-	b, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme := string(b)
-	words := map[string]bool{ // JSON names of what the Caddyfile writes as off, a first word or a second value
-		"disabled": true, "algorithm": true, "preset": true, "mode": true, "upstream": true, "client_key": true, "burst": true, "ranges": true,
-	}
-	for _, name := range append(jsonNames(reflect.TypeFor[HumaToken]()), jsonNames(reflect.TypeFor[HumanAPIToken]())...) {
-		if !words[name] && !strings.Contains(readme, name) {
-			t.Errorf("the README does not tell of the option %s", name)
-		}
-	}
-	for code := range problemTable {
-		if !strings.Contains(readme, "\n#### "+string(code)+"\n") {
-			t.Errorf("the README has no section %s, where the type of a problem leads", code)
-		}
-	}
-	for path, call := range adminCalls {
-		if !strings.Contains(readme, "| `"+call.methods[0]+" "+adminPath+path+"` |") {
-			t.Errorf("the README does not tell of %s", path)
-		}
-	}
-	for _, reason := range []healthReason{reasonStopping, reasonNoHandlers, reasonBreakerOpen, reasonStoreDown, reasonFilesUnreadable} {
-		if !strings.Contains(readme, "`"+string(reason)+"`") {
-			t.Errorf("the README does not tell of the reason %s", reason)
-		}
-	}
-}
+//go:generate go test . -run ^TestDocs_ -update
 
-// TestReadmeTables: what the manual tells of presets is made of the rows that
-// requests are read by, and of metrics of the table that they are made by. With
-// -update-readme it is written anew.
-func TestReadmeTables(t *testing.T) {
-	b, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme := string(b)
+// TestDocs_Readme: the README has the tables of presets and metrics.
+func TestDocs_Readme(t *testing.T) {
 	for name, table := range map[string]string{
 		"presets": presetTable(identity.Presets()),
 		"filters": filterTable(identity.Presets()),
 		"metrics": metricsTable(metricTable),
 	} {
-		before, old, after := cutTable(t, readme, name)
-		if old != table && !*updateReadme {
-			t.Errorf("the README's table of %s is not that of the rows: run the test with -update-readme", name)
-		}
-		readme = before + table + after
-	}
-	if *updateReadme {
-		if err := os.WriteFile("../README.md", []byte(readme), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		golden.Part(t, "../README.md", name, table)
 	}
 }
 
-// TestReadmeLabels: the manual has a row for each value of a label and no other,
+// TestReadmeLabels: the README has a row for each value of a label and no other,
 // which says what it means.
 func TestReadmeLabels(t *testing.T) {
-	b, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := cutTable(t, string(b), "labels")
-	written := strings.Split(strings.TrimSpace(table), "\n")[2:] // below the head
+	_, rest, _ := strings.Cut(string(fileContent(t, "../README.md")), "<!-- labels -->\n")
+	table, _, _ := strings.Cut(rest, "<!-- end of labels -->\n")
+	written := strings.SplitAfter(table, "\n")[2:] // below the head
 	rows := labelRows(metricTable)
+	if len(written)-1 != len(rows) {
+		t.Fatalf("the README has %d rows, want %d", len(written)-1, len(rows))
+	}
 	for i, row := range rows {
-		if i >= len(written) {
-			t.Fatalf("the README has no row %q", row)
+		if meaning, ok := strings.CutPrefix(written[i], row); !ok || meaning == "|\n" {
+			t.Errorf("the README has the row %q, want %q and what it means", written[i], row)
 		}
-		if meaning, ok := strings.CutPrefix(written[i], row); !ok || meaning == "" || meaning == "|" {
-			t.Fatalf("the README has the row %q, want %q and what it means", written[i], row)
-		}
-	}
-	if more := written[len(rows):]; len(more) > 0 {
-		t.Errorf("the README has the rows %q, which no label has", more)
 	}
 }
 
-// cutTable finds the table of that name between its two comments.
-func cutTable(t *testing.T, readme, name string) (before, table, after string) {
-	t.Helper()
-	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
-	before, rest, ok := strings.Cut(readme, begin)
-	table, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("the README has no lines %q and %q", begin, end)
+// TestEverythingIsDocumented: the documentation, and the comments from which
+// pkg.go.dev and Caddy's site are made, name every option; the README also every
+// error, admin call and reason of health.
+func TestEverythingIsDocumented(t *testing.T) {
+	wants := func(file, before, after string, names ...string) {
+		t.Helper()
+		text := string(fileContent(t, file))
+		for _, name := range names {
+			if !strings.Contains(text, before+name+after) {
+				t.Errorf("%s does not name %s", file, name)
+			}
+		}
 	}
-	return before + begin, table, end + after
+	huma, human, shared := options[HumaToken](), options[HumanAPIToken](), options[redis.Redis]()
+	wants("../README.md", "", "", slices.Concat(huma, human, shared)...)
+	wants("../docs/redis.md", "`", "", shared...)
+	wants("caddyfile.go", "    ", " ", slices.Concat(huma, shared)...)
+	wants("human.go", "    ", " ", slices.Collect(maps.Keys(new(HumanAPIToken).serviceOptions()))...)
+
+	for code := range problemTable { // the type of a problem is a link there
+		wants("../README.md", "\n#### ", "\n", string(code))
+	}
+	for path, call := range adminCalls {
+		wants("../README.md", "`"+call.methods[0]+" "+adminPath, "`", path)
+	}
+	for _, reason := range []healthReason{reasonStopping, reasonNoHandlers, reasonBreakerOpen, reasonStoreDown, reasonFilesUnreadable} {
+		wants("../README.md", "`", "`", string(reason))
+	}
 }
 
-var updateReadme = flag.Bool("update-readme", false, "write the tables of the README anew")
+// options are the names that options of a config struct have in a Caddyfile.
+func options[T any]() []string {
+	notInACaddyfile := []string{"disabled", "algorithm", "preset", "mode", "upstream", "ranges", "client_key", "burst", "url", "store"} // a first word or a second value there
+	return slices.DeleteFunc(jsonNames(reflect.TypeFor[T]()), func(name string) bool { return slices.Contains(notInACaddyfile, name) })
+}
+
+// TestFieldsAreDocumented: each field of a config has a comment, which fields that
+// stand together may share.
+func TestFieldsAreDocumented(t *testing.T) {
+	for _, file := range []string{"config.go", "config_human.go", "redis/redis.go"} {
+		last := ""
+		for line := range strings.Lines(string(fileContent(t, file))) {
+			if strings.Contains(line, "`json:") && !strings.Contains(last, "`json:") && !strings.HasPrefix(last, "\t// ") {
+				t.Errorf("%s: no comment above %s", file, line)
+			}
+			last = line
+		}
+	}
+}
 
 // jsonNames are the names of a config struct's fields, also of nested ones.
 func jsonNames(typ reflect.Type) (names []string) {

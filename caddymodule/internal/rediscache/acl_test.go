@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,37 +13,42 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
+	"github.com/caddy-huma/caddy-huma/internal/golden"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// manualACL is the rule that the manual tells to give the user, without its
-// name: what is needed always, and what in addition with an option.
-func manualACL(t *testing.T) (rule []string, more map[string][]string) {
-	t.Helper()
-	b, err := os.ReadFile("../../../docs/redis.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	manual := strings.ReplaceAll(string(b), `\|`, "|") // as in a table
-	_, text, ok := strings.Cut(manual, "redis-cli ACL SETUSER huma ")
-	text, _, ok2 := strings.Cut(text, "```")
-	if !ok || !ok2 {
-		t.Fatal("the manual has no ACL rule")
-	}
-	rule = strings.Fields(strings.NewReplacer(`\`, "", "'", "").Replace(text))
-	more = make(map[string][]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)[^|]*\\| `(\\+[^`]+)` \\|$").FindAllStringSubmatch(manual, -1) {
-		more[row[1]] = strings.Fields(row[2])
-	}
-	return rule, more
+//go:generate go test . -run ^TestDocs_ -update
+
+// The rule for the user, without its name, as it is written in a shell; and what is
+// needed in addition with a database other than 0, and in a cluster.
+const (
+	aclRule = `reset on '>the-password' '~caddy-huma:*' resetchannels '&caddy-huma:news' \
+  +ping +get +set +del +unlink +pttl +pexpire +scan \
+  +hget +hmget +hset +hdel +hlen +hkeys \
+  +eval +evalsha +publish +subscribe`
+	aclDB      = "+select"
+	aclCluster = "+cluster|slots +asking"
+)
+
+// TestDocs_ACL: docs/redis.md has the rule.
+func TestDocs_ACL(t *testing.T) {
+	golden.Part(t, "../../../docs/redis.md", "acl", "```sh\nredis-cli ACL SETUSER huma "+aclRule+"\n```\n\n"+
+		"| both patterns begin with `key_prefix`; with | also |\n|---|---|\n"+
+		"| `db` other than 0 | `"+aclDB+"` |\n"+
+		"| `cluster on` | `"+strings.ReplaceAll(aclCluster, "|", `\|`)+"` |\n")
 }
 
-// setUser makes a user of the manual's rule.
+// rule is the rule with more.
+func rule(more ...string) []string {
+	return append(strings.Fields(strings.NewReplacer(`\`, "", "'", "").Replace(aclRule)), more...)
+}
+
+// setUser makes a user of a rule.
 func setUser(r *redistest.Server, name string, rule ...string) {
 	r.Do(append([]string{"ACL", "SETUSER", name}, rule...)...)
 }
 
-// as is a Config of a user of the manual's rule.
+// as is a Config of a user of aclRule.
 func as(name string) func(*Config) {
 	return func(c *Config) { c.Username, c.Password = name, masked.New("the-password") }
 }
@@ -80,9 +83,8 @@ func useAll(ctx context.Context, s opened, user exchange.UserKey) {
 // TestACL: a user who may do what the store does, and nothing else.
 func TestACL(t *testing.T) {
 	t.Parallel()
-	rule, more := manualACL(t)
 	r := startServer(t)
-	setUser(r, "app", rule...)
+	setUser(r, "app", rule()...)
 	runSuites(t, ready(t, r.Addr(), as("app")), ready(t, r.Addr(), as("app")))
 	if log := refused(r); len(log) > 0 {
 		t.Errorf("it has tried what it may not: %q", log)
@@ -92,7 +94,7 @@ func TestACL(t *testing.T) {
 	other.wantWhy(t, "NOPERM")
 	wantDown(t, other)
 
-	setUser(r, "mute", append(rule, "resetchannels")...)
+	setUser(r, "mute", rule("resetchannels")...)
 	s := open(t, r.Addr(), as("mute"))
 	s.wantWhy(t, "can't publish") // replicas that do not hear each other are no use
 	if _, err := s.account("a").Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), "", false); !errors.Is(err, exchange.ErrDown) {
@@ -101,27 +103,26 @@ func TestACL(t *testing.T) {
 
 	db := func(c *Config) { c.DB = 3 }
 	open(t, r.Addr(), as("app"), db).wantWhy(t, "NOPERM")
-	setUser(r, "db", append(rule, more["db"]...)...)
+	setUser(r, "db", rule(aclDB)...)
 	useAll(t.Context(), ready(t, r.Addr(), as("db"), db), "u")
 	if log := refused(r); slices.ContainsFunc(log, func(s string) bool { return strings.HasPrefix(s, "db ") }) {
 		t.Errorf("with a database: %q", log)
 	}
 }
 
-// TestACLIsMinimal: each command of the manual's rule is needed.
+// TestACLIsMinimal: each command of aclRule is needed.
 func TestACLIsMinimal(t *testing.T) {
 	t.Parallel()
-	rule, _ := manualACL(t)
 	r := startServer(t)
 	commands := 0
-	for i, word := range rule {
+	for i, word := range rule() {
 		command, ok := strings.CutPrefix(word, "+")
 		if !ok {
 			continue
 		}
 		commands++
 		user := "without-" + command
-		setUser(r, user, slices.Delete(slices.Clone(rule), i, i+1)...)
+		setUser(r, user, slices.Delete(rule(), i, i+1)...)
 		r.Do("SCRIPT", "FLUSH") // so that they are sent
 		s := open(t, r.Addr(), as(user))
 		eventually(t, 10*time.Second, "it is known if it is there", func() bool {
@@ -139,7 +140,6 @@ func TestACLIsMinimal(t *testing.T) {
 // TestACLOfTopologies: what a cluster and a master behind sentinels need beyond.
 func TestACLOfTopologies(t *testing.T) {
 	t.Parallel()
-	rule, more := manualACL(t)
 	wantNone := func(servers ...*redistest.Server) {
 		t.Helper()
 		for _, r := range servers {
@@ -150,7 +150,7 @@ func TestACLOfTopologies(t *testing.T) {
 	}
 	nodes := startCluster(t)
 	for _, r := range nodes {
-		setUser(r, "app", append(rule, more["cluster"]...)...)
+		setUser(r, "app", rule(strings.Fields(aclCluster)...)...)
 	}
 	s := ready(t, nodes[0].Addr(), as("app"), func(c *Config) { c.Cluster = true })
 	for i := range 30 {
@@ -175,7 +175,7 @@ func TestACLOfTopologies(t *testing.T) {
 	wantNone(nodes...)
 
 	master := startServer(t)
-	setUser(master, "app", append(rule, more["master_name"]...)...)
+	setUser(master, "app", rule()...)
 	sentinel := redistest.Sentinel(t, master)
 	useAll(t.Context(), ready(t, sentinel.Addr(), as("app"), func(c *Config) { c.MasterName = "mymaster" }), "u")
 	wantNone(master)
