@@ -13,7 +13,7 @@ const nonblock = syscall.O_NONBLOCK
 // inode is the number of a file in its file system.
 func inode(info fs.FileInfo) uint64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(stat.Ino)
+		return uint64(stat.Ino) //nolint:unconvert // its type differs between systems
 	}
 	return 0
 }
