@@ -103,7 +103,9 @@ func (q *request) replicasOf(user exchange.UserKey) *exchange.Replicas {
 		return nil
 	}
 	tokens, kind := c.users.key(q.user), q.kind
-	stored := func(ctx context.Context) *exchange.Grant { return c.policy.Stored(ctx, tokens, kind) }
+	stored := func(ctx context.Context) *exchange.Grant {
+		return q.account.engine.Stored(ctx, tokens, kind, &c.policy)
+	}
 	if q.fresh() { // what is stored may be what the caller wants no more
 		stored = func(context.Context) *exchange.Grant { return nil }
 	}

@@ -55,7 +55,7 @@ func TestWhatIsBelievedOfTheStore(t *testing.T) {
 				shared := &keepsAll{sharedStore: s, rec: rec}
 				b.policy.Shared = shared
 
-				if got := b.policy.Stored(t.Context(), "u", "ios"); (got != nil) != (test.want && test.grant != 0) {
+				if got := b.Stored(t.Context(), "u", "ios", &b.policy); (got != nil) != (test.want && test.grant != 0) {
 					t.Errorf("who waits for a sign-up is given a token: %v", got != nil)
 				}
 				r := b.get(t.Context(), "u", "ios", false)

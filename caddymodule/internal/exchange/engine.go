@@ -316,7 +316,8 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 		p.keep(user, f.kind, f.fresh, f.result)
 	case f.fresh.IsZero():
 		p.Cache.Put(user, f.kind, *f.stored)
-	default:
+	default: // what is in the cache is from before
+		p.Cache.Put(user, f.kind, Record{})
 		p.Recent.Put(user, f.kind, *f.stored)
 	}
 	return nil

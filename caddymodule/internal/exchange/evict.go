@@ -72,34 +72,42 @@ func (u *userExchanges) evict(all bool) {
 // maxEvictions bounds evictions: some 10 MB. Beyond it the store alone knows.
 const maxEvictions = 100_000
 
-// evictions are the users who were evicted here within EvictedFor, and until when
-// tokens of theirs were issued that a shared store must not bring back: it may have
-// been down at that moment, or have lost the eviction since.
-type evictions map[UserKey]time.Time
+// untoldFor is for how long an eviction is remembered that the shared store does not
+// know of: longer than tokens are kept there.
+const untoldFor = 30 * 24 * time.Hour
+
+// evictions are the users who were evicted here. A shared store must not bring their
+// tokens back: it may have been down at that moment, or have lost the eviction since.
+type evictions map[UserKey]eviction
+
+// eviction is until when tokens were issued that are evicted, and for how long that
+// is remembered.
+type eviction struct{ at, end time.Time }
 
 // add notes an eviction. If the store does not know of it, tokens of a replica
 // whose clock is ahead have to be counted to those before.
 func (e evictions) add(user UserKey, untold bool, now time.Time) {
 	const atOnce = 8 // each new one pays for a look at a few old ones
 	looked := 0
-	for u, at := range e {
-		if now.Sub(at) > EvictedFor {
+	for u, old := range e {
+		if now.After(old.end) {
 			delete(e, u)
 		}
 		if looked++; looked == atOnce {
 			break
 		}
 	}
+	this := eviction{at: now, end: now.Add(EvictedFor)}
 	if untold {
-		now = now.Add(maxSkew)
+		this = eviction{at: now.Add(maxSkew), end: now.Add(untoldFor)}
 	}
 	if _, again := e[user]; again || len(e) < maxEvictions {
-		e[user] = now
+		e[user] = this
 	}
 }
 
 // isBefore reports whether a token is from before the eviction of its user.
 func (e evictions) isBefore(user UserKey, rec Record) bool {
-	at, ok := e[user]
-	return ok && rec.Grant != nil && rec.Grant.Minted().Before(at)
+	this, ok := e[user]
+	return ok && rec.Grant != nil && rec.Grant.Minted().Before(this.at)
 }

@@ -37,11 +37,13 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 	rec, ok, seen, err := p.Shared.Get(ctx, user, kind)
 	rec.CheckedAt = time.Now()
 	ok = ok && err == nil && p.believes(rec)
-	if old, isOld := p.stale(user, f.kind); isOld && wanted.IsZero() && !ok {
-		if ok = err != nil; ok {
-			rec = old
-		} else {
+	if old, isOld := p.stale(user, f.kind); isOld && wanted.IsZero() {
+		switch {
+		case err != nil:
+			rec, ok = old, true
+		case !ok, rec.isBefore(old): // the store was not told of the newer one
 			p.Cache.Put(user, f.kind, Record{})
+			ok = false
 		}
 	}
 	if !ok {
@@ -69,9 +71,16 @@ func (p *Policy) stale(user UserKey, kind Kind) (rec Record, ok bool) {
 }
 
 // isStale reports whether a record of the cache has to be looked up in the shared
-// store before it is handed out again. What no store has is not stale.
+// store before it is handed out again. What no store has is not stale. What was
+// checked in the future is: the clock was set back.
 func (r Record) isStale(now time.Time) bool {
-	return now.Sub(r.CheckedAt) >= maxStale && (r.Err == nil || r.Err.isRefusal())
+	age := now.Sub(r.CheckedAt)
+	return (age < 0 || age >= maxStale) && (r.Err == nil || r.Err.isRefusal())
+}
+
+// isBefore reports whether both are tokens, and this is the older one.
+func (r Record) isBefore(other Record) bool {
+	return r.Grant != nil && other.Grant != nil && r.Grant.Minted().Before(other.Grant.Minted())
 }
 
 // freshSince is when somebody asked for a fresh token; zero if nobody did.
@@ -94,9 +103,14 @@ func (p *Policy) believes(rec Record) bool {
 
 // Stored returns the token that another replica has stored for a user, nil if
 // there is none that may be handed out.
-func (p *Policy) Stored(ctx context.Context, user UserKey, kind Kind) *Grant {
+func (e *Engine) Stored(ctx context.Context, user UserKey, kind Kind, p *Policy) *Grant {
 	rec, ok, _, err := p.Shared.Get(ctx, user, kind)
 	if err != nil || !ok || !p.believes(rec) {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.evictions.isBefore(user, rec) {
 		return nil
 	}
 	return rec.Grant

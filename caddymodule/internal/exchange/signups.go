@@ -110,6 +110,6 @@ func (r *Replicas) isOver(t signUpTurn) bool { return r != nil && time.Since(t.s
 // exchange's context, which may be over by now: the store has its own timeout.
 func (r *Replicas) release(t signUpTurn, end SignUpEnd) {
 	if r != nil && t.lock.ID != "" {
-		_ = r.Locks.Release(context.Background(), r.User, t.lock, end, r.Timeout+lockMargin)
+		_ = r.Locks.Release(context.Background(), r.User, t.lock, end, max(r.Timeout+lockMargin, end.Hold))
 	}
 }

@@ -64,7 +64,7 @@ func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma) Result {
 	m := &loginMinter{Login: Login{
 		Huma: h, Registrations: at.registrations, Registration: at.registration, User: "u",
 		Replicas: &Replicas{Locks: s, User: "u", Timeout: at.policy.Timeout, Stored: func(ctx context.Context) *Grant {
-			return at.policy.Stored(ctx, "u", "ios")
+			return at.Stored(ctx, "u", "ios", &at.policy)
 		}},
 	}}
 	return at.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{m}, Policy: &at.policy})

@@ -91,6 +91,26 @@ func TestStaleIsGone(t *testing.T) {
 	})
 }
 
+// TestANewerTokenStays: one that the store was not told of is not replaced by the older
+// one that the store has.
+func TestANewerTokenStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		r := s.replica()
+		r.policy.TTL = time.Hour
+		r.mint = longGrant
+		r.get(t.Context(), "u", "ios", false)
+		s.down.Store(true)
+		time.Sleep(time.Second)
+		r.get(t.Context(), "u", "ios", true) // no-cache: the old one is refused
+		s.down.Store(false)
+		time.Sleep(2 * maxStale)
+		if got := r.get(t.Context(), "u", "ios", false); got.Err != nil || r.calls.Load() != 3 {
+			t.Errorf("got %+v after %d calls, want the third", got, r.calls.Load())
+		}
+	})
+}
+
 // TestOneLookForAllWhoWait: many requests of a user whose token is old make one look
 // at the store.
 func TestOneLookForAllWhoWait(t *testing.T) {
@@ -131,13 +151,14 @@ func TestEvictedHere(t *testing.T) {
 		{name: "it was down, and the other's clock is ahead", down: true, token: -maxSkew + time.Second, want: 1},
 		{name: "it was down, a quarter of an hour ago", down: true, after: EvictedFor, want: 1},
 		{name: "it has lost the eviction", token: time.Second, want: 1},
+		{name: "it was down, a day ago", down: true, token: 25 * time.Hour, after: 24 * time.Hour, want: 1},
 		{name: "a token of a moment later"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSharedStore()
 				r := s.replica()
-				r.policy.TTL = time.Hour
+				r.policy.TTL = 48 * time.Hour
 				r.mint = longGrant
 				if test.down {
 					s.down.Store(true)
@@ -147,11 +168,11 @@ func TestEvictedHere(t *testing.T) {
 				}
 				s.down.Store(false)
 				time.Sleep(test.after + 10*s.takes) // so that all have heard of it
-				other := NewGrant(time.Now().Add(-test.token)).Text("n", "7").Lifetime("expiresIn", time.Hour).Grant()
+				other := NewGrant(time.Now().Add(-test.token)).Text("n", "7").Lifetime("expiresIn", 72*time.Hour).Grant()
 				s.mapStore.Put("u", "ios", Record{Grant: other, Until: time.Now().Add(time.Hour)})
 				want := test.want
-				if test.after > 0 {
-					want = 0 // of now
+				if test.after > test.token && test.after > 0 {
+					want = 0 // the token is from after it
 				}
 				if got := r.get(t.Context(), "u", "ios", false); got.Err != nil || r.calls.Load() != want {
 					t.Errorf("got %+v with %d calls, want %d", got, r.calls.Load(), want)

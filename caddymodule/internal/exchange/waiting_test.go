@@ -100,7 +100,7 @@ func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
 		}
 		b := s.replica()
 		r := &Replicas{Locks: putsThenTells{s}, User: "u", Timeout: 10 * time.Second, Stored: func(ctx context.Context) *Grant {
-			return b.policy.Stored(ctx, "u", "ios")
+			return b.Stored(ctx, "u", "ios", &b.policy)
 		}}
 		if turn := r.take(t.Context()); turn.grant == nil || turn.ours {
 			t.Errorf("turn %+v, want a token", turn)

@@ -20,6 +20,7 @@ type accountStore struct {
 	name   string // in keys
 	prefix string // of its keys
 	memory exchange.Forgetter
+	joined int // how often; the Store's mu protects it
 }
 
 // Up implements exchange.SharedStore.
@@ -99,10 +100,10 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 // Evict implements exchange.SharedStore with one script. Other members of this process
 // are told also if the store is down.
 func (a *accountStore) Evict(ctx context.Context, user exchange.UserKey) error {
+	defer a.store.tell(a.name, a.memory, func(m exchange.Forgetter) { m.ForgetTokens(user) })
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer a.store.tell(a.name, a.memory, func(m exchange.Forgetter) { m.ForgetTokens(user) })
 	return a.store.try(func(ctx context.Context, c redis.UniversalClient) error {
 		return a.store.scripts.evict.Run(ctx, c, []string{a.prefix + keyOf(user)},
 			randomID(), exchange.EvictedFor.Milliseconds(), a.store.channel(), a.message(evictUser, user)).Err()

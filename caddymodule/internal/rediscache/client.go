@@ -21,9 +21,8 @@ const (
 	connectTimeout = 2 * time.Second
 
 	// maxConns is how many connections there are at most to a server, beside one
-	// for messages, and maxIdle for how long one stays that nobody uses.
+	// for messages. They stay open.
 	maxConns = 32
-	maxIdle  = time.Minute
 
 	bufferSize = 8 << 10 // for reading and for writing; a value has about 1 KiB
 
@@ -87,7 +86,6 @@ func (c *Config) options(addrs []string) *redis.UniversalOptions {
 		DialerRetries:            1,
 		PoolSize:                 maxConns,
 		MaxActiveConns:           maxConns,
-		ConnMaxIdleTime:          maxIdle,
 		PipelinePoolSize:         -1,
 		ReadBufferSize:           bufferSize,
 		WriteBufferSize:          bufferSize,
@@ -100,7 +98,8 @@ var errNoAddress = errors.New("the address that a server gave for another one is
 
 // dial connects to a server. Addresses also come from sentinels and from nodes of a
 // cluster; the client would take one that begins with a slash for a Unix socket. A node
-// that does not know its own host leaves it out: it is the one that was asked.
+// that does not know its own host leaves it out: it is taken for that of the first
+// address of the options.
 func (c *Config) dial(ctx context.Context, _, addr string) (conn net.Conn, err error) {
 	if port, ok := strings.CutPrefix(addr, ":"); ok {
 		host, _, _ := net.SplitHostPort(c.Addresses[0])

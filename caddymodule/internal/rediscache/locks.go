@@ -34,7 +34,6 @@ func (l *signUpLocks) keyOf(user exchange.UserKey) string {
 
 // Lock implements exchange.SignUpLocks with one SET, and one GET if it is taken.
 func (l *signUpLocks) Lock(ctx context.Context, user exchange.UserKey, life time.Duration) (lock exchange.SignUpLock, err error) {
-	l.store.await(ctx)
 	id, key := randomID(), l.keyOf(user)
 	err = l.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
 		lock = exchange.SignUpLock{State: exchange.SignUpOurs, ID: id}

@@ -80,8 +80,9 @@ func (s *Store) heard(text string) {
 // that has ended. A message that is lost then is what the age of records in memory is
 // bounded for.
 func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-chan struct{}, err error) {
-	sub := c.Subscribe(ctx, s.channel())
+	var sub *redis.PubSub
 	err = safely(func() error {
+		sub = c.Subscribe(ctx, s.channel())
 		confirmed, err := sub.ReceiveTimeout(ctx, connectTimeout)
 		if _, ok := confirmed.(*redis.Subscription); err == nil && !ok {
 			return errNonsense
@@ -89,7 +90,9 @@ func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-
 		return err
 	})
 	if err != nil {
-		_ = sub.Close()
+		if sub != nil {
+			_ = sub.Close()
+		}
 		return closed, fmt.Errorf("what other replicas say cannot be heard: %w", plain(err))
 	}
 	ended := make(chan struct{})

@@ -49,7 +49,7 @@ type Store struct {
 	answered atomic.Int64 // when an operation was answered last, in ns since started
 
 	mu      sync.Mutex
-	members map[string]map[exchange.Forgetter]int // by account, with how often they joined
+	members map[string]map[exchange.Forgetter]*accountStore // by account
 }
 
 // New returns a Store that does no I/O before Connect. It fails only on keys that
@@ -71,7 +71,7 @@ func New(c Config) (*Store, error) {
 		done:    make(chan struct{}),
 		known:   make(chan struct{}),
 		started: time.Now(),
-		members: make(map[string]map[exchange.Forgetter]int),
+		members: make(map[string]map[exchange.Forgetter]*accountStore),
 	}
 	s.config.Keys = nil
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -104,29 +104,35 @@ func (s *Store) Up() bool { return s.state.Load() == nil }
 // users. In the store there are only their hashes. leave has to be called when
 // nobody uses the Member any more.
 func (s *Store) Join(account, service string, memory exchange.Forgetter) (m exchange.Member, leave func()) {
-	name := nameOf(account)
-	s.addMember(name, memory, 1)
+	a := s.addMember(nameOf(account), memory, 1)
 	return exchange.Member{
-		Store: &accountStore{store: s, name: name, prefix: s.config.KeyPrefix + "t:" + name + ":", memory: memory},
+		Store: a,
 		Locks: &signUpLocks{store: s, prefix: s.config.KeyPrefix + "s:" + nameOf(service) + ":"},
 		Start: s.Connect,
-	}, func() { s.addMember(name, memory, -1) }
+	}, func() { s.addMember(a.name, memory, -1) }
 }
 
-func (s *Store) addMember(account string, memory exchange.Forgetter, n int) {
+// addMember counts how often memory has joined an account, and returns what it has of it.
+func (s *Store) addMember(account string, memory exchange.Forgetter, n int) *accountStore {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	members := s.members[account]
 	if members == nil {
-		members = make(map[exchange.Forgetter]int)
+		members = make(map[exchange.Forgetter]*accountStore)
 		s.members[account] = members
 	}
-	if members[memory] += n; members[memory] == 0 {
+	a := members[memory]
+	if a == nil {
+		a = &accountStore{store: s, name: account, prefix: s.config.KeyPrefix + "t:" + account + ":", memory: memory}
+		members[memory] = a
+	}
+	if a.joined += n; a.joined == 0 {
 		delete(members, memory)
 	}
 	if len(members) == 0 {
 		delete(s.members, account)
 	}
+	return a
 }
 
 // tell calls f with the members of an account, but for one.

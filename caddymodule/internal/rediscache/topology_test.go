@@ -126,7 +126,7 @@ func TestSentinel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hangs.Close()
-	a, b := with(), with(short, func(c *Config) { c.Addresses = []string{hangs.Addr().String(), sentinel.Addr()} })
+	a, b := with(), with(func(c *Config) { c.Addresses = []string{hangs.Addr().String(), sentinel.Addr()} })
 	runSuites(t, a, b)
 
 	acc := b.account("failover")
