@@ -19,7 +19,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func sha256Hex(key, text string) string {
@@ -89,7 +89,7 @@ func TestWireFormat(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := make(chan string, 1)
-			api := wiretest.ServeRaw(t, func(conn net.Conn, request string) {
+			api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
 				got <- request
 				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodAnswer), goodAnswer)
 			})
@@ -159,7 +159,7 @@ func TestAttempts(t *testing.T) {
 		nonces = map[string]bool{}
 		calls  = map[string]int{}
 	)
-	api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+	api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
@@ -196,7 +196,7 @@ func TestAttempts(t *testing.T) {
 		t.Errorf("%d attempts with %d signatures, want 3 and 3", n, len(nonces))
 	}
 	_, err = c.SignUp(t.Context(), person())
-	if e := wiretest.AsStatus(t, err); e.Status != 503 {
+	if e := testutil.As[*exchange.StatusError](t, err); e.Status != 503 {
 		t.Error(e)
 	}
 	if n := calls["/api/integration/v1/auth/signup"]; n != 1 {
@@ -261,12 +261,12 @@ func TestHTTP2(t *testing.T) {
 	s.CloseClientConnections()
 	s.Listener.Close()
 	_, err := c.SignUp(t.Context(), person())
-	checkCanaries(t, err)
-	_ = wiretest.AsTransport(t, err)
+	testutil.NoSecrets(t, err, canaries...)
+	_ = testutil.As[*exchange.TransportError](t, err)
 }
 
 func TestConcurrentCalls(t *testing.T) {
-	c := testClient(t, wiretest.ServeAnswer(t, 200, goodAnswer))
+	c := testClient(t, testutil.ServeAnswer(t, 200, goodAnswer))
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
@@ -284,7 +284,7 @@ func TestConcurrentCalls(t *testing.T) {
 // TestDefaults: without an address there is no call.
 func TestDefaults(t *testing.T) {
 	_, err := New(Config{ClientIDs: map[exchange.ClientType]string{exchange.IOS: "c1"}}).SignIn(t.Context(), person())
-	if e := wiretest.AsTransport(t, err); e.Sent || errors.Is(e, context.Canceled) {
+	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || errors.Is(e, context.Canceled) {
 		t.Error(e)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // show prints values in one line, the secret in clear.
@@ -123,7 +124,7 @@ func TestParseConfigErrors(t *testing.T) {
 			if !v.Secret.IsZero() || v.ProjectID != "" || v.Members != nil {
 				t.Error("values with an error")
 			}
-			checkCanaries(t, err)
+			testutil.NoSecrets(t, err, canaries...)
 		})
 	}
 }

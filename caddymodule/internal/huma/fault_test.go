@@ -3,20 +3,23 @@ package huma
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"path"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestH09_RedirectIsNotFollowed(t *testing.T) {
 	var seen atomic.Int32
-	other := wiretest.Serve(t, func(http.ResponseWriter, *http.Request) { seen.Add(1) })
-	api := wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	other := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { seen.Add(1) })
+	api := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", other+"/api")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
@@ -24,7 +27,7 @@ func TestH09_RedirectIsNotFollowed(t *testing.T) {
 	_, in := c.SignIn(t.Context(), person())
 	_, up := c.SignUp(t.Context(), person())
 	for _, err := range []error{in, up, c.SignConsent(t.Context(), person())} {
-		if e := wiretest.AsStatus(t, err); e.Status != http.StatusTemporaryRedirect {
+		if e := testutil.As[*exchange.StatusError](t, err); e.Status != http.StatusTemporaryRedirect {
 			t.Error(e)
 		}
 	}
@@ -35,13 +38,13 @@ func TestH09_RedirectIsNotFollowed(t *testing.T) {
 
 func TestH10_ResetSignUpIsSentOnce(t *testing.T) {
 	var n atomic.Int32
-	api := wiretest.ServeRaw(t, func(conn net.Conn, _ string) {
+	api := testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 		n.Add(1)
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 		// On a connection that has served before, a transport likes to retry.
-		if _, err := wiretest.ReadRaw(conn); err == nil {
+		if _, err := testutil.ReadRequest(conn); err == nil {
 			n.Add(1)
-			wiretest.Reset(conn)
+			testutil.Reset(conn)
 		}
 	})
 	c := testClient(t, api, func(cfg *Config) {
@@ -53,10 +56,28 @@ func TestH10_ResetSignUpIsSentOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := c.SignUp(ctx, person())
-	if e := wiretest.AsTransport(t, err); !e.Sent || e.Timeout {
+	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || e.Timeout {
 		t.Errorf("%+v", e)
 	}
 	if n.Load() != 2 {
 		t.Errorf("%d requests, want 2", n.Load())
+	}
+}
+
+// TestH10_SignUpIsSentOnce: a transport repeats a request whose body it can get
+// again, which may be any call but that one.
+func TestH10_SignUpIsSentOnce(t *testing.T) {
+	repeatable := make(map[string]bool)
+	c := testClient(t, "https://huma.invalid", func(cfg *Config) {
+		cfg.HTTP = testutil.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			repeatable[path.Base(r.URL.Path)] = r.GetBody != nil
+			return nil, io.EOF
+		})
+	})
+	_, _ = c.SignIn(t.Context(), person())
+	_, _ = c.SignUp(t.Context(), person())
+	_ = c.SignConsent(t.Context(), person())
+	if want := map[string]bool{"signin": true, "signup": false, "sign-consent": true}; !maps.Equal(repeatable, want) {
+		t.Errorf("repeatable: %v", repeatable)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func FuzzReadAnswer(f *testing.F) {
@@ -23,7 +23,7 @@ func FuzzReadAnswer(f *testing.F) {
 			if g != nil {
 				t.Error("a grant with an error")
 			}
-			_ = wiretest.AsAnswer(t, err)
+			_ = testutil.As[*exchange.AnswerError](t, err)
 			return
 		}
 		if g == nil {

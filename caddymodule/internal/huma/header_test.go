@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestHeaderCheck(t *testing.T) {
@@ -38,7 +38,7 @@ func TestHeaderCheck(t *testing.T) {
 
 func TestHeaderUpReplaces(t *testing.T) {
 	got := make(chan http.Header, 1)
-	api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+	api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header
 		_, _ = io.WriteString(w, goodAnswer)
 	})
@@ -68,7 +68,7 @@ func TestHeaderUpReplaces(t *testing.T) {
 
 func TestSignOff(t *testing.T) {
 	got := make(chan http.Header, 1)
-	api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+	api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header
 		_, _ = io.WriteString(w, goodAnswer)
 	})

@@ -4,10 +4,14 @@ import (
 	"net/url"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What no error may ever show.
 const (
@@ -58,7 +62,7 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 		DeploymentID: "d1",
 		ClientIDs:    map[exchange.ClientType]string{exchange.IOS: "c1", exchange.Android: "c2"},
 		Signer:       signer,
-		HTTP:         wiretest.Transport(t),
+		HTTP:         testutil.Transport(t),
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestAnswer(t *testing.T) {
@@ -22,7 +22,7 @@ func TestAnswer(t *testing.T) {
 	for _, typ := range types {
 		for _, status := range []int{200, 201, 202} {
 			before := time.Now()
-			c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/html") // not asked
 				w.WriteHeader(status)
 				_, _ = io.WriteString(w, " \n"+good[typ]+"\r\n")
@@ -87,12 +87,10 @@ func TestAnswerMembers(t *testing.T) {
 	}
 }
 
+// TestC09_Lifetimes: as package wire reads them, at most a day.
 func TestC09_Lifetimes(t *testing.T) {
 	for raw, want := range map[string]int64{
-		`30`: 30, `3600`: 3600, `86400`: 86400, `86401`: 86400, `315360001`: 86400, `1e18`: 86400,
-		`"3600"`: 3600, `" 3600 "`: 3600, `"86401"`: 86400, `3600.5`: 3600,
-		`0`: 0, `-5`: 0, `0.9`: 0, `null`: 0, `""`: 0, `"soon"`: 0, `"NaN"`: 0, `"Inf"`: 0, `1e400`: 0,
-		`true`: 0, `{}`: 0, `[900]`: 0,
+		`3600`: 3600, `86400`: 86400, `86401`: 86400, `1e18`: 86400, `"86401"`: 86400, `" 3600 "`: 3600, `0`: 0, `null`: 0,
 	} {
 		for typ, name := range map[exchange.TokenType]string{
 			exchange.SessionToken: "expires_in", exchange.IDToken: "id_token_expires_in",
@@ -112,54 +110,35 @@ func TestC09_Lifetimes(t *testing.T) {
 	}
 }
 
+// TestH08_UnusableAnswers: package wire says what is no JSON object.
 func TestH08_UnusableAnswers(t *testing.T) {
-	pad := func(s string, n int) string { return s + strings.Repeat(" ", n-len(s)) }
+	other := map[exchange.TokenType]exchange.TokenType{exchange.SessionToken: exchange.IDToken, exchange.IDToken: exchange.SessionToken}
 	for _, typ := range types {
 		name := string(typ) + "_token"
 		token := fmt.Sprintf("%q:%q", name, canaryToken)
 		for body, why := range map[string]string{
-			"":                                  "not JSON",
-			"<html>" + canaryAnswer:             "not JSON",
-			"null":                              "not a JSON object",
-			"[]":                                "not a JSON object",
-			"[{" + token + "}]":                 "not a JSON object",
-			`"` + canaryAnswer + `"`:            "not a JSON object",
-			"12":                                "not a JSON object",
-			"{" + token + "} {}":                "not JSON",
-			"{" + token + "}x":                  "not JSON",
-			"\ufeff{" + token + "}":             "not JSON",
-			"{" + token:                         "not JSON",
-			"{}":                                "no token in it",
-			`{"token":"t"}`:                     "no token in it",
-			`{"access_token":"t"}`:              "no token in it",
-			`{"id_refresh_token":"t"}`:          "no token in it",
-			`{"errorCode":"INVALID_CLIENT_ID"}`: "no token in it",
-			`{"data":{` + token + `}}`:          "no token in it",
-			`{"` + name + `":""}`:               "no token in it",
-			`{"` + name + `":null}`:             "no token in it",
-			`{"` + name + `":12}`:               "no token in it",
+			"<html>" + canaryAnswer:                     "not JSON",
+			"{" + token + "} {}":                        "not JSON",
+			"[{" + token + "}]":                         "not a JSON object",
+			"{}":                                        "no token in it",
+			`{"token":"t"}`:                             "no token in it",
+			`{"access_token":"t"}`:                      "no token in it",
+			`{"id_refresh_token":"t"}`:                  "no token in it",
+			`{"errorCode":"INVALID_CLIENT_ID"}`:         "no token in it",
+			`{"data":{` + token + `}}`:                  "no token in it",
+			`{"` + name + `":""}`:                       "no token in it",
+			`{"` + name + `":null}`:                     "no token in it",
+			`{"` + name + `":12}`:                       "no token in it",
 			`{"` + name + `":["` + canaryAnswer + `"]}`: "no token in it",
 			`{"` + strings.ToUpper(name) + `":"t"}`:     "no token in it",
-			good[map[exchange.TokenType]exchange.TokenType{
-				exchange.SessionToken: exchange.IDToken, exchange.IDToken: exchange.SessionToken,
-			}[typ]]: "no token in it",
-			"{" + token + "}":            "",
-			pad("{"+token+"}", 64<<10):   "",
-			pad("{"+token+"}", 64<<10+1): "longer than 64 KiB",
-			strings.Repeat("x", 10<<20):  "longer than 64 KiB",
-			`{"a":` + strings.Repeat("[", 11000) + strings.Repeat("]", 11000) + "," + token + "}": "not JSON",
+			good[other[typ]]:                            "no token in it",
+			strings.Repeat("x", 64<<10+1):               "longer than 64 KiB",
 		} {
-			g, err := testClient(t, wiretest.ServeAnswer(t, 200, body)).Token(t.Context(), typ, user())
-			if why == "" {
-				if err != nil || g == nil {
-					t.Errorf("%.60q: %v", body, err)
-				}
-				continue
-			}
-			if e := wiretest.AsAnswer(t, err); e.Why != why || e.Op != typ.Op() || g != nil {
+			g, err := testClient(t, testutil.ServeAnswer(t, 200, body)).Token(t.Context(), typ, user())
+			if e := testutil.As[*exchange.AnswerError](t, err); e.Why != why || e.Op != typ.Op() || g != nil {
 				t.Errorf("%.60q: got %q, want %q", body, e.Why, why)
 			}
-			checkCanaries(t, err)
+			testutil.NoSecrets(t, err, canaries...)
 		}
 	}
 }
@@ -175,7 +154,7 @@ func FuzzAnswer(f *testing.F) {
 		for _, typ := range types {
 			g, err := read(typ, body)
 			if err != nil {
-				if e := wiretest.AsAnswer(t, err); g != nil || e.Why == "" {
+				if e := testutil.As[*exchange.AnswerError](t, err); g != nil || e.Why == "" {
 					t.Errorf("grant %v, %v", g, err)
 				}
 				continue

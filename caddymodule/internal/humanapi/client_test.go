@@ -15,7 +15,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestWireFormat looks at the bytes that leave.
@@ -46,7 +46,7 @@ func TestWireFormat(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := make(chan string, 1)
-			api := wiretest.ServeRaw(t, func(conn net.Conn, request string) {
+			api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
 				got <- request
 				answer := good[test.typ]
 				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
@@ -74,7 +74,7 @@ func TestUserIDs(t *testing.T) {
 	var got struct {
 		ID string `json:"client_user_id"`
 	}
-	c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&got)
 		_, _ = io.WriteString(w, goodID)
 	}))
@@ -112,7 +112,7 @@ func TestAttempts(t *testing.T) {
 	for _, typ := range types {
 		var n atomic.Int32
 		var last atomic.Int64
-		api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 			last.Store(time.Now().UnixNano())
 			if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), canaryUser) {
 				t.Error("an attempt without its body")
@@ -164,7 +164,7 @@ func TestDoRefuses(t *testing.T) {
 }
 
 func TestConcurrentCalls(t *testing.T) {
-	c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		var b struct{ Type exchange.TokenType }
 		_ = json.NewDecoder(r.Body).Decode(&b)
 		_, _ = io.WriteString(w, good[b.Type])
@@ -183,7 +183,7 @@ func TestConcurrentCalls(t *testing.T) {
 // TestDefaults: without an address there is no call.
 func TestDefaults(t *testing.T) {
 	_, err := New(Config{}).Token(t.Context(), exchange.SessionToken, user())
-	if e := wiretest.AsTransport(t, err); e.Sent {
+	if e := testutil.As[*exchange.TransportError](t, err); e.Sent {
 		t.Error(e)
 	}
 }
@@ -192,7 +192,7 @@ func TestDefaults(t *testing.T) {
 func TestConfigIsCopied(t *testing.T) {
 	var body string
 	scopes := []string{"a"}
-	c := testClient(t, wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		body = string(b)
 		_, _ = io.WriteString(w, goodID)

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestConnect is the rule and the client together: which calls go out, and how
@@ -42,7 +42,7 @@ func TestConnect(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var called []string
-			api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+			api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 				var b struct{ Type string }
 				_ = json.NewDecoder(r.Body).Decode(&b)
 				called = append(called, b.Type)
@@ -76,7 +76,7 @@ func TestConnect(t *testing.T) {
 			if got := strings.Join(called, " "); got != test.called {
 				t.Errorf("called %s, want %s", got, test.called)
 			}
-			checkCanaries(t, err)
+			testutil.NoSecrets(t, err, canaries...)
 		})
 	}
 }

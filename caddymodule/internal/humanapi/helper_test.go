@@ -1,16 +1,14 @@
 package humanapi
 
 import (
-	"context"
 	"net/url"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,7 +51,7 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{API: u, ClientID: "c1", ClientSecret: masked.New(canarySecret), HTTP: wiretest.Transport(t)}
+	cfg := Config{API: u, ClientID: "c1", ClientSecret: masked.New(canarySecret), HTTP: testutil.Transport(t)}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -64,18 +62,12 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 func refusal(t testing.TB, api string, tt exchange.TokenType) *exchange.StatusError {
 	t.Helper()
 	_, err := testClient(t, api).Token(t.Context(), tt, user())
-	checkCanaries(t, err)
-	e := wiretest.AsStatus(t, err)
+	testutil.NoSecrets(t, err, canaries...)
+	e := testutil.As[*exchange.StatusError](t, err)
 	if e.Op != tt.Op() {
 		t.Errorf("op %s", e.Op)
 	}
 	return e
-}
-
-func withTimeout(t testing.TB, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
 }
 
 // answerOf is what g answers at the moment of the call that granted it.

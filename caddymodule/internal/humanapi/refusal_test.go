@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // published are the codes of the service's guide.
@@ -29,7 +29,7 @@ func TestCodes(t *testing.T) {
 		for i, place := range places {
 			status := []int{302, 400, 401, 403, 404, 429, 500, 503}[i%8]
 			body := fmt.Sprintf(place, code)
-			e := refusal(t, wiretest.ServeAnswer(t, status, body), types[i%2])
+			e := refusal(t, testutil.ServeAnswer(t, status, body), types[i%2])
 			if e.Code != code || !e.Definite || e.Status != status {
 				t.Errorf("%s: got %+v", body, e)
 			}
@@ -61,7 +61,7 @@ func TestNoCodes(t *testing.T) {
 		`{"errorCode":"INVALID_CLIENT_ID"} {}`, `{"errorCode":"INVALID_CLIENT_ID"`, "\ufeff" + `{"errorCode":"INVALID_CLIENT_ID"}`,
 		`{"errorCode":"INVALID_CLIENT_ID","x":"` + strings.Repeat("x", 64<<10) + `"}`,
 	} {
-		e := refusal(t, wiretest.ServeAnswer(t, 403, body), exchange.SessionToken)
+		e := refusal(t, testutil.ServeAnswer(t, 403, body), exchange.SessionToken)
 		if *e != (exchange.StatusError{Op: exchange.OpSession, Status: 403}) {
 			t.Errorf("%.60s: got %+v", body, e)
 		}
@@ -109,7 +109,7 @@ func TestRequestIDs(t *testing.T) {
 		{canaryEmail, "", ""},
 		{"r1", "<html>", "r1"},
 	} {
-		api := wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		api := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-HumanAPI-Request-Id", test.header)
 			w.WriteHeader(403)
 			_, _ = w.Write([]byte(test.body))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // everything is what a caller may send.
@@ -93,7 +94,7 @@ func TestHeaderIsNotChanged(t *testing.T) {
 // TestSmuggling: what cannot stand in a header is not sent, in any form.
 func TestSmuggling(t *testing.T) {
 	var calls atomic.Int32
-	url := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+	url := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
 	bad := []string{"a\r\nX-Admin: 1", "a\nX-Admin: 1", "a\rX-Admin: 1", "\r\n\r\nGET /admin HTTP/1.1\r\n\r\n", "a\x00b", "a\x7fb", "a\x1bb"}
 	for _, value := range bad {
 		t.Run(fmt.Sprintf("%q", value), func(t *testing.T) {
@@ -108,7 +109,7 @@ func TestSmuggling(t *testing.T) {
 			if _, err := c.Ask(t.Context(), value, http.Header{"Cookie": {"good"}}); err != identity.ErrNoSession {
 				t.Errorf("as the host: %v", err)
 			}
-			if errs := r.all(); len(errs) != 0 {
+			if errs := r.All(); len(errs) != 0 {
 				t.Errorf("the operator is told: %v", errs)
 			}
 		})
@@ -133,7 +134,7 @@ func TestHostOfNobody(t *testing.T) {
 
 func TestNoSession(t *testing.T) {
 	var calls atomic.Int32
-	url := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+	url := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
 	for name, h := range map[string]http.Header{
 		"nil":                {},
 		"no header":          nil,
@@ -147,7 +148,7 @@ func TestNoSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, r := newClient(t, url, forward("Cookie", "Authorization", "Host"))
 			wantRejection(t, c, t.Context(), h, identity.ErrNoSession)
-			if errs := r.all(); len(errs) != 0 {
+			if errs := r.All(); len(errs) != 0 {
 				t.Errorf("the operator is told: %v", errs)
 			}
 		})
@@ -171,10 +172,10 @@ func TestDocument(t *testing.T) {
 			if len(tt.body) > maxAnswer {
 				t.Fatal(len(tt.body))
 			}
-			c, r := newClient(t, serve(t, answering(200, tt.body)))
+			c, r := newClient(t, testutil.ServeAnswer(t, 200, tt.body))
 			d, err := c.Ask(t.Context(), "", signedIn())
 			if err != nil {
-				t.Fatal(err, r.all())
+				t.Fatal(err, r.All())
 			}
 			if got := fmt.Sprint(lookup(t, d, tt.path)); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
@@ -186,19 +187,19 @@ func TestDocument(t *testing.T) {
 func TestNotSignedIn(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		for name, handler := range map[string]http.HandlerFunc{
-			"empty":    answering(status, ""),
-			"JSON":     answering(status, `{"email":"a@x.io"}`),
-			"a page":   answering(status, "<html>"+canaryAnswer),
-			"too long": answering(status, strings.Repeat("x", maxAnswer+100)),
+			"empty":    testutil.Answer(status, ""),
+			"JSON":     testutil.Answer(status, `{"email":"a@x.io"}`),
+			"a page":   testutil.Answer(status, "<html>"+canaryAnswer),
+			"too long": testutil.Answer(status, strings.Repeat("x", maxAnswer+100)),
 			"cut": func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")
 				w.WriteHeader(status)
 			},
 		} {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
-				c, r := newClient(t, serve(t, handler))
+				c, r := newClient(t, testutil.Serve(t, handler))
 				wantRejection(t, c, t.Context(), signedIn(), identity.ErrNotSignedIn)
-				if errs := r.all(); len(errs) != 0 {
+				if errs := r.All(); len(errs) != 0 {
 					t.Errorf("the operator is told: %v", errs)
 				}
 			})
@@ -208,14 +209,14 @@ func TestNotSignedIn(t *testing.T) {
 
 // TestOnError: nobody needs to be told.
 func TestOnError(t *testing.T) {
-	c, _ := newClient(t, serve(t, answering(500, "")), func(cfg *Config) { cfg.OnError = nil })
+	c, _ := newClient(t, testutil.ServeAnswer(t, 500, ""), func(cfg *Config) { cfg.OnError = nil })
 	wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoUnavailable)
 }
 
 // TestCookiesAreForgotten: each call carries what its own caller sent.
 func TestCookiesAreForgotten(t *testing.T) {
 	var got []string
-	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c, _ := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, strings.Join(r.Header.Values("Cookie"), "|")+r.Header.Get("If-None-Match"))
 		w.Header().Set("Set-Cookie", "session="+canaryAnswer)
 		w.Header().Set("ETag", `"1"`)
@@ -237,7 +238,7 @@ func TestCookiesAreForgotten(t *testing.T) {
 func TestMany(t *testing.T) {
 	const callers, rounds = 500, 3
 	var open, most atomic.Int32
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if n := open.Add(1); n > most.Load() {
 			most.Store(n)
 		}
@@ -269,7 +270,7 @@ func TestMany(t *testing.T) {
 	if n := most.Load(); int(n) > shared.MaxConnsPerHost {
 		t.Errorf("%d at once", n)
 	}
-	if errs := r.all(); len(errs) != 0 {
+	if errs := r.All(); len(errs) != 0 {
 		t.Error(errs[0])
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestURL(t *testing.T) {
@@ -56,7 +58,7 @@ func TestURL(t *testing.T) {
 			if c != nil || !errors.Is(err, tt.want) || err.Error() != tt.want.Error() {
 				t.Fatalf("got %v, want %v", err, tt.want)
 			}
-			checkCanaries(t, err)
+			testutil.NoSecrets(t, err, "canary")
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestConnectionsThatAreSignedIn: an application that signs in connections
@@ -14,7 +15,7 @@ import (
 func TestConnectionsThatAreSignedIn(t *testing.T) {
 	var mu sync.Mutex
 	users := make(map[string]string) // by connection
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		if auth := r.Header.Get("Authorization"); auth != "" {
@@ -43,7 +44,7 @@ func TestConnectionsThatAreSignedIn(t *testing.T) {
 // once, and it is not the application's fault.
 func TestMaxWaiting(t *testing.T) {
 	arrived, open := make(chan struct{}, 10), make(chan struct{})
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	url := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		arrived <- struct{}{}
 		<-open
 		_, _ = w.Write([]byte(`{}`))
@@ -66,7 +67,7 @@ func TestMaxWaiting(t *testing.T) {
 	if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
 		t.Error(err)
 	}
-	if errs := r.all(); len(errs) != 0 {
+	if errs := r.All(); len(errs) != 0 {
 		t.Errorf("%v", errs)
 	}
 }

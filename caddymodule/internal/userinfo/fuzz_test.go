@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // FuzzAnswer: only a 200 with one JSON object or list is a document.
@@ -29,7 +30,7 @@ func FuzzAnswer(f *testing.F) {
 		var told error
 		asked := *c
 		asked.onError = func(err error) { told = err }
-		asked.http = roundTripper(func(*http.Request) (*http.Response, error) {
+		asked.http = testutil.RoundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{
 				StatusCode: status,
 				Header:     http.Header{"Content-Encoding": {encoding}},
@@ -84,7 +85,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, host, cookie, other string) {
 		asked := *c
-		asked.http = roundTripper(func(req *http.Request) (*http.Response, error) {
+		asked.http = testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			var sent bytes.Buffer
 			if err := req.Write(&sent); err != nil {
 				t.Fatalf("not sendable: %v", err)

@@ -1,18 +1,14 @@
 package userinfo
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +16,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
@@ -42,45 +39,16 @@ const (
 	canaryPass   = "canary-pass-5c66"
 )
 
-func checkCanaries(t testing.TB, err error) {
-	t.Helper()
-	for ; err != nil; err = errors.Unwrap(err) {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-			if text := fmt.Sprintf(verb, err); strings.Contains(text, "canary") {
-				t.Errorf("%s shows %q", verb, text)
-			}
-		}
-	}
-}
-
 // signedIn is the header of somebody with a session.
 func signedIn() http.Header {
 	return http.Header{"Authorization": {"Bearer " + canaryBearer}, "Cookie": {"session=" + canaryCookie}}
 }
 
-// recorder keeps the errors of a client.
-type recorder struct {
-	mu   sync.Mutex
-	errs []error
-}
-
-func (r *recorder) add(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.errs = append(r.errs, err)
-}
-
-func (r *recorder) all() []error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.errs
-}
-
 // newClient is a client of the application at url; change may adapt it.
-func newClient(t testing.TB, url string, change ...func(*Config)) (*Client, *recorder) {
+func newClient(t testing.TB, url string, change ...func(*Config)) (*Client, *testutil.Recorder[error]) {
 	t.Helper()
-	r := new(recorder)
-	cfg := Config{URL: url + "?key=" + canaryQuery, OnError: r.add, Timeout: 2 * time.Second}
+	r := new(testutil.Recorder[error])
+	cfg := Config{URL: url + "?key=" + canaryQuery, OnError: r.Add, Timeout: 2 * time.Second}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -97,72 +65,11 @@ func forward(names ...string) func(*Config) {
 
 func timeout(d time.Duration) func(*Config) { return func(cfg *Config) { cfg.Timeout = d } }
 
-// serve runs an application and returns its address.
-func serve(t testing.TB, handler http.HandlerFunc) string {
-	t.Helper()
-	s := httptest.NewUnstartedServer(handler)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.Start()
-	t.Cleanup(func() { shared.CloseIdleConnections(); s.Close() })
-	return s.URL
-}
-
-// answering is an application with one answer for all.
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-// serveRaw hands each whole request and its connection to answer, and closes
-// the connection afterwards.
-func serveRaw(t testing.TB, answer func(conn net.Conn, request string)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-				if request, err := readRaw(bufio.NewReader(conn)); err == nil {
-					answer(conn, request)
-				}
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); shared.CloseIdleConnections(); running.Wait() })
-	return "http://" + l.Addr().String()
-}
-
-// readRaw reads a request without a body, byte for byte.
-func readRaw(r *bufio.Reader) (string, error) {
-	var head strings.Builder
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return "", err
-		}
-		head.WriteString(line)
-		if line == "\r\n" {
-			return head.String(), nil
-		}
-	}
-}
-
 // rawOf asks an application that keeps the request, and returns that.
 func rawOf(t *testing.T, host string, header http.Header, change ...func(*Config)) string {
 	t.Helper()
 	seen := make(chan string, 1)
-	url := serveRaw(t, func(conn net.Conn, request string) {
+	url := testutil.ServeRaw(t, func(conn net.Conn, request string) {
 		seen <- request
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 	})
@@ -188,14 +95,14 @@ func wantRejection(t testing.TB, c *Client, ctx context.Context, header http.Hea
 
 // wantError fails unless the application could not say who is asking, for the
 // reason text.
-func wantError(t testing.TB, c *Client, r *recorder, text string) {
+func wantError(t testing.TB, c *Client, r *testutil.Recorder[error], text string) {
 	t.Helper()
 	wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoUnavailable)
-	errs := r.all()
+	errs := r.All()
 	if len(errs) != 1 {
 		t.Fatalf("%d errors, want 1: %v", len(errs), errs)
 	}
-	checkCanaries(t, errs[0])
+	testutil.NoSecrets(t, errs[0], "canary")
 	if text != "" && errs[0].Error() != text {
 		t.Errorf("got %q, want %q", errs[0], text)
 	}

@@ -2,50 +2,46 @@ package wire
 
 import (
 	"context"
-	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestH15_Certificates: the reason is clear and nothing was sent.
 func TestH15_Certificates(t *testing.T) {
 	var seen atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s := testutil.NewServer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	s.StartTLS()
-	t.Cleanup(s.Close)
 	trusting := func(change func(*http.Transport)) *http.Transport {
-		tr := wiretest.Transport(t)
+		tr := testutil.Transport(t)
 		tr.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 		change(tr)
 		return tr
 	}
-	plain := wiretest.ServeAnswer(t, 200, goodAnswer)
+	plain := testutil.ServeAnswer(t, 200, goodAnswer)
 	tests := []struct {
 		name, api string
 		transport *http.Transport
 		want      string
 	}{
-		{"unknown authority", s.URL, wiretest.Transport(t), "the service's certificate is signed by an unknown authority"},
+		{"unknown authority", s.URL, testutil.Transport(t), "the service's certificate is signed by an unknown authority"},
 		{"wrong host", s.URL, trusting(func(tr *http.Transport) { tr.TLSClientConfig.ServerName = "huma.invalid" }),
 			"the service's certificate is for another host"},
 		{"expired", s.URL, trusting(func(tr *http.Transport) {
 			tr.TLSClientConfig.Time = func() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) }
 		}), "the service's certificate has expired or is not yet valid"},
-		{"no TLS", strings.Replace(plain, "http:", "https:", 1), wiretest.Transport(t), "the service does not speak TLS"},
+		{"no TLS", strings.Replace(plain, "http:", "https:", 1), testutil.Transport(t), "the service does not speak TLS"},
 	}
 	for _, test := range tests {
 		_, err := postOn(t.Context(), t, test.transport, test.api)
-		e := wiretest.AsTransport(t, err)
+		e := testutil.As[*exchange.TransportError](t, err)
 		if e.Sent || e.Timeout || e.Error() != "sign in: "+test.want {
 			t.Errorf("%s: %+v", test.name, e)
 		}
@@ -61,23 +57,25 @@ func TestH15_NoName(t *testing.T) {
 		"sign in: dial tcp: lookup huma.invalid: no such host": {Err: "no such host", Name: "huma.invalid", IsNotFound: true},
 		"sign in: dial tcp: lookup huma.invalid: i/o timeout":  {Err: "i/o timeout", Name: "huma.invalid", IsTimeout: true},
 	} {
-		tr := wiretest.Transport(t)
+		tr := testutil.Transport(t)
 		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: dns}
 		}
 		_, err := postOn(t.Context(), t, tr, "https://huma.invalid")
-		if e := wiretest.AsTransport(t, err); e.Sent || e.Timeout != dns.IsTimeout || e.Error() != want {
+		if e := testutil.As[*exchange.TransportError](t, err); e.Sent || e.Timeout != dns.IsTimeout || e.Error() != want {
 			t.Errorf("%+v", e)
 		}
 	}
 }
 
 func TestProxyRefuses(t *testing.T) {
-	proxy, _ := url.Parse(wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(407) }))
-	tr := wiretest.Transport(t)
+	proxy, _ := url.Parse(testutil.ServeAnswer(t, 407, canaryAnswer))
+	proxy.User = url.UserPassword("canary-user", "canary-password")
+	tr := testutil.Transport(t)
 	tr.Proxy = http.ProxyURL(proxy)
 	_, err := postOn(t.Context(), t, tr, "https://huma.invalid")
-	if e := wiretest.AsTransport(t, err); e.Sent || e.Error() != "sign in: connect through the proxy: status 407" {
+	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || e.Error() != "sign in: connect through the proxy: status 407" {
 		t.Errorf("%+v", e)
 	}
+	testutil.NoSecrets(t, err, "canary")
 }

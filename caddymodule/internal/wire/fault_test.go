@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,7 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestH07_EndlessBody(t *testing.T) {
@@ -31,7 +32,7 @@ func TestH07_EndlessBody(t *testing.T) {
 	for name, test := range tests {
 		for _, status := range []int{200, 503} {
 			t.Run(fmt.Sprint(name, " ", status), func(t *testing.T) {
-				api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+				api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 					w.WriteHeader(status)
 					for r.Context().Err() == nil {
 						if _, err := io.WriteString(w, test.chunk); err != nil {
@@ -51,15 +52,15 @@ func TestH07_EndlessBody(t *testing.T) {
 				}
 				switch {
 				case status == 503:
-					if e := wiretest.AsStatus(t, err); e.Status != 503 {
+					if e := testutil.As[*exchange.StatusError](t, err); e.Status != 503 {
 						t.Error(e)
 					}
 				case test.pause == 0:
-					if e := wiretest.AsAnswer(t, err); e.Why != "longer than 64 KiB" {
+					if e := testutil.As[*exchange.AnswerError](t, err); e.Why != "longer than 64 KiB" {
 						t.Error(e)
 					}
 				default:
-					if e := wiretest.AsTransport(t, err); !e.Sent || !e.Timeout {
+					if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || !e.Timeout {
 						t.Errorf("%+v", e)
 					}
 				}
@@ -77,7 +78,7 @@ func TestH07_GzipBombStaysPacked(t *testing.T) {
 	if packed.Len() > 64<<10 {
 		t.Fatal("the bomb is too large")
 	}
-	api := wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	api := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(packed.Bytes())
 	})
@@ -89,14 +90,14 @@ func TestH07_GzipBombStaysPacked(t *testing.T) {
 
 func TestH09_RedirectIsNotFollowed(t *testing.T) {
 	var seen atomic.Int32
-	other := wiretest.Serve(t, func(http.ResponseWriter, *http.Request) { seen.Add(1) })
+	other := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { seen.Add(1) })
 	for _, status := range []int{301, 302, 303, 304, 307, 308} {
-		api := wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		api := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", other+"/api")
 			w.WriteHeader(status)
 		})
 		_, err := post(t.Context(), t, api)
-		if e := wiretest.AsStatus(t, err); e.Status != status {
+		if e := testutil.As[*exchange.StatusError](t, err); e.Status != status {
 			t.Errorf("%d: %v", status, e)
 		}
 	}
@@ -106,20 +107,21 @@ func TestH09_RedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestSwitchingProtocols(t *testing.T) {
-	api := wiretest.ServeRaw(t, func(conn net.Conn, _ string) {
+	api := testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 		_ = conn.SetReadDeadline(time.Now().Add(3 * time.Second))
 		_, _ = conn.Read(make([]byte, 1))
 	})
+	start := time.Now()
 	_, err := post(withTimeout(t, time.Second), t, api)
-	if e := wiretest.AsStatus(t, err); e.Status != 101 {
-		t.Error(e)
+	if e := testutil.As[*exchange.StatusError](t, err); e.Status != 101 || time.Since(start) > time.Second {
+		t.Error(e, "after", time.Since(start))
 	}
 }
 
 func TestH17_CookiesAreForgotten(t *testing.T) {
 	var cookies atomic.Int32
-	api := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+	api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Cookie") != "" || r.Header.Get("If-None-Match") != "" {
 			cookies.Add(1)
 		}
@@ -128,7 +130,7 @@ func TestH17_CookiesAreForgotten(t *testing.T) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		_, _ = io.WriteString(w, goodAnswer)
 	})
-	tr := wiretest.Transport(t)
+	tr := testutil.Transport(t)
 	for range 3 {
 		if _, err := postOn(t.Context(), t, tr, api); err != nil {
 			t.Fatal(err)
@@ -144,6 +146,12 @@ func TestTransportErrors(t *testing.T) {
 	say := func(text string) func(net.Conn, string) {
 		return func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, text) }
 	}
+	const (
+		closed = "sign up: the service closed the connection early"
+		broken = "sign up: the connection broke, or the answer is not HTTP"
+		length = "HTTP/1.1 201 Created\r\nContent-Length: "
+		chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	)
 	tests := []struct {
 		name    string
 		api     string
@@ -151,32 +159,62 @@ func TestTransportErrors(t *testing.T) {
 		timeout bool
 		text    string // of sign up's error; empty: not looked at
 	}{
-		{"refused", wiretest.Unused(t), false, false, ""},
-		{"reset", wiretest.ServeRaw(t, func(conn net.Conn, _ string) { wiretest.Reset(conn) }), true, false, ""},
-		{"closed", wiretest.ServeRaw(t, say("")), true, false, "sign up: the service closed the connection early"},
-		{"no answer", wiretest.ServeRaw(t, hold), true, true, "sign up: context deadline exceeded"},
-		{"not HTTP", wiretest.ServeRaw(t, say(canaryAnswer+"\r\n\r\n")), true, false, "sign up: the connection broke, or the answer is not HTTP"},
-		{"bad header", wiretest.ServeRaw(t, say("HTTP/1.1 200 OK\r\n"+canaryAnswer+"\r\n\r\n")), true, false, "sign up: the connection broke, or the answer is not HTTP"},
-		{"bad length", wiretest.ServeRaw(t, say("HTTP/1.1 200 OK\r\nContent-Length: "+canaryAnswer+"\r\n\r\n")), true, false, "sign up: the connection broke, or the answer is not HTTP"},
-		{"bad chunk", wiretest.ServeRaw(t, say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canaryAnswer+"\r\n")), true, false, "sign up: the connection broke, or the answer is not HTTP"},
-		{"cut body", wiretest.ServeRaw(t, say("HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n{\"uid\":\""+canaryAnswer)), true, false, "sign up: the service closed the connection early"},
-		{"reset body", wiretest.ServeRaw(t, func(conn net.Conn, _ string) {
-			_, _ = io.WriteString(conn, "HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n{")
+		{"refused", "http://" + testutil.FreeAddress(t), false, false, ""},
+		{"reset", testutil.ServeRaw(t, func(conn net.Conn, _ string) { testutil.Reset(conn) }), true, false, ""},
+		{"closed", testutil.ServeRaw(t, say("")), true, false, closed},
+		{"no answer", testutil.ServeRaw(t, hold), true, true, "sign up: context deadline exceeded"},
+		{"not HTTP", testutil.ServeRaw(t, say(canaryAnswer+"\r\n\r\n")), true, false, broken},
+		{"bad status", testutil.ServeRaw(t, say("HTTP/1.1 2x0 "+canaryAnswer+"\r\n\r\n")), true, false, broken},
+		{"bad header", testutil.ServeRaw(t, say("HTTP/1.1 200 OK\r\n"+canaryAnswer+"\r\n\r\n")), true, false, broken},
+		{"bad length", testutil.ServeRaw(t, say(length+canaryAnswer+"\r\n\r\n")), true, false, broken},
+		{"two lengths", testutil.ServeRaw(t, say(length+"2\r\nContent-Length: 3\r\n\r\n{}"+canaryAnswer)), true, false, broken},
+		{"bad chunk", testutil.ServeRaw(t, say(chunks+canaryAnswer+"\r\n")), true, false, broken},
+		{"cut body", testutil.ServeRaw(t, say(length+"500\r\n\r\n{\"uid\":\""+canaryAnswer)), true, false, closed},
+		{"cut, yet JSON", testutil.ServeRaw(t, say(length+"500\r\n\r\n{}")), true, false, closed},
+		{"cut chunks", testutil.ServeRaw(t, say(chunks+"2\r\n{}\r\n")), true, false, closed},
+		{"reset body", testutil.ServeRaw(t, func(conn net.Conn, _ string) {
+			_, _ = io.WriteString(conn, length+"500\r\n\r\n{")
 			time.Sleep(20 * time.Millisecond)
-			wiretest.Reset(conn)
+			testutil.Reset(conn)
 		}), true, false, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := post(withTimeout(t, 100*time.Millisecond), t, test.api, once)
-			e := wiretest.AsTransport(t, err)
+			e := testutil.As[*exchange.TransportError](t, err)
 			if e.Op != exchange.OpSignUp || e.Sent != test.sent || e.Timeout != test.timeout {
 				t.Errorf("%+v", e)
+			}
+			if !exchange.IsOutage(err) {
+				t.Error("no outage")
 			}
 			if test.text != "" && e.Error() != test.text {
 				t.Errorf("got %q, want %q", e, test.text)
 			}
-			checkCanaries(t, err)
+			testutil.NoSecrets(t, err, "canary")
+		})
+	}
+}
+
+// TestNoErrorTellsAnything has the transport say all that it was told, and more.
+func TestNoErrorTellsAnything(t *testing.T) {
+	for name, wrap := range map[string]func(error) error{
+		"plain":           func(err error) error { return err },
+		"of a URL":        func(err error) error { return &url.Error{Op: "Post", URL: "https://h/?" + canaryAnswer, Err: err} },
+		"canceled inside": func(err error) error { return fmt.Errorf("%w: %w", err, context.Canceled) },
+		"late inside":     func(err error) error { return fmt.Errorf("%w: %w", err, context.DeadlineExceeded) },
+		"EOF inside":      func(err error) error { return fmt.Errorf("%w: %w", err, io.EOF) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := postOn(t.Context(), t, testutil.RoundTripper(func(r *http.Request) (*http.Response, error) {
+				var all strings.Builder
+				_ = r.Write(&all)
+				return nil, wrap(errors.New(all.String()))
+			}), "https://huma.invalid/base?"+canaryAnswer)
+			if testutil.As[*exchange.TransportError](t, err); errors.Is(err, context.Canceled) {
+				t.Error("it looks like a caller who left")
+			}
+			testutil.NoSecrets(t, err, "canary")
 		})
 	}
 }
@@ -184,21 +222,21 @@ func TestTransportErrors(t *testing.T) {
 func TestH10_SentOnce(t *testing.T) {
 	var n atomic.Int32
 	good := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-	api := wiretest.ServeRaw(t, func(conn net.Conn, _ string) {
+	api := testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 		n.Add(1)
 		_, _ = io.WriteString(conn, good)
 		// On a connection that has served before, a transport likes to retry.
-		if _, err := wiretest.ReadRaw(conn); err == nil {
+		if _, err := testutil.ReadRequest(conn); err == nil {
 			n.Add(1)
-			wiretest.Reset(conn)
+			testutil.Reset(conn)
 		}
 	})
-	tr := wiretest.Transport(t)
+	tr := testutil.Transport(t)
 	if _, err := postOn(t.Context(), t, tr, api); err != nil {
 		t.Fatal(err)
 	}
 	_, err := postOn(withTimeout(t, time.Second), t, tr, api, once)
-	if e := wiretest.AsTransport(t, err); !e.Sent || e.Timeout {
+	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || e.Timeout {
 		t.Errorf("%+v", e)
 	}
 	if n.Load() != 2 {
@@ -206,9 +244,24 @@ func TestH10_SentOnce(t *testing.T) {
 	}
 }
 
+// TestOnce: a transport repeats a request whose body it can get again, or that has
+// an Idempotency-Key.
+func TestOnce(t *testing.T) {
+	for _, change := range []func(*Call){once, func(*Call) {}} {
+		var c Call
+		change(&c)
+		_, _ = postOn(t.Context(), t, testutil.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			if repeatable := r.GetBody != nil; repeatable == c.Once || r.Header["Idempotency-Key"] != nil {
+				t.Errorf("once %v: repeatable %v, %v", c.Once, repeatable, r.Header)
+			}
+			return nil, io.EOF
+		}), "https://huma.invalid", change)
+	}
+}
+
 func TestCanceled(t *testing.T) {
 	arrived, leave := make(chan struct{}, 9), make(chan struct{})
-	api := wiretest.Serve(t, func(_ http.ResponseWriter, r *http.Request) {
+	api := testutil.Serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // only then the server sees a caller leave
 		arrived <- struct{}{}
 		select {
@@ -221,34 +274,34 @@ func TestCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() { <-arrived; cancel(errors.New(canaryAnswer)) }()
 	_, err := post(ctx, t, api)
-	if e := wiretest.AsTransport(t, err); !e.Sent || e.Timeout || !errors.Is(e, context.Canceled) || exchange.IsOutage(err) {
+	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || e.Timeout || !errors.Is(e, context.Canceled) || exchange.IsOutage(err) {
 		t.Errorf("%+v", e)
 	}
-	checkCanaries(t, err)
+	testutil.NoSecrets(t, err, "canary")
 
 	_, err = post(ctx, t, api)
-	if e := wiretest.AsTransport(t, err); e.Sent || !errors.Is(e, context.Canceled) {
+	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || !errors.Is(e, context.Canceled) {
 		t.Errorf("before the call: %+v", e)
 	}
 
 	late, stop := context.WithTimeoutCause(context.Background(), 30*time.Millisecond, errors.New(canaryAnswer))
 	defer stop()
 	_, err = post(late, t, api, once)
-	if e := wiretest.AsTransport(t, err); !e.Sent || !e.Timeout || !errors.Is(e, context.DeadlineExceeded) || !exchange.IsOutage(err) {
+	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || !e.Timeout || !errors.Is(e, context.DeadlineExceeded) || !exchange.IsOutage(err) {
 		t.Errorf("%+v", e)
 	}
-	checkCanaries(t, err)
+	testutil.NoSecrets(t, err, "canary")
 }
 
 // TestTransportTimeout: a limit of the transport's own counts as a timeout.
 func TestTransportTimeout(t *testing.T) {
 	leave := make(chan struct{})
-	api := wiretest.Serve(t, func(http.ResponseWriter, *http.Request) { <-leave })
+	api := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { <-leave })
 	t.Cleanup(func() { close(leave) })
-	tr := wiretest.Transport(t)
+	tr := testutil.Transport(t)
 	tr.ResponseHeaderTimeout = 30 * time.Millisecond
 	_, err := postOn(t.Context(), t, tr, api)
-	if e := wiretest.AsTransport(t, err); !e.Sent || !e.Timeout || e.Error() != "sign in: no answer in time" {
+	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || !e.Timeout || e.Error() != "sign in: no answer in time" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -281,11 +334,11 @@ func TestK08_NotWritten(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var requests atomic.Int32
-			api := wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			api := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				requests.Add(1)
 				_, _ = io.WriteString(w, "{}")
 			})
-			tr, dead := wiretest.Transport(t), new(atomic.Bool)
+			tr, dead := testutil.Transport(t), new(atomic.Bool)
 			tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, network, address)
 				return deadConn{conn, dead, test.accepts}, err
@@ -295,7 +348,7 @@ func TestK08_NotWritten(t *testing.T) {
 			}
 			dead.Store(true)
 			_, err := postOn(withTimeout(t, time.Second), t, tr, api, once)
-			if e := wiretest.AsTransport(t, err); e.Sent != test.sent || e.Timeout || !exchange.IsOutage(err) {
+			if e := testutil.As[*exchange.TransportError](t, err); e.Sent != test.sent || e.Timeout || !exchange.IsOutage(err) {
 				t.Errorf("%+v", e)
 			}
 			dead.Store(false)

@@ -2,18 +2,15 @@ package wire
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,7 +24,7 @@ const (
 // post makes one attempt at a call of the service at api; change may adapt it.
 func post(ctx context.Context, t testing.TB, api string, change ...func(*Call)) ([]byte, error) {
 	t.Helper()
-	return postOn(ctx, t, wiretest.Transport(t), api, change...)
+	return postOn(ctx, t, testutil.Transport(t), api, change...)
 }
 
 func postOn(ctx context.Context, t testing.TB, tr http.RoundTripper, api string, change ...func(*Call)) ([]byte, error) {
@@ -49,16 +46,4 @@ func withTimeout(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// checkCanaries prints err, and all that it wraps, in every way.
-func checkCanaries(t testing.TB, err error) {
-	t.Helper()
-	for ; err != nil; err = errors.Unwrap(err) {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-			if text := fmt.Sprintf(verb, err); strings.Contains(text, "canary") {
-				t.Errorf("%s shows %s", verb, text)
-			}
-		}
-	}
 }

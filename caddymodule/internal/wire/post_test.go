@@ -15,13 +15,13 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire/wiretest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestRequest looks at the bytes that leave.
 func TestRequest(t *testing.T) {
 	got := make(chan string, 1)
-	api := wiretest.ServeRaw(t, func(conn net.Conn, request string) {
+	api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
 		got <- request
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodAnswer), goodAnswer)
 	})
@@ -52,7 +52,7 @@ func TestStatuses(t *testing.T) {
 			if status == 204 && body != "" {
 				continue
 			}
-			api := wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			api := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("X-Id", "7")
 				w.WriteHeader(status)
 				_, _ = io.WriteString(w, body)
@@ -69,7 +69,7 @@ func TestStatuses(t *testing.T) {
 				})
 				switch {
 				case status >= 300:
-					if e := wiretest.AsStatus(t, err); *e != (exchange.StatusError{Op: exchange.OpSignIn, Status: status, RetryAfter: time.Minute}) {
+					if e := testutil.As[*exchange.StatusError](t, err); *e != (exchange.StatusError{Op: exchange.OpSignIn, Status: status, RetryAfter: time.Minute}) {
 						t.Errorf("%d: %+v", status, e)
 					}
 				case statusOnly:
@@ -77,13 +77,13 @@ func TestStatuses(t *testing.T) {
 						t.Errorf("%d: got %q, %v", status, got, err)
 					}
 				case body == long:
-					if e := wiretest.AsAnswer(t, err); e.Why != "longer than 64 KiB" {
+					if e := testutil.As[*exchange.AnswerError](t, err); e.Why != "longer than 64 KiB" {
 						t.Errorf("%d: %v", status, e)
 					}
 				case err != nil || !bytes.Equal(got, []byte(body)):
 					t.Errorf("%d: got %q, %v", status, got, err)
 				}
-				checkCanaries(t, err)
+				testutil.NoSecrets(t, err, "canary")
 			}
 		}
 	}
@@ -91,14 +91,14 @@ func TestStatuses(t *testing.T) {
 
 func TestH07_LongestAnswer(t *testing.T) {
 	for _, size := range []int{maxAnswer, maxAnswer + 1, 10 << 20} {
-		got, err := post(t.Context(), t, wiretest.ServeAnswer(t, 200, strings.Repeat("x", size)))
+		got, err := post(t.Context(), t, testutil.ServeAnswer(t, 200, strings.Repeat("x", size)))
 		if size == maxAnswer {
 			if err != nil || len(got) != maxAnswer {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
 			continue
 		}
-		if e := wiretest.AsAnswer(t, err); e.Why != "longer than 64 KiB" || got != nil {
+		if e := testutil.As[*exchange.AnswerError](t, err); e.Why != "longer than 64 KiB" || got != nil {
 			t.Errorf("%d: %v", size, e)
 		}
 	}
@@ -153,7 +153,7 @@ func TestConnectionReuse(t *testing.T) {
 	}
 	s.Start()
 	t.Cleanup(s.Close)
-	tr := wiretest.Transport(t)
+	tr := testutil.Transport(t)
 	for i := range 50 {
 		_, _ = postOn(t.Context(), t, tr, s.URL, func(c *Call) { c.StatusOnly = i%7 == 3 })
 	}
@@ -213,11 +213,11 @@ func TestH05_RetryAfter(t *testing.T) {
 		}
 	}
 
-	_, err := post(t.Context(), t, wiretest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	_, err := post(t.Context(), t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", " 7 ")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
-	if e := wiretest.AsStatus(t, err); e.RetryAfter != 7*time.Second {
+	if e := testutil.As[*exchange.StatusError](t, err); e.RetryAfter != 7*time.Second {
 		t.Error(e.RetryAfter)
 	}
 }
