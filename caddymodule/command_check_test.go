@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // checkDocument is a line of what caddy huma check --json prints.
@@ -97,11 +98,11 @@ const trustedServers = "{\nservers {\ntrusted_proxies static 10.0.0.0/8\n}\n}\n"
 // for everything.
 func TestCheckHealthy(t *testing.T) {
 	r := redistest.Start(t)
-	srv := newTLSService(t, sandbox.Config{}, goodCertificate(), systemAuthority)
+	srv := newTLSService(t, sandbox.Config{}, testutil.Loopback(), systemAuthority)
 	fake := newHuma(t, sandbox.Config{})
 	// Both over TLS, by the authorities of the system and of the config.
 	config := writeFile(t, "Caddyfile", trustedServers+"http://localhost:8080 {\n"+
-		strings.ReplaceAll(humaBlock(srv, "tls {\nca "+systemAuthority.file+"\n}", withRedis(r, "1m", "")), "identity basic_auth", "identity authelia\ntrust proxies 10.0.0.0/8")+"\n"+
+		strings.ReplaceAll(humaBlock(srv, "tls {\nca "+systemAuthority.File+"\n}", withRedis(r, "1m", "")), "identity basic_auth", "identity authelia\ntrust proxies 10.0.0.0/8")+"\n"+
 		humanBlock(srv)+"\n}\nhttp://localhost:8081 {\n"+humaBlock(fake, "registration off", "client_type web")+"\n}\n")
 	code, all := check(t, config)
 	finds(t, all)
@@ -348,16 +349,16 @@ func TestCheckFindsClock(t *testing.T) {
 
 // TestCheckFindsCertificates: what is wrong with the service's.
 func TestCheckFindsCertificates(t *testing.T) {
-	other := newAuthority(t, "another authority")
-	expired, early, elsewhere, named := goodCertificate(), goodCertificate(), goodCertificate(), goodCertificate()
+	other := testutil.NewAuthority(t.TempDir(), "another authority")
+	expired, early, elsewhere, named := testutil.Loopback(), testutil.Loopback(), testutil.Loopback(), testutil.Loopback()
 	expired.NotAfter = time.Now().Add(-time.Hour)
 	early.NotBefore = time.Now().Add(30 * time.Minute)
-	elsewhere.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 9)}
+	elsewhere.IPAddresses, elsewhere.DNSNames = []net.IP{net.IPv4(127, 0, 0, 9)}, nil
 	named.IPAddresses, named.DNSNames = nil, []string{"a.example", "b.example", "c.example", "d.example", "e.example"}
 	clientCertificate := func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }
 	for name, c := range map[string]struct {
 		template *x509.Certificate
-		signer   *authority
+		signer   *testutil.Authority
 		edit     []func(*tls.Config)
 		want     string
 	}{
@@ -365,8 +366,8 @@ func TestCheckFindsCertificates(t *testing.T) {
 		"not yet good":      {early, systemAuthority, nil, "tls problem: is good from → set this machine's clock"},
 		"another host's":    {elsewhere, systemAuthority, nil, "tls problem: not for 127.0.0.1 but for 127.0.0.9 → correct the option api"},
 		"other names":       {named, systemAuthority, nil, "tls problem: but for a.example, b.example, c.example, d.example and 1 more"},
-		"self-signed":       {goodCertificate(), nil, nil, "tls problem: is self-signed, and not trusted → TRUST"},
-		"unknown authority": {goodCertificate(), other, nil, "tls problem: by another authority, who is not trusted → TRUST"},
+		"self-signed":       {testutil.Loopback(), nil, nil, "tls problem: is self-signed, and not trusted → TRUST"},
+		"unknown authority": {testutil.Loopback(), other, nil, "tls problem: by another authority, who is not trusted → TRUST"},
 		"no TLS":            {nil, nil, nil, "tls problem: does not speak TLS → port"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -384,7 +385,7 @@ func TestCheckFindsCertificates(t *testing.T) {
 		})
 	}
 	t.Run("a client certificate is wanted", func(t *testing.T) {
-		fake := newTLSService(t, sandbox.Config{}, goodCertificate(), systemAuthority, clientCertificate)
+		fake := newTLSService(t, sandbox.Config{}, testutil.Loopback(), systemAuthority, clientCertificate)
 		_, all := check(t, caddyfileOf(t, humaBlock(fake)))
 		finds(t, all, "tls problem: it may want a client certificate → client_certificate", "credentials problem: no answer")
 	})
@@ -491,11 +492,7 @@ func TestCheckFindsRedis(t *testing.T) {
 
 // TestCheckEnds: whatever hangs, it is over when the time is.
 func TestCheckEnds(t *testing.T) {
-	hangs, err := net.Listen("tcp", "127.0.0.1:0") // connections are accepted by the system alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer hangs.Close()
+	hangs := testutil.Listen(t)
 	fake := &fakeHuma{URL: "http://" + hangs.Addr().String()}
 	config := caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress "+hangs.Addr().String()+"\nencryption_keys "+redisKey+"\n}\n}\ntimeout 1s"), humanBlock(fake, "timeout 1s"))
 	began := time.Now()

@@ -2,24 +2,19 @@ package caddymodule_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"io"
-	"log"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // ran is what a command has printed and how it ended.
@@ -131,35 +126,31 @@ func servedBy(t *testing.T, cfg sandbox.Config, change func(http.ResponseWriter)
 	return &fakeHuma{Server: s, URL: srv.URL}
 }
 
-// goodCertificate is one of a service on loopback.
-func goodCertificate() *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(7), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-}
-
-// newTLSService is the sandbox behind a certificate, signed by itself without a
-// signer, or behind no TLS at all without a template.
-func newTLSService(t *testing.T, cfg sandbox.Config, template *x509.Certificate, signer *authority, edit ...func(*tls.Config)) *fakeHuma {
+// newTLSService is the sandbox behind a certificate; see serveTLS.
+func newTLSService(t *testing.T, cfg sandbox.Config, template *x509.Certificate, signer *testutil.Authority, edit ...func(*tls.Config)) *fakeHuma {
 	t.Helper()
 	s := sandbox.New(cfg)
-	srv := httptest.NewUnstartedServer(s)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	if template == nil {
+	return &fakeHuma{Server: s, URL: serveTLS(t, s.ServeHTTP, template, signer, edit...)}
+}
+
+// serveTLS runs a service with a certificate, signed by itself without a signer,
+// or without TLS if there is no template. It returns its URL, with https.
+func serveTLS(t *testing.T, handler http.HandlerFunc, template *x509.Certificate, signer *testutil.Authority, edit ...func(*tls.Config)) string {
+	t.Helper()
+	srv := testutil.NewServer(t, handler)
+	switch {
+	case template == nil:
 		srv.Start()
-	} else {
-		parent, by := template, (*ecdsa.PrivateKey)(nil)
-		if signer != nil {
-			parent, by = signer.cert, signer.key
-		}
-		key, der := systemAuthority.sign(template, parent, by)
-		srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	case signer == nil:
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{*testutil.SelfSigned(template)}}
+	default:
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{*signer.Issue(template)}}
+	}
+	if srv.TLS != nil {
 		for _, e := range edit {
 			e(srv.TLS)
 		}
 		srv.StartTLS()
 	}
-	t.Cleanup(srv.Close)
-	return &fakeHuma{Server: s, URL: "https://" + srv.Listener.Addr().String()}
+	return "https://" + srv.Listener.Addr().String()
 }

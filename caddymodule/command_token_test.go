@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // tokenDocument is what caddy huma token --json prints.
@@ -255,9 +256,9 @@ func TestTokenUsage(t *testing.T) {
 
 // TestTokenOverTLS: the authorities are the config's.
 func TestTokenOverTLS(t *testing.T) {
-	ca := newAuthority(t, "the service's authority")
-	fake := newTLSService(t, sandbox.Config{}, goodCertificate(), ca)
-	for trust, code := range map[string]int{fmt.Sprintf("tls {\nca %s\n}", ca.file): 3, "": 4} {
+	ca := testutil.NewAuthority(t.TempDir(), "the service's authority")
+	fake := newTLSService(t, sandbox.Config{}, testutil.Loopback(), ca)
+	for trust, code := range map[string]int{fmt.Sprintf("tls {\nca %s\n}", ca.File): 3, "": 4} {
 		run(t, caddymodule.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, trust, "retries 0")), "--email", "a@x.example", "--client-type", "ios").ends(code)
 	}
 }

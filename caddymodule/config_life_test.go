@@ -4,17 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestSharedLimits has two handlers of one account.
@@ -232,32 +231,16 @@ func withAdmin(s *site, text, admin string) []byte {
 // TestL05_NoNetwork checks that a config is adapted and validated without a
 // connection to anybody.
 func TestL05_NoNetwork(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var connections atomic.Int32
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			_ = conn.Close()
-		}
-	}()
-	api := "http://" + listener.Addr().String()
+	address, stop := testutil.CountConnections(t)
+	api := "http://" + address
 	certificate, key := keyPair(t)
 	file := writeFile(t, "huma-config.json", `{"apiUrl":"`+api+`","projectId":"p1","deploymentId":"d1","clientId":"c1","secret":"s1"}`)
 	both := map[string][]string{
 		"api":          {"api " + api},
-		"forward_auth": {"api " + api, "identity authelia", "trust forward_auth " + listener.Addr().String()},
+		"forward_auth": {"api " + api, "identity authelia", "trust forward_auth " + address},
 		"jwks":         {"api " + api, assertionOf("google_iap", "jwks "+api+"/keys", "audience clinic")},
 		"aws_alb":      {"api " + api, assertionOf("aws_alb", "jwks "+api+"/keys", "signer "+balancer)},
-		"redis":        {"api " + api, "cache {\nredis {\naddress " + listener.Addr().String() + "\nencryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n}\n}"},
+		"redis":        {"api " + api, "cache {\nredis {\naddress " + address + "\nencryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n}\n}"},
 		"userinfo":     append(asking(api+"/me", "email email", "user_id id"), "api "+api),
 	}
 	own := map[*tokenDirective]map[string][]string{
@@ -279,17 +262,8 @@ func TestL05_NoNetwork(t *testing.T) {
 			}
 		}
 	}
-	// A call of ours, so that the count is known to work and to have ended.
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.ReadAll(conn)
-	_ = conn.Close()
-	_ = listener.Close()
-	<-done
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections", n-1)
+	if n := stop(); n != 0 {
+		t.Errorf("%d connections", n)
 	}
 }
 

@@ -1,24 +1,18 @@
 package caddymodule_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // directive is a huma_token that loads, with changes.
@@ -79,16 +73,6 @@ func theProblem(t testing.TB, err error, option string, says ...string) {
 			t.Errorf("it does not say %q:\n%s", want, strings.Join(found, "\n"))
 		}
 	}
-}
-
-// writeFile makes a file that ends with the test.
-func writeFile(t testing.TB, name, text string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 func TestConfigLoads(t *testing.T) {
@@ -448,21 +432,7 @@ func TestHeaderUpAndSignatureProblems(t *testing.T) {
 // keyPair makes a certificate that signs itself, and its key.
 func keyPair(t testing.TB) (certificate, key string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return writeFile(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
-		writeFile(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
+	return testutil.WriteCertificate(t.TempDir(), testutil.SelfSigned(testutil.Loopback()))
 }
 
 func TestTLSFiles(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // slowHuma plays a service that takes 150 ms for each call. Users whose address
@@ -129,15 +130,15 @@ func (a *attack) repeat(s *site, client *http.Client, method string, pause time.
 // the attack, compared with how long without it.
 func TestFairness(t *testing.T) {
 	huma := newSlowHuma(t)
-	ca := newAuthority(t, "ours")
-	certFile, keyFile := ca.server()
+	ca := testutil.NewAuthority(t.TempDir(), "ours")
+	certFile, keyFile := ca.ServerFiles()
 	_, port, _ := net.SplitHostPort(freeAddress(t))
 	secure := "https://localhost:" + port
 	directive := simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nvary {header.X-Device-Id}\n}\nregistration {\nrate 1000/s\n}")
 	s := serve(t, directive+"\n"+secure+" {\nbind 127.0.0.1\ntls "+certFile+" "+keyFile+"\n"+strings.TrimPrefix(directive, "SITE {"))
 	s.URL = secure
 	overHTTP2 := func() *http.Client {
-		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool()}, ForceAttemptHTTP2: true}
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool}, ForceAttemptHTTP2: true}
 		t.Cleanup(transport.CloseIdleConnections)
 		client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
 		res, err := client.Get(secure + "/other") // all others share the connection

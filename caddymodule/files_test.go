@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // bom is the UTF-8 byte order mark.
@@ -327,20 +327,14 @@ func TestE01SecretFileEncoding(t *testing.T) {
 
 // TestE02CAFileWithBOM: both certificates of a file are trusted.
 func TestE02CAFileWithBOM(t *testing.T) {
-	first, second := newAuthority(t, "the first authority"), newAuthority(t, "the second authority")
-	file := writeFile(t, "ca.pem", bom+readFile(t, first.file)+readFile(t, second.file))
+	first, second := testutil.NewAuthority(t.TempDir(), "the first authority"), testutil.NewAuthority(t.TempDir(), "the second authority")
+	file := writeFile(t, "ca.pem", bom+readFile(t, first.File)+readFile(t, second.File))
 	certificate, key := keyPair(t)
 	certificate = writeFile(t, "cert.pem", bom+readFile(t, certificate))
 	key = writeFile(t, "key.pem", bom+readFile(t, key))
-	for _, ca := range []*authority{first, second} {
+	for _, ca := range []*testutil.Authority{first, second} {
 		fake := &fakeHuma{Server: sandbox.New(sandbox.Config{})}
-		srv := httptest.NewUnstartedServer(fake.Server)
-		pair, err := tls.LoadX509KeyPair(ca.server())
-		must(t, err)
-		srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}
-		srv.StartTLS()
-		t.Cleanup(srv.Close)
-		fake.URL = srv.URL
+		fake.URL = serveTLS(t, fake.ServeHTTP, testutil.Loopback(), ca, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert })
 		s := serve(t, simpleSite(fake, "tls {\nca "+file+"\nclient_certificate "+certificate+" "+key+"\n}"))
 		s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	}

@@ -4,12 +4,9 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -20,34 +17,20 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // The keys of these tests. One of RSA takes a while to make, so there is one
 // for all who sign with it.
 var (
-	theirRSA  = sync.OnceValue(newRSAKey)
-	otherRSA  = sync.OnceValue(newRSAKey)
-	theirP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P256()) })
-	otherP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P256()) })
-	theirP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P384()) })
-	otherP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return newECKey(elliptic.P384()) })
+	theirRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
+	otherRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
+	theirP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
+	otherP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
+	theirP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
+	otherP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
 )
-
-func newRSAKey() *rsa.PrivateKey {
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
-
-func newECKey(curve elliptic.Curve) *ecdsa.PrivateKey {
-	k, err := ecdsa.GenerateKey(curve, rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
 
 // signing is an algorithm, the key that a layer signs with, and one of the same
 // kind that somebody else has.
@@ -78,15 +61,6 @@ func jwk(kid string, key crypto.Signer) map[string]any {
 		return map[string]any{"kty": "RSA", "use": "sig", "kid": kid, "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes())}
 	}
 	panic("no such key")
-}
-
-// pemOf writes a public key as AWS has it.
-func pemOf(key crypto.Signer) []byte {
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		panic(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
 // keyServer serves the public keys of layers: /<layer> is a key set, and
@@ -125,7 +99,7 @@ func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 	case one && keys[kid] == nil:
 		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden) // S3's way to say that there is none
 	case one:
-		_, _ = w.Write(pemOf(keys[kid]))
+		_, _ = w.Write(testutil.PublicPEM(keys[kid]))
 	default:
 		set := []any{map[string]any{"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}} // which is none for us
 		for kid, key := range keys {

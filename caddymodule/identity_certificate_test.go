@@ -1,130 +1,37 @@
 package caddymodule_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
-	"fmt"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// authority makes certificates.
-type authority struct {
-	t    testing.TB
-	dir  string
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-	file string
-}
-
-// startup stands in for a test before there is one.
-type startup struct {
-	testing.TB
-	dir string
-}
-
-func (startup) Helper()           {}
-func (s startup) TempDir() string { return s.dir }
-func (startup) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
-
-func newAuthority(t testing.TB, name string) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
+// clientCertificate is that of a user; without an authority it is signed by itself.
+func clientCertificate(a *testutil.Authority, emails ...string) *tls.Certificate {
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	var der []byte
-	a.key, der = a.sign(template, template, nil)
-	a.cert, _ = x509.ParseCertificate(der)
-	a.file = a.write("ca.pem", "CERTIFICATE", der)
-	return a
-}
-
-// sign makes a key and a certificate for it, signed by itself if there is no
-// signer.
-func (a *authority) sign(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	if signer == nil {
-		signer = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return key, der
-}
-
-func (a *authority) write(name, kind string, der []byte) string {
-	a.t.Helper()
-	var b bytes.Buffer
-	_ = pem.Encode(&b, &pem.Block{Type: kind, Bytes: der})
-	file := filepath.Join(a.dir, name)
-	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-	return file
-}
-
-// pool trusts the authority alone.
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
-}
-
-// server makes the certificate of the site, in files.
-func (a *authority) server() (cert, key string) {
-	a.t.Helper()
-	k, der := a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, a.cert, a.key)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return a.write("server.pem", "CERTIFICATE", der), a.write("server.key", "PRIVATE KEY", keyDER)
-}
-
-// client makes a user's certificate, of the authority or of nobody.
-func (a *authority) client(selfSigned bool, emails ...string) *tls.Certificate {
-	a.t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "a user"}, EmailAddresses: emails, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		Subject: pkix.Name{CommonName: "a user"}, EmailAddresses: emails,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
-	parent, signer := a.cert, a.key
-	if selfSigned {
-		parent, signer = template, nil
+	if a == nil {
+		return testutil.SelfSigned(template)
 	}
-	key, der := a.sign(template, parent, signer)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return a.Issue(template)
 }
 
 func TestI14_ClientCertificates(t *testing.T) {
-	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
-	certFile, keyFile := ours.server()
-	alice, bob := ours.client(false, "alice@x.example"), ours.client(false, "bob@x.example")
-	two, none := ours.client(false, "alice@x.example", "bob@x.example"), ours.client(false)
-	self, foreign := ours.client(true, "alice@x.example"), theirs.client(false, "alice@x.example")
-	pool := "trust_pool file " + ours.file
+	ours, theirs := testutil.NewAuthority(t.TempDir(), "ours"), testutil.NewAuthority(t.TempDir(), "theirs")
+	certFile, keyFile := ours.ServerFiles()
+	alice, bob := clientCertificate(ours, "alice@x.example"), clientCertificate(ours, "bob@x.example")
+	two, none := clientCertificate(ours, "alice@x.example", "bob@x.example"), clientCertificate(ours)
+	self, foreign := clientCertificate(nil, "alice@x.example"), clientCertificate(theirs, "alice@x.example")
+	pool := "trust_pool file " + ours.File
 
 	const source, list = "{http.request.tls.client.san.emails.0}", "{http.request.tls.client.san.emails}"
 	for name, c := range map[string]struct {
@@ -155,7 +62,7 @@ func TestI14_ClientCertificates(t *testing.T) {
 				auth = "client_auth {\nmode " + c.mode + "\n" + c.pool + "\n}"
 			}
 			d := open(t, address+" {\nbind 127.0.0.1\ntls "+certFile+" "+keyFile+" {\n"+auth+"\n}\nhuma_token {\nHUMA\nidentity {\nemail "+c.source+"\n}\n}\n}")
-			roots := ours.pool()
+			roots := ours.Pool
 			for cert, want := range c.want {
 				config := &tls.Config{RootCAs: roots, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 				if cert != nil {

@@ -220,22 +220,12 @@ func openEdited(t testing.TB, text string, edit func(server map[string]any)) *de
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, "") // for its address, its log file and its end
-	var config struct {
-		Admin   any            `json:"admin"`
-		Logging any            `json:"logging"`
-		Apps    map[string]any `json:"apps"`
-	}
-	if err := json.Unmarshal(s.adapt(fill(huma, text)), &config); err != nil {
-		t.Fatal(err)
-	}
-	for _, server := range config.Apps["http"].(map[string]any)["servers"].(map[string]any) {
-		edit(server.(map[string]any))
-	}
-	b, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Load(b, true); err != nil {
+	config := editConfig(s, fill(huma, text), func(config map[string]any) {
+		for _, server := range config["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any) {
+			edit(server.(map[string]any))
+		}
+	})
+	if err := caddy.Load(config, true); err != nil {
 		t.Fatalf("load: %v", err)
 	}
 	return &desk{s, huma}

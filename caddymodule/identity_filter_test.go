@@ -183,7 +183,7 @@ func scenarios(t *testing.T, row identity.Preset) (all []scenario) {
 		if p.also == nil && p.forged.assertion == "" { // whose headers are made up
 			said = http.Header{p.header: said[p.header]}
 		}
-		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerEC(), layerRSA())), append(slices.Clip(credentials), sends(said)), values(said)})
+		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, theirP256(), theirRSA())), append(slices.Clip(credentials), sends(said)), values(said)})
 	}
 	return all
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // What layers send is written down here once more, as their documentation has
@@ -230,13 +231,7 @@ func claimsOf(who person) map[string]any {
 }
 
 // document is a value as JSON.
-func document(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
+func document(v any) []byte { return testutil.Must(json.Marshal(v)) }
 
 // unsigned is a token with a signature that nobody made.
 func unsigned(payload map[string]any) string {

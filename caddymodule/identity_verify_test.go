@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // openAssertions serves the users of every layer at a path of its own.
@@ -134,7 +136,7 @@ func TestI17_Assertions(t *testing.T) {
 			"alg none in capitals": {func(a *assertion) { a.header["alg"] = "NONE" }, "none and shared secrets"},
 			"no alg":               {func(a *assertion) { delete(a.header, "alg") }, "algorithm"},
 			"HS256 with the public key": {func(a *assertion) {
-				a.header["alg"], a.method, a.key = "HS256", jwt.SigningMethodHS256, pemOf(a.key.(crypto.Signer))
+				a.header["alg"], a.method, a.key = "HS256", jwt.SigningMethodHS256, testutil.PublicPEM(a.key.(crypto.Signer))
 			}, "none and shared secrets"},
 			"HS256 with the key as it is served": {func(a *assertion) {
 				served, _ := json.Marshal(jwk(kidOf, a.key.(crypto.Signer)))

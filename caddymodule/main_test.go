@@ -6,14 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,13 +23,21 @@ import (
 	_ "github.com/caddy-huma/caddy-huma/caddymodule"
 	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // The tests of this package act as users do: a real Caddyfile, a real Caddy in
 // this process, real HTTP calls over loopback, and the sandbox as the service.
 
 // systemAuthority is the only authority that the system trusts in these tests.
-var systemAuthority *authority
+var systemAuthority *testutil.Authority
+
+// What these tests call most has short names.
+var (
+	eventually  = testutil.Eventually
+	freeAddress = testutil.FreeAddress
+	writeFile   = testutil.WriteFile
+)
 
 // storageDir is where Caddy keeps its certificates and locks.
 var storageDir string
@@ -53,8 +58,8 @@ func TestMain(m *testing.M) {
 	caddy.ConfigAutosavePath = filepath.Join(dir, "autosave.json")
 	storageDir = filepath.Join(dir, "storage")
 	// The system's authorities are read once in a process.
-	systemAuthority = newAuthority(startup{dir: dir}, "the system's authority")
-	_ = os.Setenv("SSL_CERT_FILE", systemAuthority.file)
+	systemAuthority = testutil.NewAuthority(dir, "the system's authority")
+	_ = os.Setenv("SSL_CERT_FILE", systemAuthority.File)
 	_ = os.Setenv("SSL_CERT_DIR", filepath.Join(dir, "no-more-authorities"))
 	code := m.Run()
 	if err := goleak.Find(leftBehind...); err != nil && code == 0 {
@@ -116,28 +121,6 @@ type site struct {
 	loaded  time.Time // when the last config was
 	client  *http.Client
 	passed  *canaries
-}
-
-// nextPort is where freeAddress looks next: no port is given out twice, also if
-// nobody has listened on it yet.
-var nextPort atomic.Uint32
-
-func init() { nextPort.Store(rand.Uint32()) }
-
-// freeAddress finds a loopback address that nobody listens on. Its port is below
-// those that systems give to connections: one of them could take a port from
-// there before the server that it is for listens.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+nextPort.Add(1)%12_000)
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // serve runs Caddy with a Caddyfile, in which SITE stands for the site's
@@ -357,17 +340,6 @@ func (s *site) noSecretsInLog(texts ...string) {
 			}
 		}
 	}
-}
-
-// eventually waits for a condition that becomes true by itself.
-func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("not within %s: %s", within, what)
 }
 
 // simpleSite is a site with huma_token, whose users come in a header from

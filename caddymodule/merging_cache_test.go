@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // merging plays a cache that merges concurrent requests of one method and URL,
@@ -150,10 +151,10 @@ func from(t *testing.T, address string) *http.Client {
 }
 
 // withCertificate is a client with a certificate, or without one.
-func withCertificate(t *testing.T, a *authority, emails ...string) *http.Client {
-	config := &tls.Config{RootCAs: a.pool()}
+func withCertificate(t *testing.T, a *testutil.Authority, emails ...string) *http.Client {
+	config := &tls.Config{RootCAs: a.Pool}
 	if emails != nil {
-		config.Certificates = []tls.Certificate{*a.client(false, emails...)}
+		config.Certificates = []tls.Certificate{*clientCertificate(a, emails...)}
 	}
 	transport := &http.Transport{TLSClientConfig: config}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -182,8 +183,8 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		w.Header().Set("Remote-Email", user+"@x.example")
 	}))
 	t.Cleanup(auth.Close)
-	ca := newAuthority(t, "ours")
-	certFile, keyFile := ca.server()
+	ca := testutil.NewAuthority(t.TempDir(), "ours")
+	certFile, keyFile := ca.ServerFiles()
 	_, port, _ := net.SplitHostPort(freeAddress(t))
 	secure := "https://localhost:" + port
 	fake := newHuma(t, sandbox.Config{})
@@ -228,7 +229,7 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		tls ` + certFile + ` ` + keyFile + ` {
 			client_auth {
 				mode verify_if_given
-				trust_pool file ` + ca.file + `
+				trust_pool file ` + ca.File + `
 			}
 		}
 		route {

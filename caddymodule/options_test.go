@@ -2,11 +2,8 @@ package caddymodule_test
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestSignatures: the plugin and the sandbox, which share no code, agree on
@@ -140,35 +138,18 @@ func TestAPIWithAPath(t *testing.T) {
 // TestTLS: the service's certificate is checked, and ours is shown.
 func TestTLS(t *testing.T) {
 	fake := sandbox.New(sandbox.Config{})
-	srv := httptest.NewUnstartedServer(fake)
+	srv := testutil.NewServer(t, fake)
 	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
 	srv.StartTLS()
-	defer srv.Close()
 	fakeHuma := &fakeHuma{fake, srv.URL}
 
-	dir := t.TempDir()
-	ca, cert, key := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	pair := srv.TLS.Certificates[0]
-	keyDER, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, block := range map[string]*pem.Block{
-		ca:   {Type: "CERTIFICATE", Bytes: srv.Certificate().Raw},
-		cert: {Type: "CERTIFICATE", Bytes: srv.Certificate().Raw},
-		key:  {Type: "PRIVATE KEY", Bytes: keyDER},
-	} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-
+	ca, key := testutil.WriteCertificate(t.TempDir(), &srv.TLS.Certificates[0])
 	var shown int
 	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		shown = len(r.TLS.PeerCertificates)
 		fake.ServeHTTP(w, r)
 	})
-	s := serve(t, simpleSite(fakeHuma, "tls {\nca "+ca+"\nclient_certificate "+cert+" "+key+"\n}"))
+	s := serve(t, simpleSite(fakeHuma, "tls {\nca "+ca+"\nclient_certificate "+ca+" "+key+"\n}"))
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	if shown != 1 {
 		t.Errorf("%d certificates were shown to the service", shown)

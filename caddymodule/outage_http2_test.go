@@ -1,16 +1,13 @@
 package caddymodule_test
 
 import (
-	"encoding/pem"
 	"fmt"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestH04_AConnectionThatDiesSilently: over HTTP/2 all calls share one, and one
@@ -18,17 +15,11 @@ import (
 // out. That is a matter of seconds.
 func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 	s := sandbox.New(sandbox.Config{})
-	srv := httptest.NewUnstartedServer(s)
+	srv := testutil.NewServer(t, s)
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
-	t.Cleanup(func() {
-		srv.CloseClientConnections()
-		srv.Close()
-	})
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(srv.CloseClientConnections)
+	ca := writeFile(t, "ca.pem", string(testutil.CertificatePEM(srv.Certificate())))
 	proxy, err := faultproxy.New(srv.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)

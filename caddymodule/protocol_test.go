@@ -11,12 +11,13 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestL09_EveryProtocol: HTTP/1.1, HTTP/2 and HTTP/3 get the same answers.
 func TestL09_EveryProtocol(t *testing.T) {
-	ca := newAuthority(t, "test authority")
-	cert, key := ca.server()
+	ca := testutil.NewAuthority(t.TempDir(), "test authority")
+	cert, key := ca.ServerFiles()
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	s := serve(t, "")
 	text := strings.Replace(simpleSite(huma, ""), "huma_token {", "tls "+cert+" "+key+"\nhuma_token {", 1)
@@ -26,7 +27,7 @@ func TestL09_EveryProtocol(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	trusted := &tls.Config{RootCAs: ca.pool()}
+	trusted := &tls.Config{RootCAs: ca.Pool}
 	http1, http2 := new(http.Protocols), new(http.Protocols)
 	http1.SetHTTP1(true)
 	http2.SetHTTP2(true)

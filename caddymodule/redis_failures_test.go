@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/golden"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 const redisPassword = "canary-password"
@@ -70,7 +71,7 @@ func cannotSave(t *testing.T, r *redistest.Server) {
 
 func redisFailures(t *testing.T) []redisFailure {
 	kill := func(_ *testing.T, r *redistest.Server) { r.Kill() }
-	cert, key := newAuthority(t, "that of Redis").server()
+	cert, key := testutil.NewAuthority(t.TempDir(), "that of Redis").ServerFiles()
 	tlsPort := redistest.FreePort(t)
 	tls := []string{"--tls-port", strconv.Itoa(tlsPort), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no", "--tls-ca-cert-file", cert}
 	replica := redisCommand("REPLICAOF", "127.0.0.1", strconv.Itoa(redistest.FreePort(t)))

@@ -2,25 +2,20 @@ package caddymodule_test
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // signedPreset is a layer that signs what it says of a user.
@@ -113,53 +108,20 @@ func (p signedPreset) plain(who person) http.Header {
 	return h
 }
 
-// The keys of the layers, and those of an attacker. RSA takes a while.
-var (
-	layerEC     = sync.OnceValue(newEC)
-	layerRSA    = sync.OnceValue(newRSA)
-	attackerEC  = sync.OnceValue(newEC)
-	attackerRSA = sync.OnceValue(newRSA)
-)
-
-func newEC() crypto.Signer {
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
-
-func newRSA() crypto.Signer {
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
-
 // key is the layer's key, and its id.
 func (p signedPreset) key() (crypto.Signer, string) {
 	if p.method == jwt.SigningMethodRS256 {
-		return layerRSA(), "key-rsa"
+		return theirRSA(), "key-rsa"
 	}
-	return layerEC(), "key-ec"
+	return theirP256(), "key-ec"
 }
 
 // attackersKey is a key of the same kind that the layer does not have.
 func (p signedPreset) attackersKey() crypto.Signer {
 	if p.method == jwt.SigningMethodRS256 {
-		return attackerRSA()
+		return otherRSA()
 	}
-	return attackerEC()
-}
-
-// publicPEM is a public key as text.
-func publicPEM(key crypto.Signer) []byte {
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		panic(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	return otherP256()
 }
 
 // publicSet is a set of public keys.
@@ -171,18 +133,16 @@ func publicSet(ec, rsa crypto.Signer) []byte {
 
 // serveKeys serves the layer's public keys, as a set and one by one.
 func serveKeys(t testing.TB, ec, rsa crypto.Signer) string {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/keys":
 			_, _ = w.Write(publicSet(ec, rsa))
 		case "/keys/key-ec":
-			_, _ = w.Write(publicPEM(ec))
+			_, _ = w.Write(testutil.PublicPEM(ec))
 		default:
 			w.WriteHeader(http.StatusForbidden)
 		}
-	}))
-	t.Cleanup(srv.Close)
-	return srv.URL + "/keys"
+	}) + "/keys"
 }
 
 // joseHeader is the header of the layer's tokens.
@@ -249,7 +209,7 @@ func only(name string, values ...string) func(*http.Request) {
 
 // Whatever else a client sends, it is the user whom the assertion names.
 func TestSpoofSigned(t *testing.T) {
-	keys := serveKeys(t, layerEC(), layerRSA())
+	keys := serveKeys(t, theirP256(), theirRSA())
 	for _, p := range signedPresets {
 		t.Run(p.name, func(t *testing.T) {
 			first, last := "", ""
@@ -339,8 +299,8 @@ func TestSpoofSigned(t *testing.T) {
 
 // What is no assertion of the layer's is nobody's.
 func TestSpoofAssertions(t *testing.T) {
-	keys := serveKeys(t, layerEC(), layerRSA())
-	attackers := serveKeys(t, attackerEC(), attackerRSA())
+	keys := serveKeys(t, theirP256(), theirRSA())
+	attackers := serveKeys(t, otherP256(), otherRSA())
 	for _, p := range signedPresets {
 		t.Run(p.name, func(t *testing.T) {
 			d := open(t, p.site(keys, ""))
@@ -387,9 +347,9 @@ func TestSpoofAssertions(t *testing.T) {
 				"a kid that is a URL":        p.write(p.method, p.attackersKey(), with(map[string]any{"kid": attackers + "/key-ec"}), payload),
 				"alg none":                   p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, with(map[string]any{"alg": "none"}), payload),
 				"alg none and its signature": p.write(p.method, key, with(map[string]any{"alg": "none"}), payload),
-				"a shared secret":            p.write(jwt.SigningMethodHS256, publicPEM(key), with(map[string]any{"alg": "HS256"}), payload),
-				"a shared secret, DER":       p.write(jwt.SigningMethodHS256, derOf(publicPEM(key)), with(map[string]any{"alg": "HS256"}), payload),
-				"a shared secret, as said":   p.write(jwt.SigningMethodHS256, publicPEM(key), p.joseHeader(), payload),
+				"a shared secret":            p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), with(map[string]any{"alg": "HS256"}), payload),
+				"a shared secret, DER":       p.write(jwt.SigningMethodHS256, derOf(testutil.PublicPEM(key)), with(map[string]any{"alg": "HS256"}), payload),
+				"a shared secret, as said":   p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), p.joseHeader(), payload),
 				"an extension":               p.write(p.method, key, with(map[string]any{"crit": []string{"b64"}, "b64": false}), payload),
 				"an address twice":           p.write(p.method, key, p.joseHeader(), twiceIn(payload)),
 				"an address in a list":       p.signs(replaced(full, map[string]any{"email": []string{"ada@x.example", "bob@x.example"}, "username": []string{"ada@x.example", "bob@x.example"}})),
@@ -421,9 +381,9 @@ func TestSpoofAssertions(t *testing.T) {
 			}
 			// Keys of the same server that are for something else.
 			if p.method == jwt.SigningMethodES256 {
-				cases["another algorithm"] = p.write(jwt.SigningMethodRS256, layerRSA(), with(map[string]any{"alg": "RS256", "kid": "key-rsa"}), payload)
+				cases["another algorithm"] = p.write(jwt.SigningMethodRS256, theirRSA(), with(map[string]any{"alg": "RS256", "kid": "key-rsa"}), payload)
 			} else if p.name != "teleport" { // which takes both
-				cases["another algorithm"] = p.write(jwt.SigningMethodES256, layerEC(), with(map[string]any{"alg": "ES256", "kid": "key-ec"}), payload)
+				cases["another algorithm"] = p.write(jwt.SigningMethodES256, theirP256(), with(map[string]any{"alg": "ES256", "kid": "key-ec"}), payload)
 			}
 			for _, layer := range signedPresets {
 				if layer.name != p.name {
@@ -463,7 +423,7 @@ func twiceIn(doc []byte) []byte {
 
 // Names in an assertion come in any script, and out of JSON only.
 func TestSignedNames(t *testing.T) {
-	keys := serveKeys(t, layerEC(), layerRSA())
+	keys := serveKeys(t, theirP256(), theirRSA())
 	for _, p := range signedPresets {
 		t.Run(p.name, func(t *testing.T) {
 			d, n := open(t, p.site(keys, "")), 0

@@ -2,25 +2,18 @@ package redis
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // canary stands in every secret of these tests.
@@ -51,15 +44,6 @@ func provisioned(t *testing.T, r *Redis) (*Redis, error) {
 		return nil, err
 	}
 	return v.(*Redis), nil
-}
-
-func file(t *testing.T, text string) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 func TestConfigErrors(t *testing.T) {
@@ -105,7 +89,7 @@ func TestConfigErrors(t *testing.T) {
 		"key is no file":     {func(r *Redis) { r.EncryptionKeys[0] = "{file./nowhere/key}" }, "encryption_keys", "no such file"},
 		"certs without TLS":  {func(r *Redis) { r.TLSServerCertsPath = "/nowhere/ca.pem" }, "tls_server_certs_path", "tls_enabled on"},
 		"certs are no file":  {func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, "/nowhere/ca.pem" }, "tls_server_certs_path", "no such file"},
-		"certs are no PEM":   {func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, file(t, canary) }, "tls_server_certs_path", "no certificate"},
+		"certs are no PEM":   {func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, testutil.WriteFile(t, "file", canary) }, "tls_server_certs_path", "no certificate"},
 		"a negative timeout": {func(r *Redis) { r.Timeout = -1 }, "timeout", "positive"},
 		"a tiny timeout":     {func(r *Redis) { r.Timeout = 1 }, "timeout", "at least 1ms"},
 	} {
@@ -132,21 +116,12 @@ func TestConfigErrors(t *testing.T) {
 func TestE02CAFileWithBOM(t *testing.T) {
 	text, want := "\xef\xbb\xbf", x509.NewCertPool()
 	for range 2 {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		want.AppendCertsFromPEM(block)
-		text += string(block)
+		c := testutil.SelfSigned(new(x509.Certificate)).Leaf
+		want.AddCert(c)
+		text += string(testutil.CertificatePEM(c))
 	}
 	r := good()
-	r.TLSEnabled, r.TLSServerCertsPath = true, file(t, text)
+	r.TLSEnabled, r.TLSServerCertsPath = true, testutil.WriteFile(t, "file", text)
 	r, err := provisioned(t, r)
 	if err != nil {
 		t.Fatal(err)
@@ -242,31 +217,13 @@ func TestKeys(t *testing.T) {
 // TestProvisionConnectsToNobody: validating a config is done where Redis may
 // not be reached.
 func TestProvisionConnectsToNobody(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed below
-	if err != nil {
-		t.Fatal(err)
-	}
-	var n atomic.Int32
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			n.Add(1)
-			_ = conn.Close()
-		}
-	}()
+	address, stop := testutil.CountConnections(t)
 	r := good()
-	r.Address[0] = l.Addr().String()
+	r.Address[0] = address
 	if _, err := provisioned(t, r); err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
-	<-done
-	if n.Load() != 0 {
-		t.Errorf("%d connections", n.Load())
+	if n := stop(); n != 0 {
+		t.Errorf("%d connections", n)
 	}
 }

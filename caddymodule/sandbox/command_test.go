@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // commandOf is the command with arguments.
@@ -125,11 +127,7 @@ func TestCommandEndsWithCalls(t *testing.T) {
 		_, err := c.do(call)
 		hung <- err
 	}()
-	for end := time.Now().Add(10 * time.Second); len(callsOf(c)) == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the call does not arrive")
-		}
-	}
+	testutil.Eventually(t, 10*time.Second, "the call arrives", func() bool { return len(callsOf(c)) > 0 })
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}
@@ -151,11 +149,7 @@ func callsOf(c *client) []Call {
 
 // TestCommandRefuses: it listens where nobody else can reach it, unless it is told.
 func TestCommandRefuses(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := testutil.Listen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // none of them plays
 	defer cancel()
 	for args, part := range map[string]string{

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestFaultResetBefore(t *testing.T) {
@@ -158,11 +160,7 @@ func TestFaultAppearAfterIsIndependentOfTheClient(t *testing.T) {
 	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp).WithContext(ctx)); err == nil {
 		t.Error("answered before the delay was over")
 	}
-	for deadline := time.Now().Add(2 * time.Second); len(fake.Users()) == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the account never appeared")
-		}
-	}
+	testutil.Eventually(t, 2*time.Second, "the account appears", func() bool { return len(fake.Users()) > 0 })
 }
 
 func TestFaultDelay(t *testing.T) {
@@ -182,11 +180,7 @@ func TestFaultDelay(t *testing.T) {
 	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp).WithContext(ctx)); err == nil {
 		t.Error("answered before the delay was over")
 	}
-	for deadline := time.Now().Add(2 * time.Second); fake.Calls().InFlight > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the call goes on although the client left")
-		}
-	}
+	testutil.Eventually(t, 2*time.Second, "the call ends, since the client left", func() bool { return fake.Calls().InFlight == 0 })
 	if _, found := fake.state.find("alice@example.com"); found {
 		t.Error("the call was processed although the client left")
 	}

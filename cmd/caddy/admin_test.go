@@ -5,6 +5,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // administer asks the admin endpoint of a Caddy.
@@ -38,7 +40,7 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 	forgotten := func(what, user, token string) {
 		t.Helper()
 		for i := range r.addresses {
-			eventually(t, what, func() bool { return r.token(i, user) != token })
+			testutil.Eventually(t, patience, what, func() bool { return r.token(i, user) != token })
 		}
 	}
 	first, others := everywhere(user), everywhere(other)
@@ -58,7 +60,7 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 // TestHealthOfAnEndingProcess: while it still serves, and before it listens no
 // more, a probe is told to send nobody here.
 func TestHealthOfAnEndingProcess(t *testing.T) {
-	site, admin := freeAddress(t), freeAddress(t)
+	site, admin := testutil.FreeAddress(t), testutil.FreeAddress(t)
 	c := startCaddy(t, `{
 		admin `+admin+`
 		persist_config off
@@ -85,7 +87,7 @@ func TestHealthOfAnEndingProcess(t *testing.T) {
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the probe is told", func() bool {
+	testutil.Eventually(t, patience, "the probe is told", func() bool {
 		status, answer := administer(t, admin, http.MethodGet, "/huma/health", "")
 		return status == http.StatusServiceUnavailable && strings.Contains(answer, `"stopping"`)
 	})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // commandTime is how long a command may take here.
@@ -151,11 +152,7 @@ func TestCommands(t *testing.T) {
 // TestCommandsEndAtOnce: whoever waits for an answer that does not come can leave,
 // and nobody is kept who reads no more.
 func TestCommandsEndAtOnce(t *testing.T) {
-	hangs, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer hangs.Close()
+	hangs := testutil.Listen(t)
 	config, _ := configs(t, []byte(`{"apiUrl":"http://`+hangs.Addr().String()+`","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"x"}`))
 	cmd := caddyCommand(t, nil, "huma", "token", "--config-file", config, "--email", "a@x.example")
 	if err := cmd.Start(); err != nil {
@@ -193,7 +190,7 @@ func TestCheckThroughAProxy(t *testing.T) {
 	defer refuses.Close()
 	_, caddyfile := configs(t, []byte(`{"apiUrl":"https://huma.invalid","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"x"}`))
 	at := strings.TrimPrefix(refuses.URL, "http://")
-	nobody := freeAddress(t)
+	nobody := testutil.FreeAddress(t)
 	for name, c := range map[string]struct {
 		proxy string
 		parts []string // in this order

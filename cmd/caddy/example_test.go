@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,12 +13,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestExample does what the README says, with the real binary: it starts
@@ -87,7 +86,7 @@ func startExample(t *testing.T) (site, huma string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := strings.NewReplacer("localhost:8080", freeAddress(t), "localhost:8081", freeAddress(t), "localhost:2019", freeAddress(t))
+	ports := strings.NewReplacer("localhost:8080", testutil.FreeAddress(t), "localhost:8081", testutil.FreeAddress(t), "localhost:2019", testutil.FreeAddress(t))
 	site, huma = ports.Replace("localhost:8080"), ports.Replace("localhost:8081")
 	c := startCaddy(t, ports.Replace(string(text)), huma)
 	t.Cleanup(func() {
@@ -175,7 +174,7 @@ func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
 			if err := fake.SetFaults([]sandbox.Fault{{Op: "signup", Delay: 2 * time.Second}}); err != nil {
 				t.Fatal(err)
 			}
-			site, admin := freeAddress(t), freeAddress(t)
+			site, admin := testutil.FreeAddress(t), testutil.FreeAddress(t)
 			text := "{\nadmin " + admin + "\npersist_config off\n}\nhttp://" + site + ` {
 				huma_token {
 					api ` + srv.URL + `
@@ -256,26 +255,4 @@ func do(t *testing.T, req *http.Request) (int, []byte) {
 		t.Fatal(err)
 	}
 	return res.StatusCode, body
-}
-
-// nextPort is where freeAddress looks next: no port is given out twice, also if
-// nobody has listened on it yet.
-var nextPort atomic.Uint32
-
-func init() { nextPort.Store(rand.Uint32()) }
-
-// freeAddress finds a loopback address that nobody listens on. Its port is below
-// those that systems give to connections: one of them could take a port from
-// there before the server that it is for listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+nextPort.Add(1)%12_000)
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }

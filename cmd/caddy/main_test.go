@@ -7,7 +7,11 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
+
+// patience is how long these tests wait for what happens by itself.
+const patience = 15 * time.Second
 
 // binaryDir is where the binary of the tests is, once one needs it.
 var binaryDir string

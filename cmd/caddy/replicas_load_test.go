@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // The load of TestR02: what a replica has in memory is a fraction of the users,
@@ -158,7 +159,7 @@ func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 
 			r.joined()
 			n := 0
-			eventually(t, "the replicas share tokens", func() bool {
+			testutil.Eventually(t, patience, "the replicas share tokens", func() bool {
 				n++
 				user := fmt.Sprintf("%s-%d@x.example", test.name, n)
 				return r.token(0, user) == r.token(1, user)

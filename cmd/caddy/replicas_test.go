@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // replicas are three Caddys of one site, the Redis that they share, and the
@@ -39,13 +40,13 @@ func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *re
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
 	r := &replicas{t: t, timeout: timeout, redis: redistest.Start(t), client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
-	huma := freeAddress(t)
+	huma := testutil.FreeAddress(t)
 	r.huma = "http://" + huma
 	const global = "{\nadmin %s\npersist_config off\nauto_https off\n}\n"
 	sandbox := startCaddy(t, fmt.Sprintf(global, "off")+r.huma+" {\nhuma_sandbox\n}\n", huma)
 	t.Cleanup(func() { sandbox.kill() })
 	for i := range r.addresses {
-		r.addresses[i], r.admins[i] = freeAddress(t), freeAddress(t)
+		r.addresses[i], r.admins[i] = testutil.FreeAddress(t), testutil.FreeAddress(t)
 		r.processes[i] = startCaddy(t, fmt.Sprintf(global, r.admins[i])+`http://`+r.addresses[i]+` {
 			huma_token {
 				api `+r.huma+`
@@ -85,13 +86,11 @@ func (c *process) kill() {
 // joined waits until all replicas hear each other: until each of them listens.
 func (r *replicas) joined() {
 	r.t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if list := r.redis.Do("PUBSUB", "NUMSUB", "caddy-huma:news").([]any); len(list) == 2 && list[1] == int64(len(r.addresses)) {
-			time.Sleep(200 * time.Millisecond) // until the first look at the store has ended
-			return
-		}
-	}
-	r.t.Fatal("the replicas do not join")
+	testutil.Eventually(r.t, patience, "the replicas join", func() bool {
+		list := r.redis.Do("PUBSUB", "NUMSUB", "caddy-huma:news").([]any)
+		return len(list) == 2 && list[1] == int64(len(r.addresses))
+	})
+	time.Sleep(200 * time.Millisecond) // until the first look at the store has ended
 }
 
 // ask asks a replica for a user's token, of the client type ios.
@@ -159,17 +158,6 @@ func (r *replicas) accounts() int {
 		r.t.Fatal(err)
 	}
 	return len(v.Users)
-}
-
-// eventually waits for what becomes true by itself.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("it does not happen: %s", what)
 }
 
 // TestR03_OneSignUpForAllReplicas: 300 first requests of a user whom nobody
@@ -243,7 +231,7 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 				defer close(gone)
 				_, _, _ = r.ask(ctx, 0, http.MethodGet, "new@x.example")
 			}()
-			eventually(t, "it is time", func() bool { return test.killed(r) })
+			testutil.Eventually(t, patience, "it is time", func() bool { return test.killed(r) })
 			r.processes[0].kill()
 			start := time.Now()
 			leave()
@@ -252,7 +240,7 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := 1; i < len(r.addresses); i++ {
 				wg.Go(func() {
-					eventually(t, fmt.Sprintf("replica %d has a token", i), func() bool {
+					testutil.Eventually(t, patience, fmt.Sprintf("replica %d has a token", i), func() bool {
 						status, _, err := r.ask(t.Context(), i, http.MethodGet, "new@x.example")
 						if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable {
 							t.Errorf("replica %d: %d %v", i, status, err)
@@ -305,7 +293,7 @@ func TestForgettingReachesAllReplicas(t *testing.T) {
 		t.Fatalf("DELETE: %d %v", status, err)
 	}
 	for i := range r.addresses {
-		eventually(t, fmt.Sprintf("replica %d has forgotten it", i), func() bool { return r.token(i, user) != token })
+		testutil.Eventually(t, patience, fmt.Sprintf("replica %d has forgotten it", i), func() bool { return r.token(i, user) != token })
 	}
 }
 
@@ -323,7 +311,7 @@ func TestAFreshTokenReachesAllReplicas(t *testing.T) {
 		t.Fatal("no fresh token")
 	}
 	for i := range r.addresses {
-		eventually(t, fmt.Sprintf("replica %d has the fresh one", i), func() bool { return r.token(i, user) == fresh })
+		testutil.Eventually(t, patience, fmt.Sprintf("replica %d has the fresh one", i), func() bool { return r.token(i, user) == fresh })
 	}
 	if all := calls(t, r.huma); strings.Count(all, "signin") != 2 {
 		t.Errorf("more calls than two sign-ins and a sign-up: %s", all)

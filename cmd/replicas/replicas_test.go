@@ -26,6 +26,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -51,16 +52,6 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// eventually waits for what becomes true by itself.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(within); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it does not happen: %s", what)
-		}
-	}
-}
-
 // prints waits until a text was printed so many times.
 func (b *buffer) prints(t *testing.T, text string, n int) {
 	t.Helper()
@@ -69,7 +60,7 @@ func (b *buffer) prints(t *testing.T, text string, n int) {
 			t.Log(b.String())
 		}
 	}()
-	eventually(t, text, func() bool { return strings.Count(b.String(), text) >= n })
+	testutil.Eventually(t, within, text, func() bool { return strings.Count(b.String(), text) >= n })
 }
 
 // freePorts are flags with ports that nobody listens on.
@@ -215,7 +206,7 @@ func TestWhatItPrintsIsTrue(t *testing.T) {
 	if status, _, body := curl(t, forget); status != http.StatusNoContent {
 		t.Errorf("%q: %d %s", forget, status, body)
 	}
-	eventually(t, "it is forgotten at all", func() bool {
+	testutil.Eventually(t, within, "it is forgotten at all", func() bool {
 		return !slices.ContainsFunc(replicas, func(replica []string) bool { return token(t, replica) == first })
 	})
 	if token(t, balancer) == first {
@@ -277,7 +268,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	c.controlC(t)
 	for i := range processes {
-		eventually(t, processes[i][1]+" is gone", func() bool { return syscall.Kill(pid(i), 0) == syscall.ESRCH })
+		testutil.Eventually(t, within, processes[i][1]+" is gone", func() bool { return syscall.Kill(pid(i), 0) == syscall.ESRCH })
 	}
 	if left, err := os.ReadDir(c.tmp); err != nil || len(left) > 0 {
 		t.Errorf("files are left: %v %v", left, err)

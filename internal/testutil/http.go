@@ -39,8 +39,8 @@ func Listen(t testing.TB) net.Listener {
 	return l
 }
 
-// CountConnections closes every connection to address at once. stop ends that and
-// returns how many there were.
+// CountConnections accepts and closes every connection to address. stop ends that
+// and returns how many there were.
 func CountConnections(t testing.TB) (address string, stop func() int) {
 	t.Helper()
 	l := Listen(t)
@@ -55,7 +55,19 @@ func CountConnections(t testing.TB) (address string, stop func() int) {
 			_ = conn.Close()
 		}
 	}()
-	return l.Addr().String(), func() int { _ = l.Close(); return <-count }
+	return l.Addr().String(), func() int {
+		t.Helper()
+		// Connections are accepted in the order in which they were made, so none
+		// is waiting any more once this one is closed.
+		conn, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // it is on this machine
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.ReadAll(conn)
+		_ = conn.Close()
+		_ = l.Close()
+		return <-count - 1
+	}
 }
 
 // NewServer returns a server that is not started and ends with the test. It does

@@ -34,6 +34,12 @@ func Must[T any](v T, err error) T {
 	return v
 }
 
+// WriteFile writes a file that ends with the test and returns its path.
+func WriteFile(t testing.TB, name, text string) string {
+	t.Helper()
+	return writeFile(t.TempDir(), name, []byte(text))
+}
+
 // As returns the error of type T that is, or is wrapped in, err. It fails the test
 // if there is none.
 func As[T error](t testing.TB, err error) (e T) {

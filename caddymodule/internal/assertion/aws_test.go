@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // awsToken is a token as a load balancer at AWS writes it.
@@ -167,7 +168,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 		"a private key": {text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
 		"garbage":       {text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
 		"another label": {text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		"a small key":   {text(pemOf(newRSA(1024))), identity.ErrKeysUnavailable, errNoUsable.Error()},
+		"a small key":   {text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsable.Error()},
 		"an RSA key":    {text(pemOf(rsaKey())), identity.ErrAssertionKey, ""},
 		"another curve": {text(pemOf(p384())), identity.ErrAssertionKey, ""},
 		"another key":   {text(pemOf(p256b())), identity.ErrAssertionSignature, ""},
@@ -183,7 +184,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 				if got := told.only(t); got != test.told {
 					t.Errorf("reported %q, want %q", got, test.told)
 				}
-			} else if got := told.all(); len(got) > 0 {
+			} else if got := told.All(); len(got) > 0 {
 				t.Errorf("reported %q", got)
 			}
 			s.wantHits(t, 1)
@@ -191,9 +192,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 	}
 }
 
-func text(body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
-}
+func text(body string) http.HandlerFunc { return testutil.Answer(http.StatusOK, body) }
 
 // Known keys keep working while AWS is down, and are dropped when AWS says
 // that they are gone.

@@ -107,7 +107,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		time.Sleep(idleAfter + time.Second)
 		want(t, c, "c", nil, s.takes)
 		fetches(2 + 5 + 1 + 1)
-		if got := told.all(); len(got) != 6 {
+		if got := told.All(); len(got) != 6 {
 			t.Errorf("told of %q", got)
 		}
 	})
@@ -143,7 +143,7 @@ func TestFetchHangs(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		want(t, c, "", identity.ErrKeysUnavailable, fetchTimeout-time.Second)
-		if got := told.all(); len(got) != 1 || got[0] != errNoAnswer.Error() || len(s.asked) != 1 {
+		if got := told.All(); len(got) != 1 || got[0] != errNoAnswer.Error() || len(s.asked) != 1 {
 			t.Errorf("told of %q after %d fetches", got, len(s.asked))
 		}
 	})
@@ -213,7 +213,7 @@ func TestPanicWhileReading(t *testing.T) {
 		s.panic = true
 		want(t, c, "", identity.ErrKeysUnavailable, s.takes)
 		synctest.Wait()
-		if got := told.all(); len(got) != 1 || got[0] != errPanicked.Error() {
+		if got := told.All(); len(got) != 1 || got[0] != errPanicked.Error() {
 			t.Errorf("told of %q", got)
 		}
 		time.Sleep(pause)
@@ -234,7 +234,7 @@ func TestGone(t *testing.T) {
 		time.Sleep(idleAfter + time.Second)
 		want(t, c, "", identity.ErrAssertionKey, s.takes)
 		want(t, c, "", identity.ErrAssertionKey, 0)
-		if got := told.all(); len(got) != 1 || !c.isEmpty() {
+		if got := told.All(); len(got) != 1 || !c.isEmpty() {
 			t.Errorf("told of %q", got)
 		}
 	})

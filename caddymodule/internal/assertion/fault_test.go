@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"math/big"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestI17Good(t *testing.T) {
@@ -315,7 +315,7 @@ func TestI17Malleability(t *testing.T) {
 }
 
 func TestI17Key(t *testing.T) {
-	small := newRSA(1024)
+	small := testutil.NewRSAKey(1024)
 	private := jose.JSONWebKey{KeyID: "k1", Key: p256()}
 	for name, test := range map[string]struct {
 		keys  []jose.JSONWebKey
@@ -456,10 +456,8 @@ func TestI17KeyServerDown(t *testing.T) {
 }
 
 func TestI17NobodyListens(t *testing.T) {
-	s := httptest.NewServer(nil)
-	s.Close()
 	var told reports
-	v := verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?key=canary"}, &told))
+	v := verifierOf(t, keysOf(t, Source{URL: "http://" + testutil.FreeAddress(t) + "/jwks?key=canary"}, &told))
 	refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
 	if got := told.only(t); !strings.HasPrefix(got, "fetch keys: dial tcp 127.0.0.1:") || strings.Contains(got, "canary") {
 		t.Errorf("reported %q", got)

@@ -8,15 +8,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,38 +40,16 @@ type object = map[string]any
 
 // The private keys of the tests, each made once.
 var (
-	rsaKey = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
-	p256   = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P256()) })
-	p256b  = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P256()) })
-	p384   = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P384()) })
-	p521   = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P521()) })
-	edKey  = sync.OnceValue(func() ed25519.PrivateKey { return must(ed25519.GenerateKey(rand.Reader)).private })
+	rsaKey = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
+	p256   = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
+	p256b  = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
+	p384   = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
+	p521   = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P521()) })
+	edKey  = sync.OnceValue(func() ed25519.PrivateKey {
+		_, private, _ := ed25519.GenerateKey(rand.Reader)
+		return private
+	})
 )
-
-func newRSA(bits int) *rsa.PrivateKey {
-	k, err := rsa.GenerateKey(rand.Reader, bits)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
-
-func newEC(curve elliptic.Curve) *ecdsa.PrivateKey {
-	k, err := ecdsa.GenerateKey(curve, rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
-
-type edPair struct{ private ed25519.PrivateKey }
-
-func must(_ ed25519.PublicKey, private ed25519.PrivateKey, err error) edPair {
-	if err != nil {
-		panic(err)
-	}
-	return edPair{private}
-}
 
 // jwk is the public key of a private one, as an element of a set.
 func jwk(kid string, key crypto.Signer) jose.JSONWebKey {
@@ -82,22 +57,10 @@ func jwk(kid string, key crypto.Signer) jose.JSONWebKey {
 }
 
 // setOf is a set of keys as it is served.
-func setOf(keys ...jose.JSONWebKey) string {
-	b, err := json.Marshal(jose.JSONWebKeySet{Keys: keys})
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
-}
+func setOf(keys ...jose.JSONWebKey) string { return string(asJSON(jose.JSONWebKeySet{Keys: keys})) }
 
 // pemOf is a public key as AWS serves it.
-func pemOf(key crypto.Signer) string {
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		panic(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-}
+func pemOf(key crypto.Signer) string { return string(testutil.PublicPEM(key)) }
 
 // goodClaims are those of a token that is to be believed, with changes. A
 // change to nil removes.
@@ -146,20 +109,10 @@ func signText(method jwt.SigningMethod, key any, header, payload string) string 
 
 func signWith(encode func([]byte) string, method jwt.SigningMethod, key any, header, payload []byte) string {
 	signed := encode(header) + "." + encode(payload)
-	signature, err := method.Sign(signed, key)
-	if err != nil {
-		panic(err)
-	}
-	return signed + "." + encode(signature)
+	return signed + "." + encode(testutil.Must(method.Sign(signed, key)))
 }
 
-func asJSON(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
+func asJSON(v any) []byte { return testutil.Must(json.Marshal(v)) }
 
 // es256 is a token of p256, whose id is k1.
 func es256(changes object) string {
@@ -180,15 +133,13 @@ func newKeyServer(t testing.TB, keys ...jose.JSONWebKey) *keyServer {
 	t.Helper()
 	s := new(keyServer)
 	s.serve(setOf(keys...))
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.URL = testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		s.hits.Add(1)
 		s.mu.Lock()
 		handle := s.handle
 		s.mu.Unlock()
 		handle(w, r)
-	}))
-	t.Cleanup(srv.Close)
-	s.URL = srv.URL
+	})
 	return s
 }
 
@@ -198,13 +149,9 @@ func (s *keyServer) answer(h http.HandlerFunc) {
 	s.handle = h
 }
 
-func (s *keyServer) serve(body string) {
-	s.answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
-}
+func (s *keyServer) serve(body string) { s.answer(testutil.Answer(http.StatusOK, body)) }
 
-func (s *keyServer) fail(status int) {
-	s.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
-}
+func (s *keyServer) fail(status int) { s.answer(testutil.Answer(status, "")) }
 
 // wantHits fails unless the server was asked so often.
 func (s *keyServer) wantHits(t testing.TB, want int64) {
@@ -215,37 +162,19 @@ func (s *keyServer) wantHits(t testing.TB, want int64) {
 }
 
 // reports collects what onError is told.
-type reports struct {
-	mu   sync.Mutex
-	seen []string
-}
+type reports struct{ testutil.Recorder[string] }
 
-func (r *reports) add(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seen = append(r.seen, err.Error())
-}
-
-func (r *reports) all() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.seen)
-}
+func (r *reports) add(err error) { r.Add(err.Error()) }
 
 // only waits for the one report there should be.
 func (r *reports) only(t testing.TB) string {
 	t.Helper()
-	for range 400 {
-		if seen := r.all(); len(seen) > 0 {
-			if len(seen) > 1 {
-				t.Fatalf("reported %q, want one error", seen)
-			}
-			return seen[0]
-		}
-		time.Sleep(5 * time.Millisecond)
+	testutil.Eventually(t, 2*time.Second, "an error is reported", func() bool { return len(r.All()) > 0 })
+	seen := r.All()
+	if len(seen) > 1 {
+		t.Fatalf("reported %q, want one error", seen)
 	}
-	t.Fatal("no error was reported")
-	return ""
+	return seen[0]
 }
 
 func keysOf(t testing.TB, source Source, r *reports) *Keys {

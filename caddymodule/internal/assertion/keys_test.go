@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestCheckURL(t *testing.T) {
@@ -254,10 +253,8 @@ func TestKeyRequest(t *testing.T) {
 }
 
 func TestUntrustedCertificate(t *testing.T) {
-	s := httptest.NewUnstartedServer(text(setOf(jwk("k1", p256()))))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
 	s.StartTLS()
-	defer s.Close()
 	var told reports
 	refuse(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &told)), es256(nil), identity.ErrKeysUnavailable)
 	if got := told.only(t); got != "fetch keys: the key server's certificate is signed by an unknown authority" {
@@ -267,11 +264,9 @@ func TestUntrustedCertificate(t *testing.T) {
 
 // Another name than that of the certificate.
 func TestCertificate(t *testing.T) {
-	s := httptest.NewUnstartedServer(text(setOf(jwk("k1", p256()))))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
 	s.EnableHTTP2 = true
 	s.StartTLS()
-	defer s.Close()
 	before := transport
 	defer func() { transport = before }()
 	transport = before.Clone()

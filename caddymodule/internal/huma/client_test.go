@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -242,7 +241,7 @@ func TestUnknownClientType(t *testing.T) {
 
 // TestHTTP2: the same call over the newer protocol, which lowers the names.
 func TestHTTP2(t *testing.T) {
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if r.ProtoMajor != 2 || r.Header.Get("deploymentId") != "d1" || r.Header.Get("signature") != sha256Hex(canarySecret, string(body)) {
 			t.Errorf("%s %v", r.Proto, r.Header)
@@ -251,7 +250,6 @@ func TestHTTP2(t *testing.T) {
 	}))
 	s.EnableHTTP2 = true
 	s.StartTLS()
-	t.Cleanup(s.Close)
 	c := testClient(t, s.URL, func(cfg *Config) { cfg.HTTP = s.Client().Transport })
 	for range 3 {
 		if _, err := c.SignUp(t.Context(), person()); err != nil {

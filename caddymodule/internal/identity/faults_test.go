@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func byHeader(t testing.TB) *Identifier {
@@ -193,9 +195,9 @@ func TestI08_PlaceholderInValue(t *testing.T) {
 }
 
 func TestI14_UnverifiedCertificate(t *testing.T) {
-	ca := newAuthority(t)
-	alice := ca.issue(t, "alice@x.io")
-	selfSigned := newAuthority(t).issue(t, "alice@x.io")
+	ca := testutil.NewAuthority(t.TempDir(), "test")
+	alice := issue(ca, "alice@x.io")
+	selfSigned := issue(testutil.NewAuthority(t.TempDir(), "test"), "alice@x.io")
 	tests := map[string]struct {
 		auth   tls.ClientAuthType
 		client *tls.Certificate
@@ -213,7 +215,7 @@ func TestI14_UnverifiedCertificate(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			i := mustNew(t, Config{Email: "{http.request.tls.client.san.emails}", Name: "{http.request.tls.client.san.dns_names.0}"})
-			state := ca.handshake(t, tt.auth, tt.client)
+			state := handshake(t, ca, tt.auth, tt.client)
 			var emails []string
 			if len(state.PeerCertificates) > 0 {
 				emails = state.PeerCertificates[0].EmailAddresses

@@ -6,7 +6,11 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // placeholders is a Replacer that knows what is in the map, also if it is nil.
 type placeholders map[string]any

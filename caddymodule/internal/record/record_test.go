@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // roundTrip makes a call through a Recorder, and returns what was read.
@@ -94,7 +95,7 @@ func TestRepeating(t *testing.T) {
 				req.GetBody = nil
 			}
 			got := false
-			_, _ = new(Recorder).Watch(roundTripper(func(r *http.Request) (*http.Response, error) {
+			_, _ = new(Recorder).Watch(testutil.RoundTripper(func(r *http.Request) (*http.Response, error) {
 				got = r.GetBody != nil
 				return nil, errors.New("no")
 			})).RoundTrip(req)
@@ -105,35 +106,24 @@ func TestRepeating(t *testing.T) {
 	}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestWhatGoesWrong(t *testing.T) {
-	quiet := func(srv *httptest.Server) *httptest.Server {
-		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-		t.Cleanup(srv.Close)
-		return srv
-	}
-	untrusted := quiet(httptest.NewUnstartedServer(http.NotFoundHandler()))
+	untrusted := testutil.NewServer(t, http.NotFoundHandler())
 	untrusted.StartTLS()
-	cut := quiet(httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	cut := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, `{"canary"`)
-	})))
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
+	})
 	for name, c := range map[string]struct {
 		address, err string
 		ok           func(Call) bool
 	}{
-		"nobody listens": {closed.URL, "connection refused", func(c Call) bool {
+		"nobody listens": {"http://" + testutil.FreeAddress(t), "connection refused", func(c Call) bool {
 			return c.Status == 0 && c.Network.Dial != nil && c.Network.Connected == "" && c.Network.Failure != nil
 		}},
 		"not trusted": {untrusted.URL, "the service's certificate is signed by an unknown authority", func(c Call) bool {
 			return c.Network.Handshake != nil && c.Network.TLS == nil && c.Network.Dial == nil && c.Network.Connected != ""
 		}},
-		"cut": {cut.URL, "closed the connection early", func(c Call) bool {
+		"cut": {cut, "closed the connection early", func(c Call) bool {
 			return c.Status == 200 && c.Answer.Body == "(not JSON, 9 bytes)"
 		}},
 	} {
@@ -150,9 +140,8 @@ func TestWhatGoesWrong(t *testing.T) {
 
 // TestProxy: the record says through which one, without its password.
 func TestProxy(t *testing.T) {
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
-	defer proxy.Close()
-	u, _ := url.Parse(strings.Replace(proxy.URL, "http://", "http://user:canary@", 1))
+	proxy := testutil.ServeAnswer(t, http.StatusBadGateway, "")
+	u, _ := url.Parse(strings.Replace(proxy, "http://", "http://user:canary@", 1))
 	tr := transport(t, nil)
 	tr.Proxy = http.ProxyURL(u)
 	var r Recorder
@@ -168,14 +157,13 @@ func TestProxy(t *testing.T) {
 // has begun.
 func TestLookedAtMeanwhile(t *testing.T) {
 	asked, end := make(chan struct{}), make(chan struct{})
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	address := testutil.Serve(t, func(http.ResponseWriter, *http.Request) {
 		close(asked)
 		<-end
-	}))
-	defer srv.Close()
+	})
 	var r Recorder
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = roundTrip(t, &r, transport(t, nil), srv.URL) })
+	wg.Go(func() { _, _ = roundTrip(t, &r, transport(t, nil), address) })
 	<-asked
 	if c := r.Calls(); len(c) != 1 || c[0].Status != 0 || c[0].Network.Connected == "" {
 		t.Errorf("%+v", c)
@@ -189,11 +177,10 @@ func TestLookedAtMeanwhile(t *testing.T) {
 
 // TestCallerLeaves: a call that is given up has an end, too.
 func TestCallerLeaves(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	defer srv.Close()
+	address := testutil.Serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, nil)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
 	var r Recorder
 	if _, err := r.Watch(transport(t, nil)).RoundTrip(req); err == nil {
 		t.Fatal("an answer")

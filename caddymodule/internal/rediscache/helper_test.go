@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
@@ -155,14 +156,10 @@ func (o opened) wantWhy(t testing.TB, word string) {
 	})
 }
 
-func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(within); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-	}
-}
+var (
+	eventually   = testutil.Eventually
+	wantNoCanary = testutil.NoSecrets
+)
 
 // put keeps a token that is good for a minute.
 func put(t testing.TB, s exchange.SharedStore, u exchange.UserKey, token string) {

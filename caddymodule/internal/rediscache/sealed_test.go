@@ -12,16 +12,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// wantNoCanary fails if an error shows it, in whatever way it is printed.
-func wantNoCanary(t *testing.T, err error, canary string) {
-	t.Helper()
-	for _, verb := range []string{"%v", "%+v", "%#v", "%q"} {
-		if strings.Contains(fmt.Sprintf(verb, err), canary) {
-			t.Errorf("%s shows %q", verb, canary)
-		}
-	}
-}
-
 // TestR5_DamagedValues: whatever is done to a value, it is a miss and counted,
 // and never anybody's token.
 func TestR5_DamagedValues(t *testing.T) {

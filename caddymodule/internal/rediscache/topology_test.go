@@ -1,18 +1,9 @@
 package rediscache
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // startCluster starts a cluster of three masters.
@@ -121,12 +113,8 @@ func TestSentinel(t *testing.T) {
 	with := func(edit ...func(*Config)) opened {
 		return ready(t, sentinel.Addr(), append(edit, func(c *Config) { c.MasterName = "mymaster" })...)
 	}
-	hangs, err := net.Listen("tcp", "127.0.0.1:0") // it accepts nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer hangs.Close()
-	a, b := with(), with(func(c *Config) { c.Addresses = []string{hangs.Addr().String(), sentinel.Addr()} })
+	hangs := testutil.Listen(t).Addr().String()
+	a, b := with(), with(func(c *Config) { c.Addresses = []string{hangs, sentinel.Addr()} })
 	runSuites(t, a, b)
 
 	acc := b.account("failover")
@@ -148,39 +136,9 @@ func TestSentinel(t *testing.T) {
 // certificates makes a CA and a certificate of 127.0.0.1, as files.
 func certificates(t *testing.T) (ca *x509.CertPool, caFile, certFile, keyFile string) {
 	t.Helper()
-	dir := t.TempDir()
-	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &priv.PublicKey, priv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(priv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	certFile, keyFile = write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", der)
-	parsed, err := x509.ParseCertificate(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca = x509.NewCertPool()
-	ca.AddCert(parsed)
-	return ca, certFile, certFile, keyFile
+	a := testutil.NewAuthority(t.TempDir(), "test")
+	certFile, keyFile = a.ServerFiles()
+	return a.Pool, a.File, certFile, keyFile
 }
 
 func TestTLS(t *testing.T) {
@@ -222,11 +180,7 @@ func TestPrefixAndDatabase(t *testing.T) {
 func TestNotRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Need(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := testutil.Listen(t)
 	for i, answer := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", "+OK\r\n", "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `canary-password`\r\n"} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			done := make(chan struct{})

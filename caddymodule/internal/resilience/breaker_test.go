@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestWhatOpensTheBreaker(t *testing.T) {
@@ -156,8 +157,8 @@ func TestBreakerOff(t *testing.T) {
 
 func TestOpenAndClosedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var seen changes
-		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker, OnBreaker: seen.told})
+		var seen testutil.Recorder[bool]
+		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker, OnBreaker: seen.Add})
 		calls(t, g, 4, fail(errDown))
 		wantRetryAfter(t, g, 5*time.Second)
 		time.Sleep(3500 * time.Millisecond)
@@ -179,7 +180,7 @@ func TestOpenAndClosedAgain(t *testing.T) {
 		wantClosed(t, g) // the probe is answered: recovery within the open time (H04)
 		calls(t, g, 3, fail(errDown))
 		wantClosed(t, g) // and it begins to count anew
-		if got := seen.all(); !slices.Equal(got, []bool{true, false}) {
+		if got := seen.All(); !slices.Equal(got, []bool{true, false}) {
 			t.Errorf("OnBreaker was told %v, want open, closed", got)
 		}
 	})
@@ -356,8 +357,8 @@ func TestProbes(t *testing.T) {
 // latest. What comes of the others is of no interest any more.
 func TestTheFirstSuccessCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var seen changes
-		g := opened(t, Settings{MaxConcurrent: 10, Breaker: &testBreaker, OnBreaker: seen.told})
+		var seen testutil.Recorder[bool]
+		g := opened(t, Settings{MaxConcurrent: 10, Breaker: &testBreaker, OnBreaker: seen.Add})
 		var wg sync.WaitGroup
 		for _, call := range []func(context.Context) error{
 			after(2500*time.Millisecond, nil), hang, hang, hang,
@@ -376,7 +377,7 @@ func TestTheFirstSuccessCloses(t *testing.T) {
 		wantStillClosed(t, g)
 		calls(t, g, 1, fail(errDown))
 		wantOpen(t, g)
-		if got := seen.all(); !slices.Equal(got, []bool{true, false, true}) {
+		if got := seen.All(); !slices.Equal(got, []bool{true, false, true}) {
 			t.Errorf("OnBreaker was told %v, want open, closed, open", got)
 		}
 	})
@@ -438,8 +439,8 @@ func TestLateEndsDoNotCount(t *testing.T) {
 	for name, err := range map[string]error{"failure": errTimeout, "success": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var seen changes
-				g := New(Settings{MaxConcurrent: 100, Breaker: &testBreaker, OnBreaker: seen.told})
+				var seen testutil.Recorder[bool]
+				g := New(Settings{MaxConcurrent: 100, Breaker: &testBreaker, OnBreaker: seen.Add})
 				var wg sync.WaitGroup
 				for _, lasts := range []time.Duration{2 * time.Second, 8 * time.Second} {
 					for range 20 {
@@ -532,9 +533,9 @@ func TestASignUpIsNoProbe(t *testing.T) {
 func TestOnBreakerHoldsNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g *Guard
-		var seen changes
+		var seen testutil.Recorder[bool]
 		g = New(Settings{MaxConcurrent: 2, Breaker: &testBreaker, OnBreaker: func(open bool) {
-			seen.told(open)
+			seen.Add(open)
 			if g.BreakerOpen() != open {
 				t.Errorf("told %v, but BreakerOpen = %v", open, g.BreakerOpen())
 			}
@@ -553,7 +554,7 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		wantClosed(t, g)
-		if got := seen.all(); !slices.Equal(got, []bool{true, false}) {
+		if got := seen.All(); !slices.Equal(got, []bool{true, false}) {
 			t.Errorf("OnBreaker was told %v, want open, closed", got)
 		}
 	})
@@ -562,7 +563,7 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 // While OnBreaker is slow, changes go on, and it is told of them in order.
 func TestOnBreakerIsToldInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var seen changes
+		var seen testutil.Recorder[bool]
 		var telling atomic.Int64
 		g := New(Settings{MaxConcurrent: 10, Breaker: &testBreaker, OnBreaker: func(open bool) {
 			if telling.Add(1) > 1 {
@@ -570,7 +571,7 @@ func TestOnBreakerIsToldInOrder(t *testing.T) {
 			}
 			defer telling.Add(-1)
 			time.Sleep(30 * time.Second)
-			seen.told(open)
+			seen.Add(open)
 		}})
 		for range 3 {
 			for range 4 {
@@ -584,7 +585,7 @@ func TestOnBreakerIsToldInOrder(t *testing.T) {
 			wantClosed(t, g)
 		}
 		time.Sleep(5 * time.Minute)
-		if got := seen.all(); !slices.Equal(got, []bool{true, false, true, false, true, false}) {
+		if got := seen.All(); !slices.Equal(got, []bool{true, false, true, false, true, false}) {
 			t.Errorf("OnBreaker was told %v", got)
 		}
 	})

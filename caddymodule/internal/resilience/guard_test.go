@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // wantIdle fails unless all n slots are free.
@@ -233,8 +234,8 @@ func TestPanicsLeaveNothingBehind(t *testing.T) {
 func TestUnderContention(t *testing.T) {
 	const slots = 8
 	s := BreakerSettings{Failures: 10, Open: 2 * time.Millisecond}
-	var seen changes
-	g := New(Settings{MaxConcurrent: slots, Breaker: &s, OnBreaker: seen.told})
+	var seen testutil.Recorder[bool]
+	g := New(Settings{MaxConcurrent: slots, Breaker: &s, OnBreaker: seen.Add})
 	var wg sync.WaitGroup
 	for w := range 32 {
 		wg.Go(func() {
@@ -264,12 +265,12 @@ func TestUnderContention(t *testing.T) {
 			t.Fatal("no call goes as a probe any more")
 		}
 	}
-	if len(seen.all()) < 2 {
-		t.Errorf("OnBreaker was told %v: it has to open and close", seen.all())
+	if len(seen.All()) < 2 {
+		t.Errorf("OnBreaker was told %v: it has to open and close", seen.All())
 	}
-	for i, open := range seen.all() {
+	for i, open := range seen.All() {
 		if open != (i%2 == 0) {
-			t.Fatalf("OnBreaker was told %v", seen.all())
+			t.Fatalf("OnBreaker was told %v", seen.All())
 		}
 	}
 }

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	errDown    = &exchange.StatusError{Op: exchange.OpSignIn, Status: 503}
@@ -107,22 +110,4 @@ func wantStillClosed(t *testing.T, g *Guard) {
 	if g.BreakerOpen() {
 		t.Fatal("the breaker is open")
 	}
-}
-
-// changes collects what OnBreaker is told.
-type changes struct {
-	mu   sync.Mutex
-	seen []bool
-}
-
-func (c *changes) told(open bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seen = append(c.seen, open)
-}
-
-func (c *changes) all() []bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return append([]bool(nil), c.seen...)
 }

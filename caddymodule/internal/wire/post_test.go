@@ -7,7 +7,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -132,7 +131,7 @@ func TestEndpoint(t *testing.T) {
 // TestConnectionReuse: 50 calls, errors among them, on one connection.
 func TestConnectionReuse(t *testing.T) {
 	var conns, n atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		switch n.Add(1) % 5 {
 		case 0:
 			w.WriteHeader(http.StatusForbidden)
@@ -152,7 +151,6 @@ func TestConnectionReuse(t *testing.T) {
 		}
 	}
 	s.Start()
-	t.Cleanup(s.Close)
 	tr := testutil.Transport(t)
 	for i := range 50 {
 		_, _ = postOn(t.Context(), t, tr, s.URL, func(c *Call) { c.StatusOnly = i%7 == 3 })

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,16 +79,6 @@ func post(c *http.Client, p *Proxy) (string, error) {
 	return string(b), err
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("not within 5s: %s", what)
-}
-
 func TestPass(t *testing.T) {
 	s := newService(t)
 	p, c := newProxy(t, s), newClient(t)
@@ -99,7 +91,7 @@ func TestPass(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	c.CloseIdleConnections()
-	eventually(t, "the connection is gone", func() bool { return p.Stats().Open == 0 })
+	testutil.Eventually(t, 5*time.Second, "the connection is gone", func() bool { return p.Stats().Open == 0 })
 }
 
 // TestFaults: each fault on a new connection and on one that has served before,
@@ -176,7 +168,7 @@ func TestResetSentGoesOn(t *testing.T) {
 	if <-left {
 		t.Error("the service was told that its client has left")
 	}
-	eventually(t, "the connection is gone", func() bool { return p.Stats().Open == 0 })
+	testutil.Eventually(t, 5*time.Second, "the connection is gone", func() bool { return p.Stats().Open == 0 })
 }
 
 // TestAfter: exactly so many bytes pass.
@@ -213,7 +205,7 @@ func TestHang(t *testing.T) {
 		}
 		c.Timeout = 5 * time.Second
 	}
-	eventually(t, "who hangs up is let go", func() bool { return p.Stats().Open == 0 })
+	testutil.Eventually(t, 5*time.Second, "who hangs up is let go", func() bool { return p.Stats().Open == 0 })
 	if got := p.Stats(); got.Requests != 3 || s.processed.Load() != 1 {
 		t.Errorf("%+v, %d processed", got, s.processed.Load())
 	}
@@ -222,7 +214,7 @@ func TestHang(t *testing.T) {
 	// one on which something was lost stays dead.
 	idle, dead := dial(t, p), dial(t, p)
 	_, _ = io.WriteString(dead, "GET / HT")
-	eventually(t, "it was swallowed", func() bool { return p.Stats().Requests == 4 })
+	testutil.Eventually(t, 5*time.Second, "it was swallowed", func() bool { return p.Stats().Requests == 4 })
 	time.Sleep(10 * time.Millisecond)
 	p.must(t, Fault{})
 	_, _ = io.WriteString(dead, "TP/1.1\r\nHost: x\r\n\r\n")
