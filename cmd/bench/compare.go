@@ -127,7 +127,7 @@ func (c *comparison) with(ctx context.Context, like template, f func(*process.Pr
 	}
 	return with(ctx, process.Config{
 		Binary: c.caddy, Dir: c.dir, JSON: text, Admin: c.sites.admin,
-		Site: c.sites.respond, Sites: []string{c.sites.letters, c.sites.static, c.sites.warm, c.sites.proxy, c.sites.cold},
+		Sites: []string{c.sites.respond, c.sites.letters, c.sites.static, c.sites.warm, c.sites.proxy, c.sites.cold},
 	}, f)
 }
 

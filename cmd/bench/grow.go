@@ -157,7 +157,7 @@ func (o *growOptions) with(ctx context.Context, service string, f func(*grown) e
 	if err != nil {
 		return err
 	}
-	return with(ctx, process.Config{Binary: o.caddy, Dir: dir, JSON: text, Site: g.site, Admin: admin}, func(p *process.Process) error {
+	return with(ctx, process.Config{Binary: o.caddy, Dir: dir, JSON: text, Sites: []string{g.site}, Admin: admin}, func(p *process.Process) error {
 		g.process = p
 		return f(&g)
 	})

@@ -46,7 +46,7 @@ func (c *comparison) withPython(ctx context.Context, python string, f func() err
 		return err
 	}
 	return with(ctx, process.Config{
-		Binary: python, Dir: c.dir, Site: c.pythonSite,
+		Binary: python, Dir: c.dir, Sites: []string{c.pythonSite},
 		Args: []string{filepath.Join(strings.TrimSpace(string(module)), filepath.FromSlash(endpointFile)), c.pythonSite, userHeader, config},
 	}, func(p *process.Process) error {
 		c.python = p

@@ -109,7 +109,7 @@ func (o *startOptions) measure(ctx context.Context, dir, with, without string, r
 	if err := findPorts(ctx, &site, &admin); err != nil {
 		return err
 	}
-	cfg := process.Config{Dir: dir, Site: site, Caddyfile: fmt.Sprintf(startCaddyfile, admin, site)}
+	cfg := process.Config{Dir: dir, Sites: []string{site}, Caddyfile: fmt.Sprintf(startCaddyfile, admin, site)}
 	for round := range o.rounds + 1 {
 		var pair Pair
 		order := []struct {
@@ -150,12 +150,12 @@ http://%s {
 func startOnce(ctx context.Context, cfg process.Config) (s Start, err error) {
 	began := time.Now()
 	err = with(ctx, cfg, func(p *process.Process) error {
-		clients, err := dial(ctx, cfg.Site, 1)
+		clients, err := dial(ctx, cfg.Sites[0], 1)
 		if err != nil {
 			return err
 		}
 		defer hangUp(clients)
-		if err := clients[0].ask(http.StatusOK, clients[0].request(cfg.Site, 0)); err != nil {
+		if err := clients[0].ask(http.StatusOK, clients[0].request(cfg.Sites[0], 0)); err != nil {
 			return err
 		}
 		s = Start{Wall: millis(time.Since(began)), CPU: unknown}

@@ -167,7 +167,7 @@ func (s *show) startCaddy(ctx context.Context, name, at string, port int, caddyf
 		return err
 	}
 	p, err := process.Start(ctx, process.Config{
-		Binary: s.caddy, Dir: dir, Caddyfile: caddyfile, Site: address(port), Line: line,
+		Binary: s.caddy, Dir: dir, Caddyfile: caddyfile, Sites: []string{address(port)}, Line: line,
 		Env: append(env, "PORT="+strconv.Itoa(port)),
 	})
 	if err != nil {

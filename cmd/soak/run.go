@@ -84,7 +84,7 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 
 	r := newRecorder(path == tokenPath)
 	p, err := process.Start(ctx, process.Config{
-		Binary: o.caddy, Dir: dir, Site: site, Admin: admin,
+		Binary: o.caddy, Dir: dir, Sites: []string{site}, Admin: admin,
 		Caddyfile: o.caddyfile(site, admin, u.proxy.Addr(), store),
 		Line: func(line []byte) {
 			r.logLine(line)

@@ -26,9 +26,9 @@ const (
 	// part of what is measured of a start.
 	lookEvery = time.Millisecond
 
-	startTime  = 30 * time.Second
-	stopTime   = 30 * time.Second
-	reloadTime = 30 * time.Second
+	startTime = 30 * time.Second
+	stopTime  = 30 * time.Second
+	adminTime = 30 * time.Second // of a request to the admin endpoint
 )
 
 // Build makes the binary from the module in whose directory this runs.
@@ -70,9 +70,8 @@ type Config struct {
 	Caddyfile string
 	JSON      string   // its config in JSON, in place of the Caddyfile
 	Args      []string // the arguments of what is no Caddy, and has no config
-	Site      string   // an address it listens on once it is up
-	Sites     []string // further ones: Caddy opens them in any order
-	Admin     string   // the address of its admin endpoint; only for Reload and Usage
+	Sites     []string // the addresses it listens on once it is up
+	Admin     string   // the address of its admin endpoint; only for Reload and Metrics
 	Env       []string // variables for it, as NAME=value, beside this process's
 
 	// Line is given each line of its log. It must not keep the line.
@@ -136,7 +135,7 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 func (p *Process) listens(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	for _, site := range append([]string{p.cfg.Site}, p.cfg.Sites...) {
+	for _, site := range p.cfg.Sites {
 		if err := p.reached(ctx, site); err != nil {
 			return err
 		}
@@ -166,12 +165,15 @@ func (p *Process) name() string { return filepath.Base(p.cfg.Binary) }
 // PID is its process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Admin is the address of its admin endpoint.
+func (p *Process) Admin() string { return p.cfg.Admin }
+
 // Ended is closed when it has ended, for whatever reason.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Reload loads its Caddyfile again, as if it had changed.
 func (p *Process) Reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, reloadTime)
+	ctx, cancel := context.WithTimeout(ctx, adminTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.cfg.Admin+"/load", strings.NewReader(p.cfg.Caddyfile))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -61,7 +62,7 @@ func TestStartAndStop(t *testing.T) {
 	}
 	var lines []string
 	p, err := start(t, t.Context(), Config{
-		Caddyfile: "listen " + address, Site: address,
+		Caddyfile: "listen " + address, Sites: []string{address},
 		Line: func(line []byte) { lines = append(lines, string(line)) },
 		Env:  []string{"PLAY_MORE= of two"},
 	})
@@ -100,7 +101,7 @@ func TestJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(t, t.Context(), Config{JSON: "listen " + address, Caddyfile: "nonsense", Site: address})
+	p, err := start(t, t.Context(), Config{JSON: "listen " + address, Caddyfile: "nonsense", Sites: []string{address}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestArgs(t *testing.T) {
 	if err := os.WriteFile(file, []byte("listen "+address), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(t, t.Context(), Config{Args: []string{"serve", "as", file}, Caddyfile: "nonsense", Site: address})
+	p, err := start(t, t.Context(), Config{Args: []string{"serve", "as", file}, Caddyfile: "nonsense", Sites: []string{address}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,13 +182,13 @@ func TestCPU(t *testing.T) {
 }
 
 func TestStartFails(t *testing.T) {
-	if _, err := start(t, t.Context(), Config{Caddyfile: "nonsense", Site: "127.0.0.1:1"}); err == nil ||
+	if _, err := start(t, t.Context(), Config{Caddyfile: "nonsense", Sites: []string{"127.0.0.1:1"}}); err == nil ||
 		!strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "second line") {
 		t.Errorf("it ends at once: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := start(t, ctx, Config{Caddyfile: "listen 127.0.0.1:0", Site: "127.0.0.1:1"}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := start(t, ctx, Config{Caddyfile: "listen 127.0.0.1:0", Sites: []string{"127.0.0.1:1"}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("it never listens: %v", err)
 	}
 	address, err := freeport.Address(t.Context())
@@ -196,7 +197,7 @@ func TestStartFails(t *testing.T) {
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := start(t, ctx, Config{Caddyfile: "listen " + address, Site: address, Sites: []string{"127.0.0.1:1"}}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := start(t, ctx, Config{Caddyfile: "listen " + address, Sites: []string{address, "127.0.0.1:1"}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("it listens at one of two addresses: %v", err)
 	}
 	if _, err := Start(t.Context(), Config{Binary: "/nowhere", Dir: t.TempDir()}); err == nil {
@@ -246,6 +247,25 @@ func TestProfiles(t *testing.T) {
 		if u := p.Usage(t.Context()); u.Goroutines != Unknown || p.LiveHeap(t.Context()) != Unknown {
 			t.Errorf("%q: %+v", text, u)
 		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	status := http.StatusOK
+	p := admin(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, "# TYPE go_goroutines gauge\ngo_goroutines 42\nx{a=\"b c\"} 1.5e+06\n\nnonsense\n")
+	})
+	want := map[string]float64{MetricGoroutines: 42, `x{a="b c"}`: 1.5e6}
+	if got, err := p.Metrics(t.Context()); err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v %v", got, err)
+	}
+	status = http.StatusNotFound
+	if got, err := p.Metrics(t.Context()); err == nil {
+		t.Errorf("%v of an endpoint without metrics", got)
 	}
 }
 
