@@ -2,218 +2,134 @@ package main
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
-	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 
-// fault is a way for the service, or for the store, to fail: begin is called
-// once, or again and again with a period.
+// fault is a way for the service, or for Redis, to fail.
 type fault struct {
-	name    string
-	period  time.Duration
-	garbles bool // answers are not what they should be, so 502 is right
-	begin   func(*failing) error
+	name string
 
-	// ofStore says that the store fails, and the service does not: end is what
-	// ends it, and every answer has to be a token.
-	ofStore bool
-	end     func(*failing) error
-}
+	// ways are the service's sandbox.Fault and the proxy's faultproxy.Fault, of which
+	// one is chosen at random after each period.
+	ways   []any
+	period time.Duration
 
-// failing is the service of a run, and the store.
-type failing struct {
-	*upstream
-	options
-	store *redisserver.Server // nil: there is none
-	rand  *rand.Rand
-}
-
-func newFailing(u *upstream, store *redisserver.Server, o options) *failing {
-	return &failing{upstream: u, options: o, store: store, rand: rand.New(rand.NewPCG(o.seed, 1))}
+	garbles bool // Responses are garbled, so 502 is right.
+	ofRedis bool // Only Redis fails, so each response has to be a token.
 }
 
 // faults are the values of -fault.
-var faults []fault
-
-func init() {
-	// Not in the declaration: mixed chooses from the others.
-	faults = []fault{
-		{name: "none", begin: func(f *failing) error { return f.mend() }},
-		{name: "refuse", begin: proxied(faultproxy.Fault{Kind: faultproxy.Refuse})},
-		{name: "hang", begin: proxied(faultproxy.Fault{Kind: faultproxy.Hang})},
-		{name: "slow", begin: func(f *failing) error { return f.proxy.Set(faultproxy.Fault{Delay: f.slowBy}) }},
-		{name: "errors", period: 20 * time.Millisecond, begin: (*failing).someError},
-		{name: "reset", period: 100 * time.Millisecond, begin: (*failing).someReset},
-		{name: "garbage", garbles: true, begin: func(f *failing) error {
-			return f.SetFaults([]sandbox.Fault{{Garbage: true}})
-		}},
-		{name: "mixed", period: 500 * time.Millisecond, garbles: true, begin: (*failing).something},
-		{
-			name: "redis-kill", ofStore: true,
-			begin: func(f *failing) error { f.store.Kill(); return nil },
-			end:   func(f *failing) error { return f.store.Run(context.Background()) }, // also when the load was interrupted
-		},
-		{
-			name: "redis-stop", ofStore: true,
-			begin: func(f *failing) error { return f.store.Stop() },
-			end:   func(f *failing) error { return f.store.Continue() },
-		},
-	}
+var faults = []fault{
+	{name: "none", ways: []any{faultproxy.Fault{}}},
+	{name: "refuse", ways: []any{faultproxy.Fault{Kind: faultproxy.Refuse}}},
+	{name: "hang", ways: []any{faultproxy.Fault{Kind: faultproxy.Hang}}},
+	{name: "slow", ways: []any{faultproxy.Fault{Delay: 2 * time.Second}}},
+	{name: "errors", period: 20 * time.Millisecond, ways: []any{
+		sandbox.Fault{Status: http.StatusInternalServerError},
+		sandbox.Fault{Status: http.StatusBadGateway},
+		sandbox.Fault{Status: http.StatusServiceUnavailable, Headers: http.Header{"Retry-After": {"1"}}},
+		sandbox.Fault{Status: http.StatusServiceUnavailable, Headers: http.Header{"Retry-After": {"86400"}}},
+		sandbox.Fault{Status: http.StatusGatewayTimeout},
+		sandbox.Fault{Status: http.StatusTooManyRequests, Headers: http.Header{"Retry-After": {"1"}}},
+		// Sign-ups that work although they do not look so.
+		sandbox.Fault{Op: sandbox.OpSignUp, Status: http.StatusInternalServerError, Processed: true},
+		sandbox.Fault{Op: sandbox.OpSignUp, Reset: sandbox.ResetAfter},
+		sandbox.Fault{Op: sandbox.OpSignUp, AppearAfter: 2 * time.Second},
+	}},
+	{name: "reset", period: 100 * time.Millisecond, ways: []any{
+		faultproxy.Fault{Kind: faultproxy.ResetBefore},
+		faultproxy.Fault{Kind: faultproxy.ResetSent},
+		faultproxy.Fault{Kind: faultproxy.Reset},
+		faultproxy.Fault{Kind: faultproxy.Reset, After: 1},
+		faultproxy.Fault{Kind: faultproxy.Reset, After: 300},
+		faultproxy.Fault{Kind: faultproxy.Cut},
+		faultproxy.Fault{Kind: faultproxy.Cut, After: 300},
+	}},
+	{name: "garbage", garbles: true, ways: []any{sandbox.Fault{Garbage: true}}},
+	{name: "mixed", garbles: true, period: 500 * time.Millisecond}, // see init
+	{name: "redis-kill", ofRedis: true},
+	{name: "redis-stop", ofRedis: true},
 }
 
-func faultNames() []string {
-	var names []string
+// init gives mixed all ways of the other faults, and slow responses.
+func init() {
+	ways := []any{faultproxy.Fault{Slice: 20, Pause: time.Millisecond}, faultproxy.Fault{Slice: 1, Pause: time.Second}}
+	for _, f := range faults {
+		ways = append(ways, f.ways...)
+	}
+	faults[slices.Index(faultNames(), "mixed")].ways = ways
+}
+
+func faultNames() (names []string) {
 	for _, f := range faults {
 		names = append(names, f.name)
 	}
 	return names
 }
 
-func findFault(name string) fault {
-	for _, f := range faults {
-		if f.name == name {
-			return f
-		}
+// findFault returns a fault by its name, which has to exist.
+func findFault(name string) fault { return faults[slices.Index(faultNames(), name)] }
+
+// begin lets the fault happen in one of its ways.
+func (f fault) begin(u *upstream) error {
+	switch f.name {
+	case "redis-kill":
+		u.redis.Kill()
+		return nil
+	case "redis-stop":
+		return u.redis.Stop()
 	}
-	return faults[0]
-}
-
-func proxied(f faultproxy.Fault) func(*failing) error {
-	return func(s *failing) error { return s.proxy.Set(f) }
-}
-
-// mend ends all faults of the service.
-func (f *failing) mend() error {
-	if err := f.SetFaults(nil); err != nil {
+	if err := f.end(u); err != nil {
 		return err
 	}
-	return f.proxy.Set(faultproxy.Fault{})
-}
-
-// someError is one of the ways in which a service says that it fails, and of
-// those in which a sign-up works although it does not look so.
-func (f *failing) someError() error {
-	after := func(seconds string) http.Header { return http.Header{"Retry-After": {seconds}} }
-	all := []sandbox.Fault{
-		{Status: http.StatusInternalServerError},
-		{Status: http.StatusBadGateway},
-		{Status: http.StatusServiceUnavailable, Headers: after("1")},
-		{Status: http.StatusServiceUnavailable, Headers: after("86400")},
-		{Status: http.StatusGatewayTimeout},
-		{Status: http.StatusTooManyRequests, Headers: after("1")},
-		{Op: sandbox.OpSignUp, Status: http.StatusInternalServerError, Processed: true},
-		{Op: sandbox.OpSignUp, Reset: sandbox.ResetAfter},
-		{Op: sandbox.OpSignUp, AppearAfter: 2 * time.Second},
-	}
-	return f.SetFaults([]sandbox.Fault{all[f.rand.IntN(len(all))]})
-}
-
-// someReset breaks connections at some point.
-func (f *failing) someReset() error {
-	all := []faultproxy.Fault{
-		{Kind: faultproxy.ResetBefore},
-		{Kind: faultproxy.ResetSent},
-		{Kind: faultproxy.Reset},
-		{Kind: faultproxy.Reset, After: 1 + f.rand.IntN(500)},
-		{Kind: faultproxy.Cut, After: f.rand.IntN(500)},
-	}
-	return f.proxy.Set(all[f.rand.IntN(len(all))])
-}
-
-// something is any fault, and now and then none.
-func (f *failing) something() error {
-	if err := f.mend(); err != nil {
-		return err
-	}
-	others := slices.IndexFunc(faults, func(f fault) bool { return f.name == "mixed" })
-	switch i := f.rand.IntN(others + 2); {
-	case i < others:
-		return faults[i].begin(f)
-	case i == others:
-		return f.proxy.Set(faultproxy.Fault{Slice: 20, Pause: time.Millisecond})
+	switch way := f.ways[u.rand.IntN(len(f.ways))].(type) {
+	case sandbox.Fault:
+		return u.SetFaults([]sandbox.Fault{way})
 	default:
-		return f.proxy.Set(faultproxy.Fault{Slice: 1, Pause: time.Second})
+		return u.proxy.Set(way.(faultproxy.Fault))
 	}
 }
 
-// firstCalls is for how long after its begin the calls during a fault are
-// counted: few should come once the breaker is open.
-const firstCalls = 20 * time.Second
+// end ends the fault.
+func (f fault) end(u *upstream) error {
+	switch f.name {
+	case "redis-kill":
+		return u.redis.Run(context.Background()) // also if the load was interrupted
+	case "redis-stop":
+		return u.redis.Continue()
+	}
+	if err := u.SetFaults(nil); err != nil {
+		return err
+	}
+	return u.proxy.Set(faultproxy.Fault{})
+}
 
-// storeNoticed is within what time of a fault of the store everything has to be
-// as if there were none.
-const storeNoticed = time.Second
-
-// schedule lets the fault happen when it is due, and notes when it did.
-func (f *failing) schedule(ctx context.Context, r *recorder) error {
-	what := findFault(f.fault)
-	if what.name == "none" || f.faultFrom > 0 && !sleepUntil(ctx, r.start.Add(f.faultFrom)) {
+// schedule begins and ends the fault when it is due.
+func (o *options) schedule(ctx context.Context, u *upstream, r *recorder) error {
+	f := findFault(o.fault)
+	if f.name == "none" || o.faultFrom > 0 && !sleepUntil(ctx, r.start.Add(o.faultFrom)) {
 		return nil
 	}
-	if err := f.mark(r); err != nil {
+	before, end := u.proxy.Stats().Requests, r.start.Add(o.faultFrom+o.faultFor)
+	r.update(func() { r.faultFrom = time.Now() })
+	if err := f.begin(u); err != nil {
 		return err
 	}
-	begin, firstPart := f.traffic(), time.Duration(0)
-	if what.ofStore {
-		firstPart = storeNoticed
-	}
-	r.faultBegins(firstPart)
-	if err := what.begin(f); err != nil {
-		return err
-	}
-	first := time.AfterFunc(firstCalls, func() { r.firstCalls(f.traffic().since(begin)) })
-	end := r.start.Add(f.faultFrom + f.faultFor)
-	if what.period == 0 {
-		sleepUntil(ctx, end)
-	}
-	for what.period > 0 && sleepUntil(ctx, earlier(time.Now().Add(what.period), end)) && time.Now().Before(end) {
-		if err := what.begin(f); err != nil {
+	for f.period > 0 && time.Until(end) > f.period && sleepUntil(ctx, time.Now().Add(f.period)) {
+		if err := f.begin(u); err != nil {
 			return err
 		}
 	}
-	during := f.traffic().since(begin)
-	if err := what.ends(f); err != nil {
+	sleepUntil(ctx, end)
+	calls := u.proxy.Stats().Requests - before
+	if err := f.end(u); err != nil {
 		return err
 	}
-	if first.Stop() {
-		r.firstCalls(during)
-	}
-	r.faultEnds(during)
-	return f.mark(r)
-}
-
-func (f *fault) ends(s *failing) error {
-	if f.ofStore {
-		return f.end(s)
-	}
-	return s.mend()
-}
-
-// sleepUntil returns whether the time has come before ctx ended.
-func sleepUntil(ctx context.Context, t time.Time) bool {
-	d := time.Until(t)
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
+	r.update(func() { r.faultEnd, r.faultCalls = time.Now(), calls })
+	return nil
 }

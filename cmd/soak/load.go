@@ -14,27 +14,17 @@ import (
 )
 
 const (
-	// tokenPath and comparePath are what is asked for.
 	tokenPath   = "/private/huma-token"
-	comparePath = "/respond"
-
-	// userHeader says who is asking.
-	userHeader = "X-Soak-User"
-
-	// answerTime is how long an answer is waited for: much longer than the
-	// directive's timeout.
-	answerTime = 30 * time.Second
-
-	// leaveTime is within what time callers leave who do.
-	leaveTime = 100 * time.Millisecond
-
-	// recentUsers is among how many new users those are chosen who ask again.
-	recentUsers = 1000
+	userHeader  = "X-Soak-User"          // identifies the user of a request
+	answerTime  = 30 * time.Second       // timeout of a request, much longer than the directive's
+	leaveTime   = 100 * time.Millisecond // within which clients hang up that do
+	recentUsers = 1000                   // new users of whom some send another request
+	inFlight    = 10_000                 // Requests beyond are sent late, which counts as latency.
 )
 
 // load sends requests when they are due.
 type load struct {
-	options
+	*options
 	*recorder
 	url    string
 	client *http.Transport
@@ -42,12 +32,12 @@ type load struct {
 	newest int
 }
 
-func newLoad(o options, r *recorder, url string) *load {
+func newLoad(o *options, r *recorder, url string) *load {
 	return &load{
 		options:  o,
 		recorder: r,
 		url:      url,
-		client:   &http.Transport{MaxIdleConns: o.inFlight, MaxIdleConnsPerHost: o.inFlight, DisableCompression: true},
+		client:   &http.Transport{MaxIdleConns: inFlight, MaxIdleConnsPerHost: inFlight, DisableCompression: true},
 		rand:     rand.New(rand.NewPCG(o.seed, 0)),
 	}
 }
@@ -60,7 +50,7 @@ type request struct {
 	user   string
 	due    time.Time
 	fresh  bool
-	leaves time.Duration // 0: its caller stays
+	leaves time.Duration // after which its client hangs up; 0: it does not
 }
 
 // run sends all requests and waits for their ends.
@@ -68,7 +58,7 @@ func (l *load) run(ctx context.Context) {
 	defer l.client.CloseIdleConnections()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, l.inFlight)
+	slots := make(chan struct{}, inFlight)
 	for i := range int(l.rate * l.duration.Seconds()) {
 		r := l.next(l.start.Add(time.Duration(float64(i) / l.rate * float64(time.Second))))
 		if !sleepUntil(ctx, r.due) {
@@ -79,7 +69,6 @@ func (l *load) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		l.asked(r.user)
 		wg.Go(func() {
 			l.send(r)
 			<-slots
@@ -87,7 +76,7 @@ func (l *load) run(ctx context.Context) {
 	}
 }
 
-// next chooses who asks next, and how.
+// next chooses the next request.
 func (l *load) next(due time.Time) request {
 	r := request{due: due, fresh: l.rand.Float64() < l.noCache}
 	switch {
@@ -109,14 +98,13 @@ func (l *load) next(due time.Time) request {
 type answer struct {
 	request
 	sent, at time.Time
-	status   int    // 0: there was no answer
-	code     string // of a problem; without an answer, why there is none
+	status   int    // 0: no response
+	code     string // of a problem; without a response, the reason
 	body     []byte // of a success
-	left     bool   // the caller hung up before there was an answer
+	left     bool   // The client hung up before there was a response.
 }
 
-// send makes a request and records its end. It goes on when the load is
-// stopped: whoever has asked is waited for.
+// send makes a request and records its end. It goes on when the load is stopped.
 func (l *load) send(r request) {
 	wait := answerTime
 	if r.leaves > 0 {
@@ -133,33 +121,29 @@ func (l *load) send(r request) {
 	l.record(a)
 }
 
-// reason says in a word or two why there was no answer.
+// reason returns in a word why there was no response.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "reset"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "closed"
 	}
-	return "other"
+	return "closed"
 }
 
-// exchange sends a request and reads the answer.
+// exchange sends a request and reads the response.
 func (l *load) exchange(ctx context.Context, a *answer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url, nil)
 	if err != nil {
 		return err
 	}
-	req.Header[userHeader] = []string{a.user}
+	req.Header.Set(userHeader, a.user)
 	if a.fresh {
-		req.Header["Cache-Control"] = []string{"no-cache"}
+		req.Header.Set("Cache-Control", "no-cache")
 	}
-	// RoundTrip, as nothing is redirected. It sends a request again if a
-	// connection that was kept alive had been closed, as every client does.
+	// The transport sends a request again if an idle connection had been closed, as
+	// every client does.
 	res, err := l.client.RoundTrip(req)
 	if err != nil {
 		return err
@@ -169,14 +153,12 @@ func (l *load) exchange(ctx context.Context, a *answer) error {
 	if err != nil {
 		return err
 	}
-	a.status = res.StatusCode
-	if a.status == http.StatusOK {
+	if a.status = res.StatusCode; a.status == http.StatusOK {
 		a.body = body
 		return nil
 	}
 	var problem struct{ Code string }
-	if json.Unmarshal(body, &problem) == nil {
-		a.code = problem.Code
-	}
+	_ = json.Unmarshal(body, &problem) // no code if it is no problem
+	a.code = problem.Code
 	return nil
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,223 +15,106 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/internal/histogram"
 	"github.com/caddy-huma/caddy-huma/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// phase is when a request was due. One that was under way when the fault began
-// has met the fault.
-type phase int
-
-// The phases of a run.
-const (
-	phaseBefore phase = iota
-	phaseFault        // until the breaker is open; of the store, a second
-	phaseRest         // of the fault
-	phaseAfter
-	phases
-)
-
-var (
-	phaseNames      = [phases]string{"before", "fault", "fault, breaker open", "after"}
-	storePhaseNames = [phases]string{"before", "fault, first second", "fault, rest", "after"}
-)
-
-// recorder keeps what comes of the requests of a run.
+// recorder keeps what happens during a run.
 type recorder struct {
-	start    time.Time
-	tokens   bool                // answers hold tokens
-	lateness histogram.Histogram // of the load itself
-	timelineOf
+	start  time.Time     // of the load
+	joined chan struct{} // closed when Caddy uses Redis
+	join   func()        // closes it
 
-	mu     sync.Mutex
-	phases [phases]phaseRecord
-	uids   map[string]string // uids by address; empty if a user has had no token yet
-	wrong  int               // tokens of somebody else
-	series []tenth
-	sent   int
-
-	tokenAfter   time.Duration // from the fault's end to the first token of a user who had none
-	faultTraffic traffic       // during the whole fault
-	firstTraffic traffic       // in its first 20 seconds
-	opened       int           // how often the breaker did
-	samples      []sample
-	reloads      int
-	reloadErrors int
-
-	marks      []mark        // at the start, the fault's begin and end, and the end
-	joined     chan struct{} // closed when Caddy has found the store
-	storeDowns int           // how often Caddy said that it works without the store
+	mu                  sync.Mutex
+	faultFrom, faultEnd time.Time // zero: not yet
+	faultCalls          int64     // that began to arrive at the service during the fault
+	ends                []map[string]*histogram.Histogram
+	late                histogram.Histogram // how late requests were sent
+	uids                map[string]string   // by user; empty: no token yet
+	wrong               int                 // tokens of another user
+	firstToken          time.Duration       // from the fault's end to the first token of a user without one; -1: none
+	reloads, failed     int
+	first, peak, last   map[string]float64 // Caddy's metrics
 }
 
-// timelineOf is when things happened. Zero: not yet.
-type timelineOf struct {
-	faultFrom, faultEnd time.Time
-	breakerOpened       time.Time // for the first time during the fault
-	storeDown, storeUp  time.Time // what Caddy said first during the fault, and then
+// phases are the parts of a run, for which ends has the latencies by how requests
+// ended. A request belongs to the phase in which it was due, or to the fault if that
+// began before its end.
+var phases = []string{"before", "fault", "after"}
 
-	// firstPart is how long the first part of the fault is; 0: until the breaker
-	// is open.
-	firstPart time.Duration
-}
-
-// restFrom is when the first part of the fault is over; zero if it is not.
-func (t *timelineOf) restFrom() time.Time {
-	if t.firstPart > 0 {
-		return t.faultFrom.Add(t.firstPart)
-	}
-	return t.breakerOpened
-}
-
-// phaseRecord is what came of the requests of a phase.
-type phaseRecord struct {
-	answers map[string]int // by status and code
-	latency [classes]histogram.Histogram
-}
-
-// class is a kind of answers whose latency is of interest.
-type class int
-
-const (
-	classAll class = iota
-	classTokens
-	classTokensSent   // without what the load itself was late by
-	classRefusals     // 503
-	classRefusalsSent // likewise
-	classes
-)
-
-// tenth is what came of the requests that were due in one tenth of a second.
-type tenth struct{ answered, tokens int }
-
-// sample is what the process used at a moment.
-type sample struct {
-	At float64 `json:"atSeconds"`
-	process.Usage
-}
-
-func newRecorder(tokens bool) *recorder {
-	r := &recorder{tokens: tokens, uids: make(map[string]string), tokenAfter: -1, joined: make(chan struct{})}
-	for i := range r.phases {
-		r.phases[i].answers = make(map[string]int)
+func newRecorder() *recorder {
+	r := &recorder{joined: make(chan struct{}), uids: make(map[string]string), firstToken: -1}
+	r.join = sync.OnceFunc(func() { close(r.joined) })
+	for range phases {
+		r.ends = append(r.ends, make(map[string]*histogram.Histogram))
 	}
 	return r
 }
 
-// asked notes that a user asks.
-func (r *recorder) asked(user string) {
+// update calls f, which may change what the other methods use.
+func (r *recorder) update(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sent++
-	if _, ok := r.uids[user]; !ok {
-		r.uids[user] = ""
-	}
+	f()
 }
 
-// Ends of requests without an answer.
+// phase returns the index of a request's phase.
+func (r *recorder) phase(a answer) int {
+	switch {
+	case r.faultFrom.IsZero() || a.at.Before(r.faultFrom):
+		return 0
+	case !r.faultEnd.IsZero() && !a.due.Before(r.faultEnd):
+		return 2
+	}
+	return 1
+}
+
+// Ends of requests without a response.
 const (
-	endLeft = "left"
-	endLost = "lost"
+	endLeft = "left" // The client hung up.
+	endLost = "lost" // and the reason
 )
 
-// end names how a request ended.
+// end names how a request ended: by status and code of the problem.
 func (a answer) end() string {
+	end := strconv.Itoa(a.status)
 	switch {
 	case a.left:
 		return endLeft
 	case a.status == 0:
-		return endLost + " " + a.code
-	case a.code != "":
-		return strconv.Itoa(a.status) + " " + a.code
+		end = endLost
 	}
-	return strconv.Itoa(a.status)
+	return strings.TrimSpace(end + " " + a.code)
 }
 
-// record notes how a request ended.
+// record records how a request ended.
 func (r *recorder) record(a answer) {
-	r.lateness.Add(a.sent.Sub(a.due))
-	var uid string
-	if r.tokens && a.status == http.StatusOK {
-		uid = readUID(a.body)
-	}
-
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := &r.phases[r.phaseOf(a)]
-	p.answers[a.end()]++
-	if a.status == 0 {
-		return
+	r.late.Add(a.sent.Sub(a.due))
+	ends, end := r.ends[r.phase(a)], a.end()
+	if ends[end] == nil {
+		ends[end] = new(histogram.Histogram)
 	}
-	latency := a.at.Sub(a.due)
-	p.latency[classAll].Add(latency)
-	switch a.status {
-	case http.StatusOK:
-		p.latency[classTokens].Add(latency)
-		p.latency[classTokensSent].Add(a.at.Sub(a.sent))
-	case http.StatusServiceUnavailable:
-		p.latency[classRefusals].Add(latency)
-		p.latency[classRefusalsSent].Add(a.at.Sub(a.sent))
-	}
-	i := int(a.due.Sub(r.start) / (time.Second / 10))
-	for len(r.series) <= i {
-		r.series = append(r.series, tenth{})
-	}
-	r.series[i].answered++
+	ends[end].Add(a.at.Sub(a.due))
+	had := r.uids[a.user]
+	r.uids[a.user] = had
 	if a.status != http.StatusOK {
 		return
 	}
-	r.series[i].tokens++
-	if r.tokens {
-		r.token(a, uid)
-	}
-}
-
-// token checks whose token it is, as far as the answers tell: all that a user
-// gets have to be of one and the same uid.
-func (r *recorder) token(a answer, uid string) {
-	had := r.uids[a.user]
+	// All tokens of a user have to be of one uid. Which one is checked at the end.
+	uid := readUID(a.body)
 	switch {
 	case uid == "" || had != "" && had != uid:
 		r.wrong++
 	case had == "":
 		r.uids[a.user] = uid
-		if after := a.at.Sub(r.faultEnd); r.tokenAfter < 0 && !r.faultEnd.IsZero() && after >= 0 {
-			r.tokenAfter = after
+		if after := a.at.Sub(r.faultEnd); r.firstToken < 0 && !r.faultEnd.IsZero() && after >= 0 {
+			r.firstToken = after
 		}
 	}
 }
 
-// phaseOf is the phase of a request that has ended.
-func (r *recorder) phaseOf(a answer) phase {
-	p := r.phase(a.due)
-	if p == phaseBefore && !r.faultFrom.IsZero() && a.at.After(r.faultFrom) {
-		return phaseFault
-	}
-	return p
-}
-
-// phase is the phase of a moment.
-func (r *recorder) phase(due time.Time) phase {
-	switch t := r.timelineOf; {
-	case t.faultFrom.IsZero() || due.Before(t.faultFrom):
-		return phaseBefore
-	case !t.faultEnd.IsZero() && !due.Before(t.faultEnd):
-		return phaseAfter
-	}
-	if rest := r.restFrom(); rest.IsZero() || due.Before(rest) {
-		return phaseFault
-	}
-	return phaseRest
-}
-
-// phaseNames are those of the kind of fault that there is.
-func (r *recorder) phaseNames() [phases]string {
-	if r.firstPart > 0 {
-		return storePhaseNames
-	}
-	return phaseNames
-}
-
-// readUID reads whose token an answer holds: the uid that all parts of it name.
-// It is empty if there is none.
+// readUID returns the uid that all parts of a token name; empty if there is none.
 func readUID(body []byte) string {
 	var v struct{ UID, AuthToken, RefreshToken string }
 	if json.Unmarshal(body, &v) != nil || v.UID == "" || subject(v.AuthToken) != v.UID || subject(v.RefreshToken) != v.UID {
@@ -236,102 +123,149 @@ func readUID(body []byte) string {
 	return v.UID
 }
 
-// subject reads a token's claim "sub". Its signature is the sandbox's.
+// subject returns the claim "sub" of a token, which the sandbox has signed.
 func subject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return ""
 	}
+	var claims struct{ Sub string }
 	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct {
-		Subject string `json:"sub"`
-	}
 	if err != nil || json.Unmarshal(text, &claims) != nil {
 		return ""
 	}
-	return claims.Subject
+	return claims.Sub
 }
 
-// faultBegins notes the begin of the fault, and how long its first part is.
-func (r *recorder) faultBegins(firstPart time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.faultFrom, r.firstPart = time.Now(), firstPart
-}
-
-// firstCalls notes what came to the service in the first seconds of a fault.
-func (r *recorder) firstCalls(t traffic) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.firstTraffic = t
-}
-
-// faultEnds notes the end of the fault and what came to the service during it.
-func (r *recorder) faultEnds(t traffic) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.faultEnd, r.faultTraffic = time.Now(), t
-}
-
-// logLine looks for what Caddy's log tells of the breaker and of the store.
-func (r *recorder) logLine(line []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch text := string(line); {
-	case strings.Contains(text, `"breaker opened`):
-		r.breakerOpens()
-	case strings.Contains(text, `"the shared store cannot be used`):
-		r.storeGoes()
-	case strings.Contains(text, `"the shared store is there`):
-		r.storeComes()
-	}
-}
-
-func (r *recorder) breakerOpens() {
-	r.opened++
-	if r.breakerOpened.IsZero() && !r.faultFrom.IsZero() && r.faultEnd.IsZero() {
-		r.breakerOpened = time.Now()
-	}
-}
-
-func (r *recorder) storeGoes() {
-	r.storeDowns++
-	if r.storeDown.IsZero() && !r.faultFrom.IsZero() && r.faultEnd.IsZero() {
-		r.storeDown = time.Now()
-	}
-}
-
-func (r *recorder) storeComes() {
-	select {
-	case <-r.joined:
-	default:
-		close(r.joined)
-	}
-	if r.storeUp.IsZero() && !r.storeDown.IsZero() {
-		r.storeUp = time.Now()
-	}
-}
-
-// marked notes what the store and the service have been asked so far.
-func (r *recorder) marked(m mark) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.marks = append(r.marks, m)
-}
-
-// reloaded notes a reload, and whether it failed.
-func (r *recorder) reloaded(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.reloads++
+// look reads Caddy's metrics. While the config is reloaded they may be missing.
+func (r *recorder) look(ctx context.Context, p *process.Process) {
+	values, err := p.Metrics(ctx)
 	if err != nil {
-		r.reloadErrors++
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first == nil {
+		r.first, r.peak = values, maps.Clone(values)
+	}
+	r.last = values
+	for name, v := range values {
+		r.peak[name] = max(r.peak[name], v)
 	}
 }
 
-// use notes what the process uses.
-func (r *recorder) use(u process.Usage) {
+// report makes the report once the run is over.
+func (r *recorder) report(u *upstream, o *options) *tool.Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.samples = append(r.samples, sample{time.Since(r.start).Seconds(), u})
+	report := &tool.Report{Title: "responses and their latencies", Columns: []string{"count", "p50Ms", "p99Ms", "p999Ms", "maxMs"}}
+	row := func(name string, h *histogram.Histogram) {
+		report.Rows = append(report.Rows, tool.Row{Name: name, Values: tool.Values{
+			"count": float64(h.Count()), "p50Ms": tool.Millis(h.Quantile(0.5)), "p99Ms": tool.Millis(h.Quantile(0.99)),
+			"p999Ms": tool.Millis(h.Quantile(0.999)), "maxMs": tool.Millis(h.Max()),
+		}})
+	}
+	ended := make(map[string]int64)
+	for i, ends := range r.ends {
+		for _, end := range slices.Sorted(maps.Keys(ends)) {
+			row(phases[i]+" "+end, ends[end])
+			ended[end] += ends[end].Count()
+		}
+	}
+	row("sent late by", &r.late)
+
+	for _, name := range []string{process.MetricMemory, process.MetricGoroutines, process.MetricDescriptors} {
+		if r.first[name] > 0 { // not every system tells
+			report.Add(name+" at the start", r.first[name])
+			report.Add(name+" at most", r.peak[name])
+			report.Add(name+" at the end", r.last[name])
+		}
+	}
+	cache := func(layer, result string) float64 {
+		return r.last[fmt.Sprintf(`caddy_huma_cache_operations_total{layer=%q,result=%q}`, layer, result)]
+	}
+	report.Add("tokens from memory", cache("memory", "hit"))
+	if o.redis {
+		report.Add("tokens from Redis", cache("redis", "hit"))
+		report.Add("operations of Redis that failed", cache("redis", "error")+cache("redis", "down"))
+	}
+	calls := u.Calls().ByOp
+	for _, op := range slices.Sorted(maps.Keys(calls)) {
+		report.Add("calls of "+op, float64(calls[op]))
+	}
+	report.Add("calls attempted during the fault", float64(r.faultCalls))
+	report.Add("connections to the service", float64(u.proxy.Stats().Accepted))
+	if r.firstToken >= 0 {
+		report.Add("milliseconds from the fault's end to the first token of a user without one", tool.Millis(r.firstToken))
+	}
+	report.Add("reloads", float64(r.reloads))
+	report.Add("reloads that failed", float64(r.failed))
+	wrong, tokens, registered := r.accounts(u)
+	report.Add("users who asked", float64(len(r.uids)))
+	report.Add("users who got a token", float64(tokens))
+	report.Add("users whom the service knows", float64(registered))
+
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	what := findFault(o.fault)
+	report.Broken = broken(wrong, u.again, ended, allowed{failures: !what.ofRedis, garbage: what.garbles, lost: o.reload > 0})
+	return report
+}
+
+// accounts compares the uids of all tokens with the service's.
+func (r *recorder) accounts(u *upstream) (wrong, tokens, registered int) {
+	uids := make(map[string]string)
+	for _, user := range u.Users() {
+		uids[user.Email] = user.UID
+	}
+	wrong = r.wrong
+	for user, uid := range r.uids {
+		if uid == "" {
+			continue
+		}
+		if tokens++; uid != uids[user] {
+			wrong++
+		}
+	}
+	return wrong, tokens, len(uids)
+}
+
+// allowed are the ends of requests other than a token that break no promise.
+type allowed struct {
+	failures bool // of the service: 503 and 504
+	garbage  bool // of the service: 502
+	lost     bool // by a reload: no response
+}
+
+// broken returns the promises that were broken. It is never nil.
+func broken(wrong, again int, ended map[string]int64, a allowed) []string {
+	texts := []string{}
+	if wrong > 0 {
+		texts = append(texts, fmt.Sprintf("tokens of another user: %d", wrong))
+	}
+	if again > 0 {
+		texts = append(texts, fmt.Sprintf("second sign-ups of a user: %d", again))
+	}
+	for _, end := range slices.Sorted(maps.Keys(ended)) {
+		if !a.expected(end) {
+			texts = append(texts, fmt.Sprintf("unexpected responses %s: %d", end, ended[end]))
+		}
+	}
+	return texts
+}
+
+// expected reports whether a request may end so.
+func (a allowed) expected(end string) bool {
+	status, reason, _ := strings.Cut(end, " ")
+	switch n, _ := strconv.Atoi(status); n {
+	case http.StatusOK:
+		return true
+	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return a.failures
+	case http.StatusBadGateway:
+		return a.garbage
+	}
+	// Caddy itself loses a connection now and then when it reloads, but it does not
+	// let a client wait in vain.
+	return status == endLeft || status == endLost && a.lost && reason != "timeout"
 }

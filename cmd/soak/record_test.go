@@ -4,13 +4,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
-
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
 )
 
-// success is an answer with the given subjects in its parts.
+// success is a token response with the given subjects.
 func success(uid, auth, refresh string) []byte {
 	token := func(sub string) string {
 		return "h." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"sub":%q}`, sub)) + ".s"
@@ -18,54 +18,42 @@ func success(uid, auth, refresh string) []byte {
 	return fmt.Appendf(nil, `{"uid":%q,"authToken":%q,"refreshToken":%q}`, uid, token(auth), token(refresh))
 }
 
-// TestWrongTokens: everything that makes a token somebody else's is noticed.
+// TestWrongTokens: a token of another user is noticed, by its parts, by the user's
+// other tokens, and by the service's uid.
 func TestWrongTokens(t *testing.T) {
-	for name, c := range map[string]struct {
-		bodies [][]byte
-		wrong  int
-	}{
-		"the same twice":         {[][]byte{success("1", "1", "1"), success("1", "1", "1")}, 0},
-		"another one later":      {[][]byte{success("1", "1", "1"), success("2", "2", "2")}, 1},
-		"another auth token":     {[][]byte{success("1", "2", "1")}, 1},
-		"another refresh token":  {[][]byte{success("1", "1", "2")}, 1},
-		"no uid":                 {[][]byte{success("", "", "")}, 1},
-		"no token":               {[][]byte{[]byte(`{"uid":"1"}`)}, 1},
-		"no JSON":                {[][]byte{[]byte(`ok`)}, 1},
-		"empty":                  {[][]byte{{}}, 1},
-		"somebody else's uid":    {[][]byte{success("2", "2", "2")}, 0}, // known at the end alone
-		"a token that is no JWT": {[][]byte{[]byte(`{"uid":"1","authToken":"a.b.c","refreshToken":"a"}`)}, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRecorder(true)
-			r.start = time.Now()
-			for _, body := range c.bodies {
-				r.asked("a@x.example")
-				r.record(answer{request: request{user: "a@x.example", due: r.start}, sent: r.start, at: r.start, status: http.StatusOK, body: body})
-			}
-			if r.wrong != c.wrong {
-				t.Errorf("%d wrong, want %d", r.wrong, c.wrong)
-			}
-		})
-	}
-}
-
-// TestAccounts: uids are compared with the service's at the end.
-func TestAccounts(t *testing.T) {
-	u, err := newUpstream(t.Context(), time.Minute)
+	u, err := newUpstream(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer u.close()
-	a, b := u.AddUser("a@x.example"), u.AddUser("b@x.example")
-	r := newRecorder(true)
-	r.uids = map[string]string{"a@x.example": a.UID, "b@x.example": a.UID, "c@x.example": b.UID, "d@x.example": ""}
-	if got, want := r.accounts(u), (Accounts{Asked: 4, GotToken: 3, Registered: 2, WrongTokens: 2}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
+	a, b := u.AddUser("a@x.example").UID, u.AddUser("b@x.example").UID
+	for name, c := range map[string]struct {
+		bodies [][]byte
+		wrong  int
+	}{
+		"the same twice":         {[][]byte{success(a, a, a), success(a, a, a)}, 0},
+		"another one later":      {[][]byte{success(a, a, a), success(b, b, b)}, 1},
+		"another user's":         {[][]byte{success(b, b, b)}, 1},
+		"another auth token":     {[][]byte{success(a, b, a)}, 1},
+		"another refresh token":  {[][]byte{success(a, a, b)}, 1},
+		"no uid":                 {[][]byte{success("", "", "")}, 1},
+		"no token":               {[][]byte{[]byte(`{"uid":"1"}`)}, 1},
+		"no JSON":                {[][]byte{[]byte(`ok`)}, 1},
+		"empty":                  {[][]byte{{}}, 1},
+		"a token that is no JWT": {[][]byte{[]byte(`{"uid":"1","authToken":"a.b.c","refreshToken":"a"}`)}, 1},
+	} {
+		r := newRecorder()
+		for _, body := range c.bodies {
+			r.record(answer{request: request{user: "a@x.example"}, status: http.StatusOK, body: body})
+		}
+		if wrong, _, registered := r.accounts(u); wrong != c.wrong || registered != 2 {
+			t.Errorf("%s: %d wrong, want %d; %d registered", name, wrong, c.wrong, registered)
+		}
 	}
 }
 
-// TestSecondSignUps: another sign-up of a user is allowed after a clear
-// refusal, and after the hold.
+// TestSecondSignUps: another sign-up of a user is allowed after a definite refusal, and
+// after the hold.
 func TestSecondSignUps(t *testing.T) {
 	const held = 20 * time.Millisecond
 	for name, c := range map[string]struct {
@@ -82,85 +70,55 @@ func TestSecondSignUps(t *testing.T) {
 		"reset":                  {0, 0, 1},
 		"unclear, after a while": {http.StatusBadGateway, 2 * held, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			u := &upstream{hold: held, signUps: make(map[string]*signUp)}
-			u.beginSignUp("a@x.example")(&statusWriter{status: c.status})
-			time.Sleep(c.wait)
-			u.beginSignUp("b@x.example")
-			end := u.beginSignUp("a@x.example")
-			if u.again != c.again {
-				t.Errorf("%d, want %d", u.again, c.again)
-			}
-			u.beginSignUp("a@x.example")
-			if u.again != c.again+1 {
-				t.Errorf("one runs: %d, want %d", u.again, c.again+1)
-			}
-			end(&statusWriter{status: http.StatusForbidden})
-		})
+		u := &upstream{hold: held, signUps: make(map[string]*signUp)}
+		u.beginSignUp("a@x.example")(&statusWriter{status: c.status})
+		time.Sleep(c.wait)
+		u.beginSignUp("b@x.example")
+		u.beginSignUp("a@x.example")
+		if u.again != c.again {
+			t.Errorf("%s: %d, want %d", name, u.again, c.again)
+		}
+		u.beginSignUp("a@x.example")
+		if u.again != c.again+1 {
+			t.Errorf("%s, one runs: %d, want %d", name, u.again, c.again+1)
+		}
 	}
 }
 
-// TestPhases: a request belongs to the phase in which it was due, unless it was
-// under way when the fault began.
+// TestPhases: a request belongs to the phase in which it was due, or to the fault if
+// that began before its end. Recovery is from the end of the fault.
 func TestPhases(t *testing.T) {
-	r := newRecorder(true)
-	r.start = time.Now()
-	at := func(s int) time.Time { return r.start.Add(time.Duration(s) * time.Second) }
-	want := func(phases ...phase) {
-		t.Helper()
-		for s, p := range phases {
-			if got := r.phase(at(s)); got != p {
-				t.Errorf("second %d: %s, want %s", s, phaseNames[got], phaseNames[p])
-			}
+	r := newRecorder()
+	start := time.Now()
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	record := func(due, end int, user string) {
+		r.record(answer{request: request{due: at(due), user: user}, at: at(end), status: http.StatusOK, body: success(user, user, user)})
+	}
+	record(0, 1, "a")
+	r.faultFrom = at(2)
+	record(1, 3, "b")
+	record(3, 4, "c")
+	r.faultEnd = at(4)
+	record(3, 5, "a")
+	record(5, 6, "a")
+	if r.firstToken != -1 {
+		t.Errorf("%s until a user had a token who had one before", r.firstToken)
+	}
+	record(5, 7, "d")
+	record(5, 8, "e")
+	for i, want := range []int64{1, 3, 3} {
+		if got := r.ends[i]["200"].Count(); got != want {
+			t.Errorf("%s: %d, want %d", phases[i], got, want)
 		}
 	}
-	want(phaseBefore, phaseBefore)
-	r.faultFrom = at(1)
-	want(phaseBefore, phaseFault, phaseFault)
-	r.breakerOpened = at(2)
-	want(phaseBefore, phaseFault, phaseRest, phaseRest)
-	r.faultEnd = at(3)
-	want(phaseBefore, phaseFault, phaseRest, phaseAfter)
-	r.breakerOpened, r.faultEnd, r.firstPart = time.Time{}, at(4), 2*time.Second // a fault of the store
-	want(phaseBefore, phaseFault, phaseFault, phaseRest, phaseAfter)
-	for ended, p := range map[int]phase{0: phaseBefore, 2: phaseFault, 5: phaseFault} {
-		if got := r.phaseOf(answer{request: request{due: at(0)}, at: at(ended)}); got != p {
-			t.Errorf("due before the fault, answered at second %d: %s, want %s", ended, phaseNames[got], phaseNames[p])
-		}
+	if r.firstToken != 3*time.Second {
+		t.Errorf("recovery took %s", r.firstToken)
 	}
 }
 
-// TestRecovery: times count from the end of the fault.
-func TestRecovery(t *testing.T) {
-	r := newRecorder(true)
-	r.start = time.Now().Add(-time.Hour)
-	at := func(ms int) time.Time { return r.start.Add(time.Duration(ms) * time.Millisecond) }
-	r.faultFrom, r.faultEnd = at(0), at(1000)
-	for ms := 0; ms < 5000; ms += 100 { // tokens of known users all the time, of all from 2.3s on
-		user := newUser(ms)
-		if ms%200 == 0 {
-			user = "known@x.example"
-		}
-		a := answer{request: request{user: user, due: at(ms)}, sent: at(ms), at: at(ms + 5), status: http.StatusServiceUnavailable}
-		if ms%200 == 0 || ms >= 2300 {
-			a.status, a.body = http.StatusOK, success(user, user, user)
-		}
-		r.asked(user)
-		r.record(a)
-	}
-	if got := r.recovery(); got != (Recovery{FirstToken: 1305, Most: 1200}) {
-		t.Errorf("%+v", got)
-	}
-	r.logLine([]byte(`{"level":"warn","msg":"breaker opened: the service is down"}`))
-	if r.opened != 1 || !r.breakerOpened.IsZero() {
-		t.Errorf("%d, at %s: the fault is over", r.opened, r.breakerOpened)
-	}
-}
-
-// TestExpected: which ends of a request are no broken promise.
+// TestExpected: which ends of a request break a promise.
 func TestExpected(t *testing.T) {
-	// while the service works, fails, and garbles answers, and while the config
-	// is reloaded
+	// The service works, fails, and garbles responses; and the config is reloaded.
 	rules := [4]allowed{{}, {failures: true}, {failures: true, garbage: true}, {failures: true, lost: true}}
 	for end, want := range map[string][4]bool{
 		"200": {true, true, true, true}, endLeft: {true, true, true, true},
@@ -175,83 +133,61 @@ func TestExpected(t *testing.T) {
 			}
 		}
 	}
+	got := broken(1, 2, map[string]int64{"200": 5, "500": 3}, allowed{})
+	if want := []string{"tokens of another user: 1", "second sign-ups of a user: 2", "unexpected responses 500: 3"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }
 
 // TestChoices: the mix is the one asked for, and the same every time.
 func TestChoices(t *testing.T) {
-	o := options{rate: 1, inFlight: 1, users: 10, known: 0.6, returning: 0.5, noCache: 0.2, callersLeave: 0.1, seed: 7}
-	var first []request
-	for range 2 {
-		l := newLoad(o, newRecorder(true), "")
-		var all []request
-		known, again, fresh, leave := 0, 0, 0, 0
-		seen := make(map[string]bool)
-		for range 10000 {
-			r := l.next(time.Time{})
-			all = append(all, r)
-			switch {
-			case len(r.user) > 5 && r.user[:5] == "known":
-				known++
-			case seen[r.user]:
-				again++
-			}
-			seen[r.user] = true
-			if r.fresh {
-				fresh++
-			}
-			if r.leaves > 0 {
-				leave++
-			}
+	o := &options{users: 10, known: 0.6, returning: 0.5, noCache: 0.2, callersLeave: 0.1, seed: 7}
+	a, b := newLoad(o, newRecorder(), ""), newLoad(o, newRecorder(), "")
+	seen, count := make(map[string]bool), make(map[string]int)
+	for range 10000 {
+		r := a.next(time.Time{})
+		if r != b.next(time.Time{}) {
+			t.Fatal("another choice")
 		}
-		for what, c := range map[string][2]int{"known": {known, 6000}, "again": {again, 2000}, "fresh": {fresh, 2000}, "leave": {leave, 1000}} {
-			if c[0] < c[1]*9/10 || c[0] > c[1]*11/10 {
-				t.Errorf("%s: %d, want about %d", what, c[0], c[1])
-			}
+		switch {
+		case strings.HasPrefix(r.user, "known"):
+			count["known"]++
+		case seen[r.user]:
+			count["again"]++
 		}
-		for i, r := range first {
-			if r != all[i] {
-				t.Fatalf("request %d is another one", i)
-			}
+		seen[r.user] = true
+		if r.fresh {
+			count["fresh"]++
 		}
-		first = all
+		if r.leaves > 0 {
+			count["leave"]++
+		}
+	}
+	for what, want := range map[string]int{"known": 6000, "again": 2000, "fresh": 2000, "leave": 1000} {
+		if n := count[what]; n < want*9/10 || n > want*11/10 {
+			t.Errorf("%s: %d, want about %d", what, n, want)
+		}
 	}
 }
 
-// TestTraffic: what cannot be told is no number.
-func TestTraffic(t *testing.T) {
-	a, b := traffic{10, 5, -1}, traffic{4, 2, -1}
-	if got := a.since(b); got != (traffic{6, 3, -1}) || got.calls() != 6 {
-		t.Errorf("%+v", got)
-	}
-	a.refused, b.refused = 9, 7
-	if got := a.since(b); got.calls() != 8 {
-		t.Errorf("%+v", got)
-	}
-}
-
-// TestFaultsCanBeSet: each fault is one that sandbox and proxy accept, and can
-// be taken back.
+// TestFaultsCanBeSet: sandbox and proxy accept each fault, and forget it.
 func TestFaultsCanBeSet(t *testing.T) {
-	u, err := newUpstream(t.Context(), time.Minute)
+	u, err := newUpstream(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer u.close()
-	f := newFailing(u, nil, options{seed: 1, slowBy: time.Second})
-	for _, what := range faults {
-		if what.ofStore {
-			continue // TestFaultsOfTheStore
+	for _, f := range faults {
+		if f.ofRedis {
+			continue // TestRedis
 		}
-		for range 50 {
-			if err := what.begin(f); err != nil {
-				t.Fatalf("%s: %v", what.name, err)
+		for i := range f.ways {
+			if err := (fault{ways: f.ways[i : i+1]}).begin(u); err != nil {
+				t.Fatalf("%s, %v: %v", f.name, f.ways[i], err)
 			}
 		}
-		if err := f.mend(); err != nil {
-			t.Fatalf("after %s: %v", what.name, err)
+		if err := f.end(u); err != nil || len(u.Faults()) > 0 {
+			t.Fatalf("after %s: %v, %d faults left", f.name, err, len(u.Faults()))
 		}
-	}
-	if err := u.proxy.Set(faultproxy.Fault{}); err != nil || len(u.Faults()) > 0 {
-		t.Errorf("%v, %d faults left", err, len(u.Faults()))
 	}
 }

@@ -1,67 +1,40 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-huma/caddy-huma/internal/freeport"
 	"github.com/caddy-huma/caddy-huma/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
+	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
 const (
-	// leadTime is between the start of everything and the first request.
-	leadTime = 200 * time.Millisecond
+	leadTime    = 200 * time.Millisecond // between the start of everything and the first request
+	sampleEvery = time.Second            // between two looks at Caddy's metrics
+	joinTime    = 10 * time.Second       // for Caddy to find Redis
 
-	// sampleEvery is how often the process is looked at.
-	sampleEvery = time.Second
+	// redisUsed is in Caddy's log once it uses Redis.
+	redisUsed = `"the shared store is there`
+
+	// storeKey seals the values in Redis.
+	storeKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 )
 
-// soak does what the options say.
-func soak(ctx context.Context, o options, messages io.Writer) (*Report, error) {
-	dir, err := os.MkdirTemp("", "soak")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
+// Run implements tool.Tool: it starts everything, sends the load, and stops everything.
+func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *tool.Report, err error) {
 	if o.caddy, err = process.Binary(ctx, o.caddy, dir, messages); err != nil {
 		return nil, err
 	}
-	log := io.Discard
-	if o.log != "" {
-		file, err := os.Create(o.log)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		log = file
-	}
-
-	run, err := o.run(ctx, dir, tokenPath, log, messages)
-	if err != nil {
-		return nil, err
-	}
-	report := &Report{Machine: process.Machine(), Options: o.given, Run: run}
-	what := findFault(o.fault)
-	if o.compareRespond && ctx.Err() == nil {
-		o.fault = "none"
-		if report.Respond, err = o.run(ctx, dir, comparePath, log, messages); err != nil {
-			return nil, fmt.Errorf("compare: %w", err)
-		}
-	}
-	report.judge(allowed{failures: !what.ofStore, garbage: what.garbles, lost: o.reload > 0})
-	return report, nil
-}
-
-// run starts a service and a Caddy, asks for a path, and stops them again.
-func (o options) run(ctx context.Context, dir, path string, log, messages io.Writer) (_ *Run, err error) {
-	u, err := newUpstream(ctx, o.hold)
+	u, err := newUpstream(ctx, o.seed)
 	if err != nil {
 		return nil, err
 	}
@@ -69,26 +42,27 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 	for i := range o.users {
 		u.AddUser(knownUser(i))
 	}
-	store, err := o.startStore(ctx, dir)
-	if err != nil {
+	if o.redis {
+		if u.redis, err = redisserver.Start(ctx, dir); err != nil {
+			return nil, err
+		}
+		defer u.redis.Kill()
+	}
+	site, siteErr := freeport.Address(ctx)
+	admin, adminErr := freeport.Address(ctx)
+	if err := errors.Join(siteErr, adminErr); err != nil {
 		return nil, err
 	}
-	if store != nil {
-		defer store.Kill()
-	}
-	site, err1 := freeport.Address(ctx)
-	admin, err2 := freeport.Address(ctx)
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-
-	r := newRecorder(path == tokenPath)
+	r := newRecorder()
 	p, err := process.Start(ctx, process.Config{
-		Binary: o.caddy, Dir: dir, Sites: []string{site}, Admin: admin,
-		Caddyfile: o.caddyfile(site, admin, u.proxy.Addr(), store),
+		Binary: o.caddy, Dir: dir, Sites: []string{site}, Admin: admin, Caddyfile: o.caddyfile(site, admin, u),
 		Line: func(line []byte) {
-			r.logLine(line)
-			_, _ = fmt.Fprintf(log, "%s\n", line)
+			if bytes.Contains(line, []byte(redisUsed)) {
+				r.join()
+			}
+			if o.log {
+				fmt.Fprintf(messages, "%s\n", line)
+			}
 		},
 	})
 	if err != nil {
@@ -99,106 +73,83 @@ func (o options) run(ctx context.Context, dir, path string, log, messages io.Wri
 			err = fmt.Errorf("caddy ended with: %w", stopped)
 		}
 	}()
-	fmt.Fprintf(messages, "Caddy %d at http://%s, admin endpoint http://%s; %s for %s …\n", p.PID(), site, admin, path, o.duration)
-	if err := r.joins(ctx, store); err != nil {
-		return nil, err
+	fmt.Fprintf(messages, "Caddy %d at http://%s, admin endpoint http://%s; for %s …\n", p.PID(), site, admin, o.duration)
+	if o.redis {
+		select {
+		case <-r.joined:
+		case <-time.After(joinTime):
+			return nil, errors.New("caddy does not find Redis")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	result := &Run{Path: path, Start: o.look(ctx, p)}
-	err = o.drive(ctx, p, newFailing(u, store, o), r, "http://"+site+path)
-	if err != nil {
+	if err := o.drive(ctx, p, u, r, "http://"+site+tokenPath); err != nil {
 		return nil, err
 	}
 	sleepUntil(ctx, time.Now().Add(o.settle))
-	result.End = o.look(context.WithoutCancel(ctx), p)
-	result.fill(r, u)
-	return result, nil
+	r.look(context.WithoutCancel(ctx), p)
+	return r.report(u, o), nil
 }
 
-// drive sends the load while faults, reloads and looks at the process happen.
-func (o options) drive(ctx context.Context, p *process.Process, f *failing, r *recorder, url string) error {
-	if err := f.mark(r); err != nil {
-		return err
-	}
+// drive sends the load while the fault, reloads and looks at Caddy happen.
+func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r *recorder, url string) error {
+	r.look(ctx, p)
+	r.start = time.Now().Add(leadTime)
+	g, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r.start = time.Now().Add(leadTime)
-	var (
-		background sync.WaitGroup
-		errs       = make(chan error, 3) // as many as there are goroutines
-	)
-	for _, work := range []func() error{
-		func() error { return f.schedule(ctx, r) },
-		func() error { o.reloads(ctx, p, r); return nil },
-		func() error { return samples(ctx, p, r) },
-	} {
-		background.Go(func() {
-			if err := work(); err != nil {
-				errs <- err
-				cancel()
+	g.Go(func() error { return o.schedule(ctx, u, r) })
+	g.Go(func() error { return samples(ctx, p, r) })
+	g.Go(func() error {
+		// A reload that fails is counted: now and then Caddy closes a connection to
+		// its admin endpoint while it replaces it.
+		for due := r.start; o.reload > 0 && sleepUntil(ctx, due); due = due.Add(time.Duration(float64(time.Second) / o.reload)) {
+			if err := p.Reload(ctx); err == nil || ctx.Err() == nil {
+				r.update(func() {
+					if r.reloads++; err != nil {
+						r.failed++
+					}
+				})
 			}
-		})
-	}
+		}
+		return nil
+	})
 	newLoad(o, r, url).run(ctx)
 	cancel()
-	background.Wait()
-	close(errs)
-	return errors.Join(<-errs, f.mark(r))
+	return g.Wait()
 }
 
-// reloads loads the config again and again. A reload that fails is counted: now
-// and then Caddy drops a connection to its admin endpoint while it replaces it.
-func (o options) reloads(ctx context.Context, p *process.Process, r *recorder) {
-	if o.reload == 0 {
-		return
-	}
-	every := time.Duration(float64(time.Second) / o.reload)
-	for due := r.start; sleepUntil(ctx, due); due = due.Add(every) {
-		if err := p.Reload(ctx); err == nil || ctx.Err() == nil {
-			r.reloaded(err)
-		}
-	}
-}
-
-// samples looks at the process now and then, and notices if it ends.
+// samples looks at Caddy's metrics now and then. If Caddy ends, it is an error.
 func samples(ctx context.Context, p *process.Process, r *recorder) error {
-	for due := r.start; ; due = due.Add(sampleEvery) {
+	for due := r.start; sleepUntil(ctx, due); due = due.Add(sampleEvery) {
 		select {
 		case <-p.Ended():
 			return errors.New("caddy has ended by itself")
 		default:
-		}
-		if !sleepUntil(ctx, due) {
-			return nil
-		}
-		if u := p.Usage(ctx); ctx.Err() == nil {
-			r.use(u)
+			r.look(ctx, p)
 		}
 	}
+	return nil
 }
 
-// look is a thorough look at the process.
-func (o options) look(ctx context.Context, p *process.Process) Footprint {
-	return Footprint{LiveHeap: p.LiveHeap(ctx), Usage: p.Usage(ctx)}
-}
-
-// caddyfile is the config: tokens at one path, a fixed text of their size at
-// another.
-func (o options) caddyfile(site, admin, api string, store *redisserver.Server) string {
-	registration := []string{"hold " + o.hold.String()}
-	if o.registrations != "" {
-		registration = append(registration, "rate "+o.registrations)
+// caddyfile returns the config.
+func (o *options) caddyfile(site, admin string, u *upstream) string {
+	var cache []string
+	if o.maxEntries > 0 {
+		cache = append(cache, fmt.Sprint("max_entries ", o.maxEntries))
 	}
-	return strings.NewReplacer(
-		"ADMIN", admin, "SITE", site, "API", api, "HEADER", userHeader, "TOKEN_PATH", tokenPath, "COMPARE_PATH", comparePath,
-		"REGISTRATION", strings.Join(registration, "\n\t\t\t"), "CACHE", o.cacheOption(store), "MORE", strings.Join(o.set, "\n\t\t"), "TEXT", strings.Repeat("x", compareSize),
-	).Replace(caddyfileText)
-}
-
-// compareSize is about what a token answer of the sandbox has, in bytes.
-const compareSize = 850
-
-const caddyfileText = `{
-	admin ADMIN
+	if u.redis != nil {
+		cache = append(cache, "redis {", "address "+u.redis.Addr(), "encryption_keys "+storeKey, "}")
+	}
+	var more []string
+	if len(cache) > 0 {
+		more = append(more, "cache {\n"+strings.Join(cache, "\n")+"\n}")
+	}
+	for _, option := range o.set { // a block may be written in one line
+		more = append(more, strings.NewReplacer("{ ", "{\n", "; ", "\n", " }", "\n}").Replace(option))
+	}
+	return fmt.Sprintf(`{
+	admin %s
 	persist_config off
 	auto_https off
 	default_bind 127.0.0.1
@@ -209,27 +160,29 @@ const caddyfileText = `{
 	}
 }
 
-http://SITE {
-	huma_token TOKEN_PATH {
-		api http://API
+http://%s {
+	huma_token %s {
+		api http://%s
 		project_id p1
 		deployment_id d1
 		client_id ios c1
 		secret sandbox-secret
-		registration {
-			REGISTRATION
-		}
 		identity {
-			email HEADER
+			email %s
 		}
 		trust proxies 127.0.0.1
-		CACHE
-		MORE
+		%s
 	}
-	header COMPARE_PATH {
-		Cache-Control no-store
-		Content-Type application/json
-	}
-	respond COMPARE_PATH TEXT
 }
-`
+`, admin, site, tokenPath, u.proxy.Addr(), userHeader, strings.Join(more, "\n"))
+}
+
+// sleepUntil returns whether the time has come before ctx ended.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	select {
+	case <-time.After(time.Until(t)):
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

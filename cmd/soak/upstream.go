@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path"
@@ -13,18 +14,24 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
-	"github.com/caddy-huma/caddy-huma/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 
-// upstream is the service: the sandbox, behind a proxy that breaks connections.
+// hold is the directive's registration { hold }: the time after a sign-up with an
+// unclear end in which no other one of the user may be sent.
+const hold = time.Minute
+
+// upstream is what can fail: the sandbox behind a proxy that breaks connections, and
+// Redis.
 type upstream struct {
 	*sandbox.Server
 	proxy *faultproxy.Proxy
 	http  *http.Server
+	redis *redisserver.Server // nil: none
+	rand  *rand.Rand          // for one goroutine
 	hold  time.Duration
 
 	mu      sync.Mutex
-	byOp    map[string]int
 	signUps map[string]*signUp // by address
 	again   int                // sign-ups that should not have been sent
 }
@@ -37,7 +44,7 @@ type signUp struct {
 }
 
 // newUpstream starts the service.
-func newUpstream(ctx context.Context, hold time.Duration) (*upstream, error) {
+func newUpstream(ctx context.Context, seed uint64) (*upstream, error) {
 	var c net.ListenConfig
 	listener, err := c.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,8 +52,8 @@ func newUpstream(ctx context.Context, hold time.Duration) (*upstream, error) {
 	}
 	u := &upstream{
 		Server:  sandbox.New(sandbox.Config{}),
+		rand:    rand.New(rand.NewPCG(seed, 1)),
 		hold:    hold,
-		byOp:    make(map[string]int),
 		signUps: make(map[string]*signUp),
 	}
 	u.http = &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
@@ -64,39 +71,27 @@ func (u *upstream) close() {
 	_ = u.http.Close()
 }
 
-// ServeHTTP counts a call and hands it to the sandbox.
+// ServeHTTP hands a call to the sandbox, and records it if it is a sign-up.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	op := path.Base(r.URL.Path)
-	u.mu.Lock()
-	u.byOp[op]++
-	u.mu.Unlock()
-	if op != sandbox.OpSignUp {
+	if path.Base(r.URL.Path) != sandbox.OpSignUp {
 		u.Server.ServeHTTP(w, r)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // it never came, so it is no sign-up
+		return // it has not arrived
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var who struct{ Email string }
-	_ = json.Unmarshal(body, &who) // the sandbox says what is wrong with it
+	_ = json.Unmarshal(body, &who) // the sandbox refuses what is no JSON
 	recorded := &statusWriter{ResponseWriter: w}
 	defer u.beginSignUp(who.Email)(recorded)
 	u.Server.ServeHTTP(recorded, r)
 }
 
-// calls is how many calls of an operation have come so far.
-func (u *upstream) calls(op string) int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.byOp[op]
-}
-
-// beginSignUp notes a sign-up, and whether it should not have been sent: an
-// earlier one of the user still runs, has worked, or had an unclear end within
-// the hold. Only a clear refusal allows another one. It returns what notes the
-// end.
+// beginSignUp records a sign-up. It should not have been sent if an earlier one of the
+// user still runs, has worked, or had an unclear end within the hold: only a definite
+// refusal allows another one. The returned function records the end.
 func (u *upstream) beginSignUp(email string) (end func(*statusWriter)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -116,7 +111,7 @@ func (u *upstream) beginSignUp(email string) (end func(*statusWriter)) {
 	}
 }
 
-// statusWriter notes the status of an answer.
+// statusWriter keeps the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int // 0: none was sent
@@ -130,28 +125,3 @@ func (w *statusWriter) WriteHeader(status int) {
 
 // Unwrap is for http.ResponseController: the sandbox takes connections over.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// traffic is what the service has been asked so far.
-type traffic struct {
-	requests    int64          // at the proxy, also those that were swallowed or reset
-	connections int64          // at the proxy
-	refused     process.Amount // dials while nobody listened, on the whole machine
-}
-
-func (u *upstream) traffic() traffic {
-	s := u.proxy.Stats()
-	return traffic{s.Requests, s.Accepted, process.RefusedDials()}
-}
-
-// since is what has come since an earlier moment.
-func (t traffic) since(before traffic) traffic {
-	t.requests -= before.requests
-	t.connections -= before.connections
-	if t.refused != process.Unknown {
-		t.refused -= before.refused
-	}
-	return t
-}
-
-// calls is how many calls were attempted.
-func (t traffic) calls() int64 { return t.requests + max(0, int64(t.refused)) }
