@@ -2,25 +2,27 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/internal/freeport"
 	"github.com/caddy-huma/caddy-huma/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// The kinds of rounds, in the order of the report.
+// The kinds of requests.
 const (
 	kindRespond = "respond"
 	kindAgain   = "again"
 	kindLetters = "letters"
-	kindStatic  = "static"
 	kindWarm    = "warm"
 	kindDirect  = "direct"
 	kindProxy   = "proxy"
@@ -28,140 +30,131 @@ const (
 	kindPython  = "python"
 )
 
-var (
-	kindNames    = []string{kindRespond, kindAgain, kindLetters, kindStatic, kindWarm, kindDirect, kindProxy, kindCold, kindPython}
-	defaultKinds = slices.DeleteFunc(slices.Clone(kindNames), func(name string) bool { return name == kindPython })
-)
+var kindNames = []string{kindRespond, kindAgain, kindLetters, kindWarm, kindDirect, kindProxy, kindCold, kindPython}
 
-// wants reports whether a kind is measured.
-func (o *options) wants(name string) bool {
-	return name == kindRespond || slices.Contains(strings.Split(o.only, ","), name)
-}
+// cacheUsers is max_entries by default.
+const cacheUsers = 100_000
 
-// run implements mode.
-func (o *options) run(ctx context.Context, messages io.Writer) (_ report, err error) {
-	dir, err := os.MkdirTemp("", "bench")
+// compare compares the kinds.
+func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (r *tool.Report, err error) {
+	s, err := newService(ctx, o.users)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	var python string
-	if o.wants(kindPython) {
-		if python, err = findPython(); err != nil {
+	defer s.close()
+	var python *kind
+	if slices.Contains(o.kinds(), kindPython) {
+		if python, err = o.startPython(ctx, dir, s); err != nil {
 			return nil, err
 		}
+		defer stop(python.process, &err)
 	}
-	if o.caddy, err = process.Binary(ctx, o.caddy, dir, messages); err != nil {
-		return nil, err
+	sites := map[string]string{
+		kindWarm:  token(s.address, fmt.Sprintf("cache {\n\tttl 12h\n\tmax_entries %d\n}", max(o.users, cacheUsers))),
+		kindProxy: "reverse_proxy " + s.address,
+		kindCold:  token(s.address, "cache off"),
 	}
-	service, err := newService(ctx, o.users)
+	like, err := o.firstToken(ctx, dir, sites)
 	if err != nil {
 		return nil, err
 	}
-	defer service.close()
-	c := comparison{options: o, service: service, dir: dir}
-	if c.sites, err = newSites(ctx); err != nil {
+	sites[kindRespond] = like.respond(string(like.body))
+	sites[kindLetters] = like.respond(strings.Repeat("x", len(like.body)))
+	caddy, at, err := startCaddy(ctx, o.caddy, dir, sites)
+	if err != nil {
 		return nil, err
 	}
-	var r *Report
-	measure := func() error {
-		r, err = c.compare(ctx, messages)
+	defer stop(caddy, &err)
+	fmt.Fprintf(messages, "Caddy %d, admin endpoint http://%s …\n", caddy.PID(), caddy.Admin())
+	if err := errors.Join(like.same(ctx, at[kindRespond]), o.askAll(ctx, at[kindWarm], o.users)); err != nil {
+		return nil, err
+	}
+
+	call := func(c *client) error {
+		_, err := c.send(signIn(s.address, rand.IntN(o.users)))
 		return err
 	}
-	if python != "" {
-		err = c.withPython(ctx, python, measure)
-	} else {
-		err = measure()
-	}
-	return r, err
-}
-
-// comparison is a run of the program.
-type comparison struct {
-	*options
-	sites      sites
-	service    *service
-	dir        string
-	python     *process.Process // nil: not asked for
-	pythonSite string
-}
-
-// compare starts Caddy and measures. Caddy starts twice: what respond answers is
-// known once there was a token.
-func (c *comparison) compare(ctx context.Context, messages io.Writer) (*Report, error) {
-	var like template
-	err := c.with(ctx, like, func(*process.Process) (err error) {
-		like, err = firstAnswer(ctx, c.sites.warm)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("first token: %w", err)
-	}
-	r := &Report{Machine: process.Machine()}
-	err = c.with(ctx, like, func(caddy *process.Process) error {
-		fmt.Fprintf(messages, "Caddy %d, admin endpoint http://%s …\n", caddy.PID(), c.sites.admin)
-		if err := c.sites.check(ctx, like); err != nil {
-			return err
-		}
-		calls, err := c.service.during(func() error {
-			_, err := askAll(ctx, c.sites.warm, c.users, 1)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		b := bench{c.load, c.service.counts}
-		if r.Table, err = b.measure(ctx, c.kinds(caddy, calls), messages); err == nil {
-			r.conclude()
-		}
-		return err
-	})
-	return r, err
-}
-
-// with runs Caddy while f does its work.
-func (c *comparison) with(ctx context.Context, like template, f func(*process.Process) error) error {
-	text, err := c.sites.config(c.service.address, like)
-	if err != nil {
-		return err
-	}
-	return with(ctx, process.Config{
-		Binary: c.caddy, Dir: c.dir, JSON: text, Admin: c.sites.admin,
-		Sites: []string{c.sites.respond, c.sites.letters, c.sites.static, c.sites.warm, c.sites.proxy, c.sites.cold},
-	}, f)
-}
-
-// with runs a process while f does its work.
-func with(ctx context.Context, cfg process.Config, f func(*process.Process) error) error {
-	p, err := process.Start(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	err = f(p)
-	if stopped := p.Stop(); stopped != nil {
-		err = errors.Join(err, fmt.Errorf("%s ended with: %w", filepath.Base(cfg.Binary), stopped))
-	}
-	return err
-}
-
-// kinds are those that are measured.
-func (c *comparison) kinds(caddy *process.Process, calls [][]byte) []kind {
-	call := func(c *client) error { return c.ask(http.StatusOK, calls[rand.IntN(len(calls))]) }
 	all := []kind{
-		{name: kindRespond, address: c.sites.respond, caddy: caddy},
-		{name: kindAgain, address: c.sites.respond, caddy: caddy},
-		{name: kindLetters, address: c.sites.letters, caddy: caddy},
-		{name: kindStatic, address: c.sites.static, caddy: caddy},
-		{name: kindWarm, address: c.sites.warm, caddy: caddy},
-		{name: kindDirect, address: c.service.address, rate: c.rate, calls: true, ask: call},
-		{name: kindProxy, address: c.sites.proxy, rate: c.rate, caddy: caddy, calls: true, ask: call},
-		{name: kindCold, address: c.sites.cold, rate: c.rate, caddy: caddy, calls: true},
-		{name: kindPython, address: c.pythonSite, caddy: c.python, calls: true},
+		{name: kindRespond, address: at[kindRespond], process: caddy},
+		{name: kindAgain, address: at[kindRespond], process: caddy},
+		{name: kindLetters, address: at[kindLetters], process: caddy},
+		{name: kindWarm, address: at[kindWarm], process: caddy},
+		{name: kindDirect, address: s.address, rate: o.rate, calls: true, ask: call},
+		{name: kindProxy, address: at[kindProxy], rate: o.rate, process: caddy, calls: true, ask: call},
+		{name: kindCold, address: at[kindCold], rate: o.rate, process: caddy, calls: true},
 	}
-	for i, k := range all {
+	if python != nil {
+		all = append(all, *python)
+	}
+	var wanted []contender
+	for _, k := range all {
 		if k.ask == nil {
-			all[i].ask = anyOf(c.users, k.address)
+			k.ask = anyOf(o.users, k.address)
+		}
+		if slices.Contains(o.kinds(), k.name) {
+			wanted = append(wanted, o.contender(s, k))
 		}
 	}
-	return slices.DeleteFunc(all, func(k kind) bool { return !c.wants(k.name) })
+	r, err = measure(ctx, o.rounds, o.against, wanted, messages)
+	if err != nil {
+		return nil, err
+	}
+	addFigures(r)
+	return r, nil
+}
+
+// firstToken returns a token response of a Caddy: what respond has to answer.
+func (o *options) firstToken(ctx context.Context, dir string, sites map[string]string) (_ *answer, err error) {
+	caddy, at, err := startCaddy(ctx, o.caddy, dir, sites)
+	if err != nil {
+		return nil, err
+	}
+	defer stop(caddy, &err)
+	return firstAnswer(ctx, at[kindWarm])
+}
+
+// addFigures adds what follows of some kinds together.
+func addFigures(r *tool.Report) {
+	direct, proxy, cold := r.Row(kindDirect), r.Row(kindProxy), r.Row(kindCold)
+	for _, row := range []*tool.Row{proxy, cold} {
+		if row != nil {
+			r.Add(row.Name+": new connections to the service per 1,000 requests", sum(row, valueConnections)/sum(row, valueRequests)*1000)
+		}
+		if row != nil && direct != nil {
+			r.Add(row.Name+": milliseconds added to the median latency of direct", added(row, direct))
+		}
+	}
+	if direct != nil && proxy != nil && cold != nil && added(proxy, direct) > 0 {
+		r.Add("ratio of what cold adds to what proxy adds", added(cold, direct)/added(proxy, direct))
+	}
+}
+
+// startPython starts the endpoint of Huma's quick start.
+func (o *options) startPython(ctx context.Context, dir string, s *service) (*kind, error) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		return nil, fmt.Errorf("%s needs python3: %w", kindPython, err)
+	}
+	address, err := freeport.Address(ctx)
+	if err != nil {
+		return nil, err
+	}
+	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return nil, fmt.Errorf("find the directory of the module: %w", err)
+	}
+	config := filepath.Join(dir, "huma-config.json")
+	text, err := json.Marshal(map[string]any{
+		"url": "http://" + s.address, "projectId": projectID, "deploymentId": deploymentID,
+		"clients": map[string]string{"ios": clientID}, "secret": secret,
+	})
+	if err == nil {
+		err = os.WriteFile(config, text, 0o600)
+	}
+	if err != nil {
+		return nil, err
+	}
+	endpoint := filepath.Join(strings.TrimSpace(string(module)), "testdata", "quickstart", "endpoint.py")
+	p, err := process.Start(ctx, process.Config{Binary: python, Dir: dir, Sites: []string{address}, Args: []string{endpoint, address, userHeader, config}})
+	return &kind{name: kindPython, address: address, process: p, calls: true}, err
 }

@@ -6,136 +6,239 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/internal/histogram"
 	"github.com/caddy-huma/caddy-huma/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// kind is what is asked in a round.
+// The values of a round.
+const (
+	valueRequests    = "requests"
+	valueConnections = "connections" // that were opened to the service
+	valueRate        = "requestsPerSecond"
+	valueP50         = "p50Ms"
+	valueP99         = "p99Ms"
+	valueCPU         = "cpuSecondsPer1000"
+	valueFirst       = "firstResponseMs" // since the process was started
+	valueStartCPU    = "cpuMs"           // until then
+	valueSize        = "sizeMiB"
+)
+
+var columns = []string{valueRate, valueP50, valueP99, valueCPU, valueFirst, valueStartCPU, valueSize}
+
+// contender is one of those that are compared.
+type contender struct {
+	name  string
+	round func(context.Context) (tool.Values, error) // measures one round
+}
+
+// measure makes all rounds of all contenders, each time in another order: a round after
+// a paced one finds the machine in another state than one after a round at full speed.
+// The others are compared with the contender called against.
+func measure(ctx context.Context, rounds int, against string, all []contender, messages io.Writer) (*tool.Report, error) {
+	r := &tool.Report{Title: fmt.Sprintf("medians of %d rounds, and of the ratios to %s", rounds, against), Columns: columns, Rows: make([]tool.Row, len(all))}
+	for round := range rounds + 1 {
+		for _, i := range rand.Perm(len(all)) {
+			row := &r.Rows[i]
+			row.Name = all[i].name
+			values, err := all[i].round(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", row.Name, err)
+			}
+			if round > 0 { // the first warms up
+				row.Rounds = append(row.Rounds, values)
+			}
+		}
+		if round > 0 {
+			fmt.Fprintf(messages, "round %d of %d\n", round, rounds)
+		}
+	}
+	conclude(r, against)
+	return r, nil
+}
+
+// conclude makes medians and ratios of the rounds.
+func conclude(r *tool.Report, against string) {
+	base := r.Row(against)
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		var ratios []tool.Values
+		for round, values := range row.Rounds {
+			ratio := make(tool.Values)
+			for name, v := range values {
+				if b := base.Rounds[round][name]; b > 0 {
+					ratio[name] = v / b
+				}
+			}
+			ratios = append(ratios, ratio)
+		}
+		row.Values, row.Ratios = medians(row.Rounds), medians(ratios)
+	}
+}
+
+// medians returns the median of each value that all rounds have.
+func medians(rounds []tool.Values) tool.Values {
+	m := make(tool.Values)
+	for name := range rounds[0] {
+		var all []float64
+		for _, values := range rounds {
+			if v, found := values[name]; found {
+				all = append(all, v)
+			}
+		}
+		if len(all) == len(rounds) {
+			m[name] = median(all)
+		}
+	}
+	return m
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// added returns the median of the milliseconds that one row's median latency is above
+// another one's.
+func added(row, other *tool.Row) float64 {
+	var all []float64
+	for round, values := range row.Rounds {
+		all = append(all, values[valueP50]-other.Rounds[round][valueP50])
+	}
+	return median(all)
+}
+
+// sum returns the sum of a value over all rounds.
+func sum(row *tool.Row, name string) (sum float64) {
+	for _, values := range row.Rounds {
+		sum += values[name]
+	}
+	return sum
+}
+
+// kind is one kind of request.
 type kind struct {
 	name    string
 	address string
 	ask     func(*client) error
-	rate    float64 // per second; 0: each connection asks as soon as it is answered
+	rate    float64 // requests per second. 0: each connection sends as soon as it is answered
 
-	caddy *process.Process // whose processor time counts; nil: nobody's
-	calls bool             // Caddy needs the service for each answer
+	process *process.Process // whose processor time is measured. nil: none
+	calls   bool             // Each response needs a call to the service; otherwise there may be none.
 }
 
-// bench makes rounds.
-type bench struct {
-	load
-	service *counts
+// contender makes rounds of a kind.
+func (o *options) contender(s *service, k kind) contender {
+	return contender{k.name, func(ctx context.Context) (tool.Values, error) { return o.sample(ctx, s, k) }}
 }
 
-// measure makes all rounds of all kinds, each time in another order: what comes after
-// a kind that is paced finds another machine than what comes after one that is not.
-func (b *bench) measure(ctx context.Context, kinds []kind, messages io.Writer) (Table, error) {
-	table := newTable(kinds)
-	for round := range b.rounds + 1 {
-		for _, k := range rand.Perm(len(kinds)) {
-			sample, err := b.sample(ctx, kinds[k])
-			if err != nil {
-				return table, fmt.Errorf("%s: %w", kinds[k].name, err)
-			}
-			if round > 0 { // the first is for warming up
-				table.Kinds[k].Rounds = append(table.Kinds[k].Rounds, sample)
-			}
-		}
-		if round > 0 {
-			fmt.Fprintf(messages, "round %d of %d\n", round, b.rounds)
-		}
-	}
-	table.conclude()
-	return table, nil
-}
-
-// sample is one round of one kind.
-func (b *bench) sample(ctx context.Context, k kind) (s Sample, err error) {
-	clients, err := dial(ctx, k.address, b.connections)
+// sample measures one round of a kind.
+func (o *options) sample(ctx context.Context, s *service, k kind) (tool.Values, error) {
+	clients, err := dial(ctx, k.address, o.connections)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	defer hangUp(clients)
 	for _, c := range clients { // opening connections is not measured
 		if err := k.ask(c); err != nil {
-			return s, err
+			return nil, err
 		}
 	}
-	calls, connections := b.service.calls.Load(), b.service.connections.Load()
-	before := k.processorTime()
+	calls, connections, used := s.calls.Load(), s.connections.Load(), k.processorTime()
 	start := time.Now()
-	latency, err := k.drive(ctx, clients, b.round)
+	latency, err := k.drive(ctx, clients, o.round)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	n, took := float64(latency.Count()), time.Since(start)
+	n, took := latency.Count(), time.Since(start)
 	if n == 0 {
-		return s, errors.New("there was no answer in a whole round")
+		return nil, errors.New("no response in a whole round")
 	}
-	s = Sample{
-		Rate: n / took.Seconds(),
-		P50:  millis(latency.Quantile(0.5)),
-		P99:  millis(latency.Quantile(0.99)),
-		CPU:  unknown, Connections: unknown,
+	values := tool.Values{
+		valueRequests:    float64(n),
+		valueConnections: float64(s.connections.Load() - connections),
+		valueRate:        float64(n) / took.Seconds(),
+		valueP50:         tool.Millis(latency.Quantile(0.5)),
+		valueP99:         tool.Millis(latency.Quantile(0.99)),
 	}
-	if before != unknown {
-		s.CPU = (k.processorTime() - before).Seconds() / n * 1000
+	if used > 0 {
+		values[valueCPU] = (k.processorTime() - used).Seconds() / float64(n) * 1000
 	}
-	calls = b.service.calls.Load() - calls
-	switch {
-	case k.calls && calls < int64(n)/2: // users who ask at the same time share one
-		return s, fmt.Errorf("%d calls at the service for %.0f answers, each of which needs one", calls, n)
-	case k.calls:
-		s.Connections = float64(b.service.connections.Load()-connections) / n * 1000
-	case calls > 0:
-		return s, fmt.Errorf("%d calls at the service in a round that needs none", calls)
+	switch calls = s.calls.Load() - calls; {
+	case k.calls && calls < n/2: // concurrent requests for a user share one
+		return nil, fmt.Errorf("%d calls to the service for %d responses, each of which needs one", calls, n)
+	case !k.calls && calls > 0:
+		return nil, fmt.Errorf("%d calls to the service in a round that needs none", calls)
 	}
-	return s, nil
+	return values, nil
 }
 
-// processorTime is what the process has used so far, or unknown.
+// processorTime returns the time that the process has used so far; 0 if it is unknown.
 func (k *kind) processorTime() time.Duration {
-	if k.caddy == nil {
-		return unknown
+	if k.process == nil {
+		return 0
 	}
-	used, err := k.caddy.CPU()
-	if err != nil {
-		return unknown
-	}
+	used, _ := k.process.CPU() // an error only means that it is unknown
 	return used
 }
 
-// drive asks for a while, and returns how long the answers took since the requests
-// were sent.
+// drive sends requests for some time. It returns the latencies since they were sent.
 func (k *kind) drive(ctx context.Context, clients []*client, lasts time.Duration) (*histogram.Histogram, error) {
 	var (
 		latency = new(histogram.Histogram)
 		start   = time.Now()
 		sent    atomic.Int64
-		wg      sync.WaitGroup
-		errs    = make([]error, len(clients))
 	)
+	err := each(clients, func(c *client) (more bool, err error) {
+		due := time.Since(start)
+		if k.rate > 0 { // a kind that is too slow for the rate ends its round in time, too
+			due = max(due, time.Duration(float64(sent.Add(1))/k.rate*float64(time.Second)))
+		}
+		if due >= lasts || ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		time.Sleep(due - time.Since(start))
+		began := time.Now()
+		err = k.ask(c)
+		latency.Add(time.Since(began))
+		return true, err
+	})
+	return latency, err
+}
+
+// askAll requests the token of each user once.
+func (o *options) askAll(ctx context.Context, address string, users int) error {
+	clients, err := dial(ctx, address, o.connections)
+	if err != nil {
+		return err
+	}
+	defer hangUp(clients)
+	var next atomic.Int64
+	return each(clients, func(c *client) (more bool, err error) {
+		user := int(next.Add(1)) - 1
+		if user >= users {
+			return false, nil
+		}
+		return true, c.token(address, user)
+	})
+}
+
+// each calls f with each client, again and again as long as there is more and no error.
+func each(clients []*client, f func(*client) (more bool, err error)) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(clients))
 	for i, c := range clients {
 		wg.Go(func() {
-			for errs[i] == nil {
-				due := time.Since(start)
-				if k.rate > 0 { // what cannot keep up has its round end all the same
-					due = max(due, time.Duration(float64(sent.Add(1))/k.rate*float64(time.Second)))
-				}
-				if due >= lasts || ctx.Err() != nil {
-					return
-				}
-				time.Sleep(due - time.Since(start))
-				began := time.Now()
-				errs[i] = k.ask(c)
-				latency.Add(time.Since(began))
+			for more := true; more && errs[i] == nil; {
+				more, errs[i] = f(c)
 			}
 		})
 	}
 	wg.Wait()
-	return latency, errors.Join(append(errs, ctx.Err())...)
+	return errors.Join(errs...)
 }

@@ -68,7 +68,6 @@ type Config struct {
 	Binary    string
 	Dir       string // where its files go
 	Caddyfile string
-	JSON      string   // its config in JSON, in place of the Caddyfile
 	Args      []string // the arguments of what is no Caddy, and has no config
 	Sites     []string // the addresses it listens on once it is up
 	Admin     string   // the address of its admin endpoint; only for Reload and Metrics
@@ -78,16 +77,13 @@ type Config struct {
 	Line func(line []byte)
 }
 
-// command writes the config that there is, and returns the arguments.
+// command writes the Caddyfile, and returns the arguments.
 func (cfg *Config) command() ([]string, error) {
 	if cfg.Args != nil {
 		return cfg.Args, nil
 	}
-	args, text := []string{"run", "--config", filepath.Join(cfg.Dir, "Caddyfile"), "--adapter", "caddyfile"}, cfg.Caddyfile
-	if cfg.JSON != "" {
-		args, text = []string{"run", "--config", filepath.Join(cfg.Dir, "caddy.json")}, cfg.JSON
-	}
-	return args, os.WriteFile(args[2], []byte(text), 0o600)
+	file := filepath.Join(cfg.Dir, "Caddyfile")
+	return []string{"run", "--config", file, "--adapter", "caddyfile"}, os.WriteFile(file, []byte(cfg.Caddyfile), 0o600)
 }
 
 // Process is a running Caddy.

@@ -2,11 +2,9 @@ package process
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -72,11 +70,6 @@ func TestStartAndStop(t *testing.T) {
 	if p.PID() <= 0 {
 		t.Errorf("process %d", p.PID())
 	}
-	if runtime.GOOS == "linux" {
-		if u := p.Usage(t.Context()); u.RSS < 1<<20 || u.Descriptors < 3 || u.Goroutines != Unknown {
-			t.Errorf("%+v", u)
-		}
-	}
 	// It does not end well: a signal kills it.
 	if err := p.Stop(); err == nil {
 		t.Error("it has ended by itself")
@@ -93,22 +86,6 @@ func TestStartAndStop(t *testing.T) {
 		t.Errorf("the end of the log: %q", got)
 	}
 	_ = p.Stop() // once more
-}
-
-// TestJSON: a config in JSON is one without an adapter.
-func TestJSON(t *testing.T) {
-	address, err := freeport.Address(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := start(t, t.Context(), Config{JSON: "listen " + address, Caddyfile: "nonsense", Sites: []string{address}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if args := p.cmd.Args[1:]; len(args) != 3 || filepath.Base(args[2]) != "caddy.json" {
-		t.Errorf("%q", args)
-	}
-	_ = p.Stop()
 }
 
 // TestArgs: what is no Caddy is given its own arguments, and no config.
@@ -152,32 +129,21 @@ func TestBuild(t *testing.T) {
 func TestCPU(t *testing.T) {
 	p := admin(t, nil) // this process
 	before, err := p.CPU()
-	if runtime.GOOS != "linux" {
-		if !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("%v", err)
-		}
-		return
-	}
-	if err != nil {
-		t.Fatal(err)
+	if runtime.GOOS != "linux" && errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
 	}
 	const used = 50 * time.Millisecond
 	after := before
-	for tries := 0; after < before+used; tries++ {
-		for range 1 << 20 { // some work
-			_ = tries * tries
-		}
-		if after, err = p.CPU(); err != nil || tries > 1e6 {
-			t.Fatalf("%s after %s: %v", after, before, err)
-		}
+	for err == nil && after < before+used {
+		after, err = p.CPU() // takes some itself
 	}
 	time.Sleep(4 * used)
-	if later, err := p.CPU(); err != nil || later-after > 2*used {
-		t.Errorf("%s more after a sleep, %v", later-after, err)
+	if later, laterErr := p.CPU(); err != nil || laterErr != nil || later-after > 2*used {
+		t.Errorf("%s more after a sleep; %v, %v", later-after, err, laterErr)
 	}
 	p.cmd.Process.Pid = 1 << 25 // more than there can be
 	if _, err := p.CPU(); err == nil {
-		t.Error("the time of a process that there is not")
+		t.Error("the time of a process that does not exist")
 	}
 }
 
@@ -223,33 +189,6 @@ func admin(t *testing.T, h http.HandlerFunc) *Process {
 	}
 }
 
-func TestProfiles(t *testing.T) {
-	collections := 0
-	p := admin(t, func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/debug/pprof/goroutine" && r.FormValue("debug") == "1":
-			fmt.Fprint(w, "goroutine profile: total 42\n40 @ 0x1\n")
-		case r.URL.Path == "/debug/pprof/heap" && r.FormValue("gc") == "1":
-			collections++
-			fmt.Fprint(w, "heap profile: 1\n# Alloc = 1\n# HeapAlloc = 4711\n# HeapAlloc = 1\n")
-		default:
-			http.NotFound(w, r)
-		}
-	})
-	if u := p.Usage(t.Context()); u.Goroutines != 42 {
-		t.Errorf("%+v", u)
-	}
-	if got := p.LiveHeap(t.Context()); got != 4711 || collections != 2 {
-		t.Errorf("%d after %d collections", got, collections)
-	}
-	for _, text := range []string{"", "goroutine profile: total many\n"} {
-		p := admin(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
-		if u := p.Usage(t.Context()); u.Goroutines != Unknown || p.LiveHeap(t.Context()) != Unknown {
-			t.Errorf("%q: %+v", text, u)
-		}
-	}
-}
-
 func TestMetrics(t *testing.T) {
 	status := http.StatusOK
 	p := admin(t, func(w http.ResponseWriter, r *http.Request) {
@@ -286,40 +225,5 @@ func TestReload(t *testing.T) {
 	status = http.StatusBadRequest
 	if err := p.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "400 Bad Request: what it says") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestAmounts(t *testing.T) {
-	b, err := json.Marshal(Usage{RSS: 0, Goroutines: Unknown, Descriptors: 12})
-	if err != nil || string(b) != `{"rssBytes":0,"goroutines":null,"descriptors":12}` {
-		t.Errorf("%s %v", b, err)
-	}
-}
-
-// TestRefusedDials: a dial that is refused is counted, where that can be told.
-func TestRefusedDials(t *testing.T) {
-	before := RefusedDials()
-	if before == Unknown {
-		if runtime.GOOS == "linux" {
-			t.Error("Linux tells")
-		}
-		return
-	}
-	for tries := 0; ; tries++ {
-		address, err := freeport.Address(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			break
-		}
-		conn.Close() // somebody has taken the port
-		if tries == 10 {
-			t.Fatal("no port that nobody listens on")
-		}
-	}
-	if after := RefusedDials(); after <= before {
-		t.Errorf("%d, before %d", after, before)
 	}
 }

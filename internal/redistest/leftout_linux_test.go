@@ -49,7 +49,7 @@ func withoutRedis(t *testing.T, out, messages io.Writer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "TestAnswers|TestItCannotStart|TestAmounts", "../redisserver", "../process")
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "TestAnswers|TestItCannotStart|TestReload", "../redisserver", "../process")
 	cmd.Env = append(os.Environ(), "PATH="+t.TempDir(), required+"=", "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = out, messages
 	if err := cmd.Run(); err != nil {

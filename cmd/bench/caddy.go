@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/internal/freeport"
+	"github.com/caddy-huma/caddy-huma/internal/process"
+)
+
+// startCaddy starts a Caddy with sites of some directives. It returns their addresses
+// under the same names. Sites have no matchers: they would cost some more than others.
+func startCaddy(ctx context.Context, binary, dir string, sites map[string]string) (p *process.Process, at map[string]string, err error) {
+	cfg := process.Config{Binary: binary, Dir: dir}
+	if cfg.Admin, err = freeport.Address(ctx); err != nil {
+		return nil, nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "{\n\tadmin %s\n\tpersist_config off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n\tlog {\n\t\tlevel WARN\n\t}\n}\n", cfg.Admin)
+	at = make(map[string]string)
+	for name, directives := range sites {
+		if at[name], err = freeport.Address(ctx); err != nil {
+			return nil, nil, err
+		}
+		cfg.Sites = append(cfg.Sites, at[name])
+		_, port, _ := net.SplitHostPort(at[name])
+		fmt.Fprintf(&b, "\nhttp://:%s {\n%s\n}\n", port, directives)
+	}
+	cfg.Caddyfile = b.String()
+	p, err = process.Start(ctx, cfg)
+	return p, at, err
+}
+
+// stop is for defer: it stops a process, and adds to err if that fails.
+func stop(p *process.Process, err *error) {
+	if stopped := p.Stop(); stopped != nil {
+		*err = errors.Join(*err, fmt.Errorf("process %d ended with: %w", p.PID(), stopped))
+	}
+}
+
+// token returns the directive huma_token with further options.
+func token(service, options string) string {
+	return fmt.Sprintf("huma_token * {\napi http://%s\nproject_id %s\ndeployment_id %s\nclient_id ios %s\nsecret %s\nidentity {\nemail %s\n}\ntrust proxies 127.0.0.1\n%s\n}",
+		service, projectID, deploymentID, clientID, secret, userHeader, options)
+}
+
+// answer is a response, without the headers that every server adds.
+type answer struct {
+	header http.Header
+	body   []byte
+}
+
+// firstAnswer requests the first user's token.
+func firstAnswer(ctx context.Context, address string) (*answer, error) {
+	clients, err := dial(ctx, address, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer hangUp(clients)
+	header, err := clients[0].send(clients[0].request(address, 0))
+	if err != nil {
+		return nil, fmt.Errorf("first request: %w", err)
+	}
+	for _, name := range []string{"Date", "Server", "Content-Length"} {
+		header.Del(name)
+	}
+	return &answer{header, clients[0].body.Bytes()}, nil
+}
+
+// respond returns the directives that respond with the same headers.
+func (a *answer) respond(body string) string {
+	var b strings.Builder
+	b.WriteString("header {\n")
+	for _, name := range slices.Sorted(maps.Keys(a.header)) {
+		fmt.Fprintf(&b, "%s `%s`\n", name, a.header.Get(name))
+	}
+	fmt.Fprintf(&b, "}\nrespond `%s`", body)
+	return b.String()
+}
+
+// same returns an error if an address does not respond with the same bytes, for
+// example because respond has found a placeholder in them.
+func (a *answer) same(ctx context.Context, address string) error {
+	got, err := firstAnswer(ctx, address)
+	if err == nil && (!bytes.Equal(got.body, a.body) || !maps.EqualFunc(got.header, a.header, slices.Equal[[]string])) {
+		err = fmt.Errorf("respond answers %v with %d bytes instead of a token's %v with %d bytes", got.header, len(got.body), a.header, len(a.body))
+	}
+	return err
+}
