@@ -93,7 +93,7 @@ func TestI05_NoProxiesAtAll(t *testing.T) {
 	for range 20 {
 		d.refused(t, 401, "identity_untrusted", path, as("a@x.example"), header("X-Forwarded-For", "127.0.0.1"))
 	}
-	d.warnedOnce(t, "no proxy is trusted")
+	d.warnedOnce(t, "trusted_proxies: are they set?")
 	d.quiet(t, "@x.example")
 }
 

@@ -641,6 +641,7 @@ func TestHostile_OutOfStep(t *testing.T) {
 			}
 			h := serveHostile(t, listener, nil)
 			s := ready(t, h.addr(), topology, func(c *Config) { // with much time
+				c.interval = time.Minute // a look would meet what comes unasked, too
 				if withTLS {
 					c.TLS = &tls.Config{RootCAs: ca, MinVersion: tls.VersionTLS12}
 				}
