@@ -114,7 +114,7 @@ func TestOneGetIsOneCommand(t *testing.T) {
 		t.Helper()
 		looks := r.Calls("ping")
 		for command, n := range want {
-			if got := r.Calls(command); got < n || got > n+2*looks {
+			if got := r.Calls(command); got < n || got > n+2*(looks+1) { // one may be under way
 				t.Errorf("%d %s with %d looks at the store, want %d", got, strings.ToUpper(command), looks, n)
 			}
 		}

@@ -340,7 +340,7 @@ func some(names ...string) (found []answer) {
 	return found
 }
 
-const hostileTimeout = 50 * time.Millisecond
+const hostileTimeout = 100 * time.Millisecond
 
 // topologies are ways to a server.
 var topologies = map[string]func(*Config){
