@@ -23,8 +23,8 @@ const (
 	probeLife = 10
 )
 
-// run keeps the Store connected until it is closed. It is the one goroutine that
-// changes the state.
+// run keeps the Store connected until it is closed. It alone says that the store can be
+// used; an operation without an answer may say that it cannot.
 func (s *Store) run() {
 	defer close(s.done)
 	up, told := false, false
@@ -106,7 +106,7 @@ func (s *Store) look(c redis.UniversalClient, limit time.Duration) error {
 	}
 	ctx, cancel = context.WithTimeout(s.ctx, s.config.Timeout)
 	defer cancel()
-	err := safely(func() error { return s.rehearse(ctx, c) })
+	err := safely(func() error { return s.tryCommands(ctx, c) })
 	s.client.Store(&c) // it answers, whether or not it serves
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errSlow
@@ -124,8 +124,8 @@ func ping(ctx context.Context, c redis.UniversalClient) error {
 	return c.Ping(ctx).Err()
 }
 
-// rehearse does what operations do, on a key of this replica's.
-func (s *Store) rehearse(ctx context.Context, c redis.UniversalClient) error {
+// tryCommands sends the commands that operations send, for a key of this replica.
+func (s *Store) tryCommands(ctx context.Context, c redis.UniversalClient) error {
 	key, life := s.config.KeyPrefix+"p:"+s.id, (probeLife * s.config.interval).Milliseconds()
 	nobody := message{replica: s.id, what: evictUser, account: strings.Repeat("-", nameLen)}.String()
 	if err := s.scripts.evict.Run(ctx, c, []string{key}, "", life, s.channel(), nobody).Err(); err != nil {
