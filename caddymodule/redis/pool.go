@@ -18,14 +18,9 @@ var connections = caddy.NewUsagePool() // Redis.key → connection
 // connection is one Redis.
 type connection struct{ *rediscache.Store }
 
-// Join makes memory, that of an account, hear what other replicas evict, and others
-// of this process who have joined the same account. What it does itself by way of
-// the Member it does not hear: it has to evict by itself. account
-// and service name those whose tokens and sign-ups are shared: they have to be
-// the same in all replicas, as do the keys of users. unreadable is told of each
-// value that cannot be opened; it has to be the same for all who join. leave has
-// to be called when nobody uses the Member any more: the last one who leaves ends
-// what is under way.
+// Join is Join of the connection that all have who are configured alike. unreadable is
+// called for each value that cannot be opened; it has to be the same for all who join.
+// The last one who leaves ends what is under way.
 func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreadable func()) (m exchange.Member, leave func(), err error) {
 	v, _, err := connections.LoadOrNew(r.key, func() (caddy.Destructor, error) {
 		tameLogger()

@@ -186,7 +186,8 @@ func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, s
 	u := e.users[req.User]
 	if u != nil {
 		for _, f := range u.flights {
-			if f.kind == req.Kind && !(req.Fresh && f.isOld()) {
+			// What another replica has fetched is not what is asked for past the cache.
+			if f.kind == req.Kind && !(req.Fresh && f.stored != nil) {
 				f.ask(req)
 				return f, false, Result{}
 			}
@@ -219,10 +220,6 @@ func (f *flight) ask(req *Request) {
 		f.fresh = time.Now()
 	}
 }
-
-// isOld reports whether the flight's token is from before: another replica has
-// fetched it, and nobody has asked for a fresh one since.
-func (f *flight) isOld() bool { return f.stored != nil && f.fresh.IsZero() }
 
 // run is an exchange. It takes nothing of the request's that started it: that
 // caller may leave, and the others still want the token.
@@ -314,11 +311,8 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	case p.Cache == nil:
 	case f.stored == nil:
 		p.keep(user, f.kind, f.fresh, f.result)
-	case f.fresh.IsZero():
+	default:
 		p.Cache.Put(user, f.kind, *f.stored)
-	default: // what is in the cache is from before
-		p.Cache.Put(user, f.kind, Record{})
-		p.Recent.Put(user, f.kind, *f.stored)
 	}
 	return nil
 }

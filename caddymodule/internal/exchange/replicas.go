@@ -11,12 +11,9 @@ import (
 // has stored may look as if it came from the future by so much.
 const maxSkew = 30 * time.Second
 
-// freshKind is where a token lies that was fetched past the cache, for those
-// who ask another replica for the same soon after.
-func freshKind(kind Kind) Kind { return "\x00fresh " + kind }
-
 // stored looks for what another replica has fetched, and makes it the result of
-// the flight. Otherwise seen is what Put has to be given.
+// the flight. Otherwise seen is what Put has to be given. A flight past the cache
+// needs that alone.
 //
 // A record in memory that is older than maxStale is handed out again only if the
 // store still has one. Of a user whom the store does not have any more an exchange
@@ -29,15 +26,15 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 	defer func() { _ = recover() }() // a store that panics costs a call
 	ctx, span := tracing.Start(ctx, "read from the shared store")
 	defer span.End()
-	wanted := e.freshSince(f)
-	kind := f.kind
-	if !wanted.IsZero() {
-		kind = freshKind(kind)
-	}
-	rec, ok, seen, err := p.Shared.Get(ctx, user, kind)
+	rec, ok, seen, err := p.Shared.Get(ctx, user, f.kind)
 	rec.CheckedAt = time.Now()
 	ok = ok && err == nil && p.believes(rec)
-	if old, isOld := p.stale(user, f.kind); isOld && wanted.IsZero() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f.evicted || !f.fresh.IsZero() {
+		return seen, false
+	}
+	if old, isOld := p.stale(user, f.kind); isOld {
 		switch {
 		case err != nil:
 			rec, ok = old, true
@@ -46,12 +43,7 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 			ok = false
 		}
 	}
-	if !ok {
-		return seen, false
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if f.evicted || f.fresh != wanted || e.evictions.isBefore(user, rec) {
+	if !ok || e.evictions.isBefore(user, rec) {
 		return seen, false
 	}
 	f.stored = &rec
@@ -81,13 +73,6 @@ func (r Record) isStale(now time.Time) bool {
 // isBefore reports whether both are tokens, and this is the older one.
 func (r Record) isBefore(other Record) bool {
 	return r.Grant != nil && other.Grant != nil && r.Grant.Minted().Before(other.Grant.Minted())
-}
-
-// freshSince is when somebody asked for a fresh token; zero if nobody did.
-func (e *Engine) freshSince(f *flight) time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return f.fresh
 }
 
 // believes reports whether a record of another replica may be handed out.
@@ -140,9 +125,5 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 		e.mu.Lock()
 		f.evicted = true
 		e.mu.Unlock()
-		return
-	}
-	if !fresh.IsZero() && rec.Grant != nil {
-		_, _ = p.Shared.Put(ctx, user, freshKind(f.kind), freshRecord(f.result, fresh, time.Now()), seen, false)
 	}
 }

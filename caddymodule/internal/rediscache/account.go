@@ -86,8 +86,8 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 		value = a.store.seal.Seal(plain, key, string(kind))
 	}
 	if replaces {
-		channel, text = a.store.channel(), a.message(evictUser, user)
-		defer a.store.tell(a.name, a.memory, func(m exchange.Forgetter) { m.ForgetTokens(user) })
+		channel, text = a.store.channel(), a.message(user)
+		defer a.store.tell(a.name, user, a.memory)
 	}
 	err = a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
 		n, err := a.store.scripts.put.Run(ctx, c, []string{key}, string(seen), fieldOf(kind), value, life.Milliseconds(), maxKinds, channel, text).Int64()
@@ -100,37 +100,37 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 // Evict implements exchange.SharedStore with one script. Other members of this process
 // are told also if the store is down.
 func (a *accountStore) Evict(ctx context.Context, user exchange.UserKey) error {
-	defer a.store.tell(a.name, a.memory, func(m exchange.Forgetter) { m.ForgetTokens(user) })
+	defer a.store.tell(a.name, user, a.memory)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return a.store.try(func(ctx context.Context, c redis.UniversalClient) error {
 		return a.store.scripts.evict.Run(ctx, c, []string{a.prefix + keyOf(user)},
-			randomID(), exchange.EvictedFor.Milliseconds(), a.store.channel(), a.message(evictUser, user)).Err()
+			randomID(), exchange.EvictedFor.Milliseconds(), a.store.channel(), a.message(user)).Err()
 	})
 }
 
 // Flush implements exchange.SharedStore. The others are told when nothing is left
 // that they could read.
 func (a *accountStore) Flush(ctx context.Context) error {
-	defer a.store.tell(a.name, a.memory, exchange.Forgetter.Flush)
+	defer a.store.tell(a.name, "", a.memory)
 	if down := a.store.state.Load(); down != nil {
 		return down
 	}
-	c := a.store.client.Load()
-	if c == nil { // it is gone since, and the state is about to say so
-		return &downError{errStarts}
+	c, err := a.store.current()
+	if err != nil {
+		return err
 	}
-	if err := a.dropAll(ctx, *c); err != nil {
+	if err := a.dropAll(ctx, c); err != nil {
 		return fmt.Errorf("flush: %w", plain(err))
 	}
 	return a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
-		return c.Publish(ctx, a.store.channel(), a.message(flushAccount, "")).Err()
+		return c.Publish(ctx, a.store.channel(), a.message("")).Err()
 	})
 }
 
-func (a *accountStore) message(what string, user exchange.UserKey) string {
-	return message{replica: a.store.id, what: what, account: a.name, user: user}.String()
+func (a *accountStore) message(user exchange.UserKey) string {
+	return message{replica: a.store.id, account: a.name, user: user}.String()
 }
 
 // dropAll drops the account's keys at all masters.

@@ -25,36 +25,18 @@ const (
 	KeySize = seal.KeySize
 )
 
-// Config is where the store is and how it is used. The module that has the options
-// checks them.
+// Config is where the store is and how it is used. Its options are those of the store
+// module redis, which documents and checks them.
 type Config struct {
-	// Addresses are host:port. One, unless Cluster or MasterName is set: then
-	// those of some nodes, or of the sentinels. Required.
-	Addresses []string
-
-	// Username is that of the ACL; without it a Password is the default user's.
-	Username string
-	Password masked.String
-
-	// DB is the number of the database. Default: 0. A cluster has no other.
-	DB int
-
-	// KeyPrefix is what all keys and the channel begin with.
-	// Default: "caddy-huma:".
-	KeyPrefix string
-
-	// TLS is how to connect; nil is without.
-	TLS *tls.Config
-
-	// MasterName is the name by which sentinels know the master; empty is
-	// without sentinels. These must not want a password.
+	Addresses  []string // host:port, of sentinels with MasterName; at least one
+	Username   string
+	Password   masked.String
+	DB         int
+	KeyPrefix  string      // default: DefaultPrefix
+	TLS        *tls.Config // nil is without
 	MasterName string
-
-	// Cluster says that the addresses are nodes of a cluster.
-	Cluster bool
-
-	// Timeout is how long one operation takes at most. Default: 100ms.
-	Timeout time.Duration
+	Cluster    bool
+	Timeout    time.Duration // of one operation; default: DefaultTimeout
 
 	// Keys seal the values: the first one seals, all open. Each is 32 random
 	// bytes as they are, in no encoding. At least one is required.

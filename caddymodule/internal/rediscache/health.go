@@ -127,7 +127,7 @@ func ping(ctx context.Context, c redis.UniversalClient) error {
 // tryCommands sends the commands that operations send, for a key of this replica.
 func (s *Store) tryCommands(ctx context.Context, c redis.UniversalClient) error {
 	key, life := s.config.KeyPrefix+"p:"+s.id, (probeLife * s.config.interval).Milliseconds()
-	nobody := message{replica: s.id, what: evictUser, account: strings.Repeat("-", nameLen)}.String()
+	nobody := message{replica: s.id, account: strings.Repeat("-", nameLen)}.String()
 	if err := s.scripts.evict.Run(ctx, c, []string{key}, "", life, s.channel(), nobody).Err(); err != nil {
 		return err
 	}

@@ -13,66 +13,44 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// What messages are about.
-const (
-	evictUser    = "evict"
-	flushAccount = "flush"
-)
-
 const messageVersion = "1"
 
-// message is what replicas tell each other. Its text is words with a space
-// between: version, replica, what, account, and the user whom it is about.
+// message is what replicas tell each other: a user of an account was evicted, or
+// without a user all of them. Its text is the version and the three fields, with a
+// space between.
 type message struct {
 	replica string
-	what    string
 	account string // its name in keys
 	user    exchange.UserKey
 }
 
 // String is the message as it is sent.
 func (m message) String() string {
-	words := []string{messageVersion, m.replica, m.what, m.account}
-	if m.what == evictUser {
-		words = append(words, keyOf(m.user))
-	}
-	return strings.Join(words, " ")
+	return strings.Join([]string{messageVersion, m.replica, m.account, keyOf(m.user)}, " ")
 }
 
 // readMessage reads a message. What is none, or one of another version, is
 // nothing to act on.
 func readMessage(text string) (m message, ok bool) {
 	words := strings.Split(text, " ")
-	if len(words) < 4 || words[0] != messageVersion || len(words[1]) != nameLen || len(words[3]) != nameLen {
-		return message{}, false
+	if len(words) != 4 {
+		return m, false
 	}
-	m = message{replica: words[1], what: words[2], account: words[3]}
-	switch {
-	case m.what == flushAccount && len(words) == 4:
-		return m, true
-	case m.what == evictUser && len(words) == 5:
-		user, err := base64.RawURLEncoding.Strict().DecodeString(words[4])
-		m.user = exchange.UserKey(user)
-		// Compared, because the decoder passes over line breaks.
-		return m, err == nil && keyOf(m.user) == words[4]
-	}
-	return message{}, false
+	user, err := base64.RawURLEncoding.DecodeString(words[3])
+	m = message{replica: words[1], account: words[2], user: exchange.UserKey(user)}
+	// The text is compared, because the decoder passes over line breaks, for one.
+	return m, err == nil && len(m.replica) == nameLen && len(m.account) == nameLen && m.String() == text
 }
 
 // channel is the name under which messages are sent. In a cluster it is the
 // same for all nodes.
 func (s *Store) channel() string { return s.config.KeyPrefix + "news" }
 
-// heard acts on a message of another replica. Tokens alone are dropped: a refusal
-// is repeated here for as long as it would have been.
+// heard acts on a message of another replica. Of a user tokens alone are dropped: a
+// refusal is repeated here for as long as it would have been.
 func (s *Store) heard(text string) {
-	m, ok := readMessage(text)
-	switch {
-	case !ok || m.replica == s.id:
-	case m.what == flushAccount:
-		s.tell(m.account, nil, exchange.Forgetter.Flush)
-	default:
-		s.tell(m.account, nil, func(f exchange.Forgetter) { f.ForgetTokens(m.user) })
+	if m, ok := readMessage(text); ok && m.replica != s.id {
+		s.tell(m.account, m.user, nil)
 	}
 }
 

@@ -135,14 +135,19 @@ func (s *Store) addMember(account string, memory exchange.Forgetter, n int) *acc
 	return a
 }
 
-// tell calls f with the members of an account, but for one.
-func (s *Store) tell(account string, but exchange.Forgetter, f func(exchange.Forgetter)) {
+// tell makes the members of an account, but for one, drop the tokens of a user, or
+// without a user everything.
+func (s *Store) tell(account string, user exchange.UserKey, but exchange.Forgetter) {
 	s.mu.Lock()
 	members := slices.Collect(maps.Keys(s.members[account]))
 	s.mu.Unlock()
 	for _, m := range members {
-		if m != but {
-			f(m)
+		switch {
+		case m == but:
+		case user == "":
+			m.Flush()
+		default:
+			m.ForgetTokens(user)
 		}
 	}
 }
@@ -164,17 +169,14 @@ func (s *Store) do(ctx context.Context, f func(context.Context, redis.UniversalC
 // no other one was answered meanwhile, the store is not used until it is looked at:
 // whoever comes next must not wait as long.
 func (s *Store) try(f func(context.Context, redis.UniversalClient) error) (err error) {
-	c := s.client.Load()
-	if c == nil {
-		if down := s.state.Load(); down != nil {
-			return down
-		}
-		return &downError{errStarts}
+	c, err := s.current()
+	if err != nil {
+		return err
 	}
 	start := time.Since(s.started)
 	ctx, cancel := context.WithTimeout(s.ctx, s.config.Timeout)
 	defer cancel()
-	err = safely(func() error { return f(ctx, *c) })
+	err = safely(func() error { return f(ctx, c) })
 	switch {
 	case s.ctx.Err() != nil:
 		return &downError{errClosed}
@@ -184,6 +186,17 @@ func (s *Store) try(f func(context.Context, redis.UniversalClient) error) (err e
 		s.state.CompareAndSwap(nil, &downError{plain(err)})
 	}
 	return plain(err)
+}
+
+// current returns the client of a server that answers, or why there is none.
+func (s *Store) current() (redis.UniversalClient, error) {
+	if c := s.client.Load(); c != nil {
+		return *c, nil
+	}
+	if down := s.state.Load(); down != nil {
+		return nil, down
+	}
+	return nil, &downError{errStarts} // it is gone since, and the state is about to say so
 }
 
 var errNonsense = errors.New("an answer that is none to what was asked")
