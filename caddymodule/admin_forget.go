@@ -90,10 +90,10 @@ func adminEvict(r *http.Request) (int, any, error) {
 	all := make(map[memory]*endpoint)
 	var unheld []error
 	handlers.Range(func(h, _ any) bool {
-		if e := h.(*endpoint); e.provider == p {
+		if e := h.(*endpoint); e.service == p {
 			c := e.current.Load()
 			all[memory{e.account, c.policy.Shared, c.users.key(user)}] = e
-			if huma, ok := c.tokenService.(*humaTokens); ok {
+			if huma, ok := c.tokens.(*humaTokens); ok {
 				unheld = append(unheld, huma.unhold(ctx, c, user))
 			}
 		}

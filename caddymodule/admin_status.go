@@ -104,7 +104,7 @@ func adminStatus(*http.Request) (int, any, error) {
 		e := h.(*endpoint)
 		a := byAccount[e.account]
 		if a == nil {
-			a = &accountStatus{Provider: e.name, accountNames: e.source.named(), Cache: cacheStatus{e.account.cache.Len()}}
+			a = &accountStatus{Provider: e.service.name, accountNames: e.source.named(), Cache: cacheStatus{e.account.cache.Len()}}
 			byAccount[e.account] = a
 		}
 		a.Handlers = append(a.Handlers, e.status(now))

@@ -113,12 +113,12 @@ func identified(t testing.TB, e *endpoint, r *http.Request) (*request, exchange.
 	if q.user, err = e.identity.Identify(r.Context(), &q.asked); err != nil {
 		t.Fatal(err)
 	}
-	kind, _, bad := q.credentials.kind(r)
+	kind, _, bad := q.creds.tokens.kind(r)
 	if bad != "" {
 		t.Fatal(bad)
 	}
 	q.kind = q.variant(kind)
-	return &q, q.users.key(q.user)
+	return &q, q.creds.users.key(q.user)
 }
 
 // fill gives so many users tokens that stay during a benchmark.

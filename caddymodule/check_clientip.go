@@ -9,16 +9,16 @@ import (
 
 // checkClientIP tells what Huma is sent as a new user's ipAddress.
 func checkClientIP(s *subject) checked {
-	if s.provider != humaProvider || !s.registers() {
+	if s.directive.service != humaProvider || !s.directive.registers() {
 		return skipped("nobody is signed up")
 	}
-	headers := strings.Join(s.server.ClientIPHeaders, ", ")
+	headers := strings.Join(s.directive.server.ClientIPHeaders, ", ")
 	ranges, sign := s.proxyInFront()
 	write := "in the global options: servers { trusted_proxies static " + ranges + " } on three lines"
 	switch {
-	case s.proxy.set || s.server.TrustedProxiesUnix:
+	case s.directive.proxy.set || s.directive.server.TrustedProxiesUnix:
 		found := "Huma is sent the client's address that a trusted proxy names in " + cmp.Or(headers, "X-Forwarded-For")
-		if s.server.TrustedProxiesStrict == 0 {
+		if s.directive.server.TrustedProxiesStrict == 0 {
 			found += "; if the proxy adds to what a client sends there, write trusted_proxies_strict too"
 		}
 		return ok("%s", found)
@@ -34,10 +34,10 @@ func checkClientIP(s *subject) checked {
 // themselves, and the ranges of those who do.
 func (s *subject) proxyInFront() (ranges, sign string) {
 	ranges = "private_ranges"
-	if t := s.Trust; t != nil && t.Mode == trustProxies && len(t.Ranges) > 0 {
+	if t := s.directive.common.Trust; t != nil && t.Mode == trustProxies && len(t.Ranges) > 0 {
 		return strings.Join(t.Ranges, " "), "`trust proxies` names proxies"
 	}
-	if i := s.Identity; i != nil && i.Verify != nil {
+	if i := s.directive.common.Identity; i != nil && i.Verify != nil {
 		if _, known := identity.FindPreset(i.Preset); known {
 			return ranges, "`identity " + i.Preset + "` reads what a proxy adds"
 		}

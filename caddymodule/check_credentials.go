@@ -42,30 +42,30 @@ func checkCredentials(s *subject) []checked {
 // judge tells what came of one call.
 func (s *subject) judge(p probe) checked {
 	var status *exchange.StatusError
-	answered := errors.As(p.err, &status)
-	blamed, isBlamed := p.blamed()
-	invented := p.who.email == inventedEmail && !s.byID || p.who.userID == inventedUserID && s.byID
+	answered := errors.As(p.performance.err, &status)
+	blamed, isBlamed := p.performance.blamed()
+	invented := p.who.email == inventedEmail && !s.directive.service.byID || p.who.userID == inventedUserID && s.directive.service.byID
 	switch {
-	case p.outcome != "" && invented:
+	case p.performance.outcome != "" && invented:
 		return warning("is api the service itself?", "a token came for somebody whom there is not")
-	case p.outcome != "":
+	case p.performance.outcome != "":
 		return ok("a token came")
-	case p.rejected():
-		return problemFound("correct --email or --user-id", "%s: %s", p.code, p.detail)
+	case p.performance.rejected():
+		return problemFound("correct --email or --user-id", "%s: %s", p.performance.code, p.performance.detail)
 	case isBlamed:
 		return problemFound(blamed.write, "%s: %s", answer(status), blamed.says)
-	case answered && p.code == exchange.CodeNotRegistered:
+	case answered && p.performance.code == exchange.CodeNotRegistered:
 		return userRefused(status)
-	case answered && p.code == exchange.CodeConfig:
+	case answered && p.performance.code == exchange.CodeConfig:
 		return problemFound(s.writeCredentials(), "%s", answer(status))
-	case answered && p.code == exchange.CodeUnavailable:
+	case answered && p.performance.code == exchange.CodeUnavailable:
 		return problemFound("try again later", "%s: the service is down, or limits calls", answer(status))
-	case p.code == exchange.CodeRejected, p.code == exchange.CodeBadResponse:
-		return problemFound("api <url>: is it the right one, with the right path? caddy huma token --trace shows what is answered", "%s", p.cause())
-	case !arrived(p.last()):
+	case p.performance.code == exchange.CodeRejected, p.performance.code == exchange.CodeBadResponse:
+		return problemFound("api <url>: is it the right one, with the right path? caddy huma token --trace shows what is answered", "%s", p.performance.cause())
+	case !arrived(p.performance.last()):
 		return skipped("there is no connection")
 	}
-	return problemFound("try again later", "no answer: %s", cmp.Or(p.cause(), "the time was over"))
+	return problemFound("try again later", "no answer: %s", cmp.Or(p.performance.cause(), "the time was over"))
 }
 
 // userRefused tells what a refusal of the user says about the credentials.
@@ -89,7 +89,7 @@ func answer(status *exchange.StatusError) string {
 }
 
 func (s *subject) writeCredentials() string {
-	if s.provider == humaProvider {
+	if s.directive.service == humaProvider {
 		return writeSecret
 	}
 	return codeMeanings["INVALID_CLIENT_ID_OR_SECRET"].write

@@ -132,14 +132,14 @@ func selfSigned(chain []*x509.Certificate) bool {
 
 // writeTrust is what makes the directive trust an authority.
 func (s *subject) writeTrust() string {
-	if s.provider == humaProvider {
+	if s.directive.service == humaProvider {
 		return "tls { ca /path/to/authority.pem } on three lines, if that authority is one to trust"
 	}
-	return "add the authority to those of this machine, if it is one to trust: " + s.directive.directive + " knows no others"
+	return "add the authority to those of this machine, if it is one to trust: " + s.directive.service.directive + " knows no others"
 }
 
 func (s *subject) writeClientCertificate() string {
-	if s.provider == humaProvider {
+	if s.directive.service == humaProvider {
 		return "tls { client_certificate /path/to/cert.pem /path/to/key.pem } on three lines"
 	}
 	return ""
@@ -215,10 +215,10 @@ func checkClock(s *subject) checked {
 
 // needsClock says what of a directive works only with the right time.
 func (s *subject) needsClock() string {
-	if s.Identity != nil && s.Identity.Verify != nil {
+	if s.directive.common.Identity != nil && s.directive.common.Identity.Verify != nil {
 		return "signed assertions are believed for their time alone, give or take 30 seconds"
 	}
-	h, err := s.newHandler()
+	h, err := s.directive.newHandler()
 	huma, isHuma := h.(*HumaToken)
 	if err != nil || !isHuma {
 		return ""

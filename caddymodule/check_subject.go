@@ -14,8 +14,8 @@ import (
 
 // subject is a directive that is checked, and what is known of it.
 type subject struct {
-	*directive
-	problems []error // why its config does not load
+	directive *directive
+	problems  []error // why its config does not load
 
 	probes  []probe // the calls that were made
 	without string  // why there are none
@@ -26,8 +26,8 @@ type subject struct {
 
 // probe is a call that was made to see what comes of it.
 type probe struct {
-	who person
-	*performance
+	who         person
+	performance *performance
 }
 
 // subjects loads directives and makes the calls that there are to make.
@@ -61,9 +61,9 @@ func (c *checkRun) subjects(ctx context.Context, directives []directive) ([]*sub
 // load provisions the directive as its config has it, beside the others of the
 // config, and notes why it does not load. The function takes it back.
 func (s *subject) load(base caddy.Context) (cleanup func()) {
-	h, err := s.newHandler()
+	h, err := s.directive.newHandler()
 	if err == nil {
-		h.rehearse(&rehearsal{arrives: s.arrives, register: true})
+		h.rehearse(&rehearsal{arrives: s.directive.arrives, register: true})
 		err = h.Provision(base)
 	}
 	var several interface{ Unwrap() []error }
@@ -82,7 +82,7 @@ func (s *subject) prepare(base caddy.Context, who person) (run func(context.Cont
 	ctx, cancel := caddy.NewContext(base) // other limits than the config's are no conflict with it there
 	h, r, err := s.rehearsed(ctx)
 	calls := who.each(h)
-	s.store, _ = s.Cache.loadStore(ctx) // an error is one of the config, which has been told
+	s.store, _ = s.directive.common.Cache.loadStore(ctx) // an error is one of the config, which has been told
 	if err != nil {
 		calls = nil
 	}
@@ -112,7 +112,7 @@ func (s *subject) prepare(base caddy.Context, who person) (run func(context.Cont
 
 // rehearsed is the directive, ready for calls that make no user.
 func (s *subject) rehearsed(ctx caddy.Context) (rehearsed, *rehearsal, error) {
-	h, err := s.newHandler()
+	h, err := s.directive.newHandler()
 	if err != nil {
 		return h, nil, err
 	}
@@ -155,8 +155,8 @@ func (p *performance) last() record.Call {
 // says why.
 func (s *subject) call() (call record.Call, without string) {
 	for _, p := range s.probes {
-		if len(p.calls) > 0 {
-			return p.last(), ""
+		if len(p.performance.calls) > 0 {
+			return p.performance.last(), ""
 		}
 	}
 	return call, s.without
@@ -199,7 +199,7 @@ func checkConfig(s *subject) []checked {
 // checkRedis tells whether the store that replicas share can be used.
 func checkRedis(s *subject) checked {
 	switch {
-	case s.Cache == nil || s.Cache.StoreRaw == nil:
+	case s.directive.common.Cache == nil || s.directive.common.Cache.StoreRaw == nil:
 		return skipped("the replicas share nothing")
 	case s.store == nil:
 		return skipped("%s", s.without)

@@ -179,7 +179,7 @@ func (c *checkRun) check(ctx context.Context) ([]checked, error) {
 	for _, s := range subjects {
 		for _, check := range checks {
 			for _, found := range check.run(s) {
-				found.Directive, found.Check = s.title, check.name
+				found.Directive, found.Check = s.directive.title, check.name
 				all = append(all, found)
 			}
 		}

@@ -20,9 +20,9 @@ import (
 
 // directive is one that a command looks at.
 type directive struct {
-	*provider
-	title string
-	Common
+	service *provider
+	title   string
+	common  Common
 	options map[string]any    // as the config has them
 	server  *caddyhttp.Server // nil without a config
 	proxy   proxyTrust
@@ -65,10 +65,10 @@ func (t *tryout) directives(g *given) ([]directive, error) {
 // something else are left out.
 func (t *tryout) asGiven(all []directive) (given []directive, err error) {
 	for _, d := range all {
-		if d.byID && t.userID == "" || !d.byID && t.email == "" {
+		if d.service.byID && t.userID == "" || !d.service.byID && t.email == "" {
 			continue
 		}
-		d.Identity, d.Trust, d.Userinfo = givenIdentity(), nil, nil
+		d.common.Identity, d.common.Trust, d.common.Userinfo = givenIdentity(), nil, nil
 		given = append(given, d)
 	}
 	if given == nil {
@@ -141,22 +141,22 @@ func unreadable(file string) error {
 // Without a preset it has none of that.
 func ofPreset(p *provider, preset string, g *given) directive {
 	if preset == "" {
-		return directive{provider: p, title: p.directive}
+		return directive{service: p, title: p.directive}
 	}
-	d := directive{provider: p, title: p.directive + " with `identity " + preset + "`", dials: []string{"the auth server"}}
-	d.Identity = &Identity{Preset: preset}
+	d := directive{service: p, title: p.directive + " with `identity " + preset + "`", dials: []string{"the auth server"}}
+	d.common.Identity = &Identity{Preset: preset}
 	row, known := identity.FindPreset(preset)
 	switch {
 	case !known:
 	case row.Sources.Email.From == "":
-		d.Identity.Verify = new(Verify) // whose problems say what is missing
+		d.common.Identity.Verify = new(Verify) // whose problems say what is missing
 	case !row.NeedsTrust():
 	case len(g.answer) > 0:
 		d.title += " and `trust forward_auth`"
-		d.Trust = &Trust{Mode: trustForwardAuth}
+		d.common.Trust = &Trust{Mode: trustForwardAuth}
 	default:
 		d.title += fmt.Sprintf(" and `trust proxies %s`", g.peer)
-		d.Trust = &Trust{Mode: trustProxies, Ranges: []string{g.peer.String()}}
+		d.common.Trust = &Trust{Mode: trustProxies, Ranges: []string{g.peer.String()}}
 	}
 	return d
 }
@@ -180,11 +180,11 @@ func directivesOf(name string, raw json.RawMessage) ([]directive, error) {
 			dials = append(dials, dialsOf(handler)...)
 		}
 		if p, ok := providerOf(kind); ok {
-			d := directive{provider: p, server: &server, proxy: proxy, options: maps.Clone(handler)}
+			d := directive{service: p, server: &server, proxy: proxy, options: maps.Clone(handler)}
 			delete(d.options, "handler")
 			d.title = fmt.Sprintf("%s %d of %s (%s)", p.directive, len(all)+1, name, strings.Join(server.Listen, " "))
 			h, err := d.newHandler()
-			d.Common, d.problem = *h.shared(), err
+			d.common, d.problem = *h.shared(), err
 			all = append(all, d)
 		}
 	})
@@ -214,7 +214,7 @@ func walk(v any, f func(handler map[string]any)) {
 // newHandler reads the options as Caddy does: a field that there is not is an
 // error. There is a handler also with an error.
 func (d *directive) newHandler() (rehearsed, error) {
-	h := d.provider.newHandler()
+	h := d.service.newHandler()
 	text, err := json.Marshal(d.options)
 	if err != nil {
 		return h, err

@@ -31,10 +31,10 @@ func (d *directive) logKey(hashKey string) (key masked.String, err error) {
 	switch {
 	case hashKey != "":
 		key = p.Secret("--hash-key", hashKey)
-	case d.HashKey != "":
-		key = p.Secret("hash_key", d.HashKey)
-	case d.Cache != nil && d.Cache.StoreRaw != nil:
-		return redisLogKey(d.Cache)
+	case d.common.HashKey != "":
+		key = p.Secret("hash_key", d.common.HashKey)
+	case d.common.Cache != nil && d.common.Cache.StoreRaw != nil:
+		return redisLogKey(d.common.Cache)
 	}
 	return key, p.Err()
 }

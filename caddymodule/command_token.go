@@ -101,7 +101,7 @@ func (t *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
 	if p.rejected() {
 		return command.Usage, fmt.Errorf("%s: %s", p.code, p.detail)
 	}
-	r := tokenReport{Directive: d.title, Calls: reportCalls(p.calls, t.trace), Milliseconds: milliseconds(p.took), provider: d.provider}
+	r := tokenReport{Directive: d.title, Calls: reportCalls(p.calls, t.trace), Milliseconds: milliseconds(p.took), provider: d.service}
 	r.fill(p, t.register, d.registers())
 	if huma, ok := h.(*HumaToken); ok && t.trace {
 		r.Signed = huma.signedHow()
@@ -143,18 +143,18 @@ func (t *tokenRun) pick() (*directive, error) {
 			return nil, command.UsageError("--config-file is for itself: --config, --adapter, --directive and --which are for the config of a server")
 		}
 		options := map[string]any{"config_file": t.configFile}
-		return &directive{provider: humaProvider, title: humaProvider.directive + " with " + t.configFile, options: options}, nil
+		return &directive{service: humaProvider, title: humaProvider.directive + " with " + t.configFile, options: options}, nil
 	}
 	all, err := loadDirectives(t.config, t.adapter)
 	if err != nil {
 		return nil, err
 	}
-	if t.directive != "" || slices.ContainsFunc(all, func(d directive) bool { return !d.byID }) {
+	if t.directive != "" || slices.ContainsFunc(all, func(d directive) bool { return !d.service.byID }) {
 		p, err := namedProvider(t.directive)
 		if err != nil {
 			return nil, err
 		}
-		all = slices.DeleteFunc(all, func(d directive) bool { return d.provider != p })
+		all = slices.DeleteFunc(all, func(d directive) bool { return d.service != p })
 	}
 	switch {
 	case len(all) == 0:
@@ -178,11 +178,11 @@ func numbered(all []directive) string {
 // is not.
 func (t *tokenRun) fits(d *directive) error {
 	switch {
-	case d.byID && t.who.userID == "":
-		return command.UsageError("--user-id is missing: %s tells users apart by it", d.directive)
-	case !d.byID && t.who.email == "":
-		return command.UsageError("--email is missing: %s tells users apart by it", d.directive)
-	case d.byID && (t.deploymentID != "" || t.who.clientType != ""):
+	case d.service.byID && t.who.userID == "":
+		return command.UsageError("--user-id is missing: %s tells users apart by it", d.service.directive)
+	case !d.service.byID && t.who.email == "":
+		return command.UsageError("--email is missing: %s tells users apart by it", d.service.directive)
+	case d.service.byID && (t.deploymentID != "" || t.who.clientType != ""):
 		return command.UsageError("--deployment-id and --client-type are for %s", humaProvider.directive)
 	}
 	if t.deploymentID != "" {

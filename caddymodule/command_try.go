@@ -81,11 +81,11 @@ func (d *directive) arrives(name string) bool {
 
 // try tells what the directive makes of a request.
 func (d *directive) try(ctx context.Context, g *given) finding {
-	f := finding{Directive: d.title, byID: d.byID}
+	f := finding{Directive: d.title, byID: d.service.byID}
 	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
 	var p option.Problems
-	identifier := d.newIdentifier(surroundings{
-		byID:        d.byID,
+	identifier := d.common.newIdentifier(surroundings{
+		byID:        d.service.byID,
 		arrives:     d.arrives,
 		notAnswered: func(err error) { note("%v", err) },
 		keys: func(s assertion.Source) (*assertion.Keys, error) {
@@ -102,8 +102,8 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 		return f
 	}
 	r := d.request(identifier, g, note)
-	if d.CrossSite != "allow" && isCrossSite(r.Host, r.Header, func() bool { return r.TrustedProxy }) {
-		f.Status, f.Code, f.Detail = d.problemOf(codeCrossSite).status, string(codeCrossSite), d.problemOf(codeCrossSite).detail
+	if d.common.CrossSite != "allow" && isCrossSite(r.Host, r.Header, func() bool { return r.TrustedProxy }) {
+		f.Status, f.Code, f.Detail = d.service.problemOf(codeCrossSite).status, string(codeCrossSite), d.service.problemOf(codeCrossSite).detail
 		return f
 	}
 	user, err := identifier.Identify(ctx, r)
@@ -119,7 +119,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	}
 	if err != nil {
 		failed := failureOf(err)
-		f.Status, f.Code, f.Detail = d.problemOf(failed.code).status, string(failed.code), failed.hint
+		f.Status, f.Code, f.Detail = d.service.problemOf(failed.code).status, string(failed.code), failed.hint
 		d.hint(identifier, g, note)
 		return f
 	}
@@ -199,7 +199,7 @@ func (d *directive) hint(i *identity.Identifier, g *given, note func(string, ...
 		}
 		for _, p := range identity.Presets() {
 			plain, signed := p.Sources.Email, p.Signed.Email
-			if d.byID {
+			if d.service.byID {
 				plain, signed = p.Sources.UserID, p.Signed.UserID
 			}
 			if plain.From == name || signed.From == name {

@@ -76,7 +76,7 @@ type HumaToken struct {
 
 	Common
 
-	endpoint
+	endpoint     endpoint
 	registration exchange.Registration
 }
 

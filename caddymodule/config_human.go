@@ -41,6 +41,6 @@ type HumanAPIToken struct {
 
 	Common
 
-	endpoint
-	hints exchange.Hints
+	endpoint endpoint
+	hints    exchange.Hints
 }

@@ -57,7 +57,7 @@ type tokenService interface {
 // change: others come in their place, and a request has the same from its
 // beginning to its end.
 type credentials struct {
-	tokenService
+	tokens tokenService
 	sum    string
 	loaded time.Time
 
@@ -108,7 +108,7 @@ func (e *endpoint) newCredentials(s settings) (*credentials, exchange.Member, er
 		}
 		c.policy.Shared, c.locks = countedStore{member.Store}, member.Locks
 	}
-	c.tokenService = s.tokens(c)
+	c.tokens = s.tokens(c)
 	return c, member, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -24,21 +25,22 @@ import (
 // that is kept for them or a new one. Whose tokens these are is its service's
 // matter.
 type endpoint struct {
-	*provider
-	source credentialSource
-	files  []string // that its options name
-	common *Common
+	service *provider
+	source  credentialSource
+	files   []string // that its options name
+	common  *Common
 
 	logger   *zap.Logger
 	events   *emitter
 	meters   *meters
 	releases releases
 
-	identity *identity.Identifier
-	names    *userHasher     // names users in logs
-	vary     []string        // placeholders of the option vary
-	varyOn   string          // the value of Vary
-	policy   exchange.Policy // what it is for all credentials
+	identity      *identity.Identifier
+	denyCrossSite bool
+	names         *userHasher     // names users in logs
+	vary          []string        // placeholders of the option vary
+	varyOn        string          // the value of Vary
+	policy        exchange.Policy // what it is for all credentials
 
 	account  *account
 	upstream *upstream
@@ -65,78 +67,75 @@ const allow = "GET, POST, DELETE, OPTIONS"
 // statusClientClosedRequest is what access logs show of a caller who left.
 const statusClientClosedRequest = 499
 
-// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next:
-// whatever is asked of this path, this handler answers.
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next: the
+// endpoint responds to every request that the directive's matcher lets in.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) (err error) {
 	e.setVary(w.Header(), r.Header)
-	q := newRequest(e, r)
+	req := newRequest(e, r)
 	defer func() {
 		if v := recover(); v != nil {
-			err = e.panicked(w, &q, v)
+			err = req.panicked(w, v)
 		}
 	}()
-	return e.serve(w, &q)
+	return e.serve(w, &req)
 }
 
-// serve is the way of a request: who is asking, for which kind of token, and
-// then the token that is kept or a new one.
-func (e *endpoint) serve(w http.ResponseWriter, q *request) error {
-	switch q.Method {
+// serve identifies the user of a request, gets a token for them from the cache or
+// from the service, and responds with it.
+func (e *endpoint) serve(w http.ResponseWriter, req *request) error {
+	switch req.http.Method {
 	case http.MethodGet, http.MethodPost, http.MethodDelete:
 	case http.MethodOptions:
 		w.Header().Set("Allow", allow)
 		return noContent(w)
 	default:
 		w.Header().Set("Allow", allow)
-		return e.fail(w, q, failure{code: codeMethodNotAllowed})
+		return req.fail(w, failure{code: codeMethodNotAllowed})
 	}
-	if e.common.CrossSite != "allow" && isCrossSite(q.Host, q.Header, q.byTrustedProxy) {
-		return e.fail(w, q, failure{code: codeCrossSite})
+	if e.denyCrossSite && isCrossSite(req.http.Host, req.http.Header, req.byTrustedProxy) {
+		return req.fail(w, failure{code: codeCrossSite})
 	}
 
-	user, err := e.identity.Identify(q.Context(), &q.asked)
+	user, err := e.identity.Identify(req.http.Context(), &req.asked)
 	if err != nil {
-		return e.reject(w, q, err)
+		return req.reject(w, err)
 	}
-	q.user = user
-	key := q.users.key(user)
-	if q.Method == http.MethodDelete {
-		q.evict(key)
-		q.ended(outcomeEvicted, "")
-		return noContent(w)
+	req.user, req.key = user, req.creds.users.key(user)
+	if req.http.Method == http.MethodDelete {
+		return req.evict(w)
 	}
 
-	kind, clientType, bad := q.credentials.kind(q.Request)
+	variant, clientType, bad := req.creds.tokens.kind(req.http)
 	if bad != "" {
-		return e.fail(w, q, failure{code: bad})
+		return req.fail(w, failure{code: bad})
 	}
-	q.kind, q.clientType = q.variant(kind), clientType
-	ask := exchange.Request{User: key, Kind: q.kind, Fresh: q.fresh(), Since: q.start, Policy: &q.credentials.policy}
-	result, kept := ask.Kept(time.Now())
-	if !kept {
-		result = e.exchange(q, ask)
-	}
+	req.kind, req.clientType = req.variant(variant), clientType
+	result := req.token()
 	e.countLook(result)
-	return e.answer(w, q, result)
+	return req.respond(w, result)
 }
 
-// exchange gets a token that is not kept. From here on the request outlives its
-// handler, perhaps, so it is copied: all others, which are most, take no memory
-// that would have to be collected.
-func (e *endpoint) exchange(q *request, ask exchange.Request) exchange.Result {
+// token returns a token from the cache, from a running exchange, or from a new one.
+// Most requests end here without one, and then the request does not escape to the
+// heap: only an exchange, which may outlive the request, copies it.
+func (q *request) token() exchange.Result {
+	lookup := exchange.Request{User: q.key, Kind: q.kind, Fresh: q.fresh(), Since: q.start, Policy: &q.creds.policy}
+	if result, ok := lookup.Kept(time.Now()); ok {
+		return result
+	}
 	source := *q
-	ask.Source = &source
-	return e.account.engine.Exchange(q.Context(), &ask)
+	lookup.Source = &source
+	return q.endpoint.account.engine.Exchange(q.http.Context(), &lookup)
 }
 
 // Minter implements exchange.Source.
 func (q *request) Minter() exchange.Minter {
-	return &minter{q.mint(q), q.endpoint, q.credentials, q.user}
+	return &minter{q.creds.tokens.mint(q), q.endpoint, q.creds, q.user}
 }
 
 // minter is the exchange of one user, and what is told of its end.
 type minter struct {
-	mint
+	exchange    mint
 	e           *endpoint
 	credentials *credentials
 	user        identity.User
@@ -145,7 +144,7 @@ type minter struct {
 // Mint implements exchange.Minter. If the service refuses our credentials there
 // may be new ones.
 func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
-	grant, outcome, err := m.mint.Mint(ctx)
+	grant, outcome, err := m.exchange.Mint(ctx)
 	if err == nil || failureOf(err).code != exchange.CodeConfig {
 		return grant, outcome, err
 	}
@@ -153,19 +152,19 @@ func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, e
 	if c == nil {
 		return grant, outcome, err
 	}
-	m.mint = c.again(m.mint)
-	return m.mint.Mint(ctx)
+	m.exchange = c.tokens.again(m.exchange)
+	return m.exchange.Mint(ctx)
 }
 
 // Ended implements exchange.Minter.
 func (m *minter) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
 
-// answer answers with what came of the request.
-func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) error {
+// respond responds with a token, or with the error of its exchange.
+func (q *request) respond(w http.ResponseWriter, r exchange.Result) error {
 	switch {
 	case q.left():
 		// A cache in front may give what is written now to another client.
-		return canceled(w, q)
+		return q.canceled(w)
 	case r.Err == nil:
 		now := q.ended(r.Outcome, "")
 		buf := buffers.Get().(*[]byte)
@@ -174,37 +173,69 @@ func (e *endpoint) answer(w http.ResponseWriter, q *request, r exchange.Result) 
 		buffers.Put(buf)
 		return nil
 	}
-	e.logNoExchange(q.user, r.Err)
-	return e.fail(w, q, failureOf(r.Err))
+	q.endpoint.logNoExchange(q.user, r.Err)
+	return q.fail(w, failureOf(r.Err))
 }
 
-// reject answers a request that was not attributed to a user.
-func (e *endpoint) reject(w http.ResponseWriter, q *request, err error) error {
+// evict drops the user's tokens at all replicas, also if the client does not wait
+// for it, and responds without a body.
+func (q *request) evict(w http.ResponseWriter) error {
+	e := q.endpoint
+	err := e.account.engine.Evict(context.WithoutCancel(q.http.Context()), q.key, q.creds.policy.Shared, false)
+	if err != nil {
+		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, evictedHere, zap.Error(err))
+	}
+	q.ended(outcomeEvicted, "")
+	return noContent(w)
+}
+
+// evictedHere is what logs say when the others do not know it.
+const evictedHere = "a user was evicted here only: the shared store could not be told, other replicas may hand out their token until its ttl"
+
+// reject responds to a request whose user is not known.
+func (q *request) reject(w http.ResponseWriter, err error) error {
 	if q.left() { // while the application was asked, say
-		return canceled(w, q)
+		return q.canceled(w)
 	}
 	countRejection(err)
-	return e.fail(w, q, failureOf(err))
+	return q.fail(w, failureOf(err))
+}
+
+// fail responds with an error, or leaves it to handle_errors.
+func (q *request) fail(w http.ResponseWriter, f failure) error {
+	e := q.endpoint
+	f.problem = e.service.problemOf(f.code)
+	q.ended(f.outcome, f.code)
+	if f.outcome == outcomeRejected {
+		e.logRejection(f)
+	}
+	noStore(w.Header())
+	f.setHeaders(w.Header())
+	if e.common.leavesErrors() {
+		return caddyhttp.Error(f.status, f)
+	}
+	write(w, f.status, "application/problem+json", f.body())
+	return nil
 }
 
 // panicked makes one failed answer of a panic, which is a mistake of ours. The
 // server would log its value, which may hold anything.
-func (e *endpoint) panicked(w http.ResponseWriter, q *request, v any) error {
+func (q *request) panicked(w http.ResponseWriter, v any) error {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		if !q.answered() {
 			q.ended(outcomeCanceled, "")
 		}
 		panic(v) // how a handler lets go of a connection
 	}
-	e.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
+	q.endpoint.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
 	if q.answered() { // half of an answer is none
 		panic(http.ErrAbortHandler)
 	}
-	return e.fail(w, q, failure{code: codeInternal})
+	return q.fail(w, failure{code: codeInternal})
 }
 
-// canceled ends a request whose caller has left.
-func canceled(w http.ResponseWriter, q *request) error {
+// canceled ends a request whose client has left.
+func (q *request) canceled(w http.ResponseWriter) error {
 	q.ended(outcomeCanceled, "")
 	noStore(w.Header())
 	w.WriteHeader(statusClientClosedRequest) // nobody reads it

@@ -67,11 +67,11 @@ func (e *endpoint) emitBreaker(open bool) {
 	if open {
 		name = eventBreakerOpened
 	}
-	e.events.emit(name, map[string]any{"provider": e.name})
+	e.events.emit(name, map[string]any{"provider": e.service.name})
 }
 
 // emitRegistered tells that a user was signed up, whether or not a token came of
 // it.
 func (e *endpoint) emitRegistered(user identity.User) {
-	e.events.emit(eventRegistered, map[string]any{"provider": e.name, "user": e.names.short(user)})
+	e.events.emit(eventRegistered, map[string]any{"provider": e.service.name, "user": e.names.short(user)})
 }

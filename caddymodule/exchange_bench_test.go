@@ -83,7 +83,7 @@ func newExchanges(b *testing.B) *exchanges {
 	x.handler.API, x.handler.DeploymentID = server.URL, "d1"
 	x.handler.Registration = &Registration{Rate: "1000000/s", Burst: room}
 	b.Cleanup(begin(b, x.handler))
-	x.handler.logger = zap.NewNop() // a line for each sign-up would be the terminal's time
+	x.handler.endpoint.logger = zap.NewNop() // a line for each sign-up would be the terminal's time
 	x.known(1)
 	x.ask()
 	x.signIn = bareCall(b, server.URL+seen.RequestURI, seen.Header, body)

@@ -27,9 +27,17 @@ func (*HumaToken) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next.
+func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	return h.endpoint.ServeHTTP(w, r, nil)
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *HumaToken) Cleanup() error { return h.endpoint.Cleanup() }
+
 // humaTokens are Huma's tokens, as they are fetched with certain credentials.
 type humaTokens struct {
-	*HumaToken
+	handler   *HumaToken
 	clients   map[exchange.ClientType]string
 	fallback  exchange.ClientType // of a request that names no client type
 	client    *huma.Client
@@ -60,12 +68,12 @@ func (h *humaTokens) kind(r *http.Request) (kind string, of exchange.ClientType,
 
 // mint implements tokenService.
 func (h *humaTokens) mint(q *request) mint {
-	first, last := h.identity.Names(q.Context(), &q.asked)
-	ip, _ := caddyhttp.GetVar(q.Context(), caddyhttp.ClientIPVarKey).(string)
+	first, last := h.handler.endpoint.identity.Names(q.http.Context(), &q.asked)
+	ip, _ := caddyhttp.GetVar(q.http.Context(), caddyhttp.ClientIPVarKey).(string)
 	return &exchange.Login{
 		Huma:          h.client,
 		Registrations: registrations,
-		Registration:  q.registrationOf(h.registration),
+		Registration:  q.registrationOf(h.handler.registration),
 		User:          h.signUps.key(q.user),
 		Replicas:      q.replicasOf(h.lockNames.key(q.user)),
 		Person: exchange.Person{
@@ -90,7 +98,7 @@ func (h *humaTokens) unhold(ctx context.Context, c *credentials, user identity.U
 // registrationOf is a registration whose sign-ups are told as the user's.
 func (q *request) registrationOf(r exchange.Registration) exchange.Registration {
 	e, user, ended := q.endpoint, q.user, r.Ended
-	r.Refused = q.credentials.policy.NegativeTTL
+	r.Refused = q.creds.policy.NegativeTTL
 	r.Ended = func(result exchange.SignUpResult) {
 		ended(result)
 		if result == exchange.SignUpCreated {

@@ -44,21 +44,21 @@ type humaSettings struct {
 // Provision sets up the handler. It calls nobody: it reads the files that the
 // config names, and takes its state from the pools.
 func (h *HumaToken) Provision(ctx caddy.Context) error {
-	h.begin(ctx, humaProvider, h, &h.Common)
+	h.endpoint.begin(ctx, humaProvider, h, &h.Common)
 	var p option.Problems
 	s := h.settings(&p)
-	limits := h.read(ctx, humaTTL, &p)
+	limits := h.endpoint.read(ctx, humaTTL, &p)
 	h.readRegistration(&p, &limits)
 	transport := newTransport(h.readTLS(&p), limits.maxConcurrent, &p)
 	if err := p.Err(); err != nil {
 		return err
 	}
-	if err := h.acquire(ctx, h.accountKey(), limits, transport); err != nil {
+	if err := h.endpoint.acquire(ctx, h.accountKey(), limits, transport); err != nil {
 		return err
 	}
-	h.policy.Margin, h.policy.MarginPart = humaMargin, humaMarginPart
-	h.policy.Registers = !h.registration.Off
-	return h.use(ctx, s)
+	h.endpoint.policy.Margin, h.endpoint.policy.MarginPart = humaMargin, humaMarginPart
+	h.endpoint.policy.Registers = !h.registration.Off
+	return h.endpoint.use(ctx, s)
 }
 
 // settings implements credentialSource.
@@ -129,10 +129,10 @@ func (h *HumaToken) readRegistration(p *option.Problems, l *limits) {
 		Off:     r.Disabled,
 		Hold:    time.Duration(cmp.Or(r.Hold, caddy.Duration(time.Minute))),
 		Consent: r.SignConsent,
-		Allow:   func() bool { return h.account.allow(rate, burst) },
-		Ended:   h.signUpCounter(),
+		Allow:   func() bool { return h.endpoint.account.allow(rate, burst) },
+		Ended:   h.endpoint.service.signUpCounter(),
 		ConsentFailed: func(err error) {
-			h.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
+			h.endpoint.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
 		},
 	}
 }
@@ -149,7 +149,7 @@ func (h *HumaToken) accountKey() []string {
 
 // account implements settings.
 func (s *humaSettings) account() []byte {
-	return derive(s.h.rootKey(s.secret), "token", s.h.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
+	return derive(s.h.endpoint.rootKey(s.secret), "token", s.h.endpoint.service.name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
 }
 
 // service implements settings.
@@ -158,7 +158,7 @@ func (s *humaSettings) service() []byte { return derive(nil, s.signUps()...) }
 // signUps name the service in keys of those whom it signs up: whatever the
 // credentials, they are the same users.
 func (s *humaSettings) signUps() []string {
-	return []string{"sign-up", s.h.name, sameService(s.api), s.deploymentID, s.projectID}
+	return []string{"sign-up", s.h.endpoint.service.name, sameService(s.api), s.deploymentID, s.projectID}
 }
 
 // fingerprint tells credentials apart in cache keys.
@@ -190,7 +190,7 @@ func (s *humaSettings) sum() string {
 // tokens implements settings.
 func (s *humaSettings) tokens(*credentials) tokenService {
 	return &humaTokens{
-		HumaToken: s.h,
+		handler:   s.h,
 		clients:   s.clientIDs,
 		fallback:  s.fallback(exchange.ClientType(s.h.ClientType)),
 		signUps:   newUserHasher(derive(processKey, s.signUps()...)),
@@ -206,8 +206,8 @@ func (s *humaSettings) tokens(*credentials) tokenService {
 			Timezone:       s.timezone,
 			ActivationCode: s.activationCode,
 			Attributes:     s.attributes,
-			HTTP:           s.h.roundTripper(),
-			Do:             s.h.call,
+			HTTP:           s.h.endpoint.roundTripper(),
+			Do:             s.h.endpoint.call,
 		}),
 	}
 }

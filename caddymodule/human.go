@@ -84,23 +84,31 @@ func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 // Provision sets up the handler. It calls nobody, and takes its state from the
 // pools.
 func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
-	h.begin(ctx, humanProvider, h, &h.Common)
+	h.endpoint.begin(ctx, humanProvider, h, &h.Common)
 	var p option.Problems
 	s := h.readHuman(&p)
-	limits := h.read(ctx, humanTTL, &p)
+	limits := h.endpoint.read(ctx, humanTTL, &p)
 	transport := newTransport(tlsSettings{}, limits.maxConcurrent, &p)
 	if err := p.Err(); err != nil {
 		return err
 	}
-	if err := h.acquire(ctx, []string{s.API.String(), h.ClientID, h.ClientSecret}, limits, transport); err != nil {
+	if err := h.endpoint.acquire(ctx, []string{s.API.String(), h.ClientID, h.ClientSecret}, limits, transport); err != nil {
 		return err
 	}
-	h.policy.Margin = humanMargin
-	if h.policy.Cache != nil {
-		h.hints.Store = h.account.hints.Limit(limits.maxEntries)
+	h.endpoint.policy.Margin = humanMargin
+	if h.endpoint.policy.Cache != nil {
+		h.hints.Store = h.endpoint.account.hints.Limit(limits.maxEntries)
 	}
-	return h.use(ctx, s)
+	return h.endpoint.use(ctx, s)
 }
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next.
+func (h *HumanAPIToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	return h.endpoint.ServeHTTP(w, r, nil)
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *HumanAPIToken) Cleanup() error { return h.endpoint.Cleanup() }
 
 // humanSettings are the options of Human API's part of the config, with values
 // in place of placeholders.
@@ -150,7 +158,7 @@ func (h *HumanAPIToken) readHuman(p *option.Problems) *humanSettings {
 
 // account implements settings.
 func (s *humanSettings) account() []byte {
-	return derive(s.h.rootKey(s.ClientSecret), "token", s.h.name, s.API.String(), s.ClientID, s.ClientSecret.Reveal())
+	return derive(s.h.endpoint.rootKey(s.ClientSecret), "token", s.h.endpoint.service.name, s.API.String(), s.ClientID, s.ClientSecret.Reveal())
 }
 
 // service implements settings. Nobody is signed up here.
@@ -165,7 +173,7 @@ func (s *humanSettings) sum() string {
 // tokens implements settings.
 func (s *humanSettings) tokens(c *credentials) tokenService {
 	config := s.Config
-	config.HTTP, config.Do = s.h.roundTripper(), s.h.call
+	config.HTTP, config.Do = s.h.endpoint.roundTripper(), s.h.endpoint.call
 	return &humanTokens{
 		client: humanapi.New(config),
 		hints:  s.h.hints,
@@ -193,7 +201,7 @@ func (t *humanTokens) mint(q *request) mint {
 	return &exchange.Connect{
 		API:       t.client,
 		Hints:     t.hints,
-		OnlyKnown: q.rehearsal.onlyKnown(),
+		OnlyKnown: q.endpoint.rehearsal.onlyKnown(),
 		User:      t.users.key(q.user),
 		Person:    exchange.ConnectUser{ID: q.user.ID, Email: q.user.Email},
 	}

@@ -39,7 +39,7 @@ func (e *endpoint) logEnd(user identity.User, r exchange.Result) {
 	}
 	if !e.succeeded.Load() && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
 		level = zapcore.ErrorLevel
-		fields = append(fields, zap.String("hint", e.refusalHint))
+		fields = append(fields, zap.String("hint", e.service.refusalHint))
 	}
 	if stack := stackOf(r.Err); stack != nil {
 		e.logger.Error(messageNoToken, append(fields, zap.ByteString("stack", stack))...)

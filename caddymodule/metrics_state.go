@@ -53,8 +53,8 @@ func (liveState) Collect(to chan<- prometheus.Metric) {
 	handlers.Range(func(h, _ any) bool {
 		e := h.(*endpoint)
 		at := e.current.Load().loaded
-		if oldest, ok := loaded[e.name]; !ok || at.Before(oldest) {
-			loaded[e.name] = at
+		if oldest, ok := loaded[e.service.name]; !ok || at.Before(oldest) {
+			loaded[e.service.name] = at
 		}
 		return true
 	})

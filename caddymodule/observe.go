@@ -12,7 +12,7 @@ import (
 
 // observed makes one call at the service, counts it and makes it a span.
 func (e *endpoint) observed(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
-	ctx, span := tracing.StartCall(ctx, e.name+" "+e.calls[op])
+	ctx, span := tracing.StartCall(ctx, e.service.name+" "+e.service.calls[op])
 	defer span.End()
 	start := time.Now()
 	err := call(ctx)

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
@@ -174,25 +172,15 @@ const (
 	challengeInvalidToken = `Bearer error="invalid_token"`
 )
 
-// fail answers with an error, or leaves it to handle_errors.
-func (e *endpoint) fail(w http.ResponseWriter, q *request, f failure) error {
-	f.problem = e.problemOf(f.code)
-	q.ended(f.outcome, f.code)
-	if f.outcome == outcomeRejected {
-		e.logRejection(f)
-	}
-	noStore(w.Header())
+// setHeaders sets the headers of a response with this error, those that all
+// responses have not included.
+func (f failure) setHeaders(h http.Header) {
 	if f.status == http.StatusServiceUnavailable {
 		after := min(max(cmp.Or(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)
 		seconds := (after + time.Second - 1) / time.Second // never before the service is ready
-		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+		h.Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
 	if f.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", cmp.Or(f.challenge, challenge))
+		h.Set("WWW-Authenticate", cmp.Or(f.challenge, challenge))
 	}
-	if e.common.leavesErrors() {
-		return caddyhttp.Error(f.status, f)
-	}
-	write(w, f.status, "application/problem+json", f.body())
-	return nil
 }

@@ -13,7 +13,7 @@ import (
 // begin is the first part of every directive's Provision: what nothing can go
 // wrong with.
 func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *Common) {
-	e.provider, e.source, e.common = p, s, c
+	e.service, e.source, e.common = p, s, c
 	e.files = filesOf(s)
 	e.logger, e.meters = ctx.Logger(), p.meters()
 	if e.rehearsal != nil {
@@ -25,6 +25,7 @@ func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *
 func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems) limits {
 	l := e.common.readLimits(p)
 	e.common.check(p)
+	e.denyCrossSite = e.common.CrossSite != "allow"
 	e.loadStore(ctx, p)
 	hashKey := p.Secret("hash_key", e.common.HashKey)
 	if store := e.store; hashKey.IsZero() && store != nil {
@@ -33,7 +34,7 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 	e.names = newLogNames(hashKey)
 	e.policy = e.common.newPolicy(l, ttl)
 	e.identity = e.common.newIdentifier(surroundings{
-		byID:        e.byID,
+		byID:        e.service.byID,
 		arrives:     e.rehearsal.headerArrives(ctx),
 		maxWaiting:  l.maxWaiting,
 		timeout:     e.policy.Timeout,
@@ -59,7 +60,7 @@ func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transp
 	if store := e.store; store != nil {
 		l.store = store.PoolKey()
 	}
-	key := string(derive(nil, append([]string{e.name, e.rehearsal.stage()}, written...)...))
+	key := string(derive(nil, append([]string{e.service.name, e.rehearsal.stage()}, written...)...))
 	a, err := acquire[*account](&e.releases, accounts, key, newAccount)
 	if err != nil {
 		return err
@@ -67,12 +68,12 @@ func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transp
 	e.account = a
 	config := any(ctx.GetMetricsRegistry()) // tells the handlers of one config from those of the next
 	if err := a.claim(config, l, e.policy.Timeout); err != nil {
-		return fmt.Errorf("another %s of the same account %w: give both the same %s", e.directive, err, e.sharedOptions)
+		return fmt.Errorf("another %s of the same account %w: give both the same %s", e.service.directive, err, e.service.sharedOptions)
 	}
 	e.releases.push(func() { a.unclaim(config) })
 
 	e.upstream, err = acquire[*upstream](&e.releases, upstreams, key+" "+l.upstreamKey(), func() (caddy.Destructor, error) {
-		return newUpstream(e.name, l, transport.build())
+		return newUpstream(e.service.name, l, transport.build())
 	})
 	if err != nil {
 		return err

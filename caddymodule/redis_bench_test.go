@@ -109,7 +109,7 @@ func inRedis(b *testing.B, r *redistest.Server, users int) benched {
 		b.Fatal(err)
 	}
 	b.Cleanup(begin(b, h))
-	for end := time.Now().Add(10 * time.Second); !h.current.Load().policy.Shared.Up(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); !h.endpoint.current.Load().policy.Shared.Up(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			b.Fatal("Redis is not there")
 		}
@@ -121,7 +121,7 @@ func inRedis(b *testing.B, r *redistest.Server, users int) benched {
 	for part := range slices.Chunk(full.keys, users/50) { // many at a time go together
 		wg.Go(func() {
 			for _, key := range part {
-				if kept, err := q.credentials.policy.Shared.Put(b.Context(), key, q.kind, rec, "", false); !kept {
+				if kept, err := q.creds.policy.Shared.Put(b.Context(), key, q.kind, rec, "", false); !kept {
 					b.Error("it is not kept:", err)
 					return
 				}

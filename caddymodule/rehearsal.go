@@ -42,10 +42,10 @@ type rehearsed interface {
 func (h *HumaToken) shared() *Common     { return &h.Common }
 func (h *HumanAPIToken) shared() *Common { return &h.Common }
 
-func (h *HumanAPIToken) rehearse(r *rehearsal) { h.rehearsal = r }
+func (h *HumanAPIToken) rehearse(r *rehearsal) { h.endpoint.rehearsal = r }
 
 func (h *HumaToken) rehearse(r *rehearsal) {
-	h.rehearsal = r
+	h.endpoint.rehearsal = r
 	if !r.register {
 		options := Registration{}
 		if h.Registration != nil {

@@ -26,13 +26,14 @@ const maxBody = 4 << 10
 // request is one request and what has been found out about it. It stays on the
 // stack unless there is an exchange.
 type request struct {
-	*http.Request
-	*endpoint
-	*credentials
+	http       *http.Request
+	endpoint   *endpoint
+	creds      *credentials
 	repl       *caddy.Replacer
 	asked      identity.Request // what the identity is read from
 	start      time.Time        // of our part
 	user       identity.User
+	key        exchange.UserKey    // names the user in caches
 	kind       exchange.Kind       // of token, once it is known
 	clientType exchange.ClientType // Huma's
 	end        *ending             // how it ended, once it has
@@ -44,7 +45,7 @@ func newRequest(e *endpoint, r *http.Request) request {
 	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	srv, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	q := request{
-		Request: r, endpoint: e, credentials: e.current.Load(),
+		http: r, endpoint: e, creds: e.current.Load(),
 		repl: repl, start: time.Now(), logged: srv != nil && srv.Logs != nil,
 		asked: identity.Request{
 			Host:         r.Host,
@@ -65,7 +66,7 @@ func newRequest(e *endpoint, r *http.Request) request {
 // further look at the clock.
 func (q *request) ended(outcome exchange.Outcome, code exchange.Code) time.Time {
 	now := time.Now()
-	q.end = q.meters.ending(outcome)
+	q.end = q.endpoint.meters.ending(outcome)
 	q.end.ended(now.Sub(q.start))
 	trail{q.endpoint, q.user, q.end}.leave(q, code)
 	return now
@@ -75,22 +76,22 @@ func (q *request) ended(outcome exchange.Outcome, code exchange.Code) time.Time 
 func (q *request) answered() bool { return q.end != nil }
 
 // left reports whether the caller has left.
-func (q *request) left() bool { return q.Context().Err() != nil }
+func (q *request) left() bool { return q.http.Context().Err() != nil }
 
 // byTrustedProxy reports whether the direct peer is one of the server's
 // trusted_proxies.
 func (q *request) byTrustedProxy() bool {
-	trusted, _ := caddyhttp.GetVar(q.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	trusted, _ := caddyhttp.GetVar(q.http.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	return trusted
 }
 
 // fresh reports whether a token past the cache is asked for, and may be.
-func (q *request) fresh() bool { return q.common.NoCache != "ignore" && q.wantsFresh() }
+func (q *request) fresh() bool { return q.endpoint.common.NoCache != "ignore" && q.wantsFresh() }
 
 // wantsFresh reports whether the request asks for a token past the cache:
 // Cache-Control: no-cache (RFC 9111, 5.2.1.4).
 func (q *request) wantsFresh() bool {
-	for _, line := range q.Header["Cache-Control"] {
+	for _, line := range q.http.Header["Cache-Control"] {
 		for directive := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
 				return true
@@ -230,12 +231,12 @@ func (n *namedType) json(b []byte) error {
 
 // variant is a kind of token, told apart by what the option vary names.
 func (q *request) variant(kind string) exchange.Kind {
-	if len(q.vary) == 0 {
+	if len(q.endpoint.vary) == 0 {
 		return exchange.Kind(kind)
 	}
 	// What varies is hashed: a client may send values of any length.
 	hash := sha256.New()
-	for _, name := range q.vary {
+	for _, name := range q.endpoint.vary {
 		v, _ := q.repl.GetString(name)
 		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
 		hash.Write([]byte(v))

@@ -27,10 +27,10 @@ func BenchmarkStages(b *testing.B) {
 		name string
 		do   func()
 	}{
-		{"request", func() { newRequest(h.endpoint, q.Request) }},
+		{"request", func() { newRequest(h.endpoint, q.http) }},
 		{"identity", func() { _, _ = h.identity.Identify(b.Context(), &q.asked) }},
-		{"key", func() { q.users.key(q.user) }},
-		{"kind", func() { _, _, _ = q.credentials.kind(q.Request) }},
+		{"key", func() { q.creds.users.key(q.user) }},
+		{"kind", func() { _, _, _ = q.creds.tokens.kind(q.http) }},
 		{"answer", func() { write(w, http.StatusOK, "application/json", kept.Grant.AppendJSON(w.body[:0], time.Now())) }},
 	} {
 		b.Run(stage.name, func(b *testing.B) {
@@ -54,9 +54,6 @@ func BenchmarkStages(b *testing.B) {
 
 // lookup is that stage: in the memory, and then wherever else a token may be.
 func lookup(q *request, user exchange.UserKey) exchange.Result {
-	ask := exchange.Request{User: user, Kind: q.kind, Policy: &q.credentials.policy}
-	if r, ok := ask.Kept(time.Now()); ok {
-		return r
-	}
-	return q.exchange(q, ask)
+	q.key = user
+	return q.token()
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
@@ -98,28 +96,16 @@ func (e *endpoint) rootKey(secret masked.String) []byte {
 // replicasOf is what an exchange needs to leave its sign-up to another replica;
 // nil if there are no others. user names the user in sign-ups.
 func (q *request) replicasOf(user exchange.UserKey) *exchange.Replicas {
-	c := q.credentials
+	c := q.creds
 	if c.locks == nil {
 		return nil
 	}
 	tokens, kind := c.users.key(q.user), q.kind
 	stored := func(ctx context.Context) *exchange.Grant {
-		return q.account.engine.Stored(ctx, tokens, kind, &c.policy)
+		return q.endpoint.account.engine.Stored(ctx, tokens, kind, &c.policy)
 	}
 	if q.fresh() { // what is stored may be what the caller wants no more
 		stored = func(context.Context) *exchange.Grant { return nil }
 	}
 	return &exchange.Replicas{Locks: c.locks, User: user, Timeout: c.policy.Timeout, Stored: stored}
-}
-
-// evictedHere is what logs say when the others do not know it.
-const evictedHere = "a user was evicted here only: the shared store could not be told, other replicas may hand out their token until its ttl"
-
-// evict drops a user's tokens, at all replicas, also if the caller does not wait
-// for it.
-func (q *request) evict(user exchange.UserKey) {
-	err := q.account.engine.Evict(context.WithoutCancel(q.Context()), user, q.credentials.policy.Shared, false)
-	if err != nil {
-		q.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, evictedHere, zap.Error(err))
-	}
 }

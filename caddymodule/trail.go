@@ -13,19 +13,19 @@ import (
 // trail is what a request leaves behind for placeholders and access logs, which
 // are asked once it has been handled, if at all.
 type trail struct {
-	*endpoint
-	user identity.User
-	end  *ending
+	endpoint *endpoint
+	user     identity.User
+	end      *ending
 }
 
 // leave leaves it behind.
 func (t trail) leave(q *request, code exchange.Code) {
 	// An error route or a handler like intercept may make the second of us that
 	// answers a request: what the last one leaves behind counts.
-	vars, _ := q.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	_, again := vars[t.outcomeKey]
+	vars, _ := q.http.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	_, again := vars[t.endpoint.service.outcomeKey]
 	if vars != nil {
-		vars[t.outcomeKey] = t.end.placeholder
+		vars[t.endpoint.service.outcomeKey] = t.end.placeholder
 	}
 	if code != "" || again {
 		t.set(q.repl, code, again)
@@ -37,30 +37,30 @@ func (t trail) leave(q *request, code exchange.Code) {
 	if !q.logged {
 		return
 	}
-	if extra, ok := q.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+	if extra, ok := q.http.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Inline(accessFields(t)))
 	}
 }
 
 // set sets the placeholders, which win over those that are mapped.
 func (t trail) set(repl *caddy.Replacer, code exchange.Code, again bool) {
-	repl.Set(t.outcomeKey, t.end.placeholder)
+	repl.Set(t.endpoint.service.outcomeKey, t.end.placeholder)
 	if code != "" {
-		repl.Set(t.codeKey, string(code))
+		repl.Set(t.endpoint.service.codeKey, string(code))
 	}
-	if user, ok := t.placeholder(t.userKey); ok {
-		repl.Set(t.userKey, user)
+	if user, ok := t.placeholder(t.endpoint.service.userKey); ok {
+		repl.Set(t.endpoint.service.userKey, user)
 	} else if again {
-		repl.Set(t.userKey, "")
+		repl.Set(t.endpoint.service.userKey, "")
 	}
 }
 
 // placeholder is a caddy.ReplacerFunc.
 func (t trail) placeholder(name string) (any, bool) {
 	switch name {
-	case t.outcomeKey:
+	case t.endpoint.service.outcomeKey:
 		return t.end.placeholder, true
-	case t.userKey:
+	case t.endpoint.service.userKey:
 		return shortName(t), t.user != (identity.User{})
 	}
 	return nil, false
@@ -71,7 +71,7 @@ func (t trail) placeholder(name string) (any, bool) {
 type shortName trail
 
 // String implements fmt.Stringer, which placeholders and access logs ask.
-func (n shortName) String() string { return n.names.short(n.user) }
+func (n shortName) String() string { return n.endpoint.names.short(n.user) }
 
 // MarshalText implements encoding.TextMarshaler, for encoders.
 func (n shortName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
@@ -84,7 +84,7 @@ type accessFields trail
 func (f accessFields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("outcome", string(f.end.outcome))
 	if f.user != (identity.User{}) {
-		enc.AddString("user", f.names.short(f.user))
+		enc.AddString("user", f.endpoint.names.short(f.user))
 	}
 	return nil
 }
