@@ -93,9 +93,7 @@ func adminEvict(r *http.Request) (int, any, error) {
 		if e := h.(*endpoint); e.service == p {
 			c := e.current.Load()
 			all[memory{e.account, c.policy.Shared, c.users.key(user)}] = e
-			if huma, ok := c.tokens.(*humaTokens); ok {
-				unheld = append(unheld, huma.unhold(ctx, c, user))
-			}
+			unheld = append(unheld, c.tokens.releaseHold(ctx, user))
 		}
 		return true
 	})

@@ -84,7 +84,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	f := finding{Directive: d.title, byID: d.service.byID}
 	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
 	var p option.Problems
-	identifier := d.common.newIdentifier(surroundings{
+	identifier := newIdentifier(&d.common, surroundings{
 		byID:        d.service.byID,
 		arrives:     d.arrives,
 		notAnswered: func(err error) { note("%v", err) },
@@ -103,7 +103,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	}
 	r := d.request(identifier, g, note)
 	if d.common.CrossSite != "allow" && isCrossSite(r.Host, r.Header, func() bool { return r.TrustedProxy }) {
-		f.Status, f.Code, f.Detail = d.service.problemOf(codeCrossSite).status, string(codeCrossSite), d.service.problemOf(codeCrossSite).detail
+		f.Status, f.Code, f.Detail = problemOf(codeCrossSite, d.service.details).status, string(codeCrossSite), problemOf(codeCrossSite, d.service.details).detail
 		return f
 	}
 	user, err := identifier.Identify(ctx, r)
@@ -119,7 +119,7 @@ func (d *directive) try(ctx context.Context, g *given) finding {
 	}
 	if err != nil {
 		failed := failureOf(err)
-		f.Status, f.Code, f.Detail = d.service.problemOf(failed.code).status, string(failed.code), failed.hint
+		f.Status, f.Code, f.Detail = problemOf(failed.code, d.service.details).status, string(failed.code), failed.hint
 		d.hint(identifier, g, note)
 		return f
 	}

@@ -38,7 +38,7 @@ const (
 )
 
 // readLimits reads the limits that all handlers of an account share.
-func (c *Common) readLimits(p *option.Problems) limits {
+func readLimits(c *Common, p *option.Problems) limits {
 	b := c.Breaker
 	if b == nil {
 		b = new(Breaker)
@@ -62,12 +62,9 @@ func (c *Common) readLimits(p *option.Problems) limits {
 	}
 }
 
-// leavesErrors reports whether failures are left to error routes.
-func (c *Common) leavesErrors() bool { return c.Errors == "caddy" }
-
-// check notes values that only a JSON config can have: the Caddyfile refuses
+// checkOptions notes values that only a JSON config can have: the Caddyfile refuses
 // them where they stand.
-func (c *Common) check(p *option.Problems) {
+func checkOptions(c *Common, p *option.Problems) {
 	for _, o := range []struct {
 		name, value string
 		allowed     []string
@@ -106,7 +103,7 @@ func isPlaceholder(s string) bool {
 
 // newPolicy is how this handler wants its exchanges run and kept; ttl is the
 // service's default.
-func (c *Common) newPolicy(l limits, ttl time.Duration) exchange.Policy {
+func newPolicy(c *Common, l limits, ttl time.Duration) exchange.Policy {
 	p := exchange.Policy{
 		Timeout:     time.Duration(cmp.Or(c.Timeout, defaultTimeout)),
 		TTL:         ttl,

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"iter"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
@@ -36,7 +38,7 @@ type settings interface {
 	service() []byte
 
 	// tokens are the service's, as they are fetched with these settings.
-	tokens(*credentials) tokenService
+	tokens(users *userHasher, locks exchange.SignUpLocks) tokenService
 }
 
 // tokenService is one service's tokens, as they are fetched with certain
@@ -51,6 +53,10 @@ type tokenService interface {
 
 	// again is the same exchange with these credentials.
 	again(m mint) mint
+
+	// releaseHold ends the hold of a user whose last sign-up had an unclear end, at
+	// all replicas, if there is one.
+	releaseHold(ctx context.Context, user identity.User) error
 }
 
 // credentials are what calls are made with, and what depends on it. They never
@@ -108,7 +114,7 @@ func (e *endpoint) newCredentials(s settings) (*credentials, exchange.Member, er
 		}
 		c.policy.Shared, c.locks = countedStore{member.Store}, member.Locks
 	}
-	c.tokens = s.tokens(c)
+	c.tokens = s.tokens(c.users, c.locks)
 	return c, member, nil
 }
 

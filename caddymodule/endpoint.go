@@ -35,16 +35,18 @@ type endpoint struct {
 	meters   *meters
 	releases releases
 
-	identity      *identity.Identifier
-	denyCrossSite bool
-	names         *userHasher     // names users in logs
-	vary          []string        // placeholders of the option vary
-	varyOn        string          // the value of Vary
-	policy        exchange.Policy // what it is for all credentials
+	identity       *identity.Identifier
+	denyCrossSite  bool
+	delegateErrors bool            // to error routes
+	names          *userHasher     // names users in logs
+	vary           []string        // placeholders of the option vary
+	varyOn         string          // the value of Vary
+	policy         exchange.Policy // what it is for all credentials
 
-	account  *account
-	upstream *upstream
-	store    sharedStore // what replicas share; nil: there are no others
+	account   *account
+	upstream  *upstream
+	onBreaker func(open bool)
+	store     sharedStore // what replicas share; nil: there are no others
 
 	current  atomic.Pointer[credentials]
 	rotation rotation
@@ -111,7 +113,9 @@ func (e *endpoint) serve(w http.ResponseWriter, req *request) error {
 	}
 	req.kind, req.clientType = req.variant(variant), clientType
 	result := req.token()
-	e.countLook(result)
+	if e.policy.Cache != nil {
+		countLook(result)
+	}
 	return req.respond(w, result)
 }
 
@@ -204,14 +208,14 @@ func (q *request) reject(w http.ResponseWriter, err error) error {
 // fail responds with an error, or leaves it to handle_errors.
 func (q *request) fail(w http.ResponseWriter, f failure) error {
 	e := q.endpoint
-	f.problem = e.service.problemOf(f.code)
+	f.problem = problemOf(f.code, e.service.details)
 	q.ended(f.outcome, f.code)
 	if f.outcome == outcomeRejected {
 		e.logRejection(f)
 	}
 	noStore(w.Header())
 	f.setHeaders(w.Header())
-	if e.common.leavesErrors() {
+	if e.delegateErrors {
 		return caddyhttp.Error(f.status, f)
 	}
 	write(w, f.status, "application/problem+json", f.body())

@@ -41,8 +41,9 @@ type humaTokens struct {
 	clients   map[exchange.ClientType]string
 	fallback  exchange.ClientType // of a request that names no client type
 	client    *huma.Client
-	signUps   *userHasher // names users among the registrations of this process
-	lockNames *userHasher // and of all replicas
+	signUps   *userHasher          // names users among the registrations of this process
+	lockNames *userHasher          // and of all replicas
+	locks     exchange.SignUpLocks // nil: there are no others
 }
 
 // kind implements tokenService. Client types with the same client id are one
@@ -68,8 +69,7 @@ func (h *humaTokens) kind(r *http.Request) (kind string, of exchange.ClientType,
 
 // mint implements tokenService.
 func (h *humaTokens) mint(q *request) mint {
-	first, last := h.handler.endpoint.identity.Names(q.http.Context(), &q.asked)
-	ip, _ := caddyhttp.GetVar(q.http.Context(), caddyhttp.ClientIPVarKey).(string)
+	first, last := q.names()
 	return &exchange.Login{
 		Huma:          h.client,
 		Registrations: registrations,
@@ -80,32 +80,19 @@ func (h *humaTokens) mint(q *request) mint {
 			Email:      q.user.Email,
 			FirstName:  first,
 			LastName:   last,
-			ClientIP:   ip,
+			ClientIP:   q.clientIP(),
 			ClientType: q.clientType,
 		},
 	}
 }
 
-// unhold ends the hold of a user whose sign-up had an unclear end, at all replicas.
-func (h *humaTokens) unhold(ctx context.Context, c *credentials, user identity.User) error {
+// releaseHold implements tokenService.
+func (h *humaTokens) releaseHold(ctx context.Context, user identity.User) error {
 	registrations.Release(h.signUps.key(user))
-	if c.locks == nil {
+	if h.locks == nil {
 		return nil
 	}
-	return c.locks.Unhold(ctx, h.lockNames.key(user))
-}
-
-// registrationOf is a registration whose sign-ups are told as the user's.
-func (q *request) registrationOf(r exchange.Registration) exchange.Registration {
-	e, user, ended := q.endpoint, q.user, r.Ended
-	r.Refused = q.creds.policy.NegativeTTL
-	r.Ended = func(result exchange.SignUpResult) {
-		ended(result)
-		if result == exchange.SignUpCreated {
-			e.emitRegistered(user)
-		}
-	}
-	return r
+	return h.locks.Unhold(ctx, h.lockNames.key(user))
 }
 
 // again implements tokenService.

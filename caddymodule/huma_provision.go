@@ -130,7 +130,7 @@ func (h *HumaToken) readRegistration(p *option.Problems, l *limits) {
 		Hold:    time.Duration(cmp.Or(r.Hold, caddy.Duration(time.Minute))),
 		Consent: r.SignConsent,
 		Allow:   func() bool { return h.endpoint.account.allow(rate, burst) },
-		Ended:   h.endpoint.service.signUpCounter(),
+		Ended:   signUpCounter(humaProvider.name),
 		ConsentFailed: func(err error) {
 			h.endpoint.logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
 		},
@@ -188,13 +188,14 @@ func (s *humaSettings) sum() string {
 }
 
 // tokens implements settings.
-func (s *humaSettings) tokens(*credentials) tokenService {
+func (s *humaSettings) tokens(_ *userHasher, locks exchange.SignUpLocks) tokenService {
 	return &humaTokens{
 		handler:   s.h,
 		clients:   s.clientIDs,
 		fallback:  s.fallback(exchange.ClientType(s.h.ClientType)),
 		signUps:   newUserHasher(derive(processKey, s.signUps()...)),
 		lockNames: newUserHasher(s.service()),
+		locks:     locks,
 		client: huma.New(huma.Config{
 			API:            s.api,
 			ProjectID:      s.projectID,

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/humanapi"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
@@ -171,13 +173,13 @@ func (s *humanSettings) sum() string {
 }
 
 // tokens implements settings.
-func (s *humanSettings) tokens(c *credentials) tokenService {
+func (s *humanSettings) tokens(users *userHasher, _ exchange.SignUpLocks) tokenService {
 	config := s.Config
 	config.HTTP, config.Do = s.h.endpoint.roundTripper(), s.h.endpoint.call
 	return &humanTokens{
 		client: humanapi.New(config),
 		hints:  s.h.hints,
-		users:  c.users,
+		users:  users,
 		name:   connectKind + string(derive(nil, s.ExtraScopes...)[:8]),
 	}
 }
@@ -206,6 +208,9 @@ func (t *humanTokens) mint(q *request) mint {
 		Person:    exchange.ConnectUser{ID: q.user.ID, Email: q.user.Email},
 	}
 }
+
+// releaseHold implements tokenService. Nobody is signed up here.
+func (*humanTokens) releaseHold(context.Context, identity.User) error { return nil }
 
 // again implements tokenService.
 func (t *humanTokens) again(m mint) mint {

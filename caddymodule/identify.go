@@ -46,7 +46,7 @@ type surroundings struct {
 }
 
 // newIdentifier reads identity and trust, or userinfo.
-func (c *Common) newIdentifier(around surroundings, p *option.Problems) *identity.Identifier {
+func newIdentifier(c *Common, around surroundings, p *option.Problems) *identity.Identifier {
 	switch {
 	case c.Identity != nil && c.Userinfo != nil:
 		p.Addf("userinfo", "it stands beside identity: one of them says who is asking, so leave the other out")
@@ -55,15 +55,15 @@ func (c *Common) newIdentifier(around surroundings, p *option.Problems) *identit
 		if c.Trust != nil {
 			p.Addf("trust", "it stands beside userinfo, which reads no header as an identity: leave it out")
 		}
-		return c.Userinfo.newIdentifier(around, p)
+		return userinfoIdentifier(c.Userinfo, around, p)
 	case c.Identity != nil:
-		return c.Identity.newIdentifier(c.readTrust(p), around, p)
+		return requestIdentifier(c.Identity, readTrust(c.Trust, p), around, p)
 	}
 	p.Addf("identity", "it is missing: say who is asking, for example `identity authelia` with `trust forward_auth`, or `userinfo http://localhost:3000/api/me { email user.email }` on several lines")
 	return nil
 }
 
-func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *option.Problems) *identity.Identifier {
+func requestIdentifier(i *Identity, trust identity.Trust, around surroundings, p *option.Problems) *identity.Identifier {
 	c := identity.Config{
 		ByID:          around.byID,
 		Preset:        p.Text("identity", i.Preset),
@@ -83,7 +83,7 @@ func (i *Identity) newIdentifier(trust identity.Trust, around surroundings, p *o
 		p.Addf("name_encoding", "it is '%s': it must be %s", i.NameEncoding, strings.Join(nameEncodings, " or "))
 	}
 	if i.Verify != nil {
-		if v := i.Verify.newVerifier(c.Preset, around, p); v != nil {
+		if v := newVerifier(i.Verify, c.Preset, around, p); v != nil {
 			c.Verifier = v
 		}
 	}
@@ -115,7 +115,7 @@ func written(p *option.Problems, name, source string) string {
 }
 
 // newVerifier reads verify. It returns nil if there is a problem.
-func (v *Verify) newVerifier(preset string, around surroundings, p *option.Problems) *assertion.Verifier {
+func newVerifier(v *Verify, preset string, around surroundings, p *option.Problems) *assertion.Verifier {
 	if row, _ := identity.FindPreset(preset); preset != "" && row.Signed.Email.From == "" {
 		return nil // identity.New says that there is no such preset or assertion
 	}
@@ -145,7 +145,7 @@ func (v *Verify) newVerifier(preset string, around surroundings, p *option.Probl
 	return verifier
 }
 
-func (u *Userinfo) newIdentifier(around surroundings, p *option.Problems) *identity.Identifier {
+func userinfoIdentifier(u *Userinfo, around surroundings, p *option.Problems) *identity.Identifier {
 	c := identity.UserinfoConfig{
 		ByID:      around.byID,
 		Email:     p.Text("email", u.Email),
@@ -172,20 +172,20 @@ func (u *Userinfo) newIdentifier(around surroundings, p *option.Problems) *ident
 	return identifier
 }
 
-func (c *Common) readTrust(p *option.Problems) (t identity.Trust) {
-	if c.Trust == nil {
+func readTrust(c *Trust, p *option.Problems) (t identity.Trust) {
+	if c == nil {
 		return t
 	}
-	switch c.Trust.Mode {
+	switch c.Mode {
 	case trustForwardAuth:
 		t.Mode = identity.TrustForwardAuth
 	case trustProxies:
 		t.Mode = identity.TrustProxies
 	default:
-		p.Addf("trust", "it is '%s': it must be %s or %s", c.Trust.Mode, trustForwardAuth, trustProxies)
+		p.Addf("trust", "it is '%s': it must be %s or %s", c.Mode, trustForwardAuth, trustProxies)
 	}
-	t.Upstream = p.Text("trust", c.Trust.Upstream)
-	for _, r := range p.Texts("trust", c.Trust.Ranges) {
+	t.Upstream = p.Text("trust", c.Upstream)
+	for _, r := range p.Texts("trust", c.Ranges) {
 		prefixes, err := parseRange(r)
 		if err != nil {
 			p.AddAll(fmt.Errorf("trust: %w", err))
@@ -223,9 +223,9 @@ func (pooledKeys) Destruct() error { return nil }
 
 // keysFromPool takes the keys of a key server from the pool. They are fetched
 // once this config runs, not while it is only looked at.
-func (e *endpoint) keysFromPool(ctx caddy.Context) func(assertion.Source) (*assertion.Keys, error) {
+func keysFromPool(ctx caddy.Context, r *releases) func(assertion.Source) (*assertion.Keys, error) {
 	return func(source assertion.Source) (*assertion.Keys, error) {
-		keys, err := acquire[pooledKeys](&e.releases, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
+		keys, err := acquire[pooledKeys](r, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
 			keys, err := assertion.NewKeys(source, logKeys)
 			return pooledKeys{keys}, err
 		})

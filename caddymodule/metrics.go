@@ -22,10 +22,6 @@ var (
 	cacheCounts     = metricCache.counters()
 	signUpCounts    = metricSignUps.counters()
 	rejectionCounts = metricRejections.counters()
-
-	allMetrics = &collectors{
-		requestCounts, requestSeconds, callCounts, callSeconds, cacheCounts, signUpCounts, rejectionCounts, liveState{},
-	}
 )
 
 // buckets are the upper ends of the histograms, in seconds: from a hit to the
@@ -40,13 +36,20 @@ var (
 	rejections   = series[identity.Reason](rejectionCounts, reasonLabel)
 )
 
-// registerMetrics makes the metrics part of what a config's registry tells. A
-// registry that has them already, from another handler, keeps them.
-func registerMetrics(registry *prometheus.Registry) error {
+// newCollectors returns all metrics, with those that state tells of at a scrape.
+func newCollectors(state prometheus.Collector) *collectors {
+	return &collectors{
+		requestCounts, requestSeconds, callCounts, callSeconds, cacheCounts, signUpCounts, rejectionCounts, state,
+	}
+}
+
+// register makes the metrics part of what a config's registry tells. A registry
+// that has them already, from another handler, keeps them.
+func (c *collectors) register(registry *prometheus.Registry) error {
 	if registry == nil {
 		return errors.New("no metrics registry found")
 	}
-	err := registry.Register(allMetrics)
+	err := registry.Register(c)
 	if errors.As(err, new(prometheus.AlreadyRegisteredError)) {
 		return nil
 	}
@@ -120,19 +123,19 @@ type callMeters struct {
 	seconds prometheus.Observer
 }
 
-func newMeters(p *provider) *meters {
+func newMeters(service string, calls map[exchange.Op]string) *meters {
 	m := &meters{
 		endings: make(map[exchange.Outcome]*ending, len(outcomeLabel.values)),
-		calls:   make(map[exchange.Op]*callMeters, len(p.calls)),
+		calls:   make(map[exchange.Op]*callMeters, len(calls)),
 	}
-	for outcome, count := range series[exchange.Outcome](requestCounts, outcomeLabel, p.name) {
-		m.endings[outcome] = &ending{outcome, string(outcome), count, requestSeconds.WithLabelValues(p.name, string(outcome))}
+	for outcome, count := range series[exchange.Outcome](requestCounts, outcomeLabel, service) {
+		m.endings[outcome] = &ending{outcome, string(outcome), count, requestSeconds.WithLabelValues(service, string(outcome))}
 	}
 	m.hit = m.endings[exchange.OutcomeHit]
-	for op, name := range p.calls {
+	for op, name := range calls {
 		m.calls[op] = &callMeters{
-			series[exchange.CallResult](callCounts, callResultLabel, p.name, name),
-			callSeconds.WithLabelValues(p.name, name),
+			series[exchange.CallResult](callCounts, callResultLabel, service, name),
+			callSeconds.WithLabelValues(service, name),
 		}
 	}
 	return m
@@ -159,16 +162,15 @@ func (m *meters) called(op exchange.Op, result exchange.CallResult, took time.Du
 	c.seconds.Observe(took.Seconds())
 }
 
-// signUpCounter counts sign-ups at a provider.
-func (p *provider) signUpCounter() func(exchange.SignUpResult) {
-	results := series[exchange.SignUpResult](signUpCounts, signUpResultLabel, p.name)
+// signUpCounter counts sign-ups at a service.
+func signUpCounter(service string) func(exchange.SignUpResult) {
+	results := series[exchange.SignUpResult](signUpCounts, signUpResultLabel, service)
 	return func(r exchange.SignUpResult) { results[r].Inc() }
 }
 
 // countLook counts what a request for a token found in memory.
-func (e *endpoint) countLook(r exchange.Result) {
+func countLook(r exchange.Result) {
 	switch {
-	case e.policy.Cache == nil: // nobody looked
 	case r.Kept:
 		memoryHits.Inc()
 	default:

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,16 @@ import (
 // pools hold, so what a reload has dropped is not in it, and takes no lock that
 // is held for longer than a few instructions.
 type liveState struct{}
+
+// allMetrics are those of the process.
+var allMetrics = newCollectors(liveState{})
+
+// registerMetrics makes the metrics part of what a config's registry tells.
+func registerMetrics(registry *prometheus.Registry) error { return allMetrics.register(registry) }
+
+// handlers are those of the config that runs, and for a moment after a reload
+// of the one before, too.
+var handlers sync.Map // *endpoint → nil
 
 var (
 	entriesDesc     = metricEntries.desc()

@@ -38,7 +38,7 @@ func TestProblemsNameOptions(t *testing.T) {
 			if p == humanProvider && slices.Contains(never, code) {
 				continue
 			}
-			detail := p.problemOf(code).detail
+			detail := problemOf(code, p.details).detail
 			for _, m := range named.FindAllStringSubmatch(detail, -1) {
 				for _, name := range strings.Fields(list.Replace(m[1])) {
 					if !slices.Contains(names, name) {

@@ -31,10 +31,6 @@ var (
 	registrations = exchange.NewRegistrations()
 )
 
-// handlers are those of the config that runs, and for a moment after a reload
-// of the one before, too.
-var handlers sync.Map // *endpoint → nil
-
 // draining are exchanges whose config is gone and that still run. A process that
 // exits waits for them.
 var draining sync.WaitGroup
@@ -187,9 +183,10 @@ type upstream struct {
 	transport *http.Transport
 	guard     *resilience.Guard
 
-	// caller is the handler that has made a call most recently: its config runs,
-	// or has until a moment ago.
-	caller atomic.Pointer[endpoint]
+	// onBreaker is called when the breaker opens or closes: a function of the
+	// handler that has made a call most recently, whose config runs, or has until a
+	// moment ago.
+	onBreaker atomic.Pointer[func(open bool)]
 }
 
 func newUpstream(provider string, l limits, transport *http.Transport) (caddy.Destructor, error) {
@@ -218,8 +215,8 @@ func (u *upstream) breakerChanged(open bool) {
 	} else {
 		log.Info("breaker closed: the service answers again", zap.Bool("open", open))
 	}
-	if e := u.caller.Load(); e != nil {
-		e.emitBreaker(open)
+	if f := u.onBreaker.Load(); f != nil {
+		(*f)(open)
 	}
 }
 

@@ -158,10 +158,10 @@ const (
 	defaultRetryAfter = 5 * time.Second
 )
 
-// problemOf is the row of a code, with what a provider has to say of it.
-func (p *provider) problemOf(code exchange.Code) problem {
+// problemOf returns the row of a code, with the detail of details if there is one.
+func problemOf(code exchange.Code, details map[exchange.Code]string) problem {
 	row := problemTable[code]
-	row.detail = cmp.Or(p.details[code], row.detail)
+	row.detail = cmp.Or(details[code], row.detail)
 	return row
 }
 

@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"sync"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
@@ -31,10 +29,6 @@ type provider struct {
 	// calls are those at the service, as metrics name them.
 	calls map[exchange.Op]string
 
-	// meters are made when a config first has the directive: nobody is told of
-	// a service that is not used.
-	meters func() *meters
-
 	// The placeholders that a request leaves behind for logs and error pages.
 	outcomeKey, userKey, codeKey string
 }
@@ -43,7 +37,6 @@ type provider struct {
 func newProvider(p provider) *provider {
 	prefix := "http." + p.directive + "."
 	p.outcomeKey, p.userKey, p.codeKey = prefix+"outcome", prefix+"user", prefix+"error.code"
-	p.meters = sync.OnceValue(func() *meters { return newMeters(&p) })
 	return &p
 }
 

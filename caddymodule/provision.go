@@ -15,7 +15,7 @@ import (
 func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *Common) {
 	e.service, e.source, e.common = p, s, c
 	e.files = filesOf(s)
-	e.logger, e.meters = ctx.Logger(), p.meters()
+	e.logger, e.meters = ctx.Logger(), newMeters(p.name, p.calls)
 	if e.rehearsal != nil {
 		e.logger = zap.NewNop() // the command tells what there is to tell
 	}
@@ -23,8 +23,9 @@ func (e *endpoint) begin(ctx caddy.Context, p *provider, s credentialSource, c *
 
 // read evaluates what the directives share, and notes every problem in it.
 func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems) limits {
-	l := e.common.readLimits(p)
-	e.common.check(p)
+	l := readLimits(e.common, p)
+	checkOptions(e.common, p)
+	e.delegateErrors = e.common.Errors == "caddy"
 	e.denyCrossSite = e.common.CrossSite != "allow"
 	e.loadStore(ctx, p)
 	hashKey := p.Secret("hash_key", e.common.HashKey)
@@ -32,13 +33,13 @@ func (e *endpoint) read(ctx caddy.Context, ttl time.Duration, p *option.Problems
 		hashKey = store.LogKey()
 	}
 	e.names = newLogNames(hashKey)
-	e.policy = e.common.newPolicy(l, ttl)
-	e.identity = e.common.newIdentifier(surroundings{
+	e.policy = newPolicy(e.common, l, ttl)
+	e.identity = newIdentifier(e.common, surroundings{
 		byID:        e.service.byID,
 		arrives:     e.rehearsal.headerArrives(ctx),
 		maxWaiting:  l.maxWaiting,
 		timeout:     e.policy.Timeout,
-		keys:        e.keysFromPool(ctx),
+		keys:        keysFromPool(ctx, &e.releases),
 		notAnswered: e.logNotAnswered,
 	}, p)
 	return l
@@ -78,7 +79,8 @@ func (e *endpoint) acquire(ctx caddy.Context, written []string, l limits, transp
 	if err != nil {
 		return err
 	}
-	e.releases.push(func() { e.upstream.caller.CompareAndSwap(e, nil) })
+	e.onBreaker = e.emitBreaker
+	e.releases.push(func() { e.upstream.onBreaker.CompareAndSwap(&e.onBreaker, nil) })
 	if cache := e.common.Cache; cache == nil || !cache.Disabled {
 		e.policy.Cache = a.cache.Limit(l.maxEntries)
 		e.policy.Recent = a.recent.Limit(l.maxEntries)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
 // maxBody is how long the body of a request may be.
@@ -77,6 +78,17 @@ func (q *request) answered() bool { return q.end != nil }
 
 // left reports whether the caller has left.
 func (q *request) left() bool { return q.http.Context().Err() != nil }
+
+// names returns the user's first and last name.
+func (q *request) names() (first, last masked.String) {
+	return q.endpoint.identity.Names(q.http.Context(), &q.asked)
+}
+
+// clientIP returns the client's address as Caddy's server knows it.
+func (q *request) clientIP() string {
+	ip, _ := caddyhttp.GetVar(q.http.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
+}
 
 // byTrustedProxy reports whether the direct peer is one of the server's
 // trusted_proxies.
@@ -227,6 +239,19 @@ func (n *namedType) json(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// registrationOf is a registration whose sign-ups are told as the user's.
+func (q *request) registrationOf(r exchange.Registration) exchange.Registration {
+	e, user, ended := q.endpoint, q.user, r.Ended
+	r.Refused = q.creds.policy.NegativeTTL
+	r.Ended = func(result exchange.SignUpResult) {
+		ended(result)
+		if result == exchange.SignUpCreated {
+			e.emitRegistered(user)
+		}
+	}
+	return r
 }
 
 // variant is a kind of token, told apart by what the option vary names.

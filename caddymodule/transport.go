@@ -112,6 +112,6 @@ func (e *endpoint) call(ctx context.Context, op exchange.Op, call func(context.C
 	case exchange.OpConsent:
 		l.Retries = 0
 	}
-	e.upstream.caller.Store(e)
+	e.upstream.onBreaker.Store(&e.onBreaker)
 	return e.upstream.guard.Do(ctx, l, func(ctx context.Context) error { return e.observed(ctx, op, call) })
 }
