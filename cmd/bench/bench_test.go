@@ -78,6 +78,42 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestIdle: three Caddys without requests are compared, and too few sites break no
+// promise about memory and goroutines.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	var out, messages bytes.Buffer
+	code := command(t.Context(), []string{"idle", "-caddy", tooltest.Binary(t), "-rounds", "1", "-round", "100ms", "-sites", "3", "-json"}, &out, &messages)
+	var r tool.Report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || code == tool.ExitFailed || len(r.Rows) != 3 {
+		t.Fatalf("%v: %d %s", err, code, &messages)
+	}
+	for _, row := range r.Rows {
+		if row.Values[valueMemory] < 1 || row.Values[valueGoroutines] < 1 {
+			t.Errorf("%+v", row)
+		}
+	}
+}
+
+// TestIdlePromises: what is above a limit is broken, what is at the limit is kept, and
+// what was not measured is neither.
+func TestIdlePromises(t *testing.T) {
+	r := &tool.Report{Rows: []tool.Row{
+		{Name: idleShared, Rounds: []tool.Values{{valueMemory: 70, valueGoroutines: 10}}},
+		{Name: idleOwn, Rounds: []tool.Values{{valueMemory: 100, valueGoroutines: 30, valueCore: 1}}},
+		{Name: idleFiles, Rounds: []tool.Values{{valueMemory: 101, valueGoroutines: 31, valueCore: 1.1}}},
+	}}
+	conclude(r, idleShared)
+	checkIdle(r)
+	if len(r.Figures) != 6 || len(r.Broken) != 3 || !strings.HasPrefix(r.Broken[2], idleFiles+": percent of a core: 1.100") {
+		t.Errorf("%+v %q", r.Figures, r.Broken)
+	}
+	delete(r.Rows[2].Values, valueCore)
+	if checkIdle(r); len(r.Broken) != 2 {
+		t.Errorf("%q", r.Broken)
+	}
+}
+
 // TestBuilds: bench start builds one Caddy with the plugin and one without it.
 func TestBuilds(t *testing.T) {
 	if !tooltest.Long() {
@@ -154,6 +190,7 @@ func TestCommand(t *testing.T) {
 		{"-h", 0, "-rounds"},
 		{"grow -h", 0, "-users"},
 		{"start -h", 0, "-without"},
+		{"idle -h", 0, "-sites"},
 		{"-raet 1", tool.ExitFailed, "-raet"},
 		{"60s", tool.ExitFailed, "60s"},
 		{"-rounds 0", tool.ExitFailed, "above 0"},
@@ -162,6 +199,7 @@ func TestCommand(t *testing.T) {
 		{"-against hot", tool.ExitFailed, `"hot"`},
 		{"grow -users 0", tool.ExitFailed, "-users"},
 		{"grow -only warm", tool.ExitFailed, "-only"},
+		{"idle -sites 0", tool.ExitFailed, "-sites"},
 		{"start -caddy caddy", tool.ExitFailed, "both or none"},
 		{"-caddy /nowhere/caddy", tool.ExitFailed, "no such file"},
 		{"start -caddy /nowhere/caddy -without /nowhere/caddy", tool.ExitFailed, "no such file"},
@@ -267,7 +305,7 @@ func TestConclude(t *testing.T) {
 	if want := (tool.Values{valueRate: 1, valueP50: 2}); !maps.Equal(b.Ratios, want) {
 		t.Errorf("ratio %v, want %v", b.Ratios, want)
 	}
-	if added(b, a) != 2 || sum(b, valueConnections) != 4 || median([]float64{4, 1, 3, 2}) != 2.5 {
-		t.Errorf("added %g, %g connections, median %g", added(b, a), sum(b, valueConnections), median([]float64{4, 1, 3, 2}))
+	if added(b, a, valueP50) != 2 || sum(b, valueConnections) != 4 || median([]float64{4, 1, 3, 2}) != 2.5 {
+		t.Errorf("added %g, %g connections, median %g", added(b, a, valueP50), sum(b, valueConnections), median([]float64{4, 1, 3, 2}))
 	}
 }

@@ -19,11 +19,7 @@ import (
 // under the same names. Sites have no matchers: they would cost some more than others.
 func startCaddy(ctx context.Context, binary, dir string, sites map[string]string) (p *process.Process, at map[string]string, err error) {
 	cfg := process.Config{Binary: binary, Dir: dir}
-	if cfg.Admin, err = freeport.Address(ctx); err != nil {
-		return nil, nil, err
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "{\n\tadmin %s\n\tpersist_config off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n\tlog {\n\t\tlevel WARN\n\t}\n}\n", cfg.Admin)
 	at = make(map[string]string)
 	for name, directives := range sites {
 		if at[name], err = freeport.Address(ctx); err != nil {
@@ -33,9 +29,17 @@ func startCaddy(ctx context.Context, binary, dir string, sites map[string]string
 		_, port, _ := net.SplitHostPort(at[name])
 		fmt.Fprintf(&b, "\nhttp://:%s {\n%s\n}\n", port, directives)
 	}
-	cfg.Caddyfile = b.String()
-	p, err = process.Start(ctx, cfg)
+	p, err = startSites(ctx, cfg, b.String())
 	return p, at, err
+}
+
+// startSites starts a Caddy with sites as a Caddyfile has them.
+func startSites(ctx context.Context, cfg process.Config, sites string) (_ *process.Process, err error) {
+	if cfg.Admin, err = freeport.Address(ctx); err != nil {
+		return nil, err
+	}
+	cfg.Caddyfile = fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n\tlog {\n\t\tlevel WARN\n\t}\n}\n", cfg.Admin) + sites
+	return process.Start(ctx, cfg)
 }
 
 // stop is for defer: it stops a process, and adds to err if that fails.
@@ -46,9 +50,12 @@ func stop(p *process.Process, err *error) {
 }
 
 // token returns the directive huma_token with further options.
-func token(service, options string) string {
+func token(service, options string) string { return tokenOf(service, projectID, secret, options) }
+
+// tokenOf is token for another account.
+func tokenOf(service, project, secret, options string) string {
 	return fmt.Sprintf("huma_token * {\napi http://%s\nproject_id %s\ndeployment_id %s\nclient_id ios %s\nsecret %s\nidentity {\nemail %s\n}\ntrust proxies 127.0.0.1\n%s\n}",
-		service, projectID, deploymentID, clientID, secret, userHeader, options)
+		service, project, deploymentID, clientID, secret, userHeader, options)
 }
 
 // answer is a response, without the headers that every server adds.

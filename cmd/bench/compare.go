@@ -121,11 +121,11 @@ func addFigures(r *tool.Report) {
 			r.Add(row.Name+": new connections to the service per 1,000 requests", sum(row, valueConnections)/sum(row, valueRequests)*1000)
 		}
 		if row != nil && direct != nil {
-			r.Add(row.Name+": milliseconds added to the median latency of direct", added(row, direct))
+			r.Add(row.Name+": milliseconds added to the median latency of direct", added(row, direct, valueP50))
 		}
 	}
-	if direct != nil && proxy != nil && cold != nil && added(proxy, direct) > 0 {
-		r.Add("ratio of what cold adds to what proxy adds", added(cold, direct)/added(proxy, direct))
+	if direct != nil && proxy != nil && cold != nil && added(proxy, direct, valueP50) > 0 {
+		r.Add("ratio of what cold adds to what proxy adds", added(cold, direct, valueP50)/added(proxy, direct, valueP50))
 	}
 }
 

@@ -32,6 +32,12 @@
 // builds Caddy with the plugin and without it, and compares the time to the first
 // response, and the size.
 //
+//	go run ./cmd/bench idle
+//
+// compares 500 sites that have an account each with 500 that share one, while no
+// requests come. It exits with 1 if the difference, or the processor time, is above what
+// is promised.
+//
 // It exits with 2 if it could not measure. Any response other than a token, a call to
 // the service for a cached user, and a round without a response count as such.
 package main
@@ -54,6 +60,7 @@ import (
 const (
 	modeGrow  = "grow"
 	modeStart = "start"
+	modeIdle  = "idle"
 )
 
 // options are the flags, of which each mode has some.
@@ -63,6 +70,7 @@ type options struct {
 	round       time.Duration
 	connections int
 	users       int
+	sites       int
 	rate        float64
 	only        string
 	against     string
@@ -78,12 +86,19 @@ func (o *options) Bind(f *flag.FlagSet) string {
 		rounds, users = 50, 1_000_000
 	case modeStart:
 		rounds = 25
+	case modeIdle:
+		rounds = 3
 	}
 	f.IntVar(&o.rounds, "rounds", rounds, "`rounds` that are measured of each kind, after one that is not")
 	f.StringVar(&o.caddy, "caddy", "", "`file` of a Caddy with the plugin (default: it is built)")
 	if o.mode == modeStart {
 		f.StringVar(&o.without, "without", "", "`file` of a Caddy without the plugin, if -caddy is given (default: both are built)")
 		return "Usage: bench start [flags]\n\nCompares the start and the size of Caddy with the plugin and without it."
+	}
+	if o.mode == modeIdle {
+		f.DurationVar(&o.round, "round", 10*time.Second, "`duration` of a round of one kind, after the start")
+		f.IntVar(&o.sites, "sites", 500, "`sites` in one config")
+		return "Usage: bench idle [flags]\n\nCompares sites that have an account each with sites that share one, without requests."
 	}
 	f.DurationVar(&o.round, "round", 300*time.Millisecond, "`duration` of a round of one kind")
 	f.IntVar(&o.connections, "connections", 8, "`connections` of the client, each with one request at a time")
@@ -95,7 +110,7 @@ func (o *options) Bind(f *flag.FlagSet) string {
 	f.Float64Var(&o.rate, "rate", 500, "`requests` per second of kinds that call the service. 0: as fast as they are answered")
 	f.StringVar(&o.only, "only", strings.Join(kindNames[:len(kindNames)-1], ","), "`kinds` to measure, besides that of -against; python needs python3")
 	f.StringVar(&o.against, "against", kindRespond, "`kind` that the others are compared with")
-	return "Usage: bench [flags]\n\nCompares huma_token with Caddy's own handlers.\nSee also: bench grow -h, bench start -h."
+	return "Usage: bench [flags]\n\nCompares huma_token with Caddy's own handlers.\nSee also: bench grow -h, bench start -h, bench idle -h."
 }
 
 // Check implements tool.Tool.
@@ -107,6 +122,12 @@ func (o *options) Check() error {
 	if o.mode == modeStart {
 		if (o.caddy == "") != (o.without == "") {
 			errs = append(errs, errors.New("-caddy and -without: give both or none"))
+		}
+		return errors.Join(errs...)
+	}
+	if o.mode == modeIdle {
+		if o.round <= 0 || o.sites < 1 {
+			errs = append(errs, errors.New("-round and -sites must be above 0"))
 		}
 		return errors.Join(errs...)
 	}
@@ -132,6 +153,9 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (r *t
 	if o.caddy, err = process.Binary(ctx, o.caddy, dir, messages); err != nil {
 		return nil, err
 	}
+	if o.mode == modeIdle {
+		return o.idle(ctx, dir, messages)
+	}
 	if o.mode == modeGrow {
 		return o.grow(ctx, dir, messages)
 	}
@@ -143,7 +167,7 @@ func main() { process.Main(command) }
 // command is the whole program.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {
 	o := new(options)
-	if len(args) > 0 && (args[0] == modeGrow || args[0] == modeStart) {
+	if len(args) > 0 && slices.Contains([]string{modeGrow, modeStart, modeIdle}, args[0]) {
 		o.mode, args = args[0], args[1:]
 	}
 	return tool.Command(ctx, o, args, out, messages)

@@ -27,9 +27,12 @@ const (
 	valueFirst       = "firstResponseMs" // since the process was started
 	valueStartCPU    = "cpuMs"           // until then
 	valueSize        = "sizeMiB"
+	valueMemory      = "residentMB"
+	valueGoroutines  = "goroutines"
+	valueCore        = "percentOfCore"
 )
 
-var columns = []string{valueRate, valueP50, valueP99, valueCPU, valueFirst, valueStartCPU, valueSize}
+var columns = []string{valueRate, valueP50, valueP99, valueCPU, valueFirst, valueStartCPU, valueSize, valueMemory, valueGoroutines, valueCore}
 
 // contender is one of those that are compared.
 type contender struct {
@@ -103,12 +106,11 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// added returns the median of the milliseconds that one row's median latency is above
-// another one's.
-func added(row, other *tool.Row) float64 {
+// added returns the median of what a value of one row is above that of another one.
+func added(row, other *tool.Row, name string) float64 {
 	var all []float64
 	for round, values := range row.Rounds {
-		all = append(all, values[valueP50]-other.Rounds[round][valueP50])
+		all = append(all, values[name]-other.Rounds[round][name])
 	}
 	return median(all)
 }

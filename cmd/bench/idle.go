@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/freeport"
+	"github.com/caddy-huma/caddy-huma/internal/process"
+	"github.com/caddy-huma/caddy-huma/internal/tool"
+)
+
+// The accounts of the sites of bench idle.
+const (
+	idleShared = "one account"
+	idleOwn    = "own accounts"
+	idleFiles  = "own accounts, secrets in files"
+)
+
+// idlePromises are the limits for 500 sites that get no requests.
+var idlePromises = []struct {
+	value, what string
+	limit       float64
+	more        bool // than with one account
+}{
+	{valueMemory, "MB more than with " + idleShared, 30, true},
+	{valueGoroutines, "goroutines more than with " + idleShared, 20, true},
+	{valueCore, "percent of a core", 1, false},
+}
+
+// idle compares sites that have an account each with sites that share one.
+func (o *options) idle(ctx context.Context, dir string, messages io.Writer) (*tool.Report, error) {
+	var shared, own, files []string
+	for site := range o.sites {
+		project, content := fmt.Sprintf("project-%d", site), fmt.Sprintf("secret-%d", site)
+		file := filepath.Join(dir, content)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			return nil, err
+		}
+		const service = "127.0.0.1:9" // is not called
+		shared = append(shared, tokenOf(service, projectID, secret, ""))
+		own = append(own, tokenOf(service, project, content, ""))
+		files = append(files, tokenOf(service, project, "{file."+file+"}", ""))
+	}
+	r, err := measure(ctx, o.rounds, idleShared, []contender{
+		{idleShared, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, shared) }},
+		{idleOwn, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, own) }},
+		{idleFiles, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, files) }},
+	}, messages)
+	if err == nil {
+		checkIdle(r)
+	}
+	return r, err
+}
+
+// checkIdle adds the figures that have a promise, and the promises that were broken.
+func checkIdle(r *tool.Report) {
+	r.Broken = []string{}
+	for _, name := range []string{idleOwn, idleFiles} {
+		row := r.Row(name)
+		for _, p := range idlePromises {
+			value, known := row.Values[p.value]
+			if !known {
+				continue
+			}
+			if p.more {
+				value = added(row, r.Row(idleShared), p.value)
+			}
+			r.Add(name+": "+p.what, value)
+			if value > p.limit {
+				r.Broken = append(r.Broken, fmt.Sprintf("%s: %s: %.3f, above %g", name, p.what, value, p.limit))
+			}
+		}
+	}
+}
+
+// idleOnce starts a Caddy with sites of some directives, and measures a round in which
+// they get no requests.
+func (o *options) idleOnce(ctx context.Context, dir string, sites []string) (values tool.Values, err error) {
+	address, err := freeport.Address(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(address)
+	var b strings.Builder
+	for site, directives := range sites {
+		fmt.Fprintf(&b, "\nhttp://site-%d:%s {\n%s\n}\n", site, port, directives)
+	}
+	p, err := startSites(ctx, process.Config{Binary: o.caddy, Dir: dir, Sites: []string{address}}, b.String())
+	if err != nil {
+		return nil, err
+	}
+	defer stop(p, &err)
+	// The first wait is for the end of the start: secret files are read two seconds after
+	// it. The second is measured.
+	k, start, used := kind{process: p}, time.Time{}, time.Duration(0)
+	for _, lasts := range []time.Duration{min(3*time.Second, o.round), o.round} {
+		start, used = time.Now(), k.processorTime()
+		select {
+		case <-time.After(lasts):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	values = make(tool.Values)
+	if used > 0 {
+		values[valueCore] = (k.processorTime() - used).Seconds() / time.Since(start).Seconds() * 100
+	}
+	metrics, err := p.Metrics(ctx) // last, since it takes processor time
+	if memory, known := metrics[process.MetricMemory]; known {
+		values[valueMemory] = memory / 1e6
+	}
+	values[valueGoroutines] = metrics[process.MetricGoroutines]
+	return values, err
+}
