@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
@@ -29,7 +29,7 @@ var blocks = []struct {
 }{
 	{
 		name:   "identity",
-		fields: reflect.TypeFor[caddymodule.Identity](),
+		fields: reflect.TypeFor[config.Identity](),
 		open:   []string{"identity {"},
 		options: map[string]blockOption{
 			"email":         {line: "email X-User", two: true},
@@ -45,7 +45,7 @@ var blocks = []struct {
 	},
 	{
 		name:   "verify",
-		fields: reflect.TypeFor[caddymodule.Verify](),
+		fields: reflect.TypeFor[config.Verify](),
 		open:   []string{"identity aws_alb {", "verify {"},
 		options: map[string]blockOption{
 			"jwks":     {line: "jwks https://keys.example"},
@@ -56,7 +56,7 @@ var blocks = []struct {
 	},
 	{
 		name:   "userinfo",
-		fields: reflect.TypeFor[caddymodule.Userinfo](),
+		fields: reflect.TypeFor[config.Userinfo](),
 		open:   []string{"userinfo http://localhost:3000/api/me {"},
 		options: map[string]blockOption{
 			"forward_headers": {line: "forward_headers Cookie X-Csrf-Token", list: true},

@@ -1,17 +1,17 @@
 //go:build !race
 
-package caddymodule
+package caddymodule_test
 
-import "testing"
+import (
+	"testing"
+)
 
 // TestHitAllocations: an answer from the cache costs six allocations: the address
 // masked, the key, the value of Huma-Request, it and that of Vary in the headers, the
 // values of the other headers, and what is left behind for logs.
 // (The race detector makes sync.Pool forget at random, so there it costs more.)
 func TestHitAllocations(t *testing.T) {
-	h := benchHuma(10)
-	defer begin(t, h)()
-	fill(t, &h.endpoint, 10)
+	h := fullHandler(t, 10)
 	w := newSink()
 	requests := random(w, 1001, 10) // one is for warming up
 	if n := testing.AllocsPerRun(1000, func() {

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/check"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
@@ -29,11 +29,11 @@ type checkDocument struct{ Directive, Check, Result, Found, Write string }
 var wholeMinutes = strings.NewReplacer("1m59s", "2m0s", "2m1s", "2m0s", "9m59s", "10m0s", "10m1s", "10m0s")
 
 // check checks a config in both forms of output. It returns what --json prints.
-func check(t *testing.T, config string, args ...string) (code int, all []checkDocument) {
+func runCheck(t *testing.T, config string, args ...string) (code int, all []checkDocument) {
 	t.Helper()
 	args = append([]string{"--config", config, "--timeout", "20s"}, args...)
-	text := run(t, caddymodule.CheckCommand(), args...).hides("sandbox-secret", "eyJ", redisKey)
-	r := run(t, caddymodule.CheckCommand(), append(args, "--json")...).hides("sandbox-secret", "eyJ", redisKey)
+	text := run(t, check.Command(), args...).hides("sandbox-secret", "eyJ", redisKey)
+	r := run(t, check.Command(), append(args, "--json")...).hides("sandbox-secret", "eyJ", redisKey)
 	r.json(&all)
 	problems := 0
 	for i, c := range all {
@@ -104,7 +104,7 @@ func TestCheckHealthy(t *testing.T) {
 	config := writeFile(t, "Caddyfile", trustedServers+"http://localhost:8080 {\n"+
 		strings.ReplaceAll(humaBlock(srv, "tls {\nca "+systemAuthority.File+"\n}", withRedis(r, "1m", "")), "identity basic_auth", "identity authelia\ntrust proxies 10.0.0.0/8")+"\n"+
 		humanBlock(srv)+"\n}\nhttp://localhost:8081 {\n"+humaBlock(fake, "registration off", "client_type web")+"\n}\n")
-	code, all := check(t, config)
+	code, all := runCheck(t, config)
 	finds(t, all)
 	if code != 0 || len(all) != 3*8 {
 		t.Errorf("exit code %d with %d results", code, len(all))
@@ -152,7 +152,7 @@ func TestCheckHealthy(t *testing.T) {
 // TestCheckOffline: nobody is called.
 func TestCheckOffline(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	_, all := check(t, caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys "+redisKey+"\n}\n}")), "--offline")
+	_, all := runCheck(t, caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys "+redisKey+"\n}\n}")), "--offline")
 	finds(t, all)
 	for _, name := range []string{"dns", "connection", "tls", "clock", "credentials", "redis"} {
 		if results(all)[name] != "skipped" {
@@ -212,7 +212,7 @@ func TestCheckFindsConfig(t *testing.T) {
 			[]string{"config problem: encryption_keys: number 1 has 5 bytes", "credentials problem: 100006"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, all := check(t, c.config)
+			_, all := runCheck(t, c.config)
 			finds(t, all, c.want...)
 			if strings.Contains(fmt.Sprint(all), "canary") {
 				t.Errorf("a value is told: %v", all)
@@ -257,7 +257,7 @@ func TestCheckFindsCredentials(t *testing.T) {
 			}
 			const quick = "retries 0\nattempt_timeout 200ms"
 			for block, want := range map[string]string{humaBlock(fake, quick): c.huma, humanBlock(fake, quick): c.human} {
-				_, all := check(t, caddyfileOf(t, block))
+				_, all := runCheck(t, caddyfileOf(t, block))
 				if want == "" {
 					finds(t, all)
 				} else {
@@ -280,20 +280,20 @@ func TestCheckByAUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := caddyfileOf(t, humaBlock(fake), humanBlock(fake))
-	_, all := check(t, config, "--email", "bob@x.example", "--user-id", "u-1")
+	_, all := runCheck(t, config, "--email", "bob@x.example", "--user-id", "u-1")
 	finds(t, all)
 	for _, c := range all {
 		if c.Check == "credentials" && !strings.HasSuffix(c.Found, "a token came") {
 			t.Errorf("%+v", c)
 		}
 	}
-	_, all = check(t, config, "--email", "bob")
+	_, all = runCheck(t, config, "--email", "bob")
 	finds(t, all, "credentials problem: identity_invalid → --email")
 	// A 403 alone does not say whom it is about.
 	if err := fake.SetFaults([]sandbox.Fault{{Status: 403, Body: "{}"}}); err != nil {
 		t.Fatal(err)
 	}
-	_, all = check(t, config)
+	_, all = runCheck(t, config)
 	finds(t, all)
 	for _, c := range all {
 		if c.Check == "credentials" && !strings.Contains(c.Found, "as far as can be told") {
@@ -326,7 +326,7 @@ func TestCheckFindsClock(t *testing.T) {
 			fake := servedBy(t, sandbox.Config{Signature: c.service}, func(w http.ResponseWriter) {
 				w.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
 			})
-			_, all := check(t, caddyfileOf(t, humaBlock(fake, c.options)))
+			_, all := runCheck(t, caddyfileOf(t, humaBlock(fake, c.options)))
 			if c.want == "" {
 				finds(t, all)
 			} else {
@@ -335,7 +335,7 @@ func TestCheckFindsClock(t *testing.T) {
 		})
 	}
 	silent := servedBy(t, sandbox.Config{}, func(w http.ResponseWriter) { w.Header()["Date"] = nil })
-	if _, all := check(t, caddyfileOf(t, humaBlock(silent))); results(all)["clock"] != "skipped" {
+	if _, all := runCheck(t, caddyfileOf(t, humaBlock(silent))); results(all)["clock"] != "skipped" {
 		t.Errorf("%v", all)
 	}
 	// Assertions are believed for their time.
@@ -343,7 +343,7 @@ func TestCheckFindsClock(t *testing.T) {
 		w.Header().Set("Date", time.Now().Add(-2*time.Minute).UTC().Format(http.TimeFormat))
 	})
 	verify := strings.Replace(humaBlock(late), "identity basic_auth", "identity google_iap {\nverify {\naudience /projects/1/global/backendServices/2\n}\n}", 1)
-	_, all := check(t, caddyfileOf(t, verify))
+	_, all := runCheck(t, caddyfileOf(t, verify))
 	finds(t, all, "clock problem: signed assertions are believed for their time", "client_ip warning: `identity google_iap` → trusted_proxies static private_ranges")
 }
 
@@ -373,7 +373,7 @@ func TestCheckFindsCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fake := newTLSService(t, sandbox.Config{}, c.template, c.signer, c.edit...)
 			for block, trust := range map[string]string{humaBlock(fake): "tls { ca ", humanBlock(fake): "authority"} {
-				_, all := check(t, caddyfileOf(t, block))
+				_, all := runCheck(t, caddyfileOf(t, block))
 				finds(t, all, strings.Replace(c.want, "TRUST", trust, 1))
 				if r := results(all); r["connection"] != "ok" || r["clock"] != "skipped" || r["credentials"] != "skipped" {
 					t.Errorf("%v", all)
@@ -386,7 +386,7 @@ func TestCheckFindsCertificates(t *testing.T) {
 	}
 	t.Run("a client certificate is wanted", func(t *testing.T) {
 		fake := newTLSService(t, sandbox.Config{}, testutil.Loopback(), systemAuthority, clientCertificate)
-		_, all := check(t, caddyfileOf(t, humaBlock(fake)))
+		_, all := runCheck(t, caddyfileOf(t, humaBlock(fake)))
 		finds(t, all, "tls problem: it may want a client certificate → client_certificate", "credentials problem: no answer")
 	})
 }
@@ -396,18 +396,18 @@ func TestCheckFindsNetwork(t *testing.T) {
 	noNames(t)
 	fake := newHuma(t, sandbox.Config{})
 	at := func(address string) string { return strings.Replace(humaBlock(fake), fake.URL, address, 1) }
-	_, all := check(t, caddyfileOf(t, at("https://something.invalid")))
+	_, all := runCheck(t, caddyfileOf(t, at("https://something.invalid")))
 	finds(t, all, "dns problem: lookup something.invalid → correct the option api")
 	for _, name := range []string{"connection", "tls", "clock", "credentials"} {
 		if results(all)[name] != "skipped" {
 			t.Errorf("%s: %v", name, all)
 		}
 	}
-	_, all = check(t, caddyfileOf(t, at("http://"+freeAddress(t))))
+	_, all = runCheck(t, caddyfileOf(t, at("http://"+freeAddress(t))))
 	finds(t, all, "connection problem: connection refused → firewall")
 
 	// One that is not there does not keep the other from being looked at.
-	_, all = check(t, caddyfileOf(t, "handle /a {\n"+at("https://something.invalid")+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"))
+	_, all = runCheck(t, caddyfileOf(t, "handle /a {\n"+at("https://something.invalid")+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"))
 	finds(t, all, "dns problem: something.invalid")
 }
 
@@ -455,7 +455,7 @@ func TestCheckFindsClientIP(t *testing.T) {
 		"Human API":           {"", humanBlock(fake), "skipped", "nobody is signed up", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, all := check(t, writeFile(t, "Caddyfile", c.global+"http://localhost:8080 {\n"+c.block+"\n}\n"))
+			_, all := runCheck(t, writeFile(t, "Caddyfile", c.global+"http://localhost:8080 {\n"+c.block+"\n}\n"))
 			if c.want == "" {
 				finds(t, all)
 			} else {
@@ -477,13 +477,13 @@ func TestCheckFindsRedis(t *testing.T) {
 	redis := func(address, more string) string {
 		return caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress "+address+"\nencryption_keys "+redisKey+"\n"+more+"\n}\n}"))
 	}
-	_, all := check(t, redis(r.Addr(), "password canary"))
+	_, all := runCheck(t, redis(r.Addr(), "password canary"))
 	finds(t, all)
-	_, all = check(t, redis(r.Addr(), ""))
+	_, all = runCheck(t, redis(r.Addr(), ""))
 	finds(t, all, "redis problem: NOAUTH → password")
-	_, all = check(t, redis(r.Addr(), "password wrong-canary"))
+	_, all = runCheck(t, redis(r.Addr(), "password wrong-canary"))
 	finds(t, all, "redis problem: WRONGPASS → password")
-	_, all = check(t, redis(freeAddress(t), ""))
+	_, all = runCheck(t, redis(freeAddress(t), ""))
 	finds(t, all, "redis problem: connection refused → address")
 	if strings.Contains(fmt.Sprint(all), "canary") {
 		t.Errorf("the password is told: %v", all)
@@ -496,10 +496,10 @@ func TestCheckEnds(t *testing.T) {
 	fake := &fakeHuma{URL: "http://" + hangs.Addr().String()}
 	config := caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress "+hangs.Addr().String()+"\nencryption_keys "+redisKey+"\n}\n}\ntimeout 1s"), humanBlock(fake, "timeout 1s"))
 	began := time.Now()
-	r := run(t, caddymodule.CheckCommand(), "--config", config, "--timeout", "500ms")
+	r := run(t, check.Command(), "--config", config, "--timeout", "500ms")
 	r.ends(1, "human_api_token", "credentials  problem", "no answer: the time was over", "huma_token", "credentials  problem", "redis        problem")
 	secure := caddyfileOf(t, strings.Replace(humaBlock(fake), "http:", "https:", 1))
-	run(t, caddymodule.CheckCommand(), "--config", secure, "--timeout", "500ms").
+	run(t, check.Command(), "--config", secure, "--timeout", "500ms").
 		ends(1, "connection   ok", "tls          problem", "no answer to the handshake", "→ is the port in the option api the one for https?", "credentials  skipped")
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %s", took)
@@ -515,6 +515,6 @@ func TestCheckUsage(t *testing.T) {
 		"--timeout x":          "invalid",
 		"--config a --json=no": "invalid",
 	} {
-		run(t, caddymodule.CheckCommand(), strings.Fields(args)...).fails(2, part)
+		run(t, check.Command(), strings.Fields(args)...).fails(2, part)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/cli"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
@@ -37,12 +37,12 @@ func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
 				}
 				config := writeFile(t, "Caddyfile", strings.ReplaceAll(text, "SITE", s.URL))
 				var found []identified
-				r := run(t, caddymodule.IdentityCommand(), "--config", config, user, "Alice@x.example", "--json").ends(0).hides("canary-key", redisKey)
+				r := run(t, cli.IdentityCommand(), "--config", config, user, "Alice@x.example", "--json").ends(0).hides("canary-key", redisKey)
 				r.json(&found)
 				if len(found) != 1 || len(found[0].LogName) != 8 || len(s.lines(`"user":"`+found[0].LogName+`"`)) == 0 {
 					t.Errorf("%s, but the log has\n%s", r.out, s.log())
 				}
-				run(t, caddymodule.IdentityCommand(), "--config", config, user, "Alice@x.example").
+				run(t, cli.IdentityCommand(), "--config", config, user, "Alice@x.example").
 					ends(0, p.directive+" 1 of srv0", "→ Alice@x.example, "+found[0].LogName+" in logs").hides("canary-key")
 			})
 		})
@@ -57,7 +57,7 @@ func TestIdentityNames(t *testing.T) {
 	key := writeFile(t, "key", "of-the-config\n")
 	name := func(args ...string) string {
 		var found []identified
-		run(t, caddymodule.IdentityCommand(), append(args, "--json")...).ends(0).json(&found)
+		run(t, cli.IdentityCommand(), append(args, "--json")...).ends(0).json(&found)
 		return found[0].LogName
 	}
 	if a, b := name("--email", "a@x.example", "--hash-key", "{file."+key+"}"), name("--email", "A@X.example", "--config", keyed); a != b || len(a) != 8 {
@@ -77,7 +77,7 @@ func TestIdentityNames(t *testing.T) {
 		"no address":       {[]string{"--hash-key", "k", "--email", "alice"}, 1, []string{"nobody: 401 identity_invalid"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, caddymodule.IdentityCommand(), c.args...).ends(c.code, c.parts...)
+			run(t, cli.IdentityCommand(), c.args...).ends(c.code, c.parts...)
 		})
 	}
 	for args, part := range map[string]string{
@@ -92,6 +92,6 @@ func TestIdentityNames(t *testing.T) {
 		"--preset authelia --header Remote-Email": "has no colon",
 		"--preset authelia authentik":             "unknown command",
 	} {
-		run(t, caddymodule.IdentityCommand(), strings.Fields(args)...).fails(2, part)
+		run(t, cli.IdentityCommand(), strings.Fields(args)...).fails(2, part)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/cli"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -38,7 +38,7 @@ func TestTokenOfAConfigFile(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"bob@x.example"}})
 	file := humaConfig(t, fake)
 	token := func(args ...string) *ran {
-		return run(t, caddymodule.TokenCommand(), append([]string{"--config-file", file}, args...)...)
+		return run(t, cli.TokenCommand(), append([]string{"--config-file", file}, args...)...)
 	}
 
 	token("--email", "Bob@x.example", "--client-type", "iOS").
@@ -97,7 +97,7 @@ func TestTokenAsTheDirective(t *testing.T) {
 			config := caddyfileOf(t, humaBlock(fake, c.options))
 			for range 2 { // there is nothing kept from the first time
 				fake.Reset()
-				run(t, caddymodule.TokenCommand(), "--config", config, "--email", "alice@x.example", "--client-type", "web", "--register", "--trace").
+				run(t, cli.TokenCommand(), "--config", config, "--email", "alice@x.example", "--client-type", "web", "--register", "--trace").
 					ends(0, "huma_token 1 of srv0 (:8080)", "→ a token came, and the user was signed up").
 					hides("eyJ", "sandbox-secret", "alice", "canary")
 				var ops []string
@@ -118,7 +118,7 @@ func TestTokenTrace(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	config := caddyfileOf(t, humaBlock(fake, "header_up X-Up canary-header\nregistration {\nactivation_code canary-code\nlanguage en\nattribute dob canary-dob\n}"))
 	args := []string{"--config", config, "--email", "canary@x.example", "--client-type", "web", "--register", "--trace"}
-	run(t, caddymodule.TokenCommand(), args...).
+	run(t, cli.TokenCommand(), args...).
 		ends(0, "signed: hmac-sha256 of {sig.body}, in hex, in the header signature",
 			"POST "+fake.URL+"/api/integration/v1/auth/signin", "403",
 			"> Accept: application/json", "> X-Up: ***", "> deploymentId: d1", "> signature: ***",
@@ -130,7 +130,7 @@ func TestTokenTrace(t *testing.T) {
 		hides("canary", "sandbox-secret", "eyJ")
 
 	var v tokenDocument
-	r := run(t, caddymodule.TokenCommand(), append(args, "--json")...).ends(0)
+	r := run(t, cli.TokenCommand(), append(args, "--json")...).ends(0)
 	r.json(&v)
 	token := tokensOf(t, v.Token)
 	r.hides("canary", "sandbox-secret")
@@ -140,7 +140,7 @@ func TestTokenTrace(t *testing.T) {
 
 	// A payload may hold a part of the secret.
 	config = caddyfileOf(t, humaBlock(fake, "signature hmac-sha256 {\npayload {sig.body}canary\n}"))
-	run(t, caddymodule.TokenCommand(), "--config", config, "--email", "a@x.example", "--client-type", "web", "--trace").
+	run(t, cli.TokenCommand(), "--config", config, "--email", "a@x.example", "--client-type", "web", "--trace").
 		ends(1, "signed: hmac-sha256 of a payload with a text of your own").hides("canary")
 }
 
@@ -171,7 +171,7 @@ func TestTokenFails(t *testing.T) {
 			if err := fake.SetFaults(c.faults); err != nil {
 				t.Fatal(err)
 			}
-			run(t, caddymodule.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, c.options)), "--email", "alice@x.example", "--client-type", "web", "--register").
+			run(t, cli.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, c.options)), "--email", "alice@x.example", "--client-type", "web", "--register").
 				ends(c.code, c.parts...).hides("canary", "sandbox-secret", "alice")
 			if len(fake.Users()) > 0 {
 				t.Error("somebody was signed up")
@@ -184,7 +184,7 @@ func TestTokenOfHumanAPI(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	config := caddyfileOf(t, humaBlock(fake), humanBlock(fake, "extra_scopes a b"))
 	token := func(args ...string) *ran {
-		return run(t, caddymodule.TokenCommand(), append([]string{"--config", config, "--directive", "human_api_token", "--user-id", "user-canary"}, args...)...)
+		return run(t, cli.TokenCommand(), append([]string{"--config", config, "--directive", "human_api_token", "--user-id", "user-canary"}, args...)...)
 	}
 	// A session token would make the user.
 	token().ends(3, "human_api_token 1 of srv0", "/v1/connect/token", "no token: not_registered (1 call", "only an id token was asked for").hides("canary")
@@ -208,7 +208,7 @@ func TestTokenOfHumanAPI(t *testing.T) {
 	token("--register").ends(0, "403", "200", "(2 calls")
 
 	wrong := caddyfileOf(t, strings.Replace(humanBlock(fake), "sandbox-secret", "another", 1))
-	run(t, caddymodule.TokenCommand(), "--config", wrong, "--user-id", "u").ends(1, "INVALID_CLIENT_ID_OR_SECRET", "write: client_id")
+	run(t, cli.TokenCommand(), "--config", wrong, "--user-id", "u").ends(1, "INVALID_CLIENT_ID_OR_SECRET", "write: client_id")
 }
 
 // TestTokenUsage: what is wrong with a call of the command, or with its config, is
@@ -243,15 +243,15 @@ func TestTokenUsage(t *testing.T) {
 		"a secret that is none": {"--config " + unset + " --email a@x.example --client-type web", 1, "secret: the environment variable CADDY_HUMA_NOT_SET is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, caddymodule.TokenCommand(), strings.Fields(c.args)...).fails(c.code, c.part)
+			run(t, cli.TokenCommand(), strings.Fields(c.args)...).fails(c.code, c.part)
 		})
 	}
 	if n := len(fake.Calls().Calls); n != 0 {
 		t.Errorf("%d calls", n)
 	}
 
-	run(t, caddymodule.TokenCommand(), "--config", two, "--email", "a@x.example", "--which", "2").ends(3, "huma_token 2 of srv0") // web, by its own option
-	run(t, caddymodule.TokenCommand(), "--config", one, "--email", "a@x.example", "--client-type", "ios", "--deployment-id", "d2").ends(1, "100004")
+	run(t, cli.TokenCommand(), "--config", two, "--email", "a@x.example", "--which", "2").ends(3, "huma_token 2 of srv0") // web, by its own option
+	run(t, cli.TokenCommand(), "--config", one, "--email", "a@x.example", "--client-type", "ios", "--deployment-id", "d2").ends(1, "100004")
 }
 
 // TestTokenOverTLS: the authorities are the config's.
@@ -259,6 +259,6 @@ func TestTokenOverTLS(t *testing.T) {
 	ca := testutil.NewAuthority(t.TempDir(), "the service's authority")
 	fake := newTLSService(t, sandbox.Config{}, testutil.Loopback(), ca)
 	for trust, code := range map[string]int{fmt.Sprintf("tls {\nca %s\n}", ca.File): 3, "": 4} {
-		run(t, caddymodule.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, trust, "retries 0")), "--email", "a@x.example", "--client-type", "ios").ends(code)
+		run(t, cli.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, trust, "retries 0")), "--email", "a@x.example", "--client-type", "ios").ends(code)
 	}
 }

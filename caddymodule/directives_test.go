@@ -12,7 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/humanapitoken"
+	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
@@ -43,8 +44,8 @@ type tokenDirective struct {
 var humaToken = &tokenDirective{
 	name:    "huma_token",
 	path:    "/private/huma-token",
-	config:  reflect.TypeFor[caddymodule.HumaToken](),
-	new:     func() caddyhttp.MiddlewareHandler { return new(caddymodule.HumaToken) },
+	config:  reflect.TypeFor[humatoken.HumaToken](),
+	new:     func() caddyhttp.MiddlewareHandler { return new(humatoken.HumaToken) },
 	decides: "email",
 	own: map[string]directiveOption{
 		"config_file":   {line: "config_file huma-config.json"},
@@ -84,8 +85,8 @@ var humaToken = &tokenDirective{
 var humanAPIToken = &tokenDirective{
 	name:    "human_api_token",
 	path:    "/private/human-api-token",
-	config:  reflect.TypeFor[caddymodule.HumanAPIToken](),
-	new:     func() caddyhttp.MiddlewareHandler { return new(caddymodule.HumanAPIToken) },
+	config:  reflect.TypeFor[humanapitoken.HumanAPIToken](),
+	new:     func() caddyhttp.MiddlewareHandler { return new(humanapitoken.HumanAPIToken) },
 	decides: "user_id",
 	own: map[string]directiveOption{
 		"api":           {line: "api https://auth.humanapi.example"},

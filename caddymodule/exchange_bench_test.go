@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"bytes"
@@ -8,8 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
+	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
@@ -58,7 +57,7 @@ type exchanges struct {
 	b        *testing.B
 	service  *sandbox.Server
 	signIn   func() // as the handler does it
-	handler  *HumaToken
+	handler  *humatoken.HumaToken
 	w        *sink
 	users    int
 	requests []*http.Request
@@ -81,9 +80,8 @@ func newExchanges(b *testing.B) *exchanges {
 	}))
 	b.Cleanup(server.Close)
 	x.handler.API, x.handler.DeploymentID = server.URL, "d1"
-	x.handler.Registration = &Registration{Rate: "1000000/s", Burst: room}
+	x.handler.Registration = &humatoken.Registration{Rate: "1000000/s", Burst: room}
 	b.Cleanup(begin(b, x.handler))
-	x.handler.endpoint.logger = zap.NewNop() // a line for each sign-up would be the terminal's time
 	x.known(1)
 	x.ask()
 	x.signIn = bareCall(b, server.URL+seen.RequestURI, seen.Header, body)

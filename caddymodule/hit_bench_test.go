@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"fmt"
@@ -22,8 +22,8 @@ func BenchmarkHit(b *testing.B) {
 	}
 	b.Run("human_api_token/users=1000", func(b *testing.B) {
 		h := benchHuman(1_000)
-		defer begin(b, h)()
-		benchHit(b, fill(b, &h.endpoint, 1_000), 1_000)
+		h.API = grantingService(b)
+		benchHit(b, fillCache(b, h, 1_000), 1_000)
 	})
 	b.Run("respond", func(b *testing.B) { benchHit(b, respondsThe(b, fullHandler(b, 1_000)), 1_000) })
 }
@@ -35,9 +35,9 @@ func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
 // BenchmarkHitRatios measures the same in short alternating rounds, so that
 // whatever else the machine does falls on all alike, and reports the ratios of
 // the medians: x_respond is a hit among a thousand users against respond, which
-// shall be at most 1.5; the others are a hit among more users against one among a
-// thousand, which for a million shall be at most 2. (TestHitAllocations holds a hit
-// to six allocations.)
+// shall be at most 1.5; x_20k_users is a hit among twenty thousand against one among
+// a thousand. (`cmd/bench grow` has a million; TestHitAllocations holds a hit to six
+// allocations.)
 //
 //	go test ./caddymodule -run '^$' -bench HitRatios -benchtime 1x
 func BenchmarkHitRatios(b *testing.B) {
@@ -55,20 +55,18 @@ func BenchmarkHitRatios(b *testing.B) {
 		}
 		return float64(took) / requests
 	}
-	respond := respondsThe(b, fullHandler(b, benchUsers[0]))
+	few, many := fullHandler(b, benchUsers[0]), fullHandler(b, benchUsers[1])
+	respond := respondsThe(b, few)
 	for b.Loop() {
 		var static []float64
-		hits := make([][]float64, len(benchUsers))
+		var hits [2][]float64
 		for range rounds {
 			static = append(static, round(respond, benchUsers[0]))
-			for i, users := range benchUsers {
-				hits[i] = append(hits[i], round(fullHandler(b, users), users))
-			}
+			hits[0] = append(hits[0], round(few, benchUsers[0]))
+			hits[1] = append(hits[1], round(many, benchUsers[1]))
 		}
-		few := median(hits[0])
-		b.ReportMetric(few/median(static), "x_respond")
-		b.ReportMetric(median(hits[1])/few, "x_100k_users")
-		b.ReportMetric(median(hits[2])/few, "x_1M_users")
+		b.ReportMetric(median(hits[0])/median(static), "x_respond")
+		b.ReportMetric(median(hits[1])/median(hits[0]), "x_20k_users")
 		b.ReportMetric(0, "ns/op") // says nothing here
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule"
+	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
@@ -290,12 +290,12 @@ func TestJSONConfigServes(t *testing.T) {
 
 // TestJSONClientIDs checks both forms of client_id, there and back.
 func TestJSONClientIDs(t *testing.T) {
-	for text, want := range map[string]caddymodule.ClientIDs{
+	for text, want := range map[string]humatoken.ClientIDs{
 		`"c1"`:                    {"*": "c1"},
 		`{"android":"c2"}`:        {"android": "c2"},
 		`{"ios":"c1","web":"c3"}`: {"ios": "c1", "web": "c3"},
 	} {
-		var got caddymodule.ClientIDs
+		var got humatoken.ClientIDs
 		if err := json.Unmarshal([]byte(text), &got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is read as %v, %v", text, got, err)
 		}
@@ -304,7 +304,7 @@ func TestJSONClientIDs(t *testing.T) {
 		}
 	}
 	for _, text := range []string{`1`, `true`, `["c1"]`, `{"ios":1}`, `{"ios":{"id":"c1"}}`} {
-		var got caddymodule.ClientIDs
+		var got humatoken.ClientIDs
 		if err := json.Unmarshal([]byte(text), &got); err == nil {
 			t.Errorf("%s is read as %v", text, got)
 		}

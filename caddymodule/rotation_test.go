@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
@@ -132,11 +131,11 @@ func (r *rotating) site(p provider, file secretFile, more string) string {
 // TestRotation_WithinFiveSeconds: which is a promise, and leaves time to read
 // and check what is new.
 func TestRotation_WithinFiveSeconds(t *testing.T) {
-	if caddymodule.LookEvery > 4*time.Second {
-		t.Errorf("files are looked at every %s", caddymodule.LookEvery)
+	if pollInterval > 4*time.Second {
+		t.Errorf("files are looked at every %s", pollInterval)
 	}
-	if caddymodule.MaxRound > 3*time.Second {
-		t.Errorf("a file that hangs delays the others by %s", caddymodule.MaxRound)
+	if maxRound > 3*time.Second {
+		t.Errorf("a file that hangs delays the others by %s", maxRound)
 	}
 }
 

@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,4 +57,20 @@ func Runs(cmd *cobra.Command, run func(ctx context.Context, out io.Writer) (int,
 		}
 		return code, err
 	})
+}
+
+// WriteJSON prints a value for programs.
+func WriteJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// Plural returns a number with what it counts, such as "2 calls".
+func Plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,16 @@ func Must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// File returns the content of a file.
+func File(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // WriteFile writes a file that ends with the test and returns its path.

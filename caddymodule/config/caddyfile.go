@@ -1,0 +1,232 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+)
+
+// Unmarshal reads a directive: the service's own options and the shared ones.
+func Unmarshal(d *caddyfile.Dispenser, own option.Table, c *Common) error {
+	d.Next() // the directive's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	_, err := option.Merge(own, c.options()).Block(d)
+	return err
+}
+
+// options are the options that all token directives share.
+func (c *Common) options() option.Table {
+	return option.Table{
+		"identity":        c.parseIdentity,
+		"trust":           c.parseTrust,
+		"userinfo":        c.parseUserinfo,
+		"cache":           c.parseCache,
+		"no_cache":        option.OneOf(&c.NoCache, "honor", "ignore"),
+		"timeout":         option.Duration(&c.Timeout, MinDuration),
+		"attempt_timeout": option.Duration(&c.AttemptTimeout, MinDuration),
+		"retries":         c.parseRetries,
+		"breaker":         c.parseBreaker,
+		"max_concurrent":  option.Number(&c.MaxConcurrent, 1),
+		"max_waiting":     option.Number(&c.MaxWaiting, 1),
+		"errors":          option.OneOf(&c.Errors, "problem", "caddy"),
+		"cross_site":      option.OneOf(&c.CrossSite, "deny", "allow"),
+		"trace_upstream":  option.OnOff(&c.TraceUpstream),
+		"hash_key":        option.Secret(&c.HashKey),
+	}
+}
+
+func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
+	c.Identity = new(Identity)
+	i := c.Identity
+	table := option.Table{
+		"email":         source(&i.Email),
+		"user_id":       source(&i.UserID),
+		"name":          source(&i.Name),
+		"first_name":    source(&i.FirstName),
+		"last_name":     source(&i.LastName),
+		"verified":      source(&i.Verified),
+		"domains":       option.List(&i.Domains),
+		"name_encoding": option.OneOf(&i.NameEncoding, NameEncodings...),
+		"verify":        i.parseVerify,
+	}
+	if d.CountRemainingArgs() == 0 {
+		return option.BlockOf(table)(d)
+	}
+	if err := option.Text(&i.Preset)(d); err != nil {
+		return err
+	}
+	_, err := table.Block(d)
+	return err
+}
+
+// source reads a source: a header's name or a placeholder, and the path within
+// the document that it holds, if it holds one.
+func source(target *string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		if d.CountRemainingArgs() != 2 {
+			return option.Text(target)(d)
+		}
+		name, args := d.Val(), d.RemainingArgs()
+		if args[0] == "" || args[1] == "" || strings.Contains(args[0], " ") {
+			return d.Errf("option '%s' takes a header's name or a placeholder, and a path within what it holds", name)
+		}
+		*target = args[0] + " " + args[1]
+		return nil
+	}
+}
+
+func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
+	i.Verify = new(Verify)
+	v := i.Verify
+	table := option.Table{
+		"jwks":     option.Text(&v.JWKS),
+		"issuer":   option.Text(&v.Issuer),
+		"audience": option.List(&v.Audience),
+		"signer":   option.List(&v.Signer),
+	}
+	return option.BlockOf(table)(d)
+}
+
+func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
+	c.Userinfo = new(Userinfo)
+	u := c.Userinfo
+	if err := option.Text(&u.URL)(d); err != nil {
+		return err
+	}
+	_, err := option.Table{
+		"forward_headers": option.List(&u.ForwardHeaders),
+		"email":           option.Text(&u.Email),
+		"user_id":         option.Text(&u.UserID),
+		"name":            option.Text(&u.Name),
+		"first_name":      option.Text(&u.FirstName),
+		"last_name":       option.Text(&u.LastName),
+		"verified":        option.Text(&u.Verified),
+		"domains":         option.List(&u.Domains),
+		"timeout":         option.Duration(&u.Timeout, MinDuration),
+	}.Block(d)
+	return err
+}
+
+func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 0:
+		return d.ArgErr()
+	case args[0] == TrustProxies:
+		c.Trust = &Trust{Mode: TrustProxies, Ranges: args[1:]}
+		for _, r := range args[1:] {
+			if option.HasPlaceholder(r) {
+				continue
+			}
+			if _, err := ParseRange(r); err != nil {
+				return d.Errf("option 'trust proxies': %v", err)
+			}
+		}
+	case args[0] == TrustForwardAuth && len(args) == 1:
+		c.Trust = &Trust{Mode: TrustForwardAuth}
+	case args[0] == TrustForwardAuth && len(args) == 2:
+		c.Trust = &Trust{Mode: TrustForwardAuth, Upstream: args[1]}
+	case args[0] == TrustForwardAuth:
+		return d.ArgErr()
+	default:
+		return d.Errf("option 'trust' is '%s': it must be %s or %s", args[0], TrustForwardAuth, TrustProxies)
+	}
+	return nil
+}
+
+func (c *Common) parseCache(d *caddyfile.Dispenser) error {
+	c.Cache = new(Cache)
+	k := c.Cache
+	table := option.Table{
+		"ttl": func(d *caddyfile.Dispenser) error {
+			if k.TTL != 0 {
+				return d.Err("option 'ttl' is given twice: in the block and behind 'cache'")
+			}
+			return option.Duration(&k.TTL, MinDuration)(d)
+		},
+		"max_entries":  option.Number(&k.MaxEntries, 1),
+		"negative_ttl": k.parseNegativeTTL,
+		"vary":         option.List(&k.Vary),
+		"redis":        k.parseRedis,
+	}
+	switch d.CountRemainingArgs() {
+	case 0:
+		return option.BlockOf(table)(d)
+	case 1:
+	default:
+		return d.ArgErr()
+	}
+	if d.NextArg(); d.Val() == "off" {
+		k.Disabled = true
+		return nil
+	}
+	d.Prev()
+	if err := option.Duration(&k.TTL, MinDuration)(d); err != nil {
+		return err
+	}
+	_, err := table.Block(d)
+	return err
+}
+
+// parseRedis leaves the block to its module.
+func (k *Cache) parseRedis(d *caddyfile.Dispenser) error {
+	if _, err := caddy.GetModule(redisStore); err != nil {
+		return d.Errf("option 'redis' %v", errNoRedisModule)
+	}
+	store, err := caddyfile.UnmarshalModule(d, redisStore)
+	if err != nil {
+		return err
+	}
+	k.StoreRaw = caddyconfig.JSONModuleObject(store, "module", "redis", nil)
+	return nil
+}
+
+func (k *Cache) parseNegativeTTL(d *caddyfile.Dispenser) error {
+	k.NegativeTTL = new(caddy.Duration)
+	return option.Duration(k.NegativeTTL, 0)(d)
+}
+
+func (c *Common) parseRetries(d *caddyfile.Dispenser) error {
+	c.Retries = new(int)
+	return option.Number(c.Retries, 0)(d)
+}
+
+func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
+	c.Breaker = new(Breaker)
+	b := c.Breaker
+	return option.OffOr(&b.Disabled, option.Table{
+		"failures": option.Number(&b.Failures, 1),
+		"open":     option.Duration(&b.Open, MinDuration),
+	})(d)
+}
+
+// IsPlaceholder reports whether s is one placeholder and nothing else.
+func IsPlaceholder(s string) bool {
+	return len(s) > 2 && s[0] == '{' && s[len(s)-1] == '}' && !strings.ContainsAny(s[1:len(s)-1], "{}")
+}
+
+// ParseRange reads a CIDR range, an address, or private_ranges.
+func ParseRange(s string) ([]netip.Prefix, error) {
+	ranges := []string{s}
+	if s == "private_ranges" {
+		ranges = caddyhttp.PrivateRangesCIDR()
+	}
+	var prefixes []netip.Prefix
+	for _, r := range ranges {
+		prefix, err := caddyhttp.CIDRExpressionToPrefix(r)
+		if err != nil {
+			return nil, fmt.Errorf("'%s' is no CIDR range, address or private_ranges", s)
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
+}

@@ -1,0 +1,16 @@
+package humanapitoken
+
+import (
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+)
+
+// TestWhereTheSecretGoes: without the option api, to Human API and nobody else.
+func TestWhereTheSecretGoes(t *testing.T) {
+	h := &HumanAPIToken{ClientID: "c", ClientSecret: "s"}
+	var p option.Problems
+	if c := h.readSettings(&p); p.Err() != nil || c.API.String() != "https://auth.humanapi.co" {
+		t.Errorf("the secret goes to %s: %v", c.API, p.Err())
+	}
+}

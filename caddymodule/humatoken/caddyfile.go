@@ -1,0 +1,279 @@
+package humatoken
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+)
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	huma_token [<matcher>] {
+//	    # whose service
+//	    config_file   <path>
+//	    api           <url>
+//	    project_id    <id>
+//	    deployment_id <id>
+//	    client_id     [ios|android|web] <id>
+//	    secret        <secret>
+//	    signature     hmac-sha256|hmac-sha512|hawk|off {
+//	        encoding    hex|base64|base64url
+//	        payload     <template>
+//	        header_name <name>
+//	        id          <id>
+//	    }
+//	    header_up     <name> <value>
+//	    tls {
+//	        ca                 <pem file>
+//	        client_certificate <cert file> <key file>
+//	    }
+//	    registration off
+//	    registration {
+//	        rate            <n>/<s|m|h> [<burst>]
+//	        hold            <duration>
+//	        sign_consent    on|off
+//	        timezone        <zone>
+//	        language        <tag>
+//	        activation_code <code>
+//	        attribute       <key> <value>
+//	    }
+//	    client_type ios|android|web
+//
+//	    # who is asking
+//	    identity [<preset>] {
+//	        email         <source> [<path>]
+//	        user_id       <source> [<path>]
+//	        name          <source> [<path>]
+//	        first_name    <source> [<path>]
+//	        last_name     <source> [<path>]
+//	        verified      <source> [<path>]
+//	        domains       <domain...>
+//	        name_encoding auto|utf8|latin1|rfc2047|percent|base64
+//	        verify {
+//	            jwks     <url>
+//	            issuer   <iss>
+//	            audience <aud...>
+//	            signer   <arn...>
+//	        }
+//	    }
+//	    trust forward_auth [<upstream>]
+//	    trust proxies [<cidr|private_ranges>...]
+//	    userinfo <url> {
+//	        forward_headers <name...>
+//	        email           <path>
+//	        user_id         <path>
+//	        name            <path>
+//	        first_name      <path>
+//	        last_name       <path>
+//	        verified        <path>
+//	        domains         <domain...>
+//	        timeout         <duration>
+//	    }
+//
+//	    # how it behaves
+//	    cache off
+//	    cache [<ttl>] {
+//	        ttl          <duration>
+//	        max_entries  <n>
+//	        negative_ttl <duration>
+//	        vary         <placeholder...>
+//	        redis {
+//	            address               <host:port...>
+//	            username              <name>
+//	            password              <secret>
+//	            db                    <n>
+//	            key_prefix            <text>
+//	            tls_enabled           on|off
+//	            tls_server_certs_path <pem file>
+//	            master_name           <name>
+//	            cluster               on|off
+//	            timeout               <duration>
+//	            encryption_keys       <key...>
+//	        }
+//	    }
+//	    no_cache        honor|ignore
+//	    timeout         <duration>
+//	    attempt_timeout <duration>
+//	    retries         <n>
+//	    breaker off
+//	    breaker {
+//	        failures <n>
+//	        open     <duration>
+//	    }
+//	    max_concurrent  <n>
+//	    max_waiting     <n>
+//	    errors          problem|caddy
+//	    cross_site      deny|allow
+//	    trace_upstream  on|off
+//	    hash_key        <secret>
+//	}
+//
+// client_id, header_up, attribute and address may be repeated, everything else not.
+func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return config.Unmarshal(d, h.serviceOptions(), &h.Common)
+}
+
+// serviceOptions are the options that say whose service is called.
+func (h *HumaToken) serviceOptions() option.Table {
+	return option.Table{
+		"config_file":   option.Text(&h.ConfigFile),
+		"api":           option.Text(&h.API),
+		"project_id":    option.Text(&h.ProjectID),
+		"deployment_id": option.Text(&h.DeploymentID),
+		"client_id":     h.parseClientID,
+		"secret":        option.Secret(&h.Secret),
+		"signature":     h.parseSignature,
+		"header_up":     h.parseHeaderUp,
+		"tls":           h.parseTLS,
+		"registration":  h.parseRegistration,
+		"client_type":   option.OneOf(&h.ClientType, clientTypes...),
+	}
+}
+
+func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
+	kind := allTypes
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 2 && slices.Contains(clientTypes, args[0]):
+		kind = args[0]
+	case len(args) == 2:
+		return d.Errf("option 'client_id' is for '%s': it must be %s", args[0], strings.Join(clientTypes, " or "))
+	case len(args) != 1:
+		return d.ArgErr()
+	case slices.Contains(clientTypes, args[0]):
+		return d.Errf("option 'client_id' has no id for '%s'", args[0])
+	}
+	if args[len(args)-1] == "" {
+		return d.Err("option 'client_id' is empty")
+	}
+	if _, ok := h.ClientID[kind]; ok {
+		return d.Errf("option 'client_id' is given twice for the same client type")
+	}
+	if len(h.ClientID) > 0 && (kind == allTypes || h.ClientID[allTypes] != "") {
+		return d.Err("option 'client_id' is either one for all client types or one for each")
+	}
+	if h.ClientID == nil {
+		h.ClientID = make(ClientIDs)
+	}
+	h.ClientID[kind] = args[len(args)-1]
+	return nil
+}
+
+func (h *HumaToken) parseSignature(d *caddyfile.Dispenser) error {
+	h.Signature = new(Signature)
+	s := h.Signature
+	if err := option.OneOf(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off")(d); err != nil {
+		return err
+	}
+	_, err := option.Table{
+		"encoding":    option.OneOf(&s.Encoding, "hex", "base64", "base64url"),
+		"payload":     option.Text(&s.Payload),
+		"header_name": option.Text(&s.HeaderName),
+		"id":          option.Text(&s.ID),
+	}.Block(d)
+	return err
+}
+
+func (h *HumaToken) parseHeaderUp(d *caddyfile.Dispenser) error {
+	var name, value string
+	if !d.AllArgs(&name, &value) {
+		return option.SecretArgErr(d, "header_up", 2)
+	}
+	if h.HeaderUp == nil {
+		h.HeaderUp = make(http.Header)
+	}
+	h.HeaderUp[name] = append(h.HeaderUp[name], value)
+	option.WarnLiteral(d, "header_up", value)
+	return nil
+}
+
+func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
+	h.TLS = new(TLS)
+	return option.BlockOf(option.Table{
+		"ca": option.Text(&h.TLS.CA),
+		"client_certificate": func(d *caddyfile.Dispenser) error {
+			if !d.AllArgs(&h.TLS.ClientCertificate, &h.TLS.ClientKey) {
+				return d.ArgErr()
+			}
+			return nil
+		},
+	})(d)
+}
+
+// minHold is the shortest hold that makes sense.
+const minHold = time.Second
+
+func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
+	h.Registration = new(Registration)
+	r := h.Registration
+	return option.OffOr(&r.Disabled, option.Table{
+		"rate":            r.parseRate,
+		"hold":            option.Duration(&r.Hold, minHold),
+		"sign_consent":    option.OnOff(&r.SignConsent),
+		"timezone":        option.Text(&r.Timezone),
+		"language":        option.Text(&r.Language),
+		"activation_code": option.Secret(&r.ActivationCode),
+		"attribute":       r.parseAttribute,
+	})(d)
+}
+
+func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 1 || len(args) > 2 {
+		return d.ArgErr()
+	}
+	if _, err := parseRate(args[0]); err != nil && !option.HasPlaceholder(args[0]) {
+		return d.Errf("option 'rate' is '%s': %v", args[0], err)
+	}
+	r.Rate = args[0]
+	if len(args) == 1 {
+		return nil
+	}
+	burst, err := strconv.Atoi(args[1])
+	if err != nil || burst < 1 {
+		return d.Errf("option 'rate' has the burst '%s': it must be an integer of at least 1", args[1])
+	}
+	r.Burst = burst
+	return nil
+}
+
+func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
+	var key, value string
+	if !d.AllArgs(&key, &value) {
+		return d.ArgErr()
+	}
+	if key == "" {
+		return d.Err("option 'attribute' has no key")
+	}
+	if _, ok := r.Attribute[key]; ok {
+		return d.Errf("option 'attribute' is given twice for '%s'", key)
+	}
+	if r.Attribute == nil {
+		r.Attribute = make(map[string]string)
+	}
+	r.Attribute[key] = value
+	return nil
+}
+
+// errRate says what a rate looks like.
+var errRate = errors.New("it must be a number per s, m or h, such as 50/s")
+
+// parseRate reads <n>/<s|m|h>.
+func parseRate(s string) (rate.Limit, error) {
+	count, unit, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
+	if !ok || err != nil || n < 1 || seconds == 0 {
+		return 0, errRate
+	}
+	return rate.Limit(float64(n) / seconds), nil
+}

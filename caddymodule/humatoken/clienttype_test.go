@@ -1,0 +1,42 @@
+package humatoken
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// FuzzClientType sends anything as query and body. What comes out is one of
+// the three client types, none, or an error; and where net/url finds one
+// client type in the query, so do we.
+func FuzzClientType(f *testing.F) {
+	f.Add("client_type=ios", "application/json", `{"client_type":"IOS"}`)
+	f.Add("clientType=web&client_type=web", "application/x-www-form-urlencoded", "clientType=web")
+	f.Add("client%5Ftype=%69os&x=%zz", "text/plain", "")
+	f.Add("a=b;client_type=ios", "application/problem+json", `{"clientType":null}`)
+	f.Fuzz(func(t *testing.T, query, contentType, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.URL.RawQuery = query
+		r.Header.Set("Content-Type", contentType)
+		kind, err := clientTypeOf(r)
+		switch {
+		case err != nil && (kind != "" || !errors.Is(err, errBody) && !errors.Is(err, errClientTypes)):
+			t.Fatalf("%q with %v", kind, err)
+		case kind != "" && kind != exchange.IOS && kind != exchange.Android && kind != exchange.Web:
+			t.Fatalf("client type %q", kind)
+		}
+		values, queryErr := url.ParseQuery(query)
+		named := slices.Concat(values["client_type"], values["clientType"])
+		if queryErr == nil && len(named) == 1 && body == "" && named[0] != "" {
+			if want := parseClientType(named[0]); kind != want {
+				t.Fatalf("query %q: client type %q, want %q", query, kind, want)
+			}
+		}
+	})
+}

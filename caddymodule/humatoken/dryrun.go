@@ -1,0 +1,76 @@
+package humatoken
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+)
+
+// SetDryRun prepares the handler, before Provision, for a command that runs it without
+// a server.
+func (h *HumaToken) SetDryRun(r *endpoint.DryRun) {
+	h.endpoint.DryRun = r
+	if !r.Register {
+		options := Registration{}
+		if h.Registration != nil {
+			options = *h.Registration
+		}
+		options.Disabled = true
+		h.Registration = &options
+	}
+}
+
+// DistinctClientTypes returns the client types that have a client id, one for each id.
+func (h *HumaToken) DistinctClientTypes() (types []string) {
+	var p option.Problems // Provision has reported them
+	ids := h.readService(&p).clientIDs
+	seen := make(map[string]bool)
+	for _, kind := range clientTypes {
+		if id := ids[parseClientType(kind)]; id != "" && !seen[id] {
+			seen[id] = true
+			types = append(types, kind)
+		}
+	}
+	return types
+}
+
+// NeedsClock returns why calls need the right time; empty if they do not.
+func (h *HumaToken) NeedsClock() string {
+	if sig := h.Signature; sig != nil && (sig.Algorithm == "hawk" || strings.Contains(sig.Payload, "{sig.timestamp}")) {
+		return "calls are signed with the time"
+	}
+	for _, values := range h.HeaderUp {
+		if strings.Contains(strings.Join(values, " "), "{sig.timestamp}") {
+			return "calls carry the time"
+		}
+	}
+	return ""
+}
+
+// placeholdersOnly is a payload without a text of the operator's, which may be
+// part of a secret.
+var placeholdersOnly = regexp.MustCompile(`^(\{sig\.[a-z_]+\}|[.:|+\s]|\\n)+$`)
+
+// SigningScheme says how calls are signed.
+func (h *HumaToken) SigningScheme() string {
+	s := Signature{}
+	if h.Signature != nil {
+		s = *h.Signature
+	}
+	payload := cmp.Or(s.Payload, "{sig.body}")
+	if !placeholdersOnly.MatchString(payload) {
+		payload = "a payload with a text of your own"
+	}
+	switch header := cmp.Or(s.HeaderName, "signature"); s.Algorithm {
+	case "off":
+		return "no"
+	case "hawk":
+		return "hawk, in the header Authorization, its mac in " + header + " too"
+	default:
+		return fmt.Sprintf("%s of %s, in %s, in the header %s", cmp.Or(s.Algorithm, "hmac-sha256"), payload, cmp.Or(s.Encoding, "hex"), header)
+	}
+}

@@ -1,0 +1,133 @@
+// Package humatoken is the module http.handlers.huma_token: it responds to signed-in
+// users with tokens of Huma. The options are documented at HumaToken.
+package humatoken
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
+)
+
+func init() {
+	caddy.RegisterModule(new(HumaToken))
+	endpoint.RegisterDirective(endpoint.Huma, func() endpoint.Handler { return new(HumaToken) })
+}
+
+// CaddyModule returns the Caddy module information.
+func (*HumaToken) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.huma_token",
+		New: func() caddy.Module { return new(HumaToken) },
+	}
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next.
+func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	return h.endpoint.ServeHTTP(w, r, nil)
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (h *HumaToken) Cleanup() error { return h.endpoint.Cleanup() }
+
+// source evaluates the handler's options for its endpoint.
+type source struct{ handler *HumaToken }
+
+// Settings implements endpoint.Source.
+func (s source) Settings(p *option.Problems) endpoint.Settings { return s.handler.settings(p) }
+
+// Names implements endpoint.Source.
+func (s source) Names() endpoint.AccountNames {
+	h := s.handler
+	return endpoint.AccountNames{ConfigFile: h.ConfigFile, API: h.API, ProjectID: h.ProjectID, DeploymentID: h.DeploymentID}
+}
+
+// tokenSource are Huma's tokens, as they are fetched with certain credentials.
+type tokenSource struct {
+	handler   *HumaToken
+	clients   map[exchange.ClientType]string
+	fallback  exchange.ClientType // of a request that names no client type
+	client    *huma.Client
+	signUps   *userhash.Hasher     // names users among the registrations of this process
+	lockNames *userhash.Hasher     // and of all replicas
+	locks     exchange.SignUpLocks // nil: there are no others
+}
+
+// Variant implements tokenService. Client types with the same client id are one
+// kind: the calls for them are the same.
+func (h *tokenSource) Variant(r *http.Request) (kind string, of exchange.ClientType, bad exchange.Code) {
+	of, err := clientTypeOf(r)
+	switch {
+	case errors.Is(err, errBody):
+		return "", "", problem.BodyInvalid
+	case err != nil:
+		return "", "", problem.ClientTypeUnknown
+	}
+	if of == "" {
+		if of = h.fallback; of == "" {
+			return "", "", problem.ClientTypeRequired
+		}
+	}
+	if kind = h.clients[of]; kind == "" {
+		return "", "", problem.ClientTypeUnknown
+	}
+	return kind, of, ""
+}
+
+// Exchange implements tokenService.
+func (h *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
+	first, last := q.Names()
+	return &exchange.Login{
+		Huma:          h.client,
+		Registrations: account.Registrations,
+		Registration:  q.Registration(h.handler.registration),
+		User:          h.signUps.CacheKey(q.User),
+		Replicas:      q.Replicas(h.lockNames.CacheKey(q.User)),
+		Person: exchange.Person{
+			Email:      q.User.Email,
+			FirstName:  first,
+			LastName:   last,
+			ClientIP:   q.ClientIP(),
+			ClientType: q.ClientType,
+		},
+	}
+}
+
+// ReleaseHold implements tokenService.
+func (h *tokenSource) ReleaseHold(ctx context.Context, user identity.User) error {
+	account.Registrations.Release(h.signUps.CacheKey(user))
+	if h.locks == nil {
+		return nil
+	}
+	return h.locks.Unhold(ctx, h.lockNames.CacheKey(user))
+}
+
+// RetryWith implements tokenService.
+func (h *tokenSource) RetryWith(m endpoint.Exchange) endpoint.Exchange {
+	login := *m.(*exchange.Login)
+	login.Huma = h.client
+	return &login
+}
+
+// Interface guards
+var (
+	_ caddy.Module                = (*HumaToken)(nil)
+	_ caddy.Provisioner           = (*HumaToken)(nil)
+	_ caddy.CleanerUpper          = (*HumaToken)(nil)
+	_ caddyfile.Unmarshaler       = (*HumaToken)(nil)
+	_ caddyhttp.MiddlewareHandler = (*HumaToken)(nil)
+	_ endpoint.Source             = source{}
+	_ endpoint.TokenSource        = (*tokenSource)(nil)
+)

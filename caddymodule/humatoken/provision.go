@@ -1,0 +1,226 @@
+package humatoken
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/apiurl"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
+)
+
+// clientTypes are the client types that Huma knows.
+var clientTypes = []string{string(exchange.IOS), string(exchange.Android), string(exchange.Web)}
+
+// The defaults of the option registration.
+const (
+	defaultRegistrationRate  = rate.Limit(50)
+	defaultRegistrationBurst = 500
+)
+
+// What holds for tokens of Huma in the cache.
+const (
+	defaultTTL       = 60 * time.Second
+	expiryMargin     = 30 * time.Second // before its end a token is not handed out any more,
+	expiryMarginPart = 10               // or a tenth of its life before, if that is less
+)
+
+// settings are the options of Huma's part of the config that may change while
+// it runs: values in place of placeholders, defaults in place of nothing.
+type settings struct {
+	h *HumaToken
+	humaService
+	signature huma.SignatureConfig
+	signer    huma.Signer
+	headerUp  []huma.Header
+
+	language, timezone string
+	activationCode     masked.String
+	attributes         map[string]string
+}
+
+// Provision sets up the handler. It calls nobody: it reads the files that the
+// config names, and takes its state from the pools.
+func (h *HumaToken) Provision(ctx caddy.Context) error {
+	h.endpoint.Init(ctx, endpoint.Huma, source{h}, h, &h.Common)
+	var p option.Problems
+	s := h.settings(&p)
+	limits := h.endpoint.Load(ctx, defaultTTL, &p)
+	h.readRegistration(&p, &limits)
+	transport := account.NewTransport(h.readTLS(&p), limits.MaxConcurrent, &p)
+	if err := p.Err(); err != nil {
+		return err
+	}
+	if err := h.endpoint.AcquireState(ctx, h.accountKey(), limits, transport); err != nil {
+		return err
+	}
+	h.endpoint.Policy.Margin, h.endpoint.Policy.MarginPart = expiryMargin, expiryMarginPart
+	h.endpoint.Policy.Registers = !h.registration.Off
+	return h.endpoint.Start(ctx, s)
+}
+
+// settings evaluates the options that may change while the config runs.
+func (h *HumaToken) settings(p *option.Problems) *settings {
+	s := &settings{h: h, humaService: h.readService(p)}
+	h.readSignature(p, s)
+	r := h.registrationOptions()
+	s.timezone = p.Text("timezone", r.Timezone)
+	s.language = p.Text("language", r.Language)
+	s.activationCode = p.Secret("activation_code", r.ActivationCode)
+	s.attributes = make(map[string]string, len(r.Attribute))
+	for key, value := range r.Attribute {
+		if key == "" {
+			p.Addf("attribute", "it has no key")
+		}
+		s.attributes[key] = p.Text("attribute", value)
+	}
+	return s
+}
+
+// readSignature evaluates how calls are signed, and their further headers.
+func (h *HumaToken) readSignature(p *option.Problems, s *settings) {
+	sig := h.Signature
+	if sig == nil {
+		sig = new(Signature)
+	}
+	s.signature = huma.SignatureConfig{
+		Algorithm:  p.Text("signature", sig.Algorithm),
+		Encoding:   p.Text("encoding", sig.Encoding),
+		Payload:    p.Text("payload", sig.Payload),
+		HeaderName: p.Text("header_name", sig.HeaderName),
+		ID:         p.Text("id", sig.ID),
+		Secret:     s.secret,
+	}
+	s.headerUp = h.readHeaderUp(p, s.signature)
+	if s.secret.IsZero() {
+		s.signature.Secret = masked.New("missing") // which has been noted, with what to do
+	}
+	var err error
+	s.signer, err = huma.NewSigner(s.signature)
+	p.AddAll(err)
+}
+
+func (h *HumaToken) registrationOptions() *Registration {
+	if h.Registration == nil {
+		return new(Registration)
+	}
+	return h.Registration
+}
+
+// readRegistration evaluates how sign-ups are sent, and their brake.
+func (h *HumaToken) readRegistration(p *option.Problems, l *account.Limits) {
+	r := h.registrationOptions()
+	l.RegistrationRate, l.RegistrationBurst = defaultRegistrationRate, cmp.Or(r.Burst, defaultRegistrationBurst)
+	if r.Rate != "" {
+		limit, err := parseRate(p.Text("rate", r.Rate))
+		if err != nil {
+			p.AddAll(fmt.Errorf("rate: %w", err))
+		}
+		l.RegistrationRate = limit
+	}
+	if r.Burst < 0 {
+		p.Addf("rate", "the burst is %d: it must be at least 1", r.Burst)
+	}
+	p.Shortest("hold", r.Hold, minHold)
+	limit, burst := l.RegistrationRate, l.RegistrationBurst
+	h.registration = exchange.Registration{
+		Off:     r.Disabled,
+		Hold:    time.Duration(cmp.Or(r.Hold, caddy.Duration(time.Minute))),
+		Consent: r.SignConsent,
+		Allow:   func() bool { return h.endpoint.Account.AllowRegistration(limit, burst) },
+		Ended:   metrics.SignUpCounter(endpoint.Huma.Name),
+		ConsentFailed: func(err error) {
+			h.endpoint.Logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
+		},
+	}
+}
+
+// accountKey is the account, by what is written in the config. What rotates
+// in place (a file's content) is not part of it, so state survives a rotation.
+func (h *HumaToken) accountKey() []string {
+	parts := []string{h.ConfigFile, h.API, h.DeploymentID, h.ProjectID, h.Secret}
+	for _, kind := range append(clientTypes, allTypes) {
+		parts = append(parts, h.ClientID[kind])
+	}
+	return parts
+}
+
+// CacheKey implements settings.
+func (s *settings) CacheKey() []byte {
+	return userhash.DeriveKey(s.h.endpoint.RootKey(s.secret), "token", s.h.endpoint.Service.Name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
+}
+
+// SignUpKey implements settings.
+func (s *settings) SignUpKey() []byte { return userhash.DeriveKey(nil, s.signUps()...) }
+
+// signUps name the service in keys of those whom it signs up: whatever the
+// credentials, they are the same users.
+func (s *settings) signUps() []string {
+	return []string{"sign-up", s.h.endpoint.Service.Name, apiurl.Canonical(s.api), s.deploymentID, s.projectID}
+}
+
+// fingerprint tells credentials apart in cache keys.
+func (s *settings) fingerprint() string {
+	parts := []string{s.secret.Reveal()}
+	for _, kind := range clientTypes {
+		parts = append(parts, s.clientIDs[exchange.ClientType(kind)])
+	}
+	for _, header := range s.headerUp {
+		parts = append(parts, header.Name, header.Value.Reveal())
+	}
+	return string(userhash.DeriveKey(nil, parts...)[:sha256.Size])
+}
+
+// Fingerprint implements settings.
+func (s *settings) Fingerprint() string {
+	sig := s.signature
+	parts := []string{
+		s.api.String(), s.deploymentID, s.projectID, s.fingerprint(),
+		sig.Algorithm, sig.Encoding, sig.Payload, sig.HeaderName, sig.ID,
+		s.language, s.timezone, s.activationCode.Reveal(),
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.attributes)) {
+		parts = append(parts, key, s.attributes[key])
+	}
+	return string(userhash.DeriveKey(nil, parts...))
+}
+
+// Tokens implements settings.
+func (s *settings) Tokens(_ *userhash.Hasher, locks exchange.SignUpLocks) endpoint.TokenSource {
+	return &tokenSource{
+		handler:   s.h,
+		clients:   s.clientIDs,
+		fallback:  s.defaultClientType(exchange.ClientType(s.h.ClientType)),
+		signUps:   userhash.New(userhash.DeriveKey(userhash.ProcessKey, s.signUps()...)),
+		lockNames: userhash.New(s.SignUpKey()),
+		locks:     locks,
+		client: huma.New(huma.Config{
+			API:            s.api,
+			ProjectID:      s.projectID,
+			DeploymentID:   s.deploymentID,
+			ClientIDs:      s.clientIDs,
+			Signer:         s.signer,
+			HeaderUp:       s.headerUp,
+			Language:       s.language,
+			Timezone:       s.timezone,
+			ActivationCode: s.activationCode,
+			Attributes:     s.attributes,
+			HTTP:           s.h.endpoint.Transport(),
+			Do:             s.h.endpoint.Do,
+		}),
+	}
+}

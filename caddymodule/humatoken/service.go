@@ -1,0 +1,226 @@
+package humatoken
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/apiurl"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
+)
+
+// humaService is whose API is called, and as whom.
+type humaService struct {
+	api                     *url.URL
+	projectID, deploymentID string
+	clientIDs               map[exchange.ClientType]string
+	oneClientID             bool // the same client id serves every client type
+	secret                  masked.String
+}
+
+// readService takes each value from its option, else from the config file.
+func (h *HumaToken) readService(p *option.Problems) humaService {
+	var file huma.FileValues
+	fileRead := false
+	if path := p.Text("config_file", h.ConfigFile); path != "" {
+		var err error
+		file, err = huma.ReadConfigFile(path, h.setOptions()...)
+		p.Add("config_file", err)
+		fileRead = err == nil
+	}
+	missing := func(option, what string) {
+		switch {
+		case fileRead:
+			p.Addf(option, "the %s is missing: set it here, or in the config_file, where these members were found: %s",
+				what, strings.Join(file.Members, ", "))
+		case h.ConfigFile == "":
+			p.Addf(option, "the %s is missing: set it here, or name a config_file that has it", what)
+		}
+	}
+	pick := func(option, what, value, fromFile string) string {
+		v := p.Text(option, value)
+		if value == "" {
+			v = fromFile
+		}
+		if value == "" && fromFile == "" {
+			missing(option, what)
+		}
+		return v
+	}
+
+	v := humaService{
+		projectID:    pick("project_id", "project's id", h.ProjectID, file.ProjectID),
+		deploymentID: pick("deployment_id", "deployment's id", h.DeploymentID, file.DeploymentID),
+		secret:       p.Secret("secret", h.Secret),
+	}
+	if raw := pick("api", "API's URL", h.API, file.API); raw != "" {
+		var err error
+		v.api, err = apiurl.Parse(raw)
+		p.Add("api", err)
+	}
+	if err := (huma.Header{Name: "deploymentId", Value: masked.New(v.deploymentID)}).Check(); err != nil {
+		p.Addf("deployment_id", "it cannot stand in a header")
+	}
+	if h.Secret == "" {
+		v.secret = masked.New(strings.TrimRight(file.Secret.Reveal(), "\r\n"))
+	}
+	if v.secret.IsZero() && h.Secret == "" && !h.signatureOff() {
+		missing("secret", "secret that signs the calls")
+	}
+	v.readClientIDs(p, h.ClientID, file, missing)
+	v.checkClientType(p, h.ClientType)
+	return v
+}
+
+// setOptions names the values that the config file is not asked for.
+func (h *HumaToken) setOptions() []string {
+	set := []string{"organization_id"} // which nothing here needs
+	for option, isSet := range map[string]bool{
+		"api": h.API != "", "project_id": h.ProjectID != "", "deployment_id": h.DeploymentID != "",
+		"client_id": len(h.ClientID) > 0, "secret": h.Secret != "" || h.signatureOff(),
+	} {
+		if isSet {
+			set = append(set, option)
+		}
+	}
+	return set
+}
+
+// signatureOff reports whether calls are not signed, so that no secret is
+// needed.
+func (h *HumaToken) signatureOff() bool {
+	if h.Signature == nil {
+		return false
+	}
+	algorithm, err := option.Expand(h.Signature.Algorithm)
+	return err == nil && algorithm == "off"
+}
+
+// readClientIDs takes the client ids from the option, else from the file.
+func (v *humaService) readClientIDs(p *option.Problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
+	v.clientIDs = make(map[exchange.ClientType]string)
+	one := file.ClientID
+	for kind, id := range ids {
+		id, err := option.Expand(id)
+		if err == nil && id == "" {
+			err = errors.New("it is empty")
+		}
+		p.Add("client_id", err)
+		switch {
+		case kind == allTypes:
+			one = id
+		case slices.Contains(clientTypes, kind):
+			v.clientIDs[exchange.ClientType(kind)] = id
+		default:
+			p.Addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clientTypes, ", "))
+		}
+	}
+	if _, all := ids[allTypes]; all && len(ids) > 1 {
+		p.Addf("client_id", "it is either one for all client types or one for each")
+	}
+	if len(ids) == 0 {
+		maps.Copy(v.clientIDs, file.ClientIDs)
+	}
+	if len(v.clientIDs) > 0 {
+		return
+	}
+	if one == "" {
+		if len(ids) == 0 {
+			missing("client_id", "client id")
+		}
+		return
+	}
+	v.oneClientID = true
+	for _, kind := range clientTypes {
+		v.clientIDs[exchange.ClientType(kind)] = one
+	}
+}
+
+// checkClientType notes a default client type that no request can have.
+func (v *humaService) checkClientType(p *option.Problems, kind string) {
+	switch {
+	case kind == "":
+	case !slices.Contains(clientTypes, kind):
+		p.Addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clientTypes, " or "))
+	case len(v.clientIDs) > 0 && v.clientIDs[exchange.ClientType(kind)] == "":
+		p.Addf("client_type", "there is no client_id for %s", kind)
+	}
+}
+
+// defaultClientType is the client type of a request that names none: the configured
+// one, else the only one there is. Empty if the request has to name one.
+func (v *humaService) defaultClientType(configured exchange.ClientType) exchange.ClientType {
+	switch {
+	case configured != "":
+		return configured
+	case v.oneClientID:
+		return exchange.Web // all types have the same client id: it makes no difference
+	case len(v.clientIDs) == 1:
+		for kind := range v.clientIDs {
+			return kind
+		}
+	}
+	return ""
+}
+
+// readHeaderUp reads the further headers on calls, in a stable order.
+func (h *HumaToken) readHeaderUp(p *option.Problems, sig huma.SignatureConfig) []huma.Header {
+	ours := map[string]bool{"Deploymentid": true} // what every call carries anyway
+	if sig.Algorithm != "off" {
+		ours[http.CanonicalHeaderKey(cmp.Or(sig.HeaderName, "signature"))] = true
+	}
+	if sig.Algorithm == "hawk" {
+		ours["Authorization"] = true
+	}
+
+	var headers []huma.Header
+	for name, values := range h.HeaderUp {
+		if ours[http.CanonicalHeaderKey(name)] {
+			p.Addf("header_up", "'%s' is set by the directive itself", name)
+		}
+		for _, value := range values {
+			header := huma.Header{Name: name, Value: p.Secret("header_up", value)}
+			p.Add("header_up", header.Check())
+			headers = append(headers, header)
+		}
+	}
+	sort.SliceStable(headers, func(i, j int) bool { return headers[i].Name < headers[j].Name })
+	return headers
+}
+
+// readTLS reads the files of the tls option.
+func (h *HumaToken) readTLS(p *option.Problems) account.TLSFiles {
+	if h.TLS == nil {
+		return account.TLSFiles{}
+	}
+	read := func(option, path string) []byte {
+		path = p.Text(option, path)
+		if path == "" {
+			return nil
+		}
+		b, err := textfile.Read(path)
+		if err != nil {
+			p.Add(option, err)
+			return nil
+		}
+		return b
+	}
+	if (h.TLS.ClientCertificate == "") != (h.TLS.ClientKey == "") {
+		p.Addf("client_certificate", "a certificate and a key are needed, or none of them")
+	}
+	return account.TLSFiles{
+		CA:          read("ca", h.TLS.CA),
+		Certificate: read("client_certificate", h.TLS.ClientCertificate),
+		Key:         read("client_certificate", h.TLS.ClientKey),
+	}
+}

@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// flushTimeout is how long a flush of the shared store may take: it visits each
+// of its keys.
+const flushTimeout = time.Minute
+
+// evictResult is what POST /huma/cache/flush and evict answer.
+type evictResult struct {
+	// Accounts is how many forgot the user, or all.
+	Accounts int `json:"accounts"`
+
+	// Replicas is told, or none without a shared store.
+	Replicas string `json:"replicas"`
+}
+
+// tokenCache is where one account keeps tokens: here, and in the store that replicas
+// share. Handlers of one account have the same.
+type tokenCache struct {
+	account *account.Account
+	shared  exchange.SharedStore // nil: there are no other replicas
+	user    exchange.UserKey     // of whom; empty: of all
+}
+
+// flush forgets all users: here at once, because the store takes its time, and
+// again after that, because until then it may have given something back.
+func (m tokenCache) flush(ctx context.Context) error {
+	m.account.Engine.Flush()
+	if m.shared == nil {
+		return nil
+	}
+	defer m.account.Engine.Flush()
+	return m.shared.Flush(ctx)
+}
+
+// evict evicts the user.
+func (m tokenCache) evict(ctx context.Context) error {
+	return m.account.Engine.Evict(ctx, m.user, m.shared, true)
+}
+
+// flush answers POST /huma/cache/flush.
+func flush(r *http.Request) (int, any, error) {
+	body, err := readBody(r)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case len(body) > 0: // somebody who wants to name a user, perhaps
+		return 0, nil, apiError(http.StatusBadRequest, "a flush takes no body, and forgets all users: to forget one use "+pathPrefix+"cache/evict")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), flushTimeout)
+	defer cancel()
+	all := make(map[tokenCache]*endpoint.Endpoint)
+	endpoint.Handlers.Range(func(h, _ any) bool {
+		e := h.(*endpoint.Endpoint)
+		all[tokenCache{account: e.Account, shared: e.Current.Load().Policy.Shared}] = e
+		return true
+	})
+	account.Registrations.ReleaseAll()
+	done, err := evictAll(all, func(m tokenCache) error { return m.flush(ctx) })
+	if err != nil {
+		return 0, nil, apiError(http.StatusServiceUnavailable, "flushed in this process, and not in the shared store and at the other replicas: flush again when it can be used: %w", err)
+	}
+	caddy.Log().Named("huma.admin").Info("the cache was flushed over the admin API", zap.Int("accounts", done.Accounts))
+	return http.StatusOK, done, nil
+}
+
+// evict answers POST /huma/cache/evict.
+func evict(r *http.Request) (int, any, error) {
+	user, p, err := readEvict(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx := context.WithoutCancel(r.Context()) // the store's own timeout ends it
+	all := make(map[tokenCache]*endpoint.Endpoint)
+	var unheld []error
+	endpoint.Handlers.Range(func(h, _ any) bool {
+		if e := h.(*endpoint.Endpoint); e.Service == p {
+			c := e.Current.Load()
+			all[tokenCache{e.Account, c.Policy.Shared, c.CacheHasher.CacheKey(user)}] = e
+			unheld = append(unheld, c.Tokens.ReleaseHold(ctx, user))
+		}
+		return true
+	})
+	if len(all) == 0 {
+		return 0, nil, apiError(http.StatusConflict, "the running config has no %s, whose users are told apart by what the body names", p.Directive)
+	}
+	done, err := evictAll(all, func(m tokenCache) error { return m.evict(ctx) })
+	for _, e := range all {
+		e.Logger.Info("a user was evicted over the admin API", zap.String("user", e.LogHasher.LogName(user)))
+	}
+	if err = errors.Join(err, errors.Join(unheld...)); err != nil {
+		return 0, nil, apiError(http.StatusServiceUnavailable, "evicted in this process, and perhaps not at the other replicas: evict again when the shared store can be used: %w", err)
+	}
+	return http.StatusOK, done, nil
+}
+
+// evictAll calls forget for each, also if one of them fails.
+func evictAll(all map[tokenCache]*endpoint.Endpoint, forget func(tokenCache) error) (done evictResult, err error) {
+	done.Replicas = "none"
+	accounts := make(map[*account.Account]bool)
+	for m := range all {
+		err = errors.Join(err, forget(m))
+		accounts[m.account] = true
+		if m.shared != nil {
+			done.Replicas = "told"
+		}
+	}
+	done.Accounts = len(accounts)
+	return done, err
+}
+
+// errEvict says what to send.
+func errEvict() error {
+	return apiError(http.StatusBadRequest, `the body must be {"email": "…"} for users of huma_token, or {"user_id": "…"} for those of human_api_token`)
+}
+
+// readEvict reads whom to forget, and whose users are named like that.
+func readEvict(r *http.Request) (user identity.User, p *endpoint.Service, err error) {
+	// As Caddy's own endpoint demands it: no page of another site can send that
+	// without asking first.
+	if !strings.Contains(r.Header.Get("Content-Type"), "/json") {
+		return user, nil, apiError(http.StatusBadRequest, "unacceptable content-type: 'application/json' required")
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return user, nil, err
+	}
+	var whom struct {
+		Email  *string `json:"email"`
+		UserID *string `json:"user_id"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if decoder.Decode(&whom) != nil || (whom.Email == nil) == (whom.UserID == nil) { // what is wrong would quote it
+		return user, nil, errEvict()
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return user, nil, errEvict()
+	}
+	if whom.Email != nil {
+		user, err = identity.UserByEmail(*whom.Email)
+		p = endpoint.Huma
+	} else {
+		user, err = identity.UserByID(*whom.UserID)
+		p = endpoint.HumanAPI
+	}
+	if err != nil {
+		return user, nil, apiError(http.StatusBadRequest, "nobody has that name: %w", err)
+	}
+	return user, p, nil
+}

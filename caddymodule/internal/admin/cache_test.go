@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// slowStore is a shared store that forgets as this process goes on.
+type slowStore struct {
+	exchange.SharedStore
+	meanwhile func()
+}
+
+var errSlow = errors.New("not done")
+
+func (s slowStore) Flush(context.Context) error {
+	s.meanwhile()
+	return errSlow
+}
+
+func (s slowStore) Evict(context.Context, exchange.UserKey) error {
+	s.meanwhile()
+	return errSlow
+}
+
+// TestForgettingBesideTheStore: a flush takes effect here before the store has
+// done its part; and what came back from there meanwhile goes, too. So it does
+// if the store does not do its part.
+func TestForgettingBesideTheStore(t *testing.T) {
+	v, _ := account.New()
+	a := v.(*account.Account)
+	defer func() { _ = a.Destruct() }()
+	keep := func() {
+		a.Cache.Limit(10).Put("u", "k", exchange.Record{Grant: exchange.NewGrant(time.Now()).Grant(), Until: time.Now().Add(time.Hour)})
+	}
+	for name, forget := range map[string]func(tokenCache) error{
+		"flush": func(m tokenCache) error { return m.flush(t.Context()) },
+		"evict": func(m tokenCache) error { return m.evict(t.Context()) },
+	} {
+		keep()
+		err := forget(tokenCache{account: a, user: "u", shared: slowStore{meanwhile: func() {
+			if n := a.Cache.Len(); name == "flush" && n != 0 {
+				t.Errorf("%s: %d users are here while the store is slow", name, n)
+			}
+			keep()
+		}}})
+		if n := a.Cache.Len(); n != 0 || !errors.Is(err, errSlow) {
+			t.Errorf("%s: %d users are left, %v", name, n, err)
+		}
+	}
+}

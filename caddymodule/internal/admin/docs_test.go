@@ -1,0 +1,23 @@
+package admin
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
+)
+
+// TestDocs: the README names every call and every reason of health.
+func TestDocs(t *testing.T) {
+	text := string(testutil.File(t, "../../../README.md"))
+	for path, call := range calls {
+		if !strings.Contains(text, "`"+call.methods[0]+" "+pathPrefix+path+"`") {
+			t.Errorf("the README does not name %s", path)
+		}
+	}
+	for _, reason := range []healthReason{reasonStopping, reasonNoHandlers, reasonBreakerOpen, reasonStoreDown, reasonFilesUnreadable} {
+		if !strings.Contains(text, "`"+string(reason)+"`") {
+			t.Errorf("the README does not name %s", reason)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package check
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// checkClientIP tells what Huma is sent as a new user's ipAddress.
+func checkClientIP(s *target) checkResult {
+	if s.directive.Service != endpoint.Huma || !s.directive.Registers() {
+		return skipped("nobody is signed up")
+	}
+	headers := strings.Join(s.directive.Server.ClientIPHeaders, ", ")
+	ranges, sign := s.proxyInFront()
+	write := "in the global options: servers { trusted_proxies static " + ranges + " } on three lines"
+	switch {
+	case s.directive.Proxy.Set || s.directive.Server.TrustedProxiesUnix:
+		found := "Huma is sent the client's address that a trusted proxy names in " + cmp.Or(headers, "X-Forwarded-For")
+		if s.directive.Server.TrustedProxiesStrict == 0 {
+			found += "; if the proxy adds to what a client sends there, write trusted_proxies_strict too"
+		}
+		return ok("%s", found)
+	case headers != "":
+		return problemFound(write, "%s is not looked at without trusted_proxies: Huma is sent the address of whoever connects", headers)
+	case sign != "":
+		return warning(write, "%s, so a proxy is in front, and Huma is sent the proxy's address for every user", sign)
+	}
+	return ok("Huma is sent the address of whoever connects; if that is a proxy, it needs trusted_proxies")
+}
+
+// proxyInFront returns by what a config shows that clients do not connect
+// themselves, and the ranges of those who do.
+func (s *target) proxyInFront() (ranges, sign string) {
+	ranges = "private_ranges"
+	if t := s.directive.Common.Trust; t != nil && t.Mode == config.TrustProxies && len(t.Ranges) > 0 {
+		return strings.Join(t.Ranges, " "), "`trust proxies` names proxies"
+	}
+	if i := s.directive.Common.Identity; i != nil && i.Verify != nil {
+		if _, known := identity.FindPreset(i.Preset); known {
+			return ranges, "`identity " + i.Preset + "` reads what a proxy adds"
+		}
+	}
+	return ranges, ""
+}

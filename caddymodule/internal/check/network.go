@@ -1,0 +1,230 @@
+package check
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
+)
+
+// checkDNS tells whether the name that is called is known.
+func checkDNS(s *target) checkResult {
+	c, without := s.call()
+	name := c.Network.Host
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	if c.Proxy != "" {
+		name = "the proxy " + c.Proxy
+		_, err = netip.ParseAddrPort(c.Proxy)
+	}
+	switch {
+	case without != "":
+		return skipped("%s", without)
+	case c.Network.Lookup != nil:
+		write := "correct the option api, or the name in the config_file; or look at the resolver of this machine (/etc/resolv.conf)"
+		if c.Proxy != "" {
+			write = "correct HTTPS_PROXY, or the resolver of this machine (/etc/resolv.conf)"
+		}
+		return problemFound(write, "%v", c.Network.Lookup)
+	case len(c.Network.Addresses) > 0:
+		return ok("%s is %s", name, strings.Join(c.Network.Addresses, ", "))
+	case err == nil:
+		return skipped("%s is an address", name)
+	}
+	return skipped("%s was not looked up", name)
+}
+
+// checkConnection tells whether somebody listens there.
+func checkConnection(s *target) checkResult {
+	c, without := s.call()
+	n := c.Network
+	write := "does anything listen there, as the option api has it? If so, let this machine out to it (firewall, security group, network policy), or name the proxy in between in HTTPS_PROXY"
+	if c.Proxy != "" {
+		write = "correct HTTPS_PROXY, or start the proxy; NO_PROXY=" + n.Host + " goes past it"
+	}
+	switch {
+	case without != "":
+		return skipped("%s", without)
+	case n.Lookup != nil:
+		return skipped("there is no address to connect to")
+	case n.Dial != nil:
+		return problemFound(write, "%v", n.Dial)
+	case n.Connected == "":
+		return problemFound(write, "no connection within %s", c.Took.Round(time.Millisecond))
+	case c.Proxy != "" && !arrived(c) && n.Handshake == nil:
+		return problemFound("have the proxy let "+n.Host+" through, or correct HTTPS_PROXY; NO_PROXY="+n.Host+" goes past it",
+			"the proxy %s does not connect to %s", c.Proxy, n.Host)
+	case c.Proxy != "":
+		return ok("through the proxy %s (HTTPS_PROXY)", c.Proxy)
+	}
+	return ok("%s", n.Connected)
+}
+
+// arrived reports whether a call got to where it could be answered.
+func arrived(c record.Call) bool {
+	return c.Network.Connected != "" && (strings.HasPrefix(c.URL, "http:") || c.Network.TLS != nil)
+}
+
+// checkTLS tells whether the service's certificate can be believed.
+func checkTLS(s *target) checkResult {
+	c, without := s.call()
+	n := c.Network
+	var op *net.OpError
+	switch {
+	case without != "":
+		return skipped("%s", without)
+	case strings.HasPrefix(c.URL, "http:"):
+		return skipped("it is http, which is for this machine alone")
+	case errors.As(n.Failure, &op) && op.Op == "remote error":
+		return problemFound(s.writeClientCertificate(), "the service ends the connection: %v; it may want a client certificate", op.Err)
+	case n.TLS != nil:
+		leaf := n.TLS.PeerCertificates[0]
+		return ok("the certificate of %s, by %s, is good until %s", n.Host, issuer(leaf), day(leaf.NotAfter))
+	case n.Handshake != nil:
+		return s.handshakeProblem(c)
+	case n.Connected != "" && c.Proxy == "":
+		return problemFound(writePort, "no answer to the handshake within %s", c.Took.Round(time.Millisecond))
+	}
+	return skipped("there is no connection")
+}
+
+// writePort is what to do about somebody who does not speak TLS.
+const writePort = "is the port in the option api the one for https?"
+
+// handshakeProblem tells why the certificate is not believed.
+func (s *target) handshakeProblem(c record.Call) checkResult {
+	var (
+		verification *tls.CertificateVerificationError
+		unknown      x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+		n            = c.Network
+		now          = time.Now()
+	)
+	switch err := n.Handshake; {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
+		return problemFound("set this machine's clock, if that is not the time; else wait, or have the certificate replaced",
+			"the certificate of %s is good from %s on, and here it is %s", n.Host, moment(invalid.Cert.NotBefore), moment(now))
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return problemFound("have the certificate renewed by whoever runs "+n.Host+"; set this machine's clock, if that is not the time",
+			"the certificate of %s has expired on %s, and here it is %s", n.Host, moment(invalid.Cert.NotAfter), moment(now))
+	case errors.As(err, &hostname):
+		return problemFound("correct the option api, or have the certificate issued for "+n.Host,
+			"the certificate is not for %s but for %s", n.Host, namesOf(hostname.Certificate))
+	case errors.As(err, &unknown) && errors.As(err, &verification) && selfSigned(verification.UnverifiedCertificates):
+		return problemFound(s.writeTrust(), "the certificate of %s is self-signed, and not trusted", n.Host)
+	case errors.As(err, &unknown) && errors.As(err, &verification) && len(verification.UnverifiedCertificates) > 0:
+		return problemFound(s.writeTrust(), "the certificate of %s is by %s, who is not trusted", n.Host, issuer(verification.UnverifiedCertificates[0]))
+	}
+	return problemFound(writePort, "%v", neterror.Plain("the service", true, n.Handshake))
+}
+
+func selfSigned(chain []*x509.Certificate) bool {
+	return len(chain) == 1 && bytes.Equal(chain[0].RawIssuer, chain[0].RawSubject)
+}
+
+// writeTrust is what makes the directive trust an authority.
+func (s *target) writeTrust() string {
+	if s.directive.Service == endpoint.Huma {
+		return "tls { ca /path/to/authority.pem } on three lines, if that authority is one to trust"
+	}
+	return "add the authority to those of this machine, if it is one to trust: " + s.directive.Service.Directive + " knows no others"
+}
+
+func (s *target) writeClientCertificate() string {
+	if s.directive.Service == endpoint.Huma {
+		return "tls { client_certificate /path/to/cert.pem /path/to/key.pem } on three lines"
+	}
+	return ""
+}
+
+// issuer is who has issued a certificate.
+func issuer(c *x509.Certificate) string {
+	switch {
+	case c.Issuer.CommonName != "":
+		return c.Issuer.CommonName
+	case len(c.Issuer.Organization) > 0:
+		return c.Issuer.Organization[0]
+	}
+	return "somebody without a name"
+}
+
+// maxNames is how many names of a certificate are told.
+const maxNames = 4
+
+func namesOf(c *x509.Certificate) string {
+	names := c.DNSNames
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	switch {
+	case len(names) == 0:
+		return "nobody by name"
+	case len(names) > maxNames:
+		return strings.Join(names[:maxNames], ", ") + fmt.Sprintf(" and %d more", len(names)-maxNames)
+	}
+	return strings.Join(names, ", ")
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// How far the clocks may be apart.
+const (
+	clockWarning = time.Minute
+	clockProblem = 5 * time.Minute
+)
+
+// checkClock compares this machine's clock with the service's.
+func checkClock(s *target) checkResult {
+	c, without := s.call()
+	switch {
+	case without != "":
+		return skipped("%s", without)
+	case c.Status == 0:
+		return skipped("there is no answer with a Date")
+	case c.Network.Date.IsZero():
+		return skipped("the answer has no Date")
+	}
+	here := c.Started.Add(c.Took / 2)
+	ahead := here.Sub(c.Network.Date.Add(time.Second / 2)).Round(time.Second) // a Date is cut to seconds
+	direction := "ahead of"
+	if ahead < 0 {
+		direction = "behind"
+	}
+	found := fmt.Sprintf("this machine's clock is %s %s the service's", ahead.Abs(), direction)
+	const write = "have this machine's clock set, such as by `timedatectl set-ntp true`"
+	why := s.needsClock()
+	switch {
+	case ahead.Abs() < clockWarning:
+		return ok("it is the service's, give or take %s", max(ahead.Abs(), time.Second))
+	case why != "":
+		return problemFound(write, "%s, and it matters: %s", found, why)
+	case ahead.Abs() < clockProblem:
+		return warning(write, "%s", found)
+	}
+	return problemFound(write, "%s", found)
+}
+
+// needsClock says what of a directive works only with the right time.
+func (s *target) needsClock() string {
+	if s.directive.Common.Identity != nil && s.directive.Common.Identity.Verify != nil {
+		return "signed assertions are believed for their time alone, give or take 30 seconds"
+	}
+	h, err := s.directive.NewHandler()
+	huma, isHuma := h.(*humatoken.HumaToken)
+	if err != nil || !isHuma {
+		return ""
+	}
+	return huma.NeedsClock()
+}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/command"
+)
+
+// directives are those of the preset or of the config.
+func (t *tryout) directives(g *given) ([]dryrun.Directive, error) {
+	switch {
+	case t.config != "" && t.directive != "":
+		return nil, command.UsageError("--directive goes with --preset: a config has its own")
+	case g.named && t.preset != "":
+		return nil, command.UsageError("--email and --user-id go with --config or --hash-key: nothing is read by a preset then")
+	case g.named && t.config == "" && t.hashKey == "":
+		return nil, command.UsageError("give --hash-key, or --config with the config that the logs are of")
+	case !g.named && (t.preset == "") == (t.config == ""):
+		return nil, command.UsageError("give either --preset or --config")
+	}
+	var all []dryrun.Directive
+	if t.config == "" {
+		p, err := dryrun.NamedProvider(t.directive)
+		if err != nil {
+			return nil, err
+		}
+		all = []dryrun.Directive{ofPreset(p, t.preset, g)}
+	} else {
+		var err error
+		if all, err = dryrun.Load(t.config, t.adapter); err != nil {
+			return nil, err
+		}
+	}
+	if !g.named {
+		return all, nil
+	}
+	return t.asGiven(all)
+}
+
+// asGiven makes directives believe who is given. Those that tell users apart by
+// something else are left out.
+func (t *tryout) asGiven(all []dryrun.Directive) (given []dryrun.Directive, err error) {
+	for _, d := range all {
+		if d.Service.ByID && t.userID == "" || !d.Service.ByID && t.email == "" {
+			continue
+		}
+		d.Common.Identity, d.Common.Trust, d.Common.Userinfo = dryrun.GivenIdentity(), nil, nil
+		given = append(given, d)
+	}
+	if given == nil {
+		return nil, command.UsageError("%s tells users apart by their e-mail address (--email), %s by their id (--user-id)", endpoint.Huma.Directive, endpoint.HumanAPI.Directive)
+	}
+	return given, nil
+}
+
+// ofPreset is a directive with a preset and what it mostly is trusted with.
+// Without a preset it has none of that.
+func ofPreset(p *endpoint.Service, preset string, g *given) dryrun.Directive {
+	if preset == "" {
+		return dryrun.Directive{Service: p, Title: p.Directive}
+	}
+	d := dryrun.Directive{Service: p, Title: p.Directive + " with `identity " + preset + "`", Dials: []string{"the auth server"}}
+	d.Common.Identity = &config.Identity{Preset: preset}
+	row, known := identity.FindPreset(preset)
+	switch {
+	case !known:
+	case row.Sources.Email.From == "":
+		d.Common.Identity.Verify = new(config.Verify) // whose problems say what is missing
+	case !row.NeedsTrust():
+	case len(g.answer) > 0:
+		d.Title += " and `trust forward_auth`"
+		d.Common.Trust = &config.Trust{Mode: config.TrustForwardAuth}
+	default:
+		d.Title += fmt.Sprintf(" and `trust proxies %s`", g.peer)
+		d.Common.Trust = &config.Trust{Mode: config.TrustProxies, Ranges: []string{g.peer.String()}}
+	}
+	return d
+}

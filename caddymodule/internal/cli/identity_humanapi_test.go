@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// bothTried is a config with both directives, whose users are told apart by
+// different things.
+const bothTried = `http://localhost {
+	forward_auth authelia:9091 {
+		uri /verify
+	}
+	huma_token {
+		secret {env.NOT_SET}
+		identity authelia
+		trust forward_auth
+	}
+	human_api_token {
+		client_secret {env.NOT_SET}
+		identity authelia
+		trust forward_auth
+	}
+}
+http://localhost:8080 {
+	human_api_token {
+		identity {
+			user_id X-User-Id
+			email X-Email
+			domains x.example
+		}
+		trust proxies 127.0.0.1
+	}
+}
+`
+
+// TestCommandIdentityOfHumanAPI: the user is who the id says, with an address
+// or without.
+func TestCommandIdentityOfHumanAPI(t *testing.T) {
+	file := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"user":{"email":"alice@x.example","id":1001}}`))
+	}))
+	defer app.Close()
+	asking := file("Caddyfile", "http://localhost {\nhuman_api_token {\nuserinfo "+app.URL+" {\nuser_id user.id\n}\n}\n}\n")
+	addressed := file("Caddyfile", "http://localhost {\nhuman_api_token {\nidentity {\nemail {user_email}\n}\n}\n}\n")
+	misspelt := file("config.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"human_api_token","secret":"x","identity":{"preset":"basic_auth"}}]}]}}}}}`)
+	both := file("Caddyfile", bothTried)
+	of := func(args ...string) []string { return append([]string{"--directive", "human_api_token"}, args...) }
+
+	for name, tt := range map[string]struct {
+		args  []string
+		found bool
+		parts []string // that are printed, in this order
+	}{
+		"an answer": {
+			of("--preset", "authelia", "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "--hash-key", "one"),
+			true, []string{"human_api_token with `identity authelia` and `trust forward_auth`", "email", "Remote-Email of the auth server's answer", "user_id", "Remote-User of the auth server's answer", "→ alice, alice@x.example", "in logs"},
+		},
+		"no address": {
+			of("--preset", "authelia", "--answer", "Remote-User: alice"),
+			true, []string{"– the auth server's answer is without the header that the option email names", "→ alice\n"},
+		},
+		"no id": {
+			of("--preset", "authelia", "--answer", "Remote-Email: alice@x.example"),
+			false, []string{"– the auth server's answer is without the header that the option user_id names", "nobody: 401 identity_missing"},
+		},
+		"the same for both": {
+			of("--preset", "basic_auth", "--placeholder", "http.auth.user.id=alice"),
+			true, []string{"{http.auth.user.id}", "→ alice\n"},
+		},
+		"an id that is none": {
+			of("--preset", "basic_auth", "--placeholder", "http.auth.user.id={http.auth.user.id}"),
+			false, []string{"nobody: 401 identity_invalid", "user_id"},
+		},
+		"two ids": {
+			of("--preset", "authelia", "-H", "Remote-User: alice", "-H", "Remote-User: bob"),
+			false, []string{"`trust proxies 127.0.0.1`", "nobody: 401 identity_ambiguous"},
+		},
+		"another layer's id": {
+			of("--preset", "authelia", "-H", "X-Authentik-Uid: 0123"),
+			false, []string{"X-Authentik-Uid is what the preset authentik reads", "nobody: 401 identity_missing"},
+		},
+		"the client's own": {
+			of("--preset", "authelia", "-H", "Remote-User: mallory", "--answer", "Remote-Email: alice@x.example"),
+			false, []string{"Remote-User is not read: with trust forward_auth", "nobody: 401 identity_missing"},
+		},
+		"an assertion without verify": {
+			of("--preset", "teleport", "-H", "Teleport-Jwt-Assertion: x"),
+			false, []string{"does not load: audience: ", "does not load: jwks: "},
+		},
+		"a wrong preset": {
+			of("--preset", "authelio"),
+			false, []string{`human_api_token with `, `does not load: identity: unknown preset "authelio"`},
+		},
+		"both in a config": {
+			[]string{"--config", both, "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@x.example"},
+			true, []string{"human_api_token 1 of srv0", "→ alice, alice@x.example", "huma_token 2 of srv0", "→ alice@x.example\n", "human_api_token 1 of srv1 (:8080)", "→ u-1, a@x.example"},
+		},
+		"one of them": {
+			[]string{"--config", both, "--answer", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@evil.example"},
+			false, []string{"nobody: 401 identity_missing", "→ alice@x.example\n", "nobody: 403 domain_not_allowed"},
+		},
+		"the application": {
+			[]string{"--config", asking, "-H", "Cookie: session=alice"},
+			true, []string{"user.id in the application's answer", "1001", "→ 1001\n"},
+		},
+		"a config without an id": {
+			[]string{"--config", addressed, "--placeholder", "user_email=alice@x.example"},
+			false, []string{"does not load: user_id: no source says who the user is"},
+		},
+		"a field of the other": {
+			[]string{"--config", misspelt, "--placeholder", "http.auth.user.id=alice"},
+			false, []string{`human_api_token 1 of s`, `does not load: json: unknown field "secret"`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := runCommand(t, IdentityCommand(), tt.args...)
+			if (err == nil) != tt.found {
+				t.Errorf("found %t, error %v", tt.found, err)
+			}
+			rest := out
+			for _, part := range tt.parts {
+				_, after, ok := strings.Cut(rest, part)
+				if !ok {
+					t.Fatalf("without %q, or not in this order:\n%s", part, out)
+				}
+				rest = after
+			}
+		})
+	}
+	for name, args := range map[string][]string{
+		"no such directive": {"--directive", "huma_tokens", "--preset", "authelia"},
+		"the module's name": {"--directive", "http.handlers.human_api_token", "--preset", "authelia"},
+		"no config":         {"--directive", "human_api_token"},
+	} {
+		out, err := runCommand(t, IdentityCommand(), args...)
+		if err == nil || name != "no config" && !strings.Contains(err.Error(), "write huma_token or human_api_token") {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+	}
+}
+
+func TestCommandIdentityOfHumanAPIJSON(t *testing.T) {
+	type document struct {
+		Directive, Email, Code, Detail string
+		UserID                         string `json:"user_id"`
+		LogName                        string `json:"log_name"`
+		Status                         int
+		Sources                        []struct{ Option, Source, Value, Why string }
+		Problems                       []string
+	}
+	run := func(args ...string) ([]document, error) {
+		t.Helper()
+		out, err := runCommand(t, IdentityCommand(), append([]string{"--json", "--directive", "human_api_token"}, args...)...)
+		var found []document
+		if bad := json.Unmarshal([]byte(out), &found); bad != nil || len(found) != 1 {
+			t.Fatalf("%v: %s", bad, out)
+		}
+		return found, err
+	}
+
+	// The name in logs is the one that TestOutcomesOfHumanAPI finds there.
+	found, err := run("--preset", "authelia", "--answer", "Remote-User: u-1", "--answer", "Remote-Email: a@x.example", "--hash-key", "one")
+	d := found[0]
+	if err != nil || d.UserID != "u-1" || d.Email != "a@x.example" || d.LogName != "d1a38c36" || d.Code != "" || d.Status != 0 {
+		t.Errorf("%v: %+v", err, d)
+	}
+	read := make(map[string]string)
+	for _, s := range d.Sources {
+		read[s.Option] = s.Value + s.Why
+	}
+	if read["user_id"] != "u-1" || read["email"] != "a@x.example" || !strings.Contains(read["name"], "the option name names") {
+		t.Errorf("sources %v", read)
+	}
+
+	found, err = run("--preset", "authelia")
+	if d := found[0]; err == nil || d.Code != "identity_missing" || d.Status != 401 || !strings.Contains(d.Detail, "the option user_id") || d.UserID != "" {
+		t.Errorf("%v: %+v", err, d)
+	}
+	found, err = run("--preset", "teleport")
+	if d := found[0]; err == nil || len(d.Problems) == 0 || d.Code != "" {
+		t.Errorf("%v: %+v", err, d)
+	}
+}

@@ -1,0 +1,303 @@
+package cli
+
+import (
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
+)
+
+// runCommand runs a subcommand of caddy huma and returns what it prints.
+func runCommand(t *testing.T, cmd *cobra.Command, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+const triedConfig = `{
+	servers {
+		trusted_proxies static 10.0.0.0/8
+		expected_underscore_headers X_Kept_Email
+	}
+}
+http://one.example {
+	handle /a/* {
+		forward_auth authelia:9091 {
+			uri /verify
+		}
+		huma_token * {
+			secret {env.NOT_SET}
+			identity authelia
+			trust forward_auth authelia:9091
+		}
+	}
+	handle {
+		huma_token {
+			secret {env.NOT_SET}
+			identity {
+				email X_Kept_Email
+				name X-Name
+			}
+			trust proxies
+		}
+	}
+}
+http://two.example:8080 {
+	map {http.auth.user.id} {user_email} {
+		alice alice@x.example
+	}
+	huma_token {
+		secret {env.NOT_SET}
+		identity {
+			email {user_email}
+			domains x.example
+		}
+	}
+}
+`
+
+func TestCommandIdentity(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(config, []byte(triedConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cookie") != "session=alice" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path == "/host" {
+			_, _ = w.Write([]byte(`{"email":"alice@` + r.Host + `"}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"user":{"email":"alice@x.example","id":7}}`))
+	}))
+	defer app.Close()
+	asking := filepath.Join(t.TempDir(), "Caddyfile")
+	text := "http://localhost {\nhuma_token {\nuserinfo " + app.URL + " {\nemail user.email\nuser_id user.id\n}\n}\n}\n"
+	if err := os.WriteFile(asking, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const authelia = "huma_token {\nidentity authelia\ntrust forward_auth authelia:9091\n}\n"
+	other := file("Caddyfile", "http://localhost {\nforward_auth other:1 {\nuri /\n}\n"+authelia+"}\n")
+	unasked := file("Caddyfile", "http://localhost {\n"+authelia+"}\n")
+	hyphens := file("Caddyfile", "{\nservers {\nexpected_underscore_headers Remote_*\n}\n}\nhttp://localhost {\nhuma_token {\nidentity authelia\ntrust proxies 127.0.0.1\n}\n}\n")
+	misspelt := file("config.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","domain":["x"],"identity":{"preset":"authelia"},"trust":{"mode":"forward_auth"}}]}]}}}}}`)
+	hosted := file("Caddyfile", "http://localhost {\nhuma_token {\nuserinfo "+app.URL+"/host {\nforward_headers Cookie Host\nemail email\n}\n}\n}\n")
+	iap := base64.StdEncoding.EncodeToString([]byte(`{"email":"alice@x.example"}`))
+
+	for name, tt := range map[string]struct {
+		args  []string
+		found bool
+		parts []string // that are printed, in this order
+	}{
+		"an answer": {
+			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "--answer", "Remote-Name: Ren\xe9 M\xfcller", "--hash-key", "key"},
+			true, []string{"`trust forward_auth`", "Remote-Email of the auth server's answer", "alice@x.example", "the option user_id", "→ alice@x.example", `"René"`, `"Müller"`, "in logs"},
+		},
+		"a header from a proxy": {
+			[]string{"--preset", "google_iap", "-H", "X-Goog-Authenticated-User-Email: accounts.google.com:alice@x.example", "--peer", "10.1.2.3"},
+			true, []string{"`trust proxies 10.1.2.3`", "→ alice@x.example\n"},
+		},
+		"a placeholder": {
+			[]string{"--preset", "basic_auth", "--placeholder", "http.auth.user.id=alice@x.example"},
+			true, []string{"{http.auth.user.id}", "→ alice@x.example\n"},
+		},
+		"a document": {
+			[]string{"--preset", "gcp_api_gateway", "-H", "X-Apigateway-Api-Userinfo: " + iap},
+			true, []string{"email in the request header X-Apigateway-Api-Userinfo", "→ alice@x.example\n"},
+		},
+		"nothing": {
+			[]string{"--preset", "authelia"},
+			false, []string{"– the request is without the header", "nobody: 401 identity_missing"},
+		},
+		"an underscore": {
+			[]string{"--preset", "authelia", "--header", "Remote_Email: alice@x.example"},
+			false, []string{"note: Caddy drops the request header Remote_email", "expected_underscore_headers", "send it as Remote-Email", "nobody: 401 identity_missing"},
+		},
+		"twice": {
+			[]string{"--preset", "authelia", "--header", "Remote-Email: alice@x.example", "--header", "Remote-Email: bob@x.example"},
+			false, []string{"nobody: 401 identity_ambiguous", "let the proxy replace it"},
+		},
+		"another layer's header": {
+			[]string{"--preset", "authelia", "--header", "X-Auth-Request-Email: alice@x.example"},
+			false, []string{"X-Auth-Request-Email is what the preset oauth2_proxy reads", "nobody: 401"},
+		},
+		"the client's own": {
+			[]string{"--preset", "authelia", "--header", "Remote-Email: alice@x.example", "--answer", "Remote-User: alice"},
+			false, []string{"Remote-Email is not read: with trust forward_auth", "nobody: 401 identity_missing"},
+		},
+		"a wrong preset": {
+			[]string{"--preset", "authelio"},
+			false, []string{"does not load: identity: unknown preset \"authelio\": write one of authelia,"},
+		},
+		"an assertion without verify": {
+			[]string{"--preset", "teleport", "-H", "Teleport-Jwt-Assertion: x"},
+			false, []string{"does not load: audience: ", "does not load: issuer: ", "does not load: jwks: ", "/.well-known/jwks.json"},
+		},
+		"a config": {
+			[]string{"--config", config, "--answer", "Remote-Email: alice@x.example", "--peer", "10.0.0.7", "-H", "X_Kept_Email: bob@x.example", "--placeholder", "{user_email}=carol@x.example"},
+			true, []string{"huma_token 1 of srv0 (:80)", "→ alice@x.example", "huma_token 2 of srv0", "→ bob@x.example", "huma_token 1 of srv1 (:8080)", "→ carol@x.example"},
+		},
+		"a config and a stranger": {
+			[]string{"--config", config, "--peer", "192.0.2.1", "-H", "X_Kept_Email: bob@x.example", "-H", "Remote-Email: mallory@x.example"},
+			false, []string{"with trust forward_auth only the auth server's answer counts", "nobody: 401 identity_missing", "nobody: 401 identity_untrusted", "nobody: 401 identity_missing"},
+		},
+		"an answer of somebody else": {
+			[]string{"--config", other, "--answer", "Remote-Email: alice@x.example"},
+			false, []string{"the answer is taken for that of other:1", "nobody: 401 identity_untrusted"},
+		},
+		"an answer of nobody": {
+			[]string{"--config", unasked, "--answer", "Remote-Email: alice@x.example"},
+			false, []string{"has no forward_auth", "nobody: 401 identity_missing"},
+		},
+		"a header that never arrives": {
+			[]string{"--config", hyphens, "-H", "Remote-Email: alice@x.example"},
+			false, []string{"does not load: email: the server drops the request header Remote-Email"},
+		},
+		"a field that there is not": {
+			[]string{"--config", misspelt, "-H", "Remote-Email: alice@x.example"},
+			false, []string{`does not load: json: unknown field "domain"`},
+		},
+		"another site": {
+			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "-H", "Sec-Fetch-Site: cross-site"},
+			false, []string{"nobody: 403 cross_site"},
+		},
+		"a space that is none": {
+			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example\u00a0"},
+			false, []string{"nobody: 401 identity_invalid"},
+		},
+		"a host": {
+			[]string{"--config", hosted, "-H", "Cookie: session=alice", "-H", "Host: clinic.example"},
+			true, []string{"→ alice@clinic.example"},
+		},
+		"a domain": {
+			[]string{"--config", config, "--placeholder", "user_email=carol@y.example"},
+			false, []string{"nobody: 403 domain_not_allowed"},
+		},
+		"the application": {
+			[]string{"--config", asking, "-H", "Cookie: session=alice"},
+			true, []string{"user.email in the application's answer", "alice@x.example", "user.id in", "7", "→ alice@x.example\n"},
+		},
+		"the application knows nobody": {
+			[]string{"--config", asking, "-H", "Cookie: session=other"},
+			false, []string{"nobody: 401 identity_missing", "says that nobody is signed in"},
+		},
+		"a certificate": {
+			[]string{"--preset", "basic_auth", "--placeholder", "http.request.tls.client.san.emails.0=alice@x.example"},
+			false, []string{"taken for a verified one", "nobody: 401"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := runCommand(t, IdentityCommand(), tt.args...)
+			if (err == nil) != tt.found {
+				t.Errorf("found %t, error %v", tt.found, err)
+			}
+			rest := out
+			for _, part := range tt.parts {
+				_, after, ok := strings.Cut(rest, part)
+				if !ok {
+					t.Fatalf("without %q, or not in this order:\n%s", part, out)
+				}
+				rest = after
+			}
+			if tt.found == (strings.Contains(out, "nobody") || strings.Contains(out, "does not load")) {
+				t.Errorf("found %t:\n%s", tt.found, out)
+			}
+		})
+	}
+	for name, args := range map[string][]string{
+		"neither":       {},
+		"both":          {"--preset", "authelia", "--config", config},
+		"no such file":  {"--config", filepath.Join(t.TempDir(), "none")},
+		"bad header":    {"--preset", "authelia", "--header", "Remote-Email"},
+		"bad answer":    {"--preset", "authelia", "--answer", ": x"},
+		"bad peer":      {"--preset", "authelia", "--peer", "proxy"},
+		"bad value":     {"--preset", "authelia", "--placeholder", "x"},
+		"argument":      {"authelia"},
+		"no huma_token": {"--config", "nothing-here"},
+	} {
+		if out, err := runCommand(t, IdentityCommand(), args...); err == nil {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
+
+// The name in logs is the one that a handler with that key writes.
+func TestCommandIdentityJSON(t *testing.T) {
+	out, err := runCommand(t, IdentityCommand(), "--json", "--preset", "basic_auth", "--placeholder", "http.auth.user.id=Alice@x.example", "--hash-key", "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []map[string]any
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	want := userhash.ForLogs(masked.New("key")).LogName(identity.User{Email: masked.New("alice@x.example")})
+	if len(found) != 1 || found[0]["email"] != "Alice@x.example" || found[0]["log_name"] != want || found[0]["code"] != nil {
+		t.Errorf("%s, want the name %s", out, want)
+	}
+
+	out, err = runCommand(t, IdentityCommand(), "--json", "--preset", "basic_auth")
+	if err == nil || json.Unmarshal([]byte(out), &found) != nil || found[0]["code"] != "identity_missing" || found[0]["status"] != 401.0 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestCommandPresets(t *testing.T) {
+	list, err := runCommand(t, presetsCommand())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := runCommand(t, presetsCommand(), "--json")
+	var documents []map[string]any
+	if err != nil || json.Unmarshal([]byte(out), &documents) != nil || len(documents) != len(identity.Presets()) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	markdown, err := runCommand(t, presetsCommand(), "--markdown")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, p := range identity.Presets() {
+		if !strings.Contains(list, "\n"+p.Name+" ") || documents[n]["name"] != p.Name || !strings.Contains(markdown, "\n| `"+p.Name+"` | ") {
+			t.Errorf("%s is not listed", p.Name)
+		}
+		one, err := runCommand(t, presetsCommand(), p.Name)
+		if err != nil || !strings.Contains(one, p.Note) {
+			t.Errorf("%s: %v: %s", p.Name, err, one)
+		}
+		for _, header := range p.Headers() {
+			if !strings.Contains(one, "request>headers>"+header+" delete") {
+				t.Errorf("%s: nothing of %s", p.Name, header)
+			}
+		}
+	}
+	if out, err := runCommand(t, presetsCommand(), "authelio"); err == nil || !strings.Contains(err.Error(), "caddy huma presets") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+)
+
+// What is told of presets, by the command and in the documentation, is made of
+// the rows that requests are read by.
+
+// particular is what one option reads.
+type particular struct {
+	option string
+	source identity.Source
+}
+
+// particulars are the options that read something.
+func particulars(s identity.Sources) (all []particular) {
+	for _, p := range []particular{
+		{"email", s.Email}, {"user_id", s.UserID}, {"name", s.Name},
+		{"first_name", s.FirstName}, {"last_name", s.LastName}, {"verified", s.Verified},
+	} {
+		if p.source.From != "" {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// inWords is a source as the documentation has it.
+func inWords(s identity.Source) string {
+	if s.Paths == nil {
+		return s.From
+	}
+	return strings.Join(s.Paths, " or ") + " in " + s.From
+}
+
+// needs is what has to be written beside the preset.
+func needs(p identity.Preset) string {
+	switch {
+	case p.Sources.Email.From == "":
+		return "verify"
+	case p.Signed.Email.From != "":
+		return "trust, or verify"
+	case p.NeedsTrust():
+		return "trust"
+	}
+	return "nothing"
+}
+
+// presetTable is the table of the documentation.
+func presetTable(rows []identity.Preset) string {
+	var b strings.Builder
+	b.WriteString("| `identity` | e-mail | names | user id | needs | to know |\n|---|---|---|---|---|---|\n")
+	for _, p := range rows {
+		s := p.Sources
+		if s.Email.From == "" {
+			s = p.Signed
+		}
+		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, code(s.Email), code(s.Name, s.FirstName, s.LastName), code(s.UserID), codeNeeds(needs(p)), p.Note)
+	}
+	return b.String()
+}
+
+// code is a list of sources in a table. Those in the same document are
+// followed by where it is, once.
+func code(sources ...identity.Source) string {
+	var texts []string
+	for n, s := range sources {
+		switch {
+		case s.From == "":
+		case s.Paths == nil:
+			texts = append(texts, "`"+s.From+"`")
+		default:
+			text := "`" + strings.Join(s.Paths, "` or `") + "`"
+			if n == len(sources)-1 || sources[n+1].From != s.From {
+				text += " in `" + s.From + "`"
+			}
+			texts = append(texts, text)
+		}
+	}
+	if texts == nil {
+		return "–"
+	}
+	return strings.Join(texts, ", ")
+}
+
+// codeNeeds is what a preset needs, in a table.
+func codeNeeds(needs string) string {
+	if needs == "nothing" {
+		return "–"
+	}
+	return "`" + strings.ReplaceAll(needs, ", or ", "` or `") + "`"
+}
+
+// filterTable tells what each preset's users leave in the logs of Caddy.
+func filterTable(rows []identity.Preset) string {
+	var b strings.Builder
+	b.WriteString("| preset | delete `request>headers>…` |\n|---|---|\n")
+	for _, p := range rows {
+		names := "none; `user_id`"
+		if headers := p.Headers(); headers != nil {
+			names = "`" + strings.Join(headers, "`, `") + "`"
+		}
+		_, _ = fmt.Fprintf(&b, "| `%s` | %s |\n", p.Name, names)
+	}
+	return b.String()
+}
+
+// filterOf is the filter that keeps a preset's users out of a log.
+func filterOf(p identity.Preset) string {
+	var b strings.Builder
+	b.WriteString("log {\n\tformat filter {\n")
+	for _, name := range p.Headers() {
+		b.WriteString("\t\trequest>headers>" + name + " delete\n")
+	}
+	b.WriteString("\t\tuser_id delete\n\t}\n}\n")
+	return b.String()
+}
+
+// presetDocument is a preset as JSON.
+type presetDocument struct {
+	Name       string            `json:"name"`
+	Needs      string            `json:"needs"`
+	Sources    map[string]string `json:"sources,omitempty"`
+	Signed     map[string]string `json:"signed,omitempty"`
+	JWKS       string            `json:"jwks,omitempty"`
+	Issuer     string            `json:"issuer,omitempty"`
+	Algorithms []string          `json:"algorithms,omitempty"`
+	Headers    []string          `json:"headers,omitempty"`
+	Note       string            `json:"note"`
+}
+
+func presetDocuments(rows []identity.Preset) []presetDocument {
+	texts := func(s identity.Sources) map[string]string {
+		m := make(map[string]string)
+		for _, p := range particulars(s) {
+			m[p.option] = p.source.String()
+		}
+		return m
+	}
+	var all []presetDocument
+	for _, p := range rows {
+		all = append(all, presetDocument{
+			Name: p.Name, Needs: needs(p), Sources: texts(p.Sources), Signed: texts(p.Signed),
+			JWKS: p.Verify.JWKS, Issuer: p.Verify.Issuer, Algorithms: p.Verify.Algorithms,
+			Headers: p.Headers(), Note: p.Note,
+		})
+	}
+	return all
+}

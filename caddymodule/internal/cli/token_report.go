@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
+	"github.com/caddy-huma/caddy-huma/internal/command"
+)
+
+// tokenReport is what caddy huma token prints.
+type tokenReport struct {
+	Directive    string           `json:"directive"`
+	Outcome      exchange.Outcome `json:"outcome,omitempty"`
+	Code         exchange.Code    `json:"code,omitempty"`
+	Detail       string           `json:"detail,omitempty"`
+	Cause        string           `json:"cause,omitempty"`
+	Write        string           `json:"write,omitempty"`
+	Token        json.RawMessage  `json:"token,omitempty"` // the endpoint's answer
+	Signed       string           `json:"signed,omitempty"`
+	Calls        []callReport     `json:"calls"`
+	Milliseconds float64          `json:"milliseconds"`
+
+	provider *endpoint.Service
+}
+
+// callReport is one call.
+type callReport struct {
+	Method       string         `json:"method"`
+	URL          string         `json:"url"`
+	Proxy        string         `json:"proxy,omitempty"`
+	Status       int            `json:"status,omitempty"`
+	Error        string         `json:"error,omitempty"`
+	Milliseconds float64        `json:"milliseconds"`
+	Request      *messageReport `json:"request,omitempty"` // with --trace
+	Answer       *messageReport `json:"answer,omitempty"`
+}
+
+// messageReport is what was sent or answered, masked.
+type messageReport struct {
+	Header []string `json:"header"`
+	Body   string   `json:"body,omitempty"`
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func reportCalls(calls []record.Call, trace bool) []callReport {
+	reports := make([]callReport, 0, len(calls))
+	for _, c := range calls {
+		r := callReport{Method: c.Method, URL: c.URL, Proxy: c.Proxy, Status: c.Status, Milliseconds: milliseconds(c.Took)}
+		if c.Err != nil {
+			r.Error = c.Err.Error()
+		}
+		if trace {
+			r.Request = reportMessage(c.Request)
+			if c.Status != 0 {
+				r.Answer = reportMessage(c.Answer)
+			}
+		}
+		reports = append(reports, r)
+	}
+	return reports
+}
+
+func reportMessage(m record.Message) *messageReport {
+	r := &messageReport{Body: m.Body}
+	for _, f := range m.Header {
+		r.Header = append(r.Header, f.Name+": "+f.Value)
+	}
+	return r
+}
+
+// fill notes what came of the exchange. asked is whether the user was to be
+// signed up, allowed whether the config would.
+func (r *tokenReport) fill(p *dryrun.Result, asked, allowed bool) {
+	if p.Code == "" {
+		r.Outcome, r.Token = p.Outcome, json.RawMessage(p.Answer.Reveal())
+		return
+	}
+	r.Code, r.Detail, r.Cause = p.Code, p.Detail, p.Cause()
+	switch {
+	case p.Code == exchange.CodeRefused, p.Code == exchange.CodeConfig:
+		r.Detail += " " + sentence(r.provider.RefusalHint)
+	case p.Code != exchange.CodeNotRegistered:
+	case !allowed:
+		r.Detail = "The service does not know this user, and the config has `registration off`: nobody is signed up."
+	case !asked:
+		r.Detail = r.provider.UnknownUser
+	}
+	if m, known := p.BlamesConfig(); known {
+		r.Detail, r.Write = sentence(m.Text), m.Fix
+	} else if m, known = problem.Explain(p.Err); known && p.Code == exchange.CodeRefused {
+		r.Detail = sentence(m.Text)
+	}
+}
+
+// sentence is a text that begins with a capital and ends with a full stop.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
+
+// lifetimes are the members of an answer that say how long something lives.
+var lifetimes = []struct{ member, of string }{
+	{"authTokenExpiresIn", "the auth token"},
+	{"refreshTokenExpiresIn", "the refresh token"},
+	{"expires_in", "the token"},
+}
+
+func (r *tokenReport) print(w io.Writer) error {
+	_, _ = fmt.Fprintln(w, r.Directive)
+	if r.Signed != "" {
+		_, _ = fmt.Fprintf(w, "  signed: %s\n", r.Signed)
+	}
+	if err := printCalls(w, r.Calls); err != nil {
+		return err
+	}
+	took := fmt.Sprintf("%s, %.0f ms", command.Plural(len(r.Calls), "call"), r.Milliseconds)
+	if r.Code != "" {
+		_, _ = fmt.Fprintf(w, "  → no token: %s (%s)\n    %s\n", r.Code, took, r.Detail)
+		if r.Cause != "" {
+			_, _ = fmt.Fprintf(w, "    %s\n", r.Cause)
+		}
+		if r.Write != "" {
+			_, _ = fmt.Fprintf(w, "    write: %s\n", r.Write)
+		}
+		return nil
+	}
+	came := map[exchange.Outcome]string{
+		exchange.OutcomeSignedIn:   "a token came",
+		exchange.OutcomeRegistered: "a token came, and the user was signed up",
+	}[r.Outcome]
+	_, _ = fmt.Fprintf(w, "  → %s (%s)\n", came, took)
+	var answer map[string]any
+	_ = json.Unmarshal(r.Token, &answer) // which the endpoint has written
+	for _, l := range lifetimes {
+		if seconds, ok := answer[l.member].(float64); ok {
+			_, _ = fmt.Fprintf(w, "    %s: %s left\n", l.of, time.Duration(seconds)*time.Second)
+		}
+	}
+	return nil
+}
+
+// printCalls prints a line for each call, or with a trace all that is known.
+func printCalls(w io.Writer, calls []callReport) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, c := range calls {
+		end := fmt.Sprint(c.Status)
+		if c.Error != "" {
+			end = c.Error
+		}
+		if c.Proxy != "" {
+			end += ", through the proxy " + c.Proxy
+		}
+		_, _ = fmt.Fprintf(t, "  %s %s\t%.0f ms\t%s\n", c.Method, c.URL, c.Milliseconds, end)
+		if c.Request == nil {
+			continue
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		c.Request.print(w, ">")
+		if c.Answer != nil {
+			c.Answer.print(w, "<")
+		}
+	}
+	return t.Flush()
+}
+
+func (m *messageReport) print(w io.Writer, mark string) {
+	for _, line := range append(m.Header, m.Body) {
+		if line != "" {
+			_, _ = fmt.Fprintf(w, "    %s %s\n", mark, line)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+var fileName = regexp.MustCompile(`{file\.([^}]+)}`)
+
+// filesOf returns the files that options name, which may change.
+func filesOf(options any) (files []string) {
+	text, err := json.Marshal(options)
+	var all map[string]any
+	if err != nil || json.Unmarshal(text, &all) != nil {
+		return nil
+	}
+	if name, ok := all["config_file"].(string); ok {
+		files = append(files, caddy.NewReplacer().ReplaceAll(name, ""))
+	}
+	for text := range textsIn(all) {
+		for _, name := range fileName.FindAllStringSubmatch(text, -1) {
+			files = append(files, name[1])
+		}
+	}
+	return files
+}
+
+// textsIn are the texts in a JSON value.
+func textsIn(v any) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		var within func(v any) bool
+		within = func(v any) bool {
+			switch v := v.(type) {
+			case string:
+				return yield(v)
+			case map[string]any:
+				for _, member := range v {
+					if !within(member) {
+						return false
+					}
+				}
+			case []any:
+				for _, element := range v {
+					if !within(element) {
+						return false
+					}
+				}
+			}
+			return true
+		}
+		within(v)
+	}
+}
+
+// PollInterval is how often the watcher looks whether the files of a handler have
+// changed. It is shorter in tests.
+var PollInterval = 2 * time.Second
+
+// MaxRound is how long one round of the watcher waits for reloads that take long.
+// It is shorter in tests.
+var MaxRound = 3 * time.Second
+
+// watcher is the watcher of the process.
+var watcher fileWatcher
+
+// fileWatcher reloads the credentials of all handlers whose options name files. It
+// has one goroutine, which runs while there is such a handler.
+type fileWatcher struct {
+	mu       sync.Mutex // not held while files are read
+	handlers map[*Endpoint]struct{}
+	stop     chan struct{} // ends the goroutine when closed; nil: none runs
+}
+
+// add begins to watch the files of a handler.
+func (w *fileWatcher) add(e *Endpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.handlers == nil {
+		w.handlers = make(map[*Endpoint]struct{})
+	}
+	w.handlers[e] = struct{}{}
+	if w.stop == nil {
+		w.stop = make(chan struct{})
+		go w.run(w.stop)
+	}
+}
+
+// remove ends that. It does not wait for a reload. A handler that was not added
+// changes nothing.
+func (w *fileWatcher) remove(e *Endpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.handlers, e)
+	if len(w.handlers) == 0 && w.stop != nil {
+		close(w.stop)
+		w.stop = nil
+	}
+}
+
+func (w *fileWatcher) run(stop <-chan struct{}) {
+	tick := time.NewTicker(PollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			w.round(stop)
+		}
+	}
+}
+
+// round reloads the credentials of the handlers one after the other. After
+// maxRound it starts the remaining reloads without waiting for them, so that a
+// file system that hangs delays the other handlers by no more than that. A
+// reload that still runs from the round before is not waited for.
+func (w *fileWatcher) round(stop <-chan struct{}) {
+	w.mu.Lock()
+	all := slices.Collect(maps.Keys(w.handlers))
+	w.mu.Unlock()
+	timer := time.NewTimer(MaxRound)
+	defer timer.Stop()
+	late := false
+	for _, e := range all {
+		l, started := e.startReload(e.rotation.begun(), e.readChanged)
+		if !started || late {
+			continue
+		}
+		select {
+		case <-l.done:
+		case <-timer.C:
+			late = true
+		case <-stop:
+			return
+		}
+	}
+}

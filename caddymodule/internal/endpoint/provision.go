@@ -1,0 +1,205 @@
+package endpoint
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/events"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/lifecycle"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
+)
+
+// Init is the first part of every directive's Provision: what nothing can go
+// wrong with.
+func (e *Endpoint) Init(ctx caddy.Context, service *Service, s Source, handler any, c *config.Common) {
+	e.Service, e.Source, e.common = service, s, c
+	e.files = filesOf(handler)
+	e.Logger, e.metrics = ctx.Logger(), service.metrics()
+	if e.DryRun != nil {
+		e.Logger = zap.NewNop() // the command tells what there is to tell
+	}
+}
+
+// Load evaluates what the directives share, and notes every problem in it.
+func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Problems) account.Limits {
+	l := readLimits(e.common, p)
+	checkOptions(e.common, p)
+	e.delegateErrors = e.common.Errors == "caddy"
+	e.denyCrossSite = e.common.CrossSite != "allow"
+	e.loadStore(ctx, p)
+	hashKey := p.Secret("hash_key", e.common.HashKey)
+	if store := e.Store; hashKey.IsZero() && store != nil {
+		hashKey = store.LogKey()
+	}
+	e.LogHasher = userhash.ForLogs(hashKey)
+	e.Policy = newPolicy(e.common, l, ttl)
+	e.identity = identify.New(e.common, identify.Options{
+		ByID:            e.Service.ByID,
+		ForwardsHeader:  e.DryRun.headerArrives(ctx),
+		MaxWaiting:      l.MaxWaiting,
+		Timeout:         e.Policy.Timeout,
+		Keys:            identify.Keys(ctx, &e.Cleanups),
+		OnUserinfoError: e.logNotAnswered,
+	}, p)
+	return l
+}
+
+// AcquireState takes the state of an account from the pools. written is
+// what names it in the config: what rotates in place (a file's content) is no
+// part of that, so state survives a rotation. It is the last part of Provision
+// that may fail.
+func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.Limits, transport account.TransportSettings) error {
+	if err := RegisterMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	var err error
+	if e.events, err = events.New(ctx); err != nil {
+		return err
+	}
+	l.TLS = string(transport.Fingerprint)
+	if store := e.Store; store != nil {
+		l.Store = store.PoolKey()
+	}
+	key := string(userhash.DeriveKey(nil, append([]string{e.Service.Name, e.DryRun.stage()}, written...)...))
+	a, err := lifecycle.FromPool[*account.Account](&e.Cleanups, account.Accounts, key, account.New)
+	if err != nil {
+		return err
+	}
+	e.Account = a
+	config := any(ctx.GetMetricsRegistry()) // tells the handlers of one config from those of the next
+	if err := a.Attach(config, l, e.Policy.Timeout); err != nil {
+		return fmt.Errorf("another %s of the same account %w: give both the same %s", e.Service.Directive, err, e.Service.sharedOptions)
+	}
+	e.Cleanups.Add(func() { a.Detach(config) })
+
+	e.upstream, err = lifecycle.FromPool[*account.Upstream](&e.Cleanups, account.Upstreams, key+" "+l.UpstreamKey(), func() (caddy.Destructor, error) {
+		return account.NewUpstream(e.Service.Name, l, transport.Build())
+	})
+	if err != nil {
+		return err
+	}
+	e.onBreaker = func(open bool) { e.events.Breaker(e.Service.Name, open) }
+	e.Cleanups.Add(func() { e.upstream.OnBreaker.CompareAndSwap(&e.onBreaker, nil) })
+	if cache := e.common.Cache; cache == nil || !cache.Disabled {
+		e.Policy.Cache = a.Cache.Limit(l.MaxEntries)
+		e.Policy.Recent = a.Recent.Limit(l.MaxEntries)
+	}
+	if cache := e.common.Cache; cache != nil {
+		for _, v := range cache.Vary {
+			e.vary = append(e.vary, v[1:len(v)-1])
+		}
+	}
+	e.varyOn = varyOf(append(e.identity.Headers(), e.identity.Forwards()...), e.vary)
+	return nil
+}
+
+// Cleanup implements caddy.CleanerUpper. It gives back what Provision has
+// acquired, also if that failed halfway. Requests of this config may still be
+// running, so nothing is closed here.
+func (e *Endpoint) Cleanup() error {
+	e.Cleanups.Run()
+	return nil
+}
+
+// The defaults of the shared options.
+const (
+	defaultNegativeTTL     = 5 * time.Second
+	defaultTimeout         = caddy.Duration(10 * time.Second)
+	defaultAttemptTimeout  = caddy.Duration(5 * time.Second)
+	defaultMaxEntries      = 100_000
+	defaultMaxConcurrent   = 64
+	defaultMaxWaiting      = 2000
+	defaultBreakerFailures = 20
+	defaultBreakerOpen     = caddy.Duration(5 * time.Second)
+)
+
+var defaultRetries = 1
+
+// readLimits reads the limits that all handlers of an account share.
+func readLimits(c *config.Common, p *option.Problems) account.Limits {
+	b := c.Breaker
+	if b == nil {
+		b = new(config.Breaker)
+	}
+	k := c.Cache
+	if k == nil {
+		k = new(config.Cache)
+	}
+	p.Least("max_concurrent", c.MaxConcurrent, 1)
+	p.Least("max_waiting", c.MaxWaiting, 1)
+	p.Least("max_entries", k.MaxEntries, 1)
+	p.Least("failures", b.Failures, 1)
+	p.Shortest("open", b.Open, config.MinDuration)
+	return account.Limits{
+		MaxConcurrent: cmp.Or(c.MaxConcurrent, defaultMaxConcurrent),
+		MaxWaiting:    cmp.Or(c.MaxWaiting, defaultMaxWaiting),
+		MaxEntries:    cmp.Or(k.MaxEntries, defaultMaxEntries),
+		BreakerOff:    b.Disabled,
+		Failures:      cmp.Or(b.Failures, defaultBreakerFailures),
+		Open:          time.Duration(cmp.Or(b.Open, defaultBreakerOpen)),
+	}
+}
+
+// checkOptions notes values that only a JSON config can have: the Caddyfile refuses
+// them where they stand.
+func checkOptions(c *config.Common, p *option.Problems) {
+	for _, o := range []struct {
+		name, value string
+		allowed     []string
+	}{
+		{"no_cache", c.NoCache, []string{"", "honor", "ignore"}},
+		{"errors", c.Errors, []string{"", "problem", "caddy"}},
+		{"cross_site", c.CrossSite, []string{"", "deny", "allow"}},
+	} {
+		if !slices.Contains(o.allowed, o.value) {
+			p.Addf(o.name, "it is '%s': it must be %s", o.value, strings.Join(o.allowed[1:], " or "))
+		}
+	}
+	p.Shortest("timeout", c.Timeout, config.MinDuration)
+	p.Shortest("attempt_timeout", c.AttemptTimeout, config.MinDuration)
+	if c.Retries != nil {
+		p.Least("retries", *c.Retries, 0)
+	}
+	k := c.Cache
+	if k == nil {
+		return
+	}
+	if k.TTL < 0 || k.NegativeTTL != nil && *k.NegativeTTL < 0 {
+		p.Addf("cache", "ttl and negative_ttl must not be negative")
+	}
+	for _, v := range k.Vary {
+		if !config.IsPlaceholder(v) {
+			p.Addf("vary", "'%s' must be one placeholder, such as {http.request.header.X-Device-Id}", v)
+		}
+	}
+}
+
+// newPolicy is how this handler wants its exchanges run and kept; ttl is the
+// service's default.
+func newPolicy(c *config.Common, l account.Limits, ttl time.Duration) exchange.Policy {
+	p := exchange.Policy{
+		Timeout:     time.Duration(cmp.Or(c.Timeout, defaultTimeout)),
+		TTL:         ttl,
+		NegativeTTL: defaultNegativeTTL,
+		MaxWaiting:  l.MaxConcurrent + l.MaxWaiting,
+		UserRunning: min(exchange.MaxUserRunning, max(1, l.MaxConcurrent/2)),
+	}
+	if k := c.Cache; k != nil {
+		p.TTL = cmp.Or(time.Duration(k.TTL), ttl)
+		if k.NegativeTTL != nil {
+			p.NegativeTTL = time.Duration(*k.NegativeTTL)
+		}
+	}
+	return p
+}

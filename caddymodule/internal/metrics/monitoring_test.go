@@ -1,0 +1,257 @@
+package metrics
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
+)
+
+// What is handed out for Prometheus and Grafana.
+const (
+	alertsFile     = "../../../testdata/monitoring/alerts.yml"
+	alertsTestFile = "../../../testdata/monitoring/alerts_test.yml"
+	dashboardFile  = "../../../testdata/monitoring/grafana-dashboard.json"
+)
+
+// rule is one of a file of rules for Prometheus.
+type rule struct {
+	Record, Alert, Expr string `yaml:",omitempty"`
+	Labels, Annotations map[string]string
+}
+
+type ruleFile struct {
+	Groups []ruleGroup
+}
+
+type ruleGroup struct {
+	Name  string
+	Rules []rule
+}
+
+func alertRules(t *testing.T) (all []rule) {
+	t.Helper()
+	var file ruleFile
+	if err := yaml.Unmarshal(testutil.File(t, alertsFile), &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range file.Groups {
+		all = append(all, g.Rules...)
+	}
+	return all
+}
+
+// dashboardExpressions are all that the dashboard asks Prometheus, by the panel.
+func dashboardExpressions(t *testing.T) map[string]string {
+	t.Helper()
+	var dashboard struct {
+		Panels []struct {
+			ID      int
+			Title   string
+			Targets []struct{ RefID, Expr string }
+		}
+		Templating struct {
+			List []struct{ Name, Definition string }
+		}
+	}
+	if err := json.Unmarshal(testutil.File(t, dashboardFile), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]string)
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			all[fmt.Sprintf("%d %s %s", p.ID, p.Title, target.RefID)] = target.Expr
+		}
+	}
+	for _, v := range dashboard.Templating.List {
+		if v.Definition != "" {
+			all["variable "+v.Name] = v.Definition
+		}
+	}
+	return all
+}
+
+// TestMonitoring_NamesAreOurs: alerts and dashboard ask for metrics, labels and
+// values of labels that there are, and the dashboard for every metric.
+func TestMonitoring_NamesAreOurs(t *testing.T) {
+	asked := make(map[string]bool)
+	for _, r := range alertRules(t) {
+		for _, problem := range wrongNames(r.Expr, asked) {
+			t.Errorf("%s: %s", r.Alert, problem)
+		}
+	}
+	clear(asked)
+	for panel, expr := range dashboardExpressions(t) {
+		for _, problem := range wrongNames(expr, asked) {
+			t.Errorf("%s: %s", panel, problem)
+		}
+	}
+	for _, m := range table {
+		if !asked[m.name] {
+			t.Errorf("the dashboard does not show %s", m.name)
+		}
+	}
+}
+
+var (
+	selectorPattern = regexp.MustCompile(`\b` + prefix + `(\w+)(?:\{([^}]*)\})?`)
+	matcherPattern  = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
+	groupPattern    = regexp.MustCompile(`\bby \(([^)]*)\)`)
+)
+
+// wrongNames finds what an expression says of our metrics that is not so, and
+// notes which it asks for.
+func wrongNames(expr string, asked map[string]bool) (problems []string) {
+	labels := map[string]bool{"job": true, "instance": true, "le": strings.Contains(expr, "_bucket")}
+	for _, s := range selectorPattern.FindAllStringSubmatch(expr, -1) {
+		m, ok := metricNamed(s[1])
+		if !ok {
+			problems = append(problems, "there is no metric "+s[1])
+			continue
+		}
+		asked[m.name] = true
+		for _, l := range m.labels {
+			labels[l.name] = true
+		}
+		for _, match := range matcherPattern.FindAllStringSubmatch(s[2], -1) {
+			problems = append(problems, wrongMatcher(m, match[1], match[3])...)
+		}
+	}
+	for _, by := range groupPattern.FindAllStringSubmatch(expr, -1) {
+		for name := range strings.SplitSeq(by[1], ", ") {
+			if !labels[name] {
+				problems = append(problems, "none of its metrics has the label "+name)
+			}
+		}
+	}
+	return problems
+}
+
+// metricNamed finds a metric by the name of it or of its series.
+func metricNamed(name string) (metric, bool) {
+	for _, m := range table {
+		series := []string{m.name}
+		if m.kind == kindHistogram {
+			series = []string{m.name + "_bucket", m.name + "_sum", m.name + "_count"}
+		}
+		if slices.Contains(series, name) {
+			return m, true
+		}
+	}
+	return metric{}, false
+}
+
+// wrongMatcher finds what a matcher asks of a metric that can never be.
+func wrongMatcher(m metric, name, pattern string) (problems []string) {
+	if name == "job" || name == "instance" { // of Prometheus
+		return nil
+	}
+	at := slices.IndexFunc(m.labels, func(l label) bool { return l.name == name })
+	if at < 0 {
+		return []string{m.name + " has no label " + name}
+	}
+	for value := range strings.SplitSeq(pattern, "|") {
+		isVariable := strings.HasPrefix(value, "$")
+		if !isVariable && !slices.Contains(m.labels[at].Values, value) {
+			problems = append(problems, m.name+" is never of "+name+" "+value)
+		}
+	}
+	return problems
+}
+
+// TestMonitoring_WrongNames: what the check above is good for.
+func TestMonitoring_WrongNames(t *testing.T) {
+	for expr, want := range map[string]string{
+		`sum by (job, provider) (rate(caddy_huma_requests_total{outcome="hit",job="x"}[5m]))`: "",
+		`caddy_huma_request_duration_seconds_bucket{provider=~"huma|$provider",le="1"}`:       "has no label le",
+		`sum by (le) (rate(caddy_huma_request_duration_seconds_bucket[5m]))`:                  "",
+		`caddy_huma_request_total`:                                  "there is no metric request_total",
+		`caddy_huma_request_duration_seconds`:                       "there is no metric",
+		`caddy_huma_requests_total_sum`:                             "there is no metric",
+		`caddy_huma_requests_total{outcome=~"hit|hits"}`:            "is never of outcome hits",
+		`caddy_huma_requests_total{op="signin"}`:                    "has no label op",
+		`caddy_huma_registrations_total{provider="human_api"}`:      "is never of provider human_api",
+		`sum by (job, op) (rate(caddy_huma_requests_total[5m]))`:    "has the label op",
+		`1 - caddy_huma_breaker_open / caddy_huma_breakers{a="\"}"`: "there is no metric breakers",
+	} {
+		problems := strings.Join(wrongNames(expr, make(map[string]bool)), "; ")
+		if (want == "") != (problems == "") || !strings.Contains(problems, want) {
+			t.Errorf("%s: %q, want %q", expr, problems, want)
+		}
+	}
+}
+
+// TestMonitoring_AlertsSayWhatToDo: whoever is woken up is told what it is, what
+// to do, and where there is more.
+func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
+	readme := strings.ToLower(string(testutil.File(t, "../../../README.md")))
+	rules := alertRules(t)
+	if len(rules) == 0 {
+		t.Fatal("there are no alerts")
+	}
+	for _, r := range rules {
+		if severity := r.Labels["severity"]; severity != "page" && severity != "ticket" {
+			t.Errorf("%s: severity %q", r.Alert, severity)
+		}
+		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			t.Errorf("%s: without a summary or description", r.Alert)
+		}
+		page, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "#")
+		if page != "https://github.com/caddy-huma/caddy-huma" || !strings.Contains(readme, "# "+strings.ReplaceAll(anchor, "-", " ")+"\n") {
+			t.Errorf("%s: the README has no part %q (%s)", r.Alert, anchor, page)
+		}
+		if !strings.Contains(string(testutil.File(t, alertsTestFile)), r.Alert) {
+			t.Errorf("%s: no test lets it fire", r.Alert)
+		}
+	}
+}
+
+// promtoolRequired is the variable that makes a missing promtool a failure.
+const promtoolRequired = "CADDY_HUMA_PROMTOOL"
+
+// TestMonitoring_Promtool: Prometheus understands the alerts and what the
+// dashboard asks, and alerts fire when they should.
+func TestMonitoring_Promtool(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv(promtoolRequired) == "1" {
+			t.Fatal(err)
+		}
+		t.Logf("LEFT OUT, except with %s=1: %v", promtoolRequired, err)
+		return
+	}
+	var asRules ruleGroup
+	for panel, expr := range dashboardExpressions(t) {
+		if !strings.HasPrefix(panel, "variable ") {
+			expr = strings.ReplaceAll(expr, "$__rate_interval", "5m")
+			asRules.Rules = append(asRules.Rules, rule{Record: "dashboard:" + regexp.MustCompile(`\W`).ReplaceAllString(panel, "_"), Expr: expr})
+		}
+	}
+	asRules.Name = "dashboard"
+	text, err := yaml.Marshal(ruleFile{Groups: []ruleGroup{asRules}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dashboard := filepath.Join(t.TempDir(), "dashboard.yml")
+	if err := os.WriteFile(dashboard, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"check", "rules", alertsFile, dashboard},
+		{"test", "rules", alertsTestFile},
+	} {
+		out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput()
+		if err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// InstrumentedStore counts what is asked of the store that replicas share.
+type InstrumentedStore struct{ exchange.SharedStore }
+
+// Get implements exchange.SharedStore.
+func (s InstrumentedStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool, exchange.Tombstone, error) {
+	rec, found, seen, err := s.SharedStore.Get(ctx, user, kind)
+	ended := cacheMiss
+	if found {
+		ended = cacheHit
+	}
+	countStore(ctx, ended, err)
+	return rec, found, seen, err
+}
+
+// Put implements exchange.SharedStore.
+func (s InstrumentedStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Tombstone, replaces bool) (bool, error) {
+	current, err := s.SharedStore.Put(ctx, user, kind, rec, seen, replaces)
+	if current || err != nil { // a user who was evicted meanwhile is not kept
+		countStore(ctx, cacheWritten, err)
+	}
+	return current, err
+}
+
+// Evict implements exchange.SharedStore.
+func (s InstrumentedStore) Evict(ctx context.Context, user exchange.UserKey) error {
+	err := s.SharedStore.Evict(ctx, user)
+	countStore(ctx, cacheWritten, err)
+	return err
+}
+
+// Flush implements exchange.SharedStore.
+func (s InstrumentedStore) Flush(ctx context.Context) error {
+	err := s.SharedStore.Flush(ctx)
+	countStore(ctx, cacheWritten, err)
+	return err
+}
+
+// countStore counts an operation that ended like that, or with an error. One
+// whose time was over before it began says nothing about the store.
+func countStore(ctx context.Context, ended cacheResult, err error) {
+	switch {
+	case errors.Is(err, exchange.ErrDown):
+		ended = cacheDown
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return
+	case err != nil:
+		ended = cacheError
+	}
+	redisCounts[ended].Inc()
+}
+
+// CountUnreadable counts a value of the store that cannot be opened.
+func CountUnreadable() { redisCounts[cacheUnreadable].Inc() }
+
+// Interface guard
+var _ exchange.SharedStore = InstrumentedStore{}

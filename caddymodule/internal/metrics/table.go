@@ -1,0 +1,130 @@
+package metrics
+
+import (
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
+)
+
+// prefix is what the names of all metrics begin with.
+const prefix = "caddy_huma_"
+
+// The kinds of metrics.
+const (
+	kindCounter   = "counter"
+	kindHistogram = "histogram"
+	kindGauge     = "gauge"
+)
+
+// metric is one of the metrics, as Prometheus and the manual are told of it.
+type metric struct {
+	name   string // behind the prefix
+	kind   string
+	help   string
+	labels []label
+}
+
+// label is a label with all values that it may ever have. No request can add
+// to them. The README says what they mean.
+type label struct {
+	name   string
+	Values []string
+}
+
+// newLabel returns a label with values of any string type.
+func newLabel[V ~string](name string, values ...V) label {
+	l := label{name: name}
+	for _, v := range values {
+		l.Values = append(l.Values, string(v))
+	}
+	return l
+}
+
+// The names of services in labels, and in keys and logs.
+const (
+	Huma     = "huma"
+	HumanAPI = "human_api"
+)
+
+// The names of calls in labels.
+const (
+	CallSignIn  = "signin"
+	CallSignUp  = "signup"
+	CallConsent = "consent"
+	CallSession = "session"
+	CallID      = "id"
+)
+
+// The layers of the cache.
+const (
+	LayerMemory = "memory"
+	layerRedis  = "redis"
+)
+
+// cacheResult is how an operation of a layer of the cache ended.
+type cacheResult string
+
+// The results of operations of the cache. Memory has the first two.
+const (
+	cacheHit        cacheResult = "hit"
+	cacheMiss       cacheResult = "miss"
+	cacheUnreadable cacheResult = "unreadable"
+	cacheWritten    cacheResult = "written"
+	cacheError      cacheResult = "error"
+	cacheDown       cacheResult = "down"
+)
+
+var (
+	// ServiceLabel is the label that tells the services apart.
+	ServiceLabel = newLabel("provider", Huma, HumanAPI)
+	outcomeLabel = newLabel("outcome",
+		exchange.OutcomeHit, exchange.OutcomeShared, exchange.OutcomeSignedIn, exchange.OutcomeRegistered,
+		problem.OutcomeEvicted, problem.OutcomeRejected, problem.OutcomeRefused, problem.OutcomeLimited, problem.OutcomeUnavailable, problem.OutcomeTimeout,
+		problem.OutcomeMisconfigured, problem.OutcomeBadResponse, problem.OutcomeCanceled)
+	opLabel         = newLabel("op", CallSignIn, CallSignUp, CallConsent, CallSession, CallID)
+	callResultLabel = newLabel("result",
+		exchange.CallOK, exchange.CallRefused, exchange.CallConfig, exchange.CallRejected, exchange.CallLimited,
+		exchange.CallError, exchange.CallTimeout, exchange.CallUnreachable, exchange.CallBadResponse)
+	signUpResultLabel = newLabel("result",
+		exchange.SignUpCreated, exchange.SignUpExists, exchange.SignUpRefused, exchange.SignUpUnclear,
+		exchange.SignUpFailed, exchange.SignUpLimited)
+	layerLabel       = newLabel("layer", LayerMemory, layerRedis)
+	cacheResultLabel = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
+	reasonLabel      = newLabel("reason",
+		identity.ReasonMissing, identity.ReasonAmbiguous, identity.ReasonInvalid, identity.ReasonUntrusted,
+		identity.ReasonEmailUnverified, identity.ReasonDomainNotAllowed, identity.ReasonUserinfoUnavailable)
+
+	// Only Huma registers users, and what others keep in Redis nobody counts.
+	registersLabel = label{ServiceLabel.name, ServiceLabel.Values[:1]}
+	countedLayers  = label{layerLabel.name, layerLabel.Values[:1]}
+)
+
+// The metrics.
+var (
+	metricRequests = metric{"requests_total", kindCounter,
+		"Requests, by how they ended. `OPTIONS` asks for nothing and is not one.", []label{ServiceLabel, outcomeLabel}}
+	metricRequestSeconds = metric{"request_duration_seconds", kindHistogram,
+		"How long they took until the answer was known.", []label{ServiceLabel, outcomeLabel}}
+	metricCalls = metric{"upstream_requests_total", kindCounter,
+		"Calls made at the service, each attempt of its own.", []label{ServiceLabel, opLabel, callResultLabel}}
+	metricCallSeconds = metric{"upstream_request_duration_seconds", kindHistogram,
+		"How long they took, without the wait for a free one.", []label{ServiceLabel, opLabel}}
+	metricCache = metric{"cache_operations_total", kindCounter,
+		"Operations of the cache: one look into memory for each request for a token, and reads and writes of tokens in Redis.", []label{layerLabel, cacheResultLabel}}
+	Entries = metric{"cache_entries", kindGauge,
+		"Users whose tokens are kept, those included that have run out and were not swept yet.", []label{countedLayers}}
+	metricSignUps = metric{"registrations_total", kindCounter,
+		"Sign-ups of unknown users, by what the service said to them.", []label{registersLabel, signUpResultLabel}}
+	Breakers = metric{"breaker_open", kindGauge,
+		"Breakers that hold calls back at the moment.", []label{ServiceLabel}}
+	metricRejections = metric{"identity_rejections_total", kindCounter,
+		"Requests that were not attributed to a user.", []label{reasonLabel}}
+	CredentialsLoaded = metric{"credentials_loaded_timestamp_seconds", kindGauge,
+		"When the oldest credentials in use were loaded; not there without the directive.", []label{ServiceLabel}}
+)
+
+// table is all metrics, in the order of the manual.
+var table = []metric{
+	metricRequests, metricRequestSeconds, metricCalls, metricCallSeconds, metricCache, Entries,
+	metricSignUps, Breakers, metricRejections, CredentialsLoaded,
+}
