@@ -363,16 +363,17 @@ func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
 				p.knows(fake, "a@x.example")
 				d := serveAdmin(t, p.site(fake, ""))
-				must(t, fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond, Times: 1}}))
+				letGo := fake.hold(t, "")
 				first := make(chan *answer)
 				go func() {
 					a, _ := d.try(t.Context(), "GET", p.ask(), as("a@x.example"))
 					first <- a
 				}()
-				eventually(t, 5*time.Second, "the call is under way", func() bool { return fake.Calls().InFlight == 1 })
+				fake.holds(t, 1)
 				if a := forget(d); a.StatusCode != http.StatusOK {
 					t.Fatalf("%d %s", a.StatusCode, a.Body)
 				}
+				letGo()
 				old := (<-first).token(t, p)
 				if d.request("GET", p.ask(), as("a@x.example")).token(t, p) == old {
 					t.Error("it was kept")

@@ -55,8 +55,8 @@ func TestF03OneFailingUserDoesNotOpenTheBreaker(t *testing.T) {
 		}
 
 		begin := time.Now()
-		for i := range 8 { // 10 requests/s of one, beside all others
-			time.Sleep(time.Until(begin.Add(time.Duration(i) * 100 * time.Millisecond)))
+		for i := range 8 { // 20 requests/s of one, beside all others
+			time.Sleep(time.Until(begin.Add(time.Duration(i) * 50 * time.Millisecond)))
 			fails("a")
 			s.request("GET", p.ask(), user(i)...).token(t, p)
 		}

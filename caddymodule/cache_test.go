@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -161,14 +160,15 @@ func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
 		p.knows(fake, "a@x.example")
-		fake.SetFaults([]sandbox.Fault{{Delay: 300 * time.Millisecond}})
+		letGo := fake.hold(t, "")
 		s := serve(t, p.site(fake, ""))
 		before := make(chan *answer)
 		go func() { before <- s.request("GET", p.ask(), as("a@x.example")) }()
-		eventually(t, 5*time.Second, "a call is under way", func() bool { return fake.Calls().InFlight == 1 })
+		fake.holds(t, 1)
 		if a := s.request("DELETE", p.path, as("a@x.example")); a.StatusCode != http.StatusNoContent {
 			t.Fatalf("DELETE: %d", a.StatusCode)
 		}
+		letGo()
 		old := (<-before).token(t, p)
 		if got := s.request("GET", p.ask(), as("a@x.example")).token(t, p); got == old {
 			t.Error("the token from before was kept")

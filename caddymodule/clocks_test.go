@@ -3,7 +3,11 @@ package caddymodule_test
 import (
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	keyserver "github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
 )
 
 // The intervals of a server. The tests, of which there are many, use shorter ones.
@@ -12,4 +16,13 @@ var (
 	maxRound     = endpoint.MaxRound
 )
 
-func init() { endpoint.PollInterval, endpoint.MaxRound = 200*time.Millisecond, 500*time.Millisecond }
+// keysInterval is between the starts of two fetches of a key server.
+const keysInterval = 1500 * time.Millisecond
+
+func init() {
+	endpoint.PollInterval, endpoint.MaxRound = 100*time.Millisecond, 500*time.Millisecond
+	account.PingAfter, account.PingTimeout = 500*time.Millisecond, time.Second
+	keyserver.MinInterval = keysInterval
+	resilience.FirstWait = 20 * time.Millisecond
+	rediscache.PingInterval = 200 * time.Millisecond
+}

@@ -91,7 +91,7 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
 		p.knows(fake, "a@x.example")
-		fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}})
+		letGo := fake.hold(t, "")
 		s := serve(t, p.site(fake, ""))
 
 		ctx, leave := context.WithCancel(context.Background())
@@ -100,7 +100,7 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 			_, err := s.try(ctx, "GET", p.ask(), as("a@x.example"))
 			first <- err
 		}()
-		eventually(t, 5*time.Second, "a call is under way", func() bool { return fake.Calls().InFlight == 1 })
+		fake.holds(t, 1)
 		others := make(chan []*answer)
 		go func() {
 			others <- s.together(p.ask(), 20, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} })
@@ -110,6 +110,7 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 		if err := <-first; err == nil {
 			t.Error("the first caller did not leave")
 		}
+		letGo()
 		allOK(t, <-others)
 		p.only(t, fake, 1, 0)
 	})
@@ -119,9 +120,9 @@ func TestC05_AllCallersLeave(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})
 		p.knows(fake, "a@x.example")
-		fake.SetFaults([]sandbox.Fault{{Delay: 300 * time.Millisecond}})
+		letGo := fake.hold(t, "")
 		s := serve(t, p.site(fake, ""))
-		ctx, leave := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ctx, leave := context.WithCancel(context.Background())
 		defer leave()
 		var wg sync.WaitGroup
 		for range 20 {
@@ -131,7 +132,11 @@ func TestC05_AllCallersLeave(t *testing.T) {
 				}
 			})
 		}
+		fake.holds(t, 1)
+		time.Sleep(50 * time.Millisecond) // let the others join
+		leave()
 		wg.Wait()
+		letGo()
 		eventually(t, 5*time.Second, "the exchange ends", func() bool {
 			c := fake.Calls()
 			return c.InFlight == 0 && c.ByOp[p.first] == 1

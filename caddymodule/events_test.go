@@ -152,21 +152,20 @@ func TestEvents(t *testing.T) {
 func TestEventsOfAConfigThatIsGone(t *testing.T) {
 	events(t, nil)
 	fake := newHuma(t, sandbox.Config{})
-	if err := fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Delay: time.Second}}); err != nil {
-		t.Fatal(err)
-	}
+	letGo := fake.hold(t, sandbox.OpSignUp)
 	config := simpleSite(fake, "")
 	s := serve(t, config)
 	s.listen("old", config)
 	ctx, leave := context.WithCancel(t.Context())
 	go func() {
-		eventually(t, 5*time.Second, "the sign-up runs", func() bool { return fake.calls(sandbox.OpSignUp) > 0 })
+		fake.holds(t, 1)
 		leave() // a server waits for its requests
 	}()
 	for ctx.Err() == nil { // Caddy may lose a connection after a reload
 		_, _ = s.try(ctx, "GET", iosPath, as("a@x.example"))
 	}
 	s.listen("new", config)
+	letGo()
 	eventually(t, 10*time.Second, "the token is there", func() bool {
 		return s.request("GET", iosPath, as("a@x.example")).StatusCode == 200
 	})

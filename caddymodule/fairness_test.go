@@ -20,7 +20,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// slowHuma plays a service that takes 150 ms for each call. Users whose address
+// slowHuma plays a service that takes 50 ms for each call. Users whose address
 // begins with a status are answered with that status, and "refused" with a 403
 // at sign-in and sign-up; others are signed up when they are new.
 type slowHuma struct {
@@ -54,7 +54,7 @@ func (h *slowHuma) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.running[user]++
 	h.most[user] = max(h.most[user], h.running[user])
 	h.mu.Unlock()
-	time.Sleep(150 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running[user]--
@@ -199,7 +199,7 @@ func TestFairness(t *testing.T) {
 				for range 240 {
 					a.repeat(s, client, "GET", 0, func(int) []func(*http.Request) { return []func(*http.Request){as("flood@x.example")} })
 				}
-				a.repeat(s, client, "DELETE", 230*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("flood@x.example")} })
+				a.repeat(s, client, "DELETE", 80*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("flood@x.example")} })
 			}
 		}, func(t *testing.T, a *attack) {
 			// Every wait ends at timeout, which is 10 s; the rest is the machine's.
@@ -219,7 +219,7 @@ func TestFairness(t *testing.T) {
 			}
 		}},
 		{"F03 the service fails for one user", func(a *attack) {
-			a.repeat(s, attackers[0], "GET", 50*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("500@x.example")} })
+			a.repeat(s, attackers[0], "GET", 5*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("500@x.example")} })
 		}, func(t *testing.T, a *attack) {
 			if w := s.warnings("breaker opened"); len(w) != 0 {
 				t.Errorf("%q", w)
@@ -244,7 +244,7 @@ func TestFairness(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := &attack{stop: make(chan struct{}), codes: make(map[int]int)}
 			c.start(a)
-			time.Sleep(300 * time.Millisecond) // until it is under way
+			time.Sleep(100 * time.Millisecond) // until it is under way
 			with := newUsers(t)
 			a.end()
 			c.check(t, a)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -73,15 +72,19 @@ func TestConnect_TwoApplications(t *testing.T) {
 	})
 	t.Run("limits", func(t *testing.T) {
 		d := openTwo(t, "max_concurrent 1\nmax_waiting 1")
-		d.faults(t, sandbox.Fault{Delay: time.Second})
-		one := make(chan []*answer)
+		letGo := d.fake.hold(t, "")
+		one, two := make(chan []*answer), make(chan []*answer)
 		go func() { one <- d.together("/one", 20, user) }()
-		eventually(t, humanPatience, "a call is under way", func() bool { return d.fake.Calls().InFlight == 1 })
-		d.request("GET", "/two", as("u-1")).connect(t)
+		d.fake.holds(t, 1)
+		go func() { two <- d.together("/two", 1, user) }()
+		d.fake.holds(t, 2)
+		eventually(t, humanPatience, "somebody is turned away", func() bool { return len(d.lines("too many exchanges")) > 0 })
+		letGo()
+		(<-two)[0].connect(t)
 		if got := codes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {
 			t.Errorf("answers %v", got)
 		}
-		if n := d.fake.Calls().MaxInFlight; n != 2 {
+		if _, n := d.fake.held(); n != 2 {
 			t.Errorf("%d calls at once, want one of each", n)
 		}
 	})

@@ -187,19 +187,21 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 	}
 	t.Run("repeated", func(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache {\nnegative_ttl 2s\n}")
-		d.connected(t, "u-1")
-		refuse(d, "u-1", true)
-		ask(t, d, "u-1")
-		ask(t, d, "u-1")
-		d.made(t, "session", "id")
+		for _, user := range []string{"u-1", "u-2"} {
+			d.connected(t, user)
+			refuse(d, user, true)
+			ask(t, d, user)
+			ask(t, d, user)
+			d.made(t, "session", "id")
+		}
+		refuse(d, "u-2", false)
+		d.request("DELETE", connectPath, as("u-2")) // which forgets tokens alone
+		ask(t, d, "u-2")
+		d.made(t)
 		d.renewedRefusal(t, "u-1")
 		d.made(t, "session", "id")
-		refuse(d, "u-1", false)
-		d.request("DELETE", connectPath, as("u-1")) // which forgets tokens alone
-		ask(t, d, "u-1")
-		d.made(t)
 		eventually(t, humanPatience, "a token once the refusal is not repeated", func() bool {
-			return d.request("GET", connectPath, as("u-1")).StatusCode == http.StatusOK
+			return d.request("GET", connectPath, as("u-2")).StatusCode == http.StatusOK
 		})
 		d.made(t, "session", "id")
 		// The service has refused this user, and nothing is wrong with us.

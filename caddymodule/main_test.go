@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,19 +83,92 @@ var leftBehind = []goleak.Option{
 // fakeHuma is the sandbox on a loopback address: Huma, and Human API too.
 type fakeHuma struct {
 	*sandbox.Server
-	URL string
+	URL    string
+	holder *holder // nil: it holds nothing back
 }
 
 // newHuma starts a sandbox that ends with the test.
 func newHuma(t testing.TB, cfg sandbox.Config) *fakeHuma {
 	t.Helper()
 	s := sandbox.New(cfg)
-	srv := httptest.NewServer(s)
+	h := &holder{next: s}
+	srv := httptest.NewServer(h)
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
 		srv.Close()
 	})
-	return &fakeHuma{Server: s, URL: srv.URL}
+	return &fakeHuma{Server: s, URL: srv.URL, holder: h}
+}
+
+// holder is in front of a service, and holds calls back for as long as a test likes.
+type holder struct {
+	next http.Handler
+
+	mu       sync.Mutex
+	op       string        // the operation whose calls are held; empty: all
+	released chan struct{} // nil: none is held
+	now      int           // calls that are held
+	most     int           // the most there have been at once
+}
+
+func (h *holder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	released := h.released
+	if released == nil || h.op != "" && !strings.HasSuffix(r.URL.Path, "/"+h.op) {
+		h.mu.Unlock()
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	h.now++
+	h.most = max(h.most, h.now)
+	h.mu.Unlock()
+	// A server learns that its client has left once it has read the body.
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		select {
+		case <-released:
+		case <-r.Context().Done():
+			err = r.Context().Err()
+		}
+	}
+	h.mu.Lock()
+	h.now--
+	h.mu.Unlock()
+	if err == nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		h.next.ServeHTTP(w, r)
+	}
+}
+
+// hold keeps calls from the service, of an operation or all of them, until they
+// are let go. Those that come later are not held.
+func (h *fakeHuma) hold(t testing.TB, op string) (letGo func()) {
+	t.Helper()
+	released := make(chan struct{})
+	h.holder.mu.Lock()
+	defer h.holder.mu.Unlock()
+	h.holder.op, h.holder.released = op, released
+	letGo = sync.OnceFunc(func() {
+		h.holder.mu.Lock()
+		defer h.holder.mu.Unlock()
+		h.holder.released = nil
+		close(released)
+	})
+	t.Cleanup(letGo) // before Caddy stops, which waits for its callers
+	return letGo
+}
+
+// held is how many calls are held, and the most there have been at once.
+func (h *fakeHuma) held() (now, most int) {
+	h.holder.mu.Lock()
+	defer h.holder.mu.Unlock()
+	return h.holder.now, h.holder.most
+}
+
+// holds waits until so many calls are held.
+func (h *fakeHuma) holds(t testing.TB, count int) {
+	t.Helper()
+	eventually(t, 10*time.Second, fmt.Sprint(count, " calls under way"), func() bool { now, _ := h.held(); return now == count })
 }
 
 // calls is how often an operation was called.
@@ -128,6 +203,17 @@ type site struct {
 // persisted, the debug log in a file.
 func serve(t testing.TB, text string) *site {
 	t.Helper()
+	s := newSite(t)
+	if err := s.load(text); err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	s.stopsAfter(t)
+	return s
+}
+
+// newSite is a site that does not run yet.
+func newSite(t testing.TB) *site {
+	t.Helper()
 	s := &site{
 		t:       t,
 		address: freeAddress(t),
@@ -140,9 +226,11 @@ func serve(t testing.TB, text string) *site {
 		},
 	}
 	s.URL = "http://" + s.address
-	if err := s.load(text); err != nil {
-		t.Fatalf("load: %v", err)
-	}
+	return s
+}
+
+// stopsAfter stops Caddy after a test.
+func (s *site) stopsAfter(t testing.TB) {
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		if err := caddy.Stop(); err != nil {
@@ -150,7 +238,51 @@ func serve(t testing.TB, text string) *site {
 		}
 		s.passed.check(t, s.log())
 	})
-	return s
+}
+
+// serveAtOnce runs subtests that have nothing to do with each other at the same
+// time, because they wait: one Caddy has a site for each, which runs once all of them
+// have called serve. They log into one file.
+func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
+	t.Helper()
+	var (
+		all          = newSite(t)
+		loaded       = make(chan struct{})
+		errLoad      = errors.New("no site")
+		mu           sync.Mutex
+		sites        strings.Builder
+		asked, ended sync.WaitGroup
+	)
+	for name, test := range tests {
+		asked.Add(1)
+		hasAsked := sync.OnceFunc(asked.Done)
+		ended.Go(func() {
+			defer hasAsked()
+			// With t.Parallel no more would run than there are cores.
+			t.Run(name, func(t *testing.T) {
+				defer hasAsked()
+				test(t, func(text string) *site {
+					s := *all
+					s.t = t
+					s.move()
+					mu.Lock()
+					sites.WriteString(strings.ReplaceAll(text, "SITE", s.URL) + "\n")
+					mu.Unlock()
+					hasAsked()
+					if <-loaded; errLoad != nil {
+						t.Fatalf("load: %v", errLoad)
+					}
+					s.loaded = time.Now()
+					return &s
+				})
+			})
+		})
+	}
+	defer ended.Wait()
+	defer close(loaded)
+	asked.Wait()
+	all.stopsAfter(t)
+	errLoad = all.load(sites.String())
 }
 
 // load replaces the running config.

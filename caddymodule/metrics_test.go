@@ -311,20 +311,20 @@ func TestMetrics_ScrapesDoNotWait(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"kept@x.example"}})
 	m := serveMetered(t, simpleSite(fake, "max_concurrent 4"))
 	m.request("GET", iosPath, as("kept@x.example")).tokens(t)
-	must(t, fake.SetFaults([]sandbox.Fault{{Delay: 3 * time.Second}}))
+	letGo := fake.hold(t, "")
 	pending := make(chan []*answer)
 	go func() {
 		pending <- m.together(iosPath, 50, func(i int) []func(*http.Request) { return edits{as(fmt.Sprintf("u%d@x.example", i))} })
 	}()
-	eventually(t, 5*time.Second, "the calls are under way", func() bool { return fake.Calls().InFlight == 4 })
+	fake.holds(t, 4)
 	start := time.Now()
-	for range 5 { // each that waited would take seconds
+	for range 5 { // one that waited would wait for the calls
 		m.scrape()
 		m.request("GET", iosPath, as("kept@x.example")).tokens(t)
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("5 scrapes and 5 hits took %s", took)
 	}
-	must(t, fake.SetFaults(nil))
+	letGo()
 	<-pending
 }

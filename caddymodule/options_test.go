@@ -141,7 +141,7 @@ func TestTLS(t *testing.T) {
 	srv := testutil.NewServer(t, fake)
 	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
 	srv.StartTLS()
-	fakeHuma := &fakeHuma{fake, srv.URL}
+	fakeHuma := &fakeHuma{Server: fake, URL: srv.URL}
 
 	ca, key := testutil.WriteCertificate(t.TempDir(), &srv.TLS.Certificates[0])
 	var shown int
@@ -198,9 +198,9 @@ func TestConnectionsAreReused(t *testing.T) {
 
 // TestC08_TheAnswersLifetimesShrink: a hit tells what is left.
 func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBothAtOnce(t, func(t *testing.T, p provider, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
-		s := serve(t, p.site(fake, ""))
+		s := serve(p.site(fake, ""))
 		token, first := p.read(t, s.request("GET", p.ask(), as("a@x.example")))
 		life := map[string]int64{"huma": 900, "human_api": 3600}[p.name]
 		if first[0] < life-5 || first[0] > life || p.name == "huma" && first[1] != first[2] {

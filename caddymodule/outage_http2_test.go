@@ -25,7 +25,7 @@ func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = proxy.Close() })
-	l := &line{&fakeHuma{s, "https://" + proxy.Addr()}, proxy}
+	l := &line{&fakeHuma{Server: s, URL: "https://" + proxy.Addr()}, proxy}
 	site := serve(t, simpleSite(l.fakeHuma, "tls {\nca "+ca+"\n}\ntimeout 2s\nattempt_timeout 1s\nbreaker {\nopen 500ms\n}"))
 
 	ask := func(n int) *answer {

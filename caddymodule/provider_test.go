@@ -92,6 +92,28 @@ func forBoth(t *testing.T, test func(t *testing.T, p provider)) {
 	}
 }
 
+// forBothAtOnce is forBoth with serveAtOnce.
+func forBothAtOnce(t *testing.T, test func(t *testing.T, p provider, serve func(text string) *site)) {
+	t.Helper()
+	tests := make(map[string]func(t *testing.T, serve func(text string) *site))
+	for _, p := range []provider{humaProvider, humanProvider} {
+		tests[p.name] = func(t *testing.T, serve func(text string) *site) { test(t, p, serve) }
+	}
+	serveAtOnce(t, tests)
+}
+
+// casesForBothAtOnce is forBothAtOnce over many cases.
+func casesForBothAtOnce[C any](t *testing.T, cases func(p provider) map[string]C, test func(t *testing.T, p provider, c C, serve func(text string) *site)) {
+	t.Helper()
+	tests := make(map[string]func(t *testing.T, serve func(text string) *site))
+	for _, p := range []provider{humaProvider, humanProvider} {
+		for name, c := range cases(p) {
+			tests[p.name+" "+name] = func(t *testing.T, serve func(text string) *site) { test(t, p, c, serve) }
+		}
+	}
+	serveAtOnce(t, tests)
+}
+
 // ask is the target of a request for a token, with more in its query.
 func (p provider) ask(more ...string) string {
 	query := strings.Trim(p.query+"&"+strings.Join(more, "&"), "&")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
@@ -72,8 +73,10 @@ func cannotSave(t *testing.T, r *redistest.Server) {
 func redisFailures(t *testing.T) []redisFailure {
 	kill := func(_ *testing.T, r *redistest.Server) { r.Kill() }
 	cert, key := testutil.NewAuthority(t.TempDir(), "that of Redis").ServerFiles()
-	tlsPort := redistest.FreePort(t)
-	tls := []string{"--tls-port", strconv.Itoa(tlsPort), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no", "--tls-ca-cert-file", cert}
+	tlsPorts := []int{redistest.FreePort(t), redistest.FreePort(t)}
+	tls := func(port int) []string {
+		return []string{"--tls-port", strconv.Itoa(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no", "--tls-ca-cert-file", cert}
+	}
 	replica := redisCommand("REPLICAOF", "127.0.0.1", strconv.Itoa(redistest.FreePort(t)))
 	const asUser = "username app\npassword " + redisPassword
 
@@ -111,11 +114,11 @@ func redisFailures(t *testing.T) []redisFailure {
 		{name: "unknown authority",
 			says:   []string{"redis: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
 			todo:   "Set `tls_server_certs_path`",
-			server: tls, port: tlsPort, options: "tls_enabled on"},
+			server: tls(tlsPorts[0]), port: tlsPorts[0], options: "tls_enabled on"},
 		{name: "TLS there only",
 			says:   []string{"redis: read: connection reset by peer"},
 			todo:   "Set `tls_enabled on`",
-			server: tls, port: tlsPort},
+			server: tls(tlsPorts[1]), port: tlsPorts[1]},
 		{name: "TLS here only",
 			says:    []string{"redis: no answer in time"},
 			todo:    "Use another port, or leave `tls_enabled` out",
@@ -179,13 +182,17 @@ func TestDocs_RedisFailures(t *testing.T) {
 // and the log says why. It is the same for both directives.
 func TestRedis_Failures(t *testing.T) {
 	redistest.Need(t)
+	var caddy sync.Mutex
+	var all sync.WaitGroup
 	for _, f := range redisFailures(t) {
-		t.Run(f.name, func(t *testing.T) { f.test(t, humaProvider) })
+		all.Go(func() { t.Run(f.name, func(t *testing.T) { f.test(t, humaProvider, &caddy) }) })
 	}
+	all.Wait()
 }
 
-// open starts a site, and breaks its Redis.
-func (f redisFailure) open(t *testing.T, p provider) (*site, *fakeHuma) {
+// open starts a site, and breaks its Redis. Others break theirs meanwhile, but
+// caddy is theirs afterwards.
+func (f redisFailure) open(t *testing.T, p provider, caddy *sync.Mutex) (*site, *fakeHuma) {
 	t.Helper()
 	r := redistest.Start(t, f.server...)
 	fake := newHuma(t, sandbox.Config{})
@@ -197,6 +204,8 @@ func (f redisFailure) open(t *testing.T, p provider) (*site, *fakeHuma) {
 	if f.port != 0 {
 		text = strings.ReplaceAll(text, r.Addr(), "127.0.0.1:"+strconv.Itoa(f.port))
 	}
+	caddy.Lock()
+	t.Cleanup(caddy.Unlock)
 	s := serve(t, p.site(fake, text))
 	if f.after != nil {
 		s.shared(1)
@@ -213,8 +222,8 @@ func (f redisFailure) patience() string {
 	return "\ntimeout 2s"
 }
 
-func (f redisFailure) test(t *testing.T, p provider) {
-	s, fake := f.open(t, p)
+func (f redisFailure) test(t *testing.T, p provider, caddy *sync.Mutex) {
+	s, fake := f.open(t, p, caddy)
 	token := func(user string) string { return s.request("GET", p.ask(), as(user)).token(t, p) }
 	token("early@x.example")
 	f.isTold(t, s)

@@ -23,14 +23,14 @@ func TestL01_ReloadDuringExchanges(t *testing.T) {
 			users[i] = fmt.Sprintf("u%d@x.example", i)
 			p.rebuffs(t, fake, users[i])
 		}
-		fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}})
+		letGo := fake.hold(t, "")
 		config := p.site(fake, "max_concurrent 200")
 		s := serve(t, config)
 		answers := make(chan []*answer)
 		go func() {
 			answers <- s.together(p.ask(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
 		}()
-		eventually(t, 10*time.Second, "all are in an exchange", func() bool { return fake.Calls().InFlight == 200 })
+		fake.holds(t, 200)
 		for range 3 { // also with other settings, and without the directive
 			if err := s.load(strings.Replace(config, "max_concurrent 200", "max_concurrent 100", 1)); err != nil {
 				t.Fatal(err)
@@ -39,6 +39,7 @@ func TestL01_ReloadDuringExchanges(t *testing.T) {
 		if err := s.load("SITE {\nrespond ok\n}"); err != nil {
 			t.Fatal(err)
 		}
+		letGo()
 		allOK(t, <-answers)
 		p.only(t, fake, 200, 200)
 	})

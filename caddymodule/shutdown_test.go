@@ -62,7 +62,7 @@ func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
 		for _, user := range []string{"waits@x.example", "leaves@x.example"} {
 			p.rebuffs(t, fake, user)
 		}
-		fake.SetFaults([]sandbox.Fault{{Delay: 400 * time.Millisecond}})
+		fake.SetFaults([]sandbox.Fault{{Delay: 250 * time.Millisecond}})
 		s := serve(t, "") // for its address and its log file
 		process := s.asProcess(p.site(fake, ""))
 

@@ -286,9 +286,7 @@ func TestTraceOfThoseWhoWait(t *testing.T) {
 func TestTraceOfACallerWhoLeft(t *testing.T) {
 	r := receive(t)
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
-	if err := fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}}); err != nil {
-		t.Fatal(err)
-	}
+	letGo := fake.hold(t, "")
 	s := serve(t, humaProvider.tracedSite(fake, ""))
 	c := newTrace(300)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -296,6 +294,7 @@ func TestTraceOfACallerWhoLeft(t *testing.T) {
 	if _, err := s.try(ctx, "GET", iosPath, as("a@x.example"), c.header()); err == nil {
 		t.Fatal("it was answered")
 	}
+	letGo()
 	r.want(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma signin")
 }
 

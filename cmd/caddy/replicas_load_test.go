@@ -125,6 +125,7 @@ func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 		{"killed", (*redistest.Server).Kill, (*redistest.Server).Run},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			r := startReplicas(t, "max_entries "+strconv.Itoa(loadEntries))
 			owners := r.owners()
 			first := r.redis.Calls("hmget")

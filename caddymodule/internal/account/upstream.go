@@ -110,6 +110,14 @@ func NewTransport(s TLSFiles, maxConns int, p *option.Problems) TransportSetting
 	return TransportSettings{tls: config, maxConns: maxConns, Fingerprint: sum[:]}
 }
 
+// After PingAfter without a word from the service a connection is pinged, and closed
+// without an answer within PingTimeout: one that died silently is found by a ping,
+// not by a user. They are shorter in tests.
+var (
+	PingAfter   = 3 * time.Second
+	PingTimeout = 2 * time.Second
+)
+
 // Build makes the transport. Idle connections are kept for as many calls as
 // may run at once, so that in a steady state nobody waits for a handshake.
 func (s TransportSettings) Build() *http.Transport {
@@ -126,7 +134,6 @@ func (s TransportSettings) Build() *http.Transport {
 		MaxIdleConnsPerHost:   s.maxConns,
 		IdleConnTimeout:       90 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		// A connection that died silently is found by a ping, not by a user.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: PingAfter, PingTimeout: PingTimeout},
 	}
 }

@@ -18,12 +18,13 @@ const (
 	// idleAfter is when keys that nobody used are too old to be believed
 	// without having asked again: one of them may have been withdrawn.
 	idleAfter = time.Hour
-	// pause is the least time between the starts of two fetches. What a
-	// stranger sends can make this server ask, but not more often.
-	pause = 5 * time.Second
 	// fetchTimeout is for one fetch.
 	fetchTimeout = 5 * time.Second
 )
+
+// MinInterval is the least time between the starts of two fetches. What a stranger sends
+// can make this server ask, but not more often. It is shorter in tests of others.
+var MinInterval = 5 * time.Second
 
 // cached are the keys that one URL served last. They stay while the key
 // server is down, however long.
@@ -115,7 +116,7 @@ func (c *cached) isDue(now time.Time) bool {
 // start starts a fetch, unless one is running or was just started. c.mu is
 // held.
 func (c *cached) start(now time.Time) {
-	if c.running != nil || !c.started.IsZero() && now.Sub(c.started) < pause {
+	if c.running != nil || !c.started.IsZero() && now.Sub(c.started) < MinInterval {
 		return
 	}
 	c.started = now

@@ -125,7 +125,7 @@ func TestFirstFetchFails(t *testing.T) {
 		time.Sleep(time.Second)
 		s.err = nil
 		want(t, c, "a", nil, s.takes)
-		if gap := s.asked[1].Sub(s.asked[0]); len(s.asked) != 2 || gap < pause {
+		if gap := s.asked[1].Sub(s.asked[0]); len(s.asked) != 2 || gap < MinInterval {
 			t.Errorf("%d fetches, %v apart", len(s.asked), gap)
 		}
 	})
@@ -157,7 +157,7 @@ func TestNewer(t *testing.T) {
 		if c.newer(t.Context(), first) != nil || len(s.asked) != 1 {
 			t.Fatal("asked again at once")
 		}
-		time.Sleep(pause)
+		time.Sleep(MinInterval)
 		second := c.newer(t.Context(), first)
 		if second == nil || second == first || len(s.asked) != 2 {
 			t.Fatalf("%d fetches", len(s.asked))
@@ -168,7 +168,7 @@ func TestNewer(t *testing.T) {
 		}
 		// It fails: the ones there are lack it still.
 		s.err = errNoSet
-		time.Sleep(pause)
+		time.Sleep(MinInterval)
 		if c.newer(t.Context(), second) != nil || len(s.asked) != 3 {
 			t.Fatal("newer keys out of a failure")
 		}
@@ -216,7 +216,7 @@ func TestPanicWhileReading(t *testing.T) {
 		if got := told.All(); len(got) != 1 || got[0] != errPanicked.Error() {
 			t.Errorf("told of %q", got)
 		}
-		time.Sleep(pause)
+		time.Sleep(MinInterval)
 		s.panic = false
 		want(t, c, "a", nil, s.takes)
 	})

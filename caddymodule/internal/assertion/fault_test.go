@@ -439,7 +439,7 @@ func TestI17KeyServerDown(t *testing.T) {
 	keys.set.stop()
 	refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
 	s.wantHits(t, 1)
-	keys.set.resume(pause)
+	keys.set.resume(MinInterval)
 	accept(t, v, es256(nil))
 	s.wantHits(t, 2)
 
@@ -450,7 +450,7 @@ func TestI17KeyServerDown(t *testing.T) {
 		accept(t, v, es256(nil))
 	}
 	s.wantHits(t, 5)
-	keys.set.older(pause)
+	keys.set.older(MinInterval)
 	refuse(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
 	s.wantHits(t, 6)
 }

@@ -73,7 +73,7 @@ func TestI17Rotation(t *testing.T) {
 	s.wantHits(t, 1) // it was asked a moment ago
 
 	s.serve(setOf(jwk("k1", p256()), jwk("k2", p256b())))
-	keys.set.resume(pause)
+	keys.set.resume(MinInterval)
 	accept(t, v, after)
 	accept(t, v, before)
 	s.wantHits(t, 2)
@@ -108,7 +108,7 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	keys.set.stop()
 	refuse(t, v, after, identity.ErrAssertionSignature)
 	s.wantHits(t, 1)
-	keys.set.resume(pause)
+	keys.set.resume(MinInterval)
 	accept(t, v, after)
 	keys.set.stop()
 	refuse(t, v, before, identity.ErrAssertionSignature)
@@ -117,10 +117,10 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	// One that says its key does not make anybody ask again, if the key is
 	// known and the signature is wrong.
 	s.serve(setOf(jwk("k1", p256())))
-	keys.set.resume(pause)
+	keys.set.resume(MinInterval)
 	accept(t, v, es256(nil))
 	s.wantHits(t, 3)
-	keys.set.older(pause)
+	keys.set.older(MinInterval)
 	refuse(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionSignature)
 	refuse(t, v, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey)
 	s.wantHits(t, 3)
@@ -340,7 +340,7 @@ func TestI17RandomKids(t *testing.T) {
 	known := es256(nil)
 	accept(t, v, known)
 	for range 2 {
-		keys.set.older(pause)
+		keys.set.older(MinInterval)
 		before, start := s.hits.Load(), time.Now()
 		var wg sync.WaitGroup
 		for i := range 1000 {
@@ -356,7 +356,7 @@ func TestI17RandomKids(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := s.hits.Load() - before; got < 1 || got > 1+int64(time.Since(start)/pause) {
+		if got := s.hits.Load() - before; got < 1 || got > 1+int64(time.Since(start)/MinInterval) {
 			t.Errorf("%d fetches in %v", got, time.Since(start))
 		}
 	}
@@ -394,7 +394,7 @@ func TestI17CallerLeaves(t *testing.T) {
 
 	// The same for a key that is not known.
 	asked, open = make(chan struct{}), make(chan struct{})
-	keys.set.older(pause)
+	keys.set.older(MinInterval)
 	ctx, cancel = context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
 	refuseIn(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)

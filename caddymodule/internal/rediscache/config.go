@@ -53,7 +53,7 @@ type Config struct {
 
 	sentinel *atomic.Int32   // the number of the one that has answered last
 	ctx      context.Context // ends with the Store
-	interval time.Duration   // pingInterval, but for tests
+	interval time.Duration   // PingInterval, but for tests
 }
 
 // IsAddress reports whether a text is host:port, with a port from 1 to 65535.
@@ -76,7 +76,7 @@ func (c Config) withDefaults() Config {
 		c.Timeout = DefaultTimeout
 	}
 	if c.interval == 0 {
-		c.interval = pingInterval
+		c.interval = PingInterval
 	}
 	c.Addresses = slices.Clone(c.Addresses)
 	c.sentinel = new(atomic.Int32)

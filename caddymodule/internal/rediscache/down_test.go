@@ -125,7 +125,7 @@ func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := startServer(t)
-			s := ready(t, r.Addr(), short, func(c *Config) { c.interval = pingInterval })
+			s := ready(t, r.Addr(), short, func(c *Config) { c.interval = PingInterval })
 			a := s.account("a")
 			put(t, a, "u", "t")
 
@@ -221,7 +221,7 @@ func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 func TestR2_ASlowStoreIsRarelyTried(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
-	s := ready(t, r.Addr(), func(c *Config) { c.Timeout, c.interval = 50*time.Millisecond, pingInterval })
+	s := ready(t, r.Addr(), func(c *Config) { c.Timeout, c.interval = 50*time.Millisecond, PingInterval })
 	a := s.account("a")
 	stop, slept := make(chan struct{}), make(chan struct{})
 	go func() {

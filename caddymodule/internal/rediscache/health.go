@@ -10,11 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-const (
-	// pingInterval is how often the store is looked at. One that is back is used
-	// that much later.
-	pingInterval = time.Second
+// PingInterval is how often a store is looked at. One that is back is used that much
+// later. It is shorter in tests.
+var PingInterval = time.Second
 
+const (
 	// newTopology is after how long without success the client of a cluster is
 	// replaced by one that knows nothing of it but what the options say.
 	newTopology = 30 * time.Second

@@ -10,10 +10,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
+// FirstWait is the wait between the first try and the second one, with a jitter of
+// half of it. The next ones are longer. It is shorter in tests of others.
+var FirstWait = 100 * time.Millisecond
+
 const (
-	// The waits between tries, with a jitter of half of each.
-	firstWait = 100 * time.Millisecond
-	maxWait   = time.Second
+	// maxWait is the longest of them.
+	maxWait = time.Second
 
 	// maxRetryAfter is the longest wait that a service may ask for and get. A
 	// caller is told of a longer one instead.
@@ -28,7 +31,7 @@ func retry(ctx context.Context, retries int, try func() (made bool, err error)) 
 	options := []backoff.RetryOption{
 		backoff.WithMaxTries(uint(retries) + 1),
 		backoff.WithBackOff(&backoff.ExponentialBackOff{
-			InitialInterval:     firstWait,
+			InitialInterval:     FirstWait,
 			RandomizationFactor: 0.5,
 			Multiplier:          2,
 			MaxInterval:         maxWait * 2 / 3, // before jitter

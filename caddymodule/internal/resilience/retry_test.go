@@ -109,7 +109,7 @@ func TestTheWaitsGrowAndJitter(t *testing.T) {
 				t.Fatalf("%d calls, want 7", len(s.at))
 			}
 			for i := 1; i < len(s.at); i++ {
-				wait, mean := s.at[i]-s.at[i-1], min(firstWait<<(i-1), maxWait*2/3)
+				wait, mean := s.at[i]-s.at[i-1], min(FirstWait<<(i-1), maxWait*2/3)
 				if wait < mean/2 || wait > mean*3/2+1 || wait > maxWait {
 					t.Errorf("wait %d is %v, want about %v", i, wait, mean)
 				}
