@@ -32,12 +32,12 @@ func makeFIFO(t testing.TB, path string) {
 	must(t, syscall.Mkfifo(path, 0o600))
 }
 
-// hangingFile is a file whose reads hang while the test wants it, as on a mount
-// that does not answer.
+// hangingFile is a file whose reads and stats hang while the test wants it, as on a
+// mount that does not answer.
 type hangingFile struct {
 	path  string
-	old   bool         // reads that hang return what was in the file before
-	reads atomic.Int32 // that hang or have hung
+	old   bool         // reads that hang return what was in the file before, and stats do not hang
+	reads atomic.Int32 // reads and stats that hang or have hung
 
 	mu      sync.Mutex
 	release chan struct{} // reads wait until it is closed; nil: they do not hang
@@ -54,7 +54,8 @@ func newHangingFile(t testing.TB, text string, timeout time.Duration) *hangingFi
 			h.mu.Lock()
 			release := h.release
 			h.mu.Unlock()
-			if path != h.path || release == nil {
+			isStat := b == nil && err == nil
+			if path != h.path || release == nil || h.old && isStat {
 				return b, err
 			}
 			h.reads.Add(1)
@@ -171,6 +172,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		s.request("GET", iosPath, as("a@x.example")).token(t, humaProvider)
 		h.old = old
 		h.hang()
+		must(t, os.WriteFile(h.path, []byte(oldSecret), 0o600)) // so that it is read
 		eventually(t, rotated, "a read hangs", func() bool { return h.reads.Load() == 1 })
 		return service, h, s
 	}
@@ -186,8 +188,8 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
 		h.recover()
 		time.Sleep(100 * time.Millisecond)
-		if n := len(s.lines("the credentials have changed")); n != 0 || h.reads.Load() != 1 {
-			t.Errorf("%d changes, %d reads", n, h.reads.Load())
+		if n := len(s.lines("the credentials have changed")); n != 0 {
+			t.Errorf("%d changes", n)
 		}
 	})
 	t.Run("stop", func(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
 var fileName = regexp.MustCompile(`{file\.([^}]+)}`)
@@ -70,12 +72,24 @@ var MaxRound = 3 * time.Second
 // watcher is the watcher of the process.
 var watcher fileWatcher
 
+// readInterval is how often files are read of which nothing says that they have
+// changed.
+const readInterval = time.Minute
+
 // fileWatcher reloads the credentials of all handlers whose options name files. It
 // has one goroutine, which runs while there is such a handler.
 type fileWatcher struct {
 	mu       sync.Mutex // not held while files are read
-	handlers map[*Endpoint]struct{}
+	handlers map[*Endpoint]*watchedFiles
 	stop     chan struct{} // ends the goroutine when closed; nil: none runs
+
+	hanging sync.Map // paths of files whose file system does not answer → nil
+}
+
+// watchedFiles are the files of a handler. Only the watcher's goroutine uses them.
+type watchedFiles struct {
+	stamps []textfile.Stamp // before they were read
+	read   time.Time        // when that was
 }
 
 // add begins to watch the files of a handler.
@@ -83,9 +97,9 @@ func (w *fileWatcher) add(e *Endpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.handlers == nil {
-		w.handlers = make(map[*Endpoint]struct{})
+		w.handlers = make(map[*Endpoint]*watchedFiles)
 	}
-	w.handlers[e] = struct{}{}
+	w.handlers[e] = new(watchedFiles)
 	if w.stop == nil {
 		w.stop = make(chan struct{})
 		go w.run(w.stop)
@@ -117,19 +131,27 @@ func (w *fileWatcher) run(stop <-chan struct{}) {
 	}
 }
 
-// round reloads the credentials of the handlers one after the other. After
-// maxRound it starts the remaining reloads without waiting for them, so that a
-// file system that hangs delays the other handlers by no more than that. A
+// round reloads the credentials of the handlers whose files may have changed, one after
+// the other. After MaxRound it starts the remaining reloads without waiting for them, so
+// that a file system that hangs delays the other handlers by no more than that. A
 // reload that still runs from the round before is not waited for.
 func (w *fileWatcher) round(stop <-chan struct{}) {
 	w.mu.Lock()
-	all := slices.Collect(maps.Keys(w.handlers))
+	all := maps.Clone(w.handlers)
 	w.mu.Unlock()
 	timer := time.NewTimer(MaxRound)
 	defer timer.Stop()
+	known := w.stat(all, timer)
 	late := false
-	for _, e := range all {
-		l, started := e.startReload(e.rotation.begun(), e.readChanged)
+	for e, files := range all {
+		stamps, ok := known.of(e.files)
+		if ok && slices.Equal(stamps, files.stamps) && !e.rotation.failed.Load() && time.Since(files.read) < readInterval {
+			continue
+		}
+		l, started := e.startReload(e.rotation.begun())
+		if started {
+			files.stamps, files.read = stamps, time.Now()
+		}
 		if !started || late {
 			continue
 		}
@@ -141,4 +163,61 @@ func (w *fileWatcher) round(stop <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// stampsByPath are the stamps of files.
+type stampsByPath map[string]textfile.Stamp
+
+// of returns those of some files, and whether all are known.
+func (s stampsByPath) of(paths []string) (stamps []textfile.Stamp, ok bool) {
+	stamps = make([]textfile.Stamp, len(paths))
+	for i, path := range paths {
+		if stamps[i], ok = s[path]; !ok {
+			return nil, false
+		}
+	}
+	return stamps, true
+}
+
+// stat returns the stamps of the files of all handlers, but for those whose file system
+// does not answer before the timer fires, or has not since a round before.
+func (w *fileWatcher) stat(all map[*Endpoint]*watchedFiles, timer *time.Timer) stampsByPath {
+	paths := make(map[string]struct{})
+	for e := range all {
+		for _, path := range e.files {
+			paths[path] = struct{}{}
+		}
+	}
+	var (
+		mu     sync.Mutex
+		over   bool // the stamps are in use
+		stamps = make(stampsByPath, len(paths))
+		done   = make(chan struct{})
+	)
+	go func() {
+		defer close(done)
+		for path := range paths {
+			if _, hangs := w.hanging.LoadOrStore(path, nil); hangs {
+				continue
+			}
+			stamp := textfile.Stat(path)
+			w.hanging.Delete(path)
+			mu.Lock()
+			if over {
+				mu.Unlock()
+				return
+			}
+			stamps[path] = stamp
+			mu.Unlock()
+		}
+	}()
+	select {
+	case <-done:
+	case <-timer.C:
+		timer.Reset(0) // for what else waits for it
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	over = true
+	return stamps
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,13 +12,13 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
 // rotation reloads the credentials of one handler from their files. At most one
 // reload runs at a time, in its own goroutine: reading a file may take seconds,
 // and no request, config reload or stop may have to wait for that.
 type rotation struct {
+	failed     atomic.Bool // the last reload
 	unreadable atomic.Bool // two reloads in a row had the same problem, and none has worked since
 
 	mu      sync.Mutex // not held while files are read
@@ -28,10 +27,8 @@ type rotation struct {
 	ended   bool       // the config is gone: the credentials stay as they are
 
 	// Only the running reload uses these.
-	problem string    // of the last reload; empty: none
-	logged  bool      // the log has it
-	stamps  string    // of the files, before they were read
-	read    time.Time // when that was
+	problem string // of the last reload; empty: none
+	logged  bool   // the log has it
 }
 
 // reload is one reading of the files.
@@ -75,7 +72,7 @@ func (e *Endpoint) newer(ctx context.Context, refused *credentials) *credentials
 func (e *Endpoint) reload(ctx context.Context) {
 	before := e.rotation.begun()
 	for {
-		l, _ := e.startReload(before, e.readAgain)
+		l, _ := e.startReload(before)
 		if l == nil {
 			return
 		}
@@ -90,10 +87,9 @@ func (e *Endpoint) reload(ctx context.Context) {
 	}
 }
 
-// startReload returns the reload that is running, or starts one by f. It returns nil
-// if there is no need to: more than before reloads have begun, and all have
+// startReload returns the reload that is running, or starts one. It returns nil if there is no need to: more than before reloads have begun, and all have
 // ended, or the config is gone.
-func (e *Endpoint) startReload(before uint64, f func()) (l *reload, started bool) {
+func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	r := &e.rotation
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,30 +114,9 @@ func (e *Endpoint) startReload(before uint64, f func()) (l *reload, started bool
 			r.mu.Unlock()
 			close(l.done)
 		}()
-		f()
+		e.readAgain()
 	}()
 	return l, true
-}
-
-// readEvery is how often files are read of which nothing says that they have changed.
-const readEvery = time.Minute
-
-// readChanged is readAgain if a file may have changed.
-func (e *Endpoint) readChanged() {
-	r := &e.rotation
-	var stamps strings.Builder
-	for _, file := range e.files {
-		stamp, err := textfile.Stamp(file)
-		if err != nil {
-			stamp = err.Error()
-		}
-		stamps.WriteString(stamp + "\n")
-	}
-	if r.problem == "" && r.stamps == stamps.String() && time.Since(r.read) < readEvery {
-		return
-	}
-	r.stamps, r.read = stamps.String(), time.Now()
-	e.readAgain()
 }
 
 // readAgain reads the files and replaces the credentials if their content has
@@ -222,6 +197,7 @@ func (e *Endpoint) settledSettings() (Settings, error) {
 // same: a file may be being written.
 func (e *Endpoint) logUnusable(err error) {
 	r := &e.rotation
+	r.failed.Store(true)
 	if problem := err.Error(); problem != r.problem {
 		r.problem, r.logged = problem, false
 		return
@@ -236,6 +212,7 @@ func (e *Endpoint) logUnusable(err error) {
 // logUsable logs the recovery from a problem that has been logged.
 func (e *Endpoint) logUsable() {
 	r := &e.rotation
+	r.failed.Store(false)
 	r.problem = ""
 	if r.unreadable.Swap(false) {
 		e.Logger.Info("the credentials can be read again")

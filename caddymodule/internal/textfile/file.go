@@ -50,15 +50,6 @@ func readFile(path string) ([]byte, error) {
 	return text(path, content)
 }
 
-// statFile returns the stamp of a file. It may never return.
-func statFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	return fmt.Appendf(nil, "%d %d %d", inode(info), info.Size(), info.ModTime().UnixNano()), nil
-}
-
 // check returns an error that says what a file is if it is not a regular file,
 // or too large.
 func check(info fs.FileInfo) error {

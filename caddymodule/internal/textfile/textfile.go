@@ -6,6 +6,7 @@ package textfile
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -28,7 +29,7 @@ const (
 )
 
 // files is the reader of the process.
-var files = &reader{readFile: readFile, statFile: statFile, timeout: defaultTimeout}
+var files = &reader{readFile: readFile, timeout: defaultTimeout}
 
 // Read returns the content of a text file without its UTF-8 byte order mark. It
 // is not nil if err is nil. path must lead, through links perhaps, to a regular
@@ -40,29 +41,40 @@ var files = &reader{readFile: readFile, statFile: statFile, timeout: defaultTime
 // returns, further calls for the path wait for it, and fail when it is 3 seconds
 // old. After 30 seconds the path is read again, in at most 4 goroutines: it may
 // lead to another mount by then.
-func Read(path string) ([]byte, error) { return files.read(path, false) }
+func Read(path string) ([]byte, error) { return files.read(path) }
 
-// Stamp returns what changes when the file at path is written or replaced: its inode,
-// its size and when it was modified. It waits as Read does.
-func Stamp(path string) (string, error) {
-	stamp, err := files.read(path, true)
-	return string(stamp), err
+// Stamp changes when a file is written or replaced. The zero value is that of a file
+// that cannot be found.
+type Stamp struct {
+	inode      uint64
+	size, time int64
+}
+
+// Stat returns the Stamp of the file at path. Unlike Read it waits as long as the file
+// system does not answer.
+func Stat(path string) (s Stamp) {
+	stat := func(path string) ([]byte, error) {
+		info, err := os.Stat(path)
+		if err == nil {
+			s = Stamp{inode(info), info.Size(), info.ModTime().UnixNano()}
+		}
+		return nil, err
+	}
+	if wrap := files.wrapped(); wrap != nil {
+		stat = wrap(stat)
+	}
+	_, _ = stat(path)
+	return s
 }
 
 // reader runs reads, each in its own goroutine.
 type reader struct {
 	mu       sync.Mutex
 	readFile func(path string) ([]byte, error)
-	statFile func(path string) ([]byte, error)
+	wrap     wrapper // of a test
 	timeout  time.Duration
-	calls    map[target]*call
-	count    uint64 // numbers calls of read and the reads they start, in their order
-}
-
-// target is a file, and whether only its stamp is read.
-type target struct {
-	path  string
-	stamp bool
+	calls    map[string]*call // by path
+	count    uint64           // numbers calls of read and the reads they start, in their order
 }
 
 // call is one read of a file.
@@ -77,8 +89,7 @@ type call struct {
 	err     error
 }
 
-func (r *reader) read(path string, stamp bool) ([]byte, error) {
-	what := target{path, stamp}
+func (r *reader) read(path string) ([]byte, error) {
 	r.mu.Lock()
 	r.count++
 	number, timeout := r.count, r.timeout
@@ -88,7 +99,7 @@ func (r *reader) read(path string, stamp bool) ([]byte, error) {
 	r.mu.Unlock()
 	began := time.Now()
 	for {
-		c := r.join(what)
+		c := r.join(path)
 		oldest := began
 		if c.began.Before(oldest) {
 			oldest = c.began
@@ -104,11 +115,11 @@ func (r *reader) read(path string, stamp bool) ([]byte, error) {
 }
 
 // join returns the read of a path that is running, or starts one.
-func (r *reader) join(what target) *call {
+func (r *reader) join(path string) *call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	attempt := 1
-	if c := r.calls[what]; c != nil {
+	if c := r.calls[path]; c != nil {
 		if time.Since(c.began) < retryAfter || c.attempt == maxHanging {
 			return c
 		}
@@ -117,18 +128,15 @@ func (r *reader) join(what target) *call {
 	r.count++
 	c := &call{number: r.count, attempt: attempt, began: time.Now(), done: make(chan struct{})}
 	if r.calls == nil {
-		r.calls = make(map[target]*call)
+		r.calls = make(map[string]*call)
 	}
-	r.calls[what] = c
+	r.calls[path] = c
 	read := r.readFile
-	if what.stamp {
-		read = r.statFile
-	}
 	go func() {
-		c.content, c.err = read(what.path)
+		c.content, c.err = read(path)
 		r.mu.Lock()
-		if r.calls[what] == c {
-			delete(r.calls, what)
+		if r.calls[path] == c {
+			delete(r.calls, path)
 		}
 		r.mu.Unlock()
 		close(c.done)
@@ -139,7 +147,7 @@ func (r *reader) join(what target) *call {
 // isHanging reports whether a read of another path is overdue.
 func (r *reader) isHanging(path string) bool {
 	for other, c := range r.calls {
-		if other.path != path && time.Since(c.began) >= r.timeout {
+		if other != path && time.Since(c.began) >= r.timeout {
 			return true
 		}
 	}
@@ -163,16 +171,25 @@ func (c *call) wait(d time.Duration) bool {
 	}
 }
 
+// wrapper makes another function of one that reads a file, or stats it.
+type wrapper = func(read func(path string) ([]byte, error)) func(path string) ([]byte, error)
+
 // Replace changes how files are read, and how long Read waits, for a test that
-// needs a file system that hangs. wrap is given the functions that read files and their stamps.
-// Nothing else may call Replace. restore undoes it.
-func Replace(timeout time.Duration, wrap func(read func(path string) ([]byte, error)) func(path string) ([]byte, error)) (restore func()) {
-	files.set(timeout, wrap(readFile), wrap(statFile))
-	return func() { files.set(defaultTimeout, readFile, statFile) }
+// needs a file system that hangs. wrap is given the functions that read files and stat
+// them. Nothing else may call Replace. restore undoes it.
+func Replace(timeout time.Duration, wrap wrapper) (restore func()) {
+	files.set(timeout, wrap(readFile), wrap)
+	return func() { files.set(defaultTimeout, readFile, nil) }
 }
 
-func (r *reader) set(timeout time.Duration, readFile, statFile func(path string) ([]byte, error)) {
+func (r *reader) set(timeout time.Duration, readFile func(path string) ([]byte, error), wrap wrapper) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.timeout, r.readFile, r.statFile = timeout, readFile, statFile
+	r.timeout, r.readFile, r.wrap = timeout, readFile, wrap
+}
+
+func (r *reader) wrapped() wrapper {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wrap
 }

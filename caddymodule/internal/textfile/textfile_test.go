@@ -122,7 +122,7 @@ func newSlowFile() *slowFile {
 func (s *slowFile) expect(t *testing.T, path string, after time.Duration, want string) {
 	t.Helper()
 	began := time.Now()
-	got, err := s.read(path, false)
+	got, err := s.read(path)
 	if took := time.Since(began); took != after {
 		t.Errorf("it took %s, want %s", took, after)
 	}
@@ -170,7 +170,7 @@ func TestRead_AnotherMount(t *testing.T) {
 			s.answers <- "old" // whichever of both it answers
 			s.answers <- "new"
 		}()
-		if got, err := s.read("/x", false); err != nil {
+		if got, err := s.read("/x"); err != nil {
 			t.Errorf("%q, %v", got, err)
 		}
 		synctest.Wait()
@@ -179,7 +179,7 @@ func TestRead_AnotherMount(t *testing.T) {
 		}
 
 		for range 10 {
-			_, _ = s.read("/x", false)
+			_, _ = s.read("/x")
 			time.Sleep(retryAfter)
 		}
 		if n := s.reads.Load(); n != 2+maxHanging {
@@ -248,12 +248,12 @@ func TestRead_AtMostTheTimeout(t *testing.T) {
 func TestRead_OwnCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
-		go s.read("/x", false)
+		go s.read("/x")
 		synctest.Wait()
 		var contents [2][]byte
 		var wg sync.WaitGroup
 		for i := range contents {
-			wg.Go(func() { contents[i], _ = s.read("/x", false) })
+			wg.Go(func() { contents[i], _ = s.read("/x") })
 		}
 		synctest.Wait()
 		s.answers <- "old"
@@ -284,8 +284,8 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestStamp: it changes with what a file is and holds, and with where a link leads.
-func TestStamp(t *testing.T) {
+// TestStat: it changes with what a file is and holds, and with where a link leads.
+func TestStat(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "a"), filepath.Join(dir, "link")
 	write := func(name, text string) {
@@ -294,17 +294,9 @@ func TestStamp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stamp := func(name string) string {
-		t.Helper()
-		s, err := Stamp(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
 	write(path, "one")
-	first := stamp(path)
-	if stamp(path) != first {
+	first := Stat(path)
+	if Stat(path) != first {
 		t.Error("it changes by itself")
 	}
 	old := time.Now().Add(-time.Hour)
@@ -318,7 +310,7 @@ func TestStamp(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Skip(err)
 	}
-	before := stamp(link)
+	before := Stat(link)
 	if before == first {
 		t.Error("another time is the same")
 	}
@@ -328,10 +320,10 @@ func TestStamp(t *testing.T) {
 	if err := os.Symlink(other, link); err != nil {
 		t.Fatal(err)
 	}
-	if runtime.GOOS != "windows" && stamp(link) == before {
+	if runtime.GOOS != "windows" && Stat(link) == before {
 		t.Error("another file is the same")
 	}
-	if _, err := Stamp(filepath.Join(dir, "none")); err == nil {
-		t.Error("a file that is not there has a stamp")
+	if s := Stat(filepath.Join(dir, "none")); s != (Stamp{}) {
+		t.Errorf("a file that is not there has the stamp %v", s)
 	}
 }
