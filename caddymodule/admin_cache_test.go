@@ -1,0 +1,128 @@
+package caddymodule_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/redistest"
+)
+
+// TestAdmin_Forget: evict reaches one user of all accounts, flush all users, and
+// neither anybody of the other service.
+func TestAdmin_Forget(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example", "b@x.example")
+		other := strings.NewReplacer("project_id p1", "project_id p2", "client_id hapi1", "client_id hapi2").Replace(p.options(fake))
+		d := serveAdmin(t, "SITE {\n"+p.block("/one", p.options(fake), "")+p.block("/two", p.options(fake), "")+p.block("/other", other, "")+"}")
+		get := func(user string) string {
+			t.Helper()
+			return d.request("GET", "/one?"+p.query, as(user)).token(t, p)
+		}
+		a, b := get("a@x.example"), get("b@x.example")
+		forgets := func(what string, answer *answer, isA, isB bool) {
+			t.Helper()
+			var v struct {
+				Accounts int
+				Replicas string
+			}
+			must(t, json.Unmarshal(answer.Body, &v))
+			if answer.StatusCode != http.StatusOK || v.Accounts != 2 || v.Replicas != "none" {
+				t.Errorf("%s: %d %s", what, answer.StatusCode, answer.Body)
+			}
+			nextA, nextB := get("a@x.example"), get("b@x.example")
+			if (nextA != a) != isA || (nextB != b) != isB {
+				t.Errorf("%s: forgot a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, isA, isB)
+			}
+			a, b = nextA, nextB
+		}
+		forgets("evict a", d.evict(p, "a@x.example"), true, false)
+		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaProvider.name, false)
+		forgets("evict nobody", d.evict(p, "c@x.example"), false, false)
+		forgets("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
+		if n := len(d.lines("a user was evicted over the admin API")); n != 6 { // one for each account
+			t.Errorf("%d lines", n)
+		}
+		d.quiet(t, "@x.example")
+	})
+}
+
+// TestAdmin_ForgetDuringAnExchange: what was asked for before is not kept.
+func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		for name, forget := range map[string]func(d *administered) *answer{
+			"evict": func(d *administered) *answer { return d.evict(p, "a@x.example") },
+			"flush": func(d *administered) *answer { return d.call("POST", "/huma/cache/flush", "") },
+		} {
+			t.Run(name, func(t *testing.T) {
+				fake := newHuma(t, sandbox.Config{})
+				p.knows(fake, "a@x.example")
+				d := serveAdmin(t, p.site(fake, ""))
+				letGo := fake.hold(t, "")
+				first := make(chan *answer)
+				go func() {
+					a, _ := d.try(t.Context(), "GET", p.ask(), as("a@x.example"))
+					first <- a
+				}()
+				fake.holds(t, 1)
+				if a := forget(d); a.StatusCode != http.StatusOK {
+					t.Fatalf("%d %s", a.StatusCode, a.Body)
+				}
+				letGo()
+				old := (<-first).token(t, p)
+				if d.request("GET", p.ask(), as("a@x.example")).token(t, p) == old {
+					t.Error("it was kept")
+				}
+			})
+		}
+	})
+}
+
+// TestAdmin_SharedStore: what is in it goes, too; and if it is down, the answer
+// says what has been done.
+func TestAdmin_SharedStore(t *testing.T) {
+	forBoth(t, func(t *testing.T, p provider) {
+		r := redistest.Start(t)
+		fake := newHuma(t, sandbox.Config{})
+		p.knows(fake, "a@x.example", "b@x.example")
+		config := p.site(fake, withRedis(r, "1m", ""))
+		d := serveAdmin(t, config)
+		get := func(user string) string { return d.request("GET", p.ask(), as(user)).token(t, p) }
+		eventually(t, joins, "the store is used", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
+		says := func(what string, a *answer, status int, text string) {
+			t.Helper()
+			if a.StatusCode != status || !strings.Contains(string(a.Body), text) {
+				t.Errorf("%s: %d %s; want %d %s", what, a.StatusCode, a.Body, status, text)
+			}
+		}
+		a, b := get("a@x.example"), get("b@x.example")
+		says("evict", d.evict(p, "a@x.example"), 200, `"replicas": "told"`)
+		if again := get("a@x.example"); again == a {
+			t.Error("evict: the store had it")
+		}
+		says("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "told"`)
+		if again := get("b@x.example"); again == b {
+			t.Error("flush: the store had it")
+		} else {
+			b = again
+		}
+
+		r.Kill()
+		eventually(t, joins, "the store is missed", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
+		d.healthy("the store is down", 200, "degraded", "shared_store_down")
+		says("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
+		if again := get("b@x.example"); again == b {
+			t.Error("evict without the store: it is still there")
+		} else {
+			b = again
+		}
+		says("flush without the store", d.call("POST", "/huma/cache/flush", ""), 503, "flush again")
+		if again := get("b@x.example"); again == b {
+			t.Error("flush without the store: it is still there")
+		}
+		d.quiet(t, "@x.example")
+	})
+}

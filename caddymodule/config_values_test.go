@@ -1,0 +1,228 @@
+package caddymodule_test
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
+)
+
+// TestSecretsAreNotInErrors gives secrets in places and forms that are refused.
+func TestSecretsAreNotInErrors(t *testing.T) {
+	t.Setenv("HUMA_TEST_LINES", "CANARY\r\nX-Other: CANARY")
+	t.Setenv("HUMA_TEST_URL", "https://user:CANARY@huma.example/%zz")
+	t.Setenv("HUMA_TEST_SIG", "CANARY{sig.nothing}CANARY")
+	key := "-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----\n"
+	for name, changes := range map[string][]string{
+		"secret with braces":          {"secret CAN{CANARY}ARY"},
+		"secret with a request's":     {"secret CANARY{http.request.CANARY}"},
+		"secret beside a placeholder": {"secret CANARY{env.HUMA_TEST_UNSET}"},
+		"hash_key with braces":        {"hash_key {CANARY}"},
+		"activation_code with braces": {"registration {\nactivation_code x{CANARY}\n}"},
+		"header_up with braces":       {"header_up X-Key a{CANARY}"},
+		"header_up with lines":        {"header_up X-Key {env.HUMA_TEST_LINES}"},
+		"header_up with a signature":  {"header_up X-Key {env.HUMA_TEST_SIG}"},
+		"reserved header_up":          {"header_up Host {env.HUMA_TEST_SIG}"},
+		"api with a password":         {"api https://user:CANARY@huma.example"},
+		"api that is no URL":          {"api {env.HUMA_TEST_URL}"},
+		"api with a key":              {"api https://huma.example/?key=CANARY"},
+		"upstream with a password":    {"identity authelia", "trust forward_auth http://user:CANARY@authelia:9091"},
+		"a key that is none":          {"tls {\nclient_certificate " + writeFile(t, "cert.pem", key) + " " + writeFile(t, "key.pem", key) + "\n}"},
+		"deployment_id with lines":    {"deployment_id {env.HUMA_TEST_LINES}"},
+
+		"human_api_token: secret with braces":          {"client_secret CAN{CANARY}ARY"},
+		"human_api_token: secret with a request's":     {"client_secret CANARY{http.request.CANARY}"},
+		"human_api_token: secret beside a placeholder": {"client_secret CANARY{env.HUMA_TEST_UNSET}"},
+		"human_api_token: hash_key with braces":        {"hash_key {CANARY}"},
+		"human_api_token: api with a password":         {"api https://user:CANARY@auth.humanapi.example"},
+		"human_api_token: api that is no URL":          {"api {env.HUMA_TEST_URL}"},
+		"human_api_token: api with a key":              {"api https://auth.humanapi.example/?key=CANARY"},
+		"human_api_token: everything else missing":     {"client_secret CANARY", "client_id", "identity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := humaToken
+			if strings.HasPrefix(name, "human_api_token: ") {
+				d = humanAPIToken
+			}
+			err := validateText(t, d.lines(changes...))
+			if err == nil {
+				t.Fatal("it loads")
+			}
+			if strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("the error holds the secret: %v", err)
+			}
+		})
+	}
+}
+
+// TestSecretWithBraces checks that the way of writing a literal brace that
+// errors propose is one.
+func TestSecretWithBraces(t *testing.T) {
+	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}, Secret: "a{b}c"})
+	text := strings.Replace(simpleSite(huma, ""), "secret sandbox-secret", `secret a\{b}c`, 1)
+	serve(t, text).request("GET", iosPath, as("a@x.example")).tokens(t)
+}
+
+func TestAPIAddresses(t *testing.T) {
+	for raw, says := range map[string]string{
+		"http://huma.example":              "https",
+		"http://127.0.0.1.huma.example":    "https",
+		"http://localhost.huma.example":    "https",
+		"http://notlocalhost":              "https",
+		"http://0.0.0.0:1":                 "https",
+		"http://192.0.2.1":                 "https",
+		"http://[2001:db8::1]":             "https",
+		"http://user@localhost":            "password",
+		"https://user:pw@huma.example":     "password",
+		"https://huma.example?a=b":         "query",
+		"https://huma.example/x?":          "query",
+		"https://huma.example/#x":          "fragment",
+		"huma.example":                     "",
+		"huma.example:443":                 "",
+		"/relative":                        "whole URL",
+		"//huma.example":                   "https",
+		"https://":                         "whole URL",
+		"https:///path":                    "whole URL",
+		"https://:443":                     "whole URL",
+		"ftp://huma.example":               "https",
+		"unix:///run/huma.sock":            "",
+		"https://huma example":             "",
+		"https://huma.example:port":        "",
+		"https://huma.example/%zz":         "",
+		"https://huma.example\\@x.example": "",
+	} {
+		t.Run(raw, func(t *testing.T) {
+			for _, d := range bothDirectives {
+				theProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", says)
+			}
+		})
+	}
+}
+
+func TestHeaderUpAndSignatureProblems(t *testing.T) {
+	const hawk = "signature hawk {\nid key1\n}"
+	for name, c := range map[string]struct {
+		option string
+		lines  []string
+	}{
+		"the signature":            {"header_up", []string{"header_up signature x"}},
+		"in other case":            {"header_up", []string{"header_up SIGNATURE x"}},
+		"a signature of own name":  {"header_up", []string{"header_up x-sig x", "signature hmac-sha512 {\nheader_name X-Sig\n}"}},
+		"the deployment":           {"header_up", []string{"header_up DeploymentID x"}},
+		"Host":                     {"header_up", []string{"header_up Host x"}},
+		"Content-Length":           {"header_up", []string{"header_up content-length 1"}},
+		"Content-Type":             {"header_up", []string{"header_up Content-Type x"}},
+		"Transfer-Encoding":        {"header_up", []string{"header_up Transfer-Encoding x"}},
+		"Hawk's own":               {"header_up", []string{"header_up authorization x", hawk}},
+		"no name":                  {"header_up", []string{`header_up "" x`}},
+		"no header's name":         {"header_up", []string{`header_up "X Key" x`}},
+		"no placeholder there":     {"header_up", []string{"header_up X-Key {sig.body}"}},
+		"hawk without id":          {"id", []string{"signature hawk"}},
+		"hawk with encoding":       {"encoding", []string{"signature hawk {\nid a\nencoding hex\n}"}},
+		"hawk with payload":        {"payload", []string{"signature hawk {\nid a\npayload x\n}"}},
+		"hmac with id":             {"id", []string{"signature hmac-sha256 {\nid a\n}"}},
+		"off with encoding":        {"encoding", []string{"signature off {\nencoding hex\n}"}},
+		"unknown in the payload":   {"payload", []string{"signature hmac-sha256 {\npayload {sig.bdy}\n}"}},
+		"a request in the payload": {"payload", []string{"signature hmac-sha256 {\npayload {method}{sig.body}\n}"}},
+		"no name for it":           {"header_name", []string{"signature hmac-sha256 {\nheader_name \"a b\"\n}"}},
+		"a name that is taken":     {"header_name", []string{"signature hmac-sha256 {\nheader_name Content-Type\n}"}},
+		"the deployment's name":    {"header_name", []string{"signature hmac-sha256 {\nheader_name deploymentid\n}"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			theProblem(t, validateText(t, directive(c.lines...)), c.option)
+		})
+	}
+}
+
+// keyPair makes a certificate that signs itself, and its key.
+func keyPair(t testing.TB) (certificate, key string) {
+	t.Helper()
+	return testutil.WriteCertificate(t.TempDir(), testutil.SelfSigned(testutil.Loopback()))
+}
+
+func TestTLSFiles(t *testing.T) {
+	certificate, key := keyPair(t)
+	_, otherKey := keyPair(t)
+	nowhere := filepath.Join(t.TempDir(), "nowhere.pem")
+	noPEM := writeFile(t, "no.pem", "this is no PEM")
+	empty := writeFile(t, "empty.pem", "")
+	pair := func(certificate, key string) string {
+		return "tls {\nclient_certificate " + certificate + " " + key + "\n}"
+	}
+	if err := validateText(t, directive("tls {\nca "+certificate+"\nclient_certificate "+certificate+" "+key+"\n}")); err != nil {
+		t.Errorf("good files: %v", err)
+	}
+	for name, c := range map[string]struct{ line, option, says string }{
+		"no ca":             {"tls {\nca " + nowhere + "\n}", "ca:", nowhere},
+		"ca is no PEM":      {"tls {\nca " + noPEM + "\n}", "ca:", "PEM"},
+		"ca is empty":       {"tls {\nca " + empty + "\n}", "ca:", "PEM"},
+		"ca is a key":       {"tls {\nca " + key + "\n}", "ca:", "PEM"},
+		"ca is a directory": {"tls {\nca " + t.TempDir() + "\n}", "ca:", "directory"},
+		"no certificate":    {pair(nowhere, key), "client_certificate:", nowhere},
+		"no key":            {pair(certificate, nowhere), "client_certificate:", nowhere},
+		"no PEM":            {pair(noPEM, key), "client_certificate:", "PEM"},
+		"empty key":         {pair(certificate, empty), "client_certificate:", "PEM"},
+		"another key":       {pair(certificate, otherKey), "client_certificate:", "does not match"},
+		"exchanged":         {pair(key, certificate), "client_certificate:", "PEM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			theProblem(t, validateText(t, directive(c.line)), c.option, c.says)
+		})
+	}
+}
+
+// TestEveryProblemIsReportedAtOnce has many mistakes in one directive.
+func TestEveryProblemIsReportedAtOnce(t *testing.T) {
+	found := problemsIn(t, validateText(t, directive(
+		"api http://huma.example",
+		"project_id",
+		"deployment_id {env.HUMA_TEST_UNSET}",
+		"client_id",
+		"secret {file./nowhere/secret}",
+		"signature hmac-sha256 {\npayload {sig.nothing}\n}",
+		"header_up Host x",
+		"tls {\nca /nowhere/ca.pem\n}",
+		"hash_key {env.HUMA_TEST_UNSET}",
+		"identity authelia",
+	)))
+	for _, option := range []string{
+		"api:", "project_id:", "deployment_id:", "client_id:", "secret:", "payload", "header_up:", "ca:", "hash_key:", "email",
+	} {
+		if !slices.ContainsFunc(found, func(line string) bool { return strings.Contains(line, option) }) {
+			t.Errorf("%s is not named", option)
+		}
+	}
+	if len(found) != 10 || t.Failed() {
+		t.Errorf("%d problems:\n%s", len(found), strings.Join(found, "\n"))
+	}
+
+	found = problemsIn(t, validateText(t, humanAPIToken.lines(
+		"api http://auth.humanapi.example",
+		"client_id",
+		"client_secret {file./nowhere/secret}",
+		`extra_scopes one ""`,
+		"cache {\nvary X-Device\n}",
+		"hash_key {env.HUMA_TEST_UNSET}",
+		"identity {\nname {http.auth.user.name}\n}",
+	)))
+	want := []string{"client_secret:", "client_id:", "extra_scopes:", "api:", "vary:", "hash_key:", "user_id:"}
+	for _, option := range want {
+		if !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, option) }) {
+			t.Errorf("%s is not named", option)
+		}
+	}
+	if len(found) != len(want) || t.Failed() {
+		t.Errorf("%d problems:\n%s", len(found), strings.Join(found, "\n"))
+	}
+}
+
+// TestExtraScopesProblems: an empty scope is none, and is said once.
+func TestExtraScopesProblems(t *testing.T) {
+	t.Setenv("HUMA_TEST_BLANK", " \t ")
+	for _, scopes := range []string{`""`, `one ""`, `"" ""`, `" "`, "one {env.HUMA_TEST_BLANK}"} {
+		theProblem(t, validateText(t, humanAPIToken.lines("extra_scopes "+scopes)), "extra_scopes:", "empty")
+	}
+}

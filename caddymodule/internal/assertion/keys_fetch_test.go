@@ -1,0 +1,212 @@
+package assertion
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
+)
+
+// What a request for keys looks like.
+func TestKeyRequest(t *testing.T) {
+	s := newKeyServer(t)
+	s.answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || !r.Close || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept-Encoding") != "" {
+			t.Errorf("asked with %s %s %v", r.Method, r.URL, r.Header)
+		}
+		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+	})
+	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?tenant=a"}, nil)), es256(nil))
+}
+
+func TestUntrustedCertificate(t *testing.T) {
+	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
+	s.StartTLS()
+	var told reports
+	refuse(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &told)), es256(nil), identity.ErrKeysUnavailable)
+	if got := told.only(t); got != "fetch keys: the key server's certificate is signed by an unknown authority" {
+		t.Errorf("reported %q", got)
+	}
+}
+
+// Another name than that of the certificate.
+func TestCertificate(t *testing.T) {
+	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	before := transport
+	defer func() { transport = before }()
+	transport = before.Clone()
+	transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
+	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
+
+	var told reports
+	u := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	refuse(t, verifierOf(t, keysOf(t, Source{URL: u}, &told)), es256(nil), identity.ErrKeysUnavailable)
+	if got := told.only(t); got != "fetch keys: the key server's certificate is for another host" {
+		t.Errorf("reported %q", got)
+	}
+}
+
+// A server that says nothing, and one that goes on saying a little.
+func TestSlowKeyServer(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"slow body": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				_, _ = io.WriteString(w, " ")
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(5 * time.Millisecond)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newKeyServer(t)
+			s.answer(answer)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			b, err := download(ctx, s.URL)
+			if b != nil || err != errNoAnswer || time.Since(start) > 3*time.Second {
+				t.Errorf("got %q, %v after %v", b, err, time.Since(start))
+			}
+		})
+	}
+}
+
+// 1,000 first verifications at once are one fetch.
+func TestI17OneFetch(t *testing.T) {
+	s := newKeyServer(t)
+	open := make(chan struct{})
+	s.answer(func(w http.ResponseWriter, _ *http.Request) {
+		<-open
+		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+	})
+	v := verifierOf(t, keysOf(t, Source{URL: s.URL}, nil))
+	token := es256(nil)
+	var wg sync.WaitGroup
+	for range 1000 {
+		wg.Go(func() {
+			if _, err := v.Verify(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(open)
+	wg.Wait()
+	s.wantHits(t, 1)
+}
+
+// Thousands of tokens of random keys cost the key server one request in five
+// seconds, and known keys go on working.
+func TestI17RandomKids(t *testing.T) {
+	s := newKeyServer(t, jwk("k1", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	v := verifierOf(t, keys)
+	known := es256(nil)
+	accept(t, v, known)
+	for range 2 {
+		keys.set.older(MinInterval)
+		before, start := s.hits.Load(), time.Now()
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey {
+					t.Errorf("got %v", err)
+				}
+				if i%50 == 0 {
+					if _, err := v.Verify(t.Context(), known); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if got := s.hits.Load() - before; got < 1 || got > 1+int64(time.Since(start)/MinInterval) {
+			t.Errorf("%d fetches in %v", got, time.Since(start))
+		}
+	}
+}
+
+// withKid puts another id into a token, which is no longer signed then.
+func withKid(token, kid string) string {
+	p := parts(token)
+	p[0] = encode(asJSON(awsHeader(object{"alg": "ES256", "kid": kid})))
+	return strings.Join(p, ".")
+}
+
+// Whoever leaves does not wait, and does not stop the fetch.
+func TestI17CallerLeaves(t *testing.T) {
+	s := newKeyServer(t)
+	asked, open := make(chan struct{}), make(chan struct{})
+	s.answer(func(w http.ResponseWriter, r *http.Request) {
+		close(asked)
+		select {
+		case <-open:
+		case <-r.Context().Done():
+			t.Error("the fetch was given up")
+		}
+		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+	})
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	v := verifierOf(t, keys)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	refuseIn(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
+	refuseIn(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
+	close(open)
+	accept(t, v, es256(nil))
+	s.wantHits(t, 1)
+
+	// The same for a key that is not known.
+	asked, open = make(chan struct{}), make(chan struct{})
+	keys.set.older(MinInterval)
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	refuseIn(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	accept(t, v, es256(nil)) // known keys do not wait
+	close(open)
+	keys.set.settle()
+	s.wantHits(t, 2)
+}
+
+// Prefetch fetches what is missing or old, and nothing else.
+func TestPrefetch(t *testing.T) {
+	s := newKeyServer(t, jwk("k1", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	for range 3 {
+		keys.Prefetch()
+	}
+	keys.set.settle()
+	accept(t, verifierOf(t, keys), es256(nil))
+	keys.set.older(refreshAfter - time.Second)
+	keys.Prefetch()
+	keys.set.settle()
+	s.wantHits(t, 1)
+	keys.set.older(2 * time.Second)
+	keys.Prefetch()
+	keys.set.settle()
+	s.wantHits(t, 2)
+
+	keysOf(t, Source{URL: s.URL, ByID: true}, nil).Prefetch()
+	s.wantHits(t, 2)
+}
+
+// Verifiers of several configs share keys.
+func TestSharedKeys(t *testing.T) {
+	s := newKeyServer(t, jwk("k1", p256()))
+	keys := keysOf(t, Source{URL: s.URL}, nil)
+	accept(t, verifierOf(t, keys), es256(nil))
+	accept(t, verifierOf(t, keys, func(c *Config) { c.Audience = []string{"b"} }), es256(object{"aud": "b"}))
+	s.wantHits(t, 1)
+}

@@ -1,0 +1,289 @@
+package caddymodule_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/text/encoding/charmap"
+)
+
+// otherwise are the ways to write a name beyond ASCII: all but the first have
+// been met in headers.
+var otherwise = map[string]func(string) string{
+	"UTF-8":                func(s string) string { return s },
+	"Latin-1":              latin1,
+	"RFC 2047 Q":           func(s string) string { return mime.QEncoding.Encode("utf-8", s) },
+	"RFC 2047 B":           func(s string) string { return mime.BEncoding.Encode("utf-8", s) },
+	"RFC 2047 Latin-1":     func(s string) string { return mime.QEncoding.Encode("iso-8859-1", latin1(s)) },
+	"RFC 5987":             func(s string) string { return "UTF-8''" + url.PathEscape(s) },
+	"doubly encoded":       doubled(charmap.ISO8859_1),
+	"doubly encoded, 1252": doubled(charmap.Windows1252),
+}
+
+// latin1 is text in Latin-1.
+func latin1(s string) string {
+	b, err := charmap.ISO8859_1.NewEncoder().String(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// doubled encodes UTF-8 once more, taking it for something else.
+func doubled(m *charmap.Charmap) func(string) string {
+	return func(s string) string {
+		again, err := m.NewDecoder().String(s)
+		if err != nil {
+			panic(err)
+		}
+		return again
+	}
+}
+
+func TestPresetsOfHeaders(t *testing.T) {
+	for _, p := range headerPresets {
+		t.Run(p.name, func(t *testing.T) {
+			p.behind(t, func(t *testing.T, b place) {
+				first, last := p.names(ada)
+				b.say(ada)
+				b.granted(t, "ada@x.example", path)
+				b.named(t, "ada@x.example", first, last)
+				b.say(ada.nameless().with("noname@x.example"))
+				b.granted(t, "noname@x.example", path) // names are optional
+				b.named(t, "noname@x.example", "", "")
+				b.say(person{email: "noid@x.example"})
+				b.granted(t, "noid@x.example", path)
+				// The address goes as it came.
+				b.say(person{email: "Zoë.O'Neil+x@X.Example"})
+				b.granted(t, "Zoë.O'Neil+x@X.Example", path)
+
+				unusable(t, b)
+				differentlyNamed(t, b)
+				b.quiet(t, "@x.example", "@X.Example", "Zo", "ngstr", "id-of", "Also")
+			})
+		})
+	}
+}
+
+// unusable lets the layer say what makes nobody a user.
+func unusable(t *testing.T, b place) {
+	t.Helper()
+	p, nobody := b.p, ada.with(nil)
+	alias := func(separators ...string) http.Header {
+		h := p.says(nobody)
+		for name, values := range p.says(ada) {
+			h[replaceEach(name, separators)] = values
+		}
+		return h
+	}
+	without := p.says(nobody)
+	delete(without, p.email) // also where it is a document
+	type said struct {
+		code string
+		http.Header
+	}
+	cases := map[string]said{
+		"nothing":          {"identity_missing", nil},
+		"no address":       {"identity_missing", p.says(nobody)},
+		"no header":        {"identity_missing", without},
+		"empty":            {"identity_missing", p.says(ada.with(""))},
+		"blank":            {"identity_missing", p.says(ada.with("  "))},
+		"an empty header":  {"identity_missing", with(p.says(nobody), p.email, "")},
+		"a blank header":   {"identity_missing", with(p.says(nobody), p.email, " ")},
+		"underscores":      {"identity_missing", alias("_")},
+		"dots":             {"identity_missing", alias(".")},
+		"both":             {"identity_missing", alias("_", ".")},
+		"one underscore":   {"identity_missing", alias("_", "-")},
+		"a list":           {"identity_invalid", p.says(ada.with("ada@x.example,bob@x.example"))},
+		"a list, spaced":   {"identity_invalid", p.says(ada.with("ada@x.example, bob@x.example"))},
+		"a list of marked": {"identity_invalid", p.says(ada.with("ada@x.example," + p.mark + "bob@x.example"))},
+		"an empty first":   {"identity_invalid", p.says(ada.with("," + p.mark + "bob@x.example"))},
+		"a login":          {"identity_invalid", p.says(ada.with("ada"))},
+		"a display name":   {"identity_invalid", p.says(ada.with("Ada <ada@x.example>"))},
+		"two in one":       {"identity_invalid", p.says(ada.with("ada@x.example@evil.example"))},
+		"a placeholder":    {"identity_invalid", p.says(ada.with("{http.request.host}@x.example"))},
+		"an invisible one": {"identity_invalid", p.says(ada.with("ada\u200b@x.example"))},
+	}
+	if p.document == nil { // JSON has no other bytes than UTF-8
+		cases["Latin-1"] = said{"identity_invalid", p.says(ada.with("zo\xeb@x.example"))}
+	}
+	if p.logins {
+		cases["a login elsewhere"] = said{"identity_invalid", p.says(ada.with("ada@github"))}
+		cases["a passkey"] = said{"identity_invalid", p.says(ada.with("ada@passkey"))}
+	}
+	if p.document != nil {
+		for name, code := range map[string]string{`[]`: "identity_missing", `{}`: "identity_missing", `{"email":null}`: "identity_missing", `7`: "identity_invalid", `{`: "identity_invalid",
+			`{"email":"a@x.example","email":"b@x.example"}`: "identity_invalid", `{"claims":[],"claims":[]}`: "identity_invalid", `{"email":"a@x.example"} {}`: "identity_invalid"} {
+			cases["the document "+name] = said{code, with(p.says(nobody), p.email, base64.StdEncoding.EncodeToString([]byte(name)))}
+		}
+		cases["a bare address"] = said{"identity_invalid", with(p.says(nobody), p.email, "ada@x.example")}
+		cases["a list of two"] = said{"identity_invalid", p.says(ada.with([]any{"ada@x.example", "bob@x.example"}))}
+		cases["the same twice"] = said{"identity_invalid", p.says(ada.with([]any{"ada@x.example", "ada@x.example"}))}
+		cases["an object"] = said{"identity_invalid", p.says(ada.with(map[string]any{"value": "ada@x.example"}))}
+		cases["a number"] = said{"identity_invalid", p.says(ada.with(7))}
+		cases["true"] = said{"identity_invalid", p.says(ada.with(true))}
+	}
+	twice := "identity_ambiguous"
+	if b.joins {
+		twice = "identity_invalid"
+	}
+	bob := ada.with("bob@x.example")
+	cases["twice"] = said{twice, p.both(ada, bob)}
+	cases["the same header twice"] = said{twice, p.both(ada, ada)}
+	for name, c := range cases {
+		b.saysWith(p.status, c.Header)
+		before := len(b.huma.Calls().Calls)
+		a := b.request("GET", path)
+		if a.StatusCode != 401 || !strings.Contains(string(a.Body), c.code) {
+			t.Errorf("%s: status %d, want 401 %s: %s", name, a.StatusCode, c.code, a.Body)
+		}
+		b.untouched(t, before)
+	}
+	// An empty line beside another one is one header too many, where it gets
+	// here as such.
+	b.saysWith(p.status, p.both(ada.with(""), bob))
+	if a := b.request("GET", path); a.StatusCode != 401 {
+		t.Errorf("an empty line and another: status %d: %s", a.StatusCode, a.Body)
+	}
+	// A preset is closed: another layer's headers are not read.
+	for _, other := range headerPresets {
+		if other.name != p.name {
+			b.saysWith(p.status, other.says(ada))
+			b.refused(t, 401, "identity_missing", path)
+		}
+	}
+}
+
+// differentlyNamed lets the layer write names in every way there is.
+func differentlyNamed(t *testing.T, b place) {
+	t.Helper()
+	p, n := b.p, 0
+	check := func(what string, sent person, first, last string) {
+		t.Helper()
+		n++
+		email := fmt.Sprintf("named-%d@x.example", n)
+		b.say(sent.with(email))
+		b.granted(t, email, path)
+		if f, _ := p.names(person{first: "-"}); f == "" {
+			first, last = "", "" // it sends none
+		}
+		b.named(t, email, first, last)
+		if t.Failed() {
+			t.Fatalf("as %s: %q", what, sent)
+		}
+	}
+	for how, write := range otherwise {
+		if p.document != nil && how == "Latin-1" {
+			continue // JSON is UTF-8
+		}
+		check(how, person{name: write("Zoë Ångström"), first: write("Zoë"), last: write("Ångström")}, "Zoë", "Ångström")
+	}
+	for how, write := range otherwise {
+		if strings.Contains(how, "Latin-1") || strings.Contains(how, "1252") {
+			continue // it has no such characters
+		}
+		check(how, person{name: write("张伟"), first: write("张伟")}, "张伟", "")
+	}
+	check("what is no encoding", person{name: "100% Bob", first: "100%", last: "Bob"}, "100%", "Bob")
+	check("what is not seen", person{name: "Zo\u202eë\u200b Ång\u2066ström", first: "Zo\u202eë\u200b", last: "Ång\u2066ström"}, "Zoë", "Ångström")
+	check("a placeholder", person{name: "{env.HOME} {http.request.host}", first: "{env.HOME}", last: "{http.request.host}"}, "{env.HOME}", "{http.request.host}")
+	switch {
+	case p.full != "" || p.document != nil:
+		check("nothing but a name", person{name: "Zoë van Ångström"}, "Zoë van", "Ångström")
+		if p.first != "" || p.document != nil {
+			check("a name beside first and last", person{name: "Somebody Else", first: "Zoë", last: "Ångström"}, "Zoë", "Ångström")
+		}
+	case p.first != "":
+		check("several, joined", person{first: "Zoë,Zo", last: "Ångström,Miller"}, "Zoë", "Ångström")
+	}
+}
+
+// replaceEach replaces the hyphens of a name by separators in turn.
+func replaceEach(name string, separators []string) string {
+	parts := strings.Split(name, "-")
+	text := parts[0]
+	for i, part := range parts[1:] {
+		text += separators[i%len(separators)] + part
+	}
+	return text
+}
+
+// with adds a header.
+func with(h http.Header, name, value string) http.Header {
+	h[name] = []string{value}
+	return h
+}
+
+// The claims that Azure may write an address into.
+func TestPresetAzureClaims(t *testing.T) {
+	const email = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress"
+	p := headerPresets[slices.IndexFunc(headerPresets, func(p headerPreset) bool { return p.name == "azure_easy_auth" })]
+	p.behind(t, func(t *testing.T, b place) {
+		say := func(claims ...any) {
+			principal := base64.StdEncoding.EncodeToString(document(map[string]any{"claims": claims}))
+			b.saysWith(200, http.Header{p.email: {principal}, "X-Ms-Client-Principal-Name": {"also@x.example"}})
+		}
+		for _, typ := range []string{"email", "preferred_username", "upn", email, "https://other.example/claims/emailaddress"} {
+			say(claim("roles", "a"), claim(typ, "ada@x.example"))
+			b.granted(t, "ada@x.example", path)
+			say(claim(typ, "ada@x.example"), claim(typ, "bob@x.example"))
+			b.refused(t, 401, "identity_invalid", path)
+		}
+		// In their order, and never the next one where one is unusable.
+		say(claim(email, "4@x.example"), claim("upn", "3@x.example"), claim("preferred_username", "2@x.example"), claim("email", "1@x.example"))
+		b.granted(t, "1@x.example", path)
+		say(claim("upn", "3@x.example"), claim("preferred_username", "2@x.example"))
+		b.granted(t, "2@x.example", path)
+		say(claim("email", ""), claim("upn", "3@x.example"))
+		b.refused(t, 401, "identity_missing", path)
+		say(claim("email", "ada"), claim("upn", "3@x.example"))
+		b.refused(t, 401, "identity_invalid", path)
+		say(claim(email, "1@x.example"), claim("https://other.example/claims/emailaddress", "2@x.example"))
+		b.refused(t, 401, "identity_invalid", path)
+		say(claim("email", "ada@x.example"), claim("email_verified", "false"))
+		b.refused(t, 403, "email_unverified", path)
+		// Others are not read, whatever they are called.
+		say(claim("Email", "ada@x.example"), claim("emails", "ada@x.example"), claim("emailaddress", "ada@x.example"), claim("claims/emailaddress", "ada@x.example"),
+			claim("http://x.example/emailaddress", "ada@x.example"), claim("email ", "ada@x.example"), claim("x/claims/emailaddress/y", "ada@x.example"), claim("", "ada@x.example"))
+		b.refused(t, 401, "identity_missing", path)
+		b.saysWith(200, http.Header{p.email: {base64.StdEncoding.EncodeToString([]byte(`{"email":"ada@x.example","claims":{"email":"ada@x.example"}}`))}})
+		b.refused(t, 401, "identity_missing", path)
+		b.quiet(t, "@x.example")
+	})
+}
+
+func TestPresetBasicAuth(t *testing.T) {
+	d := open(t, `SITE {
+		basic_auth {
+			alice@x.example $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
+			zoë@x.example $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
+			alice@x.example,zoë@x.example $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
+			bob $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
+		}
+		huma_token {
+			HUMA
+			identity basic_auth
+		}
+	}`)
+	for _, account := range []string{"alice@x.example", "zoë@x.example"} {
+		d.granted(t, account, path, password(account))
+		d.named(t, account, "", "")
+	}
+	d.refused(t, 401, "identity_invalid", path, password("bob")) // an account that is no address
+	d.refused(t, 401, "identity_invalid", path, password("alice@x.example,zoë@x.example"))
+	// Accounts that do not exist are left to Caddy, which takes a second over
+	// each of them.
+	d.stopped(t, 401, path, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "") })
+	d.stopped(t, 401, path)
+	// Of two the first one counts.
+	const right, wrong = "Basic YWxpY2VAeC5leGFtcGxlOndvbmRlcmxhbmQ=", "Basic YWxpY2VAeC5leGFtcGxlOndyb25n"
+	d.stopped(t, 401, path, header("Authorization", wrong), header("Authorization", right))
+	d.granted(t, "alice@x.example", path, header("Authorization", right), header("Authorization", wrong))
+	d.quiet(t, "@x.example")
+}

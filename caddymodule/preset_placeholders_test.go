@@ -1,0 +1,194 @@
+package caddymodule_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
+)
+
+// portal plays caddy-security, or any other plugin that authenticates: what
+// its user is called is in placeholders. Its sessions come in a cookie.
+type portal struct {
+	Sessions map[string]caddyauth.User `json:"sessions"`
+}
+
+// portalUsers are further sessions, which may be named in ways that a config
+// cannot hold.
+var (
+	portalUsers sync.Map
+	portalCount atomic.Int64
+)
+
+func init() {
+	caddy.RegisterModule(portal{})
+	// test_portal { <session> <id> [<key> <value>]... }
+	httpcaddyfile.RegisterHandlerDirective("test_portal", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		h.Next()
+		p := portal{Sessions: make(map[string]caddyauth.User)}
+		for h.NextBlock(0) {
+			session, args := h.Val(), h.RemainingArgs()
+			user := caddyauth.User{ID: args[0], Metadata: make(map[string]string)}
+			for pair := range slices.Chunk(args[1:], 2) {
+				user.Metadata[pair[0]] = pair[1]
+			}
+			p.Sessions[session] = user
+		}
+		config, err := json.Marshal(p)
+		return caddyauth.Authentication{ProvidersRaw: caddy.ModuleMap{"test_portal": config}}, err
+	})
+	httpcaddyfile.RegisterDirectiveOrder("test_portal", httpcaddyfile.Before, "basic_auth")
+}
+
+func (portal) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.authentication.providers.test_portal", New: func() caddy.Module { return new(portal) }}
+}
+
+func (p portal) Authenticate(_ http.ResponseWriter, r *http.Request) (caddyauth.User, bool, error) {
+	c, err := r.Cookie("session")
+	if err != nil {
+		return caddyauth.User{}, false, nil
+	}
+	if user, known := portalUsers.Load(c.Value); known {
+		return user.(caddyauth.User), true, nil
+	}
+	user, known := p.Sessions[c.Value]
+	return user, known, nil
+}
+
+// session signs a request in at the portal.
+func session(name string) func(*http.Request) {
+	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: name}) }
+}
+
+// portalSite is a site behind the portal.
+const portalSite = `SITE {
+	test_portal {
+		ada 17 email ada@x.example name "Zoë van Ångström" sub 17
+		bob 18 email bob@x.example sub 18
+		list 19 email "ada@x.example, bob@x.example"
+		blank 20 email " " name Nobody
+		empty 21 email ""
+		without carol@x.example name Carol sub carol@x.example
+		bypass ""
+	}
+	huma_token {
+		HUMA
+		identity caddy_security
+	}
+}`
+
+// placeholderPreset is a plugin that says in placeholders who the user is: the
+// keys of what it knows of them. The key id is the user's own.
+type placeholderPreset struct {
+	name                         string
+	email, id, full, first, last string
+	logins                       bool
+}
+
+var placeholderPresets = []placeholderPreset{
+	{name: "caddy_jwt", email: "email", id: "id", full: "name", first: "given_name", last: "family_name"},
+	{name: "caddy_security", email: "email", id: "sub", full: "name"},
+	{name: "caddy_tailscale", email: "tailscale_user", id: "id", full: "tailscale_name", logins: true},
+}
+
+// site is a site behind the plugin.
+func (p placeholderPreset) site() string {
+	return "SITE {\ntest_portal\nhuma_token {\nHUMA\nidentity " + p.name + "\n}\n}"
+}
+
+// signsIn opens a session for a person, as the plugin describes them.
+func (p placeholderPreset) signsIn(t testing.TB, who person) func(*http.Request) {
+	// Beside the address there are others, none of which is to be taken for it.
+	user := caddyauth.User{ID: "also@x.example", Metadata: map[string]string{"preferred_username": "also@x.example", "tailscale_login": "also@x.example", "mail": "also@x.example"}}
+	if p.id != "id" {
+		user.Metadata[p.id] = who.id
+	} else if who.id != "" {
+		user.ID = who.id
+	}
+	for key, value := range map[string]string{p.full: who.name, p.first: who.first, p.last: who.last} {
+		if key != "" && value != "" {
+			user.Metadata[key] = value
+		}
+	}
+	if email, ok := who.email.(string); ok {
+		user.Metadata[p.email] = email
+	}
+	name := fmt.Sprint("dynamic-", portalCount.Add(1))
+	portalUsers.Store(name, user)
+	t.Cleanup(func() { portalUsers.Delete(name) })
+	return session(name)
+}
+
+func TestPresetsOfPlaceholders(t *testing.T) {
+	for _, p := range placeholderPresets {
+		t.Run(p.name, func(t *testing.T) {
+			d := open(t, p.site())
+			d.granted(t, "ada@x.example", path, p.signsIn(t, ada))
+			d.named(t, "ada@x.example", "Zoë", "Ångström")
+			d.granted(t, "noname@x.example", path, p.signsIn(t, person{email: "noname@x.example"}))
+			d.named(t, "noname@x.example", "", "")
+			for n, c := range []struct {
+				email any
+				code  string
+			}{
+				{nil, "identity_missing"}, {"", "identity_missing"}, {" ", "identity_missing"}, {"\t\r\n", "identity_missing"}, {"\u3000", "identity_missing"},
+				{"ada@x.example,bob@x.example", "identity_invalid"}, {"ada@x.example bob@x.example", "identity_invalid"}, {"ada", "identity_invalid"},
+				{"ada@x.example\n", "identity_invalid"}, {"ada@x.example\x00", "identity_invalid"}, {"zo\xeb@x.example", "identity_invalid"}, {"{env.HOME}@x.example", "identity_invalid"},
+				{"{http.auth.user.id}", "identity_invalid"}, {"accounts.google.com:ada@x.example", "identity_invalid"},
+			} {
+				a := d.request("GET", path, p.signsIn(t, ada.with(c.email)))
+				if a.StatusCode != 401 || !strings.Contains(string(a.Body), c.code) {
+					t.Errorf("%d: %q: status %d, want 401 %s: %s", n, c.email, a.StatusCode, c.code, a.Body)
+				}
+			}
+			for _, login := range []string{"ada@github", "ada@passkey"} {
+				if p.logins {
+					d.refused(t, 401, "identity_invalid", path, p.signsIn(t, ada.with(login)))
+				}
+			}
+			// Of two sessions the first one counts.
+			bob := p.signsIn(t, ada.with("bob@x.example"))
+			d.granted(t, "bob@x.example", path, bob, p.signsIn(t, ada))
+			d.stopped(t, 401, path, session("unknown"), bob)
+			d.stopped(t, 401, path)
+			n := 0
+			for how, write := range otherwise {
+				n++
+				email := fmt.Sprintf("named-%d@x.example", n)
+				d.granted(t, email, path, p.signsIn(t, person{email: email, name: write("Zoë Ångström"), first: write("Zoë"), last: write("Ångström")}))
+				d.named(t, email, "Zoë", "Ångström")
+				if t.Failed() {
+					t.Fatalf("names as %s", how)
+				}
+			}
+			d.quiet(t, "@x.example", "Zo", "ngstr", "id-of")
+		})
+	}
+}
+
+func TestPresetCaddySecurity(t *testing.T) {
+	d := open(t, portalSite)
+	d.granted(t, "ada@x.example", path, session("ada"))
+	d.named(t, "ada@x.example", "Zoë van", "Ångström")
+	d.granted(t, "bob@x.example", path, session("bob"))
+	for _, nobody := range []string{"blank", "empty", "without", "bypass"} {
+		d.refused(t, 401, "identity_missing", path, session(nobody))
+	}
+	d.refused(t, 401, "identity_invalid", path, session("list"))
+	d.stopped(t, 401, path)
+	d.stopped(t, 401, path, session("unknown"))
+	if w := d.warnings(""); len(w) != 0 {
+		t.Errorf("warnings: %q", w)
+	}
+	d.quiet(t, "@x.example", "Zo", "Carol")
+}

@@ -1,0 +1,316 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-huma/caddy-huma/caddymodule"
+	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
+)
+
+// site is a running Caddy. There is one at a time in a process.
+type site struct {
+	t       testing.TB
+	URL     string // of the first address that the Caddyfile calls {site}
+	address string
+	logFile string
+	loaded  time.Time // when the last config was
+	client  *http.Client
+	passed  *canaries
+}
+
+// serve runs Caddy with a Caddyfile, in which SITE stands for the site's
+// address. The global options are the test's: no admin endpoint, nothing
+// persisted, the debug log in a file.
+func serve(t testing.TB, text string) *site {
+	t.Helper()
+	s := newSite(t)
+	if err := s.load(text); err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	s.stopsAfter(t)
+	return s
+}
+
+// newSite is a site that does not run yet.
+func newSite(t testing.TB) *site {
+	t.Helper()
+	s := &site{
+		t:       t,
+		address: freeAddress(t),
+		logFile: filepath.Join(t.TempDir(), "caddy.log"),
+		passed:  newCanaries(),
+		client: &http.Client{
+			Timeout:       30 * time.Second,
+			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	s.URL = "http://" + s.address
+	return s
+}
+
+// stopsAfter stops Caddy after a test.
+func (s *site) stopsAfter(t testing.TB) {
+	t.Cleanup(func() {
+		s.client.CloseIdleConnections()
+		if err := caddy.Stop(); err != nil {
+			t.Errorf("stop Caddy: %v", err)
+		}
+		s.passed.check(t, s.log())
+	})
+}
+
+// serveAtOnce runs subtests that have nothing to do with each other at the same
+// time, because they wait: one Caddy has a site for each, which runs once all of them
+// have called serve. They log into one file.
+func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
+	t.Helper()
+	var (
+		all          = newSite(t)
+		loaded       = make(chan struct{})
+		errLoad      = errors.New("no site")
+		mu           sync.Mutex
+		sites        strings.Builder
+		asked, ended sync.WaitGroup
+	)
+	for name, test := range tests {
+		asked.Add(1)
+		hasAsked := sync.OnceFunc(asked.Done)
+		ended.Go(func() {
+			defer hasAsked()
+			// With t.Parallel no more would run than there are cores.
+			t.Run(name, func(t *testing.T) {
+				defer hasAsked()
+				test(t, func(text string) *site {
+					s := *all
+					s.t = t
+					s.move()
+					mu.Lock()
+					sites.WriteString(strings.ReplaceAll(text, "SITE", s.URL) + "\n")
+					mu.Unlock()
+					hasAsked()
+					if <-loaded; errLoad != nil {
+						t.Fatalf("load: %v", errLoad)
+					}
+					s.loaded = time.Now()
+					return &s
+				})
+			})
+		})
+	}
+	defer ended.Wait()
+	defer close(loaded)
+	asked.Wait()
+	all.stopsAfter(t)
+	errLoad = all.load(sites.String())
+}
+
+// load replaces the running config.
+func (s *site) load(text string) error {
+	defer func() {
+		s.loaded = time.Now()
+		s.client.CloseIdleConnections() // those to the old config's server
+	}()
+	return caddy.Load(s.adapt(text), true)
+}
+
+// adapt makes JSON of a Caddyfile.
+func (s *site) adapt(text string) []byte {
+	s.t.Helper()
+	global := fmt.Sprintf(`{
+		storage file_system %s
+		admin off
+		persist_config off
+		auto_https off
+		grace_period 5s
+		log {
+			output file %s {
+				mode 0600
+			}
+			level DEBUG
+		}
+	}
+	`, storageDir, s.logFile)
+	text = strings.ReplaceAll(text, "SITE", "http://"+s.address)
+	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
+	config, _, err := adapter.Adapt([]byte(global+text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		s.t.Fatalf("adapt: %v\n%s", err, text)
+	}
+	return config
+}
+
+// answer is a response that has been read.
+type answer struct {
+	*http.Response
+	Body []byte
+}
+
+// request makes a request of the site; edit may change it before it is sent.
+func (s *site) request(method, path string, edit ...func(*http.Request)) *answer {
+	s.t.Helper()
+	return s.insist(method, s.URL+path, edit...)
+}
+
+// insist is request for another address.
+func (s *site) insist(method, url string, edit ...func(*http.Request)) *answer {
+	s.t.Helper()
+	a, err := s.fetch(context.Background(), method, url, edit...)
+	for err != nil && time.Since(s.loaded) < time.Second {
+		// Caddy loses a connection now and then while the listener of the
+		// config before goes away.
+		time.Sleep(20 * time.Millisecond)
+		a, err = s.fetch(context.Background(), method, url, edit...)
+	}
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	return a
+}
+
+// try is request for calls that may fail, and for other goroutines.
+func (s *site) try(ctx context.Context, method, path string, edit ...func(*http.Request)) (*answer, error) {
+	return s.fetch(ctx, method, s.URL+path, edit...)
+}
+
+// fetch is try for another address.
+func (s *site) fetch(ctx context.Context, method, url string, edit ...func(*http.Request)) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range edit {
+		e(req)
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	a := &answer{res, body}
+	s.passed.note(req, a)
+	return a, err
+}
+
+// header sets a header of a request.
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
+}
+
+// as signs a request in as the sites of these tests know it.
+func as(email string) func(*http.Request) { return header("X-Test-User", email) }
+
+// tokens is the success of the endpoint.
+type tokens struct {
+	UID                   string `json:"uid"`
+	AuthToken             string `json:"authToken"`
+	AuthTokenExpiresIn    *int64 `json:"authTokenExpiresIn"`
+	RefreshToken          string `json:"refreshToken"`
+	RefreshTokenExpiresIn *int64 `json:"refreshTokenExpiresIn"`
+	ExpiresIn             *int64 `json:"expiresIn"`
+}
+
+// tokens reads a success, with all its six members and nothing else.
+func (a *answer) tokens(t testing.TB) tokens {
+	t.Helper()
+	if a.StatusCode != http.StatusOK {
+		t.Fatalf("status %d, want 200: %s", a.StatusCode, a.Body)
+	}
+	var v tokens
+	dec := json.NewDecoder(bytes.NewReader(a.Body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		t.Fatalf("read tokens: %v: %s", err, a.Body)
+	}
+	if v.UID == "" || v.AuthToken == "" || v.RefreshToken == "" ||
+		v.AuthTokenExpiresIn == nil || v.RefreshTokenExpiresIn == nil || v.ExpiresIn == nil {
+		t.Fatalf("a member is missing: %s", a.Body)
+	}
+	return v
+}
+
+// problem checks an error of the endpoint: its status and code, and what every
+// error has.
+func (a *answer) problem(t testing.TB, status int, code string) {
+	t.Helper()
+	var v struct {
+		Type, Title, Detail, Code string
+		Status                    int
+	}
+	if err := json.Unmarshal(a.Body, &v); err != nil {
+		t.Fatalf("status %d, want %d %s; no problem: %q", a.StatusCode, status, code, a.Body)
+	}
+	if a.StatusCode != status || v.Status != status || v.Code != code {
+		t.Fatalf("got %d %s, want %d %s: %s", a.StatusCode, v.Code, status, code, a.Body)
+	}
+	if v.Title == "" || v.Detail == "" || !strings.HasSuffix(v.Type, "#"+code) || a.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("not a whole problem: %v %s", a.Header, a.Body)
+	}
+	a.noStore(t)
+	if retry := a.Header.Get("Retry-After"); (status == http.StatusServiceUnavailable) != (retry != "") {
+		t.Errorf("status %d with Retry-After %q", status, retry)
+	}
+}
+
+// noStore checks the headers that every answer has.
+func (a *answer) noStore(t testing.TB) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"Cache-Control": "private, no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
+	} {
+		if got := a.Header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("header %s is %q, want %q", name, got, want)
+		}
+	}
+	if vary := a.Header.Values("Vary"); len(vary) != 1 || !strings.HasPrefix(vary[0], "Authorization, Cookie, ") || !strings.HasSuffix(vary[0], ", Huma-Request") {
+		t.Errorf("header Vary is %q", vary)
+	}
+	challenges := a.Header.Values("WWW-Authenticate")
+	if a.StatusCode != http.StatusUnauthorized && challenges != nil ||
+		a.StatusCode == http.StatusUnauthorized && (len(challenges) != 1 || !strings.HasPrefix(challenges[0], "Bearer")) {
+		t.Errorf("status %d with WWW-Authenticate %q", a.StatusCode, challenges)
+	}
+}
+
+// log is what Caddy has logged.
+func (s *site) log() string {
+	b, err := os.ReadFile(s.logFile)
+	if err != nil && !os.IsNotExist(err) {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// noSecretsInLog checks that none of the given texts stands in a log line.
+func (s *site) noSecretsInLog(texts ...string) {
+	s.t.Helper()
+	for line := range strings.SplitSeq(s.log(), "\n") {
+		for _, text := range texts {
+			if strings.Contains(line, text) {
+				s.t.Errorf("the log holds %q: %s", text, line)
+			}
+		}
+	}
+}
+
+// simpleSite is a site with huma_token, whose users come in a header from
+// loopback peers.
+func simpleSite(h *fakeHuma, more string) string { return humaProvider.site(h, more) }

@@ -1,0 +1,251 @@
+package caddymodule_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// TestUserinfoAsksEachTime: whoever has signed out gets no token, though it is
+// still in the cache.
+func TestUserinfoAsksEachTime(t *testing.T) {
+	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
+	d := &desk{serve(t, asksApplication(p, "", huma.credentials()+"client_type ios\ncache 1m")), huma}
+	ada, again := p.signIn("ada@x.example"), p.signIn("ada@x.example")
+	token := func(session string) string {
+		t.Helper()
+		return d.request("GET", path, cookie(session)).tokens(t).AuthToken
+	}
+	first := token(ada)
+	for range 5 {
+		if token(ada) != first {
+			t.Error("the token was not kept")
+		}
+	}
+	if n := len(p.requests()); n != 6 {
+		t.Errorf("the application was asked %d times, want 6", n)
+	}
+	p.signOut(ada)
+	d.refused(t, 401, "identity_missing", path, cookie(ada))
+	if a := d.request("DELETE", path, cookie(ada)); a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("DELETE of somebody who has signed out: status %d", a.StatusCode)
+	}
+	p.answers(says(500, ""))
+	d.refused(t, 503, "userinfo_unavailable", path, cookie(again)) // the application's word counts, not ours of before
+	p.answers(nil)
+	if token(again) != first || huma.calls("signin") != 1 {
+		t.Error("the token was not kept for the user's other session")
+	}
+	if a := d.request("DELETE", path, cookie(again)); a.StatusCode != http.StatusNoContent {
+		t.Errorf("DELETE: status %d", a.StatusCode)
+	}
+	if token(again) == first {
+		t.Error("the token was not forgotten")
+	}
+	d.hushed(t)
+}
+
+// TestUserinfoOfManyUsers: 100 users at once, each with a session, each get
+// their own token, from Huma and from the cache.
+func TestUserinfoOfManyUsers(t *testing.T) {
+	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
+	s := serve(t, asksApplication(p, "", huma.credentials()+"client_type ios\ncache 1m"))
+	const users = 100
+	email := func(i int) string { return fmt.Sprintf("u%d@x.example", i) }
+	var sign []func(*http.Request)
+	for i := range users {
+		if session := p.signIn(email(i)); i%2 == 0 {
+			sign = append(sign, cookie(session))
+		} else {
+			sign = append(sign, bearer(session))
+		}
+	}
+	for round := range 3 {
+		answers := s.together(iosPath, users, func(i int) []func(*http.Request) { return []func(*http.Request){sign[i]} })
+		allOK(t, answers)
+		accounts := make(map[string]string)
+		for _, u := range huma.Users() {
+			accounts[u.Email] = u.UID
+		}
+		for i, a := range answers {
+			if uid := a.tokens(t).UID; uid != accounts[email(i)] {
+				t.Errorf("round %d: %s has the token of user %s, want %s", round, email(i), uid, accounts[email(i)])
+			}
+		}
+	}
+	if n := huma.calls("signup"); n != users || len(huma.Users()) != users {
+		t.Errorf("%d sign-ups of %d users", n, len(huma.Users()))
+	}
+	s.quiet(t, ".example", "Zo", "CANARY")
+}
+
+// TestUserinfoCallerLeaves: nobody waits any more, which is not the
+// application's fault.
+func TestUserinfoCallerLeaves(t *testing.T) {
+	for name, options := range map[string]string{"problem": "HUMA", "caddy": "HUMA\nerrors caddy"} {
+		t.Run(name, func(t *testing.T) {
+			p := newBackend(t)
+			d := open(t, strings.Replace(asksApplication(p, "timeout 30s", options), "SITE {", "SITE {\nlog", 1))
+			w := p.waits()
+			ctx, leave := context.WithCancel(t.Context())
+			gone := make(chan error, 1)
+			go func() {
+				_, err := d.try(ctx, "GET", path, cookie("CANARY"))
+				gone <- err
+			}()
+			soon(t, "the application is asked", w.came)
+			leave()
+			if err := <-gone; err == nil {
+				t.Error("the caller did not leave")
+			}
+			soon(t, "the application is not waited for any more", w.left)
+			eventually(t, 5*time.Second, "it is in the access log", func() bool { return strings.Contains(d.log(), `"status":499`) })
+			d.untouched(t, 0)
+			if warnings := d.warnings(""); len(warnings) != 0 {
+				t.Errorf("warnings: %q", warnings)
+			}
+			close(w.on)
+			d.granted(t, "ada@x.example", path, cookie("CANARY"))
+			d.hushed(t)
+		})
+	}
+}
+
+// TestUserinfoReload: a question that is under way is answered over a reload,
+// also to a config that asks nobody any more.
+func TestUserinfoReload(t *testing.T) {
+	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
+	text := fill(huma, asksApplication(p, "", "HUMA"))
+	d := &desk{serve(t, text), huma}
+	for name, next := range map[string]string{
+		"the same":        text + "\n# again",
+		"another timeout": strings.Replace(text, "email user.email", "email user.email\ntimeout 4s", 1),
+		"another path":    strings.Replace(text, "email user.email", "email data.0.email", 1),
+		"none":            "SITE {\nrespond ok\n}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d.move()
+			if err := d.load(text); err != nil {
+				t.Fatal(err)
+			}
+			w := p.waits()
+			before := len(huma.Calls().Calls)
+			answers := make(chan *answer, 1)
+			go func() {
+				defer close(answers)
+				if a, err := d.try(context.Background(), "GET", path, cookie("CANARY")); err == nil {
+					answers <- a
+				} else {
+					t.Errorf("the question was lost: %v", err)
+				}
+			}()
+			soon(t, "the application is asked", w.came)
+			if err := d.load(next); err != nil {
+				t.Fatal(err)
+			}
+			close(w.on)
+			if a := <-answers; a != nil {
+				d.isOf(t, a, "ada@x.example", before)
+			}
+		})
+	}
+	d.hushed(t)
+}
+
+// TestUserinfoVerifiedAndDomains: what the application says of the address
+// besides.
+func TestUserinfoVerifiedAndDomains(t *testing.T) {
+	d, p := openApplication(t, "user_id user.id\nverified user.confirmed\ndomains x.example clinic.example")
+	const ok, unverified, domain = "", "email_unverified", "domain_not_allowed"
+	for text, code := range map[string]string{
+		`{"user":{"email":"ada@x.example","confirmed":true}}`:                        ok,
+		`{"user":{"email":"ada@x.example","confirmed":"yes"}}`:                       ok,
+		`{"user":{"email":"ada@x.example","confirmed":1}}`:                           ok,
+		`{"user":{"email":"Grace@X.Example","confirmed":true}}`:                      ok,
+		`{"user":{"email":"ada@clinic.example","confirmed":"TRUE","id":"7"}}`:        ok,
+		`{"user":{"email":"ada@x.example"}}`:                                         unverified,
+		`{"user":{"email":"ada@x.example","confirmed":null}}`:                        unverified,
+		`{"user":{"email":"ada@x.example","confirmed":false}}`:                       unverified,
+		`{"user":{"email":"ada@x.example","confirmed":0}}`:                           unverified,
+		`{"user":{"email":"ada@x.example","confirmed":"2026-01-01T00:00:00Z"}}`:      unverified,
+		`{"user":{"email":"ada@x.example","confirmed":{"at":"now"}}}`:                unverified,
+		`{"user":{"email":"ada@x.example"},"confirmed":true}`:                        unverified,
+		`{"user":{"email":"ada@x.example","confirmed":true,"email_verified":false}}`: unverified,
+		`{"user":{"email":"ada@sub.x.example","confirmed":true}}`:                    domain,
+		`{"user":{"email":"ada@evil.example","confirmed":true}}`:                     domain,
+		`{"user":{"email":"ada@x.example.evil.example","confirmed":true}}`:           domain,
+	} {
+		p.answers(says(200, text))
+		if code == ok {
+			var v struct{ User struct{ Email string } }
+			_ = json.Unmarshal([]byte(text), &v)
+			d.granted(t, v.User.Email, path, cookie("CANARY"))
+			continue
+		}
+		before := len(d.huma.Calls().Calls)
+		a := d.request("GET", path, cookie("CANARY"))
+		if a.StatusCode != http.StatusForbidden || !strings.Contains(string(a.Body), `"`+code+`"`) {
+			t.Errorf("%s: status %d, want 403 %s: %s", text, a.StatusCode, code, a.Body)
+		}
+		d.untouched(t, before)
+	}
+	d.hushed(t)
+}
+
+// TestUserinfoErrorsCaddy: with errors caddy the site's own pages are shown,
+// with what the caller needs to know.
+func TestUserinfoErrorsCaddy(t *testing.T) {
+	p := newBackend(t)
+	text := asksApplication(p, "", "HUMA\nerrors caddy")
+	d := open(t, strings.Replace(text, "reverse_proxy", "handle_errors {\nheader X-Code {http.huma_token.error.code}\nrespond \"our own page\" {err.status_code}\n}\nreverse_proxy", 1))
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		status int
+		code   string
+	}{
+		"unavailable": {says(500, "CANARY"), 503, "userinfo_unavailable"},
+		"a redirect":  {says(302, "CANARY"), 503, "userinfo_unavailable"},
+		"nobody":      {says(401, "CANARY"), 401, "identity_missing"},
+		"no address":  {says(200, "{}"), 401, "identity_missing"},
+		"unverified":  {says(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p.answers(c.answer)
+			a := d.stopped(t, c.status, path, cookie("CANARY"))
+			if string(a.Body) != "our own page" || a.Header.Get("X-Code") != c.code {
+				t.Errorf("code %q, want %s: %s", a.Header.Get("X-Code"), c.code, a.Body)
+			}
+			if retry := a.Header.Get("Retry-After"); (retry != "") != (c.status == 503) {
+				t.Errorf("status %d with Retry-After %q", c.status, retry)
+			}
+			a.Header.Del("X-Code")
+			onlyOurs(t, a)
+		})
+	}
+	d.hushed(t)
+}
+
+// TestUserinfoWithinTheTimeout: an application that takes longer than a request
+// may wait is not waited for, and it is said to be the reason.
+func TestUserinfoWithinTheTimeout(t *testing.T) {
+	p := newBackend(t)
+	session := p.signIn("ada@x.example")
+	p.answers(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(5 * time.Second):
+		case <-r.Context().Done():
+		}
+	})
+	d := open(t, asksApplication(p, "", "HUMA\ntimeout 300ms"))
+	start := time.Now()
+	d.refused(t, 503, "userinfo_unavailable", path, cookie(session))
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
