@@ -1,0 +1,140 @@
+package option_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+)
+
+// parsed is a block with each kind of option.
+type parsed struct {
+	text, secret, choice string
+	on, off, inner       bool
+	duration             caddy.Duration
+	number               int
+	list                 []string
+}
+
+func (p *parsed) table() option.Table {
+	return option.Merge(
+		option.Table{
+			"text":     option.Text(&p.text),
+			"secret":   option.Secret(&p.secret),
+			"choice":   option.OneOf(&p.choice, "one", "two"),
+			"on":       option.OnOff(&p.on),
+			"duration": option.Duration(&p.duration, time.Second),
+			"number":   option.Number(&p.number, 1),
+			"list":     option.List(&p.list),
+		},
+		option.Table{
+			"block":     option.BlockOf(option.Table{"inner": option.OnOff(&p.inner)}),
+			"switch":    option.OffOr(&p.off, option.Table{"inner": option.OnOff(&p.inner)}),
+			"client_id": option.Text(&p.text), // may be repeated
+		},
+	)
+}
+
+func TestBlock(t *testing.T) {
+	for text, want := range map[string]string{
+		"text a":                "",
+		`text "a b"`:            "",
+		"text":                  "wrong argument count",
+		"text a b":              "wrong argument count",
+		`text ""`:               "option 'text' is empty",
+		"text a\ntext b":        "option 'text' is given twice",
+		"client_id a":           "",
+		"client_id a\nnone b":   "unrecognized option 'none'",
+		"text a {\ninner on\n}": "takes no block",
+
+		"client_id a\nclient_id b": "",
+
+		"secret {env.A}":    "",
+		"secret swordfish":  "",
+		"secret":            "option 'secret' takes 1 value(s)",
+		"secret sword fish": "option 'secret' takes 1 value(s)",
+		`secret ""`:         "option 'secret' is empty",
+
+		"choice two":   "",
+		"choice three": "option 'choice' is 'three': it must be one or two",
+		"choice":       "wrong argument count",
+
+		"on on":   "",
+		"on off":  "",
+		"on true": "option 'on' is 'true': it must be on or off",
+
+		"duration 1m":   "",
+		"duration 1d":   "",
+		"duration 1s":   "",
+		"duration 1ms":  "option 'duration' is 1ms: it must be at least 1s",
+		"duration -1s":  "must be at least 1s",
+		"duration 10":   "must be a duration such as 10s",
+		"duration":      "wrong argument count",
+		"duration 1m 2": "wrong argument count",
+
+		"number 1":   "",
+		"number 0":   "option 'number' is '0': it must be an integer of at least 1",
+		"number 1.5": "must be an integer",
+		"number 1e3": "must be an integer",
+		"number":     "wrong argument count",
+
+		"list a b": "",
+		"list":     "wrong argument count",
+
+		"block {\ninner on\n}":   "",
+		"block on":               "option 'block' takes a block, not 'on'",
+		"block":                  "option 'block' needs a block with options",
+		"block {\n}":             "option 'block' needs a block with options",
+		"block {\nouter on\n}":   "unrecognized option 'outer'",
+		"switch off":             "",
+		"switch on":              "option 'switch' takes 'off' or a block",
+		"switch off off":         "option 'switch' takes 'off' or a block",
+		"switch {\ninner off\n}": "",
+	} {
+		var p parsed
+		d := caddyfile.NewTestDispenser("directive {\n" + text + "\n}")
+		d.Next()
+		n, err := p.table().Block(d)
+		switch {
+		case want == "" && (err != nil || n != 1):
+			t.Errorf("%q: %d options, %v", text, n, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%q: %v, want %q", text, err, want)
+		case err != nil && !strings.Contains(err.Error(), "Testfile:"):
+			t.Errorf("%q: without file and line: %v", text, err)
+		case err != nil && strings.Contains(text, "secret") && (strings.Contains(err.Error(), "sword") || strings.Contains(err.Error(), "fish")):
+			t.Errorf("%q: the error has the secret: %v", text, err)
+		}
+	}
+}
+
+// TestBlockValues: each option gets what stands behind its name.
+func TestBlockValues(t *testing.T) {
+	var p parsed
+	d := caddyfile.NewTestDispenser(`directive {
+		text     "a b"
+		secret   {file./s}
+		choice   one
+		on       on
+		duration 1m30s
+		number   7
+		list     x y
+		switch   off
+		block {
+			inner on
+		}
+	}`)
+	d.Next()
+	n, err := p.table().Block(d)
+	want := parsed{"a b", "{file./s}", "one", true, true, true, caddy.Duration(90 * time.Second), 7, nil}
+	list := strings.Join(p.list, " ")
+	p.list = nil
+	if err != nil || n != 9 || list != "x y" || p.text != want.text || p.secret != want.secret || p.choice != want.choice ||
+		p.on != want.on || p.off != want.off || p.inner != want.inner || p.duration != want.duration || p.number != want.number {
+		t.Errorf("%d options, %v: %+v and %q", n, err, p, list)
+	}
+}
