@@ -5,9 +5,8 @@
 //	xcaddy build --with github.com/caddy-huma/caddy-huma
 //
 // The store that replicas share is a module of its own, in the package
-// github.com/caddy-huma/caddy-huma/caddymodule/redis. The documentation of the
-// handlers' options is that of the structs HumaToken and HumanAPIToken in package
-// caddymodule.
+// github.com/caddy-huma/caddy-huma/caddymodule/redis. The options are documented at
+// HumaToken in package humatoken, and at HumanAPIToken in package humanapitoken.
 package caddyhuma
 
 import _ "github.com/caddy-huma/caddy-huma/caddymodule" // registers the modules
