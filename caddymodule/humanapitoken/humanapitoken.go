@@ -219,7 +219,7 @@ func (t *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
 	return &exchange.Connect{
 		API:       t.client,
 		Hints:     t.hints,
-		OnlyKnown: q.Endpoint.DryRun.OnlyKnown(),
+		OnlyKnown: q.OnlyKnownUsers(),
 		User:      t.users.CacheKey(q.User),
 		Person:    exchange.ConnectUser{ID: q.User.ID, Email: q.User.Email},
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
@@ -32,30 +31,6 @@ type evictResult struct {
 	Replicas string `json:"replicas"`
 }
 
-// tokenCache is where one account keeps tokens: here, and in the store that replicas
-// share. Handlers of one account have the same.
-type tokenCache struct {
-	account *account.Account
-	shared  exchange.SharedStore // nil: there are no other replicas
-	user    exchange.UserKey     // of whom; empty: of all
-}
-
-// flush forgets all users: here at once, because the store takes its time, and
-// again after that, because until then it may have given something back.
-func (m tokenCache) flush(ctx context.Context) error {
-	m.account.Engine.Flush()
-	if m.shared == nil {
-		return nil
-	}
-	defer m.account.Engine.Flush()
-	return m.shared.Flush(ctx)
-}
-
-// evict evicts the user.
-func (m tokenCache) evict(ctx context.Context) error {
-	return m.account.Engine.Evict(ctx, m.user, m.shared, true)
-}
-
 // flush answers POST /huma/cache/flush.
 func flush(r *http.Request) (int, any, error) {
 	body, err := readBody(r)
@@ -67,14 +42,12 @@ func flush(r *http.Request) (int, any, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), flushTimeout)
 	defer cancel()
-	all := make(map[tokenCache]*endpoint.Endpoint)
-	endpoint.Handlers.Range(func(h, _ any) bool {
-		e := h.(*endpoint.Endpoint)
-		all[tokenCache{account: e.Account, shared: e.Current.Load().Policy.Shared}] = e
-		return true
-	})
+	all := make(map[endpoint.TokenCache]*endpoint.Endpoint)
+	for e := range endpoint.Running() {
+		all[e.TokenCache()] = e
+	}
 	account.Registrations.ReleaseAll()
-	done, err := evictAll(all, func(m tokenCache) error { return m.flush(ctx) })
+	done, err := evictAll(all, func(c endpoint.TokenCache) error { return c.Flush(ctx) })
 	if err != nil {
 		return 0, nil, apiError(http.StatusServiceUnavailable, "flushed in this process, and not in the shared store and at the other replicas: flush again when it can be used: %w", err)
 	}
@@ -89,37 +62,35 @@ func evict(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	ctx := context.WithoutCancel(r.Context()) // the store's own timeout ends it
-	all := make(map[tokenCache]*endpoint.Endpoint)
-	var unheld []error
-	endpoint.Handlers.Range(func(h, _ any) bool {
-		if e := h.(*endpoint.Endpoint); e.Service == p {
-			c := e.Current.Load()
-			all[tokenCache{e.Account, c.Policy.Shared, c.CacheHasher.CacheKey(user)}] = e
-			unheld = append(unheld, c.Tokens.ReleaseHold(ctx, user))
+	all := make(map[endpoint.TokenCache]*endpoint.Endpoint)
+	var held []error
+	for e := range endpoint.Running() {
+		if e.Service == p {
+			all[e.TokensOf(user)] = e
+			held = append(held, e.ReleaseHold(ctx, user))
 		}
-		return true
-	})
+	}
 	if len(all) == 0 {
 		return 0, nil, apiError(http.StatusConflict, "the running config has no %s, whose users are told apart by what the body names", p.Directive)
 	}
-	done, err := evictAll(all, func(m tokenCache) error { return m.evict(ctx) })
+	done, err := evictAll(all, func(c endpoint.TokenCache) error { return c.Evict(ctx) })
 	for _, e := range all {
 		e.Logger.Info("a user was evicted over the admin API", zap.String("user", e.LogHasher.LogName(user)))
 	}
-	if err = errors.Join(err, errors.Join(unheld...)); err != nil {
+	if err = errors.Join(err, errors.Join(held...)); err != nil {
 		return 0, nil, apiError(http.StatusServiceUnavailable, "evicted in this process, and perhaps not at the other replicas: evict again when the shared store can be used: %w", err)
 	}
 	return http.StatusOK, done, nil
 }
 
-// evictAll calls forget for each, also if one of them fails.
-func evictAll(all map[tokenCache]*endpoint.Endpoint, forget func(tokenCache) error) (done evictResult, err error) {
+// evictAll calls evict for each, also if one of them fails.
+func evictAll(all map[endpoint.TokenCache]*endpoint.Endpoint, evict func(endpoint.TokenCache) error) (done evictResult, err error) {
 	done.Replicas = "none"
 	accounts := make(map[*account.Account]bool)
-	for m := range all {
-		err = errors.Join(err, forget(m))
-		accounts[m.account] = true
-		if m.shared != nil {
+	for c := range all {
+		err = errors.Join(err, evict(c))
+		accounts[c.Account] = true
+		if c.Shared != nil {
 			done.Replicas = "told"
 		}
 	}

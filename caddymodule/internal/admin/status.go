@@ -72,16 +72,14 @@ type cacheStatus struct {
 func getStatus(*http.Request) (int, any, error) {
 	now := time.Now()
 	byAccount := make(map[*account.Account]*accountStatus)
-	endpoint.Handlers.Range(func(h, _ any) bool {
-		e := h.(*endpoint.Endpoint)
+	for e := range endpoint.Running() {
 		a := byAccount[e.Account]
 		if a == nil {
-			a = &accountStatus{Provider: e.Service.Name, AccountNames: e.Source.Names(), Cache: cacheStatus{e.Account.Cache.Len()}}
+			a = &accountStatus{Provider: e.Service.Name, AccountNames: e.AccountNames(), Cache: cacheStatus{e.Account.Cache.Len()}}
 			byAccount[e.Account] = a
 		}
 		a.Handlers = append(a.Handlers, e.Status(now))
-		return true
-	})
+	}
 	s := status{Accounts: []accountStatus{}} // never null
 	for _, a := range byAccount {
 		slices.SortFunc(a.Handlers, func(x, y endpoint.HandlerStatus) int { return x.Credentials.Loaded.Compare(y.Credentials.Loaded) })

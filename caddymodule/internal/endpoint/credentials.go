@@ -63,14 +63,14 @@ type TokenSource interface {
 // change: others come in their place, and a request has the same from its
 // beginning to its end.
 type credentials struct {
-	Tokens TokenSource
+	tokens TokenSource
 	sum    string
 	loaded time.Time
 
-	CacheHasher *userhash.Hasher // names users in caches
-	Policy      exchange.Policy
-	locks       exchange.SignUpLocks // of all replicas; nil if there are no others
-	leave       func()               // what replicas share, when no exchange with these runs any more
+	hasher *userhash.Hasher // names users in caches
+	Policy exchange.Policy
+	locks  exchange.SignUpLocks // of all replicas; nil if there are no others
+	leave  func()               // what replicas share, when no exchange with these runs any more
 }
 
 // Start begins with the credentials that the config was loaded with.
@@ -79,10 +79,10 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
-	e.Current.Store(c)
-	e.Cleanups.Add(e.endRotation)
-	e.Cleanups.Add(func() { Handlers.Delete(e) })
-	if err := lifecycle.OnStarted(ctx, func() { Handlers.Store(e, nil) }); err != nil {
+	e.current.Store(c)
+	e.cleanups.Add(e.endRotation)
+	e.cleanups.Add(func() { running.Delete(e) })
+	if err := lifecycle.OnStarted(ctx, func() { running.Store(e, nil) }); err != nil {
 		return err
 	}
 	if member.Start != nil {
@@ -93,27 +93,27 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 	if len(e.files) == 0 {
 		return nil
 	}
-	e.Cleanups.Add(func() { watcher.remove(e) })
+	e.cleanups.Add(func() { watcher.remove(e) })
 	return lifecycle.OnStarted(ctx, func() { watcher.add(e) })
 }
 
 func (e *Endpoint) newCredentials(s Settings) (*credentials, exchange.Member, error) {
 	account := s.CacheKey()
 	c := &credentials{
-		sum:         s.Fingerprint(),
-		loaded:      time.Now(),
-		CacheHasher: userhash.New(account),
-		Policy:      e.Policy,
-		leave:       func() {},
+		sum:    s.Fingerprint(),
+		loaded: time.Now(),
+		hasher: userhash.New(account),
+		Policy: e.Policy,
+		leave:  func() {},
 	}
 	var member exchange.Member
-	if e.Store != nil {
+	if e.store != nil {
 		var err error
-		if member, c.leave, err = e.Store.Join(string(account), string(s.SignUpKey()), e.Account.Engine, metrics.CountUnreadable); err != nil {
+		if member, c.leave, err = e.store.Join(string(account), string(s.SignUpKey()), e.Account.Engine, metrics.CountUnreadable); err != nil {
 			return nil, member, err
 		}
 		c.Policy.Shared, c.locks = metrics.InstrumentedStore{SharedStore: member.Store}, member.Locks
 	}
-	c.Tokens = s.Tokens(c.CacheHasher, c.locks)
+	c.tokens = s.Tokens(c.hasher, c.locks)
 	return c, member, nil
 }

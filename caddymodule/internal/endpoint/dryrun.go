@@ -20,8 +20,8 @@ type DryRun struct {
 	Result         chan exchange.Result // what came of an exchange; has room for it. Nil: there is none
 }
 
-// OnlyKnown reports whether no user may be made.
-func (r *DryRun) OnlyKnown() bool { return r != nil && !r.Register }
+// onlyKnown reports whether no user may be made.
+func (r *DryRun) onlyKnown() bool { return r != nil && !r.Register }
 
 // stage names the state of an account: a performance shares none with another, so
 // that each has an exchange of its own.

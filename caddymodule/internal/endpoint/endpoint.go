@@ -28,14 +28,14 @@ import (
 // matter.
 type Endpoint struct {
 	Service *Service
-	Source  Source
+	source  Source
 	files   []string // that its options name
 	common  *config.Common
 
 	Logger   *zap.Logger
 	events   *events.Emitter
 	metrics  *metrics.ServiceMetrics
-	Cleanups lifecycle.Cleanups
+	cleanups lifecycle.Cleanups
 
 	identity       *identity.Identifier
 	denyCrossSite  bool
@@ -48,9 +48,9 @@ type Endpoint struct {
 	Account   *account.Account
 	upstream  *account.Upstream
 	onBreaker func(open bool)
-	Store     config.Store // what replicas share; nil: there are no others
+	store     config.Store // what replicas share; nil: there are no others
 
-	Current  atomic.Pointer[credentials]
+	current  atomic.Pointer[credentials]
 	rotation rotation
 
 	DryRun *DryRun // nil in a server
@@ -104,12 +104,12 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 	if err != nil {
 		return req.reject(w, err)
 	}
-	req.User, req.key = user, req.creds.CacheHasher.CacheKey(user)
+	req.User, req.key = user, req.creds.hasher.CacheKey(user)
 	if req.http.Method == http.MethodDelete {
 		return req.evict(w)
 	}
 
-	variant, clientType, bad := req.creds.Tokens.Variant(req.http)
+	variant, clientType, bad := req.creds.tokens.Variant(req.http)
 	if bad != "" {
 		return req.fail(w, problem.Error{Code: bad})
 	}
@@ -131,12 +131,12 @@ func (q *Request) token() exchange.Result {
 	}
 	source := *q
 	lookup.Source = &source
-	return q.Endpoint.Account.Engine.Exchange(q.http.Context(), &lookup)
+	return q.endpoint.Account.Engine.Exchange(q.http.Context(), &lookup)
 }
 
 // Minter implements exchange.Source.
 func (q *Request) Minter() exchange.Minter {
-	return &minter{q.creds.Tokens.Exchange(q), q.Endpoint, q.creds, q.User}
+	return &minter{q.creds.tokens.Exchange(q), q.endpoint, q.creds, q.User}
 }
 
 // minter is the exchange of one user, and what is told of its end.
@@ -158,7 +158,7 @@ func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, e
 	if c == nil {
 		return grant, outcome, err
 	}
-	m.exchange = c.Tokens.RetryWith(m.exchange)
+	m.exchange = c.tokens.RetryWith(m.exchange)
 	return m.exchange.Mint(ctx)
 }
 

@@ -23,7 +23,7 @@ import (
 // Init is the first part of every directive's Provision: what nothing can go
 // wrong with.
 func (e *Endpoint) Init(ctx caddy.Context, service *Service, s Source, handler any, c *config.Common) {
-	e.Service, e.Source, e.common = service, s, c
+	e.Service, e.source, e.common = service, s, c
 	e.files = filesOf(handler)
 	e.Logger, e.metrics = ctx.Logger(), service.metrics()
 	if e.DryRun != nil {
@@ -39,7 +39,7 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Problems
 	e.denyCrossSite = e.common.CrossSite != "allow"
 	e.loadStore(ctx, p)
 	hashKey := p.Secret("hash_key", e.common.HashKey)
-	if store := e.Store; hashKey.IsZero() && store != nil {
+	if store := e.store; hashKey.IsZero() && store != nil {
 		hashKey = store.LogKey()
 	}
 	e.LogHasher = userhash.ForLogs(hashKey)
@@ -49,7 +49,7 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Problems
 		ForwardsHeader:  e.DryRun.headerArrives(ctx),
 		MaxWaiting:      l.MaxWaiting,
 		Timeout:         e.Policy.Timeout,
-		Keys:            identify.Keys(ctx, &e.Cleanups),
+		Keys:            identify.Keys(ctx, &e.cleanups),
 		OnUserinfoError: e.logNotAnswered,
 	}, p)
 	return l
@@ -68,11 +68,11 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 		return err
 	}
 	l.TLS = string(transport.Fingerprint)
-	if store := e.Store; store != nil {
+	if store := e.store; store != nil {
 		l.Store = store.PoolKey()
 	}
 	key := string(userhash.DeriveKey(nil, append([]string{e.Service.Name, e.DryRun.stage()}, written...)...))
-	a, err := lifecycle.FromPool[*account.Account](&e.Cleanups, account.Accounts, key, account.New)
+	a, err := lifecycle.FromPool[*account.Account](&e.cleanups, account.Accounts, key, account.New)
 	if err != nil {
 		return err
 	}
@@ -81,16 +81,16 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 	if err := a.Attach(config, l, e.Policy.Timeout); err != nil {
 		return fmt.Errorf("another %s of the same account %w: give both the same %s", e.Service.Directive, err, e.Service.sharedOptions)
 	}
-	e.Cleanups.Add(func() { a.Detach(config) })
+	e.cleanups.Add(func() { a.Detach(config) })
 
-	e.upstream, err = lifecycle.FromPool[*account.Upstream](&e.Cleanups, account.Upstreams, key+" "+l.UpstreamKey(), func() (caddy.Destructor, error) {
+	e.upstream, err = lifecycle.FromPool[*account.Upstream](&e.cleanups, account.Upstreams, key+" "+l.UpstreamKey(), func() (caddy.Destructor, error) {
 		return account.NewUpstream(e.Service.Name, l, transport.Build())
 	})
 	if err != nil {
 		return err
 	}
 	e.onBreaker = func(open bool) { e.events.Breaker(e.Service.Name, open) }
-	e.Cleanups.Add(func() { e.upstream.OnBreaker.CompareAndSwap(&e.onBreaker, nil) })
+	e.cleanups.Add(func() { e.upstream.OnBreaker.CompareAndSwap(&e.onBreaker, nil) })
 	if cache := e.common.Cache; cache == nil || !cache.Disabled {
 		e.Policy.Cache = a.Cache.Limit(l.MaxEntries)
 		e.Policy.Recent = a.Recent.Limit(l.MaxEntries)
@@ -108,7 +108,7 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 // acquired, also if that failed halfway. Requests of this config may still be
 // running, so nothing is closed here.
 func (e *Endpoint) Cleanup() error {
-	e.Cleanups.Run()
+	e.cleanups.Run()
 	return nil
 }
 

@@ -23,7 +23,7 @@ import (
 // stack unless there is an exchange.
 type Request struct {
 	http            *http.Request
-	Endpoint        *Endpoint
+	endpoint        *Endpoint
 	creds           *credentials
 	repl            *caddy.Replacer
 	identityRequest identity.Request // what the identity is read from
@@ -41,7 +41,7 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	srv, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	q := Request{
-		http: r, Endpoint: e, creds: e.Current.Load(),
+		http: r, endpoint: e, creds: e.current.Load(),
 		repl: repl, start: time.Now(), logged: srv != nil && srv.Logs != nil,
 		identityRequest: identity.Request{
 			Host:         r.Host,
@@ -62,9 +62,9 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 // further look at the clock.
 func (q *Request) ended(outcome exchange.Outcome, code exchange.Code) time.Time {
 	now := time.Now()
-	q.end = q.Endpoint.metrics.Outcome(outcome)
+	q.end = q.endpoint.metrics.Outcome(outcome)
 	q.end.Observe(now.Sub(q.start))
-	trail{q.Endpoint, q.User, q.end}.leave(q, code)
+	trail{q.endpoint, q.User, q.end}.leave(q, code)
 	return now
 }
 
@@ -76,8 +76,12 @@ func (q *Request) left() bool { return q.http.Context().Err() != nil }
 
 // Names returns the user's first and last name.
 func (q *Request) Names() (first, last masked.String) {
-	return q.Endpoint.identity.Names(q.http.Context(), &q.identityRequest)
+	return q.endpoint.identity.Names(q.http.Context(), &q.identityRequest)
 }
+
+// OnlyKnownUsers reports whether no user may be created at the service: it is a command
+// that asks.
+func (q *Request) OnlyKnownUsers() bool { return q.endpoint.DryRun.onlyKnown() }
 
 // ClientIP returns the client's address as Caddy's server knows it.
 func (q *Request) ClientIP() string {
@@ -93,7 +97,7 @@ func (q *Request) byTrustedProxy() bool {
 }
 
 // fresh reports whether a token past the cache is asked for, and may be.
-func (q *Request) fresh() bool { return q.Endpoint.common.NoCache != "ignore" && q.wantsFresh() }
+func (q *Request) fresh() bool { return q.endpoint.common.NoCache != "ignore" && q.wantsFresh() }
 
 // wantsFresh reports whether the request asks for a token past the cache:
 // Cache-Control: no-cache (RFC 9111, 5.2.1.4).
@@ -110,7 +114,7 @@ func (q *Request) wantsFresh() bool {
 
 // Registration is a registration whose sign-ups are told as the user's.
 func (q *Request) Registration(r exchange.Registration) exchange.Registration {
-	e, user, ended := q.Endpoint, q.User, r.Ended
+	e, user, ended := q.endpoint, q.User, r.Ended
 	r.Refused = q.creds.Policy.NegativeTTL
 	r.Ended = func(result exchange.SignUpResult) {
 		ended(result)
@@ -123,12 +127,12 @@ func (q *Request) Registration(r exchange.Registration) exchange.Registration {
 
 // variant is a kind of token, told apart by what the option vary names.
 func (q *Request) variant(kind string) exchange.Kind {
-	if len(q.Endpoint.vary) == 0 {
+	if len(q.endpoint.vary) == 0 {
 		return exchange.Kind(kind)
 	}
 	// What varies is hashed: a client may send values of any length.
 	hash := sha256.New()
-	for _, name := range q.Endpoint.vary {
+	for _, name := range q.endpoint.vary {
 		v, _ := q.repl.GetString(name)
 		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
 		hash.Write([]byte(v))
@@ -148,7 +152,7 @@ func (e *Endpoint) loadStore(ctx caddy.Context, p *option.Problems) {
 		p.Add("redis", err)
 		return
 	}
-	e.Store = store
+	e.store = store
 }
 
 // RootKey keys the hashes that name users in caches. Without replicas it is this
@@ -156,10 +160,10 @@ func (e *Endpoint) loadStore(ctx caddy.Context, p *option.Problems) {
 // seal the store's values: those are changed one replica after the other.
 func (e *Endpoint) RootKey(secret masked.String) []byte {
 	switch {
-	case e.Store == nil:
+	case e.store == nil:
 		return userhash.ProcessKey
 	case secret.IsZero():
-		return userhash.DeriveKey([]byte(e.Store.LogKey().Reveal()), "store")
+		return userhash.DeriveKey([]byte(e.store.LogKey().Reveal()), "store")
 	}
 	return userhash.DeriveKey([]byte(secret.Reveal()), "store")
 }
@@ -171,9 +175,9 @@ func (q *Request) Replicas(user exchange.UserKey) *exchange.Replicas {
 	if c.locks == nil {
 		return nil
 	}
-	tokens, kind := c.CacheHasher.CacheKey(q.User), q.kind
+	tokens, kind := c.hasher.CacheKey(q.User), q.kind
 	stored := func(ctx context.Context) *exchange.Grant {
-		return q.Endpoint.Account.Engine.Stored(ctx, tokens, kind, &c.Policy)
+		return q.endpoint.Account.Engine.Stored(ctx, tokens, kind, &c.Policy)
 	}
 	if q.fresh() { // what is stored may be what the caller wants no more
 		stored = func(context.Context) *exchange.Grant { return nil }

@@ -34,14 +34,14 @@ func (q *Request) respond(w http.ResponseWriter, r exchange.Result) error {
 		buffers.Put(buf)
 		return nil
 	}
-	q.Endpoint.logNoExchange(q.User, r.Err)
+	q.endpoint.logNoExchange(q.User, r.Err)
 	return q.fail(w, problem.Of(r.Err))
 }
 
 // evict drops the user's tokens at all replicas, also if the client does not wait
 // for it, and responds without a body.
 func (q *Request) evict(w http.ResponseWriter) error {
-	e := q.Endpoint
+	e := q.endpoint
 	err := e.Account.Engine.Evict(context.WithoutCancel(q.http.Context()), q.key, q.creds.Policy.Shared, false)
 	if err != nil {
 		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, evictedHere, zap.Error(err))
@@ -64,7 +64,7 @@ func (q *Request) reject(w http.ResponseWriter, err error) error {
 
 // fail responds with an error, or leaves it to handle_errors.
 func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
-	e := q.Endpoint
+	e := q.endpoint
 	f.Kind = problem.Lookup(f.Code, e.Service.Details)
 	q.ended(f.Outcome, f.Code)
 	if f.Outcome == problem.OutcomeRejected {
@@ -88,7 +88,7 @@ func (q *Request) panicked(w http.ResponseWriter, v any) error {
 		}
 		panic(v) // how a handler lets go of a connection
 	}
-	q.Endpoint.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
+	q.endpoint.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
 	if q.answered() { // half of an answer is none
 		panic(http.ErrAbortHandler)
 	}

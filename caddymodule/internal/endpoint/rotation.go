@@ -51,7 +51,7 @@ func (e *Endpoint) endRotation() {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
 	e.rotation.ended = true
-	e.Account.AfterDrain(e.Current.Load().leave)
+	e.Account.AfterDrain(e.current.Load().leave)
 }
 
 // newer returns other credentials than those that the service has refused, or
@@ -61,7 +61,7 @@ func (e *Endpoint) newer(ctx context.Context, refused *credentials) *credentials
 	if len(e.files) > 0 {
 		e.reload(ctx)
 	}
-	if c := e.Current.Load(); c.sum != refused.sum {
+	if c := e.current.Load(); c.sum != refused.sum {
 		return c
 	}
 	return nil
@@ -131,7 +131,7 @@ func (e *Endpoint) readAgain() {
 		return
 	}
 	e.logUsable()
-	if s.Fingerprint() == e.Current.Load().sum {
+	if s.Fingerprint() == e.current.Load().sum {
 		return
 	}
 	c, _, err := e.newCredentials(s)
@@ -159,7 +159,7 @@ func (e *Endpoint) replace(c *credentials) bool {
 		c.leave()
 		return false
 	}
-	old := e.Current.Swap(c)
+	old := e.current.Swap(c)
 	e.Account.AfterDrain(old.leave)
 	return true
 }
@@ -176,10 +176,10 @@ var errUnsettled = errors.New("the files change all the time")
 // settledSettings evaluates the settings once more. If they have changed it waits
 // until they stay the same.
 func (e *Endpoint) settledSettings() (Settings, error) {
-	sum := e.Current.Load().sum
+	sum := e.current.Load().sum
 	for range settleTries {
 		var p option.Problems
-		s := e.Source.Settings(&p)
+		s := e.source.Settings(&p)
 		if err := p.Err(); err != nil {
 			return nil, err
 		}

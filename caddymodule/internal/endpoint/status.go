@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"iter"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type credentialStatus struct {
 
 // Status tells of one handler. It waits for nobody.
 func (e *Endpoint) Status(now time.Time) HandlerStatus {
-	c := e.Current.Load()
+	c := e.current.Load()
 	h := HandlerStatus{
 		Breaker:       "closed",
 		CallsInFlight: e.upstream.Guard.InFlight(),
@@ -80,9 +81,19 @@ var allMetrics = metrics.New(stateCollector{})
 // RegisterMetrics makes the metrics part of what a config's registry tells.
 func RegisterMetrics(registry *prometheus.Registry) error { return allMetrics.Register(registry) }
 
-// Handlers are those of the config that runs, and for a moment after a reload
+// running are the endpoints of the config that runs, and for a moment after a reload
 // of the one before, too.
-var Handlers sync.Map // *endpoint → nil
+var running sync.Map // *Endpoint → nil
+
+// Running returns them.
+func Running() iter.Seq[*Endpoint] {
+	return func(yield func(*Endpoint) bool) {
+		running.Range(func(e, _ any) bool { return yield(e.(*Endpoint)) })
+	}
+}
+
+// AccountNames returns what names the endpoint's account.
+func (e *Endpoint) AccountNames() AccountNames { return e.source.Names() }
 
 var (
 	entriesDesc     = metrics.Entries.Desc()
@@ -123,14 +134,12 @@ func (stateCollector) Collect(to chan<- prometheus.Metric) {
 	}
 
 	loaded := make(map[string]time.Time) // of the oldest ones of each provider
-	Handlers.Range(func(h, _ any) bool {
-		e := h.(*Endpoint)
-		at := e.Current.Load().loaded
+	for e := range Running() {
+		at := e.current.Load().loaded
 		if oldest, ok := loaded[e.Service.Name]; !ok || at.Before(oldest) {
 			loaded[e.Service.Name] = at
 		}
-		return true
-	})
+	}
 	for provider, at := range loaded {
 		gauge(credentialsDesc, float64(at.UnixMilli())/1000, provider)
 	}

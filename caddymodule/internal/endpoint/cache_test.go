@@ -1,4 +1,4 @@
-package admin
+package endpoint
 
 import (
 	"context"
@@ -38,12 +38,12 @@ func TestForgettingBesideTheStore(t *testing.T) {
 	keep := func() {
 		a.Cache.Limit(10).Put("u", "k", exchange.Record{Grant: exchange.NewGrant(time.Now()).Grant(), Until: time.Now().Add(time.Hour)})
 	}
-	for name, forget := range map[string]func(tokenCache) error{
-		"flush": func(m tokenCache) error { return m.flush(t.Context()) },
-		"evict": func(m tokenCache) error { return m.evict(t.Context()) },
+	for name, forget := range map[string]func(TokenCache) error{
+		"flush": func(m TokenCache) error { return m.Flush(t.Context()) },
+		"evict": func(m TokenCache) error { return m.Evict(t.Context()) },
 	} {
 		keep()
-		err := forget(tokenCache{account: a, user: "u", shared: slowStore{meanwhile: func() {
+		err := forget(TokenCache{Account: a, user: "u", Shared: slowStore{meanwhile: func() {
 			if n := a.Cache.Len(); name == "flush" && n != 0 {
 				t.Errorf("%s: %d users are here while the store is slow", name, n)
 			}
