@@ -1,0 +1,207 @@
+package exchange
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
+		b.get(t.Context(), "u", "ios", false)
+		time.Sleep(59 * time.Second)
+		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
+			t.Errorf("after 59 s: %+v", r)
+		}
+		b.policy.TTL = 10 * time.Second // a reload has made it shorter
+		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+			t.Errorf("with a shorter ttl: %+v", r)
+		}
+		time.Sleep(10 * time.Second)
+		if r := b.get(t.Context(), "u", "ios", false); number(r) != 3 {
+			t.Errorf("after the ttl: %+v", r)
+		}
+	})
+}
+
+// TestFresh: past the cache, but not twice within 5 s, and never the token
+// from before.
+func TestFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.get(t.Context(), "u", "ios", false)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+			t.Fatalf("fresh: %+v", r)
+		}
+		time.Sleep(3900 * time.Millisecond) // and the exchange has taken one second
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+			t.Errorf("again within 5 s: %+v", r)
+		}
+		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+			t.Errorf("the others: %+v", r)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 3 {
+			t.Errorf("after 5 s: %+v", r)
+		}
+	})
+}
+
+func TestFreshError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.get(t.Context(), "u", "ios", false)
+		works := b.mint
+		b.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+			return nil, "", &Error{Code: CodeUnavailable}
+		}
+		for range 2 {
+			if r := b.get(t.Context(), "u", "ios", true); code(r) != CodeUnavailable {
+				t.Errorf("fresh: %+v", r)
+			}
+		}
+		if n := b.calls.Load(); n != 2 {
+			t.Errorf("%d calls, want 2", n)
+		}
+		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
+			t.Errorf("who does not ask for a fresh one: %+v", r)
+		}
+		b.mint = works
+		time.Sleep(6 * time.Second)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 3 {
+			t.Errorf("when the service is back: %+v", r)
+		}
+	})
+}
+
+// TestFreshJoins: a running exchange is fresh enough, and counts as the first
+// of two.
+func TestFreshJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		go b.get(t.Context(), "u", "ios", false)
+		synctest.Wait()
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 1 {
+			t.Errorf("joined: %+v", r)
+		}
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 1 {
+			t.Errorf("again: %+v", r)
+		}
+	})
+}
+
+func TestRefusalsAreRepeatedOutagesAreNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for c, again := range map[Code]int64{
+			CodeRefused: 1, CodeConnectUnavailable: 1, CodeNotRegistered: 1, CodeRejected: 1,
+			CodeUnavailable: 3, CodeTimeout: 3, CodeConfig: 3, CodeBadResponse: 3, CodeRegistrationLimited: 3,
+		} {
+			b := newBench()
+			b.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: c} }
+			for range 3 {
+				if r := b.get(t.Context(), "u", "ios", false); code(r) != c {
+					t.Errorf("%s: %+v", c, r)
+				}
+			}
+			if n := b.calls.Load(); n != again {
+				t.Errorf("%s: %d calls, want %d", c, n, again)
+			}
+			time.Sleep(6 * time.Second)
+			b.get(t.Context(), "u", "ios", false)
+			if n := b.calls.Load(); n != again+1 {
+				t.Errorf("%s: after negative_ttl %d calls, want %d", c, n, again+1)
+			}
+		}
+	})
+}
+
+func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		works := b.mint
+		b.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+			time.Sleep(time.Second)
+			return nil, "", &Error{Code: CodeNotRegistered}
+		}
+		go b.get(t.Context(), "u", "ios", false)
+		synctest.Wait()
+		b.mint = works
+		registers := b.policy
+		registers.Registers = true
+		ask := func(p *Policy) Result {
+			return b.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{b}, Policy: p})
+		}
+		joined := make(chan Result)
+		go func() { joined <- ask(&registers) }()
+		if r := <-joined; r.Outcome != OutcomeSignedIn {
+			t.Errorf("who joined got %+v", r)
+		}
+		b.Flush()
+		b.policy.Cache.Put("u", "ios", Record{Err: &Error{Code: CodeNotRegistered, at: time.Now()}, Until: time.Now().Add(time.Minute)})
+		if r := ask(&b.policy); code(r) != CodeNotRegistered {
+			t.Errorf("without registration: %+v", r)
+		}
+		if r := ask(&registers); r.Err != nil {
+			t.Errorf("with registration: %+v", r)
+		}
+	})
+}
+
+// TestNegativeTTLTakesEffectAtOnce: a refusal that was kept for an hour is not
+// repeated by a handler that repeats none.
+func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.policy.NegativeTTL = time.Hour
+		b.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
+		b.get(t.Context(), "u", "ios", false)
+		time.Sleep(10 * time.Second)
+		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 1 {
+			t.Errorf("%d calls: the refusal is not repeated", b.calls.Load())
+		}
+		b.policy.NegativeTTL = 5 * time.Second
+		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 2 {
+			t.Errorf("%d calls: the refusal is repeated for too long", b.calls.Load())
+		}
+	})
+}
+
+// TestC09_FreshTokensEnd: also the answer to the second of two requests past
+// the cache is never a token that has ended.
+func TestC09_FreshTokensEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+			return NewGrant(time.Now()).Text("authToken", fmt.Sprint(call)).Lifetime("expiresIn", 2*time.Second).Grant(), OutcomeSignedIn, nil
+		}
+		b.get(t.Context(), "u", "ios", true)
+		time.Sleep(time.Second)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 1 {
+			t.Errorf("within its life: %+v", r)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+			t.Errorf("after its end: %+v", r)
+		}
+	})
+}
+
+// TestC13_WhatTheMinterNotes: what it has put into a cache on the way is
+// forgotten as well.
+func TestC13_WhatTheMinterNotes(t *testing.T) {
+	const note Kind = "\x00note"
+	b := newBench()
+	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+		b.Forget("u")
+		b.policy.Cache.Put("u", note, Record{Err: &Error{Code: "noted"}, Until: time.Now().Add(time.Hour)})
+		return token(call), OutcomeSignedIn, nil
+	}
+	b.get(t.Context(), "u", "ios", false)
+	if _, kept := b.policy.Cache.Get("u", note, time.Now()); kept {
+		t.Error("what it noted of a user who was forgotten is kept")
+	}
+}
