@@ -2,8 +2,8 @@ package humanapitoken
 
 import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
 // HumanAPIToken answers with tokens of Human API Connect: it takes the
@@ -46,5 +46,5 @@ type HumanAPIToken struct {
 	config.Common
 
 	endpoint endpoint.Endpoint
-	hints    exchange.Hints
+	hints    connect.Hints
 }

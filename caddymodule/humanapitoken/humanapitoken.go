@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/apiurl"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/humanapi"
@@ -204,24 +205,24 @@ func (s *settings) Tokens(users *userhash.Hasher, _ exchange.SignUpLocks) endpoi
 // credentials.
 type tokenSource struct {
 	client *humanapi.Client
-	hints  exchange.Hints
+	hints  connect.Hints
 	users  *userhash.Hasher
 	name   string // of their kind, by the scopes that they have
 }
 
 // Variant implements tokenService. A page may choose nothing.
-func (t *tokenSource) Variant(*http.Request) (kind string, _ exchange.ClientType, bad exchange.Code) {
-	return t.name, "", ""
+func (t *tokenSource) Variant(*http.Request) (endpoint.Variant, exchange.Code) {
+	return endpoint.Variant{Kind: t.name}, ""
 }
 
 // Exchange implements tokenService.
 func (t *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
-	return &exchange.Connect{
+	return &connect.Exchange{
 		API:       t.client,
 		Hints:     t.hints,
 		OnlyKnown: q.OnlyKnownUsers(),
 		User:      t.users.CacheKey(q.User),
-		Person:    exchange.ConnectUser{ID: q.User.ID, Email: q.User.Email},
+		Person:    connect.Person{ID: q.User.ID, Email: q.User.Email},
 	}
 }
 
@@ -230,9 +231,9 @@ func (*tokenSource) ReleaseHold(context.Context, identity.User) error { return n
 
 // RetryWith implements tokenService.
 func (t *tokenSource) RetryWith(m endpoint.Exchange) endpoint.Exchange {
-	connect := *m.(*exchange.Connect)
-	connect.API = t.client
-	return &connect
+	again := *m.(*connect.Exchange)
+	again.API = t.client
+	return &again
 }
 
 // Interface guards

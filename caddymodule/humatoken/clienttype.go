@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
 // maxBody is how long the body of a request may be.
@@ -24,7 +24,7 @@ var (
 
 // clientTypeOf finds the client type that the request names: in the query,
 // and with POST in the body. It is empty if there is none.
-func clientTypeOf(r *http.Request) (exchange.ClientType, error) {
+func clientTypeOf(r *http.Request) (login.ClientType, error) {
 	var named clientTypeParser
 	if err := named.query(r.URL.RawQuery); err != nil {
 		return "", err
@@ -39,7 +39,7 @@ func clientTypeOf(r *http.Request) (exchange.ClientType, error) {
 
 // clientTypeParser collects the client type from the places where it may stand. All
 // of them have to agree.
-type clientTypeParser struct{ value exchange.ClientType }
+type clientTypeParser struct{ value login.ClientType }
 
 // isClientType reports whether a parameter is the client type.
 func isClientType(name string) bool { return name == "client_type" || name == "clientType" }
@@ -57,10 +57,10 @@ func (n *clientTypeParser) add(v string) error {
 }
 
 // parseClientType finds a client type whatever its case; empty if there is none.
-func parseClientType(v string) exchange.ClientType {
+func parseClientType(v string) login.ClientType {
 	for _, kind := range clientTypes {
 		if len(kind) == len(v) && strings.EqualFold(kind, v) {
-			return exchange.ClientType(kind)
+			return login.ClientType(kind)
 		}
 	}
 	return ""

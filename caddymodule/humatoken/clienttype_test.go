@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
 // FuzzClientType sends anything as query and body. What comes out is one of
@@ -28,7 +28,7 @@ func FuzzClientType(f *testing.F) {
 		switch {
 		case err != nil && (kind != "" || !errors.Is(err, errBody) && !errors.Is(err, errClientTypes)):
 			t.Fatalf("%q with %v", kind, err)
-		case kind != "" && kind != exchange.IOS && kind != exchange.Android && kind != exchange.Web:
+		case kind != "" && kind != login.IOS && kind != login.Android && kind != login.Web:
 			t.Fatalf("client type %q", kind)
 		}
 		values, queryErr := url.ParseQuery(query)

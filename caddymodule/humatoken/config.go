@@ -8,7 +8,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
 // HumaToken answers with Huma tokens: it takes the signed-in user of the
@@ -79,7 +79,7 @@ type HumaToken struct {
 	config.Common
 
 	endpoint     endpoint.Endpoint
-	registration exchange.Registration
+	registration login.Registration
 }
 
 // Signature is how calls to Huma are signed.

@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
@@ -57,8 +58,8 @@ func (s source) Names() endpoint.AccountNames {
 // tokenSource are Huma's tokens, as they are fetched with certain credentials.
 type tokenSource struct {
 	handler   *HumaToken
-	clients   map[exchange.ClientType]string
-	fallback  exchange.ClientType // of a request that names no client type
+	clients   map[login.ClientType]string
+	fallback  login.ClientType // of a request that names no client type
 	client    *huma.Client
 	signUps   *userhash.Hasher     // names users among the registrations of this process
 	lockNames *userhash.Hasher     // and of all replicas
@@ -67,35 +68,36 @@ type tokenSource struct {
 
 // Variant implements tokenService. Client types with the same client id are one
 // kind: the calls for them are the same.
-func (h *tokenSource) Variant(r *http.Request) (kind string, of exchange.ClientType, bad exchange.Code) {
+func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, exchange.Code) {
 	of, err := clientTypeOf(r)
 	switch {
 	case errors.Is(err, errBody):
-		return "", "", problem.BodyInvalid
+		return endpoint.Variant{}, problem.BodyInvalid
 	case err != nil:
-		return "", "", problem.ClientTypeUnknown
+		return endpoint.Variant{}, problem.ClientTypeUnknown
 	}
 	if of == "" {
 		if of = h.fallback; of == "" {
-			return "", "", problem.ClientTypeRequired
+			return endpoint.Variant{}, problem.ClientTypeRequired
 		}
 	}
-	if kind = h.clients[of]; kind == "" {
-		return "", "", problem.ClientTypeUnknown
+	kind := h.clients[of]
+	if kind == "" {
+		return endpoint.Variant{}, problem.ClientTypeUnknown
 	}
-	return kind, of, ""
+	return endpoint.Variant{Kind: kind, ClientType: of}, ""
 }
 
 // Exchange implements tokenService.
 func (h *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
 	first, last := q.Names()
-	return &exchange.Login{
+	return &login.Exchange{
 		Huma:          h.client,
 		Registrations: account.Registrations,
 		Registration:  q.Registration(h.handler.registration),
 		User:          h.signUps.CacheKey(q.User),
-		Replicas:      q.Replicas(h.lockNames.CacheKey(q.User)),
-		Person: exchange.Person{
+		Coordinator:   q.Coordinator(h.lockNames.CacheKey(q.User)),
+		Person: login.Person{
 			Email:      q.User.Email,
 			FirstName:  first,
 			LastName:   last,
@@ -116,9 +118,9 @@ func (h *tokenSource) ReleaseHold(ctx context.Context, user identity.User) error
 
 // RetryWith implements tokenService.
 func (h *tokenSource) RetryWith(m endpoint.Exchange) endpoint.Exchange {
-	login := *m.(*exchange.Login)
-	login.Huma = h.client
-	return &login
+	again := *m.(*login.Exchange)
+	again.Huma = h.client
+	return &again
 }
 
 // Interface guards

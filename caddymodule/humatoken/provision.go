@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
@@ -24,7 +25,7 @@ import (
 )
 
 // clientTypes are the client types that Huma knows.
-var clientTypes = []string{string(exchange.IOS), string(exchange.Android), string(exchange.Web)}
+var clientTypes = []string{string(login.IOS), string(login.Android), string(login.Web)}
 
 // The defaults of the option registration.
 const (
@@ -137,7 +138,7 @@ func (h *HumaToken) readRegistration(p *option.Problems, l *account.Limits) {
 	}
 	p.Shortest("hold", r.Hold, minHold)
 	limit, burst := l.RegistrationRate, l.RegistrationBurst
-	h.registration = exchange.Registration{
+	h.registration = login.Registration{
 		Off:     r.Disabled,
 		Hold:    time.Duration(cmp.Or(r.Hold, caddy.Duration(time.Minute))),
 		Consent: r.SignConsent,
@@ -177,7 +178,7 @@ func (s *settings) signUps() []string {
 func (s *settings) fingerprint() string {
 	parts := []string{s.secret.Reveal()}
 	for _, kind := range clientTypes {
-		parts = append(parts, s.clientIDs[exchange.ClientType(kind)])
+		parts = append(parts, s.clientIDs[login.ClientType(kind)])
 	}
 	for _, header := range s.headerUp {
 		parts = append(parts, header.Name, header.Value.Reveal())
@@ -204,7 +205,7 @@ func (s *settings) Tokens(_ *userhash.Hasher, locks exchange.SignUpLocks) endpoi
 	return &tokenSource{
 		handler:   s.h,
 		clients:   s.clientIDs,
-		fallback:  s.defaultClientType(exchange.ClientType(s.h.ClientType)),
+		fallback:  s.defaultClientType(login.ClientType(s.h.ClientType)),
 		signUps:   userhash.New(userhash.DeriveKey(userhash.ProcessKey, s.signUps()...)),
 		lockNames: userhash.New(s.SignUpKey()),
 		locks:     locks,

@@ -12,8 +12,8 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/apiurl"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
@@ -23,7 +23,7 @@ import (
 type humaService struct {
 	api                     *url.URL
 	projectID, deploymentID string
-	clientIDs               map[exchange.ClientType]string
+	clientIDs               map[login.ClientType]string
 	oneClientID             bool // the same client id serves every client type
 	secret                  masked.String
 }
@@ -108,7 +108,7 @@ func (h *HumaToken) signatureOff() bool {
 
 // readClientIDs takes the client ids from the option, else from the file.
 func (v *humaService) readClientIDs(p *option.Problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
-	v.clientIDs = make(map[exchange.ClientType]string)
+	v.clientIDs = make(map[login.ClientType]string)
 	one := file.ClientID
 	for kind, id := range ids {
 		id, err := option.Expand(id)
@@ -120,7 +120,7 @@ func (v *humaService) readClientIDs(p *option.Problems, ids ClientIDs, file huma
 		case kind == allTypes:
 			one = id
 		case slices.Contains(clientTypes, kind):
-			v.clientIDs[exchange.ClientType(kind)] = id
+			v.clientIDs[login.ClientType(kind)] = id
 		default:
 			p.Addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clientTypes, ", "))
 		}
@@ -142,7 +142,7 @@ func (v *humaService) readClientIDs(p *option.Problems, ids ClientIDs, file huma
 	}
 	v.oneClientID = true
 	for _, kind := range clientTypes {
-		v.clientIDs[exchange.ClientType(kind)] = one
+		v.clientIDs[login.ClientType(kind)] = one
 	}
 }
 
@@ -152,19 +152,19 @@ func (v *humaService) checkClientType(p *option.Problems, kind string) {
 	case kind == "":
 	case !slices.Contains(clientTypes, kind):
 		p.Addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clientTypes, " or "))
-	case len(v.clientIDs) > 0 && v.clientIDs[exchange.ClientType(kind)] == "":
+	case len(v.clientIDs) > 0 && v.clientIDs[login.ClientType(kind)] == "":
 		p.Addf("client_type", "there is no client_id for %s", kind)
 	}
 }
 
 // defaultClientType is the client type of a request that names none: the configured
 // one, else the only one there is. Empty if the request has to name one.
-func (v *humaService) defaultClientType(configured exchange.ClientType) exchange.ClientType {
+func (v *humaService) defaultClientType(configured login.ClientType) login.ClientType {
 	switch {
 	case configured != "":
 		return configured
 	case v.oneClientID:
-		return exchange.Web // all types have the same client id: it makes no difference
+		return login.Web // all types have the same client id: it makes no difference
 	case len(v.clientIDs) == 1:
 		for kind := range v.clientIDs {
 			return kind

@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
 )
@@ -29,7 +29,7 @@ var (
 
 	// registrations is the process's: a hold outlives also a config without
 	// the directive. Its keys tell services apart.
-	Registrations = exchange.NewRegistrations()
+	Registrations = login.NewRegistrations()
 )
 
 // Upstream is the way to the service: its connections, the breaker and the

@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/lifecycle"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
@@ -44,9 +45,9 @@ type Settings interface {
 // TokenSource is one service's tokens, as they are fetched with certain
 // credentials.
 type TokenSource interface {
-	// kind says which kind of token a request is for, and for which client type
-	// if the service knows such, or what is wrong with it.
-	Variant(r *http.Request) (kind string, of exchange.ClientType, bad exchange.Code)
+	// Variant returns the kind of token that a request is for, or the code of the
+	// error if the request does not name one.
+	Variant(r *http.Request) (Variant, exchange.Code)
 
 	// mint makes the exchange of a request. It runs without the request.
 	Exchange(q *Request) Exchange
@@ -57,6 +58,12 @@ type TokenSource interface {
 	// releaseHold ends the hold of a user whose last sign-up had an unclear end, at
 	// all replicas, if there is one.
 	ReleaseHold(ctx context.Context, user identity.User) error
+}
+
+// Variant is a kind of token of one user.
+type Variant struct {
+	Kind       string           // tells its tokens apart in caches
+	ClientType login.ClientType // empty for a service without client types
 }
 
 // credentials are what calls are made with, and what depends on it. They never

@@ -109,11 +109,11 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 		return req.evict(w)
 	}
 
-	variant, clientType, bad := req.creds.tokens.Variant(req.http)
+	variant, bad := req.creds.tokens.Variant(req.http)
 	if bad != "" {
 		return req.fail(w, problem.Error{Code: bad})
 	}
-	req.kind, req.ClientType = req.variant(variant), clientType
+	req.kind, req.ClientType = req.variant(variant.Kind), variant.ClientType
 	result := req.token()
 	if e.Policy.Cache != nil {
 		metrics.CountLookup(result)

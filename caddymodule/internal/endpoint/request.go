@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
@@ -31,7 +32,7 @@ type Request struct {
 	User            identity.User
 	key             exchange.UserKey        // names the user in caches
 	kind            exchange.Kind           // of token, once it is known
-	ClientType      exchange.ClientType     // Huma's
+	ClientType      login.ClientType        // Huma's
 	end             *metrics.OutcomeMetrics // how it ended, once it has
 	logged          bool                    // the server has access logs
 }
@@ -113,12 +114,12 @@ func (q *Request) wantsFresh() bool {
 }
 
 // Registration is a registration whose sign-ups are told as the user's.
-func (q *Request) Registration(r exchange.Registration) exchange.Registration {
+func (q *Request) Registration(r login.Registration) login.Registration {
 	e, user, ended := q.endpoint, q.User, r.Ended
 	r.Refused = q.creds.Policy.NegativeTTL
-	r.Ended = func(result exchange.SignUpResult) {
+	r.Ended = func(result login.SignUpResult) {
 		ended(result)
-		if result == exchange.SignUpCreated {
+		if result == login.SignUpCreated {
 			e.events.Registered(e.Service.Name, e.LogHasher.LogName(user))
 		}
 	}
@@ -168,9 +169,9 @@ func (e *Endpoint) RootKey(secret masked.String) []byte {
 	return userhash.DeriveKey([]byte(secret.Reveal()), "store")
 }
 
-// Replicas is what an exchange needs to leave its sign-up to another replica;
+// Coordinator is what an exchange needs to leave its sign-up to another replica;
 // nil if there are no others. user names the user in sign-ups.
-func (q *Request) Replicas(user exchange.UserKey) *exchange.Replicas {
+func (q *Request) Coordinator(user exchange.UserKey) *login.Coordinator {
 	c := q.creds
 	if c.locks == nil {
 		return nil
@@ -182,5 +183,5 @@ func (q *Request) Replicas(user exchange.UserKey) *exchange.Replicas {
 	if q.fresh() { // what is stored may be what the caller wants no more
 		stored = func(context.Context) *exchange.Grant { return nil }
 	}
-	return &exchange.Replicas{Locks: c.locks, User: user, Timeout: c.Policy.Timeout, Stored: stored}
+	return &login.Coordinator{Locks: c.locks, User: user, Timeout: c.Policy.Timeout, Stored: stored}
 }

@@ -9,8 +9,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 )
 
@@ -38,6 +40,9 @@ type Service struct {
 	// calls are those at the service, as metrics name them.
 	calls map[exchange.Op]string
 
+	// callResult classifies the error of one attempt at a call, nil if it succeeded.
+	callResult func(exchange.Op, error) exchange.CallResult
+
 	// metrics are made when a config first has the directive, so that a service that
 	// is not used has no series.
 	metrics func() *metrics.ServiceMetrics
@@ -62,6 +67,7 @@ var Huma = newService(Service{
 	calls: map[exchange.Op]string{
 		exchange.OpSignIn: metrics.CallSignIn, exchange.OpSignUp: metrics.CallSignUp, exchange.OpConsent: metrics.CallConsent,
 	},
+	callResult: login.CallResult,
 
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries, redis, tls and registration rate",
 	RefusalHint: "no token has been granted to this config yet: its signature, secret or ids may be the reason; " +
@@ -76,6 +82,8 @@ var HumanAPI = newService(Service{
 	path:      "/private/human-api-token",
 	ByID:      true,
 	calls:     map[exchange.Op]string{exchange.OpSession: metrics.CallSession, exchange.OpID: metrics.CallID},
+
+	callResult: connect.CallResult,
 
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries and redis",
 	RefusalHint:   "no token has been granted to this config yet: its client_id or client_secret may be the reason",

@@ -18,7 +18,7 @@ func (e *Endpoint) observed(ctx context.Context, op exchange.Op, call func(conte
 	defer span.End()
 	start := time.Now()
 	err := call(ctx)
-	result := exchange.CallResultOf(op, err)
+	result := e.Service.callResult(op, err)
 	e.metrics.ObserveCall(op, result, time.Since(start))
 	if err != nil && span.IsRecording() {
 		var status *exchange.StatusError
@@ -47,7 +47,7 @@ func (e *Endpoint) Do(ctx context.Context, op exchange.Op, call func(context.Con
 		AttemptTimeout: time.Duration(cmp.Or(e.common.AttemptTimeout, defaultAttemptTimeout)),
 		Retries:        *cmp.Or(e.common.Retries, &defaultRetries),
 		User:           string(exchange.UserFrom(ctx)),
-		Continues:      exchange.Continues(ctx),
+		Continues:      exchange.HasPriority(ctx),
 	}
 	switch op {
 	case exchange.OpSignUp:

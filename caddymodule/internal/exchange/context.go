@@ -2,18 +2,19 @@ package exchange
 
 import "context"
 
-// continuing is the key of contexts of calls that go on with an exchange which
-// has called already.
-type continuing struct{}
+// priorityKey is the key of contexts of calls with priority.
+type priorityKey struct{}
 
-func goesOn(ctx context.Context) context.Context {
-	return context.WithValue(ctx, continuing{}, true)
+// WithPriority returns a copy of ctx for the further calls of an exchange that has
+// called the service already.
+func WithPriority(ctx context.Context) context.Context {
+	return context.WithValue(ctx, priorityKey{}, true)
 }
 
-// Continues reports whether a call goes on with an exchange that has called
-// already. What was done for it would be lost if it had to wait behind those
-// that only begin.
-func Continues(ctx context.Context) bool { return ctx.Value(continuing{}) != nil }
+// HasPriority reports whether a call belongs to an exchange that has called the
+// service already. Such a call goes before those of exchanges that only begin: what
+// was done for it would be lost if it had to wait behind them.
+func HasPriority(ctx context.Context) bool { return ctx.Value(priorityKey{}) != nil }
 
 // userContextKey is the key of contexts of calls for one user.
 type userContextKey struct{}

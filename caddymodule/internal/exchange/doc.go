@@ -1,7 +1,9 @@
-// Package exchange turns a user into a token: it keeps the tokens that were
-// granted, lets one exchange run per user and kind of token however many ask,
-// and holds the rules by which a user is signed in or registered.
+// Package exchange turns a user into a token: it caches the tokens that were
+// granted, and concurrent requests for the same user and kind of token share one
+// exchange, in this process and with the replicas that share a store.
 //
-// It knows neither Caddy nor HTTP nor a service's wire format. Adapters
-// implement its interfaces and return its errors; it imports none of them.
+// It knows neither Caddy nor HTTP nor a service's wire format, and not the rules by
+// which a service gives tokens: those are a Minter's, as in the packages login and
+// connect. Adapters implement its interfaces and return its errors; it imports none
+// of them.
 package exchange

@@ -183,7 +183,7 @@ func TestTheExchangeHasADeadlineOfItsOwn(t *testing.T) {
 		b := newBench()
 		b.mint = func(ctx context.Context, _ int64) (*Grant, Outcome, error) {
 			<-ctx.Done()
-			return nil, "", failure(ctx.Err())
+			return nil, "", Classify(ctx.Err())
 		}
 		start := time.Now()
 		r := b.get(t.Context(), "u", "ios", false)
@@ -208,6 +208,3 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
-
-// TestNotRegisteredHoldsWhereRegistrationIsOff: a handler that registers users
-// does not repeat what one has said that does not.

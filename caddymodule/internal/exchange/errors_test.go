@@ -59,3 +59,13 @@ func TestTransientOrOutage(t *testing.T) {
 		}
 	}
 }
+
+// TestNoConnectionIsUnavailable: however long it was tried.
+func TestNoConnectionIsUnavailable(t *testing.T) {
+	for sent, want := range map[bool]Code{true: CodeTimeout, false: CodeUnavailable} {
+		e := Classify(&TransportError{Op: OpSignIn, Sent: sent, Timeout: true, Err: context.DeadlineExceeded})
+		if e.Code != want {
+			t.Errorf("sent %v: %s, want %s", sent, e.Code, want)
+		}
+	}
+}

@@ -102,6 +102,7 @@ func (s source) Minter() Minter { return s.minter }
 func (b *bench) Mint(ctx context.Context) (*Grant, Outcome, error) {
 	return b.mint(ctx, b.calls.Add(1))
 }
+
 func (b *bench) Ended(r Result) {
 	b.ended.Add(1)
 	if r.NotKept != nil {

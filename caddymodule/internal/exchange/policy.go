@@ -179,5 +179,5 @@ func asError(err error) *Error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return failure(err)
+	return Classify(err)
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// sharedStore is a SharedStore and SignUpLocks in memory, of several replicas. Every
-// operation takes a while.
+// sharedStore is a SharedStore in memory, of several replicas. Every operation takes a
+// while.
 type sharedStore struct {
 	mapStore
 	takes    time.Duration
@@ -22,30 +22,17 @@ type sharedStore struct {
 	replicas []*replica
 
 	tombstone int
-	taken     int // locks so far
-	locks     map[UserKey]lockUntil
 }
 
-// lockUntil is a lock and its end.
-type lockUntil struct {
-	SignUpLock
-	until time.Time
-}
-
-// replica is an engine with its own memory before the store, and those whom it
-// signs up.
-type replica struct {
-	*bench
-	registrations *Registrations
-	registration  Registration
-}
+// replica is an engine with its own memory before the store.
+type replica struct{ *bench }
 
 func newSharedStore() *sharedStore {
-	return &sharedStore{mapStore: *newMapStore(), takes: time.Millisecond, locks: make(map[UserKey]lockUntil)}
+	return &sharedStore{mapStore: *newMapStore(), takes: time.Millisecond}
 }
 
 func (s *sharedStore) replica() *replica {
-	r := &replica{newBench(), NewRegistrations(), Registration{Hold: time.Minute, Allow: func() bool { return true }}}
+	r := &replica{newBench()}
 	r.policy.Shared = s
 	s.replicas = append(s.replicas, r)
 	return r
@@ -152,58 +139,3 @@ func (s *sharedStore) tell(u UserKey) {
 		time.AfterFunc(s.takes, func() { r.Engine.Forget(u) })
 	}
 }
-
-func (s *sharedStore) Lock(_ context.Context, u UserKey, life time.Duration) (SignUpLock, error) {
-	if err := s.op(); err != nil {
-		return SignUpLock{}, err
-	}
-	l := s.find(u)
-	if l.State != SignUpFree {
-		l.ID = ""
-		return l, s.answer()
-	}
-	s.mu.Lock()
-	s.taken++
-	l = SignUpLock{State: SignUpOurs, ID: fmt.Sprint(s.taken)}
-	s.locks[u] = lockUntil{SignUpLock{SignUpRunning, l.ID}, time.Now().Add(life)}
-	s.mu.Unlock()
-	return l, s.answer()
-}
-
-func (s *sharedStore) Peek(_ context.Context, u UserKey) (SignUpLock, error) {
-	if err := s.op(); err != nil {
-		return SignUpLock{}, err
-	}
-	return SignUpLock{State: s.find(u).State}, s.answer()
-}
-
-// find returns the lock of a user.
-func (s *sharedStore) find(u UserKey) SignUpLock {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.locks[u]; l.until.After(time.Now()) {
-		return l.SignUpLock
-	}
-	return SignUpLock{}
-}
-
-func (s *sharedStore) Release(_ context.Context, u UserKey, lock SignUpLock, end SignUpEnd, life time.Duration) error {
-	if err := s.op(); err != nil {
-		return err
-	}
-	now := s.find(u)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case end.Exists:
-		s.locks[u] = lockUntil{SignUpLock{State: SignUpDone}, time.Now().Add(life)}
-	case now.State != SignUpRunning || now.ID != lock.ID:
-	case end.Hold > 0:
-		s.locks[u] = lockUntil{SignUpLock{State: SignUpHeld}, time.Now().Add(end.Hold)}
-	default:
-		delete(s.locks, u)
-	}
-	return s.answer()
-}
-
-func (s *sharedStore) Unhold(context.Context, UserKey) error { return errors.New("not needed here") }

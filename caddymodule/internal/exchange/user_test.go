@@ -12,7 +12,7 @@ func TestUserFrom(t *testing.T) {
 	var minted UserKey
 	b := newBench()
 	b.mint = func(ctx context.Context, call int64) (*Grant, Outcome, error) {
-		minted = UserFrom(goesOn(ctx))
+		minted = UserFrom(WithPriority(ctx))
 		return token(call), OutcomeSignedIn, nil
 	}
 	ctx := WithUser(t.Context(), "another")

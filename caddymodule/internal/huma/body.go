@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
@@ -37,7 +38,7 @@ type consentBody struct {
 	Email string `json:"email"`
 }
 
-func (c *Client) signUpBody(clientID string, p exchange.Person) signUpBody {
+func (c *Client) signUpBody(clientID string, p login.Person) signUpBody {
 	attributes := make(map[string]string, len(c.cfg.Attributes)+2)
 	add := func(name, value string) {
 		if value != "" {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
@@ -30,7 +31,7 @@ type Config struct {
 	DeploymentID string
 
 	// ClientIDs holds the client id of each client type that may ask.
-	ClientIDs map[exchange.ClientType]string
+	ClientIDs map[login.ClientType]string
 
 	// Signer signs each attempt. Nil: not signed.
 	Signer Signer
@@ -96,8 +97,8 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// SignIn implements exchange.Huma.
-func (c *Client) SignIn(ctx context.Context, p exchange.Person) (*exchange.Grant, error) {
+// SignIn implements login.Huma.
+func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Grant, error) {
 	const op = exchange.OpSignIn
 	clientID, err := c.clientID(op, p)
 	if err != nil {
@@ -132,8 +133,8 @@ func (c *Client) SignIn(ctx context.Context, p exchange.Person) (*exchange.Grant
 	return grant, nil
 }
 
-// SignUp implements exchange.Huma.
-func (c *Client) SignUp(ctx context.Context, p exchange.Person) (*exchange.Grant, error) {
+// SignUp implements login.Huma.
+func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Grant, error) {
 	const op = exchange.OpSignUp
 	clientID, err := c.clientID(op, p)
 	if err != nil {
@@ -165,8 +166,8 @@ func (c *Client) SignUp(ctx context.Context, p exchange.Person) (*exchange.Grant
 	return grant, nil
 }
 
-// SignConsent implements exchange.Huma.
-func (c *Client) SignConsent(ctx context.Context, p exchange.Person) error {
+// SignConsent implements login.Huma.
+func (c *Client) SignConsent(ctx context.Context, p login.Person) error {
 	const op = exchange.OpConsent
 	body := wire.Encode(consentBody{Email: p.Email.Reveal()})
 	return c.cfg.Do(ctx, op, func(ctx context.Context) error {
@@ -175,7 +176,7 @@ func (c *Client) SignConsent(ctx context.Context, p exchange.Person) error {
 	})
 }
 
-func (c *Client) clientID(op exchange.Op, p exchange.Person) (string, error) {
+func (c *Client) clientID(op exchange.Op, p login.Person) (string, error) {
 	id := c.cfg.ClientIDs[p.ClientType]
 	if id == "" {
 		return "", fmt.Errorf("%s: no client id for this client type", op)
@@ -190,4 +191,4 @@ type answer struct {
 }
 
 // Interface guard
-var _ exchange.Huma = (*Client)(nil)
+var _ login.Huma = (*Client)(nil)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -63,7 +64,7 @@ func TestWireFormat(t *testing.T) {
 		}, {
 			name: "sign up, nothing known",
 			call: func(c *Client) error {
-				_, err := c.SignUp(t.Context(), exchange.Person{Email: masked.New("a@example.org"), ClientType: exchange.Android})
+				_, err := c.SignUp(t.Context(), login.Person{Email: masked.New("a@example.org"), ClientType: login.Android})
 				return err
 			},
 			change: func(*Config) {},
@@ -230,7 +231,7 @@ func TestUnknownClientType(t *testing.T) {
 		}
 	})
 	p := person()
-	p.ClientType = exchange.Web
+	p.ClientType = login.Web
 	if _, err := c.SignIn(t.Context(), p); err == nil || err.Error() != "sign in: no client id for this client type" {
 		t.Error(err)
 	}
@@ -281,7 +282,7 @@ func TestConcurrentCalls(t *testing.T) {
 
 // TestDefaults: without an address there is no call.
 func TestDefaults(t *testing.T) {
-	_, err := New(Config{ClientIDs: map[exchange.ClientType]string{exchange.IOS: "c1"}}).SignIn(t.Context(), person())
+	_, err := New(Config{ClientIDs: map[login.ClientType]string{login.IOS: "c1"}}).SignIn(t.Context(), person())
 	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || errors.Is(e, context.Canceled) {
 		t.Error(e)
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
@@ -20,8 +20,8 @@ type FileValues struct {
 	ProjectID      string
 	DeploymentID   string
 	OrganizationID string
-	ClientID       string                         // one for all client types
-	ClientIDs      map[exchange.ClientType]string // by client type; wins over ClientID
+	ClientID       string                      // one for all client types
+	ClientIDs      map[login.ClientType]string // by client type; wins over ClientID
 	Secret         masked.String
 
 	// Members are the names of the members found, sorted, with dots between
@@ -85,13 +85,13 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	v.ClientID = find("client_id", named("clientId"))
 	// Huma's own answer about an organization's secret is {"value", "organizationId"}.
 	v.Secret = masked.New(find("secret", append(slices.Clip(secretNames), beside(all, "value", "organizationId"))...))
-	for _, t := range []exchange.ClientType{exchange.IOS, exchange.Android, exchange.Web} {
+	for _, t := range []login.ClientType{login.IOS, login.Android, login.Web} {
 		id := find("client_id "+string(t), clientNames(string(t))...)
 		if id == "" {
 			continue
 		}
 		if v.ClientIDs == nil {
-			v.ClientIDs = make(map[exchange.ClientType]string)
+			v.ClientIDs = make(map[login.ClientType]string)
 		}
 		v.ClientIDs[t] = id
 	}

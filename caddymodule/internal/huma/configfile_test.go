@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -195,7 +195,7 @@ func FuzzParseConfig(f *testing.F) {
 		has(v.OrganizationID, "organizationid")
 		has(v.ClientID, "clientid")
 		has(v.Secret.Reveal(), "secret", "apisecret", "clientsecret", "signingsecret", "key")
-		for _, c := range []exchange.ClientType{exchange.IOS, exchange.Android, exchange.Web} {
+		for _, c := range []login.ClientType{login.IOS, login.Android, login.Web} {
 			has(v.ClientIDs[c], string(c), "clientid", "id", string(c)+"clientid")
 		}
 		if !slices.IsSorted(v.Members) {

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -35,13 +36,13 @@ var canaries = []string{
 const goodAnswer = `{"uid":"u1","authToken":"` + canaryToken + `","authTokenExpiresIn":900,` +
 	`"refreshToken":"` + canaryRefresh + `","expiresIn":3888000}`
 
-func person() exchange.Person {
-	return exchange.Person{
+func person() login.Person {
+	return login.Person{
 		Email:      masked.New(canaryEmail),
 		FirstName:  masked.New(canaryFirst),
 		LastName:   masked.New(canaryLast),
 		ClientIP:   "203.0.113.7",
-		ClientType: exchange.IOS,
+		ClientType: login.IOS,
 	}
 }
 
@@ -60,7 +61,7 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 		API:          u,
 		ProjectID:    "p1",
 		DeploymentID: "d1",
-		ClientIDs:    map[exchange.ClientType]string{exchange.IOS: "c1", exchange.Android: "c2"},
+		ClientIDs:    map[login.ClientType]string{login.IOS: "c1", login.Android: "c2"},
 		Signer:       signer,
 		HTTP:         testutil.Transport(t),
 	}

@@ -9,15 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestAnswer(t *testing.T) {
-	want := map[exchange.TokenType]string{
-		exchange.SessionToken: `{"token":"` + canaryToken + `","type":"session","expires_in":3600,"session_token":"` +
+	want := map[connect.TokenType]string{
+		connect.SessionToken: `{"token":"` + canaryToken + `","type":"session","expires_in":3600,"session_token":"` +
 			canaryToken + `","human_id":"` + canaryHuman + `"}`,
-		exchange.IDToken: `{"token":"` + canaryToken + `","type":"id","expires_in":86400,"id_token":"` + canaryToken + `"}`,
+		connect.IDToken: `{"token":"` + canaryToken + `","type":"id","expires_in":86400,"id_token":"` + canaryToken + `"}`,
 	}
 	for _, typ := range types {
 		for _, status := range []int{200, 201, 202} {
@@ -42,7 +43,7 @@ func TestAnswer(t *testing.T) {
 }
 
 // read reads an answer of type typ.
-func read(typ exchange.TokenType, body string) (*exchange.Grant, error) {
+func read(typ connect.TokenType, body string) (*exchange.Grant, error) {
 	m, err := membersOf(typ)
 	if err != nil {
 		return nil, err
@@ -54,26 +55,26 @@ func TestAnswerMembers(t *testing.T) {
 	const session = `{"token":"t","type":"session","expires_in":%d,"session_token":"t"%s}`
 	const id = `{"token":"t","type":"id","expires_in":%d,"id_token":"t"%s}`
 	tests := []struct {
-		typ     exchange.TokenType
+		typ     connect.TokenType
 		body    string
 		form    string
 		expires int
 		more    string
 	}{
-		{exchange.SessionToken, `{"session_token":"t"}`, session, 0, ""},
-		{exchange.SessionToken, `{"session_token":"t","human_id":null}`, session, 0, ""},
-		{exchange.SessionToken, `{"session_token":"t","human_id":""}`, session, 0, ""},
-		{exchange.SessionToken, `{"session_token":"t","human_id":4711}`, session, 0, ""},
-		{exchange.SessionToken, `{"session_token":"t","human_id":{"a":1}}`, session, 0, ""},
-		{exchange.SessionToken, `{"session_token":"t","human_id":"h"}`, session, 0, `,"human_id":"h"`},
-		{exchange.SessionToken, `{"session_token":"t","expires_in":50,"id_token_expires_in":70,"id_token":"x"}`, session, 50, ""},
-		{exchange.SessionToken, `{"session_token":"t","Expires_In":50}`, session, 0, ""},
-		{exchange.SessionToken, `{"session_token":"s","session_token":"t","more":[1,{"a":null}]}`, session, 0, ""},
-		{exchange.IDToken, `{"id_token":"t"}`, id, 0, ""},
-		{exchange.IDToken, `{"id_token":"t","expires_in":50}`, id, 0, ""},
-		{exchange.IDToken, `{"id_token":"t","id_token_expires_in":70,"expires_in":50,"session_token":"x"}`, id, 70, ""},
-		{exchange.IDToken, `{"id_token":"t","human_id":"h"}`, id, 0, `,"human_id":"h"`},
-		{exchange.IDToken, `{"id_token":"t","id_refresh_token":"r","refresh_token":"r","access_token":"r"}`, id, 0, ""},
+		{connect.SessionToken, `{"session_token":"t"}`, session, 0, ""},
+		{connect.SessionToken, `{"session_token":"t","human_id":null}`, session, 0, ""},
+		{connect.SessionToken, `{"session_token":"t","human_id":""}`, session, 0, ""},
+		{connect.SessionToken, `{"session_token":"t","human_id":4711}`, session, 0, ""},
+		{connect.SessionToken, `{"session_token":"t","human_id":{"a":1}}`, session, 0, ""},
+		{connect.SessionToken, `{"session_token":"t","human_id":"h"}`, session, 0, `,"human_id":"h"`},
+		{connect.SessionToken, `{"session_token":"t","expires_in":50,"id_token_expires_in":70,"id_token":"x"}`, session, 50, ""},
+		{connect.SessionToken, `{"session_token":"t","Expires_In":50}`, session, 0, ""},
+		{connect.SessionToken, `{"session_token":"s","session_token":"t","more":[1,{"a":null}]}`, session, 0, ""},
+		{connect.IDToken, `{"id_token":"t"}`, id, 0, ""},
+		{connect.IDToken, `{"id_token":"t","expires_in":50}`, id, 0, ""},
+		{connect.IDToken, `{"id_token":"t","id_token_expires_in":70,"expires_in":50,"session_token":"x"}`, id, 70, ""},
+		{connect.IDToken, `{"id_token":"t","human_id":"h"}`, id, 0, `,"human_id":"h"`},
+		{connect.IDToken, `{"id_token":"t","id_refresh_token":"r","refresh_token":"r","access_token":"r"}`, id, 0, ""},
 	}
 	for _, test := range tests {
 		g, err := read(test.typ, test.body)
@@ -92,8 +93,8 @@ func TestC09_Lifetimes(t *testing.T) {
 	for raw, want := range map[string]int64{
 		`3600`: 3600, `86400`: 86400, `86401`: 86400, `1e18`: 86400, `"86401"`: 86400, `" 3600 "`: 3600, `0`: 0, `null`: 0,
 	} {
-		for typ, name := range map[exchange.TokenType]string{
-			exchange.SessionToken: "expires_in", exchange.IDToken: "id_token_expires_in",
+		for typ, name := range map[connect.TokenType]string{
+			connect.SessionToken: "expires_in", connect.IDToken: "id_token_expires_in",
 		} {
 			g, err := read(typ, fmt.Sprintf(`{"%s_token":"t",%q:%s}`, typ, name, raw))
 			if err != nil {
@@ -112,7 +113,7 @@ func TestC09_Lifetimes(t *testing.T) {
 
 // TestH08_UnusableAnswers: package wire says what is no JSON object.
 func TestH08_UnusableAnswers(t *testing.T) {
-	other := map[exchange.TokenType]exchange.TokenType{exchange.SessionToken: exchange.IDToken, exchange.IDToken: exchange.SessionToken}
+	other := map[connect.TokenType]connect.TokenType{connect.SessionToken: connect.IDToken, connect.IDToken: connect.SessionToken}
 	for _, typ := range types {
 		name := string(typ) + "_token"
 		token := fmt.Sprintf("%q:%q", name, canaryToken)

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
@@ -67,8 +68,8 @@ func New(cfg Config) *Client {
 	return &Client{cfg: cfg, endpoint: wire.Endpoint(cfg.API, path)}
 }
 
-// Token implements exchange.HumanAPI.
-func (c *Client) Token(ctx context.Context, t exchange.TokenType, u exchange.ConnectUser) (*exchange.Grant, error) {
+// Token implements connect.HumanAPI.
+func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Person) (*exchange.Grant, error) {
 	members, err := membersOf(t)
 	if err != nil {
 		return nil, err
@@ -102,4 +103,4 @@ func (c *Client) Token(ctx context.Context, t exchange.TokenType, u exchange.Con
 }
 
 // Interface guard
-var _ exchange.HumanAPI = (*Client)(nil)
+var _ connect.HumanAPI = (*Client)(nil)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
@@ -21,25 +22,25 @@ import (
 // TestWireFormat looks at the bytes that leave.
 func TestWireFormat(t *testing.T) {
 	scopes := func(cfg *Config) { cfg.ExtraScopes = []string{"launch/patient", "openid"} }
-	nobody := exchange.ConnectUser{ID: masked.New("user 7/ü")}
+	nobody := connect.Person{ID: masked.New("user 7/ü")}
 	tests := []struct {
 		name   string
-		typ    exchange.TokenType
-		user   exchange.ConnectUser
+		typ    connect.TokenType
+		user   connect.Person
 		change func(*Config)
 		body   string
 	}{
-		{"session", exchange.SessionToken, user(), func(*Config) {},
+		{"session", connect.SessionToken, user(), func(*Config) {},
 			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"session","client_secret":"canary-secret-1f9c",` +
 				`"client_user_email":"canary.mail@example.org"}`},
-		{"session, no address", exchange.SessionToken, nobody, func(*Config) {},
+		{"session, no address", connect.SessionToken, nobody, func(*Config) {},
 			`{"client_id":"c1","client_user_id":"user 7/ü","type":"session","client_secret":"canary-secret-1f9c"}`},
-		{"session, scopes", exchange.SessionToken, user(), scopes,
+		{"session, scopes", connect.SessionToken, user(), scopes,
 			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"session","client_secret":"canary-secret-1f9c",` +
 				`"client_user_email":"canary.mail@example.org","extra_scopes":["launch/patient","openid"]}`},
-		{"id", exchange.IDToken, user(), func(*Config) {},
+		{"id", connect.IDToken, user(), func(*Config) {},
 			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"id","client_secret":"canary-secret-1f9c"}`},
-		{"id, scopes", exchange.IDToken, user(), scopes,
+		{"id, scopes", connect.IDToken, user(), scopes,
 			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"id","client_secret":"canary-secret-1f9c",` +
 				`"extra_scopes":["launch/patient","openid"]}`},
 	}
@@ -79,7 +80,7 @@ func TestUserIDs(t *testing.T) {
 		_, _ = io.WriteString(w, goodID)
 	}))
 	for _, id := range []string{"a", `"\<>&`, "a\u2028\x00\n", "Zoë", "用户", strings.Repeat("x", 5000), " "} {
-		if _, err := c.Token(t.Context(), exchange.IDToken, exchange.ConnectUser{ID: masked.New(id)}); err != nil || got.ID != id {
+		if _, err := c.Token(t.Context(), connect.IDToken, connect.Person{ID: masked.New(id)}); err != nil || got.ID != id {
 			t.Errorf("%q arrived as %q, %v", id, got.ID, err)
 		}
 	}
@@ -93,13 +94,13 @@ func TestNotCalled(t *testing.T) {
 			return nil
 		}
 	})
-	for _, typ := range []exchange.TokenType{"", "access", "SESSION"} {
+	for _, typ := range []connect.TokenType{"", "access", "SESSION"} {
 		if g, err := c.Token(t.Context(), typ, user()); err == nil || g != nil {
 			t.Errorf("%q: %v", typ, err)
 		}
 	}
 	for _, id := range []string{"", "a\xffb", "\xed\xa0\x80"} {
-		g, err := c.Token(t.Context(), exchange.IDToken, exchange.ConnectUser{ID: masked.New(id)})
+		g, err := c.Token(t.Context(), connect.IDToken, connect.Person{ID: masked.New(id)})
 		if err == nil || g != nil || err.Error() != "id token: the user's id is empty or not UTF-8" {
 			t.Errorf("%q: %v", id, err)
 		}
@@ -165,7 +166,7 @@ func TestDoRefuses(t *testing.T) {
 
 func TestConcurrentCalls(t *testing.T) {
 	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		var b struct{ Type exchange.TokenType }
+		var b struct{ Type connect.TokenType }
 		_ = json.NewDecoder(r.Body).Decode(&b)
 		_, _ = io.WriteString(w, good[b.Type])
 	}))
@@ -182,7 +183,7 @@ func TestConcurrentCalls(t *testing.T) {
 
 // TestDefaults: without an address there is no call.
 func TestDefaults(t *testing.T) {
-	_, err := New(Config{}).Token(t.Context(), exchange.SessionToken, user())
+	_, err := New(Config{}).Token(t.Context(), connect.SessionToken, user())
 	if e := testutil.As[*exchange.TransportError](t, err); e.Sent {
 		t.Error(e)
 	}
@@ -198,7 +199,7 @@ func TestConfigIsCopied(t *testing.T) {
 		_, _ = io.WriteString(w, goodID)
 	}), func(cfg *Config) { cfg.ExtraScopes = scopes })
 	scopes[0] = "b"
-	if _, err := c.Token(t.Context(), exchange.IDToken, user()); err != nil || !strings.Contains(body, `"extra_scopes":["a"]`) {
+	if _, err := c.Token(t.Context(), connect.IDToken, user()); err != nil || !strings.Contains(body, `"extra_scopes":["a"]`) {
 		t.Error(body, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -53,7 +54,7 @@ func TestConnect(t *testing.T) {
 				w.WriteHeader(test.status)
 				_, _ = io.WriteString(w, test.session)
 			})
-			c := &exchange.Connect{Person: user(), API: testClient(t, api, func(cfg *Config) {
+			c := &connect.Exchange{Person: user(), API: testClient(t, api, func(cfg *Config) {
 				cfg.Do = func(ctx context.Context, _ exchange.Op, call func(context.Context) error) (err error) {
 					for range 3 {
 						if err = call(ctx); !exchange.IsTransient(err) {

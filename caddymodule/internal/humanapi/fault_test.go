@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -47,7 +48,7 @@ func TestFaults(t *testing.T) {
 // TestH14_Unauthorized: a status alone is no decision of the service's code.
 func TestH14_Unauthorized(t *testing.T) {
 	for _, body := range []string{"", "<html>" + canaryAnswer, `{"message":"` + canaryAnswer + `"}`} {
-		e := refusal(t, testutil.ServeAnswer(t, 401, body), exchange.SessionToken)
+		e := refusal(t, testutil.ServeAnswer(t, 401, body), connect.SessionToken)
 		if *e != (exchange.StatusError{Op: exchange.OpSession, Status: 401}) {
 			t.Errorf("%+v", e)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
@@ -36,12 +37,12 @@ const (
 )
 
 var (
-	types = []exchange.TokenType{exchange.SessionToken, exchange.IDToken}
-	good  = map[exchange.TokenType]string{exchange.SessionToken: goodSession, exchange.IDToken: goodID}
+	types = []connect.TokenType{connect.SessionToken, connect.IDToken}
+	good  = map[connect.TokenType]string{connect.SessionToken: goodSession, connect.IDToken: goodID}
 )
 
-func user() exchange.ConnectUser {
-	return exchange.ConnectUser{ID: masked.New(canaryUser), Email: masked.New(canaryEmail)}
+func user() connect.Person {
+	return connect.Person{ID: masked.New(canaryUser), Email: masked.New(canaryEmail)}
 }
 
 // testClient is a client of the service at api; change may adapt it.
@@ -59,7 +60,7 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 }
 
 // refusal asks for a token of type tt and returns the error as that of a status.
-func refusal(t testing.TB, api string, tt exchange.TokenType) *exchange.StatusError {
+func refusal(t testing.TB, api string, tt connect.TokenType) *exchange.StatusError {
 	t.Helper()
 	_, err := testClient(t, api).Token(t.Context(), tt, user())
 	testutil.NoSecrets(t, err, canaries...)

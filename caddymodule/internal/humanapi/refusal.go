@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
@@ -58,7 +59,7 @@ func readObjects(body []byte) []object {
 func readCode(objects []object) string {
 	for _, o := range objects {
 		for _, name := range codeMembers {
-			if text := wire.Text(o[name]); exchange.IsConnectCode(text) {
+			if text := wire.Text(o[name]); connect.IsErrorCode(text) {
 				return text
 			}
 		}
@@ -66,7 +67,7 @@ func readCode(objects []object) string {
 	for _, o := range objects {
 		// Whole words, because one code is the beginning of another.
 		for _, word := range strings.FieldsFunc(wire.Text(o["message"]), isBetweenWords) {
-			if exchange.IsConnectCode(word) {
+			if connect.IsErrorCode(word) {
 				return strings.Clone(word) // the rest of the message is not kept with it
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -61,7 +62,7 @@ func TestNoCodes(t *testing.T) {
 		`{"errorCode":"INVALID_CLIENT_ID"} {}`, `{"errorCode":"INVALID_CLIENT_ID"`, "\ufeff" + `{"errorCode":"INVALID_CLIENT_ID"}`,
 		`{"errorCode":"INVALID_CLIENT_ID","x":"` + strings.Repeat("x", 64<<10) + `"}`,
 	} {
-		e := refusal(t, testutil.ServeAnswer(t, 403, body), exchange.SessionToken)
+		e := refusal(t, testutil.ServeAnswer(t, 403, body), connect.SessionToken)
 		if *e != (exchange.StatusError{Op: exchange.OpSession, Status: 403}) {
 			t.Errorf("%.60s: got %+v", body, e)
 		}
@@ -114,7 +115,7 @@ func TestRequestIDs(t *testing.T) {
 			w.WriteHeader(403)
 			_, _ = w.Write([]byte(test.body))
 		})
-		if e := refusal(t, api, exchange.IDToken); e.RequestID != test.want {
+		if e := refusal(t, api, connect.IDToken); e.RequestID != test.want {
 			t.Errorf("%q, %s: got %q, want %q", test.header, test.body, e.RequestID, test.want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
@@ -22,7 +23,7 @@ type tokenBody struct {
 	ExtraScopes     []string `json:"extra_scopes,omitempty"`
 }
 
-func (c *Client) body(t exchange.TokenType, u exchange.ConnectUser) []byte {
+func (c *Client) body(t connect.TokenType, u connect.Person) []byte {
 	b := tokenBody{
 		ClientID:     c.cfg.ClientID,
 		ClientUserID: u.ID.Reveal(),
@@ -30,7 +31,7 @@ func (c *Client) body(t exchange.TokenType, u exchange.ConnectUser) []byte {
 		ClientSecret: c.cfg.ClientSecret.Reveal(),
 		ExtraScopes:  c.cfg.ExtraScopes,
 	}
-	if t == exchange.SessionToken {
+	if t == connect.SessionToken {
 		b.ClientUserEmail = u.Email.Reveal()
 	}
 	return wire.Encode(b)
@@ -41,11 +42,11 @@ type members struct{ token, lifetime string }
 
 // membersOf fails for a type that no page may have: the service knows a third
 // one, which is for servers.
-func membersOf(t exchange.TokenType) (members, error) {
+func membersOf(t connect.TokenType) (members, error) {
 	switch t {
-	case exchange.SessionToken:
+	case connect.SessionToken:
 		return members{"session_token", "expires_in"}, nil
-	case exchange.IDToken:
+	case connect.IDToken:
 		return members{"id_token", "id_token_expires_in"}, nil
 	}
 	return members{}, errors.New("token: not a type for a page")
@@ -53,7 +54,7 @@ func membersOf(t exchange.TokenType) (members, error) {
 
 // read reads the answer of a call that was sent at the given time. The
 // id_refresh_token is left where it is: nobody may need it, so nobody has it.
-func (m members) read(t exchange.TokenType, body []byte, sent time.Time) (*exchange.Grant, error) {
+func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Grant, error) {
 	answer, why := wire.Object(body)
 	if why != "" {
 		return nil, &exchange.AnswerError{Op: t.Op(), Why: why}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
 // Each config has a registry of its own, which goes when the config goes. The
@@ -165,9 +166,9 @@ func (m *ServiceMetrics) ObserveCall(op exchange.Op, result exchange.CallResult,
 }
 
 // SignUpCounter counts sign-ups at a service.
-func SignUpCounter(service string) func(exchange.SignUpResult) {
-	results := series[exchange.SignUpResult](signUpCounts, signUpResultLabel, service)
-	return func(r exchange.SignUpResult) { results[r].Inc() }
+func SignUpCounter(service string) func(login.SignUpResult) {
+	results := series[login.SignUpResult](signUpCounts, signUpResultLabel, service)
+	return func(r login.SignUpResult) { results[r].Inc() }
 }
 
 // CountLookup counts what a request for a token found in memory.

@@ -3,6 +3,7 @@ package metrics
 import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
@@ -86,8 +87,8 @@ var (
 		exchange.CallOK, exchange.CallRefused, exchange.CallConfig, exchange.CallRejected, exchange.CallLimited,
 		exchange.CallError, exchange.CallTimeout, exchange.CallUnreachable, exchange.CallBadResponse)
 	signUpResultLabel = newLabel("result",
-		exchange.SignUpCreated, exchange.SignUpExists, exchange.SignUpRefused, exchange.SignUpUnclear,
-		exchange.SignUpFailed, exchange.SignUpLimited)
+		login.SignUpCreated, login.SignUpExists, login.SignUpRefused, login.SignUpUnclear,
+		login.SignUpFailed, login.SignUpLimited)
 	layerLabel       = newLabel("layer", LayerMemory, layerRedis)
 	cacheResultLabel = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
 	reasonLabel      = newLabel("reason",

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
@@ -99,7 +99,7 @@ func answerMembers(_ int, name string, value any) bool {
 			return true
 		}
 	}
-	return exchange.IsConnectCode(text)
+	return connect.IsErrorCode(text)
 }
 
 // maskBody is a JSON document whose values are masked unless shown allows them.

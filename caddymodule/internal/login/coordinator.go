@@ -1,9 +1,11 @@
-package exchange
+package login
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
 const (
@@ -17,26 +19,26 @@ const (
 	lockMargin = 5 * time.Second
 )
 
-// Replicas is what a Login needs to leave a sign-up to another replica. The
+// Coordinator is what an Exchange needs to leave a sign-up to another replica. The
 // same may serve several exchanges of a user, one after the other.
-type Replicas struct {
-	Locks   SignUpLocks
-	User    UserKey       // names the user in Locks: the same in all replicas
-	Timeout time.Duration // of an exchange
+type Coordinator struct {
+	Locks   exchange.SignUpLocks
+	User    exchange.UserKey // names the user in Locks: the same in all replicas
+	Timeout time.Duration    // of an exchange
 
 	// Stored returns the token of this user and kind that another replica has
 	// stored; nil if there is none.
-	Stored func(ctx context.Context) *Grant
+	Stored func(ctx context.Context) *exchange.Grant
 }
 
 // signUpTurn is whose turn it is to sign a user up.
 type signUpTurn struct {
-	ours   bool   // send it
-	exists bool   // another replica's has created the user
-	held   bool   // nobody's: the last one had an unclear end, and sign-in has just been tried
-	grant  *Grant // what another replica's exchange has come to
+	ours   bool            // send it
+	exists bool            // another replica's has created the user
+	held   bool            // nobody's: the last one had an unclear end, and sign-in has just been tried
+	grant  *exchange.Grant // what another replica's exchange has come to
 
-	lock  SignUpLock
+	lock  exchange.SignUpLock
 	since time.Time // just before the lock was taken
 }
 
@@ -44,7 +46,7 @@ var errLockEnded = errors.New("the sign-up was not sent: another replica may beg
 
 // take asks all replicas for the right to sign a user up. While another one
 // does, it waits for its end. Without a store that answers the right is ours.
-func (r *Replicas) take(ctx context.Context) (t signUpTurn) {
+func (r *Coordinator) take(ctx context.Context) (t signUpTurn) {
 	if r == nil {
 		return signUpTurn{ours: true}
 	}
@@ -53,10 +55,10 @@ func (r *Replicas) take(ctx context.Context) (t signUpTurn) {
 		t.since = time.Now()
 		t.lock, err = r.Locks.Lock(ctx, r.User, r.Timeout+lockMargin)
 		switch {
-		case err != nil, t.lock.State == SignUpOurs:
+		case err != nil, t.lock.State == exchange.SignUpOurs:
 			t.ours = true
 			return t
-		case t.lock.State == SignUpHeld:
+		case t.lock.State == exchange.SignUpHeld:
 			t.held = true
 			return t
 		}
@@ -69,7 +71,7 @@ func (r *Replicas) take(ctx context.Context) (t signUpTurn) {
 // wait waits for the end of another replica's sign-up, for half of the time
 // that is left: the other half is for a sign-in. It returns true if the sign-up
 // has ended without a user.
-func (r *Replicas) wait(ctx context.Context, t *signUpTurn) (again bool) {
+func (r *Coordinator) wait(ctx context.Context, t *signUpTurn) (again bool) {
 	patience := r.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline)
@@ -84,12 +86,12 @@ func (r *Replicas) wait(ctx context.Context, t *signUpTurn) (again bool) {
 			return false
 		}
 		switch {
-		case err != nil, lock.State == SignUpHeld:
+		case err != nil, lock.State == exchange.SignUpHeld:
 			return false
-		case lock.State == SignUpDone:
+		case lock.State == exchange.SignUpDone:
 			t.exists = true
 			return false
-		case lock.State == SignUpFree:
+		case lock.State == exchange.SignUpFree:
 			return true
 		}
 		select {
@@ -104,11 +106,11 @@ func (r *Replicas) wait(ctx context.Context, t *signUpTurn) (again bool) {
 
 // isOver reports whether the lock may be another replica's by now: a process
 // that was stopped for a while, say, must not send the sign-up any more.
-func (r *Replicas) isOver(t signUpTurn) bool { return r != nil && time.Since(t.since) > r.Timeout }
+func (r *Coordinator) isOver(t signUpTurn) bool { return r != nil && time.Since(t.since) > r.Timeout }
 
 // release tells the other replicas how our sign-up ended. It does not take the
 // exchange's context, which may be over by now: the store has its own timeout.
-func (r *Replicas) release(t signUpTurn, end SignUpEnd) {
+func (r *Coordinator) release(t signUpTurn, end exchange.SignUpEnd) {
 	if r != nil && t.lock.ID != "" {
 		_ = r.Locks.Release(context.Background(), r.User, t.lock, end, max(r.Timeout+lockMargin, end.Hold))
 	}

@@ -1,6 +1,10 @@
-package exchange
+package connect
 
-import "time"
+import (
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
 
 const (
 	// hintFor is how long a hint is remembered.
@@ -9,22 +13,22 @@ const (
 	// hintKind is where a user's hint stands among their tokens, so that
 	// forgetting the user takes it along. No request asks for this kind: what
 	// those are made of has no NUL in it.
-	hintKind Kind = "\x00hint"
+	hintKind exchange.Kind = "\x00hint"
 
 	// codeHintID is in the place of a refusal's code. A hint holds no Grant,
 	// so whatever happens it is never handed out as a token.
-	codeHintID Code = "hint_id"
+	codeHintID exchange.Code = "hint_id"
 )
 
 // Hints remember whose last token was an id token, which saves such users a
 // call that would be refused. A hint may be lost or wrong at any time: then it
 // costs that call. The zero value remembers nothing.
 type Hints struct {
-	Store Store // may be nil
+	Store exchange.Store // may be nil
 }
 
 // first is the type of token to ask for first.
-func (h Hints) first(user UserKey) TokenType {
+func (h Hints) first(user exchange.UserKey) TokenType {
 	if h.Store == nil {
 		return SessionToken
 	}
@@ -36,20 +40,20 @@ func (h Hints) first(user UserKey) TokenType {
 
 // remember notes the type of a user's last token. Of session tokens there is
 // nothing to note: without a hint they come first.
-func (h Hints) remember(user UserKey, t TokenType) {
+func (h Hints) remember(user exchange.UserKey, t TokenType) {
 	if h.Store == nil {
 		return
 	}
 	if t == IDToken {
-		h.Store.Put(user, hintKind, Record{Err: &Error{Code: codeHintID}, Until: time.Now().Add(hintFor)})
+		h.Store.Put(user, hintKind, exchange.Record{Err: &exchange.Error{Code: codeHintID}, Until: time.Now().Add(hintFor)})
 		return
 	}
 	h.drop(user)
 }
 
 // drop forgets a user's hint, and leaves their tokens.
-func (h Hints) drop(user UserKey) {
+func (h Hints) drop(user exchange.UserKey) {
 	if h.Store != nil && h.first(user) == IDToken {
-		h.Store.Put(user, hintKind, Record{Err: &Error{Code: codeHintID}}) // over already
+		h.Store.Put(user, hintKind, exchange.Record{Err: &exchange.Error{Code: codeHintID}}) // over already
 	}
 }

@@ -1,4 +1,4 @@
-package exchange
+package login
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
 // registry is a Huma that knows who was signed up.
@@ -21,7 +23,7 @@ type registry struct {
 	made    int // sign-ups that were sent
 }
 
-func (h *registry) SignIn(_ context.Context, p Person) (*Grant, error) {
+func (h *registry) SignIn(_ context.Context, p Person) (*exchange.Grant, error) {
 	time.Sleep(20 * time.Millisecond)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -30,12 +32,12 @@ func (h *registry) SignIn(_ context.Context, p Person) (*Grant, error) {
 		return nil, h.down
 	}
 	if h.blind || !h.users[p.Email.Reveal()] {
-		return nil, &StatusError{Op: OpSignIn, Status: 403}
+		return nil, &exchange.StatusError{Op: exchange.OpSignIn, Status: 403}
 	}
 	return token(int64(len(h.signIns))), nil
 }
 
-func (h *registry) SignUp(_ context.Context, p Person) (*Grant, error) {
+func (h *registry) SignUp(_ context.Context, p Person) (*exchange.Grant, error) {
 	time.Sleep(200 * time.Millisecond)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -59,26 +61,11 @@ func (h *registry) know(email string) {
 	h.users[email] = true
 }
 
-// signUp is a request of a user at a replica.
-func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma) Result {
-	m := &loginMinter{Login: Login{
-		Huma: h, Registrations: at.registrations, Registration: at.registration, User: "u",
-		Replicas: &Replicas{Locks: s, User: "u", Timeout: at.policy.Timeout, Stored: func(ctx context.Context) *Grant {
-			return at.Stored(ctx, "u", "ios", &at.policy)
-		}},
-	}}
-	return at.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{m}, Policy: &at.policy})
-}
-
-type loginMinter struct{ Login }
-
-func (m *loginMinter) Ended(Result) {}
-
 func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h := newSharedStore(), &registry{}
 		replicas := []*replica{s.replica(), s.replica(), s.replica()}
-		outcomes := make(chan Outcome, 300)
+		outcomes := make(chan exchange.Outcome, 300)
 		for i := range 300 {
 			go func() {
 				r := s.signUp(t, replicas[i%3], h)
@@ -88,7 +75,7 @@ func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 				outcomes <- r.Outcome
 			}()
 		}
-		counts := make(map[Outcome]int)
+		counts := make(map[exchange.Outcome]int)
 		for range 300 {
 			counts[<-outcomes]++
 		}
@@ -96,7 +83,7 @@ func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 		if h.made != 1 || len(h.signIns) > 5 {
 			t.Errorf("%d sign-ups and %d sign-ins, want 1 and 3 to 5", h.made, len(h.signIns))
 		}
-		if counts[OutcomeRegistered] != 1 || counts[OutcomeSignedIn] != 2 || counts[OutcomeShared] != 297 {
+		if counts[exchange.OutcomeRegistered] != 1 || counts[exchange.OutcomeSignedIn] != 2 || counts[exchange.OutcomeShared] != 297 {
 			t.Errorf("outcomes %v", counts)
 		}
 	})
@@ -121,7 +108,7 @@ func TestR04_TheReplicaDies(t *testing.T) {
 					}
 				})
 				r := s.signUp(t, b, h)
-				if created && r.Outcome != OutcomeSignedIn || !created && code(r) != CodeUnavailable {
+				if created && r.Outcome != exchange.OutcomeSignedIn || !created && code(r.Err) != exchange.CodeUnavailable {
 					t.Errorf("got %+v", r)
 				}
 				if h.made != 0 {
@@ -130,7 +117,7 @@ func TestR04_TheReplicaDies(t *testing.T) {
 				if n := len(h.signIns); n != 2 || h.signIns[1].Sub(start).Round(time.Second) != b.policy.Timeout/2 {
 					t.Errorf("sign-ins at %v", h.signIns)
 				}
-				if s.find("u").State != SignUpRunning {
+				if s.find("u").State != exchange.SignUpRunning {
 					t.Error("whoever waited has dropped the lock")
 				}
 			})
@@ -139,25 +126,25 @@ func TestR04_TheReplicaDies(t *testing.T) {
 }
 
 func TestSignUpsOfReplicas(t *testing.T) {
-	reset := &TransportError{Op: OpSignUp, Sent: true, Err: errors.New("reset")}
-	exists := &StatusError{Op: OpSignUp, Status: 400, Code: codeUserExists}
+	reset := &exchange.TransportError{Op: exchange.OpSignUp, Sent: true, Err: errors.New("reset")}
+	exists := &exchange.StatusError{Op: exchange.OpSignUp, Status: 400, Code: codeUserExists}
 	for _, test := range []struct {
 		name      string
 		h         *registry
 		down      bool
 		brake     bool // nobody may be signed up
-		want      Code
-		lock      SignUpState // afterwards
+		want      exchange.Code
+		lock      exchange.SignUpState // afterwards
 		made, ins int
 		held      int // in this process
 	}{
-		{name: "signed up", h: &registry{}, lock: SignUpDone, made: 1, ins: 1},
+		{name: "signed up", h: &registry{}, lock: exchange.SignUpDone, made: 1, ins: 1},
 		{name: "the store is down", h: &registry{}, down: true, made: 1, ins: 1},
-		{name: "refused", h: &registry{fails: &StatusError{Op: OpSignUp, Status: 403}}, want: CodeRefused, made: 1, ins: 1},
-		{name: "too many sign-ups", h: &registry{}, brake: true, want: CodeRegistrationLimited, ins: 1},
-		{name: "an unclear end, and the user is there", h: &registry{fails: reset}, lock: SignUpDone, made: 1, ins: 2},
-		{name: "an unclear end, and they are not", h: &registry{fails: reset, blind: true}, want: CodeUnavailable, lock: SignUpHeld, made: 1, ins: 2, held: 1},
-		{name: "the user exists, and is refused", h: &registry{fails: exists}, want: CodeRefused, lock: SignUpDone, made: 1, ins: 2},
+		{name: "refused", h: &registry{fails: &exchange.StatusError{Op: exchange.OpSignUp, Status: 403}}, want: exchange.CodeRefused, made: 1, ins: 1},
+		{name: "too many sign-ups", h: &registry{}, brake: true, want: exchange.CodeRegistrationLimited, ins: 1},
+		{name: "an unclear end, and the user is there", h: &registry{fails: reset}, lock: exchange.SignUpDone, made: 1, ins: 2},
+		{name: "an unclear end, and they are not", h: &registry{fails: reset, blind: true}, want: exchange.CodeUnavailable, lock: exchange.SignUpHeld, made: 1, ins: 2, held: 1},
+		{name: "the user exists, and is refused", h: &registry{fails: exists}, want: exchange.CodeRefused, lock: exchange.SignUpDone, made: 1, ins: 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -166,7 +153,7 @@ func TestSignUpsOfReplicas(t *testing.T) {
 				a := s.replica()
 				a.registration.Allow = func() bool { return !test.brake }
 				r := s.signUp(t, a, test.h)
-				if code(r) != test.want {
+				if code(r.Err) != test.want {
 					t.Errorf("got %+v, want %s", r, test.want)
 				}
 				if state := s.find("u").State; state != test.lock || test.h.made != test.made || len(test.h.signIns) != test.ins {
@@ -175,7 +162,7 @@ func TestSignUpsOfReplicas(t *testing.T) {
 				if n := a.registrations.Len(); n != test.held {
 					t.Errorf("%d users are held in this process", n)
 				}
-				if test.want == CodeUnavailable {
+				if test.want == exchange.CodeUnavailable {
 					wantRetry(t, r, holdRetry)
 				}
 			})
@@ -184,9 +171,9 @@ func TestSignUpsOfReplicas(t *testing.T) {
 }
 
 // wantRetry fails unless a caller is told to come again then.
-func wantRetry(t *testing.T, r Result, after time.Duration) {
+func wantRetry(t *testing.T, r exchange.Result, after time.Duration) {
 	t.Helper()
-	var e *Error
+	var e *exchange.Error
 	if !errors.As(r.Err, &e) || e.RetryAfter.Round(100*time.Millisecond) != after {
 		t.Errorf("got %+v, want to come again after %s", e, after)
 	}
@@ -196,12 +183,12 @@ func wantRetry(t *testing.T, r Result, after time.Duration) {
 // given back.
 func TestSignUpsOfAMuteStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, h := newSharedStore(), &registry{fails: &StatusError{Op: OpSignUp, Status: 403}}
+		s, h := newSharedStore(), &registry{fails: &exchange.StatusError{Op: exchange.OpSignUp, Status: 403}}
 		s.mute.Store(true)
-		if r := s.signUp(t, s.replica(), h); code(r) != CodeRefused {
+		if r := s.signUp(t, s.replica(), h); code(r.Err) != exchange.CodeRefused {
 			t.Errorf("got %+v", r)
 		}
-		if state := s.find("u").State; state != SignUpFree || h.made != 1 {
+		if state := s.find("u").State; state != exchange.SignUpFree || h.made != 1 {
 			t.Errorf("the lock is %d after %d sign-ups", state, h.made)
 		}
 	})
@@ -215,14 +202,14 @@ func TestNoSignUpAfterTheLock(t *testing.T) {
 		a := s.replica()
 		a.registration.Allow = func() bool { time.Sleep(a.policy.Timeout + time.Millisecond); return true }
 		// Without a deadline of the exchange, which such a process may not notice either.
-		l := Login{Huma: h, Registrations: a.registrations, Registration: a.registration, User: "u", Replicas: &Replicas{
-			Locks: s, User: "u", Timeout: a.policy.Timeout, Stored: func(context.Context) *Grant { return nil },
+		l := Exchange{Huma: h, Registrations: a.registrations, Registration: a.registration, User: "u", Coordinator: &Coordinator{
+			Locks: s, User: "u", Timeout: a.policy.Timeout, Stored: func(context.Context) *exchange.Grant { return nil },
 		}}
 		_, _, err := l.Mint(t.Context())
-		if asError(err).Code != CodeTimeout || h.made != 0 {
+		if code(err) != exchange.CodeTimeout || h.made != 0 {
 			t.Errorf("%v after %d sign-ups", err, h.made)
 		}
-		if state := s.find("u").State; state != SignUpFree {
+		if state := s.find("u").State; state != exchange.SignUpFree {
 			t.Errorf("the lock is %d", state)
 		}
 	})
@@ -232,16 +219,16 @@ func TestNoSignUpAfterTheLock(t *testing.T) {
 // until the hold is over.
 func TestReplicasHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, h := newSharedStore(), &registry{blind: true, fails: &TransportError{Op: OpSignUp, Sent: true, Timeout: true, Err: context.DeadlineExceeded}}
+		s, h := newSharedStore(), &registry{blind: true, fails: &exchange.TransportError{Op: exchange.OpSignUp, Sent: true, Timeout: true, Err: context.DeadlineExceeded}}
 		a, b := s.replica(), s.replica()
-		if r := s.signUp(t, a, h); code(r) != CodeUnavailable || h.made != 1 {
+		if r := s.signUp(t, a, h); code(r.Err) != exchange.CodeUnavailable || h.made != 1 {
 			t.Fatalf("got %+v after %d sign-ups", r, h.made)
 		}
 		for _, left := range []time.Duration{59 * time.Second, time.Second} {
 			time.Sleep(time.Until(s.locks["u"].until) - left)
 			h.signIns = nil
 			r := s.signUp(t, b, h)
-			if code(r) != CodeUnavailable || h.made != 1 || len(h.signIns) != 1 {
+			if code(r.Err) != exchange.CodeUnavailable || h.made != 1 || len(h.signIns) != 1 {
 				t.Errorf("the other replica: %+v after %d sign-ups and %d sign-ins", r, h.made, len(h.signIns))
 			}
 			wantRetry(t, r, holdRetry)

@@ -1,4 +1,4 @@
-package exchange
+package login
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
 // TestWaitingForAnotherReplica: whoever waits for its sign-up goes on as soon as
@@ -13,37 +15,37 @@ import (
 func TestWaitingForAnotherReplica(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		ends  func(t *testing.T, s *sharedStore, h *registry, lock SignUpLock)
-		want  Code
+		ends  func(t *testing.T, s *sharedStore, h *registry, lock exchange.SignUpLock)
+		want  exchange.Code
 		retry time.Duration
 		made  int // sign-ups of whoever waited
 		ins   int
 	}{
-		{name: "with a token", ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, _ SignUpLock) {
-			s.mapStore.Put("u", "ios", Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
+		{name: "with a token", ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, _ exchange.SignUpLock) {
+			s.put("u", exchange.Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
 		}},
-		{name: "with a user, and no token", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l SignUpLock) {
+		{name: "with a user, and no token", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l exchange.SignUpLock) {
 			h.know("")
-			release(t, s, l, SignUpEnd{Exists: true})
+			release(t, s, l, exchange.SignUpEnd{Exists: true})
 		}},
-		{name: "with a user who cannot sign in", want: CodeRefused, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, l SignUpLock) {
-			release(t, s, l, SignUpEnd{Exists: true})
+		{name: "with a user who cannot sign in", want: exchange.CodeRefused, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, l exchange.SignUpLock) {
+			release(t, s, l, exchange.SignUpEnd{Exists: true})
 		}},
-		{name: "with a user, and the service refuses us", want: CodeConfig, ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l SignUpLock) {
-			h.down = &StatusError{Op: OpSignIn, Status: 401}
-			release(t, s, l, SignUpEnd{Exists: true})
+		{name: "with a user, and the service refuses us", want: exchange.CodeConfig, ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l exchange.SignUpLock) {
+			h.down = &exchange.StatusError{Op: exchange.OpSignIn, Status: 401}
+			release(t, s, l, exchange.SignUpEnd{Exists: true})
 		}},
-		{name: "with nothing", made: 1, ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, l SignUpLock) {
-			release(t, s, l, SignUpEnd{})
+		{name: "with nothing", made: 1, ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, l exchange.SignUpLock) {
+			release(t, s, l, exchange.SignUpEnd{})
 		}},
-		{name: "unclear", want: CodeUnavailable, retry: holdRetry, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, l SignUpLock) {
-			release(t, s, l, SignUpEnd{Hold: time.Second})
+		{name: "unclear", want: exchange.CodeUnavailable, retry: holdRetry, ins: 2, ends: func(t *testing.T, s *sharedStore, _ *registry, l exchange.SignUpLock) {
+			release(t, s, l, exchange.SignUpEnd{Hold: time.Second})
 		}},
-		{name: "unclear, and the user is there", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l SignUpLock) {
+		{name: "unclear, and the user is there", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l exchange.SignUpLock) {
 			h.know("")
-			release(t, s, l, SignUpEnd{Hold: time.Minute})
+			release(t, s, l, exchange.SignUpEnd{Hold: time.Minute})
 		}},
-		{name: "the store goes down", want: CodeUnavailable, ins: 2, ends: func(_ *testing.T, s *sharedStore, _ *registry, _ SignUpLock) {
+		{name: "the store goes down", want: exchange.CodeUnavailable, ins: 2, ends: func(_ *testing.T, s *sharedStore, _ *registry, _ exchange.SignUpLock) {
 			s.down.Store(true)
 		}},
 	} {
@@ -57,7 +59,7 @@ func TestWaitingForAnotherReplica(t *testing.T) {
 				time.AfterFunc(time.Second, func() { test.ends(t, s, h, theirs) })
 				start := time.Now()
 				r := s.signUp(t, s.replica(), h)
-				if code(r) != test.want || (r.Err == nil) != (test.want == "") {
+				if code(r.Err) != test.want || (r.Err == nil) != (test.want == "") {
 					t.Errorf("got %+v, want %q", r, test.want)
 				}
 				if h.made != test.made || len(h.signIns) != test.ins {
@@ -74,7 +76,7 @@ func TestWaitingForAnotherReplica(t *testing.T) {
 	}
 }
 
-func release(t *testing.T, s *sharedStore, l SignUpLock, end SignUpEnd) {
+func release(t *testing.T, s *sharedStore, l exchange.SignUpLock, end exchange.SignUpEnd) {
 	if err := s.Release(t.Context(), "u", l, end, time.Minute); err != nil {
 		t.Error(err)
 	}
@@ -84,9 +86,9 @@ func release(t *testing.T, s *sharedStore, l SignUpLock, end SignUpEnd) {
 // its sign-up has ended, between two operations of ours.
 type putsThenTells struct{ *sharedStore }
 
-func (s putsThenTells) Peek(ctx context.Context, u UserKey) (SignUpLock, error) {
-	s.mapStore.Put(u, "ios", Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
-	s.locks[u] = lockUntil{SignUpLock{State: SignUpDone}, time.Now().Add(time.Minute)}
+func (s putsThenTells) Peek(ctx context.Context, u exchange.UserKey) (exchange.SignUpLock, error) {
+	s.put(u, exchange.Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
+	s.locks[u] = lockUntil{exchange.SignUpLock{State: exchange.SignUpDone}, time.Now().Add(time.Minute)}
 	return s.sharedStore.Peek(ctx, u)
 }
 
@@ -99,9 +101,7 @@ func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := s.replica()
-		r := &Replicas{Locks: putsThenTells{s}, User: "u", Timeout: 10 * time.Second, Stored: func(ctx context.Context) *Grant {
-			return b.Stored(ctx, "u", "ios", &b.policy)
-		}}
+		r := b.coordinator(putsThenTells{s})
 		if turn := r.take(t.Context()); turn.grant == nil || turn.ours {
 			t.Errorf("turn %+v, want a token", turn)
 		}
@@ -118,7 +118,7 @@ func TestWaitingEndsWithTheExchange(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errors.New("over")) })
 		start := time.Now()
-		r := &Replicas{Locks: s, User: "u", Timeout: time.Hour, Stored: func(context.Context) *Grant { return nil }}
+		r := &Coordinator{Locks: s, User: "u", Timeout: time.Hour, Stored: func(context.Context) *exchange.Grant { return nil }}
 		if turn := r.take(ctx); turn.ours {
 			t.Error("the sign-up is another one's")
 		}

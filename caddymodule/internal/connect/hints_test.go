@@ -1,9 +1,10 @@
-package exchange_test
+package connect
 
 import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
@@ -12,12 +13,12 @@ import (
 
 // connectService gives one type of token, and refuses the other.
 type connectService struct {
-	gives exchange.TokenType
+	gives TokenType
 	calls int
 	n     int // of the next token
 }
 
-func (s *connectService) Token(_ context.Context, t exchange.TokenType, _ exchange.ConnectUser) (*exchange.Grant, error) {
+func (s *connectService) Token(_ context.Context, t TokenType, _ Person) (*exchange.Grant, error) {
 	s.calls++
 	if t != s.gives {
 		return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
@@ -30,13 +31,13 @@ func (s *connectService) Token(_ context.Context, t exchange.TokenType, _ exchan
 type page struct {
 	engine *exchange.Engine
 	policy exchange.Policy
-	exchange.Connect
+	Exchange
 }
 
 func (p *page) Minter() exchange.Minter { return p }
 func (p *page) Ended(exchange.Result)   {}
 
-func newPage(t *testing.T, api exchange.HumanAPI) *page {
+func newPage(t *testing.T, api HumanAPI) *page {
 	t.Helper()
 	c, recent := memcache.New(), memcache.New()
 	t.Cleanup(c.Close)
@@ -48,7 +49,7 @@ func newPage(t *testing.T, api exchange.HumanAPI) *page {
 			Timeout: time.Minute, TTL: time.Hour, NegativeTTL: time.Minute, MaxWaiting: 10,
 			Cache: store, Recent: recent.Limit(100),
 		},
-		Connect: exchange.Connect{API: api, Hints: exchange.Hints{Store: store}, User: "u"},
+		Exchange: Exchange{API: api, Hints: Hints{Store: store}, User: "u"},
 	}
 }
 
@@ -72,16 +73,16 @@ func (p *page) want(t *testing.T, s *connectService, kind exchange.Kind, calls i
 
 // TestHints goes through a user's life on the real cache.
 func TestHints(t *testing.T) {
-	s := &connectService{gives: exchange.SessionToken}
+	s := &connectService{gives: SessionToken}
 	p := newPage(t, s)
 	p.want(t, s, "a", 1) // new
-	s.gives = exchange.IDToken
+	s.gives = IDToken
 	p.want(t, s, "b", 2) // has connected a source since
 	p.want(t, s, "c", 1) // which is remembered, also for another kind
-	s.gives = exchange.SessionToken
+	s.gives = SessionToken
 	p.want(t, s, "d", 2) // the hint is wrong
 	p.want(t, s, "e", 1) // and gone
-	s.gives = exchange.IDToken
+	s.gives = IDToken
 	p.want(t, s, "f", 2)
 	p.engine.Forget("u")
 	p.want(t, s, "g", 2) // forgotten with the user
@@ -100,7 +101,7 @@ func TestHints(t *testing.T) {
 // TestHintLost: more kinds than a user may have push it out; without a store
 // there is none, and a record of something else is none.
 func TestHintLost(t *testing.T) {
-	s := &connectService{gives: exchange.IDToken}
+	s := &connectService{gives: IDToken}
 	p := newPage(t, s)
 	p.want(t, s, "a", 2)
 	for i := range 9 {
@@ -119,7 +120,7 @@ func TestHintLost(t *testing.T) {
 	})
 	p.want(t, s, "d", 2)
 
-	p.Hints = exchange.Hints{}
+	p.Hints = Hints{}
 	p.want(t, s, "e", 2)
 	p.want(t, s, "f", 2)
 }
@@ -127,7 +128,7 @@ func TestHintLost(t *testing.T) {
 // refusing refuses both types.
 type refusing struct{ calls int }
 
-func (r *refusing) Token(_ context.Context, t exchange.TokenType, _ exchange.ConnectUser) (*exchange.Grant, error) {
+func (r *refusing) Token(_ context.Context, t TokenType, _ Person) (*exchange.Grant, error) {
 	r.calls++
 	return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
 }
@@ -146,4 +147,21 @@ func TestConnectUnavailableIsKept(t *testing.T) {
 	if s.calls != 2 {
 		t.Errorf("%d calls, want 2", s.calls)
 	}
+}
+
+// TestHintEnds after a while without a token.
+func TestHintEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHints()
+		h.remember("u", IDToken)
+		time.Sleep(hintFor - time.Second)
+		if h.first("u") != IDToken || h.first("v") != SessionToken {
+			t.Error("the hint is lost, or everybody's")
+		}
+		h.remember("u", IDToken)
+		time.Sleep(hintFor + time.Second)
+		if h.first("u") != SessionToken {
+			t.Error("the hint stays for ever")
+		}
+	})
 }

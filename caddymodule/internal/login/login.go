@@ -1,12 +1,18 @@
-package exchange
+// Package login is Huma's rule: it signs a user in, and registers one whom Huma does
+// not know, at most once at a time in this process and over all replicas. It
+// classifies the errors of Huma's calls.
+//
+// It knows neither Caddy nor HTTP nor Huma's wire format: the adapter implements Huma.
+package login
 
 import (
 	"context"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// ClientType is the kind of application that asks.
+// ClientType is the kind of application that requests a token.
 type ClientType string
 
 // The client types of Huma.
@@ -26,15 +32,16 @@ type Person struct {
 }
 
 // Huma is the part of Huma's API that an exchange needs. Its errors are
-// *StatusError, *TransportError, *AnswerError, *OpenError or a context's.
+// *exchange.StatusError, *exchange.TransportError, *exchange.AnswerError,
+// *exchange.OpenError or a context's.
 type Huma interface {
 	// SignIn asks for a token of an existing user.
-	SignIn(ctx context.Context, p Person) (*Grant, error)
+	SignIn(ctx context.Context, p Person) (*exchange.Grant, error)
 
 	// SignUp creates a user. The Grant is nil if the user was created but the
 	// answer carries no token, as an older version of the API does it.
 	// It sends at most one request, whatever becomes of it.
-	SignUp(ctx context.Context, p Person) (*Grant, error)
+	SignUp(ctx context.Context, p Person) (*exchange.Grant, error)
 
 	// SignConsent signs the consent on the user's behalf.
 	SignConsent(ctx context.Context, p Person) error

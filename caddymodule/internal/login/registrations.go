@@ -1,9 +1,11 @@
-package exchange
+package login
 
 import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
 // Registrations makes sure that a user is signed up at most once at a time,
@@ -16,7 +18,7 @@ import (
 // whom the service has refused is not signed up again for a while, either.
 type Registrations struct {
 	mu    sync.Mutex
-	users map[UserKey]*registration
+	users map[exchange.UserKey]*registration
 	now   func() time.Time
 }
 
@@ -27,39 +29,39 @@ type registration struct {
 
 	// Why not, if the service has refused the user, and the client that it was
 	// said to. Nil: the sign-up had an unclear end.
-	refusal *Error
+	refusal *exchange.Error
 	client  Huma
 }
 
 // holds reports whether a hold is one for a sign-up by client. What the service
 // rejects is the request of one client, and it may accept another's.
 func (r *registration) holds(client Huma, now time.Time) bool {
-	return r.held.After(now) && (r.refusal == nil || r.refusal.Code != CodeRejected || r.client == client)
+	return r.held.After(now) && (r.refusal == nil || r.refusal.Code != exchange.CodeRejected || r.client == client)
 }
 
 // NewRegistrations returns an empty set.
 func NewRegistrations() *Registrations {
-	return &Registrations{users: make(map[UserKey]*registration), now: time.Now}
+	return &Registrations{users: make(map[exchange.UserKey]*registration), now: time.Now}
 }
 
-// Permit is the right to send one sign-up for a user. End gives it back.
-type Permit struct {
+// permit is the right to send one sign-up for a user. release gives it back.
+type permit struct {
 	owner *Registrations
-	user  UserKey
+	user  exchange.UserKey
 	reg   *registration
 }
 
-// turn is what Begin found.
+// turn is what acquire found.
 type turn struct {
-	permit   *Permit       // the caller may sign the user up now
-	finished bool          // somebody else's sign-up has ended in the meantime
-	held     time.Duration // the user is held for so long
-	refusal  *Error        // because of it; nil: the last sign-up had an unclear end
+	permit   *permit         // the caller may sign the user up now
+	finished bool            // somebody else's sign-up has ended in the meantime
+	held     time.Duration   // the user is held for so long
+	refusal  *exchange.Error // because of it; nil: the last sign-up had an unclear end
 }
 
-// Begin asks for the right to sign a user up. While somebody else's sign-up
+// acquire asks for the right to sign a user up. While somebody else's sign-up
 // of the user runs it waits for its end, and says so: the user may exist now.
-func (r *Registrations) Begin(ctx context.Context, user UserKey, client Huma) (turn, error) {
+func (r *Registrations) acquire(ctx context.Context, user exchange.UserKey, client Huma) (turn, error) {
 	r.mu.Lock()
 	now := r.now()
 	reg, ok := r.users[user]
@@ -80,12 +82,12 @@ func (r *Registrations) Begin(ctx context.Context, user UserKey, client Huma) (t
 	reg = &registration{done: make(chan struct{})}
 	r.users[user] = reg
 	r.mu.Unlock()
-	return turn{permit: &Permit{r, user, reg}}, nil
+	return turn{permit: &permit{r, user, reg}}, nil
 }
 
-// End says how the sign-up ended: with a hold of the given length if its end
+// release says how the sign-up ended: with a hold of the given length if its end
 // was unclear, with 0 if the service has decided.
-func (p *Permit) End(hold time.Duration) {
+func (p *permit) release(hold time.Duration) {
 	r := p.owner
 	r.mu.Lock()
 	if hold > 0 {
@@ -97,13 +99,13 @@ func (p *Permit) End(hold time.Duration) {
 	close(p.reg.done)
 }
 
-// Refuse says that the service has refused the user: that is repeated for a while,
+// refuse says that the service has refused the user: that is repeated for a while,
 // so that a user cannot use up the rate of sign-ups.
-func (p *Permit) Refuse(refusal *Error, client Huma, repeat time.Duration) {
+func (p *permit) refuse(refusal *exchange.Error, client Huma, repeat time.Duration) {
 	p.owner.mu.Lock()
 	p.reg.refusal, p.reg.client = refusal, client
 	p.owner.mu.Unlock()
-	p.End(repeat)
+	p.release(repeat)
 }
 
 // sweep drops holds that have ended. Their number is bounded by the brake on
@@ -123,7 +125,7 @@ func (r *Registrations) sweep(now time.Time) {
 
 // Release ends the hold of a user, if there is one: the operator knows better
 // whether the user exists. A sign-up that runs goes on.
-func (r *Registrations) Release(user UserKey) {
+func (r *Registrations) Release(user exchange.UserKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if reg := r.users[user]; reg != nil && !reg.held.IsZero() {

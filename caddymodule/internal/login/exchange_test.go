@@ -1,0 +1,372 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+// script is a Huma that answers as it is told, call by call.
+type script struct {
+	priority []bool // per call: has it priority
+	mu       sync.Mutex
+	answers  []string
+	calls    []string
+}
+
+// Answers of a script.
+const (
+	ok200     = "token"
+	noToken   = "created, no token"
+	unknown   = "403"
+	exists    = "400/100010"
+	conflict  = "409"
+	refused   = "403/100015"
+	badIDs    = "403/100001"
+	badClient = "400/100002"
+	unauth    = "401"
+	wrong     = "400/100003"
+	limited   = "429"
+	down      = "500"
+	moved     = "307"
+	html      = "html"
+	reset     = "reset"
+	noConn    = "no connection"
+	late      = "late"
+	open      = "breaker open"
+)
+
+func (s *script) answer(op exchange.Op) (*exchange.Grant, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, string(op))
+	if len(s.answers) == 0 {
+		return nil, fmt.Errorf("unexpected %s", op)
+	}
+	a := s.answers[0]
+	s.answers = s.answers[1:]
+	switch a {
+	case ok200:
+		return exchange.NewGrant(time.Now()).Text("authToken", string(op)).Lifetime("expiresIn", time.Hour).Grant(), nil
+	case noToken:
+		return nil, nil
+	case html:
+		return nil, &exchange.AnswerError{Op: op, Why: "not JSON"}
+	case reset:
+		return nil, &exchange.TransportError{Op: op, Sent: true, Err: errors.New("connection reset")}
+	case noConn:
+		return nil, &exchange.TransportError{Op: op, Err: errors.New("connection refused")}
+	case late:
+		return nil, &exchange.TransportError{Op: op, Sent: true, Timeout: true, Err: context.DeadlineExceeded}
+	case open:
+		return nil, &exchange.OpenError{RetryAfter: 3 * time.Second}
+	}
+	e := &exchange.StatusError{Op: op}
+	if _, err := fmt.Sscanf(a, "%d/%s", &e.Status, &e.Code); err != nil {
+		_, _ = fmt.Sscanf(a, "%d", &e.Status)
+	}
+	return nil, e
+}
+
+func (s *script) SignIn(ctx context.Context, _ Person) (*exchange.Grant, error) {
+	s.priority = append(s.priority, exchange.HasPriority(ctx))
+	return s.answer(exchange.OpSignIn)
+}
+
+func (s *script) SignUp(ctx context.Context, _ Person) (*exchange.Grant, error) {
+	s.priority = append(s.priority, exchange.HasPriority(ctx))
+	return s.answer(exchange.OpSignUp)
+}
+
+func (s *script) SignConsent(ctx context.Context, _ Person) error {
+	s.priority = append(s.priority, exchange.HasPriority(ctx))
+	_, err := s.answer(exchange.OpConsent)
+	return err
+}
+
+// TestLogin holds the whole rule of contract §4.
+func TestLogin(t *testing.T) {
+	const in, up, consent = "sign in", "sign up", "sign consent"
+	for name, c := range map[string]struct {
+		answers []string
+		off     bool // registration
+		consent bool
+		brake   bool // has nothing left
+		calls   []string
+		outcome exchange.Outcome
+		code    exchange.Code
+		held    bool // afterwards
+	}{
+		"known user":                          {answers: []string{ok200}, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
+		"unknown user":                        {answers: []string{unknown, ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		"unknown user, registration off":      {answers: []string{unknown}, off: true, calls: []string{in}, code: exchange.CodeNotRegistered},
+		"unknown user, no budget":             {answers: []string{unknown}, brake: true, calls: []string{in}, code: exchange.CodeRegistrationLimited},
+		"sign-up without a token":             {answers: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeRegistered},
+		"sign-up without a token, refused":    {answers: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, held: true},
+		"H12 user exists":                     {answers: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		"user exists, by status":              {answers: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		"user exists, as a 403":               {answers: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		"down, with a code":                   {answers: []string{"500/100001"}, calls: []string{in}, code: exchange.CodeUnavailable},
+		"user exists and is refused":          {answers: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused},
+		"user exists, then an outage":         {answers: []string{unknown, exists, down}, calls: []string{in, up, in}, code: exchange.CodeUnavailable},
+		"H13 both refused":                    {answers: []string{unknown, refused}, calls: []string{in, up}, code: exchange.CodeRefused},
+		"sign-in blames our project":          {answers: []string{badIDs}, calls: []string{in}, code: exchange.CodeConfig},
+		"sign-in blames our client":           {answers: []string{badClient}, calls: []string{in}, code: exchange.CodeConfig},
+		"H14 sign-in refuses our credentials": {answers: []string{unauth}, calls: []string{in}, code: exchange.CodeConfig},
+		"sign-up refuses our credentials":     {answers: []string{unknown, unauth}, calls: []string{in, up}, code: exchange.CodeConfig},
+		"sign-up blames our project":          {answers: []string{unknown, badIDs}, calls: []string{in, up}, code: exchange.CodeConfig},
+		"sign-in with a code of another's":    {answers: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: exchange.CodeRejected},
+		"sign-in, 403 of user unknown":        {answers: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		"sign-in, 403 with an unknown code":   {answers: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		"sign-in, 403 of a token":             {answers: []string{"403/10001"}, calls: []string{in}, code: exchange.CodeConfig},
+		"sign-in, 403 of an invalid request":  {answers: []string{"403/100003"}, calls: []string{in}, code: exchange.CodeRejected},
+		"sign-in, 403 of an id":               {answers: []string{"403/100004"}, calls: []string{in}, code: exchange.CodeConfig},
+		"sign-in, 403 of the signature":       {answers: []string{"403/100006"}, calls: []string{in}, code: exchange.CodeConfig},
+		"sign-in, 403 of user exists":         {answers: []string{"403/100010"}, calls: []string{in}, code: exchange.CodeRejected},
+		"sign-in, 403 of a password":          {answers: []string{"403/100012"}, calls: []string{in}, code: exchange.CodeRefused},
+		"sign-in, 403 of an unverified user":  {answers: []string{"403/100015"}, calls: []string{in}, code: exchange.CodeRefused},
+		"sign-in, 400 of an unverified user":  {answers: []string{"400/100015"}, calls: []string{in}, code: exchange.CodeRefused},
+		"sign-in, 401 with a user's code":     {answers: []string{"401/100015"}, calls: []string{in}, code: exchange.CodeConfig},
+		"sign-up, 403 of an invalid request":  {answers: []string{unknown, "403/100003"}, calls: []string{in, up}, code: exchange.CodeRejected},
+		"sign-up, 403 of the signature":       {answers: []string{unknown, "403/100006"}, calls: []string{in, up}, code: exchange.CodeConfig},
+		"sign-up, 403 without a code":         {answers: []string{unknown, "403"}, calls: []string{in, up}, code: exchange.CodeRefused},
+		"K07 sign-in, 408":                    {answers: []string{"408"}, calls: []string{in}, code: exchange.CodeUnavailable},
+		"K07 sign-up, 408":                    {answers: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		"sign-in is wrong":                    {answers: []string{wrong}, calls: []string{in}, code: exchange.CodeRejected},
+		"sign-up is wrong":                    {answers: []string{unknown, wrong}, calls: []string{in, up}, code: exchange.CodeRejected},
+		"sign-in limited":                     {answers: []string{limited}, calls: []string{in}, code: exchange.CodeUnavailable},
+		"sign-up limited":                     {answers: []string{unknown, limited}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		"sign-in down":                        {answers: []string{down}, calls: []string{in}, code: exchange.CodeUnavailable},
+		"sign-in moved":                       {answers: []string{moved}, calls: []string{in}, code: exchange.CodeBadResponse},
+		"sign-in garbage":                     {answers: []string{html}, calls: []string{in}, code: exchange.CodeBadResponse},
+		"sign-in late":                        {answers: []string{late}, calls: []string{in}, code: exchange.CodeTimeout},
+		"sign-in without connection":          {answers: []string{noConn}, calls: []string{in}, code: exchange.CodeUnavailable},
+		"breaker open":                        {answers: []string{open}, calls: []string{in}, code: exchange.CodeUnavailable},
+		"sign-up without connection":          {answers: []string{unknown, noConn}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		"sign-up not sent, breaker open":      {answers: []string{unknown, open}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		"H10 sign-up reset, processed":        {answers: []string{unknown, reset, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		"sign-up reset, not there":            {answers: []string{unknown, reset, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		"H11 sign-up late":                    {answers: []string{unknown, late, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		"sign-up late, sign-in late":          {answers: []string{unknown, late, late}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		"sign-up down":                        {answers: []string{unknown, down, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		"sign-up down, processed":             {answers: []string{unknown, down, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		"sign-up moved":                       {answers: []string{unknown, moved, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
+		"sign-up garbage":                     {answers: []string{unknown, html, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
+		"sign-up garbage, processed":          {answers: []string{unknown, html, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		"consent":                             {answers: []string{unknown, ok200, ok200}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
+		"consent fails":                       {answers: []string{unknown, ok200, down}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
+		"consent of a known user":             {answers: []string{ok200}, consent: true, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &script{answers: c.answers}
+			failed := 0
+			l := &Exchange{
+				Huma: s, Registrations: NewRegistrations(), User: "u",
+				Registration: Registration{
+					Off: c.off, Hold: time.Minute, Consent: c.consent,
+					Allow:         func() bool { return !c.brake },
+					ConsentFailed: func(error) { failed++ },
+				},
+			}
+			grant, outcome, err := l.Mint(t.Context())
+			if got := strings.Join(s.calls, ", "); got != strings.Join(c.calls, ", ") {
+				t.Errorf("calls: %s; want %v", got, c.calls)
+			}
+			for i, priority := range s.priority {
+				if priority != (i > 0) {
+					t.Errorf("call %d has priority: %v", i+1, priority)
+				}
+			}
+			var e *exchange.Error
+			switch errors.As(err, &e); {
+			case c.code == "":
+				if err != nil || grant == nil || outcome != c.outcome {
+					t.Errorf("got %v %q %v, want %q", grant, outcome, err, c.outcome)
+				}
+			case e == nil || e.Code != c.code || grant != nil || outcome != "":
+				t.Errorf("got %v %q %v, want %q", grant, outcome, err, c.code)
+			}
+			if held := l.Registrations.Len() == 1; held != c.held {
+				t.Errorf("held is %v, want %v", held, c.held)
+			}
+			if (name == "consent fails") != (failed == 1) {
+				t.Errorf("%d consents failed", failed)
+			}
+		})
+	}
+}
+
+// TestH11_OnlySignInDecidesDuringHold: until the hold is over no second
+// sign-up is sent, and afterwards one is.
+func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []string{unknown, late, unknown, unknown, unknown, unknown, ok200}}
+		l := &Exchange{Huma: s, Registrations: NewRegistrations(), User: "u", Registration: Registration{
+			Hold: time.Minute, Allow: func() bool { return true },
+		}}
+		for i, want := range []string{"sign in, sign up, sign in", "sign in", "sign in"} {
+			s.calls = nil
+			_, _, err := l.Mint(t.Context())
+			var e *exchange.Error
+			if !errors.As(err, &e) || e.Code != exchange.CodeUnavailable || e.RetryAfter <= 0 {
+				t.Errorf("try %d: %v", i, err)
+			}
+			if got := strings.Join(s.calls, ", "); got != want {
+				t.Errorf("try %d: calls %s, want %s", i, got, want)
+			}
+			time.Sleep(29 * time.Second)
+		}
+		s.calls = nil
+		if _, outcome, err := l.Mint(t.Context()); err != nil || outcome != exchange.OutcomeRegistered {
+			t.Errorf("after the hold: %q %v", outcome, err)
+		}
+	})
+}
+
+// TestHoldIsPerUser: another user is registered meanwhile.
+func TestHoldIsPerUser(t *testing.T) {
+	r := NewRegistrations()
+	reg := Registration{Hold: time.Minute, Allow: func() bool { return true }}
+	first := &Exchange{Huma: &script{answers: []string{unknown, reset, unknown}}, Registrations: r, User: "u", Registration: reg}
+	if _, _, err := first.Mint(t.Context()); err == nil {
+		t.Fatal("no error")
+	}
+	other := &Exchange{Huma: &script{answers: []string{unknown, ok200}}, Registrations: r, User: "v", Registration: reg}
+	if _, _, err := other.Mint(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestC15_OneSignUpForAllKinds: exchanges of one user for different client
+// types share one sign-up; the others sign in after it.
+func TestC15_OneSignUpForAllKinds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &slowHuma{}
+		r := NewRegistrations()
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				l := &Exchange{Huma: h, Registrations: r, User: "u", Registration: Registration{
+					Hold: time.Minute, Allow: func() bool { return true },
+				}}
+				if _, _, err := l.Mint(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if h.signUps != 1 || r.Len() != 0 {
+			t.Errorf("%d sign-ups, %d left in the set", h.signUps, r.Len())
+		}
+	})
+}
+
+// slowHuma knows a user a second after their sign-up was sent.
+type slowHuma struct {
+	mu      sync.Mutex
+	known   bool
+	signUps int
+}
+
+func (h *slowHuma) SignIn(context.Context, Person) (*exchange.Grant, error) {
+	time.Sleep(100 * time.Millisecond)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.known {
+		return nil, &exchange.StatusError{Op: exchange.OpSignIn, Status: http.StatusForbidden}
+	}
+	return exchange.NewGrant(time.Now()).Grant(), nil
+}
+
+func (h *slowHuma) SignUp(context.Context, Person) (*exchange.Grant, error) {
+	h.mu.Lock()
+	h.signUps++
+	h.mu.Unlock()
+	time.Sleep(time.Second)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.known = true
+	return exchange.NewGrant(time.Now()).Grant(), nil
+}
+
+func (h *slowHuma) SignConsent(context.Context, Person) error { return nil }
+
+// TestSignUpPanicHoldsTheUser: nobody knows what the service has seen.
+func TestSignUpPanicHoldsTheUser(t *testing.T) {
+	r := NewRegistrations()
+	l := &Exchange{Huma: panicHuma{}, Registrations: r, User: "u", Registration: Registration{
+		Hold: time.Minute, Allow: func() bool { return true },
+	}}
+	func() {
+		defer func() { _ = recover() }()
+		_, _, _ = l.Mint(t.Context())
+	}()
+	turn, err := r.acquire(t.Context(), "u", nil)
+	if err != nil || turn.held <= 0 {
+		t.Errorf("turn %+v, %v: want a hold", turn, err)
+	}
+}
+
+type panicHuma struct{}
+
+func (panicHuma) SignIn(context.Context, Person) (*exchange.Grant, error) {
+	return nil, &exchange.StatusError{Op: exchange.OpSignIn, Status: http.StatusForbidden}
+}
+
+func (panicHuma) SignUp(context.Context, Person) (*exchange.Grant, error) { panic("canary") }
+
+func (panicHuma) SignConsent(context.Context, Person) error { return nil }
+
+// TestBeginEndsWithItsContext: who waits for somebody else's sign-up does not
+// wait for ever.
+func TestBeginEndsWithItsContext(t *testing.T) {
+	r := NewRegistrations()
+	first, err := r.acquire(t.Context(), "u", nil)
+	if err != nil || first.permit == nil {
+		t.Fatal(first, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.acquire(ctx, "u", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	first.permit.release(0)
+	if second, err := r.acquire(t.Context(), "u", nil); err != nil || second.permit == nil {
+		t.Errorf("turn %+v, %v: want a permit", second, err)
+	}
+}
+
+// TestEndedHoldsAreSwept: the set does not grow with users who were held once.
+func TestEndedHoldsAreSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistrations()
+		for i := range 1000 {
+			turn, _ := r.acquire(t.Context(), exchange.UserKey(fmt.Sprint(i)), nil)
+			turn.permit.release(time.Second)
+		}
+		time.Sleep(2 * time.Second)
+		for range 1000 {
+			turn, _ := r.acquire(t.Context(), "x", nil)
+			turn.permit.release(0)
+		}
+		if n := r.Len(); n > 100 {
+			t.Errorf("%d holds are left of 1000 that ended", n)
+		}
+	})
+}
+
+// TestARetryAfterOfASignUp: what the service asks for is not cut short.
+func TestARetryAfterOfASignUp(t *testing.T) {
+	err := &exchange.StatusError{Op: exchange.OpSignUp, Status: 503, RetryAfter: 30 * time.Second}
+	if e := classifyUnclear(err); e.Code != exchange.CodeUnavailable || e.RetryAfter != 30*time.Second {
+		t.Errorf("got %+v", e)
+	}
+}

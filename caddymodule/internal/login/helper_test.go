@@ -1,0 +1,197 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func token(n int64) *exchange.Grant {
+	return exchange.NewGrant(time.Now()).Text("authToken", fmt.Sprint(n)).Lifetime("expiresIn", time.Hour).Grant()
+}
+
+func code(err error) exchange.Code {
+	var e *exchange.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// sharedStore is what several replicas share, in memory: an exchange.SharedStore and
+// exchange.SignUpLocks. Every operation takes a while.
+type sharedStore struct {
+	down atomic.Bool // nothing is tried
+	mute atomic.Bool // what is asked for is done, and not answered
+
+	mu     sync.Mutex
+	tokens map[exchange.UserKey]exchange.Record
+	taken  int // locks so far
+	locks  map[exchange.UserKey]lockUntil
+}
+
+// lockUntil is a lock and its end.
+type lockUntil struct {
+	exchange.SignUpLock
+	until time.Time
+}
+
+// replica is an engine before the store, and those whom it signs up.
+type replica struct {
+	*exchange.Engine
+	policy        exchange.Policy
+	registrations *Registrations
+	registration  Registration
+}
+
+func newSharedStore() *sharedStore {
+	return &sharedStore{tokens: make(map[exchange.UserKey]exchange.Record), locks: make(map[exchange.UserKey]lockUntil)}
+}
+
+// replica returns one without a memory of its own.
+func (s *sharedStore) replica() *replica {
+	return &replica{
+		Engine: exchange.NewEngine(),
+		policy: exchange.Policy{
+			Timeout: 10 * time.Second, TTL: time.Minute, NegativeTTL: 5 * time.Second, MaxWaiting: 2000, Shared: s,
+		},
+		registrations: NewRegistrations(),
+		registration:  Registration{Hold: time.Minute, Allow: func() bool { return true }},
+	}
+}
+
+// coordinator leaves a sign-up of the user to the other replicas.
+func (r *replica) coordinator(locks exchange.SignUpLocks) *Coordinator {
+	return &Coordinator{Locks: locks, User: "u", Timeout: r.policy.Timeout, Stored: func(ctx context.Context) *exchange.Grant {
+		return r.Stored(ctx, "u", "ios", &r.policy)
+	}}
+}
+
+// signUp is a request of a user at a replica.
+func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma) exchange.Result {
+	m := &minter{Exchange: Exchange{
+		Huma: h, Registrations: at.registrations, Registration: at.registration, User: "u", Coordinator: at.coordinator(s),
+	}}
+	return at.Exchange(t.Context(), &exchange.Request{User: "u", Kind: "ios", Source: m, Policy: &at.policy})
+}
+
+// minter is an Exchange as a request has it.
+type minter struct{ Exchange }
+
+func (m *minter) Minter() exchange.Minter { return m }
+
+func (m *minter) Ended(exchange.Result) {}
+
+func (s *sharedStore) Up() bool { return !s.down.Load() }
+
+func (s *sharedStore) op() error {
+	time.Sleep(time.Millisecond)
+	if s.down.Load() {
+		return exchange.ErrDown
+	}
+	return nil
+}
+
+// answer is the error of an operation that was done.
+func (s *sharedStore) answer() error {
+	if s.mute.Load() {
+		return errors.New("no answer in time")
+	}
+	return nil
+}
+
+func (s *sharedStore) Get(_ context.Context, u exchange.UserKey, _ exchange.Kind) (exchange.Record, bool, exchange.Tombstone, error) {
+	if err := errors.Join(s.op(), s.answer()); err != nil {
+		return exchange.Record{}, false, "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec := s.tokens[u]
+	return rec, time.Now().Before(rec.Until), "", nil
+}
+
+func (s *sharedStore) Put(_ context.Context, u exchange.UserKey, _ exchange.Kind, r exchange.Record, _ exchange.Tombstone, _ bool) (bool, error) {
+	if err := s.op(); err != nil {
+		return false, err
+	}
+	s.put(u, r)
+	return true, s.answer()
+}
+
+// put keeps what another replica has put.
+func (s *sharedStore) put(u exchange.UserKey, r exchange.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens[u] = r
+}
+
+var errNotNeeded = errors.New("not needed here")
+
+func (s *sharedStore) Evict(context.Context, exchange.UserKey) error { return errNotNeeded }
+
+func (s *sharedStore) Flush(context.Context) error { return errNotNeeded }
+
+func (s *sharedStore) Lock(_ context.Context, u exchange.UserKey, life time.Duration) (exchange.SignUpLock, error) {
+	if err := s.op(); err != nil {
+		return exchange.SignUpLock{}, err
+	}
+	l := s.find(u)
+	if l.State != exchange.SignUpFree {
+		l.ID = ""
+		return l, s.answer()
+	}
+	s.mu.Lock()
+	s.taken++
+	l = exchange.SignUpLock{State: exchange.SignUpOurs, ID: fmt.Sprint(s.taken)}
+	s.locks[u] = lockUntil{exchange.SignUpLock{State: exchange.SignUpRunning, ID: l.ID}, time.Now().Add(life)}
+	s.mu.Unlock()
+	return l, s.answer()
+}
+
+func (s *sharedStore) Peek(_ context.Context, u exchange.UserKey) (exchange.SignUpLock, error) {
+	if err := s.op(); err != nil {
+		return exchange.SignUpLock{}, err
+	}
+	return exchange.SignUpLock{State: s.find(u).State}, s.answer()
+}
+
+// find returns the lock of a user.
+func (s *sharedStore) find(u exchange.UserKey) exchange.SignUpLock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.locks[u]; l.until.After(time.Now()) {
+		return l.SignUpLock
+	}
+	return exchange.SignUpLock{}
+}
+
+func (s *sharedStore) Release(_ context.Context, u exchange.UserKey, lock exchange.SignUpLock, end exchange.SignUpEnd, life time.Duration) error {
+	if err := s.op(); err != nil {
+		return err
+	}
+	now := s.find(u)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case end.Exists:
+		s.locks[u] = lockUntil{exchange.SignUpLock{State: exchange.SignUpDone}, time.Now().Add(life)}
+	case now.State != exchange.SignUpRunning || now.ID != lock.ID:
+	case end.Hold > 0:
+		s.locks[u] = lockUntil{exchange.SignUpLock{State: exchange.SignUpHeld}, time.Now().Add(end.Hold)}
+	default:
+		delete(s.locks, u)
+	}
+	return s.answer()
+}
+
+func (s *sharedStore) Unhold(context.Context, exchange.UserKey) error { return errNotNeeded }
