@@ -90,18 +90,18 @@ func (i *Identifier) sources(s Sources) []option {
 func New(c Config) (*Identifier, error) {
 	i := &Identifier{byID: c.ByID, nameEncoding: c.NameEncoding, verifier: c.Verifier}
 	var errs []error
-	written, noSources := c.sources()
+	row, known := FindPreset(c.Preset)
+	written, noSources := c.sources(row, known)
 	if noSources != nil {
 		errs = append(errs, noSources)
 	}
-	row, _ := FindPreset(c.Preset)
 	i.dotted = row.Logins && c.Email == ""
 	options := i.sources(written)
 	for _, o := range options {
 		if o.written.From == "" {
 			continue
 		}
-		s, err := o.written.parse()
+		s, err := parseSource(o.written)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
 			continue
@@ -123,9 +123,9 @@ func New(c Config) (*Identifier, error) {
 	return i, nil
 }
 
-// sources are those of the preset, and those that were written over them.
-func (c *Config) sources() (s Sources, err error) {
-	row, known := FindPreset(c.Preset)
+// sources are those of the preset, if it is known, and those that were written over
+// them.
+func (c *Config) sources(row Preset, known bool) (s Sources, err error) {
 	s = row.Sources
 	if c.Verify && row.Signed.Email.From != "" {
 		s = row.Signed
@@ -137,7 +137,7 @@ func (c *Config) sources() (s Sources, err error) {
 	}
 	switch {
 	case c.Preset != "" && !known:
-		err = fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, presetNames())
+		err = fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, strings.Join(presetNames(), ", "))
 	case c.Verify && known && row.Signed.Email.From == "":
 		err = fmt.Errorf("verify: %s has no signed assertion that is known here: leave verify out, or leave the preset out and name the header with the token and the claim, such as %q", row.Name, example)
 	case writtenFor != "":

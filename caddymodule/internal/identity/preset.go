@@ -61,13 +61,13 @@ func FindPreset(name string) (Preset, bool) {
 	return Preset{}, false
 }
 
-// presetNames lists the presets for an error.
-func presetNames() string {
-	var names []string
+// presetNames returns the names of all presets, sorted.
+func presetNames() []string {
+	names := make([]string, 0, len(presets))
 	for _, p := range presets {
 		names = append(names, p.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // NeedsTrust reports whether the preset reads headers that somebody has to be

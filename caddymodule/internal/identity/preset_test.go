@@ -3,8 +3,6 @@ package identity
 import (
 	"context"
 	"encoding/base64"
-	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -357,59 +355,6 @@ func TestPresetLogins(t *testing.T) {
 	wantUser(t, mustNew(t, Config{Preset: "tailscale", Email: "Remote-Email", Trust: trustProxy()}), fromProxy("Remote-Email", "root@localhost"), "root@localhost")
 }
 
-func TestVerifyComplete(t *testing.T) {
-	const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"
-	tests := map[string]struct {
-		preset  string
-		written Verify
-		want    Verify
-		wrong   []string
-	}{
-		"iap": {"google_iap", Verify{Audience: []string{"/projects/1/apps/p"}},
-			Verify{JWKS: "https://www.gstatic.com/iap/verify/public_key-jwk", Issuer: "https://cloud.google.com/iap"}, nil},
-		"iap without audience": {"google_iap", Verify{}, Verify{}, []string{"audience: "}},
-		"iap with a signer":    {"google_iap", Verify{Audience: []string{"a"}, Signers: []string{balancer}}, Verify{}, []string{"signer: "}},
-		"cloudflare": {"cloudflare_access", Verify{Issuer: "https://team.cloudflareaccess.com", Audience: []string{"tag"}},
-			Verify{JWKS: "https://team.cloudflareaccess.com/cdn-cgi/access/certs", Issuer: "https://team.cloudflareaccess.com"}, nil},
-		"cloudflare without issuer": {"cloudflare_access", Verify{Audience: []string{"tag"}}, Verify{}, []string{"issuer: ", "such as https://<team>.cloudflareaccess.com"}},
-		"pomerium": {"pomerium", Verify{Audience: []string{"app.clinic.example"}},
-			Verify{JWKS: "https://app.clinic.example/.well-known/pomerium/jwks.json", Issuer: "app.clinic.example"}, nil},
-		"pomerium, keys elsewhere": {"pomerium", Verify{Audience: []string{"app.clinic.example"}, JWKS: "https://auth.clinic.example/keys"},
-			Verify{JWKS: "https://auth.clinic.example/keys", Issuer: "app.clinic.example"}, nil},
-		"pomerium, no host":    {"pomerium", Verify{Audience: []string{"https://a.example"}}, Verify{}, []string{"issuer: ", "jwks: ", "such as https://<the route's host>"}},
-		"pomerium, two routes": {"pomerium", Verify{Audience: []string{"a.example", "b.example"}}, Verify{}, []string{"issuer: ", "such as the route's host"}},
-		"alb": {"aws_alb", Verify{Signers: []string{balancer}},
-			Verify{JWKS: "https://public-keys.auth.elb.eu-west-2.amazonaws.com"}, nil},
-		"alb without signer":   {"aws_alb", Verify{}, Verify{}, []string{"signer: ", "ARN"}},
-		"alb, no ARN":          {"aws_alb", Verify{Signers: []string{"clinic"}}, Verify{}, []string{"signer: ", "such as arn:aws:"}},
-		"alb, two regions":     {"aws_alb", Verify{Signers: []string{balancer, strings.Replace(balancer, "eu-west-2", "us-east-1", 1)}}, Verify{}, []string{"jwks: ", "public-keys.auth.elb"}},
-		"alb, region injected": {"aws_alb", Verify{Signers: []string{strings.Replace(balancer, "eu-west-2", "evil.example/", 1)}}, Verify{}, []string{"signer: "}},
-		"teleport":             {"teleport", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: ", "/.well-known/jwks.json"}},
-		"none":                 {"", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: "}},
-		"none, whole": {"", Verify{JWKS: "https://k.example", Issuer: "https://i.example", Audience: []string{"a"}},
-			Verify{JWKS: "https://k.example", Issuer: "https://i.example"}, nil},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			got, err := tt.written.Complete(tt.preset)
-			if tt.wrong != nil {
-				wantError(t, err, tt.wrong...)
-				if lines := strings.Count(err.Error(), "\n") + 1; lines > 3 {
-					t.Errorf("%d problems: %v", lines, err)
-				}
-				return
-			}
-			if err != nil || got.JWKS != tt.want.JWKS || got.Issuer != tt.want.Issuer {
-				t.Errorf("%+v, %v; want %+v", got, err, tt.want)
-			}
-			row, _ := FindPreset(tt.preset)
-			if !slices.Equal(got.Algorithms, row.Verify.Algorithms) || got.KeyByID != row.Verify.KeyByID {
-				t.Errorf("the preset's part: %+v", got)
-			}
-		})
-	}
-}
-
 func TestVerifyNeedsAnAssertion(t *testing.T) {
 	trust := trustProxy()
 	for name, tt := range map[string]struct {
@@ -436,115 +381,4 @@ func TestVerifyNeedsAnAssertion(t *testing.T) {
 	r := fromProxy("Authorization", `{"user":{"email":"a@x.io"}}`, "X-Name", "Alice Miller")
 	wantUser(t, i, r, "a@x.io")
 	wantNames(t, i, r, "Alice", "Miller")
-}
-
-// application is an Asker that says what it says.
-type application struct {
-	answer string
-	err    error
-	calls  int
-}
-
-func (a *application) Ask(context.Context, string, http.Header) (claims.Document, error) {
-	a.calls++
-	if a.err != nil {
-		return claims.Document{}, a.err
-	}
-	return claims.Parse([]byte(a.answer))
-}
-
-func TestUserinfo(t *testing.T) {
-	app := new(application)
-	i, err := NewUserinfo(UserinfoConfig{Asker: app, Email: "data.0.email", UserID: "data.0.id", Name: "data.0.name", Domains: []string{"x.io"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for answer, want := range map[string]struct {
-		rejection *Rejection
-		id        string
-	}{
-		`{"data":[{"email":"a@x.io","id":"u-1","name":"Alice Miller"}]}`:       {nil, "u-1"},
-		`{"data":[{"email":"a@x.io","id":17}]}`:                                {nil, "17"},
-		`{"data":[{"email":"a@x.io","id":1e3}]}`:                               {nil, ""},
-		`{"data":[{"email":"a@x.io","id":-1}]}`:                                {nil, ""},
-		`{"data":[{"email":"a@x.io","email_verified":true}]}`:                  {nil, ""},
-		`{"data":[{"email":"a@x.io","email_verified":null}]}`:                  {nil, ""},
-		`{"data":[{"email":["a@x.io"]}]}`:                                      {nil, ""},
-		`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`:                     {ErrSeveral, ""},
-		`{"data":[{"email":"a@x.io"},null]}`:                                   {ErrSeveral, ""},
-		`{"data":[{},{"email":"b@x.io"}]}`:                                     {ErrSeveral, ""},
-		`{"data":[]}`:                                                          {ErrNotClaimed, ""},
-		`{"data":{}}`:                                                          {ErrNotClaimed, ""},
-		`{"data":[{"email":null}]}`:                                            {ErrNotClaimed, ""},
-		`{"data":[{"email":""}]}`:                                              {ErrEmpty, ""},
-		`{"data":[{"email":" "}]}`:                                             {ErrEmpty, ""},
-		`{"data":[{"email":7}]}`:                                               {ErrNotText, ""},
-		`{"data":[{"email":["a@x.io","b@x.io"]}]}`:                             {ErrNotText, ""},
-		`{"data":[{"email":{"a":"a@x.io"}}]}`:                                  {ErrNotText, ""},
-		`{"data":[{"email":"alice"}]}`:                                         {ErrNotAddress, ""},
-		`{"data":[{"email":"a@x.io","email_verified":false}]}`:                 {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","email_verified":"false"}]}`:               {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","emailVerified":0.0}]}`:                    {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","emailVerified":"2026-01-01T00:00:00Z"}]}`: {nil, ""},
-		`{"data":[{"email":"a@x.io","verified":false}]}`:                       {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","is_verified":[false]}]}`:                  {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","verified":true}]}`:                        {nil, ""},
-		`{"data":[{"email":"a@y.io"}]}`:                                        {ErrDomainNotAllowed, ""},
-	} {
-		app.answer, app.calls = answer, 0
-		r := withPlaceholders(nil)
-		if want.rejection != nil {
-			wantRejection(t, i, r, want.rejection)
-			continue
-		}
-		if u := wantUser(t, i, r, "a@x.io"); u.ID.Reveal() != want.id {
-			t.Errorf("%s: id %q, want %q", answer, u.ID.Reveal(), want.id)
-		}
-		_, _ = i.Names(context.Background(), r)
-		if app.calls != 1 {
-			t.Errorf("the application was asked %d times", app.calls)
-		}
-	}
-	for err, want := range map[error]*Rejection{ErrNotSignedIn: ErrNotSignedIn, ErrNoSession: ErrNoSession, errors.New("odd"): ErrUserinfoUnavailable} {
-		app.err = err
-		wantRejection(t, i, withPlaceholders(nil), want)
-	}
-}
-
-// An address under a name of one's own has its email_verified beside it.
-func TestUnverifiedNamespace(t *testing.T) {
-	i := mustNew(t, Config{Email: `X-A https://clinic\.example/email`, Trust: trustProxy()})
-	wantUser(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":true}`), "a@x.io")
-	wantRejection(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":false}`), ErrEmailDenied)
-}
-
-func TestUserinfoVerified(t *testing.T) {
-	app := new(application)
-	i, err := NewUserinfo(UserinfoConfig{Asker: app, Email: "email", Verified: "confirmed"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for answer, want := range map[string]*Rejection{
-		`true`: nil, `"yes"`: nil, `1`: nil, `[true]`: ErrEmailUnverified, `["true"]`: nil,
-		`false`: ErrEmailUnverified, `0`: ErrEmailUnverified, `2`: ErrEmailUnverified, `null`: ErrEmailUnverified, `"2026-01-01"`: ErrEmailUnverified,
-	} {
-		app.answer = `{"email":"a@x.io","confirmed":` + answer + `}`
-		if want == nil {
-			wantUser(t, i, withPlaceholders(nil), "a@x.io")
-		} else {
-			wantRejection(t, i, withPlaceholders(nil), want)
-		}
-	}
-}
-
-func TestUserinfoConfig(t *testing.T) {
-	for parts, c := range map[string]UserinfoConfig{
-		"email: |user.email": {},
-		"email: |path":       {Email: "a..b"},
-		"name: |path":        {Email: "email", Name: `a\b`},
-		"domains: ":          {Email: "email", Domains: []string{"*.x.io"}},
-	} {
-		_, err := NewUserinfo(c)
-		wantError(t, err, strings.Split(parts, "|")...)
-	}
 }

@@ -80,9 +80,9 @@ func (s Source) String() string {
 // isZero reports whether nothing is written.
 func (s Source) isZero() bool { return s.From == "" && s.Paths == nil }
 
-// parse reads a source as it was written, without regard to trust: what needs
+// parseSource reads a source as it was written, without regard to trust: what needs
 // it comes back as kindHeader.
-func (s Source) parse() (source, error) {
+func parseSource(s Source) (source, error) {
 	p, err := parsePlace(s.From)
 	if err != nil {
 		return source{}, err

@@ -1,0 +1,182 @@
+package identity_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// try identifies the sender of a request: with all that came, with nothing
+// but what the config reads, and with more.
+func (s *subject) try(t *testing.T, a, noise asked) outcome {
+	got := s.outcome(t, a)
+	for what, other := range map[string]asked{"alone": s.alone(a), "among others": s.among(a, noise)} {
+		if again := s.outcome(t, other); again != got {
+			t.Fatalf("%s: %+v; %s: %+v\nof %q", s.name, got, what, again, other)
+		}
+	}
+	s.check(t, a, got)
+	return got
+}
+
+// check compares what came of a request with what stands in it.
+func (s *subject) check(t *testing.T, a asked, got outcome) {
+	if s.byID {
+		s.checkByID(t, a, got)
+		s.checkNames(t, a, got)
+		return
+	}
+	email, number, ok := s.reads(a, s.email)
+	if got.reason != "" {
+		if ok && !number && s.affirmed(a) && simple.MatchString(email) && s.isSimple(a, s.email) {
+			t.Fatalf("%s: %q is nobody: %+v\nof %q", s.name, email, got, a)
+		}
+		return
+	}
+	s.checkAddress(t, a, got)
+	if id, _, ok := s.reads(a, s.id); got.id != "" && (!ok || got.id != id) {
+		t.Fatalf("%s: the id is %q, and there stands %q (%t)\nof %q", s.name, got.id, id, ok, a)
+	}
+	s.checkNames(t, a, got)
+}
+
+// affirmed reports whether the address is verified, if it has to be.
+func (s *subject) affirmed(a asked) bool {
+	if s.verified.from == "" {
+		return true
+	}
+	yes, _ := s.at(a, s.verified)
+	text, _ := oneText(yes)
+	return slices.Contains([]string{"true", "1", "yes", "on"}, strings.ToLower(strings.TrimSpace(text)))
+}
+
+// checkAddress compares a user's address with what stands in the request.
+func (s *subject) checkAddress(t *testing.T, a asked, got outcome) {
+	email, number, ok := s.reads(a, s.email)
+	switch {
+	case !ok || number || got.email != email:
+		t.Fatalf("%s: taken for %q, and there stands %q (%t)\nof %q", s.name, got.email, email, ok, a)
+	case s.email.isBare() && !s.isOne(a):
+		t.Fatalf("%s: taken for %q out of several\nof %q", s.name, got.email, a)
+	case !s.email.isBare() && s.isTwice(a, s.email):
+		t.Fatalf("%s: taken for %q out of a document that says something twice\nof %q", s.name, got.email, a)
+	case !isPlain(got.email):
+		t.Fatalf("%s: %q is an address\nof %q", s.name, got.email, a)
+	case !s.affirmed(a):
+		t.Fatalf("%s: %q is not verified\nof %q", s.name, got.email, a)
+	case s.domain != "" && !strings.EqualFold(got.email[strings.IndexByte(got.email, '@')+1:], s.domain):
+		t.Fatalf("%s: %q is of another domain\nof %q", s.name, got.email, a)
+	case s.logins && !strings.Contains(got.email[strings.IndexByte(got.email, '@'):], "."):
+		t.Fatalf("%s: %q is a login\nof %q", s.name, got.email, a)
+	}
+}
+
+// checkNames compares a user's names with what stands in the request.
+func (s *subject) checkNames(t *testing.T, a asked, got outcome) {
+	var said []string
+	for _, r := range s.names {
+		if name, _, ok := s.reads(a, r); ok {
+			said = append(said, name)
+		}
+	}
+	for _, name := range []string{got.first, got.last} {
+		if name != "" && said == nil || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, said, a)
+		}
+		if name != "" && isASCII(said) && !strings.ContainsAny(strings.Join(said, ""), "%=?'\t") && s.domain == "" && !strings.HasPrefix(s.name, "a map") && !slices.ContainsFunc(said, func(text string) bool { return strings.Contains(text, name) }) {
+			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, said, a)
+		}
+	}
+}
+
+// isASCII reports whether texts have nothing but what is seen of ASCII in them.
+func isASCII(texts []string) bool {
+	return !slices.ContainsFunc(texts, func(s string) bool {
+		return strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || r != '\t' && unicode.IsControl(r) })
+	})
+}
+
+// isSimple reports whether there is no reason to refuse what is written at a
+// source, if it is one of those above.
+func (s *subject) isSimple(a asked, r reading) bool {
+	value, _ := s.at(a, r)
+	written, _ := oneText(value)
+	if r.isBare() {
+		return !strings.ContainsAny(written, ",; \t") && strings.Count(written, "@") <= 1
+	}
+	return isCanonical(strings.TrimPrefix(written, goodToken))
+}
+
+// isBare reports whether the value is read outside of a document.
+func (r reading) isBare() bool {
+	_, bare := r.read("ada@x.example")
+	return bare
+}
+
+// isOne reports whether at the source of the address no more than one is
+// written.
+func (s *subject) isOne(a asked) bool {
+	value, _ := s.at(a, s.email)
+	written, _ := oneText(value)
+	return !strings.Contains(written, ",") && strings.Count(written, "@") == 1
+}
+
+// isTwice reports whether the document of a source has a member twice.
+func (s *subject) isTwice(a asked, r reading) bool {
+	value, _ := s.at(a, r)
+	written, _ := oneText(value)
+	written = strings.TrimSpace(strings.TrimPrefix(written, goodToken))
+	if !strings.HasPrefix(written, "{") && !strings.HasPrefix(written, "[") {
+		b, _ := decodeBase64(written)
+		written = string(b)
+	}
+	dec := json.NewDecoder(strings.NewReader(written))
+	var open []map[string]bool // of an object its members, of a list nil
+	name := false              // a member's name is next
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, make(map[string]bool))
+		case json.Delim('['):
+			open = append(open, nil)
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		default:
+			if text, _ := token.(string); name {
+				if open[len(open)-1][text] {
+					return true
+				}
+				open[len(open)-1][text], name = true, false
+				continue
+			}
+		}
+		name = len(open) > 0 && open[len(open)-1] != nil
+	}
+}
+
+// isCanonical reports whether a document is written in the one way that
+// encoding/json would write it, which leaves no member there twice, and says
+// nothing of whether its address is verified.
+func isCanonical(written string) bool {
+	if !strings.HasPrefix(written, "{") {
+		if strings.Count(written, ".") == 2 {
+			written = strings.Split(written, ".")[1]
+		}
+		b, err := base64.StdEncoding.Strict().DecodeString(written)
+		if err != nil {
+			b, err = base64.RawURLEncoding.Strict().DecodeString(written)
+		}
+		return err == nil && strings.HasPrefix(string(b), "{") && isCanonical(string(b))
+	}
+	doc, ok := readJSON(written)
+	again, err := json.Marshal(doc)
+	return ok && err == nil && string(again) == written && !strings.Contains(strings.ToLower(written), "verified")
+}

@@ -1,0 +1,60 @@
+package identity
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestVerifyComplete(t *testing.T) {
+	const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"
+	tests := map[string]struct {
+		preset  string
+		written Verify
+		want    Verify
+		wrong   []string
+	}{
+		"iap": {"google_iap", Verify{Audience: []string{"/projects/1/apps/p"}},
+			Verify{JWKS: "https://www.gstatic.com/iap/verify/public_key-jwk", Issuer: "https://cloud.google.com/iap"}, nil},
+		"iap without audience": {"google_iap", Verify{}, Verify{}, []string{"audience: "}},
+		"iap with a signer":    {"google_iap", Verify{Audience: []string{"a"}, Signers: []string{balancer}}, Verify{}, []string{"signer: "}},
+		"cloudflare": {"cloudflare_access", Verify{Issuer: "https://team.cloudflareaccess.com", Audience: []string{"tag"}},
+			Verify{JWKS: "https://team.cloudflareaccess.com/cdn-cgi/access/certs", Issuer: "https://team.cloudflareaccess.com"}, nil},
+		"cloudflare without issuer": {"cloudflare_access", Verify{Audience: []string{"tag"}}, Verify{}, []string{"issuer: ", "such as https://<team>.cloudflareaccess.com"}},
+		"pomerium": {"pomerium", Verify{Audience: []string{"app.clinic.example"}},
+			Verify{JWKS: "https://app.clinic.example/.well-known/pomerium/jwks.json", Issuer: "app.clinic.example"}, nil},
+		"pomerium, keys elsewhere": {"pomerium", Verify{Audience: []string{"app.clinic.example"}, JWKS: "https://auth.clinic.example/keys"},
+			Verify{JWKS: "https://auth.clinic.example/keys", Issuer: "app.clinic.example"}, nil},
+		"pomerium, no host":    {"pomerium", Verify{Audience: []string{"https://a.example"}}, Verify{}, []string{"issuer: ", "jwks: ", "such as https://<the route's host>"}},
+		"pomerium, two routes": {"pomerium", Verify{Audience: []string{"a.example", "b.example"}}, Verify{}, []string{"issuer: ", "such as the route's host"}},
+		"alb": {"aws_alb", Verify{Signers: []string{balancer}},
+			Verify{JWKS: "https://public-keys.auth.elb.eu-west-2.amazonaws.com"}, nil},
+		"alb without signer":   {"aws_alb", Verify{}, Verify{}, []string{"signer: ", "ARN"}},
+		"alb, no ARN":          {"aws_alb", Verify{Signers: []string{"clinic"}}, Verify{}, []string{"signer: ", "such as arn:aws:"}},
+		"alb, two regions":     {"aws_alb", Verify{Signers: []string{balancer, strings.Replace(balancer, "eu-west-2", "us-east-1", 1)}}, Verify{}, []string{"jwks: ", "public-keys.auth.elb"}},
+		"alb, region injected": {"aws_alb", Verify{Signers: []string{strings.Replace(balancer, "eu-west-2", "evil.example/", 1)}}, Verify{}, []string{"signer: "}},
+		"teleport":             {"teleport", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: ", "/.well-known/jwks.json"}},
+		"none":                 {"", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: "}},
+		"none, whole": {"", Verify{JWKS: "https://k.example", Issuer: "https://i.example", Audience: []string{"a"}},
+			Verify{JWKS: "https://k.example", Issuer: "https://i.example"}, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.written.Complete(tt.preset)
+			if tt.wrong != nil {
+				wantError(t, err, tt.wrong...)
+				if lines := strings.Count(err.Error(), "\n") + 1; lines > 3 {
+					t.Errorf("%d problems: %v", lines, err)
+				}
+				return
+			}
+			if err != nil || got.JWKS != tt.want.JWKS || got.Issuer != tt.want.Issuer {
+				t.Errorf("%+v, %v; want %+v", got, err, tt.want)
+			}
+			row, _ := FindPreset(tt.preset)
+			if !slices.Equal(got.Algorithms, row.Verify.Algorithms) || got.KeyByID != row.Verify.KeyByID {
+				t.Errorf("the preset's part: %+v", got)
+			}
+		})
+	}
+}
