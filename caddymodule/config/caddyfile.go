@@ -14,32 +14,32 @@ import (
 )
 
 // Unmarshal reads a directive: the service's own options and the shared ones.
-func Unmarshal(d *caddyfile.Dispenser, own option.Table, c *Common) error {
+func Unmarshal(d *caddyfile.Dispenser, own option.Options, c *Common) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
 		return d.ArgErr()
 	}
-	_, err := option.Merge(own, c.options()).Block(d)
+	_, err := option.Merge(own, c.options()).Parse(d)
 	return err
 }
 
 // options are the options that all token directives share.
-func (c *Common) options() option.Table {
-	return option.Table{
+func (c *Common) options() option.Options {
+	return option.Options{
 		"identity":        c.parseIdentity,
 		"trust":           c.parseTrust,
 		"userinfo":        c.parseUserinfo,
 		"cache":           c.parseCache,
-		"no_cache":        option.OneOf(&c.NoCache, "honor", "ignore"),
+		"no_cache":        option.Enum(&c.NoCache, "honor", "ignore"),
 		"timeout":         option.Duration(&c.Timeout, MinDuration),
 		"attempt_timeout": option.Duration(&c.AttemptTimeout, MinDuration),
 		"retries":         c.parseRetries,
 		"breaker":         c.parseBreaker,
 		"max_concurrent":  option.Number(&c.MaxConcurrent, 1),
 		"max_waiting":     option.Number(&c.MaxWaiting, 1),
-		"errors":          option.OneOf(&c.Errors, "problem", "caddy"),
-		"cross_site":      option.OneOf(&c.CrossSite, "deny", "allow"),
-		"trace_upstream":  option.OnOff(&c.TraceUpstream),
+		"errors":          option.Enum(&c.Errors, "problem", "caddy"),
+		"cross_site":      option.Enum(&c.CrossSite, "deny", "allow"),
+		"trace_upstream":  option.Bool(&c.TraceUpstream),
 		"hash_key":        option.Secret(&c.HashKey),
 	}
 }
@@ -47,7 +47,7 @@ func (c *Common) options() option.Table {
 func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 	c.Identity = new(Identity)
 	i := c.Identity
-	table := option.Table{
+	table := option.Options{
 		"email":         source(&i.Email),
 		"user_id":       source(&i.UserID),
 		"name":          source(&i.Name),
@@ -55,16 +55,16 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 		"last_name":     source(&i.LastName),
 		"verified":      source(&i.Verified),
 		"domains":       option.List(&i.Domains),
-		"name_encoding": option.OneOf(&i.NameEncoding, NameEncodings...),
+		"name_encoding": option.Enum(&i.NameEncoding, NameEncodings...),
 		"verify":        i.parseVerify,
 	}
 	if d.CountRemainingArgs() == 0 {
-		return option.BlockOf(table)(d)
+		return option.Block(table)(d)
 	}
 	if err := option.Text(&i.Preset)(d); err != nil {
 		return err
 	}
-	_, err := table.Block(d)
+	_, err := table.Parse(d)
 	return err
 }
 
@@ -87,13 +87,13 @@ func source(target *string) func(*caddyfile.Dispenser) error {
 func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
 	i.Verify = new(Verify)
 	v := i.Verify
-	table := option.Table{
+	table := option.Options{
 		"jwks":     option.Text(&v.JWKS),
 		"issuer":   option.Text(&v.Issuer),
 		"audience": option.List(&v.Audience),
 		"signer":   option.List(&v.Signer),
 	}
-	return option.BlockOf(table)(d)
+	return option.Block(table)(d)
 }
 
 func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
@@ -102,7 +102,7 @@ func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
 	if err := option.Text(&u.URL)(d); err != nil {
 		return err
 	}
-	_, err := option.Table{
+	_, err := option.Options{
 		"forward_headers": option.List(&u.ForwardHeaders),
 		"email":           option.Text(&u.Email),
 		"user_id":         option.Text(&u.UserID),
@@ -112,7 +112,7 @@ func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
 		"verified":        option.Text(&u.Verified),
 		"domains":         option.List(&u.Domains),
 		"timeout":         option.Duration(&u.Timeout, MinDuration),
-	}.Block(d)
+	}.Parse(d)
 	return err
 }
 
@@ -146,7 +146,7 @@ func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
 func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 	c.Cache = new(Cache)
 	k := c.Cache
-	table := option.Table{
+	table := option.Options{
 		"ttl": func(d *caddyfile.Dispenser) error {
 			if k.TTL != 0 {
 				return d.Err("option 'ttl' is given twice: in the block and behind 'cache'")
@@ -160,7 +160,7 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 	}
 	switch d.CountRemainingArgs() {
 	case 0:
-		return option.BlockOf(table)(d)
+		return option.Block(table)(d)
 	case 1:
 	default:
 		return d.ArgErr()
@@ -173,7 +173,7 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 	if err := option.Duration(&k.TTL, MinDuration)(d); err != nil {
 		return err
 	}
-	_, err := table.Block(d)
+	_, err := table.Parse(d)
 	return err
 }
 
@@ -203,7 +203,7 @@ func (c *Common) parseRetries(d *caddyfile.Dispenser) error {
 func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
 	c.Breaker = new(Breaker)
 	b := c.Breaker
-	return option.OffOr(&b.Disabled, option.Table{
+	return option.OffOrBlock(&b.Disabled, option.Options{
 		"failures": option.Number(&b.Failures, 1),
 		"open":     option.Duration(&b.Open, MinDuration),
 	})(d)

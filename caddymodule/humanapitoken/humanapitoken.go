@@ -75,8 +75,8 @@ func (h *HumanAPIToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // serviceOptions are the options that say whose service is called.
-func (h *HumanAPIToken) serviceOptions() option.Table {
-	return option.Table{
+func (h *HumanAPIToken) serviceOptions() option.Options {
+	return option.Options{
 		"api":           option.Text(&h.API),
 		"client_id":     h.parseClientID,
 		"client_secret": option.Secret(&h.ClientSecret),
@@ -96,7 +96,7 @@ func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 // pools.
 func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	h.endpoint.Init(ctx, endpoint.HumanAPI, source{h}, h, &h.Common)
-	var p option.Problems
+	var p option.Errors
 	s := h.readSettings(&p)
 	limits := h.endpoint.Load(ctx, defaultTTL, &p)
 	transport := account.NewTransport(account.TLSFiles{}, limits.MaxConcurrent, &p)
@@ -136,7 +136,7 @@ type settings struct {
 type source struct{ handler *HumanAPIToken }
 
 // Settings implements endpoint.Source.
-func (s source) Settings(p *option.Problems) endpoint.Settings { return s.handler.readSettings(p) }
+func (s source) Settings(p *option.Errors) endpoint.Settings { return s.handler.readSettings(p) }
 
 // Names implements credentialSource.
 func (s source) Names() endpoint.AccountNames {
@@ -145,7 +145,7 @@ func (s source) Names() endpoint.AccountNames {
 }
 
 // readSettings evaluates whose service is called, and notes every problem in it.
-func (h *HumanAPIToken) readSettings(p *option.Problems) *settings {
+func (h *HumanAPIToken) readSettings(p *option.Errors) *settings {
 	c := humanapi.Config{
 		ClientID:     p.Text("client_id", h.ClientID),
 		ClientSecret: p.Secret("client_secret", h.ClientSecret),
@@ -165,7 +165,7 @@ func (h *HumanAPIToken) readSettings(p *option.Problems) *settings {
 		}
 	}
 	if slices.ContainsFunc(c.ExtraScopes, func(scope string) bool { return strings.TrimSpace(scope) == "" }) {
-		p.AddAll(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
+		p.Join(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
 	}
 	if api := p.Text("api", cmp.Or(h.API, defaultAPI)); api != "" {
 		var err error

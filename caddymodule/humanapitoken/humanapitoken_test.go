@@ -9,7 +9,7 @@ import (
 // TestWhereTheSecretGoes: without the option api, to Human API and nobody else.
 func TestWhereTheSecretGoes(t *testing.T) {
 	h := &HumanAPIToken{ClientID: "c", ClientSecret: "s"}
-	var p option.Problems
+	var p option.Errors
 	if c := h.readSettings(&p); p.Err() != nil || c.API.String() != "https://auth.humanapi.co" {
 		t.Errorf("the secret goes to %s: %v", c.API, p.Err())
 	}

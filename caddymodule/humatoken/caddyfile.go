@@ -123,8 +123,8 @@ func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // serviceOptions are the options that say whose service is called.
-func (h *HumaToken) serviceOptions() option.Table {
-	return option.Table{
+func (h *HumaToken) serviceOptions() option.Options {
+	return option.Options{
 		"config_file":   option.Text(&h.ConfigFile),
 		"api":           option.Text(&h.API),
 		"project_id":    option.Text(&h.ProjectID),
@@ -135,7 +135,7 @@ func (h *HumaToken) serviceOptions() option.Table {
 		"header_up":     h.parseHeaderUp,
 		"tls":           h.parseTLS,
 		"registration":  h.parseRegistration,
-		"client_type":   option.OneOf(&h.ClientType, clientTypes...),
+		"client_type":   option.Enum(&h.ClientType, clientTypes...),
 	}
 }
 
@@ -171,15 +171,15 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 func (h *HumaToken) parseSignature(d *caddyfile.Dispenser) error {
 	h.Signature = new(Signature)
 	s := h.Signature
-	if err := option.OneOf(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off")(d); err != nil {
+	if err := option.Enum(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off")(d); err != nil {
 		return err
 	}
-	_, err := option.Table{
-		"encoding":    option.OneOf(&s.Encoding, "hex", "base64", "base64url"),
+	_, err := option.Options{
+		"encoding":    option.Enum(&s.Encoding, "hex", "base64", "base64url"),
 		"payload":     option.Text(&s.Payload),
 		"header_name": option.Text(&s.HeaderName),
 		"id":          option.Text(&s.ID),
-	}.Block(d)
+	}.Parse(d)
 	return err
 }
 
@@ -198,7 +198,7 @@ func (h *HumaToken) parseHeaderUp(d *caddyfile.Dispenser) error {
 
 func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
 	h.TLS = new(TLS)
-	return option.BlockOf(option.Table{
+	return option.Block(option.Options{
 		"ca": option.Text(&h.TLS.CA),
 		"client_certificate": func(d *caddyfile.Dispenser) error {
 			if !d.AllArgs(&h.TLS.ClientCertificate, &h.TLS.ClientKey) {
@@ -215,10 +215,10 @@ const minHold = time.Second
 func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
 	h.Registration = new(Registration)
 	r := h.Registration
-	return option.OffOr(&r.Disabled, option.Table{
+	return option.OffOrBlock(&r.Disabled, option.Options{
 		"rate":            r.parseRate,
 		"hold":            option.Duration(&r.Hold, minHold),
-		"sign_consent":    option.OnOff(&r.SignConsent),
+		"sign_consent":    option.Bool(&r.SignConsent),
 		"timezone":        option.Text(&r.Timezone),
 		"language":        option.Text(&r.Language),
 		"activation_code": option.Secret(&r.ActivationCode),

@@ -26,7 +26,7 @@ func (h *HumaToken) SetDryRun(r *endpoint.DryRun) {
 
 // DistinctClientTypes returns the client types that have a client id, one for each id.
 func (h *HumaToken) DistinctClientTypes() (types []string) {
-	var p option.Problems // Provision has reported them
+	var p option.Errors // Provision has reported them
 	ids := h.readService(&p).clientIDs
 	seen := make(map[string]bool)
 	for _, kind := range clientTypes {

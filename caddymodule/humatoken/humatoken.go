@@ -47,7 +47,7 @@ func (h *HumaToken) Cleanup() error { return h.endpoint.Cleanup() }
 type source struct{ handler *HumaToken }
 
 // Settings implements endpoint.Source.
-func (s source) Settings(p *option.Problems) endpoint.Settings { return s.handler.settings(p) }
+func (s source) Settings(p *option.Errors) endpoint.Settings { return s.handler.settings(p) }
 
 // Names implements endpoint.Source.
 func (s source) Names() endpoint.AccountNames {

@@ -58,7 +58,7 @@ type settings struct {
 // config names, and takes its state from the pools.
 func (h *HumaToken) Provision(ctx caddy.Context) error {
 	h.endpoint.Init(ctx, endpoint.Huma, source{h}, h, &h.Common)
-	var p option.Problems
+	var p option.Errors
 	s := h.settings(&p)
 	limits := h.endpoint.Load(ctx, defaultTTL, &p)
 	h.readRegistration(&p, &limits)
@@ -75,7 +75,7 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 }
 
 // settings evaluates the options that may change while the config runs.
-func (h *HumaToken) settings(p *option.Problems) *settings {
+func (h *HumaToken) settings(p *option.Errors) *settings {
 	s := &settings{h: h, humaService: h.readService(p)}
 	h.readSignature(p, s)
 	r := h.registrationOptions()
@@ -93,7 +93,7 @@ func (h *HumaToken) settings(p *option.Problems) *settings {
 }
 
 // readSignature evaluates how calls are signed, and their further headers.
-func (h *HumaToken) readSignature(p *option.Problems, s *settings) {
+func (h *HumaToken) readSignature(p *option.Errors, s *settings) {
 	sig := h.Signature
 	if sig == nil {
 		sig = new(Signature)
@@ -112,7 +112,7 @@ func (h *HumaToken) readSignature(p *option.Problems, s *settings) {
 	}
 	var err error
 	s.signer, err = huma.NewSigner(s.signature)
-	p.AddAll(err)
+	p.Join(err)
 }
 
 func (h *HumaToken) registrationOptions() *Registration {
@@ -123,20 +123,20 @@ func (h *HumaToken) registrationOptions() *Registration {
 }
 
 // readRegistration evaluates how sign-ups are sent, and their brake.
-func (h *HumaToken) readRegistration(p *option.Problems, l *account.Limits) {
+func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 	r := h.registrationOptions()
 	l.RegistrationRate, l.RegistrationBurst = defaultRegistrationRate, cmp.Or(r.Burst, defaultRegistrationBurst)
 	if r.Rate != "" {
 		limit, err := parseRate(p.Text("rate", r.Rate))
 		if err != nil {
-			p.AddAll(fmt.Errorf("rate: %w", err))
+			p.Join(fmt.Errorf("rate: %w", err))
 		}
 		l.RegistrationRate = limit
 	}
 	if r.Burst < 0 {
 		p.Addf("rate", "the burst is %d: it must be at least 1", r.Burst)
 	}
-	p.Shortest("hold", r.Hold, minHold)
+	p.MinDuration("hold", r.Hold, minHold)
 	limit, burst := l.RegistrationRate, l.RegistrationBurst
 	h.registration = login.Registration{
 		Off:     r.Disabled,

@@ -29,7 +29,7 @@ type humaService struct {
 }
 
 // readService takes each value from its option, else from the config file.
-func (h *HumaToken) readService(p *option.Problems) humaService {
+func (h *HumaToken) readService(p *option.Errors) humaService {
 	var file huma.FileValues
 	fileRead := false
 	if path := p.Text("config_file", h.ConfigFile); path != "" {
@@ -107,7 +107,7 @@ func (h *HumaToken) signatureOff() bool {
 }
 
 // readClientIDs takes the client ids from the option, else from the file.
-func (v *humaService) readClientIDs(p *option.Problems, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
+func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
 	v.clientIDs = make(map[login.ClientType]string)
 	one := file.ClientID
 	for kind, id := range ids {
@@ -147,7 +147,7 @@ func (v *humaService) readClientIDs(p *option.Problems, ids ClientIDs, file huma
 }
 
 // checkClientType notes a default client type that no request can have.
-func (v *humaService) checkClientType(p *option.Problems, kind string) {
+func (v *humaService) checkClientType(p *option.Errors, kind string) {
 	switch {
 	case kind == "":
 	case !slices.Contains(clientTypes, kind):
@@ -174,7 +174,7 @@ func (v *humaService) defaultClientType(configured login.ClientType) login.Clien
 }
 
 // readHeaderUp reads the further headers on calls, in a stable order.
-func (h *HumaToken) readHeaderUp(p *option.Problems, sig huma.SignatureConfig) []huma.Header {
+func (h *HumaToken) readHeaderUp(p *option.Errors, sig huma.SignatureConfig) []huma.Header {
 	ours := map[string]bool{"Deploymentid": true} // what every call carries anyway
 	if sig.Algorithm != "off" {
 		ours[http.CanonicalHeaderKey(cmp.Or(sig.HeaderName, "signature"))] = true
@@ -199,7 +199,7 @@ func (h *HumaToken) readHeaderUp(p *option.Problems, sig huma.SignatureConfig) [
 }
 
 // readTLS reads the files of the tls option.
-func (h *HumaToken) readTLS(p *option.Problems) account.TLSFiles {
+func (h *HumaToken) readTLS(p *option.Errors) account.TLSFiles {
 	if h.TLS == nil {
 		return account.TLSFiles{}
 	}

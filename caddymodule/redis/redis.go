@@ -109,16 +109,16 @@ func (*Redis) CaddyModule() caddy.ModuleInfo {
 // address may be repeated, everything else not.
 func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // its name
-	return option.BlockOf(option.Table{
+	return option.Block(option.Options{
 		"address":               r.parseAddress,
 		"username":              option.Text(&r.Username),
 		"password":              option.Secret(&r.Password),
 		"db":                    option.Number(&r.DB, 0),
 		"key_prefix":            option.Text(&r.KeyPrefix),
-		"tls_enabled":           option.OnOff(&r.TLSEnabled),
+		"tls_enabled":           option.Bool(&r.TLSEnabled),
 		"tls_server_certs_path": option.Text(&r.TLSServerCertsPath),
 		"master_name":           option.Text(&r.MasterName),
-		"cluster":               option.OnOff(&r.Cluster),
+		"cluster":               option.Bool(&r.Cluster),
 		"timeout":               option.Duration(&r.Timeout, leastTimeout),
 		"encryption_keys":       r.parseKeys,
 	})(d)
@@ -156,7 +156,7 @@ func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
 
 // Provision evaluates the options. It connects to nobody.
 func (r *Redis) Provision(caddy.Context) error {
-	var p option.Problems
+	var p option.Errors
 	r.config = rediscache.Config{
 		Addresses:  p.Texts("address", r.Address),
 		Username:   p.Text("username", r.Username),
@@ -180,7 +180,7 @@ func (r *Redis) Provision(caddy.Context) error {
 }
 
 // check notes what only the whole block can be wrong in.
-func (r *Redis) check(p *option.Problems) {
+func (r *Redis) check(p *option.Errors) {
 	if len(r.Address) == 0 {
 		p.Addf("address", "it is missing: write where Redis is, such as localhost:6379")
 	}
@@ -198,16 +198,16 @@ func (r *Redis) check(p *option.Problems) {
 	if r.Cluster && r.DB != 0 {
 		p.Addf("db", "a cluster has none but 0")
 	}
-	p.Least("db", r.DB, 0)
+	p.AtLeast("db", r.DB, 0)
 	if r.Username != "" && r.Password == "" {
 		p.Addf("username", "it needs a password")
 	}
-	p.Shortest("timeout", r.Timeout, leastTimeout)
+	p.MinDuration("timeout", r.Timeout, leastTimeout)
 }
 
 // readKeys reads the encryption keys. What is said about them holds nothing of
 // them.
-func (r *Redis) readKeys(p *option.Problems) (keys []masked.String) {
+func (r *Redis) readKeys(p *option.Errors) (keys []masked.String) {
 	if len(r.EncryptionKeys) == 0 {
 		p.Addf("encryption_keys", "a key is missing: make one, such as with `head -c 32 /dev/urandom | base64`, and write it as {env.NAME} or {file./path}")
 	}
@@ -233,7 +233,7 @@ func (r *Redis) readKeys(p *option.Problems) (keys []masked.String) {
 	return keys
 }
 
-func (r *Redis) readTLS(p *option.Problems) *tls.Config {
+func (r *Redis) readTLS(p *option.Errors) *tls.Config {
 	path := p.Text("tls_server_certs_path", r.TLSServerCertsPath)
 	if !r.TLSEnabled {
 		if path != "" {

@@ -36,13 +36,13 @@ type Account struct {
 	Hints  *memcache.Cache // whose last token of Human API was an id token
 
 	mu                  sync.Mutex
-	attached            map[any]*attachment
+	attached            map[any]*attachedConfig
 	registrationLimiter *rate.Limiter
 	maxTimeout          time.Duration // the longest timeout of its handlers
 }
 
-// attachment is what the handlers of one config say about an account's limits.
-type attachment struct {
+// attachedConfig is what the handlers of one config say about an account's limits.
+type attachedConfig struct {
 	limits Limits
 	uses   int
 }
@@ -55,7 +55,7 @@ func New() (caddy.Destructor, error) {
 		Cache:               cache,
 		Recent:              recent,
 		Hints:               hints,
-		attached:            make(map[any]*attachment),
+		attached:            make(map[any]*attachedConfig),
 		registrationLimiter: rate.NewLimiter(0, 0),
 	}, nil
 }
@@ -92,7 +92,7 @@ func (a *Account) Attach(config any, l Limits, timeout time.Duration) error {
 	a.maxTimeout = max(a.maxTimeout, timeout)
 	c, ok := a.attached[config]
 	if !ok {
-		c = &attachment{limits: l}
+		c = &attachedConfig{limits: l}
 		a.attached[config] = c
 	}
 	if c.limits != l {

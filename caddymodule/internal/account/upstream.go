@@ -38,7 +38,7 @@ var (
 type Upstream struct {
 	Service   string // its name
 	Transport *http.Transport
-	Guard     *resilience.Guard
+	Guard     *resilience.Client
 
 	// onBreaker is called when the breaker opens or closes: a function of the
 	// handler that has made a call most recently, whose config runs, or has until a
@@ -91,7 +91,7 @@ type TransportSettings struct {
 
 // NewTransport checks the files of the option tls, and returns how to make a transport
 // for so many connections.
-func NewTransport(s TLSFiles, maxConns int, p *option.Problems) TransportSettings {
+func NewTransport(s TLSFiles, maxConns int, p *option.Errors) TransportSettings {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.CA != nil {
 		config.RootCAs = x509.NewCertPool()

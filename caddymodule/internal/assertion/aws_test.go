@@ -283,8 +283,8 @@ func TestI17AWSOneFetch(t *testing.T) {
 		_, _ = w.Write([]byte(pemOf(p256())))
 	})
 	// Also one who comes before the first has begun to wait.
-	first, _ := v.keys.ofID(awsKid)
-	if second, _ := v.keys.ofID(awsKid); second != first || second == nil {
+	first, _ := v.keys.cacheForID(awsKid)
+	if second, _ := v.keys.cacheForID(awsKid); second != first || second == nil {
 		t.Error("two fetches")
 	}
 	var wg sync.WaitGroup

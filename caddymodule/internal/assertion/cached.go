@@ -26,9 +26,9 @@ const (
 // can make this server ask, but not more often. It is shorter in tests of others.
 var MinInterval = 5 * time.Second
 
-// cached are the keys that one URL served last. They stay while the key
+// keyCache are the keys that one URL served last. They stay while the key
 // server is down, however long.
-type cached struct {
+type keyCache struct {
 	fetch   func(context.Context) (*keySet, error)
 	onError func(error)
 
@@ -40,12 +40,12 @@ type cached struct {
 	running chan struct{} // closed when the fetch ends; nil if none is running
 }
 
-func (k *Keys) newCached(fetch func(context.Context) (*keySet, error)) *cached {
-	return &cached{fetch: fetch, onError: k.onError}
+func (k *Keys) newKeyCache(fetch func(context.Context) (*keySet, error)) *keyCache {
+	return &keyCache{fetch: fetch, onError: k.onError}
 }
 
 // prefetch starts a fetch if one is due.
-func (c *cached) prefetch() {
+func (c *keyCache) prefetch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); c.isDue(now) {
@@ -55,7 +55,7 @@ func (c *cached) prefetch() {
 
 // get returns the keys. It waits for a fetch if there are none yet, or if
 // nobody asked for so long that they may have changed a good deal.
-func (c *cached) get(ctx context.Context) (*keySet, error) {
+func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	c.mu.Lock()
 	now := time.Now()
 	if c.isDue(now) {
@@ -82,7 +82,7 @@ func (c *cached) get(ctx context.Context) (*keySet, error) {
 // newer returns keys that were fetched after those that lacked one, which it
 // waits for; nil if there are none. All who ask wait for the same fetch, and
 // nobody waits if the last one was a moment ago.
-func (c *cached) newer(ctx context.Context, lacking *keySet) *keySet {
+func (c *keyCache) newer(ctx context.Context, lacking *keySet) *keySet {
 	c.mu.Lock()
 	if c.set == lacking {
 		c.start(time.Now())
@@ -101,21 +101,21 @@ func (c *cached) newer(ctx context.Context, lacking *keySet) *keySet {
 }
 
 // isEmpty reports whether there are no keys and none are being fetched.
-func (c *cached) isEmpty() bool {
+func (c *keyCache) isEmpty() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.set == nil && c.running == nil
 }
 
 // isDue reports whether a fetch would be in order. c.mu is held.
-func (c *cached) isDue(now time.Time) bool {
+func (c *keyCache) isDue(now time.Time) bool {
 	age := now.Sub(c.ended)
 	return c.set == nil || age > refreshAfter || c.err != nil && age > retryAfter
 }
 
 // start starts a fetch, unless one is running or was just started. c.mu is
 // held.
-func (c *cached) start(now time.Time) {
+func (c *keyCache) start(now time.Time) {
 	if c.running != nil || !c.started.IsZero() && now.Sub(c.started) < MinInterval {
 		return
 	}
@@ -125,7 +125,7 @@ func (c *cached) start(now time.Time) {
 }
 
 // run is a fetch, which goes on when those who wait for it leave.
-func (c *cached) run(done chan<- struct{}) {
+func (c *keyCache) run(done chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
 	set, err := c.fetchOrRecover(ctx)
@@ -147,7 +147,7 @@ func (c *cached) run(done chan<- struct{}) {
 
 // fetchOrRecover is fetch; a panic in it, which would end the process, is an
 // error.
-func (c *cached) fetchOrRecover(ctx context.Context) (set *keySet, err error) {
+func (c *keyCache) fetchOrRecover(ctx context.Context) (set *keySet, err error) {
 	defer func() {
 		if recover() != nil {
 			set, err = nil, errPanicked

@@ -40,14 +40,14 @@ func (s *source) fetch(ctx context.Context) (*keySet, error) {
 	return &again, nil
 }
 
-func newSource(kid string) (*source, *cached, *reports) {
+func newSource(kid string) (*source, *keyCache, *reports) {
 	s, told := &source{takes: 100 * time.Millisecond, set: &keySet{[]publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
-	return s, &cached{fetch: s.fetch, onError: told.add}, told
+	return s, &keyCache{fetch: s.fetch, onError: told.add}, told
 }
 
 // want fails unless there is one key of this id, or this error, after so much
 // time.
-func want(t *testing.T, c *cached, kid string, err error, took time.Duration) {
+func want(t *testing.T, c *keyCache, kid string, err error, took time.Duration) {
 	t.Helper()
 	start := time.Now()
 	set, gotErr := c.get(t.Context())

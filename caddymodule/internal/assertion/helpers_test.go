@@ -259,7 +259,7 @@ func refuseIn(t testing.TB, ctx context.Context, v *Verifier, token string, want
 func parts(token string) []string { return strings.Split(token, ".") }
 
 // older makes keys look as if time had passed since they were fetched.
-func (c *cached) older(by time.Duration) {
+func (c *keyCache) older(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.started, c.ended = c.started.Add(-by), c.ended.Add(-by)
@@ -267,11 +267,11 @@ func (c *cached) older(by time.Duration) {
 
 // stop makes the last fetch be a moment ago, however slow the machine is;
 // resume makes it be so long ago.
-func (c *cached) stop()                   { c.older(-24 * time.Hour) }
-func (c *cached) resume(by time.Duration) { c.older(24*time.Hour + by) }
+func (c *keyCache) stop()                   { c.older(-24 * time.Hour) }
+func (c *keyCache) resume(by time.Duration) { c.older(24*time.Hour + by) }
 
 // settle waits until no fetch is running.
-func (c *cached) settle() {
+func (c *keyCache) settle() {
 	c.mu.Lock()
 	running := c.running
 	c.mu.Unlock()

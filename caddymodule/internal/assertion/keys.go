@@ -46,16 +46,16 @@ type Keys struct {
 	source  Source
 	onError func(error)
 
-	set *cached // unless source.ByID
+	set *keyCache // unless source.ByID
 
 	mu    sync.Mutex
-	byID  map[string]*cachedID
+	byID  map[string]*keyCacheByID
 	limit *rate.Limiter // on asking for ids that are not known
 }
 
-// cachedID is the key of an id.
-type cachedID struct {
-	*cached
+// keyCacheByID is the key of an id.
+type keyCacheByID struct {
+	*keyCache
 	used time.Time
 }
 
@@ -72,10 +72,10 @@ func NewKeys(source Source, onError func(error)) (*Keys, error) {
 	}
 	k := &Keys{source: source, onError: onError}
 	if source.ByID {
-		k.byID = make(map[string]*cachedID)
+		k.byID = make(map[string]*keyCacheByID)
 		k.limit = rate.NewLimiter(rate.Every(unknownEvery), unknownBurst)
 	} else {
-		k.set = k.newCached(func(ctx context.Context) (*keySet, error) {
+		k.set = k.newKeyCache(func(ctx context.Context) (*keySet, error) {
 			b, err := download(ctx, source.URL)
 			if err != nil {
 				return nil, err
@@ -134,7 +134,7 @@ func (k *Keys) verify(ctx context.Context, t token) error {
 	c := k.set
 	if k.source.ByID {
 		var err error
-		if c, err = k.ofID(t.kid); err != nil {
+		if c, err = k.cacheForID(t.kid); err != nil {
 			return err
 		}
 	}
@@ -153,9 +153,9 @@ func (k *Keys) verify(ctx context.Context, t token) error {
 	return err
 }
 
-// ofID returns the key of an id, which is being fetched if it is not known,
+// cacheForID returns the key of an id, which is being fetched if it is not known,
 // unless that was asked for too often.
-func (k *Keys) ofID(kid string) (*cached, error) {
+func (k *Keys) cacheForID(kid string) (*keyCache, error) {
 	if !keyID.MatchString(kid) {
 		return nil, identity.ErrAssertionKey
 	}
@@ -165,17 +165,17 @@ func (k *Keys) ofID(kid string) (*cached, error) {
 	if c == nil || c.isEmpty() {
 		if !k.limit.Allow() {
 			if c != nil {
-				return c.cached, nil // which knows why there is no key
+				return c.keyCache, nil // which knows why there is no key
 			}
 			return nil, identity.ErrKeysThrottled
 		}
-		k.makeRoom()
-		c = &cachedID{cached: k.newCached(func(ctx context.Context) (*keySet, error) { return k.fetchID(ctx, kid) })}
+		k.evictOldest()
+		c = &keyCacheByID{keyCache: k.newKeyCache(func(ctx context.Context) (*keySet, error) { return k.fetchID(ctx, kid) })}
 		c.prefetch()
 		k.byID[kid] = c
 	}
 	c.used = time.Now()
-	return c.cached, nil
+	return c.keyCache, nil
 }
 
 // fetchID fetches the key of an id.
@@ -195,10 +195,10 @@ func (k *Keys) fetchID(ctx context.Context, kid string) (*keySet, error) {
 	return parsePEM(b, kid)
 }
 
-// makeRoom forgets ids that turned out to be unknown, and if that is not
+// evictOldest forgets ids that turned out to be unknown, and if that is not
 // enough, the one that was used longest ago.
-func (k *Keys) makeRoom() {
-	maps.DeleteFunc(k.byID, func(_ string, c *cachedID) bool { return c.isEmpty() })
+func (k *Keys) evictOldest() {
+	maps.DeleteFunc(k.byID, func(_ string, c *keyCacheByID) bool { return c.isEmpty() })
 	if len(k.byID) < maxIDs {
 		return
 	}

@@ -107,24 +107,24 @@ type checkResult struct {
 	Directive string `json:"directive,omitempty"` // empty: the whole config
 	Check     string `json:"check"`
 	Result    result `json:"result"`
-	Found     string `json:"found"`
-	Write     string `json:"write,omitempty"` // what to write, or to do
+	Detail    string `json:"found"`
+	Fix       string `json:"write,omitempty"` // what to write, or to do
 }
 
-func ok(format string, args ...any) checkResult {
-	return checkResult{Result: resultOK, Found: fmt.Sprintf(format, args...)}
+func okResult(format string, args ...any) checkResult {
+	return checkResult{Result: resultOK, Detail: fmt.Sprintf(format, args...)}
 }
 
-func warning(write, format string, args ...any) checkResult {
-	return checkResult{Result: resultWarning, Found: fmt.Sprintf(format, args...), Write: write}
+func warningResult(write, format string, args ...any) checkResult {
+	return checkResult{Result: resultWarning, Detail: fmt.Sprintf(format, args...), Fix: write}
 }
 
-func problemFound(write, format string, args ...any) checkResult {
-	return checkResult{Result: resultProblem, Found: fmt.Sprintf(format, args...), Write: write}
+func problemResult(write, format string, args ...any) checkResult {
+	return checkResult{Result: resultProblem, Detail: fmt.Sprintf(format, args...), Fix: write}
 }
 
-func skipped(format string, args ...any) checkResult {
-	return checkResult{Result: resultSkipped, Found: fmt.Sprintf(format, args...)}
+func skippedResult(format string, args ...any) checkResult {
+	return checkResult{Result: resultSkipped, Detail: fmt.Sprintf(format, args...)}
 }
 
 // checks are all there are for a directive, in the order in which they are told.
@@ -133,13 +133,13 @@ var checks = []struct {
 	run  func(*target) []checkResult
 }{
 	{"config", checkConfig},
-	{"dns", one(checkDNS)},
-	{"connection", one(checkConnection)},
-	{"tls", one(checkTLS)},
-	{"clock", one(checkClock)},
+	{"dns", single(checkDNS)},
+	{"connection", single(checkConnection)},
+	{"tls", single(checkTLS)},
+	{"clock", single(checkClock)},
 	{"credentials", checkCredentials},
-	{"client_ip", one(checkClientIP)},
-	{"redis", one(checkRedis)},
+	{"client_ip", single(checkClientIP)},
+	{"redis", single(checkRedis)},
 }
 
 func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
@@ -153,7 +153,7 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 	case command.IsUsage(err):
 		return command.Usage, err
 	case err != nil: // there is nothing to look at
-		all = []checkResult{{Check: "config", Result: resultProblem, Found: err.Error(), Write: loadHint(err)}}
+		all = []checkResult{{Check: "config", Result: resultProblem, Detail: err.Error(), Fix: loadHint(err)}}
 	}
 	if c.json {
 		err = command.WriteJSON(out, all)
@@ -210,9 +210,9 @@ func printChecks(w io.Writer, all []checkResult) error {
 				_, _ = fmt.Fprintln(w, c.Directive)
 			}
 		}
-		_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", c.Check, c.Result, strings.ReplaceAll(c.Found, "\n", "; "))
-		if c.Write != "" {
-			_, _ = fmt.Fprintf(t, "  \t\t→ %s\n", c.Write)
+		_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", c.Check, c.Result, strings.ReplaceAll(c.Detail, "\n", "; "))
+		if c.Fix != "" {
+			_, _ = fmt.Fprintf(t, "  \t\t→ %s\n", c.Fix)
 		}
 	}
 	if err := t.Flush(); err != nil {

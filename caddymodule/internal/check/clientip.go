@@ -12,7 +12,7 @@ import (
 // checkClientIP tells what Huma is sent as a new user's ipAddress.
 func checkClientIP(s *target) checkResult {
 	if s.directive.Service != endpoint.Huma || !s.directive.Registers() {
-		return skipped("nobody is signed up")
+		return skippedResult("nobody is signed up")
 	}
 	headers := strings.Join(s.directive.Server.ClientIPHeaders, ", ")
 	ranges, sign := s.proxyInFront()
@@ -23,13 +23,13 @@ func checkClientIP(s *target) checkResult {
 		if s.directive.Server.TrustedProxiesStrict == 0 {
 			found += "; if the proxy adds to what a client sends there, write trusted_proxies_strict too"
 		}
-		return ok("%s", found)
+		return okResult("%s", found)
 	case headers != "":
-		return problemFound(write, "%s is not looked at without trusted_proxies: Huma is sent the address of whoever connects", headers)
+		return problemResult(write, "%s is not looked at without trusted_proxies: Huma is sent the address of whoever connects", headers)
 	case sign != "":
-		return warning(write, "%s, so a proxy is in front, and Huma is sent the proxy's address for every user", sign)
+		return warningResult(write, "%s, so a proxy is in front, and Huma is sent the proxy's address for every user", sign)
 	}
-	return ok("Huma is sent the address of whoever connects; if that is a proxy, it needs trusted_proxies")
+	return okResult("Huma is sent the address of whoever connects; if that is a proxy, it needs trusted_proxies")
 }
 
 // proxyInFront returns by what a config shows that clients do not connect

@@ -23,62 +23,62 @@ func checkCredentials(s *target) []checkResult {
 		all   []checkResult
 		kinds = make(map[checkResult][]string)
 	)
-	for _, p := range s.probes {
-		found := s.judge(p)
+	for _, p := range s.attempts {
+		found := s.diagnose(p)
 		if kinds[found] == nil {
 			all = append(all, found)
 		}
 		kinds[found] = append(kinds[found], p.who.ClientType)
 	}
 	if all == nil {
-		return []checkResult{skipped("%s", s.without)}
+		return []checkResult{skippedResult("%s", s.skipReason)}
 	}
 	for i, found := range all {
 		if of := strings.Join(kinds[found], ", "); of != "" && found.Result != resultSkipped {
-			all[i].Found = of + ": " + found.Found
+			all[i].Detail = of + ": " + found.Detail
 		}
 	}
 	return all
 }
 
-// judge tells what came of one call.
-func (s *target) judge(p probe) checkResult {
+// diagnose tells what came of one call.
+func (s *target) diagnose(p attempt) checkResult {
 	var status *exchange.StatusError
 	answered := errors.As(p.performance.Err, &status)
 	blamed, isBlamed := p.performance.BlamesConfig()
 	invented := p.who.Email == inventedEmail && !s.directive.Service.ByID || p.who.UserID == inventedUserID && s.directive.Service.ByID
 	switch {
 	case p.performance.Outcome != "" && invented:
-		return warning("is api the service itself?", "a token came for somebody whom there is not")
+		return warningResult("is api the service itself?", "a token came for somebody whom there is not")
 	case p.performance.Outcome != "":
-		return ok("a token came")
+		return okResult("a token came")
 	case p.performance.Rejected():
-		return problemFound("correct --email or --user-id", "%s: %s", p.performance.Code, p.performance.Detail)
+		return problemResult("correct --email or --user-id", "%s: %s", p.performance.Code, p.performance.Detail)
 	case isBlamed:
-		return problemFound(blamed.Fix, "%s: %s", answer(status), blamed.Text)
+		return problemResult(blamed.Fix, "%s: %s", answer(status), blamed.Text)
 	case answered && p.performance.Code == exchange.CodeNotRegistered:
 		return userRefused(status)
 	case answered && p.performance.Code == exchange.CodeConfig:
-		return problemFound(s.writeCredentials(), "%s", answer(status))
+		return problemResult(s.writeCredentials(), "%s", answer(status))
 	case answered && p.performance.Code == exchange.CodeUnavailable:
-		return problemFound("try again later", "%s: the service is down, or limits calls", answer(status))
+		return problemResult("try again later", "%s: the service is down, or limits calls", answer(status))
 	case p.performance.Code == exchange.CodeRejected, p.performance.Code == exchange.CodeBadResponse:
-		return problemFound("api <url>: is it the right one, with the right path? caddy huma token --trace shows what is answered", "%s", p.performance.Cause())
-	case !arrived(p.performance.Last()):
-		return skipped("there is no connection")
+		return problemResult("api <url>: is it the right one, with the right path? caddy huma token --trace shows what is answered", "%s", p.performance.Cause())
+	case !connected(p.performance.Last()):
+		return skippedResult("there is no connection")
 	}
-	return problemFound("try again later", "no answer: %s", cmp.Or(p.performance.Cause(), "the time was over"))
+	return problemResult("try again later", "no answer: %s", cmp.Or(p.performance.Cause(), "the time was over"))
 }
 
 // userRefused tells what a refusal of the user says about the credentials.
 func userRefused(status *exchange.StatusError) checkResult {
 	switch {
 	case userUnknown[status.Code]:
-		return ok("accepted: the service knows no such user (%s)", answer(status))
+		return okResult("accepted: the service knows no such user (%s)", answer(status))
 	case status.Status == http.StatusNotFound:
-		return warning("is the path in the option api right?", "%s, which may be that it knows no such user, or no such path", answer(status))
+		return warningResult("is the path in the option api right?", "%s, which may be that it knows no such user, or no such path", answer(status))
 	}
-	return ok("accepted, as far as can be told: the service refuses the user (%s); to be sure, give one whom it knows", answer(status))
+	return okResult("accepted, as far as can be told: the service refuses the user (%s); to be sure, give one whom it knows", answer(status))
 }
 
 // answer is what a service has answered.

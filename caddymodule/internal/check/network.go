@@ -19,7 +19,7 @@ import (
 
 // checkDNS tells whether the name that is called is known.
 func checkDNS(s *target) checkResult {
-	c, without := s.call()
+	c, without := s.firstCall()
 	name := c.Network.Host
 	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
 	if c.Proxy != "" {
@@ -28,24 +28,24 @@ func checkDNS(s *target) checkResult {
 	}
 	switch {
 	case without != "":
-		return skipped("%s", without)
+		return skippedResult("%s", without)
 	case c.Network.Lookup != nil:
 		write := "correct the option api, or the name in the config_file; or look at the resolver of this machine (/etc/resolv.conf)"
 		if c.Proxy != "" {
 			write = "correct HTTPS_PROXY, or the resolver of this machine (/etc/resolv.conf)"
 		}
-		return problemFound(write, "%v", c.Network.Lookup)
+		return problemResult(write, "%v", c.Network.Lookup)
 	case len(c.Network.Addresses) > 0:
-		return ok("%s is %s", name, strings.Join(c.Network.Addresses, ", "))
+		return okResult("%s is %s", name, strings.Join(c.Network.Addresses, ", "))
 	case err == nil:
-		return skipped("%s is an address", name)
+		return skippedResult("%s is an address", name)
 	}
-	return skipped("%s was not looked up", name)
+	return skippedResult("%s was not looked up", name)
 }
 
 // checkConnection tells whether somebody listens there.
 func checkConnection(s *target) checkResult {
-	c, without := s.call()
+	c, without := s.firstCall()
 	n := c.Network
 	write := "does anything listen there, as the option api has it? If so, let this machine out to it (firewall, security group, network policy), or name the proxy in between in HTTPS_PROXY"
 	if c.Proxy != "" {
@@ -53,48 +53,48 @@ func checkConnection(s *target) checkResult {
 	}
 	switch {
 	case without != "":
-		return skipped("%s", without)
+		return skippedResult("%s", without)
 	case n.Lookup != nil:
-		return skipped("there is no address to connect to")
+		return skippedResult("there is no address to connect to")
 	case n.Dial != nil:
-		return problemFound(write, "%v", n.Dial)
+		return problemResult(write, "%v", n.Dial)
 	case n.Connected == "":
-		return problemFound(write, "no connection within %s", c.Took.Round(time.Millisecond))
-	case c.Proxy != "" && !arrived(c) && n.Handshake == nil:
-		return problemFound("have the proxy let "+n.Host+" through, or correct HTTPS_PROXY; NO_PROXY="+n.Host+" goes past it",
+		return problemResult(write, "no connection within %s", c.Took.Round(time.Millisecond))
+	case c.Proxy != "" && !connected(c) && n.Handshake == nil:
+		return problemResult("have the proxy let "+n.Host+" through, or correct HTTPS_PROXY; NO_PROXY="+n.Host+" goes past it",
 			"the proxy %s does not connect to %s", c.Proxy, n.Host)
 	case c.Proxy != "":
-		return ok("through the proxy %s (HTTPS_PROXY)", c.Proxy)
+		return okResult("through the proxy %s (HTTPS_PROXY)", c.Proxy)
 	}
-	return ok("%s", n.Connected)
+	return okResult("%s", n.Connected)
 }
 
-// arrived reports whether a call got to where it could be answered.
-func arrived(c record.Call) bool {
+// connected reports whether a call got to where it could be answered.
+func connected(c record.Call) bool {
 	return c.Network.Connected != "" && (strings.HasPrefix(c.URL, "http:") || c.Network.TLS != nil)
 }
 
 // checkTLS tells whether the service's certificate can be believed.
 func checkTLS(s *target) checkResult {
-	c, without := s.call()
+	c, without := s.firstCall()
 	n := c.Network
 	var op *net.OpError
 	switch {
 	case without != "":
-		return skipped("%s", without)
+		return skippedResult("%s", without)
 	case strings.HasPrefix(c.URL, "http:"):
-		return skipped("it is http, which is for this machine alone")
+		return skippedResult("it is http, which is for this machine alone")
 	case errors.As(n.Failure, &op) && op.Op == "remote error":
-		return problemFound(s.writeClientCertificate(), "the service ends the connection: %v; it may want a client certificate", op.Err)
+		return problemResult(s.writeClientCertificate(), "the service ends the connection: %v; it may want a client certificate", op.Err)
 	case n.TLS != nil:
 		leaf := n.TLS.PeerCertificates[0]
-		return ok("the certificate of %s, by %s, is good until %s", n.Host, issuer(leaf), day(leaf.NotAfter))
+		return okResult("the certificate of %s, by %s, is good until %s", n.Host, issuer(leaf), day(leaf.NotAfter))
 	case n.Handshake != nil:
 		return s.handshakeProblem(c)
 	case n.Connected != "" && c.Proxy == "":
-		return problemFound(writePort, "no answer to the handshake within %s", c.Took.Round(time.Millisecond))
+		return problemResult(writePort, "no answer to the handshake within %s", c.Took.Round(time.Millisecond))
 	}
-	return skipped("there is no connection")
+	return skippedResult("there is no connection")
 }
 
 // writePort is what to do about somebody who does not speak TLS.
@@ -112,20 +112,20 @@ func (s *target) handshakeProblem(c record.Call) checkResult {
 	)
 	switch err := n.Handshake; {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
-		return problemFound("set this machine's clock, if that is not the time; else wait, or have the certificate replaced",
+		return problemResult("set this machine's clock, if that is not the time; else wait, or have the certificate replaced",
 			"the certificate of %s is good from %s on, and here it is %s", n.Host, moment(invalid.Cert.NotBefore), moment(now))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return problemFound("have the certificate renewed by whoever runs "+n.Host+"; set this machine's clock, if that is not the time",
+		return problemResult("have the certificate renewed by whoever runs "+n.Host+"; set this machine's clock, if that is not the time",
 			"the certificate of %s has expired on %s, and here it is %s", n.Host, moment(invalid.Cert.NotAfter), moment(now))
 	case errors.As(err, &hostname):
-		return problemFound("correct the option api, or have the certificate issued for "+n.Host,
+		return problemResult("correct the option api, or have the certificate issued for "+n.Host,
 			"the certificate is not for %s but for %s", n.Host, namesOf(hostname.Certificate))
 	case errors.As(err, &unknown) && errors.As(err, &verification) && selfSigned(verification.UnverifiedCertificates):
-		return problemFound(s.writeTrust(), "the certificate of %s is self-signed, and not trusted", n.Host)
+		return problemResult(s.writeTrust(), "the certificate of %s is self-signed, and not trusted", n.Host)
 	case errors.As(err, &unknown) && errors.As(err, &verification) && len(verification.UnverifiedCertificates) > 0:
-		return problemFound(s.writeTrust(), "the certificate of %s is by %s, who is not trusted", n.Host, issuer(verification.UnverifiedCertificates[0]))
+		return problemResult(s.writeTrust(), "the certificate of %s is by %s, who is not trusted", n.Host, issuer(verification.UnverifiedCertificates[0]))
 	}
-	return problemFound(writePort, "%v", neterror.Plain("the service", true, n.Handshake))
+	return problemResult(writePort, "%v", neterror.Plain("the service", true, n.Handshake))
 }
 
 func selfSigned(chain []*x509.Certificate) bool {
@@ -187,14 +187,14 @@ const (
 
 // checkClock compares this machine's clock with the service's.
 func checkClock(s *target) checkResult {
-	c, without := s.call()
+	c, without := s.firstCall()
 	switch {
 	case without != "":
-		return skipped("%s", without)
+		return skippedResult("%s", without)
 	case c.Status == 0:
-		return skipped("there is no answer with a Date")
+		return skippedResult("there is no answer with a Date")
 	case c.Network.Date.IsZero():
-		return skipped("the answer has no Date")
+		return skippedResult("the answer has no Date")
 	}
 	here := c.Started.Add(c.Took / 2)
 	ahead := here.Sub(c.Network.Date.Add(time.Second / 2)).Round(time.Second) // a Date is cut to seconds
@@ -207,13 +207,13 @@ func checkClock(s *target) checkResult {
 	why := s.needsClock()
 	switch {
 	case ahead.Abs() < clockWarning:
-		return ok("it is the service's, give or take %s", max(ahead.Abs(), time.Second))
+		return okResult("it is the service's, give or take %s", max(ahead.Abs(), time.Second))
 	case why != "":
-		return problemFound(write, "%s, and it matters: %s", found, why)
+		return problemResult(write, "%s, and it matters: %s", found, why)
 	case ahead.Abs() < clockProblem:
-		return warning(write, "%s", found)
+		return warningResult(write, "%s", found)
 	}
-	return problemFound(write, "%s", found)
+	return problemResult(write, "%s", found)
 }
 
 // needsClock says what of a directive works only with the right time.

@@ -22,15 +22,15 @@ type target struct {
 	directive *dryrun.Directive
 	problems  []error // why its config does not load
 
-	probes  []probe // the calls that were made
-	without string  // why there are none
+	attempts   []attempt // the calls that were made
+	skipReason string    // why there are none
 
 	store    config.Store // what replicas share; nil: nothing
 	storeErr error        // why it cannot be used
 }
 
-// probe is a call that was made to see what comes of it.
-type probe struct {
+// attempt is a call that was made to see what comes of it.
+type attempt struct {
 	who         dryrun.User
 	performance *dryrun.Result
 }
@@ -51,10 +51,10 @@ func (c *checkRun) subjects(ctx context.Context, directives []dryrun.Directive) 
 	}
 	var calls sync.WaitGroup
 	for _, s := range subjects {
-		if s.without = "with --offline nobody is called"; c.offline {
+		if s.skipReason = "with --offline nobody is called"; c.offline {
 			continue
 		}
-		s.without = "the config does not load"
+		s.skipReason = "the config does not load"
 		run, cleanup := s.prepare(base, c.who)
 		cleanups.Add(cleanup)
 		calls.Go(func() { run(ctx) })
@@ -86,7 +86,7 @@ func (s *target) load(base caddy.Context) (cleanup func()) {
 func (s *target) prepare(base caddy.Context, who dryrun.User) (run func(context.Context), cleanup func()) {
 	ctx, cancel := caddy.NewContext(base) // other limits than the config's are no conflict with it there
 	h, r, err := s.rehearsed(ctx)
-	calls := peopleOf(who, h)
+	calls := usersPerClientType(who, h)
 	s.store, _ = s.directive.Common.Cache.LoadStore(ctx) // an error is one of the config, which has been told
 	if err != nil {
 		calls = nil
@@ -98,12 +98,12 @@ func (s *target) prepare(base caddy.Context, who dryrun.User) (run func(context.
 			store.Go(func() { s.storeErr = s.store.Try(ctx) })
 		}
 		for _, who := range calls {
-			s.without = "the time was over"
+			s.skipReason = "the time was over"
 			p, err := dryrun.Request(ctx, h, r, who)
 			if err != nil {
 				return
 			}
-			s.probes = append(s.probes, probe{who, p})
+			s.attempts = append(s.attempts, attempt{who, p})
 			if p.Last().Status == 0 {
 				return // the others would fare no better
 			}
@@ -125,9 +125,9 @@ func (s *target) rehearsed(ctx caddy.Context) (dryrun.Handler, *endpoint.DryRun,
 	return h, r, err
 }
 
-// peopleOf is the person with each client type that has a client id of its own: one
+// usersPerClientType is the person with each client type that has a client id of its own: one
 // of them may be wrong.
-func peopleOf(w dryrun.User, h dryrun.Handler) []dryrun.User {
+func usersPerClientType(w dryrun.User, h dryrun.Handler) []dryrun.User {
 	huma, isHuma := h.(*humatoken.HumaToken)
 	if !isHuma {
 		return []dryrun.User{w}
@@ -140,19 +140,19 @@ func peopleOf(w dryrun.User, h dryrun.Handler) []dryrun.User {
 	return all
 }
 
-// call is the call by which the way to the service is judged. Without one it
+// firstCall is the call by which the way to the service is judged. Without one it
 // says why.
-func (s *target) call() (call record.Call, without string) {
-	for _, p := range s.probes {
+func (s *target) firstCall() (call record.Call, without string) {
+	for _, p := range s.attempts {
 		if len(p.performance.Calls) > 0 {
 			return p.performance.Last(), ""
 		}
 	}
-	return call, s.without
+	return call, s.skipReason
 }
 
-// one makes a check with one result of many.
-func one(check func(*target) checkResult) func(*target) []checkResult {
+// single makes a check with one result of many.
+func single(check func(*target) checkResult) func(*target) []checkResult {
 	return func(s *target) []checkResult { return []checkResult{check(s)} }
 }
 
@@ -176,11 +176,11 @@ func loadHint(err error) string {
 // checkConfig tells why the config does not load.
 func checkConfig(s *target) []checkResult {
 	if len(s.problems) == 0 {
-		return []checkResult{ok("it loads")}
+		return []checkResult{okResult("it loads")}
 	}
 	var all []checkResult
 	for _, err := range s.problems {
-		all = append(all, problemFound(loadHint(err), "%v", err))
+		all = append(all, problemResult(loadHint(err), "%v", err))
 	}
 	return all
 }
@@ -189,12 +189,12 @@ func checkConfig(s *target) []checkResult {
 func checkRedis(s *target) checkResult {
 	switch {
 	case s.directive.Common.Cache == nil || s.directive.Common.Cache.StoreRaw == nil:
-		return skipped("the replicas share nothing")
+		return skippedResult("the replicas share nothing")
 	case s.store == nil:
-		return skipped("%s", s.without)
+		return skippedResult("%s", s.skipReason)
 	case s.storeErr == nil:
-		return ok("it can be used")
+		return okResult("it can be used")
 	}
-	return problemFound("in the option cache { redis { … } }: address, tls_enabled, username, password; or start it. Tokens come all the same: each replica works for itself",
+	return problemResult("in the option cache { redis { … } }: address, tls_enabled, username, password; or start it. Tokens come all the same: each replica works for itself",
 		"%v", s.storeErr)
 }

@@ -16,7 +16,7 @@ import (
 // may run as a user who may read everything.)
 func TestLoadHint(t *testing.T) {
 	t.Setenv("CADDY_HUMA_EMPTY", "")
-	var p option.Problems
+	var p option.Errors
 	p.Text("secret", "{env.CADDY_HUMA_EMPTY}")
 	p.Text("secret", "{file./nonexistent/secret}")
 	open := func(err error) error { return fmt.Errorf("ca: %w", &fs.PathError{Op: "open", Path: "x", Err: err}) }

@@ -91,7 +91,7 @@ func listPresets(w io.Writer, rows []identity.Preset) error {
 		if email.From == "" {
 			email = p.Signed.Email
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", p.Name, inWords(email), needs(p))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", p.Name, describe(email), requires(p))
 	}
 	return t.Flush()
 }
@@ -104,13 +104,13 @@ func describePreset(w io.Writer, p identity.Preset) error {
 		}
 	}
 	line("preset", p.Name)
-	line("needs", needs(p))
+	line("needs", requires(p))
 	for _, part := range []struct {
 		title   string
 		sources identity.Sources
 	}{{"", p.Sources}, {" (verify)", p.Signed}} {
-		for _, o := range particulars(part.sources) {
-			line(o.option+part.title, inWords(o.source))
+		for _, o := range fields(part.sources) {
+			line(o.option+part.title, describe(o.source))
 		}
 	}
 	line("jwks", p.Verify.JWKS)

@@ -47,7 +47,7 @@ Exit codes:
   caddy huma identity --config Caddyfile --email alice@clinic.example
   caddy huma identity --hash-key '{file./run/secrets/hash_key}' --email alice@clinic.example`,
 	}
-	var t tryout
+	var t identityRun
 	f := cmd.Flags()
 	f.StringVar(&t.preset, "preset", "", "The preset to try")
 	f.StringVar(&t.directive, "directive", "", "With --preset or --hash-key: the directive to try it with (default "+endpoint.Huma.Directive+")")
@@ -65,8 +65,8 @@ Exit codes:
 	return cmd
 }
 
-// tryout is one run of the command.
-type tryout struct {
+// identityRun is one run of the command.
+type identityRun struct {
 	preset, directive              string
 	config, adapter                string
 	headers, answers, placeholders []string
@@ -75,34 +75,34 @@ type tryout struct {
 	json                           bool
 }
 
-// finding is what one directive makes of the request.
-type finding struct {
-	Directive string        `json:"directive"`
-	Email     string        `json:"email,omitempty"`
-	UserID    string        `json:"user_id,omitempty"`
-	FirstName string        `json:"first_name,omitempty"`
-	LastName  string        `json:"last_name,omitempty"`
-	LogName   string        `json:"log_name,omitempty"`
-	Status    int           `json:"status,omitempty"`
-	Code      string        `json:"code,omitempty"`
-	Detail    string        `json:"detail,omitempty"`
-	Sources   []sourceFound `json:"sources,omitempty"`
-	Problems  []string      `json:"problems,omitempty"`
-	Notes     []string      `json:"notes,omitempty"`
+// identityReport is what one directive makes of the request.
+type identityReport struct {
+	Directive string         `json:"directive"`
+	Email     string         `json:"email,omitempty"`
+	UserID    string         `json:"user_id,omitempty"`
+	FirstName string         `json:"first_name,omitempty"`
+	LastName  string         `json:"last_name,omitempty"`
+	LogName   string         `json:"log_name,omitempty"`
+	Status    int            `json:"status,omitempty"`
+	Code      string         `json:"code,omitempty"`
+	Detail    string         `json:"detail,omitempty"`
+	Sources   []sourceReport `json:"sources,omitempty"`
+	Problems  []string       `json:"problems,omitempty"`
+	Notes     []string       `json:"notes,omitempty"`
 
 	byID bool
 }
 
-// sourceFound is what one option reads.
-type sourceFound struct {
+// sourceReport is what one option reads.
+type sourceReport struct {
 	Option string `json:"option"`
 	Source string `json:"source"`
 	Value  string `json:"value,omitempty"`
 	Why    string `json:"why,omitempty"`
 }
 
-func (t *tryout) run(ctx context.Context, out io.Writer) (int, error) {
-	given, err := t.given()
+func (t *identityRun) run(ctx context.Context, out io.Writer) (int, error) {
+	given, err := t.readInput()
 	if err != nil {
 		return command.Problem, err
 	}
@@ -110,14 +110,14 @@ func (t *tryout) run(ctx context.Context, out io.Writer) (int, error) {
 	if err != nil {
 		return command.Problem, err
 	}
-	var findings []finding
+	var findings []identityReport
 	nobody, unnamed := 0, 0
 	for _, d := range directives {
 		f := tryRequest(ctx, &d, given)
 		switch {
 		case f.Code != "" || f.Problems != nil:
 			nobody++
-		case given.named && f.LogName == "":
+		case given.userGiven && f.LogName == "":
 			unnamed++
 		}
 		findings = append(findings, f)
@@ -140,7 +140,7 @@ func (t *tryout) run(ctx context.Context, out io.Writer) (int, error) {
 	return command.OK, nil
 }
 
-func printFindings(w io.Writer, findings []finding) error {
+func printFindings(w io.Writer, findings []identityReport) error {
 	for n, f := range findings {
 		if n > 0 {
 			_, _ = fmt.Fprintln(w)
@@ -181,7 +181,7 @@ func printFindings(w io.Writer, findings []finding) error {
 }
 
 // who is the user by what the directive tells users apart by.
-func (f *finding) who() string {
+func (f *identityReport) who() string {
 	switch {
 	case !f.byID:
 		return f.Email

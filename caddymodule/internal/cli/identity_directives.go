@@ -11,15 +11,15 @@ import (
 )
 
 // directives are those of the preset or of the config.
-func (t *tryout) directives(g *given) ([]dryrun.Directive, error) {
+func (t *identityRun) directives(g *requestInput) ([]dryrun.Directive, error) {
 	switch {
 	case t.config != "" && t.directive != "":
 		return nil, command.UsageError("--directive goes with --preset: a config has its own")
-	case g.named && t.preset != "":
+	case g.userGiven && t.preset != "":
 		return nil, command.UsageError("--email and --user-id go with --config or --hash-key: nothing is read by a preset then")
-	case g.named && t.config == "" && t.hashKey == "":
+	case g.userGiven && t.config == "" && t.hashKey == "":
 		return nil, command.UsageError("give --hash-key, or --config with the config that the logs are of")
-	case !g.named && (t.preset == "") == (t.config == ""):
+	case !g.userGiven && (t.preset == "") == (t.config == ""):
 		return nil, command.UsageError("give either --preset or --config")
 	}
 	var all []dryrun.Directive
@@ -35,20 +35,20 @@ func (t *tryout) directives(g *given) ([]dryrun.Directive, error) {
 			return nil, err
 		}
 	}
-	if !g.named {
+	if !g.userGiven {
 		return all, nil
 	}
-	return t.asGiven(all)
+	return t.withUser(all)
 }
 
-// asGiven makes directives believe who is given. Those that tell users apart by
+// withUser makes directives believe who is given. Those that tell users apart by
 // something else are left out.
-func (t *tryout) asGiven(all []dryrun.Directive) (given []dryrun.Directive, err error) {
+func (t *identityRun) withUser(all []dryrun.Directive) (given []dryrun.Directive, err error) {
 	for _, d := range all {
 		if d.Service.ByID && t.userID == "" || !d.Service.ByID && t.email == "" {
 			continue
 		}
-		d.Common.Identity, d.Common.Trust, d.Common.Userinfo = dryrun.GivenIdentity(), nil, nil
+		d.Common.Identity, d.Common.Trust, d.Common.Userinfo = dryrun.PlaceholderIdentity(), nil, nil
 		given = append(given, d)
 	}
 	if given == nil {
@@ -59,11 +59,11 @@ func (t *tryout) asGiven(all []dryrun.Directive) (given []dryrun.Directive, err 
 
 // ofPreset is a directive with a preset and what it mostly is trusted with.
 // Without a preset it has none of that.
-func ofPreset(p *endpoint.Service, preset string, g *given) dryrun.Directive {
+func ofPreset(p *endpoint.Service, preset string, g *requestInput) dryrun.Directive {
 	if preset == "" {
 		return dryrun.Directive{Service: p, Title: p.Directive}
 	}
-	d := dryrun.Directive{Service: p, Title: p.Directive + " with `identity " + preset + "`", Dials: []string{"the auth server"}}
+	d := dryrun.Directive{Service: p, Title: p.Directive + " with `identity " + preset + "`", UpstreamAddrs: []string{"the auth server"}}
 	d.Common.Identity = &config.Identity{Preset: preset}
 	row, known := identity.FindPreset(preset)
 	switch {

@@ -23,18 +23,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// given is what was given of a request.
-type given struct {
+// requestInput is what was given of a request.
+type requestInput struct {
 	header       http.Header
 	answer       http.Header
 	placeholders identity.PlaceholderMap
 	peer         netip.Addr
 	hashKey      string
-	named        bool // the user is given, and not a request
+	userGiven    bool // the user is given, and not a request
 }
 
-func (t *tryout) given() (*given, error) {
-	g := &given{placeholders: make(identity.PlaceholderMap), hashKey: t.hashKey}
+func (t *identityRun) readInput() (*requestInput, error) {
+	g := &requestInput{placeholders: make(identity.PlaceholderMap), hashKey: t.hashKey}
 	var err error
 	if g.header, err = headersOf("header", t.headers); err != nil {
 		return nil, err
@@ -52,8 +52,8 @@ func (t *tryout) given() (*given, error) {
 		}
 		g.placeholders[strings.Trim(name, "{}")] = value
 	}
-	g.named = t.email != "" || t.userID != ""
-	for name, value := range map[string]string{dryrun.EmailGiven: t.email, dryrun.UserIDGiven: t.userID} {
+	g.userGiven = t.email != "" || t.userID != ""
+	for name, value := range map[string]string{dryrun.EmailPlaceholder: t.email, dryrun.UserIDPlaceholder: t.userID} {
 		if value != "" {
 			g.placeholders[name] = value
 		}
@@ -74,10 +74,10 @@ func headersOf(flag string, lines []string) (http.Header, error) {
 }
 
 // tryRequest tells what a directive makes of a request.
-func tryRequest(ctx context.Context, d *dryrun.Directive, g *given) finding {
-	f := finding{Directive: d.Title, byID: d.Service.ByID}
+func tryRequest(ctx context.Context, d *dryrun.Directive, g *requestInput) identityReport {
+	f := identityReport{Directive: d.Title, byID: d.Service.ByID}
 	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
-	var p option.Problems
+	var p option.Errors
 	identifier := identify.New(&d.Common, identify.Options{
 		ByID:            d.Service.ByID,
 		ForwardsHeader:  d.ForwardsHeader,
@@ -102,10 +102,10 @@ func tryRequest(ctx context.Context, d *dryrun.Directive, g *given) finding {
 	}
 	user, err := identifier.Identify(ctx, r)
 	for _, s := range identifier.Explain(ctx, r) {
-		if g.named {
+		if g.userGiven {
 			break // nothing was read
 		}
-		found := sourceFound{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
+		found := sourceReport{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
 		if s.Rejection != nil {
 			found.Why = strings.ReplaceAll(s.Rejection.Hint, "the option email", "the option "+s.Option)
 		}
@@ -119,14 +119,14 @@ func tryRequest(ctx context.Context, d *dryrun.Directive, g *given) finding {
 	}
 	first, last := identifier.Names(ctx, r)
 	f.Email, f.UserID, f.FirstName, f.LastName = user.Email.Reveal(), user.ID.Reveal(), first.Reveal(), last.Reveal()
-	if f.LogName, err = logName(d, user, g.hashKey); err != nil && (g.named || !errors.Is(err, errNoLogKey)) {
+	if f.LogName, err = logName(d, user, g.hashKey); err != nil && (g.userGiven || !errors.Is(err, errNoLogKey)) {
 		note("%v", err)
 	}
 	return f
 }
 
 // requestOf is the request as it would get to the directive.
-func requestOf(d *dryrun.Directive, i *identity.Identifier, g *given, note func(string, ...any)) *identity.Request {
+func requestOf(d *dryrun.Directive, i *identity.Identifier, g *requestInput, note func(string, ...any)) *identity.Request {
 	r := &identity.Request{
 		Host:         "localhost",
 		Header:       make(http.Header),
@@ -166,13 +166,13 @@ func requestOf(d *dryrun.Directive, i *identity.Identifier, g *given, note func(
 
 // setAnswer sets what the forward_auth leaves behind that would run before the
 // directive, as far as the config tells.
-func setAnswer(d *dryrun.Directive, i *identity.Identifier, g *given, known identity.PlaceholderMap, note func(string, ...any)) {
+func setAnswer(d *dryrun.Directive, i *identity.Identifier, g *requestInput, known identity.PlaceholderMap, note func(string, ...any)) {
 	switch {
-	case len(d.Dials) == 0:
+	case len(d.UpstreamAddrs) == 0:
 		note("this server has no forward_auth or reverse_proxy that could answer: --answer is not looked at")
 		return
-	case !i.AnsweredBy(known, d.Dials):
-		note("the answer is taken for that of %s: this server has no forward_auth or reverse_proxy to the upstream that trust forward_auth names", d.Dials[len(d.Dials)-1])
+	case !i.AnsweredBy(known, d.UpstreamAddrs):
+		note("the answer is taken for that of %s: this server has no forward_auth or reverse_proxy to the upstream that trust forward_auth names", d.UpstreamAddrs[len(d.UpstreamAddrs)-1])
 	}
 	for name, values := range g.answer {
 		known[identity.AnswerPlaceholder(name)] = strings.Join(values, ",")
@@ -180,7 +180,7 @@ func setAnswer(d *dryrun.Directive, i *identity.Identifier, g *given, known iden
 }
 
 // noteReason notes what is likely to be the reason that nobody was found.
-func noteReason(d *dryrun.Directive, i *identity.Identifier, g *given, note func(string, ...any)) {
+func noteReason(d *dryrun.Directive, i *identity.Identifier, g *requestInput, note func(string, ...any)) {
 	for _, name := range i.AnswerHeaders() {
 		if g.header[name] != nil && g.answer[name] == nil {
 			note("the request header %s is not read: with trust forward_auth only the auth server's answer counts, which --answer gives", name)

@@ -30,7 +30,7 @@ func logName(d *dryrun.Directive, user identity.User, hashKey string) (string, e
 // logKey is what keys those names: the given key, else that of the config; empty
 // if it has none.
 func logKey(d *dryrun.Directive, hashKey string) (key masked.String, err error) {
-	var p option.Problems
+	var p option.Errors
 	switch {
 	case hashKey != "":
 		key = p.Secret("--hash-key", hashKey)

@@ -10,15 +10,15 @@ import (
 // What is told of presets, by the command and in the documentation, is made of
 // the rows that requests are read by.
 
-// particular is what one option reads.
-type particular struct {
+// field is what one option reads.
+type field struct {
 	option string
 	source identity.Source
 }
 
-// particulars are the options that read something.
-func particulars(s identity.Sources) (all []particular) {
-	for _, p := range []particular{
+// fields are the options that read something.
+func fields(s identity.Sources) (all []field) {
+	for _, p := range []field{
 		{"email", s.Email}, {"user_id", s.UserID}, {"name", s.Name},
 		{"first_name", s.FirstName}, {"last_name", s.LastName}, {"verified", s.Verified},
 	} {
@@ -29,16 +29,16 @@ func particulars(s identity.Sources) (all []particular) {
 	return all
 }
 
-// inWords is a source as the documentation has it.
-func inWords(s identity.Source) string {
+// describe is a source as the documentation has it.
+func describe(s identity.Source) string {
 	if s.Paths == nil {
 		return s.From
 	}
 	return strings.Join(s.Paths, " or ") + " in " + s.From
 }
 
-// needs is what has to be written beside the preset.
-func needs(p identity.Preset) string {
+// requires is what has to be written beside the preset.
+func requires(p identity.Preset) string {
 	switch {
 	case p.Sources.Email.From == "":
 		return "verify"
@@ -59,7 +59,7 @@ func presetTable(rows []identity.Preset) string {
 		if s.Email.From == "" {
 			s = p.Signed
 		}
-		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, code(s.Email), code(s.Name, s.FirstName, s.LastName), code(s.UserID), codeNeeds(needs(p)), p.Note)
+		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, code(s.Email), code(s.Name, s.FirstName, s.LastName), code(s.UserID), codeNeeds(requires(p)), p.Note)
 	}
 	return b.String()
 }
@@ -136,7 +136,7 @@ type presetDocument struct {
 func presetDocuments(rows []identity.Preset) []presetDocument {
 	texts := func(s identity.Sources) map[string]string {
 		m := make(map[string]string)
-		for _, p := range particulars(s) {
+		for _, p := range fields(s) {
 			m[p.option] = p.source.String()
 		}
 		return m
@@ -144,7 +144,7 @@ func presetDocuments(rows []identity.Preset) []presetDocument {
 	var all []presetDocument
 	for _, p := range rows {
 		all = append(all, presetDocument{
-			Name: p.Name, Needs: needs(p), Sources: texts(p.Sources), Signed: texts(p.Signed),
+			Name: p.Name, Needs: requires(p), Sources: texts(p.Sources), Signed: texts(p.Signed),
 			JWKS: p.Verify.JWKS, Issuer: p.Verify.Issuer, Algorithms: p.Verify.Algorithms,
 			Headers: p.Headers(), Note: p.Note,
 		})

@@ -85,11 +85,11 @@ type tokenRun struct {
 }
 
 func (t *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
-	d, err := t.pick()
+	d, err := t.selectDirective()
 	if err != nil {
 		return command.Problem, err
 	}
-	if err := t.fits(d); err != nil {
+	if err := t.validate(d); err != nil {
 		return command.Usage, err
 	}
 	h, err := d.NewHandler()
@@ -138,8 +138,8 @@ func exitCodeOf(p *dryrun.Result) int {
 	return command.Problem
 }
 
-// pick returns the directive that is meant.
-func (t *tokenRun) pick() (*dryrun.Directive, error) {
+// selectDirective returns the directive that is meant.
+func (t *tokenRun) selectDirective() (*dryrun.Directive, error) {
 	if t.configFile != "" {
 		if t.config != "" || t.adapter != "" || t.which != 0 || t.directive != "" {
 			return nil, command.UsageError("--config-file is for itself: --config, --adapter, --directive and --which are for the config of a server")
@@ -162,13 +162,13 @@ func (t *tokenRun) pick() (*dryrun.Directive, error) {
 	case len(all) == 0:
 		return nil, command.UsageError("the config has no %s", t.directive)
 	case t.which < 0 || t.which > len(all), t.which == 0 && len(all) > 1:
-		return nil, command.UsageError("choose one of the directives with --which: %s", numbered(all))
+		return nil, command.UsageError("choose one of the directives with --which: %s", listDirectives(all))
 	}
 	return &all[max(t.which, 1)-1], nil
 }
 
-// numbered numbers directives, from 1.
-func numbered(all []dryrun.Directive) string {
+// listDirectives numbers directives, from 1.
+func listDirectives(all []dryrun.Directive) string {
 	var lines []string
 	for i, d := range all {
 		lines = append(lines, fmt.Sprintf("%d is %s", i+1, d.Title))
@@ -176,9 +176,9 @@ func numbered(all []dryrun.Directive) string {
 	return strings.Join(lines, ", ")
 }
 
-// fits returns what is missing or too much for a directive, and takes over what
+// validate returns what is missing or too much for a directive, and takes over what
 // is not.
-func (t *tokenRun) fits(d *dryrun.Directive) error {
+func (t *tokenRun) validate(d *dryrun.Directive) error {
 	switch {
 	case d.Service.ByID && t.who.UserID == "":
 		return command.UsageError("--user-id is missing: %s tells users apart by it", d.Service.Directive)

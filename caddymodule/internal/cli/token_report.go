@@ -62,7 +62,7 @@ func reportCalls(calls []record.Call, trace bool) []callReport {
 		if trace {
 			r.Request = reportMessage(c.Request)
 			if c.Status != 0 {
-				r.Answer = reportMessage(c.Answer)
+				r.Answer = reportMessage(c.Response)
 			}
 		}
 		reports = append(reports, r)
@@ -82,7 +82,7 @@ func reportMessage(m record.Message) *messageReport {
 // signed up, allowed whether the config would.
 func (r *tokenReport) fill(p *dryrun.Result, asked, allowed bool) {
 	if p.Code == "" {
-		r.Outcome, r.Token = p.Outcome, json.RawMessage(p.Answer.Reveal())
+		r.Outcome, r.Token = p.Outcome, json.RawMessage(p.Response.Reveal())
 		return
 	}
 	r.Code, r.Detail, r.Cause = p.Code, p.Detail, p.Cause()

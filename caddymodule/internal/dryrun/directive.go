@@ -22,14 +22,14 @@ import (
 
 // Directive is one that a command looks at.
 type Directive struct {
-	Service *endpoint.Service
-	Title   string
-	Common  config.Common
-	Options map[string]any    // as the config has them
-	Server  *caddyhttp.Server // nil without a config
-	Proxy   proxyTrust
-	Dials   []string // whom the server's proxies ask
-	Problem error    // why the config does not load
+	Service       *endpoint.Service
+	Title         string
+	Common        config.Common
+	Options       map[string]any    // as the config has them
+	Server        *caddyhttp.Server // nil without a config
+	Proxy         proxyTrust
+	UpstreamAddrs []string // whom the server's proxies ask
+	Problem       error    // why the config does not load
 }
 
 // NamedProvider is that of the flag --directive. Default: Huma.
@@ -108,7 +108,7 @@ func directivesOf(name string, raw json.RawMessage) ([]Directive, error) {
 	walk(tree, func(handler map[string]any) {
 		kind, _ := handler["handler"].(string)
 		if kind == "reverse_proxy" {
-			dials = append(dials, dialsOf(handler)...)
+			dials = append(dials, upstreamAddrs(handler)...)
 		}
 		if p, ok := endpoint.ServiceOf(kind); ok {
 			d := Directive{Service: p, Server: &server, Proxy: proxy, Options: maps.Clone(handler)}
@@ -120,7 +120,7 @@ func directivesOf(name string, raw json.RawMessage) ([]Directive, error) {
 		}
 	})
 	for i := range all {
-		all[i].Dials = dials
+		all[i].UpstreamAddrs = dials
 	}
 	return all, nil
 }
@@ -153,8 +153,8 @@ func (d *Directive) NewHandler() (Handler, error) {
 	return h, caddy.StrictUnmarshalJSON(text, h)
 }
 
-// dialsOf are the addresses of a reverse_proxy's upstreams.
-func dialsOf(handler map[string]any) (dials []string) {
+// upstreamAddrs are the addresses of a reverse_proxy's upstreams.
+func upstreamAddrs(handler map[string]any) (dials []string) {
 	upstreams, _ := handler["upstreams"].([]any)
 	for _, u := range upstreams {
 		u, _ := u.(map[string]any)

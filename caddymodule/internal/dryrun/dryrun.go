@@ -96,13 +96,13 @@ type User struct{ Email, UserID, ClientType string }
 
 // The placeholders that say so.
 const (
-	EmailGiven  = "huma_email_given"
-	UserIDGiven = "huma_user_id_given"
+	EmailPlaceholder  = "huma_email_given"
+	UserIDPlaceholder = "huma_user_id_given"
 )
 
-// GivenIdentity reads them, and nothing of a request.
-func GivenIdentity() *config.Identity {
-	return &config.Identity{Email: "{" + EmailGiven + "}", UserID: "{" + UserIDGiven + "}"}
+// PlaceholderIdentity reads them, and nothing of a request.
+func PlaceholderIdentity() *config.Identity {
+	return &config.Identity{Email: "{" + EmailPlaceholder + "}", UserID: "{" + UserIDPlaceholder + "}"}
 }
 
 // Run runs one request through a directive. The directive has been read and
@@ -125,7 +125,7 @@ func Run(ctx context.Context, h Handler, register bool, who User) (*Result, erro
 // without cache, store and breaker: for each request there is one exchange.
 func Provision(ctx caddy.Context, h Handler, register bool) (*endpoint.DryRun, error) {
 	c := common(h)
-	c.Identity = GivenIdentity()
+	c.Identity = PlaceholderIdentity()
 	c.Userinfo, c.Trust, c.HashKey, c.CrossSite, c.Errors = nil, nil, "", "", ""
 	c.Cache, c.Breaker = &config.Cache{Disabled: true}, &config.Breaker{Disabled: true}
 	r := &endpoint.DryRun{Register: register, Result: make(chan exchange.Result, 1)}
@@ -135,12 +135,12 @@ func Provision(ctx caddy.Context, h Handler, register bool) (*endpoint.DryRun, e
 
 // Result is what came of a rehearsal.
 type Result struct {
-	status int
-	Answer masked.String // of the endpoint: a token, or a problem
-	Code   exchange.Code // why there is no token
-	Detail string        // what there is to do
-	Err    error         // what the service said; nil if it was not asked
-	Calls  []record.Call
+	status   int
+	Response masked.String // of the endpoint: a token, or a problem
+	Code     exchange.Code // why there is no token
+	Detail   string        // what there is to do
+	Err      error         // what the service said; nil if it was not asked
+	Calls    []record.Call
 
 	Took    time.Duration
 	Outcome exchange.Outcome // of the exchange, if there is a token
@@ -158,19 +158,19 @@ func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Res
 		return nil, err
 	}
 	repl := caddy.NewReplacer()
-	for name, value := range map[string]string{EmailGiven: who.Email, UserIDGiven: who.UserID} {
+	for name, value := range map[string]string{EmailPlaceholder: who.Email, UserIDPlaceholder: who.UserID} {
 		if value != "" {
 			repl.Set(name, value)
 		}
 	}
-	w := &received{header: make(http.Header)}
+	w := &responseRecorder{header: make(http.Header)}
 	// There is no connection, so the service is told of no client's address.
 	req = caddyhttp.PrepareRequest(req, repl, w, new(caddyhttp.Server))
 	before, began := len(r.Calls.Calls()), time.Now()
 	if err := h.ServeHTTP(w, req, nil); err != nil {
 		return nil, err
 	}
-	p := &Result{status: w.status, Answer: masked.New(w.body.String()), Calls: r.Calls.Calls()[before:], Took: time.Since(began)}
+	p := &Result{status: w.status, Response: masked.New(w.body.String()), Calls: r.Calls.Calls()[before:], Took: time.Since(began)}
 	if p.status != http.StatusOK {
 		var problem struct {
 			Code   exchange.Code `json:"code"`
@@ -187,25 +187,25 @@ func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Res
 	return p, nil
 }
 
-// received is an answer.
-type received struct {
+// responseRecorder is an answer.
+type responseRecorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
 // Header implements http.ResponseWriter.
-func (w *received) Header() http.Header { return w.header }
+func (w *responseRecorder) Header() http.Header { return w.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *received) WriteHeader(status int) { w.status = status }
+func (w *responseRecorder) WriteHeader(status int) { w.status = status }
 
 // Write implements http.ResponseWriter.
-func (w *received) Write(b []byte) (int, error) { return w.body.Write(b) }
+func (w *responseRecorder) Write(b []byte) (int, error) { return w.body.Write(b) }
 
 // Interface guards
 var (
 	_ Handler             = (*humatoken.HumaToken)(nil)
 	_ Handler             = (*humanapitoken.HumanAPIToken)(nil)
-	_ http.ResponseWriter = (*received)(nil)
+	_ http.ResponseWriter = (*responseRecorder)(nil)
 )

@@ -11,16 +11,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 )
 
-// trail is what a request leaves behind for placeholders and access logs, which
+// accessLog is what a request leaves behind for placeholders and access logs, which
 // are asked once it has been handled, if at all.
-type trail struct {
+type accessLog struct {
 	endpoint *Endpoint
 	user     identity.User
 	end      *metrics.OutcomeMetrics
 }
 
-// leave leaves it behind.
-func (t trail) leave(q *Request, code exchange.Code) {
+// record leaves it behind.
+func (t accessLog) record(q *Request, code exchange.Code) {
 	// An error route or a handler like intercept may make the second of us that
 	// answers a request: what the last one leaves behind counts.
 	vars, _ := q.http.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
@@ -44,7 +44,7 @@ func (t trail) leave(q *Request, code exchange.Code) {
 }
 
 // set sets the placeholders, which win over those that are mapped.
-func (t trail) set(repl *caddy.Replacer, code exchange.Code, again bool) {
+func (t accessLog) set(repl *caddy.Replacer, code exchange.Code, again bool) {
 	repl.Set(t.endpoint.Service.outcomeKey, t.end.Placeholder)
 	if code != "" {
 		repl.Set(t.endpoint.Service.codeKey, string(code))
@@ -57,7 +57,7 @@ func (t trail) set(repl *caddy.Replacer, code exchange.Code, again bool) {
 }
 
 // placeholder is a caddy.ReplacerFunc.
-func (t trail) placeholder(name string) (any, bool) {
+func (t accessLog) placeholder(name string) (any, bool) {
 	switch name {
 	case t.endpoint.Service.outcomeKey:
 		return t.end.Placeholder, true
@@ -69,7 +69,7 @@ func (t trail) placeholder(name string) (any, bool) {
 
 // shortName is a request's user by the name that logs have. It is only made if
 // somebody asks for it.
-type shortName trail
+type shortName accessLog
 
 // String implements fmt.Stringer, which placeholders and access logs ask.
 func (n shortName) String() string { return n.endpoint.LogHasher.LogName(n.user) }
@@ -79,7 +79,7 @@ func (n shortName) MarshalText() ([]byte, error) { return []byte(n.String()), ni
 
 // accessFields are what access logs are told of a request besides what they
 // tell of all.
-type accessFields trail
+type accessFields accessLog
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.
 func (f accessFields) MarshalLogObject(enc zapcore.ObjectEncoder) error {

@@ -21,7 +21,7 @@ type Source interface {
 	// settings evaluates the options that say whose service is called and as
 	// whom, and notes what is wrong with them. It changes nothing: it is asked
 	// again whenever a file that they name may have changed.
-	Settings(p *option.Problems) Settings
+	Settings(p *option.Errors) Settings
 
 	// named is what names the account.
 	Names() AccountNames
@@ -87,7 +87,7 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 		return err
 	}
 	e.current.Store(c)
-	e.cleanups.Add(e.endRotation)
+	e.cleanups.Add(e.stopRotation)
 	e.cleanups.Add(func() { running.Delete(e) })
 	if err := lifecycle.OnStarted(ctx, func() { running.Store(e, nil) }); err != nil {
 		return err

@@ -23,9 +23,9 @@ type DryRun struct {
 // onlyKnown reports whether no user may be made.
 func (r *DryRun) onlyKnown() bool { return r != nil && !r.Register }
 
-// stage names the state of an account: a performance shares none with another, so
+// isolationKey names the state of an account: a performance shares none with another, so
 // that each has an exchange of its own.
-func (r *DryRun) stage() string {
+func (r *DryRun) isolationKey() string {
 	if r == nil || r.Result == nil {
 		return ""
 	}
@@ -40,16 +40,16 @@ func (r *DryRun) headerArrives(ctx caddy.Context) func(name string) bool {
 	return r.ForwardsHeader
 }
 
-// watch is a way to the service on which calls are noted.
-func (r *DryRun) watch(transport *http.Transport) http.RoundTripper {
+// record is a way to the service on which calls are noted.
+func (r *DryRun) record(transport *http.Transport) http.RoundTripper {
 	if r == nil {
 		return transport
 	}
 	return r.Calls.Watch(transport)
 }
 
-// end notes what came of an exchange.
-func (r *DryRun) end(result exchange.Result) {
+// setResult notes what came of an exchange.
+func (r *DryRun) setResult(result exchange.Result) {
 	if r == nil {
 		return
 	}

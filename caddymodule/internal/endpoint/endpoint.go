@@ -42,7 +42,7 @@ type Endpoint struct {
 	delegateErrors bool             // to error routes
 	LogHasher      *userhash.Hasher // names users in logs
 	vary           []string         // placeholders of the option vary
-	varyOn         string           // the value of Vary
+	varyHeader     string           // the value of Vary
 	Policy         exchange.Policy  // what it is for all credentials
 
 	Account   *account.Account
@@ -56,7 +56,7 @@ type Endpoint struct {
 	DryRun *DryRun // nil in a server
 
 	succeeded atomic.Bool // this config has had a token
-	samples   sampler     // limits messages that any request can trigger
+	samples   logLimiter  // limits messages that any request can trigger
 }
 
 // Exchange is an exchange: exchange.Minter without the report.
@@ -125,7 +125,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 // Most requests end here without one, and then the request does not escape to the
 // heap: only an exchange, which may outlive the request, copies it.
 func (q *Request) token() exchange.Result {
-	lookup := exchange.Request{User: q.key, Kind: q.kind, Fresh: q.fresh(), Since: q.start, Policy: &q.creds.Policy}
+	lookup := exchange.Request{User: q.key, Kind: q.kind, Fresh: q.wantsFreshToken(), Since: q.start, Policy: &q.creds.Policy}
 	if result, ok := lookup.Kept(time.Now()); ok {
 		return result
 	}
@@ -136,11 +136,11 @@ func (q *Request) token() exchange.Result {
 
 // Minter implements exchange.Source.
 func (q *Request) Minter() exchange.Minter {
-	return &minter{q.creds.tokens.Exchange(q), q.endpoint, q.creds, q.User}
+	return &loggedExchange{q.creds.tokens.Exchange(q), q.endpoint, q.creds, q.User}
 }
 
-// minter is the exchange of one user, and what is told of its end.
-type minter struct {
+// loggedExchange is the exchange of one user, and what is told of its end.
+type loggedExchange struct {
 	exchange    Exchange
 	e           *Endpoint
 	credentials *credentials
@@ -149,12 +149,12 @@ type minter struct {
 
 // Mint implements exchange.Minter. If the service refuses our credentials there
 // may be new ones.
-func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
+func (m *loggedExchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
 	grant, outcome, err := m.exchange.Mint(ctx)
 	if err == nil || problem.Of(err).Code != exchange.CodeConfig {
 		return grant, outcome, err
 	}
-	c := m.e.newer(ctx, m.credentials)
+	c := m.e.reloadIfChanged(ctx, m.credentials)
 	if c == nil {
 		return grant, outcome, err
 	}
@@ -163,11 +163,11 @@ func (m *minter) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, e
 }
 
 // Ended implements exchange.Minter.
-func (m *minter) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
+func (m *loggedExchange) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
 
 // Interface guards
 var (
 	_ caddyhttp.MiddlewareHandler = (*Endpoint)(nil)
-	_ exchange.Minter             = (*minter)(nil)
+	_ exchange.Minter             = (*loggedExchange)(nil)
 	_ exchange.Source             = (*Request)(nil)
 )

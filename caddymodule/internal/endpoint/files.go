@@ -16,8 +16,8 @@ import (
 
 var fileName = regexp.MustCompile(`{file\.([^}]+)}`)
 
-// filesOf returns the files that options name, which may change.
-func filesOf(options any) (files []string) {
+// optionFiles returns the files that options name, which may change.
+func optionFiles(options any) (files []string) {
 	text, err := json.Marshal(options)
 	var all map[string]any
 	if err != nil || json.Unmarshal(text, &all) != nil {
@@ -26,7 +26,7 @@ func filesOf(options any) (files []string) {
 	if name, ok := all["config_file"].(string); ok {
 		files = append(files, caddy.NewReplacer().ReplaceAll(name, ""))
 	}
-	for text := range textsIn(all) {
+	for text := range stringsIn(all) {
 		for _, name := range fileName.FindAllStringSubmatch(text, -1) {
 			files = append(files, name[1])
 		}
@@ -34,8 +34,8 @@ func filesOf(options any) (files []string) {
 	return files
 }
 
-// textsIn are the texts in a JSON value.
-func textsIn(v any) iter.Seq[string] {
+// stringsIn are the texts in a JSON value.
+func stringsIn(v any) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		var within func(v any) bool
 		within = func(v any) bool {

@@ -16,7 +16,7 @@ import (
 
 // logEnd logs how an exchange ended, once for all who waited for it.
 func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
-	e.DryRun.end(r)
+	e.DryRun.setResult(r)
 	if r.NotKept != nil {
 		e.logPanic("a token was not kept", r.NotKept)
 	}
@@ -62,7 +62,7 @@ const (
 // the one before; the others are logged at debug level.
 func (e *Endpoint) logSampled(level zapcore.Level, kind string, every time.Duration, message string, fields ...zap.Field) {
 	if level > zapcore.DebugLevel {
-		suppressed, ok := e.samples.take(message+" "+kind, every)
+		suppressed, ok := e.samples.allow(message+" "+kind, every)
 		switch {
 		case !ok:
 			level = zapcore.DebugLevel
@@ -125,8 +125,8 @@ func (e *Endpoint) logRejection(f problem.Error) {
 		zap.String("reason", string(f.Code)), zap.String("detail", cmp.Or(f.Hint, f.Detail)))
 }
 
-// logNotAnswered logs why the application could not say who is asking.
-func (e *Endpoint) logNotAnswered(err error) {
+// logUserinfoError logs why the application could not say who is asking.
+func (e *Endpoint) logUserinfoError(err error) {
 	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "the application could not say who is asking", zap.Error(err))
 }
 
@@ -135,10 +135,10 @@ func (e *Endpoint) userField(user identity.User) zap.Field {
 	return zap.String("user", e.LogHasher.LogName(user))
 }
 
-// sampler limits log messages that any request can trigger: of each kind it
+// logLimiter limits log messages that any request can trigger: of each kind it
 // lets one through in an interval, and counts the others. The zero value is
 // ready for use. The kinds come from closed sets, so there are few.
-type sampler struct {
+type logLimiter struct {
 	mu    sync.Mutex
 	kinds map[string]*sample
 }
@@ -148,9 +148,9 @@ type sample struct {
 	suppressed int       // messages since the last one that was
 }
 
-// take reports whether a message of a kind is to be logged, and how many were
+// allow reports whether a message of a kind is to be logged, and how many were
 // not since the last one that was.
-func (s *sampler) take(kind string, every time.Duration) (suppressed int, ok bool) {
+func (s *logLimiter) allow(kind string, every time.Duration) (suppressed int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.kinds[kind]

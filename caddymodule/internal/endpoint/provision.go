@@ -24,7 +24,7 @@ import (
 // wrong with.
 func (e *Endpoint) Init(ctx caddy.Context, service *Service, s Source, handler any, c *config.Common) {
 	e.Service, e.source, e.common = service, s, c
-	e.files = filesOf(handler)
+	e.files = optionFiles(handler)
 	e.Logger, e.metrics = ctx.Logger(), service.metrics()
 	if e.DryRun != nil {
 		e.Logger = zap.NewNop() // the command tells what there is to tell
@@ -32,7 +32,7 @@ func (e *Endpoint) Init(ctx caddy.Context, service *Service, s Source, handler a
 }
 
 // Load evaluates what the directives share, and notes every problem in it.
-func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Problems) account.Limits {
+func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Errors) account.Limits {
 	l := readLimits(e.common, p)
 	checkOptions(e.common, p)
 	e.delegateErrors = e.common.Errors == "caddy"
@@ -50,7 +50,7 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Problems
 		MaxWaiting:      l.MaxWaiting,
 		Timeout:         e.Policy.Timeout,
 		Keys:            identify.Keys(ctx, &e.cleanups),
-		OnUserinfoError: e.logNotAnswered,
+		OnUserinfoError: e.logUserinfoError,
 	}, p)
 	return l
 }
@@ -71,7 +71,7 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 	if store := e.store; store != nil {
 		l.Store = store.PoolKey()
 	}
-	key := string(userhash.DeriveKey(nil, append([]string{e.Service.Name, e.DryRun.stage()}, written...)...))
+	key := string(userhash.DeriveKey(nil, append([]string{e.Service.Name, e.DryRun.isolationKey()}, written...)...))
 	a, err := lifecycle.FromPool[*account.Account](&e.cleanups, account.Accounts, key, account.New)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 			e.vary = append(e.vary, v[1:len(v)-1])
 		}
 	}
-	e.varyOn = varyOf(append(e.identity.Headers(), e.identity.Forwards()...), e.vary)
+	e.varyHeader = varyOf(append(e.identity.Headers(), e.identity.Forwards()...), e.vary)
 	return nil
 }
 
@@ -127,7 +127,7 @@ const (
 var defaultRetries = 1
 
 // readLimits reads the limits that all handlers of an account share.
-func readLimits(c *config.Common, p *option.Problems) account.Limits {
+func readLimits(c *config.Common, p *option.Errors) account.Limits {
 	b := c.Breaker
 	if b == nil {
 		b = new(config.Breaker)
@@ -136,11 +136,11 @@ func readLimits(c *config.Common, p *option.Problems) account.Limits {
 	if k == nil {
 		k = new(config.Cache)
 	}
-	p.Least("max_concurrent", c.MaxConcurrent, 1)
-	p.Least("max_waiting", c.MaxWaiting, 1)
-	p.Least("max_entries", k.MaxEntries, 1)
-	p.Least("failures", b.Failures, 1)
-	p.Shortest("open", b.Open, config.MinDuration)
+	p.AtLeast("max_concurrent", c.MaxConcurrent, 1)
+	p.AtLeast("max_waiting", c.MaxWaiting, 1)
+	p.AtLeast("max_entries", k.MaxEntries, 1)
+	p.AtLeast("failures", b.Failures, 1)
+	p.MinDuration("open", b.Open, config.MinDuration)
 	return account.Limits{
 		MaxConcurrent: cmp.Or(c.MaxConcurrent, defaultMaxConcurrent),
 		MaxWaiting:    cmp.Or(c.MaxWaiting, defaultMaxWaiting),
@@ -153,7 +153,7 @@ func readLimits(c *config.Common, p *option.Problems) account.Limits {
 
 // checkOptions notes values that only a JSON config can have: the Caddyfile refuses
 // them where they stand.
-func checkOptions(c *config.Common, p *option.Problems) {
+func checkOptions(c *config.Common, p *option.Errors) {
 	for _, o := range []struct {
 		name, value string
 		allowed     []string
@@ -166,10 +166,10 @@ func checkOptions(c *config.Common, p *option.Problems) {
 			p.Addf(o.name, "it is '%s': it must be %s", o.value, strings.Join(o.allowed[1:], " or "))
 		}
 	}
-	p.Shortest("timeout", c.Timeout, config.MinDuration)
-	p.Shortest("attempt_timeout", c.AttemptTimeout, config.MinDuration)
+	p.MinDuration("timeout", c.Timeout, config.MinDuration)
+	p.MinDuration("attempt_timeout", c.AttemptTimeout, config.MinDuration)
 	if c.Retries != nil {
-		p.Least("retries", *c.Retries, 0)
+		p.AtLeast("retries", *c.Retries, 0)
 	}
 	k := c.Cache
 	if k == nil {

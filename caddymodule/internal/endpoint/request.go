@@ -58,22 +58,22 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 	return q
 }
 
-// ended leaves behind how the request ended, and counts it. Every request ends
+// finish leaves behind how the request ended, and counts it. Every request ends
 // once, before it is answered. It returns when that was: a hit pays for no
 // further look at the clock.
-func (q *Request) ended(outcome exchange.Outcome, code exchange.Code) time.Time {
+func (q *Request) finish(outcome exchange.Outcome, code exchange.Code) time.Time {
 	now := time.Now()
 	q.end = q.endpoint.metrics.Outcome(outcome)
 	q.end.Observe(now.Sub(q.start))
-	trail{q.endpoint, q.User, q.end}.leave(q, code)
+	accessLog{q.endpoint, q.User, q.end}.record(q, code)
 	return now
 }
 
-// answered reports whether the answer has begun.
-func (q *Request) answered() bool { return q.end != nil }
+// responded reports whether the answer has begun.
+func (q *Request) responded() bool { return q.end != nil }
 
-// left reports whether the caller has left.
-func (q *Request) left() bool { return q.http.Context().Err() != nil }
+// clientGone reports whether the caller has left.
+func (q *Request) clientGone() bool { return q.http.Context().Err() != nil }
 
 // Names returns the user's first and last name.
 func (q *Request) Names() (first, last masked.String) {
@@ -97,12 +97,14 @@ func (q *Request) byTrustedProxy() bool {
 	return trusted
 }
 
-// fresh reports whether a token past the cache is asked for, and may be.
-func (q *Request) fresh() bool { return q.endpoint.common.NoCache != "ignore" && q.wantsFresh() }
+// wantsFreshToken reports whether a token past the cache is asked for, and may be.
+func (q *Request) wantsFreshToken() bool {
+	return q.endpoint.common.NoCache != "ignore" && q.hasNoCache()
+}
 
-// wantsFresh reports whether the request asks for a token past the cache:
+// hasNoCache reports whether the request asks for a token past the cache:
 // Cache-Control: no-cache (RFC 9111, 5.2.1.4).
-func (q *Request) wantsFresh() bool {
+func (q *Request) hasNoCache() bool {
 	for _, line := range q.http.Header["Cache-Control"] {
 		for directive := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
@@ -142,7 +144,7 @@ func (q *Request) variant(kind string) exchange.Kind {
 }
 
 // loadStore loads the store that replicas share, if there is one.
-func (e *Endpoint) loadStore(ctx caddy.Context, p *option.Problems) {
+func (e *Endpoint) loadStore(ctx caddy.Context, p *option.Errors) {
 	k := e.common.Cache
 	if k != nil && k.StoreRaw != nil && k.Disabled {
 		p.Addf("redis", "it stands beside `cache off`: leave one of them out")
@@ -180,7 +182,7 @@ func (q *Request) Coordinator(user exchange.UserKey) *login.Coordinator {
 	stored := func(ctx context.Context) *exchange.Grant {
 		return q.endpoint.Account.Engine.Stored(ctx, tokens, kind, &c.Policy)
 	}
-	if q.fresh() { // what is stored may be what the caller wants no more
+	if q.wantsFreshToken() { // what is stored may be what the caller wants no more
 		stored = func(context.Context) *exchange.Grant { return nil }
 	}
 	return &login.Coordinator{Locks: c.locks, User: user, Timeout: c.Policy.Timeout, Stored: stored}

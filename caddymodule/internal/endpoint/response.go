@@ -23,11 +23,11 @@ import (
 // respond responds with a token, or with the error of its exchange.
 func (q *Request) respond(w http.ResponseWriter, r exchange.Result) error {
 	switch {
-	case q.left():
+	case q.clientGone():
 		// A cache in front may give what is written now to another client.
 		return q.canceled(w)
 	case r.Err == nil:
-		now := q.ended(r.Outcome, "")
+		now := q.finish(r.Outcome, "")
 		buf := buffers.Get().(*[]byte)
 		*buf = r.Grant.AppendJSON((*buf)[:0], now)
 		write(w, http.StatusOK, "application/json", *buf)
@@ -46,7 +46,7 @@ func (q *Request) evict(w http.ResponseWriter) error {
 	if err != nil {
 		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, evictedHere, zap.Error(err))
 	}
-	q.ended(problem.OutcomeEvicted, "")
+	q.finish(problem.OutcomeEvicted, "")
 	return noContent(w)
 }
 
@@ -55,7 +55,7 @@ const evictedHere = "a user was evicted here only: the shared store could not be
 
 // reject responds to a request whose user is not known.
 func (q *Request) reject(w http.ResponseWriter, err error) error {
-	if q.left() { // while the application was asked, say
+	if q.clientGone() { // while the application was asked, say
 		return q.canceled(w)
 	}
 	metrics.CountRejection(err)
@@ -66,7 +66,7 @@ func (q *Request) reject(w http.ResponseWriter, err error) error {
 func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
 	e := q.endpoint
 	f.Kind = problem.Lookup(f.Code, e.Service.Details)
-	q.ended(f.Outcome, f.Code)
+	q.finish(f.Outcome, f.Code)
 	if f.Outcome == problem.OutcomeRejected {
 		e.logRejection(f)
 	}
@@ -83,13 +83,13 @@ func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
 // server would log its value, which may hold anything.
 func (q *Request) panicked(w http.ResponseWriter, v any) error {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		if !q.answered() {
-			q.ended(problem.OutcomeCanceled, "")
+		if !q.responded() {
+			q.finish(problem.OutcomeCanceled, "")
 		}
 		panic(v) // how a handler lets go of a connection
 	}
 	q.endpoint.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
-	if q.answered() { // half of an answer is none
+	if q.responded() { // half of an answer is none
 		panic(http.ErrAbortHandler)
 	}
 	return q.fail(w, problem.Error{Code: problem.Internal})
@@ -97,7 +97,7 @@ func (q *Request) panicked(w http.ResponseWriter, v any) error {
 
 // canceled ends a request whose client has left.
 func (q *Request) canceled(w http.ResponseWriter) error {
-	q.ended(problem.OutcomeCanceled, "")
+	q.finish(problem.OutcomeCanceled, "")
 	NoStore(w.Header())
 	w.WriteHeader(statusClientClosedRequest) // nobody reads it
 	return nil
@@ -185,12 +185,12 @@ func varyOf(headers, placeholders []string) string {
 
 // setVary adds Vary to a response and sets headerMark on its request.
 func (e *Endpoint) setVary(response http.Header, request http.Header) {
-	values := [...]string{e.varyOn, strconv.FormatUint(rand.Uint64(), 36)} // one allocation for both
+	values := [...]string{e.varyHeader, strconv.FormatUint(rand.Uint64(), 36)} // one allocation for both
 	request[headerMark] = values[1:2:2]
 	switch set := response["Vary"]; {
 	case len(set) == 0:
 		response["Vary"] = values[0:1:1]
-	case !slices.Contains(set, e.varyOn): // another of these handlers may have failed before, and left it to an error route
-		response["Vary"] = append(slices.Clip(set), e.varyOn)
+	case !slices.Contains(set, e.varyHeader): // another of these handlers may have failed before, and left it to an error route
+		response["Vary"] = append(slices.Clip(set), e.varyHeader)
 	}
 }

@@ -44,20 +44,20 @@ func (r *rotation) begun() uint64 {
 	return r.count
 }
 
-// endRotation releases the credentials in use when their exchanges have ended. They stay
+// stopRotation releases the credentials in use when their exchanges have ended. They stay
 // in place for requests that still run. It does not wait for a running reload,
 // which will change nothing any more.
-func (e *Endpoint) endRotation() {
+func (e *Endpoint) stopRotation() {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
 	e.rotation.ended = true
 	e.Account.AfterDrain(e.current.Load().leave)
 }
 
-// newer returns other credentials than those that the service has refused, or
+// reloadIfChanged returns other credentials than those that the service has refused, or
 // nil if there are none. It reads the files once more, and waits for that until
 // ctx is done.
-func (e *Endpoint) newer(ctx context.Context, refused *credentials) *credentials {
+func (e *Endpoint) reloadIfChanged(ctx context.Context, refused *credentials) *credentials {
 	if len(e.files) > 0 {
 		e.reload(ctx)
 	}
@@ -114,15 +114,15 @@ func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 			r.mu.Unlock()
 			close(l.done)
 		}()
-		e.readAgain()
+		e.reloadSettings()
 	}()
 	return l, true
 }
 
-// readAgain reads the files and replaces the credentials if their content has
+// reloadSettings reads the files and replaces the credentials if their content has
 // changed. If they cannot be used, the previous credentials stay.
-func (e *Endpoint) readAgain() {
-	s, err := e.settledSettings()
+func (e *Endpoint) reloadSettings() {
+	s, err := e.stableSettings()
 	if e.isEnded() {
 		return
 	}
@@ -167,18 +167,18 @@ func (e *Endpoint) replace(c *credentials) bool {
 // A file may be being written: its content must stay the same for settleFor. It is
 // read up to settleTries times.
 const (
-	settleFor   = 20 * time.Millisecond
-	settleTries = 10
+	debounce    = 20 * time.Millisecond
+	maxDebounce = 10
 )
 
-var errUnsettled = errors.New("the files change all the time")
+var errFileChanging = errors.New("the files change all the time")
 
-// settledSettings evaluates the settings once more. If they have changed it waits
+// stableSettings evaluates the settings once more. If they have changed it waits
 // until they stay the same.
-func (e *Endpoint) settledSettings() (Settings, error) {
+func (e *Endpoint) stableSettings() (Settings, error) {
 	sum := e.current.Load().sum
-	for range settleTries {
-		var p option.Problems
+	for range maxDebounce {
+		var p option.Errors
 		s := e.source.Settings(&p)
 		if err := p.Err(); err != nil {
 			return nil, err
@@ -188,9 +188,9 @@ func (e *Endpoint) settledSettings() (Settings, error) {
 			return s, nil
 		}
 		sum = now
-		time.Sleep(settleFor)
+		time.Sleep(debounce)
 	}
-	return nil, errUnsettled
+	return nil, errFileChanging
 }
 
 // logUnusable logs once what is wrong, when a second reload in a row has found the

@@ -32,7 +32,7 @@ func (e *Endpoint) observed(ctx context.Context, op exchange.Op, call func(conte
 
 // Transport is the way to the service.
 func (e *Endpoint) Transport() http.RoundTripper {
-	transport := e.DryRun.watch(e.upstream.Transport)
+	transport := e.DryRun.record(e.upstream.Transport)
 	if e.common.TraceUpstream {
 		transport = tracing.Transport{RoundTripper: transport}
 	}

@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // New reads identity and trust, or userinfo.
-func New(c *config.Common, around Options, p *option.Problems) *identity.Identifier {
+func New(c *config.Common, around Options, p *option.Errors) *identity.Identifier {
 	switch {
 	case c.Identity != nil && c.Userinfo != nil:
 		p.Addf("userinfo", "it stands beside identity: one of them says who is asking, so leave the other out")
@@ -51,7 +51,7 @@ func New(c *config.Common, around Options, p *option.Problems) *identity.Identif
 	return nil
 }
 
-func requestIdentifier(i *config.Identity, trust identity.Trust, around Options, p *option.Problems) *identity.Identifier {
+func requestIdentifier(i *config.Identity, trust identity.Trust, around Options, p *option.Errors) *identity.Identifier {
 	c := identity.Config{
 		ByID:          around.ByID,
 		Preset:        p.Text("identity", i.Preset),
@@ -76,7 +76,7 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 		}
 	}
 	identifier, err := identity.New(c)
-	p.AddAll(err)
+	p.Join(err)
 	return identifier
 }
 
@@ -94,7 +94,7 @@ func (around Options) userinfoTimeout(configured time.Duration) time.Duration {
 
 // written expands the path of a source. What stands before it is evaluated for
 // each request.
-func written(p *option.Problems, name, source string) string {
+func written(p *option.Errors, name, source string) string {
 	s := identity.Written(source)
 	if s.Paths == nil {
 		return source
@@ -103,7 +103,7 @@ func written(p *option.Problems, name, source string) string {
 }
 
 // newVerifier reads verify. It returns nil if there is a problem.
-func newVerifier(v *config.Verify, preset string, around Options, p *option.Problems) *assertion.Verifier {
+func newVerifier(v *config.Verify, preset string, around Options, p *option.Errors) *assertion.Verifier {
 	if row, _ := identity.FindPreset(preset); preset != "" && row.Signed.Email.From == "" {
 		return nil // identity.New says that there is no such preset or assertion
 	}
@@ -114,7 +114,7 @@ func newVerifier(v *config.Verify, preset string, around Options, p *option.Prob
 		Signers:  p.Texts("signer", v.Signer),
 	}.Complete(preset)
 	if err != nil {
-		p.AddAll(err)
+		p.Join(err)
 		return nil
 	}
 	keys, err := around.Keys(assertion.Source{URL: full.JWKS, ByID: full.KeyByID})
@@ -129,11 +129,11 @@ func newVerifier(v *config.Verify, preset string, around Options, p *option.Prob
 		Signers:    full.Signers,
 		Algorithms: full.Algorithms,
 	})
-	p.AddAll(err)
+	p.Join(err)
 	return verifier
 }
 
-func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Problems) *identity.Identifier {
+func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Errors) *identity.Identifier {
 	c := identity.UserinfoConfig{
 		ByID:      around.ByID,
 		Email:     p.Text("email", u.Email),
@@ -151,16 +151,16 @@ func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Problems) 
 		MaxWaiting:     around.MaxWaiting,
 		OnError:        around.OnUserinfoError,
 	})
-	p.AddAll(err)
+	p.Join(err)
 	if err == nil {
 		c.Asker, c.Forwards = client, client.Forwards()
 	}
 	identifier, err := identity.NewUserinfo(c)
-	p.AddAll(err)
+	p.Join(err)
 	return identifier
 }
 
-func readTrust(c *config.Trust, p *option.Problems) (t identity.Trust) {
+func readTrust(c *config.Trust, p *option.Errors) (t identity.Trust) {
 	if c == nil {
 		return t
 	}
@@ -176,7 +176,7 @@ func readTrust(c *config.Trust, p *option.Problems) (t identity.Trust) {
 	for _, r := range p.Texts("trust", c.Ranges) {
 		prefixes, err := config.ParseRange(r)
 		if err != nil {
-			p.AddAll(fmt.Errorf("trust: %w", err))
+			p.Join(fmt.Errorf("trust: %w", err))
 		}
 		t.Ranges = append(t.Ranges, prefixes...)
 	}

@@ -75,16 +75,16 @@ func (c *Cache) Len() int { return int(c.users.Load()) }
 // users stay. If there are more than maxUsers users when a Put comes, it drops
 // up to 256 of them: a smaller bound is reached over as many Puts as it takes,
 // and new users are kept once it is.
-func (c *Cache) Limit(maxUsers int) exchange.Store { return view{c, int64(maxUsers)} }
+func (c *Cache) Limit(maxUsers int) exchange.Store { return boundedCache{c, int64(maxUsers)} }
 
-// view is a Cache with a bound.
-type view struct {
+// boundedCache is a Cache with a bound.
+type boundedCache struct {
 	*Cache
 	max int64
 }
 
 // Get returns what is kept and still good now.
-func (v view) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exchange.Record, bool) {
+func (v boundedCache) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exchange.Record, bool) {
 	s := v.shard(user).Load()
 	if s == nil {
 		return exchange.Record{}, false
@@ -95,16 +95,16 @@ func (v view) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exc
 // Put keeps r until r.Until, in place of what was kept for that user and kind.
 // One that is not in the future is not kept, and what it replaces is gone all
 // the same: it is older.
-func (v view) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) {
+func (v boundedCache) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) {
 	s := v.shardToPut(user)
 	now := time.Now()
-	k, ok := newKept(kind, r, now)
+	k, ok := newCachedToken(kind, r, now)
 	if !ok {
 		s.drop(user, kind, now.UnixNano())
 		return
 	}
 	if s.replace(user, k, now.UnixNano()) {
-		v.shrink(v.max, s)
+		v.evictDown(v.max, s)
 		return
 	}
 	// The place is taken before the user is put, with no lock held: another
@@ -131,7 +131,7 @@ func (c *Cache) ForgetTokens(user exchange.UserKey) {
 
 // Flush drops everything.
 func (c *Cache) Flush() {
-	for s := range c.made() {
+	for s := range c.usedShards() {
 		s.flush()
 	}
 }
@@ -153,8 +153,8 @@ func (c *Cache) shardToPut(user exchange.UserKey) *shard {
 	return at.Load()
 }
 
-// made are the shards that there are.
-func (c *Cache) made() iter.Seq[*shard] {
+// usedShards are the shards that there are.
+func (c *Cache) usedShards() iter.Seq[*shard] {
 	return func(yield func(*shard) bool) {
 		for i := range c.shards {
 			if s := c.shards[i].Load(); s != nil && !yield(s) {
@@ -181,8 +181,8 @@ func (c *Cache) reserve(limit int64, own *shard) bool {
 	return false
 }
 
-// shrink evicts what is beyond the bound.
-func (c *Cache) shrink(limit int64, own *shard) {
+// evictDown evicts what is beyond the bound.
+func (c *Cache) evictDown(limit int64, own *shard) {
 	for range maxEvictions {
 		if c.users.Load() <= limit || !c.evict(own) {
 			return
@@ -226,4 +226,4 @@ func (c *Cache) sweepAll() {
 }
 
 // Interface guard.
-var _ exchange.Store = view{}
+var _ exchange.Store = boundedCache{}

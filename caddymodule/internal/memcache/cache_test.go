@@ -29,7 +29,7 @@ func check(t *testing.T, c *Cache) {
 	t.Helper()
 	total := 0
 	i := -1
-	for s := range c.made() {
+	for s := range c.usedShards() {
 		i++
 		n := 0
 		var older *entry

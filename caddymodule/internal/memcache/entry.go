@@ -23,24 +23,26 @@ const (
 type entry struct {
 	user         exchange.UserKey
 	older, newer *entry
-	kept
+	cachedToken
 }
 
-// kept is one kind of a user's tokens. It is a Record in a smaller form, with
+// cachedToken is one kind of a user's tokens. It is a Record in a smaller form, with
 // the grant in it instead of behind a pointer: one wait for memory less.
-type kept struct {
+type cachedToken struct {
 	kind    exchange.Kind
 	until   int64           // the last moment at which it may be handed out: Unix nanoseconds of the wall clock
 	checked int64           // Record.CheckedAt, likewise
 	err     *exchange.Error // if it is a refusal; there is no grant then
-	next    *kept
+	next    *cachedToken
 	grant   exchange.Grant
 }
 
-func newEntry(user exchange.UserKey, k *kept) *entry { return &entry{user: user, kept: *k} }
+func newEntry(user exchange.UserKey, k *cachedToken) *entry {
+	return &entry{user: user, cachedToken: *k}
+}
 
-// newKept reports false if r is nothing to keep: it is over, or empty.
-func newKept(kind exchange.Kind, r exchange.Record, now time.Time) (*kept, bool) {
+// newCachedToken reports false if r is nothing to keep: it is over, or empty.
+func newCachedToken(kind exchange.Kind, r exchange.Record, now time.Time) (*cachedToken, bool) {
 	// Round strips the monotonic reading: what counts is the wall clock, which
 	// runs on while a machine sleeps.
 	life := min(r.Until.Round(0).Sub(now), maxLife)
@@ -51,14 +53,14 @@ func newKept(kind exchange.Kind, r exchange.Record, now time.Time) (*kept, bool)
 	if checked.IsZero() {
 		checked = now
 	}
-	k := &kept{kind: kind, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
+	k := &cachedToken{kind: kind, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
 	if r.Err == nil {
 		k.grant = *r.Grant
 	}
 	return k, true
 }
 
-func (k *kept) record() exchange.Record {
+func (k *cachedToken) record() exchange.Record {
 	r := exchange.Record{Err: k.err, Until: time.Unix(0, k.until), CheckedAt: time.Unix(0, k.checked)}
 	if k.err == nil {
 		r.Grant = &k.grant
@@ -67,8 +69,8 @@ func (k *kept) record() exchange.Record {
 }
 
 // find returns the kind, or nil.
-func (e *entry) find(kind exchange.Kind) *kept {
-	for k := &e.kept; k != nil; k = k.next {
+func (e *entry) find(kind exchange.Kind) *cachedToken {
+	for k := &e.cachedToken; k != nil; k = k.next {
 		if k.kind == kind {
 			return k
 		}
@@ -87,16 +89,16 @@ func (e *entry) last() int64 {
 
 // copyWithout returns a copy of the at most n newest kinds that are good beyond
 // now, without the one named.
-func (e *entry) copyWithout(kind exchange.Kind, n int, now int64) *kept {
-	return e.copyIf(n, func(k *kept) bool { return k.kind != kind && k.until > now })
+func (e *entry) copyWithout(kind exchange.Kind, n int, now int64) *cachedToken {
+	return e.copyIf(n, func(k *cachedToken) bool { return k.kind != kind && k.until > now })
 }
 
 // copyIf returns a copy of the at most n newest kinds for which ok holds. It is
 // a copy because a reference into e would keep all of e in memory.
-func (e *entry) copyIf(n int, ok func(*kept) bool) *kept {
-	var first *kept
+func (e *entry) copyIf(n int, ok func(*cachedToken) bool) *cachedToken {
+	var first *cachedToken
 	end := &first
-	for k := &e.kept; k != nil && n > 0; k = k.next {
+	for k := &e.cachedToken; k != nil && n > 0; k = k.next {
 		if !ok(k) {
 			continue
 		}

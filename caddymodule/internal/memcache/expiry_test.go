@@ -143,7 +143,7 @@ func TestSweepUnderContention(t *testing.T) {
 	}
 	wg.Wait()
 	time.Sleep(2 * time.Millisecond)
-	for s := range c.made() {
+	for s := range c.usedShards() {
 		s.sweep()
 	}
 	check(t, c)

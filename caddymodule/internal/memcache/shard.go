@@ -47,14 +47,14 @@ func (s *shard) get(user exchange.UserKey, kind exchange.Kind, now int64) (excha
 }
 
 // replace puts k if there is an entry for the user, and reports whether.
-func (s *shard) replace(user exchange.UserKey, k *kept, now int64) bool {
+func (s *shard) replace(user exchange.UserKey, k *cachedToken, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.replaceLocked(user, k, now)
 }
 
 // insert puts k. The caller has reserved a place for one more user.
-func (s *shard) insert(user exchange.UserKey, k *kept, now int64) {
+func (s *shard) insert(user exchange.UserKey, k *cachedToken, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.replaceLocked(user, k, now) {
@@ -64,7 +64,7 @@ func (s *shard) insert(user exchange.UserKey, k *kept, now int64) {
 	s.put(newEntry(user, k), now)
 }
 
-func (s *shard) replaceLocked(user exchange.UserKey, k *kept, now int64) bool {
+func (s *shard) replaceLocked(user exchange.UserKey, k *cachedToken, now int64) bool {
 	v, ok := s.items.Get(string(user))
 	if !ok {
 		s.items.Delete(string(user)) // it may be there, expired
@@ -93,7 +93,7 @@ func (s *shard) drop(user exchange.UserKey, kind exchange.Kind, now int64) {
 }
 
 // keepOnly puts an entry with the given kinds in place of old, or none.
-func (s *shard) keepOnly(old *entry, rest *kept, now int64) {
+func (s *shard) keepOnly(old *entry, rest *cachedToken, now int64) {
 	if rest == nil {
 		s.items.Delete(string(old.user))
 		return
@@ -112,7 +112,7 @@ func (s *shard) forgetTokens(user exchange.UserKey, now int64) {
 		return
 	}
 	old := v.(*entry)
-	s.keepOnly(old, old.copyIf(maxKinds, func(k *kept) bool { return k.err != nil && k.until > now }), now)
+	s.keepOnly(old, old.copyIf(maxKinds, func(k *cachedToken) bool { return k.err != nil && k.until > now }), now)
 }
 
 // put makes e the user's entry, and the newest. An entry is never changed once

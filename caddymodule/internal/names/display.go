@@ -9,9 +9,9 @@ import (
 // maxName is how many bytes a first or last name may have.
 const maxName = 200
 
-// clean removes control characters and what else is not visible, and trims
+// sanitize removes control characters and what else is not visible, and trims
 // spaces.
-func clean(s string) string {
+func sanitize(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':

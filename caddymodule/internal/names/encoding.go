@@ -58,7 +58,7 @@ func (e Encoding) Decode(raw string) string {
 	case Latin1:
 		s = fromLatin1(s)
 	case RFC2047:
-		s = words(s)
+		s = decodeRFC2047(s)
 	case Percent:
 		s = unescape(s)
 	case Base64:
@@ -73,16 +73,16 @@ func (e Encoding) Decode(raw string) string {
 	if e == Auto {
 		s = fixMojibake(s)
 	}
-	return clean(s)
+	return sanitize(s)
 }
 
 // unwrap decodes encoded words or an extended value. Without either it
 // returns s as it is.
 func unwrap(s string) string {
 	if strings.Contains(s, "=?") {
-		return words(s)
+		return decodeRFC2047(s)
 	}
-	if value, ok := extended(strings.Trim(s, " \t\r\n")); ok {
+	if value, ok := decodeRFC5987(strings.Trim(s, " \t\r\n")); ok {
 		return value
 	}
 	return s

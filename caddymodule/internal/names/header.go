@@ -9,10 +9,10 @@ import (
 
 var errCharset = errors.New("unknown character set")
 
-// words decodes the encoded words of RFC 2047. The result may be invalid UTF-8:
+// decodeRFC2047 decodes the encoded words of RFC 2047. The result may be invalid UTF-8:
 // a word may say UTF-8 and hold Latin-1. It is "" if a word is in an unknown
 // character set.
-func words(s string) string {
+func decodeRFC2047(s string) string {
 	decoder := mime.WordDecoder{CharsetReader: func(charset string, input io.Reader) (io.Reader, error) {
 		content, err := io.ReadAll(input)
 		if err != nil {
@@ -33,14 +33,14 @@ func words(s string) string {
 	return decoded
 }
 
-// extended decodes s if the whole of it is an ext-value of RFC 5987:
+// decodeRFC5987 decodes s if the whole of it is an ext-value of RFC 5987:
 //
 //	UTF-8''Ren%C3%A9
 //
 // What is wrong in any way is a name as it stands. The RFC wants more than the
 // escapes encoded, but layers leave what JavaScript's encodeURIComponent
 // leaves, and no name begins like this.
-func extended(s string) (string, bool) {
+func decodeRFC5987(s string) (string, bool) {
 	charset, rest, _ := strings.Cut(s, "'")
 	language, value, ok := strings.Cut(rest, "'")
 	if !ok || strings.ContainsFunc(language, notOfLanguage) {

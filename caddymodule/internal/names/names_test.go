@@ -95,7 +95,7 @@ func TestRealNamesDoubled(t *testing.T) {
 			if got := Auto.Decode(once); got != name {
 				t.Errorf("%q, sent as %q, became %q", name, once, got)
 			}
-			if got := UTF8.Decode(once); got != clean(once) {
+			if got := UTF8.Decode(once); got != sanitize(once) {
 				t.Errorf("%q became %q without being asked to", once, got)
 			}
 		}

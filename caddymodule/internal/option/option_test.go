@@ -71,7 +71,7 @@ func TestExpand(t *testing.T) {
 // TestProblems: everything that is wrong is told at once, with the option's name; what
 // only follows from a placeholder that cannot be evaluated is not.
 func TestProblems(t *testing.T) {
-	var p option.Problems
+	var p option.Errors
 	if p.Err() != nil {
 		t.Error("there is a problem without one")
 	}
@@ -82,14 +82,14 @@ func TestProblems(t *testing.T) {
 	if s := p.Secret("d", "swordfish"); s.Reveal() != "swordfish" {
 		t.Error("another secret")
 	}
-	p.AddAll(errors.Join(errors.New("c: it is empty"), errors.Join(errors.New("e: three"), nil), errors.New("f: four")))
-	p.AddAll(nil)
-	p.Shortest("g", 0, time.Second)
-	p.Shortest("g", caddy.Duration(time.Second), time.Second)
-	p.Shortest("h", caddy.Duration(time.Millisecond), time.Second)
-	p.Shortest("i", -1, time.Second)
-	p.Least("j", 0, 1)
-	p.Least("k", -1, 1)
+	p.Join(errors.Join(errors.New("c: it is empty"), errors.Join(errors.New("e: three"), nil), errors.New("f: four")))
+	p.Join(nil)
+	p.MinDuration("g", 0, time.Second)
+	p.MinDuration("g", caddy.Duration(time.Second), time.Second)
+	p.MinDuration("h", caddy.Duration(time.Millisecond), time.Second)
+	p.MinDuration("i", -1, time.Second)
+	p.AtLeast("j", 0, 1)
+	p.AtLeast("k", -1, 1)
 	if texts := p.Texts("l", []string{"x", "{env.HUMA_TEST_NONE}"}); len(texts) != 2 || texts[0] != "x" {
 		t.Errorf("%q", texts)
 	}

@@ -12,60 +12,60 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// Problems collects everything that is wrong with a config, so that one load
+// Errors collects everything that is wrong with a config, so that one load
 // reports it all.
-type Problems []error
+type Errors []error
 
 // Add notes what is wrong with an option.
-func (p *Problems) Add(option string, err error) {
+func (p *Errors) Add(option string, err error) {
 	if err != nil {
 		*p = append(*p, fmt.Errorf("%s: %w", option, err))
 	}
 }
 
 // Addf is Add with a text of its own.
-func (p *Problems) Addf(option, format string, args ...any) {
+func (p *Errors) Addf(option, format string, args ...any) {
 	p.Add(option, fmt.Errorf(format, args...))
 }
 
-// unevaluated is the problem of an option whose placeholders cannot be
+// unexpandedError is the problem of an option whose placeholders cannot be
 // evaluated.
-type unevaluated struct {
+type unexpandedError struct {
 	option string
 	error
 }
 
-func (u unevaluated) Error() string { return u.option + ": " + u.error.Error() }
-func (u unevaluated) Unwrap() error { return u.error }
+func (u unexpandedError) Error() string { return u.option + ": " + u.error.Error() }
+func (u unexpandedError) Unwrap() error { return u.error }
 
-// isUnevaluated reports whether a problem is one of an option whose
+// isUnexpanded reports whether a problem is one of an option whose
 // placeholders could not be evaluated.
-func (p *Problems) isUnevaluated(problem string) bool {
+func (p *Errors) isUnexpanded(problem string) bool {
 	return slices.ContainsFunc(*p, func(err error) bool {
-		var u unevaluated
+		var u unexpandedError
 		return errors.As(err, &u) && strings.HasPrefix(problem, u.option+": ")
 	})
 }
 
 // Text expands an option in place of its value.
-func (p *Problems) Text(option, value string) string {
+func (p *Errors) Text(option, value string) string {
 	v, err := Expand(value)
 	if err != nil {
-		*p = append(*p, unevaluated{option, err})
+		*p = append(*p, unexpandedError{option, err})
 	}
 	return v
 }
 
 // Secret is Text for a value that must not be printed.
-func (p *Problems) Secret(option, value string) masked.String {
+func (p *Errors) Secret(option, value string) masked.String {
 	return masked.New(p.Text(option, value))
 }
 
 // Err joins what was collected; nil if nothing was.
-func (p Problems) Err() error { return errors.Join(p...) }
+func (p Errors) Err() error { return errors.Join(p...) }
 
 // Texts expands each value of an option.
-func (p *Problems) Texts(option string, values []string) []string {
+func (p *Errors) Texts(option string, values []string) []string {
 	out := slices.Clone(values) // nil stays nil
 	for i, v := range out {
 		out[i] = p.Text(option, v)
@@ -73,23 +73,23 @@ func (p *Problems) Texts(option string, values []string) []string {
 	return out
 }
 
-// AddAll adds err, or each error of it if it was made by errors.Join. Their text
+// Join adds err, or each error of it if it was made by errors.Join. Their text
 // begins with the name of their option. The problems of an option whose
 // placeholders cannot be evaluated are left out, because they follow from that.
-func (p *Problems) AddAll(err error) {
+func (p *Errors) Join(err error) {
 	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a list within an error has a text around it
 	switch {
 	case ok:
 		for _, err := range joined.Unwrap() {
-			p.AddAll(err)
+			p.Join(err)
 		}
-	case err != nil && !p.isUnevaluated(err.Error()):
+	case err != nil && !p.isUnexpanded(err.Error()):
 		*p = append(*p, err)
 	}
 }
 
-// Shortest notes a duration that is too short; 0 stands for the default.
-func (p *Problems) Shortest(option string, d caddy.Duration, least time.Duration) {
+// MinDuration notes a duration that is too short; 0 stands for the default.
+func (p *Errors) MinDuration(option string, d caddy.Duration, least time.Duration) {
 	switch {
 	case d < 0:
 		p.Addf(option, "it must be positive")
@@ -98,8 +98,8 @@ func (p *Problems) Shortest(option string, d caddy.Duration, least time.Duration
 	}
 }
 
-// Least notes a number that is too small; 0 stands for the default.
-func (p *Problems) Least(option string, n, least int) {
+// AtLeast notes a number that is too small; 0 stands for the default.
+func (p *Errors) AtLeast(option string, n, least int) {
 	if n < 0 {
 		p.Addf(option, "it is %d: it must be at least %d", n, least)
 	}

@@ -11,16 +11,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// Table is a table of what may stand in a block: the option's name, and what
+// Options is a table of what may stand in a block: the option's name, and what
 // reads the rest of its line. The dispenser stands on the name.
-type Table map[string]func(d *caddyfile.Dispenser) error
+type Options map[string]func(d *caddyfile.Dispenser) error
 
 // repeatable lists the options that may stand in a block more than once.
 var repeatable = []string{"client_id", "header_up", "attribute", "address"}
 
-// Block reads a block by its table and returns how many options it held. An
+// Parse reads a block by its table and returns how many options it held. An
 // unknown option and one that repeats are errors with file and line.
-func (o Table) Block(d *caddyfile.Dispenser) (int, error) {
+func (o Options) Parse(d *caddyfile.Dispenser) (int, error) {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
@@ -41,14 +41,14 @@ func (o Table) Block(d *caddyfile.Dispenser) (int, error) {
 	return len(seen), nil
 }
 
-// BlockOf returns an option that is a block with at least one option in it.
-func BlockOf(table Table) func(*caddyfile.Dispenser) error {
+// Block returns an option that is a block with at least one option in it.
+func Block(table Options) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
 		if d.NextArg() {
 			return d.Errf("option '%s' takes a block, not '%s'", name, d.Val())
 		}
-		n, err := table.Block(d)
+		n, err := table.Parse(d)
 		if err == nil && n == 0 {
 			return d.Errf("option '%s' needs a block with options", name)
 		}
@@ -56,11 +56,11 @@ func BlockOf(table Table) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// OffOr returns an option that is `off`, or a block.
-func OffOr(off *bool, table Table) func(*caddyfile.Dispenser) error {
+// OffOrBlock returns an option that is `off`, or a block.
+func OffOrBlock(off *bool, table Options) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		if d.CountRemainingArgs() == 0 {
-			return BlockOf(table)(d)
+			return Block(table)(d)
 		}
 		name, v := d.Val(), ""
 		if !d.AllArgs(&v) || v != "off" {
@@ -72,8 +72,8 @@ func OffOr(off *bool, table Table) func(*caddyfile.Dispenser) error {
 }
 
 // Merge returns a table with the options of all tables.
-func Merge(tables ...Table) Table {
-	all := make(Table)
+func Merge(tables ...Options) Options {
+	all := make(Options)
 	for _, t := range tables {
 		for name, read := range t {
 			all[name] = read
@@ -116,8 +116,8 @@ func SecretArgErr(d *caddyfile.Dispenser, name string, values int) error {
 	return d.Errf("option '%s' takes %d value(s): put one with spaces in quotes", name, values)
 }
 
-// OneOf reads one value of a closed set.
-func OneOf(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
+// Enum reads one value of a closed set.
+func Enum(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
 		if !d.AllArgs(target) {
@@ -130,11 +130,11 @@ func OneOf(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// OnOff reads on or off.
-func OnOff(target *bool) func(*caddyfile.Dispenser) error {
+// Bool reads on or off.
+func Bool(target *bool) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		var v string
-		if err := OneOf(&v, "on", "off")(d); err != nil {
+		if err := Enum(&v, "on", "off")(d); err != nil {
 			return err
 		}
 		*target = v == "on"

@@ -20,20 +20,20 @@ type parsed struct {
 	list                 []string
 }
 
-func (p *parsed) table() option.Table {
+func (p *parsed) table() option.Options {
 	return option.Merge(
-		option.Table{
+		option.Options{
 			"text":     option.Text(&p.text),
 			"secret":   option.Secret(&p.secret),
-			"choice":   option.OneOf(&p.choice, "one", "two"),
-			"on":       option.OnOff(&p.on),
+			"choice":   option.Enum(&p.choice, "one", "two"),
+			"on":       option.Bool(&p.on),
 			"duration": option.Duration(&p.duration, time.Second),
 			"number":   option.Number(&p.number, 1),
 			"list":     option.List(&p.list),
 		},
-		option.Table{
-			"block":     option.BlockOf(option.Table{"inner": option.OnOff(&p.inner)}),
-			"switch":    option.OffOr(&p.off, option.Table{"inner": option.OnOff(&p.inner)}),
+		option.Options{
+			"block":     option.Block(option.Options{"inner": option.Bool(&p.inner)}),
+			"switch":    option.OffOrBlock(&p.off, option.Options{"inner": option.Bool(&p.inner)}),
 			"client_id": option.Text(&p.text), // may be repeated
 		},
 	)
@@ -98,7 +98,7 @@ func TestBlock(t *testing.T) {
 		var p parsed
 		d := caddyfile.NewTestDispenser("directive {\n" + text + "\n}")
 		d.Next()
-		n, err := p.table().Block(d)
+		n, err := p.table().Parse(d)
 		switch {
 		case want == "" && (err != nil || n != 1):
 			t.Errorf("%q: %d options, %v", text, n, err)
@@ -129,7 +129,7 @@ func TestBlockValues(t *testing.T) {
 		}
 	}`)
 	d.Next()
-	n, err := p.table().Block(d)
+	n, err := p.table().Parse(d)
 	want := parsed{"a b", "{file./s}", "one", true, true, true, caddy.Duration(90 * time.Second), 7, nil}
 	list := strings.Join(p.list, " ")
 	p.list = nil

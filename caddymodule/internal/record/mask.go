@@ -49,8 +49,8 @@ func requestHeader(name, value string) string {
 	return ""
 }
 
-// answerHeader shows what tells who has answered, and when to ask again.
-func answerHeader(name, value string) string {
+// responseHeader shows what tells who has answered, and when to ask again.
+func responseHeader(name, value string) string {
 	switch name {
 	case "Content-Type":
 		mediaType, _, _ := mime.ParseMediaType(value)
@@ -85,8 +85,8 @@ func requestMembers(depth int, name string, _ any) bool {
 	return false
 }
 
-// answerMembers shows lifetimes and the services' published error codes.
-func answerMembers(_ int, name string, value any) bool {
+// responseMembers shows lifetimes and the services' published error codes.
+func responseMembers(_ int, name string, value any) bool {
 	text, _ := value.(string)
 	if n, ok := value.(json.Number); ok {
 		text = n.String()

@@ -26,27 +26,27 @@ func TestMaskBody(t *testing.T) {
 			`{"client_id":"h","client_secret":` + m + `,"client_user_email":` + m + `,"client_user_id":` + m + `,"extra_scopes":["a","b"],"type":"id"}`},
 		"a member that nobody knows": {requestMembers, `{"nickname":"canary"}`, `{"nickname":` + m + `}`},
 
-		"tokens": {answerMembers,
+		"tokens": {responseMembers,
 			`{"uid":"canary","authToken":"canary","authTokenExpiresIn":900,"refreshToken":"canary","expiresIn":"3887999.603985"}`,
 			`{"authToken":` + m + `,"authTokenExpiresIn":900,"expiresIn":"3887999.603985","refreshToken":` + m + `,"uid":` + m + `}`},
-		"an error":                  {answerMembers, `{"code":300011,"message":"canary@x.io is unknown"}`, `{"code":300011,"message":` + m + `}`},
-		"a code of Human API":       {answerMembers, `{"errorCode":"INVALID_CLIENT_ID","error":{"code":"canary"}}`, `{"error":{"code":` + m + `},"errorCode":"INVALID_CLIENT_ID"}`},
-		"an error that is a text":   {answerMembers, `{"error":"canary"}`, `{"error":` + m + `}`},
-		"a code with words around":  {answerMembers, `{"message":"INVALID_CLIENT_ID for canary"}`, `{"message":` + m + `}`},
-		"a code that is a number":   {answerMembers, `{"code":4366012345678}`, `{"code":` + m + `}`},
-		"a lifetime that is none":   {answerMembers, `{"expires_in":"canary","expiresIn":{"canary":"canary"}}`, `{"expiresIn":{"canary":` + m + `},"expires_in":` + m + `}`},
-		"a request's member":        {answerMembers, `{"clientId":"canary"}`, `{"clientId":` + m + `}`},
-		"numbers and truths":        {answerMembers, `{"dob":19700101,"vip":true,"none":null,"empty":""}`, `{"dob":` + m + `,"empty":"","none":null,"vip":` + m + `}`},
-		"names that are addresses":  {answerMembers, `{"canary@x.io":{"canary x":1},"":"a"}`, ``},
-		"a list":                    {answerMembers, `["canary",{"a":"canary"},["canary"]]`, `[` + m + `,{"a":` + m + `},` + m + `]`},
-		"a text":                    {answerMembers, `"canary"`, m},
-		"HTML":                      {answerMembers, `<html>canary`, `(not JSON, 12 bytes)`},
-		"two values":                {answerMembers, `{}{"canary":1}`, `(more than one JSON value, 14 bytes)`},
-		"nothing":                   {answerMembers, ``, ``},
-		"too long":                  {answerMembers, `"` + strings.Repeat(canary, 20_000) + `"`, `(longer than 64 KiB)`},
-		"too deep":                  {answerMembers, strings.Repeat(`{"a":`, 8) + `"canary"` + strings.Repeat(`}`, 8), ``},
-		"too many":                  {answerMembers, `[` + strings.Repeat(`1,`, 60) + `"canary"]`, m},
-		"a name with canary inside": {answerMembers, `{"` + strings.Repeat("a", 61) + `":1}`, `{"***":` + m + `}`},
+		"an error":                  {responseMembers, `{"code":300011,"message":"canary@x.io is unknown"}`, `{"code":300011,"message":` + m + `}`},
+		"a code of Human API":       {responseMembers, `{"errorCode":"INVALID_CLIENT_ID","error":{"code":"canary"}}`, `{"error":{"code":` + m + `},"errorCode":"INVALID_CLIENT_ID"}`},
+		"an error that is a text":   {responseMembers, `{"error":"canary"}`, `{"error":` + m + `}`},
+		"a code with words around":  {responseMembers, `{"message":"INVALID_CLIENT_ID for canary"}`, `{"message":` + m + `}`},
+		"a code that is a number":   {responseMembers, `{"code":4366012345678}`, `{"code":` + m + `}`},
+		"a lifetime that is none":   {responseMembers, `{"expires_in":"canary","expiresIn":{"canary":"canary"}}`, `{"expiresIn":{"canary":` + m + `},"expires_in":` + m + `}`},
+		"a request's member":        {responseMembers, `{"clientId":"canary"}`, `{"clientId":` + m + `}`},
+		"numbers and truths":        {responseMembers, `{"dob":19700101,"vip":true,"none":null,"empty":""}`, `{"dob":` + m + `,"empty":"","none":null,"vip":` + m + `}`},
+		"names that are addresses":  {responseMembers, `{"canary@x.io":{"canary x":1},"":"a"}`, ``},
+		"a list":                    {responseMembers, `["canary",{"a":"canary"},["canary"]]`, `[` + m + `,{"a":` + m + `},` + m + `]`},
+		"a text":                    {responseMembers, `"canary"`, m},
+		"HTML":                      {responseMembers, `<html>canary`, `(not JSON, 12 bytes)`},
+		"two values":                {responseMembers, `{}{"canary":1}`, `(more than one JSON value, 14 bytes)`},
+		"nothing":                   {responseMembers, ``, ``},
+		"too long":                  {responseMembers, `"` + strings.Repeat(canary, 20_000) + `"`, `(longer than 64 KiB)`},
+		"too deep":                  {responseMembers, strings.Repeat(`{"a":`, 8) + `"canary"` + strings.Repeat(`}`, 8), ``},
+		"too many":                  {responseMembers, `[` + strings.Repeat(`1,`, 60) + `"canary"]`, m},
+		"a name with canary inside": {responseMembers, `{"` + strings.Repeat("a", 61) + `":1}`, `{"***":` + m + `}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := maskBody([]byte(c.in), c.rule)
@@ -84,7 +84,7 @@ func TestMaskHeader(t *testing.T) {
 		"Retry-After": {"7", canary}, "Location": {"https://u:canary@login.example/canary?canary#canary", "/canary"},
 		"Server": {"nginx/1.2", "canary for a@x.io"}, "X-Humanapi-Request-Id": {"q-8s", canary + "@"}, "Set-Cookie": {canary}, "Content-Length": {"12"},
 	}
-	if got, want := show(maskHeader(answered, answerHeader)), "Content-Length: 12\nContent-Type: text/html\nContent-Type: ***\nDate: Sat, 21 Nov 2026 14:31:20 GMT\nDate: ***\n"+
+	if got, want := show(maskHeader(answered, responseHeader)), "Content-Length: 12\nContent-Type: text/html\nContent-Type: ***\nDate: Sat, 21 Nov 2026 14:31:20 GMT\nDate: ***\n"+
 		"Location: https://login.example/***\nLocation: ***\nRetry-After: 7\nRetry-After: ***\nServer: nginx/1.2\nServer: ***\n"+
 		"Set-Cookie: ***\nX-Humanapi-Request-Id: q-8s\nX-Humanapi-Request-Id: ***"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -35,9 +35,9 @@ type Call struct {
 	Proxy   string // host:port of the proxy that it goes through; empty: none
 	Request Message
 
-	Status int // HTTP status; 0: there was no answer
-	Answer Message
-	Err    error // why there is no answer, or no whole one; safe to print
+	Status   int // HTTP status; 0: there was no answer
+	Response Message
+	Err      error // why there is no answer, or no whole one; safe to print
 
 	Started time.Time
 	Took    time.Duration // until the answer was read
@@ -56,7 +56,7 @@ type Field struct{ Name, Value string }
 
 // Watch returns a transport that makes calls by next, and notes them.
 func (r *Recorder) Watch(next http.RoundTripper) http.RoundTripper {
-	return &watched{next, r}
+	return &recordingTransport{next, r}
 }
 
 // Calls returns the calls so far, in the order in which they began.
@@ -79,13 +79,13 @@ func (r *Recorder) note(change func()) {
 	change()
 }
 
-type watched struct {
+type recordingTransport struct {
 	next http.RoundTripper
 	*Recorder
 }
 
 // RoundTrip implements http.RoundTripper.
-func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
+func (w *recordingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := &Call{
 		Method: req.Method,
 		URL:    (&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path, RawPath: req.URL.RawPath}).String(),
@@ -108,14 +108,14 @@ func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
 			return
 		}
 		c.Status = resp.StatusCode
-		c.Answer.Header = maskHeader(resp.Header, answerHeader)
+		c.Response.Header = maskHeader(resp.Header, responseHeader)
 		c.Network.Date, _ = http.ParseTime(resp.Header.Get("Date"))
 	})
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode >= http.StatusOK { // below it is the bare connection
-		resp.Body = &answer{ReadCloser: resp.Body, recorder: w.Recorder, call: c}
+		resp.Body = &recordedBody{ReadCloser: resp.Body, recorder: w.Recorder, call: c}
 	}
 	return resp, nil
 }
@@ -155,8 +155,8 @@ func copied(req *http.Request) (*http.Request, []byte, error) {
 	return &sent, body, nil
 }
 
-// answer is a body that is noted as it is read.
-type answer struct {
+// recordedBody is a body that is noted as it is read.
+type recordedBody struct {
 	io.ReadCloser
 	recorder *Recorder
 	call     *Call
@@ -165,7 +165,7 @@ type answer struct {
 }
 
 // Read implements io.Reader.
-func (a *answer) Read(b []byte) (int, error) {
+func (a *recordedBody) Read(b []byte) (int, error) {
 	n, err := a.ReadCloser.Read(b)
 	a.seen = append(a.seen, b[:min(n, maxBody+1-len(a.seen))]...)
 	if err != nil && err != io.EOF {
@@ -175,10 +175,10 @@ func (a *answer) Read(b []byte) (int, error) {
 }
 
 // Close implements io.Closer.
-func (a *answer) Close() error {
+func (a *recordedBody) Close() error {
 	a.recorder.note(func() {
 		a.call.Took = time.Since(a.call.Started)
-		a.call.Answer.Body = maskBody(a.seen, answerMembers)
+		a.call.Response.Body = maskBody(a.seen, responseMembers)
 		if a.failed != nil {
 			a.call.fail(a.failed)
 		}

@@ -73,13 +73,13 @@ func TestCallIsAsItWas(t *testing.T) {
 	}
 	for _, c := range calls {
 		if c.Status != 403 || c.Method != "POST" || c.URL != srv.URL+"/a%2Fb/signin" || c.Request.Body != `{"clientId":"c1","email":"***"}` ||
-			c.Answer.Body != `{"code":300011,"message":"***"}` || c.Err != nil || c.Took <= 0 {
+			c.Response.Body != `{"code":300011,"message":"***"}` || c.Err != nil || c.Took <= 0 {
 			t.Errorf("%+v", c)
 		}
 		if n := c.Network; n.TLS == nil || n.Connected != srv.Listener.Addr().String() || time.Since(n.Date).Abs() > time.Minute || n.Host != "127.0.0.1" || n.Addresses != nil {
 			t.Errorf("%+v", n)
 		}
-		if strings.Contains(fmt.Sprint(c.Request, c.Answer, c.URL), canary) {
+		if strings.Contains(fmt.Sprint(c.Request, c.Response, c.URL), canary) {
 			t.Errorf("the canary is kept: %v", c)
 		}
 	}
@@ -124,7 +124,7 @@ func TestWhatGoesWrong(t *testing.T) {
 			return c.Network.Handshake != nil && c.Network.TLS == nil && c.Network.Dial == nil && c.Network.Connected != ""
 		}},
 		"cut": {cut, "closed the connection early", func(c Call) bool {
-			return c.Status == 200 && c.Answer.Body == "(not JSON, 9 bytes)"
+			return c.Status == 200 && c.Response.Body == "(not JSON, 9 bytes)"
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,7 +29,7 @@ func (a *accountStore) Up() bool { return a.store.Up() }
 // Get implements exchange.SharedStore with one HMGET.
 func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (rec exchange.Record, found bool, seen exchange.Tombstone, err error) {
 	key := a.prefix + keyOf(user)
-	a.store.await(ctx)
+	a.store.awaitFirstCheck(ctx)
 	err = a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
 		values, err := c.HMGet(ctx, key, tombstoneField, fieldOf(kind)).Result()
 		switch {
@@ -39,7 +39,7 @@ func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exch
 		case err != nil:
 			return err
 		case len(values) != 2:
-			return errNonsense
+			return errUnexpectedReply
 		}
 		tombstone, _ := values[0].(string) // nil is none
 		seen = exchange.Tombstone(tombstone)
@@ -87,7 +87,7 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 	}
 	if replaces {
 		channel, text = a.store.channel(), a.message(user)
-		defer a.store.tell(a.name, user, a.memory)
+		defer a.store.notifyMembers(a.name, user, a.memory)
 	}
 	err = a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
 		n, err := a.store.scripts.put.Run(ctx, c, []string{key}, string(seen), fieldOf(kind), value, life.Milliseconds(), maxKinds, channel, text).Int64()
@@ -100,7 +100,7 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 // Evict implements exchange.SharedStore with one script. Other members of this process
 // are told also if the store is down.
 func (a *accountStore) Evict(ctx context.Context, user exchange.UserKey) error {
-	defer a.store.tell(a.name, user, a.memory)
+	defer a.store.notifyMembers(a.name, user, a.memory)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (a *accountStore) Evict(ctx context.Context, user exchange.UserKey) error {
 // Flush implements exchange.SharedStore. The others are told when nothing is left
 // that they could read.
 func (a *accountStore) Flush(ctx context.Context) error {
-	defer a.store.tell(a.name, "", a.memory)
+	defer a.store.notifyMembers(a.name, "", a.memory)
 	if down := a.store.state.Load(); down != nil {
 		return down
 	}
@@ -121,8 +121,8 @@ func (a *accountStore) Flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.dropAll(ctx, c); err != nil {
-		return fmt.Errorf("flush: %w", plain(err))
+	if err := a.deleteAll(ctx, c); err != nil {
+		return fmt.Errorf("flush: %w", redactError(err))
 	}
 	return a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
 		return c.Publish(ctx, a.store.channel(), a.message("")).Err()
@@ -133,10 +133,10 @@ func (a *accountStore) message(user exchange.UserKey) string {
 	return message{replica: a.store.id, account: a.name, user: user}.String()
 }
 
-// dropAll drops the account's keys at all masters.
-func (a *accountStore) dropAll(ctx context.Context, c redis.UniversalClient) error {
+// deleteAll drops the account's keys at all masters.
+func (a *accountStore) deleteAll(ctx context.Context, c redis.UniversalClient) error {
 	drop := func(ctx context.Context, node *redis.Client) error {
-		return safely(func() error { return a.dropAt(ctx, node) })
+		return recoverPanic(func() error { return a.deleteAt(ctx, node) })
 	}
 	if cluster, ok := c.(*redis.ClusterClient); ok {
 		return cluster.ForEachMaster(ctx, drop)
@@ -144,7 +144,7 @@ func (a *accountStore) dropAll(ctx context.Context, c redis.UniversalClient) err
 	return drop(ctx, c.(*redis.Client))
 }
 
-func (a *accountStore) dropAt(ctx context.Context, node *redis.Client) error {
+func (a *accountStore) deleteAt(ctx context.Context, node *redis.Client) error {
 	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 		keys, next, err := node.Scan(ctx, cursor, globOf(a.prefix)+"*", 1000).Result()
 		if err == nil && len(keys) > 0 {

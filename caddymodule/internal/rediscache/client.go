@@ -117,7 +117,7 @@ func (c *Config) dial(ctx context.Context, _, addr string) (conn net.Conn, err e
 	if err != nil {
 		return nil, err
 	}
-	return guard(c.ctx, conn), nil
+	return limitReplies(c.ctx, conn), nil
 }
 
 // dialMaster connects to the master that the sentinels name. It is the client's
@@ -128,7 +128,7 @@ func (c *Config) dialMaster(ctx context.Context, network, _ string) (net.Conn, e
 	each := connectTimeout / time.Duration(n+1) // one that hangs leaves time for the others
 	for first, i := int(c.sentinel.Load()), 0; i < n; i++ {
 		at := (first + i) % n
-		addr, err := c.masterBy(ctx, c.Addresses[at], each)
+		addr, err := c.masterFromSentinel(ctx, c.Addresses[at], each)
 		if err == nil {
 			c.sentinel.Store(int32(at))
 			return c.dial(ctx, network, addr)
@@ -140,8 +140,8 @@ func (c *Config) dialMaster(ctx context.Context, network, _ string) (net.Conn, e
 
 var errNoMaster = errors.New("it knows no master of this name")
 
-// masterBy asks a sentinel where the master is.
-func (c *Config) masterBy(ctx context.Context, sentinel string, atMost time.Duration) (addr string, err error) {
+// masterFromSentinel asks a sentinel where the master is.
+func (c *Config) masterFromSentinel(ctx context.Context, sentinel string, atMost time.Duration) (addr string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	s := redis.NewSentinelClient(c.options([]string{sentinel}).Simple())

@@ -19,14 +19,14 @@ func (e *downError) Error() string { return fmt.Sprintf("%v: %v", exchange.ErrDo
 func (e *downError) Unwrap() []error { return []error{exchange.ErrDown, e.reason} }
 
 var (
-	errClosed  = errors.New("closed")
-	errStarts  = errors.New("not connected yet")
-	errTimeout = errors.New("no answer in time")
-	errSlow    = errors.New("redis: answers take longer than the timeout")
+	errClosed       = errors.New("closed")
+	errNotConnected = errors.New("not connected yet")
+	errTimeout      = errors.New("no answer in time")
+	errSlowServer   = errors.New("redis: answers take longer than the timeout")
 )
 
-// isAnswer reports whether the server has answered, be it with an error.
-func isAnswer(err error) bool {
+// isResponse reports whether the server has answered, be it with an error.
+func isResponse(err error) bool {
 	var answer redis.Error
 	return err == nil || errors.As(err, &answer)
 }
@@ -35,10 +35,10 @@ func isAnswer(err error) bool {
 // ours.
 func isWrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
 
-// plain is an error as others may see it. A server's words are passed on
+// redactError is an error as others may see it. A server's words are passed on
 // without what it repeats of ours: some repeat the command they do not know,
 // which may be the one with the password.
-func plain(err error) error {
+func redactError(err error) error {
 	if err == nil {
 		return nil
 	}

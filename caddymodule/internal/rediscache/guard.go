@@ -25,13 +25,13 @@ var (
 	errNotRESP  = errors.New("the reply is not RESP2: is this a Redis server?")
 )
 
-// guarded is a connection that is closed when the server announces or sends more
+// limitedConn is a connection that is closed when the server announces or sends more
 // than a reply to one of our commands can have, or something other than RESP2:
 // https://redis.io/docs/latest/develop/reference/protocol-spec/
 //
 // The types of RESP3 are refused, because the client does not ask for that version.
 // It reads attributes and maps by recursion, too.
-type guarded struct {
+type limitedConn struct {
 	net.Conn
 	line     []byte // the beginning of the line that is being read
 	text     int    // bytes remaining of a bulk string, with its CRLF
@@ -42,30 +42,30 @@ type guarded struct {
 	stop     func() bool
 }
 
-// guard returns a connection that also ends with ctx: nothing then waits for a server
+// limitReplies returns a connection that also ends with ctx: nothing then waits for a server
 // that hangs.
-func guard(ctx context.Context, c net.Conn) net.Conn {
-	g := &guarded{Conn: c, line: make([]byte, 0, 64), arrays: make([]int, 0, maxDepth)}
+func limitReplies(ctx context.Context, c net.Conn) net.Conn {
+	g := &limitedConn{Conn: c, line: make([]byte, 0, 64), arrays: make([]int, 0, maxDepth)}
 	g.stop = context.AfterFunc(ctx, func() { _ = g.Conn.Close() })
 	if encrypted, ok := c.(*tls.Conn); ok {
 		c = encrypted.NetConn()
 	}
 	if s, ok := c.(syscall.Conn); ok {
-		return &guardedSocket{g, s}
+		return &limitedSocket{g, s}
 	}
 	return g
 }
 
-// guardedSocket lets the client check whether a connection was closed, or has
+// limitedSocket lets the client check whether a connection was closed, or has
 // received something it did not ask for, before the client uses it again. With TLS
 // that is any record.
-type guardedSocket struct {
-	*guarded
+type limitedSocket struct {
+	*limitedConn
 	syscall.Conn
 }
 
 // Read implements net.Conn.
-func (g *guarded) Read(b []byte) (int, error) {
+func (g *limitedConn) Read(b []byte) (int, error) {
 	if g.err != nil {
 		return 0, g.err
 	}
@@ -78,13 +78,13 @@ func (g *guarded) Read(b []byte) (int, error) {
 }
 
 // Close implements net.Conn.
-func (g *guarded) Close() error {
+func (g *limitedConn) Close() error {
 	g.stop()
 	return g.Conn.Close()
 }
 
 // check follows the protocol through the bytes that come next.
-func (g *guarded) check(b []byte) error {
+func (g *limitedConn) check(b []byte) error {
 	for len(b) > 0 {
 		if n := min(g.text, len(b)); n > 0 {
 			b = b[n:]
@@ -109,7 +109,7 @@ func (g *guarded) check(b []byte) error {
 }
 
 // checkLine checks a complete line: a type, and a value or a length.
-func (g *guarded) checkLine() error {
+func (g *limitedConn) checkLine() error {
 	line, ok := bytes.CutSuffix(g.line, []byte("\r"))
 	if !ok || len(line) == 0 {
 		return errNotRESP
@@ -137,7 +137,7 @@ func (g *guarded) checkLine() error {
 }
 
 // announced notes the length of a bulk string or of an array that has elements.
-func (g *guarded) announced(kind byte, n int) error {
+func (g *limitedConn) announced(kind byte, n int) error {
 	if kind == '*' {
 		if n > maxElements-g.elements || len(g.arrays) == maxDepth {
 			return errTooLarge
@@ -154,7 +154,7 @@ func (g *guarded) announced(kind byte, n int) error {
 	return g.checkSize()
 }
 
-func (g *guarded) checkSize() error {
+func (g *limitedConn) checkSize() error {
 	if g.size > maxReply {
 		return errTooLarge
 	}
@@ -162,7 +162,7 @@ func (g *guarded) checkSize() error {
 }
 
 // ended notes the end of an element, and of the arrays of which it is the last.
-func (g *guarded) ended() {
+func (g *limitedConn) ended() {
 	for len(g.arrays) > 0 {
 		last := len(g.arrays) - 1
 		if g.arrays[last]--; g.arrays[last] > 0 {

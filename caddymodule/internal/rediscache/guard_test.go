@@ -33,7 +33,7 @@ func verdict(t testing.TB, text string, size int) (passed string, err error) {
 		r = iotest.OneByteReader(r)
 	}
 	p := &pieces{Reader: r}
-	g := guard(context.Background(), p)
+	g := limitReplies(context.Background(), p)
 	var through bytes.Buffer
 	b := make([]byte, max(size, 1))
 	if size == 0 {

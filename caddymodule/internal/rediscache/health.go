@@ -29,7 +29,7 @@ func (s *Store) run() {
 	defer close(s.done)
 	up, told := false, false
 	for s.ctx.Err() == nil {
-		s.use(s.config.newClient(), func(err error) {
+		s.monitor(s.config.newClient(), func(err error) {
 			was := up
 			if up = err == nil; up {
 				s.state.Store(nil)
@@ -48,10 +48,10 @@ func (s *Store) run() {
 	s.state.Store(&downError{errClosed})
 }
 
-// use looks at a client again and again, tells what it has found, and returns when
+// monitor looks at a client again and again, tells what it has found, and returns when
 // another client is wanted: its connections may be to a server that is no longer
 // the one behind the address. That of a cluster finds out by itself.
-func (s *Store) use(c redis.UniversalClient, found func(error)) {
+func (s *Store) monitor(c redis.UniversalClient, found func(error)) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	lost := closed
 	defer func() {
@@ -62,7 +62,7 @@ func (s *Store) use(c redis.UniversalClient, found func(error)) {
 	}()
 	limit := connectTimeout // the first round trip has to connect
 	for lastUp := time.Now(); ; {
-		err := s.look(c, limit)
+		err := s.healthCheck(c, limit)
 		select {
 		case <-lost:
 			if err == nil {
@@ -95,30 +95,30 @@ var closed = func() <-chan struct{} {
 	return c
 }()
 
-// look finds out whether the store can be used, by doing what operations do. limit is
+// healthCheck finds out whether the store can be used, by doing what operations do. limit is
 // how long the first round trip may take.
-func (s *Store) look(c redis.UniversalClient, limit time.Duration) error {
+func (s *Store) healthCheck(c redis.UniversalClient, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
-	if err := safely(func() error { return ping(ctx, c) }); err != nil {
+	if err := recoverPanic(func() error { return ping(ctx, c) }); err != nil {
 		s.client.Store(nil)
-		return plain(err)
+		return redactError(err)
 	}
 	ctx, cancel = context.WithTimeout(s.ctx, s.config.Timeout)
 	defer cancel()
-	err := safely(func() error { return s.tryCommands(ctx, c) })
+	err := recoverPanic(func() error { return s.tryCommands(ctx, c) })
 	s.client.Store(&c) // it answers, whether or not it serves
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errSlow
+		return errSlowServer
 	}
-	return plain(err)
+	return redactError(err)
 }
 
 // ping asks all masters for an answer.
 func ping(ctx context.Context, c redis.UniversalClient) error {
 	if cluster, ok := c.(*redis.ClusterClient); ok {
 		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-			return safely(func() error { return node.Ping(ctx).Err() })
+			return recoverPanic(func() error { return node.Ping(ctx).Err() })
 		})
 	}
 	return c.Ping(ctx).Err()
@@ -164,10 +164,10 @@ func (s *Store) Try(ctx context.Context) (err error) {
 	defer context.AfterFunc(ctx, s.cancel)()
 	s.once.Do(func() {
 		defer close(s.done)
-		s.use(s.config.newClient(), func(found error) { err = found; s.cancel() })
+		s.monitor(s.config.newClient(), func(found error) { err = found; s.cancel() })
 	})
 	if ctx.Err() != nil {
-		return plain(ctx.Err())
+		return redactError(ctx.Err())
 	}
 	return err
 }

@@ -46,11 +46,11 @@ func readMessage(text string) (m message, ok bool) {
 // same for all nodes.
 func (s *Store) channel() string { return s.config.KeyPrefix + "news" }
 
-// heard acts on a message of another replica. Of a user tokens alone are dropped: a
+// handleMessage acts on a message of another replica. Of a user tokens alone are dropped: a
 // refusal is repeated here for as long as it would have been.
-func (s *Store) heard(text string) {
+func (s *Store) handleMessage(text string) {
 	if m, ok := readMessage(text); ok && m.replica != s.id {
-		s.tell(m.account, m.user, nil)
+		s.notifyMembers(m.account, m.user, nil)
 	}
 }
 
@@ -59,11 +59,11 @@ func (s *Store) heard(text string) {
 // bounded for.
 func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-chan struct{}, err error) {
 	var sub *redis.PubSub
-	err = safely(func() error {
+	err = recoverPanic(func() error {
 		sub = c.Subscribe(ctx, s.channel())
 		confirmed, err := sub.ReceiveTimeout(ctx, connectTimeout)
 		if _, ok := confirmed.(*redis.Subscription); err == nil && !ok {
-			return errNonsense
+			return errUnexpectedReply
 		}
 		return err
 	})
@@ -71,12 +71,12 @@ func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-
 		if sub != nil {
 			_ = sub.Close()
 		}
-		return closed, fmt.Errorf("what other replicas say cannot be heard: %w", plain(err))
+		return closed, fmt.Errorf("what other replicas say cannot be heard: %w", redactError(err))
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = safely(func() error { return s.receive(ctx, sub) })
+		_ = recoverPanic(func() error { return s.receive(ctx, sub) })
 		_ = sub.Close()
 	}()
 	return ended, nil
@@ -101,7 +101,7 @@ func (s *Store) receive(ctx context.Context, sub *redis.PubSub) error {
 		}
 		asked = got == nil
 		if m, ok := got.(*redis.Message); ok {
-			s.heard(m.Payload)
+			s.handleMessage(m.Payload)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func New(c Config) (*Store, error) {
 	s.config.Keys = nil
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.config.ctx = s.ctx
-	s.state.Store(&downError{errStarts})
+	s.state.Store(&downError{errNotConnected})
 	return s, nil
 }
 
@@ -135,9 +135,9 @@ func (s *Store) addMember(account string, memory exchange.Forgetter, n int) *acc
 	return a
 }
 
-// tell makes the members of an account, but for one, drop the tokens of a user, or
+// notifyMembers makes the members of an account, but for one, drop the tokens of a user, or
 // without a user everything.
-func (s *Store) tell(account string, user exchange.UserKey, but exchange.Forgetter) {
+func (s *Store) notifyMembers(account string, user exchange.UserKey, but exchange.Forgetter) {
 	s.mu.Lock()
 	members := slices.Collect(maps.Keys(s.members[account]))
 	s.mu.Unlock()
@@ -176,16 +176,16 @@ func (s *Store) try(f func(context.Context, redis.UniversalClient) error) (err e
 	start := time.Since(s.started)
 	ctx, cancel := context.WithTimeout(s.ctx, s.config.Timeout)
 	defer cancel()
-	err = safely(func() error { return f(ctx, c) })
+	err = recoverPanic(func() error { return f(ctx, c) })
 	switch {
 	case s.ctx.Err() != nil:
 		return &downError{errClosed}
-	case isAnswer(err):
+	case isResponse(err):
 		s.answered.Store(int64(time.Since(s.started)))
 	case s.answered.Load() < int64(start):
-		s.state.CompareAndSwap(nil, &downError{plain(err)})
+		s.state.CompareAndSwap(nil, &downError{redactError(err)})
 	}
-	return plain(err)
+	return redactError(err)
 }
 
 // current returns the client of a server that answers, or why there is none.
@@ -196,25 +196,25 @@ func (s *Store) current() (redis.UniversalClient, error) {
 	if down := s.state.Load(); down != nil {
 		return nil, down
 	}
-	return nil, &downError{errStarts} // it is gone since, and the state is about to say so
+	return nil, &downError{errNotConnected} // it is gone since, and the state is about to say so
 }
 
-var errNonsense = errors.New("an answer that is none to what was asked")
+var errUnexpectedReply = errors.New("an answer that is none to what was asked")
 
-// safely calls f. The client panics at some answers that no Redis gives.
-func safely(f func() error) (err error) {
+// recoverPanic calls f. The client panics at some answers that no Redis gives.
+func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if recover() != nil { // the value is dropped: it may hold anything
-			err = errNonsense
+			err = errUnexpectedReply
 		}
 	}()
 	return f()
 }
 
-// await waits until it is known whether the store can be used, for as long as an
+// awaitFirstCheck waits until it is known whether the store can be used, for as long as an
 // operation may take: at a start and after a reload replicas should not do without
 // each other only because nobody has looked yet.
-func (s *Store) await(ctx context.Context) {
+func (s *Store) awaitFirstCheck(ctx context.Context) {
 	select {
 	case <-s.known:
 		return

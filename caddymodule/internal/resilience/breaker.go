@@ -89,7 +89,7 @@ func (b *breaker) report(p permit, user string, err error) {
 	defer b.mu.Unlock()
 	outage := exchange.IsOutage(err)
 	switch {
-	case p.changes != b.changes, saysNothing(err):
+	case p.changes != b.changes, isInconclusive(err):
 	case b.open && outage:
 		b.probeFailed(p, user)
 	case b.open:
@@ -185,9 +185,9 @@ func (b *breaker) isOpen() bool {
 	return b.open
 }
 
-// saysNothing reports whether a call that ended with err says nothing about the
+// isInconclusive reports whether a call that ended with err says nothing about the
 // service: the caller left, there was no time left to call, or it panicked.
-func saysNothing(err error) bool {
+func isInconclusive(err error) bool {
 	var (
 		status *exchange.StatusError
 		answer *exchange.AnswerError

@@ -242,7 +242,7 @@ func TestASignUpIsNoProbe(t *testing.T) {
 // OnBreaker may ask the Guard, and may panic without harm to what comes later.
 func TestOnBreakerHoldsNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g *Guard
+		var g *Client
 		var seen testutil.Recorder[bool]
 		g = New(Settings{MaxConcurrent: 2, Breaker: &testBreaker, OnBreaker: func(open bool) {
 			seen.Add(open)

@@ -274,7 +274,7 @@ func TestOpensDuringTheWaitForASlot(t *testing.T) {
 }
 
 // twoProbesFail lets the probes of two users fail: then a third one decides.
-func twoProbesFail(t *testing.T, g *Guard) {
+func twoProbesFail(t *testing.T, g *Client) {
 	t.Helper()
 	for range 2 {
 		calls(t, g, 1, fail(errDown))

@@ -64,17 +64,17 @@ type Limits struct {
 	Long bool
 }
 
-// Guard lets calls through to one service. Use New.
-type Guard struct {
-	slots    *slots
-	half     *slots // of them, those for calls that may last long
+// Client lets calls through to one service. Use New.
+type Client struct {
+	slots    *prioritySemaphore
+	half     *prioritySemaphore // of them, those for calls that may last long
 	inFlight atomic.Int64
 	breaker  *breaker // nil: off
 }
 
 // New returns a Guard with a closed breaker.
-func New(s Settings) *Guard {
-	g := &Guard{slots: newSlots(max(1, s.MaxConcurrent)), half: newSlots(max(1, s.MaxConcurrent/2))}
+func New(s Settings) *Client {
+	g := &Client{slots: newPrioritySemaphore(max(1, s.MaxConcurrent)), half: newPrioritySemaphore(max(1, s.MaxConcurrent/2))}
 	if s.Breaker != nil {
 		g.breaker = newBreaker(*s.Breaker, s.OnBreaker)
 	}
@@ -89,7 +89,7 @@ func New(s Settings) *Guard {
 // call gets a context that ends with ctx and after the attempt's timeout. With
 // Retries 0 it is called at most once, whatever becomes of it. If it panics,
 // so does Do, and nothing is left behind.
-func (g *Guard) Do(ctx context.Context, l Limits, call func(context.Context) error) error {
+func (g *Client) Do(ctx context.Context, l Limits, call func(context.Context) error) error {
 	if l.Retries <= 0 {
 		_, err := g.try(ctx, l, call)
 		return err
@@ -101,14 +101,14 @@ func (g *Guard) Do(ctx context.Context, l Limits, call func(context.Context) err
 
 // BreakerOpen reports whether the breaker holds calls back. It is open until a
 // probe has succeeded, so also when the time has come for one but nobody asked.
-func (g *Guard) BreakerOpen() bool { return g.breaker != nil && g.breaker.isOpen() }
+func (g *Client) BreakerOpen() bool { return g.breaker != nil && g.breaker.isOpen() }
 
 // InFlight is the number of calls at the service now.
-func (g *Guard) InFlight() int { return int(g.inFlight.Load()) }
+func (g *Client) InFlight() int { return int(g.inFlight.Load()) }
 
 // try makes the call once: bulkhead, breaker, timeout. It reports whether the
 // call was made.
-func (g *Guard) try(ctx context.Context, l Limits, call func(context.Context) error) (made bool, err error) {
+func (g *Client) try(ctx context.Context, l Limits, call func(context.Context) error) (made bool, err error) {
 	// While the breaker is open, a refused call needs no slot: those may be held
 	// by calls that still wait for the service that is down.
 	var p permit

@@ -16,7 +16,7 @@ import (
 )
 
 // wantIdle fails unless all n slots are free.
-func wantIdle(t *testing.T, g *Guard, n int64) {
+func wantIdle(t *testing.T, g *Client, n int64) {
 	t.Helper()
 	if g.InFlight() != 0 {
 		t.Errorf("InFlight = %d, want 0", g.InFlight())

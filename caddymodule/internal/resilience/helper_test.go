@@ -57,7 +57,7 @@ var users atomic.Int64
 func anotherUser() Limits { return Limits{User: fmt.Sprint("user", users.Add(1))} }
 
 // calls makes n calls, one after the other, each for another user.
-func calls(t *testing.T, g *Guard, n int, call func(context.Context) error) {
+func calls(t *testing.T, g *Client, n int, call func(context.Context) error) {
 	t.Helper()
 	for range n {
 		_ = g.Do(t.Context(), anotherUser(), call)
@@ -65,7 +65,7 @@ func calls(t *testing.T, g *Guard, n int, call func(context.Context) error) {
 }
 
 // opened returns a Guard whose breaker has just let the open time pass.
-func opened(t *testing.T, s Settings) *Guard {
+func opened(t *testing.T, s Settings) *Client {
 	t.Helper()
 	g := New(s)
 	calls(t, g, s.Breaker.Failures, fail(errDown))
@@ -75,7 +75,7 @@ func opened(t *testing.T, s Settings) *Guard {
 }
 
 // wantRetryAfter fails unless the breaker refuses a call for so long.
-func wantRetryAfter(t *testing.T, g *Guard, want time.Duration) {
+func wantRetryAfter(t *testing.T, g *Client, want time.Duration) {
 	t.Helper()
 	if open := wantOpen(t, g); open.RetryAfter != want {
 		t.Errorf("RetryAfter = %v, want %v", open.RetryAfter, want)
@@ -83,7 +83,7 @@ func wantRetryAfter(t *testing.T, g *Guard, want time.Duration) {
 }
 
 // wantOpen fails unless the breaker refuses a call, and returns its error.
-func wantOpen(t *testing.T, g *Guard) *exchange.OpenError {
+func wantOpen(t *testing.T, g *Client) *exchange.OpenError {
 	t.Helper()
 	err := g.Do(t.Context(), Limits{Retries: 3}, func(context.Context) error {
 		t.Error("a call was made")
@@ -97,7 +97,7 @@ func wantOpen(t *testing.T, g *Guard) *exchange.OpenError {
 }
 
 // wantClosed fails unless a call is made and its error returned.
-func wantClosed(t *testing.T, g *Guard) {
+func wantClosed(t *testing.T, g *Client) {
 	t.Helper()
 	if err := g.Do(t.Context(), Limits{}, fail(errRefused)); err != error(errRefused) || g.BreakerOpen() {
 		t.Fatalf("Do = %v, BreakerOpen = %v; want the breaker closed", err, g.BreakerOpen())
@@ -105,7 +105,7 @@ func wantClosed(t *testing.T, g *Guard) {
 }
 
 // wantStillClosed fails if the breaker is open. Unlike wantClosed it ends no row.
-func wantStillClosed(t *testing.T, g *Guard) {
+func wantStillClosed(t *testing.T, g *Client) {
 	t.Helper()
 	if g.BreakerOpen() {
 		t.Fatal("the breaker is open")

@@ -51,13 +51,13 @@ func retry(ctx context.Context, retries int, try func() (made bool, err error)) 
 		if !made {
 			return struct{}{}, backoff.Permanent(err)
 		}
-		return struct{}{}, again(err)
+		return struct{}{}, isRetryable(err)
 	}, options...)
 	return last
 }
 
-// again tells backoff what to make of a call's error.
-func again(err error) error {
+// isRetryable tells backoff what to make of a call's error.
+func isRetryable(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -9,22 +9,22 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// slots are the calls that may be at the service at once, and the two queues
+// prioritySemaphore are the calls that may be at the service at once, and the two queues
 // for them. A weighted semaphore has one queue only: under overload the calls
 // that an exchange ends with would stand behind those of exchanges that have
 // not begun, and what was done for them already would be lost.
-type slots struct {
+type prioritySemaphore struct {
 	mu      sync.Mutex
 	free    int
 	waiting [2]list.List // of chan struct{}: those that go first, and the others
 }
 
-func newSlots(n int) *slots { return &slots{free: n} }
+func newPrioritySemaphore(n int) *prioritySemaphore { return &prioritySemaphore{free: n} }
 
 // acquire waits for a slot, for at most half of the time that is left: whoever
 // gets one has time to use it. A call that begins with hardly any time would
 // fail, and take the slot from one that would not.
-func (s *slots) acquire(ctx context.Context, first bool) error {
+func (s *prioritySemaphore) acquire(ctx context.Context, first bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *slots) acquire(ctx context.Context, first bool) error {
 }
 
 // release passes a slot on to the next in the queues.
-func (s *slots) release() {
+func (s *prioritySemaphore) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.waiting {

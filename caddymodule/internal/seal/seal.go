@@ -83,7 +83,7 @@ func (s *Sealer) Seal(text []byte, name, kind string) []byte {
 	out[0] = version
 	copy(out[1:], k.id[:])
 	_, _ = rand.Read(out[nonceAt:textAt]) // never fails
-	return k.aead().Seal(out, out[nonceAt:textAt], text, place(out, name, kind))
+	return k.aead().Seal(out, out[nonceAt:textAt], text, associatedData(out, name, kind))
 }
 
 // Open returns the text that was sealed for a place, or ErrUnreadable.
@@ -98,7 +98,7 @@ func (s *Sealer) Open(value []byte, name, kind string) ([]byte, error) {
 			continue
 		}
 		if data == nil {
-			data = place(value, name, kind)
+			data = associatedData(value, name, kind)
 		}
 		if text, err := k.aead().Open(nil, value[nonceAt:textAt], value[textAt:], data); err == nil {
 			return text, nil
@@ -107,9 +107,9 @@ func (s *Sealer) Open(value []byte, name, kind string) ([]byte, error) {
 	return nil, ErrUnreadable
 }
 
-// place returns the associated data of a value. The length of the name comes
+// associatedData returns the associated data of a value. The length of the name comes
 // first, so that no two places have the same.
-func place(value []byte, name, kind string) []byte {
+func associatedData(value []byte, name, kind string) []byte {
 	b := make([]byte, 0, nonceAt+4+len(name)+len(kind))
 	b = append(b, value[:nonceAt]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(name)))

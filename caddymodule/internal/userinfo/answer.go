@@ -16,8 +16,8 @@ var (
 	errEncoding = errors.New("the answer is compressed, although that was not asked for")
 )
 
-// answer is what the application said. The zero value is that it said nothing.
-type answer struct {
+// response is what the application said. The zero value is that it said nothing.
+type response struct {
 	status   int
 	encoding string
 	body     []byte
@@ -25,12 +25,12 @@ type answer struct {
 
 // notSignedIn reports whether the application knows nobody by these headers.
 // The status says it, whatever becomes of the body.
-func (a answer) notSignedIn() bool {
+func (a response) notSignedIn() bool {
 	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
 }
 
 // read returns the document that the answer is.
-func (a answer) read() (claims.Document, error) {
+func (a response) read() (claims.Document, error) {
 	switch {
 	case a.status >= 300 && a.status <= 399:
 		return claims.Document{}, fmt.Errorf("the answer is a redirect (status %d), which is not followed: name a path that answers 401 when nobody is signed in", a.status)

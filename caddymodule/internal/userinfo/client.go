@@ -82,13 +82,13 @@ func (c *Client) Ask(ctx context.Context, host string, header http.Header) (clai
 // be sent is nothing to ask with: a server has refused most of it, and it is
 // nothing that the application could be blamed for.
 func (c *Client) hasSession(host string, header http.Header) bool {
-	if c.host && !sendableHost(host) {
+	if c.host && !isValidHost(host) {
 		return false
 	}
 	found := false
 	for _, name := range c.forward {
 		for _, value := range header[name] {
-			if !sendable(value) {
+			if !isValidHeaderValue(value) {
 				return false
 			}
 			found = found || value != ""
@@ -102,17 +102,17 @@ func (c *Client) hasSession(host string, header http.Header) bool {
 //
 // Asking once is what this package does; a transport does it again of its own
 // accord on a connection that the application closed while it was idle.
-func (c *Client) get(ctx context.Context, req *http.Request) (answer, error) {
+func (c *Client) get(ctx context.Context, req *http.Request) (response, error) {
 	ctx, span := tracing.StartCall(ctx, "userinfo")
 	defer span.End()
 	resp, err := c.http.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		span.Fail("no answer")
-		return answer{}, plain(ctx, err)
+		return response{}, plain(ctx, err)
 	}
 	defer resp.Body.Close()
 	span.Status(resp.StatusCode)
-	a := answer{status: resp.StatusCode, encoding: resp.Header.Get("Content-Encoding")}
+	a := response{status: resp.StatusCode, encoding: resp.Header.Get("Content-Encoding")}
 	if a.status < 200 {
 		return a, nil // 101: that is the bare connection, which knows no context
 	}
@@ -161,14 +161,14 @@ func authenticatesConnection(credentials []string) bool {
 	})
 }
 
-// sendable reports whether value can stand in one line of a header.
-func sendable(value string) bool {
+// isValidHeaderValue reports whether value can stand in one line of a header.
+func isValidHeaderValue(value string) bool {
 	return !strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && r < ' ' || r == 0x7f })
 }
 
-// sendableHost reports whether host can be sent as it is: the transport would
+// isValidHost reports whether host can be sent as it is: the transport would
 // send another one, or none, in place of some that cannot.
-func sendableHost(host string) bool {
+func isValidHost(host string) bool {
 	return !strings.ContainsFunc(host, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"#%/<>?@\\^`{|}", r)
 	})
