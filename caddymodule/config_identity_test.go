@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 func TestI06_SourcesThatDoNotLoad(t *testing.T) {
@@ -241,7 +241,7 @@ func TestUserIDs(t *testing.T) {
 // TestPresetsLoad: every preset that is no assertion is enough for both
 // directives, with a trust where it reads headers.
 func TestPresetsLoad(t *testing.T) {
-	for _, p := range identity.Presets() {
+	for _, p := range presets.All() {
 		if p.Sources.Email.From == "" {
 			continue // TestAssertionsAndUserinfoLoad
 		}

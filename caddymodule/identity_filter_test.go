@@ -18,7 +18,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
@@ -137,7 +137,7 @@ func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []s
 func values(h http.Header) []string { return slices.Concat(slices.Collect(maps.Values(h))...) }
 
 // scenarios are the ways to be signed in with a preset.
-func scenarios(t *testing.T, row identity.Preset) (all []scenario) {
+func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 	credentials := []func(*http.Request){
 		header("Authorization", "Bearer canary-bearer"), func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "canary", Value: "canary-cookie"}) },
 	}
@@ -192,7 +192,7 @@ func scenarios(t *testing.T, row identity.Preset) (all []scenario) {
 // a user gets into Caddy's logs, neither of a request that ends well nor of
 // one that fails. Without it, it does.
 func TestLogFilters(t *testing.T) {
-	for _, row := range identity.Presets() {
+	for _, row := range presets.All() {
 		filter := filterOf(t, row.Name)
 		all := scenarios(t, row)
 		if all == nil {

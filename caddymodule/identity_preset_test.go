@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -304,7 +304,7 @@ func TestPresetsAreTested(t *testing.T) {
 		ofSigned[p.name] = p
 	}
 	known := make(map[string]bool)
-	for _, row := range identity.Presets() {
+	for _, row := range presets.All() {
 		known[row.Name] = true
 		var tested []string
 		switch p, ok := ofHeaders[row.Name]; {
@@ -314,7 +314,7 @@ func TestPresetsAreTested(t *testing.T) {
 			tested = p.own()
 			for _, o := range []struct {
 				option string
-				read   identity.Source
+				read   presets.Source
 				sent   string
 			}{
 				{"user_id", row.Sources.UserID, p.id}, {"name", row.Sources.Name, p.full},

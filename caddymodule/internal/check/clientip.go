@@ -6,7 +6,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // checkClientIP tells what Huma is sent as a new user's ipAddress.
@@ -40,7 +40,7 @@ func (s *target) proxyInFront() (ranges, sign string) {
 		return strings.Join(t.Ranges, " "), "`trust proxies` names proxies"
 	}
 	if i := s.directive.Common.Identity; i != nil && i.Verify != nil {
-		if _, known := identity.FindPreset(i.Preset); known {
+		if _, known := presets.Find(i.Preset); known {
 			return ranges, "`identity " + i.Preset + "` reads what a proxy adds"
 		}
 	}

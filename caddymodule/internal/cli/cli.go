@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/check"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
@@ -54,13 +54,13 @@ Exit codes:
 	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "Print the table of the documentation")
 	command.Runs(cmd, func(_ context.Context, out io.Writer) (int, error) {
 		name := cmd.Flags().Arg(0)
-		rows := identity.Presets()
+		rows := presets.All()
 		if name != "" {
-			row, ok := identity.FindPreset(name)
+			row, ok := presets.Find(name)
 			if !ok {
 				return command.Usage, command.UsageError("unknown preset %q: `caddy huma presets` lists them", name)
 			}
-			rows = []identity.Preset{row}
+			rows = []presets.Preset{row}
 		}
 		if err := printPresets(out, rows, name != "", asJSON, asMarkdown); err != nil {
 			return command.Problem, err
@@ -70,7 +70,7 @@ Exit codes:
 	return cmd
 }
 
-func printPresets(w io.Writer, rows []identity.Preset, one, asJSON, asMarkdown bool) error {
+func printPresets(w io.Writer, rows []presets.Preset, one, asJSON, asMarkdown bool) error {
 	switch {
 	case asJSON:
 		return command.WriteJSON(w, presetDocuments(rows))
@@ -83,7 +83,7 @@ func printPresets(w io.Writer, rows []identity.Preset, one, asJSON, asMarkdown b
 	return listPresets(w, rows)
 }
 
-func listPresets(w io.Writer, rows []identity.Preset) error {
+func listPresets(w io.Writer, rows []presets.Preset) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "PRESET\tE-MAIL\tNEEDS")
 	for _, p := range rows {
@@ -96,7 +96,7 @@ func listPresets(w io.Writer, rows []identity.Preset) error {
 	return t.Flush()
 }
 
-func describePreset(w io.Writer, p identity.Preset) error {
+func describePreset(w io.Writer, p presets.Preset) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
@@ -107,7 +107,7 @@ func describePreset(w io.Writer, p identity.Preset) error {
 	line("needs", requires(p))
 	for _, part := range []struct {
 		title   string
-		sources identity.Sources
+		sources presets.Sources
 	}{{"", p.Sources}, {" (verify)", p.Signed}} {
 		for _, o := range fields(part.sources) {
 			line(o.option+part.title, describe(o.source))

@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
@@ -65,7 +65,7 @@ func ofPreset(p *endpoint.Service, preset string, g *requestInput) dryrun.Direct
 	}
 	d := dryrun.Directive{Service: p, Title: p.Directive + " with `identity " + preset + "`", UpstreamAddrs: []string{"the auth server"}}
 	d.Common.Identity = &config.Identity{Preset: preset}
-	row, known := identity.FindPreset(preset)
+	row, known := presets.Find(preset)
 	switch {
 	case !known:
 	case row.Sources.Email.From == "":

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 	"github.com/caddy-huma/caddy-huma/internal/command"
@@ -191,7 +192,7 @@ func noteReason(d *dryrun.Directive, i *identity.Identifier, g *requestInput, no
 		if slices.Contains(read, name) {
 			continue
 		}
-		for _, p := range identity.Presets() {
+		for _, p := range presets.All() {
 			plain, signed := p.Sources.Email, p.Signed.Email
 			if d.Service.ByID {
 				plain, signed = p.Sources.UserID, p.Signed.UserID

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
@@ -276,14 +277,14 @@ func TestCommandPresets(t *testing.T) {
 	}
 	out, err := runCommand(t, presetsCommand(), "--json")
 	var documents []map[string]any
-	if err != nil || json.Unmarshal([]byte(out), &documents) != nil || len(documents) != len(identity.Presets()) {
+	if err != nil || json.Unmarshal([]byte(out), &documents) != nil || len(documents) != len(presets.All()) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	markdown, err := runCommand(t, presetsCommand(), "--markdown")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n, p := range identity.Presets() {
+	for n, p := range presets.All() {
 		if !strings.Contains(list, "\n"+p.Name+" ") || documents[n]["name"] != p.Name || !strings.Contains(markdown, "\n| `"+p.Name+"` | ") {
 			t.Errorf("%s is not listed", p.Name)
 		}

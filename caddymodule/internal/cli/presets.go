@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // What is told of presets, by the command and in the documentation, is made of
@@ -13,11 +13,11 @@ import (
 // field is what one option reads.
 type field struct {
 	option string
-	source identity.Source
+	source presets.Source
 }
 
 // fields are the options that read something.
-func fields(s identity.Sources) (all []field) {
+func fields(s presets.Sources) (all []field) {
 	for _, p := range []field{
 		{"email", s.Email}, {"user_id", s.UserID}, {"name", s.Name},
 		{"first_name", s.FirstName}, {"last_name", s.LastName}, {"verified", s.Verified},
@@ -30,7 +30,7 @@ func fields(s identity.Sources) (all []field) {
 }
 
 // describe is a source as the documentation has it.
-func describe(s identity.Source) string {
+func describe(s presets.Source) string {
 	if s.Paths == nil {
 		return s.From
 	}
@@ -38,7 +38,7 @@ func describe(s identity.Source) string {
 }
 
 // requires is what has to be written beside the preset.
-func requires(p identity.Preset) string {
+func requires(p presets.Preset) string {
 	switch {
 	case p.Sources.Email.From == "":
 		return "verify"
@@ -51,7 +51,7 @@ func requires(p identity.Preset) string {
 }
 
 // presetTable is the table of the documentation.
-func presetTable(rows []identity.Preset) string {
+func presetTable(rows []presets.Preset) string {
 	var b strings.Builder
 	b.WriteString("| `identity` | e-mail | names | user id | needs | to know |\n|---|---|---|---|---|---|\n")
 	for _, p := range rows {
@@ -66,7 +66,7 @@ func presetTable(rows []identity.Preset) string {
 
 // code is a list of sources in a table. Those in the same document are
 // followed by where it is, once.
-func code(sources ...identity.Source) string {
+func code(sources ...presets.Source) string {
 	var texts []string
 	for n, s := range sources {
 		switch {
@@ -96,7 +96,7 @@ func codeNeeds(needs string) string {
 }
 
 // filterTable tells what each preset's users leave in the logs of Caddy.
-func filterTable(rows []identity.Preset) string {
+func filterTable(rows []presets.Preset) string {
 	var b strings.Builder
 	b.WriteString("| preset | delete `request>headers>…` |\n|---|---|\n")
 	for _, p := range rows {
@@ -110,7 +110,7 @@ func filterTable(rows []identity.Preset) string {
 }
 
 // filterOf is the filter that keeps a preset's users out of a log.
-func filterOf(p identity.Preset) string {
+func filterOf(p presets.Preset) string {
 	var b strings.Builder
 	b.WriteString("log {\n\tformat filter {\n")
 	for _, name := range p.Headers() {
@@ -133,8 +133,8 @@ type presetDocument struct {
 	Note       string            `json:"note"`
 }
 
-func presetDocuments(rows []identity.Preset) []presetDocument {
-	texts := func(s identity.Sources) map[string]string {
+func presetDocuments(rows []presets.Preset) []presetDocument {
+	texts := func(s presets.Sources) map[string]string {
 		m := make(map[string]string)
 		for _, p := range fields(s) {
 			m[p.option] = p.source.String()

@@ -1,8 +1,6 @@
 package exchange
 
-import (
-	"time"
-)
+import "time"
 
 // UserKey names a user of one account in stores: a keyed hash, from which no
 // address can be read.

@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userinfo"
@@ -95,7 +96,7 @@ func (around Options) userinfoTimeout(configured time.Duration) time.Duration {
 // written expands the path of a source. What stands before it is evaluated for
 // each request.
 func written(p *option.Errors, name, source string) string {
-	s := identity.Written(source)
+	s := presets.ParseSource(source)
 	if s.Paths == nil {
 		return source
 	}
@@ -104,10 +105,10 @@ func written(p *option.Errors, name, source string) string {
 
 // newVerifier reads verify. It returns nil if there is a problem.
 func newVerifier(v *config.Verify, preset string, around Options, p *option.Errors) *assertion.Verifier {
-	if row, _ := identity.FindPreset(preset); preset != "" && row.Signed.Email.From == "" {
+	if row, _ := presets.Find(preset); preset != "" && row.Signed.Email.From == "" {
 		return nil // identity.New says that there is no such preset or assertion
 	}
-	full, err := identity.Verify{
+	full, err := presets.Verify{
 		JWKS:     p.Text("jwks", v.JWKS),
 		Issuer:   p.Text("issuer", v.Issuer),
 		Audience: p.Texts("audience", v.Audience),

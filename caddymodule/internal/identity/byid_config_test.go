@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 const (
@@ -40,11 +42,11 @@ var byIDLoads = map[string]struct {
 }
 
 func TestByID_Presets(t *testing.T) {
-	if len(byIDLoads) != len(Presets()) {
-		t.Errorf("%d presets, want %d", len(byIDLoads), len(Presets()))
+	if len(byIDLoads) != len(presets.All()) {
+		t.Errorf("%d presets, want %d", len(byIDLoads), len(presets.All()))
 	}
 	trusts := []Trust{trustProxy(), {Mode: TrustForwardAuth}}
-	for _, p := range Presets() {
+	for _, p := range presets.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			want, ok := byIDLoads[p.Name]
 			if !ok {
@@ -100,7 +102,7 @@ func TestByID_PresetsIdentify(t *testing.T) {
 	}
 	for name, want := range presetWant {
 		t.Run(name, func(t *testing.T) {
-			row, _ := FindPreset(name)
+			row, _ := presets.Find(name)
 			i := mustNew(t, Config{ByID: true, Preset: name, Trust: trustProxy()})
 			wantID(t, i, request(want.filled), want.id, "a@x.io")
 			wantNames(t, i, request(want.filled), want.first, want.last)
@@ -197,8 +199,8 @@ func TestByID_ConfigErrors(t *testing.T) {
 
 // No preset is without an id so far; one that is says what to write.
 func TestByID_PresetWithoutID(t *testing.T) {
-	row, _ := FindPreset("authelia")
-	row.Sources.UserID = Source{}
+	row, _ := presets.Find("authelia")
+	row.Sources.UserID = presets.Source{}
 	c := Config{ByID: true, Preset: row.Name, Trust: trustProxy()}
 	_, err := c.sources(row, true)
 	wantError(t, err, "user_id: no source says who the user is: authelia", `"user_id <source>"`)

@@ -1,11 +1,14 @@
 package identity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
@@ -69,12 +72,12 @@ type Config struct {
 // option is an option that takes a source, with what was written for it.
 type option struct {
 	name    string
-	written Source
+	written presets.Source
 	target  *source
 }
 
 // sources are the options that take one.
-func (i *Identifier) sources(s Sources) []option {
+func (i *Identifier) sources(s presets.Sources) []option {
 	return []option{
 		{"email", s.Email, &i.email},
 		{"user_id", s.UserID, &i.userID},
@@ -90,7 +93,7 @@ func (i *Identifier) sources(s Sources) []option {
 func New(c Config) (*Identifier, error) {
 	i := &Identifier{byID: c.ByID, nameEncoding: c.NameEncoding, verifier: c.Verifier}
 	var errs []error
-	row, known := FindPreset(c.Preset)
+	row, known := presets.Find(c.Preset)
 	written, noSources := c.sources(row, known)
 	if noSources != nil {
 		errs = append(errs, noSources)
@@ -125,7 +128,7 @@ func New(c Config) (*Identifier, error) {
 
 // sources are those of the preset, if it is known, and those that were written over
 // them.
-func (c *Config) sources(row Preset, known bool) (s Sources, err error) {
+func (c *Config) sources(row presets.Preset, known bool) (s presets.Sources, err error) {
 	s = row.Sources
 	if c.Verify && row.Signed.Email.From != "" {
 		s = row.Signed
@@ -137,12 +140,12 @@ func (c *Config) sources(row Preset, known bool) (s Sources, err error) {
 	}
 	switch {
 	case c.Preset != "" && !known:
-		err = fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, strings.Join(presetNames(), ", "))
+		err = fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, strings.Join(presets.Names(), ", "))
 	case c.Verify && known && row.Signed.Email.From == "":
 		err = fmt.Errorf("verify: %s has no signed assertion that is known here: leave verify out, or leave the preset out and name the header with the token and the claim, such as %q", row.Name, example)
 	case writtenFor != "":
 	case known && s.Email.From == "":
-		err = fmt.Errorf("identity: %s is a signed assertion: write \"identity %s { verify { … } }\", on several lines, with %s", row.Name, row.Name, row.Verify.needs())
+		err = fmt.Errorf("identity: %s is a signed assertion: write \"identity %s { verify { … } }\", on several lines, with %s", row.Name, row.Name, row.Verify.Requires())
 	case !known:
 		err = fmt.Errorf("%s: no source says who the user is: write \"identity <preset>\", or \"%s <source>\" in its block", decides, decides)
 	case c.ByID && s.UserID.From == "":
@@ -151,13 +154,13 @@ func (c *Config) sources(row Preset, known bool) (s Sources, err error) {
 	preset := s.Email
 	for _, o := range []struct {
 		written string
-		target  *Source
+		target  *presets.Source
 	}{
 		{c.Email, &s.Email}, {c.UserID, &s.UserID}, {c.Name, &s.Name},
 		{c.FirstName, &s.FirstName}, {c.LastName, &s.LastName}, {c.Verified, &s.Verified},
 	} {
 		if o.written != "" {
-			*o.target = Written(o.written)
+			*o.target = presets.ParseSource(o.written)
 			// A header that the preset reads as a list of claims is one for
 			// every option.
 			o.target.ClaimList = preset.ClaimList && strings.EqualFold(o.target.From, preset.From) && o.target.Paths != nil
@@ -208,60 +211,8 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 	return errs
 }
 
-// UserinfoConfig says how users are identified by asking the application.
-type UserinfoConfig struct {
-	// ByID is that of Config.
-	ByID bool
-	// Asker asks it.
-	Asker Asker
-	// Forwards are the canonical names of the request headers that Asker passes
-	// on.
-	Forwards []string
-	// The paths in its answer.
-	Email, UserID, Name, FirstName, LastName, Verified string
-	// Domains are those of Config.
-	Domains []string
-}
-
-// NewUserinfo returns the Identifier that asks the application. Its error
-// holds every problem there is, each with the name of the option.
-func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
-	i := &Identifier{byID: c.ByID, asker: c.Asker, forwards: c.Forwards}
-	var errs []error
-	switch {
-	case c.ByID && c.UserID == "":
-		errs = append(errs, errors.New("user_id: userinfo needs the path of the user's id in the application's answer: write one such as \"user_id user.id\""))
-	case !c.ByID && c.Email == "":
-		errs = append(errs, errors.New("email: userinfo needs the path of the address in the application's answer: write one such as \"email user.email\""))
-	}
-	at := func(path string) Source {
-		if path == "" {
-			return Source{}
-		}
-		return Source{Paths: []string{path}}
-	}
-	written := Sources{at(c.Email), at(c.UserID), at(c.Name), at(c.FirstName), at(c.LastName), at(c.Verified)}
-	for _, o := range i.sources(written) {
-		if o.written.Paths == nil {
-			continue
-		}
-		paths, err := parsePaths(o.written.Paths)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
-		}
-		*o.target = source{place: place{kind: kindApplication}, paths: paths}
-	}
-	errs = append(errs, i.setDomains(c.Domains)...)
-	errs = append(errs, i.setAddressNeeded(written, len(c.Domains) > 0)...)
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	i.settle(written)
-	return i, nil
-}
-
 // settle works out what requests need again and again.
-func (i *Identifier) settle(written Sources) {
+func (i *Identifier) settle(written presets.Sources) {
 	i.sameID = i.userID.kind != kindNone && written.UserID.String() == written.Email.String()
 	for _, p := range i.email.paths {
 		// What OpenID Connect calls it (Core 1.0, section 5.1), what others
@@ -292,10 +243,18 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 
 // setAddressNeeded works out whether a user needs an address: without ByID
 // always, and with it if an option is about the address.
-func (i *Identifier) setAddressNeeded(written Sources, domains bool) []error {
-	i.addressNeeded = !i.byID || domains || !written.Verified.isZero()
-	if !i.byID || !i.addressNeeded || !written.Email.isZero() {
+func (i *Identifier) setAddressNeeded(written presets.Sources, domains bool) []error {
+	i.addressNeeded = !i.byID || domains || !written.Verified.IsZero()
+	if !i.byID || !i.addressNeeded || !written.Email.IsZero() {
 		return nil // without ByID there is an error about it already
 	}
 	return []error{errors.New("email: the options domains and verified are about the address, and no source says it: write \"email <source>\", or leave them out")}
+}
+
+// Verifier verifies signed assertions.
+type Verifier interface {
+	// Verify returns what a signed token says, if it is to be believed: its
+	// signature, issuer, audience and times. Its error is always a
+	// *Rejection.
+	Verify(ctx context.Context, token string) (claims.Document, error)
 }

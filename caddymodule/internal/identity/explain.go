@@ -5,6 +5,7 @@ import (
 	"net/textproto"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
@@ -25,7 +26,7 @@ type Finding struct {
 // the user is let in: Identify does.
 func (i *Identifier) Explain(ctx context.Context, r *Request) []Finding {
 	var findings []Finding
-	for _, o := range i.sources(Sources{}) {
+	for _, o := range i.sources(presets.Sources{}) {
 		s := o.target
 		if s.kind == kindNone {
 			continue
@@ -72,7 +73,7 @@ func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.Str
 // name.
 func (i *Identifier) Headers() []string {
 	var headers []string
-	for _, o := range i.sources(Sources{}) {
+	for _, o := range i.sources(presets.Sources{}) {
 		if k := o.target.kind; k == kindHeader || k == kindAssertion {
 			headers = append(headers, o.target.key)
 		}
@@ -84,7 +85,7 @@ func (i *Identifier) Headers() []string {
 // canonical name.
 func (i *Identifier) AnswerHeaders() []string {
 	var headers []string
-	for _, o := range i.sources(Sources{}) {
+	for _, o := range i.sources(presets.Sources{}) {
 		if name, ok := strings.CutPrefix(o.target.key, answerPrefix); ok && o.target.kind == kindAnswer {
 			headers = append(headers, name)
 		}

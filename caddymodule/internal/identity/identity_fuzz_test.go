@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
@@ -55,7 +56,7 @@ func subjects(t testing.TB) (all []subject) {
 			add(s, c, with)
 		}
 	}
-	for _, row := range identity.Presets() {
+	for _, row := range presets.All() {
 		plain, unsigned := documented[row.Name]
 		token, signed := documentedTokens[row.Name]
 		if unsigned != (row.Sources.Email.From != "") || signed != (row.Signed.Email.From != "") {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // presetWant is what a preset makes of a user whose sources are all filled:
@@ -143,15 +144,15 @@ func (payloads) Verify(_ context.Context, token string) (claims.Document, error)
 }
 
 func TestPresets(t *testing.T) {
-	all := Presets()
-	if !slices.IsSortedFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) }) {
+	all := presets.All()
+	if !slices.IsSortedFunc(all, func(a, b presets.Preset) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Error("not by name")
 	}
 	all[0].Name = "changed"
-	if Presets()[0].Name == "changed" {
+	if presets.All()[0].Name == "changed" {
 		t.Error("a caller can change the table")
 	}
-	for _, p := range Presets() {
+	for _, p := range presets.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			if p.Note == "" {
 				t.Error("a row that says too little")
@@ -177,7 +178,7 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-func testPlaceholderPreset(t *testing.T, p Preset) {
+func testPlaceholderPreset(t *testing.T, p presets.Preset) {
 	want := presetWant[p.Name]
 	i := mustNew(t, Config{Preset: p.Name})
 	fill := func() placeholders {
@@ -207,7 +208,7 @@ func testPlaceholderPreset(t *testing.T, p Preset) {
 
 // headersOfAllPresets is everything that any layer but one might send.
 func headersOfAllPresets(but string) (pairs []string) {
-	for _, p := range Presets() {
+	for _, p := range presets.All() {
 		if p.Name == but {
 			continue
 		}
@@ -218,7 +219,7 @@ func headersOfAllPresets(but string) (pairs []string) {
 	return pairs
 }
 
-func testHeaderPreset(t *testing.T, p Preset) {
+func testHeaderPreset(t *testing.T, p presets.Preset) {
 	want := presetWant[p.Name]
 	var pairs []string
 	for name, value := range want.filled {
@@ -272,7 +273,7 @@ func testHeaderPreset(t *testing.T, p Preset) {
 	wantRejection(t, asked, r, ErrNotAnswered)
 }
 
-func testSignedPreset(t *testing.T, p Preset) {
+func testSignedPreset(t *testing.T, p presets.Preset) {
 	want := signedWant[p.Name]
 	verified := Config{Preset: p.Name, Verify: true, Verifier: payloads{}}
 	i := mustNew(t, verified)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // kind is who wrote what a source gives, which decides when it is believed.
@@ -38,51 +39,9 @@ type source struct {
 	first  bool          // of values joined by commas only the first
 }
 
-// Source is where one particular of a user is read, as it is written.
-type Source struct {
-	// From is the name of a request header, or one placeholder in braces.
-	From string
-	// Paths say where the value stands if From holds a document: JSON, base64
-	// of it, or a token. The first that is there counts.
-	Paths []string
-	// ClaimList says that the document is a list of claims, each with typ and
-	// val, as Azure's App Service writes it.
-	ClaimList bool
-	// After is a mark that ends what is put in front of the value; the last
-	// one counts.
-	After string
-	// First says that several values arrive joined by commas, of which the
-	// first is read.
-	First bool
-}
-
-// Written returns the source of an option: a header's name or a placeholder,
-// and behind a space the path within the document that it holds.
-func Written(text string) Source {
-	end := strings.IndexByte(text, ' ')
-	if strings.HasPrefix(text, "{") {
-		end = strings.Index(text, "} ") + 1
-	}
-	if end <= 0 {
-		return Source{From: text}
-	}
-	return Source{From: text[:end], Paths: []string{strings.TrimLeft(text[end:], " ")}}
-}
-
-// String returns the source as it is written, with every path it has.
-func (s Source) String() string {
-	if s.Paths == nil {
-		return s.From
-	}
-	return s.From + " " + strings.Join(s.Paths, "|")
-}
-
-// isZero reports whether nothing is written.
-func (s Source) isZero() bool { return s.From == "" && s.Paths == nil }
-
 // parseSource reads a source as it was written, without regard to trust: what needs
 // it comes back as kindHeader.
-func parseSource(s Source) (source, error) {
+func parseSource(s presets.Source) (source, error) {
 	p, err := parsePlace(s.From)
 	if err != nil {
 		return source{}, err

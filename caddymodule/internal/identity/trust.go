@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // setTrust takes over the option trust and what it means for the sources that
@@ -43,8 +45,8 @@ func refuseHeaders(options []option, c Config) []error {
 		return nil
 	}
 	verify := ""
-	if row, _ := FindPreset(c.Preset); row.Signed.Email.From != "" && !c.Verify {
-		verify = fmt.Sprintf("; or write \"identity %s { verify { … } }\", on several lines, with %s, to have the layer's signature checked instead", row.Name, row.Verify.needs())
+	if row, _ := presets.Find(c.Preset); row.Signed.Email.From != "" && !c.Verify {
+		verify = fmt.Sprintf("; or write \"identity %s { verify { … } }\", on several lines, with %s, to have the layer's signature checked instead", row.Name, row.Verify.Requires())
 	}
 	return []error{fmt.Errorf("%s: a client can send this header itself, so nobody believes it yet: add the line \"trust forward_auth\" if a forward_auth before this directive gets it from an auth server, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's%s", strings.Join(names, ", "), verify)}
 }

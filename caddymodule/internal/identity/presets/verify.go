@@ -1,31 +1,12 @@
-package identity
+package presets
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
-
-// Verifier verifies signed assertions.
-type Verifier interface {
-	// Verify returns what a signed token says, if it is to be believed: its
-	// signature, issuer, audience and times. Its error is always a
-	// *Rejection.
-	Verify(ctx context.Context, token string) (claims.Document, error)
-}
-
-// Asker asks the application who a request comes from.
-type Asker interface {
-	// Ask returns what the application says of the sender of these headers.
-	// Its error is always a *Rejection.
-	Ask(ctx context.Context, host string, header http.Header) (claims.Document, error)
-}
 
 // Verify says which signed assertions are believed.
 type Verify struct {
@@ -51,8 +32,8 @@ type Verify struct {
 // arn is a load balancer's name at AWS, which tells its region.
 var arn = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):[0-9]+:loadbalancer/`)
 
-// needs lists what has to be written, for an error.
-func (v Verify) needs() string {
+// Requires lists what has to be written, for an error.
+func (v Verify) Requires() string {
 	var needed []string
 	if v.KeyByID {
 		return "signer"
@@ -69,7 +50,7 @@ func (v Verify) needs() string {
 // defaults of the preset. Its error holds every problem there is, each with
 // the name of the option.
 func (v Verify) Complete(preset string) (Verify, error) {
-	row, _ := FindPreset(preset) // New tells of one that is unknown
+	row, _ := Find(preset) // identity.New reports one that is unknown
 	d := row.Verify
 	v.KeyByID, v.Algorithms = d.KeyByID, d.Algorithms
 	var errs []error

@@ -1,4 +1,10 @@
-package identity
+// Package presets is what is known of the authentication layers in front of a site: in
+// which headers or placeholders each of them names the user, and how its signed
+// assertions are verified. An operator chooses one with the option identity, and writes
+// the same things, a Source or Verify, where a layer is not known here.
+//
+// It holds data and reads no request: the package identity does.
+package presets
 
 import (
 	"net/textproto"
@@ -6,22 +12,8 @@ import (
 	"strings"
 )
 
-// Sources name where a user's particulars come from. An empty one is not read.
-type Sources struct {
-	Email, UserID, Name, FirstName, LastName, Verified Source
-}
-
-// each calls f with every source there is.
-func (s Sources) each(f func(Source)) {
-	for _, source := range []Source{s.Email, s.UserID, s.Name, s.FirstName, s.LastName, s.Verified} {
-		if source.From != "" {
-			f(source)
-		}
-	}
-}
-
-// Preset is what is known of one authentication layer. A preset is closed: it
-// never reads what another layer writes.
+// Preset describes one authentication layer. A preset is closed: it never reads what
+// another layer writes.
 type Preset struct {
 	// Name is what follows the option identity.
 	Name string
@@ -48,12 +40,12 @@ type Preset struct {
 	Note string
 }
 
-// Presets returns every preset there is, by name.
-func Presets() []Preset { return slices.Clone(presets[:]) }
+// All returns every preset there is, by name.
+func All() []Preset { return slices.Clone(table[:]) }
 
-// FindPreset returns the preset of that name.
-func FindPreset(name string) (Preset, bool) {
-	for _, p := range presets {
+// Find returns the preset of that name.
+func Find(name string) (Preset, bool) {
+	for _, p := range table {
 		if p.Name == name {
 			return p, true
 		}
@@ -61,10 +53,10 @@ func FindPreset(name string) (Preset, bool) {
 	return Preset{}, false
 }
 
-// presetNames returns the names of all presets, sorted.
-func presetNames() []string {
-	names := make([]string, 0, len(presets))
-	for _, p := range presets {
+// Names returns the names of all presets, sorted.
+func Names() []string {
+	names := make([]string, 0, len(table))
+	for _, p := range table {
 		names = append(names, p.Name)
 	}
 	return names

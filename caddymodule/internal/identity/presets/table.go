@@ -1,4 +1,4 @@
-package identity
+package presets
 
 // from is a source without a document.
 func from(name string) Source { return Source{From: name} }
@@ -35,8 +35,8 @@ func oidc(name string) Sources {
 	}
 }
 
-// presets is every preset there is, by name.
-var presets = [...]Preset{
+// table is every preset there is, by name.
+var table = [...]Preset{
 	{
 		Name: "authelia",
 		Sources: Sources{
