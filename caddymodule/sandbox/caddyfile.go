@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
 )
 
 func init() {
@@ -47,7 +49,7 @@ var options = map[string]parseOption{
 
 // signatureOptions are the subdirectives of signature.
 var signatureOptions = map[string]parseOption{
-	"encoding":         choice(func(h *Handler) *string { return &h.Signature.Encoding }, encodings),
+	"encoding":         choice(func(h *Handler) *string { return &h.Signature.Encoding }, config.Encodings),
 	"payload":          text(func(h *Handler) *string { return &h.Signature.Payload }),
 	"header_name":      text(func(h *Handler) *string { return &h.Signature.HeaderName }),
 	"id":               text(func(h *Handler) *string { return &h.Signature.ID }),
@@ -200,7 +202,7 @@ func parseClientID(h *Handler, d *caddyfile.Dispenser) error {
 		return d.Errf("client_id takes a kind and an id, not %d values", len(args))
 	}
 	kind, id := args[0], args[1]
-	if err := oneOf(d, "client_id", kind, clientKinds); err != nil {
+	if err := oneOf(d, "client_id", kind, config.ClientKinds); err != nil {
 		return err
 	}
 	if id == "" {
@@ -230,7 +232,7 @@ func parseSignature(h *Handler, d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	if err := oneOf(d, "signature", algorithm, algorithms); err != nil {
+	if err := oneOf(d, "signature", algorithm, config.Algorithms); err != nil {
 		return err
 	}
 	h.Signature = &Signature{Algorithm: algorithm}

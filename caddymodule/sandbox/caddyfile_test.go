@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 )
 
 func TestUnmarshalCaddyfile(t *testing.T) {
@@ -60,7 +62,7 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 			if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser(test.in)); err != nil {
 				t.Fatal(err)
 			}
-			if got := compact(t, h); got != test.want {
+			if got := sandboxtest.Compact(t, h); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
@@ -160,7 +162,7 @@ func TestPlaceholders(t *testing.T) {
 			ExtraScopes: []string{"{env.SANDBOX_TEST_ID}:read"},
 		},
 	}
-	before := compact(t, h)
+	before := sandboxtest.Compact(t, h)
 	cfg, err := h.config()
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +173,7 @@ func TestPlaceholders(t *testing.T) {
 	if cfg.HumanAPI.Clients["x-d9"] != "from-file" || len(cfg.HumanAPI.Clients) != 1 || cfg.HumanAPI.ExtraScopes[0] != "d9:read" {
 		t.Errorf("config: %+v", cfg.HumanAPI)
 	}
-	if compact(t, h) != before {
+	if sandboxtest.Compact(t, h) != before {
 		t.Error("the placeholders are gone from the handler's own JSON")
 	}
 	for _, wrong := range []string{"{env.SANDBOX_TEST_UNSET}", "{env.SANDBOX_TEST_EMPTY}", "{nothing}", "{file." + file + ".not}"} {

@@ -18,6 +18,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
@@ -75,8 +76,8 @@ const (
 func (p *play) run(ctx context.Context, out io.Writer) (int, error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cfg := Config{Users: p.users}.withDefaults()
-	if err := cfg.check(); err != nil {
+	cfg, err := config.Complete(Config{Users: p.users})
+	if err != nil {
 		return command.Usage, err
 	}
 	if err := p.checkAddress(); err != nil {

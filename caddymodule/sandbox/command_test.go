@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -71,10 +72,10 @@ func TestCommandPlays(t *testing.T) {
 	if i.Huma.API != i.URL || i.File.APIURL != i.URL || i.HumanAPI.API != i.URL || i.File.Clients["ios"] != "c1" || i.HumanAPI.ClientID != "hapi1" {
 		t.Errorf("%+v", i)
 	}
-	c := newClient(t, i.URL)
-	c.secret = i.Huma.Secret
+	c := sandboxtest.New(t, i.URL)
+	c.Secret = i.Huma.Secret
 	for name, want := range map[string]int{"alice": http.StatusOK, "bob": http.StatusForbidden} {
-		if got := c.post(signInPath, strings.ReplaceAll(aliceSignIn, "alice", name)); got.status != want {
+		if got := c.Post(sandboxtest.SignIn, strings.ReplaceAll(sandboxtest.AliceSignIn, "alice", name)); got.Status != want {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -117,14 +118,14 @@ func TestCommandEndsWithCalls(t *testing.T) {
 	if err := json.NewDecoder(p.out).Decode(&i); err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, i.URL)
-	if got := c.must(c.request(http.MethodPut, "/_sandbox/faults", `[{"delay":"1h"}]`)); got.status >= 300 {
+	c := sandboxtest.New(t, i.URL)
+	if got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"delay":"1h"}]`)); got.Status >= 300 {
 		t.Fatalf("%+v", got)
 	}
 	hung := make(chan error, 1)
-	call := c.request(http.MethodPost, signInPath, aliceSignIn)
+	call := c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)
 	go func() {
-		_, err := c.do(call)
+		_, err := c.Do(call)
 		hung <- err
 	}()
 	testutil.Eventually(t, 10*time.Second, "the call arrives", func() bool { return len(callsOf(c)) > 0 })
@@ -141,9 +142,9 @@ func TestCommandEndsWithCalls(t *testing.T) {
 	}
 }
 
-func callsOf(c *client) []Call {
+func callsOf(c *sandboxtest.Client) []Call {
 	var log CallLog
-	_ = json.Unmarshal([]byte(c.must(c.request(http.MethodGet, "/_sandbox/calls", "")).text), &log)
+	_ = json.Unmarshal([]byte(c.Must(c.Request(http.MethodGet, "/_sandbox/calls", "")).Text), &log)
 	return log.Calls
 }
 

@@ -15,13 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/control"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestFaultResetBefore(t *testing.T) {
 	fake, c := start(t, Config{})
 	setFaults(t, fake, Fault{Op: OpSignUp, Reset: ResetBefore, Times: 1})
-	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp)); !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, sandboxtest.AliceSignUp)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("error: %v, want a reset", err)
 	}
 	if len(fake.Users()) != 0 {
@@ -29,21 +33,21 @@ func TestFaultResetBefore(t *testing.T) {
 	}
 	log := fake.Calls()
 	if log.ByOp[OpSignUp] != 1 || log.Calls[0].Status != 0 || !log.Calls[0].Fault || log.Calls[0].Email != "alice@example.com" {
-		t.Errorf("log: %s", compact(t, log))
+		t.Errorf("log: %s", sandboxtest.Compact(t, log))
 	}
-	want(t, c.post(signUpPath, aliceSignUp), 201, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
 }
 
 func TestFaultResetAfter(t *testing.T) {
 	fake, c := start(t, Config{})
 	setFaults(t, fake, Fault{Op: OpSignUp, Reset: ResetAfter, Times: 1})
-	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp)); !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, sandboxtest.AliceSignUp)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("error: %v, want a reset", err)
 	}
 	if len(fake.Users()) != 1 {
 		t.Error("the sign-up was not processed")
 	}
-	want(t, c.post(signInPath, aliceSignIn), 200, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
 }
 
 func TestFaultResetOverTLSAndHTTP2(t *testing.T) {
@@ -53,13 +57,13 @@ func TestFaultResetOverTLSAndHTTP2(t *testing.T) {
 		srv.EnableHTTP2 = version == 2
 		srv.StartTLS()
 		t.Cleanup(srv.Close)
-		c := newClient(t, srv.URL)
-		c.http = srv.Client()
-		if got := c.must(c.request(http.MethodPost, signUpPath, aliceSignUp)); got.status != 201 {
-			t.Fatal(got.text)
+		c := sandboxtest.New(t, srv.URL)
+		c.HTTP = srv.Client()
+		if got := c.Must(c.Request(http.MethodPost, sandboxtest.SignUp, sandboxtest.AliceSignUp)); got.Status != 201 {
+			t.Fatal(got.Text)
 		}
 		setFaults(t, fake, Fault{Reset: ResetAfter})
-		_, err := c.do(c.request(http.MethodPost, signInPath, aliceSignIn))
+		_, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn))
 		if err == nil {
 			t.Errorf("HTTP/%d: no error", version)
 		}
@@ -79,73 +83,74 @@ func TestFaultStatus(t *testing.T) {
 		Fault{Op: OpSignUp, Status: 200, Times: 1},
 		Fault{Op: OpSignUp, Status: 204, Times: 1},
 	)
-	got := c.post(signUpPath, aliceSignUp)
-	want(t, got, 503, 503)
-	if got.header.Get("Retry-After") != "1" {
+	got := c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp)
+	sandboxtest.Want(t, got, 503, 503)
+	if got.Header.Get("Retry-After") != "1" {
 		t.Error("no Retry-After")
 	}
-	want(t, c.post(signUpPath, aliceSignUp), 403, codeUserUnknown)
-	got = c.post(signUpPath, aliceSignUp)
-	if got.status != 500 || got.text != "<h1>no</h1>" || got.header.Get("Content-Type") != "text/html" || len(got.header.Values("Set-Cookie")) != 2 {
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 403, huma.CodeUserUnknown)
+	got = c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp)
+	if got.Status != 500 || got.Text != "<h1>no</h1>" || got.Header.Get("Content-Type") != "text/html" || len(got.Header.Values("Set-Cookie")) != 2 {
 		t.Errorf("answer: %+v", got)
 	}
-	if got = c.post(signUpPath, aliceSignUp); got.status != 201 || got.text != "{}" {
+	if got = c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp); got.Status != 201 || got.Text != "{}" {
 		t.Errorf("answer: %+v", got)
 	}
 	for _, status := range []int{200, 204} {
-		if got = c.post(signUpPath, aliceSignUp); got.status != status || got.text != "" {
+		if got = c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp); got.Status != status || got.Text != "" {
 			t.Errorf("answer: %+v", got)
 		}
 	}
 	if len(fake.Users()) != 0 || len(fake.Faults()) != 0 {
-		t.Errorf("%d users, faults left: %s", len(fake.Users()), compact(t, fake.Faults()))
+		t.Errorf("%d users, faults left: %s", len(fake.Users()), sandboxtest.Compact(t, fake.Faults()))
 	}
-	want(t, c.post(signUpPath, aliceSignUp), 201, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
 }
 
 func TestFaultProcessed(t *testing.T) {
 	fake, c := start(t, Config{})
 	setFaults(t, fake, Fault{Op: OpSignUp, Status: 500, Processed: true, Times: 1}, Fault{Op: OpSignIn, Status: 202, Processed: true, Times: 1})
-	want(t, c.post(signUpPath, aliceSignUp), 500, 500)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 500, 500)
 	if len(fake.Users()) != 1 {
 		t.Error("the sign-up was not processed")
 	}
-	got := c.post(signInPath, aliceSignIn)
-	if got.status != 202 || got.member(t, "uid") != fake.Users()[0].UID {
+	got := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	if got.Status != 202 || got.Member(t, "uid") != fake.Users()[0].UID {
 		t.Errorf("answer: %+v", got)
 	}
 	setFaults(t, fake, Fault{Headers: http.Header{"etag": {`"x"`}}})
-	got = c.post(signInPath, aliceSignIn)
-	if got.status != 200 || got.header.Get("Etag") != `"x"` || got.member(t, "authToken") == nil {
+	got = c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	if got.Status != 200 || got.Header.Get("Etag") != `"x"` || got.Member(t, "authToken") == nil {
 		t.Errorf("headers alone: %+v", got)
 	}
 }
 
 func TestFaultAppearAfter(t *testing.T) {
-	fake := New(Config{})
+	cfg, err := config.Complete(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var passed atomic.Int64
-	fake.state.now = func() time.Time { return time.Unix(1_700_000_000+passed.Load(), 0) }
-	srv := httptest.NewServer(fake)
-	t.Cleanup(srv.Close)
-	c := newClient(t, srv.URL)
+	fake := newServer(cfg, control.NewState(func() time.Time { return time.Unix(1_700_000_000+passed.Load(), 0) }))
+	c := sandboxtest.Serve(t, fake)
 
 	setFaults(t, fake, Fault{Op: OpSignUp, AppearAfter: 2 * time.Second, Times: 2}, Fault{Op: OpSignUp, AppearAfter: time.Second, Status: 500, Times: 1}, Fault{Op: OpSignUp, AppearAfter: time.Second, Reset: ResetBefore, Times: 1})
-	bad := strings.Replace(aliceSignUp, "192.0.2.1", "x", 1)
-	want(t, c.post(signUpPath, bad), 400, codeInvalidRequest)
-	want(t, c.post(signUpPath, aliceSignUp), 504, 504)
-	want(t, c.post(signInPath, aliceSignIn), 403, codeUserUnknown)
+	bad := strings.Replace(sandboxtest.AliceSignUp, "192.0.2.1", "x", 1)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, bad), 400, huma.CodeInvalidRequest)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 504, 504)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
 	passed.Store(1)
-	want(t, c.post(signInPath, aliceSignIn), 403, codeUserUnknown)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
 	passed.Store(2)
-	want(t, c.post(signInPath, aliceSignIn), 200, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
 	if len(fake.Users()) != 1 {
 		t.Errorf("%d users", len(fake.Users()))
 	}
-	want(t, c.post(signUpPath, strings.Replace(aliceSignUp, "alice", "bob", 1)), 500, 500)
-	if _, err := c.do(c.request(http.MethodPost, signUpPath, strings.Replace(aliceSignUp, "alice", "carol", 1))); err == nil {
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, strings.Replace(sandboxtest.AliceSignUp, "alice", "bob", 1)), 500, 500)
+	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, strings.Replace(sandboxtest.AliceSignUp, "alice", "carol", 1))); err == nil {
 		t.Error("no reset")
 	}
-	want(t, c.post(signUpPath, strings.Replace(aliceSignUp, "alice", "bob", 1)), 201, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, strings.Replace(sandboxtest.AliceSignUp, "alice", "bob", 1)), 201, 0)
 	passed.Store(3)
 	if n := len(fake.Users()); n != 3 {
 		t.Errorf("%d users, want alice, bob and carol once each", n)
@@ -157,7 +162,7 @@ func TestFaultAppearAfterIsIndependentOfTheClient(t *testing.T) {
 	setFaults(t, fake, Fault{Op: OpSignUp, AppearAfter: 50 * time.Millisecond, Delay: time.Hour})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp).WithContext(ctx)); err == nil {
+	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, sandboxtest.AliceSignUp).WithContext(ctx)); err == nil {
 		t.Error("answered before the delay was over")
 	}
 	testutil.Eventually(t, 2*time.Second, "the account appears", func() bool { return len(fake.Users()) > 0 })
@@ -167,21 +172,18 @@ func TestFaultDelay(t *testing.T) {
 	fake, c := start(t, Config{})
 	setFaults(t, fake, Fault{Op: OpSignUp, Delay: 30 * time.Millisecond, Times: 1}, Fault{Op: OpSignUp, Delay: time.Hour, Times: 1})
 	begin := time.Now()
-	want(t, c.post(signUpPath, aliceSignUp), 201, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
 	if d := time.Since(begin); d < 30*time.Millisecond {
 		t.Errorf("answered after %s", d)
 	}
-	fake.state.mu.Lock()
-	clear(fake.state.users)
-	fake.state.mu.Unlock()
-
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp).WithContext(ctx)); err == nil {
+	bob := strings.Replace(sandboxtest.AliceSignUp, "alice", "bob", 1)
+	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, bob).WithContext(ctx)); err == nil {
 		t.Error("answered before the delay was over")
 	}
 	testutil.Eventually(t, 2*time.Second, "the call ends, since the client left", func() bool { return fake.Calls().InFlight == 0 })
-	if _, found := fake.state.find("alice@example.com"); found {
+	if len(fake.Users()) != 1 {
 		t.Error("the call was processed although the client left")
 	}
 	if last := fake.Calls().Calls[1]; last.Status != 0 || last.Error == "" {
@@ -197,22 +199,22 @@ func TestFaultTruncateGarbageRedirect(t *testing.T) {
 		Fault{Op: OpSignIn, Redirect: "http://other.example.com/x", Times: 1},
 		Fault{Op: OpSignIn, Truncate: 1 << 20, Times: 1},
 	)
-	got, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp))
-	if !errors.Is(err, io.ErrUnexpectedEOF) || got.status != 201 || len(got.text) != 10 || !strings.HasPrefix(got.text, `{"authToke`) {
+	got, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, sandboxtest.AliceSignUp))
+	if !errors.Is(err, io.ErrUnexpectedEOF) || got.Status != 201 || len(got.Text) != 10 || !strings.HasPrefix(got.Text, `{"authToke`) {
 		t.Errorf("truncated: %v, %+v", err, got)
 	}
 	if len(fake.Users()) != 1 {
 		t.Error("the sign-up was not processed")
 	}
-	got = c.post(signInPath, aliceSignIn)
-	if got.status != 200 || json.Valid([]byte(got.text)) {
+	got = c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	if got.Status != 200 || json.Valid([]byte(got.Text)) {
 		t.Errorf("garbage: %+v", got)
 	}
-	got = c.post(signInPath, aliceSignIn)
-	if got.status != 307 || got.header.Get("Location") != "http://other.example.com/x" {
+	got = c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	if got.Status != 307 || got.Header.Get("Location") != "http://other.example.com/x" {
 		t.Errorf("redirect: %+v", got)
 	}
-	if _, err := c.do(c.request(http.MethodPost, signInPath, aliceSignIn)); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("truncated by a byte: %v", err)
 	}
 }
@@ -221,16 +223,16 @@ func TestFaultSizeDripGzip(t *testing.T) {
 	fake, c := start(t, Config{})
 	fake.AddUser("alice@example.com")
 	setFaults(t, fake, Fault{Size: 200_000, Times: 1}, Fault{Size: 10 << 20, Gzip: true, Times: 1}, Fault{Size: -1, Times: 1}, Fault{Status: 200, Body: "{}  ", Drip: 10 * time.Millisecond, Times: 1})
-	got := c.post(signInPath, aliceSignIn)
-	if len(got.text) != 200_000 || got.member(t, "uid") == nil {
-		t.Errorf("%d bytes", len(got.text))
+	got := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	if len(got.Text) != 200_000 || got.Member(t, "uid") == nil {
+		t.Errorf("%d bytes", len(got.Text))
 	}
 
-	got = c.post(signInPath, aliceSignIn)
-	if len(got.text) > 100_000 || got.header.Get("Content-Encoding") != "gzip" {
-		t.Errorf("%d bytes compressed, %v", len(got.text), got.header)
+	got = c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	if len(got.Text) > 100_000 || got.Header.Get("Content-Encoding") != "gzip" {
+		t.Errorf("%d bytes compressed, %v", len(got.Text), got.Header)
 	}
-	bomb, err := gzip.NewReader(strings.NewReader(got.text))
+	bomb, err := gzip.NewReader(strings.NewReader(got.Text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +240,7 @@ func TestFaultSizeDripGzip(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 
-	resp, err := c.http.Do(c.request(http.MethodPost, signInPath, aliceSignIn))
+	resp, err := c.HTTP.Do(c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +250,8 @@ func TestFaultSizeDripGzip(t *testing.T) {
 	resp.Body.Close()
 
 	begin := time.Now()
-	if got := c.post(signInPath, aliceSignIn); got.text != "{}  " || time.Since(begin) < 40*time.Millisecond {
-		t.Errorf("drip: %q after %s", got.text, time.Since(begin))
+	if got := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn); got.Text != "{}  " || time.Since(begin) < 40*time.Millisecond {
+		t.Errorf("drip: %q after %s", got.Text, time.Since(begin))
 	}
 }
 
@@ -257,82 +259,13 @@ func TestFaultOrderAndTimes(t *testing.T) {
 	fake, c := start(t, Config{})
 	setFaults(t, fake, Fault{Op: OpSignIn, Status: 500, Times: 2}, Fault{Op: "*", Status: 502, Times: 1}, Fault{Status: 503})
 	var got []int
-	for _, path := range []string{signInPath, signUpPath, signInPath, signInPath, refreshPath} {
-		got = append(got, c.post(path, aliceSignIn).status)
+	for _, path := range []string{sandboxtest.SignIn, sandboxtest.SignUp, sandboxtest.SignIn, sandboxtest.SignIn, sandboxtest.Refresh} {
+		got = append(got, c.Post(path, sandboxtest.AliceSignIn).Status)
 	}
-	if text := compact(t, got); text != "[500,502,500,503,503]" {
+	if text := sandboxtest.Compact(t, got); text != "[500,502,500,503,503]" {
 		t.Errorf("statuses: %s", text)
 	}
-	if left := compact(t, fake.Faults()); left != `[{"status":503}]` {
+	if left := sandboxtest.Compact(t, fake.Faults()); left != `[{"status":503}]` {
 		t.Errorf("left: %s", left)
-	}
-}
-
-func TestFaultJSON(t *testing.T) {
-	const text = `[{"op":"signup","times":3,"delay":"1.5s","status":500,"body":"x","headers":{"Retry-After":["1"]},"processed":true,"size":-1,"drip":"1ms","gzip":true},` +
-		`{"op":"signup","appear_after":"2s","reset":"after"},{"redirect":"http://example.com/"},{"garbage":true,"truncate":2}]`
-	faults, err := readFaults(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again := compact(t, faults); again != text {
-		t.Errorf("read and written:\n%s\nwant\n%s", again, text)
-	}
-	if err := New(Config{}).SetFaults(faults); err != nil {
-		t.Error(err)
-	}
-	faults, err = readFaults(strings.NewReader(`[{"body":{"uid":1},"headers":{"a":"b"}}]`))
-	if err != nil || faults[0].Body != `{"uid":1}` || faults[0].Headers.Get("A") != "b" {
-		t.Errorf("%v, %+v", err, faults)
-	}
-}
-
-func TestWrongFaults(t *testing.T) {
-	tests := []struct{ text, problem string }{
-		{``, "JSON list"},
-		{`null`, "JSON list"},
-		{`{}`, "JSON list"},
-		{`[] []`, "after top-level value"},
-		{`[null]`, "fault 1: null"},
-		{`[{},{"stats":500}]`, `fault 2: json: unknown field "stats"`},
-		{`[{"status":"500"}]`, "fault 1"},
-		{`[{"op":"login"}]`, `fault 1: op: "login" is unknown`},
-		{`[{"delay":"5"}]`, "fault 1: delay"},
-		{`[{"delay":"-1s"}]`, "fault 1: delay"},
-		{`[{"delay":"1000h"}]`, "fault 1: delay"},
-		{`[{"status":99}]`, "status"},
-		{`[{"status":101}]`, "status"},
-		{`[{"times":-1}]`, "times"},
-		{`[{"reset":"now"}]`, "reset"},
-		{`[{"reset":"before","status":500}]`, "only one of"},
-		{`[{"reset":"before","truncate":5}]`, "reset"},
-		{`[{"redirect":"http://example.com","garbage":true}]`, "only one of"},
-		{`[{"redirect":"http://exa mple.com"}]`, "redirect"},
-		{`[{"processed":true}]`, "processed"},
-		{`[{"op":"signin","appear_after":"1s"}]`, "appear_after"},
-		{`[{"appear_after":"1s"}]`, "appear_after"},
-		{`[{"truncate":-1}]`, "truncate"},
-		{`[{"truncate":1,"size":5}]`, "truncate"},
-		{`[{"size":-2}]`, "size"},
-		{`[{"headers":{"a b":"c"}}]`, "headers"},
-		{`[{"headers":{"a":"b\r\nc: d"}}]`, "headers"},
-		{`[{"headers":{"content-length":"1"}}]`, "headers"},
-		{`[{"headers":{"a":1}}]`, "fault 1"},
-		{`[` + strings.Repeat(`{},`, maxFaults) + `{}]`, "more than"},
-		{`[{"body":"` + strings.Repeat("x", maxControlBody) + `"}]`, "longer than"},
-	}
-	_, c := start(t, Config{})
-	if got := c.must(c.request(http.MethodPut, "/_sandbox/faults", `[{"status":500}]`)); got.status != 200 {
-		t.Fatal(got.text)
-	}
-	for _, test := range tests {
-		got := c.must(c.request(http.MethodPut, "/_sandbox/faults", test.text))
-		want(t, got, 400, codeInvalidRequest)
-		if message, _ := got.member(t, "message").(string); !strings.Contains(message, test.problem) {
-			t.Errorf("%.60s: %s, want %s", test.text, message, test.problem)
-		}
-	}
-	if left := c.must(c.request(http.MethodGet, "/_sandbox/faults", "")); strings.TrimSpace(left.text) != `[{"status":500}]` {
-		t.Errorf("faults changed: %s", left.text)
 	}
 }

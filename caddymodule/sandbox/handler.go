@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/control"
 )
 
 func init() {
@@ -96,8 +100,7 @@ func (h *Handler) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	if cfg, err = config.Complete(cfg); err != nil {
 		return err
 	}
 	name := h.Name
@@ -105,12 +108,12 @@ func (h *Handler) Provision(caddy.Context) error {
 		name = "default"
 	}
 	// The state is acquired last, so that nothing fails while it is held.
-	st, _, err := states.LoadOrNew(name, func() (caddy.Destructor, error) { return newState(), nil })
+	st, _, err := states.LoadOrNew(name, func() (caddy.Destructor, error) { return control.NewState(time.Now), nil })
 	if err != nil {
 		return fmt.Errorf("name: %w", err)
 	}
 	h.poolKey = name
-	h.server = newServer(cfg, st.(*state))
+	h.server = newServer(cfg, st.(*control.State))
 	return nil
 }
 
@@ -183,7 +186,7 @@ func (h *Handler) config() (Config, error) {
 		}
 	}
 	var err error
-	cfg.HumanAPI, err = h.HumanAPI.expand()
+	cfg.HumanAPI, err = expandHumanAPI(h.HumanAPI)
 	return cfg, errors.Join(append(errs, err)...)
 }
 
@@ -206,11 +209,36 @@ func replacePlaceholders(option string, value *string) error {
 	return nil
 }
 
+// expandHumanAPI is a copy in which placeholders are replaced.
+func expandHumanAPI(h *HumanAPI) (HumanAPI, error) {
+	if h == nil {
+		return HumanAPI{}, nil
+	}
+	expanded := *h
+	expanded.ExtraScopes = slices.Clone(h.ExtraScopes)
+	var errs []error
+	for i := range expanded.ExtraScopes {
+		errs = append(errs, replacePlaceholders("human_api extra_scopes", &expanded.ExtraScopes[i]))
+	}
+	if h.Clients != nil {
+		expanded.Clients = make(map[string]string, len(h.Clients))
+	}
+	for id, secret := range h.Clients {
+		option := "human_api client " + id
+		errs = append(errs, replacePlaceholders(option, &id), replacePlaceholders(option, &secret))
+		if _, twice := expanded.Clients[id]; twice {
+			errs = append(errs, fmt.Errorf("%s: stands there twice", option))
+		}
+		expanded.Clients[id] = secret
+	}
+	return expanded, errors.Join(errs...)
+}
+
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
-	_ caddy.Destructor            = (*state)(nil)
+	_ caddy.Destructor            = (*control.State)(nil)
 	_ http.Handler                = (*Server)(nil)
 )

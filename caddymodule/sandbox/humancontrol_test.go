@@ -5,26 +5,29 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 )
 
 func TestHumanCallsInTheLog(t *testing.T) {
 	c := serveHuman(t, "")
-	session := c.token(tokenBody("session", "u-1", `"client_user_email":"Alice@example.com","extra_scopes":["a","b"]`))
-	want(t, c.connect(`{"client_user_id":"u-1"}`), 200, 0)
-	refused := c.token(tokenBody("session", "u-1"))
-	id := c.token(tokenBody("id", "u-1"))
-	wrong := c.token(tokenBody("access", "u-1"))
-	want(t, c.token(`{"client_secret":"sandbox-secret"`), 400, 0)
-	want(t, c.token(tokenBody("session", strings.Repeat("u", maxLogged+1))), 200, 0)
-	want(t, c.post(signInPath, aliceSignIn), 403, codeUserUnknown)
+	session := c.Token(sandboxtest.TokenBody("session", "u-1", `"client_user_email":"Alice@example.com","extra_scopes":["a","b"]`))
+	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1"}`), 200, 0)
+	refused := c.Token(sandboxtest.TokenBody("session", "u-1"))
+	id := c.Token(sandboxtest.TokenBody("id", "u-1"))
+	wrong := c.Token(sandboxtest.TokenBody("access", "u-1"))
+	sandboxtest.Want(t, c.Token(`{"client_secret":"sandbox-secret"`), 400, 0)
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", strings.Repeat("u", 1024+1))), 200, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
 
-	raw := c.get("/_sandbox/calls").text
-	for _, secret := range []any{"sandbox-secret", session.member(t, "session_token"), id.member(t, "id_token"), id.member(t, "id_refresh_token")} {
+	raw := c.Get("/_sandbox/calls").Text
+	for _, secret := range []any{"sandbox-secret", session.Member(t, "session_token"), id.Member(t, "id_token"), id.Member(t, "id_refresh_token")} {
 		if strings.Contains(raw, secret.(string)) {
 			t.Errorf("%s is in the log", secret)
 		}
 	}
-	log := decode[CallLog](t, reply{text: raw})
+	log := sandboxtest.Decode[CallLog](t, sandboxtest.Reply{Text: raw})
 	var lines []string
 	for _, call := range log.Calls {
 		lines = append(lines, fmt.Sprintf("%d %s %s %s %s %v %d", call.Seq, call.Op, call.ClientID, call.ClientUserID, call.Email, call.ExtraScopes, call.Status))
@@ -41,20 +44,20 @@ func TestHumanCallsInTheLog(t *testing.T) {
 	if strings.Join(lines, "\n") != strings.Join(wanted, "\n") {
 		t.Errorf("calls:\n%s", strings.Join(lines, "\n"))
 	}
-	for i, got := range []reply{session, refused, id, wrong} {
-		if log.Calls[i].RequestID != got.header.Get("X-Humanapi-Request-Id") {
+	for i, got := range []sandboxtest.Reply{session, refused, id, wrong} {
+		if log.Calls[i].RequestID != got.Header.Get("X-Humanapi-Request-Id") {
 			t.Errorf("call %d: request id %q", i, log.Calls[i].RequestID)
 		}
 	}
-	if !strings.HasPrefix(log.Calls[1].Error, wordSessionNotAllowed) || log.Calls[6].RequestID != "" {
+	if !strings.HasPrefix(log.Calls[1].Error, "SESSION_TOKEN_GENERATION_NOT_ALLOWED") || log.Calls[6].RequestID != "" {
 		t.Errorf("calls: %+v", log.Calls)
 	}
 	const byUser, byClientUser = `{"alice@example.com":{"signin":1}}`, `{"hapi1":{"u-1":{"connect":1,"id":1,"session":2}}}`
-	if compact(t, log.ByUser) != byUser || compact(t, log.ByClientUser) != byClientUser || compact(t, log.ByOp) != `{"connect":2,"id":1,"session":3,"signin":1}` {
+	if sandboxtest.Compact(t, log.ByUser) != byUser || sandboxtest.Compact(t, log.ByClientUser) != byClientUser || sandboxtest.Compact(t, log.ByOp) != `{"connect":2,"id":1,"session":3,"signin":1}` {
 		t.Errorf("counters: %v %v %v", log.ByUser, log.ByClientUser, log.ByOp)
 	}
-	last := decode[CallLog](t, c.get("/_sandbox/calls?limit=1"))
-	if compact(t, last.ByUser) != byUser || compact(t, last.ByClientUser) != `{}` {
+	last := sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls?limit=1"))
+	if sandboxtest.Compact(t, last.ByUser) != byUser || sandboxtest.Compact(t, last.ByClientUser) != `{}` {
 		t.Errorf("limited: %v %v", last.ByUser, last.ByClientUser)
 	}
 }
@@ -62,14 +65,14 @@ func TestHumanCallsInTheLog(t *testing.T) {
 func TestHumanUsersAndReset(t *testing.T) {
 	c := serveHuman(t, `,"users":["root@example.com"]`)
 	for _, user := range []string{"u-1", "u-2"} {
-		want(t, c.token(tokenBody("session", user)), 200, 0)
+		sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", user)), 200, 0)
 	}
-	want(t, c.connect(`{"client_user_id":"u-2","client_id":"hapi1"}`), 200, 0)
+	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-2","client_id":"hapi1"}`), 200, 0)
 	type lists struct {
 		Users      []User
 		HumanUsers []HumanUser
 	}
-	got := decode[lists](t, c.get("/_sandbox/users"))
+	got := sandboxtest.Decode[lists](t, c.Get("/_sandbox/users"))
 	if len(got.Users) != 1 || len(got.HumanUsers) != 2 {
 		t.Fatalf("users: %+v", got)
 	}
@@ -77,68 +80,29 @@ func TestHumanUsersAndReset(t *testing.T) {
 	if one.ClientUserID != "u-1" || one.ClientID != "hapi1" || one.Connected || !one.IDAllowed || one.CreatedAt.IsZero() || len(one.HumanID) != 24 || !two.Connected {
 		t.Errorf("users: %+v", got.HumanUsers)
 	}
-	if last := decode[lists](t, c.get("/_sandbox/users?limit=1")).HumanUsers; len(last) != 1 || last[0].ClientUserID != "u-2" {
+	if last := sandboxtest.Decode[lists](t, c.Get("/_sandbox/users?limit=1")).HumanUsers; len(last) != 1 || last[0].ClientUserID != "u-2" {
 		t.Errorf("limited: %+v", last)
 	}
-	want(t, c.must(c.request(http.MethodPut, "/_sandbox/faults", `[{"op":"id","status":500}]`)), 200, 0)
+	sandboxtest.Want(t, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"id","status":500}]`)), 200, 0)
 
-	if reset := c.must(c.request(http.MethodPost, "/_sandbox/reset", "")); reset.status != 204 {
+	if reset := c.Must(c.Request(http.MethodPost, "/_sandbox/reset", "")); reset.Status != 204 {
 		t.Fatalf("reset: %+v", reset)
 	}
-	got = decode[lists](t, c.get("/_sandbox/users"))
+	got = sandboxtest.Decode[lists](t, c.Get("/_sandbox/users"))
 	if len(got.Users) != 1 || len(got.HumanUsers) != 0 {
 		t.Errorf("users: %+v", got)
 	}
-	if raw := strings.TrimSpace(c.get("/_sandbox/users").text); !strings.HasSuffix(raw, `]}`) || !strings.Contains(raw, `"humanUsers":[]`) {
+	if raw := strings.TrimSpace(c.Get("/_sandbox/users").Text); !strings.HasSuffix(raw, `]}`) || !strings.Contains(raw, `"humanUsers":[]`) {
 		t.Errorf("users: %s", raw)
 	}
-	if log := decode[CallLog](t, c.get("/_sandbox/calls")); len(log.Calls) != 0 || len(log.ByClientUser) != 0 {
+	if log := sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls")); len(log.Calls) != 0 || len(log.ByClientUser) != 0 {
 		t.Errorf("log: %+v", log)
 	}
-	wantWord(t, c.token(tokenBody("id", "u-2")), 403, wordUserUnknown)
-	again := c.token(tokenBody("session", "u-2"))
-	if again.status != 200 || again.member(t, "human_id") == two.HumanID {
-		t.Errorf("session: %s", again.text)
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-2")), 403, "UNKNOWN_CLIENT_USER_ID")
+	again := c.Token(sandboxtest.TokenBody("session", "u-2"))
+	if again.Status != 200 || again.Member(t, "human_id") == two.HumanID {
+		t.Errorf("session: %s", again.Text)
 	}
-}
-
-func TestConnectRefusals(t *testing.T) {
-	c := serveHuman(t, "")
-	want(t, c.token(tokenBody("session", "u-1")), 200, 0)
-	for _, test := range []struct {
-		body, problem string
-		status        int
-	}{
-		{``, "not a JSON object", 400},
-		{`null`, "not a JSON object", 400},
-		{`["u-1"]`, "not a JSON object", 400},
-		{`{"client_user_id":"u-1"} {}`, "something follows", 400},
-		{`{"client_user_id":"u-1","client_user_id":"u-2"}`, "twice", 400},
-		{`{}`, "client_user_id", 400},
-		{`{"client_user_id":""}`, "client_user_id", 400},
-		{`{"client_user_id":1}`, "client_user_id", 400},
-		{`{"client_user_id":"u-1","connected":"no"}`, "connected", 400},
-		{`{"client_user_id":"u-1","connect":false}`, `unknown field "connect"`, 400},
-		{`{"client_user_id":"` + strings.Repeat("u", maxControlBody) + `"}`, "longer than", 400},
-		{`{"client_user_id":"u-2"}`, "no such user", 404},
-		{`{"client_user_id":"U-1"}`, "no such user", 404},
-		{`{"client_user_id":"u-1","client_id":"hapi2"}`, "no such user", 404},
-	} {
-		got := c.connect(test.body)
-		want(t, got, test.status, codeInvalidRequest)
-		if message, _ := got.member(t, "message").(string); !strings.Contains(message, test.problem) {
-			t.Errorf("%.60s: %s, want %s", test.body, message, test.problem)
-		}
-	}
-	got := c.get("/_sandbox/connect")
-	want(t, got, 405, codeInvalidRequest)
-	if got.header.Get("Allow") != "POST" {
-		t.Errorf("Allow: %q", got.header.Get("Allow"))
-	}
-	r := c.request(http.MethodPost, "/_sandbox/connect", `{"client_user_id":"u-1"}`)
-	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	want(t, c.must(r), 403, codeForbiddenID)
-	want(t, c.token(tokenBody("session", "u-1")), 200, 0)
 }
 
 func TestHumanStateSurvivesReloads(t *testing.T) {
@@ -146,28 +110,28 @@ func TestHumanStateSurvivesReloads(t *testing.T) {
 	if err := load(route(`{"handler":"huma_sandbox"}`)); err != nil {
 		t.Fatal(err)
 	}
-	first := c.token(tokenBody("session", "u-1"))
-	want(t, first, 200, 0)
-	want(t, c.token(tokenBody("session", "u-2")), 200, 0)
-	want(t, c.connect(`{"client_user_id":"u-2"}`), 200, 0)
-	c.faults(`[{"op":"id","code":"NOT_AUTHORIZED","times":2}]`)
-	wantWord(t, c.token(tokenBody("id", "u-2")), 401, wordNotAuthorized)
+	first := c.Token(sandboxtest.TokenBody("session", "u-1"))
+	sandboxtest.Want(t, first, 200, 0)
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-2")), 200, 0)
+	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-2"}`), 200, 0)
+	c.SetFaults(`[{"op":"id","code":"NOT_AUTHORIZED","times":2}]`)
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-2")), 401, "NOT_AUTHORIZED")
 
 	if err := load(route(`{"handler":"huma_sandbox","human_api":{"clients":{"hapi1":"rotated"},"session_lifetime":"30s"}}`)); err != nil {
 		t.Fatal(err)
 	}
-	wantWord(t, c.token(tokenBody("session", "u-1")), 401, wordSecretWrong)
-	ask := func(kind, user string) reply {
-		return c.token(strings.Replace(tokenBody(kind, user), "sandbox-secret", "rotated", 1))
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 401, "INVALID_CLIENT_ID_OR_SECRET")
+	ask := func(kind, user string) sandboxtest.Reply {
+		return c.Token(strings.Replace(sandboxtest.TokenBody(kind, user), "sandbox-secret", "rotated", 1))
 	}
 	again := ask("session", "u-1")
-	if again.status != 200 || again.member(t, "human_id") != first.member(t, "human_id") || again.member(t, "expires_in") != 30.0 {
-		t.Errorf("session: %s", again.text)
+	if again.Status != 200 || again.Member(t, "human_id") != first.Member(t, "human_id") || again.Member(t, "expires_in") != 30.0 {
+		t.Errorf("session: %s", again.Text)
 	}
-	wantWord(t, ask("session", "u-2"), 403, wordSessionNotAllowed)
-	wantWord(t, ask("id", "u-2"), 401, wordNotAuthorized)
-	want(t, ask("id", "u-2"), 200, 0)
-	if counts := compact(t, decode[CallLog](t, c.get("/_sandbox/calls")).ByClientUser); counts != `{"hapi1":{"u-1":{"session":3},"u-2":{"id":3,"session":2}}}` {
+	sandboxtest.WantCode(t, ask("session", "u-2"), 403, "SESSION_TOKEN_GENERATION_NOT_ALLOWED")
+	sandboxtest.WantCode(t, ask("id", "u-2"), 401, "NOT_AUTHORIZED")
+	sandboxtest.Want(t, ask("id", "u-2"), 200, 0)
+	if counts := sandboxtest.Compact(t, sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls")).ByClientUser); counts != `{"hapi1":{"u-1":{"session":3},"u-2":{"id":3,"session":2}}}` {
 		t.Errorf("counts: %s", counts)
 	}
 
@@ -177,5 +141,5 @@ func TestHumanStateSurvivesReloads(t *testing.T) {
 			t.Errorf("%s was taken", wrong)
 		}
 	}
-	want(t, ask("id", "u-2"), 200, 0)
+	sandboxtest.Want(t, ask("id", "u-2"), 200, 0)
 }

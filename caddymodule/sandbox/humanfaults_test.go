@@ -8,22 +8,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-)
 
-// faults replaces the faults over the control API.
-func (c *client) faults(list string) {
-	c.t.Helper()
-	want(c.t, c.must(c.request(http.MethodPut, "/_sandbox/faults", list)), 200, 0)
-}
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/humanapi"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
+)
 
 func TestHumanFaultsByOperation(t *testing.T) {
 	c := serveHuman(t, "")
 	statuses := func() string {
 		var got []int
 		for _, kind := range []string{"session", "id", "access"} {
-			got = append(got, c.token(tokenBody(kind, "u-1")).status)
+			got = append(got, c.Token(sandboxtest.TokenBody(kind, "u-1")).Status)
 		}
-		return compact(t, append(got, c.post(signInPath, aliceSignIn).status))
+		return sandboxtest.Compact(t, append(got, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn).Status))
 	}
 	for _, test := range []struct{ op, want string }{
 		{"session", "[418,403,400,403]"},
@@ -33,20 +32,20 @@ func TestHumanFaultsByOperation(t *testing.T) {
 		{"*", "[418,418,418,418]"},
 		{"", "[418,418,418,418]"},
 	} {
-		c.faults(fmt.Sprintf(`[{"op":%q,"status":418}]`, test.op))
+		c.SetFaults(fmt.Sprintf(`[{"op":%q,"status":418}]`, test.op))
 		if got := statuses(); got != test.want {
 			t.Errorf("op %q: %s, want %s", test.op, got, test.want)
 		}
 	}
-	c.faults(`[{"op":"connect","status":503,"headers":{"Retry-After":"2"},"times":1},{"op":"session","status":429,"times":1}]`)
-	got := c.token(tokenBody("id", "u-1"))
-	wantWord(t, got, 503, "")
-	if got.header.Get("Retry-After") != "2" {
-		t.Errorf("headers: %v", got.header)
+	c.SetFaults(`[{"op":"connect","status":503,"headers":{"Retry-After":"2"},"times":1},{"op":"session","status":429,"times":1}]`)
+	got := c.Token(sandboxtest.TokenBody("id", "u-1"))
+	sandboxtest.WantCode(t, got, 503, "")
+	if got.Header.Get("Retry-After") != "2" {
+		t.Errorf("headers: %v", got.Header)
 	}
-	wantWord(t, c.token(tokenBody("session", "u-1")), 429, "")
-	want(t, c.token(tokenBody("session", "u-1")), 200, 0)
-	if log := decode[CallLog](t, c.get("/_sandbox/calls?limit=3")).Calls; !log[0].Fault || !log[1].Fault || log[2].Fault {
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 429, "")
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
+	if log := sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls?limit=3")).Calls; !log[0].Fault || !log[1].Fault || log[2].Fault {
 		t.Errorf("log: %+v", log)
 	}
 }
@@ -56,18 +55,18 @@ func TestHumanFaultsOfEveryKind(t *testing.T) {
 	for _, kind := range []string{"session", "id"} {
 		t.Run(kind, func(t *testing.T) {
 			c := serveHuman(t, "")
-			body := tokenBody(kind, "u-1")
+			body := sandboxtest.TokenBody(kind, "u-1")
 			if kind == "id" {
-				want(t, c.token(tokenBody("session", "u-1")), 200, 0)
-				want(t, c.connect(`{"client_user_id":"u-1"}`), 200, 0)
+				sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
+				sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1"}`), 200, 0)
 			}
-			once := func(fault string) (reply, error) {
+			once := func(fault string) (sandboxtest.Reply, error) {
 				t.Helper()
-				c.faults(fmt.Sprintf(`[{"op":%q,"times":1,%s}]`, kind, fault))
-				return c.do(c.tokenRequest(body))
+				c.SetFaults(fmt.Sprintf(`[{"op":%q,"times":1,%s}]`, kind, fault))
+				return c.Do(c.TokenRequest(body))
 			}
 			users := func() int {
-				return len(decode[struct{ HumanUsers []HumanUser }](t, c.get("/_sandbox/users")).HumanUsers)
+				return len(sandboxtest.Decode[struct{ HumanUsers []HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers)
 			}
 			before := users()
 			if _, err := once(`"reset":"before"`); !errors.Is(err, syscall.ECONNRESET) || users() != before {
@@ -76,28 +75,28 @@ func TestHumanFaultsOfEveryKind(t *testing.T) {
 			if _, err := once(`"reset":"after"`); !errors.Is(err, syscall.ECONNRESET) || users() != 1 {
 				t.Errorf("reset after: %v, %d users", err, users())
 			}
-			if got, err := once(`"truncate":12`); !errors.Is(err, io.ErrUnexpectedEOF) || len(got.text) != 12 || got.status != 200 {
+			if got, err := once(`"truncate":12`); !errors.Is(err, io.ErrUnexpectedEOF) || len(got.Text) != 12 || got.Status != 200 {
 				t.Errorf("truncate: %v, %+v", err, got)
 			}
-			if got, err := once(`"garbage":true`); err != nil || got.status != 200 || got.text != garbage {
+			if got, err := once(`"garbage":true`); err != nil || got.Status != 200 || got.Text != service.Garbage {
 				t.Errorf("garbage: %v, %+v", err, got)
 			}
 			got, err := once(`"redirect":"http://other.example.com/x"`)
-			if err != nil || got.status != 307 || got.header.Get("Location") != "http://other.example.com/x" {
+			if err != nil || got.Status != 307 || got.Header.Get("Location") != "http://other.example.com/x" {
 				t.Errorf("redirect: %v, %+v", err, got)
 			}
-			wantNumber(t, got)
-			if got, err = once(`"body":{"session_token":"","id_token":null}`); err != nil || got.status != 200 || got.text != `{"session_token":"","id_token":null}` {
+			sandboxtest.WantNumber(t, got)
+			if got, err = once(`"body":{"session_token":"","id_token":null}`); err != nil || got.Status != 200 || got.Text != `{"session_token":"","id_token":null}` {
 				t.Errorf("body: %v, %+v", err, got)
 			}
-			if got, err = once(`"size":100000,"delay":"1ms","gzip":false`); err != nil || len(got.text) != 100000 || got.member(t, kind+"_token") == nil {
-				t.Errorf("size: %v, %d bytes", err, len(got.text))
+			if got, err = once(`"size":100000,"delay":"1ms","gzip":false`); err != nil || len(got.Text) != 100000 || got.Member(t, kind+"_token") == nil {
+				t.Errorf("size: %v, %d bytes", err, len(got.Text))
 			}
 			got, err = once(`"status":500,"processed":true,"headers":{"X-HumanAPI-Request-ID":"mine"}`)
-			if err != nil || got.status != 500 || got.header.Get("X-Humanapi-Request-Id") != "mine" || got.member(t, "message") != "Internal Server Error" {
+			if err != nil || got.Status != 500 || got.Header.Get("X-Humanapi-Request-Id") != "mine" || got.Member(t, "message") != "Internal Server Error" {
 				t.Errorf("status: %v, %+v", err, got)
 			}
-			want(t, c.token(body), 200, 0)
+			sandboxtest.Want(t, c.Token(body), 200, 0)
 		})
 	}
 }
@@ -115,31 +114,31 @@ func TestFaultCodes(t *testing.T) {
 		"nested":     `{"error":{"code":"INVALID_CLIENT_ID","message":"refused on demand"}}`,
 		"text":       `{"message":"refused on demand (INVALID_CLIENT_ID): see the guide"}`,
 	} {
-		c.faults(fmt.Sprintf(`[{"op":"session","code":"INVALID_CLIENT_ID","shape":%q,"status":418}]`, shape))
-		got := c.token(tokenBody("session", "u-1"))
-		if got.status != 418 || got.text != body || got.header.Get("Content-Type") != "application/json" {
+		c.SetFaults(fmt.Sprintf(`[{"op":"session","code":"INVALID_CLIENT_ID","shape":%q,"status":418}]`, shape))
+		got := c.Token(sandboxtest.TokenBody("session", "u-1"))
+		if got.Status != 418 || got.Text != body || got.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %+v", shape, got)
 		}
-		wantNumber(t, got)
+		sandboxtest.WantNumber(t, got)
 	}
-	for word, status := range wordStatus {
-		c.faults(fmt.Sprintf(`[{"op":"connect","code":%q}]`, word))
+	for word, status := range humanapi.Codes.Status {
+		c.SetFaults(fmt.Sprintf(`[{"op":"connect","code":%q}]`, word))
 		for _, kind := range []string{"session", "id"} {
-			wantWord(t, c.token(tokenBody(kind, "u-1")), status, word)
+			sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody(kind, "u-1")), status, word)
 		}
 	}
-	if users := decode[struct{ HumanUsers []HumanUser }](t, c.get("/_sandbox/users")).HumanUsers; len(users) != 0 {
+	if users := sandboxtest.Decode[struct{ HumanUsers []HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers; len(users) != 0 {
 		t.Errorf("processed: %+v", users)
 	}
 	const processed = `[{"op":"session","code":"NOT_AUTHORIZED","shape":"nested","processed":true}]`
-	c.faults(processed)
-	if got := c.token(tokenBody("session", "u-1")); got.status != 401 {
+	c.SetFaults(processed)
+	if got := c.Token(sandboxtest.TokenBody("session", "u-1")); got.Status != 401 {
 		t.Errorf("%+v", got)
 	}
-	if users := decode[struct{ HumanUsers []HumanUser }](t, c.get("/_sandbox/users")).HumanUsers; len(users) != 1 {
+	if users := sandboxtest.Decode[struct{ HumanUsers []HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers; len(users) != 1 {
 		t.Errorf("not processed: %+v", users)
 	}
-	if left := c.get("/_sandbox/faults").text; strings.TrimSpace(left) != processed {
+	if left := c.Get("/_sandbox/faults").Text; strings.TrimSpace(left) != processed {
 		t.Errorf("left: %s", left)
 	}
 	for fault, problem := range map[string]string{
@@ -154,9 +153,9 @@ func TestFaultCodes(t *testing.T) {
 		`{"op":"session","appear_after":"1s","code":"SESSION_TOKEN_NOT_ALLOWED_YET"}`: "code",
 		`{"op":"session","appear_after":"1s"}`:                                        "appear_after: only for signup",
 	} {
-		got := c.must(c.request(http.MethodPut, "/_sandbox/faults", "["+fault+"]"))
-		want(t, got, 400, codeInvalidRequest)
-		if message, _ := got.member(t, "message").(string); !strings.Contains(message, problem) {
+		got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", "["+fault+"]"))
+		sandboxtest.Want(t, got, 400, huma.CodeInvalidRequest)
+		if message, _ := got.Member(t, "message").(string); !strings.Contains(message, problem) {
 			t.Errorf("%s: %s", fault, message)
 		}
 	}

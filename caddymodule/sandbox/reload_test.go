@@ -13,12 +13,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // serveCaddy reserves a port on loopback and returns a client for it and the
 // function that loads a config with the given routes.
-func serveCaddy(t *testing.T) (*client, func(routes string) error) {
+func serveCaddy(t *testing.T) (*sandboxtest.Client, func(routes string) error) {
 	t.Helper()
 	address := testutil.FreeAddress(t)
 	t.Cleanup(func() {
@@ -26,7 +28,7 @@ func serveCaddy(t *testing.T) (*client, func(routes string) error) {
 			t.Error(err)
 		}
 	})
-	c := newClient(t, "http://"+address)
+	c := sandboxtest.New(t, "http://"+address)
 	loads := 0
 	return c, func(routes string) error {
 		loads++
@@ -50,15 +52,15 @@ func serveCaddy(t *testing.T) (*client, func(routes string) error) {
 
 // awaitConfig waits until the loaded config alone serves: for a moment after a
 // reload, the old server goes on accepting connections on the same port.
-func awaitConfig(t *testing.T, c *client, path string) {
+func awaitConfig(t *testing.T, c *sandboxtest.Client, path string) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for inARow := 0; inARow < 20; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the config does not serve")
 		}
-		c.http.CloseIdleConnections()
-		if got, err := c.do(c.request(http.MethodGet, path, "")); err != nil || got.status != 204 {
+		c.HTTP.CloseIdleConnections()
+		if got, err := c.Do(c.Request(http.MethodGet, path, "")); err != nil || got.Status != 204 {
 			inARow = 0
 			continue
 		}
@@ -73,27 +75,27 @@ func TestStateSurvivesReloads(t *testing.T) {
 	if err := load(route(`{"handler":"huma_sandbox","users":["root@example.com"]}`)); err != nil {
 		t.Fatal(err)
 	}
-	want(t, c.post(signUpPath, aliceSignUp), 201, 0)
-	want(t, c.must(c.request(http.MethodPut, "/_sandbox/faults", `[{"op":"consent","status":418,"times":2}]`)), 200, 0)
-	want(t, c.post(consentPath, `{"email":"alice@example.com"}`), 418, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
+	sandboxtest.Want(t, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"consent","status":418,"times":2}]`)), 200, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`), 418, 0)
 
 	// A new secret and lifetime are in force, and nobody is forgotten.
 	if err := load(route(`{"handler":"huma_sandbox","secret":"rotated","auth_token_lifetime":"30s","users":["new@example.com"]}`)); err != nil {
 		t.Fatal(err)
 	}
-	want(t, c.post(signInPath, aliceSignIn), 401, codeUnauthorized)
-	c.secret = "rotated"
-	in := c.post(signInPath, aliceSignIn)
-	want(t, in, 200, 0)
-	if in.member(t, "authTokenExpiresIn") != 30.0 {
-		t.Errorf("sign-in: %s", in.text)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 401, huma.CodeUnauthorized)
+	c.Secret = "rotated"
+	in := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	sandboxtest.Want(t, in, 200, 0)
+	if in.Member(t, "authTokenExpiresIn") != 30.0 {
+		t.Errorf("sign-in: %s", in.Text)
 	}
 	for _, name := range []string{"root", "new"} {
-		want(t, c.post(signInPath, strings.Replace(aliceSignIn, "alice", name, 1)), 200, 0)
+		sandboxtest.Want(t, c.Post(sandboxtest.SignIn, strings.Replace(sandboxtest.AliceSignIn, "alice", name, 1)), 200, 0)
 	}
-	want(t, c.post(consentPath, `{"email":"alice@example.com"}`), 418, 0)
-	want(t, c.post(consentPath, `{"email":"alice@example.com"}`), 201, 0)
-	if log := decode[CallLog](t, c.get("/_sandbox/calls")); log.ByOp[OpSignUp] != 1 || log.ByOp[OpSignIn] != 4 || log.ByOp[OpConsent] != 3 {
+	sandboxtest.Want(t, c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`), 418, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`), 201, 0)
+	if log := sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls")); log.ByOp[OpSignUp] != 1 || log.ByOp[OpSignIn] != 4 || log.ByOp[OpConsent] != 3 {
 		t.Errorf("calls: %v", log.ByOp)
 	}
 
@@ -107,7 +109,7 @@ func TestStateSurvivesReloads(t *testing.T) {
 	if err := load(route(`{"handler":"huma_sandbox","secret":"rotated"}`)); err != nil {
 		t.Fatal(err)
 	}
-	want(t, c.post(signInPath, aliceSignIn), 403, codeUserUnknown)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
 }
 
 func TestRejectedReloadChangesNothing(t *testing.T) {
@@ -115,7 +117,7 @@ func TestRejectedReloadChangesNothing(t *testing.T) {
 	if err := load(route(`{"handler":"huma_sandbox"}`)); err != nil {
 		t.Fatal(err)
 	}
-	want(t, c.post(signUpPath, aliceSignUp), 201, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
 	const other = `{"handler":"huma_sandbox","secret":"other","users":["mallory@example.com"]}`
 	for name, bad := range map[string]string{
 		"a later handler fails": `{"handler":"huma_sandbox","prefix":"x"}`,
@@ -126,9 +128,9 @@ func TestRejectedReloadChangesNothing(t *testing.T) {
 			t.Errorf("%s: the config was taken", name)
 		}
 	}
-	want(t, c.post(signInPath, aliceSignIn), 200, 0)
-	if users := decode[struct{ Users []User }](t, c.get("/_sandbox/users")).Users; len(users) != 1 {
-		t.Errorf("users: %s", compact(t, users))
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
+	if users := sandboxtest.Decode[struct{ Users []User }](t, c.Get("/_sandbox/users")).Users; len(users) != 1 {
+		t.Errorf("users: %s", sandboxtest.Compact(t, users))
 	}
 	if n, _ := states.References("default"); n != 1 {
 		t.Errorf("%d references, want 1", n)
@@ -149,12 +151,12 @@ func TestNamesAndPrefixesInCaddy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := c.request(http.MethodPost, "/x"+signUpPath, aliceSignUp)
-	r.Header.Set("signature", hexHMAC(c.secret, "/x"+signUpPath))
-	want(t, c.must(r), 201, 0)
-	want(t, c.post("/y"+signInPath, aliceSignIn), 200, 0)
-	want(t, c.post("/z"+signInPath, aliceSignIn), 403, codeUserUnknown)
-	if got := c.get("/x/"); got.status != 200 || !strings.Contains(got.text, "<title>") {
+	r := c.Request(http.MethodPost, "/x"+sandboxtest.SignUp, sandboxtest.AliceSignUp)
+	r.Header.Set("signature", sandboxtest.HMAC(c.Secret, "/x"+sandboxtest.SignUp))
+	sandboxtest.Want(t, c.Must(r), 201, 0)
+	sandboxtest.Want(t, c.Post("/y"+sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
+	sandboxtest.Want(t, c.Post("/z"+sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
+	if got := c.Get("/x/"); got.Status != 200 || !strings.Contains(got.Text, "<title>") {
 		t.Errorf("page: %+v", got)
 	}
 }
@@ -164,12 +166,12 @@ func TestFaultsInCaddy(t *testing.T) {
 	if err := load(route(`{"handler":"huma_sandbox"}`)); err != nil {
 		t.Fatal(err)
 	}
-	want(t, c.must(c.request(http.MethodPut, "/_sandbox/faults", `[{"op":"signup","reset":"after","times":1},{"op":"signin","truncate":20,"times":1}]`)), 200, 0)
-	if _, err := c.do(c.request(http.MethodPost, signUpPath, aliceSignUp)); !errors.Is(err, syscall.ECONNRESET) {
+	sandboxtest.Want(t, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"signup","reset":"after","times":1},{"op":"signin","truncate":20,"times":1}]`)), 200, 0)
+	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, sandboxtest.AliceSignUp)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("reset: %v", err)
 	}
-	if got, err := c.do(c.request(http.MethodPost, signInPath, aliceSignIn)); !errors.Is(err, io.ErrUnexpectedEOF) || len(got.text) != 20 {
+	if got, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)); !errors.Is(err, io.ErrUnexpectedEOF) || len(got.Text) != 20 {
 		t.Errorf("truncate: %v, %+v", err, got)
 	}
-	want(t, c.post(signInPath, aliceSignIn), 200, 0)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
 }

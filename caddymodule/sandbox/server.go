@@ -19,7 +19,7 @@
 //	GET  /_sandbox/users    {"users": [User…], "humanUsers": [HumanUser…]};
 //	                        ?limit=n for the newest n of each
 //	POST /_sandbox/connect  a user of Human API's connects a source: a Connection;
-//	                        answers with the HumanUser, or 404, or 409 if it
+//	                        responds with the HumanUser, or 404, or 409 if it
 //	                        does not say whose user
 //	GET  /_sandbox/faults   the faults that are left, as PUT takes them
 //	PUT  /_sandbox/faults   replaces the faults: a list of Fault
@@ -29,7 +29,7 @@
 //
 // POST /v1/connect/token grants a session until the user has connected a
 // source, and an id token from then on. The first session makes the user.
-// Every answer has an x-humanapi-request-id, which is also in the CallLog.
+// Every response has an x-humanapi-request-id, which is also in the CallLog.
 //
 // # Errors
 //
@@ -66,91 +66,100 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/control"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/humanapi"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
 // Server plays the services. It is safe for concurrent use.
 type Server struct {
-	cfg   Config
-	state *state
+	prefix  string
+	users   []string
+	state   *control.State
+	apis    []*service.API
+	control *control.Handler
 
-	// seeded is the generation of the state whose users include Config.Users.
+	// seeded is the generation of the state whose users include those of the
+	// configuration.
 	seeded atomic.Uint64
 }
 
 // New makes a Server with a state of its own. It panics if the configuration
 // is invalid: in a test there is nobody to hand the error to.
 func New(cfg Config) *Server {
-	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	cfg, err := config.Complete(cfg)
+	if err != nil {
 		panic("sandbox: " + err.Error())
 	}
-	return newServer(cfg, newState())
+	return newServer(cfg, control.NewState(time.Now))
 }
 
 // newServer expects a complete and checked configuration.
-func newServer(cfg Config, st *state) *Server {
-	return &Server{cfg: cfg, state: st}
+func newServer(cfg Config, state *control.State) *Server {
+	return &Server{
+		prefix: cfg.Prefix,
+		users:  cfg.Users,
+		state:  state,
+		apis: []*service.API{
+			huma.New(cfg, state.Huma, state.Shared),
+			humanapi.New(cfg, state.HumanAPI, state.Shared),
+		},
+		control: control.New(state),
+	}
 }
 
 // Calls returns what was called since the start or the last reset.
-func (s *Server) Calls() CallLog { return s.state.calls.report(0) }
+func (s *Server) Calls() CallLog { return s.state.Shared.Calls.Report(0) }
 
 // Users returns all users of Huma's half in the order they were registered.
 func (s *Server) Users() []User {
 	s.seed()
-	return s.state.list(0)
+	return s.state.Huma.List(0)
 }
 
 // AddUser registers a user of Huma's half behind the API's back and returns it, or the one
 // who has this address already.
 func (s *Server) AddUser(email string) User {
 	s.seed()
-	u, _ := s.state.create(email, nil)
+	u, _ := s.state.Huma.Create(email, nil)
 	return u
 }
 
 // HumanUsers returns all users of Human API's half in the order they came.
-func (s *Server) HumanUsers() []HumanUser { return s.state.listHuman(0) }
+func (s *Server) HumanUsers() []HumanUser { return s.state.HumanAPI.List(0) }
 
 // AddHumanUser makes a user of Human API's half behind the API's back, and
 // returns it or the one who was there already.
 func (s *Server) AddHumanUser(clientID, clientUserID string) HumanUser {
-	u, _ := s.state.grantSession(clientID, clientUserID)
+	u, _ := s.state.HumanAPI.GrantSession(clientID, clientUserID)
 	return u
 }
 
 // Connect changes a user of Human API's half, as POST /_sandbox/connect does.
 // The error is ErrNoSuchUser or ErrWhichClient.
-func (s *Server) Connect(c Connection) (HumanUser, error) { return s.state.connect(c) }
+func (s *Server) Connect(c Connection) (HumanUser, error) { return s.state.HumanAPI.Connect(c) }
 
 // SetFaults replaces all faults. If one of them is wrong nothing changes.
-func (s *Server) SetFaults(faults []Fault) error { return s.state.setFaults(faults) }
+func (s *Server) SetFaults(faults []Fault) error { return s.state.Shared.Faults.Set(faults) }
 
 // Faults returns the faults that are left.
-func (s *Server) Faults() []Fault { return s.state.listFaults() }
+func (s *Server) Faults() []Fault { return s.state.Shared.Faults.List() }
 
 // Reset forgets users, calls and faults. The users of the configuration are
 // there again afterwards.
-func (s *Server) Reset() { s.state.reset() }
+func (s *Server) Reset() { s.state.Reset() }
 
 // seed registers the configured users, once after the start and each reset. It
 // runs when the server is used and not when it is made: in Caddy a
 // configuration that was rejected must leave no trace in the shared state.
-func (s *Server) seed() {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	if s.seeded.Swap(s.state.generation) == s.state.generation {
-		return
-	}
-	for _, email := range s.cfg.Users {
-		s.state.insert(email, nil)
-	}
-}
+func (s *Server) seed() { s.state.Huma.Seed(&s.seeded, s.users) }
 
 // ServeHTTP serves the API, the control API and the page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -165,42 +174,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // is what the client sent and signed.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, target string) {
 	s.seed()
-	if path, found := strings.CutPrefix(r.URL.Path, s.cfg.Prefix); found {
-		if ops := operationsAt(path); len(ops) > 0 {
-			s.serveOperation(w, r, ops, target)
-			return
+	if path, found := strings.CutPrefix(r.URL.Path, s.prefix); found {
+		for _, api := range s.apis {
+			if api.Serve(w, r, path, target) {
+				return
+			}
 		}
 	}
-	if name, found := strings.CutPrefix(r.URL.Path, "/_sandbox/"); found && s.serveControl(w, r, name) {
-		return
-	}
-	if r.URL.Path == "/" && allow(w, r, http.MethodGet, http.MethodHead) {
-		servePage(w, r, "page.html")
-		return
-	}
-	if r.URL.Path != "/" {
-		writeError(w, http.StatusNotFound, codeInvalidRequest, "there is nothing here")
-	}
-}
-
-// allow answers 405 unless the request's method is one of those given.
-func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
-	if slices.Contains(methods, r.Method) {
-		return true
-	}
-	w.Header().Set("Allow", strings.Join(methods, ", "))
-	writeError(w, http.StatusMethodNotAllowed, codeInvalidRequest, "method not allowed")
-	return false
-}
-
-func writeError(w http.ResponseWriter, status, code int, message string) {
-	writeJSON(w, status, map[string]any{"code": code, "message": message})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has left, if anything
+	s.control.ServeHTTP(w, r)
 }

@@ -1,4 +1,4 @@
-package sandbox
+package control
 
 import (
 	"embed"
@@ -19,7 +19,7 @@ var pageTypes = map[string]string{
 // from callers.
 const pageCSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-func servePage(w http.ResponseWriter, _ *http.Request, name string) {
+func servePage(w http.ResponseWriter, name string) {
 	content, err := pageFiles.ReadFile("page/" + name)
 	if err != nil {
 		panic(err) // the files are part of the program
@@ -33,6 +33,6 @@ func servePage(w http.ResponseWriter, _ *http.Request, name string) {
 	_, _ = w.Write(content) // the client has left, if anything
 }
 
-func pageFile(name string) func(*Server, http.ResponseWriter, *http.Request) {
-	return func(_ *Server, w http.ResponseWriter, r *http.Request) { servePage(w, r, name) }
+func pageFile(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { servePage(w, name) }
 }

@@ -1,13 +1,15 @@
-package sandbox
+package humanapi
 
 import (
-	"encoding/hex"
 	"errors"
+	"sync"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// HumanUser is a user of Human API's half. Each client id has users of its own.
-type HumanUser struct {
+// User is a user of Human API's half. Each client id has users of its own.
+type User struct {
 	// ClientID is the application that the user belongs to.
 	ClientID string `json:"clientId"`
 
@@ -56,54 +58,76 @@ var (
 	ErrWhichClient = errors.New("client_id: more than one client has a user of this id")
 )
 
-// humanKey is who a HumanUser is.
-type humanKey struct{ clientID, userID string }
+// key is who a User is.
+type key struct{ clientID, userID string }
 
-// humanUsers are the users of Human API's half, under the state's lock.
-type humanUsers struct {
-	byKey map[humanKey]*HumanUser
-	order []*HumanUser
+// State holds the users, which outlive a request. It is safe for concurrent use.
+type State struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	byKey map[key]*User
+	order []*User
 }
 
-// grantSession finds or makes a user. It is false for one who has connected a
-// source.
-func (s *state) grantSession(clientID, userID string) (HumanUser, bool) {
+// NewState makes an empty state with a clock.
+func NewState(now func() time.Time) *State {
+	s := &State{now: now}
+	s.Reset()
+	return s
+}
+
+// Reset forgets all users.
+func (s *State) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.human.byKey[humanKey{clientID, userID}]
+	s.byKey = make(map[key]*User)
+	s.order = nil
+}
+
+// GrantSession finds or makes a user. It is false for one who has connected a
+// source.
+func (s *State) GrantSession(clientID, userID string) (User, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.byKey[key{clientID, userID}]
 	if u == nil {
-		u = &HumanUser{
+		u = &User{
 			ClientID: clientID, ClientUserID: userID, IDAllowed: true,
-			HumanID: hex.EncodeToString(randomBytes(12)), CreatedAt: s.now(),
+			HumanID: service.RandomID(12), CreatedAt: s.now(),
 		}
-		s.human.byKey[humanKey{clientID, userID}] = u
-		s.human.order = append(s.human.order, u)
+		s.byKey[key{clientID, userID}] = u
+		s.order = append(s.order, u)
 	}
 	return *u, !u.Connected
 }
 
-func (s *state) findHuman(clientID, userID string) (HumanUser, bool) {
+func (s *State) find(clientID, userID string) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return deref(s.human.byKey[humanKey{clientID, userID}])
+	u := s.byKey[key{clientID, userID}]
+	if u == nil {
+		return User{}, false
+	}
+	return *u, true
 }
 
-// connect changes a user and returns how the user is now.
-func (s *state) connect(c Connection) (HumanUser, error) {
+// Connect changes a user and returns how the user is now.
+func (s *State) Connect(c Connection) (User, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var found *HumanUser
-	for _, u := range s.human.order {
+	var found *User
+	for _, u := range s.order {
 		if u.ClientUserID != c.ClientUserID || c.ClientID != "" && u.ClientID != c.ClientID {
 			continue
 		}
 		if found != nil {
-			return HumanUser{}, ErrWhichClient
+			return User{}, ErrWhichClient
 		}
 		found = u
 	}
 	if found == nil {
-		return HumanUser{}, ErrNoSuchUser
+		return User{}, ErrNoSuchUser
 	}
 	found.Connected = c.Connected == nil || *c.Connected
 	if c.IDAllowed != nil {
@@ -112,13 +136,13 @@ func (s *state) connect(c Connection) (HumanUser, error) {
 	return *found, nil
 }
 
-// listHuman copies the users in the order they came; the newest only, if a
+// List copies the users in the order they came; the newest only, if a
 // limit is given.
-func (s *state) listHuman(limit int) []HumanUser {
+func (s *State) List(limit int) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	newest := newest(s.human.order, limit)
-	users := make([]HumanUser, 0, len(newest))
+	newest := service.Newest(s.order, limit)
+	users := make([]User, 0, len(newest))
 	for _, u := range newest {
 		users = append(users, *u)
 	}

@@ -1,4 +1,4 @@
-package sandbox
+package service
 
 import (
 	"errors"
@@ -19,7 +19,6 @@ const (
 )
 
 const (
-	maxFaults    = 1000
 	maxFaultTime = 24 * time.Hour
 	maxFaultSize = 1 << 30
 )
@@ -38,9 +37,9 @@ const (
 //     service's form.
 //   - none of them: processed and answered as usual.
 //
-// Truncate, Size, Drip and Gzip then spoil how the answer is sent, and Headers
+// Truncate, Size, Drip and Gzip then spoil how the response is sent, and Headers
 // are added to it. Delay comes before everything. So a Delay alone is a slow
-// call, and Headers alone are a usual answer with more headers.
+// call, and Headers alone are a usual response with more headers.
 //
 // In JSON the members are lower-case with underscores, durations are Go's
 // ("1.5s"), a header is a string or a list of them, and body is a string or
@@ -57,10 +56,10 @@ type Fault struct {
 	// the call: it is not processed.
 	Delay time.Duration
 
-	// Status of the answer, 200 to 599.
+	// Status of the response, 200 to 599.
 	Status int
 
-	// Body of the answer.
+	// Body of the response.
 	Body string
 
 	// Code answers with one of the eight codes of Human API's guide, for the
@@ -73,17 +72,17 @@ type Fault struct {
 	// or type, "nested" in {"error": {"code": …}}, or as "text" within message.
 	Shape string
 
-	// Headers are set on the answer, in place of the sandbox's own.
+	// Headers are set on the response, in place of the sandbox's own.
 	Headers http.Header
 
 	// Processed processes the call before it is answered with Status and Body:
-	// a sign-up that worked and whose answer was a 500. Without a Body, a
-	// Status below 400 keeps the body of the real answer.
+	// a sign-up that worked and whose response was a 500. Without a Body, a
+	// Status below 400 keeps the body of the real response.
 	Processed bool
 
 	// AppearAfter, for signup only, lets the account come into being so long
 	// after the call arrived, by itself, whatever became of the call and its
-	// client. Unless told otherwise the answer is 504. A sign-up that is
+	// client. Unless told otherwise the response is 504. A sign-up that is
 	// invalid is refused as usual; if the address is taken in between, nothing
 	// more happens.
 	AppearAfter time.Duration
@@ -112,8 +111,8 @@ type Fault struct {
 }
 
 // check says what is wrong with a fault.
-func (f Fault) check() error {
-	if !slices.ContainsFunc(operations, func(op *operation) bool { return op.matches(f.Op) }) {
+func (f Fault) check(codes Codes) error {
+	if f.Op != "" && f.Op != "*" && !slices.Contains(OperationNames, f.Op) {
 		return fmt.Errorf("op: %.40q is unknown", f.Op)
 	}
 	switch {
@@ -126,13 +125,13 @@ func (f Fault) check() error {
 	case f.Truncate < 0 || f.Size < -1 || f.Size > maxFaultSize:
 		return errors.New("truncate, size: out of range")
 	}
-	return errors.Join(f.checkTimes(), f.checkHeaders(), f.checkCode(), f.checkTogether())
+	return errors.Join(f.checkTimes(), f.checkHeaders(), f.checkCode(codes), f.checkTogether())
 }
 
 // checkTogether says what does not go together.
 func (f Fault) checkTogether() error {
 	kinds := 0
-	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.answers()} {
+	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.responds()} {
 		if set {
 			kinds++
 		}
@@ -143,7 +142,7 @@ func (f Fault) checkTogether() error {
 		return errors.New("only one of reset, redirect, garbage and status with body or code goes")
 	case f.Reset != "" && (spoiled || f.Truncate != 0 || len(f.Headers) > 0):
 		return errors.New("reset: nothing is sent that could have headers, truncate, size, drip or gzip")
-	case f.Processed && !f.answers():
+	case f.Processed && !f.responds():
 		return errors.New("processed: goes with status, body or code")
 	case f.AppearAfter != 0 && (f.Op != OpSignUp || f.Processed || f.Redirect != "" || f.Garbage):
 		return errors.New("appear_after: only for signup, and not with processed, redirect or garbage")
@@ -153,8 +152,8 @@ func (f Fault) checkTogether() error {
 	return nil
 }
 
-// answers tells that the fault brings an answer of its own.
-func (f Fault) answers() bool { return f.Status != 0 || f.Body != "" || f.Code != "" }
+// responds tells that the fault brings a response of its own.
+func (f Fault) responds() bool { return f.Status != 0 || f.Body != "" || f.Code != "" }
 
 func (f Fault) checkTimes() error {
 	for name, d := range map[string]time.Duration{"delay": f.Delay, "appear_after": f.AppearAfter, "drip": f.Drip} {
@@ -170,7 +169,7 @@ func (f Fault) checkHeaders() error {
 		return errors.New("redirect: not a URL")
 	}
 	for name, values := range f.Headers {
-		if !isToken(name) {
+		if !IsHeaderName(name) {
 			return fmt.Errorf("headers: %.40q is not a header name", name)
 		}
 		if http.CanonicalHeaderKey(name) == "Content-Length" {
@@ -186,53 +185,4 @@ func (f Fault) checkHeaders() error {
 func (f Fault) clone() Fault {
 	f.Headers = f.Headers.Clone()
 	return f
-}
-
-// setFaults replaces all faults, or none if one of them is wrong.
-func (s *state) setFaults(faults []Fault) error {
-	if len(faults) > maxFaults {
-		return fmt.Errorf("more than %d faults", maxFaults)
-	}
-	list := make([]Fault, len(faults))
-	for i, f := range faults {
-		if err := f.check(); err != nil {
-			return fmt.Errorf("fault %d: %w", i+1, err)
-		}
-		list[i] = f.clone()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = list
-	return nil
-}
-
-func (s *state) listFaults() []Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := make([]Fault, len(s.faults))
-	for i, f := range s.faults {
-		list[i] = f.clone()
-	}
-	return list
-}
-
-// takeFault finds the fault for a call and uses it up by one. Without one it
-// returns the zero Fault, which does nothing, and false.
-func (s *state) takeFault(op *operation) (Fault, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.faults {
-		f := s.faults[i]
-		if !op.matches(f.Op) {
-			continue
-		}
-		if f.Times > 0 {
-			s.faults[i].Times--
-			if f.Times == 1 {
-				s.faults = slices.Delete(s.faults, i, i+1)
-			}
-		}
-		return f, true
-	}
-	return Fault{}, false
 }

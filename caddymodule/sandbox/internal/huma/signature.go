@@ -1,4 +1,4 @@
-package sandbox
+package huma
 
 import (
 	"crypto/hmac"
@@ -7,14 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"hash"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-)
 
-var payloadPlaceholders = []string{"{sig.body}", "{sig.method}", "{sig.path}", "{sig.timestamp}", "{sig.deployment_id}"}
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
+)
 
 var errSignature = errors.New("the signature does not verify")
 
@@ -28,20 +28,61 @@ type signedRequest struct {
 	body   []byte
 }
 
-// checkSignature verifies a call. The error is for the caller and says what
-// is wrong without telling what would be right.
-func (s *Server) checkSignature(r signedRequest) error {
-	switch s.cfg.Signature.Algorithm {
-	case algorithmOff:
-		return nil
-	case algorithmHawk:
-		return s.checkHawk(r)
+// checkHead looks at everything that stands before the body.
+func (a *api) checkHead(r *service.Request) *service.Response {
+	if refusal := service.CheckContent(r); refusal != nil {
+		return refuseCall(refusal)
 	}
-	return s.checkHMAC(r)
+	if !r.Operation.Signed {
+		return requireHeader(r, "userAgent")
+	}
+	if refused := requireHeader(r, "deploymentId"); refused != nil {
+		return refused
+	}
+	if a.cfg.Signature.Algorithm != config.AlgorithmOff {
+		if refused := requireHeader(r, a.cfg.Signature.HeaderName); refused != nil {
+			return refused
+		}
+	}
+	if r.HTTP.Header.Get("deploymentId") != a.cfg.DeploymentID {
+		return refuse(http.StatusForbidden, CodeForbiddenID, "forbidden id: deployment")
+	}
+	err := a.checkSignature(signedRequest{
+		method: r.HTTP.Method,
+		target: r.Target,
+		host:   r.HTTP.Host,
+		tls:    r.HTTP.TLS != nil,
+		header: r.HTTP.Header,
+		body:   r.Body,
+	})
+	if err != nil {
+		return refuse(http.StatusUnauthorized, CodeUnauthorized, "unauthorized: %v", err)
+	}
+	return nil
 }
 
-func (s *Server) checkHMAC(r signedRequest) error {
-	sig := s.cfg.Signature
+func requireHeader(r *service.Request, name string) *service.Response {
+	values := r.HTTP.Header.Values(name)
+	if len(values) != 1 || strings.TrimSpace(values[0]) == "" {
+		return refuse(http.StatusBadRequest, CodeInvalidRequest, "the header %s is required, once", name)
+	}
+	return nil
+}
+
+// checkSignature verifies a call. The error is for the caller and says what
+// is wrong without telling what would be right.
+func (a *api) checkSignature(r signedRequest) error {
+	switch a.cfg.Signature.Algorithm {
+	case config.AlgorithmOff:
+		return nil
+	case config.AlgorithmHawk:
+		return a.checkHawk(r)
+	}
+	return a.checkHMAC(r)
+}
+
+func (a *api) checkHMAC(r signedRequest) error {
+	sig := a.cfg.Signature
 	timestamp := ""
 	if strings.Contains(sig.Payload, "{sig.timestamp}") {
 		timestamp = r.header.Get(sig.TimestampHeader)
@@ -49,7 +90,7 @@ func (s *Server) checkHMAC(r signedRequest) error {
 		if !ok {
 			return errors.New("the signed timestamp is missing or not a time")
 		}
-		if !s.isRecent(t) {
+		if !a.isRecent(t) {
 			return errors.New("the signed timestamp is too far from this clock")
 		}
 	}
@@ -62,16 +103,16 @@ func (s *Server) checkHMAC(r signedRequest) error {
 		"{sig.timestamp}", timestamp,
 		"{sig.deployment_id}", r.header.Get("deploymentId"),
 	).Replace(sig.Payload)
-	want := encodeHMAC(sig, s.cfg.Secret, payload)
+	want := encodeHMAC(sig, a.cfg.Secret, payload)
 	if !hmac.Equal([]byte(r.header.Get(sig.HeaderName)), []byte(want)) {
 		return errSignature
 	}
 	return nil
 }
 
-func encodeHMAC(sig Signature, secret, payload string) string {
-	var newHash func() hash.Hash = sha256.New
-	if sig.Algorithm == algorithmSHA512 {
+func encodeHMAC(sig config.Signature, secret, payload string) string {
+	newHash := sha256.New
+	if sig.Algorithm == config.AlgorithmSHA512 {
 		newHash = sha512.New
 	}
 	mac := hmac.New(newHash, []byte(secret))
@@ -100,6 +141,6 @@ func parseTimestamp(s string) (time.Time, bool) {
 }
 
 // isRecent reports whether t is within the allowed skew of the clock.
-func (s *Server) isRecent(t time.Time) bool {
-	return s.state.now().Sub(t).Abs() <= s.cfg.MaxClockSkew
+func (a *api) isRecent(t time.Time) bool {
+	return a.state.now().Sub(t).Abs() <= a.cfg.MaxClockSkew
 }

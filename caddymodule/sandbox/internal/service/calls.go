@@ -1,23 +1,9 @@
-package sandbox
+package service
 
 import (
 	"maps"
 	"sync"
 	"time"
-)
-
-// Names of operations, as calls are counted and faults are aimed.
-const (
-	OpSignIn  = "signin"
-	OpSignUp  = "signup"
-	OpConsent = "consent"
-	OpRefresh = "refresh"
-	OpSignOut = "signout"
-
-	// Human API's: the two kinds of token, and what asks for neither of them.
-	OpSession = "session"
-	OpID      = "id"
-	OpConnect = "connect"
 )
 
 const (
@@ -53,7 +39,7 @@ type Call struct {
 	// sent; empty if they had more than 1,024 bytes.
 	ExtraScopes []string `json:"extraScopes,omitempty"`
 
-	// RequestID is the x-humanapi-request-id of the answer.
+	// RequestID is the x-humanapi-request-id of the response.
 	RequestID string `json:"requestId,omitempty"`
 
 	// Status is the status that was answered. 0: none yet, or the connection
@@ -97,8 +83,8 @@ type CallLog struct {
 	Connections int `json:"connections"`
 }
 
-// callLog keeps the log and its counters.
-type callLog struct {
+// Calls keeps the log and its counters.
+type Calls struct {
 	mu       sync.Mutex
 	seq      uint64
 	ring     []*Call // grows to maxCalls, then the oldest is overwritten
@@ -123,19 +109,20 @@ func (c *Call) caller() (who caller, found bool) {
 	case OpSession, OpID, OpConnect:
 		return caller{human: true, clientID: c.ClientID, user: c.ClientUserID}, c.ClientID != "" && c.ClientUserID != ""
 	default:
-		return caller{user: fold(c.Email)}, c.Email != ""
+		return caller{user: FoldAddress(c.Email)}, c.Email != ""
 	}
 }
 
-func newCallLog() *callLog {
-	l := new(callLog)
-	l.reset()
+// NewCalls makes an empty log.
+func NewCalls() *Calls {
+	l := new(Calls)
+	l.Reset()
 	return l
 }
 
-// reset forgets all calls. Those still running stay in flight, since they end
+// Reset forgets all calls. Those still running stay in flight, since they end
 // later.
-func (l *callLog) reset() {
+func (l *Calls) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seq, l.ring, l.next = 0, nil, 0
@@ -146,7 +133,7 @@ func (l *callLog) reset() {
 }
 
 // begin notes that a call has arrived.
-func (l *callLog) begin(c Call, peer string) *Call {
+func (l *Calls) begin(c Call, peer string) *Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seq++
@@ -174,19 +161,19 @@ func (l *callLog) begin(c Call, peer string) *Call {
 }
 
 // end notes that a call is over. It comes just before the last byte of the
-// answer is handed to the connection: a client that calls again the moment it
-// has its answer must not count as two calls at once.
-func (l *callLog) end(entry *Call, status int, problem string, fault bool) {
+// response is handed to the connection: a client that calls again the moment it
+// has its response must not count as two calls at once.
+func (l *Calls) end(entry *Call, status int, problem string, fault bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	entry.Status, entry.Error, entry.Fault = status, problem, fault
 	l.inFlight--
 }
 
-// report copies the log. A limit of 0 means everything; otherwise only that
+// Report copies the log. A limit of 0 means everything; otherwise only that
 // many of the newest calls are listed, and ByUser and ByClientUser hold their
 // users only.
-func (l *callLog) report(limit int) CallLog {
+func (l *Calls) Report(limit int) CallLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.ring)
@@ -232,4 +219,12 @@ func (r *CallLog) countUser(who caller, counts map[string]int) {
 		r.ByClientUser[who.clientID] = users
 	}
 	users[who.user] = maps.Clone(counts)
+}
+
+// Newest is the end of a list, or all of it without a limit.
+func Newest[T any](list []T, limit int) []T {
+	if limit > 0 && limit < len(list) {
+		return list[len(list)-limit:]
+	}
+	return list
 }

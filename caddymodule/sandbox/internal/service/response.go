@@ -1,8 +1,9 @@
-package sandbox
+package service
 
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -10,74 +11,33 @@ import (
 	"time"
 )
 
-// answer is what a call is answered with.
-type answer struct {
-	status  int
-	body    []byte
-	problem string // why the sandbox refused, for the log
+// Response is what a call is responded to with.
+type Response struct {
+	Status  int
+	Body    []byte
+	Problem string // why the sandbox refused, for the log
 }
 
-// garbage is not JSON in any way.
-const garbage = "<!DOCTYPE html><title>Service</title>\x00\xff{"
-
-// perform finds the answer to a call under a fault. It is false if the client
-// left meanwhile.
-func (s *Server) perform(c *call, f Fault) (answer, bool) {
-	f = f.spelled()
-	var later answer
-	if f.AppearAfter > 0 {
-		// Before the delay: the account comes whatever becomes of the client.
-		c.appearAt = s.state.now().Add(f.AppearAfter)
-		if later = s.process(c); later.problem == "" {
-			later = c.op.service.failure(http.StatusGatewayTimeout)
-		}
+// JSON makes a response of a value that has a JSON form.
+func JSON(status int, v any) *Response {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // made of strings and numbers here
 	}
-	if !wait(c.request, f.Delay) {
-		return answer{}, false
-	}
-	switch {
-	case f.Reset == ResetBefore:
-		return answer{}, true
-	case f.Redirect != "":
-		return answer{status: http.StatusTemporaryRedirect}, true
-	case f.AppearAfter > 0 && (f.Status == 0 && f.Body == "" || later.status < 500):
-		return later, true
-	case f.Status == 0 && f.Body == "":
-		a := s.process(c)
-		if f.Garbage {
-			a = answer{status: http.StatusOK, body: []byte(garbage)}
-		}
-		return a, true
-	}
-	a := answer{status: c.op.success}
-	if f.Processed {
-		a = s.process(c)
-	}
-	if f.Status >= 400 {
-		a.body = c.op.service.failure(f.Status).body
-	}
-	if f.Status != 0 {
-		a.status = f.Status
-	}
-	if f.Body != "" {
-		a.body = []byte(f.Body)
-	}
-	return a, true
+	return &Response{Status: status, Body: body}
 }
 
-// faultAnswer is an error of Huma's that nobody described further.
-func faultAnswer(status int) answer {
-	code, found := map[int]int{
-		http.StatusBadRequest:   codeInvalidRequest,
-		http.StatusUnauthorized: codeUnauthorized,
-		http.StatusForbidden:    codeUserUnknown,
-		http.StatusConflict:     codeUserExists,
-	}[status]
-	if !found {
-		code = status
+// Lifetime writes a lifetime in seconds, as a number or, as the older service
+// did, as a string.
+func Lifetime(d time.Duration, asString bool) any {
+	if asString {
+		return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
 	}
-	return jsonAnswer(status, map[string]any{"code": code, "message": http.StatusText(status)})
+	return int64(d / time.Second)
 }
+
+// Garbage is not JSON in any way.
+const Garbage = "<!DOCTYPE html><title>Service</title>\x00\xff{"
 
 // wait waits, and is false if the client leaves first.
 func wait(r *http.Request, d time.Duration) bool {
@@ -94,9 +54,9 @@ func wait(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// delivery sends an answer the way a fault wants it.
+// delivery sends a response the way a fault wants it.
 type delivery struct {
-	answer
+	*Response
 	fault  Fault
 	finish func(status int, problem string)
 }
@@ -104,12 +64,12 @@ type delivery struct {
 func (d delivery) send(w http.ResponseWriter, r *http.Request) {
 	f := d.fault
 	if f.Reset != "" {
-		d.finish(0, d.problem)
+		d.finish(0, d.Problem)
 		resetConnection(w)
 		return
 	}
 	h := w.Header()
-	if len(d.body) > 0 {
+	if len(d.Body) > 0 {
 		h.Set("Content-Type", "application/json")
 	}
 	if f.Redirect != "" {
@@ -122,26 +82,26 @@ func (d delivery) send(w http.ResponseWriter, r *http.Request) {
 		h[http.CanonicalHeaderKey(name)] = values
 	}
 	switch {
-	case f.Truncate > 0 && len(d.body) > 0:
+	case f.Truncate > 0 && len(d.Body) > 0:
 		d.sendTruncated(w)
 	case f.Size != 0 || f.Drip != 0 || f.Gzip:
 		d.sendSlowly(w, r)
 	default:
-		d.finish(d.status, d.problem)
-		if d.status != http.StatusNoContent && d.status != http.StatusNotModified {
-			h.Set("Content-Length", strconv.Itoa(len(d.body)))
+		d.finish(d.Status, d.Problem)
+		if d.Status != http.StatusNoContent && d.Status != http.StatusNotModified {
+			h.Set("Content-Length", strconv.Itoa(len(d.Body)))
 		}
-		w.WriteHeader(d.status)
-		_, _ = w.Write(d.body) // the client has left, if anything
+		w.WriteHeader(d.Status)
+		_, _ = w.Write(d.Body) // the client has left, if anything
 	}
 }
 
 // sendTruncated announces more than it sends.
 func (d delivery) sendTruncated(w http.ResponseWriter) {
-	d.finish(d.status, d.problem)
-	w.Header().Set("Content-Length", strconv.Itoa(len(d.body)))
-	w.WriteHeader(d.status)
-	_, _ = w.Write(d.body[:min(d.fault.Truncate, len(d.body)-1)])
+	d.finish(d.Status, d.Problem)
+	w.Header().Set("Content-Length", strconv.Itoa(len(d.Body)))
+	w.WriteHeader(d.Status)
+	_, _ = w.Write(d.Body[:min(d.fault.Truncate, len(d.Body)-1)])
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler) // net/http's way to cut a connection
 }
@@ -149,7 +109,7 @@ func (d delivery) sendTruncated(w http.ResponseWriter) {
 // sendSlowly sends a body that is long, compressed or comes in drips. Nothing
 // is held in memory, since the body may be without end.
 func (d delivery) sendSlowly(w http.ResponseWriter, r *http.Request) {
-	defer d.finish(d.status, d.problem)
+	defer d.finish(d.Status, d.Problem)
 	f := d.fault
 	var out io.Writer = w
 	if f.Gzip {
@@ -158,8 +118,8 @@ func (d delivery) sendSlowly(w http.ResponseWriter, r *http.Request) {
 		defer compressed.Close()
 		out = compressed
 	}
-	w.WriteHeader(d.status)
-	source := io.MultiReader(bytes.NewReader(d.body), &padding{left: f.Size - int64(len(d.body)), endless: f.Size < 0})
+	w.WriteHeader(d.Status)
+	source := io.MultiReader(bytes.NewReader(d.Body), &padding{left: f.Size - int64(len(d.Body)), endless: f.Size < 0})
 	chunk := make([]byte, 32<<10)
 	if f.Drip > 0 {
 		chunk = chunk[:1]

@@ -1,4 +1,4 @@
-package sandbox
+package huma
 
 import (
 	"fmt"
@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 )
 
 // The vectors were computed with OpenSSL from the body below and the key
@@ -16,14 +19,14 @@ func TestHMACVectors(t *testing.T) {
 	tests := []struct {
 		algorithm, encoding, payload, want string
 	}{
-		{algorithmSHA256, "hex", body, "6902261b16b138d1d075c65913c5a91a8e7fb07cf340026f9ef1896a10579cb8"},
-		{algorithmSHA256, "base64", body, "aQImGxaxONHQdcZZE8WpGo5/sHzzQAJvnvGJahBXnLg="},
-		{algorithmSHA256, "base64url", body, "aQImGxaxONHQdcZZE8WpGo5_sHzzQAJvnvGJahBXnLg"},
-		{algorithmSHA512, "hex", body, "d2ff5c583b8bc0099fe8e53d55a5a4795cf8c1fd9e7fc1be125ea8f867bc79419378ad919eabbc06a42b566a3229204ff3db45c0baf9edf2918d8bfe5ee90df9"},
-		{algorithmSHA512, "base64", "POST " + body, "DsC2wl1zE77ZWU1Bi4SziiVc5YrP+6BDa32JypoULtCi3CSwe4FZbQB1oG7jcaDYcB3N9WM4k0UvRiDeeVpY1g=="},
+		{config.AlgorithmSHA256, "hex", body, "6902261b16b138d1d075c65913c5a91a8e7fb07cf340026f9ef1896a10579cb8"},
+		{config.AlgorithmSHA256, "base64", body, "aQImGxaxONHQdcZZE8WpGo5/sHzzQAJvnvGJahBXnLg="},
+		{config.AlgorithmSHA256, "base64url", body, "aQImGxaxONHQdcZZE8WpGo5_sHzzQAJvnvGJahBXnLg"},
+		{config.AlgorithmSHA512, "hex", body, "d2ff5c583b8bc0099fe8e53d55a5a4795cf8c1fd9e7fc1be125ea8f867bc79419378ad919eabbc06a42b566a3229204ff3db45c0baf9edf2918d8bfe5ee90df9"},
+		{config.AlgorithmSHA512, "base64", "POST " + body, "DsC2wl1zE77ZWU1Bi4SziiVc5YrP+6BDa32JypoULtCi3CSwe4FZbQB1oG7jcaDYcB3N9WM4k0UvRiDeeVpY1g=="},
 	}
 	for _, test := range tests {
-		sig := Signature{Algorithm: test.algorithm, Encoding: test.encoding}
+		sig := config.Signature{Algorithm: test.algorithm, Encoding: test.encoding}
 		if got := encodeHMAC(sig, "sandbox-secret", test.payload); got != test.want {
 			t.Errorf("%s %s: %s, want %s", test.algorithm, test.encoding, got, test.want)
 		}
@@ -34,53 +37,53 @@ func TestHMACModes(t *testing.T) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	const all = "{sig.method} {sig.path} {sig.timestamp} {sig.deployment_id} {sig.body}"
 	signed := func(timestamp string) string {
-		return "POST " + signInPath + " " + timestamp + " d1 " + aliceSignIn
+		return "POST " + sandboxtest.SignIn + " " + timestamp + " d1 " + sandboxtest.AliceSignIn
 	}
 	tests := []struct {
 		name      string
-		sig       Signature
+		sig       config.Signature
 		signed    string
 		header    string
 		timestamp string
 		status    int
 	}{
-		{"sha512", Signature{Algorithm: algorithmSHA512}, aliceSignIn, "signature", "", 200},
-		{"base64", Signature{Encoding: "base64"}, aliceSignIn, "signature", "", 200},
-		{"base64url", Signature{Encoding: "base64url"}, aliceSignIn, "signature", "", 200},
-		{"other header", Signature{HeaderName: "X-Huma-Signature"}, aliceSignIn, "X-Huma-Signature", "", 200},
-		{"missing in other header", Signature{HeaderName: "X-Huma-Signature"}, aliceSignIn, "signature", "", 400},
-		{"template", Signature{Payload: all}, signed(now), "signature", now, 200},
-		{"template, other timestamp", Signature{Payload: all}, signed("1"), "signature", now, 401},
-		{"milliseconds", Signature{Payload: all}, signed(now + "000"), "signature", now + "000", 200},
-		{"no timestamp", Signature{Payload: all}, signed(""), "signature", "", 401},
-		{"not a time", Signature{Payload: all}, signed("now"), "signature", "now", 401},
-		{"old", Signature{Payload: all}, signed("1700000000"), "signature", "1700000000", 401},
-		{"RFC 3339", Signature{Payload: all}, signed(time.Now().UTC().Format(time.RFC3339)), "signature", time.Now().UTC().Format(time.RFC3339), 200},
+		{"sha512", config.Signature{Algorithm: config.AlgorithmSHA512}, sandboxtest.AliceSignIn, "signature", "", 200},
+		{"base64", config.Signature{Encoding: "base64"}, sandboxtest.AliceSignIn, "signature", "", 200},
+		{"base64url", config.Signature{Encoding: "base64url"}, sandboxtest.AliceSignIn, "signature", "", 200},
+		{"other header", config.Signature{HeaderName: "X-Huma-Signature"}, sandboxtest.AliceSignIn, "X-Huma-Signature", "", 200},
+		{"missing in other header", config.Signature{HeaderName: "X-Huma-Signature"}, sandboxtest.AliceSignIn, "signature", "", 400},
+		{"template", config.Signature{Payload: all}, signed(now), "signature", now, 200},
+		{"template, other timestamp", config.Signature{Payload: all}, signed("1"), "signature", now, 401},
+		{"milliseconds", config.Signature{Payload: all}, signed(now + "000"), "signature", now + "000", 200},
+		{"no timestamp", config.Signature{Payload: all}, signed(""), "signature", "", 401},
+		{"not a time", config.Signature{Payload: all}, signed("now"), "signature", "now", 401},
+		{"old", config.Signature{Payload: all}, signed("1700000000"), "signature", "1700000000", 401},
+		{"RFC 3339", config.Signature{Payload: all}, signed(time.Now().UTC().Format(time.RFC3339)), "signature", time.Now().UTC().Format(time.RFC3339), 200},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			fake, c := start(t, Config{Signature: test.sig})
-			fake.AddUser("alice@example.com")
-			r := c.request(http.MethodPost, signInPath+"?q=1", aliceSignIn)
+			fake, c := start(t, config.Config{Signature: test.sig})
+			fake.Create("alice@example.com", nil)
+			r := c.Request(http.MethodPost, sandboxtest.SignIn+"?q=1", sandboxtest.AliceSignIn)
 			r.Header.Del("signature")
-			r.Header.Set(test.header, encodeHMAC(Config{Signature: test.sig}.withDefaults().Signature, "sandbox-secret", test.signed))
+			r.Header.Set(test.header, encodeHMAC(fake.signature, "sandbox-secret", test.signed))
 			if test.timestamp != "" {
 				r.Header.Set("X-Timestamp", test.timestamp)
 			}
-			want(t, c.must(r), test.status, 0)
+			sandboxtest.Want(t, c.Must(r), test.status, 0)
 		})
 	}
 }
 
 func TestSignatureOff(t *testing.T) {
-	fake, c := start(t, Config{Signature: Signature{Algorithm: algorithmOff}})
-	fake.AddUser("alice@example.com")
-	r := c.request(http.MethodPost, signInPath, aliceSignIn)
+	fake, c := start(t, config.Config{Signature: config.Signature{Algorithm: config.AlgorithmOff}})
+	fake.Create("alice@example.com", nil)
+	r := c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)
 	r.Header.Del("signature")
-	want(t, c.must(r), 200, 0)
-	r = c.request(http.MethodPost, signInPath, aliceSignIn)
+	sandboxtest.Want(t, c.Must(r), 200, 0)
+	r = c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)
 	r.Header.Del("deploymentId")
-	want(t, c.must(r), 400, codeInvalidRequest)
+	sandboxtest.Want(t, c.Must(r), 400, CodeInvalidRequest)
 }
 
 // The example of Hawk's own documentation.
@@ -106,22 +109,22 @@ func TestHawkPublishedExample(t *testing.T) {
 }
 
 func TestHawk(t *testing.T) {
-	fake, c := start(t, Config{Signature: Signature{Algorithm: algorithmHawk, ID: "dh37fgj492je"}, Secret: hawkExampleKey})
-	fake.AddUser("alice@example.com")
+	fake, c := start(t, config.Config{Signature: config.Signature{Algorithm: config.AlgorithmHawk, ID: "dh37fgj492je"}, Secret: hawkExampleKey})
+	fake.Create("alice@example.com", nil)
 	// One for all: a nonce counts together with its timestamp.
 	now := time.Now().Unix()
 	nonces := 0
 	request := func(change func(*hawkHeader)) *http.Request {
-		r := c.request(http.MethodPost, signInPath+"?a=1", aliceSignIn)
+		r := c.Request(http.MethodPost, sandboxtest.SignIn+"?a=1", sandboxtest.AliceSignIn)
 		r.Header.Set("signature", "-")
 		host, port, _ := strings.Cut(r.URL.Host, ":")
 		nonces++
-		h := hawkHeader{ID: "dh37fgj492je", TS: strconv.FormatInt(now, 10), Nonce: fmt.Sprintf("n%d", nonces), Hash: hawkPayloadHash("application/json", []byte(aliceSignIn))}
+		h := hawkHeader{ID: "dh37fgj492je", TS: strconv.FormatInt(now, 10), Nonce: fmt.Sprintf("n%d", nonces), Hash: hawkPayloadHash("application/json", []byte(sandboxtest.AliceSignIn))}
 		if change != nil {
 			change(&h)
 		}
 		if h.MAC == "" {
-			h.MAC = hawkMAC(hawkExampleKey, hawkRequest{"POST", signInPath + "?a=1", host, port}, h)
+			h.MAC = hawkMAC(hawkExampleKey, hawkRequest{"POST", sandboxtest.SignIn + "?a=1", host, port}, h)
 		}
 		value := fmt.Sprintf(`Hawk id="%s", ts="%s", nonce="%s", mac="%s"`, h.ID, h.TS, h.Nonce, h.MAC)
 		for name, v := range map[string]string{"hash": h.Hash, "ext": h.Ext, "app": h.App, "dlg": h.Dlg} {
@@ -168,15 +171,15 @@ func TestHawk(t *testing.T) {
 			if test.rest != nil {
 				test.rest(r)
 			}
-			got := c.must(r)
+			got := c.Must(r)
 			code := 0
 			switch test.status {
 			case 401:
-				code = codeUnauthorized
+				code = CodeUnauthorized
 			case 400:
-				code = codeInvalidRequest
+				code = CodeInvalidRequest
 			}
-			want(t, got, test.status, code)
+			sandboxtest.Want(t, got, test.status, code)
 		})
 	}
 }

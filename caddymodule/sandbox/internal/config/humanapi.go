@@ -1,4 +1,4 @@
-package sandbox
+package config
 
 import (
 	"errors"
@@ -64,29 +64,4 @@ func (h HumanAPI) check() error {
 		errs = append(errs, errors.New("human_api extra_scopes: a scope is empty"))
 	}
 	return errors.Join(errs...)
-}
-
-// expand is a copy in which placeholders are replaced.
-func (h *HumanAPI) expand() (HumanAPI, error) {
-	if h == nil {
-		return HumanAPI{}, nil
-	}
-	expanded := *h
-	expanded.ExtraScopes = slices.Clone(h.ExtraScopes)
-	var errs []error
-	for i := range expanded.ExtraScopes {
-		errs = append(errs, replacePlaceholders("human_api extra_scopes", &expanded.ExtraScopes[i]))
-	}
-	if h.Clients != nil {
-		expanded.Clients = make(map[string]string, len(h.Clients))
-	}
-	for id, secret := range h.Clients {
-		option := "human_api client " + id
-		errs = append(errs, replacePlaceholders(option, &id), replacePlaceholders(option, &secret))
-		if _, twice := expanded.Clients[id]; twice {
-			errs = append(errs, fmt.Errorf("%s: stands there twice", option))
-		}
-		expanded.Clients[id] = secret
-	}
-	return expanded, errors.Join(errs...)
 }

@@ -1,4 +1,6 @@
-package sandbox
+// Package config says what a sandbox accepts and how it responds: of both
+// services, their defaults and what is wrong with it.
+package config
 
 import (
 	"errors"
@@ -7,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
 // Config says which project a Server plays, which credentials it accepts and
@@ -49,11 +53,11 @@ type Config struct {
 	// again after a reset.
 	Users []string
 
-	// SignUpWithoutToken plays the older sign-up, whose answer holds the uid
+	// SignUpWithoutToken plays the older sign-up, whose response holds the uid
 	// and no tokens.
 	SignUpWithoutToken bool
 
-	// LifetimesAsStrings plays the older answers, in which lifetimes are
+	// LifetimesAsStrings plays the older responses, in which lifetimes are
 	// strings such as "900" and "3887999.603985". Human API's are strings then,
 	// too.
 	LifetimesAsStrings bool
@@ -98,20 +102,28 @@ type Signature struct {
 
 // Signature algorithms.
 const (
-	algorithmSHA256 = "hmac-sha256"
-	algorithmSHA512 = "hmac-sha512"
-	algorithmHawk   = "hawk"
-	algorithmOff    = "off"
+	AlgorithmSHA256 = "hmac-sha256"
+	AlgorithmSHA512 = "hmac-sha512"
+	AlgorithmHawk   = "hawk"
+	AlgorithmOff    = "off"
 )
 
+// The values that an option may have.
 var (
-	algorithms  = []string{algorithmSHA256, algorithmSHA512, algorithmHawk, algorithmOff}
-	encodings   = []string{"hex", "base64", "base64url"}
-	clientKinds = []string{"ios", "android", "web"}
+	Algorithms  = []string{AlgorithmSHA256, AlgorithmSHA512, AlgorithmHawk, AlgorithmOff}
+	Encodings   = []string{"hex", "base64", "base64url"}
+	ClientKinds = []string{"ios", "android", "web"}
 )
 
-// withDefaults returns a copy of the configuration that shares nothing with
-// the original and in which everything left out is set.
+var payloadPlaceholders = []string{"{sig.body}", "{sig.method}", "{sig.path}", "{sig.timestamp}", "{sig.deployment_id}"}
+
+// Complete returns a copy of a configuration that shares nothing with the
+// original and in which everything left out is set, or what is wrong with it.
+func Complete(c Config) (Config, error) {
+	c = c.withDefaults()
+	return c, c.check()
+}
+
 func (c Config) withDefaults() Config {
 	c.ClientIDs = maps.Clone(c.ClientIDs)
 	c.Users = slices.Clone(c.Users)
@@ -121,7 +133,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.ProjectID, "p1")
 	setDefault(&c.DeploymentID, "d1")
 	setDefault(&c.Secret, "sandbox-secret")
-	setDefault(&c.Signature.Algorithm, algorithmSHA256)
+	setDefault(&c.Signature.Algorithm, AlgorithmSHA256)
 	setDefault(&c.Signature.Encoding, "hex")
 	setDefault(&c.Signature.Payload, "{sig.body}")
 	setDefault(&c.Signature.HeaderName, "signature")
@@ -147,8 +159,8 @@ func setDefault[T comparable](p *T, value T) {
 func (c Config) check() error {
 	var errs []error
 	for _, kind := range slices.Sorted(maps.Keys(c.ClientIDs)) {
-		if !slices.Contains(clientKinds, kind) {
-			errs = append(errs, fmt.Errorf("client_id: %q is not one of %s", kind, strings.Join(clientKinds, ", ")))
+		if !slices.Contains(ClientKinds, kind) {
+			errs = append(errs, fmt.Errorf("client_id: %q is not one of %s", kind, strings.Join(ClientKinds, ", ")))
 		}
 		if c.ClientIDs[kind] == "" {
 			errs = append(errs, fmt.Errorf("client_id %s: the id is empty", kind))
@@ -167,7 +179,7 @@ func (c Config) check() error {
 		errs = append(errs, fmt.Errorf("max_clock_skew: %s is negative", c.MaxClockSkew))
 	}
 	for i, user := range c.Users {
-		if problem := addressProblem(user); problem != "" {
+		if problem := service.AddressProblem(user); problem != "" {
 			// Not the address itself: errors end up in logs.
 			errs = append(errs, fmt.Errorf("user: address %d %s", i+1, problem))
 		}
@@ -180,14 +192,14 @@ func (c Config) check() error {
 
 func (s Signature) check() error {
 	var errs []error
-	if !slices.Contains(algorithms, s.Algorithm) {
-		errs = append(errs, fmt.Errorf("signature: %q is not one of %s", s.Algorithm, strings.Join(algorithms, ", ")))
+	if !slices.Contains(Algorithms, s.Algorithm) {
+		errs = append(errs, fmt.Errorf("signature: %q is not one of %s", s.Algorithm, strings.Join(Algorithms, ", ")))
 	}
-	if !slices.Contains(encodings, s.Encoding) {
-		errs = append(errs, fmt.Errorf("signature encoding: %q is not one of %s", s.Encoding, strings.Join(encodings, ", ")))
+	if !slices.Contains(Encodings, s.Encoding) {
+		errs = append(errs, fmt.Errorf("signature encoding: %q is not one of %s", s.Encoding, strings.Join(Encodings, ", ")))
 	}
 	for _, h := range [][2]string{{"header_name", s.HeaderName}, {"timestamp_header", s.TimestampHeader}} {
-		if !isToken(h[1]) {
+		if !service.IsHeaderName(h[1]) {
 			errs = append(errs, fmt.Errorf("signature %s: %q is not a header name", h[0], h[1]))
 		}
 	}
@@ -204,15 +216,4 @@ func (s Signature) check() error {
 		errs = append(errs, fmt.Errorf("signature payload: only %s are known", strings.Join(payloadPlaceholders, " ")))
 	}
 	return errors.Join(errs...)
-}
-
-// isToken reports whether s can be a header's name (RFC 9110, 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -1,4 +1,4 @@
-package sandbox
+package huma
 
 import (
 	"crypto/hmac"
@@ -34,7 +34,7 @@ var (
 // checkHawk verifies the Authorization header by the public Hawk
 // specification. The payload's hash, optional there, is required: without it
 // the body would not be signed.
-func (s *Server) checkHawk(r signedRequest) error {
+func (a *api) checkHawk(r signedRequest) error {
 	values := r.header.Values("Authorization")
 	if len(values) != 1 {
 		return errors.New("one Authorization header with a Hawk MAC is required")
@@ -43,11 +43,11 @@ func (s *Server) checkHawk(r signedRequest) error {
 	if err != nil {
 		return err
 	}
-	if !hmac.Equal([]byte(h.ID), []byte(s.cfg.Signature.ID)) {
+	if !hmac.Equal([]byte(h.ID), []byte(a.cfg.Signature.ID)) {
 		return errors.New("the Hawk id is unknown")
 	}
 	host, port := splitHost(r.host, r.tls)
-	want := hawkMAC(s.cfg.Secret, hawkRequest{r.method, r.target, host, port}, h)
+	want := hawkMAC(a.cfg.Secret, hawkRequest{r.method, r.target, host, port}, h)
 	if !hmac.Equal([]byte(h.MAC), []byte(want)) {
 		return errSignature
 	}
@@ -59,12 +59,12 @@ func (s *Server) checkHawk(r signedRequest) error {
 		return errHawkHeader
 	}
 	ts := time.Unix(seconds, 0)
-	if !s.isRecent(ts) {
+	if !a.isRecent(ts) {
 		return errors.New("the Hawk timestamp is too far from this clock")
 	}
 	// Last, so that only who knows the secret can use up a nonce. It has to be
 	// remembered for as long as its timestamp would be accepted.
-	if !s.state.useNonce(h.ID+"\x00"+h.TS+"\x00"+h.Nonce, ts.Add(s.cfg.MaxClockSkew)) {
+	if !a.state.useNonce(h.ID+"\x00"+h.TS+"\x00"+h.Nonce, ts.Add(a.cfg.MaxClockSkew)) {
 		return errors.New("the Hawk nonce was used before")
 	}
 	return nil

@@ -1,14 +1,16 @@
-package sandbox
+package huma
 
 import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
 // Kinds of token, as the claim "type" tells them apart.
@@ -40,8 +42,8 @@ var jwtHeader = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ
 
 // issue makes a token. exp is a whole number of seconds after iat, as both
 // are whole seconds in Huma's tokens.
-func (s *state) issue(c claims, lifetime time.Duration) string {
-	c.ID = hex.EncodeToString(randomBytes(16))
+func (s *State) issue(c claims, lifetime time.Duration) string {
+	c.ID = service.RandomID(16)
 	c.IssuedAt = s.now().Unix()
 	c.Expires = c.IssuedAt + int64(lifetime/time.Second)
 	payload, err := json.Marshal(c)
@@ -52,7 +54,7 @@ func (s *state) issue(c claims, lifetime time.Duration) string {
 	return text + "." + s.sign(text)
 }
 
-func (s *state) sign(text string) string {
+func (s *State) sign(text string) string {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
@@ -60,7 +62,7 @@ func (s *state) sign(text string) string {
 
 // verify reads a token of the wanted kind that was issued here, has not
 // expired and was not revoked.
-func (s *state) verify(token, kind string) (claims, error) {
+func (s *State) verify(token, kind string) (claims, error) {
 	dot := strings.LastIndexByte(token, '.')
 	if dot < 0 || !hmac.Equal([]byte(token[dot+1:]), []byte(s.sign(token[:dot]))) {
 		return claims{}, errTokenWrong
@@ -78,4 +80,43 @@ func (s *state) verify(token, kind string) (claims, error) {
 		return claims{}, errTokenExpired
 	}
 	return c, nil
+}
+
+// revoke makes a refresh token worthless; until is when it expires anyway.
+func (s *State) revoke(tokenID string, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep()
+	s.revoked[tokenID] = until
+}
+
+func (s *State) isRevoked(tokenID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.revoked[tokenID]
+	return ok
+}
+
+// useNonce is false if the nonce was used before.
+func (s *State) useNonce(nonce string, until time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep()
+	if _, ok := s.nonces[nonce]; ok {
+		return false
+	}
+	s.nonces[nonce] = until
+	return true
+}
+
+// sweep forgets nonces and revoked tokens that expiry refuses by itself.
+func (s *State) sweep() {
+	now := s.now()
+	if now.Sub(s.swept) < time.Minute {
+		return
+	}
+	s.swept = now
+	over := func(_ string, until time.Time) bool { return until.Before(now) }
+	maps.DeleteFunc(s.nonces, over)
+	maps.DeleteFunc(s.revoked, over)
 }

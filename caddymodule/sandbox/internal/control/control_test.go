@@ -1,0 +1,192 @@
+package control
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/humanapi"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves the control API of a state over TCP.
+func start(t *testing.T) (*State, *sandboxtest.Client) {
+	t.Helper()
+	state := NewState(time.Now)
+	return state, sandboxtest.Serve(t, New(state))
+}
+
+func TestControlRefusals(t *testing.T) {
+	_, c := start(t)
+	for _, test := range []struct{ method, path, allow string }{
+		{http.MethodPost, "/_sandbox/calls", "GET"},
+		{http.MethodDelete, "/_sandbox/users", "GET"},
+		{http.MethodPost, "/_sandbox/faults", "GET, PUT"},
+		{http.MethodGet, "/_sandbox/reset", "POST"},
+		{http.MethodPut, "/_sandbox/page.js", "GET"},
+		{http.MethodPost, "/", "GET, HEAD"},
+	} {
+		got := c.Must(c.Request(test.method, test.path, ""))
+		sandboxtest.Want(t, got, 405, huma.CodeInvalidRequest)
+		if got.Header.Get("Allow") != test.allow {
+			t.Errorf("%s %s: Allow %q, want %q", test.method, test.path, got.Header.Get("Allow"), test.allow)
+		}
+	}
+	for _, path := range []string{"/_sandbox/", "/_sandbox/calls/", "/_sandbox/nothing", "/index.html", "/favicon.ico"} {
+		sandboxtest.Want(t, c.Get(path), 404, huma.CodeInvalidRequest)
+	}
+	for _, limit := range []string{"0", "-1", "x"} {
+		sandboxtest.Want(t, c.Get("/_sandbox/calls?limit="+limit), 400, huma.CodeInvalidRequest)
+	}
+	r := c.Request(http.MethodPost, "/_sandbox/reset", "")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	sandboxtest.Want(t, c.Must(r), 403, huma.CodeForbiddenID)
+}
+
+func TestPage(t *testing.T) {
+	_, c := start(t)
+	for path, contentType := range map[string]string{"/": "text/html", "/_sandbox/page.js": "text/javascript", "/_sandbox/page.css": "text/css"} {
+		got := c.Get(path)
+		if got.Status != 200 || !strings.HasPrefix(got.Header.Get("Content-Type"), contentType) || len(got.Text) < 500 {
+			t.Errorf("%s: %d, %v", path, got.Status, got.Header)
+		}
+		if !strings.HasPrefix(got.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: no policy", path)
+		}
+		for _, foreign := range []string{"http://", "https://", "<script>", "<style", "style=", "onclick="} {
+			if strings.Contains(got.Text, foreign) {
+				t.Errorf("%s contains %s", path, foreign)
+			}
+		}
+	}
+}
+
+func TestPageOffersEveryFault(t *testing.T) {
+	_, c := start(t)
+	page := c.Get("/").Text
+	values := slices.Concat(humanapi.Codes.Shapes, slices.Collect(maps.Keys(humanapi.Codes.Status)), service.OperationNames)
+	for _, value := range values {
+		if !strings.Contains(page, "<option>"+value+"</option>") && !strings.Contains(page, `<option value="`+value+`">`) {
+			t.Errorf("%s is not on offer", value)
+		}
+	}
+}
+
+func TestFaultJSON(t *testing.T) {
+	const text = `[{"op":"signup","times":3,"delay":"1.5s","status":500,"body":"x","headers":{"Retry-After":["1"]},"processed":true,"size":-1,"drip":"1ms","gzip":true},` +
+		`{"op":"signup","appear_after":"2s","reset":"after"},{"redirect":"http://example.com/"},{"garbage":true,"truncate":2}]`
+	faults, err := readFaults(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := sandboxtest.Compact(t, faults); again != text {
+		t.Errorf("read and written:\n%s\nwant\n%s", again, text)
+	}
+	if err := NewState(time.Now).Shared.Faults.Set(faults); err != nil {
+		t.Error(err)
+	}
+	faults, err = readFaults(strings.NewReader(`[{"body":{"uid":1},"headers":{"a":"b"}}]`))
+	if err != nil || faults[0].Body != `{"uid":1}` || faults[0].Headers.Get("A") != "b" {
+		t.Errorf("%v, %+v", err, faults)
+	}
+}
+
+func TestWrongFaults(t *testing.T) {
+	tests := []struct{ text, problem string }{
+		{``, "JSON list"},
+		{`null`, "JSON list"},
+		{`{}`, "JSON list"},
+		{`[] []`, "after top-level value"},
+		{`[null]`, "fault 1: null"},
+		{`[{},{"stats":500}]`, `fault 2: json: unknown field "stats"`},
+		{`[{"status":"500"}]`, "fault 1"},
+		{`[{"op":"login"}]`, `fault 1: op: "login" is unknown`},
+		{`[{"delay":"5"}]`, "fault 1: delay"},
+		{`[{"delay":"-1s"}]`, "fault 1: delay"},
+		{`[{"delay":"1000h"}]`, "fault 1: delay"},
+		{`[{"status":99}]`, "status"},
+		{`[{"status":101}]`, "status"},
+		{`[{"times":-1}]`, "times"},
+		{`[{"reset":"now"}]`, "reset"},
+		{`[{"reset":"before","status":500}]`, "only one of"},
+		{`[{"reset":"before","truncate":5}]`, "reset"},
+		{`[{"redirect":"http://example.com","garbage":true}]`, "only one of"},
+		{`[{"redirect":"http://exa mple.com"}]`, "redirect"},
+		{`[{"processed":true}]`, "processed"},
+		{`[{"op":"signin","appear_after":"1s"}]`, "appear_after"},
+		{`[{"appear_after":"1s"}]`, "appear_after"},
+		{`[{"truncate":-1}]`, "truncate"},
+		{`[{"truncate":1,"size":5}]`, "truncate"},
+		{`[{"size":-2}]`, "size"},
+		{`[{"headers":{"a b":"c"}}]`, "headers"},
+		{`[{"headers":{"a":"b\r\nc: d"}}]`, "headers"},
+		{`[{"headers":{"content-length":"1"}}]`, "headers"},
+		{`[{"headers":{"a":1}}]`, "fault 1"},
+		{`[` + strings.Repeat(`{},`, 1000) + `{}]`, "more than"},
+		{`[{"body":"` + strings.Repeat("x", maxBody) + `"}]`, "longer than"},
+	}
+	_, c := start(t)
+	if got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"status":500}]`)); got.Status != 200 {
+		t.Fatal(got.Text)
+	}
+	for _, test := range tests {
+		got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", test.text))
+		sandboxtest.Want(t, got, 400, huma.CodeInvalidRequest)
+		if message, _ := got.Member(t, "message").(string); !strings.Contains(message, test.problem) {
+			t.Errorf("%.60s: %s, want %s", test.text, message, test.problem)
+		}
+	}
+	if left := c.Must(c.Request(http.MethodGet, "/_sandbox/faults", "")); strings.TrimSpace(left.Text) != `[{"status":500}]` {
+		t.Errorf("faults changed: %s", left.Text)
+	}
+}
+
+func TestConnectRefusals(t *testing.T) {
+	state, c := start(t)
+	state.HumanAPI.GrantSession("hapi1", "u-1")
+	for _, test := range []struct {
+		body, problem string
+		status        int
+	}{
+		{``, "not a JSON object", 400},
+		{`null`, "not a JSON object", 400},
+		{`["u-1"]`, "not a JSON object", 400},
+		{`{"client_user_id":"u-1"} {}`, "something follows", 400},
+		{`{"client_user_id":"u-1","client_user_id":"u-2"}`, "twice", 400},
+		{`{}`, "client_user_id", 400},
+		{`{"client_user_id":""}`, "client_user_id", 400},
+		{`{"client_user_id":1}`, "client_user_id", 400},
+		{`{"client_user_id":"u-1","connected":"no"}`, "connected", 400},
+		{`{"client_user_id":"u-1","connect":false}`, `unknown field "connect"`, 400},
+		{`{"client_user_id":"` + strings.Repeat("u", maxBody) + `"}`, "longer than", 400},
+		{`{"client_user_id":"u-2"}`, "no such user", 404},
+		{`{"client_user_id":"U-1"}`, "no such user", 404},
+		{`{"client_user_id":"u-1","client_id":"hapi2"}`, "no such user", 404},
+	} {
+		got := c.Connect(test.body)
+		sandboxtest.Want(t, got, test.status, huma.CodeInvalidRequest)
+		if message, _ := got.Member(t, "message").(string); !strings.Contains(message, test.problem) {
+			t.Errorf("%.60s: %s, want %s", test.body, message, test.problem)
+		}
+	}
+	got := c.Get("/_sandbox/connect")
+	sandboxtest.Want(t, got, 405, huma.CodeInvalidRequest)
+	if got.Header.Get("Allow") != "POST" {
+		t.Errorf("Allow: %q", got.Header.Get("Allow"))
+	}
+	r := c.Request(http.MethodPost, "/_sandbox/connect", `{"client_user_id":"u-1"}`)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	sandboxtest.Want(t, c.Must(r), 403, huma.CodeForbiddenID)
+	if user := state.HumanAPI.List(0)[0]; user.Connected {
+		t.Errorf("user: %+v", user)
+	}
+}

@@ -1,0 +1,173 @@
+// Package humanapi plays Human API Connect: the one endpoint that grants sessions
+// and id tokens.
+package humanapi
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
+)
+
+// maxLogged is how many bytes of an id, or of all scopes, the log keeps.
+const maxLogged = 1024
+
+// api is Human API Connect with one configuration.
+type api struct {
+	cfg                config.HumanAPI
+	lifetimesAsStrings bool
+	state              *State
+}
+
+// New makes the API from a complete configuration.
+func New(cfg config.Config, state *State, shared *service.State) *service.API {
+	a := &api{cfg.HumanAPI, cfg.LifetimesAsStrings, state}
+	return &service.API{
+		State:      shared,
+		Operations: a.operations(),
+		RequestID:  "X-Humanapi-Request-Id",
+		Check:      a.check,
+		Describe:   describe,
+		Refuse:     refuse,
+		Fail:       fail,
+	}
+}
+
+// operations are the kinds of token at Human API's one endpoint, and what
+// asks for neither.
+func (a *api) operations() []*service.Operation {
+	body := service.Schema{
+		Required: []string{"client_id", "client_user_id", "type", "client_secret"},
+		Members: service.Texts("client_id", "client_user_id", "type", "client_secret", "client_user_email").
+			With(service.Members{"extra_scopes": service.KindTexts}),
+	}
+	ops := []*service.Operation{
+		{Name: service.OpSession, Kind: "session", Serve: a.grantSession},
+		{Name: service.OpID, Kind: "id", Serve: a.grantID},
+		{Name: service.OpConnect, Serve: refuseType},
+	}
+	for _, op := range ops {
+		op.Path, op.Group, op.Success, op.Body = "/v1/connect/token", service.OpConnect, http.StatusOK, body
+	}
+	return ops
+}
+
+// describe is what a body says about its sender, without the secret.
+func describe(entry *service.Call, members map[string]any) {
+	text := func(name string, longest int) string {
+		s, _ := members[name].(string)
+		if len(s) > longest {
+			return ""
+		}
+		return s
+	}
+	entry.ClientID = text("client_id", maxLogged)
+	entry.ClientUserID = text("client_user_id", maxLogged)
+	entry.Email = text("client_user_email", service.MaxAddress)
+	if scopes := scopesOf(members); len(fmt.Sprint(scopes)) <= maxLogged {
+		entry.ExtraScopes = scopes
+	}
+}
+
+// scopesOf are the strings in a body's extra_scopes.
+func scopesOf(members map[string]any) []string {
+	list, _ := members["extra_scopes"].([]any)
+	var scopes []string
+	for _, item := range list {
+		if scope, ok := item.(string); ok {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// check is everything that comes before a user is looked at.
+func (a *api) check(r *service.Request) *service.Response {
+	refusal := service.CheckContent(r)
+	if refusal == nil {
+		refusal = service.CheckBody(r)
+	}
+	if refusal != nil {
+		return refuse(refusal)
+	}
+	if r.Operation.Kind == "" { // the type is what is wrong
+		return nil
+	}
+	return a.checkValues(r)
+}
+
+func (a *api) checkValues(r *service.Request) *service.Response {
+	for _, name := range r.Operation.Body.Required {
+		if r.Text(name) == "" {
+			return refuseBody("invalid body: %s is empty", name)
+		}
+	}
+	if _, given := r.Members["client_user_email"]; given {
+		if r.Operation.Name == service.OpID {
+			return refuseBody("invalid body: client_user_email goes with a session only")
+		}
+		if problem := service.AddressProblem(r.Text("client_user_email")); problem != "" {
+			return refuseBody("invalid body: client_user_email %s", problem)
+		}
+	}
+	allowed := a.cfg.ExtraScopes
+	for i, scope := range scopesOf(r.Members) {
+		if scope == "" || len(allowed) > 0 && !slices.Contains(allowed, scope) {
+			return refuseBody("invalid body: scope %d of extra_scopes is not one of this client's", i+1)
+		}
+	}
+	secret, found := a.cfg.Clients[r.Text("client_id")]
+	if !found {
+		return refuseCode(codeClientUnknown, "there is no such client")
+	}
+	if subtle.ConstantTimeCompare([]byte(secret), []byte(r.Text("client_secret"))) != 1 {
+		return refuseCode(codeSecretWrong, "the secret is not this client's")
+	}
+	return nil
+}
+
+// grantSession grants a session until a source is connected. A user's first
+// one makes the user.
+func (a *api) grantSession(r *service.Request) *service.Response {
+	user, granted := a.state.GrantSession(r.Text("client_id"), r.Text("client_user_id"))
+	if !granted {
+		return refuseCode(codeSessionNotAllowed, "the user has connected a source")
+	}
+	return service.JSON(r.Operation.Success, map[string]any{
+		"session_token": service.Opaque(32),
+		"human_id":      user.HumanID,
+		"expires_in":    a.lifetime(time.Duration(a.cfg.SessionLifetime)),
+	})
+}
+
+func (a *api) grantID(r *service.Request) *service.Response {
+	user, found := a.state.find(r.Text("client_id"), r.Text("client_user_id"))
+	switch {
+	case found && !user.IDAllowed:
+		return refuseCode(codeIDNotAllowed, "not for this user")
+	case !found:
+		return refuseCode(codeUserUnknown, "the user has never had a session")
+	case !user.Connected:
+		return refuseCode(codeUserUnknown, "the user has not connected a source")
+	}
+	return service.JSON(r.Operation.Success, map[string]any{
+		"token_type":          "Bearer",
+		"id_token":            service.Opaque(32),
+		"id_refresh_token":    service.Opaque(32),
+		"id_token_expires_in": a.lifetime(time.Duration(a.cfg.IDLifetime)),
+	})
+}
+
+// refuseType refuses well-formed bodies of another type; access is one that
+// exists, but not for what leads to a browser.
+func refuseType(*service.Request) *service.Response {
+	return refuseCode(codeTypeWrong, "type is neither session nor id")
+}
+
+func (a *api) lifetime(d time.Duration) any {
+	return service.Lifetime(d, a.lifetimesAsStrings)
+}

@@ -1,0 +1,168 @@
+package humanapi_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves a sandbox over TCP.
+func start(t *testing.T, cfg sandbox.Config) *sandboxtest.Client {
+	t.Helper()
+	return sandboxtest.Serve(t, sandbox.New(cfg))
+}
+
+func TestSessionUntilASourceThenID(t *testing.T) {
+	c := start(t, sandbox.Config{})
+	session := func() []string {
+		return sandboxtest.WantTokens(t, c.Token(sandboxtest.TokenBody("session", "u-1", `"client_user_email":"alice@example.com"`)), []string{"session_token", "human_id"}, map[string]any{"expires_in": 3600.0})
+	}
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 403, "UNKNOWN_CLIENT_USER_ID")
+	first, second := session(), session()
+	if first[0] == second[0] || first[1] != second[1] {
+		t.Errorf("sessions: %v and %v", first, second)
+	}
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 403, "UNKNOWN_CLIENT_USER_ID")
+
+	connected := c.Connect(`{"client_user_id":"u-1"}`)
+	if connected.Status != 200 || connected.Member(t, "connected") != true || connected.Member(t, "humanId") != first[1] {
+		t.Fatalf("connect: %+v", connected)
+	}
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 403, "SESSION_TOKEN_GENERATION_NOT_ALLOWED")
+	id := func() []string {
+		return sandboxtest.WantTokens(t, c.Token(sandboxtest.TokenBody("id", "u-1")), []string{"id_token", "id_refresh_token"}, map[string]any{"token_type": "Bearer", "id_token_expires_in": 86400.0})
+	}
+	seen := map[string]bool{first[0]: true, second[0]: true}
+	for _, token := range append(id(), id()...) {
+		if seen[token] {
+			t.Errorf("twice: %s", token)
+		}
+		seen[token] = true
+	}
+
+	// Everybody else is as before, and so is this user after the way back.
+	sandboxtest.WantTokens(t, c.Token(sandboxtest.TokenBody("session", "U-1")), []string{"session_token", "human_id"}, map[string]any{"expires_in": 3600.0})
+	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1","connected":false}`), 200, 0)
+	if again := session(); again[1] != first[1] {
+		t.Errorf("human_id %s, want %s", again[1], first[1])
+	}
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 403, "UNKNOWN_CLIENT_USER_ID")
+}
+
+func TestUserWhoGetsNeither(t *testing.T) {
+	c := start(t, sandbox.Config{})
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
+	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1","id_allowed":false}`), 200, 0)
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 403, "SESSION_TOKEN_GENERATION_NOT_ALLOWED")
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 403, "ID_TOKEN_GENERATION_NOT_ALLOWED")
+
+	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1","connected":false}`), 200, 0)
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
+	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 403, "ID_TOKEN_GENERATION_NOT_ALLOWED")
+
+	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1","id_allowed":true}`), 200, 0)
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 200, 0)
+}
+
+func TestRefusedTokenRequests(t *testing.T) {
+	c := start(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{ExtraScopes: []string{"a:read", "b"}}})
+	good := sandboxtest.TokenBody("session", "u-1")
+	without := func(member string) string {
+		return strings.Replace(good, `"`+member+`":`, `"x":`, 1)
+	}
+	for _, test := range []struct {
+		name, body string
+		status     int
+		word       string
+	}{
+		{"empty", ``, 400, ""},
+		{"list", `[]`, 400, ""},
+		{"two values", good + good, 400, ""},
+		{"member twice", strings.Replace(good, "{", `{"type":"id",`, 1), 400, ""},
+		{"too long", good + strings.Repeat(" ", service.MaxBody), 413, ""},
+		{"unknown member", sandboxtest.TokenBody("session", "u-1", `"email":"alice@example.com"`), 400, ""},
+		{"no client", `{"type":"session","client_user_id":"u-1","client_secret":"sandbox-secret"}`, 400, ""},
+		{"other name for the secret", without("client_secret"), 400, ""},
+		{"no user", `{"type":"session","client_id":"hapi1","client_secret":"sandbox-secret"}`, 400, ""},
+		{"no secret", `{"type":"session","client_id":"hapi1","client_user_id":"u-1"}`, 400, ""},
+		{"no type", `{"client_id":"hapi1","client_user_id":"u-1","client_secret":"sandbox-secret"}`, 400, ""},
+		{"empty user", sandboxtest.TokenBody("session", ""), 400, ""},
+		{"number for a user", strings.Replace(good, `"u-1"`, `1`, 1), 400, ""},
+		{"type access", sandboxtest.TokenBody("access", "u-1"), 400, "INVALID_TOKEN_TYPE"},
+		{"type Session", sandboxtest.TokenBody("Session", "u-1"), 400, "INVALID_TOKEN_TYPE"},
+		{"empty type", sandboxtest.TokenBody("", "u-1"), 400, "INVALID_TOKEN_TYPE"},
+		{"number for a type", strings.Replace(good, `"session"`, `1`, 1), 400, ""},
+		{"e-mail with id", sandboxtest.TokenBody("id", "u-1", `"client_user_email":"alice@example.com"`), 400, ""},
+		{"empty e-mail", sandboxtest.TokenBody("session", "u-1", `"client_user_email":""`), 400, ""},
+		{"no e-mail address", sandboxtest.TokenBody("session", "u-1", `"client_user_email":"alice"`), 400, ""},
+		{"scopes as text", sandboxtest.TokenBody("session", "u-1", `"extra_scopes":"b"`), 400, ""},
+		{"scopes of two types", sandboxtest.TokenBody("session", "u-1", `"extra_scopes":["b",1]`), 400, ""},
+		{"empty scope", sandboxtest.TokenBody("session", "u-1", `"extra_scopes":[""]`), 400, ""},
+		{"another scope", sandboxtest.TokenBody("session", "u-1", `"extra_scopes":["b","c"]`), 400, ""},
+		{"another client", strings.Replace(good, "hapi1", "hapi2", 1), 403, "INVALID_CLIENT_ID"},
+		{"another secret", strings.Replace(good, "sandbox-secret", "sandbox-secret ", 1), 401, "INVALID_CLIENT_ID_OR_SECRET"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sandboxtest.WantCode(t, (&sandboxtest.Client{T: t, URL: c.URL, HTTP: c.HTTP}).Token(test.body), test.status, test.word)
+		})
+	}
+	for name, value := range map[string]string{"Content-Type": "text/plain", "Content-Encoding": "gzip"} {
+		r := c.TokenRequest(good)
+		r.Header.Set(name, value)
+		sandboxtest.WantCode(t, c.Must(r), 415, "")
+	}
+	r := c.TokenRequest("")
+	r.Method = http.MethodGet
+	got := c.Must(r)
+	sandboxtest.WantCode(t, got, 405, "")
+	if got.Header.Get("Allow") != "POST" {
+		t.Errorf("Allow: %q", got.Header.Get("Allow"))
+	}
+	if users := sandboxtest.Decode[struct{ HumanUsers []sandbox.HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers; len(users) != 0 {
+		t.Errorf("users: %+v", users)
+	}
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "Jürgen \u2603 / 1", `"extra_scopes":["b","a:read"],"client_user_email":"alice@example.com"`)), 200, 0)
+	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1", `"extra_scopes":[]`)), 200, 0)
+}
+
+// Two first sessions at once, and many: one user, and everybody gets a token.
+func TestFirstSessionsAtOnceMakeOneUser(t *testing.T) {
+	c := start(t, sandbox.Config{})
+	// Nothing is answered before all have arrived.
+	sandboxtest.Want(t, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"session","delay":"100ms"}]`)), 200, 0)
+	const callers = 50
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	tokens, ids := make(map[any]bool), make(map[any]bool)
+	for range callers {
+		wg.Go(func() {
+			got, err := c.Do(c.TokenRequest(sandboxtest.TokenBody("session", "u-1")))
+			if err != nil || got.Status != 200 {
+				t.Errorf("%v, %+v", err, got)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			tokens[got.Member(t, "session_token")] = true
+			ids[got.Member(t, "human_id")] = true
+		})
+	}
+	wg.Wait()
+	users := sandboxtest.Decode[struct{ HumanUsers []sandbox.HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers
+	if len(tokens) != callers || len(ids) != 1 || len(users) != 1 || !ids[users[0].HumanID] {
+		t.Errorf("%d tokens, %d human ids, users %+v", len(tokens), len(ids), users)
+	}
+	log := sandboxtest.Decode[sandbox.CallLog](t, c.Get("/_sandbox/calls"))
+	if log.ByOp[sandbox.OpSession] != callers || log.MaxInFlight < 2 || log.InFlight != 0 {
+		t.Errorf("log: %v, %d most in flight, %d now", log.ByOp, log.MaxInFlight, log.InFlight)
+	}
+}

@@ -1,0 +1,175 @@
+// Package sandboxtest calls a sandbox in tests, as the published descriptions
+// have it.
+package sandboxtest
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// Paths of the APIs' endpoints.
+const (
+	SignIn  = "/api/integration/v1/auth/signin"
+	SignUp  = "/api/integration/v1/auth/signup"
+	Consent = "/api/integration/v1/auth/sign-consent"
+	Refresh = "/api/auth/v1/refreshtoken"
+	SignOut = "/api/auth/v1/signout"
+	Connect = "/v1/connect/token"
+)
+
+// Bodies that a sandbox without options takes.
+const (
+	AliceSignIn = `{"clientId":"c1","projectId":"p1","email":"alice@example.com"}`
+	AliceSignUp = `{"clientId":"c1","projectId":"p1","email":"alice@example.com","ipAddress":"192.0.2.1"}`
+)
+
+// Client calls a sandbox.
+type Client struct {
+	T      *testing.T
+	URL    string
+	HTTP   *http.Client
+	Secret string
+}
+
+// Serve serves a handler over TCP and returns a client for it.
+func Serve(t *testing.T, h http.Handler) *Client {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return New(t, srv.URL)
+}
+
+// New makes a client for a sandbox that listens.
+func New(t *testing.T, url string) *Client {
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &Client{T: t, URL: url, Secret: "sandbox-secret", HTTP: &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Reply is a response that was read to its end.
+type Reply struct {
+	Status int
+	Header http.Header
+	Text   string
+}
+
+// Member is a member of a JSON response.
+func (r Reply) Member(t *testing.T, name string) any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal([]byte(r.Text), &v); err != nil {
+		t.Fatalf("response %q: %v", r.Text, err)
+	}
+	return v[name]
+}
+
+func (r Reply) code(t *testing.T) int {
+	t.Helper()
+	n, _ := r.Member(t, "code").(float64)
+	return int(n)
+}
+
+// HMAC signs a text.
+func HMAC(secret, text string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// Request makes a well-formed and signed request.
+func (c *Client) Request(method, path, body string) *http.Request {
+	c.T.Helper()
+	r, err := http.NewRequestWithContext(c.T.Context(), method, c.URL+path, strings.NewReader(body))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("deploymentId", "d1")
+	r.Header.Set("signature", HMAC(c.Secret, body))
+	r.Header.Set("userAgent", "test")
+	return r
+}
+
+// Do sends a request and reads what comes; the error is the connection's.
+func (c *Client) Do(r *http.Request) (Reply, error) {
+	resp, err := c.HTTP.Do(r)
+	if err != nil {
+		return Reply{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return Reply{resp.StatusCode, resp.Header, string(text)}, err
+}
+
+// Must sends a request that is responded to.
+func (c *Client) Must(r *http.Request) Reply {
+	c.T.Helper()
+	got, err := c.Do(r)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	return got
+}
+
+// Post posts a signed body.
+func (c *Client) Post(path, body string) Reply {
+	c.T.Helper()
+	return c.Must(c.Request(http.MethodPost, path, body))
+}
+
+// Want fails unless a reply has a status and, if not 0, an error code.
+func Want(t *testing.T, got Reply, status, code int) {
+	t.Helper()
+	if got.Status != status {
+		t.Fatalf("status %d, want %d: %s", got.Status, status, got.Text)
+	}
+	if code == 0 {
+		return
+	}
+	if got.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("content type %q", got.Header.Get("Content-Type"))
+	}
+	if got.code(t) != code {
+		t.Errorf("code %d, want %d: %s", got.code(t), code, got.Text)
+	}
+	if message, _ := got.Member(t, "message").(string); message == "" {
+		t.Error("no message")
+	}
+}
+
+// Compact is the JSON of a value in one line.
+func Compact(t *testing.T, v any) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// Get gets what is at a path.
+func (c *Client) Get(path string) Reply {
+	c.T.Helper()
+	return c.Must(c.Request(http.MethodGet, path, ""))
+}
+
+// Decode reads a reply's JSON.
+func Decode[T any](t *testing.T, r Reply) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(r.Text), &v); err != nil {
+		t.Fatalf("%s: %v", r.Text, err)
+	}
+	return v
+}

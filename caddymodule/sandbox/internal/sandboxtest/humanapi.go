@@ -1,0 +1,95 @@
+package sandboxtest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TokenBody is what a client sends; more are further members.
+func TokenBody(kind, user string, more ...string) string {
+	members := append([]string{
+		`"client_id":"hapi1"`, `"client_secret":"sandbox-secret"`,
+		fmt.Sprintf(`"type":%q,"client_user_id":%q`, kind, user),
+	}, more...)
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// Token asks for a token as the guide does: no header but the content type.
+func (c *Client) Token(body string) Reply {
+	c.T.Helper()
+	return c.Must(c.TokenRequest(body))
+}
+
+// TokenRequest is the request of Token.
+func (c *Client) TokenRequest(body string) *http.Request {
+	c.T.Helper()
+	r := c.Request(http.MethodPost, Connect, body)
+	r.Header = http.Header{"Content-Type": {"application/json"}}
+	return r
+}
+
+// Connect lets a user connect a source.
+func (c *Client) Connect(body string) Reply {
+	c.T.Helper()
+	return c.Must(c.Request(http.MethodPost, "/_sandbox/connect", body))
+}
+
+// WantCode fails unless a reply refuses with a code, or with none if that is
+// empty, and bears a number.
+func WantCode(t *testing.T, got Reply, status int, code string) {
+	t.Helper()
+	if got.Status != status {
+		t.Fatalf("status %d, want %d: %s", got.Status, status, got.Text)
+	}
+	if got, _ := got.Member(t, "errorCode").(string); got != code {
+		t.Errorf("errorCode %q, want %q", got, code)
+	}
+	message, _ := got.Member(t, "message").(string)
+	if message == "" || strings.Contains(message, "_ID") || strings.Contains(message, "NOT_") {
+		t.Errorf("message %q", message)
+	}
+	WantNumber(t, got)
+}
+
+// WantNumber fails unless a reply bears a number.
+func WantNumber(t *testing.T, got Reply) {
+	t.Helper()
+	if numbers := got.Header.Values("x-humanapi-request-id"); len(numbers) != 1 || len(numbers[0]) < 16 {
+		t.Errorf("request id: %q", numbers)
+	}
+}
+
+// WantTokens fails unless a 200 has exactly these members, and returns the
+// ones that are random.
+func WantTokens(t *testing.T, got Reply, random []string, fixed map[string]any) []string {
+	t.Helper()
+	if got.Status != 200 || got.Header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d, %v: %s", got.Status, got.Header, got.Text)
+	}
+	WantNumber(t, got)
+	for name, value := range fixed {
+		if got.Member(t, name) != value {
+			t.Errorf("%s: %v, want %v", name, got.Member(t, name), value)
+		}
+	}
+	var tokens []string
+	for _, name := range random {
+		token, _ := got.Member(t, name).(string)
+		if len(token) < 20 || strings.Contains(token, ".") {
+			t.Errorf("%s is %q", name, token)
+		}
+		tokens = append(tokens, token)
+	}
+	if n := strings.Count(got.Text, `":`); n != len(random)+len(fixed) {
+		t.Errorf("%d members: %s", n, got.Text)
+	}
+	return tokens
+}
+
+// SetFaults replaces the faults over the control API.
+func (c *Client) SetFaults(list string) {
+	c.T.Helper()
+	Want(c.T, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", list)), http.StatusOK, 0)
+}
