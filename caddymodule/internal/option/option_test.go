@@ -28,16 +28,16 @@ func TestExpand(t *testing.T) {
 	t.Setenv("HUMA_TEST_SET", "value")
 	t.Setenv("HUMA_TEST_EMPTY", "")
 	for text, want := range map[string]string{
-		"":                            "",
-		"plain":                       "plain",
-		"{env.HUMA_TEST_SET}":         "value",
-		"a-{env.HUMA_TEST_SET}-b":     "a-value-b",
-		file("line", "text\r\n\n"):    "text",
-		file("blanks", "  text \n"):   "  text ",
-		file("bom", "\xef\xbb\xbft"):  "t",
-		"{sig.timestamp}":             "{sig.timestamp}", // the signature's
-		`\{literal}`:                  "{literal}",
-		"Bearer {env.HUMA_TEST_SET} ": "Bearer value ",
+		"":                           "",
+		"plain":                      "plain",
+		"{env.HUMA_TEST_SET}":        "value",
+		"a-{env.HUMA_TEST_SET}-b":    "a-value-b",
+		file("line", "text\r\n\n"):   "text",
+		file("blanks", "  text \n"):  "  text ",
+		file("bom", "\xef\xbb\xbft"): "t",
+		"{sig.timestamp}":            "{sig.timestamp}", // the signature's
+		`\{literal}`:                 "{literal}",
+		"Bearer {env.HUMA_TEST_SET}": "Bearer value",
 	} {
 		if got, err := option.Expand(text); err != nil || got != want {
 			t.Errorf("%q: %q, %v; want %q", text, got, err, want)
