@@ -1,4 +1,4 @@
-// Package account has the state of an account at a service that survives reloads of
+// Package account holds the state of an account at a service that survives reloads of
 // the config: cached tokens, running exchanges, limits and connections.
 package account
 
@@ -16,38 +16,41 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/memcache"
 )
 
-// draining are exchanges whose config is gone and that still run. A process that
-// exits waits for them.
+// draining counts the calls of AfterDrain that wait for running exchanges. The process
+// waits for them before it exits.
 var draining sync.WaitGroup
 
 func init() {
 	caddy.OnExit(func(context.Context) { draining.Wait() })
 }
 
-// drainMargin is how much longer than its timeout an exchange may take to end.
+// drainMargin is added to the timeout of an exchange: AfterDrain waits that long for the
+// exchange to end.
 const drainMargin = 2 * time.Second
 
-// Account is the state of one account at a service: tokens, the exchanges that
-// fetch them, and the brake on registrations.
+// Account is the state of one account at a service: cached tokens, the exchanges that
+// get them, and the rate limit on registrations. All handlers with the same account
+// share it, also over reloads of the config. It is safe for concurrent use.
 type Account struct {
 	Engine *exchange.Engine
-	Cache  *memcache.Cache
-	Recent *memcache.Cache
-	Hints  *memcache.Cache // whose last token of Human API was an id token
+	Cache  *memcache.Cache // tokens and refusals
+	Recent *memcache.Cache // results of exchanges that bypassed Cache
+	Hints  *memcache.Cache // users whose last token of Human API was an id token
 
 	mu                  sync.Mutex
-	attached            map[any]*attachedConfig
+	attached            map[any]*attachedConfig // by config
 	registrationLimiter *rate.Limiter
-	maxTimeout          time.Duration // the longest timeout of its handlers
+	maxTimeout          time.Duration // the longest timeout of all handlers so far
 }
 
-// attachedConfig is what the handlers of one config say about an account's limits.
+// attachedConfig holds the limits that the handlers of one config agree on.
 type attachedConfig struct {
 	limits Limits
-	uses   int
+	uses   int // attached handlers
 }
 
-// New returns an Account without tokens. It is a caddy.Constructor.
+// New returns an Account with empty caches. It is a caddy.Constructor: the value is an
+// *Account. The error is always nil.
 func New() (caddy.Destructor, error) {
 	cache, recent, hints := memcache.New(), memcache.New(), memcache.New()
 	return &Account{
@@ -60,18 +63,21 @@ func New() (caddy.Destructor, error) {
 	}, nil
 }
 
-// hintCache holds hints, which are no refusals: they go with the user's tokens.
+// hintCache is the cache of Account.Hints. A hint is evicted together with the user's
+// tokens. memcache.Cache alone would leave it, because a hint has no token.
 type hintCache struct{ *memcache.Cache }
 
-// ForgetTokens implements exchange.Forgetter.
+// ForgetTokens implements exchange.Forgetter. It evicts the hints of the user.
 func (c hintCache) ForgetTokens(user exchange.UserKey) { c.Forget(user) }
 
-// AllowRegistration takes one registration from the account's budget. The budget is the
-// account's and how it grows the config's, so that a reload does not fill it.
+// AllowRegistration reports whether a user may be registered now. If so, it takes one
+// token from the account's rate limiter (a token bucket). limit and burst come from the
+// caller's config; the bucket belongs to the account, so a reload does not refill it. The
+// first call starts with a full bucket.
 func (a *Account) AllowRegistration(limit rate.Limit, burst int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.registrationLimiter.Burst() == 0 { // the first one: a full budget
+	if a.registrationLimiter.Burst() == 0 { // the first call: start with a full bucket
 		a.registrationLimiter = rate.NewLimiter(limit, burst)
 	}
 	if a.registrationLimiter.Limit() != limit || a.registrationLimiter.Burst() != burst {
@@ -81,11 +87,13 @@ func (a *Account) AllowRegistration(limit rate.Limit, burst int) bool {
 	return a.registrationLimiter.Allow()
 }
 
-// errLimits is about two handlers that would fight over one account's state.
+// errLimits is the error of Attach for two handlers of one config with different limits.
 var errLimits = errors.New("sets differently what the handlers of an account share")
 
-// Attach notes the limits of a handler of the given config, and its timeout.
-// Handlers of one config must agree; the next config may bring others.
+// Attach registers a handler of the given config with its limits and its timeout. config
+// must be comparable. It returns an error if the limits differ from those of another
+// handler of the same config. Another config may have other limits. Call Detach once for
+// each successful Attach.
 func (a *Account) Attach(config any, l Limits, timeout time.Duration) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -102,7 +110,7 @@ func (a *Account) Attach(config any, l Limits, timeout time.Duration) error {
 	return nil
 }
 
-// Detach takes back one claim.
+// Detach undoes one call of Attach.
 func (a *Account) Detach(config any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,9 +121,11 @@ func (a *Account) Detach(config any) {
 	}
 }
 
-// AfterDrain calls f when the exchanges that run now have ended: at once, if there
-// are none. A reload must not wait for others, so that is in the background; a
-// process that exits waits for it.
+// AfterDrain calls f when the running exchanges have ended. If none runs, it calls f
+// before it returns. Otherwise it returns immediately and calls f in the background,
+// because a reload must not wait for exchanges. It waits for the longest timeout of the
+// handlers and drainMargin at most, then it calls f anyway. The process does not exit
+// before f has returned.
 func (a *Account) AfterDrain(f func()) {
 	if a.Engine.Idle() {
 		f()
@@ -127,12 +137,13 @@ func (a *Account) AfterDrain(f func()) {
 	draining.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), longest+drainMargin)
 		defer cancel()
-		_ = a.Engine.Wait(ctx) // what began before and has not ended by then never will
+		_ = a.Engine.Wait(ctx) // an exchange that has not ended by then never will
 		f()
 	})
 }
 
-// Destruct implements caddy.Destructor.
+// Destruct implements caddy.Destructor. It closes the caches after the running exchanges
+// have ended.
 func (a *Account) Destruct() error {
 	a.AfterDrain(func() {
 		a.Cache.Close()
@@ -142,21 +153,21 @@ func (a *Account) Destruct() error {
 	return nil
 }
 
-// Limits are the settings that handlers of one account have to share.
+// Limits are the settings that all handlers of one account must share within a config.
 type Limits struct {
 	MaxConcurrent, MaxWaiting, MaxEntries int
 
-	BreakerOff        bool
-	Failures          int
-	Open              time.Duration
+	BreakerOff        bool          // the other fields of the breaker are ignored
+	Failures          int           // consecutive failures that open the breaker
+	Open              time.Duration // how long the breaker stays open
 	RegistrationRate  rate.Limit
 	RegistrationBurst int
-	TLS               string // a fingerprint of the files
-	Store             string // which one replicas share; empty: none
+	TLS               string // the fingerprint of the files of the option tls
+	Store             string // the PoolKey of the shared store; empty: none
 }
 
-// UpstreamKey names what an upstream depends on. The other limits may change
-// without closing a breaker.
+// UpstreamKey returns the part of an upstream's pool key that depends on the limits. If
+// one of the other limits changes, the upstream and its breaker keep their state.
 func (l Limits) UpstreamKey() string {
 	return fmt.Sprintf("%d %t %d %s %s", l.MaxConcurrent, l.BreakerOff, l.Failures, l.Open, l.TLS)
 }

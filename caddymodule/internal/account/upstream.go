@@ -19,34 +19,37 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
 )
 
-// What has to survive a reload of the config, also one that is rejected, lives
-// here: in pools, counted by the handlers that use it, or in the process.
-// Nothing of it depends on a config that may go away, and constructing it does
-// no I/O.
+// The state that survives a reload of the config, also a reload that is rejected. The
+// pools count the handlers that use a value. The values do not depend on a config, which
+// may be unloaded, and constructing them does no I/O.
 var (
-	Accounts  = caddy.NewUsagePool() // account key → *account
-	Upstreams = caddy.NewUsagePool() // account key and limits → *upstream
+	// Accounts is the pool of *Account, by account key.
+	Accounts = caddy.NewUsagePool()
 
-	// registrations is the process's: a hold outlives also a config without
-	// the directive. Its keys tell services apart.
+	// Upstreams is the pool of *Upstream, by account key and Limits.UpstreamKey.
+	Upstreams = caddy.NewUsagePool()
+
+	// Registrations holds the state of sign-ups, such as holds. It belongs to the
+	// process: a hold also survives a config without the directive. Its keys
+	// differ for different services.
 	Registrations = login.NewRegistrations()
 )
 
-// Upstream is the way to the service: its connections, the breaker and the
-// limit on calls. With other settings of these it is another upstream, which
-// starts afresh.
+// Upstream holds the connections to a service, the circuit breaker and the limit on
+// concurrent calls. If one of their settings changes, a new Upstream starts with a closed
+// breaker and without connections.
 type Upstream struct {
-	Service   string // its name
+	Service   string // the name of the service
 	Transport *http.Transport
 	Guard     *resilience.Client
 
-	// onBreaker is called when the breaker opens or closes: a function of the
-	// handler that has made a call most recently, whose config runs, or has until a
-	// moment ago.
+	// OnBreaker is called when the breaker opens or closes. It is set by the handler
+	// that made the most recent call. The config of that handler runs, or was
+	// unloaded a moment ago. Nil: no call.
 	OnBreaker atomic.Pointer[func(open bool)]
 }
 
-// NewUpstream returns an Upstream to a service, with its limits.
+// NewUpstream returns an *Upstream to the named service. The error is always nil.
 func NewUpstream(provider string, l Limits, transport *http.Transport) (caddy.Destructor, error) {
 	u := &Upstream{Service: provider, Transport: transport}
 	settings := resilience.Settings{MaxConcurrent: l.MaxConcurrent, OnBreaker: u.breakerChanged}
@@ -57,15 +60,16 @@ func NewUpstream(provider string, l Limits, transport *http.Transport) (caddy.De
 	return u, nil
 }
 
-// Destruct implements caddy.Destructor. The upstream goes on serving exchanges
-// of the old config; only connections that nobody uses are closed.
+// Destruct implements caddy.Destructor. It closes idle connections only: exchanges of
+// the unloaded config may still use the upstream.
 func (u *Upstream) Destruct() error {
 	u.Transport.CloseIdleConnections()
 	return nil
 }
 
-// breakerChanged tells that the breaker has opened or closed. It logs with the
-// logger of the moment: the one of the config that made the breaker may be gone.
+// breakerChanged logs that the breaker has opened or closed, and calls OnBreaker. It logs
+// with the current default logger, because the config that created the breaker may be
+// unloaded.
 func (u *Upstream) breakerChanged(open bool) {
 	log := caddy.Log().Named(u.Service)
 	if open {
@@ -78,19 +82,21 @@ func (u *Upstream) breakerChanged(open bool) {
 	}
 }
 
-// TLSFiles are the contents of the files that the tls option names.
+// TLSFiles are the contents of the files of the option tls, in PEM form. Nil: not set.
 type TLSFiles struct{ CA, Certificate, Key []byte }
 
-// TransportSettings make a transport. The fingerprint is of the files'
-// contents, so that new contents make a new transport.
+// TransportSettings are the settings of a transport. Fingerprint is a hash of the TLS
+// files' contents, so that new contents lead to a new transport. Get one from
+// NewTransport.
 type TransportSettings struct {
 	tls         *tls.Config
 	maxConns    int
 	Fingerprint []byte
 }
 
-// NewTransport checks the files of the option tls, and returns how to make a transport
-// for so many connections.
+// NewTransport returns the settings of a transport with at most maxConns connections per
+// host. It adds errors in the TLS files to p. Without CA the transport uses the system's
+// root certificates. It requires TLS 1.2 or newer.
 func NewTransport(s TLSFiles, maxConns int, p *option.Errors) TransportSettings {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.CA != nil {
@@ -110,16 +116,17 @@ func NewTransport(s TLSFiles, maxConns int, p *option.Errors) TransportSettings 
 	return TransportSettings{tls: config, maxConns: maxConns, Fingerprint: sum[:]}
 }
 
-// After PingAfter without a word from the service a connection is pinged, and closed
-// without an answer within PingTimeout: one that died silently is found by a ping,
-// not by a user. They are shorter in tests.
+// The health check of HTTP/2 connections. If a connection has received nothing for
+// PingAfter, the transport sends a ping, and closes the connection if there is no
+// response within PingTimeout. So a connection that died silently is detected by a ping,
+// not by the request of a user. Tests set shorter times.
 var (
 	PingAfter   = 3 * time.Second
 	PingTimeout = 2 * time.Second
 )
 
-// Build makes the transport. Idle connections are kept for as many calls as
-// may run at once, so that in a steady state nobody waits for a handshake.
+// Build returns a new transport. It allows as many idle connections as concurrent calls,
+// so that in a steady state no call waits for a handshake.
 func (s TransportSettings) Build() *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
@@ -128,7 +135,7 @@ func (s TransportSettings) Build() *http.Transport {
 		TLSClientConfig:       s.tls,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ForceAttemptHTTP2:     true,
-		DisableCompression:    true, // a small answer that unpacks to a large one is refused by never being unpacked
+		DisableCompression:    true, // protects from a small response that decompresses to a huge one
 		MaxConnsPerHost:       s.maxConns,
 		MaxIdleConns:          s.maxConns,
 		MaxIdleConnsPerHost:   s.maxConns,

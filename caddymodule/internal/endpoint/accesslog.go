@@ -11,18 +11,19 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 )
 
-// accessLog is what a request leaves behind for placeholders and access logs, which
-// are asked once it has been handled, if at all.
+// accessLog holds the outcome and the user of one request, for placeholders and for
+// Caddy's access logs. Both read it after the request was handled, if at all.
 type accessLog struct {
 	endpoint *Endpoint
-	user     identity.User
+	user     identity.User // zero: not identified
 	end      *metrics.OutcomeMetrics
 }
 
-// record leaves it behind.
+// record sets the placeholders of the request, and adds fields to its access log
+// entry if the server has access logs. code is empty if the request did not fail.
 func (t accessLog) record(q *Request, code exchange.Code) {
-	// An error route or a handler like intercept may make the second of us that
-	// answers a request: what the last one leaves behind counts.
+	// A second Endpoint may respond to the same request: in an error route, or after
+	// a handler such as intercept. The values of the last Endpoint count.
 	vars, _ := q.http.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	_, again := vars[t.endpoint.Service.outcomeKey]
 	if vars != nil {
@@ -31,8 +32,8 @@ func (t accessLog) record(q *Request, code exchange.Code) {
 	if code != "" || again {
 		t.set(q.repl, code, again)
 	} else {
-		// Those of most requests are found when somebody asks for them: the first
-		// placeholder that is set makes a map of eight.
+		// Most requests compute their placeholders only when one is read: the first
+		// call of Set would allocate a map of eight entries.
 		q.repl.Map(t.placeholder)
 	}
 	if !q.logged {
@@ -43,7 +44,8 @@ func (t accessLog) record(q *Request, code exchange.Code) {
 	}
 }
 
-// set sets the placeholders, which win over those that are mapped.
+// set sets the placeholders. They take precedence over those of Map. again means that
+// another Endpoint has set them before: then the user is cleared if there is none.
 func (t accessLog) set(repl *caddy.Replacer, code exchange.Code, again bool) {
 	repl.Set(t.endpoint.Service.outcomeKey, t.end.Placeholder)
 	if code != "" {
@@ -56,7 +58,7 @@ func (t accessLog) set(repl *caddy.Replacer, code exchange.Code, again bool) {
 	}
 }
 
-// placeholder is a caddy.ReplacerFunc.
+// placeholder implements caddy.ReplacerFunc.
 func (t accessLog) placeholder(name string) (any, bool) {
 	switch name {
 	case t.endpoint.Service.outcomeKey:
@@ -67,18 +69,18 @@ func (t accessLog) placeholder(name string) (any, bool) {
 	return nil, false
 }
 
-// shortName is a request's user by the name that logs have. It is only made if
-// somebody asks for it.
+// shortName is the user of a request, formatted as the hash that identifies the user
+// in logs. The hash is computed only if a placeholder or an access log needs it.
 type shortName accessLog
 
-// String implements fmt.Stringer, which placeholders and access logs ask.
+// String implements fmt.Stringer, which placeholders and access logs call.
 func (n shortName) String() string { return n.endpoint.LogHasher.LogName(n.user) }
 
-// MarshalText implements encoding.TextMarshaler, for encoders.
+// MarshalText implements encoding.TextMarshaler, which encoders call.
 func (n shortName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
-// accessFields are what access logs are told of a request besides what they
-// tell of all.
+// accessFields are the fields that the endpoint adds to the access log entry of a
+// request: outcome, and user if the user was identified.
 type accessFields accessLog
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.

@@ -8,28 +8,31 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// TokenCache is where an account keeps tokens: in memory, and in the store that
-// replicas share. It is the same value for all endpoints of an account.
+// TokenCache gives access to the cached tokens of an account: in memory, and in the
+// store that replicas share. It is comparable: the endpoints of an account that share
+// a store have equal values, so it can be the key of a map.
 type TokenCache struct {
 	Account *account.Account
-	Shared  exchange.SharedStore // nil: there are no other replicas
-	user    exchange.UserKey     // whose tokens; empty: everybody's
+	Shared  exchange.SharedStore // nil: no shared store
+	user    exchange.UserKey     // the user whom Evict evicts; empty: use Flush only
 }
 
-// TokenCache returns where the endpoint's tokens are.
+// TokenCache returns the cache of all users of the endpoint. Call Flush on it.
 func (e *Endpoint) TokenCache() TokenCache {
 	return TokenCache{Account: e.Account, Shared: e.current.Load().Policy.Shared}
 }
 
-// TokensOf returns where the tokens of one user are.
+// TokensOf returns the cache of one user of the endpoint. Call Evict on it.
 func (e *Endpoint) TokensOf(user identity.User) TokenCache {
 	c := e.TokenCache()
 	c.user = e.current.Load().hasher.CacheKey(user)
 	return c
 }
 
-// Flush evicts all users: from memory at once, because the store takes its time, and
-// again after that, because until then it may have given something back.
+// Flush evicts all users of the account. It flushes the memory cache before the shared
+// store, because flushing the store takes long, and once more afterwards, because
+// requests may have read tokens from the store in between. The error is the shared
+// store's; the memory cache is flushed in any case.
 func (c TokenCache) Flush(ctx context.Context) error {
 	c.Account.Engine.Flush()
 	if c.Shared == nil {
@@ -39,14 +42,16 @@ func (c TokenCache) Flush(ctx context.Context) error {
 	return c.Shared.Flush(ctx)
 }
 
-// Evict evicts the user of TokensOf, at all replicas. An error says that the others may
-// not know.
+// Evict evicts the user of TokensOf at all replicas: tokens and cached refusals. If it
+// returns an error, the user is evicted in this process, but the other replicas may
+// not have been notified.
 func (c TokenCache) Evict(ctx context.Context) error {
 	return c.Account.Engine.Evict(ctx, c.user, c.Shared, true)
 }
 
-// ReleaseHold ends the hold of a user whose last sign-up had an unclear end, at all
-// replicas, if there is one.
+// ReleaseHold ends the hold of a user at all replicas, so that the user can be signed
+// up again. A hold follows a sign-up whose result is unknown. Without a hold it does
+// nothing.
 func (e *Endpoint) ReleaseHold(ctx context.Context, user identity.User) error {
 	return e.current.Load().tokens.ReleaseHold(ctx, user)
 }

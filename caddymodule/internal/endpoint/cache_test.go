@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// slowStore is a shared store that forgets as this process goes on.
+// slowStore is a shared store whose evictions and flushes call meanwhile and then fail.
 type slowStore struct {
 	exchange.SharedStore
 	meanwhile func()
@@ -28,9 +28,9 @@ func (s slowStore) Evict(context.Context, exchange.UserKey) error {
 	return errSlow
 }
 
-// TestForgettingBesideTheStore: a flush takes effect here before the store has
-// done its part; and what came back from there meanwhile goes, too. So it does
-// if the store does not do its part.
+// TestForgettingBesideTheStore: a flush takes effect in memory before the store has
+// finished. Tokens that return from the store meanwhile are evicted, too, also if the
+// store fails.
 func TestForgettingBesideTheStore(t *testing.T) {
 	v, _ := account.New()
 	a := v.(*account.Account)

@@ -16,71 +16,81 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
-// Source is one service's part of a token directive.
+// Source is the part of a token directive that is specific to its service: the options
+// of the account, and the exchanges for tokens. The packages humatoken and
+// humanapitoken implement it.
 type Source interface {
-	// settings evaluates the options that say whose service is called and as
-	// whom, and notes what is wrong with them. It changes nothing: it is asked
-	// again whenever a file that they name may have changed.
+	// Settings evaluates the options that name the API, the account and its
+	// credentials, and adds their errors to p. It has no side effects: Endpoint
+	// calls it again whenever a file that these options name may have changed.
 	Settings(p *option.Errors) Settings
 
-	// named is what names the account.
+	// Names returns the options that name the account, as they stand in the config.
 	Names() AccountNames
 }
 
-// Settings are those options with values in place of placeholders.
+// Settings are the options of a Source with their placeholders replaced.
 type Settings interface {
-	// sum is a hash of all of them.
+	// Fingerprint returns a hash of all settings. It changes if one of them does.
 	Fingerprint() string
 
-	// account keys the hash that names users in caches, the same in all
-	// replicas: tokens of other credentials have other names, so they are never
-	// handed out. service names, for replicas, whose sign-ups these are.
+	// CacheKey returns the key of the hash that names users in caches. It is the
+	// same in all replicas. Other credentials have another key, so the tokens that
+	// were fetched with them are never found.
 	CacheKey() []byte
+
+	// SignUpKey names, for all replicas, the service at which users are signed up.
+	// Replicas with the same key share the locks of their sign-ups. It is nil for a
+	// service without sign-ups.
 	SignUpKey() []byte
 
-	// tokens are the service's, as they are fetched with these settings.
+	// Tokens returns the TokenSource with these settings. users names users in
+	// caches. locks is nil if there is no shared store.
 	Tokens(users *userhash.Hasher, locks exchange.SignUpLocks) TokenSource
 }
 
-// TokenSource is one service's tokens, as they are fetched with certain
-// credentials.
+// TokenSource gets the tokens of one service with one set of credentials. Concurrent
+// requests share it.
 type TokenSource interface {
-	// Variant returns the kind of token that a request is for, or the code of the
-	// error if the request does not name one.
+	// Variant returns the kind of token that a request asks for. If the request
+	// does not name one, it returns the code of the error instead.
 	Variant(r *http.Request) (Variant, exchange.Code)
 
-	// mint makes the exchange of a request. It runs without the request.
+	// Exchange returns the exchange of a request. The exchange runs detached from
+	// the HTTP request, and may outlive it.
 	Exchange(q *Request) Exchange
 
-	// again is the same exchange with these credentials.
+	// RetryWith returns the exchange m with the credentials of this TokenSource.
 	RetryWith(m Exchange) Exchange
 
-	// releaseHold ends the hold of a user whose last sign-up had an unclear end, at
-	// all replicas, if there is one.
+	// ReleaseHold ends the hold of a user at all replicas; see Endpoint.ReleaseHold.
 	ReleaseHold(ctx context.Context, user identity.User) error
 }
 
-// Variant is a kind of token of one user.
+// Variant is a kind of token. A user may have one token of each kind.
 type Variant struct {
-	Kind       string           // tells its tokens apart in caches
+	Kind       string           // the kind's name in cache keys
 	ClientType login.ClientType // empty for a service without client types
 }
 
-// credentials are what calls are made with, and what depends on it. They never
-// change: others come in their place, and a request has the same from its
-// beginning to its end.
+// credentials are the credentials that calls are made with, and everything that depends
+// on them. They are immutable: a rotation replaces them as a whole, and a request uses
+// the same credentials from beginning to end. The exception is an exchange whose
+// credentials the service refuses; see loggedExchange.
 type credentials struct {
 	tokens TokenSource
-	sum    string
+	sum    string // Settings.Fingerprint
 	loaded time.Time
 
 	hasher *userhash.Hasher // names users in caches
 	Policy exchange.Policy
-	locks  exchange.SignUpLocks // of all replicas; nil if there are no others
-	leave  func()               // what replicas share, when no exchange with these runs any more
+	locks  exchange.SignUpLocks // shared by all replicas; nil: no shared store
+	leave  func()               // leaves the shared store; call it when no exchange uses these credentials any more
 }
 
-// Start begins with the credentials that the config was loaded with.
+// Start sets the first credentials of the config. When the config has started, it also
+// connects to the shared store and starts to watch the files that the options name.
+// Call it once, in Provision, after AcquireState.
 func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 	c, member, err := e.newCredentials(s)
 	if err != nil {
@@ -104,6 +114,8 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 	return lifecycle.OnStarted(ctx, func() { watcher.add(e) })
 }
 
+// newCredentials returns the credentials of s, and joins the shared store if there is
+// one. The Member is zero without a shared store.
 func (e *Endpoint) newCredentials(s Settings) (*credentials, exchange.Member, error) {
 	account := s.CacheKey()
 	c := &credentials{

@@ -11,20 +11,30 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
 )
 
-// DryRun is what is different about a directive that a command runs, without
-// a server around it. Whatever is not here is as it would be in one.
+// DryRun overrides what a directive takes from its server, so that a command can run
+// the directive without one. Everything else works as in a server. A nil *DryRun
+// overrides nothing.
 type DryRun struct {
-	ForwardsHeader func(name string) bool // see surroundings; nil: as without a server
-	Register       bool                   // a user may be made of one whom the service does not know
-	Calls          record.Recorder
-	Result         chan exchange.Result // what came of an exchange; has room for it. Nil: there is none
+	// ForwardsHeader replaces identify.HeaderFilter. Nil: identify.HeaderFilter.
+	ForwardsHeader func(name string) bool
+
+	// Register allows the exchange to sign up a user whom the service does not know.
+	Register bool
+
+	// Calls records the calls at the service.
+	Calls record.Recorder
+
+	// Result receives the result of an exchange. It needs a buffer: a result that
+	// does not fit is dropped. Nil: results are dropped, and the directive shares the
+	// state of its account with other handlers.
+	Result chan exchange.Result
 }
 
-// onlyKnown reports whether no user may be made.
+// onlyKnown reports whether signing up unknown users is forbidden.
 func (r *DryRun) onlyKnown() bool { return r != nil && !r.Register }
 
-// isolationKey names the state of an account: a performance shares none with another, so
-// that each has an exchange of its own.
+// isolationKey returns the part of an account's pool key that separates dry runs. Each
+// dry run with a Result has its own, so that it runs its own exchange.
 func (r *DryRun) isolationKey() string {
 	if r == nil || r.Result == nil {
 		return ""
@@ -32,7 +42,8 @@ func (r *DryRun) isolationKey() string {
 	return fmt.Sprintf("%p", r)
 }
 
-// headerArrives is what a directive takes for true of request headers.
+// headerArrives returns the function that reports whether the server passes a request
+// header on to the directive.
 func (r *DryRun) headerArrives(ctx caddy.Context) func(name string) bool {
 	if r == nil || r.ForwardsHeader == nil {
 		return identify.HeaderFilter(ctx)
@@ -40,7 +51,8 @@ func (r *DryRun) headerArrives(ctx caddy.Context) func(name string) bool {
 	return r.ForwardsHeader
 }
 
-// record is a way to the service on which calls are noted.
+// record returns a transport that records its calls in Calls, or transport itself if r
+// is nil.
 func (r *DryRun) record(transport *http.Transport) http.RoundTripper {
 	if r == nil {
 		return transport
@@ -48,13 +60,14 @@ func (r *DryRun) record(transport *http.Transport) http.RoundTripper {
 	return r.Calls.Watch(transport)
 }
 
-// setResult notes what came of an exchange.
+// setResult sends the result of an exchange to Result, if there is room. It does not
+// block.
 func (r *DryRun) setResult(result exchange.Result) {
 	if r == nil {
 		return
 	}
 	select {
 	case r.Result <- result:
-	default: // nobody is going to look
+	default: // no receiver, or a second result
 	}
 }

@@ -23,13 +23,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
-// Endpoint is what all token directives are: who is asking, and then the token
-// that is kept for them or a new one. Whose tokens these are is its service's
-// matter.
+// Endpoint is the HTTP handler behind both directives. It identifies the user of a
+// request and responds with a cached or newly issued token. What is specific to a
+// service is in its Service and its Source.
+//
+// To provision an Endpoint, call Init, Load, AcquireState and Start in this order. Call
+// Cleanup when the config is unloaded, also if provisioning failed.
 type Endpoint struct {
 	Service *Service
 	source  Source
-	files   []string // that its options name
+	files   []string // paths of the files that the options name
 	common  *config.Common
 
 	Logger   *zap.Logger
@@ -39,40 +42,41 @@ type Endpoint struct {
 
 	identity       *identity.Identifier
 	denyCrossSite  bool
-	delegateErrors bool             // to error routes
+	delegateErrors bool             // return errors to handle_errors instead of writing them
 	LogHasher      *userhash.Hasher // names users in logs
-	vary           []string         // placeholders of the option vary
-	varyHeader     string           // the value of Vary
-	Policy         exchange.Policy  // what it is for all credentials
+	vary           []string         // placeholders of the option vary, without braces
+	varyHeader     string           // the value of the response header Vary
+	Policy         exchange.Policy  // the part that does not depend on the credentials
 
 	Account   *account.Account
 	upstream  *account.Upstream
 	onBreaker func(open bool)
-	store     config.Store // what replicas share; nil: there are no others
+	store     config.Store // shared by replicas; nil: none
 
 	current  atomic.Pointer[credentials]
 	rotation rotation
 
 	DryRun *DryRun // nil in a server
 
-	succeeded atomic.Bool // this config has had a token
+	succeeded atomic.Bool // an exchange of this config has succeeded
 	samples   logLimiter  // limits messages that any request can trigger
 }
 
-// Exchange is an exchange: exchange.Minter without the report.
+// Exchange gets one token from a service. It is exchange.Minter without Ended.
 type Exchange interface {
 	Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error)
 }
 
-// allow lists the methods that the endpoint knows. HEAD is none of them: it
-// would sign people in.
+// allow is the value of the response header Allow. HEAD is not allowed, because it
+// would sign users in.
 const allow = "GET, POST, DELETE, OPTIONS"
 
-// statusClientClosedRequest is what access logs show of a caller who left.
+// statusClientClosedRequest is the status in access logs if the client closed the
+// connection before the response. It is the nonstandard 499 of nginx.
 const statusClientClosedRequest = 499
 
-// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next: the
-// Endpoint responds to every request that the directive's matcher lets in.
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next: the Endpoint
+// responds to every request that the directive's matcher matches.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) (err error) {
 	e.setVary(w.Header(), r.Header)
 	req := newRequest(e, r)
@@ -84,8 +88,8 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp
 	return e.serve(w, &req)
 }
 
-// serve identifies the user of a request, gets a token for them from the cache or
-// from the service, and responds with it.
+// serve identifies the user of a request, gets a token from the cache or from the
+// service, and responds with it.
 func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 	switch req.http.Method {
 	case http.MethodGet, http.MethodPost, http.MethodDelete:
@@ -121,9 +125,9 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 	return req.respond(w, result)
 }
 
-// token returns a token from the cache, from a running exchange, or from a new one.
-// Most requests end here without one, and then the request does not escape to the
-// heap: only an exchange, which may outlive the request, copies it.
+// token returns a token from the cache, from a running exchange, or from a new exchange.
+// A cache hit, which most requests are, does not allocate: q escapes to the heap only
+// as the copy for an exchange, which may outlive the request.
 func (q *Request) token() exchange.Result {
 	lookup := exchange.Request{User: q.key, Kind: q.kind, Fresh: q.wantsFreshToken(), Since: q.start, Policy: &q.creds.Policy}
 	if result, ok := lookup.Kept(time.Now()); ok {
@@ -134,12 +138,13 @@ func (q *Request) token() exchange.Result {
 	return q.endpoint.Account.Engine.Exchange(q.http.Context(), &lookup)
 }
 
-// Minter implements exchange.Source.
+// Minter implements exchange.Source. It returns the exchange of the request.
 func (q *Request) Minter() exchange.Minter {
 	return &loggedExchange{q.creds.tokens.Exchange(q), q.endpoint, q.creds, q.User}
 }
 
-// loggedExchange is the exchange of one user, and what is told of its end.
+// loggedExchange is the exchange of one user. It logs the result, and retries once with
+// reloaded credentials if the service refuses the present ones.
 type loggedExchange struct {
 	exchange    Exchange
 	e           *Endpoint
@@ -147,8 +152,8 @@ type loggedExchange struct {
 	user        identity.User
 }
 
-// Mint implements exchange.Minter. If the service refuses our credentials there
-// may be new ones.
+// Mint implements exchange.Minter. If the service refuses the credentials, Mint reloads
+// them from their files and retries once if they have changed.
 func (m *loggedExchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
 	grant, outcome, err := m.exchange.Mint(ctx)
 	if err == nil || problem.Of(err).Code != exchange.CodeConfig {
@@ -162,7 +167,7 @@ func (m *loggedExchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Ou
 	return m.exchange.Mint(ctx)
 }
 
-// Ended implements exchange.Minter.
+// Ended implements exchange.Minter. It logs the result.
 func (m *loggedExchange) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
 
 // Interface guards

@@ -14,9 +14,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
+// fileName matches Caddy's placeholder {file.*}.
 var fileName = regexp.MustCompile(`{file\.([^}]+)}`)
 
-// optionFiles returns the files that options name, which may change.
+// optionFiles returns the paths of the files that a directive's options name: the
+// option config_file, and all placeholders {file.*}. Their content may change while the
+// config runs.
 func optionFiles(options any) (files []string) {
 	text, err := json.Marshal(options)
 	var all map[string]any
@@ -34,7 +37,8 @@ func optionFiles(options any) (files []string) {
 	return files
 }
 
-// stringsIn are the texts in a JSON value.
+// stringsIn returns an iterator over all strings in a decoded JSON value, without the
+// names of object members.
 func stringsIn(v any) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		var within func(v any) bool
@@ -61,38 +65,40 @@ func stringsIn(v any) iter.Seq[string] {
 	}
 }
 
-// PollInterval is how often the watcher looks whether the files of a handler have
-// changed. It is shorter in tests.
+// PollInterval is the interval at which the watcher checks whether the files of a
+// handler have changed. Tests set it to a shorter one.
 var PollInterval = 2 * time.Second
 
-// MaxRound is how long one round of the watcher waits for reloads that take long.
-// It is shorter in tests.
+// MaxRound is the maximum time that one round of the watcher waits for file systems and
+// for reloads. Tests set it to a shorter one.
 var MaxRound = 3 * time.Second
 
-// watcher is the watcher of the process.
+// watcher is the only fileWatcher of the process.
 var watcher fileWatcher
 
-// readInterval is how often files are read of which nothing says that they have
-// changed.
+// readInterval is the interval at which files are read again although their stamps have
+// not changed.
 const readInterval = time.Minute
 
-// fileWatcher reloads the credentials of all handlers whose options name files. It
-// has one goroutine, which runs while there is such a handler.
+// fileWatcher reloads the credentials of all handlers whose options name files. It has
+// one goroutine, which runs while there is such a handler. The zero value is ready for
+// use.
 type fileWatcher struct {
 	mu       sync.Mutex // not held while files are read
 	handlers map[*Endpoint]*watchedFiles
-	stop     chan struct{} // ends the goroutine when closed; nil: none runs
+	stop     chan struct{} // closed to end the goroutine; nil: it does not run
 
-	hanging sync.Map // paths of files whose file system does not answer → nil
+	hanging sync.Map // set of paths (→ nil) with a pending call of textfile.Stat
 }
 
-// watchedFiles are the files of a handler. Only the watcher's goroutine uses them.
+// watchedFiles is the state of the files of one handler. Only the watcher's goroutine
+// uses it.
 type watchedFiles struct {
-	stamps []textfile.Stamp // before they were read
-	read   time.Time        // when that was
+	stamps []textfile.Stamp // taken before the files were last read
+	read   time.Time        // when the files were last read
 }
 
-// add begins to watch the files of a handler.
+// add starts to watch the files of a handler.
 func (w *fileWatcher) add(e *Endpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -106,8 +112,8 @@ func (w *fileWatcher) add(e *Endpoint) {
 	}
 }
 
-// remove ends that. It does not wait for a reload. A handler that was not added
-// changes nothing.
+// remove stops watching the files of a handler. It does not wait for a running reload.
+// If the handler was not added, remove does nothing.
 func (w *fileWatcher) remove(e *Endpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -118,6 +124,7 @@ func (w *fileWatcher) remove(e *Endpoint) {
 	}
 }
 
+// run calls round every PollInterval until stop is closed.
 func (w *fileWatcher) run(stop <-chan struct{}) {
 	tick := time.NewTicker(PollInterval)
 	defer tick.Stop()
@@ -131,10 +138,11 @@ func (w *fileWatcher) run(stop <-chan struct{}) {
 	}
 }
 
-// round reloads the credentials of the handlers whose files may have changed, one after
-// the other. After MaxRound it starts the remaining reloads without waiting for them, so
-// that a file system that hangs delays the other handlers by no more than that. A
-// reload that still runs from the round before is not waited for.
+// round reloads the credentials of the handlers whose files may have changed, one
+// handler after the other. After MaxRound it starts the remaining reloads without
+// waiting for them, so that a hanging file system delays the other handlers by no more
+// than that. It does not wait for a reload that is still running from the previous
+// round.
 func (w *fileWatcher) round(stop <-chan struct{}) {
 	w.mu.Lock()
 	all := maps.Clone(w.handlers)
@@ -165,10 +173,10 @@ func (w *fileWatcher) round(stop <-chan struct{}) {
 	}
 }
 
-// stampsByPath are the stamps of files.
+// stampsByPath maps the paths of files to their stamps.
 type stampsByPath map[string]textfile.Stamp
 
-// of returns those of some files, and whether all are known.
+// of returns the stamps of the given files. ok is false if one of them is unknown.
 func (s stampsByPath) of(paths []string) (stamps []textfile.Stamp, ok bool) {
 	stamps = make([]textfile.Stamp, len(paths))
 	for i, path := range paths {
@@ -179,8 +187,9 @@ func (s stampsByPath) of(paths []string) (stamps []textfile.Stamp, ok bool) {
 	return stamps, true
 }
 
-// stat returns the stamps of the files of all handlers, but for those whose file system
-// does not answer before the timer fires, or has not since a round before.
+// stat returns the stamps of the files of all handlers. It omits a file if its file
+// system does not respond before the timer fires, or has not yet responded to the call
+// of a previous round.
 func (w *fileWatcher) stat(all map[*Endpoint]*watchedFiles, timer *time.Timer) stampsByPath {
 	paths := make(map[string]struct{})
 	for e := range all {
@@ -190,7 +199,7 @@ func (w *fileWatcher) stat(all map[*Endpoint]*watchedFiles, timer *time.Timer) s
 	}
 	var (
 		mu     sync.Mutex
-		over   bool // the stamps are in use
+		over   bool // stat has returned stamps: do not write to it any more
 		stamps = make(stampsByPath, len(paths))
 		done   = make(chan struct{})
 	)
@@ -214,7 +223,7 @@ func (w *fileWatcher) stat(all map[*Endpoint]*watchedFiles, timer *time.Timer) s
 	select {
 	case <-done:
 	case <-timer.C:
-		timer.Reset(0) // for what else waits for it
+		timer.Reset(0) // fire again: round waits for the timer, too
 	}
 	mu.Lock()
 	defer mu.Unlock()

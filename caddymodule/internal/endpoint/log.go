@@ -14,7 +14,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// logEnd logs how an exchange ended, once for all who waited for it.
+// logEnd logs the result of an exchange. It is called once per exchange, however many
+// requests waited for it.
 func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
 	e.DryRun.setResult(r)
 	if r.NotKept != nil {
@@ -49,17 +50,19 @@ func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
 	e.logSampled(level, string(code), exchangeLogInterval, messageNoToken, fields...)
 }
 
+// messageNoToken is the log message of a failed exchange.
 const messageNoToken = "no token granted"
 
-// How often a message that one user can trigger is logged, by kind.
+// The intervals of logSampled: at most one message of a kind is logged per interval.
 const (
 	exchangeLogInterval  = time.Second
 	rejectionLogInterval = 10 * time.Second
 )
 
-// logSampled logs a message that any request can trigger. Within an interval
-// the first one of a kind is logged at its level, with how many were not since
-// the one before; the others are logged at debug level.
+// logSampled logs a message that any request can trigger. The first message of a kind
+// within the interval every is logged at its level, with the number of messages
+// suppressed since the previous one (field suppressed). The others are logged at debug
+// level. Messages are counted per message and kind.
 func (e *Endpoint) logSampled(level zapcore.Level, kind string, every time.Duration, message string, fields ...zap.Field) {
 	if level > zapcore.DebugLevel {
 		suppressed, ok := e.samples.allow(message+" "+kind, every)
@@ -75,13 +78,14 @@ func (e *Endpoint) logSampled(level zapcore.Level, kind string, every time.Durat
 	}
 }
 
-// logPanic logs a mistake of ours, without the panic's value: it may hold
-// anything.
+// logPanic logs a panic, which is a bug, with its stack. It does not log the value of
+// the panic, which may hold a secret.
 func (e *Endpoint) logPanic(message string, err error) {
 	e.Logger.Error(message, zap.Error(err), zap.ByteString("stack", stackOf(err)))
 }
 
-// stackOf is where an error that was a panic comes from, nil if it was none.
+// stackOf returns the stack of the panic that err wraps, or nil if err wraps no
+// *exchange.PanicError.
 func stackOf(err error) []byte {
 	var panicked *exchange.PanicError
 	if errors.As(err, &panicked) {
@@ -90,13 +94,13 @@ func stackOf(err error) []byte {
 	return nil
 }
 
-// severity is how loud a failed exchange is: what the operator must mend is an
-// error, what passes is a warning, what the service decides is information.
+// severity returns the log level of a failed exchange: error if the operator has to fix
+// something, warning if the failure is temporary, info if the service decided it.
 func (e *Endpoint) severity(code exchange.Code, err error) zapcore.Level {
 	var open *exchange.OpenError
 	switch {
 	case errors.As(err, &open):
-		return zapcore.DebugLevel // the breaker has said so
+		return zapcore.DebugLevel // the breaker has logged that it opened
 	case code == exchange.CodeRefused, code == exchange.CodeNotRegistered, code == exchange.CodeConnectUnavailable:
 		return zapcore.InfoLevel
 	case code == exchange.CodeConfig || code == exchange.CodeRejected || code == exchange.CodeBadResponse:
@@ -105,8 +109,9 @@ func (e *Endpoint) severity(code exchange.Code, err error) zapcore.Level {
 	return zapcore.WarnLevel
 }
 
-// logNoExchange logs that a request was answered without the end of an exchange,
-// which logs by itself.
+// logNoExchange logs that a request failed without the result of an exchange: the limits
+// rejected it, or it did not wait any longer. It ignores all other errors, which logEnd
+// logs.
 func (e *Endpoint) logNoExchange(user identity.User, err error) {
 	switch {
 	case errors.Is(err, exchange.ErrUserOverloaded):
@@ -118,38 +123,38 @@ func (e *Endpoint) logNoExchange(user identity.User, err error) {
 	}
 }
 
-// logRejection logs a request that was rejected: what the operator may have to
-// change is not told to the caller.
+// logRejection logs that a request was rejected. The log has details for the operator
+// that the response does not have.
 func (e *Endpoint) logRejection(f problem.Error) {
 	e.logSampled(zapcore.WarnLevel, string(f.Code), rejectionLogInterval, "request rejected",
 		zap.String("reason", string(f.Code)), zap.String("detail", cmp.Or(f.Hint, f.Detail)))
 }
 
-// logUserinfoError logs why the application could not say who is asking.
+// logUserinfoError logs why the application could not identify the user.
 func (e *Endpoint) logUserinfoError(err error) {
 	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "the application could not say who is asking", zap.Error(err))
 }
 
-// userField names a user by a keyed hash.
+// userField returns a log field that identifies the user by a keyed hash.
 func (e *Endpoint) userField(user identity.User) zap.Field {
 	return zap.String("user", e.LogHasher.LogName(user))
 }
 
-// logLimiter limits log messages that any request can trigger: of each kind it
-// lets one through in an interval, and counts the others. The zero value is
-// ready for use. The kinds come from closed sets, so there are few.
+// logLimiter limits log messages that any request can trigger: it allows one message of
+// each kind per interval, and counts the others. The zero value is ready for use. The
+// kinds come from closed sets, so the map stays small. It is safe for concurrent use.
 type logLimiter struct {
 	mu    sync.Mutex
 	kinds map[string]*sample
 }
 
 type sample struct {
-	next       time.Time // when the next message may be logged
-	suppressed int       // messages since the last one that was
+	next       time.Time // no message is allowed before
+	suppressed int       // messages since the last one that was allowed
 }
 
-// allow reports whether a message of a kind is to be logged, and how many were
-// not since the last one that was.
+// allow reports whether a message of a kind may be logged now. If so, suppressed is the
+// number of messages that were not allowed since the previous allowed one.
 func (s *logLimiter) allow(kind string, every time.Duration) (suppressed int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,18 +20,20 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
-// Init is the first part of every directive's Provision: what nothing can go
-// wrong with.
+// Init is the first step of a directive's Provision. It cannot fail. handler is the
+// directive's config, in which Init looks for the names of files.
 func (e *Endpoint) Init(ctx caddy.Context, service *Service, s Source, handler any, c *config.Common) {
 	e.Service, e.source, e.common = service, s, c
 	e.files = optionFiles(handler)
 	e.Logger, e.metrics = ctx.Logger(), service.metrics()
 	if e.DryRun != nil {
-		e.Logger = zap.NewNop() // the command tells what there is to tell
+		e.Logger = zap.NewNop() // the command reports the result itself
 	}
 }
 
-// Load evaluates what the directives share, and notes every problem in it.
+// Load is the second step of Provision. It evaluates the options that both directives
+// share, adds all their errors to p, and returns the limits. ttl is the service's
+// default lifetime of cached tokens.
 func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Errors) account.Limits {
 	l := readLimits(e.common, p)
 	checkOptions(e.common, p)
@@ -55,10 +57,11 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Errors) 
 	return l
 }
 
-// AcquireState takes the state of an account from the pools. written is
-// what names it in the config: what rotates in place (a file's content) is no
-// part of that, so state survives a rotation. It is the last part of Provision
-// that may fail.
+// AcquireState is the third step of Provision. It takes the state of the account and its
+// upstream from the pools, where they survive reloads. written are the options that name
+// the account, as they stand in the config: the content of a file is not part of them,
+// so the state survives a rotation. AcquireState returns an error if another handler of
+// the config sets the limits of the account differently.
 func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.Limits, transport account.TransportSettings) error {
 	if err := RegisterMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
@@ -77,7 +80,7 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 		return err
 	}
 	e.Account = a
-	config := any(ctx.GetMetricsRegistry()) // tells the handlers of one config from those of the next
+	config := any(ctx.GetMetricsRegistry()) // identifies the config: each one has its own registry
 	if err := a.Attach(config, l, e.Policy.Timeout); err != nil {
 		return fmt.Errorf("another %s of the same account %w: give both the same %s", e.Service.Directive, err, e.Service.sharedOptions)
 	}
@@ -104,15 +107,15 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 	return nil
 }
 
-// Cleanup implements caddy.CleanerUpper. It gives back what Provision has
-// acquired, also if that failed halfway. Requests of this config may still be
-// running, so nothing is closed here.
+// Cleanup implements caddy.CleanerUpper. It releases what Provision has acquired, also
+// if Provision failed halfway. Requests of this config may still be running, so Cleanup
+// closes nothing that they use.
 func (e *Endpoint) Cleanup() error {
 	e.cleanups.Run()
 	return nil
 }
 
-// The defaults of the shared options.
+// The default values of the options that both directives share.
 const (
 	defaultNegativeTTL     = 5 * time.Second
 	defaultTimeout         = caddy.Duration(10 * time.Second)
@@ -126,7 +129,8 @@ const (
 
 var defaultRetries = 1
 
-// readLimits reads the limits that all handlers of an account share.
+// readLimits returns the limits that all handlers of an account share, with defaults for
+// those that are not set.
 func readLimits(c *config.Common, p *option.Errors) account.Limits {
 	b := c.Breaker
 	if b == nil {
@@ -151,8 +155,8 @@ func readLimits(c *config.Common, p *option.Errors) account.Limits {
 	}
 }
 
-// checkOptions notes values that only a JSON config can have: the Caddyfile refuses
-// them where they stand.
+// checkOptions adds invalid values of options to p. Only a JSON config can have them:
+// the Caddyfile parser rejects them with their line.
 func checkOptions(c *config.Common, p *option.Errors) {
 	for _, o := range []struct {
 		name, value string
@@ -185,8 +189,8 @@ func checkOptions(c *config.Common, p *option.Errors) {
 	}
 }
 
-// newPolicy is how this handler wants its exchanges run and kept; ttl is the
-// service's default.
+// newPolicy returns the policy by which exchanges run and are cached. ttl is the
+// service's default lifetime of cached tokens.
 func newPolicy(c *config.Common, l account.Limits, ttl time.Duration) exchange.Policy {
 	p := exchange.Policy{
 		Timeout:     time.Duration(cmp.Or(c.Timeout, defaultTimeout)),

@@ -20,23 +20,24 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
-// Request is one request and what has been found out about it. It stays on the
-// stack unless there is an exchange.
+// Request is the state of one HTTP request. It does not escape to the heap unless an
+// exchange is started, which gets a copy.
 type Request struct {
 	http            *http.Request
 	endpoint        *Endpoint
 	creds           *credentials
 	repl            *caddy.Replacer
-	identityRequest identity.Request // what the identity is read from
-	start           time.Time        // of our part
-	User            identity.User
+	identityRequest identity.Request        // the input of identity.Identifier
+	start           time.Time               // when the endpoint got the request
+	User            identity.User           // zero until the user is identified
 	key             exchange.UserKey        // names the user in caches
-	kind            exchange.Kind           // of token, once it is known
-	ClientType      login.ClientType        // Huma's
-	end             *metrics.OutcomeMetrics // how it ended, once it has
+	kind            exchange.Kind           // of the token; empty until it is known
+	ClientType      login.ClientType        // empty for a service without client types
+	end             *metrics.OutcomeMetrics // set by finish; nil before
 	logged          bool                    // the server has access logs
 }
 
+// newRequest returns the state of r, whose user is not yet identified.
 func newRequest(e *Endpoint, r *http.Request) Request {
 	ctx := r.Context()
 	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
@@ -58,9 +59,9 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 	return q
 }
 
-// finish leaves behind how the request ended, and counts it. Every request ends
-// once, before it is answered. It returns when that was: a hit pays for no
-// further look at the clock.
+// finish records the outcome in metrics, placeholders and the access log. Call it
+// exactly once, before writing the response. It returns the current time, so that a
+// cache hit need not call time.Now again.
 func (q *Request) finish(outcome exchange.Outcome, code exchange.Code) time.Time {
 	now := time.Now()
 	q.end = q.endpoint.metrics.Outcome(outcome)
@@ -69,22 +70,24 @@ func (q *Request) finish(outcome exchange.Outcome, code exchange.Code) time.Time
 	return now
 }
 
-// responded reports whether the answer has begun.
+// responded reports whether finish was called: the response may have been started.
 func (q *Request) responded() bool { return q.end != nil }
 
-// clientGone reports whether the caller has left.
+// clientGone reports whether the request was canceled, usually by the client closing
+// the connection.
 func (q *Request) clientGone() bool { return q.http.Context().Err() != nil }
 
-// Names returns the user's first and last name.
+// Names returns the user's first and last name, from the source that the config names.
 func (q *Request) Names() (first, last masked.String) {
 	return q.endpoint.identity.Names(q.http.Context(), &q.identityRequest)
 }
 
-// OnlyKnownUsers reports whether no user may be created at the service: it is a command
-// that asks.
+// OnlyKnownUsers reports whether signing up unknown users is forbidden. It is true only
+// in a dry run without DryRun.Register.
 func (q *Request) OnlyKnownUsers() bool { return q.endpoint.DryRun.onlyKnown() }
 
-// ClientIP returns the client's address as Caddy's server knows it.
+// ClientIP returns the client's IP address as Caddy's server determined it, or an empty
+// string if it is not known.
 func (q *Request) ClientIP() string {
 	ip, _ := caddyhttp.GetVar(q.http.Context(), caddyhttp.ClientIPVarKey).(string)
 	return ip
@@ -97,13 +100,14 @@ func (q *Request) byTrustedProxy() bool {
 	return trusted
 }
 
-// wantsFreshToken reports whether a token past the cache is asked for, and may be.
+// wantsFreshToken reports whether the request must bypass the cache: it has no-cache, and
+// the option no_cache is not ignore.
 func (q *Request) wantsFreshToken() bool {
 	return q.endpoint.common.NoCache != "ignore" && q.hasNoCache()
 }
 
-// hasNoCache reports whether the request asks for a token past the cache:
-// Cache-Control: no-cache (RFC 9111, 5.2.1.4).
+// hasNoCache reports whether the request has Cache-Control: no-cache (RFC 9111, section
+// 5.2.1.4).
 func (q *Request) hasNoCache() bool {
 	for _, line := range q.http.Header["Cache-Control"] {
 		for directive := range strings.SplitSeq(line, ",") {
@@ -115,7 +119,9 @@ func (q *Request) hasNoCache() bool {
 	return false
 }
 
-// Registration is a registration whose sign-ups are told as the user's.
+// Registration returns r for the exchange of this request: a refused sign-up is cached
+// for the option negative_ttl, and a sign-up that creates the user also emits the event
+// huma_registered. r.Ended must not be nil.
 func (q *Request) Registration(r login.Registration) login.Registration {
 	e, user, ended := q.endpoint, q.User, r.Ended
 	r.Refused = q.creds.Policy.NegativeTTL
@@ -128,12 +134,13 @@ func (q *Request) Registration(r login.Registration) login.Registration {
 	return r
 }
 
-// variant is a kind of token, told apart by what the option vary names.
+// variant returns the kind of token for cache keys: kind and, if the option vary is set,
+// a hash of the values of its placeholders.
 func (q *Request) variant(kind string) exchange.Kind {
 	if len(q.endpoint.vary) == 0 {
 		return exchange.Kind(kind)
 	}
-	// What varies is hashed: a client may send values of any length.
+	// Hash the values, because a client may send values of any length.
 	hash := sha256.New()
 	for _, name := range q.endpoint.vary {
 		v, _ := q.repl.GetString(name)
@@ -143,7 +150,8 @@ func (q *Request) variant(kind string) exchange.Kind {
 	return exchange.Kind(kind + " " + string(hash.Sum(nil)[:16]))
 }
 
-// loadStore loads the store that replicas share, if there is one.
+// loadStore loads the store that replicas share, if one is configured, and adds errors
+// to p.
 func (e *Endpoint) loadStore(ctx caddy.Context, p *option.Errors) {
 	k := e.common.Cache
 	if k != nil && k.StoreRaw != nil && k.Disabled {
@@ -158,9 +166,11 @@ func (e *Endpoint) loadStore(ctx caddy.Context, p *option.Errors) {
 	e.store = store
 }
 
-// RootKey keys the hashes that name users in caches. Without replicas it is this
-// process's own. With them it is the same in all, and not made of the keys that
-// seal the store's values: those are changed one replica after the other.
+// RootKey returns the key from which a Source derives Settings.CacheKey. Without a shared
+// store it is random and differs in each process. With a store it is the same in all
+// replicas: it is derived from secret or, if secret is zero, from the store's LogKey. It
+// does not depend on the keys that encrypt the store's values, because these are rotated
+// one replica after the other.
 func (e *Endpoint) RootKey(secret masked.String) []byte {
 	switch {
 	case e.store == nil:
@@ -171,8 +181,9 @@ func (e *Endpoint) RootKey(secret masked.String) []byte {
 	return userhash.DeriveKey([]byte(secret.Reveal()), "store")
 }
 
-// Coordinator is what an exchange needs to leave its sign-up to another replica;
-// nil if there are no others. user names the user in sign-ups.
+// Coordinator returns what an exchange needs to wait for the sign-up of another replica
+// instead of signing up the user itself. It returns nil if there is no shared store. user
+// names the user in the locks of sign-ups.
 func (q *Request) Coordinator(user exchange.UserKey) *login.Coordinator {
 	c := q.creds
 	if c.locks == nil {
@@ -182,7 +193,7 @@ func (q *Request) Coordinator(user exchange.UserKey) *login.Coordinator {
 	stored := func(ctx context.Context) *exchange.Grant {
 		return q.endpoint.Account.Engine.Stored(ctx, tokens, kind, &c.Policy)
 	}
-	if q.wantsFreshToken() { // what is stored may be what the caller wants no more
+	if q.wantsFreshToken() { // the stored token may be the one that the client wants replaced
 		stored = func(context.Context) *exchange.Grant { return nil }
 	}
 	return &login.Coordinator{Locks: c.locks, User: user, Timeout: c.Policy.Timeout, Stored: stored}

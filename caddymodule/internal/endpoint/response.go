@@ -20,11 +20,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// respond responds with a token, or with the error of its exchange.
+// respond writes the response for the result of an exchange or cache lookup: a token or
+// an error.
 func (q *Request) respond(w http.ResponseWriter, r exchange.Result) error {
 	switch {
 	case q.clientGone():
-		// A cache in front may give what is written now to another client.
+		// Do not write the token: a cache in front may send it to another client.
 		return q.canceled(w)
 	case r.Err == nil:
 		now := q.finish(r.Outcome, "")
@@ -38,8 +39,10 @@ func (q *Request) respond(w http.ResponseWriter, r exchange.Result) error {
 	return q.fail(w, problem.Of(r.Err))
 }
 
-// evict drops the user's tokens at all replicas, also if the client does not wait
-// for it, and responds without a body.
+// evict evicts the user's tokens at all replicas, also if the client closes the
+// connection meanwhile, and responds with 204. Cached refusals stay: a client must not
+// be able to make the service be called again and again. If the shared store cannot be
+// reached, evict logs it and responds with 204 as well.
 func (q *Request) evict(w http.ResponseWriter) error {
 	e := q.endpoint
 	err := e.Account.Engine.Evict(context.WithoutCancel(q.http.Context()), q.key, q.creds.Policy.Shared, false)
@@ -50,19 +53,20 @@ func (q *Request) evict(w http.ResponseWriter) error {
 	return noContent(w)
 }
 
-// evictedHere is what logs say when the others do not know it.
+// evictedHere is the log message of an eviction that did not reach the other replicas.
 const evictedHere = "a user was evicted here only: the shared store could not be told, other replicas may hand out their token until its ttl"
 
-// reject responds to a request whose user is not known.
+// reject responds to a request whose user could not be identified.
 func (q *Request) reject(w http.ResponseWriter, err error) error {
-	if q.clientGone() { // while the application was asked, say
+	if q.clientGone() { // for example during the call of the application (userinfo)
 		return q.canceled(w)
 	}
 	metrics.CountRejection(err)
 	return q.fail(w, problem.Of(err))
 }
 
-// fail responds with an error, or leaves it to handle_errors.
+// fail responds with an error (RFC 9457). With the option errors caddy it returns the
+// error instead, so that Caddy runs handle_errors.
 func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
 	e := q.endpoint
 	f.Kind = problem.Lookup(f.Code, e.Service.Details)
@@ -79,43 +83,46 @@ func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
 	return nil
 }
 
-// panicked makes one failed answer of a panic, which is a mistake of ours. The
-// server would log its value, which may hold anything.
+// panicked responds to a panic with the error internal_error. v is the value of the
+// panic. A panic is a bug. It must not reach the server, which would log its value,
+// which may hold a secret. panicked panics itself with http.ErrAbortHandler if v is
+// that, or if the response may have been started.
 func (q *Request) panicked(w http.ResponseWriter, v any) error {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		if !q.responded() {
 			q.finish(problem.OutcomeCanceled, "")
 		}
-		panic(v) // how a handler lets go of a connection
+		panic(v) // a handler aborts a response like this (net/http)
 	}
 	q.endpoint.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
-	if q.responded() { // half of an answer is none
+	if q.responded() { // part of the response may be sent: abort it
 		panic(http.ErrAbortHandler)
 	}
 	return q.fail(w, problem.Error{Code: problem.Internal})
 }
 
-// canceled ends a request whose client has left.
+// canceled finishes a request whose client has closed the connection. It writes no body.
 func (q *Request) canceled(w http.ResponseWriter) error {
 	q.finish(problem.OutcomeCanceled, "")
 	NoStore(w.Header())
-	w.WriteHeader(statusClientClosedRequest) // nobody reads it
+	w.WriteHeader(statusClientClosedRequest) // for access logs: no client reads it
 	return nil
 }
 
-// buffers hold answers while they are written.
+// buffers is a pool of *[]byte, in which respond formats tokens.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// serverBuffer is how much of an answer Go's servers hold back. If that is all of it
-// they write its length themselves, for less than it costs to tell them.
+// serverBuffer is the number of bytes of a response that Go's HTTP servers buffer. If
+// the whole body fits, the server sets Content-Length, at a lower cost than a handler
+// that sets it.
 const serverBuffer = 2 << 10
 
-// cacheControl is that of every response (RFC 9111, sections 5.2.2.5 and
-// 5.2.2.7).
+// cacheControl is the value of Cache-Control in every response (RFC 9111, sections
+// 5.2.2.5 and 5.2.2.7).
 const cacheControl = "private, no-store"
 
-// write answers with a body. The values of its headers share one allocation;
-// they are not shared between answers, because other handlers may change them.
+// write writes a response with a body. The header values share one allocation. They are
+// not shared between responses, because other handlers may change them.
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	values := [...]string{cacheControl, "no-cache", "nosniff", contentType}
 	h := w.Header()
@@ -127,43 +134,46 @@ func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a caller who has left is no error of ours
+	_, _ = w.Write(body) // ignore the error: the client closed the connection
 }
 
-// NoStore keeps everybody from storing or sniffing the answer.
+// NoStore sets the headers that forbid caches to store the response, and clients to
+// sniff its media type.
 func NoStore(h http.Header) {
 	h.Set("Cache-Control", cacheControl)
 	h.Set("Pragma", "no-cache")
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// noContent answers without a body.
+// noContent responds with 204 and no body.
 func noContent(w http.ResponseWriter) error {
 	NoStore(w.Header())
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// headerMark is the name of a request header that no client sends. The handler
-// sets it on each request to a random value, and names it in Vary (RFC 9110,
-// section 12.5.5). The value is another one for each request, because an error
-// route may pass it on to an upstream.
+// headerMark is the name of a request header that no client sends. The handler sets it on
+// each request to a random value, and lists it in Vary (RFC 9110, section 12.5.5). The
+// value is different for each request, because an error route may forward it to an
+// upstream.
 //
-// A cache may let one of several concurrent requests through and answer the
-// others with its response, if they have the same headers of those that Vary
-// names. Souin compares them after the first request was handled: requests that
-// have not been handled lack this value, so each of them is handled by itself,
-// whatever its identity is made of. This protects only as long as the cache keeps
-// the headers of a response: Souin 1.7.8 and older lose those of a request whose
-// client leaves. So the documentation tells operators to keep such a cache away
-// from the endpoint.
+// It protects users from each other if a cache in front of the endpoint coalesces
+// requests: such a cache forwards one of several concurrent requests and sends its
+// response to the others, if they agree in the headers that Vary lists. Souin compares
+// these headers after the first request was handled. The waiting requests do not have
+// headerMark yet, so they do not match, and each of them is handled on its own, whichever
+// part of the request its identity comes from. This works only if the cache stores the
+// headers of a response: Souin 1.7.8 and older lose them if the client of the request
+// closes the connection. So the documentation tells operators not to put such a cache in
+// front of the endpoint.
 const headerMark = "Huma-Request"
 
-// requestHeaderPrefix begins the placeholders of request headers.
+// requestHeaderPrefix is the prefix of Caddy's placeholders for request headers.
 const requestHeaderPrefix = "http.request.header."
 
-// varyOf returns the value of Vary for responses that depend on the given
-// request headers and on what the option vary names.
+// varyOf returns the value of Vary for responses that depend on the given request headers
+// and on the placeholders of the option vary. It always lists Authorization and Cookie
+// first, and headerMark last. Placeholders that are not request headers are ignored.
 func varyOf(headers, placeholders []string) string {
 	names := []string{"Authorization", "Cookie"}
 	add := func(name string) {
@@ -190,7 +200,7 @@ func (e *Endpoint) setVary(response http.Header, request http.Header) {
 	switch set := response["Vary"]; {
 	case len(set) == 0:
 		response["Vary"] = values[0:1:1]
-	case !slices.Contains(set, e.varyHeader): // another of these handlers may have failed before, and left it to an error route
+	case !slices.Contains(set, e.varyHeader): // it is there if an Endpoint failed before, and this one runs in its error route
 		response["Vary"] = append(slices.Clip(set), e.varyHeader)
 	}
 }

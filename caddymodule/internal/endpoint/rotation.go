@@ -14,39 +14,41 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// rotation reloads the credentials of one handler from their files. At most one
-// reload runs at a time, in its own goroutine: reading a file may take seconds,
-// and no request, config reload or stop may have to wait for that.
+// rotation reloads the credentials of one handler from their files. At most one reload
+// runs at a time, in its own goroutine: reading a file may take seconds, and neither a
+// cache hit nor a config reload nor a shutdown may wait for that. The zero value is
+// ready for use.
 type rotation struct {
-	failed     atomic.Bool // the last reload
-	unreadable atomic.Bool // two reloads in a row had the same problem, and none has worked since
+	failed     atomic.Bool // the last reload failed
+	unreadable atomic.Bool // two reloads in a row failed with the same error, and none has succeeded since
 
 	mu      sync.Mutex // not held while files are read
-	count   uint64     // reloads that have begun
+	count   uint64     // reloads that were started
 	running *reload    // nil: none
-	ended   bool       // the config is gone: the credentials stay as they are
+	ended   bool       // the config is unloaded: do not replace the credentials any more
 
 	// Only the running reload uses these.
-	problem string // of the last reload; empty: none
-	logged  bool   // the log has it
+	problem string // the error of the last reload; empty: it succeeded
+	logged  bool   // problem was logged
 }
 
-// reload is one reading of the files.
+// reload is one attempt to read the files.
 type reload struct {
-	number uint64
-	done   chan struct{} // closed when it has ended
+	number uint64        // counts from 1
+	done   chan struct{} // closed when the reload has ended
 }
 
-// begun returns how many reloads have begun.
+// begun returns the number of reloads that were started.
 func (r *rotation) begun() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
 }
 
-// stopRotation releases the credentials in use when their exchanges have ended. They stay
-// in place for requests that still run. It does not wait for a running reload,
-// which will change nothing any more.
+// stopRotation ends the rotation when the config is unloaded. The current credentials
+// stay in place for requests that still run; they are released when the running
+// exchanges have ended. stopRotation does not wait for a running reload, which will not
+// replace the credentials any more.
 func (e *Endpoint) stopRotation() {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
@@ -54,9 +56,10 @@ func (e *Endpoint) stopRotation() {
 	e.Account.AfterDrain(e.current.Load().leave)
 }
 
-// reloadIfChanged returns other credentials than those that the service has refused, or
-// nil if there are none. It reads the files once more, and waits for that until
-// ctx is done.
+// reloadIfChanged reloads the credentials after the service has refused them. It returns
+// the current credentials if they differ from the refused ones, and nil otherwise. It
+// waits for the reload until ctx is done. If the options name no files, it does not
+// reload.
 func (e *Endpoint) reloadIfChanged(ctx context.Context, refused *credentials) *credentials {
 	if len(e.files) > 0 {
 		e.reload(ctx)
@@ -67,8 +70,9 @@ func (e *Endpoint) reloadIfChanged(ctx context.Context, refused *credentials) *c
 	return nil
 }
 
-// reload returns when a reload that began after the call has ended, or when ctx
-// is done. A reload that was running before may have read the old content.
+// reload waits until a reload has ended that began after the call of this method, or until
+// ctx is done. It starts one if necessary. A reload that was already running may have
+// read the old content of the files, so it does not count.
 func (e *Endpoint) reload(ctx context.Context) {
 	before := e.rotation.begun()
 	for {
@@ -87,8 +91,9 @@ func (e *Endpoint) reload(ctx context.Context) {
 	}
 }
 
-// startReload returns the reload that is running, or starts one. It returns nil if there is no need to: more than before reloads have begun, and all have
-// ended, or the config is gone.
+// startReload returns the running reload, or starts one. It returns nil if the config is
+// unloaded, or if no reload runs and more than before reloads have begun: then one has
+// begun and ended since the caller read before from begun.
 func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	r := &e.rotation
 	r.mu.Lock()
@@ -106,7 +111,7 @@ func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	r.running = l
 	go func() {
 		defer func() {
-			if recover() != nil { // the value is dropped: it may hold anything
+			if recover() != nil { // do not log the value: it may hold a secret
 				e.logPanic("reloading the credentials ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
 			}
 			r.mu.Lock()
@@ -119,8 +124,8 @@ func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	return l, true
 }
 
-// reloadSettings reads the files and replaces the credentials if their content has
-// changed. If they cannot be used, the previous credentials stay.
+// reloadSettings reads the files, and replaces the credentials if the settings have
+// changed. If the new settings are not valid, the previous credentials stay.
 func (e *Endpoint) reloadSettings() {
 	s, err := e.stableSettings()
 	if e.isEnded() {
@@ -144,14 +149,16 @@ func (e *Endpoint) reloadSettings() {
 	}
 }
 
+// isEnded reports whether stopRotation was called.
 func (e *Endpoint) isEnded() bool {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
 	return e.rotation.ended
 }
 
-// replace puts c in place of the credentials in use, and releases these when
-// their exchanges have ended. If the config is gone it releases c.
+// replace replaces the current credentials by c. It releases the previous ones when the
+// running exchanges have ended. If the config is unloaded, it releases c and returns
+// false.
 func (e *Endpoint) replace(c *credentials) bool {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
@@ -164,17 +171,19 @@ func (e *Endpoint) replace(c *credentials) bool {
 	return true
 }
 
-// A file may be being written: its content must stay the same for settleFor. It is
-// read up to settleTries times.
+// The settings must stay the same for debounce, because a file may be only partly
+// written. The files are read at most maxDebounce times.
 const (
 	debounce    = 20 * time.Millisecond
 	maxDebounce = 10
 )
 
+// errFileChanging is the error of a reload whose settings changed with each reading.
 var errFileChanging = errors.New("the files change all the time")
 
-// stableSettings evaluates the settings once more. If they have changed it waits
-// until they stay the same.
+// stableSettings evaluates the settings. If they have changed, it waits until two
+// readings in a row give the same settings. It returns errFileChanging if that does not
+// happen within maxDebounce readings.
 func (e *Endpoint) stableSettings() (Settings, error) {
 	sum := e.current.Load().sum
 	for range maxDebounce {
@@ -193,8 +202,9 @@ func (e *Endpoint) stableSettings() (Settings, error) {
 	return nil, errFileChanging
 }
 
-// logUnusable logs once what is wrong, when a second reload in a row has found the
-// same: a file may be being written.
+// logUnusable records that a reload failed. It logs the error once, when two reloads in a
+// row have failed with the same error: after the first one a file may be only partly
+// written.
 func (e *Endpoint) logUnusable(err error) {
 	r := &e.rotation
 	r.failed.Store(true)
@@ -209,7 +219,8 @@ func (e *Endpoint) logUnusable(err error) {
 	}
 }
 
-// logUsable logs the recovery from a problem that has been logged.
+// logUsable records that a reload succeeded. It logs that if logUnusable has logged an
+// error before.
 func (e *Endpoint) logUsable() {
 	r := &e.rotation
 	r.failed.Store(false)

@@ -16,42 +16,47 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 )
 
-// Service is how a service and its directive are called, and what is said of
-// them.
+// Service holds the names, metrics and messages of one token API and its directive.
 type Service struct {
 	Name      string // in keys, logs and metrics
-	Directive string
-	path      string // what the directive serves without a matcher
-	ByID      bool   // users are told apart by their id, not their address
+	Directive string // the name of the Caddyfile directive
+	path      string // the path that the directive matches if it has no matcher
+	ByID      bool   // users are identified by their id instead of their e-mail address
 
-	// details replace those of problemTable where the options are others.
+	// Details replace the details of problem.Table for errors whose options differ
+	// between the services. Nil: none.
 	Details map[exchange.Code]string
 
-	// sharedOptions are those that all handlers of an account have to agree on.
+	// sharedOptions lists the options that all handlers of an account must set
+	// equally. It is part of an error message.
 	sharedOptions string
 
-	// unknownUser is what caddy huma token says of a user whom it has signed up
-	// nowhere, and what signing them up would be.
+	// UnknownUser is the message of caddy huma token for a user whom the service does
+	// not know, if the command did not sign up the user. It says what the flag
+	// --register would do.
 	UnknownUser string
 
-	// refusalHint goes with refusals of a config that has never had a token.
+	// RefusalHint is the hint for a refusal if no exchange of the config has
+	// succeeded yet.
 	RefusalHint string
 
-	// calls are those at the service, as metrics name them.
+	// calls maps the calls at the service to their names in metrics.
 	calls map[exchange.Op]string
 
-	// callResult classifies the error of one attempt at a call, nil if it succeeded.
+	// callResult classifies the error of one attempt at a call. The error is nil if
+	// the attempt succeeded.
 	callResult func(exchange.Op, error) exchange.CallResult
 
-	// metrics are made when a config first has the directive, so that a service that
-	// is not used has no series.
+	// metrics returns the series of the service. They are created by its first call,
+	// when a config has the directive, so that an unused service has no series.
 	metrics func() *metrics.ServiceMetrics
 
-	// The placeholders that a request leaves behind for logs and error pages.
+	// The names of the placeholders that a handled request sets for logs and error
+	// pages.
 	outcomeKey, userKey, codeKey string
 }
 
-// newService fills in what follows from the names.
+// newService returns p with the fields that are derived from its names.
 func newService(p Service) *Service {
 	prefix := "http." + p.Directive + "."
 	p.outcomeKey, p.userKey, p.codeKey = prefix+"outcome", prefix+"user", prefix+"error.code"
@@ -63,7 +68,7 @@ func newService(p Service) *Service {
 var Huma = newService(Service{
 	Name:      metrics.Huma,
 	Directive: "huma_token",
-	path:      "/private/huma-token", // which Huma's quick start uses
+	path:      "/private/huma-token", // the path in Huma's quick start
 	calls: map[exchange.Op]string{
 		exchange.OpSignIn: metrics.CallSignIn, exchange.OpSignUp: metrics.CallSignUp, exchange.OpConsent: metrics.CallConsent,
 	},
@@ -96,10 +101,11 @@ var HumanAPI = newService(Service{
 	},
 })
 
-// services are all there are.
+// services lists all services.
 var services = []*Service{Huma, HumanAPI}
 
-// ServiceOf finds the provider of a directive.
+// ServiceOf returns the service of a directive. The bool is false if the directive is not
+// one of this plugin.
 func ServiceOf(directive string) (*Service, bool) {
 	for _, p := range services {
 		if p.Directive == directive {
@@ -109,7 +115,7 @@ func ServiceOf(directive string) (*Service, bool) {
 	return nil, false
 }
 
-// DirectiveNames are the names of all directives.
+// DirectiveNames returns the names of the plugin's directives.
 func DirectiveNames() (names []string) {
 	for _, p := range services {
 		names = append(names, p.Directive)
@@ -117,31 +123,32 @@ func DirectiveNames() (names []string) {
 	return names
 }
 
-// Handler is what a directive sets up.
+// Handler is the handler module of a directive.
 type Handler interface {
 	caddyhttp.MiddlewareHandler
 	caddyfile.Unmarshaler
 }
 
-// The place of the directives in the order is after whatever authenticates,
-// forward_auth and request_header; before encode, so that tokens are not compressed
-// beside what a stranger may choose; and before handle, so that a catch-all does not
-// swallow them.
+// init registers the order of the directives: after request_header, so after everything
+// that authenticates, such as forward_auth; before encode, so that a token is not
+// compressed together with text that an attacker chooses; and before handle, so that a
+// catch-all handle does not match first.
 func init() {
 	for _, s := range services {
 		httpcaddyfile.RegisterDirectiveOrder(s.Directive, httpcaddyfile.After, "request_header")
 	}
 }
 
-// RegisterDirective makes a directive known to the Caddyfile.
+// RegisterDirective registers a directive for the Caddyfile. newHandler returns an empty
+// handler. Call it in init.
 func RegisterDirective(p *Service, newHandler func() Handler) {
 	httpcaddyfile.RegisterDirective(p.Directive, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		return parseDirective(h, p.path, newHandler())
 	})
 }
 
-// parseDirective makes a route of a directive. Without a matcher it serves the
-// given path; `*` is every path.
+// parseDirective parses a directive into a route. Without a matcher the route matches the
+// given path; with the matcher `*` it matches every path.
 func parseDirective(h httpcaddyfile.Helper, path string, to Handler) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
 	matcher, given, err := h.MatcherToken()

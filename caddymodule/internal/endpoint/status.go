@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 )
 
-// AccountNames tell accounts apart, as they are written in the config: a
-// placeholder stays one.
+// AccountNames are the options that identify an account, as they stand in the config:
+// placeholders are not replaced.
 type AccountNames struct {
 	ConfigFile   string `json:"config_file,omitempty"`
 	API          string `json:"api,omitempty"`
@@ -21,28 +21,30 @@ type AccountNames struct {
 	ClientID     string `json:"client_id,omitempty"`
 }
 
-// HandlerStatus is one directive in the config.
+// HandlerStatus is the status of one handler of the running config, in the JSON of the
+// admin API.
 type HandlerStatus struct {
 	Breaker       string `json:"breaker"`         // closed, open or off
-	CallsInFlight int    `json:"calls_in_flight"` // at the service
-	HadToken      bool   `json:"had_token"`       // since the config was loaded
+	CallsInFlight int    `json:"calls_in_flight"` // at the service, now
+	HadToken      bool   `json:"had_token"`       // an exchange has succeeded since the config was loaded
 
 	Credentials credentialStatus `json:"credentials"`
 
-	// SharedStore is up or down; empty without one.
+	// SharedStore is "up" or "down". It is empty if there is no shared store.
 	SharedStore string `json:"shared_store,omitempty"`
 }
 
+// credentialStatus is the status of the credentials that a handler uses.
 type credentialStatus struct {
 	Loaded     time.Time `json:"loaded"`
 	AgeSeconds int64     `json:"age_seconds"`
 
-	// Unreadable says that their files are gone or broken, and that those of
-	// before are used.
+	// Unreadable is true if the files cannot be reloaded. The previous credentials
+	// stay in use.
 	Unreadable bool `json:"unreadable,omitempty"`
 }
 
-// Status tells of one handler. It waits for nobody.
+// Status returns the status of the handler at the time now. It does not block.
 func (e *Endpoint) Status(now time.Time) HandlerStatus {
 	c := e.current.Load()
 	h := HandlerStatus{
@@ -70,29 +72,31 @@ func (e *Endpoint) Status(now time.Time) HandlerStatus {
 	return h
 }
 
-// stateCollector tells what is so at the moment of a scrape. It looks at what the
-// pools hold, so what a reload has dropped is not in it, and takes no lock that
-// is held for longer than a few instructions.
+// stateCollector collects the gauges, whose values it reads at the time of a scrape. It
+// reads them from the pools and from Running, so state that a reload has dropped is not
+// included. It takes no lock that is held for longer than a few instructions.
 type stateCollector struct{}
 
-// allMetrics are those of the process.
+// allMetrics are the metrics of the plugin, one set per process.
 var allMetrics = metrics.New(stateCollector{})
 
-// RegisterMetrics makes the metrics part of what a config's registry tells.
+// RegisterMetrics registers the plugin's metrics with the registry of a config. If they
+// are registered already, it does nothing. It returns an error if registry is nil.
 func RegisterMetrics(registry *prometheus.Registry) error { return allMetrics.Register(registry) }
 
-// running are the endpoints of the config that runs, and for a moment after a reload
-// of the one before, too.
+// running is the set of endpoints of the running config. For a moment after a reload it
+// also has those of the previous config.
 var running sync.Map // *Endpoint → nil
 
-// Running returns them.
+// Running returns an iterator over the endpoints of the running config, in no particular
+// order. For a moment after a reload it includes those of the previous config.
 func Running() iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {
 		running.Range(func(e, _ any) bool { return yield(e.(*Endpoint)) })
 	}
 }
 
-// AccountNames returns what names the endpoint's account.
+// AccountNames returns the options that identify the endpoint's account.
 func (e *Endpoint) AccountNames() AccountNames { return e.source.Names() }
 
 var (
@@ -133,7 +137,7 @@ func (stateCollector) Collect(to chan<- prometheus.Metric) {
 		gauge(breakersDesc, float64(open[provider]), provider)
 	}
 
-	loaded := make(map[string]time.Time) // of the oldest ones of each provider
+	loaded := make(map[string]time.Time) // service → when its oldest credentials were loaded
 	for e := range Running() {
 		at := e.current.Load().loaded
 		if oldest, ok := loaded[e.Service.Name]; !ok || at.Before(oldest) {

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
-// observed makes one call at the service, counts it and makes it a span.
+// observed makes one attempt at a call, and records it in metrics and in a span.
 func (e *Endpoint) observed(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
 	ctx, span := tracing.StartCall(ctx, e.Service.Name+" "+e.Service.calls[op])
 	defer span.End()
@@ -30,7 +30,8 @@ func (e *Endpoint) observed(ctx context.Context, op exchange.Op, call func(conte
 	return err
 }
 
-// Transport is the way to the service.
+// Transport returns the transport for calls at the service. It records the calls in a dry
+// run, and it traces them with the option trace_upstream.
 func (e *Endpoint) Transport() http.RoundTripper {
 	transport := e.DryRun.record(e.upstream.Transport)
 	if e.common.TraceUpstream {
@@ -39,9 +40,10 @@ func (e *Endpoint) Transport() http.RoundTripper {
 	return transport
 }
 
-// Do makes one call at the service, within the limits and with the retries
-// of this handler. A sign-up is never repeated, and may take whatever time the
-// exchange has left: cutting it short would leave its end unclear.
+// Do makes one call at the service, with the limits, the timeout per attempt and the
+// retries of this handler. A consent is not retried. A sign-up is not retried, and has no
+// timeout of its own, only that of the exchange: canceling it would leave its result
+// unknown.
 func (e *Endpoint) Do(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
 	l := resilience.Limits{
 		AttemptTimeout: time.Duration(cmp.Or(e.common.AttemptTimeout, defaultAttemptTimeout)),

@@ -9,27 +9,30 @@ import (
 	"go.uber.org/zap"
 )
 
-// The events that Caddy's events app is told of. Their data are the provider,
-// and in the first the user as logs name them.
+// The names of the events. The data of each event has "provider", the name of the
+// service. The data of huma_registered also has "user", the hash that identifies the user
+// in logs.
 const (
 	eventRegistered    = "huma_registered"     // a user was signed up at Huma
-	eventBreakerOpened = "huma_breaker_opened" // a service is down: calls are not made for a while
-	eventBreakerClosed = "huma_breaker_closed" // it answers again
+	eventBreakerOpened = "huma_breaker_opened" // a service is down: calls are suspended for a while
+	eventBreakerClosed = "huma_breaker_closed" // the service responds again
 )
 
-// maxEmitting is how many events of a handler may be on their way at once. Who
-// listens may be slow, and no exchange waits for that.
+// maxEmitting is the maximum number of events of a handler that are being emitted at
+// once. Subscribers may be slow, and no exchange waits for them.
 const maxEmitting = 100
 
-// Emitter tells Caddy's events app of events, from the config of a handler.
+// Emitter emits the events of one handler to Caddy's events app. Its methods do not
+// block. They are safe for concurrent use.
 type Emitter struct {
 	ctx    caddy.Context
 	app    *caddyevents.App
 	logger *zap.Logger
-	free   chan struct{}
+	free   chan struct{} // a semaphore: holds one value per event that is being emitted
 }
 
-// New returns the Emitter of a config.
+// New returns an Emitter for a handler of the config ctx. It returns an error if the
+// events app cannot be loaded.
 func New(ctx caddy.Context) (*Emitter, error) {
 	app, err := ctx.App("events")
 	if err != nil {
@@ -38,8 +41,10 @@ func New(ctx caddy.Context) (*Emitter, error) {
 	return &Emitter{ctx, app.(*caddyevents.App), ctx.Logger(), make(chan struct{}, maxEmitting)}, nil
 }
 
-// emit tells of an event if the config still runs: otherwise what listened is
-// gone. It does not wait for those who listen.
+// emit emits an event in the background. It does nothing if the config is unloaded,
+// because its subscribers are unloaded, too, or if nothing would observe the event
+// (caddyevents.App.ShouldEmit). If maxEmitting events are being emitted already, it drops
+// the event and logs that.
 func (e *Emitter) emit(name string, data map[string]any) {
 	if e.ctx.Err() != nil || !e.app.ShouldEmit(name) {
 		return
@@ -53,7 +58,7 @@ func (e *Emitter) emit(name string, data map[string]any) {
 	go func() {
 		defer func() {
 			<-e.free
-			if recover() != nil { // the value is dropped: it may hold anything
+			if recover() != nil { // do not log the value: it may hold a secret
 				e.logger.Error("who listens to an event has panicked", zap.String("event", name), zap.ByteString("stack", debug.Stack()))
 			}
 		}()
@@ -61,7 +66,7 @@ func (e *Emitter) emit(name string, data map[string]any) {
 	}()
 }
 
-// Breaker tells that the breaker of a service has opened or closed.
+// Breaker emits huma_breaker_opened or huma_breaker_closed.
 func (e *Emitter) Breaker(service string, open bool) {
 	name := eventBreakerClosed
 	if open {
@@ -70,8 +75,8 @@ func (e *Emitter) Breaker(service string, open bool) {
 	e.emit(name, map[string]any{"provider": service})
 }
 
-// Registered tells that a user was signed up, by the name that logs have, whether or
-// not a token came of it.
+// Registered emits huma_registered: a user was signed up, whether or not the exchange
+// then returned a token. user is the hash that identifies the user in logs.
 func (e *Emitter) Registered(service, user string) {
 	e.emit(eventRegistered, map[string]any{"provider": service, "user": user})
 }
