@@ -63,8 +63,9 @@ func New() (caddy.Destructor, error) {
 	}, nil
 }
 
-// hintCache is the cache of Account.Hints. A hint is evicted together with the user's
-// tokens. memcache.Cache alone would leave it, because a hint has no token.
+// hintCache is the cache of Account.Hints. It evicts a hint together with the user's
+// tokens. A hint is stored like a refusal (exchange.Record.Err), and memcache.Cache
+// leaves refusals when it evicts tokens.
 type hintCache struct{ *memcache.Cache }
 
 // ForgetTokens implements exchange.Forgetter. It evicts the hints of the user.
@@ -158,7 +159,7 @@ type Limits struct {
 	MaxConcurrent, MaxWaiting, MaxEntries int
 
 	BreakerOff        bool          // the other fields of the breaker are ignored
-	Failures          int           // consecutive failures that open the breaker
+	Failures          int           // consecutive failures that open the breaker; see config.Breaker
 	Open              time.Duration // how long the breaker stays open
 	RegistrationRate  rate.Limit
 	RegistrationBurst int

@@ -1,4 +1,4 @@
-// Package metrics has the Prometheus metrics of the plugin.
+// Package metrics defines the Prometheus metrics of the plugin.
 package metrics
 
 import (
@@ -13,9 +13,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
-// Each config has a registry of its own, which goes when the config goes. The
-// metrics are the process's: made once, and registered with every config, so
-// that no reload sets them back.
+// Each config has its own registry, which is dropped when the config is unloaded. The
+// metrics belong to the process: they are created once and registered with each config,
+// so that a reload does not reset them.
 var (
 	requestCounts   = metricRequests.counters()
 	requestSeconds  = metricRequestSeconds.histograms()
@@ -26,11 +26,11 @@ var (
 	rejectionCounts = metricRejections.counters()
 )
 
-// buckets are the upper ends of the histograms, in seconds: from a hit to the
-// longest that anybody waits by default.
+// buckets are the upper bounds of the histograms' buckets, in seconds: from the duration
+// of a cache hit to the default of the option timeout.
 var buckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
-// Series that every request may need are looked up once.
+// The series that any request may need, looked up once.
 var (
 	memoryHits   = cacheCounts.WithLabelValues(LayerMemory, string(cacheHit))
 	memoryMisses = cacheCounts.WithLabelValues(LayerMemory, string(cacheMiss))
@@ -38,15 +38,16 @@ var (
 	rejections   = series[identity.Reason](rejectionCounts, reasonLabel)
 )
 
-// New returns all metrics, with those that state tells of at a scrape.
+// New returns a collector of all metrics. state collects the gauges Entries, Breakers and
+// CredentialsLoaded, whose values it reads at each scrape.
 func New(state prometheus.Collector) *collectors {
 	return &collectors{
 		requestCounts, requestSeconds, callCounts, callSeconds, cacheCounts, signUpCounts, rejectionCounts, state,
 	}
 }
 
-// Register makes the metrics part of what a config's registry tells. A registry
-// that has them already, from another handler, keeps them.
+// Register registers the metrics with the registry of a config. If another handler has
+// registered them already, it does nothing. It returns an error if registry is nil.
 func (c *collectors) Register(registry *prometheus.Registry) error {
 	if registry == nil {
 		return errors.New("no metrics registry found")
@@ -58,7 +59,8 @@ func (c *collectors) Register(registry *prometheus.Registry) error {
 	return err
 }
 
-// collectors are registered as one, so that a registry has all of them or none.
+// collectors is a list of collectors that is registered as one collector, so that a
+// registry has all of them or none.
 type collectors []prometheus.Collector
 
 // Describe implements prometheus.Collector.
@@ -75,6 +77,7 @@ func (c *collectors) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
+// labelNames returns the names of the metric's labels.
 func (m metric) labelNames() (names []string) {
 	for _, l := range m.labels {
 		names = append(names, l.name)
@@ -82,20 +85,24 @@ func (m metric) labelNames() (names []string) {
 	return names
 }
 
+// counters returns a CounterVec for the metric, without series.
 func (m metric) counters() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + m.name, Help: m.help}, m.labelNames())
 }
 
+// histograms returns a HistogramVec for the metric, without series.
 func (m metric) histograms() *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + m.name, Help: m.help, Buckets: buckets}, m.labelNames())
 }
 
+// Desc returns the metric's description, for a collector that creates its series itself.
 func (m metric) Desc() *prometheus.Desc {
 	return prometheus.NewDesc(prefix+m.name, m.help, m.labelNames(), nil)
 }
 
-// series makes the series of all values of a label, behind the values of the
-// labels before it: one that is there from the beginning misses no increase.
+// series creates and returns the series of all values of the label l, by value. before are
+// the values of the labels before l. The series exist from the start with the value 0,
+// so that Prometheus does not miss the first increase.
 func series[K ~string](of *prometheus.CounterVec, l label, before ...string) map[K]prometheus.Counter {
 	m := make(map[K]prometheus.Counter, len(l.Values))
 	for _, v := range l.Values {
@@ -104,28 +111,30 @@ func series[K ~string](of *prometheus.CounterVec, l label, before ...string) map
 	return m
 }
 
-// ServiceMetrics are the series of one provider, looked up once: a request does not
-// have to hash its labels.
+// ServiceMetrics are the series of one service, looked up once, so that a request need
+// not hash label values. It is safe for concurrent use.
 type ServiceMetrics struct {
 	byOutcome map[exchange.Outcome]*OutcomeMetrics
-	hit       *OutcomeMetrics // one of them: that of most requests
+	hit       *OutcomeMetrics // byOutcome[exchange.OutcomeHit]: most requests need this one
 	calls     map[exchange.Op]*callMeters
 }
 
-// OutcomeMetrics is what all requests have in common that ended in one way.
+// OutcomeMetrics are the series of all requests with the same outcome.
 type OutcomeMetrics struct {
 	Outcome     exchange.Outcome
-	Placeholder any // the outcome, made once so that a request does not pay for it
+	Placeholder any // Outcome as a string in an interface, converted once to save an allocation per request
 	count       prometheus.Counter
 	seconds     prometheus.Observer
 }
 
+// callMeters are the series of one kind of call.
 type callMeters struct {
 	results map[exchange.CallResult]prometheus.Counter
 	seconds prometheus.Observer
 }
 
-// ForService returns the series of a service.
+// ForService creates and returns the series of the named service. calls maps the calls at
+// the service to their names in the label op.
 func ForService(service string, calls map[exchange.Op]string) *ServiceMetrics {
 	m := &ServiceMetrics{
 		byOutcome: make(map[exchange.Outcome]*OutcomeMetrics, len(outcomeLabel.Values)),
@@ -144,7 +153,8 @@ func ForService(service string, calls map[exchange.Op]string) *ServiceMetrics {
 	return m
 }
 
-// Outcome is that of an outcome.
+// Outcome returns the series of an outcome, or nil if the label outcome does not have
+// that value.
 func (m *ServiceMetrics) Outcome(outcome exchange.Outcome) *OutcomeMetrics {
 	if outcome == exchange.OutcomeHit {
 		return m.hit
@@ -152,26 +162,28 @@ func (m *ServiceMetrics) Outcome(outcome exchange.Outcome) *OutcomeMetrics {
 	return m.byOutcome[outcome]
 }
 
-// Observe counts one request that took so long.
+// Observe records one request and its duration.
 func (e *OutcomeMetrics) Observe(took time.Duration) {
 	e.count.Inc()
 	e.seconds.Observe(took.Seconds())
 }
 
-// ObserveCall counts one attempt at a call.
+// ObserveCall records one attempt at a call, its result and its duration. op must be one
+// of the calls that ForService was given.
 func (m *ServiceMetrics) ObserveCall(op exchange.Op, result exchange.CallResult, took time.Duration) {
 	c := m.calls[op]
 	c.results[result].Inc()
 	c.seconds.Observe(took.Seconds())
 }
 
-// SignUpCounter counts sign-ups at a service.
+// SignUpCounter returns a function that counts one sign-up at the named service. It
+// creates the series of all results.
 func SignUpCounter(service string) func(login.SignUpResult) {
 	results := series[login.SignUpResult](signUpCounts, signUpResultLabel, service)
 	return func(r login.SignUpResult) { results[r].Inc() }
 }
 
-// CountLookup counts what a request for a token found in memory.
+// CountLookup counts the memory cache lookup of one request for a token: a hit or a miss.
 func CountLookup(r exchange.Result) {
 	switch {
 	case r.Kept:
@@ -181,7 +193,8 @@ func CountLookup(r exchange.Result) {
 	}
 }
 
-// CountRejection counts a request that was not attributed to a user.
+// CountRejection counts a request whose user was not identified, by the reason of the
+// *identity.Rejection in err. It ignores all other errors.
 func CountRejection(err error) {
 	if rejected := (*identity.Rejection)(nil); errors.As(err, &rejected) {
 		rejections[rejected.Reason].Inc()

@@ -16,14 +16,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// What is handed out for Prometheus and Grafana.
+// The alerts for Prometheus, their tests, and the dashboard for Grafana.
 const (
 	alertsFile     = "../../../testdata/monitoring/alerts.yml"
 	alertsTestFile = "../../../testdata/monitoring/alerts_test.yml"
 	dashboardFile  = "../../../testdata/monitoring/grafana-dashboard.json"
 )
 
-// rule is one of a file of rules for Prometheus.
+// rule is one rule in a rule file of Prometheus.
 type rule struct {
 	Record, Alert, Expr string `yaml:",omitempty"`
 	Labels, Annotations map[string]string
@@ -50,7 +50,7 @@ func alertRules(t *testing.T) (all []rule) {
 	return all
 }
 
-// dashboardExpressions are all that the dashboard asks Prometheus, by the panel.
+// dashboardExpressions returns all PromQL expressions of the dashboard, by panel.
 func dashboardExpressions(t *testing.T) map[string]string {
 	t.Helper()
 	var dashboard struct {
@@ -80,8 +80,8 @@ func dashboardExpressions(t *testing.T) map[string]string {
 	return all
 }
 
-// TestMonitoring_NamesAreOurs: alerts and dashboard ask for metrics, labels and
-// values of labels that there are, and the dashboard for every metric.
+// TestMonitoring_NamesAreOurs: alerts and dashboard query only metrics, labels and label
+// values that exist, and the dashboard shows every metric.
 func TestMonitoring_NamesAreOurs(t *testing.T) {
 	asked := make(map[string]bool)
 	for _, r := range alertRules(t) {
@@ -108,8 +108,8 @@ var (
 	groupPattern    = regexp.MustCompile(`\bby \(([^)]*)\)`)
 )
 
-// wrongNames finds what an expression says of our metrics that is not so, and
-// notes which it asks for.
+// wrongNames returns the metrics, labels and label values in a PromQL expression that do
+// not exist. It adds the metrics that the expression queries to asked.
 func wrongNames(expr string, asked map[string]bool) (problems []string) {
 	labels := map[string]bool{"job": true, "instance": true, "le": strings.Contains(expr, "_bucket")}
 	for _, s := range selectorPattern.FindAllStringSubmatch(expr, -1) {
@@ -136,7 +136,7 @@ func wrongNames(expr string, asked map[string]bool) (problems []string) {
 	return problems
 }
 
-// metricNamed finds a metric by the name of it or of its series.
+// metricNamed returns the metric with the given name, or with a series of that name.
 func metricNamed(name string) (metric, bool) {
 	for _, m := range table {
 		series := []string{m.name}
@@ -150,9 +150,9 @@ func metricNamed(name string) (metric, bool) {
 	return metric{}, false
 }
 
-// wrongMatcher finds what a matcher asks of a metric that can never be.
+// wrongMatcher returns why a matcher can never match a series of the metric.
 func wrongMatcher(m metric, name, pattern string) (problems []string) {
-	if name == "job" || name == "instance" { // of Prometheus
+	if name == "job" || name == "instance" { // added by Prometheus
 		return nil
 	}
 	at := slices.IndexFunc(m.labels, func(l label) bool { return l.name == name })
@@ -168,7 +168,7 @@ func wrongMatcher(m metric, name, pattern string) (problems []string) {
 	return problems
 }
 
-// TestMonitoring_WrongNames: what the check above is good for.
+// TestMonitoring_WrongNames: wrongNames finds the mistakes that it should find.
 func TestMonitoring_WrongNames(t *testing.T) {
 	for expr, want := range map[string]string{
 		`sum by (job, provider) (rate(caddy_huma_requests_total{outcome="hit",job="x"}[5m]))`: "",
@@ -190,8 +190,8 @@ func TestMonitoring_WrongNames(t *testing.T) {
 	}
 }
 
-// TestMonitoring_AlertsSayWhatToDo: whoever is woken up is told what it is, what
-// to do, and where there is more.
+// TestMonitoring_AlertsSayWhatToDo: each alert tells the operator what happened and what
+// to do, and links to the documentation.
 func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 	readme := strings.ToLower(string(testutil.File(t, "../../../README.md")))
 	rules := alertRules(t)
@@ -215,11 +215,12 @@ func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 	}
 }
 
-// promtoolRequired is the variable that makes a missing promtool a failure.
+// promtoolRequired is the name of an environment variable. If it is 1, the test fails if
+// promtool is not installed.
 const promtoolRequired = "CADDY_HUMA_PROMTOOL"
 
-// TestMonitoring_Promtool: Prometheus understands the alerts and what the
-// dashboard asks, and alerts fire when they should.
+// TestMonitoring_Promtool: promtool accepts the alerts and the expressions of the
+// dashboard, and the alerts fire when they should.
 func TestMonitoring_Promtool(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// metricsTable tells of the metrics.
+// metricsTable returns the table of metrics in Markdown.
 func metricsTable(all []metric) string {
 	var b strings.Builder
 	b.WriteString("| metric | labels | |\n|---|---|---|\n")
@@ -27,8 +27,8 @@ func metricsTable(all []metric) string {
 	return b.String()
 }
 
-// labelRows are the beginnings of the rows of the labels' table, each with one
-// value. A label of several metrics is told of where it first stands.
+// labelRows returns the first two columns of each row in the table of labels. Each row
+// has one value. A label of several metrics is listed once, at its first metric.
 func labelRows(all []metric) (rows []string) {
 	told := make(map[string]bool)
 	for _, m := range all {
@@ -39,7 +39,7 @@ func labelRows(all []metric) (rows []string) {
 			}
 			told[id] = true
 			name := "`" + l.name + "`"
-			if l.name == callResultLabel.name { // there are several of that name
+			if l.name == callResultLabel.name { // several labels have this name
 				name += " of `" + m.name + "`"
 			}
 			for _, v := range l.Values {
@@ -56,8 +56,8 @@ func TestDocs_Metrics(t *testing.T) { golden.Part(t, readmeFile, "metrics", metr
 
 const readmeFile = "../../../README.md"
 
-// TestReadmeLabels: the README has a row for each value of a label and no other,
-// which says what it means.
+// TestReadmeLabels: the README has exactly one row for each value of each label, and the
+// row explains the value.
 func TestReadmeLabels(t *testing.T) {
 	_, rest, _ := strings.Cut(string(testutil.File(t, readmeFile)), "<!-- labels -->\n")
 	part, _, _ := strings.Cut(rest, "<!-- end of labels -->\n")

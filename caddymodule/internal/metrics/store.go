@@ -7,10 +7,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// InstrumentedStore counts what is asked of the store that replicas share.
+// InstrumentedStore is a shared store that counts its operations by result.
 type InstrumentedStore struct{ exchange.SharedStore }
 
-// Get implements exchange.SharedStore.
+// Get implements exchange.SharedStore. It counts a hit or a miss.
 func (s InstrumentedStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (exchange.Record, bool, exchange.Tombstone, error) {
 	rec, found, seen, err := s.SharedStore.Get(ctx, user, kind)
 	ended := cacheMiss
@@ -24,7 +24,7 @@ func (s InstrumentedStore) Get(ctx context.Context, user exchange.UserKey, kind 
 // Put implements exchange.SharedStore.
 func (s InstrumentedStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Tombstone, replaces bool) (bool, error) {
 	current, err := s.SharedStore.Put(ctx, user, kind, rec, seen, replaces)
-	if current || err != nil { // a user who was evicted meanwhile is not kept
+	if current || err != nil { // not current: the user was evicted meanwhile, so nothing was written
 		countStore(ctx, cacheWritten, err)
 	}
 	return current, err
@@ -44,8 +44,9 @@ func (s InstrumentedStore) Flush(ctx context.Context) error {
 	return err
 }
 
-// countStore counts an operation that ended like that, or with an error. One
-// whose time was over before it began says nothing about the store.
+// countStore counts an operation of the store: with the result ended if err is nil, and
+// as down or error otherwise. It does not count an operation that failed because ctx was
+// done: that says nothing about the store.
 func countStore(ctx context.Context, ended cacheResult, err error) {
 	switch {
 	case errors.Is(err, exchange.ErrDown):
@@ -58,7 +59,7 @@ func countStore(ctx context.Context, ended cacheResult, err error) {
 	redisCounts[ended].Inc()
 }
 
-// CountUnreadable counts a value of the store that cannot be opened.
+// CountUnreadable counts a value of the store that could not be decrypted or decoded.
 func CountUnreadable() { redisCounts[cacheUnreadable].Inc() }
 
 // Interface guard

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// prefix is what the names of all metrics begin with.
+// prefix is the prefix of all metric names.
 const prefix = "caddy_huma_"
 
 // The kinds of metrics.
@@ -17,22 +17,22 @@ const (
 	kindGauge     = "gauge"
 )
 
-// metric is one of the metrics, as Prometheus and the manual are told of it.
+// metric is the definition of one metric, for Prometheus and for the table in the README.
 type metric struct {
-	name   string // behind the prefix
-	kind   string
+	name   string // without prefix
+	kind   string // counter, histogram or gauge
 	help   string
 	labels []label
 }
 
-// label is a label with all values that it may ever have. No request can add
-// to them. The README says what they mean.
+// label is a label with all its possible values. No request can add values, so the number
+// of series is bounded. The README explains the values.
 type label struct {
 	name   string
 	Values []string
 }
 
-// newLabel returns a label with values of any string type.
+// newLabel returns a label with the given values, which may be of any string type.
 func newLabel[V ~string](name string, values ...V) label {
 	l := label{name: name}
 	for _, v := range values {
@@ -41,13 +41,13 @@ func newLabel[V ~string](name string, values ...V) label {
 	return l
 }
 
-// The names of services in labels, and in keys and logs.
+// The names of the services in the label provider, in keys and in logs.
 const (
 	Huma     = "huma"
 	HumanAPI = "human_api"
 )
 
-// The names of calls in labels.
+// The names of the calls in the label op.
 const (
 	CallSignIn  = "signin"
 	CallSignUp  = "signup"
@@ -56,16 +56,16 @@ const (
 	CallID      = "id"
 )
 
-// The layers of the cache.
+// The layers of the cache in the label layer.
 const (
 	LayerMemory = "memory"
 	layerRedis  = "redis"
 )
 
-// cacheResult is how an operation of a layer of the cache ended.
+// cacheResult is the result of an operation of one layer of the cache.
 type cacheResult string
 
-// The results of operations of the cache. Memory has the first two.
+// The results of cache operations. The layer memory has only hit and miss.
 const (
 	cacheHit        cacheResult = "hit"
 	cacheMiss       cacheResult = "miss"
@@ -76,7 +76,7 @@ const (
 )
 
 var (
-	// ServiceLabel is the label that tells the services apart.
+	// ServiceLabel is the label provider: the name of the service.
 	ServiceLabel = newLabel("provider", Huma, HumanAPI)
 	outcomeLabel = newLabel("outcome",
 		exchange.OutcomeHit, exchange.OutcomeShared, exchange.OutcomeSignedIn, exchange.OutcomeRegistered,
@@ -95,7 +95,8 @@ var (
 		identity.ReasonMissing, identity.ReasonAmbiguous, identity.ReasonInvalid, identity.ReasonUntrusted,
 		identity.ReasonEmailUnverified, identity.ReasonDomainNotAllowed, identity.ReasonUserinfoUnavailable)
 
-	// Only Huma registers users, and what others keep in Redis nobody counts.
+	// Metrics that do not have all values: only Huma has sign-ups, and only the
+	// entries in memory are counted, not those in Redis.
 	registersLabel = label{ServiceLabel.name, ServiceLabel.Values[:1]}
 	countedLayers  = label{layerLabel.name, layerLabel.Values[:1]}
 )
@@ -124,7 +125,7 @@ var (
 		"When the oldest credentials in use were loaded; not there without the directive.", []label{ServiceLabel}}
 )
 
-// table is all metrics, in the order of the manual.
+// table lists all metrics in the order of the README.
 var table = []metric{
 	metricRequests, metricRequestSeconds, metricCalls, metricCallSeconds, metricCache, Entries,
 	metricSignUps, Breakers, metricRejections, CredentialsLoaded,

@@ -6,19 +6,20 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// Explanation explains an error code of a service.
+// Explanation explains an error code of a service to the operator.
 type Explanation struct {
-	Text string // a sentence without its full stop; names the options it is about
-	Fix  string // the line of the config to change; empty if the config is not the reason
+	Text string // a sentence without its full stop; names the options that may be wrong
+	Fix  string // the line of the config to change; empty if the config is not the cause
 }
 
-// What to write about codes, where a directive's own are meant.
+// Values of Explanation.Fix that are used more than once.
 const (
 	FixSecret  = "secret {file./path/to/secret}, or in the config_file; or signature, if Huma has told how calls are signed: caddy huma token --trace shows how they are"
 	fixSupport = "ask Human API's support, with the id of the request that caddy huma token shows"
 )
 
-// Explanations explains the error codes that the services have published.
+// Explanations maps the error codes that the services have published to their
+// explanations.
 var Explanations = map[string]Explanation{
 	"10001":  {"a token that the option header_up sends has expired", "header_up Authorization <token>"},
 	"10002":  {"Huma does not accept a token that the option header_up sends", "header_up Authorization <token>"},
@@ -39,8 +40,8 @@ var Explanations = map[string]Explanation{
 	"INVALID_TOKEN_TYPE":                  {"Human API knows no id tokens at this address (option api)", "api <url>: is it the right one?"},
 }
 
-// Explain returns what the service's own error code in err says, if it is a
-// published one.
+// Explain returns the explanation of the service's error code in err. ok is false if err
+// wraps no *exchange.StatusError, or if its code is not in Explanations.
 func Explain(err error) (m Explanation, ok bool) {
 	var status *exchange.StatusError
 	if errors.As(err, &status) {

@@ -1,4 +1,4 @@
-// Package problem has the errors of the endpoint: their codes, and their responses
+// Package problem defines the errors of the endpoint: their codes, and their responses
 // (RFC 9457).
 package problem
 
@@ -14,12 +14,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// Kind is a kind of error that the endpoint answers with.
+// Kind is a kind of error. All errors with the same code are of the same kind.
 type Kind struct {
-	Status  int
-	Outcome exchange.Outcome
-	title   string
-	Detail  string // what there is to do; names the option where there is one
+	Status  int              // the HTTP status of the response
+	Outcome exchange.Outcome // the outcome in metrics and the access log
+	title   string           // the member title of the response
+	Detail  string           // the member detail: what to do, with the name of the option if there is one
 }
 
 // The outcomes of requests that end without a token.
@@ -35,17 +35,17 @@ const (
 	OutcomeEvicted       exchange.Outcome = "evicted"
 )
 
-// The codes of requests that are refused before there is an exchange.
+// The codes of errors that do not come from an exchange or from the identity.
 const (
 	CrossSite          exchange.Code = "cross_site"
 	ClientTypeRequired exchange.Code = "client_type_required"
 	ClientTypeUnknown  exchange.Code = "client_type_unknown"
 	BodyInvalid        exchange.Code = "body_invalid"
 	MethodNotAllowed   exchange.Code = "method_not_allowed"
-	Internal           exchange.Code = "internal_error" // a mistake of ours
+	Internal           exchange.Code = "internal_error" // a panic: a bug of the plugin
 )
 
-// Table is every error of the endpoint.
+// Table maps the code of every error of the endpoint to its kind.
 var Table = map[exchange.Code]Kind{
 	exchange.Code(identity.ReasonMissing): {http.StatusUnauthorized, OutcomeRejected, "Not signed in",
 		"The request is not authenticated."},
@@ -95,22 +95,22 @@ var Table = map[exchange.Code]Kind{
 		"The service's answer holds no token; see the option api."},
 }
 
-// problemTypePrefix and a code make the type of a problem: the section of the
-// documentation that says what to do.
+// problemTypePrefix and the code make up the member type of the response (RFC 9457,
+// section 3.1.1): the URL of the section of the documentation that says what to do.
 const problemTypePrefix = "https://github.com/caddy-huma/caddy-huma#"
 
-// Error is one error of one request.
+// Error is the error of one request.
 type Error struct {
 	Code       exchange.Code
-	Hint       string        // more exact than the table's detail; a constant text
-	retryAfter time.Duration // 0: the service did not say
-	challenge  string        // of a 401; empty: challenge
+	Hint       string        // more specific than Detail; a constant text, so it holds nothing of the request; may be empty
+	retryAfter time.Duration // the service's; 0: unknown
+	challenge  string        // the value of WWW-Authenticate in a 401; empty: the constant challenge
 
-	Kind // of the code, set when it is answered
+	Kind // the kind of Code; zero until it is set from Lookup, before the response
 }
 
-// Of says what an error of an exchange or of the identity is answered
-// with.
+// Of returns the Error for an error of an exchange or of the identity. Its Kind is not
+// set. For any other error the code is exchange.CodeUnavailable.
 func Of(err error) Error {
 	var (
 		failed   *exchange.Error
@@ -131,16 +131,17 @@ func Of(err error) Error {
 	return Error{Code: exchange.CodeUnavailable}
 }
 
-// Error implements error, for handle_errors and Caddy's error log: it holds
-// nothing of the request and nothing of the service's answer.
+// Error implements error, for handle_errors and Caddy's error log. The text holds nothing
+// of the request and nothing of the service's response.
 func (f Error) Error() string {
 	return string(f.Code) + ": " + cmp.Or(f.Hint, f.Detail)
 }
 
-// JSON is the problem as RFC 9457 writes it.
+// JSON returns the body of the response: a problem details object (RFC 9457, section 3)
+// with the extension member code. The Kind must be set.
 func (f Error) JSON() []byte {
 	detail := f.Detail
-	if f.Hint != "" && f.Status != http.StatusUnauthorized { // that is for the operator: the log has it
+	if f.Hint != "" && f.Status != http.StatusUnauthorized { // the hint of a 401 is for the operator only: see the log
 		detail += " (" + f.Hint + ")"
 	}
 	b, _ := json.Marshal(struct {
@@ -149,37 +150,39 @@ func (f Error) JSON() []byte {
 		Status int           `json:"status"`
 		Detail string        `json:"detail"`
 		Code   exchange.Code `json:"code"`
-	}{problemTypePrefix + string(f.Code), f.title, f.Status, detail, f.Code}) // texts always have a JSON form
+	}{problemTypePrefix + string(f.Code), f.title, f.Status, detail, f.Code}) // strings and an int: cannot fail
 	return b
 }
 
-// What Retry-After says.
+// The limits and the default of Retry-After.
 const (
 	leastRetryAfter   = time.Second
 	mostRetryAfter    = time.Minute
 	defaultRetryAfter = 5 * time.Second
 )
 
-// Lookup returns the row of a code, with the detail of details if there is one.
+// Lookup returns the kind of a code, from Table. If details has a detail for the code, it
+// replaces the one of Table. details may be nil.
 func Lookup(code exchange.Code, details map[exchange.Code]string) Kind {
 	row := Table[code]
 	row.Detail = cmp.Or(details[code], row.Detail)
 	return row
 }
 
-// The challenges of a 401, which has to have one (RFC 9110, section 15.5.2). A
-// request without a token is told no error (RFC 6750, section 3.1).
+// The values of WWW-Authenticate, which a 401 must have (RFC 9110, section 15.5.2). The
+// challenge for a request without a token has no error code (RFC 6750, section 3.1).
 const (
 	challenge             = "Bearer"
 	challengeInvalidToken = `Bearer error="invalid_token"`
 )
 
-// SetHeaders sets the headers of a response with this error, those that all
-// responses have not included.
+// SetHeaders sets the headers that depend on the error: Retry-After in a 503, and
+// WWW-Authenticate in a 401. It does not set the headers that all responses have. The
+// Kind must be set.
 func (f Error) SetHeaders(h http.Header) {
 	if f.Status == http.StatusServiceUnavailable {
 		after := min(max(cmp.Or(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)
-		seconds := (after + time.Second - 1) / time.Second // never before the service is ready
+		seconds := (after + time.Second - 1) / time.Second // round up: the service is not ready before
 		h.Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
 	if f.Status == http.StatusUnauthorized {
