@@ -10,9 +10,11 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// HeaderFilter reports whether some server of this config passes a request
-// header of that name on to its handlers. Which server this handler belongs to
-// cannot be known while it is set up.
+// HeaderFilter returns a function that reports whether at least one HTTP server of the
+// config passes a request header on to its handlers. The function expects a canonical
+// header name. HeaderFilter considers all servers, because a handler does not know its
+// server while it is provisioned. If the config has no HTTP server, the function assumes
+// one with default settings.
 func HeaderFilter(ctx caddy.Context) func(name string) bool {
 	var servers []*caddyhttp.Server
 	for _, m := range ctx.Modules() {
@@ -21,21 +23,22 @@ func HeaderFilter(ctx caddy.Context) func(name string) bool {
 		}
 	}
 	if servers == nil {
-		servers = []*caddyhttp.Server{{}} // as Caddy is by itself
+		servers = []*caddyhttp.Server{{}} // a server with Caddy's defaults
 	}
 	return func(name string) bool {
 		return slices.ContainsFunc(servers, func(srv *caddyhttp.Server) bool { return ForwardsHeader(srv, name) })
 	}
 }
 
-// ForwardsHeader reports whether a server passes a request header of that canonical
-// name on. Caddy drops those with an underscore or a dot in their names unless
-// they are listed, and if they are, the same names with hyphens (v2.11.9,
-// modules/caddyhttp/server.go, which keeps that to itself).
+// ForwardsHeader reports whether a server passes a request header on to its handlers. name
+// must be canonical. Caddy drops headers with an underscore or a dot in their name unless
+// the server lists them. If the server lists one, Caddy drops the header with the same
+// name with hyphens instead. This repeats code that Caddy does not export (v2.11.9,
+// modules/caddyhttp/server.go).
 func ForwardsHeader(srv *caddyhttp.Server, name string) bool {
 	underscore, dot := strings.Contains(name, "_"), strings.Contains(name, ".")
 	switch {
-	case underscore && dot: // an asterisk is not enough for it
+	case underscore && dot: // an entry with an asterisk does not match it
 		return matchesHeaderList(srv.ExpectedUnderscoreHeaders, "", name, false) || matchesHeaderList(srv.ExpectedDotHeaders, "", name, false)
 	case underscore:
 		return matchesHeaderList(srv.ExpectedUnderscoreHeaders, "", name, true)
@@ -45,9 +48,9 @@ func ForwardsHeader(srv *caddyhttp.Server, name string) bool {
 	return !matchesHeaderList(srv.ExpectedUnderscoreHeaders, "_", name, true) && !matchesHeaderList(srv.ExpectedDotHeaders, ".", name, true)
 }
 
-// matchesHeaderList reports whether a header's name is in a list: names in any case, and
-// prefixes with an asterisk behind them if they count. A separator is read as a
-// hyphen.
+// matchesHeaderList reports whether a list matches a header name. The entries are header
+// names in any case and, if prefixes is true, prefixes that end with an asterisk. If
+// separator is not empty, it is replaced by a hyphen in each entry.
 func matchesHeaderList(list []string, separator, name string, prefixes bool) bool {
 	for _, entry := range list {
 		prefix, isPrefix := strings.CutSuffix(entry, "*")

@@ -6,8 +6,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// TestI03_WhatArrives: what Caddy's own filter does, which real requests show
-// in the tests of spoofing.
+// TestI03_WhatArrives: ForwardsHeader agrees with Caddy's own filter, which the tests of
+// spoofing verify with real requests.
 func TestI03_WhatArrives(t *testing.T) {
 	for _, tt := range []struct {
 		underscores, dots []string
@@ -18,7 +18,7 @@ func TestI03_WhatArrives(t *testing.T) {
 		{nil, nil, "Remote_email", false},
 		{nil, nil, "Remote.email", false},
 		{[]string{"remote_email"}, nil, "Remote_email", true},
-		{[]string{"remote_email"}, nil, "Remote-Email", false}, // another spelling of it
+		{[]string{"remote_email"}, nil, "Remote-Email", false}, // the listed name with a hyphen
 		{[]string{"remote_email"}, nil, "Remote-User", true},
 		{[]string{"Remote_*"}, nil, "Remote_email", true},
 		{[]string{"Remote_*"}, nil, "Remote-Email", false},
@@ -26,7 +26,7 @@ func TestI03_WhatArrives(t *testing.T) {
 		{[]string{"Remote_*"}, nil, "X-Remote-Email", true},
 		{nil, []string{"Remote.Email"}, "Remote.email", true},
 		{nil, []string{"Remote.Email"}, "Remote-Email", false},
-		{[]string{"X_*"}, nil, "X_user.email", false}, // an asterisk is not enough
+		{[]string{"X_*"}, nil, "X_user.email", false}, // needs an entry without an asterisk
 		{[]string{"X_User.Email"}, nil, "X_user.email", true},
 	} {
 		srv := &caddyhttp.Server{ExpectedUnderscoreHeaders: tt.underscores, ExpectedDotHeaders: tt.dots}

@@ -1,4 +1,4 @@
-// Package identify makes an identity.Identifier of the options identity, trust and
+// Package identify creates an identity.Identifier from the options identity, trust and
 // userinfo.
 package identify
 
@@ -16,25 +16,30 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userinfo"
 )
 
-// Options is what identifying takes from around the config, which is
-// something else for a running server than for a command.
+// Options are the dependencies of an Identifier that are not part of its config. They
+// differ between a running server and a command.
 type Options struct {
-	// byID says that users are told apart by their id.
+	// ByID means that users are identified by their id instead of their address.
 	ByID bool
-	// arrives reports whether the server passes a request header of that
-	// canonical name on.
+	// ForwardsHeader reports whether the server passes a request header with that
+	// canonical name on to its handlers.
 	ForwardsHeader func(name string) bool
-	// keys returns the keys of a key server.
+	// Keys returns the public keys of a key server. It is called only with the
+	// option verify.
 	Keys func(assertion.Source) (*assertion.Keys, error)
-	// maxWaiting is how many requests may wait for the application.
+	// MaxWaiting is the maximum number of requests that wait for the application
+	// (userinfo) at once. 0: no limit.
 	MaxWaiting int
-	// timeout is how long a request may wait in all; 0: not limited.
+	// Timeout is the maximum duration of a request. It also limits the call of the
+	// application. 0: no limit.
 	Timeout time.Duration
-	// notAnswered is told why the application did not say who is asking.
+	// OnUserinfoError is called with the error if the application could not
+	// identify a user.
 	OnUserinfoError func(error)
 }
 
-// New reads identity and trust, or userinfo.
+// New returns an Identifier for the options identity and trust, or for userinfo. It adds
+// all errors in these options to p; then the Identifier must not be used and may be nil.
 func New(c *config.Common, around Options, p *option.Errors) *identity.Identifier {
 	switch {
 	case c.Identity != nil && c.Userinfo != nil:
@@ -52,6 +57,8 @@ func New(c *config.Common, around Options, p *option.Errors) *identity.Identifie
 	return nil
 }
 
+// requestIdentifier returns an Identifier that reads the identity from the request
+// (option identity).
 func requestIdentifier(i *config.Identity, trust identity.Trust, around Options, p *option.Errors) *identity.Identifier {
 	c := identity.Config{
 		ByID:          around.ByID,
@@ -81,8 +88,8 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 	return identifier
 }
 
-// userinfoTimeout returns how long the application may take: as long as is
-// configured, and never longer than a request may wait.
+// userinfoTimeout returns the timeout of a call of the application: the configured one, or
+// userinfo.DefaultTimeout if it is 0, but not more than the timeout of a request.
 func (around Options) userinfoTimeout(configured time.Duration) time.Duration {
 	if configured == 0 {
 		configured = userinfo.DefaultTimeout
@@ -93,8 +100,9 @@ func (around Options) userinfoTimeout(configured time.Duration) time.Duration {
 	return configured
 }
 
-// written expands the path of a source. What stands before it is evaluated for
-// each request.
+// written returns source with the placeholders in its path replaced. The part before the
+// path stays as it is, because it is evaluated for each request. name is the name of the
+// option, for errors.
 func written(p *option.Errors, name, source string) string {
 	s := presets.ParseSource(source)
 	if s.Paths == nil {
@@ -103,10 +111,11 @@ func written(p *option.Errors, name, source string) string {
 	return s.From + " " + p.Text(name, s.Paths[0])
 }
 
-// newVerifier reads verify. It returns nil if there is a problem.
+// newVerifier returns the verifier of signed assertions (option verify). If the option has
+// errors, it adds them to p and returns nil.
 func newVerifier(v *config.Verify, preset string, around Options, p *option.Errors) *assertion.Verifier {
 	if row, _ := presets.Find(preset); preset != "" && row.Signed.Email.From == "" {
-		return nil // identity.New says that there is no such preset or assertion
+		return nil // identity.New reports that the preset or its assertion does not exist
 	}
 	full, err := presets.Verify{
 		JWKS:     p.Text("jwks", v.JWKS),
@@ -134,6 +143,7 @@ func newVerifier(v *config.Verify, preset string, around Options, p *option.Erro
 	return verifier
 }
 
+// userinfoIdentifier returns an Identifier that calls the application (option userinfo).
 func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Errors) *identity.Identifier {
 	c := identity.UserinfoConfig{
 		ByID:      around.ByID,
@@ -161,6 +171,8 @@ func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Errors) *i
 	return identifier
 }
 
+// readTrust returns the option trust, and adds its errors to p. c may be nil: then the
+// result is zero.
 func readTrust(c *config.Trust, p *option.Errors) (t identity.Trust) {
 	if c == nil {
 		return t

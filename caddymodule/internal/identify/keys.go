@@ -10,17 +10,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/lifecycle"
 )
 
-// keyServers are the public keys of key servers, kept over reloads.
-var keyServers = caddy.NewUsagePool() // assertion.Source → *pooledKeys
+// keyServers is the pool of the public keys of key servers, which survive reloads.
+var keyServers = caddy.NewUsagePool() // assertion.Source as a string → pooledKeys
 
-// pooledKeys are keys in the pool. There is nothing to close.
+// pooledKeys is a value of keyServers. Its Destruct does nothing.
 type pooledKeys struct{ *assertion.Keys }
 
 // Destruct implements caddy.Destructor.
 func (pooledKeys) Destruct() error { return nil }
 
-// Keys takes the keys of a key server from the pool. They are fetched
-// once this config runs, not while it is only looked at.
+// Keys returns a function that takes the keys of a key server from a pool, and adds their
+// release to r. The keys are fetched when the config has started, not while it is
+// validated.
 func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*assertion.Keys, error) {
 	return func(source assertion.Source) (*assertion.Keys, error) {
 		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
@@ -34,8 +35,8 @@ func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*ass
 	}
 }
 
-// logKeys logs that keys could not be fetched, with the logger of the moment:
-// they are fetched for whatever config runs.
+// logKeys logs that keys could not be fetched. It uses the current default logger, because
+// the pooled keys belong to no particular config.
 func logKeys(err error) {
 	caddy.Log().Named("huma").Warn("the keys of assertions could not be fetched: known ones are kept", zap.Error(err))
 }

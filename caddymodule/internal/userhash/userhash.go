@@ -1,4 +1,5 @@
-// Package userhash names users by keyed hashes, in caches and in logs.
+// Package userhash computes keyed hashes (HMAC-SHA256) that identify users in caches and
+// in logs.
 package userhash
 
 import (
@@ -15,15 +16,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// ProcessKey keys every hash that is not to be compared outside this process.
+// ProcessKey is the key of hashes that are compared only within this process. It is
+// random and differs in each process.
 var ProcessKey = func() []byte {
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
 	return key
 }()
 
-// DeriveKey makes a key of its own from another one and from parts. Every part is
-// preceded by its length, so that no two lists of parts run into one.
+// DeriveKey derives a key of 32 bytes from key and parts (HMAC-SHA256). key may be nil.
+// Each part is preceded by its length, so that different lists of parts give different
+// keys.
 func DeriveKey(key []byte, parts ...string) []byte {
 	mac := hmac.New(sha256.New, key)
 	for _, p := range parts {
@@ -33,14 +36,16 @@ func DeriveKey(key []byte, parts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// Hasher names users by a keyed hash, from which no address can be read.
-// It keeps its hash states, so that a name costs one allocation.
+// Hasher identifies users by a keyed hash. The hash does not reveal the user's address. A
+// Hasher is safe for concurrent use. It pools its hash states, so that CacheKey and
+// LogName allocate once per call. Create one with New or ForLogs.
 type Hasher struct{ states sync.Pool }
 
+// hashState is a hash and its buffers.
 type hashState struct {
 	mac hash.Hash
-	in  []byte
-	out [sha256.Size]byte
+	in  []byte            // the user, see identity.User.AppendKey
+	out [sha256.Size]byte // the result
 }
 
 // New returns a Hasher with the given key.
@@ -50,8 +55,9 @@ func New(key []byte) *Hasher {
 	}}}
 }
 
-// ForLogs names users in logs: with the option hash_key in the same way in
-// every process, without it only within this one.
+// ForLogs returns the Hasher for logs. hashKey is the value of the option hash_key: with
+// it a user has the same hash in all processes. If hashKey is zero, hashes can be
+// compared only within this process.
 func ForLogs(hashKey masked.String) *Hasher {
 	key := ProcessKey
 	if !hashKey.IsZero() {
@@ -60,21 +66,22 @@ func ForLogs(hashKey masked.String) *Hasher {
 	return New(DeriveKey(key, "log"))
 }
 
-// CacheKey names a user in caches. Addresses that differ in the case of ASCII
-// letters alone are one user.
+// CacheKey returns the hash that identifies a user in caches: 32 bytes. Addresses that
+// differ only in the case of ASCII letters are the same user.
 func (h *Hasher) CacheKey(u identity.User) exchange.UserKey {
 	s := h.states.Get().(*hashState)
 	defer h.states.Put(s)
 	return exchange.UserKey(s.sum(u))
 }
 
-// LogName names a user in logs: 8 hex digits.
+// LogName returns the hash that identifies a user in logs: 8 hex digits.
 func (h *Hasher) LogName(u identity.User) string {
 	s := h.states.Get().(*hashState)
 	defer h.states.Put(s)
 	return hex.EncodeToString(s.sum(u)[:4])
 }
 
+// sum returns the hash of u. The next call overwrites it.
 func (s *hashState) sum(u identity.User) []byte {
 	s.mac.Reset()
 	s.in = u.AppendKey(s.in[:0])
