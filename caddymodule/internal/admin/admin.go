@@ -1,5 +1,5 @@
-// Package admin is the plugin's part of Caddy's admin API, below /huma/: status, health,
-// and eviction of cached tokens.
+// Package admin implements the plugin's part of Caddy's admin API, below /huma/: status,
+// health, and eviction of cached tokens.
 package admin
 
 import (
@@ -19,13 +19,13 @@ import (
 
 func init() { caddy.RegisterModule(new(API)) }
 
-// API is this plugin's part of Caddy's admin endpoint. It has no config and
-// no state: Caddy makes one for each config, before that is known to be good,
-// and tells it nothing when the config goes. So it tells of the handlers that
-// run, whichever config it was made for.
+// API is the module admin.api.huma, the plugin's part of Caddy's admin API. It has no
+// config and no state: Caddy creates one for each config, before the config is known to
+// be valid, and does not notify it when the config is unloaded. So it reports on the
+// handlers of the running config, whichever config it was created for.
 //
-// Every process of the machine may ask here. Nothing in an answer is a secret or
-// of a user, and what changes something is a POST.
+// By default every process on the machine can call the admin API. So no response contains
+// a secret or anything about a user, and requests that change state must use POST.
 type API struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -36,17 +36,18 @@ func (*API) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision makes the metrics part of what the endpoint's own /metrics tells.
-// That is of the config which was loaded last, also if it was rejected before
-// any of our handlers was set up.
+// Provision implements caddy.Provisioner. It registers the plugin's metrics, so that
+// /metrics of the admin API has them. That page shows the registry of the config that was
+// loaded last, even if the config was rejected before any of the plugin's handlers was
+// provisioned.
 func (*API) Provision(ctx caddy.Context) error {
 	return endpoint.RegisterMetrics(ctx.GetMetricsRegistry())
 }
 
-// pathPrefix is what all paths of the plugin begin with.
+// pathPrefix is the prefix of all paths of the plugin.
 const pathPrefix = "/huma/"
 
-// calls are what can be asked, by the path behind adminPath.
+// calls are the API's calls, by their path without pathPrefix.
 var calls = map[string]call{
 	"status":      {[]string{http.MethodGet}, getStatus},
 	"health":      {[]string{http.MethodGet, http.MethodHead}, getHealth},
@@ -54,14 +55,17 @@ var calls = map[string]call{
 	"cache/evict": {[]string{http.MethodPost}, evict},
 }
 
-// call is one of them: its methods, and what is answered.
+// call is one call of the API.
 type call struct {
-	methods []string
-	answer  func(r *http.Request) (status int, document any, err error)
+	methods []string // allowed methods
+	// answer returns the response: the status and a document, which is encoded as
+	// JSON. An error should come from apiError.
+	answer func(r *http.Request) (status int, document any, err error)
 }
 
-// Routes implements caddy.AdminRouter. The patterns are labels of Caddy's own
-// metrics: what is asked of a path that there is not must not make one.
+// Routes implements caddy.AdminRouter. Caddy uses the patterns as a label in its own
+// metrics. All unknown paths below pathPrefix share one pattern, so that requests for
+// them do not create labels.
 func (*API) Routes() []caddy.AdminRoute {
 	routes := []caddy.AdminRoute{{Pattern: pathPrefix, Handler: caddy.AdminHandlerFunc(notFound)}}
 	for path, call := range calls {
@@ -70,12 +74,13 @@ func (*API) Routes() []caddy.AdminRoute {
 	return routes
 }
 
+// notFound responds to requests for unknown paths.
 func notFound(http.ResponseWriter, *http.Request) error {
 	return apiError(http.StatusNotFound, "there is nothing here: see status, health, cache/flush and cache/evict below "+pathPrefix)
 }
 
-// apiError is an error as Caddy's admin endpoint answers and logs it. It must
-// not hold anything of a request's body.
+// apiError returns an error that Caddy's admin API logs and sends to the client. It must
+// not contain anything from the body of a request.
 func apiError(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
 }
@@ -97,14 +102,15 @@ func (c call) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n')) // a caller who has left is no error of ours
+	_, _ = w.Write(append(text, '\n')) // ignore the error: the client closed the connection
 	return nil
 }
 
-// maxBody is how long the body of a request may be.
+// maxBody is the maximum size of a request body, in bytes.
 const maxBody = 4 << 10
 
-// readBody reads what a request sends, up to what is enough for any of them.
+// readBody returns the body of a request without surrounding white space. It returns an
+// error if the body is larger than maxBody.
 func readBody(r *http.Request) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {

@@ -18,26 +18,29 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// flushTimeout is how long a flush of the shared store may take: it visits each
-// of its keys.
+// flushTimeout is the timeout of a flush of the shared store. It is long, because the
+// flush visits each key of the store.
 const flushTimeout = time.Minute
 
-// evictResult is what POST /huma/cache/flush and evict answer.
+// evictResult is the response to POST /huma/cache/flush and POST /huma/cache/evict.
 type evictResult struct {
-	// Accounts is how many forgot the user, or all.
+	// Accounts is the number of accounts whose caches were flushed, or from which
+	// the user was evicted.
 	Accounts int `json:"accounts"`
 
-	// Replicas is told, or none without a shared store.
+	// Replicas is "told" if the other replicas were notified through a shared
+	// store, or "none" if there is no shared store.
 	Replicas string `json:"replicas"`
 }
 
-// flush answers POST /huma/cache/flush.
+// flush handles POST /huma/cache/flush. It evicts all users of all accounts, at all
+// replicas, and releases the holds of sign-ups in this process.
 func flush(r *http.Request) (int, any, error) {
 	body, err := readBody(r)
 	switch {
 	case err != nil:
 		return 0, nil, err
-	case len(body) > 0: // somebody who wants to name a user, perhaps
+	case len(body) > 0: // the client may want to evict one user
 		return 0, nil, apiError(http.StatusBadRequest, "a flush takes no body, and forgets all users: to forget one use "+pathPrefix+"cache/evict")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), flushTimeout)
@@ -55,13 +58,14 @@ func flush(r *http.Request) (int, any, error) {
 	return http.StatusOK, done, nil
 }
 
-// evict answers POST /huma/cache/evict.
+// evict handles POST /huma/cache/evict. It evicts one user at all replicas, and releases
+// the hold of the user's sign-up.
 func evict(r *http.Request) (int, any, error) {
 	user, p, err := readEvict(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx := context.WithoutCancel(r.Context()) // the store's own timeout ends it
+	ctx := context.WithoutCancel(r.Context()) // the store has its own timeout
 	all := make(map[endpoint.TokenCache]*endpoint.Endpoint)
 	var held []error
 	for e := range endpoint.Running() {
@@ -83,7 +87,7 @@ func evict(r *http.Request) (int, any, error) {
 	return http.StatusOK, done, nil
 }
 
-// evictAll calls evict for each, also if one of them fails.
+// evictAll calls evict for each cache, also if some calls fail, and joins their errors.
 func evictAll(all map[endpoint.TokenCache]*endpoint.Endpoint, evict func(endpoint.TokenCache) error) (done evictResult, err error) {
 	done.Replicas = "none"
 	accounts := make(map[*account.Account]bool)
@@ -98,15 +102,16 @@ func evictAll(all map[endpoint.TokenCache]*endpoint.Endpoint, evict func(endpoin
 	return done, err
 }
 
-// errEvict says what to send.
+// errEvict returns the error for an invalid body. It describes the body to send.
 func errEvict() error {
 	return apiError(http.StatusBadRequest, `the body must be {"email": "…"} for users of huma_token, or {"user_id": "…"} for those of human_api_token`)
 }
 
-// readEvict reads whom to forget, and whose users are named like that.
+// readEvict returns the user whom the request names, and the service that identifies its
+// users like that: huma_token by email, human_api_token by user_id.
 func readEvict(r *http.Request) (user identity.User, p *endpoint.Service, err error) {
-	// As Caddy's own endpoint demands it: no page of another site can send that
-	// without asking first.
+	// Caddy's own admin API requires this, too: a page of another site cannot send
+	// this content type without a CORS preflight request.
 	if !strings.Contains(r.Header.Get("Content-Type"), "/json") {
 		return user, nil, apiError(http.StatusBadRequest, "unacceptable content-type: 'application/json' required")
 	}
@@ -120,7 +125,7 @@ func readEvict(r *http.Request) (user identity.User, p *endpoint.Service, err er
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	if decoder.Decode(&whom) != nil || (whom.Email == nil) == (whom.UserID == nil) { // what is wrong would quote it
+	if decoder.Decode(&whom) != nil || (whom.Email == nil) == (whom.UserID == nil) { // drop the decoder's error: it would quote the body
 		return user, nil, errEvict()
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {

@@ -12,26 +12,26 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 )
 
-// status tells how it is with all accounts of the running config. It is what
-// GET /huma/status answers.
+// status is the response to GET /huma/status: the health and all accounts of the running
+// config.
 type status struct {
 	health
 	Accounts []accountStatus `json:"accounts"`
 }
 
-// health is what a readiness probe has to know. It is what GET /huma/health
-// answers.
+// health is the response to GET /huma/health, which is made for readiness probes.
 type health struct {
-	// Status is ok, degraded, or unavailable: then nobody gets a token here.
+	// Status is ok, degraded or unavailable. If it is unavailable, this process
+	// should not get requests: it cannot respond with tokens, or is shutting down.
 	Status healthState `json:"status"`
 
-	// Reasons are why it is not ok.
+	// Reasons explain a Status that is not ok. It is empty if Status is ok.
 	Reasons []healthReason `json:"reasons,omitempty"`
 }
 
 type healthState string
 
-// The states there are.
+// The values of health.Status.
 const (
 	healthOK          healthState = "ok"
 	healthDegraded    healthState = "degraded"
@@ -40,14 +40,14 @@ const (
 
 type healthReason string
 
-// The reasons there are.
+// The values of health.Reasons.
 const (
-	// With these there is no point in sending requests here.
-	reasonStopping   healthReason = "stopping"    // the process ends
+	// Reasons for unavailable: do not send requests to this process.
+	reasonStopping   healthReason = "stopping"    // the process is shutting down
 	reasonNoHandlers healthReason = "no_handlers" // the running config has no token directive
 
-	// With these tokens still come, to some. Other replicas are not better off,
-	// so a probe that failed now would take all of them away.
+	// Reasons for degraded: some users still get tokens. The other replicas are
+	// probably in the same state, so a failing probe would remove all of them.
 	reasonBreakerOpen     healthReason = "breaker_open"
 	reasonStoreDown       healthReason = "shared_store_down"
 	reasonFilesUnreadable healthReason = "credentials_unreadable"
@@ -61,14 +61,14 @@ type accountStatus struct {
 	Handlers []endpoint.HandlerStatus `json:"handlers"`
 }
 
-// cacheStatus is what is in the memory of this process.
+// cacheStatus is the status of an account's memory cache in this process.
 type cacheStatus struct {
-	// Users is how many have a token or a refusal that may be repeated, those
-	// included that have run out and were not swept yet.
+	// Users is the number of users with a cached token or a cached refusal. It
+	// includes expired entries that were not evicted yet.
 	Users int `json:"users"`
 }
 
-// getStatus answers GET /huma/status.
+// getStatus handles GET /huma/status.
 func getStatus(*http.Request) (int, any, error) {
 	now := time.Now()
 	byAccount := make(map[*account.Account]*accountStatus)
@@ -95,7 +95,8 @@ func getStatus(*http.Request) (int, any, error) {
 	return http.StatusOK, s, nil
 }
 
-// getHealth answers GET /huma/health: 503 where no request should be sent.
+// getHealth handles GET and HEAD /huma/health. The status is 503 if the process is
+// unavailable, and 200 otherwise, also if it is degraded.
 func getHealth(r *http.Request) (int, any, error) {
 	_, s, err := getStatus(r)
 	if err != nil {
@@ -108,7 +109,8 @@ func getHealth(r *http.Request) (int, any, error) {
 	return http.StatusOK, h, nil
 }
 
-// healthOf sums up.
+// healthOf returns the health of a process with the given accounts. Each reason is listed
+// once, however many handlers it applies to; the reasons for unavailable come first.
 func healthOf(accounts []accountStatus) health {
 	var fatal, other []healthReason
 	if caddy.Exiting() {

@@ -1,4 +1,4 @@
-// Package apiurl parses the base URLs of the services.
+// Package apiurl parses the base URLs of the services' APIs.
 package apiurl
 
 import (
@@ -12,8 +12,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
-// Parse reads the base URL of an API, without blanks around it. Over http everything, the user's
-// tokens too, would be readable on the way: it is only for this machine.
+// Parse parses the base URL of an API. It ignores blanks around it, and removes slashes at
+// the end of its path. The scheme must be https; http is allowed for loopback addresses
+// only, because over http an attacker on the network could read the users' tokens. The
+// error never contains the URL, which may hold a password.
 func Parse(raw string) (*url.URL, error) {
 	u, err := url.Parse(textfile.TrimBlanks(raw))
 	switch {
@@ -35,8 +37,10 @@ func Parse(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// Canonical is an API's URL in the form that is compared: two spellings of
-// one service must not get two sign-ups for one user.
+// Canonical returns the URL of an API in a canonical form, for comparison: lower-case
+// host without a final dot, explicit port, and localhost for all loopback addresses. Two
+// spellings of the same URL must not lead to two sign-ups of the same user. api must come
+// from Parse.
 func Canonical(api *url.URL) string {
 	host, port := strings.TrimSuffix(strings.ToLower(api.Hostname()), "."), api.Port()
 	if isLoopback(host) {
@@ -48,6 +52,7 @@ func Canonical(api *url.URL) string {
 	return api.Scheme + "://" + net.JoinHostPort(host, port) + api.EscapedPath()
 }
 
+// isLoopback reports whether host is localhost, a name below it, or a loopback address.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
 		return true

@@ -1,4 +1,4 @@
-// Package crosssite recognizes requests that a browser sends for a page of another
+// Package crosssite detects requests that a browser sends on behalf of a page of another
 // site.
 package crosssite
 
@@ -8,17 +8,21 @@ import (
 	"strings"
 )
 
-// Is reports whether a browser sends a request on behalf of a page of
-// another site. A browser says so in Sec-Fetch-Site (Fetch Metadata Request
-// Headers, section 2.1). One that does not know this header sends Origin with
-// requests that are not plain navigation or embedding: then that origin's host
-// and port have to be those of the request. Other clients send neither.
+// Is reports whether a browser sent the request on behalf of a page of another site. host
+// is the host of the request.
 //
-// What else the request carries does not matter: proxies and other handlers can
-// set Authorization on a request that a page of another site started.
+// Browsers send the header Sec-Fetch-Site (Fetch Metadata Request Headers, section 2.1):
+// the request is cross-site if the value is cross-site. Old browsers without that header
+// send Origin, except with plain navigation and embedding: the request is cross-site if
+// the host and port of the origin differ from those of the request. Clients that are not
+// browsers send neither header, so their requests are not cross-site.
 //
-// trusted reports whether the direct peer is one of the server's
-// trusted_proxies, whose X-Forwarded-Host counts.
+// All other headers are ignored. Authorization, for example, proves nothing: proxies and
+// other handlers can set it on a request that a page of another site started.
+//
+// trusted reports whether the direct peer is one of the server's trusted_proxies. Then
+// the host of the origin may also be the first one in X-Forwarded-Host. Is calls trusted
+// only if it needs the result.
 func Is(host string, header http.Header, trusted func() bool) bool {
 	known := false
 	for _, site := range header["Sec-Fetch-Site"] {
@@ -42,9 +46,8 @@ func Is(host string, header http.Header, trusted func() bool) bool {
 	return false
 }
 
-// isOriginOf reports whether an Origin has this host and port. The scheme does
-// not count, because a proxy in front may be the one that speaks TLS. "null" is
-// the origin of no host.
+// isOriginOf reports whether an Origin has this host and port. The scheme is ignored,
+// because a proxy in front may terminate TLS. The origin "null" matches no host.
 func isOriginOf(origin, host string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || u.Opaque != "" {
