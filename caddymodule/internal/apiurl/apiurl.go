@@ -15,7 +15,7 @@ import (
 // Parse parses the base URL of an API. It ignores blanks around it, and removes slashes at
 // the end of its path. The scheme must be https; http is allowed for loopback addresses
 // only, because over http an attacker on the network could read the users' tokens. The
-// error never contains the URL, which may hold a password.
+// error contains nothing of the URL but its scheme, because the URL may hold a password.
 func Parse(raw string) (*url.URL, error) {
 	u, err := url.Parse(textfile.TrimBlanks(raw))
 	switch {

@@ -22,8 +22,9 @@ type accessLog struct {
 // record sets the placeholders of the request, and adds fields to its access log
 // entry if the server has access logs. code is empty if the request did not fail.
 func (t accessLog) record(q *Request, code exchange.Code) {
-	// A second Endpoint may respond to the same request: in an error route, or after
-	// a handler such as intercept. The values of the last Endpoint count.
+	// An Endpoint may have handled the same request before: this call may be in an
+	// error route, or after a handler such as intercept. The values of the last call
+	// count.
 	vars, _ := q.http.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	_, again := vars[t.endpoint.Service.outcomeKey]
 	if vars != nil {
@@ -44,8 +45,9 @@ func (t accessLog) record(q *Request, code exchange.Code) {
 	}
 }
 
-// set sets the placeholders. They take precedence over those of Map. again means that
-// another Endpoint has set them before: then the user is cleared if there is none.
+// set sets the placeholders. They take precedence over those of Map. again means that an
+// Endpoint has handled the request before: then set also clears the user if there is none
+// now.
 func (t accessLog) set(repl *caddy.Replacer, code exchange.Code, again bool) {
 	repl.Set(t.endpoint.Service.outcomeKey, t.end.Placeholder)
 	if code != "" {

@@ -126,8 +126,8 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 }
 
 // token returns a token from the cache, from a running exchange, or from a new exchange.
-// A cache hit, which most requests are, does not allocate: q escapes to the heap only
-// as the copy for an exchange, which may outlive the request.
+// In a cache hit, which most requests are, q does not escape to the heap: only an
+// exchange gets a copy on the heap, because it may outlive the request.
 func (q *Request) token() exchange.Result {
 	lookup := exchange.Request{User: q.key, Kind: q.kind, Fresh: q.wantsFreshToken(), Since: q.start, Policy: &q.creds.Policy}
 	if result, ok := lookup.Kept(time.Now()); ok {

@@ -15,7 +15,8 @@ import (
 )
 
 // logEnd logs the result of an exchange. It is called once per exchange, however many
-// requests waited for it.
+// requests waited for it. It also passes the result to the dry run, if this is one, and
+// sets succeeded if there is a token.
 func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
 	e.DryRun.setResult(r)
 	if r.NotKept != nil {

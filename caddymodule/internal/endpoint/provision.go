@@ -127,6 +127,8 @@ const (
 	defaultBreakerOpen     = caddy.Duration(5 * time.Second)
 )
 
+// defaultRetries is the default of the option retries. It is a variable, because Do needs
+// a pointer to it.
 var defaultRetries = 1
 
 // readLimits returns the limits that all handlers of an account share, with defaults for

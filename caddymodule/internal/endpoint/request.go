@@ -100,8 +100,8 @@ func (q *Request) byTrustedProxy() bool {
 	return trusted
 }
 
-// wantsFreshToken reports whether the request must bypass the cache: it has no-cache, and
-// the option no_cache is not ignore.
+// wantsFreshToken reports whether the request bypasses the cache: it has Cache-Control:
+// no-cache, and the option no_cache is not ignore.
 func (q *Request) wantsFreshToken() bool {
 	return q.endpoint.common.NoCache != "ignore" && q.hasNoCache()
 }
@@ -119,9 +119,9 @@ func (q *Request) hasNoCache() bool {
 	return false
 }
 
-// Registration returns r for the exchange of this request: a refused sign-up is cached
-// for the option negative_ttl, and a sign-up that creates the user also emits the event
-// huma_registered. r.Ended must not be nil.
+// Registration returns r for the exchange of this request: the refusal of a sign-up is
+// repeated for the duration of the option negative_ttl, and a sign-up that creates the
+// user also emits the event huma_registered. r.Ended must not be nil.
 func (q *Request) Registration(r login.Registration) login.Registration {
 	e, user, ended := q.endpoint, q.User, r.Ended
 	r.Refused = q.creds.Policy.NegativeTTL

@@ -84,9 +84,9 @@ func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
 }
 
 // panicked responds to a panic with the error internal_error. v is the value of the
-// panic. A panic is a bug. It must not reach the server, which would log its value,
-// which may hold a secret. panicked panics itself with http.ErrAbortHandler if v is
-// that, or if the response may have been started.
+// panic. A panic is a bug. It must not reach the server, which would log v, and v may
+// hold a secret. If v is http.ErrAbortHandler, or if the response may have been started,
+// panicked panics with http.ErrAbortHandler, which aborts the response.
 func (q *Request) panicked(w http.ResponseWriter, v any) error {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		if !q.responded() {

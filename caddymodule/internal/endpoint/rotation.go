@@ -91,9 +91,9 @@ func (e *Endpoint) reload(ctx context.Context) {
 	}
 }
 
-// startReload returns the running reload, or starts one. It returns nil if the config is
-// unloaded, or if no reload runs and more than before reloads have begun: then one has
-// begun and ended since the caller read before from begun.
+// startReload returns the running reload, or starts one. before is an earlier result of
+// begun. startReload returns nil if the config is unloaded, or if a reload has begun and
+// ended since that call of begun.
 func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	r := &e.rotation
 	r.mu.Lock()

@@ -55,9 +55,9 @@ func New(key []byte) *Hasher {
 	}}}
 }
 
-// ForLogs returns the Hasher for logs. hashKey is the value of the option hash_key: with
-// it a user has the same hash in all processes. If hashKey is zero, hashes can be
-// compared only within this process.
+// ForLogs returns the Hasher for logs. hashKey is the option hash_key or, if that is not
+// set, the LogKey of the shared store: with it a user has the same hash in all processes.
+// If hashKey is zero, hashes can be compared only within this process.
 func ForLogs(hashKey masked.String) *Hasher {
 	key := ProcessKey
 	if !hashKey.IsZero() {
