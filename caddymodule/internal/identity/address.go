@@ -10,12 +10,12 @@ const (
 	maxUserID  = 256 // bytes
 )
 
-// checkAddress reports whether s is one plain e-mail address, and where its @
-// stands.
+// checkAddress reports whether s is one plain e-mail address, and returns the index of
+// its @.
 //
-// Mail servers accept more than this: quoted local parts, comments, groups.
-// Whatever two readers may understand differently is refused, because here the
-// address decides whose data is opened.
+// Mail servers also accept quoted local parts, comments and groups. checkAddress
+// rejects them, because two parsers may read them differently, and the address decides
+// whose data is opened. It also rejects addresses longer than maxAddress.
 func checkAddress(s string) (at int, ok bool) {
 	if len(s) > maxAddress {
 		return 0, false
@@ -45,7 +45,7 @@ func checkAddress(s string) (at int, ok bool) {
 	return at, at > 0 && at < len(s)-1
 }
 
-// plain holds the ASCII characters of an address, except @.
+// plain is the set of ASCII characters that an address may contain, except @.
 var plain = func() (set [utf8.RuneSelf]bool) {
 	for c := byte('!'); c <= '~'; c++ {
 		set[c] = true
@@ -56,26 +56,28 @@ var plain = func() (set [utf8.RuneSelf]bool) {
 	return set
 }()
 
-// visible reports whether a reader would see r.
+// visible reports whether r is printed as a visible character.
 func visible(r rune) bool {
 	switch r {
 	case utf8.RuneError:
-		// Invalid UTF-8; or the character itself, which is what is left where
-		// somebody before us replaced bytes: of several people, perhaps.
+		// RuneError means invalid UTF-8, or U+FFFD itself. A component in front may
+		// have written U+FFFD in place of bytes that it could not decode, so that
+		// several users would have the same value.
 		return false
-	case '\u2800': // a blank that counts as a symbol
+	case '\u2800': // BRAILLE PATTERN BLANK: blank, although Unicode counts it as a symbol
 		return false
 	}
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// usableID reports whether s can be passed on as the user's id.
+// usableID reports whether s can be used as a user id: at most maxUserID bytes, valid
+// UTF-8, without U+FFFD and without control characters. It accepts an empty s.
 func usableID(s string) bool {
 	if len(s) > maxUserID {
 		return false
 	}
 	for _, r := range s {
-		// As in an address: what is left where bytes were replaced.
+		// RuneError: see visible.
 		if r == utf8.RuneError || unicode.IsControl(r) {
 			return false
 		}
@@ -83,7 +85,8 @@ func usableID(s string) bool {
 	return true
 }
 
-// isInteger reports whether a JSON number is written as digits alone.
+// isInteger reports whether the JSON number n consists of ASCII digits alone, at most
+// maxUserID of them.
 func isInteger(n string) bool {
 	for i := range len(n) {
 		if n[i] < '0' || n[i] > '9' {
@@ -93,7 +96,7 @@ func isInteger(n string) bool {
 	return n != "" && len(n) <= maxUserID
 }
 
-// lower returns c, lowered if it is an ASCII letter.
+// lower returns c in lower case if c is an ASCII letter, and c unchanged otherwise.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'
@@ -101,7 +104,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// appendLower appends s to dst with its ASCII letters lowered.
+// appendLower appends s to dst, with its ASCII letters in lower case.
 func appendLower(dst []byte, s string) []byte {
 	n := len(dst)
 	dst = append(dst, s...)
@@ -111,8 +114,8 @@ func appendLower(dst []byte, s string) []byte {
 	return dst
 }
 
-// equalFold reports whether s is the same as lowered, which has no ASCII
-// capitals, but for the case of ASCII letters.
+// equalFold reports whether s equals lowered, ignoring the case of ASCII letters.
+// lowered must not contain ASCII capitals.
 func equalFold(s, lowered string) bool {
 	if len(s) != len(lowered) {
 		return false

@@ -12,71 +12,74 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
-// TrustMode is whose word on a request header is believed.
+// TrustMode selects who is trusted to set an identity header.
 type TrustMode uint8
 
-// The modes there are.
+// The trust modes.
 const (
-	// TrustNone believes no header. Sources that are headers do not load.
+	// TrustNone trusts no header. New returns an error for every source that is an
+	// unsigned request header.
 	TrustNone TrustMode = iota
-	// TrustForwardAuth believes the header of that name in the answer of the
-	// auth server, and never looks at the request's.
+	// TrustForwardAuth reads the headers from the response of the auth server
+	// (forward_auth), and never from the request.
 	TrustForwardAuth
-	// TrustProxies believes the request's header if the direct peer is a
-	// proxy that is trusted.
+	// TrustProxies reads the headers from the request, if the direct peer is a trusted
+	// proxy.
 	TrustProxies
 )
 
-// Trust is the option trust.
+// Trust holds the option trust.
 type Trust struct {
-	// Mode is whose word is believed.
+	// Mode selects who is trusted.
 	Mode TrustMode
-	// Upstream is what the last proxy must have asked, as it is written
-	// behind forward_auth; empty: any. Of TrustForwardAuth only.
+	// Upstream is the auth server that the last proxy must have chosen, written as in
+	// the forward_auth line. Empty allows any upstream. Valid with TrustForwardAuth
+	// only.
 	Upstream string
-	// Ranges are the direct peers to believe; empty: those the server
-	// trusts. Of TrustProxies only. A peer on a Unix socket has no address
-	// and is in no range.
+	// Ranges are the address ranges of trusted direct peers. Empty means the
+	// trusted_proxies of the server. Valid with TrustProxies only. A peer on a Unix
+	// socket has no address, so it is in no range.
 	Ranges []netip.Prefix
 }
 
-// Config says how users are identified by what comes with a request.
+// Config configures an Identifier that reads the user from the request itself.
 type Config struct {
-	// ByID says that a user is who the id says, not who the address says:
-	// UserID is the source that has to be there then, and Email may be left
-	// out.
+	// ByID identifies users by their id instead of their address. UserID (or the
+	// preset's source of it) is required then, and Email may be empty.
 	ByID bool
-	// Preset is the name of a preset, or empty.
+	// Preset is the name of a preset. Empty means no preset.
 	Preset string
-	// The sources as they were written: a request header's name, or one
-	// placeholder in braces; behind a space the path within the document that
-	// stands there. Each wins over the preset's.
+	// Sources as the operator wrote them: the name of a request header, or one
+	// placeholder in braces. If the header or placeholder holds a document, a path
+	// within it follows after a space. Each source that is not empty overrides the one
+	// of the preset.
 	Email, UserID, Name, FirstName, LastName, Verified string
-	// NameEncoding is how names are written.
+	// NameEncoding is the encoding of the names.
 	NameEncoding names.Encoding
-	// Domains are the e-mail domains to allow; empty allows all. A subdomain
-	// is another domain; the case of ASCII letters does not matter.
+	// Domains are the allowed e-mail domains. Empty allows all. Subdomains are not
+	// included. The case of ASCII letters is ignored.
 	Domains []string
-	// Trust is who is believed about headers.
+	// Trust selects who is trusted to set headers.
 	Trust Trust
-	// Verify says that sources with a path are read from signed assertions,
-	// which Verifier verifies.
+	// Verify reads the sources that have a path from signed assertions, which Verifier
+	// verifies.
 	Verify   bool
 	Verifier Verifier
-	// HeaderArrives reports whether the server passes a request header on;
-	// nil: all but those whose name has an underscore or a dot. It is asked
-	// while New runs, with canonical names.
+	// HeaderArrives reports whether the server passes a request header on to its
+	// handlers. It is called while New runs, with canonical names. If nil, all headers
+	// arrive except those with an underscore or a dot in their name.
 	HeaderArrives func(name string) bool
 }
 
-// option is an option that takes a source, with what was written for it.
+// option is an option that takes a source, the source the operator or the preset gave
+// for it, and the field it sets.
 type option struct {
 	name    string
 	written presets.Source
 	target  *source
 }
 
-// sources are the options that take one.
+// sources returns all options that take a source.
 func (i *Identifier) sources(s presets.Sources) []option {
 	return []option{
 		{"email", s.Email, &i.email},
@@ -88,8 +91,8 @@ func (i *Identifier) sources(s presets.Sources) []option {
 	}
 }
 
-// New returns the Identifier a configuration describes. Its error holds every
-// problem there is, each with the name of the option and what would fix it.
+// New returns the Identifier that c describes. The error joins all problems, each with
+// the name of the option and how to fix it.
 func New(c Config) (*Identifier, error) {
 	i := &Identifier{byID: c.ByID, nameEncoding: c.NameEncoding, verifier: c.Verifier}
 	var errs []error
@@ -126,14 +129,14 @@ func New(c Config) (*Identifier, error) {
 	return i, nil
 }
 
-// sources are those of the preset, if it is known, and those that were written over
-// them.
+// sources returns the sources of the preset, if it is known, overridden by those that
+// the operator wrote.
 func (c *Config) sources(row presets.Preset, known bool) (s presets.Sources, err error) {
 	s = row.Sources
 	if c.Verify && row.Signed.Email.From != "" {
 		s = row.Signed
 	}
-	// The option that says who the user is, with what was written for it.
+	// The option that identifies the user, and what the operator wrote for it.
 	decides, writtenFor, example := "email", c.Email, "email Authorization email"
 	if c.ByID {
 		decides, writtenFor, example = "user_id", c.UserID, "user_id Authorization sub"
@@ -161,16 +164,19 @@ func (c *Config) sources(row presets.Preset, known bool) (s presets.Sources, err
 	} {
 		if o.written != "" {
 			*o.target = presets.ParseSource(o.written)
-			// A header that the preset reads as a list of claims is one for
-			// every option.
+			// If the preset reads this header as a list of claims, every option does.
 			o.target.ClaimList = preset.ClaimList && strings.EqualFold(o.target.From, preset.From) && o.target.Paths != nil
 		}
 	}
 	return s, err
 }
 
-// setSigned makes assertions of the sources with a path. Without a trust they
-// are believed from anyone.
+// setSigned marks the sources with a path as signed assertions. If fromAnyone is true
+// (no option trust), a header with an assertion is accepted from any peer. Otherwise
+// the rules of trust apply to it too.
+//
+// A source with an error is disabled (kindNone), so that no second error asks for a
+// trust, which would not fix it.
 func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 	email, decides, claim := options[0].target, options[0], "email"
 	if byID {
@@ -178,11 +184,11 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 	}
 	switch {
 	case decides.target.kind == kindNone:
-		return nil // about which there is an error already
+		return nil // New has already reported an error
 	case decides.target.paths == nil:
 		for _, o := range options {
 			if o.target == decides.target || o.target.paths != nil {
-				o.target.kind = kindNone // a trust would not mend it
+				o.target.kind = kindNone // a trust would not fix it
 			}
 		}
 		return []error{fmt.Errorf("%s: with verify it is read from a signed assertion: write the header and the claim, such as \"%s Authorization %s\"", decides.name, decides.name, claim)}
@@ -192,15 +198,16 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 		s := o.target
 		switch {
 		case byID && s == email && s.kind != kindNone && s.paths == nil:
-			// Who is asking is proven, and whose address that is would not be.
+			// The assertion would prove the id, but nothing would prove that the
+			// address belongs to the same user.
 			errs = append(errs, fmt.Errorf("email: with verify it is read from the assertion that user_id is read from: write the header and the claim, such as \"email %s email\"", decides.written.From))
-			s.kind = kindNone // a trust would not mend it
+			s.kind = kindNone // a trust would not fix it
 			continue
 		case s.paths == nil:
 			continue
 		case s.place != at:
 			errs = append(errs, fmt.Errorf("%s: it is read from another assertion than %s, which may be somebody else's: read both from the same", o.name, decides.name))
-			s.kind = kindNone // a trust would not mend it
+			s.kind = kindNone // a trust would not fix it
 			continue
 		}
 		s.signed = true
@@ -211,22 +218,22 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 	return errs
 }
 
-// settle works out what requests need again and again.
+// settle precomputes values that every request needs.
 func (i *Identifier) settle(written presets.Sources) {
 	i.sameID = i.userID.kind != kindNone && written.UserID.String() == written.Email.String()
 	for _, p := range i.email.paths {
-		// What OpenID Connect calls it (Core 1.0, section 5.1), what others
-		// do, and what goes with https://clinic.example/email.
+		// The name in OpenID Connect (Core 1.0, section 5.1), the name that others use,
+		// and the name that belongs to a claim such as https://clinic.example/email.
 		i.unverified = append(i.unverified, p.Beside("email_verified"), p.Beside("emailVerified"), p.Beside(p[len(p)-1]+"_verified"))
 		if i.verified.kind == kindNone {
-			// These may be of something else than the address, which the
-			// option verified says then.
+			// In this case only: these members may be about something else than the
+			// address. If the option verified is set, it decides.
 			i.unverified = append(i.unverified, p.Beside("verified"), p.Beside("is_verified"), p.Beside("isVerified"))
 		}
 	}
 }
 
-// setDomains takes over the option domains.
+// setDomains validates and stores the option domains.
 func (i *Identifier) setDomains(domains []string) (errs []error) {
 	for _, d := range domains {
 		if _, ok := checkAddress("a@" + d); !ok || strings.Contains(d, "*") || strings.HasPrefix(d, ".") {
@@ -241,20 +248,19 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 	return errs
 }
 
-// setAddressNeeded works out whether a user needs an address: without ByID
-// always, and with it if an option is about the address.
+// setAddressNeeded sets addressNeeded: without ByID a user always needs an address;
+// with ByID only if the option domains or verified is set.
 func (i *Identifier) setAddressNeeded(written presets.Sources, domains bool) []error {
 	i.addressNeeded = !i.byID || domains || !written.Verified.IsZero()
 	if !i.byID || !i.addressNeeded || !written.Email.IsZero() {
-		return nil // without ByID there is an error about it already
+		return nil // without ByID, Config.sources has already reported an error
 	}
 	return []error{errors.New("email: the options domains and verified are about the address, and no source says it: write \"email <source>\", or leave them out")}
 }
 
 // Verifier verifies signed assertions.
 type Verifier interface {
-	// Verify returns what a signed token says, if it is to be believed: its
-	// signature, issuer, audience and times. Its error is always a
-	// *Rejection.
+	// Verify returns the claims of a signed token, if its signature, issuer, audience
+	// and times are valid. Its error is always a *Rejection.
 	Verify(ctx context.Context, token string) (claims.Document, error)
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// Finding is what one option reads on a request, for an operator who tries a
-// config.
+// Finding is the value that Explain reads for one option. The identity command shows it
+// to the operator.
 type Finding struct {
-	// Option is the option's name.
+	// Option is the name of the option.
 	Option string
-	// Source says in words where it is read.
+	// Source describes where the value is read, in words.
 	Source string
-	// Value is what is read there, as it is used.
+	// Value is the value read, as it is used.
 	Value masked.String
-	// Rejection is why nothing is; nil if something is.
+	// Rejection is the reason why there is no value. It is nil if there is one.
 	Rejection *Rejection
 }
 
-// Explain reads every source of a request. What it finds does not say whether
-// the user is let in: Identify does.
+// Explain reads every source of a request. The findings do not say whether the user is
+// accepted: call Identify for that.
 func (i *Identifier) Explain(ctx context.Context, r *Request) []Finding {
 	var findings []Finding
 	for _, o := range i.sources(presets.Sources{}) {
@@ -58,9 +58,9 @@ func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked
 	return masked.New(text), rejection
 }
 
-// explainAddress explains the option email. With ByID the user goes without
-// what is no address, so that is not the address then; without it, it is what
-// the user is refused for.
+// explainAddress explains the option email. With ByID, a value that is not an address
+// is reported as a rejection, because Identify ignores it or rejects the user. Without
+// ByID, the raw text is reported, because it is what Identify rejects.
 func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.String, *Rejection) {
 	if !i.byID {
 		return i.explain(ctx, r, &i.email)
@@ -69,8 +69,8 @@ func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.Str
 	return masked.New(address), rejection
 }
 
-// Headers are the request headers that are read as an identity, by canonical
-// name.
+// Headers returns the canonical names of the request headers that an identity is read
+// from. A header that several options read is listed several times.
 func (i *Identifier) Headers() []string {
 	var headers []string
 	for _, o := range i.sources(presets.Sources{}) {
@@ -81,8 +81,8 @@ func (i *Identifier) Headers() []string {
 	return headers
 }
 
-// AnswerHeaders are the headers of the auth server's answer that are read, by
-// canonical name.
+// AnswerHeaders returns the canonical names of the headers that are read from the auth
+// server's response. A header that several options read is listed several times.
 func (i *Identifier) AnswerHeaders() []string {
 	var headers []string
 	for _, o := range i.sources(presets.Sources{}) {
@@ -93,7 +93,7 @@ func (i *Identifier) AnswerHeaders() []string {
 	return headers
 }
 
-// PlaceholderMap are placeholders that are known beforehand.
+// PlaceholderMap is a fixed set of placeholders, for use without a server.
 type PlaceholderMap map[string]any
 
 // Get implements Placeholders.
@@ -102,15 +102,16 @@ func (m PlaceholderMap) Get(name string) (any, bool) {
 	return v, ok
 }
 
-// AnswerPlaceholder is the placeholder of a header in the auth server's
-// answer.
+// AnswerPlaceholder returns the name of Caddy's placeholder for a header in the auth
+// server's response (http.reverse_proxy.header.*).
 func AnswerPlaceholder(header string) string {
 	return answerPrefix + textproto.CanonicalMIMEHeaderKey(header)
 }
 
-// AnsweredBy sets the placeholders that a proxy leaves behind which asked one of
-// these addresses (host:port): the one that is believed if it is among them,
-// which it reports, else the last.
+// AnsweredBy sets in known the placeholders that reverse_proxy sets after a successful
+// request to one of dials (host:port, or unix/ and a path). It uses the first address
+// that matches the upstream of trust, and reports whether there is one. If none
+// matches, the last address stays set.
 func (i *Identifier) AnsweredBy(known PlaceholderMap, dials []string) bool {
 	known["http.reverse_proxy.status_code"] = 200
 	for _, dial := range dials {
@@ -128,7 +129,7 @@ func (i *Identifier) AnsweredBy(known PlaceholderMap, dials []string) bool {
 	return false
 }
 
-// describe says in words where a source is read.
+// describe returns where a source is read, in words.
 func (s *source) describe() string {
 	var b strings.Builder
 	if len(s.paths) > 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// identifyByID is Identify with ByID.
+// identifyByID implements Identify with ByID.
 func (i *Identifier) identifyByID(ctx context.Context, r *Request) (User, error) {
 	id, rejection := i.id(ctx, r)
 	if rejection != nil {
@@ -36,11 +36,11 @@ func (i *Identifier) identifyByID(ctx context.Context, r *Request) (User, error)
 	return u, nil
 }
 
-// id returns the user's id, or tells why there is none to use.
+// id returns the user's id, or the reason why there is no usable one.
 func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 	if i.userID.paths != nil {
-		// In JSON an id may be a number: as it is written there, it is as
-		// good a name as a text.
+		// In JSON an id may be a number. An integer is used as written, as if it were a
+		// string.
 		if value, _ := i.claim(ctx, r, &i.userID); value != nil {
 			if n, ok := value.(json.Number); ok && isInteger(string(n)) {
 				return string(n), nil
@@ -59,17 +59,16 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 	return id, nil
 }
 
-// joins reports whether several lines may arrive at a source as one: whoever
-// passes headers on may join them by commas (RFC 9110, section 5.3), and Caddy
-// does with those of an answer. An address has no comma, but an id may.
+// joins reports whether several header lines may arrive at s as one value. An
+// intermediary may join them with commas (RFC 9110, section 5.3), and Caddy joins those
+// of a response. An address contains no comma, but an id may.
 func (s *source) joins() bool {
 	return s.paths == nil && (s.kind == kindHeader || s.kind == kindAnswer)
 }
 
-// isLeftOver reports whether s is, or has in it, what is left where somebody
-// before us had nobody to name: the text of a placeholder, what servers and
-// languages write for nothing, and what nobody can see. It would make everybody
-// one user.
+// isLeftOver reports whether s stands for a missing user: the text of an unreplaced
+// placeholder, what servers and languages write for an empty value, or text without a
+// visible character. As an id, it would make all users one user.
 func isLeftOver(s string) bool {
 	switch s {
 	case "(null)", "null", "undefined", "None", "nil", "-":

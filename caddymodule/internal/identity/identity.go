@@ -1,10 +1,8 @@
-// Package identity decides who a request comes from. It reads the sources an
-// operator named, believes only those that the asker cannot have written, and
-// answers with one plain address, or one id, or with a Rejection: never with a
-// guess, never with somebody anonymous.
+// Package identity identifies the user of a request by e-mail address or id. It reads
+// only the sources that the operator configured and that the client cannot forge, and
+// rejects the request if they do not name exactly one user.
 //
-// It knows nothing of the server around it. What it needs of a request comes
-// in as a Request.
+// It does not depend on Caddy: a Request holds everything it needs of an HTTP request.
 package identity
 
 import (
@@ -19,35 +17,35 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
-// Placeholders is the part of Caddy's Replacer that is needed.
+// Placeholders is the part of Caddy's Replacer that this package needs.
 //
-// Get is used rather than a replacing method because those leave an unset
-// placeholder as literal text, which would make every visitor one user.
+// It has Get and no replacing method, because those leave an unset placeholder as
+// literal text, which would make all users one user.
 type Placeholders interface {
-	// Get returns the value of a placeholder, named without its braces, and
-	// whether anything knows that placeholder.
+	// Get returns the value of a placeholder, named without braces, and whether that
+	// placeholder is known.
 	Get(name string) (any, bool)
 }
 
-// Request is what is looked at of one HTTP request.
+// Request holds the parts of one HTTP request that identify its user.
 type Request struct {
-	// Host is the request's host. The application may be told.
+	// Host is the host of the request. It can be forwarded to the application.
 	Host string
-	// Header is the request's header. It is read under trust proxies, and for
-	// signed assertions and what the application is asked with.
+	// Header is the header of the request. It is read with trust proxies, for signed
+	// assertions, and to call the application.
 	Header http.Header
-	// Placeholders are the request's placeholders.
+	// Placeholders are the placeholders of the request. If nil, every placeholder is
+	// unset.
 	Placeholders Placeholders
-	// RemoteAddr is the direct peer, as http.Request has it.
+	// RemoteAddr is the address of the direct peer, as in http.Request.
 	RemoteAddr string
-	// TLS is the connection's state; nil without TLS.
+	// TLS is the state of the connection; nil without TLS.
 	TLS *tls.ConnectionState
-	// TrustedProxy says that the server counts the direct peer among its
-	// trusted_proxies.
+	// TrustedProxy reports whether the direct peer is in the server's trusted_proxies.
 	TrustedProxy bool
 
-	// read is the document that was read last, and from where; or why there
-	// is none.
+	// read caches the last document read, its place, and the rejection if it could not
+	// be read.
 	read struct {
 		of        place
 		document  claims.Document
@@ -55,23 +53,23 @@ type Request struct {
 	}
 }
 
-// User is who a request comes from. Neither field prints.
+// User is the user of a request. Its fields are masked when printed.
 type User struct {
-	// Email is the address as it came. It is never empty, except with ByID:
-	// there a user may have none.
+	// Email is the address as received. It is empty only with ByID, where a user may
+	// have no address.
 	Email masked.String
-	// ID is the authentication layer's own name of the user. It is empty
-	// without a user_id source, and when that source has no usable value.
-	// With ByID it is never empty.
+	// ID is the id that the authentication layer has for the user. It is empty if there
+	// is no user_id source, or if that source has no usable value. With ByID it is
+	// never empty.
 	ID masked.String
 
-	byID bool // the id says who it is
+	byID bool // users are identified by ID
 }
 
-// AppendKey appends what tells users apart to dst: the address with its ASCII
-// letters lowered. Unicode folding would make one user of different people
-// (U+212A, the Kelvin sign, folds to k). With ByID it is the id as it came:
-// nobody but the layer knows which of its ids are the same.
+// AppendKey appends to dst the key that identifies the user: the address with its ASCII
+// letters in lower case. Unicode case folding is not used, because it would merge
+// different users (U+212A, the Kelvin sign, folds to k). With ByID the key is the id as
+// received, because only the authentication layer knows which of its ids are equal.
 func (u User) AppendKey(dst []byte) []byte {
 	if u.byID {
 		return append(dst, u.ID.Reveal()...)
@@ -79,34 +77,34 @@ func (u User) AppendKey(dst []byte) []byte {
 	return appendLower(dst, u.Email.Reveal())
 }
 
-// Identifier reads users from requests. It does not change once made, and may
-// be used by any number of requests at once.
+// Identifier identifies the users of requests. It is immutable and safe for concurrent
+// use. Create it with New or NewUserinfo.
 type Identifier struct {
 	email, userID, verified   source
 	name, firstName, lastName source
 
-	byID          bool // a user is who the id says
-	addressNeeded bool // a user without an address is nobody
+	byID          bool // users are identified by their id
+	addressNeeded bool // reject users without an address
 
-	sameID       bool          // one value is both address and id
-	unverified   []claims.Path // where the address's document may say that it is not verified
-	dotted       bool          // only with a dot in its domain it is an address
+	sameID       bool          // email and user_id read the same value
+	unverified   []claims.Path // members next to the address that may deny its verification
+	dotted       bool          // accept only addresses with a dot in the domain
 	nameEncoding names.Encoding
-	domains      map[string]struct{} // ASCII-lowered; nil allows all
+	domains      map[string]struct{} // in lower case (ASCII); nil allows all
 	upstream     upstream            // the zero value allows any
-	ranges       []netip.Prefix      // empty: what the server says
+	ranges       []netip.Prefix      // empty: Request.TrustedProxy decides
 
 	verifier Verifier
 	asker    Asker
 	forwards []string // see Forwards
 }
 
-// Forwards returns the canonical names of the request headers that the
-// application is asked with. The caller must not change it.
+// Forwards returns the canonical names of the request headers that are forwarded to the
+// application. It is nil without userinfo. The caller must not change the slice.
 func (i *Identifier) Forwards() []string { return i.forwards }
 
-// Identify returns the user a request comes from. Its error is always a
-// *Rejection, one of those this package declares.
+// Identify returns the user of a request. Its error is always a *Rejection: one that
+// this package declares, or its variant for the option user_id.
 func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
 	if i.byID {
 		return i.identifyByID(ctx, r)
@@ -122,15 +120,15 @@ func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
 	if i.sameID { // as with basic_auth
 		u.ID = u.Email
 	} else if i.userID.kind != kindNone {
-		// A user is who the address says; without a usable id there is just
-		// none to pass on.
+		// Users are identified by their address. If there is no usable id, ID stays
+		// empty.
 		id, _ := i.id(ctx, r)
 		u.ID = masked.New(id)
 	}
 	return u, nil
 }
 
-// address returns the user's address, and where its @ stands.
+// address returns the user's address and the index of its @.
 func (i *Identifier) address(ctx context.Context, r *Request) (address string, at int, rejection *Rejection) {
 	address, rejection = i.text(ctx, r, &i.email)
 	if rejection != nil {
@@ -143,8 +141,8 @@ func (i *Identifier) address(ctx context.Context, r *Request) (address string, a
 	return address, at, nil
 }
 
-// refusal tells why the user is not let in whose address, of this domain, was
-// just read; or nil.
+// refusal returns the reason to reject the user whose address was just read, or nil.
+// domain is the domain of that address.
 func (i *Identifier) refusal(ctx context.Context, r *Request, domain string) *Rejection {
 	switch {
 	case i.deniesVerified(r):
@@ -157,8 +155,8 @@ func (i *Identifier) refusal(ctx context.Context, r *Request, domain string) *Re
 	return nil
 }
 
-// deniesVerified reports whether the document that the address stands in says
-// itself that it is not verified.
+// deniesVerified reports whether the document that contains the address says that the
+// address is not verified.
 func (i *Identifier) deniesVerified(r *Request) bool {
 	for _, p := range i.unverified {
 		if isFalse(r.read.document.Lookup(p)) {
@@ -168,8 +166,8 @@ func (i *Identifier) deniesVerified(r *Request) bool {
 	return false
 }
 
-// isVerified reports whether the verified source affirms the address. Whatever
-// it cannot say, also because it is not to be believed, is a no.
+// isVerified reports whether the verified source confirms the address. If the source
+// cannot be read or is not trusted, the result is false.
 func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
 	if i.verified.paths != nil {
 		value, rejection := i.claim(ctx, r, &i.verified)
@@ -183,8 +181,8 @@ func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
 	return rejection == nil && isTrue(value)
 }
 
-// domainAllowed reports whether the domain of an accepted address is one of
-// those configured. A subdomain is another domain.
+// domainAllowed reports whether the domain of an address is in the option domains.
+// Subdomains are not included.
 func (i *Identifier) domainAllowed(domain string) bool {
 	if i.domains == nil {
 		return true
@@ -194,18 +192,18 @@ func (i *Identifier) domainAllowed(domain string) bool {
 	return ok
 }
 
-// Names returns the user's first and last name, for display. Either may be
-// empty, and nothing about them ever rejects a request. They are believed
-// under the same rules as the address.
+// Names returns the user's first and last name for display. Either may be empty, and a
+// name never causes a rejection. The trust rules are the same as for the address.
 //
-// Names are needed for a registration only, so Identify leaves them alone.
-// They are asked for after it, of the same Request.
+// Only a sign-up needs names, so Identify does not read them. Call Names after
+// Identify, with the same Request.
 func (i *Identifier) Names(ctx context.Context, r *Request) (first, last masked.String) {
 	firstName := names.Limit(i.readName(ctx, r, &i.firstName))
 	lastName := names.Limit(i.readName(ctx, r, &i.lastName))
 	if firstName == "" || lastName == "" {
 		f, l := names.Split(i.readName(ctx, r, &i.name))
-		// "Miller" beside the last name Miller is not a first name as well.
+		// If the name is "Miller" and the last name is "Miller" too, it is not also the
+		// first name.
 		single := l == ""
 		if firstName == "" && !(single && lastName != "") {
 			firstName = names.Limit(f)
@@ -217,8 +215,7 @@ func (i *Identifier) Names(ctx context.Context, r *Request) (first, last masked.
 	return masked.New(firstName), masked.New(lastName)
 }
 
-// readName returns what a source gives as a name, fit for display but of any
-// length, or nothing.
+// readName returns the decoded name of a source, of any length, or "" if there is none.
 func (i *Identifier) readName(ctx context.Context, r *Request, s *source) string {
 	if s.kind == kindNone {
 		return ""

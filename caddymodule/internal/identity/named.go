@@ -2,8 +2,9 @@ package identity
 
 import "github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 
-// UserByEmail is the user whom requests with that address come from, where users
-// are told apart by it. Its error is ErrNotAddress.
+// UserByEmail returns the user with this address, where users are identified by address.
+// It has the same key (see User.AppendKey) as the user of a request. Its error is
+// ErrNotAddress.
 func UserByEmail(address string) (User, error) {
 	if _, ok := checkAddress(address); !ok {
 		return User{}, ErrNotAddress
@@ -11,8 +12,8 @@ func UserByEmail(address string) (User, error) {
 	return User{Email: masked.New(address)}, nil
 }
 
-// UserByID is the user whom requests with that id come from, where users are
-// told apart by it (ByID). Its error is ErrNotID.
+// UserByID returns the user with this id, where users are identified by id
+// (Config.ByID). It has the same key as the user of a request. Its error is ErrNotID.
 func UserByID(id string) (User, error) {
 	if id == "" || !usableID(id) || isLeftOver(id) {
 		return User{}, ErrNotID

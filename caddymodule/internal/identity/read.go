@@ -10,7 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
 
-// text returns what a source gives, if it is one text that is not blank.
+// text returns the value of a source as text that is not blank, or the reason why there
+// is none.
 func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text string, rejection *Rejection) {
 	if s.paths == nil {
 		text, rejection = i.plain(r, s.place)
@@ -24,7 +25,7 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 		return "", rejection
 	}
 	if at := strings.LastIndex(text, s.after); s.after != "" && at >= 0 {
-		// In front of one value stands what gave it, never another value.
+		// The prefix names the origin of the value. It must not contain another value.
 		if strings.ContainsAny(text[:at], "@,; \t") {
 			return "", ErrNotAddress
 		}
@@ -39,7 +40,7 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 	return text, nil
 }
 
-// plain returns what stands at a place, as text. Empty is nothing.
+// plain returns the value at p as text. An empty value is returned as "".
 func (i *Identifier) plain(r *Request, p place) (string, *Rejection) {
 	if p.kind != kindHeader && p.kind != kindAssertion {
 		value, rejection := i.lookup(r, p)
@@ -63,7 +64,8 @@ func (i *Identifier) plain(r *Request, p place) (string, *Rejection) {
 	return values[0], nil
 }
 
-// claim returns what a document says, if it is to be believed.
+// claim returns the value of a source in a document, at the first of its paths that
+// exists.
 func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Rejection) {
 	doc, rejection := i.document(ctx, r, s)
 	if rejection != nil {
@@ -81,8 +83,8 @@ func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Re
 	return nil, ErrNotClaimed
 }
 
-// document returns the document of a source. The last one is kept with the
-// request: all that is asked of a user mostly stands in one.
+// document returns the document of a source. The last document is cached in the
+// request, because most sources of a user read the same one.
 func (i *Identifier) document(ctx context.Context, r *Request, s *source) (claims.Document, *Rejection) {
 	if r.read.of != s.place {
 		doc, rejection := i.fetch(ctx, r, s)
@@ -113,7 +115,8 @@ func (i *Identifier) fetch(ctx context.Context, r *Request, s *source) (claims.D
 	return doc, rejectionOf(err, ErrNotDocument)
 }
 
-// rejectionOf returns the rejection that an error is, or else the given one.
+// rejectionOf returns err as a *Rejection, or otherwise if it is another error. It
+// returns nil if err is nil.
 func rejectionOf(err error, otherwise *Rejection) *Rejection {
 	var rejection *Rejection
 	switch {
@@ -125,7 +128,8 @@ func rejectionOf(err error, otherwise *Rejection) *Rejection {
 	return otherwise
 }
 
-// isTrue reads a yes or no.
+// isTrue reports whether value is true, the number 1, or a text (or a list of one text)
+// that means yes.
 func isTrue(value any) bool {
 	switch v := value.(type) {
 	case bool:
@@ -137,7 +141,8 @@ func isTrue(value any) bool {
 	return rejection == nil && affirms(text)
 }
 
-// isFalse reports whether a value says no in so many words.
+// isFalse reports whether value explicitly means no: false, zero, a text such as "no",
+// or a list whose first element does.
 func isFalse(value any) bool {
 	switch v := value.(type) {
 	case bool:
@@ -153,10 +158,10 @@ func isFalse(value any) bool {
 	return false
 }
 
-// affirms reports whether text is one of the ways to write yes.
+// affirms reports whether text means yes.
 func affirms(text string) bool { return oneOf(text, "true", "1", "yes", "on") }
 
-// oneOf reports whether text is one of these words, but for ASCII case.
+// oneOf reports whether text equals one of words, ignoring ASCII case.
 func oneOf(text string, words ...string) bool {
 	for _, word := range words {
 		if equalFold(text, word) {
@@ -166,8 +171,9 @@ func oneOf(text string, words ...string) bool {
 	return false
 }
 
-// single returns a placeholder's value as text. Turning any other value into
-// text would invent an identity: that of everybody with the number 7, say.
+// single returns the value of a placeholder as text. nil and empty lists are "". It
+// does not convert other types to text, because that would invent an identity: all
+// users with the number 7 would be one user.
 func single(value any) (string, *Rejection) {
 	switch v := value.(type) {
 	case nil:
@@ -197,8 +203,8 @@ func single(value any) (string, *Rejection) {
 	return "", ErrNotText
 }
 
-// lookup returns the value of a placeholder, if its source is to be believed
-// on this request. Nothing in a value is ever expanded again.
+// lookup returns the value of a placeholder, if its source is trusted on this request.
+// Placeholders within the value are not replaced.
 func (i *Identifier) lookup(r *Request, s place) (any, *Rejection) {
 	if s.kind == kindCertificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
 		return nil, ErrUnverifiedCertificate
@@ -221,7 +227,7 @@ func (i *Identifier) lookup(r *Request, s place) (any, *Rejection) {
 	return value, nil
 }
 
-// unset tells why nothing knows the placeholder of a source.
+// unset returns the reason why the placeholder of a source is unset.
 func unset(r *Request, s place) *Rejection {
 	knows := func(name string) bool {
 		if r.Placeholders == nil {
@@ -232,7 +238,7 @@ func unset(r *Request, s place) *Rejection {
 	}
 	switch s.kind {
 	case kindUser:
-		// Whoever is signed in has an id, be it an empty one.
+		// Caddy sets the id of every authenticated user, even to an empty one.
 		if !knows(userPrefix + "id") {
 			return ErrNoAuthentication
 		}
@@ -251,14 +257,14 @@ func unset(r *Request, s place) *Rejection {
 // (modules/caddyhttp/templates/tplcontext.go).
 const templateInclude = "Caddy-Templates-Include"
 
-// checkPeer tells why a header of the request is not to be believed, or nil.
+// checkPeer returns the reason why the headers of the request are not trusted, or nil.
 func (i *Identifier) checkPeer(r *Request) *Rejection {
-	// A template that includes another page of this server asks for it from a
-	// loopback address, with all headers of its own request.
+	// A template that includes another page of this server requests it from a loopback
+	// address, with all headers of its own request.
 	if r.Header[templateInclude] != nil {
 		return ErrTemplateInclude
 	}
-	// Until the handshake is over, a QUIC client may claim any address.
+	// Before the handshake is complete, a QUIC client may claim any address.
 	if r.TLS != nil && !r.TLS.HandshakeComplete {
 		return ErrEarlyData
 	}
@@ -272,7 +278,7 @@ func (i *Identifier) checkPeer(r *Request) *Rejection {
 	return nil
 }
 
-// inRanges reports whether a peer is within the ranges.
+// inRanges reports whether the address of a peer is in one of the ranges.
 func (i *Identifier) inRanges(remote string) bool {
 	peer, ok := peerAddr(remote)
 	if !ok {
@@ -286,8 +292,8 @@ func (i *Identifier) inRanges(remote string) bool {
 	return false
 }
 
-// peerAddr returns the address of a peer without port and zone; an IPv4
-// address within IPv6 as the IPv4 address it is.
+// peerAddr returns the IP address of a peer, without port and zone. An IPv4-mapped IPv6
+// address is returned as IPv4.
 func peerAddr(remote string) (netip.Addr, bool) {
 	ap, err := netip.ParseAddrPort(remote)
 	if err == nil {

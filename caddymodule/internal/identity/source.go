@@ -9,38 +9,38 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// kind is who wrote what a source gives, which decides when it is believed.
+// kind is the origin of a source's value. It decides when the value is trusted.
 type kind uint8
 
 const (
 	kindNone        kind = iota // no source
-	kindUser                    // a placeholder of the authentication
-	kindOperator                // a placeholder the operator's own directives set
+	kindUser                    // a placeholder set by the authentication
+	kindOperator                // a placeholder set by the operator's own directives
 	kindCertificate             // a placeholder of the client certificate
-	kindAnswer                  // a header in the answer of the last proxy
+	kindAnswer                  // a header of the last proxy's response
 	kindHeader                  // a header of the request
-	kindAssertion               // the same, believed from anyone because it is signed
-	kindApplication             // the answer of the application
+	kindAssertion               // a header of the request with a signed assertion, accepted from any peer
+	kindApplication             // the application's response
 )
 
-// place is where a value is looked up. The zero value is nowhere.
+// place is the location of a value. The zero value is no location.
 type place struct {
 	kind kind
-	key  string // a placeholder's name, or a header's canonical name
+	key  string // name of a placeholder, or canonical name of a header
 }
 
-// source is where one particular of a user is read. The zero value is none.
+// source is the parsed form of a Source. The zero value is no source.
 type source struct {
 	place
-	paths  []claims.Path // where in a document; nil: the value is no document
-	signed bool          // the document is an assertion
+	paths  []claims.Path // where in a document; nil: the value is not a document
+	signed bool          // the document is a signed assertion
 	list   bool          // the document is a list of claims
-	after  string        // what precedes the value, up to the last of these
-	first  bool          // of values joined by commas only the first
+	after  string        // the value begins after the last occurrence
+	first  bool          // read the first of several values joined by commas
 }
 
-// parseSource reads a source as it was written, without regard to trust: what needs
-// it comes back as kindHeader.
+// parseSource parses a source, without regard to trust: a request header is returned as
+// kindHeader.
 func parseSource(s presets.Source) (source, error) {
 	p, err := parsePlace(s.From)
 	if err != nil {
@@ -62,7 +62,7 @@ func parsePaths(written []string) ([]claims.Path, error) {
 	return paths, nil
 }
 
-// The placeholders that can be sources. What follows is a name.
+// Placeholders that can be sources. A name follows each prefix.
 const (
 	userPrefix          = "http.auth.user."
 	varsPrefix          = "http.vars."
@@ -71,11 +71,11 @@ const (
 	requestHeaderPrefix = "http.request.header."
 )
 
-// caddysOwn are the variables Caddy sets on every request: none is a user.
+// caddysOwn are the variables that Caddy sets on every request. None identifies a user.
 var caddysOwn = map[string]bool{"client_ip": true, "trusted_proxy": true, "uuid": true, "start_time": true, "root": true}
 
-// refusals explains what is no source, by the beginning of its name; the
-// first that fits.
+// refusals explains, by prefix, why a placeholder cannot be a source. The first match
+// is used.
 var refusals = [...]struct{ prefix, why string }{
 	{"http.auth.candidate.", "is a user whom no authentication accepted: write one such as {http.auth.user.id}"},
 	{"http.auth.", "is not what an authentication says of a user: write one such as {http.auth.user.id}"},
@@ -101,7 +101,7 @@ var refusals = [...]struct{ prefix, why string }{
 
 const insteadWrite = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
 
-// parsePlace reads the name of a header, or a placeholder.
+// parsePlace parses the name of a header, or a placeholder in braces.
 func parsePlace(written string) (place, error) {
 	inner, opened := strings.CutPrefix(written, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
@@ -118,7 +118,7 @@ func parsePlace(written string) (place, error) {
 	return place{kindHeader, textproto.CanonicalMIMEHeaderKey(written)}, nil
 }
 
-// parsePlaceholder classifies a placeholder, given with and without braces.
+// parsePlaceholder classifies a placeholder. written has its braces, name does not.
 func parsePlaceholder(written, name string) (place, error) {
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || name == "" {
 		return place{}, fmt.Errorf("%q is no placeholder: write one such as {http.auth.user.id}", written)
@@ -127,7 +127,7 @@ func parsePlaceholder(written, name string) (place, error) {
 		return place{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
 	if header, ok := strings.CutPrefix(name, answerPrefix); ok && isToken(header) {
-		// The proxy sets canonical names only.
+		// Caddy's reverse_proxy sets canonical names only.
 		return place{kindAnswer, answerPrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
 	switch {
@@ -146,12 +146,12 @@ func parsePlaceholder(written, name string) (place, error) {
 	return place{}, fmt.Errorf("%s is not known to say who the user is: %s", written, insteadWrite)
 }
 
-// longer reports whether name has the prefix and goes on behind it.
+// longer reports whether name starts with prefix and has more text after it.
 func longer(name, prefix string) bool {
 	return len(name) > len(prefix) && strings.HasPrefix(name, prefix)
 }
 
-// isToken reports whether s can be a header's name (RFC 9110, section 5.6.2).
+// isToken reports whether s is a valid header name (RFC 9110, section 5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := lower(s[i])

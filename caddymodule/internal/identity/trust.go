@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// setTrust takes over the option trust and what it means for the sources that
-// are headers.
+// setTrust validates the option trust and applies it to the sources that are request
+// headers.
 func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	t := c.Trust
 	if t.Upstream != "" && t.Mode != TrustForwardAuth {
@@ -32,8 +32,8 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	return append(errs, refuseDropped(options, c.HeaderArrives)...)
 }
 
-// refuseHeaders refuses the sources that are headers, in one error for all,
-// since one line fixes them all.
+// refuseHeaders rejects the sources that are request headers. It returns one error for
+// all of them, because one line in the config fixes them all.
 func refuseHeaders(options []option, c Config) []error {
 	var names []string
 	for _, o := range options {
@@ -51,8 +51,8 @@ func refuseHeaders(options []option, c Config) []error {
 	return []error{fmt.Errorf("%s: a client can send this header itself, so nobody believes it yet: add the line \"trust forward_auth\" if a forward_auth before this directive gets it from an auth server, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's%s", strings.Join(names, ", "), verify)}
 }
 
-// trustForwardAuth turns the sources that are headers of the request into
-// headers of the auth server's answer, so that the request's are out of reach.
+// trustForwardAuth changes the sources that are request headers to headers of the auth
+// server's response, so that the request's own headers are never read.
 func (i *Identifier) trustForwardAuth(written string, options []option) []error {
 	for _, o := range options {
 		if o.target.kind == kindHeader {
@@ -64,14 +64,14 @@ func (i *Identifier) trustForwardAuth(written string, options []option) []error 
 	}
 	u, err := parseUpstream(written)
 	if err != nil {
-		// Without what was written: a URL may hold a password.
+		// The error does not contain the upstream, because a URL may hold a password.
 		return []error{fmt.Errorf("trust: the upstream of forward_auth %w: write it as in the forward_auth line, such as \"trust forward_auth authelia:9091\"", err)}
 	}
 	i.upstream = u
 	return nil
 }
 
-// trustProxies takes over the ranges.
+// trustProxies validates and stores the ranges.
 func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
 	for n, p := range ranges {
 		if !p.IsValid() {
@@ -83,8 +83,7 @@ func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
 	return errs
 }
 
-// refuseDropped refuses headers that the server drops before any handler sees
-// them.
+// refuseDropped rejects headers that the server drops before any handler runs.
 func refuseDropped(options []option, arrives func(string) bool) (errs []error) {
 	if arrives == nil {
 		arrives = func(name string) bool { return !strings.ContainsAny(name, "_.") }
@@ -108,12 +107,12 @@ func refuseDropped(options []option, arrives func(string) bool) (errs []error) {
 	return errs
 }
 
-// AsksServer reports whether Identify looks at what the server says of its own
-// trusted_proxies: at Request's TrustedProxy.
+// AsksServer reports whether Identify uses Request.TrustedProxy: there are no ranges of
+// its own.
 func (i *Identifier) AsksServer() bool { return len(i.ranges) == 0 }
 
-// unmap returns a range of IPv4 addresses within IPv6 as the range of IPv4
-// addresses it is, which is how peers are compared.
+// unmap converts a range of IPv4-mapped IPv6 addresses to the IPv4 range, because peers
+// are compared as IPv4 addresses.
 func unmap(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)

@@ -9,29 +9,28 @@ import (
 	"strings"
 )
 
-// The placeholders a proxy sets for the upstream it chose.
+// Placeholders that Caddy's reverse_proxy sets for the upstream it chose.
 const (
 	upstreamHostPort = "http.reverse_proxy.upstream.hostport"
 	upstreamAddress  = "http.reverse_proxy.upstream.address"
 )
 
-// upstream is the auth server as a proxy's placeholders show it. The zero
-// value is no particular one.
+// upstream is the auth server, in the form of Caddy's placeholders. The zero value
+// matches any upstream.
 type upstream struct {
-	hostport string // host:port with ASCII letters lowered, or a socket's path
-	address  string // the same with its network in front
-	exact    bool   // a path, where case matters
+	hostport string // host:port in lower case (ASCII), or the path of a socket
+	address  string // hostport with its network in front
+	exact    bool   // compare case-sensitively, for the path of a socket
 }
 
-// is reports whether the upstream that the last proxy chose is u, and whether
-// there was one.
+// is reports whether the last proxy chose u, and whether there was a proxy at all.
 func (u upstream) is(p Placeholders) (same, proxied bool) {
 	hostport, known := p.Get(upstreamHostPort)
 	address, alsoKnown := p.Get(upstreamAddress)
 	return u.matches(hostport, u.hostport) || u.matches(address, u.address), known || alsoKnown
 }
 
-// matches compares one placeholder's value.
+// matches reports whether the value of a placeholder equals want.
 func (u upstream) matches(value any, want string) bool {
 	text, ok := value.(string)
 	if !ok {
@@ -43,7 +42,7 @@ func (u upstream) matches(value any, want string) bool {
 	return equalFold(text, want)
 }
 
-// parseUpstream reads an upstream as it is written behind forward_auth.
+// parseUpstream parses an upstream, written as in the forward_auth line.
 func parseUpstream(s string) (upstream, error) {
 	switch network, rest, found := strings.Cut(s, "/"); {
 	case strings.ContainsAny(s, "{} \t\r\n"):
@@ -54,7 +53,7 @@ func parseUpstream(s string) (upstream, error) {
 		if rest == "" {
 			return upstream{}, errors.New("has no path behind unix/")
 		}
-		// Caddy turns unix+h2c into unix before it dials.
+		// Caddy dials unix+h2c as unix.
 		return upstream{hostport: rest, address: "unix/" + rest, exact: true}, nil
 	case found && (network == "tcp" || network == "tcp4" || network == "tcp6"):
 		return parseHostPort(network, rest)
@@ -65,7 +64,8 @@ func parseUpstream(s string) (upstream, error) {
 	}
 }
 
-// parseURLUpstream reads scheme://host[:port].
+// parseURLUpstream parses scheme://host[:port]. The default port is 80 for http and
+// h2c, and 443 for https.
 func parseURLUpstream(s string) (upstream, error) {
 	u, err := url.Parse(s)
 	switch {
@@ -92,7 +92,7 @@ func parseURLUpstream(s string) (upstream, error) {
 	return joinHostPort("tcp", u.Hostname(), port)
 }
 
-// parseHostPort reads host:port, or a host alone, which is dialled at port 80.
+// parseHostPort parses host:port, or a host alone, whose port is 80.
 func parseHostPort(network, s string) (upstream, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
@@ -107,7 +107,7 @@ func parseHostPort(network, s string) (upstream, error) {
 	return joinHostPort(network, host, port)
 }
 
-// joinHostPort checks both and joins them as Caddy does.
+// joinHostPort validates host and port and joins them as Caddy does.
 func joinHostPort(network, host, port string) (upstream, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {

@@ -10,23 +10,23 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// UserinfoConfig says how users are identified by asking the application.
+// UserinfoConfig configures an Identifier that calls the application (the option
+// userinfo).
 type UserinfoConfig struct {
-	// ByID is that of Config.
+	// ByID is the same as Config.ByID.
 	ByID bool
-	// Asker asks it.
+	// Asker calls the application.
 	Asker Asker
-	// Forwards are the canonical names of the request headers that Asker passes
-	// on.
+	// Forwards are the canonical names of the request headers that Asker forwards.
 	Forwards []string
-	// The paths in its answer.
+	// Paths in the application's response. Empty: the value is not read.
 	Email, UserID, Name, FirstName, LastName, Verified string
-	// Domains are those of Config.
+	// Domains is the same as Config.Domains.
 	Domains []string
 }
 
-// NewUserinfo returns the Identifier that asks the application. Its error
-// holds every problem there is, each with the name of the option.
+// NewUserinfo returns an Identifier that calls the application. The error joins all
+// problems, each with the name of the option.
 func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 	i := &Identifier{byID: c.ByID, asker: c.Asker, forwards: c.Forwards}
 	var errs []error
@@ -64,9 +64,9 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 	return i, nil
 }
 
-// Asker asks the application who a request comes from.
+// Asker gets the user of a request from the application.
 type Asker interface {
-	// Ask returns what the application says of the sender of these headers.
+	// Ask returns the application's response about the user of these request headers.
 	// Its error is always a *Rejection.
 	Ask(ctx context.Context, host string, header http.Header) (claims.Document, error)
 }

@@ -1,9 +1,9 @@
-// Package presets is what is known of the authentication layers in front of a site: in
-// which headers or placeholders each of them names the user, and how its signed
-// assertions are verified. An operator chooses one with the option identity, and writes
-// the same things, a Source or Verify, where a layer is not known here.
+// Package presets holds what the plugin knows about authentication layers: the headers or
+// placeholders in which each one names the user, and how its signed assertions are
+// verified. The operator chooses a preset with the option identity, or writes a Source and
+// Verify for any other layer.
 //
-// It holds data and reads no request: the package identity does.
+// The package holds data only. Package identity reads the requests.
 package presets
 
 import (
@@ -12,38 +12,37 @@ import (
 	"strings"
 )
 
-// Preset describes one authentication layer. A preset is closed: it never reads what
-// another layer writes.
+// Preset describes one authentication layer. A preset reads only what its own layer
+// sends.
 type Preset struct {
-	// Name is what follows the option identity.
+	// Name is the argument of the option identity.
 	Name string
-	// Sources are read without the block verify. Without an address among
-	// them the layer has nothing but its assertion, and needs that block.
+	// Sources are read without the block verify. If Email is empty, the layer sends
+	// only a signed assertion and requires the block verify.
 	Sources Sources
-	// Signed are read with the block verify, all from one assertion. Without
-	// an address among them the layer has no assertion.
+	// Signed are read with the block verify, all from one assertion. If Email is empty,
+	// the layer sends no signed assertion that the plugin knows.
 	Signed Sources
-	// Verify is what the block verify says unless it is written there. In
-	// its texts {issuer}, {audience} and {region} stand for what is written.
+	// Verify holds the defaults of the block verify. In its texts, {issuer}, {audience}
+	// and {region} are replaced by what the operator wrote.
 	Verify Verify
-	// IssuerExample and JWKSExample are what to write for what Verify leaves
-	// open.
+	// IssuerExample and JWKSExample are examples for error messages, for options that
+	// Verify has no default for.
 	IssuerExample, JWKSExample string
-	// Logins says that what the layer sends may be a login at an identity
-	// provider, such as user@github. Only with a dot in its domain it is
-	// taken for an address.
+	// Logins reports that the layer may send a login at an identity provider, such as
+	// user@github. It is accepted as an address only with a dot in its domain.
 	Logins bool
-	// AlsoSent are further request headers with something personal in them,
-	// which belong into the filter of a log.
+	// AlsoSent are further request headers with personal data or secrets. A log filter
+	// should remove them too.
 	AlsoSent []string
-	// Note is what an operator should know of the layer.
+	// Note is what the operator should know about the layer, for the documentation.
 	Note string
 }
 
-// All returns every preset there is, by name.
+// All returns all presets, sorted by name.
 func All() []Preset { return slices.Clone(table[:]) }
 
-// Find returns the preset of that name.
+// Find returns the preset with the given name, and whether there is one.
 func Find(name string) (Preset, bool) {
 	for _, p := range table {
 		if p.Name == name {
@@ -62,14 +61,13 @@ func Names() []string {
 	return names
 }
 
-// NeedsTrust reports whether the preset reads headers that somebody has to be
-// trusted to have set.
+// NeedsTrust reports whether the preset reads headers that need the option trust.
 func (p Preset) NeedsTrust() bool {
 	return p.Sources.Email.From != "" && !strings.HasPrefix(p.Sources.Email.From, "{")
 }
 
-// Headers are the request headers that name the user, for the filter of a log,
-// in their canonical form and sorted.
+// Headers returns the request headers that a log filter should remove: those of all
+// sources and AlsoSent. The names are canonical, sorted and unique.
 func (p Preset) Headers() []string {
 	var all []string
 	add := func(name string) {

@@ -2,12 +2,12 @@ package presets
 
 import "strings"
 
-// Sources name where a user's particulars come from. An empty one is not read.
+// Sources holds the source of each value of a user. A zero source is not read.
 type Sources struct {
 	Email, UserID, Name, FirstName, LastName, Verified Source
 }
 
-// each calls f with every source there is.
+// each calls f with every source that has a From.
 func (s Sources) each(f func(Source)) {
 	for _, source := range []Source{s.Email, s.UserID, s.Name, s.FirstName, s.LastName, s.Verified} {
 		if source.From != "" {
@@ -16,26 +16,26 @@ func (s Sources) each(f func(Source)) {
 	}
 }
 
-// Source is where one particular of a user is read, as it is written.
+// Source says where one value of a user is read, as the operator or a preset writes it.
 type Source struct {
 	// From is the name of a request header, or one placeholder in braces.
 	From string
-	// Paths say where the value stands if From holds a document: JSON, base64
-	// of it, or a token. The first that is there counts.
+	// Paths lead to the value if From holds a document: JSON, base64 of JSON, or a
+	// token. The first path with a value is used. nil means that From holds the value
+	// itself.
 	Paths []string
-	// ClaimList says that the document is a list of claims, each with typ and
-	// val, as Azure's App Service writes it.
+	// ClaimList says that the document is a list of claims with typ and val, as Azure's
+	// App Service writes it.
 	ClaimList bool
-	// After is a mark that ends what is put in front of the value; the last
-	// one counts.
+	// After is the separator that ends a prefix before the value. Everything up to its
+	// last occurrence is removed. Empty means no prefix.
 	After string
-	// First says that several values arrive joined by commas, of which the
-	// first is read.
+	// First says that several values may arrive joined by commas. The first is read.
 	First bool
 }
 
-// ParseSource returns the source of an option: a header's name or a placeholder,
-// and behind a space the path within the document that it holds.
+// ParseSource parses the argument of an option: the name of a header or a placeholder,
+// and, after a space, a path within its document. It does not validate them.
 func ParseSource(text string) Source {
 	end := strings.IndexByte(text, ' ')
 	if strings.HasPrefix(text, "{") {
@@ -47,7 +47,7 @@ func ParseSource(text string) Source {
 	return Source{From: text[:end], Paths: []string{strings.TrimLeft(text[end:], " ")}}
 }
 
-// String returns the source as it is written, with every path it has.
+// String returns the source as text. Several paths are separated by |.
 func (s Source) String() string {
 	if s.Paths == nil {
 		return s.From
@@ -55,5 +55,5 @@ func (s Source) String() string {
 	return s.From + " " + strings.Join(s.Paths, "|")
 }
 
-// IsZero reports whether nothing is written.
+// IsZero reports whether s has neither From nor Paths.
 func (s Source) IsZero() bool { return s.From == "" && s.Paths == nil }

@@ -1,30 +1,32 @@
 package presets
 
-// from is a source without a document.
+// from returns a source whose value is the text itself.
 func from(name string) Source { return Source{From: name} }
 
-// within is a source in a document.
+// within returns a source whose value is in a document, at the first of paths that
+// exists.
 func within(name string, paths ...string) Source { return Source{From: name, Paths: paths} }
 
-// behind is a source with something in front of the value, up to a colon.
+// behind returns s with a prefix before the value that ends with the last colon.
 func behind(s Source) Source {
 	s.After = ":"
 	return s
 }
 
-// firstOf is a source whose several values arrive joined by commas.
+// firstOf returns s for a header with several values joined by commas, of which the
+// first is read.
 func firstOf(s Source) Source {
 	s.First = true
 	return s
 }
 
-// azure is a claim in the list that Azure's App Service sends.
+// azure returns a source for a claim in the list that Azure's App Service sends.
 func azure(types ...string) Source {
 	return Source{From: "X-Ms-Client-Principal", Paths: types, ClaimList: true}
 }
 
-// oidc are the standard claims (OpenID Connect Core 1.0, section 5.1) in the
-// document of a header.
+// oidc returns sources for the standard claims (OpenID Connect Core 1.0, section 5.1)
+// in the document of a header.
 func oidc(name string) Sources {
 	return Sources{
 		Email:     within(name, "email"),
@@ -35,7 +37,7 @@ func oidc(name string) Sources {
 	}
 }
 
-// table is every preset there is, by name.
+// table holds all presets, sorted by name.
 var table = [...]Preset{
 	{
 		Name: "authelia",
@@ -152,7 +154,7 @@ var table = [...]Preset{
 	{
 		Name:    "gcp_api_gateway",
 		Sources: oidc("X-Apigateway-Api-Userinfo"),
-		// The client's token, which the gateway moves there.
+		// The gateway moves the client's token to this header.
 		AlsoSent: []string{"X-Forwarded-Authorization"},
 		Note:     "The header holds the payload of the token that the gateway has verified. Nobody but the gateway may reach this server.",
 	},

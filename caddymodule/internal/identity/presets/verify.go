@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// Verify says which signed assertions are believed.
+// Verify holds the block verify: which signed assertions are accepted.
 type Verify struct {
-	// JWKS is where the public keys are: a JSON Web Key Set, or with
-	// KeyByID one key in PEM form at <JWKS>/<kid>.
+	// JWKS is the URL of the public keys: a JSON Web Key Set, or, with KeyByID, one key
+	// in PEM form at <JWKS>/<kid>.
 	JWKS string
-	// Issuer is who has to have issued it (the claim iss).
+	// Issuer is the required issuer (claim iss).
 	Issuer string
-	// Audience is whom it has to be for (the claim aud): one of these.
+	// Audience are the accepted audiences (claim aud). One of them must match.
 	Audience []string
-	// Signers are the load balancers of which one has to have signed it, as
-	// ARNs. Of aws_alb only.
+	// Signers are the ARNs of the accepted load balancers. One of them must have signed
+	// the assertion. For the preset aws_alb only.
 	Signers []string
 
-	// The rest is the preset's. KeyByID says that keys are fetched one by
-	// one.
+	// The other fields come from the preset. KeyByID fetches each key by its id.
 	KeyByID bool
-	// Algorithms are those that are accepted; nil: every one with a public
-	// key.
+	// Algorithms are the accepted signature algorithms. nil accepts all that use a
+	// public key.
 	Algorithms []string
 }
 
-// arn is a load balancer's name at AWS, which tells its region.
+// arn matches the ARN of an AWS load balancer. Its group is the region.
 var arn = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):[0-9]+:loadbalancer/`)
 
-// Requires lists what has to be written, for an error.
+// Requires lists the options of the block verify that the operator has to write, for an
+// error message.
 func (v Verify) Requires() string {
 	var needed []string
 	if v.KeyByID {
@@ -46,9 +46,8 @@ func (v Verify) Requires() string {
 	return strings.Join(append(needed, "audience"), ", ")
 }
 
-// Complete returns what was written in a block verify together with the
-// defaults of the preset. Its error holds every problem there is, each with
-// the name of the option.
+// Complete returns v with the preset's defaults filled in. The error joins all
+// problems, each with the name of the option.
 func (v Verify) Complete(preset string) (Verify, error) {
 	row, _ := Find(preset) // identity.New reports one that is unknown
 	d := row.Verify
@@ -65,7 +64,7 @@ func (v Verify) Complete(preset string) (Verify, error) {
 		errs = append(errs, errors.New("audience: it is missing: write for whom the assertion is (aud), or one for another application would do"))
 	}
 	v.Issuer = v.fill(v.Issuer, d.Issuer)
-	if strings.Contains(d.JWKS, "{issuer}") { // it is a URL without a path there
+	if strings.Contains(d.JWKS, "{issuer}") { // in this preset the issuer is a URL without a path
 		v.Issuer = strings.TrimSuffix(v.Issuer, "/")
 	}
 	v.JWKS = v.fill(v.JWKS, d.JWKS)
@@ -83,15 +82,15 @@ func (v Verify) Complete(preset string) (Verify, error) {
 	return v, errors.Join(errs...)
 }
 
-// waitsFor reports whether a preset's text has a placeholder for something
-// that is still missing, and about which there is an error already.
+// waitsFor reports whether the preset's text has a placeholder for an option that is
+// missing. For that option there is already an error.
 func (v Verify) waitsFor(preset string) bool {
 	return strings.Contains(preset, "{issuer}") && v.Issuer == "" ||
 		strings.Contains(preset, "{audience}") && len(v.Audience) == 0 ||
 		strings.Contains(preset, "{region}") && (len(v.Signers) == 0 || slices.ContainsFunc(v.Signers, func(s string) bool { return !arn.MatchString(s) }))
 }
 
-// example is the end of an error, if there is something to write.
+// example returns text as the end of an error message, or "" if there is no example.
 func example(text string) string {
 	if text == "" {
 		return ""
@@ -99,8 +98,8 @@ func example(text string) string {
 	return ", such as " + text
 }
 
-// fill returns what was written, or else the preset's, in which {issuer},
-// {audience} and {region} stand for what is known; empty if it is not.
+// fill returns written, or, if that is empty, the preset's text with {issuer},
+// {audience} and {region} replaced. It returns "" if one of these is not known.
 func (v Verify) fill(written, preset string) string {
 	if written != "" {
 		return written
@@ -117,8 +116,7 @@ func (v Verify) fill(written, preset string) string {
 	return strings.NewReplacer(known...).Replace(preset)
 }
 
-// oneHost returns the only one of several hosts; empty if there is not just
-// one, or if it is more than a host.
+// oneHost returns the only element of texts if it is a plain host, or "".
 func oneHost(texts []string) string {
 	if len(texts) != 1 || strings.ContainsAny(texts[0], "/:@?# ") {
 		return ""
@@ -126,8 +124,9 @@ func oneHost(texts []string) string {
 	return texts[0]
 }
 
-// region is the region of all load balancers; empty if they are in several, or
-// not in the commercial ones: the others have their keys elsewhere.
+// region returns the region that all load balancers are in. It returns "" if they are
+// in several, or not in the commercial regions (arn:aws:), because the others have
+// their keys at other URLs.
 func (v Verify) region() string {
 	var region string
 	for _, s := range v.Signers {
