@@ -12,23 +12,23 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// The sizes of RSA keys. Smaller ones must not be used (RFC 7518, section
-// 3.3); larger ones only cost time.
+// Sizes of RSA keys in bits. Smaller keys must not be used (RFC 7518, section 3.3).
+// Larger keys only cost time.
 const (
 	minRSA = 2048
 	maxRSA = 8192
 )
 
-// algorithm is a way to sign with a private key.
+// algorithm is a signature algorithm that uses a public key.
 type algorithm struct {
 	method jwt.SigningMethod
-	// fits reports whether a public key is for this algorithm. The methods of
-	// the library take a key of any curve.
+	// fits reports whether a public key can be used with this algorithm. The methods of
+	// the jwt library accept a key of any curve.
 	fits func(crypto.PublicKey) bool
 }
 
-// algorithms are all there are. They are listed here instead of asking the
-// library, which also knows none and those with a shared secret.
+// algorithms are all supported algorithms. They are listed here because the library
+// also has "none" and algorithms with a shared secret.
 var algorithms = map[string]algorithm{
 	"RS256": {jwt.SigningMethodRS256, isRSA},
 	"RS384": {jwt.SigningMethodRS384, isRSA},
@@ -42,7 +42,7 @@ var algorithms = map[string]algorithm{
 	"EdDSA": {jwt.SigningMethodEdDSA, isEd25519},
 }
 
-// defaultAlgorithms are those that are accepted where none is named.
+// defaultAlgorithms returns the algorithms that are accepted if the config names none.
 func defaultAlgorithms(aws bool) []string {
 	if aws {
 		return []string{"ES256"}
@@ -50,7 +50,7 @@ func defaultAlgorithms(aws bool) []string {
 	return slices.Collect(maps.Keys(algorithms))
 }
 
-// isUsable reports whether a key is a public one that an algorithm is for.
+// isUsable reports whether key is a public key of a supported algorithm.
 func isUsable(key crypto.PublicKey) bool {
 	for _, a := range algorithms {
 		if a.fits(key) {

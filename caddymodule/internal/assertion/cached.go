@@ -10,33 +10,35 @@ import (
 )
 
 const (
-	// refreshAfter is when keys that are used are fetched again. Nobody waits
-	// for that.
+	// refreshAfter is the age after which keys are fetched again on their next use.
+	// Requests do not wait for this fetch.
 	refreshAfter = 15 * time.Minute
-	// retryAfter is the same after a fetch that failed.
+	// retryAfter is the same after a failed fetch.
 	retryAfter = time.Minute
-	// idleAfter is when keys that nobody used are too old to be believed
-	// without having asked again: one of them may have been withdrawn.
+	// idleAfter is the age after which keys are not used before they have been fetched
+	// again. Keys reach it if no request used them, and one of them may have been
+	// withdrawn.
 	idleAfter = time.Hour
-	// fetchTimeout is for one fetch.
+	// fetchTimeout is the timeout of one fetch.
 	fetchTimeout = 5 * time.Second
 )
 
-// MinInterval is the least time between the starts of two fetches. What a stranger sends
-// can make this server ask, but not more often. It is shorter in tests of others.
+// MinInterval is the minimum time between the starts of two fetches of the same URL. A
+// client can trigger fetches with forged tokens, but not more often. Tests of other
+// packages set a shorter one.
 var MinInterval = 5 * time.Second
 
-// keyCache are the keys that one URL served last. They stay while the key
-// server is down, however long.
+// keyCache caches the keys that one URL served last. If the key server is down, they
+// remain valid without a time limit.
 type keyCache struct {
 	fetch   func(context.Context) (*keySet, error)
 	onError func(error)
 
 	mu      sync.Mutex
-	set     *keySet       // nil: there are none
-	started time.Time     // when the last fetch did
-	ended   time.Time     // when the last fetch did
-	err     error         // what came of it
+	set     *keySet       // nil: no keys
+	started time.Time     // start of the last fetch
+	ended   time.Time     // end of the last fetch
+	err     error         // result of the last fetch
 	running chan struct{} // closed when the fetch ends; nil if none is running
 }
 
@@ -44,7 +46,7 @@ func (k *Keys) newKeyCache(fetch func(context.Context) (*keySet, error)) *keyCac
 	return &keyCache{fetch: fetch, onError: k.onError}
 }
 
-// prefetch starts a fetch if one is due.
+// prefetch starts a fetch if one is due. It does not wait for it.
 func (c *keyCache) prefetch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,8 +55,8 @@ func (c *keyCache) prefetch() {
 	}
 }
 
-// get returns the keys. It waits for a fetch if there are none yet, or if
-// nobody asked for so long that they may have changed a good deal.
+// get returns the keys. It waits for a fetch if there are no keys yet, or if they are
+// older than idleAfter. If that fetch fails, the cached keys are returned.
 func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	c.mu.Lock()
 	now := time.Now()
@@ -65,7 +67,7 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 		running := c.running
 		c.mu.Unlock()
 		if !wait(ctx, running) {
-			return nil, identity.ErrKeysUnavailable // whoever asked has left
+			return nil, identity.ErrKeysUnavailable // the request was canceled
 		}
 		c.mu.Lock()
 	}
@@ -79,9 +81,9 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	return nil, identity.ErrKeysUnavailable
 }
 
-// newer returns keys that were fetched after those that lacked one, which it
-// waits for; nil if there are none. All who ask wait for the same fetch, and
-// nobody waits if the last one was a moment ago.
+// newer returns keys that were fetched after lacking, or nil if there are none. It
+// waits for the fetch, which concurrent callers share. If no fetch is running and the
+// last one started less than MinInterval ago, it does not wait.
 func (c *keyCache) newer(ctx context.Context, lacking *keySet) *keySet {
 	c.mu.Lock()
 	if c.set == lacking {
@@ -100,21 +102,21 @@ func (c *keyCache) newer(ctx context.Context, lacking *keySet) *keySet {
 	return c.set
 }
 
-// isEmpty reports whether there are no keys and none are being fetched.
+// isEmpty reports whether there are no keys and no fetch is running.
 func (c *keyCache) isEmpty() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.set == nil && c.running == nil
 }
 
-// isDue reports whether a fetch would be in order. c.mu is held.
+// isDue reports whether a fetch is due. c.mu must be held.
 func (c *keyCache) isDue(now time.Time) bool {
 	age := now.Sub(c.ended)
 	return c.set == nil || age > refreshAfter || c.err != nil && age > retryAfter
 }
 
-// start starts a fetch, unless one is running or was just started. c.mu is
-// held.
+// start starts a fetch, unless one is running or the last one started less than
+// MinInterval ago. c.mu must be held.
 func (c *keyCache) start(now time.Time) {
 	if c.running != nil || !c.started.IsZero() && now.Sub(c.started) < MinInterval {
 		return
@@ -124,29 +126,30 @@ func (c *keyCache) start(now time.Time) {
 	go c.run(c.running)
 }
 
-// run is a fetch, which goes on when those who wait for it leave.
+// run runs one fetch. It does not depend on the context of a request, so it continues
+// if waiting requests are canceled.
 func (c *keyCache) run(done chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
 	set, err := c.fetchOrRecover(ctx)
 
 	c.mu.Lock()
-	if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsable) { // otherwise the old ones stay
+	if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsable) { // otherwise the previous keys remain
 		c.set = set
 	}
 	c.ended, c.err, c.running = time.Now(), err, nil
 	c.mu.Unlock()
 
-	// That there is no such key is for the one who asked for it: a stranger
-	// could fill the log with it.
+	// An unknown key id is reported to the request only: a client could fill the log
+	// with forged ids.
 	if err != nil && !errors.Is(err, errNoKey) {
 		c.onError(err)
 	}
 	close(done)
 }
 
-// fetchOrRecover is fetch; a panic in it, which would end the process, is an
-// error.
+// fetchOrRecover calls fetch. It returns a panic as an error, because a panic in a
+// goroutine would end the process.
 func (c *keyCache) fetchOrRecover(ctx context.Context) (set *keySet, err error) {
 	defer func() {
 		if recover() != nil {
@@ -156,7 +159,7 @@ func (c *keyCache) fetchOrRecover(ctx context.Context) (set *keySet, err error) 
 	return c.fetch(ctx)
 }
 
-// wait reports whether a fetch ended before ctx did.
+// wait reports whether the fetch ended before ctx was done.
 func wait(ctx context.Context, running <-chan struct{}) bool {
 	select {
 	case <-running:

@@ -10,17 +10,16 @@ import (
 )
 
 const (
-	// leeway is how far the clocks of the issuer and of this server may be
-	// apart.
+	// leeway is the tolerated difference between the clocks of the issuer and of this
+	// server.
 	leeway = 30 * time.Second
 
-	// maxSeconds is the last second of the year 9999. No token is meant to
-	// live longer, and numbers far beyond overflow to some other time.
+	// maxSeconds is the last second of the year 9999 in Unix time. Larger times are
+	// rejected: no token lives that long, and very large numbers would overflow.
 	maxSeconds = 253402300799
 )
 
-// check says whether a token whose signature is right is for this site and
-// this time.
+// check validates issuer, audience and times of a token whose signature is valid.
 func (v *Verifier) check(header, payload map[string]any) error {
 	now := time.Now()
 	if len(v.signers) > 0 {
@@ -38,9 +37,9 @@ func (v *Verifier) check(header, payload map[string]any) error {
 	return checkTimes(payload, now)
 }
 
-// checkAWS is check for what a load balancer signed. It writes into the header
-// what others write into the payload; where the payload says it too, both
-// have to be right.
+// checkAWS is check for tokens of an AWS load balancer. They have issuer, client and
+// expiry in the JOSE header instead of the payload. If the payload has iss or times
+// too, they must also be valid.
 func (v *Verifier) checkAWS(header, payload map[string]any, now time.Time) error {
 	if v.issuer != "" {
 		again, ok := payload["iss"]
@@ -63,8 +62,8 @@ func (v *Verifier) checkAWS(header, payload map[string]any, now time.Time) error
 	return checkTimes(payload, now)
 }
 
-// isSigner reports whether the load balancer that a header names is one of
-// those that are believed. It says nothing where a token is of another kind.
+// isSigner reports whether the header names one of the accepted load balancers. It
+// returns true if the config has no signers.
 func (v *Verifier) isSigner(header map[string]any) bool {
 	if len(v.signers) == 0 {
 		return true
@@ -73,7 +72,7 @@ func (v *Verifier) isSigner(header map[string]any) bool {
 	return ok && slices.Contains(v.signers, signer)
 }
 
-// checkTimes checks the times that members say.
+// checkTimes validates exp, nbf and iat, each only if present.
 func checkTimes(members map[string]any, now time.Time) error {
 	if exp, ok := members["exp"]; ok {
 		until, ok := date(exp)
@@ -97,8 +96,7 @@ func checkTimes(members map[string]any, now time.Time) error {
 	return nil
 }
 
-// date reads a time: a number of seconds since 1970, of which fractions are
-// dropped.
+// date converts a number of Unix seconds to a time. Fractions are dropped.
 func date(value any) (time.Time, bool) {
 	n, ok := value.(json.Number)
 	if !ok {
@@ -111,14 +109,14 @@ func date(value any) (time.Time, bool) {
 	return time.Unix(int64(seconds), 0), true
 }
 
-// isText reports whether a value is exactly this text.
+// isText reports whether value is a string equal to text.
 func isText(value any, text string) bool {
 	s, ok := value.(string)
 	return ok && s == text
 }
 
-// isFor reports whether an audience, which is a text or a list of texts, has
-// one of those wanted in it.
+// isFor reports whether the audience value, a string or a list of strings, contains one
+// of wanted. A list with another type in it never matches.
 func isFor(value any, wanted []string) bool {
 	if s, ok := value.(string); ok {
 		return slices.Contains(wanted, s)

@@ -10,20 +10,20 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 )
 
-// maxAnswer is how much of an answer is read, in bytes.
+// maxAnswer is the maximum length of a response body in bytes.
 const maxAnswer = 256 << 10
 
-// transport makes all calls. A transport follows no redirect by itself. Keys
-// are fetched a few times an hour, so no connection is kept.
+// transport is used for all fetches. A transport does not follow redirects. Keys are
+// fetched a few times per hour, so connections are not reused.
 var transport = &http.Transport{
 	Proxy:                  http.ProxyFromEnvironment,
 	DisableKeepAlives:      true,
-	DisableCompression:     true, // a small answer that unpacks to a large one is refused by never being unpacked
+	DisableCompression:     true, // rejects small responses that expand to large ones: they are never decompressed
 	ForceAttemptHTTP2:      true,
 	MaxResponseHeaderBytes: 64 << 10,
 }
 
-// The errors of a fetch, in our words.
+// Errors of a fetch. They contain no text of the response.
 var (
 	errNoKey    = errors.New("fetch keys: there is none of this id")
 	errLong     = errors.New("fetch keys: the answer is longer than 256 KiB")
@@ -31,7 +31,7 @@ var (
 	errNoAnswer = errors.New("fetch keys: no answer in time")
 )
 
-// statusError is the status of an answer that is not 200.
+// statusError is a response status other than 200.
 type statusError int
 
 func (e statusError) Error() string {
@@ -42,7 +42,7 @@ func (e statusError) Error() string {
 	return text
 }
 
-// download returns what is at a URL.
+// download returns the body of the response to a GET of url.
 func download(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -68,7 +68,7 @@ func download(ctx context.Context, url string) ([]byte, error) {
 	return b, nil
 }
 
-// failure is why a call has no answer, in words that are safe to print.
+// failure converts an error of a call to one that is safe to log.
 func failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errNoAnswer

@@ -18,51 +18,49 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// The bounds of keys that are fetched one by one. An id that the key server
-// does not know comes from nobody or from an attacker.
+// Limits for keys that are fetched by id. An id that the key server does not know is
+// probably forged.
 const (
-	maxIDs       = 128             // more than can be asked for at once, so that none in use is pushed out
-	unknownEvery = time.Second / 5 // how often an id that is not known is asked for,
-	unknownBurst = 50              // and how often at once
+	maxIDs       = 128             // more than can be fetched at once, so that a key in use is not evicted
+	unknownEvery = time.Second / 5 // refill interval of the rate limit for unknown ids
+	unknownBurst = 50              // burst of this rate limit
 )
 
-// keyID is what an id may look like that becomes a part of a URL.
+// keyID matches the key ids that may become a part of a URL.
 var keyID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
-// Source is where public keys come from. Two that are equal serve the same
-// keys.
+// Source is the location of public keys. Equal Sources have the same keys.
 type Source struct {
-	// URL is where the keys are: https, or http to this machine.
+	// URL is the location: https, or http to this machine.
 	URL string
-	// ByID: there is one key at <URL>/<kid>, in PEM form, as AWS has it.
-	// Otherwise a JSON Web Key Set is at the URL.
+	// ByID says that each key is at <URL>/<kid> in PEM form, as AWS serves it.
+	// Otherwise the URL serves a JSON Web Key Set.
 	ByID bool
 }
 
-// Keys are the public keys of one key server, kept in memory. They may be
-// used concurrently and by any number of Verifiers. They hold nothing that has
-// to be closed: a goroutine runs only while keys are being fetched.
+// Keys caches the public keys of one key server in memory. It is safe for concurrent
+// use and can be shared by Verifiers. It needs no Close: a goroutine runs only during a
+// fetch.
 type Keys struct {
 	source  Source
 	onError func(error)
 
-	set *keyCache // unless source.ByID
+	set *keyCache // nil if source.ByID
 
 	mu    sync.Mutex
 	byID  map[string]*keyCacheByID
-	limit *rate.Limiter // on asking for ids that are not known
+	limit *rate.Limiter // rate limit for unknown ids
 }
 
-// keyCacheByID is the key of an id.
+// keyCacheByID caches the key of one id.
 type keyCacheByID struct {
 	*keyCache
 	used time.Time
 }
 
-// NewKeys returns the keys of a source, none of which has been fetched yet.
-// onError, if not nil, is told why keys could not be fetched: for the log. Such
-// an error has nothing of the URL but host and port, and nothing of the answer
-// but its status.
+// NewKeys returns the keys of a source. It does not fetch them. onError, if not nil, is
+// called with the error of each failed fetch, for the log. These errors contain only
+// the host and port of the URL and the status of the response.
 func NewKeys(source Source, onError func(error)) (*Keys, error) {
 	if err := CheckURL(source.URL); err != nil {
 		return nil, err
@@ -86,8 +84,7 @@ func NewKeys(source Source, onError func(error)) (*Keys, error) {
 	return k, nil
 }
 
-// The errors of a URL. They have nothing of it, since it may have a secret in
-// it.
+// Errors of a URL. They do not contain the URL, because it may contain a secret.
 var (
 	errURL      = errors.New("it is no URL: write one such as https://auth.example.com/.well-known/jwks.json")
 	errUser     = errors.New("it has a user or a password in it, but public keys are public: leave out what stands before the @")
@@ -95,7 +92,7 @@ var (
 	errPlain    = errors.New("it is http, so that anybody on the way could put other keys into the answer: write https; http is for localhost and loopback addresses only")
 )
 
-// CheckURL reports why keys cannot be fetched from a URL.
+// CheckURL returns an error if keys must not or cannot be fetched from a URL.
 func CheckURL(written string) error {
 	u, err := url.Parse(written)
 	if err != nil || u.Hostname() == "" {
@@ -114,22 +111,22 @@ func CheckURL(written string) error {
 	return nil
 }
 
-// isLoopback reports whether a host is this machine. Names below localhost are
-// not taken for it: what they resolve to is up to the resolver.
+// isLoopback reports whether host is this machine. Names below localhost are not
+// accepted, because the resolver decides what they resolve to.
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
 }
 
-// Prefetch begins to fetch a key set, if that is due, and returns at once.
-// Keys by id cannot be fetched before they are needed.
+// Prefetch starts to fetch the key set if a fetch is due, and returns at once. It does
+// nothing for keys by id.
 func (k *Keys) Prefetch() {
 	if k.set != nil {
 		k.set.prefetch()
 	}
 }
 
-// verify checks the signature of a token.
+// verify verifies the signature of a token.
 func (k *Keys) verify(ctx context.Context, t token) error {
 	c := k.set
 	if k.source.ByID {
@@ -146,15 +143,15 @@ func (k *Keys) verify(ctx context.Context, t token) error {
 	if err == nil || set.has(t.kid) {
 		return err
 	}
-	// The key may be newer than this set.
+	// The key server may have added the key after this set was fetched.
 	if newer := c.newer(ctx, set); newer != nil {
 		return newer.verify(t)
 	}
 	return err
 }
 
-// cacheForID returns the key of an id, which is being fetched if it is not known,
-// unless that was asked for too often.
+// cacheForID returns the cache for the key of an id. If the id is unknown, it starts a
+// fetch, unless the rate limit for unknown ids is exceeded.
 func (k *Keys) cacheForID(kid string) (*keyCache, error) {
 	if !keyID.MatchString(kid) {
 		return nil, identity.ErrAssertionKey
@@ -165,7 +162,7 @@ func (k *Keys) cacheForID(kid string) (*keyCache, error) {
 	if c == nil || c.isEmpty() {
 		if !k.limit.Allow() {
 			if c != nil {
-				return c.keyCache, nil // which knows why there is no key
+				return c.keyCache, nil // it has the reason why there is no key
 			}
 			return nil, identity.ErrKeysThrottled
 		}
@@ -188,15 +185,15 @@ func (k *Keys) fetchID(ctx context.Context, kid string) (*keySet, error) {
 	var status statusError
 	switch {
 	case errors.As(err, &status) && (status == http.StatusForbidden || status == http.StatusNotFound):
-		return nil, errNoKey // S3, which is behind AWS's URL, says 403
+		return nil, errNoKey // S3, which serves AWS's keys, responds to an unknown key with 403
 	case err != nil:
 		return nil, err
 	}
 	return parsePEM(b, kid)
 }
 
-// evictOldest forgets ids that turned out to be unknown, and if that is not
-// enough, the one that was used longest ago.
+// evictOldest evicts all ids without a key. If there are still maxIDs, it evicts the
+// least recently used one. k.mu must be held.
 func (k *Keys) evictOldest() {
 	maps.DeleteFunc(k.byID, func(_ string, c *keyCacheByID) bool { return c.isEmpty() })
 	if len(k.byID) < maxIDs {

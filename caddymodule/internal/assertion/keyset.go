@@ -13,31 +13,31 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// maxTried is with how many keys a signature is checked at most. Only a token
-// that does not say which is its key gets beyond one or two.
+// maxTried is the maximum number of keys that one signature is verified with. Only a
+// token without a key id needs more than one or two.
 const maxTried = 16
 
-// keySet is a set of public keys. It does not change. It is empty if all keys
-// were withdrawn.
+// keySet is an immutable set of public keys. It is empty if the key server withdrew all
+// keys.
 type keySet struct{ keys []publicKey }
 
 type publicKey struct {
 	kid       string
-	algorithm string // the only one that it is for; empty: any that fits
+	algorithm string // the algorithm the key is restricted to; empty: any that fits
 	key       crypto.PublicKey
 }
 
-// The errors of an answer.
+// Errors of a response.
 var (
 	errNoSet    = errors.New("fetch keys: the answer is no JSON Web Key Set")
 	errNoPEM    = errors.New("fetch keys: the answer is no public key in PEM form")
 	errNoUsable = errors.New("fetch keys: the answer has no public key in it that can be used (RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519)")
 )
 
-// parseSet reads a JSON Web Key Set. Keys that are private, symmetric, for
-// encryption, or of a kind not known here are left out (RFC 7517, section 5).
-// One without any that is left is a set all the same: whoever withdraws all
-// keys means it. The error is for the log then.
+// parseSet parses a JSON Web Key Set. It ignores keys that are private, symmetric, for
+// encryption, or of an unknown type (RFC 7517, section 5). If no key remains, it
+// returns an empty set and an error for the log: the key server may have withdrawn all
+// keys on purpose.
 func parseSet(b []byte) (*keySet, error) {
 	var written struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -59,7 +59,7 @@ func parseSet(b []byte) (*keySet, error) {
 	return set, nil
 }
 
-// parsePEM reads one key in PEM form, which says nothing of its id.
+// parsePEM parses one public key in PEM form, and gives it the id kid.
 func parsePEM(b []byte, kid string) (*keySet, error) {
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "PUBLIC KEY" {
@@ -75,8 +75,8 @@ func parsePEM(b []byte, kid string) (*keySet, error) {
 	return &keySet{[]publicKey{{kid: kid, key: key}}}, nil
 }
 
-// verify checks the signature of a token with the keys that may have made it.
-// Its algorithm is one of those above.
+// verify verifies the signature of a token with the keys that may have made it. The
+// token's algorithm must be one of algorithms.
 func (s *keySet) verify(t token) error {
 	a := algorithms[t.algorithm]
 	tried := 0
@@ -98,13 +98,13 @@ func (s *keySet) verify(t token) error {
 	return identity.ErrAssertionSignature
 }
 
-// isFor reports whether a token may have been signed with this key, going by
-// what both say of themselves. Without an id of one of them it may be.
+// isFor reports whether a token may have been signed with this key, according to key id
+// and algorithm. A missing key id matches every key.
 func (k publicKey) isFor(t token) bool {
 	return (t.kid == "" || k.kid == "" || t.kid == k.kid) && (k.algorithm == "" || k.algorithm == t.algorithm)
 }
 
-// has reports whether one of the keys has this id.
+// has reports whether the set has a key with this id. It returns false for an empty id.
 func (s *keySet) has(kid string) bool {
 	return kid != "" && slices.ContainsFunc(s.keys, func(k publicKey) bool { return k.kid == kid })
 }

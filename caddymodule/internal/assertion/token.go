@@ -9,25 +9,24 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// maxToken is how long a token may be, in bytes.
+// maxToken is the maximum length of a token in bytes.
 const maxToken = 16 << 10
 
-// token is a token that has been taken apart. Nothing of it is to be believed
-// before its signature has been verified.
+// token is a parsed token. Do not trust its content before its signature is verified.
 type token struct {
 	header    map[string]any
-	algorithm string // alg of the header; empty if there is none
-	kid       string // kid of the header; empty if there is none
-	signed    string // what the signature is over: the first two parts as they came
+	algorithm string // alg of the header; empty if missing
+	kid       string // kid of the header; empty if missing
+	signed    string // the signed text: the first two parts, as received
 	payload   []byte
 	signature []byte
 }
 
-// readToken takes a token apart: a JWS in compact form, bare or as the
-// credentials of the scheme Bearer.
+// readToken parses a token: a JWS in compact form, alone or as credentials of the
+// scheme Bearer.
 func readToken(written string, encoding *jwt.Parser) (token, error) {
 	written = withoutScheme(written)
-	// The decoder of base64 would skip line breaks.
+	// The base64 decoder would skip line breaks.
 	if len(written) > maxToken || strings.ContainsAny(written, "\r\n") {
 		return token{}, identity.ErrAssertionMalformed
 	}
@@ -51,15 +50,16 @@ func readToken(written string, encoding *jwt.Parser) (token, error) {
 	return t, t.readHeader(decoded[0])
 }
 
-// readHeader reads the JOSE header. One that has a member twice is refused by
-// claims.Parse: whoever else reads this token could take the other one.
+// readHeader parses the JOSE header. claims.Parse rejects a header with a duplicate
+// member, because another reader of this token could use the other value.
 func (t *token) readHeader(b []byte) error {
 	header, err := claims.Parse(b)
 	if err != nil || header.Map() == nil {
 		return identity.ErrAssertionMalformed
 	}
 	t.header = header.Map()
-	// crit lists members that must be understood. None is understood here.
+	// crit lists extensions that must be understood (RFC 7515, section 4.1.11). None is
+	// supported.
 	if _, ok := t.header["crit"]; ok {
 		return identity.ErrAssertionMalformed
 	}
@@ -73,8 +73,7 @@ func (t *token) readHeader(b []byte) error {
 	return nil
 }
 
-// withoutScheme removes the scheme Bearer, in any case, and the spaces behind
-// it.
+// withoutScheme removes the scheme Bearer, in any case, and the spaces after it.
 func withoutScheme(written string) string {
 	const scheme = "Bearer "
 	if len(written) >= len(scheme) && strings.EqualFold(written[:len(scheme)], scheme) {

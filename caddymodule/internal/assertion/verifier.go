@@ -1,8 +1,7 @@
-// Package assertion verifies signed assertions of who is asking: tokens (JWT)
-// that an authentication layer puts into a header of the request. A request
-// that carries one is believed whoever sent it, so nothing of a token is
-// believed before its signature has been verified with a key of the layer's
-// key server, and nothing after that which is not addressed to this site.
+// Package assertion verifies signed assertions: JWTs with the user's identity that an
+// authentication layer sends in a request header. It trusts a token only if a key of
+// the layer's key server signed it and if it is issued for this site, whichever client
+// sends the request.
 package assertion
 
 import (
@@ -17,46 +16,45 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// Config says which assertions are believed.
+// Config configures a Verifier.
 type Config struct {
-	// Keys are the public keys that verify them.
+	// Keys are the public keys. Required.
 	Keys *Keys
-	// Issuer is who has to have issued them (iss). Required; with Signers it
-	// may be empty, and is then not looked at.
+	// Issuer is the required issuer (iss). Required. With Signers it may be empty, and
+	// the issuer is not checked then.
 	Issuer string
-	// Audience is whom they have to be for (aud): one of these. Required; with
-	// Signers it may be empty, and else is compared with the client id that
-	// the load balancer names.
+	// Audience are the accepted audiences (aud). One of them must match. Required. With
+	// Signers it is compared with the client id that the load balancer names, and may
+	// be empty: the client id is not checked then.
 	Audience []string
-	// Signers are the ARNs of load balancers at AWS, one of which has to have
-	// signed them. AWS writes tokens of a dialect: base64url with padding, and
-	// signer, iss, client and exp in the JOSE header. Keys must be ByID then.
+	// Signers are the ARNs of AWS load balancers. One of them must have signed the
+	// token. AWS has its own token format: base64url with padding, and signer, iss,
+	// client and exp in the JOSE header. Keys must be ByID then.
 	Signers []string
-	// Algorithms are those that are accepted, among RS256, RS384, RS512,
-	// PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA. Empty: all of them;
-	// with Signers ES256.
+	// Algorithms are the accepted algorithms, from RS256, RS384, RS512, PS256, PS384,
+	// PS512, ES256, ES384, ES512 and EdDSA. Default: all; with Signers ES256.
 	Algorithms []string
 }
 
-// Verifier verifies assertions. Use New. It may be used concurrently.
+// Verifier verifies assertions. Create it with New. It is safe for concurrent use.
 type Verifier struct {
 	keys       *Keys
 	issuer     string
 	audience   []string
-	signers    []string // AWS's dialect if there are any
+	signers    []string // if not empty, tokens have AWS's format
 	algorithms []string
-	encoding   *jwt.Parser // of base64url
+	encoding   *jwt.Parser // for base64url
 }
 
-// How the parts of a token are encoded. Strict means that there is one way
-// only to write the same bytes.
+// Decoders of the parts of a token. Strict decoding accepts only one encoding of the
+// same bytes.
 var (
 	unpadded = jwt.NewParser(jwt.WithStrictDecoding())
 	padded   = jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithPaddingAllowed())
 )
 
-// New returns the Verifier that a configuration describes. Its error holds
-// every problem there is, each with the name of the option.
+// New returns the Verifier that c describes. The error joins all problems, each with
+// the name of the option.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{
 		keys:       c.Keys,
@@ -111,9 +109,9 @@ func (v *Verifier) problems() (errs []error) {
 
 // Verify implements identity.Verifier.
 //
-// What can be refused without a key is refused first, so that such a token
-// never makes anybody ask the key server. The payload is not even read as
-// JSON before its signature has been verified.
+// It rejects what it can before it needs a key, so that such a token never causes a
+// request to the key server. It does not parse the payload before the signature is
+// verified.
 func (v *Verifier) Verify(ctx context.Context, written string) (claims.Document, error) {
 	t, err := readToken(written, v.encoding)
 	if err != nil {

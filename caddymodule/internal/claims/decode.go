@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Decode reads a document out of a header's value: JSON, base64 of it (either
-// alphabet, with or without padding), or the payload of a JWT, whose
-// signature is not looked at: whoever calls must trust the header's sender.
+// Decode parses the document in the value of a header: JSON, base64 of JSON (standard
+// or URL alphabet, with or without padding), or the payload of a JWT. It does not
+// verify the signature of the JWT: the caller must trust the sender of the header.
 func Decode(text string) (Document, error) {
 	text = strings.TrimSpace(text)
 	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
@@ -23,7 +23,7 @@ func Decode(text string) (Document, error) {
 	return Parse(b)
 }
 
-// Base64 decodes either alphabet, with or without padding.
+// Base64 decodes base64 in the standard or URL alphabet, with or without padding.
 func Base64(s string) ([]byte, error) {
 	s = strings.TrimRight(s, "=")
 	if strings.ContainsAny(s, "-_") {
@@ -32,10 +32,10 @@ func Base64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(s)
 }
 
-// FromList makes one object of a list of claims, as Azure's App Service
-// writes them: {"claims": [{"typ": …, "val": …}]}. A claim that stands there
-// more than once becomes a list. A type that is a URI with /claims/ in it is
-// also found by what follows, slashes included: /claims/emailaddress.
+// FromList converts a list of claims, as Azure's App Service sends it, to one object.
+// Its form is {"claims": [{"typ": …, "val": …}]}. A claim that occurs more than once
+// becomes a list. A type that is a URI with /claims/ in it is also available under its
+// end, slashes included: /claims/emailaddress.
 func (d Document) FromList() Document {
 	entries, _ := d.Lookup(Path{"claims"}).([]any)
 	values := make(map[string][]any)

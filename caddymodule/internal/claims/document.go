@@ -1,5 +1,5 @@
-// Package claims reads what a JSON document says of a user. The document is
-// the payload of a token, the value of a header, or an application's answer.
+// Package claims parses JSON documents with claims about a user: the payload of a
+// token, the value of a header, or an application's response.
 package claims
 
 import (
@@ -10,11 +10,11 @@ import (
 	"io"
 )
 
-// maxDepth is how deep a document may nest. Those that are read here are
-// three or four levels deep.
+// maxDepth is the maximum nesting depth of a document. Real documents have three or
+// four levels.
 const maxDepth = 32
 
-// The errors of a document. None holds anything of it.
+// Errors of a document. They contain no text of it.
 var (
 	errNotJSON   = errors.New("it is not JSON")
 	errMore      = errors.New("more than one JSON value")
@@ -24,13 +24,13 @@ var (
 	errNotBase64 = errors.New("neither JSON, base64 of JSON, nor a token")
 )
 
-// Document is a JSON document that has been read. The zero value says nothing.
+// Document is a parsed JSON document. The zero value is an empty document.
 type Document struct{ root any }
 
-// Parse reads one JSON object or list.
+// Parse parses one JSON object or list. Other JSON values are an error.
 //
-// An object that has a member twice is an error: readers differ in which one
-// they take (RFC 8259, section 4), and here it says whose data is opened.
+// An object with a duplicate member is an error, because parsers differ in which value
+// they use (RFC 8259, section 4), and the value decides whose data is opened.
 func Parse(b []byte) (Document, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
@@ -48,7 +48,7 @@ func Parse(b []byte) (Document, error) {
 	return Document{}, errNeither
 }
 
-// value reads the next value.
+// value parses the next value.
 func value(dec *json.Decoder, depth int) (any, error) {
 	token, err := dec.Token()
 	if err != nil {
@@ -63,7 +63,7 @@ func value(dec *json.Decoder, depth int) (any, error) {
 	case json.Delim('['):
 		return list(dec, depth)
 	}
-	return token, nil // a text, a number, a bool or null
+	return token, nil // a string, a number, a bool or null
 }
 
 func object(dec *json.Decoder, depth int) (any, error) {
@@ -73,7 +73,7 @@ func object(dec *json.Decoder, depth int) (any, error) {
 		if err != nil {
 			return nil, errNotJSON
 		}
-		key := name.(string) // the decoder takes nothing else here
+		key := name.(string) // the decoder accepts only strings here
 		if _, ok := members[key]; ok {
 			return nil, errTwice
 		}
@@ -96,7 +96,7 @@ func list(dec *json.Decoder, depth int) (any, error) {
 	return elements, end(dec)
 }
 
-// end reads the bracket that closes an object or a list.
+// end consumes the bracket that closes an object or a list.
 func end(dec *json.Decoder) error {
 	if _, err := dec.Token(); err != nil {
 		return errNotJSON
@@ -104,8 +104,8 @@ func end(dec *json.Decoder) error {
 	return nil
 }
 
-// Map returns the document as an object; nil if it is none. The caller must
-// not change it. Numbers are json.Number.
+// Map returns the document as an object, or nil if it is not one. The caller must not
+// change it. Numbers are of type json.Number.
 func (d Document) Map() map[string]any {
 	m, _ := d.root.(map[string]any)
 	return m

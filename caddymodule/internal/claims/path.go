@@ -6,19 +6,18 @@ import (
 	"strings"
 )
 
-// Path leads to a value within a document: the names of members and the
-// indices of list elements, from the outside in.
+// Path leads to a value in a document: the names of members and the indices of list
+// elements, outermost first.
 type Path []string
 
-// The errors of a path.
+// Errors of a path.
 var (
 	errEmptyStep = errors.New("it has an empty step: write names with single dots between them, such as user.email")
 	errEscape    = errors.New(`it has a backslash before something else than a dot or a backslash: write \. for a dot within a name`)
 )
 
-// ParsePath reads a path as it is written: steps with dots between them, such
-// as user.email or data.0.email. A dot that belongs to a name is written \.
-// and a backslash \\.
+// ParsePath parses a path: steps separated by dots, such as user.email or data.0.email.
+// A dot within a name is written \. and a backslash \\.
 func ParsePath(written string) (Path, error) {
 	var (
 		path Path
@@ -48,23 +47,25 @@ func ParsePath(written string) (Path, error) {
 	return append(path, step.String()), nil
 }
 
-// Beside returns the path of another member of the object that p leads into.
+// Beside returns the path of a sibling: the member with the given name in the object
+// that p leads into.
 func (p Path) Beside(name string) Path {
 	return append(append(Path(nil), p[:max(len(p)-1, 0)]...), name)
 }
 
-// Lookup returns what a path leads to: a string, a bool, a json.Number, a
-// []any or a map[string]any. It is nil where there is nothing, and for null.
+// Lookup returns the value at a path: a string, a bool, a json.Number, a []any or a
+// map[string]any. It returns nil if there is no value, and for null.
 func (d Document) Lookup(p Path) any {
 	v, _ := d.follow(p)
 	return v
 }
 
-// ErrSeveral is about a path that chooses one of several elements.
+// ErrSeveral means that a path selects one of several elements.
 var ErrSeveral = errors.New("the path leads into a list of more than one element")
 
-// Only is Lookup for what tells who somebody is. A list of several may be the
-// list of everybody, of whom the first is just anybody.
+// Only is Lookup for values that identify a user. If the path leads through a list with
+// more than one element, it returns ErrSeveral: the list may be about all users, and
+// its first element about any of them.
 func (d Document) Only(p Path) (any, error) {
 	v, several := d.follow(p)
 	if several {
@@ -73,7 +74,7 @@ func (d Document) Only(p Path) (any, error) {
 	return v, nil
 }
 
-// follow returns what a path leads to, and whether it leads through a list of
+// follow returns the value at a path, and whether the path leads through a list with
 // more than one element.
 func (d Document) follow(p Path) (v any, several bool) {
 	v = d.root

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// text returns s if it is valid UTF-8, else s read as Latin-1.
+// text returns s if it is valid UTF-8. Otherwise it decodes s as Latin-1.
 func text(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -16,9 +16,9 @@ func text(s string) string {
 	return fromLatin1(s)
 }
 
-// fromLatin1 decodes Latin-1. Like browsers, it reads the bytes 0x80 to 0x9F,
-// which are control characters in Latin-1, as Windows-1252: ’ and Š. A byte
-// that Windows-1252 does not define stays a control character.
+// fromLatin1 decodes Latin-1. As in browsers, the bytes 0x80 to 0x9F, which are control
+// characters in Latin-1, are decoded as Windows-1252: ’ and Š. A byte that Windows-1252
+// does not define remains a control character.
 func fromLatin1(s string) string {
 	var b strings.Builder
 	b.Grow(2 * len(s))
@@ -32,7 +32,7 @@ func fromLatin1(s string) string {
 	return b.String()
 }
 
-// toLatin1 returns the byte that is read as r in Latin-1 or in Windows-1252.
+// toLatin1 returns the byte that encodes r in Latin-1 or Windows-1252.
 func toLatin1(r rune) (byte, bool) {
 	if r <= 0xff {
 		return byte(r), true
@@ -40,9 +40,9 @@ func toLatin1(r rune) (byte, bool) {
 	return charmap.Windows1252.EncodeRune(r)
 }
 
-// fixMojibake decodes text that was encoded twice, because its UTF-8 was read
-// as Latin-1 or Windows-1252: RenÃ© becomes René. It does so once. If a part of
-// s cannot come from that, or if s may be a name as it is, s is returned.
+// fixMojibake decodes text that was encoded twice, because its UTF-8 was read as
+// Latin-1 or Windows-1252: RenÃ© becomes René. It decodes once. It returns s unchanged
+// if s cannot be such text, or if s may be a correct name.
 func fixMojibake(s string) string {
 	if !strings.ContainsFunc(s, isMojibake) {
 		return s
@@ -61,14 +61,14 @@ func fixMojibake(s string) string {
 	return string(b)
 }
 
-// isMojibake reports whether r is a sign that text was encoded twice: a
-// character that no name has, or Ã, Ä or Å, with which the Latin letters from
-// À to ž begin. The rest may stand in a name whose bytes in Windows-1252 are
-// UTF-8 by chance: KRÍŽ, JOSÉ’S, RENÉ–LUC.
+// isMojibake reports whether r indicates text that was encoded twice: a character that
+// does not occur in names, or Ã, Ä or Å, the first characters of a wrongly decoded
+// Latin letter from À to ž. Other characters may be part of a correct name whose bytes
+// in Windows-1252 happen to be valid UTF-8: KRÍŽ, JOSÉ’S, RENÉ–LUC.
 func isMojibake(r rune) bool {
 	const (
 		signs   = "ÃÄÅƒˆªºµ"
-		inNames = "‘’“”´–—…\u00a0\u00ad" // besides letters
+		inNames = "‘’“”´–—…\u00a0\u00ad" // in addition to letters
 	)
 	return strings.ContainsRune(signs, r) ||
 		r > unicode.MaxASCII && !unicode.IsLetter(r) && !strings.ContainsRune(inNames, r)

@@ -1,5 +1,5 @@
-// Package names decodes the names of people, in whichever encoding the
-// authentication layer sends them, to text for display.
+// Package names decodes the names of people from the encodings that authentication
+// layers use to text for display.
 package names
 
 import (
@@ -9,12 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// Encoding is how a layer writes names.
+// Encoding is the encoding of names in a header or document.
 type Encoding uint8
 
-// Auto recognizes RFC 2047, RFC 5987, UTF-8, Latin-1, and UTF-8 that was encoded
-// twice. It never guesses percent-encoding and base64: "100%25 Bob" and "Anna"
-// may be names as they are.
+// Auto detects RFC 2047, RFC 5987, UTF-8, Latin-1, and UTF-8 that was encoded twice. It
+// never detects percent-encoding or base64, because "100%25 Bob" and "Anna" may be
+// names as they are.
 const (
 	Auto Encoding = iota
 	UTF8
@@ -24,7 +24,8 @@ const (
 	Base64
 )
 
-// ParseEncoding returns the encoding of that name. Without one it is Auto.
+// ParseEncoding returns the encoding with the given name, and whether the name is
+// known. An empty name is Auto.
 func ParseEncoding(s string) (Encoding, bool) {
 	switch s {
 	case "", "auto":
@@ -43,11 +44,11 @@ func ParseEncoding(s string) (Encoding, bool) {
 	return Auto, false
 }
 
-// maxRaw is how many bytes of a name are decoded.
+// maxRaw is the maximum number of bytes of a name that are decoded.
 const maxRaw = 4096
 
-// Decode returns raw as text for display: decoded, without control characters,
-// trimmed. It returns "" if raw cannot be decoded.
+// Decode decodes raw to text for display: without control characters, and trimmed. It
+// returns "" if raw cannot be decoded. Only the first 4096 bytes are used.
 func (e Encoding) Decode(raw string) string {
 	s := cut(raw, maxRaw)
 	switch e {
@@ -67,7 +68,7 @@ func (e Encoding) Decode(raw string) string {
 		s = unwrap(s)
 	}
 	if len(raw) > maxRaw {
-		s = strings.TrimRight(s, "\ufffd") // bytes of the rune that was cut
+		s = strings.TrimRight(s, "\ufffd") // remove what remains of a rune that was cut
 	}
 	s = text(s)
 	if e == Auto {
@@ -76,8 +77,8 @@ func (e Encoding) Decode(raw string) string {
 	return sanitize(s)
 }
 
-// unwrap decodes encoded words or an extended value. Without either it
-// returns s as it is.
+// unwrap decodes encoded words (RFC 2047) or an extended value (RFC 5987). Without
+// either, it returns s unchanged.
 func unwrap(s string) string {
 	if strings.Contains(s, "=?") {
 		return decodeRFC2047(s)
@@ -88,7 +89,8 @@ func unwrap(s string) string {
 	return s
 }
 
-// fromBase64 decodes either alphabet, with or without padding.
+// fromBase64 decodes base64 in the standard or URL alphabet, with or without padding.
+// It returns "" if s is not base64.
 func fromBase64(s string) string {
 	s = strings.TrimRight(strings.TrimSpace(s), "=")
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(s)
@@ -99,8 +101,8 @@ func fromBase64(s string) string {
 	return string(b)
 }
 
-// unescape decodes percent-encoding. A % that starts no escape stays, and so
-// does a +, which stands for a space in forms only.
+// unescape decodes percent-encoding. A % that does not start an escape is left
+// unchanged, and so is a +, which means a space only in forms.
 func unescape(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
@@ -118,8 +120,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// escape returns the byte that the percent escape at the beginning of s stands
-// for.
+// escape returns the byte of the percent escape at the beginning of s.
 func escape(s string) (c byte, ok bool) {
 	if len(s) < 3 || s[0] != '%' {
 		return 0, false

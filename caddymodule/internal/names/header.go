@@ -9,23 +9,23 @@ import (
 
 var errCharset = errors.New("unknown character set")
 
-// decodeRFC2047 decodes the encoded words of RFC 2047. The result may be invalid UTF-8:
-// a word may say UTF-8 and hold Latin-1. It is "" if a word is in an unknown
-// character set.
+// decodeRFC2047 decodes the encoded words of RFC 2047. The result may be invalid UTF-8,
+// because a word may declare UTF-8 and contain Latin-1. It is "" if the character set
+// of a word is unknown.
 func decodeRFC2047(s string) string {
 	decoder := mime.WordDecoder{CharsetReader: func(charset string, input io.Reader) (io.Reader, error) {
 		content, err := io.ReadAll(input)
 		if err != nil {
 			return nil, err
 		}
-		charset, _, _ = strings.Cut(charset, "*") // a language may follow: RFC 2231, section 5
+		charset, _, _ = strings.Cut(charset, "*") // a language may follow (RFC 2231, section 5)
 		decoded, ok := fromCharset(charset, string(content))
 		if !ok {
 			return nil, errCharset
 		}
 		return strings.NewReader(decoded), nil
 	}}
-	// An encoded word is ASCII, so what stands around it can be read first.
+	// Encoded words are ASCII, so the text around them can be decoded first.
 	decoded, err := decoder.DecodeHeader(text(s))
 	if err != nil {
 		return ""
@@ -33,13 +33,13 @@ func decodeRFC2047(s string) string {
 	return decoded
 }
 
-// decodeRFC5987 decodes s if the whole of it is an ext-value of RFC 5987:
+// decodeRFC5987 decodes s if all of it is an ext-value of RFC 5987:
 //
 //	UTF-8''Ren%C3%A9
 //
-// What is wrong in any way is a name as it stands. The RFC wants more than the
-// escapes encoded, but layers leave what JavaScript's encodeURIComponent
-// leaves, and no name begins like this.
+// Otherwise s is a plain name, and ok is false. The RFC requires more characters to be
+// escaped, but layers leave those unescaped that JavaScript's encodeURIComponent does,
+// and no name begins like an ext-value.
 func decodeRFC5987(s string) (string, bool) {
 	charset, rest, _ := strings.Cut(s, "'")
 	language, value, ok := strings.Cut(rest, "'")
@@ -58,8 +58,9 @@ func decodeRFC5987(s string) (string, bool) {
 	return fromCharset(charset, unescape(value))
 }
 
-// fromCharset decodes s from a character set that an encoded word or an
-// extended value names. From UTF-8 it may still be invalid.
+// fromCharset decodes s from the character set that an encoded word or an extended
+// value names. UTF-8 is returned without validation. ok is false if the character set
+// is unknown.
 func fromCharset(charset, s string) (decoded string, ok bool) {
 	switch strings.ToLower(charset) {
 	case "utf-8", "utf8":
@@ -70,7 +71,7 @@ func fromCharset(charset, s string) (decoded string, ok bool) {
 	return "", false
 }
 
-// notOfLanguage reports whether r cannot stand in a language's tag.
+// notOfLanguage reports whether r is invalid in a language tag.
 func notOfLanguage(r rune) bool {
 	return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
