@@ -10,26 +10,26 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
 
-// The errors of an answer. None holds anything of it but its status.
+// Errors of a response. They contain only its status.
 var (
 	errTooLong  = fmt.Errorf("the answer is longer than %d KiB", maxAnswer>>10)
 	errEncoding = errors.New("the answer is compressed, although that was not asked for")
 )
 
-// response is what the application said. The zero value is that it said nothing.
+// response is the application's response. The zero value means that there was none.
 type response struct {
 	status   int
 	encoding string
 	body     []byte
 }
 
-// notSignedIn reports whether the application knows nobody by these headers.
-// The status says it, whatever becomes of the body.
+// notSignedIn reports whether the status says that no user is signed in (401 or 403).
+// The body is not read for this.
 func (a response) notSignedIn() bool {
 	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
 }
 
-// read returns the document that the answer is.
+// read parses the document in the response.
 func (a response) read() (claims.Document, error) {
 	switch {
 	case a.status >= 300 && a.status <= 399:
@@ -41,7 +41,7 @@ func (a response) read() (claims.Document, error) {
 	case a.encoding != "" && !strings.EqualFold(a.encoding, "identity"):
 		return claims.Document{}, errEncoding
 	case string(bytes.Trim(a.body, " \t\r\n")) == "null":
-		return claims.Document{}, nil // which says nothing of anybody: some answer so instead of 401
+		return claims.Document{}, nil // no user; some applications respond with null instead of 401
 	}
 	d, err := claims.Parse(a.body)
 	if err != nil {

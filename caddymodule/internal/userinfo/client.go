@@ -1,6 +1,6 @@
-// Package userinfo asks an application who a request comes from: one GET with
-// the credentials of the request, such as to the application's own /me. It
-// tells what the answer says; whether that names a user is decided elsewhere.
+// Package userinfo gets the user of a request from the application: it sends one GET
+// with the credentials of the request, for example to the application's own /me. It
+// returns the parsed response; package identity decides which user it names.
 package userinfo
 
 import (
@@ -21,35 +21,35 @@ import (
 )
 
 const (
-	// maxAnswer is how much of an answer is read, in bytes.
+	// maxAnswer is the maximum length of a response body in bytes.
 	maxAnswer = 256 << 10
 
 	contentType = "application/json"
 	userAgent   = "caddy-huma"
 )
 
-// Client asks one application. It may be used by any number of requests at
-// once.
+// Client calls one application. It is safe for concurrent use. Create it with New.
 type Client struct {
 	url     *url.URL
 	forward []string // canonical names, without Host
-	host    bool     // whether the caller's host is sent
+	host    bool     // whether the host of the request is forwarded
 	timeout time.Duration
 	onError func(error)
 
-	maxWaiting int64 // 0: any number
+	maxWaiting int64 // 0: no limit
 	waiting    *atomic.Int64
 
-	// It is used without an http.Client, so that no redirect is followed and
-	// no cookie is kept.
+	// http is used without an http.Client, so that redirects are not followed and
+	// cookies are not stored.
 	http http.RoundTripper
 }
 
-// Forwards returns the canonical names of the request headers that Ask passes
-// on. The caller must not change it.
+// Forwards returns the canonical names of the request headers that Ask forwards. The
+// caller must not change the slice.
 func (c *Client) Forwards() []string { return c.forward }
 
-// Ask implements identity.Asker.
+// Ask implements identity.Asker. Without credentials in header, it returns
+// identity.ErrNoSession and does not call the application.
 func (c *Client) Ask(ctx context.Context, host string, header http.Header) (claims.Document, error) {
 	if !c.hasSession(host, header) {
 		return claims.Document{}, identity.ErrNoSession
@@ -69,7 +69,7 @@ func (c *Client) Ask(ctx context.Context, host string, header http.Header) (clai
 		d, err = a.read()
 	}
 	if err != nil {
-		// Somebody who left says nothing about the application.
+		// If the client canceled the request, the error is not about the application.
 		if !errors.Is(ctx.Err(), context.Canceled) {
 			c.onError(err)
 		}
@@ -78,9 +78,9 @@ func (c *Client) Ask(ctx context.Context, host string, header http.Header) (clai
 	return d, nil
 }
 
-// hasSession reports whether a request has something to ask with. What cannot
-// be sent is nothing to ask with: a server has refused most of it, and it is
-// nothing that the application could be blamed for.
+// hasSession reports whether a request has a header to forward, and all of them can be
+// sent. A request with an invalid value is treated as having none: most servers have
+// already rejected it, and the application is not the cause.
 func (c *Client) hasSession(host string, header http.Header) bool {
 	if c.host && !isValidHost(host) {
 		return false
@@ -97,11 +97,11 @@ func (c *Client) hasSession(host string, header http.Header) bool {
 	return found
 }
 
-// get asks once. An answer with a status comes with what could be read of its
-// body, also beside an error.
+// get sends one request. If the response has a status, it is returned with the part of
+// its body that could be read, even if there is an error.
 //
-// Asking once is what this package does; a transport does it again of its own
-// accord on a connection that the application closed while it was idle.
+// get itself does not retry. The transport does, on a connection that the application
+// closed while it was idle.
 func (c *Client) get(ctx context.Context, req *http.Request) (response, error) {
 	ctx, span := tracing.StartCall(ctx, "userinfo")
 	defer span.End()
@@ -114,17 +114,17 @@ func (c *Client) get(ctx context.Context, req *http.Request) (response, error) {
 	span.Status(resp.StatusCode)
 	a := response{status: resp.StatusCode, encoding: resp.Header.Get("Content-Encoding")}
 	if a.status < 200 {
-		return a, nil // 101: that is the bare connection, which knows no context
+		return a, nil // 101: the body is the raw connection, which ignores ctx
 	}
-	// A body that is read to its end lets its connection be used again.
+	// A body that is read to its end allows the connection to be reused.
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
 		return a, plain(ctx, err)
 	}
 	return a, nil
 }
 
-// request builds the question: the headers to forward, and nothing else of the
-// caller's.
+// request builds the request to the application: with the headers to forward, and
+// nothing else of the client's request.
 func (c *Client) request(host string, header http.Header) *http.Request {
 	u := *c.url
 	req := &http.Request{
@@ -152,8 +152,8 @@ func (c *Client) request(host string, header http.Header) *http.Request {
 }
 
 // authenticatesConnection reports whether the credentials are of a scheme that
-// signs in a connection and whatever comes on it (RFC 4559, section 6). Nobody
-// else may use that connection afterwards.
+// authenticates the connection with all later requests on it (RFC 4559, section 6).
+// Such a connection must not be reused for other users.
 func authenticatesConnection(credentials []string) bool {
 	return slices.ContainsFunc(credentials, func(c string) bool {
 		scheme, _, _ := strings.Cut(c, " ")
@@ -161,23 +161,23 @@ func authenticatesConnection(credentials []string) bool {
 	})
 }
 
-// isValidHeaderValue reports whether value can stand in one line of a header.
+// isValidHeaderValue reports whether value can be sent as the value of a header.
 func isValidHeaderValue(value string) bool {
 	return !strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && r < ' ' || r == 0x7f })
 }
 
-// isValidHost reports whether host can be sent as it is: the transport would
-// send another one, or none, in place of some that cannot.
+// isValidHost reports whether host can be sent unchanged. The transport would replace
+// or remove some invalid hosts.
 func isValidHost(host string) bool {
 	return !strings.ContainsFunc(host, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"#%/<>?@\\^`{|}", r)
 	})
 }
 
-// errNoAnswer is about an application that took too long.
+// errNoAnswer means that the application did not respond before the timeout.
 var errNoAnswer = errors.New("no answer in time")
 
-// plain returns what is safe to print of an error.
+// plain converts an error of a call to one that is safe to log.
 func plain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errNoAnswer

@@ -12,32 +12,30 @@ import (
 	"time"
 )
 
-// DefaultTimeout is how long the application may take if nothing else is
-// configured.
+// DefaultTimeout is the default of Config.Timeout.
 const DefaultTimeout = 5 * time.Second
 
-// Config is what a Client needs to know. It does not change afterwards.
+// Config configures a Client. Do not change it after New.
 type Config struct {
-	// URL is what to ask, with its query: http or https, on any host, since
-	// it is the operator's own application.
+	// URL is the URL to call, with its query: http or https. Any host is allowed,
+	// because it is the operator's own application.
 	URL string
-	// ForwardHeaders are the names of the request's headers that the
-	// application sees; nil: Authorization and Cookie. Host stands for the
-	// host that the request asked for.
+	// ForwardHeaders are the names of the request headers to forward. nil:
+	// Authorization and Cookie. The name Host forwards the host of the request.
 	ForwardHeaders []string
-	// Timeout is for the whole call; 0: 5 s.
+	// Timeout is the timeout of the whole call. Default: 5s. Must not be negative.
 	Timeout time.Duration
-	// MaxWaiting is how many requests may wait for the application at once;
-	// 0: any number.
+	// MaxWaiting limits the number of concurrent calls. More are rejected with
+	// identity.ErrUserinfoBusy. 0: no limit.
 	MaxWaiting int
-	// OnError is told why the application did not say who is asking: for the
-	// log. Such an error has nothing of a request, of the answer but its
-	// status, or of the URL but host and port. Nil: nobody is told.
+	// OnError is called with the error of a failed call, for the log. The error
+	// contains nothing of the request, only the status of the response, and only host
+	// and port of the URL. nil: errors are ignored.
 	OnError func(error)
 }
 
-// The errors of a configuration. None holds anything of the URL, which may
-// have a secret in it.
+// Errors of the configuration. They do not contain the URL, because it may contain a
+// secret.
 var (
 	errURL      = errors.New("userinfo: not a URL: write one such as http://127.0.0.1:3000/me")
 	errScheme   = errors.New("userinfo: the URL must begin with http:// or https://: write one such as http://127.0.0.1:3000/me")
@@ -48,8 +46,8 @@ var (
 	errTimeout  = errors.New("timeout: it must be positive")
 )
 
-// New returns the Client that a configuration describes. Its error holds
-// every problem there is, each with the name of the option.
+// New returns the Client that cfg describes. The error joins all problems, each with
+// the name of the option.
 func New(cfg Config) (*Client, error) {
 	c := &Client{timeout: cfg.Timeout, maxWaiting: int64(cfg.MaxWaiting), waiting: new(atomic.Int64), onError: cfg.OnError, http: shared}
 	if c.timeout == 0 {
@@ -75,7 +73,7 @@ func (c *Client) setURL(written string) error {
 	u, err := url.Parse(written)
 	switch {
 	case err != nil:
-		return errURL // that error quotes what was written
+		return errURL // err is not returned, because it quotes the URL
 	case u.User != nil:
 		return errUserInfo
 	case strings.Contains(written, "#"):
@@ -87,27 +85,28 @@ func (c *Client) setURL(written string) error {
 	return nil
 }
 
-// hasScheme reports whether written begins with a scheme that is spoken here.
+// hasScheme reports whether written begins with http:// or https://.
 func hasScheme(written string) bool {
 	scheme, _, found := strings.Cut(written, "://")
 	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
-// isPort reports whether port can be connected to; empty is the scheme's own.
+// isPort reports whether port is a valid port, or empty for the default port of the
+// scheme.
 func isPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && n > 0
 }
 
-// hopByHop are the headers between one client and one server: with them a
-// request could be framed in another way than it is, or take the connection
-// over.
+// hopByHop are headers that belong to one connection or to the framing of a body. If
+// they were forwarded, they could change the framing of the request or take over the
+// connection.
 var hopByHop = []string{
 	"Connection", "Content-Encoding", "Content-Length", "Expect", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate",
 	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// changing are the headers that ask for another answer than a 200 with JSON.
+// changing are headers that ask for a response other than a 200 with JSON.
 var changing = []string{
 	"Accept-Encoding", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range",
 }
@@ -138,7 +137,7 @@ func (c *Client) setForward(names []string) error {
 	return errors.Join(errs...)
 }
 
-// validName reports whether name is a token as RFC 9110 has it.
+// validName reports whether name is a token (RFC 9110, section 5.6.2).
 func validName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)

@@ -15,8 +15,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 )
 
-// retryAfter reads a Retry-After header: seconds or a date. It is 0 for what
-// is neither or lies in the past; how long is too long is the caller's matter.
+// retryAfter parses a Retry-After header: seconds or a date. It returns 0 if the value
+// is neither or in the past. There is no maximum; the caller decides which delay is too
+// long.
 func retryAfter(value string, now time.Time) time.Duration {
 	if value == "" {
 		return 0
@@ -35,7 +36,7 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return max(0, at.Sub(now))
 }
 
-// transportError says what became of a call without a whole answer.
+// transportError converts the error of a call without a complete response.
 func transportError(ctx context.Context, op exchange.Op, sent bool, err error) *exchange.TransportError {
 	e := &exchange.TransportError{Op: op, Sent: sent}
 	switch cause := ctx.Err(); {
@@ -54,14 +55,15 @@ func transportError(ctx context.Context, op exchange.Op, sent bool, err error) *
 	return e
 }
 
-// errNoConnection is a call whose time was over before it had a connection.
+// errNoConnection means that the deadline passed before there was a connection.
 var errNoConnection = fmt.Errorf("the service could not be reached: %w", context.DeadlineExceeded)
 
-// maxRequestID is how long a service's id of a request may be.
+// maxRequestID is the maximum length of a request id in bytes.
 const maxRequestID = 128
 
-// RequestID returns the first id that is one word of plain characters and not
-// too long: whatever else a service writes there gets into no log.
+// RequestID returns the first valid id: one word of plain ASCII characters, at most 128
+// bytes. Any other text of a service must not get into logs. It returns "" if no id is
+// valid.
 func RequestID(ids ...string) string {
 	for _, id := range ids {
 		if id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, notPlain) {

@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// Encode returns the JSON of a request: the bytes that are sent. It is for
-// bodies of texts, and lists and maps of texts, which always have a JSON form.
+// Encode returns the JSON body of a request. body may contain only strings, and lists,
+// maps and structs of them, which can always be encoded.
 func Encode(body any) []byte {
 	b, _ := json.Marshal(body)
 	return b
 }
 
-// Object reads exactly one JSON object; else why says what it is not.
-// Into a map, because a struct's members would match in any case.
+// Object parses exactly one JSON object. If body is something else, why says what is
+// wrong, and members is nil. It parses into a map, because the fields of a struct would
+// also match members in another case.
 func Object(body []byte) (members map[string]json.RawMessage, why string) {
 	if !json.Valid(body) {
 		return nil, "not JSON"
@@ -27,7 +28,7 @@ func Object(body []byte) (members map[string]json.RawMessage, why string) {
 	return members, ""
 }
 
-// Text is the value of a JSON string, and empty for anything else.
+// Text returns the value of a JSON string, or "" for any other value.
 func Text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
@@ -36,8 +37,8 @@ func Text(raw json.RawMessage) string {
 	return s
 }
 
-// TextOrNumber is the value of a JSON string or the digits of a JSON number,
-// and empty for anything else.
+// TextOrNumber returns the value of a JSON string or the digits of a JSON number, or ""
+// for any other value.
 func TextOrNumber(raw json.RawMessage) string {
 	if len(raw) > 0 && (raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9') {
 		return string(raw)
@@ -45,13 +46,13 @@ func TextOrNumber(raw json.RawMessage) string {
 	return Text(raw)
 }
 
-// Lifetime reads seconds, a number or a text with one, rounded down. Whatever
-// is not a lifetime of at least a second is unknown, which is 0. How long is
-// too long to be believed is the caller's matter: more than a Duration holds
-// is the longest there is.
+// Lifetime parses a lifetime in seconds, a JSON number or a string with one, and rounds
+// it down. It returns 0 (unknown) if the value is invalid or less than a second. A
+// lifetime that exceeds a Duration is returned as the largest Duration. There is no
+// other maximum; the caller decides which lifetime is too long.
 func Lifetime(raw json.RawMessage) time.Duration {
 	s := strings.TrimSpace(TextOrNumber(raw))
-	// ParseFloat would also take Inf, NaN and hexadecimals.
+	// ParseFloat also accepts Inf, NaN and hexadecimal numbers.
 	if strings.Trim(s, "0123456789+-.eE") != "" {
 		return 0
 	}
@@ -59,7 +60,7 @@ func Lifetime(raw json.RawMessage) time.Duration {
 	switch {
 	case err != nil || seconds < 1:
 		return 0
-	case seconds > math.MaxInt64/float64(2*time.Second): // half of it: rounding cannot get there
+	case seconds > math.MaxInt64/float64(2*time.Second): // half of the maximum, so that rounding cannot overflow
 		return math.MaxInt64
 	}
 	return time.Duration(seconds) * time.Second

@@ -1,6 +1,6 @@
-// Package wire is what the services' clients have in common: one attempt at a
-// POST with JSON, and the tolerant reading of what comes back. How a service
-// spells its calls, and what its answers mean, is its client's to know.
+// Package wire is the HTTP layer that the clients of Huma and Human API share: it sends
+// one POST with JSON and parses the response tolerantly. The paths, members and error
+// codes of each service are in its client package.
 package wire
 
 import (
@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// ContentType is that of every call.
+	// ContentType is the media type of every request body.
 	ContentType = "application/json"
 
-	// maxAnswer is how much of an answer is read, in bytes.
+	// maxAnswer is the maximum length of a response body in bytes.
 	maxAnswer = 64 << 10
 
 	userAgent = "caddy-huma"
@@ -36,38 +36,39 @@ type Call struct {
 	Header http.Header // see Header
 	Body   []byte
 
-	// Once says that a second one does harm, so that nobody may send it again
-	// without being asked to.
+	// Once says that sending the request twice does harm. The transport must not retry
+	// it.
 	Once bool
 
-	// StatusOnly says that a success has no answer to read.
+	// StatusOnly says that the body of a successful response is ignored.
 	StatusOnly bool
 
-	// Refused reads what the service says of an error into it: its own code,
-	// and its id of the request. Nothing else of the body may get there.
+	// Refused reads an error response into e: the service's error code and its request
+	// id. It must not copy other text of the body. nil: the body is ignored.
 	Refused func(e *exchange.StatusError, header http.Header, body []byte)
 }
 
-// Header returns the headers that every call has.
-// There is no Idempotency-Key: Go's transport would repeat a POST that has one.
+// Header returns the headers of every call. There is no Idempotency-Key, because Go's
+// transport would retry a POST that has one.
 func Header() http.Header {
 	return http.Header{
 		"Accept": {ContentType},
-		// Without it the transport would ask for gzip and expand the answer.
+		// Without it, the transport would request gzip and decompress the response.
 		"Accept-Encoding": {"identity"},
 		"Content-Type":    {ContentType},
 		"User-Agent":      {userAgent},
 	}
 }
 
-// Post makes the attempt and returns the body of its answer if that is a
-// success. Its error is a *exchange.StatusError, TransportError or AnswerError.
+// Post makes one attempt and returns the body of a successful response. Its error is a
+// *exchange.StatusError, *exchange.TransportError or *exchange.AnswerError.
 //
-// transport has to be an *http.Transport or to end in one (see
-// exchange.TransportError.Sent: it is told by net/http/httptrace). It is used
-// without an http.Client, so that no redirect is followed and no cookie kept.
+// transport must be an *http.Transport or wrap one, because
+// exchange.TransportError.Sent is determined with net/http/httptrace. It is used
+// without an http.Client, so that redirects are not followed and cookies are not
+// stored.
 func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, error) {
-	// The service may have the request once its headers are written.
+	// Once its headers are written, the service may have the request.
 	var written, http2 atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:      func(info httptrace.GotConnInfo) { http2.Store(speaksHTTP2(info.Conn)) },
@@ -99,9 +100,9 @@ func speaksHTTP2(conn net.Conn) bool {
 	return ok && c.ConnectionState().NegotiatedProtocol == "h2"
 }
 
-// isWriteError reports whether the request could not be written. Over HTTP/1 it
-// is buffered first (net/http tells of its headers then) and leaves in one piece,
-// so that the service does not have all of it if that fails.
+// isWriteError reports whether the request could not be written. Over HTTP/1 it is
+// buffered (net/http reports its headers as written then) and sent at once, so the
+// service does not have all of it if that write fails.
 func isWriteError(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "write"
@@ -120,9 +121,9 @@ func (c *Call) request(ctx context.Context) *http.Request {
 		ContentLength: int64(len(c.Body)),
 	}
 	req.Body, _ = open()
-	// With GetBody a transport may send a request again of its own accord, if
-	// it believes that the service has not looked at it. It may be wrong, so
-	// it gets none where a second one could make a second account.
+	// With GetBody, a transport may retry a request if it assumes that the service did
+	// not process it. That assumption may be wrong, so GetBody is not set where a
+	// second request could create a second account.
 	if !c.Once {
 		req.GetBody = open
 	}
@@ -141,11 +142,11 @@ func (c *Call) refusal(resp *http.Response, body []byte) *exchange.StatusError {
 	return e
 }
 
-// readBody reads what there is of an answer, at most one byte more than
-// maxAnswer. A body that is read to its end lets its connection be used again.
+// readBody reads at most maxAnswer+1 bytes of a response. A body that is read to its
+// end allows the connection to be reused.
 func readBody(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode < 200 {
-		return nil, nil // 101: that is the bare connection, which knows no context
+		return nil, nil // 101: the body is the raw connection, which ignores the context
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 }
