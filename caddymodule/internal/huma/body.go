@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// signInBody is the request of sign in.
+// signInBody is the body of a sign-in request.
 type signInBody struct {
 	ClientID  string `json:"clientId"`
 	ProjectID string `json:"projectId"`
@@ -17,7 +17,7 @@ type signInBody struct {
 	Language  string `json:"language,omitempty"`
 }
 
-// signUpBody is the request of sign up.
+// signUpBody is the body of a sign-up request.
 type signUpBody struct {
 	ClientID       string            `json:"clientId"`
 	ProjectID      string            `json:"projectId"`
@@ -33,7 +33,7 @@ type validationData struct {
 	ActivationCode string `json:"activationCode"`
 }
 
-// consentBody is the request of sign consent.
+// consentBody is the body of a sign-consent request.
 type consentBody struct {
 	Email string `json:"email"`
 }
@@ -66,9 +66,9 @@ func (c *Client) signUpBody(clientID string, p login.Person) signUpBody {
 	return body
 }
 
-// ipAddress is the plain form of the client's IP. The API requires one at sign
-// up, and some callers have none (a Unix socket, the command line): the
-// unspecified address says so without inventing one.
+// ipAddress returns the client's IP address in plain form. The API requires one at
+// sign-up. If the client has none (a Unix socket, the command line), it returns the
+// unspecified address 0.0.0.0 instead of an invented one.
 func ipAddress(client string) string {
 	ip, err := netip.ParseAddr(client)
 	if err != nil {
@@ -77,8 +77,8 @@ func ipAddress(client string) string {
 	return ip.Unmap().WithZone("").String()
 }
 
-// readGrant reads the answer of sign in and sign up. The Grant is nil if the
-// answer is an object without a token.
+// readGrant parses the response to sign-in and sign-up. The Grant is nil if the
+// response is a JSON object without a token.
 func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
 	members, why := wire.Object(a.body)
 	if why != "" {
@@ -88,8 +88,8 @@ func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
 	if token == "" {
 		return nil, nil
 	}
-	// expiresIn is the refresh token's lifetime; some versions of the API
-	// give it the longer name instead.
+	// expiresIn is the lifetime of the refresh token. Some versions of the API call it
+	// refreshTokenExpiresIn instead.
 	refresh := members["expiresIn"]
 	if refresh == nil || string(refresh) == "null" {
 		refresh = members["refreshTokenExpiresIn"]
@@ -104,8 +104,8 @@ func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
 		Grant(), nil
 }
 
-// readCode returns the code of the service's {"code", "message"}, a number
-// other than 0, or nothing.
+// readCode returns the code in the service's {"code", "message"} if it is a number
+// other than 0, or "".
 func readCode(body []byte) string {
 	members, _ := wire.Object(body)
 	code, err := strconv.Atoi(wire.TextOrNumber(members["code"]))

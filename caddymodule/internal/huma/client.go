@@ -1,7 +1,6 @@
-// Package huma is the client of Huma's Integration API: it signs users in and
-// up, and signs the consent on their behalf. It speaks the service's wire
-// format and signs its calls; by which rules a user is registered, and how
-// often a call is repeated, is decided elsewhere.
+// Package huma is the client of Huma's Integration API: it signs users in and up, signs
+// the consent on their behalf, and signs its requests. Package login decides when a
+// user is signed up; Config.Do retries calls.
 package huma
 
 import (
@@ -17,70 +16,70 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// Config is what a Client needs to know. It does not change afterwards.
+// Config configures a Client. Do not change it after New.
 type Config struct {
-	// API is the base address. It may have a path; a trailing slash, a query
-	// and a fragment are ignored.
+	// API is the base URL. It may have a path. Its trailing slash, query and fragment
+	// are ignored.
 	API *url.URL
 
-	// ProjectID goes into the bodies of sign in and sign up.
+	// ProjectID is sent in the bodies of sign-in and sign-up.
 	ProjectID string
 
-	// DeploymentID goes into the header deploymentId: no line breaks in it.
+	// DeploymentID is sent in the header deploymentId. It must not contain line breaks.
 	// Empty: not sent.
 	DeploymentID string
 
-	// ClientIDs holds the client id of each client type that may ask.
+	// ClientIDs holds the client id for each allowed client type.
 	ClientIDs map[login.ClientType]string
 
-	// Signer signs each attempt. Nil: not signed.
+	// Signer signs each attempt. nil: requests are not signed.
 	Signer Signer
 
-	// HeaderUp are further headers, each of which has passed Header.Check. One
-	// that this package sets itself, in any spelling, is replaced; those that
-	// cannot be set are left out. {sig.timestamp} in a value becomes the time
-	// that was signed, in Unix seconds.
+	// HeaderUp are additional headers. Each must have passed Header.Check. They replace
+	// headers that this package sets itself, compared without case. Headers that cannot
+	// be set are not sent. {sig.timestamp} in a value is replaced by the signed time in
+	// Unix seconds.
 	HeaderUp []Header
 
-	// Language is the user's language, a tag like en, at sign in and sign up.
-	// Empty: not sent.
+	// Language is the user's language for sign-in and sign-up, a tag such as en. Empty:
+	// not sent.
 	Language string
 
-	// Timezone is the user's IANA zone at sign up. Empty: not sent.
+	// Timezone is the user's IANA time zone for sign-up. Empty: not sent.
 	Timezone string
 
-	// ActivationCode is sent at sign up. Empty: not sent.
+	// ActivationCode is sent at sign-up. Empty: not sent.
 	ActivationCode masked.String
 
-	// Attributes are further userAttributes at sign up. The person's own name
-	// wins over givenName and familyName, and an empty value is not sent.
+	// Attributes are additional userAttributes for sign-up. The name of the user
+	// overrides givenName and familyName. Empty values are not sent.
 	Attributes map[string]string
 
-	// HTTP makes the calls; see wire.Post for what it has to be. Answers are
-	// never decompressed. Default: http.DefaultTransport.
+	// HTTP is the transport; see wire.Post for its requirements. Responses are never
+	// decompressed. Default: http.DefaultTransport.
 	HTTP http.RoundTripper
 
-	// Do makes one call of the service out of one or more attempts: retries,
-	// limits and the breaker. It returns nil only if the last attempt did.
-	// A second attempt at a sign up is not made. Default: one attempt.
+	// Do runs one call of the service as one or more attempts. It implements retries,
+	// limits and the circuit breaker. It must return nil only if the last attempt did.
+	// A sign-up is attempted only once, whatever Do does. Default: one attempt.
 	Do func(ctx context.Context, op exchange.Op, call func(context.Context) error) error
 }
 
-// Client calls Huma. Any number of goroutines may use it.
+// Client calls Huma. It is safe for concurrent use. Create it with New.
 type Client struct {
 	cfg  Config
 	urls map[exchange.Op]url.URL
 }
 
-// paths of the calls, below the base address.
+// paths of the calls, relative to the base URL.
 var paths = map[exchange.Op]string{
 	exchange.OpSignIn:  "/api/integration/v1/auth/signin",
 	exchange.OpSignUp:  "/api/integration/v1/auth/signup",
 	exchange.OpConsent: "/api/integration/v1/auth/sign-consent",
 }
 
-// New returns a Client. It makes no call and checks nothing: whoever loads the
-// config has done that, and tells the operator which option is wrong.
+// New returns a Client. It makes no call and does not validate cfg: the config loader
+// has done that, and reports which option is wrong.
 func New(cfg Config) *Client {
 	if cfg.HTTP == nil {
 		cfg.HTTP = http.DefaultTransport
@@ -97,7 +96,7 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// SignIn implements login.Huma.
+// SignIn implements login.Huma. It fails if there is no client id for the client type.
 func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Grant, error) {
 	const op = exchange.OpSignIn
 	clientID, err := c.clientID(op, p)
@@ -133,7 +132,8 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Grant, e
 	return grant, nil
 }
 
-// SignUp implements login.Huma.
+// SignUp implements login.Huma. It fails if there is no client id for the client type.
+// The Grant is nil if the response has no token.
 func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Grant, error) {
 	const op = exchange.OpSignUp
 	clientID, err := c.clientID(op, p)
@@ -148,7 +148,8 @@ func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Grant, e
 		first error
 	)
 	err = c.cfg.Do(ctx, op, func(ctx context.Context) error {
-		// Nobody may register somebody twice, whatever Do does about errors.
+		// Do may call this again after an error. A second request could create a second
+		// account.
 		if made {
 			return first
 		}
@@ -184,10 +185,10 @@ func (c *Client) clientID(op exchange.Op, p login.Person) (string, error) {
 	return id, nil
 }
 
-// answer is a success of the service.
+// answer is a successful response of the service.
 type answer struct {
 	body []byte
-	sent time.Time // just before the attempt
+	sent time.Time // time just before the attempt
 }
 
 // Interface guard

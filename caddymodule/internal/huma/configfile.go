@@ -13,24 +13,24 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
-// FileValues are the values found in a huma-config.json. Each is empty if the
-// file does not have it.
+// FileValues are the values found in a huma-config.json. A value that the file does not
+// have is empty.
 type FileValues struct {
-	API            string // address; a bare host has been given https://
+	API            string // URL; https:// is added to a bare host
 	ProjectID      string
 	DeploymentID   string
 	OrganizationID string
-	ClientID       string                      // one for all client types
-	ClientIDs      map[login.ClientType]string // by client type; wins over ClientID
+	ClientID       string                      // for all client types
+	ClientIDs      map[login.ClientType]string // by client type; overrides ClientID
 	Secret         masked.String
 
-	// Members are the names of the members found, sorted, with dots between
-	// the names of nested ones. There are no values among them.
+	// Members are the names of the members found, sorted. The names of nested members
+	// are joined with dots. They contain no values.
 	Members []string
 }
 
-// ReadConfigFile reads a huma-config.json as textfile.Read does. Its errors name
-// the file and hold nothing of its values. See ParseConfig for without.
+// ReadConfigFile reads a huma-config.json with textfile.Read and parses it with
+// ParseConfig. Its errors name the file and contain none of its values.
 func ReadConfigFile(path string, without ...string) (FileValues, error) {
 	data, err := textfile.Read(path)
 	if err != nil {
@@ -43,14 +43,14 @@ func ReadConfigFile(path string, without ...string) (FileValues, error) {
 	return v, nil
 }
 
-// ParseConfig reads the JSON of a huma-config.json. Its layout is not
-// published, so it may be flat or nested, with members in camelCase,
-// snake_case or kebab-case and under several names each. Two different values
-// at equally good places are an error that names both places. ASCII blanks around
-// a value are trimmed, except around the secret; a value of blanks is absent.
+// ParseConfig parses the JSON of a huma-config.json. The layout of this file is not
+// published, so it may be flat or nested, with members in camelCase, snake_case or
+// kebab-case, and with several names for each value. Two different values in places of
+// equal rank are an error that names both places. ASCII white space around a value is
+// trimmed, except around the secret. A value of only white space counts as missing.
 //
-// without names values that are not looked for because they are set elsewhere:
-// api, project_id, deployment_id, organization_id, client_id, secret.
+// without lists values not to search for, because they are set elsewhere: api,
+// project_id, deployment_id, organization_id, client_id, secret.
 func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if err := checkJSON(data); err != nil {
@@ -83,7 +83,8 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	v.DeploymentID = find("deployment_id", named("deploymentId"))
 	v.OrganizationID = find("organization_id", named("organizationId"))
 	v.ClientID = find("client_id", named("clientId"))
-	// Huma's own answer about an organization's secret is {"value", "organizationId"}.
+	// Huma's own response with the secret of an organization is {"value",
+	// "organizationId"}.
 	v.Secret = masked.New(find("secret", append(slices.Clip(secretNames), beside(all, "value", "organizationId"))...))
 	for _, t := range []login.ClientType{login.IOS, login.Android, login.Web} {
 		id := find("client_id "+string(t), clientNames(string(t))...)
@@ -102,8 +103,8 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	return v, nil
 }
 
-// trimBlanks returns the leaves without blanks around their values. A value of
-// nothing but blanks becomes empty in all, too.
+// trimBlanks returns the leaves with white space trimmed from their values. A value of
+// only white space becomes empty in all, too.
 func trimBlanks(all []leaf) []leaf {
 	trimmed := slices.Clone(all)
 	for i := range trimmed {
@@ -115,8 +116,9 @@ func trimBlanks(all []leaf) []leaf {
 	return trimmed
 }
 
-// checkJSON reports why data is not one JSON object, and where, without
-// quoting it: package json names the character that it did not expect.
+// checkJSON returns an error with the position if data is not one JSON object. The
+// error does not quote data; the error of package json would quote the unexpected
+// character.
 func checkJSON(data []byte) error {
 	var (
 		value  json.RawMessage
@@ -138,7 +140,7 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// address gives a bare host the scheme that it is reached by.
+// address adds https:// to a bare host.
 func address(v string) string {
 	if v == "" || strings.Contains(v, "://") {
 		return v
@@ -146,7 +148,7 @@ func address(v string) string {
 	return "https://" + strings.TrimPrefix(v, "//")
 }
 
-// memberNames are the dotted paths of all, sorted, each once.
+// memberNames returns the dotted paths of all, sorted and unique.
 func memberNames(all []leaf) []string {
 	names := make([]string, len(all))
 	for i, l := range all {

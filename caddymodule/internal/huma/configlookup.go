@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// The names under which a value may stand, the best one first.
+// The names of each value, in order of preference.
 var (
 	apiNames = []query{
 		namedText("url"), namedText("apiUrl"), namedText("baseUrl"),
@@ -29,26 +29,26 @@ func clientNames(clientType string) []query {
 	}
 }
 
-// containers are the members that hold client ids by client type. What else
-// they hold (a client's own secret, perhaps) is not meant for us.
+// containers are the members that hold client ids by client type. Their other members,
+// such as a client's own secret, are ignored.
 var containers = []string{"clients", "clientids"}
 
-// maxDepth is how deep members are looked for.
+// maxDepth is the maximum depth of members that are searched.
 const maxDepth = 16
 
-// leaf is a member that is not an object with members.
+// leaf is a member whose value is not an object with members.
 type leaf struct {
-	path      []string // the names as they are spelled
-	folded    []string // the same names, folded
-	container int      // where the outermost container stands in path; -1: in none
-	value     string   // a text, or a number's digits; empty for anything else
+	path      []string // names as spelled in the file
+	folded    []string // names after fold
+	container int      // index of the outermost container in path, or -1
+	value     string   // a string, or the digits of a number; empty for any other value
 	number    bool
 }
 
 func (l leaf) String() string { return strings.Join(l.path, ".") }
 
-// fold is the form in which names are compared: clientId, client_id and
-// CLIENT-ID are one name. Only ASCII letters are lowered.
+// fold returns the form in which names are compared: clientId, client_id and CLIENT-ID
+// are equal. Only ASCII letters are lowered.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -61,7 +61,7 @@ func fold(name string) string {
 	}, name)
 }
 
-// leaves returns the leaves of a JSON object, in their order.
+// leaves returns the leaves of a JSON object, in the order of the file.
 func leaves(object []byte) []leaf { return appendLeaves(nil, object, leaf{container: -1}) }
 
 func appendLeaves(all []leaf, object []byte, parent leaf) []leaf {
@@ -101,12 +101,12 @@ func appendLeaves(all []leaf, object []byte, parent leaf) []leaf {
 	return all
 }
 
-// query says how good a place for a value a leaf is: the lowest rank is the
-// best one, and -1 is none.
+// query returns the rank of a leaf as the place of a value: the lowest rank is
+// preferred, and -1 means no match.
 type query func(l leaf) (rank int)
 
-// named finds members of that name anywhere, the shallowest first, except
-// below a container.
+// named matches members with the name, except below a container. The shallowest is
+// preferred.
 func named(name string) query {
 	folded := fold(name)
 	return func(l leaf) int {
@@ -117,7 +117,7 @@ func named(name string) query {
 	}
 }
 
-// namedText is named without numbers.
+// namedText is named, but does not match numbers.
 func namedText(name string) query {
 	find := named(name)
 	return func(l leaf) int {
@@ -128,8 +128,7 @@ func namedText(name string) query {
 	}
 }
 
-// beside finds members of that name in objects that have a member of another
-// name, too.
+// beside matches members with the name in objects that also have a member called other.
 func beside(all []leaf, name, other string) query {
 	find, hasOther := named(name), named(other)
 	return func(l leaf) int {
@@ -143,8 +142,8 @@ func beside(all []leaf, name, other string) query {
 	}
 }
 
-// inContainer finds a client's id in containers of that name, the shallowest
-// container first: the member itself, or its clientId, or else its id.
+// inContainer matches the id of a client in containers with the given name: the member
+// itself, or its clientId, or else its id. The shallowest container is preferred.
 func inContainer(container, clientType string) query {
 	container = fold(container)
 	return func(l leaf) int {
@@ -164,8 +163,8 @@ func inContainer(container, clientType string) query {
 	}
 }
 
-// pick returns the value that the first query with a result ranks best. Two
-// different ones of the same rank are an error that names their places.
+// pick returns the value with the best rank of the first query that matches a value.
+// Two different values of this rank are an error that names their places.
 func pick(all []leaf, queries []query) (string, error) {
 	for _, find := range queries {
 		var (

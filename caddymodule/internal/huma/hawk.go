@@ -14,12 +14,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// hawkSigner signs as the public Hawk specification has it, with sha256 and a
-// hash of the body.
+// hawkSigner signs with Hawk (its public specification), with sha256 and a hash of the
+// body.
 //
-// Huma's OpenAPI names Hawk, and at the same time requires a signature header
-// on each call; which of them decides, and over what, is not published. So the
-// mac stands in both places. That is a guess.
+// Huma's OpenAPI names Hawk, but also requires a signature header on each call. Which
+// of them is verified, and what it covers, is not published, so the mac is sent in both
+// places. That is a guess.
 type hawkSigner struct {
 	id     string
 	secret masked.String
@@ -53,12 +53,12 @@ func (s *hawkSigner) Sign(r Request) []Header {
 	}
 }
 
-// hawkArtifacts are what a Hawk mac is taken of.
+// hawkArtifacts are the inputs of a Hawk mac.
 type hawkArtifacts struct {
 	ts, nonce string
 	method    string
 	url       *url.URL
-	hash, ext string // empty if there is none
+	hash, ext string // empty: none
 }
 
 func (a hawkArtifacts) mac(secret masked.String) string {
@@ -79,7 +79,7 @@ func (a hawkArtifacts) mac(secret masked.String) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// hawkHash is the hash of a body, bound to its content type.
+// hawkHash returns the hash of a body and its content type.
 func hawkHash(contentType string, body []byte) string {
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	h := sha256.New()

@@ -13,18 +13,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// Header is a header of a call to the service. Its value is a secret.
+// Header is a header of a request to the service. Its value is a secret.
 type Header struct {
 	Name  string // sent in this spelling over HTTP/1.1
 	Value masked.String
 }
 
-// timestampPlaceholder in a Header's value is the time that was signed.
+// timestampPlaceholder in the value of a Header is replaced by the signed time.
 const timestampPlaceholder = "{sig.timestamp}"
 
-// owned are the headers that only this package and the transport below may
-// set: those that frame the request or are signed, and those that would let
-// the transport expand an answer or send a request twice.
+// owned are the headers that only this package and the transport may set: those that
+// frame the request or are signed, and those that would let the transport decompress a
+// response or send a request twice.
 var owned = map[string]bool{
 	"Accept-Encoding":   true,
 	"Connection":        true,
@@ -43,8 +43,8 @@ var owned = map[string]bool{
 	"X-Idempotency-Key": true,
 }
 
-// Check reports why h cannot be a further header of the calls, all reasons
-// joined. It names the header, never its value.
+// Check returns an error if h cannot be an additional header. It joins all reasons. It
+// names the header, but not its value.
 func (h Header) Check() error {
 	if !validName(h.Name) {
 		return fmt.Errorf("%q is not a header name", h.Name)
@@ -62,15 +62,15 @@ func (h Header) Check() error {
 	return errors.Join(errs...)
 }
 
-// validName reports whether name is a token as RFC 9110 has it.
+// validName reports whether name is a token (RFC 9110, section 5.6.2).
 func validName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	})
 }
 
-// replaceHeaders sets headers in h, in their own spelling, in place of those
-// that h has in any spelling. A name given twice is sent twice.
+// replaceHeaders sets headers in h, in their own spelling. They replace those that h
+// has in any spelling. A name given twice is sent twice. Owned headers are skipped.
 func replaceHeaders(h http.Header, headers []Header, now time.Time) {
 	isOwned := func(header Header) bool { return owned[http.CanonicalHeaderKey(header.Name)] }
 	headers = slices.DeleteFunc(slices.Clone(headers), isOwned)
@@ -80,7 +80,7 @@ func replaceHeaders(h http.Header, headers []Header, now time.Time) {
 	timestamp := strconv.FormatInt(now.Unix(), 10)
 	for _, header := range headers {
 		name := header.Name
-		// Where it does not find this spelling, the transport adds its own.
+		// With another spelling, the transport would add its own User-Agent.
 		if strings.EqualFold(name, "User-Agent") {
 			name = "User-Agent"
 		}

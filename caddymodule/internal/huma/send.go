@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// post makes one attempt at a call, signed at its time, and returns its answer
-// if that is a success.
+// post makes one attempt at a call, signed with the current time, and returns a
+// successful response.
 func (c *Client) post(ctx context.Context, op exchange.Op, body []byte) (answer, error) {
 	u, now := c.urls[op], time.Now()
 	got, err := wire.Post(ctx, c.cfg.HTTP, wire.Call{
@@ -28,8 +28,8 @@ func (c *Client) post(ctx context.Context, op exchange.Op, body []byte) (answer,
 	return answer{body: got, sent: now}, err
 }
 
-// header returns the headers of one attempt. Names stand in the map as Huma
-// spells them: Set would turn deploymentId into Deploymentid.
+// header returns the headers of one attempt. The map has the names in Huma's spelling:
+// Set would change deploymentId to Deploymentid.
 func (c *Client) header(u *url.URL, body []byte, now time.Time) http.Header {
 	h := wire.Header()
 	if c.cfg.DeploymentID != "" {

@@ -18,49 +18,49 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// Request is what there is to sign of one attempt.
+// Request holds the parts of one attempt that can be signed.
 type Request struct {
 	Method       string
 	URL          *url.URL // as it is called
 	ContentType  string   // of Body
 	Body         []byte   // exactly the bytes that are sent
 	DeploymentID string
-	Time         time.Time // counts in whole Unix seconds
+	Time         time.Time // signed in whole Unix seconds
 }
 
-// Signer returns the headers that sign an attempt. It keeps neither the
-// Request nor anything of it, and any number of goroutines may use it.
+// Signer returns the headers that sign an attempt. It must not retain the Request or
+// anything of it, and must be safe for concurrent use.
 type Signer interface {
 	Sign(r Request) []Header
 }
 
-// SignatureConfig says how calls are signed. Huma has not published its way,
-// so that all of it can be set.
+// SignatureConfig configures a Signer. Huma has not published how calls are signed, so
+// everything can be configured.
 type SignatureConfig struct {
 	// Algorithm is hmac-sha256, hmac-sha512, hawk or off. Default: hmac-sha256.
 	Algorithm string
 
-	// Encoding of an HMAC is hex, base64 (with padding) or base64url (without).
-	// Default: hex.
+	// Encoding of the HMAC: hex, base64 (with padding) or base64url (without). Default:
+	// hex. Not for hawk and off.
 	Encoding string
 
-	// Payload is what an HMAC is taken of: a template over {sig.body},
-	// {sig.method}, {sig.path} (as it is sent, with the base address's, without
-	// a query), {sig.timestamp} (Unix seconds) and {sig.deployment_id}.
-	// Default: {sig.body}.
+	// Payload is the text that the HMAC is computed over: a template with {sig.body},
+	// {sig.method}, {sig.path} (as sent, with the path of the base URL, without a
+	// query), {sig.timestamp} (Unix seconds) and {sig.deployment_id}. Default:
+	// {sig.body}. Not for hawk and off.
 	Payload string
 
-	// HeaderName of the signature. Default: signature.
+	// HeaderName is the name of the signature header. Default: signature.
 	HeaderName string
 
-	// ID is Hawk's id of the key. Only for hawk, which requires it.
+	// ID is the id of Hawk's key. Only for hawk. Required for hawk.
 	ID string
 
-	// Secret is the key: its bytes as they are. Required, except for off.
+	// Secret is the key. Its bytes are used unchanged. Required, except for off.
 	Secret masked.String
 }
 
-// The algorithms of SignatureConfig.
+// Values of SignatureConfig.Algorithm.
 const (
 	algorithmSHA256 = "hmac-sha256"
 	algorithmSHA512 = "hmac-sha512"
@@ -74,8 +74,8 @@ var encodings = map[string]func([]byte) string{
 	"base64url": base64.RawURLEncoding.EncodeToString,
 }
 
-// NewSigner returns the Signer that cfg describes. Its error names every option
-// that is wrong; it holds nothing of the secret.
+// NewSigner returns the Signer that cfg describes. The error names every invalid
+// option. It does not contain the secret.
 func NewSigner(cfg SignatureConfig) (Signer, error) {
 	if cfg.Algorithm == "" {
 		cfg.Algorithm = algorithmSHA256
@@ -140,12 +140,12 @@ func checkNoHawk(cfg SignatureConfig, errs []error) []error {
 	return errs
 }
 
-// noSigner signs nothing.
+// noSigner adds no signature.
 type noSigner struct{}
 
 func (noSigner) Sign(Request) []Header { return nil }
 
-// hmacSigner signs with an HMAC over a template.
+// hmacSigner signs with an HMAC of a payload template.
 type hmacSigner struct {
 	hash    func() hash.Hash
 	encode  func([]byte) string
@@ -185,7 +185,8 @@ func (s *hmacSigner) Sign(r Request) []Header {
 	return []Header{{s.header, masked.New(s.encode(mac.Sum(nil)))}}
 }
 
-// part of a payload: text, or the value of a placeholder.
+// part of a payload template: text, or the function that returns the value of a
+// placeholder.
 type part struct {
 	text  string
 	value func(Request) []byte
@@ -199,8 +200,8 @@ var placeholders = map[string]func(Request) []byte{
 	"deployment_id": func(r Request) []byte { return []byte(r.DeploymentID) },
 }
 
-// parsePayload takes a template apart once and for all, so that what looks
-// like a placeholder in a value (a body is made by others) stays what it is.
+// parsePayload parses a template once, when the config is loaded. A placeholder in a
+// value, such as the body, is therefore never replaced.
 func parsePayload(template string) ([]part, error) {
 	if strings.TrimSpace(template) == "" {
 		return nil, errors.New("payload: empty")

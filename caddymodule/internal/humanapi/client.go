@@ -1,6 +1,5 @@
-// Package humanapi is the client of Human API's Connect tokens. It speaks the
-// service's wire format; which type of token a user gets, and how often a call
-// is repeated, is decided elsewhere.
+// Package humanapi is the client of Human API's Connect tokens. Package connect decides
+// which type of token a user gets; Config.Do retries calls.
 package humanapi
 
 import (
@@ -18,43 +17,43 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// path of the call, below the base address.
+// path of the call, relative to the base URL.
 const path = "/v1/connect/token"
 
-// Config is what a Client needs to know. It does not change afterwards.
+// Config configures a Client. Do not change it after New.
 type Config struct {
-	// API is the base address. It may have a path; a trailing slash, a query
-	// and a fragment are ignored. The secret goes there in the body of each
-	// call: https, or http to this machine only.
+	// API is the base URL. It may have a path. Its trailing slash, query and fragment
+	// are ignored. Each request body contains the secret, so the URL must be https, or
+	// http to this machine only.
 	API *url.URL
 
-	// ClientID is the application, of which the users are.
+	// ClientID is the id of the application that the users belong to.
 	ClientID string
 
-	// ClientSecret is the application's secret.
+	// ClientSecret is the secret of the application.
 	ClientSecret masked.String
 
-	// ExtraScopes are asked for with each token. Empty: not sent.
+	// ExtraScopes are requested with each token. Empty: not sent.
 	ExtraScopes []string
 
-	// HTTP makes the calls; see wire.Post for what it has to be. Answers are
-	// never decompressed. Default: http.DefaultTransport.
+	// HTTP is the transport; see wire.Post for its requirements. Responses are never
+	// decompressed. Default: http.DefaultTransport.
 	HTTP http.RoundTripper
 
-	// Do makes one call of the service out of one or more attempts: retries,
-	// limits and the breaker. It returns nil only if the last attempt did.
+	// Do runs one call of the service as one or more attempts. It implements retries,
+	// limits and the circuit breaker. It must return nil only if the last attempt did.
 	// Default: one attempt.
 	Do func(ctx context.Context, op exchange.Op, call func(context.Context) error) error
 }
 
-// Client calls Human API. Any number of goroutines may use it.
+// Client calls Human API. It is safe for concurrent use. Create it with New.
 type Client struct {
 	cfg      Config
 	endpoint url.URL
 }
 
-// New returns a Client. It makes no call and checks nothing: whoever loads the
-// config has done that, and tells the operator which option is wrong.
+// New returns a Client. It makes no call and does not validate cfg: the config loader
+// has done that, and reports which option is wrong.
 func New(cfg Config) *Client {
 	cfg.ExtraScopes = slices.Clone(cfg.ExtraScopes)
 	if cfg.HTTP == nil {
@@ -74,7 +73,8 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 	if err != nil {
 		return nil, err
 	}
-	// Two users whose ids become one text would be one user at the service.
+	// JSON encoding would map different ids that are not UTF-8 to the same text, so
+	// that two users would be one user at the service.
 	if id := u.ID.Reveal(); id == "" || !utf8.ValidString(id) {
 		return nil, fmt.Errorf("%s: the user's id is empty or not UTF-8", t.Op())
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// The service has published its error codes, and not where in an answer they
-// stand. These are the places that are usual.
+// codeMembers are the usual members for an error code. The service has published its
+// codes, but not where a response contains them.
 var codeMembers = []string{"errorCode", "error_code", "code", "error", "message", "type"}
 
-// requestIDName is the header with the service's id of the request, and one of
-// the members that may hold it.
+// requestIDName is the header with the service's request id, and one of the members
+// that may contain it.
 const requestIDName = "x-humanapi-request-id"
 
 var requestIDMembers = []string{requestIDName, "requestId", "request_id"}
@@ -24,8 +24,9 @@ var requestIDMembers = []string{requestIDName, "requestId", "request_id"}
 // object is a JSON object.
 type object map[string]json.RawMessage
 
-// readRefusal implements wire.Call.Refused. A code that is known is what the
-// service has decided, whatever the status; of any other text nothing is kept.
+// readRefusal implements wire.Call.Refused. A known code means that the service has
+// decided about the request, whatever the status is (Definite). Other text is not
+// copied.
 func readRefusal(e *exchange.StatusError, header http.Header, body []byte) {
 	objects := readObjects(body)
 	e.Code = readCode(objects)
@@ -40,8 +41,8 @@ func readRefusal(e *exchange.StatusError, header http.Header, body []byte) {
 	e.RequestID = wire.RequestID(ids...)
 }
 
-// readObjects returns the object that a body is and the one that its member
-// `error` may be.
+// readObjects returns the JSON object of the body, and the object in its member error,
+// if there is one.
 func readObjects(body []byte) []object {
 	outer, why := wire.Object(body)
 	if why != "" {
@@ -54,8 +55,8 @@ func readObjects(body []byte) []object {
 	return objects
 }
 
-// readCode returns the first known code that is a whole text, else the first
-// that is a word of a message, else nothing.
+// readCode returns the first known code that is the whole text of a member, or else the
+// first that is a word of a message, or else "".
 func readCode(objects []object) string {
 	for _, o := range objects {
 		for _, name := range codeMembers {
@@ -65,10 +66,10 @@ func readCode(objects []object) string {
 		}
 	}
 	for _, o := range objects {
-		// Whole words, because one code is the beginning of another.
+		// Compare whole words, because one code is the prefix of another.
 		for _, word := range strings.FieldsFunc(wire.Text(o["message"]), isBetweenWords) {
 			if connect.IsErrorCode(word) {
-				return strings.Clone(word) // the rest of the message is not kept with it
+				return strings.Clone(word) // do not retain the rest of the message in memory
 			}
 		}
 	}

@@ -9,11 +9,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// maxLifetime is the longest lifetime that is believed: that of an id token,
-// as the service documents it.
+// maxLifetime is the maximum lifetime of a token: that of an id token, as the service
+// documents it. Longer lifetimes are reduced to it.
 const maxLifetime = 24 * time.Hour
 
-// tokenBody is the request.
+// tokenBody is the body of a token request.
 type tokenBody struct {
 	ClientID        string   `json:"client_id"`
 	ClientUserID    string   `json:"client_user_id"`
@@ -37,11 +37,12 @@ func (c *Client) body(t connect.TokenType, u connect.Person) []byte {
 	return wire.Encode(b)
 }
 
-// members are the names of what an answer holds.
+// members are the names of members in a response.
 type members struct{ token, lifetime string }
 
-// membersOf fails for a type that no page may have: the service knows a third
-// one, which is for servers.
+// membersOf returns the member names for a token type. It returns an error for other
+// types, because they must not be sent to a page: the service has a third type, which
+// is for servers.
 func membersOf(t connect.TokenType) (members, error) {
 	switch t {
 	case connect.SessionToken:
@@ -52,8 +53,8 @@ func membersOf(t connect.TokenType) (members, error) {
 	return members{}, errors.New("token: not a type for a page")
 }
 
-// read reads the answer of a call that was sent at the given time. The
-// id_refresh_token is left where it is: nobody may need it, so nobody has it.
+// read parses the response to a request that was sent at the given time. It ignores the
+// id_refresh_token, because the plugin does not need it.
 func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Grant, error) {
 	answer, why := wire.Object(body)
 	if why != "" {
