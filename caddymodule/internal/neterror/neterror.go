@@ -1,5 +1,4 @@
-// Package neterror tells what went wrong with a call in words that are safe to
-// print.
+// Package neterror converts errors of network calls to errors that are safe to log.
 package neterror
 
 import (
@@ -14,12 +13,13 @@ import (
 	"syscall"
 )
 
-// Plain returns what is safe to print of an error of net/http. That package
-// quotes what it read (a malformed header, the debug text of HTTP/2) and what
-// it was given (an address with its query, a proxy's password), so only what is
-// known is taken over, and the rest is told in our words. peer is who was
-// called, as it is called there: "the service". sent says that the call was on
-// its way, as far as is known.
+// Plain converts an error of net/http to one without sensitive text.
+//
+// Errors of net/http quote what was received (a malformed header, the debug text of
+// HTTP/2) and what was configured (a URL with its query, a proxy's password). Plain
+// returns known error types, and its own text for all others. peer names the server in
+// that text, for example "the service". sent says that the request was sent, as far as
+// the caller knows.
 func Plain(peer string, sent bool, err error) error {
 	if problem := certificateProblem(err); problem != "" {
 		return fmt.Errorf("%s's certificate %s", peer, problem)
@@ -34,7 +34,8 @@ func Plain(peer string, sent bool, err error) error {
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
-		// Not by our caller: it must not look like one who left.
+		// Canceled, but not by the caller: context.Canceled would look as if the client
+		// had canceled the request.
 		return errors.New("the connection was given up")
 	case errors.As(err, &op):
 		return op // dial tcp 127.0.0.1:3000: connect: connection refused
@@ -60,8 +61,8 @@ func Plain(peer string, sent bool, err error) error {
 	return errors.New("no connection")
 }
 
-// certificateProblem says why a certificate was refused, without the names in
-// it; it is empty if that is not what err is about.
+// certificateProblem returns why a certificate was rejected, without the names in it.
+// It returns "" if err is not about a certificate.
 func certificateProblem(err error) string {
 	var (
 		verification *tls.CertificateVerificationError
@@ -82,7 +83,7 @@ func certificateProblem(err error) string {
 	return ""
 }
 
-// proxyStatus is the status with which a proxy refused a connection, or 0:
+// proxyStatus returns the status with which a proxy refused a connection, or 0.
 // net/http returns such an error as the bare reason phrase.
 func proxyStatus(err error) int {
 	for status := 400; status < 600; status++ {

@@ -16,19 +16,20 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
-// mask stands for whatever is not known to be harmless.
+// mask replaces every value that is not known to be harmless.
 const mask = "***"
 
-// How much is shown.
+// Limits of what is shown.
 const (
 	maxDepth   = 6
 	maxMembers = 50 // of an object or list
 	maxWord    = 60 // bytes of a word
 	maxDigits  = 20 // of a number
-	maxCode    = 6  // digits of an error code: more could be somebody's number
+	maxCode    = 6  // digits of an error code; a longer number could be personal data
 )
 
-// maskHeader is a header whose values are masked unless shown returns them.
+// maskHeader returns the lines of a header, sorted by name. A value is masked unless
+// shown returns text for it.
 func maskHeader(h http.Header, shown func(name, value string) string) []Field {
 	var fields []Field
 	for name, values := range h {
@@ -40,8 +41,8 @@ func maskHeader(h http.Header, shown func(name, value string) string) []Field {
 	return fields
 }
 
-// requestHeader shows what every call has, and the id of the deployment. A
-// header that the operator sets is a secret, whatever its name is.
+// requestHeader shows the headers that every call has, and the deployment id. Headers
+// that the operator configures are secrets, whatever their names are.
 func requestHeader(name, value string) string {
 	if name == "Deploymentid" || slices.Contains(wire.Header()[name], value) {
 		return value
@@ -49,7 +50,8 @@ func requestHeader(name, value string) string {
 	return ""
 }
 
-// responseHeader shows what tells who has answered, and when to ask again.
+// responseHeader shows the headers that identify the server that responded, and when to
+// retry.
 func responseHeader(name, value string) string {
 	switch name {
 	case "Content-Type":
@@ -72,11 +74,11 @@ func responseHeader(name, value string) string {
 	return ""
 }
 
-// rule decides whether a value may be shown that stands in an object under a
-// name. depth is 1 for members of the document itself.
+// rule reports whether a value in an object may be shown. name is the name of its
+// member. depth is 1 for members of the document itself.
 type rule func(depth int, name string, value any) bool
 
-// requestMembers shows what the config itself says, which is not about a person.
+// requestMembers shows values of the config, which are not personal data.
 func requestMembers(depth int, name string, _ any) bool {
 	switch name {
 	case "clientId", "projectId", "language", "timezone", "client_id", "type", "extra_scopes":
@@ -102,8 +104,8 @@ func responseMembers(_ int, name string, value any) bool {
 	return connect.IsErrorCode(text)
 }
 
-// maskBody is a JSON document whose values are masked unless shown allows them.
-// Of anything else there is only said how long it is.
+// maskBody returns a JSON document as text, with values masked unless shown allows
+// them. If body is not JSON, it returns the length of body in parentheses.
 func maskBody(body []byte, shown rule) string {
 	switch {
 	case len(body) == 0:
@@ -123,11 +125,11 @@ func maskBody(body []byte, shown rule) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(masked(document, shown, "", 0)) // it came from JSON
+	_ = enc.Encode(masked(document, shown, "", 0)) // cannot fail: document was decoded from JSON
 	return strings.TrimSpace(b.String())
 }
 
-// masked is a value of a document as it is shown.
+// masked returns a value of a document as it is shown.
 func masked(value any, shown rule, name string, depth int) any {
 	switch v := value.(type) {
 	case nil:
@@ -140,7 +142,7 @@ func masked(value any, shown rule, name string, depth int) any {
 		}
 		list := make([]any, len(v))
 		for i, e := range v {
-			// What may be shown may be shown as a list of it.
+			// If the value may be shown, so may a list of such values.
 			list[i] = masked(e, shown, name, depth)
 			if _, nested := e.([]any); nested {
 				list[i] = mask
@@ -165,7 +167,7 @@ func maskedObject(members map[string]any, shown rule, depth int) any {
 	return object
 }
 
-// plainName is a name as it is shown: one that a programmer would have given.
+// plainName returns a name if it looks like an identifier, and mask otherwise.
 func plainName(name string) string {
 	if name == "" || len(name) > maxWord || strings.ContainsFunc(name, func(r rune) bool { return !isLetter(r) && !isDigit(r) && !strings.ContainsRune("_-", r) }) {
 		return mask
@@ -173,8 +175,8 @@ func plainName(name string) string {
 	return name
 }
 
-// plainWord returns a word without anything that an address or a sentence would
-// have in it, and else nothing.
+// plainWord returns a word if it has none of the characters of an e-mail address or a
+// sentence, and "" otherwise.
 func plainWord(text string) string {
 	if len(text) > maxWord || strings.ContainsFunc(text, func(r rune) bool { return !isLetter(r) && !isDigit(r) && !strings.ContainsRune("._-/+:", r) }) {
 		return ""
@@ -182,7 +184,7 @@ func plainWord(text string) string {
 	return text
 }
 
-// digits returns a text of digits, and else nothing.
+// digits returns a text of digits and dots, or "" for any other text.
 func digits(text string) string {
 	if len(text) > maxDigits || strings.ContainsFunc(text, func(r rune) bool { return !isDigit(r) && r != '.' }) {
 		return ""

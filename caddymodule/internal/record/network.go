@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// Network is how a call got to the service, as far as it did.
+// Network records how a call reached the service.
 type Network struct {
-	Host string // whom the URL names
+	Host string // host of the URL
 
-	// Addresses are what a name was found to be: of Host, or of the proxy.
-	// There are none if no name was looked up.
+	// Addresses are the results of the DNS lookup, of Host or of the proxy. They are
+	// empty if there was no lookup.
 	Addresses []string
-	Lookup    error // why the name was not found
+	Lookup    error // DNS error
 
-	Connected string // the address of the connection; empty: there was none
-	Dial      error  // why there was none, at the last address that was tried
+	Connected string // address of the connection; empty: there was none
+	Dial      error  // error of the last connection attempt, if none succeeded
 
-	TLS       *tls.ConnectionState // nil: no handshake ended well
-	Handshake error                // why not
+	TLS       *tls.ConnectionState // nil: no successful handshake
+	Handshake error                // error of the TLS handshake
 
-	// Failure is the transport's own error. It is for decisions: its text may
-	// quote what must not be printed.
+	// Failure is the original error of the transport. Use it for decisions only: its
+	// text may contain secrets.
 	Failure error
 
-	Date time.Time // the service's clock, in whole seconds; zero: it did not say
+	Date time.Time // Date header of the response, in whole seconds; zero: none
 }
 
-// trace notes what happens to the connection of a call.
+// trace records the connection of a call.
 func (r *Recorder) trace(c *Call) *httptrace.ClientTrace {
 	n := &c.Network
 	return &httptrace.ClientTrace{
@@ -60,7 +60,7 @@ func (r *Recorder) trace(c *Call) *httptrace.ClientTrace {
 		GotConn: func(info httptrace.GotConnInfo) {
 			r.note(func() {
 				n.Connected, n.Dial = info.Conn.RemoteAddr().String(), nil
-				if conn, ok := info.Conn.(*tls.Conn); ok && n.TLS == nil { // one that was there before
+				if conn, ok := info.Conn.(*tls.Conn); ok && n.TLS == nil { // a reused connection
 					state := conn.ConnectionState()
 					n.TLS = &state
 				}

@@ -1,7 +1,6 @@
-// Package record watches the calls that a client makes, for somebody who looks
-// for what is wrong with them. It changes nothing about a call. What it keeps can
-// be shown: secrets, tokens and personal data are masked as soon as they are
-// seen, and so is whatever it does not know.
+// Package record records the calls of a client for diagnosis, without changing them.
+// The recorded calls are safe to show: secrets, tokens, personal data and all unknown
+// values are masked when they are recorded.
 package record
 
 import (
@@ -17,12 +16,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 )
 
-// maxBody is how much of a body is looked at, in bytes: as much as the clients
-// read of an answer.
+// maxBody is the maximum length of a recorded body in bytes. The clients read the same
+// length of a response.
 const maxBody = 64 << 10
 
-// Recorder notes calls. The zero value is ready for use, by any number of
-// goroutines.
+// Recorder records calls. The zero value is ready to use. It is safe for concurrent
+// use.
 type Recorder struct {
 	mu    sync.Mutex
 	calls []*Call
@@ -32,34 +31,34 @@ type Recorder struct {
 type Call struct {
 	Method  string
 	URL     string // without user, query and fragment
-	Proxy   string // host:port of the proxy that it goes through; empty: none
+	Proxy   string // host:port of the proxy; empty: none
 	Request Message
 
-	Status   int // HTTP status; 0: there was no answer
+	Status   int // HTTP status; 0: no response
 	Response Message
-	Err      error // why there is no answer, or no whole one; safe to print
+	Err      error // why there is no complete response; safe to print
 
 	Started time.Time
-	Took    time.Duration // until the answer was read
+	Took    time.Duration // until the response was read
 
 	Network Network
 }
 
-// Message is what was sent or answered, masked.
+// Message is a request or a response, masked.
 type Message struct {
 	Header []Field // sorted by name
-	Body   string  // JSON; empty if there was none, and in parentheses what is no JSON
+	Body   string  // JSON; empty: no body; in parentheses: why it is not shown
 }
 
 // Field is one line of a header.
 type Field struct{ Name, Value string }
 
-// Watch returns a transport that makes calls by next, and notes them.
+// Watch returns a transport that sends requests with next and records them.
 func (r *Recorder) Watch(next http.RoundTripper) http.RoundTripper {
 	return &recordingTransport{next, r}
 }
 
-// Calls returns the calls so far, in the order in which they began.
+// Calls returns a copy of the calls so far, in the order of their start.
 func (r *Recorder) Calls() []Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +71,7 @@ func (r *Recorder) Calls() []Call {
 	return calls
 }
 
-// note changes a call that somebody may be reading.
+// note runs change while holding the lock, because Calls may run concurrently.
 func (r *Recorder) note(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,19 +113,20 @@ func (w *recordingTransport) RoundTrip(req *http.Request) (*http.Response, error
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode >= http.StatusOK { // below it is the bare connection
+	if resp.StatusCode >= http.StatusOK { // 101: the body is the raw connection
 		resp.Body = &recordedBody{ReadCloser: resp.Body, recorder: w.Recorder, call: c}
 	}
 	return resp, nil
 }
 
-// fail notes why there is no answer, or no whole one.
+// fail records why there is no complete response. Call it within Recorder.note.
 func (c *Call) fail(err error) {
 	c.Err = neterror.Plain("the service", c.Network.Connected != "", err)
 	c.Network.Failure = err
 }
 
-// proxyOf is the proxy that a transport takes for a request.
+// proxyOf returns the proxy that transport uses for a request, as host:port. It returns
+// "" if there is none or it is not known.
 func proxyOf(transport http.RoundTripper, req *http.Request) string {
 	t, ok := transport.(*http.Transport)
 	if !ok || t.Proxy == nil {
@@ -134,13 +134,13 @@ func proxyOf(transport http.RoundTripper, req *http.Request) string {
 	}
 	proxy, err := t.Proxy(req)
 	if err != nil || proxy == nil {
-		return "" // the transport will say what is wrong with it
+		return "" // RoundTrip returns the error
 	}
 	return proxy.Host
 }
 
-// copied returns the request with a body of its own, and what that is. What can
-// be sent again stays so, and what cannot does not become so.
+// copied returns the request with a new body, and the content of that body. GetBody is
+// unchanged, so whether the transport can retry the request does not change.
 func copied(req *http.Request) (*http.Request, []byte, error) {
 	if req.Body == nil {
 		return req, nil, nil
@@ -155,7 +155,7 @@ func copied(req *http.Request) (*http.Request, []byte, error) {
 	return &sent, body, nil
 }
 
-// recordedBody is a body that is noted as it is read.
+// recordedBody records a response body while the client reads it.
 type recordedBody struct {
 	io.ReadCloser
 	recorder *Recorder

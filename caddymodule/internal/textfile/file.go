@@ -18,10 +18,10 @@ var (
 
 var errSize = errors.New("is larger than 1 MiB")
 
-// readFile reads a file and checks that it is text. It may never return.
+// readFile reads a file and checks that it is text. It blocks if the file system hangs.
 func readFile(path string) ([]byte, error) {
-	// Opening a device can change its state, and opening a FIFO wakes its
-	// writer. If Stat fails, so does OpenFile, with a better error.
+	// Opening a device can change its state, and opening a FIFO unblocks its writer, so
+	// check the type first. If Stat fails, so does OpenFile, with a better error.
 	if info, err := os.Stat(path); err == nil {
 		if err := check(info); err != nil {
 			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
@@ -32,7 +32,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	// The path may lead elsewhere by now.
+	// The path may lead to another file by now.
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -44,14 +44,14 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(content) > maxSize { // it grows, or its size is unknown as in /proc
+	if len(content) > maxSize { // the file grew, or its size is unknown, as in /proc
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errSize}
 	}
 	return text(path, content)
 }
 
-// check returns an error that says what a file is if it is not a regular file,
-// or too large.
+// check returns an error if the file is too large or not a regular file. It says which
+// type of file it is.
 func check(info fs.FileInfo) error {
 	switch mode := info.Mode(); {
 	case mode.IsRegular():
@@ -71,11 +71,11 @@ func check(info fs.FileInfo) error {
 	return errors.New("is not a regular file")
 }
 
-// TrimBlanks returns a value without the ASCII white space at both its ends.
+// TrimBlanks returns value without ASCII white space at both ends.
 func TrimBlanks(value string) string { return strings.Trim(value, " \t\r\n\v\f") }
 
-// text returns content without its UTF-8 byte order mark. The error holds
-// nothing of the content.
+// text returns content without its UTF-8 byte order mark, or an error if it is not
+// text. The error does not contain the content.
 func text(path string, content []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(content, bomUTF16), bytes.HasPrefix(content, bomUTF16B):

@@ -4,8 +4,9 @@ package textfile
 
 import "io/fs"
 
-// nonblock is 0: files are opened as usual where FIFOs are not in the file system.
+// nonblock is 0: on these systems FIFOs are not in the file system, so opening a file
+// does not block on them.
 const nonblock = 0
 
-// inode is 0: what tells files apart differs.
+// inode returns 0: these systems identify files in other ways.
 func inode(fs.FileInfo) uint64 { return 0 }

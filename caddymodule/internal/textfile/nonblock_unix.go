@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// nonblock keeps the opening of a FIFO without a writer from blocking.
+// nonblock prevents OpenFile from blocking on a FIFO that has no writer.
 const nonblock = syscall.O_NONBLOCK
 
-// inode is the number of a file in its file system.
+// inode returns the inode number of a file, or 0 if it is not known.
 func inode(info fs.FileInfo) uint64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(stat.Ino) //nolint:unconvert // its type differs between systems

@@ -1,6 +1,6 @@
-// Package textfile reads the text files that options name: secrets, config
-// files and PEM files. A read has a limit on its size and on its time, because
-// a path may lead to a device or into a file system that does not answer.
+// Package textfile reads the text files that options name: secrets, config files and
+// PEM files. It limits the size and the time of a read, because a path may lead to a
+// device or to a file system that hangs.
 package textfile
 
 import (
@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// maxSize is the size of the largest file that is read, in bytes.
+	// maxSize is the maximum size of a file in bytes.
 	maxSize = 1 << 20
 
-	// defaultTimeout is how long Read waits for a file.
+	// defaultTimeout is the timeout of Read.
 	defaultTimeout = 3 * time.Second
 
-	// shortTimeout is how long Read waits while another read is overdue: several
-	// files of one config are mostly on one mount.
+	// shortTimeout is the timeout of Read while a read of another path is overdue,
+	// because the files of a config are usually on the same mount.
 	shortTimeout = 250 * time.Millisecond
 
-	// A path whose read hangs may lead elsewhere by now: after retryAfter it is
-	// read again, while at most maxHanging reads of it hang.
+	// A path whose read hangs may lead to another mount by now. Therefore it is read
+	// again after retryAfter, with at most maxHanging hanging reads per path.
 	retryAfter = 30 * time.Second
 	maxHanging = 4
 )
@@ -31,27 +31,26 @@ const (
 // files is the reader of the process.
 var files = &reader{readFile: readFile, timeout: defaultTimeout}
 
-// Read returns the content of a text file without its UTF-8 byte order mark. It
-// is not nil if err is nil. path must lead, through links perhaps, to a regular
-// file of at most 1 MiB that is not UTF-16 and has no NUL bytes.
+// Read returns the content of a text file without its UTF-8 byte order mark. The
+// content is not nil if err is nil. path must lead, directly or through links, to a
+// regular file of at most 1 MiB that is not UTF-16 and has no NUL bytes.
 //
-// Read returns an error if the file system has not answered within 3 seconds, or
-// within 250 ms while a read of another path is overdue. A system call that hangs
-// cannot be interrupted, so the read goes on in its own goroutine. Until it
-// returns, further calls for the path wait for it, and fail when it is 3 seconds
-// old. After 30 seconds the path is read again, in at most 4 goroutines: it may
-// lead to another mount by then.
+// Read returns an error if the file system does not respond within 3 seconds, or within
+// 250 ms while a read of another path is overdue. A hanging system call cannot be
+// interrupted, so the read continues in its own goroutine. Until it returns, further
+// calls for the path wait for it, and fail when it is 3 seconds old. After 30 seconds
+// the path is read again, in at most 4 goroutines, because it may lead to another mount
+// by then.
 func Read(path string) ([]byte, error) { return files.read(path) }
 
-// Stamp changes when a file is written or replaced. The zero value is that of a file
-// that cannot be found.
+// Stamp changes when a file is written or replaced. The zero value means that the file
+// was not found.
 type Stamp struct {
 	inode      uint64
 	size, time int64
 }
 
-// Stat returns the Stamp of the file at path. Unlike Read it waits as long as the file
-// system does not answer.
+// Stat returns the Stamp of the file at path. Unlike Read, it has no timeout.
 func Stat(path string) (s Stamp) {
 	stat := func(path string) ([]byte, error) {
 		info, err := os.Stat(path)
@@ -71,20 +70,20 @@ func Stat(path string) (s Stamp) {
 type reader struct {
 	mu       sync.Mutex
 	readFile func(path string) ([]byte, error)
-	wrap     wrapper // of a test
+	wrap     wrapper // for tests; nil otherwise
 	timeout  time.Duration
 	calls    map[string]*call // by path
-	count    uint64           // numbers calls of read and the reads they start, in their order
+	count    uint64           // numbers the calls of read and the reads that they start, in order
 }
 
 // call is one read of a file.
 type call struct {
 	number  uint64
-	attempt int // of those that may hang
+	attempt int // 1 for the first read of the path; one more for each retry while the previous one hangs
 	began   time.Time
 	done    chan struct{} // closed when readFile has returned
 
-	// Valid once done is closed.
+	// Valid after done is closed.
 	content []byte
 	err     error
 }
@@ -107,14 +106,14 @@ func (r *reader) read(path string) ([]byte, error) {
 		if !c.wait(timeout - time.Since(oldest)) {
 			return nil, fmt.Errorf("read %s: no answer within %s (is its mount hanging?)", path, timeout)
 		}
-		// What a read found that began before this call may be out of date.
+		// A read that began before this call may have returned old content.
 		if c.number > number {
 			return bytes.Clone(c.content), c.err
 		}
 	}
 }
 
-// join returns the read of a path that is running, or starts one.
+// join returns the running read of path, or starts one.
 func (r *reader) join(path string) *call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,7 +143,7 @@ func (r *reader) join(path string) *call {
 	return c
 }
 
-// isHanging reports whether a read of another path is overdue.
+// isHanging reports whether a read of another path is overdue. r.mu must be held.
 func (r *reader) isHanging(path string) bool {
 	for other, c := range r.calls {
 		if other != path && time.Since(c.began) >= r.timeout {
@@ -171,12 +170,12 @@ func (c *call) wait(d time.Duration) bool {
 	}
 }
 
-// wrapper makes another function of one that reads a file, or stats it.
+// wrapper wraps a function that reads or stats a file.
 type wrapper = func(read func(path string) ([]byte, error)) func(path string) ([]byte, error)
 
-// Replace changes how files are read, and how long Read waits, for a test that
-// needs a file system that hangs. wrap is given the functions that read files and stat
-// them. Nothing else may call Replace. restore undoes it.
+// Replace changes how files are read and the timeout of Read, for tests that need a
+// hanging file system. wrap is called with the functions that read and stat files. Only
+// tests may call Replace. restore undoes it.
 func Replace(timeout time.Duration, wrap wrapper) (restore func()) {
 	files.set(timeout, wrap(readFile), wrap)
 	return func() { files.set(defaultTimeout, readFile, nil) }
