@@ -16,13 +16,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// awsToken is a token as a load balancer at AWS writes it.
+// awsToken returns a token in the format of an AWS load balancer.
 func awsToken(header, payload object) string {
 	return signWith(encodePadded[[]byte], jwt.SigningMethodES256, p256(),
 		asJSON(changed(object{"typ": "JWT", "alg": "ES256"}, awsHeader(header))), asJSON(awsClaims(payload)))
 }
 
-// awsClaims are what the user's claims look like there.
+// awsClaims returns the user's claims as AWS sends them.
 func awsClaims(changes object) object {
 	return changed(object{
 		"sub": "u-1", "email": "ada@example.org", "iss": issuer, "exp": time.Now().Unix() + 120,
@@ -31,7 +31,7 @@ func awsClaims(changes object) object {
 
 func TestI17AWSPadding(t *testing.T) {
 	v, s := awsVerifier(t)
-	// Every length of the padding, of header and payload.
+	// Test every length of padding, of header and payload.
 	seen := make(map[string]bool)
 	for i := range 9 {
 		token := awsToken(object{"x": strings.Repeat("x", i%3)}, object{"x": strings.Repeat("x", i/3)})
@@ -39,7 +39,7 @@ func TestI17AWSPadding(t *testing.T) {
 		p := parts(token)
 		seen[fmt.Sprint(strings.Count(p[0], "="), strings.Count(p[1], "="))] = true
 
-		// The signature is over the padded text.
+		// The signature covers the padded text.
 		p[0], p[1] = strings.TrimRight(p[0], "="), strings.TrimRight(p[1], "=")
 		if bare := strings.Join(p, "."); strings.Contains(token[:strings.LastIndex(token, ".")], "=") {
 			refuse(t, v, bare, identity.ErrAssertionSignature)
@@ -48,9 +48,9 @@ func TestI17AWSPadding(t *testing.T) {
 	if len(seen) != 9 {
 		t.Errorf("tested paddings %v, want all nine", seen)
 	}
-	// Without padding, signed like that.
+	// A token that is signed without padding is accepted.
 	accept(t, v, sign(jwt.SigningMethodES256, p256(), awsHeader(nil), awsClaims(object{"x": "x"})))
-	// Of the signature alone it makes no difference.
+	// Padding of the signature itself is optional.
 	accept(t, v, strings.TrimRight(awsToken(nil, nil), "="))
 	s.wantHits(t, 1)
 
@@ -60,7 +60,7 @@ func TestI17AWSPadding(t *testing.T) {
 	} {
 		refuse(t, v, token, identity.ErrAssertionMalformed)
 	}
-	// The others know no padding.
+	// Verifiers without Signers reject padding.
 	refuse(t, newVerifier(t, jwk("k1", p256())), signWith(encodePadded[[]byte], jwt.SigningMethodES256, p256(),
 		[]byte(`{"alg":"ES256","kid":"k1"}`), asJSON(goodClaims(nil))), identity.ErrAssertionMalformed)
 }
@@ -123,15 +123,15 @@ func TestI17AWSHeader(t *testing.T) {
 	})
 }
 
-// What another load balancer of the region signed: its key is on the same
+// A token that another load balancer of the region signed: its key is on the same key
 // server.
 func TestI17AWSNeighbour(t *testing.T) {
 	v, s := awsVerifier(t)
 	signed := awsToken(object{"signer": strings.Replace(balancer, "123456789012", "999999999999", 1)}, nil)
 	refuse(t, v, signed, identity.ErrAssertionSigner)
-	s.wantHits(t, 0) // a stranger's token is not worth asking for
+	s.wantHits(t, 0) // a rejected token does not cause a fetch
 
-	// The right signer put over a signature of the neighbour's.
+	// The right signer in the header, with a signature of the other load balancer.
 	p := parts(signed)
 	p[0] = parts(awsToken(nil, nil))[0]
 	refuse(t, v, strings.Join(p, "."), identity.ErrAssertionSignature)
@@ -194,8 +194,8 @@ func TestI17AWSKeyServer(t *testing.T) {
 
 func text(body string) http.HandlerFunc { return testutil.Answer(http.StatusOK, body) }
 
-// Known keys keep working while AWS is down, and are dropped when AWS says
-// that they are gone.
+// Cached keys remain valid while AWS is down, and are dropped when AWS reports that
+// they are gone.
 func TestI17AWSRefresh(t *testing.T) {
 	v, s := awsVerifier(t)
 	accept(t, v, awsToken(nil, nil))
@@ -208,14 +208,13 @@ func TestI17AWSRefresh(t *testing.T) {
 	c.older(24 * time.Hour)
 	refuse(t, v, awsToken(nil, nil), identity.ErrAssertionKey)
 	s.wantHits(t, 3)
-	// And found again when it is back.
+	// The key is found again when it is back.
 	s.serve(pemOf(p256()))
 	accept(t, v, awsToken(nil, nil))
 	s.wantHits(t, 4)
 }
 
-// Random ids cost the key server a handful of requests, and not the keys that
-// are in use.
+// Random ids cause only a few requests to the key server, and do not evict keys in use.
 func TestI17AWSRandomKids(t *testing.T) {
 	v, s := awsVerifier(t)
 	known, start := awsToken(nil, nil), time.Now()
@@ -239,8 +238,7 @@ func TestI17AWSRandomKids(t *testing.T) {
 	}
 }
 
-// Ids that exist are kept, but only so many, and not at the cost of the one
-// that is in use.
+// The cache of existing ids is limited, and the key in use is not evicted.
 func TestI17AWSManyKids(t *testing.T) {
 	v, s := awsVerifier(t)
 	s.serve(pemOf(p256()))
@@ -261,7 +259,7 @@ func TestI17AWSManyKids(t *testing.T) {
 	}
 }
 
-// Ids that are not known push none out that is, used or not.
+// Unknown ids do not evict known ones, used or not.
 func TestI17AWSUnknownKids(t *testing.T) {
 	v, s := awsVerifier(t)
 	v.keys.limit.SetLimit(rate.Inf)
@@ -274,7 +272,7 @@ func TestI17AWSUnknownKids(t *testing.T) {
 	s.wantHits(t, 3*maxIDs+1)
 }
 
-// Many at once for one id are one fetch.
+// Concurrent requests for one id share one fetch.
 func TestI17AWSOneFetch(t *testing.T) {
 	v, s := awsVerifier(t)
 	open := make(chan struct{})
@@ -282,7 +280,7 @@ func TestI17AWSOneFetch(t *testing.T) {
 		<-open
 		_, _ = w.Write([]byte(pemOf(p256())))
 	})
-	// Also one who comes before the first has begun to wait.
+	// This includes a request before the first one waits.
 	first, _ := v.keys.cacheForID(awsKid)
 	if second, _ := v.keys.cacheForID(awsKid); second != first || second == nil {
 		t.Error("two fetches")
@@ -340,7 +338,7 @@ func TestNew(t *testing.T) {
 		})
 	}
 
-	// What the caller does with its slices later changes nothing.
+	// New copies its slices.
 	audiences := []string{audience}
 	v := verifierOf(t, set, func(c *Config) { c.Audience = audiences })
 	audiences[0] = "x"

@@ -29,7 +29,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// A token that is refused before a key is looked at.
+// BenchmarkRefuse verifies a token that is rejected before a key is needed.
 func BenchmarkRefuse(b *testing.B) {
 	v := newVerifier(b, jwk("k1", p256()))
 	token := encode(`{"alg":"none"}`) + "." + encode(asJSON(goodClaims(nil))) + "."

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// source is a fetch in the tests of when one is made. Time in them is that of
+// source is a fake key server for tests of when keys are fetched. They use the time of
 // synctest.
 type source struct {
 	asked []time.Time
@@ -45,8 +45,7 @@ func newSource(kid string) (*source, *keyCache, *reports) {
 	return s, &keyCache{fetch: s.fetch, onError: told.add}, told
 }
 
-// want fails unless there is one key of this id, or this error, after so much
-// time.
+// want fails unless get returns one key with this id, or this error, after this time.
 func want(t *testing.T, c *keyCache, kid string, err error, took time.Duration) {
 	t.Helper()
 	start := time.Now()
@@ -70,13 +69,13 @@ func TestWhenKeysAreFetched(t *testing.T) {
 				t.Fatalf("%d fetches, want %d", len(s.asked), n)
 			}
 		}
-		want(t, c, "a", nil, s.takes) // the first one waits
+		want(t, c, "a", nil, s.takes) // the first caller waits
 		want(t, c, "a", nil, 0)
 		time.Sleep(refreshAfter)
 		want(t, c, "a", nil, 0)
 		fetches(1)
 
-		// Old: fetched again behind the back of whoever uses them.
+		// Old keys are fetched again in the background.
 		s.set = &keySet{[]publicKey{{kid: "b"}}}
 		time.Sleep(time.Second)
 		want(t, c, "a", nil, 0)
@@ -86,7 +85,8 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		want(t, c, "b", nil, 0)
 		fetches(2)
 
-		// That fails: tried again a minute later, with the old ones all along.
+		// The fetch fails: it is retried a minute later, and the old keys are used
+		// until then.
 		s.err = errNoSet
 		time.Sleep(refreshAfter + time.Second)
 		for range 5 * 60 {
@@ -95,13 +95,13 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		}
 		fetches(2 + 5)
 
-		// Nobody came for an hour: the next one waits, once.
+		// The keys were not used for an hour: the next caller waits, once.
 		time.Sleep(idleAfter + time.Second)
 		want(t, c, "b", nil, s.takes)
 		want(t, c, "b", nil, 0)
 		fetches(2 + 5 + 1)
 
-		// It is back.
+		// The key server is back.
 		s.err = nil
 		s.set = &keySet{[]publicKey{{kid: "c"}}}
 		time.Sleep(idleAfter + time.Second)
@@ -131,7 +131,7 @@ func TestFirstFetchFails(t *testing.T) {
 	})
 }
 
-// A fetch has its own deadline, and whoever waits its own too.
+// A fetch has its own deadline, independent of the waiting caller's.
 func TestFetchHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, told := newSource("a")
@@ -149,7 +149,7 @@ func TestFetchHangs(t *testing.T) {
 	})
 }
 
-// Keys that are newer than those that lack one.
+// TestNewer gets keys that are newer than those that lack one.
 func TestNewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("a")
@@ -162,17 +162,17 @@ func TestNewer(t *testing.T) {
 		if second == nil || second == first || len(s.asked) != 2 {
 			t.Fatalf("%d fetches", len(s.asked))
 		}
-		// Somebody else was faster.
+		// Another caller has already fetched newer keys.
 		if c.newer(t.Context(), first) != second || len(s.asked) != 2 {
 			t.Fatal("the newer ones were there")
 		}
-		// It fails: the ones there are lack it still.
+		// The fetch fails: the cached keys still lack the key.
 		s.err = errNoSet
 		time.Sleep(MinInterval)
 		if c.newer(t.Context(), second) != nil || len(s.asked) != 3 {
 			t.Fatal("newer keys out of a failure")
 		}
-		// One fetch for any number of strangers, every five seconds.
+		// Concurrent callers share one fetch every five seconds.
 		s.err = nil
 		start := len(s.asked)
 		for range 100 {
@@ -188,8 +188,8 @@ func TestNewer(t *testing.T) {
 	})
 }
 
-// A stranger's token does not put the refresh off, nor the refresh the
-// stranger's limit.
+// TestRefreshCountsAsFetch checks that a token with an unknown key waits for a running
+// refresh, and that a refresh counts as a fetch for MinInterval.
 func TestRefreshCountsAsFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("a")
@@ -222,7 +222,7 @@ func TestPanicWhileReading(t *testing.T) {
 	})
 }
 
-// A key that is gone is forgotten; all other failures keep it.
+// A key that is gone is dropped. After any other failure it remains.
 func TestGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, told := newSource("a")
@@ -240,7 +240,7 @@ func TestGone(t *testing.T) {
 	})
 }
 
-// The limits of time, to the second.
+// TestLeeway tests the limits of the times, to the second.
 func TestLeeway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("k1")

@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// The same bytes, or the same numbers, written in another way.
+// TestI17Malleability verifies other encodings of the same bytes or numbers.
 func TestI17Malleability(t *testing.T) {
 	v := newVerifier(t, jwk("k1", p256()))
 	token := es256(nil)
@@ -62,8 +62,8 @@ func TestI17Malleability(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refuse(t, v, other, identity.ErrAssertionMalformed) })
 	}
-	// An ECDSA signature has a twin, which anybody can compute. It says the
-	// same of the same text.
+	// Every ECDSA signature has a second valid form, which can be computed without the
+	// key. It signs the same text.
 	twin := new(big.Int).Sub(p256().Params().N, new(big.Int).SetBytes(s))
 	accept(t, v, p[0]+"."+p[1]+"."+encode(append(r[:32:32], twin.FillBytes(make([]byte, 32))...)))
 }
@@ -106,7 +106,7 @@ func TestI17Key(t *testing.T) {
 	}
 }
 
-// A token that does not say which is its key.
+// TestI17NoKid verifies a token without a key id.
 func TestI17NoKid(t *testing.T) {
 	bare := sign(jwt.SigningMethodES256, p256(), nil, goodClaims(nil))
 	accept(t, newVerifier(t, jwk("a", rsaKey()), jwk("b", p256b()), jwk("", p384()), jwk("c", p256())), bare)
@@ -118,7 +118,7 @@ func TestI17NoKid(t *testing.T) {
 		refuse(t, newVerifier(t, jwk("k1", p256())), sign(jwt.SigningMethodES256, p256(), object{"kid": kid}, goodClaims(nil)), identity.ErrAssertionMalformed)
 	}
 
-	// Only so many are tried; those that do not fit do not count.
+	// The number of tried keys is limited. Keys that do not fit do not count.
 	many := []jose.JSONWebKey{jwk("r", rsaKey())}
 	for range maxTried - 1 {
 		many = append(many, jwk("x", p256b()))
@@ -161,7 +161,7 @@ func TestI17Malformed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refuse(t, v, token, identity.ErrAssertionMalformed) })
 	}
-	server.wantHits(t, 0) // none of them is worth asking for
+	server.wantHits(t, 0) // none of them causes a fetch
 
 	accept(t, v, es256(object{"x": strings.Repeat("x", 11<<10)}))
 	for name, payload := range map[string]string{
@@ -188,7 +188,7 @@ func TestI17KeyServerDown(t *testing.T) {
 	if got := told.only(t); got != "fetch keys: status 500" {
 		t.Errorf("reported %q", got)
 	}
-	// Nobody waits, and the server is left alone, for a while.
+	// For a while, callers do not wait and the key server is not called.
 	s.serve(setOf(jwk("k1", p256())))
 	keys.set.stop()
 	refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
@@ -197,7 +197,8 @@ func TestI17KeyServerDown(t *testing.T) {
 	accept(t, v, es256(nil))
 	s.wantHits(t, 2)
 
-	// Down for days: the known keys keep working, others do not begin to.
+	// The key server is down for days: known keys remain valid, unknown ones remain
+	// invalid.
 	s.fail(500)
 	for range 3 {
 		keys.set.older(24 * time.Hour)

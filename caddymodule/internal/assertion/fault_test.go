@@ -113,7 +113,8 @@ func TestI17Audience(t *testing.T) {
 	refuse(t, v, es256(object{"aud": nil, "Aud": audience}), identity.ErrAssertionAudience)
 }
 
-// Every algorithm, with its own key and with those of all others.
+// TestI17Algorithms verifies every algorithm with its own key and with those of all
+// others.
 func TestI17Algorithms(t *testing.T) {
 	signers := []struct {
 		method jwt.SigningMethod
@@ -142,7 +143,7 @@ func TestI17Algorithms(t *testing.T) {
 				pinned := verifierOf(t, keys, func(c *Config) { c.Algorithms = []string{otherName} })
 				refuse(t, pinned, token, identity.ErrAssertionAlgorithm)
 
-				// The same signature under another name.
+				// The same signature under another algorithm name.
 				renamed := sign(signer.method, signer.key, object{"kid": signer.kid, "alg": otherName}, goodClaims(nil))
 				want := identity.ErrAssertionKey
 				if other.kid == signer.kid {
@@ -169,8 +170,8 @@ func TestI17Unsigned(t *testing.T) {
 	server.wantHits(t, 0)
 }
 
-// The public keys as the secret of an HMAC, in every form that a library
-// might take them in.
+// TestI17HMAC uses the public keys as the secret of an HMAC, in every form that a
+// library might accept.
 func TestI17HMAC(t *testing.T) {
 	server := newKeyServer(t, jwk("k1", p256()), jwk("r1", rsaKey()))
 	v := verifierOf(t, keysOf(t, Source{URL: server.URL}, nil))
@@ -201,7 +202,7 @@ func TestI17HMAC(t *testing.T) {
 	}
 }
 
-// Keys that a token brings along are not looked at.
+// TestI17OwnKey verifies that keys within a token are ignored.
 func TestI17OwnKey(t *testing.T) {
 	evil := p256b()
 	server := newKeyServer(t, jwk("evil", evil))
@@ -238,7 +239,7 @@ func TestI17Tampered(t *testing.T) {
 			refuse(t, v, p[0]+"."+p[1]+".", identity.ErrAssertionSignature)
 			refuse(t, v, p[0]+"."+p[1]+"."+parts(tokens["ES256"])[2][:9], identity.ErrAssertionMalformed)
 
-			// Every bit of the signature, and every character of the token.
+			// Flip every bit of the signature, and change every character of the token.
 			signature := decode(t, p[2])
 			for i := range signature {
 				signature[i] ^= 1 << (i % 8)

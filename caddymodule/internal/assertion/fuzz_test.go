@@ -11,10 +11,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// FuzzVerify puts anything in place of a part of good tokens, and anything in
-// place of a whole one. What is accepted says what was signed.
+// FuzzVerify replaces parts of valid tokens, and whole tokens, with arbitrary text. An
+// accepted token must have the signed content.
 func FuzzVerify(f *testing.F) {
-	// Longer than any fuzzing takes.
+	// Longer than any fuzzing run.
 	far := object{"exp": time.Now().Add(365 * 24 * time.Hour).Unix()}
 	plain := verifierOf(f, keysOf(f, Source{URL: newKeyServer(f, jwk("k1", p256()), jwk("r1", rsaKey()), jwk("e1", edKey())).URL}, nil))
 	aws, _ := awsVerifier(f)
@@ -68,12 +68,12 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// index brings a number between 0 and n-1.
+// index maps i to a number between 0 and n-1.
 func index(i, n int) int {
 	return int(uint(i) % uint(n))
 }
 
-// FuzzKeySet reads anything as keys.
+// FuzzKeySet parses arbitrary input as keys.
 func FuzzKeySet(f *testing.F) {
 	f.Add([]byte(setOf(jwk("k1", p256()), jwk("r1", rsaKey()), jwk("e1", edKey()))))
 	f.Add([]byte(pemOf(p384())))

@@ -38,7 +38,7 @@ const (
 
 type object = map[string]any
 
-// The private keys of the tests, each made once.
+// Private keys of the tests, each generated once.
 var (
 	rsaKey = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
 	p256   = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
@@ -51,19 +51,19 @@ var (
 	})
 )
 
-// jwk is the public key of a private one, as an element of a set.
+// jwk returns the public key of a private key, as an element of a key set.
 func jwk(kid string, key crypto.Signer) jose.JSONWebKey {
 	return jose.JSONWebKey{KeyID: kid, Key: key.Public()}
 }
 
-// setOf is a set of keys as it is served.
+// setOf returns the JSON of a key set.
 func setOf(keys ...jose.JSONWebKey) string { return string(asJSON(jose.JSONWebKeySet{Keys: keys})) }
 
-// pemOf is a public key as AWS serves it.
+// pemOf returns a public key as AWS serves it.
 func pemOf(key crypto.Signer) string { return string(testutil.PublicPEM(key)) }
 
-// goodClaims are those of a token that is to be believed, with changes. A
-// change to nil removes.
+// goodClaims returns the claims of a valid token, with changes. A change to nil removes
+// a claim.
 func goodClaims(changes object) object {
 	now := time.Now().Unix()
 	return changed(object{
@@ -72,7 +72,7 @@ func goodClaims(changes object) object {
 	}, changes)
 }
 
-// awsHeader is the JOSE header of a token of AWS.
+// awsHeader returns the JOSE header of an AWS token.
 func awsHeader(changes object) object {
 	return changed(object{
 		"kid": awsKid, "signer": balancer, "iss": issuer, "client": audience,
@@ -92,17 +92,17 @@ func changed(all, changes object) object {
 	return all
 }
 
-// encode is base64url without padding, encodePadded with it.
+// encode is base64url without padding, encodePadded with padding.
 func encode[T string | []byte](b T) string { return base64.RawURLEncoding.EncodeToString([]byte(b)) }
 
 func encodePadded[T string | []byte](b T) string { return base64.URLEncoding.EncodeToString([]byte(b)) }
 
-// sign makes a token. alg is added to the header unless it has one.
+// sign returns a signed token. alg is added to the header unless it has one.
 func sign(method jwt.SigningMethod, key any, header, payload object) string {
 	return signWith(encode[[]byte], method, key, asJSON(changed(object{"alg": method.Alg()}, header)), asJSON(payload))
 }
 
-// signText is sign for a header and a payload that are written out.
+// signText is sign with header and payload as JSON text.
 func signText(method jwt.SigningMethod, key any, header, payload string) string {
 	return signWith(encode[[]byte], method, key, []byte(header), []byte(payload))
 }
@@ -114,12 +114,12 @@ func signWith(encode func([]byte) string, method jwt.SigningMethod, key any, hea
 
 func asJSON(v any) []byte { return testutil.Must(json.Marshal(v)) }
 
-// es256 is a token of p256, whose id is k1.
+// es256 returns a token signed with p256, whose key id is k1.
 func es256(changes object) string {
 	return sign(jwt.SigningMethodES256, p256(), object{"kid": "k1"}, goodClaims(changes))
 }
 
-// keyServer serves whatever it is told to.
+// keyServer is a key server with a configurable response.
 type keyServer struct {
 	URL  string
 	hits atomic.Int64
@@ -128,7 +128,7 @@ type keyServer struct {
 	handle http.HandlerFunc
 }
 
-// newKeyServer serves a set of keys.
+// newKeyServer returns a server of a key set.
 func newKeyServer(t testing.TB, keys ...jose.JSONWebKey) *keyServer {
 	t.Helper()
 	s := new(keyServer)
@@ -153,7 +153,7 @@ func (s *keyServer) serve(body string) { s.answer(testutil.Answer(http.StatusOK,
 
 func (s *keyServer) fail(status int) { s.answer(testutil.Answer(status, "")) }
 
-// wantHits fails unless the server was asked so often.
+// wantHits fails unless the server received this number of requests.
 func (s *keyServer) wantHits(t testing.TB, want int64) {
 	t.Helper()
 	if got := s.hits.Load(); got != want {
@@ -161,12 +161,12 @@ func (s *keyServer) wantHits(t testing.TB, want int64) {
 	}
 }
 
-// reports collects what onError is told.
+// reports records the errors passed to onError.
 type reports struct{ testutil.Recorder[string] }
 
 func (r *reports) add(err error) { r.Add(err.Error()) }
 
-// only waits for the one report there should be.
+// only returns the single expected report.
 func (r *reports) only(t testing.TB) string {
 	t.Helper()
 	testutil.Eventually(t, 2*time.Second, "an error is reported", func() bool { return len(r.All()) > 0 })
@@ -190,7 +190,7 @@ func keysOf(t testing.TB, source Source, r *reports) *Keys {
 	return k
 }
 
-// verifierOf believes the usual issuer and audience.
+// verifierOf returns a Verifier with the default issuer and audience.
 func verifierOf(t testing.TB, keys *Keys, change ...func(*Config)) *Verifier {
 	t.Helper()
 	c := Config{Keys: keys, Issuer: issuer, Audience: []string{"other", audience}}
@@ -204,13 +204,12 @@ func verifierOf(t testing.TB, keys *Keys, change ...func(*Config)) *Verifier {
 	return v
 }
 
-// newVerifier believes what is signed with a set of keys on a server of its
-// own.
+// newVerifier returns a Verifier with a key server of its own.
 func newVerifier(t testing.TB, keys ...jose.JSONWebKey) *Verifier {
 	return verifierOf(t, keysOf(t, Source{URL: newKeyServer(t, keys...).URL}, nil))
 }
 
-// awsVerifier believes one load balancer, whose key is p256.
+// awsVerifier returns a Verifier for one load balancer, whose key is p256.
 func awsVerifier(t testing.TB, change ...func(*Config)) (*Verifier, *keyServer) {
 	s := newKeyServer(t)
 	s.answer(func(w http.ResponseWriter, r *http.Request) {
@@ -224,7 +223,7 @@ func awsVerifier(t testing.TB, change ...func(*Config)) (*Verifier, *keyServer) 
 	return verifierOf(t, keys, append([]func(*Config){func(c *Config) { c.Signers = []string{"arn:other", balancer} }}, change...)...), s
 }
 
-// accept fails unless a token is believed, and returns what it says.
+// accept fails unless the token is accepted. It returns the claims.
 func accept(t testing.TB, v *Verifier, token string) claims.Document {
 	t.Helper()
 	doc, err := v.Verify(t.Context(), token)
@@ -237,8 +236,7 @@ func accept(t testing.TB, v *Verifier, token string) claims.Document {
 	return doc
 }
 
-// refuse fails unless a token is refused with this error, and nothing of it is
-// returned.
+// refuse fails unless the token is rejected with this error and no claims are returned.
 func refuse(t testing.TB, v *Verifier, token string, want error) {
 	t.Helper()
 	refuseIn(t, t.Context(), v, token, want)
@@ -258,15 +256,15 @@ func refuseIn(t testing.TB, ctx context.Context, v *Verifier, token string, want
 // parts splits a token.
 func parts(token string) []string { return strings.Split(token, ".") }
 
-// older makes keys look as if time had passed since they were fetched.
+// older moves the times of the last fetch into the past.
 func (c *keyCache) older(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.started, c.ended = c.started.Add(-by), c.ended.Add(-by)
 }
 
-// stop makes the last fetch be a moment ago, however slow the machine is;
-// resume makes it be so long ago.
+// stop prevents further fetches, however slow the machine is: it moves the last fetch
+// 24 h into the future. resume moves it back, and by further into the past.
 func (c *keyCache) stop()                   { c.older(-24 * time.Hour) }
 func (c *keyCache) resume(by time.Duration) { c.older(24*time.Hour + by) }
 
@@ -280,7 +278,7 @@ func (c *keyCache) settle() {
 	}
 }
 
-// decode is the reverse of encode.
+// decode reverses encode.
 func decode(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := base64.RawURLEncoding.DecodeString(s)
@@ -290,7 +288,7 @@ func decode(t testing.TB, s string) []byte {
 	return b
 }
 
-// nextCharacter is the one behind c in the alphabet of base64url.
+// nextCharacter returns the character after c in the alphabet of base64url.
 func nextCharacter(c byte) byte {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_A"
 	return alphabet[strings.IndexByte(alphabet, c)+1]

@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// What a request for keys looks like.
+// TestKeyRequest checks the HTTP request for keys.
 func TestKeyRequest(t *testing.T) {
 	s := newKeyServer(t)
 	s.answer(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	}
 }
 
-// Another name than that of the certificate.
+// TestCertificate uses another host name than that of the certificate.
 func TestCertificate(t *testing.T) {
 	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
 	s.EnableHTTP2 = true
@@ -57,7 +57,8 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// A server that says nothing, and one that goes on saying a little.
+// TestSlowKeyServer fetches from a server that does not respond, and from one that
+// sends its response very slowly.
 func TestSlowKeyServer(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
@@ -83,7 +84,7 @@ func TestSlowKeyServer(t *testing.T) {
 	}
 }
 
-// 1,000 first verifications at once are one fetch.
+// 1,000 concurrent first verifications share one fetch.
 func TestI17OneFetch(t *testing.T) {
 	s := newKeyServer(t)
 	open := make(chan struct{})
@@ -107,8 +108,8 @@ func TestI17OneFetch(t *testing.T) {
 	s.wantHits(t, 1)
 }
 
-// Thousands of tokens of random keys cost the key server one request in five
-// seconds, and known keys go on working.
+// Thousands of tokens with random key ids cause one request to the key server every
+// five seconds, and known keys remain valid.
 func TestI17RandomKids(t *testing.T) {
 	s := newKeyServer(t, jwk("k1", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)
@@ -138,14 +139,14 @@ func TestI17RandomKids(t *testing.T) {
 	}
 }
 
-// withKid puts another id into a token, which is no longer signed then.
+// withKid replaces the key id of a token. Its signature is no longer valid then.
 func withKid(token, kid string) string {
 	p := parts(token)
 	p[0] = encode(asJSON(awsHeader(object{"alg": "ES256", "kid": kid})))
 	return strings.Join(p, ".")
 }
 
-// Whoever leaves does not wait, and does not stop the fetch.
+// A canceled caller does not wait, and does not stop the fetch.
 func TestI17CallerLeaves(t *testing.T) {
 	s := newKeyServer(t)
 	asked, open := make(chan struct{}), make(chan struct{})
@@ -168,7 +169,7 @@ func TestI17CallerLeaves(t *testing.T) {
 	accept(t, v, es256(nil))
 	s.wantHits(t, 1)
 
-	// The same for a key that is not known.
+	// The same for an unknown key.
 	asked, open = make(chan struct{}), make(chan struct{})
 	keys.set.older(MinInterval)
 	ctx, cancel = context.WithCancel(t.Context())
@@ -180,7 +181,7 @@ func TestI17CallerLeaves(t *testing.T) {
 	s.wantHits(t, 2)
 }
 
-// Prefetch fetches what is missing or old, and nothing else.
+// TestPrefetch checks that Prefetch fetches only missing or old keys.
 func TestPrefetch(t *testing.T) {
 	s := newKeyServer(t, jwk("k1", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)
@@ -202,7 +203,7 @@ func TestPrefetch(t *testing.T) {
 	s.wantHits(t, 2)
 }
 
-// Verifiers of several configs share keys.
+// TestSharedKeys shares keys between Verifiers of several configs.
 func TestSharedKeys(t *testing.T) {
 	s := newKeyServer(t, jwk("k1", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)

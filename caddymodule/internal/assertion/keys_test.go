@@ -56,8 +56,8 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
-// A new key is found at once, by asking again; a removed one is refused once
-// the keys were fetched again.
+// A token with a new key causes a fetch at once. A removed key is rejected after the
+// next fetch.
 func TestI17Rotation(t *testing.T) {
 	s := newKeyServer(t, jwk("k1", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)
@@ -66,7 +66,7 @@ func TestI17Rotation(t *testing.T) {
 	accept(t, v, before)
 	keys.set.stop()
 	refuse(t, v, after, identity.ErrAssertionKey)
-	s.wantHits(t, 1) // it was asked a moment ago
+	s.wantHits(t, 1) // no fetch: the last one was less than MinInterval ago
 
 	s.serve(setOf(jwk("k1", p256()), jwk("k2", p256b())))
 	keys.set.resume(MinInterval)
@@ -74,18 +74,18 @@ func TestI17Rotation(t *testing.T) {
 	accept(t, v, before)
 	s.wantHits(t, 2)
 
-	// The first key is withdrawn.
+	// The key server withdraws the first key.
 	s.serve(setOf(jwk("k2", p256b())))
 	keys.set.older(refreshAfter + time.Second)
-	accept(t, v, before) // the last one: this use makes the keys be fetched
+	accept(t, v, before) // accepted a last time: this use starts a fetch
 	keys.set.settle()
 	keys.set.stop()
 	refuse(t, v, before, identity.ErrAssertionKey)
 	accept(t, v, after)
 	s.wantHits(t, 3)
 
-	// Nobody came for an hour: the first one who does has to wait, and a
-	// withdrawn key is not accepted once more.
+	// The keys were not used for an hour: the first caller waits, and a withdrawn key
+	// is not accepted once more.
 	s.serve(setOf(jwk("k1", p256())))
 	keys.set.resume(idleAfter + time.Second)
 	refuse(t, v, after, identity.ErrAssertionKey)
@@ -93,7 +93,7 @@ func TestI17Rotation(t *testing.T) {
 	s.wantHits(t, 4)
 }
 
-// A key that changes under the same id, and one without any.
+// The key changes, but tokens and keys have no id.
 func TestI17RotationWithoutKid(t *testing.T) {
 	s := newKeyServer(t, jwk("", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)
@@ -110,8 +110,7 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	refuse(t, v, before, identity.ErrAssertionSignature)
 	s.wantHits(t, 2)
 
-	// One that says its key does not make anybody ask again, if the key is
-	// known and the signature is wrong.
+	// A token with a known key id and a wrong signature does not cause a fetch.
 	s.serve(setOf(jwk("k1", p256())))
 	keys.set.resume(MinInterval)
 	accept(t, v, es256(nil))
@@ -122,8 +121,8 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	s.wantHits(t, 3)
 }
 
-// An answer that is of no use does not replace keys that are; a set from which
-// they were withdrawn does.
+// A useless response does not replace the cached keys. A set without usable keys does,
+// because they were withdrawn.
 func TestI17UselessRefresh(t *testing.T) {
 	for body, want := range map[string]error{
 		"": errNoSet, "{}": errNoSet, "[]": errNoSet, `{"keys":null}`: errNoSet, `{"keys":{}}`: errNoSet,
@@ -151,7 +150,7 @@ func TestI17UselessRefresh(t *testing.T) {
 	}
 }
 
-// One key of a set that cannot be read does not cost the others.
+// A key that cannot be parsed does not affect the other keys of its set.
 func TestI17MixedSet(t *testing.T) {
 	good := string(asJSON(jwk("k1", p256())))
 	s := newKeyServer(t)
@@ -212,7 +211,7 @@ func TestI17KeyServerAnswers(t *testing.T) {
 			v := verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?key=canary"}, &told))
 			refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
 			got := told.only(t)
-			// Depending on when the connection breaks, the system says how.
+			// The text depends on when the connection breaks.
 			if got != test.told && (test.told != broken || !strings.HasPrefix(got, "fetch keys: ")) || strings.Contains(got, "canary") {
 				t.Errorf("reported %q, want %q", got, test.told)
 			}
@@ -227,7 +226,7 @@ func TestI17KeyServerAnswers(t *testing.T) {
 	})
 }
 
-// endless answers until nobody reads any more.
+// endless sends a response until the client stops reading.
 func endless(w http.ResponseWriter, r *http.Request) {
 	for r.Context().Err() == nil {
 		if _, err := w.Write(make([]byte, 4096)); err != nil {

@@ -32,10 +32,10 @@ func Base64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(s)
 }
 
-// FromList converts a list of claims, as Azure's App Service sends it, to one object.
-// Its form is {"claims": [{"typ": …, "val": …}]}. A claim that occurs more than once
-// becomes a list. A type that is a URI with /claims/ in it is also available under its
-// end, slashes included: /claims/emailaddress.
+// FromList converts a list of claims to one object. Azure's App Service sends such
+// lists: {"claims": [{"typ": …, "val": …}]}. A claim that occurs more than once becomes a
+// list. A type that is a URI with /claims/ in it is also available under its end, slashes
+// included: /claims/emailaddress.
 func (d Document) FromList() Document {
 	entries, _ := d.Lookup(Path{"claims"}).([]any)
 	values := make(map[string][]any)

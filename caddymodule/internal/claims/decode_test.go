@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The ways to write base64.
+// The variants of base64.
 var alphabets = []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding}
 
 func TestDecode(t *testing.T) {
@@ -46,7 +46,7 @@ func TestDecodeErrors(t *testing.T) {
 		"base64 of base64":        {b64([]byte(b64([]byte(`{}`)))), errNotJSON},
 		"base64 of a double":      {b64([]byte(`{"a":1,"a":2}`)), errTwice},
 		"base64 of two":           {b64([]byte(`{}{}`)), errMore},
-		"a word that is base64":   {`alice`, errNotBase64}, // five digits are no bytes
+		"a word that is base64":   {`alice`, errNotBase64}, // five characters are not valid base64
 		"a word that is, too":     {`Alice9`, errNotJSON},
 		"both alphabets":          {`eyJh+_8=`, errNotBase64},
 		"padding within":          {`e3=0`, errNotBase64},
@@ -133,8 +133,7 @@ func TestFromList(t *testing.T) {
 	}
 }
 
-// TestFromListOfLists checks that a list that two claims begin with is not
-// written into.
+// TestFromListOfLists checks that a list shared by two claims is not modified.
 func TestFromListOfLists(t *testing.T) {
 	const x, y = "http://x/claims/e", "http://y/claims/e"
 	m := mustParse(t, `{"claims":[{"typ":"`+x+`","val":["1","2","3"]},{"typ":"`+y+`","val":"4"},{"typ":"`+x+`","val":"5"}]}`).FromList().Map()

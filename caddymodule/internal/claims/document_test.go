@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// nested is a list within lists, depth of them.
+// nested returns lists nested to the given depth.
 func nested(depth int, innermost string) string {
 	return strings.Repeat("[", depth) + innermost + strings.Repeat("]", depth)
 }
@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 		"as deep as allowed":           {nested(maxDepth, ""), nil, nil},
 		"as deep as allowed, a number": {nested(maxDepth, "1"), nil, nil},
 
-		// What is no UTF-8 becomes U+FFFD, which no address may hold.
+		// Invalid UTF-8 becomes U+FFFD, which is not valid in an address.
 		"not UTF-8":           {"{\"email\":\"ren\xe9@example.com\"}", object{"email": "ren\ufffd@example.com"}, nil},
 		"half a character":    {`{"email":"\ud83e@example.com"}`, object{"email": "\ufffd@example.com"}, nil},
 		"not UTF-8, two keys": {"{\"\xe9\":1,\"\xe8\":2}", nil, errTwice},
@@ -111,7 +111,7 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// TestErrorsHoldNothing checks that no error repeats what it is about.
+// TestErrorsHoldNothing checks that errors contain no text of the document.
 func TestErrorsHoldNothing(t *testing.T) {
 	for _, text := range []string{
 		`{"alice@example.com":1,"alice@example.com":2}`, `{"a":"alice@example.com"} alice@example.com`, `alice@example.com`, `"alice@example.com"`, `{"alice@example.com`,
@@ -137,8 +137,8 @@ func mustParse(t testing.TB, text string) Document {
 	return d
 }
 
-// FuzzParse compares with the standard library, which takes the last of two
-// members with one name, and nests deeper.
+// FuzzParse compares Parse with the standard library, which uses the last of duplicate
+// members, and allows deeper nesting.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `[]`, `null`, `{"a":1,"a":2}`, `{"a":{"b":[1,"x",null,true,1e9]}}`, `{"a":1,}`, `[1,]`, `{} {}`, `{"a\u0000":"\ud800"}`, "\ufeff{}", "{\"\xff\":1,\"\xfe\":2}", ` [ ] `,
@@ -174,8 +174,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// survey returns how many members the objects of valid JSON are written with,
-// and how deep it nests.
+// survey returns the number of members in the objects of valid JSON, duplicates
+// included, and its nesting depth.
 func survey(b []byte) (members, depth int) {
 	within, now := false, 0
 	for i := 0; i < len(b); i++ {
@@ -197,7 +197,7 @@ func survey(b []byte) (members, depth int) {
 	return members, depth
 }
 
-// countMembers returns how many members are left of the objects in v.
+// countMembers returns the number of members in the objects of v, without duplicates.
 func countMembers(v any) (n int) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -212,7 +212,7 @@ func countMembers(v any) (n int) {
 	return n
 }
 
-// equal reports whether a and b are the same, an empty list being like none.
+// equal reports whether a and b are equal. An empty list equals a nil list.
 func equal(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:

@@ -69,7 +69,7 @@ func TestBeside(t *testing.T) {
 			t.Errorf("%s became %q", written, p)
 		}
 	}
-	// Two of one path do not share memory.
+	// Two results of Beside do not share memory.
 	p := make(Path, 2, 10)
 	a := p.Beside("a")
 	_ = append(a, "x")
@@ -104,20 +104,20 @@ func TestLookup(t *testing.T) {
 		`a.b`:           "two steps",
 		`\\`:            "a backslash",
 		`00`:            "a name",
-		// Zeros in front change nothing about an index.
+		// Leading zeros of an index are ignored.
 		`data.01.email`: "bob@example.com",
 		`list.00`:       "a",
 
-		`Email`:                       nil, // names are exact
+		`Email`:                       nil, // names are case-sensitive
 		`email.x`:                     nil,
-		`email.0`:                     nil, // a text is no list of letters
+		`email.0`:                     nil, // a string is not a list of characters
 		`user.id.0`:                   nil,
 		`user.verified.x`:             nil,
 		`user.null`:                   nil,
 		`user.null.x`:                 nil,
 		`user.missing`:                nil,
 		`user.missing.x`:              nil,
-		`data.email`:                  nil, // which one?
+		`data.email`:                  nil, // a list needs an index
 		`data.2.email`:                nil,
 		`data.-1.email`:               nil,
 		`data.+1.email`:               nil,
@@ -126,8 +126,8 @@ func TestLookup(t *testing.T) {
 		`data.1e0.email`:              nil,
 		`data.0_1.email`:              nil,
 		`data.١.email`:                nil,
-		`data.4294967296.email`:       nil, // 0 in 32 bits
-		`data.18446744073709551616.a`: nil, // 0 in 64 bits
+		`data.4294967296.email`:       nil, // 0 if truncated to 32 bits
+		`data.18446744073709551616.a`: nil, // 0 if truncated to 64 bits
 		`data.length`:                 nil,
 		`data.*.email`:                nil,
 		`none.0`:                      nil,
@@ -150,7 +150,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// wellFormed is what ParsePath accepts.
+// wellFormed matches the paths that ParsePath accepts.
 var wellFormed = regexp.MustCompile(`(?s)\A([^.\\]|\\[.\\])+(\.([^.\\]|\\[.\\])+)*\z`)
 
 func FuzzPath(f *testing.F) {
@@ -184,7 +184,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// Who somebody is must not be chosen from a list of several.
+// A user must not be selected from a list with several elements.
 func TestOnly(t *testing.T) {
 	d, err := Parse([]byte(`{"one":[{"a":1}],"two":[{"a":1},{"a":2}],"deep":[[1,2]],"plain":{"a":1},"list":[1,2]}`))
 	if err != nil {

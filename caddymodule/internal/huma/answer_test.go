@@ -19,7 +19,7 @@ func TestAnswer(t *testing.T) {
 	before := time.Now()
 	for _, status := range []int{200, 201, 202} {
 		c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/html") // not asked
+			w.Header().Set("Content-Type", "text/html") // ignored
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, " \n"+goodAnswer+"\r\n")
 		}))
@@ -42,7 +42,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestMinted: lifetimes count from before the attempt, not from its answer.
+// TestMinted checks that lifetimes count from before the attempt, not from its
+// response.
 func TestMinted(t *testing.T) {
 	var called time.Time
 	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -59,14 +60,15 @@ func TestMinted(t *testing.T) {
 	}
 }
 
-// TestH08_UnusableAnswers: package wire says what is no JSON object.
+// TestH08_UnusableAnswers checks unusable responses. Package wire rejects those that
+// are not a JSON object.
 func TestH08_UnusableAnswers(t *testing.T) {
 	const token = `"authToken":"` + canaryToken + `"`
 	tests := map[string]struct {
 		body    string
-		in      string // why sign in refuses it; empty: it does not
-		up      string // why sign up refuses it
-		upToken bool   // sign up has a token
+		in      string // error of sign-in; empty: none
+		up      string // error of sign-up; empty: none
+		upToken bool   // sign-up returns a token
 	}{
 		"html":           {"<html>" + canaryAnswer, "not JSON", "not JSON", false},
 		"two values":     {"{" + token + "} {" + token + "}", "not JSON", "not JSON", false},
@@ -114,7 +116,8 @@ func checkWhy(t *testing.T, g *exchange.Grant, err error, why string) {
 	}
 }
 
-// TestC09_Lifetimes: as package wire reads them; more than ten years are unknown.
+// TestC09_Lifetimes checks lifetimes as package wire parses them. More than ten years
+// count as unknown.
 func TestC09_Lifetimes(t *testing.T) {
 	tests := map[string]int64{
 		`900`: 900, `"3887999.603985"`: 3887999, `" 3600 "`: 3600, `0`: 0, `-5`: 0, `null`: 0,

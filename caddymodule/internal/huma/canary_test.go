@@ -11,9 +11,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestNoErrorTellsAnything has the service and the transport say all that they
-// were told, and looks whether an error repeats any of it. Package wire has other
-// errors of a transport.
+// TestNoErrorTellsAnything uses a service and a transport whose errors contain
+// everything they were given, and checks that errors of the client repeat none of it.
+// Package wire tests further errors of a transport.
 func TestNoErrorTellsAnything(t *testing.T) {
 	echo := func(status int) testutil.RoundTripper {
 		return func(r *http.Request) (*http.Response, error) {
@@ -57,7 +57,7 @@ func TestNoErrorTellsAnything(t *testing.T) {
 	}
 }
 
-// TestPrint: what holds secrets does not show them either.
+// TestPrint checks that values with secrets do not print them.
 func TestPrint(t *testing.T) {
 	cfg := SignatureConfig{Algorithm: "hawk", ID: "h", Secret: masked.New(canarySecret)}
 	hawk, err := NewSigner(cfg)

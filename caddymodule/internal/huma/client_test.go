@@ -28,8 +28,8 @@ func sha256Hex(key, text string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// TestWireFormat looks at the bytes that leave: names are spelled as Huma
-// spells them, and the body that is signed is the one that is sent.
+// TestWireFormat checks the bytes that are sent: names in Huma's spelling, and the
+// signed body.
 func TestWireFormat(t *testing.T) {
 	full := func(cfg *Config) {
 		cfg.Language, cfg.Timezone = "en", "Europe/Vienna"
@@ -151,8 +151,8 @@ func TestIPAddress(t *testing.T) {
 	}
 }
 
-// TestAttempts has Do make several attempts: each is signed anew and sends the
-// whole body, and sign up is sent once whatever Do does.
+// TestAttempts uses a Do that makes several attempts: each is signed anew and sends the
+// whole body, and sign-up is sent only once.
 func TestAttempts(t *testing.T) {
 	var (
 		mu     sync.Mutex
@@ -207,7 +207,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// TestDoRefuses: what Do itself says comes back as it is, without a call.
+// TestDoRefuses checks that an error of Do is returned unchanged, without a call.
 func TestDoRefuses(t *testing.T) {
 	open := &exchange.OpenError{RetryAfter: time.Second}
 	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
@@ -240,7 +240,7 @@ func TestUnknownClientType(t *testing.T) {
 	}
 }
 
-// TestHTTP2: the same call over the newer protocol, which lowers the names.
+// TestHTTP2 makes the same call over HTTP/2, which lowers header names.
 func TestHTTP2(t *testing.T) {
 	s := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -280,7 +280,7 @@ func TestConcurrentCalls(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDefaults: without an address there is no call.
+// TestDefaults checks that without a base URL nothing is sent.
 func TestDefaults(t *testing.T) {
 	_, err := New(Config{ClientIDs: map[login.ClientType]string{login.IOS: "c1"}}).SignIn(t.Context(), person())
 	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || errors.Is(e, context.Canceled) {

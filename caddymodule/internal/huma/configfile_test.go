@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// show prints values in one line, the secret in clear.
+// show prints the values in one line, with the secret in clear text.
 func show(v FileValues) string {
 	return fmt.Sprintf("api=%s project=%s deployment=%s organization=%s client=%s clients=%v secret=%s",
 		v.API, v.ProjectID, v.DeploymentID, v.OrganizationID, v.ClientID, v.ClientIDs, v.Secret.Reveal())
@@ -206,20 +206,19 @@ func FuzzParseConfig(f *testing.F) {
 
 var apiFolded = []string{"url", "apiurl", "baseurl", "host", "domain", "apidomain"}
 
-// stands reports whether one of names has value.
+// stands reports whether a member with one of names has value.
 func stands(members map[string][]string, value string, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(members[name], value) })
 }
 
-// membersOf collects the texts and numbers of a document by their member's
-// name, wherever it is and however often. It looks at tokens alone, so that it
-// has nothing in common with the code under test.
+// membersOf collects the strings and numbers of a document by the name of their member,
+// at any depth. It uses JSON tokens only, to be independent of the code under test.
 func membersOf(t *testing.T, data []byte) map[string][]string {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	var (
 		members = make(map[string][]string)
-		inside  []json.Delim // the objects and arrays that are open
+		inside  []json.Delim // open objects and arrays
 		name    string
 		isValue bool
 	)

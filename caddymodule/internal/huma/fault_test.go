@@ -41,7 +41,7 @@ func TestH10_ResetSignUpIsSentOnce(t *testing.T) {
 	api := testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 		n.Add(1)
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-		// On a connection that has served before, a transport likes to retry.
+		// Transports retry requests on a reused connection.
 		if _, err := testutil.ReadRequest(conn); err == nil {
 			n.Add(1)
 			testutil.Reset(conn)
@@ -64,8 +64,8 @@ func TestH10_ResetSignUpIsSentOnce(t *testing.T) {
 	}
 }
 
-// TestH10_SignUpIsSentOnce: a transport repeats a request whose body it can get
-// again, which may be any call but that one.
+// TestH10_SignUpIsSentOnce checks that a transport may retry any call except sign-up,
+// because it retries requests that have GetBody.
 func TestH10_SignUpIsSentOnce(t *testing.T) {
 	repeatable := make(map[string]bool)
 	c := testClient(t, "https://huma.invalid", func(cfg *Config) {

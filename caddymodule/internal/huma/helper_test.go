@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What no error may ever show.
+// Secrets that no error may contain.
 const (
 	canarySecret  = "canary-secret-1f9c"
 	canaryHeader  = "canary-header-77ab"
@@ -46,7 +46,7 @@ func person() login.Person {
 	}
 }
 
-// testClient is a client of the service at api; change may adapt it.
+// testClient returns a Client of the service at api. change may modify the config.
 func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 	t.Helper()
 	u, err := url.Parse(api)
@@ -71,5 +71,5 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 	return New(cfg)
 }
 
-// answerOf is what g answers at the moment of the call that granted it.
+// answerOf returns the JSON of g at the time it was issued.
 func answerOf(g *exchange.Grant) string { return string(g.AppendJSON(nil, g.Minted())) }

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// signed is the value of the one header that s signs r with.
+// signed returns the value of the only header that s signs r with.
 func signed(t *testing.T, s Signer, r Request) string {
 	t.Helper()
 	headers := s.Sign(r)
@@ -32,7 +32,7 @@ func newSigner(t *testing.T, cfg SignatureConfig) Signer {
 	return s
 }
 
-// TestRFC4231 takes test cases 1 to 4, 6 and 7 of RFC 4231.
+// TestRFC4231 uses test cases 1 to 4, 6 and 7 of RFC 4231.
 func TestRFC4231(t *testing.T) {
 	long := strings.Repeat("aa", 131)
 	tests := []struct{ key, data, sha256, sha512 string }{
@@ -75,7 +75,7 @@ func TestRFC4231(t *testing.T) {
 }
 
 func TestEncodings(t *testing.T) {
-	// The first vector of RFC 4231, in each encoding.
+	// Test case 1 of RFC 4231, in each encoding.
 	raw, _ := hex.DecodeString("b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7")
 	for encoding, want := range map[string]string{
 		"":          hex.EncodeToString(raw),
@@ -179,7 +179,7 @@ func TestNewSignerErrors(t *testing.T) {
 	}
 }
 
-// TestHawkVectors takes the examples of Hawk's README.
+// TestHawkVectors uses the examples of Hawk's README.
 func TestHawkVectors(t *testing.T) {
 	u, _ := url.Parse("http://example.com:8000/resource/1?b=1&a=2")
 	secret := masked.New("werxhqb98rpaxn39848xrunpaw3489ruxnpa98w4rxn")

@@ -24,7 +24,7 @@ func TestAnswer(t *testing.T) {
 		for _, status := range []int{200, 201, 202} {
 			before := time.Now()
 			c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "text/html") // not asked
+				w.Header().Set("Content-Type", "text/html") // ignored
 				w.WriteHeader(status)
 				_, _ = io.WriteString(w, " \n"+good[typ]+"\r\n")
 			}))
@@ -42,7 +42,7 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// read reads an answer of type typ.
+// read parses a response for type typ.
 func read(typ connect.TokenType, body string) (*exchange.Grant, error) {
 	m, err := membersOf(typ)
 	if err != nil {
@@ -88,7 +88,8 @@ func TestAnswerMembers(t *testing.T) {
 	}
 }
 
-// TestC09_Lifetimes: as package wire reads them, at most a day.
+// TestC09_Lifetimes checks lifetimes as package wire parses them, with a maximum of one
+// day.
 func TestC09_Lifetimes(t *testing.T) {
 	for raw, want := range map[string]int64{
 		`3600`: 3600, `86400`: 86400, `86401`: 86400, `1e18`: 86400, `"86401"`: 86400, `" 3600 "`: 3600, `0`: 0, `null`: 0,
@@ -111,7 +112,8 @@ func TestC09_Lifetimes(t *testing.T) {
 	}
 }
 
-// TestH08_UnusableAnswers: package wire says what is no JSON object.
+// TestH08_UnusableAnswers checks unusable responses. Package wire rejects those that
+// are not a JSON object.
 func TestH08_UnusableAnswers(t *testing.T) {
 	other := map[connect.TokenType]connect.TokenType{connect.SessionToken: connect.IDToken, connect.IDToken: connect.SessionToken}
 	for _, typ := range types {

@@ -11,9 +11,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestNoErrorTellsAnything has the service and the transport say all that they
-// were told, and more, and looks whether an error repeats any of it. Package wire
-// has other errors of a transport.
+// TestNoErrorTellsAnything uses a service and a transport whose errors contain
+// everything they were given, and more, and checks that errors of the client repeat
+// none of it. Package wire tests further errors of a transport.
 func TestNoErrorTellsAnything(t *testing.T) {
 	everything := func(r *http.Request) string {
 		var all strings.Builder
@@ -56,7 +56,7 @@ func TestNoErrorTellsAnything(t *testing.T) {
 	testutil.NoSecrets(t, err, canaries...)
 }
 
-// TestPrint: what holds secrets does not show them either.
+// TestPrint checks that values with secrets do not print them.
 func TestPrint(t *testing.T) {
 	c := testClient(t, "https://human.invalid")
 	for _, v := range []any{c, *c, c.cfg, &c.cfg, user(), c.cfg.ClientSecret} {

@@ -19,7 +19,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestWireFormat looks at the bytes that leave.
+// TestWireFormat checks the bytes that are sent.
 func TestWireFormat(t *testing.T) {
 	scopes := func(cfg *Config) { cfg.ExtraScopes = []string{"launch/patient", "openid"} }
 	nobody := connect.Person{ID: masked.New("user 7/ü")}
@@ -70,7 +70,7 @@ func TestWireFormat(t *testing.T) {
 	}
 }
 
-// TestUserIDs arrive as they are, whatever is in them.
+// TestUserIDs checks that user ids are sent unchanged.
 func TestUserIDs(t *testing.T) {
 	var got struct {
 		ID string `json:"client_user_id"`
@@ -86,7 +86,7 @@ func TestUserIDs(t *testing.T) {
 	}
 }
 
-// TestNotCalled: what must never be asked for.
+// TestNotCalled checks requests that must never be sent.
 func TestNotCalled(t *testing.T) {
 	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
 		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error {
@@ -107,8 +107,8 @@ func TestNotCalled(t *testing.T) {
 	}
 }
 
-// TestAttempts has Do make several attempts: each sends the whole body, and the
-// token counts from before the one that brought it.
+// TestAttempts uses a Do that makes several attempts: each sends the whole body, and
+// the token's lifetime counts from before the successful one.
 func TestAttempts(t *testing.T) {
 	for _, typ := range types {
 		var n atomic.Int32
@@ -151,7 +151,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// TestDoRefuses: what Do itself says comes back as it is, without a call.
+// TestDoRefuses checks that an error of Do is returned unchanged, without a call.
 func TestDoRefuses(t *testing.T) {
 	open := &exchange.OpenError{RetryAfter: time.Second}
 	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
@@ -181,7 +181,7 @@ func TestConcurrentCalls(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDefaults: without an address there is no call.
+// TestDefaults checks that without a base URL nothing is sent.
 func TestDefaults(t *testing.T) {
 	_, err := New(Config{}).Token(t.Context(), connect.SessionToken, user())
 	if e := testutil.As[*exchange.TransportError](t, err); e.Sent {
@@ -189,7 +189,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestConfigIsCopied: a list that changes afterwards changes no call.
+// TestConfigIsCopied checks that New copies ExtraScopes.
 func TestConfigIsCopied(t *testing.T) {
 	var body string
 	scopes := []string{"a"}

@@ -14,14 +14,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestConnect is the rule and the client together: which calls go out, and how
-// often, with a Do that repeats what may be repeated.
+// TestConnect tests package connect with this client: which calls are made, and how
+// often, with a Do that retries what may be retried.
 func TestConnect(t *testing.T) {
 	const window = `{"error":{"errorCode":"SESSION_TOKEN_GENERATION_NOT_ALLOWED"}}`
 	for _, test := range []struct {
 		name    string
-		status  int    // of the answer for a session
-		session string // its body
+		status  int    // status of the response for a session token
+		session string // body of that response
 		called  string
 		code    exchange.Code
 	}{

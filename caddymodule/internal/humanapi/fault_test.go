@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestFaults: the calls go through package wire, whose tests have all faults of a
-// connection. Here is that its errors arrive, with the type of the token.
+// TestFaults checks that errors of package wire are returned with the type of the
+// token. The tests of wire cover all faults of a connection.
 func TestFaults(t *testing.T) {
 	var redirected atomic.Int32
 	other := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { redirected.Add(1) })
@@ -45,7 +45,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestH14_Unauthorized: a status alone is no decision of the service's code.
+// TestH14_Unauthorized checks that a status without a known code is not Definite.
 func TestH14_Unauthorized(t *testing.T) {
 	for _, body := range []string{"", "<html>" + canaryAnswer, `{"message":"` + canaryAnswer + `"}`} {
 		e := refusal(t, testutil.ServeAnswer(t, 401, body), connect.SessionToken)

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What no error may ever show.
+// Secrets that no error may contain.
 const (
 	canarySecret  = "canary-secret-1f9c"
 	canaryUser    = "canary-user-4711"
@@ -45,7 +45,7 @@ func user() connect.Person {
 	return connect.Person{ID: masked.New(canaryUser), Email: masked.New(canaryEmail)}
 }
 
-// testClient is a client of the service at api; change may adapt it.
+// testClient returns a Client of the service at api. change may modify the config.
 func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 	t.Helper()
 	u, err := url.Parse(api)
@@ -59,7 +59,7 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 	return New(cfg)
 }
 
-// refusal asks for a token of type tt and returns the error as that of a status.
+// refusal requests a token of type tt and returns the status error.
 func refusal(t testing.TB, api string, tt connect.TokenType) *exchange.StatusError {
 	t.Helper()
 	_, err := testClient(t, api).Token(t.Context(), tt, user())
@@ -71,5 +71,5 @@ func refusal(t testing.TB, api string, tt connect.TokenType) *exchange.StatusErr
 	return e
 }
 
-// answerOf is what g answers at the moment of the call that granted it.
+// answerOf returns the JSON of g at the time it was issued.
 func answerOf(g *exchange.Grant) string { return string(g.AppendJSON(nil, g.Minted())) }

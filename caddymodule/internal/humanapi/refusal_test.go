@@ -11,14 +11,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// published are the codes of the service's guide.
+// published are the codes in the service's guide.
 var published = []string{
 	"SESSION_TOKEN_GENERATION_NOT_ALLOWED", "UNKNOWN_CLIENT_USER_ID", "ID_TOKEN_GENERATION_NOT_ALLOWED",
 	"INVALID_CLIENT_ID", "INVALID_CLIENT_ID_OR_SECRET", "CLIENT_TOKEN_GENERATION_NOT_ALLOWED", "NOT_AUTHORIZED",
 	"INVALID_TOKEN_TYPE",
 }
 
-// TestCodes: each code, in each place where it may stand, with any status.
+// TestCodes checks each code in each possible place, with any status.
 func TestCodes(t *testing.T) {
 	places := []string{
 		`{"errorCode":%q}`, `{"error_code":%q}`, `{"code":%q}`, `{"error":%q}`, `{"message":%q}`, `{"type":%q}`,
@@ -46,7 +46,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// codeOf is the code that the body of a refusal has.
+// codeOf returns the code in the body of an error response.
 func codeOf(body string) string { return readCode(readObjects([]byte(body))) }
 
 func TestNoCodes(t *testing.T) {
@@ -69,8 +69,8 @@ func TestNoCodes(t *testing.T) {
 	}
 }
 
-// TestFirstCode: what is a whole text counts before a word of a message, and
-// the outer object before the inner one.
+// TestFirstCode checks the order: a whole text before a word of a message, and the
+// outer object before the inner one.
 func TestFirstCode(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"message":"INVALID_CLIENT_ID_OR_SECRET"}`:                                                      "INVALID_CLIENT_ID_OR_SECRET",

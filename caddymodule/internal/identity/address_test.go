@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// notAddresses are refused from any source.
+// notAddresses are rejected from any source.
 var notAddresses = map[string]string{
 	"display name":            "Alice <a@x.io>",
 	"two @":                   "a@evil.io@x.io",
@@ -66,7 +66,7 @@ var notAddresses = map[string]string{
 	"address within brackets": "a@[IPv6:::1]",
 }
 
-// addresses are accepted, and none of them is another one.
+// addresses are accepted, and each is a different user.
 var addresses = map[string]string{
 	"plain":           "a@x.io",
 	"254 bytes":       strings.Repeat("a", 249) + "@x.io",
@@ -133,7 +133,7 @@ func TestI10_NoUnicodeFolding(t *testing.T) {
 	}
 }
 
-// slowCheck accepts what the contract calls a plain address, rule by rule.
+// slowCheck implements the documented rules of a plain address, one by one.
 func slowCheck(s string) bool {
 	if !utf8.ValidString(s) || len(s) > 254 || strings.Count(s, "@") != 1 || strings.ContainsAny(s, ",;:<>(){}\"\u2800\ufffd") {
 		return false
@@ -147,7 +147,7 @@ func slowCheck(s string) bool {
 	})
 }
 
-// slowLower lowers ASCII letters, character by character.
+// slowLower lowers ASCII letters, one character at a time.
 func slowLower(s string) string {
 	const upper, lower = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 	return strings.Map(func(r rune) rune {

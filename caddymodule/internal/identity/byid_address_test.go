@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A user who is identified by the id may have no address.
+// With ByID a user may have no address.
 func TestByID_Address(t *testing.T) {
 	for name, tt := range map[string]struct {
 		email any
@@ -27,7 +27,7 @@ func TestByID_Address(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			known := placeholders{"user_id": "u-1", "user_email": tt.email}
 			wantID(t, idByMap(t), withPlaceholders(known), "u-1", tt.want)
-			// Where it is asked for, there has to be one.
+			// With the options domains or verified, an address is required.
 			for _, c := range []Config{{Domains: []string{"x.io"}}, {Verified: "{verified}"}} {
 				c.ByID, c.Email, c.UserID = true, "{user_email}", "{user_id}"
 				known["verified"] = "true"
@@ -41,7 +41,7 @@ func TestByID_Address(t *testing.T) {
 		})
 	}
 	wantID(t, idByMap(t), withPlaceholders(placeholders{"user_id": "u-1"}), "u-1", "")
-	// Without a source nothing is read, not even what has no name.
+	// Without an email source, no placeholder is read, not even one with an empty name.
 	wantID(t, idByUser(t), withPlaceholders(placeholders{"http.auth.user.sub": "u-1", "": "a@x.io"}), "u-1", "")
 
 	i := mustNew(t, Config{ByID: true, Email: "{user_email}", UserID: "{user_id}", Verified: "{verified}", Domains: []string{"x.io"}})
@@ -55,7 +55,7 @@ func TestByID_Address(t *testing.T) {
 	wantRejection(t, i, withPlaceholders(known), ErrUnset)
 }
 
-// An address in doubt is no address that is not there.
+// An address that cannot be trusted is a rejection, not a missing address.
 func TestByID_AddressInDoubt(t *testing.T) {
 	i := mustNew(t, Config{ByID: true, Email: "Remote-Email", UserID: "{http.auth.user.id}", Trust: trustProxy()})
 	from := func(pairs ...string) *Request {
@@ -88,7 +88,7 @@ func TestByID_AddressInDoubt(t *testing.T) {
 	wantRejection(t, i, from("X-Doc", "alice"), ErrNotDocument)
 }
 
-// One source may be both address and id.
+// One source may be both the address and the id.
 func TestByID_OneSourceForBoth(t *testing.T) {
 	i := mustNew(t, Config{ByID: true, Preset: "basic_auth"})
 	for id, email := range map[string]string{"Alice@x.io": "Alice@x.io", "alice": "", "alice@x.io,b@x.io": "", "root@localhost": "root@localhost"} {

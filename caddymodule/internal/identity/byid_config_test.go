@@ -14,11 +14,10 @@ const (
 	noAssertion      = `has no signed assertion that is known here`
 )
 
-// byIDLoads is what comes of every preset with ByID: nothing where it loads, or
-// else what the error says.
+// byIDLoads holds the error of each preset with ByID. Empty: it loads.
 var byIDLoads = map[string]struct {
 	alone, trusted           string // without verify
-	verified, trustedAndMore string // with it
+	verified, trustedAndMore string // with verify
 }{
 	"authelia":              {headersNeedTrust, "", noAssertion, noAssertion},
 	"authentik":             {headersNeedTrust, "", noAssertion, noAssertion},
@@ -72,11 +71,11 @@ func TestByID_Presets(t *testing.T) {
 				loads(Config{Trust: trust}, want.trusted)
 				loads(Config{Trust: trust, Verify: true}, want.trustedAndMore)
 			}
-			// Both come from one assertion, or there is none.
+			// Address and id must come from the same assertion.
 			if p.Signed.UserID.From != p.Signed.Email.From {
 				t.Errorf("the address is signed in %q and the id in %q", p.Signed.Email.From, p.Signed.UserID.From)
 			}
-			// An id of one's own needs the same as the preset's.
+			// An id source in the config needs the same trust as the preset's.
 			if email := p.Sources.Email.From; email != "" && strings.HasPrefix(email, "{") != strings.HasPrefix(p.Sources.UserID.From, "{") {
 				t.Errorf("the address is in %q and the id in %q", email, p.Sources.UserID.From)
 			}
@@ -84,8 +83,8 @@ func TestByID_Presets(t *testing.T) {
 	}
 }
 
-// Every preset finds the id of its layer's documentation, with the address and
-// without it.
+// Every preset finds the id in the example of its layer's documentation, with and
+// without the address.
 func TestByID_PresetsIdentify(t *testing.T) {
 	request := func(filled map[string]string) *Request {
 		known := placeholders{"http.auth.user.id": ""}
@@ -132,7 +131,7 @@ func TestByID_PresetsIdentify(t *testing.T) {
 			wantRejection(t, i, request(map[string]string{want.header: nobody}), ErrNotClaimed.ofID())
 			wantRejection(t, i, request(map[string]string{want.header: "forged"}), ErrAssertionSignature)
 			login := strings.ReplaceAll(want.payload, "a@x.io", "alice")
-			if name != "teleport" { // where it is the id as well
+			if name != "teleport" { // where sub is also the address
 				wantID(t, i, request(map[string]string{want.header: login}), want.id, "")
 			}
 			denied := strings.ReplaceAll(want.payload, "{", `{"email_verified":false,"emailVerified":false,`)
@@ -197,7 +196,7 @@ func TestByID_ConfigErrors(t *testing.T) {
 	}
 }
 
-// No preset is without an id so far; one that is says what to write.
+// All presets have an id source so far. For one without, the error says what to write.
 func TestByID_PresetWithoutID(t *testing.T) {
 	row, _ := presets.Find("authelia")
 	row.Sources.UserID = presets.Source{}
@@ -210,7 +209,7 @@ func TestByID_PresetWithoutID(t *testing.T) {
 	}
 }
 
-// A header with a list of claims is one however its name is written.
+// A header with a list of claims is read as such, in any spelling of its name.
 func TestByID_ClaimList(t *testing.T) {
 	const principal = `{"claims":[{"typ":"oid","val":"u-1"},{"typ":"email","val":"a@x.io"}]}`
 	for _, name := range []string{"X-Ms-Client-Principal", "X-MS-CLIENT-PRINCIPAL"} {

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// idByHeader, idByUser and idByMap take a user for who the id says.
+// idByHeader, idByUser and idByMap return Identifiers with ByID and different sources.
 func idByHeader(t testing.TB) *Identifier {
 	return mustNew(t, Config{ByID: true, UserID: "remote-user", Trust: trustProxy()})
 }
@@ -24,7 +24,7 @@ func idByMap(t testing.TB) *Identifier {
 	return mustNew(t, Config{ByID: true, Email: "{user_email}", UserID: "{user_id}"})
 }
 
-// wantID fails unless the request is that user's, with that address.
+// wantID fails unless Identify returns a user with this id and address.
 func wantID(t *testing.T, i *Identifier, r *Request, id, email string) User {
 	t.Helper()
 	u := wantUser(t, i, r, email)
@@ -47,7 +47,7 @@ func TestByID_I01_NoValue(t *testing.T) {
 		"nil": nil, "no texts": []string{}, "no values": []any{}, "one empty": []string{""}, "one nil": []any{nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// An address does not stand in for an id.
+			// An address is not used in place of a missing id.
 			wantRejection(t, idByMap(t), withPlaceholders(placeholders{"user_id": empty, "user_email": "a@x.io"}), ErrEmpty.ofID())
 		})
 	}
@@ -85,7 +85,7 @@ func TestByID_I02_NotExactlyOnce(t *testing.T) {
 			wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-User", joined)), ErrIDJoined)
 		}
 	})
-	// Where nothing is joined, a comma is a character.
+	// If no lines can be joined at this source, a comma is part of the id.
 	const dn = "CN=alice,OU=clinic"
 	wantID(t, idByMap(t), withPlaceholders(placeholders{"user_id": dn}), dn, "")
 }
@@ -163,13 +163,13 @@ func TestByID_I10_ByteForByte(t *testing.T) {
 		}
 		seen[key] = id
 	}
-	// The address has no part in it.
+	// The address is not part of the key.
 	one := wantID(t, idByMap(t), withPlaceholders(placeholders{"user_id": "u-1", "user_email": "a@x.io"}), "u-1", "a@x.io")
 	two := wantID(t, idByMap(t), withPlaceholders(placeholders{"user_id": "u-1", "user_email": "b@x.io"}), "u-1", "b@x.io")
 	if string(one.AppendKey(nil)) != string(two.AppendKey(nil)) {
 		t.Error("one user is two after a change of address")
 	}
-	// Without ByID it is the address alone, also in a User made by hand.
+	// Without ByID the key is the address alone, also of a User literal.
 	if got := string(User{Email: masked.New("A@x.io"), ID: masked.New("u-1")}.AppendKey(nil)); got != "a@x.io" {
 		t.Errorf("key %q", got)
 	}

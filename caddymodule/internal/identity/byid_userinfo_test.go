@@ -108,7 +108,7 @@ func TestByID_Explain(t *testing.T) {
 			}
 		})
 	}
-	// The hint of what is about the id names the option.
+	// The hint of a rejection about the id names the option user_id.
 	for about, twin := range ofID {
 		if twin.Reason != about.Reason || strings.Contains(twin.Hint, "option email") || !strings.Contains(twin.Hint, "option user_id") {
 			t.Errorf("%v of %v", twin, about)

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// issue returns a certificate for a server and for the client of that address.
+// issue returns a certificate for a server and for a client with this address.
 func issue(a *testutil.Authority, email string) *tls.Certificate {
 	return a.Issue(&x509.Certificate{
 		Subject:        pkix.Name{CommonName: "test"},
@@ -21,7 +21,7 @@ func issue(a *testutil.Authority, email string) *tls.Certificate {
 	})
 }
 
-// handshake returns what a server that trusts a knows of its client.
+// handshake returns the connection state of a server that trusts a.
 func handshake(t *testing.T, a *testutil.Authority, auth tls.ClientAuthType, client *tls.Certificate) *tls.ConnectionState {
 	t.Helper()
 	near, far := net.Pipe()
@@ -46,7 +46,7 @@ func handshake(t *testing.T, a *testutil.Authority, auth tls.ClientAuthType, cli
 		})
 		err := c.Handshake()
 		done <- err
-		_, _ = c.Read(make([]byte, 1)) // takes the server's session ticket
+		_, _ = c.Read(make([]byte, 1)) // reads the server's session ticket
 	}()
 	if err := server.Handshake(); err != nil {
 		t.Fatal(err)

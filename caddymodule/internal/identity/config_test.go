@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// wantError fails unless the error has all these parts.
+// wantError fails unless the error contains all parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {

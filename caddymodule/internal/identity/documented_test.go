@@ -12,41 +12,41 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// What the presets read is written down here once more, as the documentation
-// of the layers has it, with code of its own: so that FuzzIdentity can tell
-// from a request whom it is to be taken for.
+// This file defines a second time what the presets read, from the documentation of the
+// layers and with independent code, so that FuzzIdentity can determine the expected
+// user of a request.
 
-// reading is where one particular of a user stands, and what it is made of
-// there, as the documentation of the layers has it.
+// reading is a source of one value of a user, and the function that reads the value,
+// according to the documentation of the layer.
 type reading struct {
 	from string // a header, or a placeholder in braces
 	read func(text string) (value any, ok bool)
 }
 
-// subject is one config, and what there is to know of it without asking it.
+// subject is one config with its expected behavior.
 type subject struct {
 	name string
 	*identity.Identifier
 	email, id reading
-	byID      bool // a user is who the id says
+	byID      bool // users are identified by their id
 	names     []reading
 	verified  reading
-	domain    string // the only one allowed, if any
+	domain    string // the only allowed domain; empty: any
 
 	mode   identity.TrustMode
-	any    bool // headers are believed from anyone, because they are signed
-	ranges bool // the trusted peers are listed, or else those of the server
-	// upstream is what the last proxy must have asked, if that matters.
+	any    bool // headers are accepted from any peer, because they are signed
+	ranges bool // ranges of trusted peers are configured; otherwise the server's trusted_proxies
+	// upstream is the auth server that the last proxy must have chosen; empty: any.
 	upstream string
 	logins   bool
 }
 
 const (
 	authServer = "auth.example:9091"
-	within     = "10.0.0.0/8" // the trusted peers
+	within     = "10.0.0.0/8" // the range of trusted peers
 )
 
-// documented is where the presets find a user without the block verify.
+// documented are the sources of the presets without the block verify.
 var documented = map[string]subject{
 	"authelia":  {email: bare("Remote-Email"), id: bare("Remote-User"), names: []reading{bare("Remote-Name")}},
 	"authentik": {email: bare("X-Authentik-Email"), id: bare("X-Authentik-Uid"), names: []reading{bare("X-Authentik-Name")}},
@@ -76,7 +76,7 @@ var documented = map[string]subject{
 	"vouch":                 {email: bare("X-Vouch-User"), id: bare("X-Vouch-User"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}},
 }
 
-// documentedTokens is where they find one with it.
+// documentedTokens are the sources with the block verify.
 var documentedTokens = map[string]subject{
 	"aws_alb":           {email: reading{"X-Amzn-Oidc-Data", inToken("email")}, id: reading{"X-Amzn-Oidc-Data", inToken("sub")}, names: namesIn("X-Amzn-Oidc-Data")},
 	"cloudflare_access": {email: reading{"Cf-Access-Jwt-Assertion", inToken("email")}, id: reading{"Cf-Access-Jwt-Assertion", inToken("sub")}},
@@ -85,17 +85,17 @@ var documentedTokens = map[string]subject{
 	"teleport":          {email: reading{"Teleport-Jwt-Assertion", inToken("username", "sub")}, id: reading{"Teleport-Jwt-Assertion", inToken("sub")}},
 }
 
-// bare is a value that stands there by itself.
+// bare reads the whole value.
 func bare(from string) reading { return reading{from, asIs} }
 
 func namesIn(header string) []reading {
 	return []reading{{header, inToken("name")}, {header, inToken("given_name")}, {header, inToken("family_name")}}
 }
 
-// asIs reads what is no document.
+// asIs returns the text unchanged.
 func asIs(text string) (any, bool) { return text, true }
 
-// behindMark is a value behind the last colon.
+// behindMark reads a value after the last colon.
 func behindMark(read func(string) (any, bool)) func(string) (any, bool) {
 	return func(written string) (any, bool) {
 		value, ok := read(written)
@@ -106,7 +106,7 @@ func behindMark(read func(string) (any, bool)) func(string) (any, bool) {
 	}
 }
 
-// inDocument is a value in a document: the first path at which there is one.
+// inDocument reads a value in a document, at the first path that has one.
 func inDocument(paths ...string) func(string) (any, bool) {
 	return func(text string) (any, bool) {
 		doc, ok := readDocument(text)
@@ -114,7 +114,7 @@ func inDocument(paths ...string) func(string) (any, bool) {
 	}
 }
 
-// inClaims is a value in the list of claims that Azure writes.
+// inClaims reads a value in the list of claims that Azure sends.
 func inClaims(types ...string) func(string) (any, bool) {
 	return func(text string) (any, bool) {
 		doc, ok := readDocument(text)
@@ -142,7 +142,7 @@ func inClaims(types ...string) func(string) (any, bool) {
 	}
 }
 
-// inToken is a value in a token that the verifier of this test believes.
+// inToken reads a value in a token that believer accepts.
 func inToken(paths ...string) func(string) (any, bool) {
 	return func(text string) (any, bool) {
 		text, ok := strings.CutPrefix(text, goodToken)
@@ -154,8 +154,8 @@ func inToken(paths ...string) func(string) (any, bool) {
 	}
 }
 
-// firstAt is what stands at the first path where anything does. In a list of
-// several nothing does: any of them may be the caller.
+// firstAt returns the value at the first path that has one. A list with more than one
+// element has none, because any of its elements may be the user.
 func firstAt(doc any, paths []string) any {
 	for _, path := range paths {
 		v := doc
@@ -179,7 +179,7 @@ func firstAt(doc any, paths []string) any {
 	return nil
 }
 
-// readDocument reads JSON, base64 of it, or the payload of a token.
+// readDocument parses JSON, base64 of JSON, or the payload of a token.
 func readDocument(text string) (any, bool) {
 	text = strings.TrimSpace(text)
 	if doc, ok := readJSON(text); ok {
@@ -192,7 +192,8 @@ func readDocument(text string) (any, bool) {
 	return readJSON(string(b))
 }
 
-// decodeBase64 decodes either alphabet, or the payload of a token.
+// decodeBase64 decodes base64 in the standard or URL alphabet, or the payload of a
+// token.
 func decodeBase64(text string) ([]byte, error) {
 	if strings.Count(text, ".") == 2 {
 		text = strings.Split(text, ".")[1]
@@ -206,10 +207,10 @@ func readJSON(text string) (doc any, ok bool) {
 	return doc, dec.Decode(&doc) == nil && !dec.More()
 }
 
-// goodToken is how a token begins that the verifier of this test believes.
+// goodToken is the prefix of the tokens that believer accepts.
 const goodToken = "good:"
 
-// believer is a verifier that believes tokens which begin like that.
+// believer is a Verifier that accepts every token with the prefix goodToken.
 type believer struct{}
 
 func (believer) Verify(_ context.Context, token string) (claims.Document, error) {
@@ -224,7 +225,7 @@ func (believer) Verify(_ context.Context, token string) (claims.Document, error)
 	return doc, nil
 }
 
-// application is an application whose sessions are what it says of them.
+// application is an Asker that returns the content of the session as its response.
 type application struct{}
 
 func (application) Ask(_ context.Context, _ string, header http.Header) (claims.Document, error) {

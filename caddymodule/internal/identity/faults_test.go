@@ -72,7 +72,7 @@ func TestI03_OtherSpellings(t *testing.T) {
 		"X_Forwarded_Email", "X.Forwarded.Email", "X-Forwarded_Email", "X_forwarded.email", "x-forwarded-email",
 		"X-FORWARDED-EMAIL", "X-Forwarded-Email ", "X-Forwarded-Email\x00", "X-Forwarded-Emai\u217c",
 	} {
-		// As the map holds it, past every canonicalisation.
+		// The key is set in the map directly, so it is not canonical.
 		r := &Request{Header: http.Header{name: {"evil@x.io"}}, RemoteAddr: proxyPeer}
 		wantRejection(t, i, r, ErrNoHeader)
 		r.Header["X-Forwarded-Email"] = []string{"a@x.io"}
@@ -108,7 +108,7 @@ func TestI05_UntrustedPeer(t *testing.T) {
 		ranges  []string
 		peer    string
 		tls     *tls.ConnectionState
-		trusted bool // by the server
+		trusted bool // by the server's trusted_proxies
 		want    *Rejection
 	}{
 		"in range":                      {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3:1", want: nil},
@@ -175,7 +175,7 @@ func TestI07_UnsetPlaceholder(t *testing.T) {
 			}
 		})
 	}
-	// A value that is some placeholder's text is no address either.
+	// A value with the text of a placeholder is not an address.
 	wantRejection(t, byUser(t), withPlaceholders(placeholders{"http.auth.user.email": "{http.auth.user.email}"}), ErrNotAddress)
 }
 
@@ -240,7 +240,8 @@ func TestI14_UnverifiedCertificate(t *testing.T) {
 func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 	forged := header("Remote-Email", "evil@x.io")
 	whoever := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth}})
-	// The second proxy wipes the first one's answer: its own counts.
+	// The second proxy replaces the headers of the first one's response, so its own are
+	// read.
 	wantUser(t, whoever, &Request{Header: forged, Placeholders: answered("app:80", "Remote-Email", "a@x.io")}, "a@x.io")
 	wantRejection(t, whoever, &Request{Header: forged, Placeholders: answered("app:80")}, ErrNotAnswered)
 
@@ -256,7 +257,7 @@ func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("app:80")}, ErrWrongUpstream)
 			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("authelia:9091")}, ErrNotAnswered)
 			wantRejection(t, i, &Request{Header: forged, Placeholders: placeholders{}}, ErrNoForwardAuth)
-			// A header of unknown origin is not the auth server's.
+			// A header of an unknown upstream is not from the auth server.
 			wantRejection(t, i, &Request{Placeholders: placeholders{"http.reverse_proxy.header.Remote-Email": "a@x.io"}}, ErrWrongUpstream)
 		})
 	}
@@ -292,8 +293,8 @@ func TestI16_NotOneText(t *testing.T) {
 	wantUser(t, i, withPlaceholders(placeholders{"user_email": []any{"a@x.io"}}), "a@x.io")
 }
 
-// TestI05_PeersAreRemembered: that a peer was believed says nothing of another one
-// with the same port, and that one was not is looked at anew.
+// TestI05_PeersAreRemembered checks that each peer is checked anew: a trusted peer does
+// not make another one with the same port trusted, nor the reverse.
 func TestI05_PeersAreRemembered(t *testing.T) {
 	i := byHeader(t)
 	for range 3 {
@@ -305,7 +306,7 @@ func TestI05_PeersAreRemembered(t *testing.T) {
 		for _, peer := range []string{strangerPeer, "203.0.113.9:9911", "10.1.2.3:4711x", "10.1.2.3", "11", "1", "", "@"} {
 			r := fromProxy("Remote-Email", "a@x.io")
 			r.RemoteAddr = peer
-			if peer == "10.1.2.3" { // a peer without a port
+			if peer == "10.1.2.3" { // a trusted peer, without a port
 				wantUser(t, i, r, "a@x.io")
 				continue
 			}

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// try identifies the sender of a request: with all that came, with nothing
-// but what the config reads, and with more.
+// try identifies the user of a request three times: with the whole request, with only
+// what the config reads, and with additional headers and placeholders.
 func (s *subject) try(t *testing.T, a, noise asked) outcome {
 	got := s.outcome(t, a)
 	for what, other := range map[string]asked{"alone": s.alone(a), "among others": s.among(a, noise)} {
@@ -23,7 +23,7 @@ func (s *subject) try(t *testing.T, a, noise asked) outcome {
 	return got
 }
 
-// check compares what came of a request with what stands in it.
+// check compares the outcome with the content of the request.
 func (s *subject) check(t *testing.T, a asked, got outcome) {
 	if s.byID {
 		s.checkByID(t, a, got)
@@ -44,7 +44,7 @@ func (s *subject) check(t *testing.T, a asked, got outcome) {
 	s.checkNames(t, a, got)
 }
 
-// affirmed reports whether the address is verified, if it has to be.
+// affirmed reports whether the address is verified, or need not be.
 func (s *subject) affirmed(a asked) bool {
 	if s.verified.from == "" {
 		return true
@@ -54,7 +54,7 @@ func (s *subject) affirmed(a asked) bool {
 	return slices.Contains([]string{"true", "1", "yes", "on"}, strings.ToLower(strings.TrimSpace(text)))
 }
 
-// checkAddress compares a user's address with what stands in the request.
+// checkAddress compares a user's address with the content of the request.
 func (s *subject) checkAddress(t *testing.T, a asked, got outcome) {
 	email, number, ok := s.reads(a, s.email)
 	switch {
@@ -75,7 +75,7 @@ func (s *subject) checkAddress(t *testing.T, a asked, got outcome) {
 	}
 }
 
-// checkNames compares a user's names with what stands in the request.
+// checkNames compares a user's names with the content of the request.
 func (s *subject) checkNames(t *testing.T, a asked, got outcome) {
 	var said []string
 	for _, r := range s.names {
@@ -93,15 +93,15 @@ func (s *subject) checkNames(t *testing.T, a asked, got outcome) {
 	}
 }
 
-// isASCII reports whether texts have nothing but what is seen of ASCII in them.
+// isASCII reports whether all texts consist of visible ASCII characters.
 func isASCII(texts []string) bool {
 	return !slices.ContainsFunc(texts, func(s string) bool {
 		return strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || r != '\t' && unicode.IsControl(r) })
 	})
 }
 
-// isSimple reports whether there is no reason to refuse what is written at a
-// source, if it is one of those above.
+// isSimple reports whether the value of a documented source has no reason to be
+// rejected.
 func (s *subject) isSimple(a asked, r reading) bool {
 	value, _ := s.at(a, r)
 	written, _ := oneText(value)
@@ -111,21 +111,20 @@ func (s *subject) isSimple(a asked, r reading) bool {
 	return isCanonical(strings.TrimPrefix(written, goodToken))
 }
 
-// isBare reports whether the value is read outside of a document.
+// isBare reports whether the value is read without a document.
 func (r reading) isBare() bool {
 	_, bare := r.read("ada@x.example")
 	return bare
 }
 
-// isOne reports whether at the source of the address no more than one is
-// written.
+// isOne reports whether the source of the address contains exactly one address.
 func (s *subject) isOne(a asked) bool {
 	value, _ := s.at(a, s.email)
 	written, _ := oneText(value)
 	return !strings.Contains(written, ",") && strings.Count(written, "@") == 1
 }
 
-// isTwice reports whether the document of a source has a member twice.
+// isTwice reports whether the document of a source has a duplicate member.
 func (s *subject) isTwice(a asked, r reading) bool {
 	value, _ := s.at(a, r)
 	written, _ := oneText(value)
@@ -135,8 +134,8 @@ func (s *subject) isTwice(a asked, r reading) bool {
 		written = string(b)
 	}
 	dec := json.NewDecoder(strings.NewReader(written))
-	var open []map[string]bool // of an object its members, of a list nil
-	name := false              // a member's name is next
+	var open []map[string]bool // the members of an open object; nil for a list
+	name := false              // the next token is the name of a member
 	for {
 		token, err := dec.Token()
 		if err != nil {
@@ -162,9 +161,9 @@ func (s *subject) isTwice(a asked, r reading) bool {
 	}
 }
 
-// isCanonical reports whether a document is written in the one way that
-// encoding/json would write it, which leaves no member there twice, and says
-// nothing of whether its address is verified.
+// isCanonical reports whether a document has the form that encoding/json encodes. Such
+// a document has no duplicate member. It also must not say whether its address is
+// verified.
 func isCanonical(written string) bool {
 	if !strings.HasPrefix(written, "{") {
 		if strings.Count(written, ".") == 2 {

@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// known are placeholders that have a value.
+// known are placeholders with their values.
 type known map[string]any
 
 func (k known) Get(name string) (any, bool) {
@@ -22,17 +22,17 @@ func (k known) Get(name string) (any, bool) {
 	return value, ok
 }
 
-// asked is a request in all its parts.
+// asked is a request with everything that an Identifier can read.
 type asked struct {
 	header http.Header
 	known  known
-	// flags are what is known of the connection.
+	// flags describe the connection.
 	flags byte
 }
 
 func (a asked) is(flags byte) bool { return a.flags&flags == flags }
 
-// request is what the identity is read from.
+// request returns the Request for an Identifier.
 func (a asked) request() *identity.Request {
 	r := &identity.Request{Host: "site.example", Header: a.header, Placeholders: a.known, RemoteAddr: "203.0.113.9:4711"}
 	if a.is(peerWithin) {
@@ -48,8 +48,8 @@ func (a asked) request() *identity.Request {
 	return r
 }
 
-// lines reads the lines of a header as a server does, and if it would refuse
-// them, as they stand there.
+// lines parses the lines of a header as a server does. If a server would reject them,
+// they are taken over unchanged.
 func lines(text string) http.Header {
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET / HTTP/1.1\r\nHost: x\r\n" + text + "\r\n\r\n")))
 	if err == nil {
@@ -64,7 +64,7 @@ func lines(text string) http.Header {
 	return h
 }
 
-// oneText is a value that is one text.
+// oneText returns a value as text if it is exactly one.
 func oneText(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
@@ -82,7 +82,7 @@ func oneText(value any) (string, bool) {
 	return "", false
 }
 
-// seeds are requests to begin with: head, answer and placeholders.
+// seeds returns seeds of the fuzz test: head, answer and placeholders.
 func seeds(s subject) (all [][3]string) {
 	add := func(r reading, texts ...string) {
 		for _, text := range texts {
@@ -110,13 +110,13 @@ func seeds(s subject) (all [][3]string) {
 	for _, bad := range []string{strings.ReplaceAll(doc, `"ada@x.example"`, `["a@x.example","b@x.example"]`), strings.ReplaceAll(doc, `"ada@x.example"`, `"a@x.example","email":"b@x.example","username":"b@x.example"`)} {
 		add(s.email, bad, goodToken+bad)
 	}
-	// All of it at once, with a name.
+	// All sources at once, with a name.
 	for i, text := range append(good, good...) {
 		var both [3]string
 		there := make(map[string]bool)
 		for _, r := range s.readings() {
 			value := text
-			if there[r.from] || r.from == s.verified.from { // which is added to every seed
+			if there[r.from] || r.from == s.verified.from { // added to every seed
 				continue
 			}
 			there[r.from] = true
@@ -126,7 +126,7 @@ func seeds(s subject) (all [][3]string) {
 					value = goodID(s, doc, encoded, goodToken+doc)
 				}
 				if _, ok := r.read(value); !ok {
-					value = text // in a document too
+					value = text // also the value in a document
 				}
 			}
 			n := len(all)
@@ -142,7 +142,7 @@ func seeds(s subject) (all [][3]string) {
 		add(s.id, "u-17", "u-17,u-18", ",", "a:u-17,a:u-18", "{user_id}", "(null)", "u\x01", strings.Repeat("u", 257), "list:u-17", "list:u-17|u-18", "json:7", doc, goodToken+doc,
 			`{"data":[{"id":"u-17"},{"id":"u-18"}],"sub":1e3}`, goodToken+`{"sub":"u-17","email":"ada"}`, goodToken+`{"sub":"u-17","email":"ada@x.example","email_verified":false}`)
 	}
-	// Twice, in other cases and spellings.
+	// The header twice, in other cases and spellings.
 	if name := s.email.from; !strings.HasPrefix(name, "{") {
 		text := fmt.Sprintf("%s: ada@x.example\r\n%s: bob@x.example\r\n%s: c@x.example\r\n%s: d@x.example\r\n e@x.example\r\n",
 			name, strings.ToLower(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."))
@@ -151,7 +151,7 @@ func seeds(s subject) (all [][3]string) {
 	return all
 }
 
-// alone is the same request without anything that the config does not read.
+// alone returns the request with only what the config reads.
 func (s *subject) alone(a asked) asked {
 	headers, placeholders := s.sources()
 	only := asked{header: http.Header{}, known: known{}, flags: a.flags}
@@ -169,9 +169,9 @@ func (s *subject) alone(a asked) asked {
 	return only
 }
 
-// among is the same request with everything else there is: the headers of all
-// layers and their aliases, of the client and of an auth server, and
-// placeholders, each of them naming somebody else.
+// among returns the request with additional headers of all layers and their aliases,
+// from the client and from an auth server, and placeholders. Each of them names another
+// user.
 func (s *subject) among(a asked, everything asked) asked {
 	headers, placeholders := s.sources()
 	more := asked{header: maps.Clone(a.header), known: maps.Clone(a.known), flags: a.flags}
@@ -188,7 +188,8 @@ func (s *subject) among(a asked, everything asked) asked {
 	return more
 }
 
-// everything are the headers of all layers, and placeholders, about mallory.
+// everything returns the headers of all layers and placeholders, with the values of
+// another user (mallory).
 func everything(all []subject) asked {
 	const address = "mallory@evil.example"
 	doc := `{"claims":[{"typ":"email","val":"` + address + `"},{"typ":"name","val":"Mallory Evil"}],"data":[{"id":7}],"email":"` + address +

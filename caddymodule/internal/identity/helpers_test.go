@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// placeholders is a Replacer that knows what is in the map, also if it is nil.
+// placeholders is a Replacer with the placeholders in the map. nil has none.
 type placeholders map[string]any
 
 func (p placeholders) Get(name string) (any, bool) {
@@ -20,7 +20,7 @@ func (p placeholders) Get(name string) (any, bool) {
 	return value, known
 }
 
-// Addresses of peers: the proxy's is in the ranges that tests trust.
+// Addresses of peers. The proxy's is in the ranges that the tests trust.
 const (
 	proxyPeer    = "10.1.2.3:4711"
 	strangerPeer = "203.0.113.9:4711"
@@ -53,7 +53,7 @@ func mustNew(t testing.TB, c Config) *Identifier {
 	return i
 }
 
-// header builds a header from pairs; a repeated name is a repeated line.
+// header builds a header from pairs. A repeated name becomes a repeated line.
 func header(pairs ...string) http.Header {
 	h := http.Header{}
 	for n := 0; n < len(pairs); n += 2 {
@@ -62,17 +62,17 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
-// fromProxy is a request with that header from the trusted proxy.
+// fromProxy returns a request with this header from the trusted proxy.
 func fromProxy(pairs ...string) *Request {
 	return &Request{Header: header(pairs...), Placeholders: placeholders{}, RemoteAddr: proxyPeer}
 }
 
-// withPlaceholders is a request from anywhere.
+// withPlaceholders returns a request with placeholders, from an untrusted peer.
 func withPlaceholders(p placeholders) *Request {
 	return &Request{Header: http.Header{}, Placeholders: p, RemoteAddr: strangerPeer}
 }
 
-// answered is what a proxy leaves behind once its upstream answered.
+// answered returns the placeholders that a proxy sets after its upstream responded.
 func answered(by string, pairs ...string) placeholders {
 	p := placeholders{
 		"http.reverse_proxy.status_code":       200,
@@ -85,7 +85,7 @@ func answered(by string, pairs ...string) placeholders {
 	return p
 }
 
-// wantUser fails unless the request is that user's.
+// wantUser fails unless Identify returns a user with this address.
 func wantUser(t *testing.T, i *Identifier, r *Request, email string) User {
 	t.Helper()
 	u, err := i.Identify(context.Background(), r)
@@ -98,7 +98,7 @@ func wantUser(t *testing.T, i *Identifier, r *Request, email string) User {
 	return u
 }
 
-// wantRejection fails unless the request is rejected in just that way.
+// wantRejection fails unless the request is rejected with want.
 func wantRejection(t *testing.T, i *Identifier, r *Request, want *Rejection) {
 	t.Helper()
 	u, err := i.Identify(context.Background(), r)
@@ -114,7 +114,7 @@ func wantRejection(t *testing.T, i *Identifier, r *Request, want *Rejection) {
 	}
 }
 
-// wantNames fails unless the request gives these names.
+// wantNames fails unless Names returns these names.
 func wantNames(t *testing.T, i *Identifier, r *Request, first, last string) {
 	t.Helper()
 	f, l := i.Names(context.Background(), r)

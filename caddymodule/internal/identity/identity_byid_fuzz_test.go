@@ -10,11 +10,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// simpleID are ids that there can be no doubt about.
+// simpleID matches ids that must be accepted.
 var simpleID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,40}$`)
 
-// key is what tells the user apart: of an id every byte counts, of an address
-// not the case of ASCII letters.
+// key returns the expected key of a user: the exact id, or the address with ASCII
+// letters lowered.
 func (s *subject) key(o outcome) string {
 	if s.byID {
 		return o.id
@@ -27,8 +27,8 @@ func (s *subject) key(o outcome) string {
 	}, o.email)
 }
 
-// checkByID compares what came of a request with what stands in it, where a
-// user is who the id says.
+// checkByID compares the outcome with the content of the request, for a config with
+// ByID.
 func (s *subject) checkByID(t *testing.T, a asked, got outcome) {
 	id, number, ok := s.reads(a, s.id)
 	email, emailNumber, found := s.reads(a, s.email)
@@ -59,14 +59,15 @@ func (s *subject) checkByID(t *testing.T, a asked, got outcome) {
 	}
 }
 
-// isUsable reports whether an id can be passed on, and is nobody's but a
-// user's.
+// isUsable reports whether an id can be used: it is valid and does not stand for a
+// missing user.
 func isUsable(id string) bool {
 	return strings.TrimSpace(id) != "" && len(id) <= 256 && utf8.ValidString(id) && id != "(null)" &&
 		!strings.ContainsAny(id, "{}\ufffd") && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
-// isJoined reports whether the header of the id may have been several.
+// isJoined reports whether the header of the id may be several headers joined by
+// commas.
 func (s *subject) isJoined(a asked) bool {
 	if strings.HasPrefix(s.id.from, "{") {
 		return false
@@ -76,8 +77,8 @@ func (s *subject) isJoined(a asked) bool {
 	return strings.Contains(written, ",")
 }
 
-// goodID is what to write where a config reads the id: an id by itself, or one
-// of these documents.
+// goodID returns a value that the config accepts as an id: a plain id, or one of the
+// documents.
 func goodID(s subject, documents ...string) string {
 	for _, text := range append([]string{"u-17"}, documents...) {
 		if value, ok := s.id.read(text); ok && value != nil {
@@ -87,8 +88,8 @@ func goodID(s subject, documents ...string) string {
 	return ""
 }
 
-// TestSeedsByID checks that configs with ByID find users without an address,
-// or little would be tried of them.
+// TestSeedsByID checks that configs with ByID find users without an address. Otherwise
+// the fuzz test would cover little of them.
 func TestSeedsByID(t *testing.T) {
 	for _, s := range subjects(t) {
 		if !s.byID || s.email.from == s.id.from || s.domain != "" || s.verified.from != "" {

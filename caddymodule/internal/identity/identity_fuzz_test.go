@@ -18,8 +18,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
-// subjects are all presets with every trust that they load with, and configs
-// without a preset; and all of them that read an id again, with ByID.
+// subjects returns all presets with every trust that they load with, and configs
+// without a preset. Those that read an id are added again with ByID.
 func subjects(t testing.TB) (all []subject) {
 	var add func(s subject, c identity.Config, with string)
 	add = func(s subject, c identity.Config, with string) {
@@ -119,7 +119,7 @@ func subjects(t testing.TB) (all []subject) {
 	return all
 }
 
-// The flags.
+// Flags of a request's connection.
 const (
 	peerWithin = 1 << iota
 	overTLS
@@ -134,8 +134,8 @@ const (
 
 const answered = "http.reverse_proxy.header."
 
-// parse makes a request of texts: the lines of its header and of an auth
-// server's answer, and placeholders with their values, a line each.
+// parse builds a request from texts: the lines of its header and of an auth server's
+// response, and placeholders with their values, one per line.
 func parse(flags byte, head, answer, placeholders string) asked {
 	a := asked{header: lines(head), known: known{}, flags: flags}
 	for line := range strings.SplitSeq(placeholders, "\n") {
@@ -168,7 +168,7 @@ func parse(flags byte, head, answer, placeholders string) asked {
 	return a
 }
 
-// at is what stands at a source, if the source is to be believed.
+// at returns the value of a source, if the source is trusted.
 func (s *subject) at(a asked, r reading) (any, bool) {
 	name, closed := strings.CutSuffix(r.from, "}")
 	switch {
@@ -197,7 +197,7 @@ func (s *subject) at(a asked, r reading) (any, bool) {
 	return values[0], true
 }
 
-// reads is what a source says: a text, or in a document also a number.
+// reads returns the value of a source: a text, or, in a document, a number.
 func (s *subject) reads(a asked, r reading) (text string, number, ok bool) {
 	value, ok := s.at(a, r)
 	if !ok {
@@ -216,7 +216,7 @@ func (s *subject) reads(a asked, r reading) (text string, number, ok bool) {
 	return text, false, ok && strings.TrimSpace(text) != ""
 }
 
-// outcome is what came of a request.
+// outcome is the result of identifying the user of a request.
 type outcome struct {
 	email, id, first, last string
 	reason                 identity.Reason
@@ -224,7 +224,7 @@ type outcome struct {
 
 func reveal(s masked.String) string { return s.Reveal() }
 
-// outcome identifies the sender of a request.
+// outcome identifies the user of a request.
 func (s *subject) outcome(t *testing.T, a asked) (o outcome) {
 	r := a.request()
 	user, err := s.Identify(t.Context(), r)
@@ -248,12 +248,12 @@ func (s *subject) outcome(t *testing.T, a asked) (o outcome) {
 	return o
 }
 
-// readings are all particulars that a config reads, the address first.
+// readings returns all sources of a config, the address first.
 func (s *subject) readings() []reading {
 	return slices.DeleteFunc(append([]reading{s.email, s.id, s.verified}, s.names...), func(r reading) bool { return r.from == "" })
 }
 
-// sources are the headers and placeholders that a config reads.
+// sources returns the headers and placeholders that a config reads.
 func (s *subject) sources() (headers, placeholders []string) {
 	for _, r := range s.readings() {
 		switch {
@@ -268,7 +268,7 @@ func (s *subject) sources() (headers, placeholders []string) {
 	return headers, placeholders
 }
 
-// isPlain reports whether an address is one that nobody reads in two ways.
+// isPlain reports whether an address is unambiguous.
 func isPlain(s string) bool {
 	local, domain, found := strings.Cut(s, "@")
 	return found && local != "" && domain != "" && !strings.Contains(domain, "@") && len(s) <= 254 && utf8.ValidString(s) &&
@@ -278,19 +278,19 @@ func isPlain(s string) bool {
 		})
 }
 
-// simple are addresses that there can be no doubt about.
+// simple matches addresses that must be accepted.
 var simple = regexp.MustCompile(`^[a-z0-9][a-z0-9.+_-]{0,40}@x\.example$`)
 
-// FuzzIdentity sends anything with a request to every preset and every way to
-// trust: headers, an auth server's answer, values of placeholders. Whoever it
-// is taken for is who stands, byte for byte, where the config says; nothing
-// else that comes with the request makes a difference.
+// FuzzIdentity sends arbitrary requests to every preset with every trust: headers, an
+// auth server's response and values of placeholders. The user must be, byte for byte,
+// the value of the configured source. Nothing else in the request may change the
+// result.
 func FuzzIdentity(f *testing.F) {
 	all := subjects(f)
 	noise := everything(all)
 	for n, s := range all {
-		// All of them are tried by TestSeedsOfIdentity: here they would take
-		// the time in which others are found.
+		// TestSeedsOfIdentity runs all seeds. Here they would take the time for new
+		// inputs.
 		some := seeds(s)
 		for _, seed := range [][3]string{some[0], some[n%len(some)], some[len(some)-1-n%len(some)]} {
 			f.Add(uint16(n), byte(usual), seed[0], seed[1], seed[2])
@@ -301,9 +301,8 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// TestSeedsOfIdentity does what FuzzIdentity does with all there is to begin
-// with. Every config finds somebody in it, with a name where it reads one: or
-// nothing would be tried of it.
+// TestSeedsOfIdentity runs FuzzIdentity with all seeds. Every config must find a user,
+// with a name if it reads one. Otherwise the fuzz test would not cover it.
 func TestSeedsOfIdentity(t *testing.T) {
 	all := subjects(t)
 	noise := everything(all)

@@ -24,7 +24,7 @@ func TestVerified(t *testing.T) {
 		wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.email": "a@x.io", "http.auth.user.email_verified": value}), ErrEmailUnverified)
 	}
 	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.email": "a@x.io"}), ErrEmailUnverified)
-	// Who is nobody is not asked for more.
+	// Without an address, the option verified is not checked.
 	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.email_verified": true}), ErrNoAuthentication)
 
 	t.Run("a header", func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestUserID(t *testing.T) {
 	if !u.ID.IsZero() {
 		t.Fatalf("an id without a source: %q", u.ID.Reveal())
 	}
-	// An id from somebody who is not believed is not passed on.
+	// An id from an untrusted peer is not used.
 	i = mustNew(t, Config{Email: "{http.auth.user.email}", UserID: "Remote-User", Trust: trustProxy()})
 	r := withPlaceholders(placeholders{"http.auth.user.email": "a@x.io"})
 	r.Header = header("Remote-User", "u-1")
@@ -174,8 +174,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// FuzzIdentify is I13: whatever else a request says, the answer depends on the
-// configured source and on the peer alone.
+// FuzzIdentify tests I13: the result depends only on the configured source and the
+// peer, whatever else the request contains.
 func FuzzIdentify(f *testing.F) {
 	f.Add("X_Remote_Email", "evil@x.io", "Remote.Email", "evil@x.io", "http.auth.candidate.id", "evil@x.io", strangerPeer)
 	f.Add("Remote-Emai", "evil@x.io", "Remote-Email2", "", "http.request.header.Remote-Email", "evil@x.io", proxyPeer)
@@ -227,7 +227,8 @@ func FuzzIdentify(f *testing.F) {
 			h["Remote-Email"] = []string{"a@x.io"}
 			wantID(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "u-1", "a@x.io")
 			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: strangerPeer}, ErrUntrustedPeer)
-			// Whatever stands there is the id, or nobody's; and the address no more than an address.
+			// If the request is accepted, the id is value1, and the address is empty or
+			// value2.
 			h["Remote-User"], h["Remote-Email"] = []string{value1}, []string{value2}
 			u, err := i.Identify(context.Background(), &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer})
 			if _, plain := checkAddress(u.Email.Reveal()); err == nil && (value1 == "" || u.ID.Reveal() != value1 || !u.Email.IsZero() && (!plain || u.Email.Reveal() != value2)) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestNamedUsers: a user who is named is the one whom requests come from.
+// TestNamedUsers checks that a user by name equals the user of a request.
 func TestNamedUsers(t *testing.T) {
 	for address, want := range map[string]string{
 		"ada@x.example": "ada@x.example", "Ada@X.example": "ada@x.example", "\u212Aelvin@x.example": "\u212Aelvin@x.example",

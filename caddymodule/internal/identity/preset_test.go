@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// presetWant is what a preset makes of a user whose sources are all filled:
-// with what each layer's documentation shows.
+// presetWant holds the expected user of each preset, with the sources filled as in the
+// examples of the layer's documentation.
 var presetWant = map[string]struct {
 	filled      map[string]string // by source
 	id          string
@@ -116,7 +116,7 @@ var presetWant = map[string]struct {
 	},
 }
 
-// signedWant is what a preset makes of an assertion.
+// signedWant holds the expected user of an assertion.
 var signedWant = map[string]struct {
 	header      string
 	payload     string
@@ -132,8 +132,7 @@ var signedWant = map[string]struct {
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// payloads is a Verifier that believes everything, for what becomes of the
-// claims.
+// payloads is a Verifier that accepts everything, to test the handling of the claims.
 type payloads struct{}
 
 func (payloads) Verify(_ context.Context, token string) (claims.Document, error) {
@@ -200,13 +199,14 @@ func testPlaceholderPreset(t *testing.T, p presets.Preset) {
 		known[email] = value
 		wantRejection(t, i, withPlaceholders(known), rejection)
 	}
-	// Headers of the request say nothing here.
+	// Headers of the request are not read here.
 	r := fromProxy(headersOfAllPresets("")...)
 	r.Placeholders, r.TrustedProxy = placeholders(nil), true
 	wantRejection(t, i, r, ErrNoAuthentication)
 }
 
-// headersOfAllPresets is everything that any layer but one might send.
+// headersOfAllPresets returns the headers that the layers of all presets but one may
+// send.
 func headersOfAllPresets(but string) (pairs []string) {
 	for _, p := range presets.All() {
 		if p.Name == but {
@@ -254,7 +254,7 @@ func testHeaderPreset(t *testing.T, p presets.Preset) {
 	stranger := fromProxy(pairs...)
 	stranger.RemoteAddr = strangerPeer
 	wantRejection(t, i, stranger, ErrUntrustedPeer)
-	others := headersOfAllPresets(p.Name) // closed: not even another preset's
+	others := headersOfAllPresets(p.Name) // not read: a preset reads no header of another one
 	for n := 0; n < len(others); n += 2 {
 		if others[n] != email {
 			wantRejection(t, i, fromProxy(others[n], "evil@x.io"), ErrNoHeader)
@@ -278,11 +278,11 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 	verified := Config{Preset: p.Name, Verify: true, Verifier: payloads{}}
 	i := mustNew(t, verified)
 	request := func(values ...string) *Request {
-		r := fromProxy(headersOfAllPresets(p.Name)...) // which says nothing here
+		r := fromProxy(headersOfAllPresets(p.Name)...) // not read here
 		for _, v := range values {
 			r.Header.Add(want.header, v)
 		}
-		r.RemoteAddr = strangerPeer // believed from anyone
+		r.RemoteAddr = strangerPeer // accepted from any peer
 		return r
 	}
 	r := request(want.payload)
@@ -299,7 +299,7 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 	wantRejection(t, i, request(strings.ReplaceAll(want.payload, "a@x.io", "")), ErrEmpty)
 	wantRejection(t, i, request(strings.ReplaceAll(want.payload, `"a@x.io"`, "7")), ErrNotText)
 	wantRejection(t, i, request(strings.ReplaceAll(want.payload, "{", `{"email_verified":false,"emailVerified":false,`)), firstRejection(want.payload))
-	// The plain headers that the layer sends beside it are nobody's word.
+	// The plain headers that the layer sends in addition are not trusted.
 	plain := request()
 	for source, value := range presetWant[p.Name].filled {
 		if source != want.header {
@@ -312,10 +312,10 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 		_, err := New(Config{Preset: p.Name, Trust: trustProxy()})
 		wantError(t, err, "identity: "+p.Name, "verify { … }", map[string]string{"aws_alb": "with signer", "teleport": "with jwks, issuer, audience"}[p.Name])
 	}
-	// With trust proxies it has to come from a proxy as well.
+	// With trust proxies the assertion must also come from a proxy.
 	verified.Trust = trustProxy()
 	wantRejection(t, mustNew(t, verified), request(want.payload), ErrUntrustedPeer)
-	// With trust forward_auth it is the auth server's answer.
+	// With trust forward_auth the assertion is read from the auth server's response.
 	verified.Trust = Trust{Mode: TrustForwardAuth}
 	asked := mustNew(t, verified)
 	r = request(`{"email":"evil@x.io"}`)
@@ -326,8 +326,8 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 	wantRejection(t, asked, r, ErrNotAnswered)
 }
 
-// firstRejection is what comes of a payload that says that its address is not
-// verified: a member that is there twice by then makes it unreadable.
+// firstRejection returns the rejection of a payload to which email_verified is added:
+// if the payload has that member already, it is a duplicate and cannot be parsed.
 func firstRejection(payload string) *Rejection {
 	if strings.Contains(payload, "email_verified") {
 		return ErrAssertionMalformed
@@ -342,11 +342,11 @@ func TestConfiguredSourceWinsOverPreset(t *testing.T) {
 		t.Fatalf("id %q", u.ID.Reveal())
 	}
 	wantNames(t, i, r, "Alice", "Miller")
-	// No source stands in for another.
+	// No source replaces another one.
 	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": "a@x.io"}), ErrUnset)
 }
 
-// A login at an identity provider is no address, whatever it looks like.
+// A login at an identity provider is not an address, whatever it looks like.
 func TestPresetLogins(t *testing.T) {
 	for _, login := range []string{"alice@github", "alice@passkey"} {
 		wantRejection(t, mustNew(t, Config{Preset: "tailscale", Trust: trustProxy()}), fromProxy("Tailscale-User-Login", login), ErrNotAddress)
@@ -377,7 +377,7 @@ func TestVerifyNeedsAnAssertion(t *testing.T) {
 			wantError(t, err, tt.parts...)
 		})
 	}
-	// What is beside it is under the rules of its own.
+	// A source next to the assertion is subject to its own trust rules.
 	i := mustNew(t, Config{Email: "Authorization user.email", Name: "X-Name", Verify: true, Verifier: payloads{}, Trust: trust})
 	r := fromProxy("Authorization", `{"user":{"email":"a@x.io"}}`, "X-Name", "Alice Miller")
 	wantUser(t, i, r, "a@x.io")

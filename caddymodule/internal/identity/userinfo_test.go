@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
 
-// application is an Asker that says what it says.
+// application is an Asker with a fixed response.
 type application struct {
 	answer string
 	err    error
@@ -83,7 +83,7 @@ func TestUserinfo(t *testing.T) {
 	}
 }
 
-// An address under a name of one's own has its email_verified beside it.
+// An address in a namespaced claim has its email_verified in the same object.
 func TestUnverifiedNamespace(t *testing.T) {
 	i := mustNew(t, Config{Email: `X-A https://clinic\.example/email`, Trust: trustProxy()})
 	wantUser(t, i, fromProxy("X-A", `{"https://clinic.example/email":"a@x.io","https://clinic.example/email_verified":true}`), "a@x.io")

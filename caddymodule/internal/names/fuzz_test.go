@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// checkDisplay fails if s is not fit for display.
+// checkDisplay fails if s is not suitable for display.
 func checkDisplay(t *testing.T, s string) {
 	t.Helper()
 	switch {
@@ -37,7 +37,7 @@ func fuzzDecode(f *testing.F, e Encoding) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		s := e.Decode(raw)
 		checkDisplay(t, s)
-		if len(s) > 9*maxRaw { // a byte in Windows-1252 has up to three in UTF-8, and is read twice beside an encoded word
+		if len(s) > 9*maxRaw { // a Windows-1252 byte becomes up to three UTF-8 bytes, and is decoded twice next to an encoded word
 			t.Fatalf("%d bytes", len(s))
 		}
 		for _, name := range both(Split(s)) {
@@ -81,8 +81,8 @@ func FuzzDecodeRFC2047(f *testing.F) { fuzzDecode(f, RFC2047) }
 func FuzzDecodePercent(f *testing.F) { fuzzDecode(f, Percent) }
 func FuzzDecodeBase64(f *testing.F)  { fuzzDecode(f, Base64) }
 
-// FuzzDoubled checks that a name comes back when it was encoded once too
-// often, unless what came out may be a name itself.
+// FuzzDoubled checks that a name that was encoded twice is restored, unless the result
+// of the second encoding may be a name itself.
 func FuzzDoubled(f *testing.F) {
 	for _, s := range people {
 		f.Add(s)

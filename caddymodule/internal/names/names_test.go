@@ -25,13 +25,14 @@ func TestParseEncoding(t *testing.T) {
 	}
 }
 
-// people are names as their bearers write them.
+// people are real names.
 var people = []string{
 	"Alice", "Alice Miller", "100% Bob", "Ren%C3%A9", "Bob+Alice", "UmVuw6k=", "O'Brien", "d'O'Brien", "D’Angelo", "L'Hôpital",
 	"René", "Müller-Lüdenscheidt", "Ångström", "Åse", "Åsa Öberg", "Đặng", "Nguyễn Thị Ánh", "Ó Súilleabháin", "São", "João", "JOÃO", "Ã", "Â", "Å", "Ä",
 	"Ðorđe", "Łukasz", "Žižek", "Škoda", "ŠÍP", "Þór", "Øystein Æsøy", "Weiß", "İbrahim Çağlar", "Ştefan Țepeș", "Ōno", "Noël", "Zoë", "Mª José", "Àlex Ballvé", "Gal·la",
 	"José Nº 2", "«Pepe»", "Anne–Marie", "Kealiʻi", "Søren Kierkegaard", "Çiğdem Ünal", "ÉRIC", "MÜLLER", "MÖLLER", "GROẞ",
-	// Within these, two or three characters would make another one.
+	// In these, two or three characters could be mistaken for one that was encoded
+	// twice.
 	"KRÍŽ", "RÓŽA", "LÝŠKA", "HRÚŠKA", "ALÉŠ", "JOSÉ’S", "JOSÉ´S", "José “PEPÉ” X", "RENÉ–LUC", "JOSÉ\u00a0GARCIA", "Weiß–Schmidt", "Weiß\u00a0Adam", "BRØ\u00a0NIELSEN",
 	"Tomáš\u00a0Karl", "Tomáš–Karl", "Tomáš’s", "Kríž–Kovac", "NOÉ…",
 	"张伟", "司马相如", "山田 太郎", "やまだ たろう", "김철수", "Иван Петров", "Γιώργος Παπαδόπουλος", "דוד לוי", "محمد علی", "علی\u200cرضا", "प्रिया शर्मा", "श्री\u200dमती", "สมชาย ใจดี", "ქეთევან", "Հայկ", "ብርሃን",
@@ -56,13 +57,13 @@ func TestRealNamesStay(t *testing.T) {
 	}
 }
 
-// TestRealNamesFromLatin1 sends those that Latin-1 or Windows-1252 can write.
+// TestRealNamesFromLatin1 decodes the names that Latin-1 or Windows-1252 can encode.
 func TestRealNamesFromLatin1(t *testing.T) {
 	n := 0
 	for _, name := range people {
 		raw, err := charmap.Windows1252.NewEncoder().String(name)
 		if err != nil || utf8.ValidString(raw) {
-			continue // bytes that are UTF-8 are taken for that
+			continue // bytes that are valid UTF-8 are read as UTF-8
 		}
 		n++
 		for _, e := range []Encoding{Auto, Latin1, RFC2047, Percent} {
@@ -79,8 +80,8 @@ func TestRealNamesFromLatin1(t *testing.T) {
 	}
 }
 
-// TestRealNamesDoubled encodes them again, as those do who take UTF-8 for
-// Latin-1 or for Windows-1252.
+// TestRealNamesDoubled decodes names that were encoded twice, by software that mistook
+// UTF-8 for Latin-1 or Windows-1252.
 func TestRealNamesDoubled(t *testing.T) {
 	latin1 := func(s string) string {
 		var b strings.Builder
@@ -118,12 +119,12 @@ func TestDecode(t *testing.T) {
 			{"Ã\u0089ric", "Éric"},
 			{"Dâ€™Angelo", "D’Angelo"},
 			{"å¼\u00a0ä¼Ÿ", "张伟"},
-			{"æž—", "æž—"}, // 林; may be a name as it is
+			{"æž—", "æž—"}, // 林; may be a correct name
 			{"É™li", "əli"},
-			{"RenÃƒÂ©", "RenÃ©"}, // thrice is once too often
+			{"RenÃƒÂ©", "RenÃ©"}, // encoded three times: only one encoding is undone
 			{"RenÃ© Müller", "RenÃ© Müller"},
 			{"RenÃ© 张", "RenÃ© 张"},
-			// encoded words
+			// encoded words (RFC 2047)
 			{"=?utf-8?q?Ren=C3=A9_M=C3=BCller?=", "René Müller"},
 			{"=?UTF-8?B?UmVuw6kgTcO8bGxlcg==?=", "René Müller"},
 			{"=?utf-8?q?Ren=C3=A9?= =?utf-8?q?_M=C3=BCller?=", "René Müller"},
@@ -142,7 +143,7 @@ func TestDecode(t *testing.T) {
 			{"=?utf-8?q?Al=0D=0Aice?=", "Alice"},
 			{"=?utf-8?q?=3D=3Futf-8=3Fq=3FBob=3F=3D?=", "=?utf-8?q?Bob?="},
 			{"=?utf-8?q?UTF-8''Bob?=", "UTF-8''Bob"},
-			// extended values
+			// extended values (RFC 5987)
 			{"UTF-8''Ren%C3%A9", "René"},
 			{"utf-8''Ren%c3%a9%20M%C3%BCller", "René Müller"},
 			{" UTF-8'fr-CA'Ren%C3%A9 ", "René"},
@@ -164,7 +165,7 @@ func TestDecode(t *testing.T) {
 			{"koi8-r''%C3", "koi8-r''%C3"},
 			{"Alice UTF-8''Ren%C3%A9", "Alice UTF-8''Ren%C3%A9"},
 			{"O'B'%41", "O'B'%41"},
-			// what is taken out
+			// removed characters
 			{"Al\x00i\r\nce\x7f M\u0085iller", "Alice Miller"},
 			{"\x00\x01", ""},
 			{"Anna\tMiller", "Anna Miller"},
@@ -252,8 +253,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestDecodeLong checks that a long name is cut before it is decoded, without
-// becoming Latin-1 because of the character at the cut.
+// TestDecodeLong checks that a long name is truncated before decoding, and that a rune
+// cut in half does not cause it to be read as Latin-1.
 func TestDecodeLong(t *testing.T) {
 	long := strings.Repeat("王", 5000)
 	percent := func(s string) string {

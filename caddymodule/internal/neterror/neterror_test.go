@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestPlain: every error has words, and none of them is quoted from what
-// net/http read or was given.
+// TestPlain checks that every error has a text, and that none quotes what net/http read
+// or was given.
 func TestPlain(t *testing.T) {
 	const canary = "canary-in-a-url"
 	for want, err := range map[string]error{
@@ -35,7 +35,7 @@ func TestPlain(t *testing.T) {
 		"the connection broke, or the answer is not HTTP":             fmt.Errorf("malformed %s", canary),
 	} {
 		got := Plain("the service", true, &url.Error{Op: "Get", URL: "https://" + canary, Err: err}).Error()
-		if strings.HasPrefix(want, "connect through") { // net/http has it bare
+		if strings.HasPrefix(want, "connect through") { // net/http returns it as the bare reason phrase
 			got = Plain("the service", true, err).Error()
 		}
 		if got != want {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// canary stands in everything that must not be shown.
+// canary is part of every value that must be masked.
 const canary = "canary"
 
 func TestMaskBody(t *testing.T) {

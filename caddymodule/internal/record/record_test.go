@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// roundTrip makes a call through a Recorder, and returns what was read.
+// roundTrip makes a call through a Recorder and returns the response body.
 func roundTrip(t *testing.T, r *Recorder, transport http.RoundTripper, address string) (string, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(`{"clientId":"c1","email":"canary@x.io"}`))
@@ -41,8 +41,8 @@ func transport(t *testing.T, config *tls.Config) *http.Transport {
 	return tr
 }
 
-// TestCallIsAsItWas: the service gets what was sent, the client what was
-// answered, and the record has it masked.
+// TestCallIsAsItWas checks that recording changes neither request nor response, and
+// that the record is masked.
 func TestCallIsAsItWas(t *testing.T) {
 	const body = `{"code":300011,"message":"canary"}`
 	var sent string
@@ -58,7 +58,7 @@ func TestCallIsAsItWas(t *testing.T) {
 	tr := transport(t, &tls.Config{RootCAs: pool})
 	var r Recorder
 	address := strings.Replace(srv.URL, "https://", "https://user:canary@", 1) + "/a%2Fb/signin?token=canary"
-	for range 2 { // the second one finds the connection there
+	for range 2 { // the second call reuses the connection
 		got, err := roundTrip(t, &r, tr, address)
 		if err != nil || got != body {
 			t.Fatalf("%v: %s", err, got)
@@ -85,8 +85,8 @@ func TestCallIsAsItWas(t *testing.T) {
 	}
 }
 
-// TestRepeating: what the transport may send again of its own accord is what it
-// might before.
+// TestRepeating checks that recording does not change whether the transport can retry a
+// request.
 func TestRepeating(t *testing.T) {
 	for name, repeats := range map[string]bool{"once": false, "again": true} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestWhatGoesWrong(t *testing.T) {
 	}
 }
 
-// TestProxy: the record says through which one, without its password.
+// TestProxy checks that the record names the proxy, without its password.
 func TestProxy(t *testing.T) {
 	proxy := testutil.ServeAnswer(t, http.StatusBadGateway, "")
 	u, _ := url.Parse(strings.Replace(proxy, "http://", "http://user:canary@", 1))
@@ -153,8 +153,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestLookedAtMeanwhile: somebody who does not wait for the end sees a call that
-// has begun.
+// TestLookedAtMeanwhile checks that Calls returns a call that has not ended.
 func TestLookedAtMeanwhile(t *testing.T) {
 	asked, end := make(chan struct{}), make(chan struct{})
 	address := testutil.Serve(t, func(http.ResponseWriter, *http.Request) {
@@ -175,7 +174,7 @@ func TestLookedAtMeanwhile(t *testing.T) {
 	}
 }
 
-// TestCallerLeaves: a call that is given up has an end, too.
+// TestCallerLeaves checks that a canceled call ends with an error.
 func TestCallerLeaves(t *testing.T) {
 	address := testutil.Serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

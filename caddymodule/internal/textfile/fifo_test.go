@@ -11,9 +11,10 @@ import (
 	"testing"
 )
 
-// TestRead_Special: what is no regular file is neither opened nor waited for.
+// TestRead_Special checks that a file that is not regular is not opened, and that Read
+// does not wait for it.
 func TestRead_Special(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sock") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "sock") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}

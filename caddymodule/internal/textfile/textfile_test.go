@@ -87,7 +87,7 @@ func TestRead_OtherFiles(t *testing.T) {
 	if got, err := Read(linked); err != nil || string(got) != "text" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if err := os.Truncate(target, 1<<40); err == nil { // sparse
+	if err := os.Truncate(target, 1<<40); err == nil { // a sparse file
 		if _, err := Read(linked); err == nil || !strings.HasSuffix(err.Error(), "is larger than 1 MiB") {
 			t.Error(err)
 		}
@@ -102,7 +102,7 @@ func TestTrimBlanks(t *testing.T) {
 	}
 }
 
-// slowFile is a file whose reads take until the test answers them.
+// slowFile is a file whose reads block until the test sends their result.
 type slowFile struct {
 	*reader
 	reads   atomic.Int32
@@ -118,7 +118,7 @@ func newSlowFile() *slowFile {
 	return s
 }
 
-// expect checks what one read of path comes to, and how long it takes.
+// expect checks the result of one read of path, and how long it takes.
 func (s *slowFile) expect(t *testing.T, path string, after time.Duration, want string) {
 	t.Helper()
 	began := time.Now()
@@ -141,12 +141,12 @@ func TestRead_Hangs(t *testing.T) {
 		s := newSlowFile()
 		s.expect(t, "/x", 3*time.Second, noAnswer)
 		s.expect(t, "/x", 0, noAnswer)
-		// Another path, mostly on the same mount.
+		// Another path, usually on the same mount.
 		s.expect(t, "/y", shortTimeout, "read /y: no answer within 250ms (is its mount hanging?)")
 		if n := s.reads.Load(); n != 2 {
 			t.Errorf("%d reads", n)
 		}
-		// Both paths recover; what the hung reads found is dropped.
+		// Both paths recover. The results of the hanging reads are dropped.
 		s.answers <- "old"
 		s.answers <- "old"
 		synctest.Wait()
@@ -158,8 +158,8 @@ func TestRead_Hangs(t *testing.T) {
 	})
 }
 
-// TestRead_AnotherMount: a path whose read hangs may lead to another mount by then,
-// so it is read again; a few of its reads hang at most.
+// TestRead_AnotherMount checks that a path whose read hangs is read again, because it
+// may lead to another mount by then, and that the number of hanging reads is limited.
 func TestRead_AnotherMount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
@@ -167,7 +167,7 @@ func TestRead_AnotherMount(t *testing.T) {
 		time.Sleep(retryAfter)
 		go func() {
 			time.Sleep(time.Second)
-			s.answers <- "old" // whichever of both it answers
+			s.answers <- "old" // for either of the two reads
 			s.answers <- "new"
 		}()
 		if got, err := s.read("/x"); err != nil {
@@ -207,8 +207,8 @@ func TestRead_JoinsTheReadThatRuns(t *testing.T) {
 	})
 }
 
-// TestRead_NothingOld: a read that began before the call does not answer it, and
-// calls that wait for it share the next one.
+// TestRead_NothingOld checks that a call does not use the result of a read that began
+// before it, and that waiting calls share the next read.
 func TestRead_NothingOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
@@ -229,7 +229,8 @@ func TestRead_NothingOld(t *testing.T) {
 	})
 }
 
-// TestRead_AtMostTheTimeout: also a call that has waited for another read first.
+// TestRead_AtMostTheTimeout checks the timeout of a call that has waited for another
+// read first.
 func TestRead_AtMostTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
@@ -244,7 +245,7 @@ func TestRead_AtMostTheTimeout(t *testing.T) {
 	})
 }
 
-// TestRead_OwnCopy: callers that share a read may change what they have.
+// TestRead_OwnCopy checks that callers that share a read may modify their content.
 func TestRead_OwnCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
@@ -284,7 +285,8 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestStat: it changes with what a file is and holds, and with where a link leads.
+// TestStat checks that the Stamp changes with the content of the file, with the file
+// itself, and with the target of a link.
 func TestStat(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "a"), filepath.Join(dir, "link")
@@ -301,7 +303,7 @@ func TestStat(t *testing.T) {
 	}
 	old := time.Now().Add(-time.Hour)
 	other := filepath.Join(dir, "b")
-	write(other, "two") // as long
+	write(other, "two") // of the same length
 	for _, name := range []string{path, other} {
 		if err := os.Chtimes(name, old, old); err != nil {
 			t.Fatal(err)

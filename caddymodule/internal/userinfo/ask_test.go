@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// everything is what a caller may send.
+// everything returns all headers that a client may send.
 func everything() http.Header {
 	return http.Header{
 		"Accept":              {"text/html"},
@@ -44,12 +44,12 @@ func everything() http.Header {
 	}
 }
 
-// TestRequest: byte for byte what the application sees.
+// TestRequest checks the bytes that the application receives.
 func TestRequest(t *testing.T) {
 	const first = "GET /me?key=" + canaryQuery + " HTTP/1.1\r\n"
 	tests := map[string]struct {
 		names []string
-		want  string // the header's lines in any order
+		want  string // lines of the header, in any order
 	}{
 		"default": {nil, "Host: APP|User-Agent: caddy-huma|Accept: application/json|Authorization: Bearer t|Cookie: a=1|Cookie: b=2"},
 		"one":     {[]string{"x-session"}, "Host: APP|User-Agent: caddy-huma|Accept: application/json|X-Session: s"},
@@ -81,7 +81,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestHeaderIsNotChanged: the caller's header stays as it is.
+// TestHeaderIsNotChanged checks that Ask does not change the caller's header.
 func TestHeaderIsNotChanged(t *testing.T) {
 	h := everything()
 	before := fmt.Sprint(h)
@@ -91,7 +91,7 @@ func TestHeaderIsNotChanged(t *testing.T) {
 	}
 }
 
-// TestSmuggling: what cannot stand in a header is not sent, in any form.
+// TestSmuggling checks that an invalid header value is not sent in any form.
 func TestSmuggling(t *testing.T) {
 	var calls atomic.Int32
 	url := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
@@ -125,7 +125,7 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// TestHostOfNobody: without one of the caller's, the URL's host is sent.
+// TestHostOfNobody checks that the URL's host is sent if the request has none.
 func TestHostOfNobody(t *testing.T) {
 	if raw := rawOf(t, "", signedIn(), forward("Cookie", "Host")); !strings.Contains(raw, "\r\nHost: APP\r\n") {
 		t.Errorf("%q", raw)
@@ -207,13 +207,14 @@ func TestNotSignedIn(t *testing.T) {
 	}
 }
 
-// TestOnError: nobody needs to be told.
+// TestOnError checks that OnError may be nil.
 func TestOnError(t *testing.T) {
 	c, _ := newClient(t, testutil.ServeAnswer(t, 500, ""), func(cfg *Config) { cfg.OnError = nil })
 	wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoUnavailable)
 }
 
-// TestCookiesAreForgotten: each call carries what its own caller sent.
+// TestCookiesAreForgotten checks that each call sends only the headers of its own
+// request.
 func TestCookiesAreForgotten(t *testing.T) {
 	var got []string
 	c, _ := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -233,8 +234,8 @@ func TestCookiesAreForgotten(t *testing.T) {
 	}
 }
 
-// TestMany: each caller gets the answer to the own question, also over
-// connections that are used again.
+// TestMany checks that concurrent callers get their own responses, also over reused
+// connections.
 func TestMany(t *testing.T) {
 	const callers, rounds = 500, 3
 	var open, most atomic.Int32

@@ -117,7 +117,7 @@ func TestForwardHeaders(t *testing.T) {
 	}
 }
 
-// TestEveryProblemAtOnce: an operator does not find them one by one.
+// TestEveryProblemAtOnce checks that New reports all problems in one error.
 func TestEveryProblemAtOnce(t *testing.T) {
 	_, err := New(Config{URL: "h/me", ForwardHeaders: []string{"Upgrade"}, Timeout: -1})
 	if !errors.Is(err, errScheme) || !errors.Is(err, errTimeout) || !strings.Contains(err.Error(), "Upgrade") {

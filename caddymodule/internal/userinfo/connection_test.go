@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestConnectionsThatAreSignedIn: an application that signs in connections
-// (Negotiate, NTLM) takes whoever comes next on one for the same user, so
-// nobody does.
+// TestConnectionsThatAreSignedIn checks that connections are not reused after Negotiate
+// or NTLM: an application that authenticates connections would take the next user for
+// the same one.
 func TestConnectionsThatAreSignedIn(t *testing.T) {
 	var mu sync.Mutex
 	users := make(map[string]string) // by connection
@@ -40,8 +40,8 @@ func TestConnectionsThatAreSignedIn(t *testing.T) {
 	}
 }
 
-// TestMaxWaiting: more than may wait for the application are turned away at
-// once, and it is not the application's fault.
+// TestMaxWaiting checks that requests beyond the limit are rejected at once, without an
+// error about the application.
 func TestMaxWaiting(t *testing.T) {
 	arrived, open := make(chan struct{}, 10), make(chan struct{})
 	url := testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -19,11 +19,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// What net/http reports of a broken connection is in the tests of package wire,
-// what neterror makes of it in those of neterror, and what JSON is a document in
-// those of claims. Here is what this client makes of an answer.
+// Errors of net/http for broken connections are tested in package wire, their
+// conversion in neterror, and JSON documents in claims. These tests are about the
+// client's handling of a response.
 
-// TestUnavailable: whatever else an application answers.
+// TestUnavailable checks all other responses of an application.
 func TestUnavailable(t *testing.T) {
 	const good = `{"email":"a@x.io"}`
 	type test struct {
@@ -107,10 +107,10 @@ func TestStaysPacked(t *testing.T) {
 	}
 }
 
-// TestEndless: a body that does not end, in any tempo, ends by a limit.
+// TestEndless checks that an endless body reaches a limit, at any speed.
 func TestEndless(t *testing.T) {
 	for name, tt := range map[string]struct {
-		status int // 0: not even a header
+		status int // 0: no header at all
 		chunk  string
 		pause  time.Duration
 		want   string // empty: not signed in
@@ -145,18 +145,18 @@ func TestEndless(t *testing.T) {
 			} else {
 				wantError(t, c, r, tt.want)
 			}
-			if d := time.Since(start); d > 20*time.Second { // it would never end
+			if d := time.Since(start); d > 20*time.Second { // it would never end without a limit
 				t.Errorf("took %v", d)
 			}
 		})
 	}
 }
 
-// TestBrokenConnections: also a connection that breaks is asked over once.
+// TestBrokenConnections checks that a call is not repeated after its connection breaks.
 func TestBrokenConnections(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answer string
-		want   string // empty: not looked at
+		want   string // empty: any error
 	}{
 		"closed":        {"", "the application closed the connection early"},
 		"not HTTP":      {canaryAnswer + "\r\n\r\n", "the connection broke, or the answer is not HTTP"},
@@ -190,8 +190,8 @@ func TestSwitchingProtocols(t *testing.T) {
 	}
 }
 
-// TestClosedWhileIdle: an application may close a connection that nobody
-// used for a while, and that is nobody's failure.
+// TestClosedWhileIdle checks that a connection closed by the application while idle
+// causes no error.
 func TestClosedWhileIdle(t *testing.T) {
 	s := testutil.NewServer(t, testutil.Answer(200, "{}"))
 	s.Start()
@@ -213,12 +213,12 @@ func TestCallerLeaves(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() { <-arrived; cancel(errors.New(canaryAnswer)) }()
 	wantRejection(t, c, ctx, signedIn(), identity.ErrUserinfoUnavailable)
-	wantRejection(t, c, ctx, signedIn(), identity.ErrUserinfoUnavailable) // and has left before
+	wantRejection(t, c, ctx, signedIn(), identity.ErrUserinfoUnavailable) // canceled before the call
 	if errs := r.All(); len(errs) != 0 {
 		t.Errorf("the operator is told: %v", errs)
 	}
 
-	// Out of time is another matter, whoever's limit it is.
+	// A deadline is an error of the application, even if the caller set it.
 	late, stop := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New(canaryAnswer))
 	defer stop()
 	wantRejection(t, c, late, signedIn(), identity.ErrUserinfoUnavailable)
@@ -227,7 +227,7 @@ func TestCallerLeaves(t *testing.T) {
 	}
 }
 
-// TestCertificate: that of the application is verified.
+// TestCertificate checks that the application's certificate is verified.
 func TestCertificate(t *testing.T) {
 	s := testutil.NewServer(t, testutil.Answer(200, `{"email":"a@x.io"}`))
 	s.EnableHTTP2 = true
@@ -244,7 +244,8 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// TestNoErrorTellsAnything has the transport say all that it was told.
+// TestNoErrorTellsAnything uses a transport whose errors contain everything it was
+// given.
 func TestNoErrorTellsAnything(t *testing.T) {
 	c, r := newClient(t, "http://app.invalid/me")
 	c.http = testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// FuzzAnswer: only a 200 with one JSON object or list is a document.
+// FuzzAnswer checks that only a 200 with one JSON object or list is a document.
 func FuzzAnswer(f *testing.F) {
 	for _, body := range []string{
 		`{"email":"a@x.io"}`, `[{"email":"a@x.io"}]`, ``, `null`, `7`, `"a"`, `{}{}`, `{"a":1,"a":2}`, "\ufeff{}", "[[[[", `{"a":"\ud800"}`,
@@ -73,8 +73,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// FuzzRequest: what is sent is one well-formed request, with nothing of the
-// caller's but what is forwarded.
+// FuzzRequest checks that one well-formed request is sent, with nothing of the client's
+// request but the forwarded headers.
 func FuzzRequest(f *testing.F) {
 	f.Add("site.example", "a=1", "Bearer t")
 	f.Add("a\r\nb", "a\r\nX-Admin: 1", "")

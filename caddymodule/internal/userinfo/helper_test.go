@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// What no error may ever show.
+// Secrets that no error may contain.
 const (
 	canaryBearer = "canary-bearer-41d7"
 	canaryCookie = "canary-cookie-9a02"
@@ -39,12 +39,13 @@ const (
 	canaryPass   = "canary-pass-5c66"
 )
 
-// signedIn is the header of somebody with a session.
+// signedIn returns the header of a request with a session.
 func signedIn() http.Header {
 	return http.Header{"Authorization": {"Bearer " + canaryBearer}, "Cookie": {"session=" + canaryCookie}}
 }
 
-// newClient is a client of the application at url; change may adapt it.
+// newClient returns a Client of the application at url, with a recorder of its errors.
+// change may modify the config.
 func newClient(t testing.TB, url string, change ...func(*Config)) (*Client, *testutil.Recorder[error]) {
 	t.Helper()
 	r := new(testutil.Recorder[error])
@@ -65,7 +66,7 @@ func forward(names ...string) func(*Config) {
 
 func timeout(d time.Duration) func(*Config) { return func(cfg *Config) { cfg.Timeout = d } }
 
-// rawOf asks an application that keeps the request, and returns that.
+// rawOf calls an application and returns the bytes that it received.
 func rawOf(t *testing.T, host string, header http.Header, change ...func(*Config)) string {
 	t.Helper()
 	seen := make(chan string, 1)
@@ -80,7 +81,7 @@ func rawOf(t *testing.T, host string, header http.Header, change ...func(*Config
 	return strings.ReplaceAll(<-seen, strings.TrimPrefix(url, "http://"), "APP")
 }
 
-// wantRejection fails unless asking is rejected in just that way.
+// wantRejection fails unless Ask returns want.
 func wantRejection(t testing.TB, c *Client, ctx context.Context, header http.Header, want *identity.Rejection) {
 	t.Helper()
 	d, err := c.Ask(ctx, "site.example", header)
@@ -93,8 +94,7 @@ func wantRejection(t testing.TB, c *Client, ctx context.Context, header http.Hea
 	}
 }
 
-// wantError fails unless the application could not say who is asking, for the
-// reason text.
+// wantError fails unless Ask returns ErrUserinfoUnavailable and OnError receives text.
 func wantError(t testing.TB, c *Client, r *testutil.Recorder[error], text string) {
 	t.Helper()
 	wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoUnavailable)
@@ -108,7 +108,7 @@ func wantError(t testing.TB, c *Client, r *testutil.Recorder[error], text string
 	}
 }
 
-// isEmpty reports whether a document says nothing at all.
+// isEmpty reports whether a document is empty.
 func isEmpty(d claims.Document) bool { return d == (claims.Document{}) }
 
 func lookup(t testing.TB, d claims.Document, path string) any {

@@ -14,7 +14,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestH15_Certificates: the reason is clear and nothing was sent.
+// TestH15_Certificates checks that the error names the reason, and that nothing was
+// sent.
 func TestH15_Certificates(t *testing.T) {
 	var seen atomic.Int32
 	s := testutil.NewServer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
@@ -51,7 +52,8 @@ func TestH15_Certificates(t *testing.T) {
 	}
 }
 
-// TestH15_NoName: the resolver finds nothing, or nobody answers it.
+// TestH15_NoName checks a host that the resolver does not find, and a resolver that
+// does not respond.
 func TestH15_NoName(t *testing.T) {
 	for want, dns := range map[string]*net.DNSError{
 		"sign in: dial tcp: lookup huma.invalid: no such host": {Err: "no such host", Name: "huma.invalid", IsNotFound: true},

@@ -157,7 +157,7 @@ func TestTransportErrors(t *testing.T) {
 		api     string
 		sent    bool
 		timeout bool
-		text    string // of sign up's error; empty: not looked at
+		text    string // error of sign-up; empty: any
 	}{
 		{"refused", "http://" + testutil.FreeAddress(t), false, false, ""},
 		{"reset", testutil.ServeRaw(t, func(conn net.Conn, _ string) { testutil.Reset(conn) }), true, false, ""},
@@ -196,7 +196,8 @@ func TestTransportErrors(t *testing.T) {
 	}
 }
 
-// TestNoErrorTellsAnything has the transport say all that it was told, and more.
+// TestNoErrorTellsAnything uses a transport whose errors contain everything it was
+// given, and more.
 func TestNoErrorTellsAnything(t *testing.T) {
 	for name, wrap := range map[string]func(error) error{
 		"plain":           func(err error) error { return err },
@@ -225,7 +226,7 @@ func TestH10_SentOnce(t *testing.T) {
 	api := testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 		n.Add(1)
 		_, _ = io.WriteString(conn, good)
-		// On a connection that has served before, a transport likes to retry.
+		// Transports retry requests on a reused connection.
 		if _, err := testutil.ReadRequest(conn); err == nil {
 			n.Add(1)
 			testutil.Reset(conn)
@@ -244,8 +245,8 @@ func TestH10_SentOnce(t *testing.T) {
 	}
 }
 
-// TestOnce: a transport repeats a request whose body it can get again, or that has
-// an Idempotency-Key.
+// TestOnce checks that neither GetBody nor Idempotency-Key is set if Once is: with one
+// of them, a transport would retry.
 func TestOnce(t *testing.T) {
 	for _, change := range []func(*Call){once, func(*Call) {}} {
 		var c Call
@@ -262,7 +263,7 @@ func TestOnce(t *testing.T) {
 func TestCanceled(t *testing.T) {
 	arrived, leave := make(chan struct{}, 9), make(chan struct{})
 	api := testutil.Serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then the server sees a caller leave
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices a canceled request only after reading the body
 		arrived <- struct{}{}
 		select {
 		case <-r.Context().Done():
@@ -293,7 +294,7 @@ func TestCanceled(t *testing.T) {
 	testutil.NoSecrets(t, err, "canary")
 }
 
-// TestTransportTimeout: a limit of the transport's own counts as a timeout.
+// TestTransportTimeout checks that a timeout of the transport counts as a timeout.
 func TestTransportTimeout(t *testing.T) {
 	leave := make(chan struct{})
 	api := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { <-leave })
@@ -306,11 +307,11 @@ func TestTransportTimeout(t *testing.T) {
 	}
 }
 
-// deadConn is a connection whose Write fails once it is dead.
+// deadConn is a connection whose Write fails after dead is set.
 type deadConn struct {
 	net.Conn
 	dead    *atomic.Bool
-	accepts int // bytes that a dead one takes before it fails
+	accepts int // bytes written before the failure
 }
 
 func (c deadConn) Write(b []byte) (int, error) {
@@ -321,8 +322,8 @@ func (c deadConn) Write(b []byte) (int, error) {
 	return n, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 }
 
-// TestK08_NotWritten: a call counts as sent once it is written, not once there is
-// a connection for it: a kept one may turn out to be closed.
+// TestK08_NotWritten checks that a call counts as sent once it is written, not once it
+// has a connection: a reused connection may already be closed.
 func TestK08_NotWritten(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -330,7 +331,7 @@ func TestK08_NotWritten(t *testing.T) {
 		sent    bool
 	}{
 		{"nothing was written", 0, false},
-		{"a part was written", 100, false}, // and the rest never comes
+		{"a part was written", 100, false}, // the rest never arrives
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var requests atomic.Int32

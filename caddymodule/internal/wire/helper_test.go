@@ -21,7 +21,7 @@ const (
 	canaryAnswer = "canary-answer-text-8e"
 )
 
-// post makes one attempt at a call of the service at api; change may adapt it.
+// post makes one attempt at a call of the service at api. change may modify the call.
 func post(ctx context.Context, t testing.TB, api string, change ...func(*Call)) ([]byte, error) {
 	t.Helper()
 	return postOn(ctx, t, testutil.Transport(t), api, change...)

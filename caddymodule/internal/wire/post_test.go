@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestRequest looks at the bytes that leave.
+// TestRequest checks the bytes that are sent.
 func TestRequest(t *testing.T) {
 	got := make(chan string, 1)
 	api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
@@ -42,8 +42,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestStatuses: the status comes before the body, and the client reads what
-// the service says of an error, of which no more than that gets out.
+// TestStatuses checks that the status is evaluated before the body, and that only what
+// Refused reads of an error body gets into the error.
 func TestStatuses(t *testing.T) {
 	long := strings.Repeat("x", 70<<10)
 	for _, status := range []int{200, 201, 202, 204, 300, 400, 401, 403, 404, 429, 500, 503, 599} {
@@ -128,7 +128,7 @@ func TestEndpoint(t *testing.T) {
 	}
 }
 
-// TestConnectionReuse: 50 calls, errors among them, on one connection.
+// TestConnectionReuse makes 50 calls, some with errors, on one connection.
 func TestConnectionReuse(t *testing.T) {
 	var conns, n atomic.Int32
 	s := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
