@@ -54,7 +54,7 @@ func membersOf(t connect.TokenType) (members, error) {
 }
 
 // read parses the response to a request that was sent at the given time. It ignores the
-// id_refresh_token, because the plugin does not need it.
+// id_refresh_token, so that no other part of the plugin can pass it on: none needs it.
 func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Grant, error) {
 	answer, why := wire.Object(body)
 	if why != "" {

@@ -104,8 +104,8 @@ func responseMembers(_ int, name string, value any) bool {
 	return connect.IsErrorCode(text)
 }
 
-// maskBody returns a JSON document as text, with values masked unless shown allows
-// them. If body is not JSON, it returns the length of body in parentheses.
+// maskBody returns a JSON document as text, with values masked unless shown allows them.
+// If body is too long or not one JSON value, it returns the reason in parentheses.
 func maskBody(body []byte, shown rule) string {
 	switch {
 	case len(body) == 0:
