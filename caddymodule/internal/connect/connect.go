@@ -1,8 +1,9 @@
-// Package connect is Human API's rule for Connect tokens: it asks for a session token
-// or an id token, and for the other one if Human API refuses the first. It remembers
-// which type a user had last, and classifies the errors of the calls.
+// Package connect requests Connect tokens of Human API: a session token or an id token,
+// and the other one if Human API refuses the first. It remembers which type a user had
+// last, and classifies the errors of the calls.
 //
-// It knows neither Caddy nor HTTP nor the wire format: the adapter implements HumanAPI.
+// The package knows neither Caddy nor HTTP nor the wire format: the adapter implements
+// the interface HumanAPI.
 package connect
 
 import (
@@ -18,14 +19,14 @@ import (
 // TokenType is a type of Human API's Connect tokens.
 type TokenType string
 
-// The types that a page may have. A user is given session tokens until they
-// have connected a source of data, and id tokens from then on.
+// The token types. A user gets session tokens until they have connected a data source,
+// and id tokens from then on.
 const (
 	SessionToken TokenType = "session"
 	IDToken      TokenType = "id"
 )
 
-// Op is the call that asks for a token of this type.
+// Op returns the call that requests a token of this type.
 func (t TokenType) Op() exchange.Op {
 	if t == IDToken {
 		return exchange.OpID
@@ -33,7 +34,7 @@ func (t TokenType) Op() exchange.Op {
 	return exchange.OpSession
 }
 
-// other is what there is to ask for if the service refuses t.
+// other returns the type to request if the service refuses t.
 func (t TokenType) other() TokenType {
 	if t == IDToken {
 		return SessionToken
@@ -41,29 +42,29 @@ func (t TokenType) other() TokenType {
 	return IDToken
 }
 
-// Person is a user as Human API has to know them.
+// Person is a user with the data that Human API needs.
 type Person struct {
-	ID    masked.String // names them in the operator's system, for ever
+	ID    masked.String // the permanent id of the user in the operator's system
 	Email masked.String // may be empty
 }
 
 // HumanAPI is the part of Human API that an exchange needs. Its errors are
 // *exchange.StatusError, *exchange.TransportError, *exchange.AnswerError,
-// *exchange.OpenError or a context's. A StatusError's Code is one for which
-// IsErrorCode holds, and Definite then.
+// *exchange.OpenError or a context's error. The Code of a StatusError is empty or one
+// of Human API's codes (see IsErrorCode); in the latter case Definite is set.
 type HumanAPI interface {
 	Token(ctx context.Context, t TokenType, u Person) (*exchange.Grant, error)
 }
 
 // Human API's own error codes about a user.
 const (
-	codeSessionNotAllowed = "SESSION_TOKEN_GENERATION_NOT_ALLOWED" // has connected a source: id tokens from now on
-	codeUnknownUser       = "UNKNOWN_CLIENT_USER_ID"               // never had a session, or connected nothing
+	codeSessionNotAllowed = "SESSION_TOKEN_GENERATION_NOT_ALLOWED" // the user has connected a source: id tokens from now on
+	codeUnknownUser       = "UNKNOWN_CLIENT_USER_ID"               // the user never had a session, or has connected nothing
 	codeIDNotAllowed      = "ID_TOKEN_GENERATION_NOT_ALLOWED"
 )
 
-// errorCodes are all the codes that Human API has published, and what we
-// answer if one of them is the end.
+// errorCodes maps all the error codes that Human API has published to the Code of an
+// exchange that ends with them.
 var errorCodes = map[string]exchange.Code{
 	codeSessionNotAllowed: exchange.CodeConnectUnavailable,
 	codeUnknownUser:       exchange.CodeConnectUnavailable,
@@ -83,25 +84,25 @@ func IsErrorCode(text string) bool {
 	return known
 }
 
-// Exchange gets a user a token of Human API. Only the service knows which
-// type it is to be, so its answer decides. It is the whole rule:
+// Exchange obtains a token of Human API for a user. Only the service knows which type
+// the user may have, so its response decides. These are all the rules:
 //
-//	ask for an id token if the user's last one was that, else for a session
-//	token; if the service refuses this user that type, ask for the other, once;
-//	if it refuses that as well: connect_unavailable.
+//  1. Request an id token if the user's last token was one, else a session token.
+//  2. If the service refuses this user that type, request the other type, once.
+//  3. If the service refuses that as well: connect_unavailable.
 type Exchange struct {
 	API   HumanAPI
 	Hints Hints
 
-	// OnlyKnown asks for an id token alone: a session token would make a user
-	// of somebody whom the service does not know.
+	// OnlyKnown requests id tokens only. A session token would create a user whom the
+	// service does not know.
 	OnlyKnown bool
 
-	User   exchange.UserKey // names the user in Hints: as in the Request
+	User   exchange.UserKey // identifies the user in Hints: as in the Request
 	Person Person
 }
 
-// Mint makes what exchange.Minter asks for of a token.
+// Mint implements the method of exchange.Minter.
 func (c *Exchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
 	first := c.Hints.first(c.User)
 	if c.OnlyKnown {
@@ -125,7 +126,7 @@ func (c *Exchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome,
 	return nil, "", &exchange.Error{Code: exchange.CodeConnectUnavailable, Err: fmt.Errorf("%w; %w", err, secondErr)}
 }
 
-// end is what comes of the last call.
+// end returns the result of the last call, and updates the hint.
 func (c *Exchange) end(t TokenType, grant *exchange.Grant, err error) (*exchange.Grant, exchange.Outcome, error) {
 	if err == nil {
 		c.Hints.remember(c.User, t)
@@ -138,9 +139,8 @@ func (c *Exchange) end(t TokenType, grant *exchange.Grant, err error) (*exchange
 	return nil, "", e
 }
 
-// refusedBy reports whether the service says that this user gets no token of
-// type t, which the other type may be the answer to. Its own code outranks the
-// status.
+// refusedBy reports whether err says that this user gets no token of type t but may get
+// one of the other type. The service's own code takes precedence over the status.
 func (t TokenType) refusedBy(err error) bool {
 	var status *exchange.StatusError
 	if !errors.As(err, &status) {
@@ -157,7 +157,7 @@ func (t TokenType) refusedBy(err error) bool {
 	return status.Status == http.StatusForbidden || status.Status == http.StatusNotFound
 }
 
-// classify is exchange.Classify with what Human API's own codes say.
+// classify is exchange.Classify with the meaning of Human API's own codes.
 func classify(err error) *exchange.Error {
 	e := exchange.Classify(err)
 	var status *exchange.StatusError
@@ -167,8 +167,8 @@ func classify(err error) *exchange.Error {
 	return e
 }
 
-// CallResult returns the result of one attempt at a call at Human API for
-// metrics. err is the error of the attempt, nil if it succeeded.
+// CallResult returns the result of one attempt of a call to Human API, for metrics. err
+// is the error of the attempt, nil if it succeeded.
 func CallResult(op exchange.Op, err error) exchange.CallResult {
 	if err == nil {
 		return exchange.CallOK

@@ -10,24 +10,24 @@ const (
 	// hintFor is how long a hint is remembered.
 	hintFor = 30 * 24 * time.Hour
 
-	// hintKind is where a user's hint stands among their tokens, so that
-	// forgetting the user takes it along. No request asks for this kind: what
-	// those are made of has no NUL in it.
+	// hintKind is the kind under which a user's hint is stored with their tokens, so
+	// that forgetting the user also deletes the hint. No request has this kind, because
+	// kinds of requests contain no NUL.
 	hintKind exchange.Kind = "\x00hint"
 
-	// codeHintID is in the place of a refusal's code. A hint holds no Grant,
-	// so whatever happens it is never handed out as a token.
+	// codeHintID takes the place of a refusal's code. A hint has no Grant, so it can
+	// never be returned as a token.
 	codeHintID exchange.Code = "hint_id"
 )
 
-// Hints remember whose last token was an id token, which saves such users a
-// call that would be refused. A hint may be lost or wrong at any time: then it
-// costs that call. The zero value remembers nothing.
+// Hints remembers users whose last token was an id token. That saves a call that the
+// service would refuse. A hint may be missing or wrong at any time, which costs only
+// that call. The zero value remembers nothing.
 type Hints struct {
 	Store exchange.Store // may be nil
 }
 
-// first is the type of token to ask for first.
+// first returns the type of token to request first.
 func (h Hints) first(user exchange.UserKey) TokenType {
 	if h.Store == nil {
 		return SessionToken
@@ -38,8 +38,8 @@ func (h Hints) first(user exchange.UserKey) TokenType {
 	return SessionToken
 }
 
-// remember notes the type of a user's last token. Of session tokens there is
-// nothing to note: without a hint they come first.
+// remember records the type of a user's last token. A session token needs no hint,
+// because it is requested first without one.
 func (h Hints) remember(user exchange.UserKey, t TokenType) {
 	if h.Store == nil {
 		return
@@ -51,9 +51,9 @@ func (h Hints) remember(user exchange.UserKey, t TokenType) {
 	h.drop(user)
 }
 
-// drop forgets a user's hint, and leaves their tokens.
+// drop deletes a user's hint but not their tokens.
 func (h Hints) drop(user exchange.UserKey) {
 	if h.Store != nil && h.first(user) == IDToken {
-		h.Store.Put(user, hintKind, exchange.Record{Err: &exchange.Error{Code: codeHintID}}) // over already
+		h.Store.Put(user, hintKind, exchange.Record{Err: &exchange.Error{Code: codeHintID}}) // expired, so it deletes the hint
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Classify returns the Error that an exchange ends with if a call of it failed with
-// err. It looks at the kind of the error and at the HTTP status alone: the package
-// with the rules of a service adds what the service's own error codes say.
+// Classify returns the Error of an exchange in which a call failed with err. It
+// evaluates only the type of err and the HTTP status. The packages login and connect
+// add the meaning of the services' own error codes.
 func Classify(err error) *Error {
 	var (
 		status    *StatusError
@@ -47,27 +47,27 @@ func statusCode(status int) Code {
 	case status >= 400:
 		return CodeRejected
 	}
-	return CodeBadResponse // a redirect, or something stranger
+	return CodeBadResponse // a redirect, or an unexpected status
 }
 
-// CallResult is how one call at a service ended, in a word for metrics.
+// CallResult is the result of one call to a service, as a label value for metrics.
 type CallResult string
 
-// The results of a call that was made.
+// The results of a call that was sent.
 const (
 	CallOK          CallResult = "ok"
-	CallRefused     CallResult = "refused"      // the service says no to this user: not known, known already, no such token
+	CallRefused     CallResult = "refused"      // the service refuses this user: unknown, already exists, or no such token
 	CallLimited     CallResult = "limited"      // 429
-	CallConfig      CallResult = "config"       // it refuses our credentials or ids
-	CallRejected    CallResult = "rejected"     // any other 4xx: our request is wrong
+	CallConfig      CallResult = "config"       // the service refuses our credentials or ids
+	CallRejected    CallResult = "rejected"     // any other 4xx: our request is invalid
 	CallError       CallResult = "error"        // 5xx or 408
-	CallTimeout     CallResult = "timeout"      // no answer in time
-	CallUnreachable CallResult = "unreachable"  // no connection, or it broke
-	CallBadResponse CallResult = "bad_response" // an answer that cannot be used
+	CallTimeout     CallResult = "timeout"      // no response in time
+	CallUnreachable CallResult = "unreachable"  // no connection, or the connection broke
+	CallBadResponse CallResult = "bad_response" // a response that cannot be used
 )
 
-// CallResultOf returns the result of a call that failed. e is the error as the rules
-// of the service classify it; refused says that it refuses the user of the call.
+// CallResultOf returns the result of a failed call. e is the error as the service's
+// package classifies it. refused says that the service refuses the user of the call.
 func CallResultOf(e *Error, refused bool) CallResult {
 	var status *StatusError
 	isStatus := errors.As(e.Err, &status)

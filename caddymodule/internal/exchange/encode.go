@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// The binary form of Grant and Record is for stores outside this process. All
-// numbers are big-endian. It says nothing about who may read or have written
-// it: a store seals it.
+// Binary encoding of Grant and Record, for stores outside this process. All numbers are
+// big-endian. The encoding is neither encrypted nor authenticated: the store must seal
+// it.
 const (
 	grantVersion  = 1
 	recordVersion = 1
@@ -16,11 +16,13 @@ const (
 	recordGrant   = 1
 	recordRefusal = 2
 
-	// maxText is the longest text that is read. An answer of a service is at
-	// most 64 KiB, JSON may write a byte of it as six, and there are names.
+	// maxText is the maximum length of a decoded Grant's text in bytes. A response of a
+	// service has at most 64 KiB, JSON may escape one byte as six, and there are member
+	// names.
 	maxText = 7 << 16
 
-	// maxRetryAfter is the longest wait that is believed of a refusal.
+	// maxRetryAfter is the maximum RetryAfter of a refusal. Encoding caps it; decoding
+	// rejects a longer one.
 	maxRetryAfter = 24 * time.Hour
 
 	gapSize     = 4 + 4
@@ -46,8 +48,8 @@ func (g *Grant) AppendBinary(b []byte) ([]byte, error) {
 	return append(b, g.text...), nil
 }
 
-// DecodeGrant reads what AppendBinary wrote, and nothing else. The Grant has
-// no part of data.
+// DecodeGrant decodes the output of Grant.AppendBinary. It returns an error for any
+// other data. The Grant does not reference data.
 func DecodeGrant(data []byte) (*Grant, error) {
 	if len(data) < grantHeader || data[0] != grantVersion || data[grantHeader-1] > maxGaps {
 		return nil, errGrantForm
@@ -74,9 +76,9 @@ func DecodeGrant(data []byte) (*Grant, error) {
 	return g, nil
 }
 
-// wellFormed reports whether a Builder may have made the Grant, as far as what
-// AppendJSON and the times rely on: a text in braces with the gaps in order
-// inside it, and lifetimes that are believable.
+// wellFormed reports whether a Builder could have built the Grant. It checks what
+// AppendJSON and the expiry rely on: a text in braces, gaps inside it in ascending
+// order, and lifetimes of at most maxLifetime.
 func (g *Grant) wellFormed() bool {
 	n := uint32(len(g.text))
 	if n < 2 || g.text[0] != '{' || g.text[n-1] != '}' || g.minted < 0 {
@@ -92,10 +94,10 @@ func (g *Grant) wellFormed() bool {
 	return found && g.life <= g.gaps[0].life
 }
 
-// AppendBinary implements encoding.BinaryAppender. It fails on what may not be
-// repeated to anybody: an empty Record, and a failure that is not a refusal. Of
-// a refusal it writes its Code, its RetryAfter and when it was kept: what
-// happened is the log's of the replica where it did.
+// AppendBinary implements encoding.BinaryAppender. It fails for records that must not
+// be repeated to another caller: an empty Record, and a failure that is not a refusal.
+// Of a refusal it encodes Code, RetryAfter and the time at which it was cached. The
+// details are only in the log of the replica that got the refusal.
 func (r Record) AppendBinary(b []byte) ([]byte, error) {
 	if (r.Grant == nil) == (r.Err == nil) {
 		return b, errNoRecord
@@ -114,15 +116,16 @@ func (r Record) AppendBinary(b []byte) ([]byte, error) {
 	}
 	at := r.Err.at
 	if at.IsZero() {
-		at = time.Now() // one that the engine did not keep before
+		at = time.Now() // the engine has not cached it before
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, uint64(max(0, min(r.Err.RetryAfter, maxRetryAfter))))
 	return append(b, r.Err.Code...), nil
 }
 
-// DecodeRecord reads what AppendBinary wrote, and nothing else. The Record has
-// no part of data. Whether it is still good is not looked at.
+// DecodeRecord decodes the output of Record.AppendBinary. It returns an error for any
+// other data. The Record does not reference data. DecodeRecord does not check whether
+// the Record has expired.
 func DecodeRecord(data []byte) (Record, error) {
 	const header = 1 + 1 + 8
 	if len(data) < header || data[0] != recordVersion {
@@ -159,8 +162,8 @@ func DecodeRecord(data []byte) (Record, error) {
 	return rec, nil
 }
 
-// believable reports whether something from the one moment may be good until
-// the other, in Unix nanoseconds.
+// believable reports whether a record that was issued at from may be valid until until.
+// Both are Unix nanoseconds.
 func believable(from, until int64) bool {
 	return from >= 0 && until >= from && until-from <= int64(maxLifetime)
 }

@@ -7,91 +7,95 @@ import (
 	"time"
 )
 
-// Outcome is how a request for a token ended.
+// Outcome is the result of a request for a token.
 type Outcome string
 
-// The outcomes of an exchange. Failures have the outcome of their Code.
+// The outcomes of successful requests. The outcome of a failure is its Code.
 const (
 	OutcomeHit        Outcome = "hit"        // from the cache
-	OutcomeShared     Outcome = "shared"     // from somebody else's exchange
-	OutcomeSignedIn   Outcome = "signed_in"  // from our own
-	OutcomeRegistered Outcome = "registered" // from our own, after a sign-up
+	OutcomeShared     Outcome = "shared"     // from an exchange that another request started
+	OutcomeSignedIn   Outcome = "signed_in"  // from the request's own exchange
+	OutcomeRegistered Outcome = "registered" // from the request's own exchange, after a sign-up
 )
 
-// Minter obtains one fresh token from a service.
+// Minter obtains one new token from a service.
 type Minter interface {
-	// Mint runs detached from the request that asked; ctx ends at the
-	// deadline of the exchange. Its error is an *Error.
+	// Mint requests the token. It runs detached from the request that started the
+	// exchange. ctx ends at the deadline of the exchange. The error is an *Error.
 	Mint(ctx context.Context) (*Grant, Outcome, error)
 
-	// Ended is called with the result, once, before those who wait get it. If
-	// Mint panicked, the result's error wraps a *PanicError. It is not called
-	// for an exchange that was never its user's turn.
+	// Ended is called once with the result, before the waiting callers get it, also if
+	// the token of another replica was found in the shared store. If Mint panicked, the
+	// error of the Result wraps a *PanicError. Ended is not called for an exchange that
+	// ended while it waited for its turn among the exchanges of its user.
 	Ended(Result)
 }
 
-// Request asks for a token.
+// Request is a request for a token.
 type Request struct {
 	User   UserKey
 	Kind   Kind
-	Fresh  bool      // past the cache: the caller's last token was refused
-	Since  time.Time // when the caller began to wait; zero: with the call of Exchange
+	Fresh  bool      // bypass the cache: the service refused the caller's last token
+	Since  time.Time // when the caller began to wait; zero: when Exchange is called
 	Source Source
 	Policy *Policy
 }
 
-// Source makes the exchange of a request.
+// Source creates the Minter of a request.
 type Source interface {
-	// Minter is called at most once, before Exchange returns, if the caches do not
-	// have the token. What it returns must not need the request any more.
+	// Minter is called at most once, before Exchange returns, if the caches do not have
+	// the token. The returned Minter must not use the request after Exchange has
+	// returned.
 	Minter() Minter
 }
 
-// Result is what came of it. Grant is nil exactly if Err is set.
+// Result is the result of a request. Grant is nil if and only if Err is set.
 type Result struct {
 	Grant   *Grant
-	Outcome Outcome // empty with Err
-	Err     error   // an *Error, or the context's error if the caller left
+	Outcome Outcome // empty if Err is set
+	Err     error   // an *Error, or the context's error if ctx ended first
 
-	// Kept says that it is what Cache or Recent has, and no exchange was needed.
+	// Kept reports that the result is from Cache or Recent, without an exchange.
 	Kept bool
 
-	// NotKept is why a store failed to keep it: a *PanicError. Only Ended is
-	// told.
+	// NotKept is a *PanicError if a cache panicked while it stored the result. It is
+	// set only in the Result that Ended gets.
 	NotKept error
 }
 
-// The exchanges of one user, of all kinds together: so many run at once at most,
-// and so many more wait for one of them to end. What one user does leaves room
-// for the others.
+// Limits on the exchanges of one user, of all kinds together. At most MaxUserRunning
+// run at once, unless Policy.UserRunning is set, and maxUserWaiting more wait for one
+// of them to end. The limits keep capacity free for other users.
 const (
 	MaxUserRunning = 8
 	maxUserWaiting = 8
 )
 
-// waitGrace is how much longer than its timeout a request waits for an exchange
-// that ends at the same time, so that it gets that exchange's own error.
+// waitGrace is how much longer than its timeout a request waits, so that it gets the
+// error of an exchange that ends at the same time.
 const waitGrace = 250 * time.Millisecond
 
-// Engine runs the exchanges of one account.
+// Engine runs the exchanges of one account. It may be used by several goroutines at
+// once.
 type Engine struct {
-	caches []Forgetter // what Forget, ForgetTokens and Flush reach
+	caches []Forgetter // cleared by Forget, ForgetTokens and Flush
 
 	mu        sync.Mutex
 	users     map[UserKey]*userExchanges
 	evictions evictions
-	running   int           // of all users, those included that wait for their turn
-	idle      chan struct{} // closed when the last exchange ended; nil if nobody waits for that
+	running   int           // exchanges of all users, including those that wait for their turn
+	idle      chan struct{} // closed when the last exchange has ended; nil unless Wait is waiting
 }
 
-// userExchanges are the exchanges of one user. It exists while there are any.
+// userExchanges are the exchanges of one user. The entry is deleted when the last one
+// has ended.
 type userExchanges struct {
 	flights []*flight
-	turns   chan struct{} // holds one value for each exchange that runs
+	turns   chan struct{} // a semaphore: one value for each exchange that runs
 }
 
-// NewEngine returns an engine without exchanges. Forgetting a user reaches
-// all the caches, also from a handler that does not use them.
+// NewEngine returns an engine without exchanges. Forget, ForgetTokens and Flush clear
+// all the given caches, including those that a particular handler does not use.
 func NewEngine(caches ...Forgetter) *Engine {
 	return &Engine{caches: caches, users: make(map[UserKey]*userExchanges), evictions: make(evictions)}
 }
@@ -101,13 +105,13 @@ var (
 		Code: CodeOverloaded, RetryAfter: time.Second,
 		Err: errors.New("too many exchanges wait for the service: the limit is set by the option `max_waiting`"),
 	}
-	// ErrUserOverloaded is the error of a request whose user has too many
-	// exchanges that run or wait.
+	// ErrUserOverloaded is returned if the user of a request already has the maximum
+	// number of running and waiting exchanges.
 	ErrUserOverloaded = &Error{
 		Code: CodeOverloaded, RetryAfter: time.Second,
 		Err: errors.New("too many exchanges of this user run or wait already"),
 	}
-	// ErrWaitedTooLong is the error of a request that was answered before its
+	// ErrWaitedTooLong is returned if the timeout of a request passed before an
 	// exchange ended.
 	ErrWaitedTooLong = &Error{
 		Code: CodeTimeout,
@@ -115,9 +119,10 @@ var (
 	}
 )
 
-// Exchange returns a token that Kept has not found: that of a running exchange,
-// or of a new one; or after all the one that was kept meanwhile. It returns
-// within the policy's Timeout since the caller began to wait, and waitGrace.
+// Exchange returns a token after Request.Kept found none. The token comes from a
+// running exchange, from a new one, or from the cache if it was stored there in the
+// meantime. Exchange waits at most for the policy's Timeout, counted from req.Since,
+// plus waitGrace.
 func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 	arrived := req.Since
 	if arrived.IsZero() {
@@ -141,11 +146,12 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 		case started:
 			return f.result
 		case !req.Policy.accepts(f.result.Err):
-			continue // it was decided by another handler's rules
+			continue // the policy of another handler decided this result
 		case f.isEvicted() && !f.began.After(arrived):
-			// The request may have come after the eviction. Of an exchange that
-			// began later it takes the result, whatever was evicted since: so it
-			// waits for two at most.
+			// The request may have arrived after the eviction, so it must not get an
+			// older token. The result of an exchange that began after the request
+			// arrived is used even if the user was evicted since. So a request waits
+			// for two exchanges at most.
 			continue
 		case f.result.Err == nil:
 			return Result{Grant: f.result.Grant, Outcome: OutcomeShared}
@@ -154,16 +160,17 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 	}
 }
 
-// join finds the running exchange of this user and kind or starts one. It
-// looks at the cache once more: an exchange stores its token before it leaves
-// the list, so between a miss and here one may have ended.
+// join returns the running exchange of this user and kind, or starts one. If f is nil,
+// r is the result. join repeats the cache lookup, because an exchange may have ended
+// since the caller's lookup: an exchange stores its token before it leaves the list.
 func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, started bool, r Result) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	u := e.users[req.User]
 	if u != nil {
 		for _, f := range u.flights {
-			// What another replica has fetched is not what is asked for past the cache.
+			// A request with Fresh must not get a token that another replica has
+			// fetched.
 			if f.kind == req.Kind && !(req.Fresh && f.stored != nil) {
 				f.ask(req)
 				return f, false, Result{}
@@ -191,14 +198,14 @@ func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, s
 	return f, true, Result{}
 }
 
-// Idle reports whether no exchange runs.
+// Idle reports whether no exchange is running.
 func (e *Engine) Idle() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.running == 0
 }
 
-// Wait returns when no exchange runs any more, or when ctx ends.
+// Wait waits until no exchange is running. If ctx ends first, it returns ctx.Err().
 func (e *Engine) Wait(ctx context.Context) error {
 	e.mu.Lock()
 	if e.running == 0 {

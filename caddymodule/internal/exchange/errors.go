@@ -8,33 +8,34 @@ import (
 	"time"
 )
 
-// Op names a call at a service.
+// Op is the name of a call to a service.
 type Op string
 
-// The calls at Huma.
+// The calls to Huma.
 const (
 	OpSignIn  Op = "sign in"
 	OpSignUp  Op = "sign up"
 	OpConsent Op = "sign consent"
 )
 
-// The calls at Human API.
+// The calls to Human API.
 const (
 	OpSession Op = "session token"
 	OpID      Op = "id token"
 )
 
-// StatusError is an answer of the service with another status than success.
-// It carries nothing of the answer's text, which may hold personal data.
+// StatusError is a response of the service with a status other than success. It
+// contains nothing of the body but an error code, because a body may hold personal
+// data.
 type StatusError struct {
 	Op         Op
 	Status     int           // HTTP status
-	Code       string        // the service's own error code, a plain word; empty if it gave none
-	RequestID  string        // the service's id of the request, for its support; empty if it gave none
-	RetryAfter time.Duration // from its Retry-After header; 0 if it gave none
+	Code       string        // the service's own error code, a plain word; empty if there is none
+	RequestID  string        // the service's id of the request, for its support; empty if there is none
+	RetryAfter time.Duration // from the Retry-After header; 0 if there is none
 
-	// Definite says that Code is the service's decision whatever the status
-	// is: the same call has the same end, and a 5xx is no outage.
+	// Definite reports that Code is the service's decision, whatever the status is: the
+	// same call would fail again, and a 5xx is not an outage.
 	Definite bool
 }
 
@@ -49,21 +50,21 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// TransportError is a call without a whole answer.
+// TransportError is a call that got no complete response.
 type TransportError struct {
 	Op      Op
 	Sent    bool // bytes of the request may have reached the service
-	Timeout bool // the answer did not come in time
+	Timeout bool // the response did not arrive in time
 	Err     error
 }
 
 func (e *TransportError) Error() string { return fmt.Sprintf("%s: %v", e.Op, e.Err) }
 
-// Unwrap returns what went wrong underneath.
+// Unwrap returns the underlying error.
 func (e *TransportError) Unwrap() error { return e.Err }
 
-// AnswerError is a success of the service that cannot be used: not JSON, too
-// long, without a token. Why holds nothing of the answer.
+// AnswerError is a successful response that cannot be used: it is not JSON, too long,
+// or without a token. Why contains nothing of the response.
 type AnswerError struct {
 	Op  Op
 	Why string
@@ -71,36 +72,36 @@ type AnswerError struct {
 
 func (e *AnswerError) Error() string { return fmt.Sprintf("%s: read answer: %s", e.Op, e.Why) }
 
-// OpenError is a call that was not made because the breaker is open.
+// OpenError is a call that was not made because the circuit breaker is open.
 type OpenError struct {
-	RetryAfter time.Duration // until it lets a call through again
+	RetryAfter time.Duration // until the breaker permits a call again
 }
 
 func (e *OpenError) Error() string { return "the breaker is open after an outage of the service" }
 
-// BusyError is a call that was not made because too many others were: none of
-// them ended in time.
+// BusyError is a call that was not made because the limit of concurrent calls was
+// reached and no running call ended in time.
 type BusyError struct{}
 
 func (e *BusyError) Error() string {
 	return "too many calls are at the service: the limit is set by the option `max_concurrent`"
 }
 
-// PanicError is an exchange that panicked. The panic's value is not kept: it
-// may hold anything.
+// PanicError is an exchange that panicked. The value of the panic is dropped, because
+// it may contain anything.
 type PanicError struct {
 	Stack []byte // for the operator's log
 }
 
 func (e *PanicError) Error() string { return "the exchange panicked" }
 
-// isOutageStatus reports whether a status says that the service is down: a 5xx,
-// or a 408, by which the service says that it gave up on the request.
+// isOutageStatus reports whether an HTTP status means that the service is down: a 5xx,
+// or a 408 (Request Timeout), with which the service gives up on the request.
 func isOutageStatus(status int) bool { return status >= 500 || status == http.StatusRequestTimeout }
 
-// IsOutage reports whether err says that the service is down: no connection,
-// no answer in time, a 5xx or a 408. A refusal, a 429 and a caller who left do
-// not, and neither does a definite answer.
+// IsOutage reports whether err means that the service is down: no connection, no
+// response in time, a 5xx or a 408. A refusal, a 429, a canceled request and a definite
+// response are not outages.
 func IsOutage(err error) bool {
 	var (
 		status    *StatusError
@@ -115,9 +116,9 @@ func IsOutage(err error) bool {
 	return false
 }
 
-// IsTransient reports whether the same call may succeed if it is made again:
-// after an error of the connection, no answer in time, 408, 429, 502, 503, 504,
-// unless the answer is definite.
+// IsTransient reports whether the same call may succeed on retry: after a connection
+// error, no response in time, or a 408, 429, 502, 503 or 504, unless the response is
+// definite.
 func IsTransient(err error) bool {
 	var (
 		status    *StatusError
@@ -136,10 +137,10 @@ func IsTransient(err error) bool {
 	return false
 }
 
-// Code says why there is no token. It is the `code` of the endpoint's answer.
+// Code says why there is no token. It is the `code` of the endpoint's response.
 type Code string
 
-// The codes that an exchange ends with.
+// The codes of an exchange.
 const (
 	CodeNotRegistered       Code = "not_registered"
 	CodeRefused             Code = "refused"
@@ -153,14 +154,14 @@ const (
 	CodeBadResponse         Code = "upstream_bad_response"
 )
 
-// Error is an exchange that ended without a token.
+// Error is the error of an exchange that ended without a token.
 type Error struct {
 	Code       Code
-	RetryAfter time.Duration // when it is worth asking again; 0 if nobody said
-	Err        error         // what happened, for the operator's log; may be nil
+	RetryAfter time.Duration // when to retry; 0 if unknown
+	Err        error         // the cause, for the operator's log; may be nil
 
-	at time.Time // when it was kept, if it is a refusal that is repeated
-	by *Policy   // of a rejection: whose exchange it ended
+	at time.Time // when it was cached; zero if it was not
+	by *Policy   // only with CodeRejected: the policy of the exchange that was rejected
 }
 
 func (e *Error) Error() string {
@@ -170,11 +171,11 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %v", e.Code, e.Err)
 }
 
-// Unwrap returns what happened.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// isRefusal reports whether the service has refused the user, which may be
-// repeated for a while without calling it again. Replicas share that.
+// isRefusal reports whether the service has refused the user. A refusal may be cached,
+// which saves further calls, and replicas share it.
 func (e *Error) isRefusal() bool {
 	switch e.Code {
 	case CodeNotRegistered, CodeRefused, CodeConnectUnavailable:

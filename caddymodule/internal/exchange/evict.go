@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Evict drops the tokens of a user at all replicas that share the store, and with
-// refusals what they were refused, here. With an error the other replicas may go on
-// handing out what they have in memory or find in the store; this one does not.
+// Evict drops the tokens of a user in all replicas that share the store. If refusals is
+// set, it also drops the refusals that this replica has cached. If shared is nil, there
+// are no other replicas. If Evict returns an error, the other replicas may still
+// respond with tokens from their memory or from the store; this replica does not.
 func (e *Engine) Evict(ctx context.Context, user UserKey, shared SharedStore, refusals bool) (err error) {
 	if shared != nil {
 		err = shared.Evict(ctx, user)
@@ -23,8 +24,8 @@ func (e *Engine) Evict(ctx context.Context, user UserKey, shared SharedStore, re
 	return err
 }
 
-// Forget drops all that is cached of a user, refusals too. What runs for them
-// is not cached either.
+// Forget drops everything that is cached for a user, including refusals. The results of
+// the user's running exchanges are not cached.
 func (e *Engine) Forget(user UserKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -36,8 +37,8 @@ func (e *Engine) Forget(user UserKey) {
 	}
 }
 
-// ForgetTokens drops the cached tokens of a user. Refusals stay: a user cannot
-// have the service called again and again by it.
+// ForgetTokens drops the cached tokens of a user. It leaves refusals in the cache, so
+// that a user cannot cause repeated calls to the service.
 func (e *Engine) ForgetTokens(user UserKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -49,8 +50,8 @@ func (e *Engine) ForgetTokens(user UserKey) {
 	}
 }
 
-// Flush drops all that is cached of all users, and what runs is not cached
-// either.
+// Flush drops everything that is cached for all users. The results of running exchanges
+// are not cached.
 func (e *Engine) Flush() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -62,32 +63,34 @@ func (e *Engine) Flush() {
 	}
 }
 
-// evict marks what runs as from before.
+// evict marks the running exchanges of a user as older than the eviction.
 func (u *userExchanges) evict(all bool) {
 	for _, f := range u.flights {
 		f.evicted, f.evictedAll = true, f.evictedAll || all
 	}
 }
 
-// maxEvictions bounds evictions: some 10 MB. Beyond it the store alone knows.
+// maxEvictions bounds the map of evictions to about 10 MB. If it is full, only the
+// shared store remembers the evictions of further users.
 const maxEvictions = 100_000
 
-// untoldFor is for how long an eviction is remembered that the shared store does not
-// know of: longer than tokens are kept there.
+// untoldFor is how long an eviction is remembered that could not be written to the
+// shared store: longer than tokens are stored there.
 const untoldFor = 30 * 24 * time.Hour
 
-// evictions are the users who were evicted here. A shared store must not bring their
-// tokens back: it may have been down at that moment, or have lost the eviction since.
+// evictions are the users who were evicted at this replica. They prevent that the
+// shared store brings evicted tokens back: the store may have been down at the
+// eviction, or may have lost it since.
 type evictions map[UserKey]eviction
 
-// eviction is until when tokens were issued that are evicted, and for how long that
-// is remembered.
+// eviction is the eviction of one user. Tokens issued before at are evicted. The entry
+// may be deleted after end.
 type eviction struct{ at, end time.Time }
 
-// add notes an eviction. If the store does not know of it, tokens of a replica
-// whose clock is ahead have to be counted to those before.
+// add remembers an eviction. untold says that the shared store does not know of it.
+// Then tokens of a replica whose clock is ahead by up to maxSkew count as evicted, too.
 func (e evictions) add(user UserKey, untold bool, now time.Time) {
-	const atOnce = 8 // each new one pays for a look at a few old ones
+	const atOnce = 8 // each call checks a few old entries
 	looked := 0
 	for u, old := range e {
 		if now.After(old.end) {
@@ -106,7 +109,7 @@ func (e evictions) add(user UserKey, untold bool, now time.Time) {
 	}
 }
 
-// isBefore reports whether a token is from before the eviction of its user.
+// isBefore reports whether a token was issued before its user was evicted.
 func (e evictions) isBefore(user UserKey, rec Record) bool {
 	this, ok := e[user]
 	return ok && rec.Grant != nil && rec.Grant.Minted().Before(this.at)

@@ -12,32 +12,32 @@ import (
 
 // flight is one exchange and the requests that wait for it.
 type flight struct {
-	ctx    context.Context // of the trace of the request that started it, and nothing else
+	ctx    context.Context // has only the trace of the request that started the flight
 	span   tracing.Span
 	kind   Kind
 	began  time.Time
-	fresh  time.Time // when somebody first asked for it past the cache; zero if nobody did
-	stored *Record   // another replica has fetched the result
+	fresh  time.Time // when the first request with Fresh joined; zero if there is none
+	stored *Record   // the result that another replica has fetched; nil otherwise
 	done   chan struct{}
 	result Result // valid once done is closed
 
-	// The user was evicted meanwhile: a token that comes of it is not cached,
-	// and with evictedAll neither is a refusal.
+	// The user was evicted since the flight began: its token is not cached. With
+	// evictedAll, its refusal is not cached either.
 	evicted, evictedAll bool
 }
 
-// isEvicted reports whether the result belongs to the time before an eviction.
+// isEvicted reports whether the result is older than an eviction.
 func (f *flight) isEvicted() bool { return f.evictedAll || f.evicted && f.result.Err == nil }
 
-// ask notes a request that wants a fresh token: this one is.
+// ask records that a request with Fresh has joined. The token of the flight is fresh.
 func (f *flight) ask(req *Request) {
 	if req.Fresh && f.fresh.IsZero() {
 		f.fresh = time.Now()
 	}
 }
 
-// run is an exchange. It takes nothing of the request's that started it: that
-// caller may leave, and the others still want the token.
+// run runs an exchange. It uses nothing of the request that started it: that client may
+// disconnect while others still wait for the token.
 func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *Policy) {
 	defer e.end(f, user)
 	defer f.traced()
@@ -55,12 +55,12 @@ func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *
 	}
 	report := f.result
 	report.NotKept = e.keep(f, user, p)
-	defer func() { _ = recover() }() // whatever a report does, the token is there
+	defer func() { _ = recover() }() // a panic in Ended does not cost the token
 	m.Ended(report)
 }
 
-// takeTurn waits until an exchange of the user may run. It
-// waits for a part of the time there is: the rest is for the exchange.
+// takeTurn waits at most atMost until an exchange of the user may run. It reports false
+// if none may. The rest of the timeout remains for the exchange.
 func takeTurn(ctx context.Context, turns chan<- struct{}, atMost time.Duration) bool {
 	select {
 	case turns <- struct{}{}:
@@ -77,7 +77,7 @@ func takeTurn(ctx context.Context, turns chan<- struct{}, atMost time.Duration) 
 	}
 }
 
-// mint calls the Minter. A panic in it is one failed exchange and nothing else.
+// mint calls the Minter. A panic in it fails this exchange and nothing else.
 func mint(ctx context.Context, m Minter) (r Result) {
 	defer func() {
 		if recover() != nil { // the value is dropped: it may hold anything
@@ -91,8 +91,8 @@ func mint(ctx context.Context, m Minter) (r Result) {
 	return Result{Grant: grant, Outcome: outcome}
 }
 
-// of marks a rejection as that of a handler: the service has rejected what this
-// handler sent for the user, and may accept what another one sends.
+// of sets the policy of a rejection. The service has rejected the request of this
+// handler, and may accept that of another handler.
 func (r Result) of(p *Policy) Result {
 	var e *Error
 	if errors.As(r.Err, &e) && e.Code == CodeRejected {
@@ -103,9 +103,9 @@ func (r Result) of(p *Policy) Result {
 	return r
 }
 
-// keep keeps what came of an exchange, unless the user was forgotten meanwhile.
-// It comes before end: whoever does not find the exchange any more finds its
-// token. A store that panics costs no more than what it should have kept.
+// keep caches the result of an exchange, unless the user was evicted in the meantime.
+// It must run before end, so that a request that does not find the exchange any more
+// finds its token. If a cache panics, the result is not cached, and nothing else fails.
 func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -116,7 +116,7 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	}()
 	switch {
 	case f.evictedAll:
-		for _, s := range e.caches { // what the Minter has noted meanwhile, too
+		for _, s := range e.caches { // including what the Minter has stored in the meantime
 			s.Forget(user)
 		}
 	case f.isEvicted():
@@ -132,7 +132,7 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	return nil
 }
 
-// end wakes those who wait for an exchange.
+// end removes an exchange from the list and wakes its waiters.
 func (e *Engine) end(f *flight, user UserKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -152,13 +152,13 @@ func (e *Engine) remove(user UserKey, f *flight) {
 	}
 }
 
-// trace begins the flight's span, under that of the request that starts it. The
-// flight does not end with the request.
+// trace starts the flight's span as a child of the span of the request that starts the
+// flight. The flight does not end with the request.
 func (f *flight) trace(ctx context.Context) {
 	f.ctx, f.span = tracing.Start(tracing.Detached(ctx), "exchange")
 }
 
-// traced ends it.
+// traced ends the flight's span.
 func (f *flight) traced() {
 	if err := f.result.Err; err != nil {
 		f.span.Fail(string(asError(err).Code))
@@ -168,8 +168,8 @@ func (f *flight) traced() {
 	f.span.End()
 }
 
-// wait waits for an exchange until ctx ends. In the trace of somebody who has
-// not started it is a link to it.
+// wait waits until the exchange has ended or ctx ends. If the request did not start the
+// exchange, its trace gets a span that links to the exchange.
 func (f *flight) wait(ctx context.Context, started bool) error {
 	if !started {
 		defer tracing.StartWait(ctx, "wait for a running exchange", f.ctx).End()

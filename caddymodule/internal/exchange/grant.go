@@ -8,59 +8,58 @@ import (
 	"time"
 )
 
-// maxLifetime is the longest lifetime that is believed. A service that gives
-// more than ten years (or nonsense) has told us nothing.
+// maxLifetime is the longest lifetime that is accepted: ten years. A longer one is
+// treated as unknown.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
-// Grant is what a service granted, ready to be answered: JSON text with gaps
-// where the lifetimes go, because those are whole seconds left at the moment
-// of the answer. It cannot be changed once it is made, so any number of
-// callers may share it, and it does not print.
+// Grant is a token response: JSON text with gaps for the lifetimes, which are the whole
+// seconds remaining at the time of the response. A Grant is immutable, so callers may
+// share it. Package fmt does not print its content.
 //
-// It is small and in one piece: with a million users, every place in memory
-// that a hit has to look at is one the processor waits for.
+// A Grant is small and in one piece. With a million users, the processor waits for each
+// separate piece of memory that a cache hit reads.
 type Grant struct {
 	text   string // the JSON object without its lifetimes
 	minted int64  // Unix nanoseconds just before the call that granted it
-	life   uint32 // seconds that the shortest lifetime lasts; 0 is unknown
-	count  uint32 // of gaps
+	life   uint32 // seconds of the shortest lifetime; 0 is unknown
+	count  uint32 // number of gaps
 	gaps   [maxGaps]gap
 }
 
-// maxGaps is how many lifetimes a Grant may have.
+// maxGaps is the maximum number of lifetimes of a Grant.
 const maxGaps = 3
 
-// gap is a place in a Grant's text where a lifetime belongs.
+// gap is the place of a lifetime in the text of a Grant.
 type gap struct {
 	at   uint32 // offset in the text
-	life uint32 // seconds; 0 is unknown, which is answered as 0
+	life uint32 // seconds; 0 is unknown, and written as 0
 }
 
-// Builder makes a Grant member by member, in the order they are answered.
+// Builder builds a Grant. Members are added in the order of the response.
 type Builder struct {
 	text []byte
 	g    Grant
 }
 
-// NewGrant starts a Grant whose lifetimes count from minted, the time just
-// before the call: what the service says can only be shorter, never longer.
+// NewGrant returns a Builder. The lifetimes count from minted, the time just before the
+// call. So the response never gives a longer lifetime than the service did.
 func NewGrant(minted time.Time) *Builder {
 	return &Builder{g: Grant{minted: minted.UnixNano()}}
 }
 
-// Text adds a member with a text value.
+// Text adds a member with a string value.
 func (b *Builder) Text(name, value string) *Builder {
 	b.name(name)
-	v, _ := json.Marshal(value) // a string always has a JSON form
+	v, _ := json.Marshal(value) // never fails for a string
 	b.text = append(b.text, v...)
 	return b
 }
 
-// Lifetime adds a member that answers the whole seconds left of lifetime. One
-// that is unknown, not positive or longer than ten years is answered as 0. The
-// first one is the token's own: if it is unknown the Grant is never kept. The
-// others can only make it be kept for a shorter time. There are at most three,
-// and they count in whole seconds.
+// Lifetime adds a member with the whole seconds that remain of lifetime. A lifetime
+// that is unknown, not positive or longer than ten years is written as 0. The first
+// lifetime is that of the token: if it is unknown, the Grant is never cached. Further
+// lifetimes can only shorten the time for which it is cached. A Grant has at most three
+// lifetimes. Fractions of a second are dropped.
 func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 	b.name(name)
 	var life uint32
@@ -70,12 +69,12 @@ func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 			b.g.life = life
 		}
 	}
-	b.g.gaps[b.g.count] = gap{at: uint32(len(b.text)), life: life} // answers are at most 64 KiB
+	b.g.gaps[b.g.count] = gap{at: uint32(len(b.text)), life: life} // responses have at most 64 KiB
 	b.g.count++
 	return b
 }
 
-// Grant finishes the Grant.
+// Grant returns the finished Grant.
 func (b *Builder) Grant() *Grant {
 	g := b.g
 	g.text = string(append(b.text, '}'))
@@ -91,8 +90,8 @@ func (b *Builder) name(name string) {
 	b.text = append(append(append(b.text, sep), n...), ':')
 }
 
-// AppendJSON appends the answer as it is true at now. A clock that was set back
-// makes no token live longer than it was granted for.
+// AppendJSON appends the response to dst, with the lifetimes that remain at now. If the
+// clock was set back, the response never gives more than the original lifetime.
 func (g *Grant) AppendJSON(dst []byte, now time.Time) []byte {
 	age, from := max(0, now.UnixNano()-g.minted), uint32(0)
 	for _, gap := range g.gaps[:g.count] {
@@ -104,11 +103,11 @@ func (g *Grant) AppendJSON(dst []byte, now time.Time) []byte {
 	return append(dst, g.text[from:]...)
 }
 
-// Minted is the time just before the call that granted it.
+// Minted returns the time just before the call that issued the token.
 func (g *Grant) Minted() time.Time { return time.Unix(0, g.minted) }
 
-// expiry is when the Grant's shortest lifetime ends; zero if there is no Grant
-// or nothing is known of that.
+// expiry returns when the shortest lifetime ends. It is zero if g is nil or the
+// lifetime is unknown.
 func (g *Grant) expiry() time.Time {
 	if g == nil || g.life == 0 {
 		return time.Time{}
@@ -116,9 +115,8 @@ func (g *Grant) expiry() time.Time {
 	return g.Minted().Add(time.Duration(g.life) * time.Second)
 }
 
-// keepUntil is the last moment at which the Grant may be handed out from a
-// cache: it never goes into its own last margin. Zero is never: nothing is known
-// of its lifetime.
+// keepUntil returns the last time at which a cache may return the Grant: margin before
+// the end of its shortest lifetime. Zero means never, because the lifetime is unknown.
 func (g *Grant) keepUntil(margin func(life time.Duration) time.Duration) time.Time {
 	if g.life == 0 {
 		return time.Time{}
@@ -127,8 +125,10 @@ func (g *Grant) keepUntil(margin func(life time.Duration) time.Duration) time.Ti
 	return g.Minted().Add(life - margin(life))
 }
 
-// Format implements fmt.Formatter: a Grant holds tokens and does not print.
+// Format implements fmt.Formatter. It prints a placeholder, because a Grant contains
+// tokens.
 func (g *Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "grant(***)") }
 
-// MarshalJSON implements json.Marshaler for loggers; AppendJSON is the answer.
+// MarshalJSON implements json.Marshaler for loggers, with a placeholder. Use AppendJSON
+// for responses.
 func (g *Grant) MarshalJSON() ([]byte, error) { return []byte(`"grant(***)"`), nil }

@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// freshFor is for how long after a request past the cache its token (or the
-// error that came instead) also answers the next such request.
+// freshFor is how long the result of a request with Fresh, a token or an error, is also
+// returned to further requests with Fresh.
 const freshFor = 5 * time.Second
 
-// Policy is how the handler that asks wants its exchanges run and kept.
+// Policy says how the exchanges of one handler run and how their results are cached.
 type Policy struct {
 	Timeout     time.Duration // of a whole exchange
-	TTL         time.Duration // how long a token may be kept
-	Margin      time.Duration // never hand out a token in its last Margin,
-	MarginPart  int           // or in so manieth a part of its life, if that is shorter; 0: always Margin
-	NegativeTTL time.Duration // how long a refusal may be repeated; 0 not at all
-	MaxWaiting  int           // exchanges that may run or wait at once, over all users
-	UserRunning int           // exchanges of one user that may run at once; 0: MaxUserRunning
+	TTL         time.Duration // how long a token may be cached
+	Margin      time.Duration // a cache returns no token in the last Margin of its lifetime,
+	MarginPart  int           // or in the last 1/MarginPart of it, if that is shorter; 0: always Margin
+	NegativeTTL time.Duration // how long a refusal may be cached; 0: not at all
+	MaxWaiting  int           // maximum number of exchanges that run or wait, over all users
+	UserRunning int           // maximum number of exchanges of one user that run at once; 0: MaxUserRunning
 	Registers   bool          // unknown users are signed up
 
-	Cache  Store // nil: nothing is kept
-	Recent Store // what was fetched past the cache within freshFor; nil with Cache
+	Cache  Store // nil: nothing is cached
+	Recent Store // results of requests with Fresh, for freshFor; nil if Cache is nil
 
-	Shared SharedStore // behind Cache, of all replicas; nil: there are no others
+	Shared SharedStore // shared by all replicas, behind Cache; nil: there are no other replicas
 }
 
-// userRunning is how many exchanges of one user may run at once.
+// userRunning returns how many exchanges of one user may run at once.
 func (p *Policy) userRunning() int {
 	if p.UserRunning == 0 {
 		return MaxUserRunning
@@ -34,8 +34,8 @@ func (p *Policy) userRunning() int {
 	return p.UserRunning
 }
 
-// Kept looks for an answer that needs no exchange. A fresh token is answered
-// by another fresh one alone, or by the error that came instead.
+// Kept looks up a result that needs no exchange. A request with Fresh gets only the
+// recent result of another request with Fresh, which may be an error.
 func (r *Request) Kept(now time.Time) (Result, bool) {
 	p := r.Policy
 	if p.Cache == nil {
@@ -52,8 +52,8 @@ func (r *Request) Kept(now time.Time) (Result, bool) {
 	return keptResult(rec), true
 }
 
-// inTime reports whether a record is within the handler's time for it, which
-// may have become shorter since it was kept.
+// inTime reports whether a record is younger than the handler's TTL or NegativeTTL,
+// which may be shorter now than when the record was stored.
 func (p *Policy) inTime(rec Record, now time.Time) bool {
 	keepFor := p.TTL
 	if rec.Err != nil {
@@ -63,8 +63,8 @@ func (p *Policy) inTime(rec Record, now time.Time) bool {
 	return age >= 0 && age < keepFor
 }
 
-// age is how old what was kept is. A negative age is that of something from
-// the future: the clock was set back, and nobody knows how old it is.
+// age returns the age of a record. It is negative if the clock was set back; then the
+// real age is unknown.
 func (r Record) age(now time.Time) time.Duration {
 	if r.Err != nil {
 		return now.Sub(r.Err.at)
@@ -72,7 +72,7 @@ func (r Record) age(now time.Time) time.Duration {
 	return now.Sub(r.Grant.Minted())
 }
 
-// error is the record's refusal as an error, nil if it has none.
+// error returns the refusal as an error, or nil if there is none.
 func (r Record) error() error {
 	if r.Err == nil {
 		return nil
@@ -80,13 +80,13 @@ func (r Record) error() error {
 	return r.Err
 }
 
-// accepts reports whether an error of another handler's exchange (or of this
-// handler's before a reload) holds here too: that a user is not registered
-// says nothing where users are registered, and a rejection is about what the
-// other handler sent.
+// accepts reports whether an error from the exchange of another handler (or of this
+// handler before a reload) applies to this handler. CodeNotRegistered does not apply if
+// this handler signs users up. CodeRejected is about the request that the other handler
+// sent.
 func (p *Policy) accepts(err error) bool {
 	if err == nil {
-		return true // of most hits, which need no memory for this
+		return true // the fast path of most cache hits: no allocation
 	}
 	var e *Error
 	if !errors.As(err, &e) {
@@ -108,14 +108,14 @@ func result(rec Record) Result {
 	return Result{Grant: rec.Grant, Outcome: OutcomeHit}
 }
 
-// keptResult is result for what needs no exchange.
+// keptResult returns the result of a cache hit.
 func keptResult(rec Record) Result {
 	r := result(rec)
 	r.Kept = true
 	return r
 }
 
-// keep stores what came of an exchange, for as long as it may be repeated.
+// keep caches the result of an exchange for as long as it may be repeated.
 func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 	now := time.Now()
 	if !fresh.IsZero() {
@@ -126,8 +126,8 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 	}
 }
 
-// record is what came of an exchange, for as long as it may be repeated. It is
-// false for a failure that may not.
+// record returns the Record of a result, with the time until which it may be repeated.
+// It reports false for a failure that must not be repeated.
 func (p *Policy) record(r Result, now time.Time) (Record, bool) {
 	rec := newRecord(r, now)
 	switch {
@@ -144,8 +144,8 @@ func (p *Policy) record(r Result, now time.Time) (Record, bool) {
 	return rec, true
 }
 
-// freshRecord is what came of an exchange past the cache, whatever it is, for
-// those who ask for the same soon after.
+// freshRecord returns the Record of an exchange with Fresh, for further requests with
+// Fresh. It may hold any result.
 func freshRecord(r Result, fresh, now time.Time) Record {
 	rec := newRecord(r, now)
 	rec.Until = fresh.Add(freshFor)
@@ -164,8 +164,8 @@ func newRecord(r Result, now time.Time) Record {
 	return Record{Err: &failed}
 }
 
-// margin is how long before the end of its life a token is not handed out from
-// a cache any more.
+// margin returns how long before the end of its lifetime a token is no longer returned
+// from a cache.
 func (p *Policy) margin(life time.Duration) time.Duration {
 	if p.MarginPart == 0 {
 		return p.Margin
@@ -173,7 +173,7 @@ func (p *Policy) margin(life time.Duration) time.Duration {
 	return min(p.Margin, life/time.Duration(p.MarginPart))
 }
 
-// asError gives any error an exchange may end with its Code.
+// asError returns err as an *Error. It classifies an error that is none.
 func asError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

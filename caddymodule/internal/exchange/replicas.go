@@ -7,23 +7,23 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
-// maxSkew is how far the clocks of two replicas may be apart. What another one
-// has stored may look as if it came from the future by so much.
+// maxSkew is the maximum difference between the clocks of two replicas. A record of
+// another replica may be dated that far in the future.
 const maxSkew = 30 * time.Second
 
-// stored looks for what another replica has fetched, and makes it the result of
-// the flight. Otherwise seen is what Put has to be given. A flight past the cache
-// needs that alone.
+// stored looks up the result of another replica in the shared store and makes it the
+// result of the flight. In any case, seen is the tombstone to pass to Put. A flight
+// with Fresh uses only seen.
 //
-// A record in memory that is older than maxStale is handed out again only if the
-// store still has one. Of a user whom the store does not have any more an exchange
-// decides: they were evicted elsewhere, or it is over, or the store has lost it.
-// While the store cannot be asked, memory is all there is.
+// A record in memory that is older than maxStale is returned again only if the store
+// still has one. If the store has none, a new exchange decides: the user was evicted at
+// another replica, the record has expired, or the store has lost it. If the store
+// cannot be read, the record in memory is used.
 func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy) (seen Tombstone, found bool) {
 	if p.Shared == nil {
 		return seen, false
 	}
-	defer func() { _ = recover() }() // a store that panics costs a call
+	defer func() { _ = recover() }() // a store that panics costs a call to the service
 	ctx, span := tracing.Start(ctx, "read from the shared store")
 	defer span.End()
 	rec, ok, seen, err := p.Shared.Get(ctx, user, f.kind)
@@ -38,7 +38,7 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 		switch {
 		case err != nil:
 			rec, ok = old, true
-		case !ok, rec.isBefore(old): // the store was not told of the newer one
+		case !ok, rec.isBefore(old): // the store did not get the newer record
 			p.Cache.Put(user, f.kind, Record{})
 			ok = false
 		}
@@ -51,8 +51,8 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 	return seen, true
 }
 
-// stale is the record in memory that has to be looked up again, if it may be
-// handed out otherwise.
+// stale returns the record in memory that must be checked against the shared store, if
+// it is otherwise valid for this handler.
 func (p *Policy) stale(user UserKey, kind Kind) (rec Record, ok bool) {
 	if p.Cache == nil {
 		return rec, false
@@ -62,20 +62,20 @@ func (p *Policy) stale(user UserKey, kind Kind) (rec Record, ok bool) {
 	return rec, ok && rec.isStale(now) && p.inTime(rec, now) && p.accepts(rec.error())
 }
 
-// isStale reports whether a record of the cache has to be looked up in the shared
-// store before it is handed out again. What no store has is not stale. What was
-// checked in the future is: the clock was set back.
+// isStale reports whether a cached record must be looked up in the shared store before
+// it is returned again. A record that is never written to the shared store is not
+// stale. A record with CheckedAt in the future is stale: the clock was set back.
 func (r Record) isStale(now time.Time) bool {
 	age := now.Sub(r.CheckedAt)
 	return (age < 0 || age >= maxStale) && (r.Err == nil || r.Err.isRefusal())
 }
 
-// isBefore reports whether both are tokens, and this is the older one.
+// isBefore reports whether both records are tokens and r is the older one.
 func (r Record) isBefore(other Record) bool {
 	return r.Grant != nil && other.Grant != nil && r.Grant.Minted().Before(other.Grant.Minted())
 }
 
-// believes reports whether a record of another replica may be handed out.
+// believes reports whether a record of another replica is valid for this handler.
 func (p *Policy) believes(rec Record) bool {
 	keepFor := p.TTL
 	if rec.Err != nil {
@@ -86,8 +86,8 @@ func (p *Policy) believes(rec Record) bool {
 	return age > -maxSkew && age < keepFor && now.Before(rec.Until) && p.accepts(rec.error())
 }
 
-// Stored returns the token that another replica has stored for a user, nil if
-// there is none that may be handed out.
+// Stored returns the token of a user that another replica has stored. It returns nil if
+// there is no valid one, or if the store fails. p.Shared must not be nil.
 func (e *Engine) Stored(ctx context.Context, user UserKey, kind Kind, p *Policy) *Grant {
 	rec, ok, _, err := p.Shared.Get(ctx, user, kind)
 	if err != nil || !ok || !p.believes(rec) {
@@ -101,13 +101,14 @@ func (e *Engine) Stored(ctx context.Context, user UserKey, kind Kind, p *Policy)
 	return rec.Grant
 }
 
-// share hands the result of the flight to the other replicas. It comes before
-// anybody is answered: whoever is, may ask another replica next.
+// share writes the result of the flight to the shared store. It must run before any
+// caller gets the result, because a client may send its next request to another
+// replica.
 func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, seen Tombstone) {
 	if p.Shared == nil {
 		return
 	}
-	defer func() { _ = recover() }() // a store that panics costs a call
+	defer func() { _ = recover() }() // a store that panics costs a call to the service
 	rec, ok := p.record(f.result, time.Now())
 	if !ok || rec.Err != nil && !rec.Err.isRefusal() {
 		return
@@ -117,11 +118,11 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 	e.mu.Lock()
 	fresh, evicted := f.fresh, f.isEvicted()
 	e.mu.Unlock()
-	if evicted { // by this replica, which could not tell the store perhaps
+	if evicted { // by this replica, which may have failed to tell the store
 		return
 	}
 	kept, err := p.Shared.Put(ctx, user, f.kind, rec, seen, !fresh.IsZero())
-	if err == nil && !kept { // the user was evicted, at another replica
+	if err == nil && !kept { // another replica has evicted the user
 		e.mu.Lock()
 		f.evicted = true
 		e.mu.Unlock()

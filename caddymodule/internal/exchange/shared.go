@@ -6,84 +6,85 @@ import (
 	"time"
 )
 
-// ErrDown is wrapped by the errors of a shared store that is known not to be
-// usable at the moment: the operation was not tried and took no time.
+// ErrDown is wrapped by the errors of a shared store that is known to be unusable. The
+// operation was not tried and took no time.
 var ErrDown = errors.New("the shared store is down")
 
-// EvictedFor is for how long an eviction is remembered: longer than any exchange
-// that began before it.
+// EvictedFor is how long an eviction is remembered: longer than any exchange lasts that
+// began before it.
 const EvictedFor = 15 * time.Minute
 
-// maxStale is how old a token in memory may be before it is looked up in the
-// shared store again: so much later an eviction at another replica takes effect
-// here if its message was lost.
+// maxStale is the maximum age of a token in memory before it is looked up in the shared
+// store again. If the message about an eviction at another replica was lost, the
+// eviction takes effect after this time.
 const maxStale = time.Minute
 
-// SharedStore is the store of one account that all replicas share. It lies behind
-// each replica's own memory. A miss is a value, a broken store is an error, and
-// a broken store only costs a call: nothing of what it answers is needed for a
-// token.
+// SharedStore is the store of one account that all replicas share. It is behind the
+// memory cache of each replica. A miss is a value; an error means that the store
+// failed. No token depends on the store: a failure only costs a call to the service.
 //
-// An operation takes at most the store's own timeout, also if its context has
-// no end, and is not cut short by it: the context decides whether it begins.
+// An operation takes at most the store's own timeout, even if its context has no
+// deadline. The context decides only whether an operation starts; it does not interrupt
+// one.
 type SharedStore interface {
-	// Up reports whether the store can be used, as far as is known. It makes no
-	// call.
+	// Up reports whether the store can be used, according to the last known state. It
+	// makes no call.
 	Up() bool
 
-	// Get returns what is kept and still good now, in one round trip, and what
-	// Put has to be given. With an error seen may be given to Put all the same.
+	// Get returns the record that is stored and still valid, in one round trip. Pass
+	// seen to Put; that is allowed even if Get returned an error.
 	Get(ctx context.Context, user UserKey, kind Kind) (rec Record, found bool, seen Tombstone, err error)
 
-	// Put keeps rec until rec.Until, in place of what was kept, unless the user
-	// was evicted since seen: without an error current says whether not, and if
-	// it is false rec belongs into no memory either. One that is not in the future
-	// is not kept, and what it replaces is gone all the same. It is an error to
-	// put a failure that is not a refusal.
+	// Put stores rec until rec.Until in place of the previous record, unless the user
+	// was evicted since seen. If err is nil, current reports whether the user was not
+	// evicted; if current is false, do not cache rec in memory either. If rec.Until is
+	// not in the future, rec is not stored, and the previous record is deleted all the
+	// same. It is an error to put a failure that is not a refusal.
 	//
-	// With replaces, the other replicas drop what they have of this user in
-	// memory: rec is there because what they have is no good.
+	// With replaces, the other replicas drop the tokens of this user from memory,
+	// because rec replaces a token that was no longer accepted.
 	Put(ctx context.Context, user UserKey, kind Kind, rec Record, seen Tombstone, replaces bool) (current bool, err error)
 
-	// Evict drops all kinds of a user, and tells all replicas. What was seen before
-	// cannot be put any more. With an error the other replicas may not know. It is
-	// tried also if the store is down: one that takes no writes may still drop.
+	// Evict drops all kinds of a user and notifies all replicas. A tombstone that was
+	// read before is no longer accepted by Put. If Evict returns an error, the other
+	// replicas may not have been notified. It is tried even if the store is down: a
+	// store that accepts no writes may still delete.
 	Evict(ctx context.Context, user UserKey) error
 
-	// Flush drops everything of the account, and tells all replicas. It visits
-	// every key of the store and takes as long as ctx lets it.
+	// Flush drops everything of the account and notifies all replicas. It visits every
+	// key of the store. Only ctx limits its duration.
 	Flush(ctx context.Context) error
 }
 
-// Tombstone is what is left of an evicted user in a SharedStore, for EvictedFor:
-// another one after each eviction. It is empty for a user who was not evicted.
+// Tombstone identifies the last eviction of a user in a SharedStore. It changes with
+// each eviction and is stored for EvictedFor. It is empty for a user who was not
+// evicted.
 type Tombstone string
 
-// Member is what an account has of a store that replicas share.
+// Member is the access of one account to a store that replicas share.
 type Member struct {
 	Store SharedStore
 	Locks SignUpLocks
 
-	// Start connects in the background. Until then the store is down.
+	// Start connects in the background. Until it is called, the store is down.
 	Start func()
 }
 
-// SignUpLocks are the locks of users of one service who are being signed up, so
-// that of several replicas one does it. A lock ends by itself, also if its
-// replica died. Without them, as while the store is down, the service's refusal of
-// a second account is what is left.
+// SignUpLocks are locks on the users of one service, so that only one replica signs a
+// user up. A lock expires, also if its replica died. Without locks, for example while
+// the store is down, only the service itself prevents a second account.
 type SignUpLocks interface {
-	// Lock takes the lock of a user for the given time, if it is free. With an
-	// error nobody knows whose it is; what came with it has to be released all the
-	// same.
+	// Lock takes the lock of a user for the given time, if it is free. If it returns an
+	// error, the owner of the lock is unknown; release the returned lock all the same.
 	Lock(ctx context.Context, user UserKey, life time.Duration) (SignUpLock, error)
 
-	// Peek is for those who wait: it returns the lock as it is, and takes none.
+	// Peek returns the current lock of a user without taking it. Callers poll it while
+	// they wait.
 	Peek(ctx context.Context, user UserKey) (SignUpLock, error)
 
-	// Release says how the sign-up ended that a lock was taken for. It does nothing
-	// to a lock of somebody else, except that a user who exists does exist, for
-	// the given time.
+	// Release records how the sign-up ended for which the lock was taken. It does not
+	// change the lock of another replica, with one exception: end.Exists is recorded in
+	// any case, for the given time.
 	Release(ctx context.Context, user UserKey, lock SignUpLock, end SignUpEnd, life time.Duration) error
 
 	// Unhold ends the hold of a user, if there is one.
@@ -93,24 +94,24 @@ type SignUpLocks interface {
 // SignUpLock is the lock of a user.
 type SignUpLock struct {
 	State SignUpState
-	ID    string // of one that is the caller's; empty if it was not even asked for
+	ID    string // identifies the caller's lock; empty if the caller has none, or if it was not requested
 }
 
-// SignUpState is how far the sign-up of a user is.
+// SignUpState is the state of a user's sign-up.
 type SignUpState uint8
 
 // The states of a sign-up.
 const (
-	SignUpFree    SignUpState = iota // there is none
-	SignUpOurs                       // it is the caller's to send
-	SignUpRunning                    // somebody else's runs, or their replica died
+	SignUpFree    SignUpState = iota // there is no sign-up
+	SignUpOurs                       // the caller has the lock and may send the sign-up
+	SignUpRunning                    // another caller has the lock; its replica may have died
 	SignUpDone                       // the user exists: sign in
-	SignUpHeld                       // it had an unclear end: only sign-in may decide
+	SignUpHeld                       // the sign-up had an unclear end: only sign-in may decide
 )
 
-// SignUpEnd is how a sign-up ended. The zero value says that the service has
+// SignUpEnd is the result of a sign-up. The zero value means that the service has
 // definitely not created the user.
 type SignUpEnd struct {
-	Exists bool          // the user is known to exist, whoever created them
-	Hold   time.Duration // without Exists: the end is unclear, nobody signs the user up for so long
+	Exists bool          // the user is known to exist, no matter who created the account
+	Hold   time.Duration // only without Exists: the end is unclear; no sign-up is sent for this time
 }

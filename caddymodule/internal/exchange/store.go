@@ -2,39 +2,39 @@ package exchange
 
 import "time"
 
-// UserKey names a user of one account in stores: a keyed hash, from which no
-// address can be read.
+// UserKey identifies a user of one account in stores. It is a keyed hash: the user's
+// address cannot be read from it.
 type UserKey string
 
-// Kind is a kind of token of one user: the client type and whatever `vary`
-// tells apart.
+// Kind identifies a kind of token of one user: the client type and the values that the
+// option `vary` distinguishes.
 type Kind string
 
-// Record is what is kept for one user and kind: a grant, or a refusal.
+// Record is what a store holds for one user and kind: a token or a refusal.
 type Record struct {
 	Grant *Grant
 	Err   *Error    // a refusal that may be repeated; nil if Grant is set
-	Until time.Time // the last moment at which it may be handed out
+	Until time.Time // the last time at which the record may be returned
 
-	// CheckedAt is when it was known last that a store which replicas share has it,
-	// too. Put takes the moment for it if it is zero.
+	// CheckedAt is when the record was last known to be in the shared store as well. If
+	// it is zero, Put sets it to the current time.
 	CheckedAt time.Time
 }
 
-// Store keeps records. A miss is a value, never an error.
+// Store stores records. A miss is a value, never an error.
 type Store interface {
-	// Get returns what is kept and still good now, which the caller knows: on the
-	// way of a hit every look at the clock counts.
+	// Get returns the record that is stored and still valid at now. The caller passes
+	// the time, because each reading of the clock slows down a cache hit.
 	Get(user UserKey, kind Kind, now time.Time) (Record, bool)
-	// Put keeps r until r.Until, in place of what was kept. One that is not in
-	// the future is not kept, and what it replaces is gone all the same.
+	// Put stores r until r.Until in place of the previous record. If r.Until is not in
+	// the future, r is not stored, and the previous record is deleted all the same.
 	Put(UserKey, Kind, Record)
 	Forgetter
 }
 
-// Forgetter can be made to forget.
+// Forgetter drops cached records.
 type Forgetter interface {
-	// Forget drops all that is kept of a user, refusals too.
+	// Forget drops all records of a user, including refusals.
 	Forget(UserKey)
 	// ForgetTokens drops the tokens of a user, of all kinds.
 	ForgetTokens(UserKey)

@@ -9,34 +9,34 @@ import (
 )
 
 const (
-	// peekInterval is how often a replica looks whether the sign-up of another one
-	// has ended: less than what a sign-up takes.
+	// peekInterval is how often a replica checks whether the sign-up of another replica
+	// has ended. It is shorter than a sign-up takes.
 	peekInterval = 50 * time.Millisecond
 
-	// lockMargin is how much longer than an exchange a lock lasts: a replica that
-	// takes the next one can be sure that the last one's sign-up is not sent any
-	// more.
+	// lockMargin is how much longer than an exchange a lock lasts. When another replica
+	// takes the lock after it has expired, the sign-up of the previous holder is not
+	// sent any more.
 	lockMargin = 5 * time.Second
 )
 
-// Coordinator is what an Exchange needs to leave a sign-up to another replica. The
-// same may serve several exchanges of a user, one after the other.
+// Coordinator makes sure that only one replica signs a user up. One Coordinator may
+// serve several exchanges of a user, one after the other.
 type Coordinator struct {
 	Locks   exchange.SignUpLocks
-	User    exchange.UserKey // names the user in Locks: the same in all replicas
+	User    exchange.UserKey // identifies the user in Locks: the same in all replicas
 	Timeout time.Duration    // of an exchange
 
-	// Stored returns the token of this user and kind that another replica has
-	// stored; nil if there is none.
+	// Stored returns the token of this user and kind that another replica has stored,
+	// or nil if there is none.
 	Stored func(ctx context.Context) *exchange.Grant
 }
 
-// signUpTurn is whose turn it is to sign a user up.
+// signUpTurn says which replica may sign a user up, and what the others have done.
 type signUpTurn struct {
-	ours   bool            // send it
-	exists bool            // another replica's has created the user
-	held   bool            // nobody's: the last one had an unclear end, and sign-in has just been tried
-	grant  *exchange.Grant // what another replica's exchange has come to
+	ours   bool            // this replica may send the sign-up
+	exists bool            // another replica has created the user
+	held   bool            // no replica may: the last sign-up had an unclear end, and sign-in has just been tried
+	grant  *exchange.Grant // the token from the exchange of another replica
 
 	lock  exchange.SignUpLock
 	since time.Time // just before the lock was taken
@@ -44,8 +44,9 @@ type signUpTurn struct {
 
 var errLockEnded = errors.New("the sign-up was not sent: another replica may begin one by now")
 
-// take asks all replicas for the right to sign a user up. While another one
-// does, it waits for its end. Without a store that answers the right is ours.
+// take acquires the right to sign a user up, over all replicas. While another replica
+// signs the user up, take waits for the end. If the store does not respond, this
+// replica may sign the user up.
 func (r *Coordinator) take(ctx context.Context) (t signUpTurn) {
 	if r == nil {
 		return signUpTurn{ours: true}
@@ -68,9 +69,9 @@ func (r *Coordinator) take(ctx context.Context) (t signUpTurn) {
 	}
 }
 
-// wait waits for the end of another replica's sign-up, for half of the time
-// that is left: the other half is for a sign-in. It returns true if the sign-up
-// has ended without a user.
+// wait waits until the sign-up of another replica has ended. It waits for half of the
+// remaining time; the other half is for a sign-in. It returns true if the sign-up has
+// ended without creating a user.
 func (r *Coordinator) wait(ctx context.Context, t *signUpTurn) (again bool) {
 	patience := r.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -104,12 +105,13 @@ func (r *Coordinator) wait(ctx context.Context, t *signUpTurn) (again bool) {
 	}
 }
 
-// isOver reports whether the lock may be another replica's by now: a process
-// that was stopped for a while, say, must not send the sign-up any more.
+// isOver reports whether the lock may have expired, so that another replica may hold
+// it. A process that was suspended for a while, for example, must not send its sign-up
+// any more.
 func (r *Coordinator) isOver(t signUpTurn) bool { return r != nil && time.Since(t.since) > r.Timeout }
 
-// release tells the other replicas how our sign-up ended. It does not take the
-// exchange's context, which may be over by now: the store has its own timeout.
+// release tells the other replicas how the sign-up ended. It does not use the context
+// of the exchange, which may have ended. The store has its own timeout.
 func (r *Coordinator) release(t signUpTurn, end exchange.SignUpEnd) {
 	if r != nil && t.lock.ID != "" {
 		_ = r.Locks.Release(context.Background(), r.User, t.lock, end, max(r.Timeout+lockMargin, end.Hold))

@@ -8,58 +8,58 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// holdRetry is how long a caller is told to wait for an account whose sign-up
-// had an unclear end: it mostly appears within seconds.
+// holdRetry is the Retry-After for a user whose sign-up had an unclear end. Most
+// accounts appear within seconds.
 const holdRetry = 2 * time.Second
 
-// Registration says whether and how users who are unknown to the service are
-// signed up.
+// Registration says whether and how users are signed up who are unknown to the service.
 type Registration struct {
 	Off     bool
-	Hold    time.Duration // after a sign-up with an unclear end
-	Refused time.Duration // for which a refusal of a sign-up is repeated; 0: not at all
+	Hold    time.Duration // no further sign-up for this long after one with an unclear end
+	Refused time.Duration // how long the refusal of a sign-up is repeated; 0: not at all
 	Consent bool          // sign the consent after a sign-up
 
-	// Allow is the brake: it takes one from the budget of sign-ups, or says
-	// that there is none left.
+	// Allow is the rate limit of sign-ups. It takes one sign-up from the budget and
+	// reports false if none is left.
 	Allow func() bool
 
-	// ConsentFailed is told about a consent that could not be signed. It never
-	// costs the token.
+	// ConsentFailed is called with the error if the consent could not be signed. The
+	// client gets its token all the same.
 	ConsentFailed func(error)
 
-	// Ended is told what came of a sign-up, once for each. Nil: nobody is. A
-	// sign-up that another replica does is none of ours.
+	// Ended is called with the result of each sign-up, once. If it is nil, results are
+	// dropped. It is not called for a sign-up by another replica.
 	Ended func(SignUpResult)
 }
 
-// notify reports the result of a sign-up to Ended.
+// notify calls Ended with the result of a sign-up.
 func (r *Registration) notify(result SignUpResult) {
 	if r.Ended != nil {
 		r.Ended(result)
 	}
 }
 
-// Exchange signs a person in at Huma, and up if Huma does not know them. It is
-// the whole rule (contract §4):
+// Exchange signs a person in at Huma, and signs them up first if Huma does not know
+// them. These are all the rules (contract §4):
 //
-//	sign in; on a 403 that says the user is unknown sign up; if that says the
-//	user exists or carries no token, sign in once more; if that, or the sign-up
-//	itself, is such a 403: refused.
+//  1. Sign in. If a 403 says that the user is unknown, sign up.
+//  2. If the sign-up says that the user exists, or responds without a token,
+//     sign in once more.
+//  3. If that sign-in, or the sign-up, responds with such a 403: refused.
 type Exchange struct {
 	Huma          Huma
 	Registrations *Registrations
 	Registration  Registration
 
-	User   exchange.UserKey // names the user in Registrations: the same for all credentials
+	User   exchange.UserKey // identifies the user in Registrations: the same for all credentials
 	Person Person
 
-	// Coordinator makes a sign-up the only one over all replicas. Nil: there are
-	// no others.
+	// Coordinator prevents sign-ups of the same user by several replicas. Nil: there
+	// are no other replicas.
 	Coordinator *Coordinator
 }
 
-// Mint makes what exchange.Minter asks for of a token.
+// Mint implements the method of exchange.Minter.
 func (l *Exchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
 	for {
 		grant, err := l.Huma.SignIn(ctx, l.Person)
@@ -78,7 +78,7 @@ func (l *Exchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome,
 		case err != nil:
 			return nil, "", exchange.Classify(err)
 		case turn.finished:
-			continue // somebody else has signed this user up: sign in, with our own client type
+			continue // another request has signed this user up: sign in, with our own client type
 		case turn.refusal != nil:
 			return nil, "", turn.refusal
 		case turn.held > 0:
@@ -93,12 +93,13 @@ var (
 	errBrake = errors.New("too many registrations: the limit is set by the option `registration { rate }`")
 )
 
-// register signs the person up: once, whatever becomes of it.
+// register signs the person up. It sends at most one sign-up, whatever the result is.
 func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Grant, exchange.Outcome, error) {
 	ctx = exchange.WithPriority(ctx)
-	// Until the service has decided, the end is unclear: also if this panics.
+	// Until the service has decided, the end is unclear. That is also so if this
+	// panics.
 	end := exchange.SignUpEnd{Hold: l.Registration.Hold}
-	var refusal *exchange.Error // definite
+	var refusal *exchange.Error // a definite one
 	defer func() {
 		if refusal != nil {
 			permit.refuse(refusal, l.Huma, l.Registration.Refused)
@@ -114,7 +115,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Gran
 	}
 	defer func() { l.Coordinator.release(turn, end) }()
 
-	result := SignUpUnclear // unless it is known better, as above
+	result := SignUpUnclear // until it is known better, also if this panics
 	defer func() { l.Registration.notify(result) }()
 	if !l.Registration.Allow() {
 		end, result = exchange.SignUpEnd{}, SignUpLimited
@@ -148,10 +149,11 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Gran
 		return nil, "", failed
 	}
 
-	// The user exists now, or may: only sign-in can tell.
+	// The user exists now, or may exist: only sign-in can tell.
 	grant, signInErr := l.Huma.SignIn(ctx, l.Person)
 	if err == nil && signInErr != nil {
-		// It was created and cannot be seen yet: another sign-up could be a second.
+		// The user was created but cannot sign in yet: another sign-up could create a
+		// second account.
 		end.Hold = l.Registration.Hold
 	}
 	switch {
@@ -168,7 +170,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Gran
 	return nil, "", classify(signInErr)
 }
 
-// waitForReplica ends the exchange of a user whose sign-up is another replica's.
+// waitForReplica ends the exchange of a user whom another replica signs up.
 func (l *Exchange) waitForReplica(ctx context.Context, turn signUpTurn) (*exchange.Grant, exchange.Outcome, error) {
 	switch {
 	case turn.held:
@@ -176,7 +178,7 @@ func (l *Exchange) waitForReplica(ctx context.Context, turn signUpTurn) (*exchan
 	case turn.grant != nil:
 		return turn.grant, exchange.OutcomeSignedIn, nil
 	}
-	// Its user exists now, or may: only sign-in can tell.
+	// The user exists now, or may exist: only sign-in can tell.
 	grant, err := l.Huma.SignIn(ctx, l.Person)
 	switch {
 	case err == nil:
@@ -189,12 +191,13 @@ func (l *Exchange) waitForReplica(ctx context.Context, turn signUpTurn) (*exchan
 	return nil, "", classify(err)
 }
 
-// heldError is the end of an exchange whose user only sign-in may decide about.
+// heldError is the error for a user with a hold. Until the hold ends, only sign-in may
+// decide whether the user exists.
 func heldError(left time.Duration) *exchange.Error {
 	return &exchange.Error{Code: exchange.CodeUnavailable, RetryAfter: min(left, holdRetry), Err: errHeld}
 }
 
-// consent signs the consent of somebody who has just been registered.
+// consent signs the consent of a user who has just been signed up.
 func (l *Exchange) consent(ctx context.Context) {
 	if !l.Registration.Consent {
 		return

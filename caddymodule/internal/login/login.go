@@ -1,8 +1,9 @@
-// Package login is Huma's rule: it signs a user in, and registers one whom Huma does
-// not know, at most once at a time in this process and over all replicas. It
-// classifies the errors of Huma's calls.
+// Package login signs users in at Huma, and signs up those whom Huma does not know, at
+// most once at a time in this process and over all replicas. It classifies the errors
+// of Huma's calls.
 //
-// It knows neither Caddy nor HTTP nor Huma's wire format: the adapter implements Huma.
+// The package knows neither Caddy nor HTTP nor Huma's wire format: the adapter
+// implements the interface Huma.
 package login
 
 import (
@@ -12,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// ClientType is the kind of application that requests a token.
+// ClientType is the type of the application that requests a token.
 type ClientType string
 
 // The client types of Huma.
@@ -22,7 +23,7 @@ const (
 	Web     ClientType = "web"
 )
 
-// Person is a user as the service has to know them.
+// Person is a user with the data that Huma needs.
 type Person struct {
 	Email      masked.String
 	FirstName  masked.String // may be empty
@@ -33,14 +34,14 @@ type Person struct {
 
 // Huma is the part of Huma's API that an exchange needs. Its errors are
 // *exchange.StatusError, *exchange.TransportError, *exchange.AnswerError,
-// *exchange.OpenError or a context's.
+// *exchange.OpenError or a context's error.
 type Huma interface {
-	// SignIn asks for a token of an existing user.
+	// SignIn requests a token for an existing user.
 	SignIn(ctx context.Context, p Person) (*exchange.Grant, error)
 
-	// SignUp creates a user. The Grant is nil if the user was created but the
-	// answer carries no token, as an older version of the API does it.
-	// It sends at most one request, whatever becomes of it.
+	// SignUp creates a user. The Grant is nil if the user was created but the response
+	// contains no token, as with an older version of the API. SignUp sends at most one
+	// request, whatever the result is.
 	SignUp(ctx context.Context, p Person) (*exchange.Grant, error)
 
 	// SignConsent signs the consent on the user's behalf.

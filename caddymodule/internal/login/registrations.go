@@ -8,59 +8,61 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// Registrations makes sure that a user is signed up at most once at a time,
-// whoever asks: it is shared by all accounts of one API, deployment and
-// project, whatever their client types and credentials.
+// Registrations makes sure that a user is signed up at most once at a time in this
+// process. All accounts of one API, deployment and project share it, whatever their
+// client types and credentials are.
 //
-// A sign-up whose end is unclear (the connection broke, the answer did not
-// come, the service failed while it had the request) may have created the
-// user. Such a user is held: until the hold ends, only sign-in may decide. A user
-// whom the service has refused is not signed up again for a while, either.
+// A sign-up whose end is unclear may have created the user: the connection broke, the
+// response did not arrive, or the service failed while it had the request. Such a user
+// is held: until the hold ends, only sign-in may decide. A user whom the service has
+// refused is not signed up again for a while, either.
 type Registrations struct {
 	mu    sync.Mutex
 	users map[exchange.UserKey]*registration
 	now   func() time.Time
 }
 
-// registration is a running sign-up, or the hold it left behind.
+// registration is a running sign-up, or the hold after it.
 type registration struct {
 	done chan struct{} // closed when the sign-up has ended
-	held time.Time     // not before this moment again; zero while it runs
+	held time.Time     // no sign-up before this time; zero while the sign-up runs
 
-	// Why not, if the service has refused the user, and the client that it was
-	// said to. Nil: the sign-up had an unclear end.
+	// The refusal of the user by the service, and the client that got it. Nil: the
+	// sign-up had an unclear end.
 	refusal *exchange.Error
 	client  Huma
 }
 
-// holds reports whether a hold is one for a sign-up by client. What the service
-// rejects is the request of one client, and it may accept another's.
+// holds reports whether the hold applies to a sign-up by client. A request that the
+// service rejects is rejected for one client. The service may accept that of another
+// one.
 func (r *registration) holds(client Huma, now time.Time) bool {
 	return r.held.After(now) && (r.refusal == nil || r.refusal.Code != exchange.CodeRejected || r.client == client)
 }
 
-// NewRegistrations returns an empty set.
+// NewRegistrations returns a Registrations without sign-ups and holds.
 func NewRegistrations() *Registrations {
 	return &Registrations{users: make(map[exchange.UserKey]*registration), now: time.Now}
 }
 
-// permit is the right to send one sign-up for a user. release gives it back.
+// permit is the permission to send one sign-up for a user. Call release or refuse once.
 type permit struct {
 	owner *Registrations
 	user  exchange.UserKey
 	reg   *registration
 }
 
-// turn is what acquire found.
+// turn is the result of acquire.
 type turn struct {
 	permit   *permit         // the caller may sign the user up now
-	finished bool            // somebody else's sign-up has ended in the meantime
-	held     time.Duration   // the user is held for so long
-	refusal  *exchange.Error // because of it; nil: the last sign-up had an unclear end
+	finished bool            // another request's sign-up has ended in the meantime
+	held     time.Duration   // how long the hold of the user lasts
+	refusal  *exchange.Error // the reason of the hold; nil: the last sign-up had an unclear end
 }
 
-// acquire asks for the right to sign a user up. While somebody else's sign-up
-// of the user runs it waits for its end, and says so: the user may exist now.
+// acquire requests the permission to sign a user up. While another request's sign-up of
+// the user runs, acquire waits for its end and returns finished: the user may exist
+// now.
 func (r *Registrations) acquire(ctx context.Context, user exchange.UserKey, client Huma) (turn, error) {
 	r.mu.Lock()
 	now := r.now()
@@ -85,8 +87,8 @@ func (r *Registrations) acquire(ctx context.Context, user exchange.UserKey, clie
 	return turn{permit: &permit{r, user, reg}}, nil
 }
 
-// release says how the sign-up ended: with a hold of the given length if its end
-// was unclear, with 0 if the service has decided.
+// release ends the sign-up. hold is how long the user is held if the end was unclear,
+// and 0 if the service has decided.
 func (p *permit) release(hold time.Duration) {
 	r := p.owner
 	r.mu.Lock()
@@ -99,8 +101,9 @@ func (p *permit) release(hold time.Duration) {
 	close(p.reg.done)
 }
 
-// refuse says that the service has refused the user: that is repeated for a while,
-// so that a user cannot use up the rate of sign-ups.
+// refuse ends the sign-up of a user whom the service has refused. The refusal is
+// repeated for the given time, so that one user cannot use up the rate limit of
+// sign-ups.
 func (p *permit) refuse(refusal *exchange.Error, client Huma, repeat time.Duration) {
 	p.owner.mu.Lock()
 	p.reg.refusal, p.reg.client = refusal, client
@@ -108,8 +111,8 @@ func (p *permit) refuse(refusal *exchange.Error, client Huma, repeat time.Durati
 	p.release(repeat)
 }
 
-// sweep drops holds that have ended. Their number is bounded by the brake on
-// registrations, and each new registration pays for a look at a few of them.
+// sweep deletes holds that have ended. The rate limit of sign-ups bounds their number.
+// Each new sign-up checks a few of them.
 func (r *Registrations) sweep(now time.Time) {
 	const atOnce = 8
 	looked := 0
@@ -123,8 +126,8 @@ func (r *Registrations) sweep(now time.Time) {
 	}
 }
 
-// Release ends the hold of a user, if there is one: the operator knows better
-// whether the user exists. A sign-up that runs goes on.
+// Release ends the hold of a user, if there is one, because the operator knows whether
+// the user exists. A running sign-up is not interrupted.
 func (r *Registrations) Release(user exchange.UserKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,7 +147,7 @@ func (r *Registrations) ReleaseAll() {
 	}
 }
 
-// Len is the number of users whose sign-up runs or is held.
+// Len returns the number of users whose sign-up is running or held.
 func (r *Registrations) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
