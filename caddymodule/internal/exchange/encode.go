@@ -162,8 +162,8 @@ func DecodeRecord(data []byte) (Record, error) {
 	return rec, nil
 }
 
-// believable reports whether a record that was issued at from may be valid until until.
-// Both are Unix nanoseconds.
+// believable reports whether a record may be valid from the one time until the other,
+// both in Unix nanoseconds: until is not before from, and at most maxLifetime after it.
 func believable(from, until int64) bool {
 	return from >= 0 && until >= from && until-from <= int64(maxLifetime)
 }

@@ -35,7 +35,7 @@ type Minter interface {
 type Request struct {
 	User   UserKey
 	Kind   Kind
-	Fresh  bool      // bypass the cache: the service refused the caller's last token
+	Fresh  bool      // bypass the cache: the caller's last token was refused
 	Since  time.Time // when the caller began to wait; zero: when Exchange is called
 	Source Source
 	Policy *Policy

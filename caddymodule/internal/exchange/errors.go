@@ -24,9 +24,9 @@ const (
 	OpID      Op = "id token"
 )
 
-// StatusError is a response of the service with a status other than success. It
-// contains nothing of the body but an error code, because a body may hold personal
-// data.
+// StatusError is a response of the service with a status other than success. Apart from
+// Code and RequestID it contains nothing of the response's text, which may hold
+// personal data.
 type StatusError struct {
 	Op         Op
 	Status     int           // HTTP status

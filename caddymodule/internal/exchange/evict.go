@@ -78,8 +78,8 @@ const maxEvictions = 100_000
 // shared store: longer than tokens are stored there.
 const untoldFor = 30 * 24 * time.Hour
 
-// evictions are the users who were evicted at this replica. They prevent that the
-// shared store brings evicted tokens back: the store may have been down at the
+// evictions are the users who were evicted at this replica. They prevent the shared
+// store from bringing evicted tokens back: the store may have been down at the
 // eviction, or may have lost it since.
 type evictions map[UserKey]eviction
 

@@ -1,12 +1,12 @@
-// Package memcache keeps records in memory, on go-cache: one entry per user
-// with all their kinds of token, never more users than the bound, nothing
-// longer than its time.
+// Package memcache caches records in memory, on go-cache: one entry per user with all
+// their kinds of token, up to a maximum number of users, and no record after it has
+// expired.
 //
-// go-cache has neither a bound nor a sweep that can be paced, and takes a
-// lifetime that is not positive for "no end". So the users are spread over
-// many small caches, a list beside each of them keeps the order in which they
-// were put, one counter holds the bound, and a sweep visits one of the small
-// caches at a time. Readers meet go-cache's read lock and nothing else.
+// go-cache has no size limit and no sweep that can be paced, and treats a lifetime that
+// is not positive as "never expires". Therefore the users are spread over many small
+// caches (shards). A list per shard records the order in which users were put. One
+// counter enforces the limit. A sweep visits a few shards at a time. A read takes only
+// go-cache's read lock.
 package memcache
 
 import (
@@ -20,32 +20,32 @@ import (
 )
 
 const (
-	// shardCount is a power of two. At a million users a shard holds about
-	// 1,000 of them, each of which is some 400 ns of waiting for memory in a sweep:
-	// those who put wait for half a millisecond. With so many, fewer than one hit
-	// in a thousand goes to the shard that is being swept.
+	// shardCount is a power of two. With a million users, a shard holds about 1,000. A
+	// sweep waits about 400 ns for memory for each of them, so a Put may wait for half
+	// a millisecond. With so many shards, fewer than one hit in a thousand goes to the
+	// shard that is being swept.
 	shardCount = 1024
 
 	// sweepStep is how many shards are swept at a time, one after the other. With
-	// fewer the processor would wake up more often, for nothing where there are few
+	// fewer, the processor would wake up more often, without need if there are few
 	// users.
 	sweepStep = 4
 
-	// sweepRound is how long a sweep of all shards takes, and so roughly how
-	// long an expired user may still take up memory.
+	// sweepRound is how long a sweep of all shards takes. So it is roughly the maximum
+	// time for which an expired user still takes up memory.
 	sweepRound = time.Minute
 
-	// maxEvictions bounds what one Put does when the bound has become much
-	// smaller: it is a request that waits for it.
+	// maxEvictions is how many users one Put evicts at most, for example after the
+	// limit was lowered. A request waits for that Put.
 	maxEvictions = 256
 )
 
-// Cache holds users with their records, in memory. It is used through the
-// Stores that Limit returns; all of them see the same users.
+// Cache holds the records of users in memory. Use it through the Stores that Limit
+// returns. All of them share the same users.
 type Cache struct {
 	seed   maphash.Seed
-	users  atomic.Int64                      // users kept, and places taken for those about to be
-	hand   atomic.Uint32                     // the shard that gives up a user next if one's own has none
+	users  atomic.Int64                      // number of users, including places reserved for users about to be put
+	hand   atomic.Uint32                     // the shard to evict from next if the user's own shard is empty
 	shards [shardCount]atomic.Pointer[shard] // nil until a user is put there
 
 	sweeping sync.Once
@@ -53,37 +53,38 @@ type Cache struct {
 	stopOnce sync.Once
 }
 
-// New returns an empty Cache. Its sweep begins with the first user: one that is
-// never used takes 8 KiB and no processor. Close it, or the sweep goes on for ever.
+// New returns an empty Cache. Its sweep starts with the first user, so an unused Cache
+// takes 8 KiB and no processor time. Call Close to stop the sweep.
 func New() *Cache { return &Cache{seed: maphash.MakeSeed(), stop: make(chan struct{})} }
 
-// Close ends the sweep. The Cache stays usable and keeps its bound and its
-// times, so requests that still hold it are served; expired users then go
-// only when they are put again, forgotten or evicted. It may be called again.
+// Close stops the sweep. The Cache remains usable, and still applies its limit and its
+// expiry, so requests that still use it are served. After Close, expired users are
+// removed only when they are put again, forgotten or evicted. Close may be called more
+// than once.
 func (c *Cache) Close() { c.stopOnce.Do(func() { close(c.stop) }) }
 
-// Len is the number of users kept. Those that have expired count until they
-// are swept, and a Put under way counts already: it is never less than what is
-// held, so the bound holds for it, too.
+// Len returns the number of users. Expired users count until they are swept, and a
+// running Put already counts. So Len is never less than the number of users in memory,
+// and the limit applies to that number.
 func (c *Cache) Len() int { return int(c.users.Load()) }
 
-// Limit returns the Cache as a Store whose Put keeps at most maxUsers users
-// (0 or less: none) by dropping those that were put longest ago. Get, Forget
-// and Flush are the Cache's.
+// Limit returns the Cache as a Store whose Put holds at most maxUsers users (0 or less:
+// none). A Put evicts the users that were put longest ago. Get, Forget and Flush are
+// those of the Cache.
 //
-// The bound is the view's and not the Cache's, so that it may change while the
-// users stay. If there are more than maxUsers users when a Put comes, it drops
-// up to 256 of them: a smaller bound is reached over as many Puts as it takes,
-// and new users are kept once it is.
+// The limit belongs to the Store and not to the Cache, so that it can change while the
+// users stay. If the Cache holds more than maxUsers users, each Put evicts up to 256 of
+// them. A lower limit may take several Puts to reach; new users are cached from then
+// on.
 func (c *Cache) Limit(maxUsers int) exchange.Store { return boundedCache{c, int64(maxUsers)} }
 
-// boundedCache is a Cache with a bound.
+// boundedCache is a Cache with a maximum number of users.
 type boundedCache struct {
 	*Cache
 	max int64
 }
 
-// Get returns what is kept and still good now.
+// Get implements exchange.Store.
 func (v boundedCache) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exchange.Record, bool) {
 	s := v.shard(user).Load()
 	if s == nil {
@@ -92,9 +93,8 @@ func (v boundedCache) Get(user exchange.UserKey, kind exchange.Kind, now time.Ti
 	return s.get(user, kind, now.UnixNano())
 }
 
-// Put keeps r until r.Until, in place of what was kept for that user and kind.
-// One that is not in the future is not kept, and what it replaces is gone all
-// the same: it is older.
+// Put implements exchange.Store. If r has expired, the previous record is deleted all
+// the same, because it is older.
 func (v boundedCache) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) {
 	s := v.shardToPut(user)
 	now := time.Now()
@@ -107,15 +107,15 @@ func (v boundedCache) Put(user exchange.UserKey, kind exchange.Kind, r exchange.
 		v.evictDown(v.max, s)
 		return
 	}
-	// The place is taken before the user is put, with no lock held: another
-	// shard may have to give it up.
+	// The place is reserved before the user is put, with no lock held, because another
+	// shard may have to evict a user.
 	if !v.reserve(v.max, s) {
-		return // a cache fails open: it costs a call, no more
+		return // a cache fails open: the next request costs a call, nothing else
 	}
 	s.insert(user, k, now.UnixNano())
 }
 
-// Forget drops all kinds of a user.
+// Forget implements exchange.Forgetter.
 func (c *Cache) Forget(user exchange.UserKey) {
 	if s := c.shard(user).Load(); s != nil {
 		s.forget(user)
@@ -129,20 +129,21 @@ func (c *Cache) ForgetTokens(user exchange.UserKey) {
 	}
 }
 
-// Flush drops everything.
+// Flush implements exchange.Forgetter.
 func (c *Cache) Flush() {
 	for s := range c.usedShards() {
 		s.flush()
 	}
 }
 
-// shard returns the place of a user's shard. The keys' own bytes would do as long as
-// they are hashes; this does not depend on it.
+// shard returns the shard pointer of a user. The bytes of the key would do as long as
+// keys are hashes; the hash here does not depend on that.
 func (c *Cache) shard(user exchange.UserKey) *atomic.Pointer[shard] {
 	return &c.shards[maphash.String(c.seed, string(user))%shardCount]
 }
 
-// shardToPut returns the shard of a user, and makes it if there is none.
+// shardToPut returns the shard of a user. It creates the shard if there is none, and
+// starts the sweep with the first one.
 func (c *Cache) shardToPut(user exchange.UserKey) *shard {
 	at := c.shard(user)
 	if s := at.Load(); s != nil {
@@ -153,7 +154,7 @@ func (c *Cache) shardToPut(user exchange.UserKey) *shard {
 	return at.Load()
 }
 
-// usedShards are the shards that there are.
+// usedShards iterates over the shards that have been created.
 func (c *Cache) usedShards() iter.Seq[*shard] {
 	return func(yield func(*shard) bool) {
 		for i := range c.shards {
@@ -164,9 +165,9 @@ func (c *Cache) usedShards() iter.Seq[*shard] {
 	}
 }
 
-// reserve takes a place for one more user, and evicts for it if need be, from
-// own first. It reports false if there is none to be had: all places are taken
-// by others' Puts, or the bound has become so small that it takes several.
+// reserve reserves a place for one more user. If there is none, it evicts users, from
+// own first. It reports false if there is still no place: other Puts have taken all
+// places, or the limit has become so low that reaching it takes several Puts.
 func (c *Cache) reserve(limit int64, own *shard) bool {
 	for range maxEvictions {
 		for n := c.users.Load(); n < limit; n = c.users.Load() {
@@ -181,7 +182,7 @@ func (c *Cache) reserve(limit int64, own *shard) bool {
 	return false
 }
 
-// evictDown evicts what is beyond the bound.
+// evictDown evicts users beyond the limit, at most maxEvictions of them.
 func (c *Cache) evictDown(limit int64, own *shard) {
 	for range maxEvictions {
 		if c.users.Load() <= limit || !c.evict(own) {
@@ -190,13 +191,14 @@ func (c *Cache) evictDown(limit int64, own *shard) {
 	}
 }
 
-// evict drops the user put longest ago of own, or of the next shard that has
-// any. It holds one lock at a time.
+// evict evicts the user put longest ago of own, or of the next shard that has users. It
+// holds one lock at a time. It reports false if all shards are empty.
 func (c *Cache) evict(own *shard) bool {
 	if own.evictOldest() {
 		return true
 	}
-	// Goes on where the last one was found, so that all shards pay in turn.
+	// It continues after the shard of the last eviction, so that all shards lose users
+	// in turn.
 	from := c.hand.Load()
 	for i := range uint32(shardCount) {
 		if s := c.shards[(from+i)%shardCount].Load(); s != nil && s.evictOldest() {
@@ -207,7 +209,8 @@ func (c *Cache) evict(own *shard) bool {
 	return false
 }
 
-// sweepAll visits a few shards at a time, one after the other, all of them in a round.
+// sweepAll sweeps sweepStep shards per tick, and all shards once per sweepRound. It
+// returns when the Cache is closed.
 func (c *Cache) sweepAll() {
 	tick := time.NewTicker(sweepRound / shardCount * sweepStep)
 	defer tick.Stop()

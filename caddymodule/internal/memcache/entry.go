@@ -7,32 +7,31 @@ import (
 )
 
 const (
-	// maxKinds is how many kinds are kept per user. One more drops the one
-	// put longest ago: whoever can make up kinds cannot fill the memory.
+	// maxKinds is the maximum number of kinds per user. One more evicts the kind put
+	// longest ago, so that a client that makes up kinds cannot fill the memory.
 	maxKinds = 8
 
-	// maxLife is the longest anything is kept, whatever it says of itself. No
-	// token is believed to live longer, and beyond some 200 years Unix
-	// nanoseconds overflow.
+	// maxLife is the maximum lifetime of a record. No token lifetime above it is
+	// accepted, and beyond about 200 years Unix nanoseconds overflow.
 	maxLife = 10 * 365 * 24 * time.Hour
 )
 
-// entry is a user with their kinds of token, the one put last first. Most
-// users have one kind, so the first is part of the entry. The links belong to
-// the shard's list and its lock; the rest does not change.
+// entry is a user with their kinds of token, the one put last first. Most users have
+// one kind, so the first is embedded. The shard's lock protects the links of its list;
+// the other fields are immutable.
 type entry struct {
 	user         exchange.UserKey
 	older, newer *entry
 	cachedToken
 }
 
-// cachedToken is one kind of a user's tokens. It is a Record in a smaller form, with
-// the grant in it instead of behind a pointer: one wait for memory less.
+// cachedToken is one kind of a user's tokens: a Record in a smaller form. It embeds the
+// Grant instead of pointing to it, which saves one memory access.
 type cachedToken struct {
 	kind    exchange.Kind
-	until   int64           // the last moment at which it may be handed out: Unix nanoseconds of the wall clock
+	until   int64           // Record.Until: Unix nanoseconds of the wall clock
 	checked int64           // Record.CheckedAt, likewise
-	err     *exchange.Error // if it is a refusal; there is no grant then
+	err     *exchange.Error // set if it is a refusal; grant is empty then
 	next    *cachedToken
 	grant   exchange.Grant
 }
@@ -41,10 +40,10 @@ func newEntry(user exchange.UserKey, k *cachedToken) *entry {
 	return &entry{user: user, cachedToken: *k}
 }
 
-// newCachedToken reports false if r is nothing to keep: it is over, or empty.
+// newCachedToken reports false if r must not be stored: it is expired or empty.
 func newCachedToken(kind exchange.Kind, r exchange.Record, now time.Time) (*cachedToken, bool) {
-	// Round strips the monotonic reading: what counts is the wall clock, which
-	// runs on while a machine sleeps.
+	// Round strips the monotonic clock reading. The wall clock decides, because it
+	// continues while the machine is suspended.
 	life := min(r.Until.Round(0).Sub(now), maxLife)
 	if life <= 0 || (r.Grant == nil && r.Err == nil) {
 		return nil, false
@@ -68,7 +67,7 @@ func (k *cachedToken) record() exchange.Record {
 	return r
 }
 
-// find returns the kind, or nil.
+// find returns the token of a kind, or nil.
 func (e *entry) find(kind exchange.Kind) *cachedToken {
 	for k := &e.cachedToken; k != nil; k = k.next {
 		if k.kind == kind {
@@ -78,7 +77,7 @@ func (e *entry) find(kind exchange.Kind) *cachedToken {
 	return nil
 }
 
-// last is when the last of the kinds ends.
+// last returns when the last of the kinds expires, in Unix nanoseconds.
 func (e *entry) last() int64 {
 	last := e.until
 	for k := e.next; k != nil; k = k.next {
@@ -87,14 +86,14 @@ func (e *entry) last() int64 {
 	return last
 }
 
-// copyWithout returns a copy of the at most n newest kinds that are good beyond
-// now, without the one named.
+// copyWithout returns a copy of the at most n newest kinds that expire after now,
+// without the given kind.
 func (e *entry) copyWithout(kind exchange.Kind, n int, now int64) *cachedToken {
 	return e.copyIf(n, func(k *cachedToken) bool { return k.kind != kind && k.until > now })
 }
 
-// copyIf returns a copy of the at most n newest kinds for which ok holds. It is
-// a copy because a reference into e would keep all of e in memory.
+// copyIf returns a copy of the at most n newest kinds for which ok returns true. It
+// copies, because a reference into e would retain all of e in memory.
 func (e *entry) copyIf(n int, ok func(*cachedToken) bool) *cachedToken {
 	var first *cachedToken
 	end := &first

@@ -10,9 +10,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// shard is a part of the users: a go-cache, and a list of its entries from the
-// one put longest ago to the one put last. Whoever changes either holds mu;
-// whoever only reads the cache does not.
+// shard holds a part of the users: a go-cache, and a list of its entries in the order
+// in which they were put. Code that changes either holds mu. Code that only reads the
+// cache does not.
 type shard struct {
 	mu             sync.Mutex
 	items          *cache.Cache // values are *entry
@@ -21,11 +21,11 @@ type shard struct {
 }
 
 func newShard(users *atomic.Int64) *shard {
-	// No default lifetime and no janitor: every lifetime is given, and the
-	// sweep is ours. Lifetimes of 0 and less would mean "for ever" here.
+	// No default expiration and no janitor: each entry has its own lifetime, and the
+	// Cache does the sweep. go-cache treats lifetimes of 0 and less as "never expires".
 	s := &shard{items: cache.New(cache.NoExpiration, 0), users: users}
-	// Called by Delete, and so with mu held. It is also the only way to learn
-	// of an entry that has expired and was not swept yet: Get hides those.
+	// Delete calls this, so mu is held. For an entry that is expired but not swept, it
+	// is the only way to get the entry: Get does not return it.
 	s.items.OnEvicted(func(_ string, v any) {
 		s.unlink(v.(*entry))
 		s.users.Add(-1)
@@ -33,7 +33,7 @@ func newShard(users *atomic.Int64) *shard {
 	return s
 }
 
-// get returns what is kept for user and kind and good now.
+// get returns the record of user and kind that is valid at now (Unix nanoseconds).
 func (s *shard) get(user exchange.UserKey, kind exchange.Kind, now int64) (exchange.Record, bool) {
 	v, ok := s.items.Get(string(user))
 	if !ok {
@@ -46,19 +46,19 @@ func (s *shard) get(user exchange.UserKey, kind exchange.Kind, now int64) (excha
 	return k.record(), true
 }
 
-// replace puts k if there is an entry for the user, and reports whether.
+// replace puts k if the user has an entry, and reports whether it did.
 func (s *shard) replace(user exchange.UserKey, k *cachedToken, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.replaceLocked(user, k, now)
 }
 
-// insert puts k. The caller has reserved a place for one more user.
+// insert puts k. The caller must have reserved a place for one more user.
 func (s *shard) insert(user exchange.UserKey, k *cachedToken, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.replaceLocked(user, k, now) {
-		s.users.Add(-1) // somebody else put the user meanwhile
+		s.users.Add(-1) // another Put has added the user in the meantime
 		return
 	}
 	s.put(newEntry(user, k), now)
@@ -67,7 +67,7 @@ func (s *shard) insert(user exchange.UserKey, k *cachedToken, now int64) {
 func (s *shard) replaceLocked(user exchange.UserKey, k *cachedToken, now int64) bool {
 	v, ok := s.items.Get(string(user))
 	if !ok {
-		s.items.Delete(string(user)) // it may be there, expired
+		s.items.Delete(string(user)) // an expired entry may be left
 		return false
 	}
 	old := v.(*entry)
@@ -77,7 +77,7 @@ func (s *shard) replaceLocked(user exchange.UserKey, k *cachedToken, now int64) 
 	return true
 }
 
-// drop forgets one kind of a user.
+// drop deletes one kind of a user.
 func (s *shard) drop(user exchange.UserKey, kind exchange.Kind, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,8 @@ func (s *shard) drop(user exchange.UserKey, kind exchange.Kind, now int64) {
 	s.keepOnly(old, old.copyWithout(kind, maxKinds, now), now)
 }
 
-// keepOnly puts an entry with the given kinds in place of old, or none.
+// keepOnly replaces the entry old by one with the given kinds. If rest is nil, it
+// deletes the entry.
 func (s *shard) keepOnly(old *entry, rest *cachedToken, now int64) {
 	if rest == nil {
 		s.items.Delete(string(old.user))
@@ -102,34 +103,34 @@ func (s *shard) keepOnly(old *entry, rest *cachedToken, now int64) {
 	s.put(newEntry(old.user, rest), now)
 }
 
-// forgetTokens drops the tokens of a user, of all kinds.
+// forgetTokens deletes the tokens of a user, of all kinds, but not the refusals.
 func (s *shard) forgetTokens(user exchange.UserKey, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.items.Get(string(user))
 	if !ok {
-		s.items.Delete(string(user)) // it may be there, expired
+		s.items.Delete(string(user)) // an expired entry may be left
 		return
 	}
 	old := v.(*entry)
 	s.keepOnly(old, old.copyIf(maxKinds, func(k *cachedToken) bool { return k.err != nil && k.until > now }), now)
 }
 
-// put makes e the user's entry, and the newest. An entry is never changed once
-// it is here, only replaced, because readers hold no lock while they look.
+// put stores e as the user's entry, and as the newest. A stored entry is never changed,
+// only replaced, because readers hold no lock while they use it.
 func (s *shard) put(e *entry, now int64) {
 	s.link(e)
 	s.items.Set(string(e.user), e, time.Duration(e.last()-now))
 }
 
-// forget drops a user.
+// forget deletes a user.
 func (s *shard) forget(user exchange.UserKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.items.Delete(string(user))
 }
 
-// flush drops all users.
+// flush deletes all users.
 func (s *shard) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +139,7 @@ func (s *shard) flush() {
 	s.oldest, s.newest = nil, nil
 }
 
-// evictOldest drops the user put longest ago, and reports whether there was one.
+// evictOldest deletes the user put longest ago, and reports whether there was one.
 func (s *shard) evictOldest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,10 +150,9 @@ func (s *shard) evictOldest() bool {
 	return true
 }
 
-// sweep drops the users of whom nothing is good any more. It goes over the
-// list and not over go-cache's map, so that readers are held up for one
-// deletion at a time. Lifetimes differ, so the list's order says too little to
-// stop early.
+// sweep deletes the users whose records have all expired. It iterates over the list and
+// not over go-cache's map, so that readers wait for one deletion at a time. It visits
+// all entries, because lifetimes differ and the list is in the order of the puts.
 func (s *shard) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +166,7 @@ func (s *shard) sweep() {
 	}
 }
 
-// link makes e the newest of the list.
+// link appends e to the list as the newest.
 func (s *shard) link(e *entry) {
 	e.older = s.newest
 	if s.newest != nil {
@@ -177,7 +177,7 @@ func (s *shard) link(e *entry) {
 	s.newest = e
 }
 
-// unlink takes e out of the list.
+// unlink removes e from the list.
 func (s *shard) unlink(e *entry) {
 	if e.older != nil {
 		e.older.newer = e.newer
@@ -189,5 +189,5 @@ func (s *shard) unlink(e *entry) {
 	} else {
 		s.newest = e.older
 	}
-	e.older, e.newer = nil, nil // a reader may hold e: it shall not hold others
+	e.older, e.newer = nil, nil // a reader may still hold e, which must not retain other entries
 }

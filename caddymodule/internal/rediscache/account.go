@@ -13,14 +13,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// accountStore is the records of one account. Each user has a Redis hash, with a
-// field for each kind of token: an eviction is one command.
+// accountStore holds the records of one account in Redis. Each user has a Redis hash
+// with a field for each kind of token, so that an eviction is one command.
 type accountStore struct {
 	store  *Store
-	name   string // in keys
-	prefix string // of its keys
+	name   string // the account's name in keys
+	prefix string // of the account's keys
 	memory exchange.Forgetter
-	joined int // how often; the Store's mu protects it
+	joined int // how often memory has joined; protected by the Store's mu
 }
 
 // Up implements exchange.SharedStore.
@@ -51,8 +51,8 @@ func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exch
 	return rec, found, seen, err
 }
 
-// open opens a value. What is over is a miss, whatever the clock of the store
-// says; what cannot be read is one, too.
+// open decrypts and decodes a value. It reports a miss if the record has expired by the
+// clock of this replica, and if the value cannot be read.
 func (a *accountStore) open(sealed, key string, kind exchange.Kind) (rec exchange.Record, ok bool) {
 	text, err := a.store.seal.Open([]byte(sealed), key, string(kind))
 	if err == nil {
@@ -97,8 +97,8 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 	return current && err == nil, err
 }
 
-// Evict implements exchange.SharedStore with one script. Other members of this process
-// are told also if the store is down.
+// Evict implements exchange.SharedStore with one script. It notifies the other members
+// in this process even if the store is down.
 func (a *accountStore) Evict(ctx context.Context, user exchange.UserKey) error {
 	defer a.store.notifyMembers(a.name, user, a.memory)
 	if err := ctx.Err(); err != nil {
@@ -110,8 +110,8 @@ func (a *accountStore) Evict(ctx context.Context, user exchange.UserKey) error {
 	})
 }
 
-// Flush implements exchange.SharedStore. The others are told when nothing is left
-// that they could read.
+// Flush implements exchange.SharedStore. It notifies the other replicas after all keys
+// are deleted, so that they cannot read an old record again.
 func (a *accountStore) Flush(ctx context.Context) error {
 	defer a.store.notifyMembers(a.name, "", a.memory)
 	if down := a.store.state.Load(); down != nil {
@@ -133,7 +133,7 @@ func (a *accountStore) message(user exchange.UserKey) string {
 	return message{replica: a.store.id, account: a.name, user: user}.String()
 }
 
-// deleteAll drops the account's keys at all masters.
+// deleteAll deletes the account's keys at all masters.
 func (a *accountStore) deleteAll(ctx context.Context, c redis.UniversalClient) error {
 	drop := func(ctx context.Context, node *redis.Client) error {
 		return recoverPanic(func() error { return a.deleteAt(ctx, node) })
@@ -149,7 +149,7 @@ func (a *accountStore) deleteAt(ctx context.Context, node *redis.Client) error {
 		keys, next, err := node.Scan(ctx, cursor, globOf(a.prefix)+"*", 1000).Result()
 		if err == nil && len(keys) > 0 {
 			_, err = node.Pipelined(ctx, func(p redis.Pipeliner) error {
-				for _, key := range keys { // one by one: in a cluster they have different slots
+				for _, key := range keys { // one key per command: in a cluster they have different slots
 					p.Unlink(ctx, key)
 				}
 				return nil
@@ -163,17 +163,18 @@ func (a *accountStore) deleteAt(ctx context.Context, node *redis.Client) error {
 	return nil
 }
 
-// keyOf is how a user is named in keys. A UserKey is a hash already; this is
-// its text.
+// keyOf returns the name of a user in keys. A UserKey is already a hash; this is its
+// base64 text.
 func keyOf(user exchange.UserKey) string { return base64.RawURLEncoding.EncodeToString([]byte(user)) }
 
-// fieldOf is how a kind is named in a user's hash. It never is tombstoneField.
+// fieldOf returns the name of a kind in a user's hash: 16 characters, so it is never
+// tombstoneField.
 func fieldOf(kind exchange.Kind) string {
 	sum := sha256.Sum256([]byte(kind))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// globOf is a text as a pattern of itself.
+// globOf escapes text, so that a Redis glob pattern matches it literally.
 func globOf(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
 }

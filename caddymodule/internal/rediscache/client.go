@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// connectTimeout is how long it may take to connect: longer than an
-	// operation, because nobody waits for it.
+	// connectTimeout is the maximum time for connecting. It is longer than that of an
+	// operation, because no request waits for it.
 	connectTimeout = 2 * time.Second
 
-	// maxConns is how many connections there are at most to a server, beside one
-	// for messages. They stay open.
+	// maxConns is the maximum number of connections to a server, not counting the one
+	// for messages. Connections stay open.
 	maxConns = 32
 
 	bufferSize = 8 << 10 // for reading and for writing; a value has about 1 KiB
 
-	// maxRedirects is how often a cluster may send an operation elsewhere.
+	// maxRedirects is how often a cluster may redirect an operation.
 	maxRedirects = 3
 )
 
-// newClient returns a client that connects when it is used.
+// newClient returns a client that connects when it is first used.
 func (c *Config) newClient() redis.UniversalClient {
 	o := c.options(c.Addresses)
 	o.Username, o.Password, o.DB = c.Username, c.Password.Reveal(), c.DB
@@ -41,9 +41,9 @@ func (c *Config) newClient() redis.UniversalClient {
 		return redis.NewUniversalClient(o)
 	}
 	cluster := o.Cluster()
-	// The routing policies are for commands with keys in several slots, and we have
-	// none of these. With policies, a command waits up to five seconds for the reply
-	// to COMMAND, whatever its own timeout is.
+	// Routing policies are for commands with keys in several slots, which this package
+	// does not use. With policies, a command waits up to five seconds for the reply to
+	// COMMAND, whatever its own timeout is.
 	cluster.DisableRoutingPolicies = true
 	var nodes atomic.Int32
 	cluster.NewClient = func(o *redis.Options) *redis.Client {
@@ -55,25 +55,26 @@ func (c *Config) newClient() redis.UniversalClient {
 	return redis.NewClusterClient(cluster)
 }
 
-// maxNodes is how many nodes a cluster may name in the life of a client, which
-// allocates about 15 KiB for each. Beyond that the client fails, and is replaced.
+// maxNodes is the maximum number of nodes that a cluster may name during the life of a
+// client. The client allocates about 15 KiB for each. Beyond the limit the client
+// fails, and is replaced.
 const maxNodes = 2000
 
-// noNode returns the client of the nodes that are too many.
+// noNode returns the closed client that stands for all nodes beyond maxNodes.
 var noNode = sync.OnceValue(func() *redis.Client {
 	c := redis.NewClient(new(redis.Options))
 	_ = c.Close()
 	return c
 })
 
-// options are those of a client that repeats nothing: an operation has one try and
-// its time.
+// options returns the options of a client that does not retry: an operation has one
+// attempt.
 func (c *Config) options(addrs []string) *redis.UniversalOptions {
 	return &redis.UniversalOptions{
 		Addrs:                    addrs,
 		IsClusterMode:            c.Cluster,
 		Dialer:                   c.dial,
-		Protocol:                 2, // nothing is used that version 3 of RESP brings
+		Protocol:                 2, // no feature of RESP3 is used
 		ContextTimeoutEnabled:    true,
 		DialTimeout:              connectTimeout,
 		ReadTimeout:              connectTimeout,
@@ -97,9 +98,9 @@ func (c *Config) options(addrs []string) *redis.UniversalOptions {
 var errNoAddress = errors.New("the address that a server gave for another one is not host:port")
 
 // dial connects to a server. Addresses also come from sentinels and from nodes of a
-// cluster; the client would take one that begins with a slash for a Unix socket. A node
-// that does not know its own host leaves it out: it is taken for that of the first
-// address of the options.
+// cluster. dial checks them, because the client would treat an address that begins with
+// a slash as a Unix socket. A node that does not know its own host sends an address
+// without one; dial then uses the host of the first address in the options.
 func (c *Config) dial(ctx context.Context, _, addr string) (conn net.Conn, err error) {
 	if port, ok := strings.CutPrefix(addr, ":"); ok {
 		host, _, _ := net.SplitHostPort(c.Addresses[0])
@@ -120,12 +121,12 @@ func (c *Config) dial(ctx context.Context, _, addr string) (conn net.Conn, err e
 	return limitReplies(c.ctx, conn), nil
 }
 
-// dialMaster connects to the master that the sentinels name. It is the client's
-// Dialer, because its own client for sentinels takes their answers for good.
+// dialMaster connects to the master that the sentinels name. It is used as the client's
+// Dialer, because go-redis' own sentinel client caches the sentinels' replies for ever.
 func (c *Config) dialMaster(ctx context.Context, network, _ string) (net.Conn, error) {
 	var problems []error
 	n := len(c.Addresses)
-	each := connectTimeout / time.Duration(n+1) // one that hangs leaves time for the others
+	each := connectTimeout / time.Duration(n+1) // a sentinel that hangs leaves time for the others
 	for first, i := int(c.sentinel.Load()), 0; i < n; i++ {
 		at := (first + i) % n
 		addr, err := c.masterFromSentinel(ctx, c.Addresses[at], each)
@@ -140,7 +141,7 @@ func (c *Config) dialMaster(ctx context.Context, network, _ string) (net.Conn, e
 
 var errNoMaster = errors.New("it knows no master of this name")
 
-// masterFromSentinel asks a sentinel where the master is.
+// masterFromSentinel asks a sentinel for the address of the master.
 func (c *Config) masterFromSentinel(ctx context.Context, sentinel string, atMost time.Duration) (addr string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()

@@ -15,49 +15,49 @@ import (
 )
 
 const (
-	// DefaultPrefix is what keys begin with if nothing else is said.
+	// DefaultPrefix is the default of KeyPrefix.
 	DefaultPrefix = "caddy-huma:"
 
-	// DefaultTimeout is how long an operation takes at most.
+	// DefaultTimeout is the default of Timeout.
 	DefaultTimeout = 100 * time.Millisecond
 
 	// KeySize is the length of an encryption key in bytes.
 	KeySize = seal.KeySize
 )
 
-// Config is where the store is and how it is used. Its options are those of the store
-// module redis, which documents and checks them.
+// Config configures a Store: which Redis to use, and how. The fields correspond to the
+// options of the store module redis, which documents and checks them.
 type Config struct {
-	Addresses  []string // host:port, of sentinels with MasterName; at least one
+	Addresses  []string // host:port; of the sentinels if MasterName is set; at least one
 	Username   string
 	Password   masked.String
 	DB         int
 	KeyPrefix  string      // default: DefaultPrefix
-	TLS        *tls.Config // nil is without
+	TLS        *tls.Config // nil: no TLS
 	MasterName string
 	Cluster    bool
 	Timeout    time.Duration // of one operation; default: DefaultTimeout
 
-	// Keys seal the values: the first one seals, all open. Each is 32 random
-	// bytes as they are, in no encoding. At least one is required.
+	// Keys are the encryption keys of the values. The first key encrypts; all keys
+	// decrypt. Each is 32 random bytes, not encoded. At least one is required.
 	Keys []masked.String
 
-	// OnState is told when the store can be used (true) and when it cannot (false,
-	// with the reason): the first time when that is known, afterwards on changes.
-	// Never from two goroutines at once.
+	// OnState is called with true when the store can be used, and with false and the
+	// reason when it cannot: once when the state is first known, and then on each
+	// change. Calls are never concurrent. Nil: changes are not reported.
 	OnState func(up bool, err error)
 
-	// OnUnreadable is told of a value that cannot be opened or read. To the
-	// user it is a miss.
+	// OnUnreadable is called for each value that cannot be decrypted or decoded. Such a
+	// value is a cache miss. Nil: such values are not reported.
 	OnUnreadable func()
 
-	sentinel *atomic.Int32   // the number of the one that has answered last
+	sentinel *atomic.Int32   // index of the sentinel that responded last
 	ctx      context.Context // ends with the Store
-	interval time.Duration   // PingInterval, but for tests
+	interval time.Duration   // PingInterval, except in tests
 }
 
-// IsAddress reports whether a text is host:port, with a port from 1 to 65535.
-// Whoever says that it is none must not repeat it: a password may stand in it.
+// IsAddress reports whether text is host:port, with a port from 1 to 65535. If it is
+// not, do not repeat text in an error message: it may contain a password.
 func IsAddress(text string) bool {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || host == "" || strings.ContainsAny(host, "@/?# ") {
@@ -67,7 +67,7 @@ func IsAddress(text string) bool {
 	return err == nil && n > 0
 }
 
-// withDefaults returns the Config as it is used.
+// withDefaults returns a copy of c with defaults for unset fields.
 func (c Config) withDefaults() Config {
 	if c.KeyPrefix == "" {
 		c.KeyPrefix = DefaultPrefix

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// downError is why operations are not tried.
+// downError is returned for operations that are not tried, with the reason.
 type downError struct{ reason error }
 
 func (e *downError) Error() string { return fmt.Sprintf("%v: %v", exchange.ErrDown, e.reason) }
@@ -25,19 +25,20 @@ var (
 	errSlowServer   = errors.New("redis: answers take longer than the timeout")
 )
 
-// isResponse reports whether the server has answered, be it with an error.
+// isResponse reports whether the server has responded. An error reply is a response,
+// too.
 func isResponse(err error) bool {
 	var answer redis.Error
 	return err == nil || errors.As(err, &answer)
 }
 
-// isWrongType reports whether there is something under a key that is none of
-// ours.
+// isWrongType reports whether err says that a key holds a value of another type, which
+// this package has not written.
 func isWrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
 
-// redactError is an error as others may see it. A server's words are passed on
-// without what it repeats of ours: some repeat the command they do not know,
-// which may be the one with the password.
+// redactError returns err without secrets, for logs and callers. It removes the parts
+// of a server's error reply that repeat the command: some servers repeat an unknown
+// command, which may be the one with the password.
 func redactError(err error) error {
 	if err == nil {
 		return nil
@@ -53,7 +54,7 @@ func redactError(err error) error {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Errorf("redis: %w", errTimeout)
 	}
-	if text := err.Error(); len(text) > maxLine { // the client repeats what it cannot read
+	if text := err.Error(); len(text) > maxLine { // the client's error repeats the reply that it cannot parse
 		return errors.New("redis: " + strings.TrimPrefix(text[:maxLine], "redis: ") + "…")
 	} else if strings.HasPrefix(text, "redis: ") {
 		return err

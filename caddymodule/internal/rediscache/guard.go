@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Limits of one reply. The client allocates what a reply announces before it has
-// arrived, and reads nested arrays by recursion.
+// Limits of one reply. The client allocates the length that a reply announces before
+// the data has arrived, and reads nested arrays by recursion.
 const (
 	maxText     = 1 << 20  // bytes of one bulk string
 	maxLine     = 4 << 10  // bytes of one line: a status, an error, an integer or a length
@@ -25,25 +25,25 @@ var (
 	errNotRESP  = errors.New("the reply is not RESP2: is this a Redis server?")
 )
 
-// limitedConn is a connection that is closed when the server announces or sends more
-// than a reply to one of our commands can have, or something other than RESP2:
+// limitedConn is a connection that closes when the server announces or sends more than
+// a reply to one of our commands can have, or something other than RESP2:
 // https://redis.io/docs/latest/develop/reference/protocol-spec/
 //
-// The types of RESP3 are refused, because the client does not ask for that version.
-// It reads attributes and maps by recursion, too.
+// It rejects the types of RESP3, because the client does not request that version. The
+// client reads attributes and maps by recursion, too.
 type limitedConn struct {
 	net.Conn
-	line     []byte // the beginning of the line that is being read
-	text     int    // bytes remaining of a bulk string, with its CRLF
-	arrays   []int  // elements remaining of each open array, the outermost first
+	line     []byte // the beginning of the current line
+	text     int    // bytes remaining of a bulk string, including its CRLF
+	arrays   []int  // elements remaining of each open array, outermost first
 	elements int    // elements announced in this reply
 	size     int    // bytes received or announced in this reply
 	err      error
 	stop     func() bool
 }
 
-// limitReplies returns a connection that also ends with ctx: nothing then waits for a server
-// that hangs.
+// limitReplies returns a limitedConn. It also closes when ctx ends, so that no
+// operation waits any longer for a server that hangs.
 func limitReplies(ctx context.Context, c net.Conn) net.Conn {
 	g := &limitedConn{Conn: c, line: make([]byte, 0, 64), arrays: make([]int, 0, maxDepth)}
 	g.stop = context.AfterFunc(ctx, func() { _ = g.Conn.Close() })
@@ -56,9 +56,9 @@ func limitReplies(ctx context.Context, c net.Conn) net.Conn {
 	return g
 }
 
-// limitedSocket lets the client check whether a connection was closed, or has
-// received something it did not ask for, before the client uses it again. With TLS
-// that is any record.
+// limitedSocket also gives the client access to the socket. Before the client reuses a
+// connection, it checks whether the connection was closed or has received data that was
+// not requested. With TLS that is any record.
 type limitedSocket struct {
 	*limitedConn
 	syscall.Conn
@@ -83,7 +83,7 @@ func (g *limitedConn) Close() error {
 	return g.Conn.Close()
 }
 
-// check follows the protocol through the bytes that come next.
+// check parses the next bytes of the protocol and applies the limits.
 func (g *limitedConn) check(b []byte) error {
 	for len(b) > 0 {
 		if n := min(g.text, len(b)); n > 0 {
@@ -136,7 +136,7 @@ func (g *limitedConn) checkLine() error {
 	return g.checkSize()
 }
 
-// announced notes the length of a bulk string or of an array that has elements.
+// announced records the length of a bulk string, or of an array that has elements.
 func (g *limitedConn) announced(kind byte, n int) error {
 	if kind == '*' {
 		if n > maxElements-g.elements || len(g.arrays) == maxDepth {
@@ -161,7 +161,8 @@ func (g *limitedConn) checkSize() error {
 	return nil
 }
 
-// ended notes the end of an element, and of the arrays of which it is the last.
+// ended records the end of an element, and of each array of which it is the last
+// element.
 func (g *limitedConn) ended() {
 	for len(g.arrays) > 0 {
 		last := len(g.arrays) - 1
@@ -170,5 +171,5 @@ func (g *limitedConn) ended() {
 		}
 		g.arrays = g.arrays[:last]
 	}
-	g.elements, g.size = 0, 0 // the next one is another reply
+	g.elements, g.size = 0, 0 // the next element belongs to another reply
 }

@@ -10,21 +10,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// PingInterval is how often a store is looked at. One that is back is used that much
-// later. It is shorter in tests.
+// PingInterval is the time between two health checks. A store that has recovered is
+// used again after at most that time. Tests shorten it.
 var PingInterval = time.Second
 
 const (
-	// newTopology is after how long without success the client of a cluster is
-	// replaced by one that knows nothing of it but what the options say.
+	// newTopology is how long the client of a cluster may fail before it is replaced.
+	// The new client knows only the addresses in the options.
 	newTopology = 30 * time.Second
 
-	// probeLife is how many looks what they leave in the store lasts.
+	// probeLife is the lifetime of the keys of a health check, in multiples of the
+	// interval.
 	probeLife = 10
 )
 
-// run keeps the Store connected until it is closed. It alone says that the store can be
-// used; an operation without an answer may say that it cannot.
+// run keeps the Store connected until it is closed. Only run sets the state to up. An
+// operation without a response may set it to down.
 func (s *Store) run() {
 	defer close(s.done)
 	up, told := false, false
@@ -48,9 +49,10 @@ func (s *Store) run() {
 	s.state.Store(&downError{errClosed})
 }
 
-// monitor looks at a client again and again, tells what it has found, and returns when
-// another client is wanted: its connections may be to a server that is no longer
-// the one behind the address. That of a cluster finds out by itself.
+// monitor checks the health of a client repeatedly, subscribes to messages, and calls
+// found with each result. It returns when the client must be replaced, because its
+// connections may be to a server that is no longer behind the address. A cluster client
+// finds such changes itself, so it is replaced only after newTopology.
 func (s *Store) monitor(c redis.UniversalClient, found func(error)) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	lost := closed
@@ -88,15 +90,15 @@ func (s *Store) monitor(c redis.UniversalClient, found func(error)) {
 	}
 }
 
-// closed is a channel that is closed.
+// closed is a closed channel.
 var closed = func() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// healthCheck finds out whether the store can be used, by doing what operations do. limit is
-// how long the first round trip may take.
+// healthCheck checks whether the store can be used, by sending the commands that
+// operations send. limit is the maximum time of the first round trip.
 func (s *Store) healthCheck(c redis.UniversalClient, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
@@ -107,14 +109,14 @@ func (s *Store) healthCheck(c redis.UniversalClient, limit time.Duration) error 
 	ctx, cancel = context.WithTimeout(s.ctx, s.config.Timeout)
 	defer cancel()
 	err := recoverPanic(func() error { return s.tryCommands(ctx, c) })
-	s.client.Store(&c) // it answers, whether or not it serves
+	s.client.Store(&c) // it responds, even if it cannot be used
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errSlowServer
 	}
 	return redactError(err)
 }
 
-// ping asks all masters for an answer.
+// ping sends PING to the server, or to all masters of a cluster.
 func ping(ctx context.Context, c redis.UniversalClient) error {
 	if cluster, ok := c.(*redis.ClusterClient); ok {
 		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
@@ -142,9 +144,9 @@ func (s *Store) tryCommands(ctx context.Context, c redis.UniversalClient) error 
 
 var errOtherKeys = errors.New("the other replicas have no encryption key in common with this one: is encryption_keys the same everywhere?")
 
-// compareKeys compares the encryption keys with those of the replica that has been
-// here last. Who has none in common with it could open nothing, and must not take
-// locks that the others do not see.
+// compareKeys compares the encryption keys with those of the replica that ran the last
+// health check. A replica that has no key in common with it could not decrypt any
+// value. It must not take locks, because the others would not see them.
 func (s *Store) compareKeys(ctx context.Context, c redis.UniversalClient) error {
 	key := s.config.KeyPrefix + "keys"
 	theirs, err := c.Get(ctx, key).Result()
@@ -158,8 +160,8 @@ func (s *Store) compareKeys(ctx context.Context, c redis.UniversalClient) error 
 	return c.Set(ctx, key, strings.Join(s.keyIDs, " "), probeLife*s.config.interval).Err()
 }
 
-// Try connects once, does what replicas do, and returns why the store cannot be used,
-// if so. The Store must not be connected.
+// Try connects once, runs one health check, and returns the reason if the store cannot
+// be used. Do not call Connect before. The Store cannot be used afterwards.
 func (s *Store) Try(ctx context.Context) (err error) {
 	defer context.AfterFunc(ctx, s.cancel)()
 	s.once.Do(func() {

@@ -12,17 +12,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// The values of a lock. That of a sign-up that runs has the lock's ID after it.
+// The values of a lock. A running sign-up's value ends with the ID of the lock.
 const (
 	lockRunning = "running "
 	lockDone    = "done"
 	lockHeld    = "held"
 )
 
-// signUpLocks are the locks of one service: API, deployment and project. They are
-// no part of an account, and no Flush reaches them. A lock is a string whose name
-// is made of the user's with the encryption key that all replicas have longest:
-// the names of users who were signed up could else be found by trying addresses.
+// signUpLocks are the locks of one service: API, deployment and project. They do not
+// belong to an account, and Flush does not delete them. A lock is a Redis string. Its
+// name is a keyed hash of the user. The key is derived from the last encryption key,
+// the one that all replicas have had longest. Without a key, an attacker could find
+// users who were signed up by trying addresses.
 type signUpLocks struct {
 	store  *Store
 	prefix string
@@ -32,7 +33,7 @@ func (l *signUpLocks) keyOf(user exchange.UserKey) string {
 	return l.prefix + base64.RawURLEncoding.EncodeToString(keyedHash(l.store.lockKey, string(user)))
 }
 
-// Lock implements exchange.SignUpLocks with one SET, and one GET if it is taken.
+// Lock implements exchange.SignUpLocks with one SET, and one GET if the lock is taken.
 func (l *signUpLocks) Lock(ctx context.Context, user exchange.UserKey, life time.Duration) (lock exchange.SignUpLock, err error) {
 	id, key := randomID(), l.keyOf(user)
 	err = l.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
@@ -73,7 +74,8 @@ func (l *signUpLocks) Unhold(ctx context.Context, user exchange.UserKey) error {
 	return l.replace(ctx, l.keyOf(user), lockHeld, 0)
 }
 
-// replace holds a user instead of the lock, or drops it.
+// replace replaces a lock that has the value old with a hold, or deletes it if hold is
+// less than a millisecond. It leaves a lock with another value.
 func (l *signUpLocks) replace(ctx context.Context, key, old string, hold time.Duration) error {
 	held := ""
 	if hold >= time.Millisecond {
@@ -84,8 +86,8 @@ func (l *signUpLocks) replace(ctx context.Context, key, old string, hold time.Du
 	})
 }
 
-// stateOf reads a lock. What is none is taken for that of a sign-up that runs: it is
-// the careful mistake.
+// stateOf decodes the value of a lock. It treats an unknown value as a running sign-up,
+// which is the safe choice.
 func stateOf(cmd *redis.StringCmd) (exchange.SignUpState, error) {
 	value, err := cmd.Result()
 	switch {

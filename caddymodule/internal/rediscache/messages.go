@@ -15,22 +15,22 @@ import (
 
 const messageVersion = "1"
 
-// message is what replicas tell each other: a user of an account was evicted, or
-// without a user all of them. Its text is the version and the three fields, with a
-// space between.
+// message is what a replica publishes after an eviction: a user of an account was
+// evicted, or all users if user is empty. Its text is the version and the three fields,
+// separated by spaces.
 type message struct {
 	replica string
-	account string // its name in keys
+	account string // the account's name in keys
 	user    exchange.UserKey
 }
 
-// String is the message as it is sent.
+// String returns the text of the message.
 func (m message) String() string {
 	return strings.Join([]string{messageVersion, m.replica, m.account, keyOf(m.user)}, " ")
 }
 
-// readMessage reads a message. What is none, or one of another version, is
-// nothing to act on.
+// readMessage parses a message. It reports false for any other text, and for a message
+// of another version.
 func readMessage(text string) (m message, ok bool) {
 	words := strings.Split(text, " ")
 	if len(words) != 4 {
@@ -38,25 +38,25 @@ func readMessage(text string) (m message, ok bool) {
 	}
 	user, err := base64.RawURLEncoding.DecodeString(words[3])
 	m = message{replica: words[1], account: words[2], user: exchange.UserKey(user)}
-	// The text is compared, because the decoder passes over line breaks, for one.
+	// The text is compared, because the decoder ignores line breaks, for example.
 	return m, err == nil && len(m.replica) == nameLen && len(m.account) == nameLen && m.String() == text
 }
 
-// channel is the name under which messages are sent. In a cluster it is the
-// same for all nodes.
+// channel returns the name of the Pub/Sub channel. In a cluster it is the same for all
+// nodes.
 func (s *Store) channel() string { return s.config.KeyPrefix + "news" }
 
-// handleMessage acts on a message of another replica. Of a user tokens alone are dropped: a
-// refusal is repeated here for as long as it would have been.
+// handleMessage applies a message of another replica. For a user, it drops only tokens.
+// Cached refusals stay until they expire.
 func (s *Store) handleMessage(text string) {
 	if m, ok := readMessage(text); ok && m.replica != s.id {
 		s.notifyMembers(m.account, m.user, nil)
 	}
 }
 
-// subscribe begins to hear messages, on a connection of its own. lost is closed when
-// that has ended. A message that is lost then is what the age of records in memory is
-// bounded for.
+// subscribe subscribes to messages on a separate connection. lost is closed when the
+// subscription has ended. Messages sent after that are lost; for this case the engine
+// limits the age of records in memory.
 func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-chan struct{}, err error) {
 	var sub *redis.PubSub
 	err = recoverPanic(func() error {
@@ -82,8 +82,9 @@ func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-
 	return ended, nil
 }
 
-// receive hears messages until that fails. A connection on which nothing comes is
-// asked for an answer.
+// receive handles messages until the connection fails. If nothing arrives for
+// connectTimeout, it sends a PING. If nothing arrives for connectTimeout after that,
+// the connection has failed.
 func (s *Store) receive(ctx context.Context, sub *redis.PubSub) error {
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
 	for asked := false; ; {

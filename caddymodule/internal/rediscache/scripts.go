@@ -2,9 +2,10 @@ package rediscache
 
 import "github.com/redis/go-redis/v9"
 
-// Each script has one key, so that it works in a cluster, and leaves none
-// without an end. They are made by New and not when the package is loaded:
-// naming a script takes SHA-1, which a process may forbid that has no store.
+// scripts are the Lua scripts. Each has one key, so that it works in a cluster, and
+// leaves no key without an expiry. New creates them, not the initialization of the
+// package: go-redis computes a SHA-1 for each, which may be forbidden in a process that
+// uses no store.
 type scripts struct{ put, evict, release *redis.Script }
 
 func newScripts() scripts {
@@ -16,15 +17,16 @@ func newScripts() scripts {
 }
 
 // The user's hash has a field for each kind of token, and tombstoneField if the user
-// was evicted lately.
+// was evicted recently.
 const (
 	tombstoneField = "g"
-	maxKinds       = "8" // per user, as in memory
+	maxKinds       = "8" // per user, as in memcache
 )
 
-// scriptPut keeps a kind of token if the tombstone is the one that was seen, and
-// reports that. A life of 0 drops the kind. Of more than so many kinds another one
-// goes. With a channel, the message is published.
+// scriptPut stores a kind of token if the tombstone still is the one that was seen, and
+// returns 1 if so, else 0. A life of 0 deletes the kind. If the user has more than the
+// maximum number of kinds, another kind is deleted. If channel is not empty, the
+// message is published.
 //
 //	KEYS user  ARGV tombstone, field, value, life in ms, most kinds, channel, message
 const scriptPut = `
@@ -59,10 +61,10 @@ end
 return 1
 `
 
-// scriptEvict drops a user and leaves a tombstone, so that nothing can be put that
-// was under way; with none, nothing is left. A store that is full still drops and
-// publishes; if it could not leave the tombstone (newer ones can, after they have
-// dropped something), it says so.
+// scriptEvict deletes a user and leaves a tombstone, so that running exchanges cannot
+// put a token. If the tombstone is empty, nothing is left. A store that is full still
+// deletes and publishes. If it cannot store the tombstone, the script returns that
+// error. (Newer servers can store it after they have deleted something.)
 //
 //	KEYS user  ARGV tombstone, its life in ms, channel, message
 const scriptEvict = `
@@ -78,8 +80,8 @@ redis.call('PUBLISH', ARGV[3], ARGV[4])
 return left
 `
 
-// scriptRelease puts another value in place of a lock; an empty one drops it. A
-// lock with another value stays.
+// scriptRelease replaces the value of a lock. An empty new value deletes the lock. A
+// lock with another value than the old one stays.
 //
 //	KEYS lock  ARGV the old value, the new one, its life in ms
 const scriptRelease = `

@@ -1,8 +1,8 @@
-// Package rediscache keeps records in Redis (or Valkey), where all replicas find
-// them: sealed, each with an end, and under names from which nobody can be read.
+// Package rediscache stores records in Redis (or Valkey), where all replicas find them:
+// encrypted, with an expiry, and under keys that do not reveal the user.
 //
-// Redis is never needed for a token. An operation has a short time, after which
-// it has failed; and while Redis cannot be used none is tried.
+// No token depends on Redis. An operation fails after a short timeout. While Redis
+// cannot be used, no operation is tried.
 package rediscache
 
 import (
@@ -25,35 +25,35 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/seal"
 )
 
-// Store is the way to one Redis. It is used through the Members that Join returns,
-// all of which share its connections and what is known of its state.
+// Store is the connection to one Redis. Use it through the Members that Join returns.
+// They share its connections and its state.
 type Store struct {
 	config  Config
 	seal    *seal.Sealer
 	scripts scripts
-	keyIDs  []string      // names the encryption keys
-	lockKey masked.String // keys the names of users in locks
-	id      string        // names this replica in messages: random, of a fixed length
+	keyIDs  []string      // the ids of the encryption keys
+	lockKey masked.String // the key for the hashes of users in locks
+	id      string        // identifies this replica in messages: random, of a fixed length
 	now     func() time.Time
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	once   sync.Once     // Connect, or Close without it
-	done   chan struct{} // closed when everything has ended
+	done   chan struct{} // closed when all goroutines have ended
 
-	client atomic.Pointer[redis.UniversalClient] // of a server that answers, or nil
-	state  atomic.Pointer[downError]             // why nothing is tried; nil: it is
-	known  chan struct{}                         // closed when the state is known for the first time
+	client atomic.Pointer[redis.UniversalClient] // of a server that responds, or nil
+	state  atomic.Pointer[downError]             // why operations are not tried; nil: they are
+	known  chan struct{}                         // closed when the state is first known
 
-	started  time.Time    // what answered counts from
-	answered atomic.Int64 // when an operation was answered last, in ns since started
+	started  time.Time    // the time that answered is relative to
+	answered atomic.Int64 // when an operation last got a response, in ns since started
 
 	mu      sync.Mutex
 	members map[string]map[exchange.Forgetter]*accountStore // by account
 }
 
-// New returns a Store that does no I/O before Connect. It fails only on keys that
-// are none. Close it.
+// New returns a Store that does no I/O before Connect. It returns an error only if a
+// key is invalid. c.Keys must not be empty. Call Close to release the Store.
 func New(c Config) (*Store, error) {
 	c = c.withDefaults()
 	sealer, err := seal.New(c.Keys)
@@ -80,29 +80,30 @@ func New(c Config) (*Store, error) {
 	return s, nil
 }
 
-// Connect connects the Store in the background, and keeps it connected. Until
-// then its operations fail; reads and locks wait for as long as an operation may
-// take, because it may be there at any moment. It may be called again.
+// Connect connects the Store in the background, and keeps it connected. Operations fail
+// until the first health check. Get waits for it, for at most the timeout of an
+// operation, because the store may be usable at any moment. Connect may be called more
+// than once.
 func (s *Store) Connect() { s.once.Do(func() { go s.run() }) }
 
-// Close ends everything, also what waits for an answer. Operations fail from
-// then on. It may be called again.
+// Close closes the connections and cancels running operations. Operations fail from
+// then on. Close may be called more than once.
 func (s *Store) Close() {
 	s.cancel()
 	s.once.Do(func() { close(s.done) })
 	<-s.done
 }
 
-// Up reports whether the store can be used. It is a look at what is known, and
-// asks nobody.
+// Up reports whether the store can be used, according to the last known state. It makes
+// no call.
 func (s *Store) Up() bool { return s.state.Load() == nil }
 
-// Join makes memory, that of an account, hear what other replicas evict, and others
-// of this process who have joined the same account. What it does itself by way of
-// the Member it does not hear. account and service name those whose tokens and
-// sign-ups are shared: they have to be the same in all replicas, as do the keys of
-// users. In the store there are only their hashes. leave has to be called when
-// nobody uses the Member any more.
+// Join connects the memory cache of an account with the other replicas, and with other
+// caches of this process that have joined the same account: evictions there are applied
+// to memory. Evictions through the returned Member itself are not applied. account and
+// service identify what is shared: the tokens and the sign-ups. They must be the same
+// in all replicas, as must the keys of users. The store contains only their hashes.
+// Call leave when the Member is no longer used.
 func (s *Store) Join(account, service string, memory exchange.Forgetter) (m exchange.Member, leave func()) {
 	a := s.addMember(nameOf(account), memory, 1)
 	return exchange.Member{
@@ -112,7 +113,8 @@ func (s *Store) Join(account, service string, memory exchange.Forgetter) (m exch
 	}, func() { s.addMember(a.name, memory, -1) }
 }
 
-// addMember counts how often memory has joined an account, and returns what it has of it.
+// addMember adds n to the number of times that memory has joined an account, and
+// returns its accountStore.
 func (s *Store) addMember(account string, memory exchange.Forgetter, n int) *accountStore {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,8 +137,8 @@ func (s *Store) addMember(account string, memory exchange.Forgetter, n int) *acc
 	return a
 }
 
-// notifyMembers makes the members of an account, but for one, drop the tokens of a user, or
-// without a user everything.
+// notifyMembers drops the tokens of a user in the memory of all members of an account,
+// except but. If user is empty, it drops everything.
 func (s *Store) notifyMembers(account string, user exchange.UserKey, but exchange.Forgetter) {
 	s.mu.Lock()
 	members := slices.Collect(maps.Keys(s.members[account]))
@@ -152,9 +154,9 @@ func (s *Store) notifyMembers(account string, user exchange.UserKey, but exchang
 	}
 }
 
-// do runs an operation if the store can be used. Its time is its own: ctx decides
-// whether it is begun and does not cut it short, so that the connection can be used
-// again.
+// do runs an operation if the store can be used. ctx decides only whether it starts.
+// The operation has its own timeout and is not interrupted by ctx, so that the
+// connection can be reused.
 func (s *Store) do(ctx context.Context, f func(context.Context, redis.UniversalClient) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -165,9 +167,9 @@ func (s *Store) do(ctx context.Context, f func(context.Context, redis.UniversalC
 	return s.try(f)
 }
 
-// try runs an operation whatever the state of the store is. If it has no answer, and
-// no other one was answered meanwhile, the store is not used until it is looked at:
-// whoever comes next must not wait as long.
+// try runs an operation even if the store is down. If it gets no response, and no other
+// operation got one in the meantime, the store is down until the next health check, so
+// that the next caller does not wait for the timeout.
 func (s *Store) try(f func(context.Context, redis.UniversalClient) error) (err error) {
 	c, err := s.current()
 	if err != nil {
@@ -188,7 +190,8 @@ func (s *Store) try(f func(context.Context, redis.UniversalClient) error) (err e
 	return redactError(err)
 }
 
-// current returns the client of a server that answers, or why there is none.
+// current returns the client of a server that responds, or an error with the reason why
+// there is none.
 func (s *Store) current() (redis.UniversalClient, error) {
 	if c := s.client.Load(); c != nil {
 		return *c, nil
@@ -196,12 +199,13 @@ func (s *Store) current() (redis.UniversalClient, error) {
 	if down := s.state.Load(); down != nil {
 		return nil, down
 	}
-	return nil, &downError{errNotConnected} // it is gone since, and the state is about to say so
+	return nil, &downError{errNotConnected} // the client was just removed, and the state is about to change
 }
 
 var errUnexpectedReply = errors.New("an answer that is none to what was asked")
 
-// recoverPanic calls f. The client panics at some answers that no Redis gives.
+// recoverPanic calls f and turns a panic into an error. The client panics on some
+// replies that no Redis sends.
 func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if recover() != nil { // the value is dropped: it may hold anything
@@ -211,9 +215,9 @@ func recoverPanic(f func() error) (err error) {
 	return f()
 }
 
-// awaitFirstCheck waits until it is known whether the store can be used, for as long as an
-// operation may take: at a start and after a reload replicas should not do without
-// each other only because nobody has looked yet.
+// awaitFirstCheck waits until the state of the store is first known, for at most the
+// timeout of an operation. Without it, replicas would not share tokens right after a
+// start or reload, only because the first health check is still running.
 func (s *Store) awaitFirstCheck(ctx context.Context) {
 	select {
 	case <-s.known:
@@ -230,13 +234,13 @@ func (s *Store) awaitFirstCheck(ctx context.Context) {
 	}
 }
 
-// nameOf is how an account or a service is named in keys.
+// nameOf returns the name of an account or a service in keys.
 func nameOf(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// nameLen is the length of what nameOf and randomID return.
+// nameLen is the length of the results of nameOf and randomID.
 const nameLen = 22
 
 func randomID() string {
@@ -245,7 +249,7 @@ func randomID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// keyedHash is HMAC-SHA256.
+// keyedHash returns the HMAC-SHA256 of text.
 func keyedHash(key masked.String, text string) []byte {
 	mac := hmac.New(sha256.New, []byte(key.Reveal()))
 	mac.Write([]byte(text))

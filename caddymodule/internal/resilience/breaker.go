@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// minUsers is how many users the failures in a row must come from: a
-	// service that fails for one user alone is not down. As many users' probes
-	// must fail until no further ones are made for a while.
+	// minUsers is how many users consecutive failures must come from to open the
+	// breaker, because a service that fails for one user only is not down. Once the
+	// probes of as many users have failed, no further probe is sent for the open time.
 	minUsers = 3
 
-	// probeInterval is how long a probe may be without an answer until another
-	// one may go.
+	// probeInterval is how long to wait for the response to a probe before another
+	// probe may be sent.
 	probeInterval = time.Second
 )
 
-// breaker is a circuit breaker. While it is closed, it counts failures in a
-// row, and opens after enough of them. While it is open, it lets a probe
-// through now and then, and closes when one succeeds.
+// breaker is a circuit breaker. While it is closed, it counts consecutive failures, and
+// opens after enough of them. While it is open, it permits a probe now and then, and
+// closes when one succeeds.
 type breaker struct {
 	settings BreakerSettings
 	onChange func(open bool)
@@ -31,23 +31,23 @@ type breaker struct {
 	open    bool
 	changes int // how often open has changed
 
-	// While it is closed: the failures in a row.
-	rows     int // how many rows have begun
+	// While it is closed: the consecutive failures.
+	rows     int // how many series of failures have begun
 	failures int
-	users    []string // of the failures, or of the probes that failed; distinct, at most minUsers
+	users    []string // of the failures, or of the failed probes; distinct, at most minUsers
 
 	// While it is open: the probes.
-	next   time.Time // when the next one may go
-	latest time.Time // when the latest one was permitted
-	again  time.Time // when users may probe again whose probe has failed
+	next   time.Time // when the next probe may be sent
+	latest time.Time // when the latest probe was permitted
+	again  time.Time // when users whose probe has failed may probe again
 
-	notified  int  // of how many changes onChange was told
+	notified  int  // for how many changes onChange has been called
 	notifying bool // a goroutine is calling onChange
 }
 
 // permit is the permission to make one call.
 type permit struct {
-	changes, rows int // the breaker's, when it was given
+	changes, rows int // of the breaker, when the permit was issued
 	at            time.Time
 }
 
@@ -58,9 +58,8 @@ func newBreaker(s BreakerSettings, onChange func(open bool)) *breaker {
 	return &breaker{settings: s, onChange: onChange}
 }
 
-// allow permits a call for user, or returns an *exchange.OpenError. held is a
-// permit that the caller has for the call already, or zero: a probe needs no
-// second one.
+// allow permits a call for user, or returns an *exchange.OpenError. held is the permit
+// that the caller already has for this call, or zero: a probe needs no second one.
 func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +72,7 @@ func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error)
 		if slices.Contains(b.users, user) && b.again.After(next) {
 			next = b.again // the service may fail for this user alone
 		}
-		// Not 0: an error without a RetryAfter does not say when to come back.
+		// RetryAfter is never 0, because 0 would not say when to retry.
 		if wait := next.Sub(now); wait > 0 || !mayProbe {
 			return permit{}, &exchange.OpenError{RetryAfter: max(wait, 1)}
 		}
@@ -82,8 +81,8 @@ func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error)
 	return permit{b.changes, b.rows, now}, nil
 }
 
-// report tells the breaker how a call for user ended. It ignores calls that
-// were permitted before the last change: they say nothing about the time after.
+// report records the result of a call for user. It ignores calls that were permitted
+// before the last change, because they say nothing about the time after it.
 func (b *breaker) report(p permit, user string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,9 +101,9 @@ func (b *breaker) report(p permit, user string, err error) {
 	b.notify()
 }
 
-// failed counts a failure. Calls that were on their way when the first failure
-// of the row was reported do not count again, because they may have shared a
-// connection that broke; unless they timed out.
+// failed counts a failure. It ignores calls that were running when the first failure of
+// the series was reported, because they may have shared a connection that broke.
+// Timeouts of such calls do count.
 func (b *breaker) failed(p permit, user string, err error) {
 	switch {
 	case b.failures == 0:
@@ -126,17 +125,17 @@ func (b *breaker) addUser(user string) {
 	}
 }
 
-// probeFailed puts off the next probe: of the same user for the open time, and of
-// all users once probes of minUsers have failed. Until then the next user's may go
-// after probeInterval, because the service may fail for this one alone.
+// probeFailed delays the next probe: for the same user by the open time, and for all
+// users once probes of minUsers users have failed. Until then the probe of another user
+// may be sent after probeInterval, because the service may fail for this user only.
 //
-// A probe without an answer after probeInterval counts as failed then: if the
-// service came back meanwhile, that is noticed within probeInterval and the open
-// time, however long probes hang.
+// A probe without a response counts as failed after probeInterval. So if the service
+// recovers in the meantime, that is detected within probeInterval plus the open time,
+// however long probes hang.
 func (b *breaker) probeFailed(p permit, user string) {
 	failed := p.at.Add(min(time.Since(p.at), probeInterval))
 	if len(b.users) == minUsers {
-		b.users = b.users[:0] // of the round before
+		b.users = b.users[:0] // those of the round before
 	}
 	b.addUser(user)
 	b.again = failed.Add(b.settings.Open)
@@ -160,8 +159,8 @@ func (b *breaker) change(open bool) {
 	}
 }
 
-// notify calls onChange for each change, in order and with mu released. If
-// another goroutine does that already, it goes on with these changes.
+// notify calls onChange for each change, in order and with mu released. If another
+// goroutine is already doing that, it also handles these changes.
 func (b *breaker) notify() {
 	if b.notifying {
 		return
@@ -170,7 +169,7 @@ func (b *breaker) notify() {
 	defer func() { b.notifying = false }()
 	for b.notified < b.changes {
 		b.notified++
-		open := b.notified%2 == 1 // the first change opens it
+		open := b.notified%2 == 1 // the first change opens the breaker
 		func() {
 			b.mu.Unlock()
 			defer b.mu.Lock()
@@ -185,8 +184,8 @@ func (b *breaker) isOpen() bool {
 	return b.open
 }
 
-// isInconclusive reports whether a call that ended with err says nothing about the
-// service: the caller left, there was no time left to call, or it panicked.
+// isInconclusive reports whether the error of a call says nothing about the service:
+// the client canceled the request, no time was left for the call, or the call panicked.
 func isInconclusive(err error) bool {
 	var (
 		status *exchange.StatusError

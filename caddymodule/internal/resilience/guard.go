@@ -1,10 +1,10 @@
-// Package resilience stands between an exchange and a service that may be
-// slow, down or overrun: retry(bulkhead(breaker(timeout(call)))).
+// Package resilience protects calls to a service that may be slow, down or overloaded
+// with retries, a limit of concurrent calls, a circuit breaker and timeouts:
+// retry(bulkhead(breaker(timeout(call)))).
 //
-// The order matters. The breaker is inside the bulkhead: it sees calls, not
-// callers who wait for a free slot, so an outage opens it also while all slots
-// are taken. The retry is outside: nobody holds a slot while waiting to try
-// again.
+// The order matters. The breaker is inside the bulkhead: it sees calls, and not callers
+// that wait for a free slot. So an outage opens it even while all slots are taken. The
+// retry is outside: no caller holds a slot while it waits to retry.
 package resilience
 
 import (
@@ -15,64 +15,65 @@ import (
 	"time"
 )
 
-// errPanicked is what the breaker is told of a call that panicked: nothing
-// that it would count.
+// errPanicked is reported to the breaker for a call that panicked. The breaker does not
+// count it.
 var errPanicked = errors.New("the call panicked")
 
-// Settings are what all handlers of one service share.
+// Settings are shared by all handlers of one service.
 type Settings struct {
-	// MaxConcurrent is how many calls may be at the service at once. Less than
-	// 1 is taken for 1.
+	// MaxConcurrent is the maximum number of concurrent calls to the service. A value
+	// below 1 means 1.
 	MaxConcurrent int
 
-	// Breaker stops calls to a service that is down. Nil: off.
+	// Breaker configures the circuit breaker, which stops calls to a service that is
+	// down. Nil: off.
 	Breaker *BreakerSettings
 
-	// OnBreaker, if not nil, is told when the breaker opens and when it closes
-	// again, in the order in which that happens, one at a time and with no lock
-	// held. A probe that fails is no change: the breaker was and is open. It is
-	// run by a call that goes through the Guard, so it should return soon.
+	// OnBreaker is called when the breaker opens and when it closes again, in the order
+	// of these changes, one call at a time and with no lock held. A failed probe is not
+	// a change, because the breaker stays open. OnBreaker runs in a call that goes
+	// through the Client, so it must return soon. Nil: changes are not reported.
 	OnBreaker func(open bool)
 }
 
-// BreakerSettings say when a service is down. All must be positive.
+// BreakerSettings define when a service is down. All values must be positive.
 type BreakerSettings struct {
-	// Failures is how many outages in a row open the breaker, if they come from
-	// at least 3 users.
+	// Failures is how many consecutive outages open the breaker, if they come from at
+	// least 3 users.
 	Failures int
 
-	// Open is how long no call is made. Then one is, as a probe, and while it
-	// has no answer one more each second. A success closes the breaker; after a
-	// failure the next probe waits for Open again.
+	// Open is how long no call is made. Then one call is made as a probe, and one more
+	// each second while it has no response. A success closes the breaker. After a
+	// failure, the next probe waits for Open again.
 	Open time.Duration
 }
 
-// Limits are what a handler allows one exchange.
+// Limits are the limits of a handler for one exchange.
 type Limits struct {
-	AttemptTimeout time.Duration // one call; 0: what is left of the context
-	Retries        int           // further calls after the first; 0 or less: the call is made at most once
-	User           string        // for whom the call is made; calls that name none count as those of one user
+	AttemptTimeout time.Duration // of one call; 0: until ctx ends
+	Retries        int           // further calls after the first; 0 or less: at most one call
+	User           string        // for whom the call is made; calls with an empty User count as those of one user
 
-	// Continues says that the call goes on with an exchange that has called
-	// already. It gets a free slot before those that begin one, and it is never
-	// the probe of an open breaker: what it does may have to be done once.
+	// Continues says that the exchange has already made a call. The call gets a free
+	// slot before the first calls of other exchanges. It is never the probe of an open
+	// breaker, because it may be a call that must be made only once.
 	Continues bool
 
-	// Long says that the call may take all the time there is. Such calls have
-	// half of the slots at most, so that others come through however slow they
-	// are.
+	// Long says that the call may take all the remaining time. Such calls get at most
+	// half of the slots, so that other calls get through however slow they are.
 	Long bool
 }
 
-// Client lets calls through to one service. Use New.
+// Client protects the calls to one service. Create it with New. It may be used by
+// several goroutines at once.
 type Client struct {
 	slots    *prioritySemaphore
-	half     *prioritySemaphore // of them, those for calls that may last long
+	half     *prioritySemaphore // the part of the slots for calls with Long
 	inFlight atomic.Int64
 	breaker  *breaker // nil: off
 }
 
-// New returns a Guard with a closed breaker.
+// New returns a Client with a closed breaker.
 func New(s Settings) *Client {
 	g := &Client{slots: newPrioritySemaphore(max(1, s.MaxConcurrent)), half: newPrioritySemaphore(max(1, s.MaxConcurrent/2))}
 	if s.Breaker != nil {
@@ -81,14 +82,14 @@ func New(s Settings) *Client {
 	return g
 }
 
-// Do makes the call, again if that is allowed and may help, and returns the
-// error of the last call that was made. Its own errors, if no call was made:
-// *exchange.OpenError, *exchange.BusyError when no slot came free in half of the
-// time that was left, or ctx's error, wrapped.
+// Do makes the call, retries it if that is permitted and may help, and returns the
+// error of the last call that was made. If no call was made, it returns an
+// *exchange.OpenError, an *exchange.BusyError (no slot was free within half of the
+// remaining time), or ctx's error. These errors may be wrapped.
 //
-// call gets a context that ends with ctx and after the attempt's timeout. With
-// Retries 0 it is called at most once, whatever becomes of it. If it panics,
-// so does Do, and nothing is left behind.
+// The context of call ends with ctx or after the attempt timeout. With Retries 0, call
+// is called at most once, whatever the result is. If call panics, so does Do, after
+// releasing its slot.
 func (g *Client) Do(ctx context.Context, l Limits, call func(context.Context) error) error {
 	if l.Retries <= 0 {
 		_, err := g.try(ctx, l, call)
@@ -99,18 +100,18 @@ func (g *Client) Do(ctx context.Context, l Limits, call func(context.Context) er
 	})
 }
 
-// BreakerOpen reports whether the breaker holds calls back. It is open until a
-// probe has succeeded, so also when the time has come for one but nobody asked.
+// BreakerOpen reports whether the breaker is open. It is open until a probe succeeds,
+// even if a probe is due and no call has been made since.
 func (g *Client) BreakerOpen() bool { return g.breaker != nil && g.breaker.isOpen() }
 
-// InFlight is the number of calls at the service now.
+// InFlight returns the number of calls that are running now.
 func (g *Client) InFlight() int { return int(g.inFlight.Load()) }
 
-// try makes the call once: bulkhead, breaker, timeout. It reports whether the
-// call was made.
+// try makes the call once, through bulkhead, breaker and timeout. It reports whether
+// the call was made.
 func (g *Client) try(ctx context.Context, l Limits, call func(context.Context) error) (made bool, err error) {
-	// While the breaker is open, a refused call needs no slot: those may be held
-	// by calls that still wait for the service that is down.
+	// The breaker is checked before a slot is acquired, because calls that still wait
+	// for a service that is down may hold all the slots.
 	var p permit
 	if g.breaker != nil {
 		if p, err = g.breaker.allow(p, l.User, !l.Continues); err != nil {
@@ -134,7 +135,7 @@ func (g *Client) try(ctx context.Context, l Limits, call func(context.Context) e
 
 	outcome := errPanicked // unless attempt returns
 	if g.breaker != nil {
-		// It may have opened during the wait for a slot.
+		// The breaker may have opened during the wait for a slot.
 		if p, err = g.breaker.allow(p, l.User, !l.Continues); err != nil {
 			return false, err
 		}
@@ -144,7 +145,7 @@ func (g *Client) try(ctx context.Context, l Limits, call func(context.Context) e
 	return true, outcome
 }
 
-// attempt makes the call with its own timeout.
+// attempt makes the call with its own timeout. A timeout of 0 means no further timeout.
 func attempt(ctx context.Context, timeout time.Duration, call func(context.Context) error) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc

@@ -10,22 +10,22 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// FirstWait is the wait between the first try and the second one, with a jitter of
-// half of it. The next ones are longer. It is shorter in tests of others.
+// FirstWait is the wait before the first retry, with a jitter of 50 %. Later waits are
+// longer. Tests of other packages shorten it.
 var FirstWait = 100 * time.Millisecond
 
 const (
-	// maxWait is the longest of them.
+	// maxWait is the longest wait between two retries.
 	maxWait = time.Second
 
-	// maxRetryAfter is the longest wait that a service may ask for and get. A
-	// caller is told of a longer one instead.
+	// maxRetryAfter is the longest Retry-After of a service that is waited for. If it
+	// is longer, the call is not retried; the caller gets the RetryAfter instead.
 	maxRetryAfter = 2 * time.Second
 )
 
-// retry tries once and up to retries times more. It returns the error of the
-// last call made, even if a later try got no slot or met an open breaker: what
-// the service did is worth more than what we did not do.
+// retry calls try once and up to retries times more. It returns the error of the last
+// call that was made, even if a later try got no slot or found the breaker open. The
+// service's error says more than that of a call that was not made.
 func retry(ctx context.Context, retries int, try func() (made bool, err error)) error {
 	var last error
 	options := []backoff.RetryOption{
@@ -38,11 +38,11 @@ func retry(ctx context.Context, retries int, try func() (made bool, err error)) 
 		}),
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		// A wait that would go past the deadline is not begun. Not less than
-		// 1, because 0 would be without limit.
+		// A wait that would exceed the deadline is not started. The value is at least
+		// 1, because 0 would mean no limit.
 		options = append(options, backoff.WithMaxElapsedTime(max(1, time.Until(deadline))))
 	}
-	// backoff's own error may be a wrapper or the context's cause.
+	// The error of backoff is ignored: it may be a wrapper or the context's cause.
 	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
 		made, err := try()
 		if made || last == nil {
@@ -56,7 +56,8 @@ func retry(ctx context.Context, retries int, try func() (made bool, err error)) 
 	return last
 }
 
-// isRetryable tells backoff what to make of a call's error.
+// isRetryable converts the error of a call for backoff: it marks an error that must not
+// be retried, and adds the Retry-After.
 func isRetryable(err error) error {
 	if err == nil {
 		return nil

@@ -9,21 +9,22 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// prioritySemaphore are the calls that may be at the service at once, and the two queues
-// for them. A weighted semaphore has one queue only: under overload the calls
-// that an exchange ends with would stand behind those of exchanges that have
-// not begun, and what was done for them already would be lost.
+// prioritySemaphore limits the number of concurrent calls and has two queues for them.
+// A weighted semaphore has only one queue. Under overload, the later calls of exchanges
+// would wait behind the first calls of others, and the work done for them would be
+// lost.
 type prioritySemaphore struct {
 	mu      sync.Mutex
 	free    int
-	waiting [2]list.List // of chan struct{}: those that go first, and the others
+	waiting [2]list.List // of chan struct{}: first the calls with priority, then the others
 }
 
 func newPrioritySemaphore(n int) *prioritySemaphore { return &prioritySemaphore{free: n} }
 
-// acquire waits for a slot, for at most half of the time that is left: whoever
-// gets one has time to use it. A call that begins with hardly any time would
-// fail, and take the slot from one that would not.
+// acquire waits for a slot, for at most half of the time until ctx's deadline, so that
+// time is left to use it. A call that started with hardly any time left would fail, and
+// would take the slot from a call that could succeed. first puts the call into the
+// queue with priority.
 func (s *prioritySemaphore) acquire(ctx context.Context, first bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -60,7 +61,7 @@ func (s *prioritySemaphore) acquire(ctx context.Context, first bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-turn: // it came at the last moment
+	case <-turn: // the slot was assigned at the last moment
 		return nil
 	default:
 		queue.Remove(place)
@@ -68,7 +69,7 @@ func (s *prioritySemaphore) acquire(ctx context.Context, first bool) error {
 	}
 }
 
-// release passes a slot on to the next in the queues.
+// release passes the slot to the next call in the queues, or frees it.
 func (s *prioritySemaphore) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
