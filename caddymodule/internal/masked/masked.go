@@ -1,7 +1,6 @@
-// Package masked holds text that must not be printed: secrets, tokens, and
-// what identifies a person. A String can be passed around, compared and put
-// into structs, and every way of printing it shows a placeholder; the text
-// comes out through Reveal alone.
+// Package masked holds text that must not be printed: secrets, tokens, and data that
+// identifies a person. A String can be passed around, compared and put into structs.
+// Every way of printing it shows a placeholder. Only Reveal returns the text.
 package masked
 
 import (
@@ -9,17 +8,17 @@ import (
 	"io"
 )
 
-// mask is what every printer shows in place of the text.
+// mask is printed in place of the text.
 const mask = "***"
 
-// String is text that does not print. The zero value is empty.
+// String is text that is not printed. The zero value is empty.
 //
-// The text stands behind a pointer because package fmt prints the unexported
-// fields of a struct by reflection, without asking their methods: behind a
-// pointer it finds an address there, and never the text.
+// The text is behind a pointer because package fmt prints the unexported fields of a
+// struct by reflection, without calling their methods. It then prints an address, and
+// never the text.
 type String struct{ text *string }
 
-// New masks text.
+// New returns text as a String.
 func New(text string) String {
 	if text == "" {
 		return String{}
@@ -27,7 +26,7 @@ func New(text string) String {
 	return String{&text}
 }
 
-// Reveal returns the text. Whoever calls it answers for where it goes.
+// Reveal returns the text. The caller is responsible for where it goes.
 func (s String) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -38,8 +37,8 @@ func (s String) Reveal() string {
 // IsZero reports whether the text is empty.
 func (s String) IsZero() bool { return s.text == nil }
 
-// Equal reports whether both hold the same text. (== compares pointers.)
-// It takes no constant time; do not compare secrets from strangers with it.
+// Equal reports whether both hold the same text. (== compares pointers.) It does not
+// take constant time: do not use it to compare a secret with input from a client.
 func (s String) Equal(other String) bool { return s.Reveal() == other.Reveal() }
 
 // String implements fmt.Stringer with a placeholder.
@@ -53,12 +52,12 @@ func (s String) String() string {
 // GoString implements fmt.GoStringer, for %#v.
 func (s String) GoString() string { return s.String() }
 
-// Format implements fmt.Formatter, for every other verb (%x and %q would
-// otherwise ask String for its bytes, and %d would look at the pointer).
+// Format implements fmt.Formatter, for every other verb. Otherwise %x and %q would
+// print the bytes of String, and %d the pointer.
 func (s String) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText implements encoding.TextMarshaler, which encoding/json and zap
-// use for values and for the keys of maps.
+// MarshalText implements encoding.TextMarshaler, which encoding/json and zap use for
+// values and for map keys.
 func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Interface guards

@@ -1,6 +1,6 @@
-// Package seal encrypts values for a store outside this process, so that who
-// can read or write the store can neither read a value nor put one in another's
-// place. The cipher is XChaCha20-Poly1305.
+// Package seal encrypts values for a store outside this process, so that an attacker
+// with access to the store can neither read a value nor move it to another place. The
+// cipher is XChaCha20-Poly1305.
 package seal
 
 import (
@@ -24,23 +24,23 @@ const KeySize = chacha20poly1305.KeySize
 //
 //	version | id of the key | nonce | ciphertext and tag
 //
-// What comes before the nonce, the place and the kind are the associated data: a
-// value opens only where it was sealed for.
+// The associated data are the bytes before the nonce, the name and the kind. So a value
+// can be opened only in the place for which it was sealed.
 const (
 	version   = 1
 	keyIDSize = 4
 
 	nonceAt  = 1 + keyIDSize
 	textAt   = nonceAt + chacha20poly1305.NonceSizeX
-	overhead = textAt + chacha20poly1305.Overhead // beyond the text
+	overhead = textAt + chacha20poly1305.Overhead // length of a sealed value without the text
 )
 
-// ErrUnreadable is returned for a value that was not sealed with one of the keys
-// for the place where it was found.
+// ErrUnreadable is returned for a value that was not sealed with one of the keys for
+// the place where it was found.
 var ErrUnreadable = errors.New("unreadable value")
 
-// Sealer seals with the first of its keys and opens with all of them. It may be
-// used by several goroutines at once.
+// Sealer seals with the first of its keys and opens with all of them. It may be used by
+// several goroutines at once.
 type Sealer struct{ keys []key }
 
 type key struct {
@@ -48,8 +48,8 @@ type key struct {
 	aead func() cipher.AEAD // a func prints as an address; an AEAD would print its key
 }
 
-// New returns a Sealer. It needs at least one key, and fails if one is not of
-// KeySize bytes.
+// New returns a Sealer. It fails if a key does not have KeySize bytes. Seal needs at
+// least one key.
 func New(keys []masked.String) (*Sealer, error) {
 	s := &Sealer{}
 	for _, secret := range keys {
@@ -66,7 +66,7 @@ func New(keys []masked.String) (*Sealer, error) {
 	return s, nil
 }
 
-// KeyIDs returns what names the keys in values, in hexadecimal.
+// KeyIDs returns the ids of the keys as they are in sealed values, in hexadecimal.
 func (s *Sealer) KeyIDs() []string {
 	var ids []string
 	for _, k := range s.keys {
@@ -75,8 +75,8 @@ func (s *Sealer) KeyIDs() []string {
 	return ids
 }
 
-// Seal returns text sealed for a place in the store, which is the name of an
-// object and a kind of value in it.
+// Seal returns text sealed for a place in the store: the name of an object, and a kind
+// of value in it.
 func (s *Sealer) Seal(text []byte, name, kind string) []byte {
 	k := &s.keys[0]
 	out := make([]byte, textAt, overhead+len(text))
@@ -108,7 +108,7 @@ func (s *Sealer) Open(value []byte, name, kind string) ([]byte, error) {
 }
 
 // associatedData returns the associated data of a value. The length of the name comes
-// first, so that no two places have the same.
+// before it, so that two places never have the same data.
 func associatedData(value []byte, name, kind string) []byte {
 	b := make([]byte, 0, nonceAt+4+len(name)+len(kind))
 	b = append(b, value[:nonceAt]...)

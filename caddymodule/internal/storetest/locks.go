@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// RunLocks is what SignUpLocks have to do between two replicas. newPair returns
-// two replicas' views of one service in which no user is locked.
+// RunLocks tests SignUpLocks between two replicas. newPair returns two replicas' views
+// of one service in which no user is locked.
 func RunLocks(t *testing.T, newPair func(t *testing.T) (a, b exchange.SignUpLocks)) {
 	for _, test := range []struct {
 		name string
@@ -34,7 +34,7 @@ func RunLocks(t *testing.T, newPair func(t *testing.T) (a, b exchange.SignUpLock
 	}
 }
 
-// lockLife is that of locks that are not to end.
+// lockLife is the lifetime of locks that must not expire during a test.
 const lockLife = time.Minute
 
 func wantLock(t *testing.T, s exchange.SignUpLocks, u exchange.UserKey, want exchange.SignUpState) exchange.SignUpLock {
@@ -109,7 +109,7 @@ func locksUnhold(t *testing.T, a, b exchange.SignUpLocks) {
 	unhold(exchange.SignUpFree)
 }
 
-// locksEnd: also that of a replica that is there no more.
+// locksEnd tests that a lock expires, as it must if its replica has died.
 func locksEnd(t *testing.T, a, b exchange.SignUpLocks) {
 	if _, err := a.Lock(t.Context(), "u", 300*time.Millisecond); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func locksOthers(t *testing.T, a, b exchange.SignUpLocks) {
 	wantPeek(t, b, exchange.SignUpRunning)
 	release(t, b, theirs, exchange.SignUpEnd{Hold: time.Minute})
 	wantPeek(t, b, exchange.SignUpRunning)
-	release(t, b, theirs, exchange.SignUpEnd{Exists: true}) // that is so, whoever says it
+	release(t, b, theirs, exchange.SignUpEnd{Exists: true}) // recorded, no matter which replica reports it
 	wantPeek(t, a, exchange.SignUpDone)
 }
 
@@ -136,7 +136,7 @@ func locksApart(t *testing.T, a, b exchange.SignUpLocks) {
 	wantLock(t, b, "u\x00", exchange.SignUpOurs)
 }
 
-// locksContention: of many who ask at once, one has it.
+// locksContention tests that only one of many concurrent callers gets the lock.
 func locksContention(t *testing.T, a, b exchange.SignUpLocks) {
 	for round := range 20 {
 		u := exchange.UserKey(fmt.Sprint("u", round))

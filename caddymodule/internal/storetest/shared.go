@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// RunShared is what every SharedStore has to do, also between two replicas. newPair
-// returns two replicas' views of one account, which is empty.
+// RunShared tests a SharedStore, also between two replicas. newPair returns two
+// replicas' views of one empty account.
 func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.SharedStore)) {
 	t.Run("as a store", func(t *testing.T) {
 		Run(t, func(t *testing.T) exchange.Store {
@@ -41,8 +41,8 @@ func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.SharedSto
 	}
 }
 
-// AsStore is a SharedStore as a Store: one that sees, and puts at once. An error of
-// the store fails the test.
+// AsStore returns a SharedStore as a Store whose Put reads the tombstone and puts at
+// once. An error of the store fails the test.
 func AsStore(t *testing.T, s exchange.SharedStore) exchange.Store { return asStore{t, s} }
 
 type asStore struct {
@@ -65,7 +65,7 @@ func (a asStore) Put(u exchange.UserKey, k exchange.Kind, r exchange.Record) {
 
 func (a asStore) Forget(u exchange.UserKey) { a.check("forget", a.s.Evict(context.Background(), u)) }
 
-// ForgetTokens is Forget: a SharedStore drops refusals too.
+// ForgetTokens calls Forget, because a SharedStore drops refusals, too.
 func (a asStore) ForgetTokens(u exchange.UserKey) { a.Forget(u) }
 
 func (a asStore) Flush() { a.check("flush", a.s.Flush(context.Background())) }
@@ -77,7 +77,7 @@ func (a asStore) check(op string, err error) {
 	}
 }
 
-// see returns what Put has to be given.
+// see returns the tombstone to pass to Put.
 func see(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Kind) exchange.Tombstone {
 	t.Helper()
 	_, _, seen, err := s.Get(t.Context(), u, k)
@@ -87,7 +87,8 @@ func see(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Ki
 	return seen
 }
 
-// put fails unless it is kept, or is not, as it should be.
+// put reports an error unless Put stores the token if want is set, and does not store
+// it otherwise.
 func put(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Kind, token string, seen exchange.Tombstone, want bool) {
 	t.Helper()
 	kept, err := s.Put(t.Context(), u, k, RecordOf(token, time.Minute), seen, false)
@@ -104,7 +105,7 @@ func sharedPutGet(t *testing.T, a, b exchange.SharedStore) {
 }
 
 func sharedEvicted(t *testing.T, a, b exchange.SharedStore) {
-	fresh := see(t, a, "u", "ios") // nothing was there
+	fresh := see(t, a, "u", "ios") // of an empty store
 	put(t, a, "u", "web", "w", fresh, true)
 	if err := b.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func sharedAfterEviction(t *testing.T, a, b exchange.SharedStore) {
 	}
 	seen := see(t, b, "u", "ios")
 	put(t, b, "u", "ios", "2", seen, true)
-	put(t, b, "u", "ios", "3", seen, true) // a put is no forget
+	put(t, b, "u", "ios", "3", seen, true) // a put does not change the tombstone
 	WantToken(t, AsStore(t, a), "u", "ios", "3")
 }
 
@@ -183,8 +184,8 @@ func sharedCanceled(t *testing.T, a, _ exchange.SharedStore) {
 	WantToken(t, AsStore(t, a), "u", "ios", "")
 }
 
-// sharedRace: whatever the order of many puts and a forget, what is there
-// afterwards was seen after it.
+// sharedRace runs many puts and an eviction at once, in any order. Afterwards no put
+// that had seen less than the eviction is stored.
 func sharedRace(t *testing.T, a, b exchange.SharedStore) {
 	for round := range 20 {
 		u := exchange.UserKey(fmt.Sprint("u", round))

@@ -1,5 +1,5 @@
-// Package storetest is what every store has to do, as tests. It uses nothing
-// of any store's package.
+// Package storetest has the tests that every store must pass. It uses nothing of any
+// store's package.
 package storetest
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// Run is what every Store has to do. newStore returns an empty one with room
-// for at least 1,000 users.
+// Run tests a Store. newStore returns an empty Store with room for at least 1,000
+// users.
 func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 	for _, test := range []struct {
 		name string
@@ -39,17 +39,17 @@ func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 	}
 }
 
-// GrantOf makes a Grant that can be told from others by its text.
+// GrantOf returns a Grant with the given token as its text.
 func GrantOf(token string) *exchange.Grant {
 	return exchange.NewGrant(time.Now()).Text("authToken", token).Grant()
 }
 
-// RecordOf makes a Record of GrantOf that is good for life.
+// RecordOf returns a Record of GrantOf that is valid for life.
 func RecordOf(token string, life time.Duration) exchange.Record {
 	return exchange.Record{Grant: GrantOf(token), Until: time.Now().Add(life)}
 }
 
-// TokenOf is the token of a Record of RecordOf, or "" for none.
+// TokenOf returns the token of a Record made by RecordOf, or "" if there is no Grant.
 func TokenOf(r exchange.Record) string {
 	if r.Grant == nil {
 		return ""
@@ -58,7 +58,7 @@ func TokenOf(r exchange.Record) string {
 	return strings.TrimSuffix(strings.TrimPrefix(text, `{"authToken":"`), `"}`)
 }
 
-// WantToken fails unless the token is what is kept; "" is a miss.
+// WantToken reports an error unless the store returns the token; "" means a miss.
 func WantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Kind, token string) {
 	t.Helper()
 	r, ok := s.Get(user, kind, time.Now())

@@ -6,8 +6,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// Transport tells whoever is called to which trace a call belongs: in the
-// header traceparent (W3C Trace Context) and nothing else.
+// Transport adds the trace of a call to its request: the header traceparent (W3C Trace
+// Context) and no other.
 type Transport struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -17,8 +17,8 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
-// traceparent takes the header of that name and leaves out tracestate, in which
-// others may have put anything.
+// traceparent sets the header of that name and drops tracestate, which may contain data
+// of other systems.
 type traceparent struct{ http.Header }
 
 // Set implements propagation.TextMapCarrier.
@@ -28,7 +28,7 @@ func (h traceparent) Set(key, value string) {
 	}
 }
 
-// Keys implements propagation.TextMapCarrier. Nothing is read from it.
+// Keys implements propagation.TextMapCarrier. No header is read.
 func (h traceparent) Keys() []string { return nil }
 
 // Interface guards
