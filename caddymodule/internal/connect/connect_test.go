@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// mint asks once, with or without a hint, and says what was called,
-// what came of it, and which type comes first the next time.
+// mint runs one exchange, with or without a hint. It returns the calls that were made,
+// the result, and the type that is requested first the next time.
 func mint(t *testing.T, first TokenType, answers ...string) (called string, end exchange.Code, next TokenType) {
 	t.Helper()
 	api := &script{answers: answers}
@@ -49,7 +49,7 @@ func TestConnect(t *testing.T) {
 		answers []string
 		called  string
 		end     exchange.Code // empty: a token
-		next    TokenType     // comes first afterwards
+		next    TokenType     // requested first afterwards
 	}{
 		"new user":                        {SessionToken, []string{ok200}, session, "", SessionToken},
 		"connected user":                  {IDToken, []string{ok200}, id, "", IDToken},
@@ -65,7 +65,8 @@ func TestConnect(t *testing.T) {
 		"both refused after a hint":           {IDToken, []string{noID, window}, swapped, exchange.CodeConnectUnavailable, SessionToken},
 		"both refused after a hint, statuses": {IDToken, []string{"404", "403"}, swapped, exchange.CodeConnectUnavailable, SessionToken},
 
-		// The second answer is judged as the first would be, without a third.
+		// The second response is classified as the first one would be, and there is no
+		// third call.
 		"flip, then our secret":      {SessionToken, []string{window, secret}, both, exchange.CodeConfig, SessionToken},
 		"flip, then an outage":       {SessionToken, []string{window, down}, both, exchange.CodeUnavailable, SessionToken},
 		"flip, then limited":         {SessionToken, []string{window, limited}, both, exchange.CodeUnavailable, SessionToken},
@@ -88,11 +89,11 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// flip, in place of a code, is the other type's turn.
+// flip, in place of a code, means that the other type is requested.
 const flip exchange.Code = "flip"
 
-// checkFirst has the first answer for a type be one thing, and looks whether
-// the other type is asked for and what is answered else.
+// checkFirst checks whether the other type is requested after the given first response,
+// and the code otherwise.
 func checkFirst(t *testing.T, first TokenType, answer string, want exchange.Code) {
 	t.Helper()
 	answers, called, end := []string{answer}, string(first), want
@@ -107,7 +108,7 @@ func checkFirst(t *testing.T, first TokenType, answer string, want exchange.Code
 	}
 }
 
-// TestConnectCodes: each code that is published, with each status.
+// TestConnectCodes checks each published code with each status.
 func TestConnectCodes(t *testing.T) {
 	codes := map[string]struct{ session, id exchange.Code }{
 		"SESSION_TOKEN_GENERATION_NOT_ALLOWED": {flip, exchange.CodeConnectUnavailable},
@@ -131,7 +132,7 @@ func TestConnectCodes(t *testing.T) {
 	}
 }
 
-// TestConnectStatuses: with no code that is known, the status decides.
+// TestConnectStatuses checks that without a known code the status decides.
 func TestConnectStatuses(t *testing.T) {
 	for status, want := range map[int]struct{ session, id exchange.Code }{
 		101: {exchange.CodeBadResponse, exchange.CodeBadResponse},
@@ -149,7 +150,7 @@ func TestConnectStatuses(t *testing.T) {
 		502: {exchange.CodeUnavailable, exchange.CodeUnavailable},
 		503: {exchange.CodeUnavailable, exchange.CodeUnavailable},
 	} {
-		// Codes of others, Huma's among them, and what is only like a code.
+		// Codes of other services, Huma's among them, and texts that resemble a code.
 		for _, code := range []string{"", "SOMETHING_NEW", "100001", "100010", "not_authorized", "INVALID_CLIENT"} {
 			answer := strings.TrimSuffix(fmt.Sprintf("%d/%s", status, code), "/")
 			checkFirst(t, SessionToken, answer, want.session)
@@ -158,7 +159,8 @@ func TestConnectStatuses(t *testing.T) {
 	}
 }
 
-// TestConnectNeverFlips on what says nothing about the user.
+// TestConnectNeverFlips checks that the other type is not requested after an error that
+// says nothing about the user.
 func TestConnectNeverFlips(t *testing.T) {
 	for answer, want := range map[string]exchange.Code{
 		late: exchange.CodeTimeout, noConn: exchange.CodeUnavailable, reset: exchange.CodeUnavailable, html: exchange.CodeBadResponse,
@@ -202,8 +204,8 @@ func TestConnectErrors(t *testing.T) {
 	}
 }
 
-// TestConnectCodesDecideRetries: what a known code says is not asked for again
-// whatever the status, and the breaker does not count it.
+// TestConnectCodesDecideRetries checks that a call is not retried after a known code,
+// whatever the status is, and that the breaker does not count it.
 func TestConnectCodesDecideRetries(t *testing.T) {
 	for code := range errorCodes {
 		for _, status := range []int{408, 429, 500, 503} {
@@ -215,8 +217,8 @@ func TestConnectCodesDecideRetries(t *testing.T) {
 	}
 }
 
-// TestTheOtherTypeHasPriority: what an exchange asks for after its first call goes before
-// the calls of exchanges that only begin.
+// TestTheOtherTypeHasPriority checks that the second call of an exchange has priority
+// over the first calls of other exchanges.
 func TestTheOtherTypeHasPriority(t *testing.T) {
 	var seen []bool
 	api := tokenFunc(func(ctx context.Context, tt TokenType, _ Person) (*exchange.Grant, error) {
@@ -240,7 +242,8 @@ func (f tokenFunc) Token(ctx context.Context, t TokenType, u Person) (*exchange.
 	return f(ctx, t, u)
 }
 
-// TestConnectOnlyKnown: nobody becomes a user, whatever the service says.
+// TestConnectOnlyKnown checks that no user is created, whatever the service's response
+// is.
 func TestConnectOnlyKnown(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hintStore is the simplest store for the hints of one test: it forgets nothing.
+// hintStore is a minimal store for the hints of one test. It deletes nothing.
 type hintStore struct {
 	exchange.Forgetter
 	recs map[exchange.UserKey]exchange.Record
@@ -31,13 +31,13 @@ func (s hintStore) Get(u exchange.UserKey, _ exchange.Kind, now time.Time) (exch
 
 func (s hintStore) Put(u exchange.UserKey, _ exchange.Kind, r exchange.Record) { s.recs[u] = r }
 
-// script is a Human API that answers as it is told, call by call.
+// script is a Human API with a given response for each call.
 type script struct {
 	answers []string
-	types   []string // that were asked for
+	types   []string // the types that were requested
 }
 
-// Answers of a script. Others are a status, or a status and a code.
+// Responses of a script. Others are a status, or a status and a code.
 const (
 	ok200   = "token"
 	limited = "429"

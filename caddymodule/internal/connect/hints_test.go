@@ -11,11 +11,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/memcache"
 )
 
-// connectService gives one type of token, and refuses the other.
+// connectService issues one type of token, and refuses the other.
 type connectService struct {
 	gives TokenType
 	calls int
-	n     int // of the next token
+	n     int // number of the next token
 }
 
 func (s *connectService) Token(_ context.Context, t TokenType, _ Person) (*exchange.Grant, error) {
@@ -27,7 +27,7 @@ func (s *connectService) Token(_ context.Context, t TokenType, _ Person) (*excha
 	return exchange.NewGrant(time.Now()).Text("token", fmt.Sprint(s.n)).Lifetime("expires_in", time.Hour).Grant(), nil
 }
 
-// page asks for tokens of one user as a handler would.
+// page requests tokens of one user as a handler would.
 type page struct {
 	engine *exchange.Engine
 	policy exchange.Policy
@@ -58,7 +58,7 @@ func (p *page) ask(t *testing.T, kind exchange.Kind, fresh bool) exchange.Result
 	return p.engine.Exchange(t.Context(), &exchange.Request{User: p.User, Kind: kind, Fresh: fresh, Source: p, Policy: &p.policy})
 }
 
-// want asks for a token and looks how many calls it cost.
+// want requests a token and checks how many calls were made.
 func (p *page) want(t *testing.T, s *connectService, kind exchange.Kind, calls int) {
 	t.Helper()
 	before := s.calls
@@ -71,24 +71,24 @@ func (p *page) want(t *testing.T, s *connectService, kind exchange.Kind, calls i
 	}
 }
 
-// TestHints goes through a user's life on the real cache.
+// TestHints follows one user through all changes of the type, with the real cache.
 func TestHints(t *testing.T) {
 	s := &connectService{gives: SessionToken}
 	p := newPage(t, s)
 	p.want(t, s, "a", 1) // new
 	s.gives = IDToken
 	p.want(t, s, "b", 2) // has connected a source since
-	p.want(t, s, "c", 1) // which is remembered, also for another kind
+	p.want(t, s, "c", 1) // the hint is used, also for another kind
 	s.gives = SessionToken
 	p.want(t, s, "d", 2) // the hint is wrong
-	p.want(t, s, "e", 1) // and gone
+	p.want(t, s, "e", 1) // and was deleted
 	s.gives = IDToken
 	p.want(t, s, "f", 2)
 	p.engine.Forget("u")
 	p.want(t, s, "g", 2) // forgotten with the user
 	p.want(t, s, "h", 1)
 
-	// It neither costs the tokens of the same user nor is one of them.
+	// The hint neither evicts the tokens of the same user nor is returned as a token.
 	if r := p.ask(t, "h", false); r.Outcome != exchange.OutcomeHit {
 		t.Errorf("%q, %v", r.Outcome, r.Err)
 	}
@@ -98,8 +98,8 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// TestHintLost: more kinds than a user may have push it out; without a store
-// there is none, and a record of something else is none.
+// TestHintLost checks that more kinds than a user may have can evict the hint, that
+// there is none without a store, and that another record is not a hint.
 func TestHintLost(t *testing.T) {
 	s := &connectService{gives: IDToken}
 	p := newPage(t, s)
@@ -133,7 +133,8 @@ func (r *refusing) Token(_ context.Context, t TokenType, _ Person) (*exchange.Gr
 	return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
 }
 
-// TestConnectUnavailableIsKept for as long as any refusal.
+// TestConnectUnavailableIsKept checks that the error is cached for as long as any
+// refusal.
 func TestConnectUnavailableIsKept(t *testing.T) {
 	s := &refusing{}
 	p := newPage(t, s)
@@ -149,7 +150,7 @@ func TestConnectUnavailableIsKept(t *testing.T) {
 	}
 }
 
-// TestHintEnds after a while without a token.
+// TestHintEnds checks that a hint expires after a while without a token.
 func TestHintEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHints()

@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// minted is a token that was fetched some time ago; a negative time is that of a
-// replica whose clock is ahead.
+// minted returns a token that was issued the given time ago. A negative time is that of
+// a replica whose clock is ahead.
 func minted(ago time.Duration) *Grant {
 	return NewGrant(time.Now().Add(-ago)).Text("authToken", "7").Lifetime("expiresIn", time.Hour).Grant()
 }
 
-// refusalOf is a refusal that was kept some time ago.
+// refusalOf returns a refusal that was cached the given time ago.
 func refusalOf(code Code, ago time.Duration) *Error {
 	return &Error{Code: code, at: time.Now().Add(-ago)}
 }
 
-// TestWhatIsBelievedOfTheStore: what another replica has put there is handed out
-// if this one may, by its own rules and its own clock.
+// TestWhatIsBelievedOfTheStore checks that a record of another replica is returned only
+// if it is valid by the rules and the clock of this replica.
 func TestWhatIsBelievedOfTheStore(t *testing.T) {
 	for _, test := range []struct {
 		name      string
-		grant     time.Duration // how old; 0: there is a refusal
+		grant     time.Duration // its age; 0: there is a refusal
 		refusal   Code
 		age       time.Duration
 		left      time.Duration
@@ -80,8 +80,8 @@ func (s *keepsAll) Get(context.Context, UserKey, Kind) (Record, bool, Tombstone,
 	return s.rec, true, "0", nil
 }
 
-// TestAClockSetBack: how old something is that comes from the future, nobody
-// knows. It is fetched anew, also past the cache.
+// TestAClockSetBack checks that a record from the future, whose real age is unknown, is
+// fetched again, also by a request with Fresh.
 func TestAClockSetBack(t *testing.T) {
 	for name, fresh := range map[string]bool{"a token": false, "a fresh one": true} {
 		t.Run(name, func(t *testing.T) {

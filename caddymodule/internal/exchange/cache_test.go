@@ -17,7 +17,7 @@ func TestTTL(t *testing.T) {
 		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
 			t.Errorf("after 59 s: %+v", r)
 		}
-		b.policy.TTL = 10 * time.Second // a reload has made it shorter
+		b.policy.TTL = 10 * time.Second // a reload has shortened it
 		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
 			t.Errorf("with a shorter ttl: %+v", r)
 		}
@@ -28,8 +28,8 @@ func TestTTL(t *testing.T) {
 	})
 }
 
-// TestFresh: past the cache, but not twice within 5 s, and never the token
-// from before.
+// TestFresh checks that a request with Fresh bypasses the cache and never gets the
+// previous token, but causes at most one exchange within 5 s.
 func TestFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -37,7 +37,7 @@ func TestFresh(t *testing.T) {
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
 			t.Fatalf("fresh: %+v", r)
 		}
-		time.Sleep(3900 * time.Millisecond) // and the exchange has taken one second
+		time.Sleep(3900 * time.Millisecond) // the exchange has taken one second
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
 			t.Errorf("again within 5 s: %+v", r)
 		}
@@ -78,8 +78,8 @@ func TestFreshError(t *testing.T) {
 	})
 }
 
-// TestFreshJoins: a running exchange is fresh enough, and counts as the first
-// of two.
+// TestFreshJoins checks that the token of a running exchange is fresh enough, and that
+// the request that joins it counts as the first of two.
 func TestFreshJoins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -151,7 +151,7 @@ func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
 	})
 }
 
-// TestNegativeTTLTakesEffectAtOnce: a refusal that was kept for an hour is not
+// TestNegativeTTLTakesEffectAtOnce checks that a refusal cached for an hour is not
 // repeated by a handler that repeats none.
 func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -170,8 +170,8 @@ func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
 	})
 }
 
-// TestC09_FreshTokensEnd: also the answer to the second of two requests past
-// the cache is never a token that has ended.
+// TestC09_FreshTokensEnd checks that the second of two requests with Fresh never gets a
+// token that has expired.
 func TestC09_FreshTokensEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -190,8 +190,8 @@ func TestC09_FreshTokensEnd(t *testing.T) {
 	})
 }
 
-// TestC13_WhatTheMinterNotes: what it has put into a cache on the way is
-// forgotten as well.
+// TestC13_WhatTheMinterNotes checks that Forget also deletes what the Minter has put
+// into a cache.
 func TestC13_WhatTheMinterNotes(t *testing.T) {
 	const note Kind = "\x00note"
 	b := newBench()

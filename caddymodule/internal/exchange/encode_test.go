@@ -42,7 +42,7 @@ func TestGrantsComeBack(t *testing.T) {
 		if *got != *g {
 			t.Errorf("%d: another grant came back", i)
 		}
-		clear(b) // what was decoded has no part of it
+		clear(b) // the decoded value must not reference it
 		if *got != *g {
 			t.Errorf("%d: the grant changed with what it was read from", i)
 		}
@@ -74,8 +74,8 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 }
 
-// TestARefusalIsWrittenSoThatItIsRead: also one with a strange wait, and one that
-// nobody has kept yet.
+// TestARefusalIsWrittenSoThatItIsRead checks that an encoded refusal can be decoded,
+// also one with an extreme RetryAfter, and one that was never cached.
 func TestARefusalIsWrittenSoThatItIsRead(t *testing.T) {
 	now := time.Now()
 	for wait, want := range map[time.Duration]time.Duration{
@@ -106,7 +106,8 @@ func TestWhatMayNotBeRepeatedIsNotWritten(t *testing.T) {
 	}
 }
 
-// TestR05_NothingElseIsARecord: every cut, and every byte that matters changed.
+// TestR05_NothingElseIsARecord checks each truncation, and a change of each byte that
+// matters.
 func TestR05_NothingElseIsARecord(t *testing.T) {
 	now := time.Now()
 	g := NewGrant(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Grant()
@@ -171,7 +172,8 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 	}
 }
 
-// TestR05_NothingElseIsAGrant: what only the time of its record would give away.
+// TestR05_NothingElseIsAGrant checks data that only the time of its record would reveal
+// as invalid.
 func TestR05_NothingElseIsAGrant(t *testing.T) {
 	before, _ := NewGrant(time.Unix(-1, 0)).Text("a", "b").Grant().AppendBinary(nil)
 	if g, err := DecodeGrant(before); err == nil {

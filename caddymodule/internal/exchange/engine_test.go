@@ -155,8 +155,8 @@ func TestWithoutCacheExchangesAreStillShared(t *testing.T) {
 	})
 }
 
-// TestRunningIsBounded: callers who leave do not leave more exchanges behind
-// than may run.
+// TestRunningIsBounded checks that canceled requests do not leave more exchanges
+// running than the limit.
 func TestRunningIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()

@@ -21,7 +21,8 @@ func TestStatusErrorText(t *testing.T) {
 	}
 }
 
-// TestTransientOrOutage: what may be called again, and what the breaker counts.
+// TestTransientOrOutage checks which errors are retried, and which ones the breaker
+// counts.
 func TestTransientOrOutage(t *testing.T) {
 	status := func(s int) error { return &StatusError{Op: OpSession, Status: s} }
 	definite := func(s int) error { return &StatusError{Op: OpSession, Status: s, Code: "C", Definite: true} }
@@ -60,7 +61,8 @@ func TestTransientOrOutage(t *testing.T) {
 	}
 }
 
-// TestNoConnectionIsUnavailable: however long it was tried.
+// TestNoConnectionIsUnavailable checks the code of a failed connection, however long it
+// was tried.
 func TestNoConnectionIsUnavailable(t *testing.T) {
 	for sent, want := range map[bool]Code{true: CodeTimeout, false: CodeUnavailable} {
 		e := Classify(&TransportError{Op: OpSignIn, Sent: sent, Timeout: true, Err: context.DeadlineExceeded})

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// gets sends requests for tokens of the given kinds at once, and returns how
-// many ended with each code after a while.
+// gets requests tokens of the given kinds at once, and returns how many requests ended
+// with each code after a while.
 func (b *bench) gets(t *testing.T, user UserKey, kinds []Kind) map[Code]int {
 	results := make(chan Result, len(kinds))
 	for _, kind := range kinds {
@@ -22,7 +22,7 @@ func (b *bench) gets(t *testing.T, user UserKey, kinds []Kind) map[Code]int {
 	return counts
 }
 
-// kindsOf returns n kinds of token, no two alike.
+// kindsOf returns n different kinds of token.
 func kindsOf(n int) (kinds []Kind) {
 	for i := range n {
 		kinds = append(kinds, Kind(fmt.Sprint(i)))
@@ -30,8 +30,8 @@ func kindsOf(n int) (kinds []Kind) {
 	return kinds
 }
 
-// TestF06_JoinersTakeNoPlace: however many devices of a user ask at once, they
-// wait for one exchange, and max_waiting counts that.
+// TestF06_JoinersTakeNoPlace checks that all devices of a user wait for one exchange,
+// which max_waiting counts once.
 func TestF06_JoinersTakeNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -43,8 +43,8 @@ func TestF06_JoinersTakeNoPlace(t *testing.T) {
 	})
 }
 
-// TestF02_ExchangesOfOneUser: eight run, eight wait, more are refused; another
-// user is served meanwhile.
+// TestF02_ExchangesOfOneUser checks that eight exchanges of a user run, eight wait, and
+// more are refused, while another user is served.
 func TestF02_ExchangesOfOneUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -82,8 +82,8 @@ func TestF02_ExchangesOfOneUser(t *testing.T) {
 	})
 }
 
-// TestF02_WaitingEnds: an exchange waits for its turn for half of its time. The
-// rest is enough for none of those that ran before, so it is not begun.
+// TestF02_WaitingEnds checks that an exchange waits for its turn for half of its
+// timeout. In this test, the rest is too short for an exchange, so none is started.
 func TestF02_WaitingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -98,8 +98,9 @@ func TestF02_WaitingEnds(t *testing.T) {
 	})
 }
 
-// TestF01_EvictedAgainAndAgain: a request waits for two exchanges at most,
-// however often its user is evicted. The others of that user share the second.
+// TestF01_EvictedAgainAndAgain checks that a request waits for two exchanges at most,
+// however often its user is evicted. The other requests of that user share the second
+// one.
 func TestF01_EvictedAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -132,12 +133,12 @@ func TestF01_EvictedAgainAndAgain(t *testing.T) {
 	})
 }
 
-// TestEveryWaitEndsAtTheTimeout: also one that began late, and one for an
+// TestEveryWaitEndsAtTheTimeout also tests a wait that began late, and one for an
 // exchange that does not end in time.
 func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.mint = func(context.Context, int64) (*Grant, Outcome, error) { // whatever its context says
+		b.mint = func(context.Context, int64) (*Grant, Outcome, error) { // it ignores its context
 			time.Sleep(time.Minute)
 			return token(1), OutcomeSignedIn, nil
 		}
@@ -156,8 +157,8 @@ func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
 	})
 }
 
-// TestF05_ForgettingTokensKeepsRefusals: also of an exchange that runs. The
-// admin endpoint forgets them.
+// TestF05_ForgettingTokensKeepsRefusals also tests a running exchange. The admin
+// endpoint deletes refusals.
 func TestF05_ForgettingTokensKeepsRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		forget func(*bench)

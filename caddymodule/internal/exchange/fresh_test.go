@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestFreshIsCountedFromTheFirst: whoever joins does not make it last longer.
+// TestFreshIsCountedFromTheFirst checks that requests that join do not extend freshFor.
 func TestFreshIsCountedFromTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -25,7 +25,8 @@ func TestFreshIsCountedFromTheFirst(t *testing.T) {
 	})
 }
 
-// TestReplicasFreshTokens: no-cache at one replica is news for all.
+// TestReplicasFreshTokens checks that a no-cache request at one replica evicts the
+// token at all replicas.
 func TestReplicasFreshTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -36,7 +37,7 @@ func TestReplicasFreshTokens(t *testing.T) {
 		if r := a.get(t.Context(), "u", "ios", true); number(r) != 2 || r.Outcome != OutcomeSignedIn {
 			t.Fatalf("got %+v", r)
 		}
-		time.Sleep(10 * time.Millisecond) // the news is told
+		time.Sleep(10 * time.Millisecond) // the message is delivered
 		if n := s.told.Load(); n != 1 {
 			t.Errorf("all were told %d times, want 1", n)
 		}
@@ -53,8 +54,8 @@ func TestReplicasFreshTokens(t *testing.T) {
 	})
 }
 
-// TestReplicasFreshDuringALook: who asks for a fresh token while another
-// request finds the one from before must not get that.
+// TestReplicasFreshDuringALook checks that a request with Fresh does not get the
+// previous token that another request finds in the shared store at the same time.
 func TestReplicasFreshDuringALook(t *testing.T) {
 	for _, after := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -73,7 +74,7 @@ func TestReplicasFreshDuringALook(t *testing.T) {
 	}
 }
 
-// slowReport is a Minter whose report takes a while.
+// slowReport is a Minter whose Ended takes a while.
 type slowReport struct{ *bench }
 
 func (m slowReport) Ended(r Result) {
@@ -81,8 +82,8 @@ func (m slowReport) Ended(r Result) {
 	m.bench.Ended(r)
 }
 
-// TestReplicasFreshAfterALook: the exchange that has found the token from before
-// may not have ended yet.
+// TestReplicasFreshAfterALook is the case of an exchange that has found the previous
+// token in the shared store and has not ended yet.
 func TestReplicasFreshAfterALook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -98,7 +99,8 @@ func TestReplicasFreshAfterALook(t *testing.T) {
 	})
 }
 
-// TestReplicasFreshOutage: that the service is down takes nobody's token away.
+// TestReplicasFreshOutage checks that a no-cache request during an outage of the
+// service evicts no token.
 func TestReplicasFreshOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()

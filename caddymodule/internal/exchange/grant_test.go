@@ -50,8 +50,8 @@ func TestC09_LifetimesThatAreNoneAreAnsweredAsZero(t *testing.T) {
 	}
 }
 
-// TestC14_AnswersAreTheCallersOwn: what one caller does to its answer does not
-// reach another's.
+// TestC14_AnswersAreTheCallersOwn checks that a caller that changes its response does
+// not change that of another caller.
 func TestC14_AnswersAreTheCallersOwn(t *testing.T) {
 	g := NewGrant(time.Now()).Text("a", "b").Grant()
 	first := g.AppendJSON(nil, time.Now())
@@ -66,8 +66,8 @@ func TestC14_AnswersAreTheCallersOwn(t *testing.T) {
 // tenth30 is the margin of Huma's tokens.
 var tenth30 = (&Policy{Margin: 30 * time.Second, MarginPart: 10}).margin
 
-// TestC09_KeepUntilTheMargin: of Human API's tokens the last five minutes, which
-// a short-lived one does not have.
+// TestC09_KeepUntilTheMargin checks the margin of Human API's tokens: the last five
+// minutes, which a short-lived token does not have.
 func TestC09_KeepUntilTheMargin(t *testing.T) {
 	minted := time.Now()
 	margin := (&Policy{Margin: 5 * time.Minute}).margin
@@ -112,8 +112,8 @@ func TestC09_KeepUntil(t *testing.T) {
 	}
 }
 
-// TestC09_AnUnknownLifetimeIsNotKept: another one that is known does not stand
-// in for the token's own.
+// TestC09_AnUnknownLifetimeIsNotKept checks that another, known lifetime does not
+// replace the token's own.
 func TestC09_AnUnknownLifetimeIsNotKept(t *testing.T) {
 	g := NewGrant(time.Now()).Lifetime("authTokenExpiresIn", 0).Lifetime("expiresIn", time.Hour).Grant()
 	if until := g.keepUntil(tenth30); !until.IsZero() {

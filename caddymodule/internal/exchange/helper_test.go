@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// mapStore is the simplest store there is.
+// mapStore is a minimal Store.
 type mapStore struct {
 	mu   sync.Mutex
 	recs map[UserKey]map[Kind]Record
@@ -65,7 +65,7 @@ func (s *mapStore) Flush() {
 	clear(s.recs)
 }
 
-// bench is an engine, what it keeps, and a service that counts.
+// bench is an engine with its caches, and a service that counts its calls.
 type bench struct {
 	*Engine
 	policy  Policy
@@ -114,7 +114,7 @@ func (b *bench) get(ctx context.Context, user UserKey, kind Kind, fresh bool) Re
 	return b.Exchange(ctx, &Request{User: user, Kind: kind, Fresh: fresh, Source: source{b}, Policy: &b.policy})
 }
 
-// number is which call a result's token is from; 0 is none.
+// number returns the number of the call that a result's token is from; 0 means none.
 func number(r Result) (n int64) {
 	if r.Grant != nil {
 		_, _ = fmt.Sscanf(string(r.Grant.AppendJSON(nil, time.Now())), `{"authToken":"%d"`, &n)

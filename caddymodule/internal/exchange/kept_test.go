@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// TestKept: what needed no exchange is told from what did, also if that found
-// the token elsewhere.
+// TestKept checks that Kept distinguishes cache hits from exchanges, also from an
+// exchange that found the token in the shared store.
 func TestKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -41,7 +41,7 @@ func TestKept(t *testing.T) {
 	})
 }
 
-// TestKeptElsewhere: another replica's token is none of this one's memory.
+// TestKeptElsewhere checks that the token of another replica is not a cache hit.
 func TestKeptElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newSharedStore()

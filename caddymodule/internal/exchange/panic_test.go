@@ -30,7 +30,7 @@ func TestC06_PanicIsOneFailedExchange(t *testing.T) {
 	}
 }
 
-// TestC06_PanicInAReport: whatever logging does, the callers get their token.
+// TestC06_PanicInAReport checks that callers get their token even if logging panics.
 func TestC06_PanicInAReport(t *testing.T) {
 	b := newBench()
 	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
@@ -40,8 +40,8 @@ func TestC06_PanicInAReport(t *testing.T) {
 	}
 }
 
-// TestC06_PanicInAStore: what runs gets its token, who reads is one failed
-// request, and the next one is fine.
+// TestC06_PanicInAStore checks that a running exchange gets its token, that a lookup
+// fails one request, and that the next request succeeds.
 func TestC06_PanicInAStore(t *testing.T) {
 	b := newBench()
 	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }

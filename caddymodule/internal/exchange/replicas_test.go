@@ -46,13 +46,13 @@ func TestReplicasShareATokenAndARefusal(t *testing.T) {
 	})
 }
 
-// TestC13_ForgottenAtAnotherReplica: what runs elsewhere is not kept, neither in
-// the store nor in memory.
+// TestC13_ForgottenAtAnotherReplica checks that the result of an exchange that runs at
+// another replica is not stored, neither in the store nor in memory.
 func TestC13_ForgottenAtAnotherReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
 		b := s.replica()
-		s.replicas = nil // nobody is told: the store alone has to prevent it
+		s.replicas = nil // no replica is notified: the store alone has to prevent it
 		done := make(chan Result)
 		go func() { done <- b.get(t.Context(), "u", "ios", false) }()
 		time.Sleep(500 * time.Millisecond)
@@ -71,7 +71,7 @@ func TestC13_ForgottenAtAnotherReplica(t *testing.T) {
 	})
 }
 
-// TestReplicasWithoutTheStore: it is never needed for a token.
+// TestReplicasWithoutTheStore checks that no token depends on the store.
 func TestReplicasWithoutTheStore(t *testing.T) {
 	for name, breaks := range map[string]func(*sharedStore){
 		"down":   func(s *sharedStore) { s.down.Store(true) },
@@ -96,7 +96,7 @@ func TestReplicasWithoutTheStore(t *testing.T) {
 	}
 }
 
-// TestReplicasRefusalsAge: one that comes from the store is as old as it was
+// TestReplicasRefusalsAge checks that a refusal from the store is as old as it was
 // there.
 func TestReplicasRefusalsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -108,14 +108,15 @@ func TestReplicasRefusalsAge(t *testing.T) {
 		if r := b.get(t.Context(), "u", "ios", false); code(r) != CodeRefused {
 			t.Fatalf("got %+v", r)
 		}
-		time.Sleep(3 * time.Second) // 6 s after the refusal: negative_ttl is over
+		time.Sleep(3 * time.Second) // 6 s after the refusal: negative_ttl has passed
 		if r := b.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeSignedIn {
 			t.Errorf("after negative_ttl it got %+v", r)
 		}
 	})
 }
 
-// TestC13_ForgottenDuringALook: what was found is from before.
+// TestC13_ForgottenDuringALook checks that a record found in the store during an
+// eviction is not used.
 func TestC13_ForgottenDuringALook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -131,8 +132,8 @@ func TestC13_ForgottenDuringALook(t *testing.T) {
 	})
 }
 
-// TestWhatIsStoredEnds: no replica is given a token for longer than the one that
-// fetched it may keep it.
+// TestWhatIsStoredEnds checks that no replica uses a token for longer than the replica
+// that fetched it may cache it.
 func TestWhatIsStoredEnds(t *testing.T) {
 	refused := &Error{Code: CodeRefused}
 	for _, test := range []struct {

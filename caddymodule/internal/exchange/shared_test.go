@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// sharedStore is a SharedStore in memory, of several replicas. Every operation takes a
+// sharedStore is a SharedStore in memory, of several replicas. Each operation takes a
 // while.
 type sharedStore struct {
 	mapStore
 	takes    time.Duration
-	down     atomic.Bool // nothing is tried
-	mute     atomic.Bool // what is asked for is done, and not answered
+	down     atomic.Bool // no operation is tried
+	mute     atomic.Bool // operations are executed, but there is no response
 	panics   atomic.Bool
 	gets     atomic.Int64
 	puts     atomic.Int64
-	told     atomic.Int64 // how often all replicas were told something
+	told     atomic.Int64 // how often all replicas were notified
 	replicas []*replica
 
 	tombstone int
 }
 
-// replica is an engine with its own memory before the store.
+// replica is an engine with its own memory cache in front of the store.
 type replica struct{ *bench }
 
 func newSharedStore() *sharedStore {
@@ -51,7 +51,7 @@ func (s *sharedStore) op() error {
 	return nil
 }
 
-// answer is the error of an operation that was done.
+// answer returns the error of an operation that was executed.
 func (s *sharedStore) answer() error {
 	if s.mute.Load() {
 		return errors.New("no answer in time")
@@ -96,7 +96,7 @@ func (s *sharedStore) Put(_ context.Context, u UserKey, k Kind, r Record, seen T
 	return err == nil, err
 }
 
-// seen is the tombstone of whoever was evicted, of all users.
+// seen returns the tombstone of all evicted users.
 func (s *sharedStore) seen() Tombstone {
 	if s.tombstone == 0 {
 		return ""
@@ -104,7 +104,7 @@ func (s *sharedStore) seen() Tombstone {
 	return Tombstone(fmt.Sprint(s.tombstone))
 }
 
-// loses everything, as a server does that is started anew.
+// loses deletes everything, like a server that is restarted.
 func (s *sharedStore) loses() {
 	s.mapStore.Flush()
 	s.mu.Lock()
@@ -112,7 +112,7 @@ func (s *sharedStore) loses() {
 	s.tombstone = 0
 }
 
-// evicts a user, without a word to anybody.
+// evicts evicts a user without notifying a replica.
 func (s *sharedStore) evicts(u UserKey) {
 	s.mapStore.Forget(u)
 	s.mu.Lock()
@@ -131,8 +131,8 @@ func (s *sharedStore) Evict(_ context.Context, u UserKey) error {
 
 func (s *sharedStore) Flush(context.Context) error { return errors.New("not needed here") }
 
-// tell lets all replicas evict, which takes a while, and also tells the one
-// that has the news: an engine has to bear it.
+// tell makes all replicas evict, which takes a while. It also notifies the replica that
+// has caused the eviction: an engine must accept that.
 func (s *sharedStore) tell(u UserKey) {
 	s.told.Add(1)
 	for _, r := range s.replicas {

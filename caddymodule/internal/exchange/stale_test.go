@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// longGrant is one that may be kept for hours.
+// longGrant returns a Grant that may be cached for hours.
 func longGrant(_ context.Context, call int64) (*Grant, Outcome, error) {
 	return NewGrant(time.Now()).Text("n", string(rune('0'+call))).Lifetime("expiresIn", 8*time.Hour).Grant(), OutcomeSignedIn, nil
 }
 
-// TestStale: what is in memory is handed out for maxStale without a look at the
-// store, and after that if the store has it.
+// TestStale checks that a record in memory is returned for maxStale without a lookup in
+// the store, and after that only if the store has it.
 func TestStale(t *testing.T) {
 	refuse := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
 	reject := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRejected} }
 	for _, test := range []struct {
 		name    string
-		mint    func(context.Context, int64) (*Grant, Outcome, error) // nil: a token
+		mint    func(context.Context, int64) (*Grant, Outcome, error) // nil: returns a token
 		happens func(s *sharedStore, r *replica)                      // after the replica has the token
 		after   time.Duration
-		gets    int64 // of the next request
+		gets    int64 // lookups of the next request
 		calls   int64
 	}{
 		{name: "young", after: maxStale - time.Second},
@@ -59,7 +59,7 @@ func TestStale(t *testing.T) {
 					t.Errorf("got %+v with %d looks at the store and %d calls", got, s.gets.Load()-gets, r.calls.Load()-calls)
 				}
 				if s.mute.Load() {
-					return // and looked up again next time
+					return // it is looked up again next time
 				}
 				gets = s.gets.Load()
 				if got := r.get(t.Context(), "u", "ios", false); code(got) != code(first) || s.gets.Load() != gets {
@@ -70,8 +70,8 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// TestStaleIsGone: a token that the store does not have any more is not handed out
-// again when the store goes down, also if no other one was to be had.
+// TestStaleIsGone checks that a token that the store no longer has is not returned when
+// the store goes down, even if no other token could be obtained.
 func TestStaleIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -91,8 +91,8 @@ func TestStaleIsGone(t *testing.T) {
 	})
 }
 
-// TestANewerTokenStays: one that the store was not told of is not replaced by the older
-// one that the store has.
+// TestANewerTokenStays checks that an older token in the store does not replace a newer
+// one that could not be written to the store.
 func TestANewerTokenStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -102,7 +102,7 @@ func TestANewerTokenStays(t *testing.T) {
 		r.get(t.Context(), "u", "ios", false)
 		s.down.Store(true)
 		time.Sleep(time.Second)
-		r.get(t.Context(), "u", "ios", true) // no-cache: the old one is refused
+		r.get(t.Context(), "u", "ios", true) // no-cache: the previous token was refused
 		s.down.Store(false)
 		time.Sleep(2 * maxStale)
 		if got := r.get(t.Context(), "u", "ios", false); got.Err != nil || r.calls.Load() != 3 {
@@ -111,8 +111,8 @@ func TestANewerTokenStays(t *testing.T) {
 	})
 }
 
-// TestOneLookForAllWhoWait: many requests of a user whose token is old make one look
-// at the store.
+// TestOneLookForAllWhoWait checks that many requests of a user whose token is stale
+// make one lookup in the store.
 func TestOneLookForAllWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -137,13 +137,13 @@ func TestOneLookForAllWhoWait(t *testing.T) {
 	})
 }
 
-// TestEvictedHere: a token from before an eviction is not taken back from the
-// store that could not be told, or has lost the eviction.
+// TestEvictedHere checks that a token from before an eviction is not read again from a
+// store that did not get the eviction, or has lost it.
 func TestEvictedHere(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		down  bool          // while the user is evicted
-		token time.Duration // how long before that another replica's clock was when it got its token
+		token time.Duration // how long before the eviction the token was issued, by the other replica's clock
 		after time.Duration
 		want  int64 // calls for the next request
 	}{
@@ -167,12 +167,12 @@ func TestEvictedHere(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.down.Store(false)
-				time.Sleep(test.after + 10*s.takes) // so that all have heard of it
+				time.Sleep(test.after + 10*s.takes) // until all replicas are notified
 				other := NewGrant(time.Now().Add(-test.token)).Text("n", "7").Lifetime("expiresIn", 72*time.Hour).Grant()
 				s.mapStore.Put("u", "ios", Record{Grant: other, Until: time.Now().Add(time.Hour)})
 				want := test.want
 				if test.after > test.token && test.after > 0 {
-					want = 0 // the token is from after it
+					want = 0 // the token was issued after the eviction
 				}
 				if got := r.get(t.Context(), "u", "ios", false); got.Err != nil || r.calls.Load() != want {
 					t.Errorf("got %+v with %d calls, want %d", got, r.calls.Load(), want)
@@ -185,7 +185,7 @@ func TestEvictedHere(t *testing.T) {
 	}
 }
 
-// TestEvictionsAreBounded: also by time.
+// TestEvictionsAreBounded also tests that entries expire.
 func TestEvictionsAreBounded(t *testing.T) {
 	e, now := make(evictions), time.Now()
 	for i := range maxEvictions + 10 {

@@ -49,8 +49,8 @@ func TestCallResult(t *testing.T) {
 	}
 }
 
-// TestSignUpResults: each sign-up is told of once, by what the service said to
-// it and not by what sign-in found out later.
+// TestSignUpResults checks that each sign-up is reported once, with the result of the
+// sign-up itself and not with what a later sign-in shows.
 func TestSignUpResults(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []string

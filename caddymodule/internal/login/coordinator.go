@@ -105,9 +105,9 @@ func (r *Coordinator) wait(ctx context.Context, t *signUpTurn) (again bool) {
 	}
 }
 
-// isOver reports whether the lock may have expired, so that another replica may hold
-// it. A process that was suspended for a while, for example, must not send its sign-up
-// any more.
+// isOver reports whether the sign-up must not be sent any more: more than Timeout has
+// passed since the lock was taken, so another replica may hold it by now. That happens
+// if the process was suspended for a while, for example.
 func (r *Coordinator) isOver(t signUpTurn) bool { return r != nil && time.Since(t.since) > r.Timeout }
 
 // release tells the other replicas how the sign-up ended. It does not use the context

@@ -11,12 +11,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// registry is a Huma that knows who was signed up.
+// registry is a Huma that knows which users have signed up.
 type registry struct {
 	mu    sync.Mutex
 	users map[string]bool
 	fails error // of sign-ups; unless it is unclear, they are not processed
-	blind bool  // sign-in sees nobody
+	blind bool  // sign-in finds no user
 	down  error // of sign-ins
 
 	signIns []time.Time
@@ -53,7 +53,7 @@ func (h *registry) SignUp(_ context.Context, p Person) (*exchange.Grant, error) 
 
 func (h *registry) SignConsent(context.Context, Person) error { return nil }
 
-// know makes a user exist.
+// know adds a user.
 func (h *registry) know(email string) {
 	if h.users == nil {
 		h.users = make(map[string]bool)
@@ -79,7 +79,8 @@ func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 		for range 300 {
 			counts[<-outcomes]++
 		}
-		// Who hears of the end just before the token is stored signs in once more.
+		// A replica that sees the end of the sign-up just before the token is stored
+		// signs in once more.
 		if h.made != 1 || len(h.signIns) > 5 {
 			t.Errorf("%d sign-ups and %d sign-ins, want 1 and 3 to 5", h.made, len(h.signIns))
 		}
@@ -89,8 +90,8 @@ func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
 	})
 }
 
-// TestR04_TheReplicaDies: after its POST, without a word. The others wait for
-// half of the exchange, and sign in.
+// TestR04_TheReplicaDies is about a replica that dies after it has sent the sign-up.
+// The others wait for half of the exchange's timeout, and sign in.
 func TestR04_TheReplicaDies(t *testing.T) {
 	for name, created := range map[string]bool{"the user exists": true, "the user does not": false} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +133,7 @@ func TestSignUpsOfReplicas(t *testing.T) {
 		name      string
 		h         *registry
 		down      bool
-		brake     bool // nobody may be signed up
+		brake     bool // the rate limit of sign-ups is used up
 		want      exchange.Code
 		lock      exchange.SignUpState // afterwards
 		made, ins int
@@ -170,7 +171,7 @@ func TestSignUpsOfReplicas(t *testing.T) {
 	}
 }
 
-// wantRetry fails unless a caller is told to come again then.
+// wantRetry fails unless the client gets this RetryAfter.
 func wantRetry(t *testing.T, r exchange.Result, after time.Duration) {
 	t.Helper()
 	var e *exchange.Error
@@ -179,8 +180,8 @@ func wantRetry(t *testing.T, r exchange.Result, after time.Duration) {
 	}
 }
 
-// TestSignUpsOfAMuteStore: a lock that the store has given and not answered is
-// given back.
+// TestSignUpsOfAMuteStore checks that a lock is released that the store has set without
+// responding.
 func TestSignUpsOfAMuteStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h := newSharedStore(), &registry{fails: &exchange.StatusError{Op: exchange.OpSignUp, Status: 403}}
@@ -194,14 +195,15 @@ func TestSignUpsOfAMuteStore(t *testing.T) {
 	})
 }
 
-// TestNoSignUpAfterTheLock: a process that was stopped between the lock and the
-// sign-up, and goes on when the lock may be another one's, does not send it.
+// TestNoSignUpAfterTheLock checks that a process does not send a sign-up if it was
+// suspended after it got the lock, and resumes when another replica may have the lock.
 func TestNoSignUpAfterTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h := newSharedStore(), &registry{}
 		a := s.replica()
 		a.registration.Allow = func() bool { time.Sleep(a.policy.Timeout + time.Millisecond); return true }
-		// Without a deadline of the exchange, which such a process may not notice either.
+		// The exchange has no deadline, because such a process may not notice a
+		// deadline, either.
 		l := Exchange{Huma: h, Registrations: a.registrations, Registration: a.registration, User: "u", Coordinator: &Coordinator{
 			Locks: s, User: "u", Timeout: a.policy.Timeout, Stored: func(context.Context) *exchange.Grant { return nil },
 		}}
@@ -215,8 +217,8 @@ func TestNoSignUpAfterTheLock(t *testing.T) {
 	})
 }
 
-// TestReplicasHold: an unclear end anywhere leaves it to sign-in everywhere,
-// until the hold is over.
+// TestReplicasHold checks that after an unclear end at one replica only sign-in decides
+// at all replicas, until the hold has ended.
 func TestReplicasHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h := newSharedStore(), &registry{blind: true, fails: &exchange.TransportError{Op: exchange.OpSignUp, Sent: true, Timeout: true, Err: context.DeadlineExceeded}}

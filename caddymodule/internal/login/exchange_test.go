@@ -14,15 +14,15 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// script is a Huma that answers as it is told, call by call.
+// script is a Huma with a given response for each call.
 type script struct {
-	priority []bool // per call: has it priority
+	priority []bool // for each call: whether it has priority
 	mu       sync.Mutex
 	answers  []string
 	calls    []string
 }
 
-// Answers of a script.
+// The responses of a script.
 const (
 	ok200     = "token"
 	noToken   = "created, no token"
@@ -92,14 +92,14 @@ func (s *script) SignConsent(ctx context.Context, _ Person) error {
 	return err
 }
 
-// TestLogin holds the whole rule of contract §4.
+// TestLogin checks all the rules of contract §4.
 func TestLogin(t *testing.T) {
 	const in, up, consent = "sign in", "sign up", "sign consent"
 	for name, c := range map[string]struct {
 		answers []string
 		off     bool // registration
 		consent bool
-		brake   bool // has nothing left
+		brake   bool // the rate limit of sign-ups is used up
 		calls   []string
 		outcome exchange.Outcome
 		code    exchange.Code
@@ -204,8 +204,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// TestH11_OnlySignInDecidesDuringHold: until the hold is over no second
-// sign-up is sent, and afterwards one is.
+// TestH11_OnlySignInDecidesDuringHold checks that no second sign-up is sent during the
+// hold, and that one is sent afterwards.
 func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []string{unknown, late, unknown, unknown, unknown, unknown, ok200}}
@@ -231,7 +231,7 @@ func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 	})
 }
 
-// TestHoldIsPerUser: another user is registered meanwhile.
+// TestHoldIsPerUser checks that another user can be signed up during the hold.
 func TestHoldIsPerUser(t *testing.T) {
 	r := NewRegistrations()
 	reg := Registration{Hold: time.Minute, Allow: func() bool { return true }}
@@ -245,8 +245,8 @@ func TestHoldIsPerUser(t *testing.T) {
 	}
 }
 
-// TestC15_OneSignUpForAllKinds: exchanges of one user for different client
-// types share one sign-up; the others sign in after it.
+// TestC15_OneSignUpForAllKinds checks that exchanges of one user for different client
+// types share one sign-up. The others sign in after it.
 func TestC15_OneSignUpForAllKinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &slowHuma{}
@@ -269,7 +269,7 @@ func TestC15_OneSignUpForAllKinds(t *testing.T) {
 	})
 }
 
-// slowHuma knows a user a second after their sign-up was sent.
+// slowHuma knows a user one second after their sign-up was sent.
 type slowHuma struct {
 	mu      sync.Mutex
 	known   bool
@@ -299,7 +299,8 @@ func (h *slowHuma) SignUp(context.Context, Person) (*exchange.Grant, error) {
 
 func (h *slowHuma) SignConsent(context.Context, Person) error { return nil }
 
-// TestSignUpPanicHoldsTheUser: nobody knows what the service has seen.
+// TestSignUpPanicHoldsTheUser checks that a user is held after a panic, because it is
+// unknown whether the service has received the sign-up.
 func TestSignUpPanicHoldsTheUser(t *testing.T) {
 	r := NewRegistrations()
 	l := &Exchange{Huma: panicHuma{}, Registrations: r, User: "u", Registration: Registration{
@@ -325,8 +326,8 @@ func (panicHuma) SignUp(context.Context, Person) (*exchange.Grant, error) { pani
 
 func (panicHuma) SignConsent(context.Context, Person) error { return nil }
 
-// TestBeginEndsWithItsContext: who waits for somebody else's sign-up does not
-// wait for ever.
+// TestBeginEndsWithItsContext checks that a request that waits for another request's
+// sign-up stops waiting when its context ends.
 func TestBeginEndsWithItsContext(t *testing.T) {
 	r := NewRegistrations()
 	first, err := r.acquire(t.Context(), "u", nil)
@@ -344,7 +345,7 @@ func TestBeginEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestEndedHoldsAreSwept: the set does not grow with users who were held once.
+// TestEndedHoldsAreSwept checks that users with an ended hold are deleted.
 func TestEndedHoldsAreSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistrations()
@@ -363,7 +364,7 @@ func TestEndedHoldsAreSwept(t *testing.T) {
 	})
 }
 
-// TestARetryAfterOfASignUp: what the service asks for is not cut short.
+// TestARetryAfterOfASignUp checks that the service's Retry-After is not shortened.
 func TestARetryAfterOfASignUp(t *testing.T) {
 	err := &exchange.StatusError{Op: exchange.OpSignUp, Status: 503, RetryAfter: 30 * time.Second}
 	if e := classifyUnclear(err); e.Code != exchange.CodeUnavailable || e.RetryAfter != 30*time.Second {

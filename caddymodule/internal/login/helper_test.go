@@ -28,25 +28,25 @@ func code(err error) exchange.Code {
 	return ""
 }
 
-// sharedStore is what several replicas share, in memory: an exchange.SharedStore and
-// exchange.SignUpLocks. Every operation takes a while.
+// sharedStore is an exchange.SharedStore and exchange.SignUpLocks in memory, shared by
+// several replicas. Each operation takes a while.
 type sharedStore struct {
-	down atomic.Bool // nothing is tried
-	mute atomic.Bool // what is asked for is done, and not answered
+	down atomic.Bool // no operation is tried
+	mute atomic.Bool // operations are executed, but there is no response
 
 	mu     sync.Mutex
 	tokens map[exchange.UserKey]exchange.Record
-	taken  int // locks so far
+	taken  int // number of locks taken so far
 	locks  map[exchange.UserKey]lockUntil
 }
 
-// lockUntil is a lock and its end.
+// lockUntil is a lock and its expiry.
 type lockUntil struct {
 	exchange.SignUpLock
 	until time.Time
 }
 
-// replica is an engine before the store, and those whom it signs up.
+// replica is an engine in front of the store, with its Registrations.
 type replica struct {
 	*exchange.Engine
 	policy        exchange.Policy
@@ -58,7 +58,7 @@ func newSharedStore() *sharedStore {
 	return &sharedStore{tokens: make(map[exchange.UserKey]exchange.Record), locks: make(map[exchange.UserKey]lockUntil)}
 }
 
-// replica returns one without a memory of its own.
+// replica returns a replica without a memory cache.
 func (s *sharedStore) replica() *replica {
 	return &replica{
 		Engine: exchange.NewEngine(),
@@ -70,14 +70,14 @@ func (s *sharedStore) replica() *replica {
 	}
 }
 
-// coordinator leaves a sign-up of the user to the other replicas.
+// coordinator returns a Coordinator for sign-ups of the user.
 func (r *replica) coordinator(locks exchange.SignUpLocks) *Coordinator {
 	return &Coordinator{Locks: locks, User: "u", Timeout: r.policy.Timeout, Stored: func(ctx context.Context) *exchange.Grant {
 		return r.Stored(ctx, "u", "ios", &r.policy)
 	}}
 }
 
-// signUp is a request of a user at a replica.
+// signUp sends a request of a user to a replica.
 func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma) exchange.Result {
 	m := &minter{Exchange: Exchange{
 		Huma: h, Registrations: at.registrations, Registration: at.registration, User: "u", Coordinator: at.coordinator(s),
@@ -85,7 +85,7 @@ func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma) exchange.Result 
 	return at.Exchange(t.Context(), &exchange.Request{User: "u", Kind: "ios", Source: m, Policy: &at.policy})
 }
 
-// minter is an Exchange as a request has it.
+// minter is an Exchange as the Minter of a request.
 type minter struct{ Exchange }
 
 func (m *minter) Minter() exchange.Minter { return m }
@@ -102,7 +102,7 @@ func (s *sharedStore) op() error {
 	return nil
 }
 
-// answer is the error of an operation that was done.
+// answer returns the error of an operation that was executed.
 func (s *sharedStore) answer() error {
 	if s.mute.Load() {
 		return errors.New("no answer in time")
@@ -128,7 +128,7 @@ func (s *sharedStore) Put(_ context.Context, u exchange.UserKey, _ exchange.Kind
 	return true, s.answer()
 }
 
-// put keeps what another replica has put.
+// put stores a record as another replica would.
 func (s *sharedStore) put(u exchange.UserKey, r exchange.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

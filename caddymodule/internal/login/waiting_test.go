@@ -10,15 +10,15 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// TestWaitingForAnotherReplica: whoever waits for its sign-up goes on as soon as
-// it has ended, and knows what to do then.
+// TestWaitingForAnotherReplica checks that a replica that waits for another one's
+// sign-up continues as soon as it has ended, according to its result.
 func TestWaitingForAnotherReplica(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		ends  func(t *testing.T, s *sharedStore, h *registry, lock exchange.SignUpLock)
 		want  exchange.Code
 		retry time.Duration
-		made  int // sign-ups of whoever waited
+		made  int // sign-ups of the replica that waited
 		ins   int
 	}{
 		{name: "with a token", ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, _ exchange.SignUpLock) {
@@ -82,8 +82,8 @@ func release(t *testing.T, s *sharedStore, l exchange.SignUpLock, end exchange.S
 	}
 }
 
-// putsThenTells is a store of another replica that puts its token and says that
-// its sign-up has ended, between two operations of ours.
+// putsThenTells is a store in which another replica stores its token and releases its
+// lock, between two of our operations.
 type putsThenTells struct{ *sharedStore }
 
 func (s putsThenTells) Peek(ctx context.Context, u exchange.UserKey) (exchange.SignUpLock, error) {
@@ -92,8 +92,8 @@ func (s putsThenTells) Peek(ctx context.Context, u exchange.UserKey) (exchange.S
 	return s.sharedStore.Peek(ctx, u)
 }
 
-// TestTheTokenIsFoundWithTheEnd: whoever hears that the sign-up has ended finds
-// its token, without a sign-in.
+// TestTheTokenIsFoundWithTheEnd checks that a replica that sees the end of the sign-up
+// finds the token, without a sign-in.
 func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -108,7 +108,7 @@ func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
 	})
 }
 
-// TestWaitingEndsWithTheExchange: also if that has no deadline.
+// TestWaitingEndsWithTheExchange also tests an exchange without a deadline.
 func TestWaitingEndsWithTheExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
