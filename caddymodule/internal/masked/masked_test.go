@@ -20,8 +20,8 @@ import (
 
 const canary = "canary-0123456789"
 
-// TestNothingPrintsIt prints a masked text in every way there is, alone and
-// inside of other things.
+// TestNothingPrintsIt prints a masked text in every possible way, alone and inside
+// other values.
 func TestNothingPrintsIt(t *testing.T) {
 	type inner struct {
 		Public  masked.String

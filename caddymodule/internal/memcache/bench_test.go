@@ -12,15 +12,15 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// textLen is about the length of a real answer's text. It is one of the sizes
-// in which Go hands out memory, so that what is measured beyond it is ours and
-// not the rounding of the text (which is up to an eighth of its length).
+// textLen is about the length of the text of a real response. It is one of Go's
+// allocation sizes, so that the measured rest is memory of this package and not the
+// rounding of the text (up to an eighth of its length).
 const textLen = 768
 
-// grant is an answer of that length.
+// grant returns a Grant with a text of that length.
 func grant() *exchange.Grant {
 	const (
-		digits = len("000") // of three lifetimes that are over, which are not part of the text
+		digits = len("000") // of three expired lifetimes, which are not part of the text
 		rest   = len(`{"authToken":"","authTokenExpiresIn":,"refreshTokenExpiresIn":,"expiresIn":}`)
 	)
 	now := time.Now()
@@ -34,7 +34,7 @@ func grant() *exchange.Grant {
 	return g
 }
 
-// fill puts users who stay, each with a Grant that grant makes.
+// fill puts users who do not expire, each with a Grant made by grant.
 func fill(s exchange.Store, users int, grant func() *exchange.Grant) {
 	until := time.Now().Add(time.Hour)
 	for i := range users {
@@ -42,7 +42,7 @@ func fill(s exchange.Store, users int, grant func() *exchange.Grant) {
 	}
 }
 
-// heap is the memory in use.
+// heap returns the memory in use, in bytes.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -50,12 +50,12 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// bytesPerUser is what a user takes beyond their tokens' own text.
+// bytesPerUser returns the memory of one user beyond the text of their tokens.
 func bytesPerUser(users int) float64 {
 	before := heap()
 	c := New()
 	defer c.Close()
-	fill(c.Limit(users), users, grant) // each has one of their own, as from an exchange
+	fill(c.Limit(users), users, grant) // each has its own Grant, as from an exchange
 	b := float64(heap()-before)/float64(users) - textLen
 	runtime.KeepAlive(c)
 	return b
@@ -91,15 +91,15 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// full are caches with so many users, kept from one benchmark to the next: a million
-// users take seconds to make. Nothing sweeps them.
+// full are caches with so many users, reused by the benchmarks, because it takes
+// seconds to put a million users. They are not swept.
 var full = make(map[int]*Cache)
 
 func fullCache(users int) *Cache {
 	if full[users] == nil {
 		c := New()
 		c.Close()
-		one := grant() // which takes a part of the time
+		one := grant() // making it takes a part of the time
 		fill(c.Limit(users), users, func() *exchange.Grant { return one })
 		full[users] = c
 	}
@@ -136,7 +136,7 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// usersTo are the keys of so many users.
+// usersTo returns the keys of the first n users.
 func usersTo(n int) []exchange.UserKey {
 	keys := make([]exchange.UserKey, n)
 	for i := range keys {

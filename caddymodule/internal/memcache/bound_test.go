@@ -90,7 +90,7 @@ func TestTinyBoundsUnderContention(t *testing.T) {
 func TestTheOldestGoes(t *testing.T) {
 	c := newCache(t)
 	s := c.Limit(2)
-	// Users of one shard: across shards the order is only roughly kept.
+	// Users of one shard: across shards the order of evictions is only approximate.
 	var same []exchange.UserKey
 	for i := 0; len(same) < 3; i++ {
 		if c.shard(user(i)) == &c.shards[0] {
@@ -115,7 +115,7 @@ func TestLimitChanges(t *testing.T) {
 		large.Put(user(i), "ios", r)
 	}
 	small := c.Limit(100)
-	storetest.WantToken(t, small, user(0), "ios", "t") // the users stay over a change of the bound
+	storetest.WantToken(t, small, user(0), "ios", "t") // the users stay when the limit changes
 	if c.Len() != 5000 {
 		t.Fatalf("%d users are held, want 5000", c.Len())
 	}

@@ -16,15 +16,14 @@ func newCache(t *testing.T) *Cache {
 	return c
 }
 
-// user is a key of 32 bytes, as a hash has them.
+// user returns a key of 32 bytes, the length of a hash.
 func user(i int) exchange.UserKey {
 	var b [32]byte
 	binary.BigEndian.PutUint64(b[24:], uint64(i))
 	return exchange.UserKey(b[:])
 }
 
-// check fails unless lists, maps and the counter agree. Nothing may be using
-// the Cache.
+// check fails unless lists, maps and the counter agree. The Cache must not be in use.
 func check(t *testing.T, c *Cache) {
 	t.Helper()
 	total := 0
@@ -112,7 +111,7 @@ func TestTheOldestKindGoes(t *testing.T) {
 	check(t, c)
 }
 
-// TestCheckedAt: it is when a record was put, unless that is said.
+// TestCheckedAt checks that CheckedAt is the time of the Put, unless it is set.
 func TestCheckedAt(t *testing.T) {
 	s := newCache(t).Limit(10)
 	checked := func(at time.Time) time.Time {
@@ -133,7 +132,7 @@ func TestCheckedAt(t *testing.T) {
 	}
 }
 
-// TestForgetTokensKeepsRefusals: of every kind, and of nobody else.
+// TestForgetTokensKeepsRefusals tests all kinds of a user, and another user.
 func TestForgetTokensKeepsRefusals(t *testing.T) {
 	c := newCache(t)
 	s := c.Limit(10)

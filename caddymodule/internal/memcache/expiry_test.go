@@ -75,7 +75,7 @@ func TestExpiryAndSweep(t *testing.T) {
 				s.Put(user(i), "web", storetest.RecordOf("b", 10*time.Minute))
 			}
 		}
-		time.Sleep(10 * time.Second) // the last moment
+		time.Sleep(10 * time.Second) // the last moment before it expires
 		storetest.WantToken(t, s, user(1), "ios", "a")
 		time.Sleep(time.Nanosecond)
 		storetest.WantToken(t, s, user(1), "ios", "")
@@ -118,7 +118,8 @@ func TestPutOverAnExpiredUserThatWasNotSwept(t *testing.T) {
 	})
 }
 
-// The sweep must not meet a state in which a user expires between two looks.
+// TestSweepUnderContention checks that sweeps, Puts and Gets at the same time tolerate
+// that users expire at any moment.
 func TestSweepUnderContention(t *testing.T) {
 	c := newCache(t)
 	s := c.Limit(200)

@@ -12,22 +12,21 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/histogram"
 )
 
-// BenchmarkSweep is how long single hits take while a million users are swept, and
-// while they are not, in alternating rounds: x_p99.9, which shall be at most 2, is
-// how much longer the longest thousandth of them takes. One goroutine asks, so that
-// on two cores the sweep has the other one. The sweep runs as it does, 4 of 1,024
-// shards every quarter of a second, or without these pauses, which is what hits meet
-// that come during a sweep; and it finds nothing, or has to drop every other user.
+// BenchmarkSweep measures how long single hits take while a million users are swept,
+// and while they are not, in alternating rounds. x_p99.9, which should be at most 2, is
+// how much longer the slowest thousandth of the hits takes. One goroutine reads, so
+// that on two cores the sweep has the other core. The sweep runs at its normal pace (4
+// of 1,024 shards every quarter of a second) or without pauses, as for hits during a
+// sweep. It finds no expired user, or has to delete every other one.
 //
-// hold-ns is for how long a sweep holds up those who put users into the same shard,
-// in the middle and at most.
+// hold-ns is how long a sweep blocks a Put into the same shard: median and maximum.
 //
 //	go test ./caddymodule/internal/memcache -run '^$' -bench Sweep -benchtime 1x
 func BenchmarkSweep(b *testing.B) {
 	const users = 1_000_000
 	for _, pace := range []struct {
 		name   string
-		shards int // that a round gets to, at most
+		shards int // maximum number of shards per round
 		run    func(s *swept, shards int)
 	}{
 		{"paced", 3 * sweepStep, (*swept).paced},
@@ -51,7 +50,7 @@ func BenchmarkSweep(b *testing.B) {
 	}
 }
 
-// swept is a full cache that is asked while it is swept.
+// swept is a full cache that is read while it is swept.
 type swept struct {
 	*Cache
 	store exchange.Store
@@ -59,19 +58,20 @@ type swept struct {
 	holds latencies // of the shards' locks
 }
 
-// latencies are counted in nanoseconds: a hit takes less than the microseconds of
-// which a histogram knows.
+// latencies are in nanoseconds, because a hit takes less than a microsecond, the unit
+// of a histogram.
 type latencies struct{ histogram.Histogram }
 
 func (l *latencies) since(start time.Time) { l.Add(time.Since(start) * 1000) }
 
-// quantile is in nanoseconds.
+// quantile returns nanoseconds.
 func (l *latencies) quantile(q float64) float64 { return float64(l.Quantile(q).Microseconds()) }
 
-// compare asks in rounds with and without a sweep, and reports.
+// compare reads in rounds with and without a sweep, and reports the results.
 func (s *swept) compare(b *testing.B, before, sweep func()) {
 	const rounds = 5
-	// None during a round, and what the rounds leave behind is less than the users.
+	// No garbage collection during a round. The garbage of the rounds is smaller than
+	// the users.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var with, without, longest, longestWithout []float64
 	for range rounds {
@@ -96,7 +96,7 @@ func (s *swept) compare(b *testing.B, before, sweep func()) {
 		b.ReportMetric(s.holds.quantile(0.5), "hold-ns")
 		b.ReportMetric(s.holds.quantile(1), "longest-hold-ns")
 	}
-	b.ReportMetric(0, "ns/op") // says nothing here
+	b.ReportMetric(0, "ns/op") // has no meaning here
 }
 
 func median(v []float64) float64 {
@@ -104,7 +104,7 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// ask asks for random users of those who stay, as long as there is more.
+// ask reads random users who do not expire, as long as more returns true.
 func (s *swept) ask(b *testing.B, more func(asked int64) bool) *latencies {
 	l := new(latencies)
 	for asked := int64(0); more(asked); asked++ {
@@ -119,7 +119,7 @@ func (s *swept) ask(b *testing.B, more func(asked int64) bool) *latencies {
 	return l
 }
 
-// expire makes every other user expire, in the first shards.
+// expire makes every other user in the first shards expire.
 func (s *swept) expire(shards int) {
 	first := make(map[*atomic.Pointer[shard]]bool)
 	for i := range shards {
@@ -136,16 +136,16 @@ func (s *swept) expire(shards int) {
 	time.Sleep(2 * life)
 }
 
-// paced is the sweep as it runs, until it has visited so many shards.
+// paced runs the sweep at its normal pace until it has visited so many shards.
 func (s *swept) paced(shards int) {
 	stop := make(chan struct{})
-	s.stop = stop // the one before is closed
-	// Half a step later than the last one.
+	s.stop = stop // the previous one is closed
+	// Half a step after the last one.
 	time.AfterFunc(sweepRound/shardCount*time.Duration(2*shards+sweepStep)/2, func() { close(stop) })
 	s.sweepAll()
 }
 
-// unpaced is one sweep of the first shards.
+// unpaced sweeps the first shards once, without pauses.
 func (s *swept) unpaced(shards int) {
 	for i := range shards {
 		start := time.Now()

@@ -19,8 +19,8 @@ import (
 
 //go:generate go test . -run ^TestDocs_ -update
 
-// The rule for the user, without its name, as it is written in a shell; and what is
-// needed in addition with a database other than 0, and in a cluster.
+// The rule for the user, without its name, as written in a shell, and the additional
+// rules for a database other than 0 and for a cluster.
 const (
 	aclRule = `reset on '>the-password' '~caddy-huma:*' resetchannels '&caddy-huma:news' \
   +ping +get +set +del +unlink +pttl +pexpire +scan \
@@ -30,7 +30,7 @@ const (
 	aclCluster = "+cluster|slots +asking"
 )
 
-// TestDocs_ACL: docs/redis.md has the rule.
+// TestDocs_ACL checks that docs/redis.md has the rule.
 func TestDocs_ACL(t *testing.T) {
 	golden.Part(t, "../../../docs/redis.md", "acl", "```sh\nredis-cli ACL SETUSER huma "+aclRule+"\n```\n\n"+
 		"| both patterns begin with `key_prefix`; with | also |\n|---|---|\n"+
@@ -38,22 +38,22 @@ func TestDocs_ACL(t *testing.T) {
 		"| `cluster on` | `"+strings.ReplaceAll(aclCluster, "|", `\|`)+"` |\n")
 }
 
-// rule is the rule with more.
+// rule returns the rule with additional rules.
 func rule(more ...string) []string {
 	return append(strings.Fields(strings.NewReplacer(`\`, "", "'", "").Replace(aclRule)), more...)
 }
 
-// setUser makes a user of a rule.
+// setUser creates a user with a rule.
 func setUser(r *redistest.Server, name string, rule ...string) {
 	r.Do(append([]string{"ACL", "SETUSER", name}, rule...)...)
 }
 
-// as is a Config of a user of aclRule.
+// as returns an edit of a Config that sets a user with aclRule.
 func as(name string) func(*Config) {
 	return func(c *Config) { c.Username, c.Password = name, masked.New("the-password") }
 }
 
-// refused is what a server has refused users, as "user command".
+// refused returns what a server has refused, as "user command".
 func refused(r *redistest.Server) (all []string) {
 	for _, entry := range r.Do("ACL", "LOG").([]any) {
 		e := entry.([]any)
@@ -62,10 +62,10 @@ func refused(r *redistest.Server) (all []string) {
 	return all
 }
 
-// useAll uses everything that a Store can do, whatever becomes of it.
+// useAll uses all operations of a Store and ignores their results.
 func useAll(ctx context.Context, s opened, user exchange.UserKey) {
 	a, u := s.account("a"), s.locks("s")
-	for i := range 10 { // more kinds than are kept
+	for i := range 10 { // more kinds than are stored
 		_, _, seen, _ := a.Get(ctx, user, "k0")
 		_, _ = a.Put(ctx, user, exchange.Kind(fmt.Sprint("k", i)), storetest.RecordOf("t", time.Minute), seen, true)
 	}
@@ -80,7 +80,7 @@ func useAll(ctx context.Context, s opened, user exchange.UserKey) {
 	_ = a.Flush(ctx)
 }
 
-// TestACL: a user who may do what the store does, and nothing else.
+// TestACL tests a user that may do what the store does, and nothing else.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -96,7 +96,7 @@ func TestACL(t *testing.T) {
 
 	setUser(r, "mute", rule("resetchannels")...)
 	s := open(t, r.Addr(), as("mute"))
-	s.wantWhy(t, "can't publish") // replicas that do not hear each other are no use
+	s.wantWhy(t, "can't publish") // replicas need the messages
 	if _, err := s.account("a").Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), "", false); !errors.Is(err, exchange.ErrDown) {
 		t.Errorf("Put = %v", err)
 	}
@@ -110,7 +110,7 @@ func TestACL(t *testing.T) {
 	}
 }
 
-// TestACLIsMinimal: each command of aclRule is needed.
+// TestACLIsMinimal checks that each command of aclRule is needed.
 func TestACLIsMinimal(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -137,7 +137,8 @@ func TestACLIsMinimal(t *testing.T) {
 	}
 }
 
-// TestACLOfTopologies: what a cluster and a master behind sentinels need beyond.
+// TestACLOfTopologies checks the additional rules for a cluster and for a master behind
+// sentinels.
 func TestACLOfTopologies(t *testing.T) {
 	t.Parallel()
 	wantNone := func(servers ...*redistest.Server) {
@@ -156,7 +157,8 @@ func TestACLOfTopologies(t *testing.T) {
 	for i := range 30 {
 		useAll(t.Context(), s, userOf(i))
 	}
-	// A slot that moves: what is not there any more is asked for at its new place.
+	// A slot that is migrating: keys that are no longer there are requested from the
+	// new node.
 	a := s.account("a")
 	slot := strconv.FormatInt(nodes[0].Do("CLUSTER", "KEYSLOT", a.prefix+keyOf("u")).(int64), 10)
 	ids := make([]string, len(nodes))

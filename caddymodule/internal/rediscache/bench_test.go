@@ -14,10 +14,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// textLen is about the length of a real answer's text.
+// textLen is about the length of the text of a real response.
 const textLen = 700
 
-// grant is a token whose answer has textLen bytes beside its lifetimes.
+// grant returns a token whose response has textLen bytes without its lifetimes.
 func grant() *exchange.Grant {
 	const rest = len(`{"authToken":"","authTokenExpiresIn":,"refreshTokenExpiresIn":,"expiresIn":}`)
 	return exchange.NewGrant(time.Now()).Text("authToken", strings.Repeat("x", textLen-rest)).
@@ -26,7 +26,7 @@ func grant() *exchange.Grant {
 		Lifetime("expiresIn", time.Hour).Grant()
 }
 
-// number is one of INFO.
+// number returns one number of Redis' INFO.
 func number(t testing.TB, r *redistest.Server, section, name string) int {
 	t.Helper()
 	for line := range strings.SplitSeq(r.Text("INFO", section), "\r\n") {
@@ -42,7 +42,7 @@ func number(t testing.TB, r *redistest.Server, section, name string) int {
 	return 0
 }
 
-// forEach does something for as many users, many at a time.
+// forEach calls do for so many users, many at a time.
 func forEach(t testing.TB, users int, do func(i int) error) {
 	t.Helper()
 	var (
@@ -62,10 +62,10 @@ func forEach(t testing.TB, users int, do func(i int) error) {
 	wg.Wait()
 }
 
-// packed lets Redis keep a user's tokens in one piece.
+// packed is the server option for storing a user's tokens in one piece of memory.
 var packed = []string{"--hash-max-listpack-value", "2048"}
 
-// leavings are what users leave in Redis.
+// leavings are the keys that users leave in Redis.
 var leavings = []struct {
 	name  string
 	args  []string // of the server
@@ -85,7 +85,7 @@ var leavings = []struct {
 	}},
 }
 
-// tokens puts a token for each kind.
+// tokens puts one token for each kind.
 func tokens(kinds ...exchange.Kind) func(ctx context.Context, s opened, i int) error {
 	return func(ctx context.Context, s opened, i int) error {
 		for _, kind := range kinds {
@@ -98,8 +98,8 @@ func tokens(kinds ...exchange.Kind) func(ctx context.Context, s opened, i int) e
 	}
 }
 
-// bytesPerUser is what a user takes in Redis: of what it has asked for, and of
-// what it takes of the machine for that.
+// bytesPerUser returns the memory of one user in Redis: what Redis has requested, and
+// what the operating system provides for that.
 func bytesPerUser(t testing.TB, users int, args []string, leave func(ctx context.Context, s opened, i int) error) (used, resident float64) {
 	t.Helper()
 	r := startServer(t, args...)
@@ -107,7 +107,7 @@ func bytesPerUser(t testing.TB, users int, args []string, leave func(ctx context
 	fill := func(from, users int) {
 		forEach(t, users, func(i int) error { return leave(t.Context(), s, from+i) })
 	}
-	const first = 1000 // until then connections and scripts take their room
+	const first = 1000 // until then, connections and scripts allocate their memory
 	fill(0, first)
 	usedBefore, residentBefore := number(t, r, "memory", "used_memory"), number(t, r, "memory", "used_memory_rss")
 	fill(first, users)
@@ -116,7 +116,7 @@ func bytesPerUser(t testing.TB, users int, args []string, leave func(ctx context
 	return used / float64(users), resident / float64(users)
 }
 
-// TestMemoryPerUser: what the manual tells to plan with.
+// TestMemoryPerUser checks the numbers that the manual gives for planning.
 func TestMemoryPerUser(t *testing.T) {
 	t.Parallel()
 	for _, l := range leavings {
@@ -129,8 +129,8 @@ func TestMemoryPerUser(t *testing.T) {
 	}
 }
 
-// TestEviction: with the policy that the manual tells to take, one that is full
-// drops tokens, and nothing that keeps them from coming back.
+// TestEviction checks that with the policy that the manual recommends, a full store
+// evicts tokens but not the tombstones that prevent them from coming back.
 func TestEviction(t *testing.T) {
 	t.Parallel()
 	const tombstones, manyTokens = 500, 10_000
@@ -141,7 +141,7 @@ func TestEviction(t *testing.T) {
 	r.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(number(t, r, "memory", "used_memory")+2<<20))
 	put := tokens("ios")
 	forEach(t, manyTokens, func(i int) error { return put(t.Context(), s, i) })
-	if n := len(r.Texts("KEYS", a.prefix+"*")); n < tombstones*99/100 { // Redis looks at some, not at all
+	if n := len(r.Texts("KEYS", a.prefix+"*")); n < tombstones*99/100 { // Redis samples keys and does not compare all of them
 		t.Errorf("%d of %d are left", n, tombstones)
 	}
 	if n := len(r.Texts("KEYS", s.account("a").prefix+"*")); n < 100 || n > manyTokens/2 {
@@ -154,7 +154,7 @@ func TestEviction(t *testing.T) {
 
 var users = flag.Int("users", 100_000, "how many BenchmarkMemory and BenchmarkWork make")
 
-// BenchmarkWork is for how long the server works for an operation, of many at a
+// BenchmarkWork measures how long the server works for one operation, of many at a
 // time.
 func BenchmarkWork(b *testing.B) {
 	r := startServer(b)
@@ -190,7 +190,7 @@ func BenchmarkWork(b *testing.B) {
 	}
 }
 
-// worked is for how long a server has kept a core busy.
+// worked returns how long a server has used a core.
 func worked(t testing.TB, r *redistest.Server) (d time.Duration) {
 	t.Helper()
 	for line := range strings.SplitSeq(r.Text("INFO", "cpu"), "\r\n") {
@@ -207,7 +207,7 @@ func worked(t testing.TB, r *redistest.Server) (d time.Duration) {
 	return d
 }
 
-// BenchmarkMemory is what a user takes in the store.
+// BenchmarkMemory measures the memory of one user in the store.
 func BenchmarkMemory(b *testing.B) {
 	for _, l := range leavings {
 		b.Run(l.name, func(b *testing.B) {

@@ -16,11 +16,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// long reports whether the tests may take their time.
+// long reports whether the tests may take a long time.
 func long() bool { return os.Getenv("CADDY_HUMA_LONG") == "1" }
 
-// TestR8_Canceled: half of the calls are cancelled at a random moment, some of
-// the operations run into their own end, and nobody gets another's token.
+// TestR8_Canceled checks that no user gets another user's token while half of the calls
+// are canceled at a random moment and some of the operations time out.
 func TestR8_Canceled(t *testing.T) {
 	reads := 50_000
 	if long() {
@@ -28,7 +28,7 @@ func TestR8_Canceled(t *testing.T) {
 	}
 	const users, workers = 200, 64
 	r := startServer(t)
-	// A timeout that is now and then too short, so that answers come late, too.
+	// The timeout is sometimes too short, so that some responses arrive late.
 	s := ready(t, r.Addr(), func(c *Config) { c.Timeout = 10 * time.Millisecond })
 	writer := ready(t, r.Addr()).account("a")
 	for i := range users {
@@ -51,7 +51,7 @@ func TestR8_Canceled(t *testing.T) {
 				case err != nil && found:
 					t.Errorf("a token with an error: %v", err)
 				case errors.Is(err, exchange.ErrDown):
-					s.state.Store(nil) // or most of the time would be spent without it
+					s.state.Store(nil) // otherwise the store would be down most of the time
 					next.Add(-1)
 					time.Sleep(time.Millisecond)
 				case err != nil:
@@ -78,7 +78,7 @@ func TestR8_Canceled(t *testing.T) {
 
 func userOf(i int) exchange.UserKey { return exchange.UserKey(fmt.Sprintf("user %026d", i)) }
 
-// TestEvictWhileAPutIsUnderWay: between replicas, with the exchange in between.
+// TestEvictWhileAPutIsUnderWay tests two replicas with their exchanges.
 func TestEvictWhileAPutIsUnderWay(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -97,8 +97,8 @@ func TestEvictWhileAPutIsUnderWay(t *testing.T) {
 	wantToken(t, b, "u", "")
 }
 
-// TestOneGetIsOneCommand: and so are a Put and a Lock, once the server knows
-// the scripts.
+// TestOneGetIsOneCommand checks that a Get is one command, and so are a Put and a Lock
+// once the server has the scripts.
 func TestOneGetIsOneCommand(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -108,8 +108,8 @@ func TestOneGetIsOneCommand(t *testing.T) {
 	if _, err := u.Lock(t.Context(), "u", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// since checks how often a command was sent; what looks at the store have done,
-	// of which each begins with a PING, does not count.
+	// since checks how often a command was sent. It does not count the commands of
+	// health checks, each of which begins with a PING.
 	since := func(want map[string]int) {
 		t.Helper()
 		looks := r.Calls("ping")
@@ -136,7 +136,7 @@ func TestOneGetIsOneCommand(t *testing.T) {
 		}
 	}
 	since(map[string]int{"evalsha": n, "set": n, "get": 0, "hmget": 1, "eval": 0})
-	r.Do("SCRIPT", "FLUSH") // or a restart: the server has to be told again
+	r.Do("SCRIPT", "FLUSH") // as after a restart: the server needs the scripts again
 	put(t, a, "u", "again")
 	wantToken(t, a, "u", "again")
 }

@@ -27,7 +27,7 @@ func TestR1_DownAtStartAndJoinsLater(t *testing.T) {
 	}
 	r.Run()
 	s.wantUp(t, true, 5*time.Second)
-	// What was fetched meanwhile is no loss to the others.
+	// The other replicas can use a token that was fetched while the store was down.
 	if kept, err := a.Put(t.Context(), "early", "ios", storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
 		t.Errorf("Put = %v, %v", kept, err)
 	}
@@ -67,12 +67,12 @@ func TestR1_CloseWhileItHangs(t *testing.T) {
 	}
 }
 
-// load is 500 reads a second, and what became of them.
+// load is 500 reads per second, with their results.
 type load struct {
 	mu    sync.Mutex
-	slow  []time.Time // when one ended that was tried for nothing
+	slow  []time.Time // when a read ended that was tried and failed
 	worst time.Duration
-	fast  int // down, at once
+	fast  int // failed at once, because the store is down
 	good  int
 	wrong int
 }
@@ -103,21 +103,22 @@ func (l *load) run(t *testing.T, s exchange.SharedStore, stop chan struct{}) {
 				l.fast++
 			case err == nil:
 				l.wrong++
-			default: // it was tried, and waited
+			default: // the operation was tried, and waited
 				l.slow = append(l.slow, time.Now())
 			}
 		})
 	}
 }
 
-// TestR2_KilledOrStoppedUnderLoad: nobody waits longer than the timeout, nobody
-// waits at all after about a second, and it is found again within 5 s.
+// TestR2_KilledOrStoppedUnderLoad checks that no caller waits longer than the timeout,
+// that none waits at all after about one second, and that the recovery is detected
+// within 5 s.
 func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name       string
 		stop, cont func(r *redistest.Server)
-		back       string // what is there afterwards
+		back       string // the token that is stored afterwards
 	}{
 		{"stopped", (*redistest.Server).Stop, (*redistest.Server).Continue, "t"},
 		{"killed", (*redistest.Server).Kill, (*redistest.Server).Run, ""},
@@ -163,8 +164,8 @@ func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 	}
 }
 
-// TestR2_OneUserOfAStoreThatHangs: also of a single caller's operations only the
-// first one waits.
+// TestR2_OneUserOfAStoreThatHangs checks that only the first operation of a single
+// caller waits.
 func TestR2_OneUserOfAStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -184,7 +185,8 @@ func TestR2_OneUserOfAStoreThatHangs(t *testing.T) {
 	wantDown(t, s)
 }
 
-// TestR2_ManyAtAStoreThatHangs: more than there is room for on a connection.
+// TestR2_ManyAtAStoreThatHangs tests more operations than there is room for on the
+// connections.
 func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -210,14 +212,14 @@ func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("the slowest took %s", time.Duration(worst.Load()))
-	if d := time.Duration(worst.Load()); d > DefaultTimeout+2*noise { // starting as many takes a while itself
+	if d := time.Duration(worst.Load()); d > DefaultTimeout+2*noise { // starting so many takes a while
 		t.Errorf("one took %s", d)
 	}
 	s.wantUp(t, false, time.Second)
 	wantDown(t, s)
 }
 
-// TestR2_ASlowStoreIsRarelyTried: one that answers, but never in time.
+// TestR2_ASlowStoreIsRarelyTried tests a server that responds, but never in time.
 func TestR2_ASlowStoreIsRarelyTried(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -251,8 +253,8 @@ func TestR2_ASlowStoreIsRarelyTried(t *testing.T) {
 	s.wantUp(t, true, 5*time.Second)
 }
 
-// TestR2_IdleOutage: also without anybody who asks it is noticed that the store
-// has gone, and that it is back.
+// TestR2_IdleOutage checks that an outage and its end are detected without any
+// operation.
 func TestR2_IdleOutage(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// TestR7_KeysEnd: a user's key is there for as long as what is good for the
-// longest, and no longer.
+// TestR7_KeysEnd checks that a user's key expires together with the longest-lived of
+// its values.
 func TestR7_KeysEnd(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -19,7 +19,7 @@ func TestR7_KeysEnd(t *testing.T) {
 	for _, step := range []struct {
 		kind     exchange.Kind
 		life     time.Duration
-		from, to time.Duration // what the key lasts afterwards; 0, 0: there is none
+		from, to time.Duration // the key's lifetime afterwards; 0, 0: there is no key
 		kinds    int64
 	}{
 		{"ios", time.Minute, 50 * time.Second, time.Minute, 1},
@@ -46,8 +46,8 @@ func TestR7_KeysEnd(t *testing.T) {
 	}
 }
 
-// TestKindsAreBounded: of too many one goes, and neither the new one nor the
-// tombstone of a user who was evicted.
+// TestKindsAreBounded checks that one of too many kinds is deleted, but neither the new
+// one nor the tombstone of an evicted user.
 func TestKindsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -85,14 +85,14 @@ func TestKindsAreBounded(t *testing.T) {
 	}
 }
 
-// TestFlushOfMany: more keys than are looked at in one go, among those of others.
+// TestFlushOfMany tests more keys than one SCAN returns, among keys of others.
 func TestFlushOfMany(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
 	s := ready(t, r.Addr())
 	a, other := s.account("a"), s.account("b")
 	for _, prefix := range []string{a.prefix, other.prefix} {
-		r.Do("DEBUG", "POPULATE", "5000", prefix[:len(prefix)-1]) // it writes the colon itself
+		r.Do("DEBUG", "POPULATE", "5000", prefix[:len(prefix)-1]) // Redis adds the colon
 	}
 	if n := len(r.Texts("KEYS", a.prefix+"*")); n != 5000 {
 		t.Fatalf("%d keys", n)

@@ -13,7 +13,7 @@ import (
 	"testing/iotest"
 )
 
-// pieces is a connection from which a text comes.
+// pieces is a connection that returns a text in pieces.
 type pieces struct {
 	net.Conn
 	io.Reader
@@ -24,8 +24,8 @@ func (p *pieces) Read(b []byte) (int, error) { return p.Reader.Read(b) }
 
 func (p *pieces) Close() error { p.closed = true; return nil }
 
-// verdict reads a text through a guard, at most so many bytes at a time; 0 is as many
-// as come. It returns what was let through.
+// verdict reads a text through a limitedConn, at most size bytes at a time; 0 means no
+// limit. It returns what was passed on.
 func verdict(t testing.TB, text string, size int) (passed string, err error) {
 	t.Helper()
 	var r io.Reader = strings.NewReader(text)
@@ -146,8 +146,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// parse is the same check in another way: by recursion, over the whole text. A text
-// that is cut is fine as far as it goes.
+// parse is the same check with another method: recursion over the whole text. A
+// truncated text is accepted if its beginning is valid.
 func parse(text string) error {
 	for text != "" {
 		p := parser{rest: text, size: maxReply, elements: maxElements}
@@ -163,7 +163,7 @@ func parse(text string) error {
 
 type parser struct {
 	rest           string
-	size, elements int // what may still come in this reply
+	size, elements int // what may still follow in this reply
 }
 
 func (p *parser) take(n int) error {
@@ -216,8 +216,8 @@ func (p *parser) reply(depth int) error {
 	return nil
 }
 
-// FuzzGuard: however a text is split, the verdict is the same, and it is that of the
-// other parser.
+// FuzzGuard checks that the verdict does not depend on how a text is split, and that it
+// is the same as that of the other parser.
 func FuzzGuard(f *testing.F) {
 	for _, a := range wrong {
 		f.Add([]byte(a.text), uint8(3))

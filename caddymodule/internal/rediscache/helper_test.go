@@ -25,18 +25,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// quiet is a logger of the client.
+// quiet is a logger for the client that drops all messages.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-// noise is what a busy machine may add to what takes no time.
+// noise is how much longer an operation may take on a busy machine.
 const noise = 500 * time.Millisecond
 
-// key is an encryption key that can be told from others.
+// key returns an encryption key that differs for each n.
 func key(n byte) masked.String { return masked.New(strings.Repeat(string(rune(n)), KeySize)) }
 
-// events collects what a Store tells.
+// events collects what a Store reports.
 type events struct {
 	mu         sync.Mutex
 	states     []bool
@@ -58,12 +58,12 @@ func (e *events) into(c *Config) {
 	c.OnUnreadable = func() { e.note(func() { e.unreadable++ }) }
 }
 
-// all is what was heard.
+// all returns the evictions that the memory has received.
 func (e *events) all() []string {
 	return look(e, func() []string { return slices.Clone(e.heard) })
 }
 
-// memory is that of an account, which notes what it hears.
+// memory is the memory cache of an account. It records the evictions that it receives.
 type memory struct {
 	*events
 	account string
@@ -77,34 +77,35 @@ func (m memory) ForgetTokens(u exchange.UserKey) { m.hears("evict " + m.account 
 
 func (m memory) Flush() { m.hears("flush " + m.account) }
 
-// look returns what f makes of the events.
+// look returns the result of f, which may read the events.
 func look[T any](e *events, f func() T) T {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return f()
 }
 
-// opened is a Store with what it told.
+// opened is a Store with the events that it has reported.
 type opened struct {
 	*Store
 	*events
 }
 
-// account is the records of an account, whose memory hears what others do.
+// account returns the records of an account. Its memory receives the evictions of
+// others.
 func (o opened) account(id string) *accountStore {
 	m, _ := o.Join(id, "s", memory{o.events, id})
 	return m.Store.(*accountStore)
 }
 
-// locks are those of a service.
+// locks returns the locks of a service.
 func (o opened) locks(service string) *signUpLocks {
 	m, leave := o.Join("of no account", service, memory{o.events, ""})
 	leave()
 	return m.Locks.(*signUpLocks)
 }
 
-// made makes a Store for a server. Its operations have much time, so that a
-// test on a busy machine is about what it is about.
+// made returns a Store for a server. Its operations have a long timeout, so that a busy
+// machine does not affect a test.
 func made(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
 	c := Config{Addresses: []string{addr}, Keys: []masked.String{key(1)}, Timeout: 5 * time.Second, interval: 100 * time.Millisecond}
@@ -121,7 +122,7 @@ func made(t testing.TB, addr string, edit ...func(*Config)) opened {
 	return opened{s, e}
 }
 
-// open is made, and connects.
+// open returns a Store that is connecting.
 func open(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
 	o := made(t, addr, edit...)
@@ -129,7 +130,7 @@ func open(t testing.TB, addr string, edit ...func(*Config)) opened {
 	return o
 }
 
-// ready is open, once it serves.
+// ready returns a Store that can be used.
 func ready(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
 	o := open(t, addr, edit...)
@@ -142,7 +143,8 @@ func (o opened) wantUp(t testing.TB, up bool, within time.Duration) {
 	eventually(t, within, fmt.Sprintf("up: %v", up), func() bool { return o.Up() == up })
 }
 
-// wantWhy fails unless the last thing told was that the store is down, and why.
+// wantWhy fails unless the last reported state is down, with a reason that contains
+// word.
 func (o opened) wantWhy(t testing.TB, word string) {
 	t.Helper()
 	eventually(t, 10*time.Second, "told why: "+word, func() bool {
@@ -158,7 +160,7 @@ var (
 	wantNoCanary = testutil.NoSecrets
 )
 
-// put keeps a token that is good for a minute.
+// put stores a token that is valid for one minute.
 func put(t testing.TB, s exchange.SharedStore, u exchange.UserKey, token string) {
 	t.Helper()
 	_, _, seen, err := s.Get(t.Context(), u, "ios")
@@ -170,7 +172,7 @@ func put(t testing.TB, s exchange.SharedStore, u exchange.UserKey, token string)
 	}
 }
 
-// wantToken fails unless it is what is kept; "" is a miss.
+// wantToken fails unless the token is stored; "" means a miss.
 func wantToken(t testing.TB, s exchange.SharedStore, u exchange.UserKey, token string) {
 	t.Helper()
 	rec, found, _, err := s.Get(t.Context(), u, "ios")
@@ -179,7 +181,7 @@ func wantToken(t testing.TB, s exchange.SharedStore, u exchange.UserKey, token s
 	}
 }
 
-// wantDown fails unless all operations are refused, and at once.
+// wantDown fails unless all operations fail at once.
 func wantDown(t testing.TB, o opened) {
 	t.Helper()
 	a, l := o.account("a"), o.locks("s")

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// answer is a wrong answer with a name.
+// answer is a wrong reply with a name.
 type answer struct {
 	name string
 	lie
@@ -12,9 +12,9 @@ type answer struct {
 
 func text(name, text string) answer { return answer{name, lie{text: text}} }
 
-// wrong are answers that are wrong whatever was asked.
+// wrong are replies that are wrong for any command.
 var wrong = []answer{
-	// The types of RESP2, none of which is what HELLO is answered with.
+	// The types of RESP2. None of them is a valid reply to HELLO.
 	text("status", "+OK\r\n"),
 	text("empty status", "+\r\n"),
 	text("error", "-ERR no\r\n"),
@@ -32,7 +32,7 @@ var wrong = []answer{
 	text("array of nulls", "*3\r\n$-1\r\n*-1\r\n$-1\r\n"),
 	text("array of errors", "*2\r\n-ERR a\r\n-MOVED 1 127.0.0.1:1\r\n"),
 
-	// Those of RESP3.
+	// The types of RESP3.
 	text("map", "%1\r\n+a\r\n+b\r\n"),
 	text("map of a map", "%1\r\n%1\r\n+a\r\n+b\r\n+c\r\n"),
 	text("set", "~1\r\n+a\r\n"),
@@ -61,7 +61,7 @@ var wrong = []answer{
 	text("10^15 elements of a push", ">999999999999999\r\n"),
 	text("10^15 elements in an array", "*1\r\n*999999999999999\r\n"),
 
-	// Much, without an announcement.
+	// Large replies, without an announced length.
 	{"arrays in arrays", lie{text: strings.Repeat("*1\r\n", 1<<10), endless: true}},
 	{"large arrays in arrays", lie{text: strings.Repeat("*32768\r\n", 1<<10), endless: true}},
 	{"maps in maps", lie{text: strings.Repeat("%1\r\n", 1<<10), endless: true}},
@@ -72,7 +72,7 @@ var wrong = []answer{
 	{"endless integer", lie{text: ":" + strings.Repeat("1", 4<<10), endless: true}},
 	{"endless answers", lie{text: strings.Repeat("+OK\r\n", 1<<10), endless: true}},
 
-	// Cut.
+	// Truncated replies.
 	{"nothing", lie{ends: true}},
 	{"cut in a line", lie{text: "*", ends: true}},
 	{"cut in a bulk string", lie{text: "$10\r\nabc", ends: true}},
@@ -91,7 +91,7 @@ var wrong = []answer{
 	text("ASK without an address", "-ASK 1\r\n"),
 	text("ASK to no address", "-ASK 1 [::1\r\n"),
 
-	// Something else.
+	// Other protocols.
 	text("HTTP", "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
 	text("noise", "\x16\x03\x01\x00\xff\x00\n\xfe\x80\r\n\x00"),
 	text("no carriage return", "+OK\n"),
@@ -99,7 +99,7 @@ var wrong = []answer{
 	text("zeros", strings.Repeat("\x00", 10<<10)),
 }
 
-// some returns the wrong answers with these names.
+// some returns the wrong replies with these names.
 func some(names ...string) (found []answer) {
 	for _, name := range names {
 		for _, a := range wrong {

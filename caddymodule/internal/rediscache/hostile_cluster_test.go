@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// TestHostile_OutOfStep: no user gets what is another one's, and a connection on which
-// a reply came that was not asked for is not used again.
+// TestHostile_OutOfStep checks that no user gets another user's token, and that a
+// connection that has received an unrequested reply is not used again.
 func TestHostile_OutOfStep(t *testing.T) {
 	ca, _, certFile, keyFile := certificates(t)
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -33,8 +33,8 @@ func TestHostile_OutOfStep(t *testing.T) {
 				listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
 			}
 			h := serveHostile(t, listener, nil)
-			s := ready(t, h.addr(), topology, func(c *Config) { // with much time
-				c.interval = time.Minute // a look would meet what comes unasked, too
+			s := ready(t, h.addr(), topology, func(c *Config) { // with a long timeout
+				c.interval = time.Minute // a health check would receive unrequested replies, too
 				if withTLS {
 					c.TLS = &tls.Config{RootCAs: ca, MinVersion: tls.VersionTLS12}
 				}
@@ -49,7 +49,7 @@ func TestHostile_OutOfStep(t *testing.T) {
 				t.Errorf("%d values were unreadable", n)
 			}
 
-			both := miss + vs // the second would be that of the next one who asks
+			both := miss + vs // the second reply would be that of the next caller
 			h.words.Store(&both)
 			before := h.count("HELLO")
 			for range 10 {
@@ -77,7 +77,7 @@ func TestHostile_OutOfStep(t *testing.T) {
 	}
 }
 
-// TestHostile_MovedForEver: two nodes that each name the other one.
+// TestHostile_MovedForEver tests two nodes that each redirect to the other one.
 func TestHostile_MovedForEver(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"MOVED", "ASK"} {
@@ -90,7 +90,7 @@ func TestHostile_MovedForEver(t *testing.T) {
 		if _, found, _, err := s.account("a").Get(t.Context(), "u", "ios"); found || err == nil {
 			t.Errorf("%s: Get = %v, %v", word, found, err)
 		}
-		// The Store looks at the server when an operation has failed.
+		// The Store runs a health check after an operation has failed.
 		if n := a.count("HMGET") + b.count("HMGET") - asked; n < maxRedirects+1 || n > 4*(maxRedirects+1) {
 			t.Errorf("%s: asked %d times", word, n)
 		}
@@ -98,8 +98,8 @@ func TestHostile_MovedForEver(t *testing.T) {
 	}
 }
 
-// TestHostile_Reload: the client reloads the state of a cluster in a goroutine of its
-// own, where nothing recovers a panic.
+// TestHostile_Reload tests the goroutine in which the client reloads the state of a
+// cluster. Nothing recovers a panic there.
 func TestHostile_Reload(t *testing.T) {
 	t.Parallel()
 	limitStacks()
@@ -125,8 +125,8 @@ func TestHostile_Reload(t *testing.T) {
 	})
 }
 
-// TestHostile_ManyNodes: nodes of a cluster that are others each time take no more
-// memory from some number on.
+// TestHostile_ManyNodes checks that memory does not grow beyond some number of nodes if
+// a cluster names other nodes each time.
 func TestHostile_ManyNodes(t *testing.T) {
 	t.Parallel()
 	config := Config{Addresses: []string{"127.0.0.1:1"}, Cluster: true}.withDefaults()
@@ -145,8 +145,8 @@ func TestHostile_ManyNodes(t *testing.T) {
 	}
 }
 
-// TestHostile_Command: in a cluster, too, an operation takes no longer than its
-// timeout if the node does not reply to COMMAND.
+// TestHostile_Command checks that in a cluster, too, an operation takes no longer than
+// its timeout if the node does not reply to COMMAND.
 func TestHostile_Command(t *testing.T) {
 	t.Parallel()
 	h := startHostile(t, &lie{moment: "COMMAND"})
@@ -161,7 +161,8 @@ func TestHostile_Command(t *testing.T) {
 	wantClosed(t, s)
 }
 
-// TestHostile_EndlessScan: a Flush ends with its context, and with the Store.
+// TestHostile_EndlessScan checks that a Flush ends with its context, and with the
+// Store.
 func TestHostile_EndlessScan(t *testing.T) {
 	t.Parallel()
 	h := startHostile(t, &lie{moment: "SCAN", text: "*2\r\n:1\r\n" + bulks("a", "b")})
@@ -185,8 +186,8 @@ func TestHostile_EndlessScan(t *testing.T) {
 	}
 }
 
-// TestHostile_Password: a password does not come back in an error, also from a server
-// that repeats what it was sent.
+// TestHostile_Password checks that no error contains the password, even if the server
+// repeats what it was sent.
 func TestHostile_Password(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-password"
@@ -200,7 +201,8 @@ func TestHostile_Password(t *testing.T) {
 	}
 }
 
-// TestHostile_Memory: what a server announces or sends does not become memory.
+// TestHostile_Memory checks that data that a server announces or sends takes a limited
+// amount of memory.
 func TestHostile_Memory(t *testing.T) {
 	const most = 64 << 20
 	limitStacks()
@@ -241,8 +243,8 @@ func TestHostile_Memory(t *testing.T) {
 	}
 }
 
-// TestHostile_SubscribeAgain: a server that ends each subscription at once is not
-// subscribed to in a busy loop.
+// TestHostile_SubscribeAgain checks that there is no busy loop of subscriptions if the
+// server ends each one at once.
 func TestHostile_SubscribeAgain(t *testing.T) {
 	t.Parallel()
 	h := startHostile(t, &lie{moment: "SUBSCRIBE", text: "*3\r\n+subscribe\r\n+caddy-huma:news\r\n:1\r\n*0\r\n"})

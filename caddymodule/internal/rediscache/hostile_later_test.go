@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// TestHostile_Later: a server that is used, and then answers wrongly.
+// TestHostile_Later tests a server that sends wrong replies after it was in use.
 func TestHostile_Later(t *testing.T) {
 	t.Parallel()
 	limitStacks()
@@ -95,8 +95,8 @@ func TestHostile_Later(t *testing.T) {
 	})
 }
 
-// TestHostile_Messages: what is sent to a subscriber is no message of another
-// replica.
+// TestHostile_Messages checks that data that is sent to a subscriber is not treated as
+// a message of another replica.
 func TestHostile_Messages(t *testing.T) {
 	t.Parallel()
 	limitStacks()

@@ -11,7 +11,7 @@ import (
 
 const hostileTimeout = 100 * time.Millisecond
 
-// topologies are ways to a server.
+// topologies are the ways to connect to a server.
 var topologies = map[string]func(*Config){
 	"single":          func(*Config) {},
 	"single with TLS": func(*Config) {}, // see TestHostile_OutOfStep
@@ -21,8 +21,8 @@ var topologies = map[string]func(*Config){
 
 func brief(c *Config) { c.Timeout = hostileTimeout }
 
-// atOnce runs cases at the same time, however many processors there are: most of
-// them wait.
+// atOnce runs cases at the same time, independent of the number of processors, because
+// most of them wait.
 func atOnce[C any](t *testing.T, cases []C, name func(C) string, f func(*testing.T, C)) {
 	var ends sync.WaitGroup
 	defer ends.Wait()
@@ -43,19 +43,19 @@ func wantClosed(t *testing.T, s opened) {
 	}
 }
 
-// limitStacks makes a goroutine end the process that reads by recursion what a server
-// sends.
+// limitStacks limits the stack, so that unlimited recursion over a server's reply ends
+// the process.
 var limitStacks = sync.OnceFunc(func() { debug.SetMaxStack(2 << 20) })
 
-// TestHostile_Never: a server that has never answered as a Redis server does is not
-// used.
+// TestHostile_Never checks that a server is not used that has never sent a reply of
+// Redis.
 func TestHostile_Never(t *testing.T) {
 	t.Parallel()
 	limitStacks()
 	type oneCase struct {
 		topology string
 		answer
-		behind bool // the sentinel is a good one, and the master answers wrongly
+		behind bool // the sentinel is correct, and the master sends wrong replies
 	}
 	var cases []oneCase
 	for _, a := range wrong {
@@ -137,7 +137,7 @@ func TestHostile_Never(t *testing.T) {
 	})
 }
 
-// manyNodes is a reply to CLUSTER SLOTS with one range that has many nodes.
+// manyNodes returns a reply to CLUSTER SLOTS with one range that has many nodes.
 func manyNodes(n int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*1\r\n*%d\r\n:0\r\n:16383\r\n", n+2)

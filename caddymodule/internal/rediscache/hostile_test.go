@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// hostile is a server that can answer what no Redis server answers. Without a lie it
-// answers as a Redis server does that has no keys: a standalone server, the one node
-// of a cluster, or a sentinel whose master it is.
+// hostile is a server that can send replies that no Redis server sends. Without a lie
+// it replies like a Redis server without keys: a standalone server, the one node of a
+// cluster, or a sentinel whose master it is.
 type hostile struct {
 	l      net.Listener
 	master string // host and port, for sentinels
@@ -23,13 +23,13 @@ type hostile struct {
 	words  atomic.Pointer[string] // replaces the reply to HMGET
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // whether it is subscribed
-	asked map[string]int    // by command, how often
+	conns map[net.Conn]bool // true if the connection is subscribed
+	asked map[string]int    // number of calls by command
 }
 
-// lie is a wrong answer.
+// lie is a wrong reply.
 type lie struct {
-	moment  string // the command that gets it; "" is every command
+	moment  string // the command that gets it; "" means every command
 	text    string
 	endless bool // the text is repeated until the client closes the connection
 	ends    bool // the server closes the connection afterwards
@@ -54,7 +54,7 @@ func listen(t testing.TB) net.Listener {
 	return listener
 }
 
-// startHostile starts a server with a lie; nil is none.
+// startHostile starts a server with a lie; nil means none.
 func startHostile(t testing.TB, l *lie) *hostile {
 	t.Helper()
 	return serveHostile(t, listen(t), l)
@@ -89,14 +89,14 @@ func serveHostile(t testing.TB, listener net.Listener, l *lie) *hostile {
 
 func (h *hostile) addr() string { return h.l.Addr().String() }
 
-// count is how often a command was received.
+// count returns how often a command was received.
 func (h *hostile) count(command string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.asked[command]
 }
 
-// push sends something to all subscribers that they have not asked for.
+// push sends an unrequested reply to all subscribers.
 func (h *hostile) push(l lie) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,7 +107,7 @@ func (h *hostile) push(l lie) {
 	}
 }
 
-// tell sends a lie; it reports whether more can be sent.
+// tell sends a lie. It reports whether more can be sent.
 func (l *lie) tell(c net.Conn) bool {
 	for {
 		if _, err := io.WriteString(c, l.text); err != nil {
@@ -174,7 +174,7 @@ func readCommand(r *bufio.Reader) (words []string, err error) {
 	return words, err
 }
 
-// reply is what a Redis server replies.
+// reply returns the reply of a Redis server.
 func (h *hostile) reply(c net.Conn, command string, words []string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -213,7 +213,7 @@ func (h *hostile) reply(c net.Conn, command string, words []string) string {
 	return "+OK\r\n"
 }
 
-// slots is a reply to CLUSTER SLOTS with one range that one node has.
+// slots returns a reply to CLUSTER SLOTS with one range on one node.
 func slots(first, last int, host, port string) string {
 	return fmt.Sprintf("*1\r\n*3\r\n:%d\r\n:%d\r\n*2\r\n$%d\r\n%s\r\n:%s\r\n", first, last, len(host), host, port)
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// TestMessagesReachTheOthers: and not oneself, and not those without the account.
+// TestMessagesReachTheOthers checks that messages reach the other replicas with the
+// account, and not the sender.
 func TestMessagesReachTheOthers(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -46,7 +47,7 @@ func TestMessagesReachTheOthers(t *testing.T) {
 	}
 }
 
-// TestALostSubscription: messages come again.
+// TestALostSubscription checks that messages arrive again after it.
 func TestALostSubscription(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -63,7 +64,8 @@ func TestALostSubscription(t *testing.T) {
 	}
 }
 
-// TestAKilledConnection: the server ends all connections; nothing else is wrong.
+// TestAKilledConnection checks that the Store recovers after the server has closed all
+// connections.
 func TestAKilledConnection(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -79,8 +81,7 @@ func TestAKilledConnection(t *testing.T) {
 	}
 }
 
-// TestForeignMessages: whatever is said on the channel that is no message of
-// ours.
+// TestForeignMessages checks that other texts on the channel are ignored.
 func TestForeignMessages(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)

@@ -30,17 +30,17 @@ func TestR2_WrongPassword(t *testing.T) {
 	wantDown(t, none)
 }
 
-// TestR2_PasswordThatNobodyAskedFor: the server has none.
+// TestR2_PasswordThatNobodyAskedFor tests a password for a server that has none.
 func TestR2_PasswordThatNobodyAskedFor(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
-	r.Do("ACL", "SETUSER", "default", "on", ">x", "~*", "&*", "+@all") // one it has, and it is another
+	r.Do("ACL", "SETUSER", "default", "on", ">x", "~*", "&*", "+@all") // the server has another password
 	s := open(t, r.Addr(), short, func(c *Config) { c.Username, c.Password = "nobody", masked.New("canary-password") })
 	s.wantWhy(t, "WRONGPASS")
 }
 
-// TestR2_NoWrites: a server that takes no writes is not used until it does; what can
-// be dropped there is.
+// TestR2_NoWrites checks that a server that accepts no writes is not used until it
+// does. Evictions that it can execute are executed.
 func TestR2_NoWrites(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -88,7 +88,7 @@ func TestR2_NoWrites(t *testing.T) {
 			}
 			set(end)
 			s.wantUp(t, true, 5*time.Second)
-			if test.drops { // whether or not there was room for its tombstone
+			if test.drops { // even if there was no room for its tombstone
 				wantToken(t, a, "u", "")
 			}
 			put(t, a, "v", "t")
@@ -96,8 +96,8 @@ func TestR2_NoWrites(t *testing.T) {
 	}
 }
 
-// TestR9_FailoverBehindOneAddress: connections to what was the master are given up
-// (case E6).
+// TestR9_FailoverBehindOneAddress checks that connections to the previous master are
+// closed (case E6).
 func TestR9_FailoverBehindOneAddress(t *testing.T) {
 	t.Parallel()
 	old, next := startServer(t), startServer(t)
@@ -121,8 +121,8 @@ func TestR9_FailoverBehindOneAddress(t *testing.T) {
 	})
 }
 
-// TestK9_OtherKeys: a replica that has no key in common with the others says so, and
-// shares nothing.
+// TestK9_OtherKeys checks that a replica without a key in common with the others
+// reports that, and shares nothing.
 func TestK9_OtherKeys(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -139,7 +139,7 @@ func TestK9_OtherKeys(t *testing.T) {
 	other := with(3)
 	other.wantWhy(t, "no encryption key in common")
 	wantDown(t, other)
-	both := with(2, 1) // as in a rotation
+	both := with(2, 1) // as during a rotation
 	both.wantUp(t, true, 5*time.Second)
 	time.Sleep(3 * first.config.interval)
 	if !first.Up() || !both.Up() || other.Up() {

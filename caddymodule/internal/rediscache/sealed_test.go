@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// TestR5_DamagedValues: whatever is done to a value, it is a miss and counted,
-// and never anybody's token.
+// TestR5_DamagedValues checks that any damaged value is a miss and is counted, and that
+// no user gets it as a token.
 func TestR5_DamagedValues(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -81,7 +81,7 @@ func TestR5_DamagedValues(t *testing.T) {
 	}
 }
 
-// TestR5_ForeignKeys: what is under our names and is none of ours.
+// TestR5_ForeignKeys tests keys with our names that this package has not written.
 func TestR5_ForeignKeys(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -113,8 +113,8 @@ func TestR5_ForeignKeys(t *testing.T) {
 	}
 }
 
-// TestR5_Clock: neither does a store whose clock stands still hand out what is
-// over, nor is anything longer there than it is good.
+// TestR5_Clock checks that expired records are not returned if the store's clock stands
+// still, and that no record is stored for longer than it is valid.
 func TestR5_Clock(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -130,7 +130,7 @@ func TestR5_Clock(t *testing.T) {
 	}
 }
 
-// TestR6_KeyRotation: k1 → k2 k1 → k2, with the replicas one after the other.
+// TestR6_KeyRotation rotates from k1 to k2 k1 to k2, one replica after the other.
 func TestR6_KeyRotation(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -146,7 +146,7 @@ func TestR6_KeyRotation(t *testing.T) {
 	put(t, only1, "u", "sealed by 1")
 	wantToken(t, both, "u", "sealed by 1")
 	put(t, both, "v", "sealed by 2")
-	wantToken(t, only1, "v", "") // not rolled out there yet: a miss, and no error
+	wantToken(t, only1, "v", "") // the replica does not have the new key yet: a miss, and no error
 	put(t, only1, "v", "by 1 again")
 	wantToken(t, both, "v", "by 1 again")
 	put(t, both, "v", "by 2 again")
@@ -160,8 +160,8 @@ func TestR6_KeyRotation(t *testing.T) {
 	wantToken(t, both, "u", "")
 }
 
-// TestR7_Dump: after everything was done that can be done there is nothing of a
-// user or of us to be read in the store, and nothing stays for ever.
+// TestR7_Dump checks that after all operations the store contains nothing readable
+// about a user or the plugin, and no key without an expiry.
 func TestR7_Dump(t *testing.T) {
 	t.Parallel()
 	const canary = "canary"
@@ -198,7 +198,7 @@ func TestR7_Dump(t *testing.T) {
 		t.Fatalf("%d keys", len(keys))
 	}
 	for _, k := range keys {
-		const gone = -2 // since it was listed
+		const gone = -2 // expired since the keys were listed
 		if ttl := r.Do("PTTL", k).(int64); ttl == gone {
 			continue
 		} else if ttl <= 0 || ttl > exchange.EvictedFor.Milliseconds() {
@@ -216,7 +216,8 @@ func TestR7_Dump(t *testing.T) {
 		if strings.Contains(text, canary) || strings.Contains(text, "hash ") {
 			t.Errorf("%s tells: %q", k, text)
 		}
-		// The users of sign-ups are named by what anybody can make of an address.
+		// Without the keyed hash, anyone could compute the name of a user's lock from
+		// their address.
 		if hash := keyOf("hash "); strings.HasPrefix(k, DefaultPrefix+"s:") && strings.Contains(k, hash[:len(hash)-1]) {
 			t.Errorf("%s names a user", k)
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// TestAStartWaitsForTheFirstLook: who reads before anybody has looked whether the
-// store is there, as each exchange does first, waits for that, and not longer than for
-// an operation.
+// TestAStartWaitsForTheFirstLook checks that a read before the first health check, as
+// in the first step of each exchange, waits for it, for at most the timeout of an
+// operation.
 func TestAStartWaitsForTheFirstLook(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)

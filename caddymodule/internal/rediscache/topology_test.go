@@ -21,7 +21,7 @@ func startCluster(t *testing.T) []*redistest.Server {
 	var nodes []*redistest.Server
 	for range 3 {
 		nodes = append(nodes, startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
-			// Its default is the port and 10,000, which may be no port.
+			// The default is the port plus 10,000, which may exceed the valid range.
 			"--cluster-port", strconv.Itoa(redistest.FreePort(t))))
 	}
 	bus := func(r *redistest.Server) string { return r.Texts("CONFIG", "GET", "cluster-port")[1] }
@@ -86,7 +86,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("one took %s", worst)
 		}
 		s.wantUp(t, false, time.Second)
-		nodes[2].Run() // it knows the others from its file, and finds them again
+		nodes[2].Run() // it reads the other nodes from its file, and finds them again
 		s.wantUp(t, true, 20*time.Second)
 		eventually(t, 10*time.Second, "all keys can be read", func() bool {
 			for i := range 60 {
@@ -133,7 +133,7 @@ func TestSentinel(t *testing.T) {
 	})
 }
 
-// certificates makes a CA and a certificate of 127.0.0.1, as files.
+// certificates creates a CA and a certificate for 127.0.0.1, as files.
 func certificates(t *testing.T) (ca *x509.CertPool, caFile, certFile, keyFile string) {
 	t.Helper()
 	a := testutil.NewAuthority(t.TempDir(), "test")
@@ -176,7 +176,7 @@ func TestPrefixAndDatabase(t *testing.T) {
 	}
 }
 
-// TestNotRedis: something else answers.
+// TestNotRedis tests a server with another protocol.
 func TestNotRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Need(t)

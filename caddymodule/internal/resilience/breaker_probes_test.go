@@ -16,13 +16,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestProbes is about what a probe's end means, soon or late.
+// TestProbes checks the effect of a probe's result, early or late.
 func TestProbes(t *testing.T) {
 	const open = 5 * time.Second
 	for _, test := range []struct {
 		name string
 		call func(context.Context) error
-		next time.Duration // after the probe's beginning; 0: it is closed
+		next time.Duration // after the start of the probe; 0: the breaker is closed
 	}{
 		{"success", fail(nil), 0},
 		{"refusal", fail(errRefused), 0},
@@ -63,8 +63,9 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// Of several probes the first success closes the breaker, also if it is not the
-// latest. What comes of the others is of no interest any more.
+// TestTheFirstSuccessCloses checks that the first success of several probes closes the
+// breaker, even if it is not the latest probe. The results of the other probes are then
+// ignored.
 func TestTheFirstSuccessCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen testutil.Recorder[bool]
@@ -93,8 +94,8 @@ func TestTheFirstSuccessCloses(t *testing.T) {
 	})
 }
 
-// A probe that times out counts as failed a second after its beginning. Later
-// ones that hang meanwhile keep their distance.
+// TestProbesThatTimeOut checks that a probe that times out counts as failed one second
+// after its start, and that later probes that hang keep their interval.
 func TestProbesThatTimeOut(t *testing.T) {
 	for _, test := range []struct {
 		open, attempt, lasts time.Duration
@@ -130,7 +131,7 @@ func TestProbesThatTimeOut(t *testing.T) {
 	}
 }
 
-// An open time below a second is kept, too.
+// TestAShortOpenTime tests an open time below one second.
 func TestAShortOpenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := opened(t, Settings{MaxConcurrent: 1, Breaker: &BreakerSettings{Failures: 4, Open: 100 * time.Millisecond}})
@@ -143,8 +144,8 @@ func TestAShortOpenTime(t *testing.T) {
 	})
 }
 
-// What was sent before an outage says nothing about the time after it, neither
-// that it is over nor that there is another one.
+// TestLateEndsDoNotCount checks that a call sent before an outage says nothing about
+// the time after it: neither that the outage is over nor that there is another one.
 func TestLateEndsDoNotCount(t *testing.T) {
 	for name, err := range map[string]error{"failure": errTimeout, "success": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -166,15 +167,15 @@ func TestLateEndsDoNotCount(t *testing.T) {
 				calls(t, g, 3, fail(errDown))
 				wg.Wait()
 				wantStillClosed(t, g)
-				calls(t, g, 1, fail(errDown)) // the row goes on
+				calls(t, g, 1, fail(errDown)) // the series continues
 				wantOpen(t, g)
 			})
 		})
 	}
 }
 
-// TestH04_ProbesThatHang: a service that is back is noticed within the open time
-// and a second, whenever that is and however long calls hang before.
+// TestH04_ProbesThatHang checks that the recovery of the service is detected within the
+// open time plus one second, whenever it is and however long calls hang before.
 func TestH04_ProbesThatHang(t *testing.T) {
 	for _, open := range []time.Duration{300 * time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
 		for _, attempt := range []time.Duration{200 * time.Millisecond, 5 * time.Second, 20 * time.Second} {
@@ -191,7 +192,7 @@ func TestH04_ProbesThatHang(t *testing.T) {
 	}
 }
 
-// wantRecovery has a service that hangs for a while after the breaker opened.
+// wantRecovery simulates a service that hangs for a while after the breaker opened.
 func wantRecovery(t *testing.T, open, attempt, every, hangs time.Duration) {
 	g := opened(t, Settings{MaxConcurrent: 100, Breaker: &BreakerSettings{Failures: 4, Open: open}})
 	back := time.Now().Add(hangs)
@@ -217,7 +218,7 @@ func wantRecovery(t *testing.T, open, attempt, every, hangs time.Duration) {
 	}
 }
 
-// A call that may have to be done once is no probe.
+// TestASignUpIsNoProbe checks that a call that must be made only once is never a probe.
 func TestASignUpIsNoProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := opened(t, Settings{MaxConcurrent: 4, Breaker: &testBreaker})
@@ -239,7 +240,8 @@ func TestASignUpIsNoProbe(t *testing.T) {
 	})
 }
 
-// OnBreaker may ask the Guard, and may panic without harm to what comes later.
+// TestOnBreakerHoldsNoLock checks that OnBreaker may call the Client, and that a panic
+// in it does not affect later calls.
 func TestOnBreakerHoldsNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g *Client
@@ -270,7 +272,8 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 	})
 }
 
-// While OnBreaker is slow, changes go on, and it is told of them in order.
+// TestOnBreakerIsToldInOrder checks that the breaker changes while OnBreaker is slow,
+// and that OnBreaker is called for each change in order.
 func TestOnBreakerIsToldInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen testutil.Recorder[bool]

@@ -49,8 +49,8 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 	}
 }
 
-// TestFailuresInARow makes calls that are written as two letters each: whom it
-// is for (_: nobody), and how it ends.
+// TestFailuresInARow makes calls that are written as two letters each: the user (_:
+// none), and the result.
 func TestFailuresInARow(t *testing.T) {
 	ends := map[byte]error{
 		'2': nil,
@@ -63,7 +63,7 @@ func TestFailuresInARow(t *testing.T) {
 		'-': errDown,
 	}
 	for _, test := range []struct {
-		name, calls string // pairs of user and end
+		name, calls string // pairs of user and result
 		open        bool
 	}{
 		{"one too few", "a-b-c-", false},
@@ -104,7 +104,8 @@ func TestFailuresInARow(t *testing.T) {
 	}
 }
 
-// A row has no time limit: a service that is called once a minute is down, too.
+// TestARowMayLast checks that a series of failures has no time limit: a service that is
+// called once a minute can be down, too.
 func TestARowMayLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
@@ -119,8 +120,8 @@ func TestARowMayLast(t *testing.T) {
 	})
 }
 
-// Many calls share one connection. If it breaks, that is one failure; what
-// hangs until its time is over is one each.
+// TestCallsThatFailTogether checks calls that share one connection. If it breaks, that
+// counts as one failure. Each call that times out counts as one.
 func TestCallsThatFailTogether(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -141,7 +142,7 @@ func TestCallsThatFailTogether(t *testing.T) {
 				if g.BreakerOpen() != test.open {
 					t.Errorf("BreakerOpen = %v, want %v", g.BreakerOpen(), test.open)
 				}
-				calls(t, g, 3, fail(errDown)) // those that begin later are in the row of the first
+				calls(t, g, 3, fail(errDown)) // calls that start later belong to the series of the first failure
 				wantOpen(t, g)
 			})
 		})
@@ -173,26 +174,27 @@ func TestOpenAndClosedAgain(t *testing.T) {
 		wantRetryAfter(t, g, 5*time.Second)
 		time.Sleep(5 * time.Second)
 		twoProbesFail(t, g)
-		calls(t, g, 1, after(300*time.Millisecond, errDown)) // counted from its end
+		calls(t, g, 1, after(300*time.Millisecond, errDown)) // the open time counts from its end
 		wantRetryAfter(t, g, 5*time.Second)
 		time.Sleep(5 * time.Second)
-		wantClosed(t, g) // the probe is answered: recovery within the open time (H04)
+		wantClosed(t, g) // the probe succeeds: recovery within the open time (H04)
 		calls(t, g, 3, fail(errDown))
-		wantClosed(t, g) // and it begins to count anew
+		wantClosed(t, g) // and the breaker counts anew
 		if got := seen.All(); !slices.Equal(got, []bool{true, false}) {
 			t.Errorf("OnBreaker was told %v, want open, closed", got)
 		}
 	})
 }
 
-// While a probe hangs, one more goes each second, and no other call.
+// TestProbesThatHang checks that while a probe hangs, one more probe is sent each
+// second, and no other call.
 func TestProbesThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := opened(t, Settings{MaxConcurrent: 100, Breaker: &testBreaker})
 		begin := time.Now()
 		var wg sync.WaitGroup
 		var at []time.Duration
-		for range 50 { // all 100 ms 20 users
+		for range 50 { // 20 users every 100 ms
 			for range 20 {
 				wg.Go(func() {
 					err := g.Do(t.Context(), Limits{AttemptTimeout: 10 * time.Second}, func(ctx context.Context) error {
@@ -217,13 +219,14 @@ func TestProbesThatHang(t *testing.T) {
 	})
 }
 
-// A probe waits for a slot, if there is none free, and the others do not.
+// TestNobodyWaitsForTheProbe checks that a probe waits for a free slot, and that other
+// calls do not.
 func TestNobodyWaitsForTheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
 		calls(t, g, 3, fail(errDown))
 		busy := make(chan struct{})
-		go func() { // sent before the outage, and holds the slot
+		go func() { // sent before the outage; it holds the slot
 			_ = g.Do(t.Context(), Limits{}, func(context.Context) error { <-busy; return nil })
 		}()
 		synctest.Wait()
@@ -247,7 +250,8 @@ func TestNobodyWaitsForTheProbe(t *testing.T) {
 	})
 }
 
-// What begins before the breaker opens and gets its slot afterwards is refused.
+// TestOpensDuringTheWaitForASlot checks that a call is refused if the breaker has
+// opened while it waited for a slot.
 func TestOpensDuringTheWaitForASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
@@ -273,7 +277,7 @@ func TestOpensDuringTheWaitForASlot(t *testing.T) {
 	})
 }
 
-// twoProbesFail lets the probes of two users fail: then a third one decides.
+// twoProbesFail makes the probes of two users fail. Then the third one decides.
 func twoProbesFail(t *testing.T, g *Client) {
 	t.Helper()
 	for range 2 {
@@ -283,14 +287,14 @@ func twoProbesFail(t *testing.T, g *Client) {
 	}
 }
 
-// TestF03_ProbesOfOneUser: a user for whom the service goes on failing does not
-// keep the breaker open for the others, however often that user comes.
+// TestF03_ProbesOfOneUser checks that a user for whom the service still fails does not
+// keep the breaker open for other users, however often that user calls.
 func TestF03_ProbesOfOneUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := opened(t, Settings{MaxConcurrent: 4, Breaker: &testBreaker})
 		failing := Limits{User: "failing"}
 		begin, made := time.Now(), 0
-		for range 200 { // first of all whenever a probe may go
+		for range 200 { // the first call whenever a probe is due
 			err := g.Do(t.Context(), failing, func(context.Context) error { made++; return errDown })
 			var open *exchange.OpenError
 			if errors.As(err, &open) && time.Since(begin) < 5*time.Second && open.RetryAfter != time.Until(begin.Add(5*time.Second)) {
@@ -301,6 +305,6 @@ func TestF03_ProbesOfOneUser(t *testing.T) {
 		if made != 1 {
 			t.Errorf("%d calls of the failing user within a second, want 1", made)
 		}
-		wantClosed(t, g) // another user, a second later
+		wantClosed(t, g) // another user, one second later
 	})
 }

@@ -74,7 +74,7 @@ func TestWaitingEndsInTime(t *testing.T) {
 			t.Error("a call was made")
 			return nil
 		}
-		for range 100 { // so many that the breaker would open if they counted
+		for range 100 { // enough to open the breaker if they counted
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			begin := time.Now()
 			var busy *exchange.BusyError
@@ -128,8 +128,9 @@ func TestAttemptTimeout(t *testing.T) {
 	}
 }
 
-// The trap of the order: with the bulkhead full of calls that hang, the
-// breaker must open, and then nobody may wait.
+// TestH02_OpensWhileTheBulkheadIsFull checks the order of bulkhead and breaker: while
+// all slots are held by calls that hang, the breaker must open, and then no call may
+// wait.
 func TestH02_OpensWhileTheBulkheadIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 2, Breaker: &testBreaker})
@@ -148,7 +149,7 @@ func TestH02_OpensWhileTheBulkheadIsFull(t *testing.T) {
 				var open *exchange.OpenError
 				if errors.As(err, &open) {
 					opened.Add(1)
-					// Two rounds of two timeouts open it, and free the slots.
+					// Two rounds of two timeouts open the breaker, and free the slots.
 					if waited := time.Since(begin); waited > 4*time.Second {
 						t.Errorf("waited %v to be refused", waited)
 					}
@@ -164,7 +165,8 @@ func TestH02_OpensWhileTheBulkheadIsFull(t *testing.T) {
 	})
 }
 
-// The deadline of the whole exchange is no excuse for a service that hangs.
+// TestTheExchangesDeadlineIsAnOutage checks that a call that hangs until the deadline
+// of the whole exchange counts as an outage.
 func TestTheExchangesDeadlineIsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 4, Breaker: &testBreaker})
@@ -186,11 +188,11 @@ func TestH16_CallersWhoLeave(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if i%3 == 0 {
-				cancel() // before anything
+				cancel() // before the call
 			}
 			l := Limits{AttemptTimeout: time.Minute, Retries: 1, User: fmt.Sprint(i)}
 			err := g.Do(ctx, l, func(ctx context.Context) error {
-				cancel() // during the call; those who wait for a slot leave below
+				cancel() // during the call; calls that wait for a slot leave below
 				return hang(ctx)
 			})
 			if !errors.Is(err, context.Canceled) {
@@ -226,11 +228,12 @@ func TestPanicsLeaveNothingBehind(t *testing.T) {
 		_ = g.Do(t.Context(), Limits{}, func(context.Context) error { runtime.Goexit(); return nil })
 	})
 	wg.Wait()
-	wantClosed(t, g) // a panic is no outage
+	wantClosed(t, g) // a panic is not an outage
 	wantIdle(t, g, slots)
 }
 
-// Everything at once, for the race detector and the accounts.
+// TestUnderContention runs everything at once, for the race detector, and checks the
+// counters.
 func TestUnderContention(t *testing.T) {
 	const slots = 8
 	s := BreakerSettings{Failures: 10, Open: 2 * time.Millisecond}

@@ -25,10 +25,10 @@ var (
 	errLeft    = &exchange.TransportError{Op: exchange.OpSignIn, Sent: true, Err: context.Canceled}
 )
 
-// testBreaker opens after 4 failures in a row, for 5 s.
+// testBreaker opens after 4 consecutive failures, for 5 s.
 var testBreaker = BreakerSettings{Failures: 4, Open: 5 * time.Second}
 
-// hang is a service that accepts and never answers, as a client reports it.
+// hang is a call to a service that accepts the connection and never responds.
 func hang(ctx context.Context) error {
 	<-ctx.Done()
 	return &exchange.TransportError{
@@ -37,12 +37,12 @@ func hang(ctx context.Context) error {
 	}
 }
 
-// fail is a service that answers err at once.
+// fail returns a call that fails with err at once.
 func fail(err error) func(context.Context) error {
 	return func(context.Context) error { return err }
 }
 
-// after is a service that answers err after a while.
+// after returns a call that fails with err after a while.
 func after(wait time.Duration, err error) func(context.Context) error {
 	return func(context.Context) error {
 		time.Sleep(wait)
@@ -64,7 +64,7 @@ func calls(t *testing.T, g *Client, n int, call func(context.Context) error) {
 	}
 }
 
-// opened returns a Guard whose breaker has just let the open time pass.
+// opened returns a Client whose breaker is open and whose open time has just passed.
 func opened(t *testing.T, s Settings) *Client {
 	t.Helper()
 	g := New(s)
@@ -74,7 +74,7 @@ func opened(t *testing.T, s Settings) *Client {
 	return g
 }
 
-// wantRetryAfter fails unless the breaker refuses a call for so long.
+// wantRetryAfter fails unless the breaker refuses a call with this RetryAfter.
 func wantRetryAfter(t *testing.T, g *Client, want time.Duration) {
 	t.Helper()
 	if open := wantOpen(t, g); open.RetryAfter != want {
@@ -96,7 +96,7 @@ func wantOpen(t *testing.T, g *Client) *exchange.OpenError {
 	return open
 }
 
-// wantClosed fails unless a call is made and its error returned.
+// wantClosed fails unless a call is made and its error is returned.
 func wantClosed(t *testing.T, g *Client) {
 	t.Helper()
 	if err := g.Do(t.Context(), Limits{}, fail(errRefused)); err != error(errRefused) || g.BreakerOpen() {
@@ -104,7 +104,8 @@ func wantClosed(t *testing.T, g *Client) {
 	}
 }
 
-// wantStillClosed fails if the breaker is open. Unlike wantClosed it ends no row.
+// wantStillClosed fails if the breaker is open. Unlike wantClosed it does not end a
+// series of failures.
 func wantStillClosed(t *testing.T, g *Client) {
 	t.Helper()
 	if g.BreakerOpen() {

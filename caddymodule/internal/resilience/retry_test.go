@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// script answers with one error after the other, the last one again and again,
-// and notes when it was called.
+// script returns one error per call, the last one repeatedly, and records the times of
+// the calls.
 type script struct {
 	errs  []error
 	begin time.Time
@@ -26,7 +26,8 @@ func (s *script) call(context.Context) error {
 	return s.errs[min(len(s.at), len(s.errs))-1]
 }
 
-// Retries 0 is what keeps a sign-up from being sent twice.
+// TestRetriesZeroIsOneCall checks that with Retries 0 there is one call: a sign-up must
+// not be sent twice.
 func TestRetriesZeroIsOneCall(t *testing.T) {
 	for name, err := range map[string]error{
 		"success":             nil,
@@ -127,7 +128,7 @@ func TestH05_RetryAfter(t *testing.T) {
 		name  string
 		after time.Duration
 		calls int
-		wait  time.Duration // exactly; 0: as without
+		wait  time.Duration // exactly; 0: as without a Retry-After
 	}{
 		{"1 s", time.Second, 2, time.Second},
 		{"1.5 s", 1500 * time.Millisecond, 2, 1500 * time.Millisecond},
@@ -198,7 +199,8 @@ func TestLeavingDuringTheWait(t *testing.T) {
 	})
 }
 
-// Nobody holds a slot while waiting to try again.
+// TestTheWaitIsOutsideTheBulkhead checks that a call holds no slot while it waits to
+// retry.
 func TestTheWaitIsOutsideTheBulkhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1})
@@ -214,7 +216,8 @@ func TestTheWaitIsOutsideTheBulkhead(t *testing.T) {
 	})
 }
 
-// The service's error is told, not that the breaker has opened upon it.
+// TestTheBreakerOpensBetweenTries checks that the error of the service is returned, and
+// not that the breaker has opened after it.
 func TestTheBreakerOpensBetweenTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})

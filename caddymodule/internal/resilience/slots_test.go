@@ -41,8 +41,8 @@ func TestCallsThatContinueGoFirst(t *testing.T) {
 	})
 }
 
-// A service that is slow but well must go on giving tokens at its full rate,
-// however many ask: nobody begins what cannot be finished.
+// TestOverloadOfASlowService checks that a service that is slow but healthy responds at
+// its full rate under overload: no call starts that cannot finish in time.
 func TestOverloadOfASlowService(t *testing.T) {
 	const slots, takes, lasts = 8, 500 * time.Millisecond, 30 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestOverloadOfASlowService(t *testing.T) {
 	})
 }
 
-// TestLongCallsLeaveRoom: sign-ups that hang take half of the slots.
+// TestLongCallsLeaveRoom checks that sign-ups that hang take at most half of the slots.
 func TestLongCallsLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 4})
