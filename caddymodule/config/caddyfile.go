@@ -13,7 +13,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// Unmarshal reads a directive: the service's own options and the shared ones.
+// Unmarshal parses a directive from Caddyfile tokens. own are the options of the
+// service; the shared options are stored in c.
 func Unmarshal(d *caddyfile.Dispenser, own option.Options, c *Common) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
@@ -23,7 +24,7 @@ func Unmarshal(d *caddyfile.Dispenser, own option.Options, c *Common) error {
 	return err
 }
 
-// options are the options that all token directives share.
+// options returns the parsers of the options that all token directives share.
 func (c *Common) options() option.Options {
 	return option.Options{
 		"identity":        c.parseIdentity,
@@ -68,8 +69,8 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 	return err
 }
 
-// source reads a source: a header's name or a placeholder, and the path within
-// the document that it holds, if it holds one.
+// source returns an option that takes a header name or a placeholder, and
+// optionally the path within the document that the header or placeholder holds.
 func source(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		if d.CountRemainingArgs() != 2 {
@@ -177,7 +178,8 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 	return err
 }
 
-// parseRedis leaves the block to its module.
+// parseRedis passes the block to the store module redis. It returns an error if
+// the module is not compiled in.
 func (k *Cache) parseRedis(d *caddyfile.Dispenser) error {
 	if _, err := caddy.GetModule(redisStore); err != nil {
 		return d.Errf("option 'redis' %v", errNoRedisModule)
@@ -209,12 +211,13 @@ func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
 	})(d)
 }
 
-// IsPlaceholder reports whether s is one placeholder and nothing else.
+// IsPlaceholder reports whether s is exactly one placeholder.
 func IsPlaceholder(s string) bool {
 	return len(s) > 2 && s[0] == '{' && s[len(s)-1] == '}' && !strings.ContainsAny(s[1:len(s)-1], "{}")
 }
 
-// ParseRange reads a CIDR range, an address, or private_ranges.
+// ParseRange parses a CIDR range, an IP address, or private_ranges, which stands
+// for caddyhttp.PrivateRangesCIDR.
 func ParseRange(s string) ([]netip.Prefix, error) {
 	ranges := []string{s}
 	if s == "private_ranges" {

@@ -12,43 +12,45 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// Store is a store that replicas share. It is a guest module in the
-// namespace caddy_huma.stores, provisioned from its part of the config.
+// Store is a token store that replicas share. It is a guest module in the
+// namespace caddy_huma.stores and must be provisioned before use.
 type Store interface {
-	// Join makes memory, that of an account, a member: it is told what other
-	// replicas evict. account and service name those whose tokens and sign-ups
-	// are shared, the same in all replicas. unreadable is called for each value
-	// that cannot be opened. leave has to be called when the member is not used
-	// any more.
+	// Join adds memory, the in-memory cache of an account, as a member. The
+	// store then evicts from memory what other replicas evict. account names
+	// the account whose tokens are shared, service the service whose sign-ups
+	// are shared; both must be the same in all replicas. unreadable is called
+	// for each value that cannot be decrypted. The caller must call leave when
+	// it no longer uses the member.
 	Join(account, service string, memory exchange.Forgetter, unreadable func()) (m exchange.Member, leave func(), err error)
 
-	// Try connects once, writes and reads as replicas do, and returns why the
-	// store cannot be used, if so.
+	// Try connects once, writes and reads as replicas do, and returns an error
+	// if the store cannot be used.
 	Try(ctx context.Context) error
 
-	// PoolKey tells stores apart.
+	// PoolKey identifies the store: stores with equal keys are the same.
 	PoolKey() string
 
-	// LogKey keys the hash by which logs name a user.
+	// LogKey returns the key of the hash that replaces a user's name in logs.
 	LogKey() masked.String
 }
 
-// redisStore is the ID of the store module redis, which the Caddyfile option of
-// that name stands for.
+// redisStore is the module ID of the Redis store, which the Caddyfile option redis
+// configures.
 const redisStore = "caddy_huma.stores.redis"
 
-// errNoRedisModule says how to get a binary with the store module redis.
+// errNoRedisModule tells the operator how to build Caddy with the store module
+// redis.
 var errNoRedisModule = errors.New("needs the module " + redisStore +
 	": xcaddy build --with github.com/caddy-huma/caddy-huma --with github.com/caddy-huma/caddy-huma/caddymodule/redis")
 
-// LoadStore loads the store module of the option cache. It returns nil if there
-// is none.
+// LoadStore loads the store module of the option cache. It returns nil if the
+// config has no store or k is nil. It may be called more than once.
 func (k *Cache) LoadStore(ctx caddy.Context) (Store, error) {
 	if k == nil || k.StoreRaw == nil {
 		return nil, nil
 	}
 	raw := k.StoreRaw
-	defer func() { k.StoreRaw = raw }() // loading a module drops its config, which the commands load twice
+	defer func() { k.StoreRaw = raw }() // LoadModule sets StoreRaw to nil, and the commands load the store twice
 	v, err := ctx.LoadModule(k, "StoreRaw")
 	if err != nil {
 		var name struct{ Module string }

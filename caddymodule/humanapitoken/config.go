@@ -6,41 +6,44 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 )
 
-// HumanAPIToken answers with tokens of Human API Connect: it takes the
-// signed-in user of the request, asks Human API for a session token, or for an
-// id token once the user has connected a source of data, and returns it as JSON.
-// A page opens Human API Connect with it. By default it serves
-// /private/human-api-token.
+// HumanAPIToken is an HTTP handler that responds with tokens of Human API Connect.
+// It identifies the signed-in user of the request and requests a session token from
+// Human API, or an id token once the user has connected a source of data. It responds
+// with the token as JSON. A page opens Human API Connect with this token. By default
+// the handler serves /private/human-api-token.
 //
-// It shares its identity, cache, limits and errors with huma_token, with two
-// differences: users are told apart by their id, so that Identity or Userinfo
-// needs a user_id, and the e-mail address is optional; and a token is kept for
-// its whole life less the last five minutes, unless Cache says less.
+// It has the same options for identity, cache, limits and errors as huma_token, with
+// two differences. It distinguishes users by their id: Identity or Userinfo requires a
+// user_id, and the e-mail address is optional. And it caches a token for its whole
+// lifetime except the last five minutes, unless Cache sets a shorter time.
 //
-// Every text option takes {env.*} and {file.*} placeholders, evaluated when
-// the config loads; where a placeholder of the request may stand, it says so.
-// Files that say whose service is called, and as whom, are looked at again every
-// two seconds: new content that is valid is used without a reload.
-// Every file is a regular one, or a link to one, of at most 1 MiB of text that is
-// read within 3 seconds. A UTF-8 byte order mark is dropped; UTF-16 is refused.
-// All problems of a config are reported at once.
+// All text options accept {env.*} and {file.*} placeholders, which are evaluated
+// when the config loads. Options that accept placeholders of the request say so.
+//
+// Files that hold the service's address, its ids or credentials are checked for
+// changes every two seconds. New content is used without a config reload, if it
+// is valid. Every file must be a regular file, or a link to one, of at most 1 MiB
+// of text, and must be readable within 3 seconds. A UTF-8 byte order mark is
+// removed; UTF-16 is rejected.
+//
+// All errors of a config are reported at once.
 type HumanAPIToken struct {
-	// The base URL of Human API's authentication service. It is https, or http
-	// to a loopback address; it may have a path, and a slash at its end does
-	// not count. Default: https://auth.humanapi.co.
+	// The base URL of Human API's authentication service. It must be https, or
+	// http to a loopback address. It may have a path; a slash at its end is
+	// ignored. Default: https://auth.humanapi.co.
 	API string `json:"api,omitempty"`
 
-	// The application's id at Human API. Users belong to one application, so
-	// nothing is shared between two. Required.
+	// The application's id at Human API. Each user belongs to one application,
+	// so two applications share no tokens and no state. Required.
 	ClientID string `json:"client_id,omitempty"`
 
-	// The application's secret. It is sent with each call, and never to a
-	// browser. Required. Written as {env.*} or {file.*} it stays a placeholder
-	// in the JSON config.
+	// The application's secret. It is sent to Human API with each call, and
+	// never to a browser. Required. If it is written as {env.*} or {file.*}, the
+	// JSON config contains the placeholder and not the secret.
 	ClientSecret string `json:"client_secret,omitempty"`
 
-	// Further scopes to ask for with each token. A token that was asked for
-	// with others is not handed out. Default: none.
+	// Additional scopes to request with each token. A cached token that was
+	// requested with other scopes is not used. Default: none.
 	ExtraScopes []string `json:"extra_scopes,omitempty"`
 
 	config.Common

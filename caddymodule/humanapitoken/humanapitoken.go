@@ -1,6 +1,6 @@
-// Package humanapitoken is the module http.handlers.human_api_token: it responds to
-// signed-in users with tokens of Human API Connect. The options are documented at
-// HumanAPIToken.
+// Package humanapitoken implements the module http.handlers.human_api_token, which
+// responds to signed-in users with tokens of Human API Connect. HumanAPIToken documents
+// the options.
 package humanapitoken
 
 import (
@@ -34,18 +34,18 @@ func init() {
 	endpoint.RegisterDirective(endpoint.HumanAPI, func() endpoint.Handler { return new(HumanAPIToken) })
 }
 
-// defaultAPI is where Human API is, as its guide "Start a User Session"
-// has it.
+// defaultAPI is the default of the option api, from Human API's guide "Start a User
+// Session".
 const defaultAPI = "https://auth.humanapi.co"
 
-// What holds for tokens of Human API in the cache.
+// The cache lifetimes of Human API's tokens.
 const (
-	defaultTTL   = 24 * time.Hour  // the longest that any lives
-	expiryMargin = 5 * time.Minute // before its end a token is not handed out any more: a page works with it for a while
+	defaultTTL   = 24 * time.Hour  // the longest lifetime of a token
+	expiryMargin = 5 * time.Minute // not served from the cache this long before expiry, because a page uses the token for a while
 )
 
-// connectKind is what kinds of token begin with: of which type one has to be
-// only the service knows.
+// connectKind is the prefix of Variant.Kind. Session tokens and id tokens have the same
+// kind, because only the service knows which type a user gets.
 const connectKind = "connect "
 
 // CaddyModule returns the Caddy module information.
@@ -59,22 +59,23 @@ func (*HumanAPIToken) CaddyModule() caddy.ModuleInfo {
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
 //
 //	human_api_token [<matcher>] {
-//	    # whose service
+//	    # service and credentials
 //	    api           <url>
 //	    client_id     <id>
 //	    client_secret <secret>
 //	    extra_scopes  <scope...>
 //
-//	    # who is asking, and how it behaves
+//	    # identity of the user; cache, limits and errors
 //	    ...           as in huma_token
 //	}
 //
-// None of its own options may be repeated.
+// These four options may not be repeated.
 func (h *HumanAPIToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return config.Unmarshal(d, h.serviceOptions(), &h.Common)
 }
 
-// serviceOptions are the options that say whose service is called.
+// serviceOptions returns the parsers of the options that select Human API's
+// authentication service and its credentials.
 func (h *HumanAPIToken) serviceOptions() option.Options {
 	return option.Options{
 		"api":           option.Text(&h.API),
@@ -84,7 +85,7 @@ func (h *HumanAPIToken) serviceOptions() option.Options {
 	}
 }
 
-// parseClientID reads the client id, of which there is one here.
+// parseClientID reads the client id. Unlike in huma_token, it may not be repeated.
 func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 	if h.ClientID != "" {
 		return d.Err("option 'client_id' is given twice: write one human_api_token for each")
@@ -92,8 +93,8 @@ func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 	return option.Text(&h.ClientID)(d)
 }
 
-// Provision sets up the handler. It calls nobody, and takes its state from the
-// pools.
+// Provision sets up the handler. It acquires the state of the account from the pools. It
+// makes no calls to Human API.
 func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	h.endpoint.Init(ctx, endpoint.HumanAPI, source{h}, h, &h.Common)
 	var p option.Errors
@@ -121,30 +122,30 @@ func (h *HumanAPIToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ cadd
 // Cleanup implements caddy.CleanerUpper.
 func (h *HumanAPIToken) Cleanup() error { return h.endpoint.Cleanup() }
 
-// SetDryRun prepares the handler, before Provision, for a command that runs it without
-// a server.
+// SetDryRun configures the handler for a command that runs it without a server. Call
+// it before Provision.
 func (h *HumanAPIToken) SetDryRun(r *endpoint.DryRun) { h.endpoint.DryRun = r }
 
-// settings are the options of Human API's part of the config, with values
-// in place of placeholders.
+// settings implements endpoint.Settings. It holds the options of the service with
+// placeholders expanded.
 type settings struct {
 	h *HumanAPIToken
 	humanapi.Config
 }
 
-// source evaluates the handler's options for its endpoint.
+// source implements endpoint.Source with the options of the handler.
 type source struct{ handler *HumanAPIToken }
 
 // Settings implements endpoint.Source.
 func (s source) Settings(p *option.Errors) endpoint.Settings { return s.handler.readSettings(p) }
 
-// Names implements credentialSource.
+// Names implements endpoint.Source.
 func (s source) Names() endpoint.AccountNames {
 	h := s.handler
 	return endpoint.AccountNames{API: cmp.Or(h.API, defaultAPI), ClientID: h.ClientID}
 }
 
-// readSettings evaluates whose service is called, and notes every problem in it.
+// readSettings evaluates the options of the service, and adds all their errors to p.
 func (h *HumanAPIToken) readSettings(p *option.Errors) *settings {
 	c := humanapi.Config{
 		ClientID:     p.Text("client_id", h.ClientID),
@@ -165,7 +166,7 @@ func (h *HumanAPIToken) readSettings(p *option.Errors) *settings {
 		}
 	}
 	if slices.ContainsFunc(c.ExtraScopes, func(scope string) bool { return strings.TrimSpace(scope) == "" }) {
-		p.Join(errors.New("extra_scopes: one of them is empty")) // unless its placeholder is why
+		p.Join(errors.New("extra_scopes: one of them is empty")) // ignored if a placeholder could not be expanded
 	}
 	if api := p.Text("api", cmp.Or(h.API, defaultAPI)); api != "" {
 		var err error
@@ -175,21 +176,22 @@ func (h *HumanAPIToken) readSettings(p *option.Errors) *settings {
 	return &settings{h, c}
 }
 
-// CacheKey implements settings.
+// CacheKey implements endpoint.Settings.
 func (s *settings) CacheKey() []byte {
 	return userhash.DeriveKey(s.h.endpoint.RootKey(s.ClientSecret), "token", s.h.endpoint.Service.Name, s.API.String(), s.ClientID, s.ClientSecret.Reveal())
 }
 
-// SignUpKey implements settings. Nobody is signed up here.
+// SignUpKey implements endpoint.Settings. It returns nil, because human_api_token signs
+// up no users.
 func (s *settings) SignUpKey() []byte { return nil }
 
-// Fingerprint implements settings.
+// Fingerprint implements endpoint.Settings.
 func (s *settings) Fingerprint() string {
 	parts := []string{s.API.String(), s.ClientID, s.ClientSecret.Reveal()}
 	return string(userhash.DeriveKey(nil, append(parts, s.ExtraScopes...)...))
 }
 
-// Tokens implements settings.
+// Tokens implements endpoint.Settings.
 func (s *settings) Tokens(users *userhash.Hasher, _ exchange.SignUpLocks) endpoint.TokenSource {
 	config := s.Config
 	config.HTTP, config.Do = s.h.endpoint.Transport(), s.h.endpoint.Do
@@ -201,21 +203,21 @@ func (s *settings) Tokens(users *userhash.Hasher, _ exchange.SignUpLocks) endpoi
 	}
 }
 
-// tokenSource are Human API's tokens, as they are fetched with certain
+// tokenSource implements endpoint.TokenSource for Human API, with one set of
 // credentials.
 type tokenSource struct {
 	client *humanapi.Client
 	hints  connect.Hints
 	users  *userhash.Hasher
-	name   string // of their kind, by the scopes that they have
+	name   string // Variant.Kind: depends on the scopes
 }
 
-// Variant implements tokenService. A page may choose nothing.
+// Variant implements endpoint.TokenSource. The request has no influence on the variant.
 func (t *tokenSource) Variant(*http.Request) (endpoint.Variant, exchange.Code) {
 	return endpoint.Variant{Kind: t.name}, ""
 }
 
-// Exchange implements tokenService.
+// Exchange implements endpoint.TokenSource.
 func (t *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
 	return &connect.Exchange{
 		API:       t.client,
@@ -226,10 +228,11 @@ func (t *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
 	}
 }
 
-// ReleaseHold implements tokenService. Nobody is signed up here.
+// ReleaseHold implements endpoint.TokenSource. It does nothing, because human_api_token
+// signs up no users.
 func (*tokenSource) ReleaseHold(context.Context, identity.User) error { return nil }
 
-// RetryWith implements tokenService.
+// RetryWith implements endpoint.TokenSource.
 func (t *tokenSource) RetryWith(m endpoint.Exchange) endpoint.Exchange {
 	again := *m.(*connect.Exchange)
 	again.API = t.client

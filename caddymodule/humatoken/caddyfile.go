@@ -18,7 +18,7 @@ import (
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
 //
 //	huma_token [<matcher>] {
-//	    # whose service
+//	    # service and credentials
 //	    config_file   <path>
 //	    api           <url>
 //	    project_id    <id>
@@ -48,7 +48,7 @@ import (
 //	    }
 //	    client_type ios|android|web
 //
-//	    # who is asking
+//	    # identity of the user
 //	    identity [<preset>] {
 //	        email         <source> [<path>]
 //	        user_id       <source> [<path>]
@@ -79,7 +79,7 @@ import (
 //	        timeout         <duration>
 //	    }
 //
-//	    # how it behaves
+//	    # cache, limits and errors
 //	    cache off
 //	    cache [<ttl>] {
 //	        ttl          <duration>
@@ -117,12 +117,13 @@ import (
 //	    hash_key        <secret>
 //	}
 //
-// client_id, header_up, attribute and address may be repeated, everything else not.
+// client_id, header_up, attribute and address may be repeated, other options may not.
 func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return config.Unmarshal(d, h.serviceOptions(), &h.Common)
 }
 
-// serviceOptions are the options that say whose service is called.
+// serviceOptions returns the parsers of the options that select the Huma API and its
+// credentials.
 func (h *HumaToken) serviceOptions() option.Options {
 	return option.Options{
 		"config_file":   option.Text(&h.ConfigFile),
@@ -209,7 +210,7 @@ func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
 	})(d)
 }
 
-// minHold is the shortest hold that makes sense.
+// minHold is the minimum of the option hold.
 const minHold = time.Second
 
 func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
@@ -264,10 +265,10 @@ func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// errRate says what a rate looks like.
+// errRate describes the format of the option rate.
 var errRate = errors.New("it must be a number per s, m or h, such as 50/s")
 
-// parseRate reads <n>/<s|m|h>.
+// parseRate parses a rate such as 50/s: <n>/<s|m|h>, with n at least 1.
 func parseRate(s string) (rate.Limit, error) {
 	count, unit, ok := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)

@@ -13,17 +13,19 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
-// maxBody is how long the body of a request may be.
+// maxBody is the maximum size of a request body, in bytes.
 const maxBody = 4 << 10
 
-// errClientTypes stands for two client types in one request.
+// The errors of clientTypeOf. errClientTypes: the client type is unknown, or the request
+// has two different ones. errBody: the body is too large, cannot be read, or is neither a
+// form nor a JSON object.
 var (
 	errClientTypes = errors.New("two client types")
 	errBody        = errors.New("unusable body")
 )
 
-// clientTypeOf finds the client type that the request names: in the query,
-// and with POST in the body. It is empty if there is none.
+// clientTypeOf returns the client type of a request, from its query and, for POST, from
+// its body. It returns "" if the request has none.
 func clientTypeOf(r *http.Request) (login.ClientType, error) {
 	var named clientTypeParser
 	if err := named.query(r.URL.RawQuery); err != nil {
@@ -37,11 +39,11 @@ func clientTypeOf(r *http.Request) (login.ClientType, error) {
 	return named.value, nil
 }
 
-// clientTypeParser collects the client type from the places where it may stand. All
-// of them have to agree.
+// clientTypeParser collects the client type from the query and the body of a request.
+// All occurrences must have the same value.
 type clientTypeParser struct{ value login.ClientType }
 
-// isClientType reports whether a parameter is the client type.
+// isClientType reports whether name is a parameter name of the client type.
 func isClientType(name string) bool { return name == "client_type" || name == "clientType" }
 
 func (n *clientTypeParser) add(v string) error {
@@ -56,7 +58,7 @@ func (n *clientTypeParser) add(v string) error {
 	return nil
 }
 
-// parseClientType finds a client type whatever its case; empty if there is none.
+// parseClientType returns the client type for v, ignoring case, or "" if v is unknown.
 func parseClientType(v string) login.ClientType {
 	for _, kind := range clientTypes {
 		if len(kind) == len(v) && strings.EqualFold(kind, v) {
@@ -66,8 +68,8 @@ func parseClientType(v string) login.ClientType {
 	return ""
 }
 
-// query looks through a query or form without making a map of it: this is on
-// the way of every request.
+// query scans a query or form. It does not build a map, because it runs on every
+// request.
 func (n *clientTypeParser) query(raw string) error {
 	for raw != "" {
 		var pair string
@@ -79,7 +81,7 @@ func (n *clientTypeParser) query(raw string) error {
 			value, err2 = url.QueryUnescape(value)
 			switch {
 			case err1 != nil:
-				continue // as net/url does
+				continue // like net/url
 			case isClientType(name) && err2 != nil:
 				return errClientTypes
 			}
@@ -94,7 +96,7 @@ func (n *clientTypeParser) query(raw string) error {
 	return nil
 }
 
-// body reads a form or a JSON object.
+// body reads the request body, a form or a JSON object. An empty body is valid.
 func (n *clientTypeParser) body(r *http.Request) error {
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
@@ -113,10 +115,10 @@ func (n *clientTypeParser) body(r *http.Request) error {
 	return errBody
 }
 
-// json reads a JSON object member by member: a map would keep the last of two
-// that have one name.
+// json reads a JSON object member by member, to detect duplicate names. A map would
+// contain only the last member of each name.
 func (n *clientTypeParser) json(b []byte) error {
-	if !json.Valid(b) { // and nothing behind it
+	if !json.Valid(b) { // also rejects data after the JSON value
 		return errBody
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))
@@ -124,7 +126,7 @@ func (n *clientTypeParser) json(b []byte) error {
 		return errBody
 	}
 	for dec.More() {
-		name, _ := dec.Token() // the text is valid: there are no errors any more
+		name, _ := dec.Token() // b is valid JSON, so there are no errors
 		var raw json.RawMessage
 		_ = dec.Decode(&raw)
 		if name, _ := name.(string); !isClientType(name) {

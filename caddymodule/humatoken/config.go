@@ -11,31 +11,34 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
-// HumaToken answers with Huma tokens: it takes the signed-in user of the
-// request, signs them in at Huma, registers them there if Huma does not know
-// them, and returns the tokens as JSON. It is the endpoint that the SDK of
-// Huma asks for, by default at /private/huma-token.
+// HumaToken is an HTTP handler that responds with Huma tokens. It identifies the
+// signed-in user of the request and signs the user in at Huma. If Huma does not
+// know the user, it signs the user up there. It responds with the tokens as JSON.
+// Huma's SDK calls this endpoint, by default at /private/huma-token.
 //
-// Every text option takes {env.*} and {file.*} placeholders, evaluated when
-// the config loads; where a placeholder of the request may stand, it says so.
-// Files that say whose service is called, and as whom, are looked at again every
-// two seconds: new content that is valid is used without a reload.
-// Every file is a regular one, or a link to one, of at most 1 MiB of text that is
-// read within 3 seconds. A UTF-8 byte order mark is dropped; UTF-16 is refused.
-// A value that is given here wins over the same one in ConfigFile. All problems
-// of a config are reported at once.
+// All text options accept {env.*} and {file.*} placeholders, which are evaluated
+// when the config loads. Options that accept placeholders of the request say so.
+//
+// Files that hold the service's address, its ids or credentials are checked for
+// changes every two seconds. New content is used without a config reload, if it
+// is valid. Every file must be a regular file, or a link to one, of at most 1 MiB
+// of text, and must be readable within 3 seconds. A UTF-8 byte order mark is
+// removed; UTF-16 is rejected.
+//
+// A value that is set here overrides the same value in ConfigFile. All errors of a
+// config are reported at once.
 type HumaToken struct {
-	// The huma-config.json that Huma hands out, with the API's address, the
-	// project, the client ids and the secret. Its members are unpublished, so
-	// it is read tolerantly: nested or flat, camelCase, snake_case or
-	// kebab-case. Blanks around values are trimmed, except around the secret.
-	// Default: none.
+	// The path of the huma-config.json that Huma provides, with the API's
+	// address, the project, the client ids and the secret. Its format is not
+	// published, so the members may be nested or flat, and their names in
+	// camelCase, snake_case or kebab-case. Spaces around values are trimmed,
+	// except around the secret. Default: none.
 	ConfigFile string `json:"config_file,omitempty"`
 
 	// The base URL of Huma's API, for example
-	// https://workspace-gcp-uk.api.huma.com. It is https, or http to a
-	// loopback address; it may have a path, and a slash at its end does not
-	// count. Required here or in ConfigFile.
+	// https://workspace-gcp-uk.api.huma.com. It must be https, or http to a
+	// loopback address. It may have a path; a slash at its end is ignored.
+	// Required here or in ConfigFile.
 	API string `json:"api,omitempty"`
 
 	// The project's id at Huma. Required here or in ConfigFile.
@@ -45,35 +48,35 @@ type HumaToken struct {
 	// here or in ConfigFile.
 	DeploymentID string `json:"deployment_id,omitempty"`
 
-	// The client ids at Huma: one text for all client types, or an object
-	// with one for each of ios, android and web. At least one is required
+	// The client ids at Huma: one string for all client types, or an object
+	// with an id for each of ios, android and web. At least one is required
 	// here or in ConfigFile.
 	ClientID ClientIDs `json:"client_id,omitempty"`
 
-	// The secret that signs the calls. Required, unless the signature is off,
-	// here or in ConfigFile. Written as {env.*} or {file.*} it stays a
-	// placeholder in the JSON config.
+	// The secret that signs the calls to Huma. Required here or in ConfigFile,
+	// unless the signature is off. If it is written as {env.*} or {file.*}, the
+	// JSON config contains the placeholder and not the secret.
 	Secret string `json:"secret,omitempty"`
 
-	// How calls are signed. Huma has not published its algorithm: the default
-	// is a documented guess, and everything about it can be set.
+	// The signature of the calls to Huma. Huma has not published its algorithm:
+	// the default is a documented guess, and every part of it can be configured.
 	Signature *Signature `json:"signature,omitempty"`
 
-	// Further headers on the calls to Huma, for example Authorization. The
-	// values are secrets, and may contain {sig.timestamp}, the Unix time that
-	// was signed.
+	// Additional headers on the calls to Huma, for example Authorization. The
+	// values are secrets. They may contain {sig.timestamp}, the Unix time in
+	// the signature. Default: none.
 	HeaderUp http.Header `json:"header_up,omitempty"`
 
-	// TLS on the calls to Huma. Default: the system's certificate authorities
-	// and no client certificate.
+	// The TLS settings of the calls to Huma. Default: the system's certificate
+	// authorities and no client certificate.
 	TLS *TLS `json:"tls,omitempty"`
 
-	// Whether and how users whom Huma does not know are signed up.
+	// The sign-up of users whom Huma does not know.
 	Registration *Registration `json:"registration,omitempty"`
 
-	// The client type of a request that names none: ios, android or web.
-	// Default: the only one that has a client id, else such a request is
-	// refused with 400.
+	// The client type of requests without a client type: ios, android or web.
+	// Default: the only client type that has a client id. If several have one,
+	// such requests are rejected with 400.
 	ClientType string `json:"client_type,omitempty"`
 
 	config.Common
@@ -82,80 +85,85 @@ type HumaToken struct {
 	registration login.Registration
 }
 
-// Signature is how calls to Huma are signed.
+// Signature configures how calls to Huma are signed.
 type Signature struct {
-	// hmac-sha256, hmac-sha512, hawk or off. Default: hmac-sha256.
+	// The algorithm: hmac-sha256, hmac-sha512, hawk or off. Default:
+	// hmac-sha256.
 	Algorithm string `json:"algorithm,omitempty"`
 
-	// How an HMAC is written: hex, base64 or base64url (without padding).
+	// The encoding of an HMAC: hex, base64 or base64url (without padding).
 	// Default: hex.
 	Encoding string `json:"encoding,omitempty"`
 
-	// What an HMAC is computed over: text with {sig.body}, {sig.method},
+	// The signed text of an HMAC. It may contain {sig.body}, {sig.method},
 	// {sig.path}, {sig.timestamp} (Unix seconds) and {sig.deployment_id}.
 	// Default: {sig.body}.
 	Payload string `json:"payload,omitempty"`
 
-	// The header that carries it. With hawk it carries the mac as well as
-	// Authorization does. Default: signature.
+	// The request header of the signature. With hawk the mac is sent in this
+	// header and in Authorization. Default: signature.
 	HeaderName string `json:"header_name,omitempty"`
 
-	// The key's id. Required with hawk, and only there.
+	// The id of the key. Required with hawk; not allowed otherwise.
 	ID string `json:"id,omitempty"`
 }
 
-// TLS is how the connection to the service is secured.
+// TLS configures TLS on connections to Huma.
 type TLS struct {
 	// A PEM file with the certificate authorities to trust instead of the
-	// system's.
+	// system's. Default: the system's.
 	CA string `json:"ca,omitempty"`
 
-	// A PEM file with a client certificate, with ClientKey. Default: none.
+	// A PEM file with a client certificate. Requires ClientKey. Default: none.
 	ClientCertificate string `json:"client_certificate,omitempty"`
 
-	// A PEM file with the key of ClientCertificate. Default: none.
+	// A PEM file with the private key of ClientCertificate. Default: none.
 	ClientKey string `json:"client_key,omitempty"`
 }
 
-// Registration is what happens to users whom Huma does not know.
+// Registration configures the sign-up of users whom Huma does not know.
 type Registration struct {
-	// Sign nobody up: unknown users are answered 403 not_registered.
+	// Disable sign-up: unknown users get a 403 response, not_registered.
+	// Default: false.
 	Disabled bool `json:"disabled,omitempty"`
 
-	// How many sign-ups are sent at most, as <n>/<s|m|h>, over all users of
-	// the account. Default: 50/s.
+	// The rate limit of sign-ups, as <n>/<s|m|h>, over all users of the
+	// account. Default: 50/s.
 	Rate string `json:"rate,omitempty"`
 
-	// How many sign-ups may be sent at once before Rate holds. Default: 500.
+	// How many sign-ups may be sent at once before Rate limits them. Default:
+	// 500.
 	Burst int `json:"burst,omitempty"`
 
-	// For how long only sign-in decides after a sign-up whose end is unclear.
+	// How long a user is not signed up again after a sign-up with an unknown
+	// result. In this time the directive only tries to sign the user in.
 	// Default: 1m.
 	Hold caddy.Duration `json:"hold,omitempty"`
 
-	// Sign the consent on the user's behalf after a sign-up. If that fails
-	// the user gets the token all the same. Default: false.
+	// Sign the consent on the user's behalf after a sign-up. If this fails, the
+	// user still gets the token. Default: false.
 	SignConsent bool `json:"sign_consent,omitempty"`
 
-	// The user's time zone, an IANA name. Default: not sent.
+	// The user's time zone, as an IANA name. Default: not sent.
 	Timezone string `json:"timezone,omitempty"`
 
-	// The user's language, a BCP 47 tag. Default: not sent.
+	// The user's language, as a BCP 47 tag. Default: not sent.
 	Language string `json:"language,omitempty"`
 
-	// Sent as validationData.activationCode, a secret. Default: not sent.
+	// The activation code, a secret, sent as validationData.activationCode.
+	// Default: not sent.
 	ActivationCode string `json:"activation_code,omitempty"`
 
-	// Further members of userAttributes. First and last name are sent as
-	// givenName and familyName if the identity has them.
+	// Additional members of userAttributes. The first and last name are sent as
+	// givenName and familyName, if the identity has them.
 	Attribute map[string]string `json:"attribute,omitempty"`
 }
 
-// ClientIDs are the client ids at Huma by client type. In JSON it is an
-// object, or a text for one id that serves all types.
+// ClientIDs maps client types to client ids at Huma. In JSON it is an object, or a
+// string if one id serves all client types.
 type ClientIDs map[string]string
 
-// allTypes is the key of a client id that serves every client type.
+// allTypes is the key in ClientIDs of a client id that serves all client types.
 const allTypes = "*"
 
 // MarshalJSON implements json.Marshaler.

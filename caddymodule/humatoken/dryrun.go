@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// SetDryRun prepares the handler, before Provision, for a command that runs it without
-// a server.
+// SetDryRun configures the handler for a command that runs it without a server. Call
+// it before Provision. Unless r.Register is set, it disables sign-up.
 func (h *HumaToken) SetDryRun(r *endpoint.DryRun) {
 	h.endpoint.DryRun = r
 	if !r.Register {
@@ -24,9 +24,10 @@ func (h *HumaToken) SetDryRun(r *endpoint.DryRun) {
 	}
 }
 
-// DistinctClientTypes returns the client types that have a client id, one for each id.
+// DistinctClientTypes returns the client types that have a client id. If several client
+// types have the same id, it returns only the first of them.
 func (h *HumaToken) DistinctClientTypes() (types []string) {
-	var p option.Errors // Provision has reported them
+	var p option.Errors // ignored: Provision has reported them
 	ids := h.readService(&p).clientIDs
 	seen := make(map[string]bool)
 	for _, kind := range clientTypes {
@@ -38,7 +39,7 @@ func (h *HumaToken) DistinctClientTypes() (types []string) {
 	return types
 }
 
-// NeedsClock returns why calls need the right time; empty if they do not.
+// NeedsClock returns why the calls to Huma need a correct clock, or "" if they do not.
 func (h *HumaToken) NeedsClock() string {
 	if sig := h.Signature; sig != nil && (sig.Algorithm == "hawk" || strings.Contains(sig.Payload, "{sig.timestamp}")) {
 		return "calls are signed with the time"
@@ -51,11 +52,11 @@ func (h *HumaToken) NeedsClock() string {
 	return ""
 }
 
-// placeholdersOnly is a payload without a text of the operator's, which may be
-// part of a secret.
+// placeholdersOnly matches payloads without literal text of the operator. Such text may
+// contain a secret, so SigningScheme does not print it.
 var placeholdersOnly = regexp.MustCompile(`^(\{sig\.[a-z_]+\}|[.:|+\s]|\\n)+$`)
 
-// SigningScheme says how calls are signed.
+// SigningScheme describes how calls to Huma are signed, without any secret.
 func (h *HumaToken) SigningScheme() string {
 	s := Signature{}
 	if h.Signature != nil {

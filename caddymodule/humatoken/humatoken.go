@@ -1,5 +1,5 @@
-// Package humatoken is the module http.handlers.huma_token: it responds to signed-in
-// users with tokens of Huma. The options are documented at HumaToken.
+// Package humatoken implements the module http.handlers.huma_token, which responds to
+// signed-in users with tokens of Huma. HumaToken documents the options.
 package humatoken
 
 import (
@@ -43,7 +43,7 @@ func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 // Cleanup implements caddy.CleanerUpper.
 func (h *HumaToken) Cleanup() error { return h.endpoint.Cleanup() }
 
-// source evaluates the handler's options for its endpoint.
+// source implements endpoint.Source with the options of the handler.
 type source struct{ handler *HumaToken }
 
 // Settings implements endpoint.Source.
@@ -55,19 +55,19 @@ func (s source) Names() endpoint.AccountNames {
 	return endpoint.AccountNames{ConfigFile: h.ConfigFile, API: h.API, ProjectID: h.ProjectID, DeploymentID: h.DeploymentID}
 }
 
-// tokenSource are Huma's tokens, as they are fetched with certain credentials.
+// tokenSource implements endpoint.TokenSource for Huma, with one set of credentials.
 type tokenSource struct {
 	handler   *HumaToken
 	clients   map[login.ClientType]string
-	fallback  login.ClientType // of a request that names no client type
+	fallback  login.ClientType // for requests without a client type; "": such requests are rejected
 	client    *huma.Client
-	signUps   *userhash.Hasher     // names users among the registrations of this process
-	lockNames *userhash.Hasher     // and of all replicas
-	locks     exchange.SignUpLocks // nil: there are no others
+	signUps   *userhash.Hasher     // hashes users for the sign-ups of this process
+	lockNames *userhash.Hasher     // hashes users for the sign-up locks of all replicas
+	locks     exchange.SignUpLocks // nil: there are no other replicas
 }
 
-// Variant implements tokenService. Client types with the same client id are one
-// kind: the calls for them are the same.
+// Variant implements endpoint.TokenSource. Client types with the same client id share
+// one kind, because the calls for them are the same.
 func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, exchange.Code) {
 	of, err := clientTypeOf(r)
 	switch {
@@ -88,7 +88,7 @@ func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, exchange.Code)
 	return endpoint.Variant{Kind: kind, ClientType: of}, ""
 }
 
-// Exchange implements tokenService.
+// Exchange implements endpoint.TokenSource.
 func (h *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
 	first, last := q.Names()
 	return &login.Exchange{
@@ -107,7 +107,7 @@ func (h *tokenSource) Exchange(q *endpoint.Request) endpoint.Exchange {
 	}
 }
 
-// ReleaseHold implements tokenService.
+// ReleaseHold implements endpoint.TokenSource.
 func (h *tokenSource) ReleaseHold(ctx context.Context, user identity.User) error {
 	account.Registrations.Release(h.signUps.CacheKey(user))
 	if h.locks == nil {
@@ -116,7 +116,7 @@ func (h *tokenSource) ReleaseHold(ctx context.Context, user identity.User) error
 	return h.locks.Unhold(ctx, h.lockNames.CacheKey(user))
 }
 
-// RetryWith implements tokenService.
+// RetryWith implements endpoint.TokenSource.
 func (h *tokenSource) RetryWith(m endpoint.Exchange) endpoint.Exchange {
 	again := *m.(*login.Exchange)
 	again.Huma = h.client

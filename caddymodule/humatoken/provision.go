@@ -24,7 +24,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
-// clientTypes are the client types that Huma knows.
+// clientTypes lists the client types that Huma supports.
 var clientTypes = []string{string(login.IOS), string(login.Android), string(login.Web)}
 
 // The defaults of the option registration.
@@ -33,15 +33,17 @@ const (
 	defaultRegistrationBurst = 500
 )
 
-// What holds for tokens of Huma in the cache.
+// The cache lifetimes of Huma's tokens. A token is not served from the cache in the last
+// expiryMargin before it expires, or in the last 1/expiryMarginPart of its lifetime, if
+// that is shorter.
 const (
 	defaultTTL       = 60 * time.Second
-	expiryMargin     = 30 * time.Second // before its end a token is not handed out any more,
-	expiryMarginPart = 10               // or a tenth of its life before, if that is less
+	expiryMargin     = 30 * time.Second
+	expiryMarginPart = 10
 )
 
-// settings are the options of Huma's part of the config that may change while
-// it runs: values in place of placeholders, defaults in place of nothing.
+// settings implements endpoint.Settings. It holds the options that may change while the
+// config runs, with placeholders expanded and defaults set.
 type settings struct {
 	h *HumaToken
 	humaService
@@ -54,8 +56,8 @@ type settings struct {
 	attributes         map[string]string
 }
 
-// Provision sets up the handler. It calls nobody: it reads the files that the
-// config names, and takes its state from the pools.
+// Provision sets up the handler. It reads the files that the config names and acquires
+// the state of the account from the pools. It makes no calls to Huma.
 func (h *HumaToken) Provision(ctx caddy.Context) error {
 	h.endpoint.Init(ctx, endpoint.Huma, source{h}, h, &h.Common)
 	var p option.Errors
@@ -74,7 +76,8 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 	return h.endpoint.Start(ctx, s)
 }
 
-// settings evaluates the options that may change while the config runs.
+// settings evaluates the options that may change while the config runs, and adds their
+// errors to p.
 func (h *HumaToken) settings(p *option.Errors) *settings {
 	s := &settings{h: h, humaService: h.readService(p)}
 	h.readSignature(p, s)
@@ -92,7 +95,7 @@ func (h *HumaToken) settings(p *option.Errors) *settings {
 	return s
 }
 
-// readSignature evaluates how calls are signed, and their further headers.
+// readSignature evaluates the options signature and header_up.
 func (h *HumaToken) readSignature(p *option.Errors, s *settings) {
 	sig := h.Signature
 	if sig == nil {
@@ -108,7 +111,7 @@ func (h *HumaToken) readSignature(p *option.Errors, s *settings) {
 	}
 	s.headerUp = h.readHeaderUp(p, s.signature)
 	if s.secret.IsZero() {
-		s.signature.Secret = masked.New("missing") // which has been noted, with what to do
+		s.signature.Secret = masked.New("missing") // readService has reported the missing secret
 	}
 	var err error
 	s.signer, err = huma.NewSigner(s.signature)
@@ -122,7 +125,8 @@ func (h *HumaToken) registrationOptions() *Registration {
 	return h.Registration
 }
 
-// readRegistration evaluates how sign-ups are sent, and their brake.
+// readRegistration evaluates the option registration, and sets the rate limit of
+// sign-ups in l.
 func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 	r := h.registrationOptions()
 	l.RegistrationRate, l.RegistrationBurst = defaultRegistrationRate, cmp.Or(r.Burst, defaultRegistrationBurst)
@@ -150,8 +154,9 @@ func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 	}
 }
 
-// accountKey is the account, by what is written in the config. What rotates
-// in place (a file's content) is not part of it, so state survives a rotation.
+// accountKey returns what identifies the account: the options as written in the config.
+// The content of files is not part of it, so the state survives a rotation of
+// credentials in a file.
 func (h *HumaToken) accountKey() []string {
 	parts := []string{h.ConfigFile, h.API, h.DeploymentID, h.ProjectID, h.Secret}
 	for _, kind := range append(clientTypes, allTypes) {
@@ -160,21 +165,21 @@ func (h *HumaToken) accountKey() []string {
 	return parts
 }
 
-// CacheKey implements settings.
+// CacheKey implements endpoint.Settings.
 func (s *settings) CacheKey() []byte {
 	return userhash.DeriveKey(s.h.endpoint.RootKey(s.secret), "token", s.h.endpoint.Service.Name, s.api.String(), s.deploymentID, s.projectID, s.fingerprint())
 }
 
-// SignUpKey implements settings.
+// SignUpKey implements endpoint.Settings.
 func (s *settings) SignUpKey() []byte { return userhash.DeriveKey(nil, s.signUps()...) }
 
-// signUps name the service in keys of those whom it signs up: whatever the
-// credentials, they are the same users.
+// signUps returns what identifies the service in the keys of sign-ups. It does not
+// contain credentials, because the users are the same with all credentials.
 func (s *settings) signUps() []string {
 	return []string{"sign-up", s.h.endpoint.Service.Name, apiurl.Canonical(s.api), s.deploymentID, s.projectID}
 }
 
-// fingerprint tells credentials apart in cache keys.
+// fingerprint returns a hash of the credentials, for cache keys.
 func (s *settings) fingerprint() string {
 	parts := []string{s.secret.Reveal()}
 	for _, kind := range clientTypes {
@@ -186,7 +191,7 @@ func (s *settings) fingerprint() string {
 	return string(userhash.DeriveKey(nil, parts...)[:sha256.Size])
 }
 
-// Fingerprint implements settings.
+// Fingerprint implements endpoint.Settings.
 func (s *settings) Fingerprint() string {
 	sig := s.signature
 	parts := []string{
@@ -200,7 +205,7 @@ func (s *settings) Fingerprint() string {
 	return string(userhash.DeriveKey(nil, parts...))
 }
 
-// Tokens implements settings.
+// Tokens implements endpoint.Settings.
 func (s *settings) Tokens(_ *userhash.Hasher, locks exchange.SignUpLocks) endpoint.TokenSource {
 	return &tokenSource{
 		handler:   s.h,

@@ -19,7 +19,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
-// humaService is whose API is called, and as whom.
+// humaService holds the address of Huma's API and the credentials for it.
 type humaService struct {
 	api                     *url.URL
 	projectID, deploymentID string
@@ -28,7 +28,8 @@ type humaService struct {
 	secret                  masked.String
 }
 
-// readService takes each value from its option, else from the config file.
+// readService reads each value from its option, or from the config file if the option
+// is not set.
 func (h *HumaToken) readService(p *option.Errors) humaService {
 	var file huma.FileValues
 	fileRead := false
@@ -82,9 +83,10 @@ func (h *HumaToken) readService(p *option.Errors) humaService {
 	return v
 }
 
-// setOptions names the values that the config file is not asked for.
+// setOptions returns the names of the values that are not read from the config file,
+// because their options are set.
 func (h *HumaToken) setOptions() []string {
-	set := []string{"organization_id"} // which nothing here needs
+	set := []string{"organization_id"} // never needed
 	for option, isSet := range map[string]bool{
 		"api": h.API != "", "project_id": h.ProjectID != "", "deployment_id": h.DeploymentID != "",
 		"client_id": len(h.ClientID) > 0, "secret": h.Secret != "" || h.signatureOff(),
@@ -96,8 +98,7 @@ func (h *HumaToken) setOptions() []string {
 	return set
 }
 
-// signatureOff reports whether calls are not signed, so that no secret is
-// needed.
+// signatureOff reports whether calls are not signed. No secret is required then.
 func (h *HumaToken) signatureOff() bool {
 	if h.Signature == nil {
 		return false
@@ -106,7 +107,8 @@ func (h *HumaToken) signatureOff() bool {
 	return err == nil && algorithm == "off"
 }
 
-// readClientIDs takes the client ids from the option, else from the file.
+// readClientIDs sets v.clientIDs from the option, or from the config file if the option
+// is not set.
 func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
 	v.clientIDs = make(map[login.ClientType]string)
 	one := file.ClientID
@@ -146,7 +148,8 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 	}
 }
 
-// checkClientType notes a default client type that no request can have.
+// checkClientType reports an error if the option client_type is unknown or has no client
+// id.
 func (v *humaService) checkClientType(p *option.Errors, kind string) {
 	switch {
 	case kind == "":
@@ -157,14 +160,15 @@ func (v *humaService) checkClientType(p *option.Errors, kind string) {
 	}
 }
 
-// defaultClientType is the client type of a request that names none: the configured
-// one, else the only one there is. Empty if the request has to name one.
+// defaultClientType returns the client type of requests without a client type: the
+// configured one, or the only one that has a client id. It returns "" if requests must
+// have a client type.
 func (v *humaService) defaultClientType(configured login.ClientType) login.ClientType {
 	switch {
 	case configured != "":
 		return configured
 	case v.oneClientID:
-		return login.Web // all types have the same client id: it makes no difference
+		return login.Web // any: all client types have the same client id
 	case len(v.clientIDs) == 1:
 		for kind := range v.clientIDs {
 			return kind
@@ -173,9 +177,9 @@ func (v *humaService) defaultClientType(configured login.ClientType) login.Clien
 	return ""
 }
 
-// readHeaderUp reads the further headers on calls, in a stable order.
+// readHeaderUp returns the additional headers of the calls, sorted by name.
 func (h *HumaToken) readHeaderUp(p *option.Errors, sig huma.SignatureConfig) []huma.Header {
-	ours := map[string]bool{"Deploymentid": true} // what every call carries anyway
+	ours := map[string]bool{"Deploymentid": true} // set on every call
 	if sig.Algorithm != "off" {
 		ours[http.CanonicalHeaderKey(cmp.Or(sig.HeaderName, "signature"))] = true
 	}
@@ -198,7 +202,7 @@ func (h *HumaToken) readHeaderUp(p *option.Errors, sig huma.SignatureConfig) []h
 	return headers
 }
 
-// readTLS reads the files of the tls option.
+// readTLS reads the files of the option tls.
 func (h *HumaToken) readTLS(p *option.Errors) account.TLSFiles {
 	if h.TLS == nil {
 		return account.TLSFiles{}
