@@ -12,15 +12,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache"
 )
 
-// connections are kept over reloads.
+// connections holds the Redis connections, which survive config reloads.
 var connections = caddy.NewUsagePool() // Redis.key → connection
 
-// connection is one Redis.
+// connection is a Redis connection in the pool, shared by all stores with the same
+// options.
 type connection struct{ *rediscache.Store }
 
-// Join is Join of the connection that all have who are configured alike. unreadable is
-// called for each value that cannot be opened; it has to be the same for all who join.
-// The last one who leaves ends what is under way.
+// Join implements config.Store. All stores with the same options share one connection.
+// unreadable is called for each value that cannot be decrypted; only the function of the
+// first member of a connection is used, so all members must pass the same one. When the
+// last member leaves, the connection is closed and its running operations are canceled.
 func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreadable func()) (m exchange.Member, leave func(), err error) {
 	v, _, err := connections.LoadOrNew(r.key, func() (caddy.Destructor, error) {
 		tameLogger()
@@ -40,15 +42,15 @@ func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreada
 	}, nil
 }
 
-// Destruct implements caddy.Destructor. A reload must not wait for what is
-// under way.
+// Destruct implements caddy.Destructor. It closes the connection in the background, so
+// that a reload does not wait for running operations.
 func (c connection) Destruct() error {
 	go c.Close()
 	return nil
 }
 
-// logState logs with the logger of the moment: the one of the config that made
-// the connection may be gone.
+// logState logs that Redis became available or unavailable. It uses Caddy's current
+// logger, because the config that opened the connection, and its logger, may be gone.
 func logState(up bool, err error) {
 	log := caddy.Log().Named("huma.redis")
 	if up {
@@ -62,21 +64,20 @@ func logUnreadable() {
 	caddy.Log().Named("huma.redis").Debug("a value in the shared store cannot be opened: it is taken for a miss")
 }
 
-// tameLogger takes over the logger of the Redis client, which is the process's and
-// writes to standard error. What it says is in our own messages, too; values are left
-// out, because a server may repeat a password.
+// tameLogger replaces the logger of the Redis client, which is global in the process and
+// writes to standard error. The store logs the same events itself. Values are omitted,
+// because a server may repeat a password.
 var tameLogger = sync.OnceFunc(func() { goredis.SetLogger(clientLogger{}) })
 
 type clientLogger struct{}
 
-// Printf logs the kind of message.
+// Printf logs the format of a message, without its values.
 func (clientLogger) Printf(_ context.Context, format string, _ ...any) {
 	caddy.Log().Named("huma.redis").Debug("the Redis client says", zap.String("format", format))
 }
 
-// Try connects once, writes and reads as replicas do, and returns why the store
-// cannot be used, if so. It takes part in nothing that replicas share. Redis has
-// to be provisioned.
+// Try implements config.Store. It uses a connection of its own, and is not a member of
+// any account. Call it after Provision.
 func (r *Redis) Try(ctx context.Context) error {
 	store, err := rediscache.New(r.config)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package redis is the store that replicas share, as a guest module of the
-// token directives: the block redis in their option cache.
+// Package redis implements the module caddy_huma.stores.redis, the token store that
+// replicas share. The block redis in the option cache of the token directives configures
+// it.
 package redis
 
 import (
@@ -25,31 +26,34 @@ import (
 
 func init() { caddy.RegisterModule(new(Redis)) }
 
-// Redis keeps tokens in Redis or Valkey, behind each replica's own memory, so
-// that replicas share them, and sign each new user up once among them. Values
-// are sealed, every key ends by itself, and no key names a user.
+// Redis stores tokens in Redis or Valkey, behind the in-memory cache of each
+// replica. Replicas share these tokens, and coordinate so that only one of them
+// signs up a new user. Values are encrypted, every key has an expiry, and no key
+// contains the name of a user.
 //
-// Redis is never needed for a token: while it is down each replica works for
-// itself, and it is tried again within 5 seconds.
+// No token depends on Redis. While Redis is down, each replica uses its in-memory
+// cache only, and tries to reconnect within 5 seconds.
 //
-// Every text option takes {env.*} and {file.*} placeholders, evaluated when
-// the config loads.
+// All text options accept {env.*} and {file.*} placeholders, which are evaluated
+// when the config loads.
 type Redis struct {
-	// Where it is, as host:port. With Cluster some of its nodes, with
-	// MasterName the sentinels. Required.
+	// The addresses of the Redis server, as host:port: one address, or with
+	// Cluster some nodes of the cluster, or with MasterName the sentinels.
+	// Required.
 	Address []string `json:"address,omitempty"`
 
-	// The user of the ACL. Default: the default user.
+	// The user name of the Redis ACL. Requires Password. Default: the default
+	// user.
 	Username string `json:"username,omitempty"`
 
 	// The password, a secret. Default: none.
 	Password string `json:"password,omitempty"`
 
-	// The number of the database. A cluster has none but 0. Default: 0.
+	// The number of the database. A cluster has only database 0. Default: 0.
 	DB int `json:"db,omitempty"`
 
-	// What all keys begin with. Sites that share nothing can share a Redis.
-	// Default: caddy-huma:.
+	// The prefix of all keys. With different prefixes, sites can use the same
+	// Redis without sharing tokens. Default: caddy-huma:.
 	KeyPrefix string `json:"key_prefix,omitempty"`
 
 	// Connect with TLS. Default: false.
@@ -59,27 +63,27 @@ type Redis struct {
 	// system's. Default: the system's.
 	TLSServerCertsPath string `json:"tls_server_certs_path,omitempty"`
 
-	// The name of the master, if Address are sentinels. Default: none.
+	// The name of the master, if Address lists sentinels. Default: none.
 	MasterName string `json:"master_name,omitempty"`
 
-	// Address are nodes of a cluster. Default: false.
+	// Address lists nodes of a cluster. Default: false.
 	Cluster bool `json:"cluster,omitempty"`
 
-	// How long one operation may take. Default: 100ms.
+	// The timeout of one operation. Default: 100ms.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// The keys that values are sealed with, secrets: base64 of 32 random bytes
-	// each. The first one seals, all open: put a new one in front, everywhere,
-	// before the old one goes. Required.
+	// The encryption keys of the values, secrets: each is base64 of 32 random
+	// bytes. The first key encrypts, all keys decrypt. To rotate keys, add the
+	// new key in front on all replicas before you remove the old one. Required.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
 	config rediscache.Config
-	pem    []byte // of TLSServerCertsPath
-	key    string // names the connection in the pool
-	names  masked.String
+	pem    []byte        // content of TLSServerCertsPath
+	key    string        // key of the connection in the pool
+	names  masked.String // see LogKey
 }
 
-// leastTimeout is the shortest timeout that makes sense.
+// leastTimeout is the minimum of the option timeout.
 const leastTimeout = time.Millisecond
 
 // CaddyModule returns the Caddy module information.
@@ -106,9 +110,9 @@ func (*Redis) CaddyModule() caddy.ModuleInfo {
 //	    encryption_keys       <key...>
 //	}
 //
-// address may be repeated, everything else not.
+// address may be repeated, other options may not.
 func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // its name
+	d.Next() // the name redis
 	return option.Block(option.Options{
 		"address":               r.parseAddress,
 		"username":              option.Text(&r.Username),
@@ -138,10 +142,11 @@ func (r *Redis) parseAddress(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// notAddress repeats nothing: a password may stand in what is none.
+// notAddress is the error for an invalid address. It does not quote the value, which may
+// contain a password.
 const notAddress = "number %d is not host:port, with a port from 1 to 65535; username and password are options"
 
-// parseKeys reads the keys one by one, so that an error quotes none of them.
+// parseKeys reads the encryption keys. Its errors quote no key.
 func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
 	name := d.Val()
 	r.EncryptionKeys = d.RemainingArgs()
@@ -154,7 +159,7 @@ func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// Provision evaluates the options. It connects to nobody.
+// Provision evaluates the options. It does not connect to Redis.
 func (r *Redis) Provision(caddy.Context) error {
 	var p option.Errors
 	r.config = rediscache.Config{
@@ -179,7 +184,7 @@ func (r *Redis) Provision(caddy.Context) error {
 	return nil
 }
 
-// check notes what only the whole block can be wrong in.
+// check reports errors in the combination of options.
 func (r *Redis) check(p *option.Errors) {
 	if len(r.Address) == 0 {
 		p.Addf("address", "it is missing: write where Redis is, such as localhost:6379")
@@ -205,8 +210,7 @@ func (r *Redis) check(p *option.Errors) {
 	p.MinDuration("timeout", r.Timeout, leastTimeout)
 }
 
-// readKeys reads the encryption keys. What is said about them holds nothing of
-// them.
+// readKeys decodes the encryption keys. Its errors contain nothing of a key.
 func (r *Redis) readKeys(p *option.Errors) (keys []masked.String) {
 	if len(r.EncryptionKeys) == 0 {
 		p.Addf("encryption_keys", "a key is missing: make one, such as with `head -c 32 /dev/urandom | base64`, and write it as {env.NAME} or {file./path}")
@@ -217,7 +221,7 @@ func (r *Redis) readKeys(p *option.Errors) (keys []masked.String) {
 			p.Addf("encryption_keys", "number %d is empty", i+1)
 		}
 		if text.IsZero() {
-			continue // which has been noted
+			continue // its error is in p already
 		}
 		key, err := base64.StdEncoding.DecodeString(text.Reveal())
 		switch {
@@ -255,7 +259,7 @@ func (r *Redis) readTLS(p *option.Errors) *tls.Config {
 	return c
 }
 
-// poolKey is all that a connection depends on.
+// poolKey returns a hash of all options that a connection depends on.
 func (r *Redis) poolKey() string {
 	c := r.config
 	parts := []string{
@@ -268,7 +272,7 @@ func (r *Redis) poolKey() string {
 	return string(sum(nil, parts...))
 }
 
-// sum is a keyed hash of parts, each preceded by its length.
+// sum returns the HMAC-SHA256 of parts. Each part is preceded by its length.
 func sum(key []byte, parts ...string) []byte {
 	mac := hmac.New(sha256.New, key)
 	for _, p := range parts {
@@ -277,10 +281,12 @@ func sum(key []byte, parts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// PoolKey tells stores apart: with the same one it is the same.
+// PoolKey returns a hash that is equal for stores with the same options. Call it after
+// Provision.
 func (r *Redis) PoolKey() string { return r.key }
 
-// LogKey keys the hash by which logs name a user, the same in all replicas.
+// LogKey returns the key of the hash that replaces a user's name in logs. It is the same
+// in all replicas, and derived from the last encryption key. Call it after Provision.
 func (r *Redis) LogKey() masked.String { return r.names }
 
 // Interface guards

@@ -1,7 +1,6 @@
-// Package option reads the options of a directive: those of a Caddyfile by
-// tables, and what stands in a config by evaluating its placeholders. What is
-// wrong is told with the name of the option; in a Caddyfile where it stands, in
-// a config all at once.
+// Package option parses the Caddyfile options of a directive, and expands the
+// placeholders in option values. All errors name the option. Caddyfile errors also have
+// the file and line; config errors are collected and reported at once.
 package option
 
 import (
@@ -15,20 +14,21 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
-// errPlaceholder names no placeholder: a literal secret with braces in it
-// would be printed.
+// errPlaceholder is the error for an unsupported placeholder. It does not quote the
+// placeholder, because the text may be a secret that contains braces.
 var errPlaceholder = errors.New(`it has a placeholder other than {env.NAME} and {file./path}; write a literal brace as \{`)
 
-// errShorthand is about what Caddy's Caddyfile adapter makes of {file.name}
-// when name has no slash: a part of the request's path.
+// errShorthand is the error for {file.name} where name has no slash. Caddy's Caddyfile
+// adapter replaces it with a placeholder of the request path.
 var errShorthand = errors.New("it has a placeholder of the request; write {file.} with a path that has a slash, such as {file./run/secrets/name} or {file../name}")
 
-// Expand evaluates the {env.*} and {file.*} placeholders of an option's text.
-// A variable that is not set, one that is empty and a file that cannot be read
-// are errors of their own.
+// Expand replaces the {env.*} and {file.*} placeholders in text with their values. It
+// leaves {sig.*} placeholders unchanged. It returns an error if a variable is not set or
+// empty (*VariableError), if a file cannot be read or is empty, or if there is any other
+// placeholder.
 //
-// The replacer is empty because Caddy's own reads the file of {file.*}, too,
-// without a limit on its time.
+// It uses an empty replacer, because Caddy's default replacer also reads the files of
+// {file.*}, and without a timeout.
 func Expand(text string) (string, error) {
 	return caddy.NewEmptyReplacer().ReplaceFunc(text, func(name string, _ any) (any, error) {
 		if sigPlaceholder(name) {
@@ -47,14 +47,14 @@ func Expand(text string) (string, error) {
 	})
 }
 
-// sigPlaceholder reports whether a placeholder belongs to the signature, which
-// evaluates it at every call.
+// sigPlaceholder reports whether name is a placeholder of the option signature. It is
+// replaced in each call to the service, not when the config loads.
 func sigPlaceholder(name string) bool { return strings.HasPrefix(name, "sig.") }
 
-// VariableError is about an environment variable without a value.
+// VariableError is the error for an environment variable that is not set or empty.
 type VariableError struct {
 	Name string
-	Set  bool // and empty
+	Set  bool // true: set and empty; false: not set
 }
 
 func (e *VariableError) Error() string {
@@ -72,8 +72,9 @@ func fromEnv(name string) (string, error) {
 	return v, nil
 }
 
-// fromFile reads a text file and trims the newlines at its end. A file of blanks
-// is empty; other blanks stay, because they may be part of a secret.
+// fromFile reads a text file and trims the newlines at its end. It returns an error if
+// the file contains only blanks. It does not trim blanks, because they may be part of a
+// secret.
 func fromFile(path string) (string, error) {
 	b, err := textfile.Read(path)
 	if err != nil {

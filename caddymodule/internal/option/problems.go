@@ -12,24 +12,23 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// Errors collects everything that is wrong with a config, so that one load
-// reports it all.
+// Errors collects all errors of a config, so that they are reported at once. The zero
+// value is ready to use.
 type Errors []error
 
-// Add notes what is wrong with an option.
+// Add adds an error of an option. A nil err is ignored.
 func (p *Errors) Add(option string, err error) {
 	if err != nil {
 		*p = append(*p, fmt.Errorf("%s: %w", option, err))
 	}
 }
 
-// Addf is Add with a text of its own.
+// Addf is like Add, with an error made by fmt.Errorf.
 func (p *Errors) Addf(option, format string, args ...any) {
 	p.Add(option, fmt.Errorf(format, args...))
 }
 
-// unexpandedError is the problem of an option whose placeholders cannot be
-// evaluated.
+// unexpandedError is the error of an option whose placeholders cannot be expanded.
 type unexpandedError struct {
 	option string
 	error
@@ -38,8 +37,8 @@ type unexpandedError struct {
 func (u unexpandedError) Error() string { return u.option + ": " + u.error.Error() }
 func (u unexpandedError) Unwrap() error { return u.error }
 
-// isUnexpanded reports whether a problem is one of an option whose
-// placeholders could not be evaluated.
+// isUnexpanded reports whether an error text is about an option whose placeholders
+// could not be expanded.
 func (p *Errors) isUnexpanded(problem string) bool {
 	return slices.ContainsFunc(*p, func(err error) bool {
 		var u unexpandedError
@@ -47,7 +46,8 @@ func (p *Errors) isUnexpanded(problem string) bool {
 	})
 }
 
-// Text expands an option in place of its value.
+// Text returns the value of an option with its placeholders expanded. If this fails, it
+// adds the error; see Expand.
 func (p *Errors) Text(option, value string) string {
 	v, err := Expand(value)
 	if err != nil {
@@ -56,15 +56,15 @@ func (p *Errors) Text(option, value string) string {
 	return v
 }
 
-// Secret is Text for a value that must not be printed.
+// Secret is like Text, for a value that must not be printed.
 func (p *Errors) Secret(option, value string) masked.String {
 	return masked.New(p.Text(option, value))
 }
 
-// Err joins what was collected; nil if nothing was.
+// Err returns the collected errors, joined by errors.Join, or nil if there are none.
 func (p Errors) Err() error { return errors.Join(p...) }
 
-// Texts expands each value of an option.
+// Texts is like Text, for an option with several values. It returns nil for nil.
 func (p *Errors) Texts(option string, values []string) []string {
 	out := slices.Clone(values) // nil stays nil
 	for i, v := range out {
@@ -73,9 +73,9 @@ func (p *Errors) Texts(option string, values []string) []string {
 	return out
 }
 
-// Join adds err, or each error of it if it was made by errors.Join. Their text
-// begins with the name of their option. The problems of an option whose
-// placeholders cannot be evaluated are left out, because they follow from that.
+// Join adds err, or each of its errors if it was made by errors.Join. Each text must
+// begin with the name of its option and a colon. Errors of an option whose placeholders
+// could not be expanded are ignored, because they only follow from that error.
 func (p *Errors) Join(err error) {
 	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a list within an error has a text around it
 	switch {
@@ -88,7 +88,8 @@ func (p *Errors) Join(err error) {
 	}
 }
 
-// MinDuration notes a duration that is too short; 0 stands for the default.
+// MinDuration adds an error if d is negative or shorter than least. Zero means the
+// default and is valid.
 func (p *Errors) MinDuration(option string, d caddy.Duration, least time.Duration) {
 	switch {
 	case d < 0:
@@ -98,7 +99,8 @@ func (p *Errors) MinDuration(option string, d caddy.Duration, least time.Duratio
 	}
 }
 
-// AtLeast notes a number that is too small; 0 stands for the default.
+// AtLeast adds an error if n is negative. Zero means the default and is valid. least is
+// the minimum that the error text names.
 func (p *Errors) AtLeast(option string, n, least int) {
 	if n < 0 {
 		p.Addf(option, "it is %d: it must be at least %d", n, least)

@@ -11,15 +11,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options is a table of what may stand in a block: the option's name, and what
-// reads the rest of its line. The dispenser stands on the name.
+// Options maps the names of the options in a block to their parsers. A parser reads the
+// rest of the line, and the option's block if it has one. When it is called, the
+// dispenser is at the name.
 type Options map[string]func(d *caddyfile.Dispenser) error
 
-// repeatable lists the options that may stand in a block more than once.
+// repeatable lists the options that may be repeated in a block.
 var repeatable = []string{"client_id", "header_up", "attribute", "address"}
 
-// Parse reads a block by its table and returns how many options it held. An
-// unknown option and one that repeats are errors with file and line.
+// Parse reads a block and returns the number of different options in it. It returns an
+// error with file and line if an option is unknown, or is repeated and not repeatable.
 func (o Options) Parse(d *caddyfile.Dispenser) (int, error) {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -41,7 +42,7 @@ func (o Options) Parse(d *caddyfile.Dispenser) (int, error) {
 	return len(seen), nil
 }
 
-// Block returns an option that is a block with at least one option in it.
+// Block returns the parser of an option that takes a block with at least one option.
 func Block(table Options) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -56,7 +57,8 @@ func Block(table Options) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// OffOrBlock returns an option that is `off`, or a block.
+// OffOrBlock returns the parser of an option that takes `off` or a block. It sets *off
+// for `off`.
 func OffOrBlock(off *bool, table Options) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		if d.CountRemainingArgs() == 0 {
@@ -71,7 +73,8 @@ func OffOrBlock(off *bool, table Options) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// Merge returns a table with the options of all tables.
+// Merge returns the options of all tables. If tables have the same option, the last one
+// counts.
 func Merge(tables ...Options) Options {
 	all := make(Options)
 	for _, t := range tables {
@@ -82,7 +85,7 @@ func Merge(tables ...Options) Options {
 	return all
 }
 
-// Text reads one value.
+// Text returns the parser of an option with one value, which must not be empty.
 func Text(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -96,7 +99,8 @@ func Text(target *string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// Secret reads one value that should be a placeholder, and warns if it is not.
+// Secret is like Text, for a secret. It logs a warning if the value is not a
+// placeholder, and its errors do not quote the value.
 func Secret(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -111,12 +115,13 @@ func Secret(target *string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// SecretArgErr is Dispenser.ArgErr without the last value, which that quotes.
+// SecretArgErr is like Dispenser.ArgErr, but does not quote the last value, because it
+// may be a secret. values is the number of values that the option takes.
 func SecretArgErr(d *caddyfile.Dispenser, name string, values int) error {
 	return d.Errf("option '%s' takes %d value(s): put one with spaces in quotes", name, values)
 }
 
-// Enum reads one value of a closed set.
+// Enum returns the parser of an option with one of the allowed values.
 func Enum(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -130,7 +135,7 @@ func Enum(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// Bool reads on or off.
+// Bool returns the parser of an option with the value on or off.
 func Bool(target *bool) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		var v string
@@ -142,7 +147,7 @@ func Bool(target *bool) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// Duration reads a duration of at least least.
+// Duration returns the parser of an option with a duration of at least least.
 func Duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name, v := d.Val(), ""
@@ -161,7 +166,7 @@ func Duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispe
 	}
 }
 
-// Number reads an integer of at least least.
+// Number returns the parser of an option with an integer of at least least.
 func Number(target *int, least int) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name, v := d.Val(), ""
@@ -177,7 +182,7 @@ func Number(target *int, least int) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// List reads one value or more.
+// List returns the parser of an option with one or more values.
 func List(target *[]string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		*target = d.RemainingArgs()
@@ -188,15 +193,15 @@ func List(target *[]string) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// HasPlaceholder reports whether a value is known only when the config loads,
-// which checks it then.
+// HasPlaceholder reports whether a value contains an {env.*} or {file.*} placeholder.
+// Such a value is checked when the config loads, not when the Caddyfile is adapted.
 func HasPlaceholder(value string) bool {
 	return strings.Contains(value, "{env.") || strings.Contains(value, "{file.")
 }
 
-// WarnLiteral warns about a secret that will stand in the JSON config as it
-// is written, also if it came from {$VAR}. Caddy gives directives no way to
-// add to the adapter's list of warnings, so this one goes to the log.
+// WarnLiteral logs a warning if a secret is not a placeholder, because the JSON config
+// will contain it in plain text. This includes secrets from {$VAR}. It writes to the
+// log, because directives cannot add to the warnings of Caddy's Caddyfile adapter.
 func WarnLiteral(d *caddyfile.Dispenser, name, value string) {
 	if HasPlaceholder(value) || value == "{sig.timestamp}" {
 		return
