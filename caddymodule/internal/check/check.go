@@ -1,5 +1,5 @@
-// Package check is the command `caddy huma check`: it finds what keeps the directives of
-// a config from responding with tokens.
+// Package check implements the command `caddy huma check`, which checks the config, the
+// credentials and the network of each token directive.
 package check
 
 import (
@@ -17,16 +17,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// defaultCheckTime is how long a check takes at most, unless it is told.
+// defaultCheckTime is the default of the flag --timeout, which limits the whole command.
 const defaultCheckTime = 30 * time.Second
 
-// The domain is reserved (RFC 2606): nobody has an address there.
+// The user that checks sign in as by default. The domain .invalid is reserved (RFC 2606),
+// so the user does not exist.
 const (
 	inventedEmail  = "caddy-huma-check@example.invalid"
 	inventedUserID = "caddy-huma-check.example.invalid"
 )
 
-// Command is caddy huma check.
+// Command returns the command caddy huma check.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [--config <file>] [--adapter <name>] [--offline] [--json]",
@@ -83,7 +84,7 @@ Exit codes:
 	return cmd
 }
 
-// checkRun is one run of the command.
+// checkRun is one run of the command, with the values of its flags.
 type checkRun struct {
 	config, adapter string
 	offline, json   bool
@@ -91,24 +92,24 @@ type checkRun struct {
 	timeout         time.Duration
 }
 
-// result is how a check ends.
+// result is the result of a check.
 type result string
 
 // The results of a check.
 const (
 	resultOK      result = "ok"
-	resultWarning result = "warning" // it works, and should be looked at
-	resultProblem result = "problem" // it does not
-	resultSkipped result = "skipped" // it does not apply, or something else is in the way
+	resultWarning result = "warning" // it works, but the operator should review it
+	resultProblem result = "problem" // it does not work
+	resultSkipped result = "skipped" // it does not apply, or another problem prevents it
 )
 
-// checkResult is what a check has found.
+// checkResult is the result of one check of one directive, as it is printed.
 type checkResult struct {
-	Directive string `json:"directive,omitempty"` // empty: the whole config
+	Directive string `json:"directive,omitempty"` // empty for the whole config
 	Check     string `json:"check"`
 	Result    result `json:"result"`
 	Detail    string `json:"found"`
-	Fix       string `json:"write,omitempty"` // what to write, or to do
+	Fix       string `json:"write,omitempty"` // what to write in the config, or to do; may be empty
 }
 
 func okResult(format string, args ...any) checkResult {
@@ -127,7 +128,7 @@ func skippedResult(format string, args ...any) checkResult {
 	return checkResult{Result: resultSkipped, Detail: fmt.Sprintf(format, args...)}
 }
 
-// checks are all there are for a directive, in the order in which they are told.
+// checks lists the checks of a directive, in the order of the output.
 var checks = []struct {
 	name string
 	run  func(*target) []checkResult
@@ -152,7 +153,7 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 	switch {
 	case command.IsUsage(err):
 		return command.Usage, err
-	case err != nil: // there is nothing to look at
+	case err != nil: // there is no directive to check
 		all = []checkResult{{Check: "config", Result: resultProblem, Detail: err.Error(), Fix: loadHint(err)}}
 	}
 	if c.json {

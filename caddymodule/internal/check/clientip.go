@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// checkClientIP tells what Huma is sent as a new user's ipAddress.
+// checkClientIP checks which client address Huma gets as the ipAddress of a new user.
 func checkClientIP(s *target) checkResult {
 	if s.directive.Service != endpoint.Huma || !s.directive.Registers() {
 		return skippedResult("nobody is signed up")
@@ -32,8 +32,8 @@ func checkClientIP(s *target) checkResult {
 	return okResult("Huma is sent the address of whoever connects; if that is a proxy, it needs trusted_proxies")
 }
 
-// proxyInFront returns by what a config shows that clients do not connect
-// themselves, and the ranges of those who do.
+// proxyInFront looks for a sign in the config that a proxy is in front of the server. It
+// returns the sign, or "" if there is none, and the address ranges to trust.
 func (s *target) proxyInFront() (ranges, sign string) {
 	ranges = "private_ranges"
 	if t := s.directive.Common.Trust; t != nil && t.Mode == config.TrustProxies && len(t.Ranges) > 0 {

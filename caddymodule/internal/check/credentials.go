@@ -12,12 +12,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// userUnknown are the codes by which a service says that it has nothing against
-// the config, and does not know the user.
+// userUnknown lists the error codes by which a service accepts the credentials but does
+// not know the user.
 var userUnknown = map[string]bool{"300011": true, "UNKNOWN_CLIENT_USER_ID": true, "ID_TOKEN_GENERATION_NOT_ALLOWED": true}
 
-// checkCredentials tells whether the service accepts them. Of client types that
-// fare the same it tells once.
+// checkCredentials checks whether the service accepts the credentials. Client types with
+// the same result share one checkResult.
 func checkCredentials(s *target) []checkResult {
 	var (
 		all   []checkResult
@@ -41,7 +41,7 @@ func checkCredentials(s *target) []checkResult {
 	return all
 }
 
-// diagnose tells what came of one call.
+// diagnose returns the result of one attempt.
 func (s *target) diagnose(p attempt) checkResult {
 	var status *exchange.StatusError
 	answered := errors.As(p.performance.Err, &status)
@@ -70,7 +70,7 @@ func (s *target) diagnose(p attempt) checkResult {
 	return problemResult("try again later", "no answer: %s", cmp.Or(p.performance.Cause(), "the time was over"))
 }
 
-// userRefused tells what a refusal of the user says about the credentials.
+// userRefused returns the result for the credentials when the service refused the user.
 func userRefused(status *exchange.StatusError) checkResult {
 	switch {
 	case userUnknown[status.Code]:
@@ -81,7 +81,7 @@ func userRefused(status *exchange.StatusError) checkResult {
 	return okResult("accepted, as far as can be told: the service refuses the user (%s); to be sure, give one whom it knows", answer(status))
 }
 
-// answer is what a service has answered.
+// answer describes a response of the service: its status and error code.
 func answer(status *exchange.StatusError) string {
 	text := fmt.Sprintf("status %d", status.Status)
 	if status.Code != "" {

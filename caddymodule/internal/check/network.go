@@ -17,7 +17,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
 )
 
-// checkDNS tells whether the name that is called is known.
+// checkDNS checks whether the host name of the service resolves, or that of the proxy, if
+// calls go through a proxy (HTTPS_PROXY).
 func checkDNS(s *target) checkResult {
 	c, without := s.firstCall()
 	name := c.Network.Host
@@ -43,7 +44,7 @@ func checkDNS(s *target) checkResult {
 	return skippedResult("%s was not looked up", name)
 }
 
-// checkConnection tells whether somebody listens there.
+// checkConnection checks the TCP connection to the service, or to the proxy in between.
 func checkConnection(s *target) checkResult {
 	c, without := s.firstCall()
 	n := c.Network
@@ -69,12 +70,13 @@ func checkConnection(s *target) checkResult {
 	return okResult("%s", n.Connected)
 }
 
-// connected reports whether a call got to where it could be answered.
+// connected reports whether a call had a connection to the service: a TCP connection for
+// http, a TLS connection for https.
 func connected(c record.Call) bool {
 	return c.Network.Connected != "" && (strings.HasPrefix(c.URL, "http:") || c.Network.TLS != nil)
 }
 
-// checkTLS tells whether the service's certificate can be believed.
+// checkTLS checks whether the directive trusts the service's certificate.
 func checkTLS(s *target) checkResult {
 	c, without := s.firstCall()
 	n := c.Network
@@ -97,10 +99,11 @@ func checkTLS(s *target) checkResult {
 	return skippedResult("there is no connection")
 }
 
-// writePort is what to do about somebody who does not speak TLS.
+// writePort is the fix if the service does not complete a TLS handshake.
 const writePort = "is the port in the option api the one for https?"
 
-// handshakeProblem tells why the certificate is not believed.
+// handshakeProblem returns the result for a failed TLS handshake, such as a certificate
+// that is not trusted.
 func (s *target) handshakeProblem(c record.Call) checkResult {
 	var (
 		verification *tls.CertificateVerificationError
@@ -132,7 +135,7 @@ func selfSigned(chain []*x509.Certificate) bool {
 	return len(chain) == 1 && bytes.Equal(chain[0].RawIssuer, chain[0].RawSubject)
 }
 
-// writeTrust is what makes the directive trust an authority.
+// writeTrust returns the fix that makes the directive trust a certificate authority.
 func (s *target) writeTrust() string {
 	if s.directive.Service == endpoint.Huma {
 		return "tls { ca /path/to/authority.pem } on three lines, if that authority is one to trust"
@@ -147,7 +150,7 @@ func (s *target) writeClientCertificate() string {
 	return ""
 }
 
-// issuer is who has issued a certificate.
+// issuer returns the name of the certificate's issuer.
 func issuer(c *x509.Certificate) string {
 	switch {
 	case c.Issuer.CommonName != "":
@@ -158,7 +161,7 @@ func issuer(c *x509.Certificate) string {
 	return "somebody without a name"
 }
 
-// maxNames is how many names of a certificate are told.
+// maxNames is the maximum number of certificate names in a result.
 const maxNames = 4
 
 func namesOf(c *x509.Certificate) string {
@@ -179,13 +182,16 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// How far the clocks may be apart.
+// The differences between the two clocks from which checkClock returns a warning or a
+// problem.
 const (
 	clockWarning = time.Minute
 	clockProblem = 5 * time.Minute
 )
 
-// checkClock compares this machine's clock with the service's.
+// checkClock compares this machine's clock with the Date header of the service's
+// response. If the directive needs a correct clock, a difference of clockWarning is a
+// problem.
 func checkClock(s *target) checkResult {
 	c, without := s.firstCall()
 	switch {
@@ -197,7 +203,7 @@ func checkClock(s *target) checkResult {
 		return skippedResult("the answer has no Date")
 	}
 	here := c.Started.Add(c.Took / 2)
-	ahead := here.Sub(c.Network.Date.Add(time.Second / 2)).Round(time.Second) // a Date is cut to seconds
+	ahead := here.Sub(c.Network.Date.Add(time.Second / 2)).Round(time.Second) // Date is truncated to seconds
 	direction := "ahead of"
 	if ahead < 0 {
 		direction = "behind"
@@ -216,7 +222,7 @@ func checkClock(s *target) checkResult {
 	return problemResult(write, "%s", found)
 }
 
-// needsClock says what of a directive works only with the right time.
+// needsClock returns why the directive needs a correct clock, or "" if it does not.
 func (s *target) needsClock() string {
 	if s.directive.Common.Identity != nil && s.directive.Common.Identity.Verify != nil {
 		return "signed assertions are believed for their time alone, give or take 30 seconds"

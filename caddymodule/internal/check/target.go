@@ -17,25 +17,26 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
 )
 
-// target is a directive that is checked, and what is known of it.
+// target is a directive to check, with the results of its provisioning and its calls.
 type target struct {
 	directive *dryrun.Directive
-	problems  []error // why its config does not load
+	problems  []error // errors of its config
 
-	attempts   []attempt // the calls that were made
-	skipReason string    // why there are none
+	attempts   []attempt // the sign-ins that were tried
+	skipReason string    // why attempts is empty or incomplete
 
-	store    config.Store // what replicas share; nil: nothing
-	storeErr error        // why it cannot be used
+	store    config.Store // nil: replicas share nothing, or the store does not load
+	storeErr error        // the error of store.Try
 }
 
-// attempt is a call that was made to see what comes of it.
+// attempt is one dry run of the directive, with the user and the result.
 type attempt struct {
 	who         dryrun.User
 	performance *dryrun.Result
 }
 
-// subjects loads directives and makes the calls that there are to make.
+// subjects loads the directives and runs their calls concurrently. With --offline it makes
+// no calls.
 func (c *checkRun) subjects(ctx context.Context, directives []dryrun.Directive) ([]*target, error) {
 	base, cancel, err := dryrun.Context()
 	if err != nil {
@@ -63,8 +64,8 @@ func (c *checkRun) subjects(ctx context.Context, directives []dryrun.Directive) 
 	return subjects, nil
 }
 
-// load provisions the directive as its config has it, beside the others of the
-// config, and notes why it does not load. The function takes it back.
+// load provisions the directive with its config, in one context with the other directives,
+// and stores its errors in s.problems. cleanup releases the directive.
 func (s *target) load(base caddy.Context) (cleanup func()) {
 	h, err := s.directive.NewHandler()
 	if err == nil {
@@ -82,12 +83,13 @@ func (s *target) load(base caddy.Context) (cleanup func()) {
 	return func() { _ = h.Cleanup() }
 }
 
-// prepare returns what makes the calls, which may run beside others.
+// prepare returns the function that makes the calls of the directive. It may run
+// concurrently with those of other directives. cleanup releases the directive.
 func (s *target) prepare(base caddy.Context, who dryrun.User) (run func(context.Context), cleanup func()) {
-	ctx, cancel := caddy.NewContext(base) // other limits than the config's are no conflict with it there
+	ctx, cancel := caddy.NewContext(base) // a separate context: its limits do not conflict with those of load
 	h, r, err := s.rehearsed(ctx)
 	calls := usersPerClientType(who, h)
-	s.store, _ = s.directive.Common.Cache.LoadStore(ctx) // an error is one of the config, which has been told
+	s.store, _ = s.directive.Common.Cache.LoadStore(ctx) // load has reported the error
 	if err != nil {
 		calls = nil
 	}
@@ -105,7 +107,7 @@ func (s *target) prepare(base caddy.Context, who dryrun.User) (run func(context.
 			}
 			s.attempts = append(s.attempts, attempt{who, p})
 			if p.Last().Status == 0 {
-				return // the others would fare no better
+				return // no response: the next client types would fail too
 			}
 		}
 	}
@@ -115,7 +117,7 @@ func (s *target) prepare(base caddy.Context, who dryrun.User) (run func(context.
 	}
 }
 
-// rehearsed is the directive, ready for calls that make no user.
+// rehearsed returns the directive, provisioned for a dry run that signs up no user.
 func (s *target) rehearsed(ctx caddy.Context) (dryrun.Handler, *endpoint.DryRun, error) {
 	h, err := s.directive.NewHandler()
 	if err != nil {
@@ -125,8 +127,8 @@ func (s *target) rehearsed(ctx caddy.Context) (dryrun.Handler, *endpoint.DryRun,
 	return h, r, err
 }
 
-// usersPerClientType is the person with each client type that has a client id of its own: one
-// of them may be wrong.
+// usersPerClientType returns the user w once for each client id, with its client type,
+// because only one of the client ids may be wrong.
 func usersPerClientType(w dryrun.User, h dryrun.Handler) []dryrun.User {
 	huma, isHuma := h.(*humatoken.HumaToken)
 	if !isHuma {
@@ -140,8 +142,8 @@ func usersPerClientType(w dryrun.User, h dryrun.Handler) []dryrun.User {
 	return all
 }
 
-// firstCall is the call by which the way to the service is judged. Without one it
-// says why.
+// firstCall returns the call that the network checks examine. If there is none, it returns
+// the reason in without.
 func (s *target) firstCall() (call record.Call, without string) {
 	for _, p := range s.attempts {
 		if len(p.performance.Calls) > 0 {
@@ -151,13 +153,13 @@ func (s *target) firstCall() (call record.Call, without string) {
 	return call, s.skipReason
 }
 
-// single makes a check with one result of many.
+// single adapts a check that returns one result.
 func single(check func(*target) checkResult) func(*target) []checkResult {
 	return func(s *target) []checkResult { return []checkResult{check(s)} }
 }
 
-// loadHint is what to do about what keeps a config from loading, as far as the
-// error does not say it.
+// loadHint returns the fix for an error of loading a config, or "" if the error text is
+// sufficient.
 func loadHint(err error) string {
 	var variable *option.VariableError
 	switch {
@@ -173,7 +175,7 @@ func loadHint(err error) string {
 	return ""
 }
 
-// checkConfig tells why the config does not load.
+// checkConfig checks whether the config loads.
 func checkConfig(s *target) []checkResult {
 	if len(s.problems) == 0 {
 		return []checkResult{okResult("it loads")}
@@ -185,7 +187,7 @@ func checkConfig(s *target) []checkResult {
 	return all
 }
 
-// checkRedis tells whether the store that replicas share can be used.
+// checkRedis checks whether the store that replicas share can be used.
 func checkRedis(s *target) checkResult {
 	switch {
 	case s.directive.Common.Cache == nil || s.directive.Common.Cache.StoreRaw == nil:

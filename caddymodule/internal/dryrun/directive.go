@@ -20,19 +20,20 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// Directive is one that a command looks at.
+// Directive is a token directive of a config, as the commands load it.
 type Directive struct {
 	Service       *endpoint.Service
-	Title         string
+	Title         string // name of the directive in the output
 	Common        config.Common
-	Options       map[string]any    // as the config has them
+	Options       map[string]any    // as in the JSON config
 	Server        *caddyhttp.Server // nil without a config
 	Proxy         proxyTrust
-	UpstreamAddrs []string // whom the server's proxies ask
-	Problem       error    // why the config does not load
+	UpstreamAddrs []string // upstreams of all reverse_proxy handlers of the server
+	Problem       error    // error of reading the options; nil if they are valid
 }
 
-// NamedProvider is that of the flag --directive. Default: Huma.
+// NamedProvider returns the service of the flag --directive. Default: Huma. It returns a
+// usage error if there is no such directive.
 func NamedProvider(directive string) (*endpoint.Service, error) {
 	p, ok := endpoint.ServiceOf(cmp.Or(directive, endpoint.Huma.Directive))
 	if !ok {
@@ -41,7 +42,7 @@ func NamedProvider(directive string) (*endpoint.Service, error) {
 	return p, nil
 }
 
-// httpConfig is what directives are looked for in.
+// httpConfig is the part of the JSON config that contains the HTTP servers.
 type httpConfig struct {
 	Apps struct {
 		HTTP struct {
@@ -50,8 +51,9 @@ type httpConfig struct {
 	} `json:"apps"`
 }
 
-// Load finds the directives of a config, in the order of its servers.
-// There is at least one.
+// Load reads a config file and returns its token directives, sorted by the name of their
+// server. It returns an error if there are none. An empty file stands for the Caddyfile
+// in the current directory.
 func Load(file, adapter string) ([]Directive, error) {
 	text, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
@@ -79,20 +81,20 @@ func Load(file, adapter string) ([]Directive, error) {
 	return all, nil
 }
 
-// unreadable is why a file cannot be read, by its kind, which Caddy's own error
-// does not have; nil if that is not the reason.
+// unreadable returns the error of reading file, or nil if the file can be read. Unlike
+// Caddy's own error, it wraps the *fs.PathError.
 func unreadable(file string) error {
 	if file == "" || file == "-" {
 		return nil
 	}
 	info, err := os.Stat(file)
-	if err == nil && (info.Mode().IsRegular() || info.IsDir()) { // a pipe is read once
+	if err == nil && (info.Mode().IsRegular() || info.IsDir()) { // a pipe can be read only once
 		_, err = os.ReadFile(file)
 	}
 	return err
 }
 
-// directivesOf finds the handlers in a server's config, however deep.
+// directivesOf returns the token directives in the config of a server, at any depth.
 func directivesOf(name string, raw json.RawMessage) ([]Directive, error) {
 	var server caddyhttp.Server
 	var tree any
@@ -125,7 +127,7 @@ func directivesOf(name string, raw json.RawMessage) ([]Directive, error) {
 	return all, nil
 }
 
-// walk calls f with every handler in a part of a config, in order.
+// walk calls f for every handler in v, a part of a JSON config, in order.
 func walk(v any, f func(handler map[string]any)) {
 	switch v := v.(type) {
 	case []any:
@@ -142,8 +144,8 @@ func walk(v any, f func(handler map[string]any)) {
 	}
 }
 
-// NewHandler reads the options as Caddy does: a field that there is not is an
-// error. There is a handler also with an error.
+// NewHandler returns a handler with the options of the directive. Like Caddy, it returns
+// an error for an unknown field. The handler is not nil even if there is an error.
 func (d *Directive) NewHandler() (Handler, error) {
 	h := newHandler(d.Service)
 	text, err := json.Marshal(d.Options)
@@ -153,7 +155,7 @@ func (d *Directive) NewHandler() (Handler, error) {
 	return h, caddy.StrictUnmarshalJSON(text, h)
 }
 
-// upstreamAddrs are the addresses of a reverse_proxy's upstreams.
+// upstreamAddrs returns the addresses of the upstreams of a reverse_proxy.
 func upstreamAddrs(handler map[string]any) (dials []string) {
 	upstreams, _ := handler["upstreams"].([]any)
 	for _, u := range upstreams {
@@ -165,11 +167,11 @@ func upstreamAddrs(handler map[string]any) (dials []string) {
 	return dials
 }
 
-// proxyTrust is what a server's trusted_proxies says, as far as it can be
-// told without running it.
+// proxyTrust is the option trusted_proxies of a server. Only a static list of ranges can
+// be evaluated without running the server.
 type proxyTrust struct {
-	Set     bool
-	Unknown bool // another source than a list of ranges
+	Set     bool // the server has the option
+	Unknown bool // its source is not a static list of ranges
 	ranges  []netip.Prefix
 }
 
@@ -187,24 +189,26 @@ func proxyTrustOf(raw json.RawMessage) (p proxyTrust) {
 		return p
 	}
 	for _, r := range static.Ranges {
-		prefixes, _ := config.ParseRange(r) // Caddy says what is wrong with it
+		prefixes, _ := config.ParseRange(r) // Caddy reports invalid ranges
 		p.ranges = append(p.ranges, prefixes...)
 	}
 	return p
 }
 
-// Trusts reports whether a peer is a trusted proxy of the server.
+// Trusts reports whether a peer is a trusted proxy of the server. If the ranges are
+// unknown, it returns true.
 func (p proxyTrust) Trusts(peer netip.Addr) bool {
 	return p.Unknown || slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return r.Contains(peer.Unmap()) })
 }
 
-// Registers reports whether the directive signs users up.
+// Registers reports whether the directive signs up users that the service does not know.
 func (d *Directive) Registers() bool {
 	registration, _ := d.Options["registration"].(map[string]any)
 	return registration["disabled"] != true
 }
 
-// ForwardsHeader reports whether the server passes a request header on.
+// ForwardsHeader reports whether the server passes a request header to its handlers. name
+// is in canonical form.
 func (d *Directive) ForwardsHeader(name string) bool {
 	if d.Server == nil {
 		return identify.ForwardsHeader(new(caddyhttp.Server), name)

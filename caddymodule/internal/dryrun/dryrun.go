@@ -1,5 +1,5 @@
-// Package dryrun loads the directives of a config, and runs one outside a server for a
-// command.
+// Package dryrun loads the directives of a config and runs them without a server, for
+// the caddy huma commands.
 package dryrun
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
 )
 
-// Last is the last call of a performance, which is what it ended with.
+// Last returns the last call to the service, or the zero Call if there was none.
 func (p *Result) Last() record.Call {
 	if len(p.Calls) == 0 {
 		return record.Call{}
@@ -32,20 +32,22 @@ func (p *Result) Last() record.Call {
 	return p.Calls[len(p.Calls)-1]
 }
 
-// BlamesConfig is what the service's own code says of the config.
+// BlamesConfig returns the explanation of the service's error code. ok is true if the
+// code means that the config must be corrected.
 func (p *Result) BlamesConfig() (m problem.Explanation, ok bool) {
 	m, ok = problem.Explain(p.Err)
 	return m, ok && m.Fix != ""
 }
 
-// Rejected reports whether the request itself was wrong: no exchange was made.
+// Rejected reports whether the request itself was invalid, so that no exchange was
+// started.
 func (p *Result) Rejected() bool {
 	row, known := problem.Table[p.Code]
 	return known && row.Outcome == problem.OutcomeRejected
 }
 
-// Cause is what happened at the service, without the code that it is answered
-// with.
+// Cause returns the error text of the call to the service, without the error code of the
+// response to the client. It returns "" if there is none.
 func (p *Result) Cause() string {
 	var failed *exchange.Error
 	if errors.As(p.Err, &failed) && failed.Err != nil {
@@ -54,17 +56,17 @@ func (p *Result) Cause() string {
 	return ""
 }
 
-// Handler is a directive that can be run by a command.
+// Handler is a directive that a command can run.
 type Handler interface {
 	caddy.Provisioner
 	caddy.CleanerUpper
 	caddyhttp.MiddlewareHandler
 
-	// rehearse prepares the directive for one, before it is provisioned.
+	// SetDryRun configures the directive for a dry run. Call it before Provision.
 	SetDryRun(*endpoint.DryRun)
 }
 
-// common returns the options that all directives have.
+// common returns the options that all directives share.
 func common(h Handler) *config.Common {
 	if human, ok := h.(*humanapitoken.HumanAPIToken); ok {
 		return &human.Common
@@ -72,7 +74,7 @@ func common(h Handler) *config.Common {
 	return &h.(*humatoken.HumaToken).Common
 }
 
-// newHandler is a directive without options.
+// newHandler returns a directive of the service, without options.
 func newHandler(p *endpoint.Service) Handler {
 	if p == endpoint.HumanAPI {
 		return new(humanapitoken.HumanAPIToken)
@@ -80,8 +82,8 @@ func newHandler(p *endpoint.Service) Handler {
 	return new(humatoken.HumaToken)
 }
 
-// Context is what directives are provisioned in by a command. Nothing of
-// it is ever started. cancel cleans up what was loaded in it.
+// Context returns a context in which a command provisions directives. Its apps are
+// never started. cancel cleans up the modules that were loaded in it.
 func Context() (ctx caddy.Context, cancel context.CancelFunc, err error) {
 	base, err := caddy.ProvisionContext(new(caddy.Config))
 	if err != nil {
@@ -91,22 +93,24 @@ func Context() (ctx caddy.Context, cancel context.CancelFunc, err error) {
 	return ctx, cancel, nil
 }
 
-// User is for whom a token is asked for.
+// User is the user for whom a command requests a token.
 type User struct{ Email, UserID, ClientType string }
 
-// The placeholders that say so.
+// The placeholders that hold the user of a dry run.
 const (
 	EmailPlaceholder  = "huma_email_given"
 	UserIDPlaceholder = "huma_user_id_given"
 )
 
-// PlaceholderIdentity reads them, and nothing of a request.
+// PlaceholderIdentity returns an identity option that reads only EmailPlaceholder and
+// UserIDPlaceholder.
 func PlaceholderIdentity() *config.Identity {
 	return &config.Identity{Email: "{" + EmailPlaceholder + "}", UserID: "{" + UserIDPlaceholder + "}"}
 }
 
-// Run runs one request through a directive. The directive has been read and
-// is not provisioned. The error is why it does not load.
+// Run provisions a directive, sends one request for the user who through it, and cleans
+// up. h must not be provisioned yet. register allows a sign-up. Run returns an error if
+// the directive cannot be provisioned.
 func Run(ctx context.Context, h Handler, register bool, who User) (*Result, error) {
 	provisioning, cancel, err := Context()
 	if err != nil {
@@ -121,8 +125,9 @@ func Run(ctx context.Context, h Handler, register bool, who User) (*Result, erro
 	return Request(ctx, h, r, who)
 }
 
-// Provision provisions a directive as its config has it, but for who is asking, and
-// without cache, store and breaker: for each request there is one exchange.
+// Provision provisions a directive with its config, except that the identity comes from
+// PlaceholderIdentity, and that cache, store and breaker are disabled. So each request
+// runs one exchange. register allows a sign-up.
 func Provision(ctx caddy.Context, h Handler, register bool) (*endpoint.DryRun, error) {
 	c := common(h)
 	c.Identity = PlaceholderIdentity()
@@ -133,21 +138,22 @@ func Provision(ctx caddy.Context, h Handler, register bool) (*endpoint.DryRun, e
 	return r, h.Provision(ctx)
 }
 
-// Result is what came of a rehearsal.
+// Result is the result of a dry run.
 type Result struct {
 	status   int
-	Response masked.String // of the endpoint: a token, or a problem
-	Code     exchange.Code // why there is no token
-	Detail   string        // what there is to do
-	Err      error         // what the service said; nil if it was not asked
-	Calls    []record.Call
+	Response masked.String // body of the endpoint's response: a token, or problem+json
+	Code     exchange.Code // error code; empty with a token
+	Detail   string        // detail of the error, for the operator
+	Err      error         // error of the exchange; nil without an exchange or with a token
+	Calls    []record.Call // the calls to the service
 
 	Took    time.Duration
-	Outcome exchange.Outcome // of the exchange, if there is a token
+	Outcome exchange.Outcome // outcome of the exchange; empty without a token
 }
 
-// Request makes one request of a directive that was prepared. There is one at a
-// time.
+// Request sends one request for the user who to a directive that Provision has
+// provisioned. r is the *endpoint.DryRun from Provision. Do not call it concurrently for
+// the same directive.
 func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Result, error) {
 	query := make(url.Values)
 	if who.ClientType != "" {
@@ -164,7 +170,7 @@ func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Res
 		}
 	}
 	w := &responseRecorder{header: make(http.Header)}
-	// There is no connection, so the service is told of no client's address.
+	// There is no connection, so no client address is sent to the service.
 	req = caddyhttp.PrepareRequest(req, repl, w, new(caddyhttp.Server))
 	before, began := len(r.Calls.Calls()), time.Now()
 	if err := h.ServeHTTP(w, req, nil); err != nil {
@@ -176,7 +182,7 @@ func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Res
 			Code   exchange.Code `json:"code"`
 			Detail string        `json:"detail"`
 		}
-		_ = json.Unmarshal(w.body.Bytes(), &problem) // there is none if the time was over
+		_ = json.Unmarshal(w.body.Bytes(), &problem) // the body is empty after a timeout
 		p.Code, p.Detail = problem.Code, problem.Detail
 	}
 	select {
@@ -187,7 +193,7 @@ func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Res
 	return p, nil
 }
 
-// responseRecorder is an answer.
+// responseRecorder records the response of a handler.
 type responseRecorder struct {
 	header http.Header
 	status int

@@ -73,8 +73,8 @@ func fromEnv(name string) (string, error) {
 }
 
 // fromFile reads a text file and trims the newlines at its end. It returns an error if
-// the file contains only blanks. It does not trim blanks, because they may be part of a
-// secret.
+// the file contains only blanks. Other blanks are not trimmed, because they may be part
+// of a secret.
 func fromFile(path string) (string, error) {
 	b, err := textfile.Read(path)
 	if err != nil {
