@@ -1,5 +1,5 @@
-// Package command is what the subcommands of Caddy in this module have in common:
-// how they end.
+// Package command holds what the subcommands of Caddy in this module share: exit codes,
+// usage errors and JSON output.
 package command
 
 import (
@@ -14,27 +14,28 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes that mean the same everywhere. A command may have more, which its
-// help tells of.
+// The exit codes that all commands share. A command may have additional ones; its help
+// lists them.
 const (
 	OK      = caddy.ExitCodeSuccess
 	Problem = 1
 	Usage   = 2
 )
 
-// usage is a command that was called in a wrong way.
+// usage is the type of errors from UsageError.
 type usage struct{ error }
 
-// UsageError is the error of a command that was called in a wrong way.
+// UsageError returns an error for wrong usage of a command, such as an invalid flag.
 func UsageError(format string, args ...any) error { return usage{fmt.Errorf(format, args...)} }
 
 // IsUsage reports whether err is a UsageError.
 func IsUsage(err error) bool { return errors.As(err, new(usage)) }
 
-// Runs makes a command of a function, which prints to out and returns the exit
-// code. An error is logged, and has to come with every exit code but OK. That of a
-// UsageError is Usage, whatever the function returns, and so is that of flags and
-// arguments that there are not: cmd.Args says which there are. Default: none.
+// Runs sets run as the function of cmd. run prints to out and returns the exit code. It
+// must return an error with every exit code except OK; the error is logged. The exit code
+// of a UsageError is always Usage, also if run returns another one. Unknown flags and
+// arguments that cmd.Args does not allow are usage errors too. If cmd.Args is nil, no
+// arguments are allowed.
 func Runs(cmd *cobra.Command, run func(ctx context.Context, out io.Writer) (int, error)) {
 	wrong := func(err error) error {
 		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return Usage, err })(cmd, nil)
@@ -59,7 +60,7 @@ func Runs(cmd *cobra.Command, run func(ctx context.Context, out io.Writer) (int,
 	})
 }
 
-// WriteJSON prints a value for programs.
+// WriteJSON writes v as indented JSON, without escaping HTML characters.
 func WriteJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -67,7 +68,7 @@ func WriteJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// Plural returns a number with what it counts, such as "2 calls".
+// Plural returns n with its noun, in the plural unless n is 1, such as "2 calls".
 func Plural(n int, thing string) string {
 	if n != 1 {
 		thing += "s"

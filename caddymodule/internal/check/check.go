@@ -20,8 +20,8 @@ import (
 // defaultCheckTime is the default of the flag --timeout, which limits the whole command.
 const defaultCheckTime = 30 * time.Second
 
-// The user that checks sign in as by default. The domain .invalid is reserved (RFC 2606),
-// so the user does not exist.
+// The default user of the checks. The domain .invalid is reserved (RFC 2606), so this user
+// does not exist.
 const (
 	inventedEmail  = "caddy-huma-check@example.invalid"
 	inventedUserID = "caddy-huma-check.example.invalid"

@@ -86,7 +86,7 @@ func (s *target) load(base caddy.Context) (cleanup func()) {
 // prepare returns the function that makes the calls of the directive. It may run
 // concurrently with those of other directives. cleanup releases the directive.
 func (s *target) prepare(base caddy.Context, who dryrun.User) (run func(context.Context), cleanup func()) {
-	ctx, cancel := caddy.NewContext(base) // a separate context: its limits do not conflict with those of load
+	ctx, cancel := caddy.NewContext(base) // separate, because the dry run's limits differ from the config's
 	h, r, err := s.rehearsed(ctx)
 	calls := usersPerClientType(who, h)
 	s.store, _ = s.directive.Common.Cache.LoadStore(ctx) // load has reported the error

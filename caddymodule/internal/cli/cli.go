@@ -1,4 +1,4 @@
-// Package cli is the command `caddy huma` with its subcommands.
+// Package cli implements the command `caddy huma` with its subcommands.
 package cli
 
 import (
@@ -30,7 +30,7 @@ running server.`,
 	})
 }
 
-// presetsCommand is caddy huma presets.
+// presetsCommand returns the command caddy huma presets.
 func presetsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "presets [<name>] [--json|--markdown]",

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// IdentityCommand is caddy huma identity.
+// IdentityCommand returns the command caddy huma identity.
 func IdentityCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "identity (--preset <name> | --config <file>) [--header '<name>: <value>'...] [--email <address>]",
@@ -65,7 +65,7 @@ Exit codes:
 	return cmd
 }
 
-// identityRun is one run of the command.
+// identityRun is one run of the command, with the values of its flags.
 type identityRun struct {
 	preset, directive              string
 	config, adapter                string
@@ -75,7 +75,8 @@ type identityRun struct {
 	json                           bool
 }
 
-// identityReport is what one directive makes of the request.
+// identityReport is the output for one directive: the user it identifies in the request,
+// or the error.
 type identityReport struct {
 	Directive string         `json:"directive"`
 	Email     string         `json:"email,omitempty"`
@@ -93,7 +94,8 @@ type identityReport struct {
 	byID bool
 }
 
-// sourceReport is what one option reads.
+// sourceReport is the source of one identity option, and its value or the reason why
+// there is none.
 type sourceReport struct {
 	Option string `json:"option"`
 	Source string `json:"source"`
@@ -180,7 +182,7 @@ func printFindings(w io.Writer, findings []identityReport) error {
 	return nil
 }
 
-// who is the user by what the directive tells users apart by.
+// who returns the user as the directive distinguishes users: by id or by e-mail address.
 func (f *identityReport) who() string {
 	switch {
 	case !f.byID:

@@ -10,7 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// directives are those of the preset or of the config.
+// directives returns the directives to try: those of the config, or one with the preset.
+// It returns a usage error if the flags do not fit together.
 func (t *identityRun) directives(g *requestInput) ([]dryrun.Directive, error) {
 	switch {
 	case t.config != "" && t.directive != "":
@@ -41,8 +42,9 @@ func (t *identityRun) directives(g *requestInput) ([]dryrun.Directive, error) {
 	return t.withUser(all)
 }
 
-// withUser makes directives believe who is given. Those that tell users apart by
-// something else are left out.
+// withUser returns the directives with the user of --email and --user-id instead of their
+// own identity options. It omits directives that distinguish users by the value that is
+// not given.
 func (t *identityRun) withUser(all []dryrun.Directive) (given []dryrun.Directive, err error) {
 	for _, d := range all {
 		if d.Service.ByID && t.userID == "" || !d.Service.ByID && t.email == "" {
@@ -57,8 +59,9 @@ func (t *identityRun) withUser(all []dryrun.Directive) (given []dryrun.Directive
 	return given, nil
 }
 
-// ofPreset is a directive with a preset and what it mostly is trusted with.
-// Without a preset it has none of that.
+// ofPreset returns a directive with a preset and the trust option that is usual for it: with
+// --answer `trust forward_auth`, else `trust proxies` for the address of --peer. If preset
+// is empty, the directive has no options.
 func ofPreset(p *endpoint.Service, preset string, g *requestInput) dryrun.Directive {
 	if preset == "" {
 		return dryrun.Directive{Service: p, Title: p.Directive}
@@ -69,7 +72,7 @@ func ofPreset(p *endpoint.Service, preset string, g *requestInput) dryrun.Direct
 	switch {
 	case !known:
 	case row.Sources.Email.From == "":
-		d.Common.Identity.Verify = new(config.Verify) // whose problems say what is missing
+		d.Common.Identity.Verify = new(config.Verify) // its errors name the missing options
 	case !row.NeedsTrust():
 	case len(g.answer) > 0:
 		d.Title += " and `trust forward_auth`"

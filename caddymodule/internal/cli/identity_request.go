@@ -24,14 +24,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// requestInput is what was given of a request.
+// requestInput is the request to try, from the flags.
 type requestInput struct {
 	header       http.Header
 	answer       http.Header
 	placeholders identity.PlaceholderMap
 	peer         netip.Addr
 	hashKey      string
-	userGiven    bool // the user is given, and not a request
+	userGiven    bool // the flags name a user instead of a request
 }
 
 func (t *identityRun) readInput() (*requestInput, error) {
@@ -69,12 +69,13 @@ func headersOf(flag string, lines []string) (http.Header, error) {
 		if name = strings.TrimSpace(name); !ok || name == "" {
 			return nil, command.UsageError("--%s: %q has no colon: write '<name>: <value>'", flag, line)
 		}
-		h.Add(name, strings.Trim(value, " \t")) // as HTTP has it
+		h.Add(name, strings.Trim(value, " \t")) // optional whitespace (RFC 9110, section 5.5)
 	}
 	return h, nil
 }
 
-// tryRequest tells what a directive makes of a request.
+// tryRequest identifies the user of a request like the directive d would, and returns the
+// report.
 func tryRequest(ctx context.Context, d *dryrun.Directive, g *requestInput) identityReport {
 	f := identityReport{Directive: d.Title, byID: d.Service.ByID}
 	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
@@ -104,7 +105,7 @@ func tryRequest(ctx context.Context, d *dryrun.Directive, g *requestInput) ident
 	user, err := identifier.Identify(ctx, r)
 	for _, s := range identifier.Explain(ctx, r) {
 		if g.userGiven {
-			break // nothing was read
+			break // no source of the config was read
 		}
 		found := sourceReport{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
 		if s.Rejection != nil {
@@ -126,7 +127,8 @@ func tryRequest(ctx context.Context, d *dryrun.Directive, g *requestInput) ident
 	return f
 }
 
-// requestOf is the request as it would get to the directive.
+// requestOf returns the request as the directive would receive it. It adds a note for each
+// header that the server would drop.
 func requestOf(d *dryrun.Directive, i *identity.Identifier, g *requestInput, note func(string, ...any)) *identity.Request {
 	r := &identity.Request{
 		Host:         "localhost",
@@ -140,7 +142,7 @@ func requestOf(d *dryrun.Directive, i *identity.Identifier, g *requestInput, not
 	for _, name := range slices.Sorted(maps.Keys(g.header)) {
 		switch {
 		case name == "Host":
-			r.Host = g.header.Get(name) // which is where Go puts it
+			r.Host = g.header.Get(name) // like net/http
 		case d.ForwardsHeader(name):
 			r.Header[name] = g.header[name]
 		case strings.ContainsAny(name, "_."):
@@ -165,8 +167,8 @@ func requestOf(d *dryrun.Directive, i *identity.Identifier, g *requestInput, not
 	return r
 }
 
-// setAnswer sets what the forward_auth leaves behind that would run before the
-// directive, as far as the config tells.
+// setAnswer sets the placeholders that a forward_auth before the directive would set from
+// the auth server's response. It adds a note if the server has no such forward_auth.
 func setAnswer(d *dryrun.Directive, i *identity.Identifier, g *requestInput, known identity.PlaceholderMap, note func(string, ...any)) {
 	switch {
 	case len(d.UpstreamAddrs) == 0:
@@ -180,7 +182,7 @@ func setAnswer(d *dryrun.Directive, i *identity.Identifier, g *requestInput, kno
 	}
 }
 
-// noteReason notes what is likely to be the reason that nobody was found.
+// noteReason adds notes about likely reasons why no user was identified.
 func noteReason(d *dryrun.Directive, i *identity.Identifier, g *requestInput, note func(string, ...any)) {
 	for _, name := range i.AnswerHeaders() {
 		if g.header[name] != nil && g.answer[name] == nil {

@@ -11,11 +11,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
-// errNoLogKey is about names in logs that nobody can tell from outside.
+// errNoLogKey is the error if the key of the hash in logs is random per process, so that
+// the command cannot compute the name.
 var errNoLogKey = errors.New("the server makes a key of its own at each start, so the name in its logs cannot be told here: set the option hash_key")
 
-// logName is the name that the logs of the directive have for a user, or why it
-// cannot be told.
+// logName returns the hash that replaces a user's name in the logs of the directive. It
+// returns errNoLogKey if there is no configured key.
 func logName(d *dryrun.Directive, user identity.User, hashKey string) (string, error) {
 	key, err := logKey(d, hashKey)
 	switch {
@@ -27,8 +28,8 @@ func logName(d *dryrun.Directive, user identity.User, hashKey string) (string, e
 	return userhash.ForLogs(key).LogName(user), nil
 }
 
-// logKey is what keys those names: the given key, else that of the config; empty
-// if it has none.
+// logKey returns the key of the hash in logs: hashKey if it is not empty, else the key in
+// the config. The key is zero if the config has none.
 func logKey(d *dryrun.Directive, hashKey string) (key masked.String, err error) {
 	var p option.Errors
 	switch {
@@ -42,7 +43,7 @@ func logKey(d *dryrun.Directive, hashKey string) (key masked.String, err error) 
 	return key, p.Err()
 }
 
-// redisLogKey is the key that replicas have in common.
+// redisLogKey returns the key that all replicas derive from their shared store.
 func redisLogKey(c *config.Cache) (masked.String, error) {
 	ctx, cancel, err := dryrun.Context()
 	if err != nil {

@@ -7,16 +7,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// What is told of presets, by the command and in the documentation, is made of
-// the rows that requests are read by.
+// The output of the command and the tables in the documentation are generated from the
+// same presets that identify requests.
 
-// field is what one option reads.
+// field is one identity option and its source.
 type field struct {
 	option string
 	source presets.Source
 }
 
-// fields are the options that read something.
+// fields returns the options that have a source.
 func fields(s presets.Sources) (all []field) {
 	for _, p := range []field{
 		{"email", s.Email}, {"user_id", s.UserID}, {"name", s.Name},
@@ -29,7 +29,7 @@ func fields(s presets.Sources) (all []field) {
 	return all
 }
 
-// describe is a source as the documentation has it.
+// describe returns a source as it is shown in the documentation.
 func describe(s presets.Source) string {
 	if s.Paths == nil {
 		return s.From
@@ -37,7 +37,7 @@ func describe(s presets.Source) string {
 	return strings.Join(s.Paths, " or ") + " in " + s.From
 }
 
-// requires is what has to be written beside the preset.
+// requires returns the options that the preset requires in addition.
 func requires(p presets.Preset) string {
 	switch {
 	case p.Sources.Email.From == "":
@@ -50,7 +50,7 @@ func requires(p presets.Preset) string {
 	return "nothing"
 }
 
-// presetTable is the table of the documentation.
+// presetTable returns the Markdown table of presets in the documentation.
 func presetTable(rows []presets.Preset) string {
 	var b strings.Builder
 	b.WriteString("| `identity` | e-mail | names | user id | needs | to know |\n|---|---|---|---|---|---|\n")
@@ -64,8 +64,8 @@ func presetTable(rows []presets.Preset) string {
 	return b.String()
 }
 
-// code is a list of sources in a table. Those in the same document are
-// followed by where it is, once.
+// code returns a list of sources in Markdown. For consecutive sources in the same
+// document, it names the document once, after the last of them.
 func code(sources ...presets.Source) string {
 	var texts []string
 	for n, s := range sources {
@@ -87,7 +87,7 @@ func code(sources ...presets.Source) string {
 	return strings.Join(texts, ", ")
 }
 
-// codeNeeds is what a preset needs, in a table.
+// codeNeeds returns the result of requires in Markdown.
 func codeNeeds(needs string) string {
 	if needs == "nothing" {
 		return "–"
@@ -95,7 +95,8 @@ func codeNeeds(needs string) string {
 	return "`" + strings.ReplaceAll(needs, ", or ", "` or `") + "`"
 }
 
-// filterTable tells what each preset's users leave in the logs of Caddy.
+// filterTable returns the Markdown table of the request headers that name the users of
+// each preset in Caddy's logs.
 func filterTable(rows []presets.Preset) string {
 	var b strings.Builder
 	b.WriteString("| preset | delete `request>headers>…` |\n|---|---|\n")
@@ -109,7 +110,7 @@ func filterTable(rows []presets.Preset) string {
 	return b.String()
 }
 
-// filterOf is the filter that keeps a preset's users out of a log.
+// filterOf returns the Caddyfile log filter that deletes the users of a preset from logs.
 func filterOf(p presets.Preset) string {
 	var b strings.Builder
 	b.WriteString("log {\n\tformat filter {\n")
@@ -120,7 +121,7 @@ func filterOf(p presets.Preset) string {
 	return b.String()
 }
 
-// presetDocument is a preset as JSON.
+// presetDocument is the JSON output for a preset.
 type presetDocument struct {
 	Name       string            `json:"name"`
 	Needs      string            `json:"needs"`

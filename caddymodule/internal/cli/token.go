@@ -16,13 +16,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// Further exit codes of caddy huma token.
+// Additional exit codes of caddy huma token.
 const (
-	exitUnknownUser = 3 // whom nobody signed up
-	exitUnavailable = 4 // the service, so that it is worth trying again
+	exitUnknownUser = 3 // the service does not know the user, and there was no sign-up
+	exitUnavailable = 4 // the service is unavailable; the operator can retry
 )
 
-// TokenCommand is caddy huma token.
+// TokenCommand returns the command caddy huma token.
 func TokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token (--config-file <file> | --config <file>) --email <address> [--user-id <id>] [--register] [--trace] [--json]",
@@ -75,7 +75,7 @@ Exit codes:
 	return cmd
 }
 
-// tokenRun is one run of the command.
+// tokenRun is one run of the command, with the values of its flags.
 type tokenRun struct {
 	configFile, config, adapter, directive string
 	which                                  int
@@ -122,7 +122,7 @@ func (t *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
 	return exitCodeOf(p), err
 }
 
-// exitCodeOf is the exit code for the end of an exchange.
+// exitCodeOf returns the exit code for the result of an exchange.
 func exitCodeOf(p *dryrun.Result) int {
 	switch p.Code {
 	case "":
@@ -138,7 +138,8 @@ func exitCodeOf(p *dryrun.Result) int {
 	return command.Problem
 }
 
-// selectDirective returns the directive that is meant.
+// selectDirective returns the directive that the flags select. It returns a usage error if
+// they select none or more than one.
 func (t *tokenRun) selectDirective() (*dryrun.Directive, error) {
 	if t.configFile != "" {
 		if t.config != "" || t.adapter != "" || t.which != 0 || t.directive != "" {
@@ -167,7 +168,7 @@ func (t *tokenRun) selectDirective() (*dryrun.Directive, error) {
 	return &all[max(t.which, 1)-1], nil
 }
 
-// listDirectives numbers directives, from 1.
+// listDirectives returns the titles of the directives, numbered from 1.
 func listDirectives(all []dryrun.Directive) string {
 	var lines []string
 	for i, d := range all {
@@ -176,8 +177,8 @@ func listDirectives(all []dryrun.Directive) string {
 	return strings.Join(lines, ", ")
 }
 
-// validate returns what is missing or too much for a directive, and takes over what
-// is not.
+// validate returns a usage error if a flag is missing or not allowed for the directive. It
+// sets the option deployment_id from its flag.
 func (t *tokenRun) validate(d *dryrun.Directive) error {
 	switch {
 	case d.Service.ByID && t.who.UserID == "":

@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// tokenReport is what caddy huma token prints.
+// tokenReport is the output of caddy huma token.
 type tokenReport struct {
 	Directive    string           `json:"directive"`
 	Outcome      exchange.Outcome `json:"outcome,omitempty"`
@@ -24,7 +24,7 @@ type tokenReport struct {
 	Detail       string           `json:"detail,omitempty"`
 	Cause        string           `json:"cause,omitempty"`
 	Write        string           `json:"write,omitempty"`
-	Token        json.RawMessage  `json:"token,omitempty"` // the endpoint's answer
+	Token        json.RawMessage  `json:"token,omitempty"` // body of the endpoint's response
 	Signed       string           `json:"signed,omitempty"`
 	Calls        []callReport     `json:"calls"`
 	Milliseconds float64          `json:"milliseconds"`
@@ -32,7 +32,7 @@ type tokenReport struct {
 	provider *endpoint.Service
 }
 
-// callReport is one call.
+// callReport is one call to the service.
 type callReport struct {
 	Method       string         `json:"method"`
 	URL          string         `json:"url"`
@@ -44,7 +44,8 @@ type callReport struct {
 	Answer       *messageReport `json:"answer,omitempty"`
 }
 
-// messageReport is what was sent or answered, masked.
+// messageReport is a recorded request or response of a call. Values that are not known to
+// be harmless are masked.
 type messageReport struct {
 	Header []string `json:"header"`
 	Body   string   `json:"body,omitempty"`
@@ -78,8 +79,8 @@ func reportMessage(m record.Message) *messageReport {
 	return r
 }
 
-// fill notes what came of the exchange. asked is whether the user was to be
-// signed up, allowed whether the config would.
+// fill sets the result of the exchange. asked reports whether the flag --register was set,
+// allowed whether the config allows sign-up.
 func (r *tokenReport) fill(p *dryrun.Result, asked, allowed bool) {
 	if p.Code == "" {
 		r.Outcome, r.Token = p.Outcome, json.RawMessage(p.Response.Reveal())
@@ -102,10 +103,11 @@ func (r *tokenReport) fill(p *dryrun.Result, asked, allowed bool) {
 	}
 }
 
-// sentence is a text that begins with a capital and ends with a full stop.
+// sentence returns text with a capital first letter and a full stop at its end. text must
+// not be empty.
 func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
-// lifetimes are the members of an answer that say how long something lives.
+// lifetimes lists the members of a token response with the remaining seconds of a token.
 var lifetimes = []struct{ member, of string }{
 	{"authTokenExpiresIn", "the auth token"},
 	{"refreshTokenExpiresIn", "the refresh token"},
@@ -137,7 +139,7 @@ func (r *tokenReport) print(w io.Writer) error {
 	}[r.Outcome]
 	_, _ = fmt.Fprintf(w, "  → %s (%s)\n", came, took)
 	var answer map[string]any
-	_ = json.Unmarshal(r.Token, &answer) // which the endpoint has written
+	_ = json.Unmarshal(r.Token, &answer) // the endpoint writes valid JSON
 	for _, l := range lifetimes {
 		if seconds, ok := answer[l.member].(float64); ok {
 			_, _ = fmt.Fprintf(w, "    %s: %s left\n", l.of, time.Duration(seconds)*time.Second)
@@ -146,7 +148,7 @@ func (r *tokenReport) print(w io.Writer) error {
 	return nil
 }
 
-// printCalls prints a line for each call, or with a trace all that is known.
+// printCalls prints a line for each call, and with --trace also its headers and bodies.
 func printCalls(w io.Writer, calls []callReport) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, c := range calls {
