@@ -91,11 +91,12 @@ type Common struct {
 	HashKey string `json:"hash_key,omitempty"`
 }
 
-// Identity identifies the user from the request. Each field names a source: a
-// request header, which requires Trust, or a Caddy placeholder that no client
-// can set. If the source holds JSON, base64 of JSON or a token, append a space
-// and the path of the value: "X-Userinfo user.email". Write a dot within a
-// member name as \. there. A source that is set here overrides the preset's.
+// Identity identifies the user from the request. A source is the name of a
+// request header, which requires Trust, or a Caddy placeholder of the request
+// that no client can set. If the source holds JSON, base64 of JSON or a token,
+// append a space and the path of the value: "X-Userinfo user.email". Write a dot
+// within a member name as \. there. A source that is set here overrides the
+// preset's.
 type Identity struct {
 	// The name of the authentication layer in front. It sets defaults for the
 	// sources below. Default: none.
@@ -131,9 +132,9 @@ type Identity struct {
 	// requires Email, and a user without an address is then rejected.
 	Verified string `json:"verified,omitempty"`
 
-	// The allowed e-mail domains. A subdomain is another domain. With
-	// human_api_token this option requires Email, and a user without an address
-	// is then rejected. Default: all.
+	// The allowed e-mail domains. Subdomains of a listed domain are not
+	// included. With human_api_token this option requires Email, and a user
+	// without an address is then rejected. Default: all.
 	Domains []string `json:"domains,omitempty"`
 
 	// The encoding of names: auto (detects RFC 2047, RFC 5987, UTF-8, Latin-1

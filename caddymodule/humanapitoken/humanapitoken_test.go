@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// TestWhereTheSecretGoes: without the option api, to Human API and nobody else.
+// TestWhereTheSecretGoes: without the option api, the secret is sent to Human API only.
 func TestWhereTheSecretGoes(t *testing.T) {
 	h := &HumanAPIToken{ClientID: "c", ClientSecret: "s"}
 	var p option.Errors

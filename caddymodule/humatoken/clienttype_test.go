@@ -12,9 +12,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
-// FuzzClientType sends anything as query and body. What comes out is one of
-// the three client types, none, or an error; and where net/url finds one
-// client type in the query, so do we.
+// FuzzClientType sends arbitrary queries and bodies. clientTypeOf returns one of the
+// three client types, none, or an error. If net/url finds exactly one client type in the
+// query, clientTypeOf returns the same.
 func FuzzClientType(f *testing.F) {
 	f.Add("client_type=ios", "application/json", `{"client_type":"IOS"}`)
 	f.Add("clientType=web&client_type=web", "application/x-www-form-urlencoded", "clientType=web")

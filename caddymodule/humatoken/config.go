@@ -75,8 +75,8 @@ type HumaToken struct {
 	Registration *Registration `json:"registration,omitempty"`
 
 	// The client type of requests without a client type: ios, android or web.
-	// Default: the only client type that has a client id. If several have one,
-	// such requests are rejected with 400.
+	// Default: the only client type that has a client id. If there are several
+	// with different ids, such requests are rejected with 400.
 	ClientType string `json:"client_type,omitempty"`
 
 	config.Common
@@ -131,8 +131,8 @@ type Registration struct {
 	// account. Default: 50/s.
 	Rate string `json:"rate,omitempty"`
 
-	// How many sign-ups may be sent at once before Rate limits them. Default:
-	// 500.
+	// The burst of Rate: how many sign-ups may be sent at once before the rate
+	// limit applies. Default: 500.
 	Burst int `json:"burst,omitempty"`
 
 	// How long a user is not signed up again after a sign-up with an unknown

@@ -16,21 +16,21 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// canary stands in every secret of these tests.
+// canary is part of every secret in these tests.
 const canary = "CANARY"
 
-// keyOf is an encryption key that begins with the canary.
+// keyOf returns an encryption key that begins with the canary.
 func keyOf(number int) string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s%026d", canary, number))
 }
 
-// good is a store that loads.
+// good returns a valid store.
 func good() *Redis {
 	return &Redis{Address: []string{"localhost:6379"}, EncryptionKeys: []string{keyOf(1)}}
 }
 
-// provisioned is what Provision says of a store, by way of its JSON, as Caddy
-// loads it.
+// provisioned loads a store from its JSON, like Caddy does, and returns it or the error of
+// Provision.
 func provisioned(t *testing.T, r *Redis) (*Redis, error) {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
@@ -112,7 +112,8 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// TestE02CAFileWithBOM: both certificates of a file are trusted.
+// TestE02CAFileWithBOM: if the CA file begins with a byte order mark, both certificates in
+// it are trusted.
 func TestE02CAFileWithBOM(t *testing.T) {
 	text, want := "\xef\xbb\xbf", x509.NewCertPool()
 	for range 2 {
@@ -131,7 +132,7 @@ func TestE02CAFileWithBOM(t *testing.T) {
 	}
 }
 
-// TestEveryProblemAtOnce: one load tells all there is.
+// TestEveryProblemAtOnce: one load reports the errors of all options.
 func TestEveryProblemAtOnce(t *testing.T) {
 	_, err := provisioned(t, &Redis{DB: -1, Username: "huma", Timeout: -1})
 	for _, option := range []string{"address: ", "db: ", "username: ", "timeout: ", "encryption_keys: "} {
@@ -141,7 +142,7 @@ func TestEveryProblemAtOnce(t *testing.T) {
 	}
 }
 
-// noSecret checks that neither the canary nor a key made of it is in a text.
+// noSecret checks that a text contains neither the canary nor a key made of it.
 func noSecret(t *testing.T, text string) {
 	t.Helper()
 	for _, secret := range []string{canary, keyOf(1)[:8], strings.Trim(fmt.Sprint([]byte(canary)), "[]"), fmt.Sprintf("%x", canary)} {
@@ -151,7 +152,7 @@ func noSecret(t *testing.T, text string) {
 	}
 }
 
-// TestSecretsDoNotPrint: what Provision has made of secrets shows none of them.
+// TestSecretsDoNotPrint: a provisioned store does not print its secrets.
 func TestSecretsDoNotPrint(t *testing.T) {
 	t.Setenv("HUMA_TEST_KEY", keyOf(1))
 	t.Setenv("HUMA_TEST_PASSWORD", canary)
@@ -176,8 +177,8 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	noSecret(t, string(text))
 }
 
-// TestKeys: stores with the same options are one, others are not; the name of a
-// user in logs is kept while keys rotate.
+// TestKeys: stores with the same options have the same pool key, others do not. A new
+// encryption key in front does not change the hash of a user in logs.
 func TestKeys(t *testing.T) {
 	load := func(edit func(r *Redis)) *Redis {
 		t.Helper()
@@ -214,8 +215,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestProvisionConnectsToNobody: validating a config is done where Redis may
-// not be reached.
+// TestProvisionConnectsToNobody: Provision opens no connection, because a config may be
+// validated on a machine that cannot reach Redis.
 func TestProvisionConnectsToNobody(t *testing.T) {
 	address, stop := testutil.CountConnections(t)
 	r := good()

@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// TestLoadHint: what a file's error says decides what to do about it. (The tests
-// may run as a user who may read everything.)
+// TestLoadHint: the error of a file determines the hint. The errors are made here, because
+// the tests may run as a user who may read all files.
 func TestLoadHint(t *testing.T) {
 	t.Setenv("CADDY_HUMA_EMPTY", "")
 	var p option.Errors

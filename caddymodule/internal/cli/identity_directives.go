@@ -59,9 +59,10 @@ func (t *identityRun) withUser(all []dryrun.Directive) (given []dryrun.Directive
 	return given, nil
 }
 
-// ofPreset returns a directive with a preset and the trust option that is usual for it: with
-// --answer `trust forward_auth`, else `trust proxies` for the address of --peer. If preset
-// is empty, the directive has no options.
+// ofPreset returns a directive with a preset and, if the preset needs it, a trust option:
+// with --answer `trust forward_auth`, else `trust proxies` for the address of --peer. A
+// preset that reads only signed assertions gets an empty verify. If preset is empty, the
+// directive has no options.
 func ofPreset(p *endpoint.Service, preset string, g *requestInput) dryrun.Directive {
 	if preset == "" {
 		return dryrun.Directive{Service: p, Title: p.Directive}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// bothTried is a config with both directives, whose users are told apart by
-// different things.
+// bothTried is a config with both directives: one distinguishes users by e-mail address,
+// the other by id.
 const bothTried = `http://localhost {
 	forward_auth authelia:9091 {
 		uri /verify
@@ -39,8 +39,8 @@ http://localhost:8080 {
 }
 `
 
-// TestCommandIdentityOfHumanAPI: the user is who the id says, with an address
-// or without.
+// TestCommandIdentityOfHumanAPI: the id identifies the user, with an e-mail address or
+// without.
 func TestCommandIdentityOfHumanAPI(t *testing.T) {
 	file := func(name, text string) string {
 		path := filepath.Join(t.TempDir(), name)
@@ -62,7 +62,7 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 	for name, tt := range map[string]struct {
 		args  []string
 		found bool
-		parts []string // that are printed, in this order
+		parts []string // parts of the output, in this order
 	}{
 		"an answer": {
 			of("--preset", "authelia", "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "--hash-key", "one"),
@@ -171,7 +171,7 @@ func TestCommandIdentityOfHumanAPIJSON(t *testing.T) {
 		return found, err
 	}
 
-	// The name in logs is the one that TestOutcomesOfHumanAPI finds there.
+	// TestOutcomesOfHumanAPI finds the same hash in the logs.
 	found, err := run("--preset", "authelia", "--answer", "Remote-User: u-1", "--answer", "Remote-Email: a@x.example", "--hash-key", "one")
 	d := found[0]
 	if err != nil || d.UserID != "u-1" || d.Email != "a@x.example" || d.LogName != "d1a38c36" || d.Code != "" || d.Status != 0 {

@@ -21,7 +21,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
-// runCommand runs a subcommand of caddy huma and returns what it prints.
+// runCommand runs a subcommand of caddy huma and returns its output.
 func runCommand(t *testing.T, cmd *cobra.Command, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -115,7 +115,7 @@ func TestCommandIdentity(t *testing.T) {
 	for name, tt := range map[string]struct {
 		args  []string
 		found bool
-		parts []string // that are printed, in this order
+		parts []string // parts of the output, in this order
 	}{
 		"an answer": {
 			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "--answer", "Remote-Name: Ren\xe9 M\xfcller", "--hash-key", "key"},
@@ -249,7 +249,8 @@ func TestCommandIdentity(t *testing.T) {
 	}
 }
 
-// The name in logs is the one that a handler with that key writes.
+// TestCommandIdentityJSON: the hash in the output is the one that a handler with the same
+// hash_key writes to its logs.
 func TestCommandIdentityJSON(t *testing.T) {
 	out, err := runCommand(t, IdentityCommand(), "--json", "--preset", "basic_auth", "--placeholder", "http.auth.user.id=Alice@x.example", "--hash-key", "key")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// parsed is a block with each kind of option.
+// parsed holds the values of a block with each kind of option.
 type parsed struct {
 	text, secret, choice string
 	on, off, inner       bool
@@ -112,7 +112,7 @@ func TestBlock(t *testing.T) {
 	}
 }
 
-// TestBlockValues: each option gets what stands behind its name.
+// TestBlockValues: each option gets the values after its name.
 func TestBlockValues(t *testing.T) {
 	var p parsed
 	d := caddyfile.NewTestDispenser(`directive {
