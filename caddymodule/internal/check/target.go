@@ -117,7 +117,7 @@ func (s *target) prepare(base caddy.Context, who dryrun.User) (run func(context.
 	}
 }
 
-// rehearsed returns the directive, provisioned for a dry run that signs up no user.
+// rehearsed returns the directive, provisioned for a dry run that creates no user.
 func (s *target) rehearsed(ctx caddy.Context) (dryrun.Handler, *endpoint.DryRun, error) {
 	h, err := s.directive.NewHandler()
 	if err != nil {

@@ -81,8 +81,8 @@ func Load(file, adapter string) ([]Directive, error) {
 	return all, nil
 }
 
-// unreadable returns the error of reading file, or nil if the file can be read. Unlike
-// Caddy's own error, it wraps the *fs.PathError.
+// unreadable returns the error of reading file, or nil if the file can be read. It is an
+// *fs.PathError, whose kind Caddy's own error does not have.
 func unreadable(file string) error {
 	if file == "" || file == "-" {
 		return nil

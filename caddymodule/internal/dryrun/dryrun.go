@@ -109,8 +109,8 @@ func PlaceholderIdentity() *config.Identity {
 }
 
 // Run provisions a directive, sends one request for the user who through it, and cleans
-// up. h must not be provisioned yet. register allows a sign-up. Run returns an error if
-// the directive cannot be provisioned.
+// up. h must not be provisioned yet. If register is false, no user is created at the
+// service. Run returns an error if the directive cannot be provisioned.
 func Run(ctx context.Context, h Handler, register bool, who User) (*Result, error) {
 	provisioning, cancel, err := Context()
 	if err != nil {
@@ -127,7 +127,7 @@ func Run(ctx context.Context, h Handler, register bool, who User) (*Result, erro
 
 // Provision provisions a directive with its config, except that the identity comes from
 // PlaceholderIdentity, and that cache, store and breaker are disabled. So each request
-// runs one exchange. register allows a sign-up.
+// runs one exchange. If register is false, no user is created at the service.
 func Provision(ctx caddy.Context, h Handler, register bool) (*endpoint.DryRun, error) {
 	c := common(h)
 	c.Identity = PlaceholderIdentity()
