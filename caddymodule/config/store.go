@@ -21,7 +21,7 @@ type Store interface {
 	// are shared; both must be the same in all replicas. unreadable is called
 	// for each value that cannot be decrypted. The caller must call leave when
 	// it no longer uses the member.
-	Join(account, service string, memory exchange.Forgetter, unreadable func()) (m exchange.Member, leave func(), err error)
+	Join(account, service string, memory exchange.Invalidator, unreadable func()) (m exchange.Member, leave func(), err error)
 
 	// Try connects once, writes and reads as replicas do, and returns an error
 	// if the store cannot be used.

@@ -214,7 +214,7 @@ type tokenSource struct {
 
 // Variant implements endpoint.TokenSource. The request has no influence on the variant.
 func (t *tokenSource) Variant(*http.Request) (endpoint.Variant, exchange.Code) {
-	return endpoint.Variant{Kind: t.name}, ""
+	return endpoint.Variant{Name: t.name}, ""
 }
 
 // Exchange implements endpoint.TokenSource.

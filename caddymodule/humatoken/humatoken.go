@@ -85,7 +85,7 @@ func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, exchange.Code)
 	if kind == "" {
 		return endpoint.Variant{}, problem.ClientTypeUnknown
 	}
-	return endpoint.Variant{Kind: kind, ClientType: of}, ""
+	return endpoint.Variant{Name: kind, ClientType: of}, ""
 }
 
 // Exchange implements endpoint.TokenSource.

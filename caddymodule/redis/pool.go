@@ -23,9 +23,9 @@ type connection struct{ *rediscache.Store }
 // unreadable is called for each value that cannot be decrypted; only the function of the
 // first member of a connection is used, so all members must pass the same one. When the
 // last member leaves, the connection is closed and its running operations are canceled.
-func (r *Redis) Join(account, service string, memory exchange.Forgetter, unreadable func()) (m exchange.Member, leave func(), err error) {
+func (r *Redis) Join(account, service string, memory exchange.Invalidator, unreadable func()) (m exchange.Member, leave func(), err error) {
 	v, _, err := connections.LoadOrNew(r.key, func() (caddy.Destructor, error) {
-		tameLogger()
+		redirectLogger()
 		config := r.config
 		config.OnState = logState
 		config.OnUnreadable = func() { logUnreadable(); unreadable() }
@@ -64,10 +64,10 @@ func logUnreadable() {
 	caddy.Log().Named("huma.redis").Debug("a value in the shared store cannot be opened: it is taken for a miss")
 }
 
-// tameLogger replaces the logger of the Redis client, which is global in the process and
+// redirectLogger replaces the logger of the Redis client, which is global in the process and
 // writes to standard error. The store logs the same events itself. Values are omitted,
 // because a server may repeat a password.
-var tameLogger = sync.OnceFunc(func() { goredis.SetLogger(clientLogger{}) })
+var redirectLogger = sync.OnceFunc(func() { goredis.SetLogger(clientLogger{}) })
 
 type clientLogger struct{}
 

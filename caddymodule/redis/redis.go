@@ -80,11 +80,11 @@ type Redis struct {
 	config rediscache.Config
 	pem    []byte        // content of TLSServerCertsPath
 	key    string        // key of the connection in the pool
-	names  masked.String // see LogKey
+	logKey masked.String // see LogKey
 }
 
-// leastTimeout is the minimum of the option timeout.
-const leastTimeout = time.Millisecond
+// minTimeout is the minimum of the option timeout.
+const minTimeout = time.Millisecond
 
 // CaddyModule returns the Caddy module information.
 func (*Redis) CaddyModule() caddy.ModuleInfo {
@@ -123,7 +123,7 @@ func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"tls_server_certs_path": option.Text(&r.TLSServerCertsPath),
 		"master_name":           option.Text(&r.MasterName),
 		"cluster":               option.Bool(&r.Cluster),
-		"timeout":               option.Duration(&r.Timeout, leastTimeout),
+		"timeout":               option.Duration(&r.Timeout, minTimeout),
 		"encryption_keys":       r.parseKeys,
 	})(d)
 }
@@ -179,7 +179,7 @@ func (r *Redis) Provision(caddy.Context) error {
 		return err
 	}
 	last := r.config.Keys[len(r.config.Keys)-1]
-	r.names = masked.New(string(sum([]byte(last.Reveal()), "log")))
+	r.logKey = masked.New(string(sum([]byte(last.Reveal()), "log")))
 	r.key = r.poolKey()
 	return nil
 }
@@ -207,7 +207,7 @@ func (r *Redis) check(p *option.Errors) {
 	if r.Username != "" && r.Password == "" {
 		p.Addf("username", "it needs a password")
 	}
-	p.MinDuration("timeout", r.Timeout, leastTimeout)
+	p.MinDuration("timeout", r.Timeout, minTimeout)
 }
 
 // readKeys decodes the encryption keys. Its errors contain nothing of a key.
@@ -287,7 +287,7 @@ func (r *Redis) PoolKey() string { return r.key }
 
 // LogKey returns the key of the hash that replaces a user's name in logs. It is the same
 // in all replicas, and derived from the last encryption key. Call it after Provision.
-func (r *Redis) LogKey() masked.String { return r.names }
+func (r *Redis) LogKey() masked.String { return r.logKey }
 
 // Interface guards
 var (

@@ -165,7 +165,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	if r.config.Password.Reveal() != canary || !strings.HasPrefix(r.config.Keys[0].Reveal(), canary) {
 		t.Fatal("the secrets are not those of the environment")
 	}
-	for _, v := range []any{r, *r, r.config, r.config.Keys, r.names, r.LogKey(), r.PoolKey()} {
+	for _, v := range []any{r, *r, r.config, r.config.Keys, r.logKey, r.LogKey(), r.PoolKey()} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
 			noSecret(t, fmt.Sprintf(verb, v))
 		}

@@ -34,7 +34,7 @@ const drainMargin = 2 * time.Second
 type Account struct {
 	Engine *exchange.Engine
 	Cache  *memcache.Cache // tokens and refusals
-	Recent *memcache.Cache // results of exchanges that bypassed Cache
+	Forced *memcache.Cache // results of exchanges that bypassed Cache
 	Hints  *memcache.Cache // users whose last token of Human API was an id token
 
 	mu                  sync.Mutex
@@ -56,7 +56,7 @@ func New() (caddy.Destructor, error) {
 	return &Account{
 		Engine:              exchange.NewEngine(cache, recent, hintCache{hints}),
 		Cache:               cache,
-		Recent:              recent,
+		Forced:              recent,
 		Hints:               hints,
 		attached:            make(map[any]*attachedConfig),
 		registrationLimiter: rate.NewLimiter(0, 0),
@@ -68,8 +68,8 @@ func New() (caddy.Destructor, error) {
 // leaves refusals when it evicts tokens.
 type hintCache struct{ *memcache.Cache }
 
-// ForgetTokens implements exchange.Forgetter. It evicts the hints of the user.
-func (c hintCache) ForgetTokens(user exchange.UserKey) { c.Forget(user) }
+// EvictTokens implements exchange.Invalidator. It evicts the hints of the user.
+func (c hintCache) EvictTokens(user exchange.UserKey) { c.Evict(user) }
 
 // AllowRegistration reports whether a user may be registered now. If so, it takes one
 // token from the account's rate limiter (a token bucket). limit and burst come from the
@@ -148,7 +148,7 @@ func (a *Account) AfterDrain(f func()) {
 func (a *Account) Destruct() error {
 	a.AfterDrain(func() {
 		a.Cache.Close()
-		a.Recent.Close()
+		a.Forced.Close()
 		a.Hints.Close()
 	})
 	return nil

@@ -25,7 +25,7 @@ func (t *identityRun) directives(g *requestInput) ([]dryrun.Directive, error) {
 	}
 	var all []dryrun.Directive
 	if t.config == "" {
-		p, err := dryrun.NamedProvider(t.directive)
+		p, err := dryrun.ServiceByName(t.directive)
 		if err != nil {
 			return nil, err
 		}

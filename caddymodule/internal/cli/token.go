@@ -153,7 +153,7 @@ func (t *tokenRun) selectDirective() (*dryrun.Directive, error) {
 		return nil, err
 	}
 	if t.directive != "" || slices.ContainsFunc(all, func(d dryrun.Directive) bool { return !d.Service.ByID }) {
-		p, err := dryrun.NamedProvider(t.directive)
+		p, err := dryrun.ServiceByName(t.directive)
 		if err != nil {
 			return nil, err
 		}

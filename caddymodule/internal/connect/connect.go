@@ -49,11 +49,11 @@ type Person struct {
 }
 
 // HumanAPI is the part of Human API that an exchange needs. Its errors are
-// *exchange.StatusError, *exchange.TransportError, *exchange.AnswerError,
-// *exchange.OpenError or a context's error. The Code of a StatusError is empty or one
+// *exchange.StatusError, *exchange.TransportError, *exchange.ResponseError,
+// *exchange.BreakerOpenError or a context's error. The Code of a StatusError is empty or one
 // of Human API's codes (see IsErrorCode); in the latter case Definite is set.
 type HumanAPI interface {
-	Token(ctx context.Context, t TokenType, u Person) (*exchange.Grant, error)
+	Token(ctx context.Context, t TokenType, u Person) (*exchange.Token, error)
 }
 
 // Human API's own error codes about a user.
@@ -102,8 +102,8 @@ type Exchange struct {
 	Person Person
 }
 
-// Mint implements the method of exchange.Minter.
-func (c *Exchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
+// Run implements the method of exchange.Exchange.
+func (c *Exchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, error) {
 	first := c.Hints.first(c.User)
 	if c.OnlyKnown {
 		first = IDToken
@@ -127,7 +127,7 @@ func (c *Exchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome,
 }
 
 // end returns the result of the last call, and updates the hint.
-func (c *Exchange) end(t TokenType, grant *exchange.Grant, err error) (*exchange.Grant, exchange.Outcome, error) {
+func (c *Exchange) end(t TokenType, grant *exchange.Token, err error) (*exchange.Token, exchange.Outcome, error) {
 	if err == nil {
 		c.Hints.remember(c.User, t)
 		return grant, exchange.OutcomeSignedIn, nil

@@ -18,7 +18,7 @@ func mint(t *testing.T, first TokenType, answers ...string) (called string, end 
 	api := &script{answers: answers}
 	c := &Exchange{API: api, Hints: newHints(), User: "u"}
 	c.Hints.remember("u", first)
-	grant, outcome, err := c.Mint(t.Context())
+	grant, outcome, err := c.Run(t.Context())
 	var e *exchange.Error
 	switch {
 	case err == nil && (grant == nil || outcome != exchange.OutcomeSignedIn):
@@ -175,7 +175,7 @@ func TestConnectNeverFlips(t *testing.T) {
 		errors.New("odd"):        exchange.CodeUnavailable,
 	} {
 		c := &Exchange{API: failing{err}, User: "u"}
-		_, _, got := c.Mint(t.Context())
+		_, _, got := c.Run(t.Context())
 		var e *exchange.Error
 		if !errors.As(got, &e) || e.Code != want || !errors.Is(got, err) {
 			t.Errorf("%v: got %v, want %s", err, got, want)
@@ -185,20 +185,20 @@ func TestConnectNeverFlips(t *testing.T) {
 
 type failing struct{ err error }
 
-func (f failing) Token(context.Context, TokenType, Person) (*exchange.Grant, error) {
+func (f failing) Token(context.Context, TokenType, Person) (*exchange.Token, error) {
 	return nil, f.err
 }
 
 func TestConnectErrors(t *testing.T) {
 	c := &Exchange{API: failing{&exchange.StatusError{Op: exchange.OpSession, Status: 429, RetryAfter: time.Minute, RequestID: "r1"}}}
-	_, _, err := c.Mint(t.Context())
+	_, _, err := c.Run(t.Context())
 	var e *exchange.Error
 	if !errors.As(err, &e) || e.RetryAfter != time.Minute || err.Error() != "upstream_unavailable: session token: status 429, request r1" {
 		t.Errorf("%v, %+v", err, e)
 	}
 
 	api := &script{answers: []string{"403", "404/UNKNOWN_CLIENT_USER_ID"}}
-	_, _, err = (&Exchange{API: api}).Mint(t.Context())
+	_, _, err = (&Exchange{API: api}).Run(t.Context())
 	if want := "connect_unavailable: session token: status 403; id token: status 404, code UNKNOWN_CLIENT_USER_ID"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -221,14 +221,14 @@ func TestConnectCodesDecideRetries(t *testing.T) {
 // over the first calls of other exchanges.
 func TestTheOtherTypeHasPriority(t *testing.T) {
 	var seen []bool
-	api := tokenFunc(func(ctx context.Context, tt TokenType, _ Person) (*exchange.Grant, error) {
+	api := tokenFunc(func(ctx context.Context, tt TokenType, _ Person) (*exchange.Token, error) {
 		seen = append(seen, exchange.HasPriority(ctx))
 		if tt == SessionToken {
 			return nil, &exchange.StatusError{Op: tt.Op(), Status: 403}
 		}
-		return exchange.NewGrant(time.Now()).Text("token", "t").Grant(), nil
+		return exchange.NewToken(time.Now()).Text("token", "t").Token(), nil
 	})
-	if _, _, err := (&Exchange{API: api, User: "u"}).Mint(t.Context()); err != nil {
+	if _, _, err := (&Exchange{API: api, User: "u"}).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if len(seen) != 2 || seen[0] || !seen[1] {
@@ -236,9 +236,9 @@ func TestTheOtherTypeHasPriority(t *testing.T) {
 	}
 }
 
-type tokenFunc func(context.Context, TokenType, Person) (*exchange.Grant, error)
+type tokenFunc func(context.Context, TokenType, Person) (*exchange.Token, error)
 
-func (f tokenFunc) Token(ctx context.Context, t TokenType, u Person) (*exchange.Grant, error) {
+func (f tokenFunc) Token(ctx context.Context, t TokenType, u Person) (*exchange.Token, error) {
 	return f(ctx, t, u)
 }
 
@@ -260,7 +260,7 @@ func TestConnectOnlyKnown(t *testing.T) {
 			api := &script{answers: []string{c.answer}}
 			connect := &Exchange{API: api, Hints: newHints(), User: "u", OnlyKnown: true}
 			connect.Hints.remember("u", SessionToken)
-			_, _, err := connect.Mint(t.Context())
+			_, _, err := connect.Run(t.Context())
 			var e *exchange.Error
 			if errors.As(err, &e); (err == nil) != (c.end == "") || e != nil && e.Code != c.end {
 				t.Errorf("%v, want %q", err, c.end)

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // hintStore is a minimal store for the hints of one test. It deletes nothing.
 type hintStore struct {
-	exchange.Forgetter
+	exchange.Invalidator
 	recs map[exchange.UserKey]exchange.Record
 }
 
@@ -24,12 +24,12 @@ func newHints() Hints {
 	return Hints{Store: hintStore{recs: make(map[exchange.UserKey]exchange.Record)}}
 }
 
-func (s hintStore) Get(u exchange.UserKey, _ exchange.Kind, now time.Time) (exchange.Record, bool) {
+func (s hintStore) Get(u exchange.UserKey, _ exchange.Variant, now time.Time) (exchange.Record, bool) {
 	r := s.recs[u]
 	return r, now.Before(r.Until)
 }
 
-func (s hintStore) Put(u exchange.UserKey, _ exchange.Kind, r exchange.Record) { s.recs[u] = r }
+func (s hintStore) Put(u exchange.UserKey, _ exchange.Variant, r exchange.Record) { s.recs[u] = r }
 
 // script is a Human API with a given response for each call.
 type script struct {
@@ -49,7 +49,7 @@ const (
 	open    = "breaker open"
 )
 
-func (s *script) Token(_ context.Context, t TokenType, _ Person) (*exchange.Grant, error) {
+func (s *script) Token(_ context.Context, t TokenType, _ Person) (*exchange.Token, error) {
 	s.types = append(s.types, string(t))
 	if len(s.answers) == 0 {
 		return nil, fmt.Errorf("unexpected call for a token of type %s", t)
@@ -58,9 +58,9 @@ func (s *script) Token(_ context.Context, t TokenType, _ Person) (*exchange.Gran
 	s.answers = s.answers[1:]
 	switch a {
 	case ok200:
-		return exchange.NewGrant(time.Now()).Text("token", string(op)).Lifetime("expires_in", time.Hour).Grant(), nil
+		return exchange.NewToken(time.Now()).Text("token", string(op)).Lifetime("expires_in", time.Hour).Token(), nil
 	case html:
-		return nil, &exchange.AnswerError{Op: op, Why: "not JSON"}
+		return nil, &exchange.ResponseError{Op: op, Why: "not JSON"}
 	case reset:
 		return nil, &exchange.TransportError{Op: op, Sent: true, Err: errors.New("connection reset")}
 	case noConn:
@@ -68,7 +68,7 @@ func (s *script) Token(_ context.Context, t TokenType, _ Person) (*exchange.Gran
 	case late:
 		return nil, &exchange.TransportError{Op: op, Sent: true, Timeout: true, Err: context.DeadlineExceeded}
 	case open:
-		return nil, &exchange.OpenError{RetryAfter: 3 * time.Second}
+		return nil, &exchange.BreakerOpenError{RetryAfter: 3 * time.Second}
 	}
 	e := &exchange.StatusError{Op: op}
 	if _, err := fmt.Sscanf(a, "%d/%s", &e.Status, &e.Code); err != nil {

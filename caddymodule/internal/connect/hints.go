@@ -13,9 +13,9 @@ const (
 	// hintKind is the kind under which a user's hint is stored with their tokens, so
 	// that forgetting the user also deletes the hint. No request has this kind, because
 	// kinds of requests contain no NUL.
-	hintKind exchange.Kind = "\x00hint"
+	hintKind exchange.Variant = "\x00hint"
 
-	// codeHintID takes the place of a refusal's code. A hint has no Grant, so it can
+	// codeHintID takes the place of a refusal's code. A hint has no Token, so it can
 	// never be returned as a token.
 	codeHintID exchange.Code = "hint_id"
 )

@@ -18,13 +18,13 @@ type connectService struct {
 	n     int // number of the next token
 }
 
-func (s *connectService) Token(_ context.Context, t TokenType, _ Person) (*exchange.Grant, error) {
+func (s *connectService) Token(_ context.Context, t TokenType, _ Person) (*exchange.Token, error) {
 	s.calls++
 	if t != s.gives {
 		return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
 	}
 	s.n++
-	return exchange.NewGrant(time.Now()).Text("token", fmt.Sprint(s.n)).Lifetime("expires_in", time.Hour).Grant(), nil
+	return exchange.NewToken(time.Now()).Text("token", fmt.Sprint(s.n)).Lifetime("expires_in", time.Hour).Token(), nil
 }
 
 // page requests tokens of one user as a handler would.
@@ -34,8 +34,8 @@ type page struct {
 	Exchange
 }
 
-func (p *page) Minter() exchange.Minter { return p }
-func (p *page) Ended(exchange.Result)   {}
+func (p *page) NewExchange() exchange.Exchange { return p }
+func (p *page) Finished(exchange.Result)       {}
 
 func newPage(t *testing.T, api HumanAPI) *page {
 	t.Helper()
@@ -47,23 +47,23 @@ func newPage(t *testing.T, api HumanAPI) *page {
 		engine: exchange.NewEngine(c, recent),
 		policy: exchange.Policy{
 			Timeout: time.Minute, TTL: time.Hour, NegativeTTL: time.Minute, MaxWaiting: 10,
-			Cache: store, Recent: recent.Limit(100),
+			Cache: store, Forced: recent.Limit(100),
 		},
 		Exchange: Exchange{API: api, Hints: Hints{Store: store}, User: "u"},
 	}
 }
 
-func (p *page) ask(t *testing.T, kind exchange.Kind, fresh bool) exchange.Result {
+func (p *page) ask(t *testing.T, kind exchange.Variant, fresh bool) exchange.Result {
 	t.Helper()
-	return p.engine.Exchange(t.Context(), &exchange.Request{User: p.User, Kind: kind, Fresh: fresh, Source: p, Policy: &p.policy})
+	return p.engine.Exchange(t.Context(), &exchange.Request{User: p.User, Variant: kind, Force: fresh, Source: p, Policy: &p.policy})
 }
 
 // want requests a token and checks how many calls were made.
-func (p *page) want(t *testing.T, s *connectService, kind exchange.Kind, calls int) {
+func (p *page) want(t *testing.T, s *connectService, kind exchange.Variant, calls int) {
 	t.Helper()
 	before := s.calls
 	r := p.ask(t, kind, true)
-	if r.Err != nil || r.Grant == nil {
+	if r.Err != nil || r.Token == nil {
 		t.Fatal(r.Err)
 	}
 	if n := s.calls - before; n != calls {
@@ -84,7 +84,7 @@ func TestHints(t *testing.T) {
 	p.want(t, s, "e", 1) // and was deleted
 	s.gives = IDToken
 	p.want(t, s, "f", 2)
-	p.engine.Forget("u")
+	p.engine.Evict("u")
 	p.want(t, s, "g", 2) // forgotten with the user
 	p.want(t, s, "h", 1)
 
@@ -105,14 +105,14 @@ func TestHintLost(t *testing.T) {
 	p := newPage(t, s)
 	p.want(t, s, "a", 2)
 	for i := range 9 {
-		p.policy.Cache.Put("u", exchange.Kind(fmt.Sprint(i)), exchange.Record{
-			Grant: exchange.NewGrant(time.Now()).Grant(), Until: time.Now().Add(time.Hour),
+		p.policy.Cache.Put("u", exchange.Variant(fmt.Sprint(i)), exchange.Record{
+			Token: exchange.NewToken(time.Now()).Token(), Until: time.Now().Add(time.Hour),
 		})
 	}
 	p.want(t, s, "b", 2)
 
 	p.Hints.Store.Put("u", "\x00hint", exchange.Record{
-		Grant: exchange.NewGrant(time.Now()).Text("token", "id").Grant(), Until: time.Now().Add(time.Hour),
+		Token: exchange.NewToken(time.Now()).Text("token", "id").Token(), Until: time.Now().Add(time.Hour),
 	})
 	p.want(t, s, "c", 2)
 	p.Hints.Store.Put("u", "\x00hint", exchange.Record{
@@ -128,7 +128,7 @@ func TestHintLost(t *testing.T) {
 // refusing refuses both types.
 type refusing struct{ calls int }
 
-func (r *refusing) Token(_ context.Context, t TokenType, _ Person) (*exchange.Grant, error) {
+func (r *refusing) Token(_ context.Context, t TokenType, _ Person) (*exchange.Token, error) {
 	r.calls++
 	return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
 }

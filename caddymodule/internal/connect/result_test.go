@@ -29,7 +29,7 @@ func TestCallResult(t *testing.T) {
 		{"a wrong type", exchange.OpSession, status(exchange.OpSession, 403, "INVALID_TOKEN_TYPE"), exchange.CallRejected},
 		{"no such path", exchange.OpSession, status(exchange.OpSession, 404, ""), exchange.CallRejected},
 		{"too many calls at Human API", exchange.OpID, status(exchange.OpID, 429, ""), exchange.CallLimited},
-		{"garbage", exchange.OpSession, &exchange.AnswerError{Op: exchange.OpSession}, exchange.CallBadResponse},
+		{"garbage", exchange.OpSession, &exchange.ResponseError{Op: exchange.OpSession}, exchange.CallBadResponse},
 		{"no connection in time", exchange.OpID, &exchange.TransportError{Op: exchange.OpID, Timeout: true, Err: context.DeadlineExceeded}, exchange.CallUnreachable},
 	} {
 		if got := CallResult(c.op, c.err); got != c.want {

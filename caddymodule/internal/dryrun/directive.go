@@ -32,9 +32,9 @@ type Directive struct {
 	Problem       error    // error of reading the options; nil if they are valid
 }
 
-// NamedProvider returns the service of the flag --directive. Default: Huma. It returns a
+// ServiceByName returns the service of the flag --directive. Default: Huma. It returns a
 // usage error if there is no such directive.
-func NamedProvider(directive string) (*endpoint.Service, error) {
+func ServiceByName(directive string) (*endpoint.Service, error) {
 	p, ok := endpoint.ServiceOf(cmp.Or(directive, endpoint.Huma.Directive))
 	if !ok {
 		return nil, command.UsageError("--directive: there is no %q: write %s", directive, strings.Join(endpoint.DirectiveNames(), " or "))

@@ -46,7 +46,7 @@ func (c TokenCache) Flush(ctx context.Context) error {
 // returns an error, the user is evicted in this process, but the other replicas may
 // not have been notified.
 func (c TokenCache) Evict(ctx context.Context) error {
-	return c.Account.Engine.Evict(ctx, c.user, c.Shared, true)
+	return c.Account.Engine.EvictEverywhere(ctx, c.user, c.Shared, true)
 }
 
 // ReleaseHold ends the hold of a user at all replicas, so that the user can be signed

@@ -36,7 +36,7 @@ func TestForgettingBesideTheStore(t *testing.T) {
 	a := v.(*account.Account)
 	defer func() { _ = a.Destruct() }()
 	keep := func() {
-		a.Cache.Limit(10).Put("u", "k", exchange.Record{Grant: exchange.NewGrant(time.Now()).Grant(), Until: time.Now().Add(time.Hour)})
+		a.Cache.Limit(10).Put("u", "k", exchange.Record{Token: exchange.NewToken(time.Now()).Token(), Until: time.Now().Add(time.Hour)})
 	}
 	for name, forget := range map[string]func(TokenCache) error{
 		"flush": func(m TokenCache) error { return m.Flush(t.Context()) },

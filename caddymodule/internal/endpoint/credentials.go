@@ -69,7 +69,7 @@ type TokenSource interface {
 
 // Variant is a kind of token. A user may have one token of each kind.
 type Variant struct {
-	Kind       string           // the kind's name in cache keys
+	Name       string           // the kind's name in cache keys
 	ClientType login.ClientType // empty for a service without client types
 }
 

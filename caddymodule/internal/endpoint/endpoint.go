@@ -62,9 +62,9 @@ type Endpoint struct {
 	samples   logLimiter  // limits messages that any request can trigger
 }
 
-// Exchange gets one token from a service. It is exchange.Minter without Ended.
+// Exchange gets one token from a service. It is exchange.Exchange without Finished.
 type Exchange interface {
-	Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error)
+	Run(ctx context.Context) (*exchange.Token, exchange.Outcome, error)
 }
 
 // allow is the value of the response header Allow. HEAD is not allowed, because it
@@ -117,7 +117,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 	if bad != "" {
 		return req.fail(w, problem.Error{Code: bad})
 	}
-	req.kind, req.ClientType = req.variant(variant.Kind), variant.ClientType
+	req.variantKey, req.ClientType = req.withVary(variant.Name), variant.ClientType
 	result := req.token()
 	if e.Policy.Cache != nil {
 		metrics.CountLookup(result)
@@ -129,8 +129,8 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 // In a cache hit, which most requests are, q does not escape to the heap: only an
 // exchange gets a copy on the heap, because it may outlive the request.
 func (q *Request) token() exchange.Result {
-	lookup := exchange.Request{User: q.key, Kind: q.kind, Fresh: q.wantsFreshToken(), Since: q.start, Policy: &q.creds.Policy}
-	if result, ok := lookup.Kept(time.Now()); ok {
+	lookup := exchange.Request{User: q.key, Variant: q.variantKey, Force: q.wantsFreshToken(), Since: q.start, Policy: &q.creds.Policy}
+	if result, ok := lookup.Lookup(time.Now()); ok {
 		return result
 	}
 	source := *q
@@ -138,8 +138,8 @@ func (q *Request) token() exchange.Result {
 	return q.endpoint.Account.Engine.Exchange(q.http.Context(), &lookup)
 }
 
-// Minter implements exchange.Source. It returns the exchange of the request.
-func (q *Request) Minter() exchange.Minter {
+// NewExchange implements exchange.Source. It returns the exchange of the request.
+func (q *Request) NewExchange() exchange.Exchange {
 	return &loggedExchange{q.creds.tokens.Exchange(q), q.endpoint, q.creds, q.User}
 }
 
@@ -152,10 +152,10 @@ type loggedExchange struct {
 	user        identity.User
 }
 
-// Mint implements exchange.Minter. If the service refuses the credentials, Mint reloads
+// Run implements exchange.Exchange. If the service refuses the credentials, Run reloads
 // them from their files and retries once if they have changed.
-func (m *loggedExchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
-	grant, outcome, err := m.exchange.Mint(ctx)
+func (m *loggedExchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, error) {
+	grant, outcome, err := m.exchange.Run(ctx)
 	if err == nil || problem.Of(err).Code != exchange.CodeConfig {
 		return grant, outcome, err
 	}
@@ -164,15 +164,15 @@ func (m *loggedExchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Ou
 		return grant, outcome, err
 	}
 	m.exchange = c.tokens.RetryWith(m.exchange)
-	return m.exchange.Mint(ctx)
+	return m.exchange.Run(ctx)
 }
 
-// Ended implements exchange.Minter. It logs the result.
-func (m *loggedExchange) Ended(r exchange.Result) { m.e.logEnd(m.user, r) }
+// Finished implements exchange.Exchange. It logs the result.
+func (m *loggedExchange) Finished(r exchange.Result) { m.e.logEnd(m.user, r) }
 
 // Interface guards
 var (
 	_ caddyhttp.MiddlewareHandler = (*Endpoint)(nil)
-	_ exchange.Minter             = (*loggedExchange)(nil)
+	_ exchange.Exchange           = (*loggedExchange)(nil)
 	_ exchange.Source             = (*Request)(nil)
 )

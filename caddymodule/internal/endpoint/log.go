@@ -19,8 +19,8 @@ import (
 // sets succeeded if there is a token.
 func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
 	e.DryRun.setResult(r)
-	if r.NotKept != nil {
-		e.logPanic("a token was not kept", r.NotKept)
+	if r.CacheErr != nil {
+		e.logPanic("a token was not kept", r.CacheErr)
 	}
 	if r.Err == nil {
 		e.succeeded.Store(true)
@@ -98,7 +98,7 @@ func stackOf(err error) []byte {
 // severity returns the log level of a failed exchange: error if the operator has to fix
 // something, warning if the failure is temporary, info if the service decided it.
 func (e *Endpoint) severity(code exchange.Code, err error) zapcore.Level {
-	var open *exchange.OpenError
+	var open *exchange.BreakerOpenError
 	switch {
 	case errors.As(err, &open):
 		return zapcore.DebugLevel // the breaker has logged that it opened

@@ -96,7 +96,7 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 	e.cleanups.Add(func() { e.upstream.OnBreaker.CompareAndSwap(&e.onBreaker, nil) })
 	if cache := e.common.Cache; cache == nil || !cache.Disabled {
 		e.Policy.Cache = a.Cache.Limit(l.MaxEntries)
-		e.Policy.Recent = a.Recent.Limit(l.MaxEntries)
+		e.Policy.Forced = a.Forced.Limit(l.MaxEntries)
 	}
 	if cache := e.common.Cache; cache != nil {
 		for _, v := range cache.Vary {

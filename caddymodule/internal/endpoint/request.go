@@ -31,7 +31,7 @@ type Request struct {
 	start           time.Time               // when the endpoint got the request
 	User            identity.User           // zero until the user is identified
 	key             exchange.UserKey        // names the user in caches
-	kind            exchange.Kind           // of the token; empty until it is known
+	variantKey      exchange.Variant        // of the token; empty until it is known
 	ClientType      login.ClientType        // empty for a service without client types
 	end             *metrics.OutcomeMetrics // set by finish; nil before
 	logged          bool                    // the server has access logs
@@ -121,7 +121,7 @@ func (q *Request) hasNoCache() bool {
 
 // Registration returns r for the exchange of this request: the refusal of a sign-up is
 // repeated for the duration of the option negative_ttl, and a sign-up that creates the
-// user also emits the event huma_registered. r.Ended must not be nil.
+// user also emits the event huma_registered. r.Finished must not be nil.
 func (q *Request) Registration(r login.Registration) login.Registration {
 	e, user, ended := q.endpoint, q.User, r.Ended
 	r.Refused = q.creds.Policy.NegativeTTL
@@ -134,11 +134,11 @@ func (q *Request) Registration(r login.Registration) login.Registration {
 	return r
 }
 
-// variant returns the kind of token for cache keys: kind and, if the option vary is set,
+// withVary returns the kind of token for cache keys: kind and, if the option vary is set,
 // a hash of the values of its placeholders.
-func (q *Request) variant(kind string) exchange.Kind {
+func (q *Request) withVary(kind string) exchange.Variant {
 	if len(q.endpoint.vary) == 0 {
-		return exchange.Kind(kind)
+		return exchange.Variant(kind)
 	}
 	// Hash the values, because a client may send values of any length.
 	hash := sha256.New()
@@ -147,7 +147,7 @@ func (q *Request) variant(kind string) exchange.Kind {
 		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
 		hash.Write([]byte(v))
 	}
-	return exchange.Kind(kind + " " + string(hash.Sum(nil)[:16]))
+	return exchange.Variant(kind + " " + string(hash.Sum(nil)[:16]))
 }
 
 // loadStore loads the store that replicas share, if one is configured, and adds errors
@@ -189,12 +189,12 @@ func (q *Request) Coordinator(user exchange.UserKey) *login.Coordinator {
 	if c.locks == nil {
 		return nil
 	}
-	tokens, kind := c.hasher.CacheKey(q.User), q.kind
-	stored := func(ctx context.Context) *exchange.Grant {
+	tokens, kind := c.hasher.CacheKey(q.User), q.variantKey
+	stored := func(ctx context.Context) *exchange.Token {
 		return q.endpoint.Account.Engine.Stored(ctx, tokens, kind, &c.Policy)
 	}
 	if q.wantsFreshToken() { // the stored token may be the one that the client wants replaced
-		stored = func(context.Context) *exchange.Grant { return nil }
+		stored = func(context.Context) *exchange.Token { return nil }
 	}
 	return &login.Coordinator{Locks: c.locks, User: user, Timeout: c.Policy.Timeout, Stored: stored}
 }

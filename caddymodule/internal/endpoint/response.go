@@ -30,7 +30,7 @@ func (q *Request) respond(w http.ResponseWriter, r exchange.Result) error {
 	case r.Err == nil:
 		now := q.finish(r.Outcome, "")
 		buf := buffers.Get().(*[]byte)
-		*buf = r.Grant.AppendJSON((*buf)[:0], now)
+		*buf = r.Token.AppendJSON((*buf)[:0], now)
 		write(w, http.StatusOK, "application/json", *buf)
 		buffers.Put(buf)
 		return nil
@@ -45,7 +45,7 @@ func (q *Request) respond(w http.ResponseWriter, r exchange.Result) error {
 // reached, evict logs it and responds with 204 as well.
 func (q *Request) evict(w http.ResponseWriter) error {
 	e := q.endpoint
-	err := e.Account.Engine.Evict(context.WithoutCancel(q.http.Context()), q.key, q.creds.Policy.Shared, false)
+	err := e.Account.Engine.EvictEverywhere(context.WithoutCancel(q.http.Context()), q.key, q.creds.Policy.Shared, false)
 	if err != nil {
 		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, evictedHere, zap.Error(err))
 	}

@@ -174,8 +174,8 @@ func (e *Endpoint) replace(c *credentials) bool {
 // The settings must stay the same for debounce, because a file may be only partly
 // written. The files are read at most maxDebounce times.
 const (
-	debounce    = 20 * time.Millisecond
-	maxDebounce = 10
+	settleDelay    = 20 * time.Millisecond
+	maxSettleReads = 10
 )
 
 // errFileChanging is the error of a reload whose settings changed with each reading.
@@ -186,7 +186,7 @@ var errFileChanging = errors.New("the files change all the time")
 // happen within maxDebounce readings.
 func (e *Endpoint) stableSettings() (Settings, error) {
 	sum := e.current.Load().sum
-	for range maxDebounce {
+	for range maxSettleReads {
 		var p option.Errors
 		s := e.source.Settings(&p)
 		if err := p.Err(); err != nil {
@@ -197,7 +197,7 @@ func (e *Endpoint) stableSettings() (Settings, error) {
 			return s, nil
 		}
 		sum = now
-		time.Sleep(debounce)
+		time.Sleep(settleDelay)
 	}
 	return nil, errFileChanging
 }

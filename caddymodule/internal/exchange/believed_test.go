@@ -9,8 +9,8 @@ import (
 
 // minted returns a token that was issued the given time ago. A negative time is that of
 // a replica whose clock is ahead.
-func minted(ago time.Duration) *Grant {
-	return NewGrant(time.Now().Add(-ago)).Text("authToken", "7").Lifetime("expiresIn", time.Hour).Grant()
+func minted(ago time.Duration) *Token {
+	return NewToken(time.Now().Add(-ago)).Text("authToken", "7").Lifetime("expiresIn", time.Hour).Token()
 }
 
 // refusalOf returns a refusal that was cached the given time ago.
@@ -48,7 +48,7 @@ func TestWhatIsBelievedOfTheStore(t *testing.T) {
 				b.policy.Registers = test.registers
 				rec := Record{Until: time.Now().Add(test.left)}
 				if test.grant != 0 {
-					rec.Grant = minted(test.grant)
+					rec.Token = minted(test.grant)
 				} else {
 					rec.Err = refusalOf(test.refusal, test.age)
 				}
@@ -76,7 +76,7 @@ type keepsAll struct {
 	rec Record
 }
 
-func (s *keepsAll) Get(context.Context, UserKey, Kind) (Record, bool, Tombstone, error) {
+func (s *keepsAll) Get(context.Context, UserKey, Variant) (Record, bool, Tombstone, error) {
 	return s.rec, true, "0", nil
 }
 
@@ -89,9 +89,9 @@ func TestAClockSetBack(t *testing.T) {
 				b := newBench()
 				store := b.policy.Cache
 				if fresh {
-					store = b.policy.Recent
+					store = b.policy.Forced
 				}
-				store.Put("u", "ios", Record{Grant: minted(-time.Second), Until: time.Now().Add(time.Minute)})
+				store.Put("u", "ios", Record{Token: minted(-time.Second), Until: time.Now().Add(time.Minute)})
 				if r := b.get(t.Context(), "u", "ios", fresh); number(r) != 1 {
 					t.Errorf("got %d, want one of now", number(r))
 				}

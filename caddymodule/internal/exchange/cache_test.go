@@ -11,7 +11,7 @@ import (
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
+		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 		b.get(t.Context(), "u", "ios", false)
 		time.Sleep(59 * time.Second)
 		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
@@ -55,8 +55,8 @@ func TestFreshError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.get(t.Context(), "u", "ios", false)
-		works := b.mint
-		b.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+		works := b.exchange
+		b.exchange = func(context.Context, int64) (*Token, Outcome, error) {
 			return nil, "", &Error{Code: CodeUnavailable}
 		}
 		for range 2 {
@@ -70,7 +70,7 @@ func TestFreshError(t *testing.T) {
 		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
 			t.Errorf("who does not ask for a fresh one: %+v", r)
 		}
-		b.mint = works
+		b.exchange = works
 		time.Sleep(6 * time.Second)
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 3 {
 			t.Errorf("when the service is back: %+v", r)
@@ -101,7 +101,7 @@ func TestRefusalsAreRepeatedOutagesAreNot(t *testing.T) {
 			CodeUnavailable: 3, CodeTimeout: 3, CodeConfig: 3, CodeBadResponse: 3, CodeRegistrationLimited: 3,
 		} {
 			b := newBench()
-			b.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: c} }
+			b.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: c} }
 			for range 3 {
 				if r := b.get(t.Context(), "u", "ios", false); code(r) != c {
 					t.Errorf("%s: %+v", c, r)
@@ -122,18 +122,18 @@ func TestRefusalsAreRepeatedOutagesAreNot(t *testing.T) {
 func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		works := b.mint
-		b.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+		works := b.exchange
+		b.exchange = func(context.Context, int64) (*Token, Outcome, error) {
 			time.Sleep(time.Second)
 			return nil, "", &Error{Code: CodeNotRegistered}
 		}
 		go b.get(t.Context(), "u", "ios", false)
 		synctest.Wait()
-		b.mint = works
+		b.exchange = works
 		registers := b.policy
 		registers.Registers = true
 		ask := func(p *Policy) Result {
-			return b.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{b}, Policy: p})
+			return b.Exchange(t.Context(), &Request{User: "u", Variant: "ios", Source: source{b}, Policy: p})
 		}
 		joined := make(chan Result)
 		go func() { joined <- ask(&registers) }()
@@ -157,7 +157,7 @@ func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.policy.NegativeTTL = time.Hour
-		b.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
+		b.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
 		b.get(t.Context(), "u", "ios", false)
 		time.Sleep(10 * time.Second)
 		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 1 {
@@ -175,8 +175,8 @@ func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
 func TestC09_FreshTokensEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
-			return NewGrant(time.Now()).Text("authToken", fmt.Sprint(call)).Lifetime("expiresIn", 2*time.Second).Grant(), OutcomeSignedIn, nil
+		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
+			return NewToken(time.Now()).Text("authToken", fmt.Sprint(call)).Lifetime("expiresIn", 2*time.Second).Token(), OutcomeSignedIn, nil
 		}
 		b.get(t.Context(), "u", "ios", true)
 		time.Sleep(time.Second)
@@ -190,13 +190,13 @@ func TestC09_FreshTokensEnd(t *testing.T) {
 	})
 }
 
-// TestC13_WhatTheMinterNotes checks that Forget also deletes what the Minter has put
+// TestC13_WhatTheMinterNotes checks that Evict also deletes what the Exchange has put
 // into a cache.
 func TestC13_WhatTheMinterNotes(t *testing.T) {
-	const note Kind = "\x00note"
+	const note Variant = "\x00note"
 	b := newBench()
-	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
-		b.Forget("u")
+	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
+		b.Evict("u")
 		b.policy.Cache.Put("u", note, Record{Err: &Error{Code: "noted"}, Until: time.Now().Add(time.Hour)})
 		return token(call), OutcomeSignedIn, nil
 	}

@@ -14,9 +14,9 @@ func Classify(err error) *Error {
 	var (
 		status    *StatusError
 		transport *TransportError
-		answer    *AnswerError
-		open      *OpenError
-		busy      *BusyError
+		answer    *ResponseError
+		open      *BreakerOpenError
+		busy      *OverloadError
 	)
 	e := &Error{Err: err}
 	switch {

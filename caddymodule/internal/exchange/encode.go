@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Binary encoding of Grant and Record, for stores outside this process. All numbers are
+// Binary encoding of Token and Record, for stores outside this process. All numbers are
 // big-endian. The encoding is neither encrypted nor authenticated: the store must seal
 // it.
 const (
@@ -16,7 +16,7 @@ const (
 	recordGrant   = 1
 	recordRefusal = 2
 
-	// maxText is the maximum length of a decoded Grant's text in bytes. A response of a
+	// maxText is the maximum length of a decoded Token's text in bytes. A response of a
 	// service has at most 64 KiB, JSON may escape one byte as six, and there are member
 	// names.
 	maxText = 7 << 16
@@ -36,9 +36,9 @@ var (
 )
 
 // AppendBinary implements encoding.BinaryAppender. It never fails.
-func (g *Grant) AppendBinary(b []byte) ([]byte, error) {
+func (g *Token) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, grantVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(g.minted))
+	b = binary.BigEndian.AppendUint64(b, uint64(g.issuedAt))
 	b = binary.BigEndian.AppendUint32(b, g.life)
 	b = append(b, byte(g.count))
 	for _, gap := range g.gaps[:g.count] {
@@ -48,23 +48,23 @@ func (g *Grant) AppendBinary(b []byte) ([]byte, error) {
 	return append(b, g.text...), nil
 }
 
-// DecodeGrant decodes the output of Grant.AppendBinary. It returns an error for any
-// other data. The Grant does not reference data.
-func DecodeGrant(data []byte) (*Grant, error) {
+// DecodeGrant decodes the output of Token.AppendBinary. It returns an error for any
+// other data. The Token does not reference data.
+func DecodeGrant(data []byte) (*Token, error) {
 	if len(data) < grantHeader || data[0] != grantVersion || data[grantHeader-1] > maxGaps {
 		return nil, errGrantForm
 	}
-	g := &Grant{
-		minted: int64(binary.BigEndian.Uint64(data[1:])),
-		life:   binary.BigEndian.Uint32(data[9:]),
-		count:  uint32(data[grantHeader-1]),
+	g := &Token{
+		issuedAt: int64(binary.BigEndian.Uint64(data[1:])),
+		life:     binary.BigEndian.Uint32(data[9:]),
+		count:    uint32(data[grantHeader-1]),
 	}
 	data = data[grantHeader:]
 	if len(data) < int(g.count)*gapSize {
 		return nil, errGrantForm
 	}
 	for i := range g.gaps[:g.count] {
-		g.gaps[i] = gap{at: binary.BigEndian.Uint32(data), life: binary.BigEndian.Uint32(data[4:])}
+		g.gaps[i] = lifetimeSlot{at: binary.BigEndian.Uint32(data), life: binary.BigEndian.Uint32(data[4:])}
 		data = data[gapSize:]
 	}
 	if len(data) > maxText {
@@ -76,12 +76,12 @@ func DecodeGrant(data []byte) (*Grant, error) {
 	return g, nil
 }
 
-// wellFormed reports whether a Builder could have built the Grant. It checks what
+// wellFormed reports whether a Builder could have built the Token. It checks what
 // AppendJSON and the expiry rely on: a text in braces, gaps inside it in ascending
 // order, and lifetimes of at most maxLifetime.
-func (g *Grant) wellFormed() bool {
+func (g *Token) wellFormed() bool {
 	n := uint32(len(g.text))
-	if n < 2 || g.text[0] != '{' || g.text[n-1] != '}' || g.minted < 0 {
+	if n < 2 || g.text[0] != '{' || g.text[n-1] != '}' || g.issuedAt < 0 {
 		return false
 	}
 	from, found := uint32(0), g.life == 0
@@ -99,7 +99,7 @@ func (g *Grant) wellFormed() bool {
 // Of a refusal it encodes Code, RetryAfter and the time at which it was cached. The
 // details are only in the log of the replica that got the refusal.
 func (r Record) AppendBinary(b []byte) ([]byte, error) {
-	if (r.Grant == nil) == (r.Err == nil) {
+	if (r.Token == nil) == (r.Err == nil) {
 		return b, errNoRecord
 	}
 	kind := byte(recordGrant)
@@ -109,7 +109,7 @@ func (r Record) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, recordVersion, kind)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Until.UnixNano()))
 	if r.Err == nil {
-		return r.Grant.AppendBinary(b)
+		return r.Token.AppendBinary(b)
 	}
 	if !r.Err.isRefusal() {
 		return b, errNoRecord
@@ -139,10 +139,10 @@ func DecodeRecord(data []byte) (Record, error) {
 		if err != nil {
 			return Record{}, err
 		}
-		if !believable(g.minted, until) {
+		if !believable(g.issuedAt, until) {
 			return Record{}, errRecordForm
 		}
-		rec.Grant = g
+		rec.Token = g
 	case recordRefusal:
 		const times = 8 + 8
 		if len(rest) < times {

@@ -18,15 +18,15 @@ func encode(t testing.TB, r Record) []byte {
 	return b
 }
 
-func someGrants(minted time.Time) []*Grant {
-	return []*Grant{
-		NewGrant(minted).Text("authToken", "t</script>\u2028").Grant(),
-		NewGrant(minted).Lifetime("expiresIn", time.Hour).Grant(),
-		NewGrant(minted).Lifetime("expiresIn", time.Millisecond).Lifetime("b", time.Hour).Grant(),
-		NewGrant(minted).Text("a", "b").Lifetime("x", time.Hour).Text("c", "").
-			Lifetime("y", 0).Lifetime("z", maxLifetime).Text("d", strings.Repeat("\x01", 1<<16)).Grant(),
-		NewGrant(minted).Lifetime("x", time.Hour).Lifetime("y", time.Minute).Grant(),
-		NewGrant(minted).Lifetime("x", time.Hour).Lifetime("y", 500*time.Millisecond).Grant(),
+func someGrants(minted time.Time) []*Token {
+	return []*Token{
+		NewToken(minted).Text("authToken", "t</script>\u2028").Token(),
+		NewToken(minted).Lifetime("expiresIn", time.Hour).Token(),
+		NewToken(minted).Lifetime("expiresIn", time.Millisecond).Lifetime("b", time.Hour).Token(),
+		NewToken(minted).Text("a", "b").Lifetime("x", time.Hour).Text("c", "").
+			Lifetime("y", 0).Lifetime("z", maxLifetime).Text("d", strings.Repeat("\x01", 1<<16)).Token(),
+		NewToken(minted).Lifetime("x", time.Hour).Lifetime("y", time.Minute).Token(),
+		NewToken(minted).Lifetime("x", time.Hour).Lifetime("y", 500*time.Millisecond).Token(),
 	}
 }
 
@@ -52,8 +52,8 @@ func TestGrantsComeBack(t *testing.T) {
 func TestRecordsComeBack(t *testing.T) {
 	now := time.Now()
 	for i, g := range someGrants(now) {
-		got, err := DecodeRecord(encode(t, Record{Grant: g, Until: now.Add(time.Minute)}))
-		if err != nil || got.Err != nil || *got.Grant != *g || !got.Until.Equal(now.Add(time.Minute)) {
+		got, err := DecodeRecord(encode(t, Record{Token: g, Until: now.Add(time.Minute)}))
+		if err != nil || got.Err != nil || *got.Token != *g || !got.Until.Equal(now.Add(time.Minute)) {
 			t.Errorf("%d: %v, %v", i, got, err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestRecordsComeBack(t *testing.T) {
 		refusal := &Error{Code: code, RetryAfter: 7 * time.Second, at: kept, Err: errors.New("canary")}
 		b := encode(t, Record{Err: refusal, Until: now.Add(time.Minute)})
 		got, err := DecodeRecord(b)
-		if err != nil || got.Grant != nil || !got.Until.Equal(now.Add(time.Minute)) {
+		if err != nil || got.Token != nil || !got.Until.Equal(now.Add(time.Minute)) {
 			t.Fatalf("%s: %v, %v", code, got, err)
 		}
 		if e := got.Err; e.Code != code || e.RetryAfter != 7*time.Second || !e.at.Equal(kept) || e.Err != nil {
@@ -96,7 +96,7 @@ func TestWhatMayNotBeRepeatedIsNotWritten(t *testing.T) {
 	until := time.Now().Add(time.Minute)
 	for name, r := range map[string]Record{
 		"nothing": {Until: until},
-		"both":    {Grant: NewGrant(time.Now()).Grant(), Err: &Error{Code: CodeRefused}, Until: until},
+		"both":    {Token: NewToken(time.Now()).Token(), Err: &Error{Code: CodeRefused}, Until: until},
 		"outage":  {Err: &Error{Code: CodeUnavailable}, Until: until},
 		"no code": {Err: &Error{}, Until: until},
 	} {
@@ -110,8 +110,8 @@ func TestWhatMayNotBeRepeatedIsNotWritten(t *testing.T) {
 // matters.
 func TestR05_NothingElseIsARecord(t *testing.T) {
 	now := time.Now()
-	g := NewGrant(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Grant()
-	good := encode(t, Record{Grant: g, Until: now.Add(time.Minute)})
+	g := NewToken(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Token()
+	good := encode(t, Record{Token: g, Until: now.Add(time.Minute)})
 	const grant, gaps = 10, 10 + grantHeader
 	edit := func(at int, v ...byte) []byte {
 		b := bytes.Clone(good)
@@ -145,8 +145,8 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 		"a life beyond its own":    edit(grant+9, u32(7200)...),
 		"a text without its brace": edit(gaps+16, 'x'),
 		"no text":                  good[:gaps+16],
-		"a text that never ends":   encode(t, Record{Grant: NewGrant(now).Text("a", strings.Repeat("x", maxText)).Grant(), Until: now.Add(time.Minute)}),
-		"good for a century":       encode(t, Record{Grant: g, Until: now.Add(100 * 365 * 24 * time.Hour)}),
+		"a text that never ends":   encode(t, Record{Token: NewToken(now).Text("a", strings.Repeat("x", maxText)).Token(), Until: now.Add(time.Minute)}),
+		"good for a century":       encode(t, Record{Token: g, Until: now.Add(100 * 365 * 24 * time.Hour)}),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
 			t.Errorf("%s was read: %v", name, r)
@@ -175,7 +175,7 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 // TestR05_NothingElseIsAGrant checks data that only the time of its record would reveal
 // as invalid.
 func TestR05_NothingElseIsAGrant(t *testing.T) {
-	before, _ := NewGrant(time.Unix(-1, 0)).Text("a", "b").Grant().AppendBinary(nil)
+	before, _ := NewToken(time.Unix(-1, 0)).Text("a", "b").Token().AppendBinary(nil)
 	if g, err := DecodeGrant(before); err == nil {
 		t.Errorf("from before all time: %v", g)
 	}
@@ -184,7 +184,7 @@ func TestR05_NothingElseIsAGrant(t *testing.T) {
 func FuzzDecodeRecord(f *testing.F) {
 	now := time.Now()
 	for _, g := range someGrants(now)[:3] {
-		f.Add(encode(f, Record{Grant: g, Until: now.Add(time.Minute)}))
+		f.Add(encode(f, Record{Token: g, Until: now.Add(time.Minute)}))
 	}
 	f.Add(encode(f, Record{Err: &Error{Code: CodeRefused, at: now}, Until: now.Add(time.Minute)}))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -195,7 +195,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			}
 			return
 		}
-		if (r.Grant == nil) == (r.Err == nil) {
+		if (r.Token == nil) == (r.Err == nil) {
 			t.Fatal("neither a grant nor a refusal, or both")
 		}
 		if again := encode(t, r); !bytes.Equal(again, data) {
@@ -205,11 +205,11 @@ func FuzzDecodeRecord(f *testing.F) {
 			return
 		}
 		// What came out of a Builder is JSON; what did not must not panic.
-		text := r.Grant.AppendJSON(nil, now)
-		if first, _ := DecodeGrant(data[10:]); first.text != r.Grant.text {
+		text := r.Token.AppendJSON(nil, now)
+		if first, _ := DecodeGrant(data[10:]); first.text != r.Token.text {
 			t.Fatal("the record holds another grant")
 		}
 		_ = json.Valid(text)
-		_, _ = r.Grant.keepUntil(tenth30), r.Grant.expiry()
+		_, _ = r.Token.cacheUntil(tenth30), r.Token.expiry()
 	})
 }

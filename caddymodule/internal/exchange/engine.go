@@ -18,49 +18,49 @@ const (
 	OutcomeRegistered Outcome = "registered" // from the request's own exchange, after a sign-up
 )
 
-// Minter obtains one new token from a service.
-type Minter interface {
-	// Mint requests the token. It runs detached from the request that started the
+// Exchange obtains one new token from a service.
+type Exchange interface {
+	// Run requests the token. It runs detached from the request that started the
 	// exchange. ctx ends at the deadline of the exchange. The error is an *Error.
-	Mint(ctx context.Context) (*Grant, Outcome, error)
+	Run(ctx context.Context) (*Token, Outcome, error)
 
-	// Ended is called once with the result, before the waiting callers get it, also if
-	// the token of another replica was found in the shared store. If Mint panicked, the
-	// error of the Result wraps a *PanicError. Ended is not called for an exchange that
+	// Finished is called once with the result, before the waiting callers get it, also if
+	// the token of another replica was found in the shared store. If Run panicked, the
+	// error of the Result wraps a *PanicError. Finished is not called for an exchange that
 	// ended while it waited for its turn among the exchanges of its user.
-	Ended(Result)
+	Finished(Result)
 }
 
 // Request is a request for a token.
 type Request struct {
-	User   UserKey
-	Kind   Kind
-	Fresh  bool      // bypass the cache: the caller's last token was refused
-	Since  time.Time // when the caller began to wait; zero: when Exchange is called
-	Source Source
-	Policy *Policy
+	User    UserKey
+	Variant Variant
+	Force   bool      // bypass the cache: the caller's last token was refused
+	Since   time.Time // when the caller began to wait; zero: when Exchange is called
+	Source  Source
+	Policy  *Policy
 }
 
-// Source creates the Minter of a request.
+// Source creates the Exchange of a request.
 type Source interface {
-	// Minter is called at most once, before Exchange returns, if the caches do not have
-	// the token. The returned Minter must not use the request after Exchange has
+	// Exchange is called at most once, before Exchange returns, if the caches do not have
+	// the token. The returned Exchange must not use the request after Exchange has
 	// returned.
-	Minter() Minter
+	NewExchange() Exchange
 }
 
-// Result is the result of a request. Grant is nil if and only if Err is set.
+// Result is the result of a request. Token is nil if and only if Err is set.
 type Result struct {
-	Grant   *Grant
+	Token   *Token
 	Outcome Outcome // empty if Err is set
 	Err     error   // an *Error, or the context's error if ctx ended first
 
-	// Kept reports that the result is from Cache or Recent, without an exchange.
-	Kept bool
+	// Cached reports that the result is from Cache or Forced, without an exchange.
+	Cached bool
 
-	// NotKept is a *PanicError if a cache panicked while it stored the result. It is
-	// set only in the Result that Ended gets.
-	NotKept error
+	// CacheErr is a *PanicError if a cache panicked while it stored the result. It is
+	// set only in the Result that Finished gets.
+	CacheErr error
 }
 
 // Limits on the exchanges of one user, of all kinds together. At most MaxUserRunning
@@ -78,7 +78,7 @@ const waitGrace = 250 * time.Millisecond
 // Engine runs the exchanges of one account. It may be used by several goroutines at
 // once.
 type Engine struct {
-	caches []Forgetter // cleared by Forget, ForgetTokens and Flush
+	caches []Invalidator // cleared by Evict, EvictTokens and Flush
 
 	mu        sync.Mutex
 	users     map[UserKey]*userExchanges
@@ -94,9 +94,9 @@ type userExchanges struct {
 	turns   chan struct{} // a semaphore: one value for each exchange that runs
 }
 
-// NewEngine returns an engine without exchanges. Forget, ForgetTokens and Flush clear
+// NewEngine returns an engine without exchanges. Evict, EvictTokens and Flush clear
 // all the given caches, including those that a particular handler does not use.
-func NewEngine(caches ...Forgetter) *Engine {
+func NewEngine(caches ...Invalidator) *Engine {
 	return &Engine{caches: caches, users: make(map[UserKey]*userExchanges), evictions: make(evictions)}
 }
 
@@ -119,7 +119,7 @@ var (
 	}
 )
 
-// Exchange returns a token after Request.Kept found none. The token comes from a
+// Exchange returns a token after Request.Cached found none. The token comes from a
 // running exchange, from a new one, or from the cache if it was stored there in the
 // meantime. Exchange waits at most for the policy's Timeout, counted from req.Since,
 // plus waitGrace.
@@ -130,7 +130,7 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 	}
 	waiting, cancel := context.WithDeadline(ctx, arrived.Add(req.Policy.Timeout+waitGrace))
 	defer cancel()
-	minter := req.Source.Minter()
+	minter := req.Source.NewExchange()
 	for {
 		f, started, r := e.join(ctx, req, minter)
 		if f == nil {
@@ -145,7 +145,7 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 		switch {
 		case started:
 			return f.result
-		case !req.Policy.accepts(f.result.Err):
+		case !req.Policy.allowsError(f.result.Err):
 			continue // the policy of another handler decided this result
 		case f.isEvicted() && !f.began.After(arrived):
 			// The request may have arrived after the eviction, so it must not get an
@@ -154,7 +154,7 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 			// for two exchanges at most.
 			continue
 		case f.result.Err == nil:
-			return Result{Grant: f.result.Grant, Outcome: OutcomeShared}
+			return Result{Token: f.result.Token, Outcome: OutcomeShared}
 		}
 		return f.result
 	}
@@ -163,7 +163,7 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 // join returns the running exchange of this user and kind, or starts one. If f is nil,
 // r is the result. join repeats the cache lookup, because an exchange may have ended
 // since the caller's lookup: an exchange stores its token before it leaves the list.
-func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, started bool, r Result) {
+func (e *Engine) join(ctx context.Context, req *Request, m Exchange) (f *flight, started bool, r Result) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	u := e.users[req.User]
@@ -171,13 +171,13 @@ func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, s
 		for _, f := range u.flights {
 			// A request with Fresh must not get a token that another replica has
 			// fetched.
-			if f.kind == req.Kind && !(req.Fresh && f.stored != nil) {
-				f.ask(req)
+			if f.variant == req.Variant && !(req.Force && f.stored != nil) {
+				f.force(req)
 				return f, false, Result{}
 			}
 		}
 	}
-	if r, ok := req.Kept(time.Now()); ok {
+	if r, ok := req.Lookup(time.Now()); ok {
 		return nil, false, r
 	}
 	switch {
@@ -189,9 +189,9 @@ func (e *Engine) join(ctx context.Context, req *Request, m Minter) (f *flight, s
 	case len(u.flights) >= cap(u.turns)+maxUserWaiting:
 		return nil, false, Result{Err: ErrUserOverloaded}
 	}
-	f = &flight{kind: req.Kind, began: time.Now(), done: make(chan struct{})}
+	f = &flight{variant: req.Variant, began: time.Now(), done: make(chan struct{})}
 	f.trace(ctx)
-	f.ask(req)
+	f.force(req)
 	u.flights = append(u.flights, f)
 	e.running++
 	go e.run(f, u.turns, req.User, m, req.Policy)

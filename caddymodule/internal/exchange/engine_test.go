@@ -79,7 +79,7 @@ func TestC05_AllCallersLeave(t *testing.T) {
 
 func TestC07_AnInstantServiceIsCalledOnce(t *testing.T) {
 	b := newBench()
-	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
+	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 	for round := range 200 {
 		var wg sync.WaitGroup
 		for range 200 {
@@ -98,7 +98,7 @@ func TestC07_AnInstantServiceIsCalledOnce(t *testing.T) {
 
 func TestC13_ForgottenWhileItRuns(t *testing.T) {
 	for name, forget := range map[string]func(*bench){
-		"evict": func(b *bench) { b.Forget("u") },
+		"evict": func(b *bench) { b.Evict("u") },
 		"flush": func(b *bench) { b.Flush() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestKindsAndUsersAreApart(t *testing.T) {
 		b := newBench()
 		seen := make(map[int64]bool)
 		for _, user := range []UserKey{"u", "v"} {
-			for _, kind := range []Kind{"ios", "web"} {
+			for _, kind := range []Variant{"ios", "web"} {
 				seen[number(b.get(t.Context(), user, kind, false))] = true
 			}
 		}
@@ -142,7 +142,7 @@ func TestKindsAndUsersAreApart(t *testing.T) {
 func TestWithoutCacheExchangesAreStillShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.policy.Cache, b.policy.Recent = nil, nil
+		b.policy.Cache, b.policy.Forced = nil, nil
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() { b.get(t.Context(), "u", "ios", true) })
@@ -181,7 +181,7 @@ func TestRunningIsBounded(t *testing.T) {
 func TestTheExchangeHasADeadlineOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.mint = func(ctx context.Context, _ int64) (*Grant, Outcome, error) {
+		b.exchange = func(ctx context.Context, _ int64) (*Token, Outcome, error) {
 			<-ctx.Done()
 			return nil, "", Classify(ctx.Err())
 		}

@@ -63,27 +63,29 @@ func (e *TransportError) Error() string { return fmt.Sprintf("%s: %v", e.Op, e.E
 // Unwrap returns the underlying error.
 func (e *TransportError) Unwrap() error { return e.Err }
 
-// AnswerError is a successful response that cannot be used: it is not JSON, too long,
+// ResponseError is a successful response that cannot be used: it is not JSON, too long,
 // or without a token. Why contains nothing of the response.
-type AnswerError struct {
+type ResponseError struct {
 	Op  Op
 	Why string
 }
 
-func (e *AnswerError) Error() string { return fmt.Sprintf("%s: read answer: %s", e.Op, e.Why) }
+func (e *ResponseError) Error() string { return fmt.Sprintf("%s: read answer: %s", e.Op, e.Why) }
 
-// OpenError is a call that was not made because the circuit breaker is open.
-type OpenError struct {
+// BreakerOpenError is a call that was not made because the circuit breaker is open.
+type BreakerOpenError struct {
 	RetryAfter time.Duration // until the breaker permits a call again
 }
 
-func (e *OpenError) Error() string { return "the breaker is open after an outage of the service" }
+func (e *BreakerOpenError) Error() string {
+	return "the breaker is open after an outage of the service"
+}
 
-// BusyError is a call that was not made because the limit of concurrent calls was
+// OverloadError is a call that was not made because the limit of concurrent calls was
 // reached and no running call ended in time.
-type BusyError struct{}
+type OverloadError struct{}
 
-func (e *BusyError) Error() string {
+func (e *OverloadError) Error() string {
 	return "too many calls are at the service: the limit is set by the option `max_concurrent`"
 }
 

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Evict drops the tokens of a user in all replicas that share the store. If refusals is
+// EvictEverywhere drops the tokens of a user in all replicas that share the store. If refusals is
 // set, it also drops the refusals that this replica has cached. If shared is nil, there
 // are no other replicas. If Evict returns an error, the other replicas may still
 // respond with tokens from their memory or from the store; this replica does not.
-func (e *Engine) Evict(ctx context.Context, user UserKey, shared SharedStore, refusals bool) (err error) {
+func (e *Engine) EvictEverywhere(ctx context.Context, user UserKey, shared SharedStore, refusals bool) (err error) {
 	if shared != nil {
 		err = shared.Evict(ctx, user)
 		e.mu.Lock()
@@ -17,36 +17,36 @@ func (e *Engine) Evict(ctx context.Context, user UserKey, shared SharedStore, re
 		e.mu.Unlock()
 	}
 	if refusals {
-		e.Forget(user)
+		e.Evict(user)
 	} else {
-		e.ForgetTokens(user)
+		e.EvictTokens(user)
 	}
 	return err
 }
 
-// Forget drops everything that is cached for a user, including refusals. The results of
+// Evict drops everything that is cached for a user, including refusals. The results of
 // the user's running exchanges are not cached.
-func (e *Engine) Forget(user UserKey) {
+func (e *Engine) Evict(user UserKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if u := e.users[user]; u != nil {
 		u.evict(true)
 	}
 	for _, s := range e.caches {
-		s.Forget(user)
+		s.Evict(user)
 	}
 }
 
-// ForgetTokens drops the cached tokens of a user. It leaves refusals in the cache, so
+// EvictTokens drops the cached tokens of a user. It leaves refusals in the cache, so
 // that a user cannot cause repeated calls to the service.
-func (e *Engine) ForgetTokens(user UserKey) {
+func (e *Engine) EvictTokens(user UserKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if u := e.users[user]; u != nil {
 		u.evict(false)
 	}
 	for _, s := range e.caches {
-		s.ForgetTokens(user)
+		s.EvictTokens(user)
 	}
 }
 
@@ -112,5 +112,5 @@ func (e evictions) add(user UserKey, untold bool, now time.Time) {
 // isBefore reports whether a token was issued before its user was evicted.
 func (e evictions) isBefore(user UserKey, rec Record) bool {
 	this, ok := e[user]
-	return ok && rec.Grant != nil && rec.Grant.Minted().Before(this.at)
+	return ok && rec.Token != nil && rec.Token.IssuedAt().Before(this.at)
 }

@@ -10,7 +10,7 @@ import (
 
 // gets requests tokens of the given kinds at once, and returns how many requests ended
 // with each code after a while.
-func (b *bench) gets(t *testing.T, user UserKey, kinds []Kind) map[Code]int {
+func (b *bench) gets(t *testing.T, user UserKey, kinds []Variant) map[Code]int {
 	results := make(chan Result, len(kinds))
 	for _, kind := range kinds {
 		go func() { results <- b.get(t.Context(), user, kind, false) }()
@@ -23,9 +23,9 @@ func (b *bench) gets(t *testing.T, user UserKey, kinds []Kind) map[Code]int {
 }
 
 // kindsOf returns n different kinds of token.
-func kindsOf(n int) (kinds []Kind) {
+func kindsOf(n int) (kinds []Variant) {
 	for i := range n {
-		kinds = append(kinds, Kind(fmt.Sprint(i)))
+		kinds = append(kinds, Variant(fmt.Sprint(i)))
 	}
 	return kinds
 }
@@ -36,7 +36,7 @@ func TestF06_JoinersTakeNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.policy.MaxWaiting = 1
-		counts := b.gets(t, "u", make([]Kind, 500))
+		counts := b.gets(t, "u", make([]Variant, 500))
 		if counts[""] != 500 || b.calls.Load() != 1 {
 			t.Errorf("answers %v after %d calls, want 500 tokens of one", counts, b.calls.Load())
 		}
@@ -50,7 +50,7 @@ func TestF02_ExchangesOfOneUser(t *testing.T) {
 		b := newBench()
 		start := time.Now()
 		var running, most int64
-		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 			b.mu.Lock()
 			running++
 			most = max(most, running)
@@ -87,7 +87,7 @@ func TestF02_ExchangesOfOneUser(t *testing.T) {
 func TestF02_WaitingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.mint = func(ctx context.Context, call int64) (*Grant, Outcome, error) {
+		b.exchange = func(ctx context.Context, call int64) (*Token, Outcome, error) {
 			time.Sleep(8 * time.Second)
 			return token(call), OutcomeSignedIn, nil
 		}
@@ -111,14 +111,14 @@ func TestF01_EvictedAgainAndAgain(t *testing.T) {
 				case <-stop:
 					return
 				case <-time.After(100 * time.Millisecond):
-					b.ForgetTokens("u")
+					b.EvictTokens("u")
 				}
 			}
 		}()
 		go b.get(t.Context(), "u", "ios", false)
 		time.Sleep(500 * time.Millisecond)
 		start := time.Now()
-		kinds := make([]Kind, 50)
+		kinds := make([]Variant, 50)
 		for i := range kinds {
 			kinds[i] = "ios"
 		}
@@ -138,7 +138,7 @@ func TestF01_EvictedAgainAndAgain(t *testing.T) {
 func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.mint = func(context.Context, int64) (*Grant, Outcome, error) { // it ignores its context
+		b.exchange = func(context.Context, int64) (*Token, Outcome, error) { // it ignores its context
 			time.Sleep(time.Minute)
 			return token(1), OutcomeSignedIn, nil
 		}
@@ -164,15 +164,15 @@ func TestF05_ForgettingTokensKeepsRefusals(t *testing.T) {
 		forget func(*bench)
 		calls  int64
 	}{
-		"tokens": {func(b *bench) { b.ForgetTokens("u") }, 1},
-		"all":    {func(b *bench) { b.Forget("u") }, 2},
+		"tokens": {func(b *bench) { b.EvictTokens("u") }, 1},
+		"all":    {func(b *bench) { b.Evict("u") }, 2},
 		"flush":  {func(b *bench) { b.Flush() }, 2},
 	} {
 		for _, running := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/running=%t", name, running), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := newBench()
-					b.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+					b.exchange = func(context.Context, int64) (*Token, Outcome, error) {
 						time.Sleep(time.Second)
 						return nil, "", &Error{Code: CodeRefused}
 					}

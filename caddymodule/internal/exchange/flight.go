@@ -12,14 +12,14 @@ import (
 
 // flight is one exchange and the requests that wait for it.
 type flight struct {
-	ctx    context.Context // has only the trace of the request that started the flight
-	span   tracing.Span
-	kind   Kind
-	began  time.Time
-	fresh  time.Time // when the first request with Fresh joined; zero if there is none
-	stored *Record   // the result that another replica has fetched; nil otherwise
-	done   chan struct{}
-	result Result // valid once done is closed
+	ctx      context.Context // has only the trace of the request that started the flight
+	span     tracing.Span
+	variant  Variant
+	began    time.Time
+	forcedAt time.Time // when the first request with Fresh joined; zero if there is none
+	stored   *Record   // the result that another replica has fetched; nil otherwise
+	done     chan struct{}
+	result   Result // valid once done is closed
 
 	// The user was evicted since the flight began: its token is not cached. With
 	// evictedAll, its refusal is not cached either.
@@ -29,16 +29,16 @@ type flight struct {
 // isEvicted reports whether the result is older than an eviction.
 func (f *flight) isEvicted() bool { return f.evictedAll || f.evicted && f.result.Err == nil }
 
-// ask records that a request with Fresh has joined. The token of the flight is fresh.
-func (f *flight) ask(req *Request) {
-	if req.Fresh && f.fresh.IsZero() {
-		f.fresh = time.Now()
+// force records that a request with Fresh has joined. The token of the flight is fresh.
+func (f *flight) force(req *Request) {
+	if req.Force && f.forcedAt.IsZero() {
+		f.forcedAt = time.Now()
 	}
 }
 
 // run runs an exchange. It uses nothing of the request that started it: that client may
 // disconnect while others still wait for the token.
-func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *Policy) {
+func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Exchange, p *Policy) {
 	defer e.end(f, user)
 	defer f.traced()
 	ctx, cancel := context.WithTimeout(WithUser(f.ctx, user), p.Timeout)
@@ -50,13 +50,13 @@ func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Minter, p *
 	defer func() { <-turns }()
 	seen, found := e.stored(ctx, f, user, p)
 	if !found {
-		f.result = mint(ctx, m).of(p)
+		f.result = runExchange(ctx, m).of(p)
 		e.share(ctx, f, user, p, seen)
 	}
 	report := f.result
-	report.NotKept = e.keep(f, user, p)
-	defer func() { _ = recover() }() // a panic in Ended does not cost the token
-	m.Ended(report)
+	report.CacheErr = e.store(f, user, p)
+	defer func() { _ = recover() }() // a panic in Finished does not cost the token
+	m.Finished(report)
 }
 
 // takeTurn waits at most atMost until an exchange of the user may run. It reports false
@@ -77,18 +77,18 @@ func takeTurn(ctx context.Context, turns chan<- struct{}, atMost time.Duration) 
 	}
 }
 
-// mint calls the Minter. A panic in it fails this exchange and nothing else.
-func mint(ctx context.Context, m Minter) (r Result) {
+// runExchange calls the Exchange. A panic in it fails this exchange and nothing else.
+func runExchange(ctx context.Context, m Exchange) (r Result) {
 	defer func() {
 		if recover() != nil { // the value is dropped: it may hold anything
 			r = Result{Err: &Error{Code: CodeUnavailable, Err: &PanicError{Stack: debug.Stack()}}}
 		}
 	}()
-	grant, outcome, err := m.Mint(ctx)
+	grant, outcome, err := m.Run(ctx)
 	if err != nil {
 		return Result{Err: err}
 	}
-	return Result{Grant: grant, Outcome: outcome}
+	return Result{Token: grant, Outcome: outcome}
 }
 
 // of sets the policy of a rejection. The service has rejected the request of this
@@ -103,10 +103,10 @@ func (r Result) of(p *Policy) Result {
 	return r
 }
 
-// keep caches the result of an exchange, unless the user was evicted in the meantime.
+// store caches the result of an exchange, unless the user was evicted in the meantime.
 // It must run before end, so that a request that does not find the exchange any more
 // finds its token. If a cache panics, the result is not cached, and nothing else fails.
-func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
+func (e *Engine) store(f *flight, user UserKey, p *Policy) (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer func() {
@@ -116,18 +116,18 @@ func (e *Engine) keep(f *flight, user UserKey, p *Policy) (err error) {
 	}()
 	switch {
 	case f.evictedAll:
-		for _, s := range e.caches { // including what the Minter has stored in the meantime
-			s.Forget(user)
+		for _, s := range e.caches { // including what the Exchange has stored in the meantime
+			s.Evict(user)
 		}
 	case f.isEvicted():
 		for _, s := range e.caches {
-			s.ForgetTokens(user)
+			s.EvictTokens(user)
 		}
 	case p.Cache == nil:
 	case f.stored == nil:
-		p.keep(user, f.kind, f.fresh, f.result)
+		p.store(user, f.variant, f.forcedAt, f.result)
 	default:
-		p.Cache.Put(user, f.kind, *f.stored)
+		p.Cache.Put(user, f.variant, *f.stored)
 	}
 	return nil
 }

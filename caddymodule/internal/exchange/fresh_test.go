@@ -11,7 +11,7 @@ import (
 func TestFreshIsCountedFromTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
-		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 			time.Sleep(3 * time.Second)
 			return token(call), OutcomeSignedIn, nil
 		}
@@ -74,12 +74,12 @@ func TestReplicasFreshDuringALook(t *testing.T) {
 	}
 }
 
-// slowReport is a Minter whose Ended takes a while.
+// slowReport is a Exchange whose Finished takes a while.
 type slowReport struct{ *bench }
 
-func (m slowReport) Ended(r Result) {
+func (m slowReport) Finished(r Result) {
 	time.Sleep(time.Second)
-	m.bench.Ended(r)
+	m.bench.Finished(r)
 }
 
 // TestReplicasFreshAfterALook is the case of an exchange that has found the previous
@@ -90,7 +90,7 @@ func TestReplicasFreshAfterALook(t *testing.T) {
 		a, b := s.replica(), s.replica()
 		a.get(t.Context(), "u", "ios", false)
 		b.calls.Store(100)
-		go b.Exchange(t.Context(), &Request{User: "u", Kind: "ios", Source: source{slowReport{b.bench}}, Policy: &b.policy})
+		go b.Exchange(t.Context(), &Request{User: "u", Variant: "ios", Source: source{slowReport{b.bench}}, Policy: &b.policy})
 		time.Sleep(500 * time.Millisecond)
 		if r := b.get(t.Context(), "u", "ios", true); number(r) != 101 {
 			t.Errorf("got %d, want a fresh one", number(r))
@@ -106,7 +106,7 @@ func TestReplicasFreshOutage(t *testing.T) {
 		s := newSharedStore()
 		a, b := s.replica(), s.replica()
 		a.get(t.Context(), "u", "ios", false)
-		a.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
+		a.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
 		if r := a.get(t.Context(), "u", "ios", true); code(r) != CodeUnavailable {
 			t.Fatalf("got %+v", r)
 		}

@@ -12,39 +12,39 @@ import (
 // treated as unknown.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
-// Grant is a token response: JSON text with gaps for the lifetimes, which are the whole
-// seconds remaining at the time of the response. A Grant is immutable, so callers may
+// Token is a token response: JSON text with gaps for the lifetimes, which are the whole
+// seconds remaining at the time of the response. A Token is immutable, so callers may
 // share it. Package fmt does not print its content.
 //
-// A Grant is small and in one piece. With a million users, the processor waits for each
+// A Token is small and in one piece. With a million users, the processor waits for each
 // separate piece of memory that a cache hit reads.
-type Grant struct {
-	text   string // the JSON object without its lifetimes
-	minted int64  // Unix nanoseconds just before the call that granted it
-	life   uint32 // seconds of the shortest lifetime; 0 is unknown
-	count  uint32 // number of gaps
-	gaps   [maxGaps]gap
+type Token struct {
+	text     string // the JSON object without its lifetimes
+	issuedAt int64  // Unix nanoseconds just before the call that granted it
+	life     uint32 // seconds of the shortest lifetime; 0 is unknown
+	count    uint32 // number of gaps
+	gaps     [maxGaps]lifetimeSlot
 }
 
-// maxGaps is the maximum number of lifetimes of a Grant.
+// maxGaps is the maximum number of lifetimes of a Token.
 const maxGaps = 3
 
-// gap is the place of a lifetime in the text of a Grant.
-type gap struct {
+// lifetimeSlot is the place of a lifetime in the text of a Token.
+type lifetimeSlot struct {
 	at   uint32 // offset in the text
 	life uint32 // seconds; 0 is unknown, and written as 0
 }
 
-// Builder builds a Grant. Members are added in the order of the response.
+// Builder builds a Token. Members are added in the order of the response.
 type Builder struct {
 	text []byte
-	g    Grant
+	g    Token
 }
 
-// NewGrant returns a Builder. The lifetimes count from minted, the time just before the
+// NewToken returns a Builder. The lifetimes count from minted, the time just before the
 // call. So the response never gives a longer lifetime than the service did.
-func NewGrant(minted time.Time) *Builder {
-	return &Builder{g: Grant{minted: minted.UnixNano()}}
+func NewToken(minted time.Time) *Builder {
+	return &Builder{g: Token{issuedAt: minted.UnixNano()}}
 }
 
 // Text adds a member with a string value.
@@ -57,8 +57,8 @@ func (b *Builder) Text(name, value string) *Builder {
 
 // Lifetime adds a member with the whole seconds that remain of lifetime. A lifetime
 // that is unknown, not positive or longer than ten years is written as 0. The first
-// lifetime is that of the token: if it is unknown, the Grant is never cached. Further
-// lifetimes can only shorten the time for which it is cached. A Grant has at most three
+// lifetime is that of the token: if it is unknown, the Token is never cached. Further
+// lifetimes can only shorten the time for which it is cached. A Token has at most three
 // lifetimes. Fractions of a second are dropped.
 func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 	b.name(name)
@@ -69,13 +69,13 @@ func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 			b.g.life = life
 		}
 	}
-	b.g.gaps[b.g.count] = gap{at: uint32(len(b.text)), life: life} // responses have at most 64 KiB
+	b.g.gaps[b.g.count] = lifetimeSlot{at: uint32(len(b.text)), life: life} // responses have at most 64 KiB
 	b.g.count++
 	return b
 }
 
-// Grant returns the finished Grant.
-func (b *Builder) Grant() *Grant {
+// Token returns the finished Token.
+func (b *Builder) Token() *Token {
 	g := b.g
 	g.text = string(append(b.text, '}'))
 	return &g
@@ -92,8 +92,8 @@ func (b *Builder) name(name string) {
 
 // AppendJSON appends the response to dst, with the lifetimes that remain at now. If the
 // clock was set back, the response never gives more than the original lifetime.
-func (g *Grant) AppendJSON(dst []byte, now time.Time) []byte {
-	age, from := max(0, now.UnixNano()-g.minted), uint32(0)
+func (g *Token) AppendJSON(dst []byte, now time.Time) []byte {
+	age, from := max(0, now.UnixNano()-g.issuedAt), uint32(0)
 	for _, gap := range g.gaps[:g.count] {
 		dst = append(dst, g.text[from:gap.at]...)
 		left := (int64(gap.life)*int64(time.Second) - age) / int64(time.Second)
@@ -103,32 +103,32 @@ func (g *Grant) AppendJSON(dst []byte, now time.Time) []byte {
 	return append(dst, g.text[from:]...)
 }
 
-// Minted returns the time just before the call that issued the token.
-func (g *Grant) Minted() time.Time { return time.Unix(0, g.minted) }
+// IssuedAt returns the time just before the call that issued the token.
+func (g *Token) IssuedAt() time.Time { return time.Unix(0, g.issuedAt) }
 
 // expiry returns when the shortest lifetime ends. It is zero if g is nil or the
 // lifetime is unknown.
-func (g *Grant) expiry() time.Time {
+func (g *Token) expiry() time.Time {
 	if g == nil || g.life == 0 {
 		return time.Time{}
 	}
-	return g.Minted().Add(time.Duration(g.life) * time.Second)
+	return g.IssuedAt().Add(time.Duration(g.life) * time.Second)
 }
 
-// keepUntil returns the last time at which a cache may return the Grant: margin before
+// cacheUntil returns the last time at which a cache may return the Token: margin before
 // the end of its shortest lifetime. Zero means never, because the lifetime is unknown.
-func (g *Grant) keepUntil(margin func(life time.Duration) time.Duration) time.Time {
+func (g *Token) cacheUntil(margin func(life time.Duration) time.Duration) time.Time {
 	if g.life == 0 {
 		return time.Time{}
 	}
 	life := time.Duration(g.life) * time.Second
-	return g.Minted().Add(life - margin(life))
+	return g.IssuedAt().Add(life - margin(life))
 }
 
-// Format implements fmt.Formatter. It prints a placeholder, because a Grant contains
+// Format implements fmt.Formatter. It prints a placeholder, because a Token contains
 // tokens.
-func (g *Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "grant(***)") }
+func (g *Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "grant(***)") }
 
 // MarshalJSON implements json.Marshaler for loggers, with a placeholder. Use AppendJSON
 // for responses.
-func (g *Grant) MarshalJSON() ([]byte, error) { return []byte(`"grant(***)"`), nil }
+func (g *Token) MarshalJSON() ([]byte, error) { return []byte(`"grant(***)"`), nil }

@@ -10,13 +10,13 @@ import (
 
 func TestC08_LifetimesAreWhatIsLeftNow(t *testing.T) {
 	minted := time.Unix(1_800_000_000, 0)
-	g := NewGrant(minted).
+	g := NewToken(minted).
 		Text("uid", "u\"1").
 		Text("authToken", "t</script>\u2028").
 		Lifetime("authTokenExpiresIn", time.Hour).
 		Lifetime("unknown", 0).
 		Lifetime("expiresIn", 2*time.Hour).
-		Grant()
+		Token()
 	for after, want := range map[time.Duration][2]int{
 		0:                             {3600, 7200},
 		time.Millisecond:              {3599, 7199},
@@ -43,7 +43,7 @@ func TestC08_LifetimesAreWhatIsLeftNow(t *testing.T) {
 
 func TestC09_LifetimesThatAreNoneAreAnsweredAsZero(t *testing.T) {
 	for _, life := range []time.Duration{0, -time.Second, 11 * 365 * 24 * time.Hour, 1<<63 - 1} {
-		g := NewGrant(time.Now()).Lifetime("expiresIn", life).Grant()
+		g := NewToken(time.Now()).Lifetime("expiresIn", life).Token()
 		if got := string(g.AppendJSON(nil, time.Now())); got != `{"expiresIn":0}` {
 			t.Errorf("lifetime %s: %s", life, got)
 		}
@@ -53,7 +53,7 @@ func TestC09_LifetimesThatAreNoneAreAnsweredAsZero(t *testing.T) {
 // TestC14_AnswersAreTheCallersOwn checks that a caller that changes its response does
 // not change that of another caller.
 func TestC14_AnswersAreTheCallersOwn(t *testing.T) {
-	g := NewGrant(time.Now()).Text("a", "b").Grant()
+	g := NewToken(time.Now()).Text("a", "b").Token()
 	first := g.AppendJSON(nil, time.Now())
 	for i := range first {
 		first[i] = 'x'
@@ -76,7 +76,7 @@ func TestC09_KeepUntilTheMargin(t *testing.T) {
 		5 * time.Minute: 0,
 		time.Minute:     -4 * time.Minute,
 	} {
-		if got := NewGrant(minted).Lifetime("x", life).Grant().keepUntil(margin).Sub(minted); got != want {
+		if got := NewToken(minted).Lifetime("x", life).Token().cacheUntil(margin).Sub(minted); got != want {
 			t.Errorf("lifetime %s: kept for %s, want %s", life, got, want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestC09_KeepUntil(t *testing.T) {
 		time.Duration(1<<63 - 1):   -1,
 		3600500 * time.Millisecond: 3570 * time.Second,
 	} {
-		got := NewGrant(minted).Lifetime("x", life).Grant().keepUntil(tenth30)
+		got := NewToken(minted).Lifetime("x", life).Token().cacheUntil(tenth30)
 		if want < 0 {
 			if !got.IsZero() {
 				t.Errorf("lifetime %s: kept until %s, want never", life, got)
@@ -106,7 +106,7 @@ func TestC09_KeepUntil(t *testing.T) {
 			t.Errorf("lifetime %s: kept for %s, want %s", life, d, want)
 		}
 	}
-	shortest := NewGrant(minted).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Grant().keepUntil(tenth30)
+	shortest := NewToken(minted).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Token().cacheUntil(tenth30)
 	if d := shortest.Sub(minted); d != 54*time.Second {
 		t.Errorf("kept for %s, want until the shortest lifetime's margin", d)
 	}
@@ -115,22 +115,22 @@ func TestC09_KeepUntil(t *testing.T) {
 // TestC09_AnUnknownLifetimeIsNotKept checks that another, known lifetime does not
 // replace the token's own.
 func TestC09_AnUnknownLifetimeIsNotKept(t *testing.T) {
-	g := NewGrant(time.Now()).Lifetime("authTokenExpiresIn", 0).Lifetime("expiresIn", time.Hour).Grant()
-	if until := g.keepUntil(tenth30); !until.IsZero() {
+	g := NewToken(time.Now()).Lifetime("authTokenExpiresIn", 0).Lifetime("expiresIn", time.Hour).Token()
+	if until := g.cacheUntil(tenth30); !until.IsZero() {
 		t.Errorf("kept until %s", until)
 	}
-	g = NewGrant(time.Now()).Lifetime("authTokenExpiresIn", time.Hour).Lifetime("expiresIn", 0).Grant()
-	if until := g.keepUntil(tenth30); until.IsZero() {
+	g = NewToken(time.Now()).Lifetime("authTokenExpiresIn", time.Hour).Lifetime("expiresIn", 0).Token()
+	if until := g.cacheUntil(tenth30); until.IsZero() {
 		t.Error("a known lifetime is not kept")
 	}
 }
 
 func TestGrantDoesNotPrint(t *testing.T) {
-	g := NewGrant(time.Now()).Text("authToken", "canary").Grant()
-	r := Result{Grant: g}
+	g := NewToken(time.Now()).Text("authToken", "canary").Token()
+	r := Result{Token: g}
 	b, _ := json.Marshal(g)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		for _, text := range []string{fmt.Sprintf(verb, g), fmt.Sprintf(verb, r), fmt.Sprintf(verb, &r), fmt.Sprintf(verb, Record{Grant: g}), string(b)} {
+		for _, text := range []string{fmt.Sprintf(verb, g), fmt.Sprintf(verb, r), fmt.Sprintf(verb, &r), fmt.Sprintf(verb, Record{Token: g}), string(b)} {
 			if strings.Contains(text, "canary") || strings.Contains(text, "63616e617279") {
 				t.Errorf("%s shows the token: %s", verb, text)
 			}

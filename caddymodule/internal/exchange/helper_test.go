@@ -12,12 +12,12 @@ import (
 // mapStore is a minimal Store.
 type mapStore struct {
 	mu   sync.Mutex
-	recs map[UserKey]map[Kind]Record
+	recs map[UserKey]map[Variant]Record
 }
 
-func newMapStore() *mapStore { return &mapStore{recs: make(map[UserKey]map[Kind]Record)} }
+func newMapStore() *mapStore { return &mapStore{recs: make(map[UserKey]map[Variant]Record)} }
 
-func (s *mapStore) Get(u UserKey, k Kind, now time.Time) (Record, bool) {
+func (s *mapStore) Get(u UserKey, k Variant, now time.Time) (Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.recs[u][k]
@@ -27,7 +27,7 @@ func (s *mapStore) Get(u UserKey, k Kind, now time.Time) (Record, bool) {
 	return r, true
 }
 
-func (s *mapStore) Put(u UserKey, k Kind, r Record) {
+func (s *mapStore) Put(u UserKey, k Variant, r Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.Until.After(time.Now()) {
@@ -35,7 +35,7 @@ func (s *mapStore) Put(u UserKey, k Kind, r Record) {
 		return
 	}
 	if s.recs[u] == nil {
-		s.recs[u] = make(map[Kind]Record)
+		s.recs[u] = make(map[Variant]Record)
 	}
 	if r.CheckedAt.IsZero() {
 		r.CheckedAt = time.Now()
@@ -43,17 +43,17 @@ func (s *mapStore) Put(u UserKey, k Kind, r Record) {
 	s.recs[u][k] = r
 }
 
-func (s *mapStore) Forget(u UserKey) {
+func (s *mapStore) Evict(u UserKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.recs, u)
 }
 
-func (s *mapStore) ForgetTokens(u UserKey) {
+func (s *mapStore) EvictTokens(u UserKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for kind, rec := range s.recs[u] {
-		if rec.Grant != nil {
+		if rec.Token != nil {
 			delete(s.recs[u], kind)
 		}
 	}
@@ -68,11 +68,11 @@ func (s *mapStore) Flush() {
 // bench is an engine with its caches, and a service that counts its calls.
 type bench struct {
 	*Engine
-	policy  Policy
-	calls   atomic.Int64
-	ended   atomic.Int64
-	notKept atomic.Value // error
-	mint    func(ctx context.Context, call int64) (*Grant, Outcome, error)
+	policy   Policy
+	calls    atomic.Int64
+	ended    atomic.Int64
+	notKept  atomic.Value // error
+	exchange func(ctx context.Context, call int64) (*Token, Outcome, error)
 }
 
 func newBench() *bench {
@@ -81,43 +81,43 @@ func newBench() *bench {
 		Engine: NewEngine(cache, recent),
 		policy: Policy{
 			Timeout: 10 * time.Second, TTL: time.Minute, Margin: 30 * time.Second, MarginPart: 10, NegativeTTL: 5 * time.Second,
-			MaxWaiting: 2000, Cache: cache, Recent: recent,
+			MaxWaiting: 2000, Cache: cache, Forced: recent,
 		},
-		mint: func(_ context.Context, call int64) (*Grant, Outcome, error) {
+		exchange: func(_ context.Context, call int64) (*Token, Outcome, error) {
 			time.Sleep(time.Second)
 			return token(call), OutcomeSignedIn, nil
 		},
 	}
 }
 
-func token(n int64) *Grant {
-	return NewGrant(time.Now()).Text("authToken", fmt.Sprint(n)).Lifetime("expiresIn", time.Hour).Grant()
+func token(n int64) *Token {
+	return NewToken(time.Now()).Text("authToken", fmt.Sprint(n)).Lifetime("expiresIn", time.Hour).Token()
 }
 
-// source is the Source of one Minter.
-type source struct{ minter Minter }
+// source is the Source of one Exchange.
+type source struct{ minter Exchange }
 
-func (s source) Minter() Minter { return s.minter }
+func (s source) NewExchange() Exchange { return s.minter }
 
-func (b *bench) Mint(ctx context.Context) (*Grant, Outcome, error) {
-	return b.mint(ctx, b.calls.Add(1))
+func (b *bench) Run(ctx context.Context) (*Token, Outcome, error) {
+	return b.exchange(ctx, b.calls.Add(1))
 }
 
-func (b *bench) Ended(r Result) {
+func (b *bench) Finished(r Result) {
 	b.ended.Add(1)
-	if r.NotKept != nil {
-		b.notKept.Store(r.NotKept)
+	if r.CacheErr != nil {
+		b.notKept.Store(r.CacheErr)
 	}
 }
 
-func (b *bench) get(ctx context.Context, user UserKey, kind Kind, fresh bool) Result {
-	return b.Exchange(ctx, &Request{User: user, Kind: kind, Fresh: fresh, Source: source{b}, Policy: &b.policy})
+func (b *bench) get(ctx context.Context, user UserKey, kind Variant, fresh bool) Result {
+	return b.Exchange(ctx, &Request{User: user, Variant: kind, Force: fresh, Source: source{b}, Policy: &b.policy})
 }
 
 // number returns the number of the call that a result's token is from; 0 means none.
 func number(r Result) (n int64) {
-	if r.Grant != nil {
-		_, _ = fmt.Sscanf(string(r.Grant.AppendJSON(nil, time.Now())), `{"authToken":"%d"`, &n)
+	if r.Token != nil {
+		_, _ = fmt.Sscanf(string(r.Token.AppendJSON(nil, time.Now())), `{"authToken":"%d"`, &n)
 	}
 	return n
 }

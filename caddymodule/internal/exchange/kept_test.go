@@ -6,13 +6,13 @@ import (
 	"testing/synctest"
 )
 
-// TestKept checks that Kept distinguishes cache hits from exchanges, also from an
+// TestKept checks that Cached distinguishes cache hits from exchanges, also from an
 // exchange that found the token in the shared store.
 func TestKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		refusal := &Error{Code: CodeRefused}
-		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 			if call == 3 {
 				return nil, "", refusal
 			}
@@ -30,12 +30,12 @@ func TestKept(t *testing.T) {
 			{"refused", false, false},
 			{"refused", false, true},
 		} {
-			if r := b.get(t.Context(), c.user, "ios", c.fresh); r.Kept != c.kept {
+			if r := b.get(t.Context(), c.user, "ios", c.fresh); r.Cached != c.kept {
 				t.Errorf("%+v: %+v", c, r)
 			}
 		}
 		b.policy.Cache = nil
-		if r := b.get(t.Context(), "u", "ios", false); r.Kept {
+		if r := b.get(t.Context(), "u", "ios", false); r.Cached {
 			t.Errorf("without a cache: %+v", r)
 		}
 	})
@@ -48,7 +48,7 @@ func TestKeptElsewhere(t *testing.T) {
 		here, there := store.replica(), store.replica()
 		there.get(t.Context(), "u", "ios", false)
 		for _, kept := range []bool{false, true} {
-			if r := here.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || r.Kept != kept {
+			if r := here.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || r.Cached != kept {
 				t.Errorf("%+v, want kept %v", r, kept)
 			}
 		}

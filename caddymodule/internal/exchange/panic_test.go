@@ -11,7 +11,7 @@ import (
 
 func TestC06_PanicIsOneFailedExchange(t *testing.T) {
 	b := newBench()
-	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) {
+	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 		if call == 1 {
 			panic("canary")
 		}
@@ -33,7 +33,7 @@ func TestC06_PanicIsOneFailedExchange(t *testing.T) {
 // TestC06_PanicInAReport checks that callers get their token even if logging panics.
 func TestC06_PanicInAReport(t *testing.T) {
 	b := newBench()
-	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
+	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 	r := b.Exchange(t.Context(), &Request{User: "u", Source: source{panicReport{b}}, Policy: &b.policy})
 	if number(r) != 1 {
 		t.Errorf("got %+v", r)
@@ -44,7 +44,7 @@ func TestC06_PanicInAReport(t *testing.T) {
 // fails one request, and that the next request succeeds.
 func TestC06_PanicInAStore(t *testing.T) {
 	b := newBench()
-	b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
+	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 	broken := &panicStore{Store: b.policy.Cache}
 	b.policy.Cache = broken
 
@@ -77,14 +77,14 @@ type panicStore struct {
 	get, put bool
 }
 
-func (s *panicStore) Get(u UserKey, k Kind, now time.Time) (Record, bool) {
+func (s *panicStore) Get(u UserKey, k Variant, now time.Time) (Record, bool) {
 	if s.get {
 		panic("canary")
 	}
 	return s.Store.Get(u, k, now)
 }
 
-func (s *panicStore) Put(u UserKey, k Kind, r Record) {
+func (s *panicStore) Put(u UserKey, k Variant, r Record) {
 	if s.put {
 		panic("canary")
 	}
@@ -93,4 +93,4 @@ func (s *panicStore) Put(u UserKey, k Kind, r Record) {
 
 type panicReport struct{ *bench }
 
-func (panicReport) Ended(Result) { panic("canary") }
+func (panicReport) Finished(Result) { panic("canary") }

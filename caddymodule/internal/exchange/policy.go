@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// freshFor is how long the result of a request with Fresh, a token or an error, is also
+// forcedFor is how long the result of a request with Fresh, a token or an error, is also
 // returned to further requests with Fresh.
-const freshFor = 5 * time.Second
+const forcedFor = 5 * time.Second
 
 // Policy says how the exchanges of one handler run and how their results are cached.
 type Policy struct {
@@ -21,7 +21,7 @@ type Policy struct {
 	Registers   bool          // unknown users are signed up
 
 	Cache  Store // nil: nothing is cached
-	Recent Store // results of requests with Fresh, for freshFor; nil if Cache is nil
+	Forced Store // results of requests with Fresh, for freshFor; nil if Cache is nil
 
 	Shared SharedStore // shared by all replicas, behind Cache; nil: there are no other replicas
 }
@@ -34,27 +34,27 @@ func (p *Policy) userRunning() int {
 	return p.UserRunning
 }
 
-// Kept looks up a result that needs no exchange. A request with Fresh gets only the
+// Lookup looks up a result that needs no exchange. A request with Fresh gets only the
 // recent result of another request with Fresh, which may be an error.
-func (r *Request) Kept(now time.Time) (Result, bool) {
+func (r *Request) Lookup(now time.Time) (Result, bool) {
 	p := r.Policy
 	if p.Cache == nil {
 		return Result{}, false
 	}
-	if r.Fresh {
-		rec, ok := p.Recent.Get(r.User, r.Kind, now)
-		return keptResult(rec), ok && rec.age(now) >= 0 && p.accepts(rec.error())
+	if r.Force {
+		rec, ok := p.Forced.Get(r.User, r.Variant, now)
+		return cachedResult(rec), ok && rec.age(now) >= 0 && p.allowsError(rec.error())
 	}
-	rec, ok := p.Cache.Get(r.User, r.Kind, now)
-	if !ok || !p.inTime(rec, now) || !p.accepts(rec.error()) || p.Shared != nil && rec.isStale(now) && p.Shared.Up() {
+	rec, ok := p.Cache.Get(r.User, r.Variant, now)
+	if !ok || !p.isFresh(rec, now) || !p.allowsError(rec.error()) || p.Shared != nil && rec.isStale(now) && p.Shared.Up() {
 		return Result{}, false
 	}
-	return keptResult(rec), true
+	return cachedResult(rec), true
 }
 
-// inTime reports whether a record is younger than the handler's TTL or NegativeTTL,
+// isFresh reports whether a record is younger than the handler's TTL or NegativeTTL,
 // which may be shorter now than when the record was stored.
-func (p *Policy) inTime(rec Record, now time.Time) bool {
+func (p *Policy) isFresh(rec Record, now time.Time) bool {
 	keepFor := p.TTL
 	if rec.Err != nil {
 		keepFor = p.NegativeTTL
@@ -69,7 +69,7 @@ func (r Record) age(now time.Time) time.Duration {
 	if r.Err != nil {
 		return now.Sub(r.Err.at)
 	}
-	return now.Sub(r.Grant.Minted())
+	return now.Sub(r.Token.IssuedAt())
 }
 
 // error returns the refusal as an error, or nil if there is none.
@@ -80,11 +80,11 @@ func (r Record) error() error {
 	return r.Err
 }
 
-// accepts reports whether an error from the exchange of another handler (or of this
+// allowsError reports whether an error from the exchange of another handler (or of this
 // handler before a reload) applies to this handler. CodeNotRegistered does not apply if
 // this handler signs users up. CodeRejected is about the request that the other handler
 // sent.
-func (p *Policy) accepts(err error) bool {
+func (p *Policy) allowsError(err error) bool {
 	if err == nil {
 		return true // the fast path of most cache hits: no allocation
 	}
@@ -105,21 +105,21 @@ func result(rec Record) Result {
 	if rec.Err != nil {
 		return Result{Err: rec.Err}
 	}
-	return Result{Grant: rec.Grant, Outcome: OutcomeHit}
+	return Result{Token: rec.Token, Outcome: OutcomeHit}
 }
 
-// keptResult returns the result of a cache hit.
-func keptResult(rec Record) Result {
+// cachedResult returns the result of a cache hit.
+func cachedResult(rec Record) Result {
 	r := result(rec)
-	r.Kept = true
+	r.Cached = true
 	return r
 }
 
-// keep caches the result of an exchange for as long as it may be repeated.
-func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
+// store caches the result of an exchange for as long as it may be repeated.
+func (p *Policy) store(user UserKey, kind Variant, fresh time.Time, r Result) {
 	now := time.Now()
 	if !fresh.IsZero() {
-		p.Recent.Put(user, kind, freshRecord(r, fresh, now))
+		p.Forced.Put(user, kind, forcedRecord(r, fresh, now))
 	}
 	if rec, ok := p.record(r, now); ok {
 		p.Cache.Put(user, kind, rec)
@@ -131,9 +131,9 @@ func (p *Policy) keep(user UserKey, kind Kind, fresh time.Time, r Result) {
 func (p *Policy) record(r Result, now time.Time) (Record, bool) {
 	rec := newRecord(r, now)
 	switch {
-	case rec.Grant != nil:
-		rec.Until = rec.Grant.keepUntil(p.margin)
-		if ttl := rec.Grant.Minted().Add(p.TTL); ttl.Before(rec.Until) {
+	case rec.Token != nil:
+		rec.Until = rec.Token.cacheUntil(p.margin)
+		if ttl := rec.Token.IssuedAt().Add(p.TTL); ttl.Before(rec.Until) {
 			rec.Until = ttl
 		}
 	case rec.Err.isRefusal(), rec.Err.Code == CodeRejected:
@@ -144,12 +144,12 @@ func (p *Policy) record(r Result, now time.Time) (Record, bool) {
 	return rec, true
 }
 
-// freshRecord returns the Record of an exchange with Fresh, for further requests with
+// forcedRecord returns the Record of an exchange with Fresh, for further requests with
 // Fresh. It may hold any result.
-func freshRecord(r Result, fresh, now time.Time) Record {
+func forcedRecord(r Result, fresh, now time.Time) Record {
 	rec := newRecord(r, now)
-	rec.Until = fresh.Add(freshFor)
-	if end := r.Grant.expiry(); !end.IsZero() && end.Before(rec.Until) {
+	rec.Until = fresh.Add(forcedFor)
+	if end := r.Token.expiry(); !end.IsZero() && end.Before(rec.Until) {
 		rec.Until = end
 	}
 	return rec
@@ -157,7 +157,7 @@ func freshRecord(r Result, fresh, now time.Time) Record {
 
 func newRecord(r Result, now time.Time) Record {
 	if r.Err == nil {
-		return Record{Grant: r.Grant}
+		return Record{Token: r.Token}
 	}
 	failed := *asError(r.Err)
 	failed.at = now

@@ -26,20 +26,20 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 	defer func() { _ = recover() }() // a store that panics costs a call to the service
 	ctx, span := tracing.Start(ctx, "read from the shared store")
 	defer span.End()
-	rec, ok, seen, err := p.Shared.Get(ctx, user, f.kind)
+	rec, ok, seen, err := p.Shared.Get(ctx, user, f.variant)
 	rec.CheckedAt = time.Now()
-	ok = ok && err == nil && p.believes(rec)
+	ok = ok && err == nil && p.isValid(rec)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f.evicted || !f.fresh.IsZero() {
+	if f.evicted || !f.forcedAt.IsZero() {
 		return seen, false
 	}
-	if old, isOld := p.stale(user, f.kind); isOld {
+	if old, isOld := p.stale(user, f.variant); isOld {
 		switch {
 		case err != nil:
 			rec, ok = old, true
 		case !ok, rec.isBefore(old): // the store did not get the newer record
-			p.Cache.Put(user, f.kind, Record{})
+			p.Cache.Put(user, f.variant, Record{})
 			ok = false
 		}
 	}
@@ -53,13 +53,13 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 
 // stale returns the record in memory that must be checked against the shared store, if
 // it is otherwise valid for this handler.
-func (p *Policy) stale(user UserKey, kind Kind) (rec Record, ok bool) {
+func (p *Policy) stale(user UserKey, kind Variant) (rec Record, ok bool) {
 	if p.Cache == nil {
 		return rec, false
 	}
 	now := time.Now()
 	rec, ok = p.Cache.Get(user, kind, now)
-	return rec, ok && rec.isStale(now) && p.inTime(rec, now) && p.accepts(rec.error())
+	return rec, ok && rec.isStale(now) && p.isFresh(rec, now) && p.allowsError(rec.error())
 }
 
 // isStale reports whether a cached record must be looked up in the shared store before
@@ -72,25 +72,25 @@ func (r Record) isStale(now time.Time) bool {
 
 // isBefore reports whether both records are tokens and r is the older one.
 func (r Record) isBefore(other Record) bool {
-	return r.Grant != nil && other.Grant != nil && r.Grant.Minted().Before(other.Grant.Minted())
+	return r.Token != nil && other.Token != nil && r.Token.IssuedAt().Before(other.Token.IssuedAt())
 }
 
-// believes reports whether a record of another replica is valid for this handler.
-func (p *Policy) believes(rec Record) bool {
+// isValid reports whether a record of another replica is valid for this handler.
+func (p *Policy) isValid(rec Record) bool {
 	keepFor := p.TTL
 	if rec.Err != nil {
 		keepFor = p.NegativeTTL
 	}
 	now := time.Now()
 	age := rec.age(now)
-	return age > -maxSkew && age < keepFor && now.Before(rec.Until) && p.accepts(rec.error())
+	return age > -maxSkew && age < keepFor && now.Before(rec.Until) && p.allowsError(rec.error())
 }
 
 // Stored returns the token of a user that another replica has stored. It returns nil if
 // there is no valid one, or if the store fails. p.Shared must not be nil.
-func (e *Engine) Stored(ctx context.Context, user UserKey, kind Kind, p *Policy) *Grant {
+func (e *Engine) Stored(ctx context.Context, user UserKey, kind Variant, p *Policy) *Token {
 	rec, ok, _, err := p.Shared.Get(ctx, user, kind)
-	if err != nil || !ok || !p.believes(rec) {
+	if err != nil || !ok || !p.isValid(rec) {
 		return nil
 	}
 	e.mu.Lock()
@@ -98,7 +98,7 @@ func (e *Engine) Stored(ctx context.Context, user UserKey, kind Kind, p *Policy)
 	if e.evictions.isBefore(user, rec) {
 		return nil
 	}
-	return rec.Grant
+	return rec.Token
 }
 
 // share writes the result of the flight to the shared store. It must run before any
@@ -116,12 +116,12 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 	ctx, span := tracing.Start(ctx, "write to the shared store")
 	defer span.End()
 	e.mu.Lock()
-	fresh, evicted := f.fresh, f.isEvicted()
+	fresh, evicted := f.forcedAt, f.isEvicted()
 	e.mu.Unlock()
 	if evicted { // by this replica, which may have failed to tell the store
 		return
 	}
-	kept, err := p.Shared.Put(ctx, user, f.kind, rec, seen, !fresh.IsZero())
+	kept, err := p.Shared.Put(ctx, user, f.variant, rec, seen, !fresh.IsZero())
 	if err == nil && !kept { // another replica has evicted the user
 		e.mu.Lock()
 		f.evicted = true

@@ -26,20 +26,20 @@ func TestReplicasShareATokenAndARefusal(t *testing.T) {
 			t.Errorf("%d puts, and all were told %d times", puts, s.told.Load())
 		}
 
-		refuse := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
-		a.mint, b.mint = refuse, refuse
+		refuse := func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
+		a.exchange, b.exchange = refuse, refuse
 		a.get(t.Context(), "mallory", "ios", false)
 		if r := b.get(t.Context(), "mallory", "ios", false); code(r) != CodeRefused || b.calls.Load() != 0 {
 			t.Errorf("the other replica got %+v after %d calls", r, b.calls.Load())
 		}
-		down := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
-		a.mint = down
+		down := func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
+		a.exchange = down
 		puts := s.puts.Load()
 		a.get(t.Context(), "bob", "ios", false)
 		if s.puts.Load() != puts {
 			t.Error("an outage was put into the store")
 		}
-		b.mint = func(_ context.Context, call int64) (*Grant, Outcome, error) { return token(call), OutcomeSignedIn, nil }
+		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 		if r := b.get(t.Context(), "bob", "ios", false); r.Outcome != OutcomeSignedIn {
 			t.Errorf("an outage was shared: %+v", r)
 		}
@@ -102,7 +102,7 @@ func TestReplicasRefusalsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
 		a, b := s.replica(), s.replica()
-		a.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
+		a.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
 		a.get(t.Context(), "u", "ios", false)
 		time.Sleep(3 * time.Second)
 		if r := b.get(t.Context(), "u", "ios", false); code(r) != CodeRefused {
@@ -124,7 +124,7 @@ func TestC13_ForgottenDuringALook(t *testing.T) {
 		a.get(t.Context(), "u", "ios", false)
 		b.calls.Store(100)
 		s.takes = time.Second
-		time.AfterFunc(500*time.Millisecond, func() { b.Forget("u") })
+		time.AfterFunc(500*time.Millisecond, func() { b.Evict("u") })
 		if r := b.get(t.Context(), "u", "ios", false); number(r) != 101 {
 			t.Errorf("got %d, want another one", number(r))
 		}
@@ -150,11 +150,11 @@ func TestWhatIsStoredEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSharedStore()
 				a := s.replica()
-				a.mint = func(context.Context, int64) (*Grant, Outcome, error) {
+				a.exchange = func(context.Context, int64) (*Token, Outcome, error) {
 					if test.err != nil {
 						return nil, "", test.err
 					}
-					return NewGrant(time.Now()).Text("authToken", "1").Lifetime("expiresIn", test.life).Grant(), OutcomeSignedIn, nil
+					return NewToken(time.Now()).Text("authToken", "1").Lifetime("expiresIn", test.life).Token(), OutcomeSignedIn, nil
 				}
 				a.get(t.Context(), "u", "ios", false)
 				time.Sleep(test.from)

@@ -59,7 +59,7 @@ func (s *sharedStore) answer() error {
 	return nil
 }
 
-func (s *sharedStore) Get(_ context.Context, u UserKey, k Kind) (Record, bool, Tombstone, error) {
+func (s *sharedStore) Get(_ context.Context, u UserKey, k Variant) (Record, bool, Tombstone, error) {
 	s.gets.Add(1)
 	if err := s.op(); err != nil {
 		return Record{}, false, "", err
@@ -74,7 +74,7 @@ func (s *sharedStore) Get(_ context.Context, u UserKey, k Kind) (Record, bool, T
 	return rec, ok, seen, nil
 }
 
-func (s *sharedStore) Put(_ context.Context, u UserKey, k Kind, r Record, seen Tombstone, replaces bool) (bool, error) {
+func (s *sharedStore) Put(_ context.Context, u UserKey, k Variant, r Record, seen Tombstone, replaces bool) (bool, error) {
 	s.puts.Add(1)
 	if err := s.op(); err != nil {
 		return false, err
@@ -114,7 +114,7 @@ func (s *sharedStore) loses() {
 
 // evicts evicts a user without notifying a replica.
 func (s *sharedStore) evicts(u UserKey) {
-	s.mapStore.Forget(u)
+	s.mapStore.Evict(u)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tombstone++
@@ -136,6 +136,6 @@ func (s *sharedStore) Flush(context.Context) error { return errors.New("not need
 func (s *sharedStore) tell(u UserKey) {
 	s.told.Add(1)
 	for _, r := range s.replicas {
-		time.AfterFunc(s.takes, func() { r.Engine.Forget(u) })
+		time.AfterFunc(s.takes, func() { r.Engine.Evict(u) })
 	}
 }

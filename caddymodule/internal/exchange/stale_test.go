@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// longGrant returns a Grant that may be cached for hours.
-func longGrant(_ context.Context, call int64) (*Grant, Outcome, error) {
-	return NewGrant(time.Now()).Text("n", string(rune('0'+call))).Lifetime("expiresIn", 8*time.Hour).Grant(), OutcomeSignedIn, nil
+// longGrant returns a Token that may be cached for hours.
+func longGrant(_ context.Context, call int64) (*Token, Outcome, error) {
+	return NewToken(time.Now()).Text("n", string(rune('0'+call))).Lifetime("expiresIn", 8*time.Hour).Token(), OutcomeSignedIn, nil
 }
 
 // TestStale checks that a record in memory is returned for maxStale without a lookup in
 // the store, and after that only if the store has it.
 func TestStale(t *testing.T) {
-	refuse := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
-	reject := func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeRejected} }
+	refuse := func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
+	reject := func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRejected} }
 	for _, test := range []struct {
 		name    string
-		mint    func(context.Context, int64) (*Grant, Outcome, error) // nil: returns a token
+		mint    func(context.Context, int64) (*Token, Outcome, error) // nil: returns a token
 		happens func(s *sharedStore, r *replica)                      // after the replica has the token
 		after   time.Duration
 		gets    int64 // lookups of the next request
@@ -34,7 +34,7 @@ func TestStale(t *testing.T) {
 		{name: "old, and the store does not answer", after: time.Hour, gets: 1, happens: func(s *sharedStore, _ *replica) { s.mute.Store(true) }},
 		{name: "old, and there are no other replicas any more", after: time.Hour, happens: func(_ *sharedStore, r *replica) { r.policy.Shared = nil }},
 		{name: "another replica has a newer one", after: maxStale, gets: 1, happens: func(s *sharedStore, _ *replica) {
-			s.mapStore.Put("u", "ios", Record{Grant: token(7), Until: time.Now().Add(time.Hour)})
+			s.mapStore.Put("u", "ios", Record{Token: token(7), Until: time.Now().Add(time.Hour)})
 		}},
 		{name: "an old refusal", mint: refuse, after: maxStale, gets: 1},
 		{name: "an old refusal, and the store has lost everything", mint: refuse, after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
@@ -45,8 +45,8 @@ func TestStale(t *testing.T) {
 				s := newSharedStore()
 				r := s.replica()
 				r.policy.TTL, r.policy.NegativeTTL = 2*time.Hour, 2*time.Hour
-				if r.mint = test.mint; test.mint == nil {
-					r.mint = longGrant
+				if r.exchange = test.mint; test.mint == nil {
+					r.exchange = longGrant
 				}
 				first := r.get(t.Context(), "u", "ios", false)
 				if test.happens != nil {
@@ -77,11 +77,11 @@ func TestStaleIsGone(t *testing.T) {
 		s := newSharedStore()
 		r := s.replica()
 		r.policy.TTL = time.Hour
-		r.mint = longGrant
+		r.exchange = longGrant
 		r.get(t.Context(), "u", "ios", false)
 		s.evicts("u")
 		time.Sleep(maxStale)
-		r.mint = func(context.Context, int64) (*Grant, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
+		r.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
 		for _, down := range []bool{false, true} {
 			s.down.Store(down)
 			if got := r.get(t.Context(), "u", "ios", false); code(got) != CodeUnavailable {
@@ -98,7 +98,7 @@ func TestANewerTokenStays(t *testing.T) {
 		s := newSharedStore()
 		r := s.replica()
 		r.policy.TTL = time.Hour
-		r.mint = longGrant
+		r.exchange = longGrant
 		r.get(t.Context(), "u", "ios", false)
 		s.down.Store(true)
 		time.Sleep(time.Second)
@@ -118,7 +118,7 @@ func TestOneLookForAllWhoWait(t *testing.T) {
 		s := newSharedStore()
 		r := s.replica()
 		r.policy.TTL = time.Hour
-		r.mint = longGrant
+		r.exchange = longGrant
 		r.get(t.Context(), "u", "ios", false)
 		time.Sleep(maxStale)
 		gets := s.gets.Load()
@@ -159,17 +159,17 @@ func TestEvictedHere(t *testing.T) {
 				s := newSharedStore()
 				r := s.replica()
 				r.policy.TTL = 48 * time.Hour
-				r.mint = longGrant
+				r.exchange = longGrant
 				if test.down {
 					s.down.Store(true)
 				}
-				if err := r.Evict(t.Context(), "u", s, false); (err != nil) != test.down {
+				if err := r.EvictEverywhere(t.Context(), "u", s, false); (err != nil) != test.down {
 					t.Fatal(err)
 				}
 				s.down.Store(false)
 				time.Sleep(test.after + 10*s.takes) // until all replicas are notified
-				other := NewGrant(time.Now().Add(-test.token)).Text("n", "7").Lifetime("expiresIn", 72*time.Hour).Grant()
-				s.mapStore.Put("u", "ios", Record{Grant: other, Until: time.Now().Add(time.Hour)})
+				other := NewToken(time.Now().Add(-test.token)).Text("n", "7").Lifetime("expiresIn", 72*time.Hour).Token()
+				s.mapStore.Put("u", "ios", Record{Token: other, Until: time.Now().Add(time.Hour)})
 				want := test.want
 				if test.after > test.token && test.after > 0 {
 					want = 0 // the token was issued after the eviction

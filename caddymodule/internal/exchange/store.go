@@ -6,14 +6,14 @@ import "time"
 // address cannot be read from it.
 type UserKey string
 
-// Kind identifies a kind of token of one user: the client type and the values that the
+// Variant identifies a kind of token of one user: the client type and the values that the
 // option `vary` distinguishes.
-type Kind string
+type Variant string
 
 // Record is what a store holds for one user and kind: a token or a refusal.
 type Record struct {
-	Grant *Grant
-	Err   *Error    // a refusal that may be repeated; nil if Grant is set
+	Token *Token
+	Err   *Error    // a refusal that may be repeated; nil if Token is set
 	Until time.Time // the last time at which the record may be returned
 
 	// CheckedAt is when the record was last known to be in the shared store as well. If
@@ -25,19 +25,19 @@ type Record struct {
 type Store interface {
 	// Get returns the record that is stored and still valid at now. The caller passes
 	// the time, because each reading of the clock slows down a cache hit.
-	Get(user UserKey, kind Kind, now time.Time) (Record, bool)
+	Get(user UserKey, kind Variant, now time.Time) (Record, bool)
 	// Put stores r until r.Until in place of the previous record. If r.Until is not in
 	// the future, r is not stored, and the previous record is deleted all the same.
-	Put(UserKey, Kind, Record)
-	Forgetter
+	Put(UserKey, Variant, Record)
+	Invalidator
 }
 
-// Forgetter drops cached records.
-type Forgetter interface {
-	// Forget drops all records of a user, including refusals.
-	Forget(UserKey)
-	// ForgetTokens drops the tokens of a user, of all kinds.
-	ForgetTokens(UserKey)
+// Invalidator drops cached records.
+type Invalidator interface {
+	// Evict drops all records of a user, including refusals.
+	Evict(UserKey)
+	// EvictTokens drops the tokens of a user, of all kinds.
+	EvictTokens(UserKey)
 	// Flush drops everything.
 	Flush()
 }

@@ -11,7 +11,7 @@ func TestUserFrom(t *testing.T) {
 	}
 	var minted UserKey
 	b := newBench()
-	b.mint = func(ctx context.Context, call int64) (*Grant, Outcome, error) {
+	b.exchange = func(ctx context.Context, call int64) (*Token, Outcome, error) {
 		minted = UserFrom(WithPriority(ctx))
 		return token(call), OutcomeSignedIn, nil
 	}

@@ -31,12 +31,12 @@ func TestAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, g := range []*exchange.Grant{in, up} {
+		for _, g := range []*exchange.Token{in, up} {
 			if got := answerOf(g); got != want {
 				t.Errorf("got %s\nwant %s", got, want)
 			}
-			if g.Minted().Before(before) || g.Minted().After(time.Now()) {
-				t.Errorf("minted %v", g.Minted())
+			if g.IssuedAt().Before(before) || g.IssuedAt().After(time.Now()) {
+				t.Errorf("minted %v", g.IssuedAt())
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func TestMinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Minted().After(called) {
+	if g.IssuedAt().After(called) {
 		t.Error("minted after the call came in")
 	}
 }
@@ -100,7 +100,7 @@ func TestH08_UnusableAnswers(t *testing.T) {
 	}
 }
 
-func checkWhy(t *testing.T, g *exchange.Grant, err error, why string) {
+func checkWhy(t *testing.T, g *exchange.Token, err error, why string) {
 	t.Helper()
 	if why == "" {
 		if err != nil {
@@ -111,7 +111,7 @@ func checkWhy(t *testing.T, g *exchange.Grant, err error, why string) {
 	if g != nil {
 		t.Error("a grant with an error")
 	}
-	if e := testutil.As[*exchange.AnswerError](t, err); e.Why != why {
+	if e := testutil.As[*exchange.ResponseError](t, err); e.Why != why {
 		t.Errorf("got %q, want %q", e.Why, why)
 	}
 }

@@ -77,12 +77,12 @@ func ipAddress(client string) string {
 	return ip.Unmap().WithZone("").String()
 }
 
-// readGrant parses the response to sign-in and sign-up. The Grant is nil if the
+// readGrant parses the response to sign-in and sign-up. The Token is nil if the
 // response is a JSON object without a token.
-func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
+func readGrant(op exchange.Op, a answer) (*exchange.Token, error) {
 	members, why := wire.Object(a.body)
 	if why != "" {
-		return nil, &exchange.AnswerError{Op: op, Why: why}
+		return nil, &exchange.ResponseError{Op: op, Why: why}
 	}
 	token := wire.Text(members["authToken"])
 	if token == "" {
@@ -94,14 +94,14 @@ func readGrant(op exchange.Op, a answer) (*exchange.Grant, error) {
 	if refresh == nil || string(refresh) == "null" {
 		refresh = members["refreshTokenExpiresIn"]
 	}
-	return exchange.NewGrant(a.sent).
+	return exchange.NewToken(a.sent).
 		Text("uid", wire.TextOrNumber(members["uid"])).
 		Text("authToken", token).
 		Lifetime("authTokenExpiresIn", wire.Lifetime(members["authTokenExpiresIn"])).
 		Text("refreshToken", wire.Text(members["refreshToken"])).
 		Lifetime("refreshTokenExpiresIn", wire.Lifetime(refresh)).
 		Lifetime("expiresIn", wire.Lifetime(refresh)).
-		Grant(), nil
+		Token(), nil
 }
 
 // readCode returns the code in the service's {"code", "message"} if it is a number

@@ -97,7 +97,7 @@ func New(cfg Config) *Client {
 }
 
 // SignIn implements login.Huma. It fails if there is no client id for the client type.
-func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Grant, error) {
+func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Token, error) {
 	const op = exchange.OpSignIn
 	clientID, err := c.clientID(op, p)
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Grant, e
 		Language:  c.cfg.Language,
 	})
 
-	var grant *exchange.Grant
+	var grant *exchange.Token
 	err = c.cfg.Do(ctx, op, func(ctx context.Context) error {
 		a, err := c.post(ctx, op, body)
 		if err != nil {
@@ -121,7 +121,7 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Grant, e
 			return err
 		}
 		if g == nil {
-			return &exchange.AnswerError{Op: op, Why: "no token in it"}
+			return &exchange.ResponseError{Op: op, Why: "no token in it"}
 		}
 		grant = g
 		return nil
@@ -133,8 +133,8 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Grant, e
 }
 
 // SignUp implements login.Huma. It fails if there is no client id for the client type.
-// The Grant is nil if the response has no token.
-func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Grant, error) {
+// The Token is nil if the response has no token.
+func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Token, error) {
 	const op = exchange.OpSignUp
 	clientID, err := c.clientID(op, p)
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Grant, e
 	body := wire.Encode(c.signUpBody(clientID, p))
 
 	var (
-		grant *exchange.Grant
+		grant *exchange.Token
 		made  bool
 		first error
 	)

@@ -209,7 +209,7 @@ func TestAttempts(t *testing.T) {
 
 // TestDoRefuses checks that an error of Do is returned unchanged, without a call.
 func TestDoRefuses(t *testing.T) {
-	open := &exchange.OpenError{RetryAfter: time.Second}
+	open := &exchange.BreakerOpenError{RetryAfter: time.Second}
 	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
 		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error { return open }
 	})

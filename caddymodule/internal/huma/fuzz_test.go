@@ -23,7 +23,7 @@ func FuzzReadAnswer(f *testing.F) {
 			if g != nil {
 				t.Error("a grant with an error")
 			}
-			_ = testutil.As[*exchange.AnswerError](t, err)
+			_ = testutil.As[*exchange.ResponseError](t, err)
 			return
 		}
 		if g == nil {

@@ -72,4 +72,4 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 }
 
 // answerOf returns the JSON of g at the time it was issued.
-func answerOf(g *exchange.Grant) string { return string(g.AppendJSON(nil, g.Minted())) }
+func answerOf(g *exchange.Token) string { return string(g.AppendJSON(nil, g.IssuedAt())) }

@@ -35,15 +35,15 @@ func TestAnswer(t *testing.T) {
 			if got := answerOf(g); got != want[typ] {
 				t.Errorf("got %s\nwant %s", got, want[typ])
 			}
-			if g.Minted().Before(before.Round(0)) || g.Minted().After(time.Now()) {
-				t.Errorf("minted %v", g.Minted())
+			if g.IssuedAt().Before(before.Round(0)) || g.IssuedAt().After(time.Now()) {
+				t.Errorf("minted %v", g.IssuedAt())
 			}
 		}
 	}
 }
 
 // read parses a response for type typ.
-func read(typ connect.TokenType, body string) (*exchange.Grant, error) {
+func read(typ connect.TokenType, body string) (*exchange.Token, error) {
 	m, err := membersOf(typ)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func TestH08_UnusableAnswers(t *testing.T) {
 			strings.Repeat("x", 64<<10+1):               "longer than 64 KiB",
 		} {
 			g, err := testClient(t, testutil.ServeAnswer(t, 200, body)).Token(t.Context(), typ, user())
-			if e := testutil.As[*exchange.AnswerError](t, err); e.Why != why || e.Op != typ.Op() || g != nil {
+			if e := testutil.As[*exchange.ResponseError](t, err); e.Why != why || e.Op != typ.Op() || g != nil {
 				t.Errorf("%.60q: got %q, want %q", body, e.Why, why)
 			}
 			testutil.NoSecrets(t, err, canaries...)
@@ -157,7 +157,7 @@ func FuzzAnswer(f *testing.F) {
 		for _, typ := range types {
 			g, err := read(typ, body)
 			if err != nil {
-				if e := testutil.As[*exchange.AnswerError](t, err); g != nil || e.Why == "" {
+				if e := testutil.As[*exchange.ResponseError](t, err); g != nil || e.Why == "" {
 					t.Errorf("grant %v, %v", g, err)
 				}
 				continue

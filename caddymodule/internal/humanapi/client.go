@@ -68,7 +68,7 @@ func New(cfg Config) *Client {
 }
 
 // Token implements connect.HumanAPI.
-func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Person) (*exchange.Grant, error) {
+func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Person) (*exchange.Token, error) {
 	members, err := membersOf(t)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 	}
 	body := c.body(t, u)
 
-	var grant *exchange.Grant
+	var grant *exchange.Token
 	err = c.cfg.Do(ctx, t.Op(), func(ctx context.Context) error {
 		sent := time.Now()
 		answer, err := wire.Post(ctx, c.cfg.HTTP, wire.Call{

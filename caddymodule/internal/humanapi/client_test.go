@@ -145,7 +145,7 @@ func TestAttempts(t *testing.T) {
 		if err != nil || g == nil || n.Load() != 3 {
 			t.Fatal(err, n.Load())
 		}
-		if m := g.Minted(); m.Before(third.Round(0)) || m.UnixNano() > last.Load() {
+		if m := g.IssuedAt(); m.Before(third.Round(0)) || m.UnixNano() > last.Load() {
 			t.Errorf("minted %v, called %v, arrived %v", m, third, time.Unix(0, last.Load()))
 		}
 	}
@@ -153,7 +153,7 @@ func TestAttempts(t *testing.T) {
 
 // TestDoRefuses checks that an error of Do is returned unchanged, without a call.
 func TestDoRefuses(t *testing.T) {
-	open := &exchange.OpenError{RetryAfter: time.Second}
+	open := &exchange.BreakerOpenError{RetryAfter: time.Second}
 	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
 		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error { return open }
 	})

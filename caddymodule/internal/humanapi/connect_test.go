@@ -64,7 +64,7 @@ func TestConnect(t *testing.T) {
 					return err
 				}
 			})}
-			grant, outcome, err := c.Mint(t.Context())
+			grant, outcome, err := c.Run(t.Context())
 			var e *exchange.Error
 			switch errors.As(err, &e); {
 			case test.code == "":

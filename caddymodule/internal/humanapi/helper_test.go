@@ -72,4 +72,4 @@ func refusal(t testing.TB, api string, tt connect.TokenType) *exchange.StatusErr
 }
 
 // answerOf returns the JSON of g at the time it was issued.
-func answerOf(g *exchange.Grant) string { return string(g.AppendJSON(nil, g.Minted())) }
+func answerOf(g *exchange.Token) string { return string(g.AppendJSON(nil, g.IssuedAt())) }

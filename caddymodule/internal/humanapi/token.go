@@ -55,16 +55,16 @@ func membersOf(t connect.TokenType) (members, error) {
 
 // read parses the response to a request that was sent at the given time. It ignores the
 // id_refresh_token, so that no other part of the plugin can pass it on: none needs it.
-func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Grant, error) {
+func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Token, error) {
 	answer, why := wire.Object(body)
 	if why != "" {
-		return nil, &exchange.AnswerError{Op: t.Op(), Why: why}
+		return nil, &exchange.ResponseError{Op: t.Op(), Why: why}
 	}
 	token := wire.Text(answer[m.token])
 	if token == "" {
-		return nil, &exchange.AnswerError{Op: t.Op(), Why: "no token in it"}
+		return nil, &exchange.ResponseError{Op: t.Op(), Why: "no token in it"}
 	}
-	b := exchange.NewGrant(sent).
+	b := exchange.NewToken(sent).
 		Text("token", token).
 		Text("type", string(t)).
 		Lifetime("expires_in", min(wire.Lifetime(answer[m.lifetime]), maxLifetime)).
@@ -72,5 +72,5 @@ func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchan
 	if id := wire.Text(answer["human_id"]); id != "" {
 		b.Text("human_id", id)
 	}
-	return b.Grant(), nil
+	return b.Token(), nil
 }

@@ -63,12 +63,12 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 	c := identity.Config{
 		ByID:          around.ByID,
 		Preset:        p.Text("identity", i.Preset),
-		Email:         written(p, "email", i.Email),
-		UserID:        written(p, "user_id", i.UserID),
-		Name:          written(p, "name", i.Name),
-		FirstName:     written(p, "first_name", i.FirstName),
-		LastName:      written(p, "last_name", i.LastName),
-		Verified:      written(p, "verified", i.Verified),
+		Email:         expandSource(p, "email", i.Email),
+		UserID:        expandSource(p, "user_id", i.UserID),
+		Name:          expandSource(p, "name", i.Name),
+		FirstName:     expandSource(p, "first_name", i.FirstName),
+		LastName:      expandSource(p, "last_name", i.LastName),
+		Verified:      expandSource(p, "verified", i.Verified),
 		Domains:       p.Texts("domains", i.Domains),
 		Trust:         trust,
 		Verify:        i.Verify != nil,
@@ -100,10 +100,10 @@ func (around Options) userinfoTimeout(configured time.Duration) time.Duration {
 	return configured
 }
 
-// written returns source with the placeholders in its path replaced. The part before the
+// expandSource returns source with the placeholders in its path replaced. The part before the
 // path stays as it is, because it is evaluated for each request. name is the name of the
 // option, for errors.
-func written(p *option.Errors, name, source string) string {
+func expandSource(p *option.Errors, name, source string) string {
 	s := presets.ParseSource(source)
 	if s.Paths == nil {
 		return source

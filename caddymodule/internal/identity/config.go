@@ -193,7 +193,7 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 		}
 		return []error{fmt.Errorf("%s: with verify it is read from a signed assertion: write the header and the claim, such as \"%s Authorization %s\"", decides.name, decides.name, claim)}
 	}
-	at := decides.target.place
+	at := decides.target.location
 	for _, o := range options {
 		s := o.target
 		switch {
@@ -205,7 +205,7 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 			continue
 		case s.paths == nil:
 			continue
-		case s.place != at:
+		case s.location != at:
 			errs = append(errs, fmt.Errorf("%s: it is read from another assertion than %s, which may be somebody else's: read both from the same", o.name, decides.name))
 			s.kind = kindNone // a trust would not fix it
 			continue

@@ -24,28 +24,28 @@ func TestSourcesThatLoad(t *testing.T) {
 	keep := func(name string) bool { return name == "Oidc_claim_email" || name == "X.email" || name == "X_a.b" }
 	tests := map[string]struct {
 		config Config
-		want   place
+		want   location
 	}{
-		"user":                   {Config{Email: "{http.auth.user.email}"}, place{kindUser, "http.auth.user.email"}},
-		"variable":               {Config{Email: "{http.vars.user}"}, place{kindOperator, "http.vars.user"}},
-		"variable like Caddy's":  {Config{Email: "{http.vars.client_ip2}"}, place{kindOperator, "http.vars.client_ip2"}},
-		"map":                    {Config{Email: "{user_email}"}, place{kindOperator, "user_email"}},
-		"certificate":            {Config{Email: "{http.request.tls.client.san.emails.0}"}, place{kindCertificate, "http.request.tls.client.san.emails.0"}},
-		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, place{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
-		"header":                 {Config{Email: "remote-EMAIL", Trust: trustProxy()}, place{kindHeader, "Remote-Email"}},
-		"header, placeholder":    {Config{Email: "{http.request.header.remote-email}", Trust: trustProxy()}, place{kindHeader, "Remote-Email"}},
-		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, place{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
-		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), HeaderArrives: keep}, place{kindHeader, "Oidc_claim_email"}},
-		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), HeaderArrives: keep}, place{kindHeader, "X.email"}},
-		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), HeaderArrives: keep}, place{kindHeader, "X_a.b"}},
-		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, place{kindAnswer, "http.reverse_proxy.header.Oidc_claim_email"}},
-		"no ranges":              {Config{Email: "Remote-Email", Trust: Trust{Mode: TrustProxies}}, place{kindHeader, "Remote-Email"}},
-		"trust without a header": {Config{Email: "{user_email}", Trust: trustProxy()}, place{kindOperator, "user_email"}},
+		"user":                   {Config{Email: "{http.auth.user.email}"}, location{kindUser, "http.auth.user.email"}},
+		"variable":               {Config{Email: "{http.vars.user}"}, location{kindOperator, "http.vars.user"}},
+		"variable like Caddy's":  {Config{Email: "{http.vars.client_ip2}"}, location{kindOperator, "http.vars.client_ip2"}},
+		"map":                    {Config{Email: "{user_email}"}, location{kindOperator, "user_email"}},
+		"certificate":            {Config{Email: "{http.request.tls.client.san.emails.0}"}, location{kindCertificate, "http.request.tls.client.san.emails.0"}},
+		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, location{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
+		"header":                 {Config{Email: "remote-EMAIL", Trust: trustProxy()}, location{kindHeader, "Remote-Email"}},
+		"header, placeholder":    {Config{Email: "{http.request.header.remote-email}", Trust: trustProxy()}, location{kindHeader, "Remote-Email"}},
+		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, location{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
+		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), HeaderArrives: keep}, location{kindHeader, "Oidc_claim_email"}},
+		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), HeaderArrives: keep}, location{kindHeader, "X.email"}},
+		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), HeaderArrives: keep}, location{kindHeader, "X_a.b"}},
+		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, location{kindAnswer, "http.reverse_proxy.header.Oidc_claim_email"}},
+		"no ranges":              {Config{Email: "Remote-Email", Trust: Trust{Mode: TrustProxies}}, location{kindHeader, "Remote-Email"}},
+		"trust without a header": {Config{Email: "{user_email}", Trust: trustProxy()}, location{kindOperator, "user_email"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if i := mustNew(t, tt.config); i.email.place != tt.want {
-				t.Fatalf("%v, want %v", i.email.place, tt.want)
+			if i := mustNew(t, tt.config); i.email.location != tt.want {
+				t.Fatalf("%v, want %v", i.email.location, tt.want)
 			}
 		})
 	}

@@ -47,7 +47,7 @@ type Request struct {
 	// read caches the last document read, its place, and the rejection if it could not
 	// be read.
 	read struct {
-		of        place
+		of        location
 		document  claims.Document
 		rejection *Rejection
 	}
@@ -177,7 +177,7 @@ func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
 		text, rejection := i.text(ctx, r, &i.verified)
 		return rejection == nil && isTrue(text)
 	}
-	value, rejection := i.lookup(r, i.verified.place)
+	value, rejection := i.lookup(r, i.verified.location)
 	return rejection == nil && isTrue(value)
 }
 

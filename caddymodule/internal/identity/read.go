@@ -14,11 +14,11 @@ import (
 // is none.
 func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text string, rejection *Rejection) {
 	if s.paths == nil {
-		text, rejection = i.plain(r, s.place)
+		text, rejection = i.plain(r, s.location)
 	} else {
 		var value any
 		if value, rejection = i.claim(ctx, r, s); rejection == nil {
-			text, rejection = single(value)
+			text, rejection = singleValue(value)
 		}
 	}
 	if rejection != nil {
@@ -41,13 +41,13 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 }
 
 // plain returns the value at p as text. An empty value is returned as "".
-func (i *Identifier) plain(r *Request, p place) (string, *Rejection) {
+func (i *Identifier) plain(r *Request, p location) (string, *Rejection) {
 	if p.kind != kindHeader && p.kind != kindAssertion {
 		value, rejection := i.lookup(r, p)
 		if rejection != nil {
 			return "", rejection
 		}
-		return single(value)
+		return singleValue(value)
 	}
 	values := r.Header[p.key]
 	if len(values) == 0 {
@@ -86,12 +86,12 @@ func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Re
 // document returns the document of a source. The last document is cached in the
 // request, because most sources of a user read the same one.
 func (i *Identifier) document(ctx context.Context, r *Request, s *source) (claims.Document, *Rejection) {
-	if r.read.of != s.place {
+	if r.read.of != s.location {
 		doc, rejection := i.fetch(ctx, r, s)
 		if s.list && rejection == nil {
 			doc = doc.FromList()
 		}
-		r.read.of, r.read.document, r.read.rejection = s.place, doc, rejection
+		r.read.of, r.read.document, r.read.rejection = s.location, doc, rejection
 	}
 	return r.read.document, r.read.rejection
 }
@@ -101,7 +101,7 @@ func (i *Identifier) fetch(ctx context.Context, r *Request, s *source) (claims.D
 		doc, err := i.asker.Ask(ctx, r.Host, r.Header)
 		return doc, rejectionOf(err, ErrUserinfoUnavailable)
 	}
-	text, rejection := i.plain(r, s.place)
+	text, rejection := i.plain(r, s.location)
 	switch {
 	case rejection != nil:
 		return claims.Document{}, rejection
@@ -135,10 +135,10 @@ func isTrue(value any) bool {
 	case bool:
 		return v
 	case json.Number:
-		return affirms(string(v))
+		return isYes(string(v))
 	}
-	text, rejection := single(value)
-	return rejection == nil && affirms(text)
+	text, rejection := singleValue(value)
+	return rejection == nil && isYes(text)
 }
 
 // isFalse reports whether value explicitly means no: false, zero, a text such as "no",
@@ -158,8 +158,8 @@ func isFalse(value any) bool {
 	return false
 }
 
-// affirms reports whether text means yes.
-func affirms(text string) bool { return oneOf(text, "true", "1", "yes", "on") }
+// isYes reports whether text means yes.
+func isYes(text string) bool { return oneOf(text, "true", "1", "yes", "on") }
 
 // oneOf reports whether text equals one of words, ignoring ASCII case.
 func oneOf(text string, words ...string) bool {
@@ -171,10 +171,10 @@ func oneOf(text string, words ...string) bool {
 	return false
 }
 
-// single returns the value of a placeholder as text. nil and empty lists are "". It
+// singleValue returns the value of a placeholder as text. nil and empty lists are "". It
 // does not convert other types to text, because that would invent an identity: all
 // users with the number 7 would be one user.
-func single(value any) (string, *Rejection) {
+func singleValue(value any) (string, *Rejection) {
 	switch v := value.(type) {
 	case nil:
 		return "", nil
@@ -205,7 +205,7 @@ func single(value any) (string, *Rejection) {
 
 // lookup returns the value of a placeholder, if its source is trusted on this request.
 // Placeholders within the value are not replaced.
-func (i *Identifier) lookup(r *Request, s place) (any, *Rejection) {
+func (i *Identifier) lookup(r *Request, s location) (any, *Rejection) {
 	if s.kind == kindCertificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
 		return nil, ErrUnverifiedCertificate
 	}
@@ -228,7 +228,7 @@ func (i *Identifier) lookup(r *Request, s place) (any, *Rejection) {
 }
 
 // unset returns the reason why the placeholder of a source is unset.
-func unset(r *Request, s place) *Rejection {
+func unset(r *Request, s location) *Rejection {
 	knows := func(name string) bool {
 		if r.Placeholders == nil {
 			return false

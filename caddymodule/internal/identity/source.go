@@ -23,15 +23,15 @@ const (
 	kindApplication             // the application's response
 )
 
-// place is the location of a value. The zero value is no location.
-type place struct {
+// location is the location of a value. The zero value is no location.
+type location struct {
 	kind kind
 	key  string // name of a placeholder, or canonical name of a header
 }
 
 // source is the parsed form of a Source. The zero value is no source.
 type source struct {
-	place
+	location
 	paths  []claims.Path // where in a document; nil: the value is not a document
 	signed bool          // the document is a signed assertion
 	list   bool          // the document is a list of claims
@@ -47,7 +47,7 @@ func parseSource(s presets.Source) (source, error) {
 		return source{}, err
 	}
 	paths, err := parsePaths(s.Paths)
-	return source{place: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First}, err
+	return source{location: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First}, err
 }
 
 func parsePaths(written []string) ([]claims.Path, error) {
@@ -102,48 +102,48 @@ var refusals = [...]struct{ prefix, why string }{
 const insteadWrite = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
 
 // parsePlace parses the name of a header, or a placeholder in braces.
-func parsePlace(written string) (place, error) {
+func parsePlace(written string) (location, error) {
 	inner, opened := strings.CutPrefix(written, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
 	switch {
 	case strings.ContainsAny(inner, "{}") || opened != closed:
-		return place{}, fmt.Errorf("%q is not one placeholder alone: write {placeholder} with nothing around it, or put the text together in a map", written)
+		return location{}, fmt.Errorf("%q is not one placeholder alone: write {placeholder} with nothing around it, or put the text together in a map", written)
 	case opened:
 		return parsePlaceholder(written, inner)
 	case strings.EqualFold(written, "Host"):
-		return place{}, fmt.Errorf("%s does not say who the user is: %s", written, insteadWrite)
+		return location{}, fmt.Errorf("%s does not say who the user is: %s", written, insteadWrite)
 	case !isToken(written):
-		return place{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
+		return location{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
 	}
-	return place{kindHeader, textproto.CanonicalMIMEHeaderKey(written)}, nil
+	return location{kindHeader, textproto.CanonicalMIMEHeaderKey(written)}, nil
 }
 
 // parsePlaceholder classifies a placeholder. written has its braces, name does not.
-func parsePlaceholder(written, name string) (place, error) {
+func parsePlaceholder(written, name string) (location, error) {
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || name == "" {
-		return place{}, fmt.Errorf("%q is no placeholder: write one such as {http.auth.user.id}", written)
+		return location{}, fmt.Errorf("%q is no placeholder: write one such as {http.auth.user.id}", written)
 	}
 	if header, ok := strings.CutPrefix(name, requestHeaderPrefix); ok && isToken(header) {
-		return place{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
+		return location{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
 	if header, ok := strings.CutPrefix(name, answerPrefix); ok && isToken(header) {
 		// Caddy's reverse_proxy sets canonical names only.
-		return place{kindAnswer, answerPrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
+		return location{kindAnswer, answerPrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
 	switch {
 	case longer(name, userPrefix):
-		return place{kindUser, name}, nil
+		return location{kindUser, name}, nil
 	case longer(name, certificatePrefix):
-		return place{kindCertificate, name}, nil
+		return location{kindCertificate, name}, nil
 	case longer(name, varsPrefix) && !caddysOwn[name[len(varsPrefix):]], !strings.Contains(name, "."):
-		return place{kindOperator, name}, nil
+		return location{kindOperator, name}, nil
 	}
 	for _, r := range refusals {
 		if strings.HasPrefix(name, r.prefix) {
-			return place{}, fmt.Errorf("%s %s", written, r.why)
+			return location{}, fmt.Errorf("%s %s", written, r.why)
 		}
 	}
-	return place{}, fmt.Errorf("%s is not known to say who the user is: %s", written, insteadWrite)
+	return location{}, fmt.Errorf("%s is not known to say who the user is: %s", written, insteadWrite)
 }
 
 // longer reports whether name starts with prefix and has more text after it.

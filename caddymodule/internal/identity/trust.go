@@ -56,7 +56,7 @@ func refuseHeaders(options []option, c Config) []error {
 func (i *Identifier) trustForwardAuth(written string, options []option) []error {
 	for _, o := range options {
 		if o.target.kind == kindHeader {
-			o.target.place = place{kindAnswer, answerPrefix + o.target.key}
+			o.target.location = location{kindAnswer, answerPrefix + o.target.key}
 		}
 	}
 	if written == "" {

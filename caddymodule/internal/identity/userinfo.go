@@ -53,7 +53,7 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
 		}
-		*o.target = source{place: place{kind: kindApplication}, paths: paths}
+		*o.target = source{location: location{kind: kindApplication}, paths: paths}
 	}
 	errs = append(errs, i.setDomains(c.Domains)...)
 	errs = append(errs, i.setAddressNeeded(written, len(c.Domains) > 0)...)

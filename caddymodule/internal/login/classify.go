@@ -49,7 +49,7 @@ func isUnclear(err error) bool {
 	var (
 		status    *exchange.StatusError
 		transport *exchange.TransportError
-		answer    *exchange.AnswerError
+		answer    *exchange.ResponseError
 	)
 	switch {
 	case errors.As(err, &status):

@@ -85,7 +85,7 @@ func TestSignUpResults(t *testing.T) {
 					Ended: func(r SignUpResult) { got = append(got, r) },
 				},
 			}
-			_, _, _ = l.Mint(t.Context())
+			_, _, _ = l.Run(t.Context())
 			if !slices.Equal(got, c.want) {
 				t.Errorf("told of %q, want %q", got, c.want)
 			}
@@ -98,7 +98,7 @@ func TestSignUpResults(t *testing.T) {
 		}}
 		func() {
 			defer func() { _ = recover() }()
-			_, _, _ = l.Mint(t.Context())
+			_, _, _ = l.Run(t.Context())
 		}()
 		if !slices.Equal(got, []SignUpResult{SignUpUnclear}) {
 			t.Errorf("told of %q", got)

@@ -28,7 +28,7 @@ type Coordinator struct {
 
 	// Stored returns the token of this user and kind that another replica has stored,
 	// or nil if there is none.
-	Stored func(ctx context.Context) *exchange.Grant
+	Stored func(ctx context.Context) *exchange.Token
 }
 
 // signUpTurn says which replica may sign a user up, and what the others have done.
@@ -36,7 +36,7 @@ type signUpTurn struct {
 	ours   bool            // this replica may send the sign-up
 	exists bool            // another replica has created the user
 	held   bool            // no replica may: the last sign-up had an unclear end, and sign-in has just been tried
-	grant  *exchange.Grant // the token from the exchange of another replica
+	grant  *exchange.Token // the token from the exchange of another replica
 
 	lock  exchange.SignUpLock
 	since time.Time // just before the lock was taken

@@ -23,7 +23,7 @@ type registry struct {
 	made    int // sign-ups that were sent
 }
 
-func (h *registry) SignIn(_ context.Context, p Person) (*exchange.Grant, error) {
+func (h *registry) SignIn(_ context.Context, p Person) (*exchange.Token, error) {
 	time.Sleep(20 * time.Millisecond)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -37,7 +37,7 @@ func (h *registry) SignIn(_ context.Context, p Person) (*exchange.Grant, error) 
 	return token(int64(len(h.signIns))), nil
 }
 
-func (h *registry) SignUp(_ context.Context, p Person) (*exchange.Grant, error) {
+func (h *registry) SignUp(_ context.Context, p Person) (*exchange.Token, error) {
 	time.Sleep(200 * time.Millisecond)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -205,9 +205,9 @@ func TestNoSignUpAfterTheLock(t *testing.T) {
 		// The exchange has no deadline, because such a process may not notice a
 		// deadline, either.
 		l := Exchange{Huma: h, Registrations: a.registrations, Registration: a.registration, User: "u", Coordinator: &Coordinator{
-			Locks: s, User: "u", Timeout: a.policy.Timeout, Stored: func(context.Context) *exchange.Grant { return nil },
+			Locks: s, User: "u", Timeout: a.policy.Timeout, Stored: func(context.Context) *exchange.Token { return nil },
 		}}
-		_, _, err := l.Mint(t.Context())
+		_, _, err := l.Run(t.Context())
 		if code(err) != exchange.CodeTimeout || h.made != 0 {
 			t.Errorf("%v after %d sign-ups", err, h.made)
 		}

@@ -59,8 +59,8 @@ type Exchange struct {
 	Coordinator *Coordinator
 }
 
-// Mint implements the method of exchange.Minter.
-func (l *Exchange) Mint(ctx context.Context) (*exchange.Grant, exchange.Outcome, error) {
+// Run implements the method of exchange.Exchange.
+func (l *Exchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, error) {
 	for {
 		grant, err := l.Huma.SignIn(ctx, l.Person)
 		if err == nil {
@@ -94,7 +94,7 @@ var (
 )
 
 // register signs the person up. It sends at most one sign-up, whatever the result is.
-func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Grant, exchange.Outcome, error) {
+func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Token, exchange.Outcome, error) {
 	ctx = exchange.WithPriority(ctx)
 	// Until the service has decided, the end is unclear. That is also so if this
 	// panics.
@@ -171,7 +171,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Gran
 }
 
 // waitForReplica ends the exchange of a user whom another replica signs up.
-func (l *Exchange) waitForReplica(ctx context.Context, turn signUpTurn) (*exchange.Grant, exchange.Outcome, error) {
+func (l *Exchange) waitForReplica(ctx context.Context, turn signUpTurn) (*exchange.Token, exchange.Outcome, error) {
 	switch {
 	case turn.held:
 		return nil, "", heldError(holdRetry)

@@ -44,7 +44,7 @@ const (
 	open      = "breaker open"
 )
 
-func (s *script) answer(op exchange.Op) (*exchange.Grant, error) {
+func (s *script) answer(op exchange.Op) (*exchange.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, string(op))
@@ -55,11 +55,11 @@ func (s *script) answer(op exchange.Op) (*exchange.Grant, error) {
 	s.answers = s.answers[1:]
 	switch a {
 	case ok200:
-		return exchange.NewGrant(time.Now()).Text("authToken", string(op)).Lifetime("expiresIn", time.Hour).Grant(), nil
+		return exchange.NewToken(time.Now()).Text("authToken", string(op)).Lifetime("expiresIn", time.Hour).Token(), nil
 	case noToken:
 		return nil, nil
 	case html:
-		return nil, &exchange.AnswerError{Op: op, Why: "not JSON"}
+		return nil, &exchange.ResponseError{Op: op, Why: "not JSON"}
 	case reset:
 		return nil, &exchange.TransportError{Op: op, Sent: true, Err: errors.New("connection reset")}
 	case noConn:
@@ -67,7 +67,7 @@ func (s *script) answer(op exchange.Op) (*exchange.Grant, error) {
 	case late:
 		return nil, &exchange.TransportError{Op: op, Sent: true, Timeout: true, Err: context.DeadlineExceeded}
 	case open:
-		return nil, &exchange.OpenError{RetryAfter: 3 * time.Second}
+		return nil, &exchange.BreakerOpenError{RetryAfter: 3 * time.Second}
 	}
 	e := &exchange.StatusError{Op: op}
 	if _, err := fmt.Sscanf(a, "%d/%s", &e.Status, &e.Code); err != nil {
@@ -76,12 +76,12 @@ func (s *script) answer(op exchange.Op) (*exchange.Grant, error) {
 	return nil, e
 }
 
-func (s *script) SignIn(ctx context.Context, _ Person) (*exchange.Grant, error) {
+func (s *script) SignIn(ctx context.Context, _ Person) (*exchange.Token, error) {
 	s.priority = append(s.priority, exchange.HasPriority(ctx))
 	return s.answer(exchange.OpSignIn)
 }
 
-func (s *script) SignUp(ctx context.Context, _ Person) (*exchange.Grant, error) {
+func (s *script) SignUp(ctx context.Context, _ Person) (*exchange.Token, error) {
 	s.priority = append(s.priority, exchange.HasPriority(ctx))
 	return s.answer(exchange.OpSignUp)
 }
@@ -176,7 +176,7 @@ func TestLogin(t *testing.T) {
 					ConsentFailed: func(error) { failed++ },
 				},
 			}
-			grant, outcome, err := l.Mint(t.Context())
+			grant, outcome, err := l.Run(t.Context())
 			if got := strings.Join(s.calls, ", "); got != strings.Join(c.calls, ", ") {
 				t.Errorf("calls: %s; want %v", got, c.calls)
 			}
@@ -214,7 +214,7 @@ func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 		}}
 		for i, want := range []string{"sign in, sign up, sign in", "sign in", "sign in"} {
 			s.calls = nil
-			_, _, err := l.Mint(t.Context())
+			_, _, err := l.Run(t.Context())
 			var e *exchange.Error
 			if !errors.As(err, &e) || e.Code != exchange.CodeUnavailable || e.RetryAfter <= 0 {
 				t.Errorf("try %d: %v", i, err)
@@ -225,7 +225,7 @@ func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 			time.Sleep(29 * time.Second)
 		}
 		s.calls = nil
-		if _, outcome, err := l.Mint(t.Context()); err != nil || outcome != exchange.OutcomeRegistered {
+		if _, outcome, err := l.Run(t.Context()); err != nil || outcome != exchange.OutcomeRegistered {
 			t.Errorf("after the hold: %q %v", outcome, err)
 		}
 	})
@@ -236,11 +236,11 @@ func TestHoldIsPerUser(t *testing.T) {
 	r := NewRegistrations()
 	reg := Registration{Hold: time.Minute, Allow: func() bool { return true }}
 	first := &Exchange{Huma: &script{answers: []string{unknown, reset, unknown}}, Registrations: r, User: "u", Registration: reg}
-	if _, _, err := first.Mint(t.Context()); err == nil {
+	if _, _, err := first.Run(t.Context()); err == nil {
 		t.Fatal("no error")
 	}
 	other := &Exchange{Huma: &script{answers: []string{unknown, ok200}}, Registrations: r, User: "v", Registration: reg}
-	if _, _, err := other.Mint(t.Context()); err != nil {
+	if _, _, err := other.Run(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -257,7 +257,7 @@ func TestC15_OneSignUpForAllKinds(t *testing.T) {
 				l := &Exchange{Huma: h, Registrations: r, User: "u", Registration: Registration{
 					Hold: time.Minute, Allow: func() bool { return true },
 				}}
-				if _, _, err := l.Mint(t.Context()); err != nil {
+				if _, _, err := l.Run(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -276,17 +276,17 @@ type slowHuma struct {
 	signUps int
 }
 
-func (h *slowHuma) SignIn(context.Context, Person) (*exchange.Grant, error) {
+func (h *slowHuma) SignIn(context.Context, Person) (*exchange.Token, error) {
 	time.Sleep(100 * time.Millisecond)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.known {
 		return nil, &exchange.StatusError{Op: exchange.OpSignIn, Status: http.StatusForbidden}
 	}
-	return exchange.NewGrant(time.Now()).Grant(), nil
+	return exchange.NewToken(time.Now()).Token(), nil
 }
 
-func (h *slowHuma) SignUp(context.Context, Person) (*exchange.Grant, error) {
+func (h *slowHuma) SignUp(context.Context, Person) (*exchange.Token, error) {
 	h.mu.Lock()
 	h.signUps++
 	h.mu.Unlock()
@@ -294,7 +294,7 @@ func (h *slowHuma) SignUp(context.Context, Person) (*exchange.Grant, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.known = true
-	return exchange.NewGrant(time.Now()).Grant(), nil
+	return exchange.NewToken(time.Now()).Token(), nil
 }
 
 func (h *slowHuma) SignConsent(context.Context, Person) error { return nil }
@@ -308,7 +308,7 @@ func TestSignUpPanicHoldsTheUser(t *testing.T) {
 	}}
 	func() {
 		defer func() { _ = recover() }()
-		_, _, _ = l.Mint(t.Context())
+		_, _, _ = l.Run(t.Context())
 	}()
 	turn, err := r.acquire(t.Context(), "u", nil)
 	if err != nil || turn.held <= 0 {
@@ -318,11 +318,11 @@ func TestSignUpPanicHoldsTheUser(t *testing.T) {
 
 type panicHuma struct{}
 
-func (panicHuma) SignIn(context.Context, Person) (*exchange.Grant, error) {
+func (panicHuma) SignIn(context.Context, Person) (*exchange.Token, error) {
 	return nil, &exchange.StatusError{Op: exchange.OpSignIn, Status: http.StatusForbidden}
 }
 
-func (panicHuma) SignUp(context.Context, Person) (*exchange.Grant, error) { panic("canary") }
+func (panicHuma) SignUp(context.Context, Person) (*exchange.Token, error) { panic("canary") }
 
 func (panicHuma) SignConsent(context.Context, Person) error { return nil }
 

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func token(n int64) *exchange.Grant {
-	return exchange.NewGrant(time.Now()).Text("authToken", fmt.Sprint(n)).Lifetime("expiresIn", time.Hour).Grant()
+func token(n int64) *exchange.Token {
+	return exchange.NewToken(time.Now()).Text("authToken", fmt.Sprint(n)).Lifetime("expiresIn", time.Hour).Token()
 }
 
 func code(err error) exchange.Code {
@@ -72,7 +72,7 @@ func (s *sharedStore) replica() *replica {
 
 // coordinator returns a Coordinator for sign-ups of the user.
 func (r *replica) coordinator(locks exchange.SignUpLocks) *Coordinator {
-	return &Coordinator{Locks: locks, User: "u", Timeout: r.policy.Timeout, Stored: func(ctx context.Context) *exchange.Grant {
+	return &Coordinator{Locks: locks, User: "u", Timeout: r.policy.Timeout, Stored: func(ctx context.Context) *exchange.Token {
 		return r.Stored(ctx, "u", "ios", &r.policy)
 	}}
 }
@@ -82,15 +82,15 @@ func (s *sharedStore) signUp(t *testing.T, at *replica, h Huma) exchange.Result 
 	m := &minter{Exchange: Exchange{
 		Huma: h, Registrations: at.registrations, Registration: at.registration, User: "u", Coordinator: at.coordinator(s),
 	}}
-	return at.Exchange(t.Context(), &exchange.Request{User: "u", Kind: "ios", Source: m, Policy: &at.policy})
+	return at.Exchange(t.Context(), &exchange.Request{User: "u", Variant: "ios", Source: m, Policy: &at.policy})
 }
 
-// minter is an Exchange as the Minter of a request.
+// minter is an Exchange as the Exchange of a request.
 type minter struct{ Exchange }
 
-func (m *minter) Minter() exchange.Minter { return m }
+func (m *minter) NewExchange() exchange.Exchange { return m }
 
-func (m *minter) Ended(exchange.Result) {}
+func (m *minter) Finished(exchange.Result) {}
 
 func (s *sharedStore) Up() bool { return !s.down.Load() }
 
@@ -110,7 +110,7 @@ func (s *sharedStore) answer() error {
 	return nil
 }
 
-func (s *sharedStore) Get(_ context.Context, u exchange.UserKey, _ exchange.Kind) (exchange.Record, bool, exchange.Tombstone, error) {
+func (s *sharedStore) Get(_ context.Context, u exchange.UserKey, _ exchange.Variant) (exchange.Record, bool, exchange.Tombstone, error) {
 	if err := errors.Join(s.op(), s.answer()); err != nil {
 		return exchange.Record{}, false, "", err
 	}
@@ -120,7 +120,7 @@ func (s *sharedStore) Get(_ context.Context, u exchange.UserKey, _ exchange.Kind
 	return rec, time.Now().Before(rec.Until), "", nil
 }
 
-func (s *sharedStore) Put(_ context.Context, u exchange.UserKey, _ exchange.Kind, r exchange.Record, _ exchange.Tombstone, _ bool) (bool, error) {
+func (s *sharedStore) Put(_ context.Context, u exchange.UserKey, _ exchange.Variant, r exchange.Record, _ exchange.Tombstone, _ bool) (bool, error) {
 	if err := s.op(); err != nil {
 		return false, err
 	}

@@ -33,16 +33,16 @@ type Person struct {
 }
 
 // Huma is the part of Huma's API that an exchange needs. Its errors are
-// *exchange.StatusError, *exchange.TransportError, *exchange.AnswerError,
-// *exchange.OpenError or a context's error.
+// *exchange.StatusError, *exchange.TransportError, *exchange.ResponseError,
+// *exchange.BreakerOpenError or a context's error.
 type Huma interface {
 	// SignIn requests a token for an existing user.
-	SignIn(ctx context.Context, p Person) (*exchange.Grant, error)
+	SignIn(ctx context.Context, p Person) (*exchange.Token, error)
 
-	// SignUp creates a user. The Grant is nil if the user was created but the response
+	// SignUp creates a user. The Token is nil if the user was created but the response
 	// contains no token, as with an older version of the API. SignUp sends at most one
 	// request, whatever the result is.
-	SignUp(ctx context.Context, p Person) (*exchange.Grant, error)
+	SignUp(ctx context.Context, p Person) (*exchange.Token, error)
 
 	// SignConsent signs the consent on the user's behalf.
 	SignConsent(ctx context.Context, p Person) error

@@ -22,7 +22,7 @@ func TestWaitingForAnotherReplica(t *testing.T) {
 		ins   int
 	}{
 		{name: "with a token", ins: 1, ends: func(t *testing.T, s *sharedStore, _ *registry, _ exchange.SignUpLock) {
-			s.put("u", exchange.Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
+			s.put("u", exchange.Record{Token: token(7), Until: time.Now().Add(time.Minute)})
 		}},
 		{name: "with a user, and no token", ins: 2, ends: func(t *testing.T, s *sharedStore, h *registry, l exchange.SignUpLock) {
 			h.know("")
@@ -87,7 +87,7 @@ func release(t *testing.T, s *sharedStore, l exchange.SignUpLock, end exchange.S
 type putsThenTells struct{ *sharedStore }
 
 func (s putsThenTells) Peek(ctx context.Context, u exchange.UserKey) (exchange.SignUpLock, error) {
-	s.put(u, exchange.Record{Grant: token(7), Until: time.Now().Add(time.Minute)})
+	s.put(u, exchange.Record{Token: token(7), Until: time.Now().Add(time.Minute)})
 	s.locks[u] = lockUntil{exchange.SignUpLock{State: exchange.SignUpDone}, time.Now().Add(time.Minute)}
 	return s.sharedStore.Peek(ctx, u)
 }
@@ -118,7 +118,7 @@ func TestWaitingEndsWithTheExchange(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errors.New("over")) })
 		start := time.Now()
-		r := &Coordinator{Locks: s, User: "u", Timeout: time.Hour, Stored: func(context.Context) *exchange.Grant { return nil }}
+		r := &Coordinator{Locks: s, User: "u", Timeout: time.Hour, Stored: func(context.Context) *exchange.Token { return nil }}
 		if turn := r.take(ctx); turn.ours {
 			t.Error("the sign-up is another one's")
 		}

@@ -17,28 +17,28 @@ import (
 // rounding of the text (up to an eighth of its length).
 const textLen = 768
 
-// grant returns a Grant with a text of that length.
-func grant() *exchange.Grant {
+// grant returns a Token with a text of that length.
+func grant() *exchange.Token {
 	const (
 		digits = len("000") // of three expired lifetimes, which are not part of the text
 		rest   = len(`{"authToken":"","authTokenExpiresIn":,"refreshTokenExpiresIn":,"expiresIn":}`)
 	)
 	now := time.Now()
-	g := exchange.NewGrant(now).Text("authToken", strings.Repeat("x", textLen-rest)).
+	g := exchange.NewToken(now).Text("authToken", strings.Repeat("x", textLen-rest)).
 		Lifetime("authTokenExpiresIn", time.Hour).
 		Lifetime("refreshTokenExpiresIn", time.Hour).
-		Lifetime("expiresIn", time.Hour).Grant()
+		Lifetime("expiresIn", time.Hour).Token()
 	if len(g.AppendJSON(nil, now.Add(time.Hour)))-digits != textLen {
 		panic("the text is not as long as it is taken to be")
 	}
 	return g
 }
 
-// fill puts users who do not expire, each with a Grant made by grant.
-func fill(s exchange.Store, users int, grant func() *exchange.Grant) {
+// fill puts users who do not expire, each with a Token made by grant.
+func fill(s exchange.Store, users int, grant func() *exchange.Token) {
 	until := time.Now().Add(time.Hour)
 	for i := range users {
-		s.Put(user(i), "ios", exchange.Record{Grant: grant(), Until: until})
+		s.Put(user(i), "ios", exchange.Record{Token: grant(), Until: until})
 	}
 }
 
@@ -55,7 +55,7 @@ func bytesPerUser(users int) float64 {
 	before := heap()
 	c := New()
 	defer c.Close()
-	fill(c.Limit(users), users, grant) // each has its own Grant, as from an exchange
+	fill(c.Limit(users), users, grant) // each has its own Token, as from an exchange
 	b := float64(heap()-before)/float64(users) - textLen
 	runtime.KeepAlive(c)
 	return b
@@ -100,7 +100,7 @@ func fullCache(users int) *Cache {
 		c := New()
 		c.Close()
 		one := grant() // making it takes a part of the time
-		fill(c.Limit(users), users, func() *exchange.Grant { return one })
+		fill(c.Limit(users), users, func() *exchange.Token { return one })
 		full[users] = c
 	}
 	return full[users]

@@ -69,10 +69,10 @@ func TestTinyBoundsUnderContention(t *testing.T) {
 				wg.Go(func() {
 					for i := range 500 {
 						u := user((w*500 + i*7) % 100)
-						s.Put(u, exchange.Kind(fmt.Sprint(i%10)), r)
+						s.Put(u, exchange.Variant(fmt.Sprint(i%10)), r)
 						s.Get(u, "0", time.Now())
 						if i%50 == 0 {
-							s.Forget(u)
+							s.Evict(u)
 						}
 						if n := c.Len(); n > max(0, bound) {
 							t.Errorf("%d users are held", n)

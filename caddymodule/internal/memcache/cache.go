@@ -69,7 +69,7 @@ func (c *Cache) Close() { c.stopOnce.Do(func() { close(c.stop) }) }
 func (c *Cache) Len() int { return int(c.users.Load()) }
 
 // Limit returns the Cache as a Store whose Put holds at most maxUsers users (0 or less:
-// none). A Put evicts the users that were put longest ago. Get, Forget and Flush are
+// none). A Put evicts the users that were put longest ago. Get, Evict and Flush are
 // those of the Cache.
 //
 // The limit belongs to the Store and not to the Cache, so that it can change while the
@@ -85,7 +85,7 @@ type boundedCache struct {
 }
 
 // Get implements exchange.Store.
-func (v boundedCache) Get(user exchange.UserKey, kind exchange.Kind, now time.Time) (exchange.Record, bool) {
+func (v boundedCache) Get(user exchange.UserKey, kind exchange.Variant, now time.Time) (exchange.Record, bool) {
 	s := v.shard(user).Load()
 	if s == nil {
 		return exchange.Record{}, false
@@ -95,7 +95,7 @@ func (v boundedCache) Get(user exchange.UserKey, kind exchange.Kind, now time.Ti
 
 // Put implements exchange.Store. If r has expired, the previous record is deleted all
 // the same, because it is older.
-func (v boundedCache) Put(user exchange.UserKey, kind exchange.Kind, r exchange.Record) {
+func (v boundedCache) Put(user exchange.UserKey, kind exchange.Variant, r exchange.Record) {
 	s := v.shardToPut(user)
 	now := time.Now()
 	k, ok := newCachedToken(kind, r, now)
@@ -115,21 +115,21 @@ func (v boundedCache) Put(user exchange.UserKey, kind exchange.Kind, r exchange.
 	s.insert(user, k, now.UnixNano())
 }
 
-// Forget implements exchange.Forgetter.
-func (c *Cache) Forget(user exchange.UserKey) {
+// Evict implements exchange.Invalidator.
+func (c *Cache) Evict(user exchange.UserKey) {
 	if s := c.shard(user).Load(); s != nil {
-		s.forget(user)
+		s.evict(user)
 	}
 }
 
-// ForgetTokens implements exchange.Forgetter.
-func (c *Cache) ForgetTokens(user exchange.UserKey) {
+// EvictTokens implements exchange.Invalidator.
+func (c *Cache) EvictTokens(user exchange.UserKey) {
 	if s := c.shard(user).Load(); s != nil {
-		s.forgetTokens(user, time.Now().UnixNano())
+		s.evictTokens(user, time.Now().UnixNano())
 	}
 }
 
-// Flush implements exchange.Forgetter.
+// Flush implements exchange.Invalidator.
 func (c *Cache) Flush() {
 	for s := range c.usedShards() {
 		s.flush()

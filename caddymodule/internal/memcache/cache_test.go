@@ -86,7 +86,7 @@ func TestAnEmptyRecordIsNotKept(t *testing.T) {
 func TestTheOldestKindGoes(t *testing.T) {
 	c := newCache(t)
 	s := c.Limit(10)
-	kind := func(i int) exchange.Kind { return exchange.Kind(fmt.Sprint("k", i)) }
+	kind := func(i int) exchange.Variant { return exchange.Variant(fmt.Sprint("k", i)) }
 	for i := range maxKinds {
 		s.Put("u", kind(i), storetest.RecordOf(fmt.Sprint(i), time.Minute))
 	}
@@ -115,7 +115,7 @@ func TestTheOldestKindGoes(t *testing.T) {
 func TestCheckedAt(t *testing.T) {
 	s := newCache(t).Limit(10)
 	checked := func(at time.Time) time.Time {
-		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: time.Now().Add(time.Hour), CheckedAt: at})
+		s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t"), Until: time.Now().Add(time.Hour), CheckedAt: at})
 		r, ok := s.Get("u", "ios", time.Now())
 		if !ok {
 			t.Fatal("a miss")
@@ -143,18 +143,18 @@ func TestForgetTokensKeepsRefusals(t *testing.T) {
 	s.Put("v", "ios", storetest.RecordOf("c", time.Minute))
 	s.Put("w", "ios", refusal)
 	for _, user := range []exchange.UserKey{"u", "w", "nobody"} {
-		s.ForgetTokens(user)
+		s.EvictTokens(user)
 	}
 	check(t, c)
 	storetest.WantToken(t, s, "u", "ios", "")
 	storetest.WantToken(t, s, "u", "web", "")
 	storetest.WantToken(t, s, "v", "ios", "c")
-	for user, kind := range map[exchange.UserKey]exchange.Kind{"u": "android", "w": "ios"} {
+	for user, kind := range map[exchange.UserKey]exchange.Variant{"u": "android", "w": "ios"} {
 		if r, ok := s.Get(user, kind, time.Now()); !ok || r.Err == nil {
 			t.Errorf("the refusal of %s is %+v, %t", user, r, ok)
 		}
 	}
-	s.ForgetTokens("v")
+	s.EvictTokens("v")
 	check(t, c)
 	if c.Len() != 2 {
 		t.Errorf("%d users are held, want 2", c.Len())

@@ -26,14 +26,14 @@ type entry struct {
 }
 
 // cachedToken is one kind of a user's tokens: a Record in a smaller form. It embeds the
-// Grant instead of pointing to it, which saves one memory access.
+// Token instead of pointing to it, which saves one memory access.
 type cachedToken struct {
-	kind    exchange.Kind
+	kind    exchange.Variant
 	until   int64           // Record.Until: Unix nanoseconds of the wall clock
 	checked int64           // Record.CheckedAt, likewise
 	err     *exchange.Error // set if it is a refusal; grant is empty then
 	next    *cachedToken
-	grant   exchange.Grant
+	grant   exchange.Token
 }
 
 func newEntry(user exchange.UserKey, k *cachedToken) *entry {
@@ -41,11 +41,11 @@ func newEntry(user exchange.UserKey, k *cachedToken) *entry {
 }
 
 // newCachedToken reports false if r must not be stored: it is expired or empty.
-func newCachedToken(kind exchange.Kind, r exchange.Record, now time.Time) (*cachedToken, bool) {
+func newCachedToken(kind exchange.Variant, r exchange.Record, now time.Time) (*cachedToken, bool) {
 	// Round strips the monotonic clock reading. The wall clock decides, because it
 	// continues while the machine is suspended.
 	life := min(r.Until.Round(0).Sub(now), maxLife)
-	if life <= 0 || (r.Grant == nil && r.Err == nil) {
+	if life <= 0 || (r.Token == nil && r.Err == nil) {
 		return nil, false
 	}
 	checked := r.CheckedAt
@@ -54,7 +54,7 @@ func newCachedToken(kind exchange.Kind, r exchange.Record, now time.Time) (*cach
 	}
 	k := &cachedToken{kind: kind, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
 	if r.Err == nil {
-		k.grant = *r.Grant
+		k.grant = *r.Token
 	}
 	return k, true
 }
@@ -62,13 +62,13 @@ func newCachedToken(kind exchange.Kind, r exchange.Record, now time.Time) (*cach
 func (k *cachedToken) record() exchange.Record {
 	r := exchange.Record{Err: k.err, Until: time.Unix(0, k.until), CheckedAt: time.Unix(0, k.checked)}
 	if k.err == nil {
-		r.Grant = &k.grant
+		r.Token = &k.grant
 	}
 	return r
 }
 
 // find returns the token of a kind, or nil.
-func (e *entry) find(kind exchange.Kind) *cachedToken {
+func (e *entry) find(kind exchange.Variant) *cachedToken {
 	for k := &e.cachedToken; k != nil; k = k.next {
 		if k.kind == kind {
 			return k
@@ -88,7 +88,7 @@ func (e *entry) last() int64 {
 
 // copyWithout returns a copy of the at most n newest kinds that expire after now,
 // without the given kind.
-func (e *entry) copyWithout(kind exchange.Kind, n int, now int64) *cachedToken {
+func (e *entry) copyWithout(kind exchange.Variant, n int, now int64) *cachedToken {
 	return e.copyIf(n, func(k *cachedToken) bool { return k.kind != kind && k.until > now })
 }
 

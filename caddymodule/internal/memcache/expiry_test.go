@@ -34,7 +34,7 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 				c.Close() // a sweep over ten years takes a while, even in fake time
 				s := c.Limit(10)
 				until := time.Now().Add(test.life)
-				s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: until})
+				s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t"), Until: until})
 				r, ok := s.Get("u", "ios", time.Now())
 				if ok != test.kept {
 					t.Fatalf("kept: %v, want %v", ok, test.kept)
@@ -54,9 +54,9 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 	t.Run("zero time, and a year without nanoseconds", func(t *testing.T) {
 		c := newCache(t)
 		s := c.Limit(10)
-		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t")})
+		s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t")})
 		storetest.WantToken(t, s, "u", "ios", "")
-		s.Put("u", "ios", exchange.Record{Grant: storetest.GrantOf("t"), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
+		s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t"), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if r, ok := s.Get("u", "ios", time.Now()); !ok || time.Until(r.Until) > maxLife {
 			t.Errorf("Get = %v, %v; want at most ten years", r.Until, ok)
 		}
@@ -110,7 +110,7 @@ func TestPutOverAnExpiredUserThatWasNotSwept(t *testing.T) {
 		storetest.WantToken(t, s, "u", "web", "")
 		check(t, c)
 		time.Sleep(time.Minute)
-		s.Forget("u")
+		s.Evict("u")
 		if c.Len() != 0 {
 			t.Errorf("Len = %d, want 0", c.Len())
 		}
@@ -128,7 +128,7 @@ func TestSweepUnderContention(t *testing.T) {
 		wg.Go(func() {
 			for i := range 5000 {
 				u := user((i + w*100) % 400)
-				s.Put(u, exchange.Kind(fmt.Sprint(i%3)), storetest.RecordOf("t", time.Duration(1+i%200)*time.Microsecond))
+				s.Put(u, exchange.Variant(fmt.Sprint(i%3)), storetest.RecordOf("t", time.Duration(1+i%200)*time.Microsecond))
 				s.Get(u, "0", time.Now())
 				if i%20 == 0 {
 					if s := c.shards[i%shardCount].Load(); s != nil {

@@ -34,7 +34,7 @@ func newShard(users *atomic.Int64) *shard {
 }
 
 // get returns the record of user and kind that is valid at now (Unix nanoseconds).
-func (s *shard) get(user exchange.UserKey, kind exchange.Kind, now int64) (exchange.Record, bool) {
+func (s *shard) get(user exchange.UserKey, kind exchange.Variant, now int64) (exchange.Record, bool) {
 	v, ok := s.items.Get(string(user))
 	if !ok {
 		return exchange.Record{}, false
@@ -78,7 +78,7 @@ func (s *shard) replaceLocked(user exchange.UserKey, k *cachedToken, now int64) 
 }
 
 // drop deletes one kind of a user.
-func (s *shard) drop(user exchange.UserKey, kind exchange.Kind, now int64) {
+func (s *shard) drop(user exchange.UserKey, kind exchange.Variant, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.items.Get(string(user))
@@ -103,8 +103,8 @@ func (s *shard) keepOnly(old *entry, rest *cachedToken, now int64) {
 	s.put(newEntry(old.user, rest), now)
 }
 
-// forgetTokens deletes the tokens of a user, of all kinds, but not the refusals.
-func (s *shard) forgetTokens(user exchange.UserKey, now int64) {
+// evictTokens deletes the tokens of a user, of all kinds, but not the refusals.
+func (s *shard) evictTokens(user exchange.UserKey, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.items.Get(string(user))
@@ -123,8 +123,8 @@ func (s *shard) put(e *entry, now int64) {
 	s.items.Set(string(e.user), e, time.Duration(e.last()-now))
 }
 
-// forget deletes a user.
-func (s *shard) forget(user exchange.UserKey) {
+// evict deletes a user.
+func (s *shard) evict(user exchange.UserKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.items.Delete(string(user))

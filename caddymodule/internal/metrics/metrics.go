@@ -116,7 +116,7 @@ func series[K ~string](of *prometheus.CounterVec, l label, before ...string) map
 type ServiceMetrics struct {
 	byOutcome map[exchange.Outcome]*OutcomeMetrics
 	hit       *OutcomeMetrics // byOutcome[exchange.OutcomeHit]: most requests need this one
-	calls     map[exchange.Op]*callMeters
+	calls     map[exchange.Op]*callMetrics
 }
 
 // OutcomeMetrics are the series of all requests with the same outcome.
@@ -127,8 +127,8 @@ type OutcomeMetrics struct {
 	seconds     prometheus.Observer
 }
 
-// callMeters are the series of one kind of call.
-type callMeters struct {
+// callMetrics are the series of one kind of call.
+type callMetrics struct {
 	results map[exchange.CallResult]prometheus.Counter
 	seconds prometheus.Observer
 }
@@ -138,14 +138,14 @@ type callMeters struct {
 func ForService(service string, calls map[exchange.Op]string) *ServiceMetrics {
 	m := &ServiceMetrics{
 		byOutcome: make(map[exchange.Outcome]*OutcomeMetrics, len(outcomeLabel.Values)),
-		calls:     make(map[exchange.Op]*callMeters, len(calls)),
+		calls:     make(map[exchange.Op]*callMetrics, len(calls)),
 	}
 	for outcome, count := range series[exchange.Outcome](requestCounts, outcomeLabel, service) {
 		m.byOutcome[outcome] = &OutcomeMetrics{outcome, string(outcome), count, requestSeconds.WithLabelValues(service, string(outcome))}
 	}
 	m.hit = m.byOutcome[exchange.OutcomeHit]
 	for op, name := range calls {
-		m.calls[op] = &callMeters{
+		m.calls[op] = &callMetrics{
 			series[exchange.CallResult](callCounts, callResultLabel, service, name),
 			callSeconds.WithLabelValues(service, name),
 		}
@@ -186,7 +186,7 @@ func SignUpCounter(service string) func(login.SignUpResult) {
 // CountLookup counts the memory cache lookup of one request for a token: a hit or a miss.
 func CountLookup(r exchange.Result) {
 	switch {
-	case r.Kept:
+	case r.Cached:
 		memoryHits.Inc()
 	default:
 		memoryMisses.Inc()

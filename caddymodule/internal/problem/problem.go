@@ -156,8 +156,8 @@ func (f Error) JSON() []byte {
 
 // The limits and the default of Retry-After.
 const (
-	leastRetryAfter   = time.Second
-	mostRetryAfter    = time.Minute
+	minRetryAfter     = time.Second
+	maxRetryAfter     = time.Minute
 	defaultRetryAfter = 5 * time.Second
 )
 
@@ -181,7 +181,7 @@ const (
 // Kind must be set.
 func (f Error) SetHeaders(h http.Header) {
 	if f.Status == http.StatusServiceUnavailable {
-		after := min(max(cmp.Or(f.retryAfter, defaultRetryAfter), leastRetryAfter), mostRetryAfter)
+		after := min(max(cmp.Or(f.retryAfter, defaultRetryAfter), minRetryAfter), maxRetryAfter)
 		seconds := (after + time.Second - 1) / time.Second // round up: the service is not ready before
 		h.Set("Retry-After", strconv.Itoa(int(seconds)))
 	}

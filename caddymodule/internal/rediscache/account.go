@@ -19,7 +19,7 @@ type accountStore struct {
 	store  *Store
 	name   string // the account's name in keys
 	prefix string // of the account's keys
-	memory exchange.Forgetter
+	memory exchange.Invalidator
 	joined int // how often memory has joined; protected by the Store's mu
 }
 
@@ -27,7 +27,7 @@ type accountStore struct {
 func (a *accountStore) Up() bool { return a.store.Up() }
 
 // Get implements exchange.SharedStore with one HMGET.
-func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Kind) (rec exchange.Record, found bool, seen exchange.Tombstone, err error) {
+func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Variant) (rec exchange.Record, found bool, seen exchange.Tombstone, err error) {
 	key := a.prefix + keyOf(user)
 	a.store.awaitFirstCheck(ctx)
 	err = a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
@@ -53,7 +53,7 @@ func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exch
 
 // open decrypts and decodes a value. It reports a miss if the record has expired by the
 // clock of this replica, and if the value cannot be read.
-func (a *accountStore) open(sealed, key string, kind exchange.Kind) (rec exchange.Record, ok bool) {
+func (a *accountStore) open(sealed, key string, kind exchange.Variant) (rec exchange.Record, ok bool) {
 	text, err := a.store.seal.Open([]byte(sealed), key, string(kind))
 	if err == nil {
 		rec, err = exchange.DecodeRecord(text)
@@ -69,13 +69,13 @@ func (a *accountStore) open(sealed, key string, kind exchange.Kind) (rec exchang
 }
 
 // Put implements exchange.SharedStore with one script.
-func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Kind, rec exchange.Record, seen exchange.Tombstone, replaces bool) (current bool, err error) {
+func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Variant, rec exchange.Record, seen exchange.Tombstone, replaces bool) (current bool, err error) {
 	var (
 		key, value    = a.prefix + keyOf(user), []byte(nil)
 		channel, text string
 	)
 	life := max(0, rec.Until.Sub(a.store.now())).Truncate(time.Millisecond)
-	if rec.Grant == nil && rec.Err == nil {
+	if rec.Token == nil && rec.Err == nil {
 		life = 0
 	}
 	if life > 0 {
@@ -169,7 +169,7 @@ func keyOf(user exchange.UserKey) string { return base64.RawURLEncoding.EncodeTo
 
 // fieldOf returns the name of a kind in a user's hash: 16 characters, so it is never
 // tombstoneField.
-func fieldOf(kind exchange.Kind) string {
+func fieldOf(kind exchange.Variant) string {
 	sum := sha256.Sum256([]byte(kind))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }

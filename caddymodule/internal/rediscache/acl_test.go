@@ -67,7 +67,7 @@ func useAll(ctx context.Context, s opened, user exchange.UserKey) {
 	a, u := s.account("a"), s.locks("s")
 	for i := range 10 { // more kinds than are stored
 		_, _, seen, _ := a.Get(ctx, user, "k0")
-		_, _ = a.Put(ctx, user, exchange.Kind(fmt.Sprint("k", i)), storetest.RecordOf("t", time.Minute), seen, true)
+		_, _ = a.Put(ctx, user, exchange.Variant(fmt.Sprint("k", i)), storetest.RecordOf("t", time.Minute), seen, true)
 	}
 	_, _ = a.Put(ctx, user, "k0", storetest.RecordOf("t", -time.Minute), "", false)
 	for _, end := range []exchange.SignUpEnd{{}, {Hold: time.Minute}, {Exists: true}} {

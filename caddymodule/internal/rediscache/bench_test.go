@@ -18,12 +18,12 @@ import (
 const textLen = 700
 
 // grant returns a token whose response has textLen bytes without its lifetimes.
-func grant() *exchange.Grant {
+func grant() *exchange.Token {
 	const rest = len(`{"authToken":"","authTokenExpiresIn":,"refreshTokenExpiresIn":,"expiresIn":}`)
-	return exchange.NewGrant(time.Now()).Text("authToken", strings.Repeat("x", textLen-rest)).
+	return exchange.NewToken(time.Now()).Text("authToken", strings.Repeat("x", textLen-rest)).
 		Lifetime("authTokenExpiresIn", time.Hour).
 		Lifetime("refreshTokenExpiresIn", time.Hour).
-		Lifetime("expiresIn", time.Hour).Grant()
+		Lifetime("expiresIn", time.Hour).Token()
 }
 
 // number returns one number of Redis' INFO.
@@ -86,10 +86,10 @@ var leavings = []struct {
 }
 
 // tokens puts one token for each kind.
-func tokens(kinds ...exchange.Kind) func(ctx context.Context, s opened, i int) error {
+func tokens(kinds ...exchange.Variant) func(ctx context.Context, s opened, i int) error {
 	return func(ctx context.Context, s opened, i int) error {
 		for _, kind := range kinds {
-			rec := exchange.Record{Grant: grant(), Until: time.Now().Add(5 * time.Minute)}
+			rec := exchange.Record{Token: grant(), Until: time.Now().Add(5 * time.Minute)}
 			if _, err := s.account("a").Put(ctx, userOf(i), kind, rec, "", false); err != nil {
 				return err
 			}

@@ -17,7 +17,7 @@ func TestR7_KeysEnd(t *testing.T) {
 	a := ready(t, r.Addr()).account("a")
 	key := a.prefix + keyOf("u")
 	for _, step := range []struct {
-		kind     exchange.Kind
+		kind     exchange.Variant
 		life     time.Duration
 		from, to time.Duration // the key's lifetime afterwards; 0, 0: there is no key
 		kinds    int64
@@ -52,7 +52,7 @@ func TestKindsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
 	a := ready(t, r.Addr()).account("a")
-	kind := func(i int) exchange.Kind { return exchange.Kind(fmt.Sprint("k", i)) }
+	kind := func(i int) exchange.Variant { return exchange.Variant(fmt.Sprint("k", i)) }
 	for _, evicted := range []bool{false, true} {
 		u := exchange.UserKey(fmt.Sprint(evicted))
 		if evicted {

@@ -71,9 +71,9 @@ type memory struct {
 
 func (m memory) hears(text string) { m.note(func() { m.heard = append(m.heard, text) }) }
 
-func (m memory) Forget(u exchange.UserKey) { m.hears("forget " + m.account + " " + string(u)) }
+func (m memory) Evict(u exchange.UserKey) { m.hears("forget " + m.account + " " + string(u)) }
 
-func (m memory) ForgetTokens(u exchange.UserKey) { m.hears("evict " + m.account + " " + string(u)) }
+func (m memory) EvictTokens(u exchange.UserKey) { m.hears("evict " + m.account + " " + string(u)) }
 
 func (m memory) Flush() { m.hears("flush " + m.account) }
 

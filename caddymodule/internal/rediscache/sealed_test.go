@@ -171,9 +171,9 @@ func TestR7_Dump(t *testing.T) {
 	for i := range 20 {
 		user := exchange.UserKey(fmt.Sprint("hash ", i))
 		for k := range 3 {
-			kind := exchange.Kind(fmt.Sprint("ios ", canary, k))
-			g := exchange.NewGrant(time.Now()).Text("authToken", canary).Lifetime("expiresIn", time.Hour).Grant()
-			if _, err := a.Put(t.Context(), user, kind, exchange.Record{Grant: g, Until: time.Now().Add(time.Minute)}, "", true); err != nil {
+			kind := exchange.Variant(fmt.Sprint("ios ", canary, k))
+			g := exchange.NewToken(time.Now()).Text("authToken", canary).Lifetime("expiresIn", time.Hour).Token()
+			if _, err := a.Put(t.Context(), user, kind, exchange.Record{Token: g, Until: time.Now().Add(time.Minute)}, "", true); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -49,7 +49,7 @@ type Store struct {
 	answered atomic.Int64 // when an operation last got a response, in ns since started
 
 	mu      sync.Mutex
-	members map[string]map[exchange.Forgetter]*accountStore // by account
+	members map[string]map[exchange.Invalidator]*accountStore // by account
 }
 
 // New returns a Store that does no I/O before Connect. It returns an error only if a
@@ -71,7 +71,7 @@ func New(c Config) (*Store, error) {
 		done:    make(chan struct{}),
 		known:   make(chan struct{}),
 		started: time.Now(),
-		members: make(map[string]map[exchange.Forgetter]*accountStore),
+		members: make(map[string]map[exchange.Invalidator]*accountStore),
 	}
 	s.config.Keys = nil
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -104,7 +104,7 @@ func (s *Store) Up() bool { return s.state.Load() == nil }
 // service identify what is shared: the tokens and the sign-ups. They must be the same
 // in all replicas, as must the keys of users. The store contains only their hashes.
 // Call leave when the Member is no longer used.
-func (s *Store) Join(account, service string, memory exchange.Forgetter) (m exchange.Member, leave func()) {
+func (s *Store) Join(account, service string, memory exchange.Invalidator) (m exchange.Member, leave func()) {
 	a := s.addMember(nameOf(account), memory, 1)
 	return exchange.Member{
 		Store: a,
@@ -115,12 +115,12 @@ func (s *Store) Join(account, service string, memory exchange.Forgetter) (m exch
 
 // addMember adds n to the number of times that memory has joined an account, and
 // returns its accountStore.
-func (s *Store) addMember(account string, memory exchange.Forgetter, n int) *accountStore {
+func (s *Store) addMember(account string, memory exchange.Invalidator, n int) *accountStore {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	members := s.members[account]
 	if members == nil {
-		members = make(map[exchange.Forgetter]*accountStore)
+		members = make(map[exchange.Invalidator]*accountStore)
 		s.members[account] = members
 	}
 	a := members[memory]
@@ -139,7 +139,7 @@ func (s *Store) addMember(account string, memory exchange.Forgetter, n int) *acc
 
 // notifyMembers drops the tokens of a user in the memory of all members of an account,
 // except but. If user is empty, it drops everything.
-func (s *Store) notifyMembers(account string, user exchange.UserKey, but exchange.Forgetter) {
+func (s *Store) notifyMembers(account string, user exchange.UserKey, but exchange.Invalidator) {
 	s.mu.Lock()
 	members := slices.Collect(maps.Keys(s.members[account]))
 	s.mu.Unlock()
@@ -149,7 +149,7 @@ func (s *Store) notifyMembers(account string, user exchange.UserKey, but exchang
 		case user == "":
 			m.Flush()
 		default:
-			m.ForgetTokens(user)
+			m.EvictTokens(user)
 		}
 	}
 }

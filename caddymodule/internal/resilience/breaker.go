@@ -58,7 +58,7 @@ func newBreaker(s BreakerSettings, onChange func(open bool)) *breaker {
 	return &breaker{settings: s, onChange: onChange}
 }
 
-// allow permits a call for user, or returns an *exchange.OpenError. held is the permit
+// allow permits a call for user, or returns an *exchange.BreakerOpenError. held is the permit
 // that the caller already has for this call, or zero: a probe needs no second one.
 func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error) {
 	b.mu.Lock()
@@ -74,7 +74,7 @@ func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error)
 		}
 		// RetryAfter is never 0, because 0 would not say when to retry.
 		if wait := next.Sub(now); wait > 0 || !mayProbe {
-			return permit{}, &exchange.OpenError{RetryAfter: max(wait, 1)}
+			return permit{}, &exchange.BreakerOpenError{RetryAfter: max(wait, 1)}
 		}
 		b.latest, b.next = now, now.Add(probeInterval)
 	}
@@ -189,7 +189,7 @@ func (b *breaker) isOpen() bool {
 func isInconclusive(err error) bool {
 	var (
 		status *exchange.StatusError
-		answer *exchange.AnswerError
+		answer *exchange.ResponseError
 	)
 	return err != nil && !exchange.IsOutage(err) && !errors.As(err, &status) && !errors.As(err, &answer)
 }

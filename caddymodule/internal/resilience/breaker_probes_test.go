@@ -27,7 +27,7 @@ func TestProbes(t *testing.T) {
 		{"success", fail(nil), 0},
 		{"refusal", fail(errRefused), 0},
 		{"429", fail(errLimited), 0},
-		{"unusable answer", fail(&exchange.AnswerError{Why: "not JSON"}), 0},
+		{"unusable answer", fail(&exchange.ResponseError{Why: "not JSON"}), 0},
 		{"late success", after(9*time.Second, nil), 0},
 		{"late refusal", after(9*time.Second, errRefused), 0},
 		{"failure", fail(errDown), open},
@@ -228,7 +228,7 @@ func TestASignUpIsNoProbe(t *testing.T) {
 				t.Error("the call was made")
 				return nil
 			})
-			var open *exchange.OpenError
+			var open *exchange.BreakerOpenError
 			if !errors.As(err, &open) || open.RetryAfter <= 0 || open.RetryAfter > time.Millisecond {
 				t.Errorf("Do = %#v, want to be told to come back soon", err)
 			}

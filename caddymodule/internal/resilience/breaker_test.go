@@ -33,7 +33,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{"429 (H06)", errLimited, false},
 		{"429 with Retry-After (H06)", &exchange.StatusError{Status: 429, RetryAfter: time.Hour}, false},
 		{"a definite 5xx", &exchange.StatusError{Status: 500, Code: "100010", Definite: true}, false},
-		{"an answer that cannot be used", &exchange.AnswerError{Why: "not JSON"}, false},
+		{"an answer that cannot be used", &exchange.ResponseError{Why: "not JSON"}, false},
 		{"the caller left", errLeft, false},
 		{"the caller left before", context.Canceled, false},
 		{"no time left before", context.DeadlineExceeded, false},
@@ -57,7 +57,7 @@ func TestFailuresInARow(t *testing.T) {
 		'4': errRefused,
 		'9': errLimited,
 		'5': &exchange.StatusError{Status: 500, Definite: true},
-		'?': &exchange.AnswerError{Why: "not JSON"},
+		'?': &exchange.ResponseError{Why: "not JSON"},
 		'x': errLeft, // says nothing
 		'p': errPanicked,
 		'-': errDown,
@@ -201,7 +201,7 @@ func TestProbesThatHang(t *testing.T) {
 						at = append(at, time.Since(begin))
 						return hang(ctx)
 					})
-					var open *exchange.OpenError
+					var open *exchange.BreakerOpenError
 					since := time.Since(begin) % time.Second
 					if errors.As(err, &open) && open.RetryAfter != time.Second-since {
 						t.Errorf("RetryAfter = %v %v after a probe", open.RetryAfter, since)
@@ -264,7 +264,7 @@ func TestOpensDuringTheWaitForASlot(t *testing.T) {
 					time.Sleep(10 * time.Millisecond)
 					return errDown
 				})
-				var open *exchange.OpenError
+				var open *exchange.BreakerOpenError
 				if errors.As(err, &open) {
 					refused.Add(1)
 				}
@@ -296,7 +296,7 @@ func TestF03_ProbesOfOneUser(t *testing.T) {
 		begin, made := time.Now(), 0
 		for range 200 { // the first call whenever a probe is due
 			err := g.Do(t.Context(), failing, func(context.Context) error { made++; return errDown })
-			var open *exchange.OpenError
+			var open *exchange.BreakerOpenError
 			if errors.As(err, &open) && time.Since(begin) < 5*time.Second && open.RetryAfter != time.Until(begin.Add(5*time.Second)) {
 				t.Fatalf("after %s it is told to wait for %s", time.Since(begin), open.RetryAfter)
 			}

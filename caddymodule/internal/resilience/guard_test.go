@@ -77,7 +77,7 @@ func TestWaitingEndsInTime(t *testing.T) {
 		for range 100 { // enough to open the breaker if they counted
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			begin := time.Now()
-			var busy *exchange.BusyError
+			var busy *exchange.OverloadError
 			l := anotherUser()
 			l.Retries = 5
 			if err := g.Do(ctx, l, never); !errors.As(err, &busy) {
@@ -146,7 +146,7 @@ func TestH02_OpensWhileTheBulkheadIsFull(t *testing.T) {
 					made.Add(1)
 					return hang(ctx)
 				})
-				var open *exchange.OpenError
+				var open *exchange.BreakerOpenError
 				if errors.As(err, &open) {
 					opened.Add(1)
 					// Two rounds of two timeouts open the breaker, and free the slots.

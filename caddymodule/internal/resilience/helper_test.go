@@ -83,13 +83,13 @@ func wantRetryAfter(t *testing.T, g *Client, want time.Duration) {
 }
 
 // wantOpen fails unless the breaker refuses a call, and returns its error.
-func wantOpen(t *testing.T, g *Client) *exchange.OpenError {
+func wantOpen(t *testing.T, g *Client) *exchange.BreakerOpenError {
 	t.Helper()
 	err := g.Do(t.Context(), Limits{Retries: 3}, func(context.Context) error {
 		t.Error("a call was made")
 		return nil
 	})
-	var open *exchange.OpenError
+	var open *exchange.BreakerOpenError
 	if !errors.As(err, &open) || !g.BreakerOpen() {
 		t.Fatalf("Do = %v, BreakerOpen = %v; want the breaker open", err, g.BreakerOpen())
 	}

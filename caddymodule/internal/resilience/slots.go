@@ -49,7 +49,7 @@ func (s *prioritySemaphore) acquire(ctx context.Context, first bool) error {
 		defer timer.Stop()
 		tooLong = timer.C
 	}
-	err := error(&exchange.BusyError{})
+	err := error(&exchange.OverloadError{})
 	select {
 	case <-turn:
 		return nil

@@ -50,23 +50,23 @@ type asStore struct {
 	s exchange.SharedStore
 }
 
-func (a asStore) Get(u exchange.UserKey, k exchange.Kind, _ time.Time) (exchange.Record, bool) {
+func (a asStore) Get(u exchange.UserKey, k exchange.Variant, _ time.Time) (exchange.Record, bool) {
 	rec, found, _, err := a.s.Get(context.Background(), u, k)
 	a.check("get", err)
 	return rec, found
 }
 
-func (a asStore) Put(u exchange.UserKey, k exchange.Kind, r exchange.Record) {
+func (a asStore) Put(u exchange.UserKey, k exchange.Variant, r exchange.Record) {
 	_, _, seen, err := a.s.Get(context.Background(), u, k)
 	a.check("get", err)
 	_, err = a.s.Put(context.Background(), u, k, r, seen, false)
 	a.check("put", err)
 }
 
-func (a asStore) Forget(u exchange.UserKey) { a.check("forget", a.s.Evict(context.Background(), u)) }
+func (a asStore) Evict(u exchange.UserKey) { a.check("forget", a.s.Evict(context.Background(), u)) }
 
-// ForgetTokens calls Forget, because a SharedStore drops refusals, too.
-func (a asStore) ForgetTokens(u exchange.UserKey) { a.Forget(u) }
+// EvictTokens calls Evict, because a SharedStore drops refusals, too.
+func (a asStore) EvictTokens(u exchange.UserKey) { a.Evict(u) }
 
 func (a asStore) Flush() { a.check("flush", a.s.Flush(context.Background())) }
 
@@ -78,7 +78,7 @@ func (a asStore) check(op string, err error) {
 }
 
 // see returns the tombstone to pass to Put.
-func see(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Kind) exchange.Tombstone {
+func see(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Variant) exchange.Tombstone {
 	t.Helper()
 	_, _, seen, err := s.Get(t.Context(), u, k)
 	if err != nil {
@@ -89,7 +89,7 @@ func see(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Ki
 
 // put reports an error unless Put stores the token if want is set, and does not store
 // it otherwise.
-func put(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Kind, token string, seen exchange.Tombstone, want bool) {
+func put(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Variant, token string, seen exchange.Tombstone, want bool) {
 	t.Helper()
 	kept, err := s.Put(t.Context(), u, k, RecordOf(token, time.Minute), seen, false)
 	if err != nil || kept != want {
@@ -146,7 +146,7 @@ func sharedAfterEviction(t *testing.T, a, b exchange.SharedStore) {
 
 func sharedEvict(t *testing.T, a, b exchange.SharedStore) {
 	for _, u := range []exchange.UserKey{"u", "v"} {
-		for _, k := range []exchange.Kind{"ios", "web"} {
+		for _, k := range []exchange.Variant{"ios", "web"} {
 			put(t, a, u, k, "t", see(t, a, u, k), true)
 		}
 	}

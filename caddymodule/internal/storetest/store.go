@@ -39,27 +39,27 @@ func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 	}
 }
 
-// GrantOf returns a Grant with the given token as its text.
-func GrantOf(token string) *exchange.Grant {
-	return exchange.NewGrant(time.Now()).Text("authToken", token).Grant()
+// GrantOf returns a Token with the given token as its text.
+func GrantOf(token string) *exchange.Token {
+	return exchange.NewToken(time.Now()).Text("authToken", token).Token()
 }
 
 // RecordOf returns a Record of GrantOf that is valid for life.
 func RecordOf(token string, life time.Duration) exchange.Record {
-	return exchange.Record{Grant: GrantOf(token), Until: time.Now().Add(life)}
+	return exchange.Record{Token: GrantOf(token), Until: time.Now().Add(life)}
 }
 
-// TokenOf returns the token of a Record made by RecordOf, or "" if there is no Grant.
+// TokenOf returns the token of a Record made by RecordOf, or "" if there is no Token.
 func TokenOf(r exchange.Record) string {
-	if r.Grant == nil {
+	if r.Token == nil {
 		return ""
 	}
-	text := string(r.Grant.AppendJSON(nil, time.Now()))
+	text := string(r.Token.AppendJSON(nil, time.Now()))
 	return strings.TrimSuffix(strings.TrimPrefix(text, `{"authToken":"`), `"}`)
 }
 
 // WantToken reports an error unless the store returns the token; "" means a miss.
-func WantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Kind, token string) {
+func WantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Variant, token string) {
 	t.Helper()
 	r, ok := s.Get(user, kind, time.Now())
 	if ok != (token != "") || TokenOf(r) != token {
@@ -71,7 +71,7 @@ func storeMiss(t *testing.T, s exchange.Store) {
 	if r, ok := s.Get("u", "ios", time.Now()); ok || r != (exchange.Record{}) {
 		t.Errorf("Get = %v, %v; want a miss", r, ok)
 	}
-	s.Forget("u")
+	s.Evict("u")
 	s.Flush()
 	WantToken(t, s, "u", "ios", "")
 }
@@ -95,7 +95,7 @@ func storeRefusal(t *testing.T, s exchange.Store) {
 		Until: time.Now().Add(time.Minute),
 	})
 	r, ok := s.Get("u", "ios", time.Now())
-	if !ok || r.Grant != nil || r.Err == nil || r.Err.Code != exchange.CodeRefused || r.Err.RetryAfter != 7*time.Second {
+	if !ok || r.Token != nil || r.Err == nil || r.Err.Code != exchange.CodeRefused || r.Err.RetryAfter != 7*time.Second {
 		t.Fatalf("Get = %+v, %v", r, ok)
 	}
 	s.Put("u", "ios", RecordOf("t", time.Minute))
@@ -107,12 +107,12 @@ func storeRefusal(t *testing.T, s exchange.Store) {
 
 func storeApart(t *testing.T, s exchange.Store) {
 	for _, user := range []exchange.UserKey{"u", "v"} {
-		for _, kind := range []exchange.Kind{"ios", "web"} {
+		for _, kind := range []exchange.Variant{"ios", "web"} {
 			s.Put(user, kind, RecordOf(string(user)+"-"+string(kind), time.Minute))
 		}
 	}
 	for _, user := range []exchange.UserKey{"u", "v"} {
-		for _, kind := range []exchange.Kind{"ios", "web"} {
+		for _, kind := range []exchange.Variant{"ios", "web"} {
 			WantToken(t, s, user, kind, string(user)+"-"+string(kind))
 		}
 	}
@@ -120,7 +120,7 @@ func storeApart(t *testing.T, s exchange.Store) {
 
 func storeKeys(t *testing.T, s exchange.Store) {
 	users := []exchange.UserKey{"", "a", "ab", "a\x00b", "\xff\xfe", "a:b", "{a}", "*", exchange.UserKey(strings.Repeat("k", 200))}
-	kinds := []exchange.Kind{"", "ios", "ios\x00d", "b:c", "\xff", exchange.Kind(strings.Repeat("v", 64))}
+	kinds := []exchange.Variant{"", "ios", "ios\x00d", "b:c", "\xff", exchange.Variant(strings.Repeat("v", 64))}
 	for i, user := range users {
 		for j, kind := range kinds {
 			s.Put(user, kind, RecordOf(fmt.Sprint(i, "/", j), time.Minute))
@@ -166,7 +166,7 @@ func storeExpiry(t *testing.T, s exchange.Store) {
 func storePast(t *testing.T, s exchange.Store) {
 	for i, until := range []time.Time{{}, time.Unix(0, 0), time.Now(), time.Now().Add(-time.Nanosecond), time.Now().Add(-time.Hour)} {
 		user := exchange.UserKey(fmt.Sprint("u", i))
-		s.Put(user, "ios", exchange.Record{Grant: GrantOf("t"), Until: until})
+		s.Put(user, "ios", exchange.Record{Token: GrantOf("t"), Until: until})
 		WantToken(t, s, user, "ios", "")
 	}
 }
@@ -174,7 +174,7 @@ func storePast(t *testing.T, s exchange.Store) {
 func storePastReplaces(t *testing.T, s exchange.Store) {
 	s.Put("u", "ios", RecordOf("a", time.Minute))
 	s.Put("u", "web", RecordOf("b", time.Minute))
-	s.Put("u", "ios", exchange.Record{Grant: GrantOf("c")})
+	s.Put("u", "ios", exchange.Record{Token: GrantOf("c")})
 	WantToken(t, s, "u", "ios", "")
 	WantToken(t, s, "u", "web", "b")
 }
@@ -183,7 +183,7 @@ func storeForget(t *testing.T, s exchange.Store) {
 	s.Put("u", "ios", RecordOf("a", time.Minute))
 	s.Put("u", "web", RecordOf("b", time.Minute))
 	s.Put("v", "ios", RecordOf("c", time.Minute))
-	s.Forget("u")
+	s.Evict("u")
 	WantToken(t, s, "u", "ios", "")
 	WantToken(t, s, "u", "web", "")
 	WantToken(t, s, "v", "ios", "c")
@@ -196,7 +196,7 @@ func storeForgetTokens(t *testing.T, s exchange.Store) {
 	s.Put("u", "ios", RecordOf("a", time.Minute))
 	s.Put("u", "web", RecordOf("b", time.Minute))
 	s.Put("v", "ios", RecordOf("c", time.Minute))
-	s.ForgetTokens("u")
+	s.EvictTokens("u")
 	WantToken(t, s, "u", "ios", "")
 	WantToken(t, s, "u", "web", "")
 	WantToken(t, s, "v", "ios", "c")
@@ -224,10 +224,10 @@ func storeContention(t *testing.T, s exchange.Store) {
 		wg.Go(func() {
 			for i := w; ctx.Err() == nil; i++ {
 				user := exchange.UserKey(fmt.Sprint("u", i%50))
-				kind := exchange.Kind(fmt.Sprint("k", i%3))
+				kind := exchange.Variant(fmt.Sprint("k", i%3))
 				switch {
 				case w == 0 && i%10 == 0:
-					s.Forget(user)
+					s.Evict(user)
 				case w == 1 && i%500 == 0:
 					s.Flush()
 				case w%2 == 0:

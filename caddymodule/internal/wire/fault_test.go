@@ -56,7 +56,7 @@ func TestH07_EndlessBody(t *testing.T) {
 						t.Error(e)
 					}
 				case test.pause == 0:
-					if e := testutil.As[*exchange.AnswerError](t, err); e.Why != "longer than 64 KiB" {
+					if e := testutil.As[*exchange.ResponseError](t, err); e.Why != "longer than 64 KiB" {
 						t.Error(e)
 					}
 				default:

@@ -61,7 +61,7 @@ func Header() http.Header {
 }
 
 // Post makes one attempt and returns the body of a successful response. Its error is a
-// *exchange.StatusError, *exchange.TransportError or *exchange.AnswerError.
+// *exchange.StatusError, *exchange.TransportError or *exchange.ResponseError.
 //
 // transport must be an *http.Transport or wrap one, because
 // exchange.TransportError.Sent is determined with net/http/httptrace. It is used
@@ -90,7 +90,7 @@ func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, err
 	case err != nil:
 		return nil, transportError(ctx, c.Op, true, err)
 	case len(body) > maxAnswer:
-		return nil, &exchange.AnswerError{Op: c.Op, Why: "longer than 64 KiB"}
+		return nil, &exchange.ResponseError{Op: c.Op, Why: "longer than 64 KiB"}
 	}
 	return body, nil
 }

@@ -76,7 +76,7 @@ func TestStatuses(t *testing.T) {
 						t.Errorf("%d: got %q, %v", status, got, err)
 					}
 				case body == long:
-					if e := testutil.As[*exchange.AnswerError](t, err); e.Why != "longer than 64 KiB" {
+					if e := testutil.As[*exchange.ResponseError](t, err); e.Why != "longer than 64 KiB" {
 						t.Errorf("%d: %v", status, e)
 					}
 				case err != nil || !bytes.Equal(got, []byte(body)):
@@ -97,7 +97,7 @@ func TestH07_LongestAnswer(t *testing.T) {
 			}
 			continue
 		}
-		if e := testutil.As[*exchange.AnswerError](t, err); e.Why != "longer than 64 KiB" || got != nil {
+		if e := testutil.As[*exchange.ResponseError](t, err); e.Why != "longer than 64 KiB" || got != nil {
 			t.Errorf("%d: %v", size, e)
 		}
 	}
