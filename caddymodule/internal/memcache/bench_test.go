@@ -81,8 +81,17 @@ func TestHitsAllocateNothing(t *testing.T) {
 	}
 }
 
+// manyUsers is how many users the largest benchmarks have: a million, or with -short,
+// which only shows that they run, 20,000.
+func manyUsers() int {
+	if testing.Short() {
+		return 20_000
+	}
+	return 1_000_000
+}
+
 func BenchmarkMemory(b *testing.B) {
-	for _, users := range []int{100_000, 300_000, 1_000_000} {
+	for _, users := range []int{manyUsers() / 10, manyUsers() * 3 / 10, manyUsers()} {
 		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) {
 			for b.Loop() {
 				b.ReportMetric(bytesPerUser(users), "B/user")
@@ -107,7 +116,7 @@ func fullCache(users int) *Cache {
 }
 
 func BenchmarkGet(b *testing.B) {
-	for _, users := range []int{1_000, 100_000, 1_000_000} {
+	for _, users := range []int{manyUsers() / 1000, manyUsers() / 10, manyUsers()} {
 		get := func(b *testing.B) func() {
 			s, keys := fullCache(users).Limit(users), usersTo(users)
 			return func() {
@@ -146,7 +155,7 @@ func usersTo(n int) []exchange.UserKey {
 }
 
 func BenchmarkPut(b *testing.B) {
-	for _, bound := range []int{100, 10_000, 1_000_000} {
+	for _, bound := range []int{manyUsers() / 10_000, manyUsers() / 100, manyUsers()} {
 		b.Run(fmt.Sprintf("new/bound=%d", bound), func(b *testing.B) {
 			c := New()
 			defer c.Close()

@@ -23,7 +23,7 @@ import (
 //
 //	go test ./caddymodule/internal/memcache -run '^$' -bench Sweep -benchtime 1x
 func BenchmarkSweep(b *testing.B) {
-	const users = 1_000_000
+	users := manyUsers()
 	for _, pace := range []struct {
 		name   string
 		shards int // maximum number of shards per round

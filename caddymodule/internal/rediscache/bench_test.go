@@ -152,7 +152,14 @@ func TestEviction(t *testing.T) {
 	}
 }
 
-var users = flag.Int("users", 100_000, "how many BenchmarkMemory and BenchmarkWork make")
+var usersFlag = flag.Int("users", 100_000, "how many BenchmarkMemory and BenchmarkWork make; with -short 5,000")
+
+func benchUsers() int {
+	if testing.Short() {
+		return min(*usersFlag, 5_000)
+	}
+	return *usersFlag
+}
 
 // BenchmarkWork measures how long the server works for one operation, of many at a
 // time.
@@ -160,7 +167,7 @@ func BenchmarkWork(b *testing.B) {
 	r := startServer(b)
 	s := ready(b, r.Addr())
 	a, u := s.account("a"), s.locks("s")
-	locks := make([]exchange.SignUpLock, *users)
+	locks := make([]exchange.SignUpLock, benchUsers())
 	put := tokens("ios")
 	for _, op := range []struct {
 		name string
@@ -183,8 +190,8 @@ func BenchmarkWork(b *testing.B) {
 		b.Run(op.name, func(b *testing.B) {
 			for b.Loop() {
 				before := worked(b, r)
-				forEach(b, *users, op.do)
-				b.ReportMetric(float64((worked(b, r)-before).Nanoseconds())/float64(*users), "redis-ns/op")
+				forEach(b, benchUsers(), op.do)
+				b.ReportMetric(float64((worked(b, r)-before).Nanoseconds())/float64(benchUsers()), "redis-ns/op")
 			}
 		})
 	}
@@ -212,7 +219,7 @@ func BenchmarkMemory(b *testing.B) {
 	for _, l := range leavings {
 		b.Run(l.name, func(b *testing.B) {
 			for b.Loop() {
-				used, resident := bytesPerUser(b, *users, l.args, l.leave)
+				used, resident := bytesPerUser(b, benchUsers(), l.args, l.leave)
 				b.ReportMetric(used, "B/user")
 				b.ReportMetric(resident, "B-resident/user")
 			}
