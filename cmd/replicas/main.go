@@ -30,7 +30,7 @@ type options struct {
 	replicas ports
 	redis    string
 
-	caddy string // the binary, in tests; "": it is built
+	caddy string // the binary; "": it is built
 }
 
 // ports is a flag with a port for each replica.
@@ -67,6 +67,7 @@ func parse(args []string, messages io.Writer) (options, error) {
 	f.IntVar(&o.sandbox, "sandbox", 8081, "`port` of the sandbox")
 	f.Var(&o.replicas, "replicas", "`port,port,…` of the replicas, as many as there are to be")
 	f.StringVar(&o.redis, "redis", "", "`host:port` of a Redis that runs already, without a password: it is used, and neither stopped nor emptied (default: one is started on a free port)")
+	f.StringVar(&o.caddy, "caddy", "", "the `file` of a Caddy with the plugin, its store module redis and the sandbox (default: it is built)")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -22,14 +22,14 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/goleak"
 
-	"github.com/caddy-huma/caddy-huma/internal/process"
+	_ "github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
+	"github.com/caddy-huma/caddy-huma/internal/tool/tooltest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { tooltest.Main(m, main) }
 
 // within is how long anything here may take: the first time Caddy is built.
 const within = 3 * time.Minute
@@ -82,15 +82,21 @@ type terminal struct {
 	ended chan struct{}
 }
 
-// types runs the command as it is typed, in a process group of its own: a
-// terminal sends Ctrl-C to all of them.
+// types runs the command as it is typed.
 func types(t *testing.T, args ...string) *terminal {
+	t.Helper()
+	return starts(t, append([]string{"go", "run", "./cmd/replicas"}, args...)...)
+}
+
+// starts runs a command in a process group of its own: a terminal sends Ctrl-C to all
+// of them.
+func starts(t *testing.T, command ...string) *terminal {
 	t.Helper()
 	c := &terminal{tmp: filepath.Join(t.TempDir(), "tmp"), ended: make(chan struct{})}
 	if err := os.Mkdir(c.tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c.Cmd = exec.CommandContext(context.Background(), "go", append([]string{"run", "./cmd/replicas"}, args...)...)
+	c.Cmd = exec.CommandContext(context.Background(), command[0], command[1:]...)
 	c.Dir, c.Env = "../..", append(os.Environ(), "TMPDIR="+c.tmp)
 	c.Stdout, c.Stderr = &c.out, &c.out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -240,7 +246,8 @@ func TestWhatItPrintsIsTrue(t *testing.T) {
 // by itself; which it was is told.
 func TestNothingIsLeft(t *testing.T) {
 	redistest.Need(t)
-	c := types(t, freePorts(t)...)
+	caddy := tooltest.Binary(t)
+	c := starts(t, append([]string{caddy, "-caddy", caddy}, freePorts(t)...)...)
 	processes := regexp.MustCompile(`(?m)^  (.*\S) +(http|127)\S.*\(process (\d+)\)$`).FindAllStringSubmatch(c.out.String(), -1)
 	if len(processes) != 5 {
 		t.Fatalf("%d processes:\n%s", len(processes), c.out.String())
@@ -283,12 +290,8 @@ func TestNothingIsLeft(t *testing.T) {
 func TestSomebodyElsesRedis(t *testing.T) {
 	r := redistest.Start(t)
 	r.Do("SET", "somebody", "else's")
-	o, err := parse(append(freePorts(t), "-redis", r.Addr()), io.Discard)
+	o, err := parse(append(freePorts(t), "-redis", r.Addr(), "-caddy", tooltest.Binary(t)), io.Discard)
 	if err != nil {
-		t.Fatal(err)
-	}
-	o.caddy = filepath.Join(t.TempDir(), "caddy")
-	if err := process.Build(t.Context(), o.caddy); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
