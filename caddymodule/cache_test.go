@@ -16,27 +16,28 @@ func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 	}
 	day := lifetime{true, 86390, 86400}
 	hour, none := lifetime{true, 3590, 3600}, lifetime{}
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name        string
 		text        string
 		huma, human lifetime // Human API's last five minutes are not handed out again, and it gives a day at most
 	}{
-		"an hour":        {`3600`, hour, hour},
-		"as a text":      {`"3600"`, hour, hour},
-		"with fraction":  {`3600.5`, hour, hour},
-		"text, fraction": {`"3600.5"`, hour, hour},
-		"short":          {`30`, lifetime{true, 25, 30}, lifetime{false, 25, 30}},
-		"five minutes":   {`300`, lifetime{true, 290, 300}, lifetime{false, 290, 300}},
-		"a bit longer":   {`330`, lifetime{true, 320, 330}, lifetime{true, 320, 330}},
-		"two days":       {`172800`, lifetime{true, 172790, 172800}, day},
-		"zero":           {`0`, none, none},
-		"negative":       {`-5`, none, none},
-		"negative text":  {`"-5"`, none, none},
-		"null":           {`null`, none, none},
-		"endless":        {`1e18`, none, day},
-		"nonsense":       {`"soon"`, none, none},
-		"a list":         {`[3600]`, none, none},
+		{"an hour", `3600`, hour, hour},
+		{"as a text", `"3600"`, hour, hour},
+		{"with fraction", `3600.5`, hour, hour},
+		{"text, fraction", `"3600.5"`, hour, hour},
+		{"short", `30`, lifetime{true, 25, 30}, lifetime{false, 25, 30}},
+		{"five minutes", `300`, lifetime{true, 290, 300}, lifetime{false, 290, 300}},
+		{"a bit longer", `330`, lifetime{true, 320, 330}, lifetime{true, 320, 330}},
+		{"two days", `172800`, lifetime{true, 172790, 172800}, day},
+		{"zero", `0`, none, none},
+		{"negative", `-5`, none, none},
+		{"negative text", `"-5"`, none, none},
+		{"null", `null`, none, none},
+		{"endless", `1e18`, none, day},
+		{"nonsense", `"soon"`, none, none},
+		{"a list", `[3600]`, none, none},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			forBoth(t, func(t *testing.T, p provider) {
 				want := map[string]lifetime{"huma": c.huma, "human_api": c.human}[p.name]
 				fake := newHuma(t, sandbox.Config{})
@@ -101,25 +102,26 @@ func TestC11_NothingIsSharedBetweenAccounts(t *testing.T) {
 // TestC12_PartsThatRunTogether: accounts and users whose parts make the same
 // text one behind the other are different ones.
 func TestC12_PartsThatRunTogether(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		p       provider
 		options []string // of handlers, each with tokens of its own
 	}{
-		"huma, headers": {humaProvider, []string{
+		{"huma, headers", humaProvider, []string{
 			"header_up X-A bX-Cd", "header_up X-A b\nheader_up X-C d", "header_up X-Ab X-Cd", "header_up X-Ab X-C\nheader_up X-D d",
 		}},
-		"huma, clients": {humaProvider, []string{
+		{"huma, clients", humaProvider, []string{
 			"client_id ios c1\nclient_id android c2\nclient_id web c3", "client_id ios c1\nclient_id android c2c3", "client_id ios c1\nclient_id web c2c3",
 		}},
-		"human_api, scopes": {humanProvider, []string{
+		{"human_api, scopes", humanProvider, []string{
 			"", "extra_scopes a", "extra_scopes ab", "extra_scopes a b", "extra_scopes b a", `extra_scopes "a b"`, "extra_scopes a,b",
 		}},
-		"human_api, credentials": {humanProvider, []string{
+		{"human_api, credentials", humanProvider, []string{
 			"client_id h\nclient_secret abc", "client_id ha\nclient_secret bc", "client_id hab\nclient_secret c",
 			"client_id ha\nclient_secret bc\nextra_scopes d", "client_id hab\nclient_secret c\nextra_scopes d", "client_id habc\nclient_secret d",
 		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{
 				"hapi1": "sandbox-secret", "h": "abc", "ha": "bc", "hab": "c", "habc": "d",
 			}}})
@@ -179,15 +181,16 @@ func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
 func TestNoCache(t *testing.T) {
 	fresh := header("Cache-Control", "max-age=0, No-Cache")
 	forBoth(t, func(t *testing.T, p provider) {
-		for name, c := range map[string]struct {
+		for _, c := range []struct {
+			name    string
 			options string
 			calls   []int
 		}{
-			"honored": {"", []int{1, 1, 2, 2, 2}},
-			"ignored": {"no_cache ignore", []int{1, 1, 1, 1, 1}},
-			"off":     {"cache off", []int{1, 2, 3, 4, 5}},
+			{"honored", "", []int{1, 1, 2, 2, 2}},
+			{"ignored", "no_cache ignore", []int{1, 1, 1, 1, 1}},
+			{"off", "cache off", []int{1, 2, 3, 4, 5}},
 		} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(c.name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
 				p.knows(fake, "a@x.example")
 				s := serve(t, p.site(fake, c.options))

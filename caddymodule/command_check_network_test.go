@@ -21,23 +21,24 @@ import (
 // time.
 func TestCheckFindsClock(t *testing.T) {
 	timestamp := "signature hmac-sha256 {\npayload {sig.timestamp}{sig.body}\n}\nheader_up X-Timestamp {sig.timestamp}"
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		service sandbox.Signature
 		ahead   time.Duration // of the service's clock
 		options string
 		want    string // empty: nothing is found
 	}{
-		"right":                {ahead: 0},
-		"half a minute":        {ahead: 30 * time.Second},
-		"two minutes behind":   {ahead: 2 * time.Minute, want: "clock warning: this machine's clock is 2m0s behind the service's → timedatectl"},
-		"ten minutes behind":   {ahead: 10 * time.Minute, want: "clock problem: this machine's clock is 10m0s behind the service's → timedatectl"},
-		"ten minutes ahead":    {ahead: -10 * time.Minute, want: "clock problem: this machine's clock is 10m0s ahead of the service's"},
-		"the time is signed":   {sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 2 * time.Minute, timestamp, "clock problem: 2m0s behind the service's, and it matters: calls are signed with the time"},
-		"the time is sent":     {ahead: 2 * time.Minute, options: "header_up X-Timestamp {sig.timestamp}", want: "clock problem: calls carry the time"},
-		"hawk":                 {sandbox.Signature{Algorithm: "hawk", ID: "h"}, 2 * time.Minute, "signature hawk {\nid h\n}", "clock problem: calls are signed with the time"},
-		"signed, and the same": {sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 0, timestamp, ""},
+		{name: "right", ahead: 0},
+		{name: "half a minute", ahead: 30 * time.Second},
+		{name: "two minutes behind", ahead: 2 * time.Minute, want: "clock warning: this machine's clock is 2m0s behind the service's → timedatectl"},
+		{name: "ten minutes behind", ahead: 10 * time.Minute, want: "clock problem: this machine's clock is 10m0s behind the service's → timedatectl"},
+		{name: "ten minutes ahead", ahead: -10 * time.Minute, want: "clock problem: this machine's clock is 10m0s ahead of the service's"},
+		{"the time is signed", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 2 * time.Minute, timestamp, "clock problem: 2m0s behind the service's, and it matters: calls are signed with the time"},
+		{name: "the time is sent", ahead: 2 * time.Minute, options: "header_up X-Timestamp {sig.timestamp}", want: "clock problem: calls carry the time"},
+		{"hawk", sandbox.Signature{Algorithm: "hawk", ID: "h"}, 2 * time.Minute, "signature hawk {\nid h\n}", "clock problem: calls are signed with the time"},
+		{"signed, and the same", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 0, timestamp, ""},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			fake := servedBy(t, sandbox.Config{Signature: c.service}, func(w http.ResponseWriter) {
 				w.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
 			})
@@ -71,21 +72,22 @@ func TestCheckFindsCertificates(t *testing.T) {
 	elsewhere.IPAddresses, elsewhere.DNSNames = []net.IP{net.IPv4(127, 0, 0, 9)}, nil
 	named.IPAddresses, named.DNSNames = nil, []string{"a.example", "b.example", "c.example", "d.example", "e.example"}
 	clientCertificate := func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name     string
 		template *x509.Certificate
 		signer   *testutil.Authority
 		edit     []func(*tls.Config)
 		want     string
 	}{
-		"expired":           {expired, systemAuthority, nil, "tls problem: the certificate of 127.0.0.1 has expired on " + expired.NotAfter.UTC().Format(time.RFC3339) + " → renewed"},
-		"not yet good":      {early, systemAuthority, nil, "tls problem: is good from → set this machine's clock"},
-		"another host's":    {elsewhere, systemAuthority, nil, "tls problem: not for 127.0.0.1 but for 127.0.0.9 → correct the option api"},
-		"other names":       {named, systemAuthority, nil, "tls problem: but for a.example, b.example, c.example, d.example and 1 more"},
-		"self-signed":       {testutil.Loopback(), nil, nil, "tls problem: is self-signed, and not trusted → TRUST"},
-		"unknown authority": {testutil.Loopback(), other, nil, "tls problem: by another authority, who is not trusted → TRUST"},
-		"no TLS":            {nil, nil, nil, "tls problem: does not speak TLS → port"},
+		{"expired", expired, systemAuthority, nil, "tls problem: the certificate of 127.0.0.1 has expired on " + expired.NotAfter.UTC().Format(time.RFC3339) + " → renewed"},
+		{"not yet good", early, systemAuthority, nil, "tls problem: is good from → set this machine's clock"},
+		{"another host's", elsewhere, systemAuthority, nil, "tls problem: not for 127.0.0.1 but for 127.0.0.9 → correct the option api"},
+		{"other names", named, systemAuthority, nil, "tls problem: but for a.example, b.example, c.example, d.example and 1 more"},
+		{"self-signed", testutil.Loopback(), nil, nil, "tls problem: is self-signed, and not trusted → TRUST"},
+		{"unknown authority", testutil.Loopback(), other, nil, "tls problem: by another authority, who is not trusted → TRUST"},
+		{"no TLS", nil, nil, nil, "tls problem: does not speak TLS → port"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			fake := newTLSService(t, sandbox.Config{}, c.template, c.signer, c.edit...)
 			for block, trust := range map[string]string{humaBlock(fake, "retries 0"): "tls { ca ", humanBlock(fake, "retries 0"): "authority"} {
 				_, all := runCheck(t, caddyfileOf(t, block))
@@ -157,19 +159,20 @@ func TestCheckFindsClientIP(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	proxied := strings.Replace(humaBlock(fake), "identity basic_auth", "identity authelia\ntrust proxies 10.0.0.0/8 192.168.0.1", 1)
 	server := func(lines string) string { return "{\nservers {\n" + lines + "\n}\n}\n" }
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name                         string
 		global, block, result, found string
 		want                         string
 	}{
-		"nobody in front":     {"", humaBlock(fake), "ok", "whoever connects", ""},
-		"a proxy in front":    {"", proxied, "warning", "", "client_ip warning: the proxy's address → servers { trusted_proxies static 10.0.0.0/8 192.168.0.1 }"},
-		"headers not read":    {server("client_ip_headers X-Real-Ip"), humaBlock(fake), "problem", "", "client_ip problem: X-Real-Ip is not looked at → trusted_proxies static private_ranges"},
-		"trusted proxies":     {server("trusted_proxies static 10.0.0.0/8"), proxied, "ok", "in X-Forwarded-For; if the proxy adds", ""},
-		"all that is needed":  {server("trusted_proxies static 10.0.0.0/8\ntrusted_proxies_strict\nclient_ip_headers X-Real-Ip"), proxied, "ok", "names in X-Real-Ip", ""},
-		"nobody is signed up": {"", strings.Replace(proxied, "api", "registration off\napi", 1), "skipped", "nobody is signed up", ""},
-		"Human API":           {"", humanBlock(fake), "skipped", "nobody is signed up", ""},
+		{"nobody in front", "", humaBlock(fake), "ok", "whoever connects", ""},
+		{"a proxy in front", "", proxied, "warning", "", "client_ip warning: the proxy's address → servers { trusted_proxies static 10.0.0.0/8 192.168.0.1 }"},
+		{"headers not read", server("client_ip_headers X-Real-Ip"), humaBlock(fake), "problem", "", "client_ip problem: X-Real-Ip is not looked at → trusted_proxies static private_ranges"},
+		{"trusted proxies", server("trusted_proxies static 10.0.0.0/8"), proxied, "ok", "in X-Forwarded-For; if the proxy adds", ""},
+		{"all that is needed", server("trusted_proxies static 10.0.0.0/8\ntrusted_proxies_strict\nclient_ip_headers X-Real-Ip"), proxied, "ok", "names in X-Real-Ip", ""},
+		{"nobody is signed up", "", strings.Replace(proxied, "api", "registration off\napi", 1), "skipped", "nobody is signed up", ""},
+		{"Human API", "", humanBlock(fake), "skipped", "nobody is signed up", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			_, all := runCheck(t, writeFile(t, "Caddyfile", c.global+"http://localhost:8080 {\n"+c.block+"\n}\n"))
 			if c.want == "" {
 				finds(t, all)

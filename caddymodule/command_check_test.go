@@ -168,45 +168,46 @@ func TestCheckFindsConfig(t *testing.T) {
 	if err := os.Symlink("link", unreadable); err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		config string
 		want   []string
 	}{
-		"a file that is not there": {caddyfileOf(t, strings.Replace(block, "api", "config_file /nonexistent/huma.json\napi", 1)),
+		{"a file that is not there", caddyfileOf(t, strings.Replace(block, "api", "config_file /nonexistent/huma.json\napi", 1)),
 			[]string{"config problem: config_file: open /nonexistent/huma.json: no such file → correct the path"}},
-		"a file that cannot be read": {caddyfileOf(t, strings.Replace(block, "api", "config_file "+unreadable+"\napi", 1)),
+		{"a file that cannot be read", caddyfileOf(t, strings.Replace(block, "api", "config_file "+unreadable+"\napi", 1)),
 			[]string{"config problem: config_file: open " + unreadable + " → it has to be a file that can be read"}},
-		"a secret's file": {caddyfileOf(t, strings.Replace(block, "sandbox-secret", "{file./nonexistent/secret}", 1), strings.Replace(humanBlock(fake), "sandbox-secret", "{file./nonexistent/secret}", 1)),
+		{"a secret's file", caddyfileOf(t, strings.Replace(block, "sandbox-secret", "{file./nonexistent/secret}", 1), strings.Replace(humanBlock(fake), "sandbox-secret", "{file./nonexistent/secret}", 1)),
 			[]string{"config problem: client_secret: open /nonexistent/secret → correct the path", "config problem: secret: open /nonexistent/secret → correct the path"}},
-		"no variable, no preset, no file": {caddyfileOf(t, "huma_token {\napi https://huma.invalid\nsecret {env.CADDY_HUMA_NOT_SET}\nidentity authelio\ntls {\nca /nonexistent/ca.pem\n}\n}"),
+		{"no variable, no preset, no file", caddyfileOf(t, "huma_token {\napi https://huma.invalid\nsecret {env.CADDY_HUMA_NOT_SET}\nidentity authelio\ntls {\nca /nonexistent/ca.pem\n}\n}"),
 			[]string{
 				"config problem: secret: the environment variable CADDY_HUMA_NOT_SET is not set → CADDY_HUMA_NOT_SET=… in the environment that Caddy is started with",
 				"config problem: project_id: the project's id is missing", "config problem: deployment_id: ", "config problem: client_id: ",
 				"config problem: unknown preset", "config problem: ca: open /nonexistent/ca.pem → correct the path",
 			}},
-		"identity alone": {caddyfileOf(t, strings.Replace(block, "identity basic_auth", "identity authelia", 1)), // the credentials are looked at all the same
+		{"identity alone", caddyfileOf(t, strings.Replace(block, "identity basic_auth", "identity authelia", 1)), // the credentials are looked at all the same
 			[]string{"config problem: trust", "credentials problem: status 401, code 100006 → secret"}},
-		"two that disagree": {caddyfileOf(t, "handle /a {\n"+humaBlock(fake)+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"),
+		{"two that disagree", caddyfileOf(t, "handle /a {\n"+humaBlock(fake)+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"),
 			[]string{"config problem: another huma_token of the same account", "credentials problem: 100006", "credentials problem: 100006"}},
-		"a header that the server keeps": {writeFile(t, "Caddyfile", "{\nservers {\nexpected_underscore_headers Remote_*\n}\n}\n"+"http://localhost:8080 {\n"+
+		{"a header that the server keeps", writeFile(t, "Caddyfile", "{\nservers {\nexpected_underscore_headers Remote_*\n}\n}\n"+"http://localhost:8080 {\n"+
 			strings.Replace(block, "identity basic_auth", "identity authelia\ntrust proxies 127.0.0.1", 1)+"\n}"),
 			[]string{"config problem: drops the request header Remote-Email", "config problem: Remote-Name", "config problem: Remote-User", "credentials problem: 100006", "client_ip warning: "}},
-		"a field that there is not": {writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","secrets":"x"}]}]}}}}}`),
+		{"a field that there is not", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","secrets":"x"}]}]}}}}}`),
 			[]string{`config problem: unknown field "secrets"`}},
-		"an option of another type": {writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","identity":"canary"}]}]}}}}}`),
+		{"an option of another type", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","identity":"canary"}]}]}}}}}`),
 			[]string{"config problem: cannot unmarshal string into Go struct field HumaToken.Common.identity"}},
-		"a config of another type": {writeFile(t, "c.json", `["canary"]`), []string{"config problem: read config: "}},
-		"a server of another type": {writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":["canary"]}}}}`), []string{"config problem: read server s: "}},
-		"a config that is none":    {writeFile(t, "c.json", `{"apps": canary`), []string{"config problem: not valid JSON"}},
-		"a directory":              {t.TempDir(), []string{"config problem: is a directory → it has to be a file that can be read"}},
-		"no such config":           {"/nonexistent/Caddyfile", []string{"config problem: no such file → correct the path"}},
-		"no directive":             {writeFile(t, "Caddyfile", "http://localhost {\nrespond ok\n}\n"), []string{"config problem: has no huma_token and no human_api_token"}},
-		"an option that there is not": {writeFile(t, "Caddyfile", "http://localhost {\nhuma_token {\nsecrets x\n}\n}\n"),
+		{"a config of another type", writeFile(t, "c.json", `["canary"]`), []string{"config problem: read config: "}},
+		{"a server of another type", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":["canary"]}}}}`), []string{"config problem: read server s: "}},
+		{"a config that is none", writeFile(t, "c.json", `{"apps": canary`), []string{"config problem: not valid JSON"}},
+		{"a directory", t.TempDir(), []string{"config problem: is a directory → it has to be a file that can be read"}},
+		{"no such config", "/nonexistent/Caddyfile", []string{"config problem: no such file → correct the path"}},
+		{"no directive", writeFile(t, "Caddyfile", "http://localhost {\nrespond ok\n}\n"), []string{"config problem: has no huma_token and no human_api_token"}},
+		{"an option that there is not", writeFile(t, "Caddyfile", "http://localhost {\nhuma_token {\nsecrets x\n}\n}\n"),
 			[]string{"config problem: unrecognized option 'secrets'"}},
-		"a key of Redis": {caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys c2hvcnQ=\n}\n}")),
+		{"a key of Redis", caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys c2hvcnQ=\n}\n}")),
 			[]string{"config problem: encryption_keys: number 1 has 5 bytes", "credentials problem: 100006"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			_, all := runCheck(t, c.config)
 			finds(t, all, c.want...)
 			if strings.Contains(fmt.Sprint(all), "canary") {
@@ -223,29 +224,30 @@ func TestCheckFindsCredentials(t *testing.T) {
 		return sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: clients}}
 	}
 	fault := func(f sandbox.Fault) []sandbox.Fault { return []sandbox.Fault{f} }
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		service sandbox.Config
 		faults  []sandbox.Fault
 		huma    string
 		human   string // empty: what is found is Huma's alone
 	}{
-		"another secret": {sandbox.Config{Secret: "x", HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "x"}}}, nil,
+		{"another secret", sandbox.Config{Secret: "x", HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "x"}}}, nil,
 			"credentials problem: ios, android, web: status 401, code 100006 → secret", "credentials problem: status 401, code INVALID_CLIENT_ID_OR_SECRET → client_secret"},
-		"another project":     {sandbox.Config{ProjectID: "x"}, nil, "credentials problem: 100001 → project_id", ""},
-		"another deployment":  {sandbox.Config{DeploymentID: "x"}, nil, "credentials problem: 100004 → deployment_id", ""},
-		"one client id":       {sandbox.Config{ClientIDs: map[string]string{"ios": "c1", "web": "c3"}}, nil, "credentials problem: android: status 403, code 100002 → client_id", ""},
-		"another application": {human(map[string]string{"other": "x"}), nil, "", "credentials problem: code INVALID_CLIENT_ID → client_id"},
-		"another signature":   {sandbox.Config{Signature: sandbox.Signature{Encoding: "base64"}}, nil, "credentials problem: 100006 → signature", ""},
-		"another path":        {sandbox.Config{Prefix: "/huma"}, nil, "credentials problem: 404 → api", "credentials warning: 404, which may be → api"},
-		"down":                {sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "credentials problem: the service is down → try again", "credentials problem: status 503 → try again"},
-		"too many calls":      {sandbox.Config{}, fault(sandbox.Fault{Status: 429}), "credentials problem: status 429 → try again", "credentials problem: status 429"},
-		"somebody else":       {sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>"}), "credentials problem: not JSON → api", "credentials problem: not JSON → api"},
-		"a redirect":          {sandbox.Config{}, fault(sandbox.Fault{Redirect: "https://login.invalid/"}), "credentials problem: status 307 → api", "credentials problem: status 307 → api"},
-		"401 by a proxy":      {sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "credentials problem: status 401 → secret", "credentials problem: status 401 → client_secret"},
-		"no answer":           {sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "credentials problem: no answer", "credentials problem: no answer"},
-		"a token for nobody":  {sandbox.Config{}, []sandbox.Fault{{Op: "signin", Status: 200, Body: `{"authToken":"x"}`}, {Op: "id", Status: 200, Body: `{"id_token":"x"}`}}, "credentials warning: somebody whom there is not", "credentials warning: somebody whom there is not"},
+		{"another project", sandbox.Config{ProjectID: "x"}, nil, "credentials problem: 100001 → project_id", ""},
+		{"another deployment", sandbox.Config{DeploymentID: "x"}, nil, "credentials problem: 100004 → deployment_id", ""},
+		{"one client id", sandbox.Config{ClientIDs: map[string]string{"ios": "c1", "web": "c3"}}, nil, "credentials problem: android: status 403, code 100002 → client_id", ""},
+		{"another application", human(map[string]string{"other": "x"}), nil, "", "credentials problem: code INVALID_CLIENT_ID → client_id"},
+		{"another signature", sandbox.Config{Signature: sandbox.Signature{Encoding: "base64"}}, nil, "credentials problem: 100006 → signature", ""},
+		{"another path", sandbox.Config{Prefix: "/huma"}, nil, "credentials problem: 404 → api", "credentials warning: 404, which may be → api"},
+		{"down", sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "credentials problem: the service is down → try again", "credentials problem: status 503 → try again"},
+		{"too many calls", sandbox.Config{}, fault(sandbox.Fault{Status: 429}), "credentials problem: status 429 → try again", "credentials problem: status 429"},
+		{"somebody else", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>"}), "credentials problem: not JSON → api", "credentials problem: not JSON → api"},
+		{"a redirect", sandbox.Config{}, fault(sandbox.Fault{Redirect: "https://login.invalid/"}), "credentials problem: status 307 → api", "credentials problem: status 307 → api"},
+		{"401 by a proxy", sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "credentials problem: status 401 → secret", "credentials problem: status 401 → client_secret"},
+		{"no answer", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "credentials problem: no answer", "credentials problem: no answer"},
+		{"a token for nobody", sandbox.Config{}, []sandbox.Fault{{Op: "signin", Status: 200, Body: `{"authToken":"x"}`}, {Op: "id", Status: 200, Body: `{"id_token":"x"}`}}, "credentials warning: somebody whom there is not", "credentials warning: somebody whom there is not"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			fake := newHuma(t, c.service)
 			if err := fake.SetFaults(c.faults); err != nil {
 				t.Fatal(err)

@@ -77,22 +77,23 @@ func TestTokenOfAConfigFile(t *testing.T) {
 // TestTokenAsTheDirective: what the config says of calls is what is done.
 func TestTokenAsTheDirective(t *testing.T) {
 	t.Setenv("HEADER_UP", "canary-header")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		service sandbox.Config
 		options string
 		calls   string
 	}{
-		"a signature":     {sandbox.Config{Signature: sandbox.Signature{Algorithm: "hmac-sha512", Encoding: "base64", Payload: "{sig.method}.{sig.path}.{sig.body}"}}, "signature hmac-sha512 {\nencoding base64\npayload {sig.method}.{sig.path}.{sig.body}\n}", "signin signup"},
-		"hawk":            {sandbox.Config{Signature: sandbox.Signature{Algorithm: "hawk", ID: "h"}}, "signature hawk {\nid h\n}", "signin signup"},
-		"consent":         {sandbox.Config{}, "registration {\nsign_consent on\nactivation_code canary-code\n}", "signin signup consent"},
-		"a header":        {sandbox.Config{}, "header_up X-Up {env.HEADER_UP}", "signin signup"},
-		"no token":        {sandbox.Config{SignUpWithoutToken: true}, "", "signin signup signin"},
-		"a cache":         {sandbox.Config{}, "cache 5m {\nvary {header.X-Device}\n}", "signin signup"},
-		"a Redis nowhere": {sandbox.Config{}, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys " + redisKey + "\n}\n}", "signin signup"},
-		"a breaker":       {sandbox.Config{}, "breaker {\nfailures 1\n}", "signin signup"},
-		"errors caddy":    {sandbox.Config{}, "errors caddy", "signin signup"},
+		{"a signature", sandbox.Config{Signature: sandbox.Signature{Algorithm: "hmac-sha512", Encoding: "base64", Payload: "{sig.method}.{sig.path}.{sig.body}"}}, "signature hmac-sha512 {\nencoding base64\npayload {sig.method}.{sig.path}.{sig.body}\n}", "signin signup"},
+		{"hawk", sandbox.Config{Signature: sandbox.Signature{Algorithm: "hawk", ID: "h"}}, "signature hawk {\nid h\n}", "signin signup"},
+		{"consent", sandbox.Config{}, "registration {\nsign_consent on\nactivation_code canary-code\n}", "signin signup consent"},
+		{"a header", sandbox.Config{}, "header_up X-Up {env.HEADER_UP}", "signin signup"},
+		{"no token", sandbox.Config{SignUpWithoutToken: true}, "", "signin signup signin"},
+		{"a cache", sandbox.Config{}, "cache 5m {\nvary {header.X-Device}\n}", "signin signup"},
+		{"a Redis nowhere", sandbox.Config{}, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys " + redisKey + "\n}\n}", "signin signup"},
+		{"a breaker", sandbox.Config{}, "breaker {\nfailures 1\n}", "signin signup"},
+		{"errors caddy", sandbox.Config{}, "errors caddy", "signin signup"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			fake := newHuma(t, c.service)
 			config := caddyfileOf(t, humaBlock(fake, c.options))
 			for range 2 { // there is nothing kept from the first time
@@ -147,26 +148,27 @@ func TestTokenTrace(t *testing.T) {
 // TestTokenFails: every end has its exit code, and says what to do.
 func TestTokenFails(t *testing.T) {
 	fault := func(f sandbox.Fault) []sandbox.Fault { return []sandbox.Fault{f} }
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		service sandbox.Config
 		faults  []sandbox.Fault
 		options string
 		code    int
 		parts   []string
 	}{
-		"another secret":     {sandbox.Config{Secret: "another"}, nil, "", 1, []string{"→ no token: upstream_config", "Huma does not accept the signature", "status 401, code 100006", "write: secret"}},
-		"another deployment": {sandbox.Config{DeploymentID: "d2"}, nil, "", 1, []string{"Huma forbids an id", "100004", "write: deployment_id"}},
-		"another project":    {sandbox.Config{ProjectID: "p2"}, nil, "", 1, []string{"upstream_config", "Huma does not know this project", "write: project_id"}},
-		"401 without a code": {sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "", 1, []string{"upstream_config", "its signature, secret or ids may be the reason"}},
-		"not found":          {sandbox.Config{}, fault(sandbox.Fault{Status: 404, Body: "no"}), "", 1, []string{"upstream_rejected", "see the options api"}},
-		"down":               {sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "", 4, []string{"503", "503", "→ no token: upstream_unavailable (2 calls"}},
-		"reset":              {sandbox.Config{}, fault(sandbox.Fault{Reset: sandbox.ResetBefore}), "retries 0", 4, []string{"upstream_unavailable (1 call,"}},
-		"too slow":           {sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "retries 0\nattempt_timeout 100ms", 4, []string{"no answer in time", "upstream_timeout"}},
-		"refused":            {sandbox.Config{}, fault(sandbox.Fault{Status: 403, Body: "{}"}), "", 1, []string{"refused", "The service refuses to sign this user in and to register them", "No token has been granted"}},
-		"registration off":   {sandbox.Config{}, nil, "registration off", 3, []string{"not_registered", "the config has `registration off`"}},
-		"HTML":               {sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>canary"}), "", 1, []string{"upstream_bad_response"}},
+		{"another secret", sandbox.Config{Secret: "another"}, nil, "", 1, []string{"→ no token: upstream_config", "Huma does not accept the signature", "status 401, code 100006", "write: secret"}},
+		{"another deployment", sandbox.Config{DeploymentID: "d2"}, nil, "", 1, []string{"Huma forbids an id", "100004", "write: deployment_id"}},
+		{"another project", sandbox.Config{ProjectID: "p2"}, nil, "", 1, []string{"upstream_config", "Huma does not know this project", "write: project_id"}},
+		{"401 without a code", sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "", 1, []string{"upstream_config", "its signature, secret or ids may be the reason"}},
+		{"not found", sandbox.Config{}, fault(sandbox.Fault{Status: 404, Body: "no"}), "", 1, []string{"upstream_rejected", "see the options api"}},
+		{"down", sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "", 4, []string{"503", "503", "→ no token: upstream_unavailable (2 calls"}},
+		{"reset", sandbox.Config{}, fault(sandbox.Fault{Reset: sandbox.ResetBefore}), "retries 0", 4, []string{"upstream_unavailable (1 call,"}},
+		{"too slow", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "retries 0\nattempt_timeout 100ms", 4, []string{"no answer in time", "upstream_timeout"}},
+		{"refused", sandbox.Config{}, fault(sandbox.Fault{Status: 403, Body: "{}"}), "", 1, []string{"refused", "The service refuses to sign this user in and to register them", "No token has been granted"}},
+		{"registration off", sandbox.Config{}, nil, "registration off", 3, []string{"not_registered", "the config has `registration off`"}},
+		{"HTML", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>canary"}), "", 1, []string{"upstream_bad_response"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			fake := newHuma(t, c.service)
 			if err := fake.SetFaults(c.faults); err != nil {
 				t.Fatal(err)
@@ -219,30 +221,31 @@ func TestTokenUsage(t *testing.T) {
 	two := caddyfileOf(t, "handle /a/* {\n"+humaBlock(fake)+"\n}\nhandle {\n"+humaBlock(fake, "client_type web")+"\n}")
 	human := caddyfileOf(t, humanBlock(fake))
 	unset := caddyfileOf(t, strings.Replace(humaBlock(fake), "sandbox-secret", "{env.CADDY_HUMA_NOT_SET}", 1))
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name string
 		args string
 		code int
 		part string
 	}{
-		"nobody":                {"--config-file " + file, 2, "--email is missing"},
-		"no user id":            {"--config " + human + " --email a@x.example", 2, "--user-id is missing"},
-		"no address":            {"--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The credentials of the request are not valid, or do not name one user by an e-mail address"},
-		"no client type":        {"--config-file " + file + " --email a@x.example", 2, "client_type_required"},
-		"another client type":   {"--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown"},
-		"both configs":          {"--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file is for itself"},
-		"which one":             {"--config " + two + " --email a@x.example", 2, "--which: 1 is huma_token 1 of srv0 (:8080), 2 is huma_token 2 of"},
-		"none of them":          {"--config " + two + " --email a@x.example --which 3", 2, "choose one"},
-		"no such directive":     {"--config " + one + " --directive human_api_token --user-id u", 2, "the config has no human_api_token"},
-		"an unknown directive":  {"--config " + one + " --directive huma --email a@x.example", 2, `there is no "huma"`},
-		"Huma's option":         {"--config " + human + " --user-id u --deployment-id d1", 2, "--deployment-id and --client-type are for huma_token"},
-		"an unknown flag":       {"--emial a@x.example", 2, "unknown flag"},
-		"an argument":           {"alice@x.example", 2, "unknown command"},
-		"no Caddyfile":          {"--email a@x.example", 2, "there is no Caddyfile in this directory"},
-		"no such config":        {"--config /nonexistent/Caddyfile --email a@x.example", 1, "no such file"},
-		"no such file":          {"--config-file /nonexistent/h.json --email a@x.example", 1, "config_file: open /nonexistent/h.json: no such file"},
-		"a secret that is none": {"--config " + unset + " --email a@x.example --client-type web", 1, "secret: the environment variable CADDY_HUMA_NOT_SET is not set"},
+		{"nobody", "--config-file " + file, 2, "--email is missing"},
+		{"no user id", "--config " + human + " --email a@x.example", 2, "--user-id is missing"},
+		{"no address", "--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The credentials of the request are not valid, or do not name one user by an e-mail address"},
+		{"no client type", "--config-file " + file + " --email a@x.example", 2, "client_type_required"},
+		{"another client type", "--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown"},
+		{"both configs", "--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file is for itself"},
+		{"which one", "--config " + two + " --email a@x.example", 2, "--which: 1 is huma_token 1 of srv0 (:8080), 2 is huma_token 2 of"},
+		{"none of them", "--config " + two + " --email a@x.example --which 3", 2, "choose one"},
+		{"no such directive", "--config " + one + " --directive human_api_token --user-id u", 2, "the config has no human_api_token"},
+		{"an unknown directive", "--config " + one + " --directive huma --email a@x.example", 2, `there is no "huma"`},
+		{"Huma's option", "--config " + human + " --user-id u --deployment-id d1", 2, "--deployment-id and --client-type are for huma_token"},
+		{"an unknown flag", "--emial a@x.example", 2, "unknown flag"},
+		{"an argument", "alice@x.example", 2, "unknown command"},
+		{"no Caddyfile", "--email a@x.example", 2, "there is no Caddyfile in this directory"},
+		{"no such config", "--config /nonexistent/Caddyfile --email a@x.example", 1, "no such file"},
+		{"no such file", "--config-file /nonexistent/h.json --email a@x.example", 1, "config_file: open /nonexistent/h.json: no such file"},
+		{"a secret that is none", "--config " + unset + " --email a@x.example --client-type web", 1, "secret: the environment variable CADDY_HUMA_NOT_SET is not set"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			run(t, cli.TokenCommand(), strings.Fields(c.args)...).fails(c.code, c.part)
 		})
 	}

@@ -9,37 +9,38 @@ import (
 )
 
 func TestI06_SourcesThatDoNotLoad(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		option string
 		lines  []string
 		says   []string
 	}{
-		"header":                    {"email", []string{"identity {\nemail Remote-Email\n}"}, []string{"trust forward_auth", "trust proxies"}},
-		"header's placeholder":      {"email", []string{"identity {\nemail {header.Remote-Email}\n}"}, []string{"trust forward_auth", "trust proxies"}},
-		"preset of headers":         {"email", []string{"identity authelia"}, []string{"trust forward_auth", "trust proxies"}},
-		"a name that is a header":   {"name", []string{"identity basic_auth {\nname Remote-Name\n}"}, []string{"trust forward_auth", "trust proxies"}},
-		"no placeholder of a name":  {"verified", []string{"identity basic_auth {\nverified Remote-Verified\n}"}, []string{"trust"}},
-		"candidate":                 {"email", []string{"identity {\nemail {http.auth.candidate.id}\n}"}, []string{"{http.auth.user.id}"}},
-		"candidate, with trust":     {"email", []string{"identity {\nemail {http.auth.candidate.id}\n}", "trust proxies 127.0.0.1"}, []string{"{http.auth.user.id}"}},
-		"query":                     {"email", []string{"identity {\nemail {query.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
-		"query in full":             {"email", []string{"identity {\nemail {http.request.uri.query.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
-		"path":                      {"email", []string{"identity {\nemail {path}\n}"}, []string{"client", "{http.auth.user.id}"}},
-		"cookie":                    {"email", []string{"identity {\nemail {cookie.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
-		"cookie in full":            {"email", []string{"identity {\nemail {http.request.cookie.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
-		"method":                    {"email", []string{"identity {\nemail {method}\n}"}, []string{"{http.auth.user.id}"}},
-		"Caddy's own variable":      {"email", []string{"identity {\nemail {http.vars.client_ip}\n}"}, []string{"{http.auth.user.id}"}},
-		"environment":               {"email", []string{"identity {\nemail {env.USER}\n}"}, []string{"same for every user"}},
-		"part of a text":            {"email", []string{"identity {\nemail {http.auth.user.id}@x.example\n}"}, []string{"one placeholder"}},
-		"two placeholders":          {"email", []string{"identity {\nemail {http.auth.user.id}{user}\n}"}, []string{"one placeholder"}},
-		"no header's name":          {"email", []string{"identity {\nemail Remote(Email)\n}"}, []string{"Remote-Email"}},
-		"no source":                 {"email", []string{"identity {\ndomains x.example\n}"}, []string{"identity <preset>", "email <source>"}},
-		"unknown preset":            {"identity", []string{"identity nobody"}, []string{"authelia", "tailscale"}},
-		"a domain that is none":     {"domains", []string{"identity basic_auth {\ndomains *.x.example\n}"}, []string{"x.example"}},
-		"a header that Caddy drops": {"email", []string{"identity {\nemail Remote_Email\n}", "trust proxies 127.0.0.1"}, []string{"expected_underscore_headers"}},
-		"one with a dot":            {"email", []string{"identity {\nemail remote.email\n}", "trust proxies 127.0.0.1"}, []string{"expected_dot_headers"}},
-		"upstream with a path":      {"trust", []string{"identity authelia", "trust forward_auth http://authelia:9091/api"}, []string{"trust forward_auth authelia:9091"}},
+		{"header", "email", []string{"identity {\nemail Remote-Email\n}"}, []string{"trust forward_auth", "trust proxies"}},
+		{"header's placeholder", "email", []string{"identity {\nemail {header.Remote-Email}\n}"}, []string{"trust forward_auth", "trust proxies"}},
+		{"preset of headers", "email", []string{"identity authelia"}, []string{"trust forward_auth", "trust proxies"}},
+		{"a name that is a header", "name", []string{"identity basic_auth {\nname Remote-Name\n}"}, []string{"trust forward_auth", "trust proxies"}},
+		{"no placeholder of a name", "verified", []string{"identity basic_auth {\nverified Remote-Verified\n}"}, []string{"trust"}},
+		{"candidate", "email", []string{"identity {\nemail {http.auth.candidate.id}\n}"}, []string{"{http.auth.user.id}"}},
+		{"candidate, with trust", "email", []string{"identity {\nemail {http.auth.candidate.id}\n}", "trust proxies 127.0.0.1"}, []string{"{http.auth.user.id}"}},
+		{"query", "email", []string{"identity {\nemail {query.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		{"query in full", "email", []string{"identity {\nemail {http.request.uri.query.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		{"path", "email", []string{"identity {\nemail {path}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		{"cookie", "email", []string{"identity {\nemail {cookie.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		{"cookie in full", "email", []string{"identity {\nemail {http.request.cookie.user}\n}"}, []string{"client", "{http.auth.user.id}"}},
+		{"method", "email", []string{"identity {\nemail {method}\n}"}, []string{"{http.auth.user.id}"}},
+		{"Caddy's own variable", "email", []string{"identity {\nemail {http.vars.client_ip}\n}"}, []string{"{http.auth.user.id}"}},
+		{"environment", "email", []string{"identity {\nemail {env.USER}\n}"}, []string{"same for every user"}},
+		{"part of a text", "email", []string{"identity {\nemail {http.auth.user.id}@x.example\n}"}, []string{"one placeholder"}},
+		{"two placeholders", "email", []string{"identity {\nemail {http.auth.user.id}{user}\n}"}, []string{"one placeholder"}},
+		{"no header's name", "email", []string{"identity {\nemail Remote(Email)\n}"}, []string{"Remote-Email"}},
+		{"no source", "email", []string{"identity {\ndomains x.example\n}"}, []string{"identity <preset>", "email <source>"}},
+		{"unknown preset", "identity", []string{"identity nobody"}, []string{"authelia", "tailscale"}},
+		{"a domain that is none", "domains", []string{"identity basic_auth {\ndomains *.x.example\n}"}, []string{"x.example"}},
+		{"a header that Caddy drops", "email", []string{"identity {\nemail Remote_Email\n}", "trust proxies 127.0.0.1"}, []string{"expected_underscore_headers"}},
+		{"one with a dot", "email", []string{"identity {\nemail remote.email\n}", "trust proxies 127.0.0.1"}, []string{"expected_dot_headers"}},
+		{"upstream with a path", "trust", []string{"identity authelia", "trust forward_auth http://authelia:9091/api"}, []string{"trust forward_auth authelia:9091"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
 				theProblem(t, validateText(t, d.lines(d.deciding(c.lines...)...)), d.optionOf(c.option), d.saying(c.says...)...)
 			}
@@ -110,70 +111,71 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 // has one mistake, which is said once, by the option, with what to write.
 func TestWhoIsAskingProblems(t *testing.T) {
 	custom := func(lines ...string) []string { return []string{assertionOf("", lines...)} }
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		lines  []string
 		option string
 		says   []string
 	}{
-		"nobody":             {[]string{"identity"}, "identity:", []string{"missing", "identity authelia", "trust forward_auth", "userinfo http://"}},
-		"identity, userinfo": {[]string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"beside identity", "leave the other out"}},
-		"trust, userinfo":    {append(asking("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"beside userinfo", "leave it out"}},
+		{"nobody", []string{"identity"}, "identity:", []string{"missing", "identity authelia", "trust forward_auth", "userinfo http://"}},
+		{"identity, userinfo", []string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"beside identity", "leave the other out"}},
+		{"trust, userinfo", append(asking("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"beside userinfo", "leave it out"}},
 
-		"no jwks":           {custom(verifyLines[1], verifyLines[2]), "jwks:", []string{"missing", "URL of the public keys"}},
-		"no issuer":         {custom(verifyLines[0], verifyLines[2]), "issuer:", []string{"missing", "(iss)"}},
-		"no audience":       {custom(verifyLines[0], verifyLines[1]), "audience:", []string{"missing", "(aud)"}},
-		"an empty audience": {custom(verifyLines[0], verifyLines[1], `audience one ""`), "audience:", []string{"empty"}},
-		"a signer":          {custom(append(verifyLines[:3:3], "signer "+balancer)...), "signer:", []string{"only the preset aws_alb", "leave it out"}},
+		{"no jwks", custom(verifyLines[1], verifyLines[2]), "jwks:", []string{"missing", "URL of the public keys"}},
+		{"no issuer", custom(verifyLines[0], verifyLines[2]), "issuer:", []string{"missing", "(iss)"}},
+		{"no audience", custom(verifyLines[0], verifyLines[1]), "audience:", []string{"missing", "(aud)"}},
+		{"an empty audience", custom(verifyLines[0], verifyLines[1], `audience one ""`), "audience:", []string{"empty"}},
+		{"a signer", custom(append(verifyLines[:3:3], "signer "+balancer)...), "signer:", []string{"only the preset aws_alb", "leave it out"}},
 
-		"google_iap, no audience":        {[]string{assertionOf("google_iap", "jwks https://keys.example")}, "audience:", []string{"(aud)"}},
-		"google_iap, a signer":           {[]string{assertionOf("google_iap", "audience a", "signer "+balancer)}, "signer:", []string{"aws_alb"}},
-		"cloudflare_access, no issuer":   {[]string{assertionOf("cloudflare_access", "audience a")}, "issuer:", []string{"https://<team>.cloudflareaccess.com"}},
-		"cloudflare_access, no audience": {[]string{assertionOf("cloudflare_access", "issuer https://a.cloudflareaccess.com")}, "audience:", []string{"(aud)"}},
-		"cloudflare_access, a bare name": {[]string{assertionOf("cloudflare_access", "issuer clinic", "audience a")}, "jwks:", []string{"no URL"}},
-		"pomerium, no audience":          {[]string{assertionOf("pomerium", "issuer a.example")}, "audience:", []string{"(aud)"}},
-		"teleport, no keys":              {[]string{assertionOf("teleport", "issuer clinic", "audience a")}, "jwks:", []string{"https://<proxy>/.well-known/jwks.json"}},
-		"teleport, no issuer":            {[]string{assertionOf("teleport", "jwks https://proxy.example/keys", "audience a")}, "issuer:", []string{"the cluster's name"}},
-		"teleport without verify":        {[]string{"identity teleport"}, "identity:", []string{"teleport", "verify {", "jwks, issuer, audience"}},
-		"the same, with trust":           {[]string{"identity teleport", "trust proxies 10.0.0.0/8"}, "identity:", []string{"verify {"}},
-		"aws_alb without verify":         {[]string{"identity aws_alb"}, "identity:", []string{"aws_alb", "verify {", "signer"}},
-		"aws_alb with trust":             {[]string{"identity aws_alb", "trust proxies 10.0.0.0/8"}, "identity:", []string{"verify {", "signer"}},
-		"aws_alb, no signer":             {[]string{assertionOf("aws_alb", "jwks https://keys.example")}, "signer:", []string{"missing", "ARN"}},
-		"aws_alb, no signer or keys":     {[]string{assertionOf("aws_alb", "audience client")}, "signer:", []string{"missing", "ARN"}},
-		"aws_alb, a name":                {[]string{assertionOf("aws_alb", "signer clinic")}, "signer:", []string{`"clinic" is not the ARN`, "arn:aws:elasticloadbalancing:"}},
-		"aws_alb, another ARN":           {[]string{assertionOf("aws_alb", "signer arn:aws:iam::123456789012:role/clinic")}, "signer:", []string{"is not the ARN of a load balancer"}},
-		"aws_alb, no region":             {[]string{assertionOf("aws_alb", "signer arn:aws:elasticloadbalancing::123456789012:loadbalancer/app/a/b")}, "signer:", []string{"is not the ARN"}},
-		"aws_alb, one of two":            {[]string{assertionOf("aws_alb", "signer "+balancer+" clinic")}, "signer:", []string{`"clinic"`}},
-		"aws_alb, two regions":           {[]string{assertionOf("aws_alb", "signer "+balancer+" "+strings.Replace(balancer, "eu-west-2", "eu-west-1", 1))}, "jwks:", []string{"public-keys.auth.elb."}},
-		"no assertion is known":          {[]string{assertionOf("authelia", verifyLines...), "trust forward_auth"}, "verify:", []string{"authelia", "leave verify out", "email Authorization email"}},
-		"no path":                        {[]string{"identity {\nemail X-Token\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"email Authorization email"}},
-		"a placeholder without a path":   {[]string{"identity google_iap {\nemail {http.auth.user.id}\nverify {\naudience a\n}\n}"}, "email:", []string{"signed assertion"}},
-		"a name of another assertion":    {[]string{"identity google_iap {\nname X-Token name\nverify {\naudience a\n}\n}"}, "name:", []string{"another assertion", "read both from the same"}},
-		"verified of another assertion":  {[]string{"identity google_iap {\nverified {http.vars.token} ok\nverify {\naudience a\n}\n}"}, "verified:", []string{"another assertion"}},
-		"a name that nobody signed":      {[]string{"identity google_iap {\nname X-Name\nverify {\naudience a\n}\n}"}, "name (X-Name)", []string{"trust forward_auth", "trust proxies"}},
-		"verified that nobody signed":    {[]string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
-		"an assertion that Caddy drops":  {[]string{"identity {\nemail X_Token email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"expected_underscore_headers"}},
+		{"google_iap, no audience", []string{assertionOf("google_iap", "jwks https://keys.example")}, "audience:", []string{"(aud)"}},
+		{"google_iap, a signer", []string{assertionOf("google_iap", "audience a", "signer "+balancer)}, "signer:", []string{"aws_alb"}},
+		{"cloudflare_access, no issuer", []string{assertionOf("cloudflare_access", "audience a")}, "issuer:", []string{"https://<team>.cloudflareaccess.com"}},
+		{"cloudflare_access, no audience", []string{assertionOf("cloudflare_access", "issuer https://a.cloudflareaccess.com")}, "audience:", []string{"(aud)"}},
+		{"cloudflare_access, a bare name", []string{assertionOf("cloudflare_access", "issuer clinic", "audience a")}, "jwks:", []string{"no URL"}},
+		{"pomerium, no audience", []string{assertionOf("pomerium", "issuer a.example")}, "audience:", []string{"(aud)"}},
+		{"teleport, no keys", []string{assertionOf("teleport", "issuer clinic", "audience a")}, "jwks:", []string{"https://<proxy>/.well-known/jwks.json"}},
+		{"teleport, no issuer", []string{assertionOf("teleport", "jwks https://proxy.example/keys", "audience a")}, "issuer:", []string{"the cluster's name"}},
+		{"teleport without verify", []string{"identity teleport"}, "identity:", []string{"teleport", "verify {", "jwks, issuer, audience"}},
+		{"the same, with trust", []string{"identity teleport", "trust proxies 10.0.0.0/8"}, "identity:", []string{"verify {"}},
+		{"aws_alb without verify", []string{"identity aws_alb"}, "identity:", []string{"aws_alb", "verify {", "signer"}},
+		{"aws_alb with trust", []string{"identity aws_alb", "trust proxies 10.0.0.0/8"}, "identity:", []string{"verify {", "signer"}},
+		{"aws_alb, no signer", []string{assertionOf("aws_alb", "jwks https://keys.example")}, "signer:", []string{"missing", "ARN"}},
+		{"aws_alb, no signer or keys", []string{assertionOf("aws_alb", "audience client")}, "signer:", []string{"missing", "ARN"}},
+		{"aws_alb, a name", []string{assertionOf("aws_alb", "signer clinic")}, "signer:", []string{`"clinic" is not the ARN`, "arn:aws:elasticloadbalancing:"}},
+		{"aws_alb, another ARN", []string{assertionOf("aws_alb", "signer arn:aws:iam::123456789012:role/clinic")}, "signer:", []string{"is not the ARN of a load balancer"}},
+		{"aws_alb, no region", []string{assertionOf("aws_alb", "signer arn:aws:elasticloadbalancing::123456789012:loadbalancer/app/a/b")}, "signer:", []string{"is not the ARN"}},
+		{"aws_alb, one of two", []string{assertionOf("aws_alb", "signer "+balancer+" clinic")}, "signer:", []string{`"clinic"`}},
+		{"aws_alb, two regions", []string{assertionOf("aws_alb", "signer "+balancer+" "+strings.Replace(balancer, "eu-west-2", "eu-west-1", 1))}, "jwks:", []string{"public-keys.auth.elb."}},
+		{"no assertion is known", []string{assertionOf("authelia", verifyLines...), "trust forward_auth"}, "verify:", []string{"authelia", "leave verify out", "email Authorization email"}},
+		{"no path", []string{"identity {\nemail X-Token\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"email Authorization email"}},
+		{"a placeholder without a path", []string{"identity google_iap {\nemail {http.auth.user.id}\nverify {\naudience a\n}\n}"}, "email:", []string{"signed assertion"}},
+		{"a name of another assertion", []string{"identity google_iap {\nname X-Token name\nverify {\naudience a\n}\n}"}, "name:", []string{"another assertion", "read both from the same"}},
+		{"verified of another assertion", []string{"identity google_iap {\nverified {http.vars.token} ok\nverify {\naudience a\n}\n}"}, "verified:", []string{"another assertion"}},
+		{"a name that nobody signed", []string{"identity google_iap {\nname X-Name\nverify {\naudience a\n}\n}"}, "name (X-Name)", []string{"trust forward_auth", "trust proxies"}},
+		{"verified that nobody signed", []string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
+		{"an assertion that Caddy drops", []string{"identity {\nemail X_Token email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"expected_underscore_headers"}},
 
-		"a path of nowhere":          {[]string{"identity {\nemail X-Userinfo {env.HUMA_TEST_UNSET}\n}", "trust proxies 10.0.0.0/8"}, "email", []string{"HUMA_TEST_UNSET is not set"}},
-		"a document without trust":   {[]string{"identity {\nemail X-Userinfo user.email\n}"}, "email (X-Userinfo)", []string{"trust forward_auth", "trust proxies"}},
-		"azure without trust":        {[]string{"identity azure_easy_auth"}, "", []string{"email (X-Ms-Client-Principal)", "trust forward_auth", "trust proxies"}},
-		"an empty step":              {[]string{"identity {\nemail {http.vars.document} user..email\n}"}, "email:", []string{`"user..email"`, "single dots"}},
-		"a dot at the end":           {[]string{"identity {\nemail {http.vars.document} user.\n}"}, "email:", []string{"single dots"}},
-		"a backslash":                {[]string{"identity basic_auth {\nname {http.vars.document} user\\name\n}"}, "name:", []string{`\. for a dot`}},
-		"a path in what is no name":  {[]string{"identity {\nemail X(User) email\n}"}, "email:", []string{"is not the name of a header"}},
-		"a path behind a candidate":  {[]string{"identity {\nemail {http.auth.candidate.claims} email\n}"}, "email:", []string{"{http.auth.user.id}"}},
-		"a path behind a cookie":     {[]string{"identity {\nemail {cookie.user} email\n}"}, "email:", []string{"written by the client"}},
-		"a path stuck to its source": {[]string{"identity {\nemail {http.vars.document}email\n}"}, "email:", []string{"one placeholder"}},
-		"a wrong preset with verify": {[]string{assertionOf("google_aip", "audience a")}, "identity:", []string{"google_iap"}},
+		{"a path of nowhere", []string{"identity {\nemail X-Userinfo {env.HUMA_TEST_UNSET}\n}", "trust proxies 10.0.0.0/8"}, "email", []string{"HUMA_TEST_UNSET is not set"}},
+		{"a document without trust", []string{"identity {\nemail X-Userinfo user.email\n}"}, "email (X-Userinfo)", []string{"trust forward_auth", "trust proxies"}},
+		{"azure without trust", []string{"identity azure_easy_auth"}, "", []string{"email (X-Ms-Client-Principal)", "trust forward_auth", "trust proxies"}},
+		{"an empty step", []string{"identity {\nemail {http.vars.document} user..email\n}"}, "email:", []string{`"user..email"`, "single dots"}},
+		{"a dot at the end", []string{"identity {\nemail {http.vars.document} user.\n}"}, "email:", []string{"single dots"}},
+		{"a backslash", []string{"identity basic_auth {\nname {http.vars.document} user\\name\n}"}, "name:", []string{`\. for a dot`}},
+		{"a path in what is no name", []string{"identity {\nemail X(User) email\n}"}, "email:", []string{"is not the name of a header"}},
+		{"a path behind a candidate", []string{"identity {\nemail {http.auth.candidate.claims} email\n}"}, "email:", []string{"{http.auth.user.id}"}},
+		{"a path behind a cookie", []string{"identity {\nemail {cookie.user} email\n}"}, "email:", []string{"written by the client"}},
+		{"a path stuck to its source", []string{"identity {\nemail {http.vars.document}email\n}"}, "email:", []string{"one placeholder"}},
+		{"a wrong preset with verify", []string{assertionOf("google_aip", "audience a")}, "identity:", []string{"google_iap"}},
 
-		"userinfo, no email":          {asking("http://localhost:3000/me"), "email:", []string{"email user.email"}},
-		"userinfo, an empty step":     {asking("http://localhost:3000/me", "email .email"), "email:", []string{"single dots"}},
-		"userinfo, a name's":          {asking("http://localhost:3000/me", "email email", "last_name a..b"), "last_name:", []string{"single dots"}},
-		"userinfo, a name":            {asking("http://localhost:3000/me", "email email", `forward_headers Cookie "X Key"`), "forward_headers:", []string{`"X Key"`}},
-		"userinfo, only the host":     {asking("http://localhost:3000/me", "email email", "forward_headers Host"), "forward_headers:", []string{"Authorization or Cookie"}},
-		"userinfo, no scheme":         {asking("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
-		"userinfo, no URL of a Caddy": {asking("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
+		{"userinfo, no email", asking("http://localhost:3000/me"), "email:", []string{"email user.email"}},
+		{"userinfo, an empty step", asking("http://localhost:3000/me", "email .email"), "email:", []string{"single dots"}},
+		{"userinfo, a name's", asking("http://localhost:3000/me", "email email", "last_name a..b"), "last_name:", []string{"single dots"}},
+		{"userinfo, a name", asking("http://localhost:3000/me", "email email", `forward_headers Cookie "X Key"`), "forward_headers:", []string{`"X Key"`}},
+		{"userinfo, only the host", asking("http://localhost:3000/me", "email email", "forward_headers Host"), "forward_headers:", []string{"Authorization or Cookie"}},
+		{"userinfo, no scheme", asking("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
+		{"userinfo, no URL of a Caddy", asking("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
 				theProblem(t, validateText(t, d.lines(d.deciding(c.lines...)...)), d.optionOf(c.option), d.saying(c.says...)...)
 			}
@@ -202,31 +204,32 @@ func TestUserIDs(t *testing.T) {
 	verify := func(lines ...string) string {
 		return "identity {\n" + strings.Join(append(lines, verified...), "\n")
 	}
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		lines  []string
 		option string // empty: it loads
 		says   []string
 	}{
-		"an id alone":             {[]string{"identity {\nuser_id {http.auth.user.sub}\n}"}, "", nil},
-		"an id beside a preset":   {[]string{"identity caddy_security {\nuser_id {http.auth.user.realm_id}\n}"}, "", nil},
-		"userinfo, an id alone":   {asking(me, "user_id user.id"), "", nil},
-		"userinfo, domains":       {asking(me, "user_id id", "email email", "domains x.example"), "", nil},
-		"an assertion's id":       {[]string{verify("user_id Authorization sub")}, "", nil},
-		"an assertion's id, both": {[]string{verify("user_id Authorization sub", "email Authorization email")}, "", nil},
+		{"an id alone", []string{"identity {\nuser_id {http.auth.user.sub}\n}"}, "", nil},
+		{"an id beside a preset", []string{"identity caddy_security {\nuser_id {http.auth.user.realm_id}\n}"}, "", nil},
+		{"userinfo, an id alone", asking(me, "user_id user.id"), "", nil},
+		{"userinfo, domains", asking(me, "user_id id", "email email", "domains x.example"), "", nil},
+		{"an assertion's id", []string{verify("user_id Authorization sub")}, "", nil},
+		{"an assertion's id, both", []string{verify("user_id Authorization sub", "email Authorization email")}, "", nil},
 
-		"an address alone":           {[]string{"identity {\nemail {http.auth.user.email}\n}"}, "user_id:", []string{"identity <preset>", "user_id <source>"}},
-		"userinfo, an address alone": {asking(me, "email user.email"), "user_id:", []string{"user_id user.id"}},
-		"an id of the client's":      {[]string{"identity basic_auth {\nuser_id {query.id}\n}"}, "user_id:", []string{"written by the client"}},
-		"an id that needs trust":     {[]string{"identity basic_auth {\nuser_id X-User\n}"}, "user_id (X-User)", []string{"trust forward_auth", "trust proxies"}},
-		"an address of the client's": {[]string{"identity basic_auth {\nemail {cookie.email}\n}"}, "email:", []string{"written by the client"}},
-		"domains":                    {[]string{"identity {\nuser_id {user_id}\ndomains x.example\n}"}, "email:", []string{"domains", "email <source>", "leave them out"}},
-		"verified":                   {[]string{"identity {\nuser_id {user_id}\nverified {user_verified}\n}"}, "email:", []string{"verified", "email <source>", "leave them out"}},
-		"userinfo, verified":         {asking(me, "user_id id", "verified verified"), "email:", []string{"leave them out"}},
-		"userinfo, a domain":         {asking(me, "user_id id", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
-		"an address nobody signed":   {[]string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the assertion that user_id is read from"}},
-		"an address of another":      {[]string{verify("user_id Authorization sub", "email X-Token email")}, "email:", []string{"another assertion", "user_id"}},
+		{"an address alone", []string{"identity {\nemail {http.auth.user.email}\n}"}, "user_id:", []string{"identity <preset>", "user_id <source>"}},
+		{"userinfo, an address alone", asking(me, "email user.email"), "user_id:", []string{"user_id user.id"}},
+		{"an id of the client's", []string{"identity basic_auth {\nuser_id {query.id}\n}"}, "user_id:", []string{"written by the client"}},
+		{"an id that needs trust", []string{"identity basic_auth {\nuser_id X-User\n}"}, "user_id (X-User)", []string{"trust forward_auth", "trust proxies"}},
+		{"an address of the client's", []string{"identity basic_auth {\nemail {cookie.email}\n}"}, "email:", []string{"written by the client"}},
+		{"domains", []string{"identity {\nuser_id {user_id}\ndomains x.example\n}"}, "email:", []string{"domains", "email <source>", "leave them out"}},
+		{"verified", []string{"identity {\nuser_id {user_id}\nverified {user_verified}\n}"}, "email:", []string{"verified", "email <source>", "leave them out"}},
+		{"userinfo, verified", asking(me, "user_id id", "verified verified"), "email:", []string{"leave them out"}},
+		{"userinfo, a domain", asking(me, "user_id id", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
+		{"an address nobody signed", []string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the assertion that user_id is read from"}},
+		{"an address of another", []string{verify("user_id Authorization sub", "email X-Token email")}, "email:", []string{"another assertion", "user_id"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			err := validateText(t, humanAPIToken.lines(c.lines...))
 			switch {
 			case c.option != "":
@@ -326,23 +329,24 @@ func TestURLsOfOthers(t *testing.T) {
 
 // TestEveryProblemOfABlock has several mistakes in each block.
 func TestEveryProblemOfABlock(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		lines   []string
 		options []string
 	}{
-		"verify":          {[]string{assertionOf("", "signer "+balancer)}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
-		"verify of a row": {[]string{assertionOf("teleport", "signer x")}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
-		"unset":           {[]string{assertionOf("", "jwks {env.HUMA_TEST_UNSET}", "issuer {env.HUMA_TEST_UNSET}")}, []string{"jwks: the environment", "issuer: the environment", "audience:"}},
-		"identity": {
+		{"verify", []string{assertionOf("", "signer "+balancer)}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
+		{"verify of a row", []string{assertionOf("teleport", "signer x")}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
+		{"unset", []string{assertionOf("", "jwks {env.HUMA_TEST_UNSET}", "issuer {env.HUMA_TEST_UNSET}")}, []string{"jwks: the environment", "issuer: the environment", "audience:"}},
+		{"identity",
 			[]string{"identity {\nemail X-Token a..b\nuser_id {query.id}\nname {http.auth.user.id}x\ndomains *.example\n" + "verify {\naudience a\n}\n}"},
 			[]string{"email:", "user_id:", "name:", "domains:", "jwks:", "issuer:"},
 		},
-		"userinfo": {
+		{"userinfo",
 			append(asking("localhost", "forward_headers Upgrade", "name a..b", "last_name .c", "domains @"), "trust forward_auth"),
 			[]string{"userinfo:", "forward_headers:", "email:", "name:", "last_name:", "domains:", "trust:"},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			found := problemsIn(t, validateText(t, directive(append(c.lines, "project_id")...)))
 			for _, option := range append(c.options, "project_id:") {
 				if !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, option) }) {

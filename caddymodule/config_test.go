@@ -168,14 +168,17 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		t.Errorf("the error holds values: %v", err)
 	}
 
-	for name, c := range map[string]struct{ text, says string }{
-		"no JSON":      {`{"projectId": CANARY}`, "not JSON"},
-		"a list":       {`["CANARY"]`, "not a JSON object"},
-		"empty":        {``, "not JSON"},
-		"two secrets":  {`{"secret":"CANARY1","SECRET":"CANARY2"}`, "differ"},
-		"two projects": {`{"a":{"projectId":"CANARY1"},"b":{"projectId":"CANARY2"}}`, "differ"},
+	for _, c := range []struct {
+		name       string
+		text, says string
+	}{
+		{"no JSON", `{"projectId": CANARY}`, "not JSON"},
+		{"a list", `["CANARY"]`, "not a JSON object"},
+		{"empty", ``, "not JSON"},
+		{"two secrets", `{"secret":"CANARY1","SECRET":"CANARY2"}`, "differ"},
+		{"two projects", `{"a":{"projectId":"CANARY1"},"b":{"projectId":"CANARY2"}}`, "differ"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			// What the file should have said is no problem of its own.
 			err := validateText(t, directive("project_id", "secret", "config_file "+writeFile(t, "huma-config.json", c.text)))
 			theProblem(t, err, "config_file:", c.says)

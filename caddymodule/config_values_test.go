@@ -104,34 +104,35 @@ func TestAPIAddresses(t *testing.T) {
 
 func TestHeaderUpAndSignatureProblems(t *testing.T) {
 	const hawk = "signature hawk {\nid key1\n}"
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		option string
 		lines  []string
 	}{
-		"the signature":            {"header_up", []string{"header_up signature x"}},
-		"in other case":            {"header_up", []string{"header_up SIGNATURE x"}},
-		"a signature of own name":  {"header_up", []string{"header_up x-sig x", "signature hmac-sha512 {\nheader_name X-Sig\n}"}},
-		"the deployment":           {"header_up", []string{"header_up DeploymentID x"}},
-		"Host":                     {"header_up", []string{"header_up Host x"}},
-		"Content-Length":           {"header_up", []string{"header_up content-length 1"}},
-		"Content-Type":             {"header_up", []string{"header_up Content-Type x"}},
-		"Transfer-Encoding":        {"header_up", []string{"header_up Transfer-Encoding x"}},
-		"Hawk's own":               {"header_up", []string{"header_up authorization x", hawk}},
-		"no name":                  {"header_up", []string{`header_up "" x`}},
-		"no header's name":         {"header_up", []string{`header_up "X Key" x`}},
-		"no placeholder there":     {"header_up", []string{"header_up X-Key {sig.body}"}},
-		"hawk without id":          {"id", []string{"signature hawk"}},
-		"hawk with encoding":       {"encoding", []string{"signature hawk {\nid a\nencoding hex\n}"}},
-		"hawk with payload":        {"payload", []string{"signature hawk {\nid a\npayload x\n}"}},
-		"hmac with id":             {"id", []string{"signature hmac-sha256 {\nid a\n}"}},
-		"off with encoding":        {"encoding", []string{"signature off {\nencoding hex\n}"}},
-		"unknown in the payload":   {"payload", []string{"signature hmac-sha256 {\npayload {sig.bdy}\n}"}},
-		"a request in the payload": {"payload", []string{"signature hmac-sha256 {\npayload {method}{sig.body}\n}"}},
-		"no name for it":           {"header_name", []string{"signature hmac-sha256 {\nheader_name \"a b\"\n}"}},
-		"a name that is taken":     {"header_name", []string{"signature hmac-sha256 {\nheader_name Content-Type\n}"}},
-		"the deployment's name":    {"header_name", []string{"signature hmac-sha256 {\nheader_name deploymentid\n}"}},
+		{"the signature", "header_up", []string{"header_up signature x"}},
+		{"in other case", "header_up", []string{"header_up SIGNATURE x"}},
+		{"a signature of own name", "header_up", []string{"header_up x-sig x", "signature hmac-sha512 {\nheader_name X-Sig\n}"}},
+		{"the deployment", "header_up", []string{"header_up DeploymentID x"}},
+		{"Host", "header_up", []string{"header_up Host x"}},
+		{"Content-Length", "header_up", []string{"header_up content-length 1"}},
+		{"Content-Type", "header_up", []string{"header_up Content-Type x"}},
+		{"Transfer-Encoding", "header_up", []string{"header_up Transfer-Encoding x"}},
+		{"Hawk's own", "header_up", []string{"header_up authorization x", hawk}},
+		{"no name", "header_up", []string{`header_up "" x`}},
+		{"no header's name", "header_up", []string{`header_up "X Key" x`}},
+		{"no placeholder there", "header_up", []string{"header_up X-Key {sig.body}"}},
+		{"hawk without id", "id", []string{"signature hawk"}},
+		{"hawk with encoding", "encoding", []string{"signature hawk {\nid a\nencoding hex\n}"}},
+		{"hawk with payload", "payload", []string{"signature hawk {\nid a\npayload x\n}"}},
+		{"hmac with id", "id", []string{"signature hmac-sha256 {\nid a\n}"}},
+		{"off with encoding", "encoding", []string{"signature off {\nencoding hex\n}"}},
+		{"unknown in the payload", "payload", []string{"signature hmac-sha256 {\npayload {sig.bdy}\n}"}},
+		{"a request in the payload", "payload", []string{"signature hmac-sha256 {\npayload {method}{sig.body}\n}"}},
+		{"no name for it", "header_name", []string{"signature hmac-sha256 {\nheader_name \"a b\"\n}"}},
+		{"a name that is taken", "header_name", []string{"signature hmac-sha256 {\nheader_name Content-Type\n}"}},
+		{"the deployment's name", "header_name", []string{"signature hmac-sha256 {\nheader_name deploymentid\n}"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			theProblem(t, validateText(t, directive(c.lines...)), c.option)
 		})
 	}
@@ -155,20 +156,23 @@ func TestTLSFiles(t *testing.T) {
 	if err := validateText(t, directive("tls {\nca "+certificate+"\nclient_certificate "+certificate+" "+key+"\n}")); err != nil {
 		t.Errorf("good files: %v", err)
 	}
-	for name, c := range map[string]struct{ line, option, says string }{
-		"no ca":             {"tls {\nca " + nowhere + "\n}", "ca:", nowhere},
-		"ca is no PEM":      {"tls {\nca " + noPEM + "\n}", "ca:", "PEM"},
-		"ca is empty":       {"tls {\nca " + empty + "\n}", "ca:", "PEM"},
-		"ca is a key":       {"tls {\nca " + key + "\n}", "ca:", "PEM"},
-		"ca is a directory": {"tls {\nca " + t.TempDir() + "\n}", "ca:", "directory"},
-		"no certificate":    {pair(nowhere, key), "client_certificate:", nowhere},
-		"no key":            {pair(certificate, nowhere), "client_certificate:", nowhere},
-		"no PEM":            {pair(noPEM, key), "client_certificate:", "PEM"},
-		"empty key":         {pair(certificate, empty), "client_certificate:", "PEM"},
-		"another key":       {pair(certificate, otherKey), "client_certificate:", "does not match"},
-		"exchanged":         {pair(key, certificate), "client_certificate:", "PEM"},
+	for _, c := range []struct {
+		name               string
+		line, option, says string
+	}{
+		{"no ca", "tls {\nca " + nowhere + "\n}", "ca:", nowhere},
+		{"ca is no PEM", "tls {\nca " + noPEM + "\n}", "ca:", "PEM"},
+		{"ca is empty", "tls {\nca " + empty + "\n}", "ca:", "PEM"},
+		{"ca is a key", "tls {\nca " + key + "\n}", "ca:", "PEM"},
+		{"ca is a directory", "tls {\nca " + t.TempDir() + "\n}", "ca:", "directory"},
+		{"no certificate", pair(nowhere, key), "client_certificate:", nowhere},
+		{"no key", pair(certificate, nowhere), "client_certificate:", nowhere},
+		{"no PEM", pair(noPEM, key), "client_certificate:", "PEM"},
+		{"empty key", pair(certificate, empty), "client_certificate:", "PEM"},
+		{"another key", pair(certificate, otherKey), "client_certificate:", "does not match"},
+		{"exchanged", pair(key, certificate), "client_certificate:", "PEM"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			theProblem(t, validateText(t, directive(c.line)), c.option, c.says)
 		})
 	}

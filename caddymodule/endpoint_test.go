@@ -130,41 +130,42 @@ func TestClientTypes(t *testing.T) {
 		}
 	}
 	const form, json = "application/x-www-form-urlencoded", "application/json; charset=utf-8"
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name          string
 		method, query string
 		body          func(*http.Request)
 		client        string // that is signed in
 		code          string
 	}{
-		"query":                 {method: "GET", query: "?client_type=ios", client: "c1"},
-		"capitals":              {method: "GET", query: "?client_type=ANDROID", client: "c2"},
-		"camel case":            {method: "GET", query: "?clientType=Web", client: "c3"},
-		"escaped":               {method: "GET", query: "?client%5Ftype=%69os", client: "c1"},
-		"both spellings":        {method: "GET", query: "?client_type=ios&clientType=IOS", client: "c1"},
-		"other parameters":      {method: "GET", query: "?x=1&client_type=web&y=client_type", client: "c3"},
-		"form":                  {method: "POST", body: body(form, "client_type=ios"), client: "c1"},
-		"json":                  {method: "POST", body: body(json, `{"client_type":"IOS","reason":{"a":1}}`), client: "c1"},
-		"json camel case":       {method: "POST", body: body(json, `{"clientType":"web"}`), client: "c3"},
-		"query and body agree":  {method: "POST", query: "?client_type=web", body: body(json, `{"clientType":"web"}`), client: "c3"},
-		"none":                  {method: "GET", code: "client_type_required"},
-		"empty":                 {method: "GET", query: "?client_type=", code: "client_type_required"},
-		"null":                  {method: "POST", body: body(json, `{"clientType":null}`), code: "client_type_required"},
-		"empty body":            {method: "POST", code: "client_type_required"},
-		"unknown":               {method: "GET", query: "?client_type=tv", code: "client_type_unknown"},
-		"two":                   {method: "GET", query: "?client_type=ios&client_type=web", code: "client_type_unknown"},
-		"query and body differ": {method: "POST", query: "?client_type=web", body: body(form, "clientType=ios"), code: "client_type_unknown"},
-		"a Kelvin sign":         {method: "GET", query: "?client_type=" + url.QueryEscape("ıos"), code: "client_type_unknown"},
-		"two JSON members":      {method: "POST", body: body(json, `{"client_type":"ios","client_type":"android"}`), code: "client_type_unknown"},
-		"unreadable":            {method: "GET", query: "?client_type=%zz", code: "client_type_unknown"},
-		"no JSON":               {method: "POST", body: body(json, `{"client_type"`), code: "body_invalid"},
-		"JSON list":             {method: "POST", body: body(json, `["ios"]`), code: "body_invalid"},
-		"JSON null":             {method: "POST", body: body(json, `null`), code: "body_invalid"},
-		"two JSON values":       {method: "POST", body: body(json, `{"client_type":"ios"}{}`), code: "body_invalid"},
-		"JSON number":           {method: "POST", body: body(json, `{"client_type":1}`), code: "body_invalid"},
-		"other content":         {method: "POST", body: body("text/plain", "client_type=ios"), code: "body_invalid"},
-		"too long":              {method: "POST", query: "?client_type=ios", body: body(form, strings.Repeat("x", 4097)), code: "body_invalid"},
+		{name: "query", method: "GET", query: "?client_type=ios", client: "c1"},
+		{name: "capitals", method: "GET", query: "?client_type=ANDROID", client: "c2"},
+		{name: "camel case", method: "GET", query: "?clientType=Web", client: "c3"},
+		{name: "escaped", method: "GET", query: "?client%5Ftype=%69os", client: "c1"},
+		{name: "both spellings", method: "GET", query: "?client_type=ios&clientType=IOS", client: "c1"},
+		{name: "other parameters", method: "GET", query: "?x=1&client_type=web&y=client_type", client: "c3"},
+		{name: "form", method: "POST", body: body(form, "client_type=ios"), client: "c1"},
+		{name: "json", method: "POST", body: body(json, `{"client_type":"IOS","reason":{"a":1}}`), client: "c1"},
+		{name: "json camel case", method: "POST", body: body(json, `{"clientType":"web"}`), client: "c3"},
+		{name: "query and body agree", method: "POST", query: "?client_type=web", body: body(json, `{"clientType":"web"}`), client: "c3"},
+		{name: "none", method: "GET", code: "client_type_required"},
+		{name: "empty", method: "GET", query: "?client_type=", code: "client_type_required"},
+		{name: "null", method: "POST", body: body(json, `{"clientType":null}`), code: "client_type_required"},
+		{name: "empty body", method: "POST", code: "client_type_required"},
+		{name: "unknown", method: "GET", query: "?client_type=tv", code: "client_type_unknown"},
+		{name: "two", method: "GET", query: "?client_type=ios&client_type=web", code: "client_type_unknown"},
+		{name: "query and body differ", method: "POST", query: "?client_type=web", body: body(form, "clientType=ios"), code: "client_type_unknown"},
+		{name: "a Kelvin sign", method: "GET", query: "?client_type=" + url.QueryEscape("ıos"), code: "client_type_unknown"},
+		{name: "two JSON members", method: "POST", body: body(json, `{"client_type":"ios","client_type":"android"}`), code: "client_type_unknown"},
+		{name: "unreadable", method: "GET", query: "?client_type=%zz", code: "client_type_unknown"},
+		{name: "no JSON", method: "POST", body: body(json, `{"client_type"`), code: "body_invalid"},
+		{name: "JSON list", method: "POST", body: body(json, `["ios"]`), code: "body_invalid"},
+		{name: "JSON null", method: "POST", body: body(json, `null`), code: "body_invalid"},
+		{name: "two JSON values", method: "POST", body: body(json, `{"client_type":"ios"}{}`), code: "body_invalid"},
+		{name: "JSON number", method: "POST", body: body(json, `{"client_type":1}`), code: "body_invalid"},
+		{name: "other content", method: "POST", body: body("text/plain", "client_type=ios"), code: "body_invalid"},
+		{name: "too long", method: "POST", query: "?client_type=ios", body: body(form, strings.Repeat("x", 4097)), code: "body_invalid"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			huma.Reset()
 			s.request("DELETE", path, as("a@x.example"))
 			edits := []func(*http.Request){as("a@x.example")}
@@ -192,15 +193,18 @@ func TestClientTypeDefaults(t *testing.T) {
 	credentials := func(ids string) string {
 		return strings.NewReplacer("client_id ios c1", ids, "client_id android c2", "", "client_id web c3", "").Replace(simpleSite(huma, ""))
 	}
-	for name, c := range map[string]struct{ caddyfile, query, client, code string }{
-		"configured":     {caddyfile: simpleSite(huma, "client_type android"), client: "c2"},
-		"named wins":     {caddyfile: simpleSite(huma, "client_type android"), query: "?client_type=web", client: "c3"},
-		"the only one":   {caddyfile: credentials("client_id web c3"), client: "c3"},
-		"without an id":  {caddyfile: credentials("client_id web c3"), query: "?client_type=ios", code: "client_type_unknown"},
-		"one for all":    {caddyfile: credentials("client_id c2"), client: "c2"},
-		"one, but named": {caddyfile: credentials("client_id c2"), query: "?client_type=ios", client: "c2"},
+	for _, c := range []struct {
+		name                           string
+		caddyfile, query, client, code string
+	}{
+		{name: "configured", caddyfile: simpleSite(huma, "client_type android"), client: "c2"},
+		{name: "named wins", caddyfile: simpleSite(huma, "client_type android"), query: "?client_type=web", client: "c3"},
+		{name: "the only one", caddyfile: credentials("client_id web c3"), client: "c3"},
+		{name: "without an id", caddyfile: credentials("client_id web c3"), query: "?client_type=ios", code: "client_type_unknown"},
+		{name: "one for all", caddyfile: credentials("client_id c2"), client: "c2"},
+		{name: "one, but named", caddyfile: credentials("client_id c2"), query: "?client_type=ios", client: "c2"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			huma.Reset()
 			a := serve(t, c.caddyfile).request("GET", path+c.query, as("a@x.example"))
 			if c.code != "" {

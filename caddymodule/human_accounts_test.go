@@ -156,23 +156,24 @@ func TestConnect_SharedLimits(t *testing.T) {
 		return "human_api_token " + matcher + " {\nclient_id " + client + "\nclient_secret {env.HUMA_TEST_SECRET}\nidentity basic_auth\n" + more + "\n}\n"
 	}
 	t.Setenv("HUMA_TEST_SECRET", "s")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name                        string
 		client, first, second, says string
 	}{
-		"the same defaults":    {"h1", "", "", ""},
-		"the same":             {"h1", "max_concurrent 5", "max_concurrent 5", ""},
-		"the default written":  {"h1", "", "max_concurrent 64\nmax_waiting 2000\ncache {\nmax_entries 100000\n}\nbreaker {\nfailures 20\nopen 5s\n}", ""},
-		"each its own":         {"h1", "timeout 5s\nretries 0\ncache 10s\nextra_scopes a", "cache off\ncross_site allow", ""},
-		"max_concurrent":       {"h1", "", "max_concurrent 5", clash},
-		"with other scopes":    {"h1", "", "max_concurrent 5\nextra_scopes a", clash},
-		"max_waiting":          {"h1", "", "max_waiting 5", clash},
-		"max_entries":          {"h1", "", "cache {\nmax_entries 5\n}", clash},
-		"breaker off":          {"h1", "", "breaker off", clash},
-		"breaker failures":     {"h1", "", "breaker {\nfailures 5\n}", clash},
-		"breaker open":         {"h1", "", "breaker {\nopen 1s\n}", clash},
-		"of another client id": {"h2", "", "max_concurrent 5\nbreaker off", ""},
+		{"the same defaults", "h1", "", "", ""},
+		{"the same", "h1", "max_concurrent 5", "max_concurrent 5", ""},
+		{"the default written", "h1", "", "max_concurrent 64\nmax_waiting 2000\ncache {\nmax_entries 100000\n}\nbreaker {\nfailures 20\nopen 5s\n}", ""},
+		{"each its own", "h1", "timeout 5s\nretries 0\ncache 10s\nextra_scopes a", "cache off\ncross_site allow", ""},
+		{"max_concurrent", "h1", "", "max_concurrent 5", clash},
+		{"with other scopes", "h1", "", "max_concurrent 5\nextra_scopes a", clash},
+		{"max_waiting", "h1", "", "max_waiting 5", clash},
+		{"max_entries", "h1", "", "cache {\nmax_entries 5\n}", clash},
+		{"breaker off", "h1", "", "breaker off", clash},
+		{"breaker failures", "h1", "", "breaker {\nfailures 5\n}", clash},
+		{"breaker open", "h1", "", "breaker {\nopen 1s\n}", clash},
+		{"of another client id", "h2", "", "max_concurrent 5\nbreaker off", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			err := validateText(t, block("", "h1", c.first)+block("/other", c.client, c.second))
 			switch {
 			case c.says == "" && err != nil:

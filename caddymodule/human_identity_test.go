@@ -49,27 +49,28 @@ func TestConnect_TheIDIsTheUser(t *testing.T) {
 // user.
 func TestConnect_NobodyWithoutAnID(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name  string
 		edits []func(*http.Request)
 		code  string
 	}{
-		"none":              {nil, "identity_missing"},
-		"an address only":   {[]func(*http.Request){email("a@x.example")}, "identity_missing"},
-		"empty":             {[]func(*http.Request){as("")}, "identity_missing"},
-		"twice":             {[]func(*http.Request){as("u-1"), as("u-2")}, "identity_ambiguous"},
-		"twice the same":    {[]func(*http.Request){as("u-1"), as("u-1")}, "identity_ambiguous"},
-		"empty and one":     {[]func(*http.Request){as(""), as("u-1")}, "identity_ambiguous"},
-		"joined":            {[]func(*http.Request){as("u-1, u-2")}, "identity_ambiguous"},
-		"a tab":             {[]func(*http.Request){as("u\t1")}, "identity_invalid"},
-		"no UTF-8":          {[]func(*http.Request){as("u\xff1")}, "identity_invalid"},
-		"a C1 control":      {[]func(*http.Request){as("u\u00851")}, "identity_invalid"},
-		"too long":          {[]func(*http.Request){as(strings.Repeat("u", 257))}, "identity_invalid"},
-		"a placeholder":     {[]func(*http.Request){as("{http.auth.user.id}")}, "identity_invalid"},
-		"another's nothing": {[]func(*http.Request){as("(null)")}, "identity_invalid"},
-		"two addresses":     {[]func(*http.Request){as("u-1"), email("a@x.example"), email("b@x.example")}, "identity_ambiguous"},
+		{"none", nil, "identity_missing"},
+		{"an address only", []func(*http.Request){email("a@x.example")}, "identity_missing"},
+		{"empty", []func(*http.Request){as("")}, "identity_missing"},
+		{"twice", []func(*http.Request){as("u-1"), as("u-2")}, "identity_ambiguous"},
+		{"twice the same", []func(*http.Request){as("u-1"), as("u-1")}, "identity_ambiguous"},
+		{"empty and one", []func(*http.Request){as(""), as("u-1")}, "identity_ambiguous"},
+		{"joined", []func(*http.Request){as("u-1, u-2")}, "identity_ambiguous"},
+		{"a tab", []func(*http.Request){as("u\t1")}, "identity_invalid"},
+		{"no UTF-8", []func(*http.Request){as("u\xff1")}, "identity_invalid"},
+		{"a C1 control", []func(*http.Request){as("u\u00851")}, "identity_invalid"},
+		{"too long", []func(*http.Request){as(strings.Repeat("u", 257))}, "identity_invalid"},
+		{"a placeholder", []func(*http.Request){as("{http.auth.user.id}")}, "identity_invalid"},
+		{"another's nothing", []func(*http.Request){as("(null)")}, "identity_invalid"},
+		{"two addresses", []func(*http.Request){as("u-1"), email("a@x.example"), email("b@x.example")}, "identity_ambiguous"},
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
-			t.Run(name+" "+method, func(t *testing.T) {
+			t.Run(c.name+" "+method, func(t *testing.T) {
 				d.request(method, connectPath, c.edits...).problem(t, http.StatusUnauthorized, c.code)
 			})
 		}

@@ -85,22 +85,23 @@ func TestConnect_AShorterTTL(t *testing.T) {
 // TestConnect_EachTypeHasItsOwnLifetime: the members have other names, and the
 // other type's says nothing.
 func TestConnect_EachTypeHasItsOwnLifetime(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name        string
 		session, id string
 		least, most int64
 	}{
-		"its own":       {`"expires_in":3600`, `"id_token_expires_in":3600`, 3590, 3600},
-		"the other's":   {`"id_token_expires_in":3600`, `"expires_in":3600`, 0, 0},
-		"both":          {`"expires_in":3600,"id_token_expires_in":7200`, `"id_token_expires_in":3600,"expires_in":7200`, 3590, 3600},
-		"a text":        {`"expires_in":"3600"`, `"id_token_expires_in":"3600"`, 3590, 3600},
-		"none":          {`"x":1`, `"x":1`, 0, 0},
-		"zero":          {`"expires_in":0`, `"id_token_expires_in":0`, 0, 0},
-		"negative":      {`"expires_in":-3600`, `"id_token_expires_in":-3600`, 0, 0},
-		"nonsense":      {`"expires_in":"an hour"`, `"id_token_expires_in":true`, 0, 0},
-		"for ever":      {`"expires_in":1e18`, `"id_token_expires_in":1e18`, 86390, 86400},
-		"for ever, too": {`"expires_in":"1e18"`, `"id_token_expires_in":9223372036854775807`, 86390, 86400},
+		{"its own", `"expires_in":3600`, `"id_token_expires_in":3600`, 3590, 3600},
+		{"the other's", `"id_token_expires_in":3600`, `"expires_in":3600`, 0, 0},
+		{"both", `"expires_in":3600,"id_token_expires_in":7200`, `"id_token_expires_in":3600,"expires_in":7200`, 3590, 3600},
+		{"a text", `"expires_in":"3600"`, `"id_token_expires_in":"3600"`, 3590, 3600},
+		{"none", `"x":1`, `"x":1`, 0, 0},
+		{"zero", `"expires_in":0`, `"id_token_expires_in":0`, 0, 0},
+		{"negative", `"expires_in":-3600`, `"id_token_expires_in":-3600`, 0, 0},
+		{"nonsense", `"expires_in":"an hour"`, `"id_token_expires_in":true`, 0, 0},
+		{"for ever", `"expires_in":1e18`, `"id_token_expires_in":1e18`, 86390, 86400},
+		{"for ever, too", `"expires_in":"1e18"`, `"id_token_expires_in":9223372036854775807`, 86390, 86400},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			d := openConnect(t, sandbox.Config{}, "")
 			d.connected(t, "connected")
 			d.faults(t,

@@ -56,23 +56,26 @@ func (d *connectDesk) someone(t testing.TB, n *int, first string) (user string, 
 // stands and whatever the status.
 func TestConnect_CodesInEveryShape(t *testing.T) {
 	d, n := openConnect(t, sandbox.Config{}, "breaker off"), 0
-	for code, c := range map[string]struct{ session, id ending }{
-		"SESSION_TOKEN_GENERATION_NOT_ALLOWED": {granted("session", "id"), unavailable("id")},
-		"UNKNOWN_CLIENT_USER_ID":               {unavailable("session"), granted("id", "session")},
-		"ID_TOKEN_GENERATION_NOT_ALLOWED":      {unavailable("session"), granted("id", "session")},
-		"INVALID_CLIENT_ID":                    {ourConfig("session"), ourConfig("id")},
-		"INVALID_CLIENT_ID_OR_SECRET":          {ourConfig("session"), ourConfig("id")},
-		"CLIENT_TOKEN_GENERATION_NOT_ALLOWED":  {ourConfig("session"), ourConfig("id")},
-		"NOT_AUTHORIZED":                       {ourConfig("session"), ourConfig("id")},
-		"INVALID_TOKEN_TYPE":                   {ourRequest("session"), ourRequest("id")},
+	for _, c := range []struct {
+		name        string
+		session, id ending
+	}{
+		{"SESSION_TOKEN_GENERATION_NOT_ALLOWED", granted("session", "id"), unavailable("id")},
+		{"UNKNOWN_CLIENT_USER_ID", unavailable("session"), granted("id", "session")},
+		{"ID_TOKEN_GENERATION_NOT_ALLOWED", unavailable("session"), granted("id", "session")},
+		{"INVALID_CLIENT_ID", ourConfig("session"), ourConfig("id")},
+		{"INVALID_CLIENT_ID_OR_SECRET", ourConfig("session"), ourConfig("id")},
+		{"CLIENT_TOKEN_GENERATION_NOT_ALLOWED", ourConfig("session"), ourConfig("id")},
+		{"NOT_AUTHORIZED", ourConfig("session"), ourConfig("id")},
+		{"INVALID_TOKEN_TYPE", ourRequest("session"), ourRequest("id")},
 	} {
-		t.Run(code, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			for op, want := range map[string]ending{"session": c.session, "id": c.id} {
 				for _, shape := range codeShapes {
 					for _, status := range []int{0, 400, 401, 404, 500, 503} {
 						d.faults(t)
 						user, edit := d.someone(t, &n, op)
-						d.faults(t, sandbox.Fault{Op: op, Code: code, Shape: shape, Status: status})
+						d.faults(t, sandbox.Fault{Op: op, Code: c.name, Shape: shape, Status: status})
 						want.check(t, d, d.request("GET", connectPath, as(user), edit))
 						if t.Failed() {
 							t.Fatalf("%s as %s, status %d", op, shape, status)
@@ -129,31 +132,32 @@ func TestConnect_StatusesWithoutACode(t *testing.T) {
 func TestConnect_TheSecondCallIsTheLast(t *testing.T) {
 	d, n := openConnect(t, sandbox.Config{}, "breaker off"), 0
 	elsewhere := newHuma(t, sandbox.Config{})
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name  string
 		fault sandbox.Fault
 		want  func(calls ...string) ending
 		calls int
 	}{
-		"refused, code":   {sandbox.Fault{Status: 403}, unavailable, 1},
-		"not allowed":     {sandbox.Fault{Code: "ID_TOKEN_GENERATION_NOT_ALLOWED"}, unavailable, 1},
-		"unknown":         {sandbox.Fault{Code: "UNKNOWN_CLIENT_USER_ID"}, unavailable, 1},
-		"session is over": {sandbox.Fault{Code: "SESSION_TOKEN_GENERATION_NOT_ALLOWED"}, unavailable, 1},
-		"our client":      {sandbox.Fault{Code: "INVALID_CLIENT_ID"}, ourConfig, 1},
-		"our type":        {sandbox.Fault{Code: "INVALID_TOKEN_TYPE"}, ourRequest, 1},
-		"401":             {sandbox.Fault{Status: 401}, ourConfig, 1},
-		"400":             {sandbox.Fault{Status: 400}, ourRequest, 1},
-		"429":             {sandbox.Fault{Status: 429}, outage, 2},
-		"503":             {sandbox.Fault{Status: 503}, outage, 2},
-		"503 once":        {sandbox.Fault{Status: 503, Times: 1}, granted, 2},
-		"reset":           {sandbox.Fault{Reset: sandbox.ResetAfter}, outage, 2},
-		"500":             {sandbox.Fault{Status: 500}, outage, 1},
-		"redirect":        {sandbox.Fault{Redirect: elsewhere.URL + "/v1/connect/token"}, badAnswer, 1},
-		"garbage":         {sandbox.Fault{Garbage: true}, badAnswer, 1},
-		"too long":        {sandbox.Fault{Size: 65<<10 + 1}, badAnswer, 1},
-		"another's token": {sandbox.Fault{Status: 200, Body: `{"token":"a","access_token":"b","expires_in":3600}`}, badAnswer, 1},
+		{"refused, code", sandbox.Fault{Status: 403}, unavailable, 1},
+		{"not allowed", sandbox.Fault{Code: "ID_TOKEN_GENERATION_NOT_ALLOWED"}, unavailable, 1},
+		{"unknown", sandbox.Fault{Code: "UNKNOWN_CLIENT_USER_ID"}, unavailable, 1},
+		{"session is over", sandbox.Fault{Code: "SESSION_TOKEN_GENERATION_NOT_ALLOWED"}, unavailable, 1},
+		{"our client", sandbox.Fault{Code: "INVALID_CLIENT_ID"}, ourConfig, 1},
+		{"our type", sandbox.Fault{Code: "INVALID_TOKEN_TYPE"}, ourRequest, 1},
+		{"401", sandbox.Fault{Status: 401}, ourConfig, 1},
+		{"400", sandbox.Fault{Status: 400}, ourRequest, 1},
+		{"429", sandbox.Fault{Status: 429}, outage, 2},
+		{"503", sandbox.Fault{Status: 503}, outage, 2},
+		{"503 once", sandbox.Fault{Status: 503, Times: 1}, granted, 2},
+		{"reset", sandbox.Fault{Reset: sandbox.ResetAfter}, outage, 2},
+		{"500", sandbox.Fault{Status: 500}, outage, 1},
+		{"redirect", sandbox.Fault{Redirect: elsewhere.URL + "/v1/connect/token"}, badAnswer, 1},
+		{"garbage", sandbox.Fault{Garbage: true}, badAnswer, 1},
+		{"too long", sandbox.Fault{Size: 65<<10 + 1}, badAnswer, 1},
+		{"another's token", sandbox.Fault{Status: 200, Body: `{"token":"a","access_token":"b","expires_in":3600}`}, badAnswer, 1},
 	} {
 		for first, second := range map[string]string{"session": "id", "id": "session"} {
-			t.Run(name+" after "+first, func(t *testing.T) {
+			t.Run(c.name+" after "+first, func(t *testing.T) {
 				d.faults(t)
 				user, edit := d.someone(t, &n, first)
 				c.fault.Op = second

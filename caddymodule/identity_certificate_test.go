@@ -34,28 +34,29 @@ func TestI14_ClientCertificates(t *testing.T) {
 	pool := "trust_pool file " + ours.File
 
 	const source, list = "{http.request.tls.client.san.emails.0}", "{http.request.tls.client.san.emails}"
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name               string
 		mode, pool, source string
 		want               map[*tls.Certificate]string // user, code, or nothing where there is no handshake
 	}{
-		"no client_auth": {"", "", source, map[*tls.Certificate]string{
+		{"no client_auth", "", "", source, map[*tls.Certificate]string{
 			nil: "identity_untrusted", alice: "identity_untrusted", self: "identity_untrusted"}},
-		"request": {"request", "", source, map[*tls.Certificate]string{
+		{"request", "request", "", source, map[*tls.Certificate]string{
 			nil: "identity_untrusted", alice: "identity_untrusted", self: "identity_untrusted", foreign: "identity_untrusted"}},
-		"request, a pool": {"request", pool, source, map[*tls.Certificate]string{
+		{"request, a pool", "request", pool, source, map[*tls.Certificate]string{
 			nil: "identity_untrusted", alice: "identity_untrusted", self: "identity_untrusted", foreign: "identity_untrusted"}},
-		"require": {"require", "", source, map[*tls.Certificate]string{
+		{"require", "require", "", source, map[*tls.Certificate]string{
 			nil: "", alice: "identity_untrusted", self: "identity_untrusted", foreign: "identity_untrusted"}},
-		"require, a pool": {"require", pool, source, map[*tls.Certificate]string{
+		{"require, a pool", "require", pool, source, map[*tls.Certificate]string{
 			nil: "", alice: "identity_untrusted", self: "identity_untrusted", foreign: "identity_untrusted"}},
-		"verify_if_given": {"verify_if_given", pool, source, map[*tls.Certificate]string{
+		{"verify_if_given", "verify_if_given", pool, source, map[*tls.Certificate]string{
 			nil: "identity_untrusted", alice: "alice@x.example", bob: "bob@x.example", self: "", foreign: "", none: "identity_missing"}},
-		"require_and_verify": {"require_and_verify", pool, source, map[*tls.Certificate]string{
+		{"require_and_verify", "require_and_verify", pool, source, map[*tls.Certificate]string{
 			nil: "", alice: "alice@x.example", bob: "bob@x.example", two: "alice@x.example", self: "", foreign: "", none: "identity_missing"}},
-		"the list": {"require_and_verify", pool, list, map[*tls.Certificate]string{
+		{"the list", "require_and_verify", pool, list, map[*tls.Certificate]string{
 			alice: "alice@x.example", two: "identity_invalid", none: "identity_missing", self: ""}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			_, port, _ := net.SplitHostPort(freeAddress(t))
 			address, auth := "https://localhost:"+port, "" // with client_auth Caddy wants SNI, and addresses have none
 			if c.mode != "" {

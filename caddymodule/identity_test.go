@@ -29,26 +29,27 @@ func TestI01_NoValue(t *testing.T) {
 func TestI02_MoreThanOne(t *testing.T) {
 	d := open(t, trusting)
 	d.granted(t, "a@x.example", path, as("a@x.example"))
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		code    string
 		headers []string
 	}{
-		"two lines":              {"identity_ambiguous", []string{"X-Test-User: a@x.example", "X-Test-User: b@x.example"}},
-		"the same twice":         {"identity_ambiguous", []string{"X-Test-User: a@x.example", "X-Test-User: a@x.example"}},
-		"two spellings":          {"identity_ambiguous", []string{"X-Test-User: a@x.example", "x-TEST-user: b@x.example"}},
-		"first empty":            {"identity_ambiguous", []string{"X-Test-User:", "X-Test-User: b@x.example"}},
-		"second empty":           {"identity_ambiguous", []string{"X-Test-User: a@x.example", "X-Test-User: "}},
-		"far apart":              {"identity_ambiguous", []string{"X-Test-User: a@x.example", "Accept: */*", "X-Test-User: b@x.example"}},
-		"a comma list":           {"identity_invalid", []string{"X-Test-User: a@x.example, b@x.example"}},
-		"a comma list of one":    {"identity_invalid", []string{"X-Test-User: a@x.example,"}},
-		"a semicolon list":       {"identity_invalid", []string{"X-Test-User: a@x.example;b@x.example"}},
-		"split by a bare LF":     {"identity_ambiguous", []string{"X-Test-User: a@x.example\nX-Test-User: b@x.example"}},
-		"a folded list":          {"identity_invalid", []string{"X-Test-User: a@x.example\r\n b@x.example"}},
-		"folded after a comma":   {"identity_invalid", []string{"X-Test-User: a@x.example,\r\n\tb@x.example"}},
-		"an address in a fold":   {"identity_invalid", []string{"X-Test-User: a@x.ex\r\n ample"}},
-		"a fold of another line": {"identity_missing", []string{"X-Other: 1\r\n X-Test-User: a@x.example"}},
+		{"two lines", "identity_ambiguous", []string{"X-Test-User: a@x.example", "X-Test-User: b@x.example"}},
+		{"the same twice", "identity_ambiguous", []string{"X-Test-User: a@x.example", "X-Test-User: a@x.example"}},
+		{"two spellings", "identity_ambiguous", []string{"X-Test-User: a@x.example", "x-TEST-user: b@x.example"}},
+		{"first empty", "identity_ambiguous", []string{"X-Test-User:", "X-Test-User: b@x.example"}},
+		{"second empty", "identity_ambiguous", []string{"X-Test-User: a@x.example", "X-Test-User: "}},
+		{"far apart", "identity_ambiguous", []string{"X-Test-User: a@x.example", "Accept: */*", "X-Test-User: b@x.example"}},
+		{"a comma list", "identity_invalid", []string{"X-Test-User: a@x.example, b@x.example"}},
+		{"a comma list of one", "identity_invalid", []string{"X-Test-User: a@x.example,"}},
+		{"a semicolon list", "identity_invalid", []string{"X-Test-User: a@x.example;b@x.example"}},
+		{"split by a bare LF", "identity_ambiguous", []string{"X-Test-User: a@x.example\nX-Test-User: b@x.example"}},
+		{"a folded list", "identity_invalid", []string{"X-Test-User: a@x.example\r\n b@x.example"}},
+		{"folded after a comma", "identity_invalid", []string{"X-Test-User: a@x.example,\r\n\tb@x.example"}},
+		{"an address in a fold", "identity_invalid", []string{"X-Test-User: a@x.ex\r\n ample"}},
+		{"a fold of another line", "identity_missing", []string{"X-Other: 1\r\n X-Test-User: a@x.example"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			before := len(d.huma.Calls().Calls)
 			d.raw(t, get(c.headers...)...).problem(t, 401, c.code)
 			d.untouched(t, before)
@@ -116,21 +117,24 @@ func TestI03_OtherNames(t *testing.T) {
 }
 
 func TestI07_NothingSetThePlaceholder(t *testing.T) {
-	for name, c := range map[string]struct{ source, more string }{
-		"a name of nobody's":     {source: "{user_email}"},
-		"a variable":             {source: "{http.vars.user_email}"},
-		"a variable with a dot":  {source: "{http.vars.user.email}"},
-		"no authentication":      {source: "{http.auth.user.email}"},
-		"no metadata":            {source: "{http.auth.user.email}", more: accounts},
-		"no auth server":         {source: "{http.reverse_proxy.header.Remote-Email}"},
-		"no auth server, alias":  {source: "{http.reverse_proxy.header.remote-email}"},
-		"an empty map":           {source: "{user_email}", more: "map {path} {user_email} {\n/other other@x.example\n}"},
-		"a map of another name":  {source: "{user_email}", more: "map {path} {user_name} {\ndefault a@x.example\n}"},
-		"a map to a placeholder": {source: "{user_email}", more: "map {path} {user_email} {\ndefault {nothing_set_this}\n}"},
-		"a map of no user":       {source: "{user_email}", more: "map {http.auth.user.id} {user_email} {\ndefault {http.auth.user.email}\n}"},
-		"a var of no user":       {source: "{http.vars.user_email}", more: "vars user_email {http.auth.user.email}"},
+	for _, c := range []struct {
+		name         string
+		source, more string
+	}{
+		{name: "a name of nobody's", source: "{user_email}"},
+		{name: "a variable", source: "{http.vars.user_email}"},
+		{name: "a variable with a dot", source: "{http.vars.user.email}"},
+		{name: "no authentication", source: "{http.auth.user.email}"},
+		{name: "no metadata", source: "{http.auth.user.email}", more: accounts},
+		{name: "no auth server", source: "{http.reverse_proxy.header.Remote-Email}"},
+		{name: "no auth server, alias", source: "{http.reverse_proxy.header.remote-email}"},
+		{name: "an empty map", source: "{user_email}", more: "map {path} {user_email} {\n/other other@x.example\n}"},
+		{name: "a map of another name", source: "{user_email}", more: "map {path} {user_name} {\ndefault a@x.example\n}"},
+		{name: "a map to a placeholder", source: "{user_email}", more: "map {path} {user_email} {\ndefault {nothing_set_this}\n}"},
+		{name: "a map of no user", source: "{user_email}", more: "map {http.auth.user.id} {user_email} {\ndefault {http.auth.user.email}\n}"},
+		{name: "a var of no user", source: "{http.vars.user_email}", more: "vars user_email {http.auth.user.email}"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			d := open(t, placeholderSite(c.source, c.more))
 			a := d.refused(t, 401, "identity_missing", path, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "wonderland") })
 			if strings.ContainsAny(strings.Trim(string(a.Body), "{}"), "{}") {

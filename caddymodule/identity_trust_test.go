@@ -10,14 +10,17 @@ import (
 
 func TestI04_AnswerWithoutAddress(t *testing.T) {
 	l := newLayer(t)
-	for name, c := range map[string]struct{ more, trust string }{
-		"alone":                      {"", "trust forward_auth"},
-		"copied":                     {"copy_headers Remote-User Remote-Email Remote-Name", "trust forward_auth"},
-		"copied under another name":  {"copy_headers Remote-Email>X-Email", "trust forward_auth"},
-		"with the upstream":          {"copy_headers Remote-Email", "trust forward_auth " + l.hostport()},
-		"copied, with trust proxies": {"copy_headers Remote-Email", "trust proxies 127.0.0.1"},
+	for _, c := range []struct {
+		name        string
+		more, trust string
+	}{
+		{"alone", "", "trust forward_auth"},
+		{"copied", "copy_headers Remote-User Remote-Email Remote-Name", "trust forward_auth"},
+		{"copied under another name", "copy_headers Remote-Email>X-Email", "trust forward_auth"},
+		{"with the upstream", "copy_headers Remote-Email", "trust forward_auth " + l.hostport()},
+		{"copied, with trust proxies", "copy_headers Remote-Email", "trust proxies 127.0.0.1"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			d := open(t, forwardAuthTrust(l, c.more, "identity authelia", c.trust))
 			client := header("Remote-Email", "mallory@evil.example")
 			for _, said := range []http.Header{nil, {"Remote-User": {"alice"}}, {"Remote-Email": {""}}, {"Remote-Email": {" "}}, {"Remote_Email": {"a@x.example"}}} {
@@ -44,20 +47,21 @@ func TestI04_AnswerWithoutAddress(t *testing.T) {
 
 func TestI05_PeersOutside(t *testing.T) {
 	const forwarded = "10.0.0.1, 127.0.0.1"
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name          string
 		server, trust string // what the server trusts, and what we do
 		ok            bool
 	}{
-		"this peer":               {"", "127.0.0.1", true},
-		"its range":               {"", "10.0.0.0/8 127.0.0.0/8", true},
-		"the server's":            {"127.0.0.1", "", true},
-		"another peer":            {"", "127.0.0.2", false},
-		"another range":           {"", "10.0.0.0/8 192.168.0.0/16 ::1", false},
-		"the server's are others": {"10.0.0.0/8", "", false},
-		"ours win, no":            {"127.0.0.1", "10.0.0.0/8", false},
-		"ours win, yes":           {"10.0.0.0/8", "127.0.0.1", true},
+		{"this peer", "", "127.0.0.1", true},
+		{"its range", "", "10.0.0.0/8 127.0.0.0/8", true},
+		{"the server's", "127.0.0.1", "", true},
+		{"another peer", "", "127.0.0.2", false},
+		{"another range", "", "10.0.0.0/8 192.168.0.0/16 ::1", false},
+		{"the server's are others", "10.0.0.0/8", "", false},
+		{"ours win, no", "127.0.0.1", "10.0.0.0/8", false},
+		{"ours win, yes", "10.0.0.0/8", "127.0.0.1", true},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			text := strings.Replace(trusting, "trust proxies 127.0.0.1", "trust proxies "+c.trust, 1)
 			d := openEdited(t, text, func(server map[string]any) {
 				server["client_ip_headers"] = []string{"X-Forwarded-For", "X-Real-Ip"}
@@ -157,39 +161,43 @@ func TestI15_AnotherProxyAfterwards(t *testing.T) {
 }
 
 func TestI16_ValuesThatAreNoText(t *testing.T) {
-	for name, c := range map[string]struct{ mapping, code string }{
-		"a miss":            {"/other a@x.example", "identity_missing"},
-		"nothing":           {`default ""`, "identity_missing"},
-		"a number":          {"default 007", "identity_invalid"},
-		"a quoted number":   {`default "007"`, "identity_invalid"},
-		"a number's output": {path + " 7", "identity_invalid"},
-		"a boolean":         {path + " true", "identity_invalid"},
-		"a fraction":        {path + " 1.50", "identity_invalid"},
+	for _, c := range []struct {
+		name          string
+		mapping, code string
+	}{
+		{"a miss", "/other a@x.example", "identity_missing"},
+		{"nothing", `default ""`, "identity_missing"},
+		{"a number", "default 007", "identity_invalid"},
+		{"a quoted number", `default "007"`, "identity_invalid"},
+		{"a number's output", path + " 7", "identity_invalid"},
+		{"a boolean", path + " true", "identity_invalid"},
+		{"a fraction", path + " 1.50", "identity_invalid"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			d := open(t, placeholderSite("{user_email}", "map {path} {user_email} {\n"+c.mapping+"\n}"))
 			d.refused(t, 401, c.code, path)
 		})
 	}
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name  string
 		value any
 		code  string // or the user
 	}{
-		"a list of two":       {[]any{"a@x.example", "b@x.example"}, "identity_invalid"},
-		"the same twice":      {[]any{"a@x.example", "a@x.example"}, "identity_invalid"},
-		"an empty list":       {[]any{}, "identity_missing"},
-		"a list of nothing":   {[]any{nil}, "identity_missing"},
-		"a list of a number":  {[]any{7}, "identity_invalid"},
-		"a list of a list":    {[]any{[]any{"a@x.example"}}, "identity_invalid"},
-		"a list of an object": {[]any{map[string]any{"email": "a@x.example"}}, "identity_invalid"},
-		"a number":            {7, "identity_invalid"},
-		"a boolean":           {true, "identity_invalid"},
-		"an object":           {map[string]any{"email": "a@x.example"}, "identity_invalid"},
-		"null":                {nil, "identity_missing"},
-		"a list of one":       {[]any{"a@x.example"}, "a@x.example"},
-		"text":                {"a@x.example", "a@x.example"},
+		{"a list of two", []any{"a@x.example", "b@x.example"}, "identity_invalid"},
+		{"the same twice", []any{"a@x.example", "a@x.example"}, "identity_invalid"},
+		{"an empty list", []any{}, "identity_missing"},
+		{"a list of nothing", []any{nil}, "identity_missing"},
+		{"a list of a number", []any{7}, "identity_invalid"},
+		{"a list of a list", []any{[]any{"a@x.example"}}, "identity_invalid"},
+		{"a list of an object", []any{map[string]any{"email": "a@x.example"}}, "identity_invalid"},
+		{"a number", 7, "identity_invalid"},
+		{"a boolean", true, "identity_invalid"},
+		{"an object", map[string]any{"email": "a@x.example"}, "identity_invalid"},
+		{"null", nil, "identity_missing"},
+		{"a list of one", []any{"a@x.example"}, "a@x.example"},
+		{"text", "a@x.example", "a@x.example"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			d := openEdited(t, placeholderSite("{http.vars.user_email}", ""), func(server map[string]any) {
 				vars := map[string]any{"handle": []any{map[string]any{"handler": "vars", "user_email": c.value}}}
 				server["routes"] = append([]any{vars}, server["routes"].([]any)...)

@@ -56,68 +56,69 @@ func TestUserinfoAnswers(t *testing.T) {
 	d, p := openApplication(t, "")
 	ada := p.signIn("ada@x.example")
 	const unavailable = "userinfo_unavailable"
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		answer http.HandlerFunc
 		code   string // or the user
 	}{
-		"signed in":                  {nil, "ada@x.example"},
-		"of another type":            {says(200, `{"user":{"email":"ada@x.example"}}`), "ada@x.example"},
-		"a list of one":              {says(200, `{"user":[{"email":"ada@x.example"}]}`), "identity_missing"},
-		"an address in a list":       {says(200, `{"user":{"email":["ada@x.example"]}}`), "ada@x.example"},
-		"verified, it says":          {says(200, `{"user":{"email":"ada@x.example","email_verified":true}}`), "ada@x.example"},
-		"401":                        {says(401, `{"user":{"email":"ada@x.example"}}`), "identity_missing"},
-		"403":                        {says(403, "CANARY"), "identity_missing"},
-		"401 and a page":             {says(401, "<html>CANARY"), "identity_missing"},
-		"an empty object":            {says(200, `{}`), "identity_missing"},
-		"an empty list":              {says(200, `[]`), "identity_missing"},
-		"null":                       {says(200, `null`), "identity_missing"},
-		"no user":                    {says(200, `{"user":null}`), "identity_missing"},
-		"a user without address":     {says(200, `{"user":{"id":7,"mail":"ada@x.example"}}`), "identity_missing"},
-		"an address elsewhere":       {says(200, `{"email":"ada@x.example"}`), "identity_missing"},
-		"an address of null":         {says(200, `{"user":{"email":null}}`), "identity_missing"},
-		"an empty address":           {says(200, `{"user":{"email":""}}`), "identity_missing"},
-		"a blank address":            {says(200, `{"user":{"email":"  "}}`), "identity_missing"},
-		"a user that is a text":      {says(200, `{"user":"ada@x.example"}`), "identity_missing"},
-		"a number":                   {says(200, `{"user":{"email":7}}`), "identity_invalid"},
-		"a boolean":                  {says(200, `{"user":{"email":true}}`), "identity_invalid"},
-		"an object":                  {says(200, `{"user":{"email":{"address":"ada@x.example"}}}`), "identity_invalid"},
-		"two addresses":              {says(200, `{"user":{"email":["ada@x.example","bob@x.example"]}}`), "identity_invalid"},
-		"two in a text":              {says(200, `{"user":{"email":"ada@x.example, bob@x.example"}}`), "identity_invalid"},
-		"a display name":             {says(200, `{"user":{"email":"Ada <ada@x.example>"}}`), "identity_invalid"},
-		"a login":                    {says(200, `{"user":{"email":"ada"}}`), "identity_invalid"},
-		"a placeholder":              {says(200, `{"user":{"email":"{env.HOME}@x.example"}}`), "identity_invalid"},
-		"not verified":               {says(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), "email_unverified"},
-		"not verified, in camels":    {says(200, `{"user":{"email":"ada@x.example","emailVerified":false}}`), "email_unverified"},
-		"a page":                     {says(200, "<!doctype html><title>CANARY</title>"), unavailable},
-		"nothing":                    {says(200, ""), unavailable},
-		"a text":                     {says(200, `"ada@x.example"`), unavailable},
-		"half an object":             {says(200, `{"user":{"email":"ada@x.example"`), unavailable},
-		"two objects":                {says(200, `{"user":{"email":"ada@x.example"}}{"user":{"email":"bob@x.example"}}`), unavailable},
-		"an address twice":           {says(200, `{"user":{"email":"ada@x.example","email":"bob@x.example"}}`), unavailable},
-		"300 KiB":                    {says(200, `{"user":{"email":"ada@x.example","x":"`+strings.Repeat("x", 300<<10)+`"}}`), unavailable},
-		"201":                        {says(201, `{"user":{"email":"ada@x.example"}}`), unavailable},
-		"204":                        {says(204, ""), unavailable},
-		"a redirect to the login":    {says(302, ""), unavailable},
-		"a redirect, with an answer": {says(307, `{"user":{"email":"ada@x.example"}}`), unavailable},
-		"not modified":               {says(304, ""), unavailable},
-		"400":                        {says(400, "CANARY"), unavailable},
-		"404":                        {says(404, "CANARY"), unavailable},
-		"429":                        {says(429, "CANARY"), unavailable},
-		"500":                        {says(500, `{"user":{"email":"ada@x.example"}}`), unavailable},
-		"503":                        {says(503, "CANARY"), unavailable},
-		"a connection that breaks":   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, unavailable},
-		"one that breaks halfway": {func(w http.ResponseWriter, _ *http.Request) {
+		{"signed in", nil, "ada@x.example"},
+		{"of another type", says(200, `{"user":{"email":"ada@x.example"}}`), "ada@x.example"},
+		{"a list of one", says(200, `{"user":[{"email":"ada@x.example"}]}`), "identity_missing"},
+		{"an address in a list", says(200, `{"user":{"email":["ada@x.example"]}}`), "ada@x.example"},
+		{"verified, it says", says(200, `{"user":{"email":"ada@x.example","email_verified":true}}`), "ada@x.example"},
+		{"401", says(401, `{"user":{"email":"ada@x.example"}}`), "identity_missing"},
+		{"403", says(403, "CANARY"), "identity_missing"},
+		{"401 and a page", says(401, "<html>CANARY"), "identity_missing"},
+		{"an empty object", says(200, `{}`), "identity_missing"},
+		{"an empty list", says(200, `[]`), "identity_missing"},
+		{"null", says(200, `null`), "identity_missing"},
+		{"no user", says(200, `{"user":null}`), "identity_missing"},
+		{"a user without address", says(200, `{"user":{"id":7,"mail":"ada@x.example"}}`), "identity_missing"},
+		{"an address elsewhere", says(200, `{"email":"ada@x.example"}`), "identity_missing"},
+		{"an address of null", says(200, `{"user":{"email":null}}`), "identity_missing"},
+		{"an empty address", says(200, `{"user":{"email":""}}`), "identity_missing"},
+		{"a blank address", says(200, `{"user":{"email":"  "}}`), "identity_missing"},
+		{"a user that is a text", says(200, `{"user":"ada@x.example"}`), "identity_missing"},
+		{"a number", says(200, `{"user":{"email":7}}`), "identity_invalid"},
+		{"a boolean", says(200, `{"user":{"email":true}}`), "identity_invalid"},
+		{"an object", says(200, `{"user":{"email":{"address":"ada@x.example"}}}`), "identity_invalid"},
+		{"two addresses", says(200, `{"user":{"email":["ada@x.example","bob@x.example"]}}`), "identity_invalid"},
+		{"two in a text", says(200, `{"user":{"email":"ada@x.example, bob@x.example"}}`), "identity_invalid"},
+		{"a display name", says(200, `{"user":{"email":"Ada <ada@x.example>"}}`), "identity_invalid"},
+		{"a login", says(200, `{"user":{"email":"ada"}}`), "identity_invalid"},
+		{"a placeholder", says(200, `{"user":{"email":"{env.HOME}@x.example"}}`), "identity_invalid"},
+		{"not verified", says(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), "email_unverified"},
+		{"not verified, in camels", says(200, `{"user":{"email":"ada@x.example","emailVerified":false}}`), "email_unverified"},
+		{"a page", says(200, "<!doctype html><title>CANARY</title>"), unavailable},
+		{"nothing", says(200, ""), unavailable},
+		{"a text", says(200, `"ada@x.example"`), unavailable},
+		{"half an object", says(200, `{"user":{"email":"ada@x.example"`), unavailable},
+		{"two objects", says(200, `{"user":{"email":"ada@x.example"}}{"user":{"email":"bob@x.example"}}`), unavailable},
+		{"an address twice", says(200, `{"user":{"email":"ada@x.example","email":"bob@x.example"}}`), unavailable},
+		{"300 KiB", says(200, `{"user":{"email":"ada@x.example","x":"`+strings.Repeat("x", 300<<10)+`"}}`), unavailable},
+		{"201", says(201, `{"user":{"email":"ada@x.example"}}`), unavailable},
+		{"204", says(204, ""), unavailable},
+		{"a redirect to the login", says(302, ""), unavailable},
+		{"a redirect, with an answer", says(307, `{"user":{"email":"ada@x.example"}}`), unavailable},
+		{"not modified", says(304, ""), unavailable},
+		{"400", says(400, "CANARY"), unavailable},
+		{"404", says(404, "CANARY"), unavailable},
+		{"429", says(429, "CANARY"), unavailable},
+		{"500", says(500, `{"user":{"email":"ada@x.example"}}`), unavailable},
+		{"503", says(503, "CANARY"), unavailable},
+		{"a connection that breaks", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, unavailable},
+		{"one that breaks halfway", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, `{"user":{"email":"ada@x.example"}}`)
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, unavailable},
-		"compressed": {func(w http.ResponseWriter, _ *http.Request) {
+		{"compressed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, `{"user":{"email":"ada@x.example"}}`)
 		}, unavailable},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			p.answers(c.answer)
 			before := len(p.requests())
 			a := (*answer)(nil)
@@ -133,7 +134,7 @@ func TestUserinfoAnswers(t *testing.T) {
 			}
 			// A transport asks again of its own accord if a connection that was
 			// used before breaks without a word.
-			if n := len(p.requests()) - before; n != 1 && (n != 2 || name != "a connection that breaks") {
+			if n := len(p.requests()) - before; n != 1 && (n != 2 || c.name != "a connection that breaks") {
 				t.Errorf("the application was asked %d times", n)
 			}
 			onlyOurs(t, a)
@@ -202,15 +203,16 @@ func TestUserinfoSendsNothingElse(t *testing.T) {
 	}
 	ours := http.Header{"Accept": {"application/json"}, "User-Agent": {"caddy-huma"}}
 	theCookies := []string{"theme=dark; sid=" + ada, "second=line"}
-	for at, c := range map[string]struct {
+	for _, c := range []struct {
+		name  string
 		query string
 		host  bool
 		want  http.Header
 	}{
-		path:       {"", false, http.Header{"Authorization": {"Bearer " + ada}, "Cookie": theCookies}},
-		"/session": {"fields=email", false, http.Header{"X-Session": {"one", "two"}}},
-		"/host":    {"fields=email", true, http.Header{"Cookie": theCookies, "X-Csrf-Token": {"csrf"}}},
-		"/agent":   {"fields=email", false, http.Header{"Authorization": {"Bearer " + ada}, "User-Agent": {"browser"}}},
+		{path, "", false, http.Header{"Authorization": {"Bearer " + ada}, "Cookie": theCookies}},
+		{"/session", "fields=email", false, http.Header{"X-Session": {"one", "two"}}},
+		{"/host", "fields=email", true, http.Header{"Cookie": theCookies, "X-Csrf-Token": {"csrf"}}},
+		{"/agent", "fields=email", false, http.Header{"Authorization": {"Bearer " + ada}, "User-Agent": {"browser"}}},
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			before := len(p.requests())
@@ -221,19 +223,19 @@ func TestUserinfoSendsNothingElse(t *testing.T) {
 					r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"client_type":"ios"}`)), 21
 				})
 			}
-			if a := d.request(method, at+"?client_type=ios&secret=CANARY", edits...); a.StatusCode/100 != 2 {
-				t.Fatalf("%s %s: status %d: %s", method, at, a.StatusCode, a.Body)
+			if a := d.request(method, c.name+"?client_type=ios&secret=CANARY", edits...); a.StatusCode/100 != 2 {
+				t.Fatalf("%s %s: status %d: %s", method, c.name, a.StatusCode, a.Body)
 			}
 			asked := p.requests()[before:]
 			if len(asked) != 1 {
-				t.Fatalf("%s %s: the application was asked %d times", method, at, len(asked))
+				t.Fatalf("%s %s: the application was asked %d times", method, c.name, len(asked))
 			}
 			r := asked[0]
 			if r.Method != "GET" || r.URL.Path != "/api/me" || r.URL.RawQuery != c.query || r.ContentLength != 0 {
-				t.Errorf("%s %s: the application was asked %s %s with %d bytes", method, at, r.Method, r.URL, r.ContentLength)
+				t.Errorf("%s %s: the application was asked %s %s with %d bytes", method, c.name, r.Method, r.URL, r.ContentLength)
 			}
 			if wantHost := map[bool]string{false: strings.TrimPrefix(p.URL, "http://"), true: d.address}[c.host]; r.Host != wantHost {
-				t.Errorf("%s %s: for the host %s, want %s", method, at, r.Host, wantHost)
+				t.Errorf("%s %s: for the host %s, want %s", method, c.name, r.Host, wantHost)
 			}
 			for name, want := range ours {
 				if _, named := c.want[name]; !named {
@@ -241,7 +243,7 @@ func TestUserinfoSendsNothingElse(t *testing.T) {
 				}
 			}
 			if got, want := fmt.Sprint(r.Header), fmt.Sprint(c.want); got != want {
-				t.Errorf("%s %s: the application sees\n%s\nwant\n%s", method, at, got, want)
+				t.Errorf("%s %s: the application sees\n%s\nwant\n%s", method, c.name, got, want)
 			}
 		}
 	}

@@ -30,32 +30,33 @@ func TestI08_PlaceholdersInValues(t *testing.T) {
 		"{user_email}", "{http.vars.user_email}", "${env.I08_VICTIM}", "{{placeholder `env.I08_VICTIM`}}",
 	}
 	layer := newLayer(t)
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name      string
 		caddyfile string
 		send      func(value string) (target string, edit func(*http.Request))
 	}{
-		"a header": {trusting, func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		"vars":     {viaVars, func(v string) (string, func(*http.Request)) { return query(v), as("") }},
-		"vars of a header": {placeholderSite("{http.vars.user_email}", "vars user_email {http.request.header.X-Test-User}"),
+		{"a header", trusting, func(v string) (string, func(*http.Request)) { return path, as(v) }},
+		{"vars", viaVars, func(v string) (string, func(*http.Request)) { return query(v), as("") }},
+		{"vars of a header", placeholderSite("{http.vars.user_email}", "vars user_email {http.request.header.X-Test-User}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		"a map of a variable": {placeholderSite("{user_email}", "vars {\na {http.request.header.X-Test-User}\n}\nmap {path} {user_email} {\ndefault {http.vars.a}\n}"),
+		{"a map of a variable", placeholderSite("{user_email}", "vars {\na {http.request.header.X-Test-User}\n}\nmap {path} {user_email} {\ndefault {http.vars.a}\n}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		"a map's default": {placeholderSite("{user_email}", "map {path} {user_email} {\ndefault {http.request.header.X-Test-User}\n}"),
+		{"a map's default", placeholderSite("{user_email}", "map {path} {user_email} {\ndefault {http.request.header.X-Test-User}\n}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		"a map's output": {placeholderSite("{user_email}", "map {path} {user_email} {\n"+path+" {http.request.header.X-Test-User}\n}"),
+		{"a map's output", placeholderSite("{user_email}", "map {path} {user_email} {\n"+path+" {http.request.header.X-Test-User}\n}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		"a map's expression": {placeholderSite("{user_email}", "map {http.request.header.X-Test-User} {user_email} {\n~(?s)^(.*)$ ${1}\n}"),
+		{"a map's expression", placeholderSite("{user_email}", "map {http.request.header.X-Test-User} {user_email} {\n~(?s)^(.*)$ ${1}\n}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		"an auth server's answer": {forwardAuth(layer, "", "identity authelia"), func(v string) (string, func(*http.Request)) {
+		{"an auth server's answer", forwardAuth(layer, "", "identity authelia"), func(v string) (string, func(*http.Request)) {
 			layer.says(http.Header{"Remote-Email": {v}})
 			return path, as("")
 		}},
-		"an auth server's answer, copied": {forwardAuth(layer, "copy_headers Remote-Email", "identity authelia"), func(v string) (string, func(*http.Request)) {
+		{"an auth server's answer, copied", forwardAuth(layer, "copy_headers Remote-Email", "identity authelia"), func(v string) (string, func(*http.Request)) {
 			layer.says(http.Header{"Remote-Email": {v}})
 			return path, as("")
 		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			d := open(t, c.caddyfile)
 			for _, v := range values {
 				target, edit := c.send(v)

@@ -248,15 +248,18 @@ func leftOut(of, in []byte) map[string]bool {
 func TestJSONConfigServes(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	s := serve(t, "SITE {\nrespond OK\n}")
-	for name, c := range map[string]struct{ ids, query, client, code string }{
-		"one id":        {`"c2"`, "", "c2", ""},
-		"one id, named": {`"c2"`, "?client_type=ios", "c2", ""},
-		"an id each":    {`{"ios":"c1","web":"c3"}`, "?client_type=web", "c3", ""},
-		"another":       {`{"ios":"c1","web":"c3"}`, "?client_type=ios", "c1", ""},
-		"not that one":  {`{"ios":"c1","web":"c3"}`, "?client_type=android", "", "client_type_unknown"},
-		"none named":    {`{"ios":"c1","web":"c3"}`, "", "", "client_type_required"},
+	for _, c := range []struct {
+		name                     string
+		ids, query, client, code string
+	}{
+		{"one id", `"c2"`, "", "c2", ""},
+		{"one id, named", `"c2"`, "?client_type=ios", "c2", ""},
+		{"an id each", `{"ios":"c1","web":"c3"}`, "?client_type=web", "c3", ""},
+		{"another", `{"ios":"c1","web":"c3"}`, "?client_type=ios", "c1", ""},
+		{"not that one", `{"ios":"c1","web":"c3"}`, "?client_type=android", "", "client_type_unknown"},
+		{"none named", `{"ios":"c1","web":"c3"}`, "", "", "client_type_required"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			huma.Reset()
 			s.move()
 			config := editServer(s, "SITE {\nrespond OK\n}", func(server map[string]any) {

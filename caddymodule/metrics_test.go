@@ -200,22 +200,23 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 // needs no token is none.
 func TestMetrics_Memory(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
-		for name, c := range map[string]struct {
+		for _, c := range []struct {
+			name   string
 			more   string
 			faults []sandbox.Fault
 			ask    func(m *metered, p provider)
 			want   samples
 		}{
-			"tokens":    {ask: asks("GET", known, known, known), want: samples{"memory hit": 2, "memory miss": 1}},
-			"past it":   {ask: asks("GET", known, append(edits{fresh}, known...), append(edits{fresh}, known...)), want: samples{"memory hit": 1, "memory miss": 2}},
-			"refusals":  {faults: []sandbox.Fault{{Status: 403}}, ask: asks("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
-			"rejected":  {faults: []sandbox.Fault{{Status: 422}}, ask: asks("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
-			"failures":  {faults: []sandbox.Fault{{Status: 401}}, ask: asks("GET", known, known), want: samples{"memory miss": 2}},
-			"no cache":  {more: "cache off", ask: asks("GET", known, known), want: samples{}},
-			"nobody":    {ask: asks("GET", nil), want: samples{}},
-			"forgotten": {ask: asks("DELETE", known), want: samples{}},
+			{name: "tokens", ask: asks("GET", known, known, known), want: samples{"memory hit": 2, "memory miss": 1}},
+			{name: "past it", ask: asks("GET", known, append(edits{fresh}, known...), append(edits{fresh}, known...)), want: samples{"memory hit": 1, "memory miss": 2}},
+			{name: "refusals", faults: []sandbox.Fault{{Status: 403}}, ask: asks("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
+			{name: "rejected", faults: []sandbox.Fault{{Status: 422}}, ask: asks("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
+			{name: "failures", faults: []sandbox.Fault{{Status: 401}}, ask: asks("GET", known, known), want: samples{"memory miss": 2}},
+			{name: "no cache", more: "cache off", ask: asks("GET", known, known), want: samples{}},
+			{name: "nobody", ask: asks("GET", nil), want: samples{}},
+			{name: "forgotten", ask: asks("DELETE", known), want: samples{}},
 		} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(c.name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
 				p.knows(fake, "known@x.example")
 				must(t, fake.SetFaults(c.faults))

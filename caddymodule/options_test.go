@@ -18,22 +18,23 @@ import (
 // TestSignatures: the plugin and the sandbox, which share no code, agree on
 // every way of signing; and the sandbox refuses what is signed otherwise.
 func TestSignatures(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		options string
 		sandbox sandbox.Signature
 	}{
-		"default":       {"", sandbox.Signature{}},
-		"sha256":        {"signature hmac-sha256", sandbox.Signature{}},
-		"sha512":        {"signature hmac-sha512", sandbox.Signature{Algorithm: "hmac-sha512"}},
-		"base64":        {"signature hmac-sha256 {\nencoding base64\n}", sandbox.Signature{Encoding: "base64"}},
-		"base64url":     {"signature hmac-sha512 {\nencoding base64url\n}", sandbox.Signature{Algorithm: "hmac-sha512", Encoding: "base64url"}},
-		"header":        {"signature hmac-sha256 {\nheader_name X-Sig\n}", sandbox.Signature{HeaderName: "X-Sig"}},
-		"payload":       {"signature hmac-sha256 {\npayload {sig.deployment_id}|{sig.method}|{sig.path}|{sig.body}\n}", sandbox.Signature{Payload: "{sig.deployment_id}|{sig.method}|{sig.path}|{sig.body}"}},
-		"with the time": {"header_up X-Timestamp {sig.timestamp}\nsignature hmac-sha256 {\npayload {sig.timestamp}.{sig.body}\n}", sandbox.Signature{Payload: "{sig.timestamp}.{sig.body}"}},
-		"hawk":          {"signature hawk {\nid sandbox\n}", sandbox.Signature{Algorithm: "hawk"}},
-		"off":           {"signature off", sandbox.Signature{Algorithm: "off"}},
+		{"default", "", sandbox.Signature{}},
+		{"sha256", "signature hmac-sha256", sandbox.Signature{}},
+		{"sha512", "signature hmac-sha512", sandbox.Signature{Algorithm: "hmac-sha512"}},
+		{"base64", "signature hmac-sha256 {\nencoding base64\n}", sandbox.Signature{Encoding: "base64"}},
+		{"base64url", "signature hmac-sha512 {\nencoding base64url\n}", sandbox.Signature{Algorithm: "hmac-sha512", Encoding: "base64url"}},
+		{"header", "signature hmac-sha256 {\nheader_name X-Sig\n}", sandbox.Signature{HeaderName: "X-Sig"}},
+		{"payload", "signature hmac-sha256 {\npayload {sig.deployment_id}|{sig.method}|{sig.path}|{sig.body}\n}", sandbox.Signature{Payload: "{sig.deployment_id}|{sig.method}|{sig.path}|{sig.body}"}},
+		{"with the time", "header_up X-Timestamp {sig.timestamp}\nsignature hmac-sha256 {\npayload {sig.timestamp}.{sig.body}\n}", sandbox.Signature{Payload: "{sig.timestamp}.{sig.body}"}},
+		{"hawk", "signature hawk {\nid sandbox\n}", sandbox.Signature{Algorithm: "hawk"}},
+		{"off", "signature off", sandbox.Signature{Algorithm: "off"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{Signature: c.sandbox})
 			serve(t, simpleSite(huma, c.options)).request("GET", iosPath, as("a@x.example")).tokens(t)
 
@@ -222,20 +223,21 @@ func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
 // TestHumanAPIOptions: what human_api_token is told of the service gets there.
 func TestHumanAPIOptions(t *testing.T) {
 	t.Setenv("HUMA_TEST_SCOPE", "c:read")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		sandbox sandbox.Config
 		from    string
 		to      string
 		scopes  []string
 	}{
-		"no scopes":            {sandbox.Config{}, "", "", nil},
-		"scopes":               {sandbox.Config{}, "client_id hapi1", "client_id hapi1\nextra_scopes b:read \"a b\" {env.HUMA_TEST_SCOPE}", []string{"b:read", "a b", "c:read"}},
-		"another application":  {sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi2": "sandbox-secret"}}}, "hapi1", "hapi2", nil},
-		"a secret with braces": {sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "a{b}c"}}}, "sandbox-secret", `a\{b}c`, nil},
-		"an api with a path":   {sandbox.Config{Prefix: "/human/eu"}, "URL", "URL/human/eu", nil},
-		"and a slash":          {sandbox.Config{Prefix: "/human/eu"}, "URL", "URL/human/eu/", nil},
+		{"no scopes", sandbox.Config{}, "", "", nil},
+		{"scopes", sandbox.Config{}, "client_id hapi1", "client_id hapi1\nextra_scopes b:read \"a b\" {env.HUMA_TEST_SCOPE}", []string{"b:read", "a b", "c:read"}},
+		{"another application", sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi2": "sandbox-secret"}}}, "hapi1", "hapi2", nil},
+		{"a secret with braces", sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "a{b}c"}}}, "sandbox-secret", `a\{b}c`, nil},
+		{"an api with a path", sandbox.Config{Prefix: "/human/eu"}, "URL", "URL/human/eu", nil},
+		{"and a slash", sandbox.Config{Prefix: "/human/eu"}, "URL", "URL/human/eu/", nil},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			huma := newHuma(t, c.sandbox)
 			url := strings.NewReplacer("URL", huma.URL)
 			text := strings.Replace(humanAPIToken.site(huma, ""), url.Replace(c.from), url.Replace(c.to), 1)

@@ -110,26 +110,27 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 		}
 		return faults
 	}
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		method string
 		edit   []func(*http.Request)
 		faults []sandbox.Fault
 		want   string
 	}{
-		"nobody":        {"GET", nil, nil, "401 identity_missing rejected"},
-		"no user":       {"GET", []func(*http.Request){as("{user}"), email}, nil, "401 identity_invalid rejected"},
-		"two users":     {"GET", []func(*http.Request){as("u1"), as("u2"), email}, nil, "401 identity_ambiguous rejected"},
-		"a domain":      {"GET", []func(*http.Request){as("u1"), header("X-Test-Email", "a@evil.example")}, nil, "403 domain_not_allowed rejected"},
-		"another site":  {"GET", []func(*http.Request){as("u1"), email, header("Sec-Fetch-Site", "cross-site")}, nil, "403 cross_site rejected"},
-		"a method":      {"PUT", []func(*http.Request){as("u1"), email}, nil, "405 method_not_allowed rejected"},
-		"neither token": {"GET", []func(*http.Request){as("u1"), email}, bodies("SESSION_TOKEN_GENERATION_NOT_ALLOWED", "ID_TOKEN_GENERATION_NOT_ALLOWED"), "409 connect_unavailable refused"},
-		"credentials":   {"GET", []func(*http.Request){as("u1"), email}, bodies("INVALID_CLIENT_ID_OR_SECRET"), "502 upstream_config misconfigured"},
-		"a request":     {"GET", []func(*http.Request){as("u1"), email}, bodies("INVALID_TOKEN_TYPE"), "502 upstream_rejected misconfigured"},
-		"no JSON":       {"GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Garbage: true}}, "502 upstream_bad_response bad_response"},
-		"an outage":     {"GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Status: 503}}, "503 upstream_unavailable unavailable"},
-		"no answer":     {"GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Delay: 5 * time.Second}}, "504 upstream_timeout timeout"},
+		{"nobody", "GET", nil, nil, "401 identity_missing rejected"},
+		{"no user", "GET", []func(*http.Request){as("{user}"), email}, nil, "401 identity_invalid rejected"},
+		{"two users", "GET", []func(*http.Request){as("u1"), as("u2"), email}, nil, "401 identity_ambiguous rejected"},
+		{"a domain", "GET", []func(*http.Request){as("u1"), header("X-Test-Email", "a@evil.example")}, nil, "403 domain_not_allowed rejected"},
+		{"another site", "GET", []func(*http.Request){as("u1"), email, header("Sec-Fetch-Site", "cross-site")}, nil, "403 cross_site rejected"},
+		{"a method", "PUT", []func(*http.Request){as("u1"), email}, nil, "405 method_not_allowed rejected"},
+		{"neither token", "GET", []func(*http.Request){as("u1"), email}, bodies("SESSION_TOKEN_GENERATION_NOT_ALLOWED", "ID_TOKEN_GENERATION_NOT_ALLOWED"), "409 connect_unavailable refused"},
+		{"credentials", "GET", []func(*http.Request){as("u1"), email}, bodies("INVALID_CLIENT_ID_OR_SECRET"), "502 upstream_config misconfigured"},
+		{"a request", "GET", []func(*http.Request){as("u1"), email}, bodies("INVALID_TOKEN_TYPE"), "502 upstream_rejected misconfigured"},
+		{"no JSON", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Garbage: true}}, "502 upstream_bad_response bad_response"},
+		{"an outage", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Status: 503}}, "503 upstream_unavailable unavailable"},
+		{"no answer", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Delay: 5 * time.Second}}, "504 upstream_timeout timeout"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			if err := huma.SetFaults(c.faults); err != nil {
 				t.Fatal(err)
 			}

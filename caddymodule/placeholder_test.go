@@ -34,14 +34,17 @@ func TestPlaceholdersOfTheLast(t *testing.T) {
 			huma_token FIRST
 		}
 	}`
-	for name, c := range map[string]struct{ site, known, second, outcome string }{
-		"an unknown user, and then a known one": {errorRoute, "b@x.example", "X-Other-User", "signed_in"},
-		"an unknown user, and then nobody":      {errorRoute, "b@x.example", "X-Absent", "rejected"},
-		"a known user, and then another":        {intercept, "a@x.example,b@x.example", "X-Other-User", "signed_in"},
-		"a known user, and then nobody":         {intercept, "a@x.example", "X-Absent", "rejected"},
-		"a known user, and then an unknown one": {intercept, "a@x.example", "X-Other-User", "refused"},
+	for _, c := range []struct {
+		name                         string
+		site, known, second, outcome string
+	}{
+		{"an unknown user, and then a known one", errorRoute, "b@x.example", "X-Other-User", "signed_in"},
+		{"an unknown user, and then nobody", errorRoute, "b@x.example", "X-Absent", "rejected"},
+		{"a known user, and then another", intercept, "a@x.example,b@x.example", "X-Other-User", "signed_in"},
+		{"a known user, and then nobody", intercept, "a@x.example", "X-Absent", "rejected"},
+		{"a known user, and then an unknown one", intercept, "a@x.example", "X-Other-User", "refused"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{Users: strings.Split(c.known, ",")})
 			block := func(source string) string {
 				text := `{

@@ -55,16 +55,17 @@ func TestStateSurvivesReloads(t *testing.T) {
 		get := func() string { return s.request("GET", p.ask(), as("a@x.example")).token(t, p) }
 		first := get()
 		more := map[string]string{"huma": "header_up X-Tenant other", "human_api": "extra_scopes other"}[p.name]
-		for name, c := range map[string]struct {
+		for _, c := range []struct {
+			name   string
 			config string
 			kept   bool
 		}{
-			"the same":       {config, true},
-			"another ttl":    {strings.Replace(config, "cache 60s", "cache 50s\ntimeout 3s", 1), true},
-			"other limits":   {strings.Replace(config, "cache 60s", "max_concurrent 3\nbreaker off", 1), true},
-			"another tenant": {strings.Replace(config, "cache 60s", more, 1), false},
+			{"the same", config, true},
+			{"another ttl", strings.Replace(config, "cache 60s", "cache 50s\ntimeout 3s", 1), true},
+			{"other limits", strings.Replace(config, "cache 60s", "max_concurrent 3\nbreaker off", 1), true},
+			{"another tenant", strings.Replace(config, "cache 60s", more, 1), false},
 		} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(c.name, func(t *testing.T) {
 				if err := s.load(c.config); err != nil {
 					t.Fatal(err)
 				}

@@ -204,18 +204,19 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 	p := newBackend(t)
 	text := asksApplication(p, "", "HUMA\nerrors caddy")
 	d := open(t, strings.Replace(text, "reverse_proxy", "handle_errors {\nheader X-Code {http.huma_token.error.code}\nrespond \"our own page\" {err.status_code}\n}\nreverse_proxy", 1))
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		answer http.HandlerFunc
 		status int
 		code   string
 	}{
-		"unavailable": {says(500, "CANARY"), 503, "userinfo_unavailable"},
-		"a redirect":  {says(302, "CANARY"), 503, "userinfo_unavailable"},
-		"nobody":      {says(401, "CANARY"), 401, "identity_missing"},
-		"no address":  {says(200, "{}"), 401, "identity_missing"},
-		"unverified":  {says(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
+		{"unavailable", says(500, "CANARY"), 503, "userinfo_unavailable"},
+		{"a redirect", says(302, "CANARY"), 503, "userinfo_unavailable"},
+		{"nobody", says(401, "CANARY"), 401, "identity_missing"},
+		{"no address", says(200, "{}"), 401, "identity_missing"},
+		{"unverified", says(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			p.answers(c.answer)
 			a := d.stopped(t, c.status, path, cookie("CANARY"))
 			if string(a.Body) != "our own page" || a.Header.Get("X-Code") != c.code {

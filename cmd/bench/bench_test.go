@@ -269,19 +269,20 @@ func TestMiscounts(t *testing.T) {
 func TestPace(t *testing.T) {
 	t.Parallel()
 	const lasts = 200 * time.Millisecond
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name      string
 		rate      float64
 		takes     time.Duration
 		from, til int64
 	}{
-		"too slow": {1000, 20 * time.Millisecond, 1, 10},
-		"fast":     {100, 0, 10, 19},
+		{"too slow", 1000, 20 * time.Millisecond, 1, 10},
+		{"fast", 100, 0, 10, 19},
 	} {
 		k := kind{rate: c.rate, ask: func(*client) error { time.Sleep(c.takes); return nil }}
 		start := time.Now()
 		latency, err := k.drive(t.Context(), make([]*client, 1), lasts)
 		if n := latency.Count(); err != nil || n < c.from || n > c.til || time.Since(start) > 10*lasts {
-			t.Errorf("%s: %d responses in %s, %v", name, n, time.Since(start), err)
+			t.Errorf("%s: %d responses in %s, %v", c.name, n, time.Since(start), err)
 		}
 	}
 }

@@ -99,24 +99,25 @@ func TestCommands(t *testing.T) {
 	a, sandbox := startSandbox(t, "--user", "alice@x.example")
 	config, caddyfile := configs(t, a.File)
 	_, wrong := configs(t, bytes.Replace(a.File, []byte("sandbox-secret"), []byte("canary-secret"), 1))
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name string
 		args string
 		code int
 		part string
 	}{
-		"a token":            {"huma token --client-type ios --config-file " + config + " --email alice@x.example", 0, "→ a token came"},
-		"nobody's":           {"huma token --client-type ios --config-file " + config + " --email bob@x.example", 3, "no token: not_registered"},
-		"refused":            {"huma token --client-type ios --config " + wrong + " --email alice@x.example", 1, "no token: upstream_config"},
-		"nothing to ask for": {"huma token --config " + caddyfile, 2, ""},
-		"a good config":      {"huma check --config " + caddyfile, 0, "0 problems, 0 warnings"},
-		"a bad secret":       {"huma check --config " + wrong, 1, "code 100006"},
-		"bad usage":          {"huma check --fast", 2, ""},
-		"a name in logs":     {"huma identity --hash-key k --email alice@x.example", 0, " in logs"},
-		"a preset":           {"huma presets authelia", 0, "Remote-Email"},
-		"no preset":          {"huma presets authelio", 2, ""},
-		"an address in use":  {"huma-sandbox --listen " + strings.TrimPrefix(a.URL, "http://"), 1, ""},
+		{"a token", "huma token --client-type ios --config-file " + config + " --email alice@x.example", 0, "→ a token came"},
+		{"nobody's", "huma token --client-type ios --config-file " + config + " --email bob@x.example", 3, "no token: not_registered"},
+		{"refused", "huma token --client-type ios --config " + wrong + " --email alice@x.example", 1, "no token: upstream_config"},
+		{"nothing to ask for", "huma token --config " + caddyfile, 2, ""},
+		{"a good config", "huma check --config " + caddyfile, 0, "0 problems, 0 warnings"},
+		{"a bad secret", "huma check --config " + wrong, 1, "code 100006"},
+		{"bad usage", "huma check --fast", 2, ""},
+		{"a name in logs", "huma identity --hash-key k --email alice@x.example", 0, " in logs"},
+		{"a preset", "huma presets authelia", 0, "Remote-Email"},
+		{"no preset", "huma presets authelio", 2, ""},
+		{"an address in use", "huma-sandbox --listen " + strings.TrimPrefix(a.URL, "http://"), 1, ""},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			code, out, log := output(t, caddyCommand(t, nil, strings.Fields(c.args)...))
 			if code != c.code || !strings.Contains(out, c.part) || (c.part == "") != (out == "") {
 				t.Errorf("exit code %d:\n%s%s", code, out, log)
@@ -191,14 +192,15 @@ func TestCheckThroughAProxy(t *testing.T) {
 	_, caddyfile := configs(t, []byte(`{"apiUrl":"https://huma.invalid","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"x"}`))
 	at := strings.TrimPrefix(refuses.URL, "http://")
 	nobody := testutil.FreeAddress(t)
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name  string
 		proxy string
 		parts []string // in this order
 	}{
-		"it refuses":     {"http://user:canary@" + at, []string{"dns          skipped  the proxy " + at + " is an address", "connection   problem  the proxy " + at + " does not connect to huma.invalid", "→ have the proxy let huma.invalid through", "credentials  skipped"}},
-		"nobody listens": {"http://" + nobody, []string{"connection   problem  dial tcp " + nobody, "→ correct HTTPS_PROXY", "credentials  skipped"}},
+		{"it refuses", "http://user:canary@" + at, []string{"dns          skipped  the proxy " + at + " is an address", "connection   problem  the proxy " + at + " does not connect to huma.invalid", "→ have the proxy let huma.invalid through", "credentials  skipped"}},
+		{"nobody listens", "http://" + nobody, []string{"connection   problem  dial tcp " + nobody, "→ correct HTTPS_PROXY", "credentials  skipped"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			code, out, log := output(t, caddyCommand(t, []string{"HTTPS_PROXY=" + c.proxy}, "huma", "check", "--config", caddyfile))
 			rest := out
 			for _, part := range append(c.parts, "1 problem, 0 warnings") {

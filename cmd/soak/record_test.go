@@ -27,27 +27,28 @@ func TestWrongTokens(t *testing.T) {
 	}
 	defer u.close()
 	a, b := u.AddUser("a@x.example").UID, u.AddUser("b@x.example").UID
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		bodies [][]byte
 		wrong  int
 	}{
-		"the same twice":         {[][]byte{success(a, a, a), success(a, a, a)}, 0},
-		"another one later":      {[][]byte{success(a, a, a), success(b, b, b)}, 1},
-		"another user's":         {[][]byte{success(b, b, b)}, 1},
-		"another auth token":     {[][]byte{success(a, b, a)}, 1},
-		"another refresh token":  {[][]byte{success(a, a, b)}, 1},
-		"no uid":                 {[][]byte{success("", "", "")}, 1},
-		"no token":               {[][]byte{[]byte(`{"uid":"1"}`)}, 1},
-		"no JSON":                {[][]byte{[]byte(`ok`)}, 1},
-		"empty":                  {[][]byte{{}}, 1},
-		"a token that is no JWT": {[][]byte{[]byte(`{"uid":"1","authToken":"a.b.c","refreshToken":"a"}`)}, 1},
+		{"the same twice", [][]byte{success(a, a, a), success(a, a, a)}, 0},
+		{"another one later", [][]byte{success(a, a, a), success(b, b, b)}, 1},
+		{"another user's", [][]byte{success(b, b, b)}, 1},
+		{"another auth token", [][]byte{success(a, b, a)}, 1},
+		{"another refresh token", [][]byte{success(a, a, b)}, 1},
+		{"no uid", [][]byte{success("", "", "")}, 1},
+		{"no token", [][]byte{[]byte(`{"uid":"1"}`)}, 1},
+		{"no JSON", [][]byte{[]byte(`ok`)}, 1},
+		{"empty", [][]byte{{}}, 1},
+		{"a token that is no JWT", [][]byte{[]byte(`{"uid":"1","authToken":"a.b.c","refreshToken":"a"}`)}, 1},
 	} {
 		r := newRecorder()
 		for _, body := range c.bodies {
 			r.record(answer{request: request{user: "a@x.example"}, status: http.StatusOK, body: body})
 		}
 		if wrong, _, registered := r.accounts(u); wrong != c.wrong || registered != 2 {
-			t.Errorf("%s: %d wrong, want %d; %d registered", name, wrong, c.wrong, registered)
+			t.Errorf("%s: %d wrong, want %d; %d registered", c.name, wrong, c.wrong, registered)
 		}
 	}
 }
@@ -56,19 +57,20 @@ func TestWrongTokens(t *testing.T) {
 // after the hold.
 func TestSecondSignUps(t *testing.T) {
 	const held = 20 * time.Millisecond
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		status int
 		wait   time.Duration
 		again  int
 	}{
-		"created":                {http.StatusCreated, 2 * held, 1},
-		"refused":                {http.StatusForbidden, 0, 0},
-		"exists":                 {http.StatusBadRequest, 0, 0},
-		"too many":               {http.StatusTooManyRequests, 0, 0},
-		"timed out":              {http.StatusRequestTimeout, 0, 1},
-		"unclear":                {http.StatusBadGateway, 0, 1},
-		"reset":                  {0, 0, 1},
-		"unclear, after a while": {http.StatusBadGateway, 2 * held, 0},
+		{"created", http.StatusCreated, 2 * held, 1},
+		{"refused", http.StatusForbidden, 0, 0},
+		{"exists", http.StatusBadRequest, 0, 0},
+		{"too many", http.StatusTooManyRequests, 0, 0},
+		{"timed out", http.StatusRequestTimeout, 0, 1},
+		{"unclear", http.StatusBadGateway, 0, 1},
+		{"reset", 0, 0, 1},
+		{"unclear, after a while", http.StatusBadGateway, 2 * held, 0},
 	} {
 		u := &upstream{hold: held, signUps: make(map[string]*signUp)}
 		u.beginSignUp("a@x.example")(&statusWriter{status: c.status})
@@ -76,11 +78,11 @@ func TestSecondSignUps(t *testing.T) {
 		u.beginSignUp("b@x.example")
 		u.beginSignUp("a@x.example")
 		if u.again != c.again {
-			t.Errorf("%s: %d, want %d", name, u.again, c.again)
+			t.Errorf("%s: %d, want %d", c.name, u.again, c.again)
 		}
 		u.beginSignUp("a@x.example")
 		if u.again != c.again+1 {
-			t.Errorf("%s, one runs: %d, want %d", name, u.again, c.again+1)
+			t.Errorf("%s, one runs: %d, want %d", c.name, u.again, c.again+1)
 		}
 	}
 }

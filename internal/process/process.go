@@ -164,7 +164,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Admin is the address of its admin endpoint.
 func (p *Process) Admin() string { return p.cfg.Admin }
 
-// Finished is closed when it has ended, for whatever reason.
+// Ended is closed when it has ended, for whatever reason.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Reload loads its Caddyfile again, as if it had changed.

@@ -14,14 +14,14 @@ import (
 // commandTime is how long a command has at most.
 const commandTime = 10 * time.Second
 
-// ResponseError is an error that the server answered.
+// AnswerError is an error that the server answered.
 type AnswerError struct{ Text string }
 
 func (e *AnswerError) Error() string { return e.Text }
 
 // Do sends a command on a connection of its own and returns the answer: a
 // string, an int64, nil, or a []any of these. An error that the server answered
-// is an *ResponseError.
+// is an *AnswerError.
 func (s *Server) Do(ctx context.Context, args ...string) (any, error) { return s.send(ctx, args) }
 
 // Auth is Do with a password for the default user.

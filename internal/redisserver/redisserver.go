@@ -143,7 +143,7 @@ func (s *Server) answers(ctx context.Context) error {
 // PID is the process id of a server that was started.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Finished is closed when a server that was started has ended, for whatever reason.
+// Ended is closed when a server that was started has ended, for whatever reason.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
 
 // Kill ends the server as a crash would, also one that is stopped. It may be

@@ -77,24 +77,25 @@ func TestAfterDrain(t *testing.T) {
 // TestUpstreamKey checks which limits make another upstream, with a closed breaker.
 func TestUpstreamKey(t *testing.T) {
 	base := Limits{MaxConcurrent: 1, Failures: 20, Open: time.Second}
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name string
 		edit func(l *Limits)
 		same bool
 	}{
-		"max_concurrent": {func(l *Limits) { l.MaxConcurrent = 2 }, false},
-		"breaker off":    {func(l *Limits) { l.BreakerOff = true }, false},
-		"failures":       {func(l *Limits) { l.Failures = 5 }, false},
-		"open":           {func(l *Limits) { l.Open = time.Minute }, false},
-		"tls":            {func(l *Limits) { l.TLS = "x" }, false},
-		"max_waiting":    {func(l *Limits) { l.MaxWaiting = 7 }, true},
-		"max_entries":    {func(l *Limits) { l.MaxEntries = 7 }, true},
-		"rate":           {func(l *Limits) { l.RegistrationRate = 7 }, true},
-		"store":          {func(l *Limits) { l.Store = "x" }, true},
+		{"max_concurrent", func(l *Limits) { l.MaxConcurrent = 2 }, false},
+		{"breaker off", func(l *Limits) { l.BreakerOff = true }, false},
+		{"failures", func(l *Limits) { l.Failures = 5 }, false},
+		{"open", func(l *Limits) { l.Open = time.Minute }, false},
+		{"tls", func(l *Limits) { l.TLS = "x" }, false},
+		{"max_waiting", func(l *Limits) { l.MaxWaiting = 7 }, true},
+		{"max_entries", func(l *Limits) { l.MaxEntries = 7 }, true},
+		{"rate", func(l *Limits) { l.RegistrationRate = 7 }, true},
+		{"store", func(l *Limits) { l.Store = "x" }, true},
 	} {
 		l := base
 		c.edit(&l)
 		if (l.UpstreamKey() == base.UpstreamKey()) != c.same {
-			t.Errorf("%s: same upstream %t", name, !c.same)
+			t.Errorf("%s: same upstream %t", c.name, !c.same)
 		}
 	}
 }

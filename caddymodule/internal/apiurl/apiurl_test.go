@@ -10,7 +10,7 @@ import (
 func TestParse(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://api.example.com":         "https://api.example.com",
-		" https://api.example.com/\t\n":   "https://api.example.com",
+		"\thttps://api.example.com/\t\n":  "https://api.example.com",
 		"https://api.example.com/base//":  "https://api.example.com/base",
 		"https://api.example.com/a%2Fb/":  "https://api.example.com/a%2Fb",
 		"http://localhost:8081":           "http://localhost:8081",

@@ -68,43 +68,44 @@ func TestI17AWSPadding(t *testing.T) {
 func TestI17AWSHeader(t *testing.T) {
 	v, _ := awsVerifier(t)
 	now := time.Now().Unix()
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name            string
 		header, payload object
 		want            error
 	}{
-		"good":                     {nil, nil, nil},
-		"expired in the header":    {object{"exp": now - 31}, nil, identity.ErrAssertionExpired},
-		"within leeway":            {object{"exp": now - 25}, nil, nil},
-		"no exp in the header":     {object{"exp": nil}, nil, identity.ErrAssertionExpired},
-		"exp as a text":            {object{"exp": fmt.Sprint(now + 100)}, nil, identity.ErrAssertionExpired},
-		"exp huge":                 {object{"exp": 1e300}, nil, identity.ErrAssertionExpired},
-		"exp a fraction":           {object{"exp": float64(now) + 100.5}, nil, nil},
-		"exp a list":               {object{"exp": []int64{now + 100}}, nil, identity.ErrAssertionExpired},
-		"expired in the payload":   {nil, object{"exp": now - 31}, identity.ErrAssertionExpired},
-		"payload exp as a text":    {nil, object{"exp": "x"}, identity.ErrAssertionExpired},
-		"no exp in the payload":    {nil, object{"exp": nil}, nil},
-		"nbf ahead":                {nil, object{"nbf": now + 60}, identity.ErrAssertionEarly},
-		"iat ahead":                {nil, object{"iat": now + 60}, identity.ErrAssertionEarly},
-		"iat ahead in the header":  {object{"iat": now + 60}, nil, identity.ErrAssertionEarly},
-		"other issuer":             {object{"iss": "https://x"}, nil, identity.ErrAssertionIssuer},
-		"no issuer":                {object{"iss": nil}, nil, identity.ErrAssertionIssuer},
-		"payload of other issuer":  {nil, object{"iss": "https://x"}, identity.ErrAssertionIssuer},
-		"payload without issuer":   {nil, object{"iss": nil}, nil},
-		"other client":             {object{"client": "x"}, nil, identity.ErrAssertionAudience},
-		"no client":                {object{"client": nil}, nil, identity.ErrAssertionAudience},
-		"client a list":            {object{"client": []string{audience}}, nil, identity.ErrAssertionAudience},
-		"client in the payload":    {object{"client": nil}, object{"client": audience, "aud": audience}, identity.ErrAssertionAudience},
-		"other signer":             {object{"signer": balancer + "0"}, nil, identity.ErrAssertionSigner},
-		"no signer":                {object{"signer": nil}, nil, identity.ErrAssertionSigner},
-		"signer empty":             {object{"signer": ""}, nil, identity.ErrAssertionSigner},
-		"signer a list":            {object{"signer": []string{balancer}}, nil, identity.ErrAssertionSigner},
-		"signer in the payload":    {object{"signer": nil}, object{"signer": balancer}, identity.ErrAssertionSigner},
-		"signer in another case":   {object{"signer": strings.ToUpper(balancer)}, nil, identity.ErrAssertionSigner},
-		"another member of a name": {object{"signer": nil, "Signer": balancer}, nil, identity.ErrAssertionSigner},
-		"another algorithm":        {object{"alg": "ES384"}, nil, identity.ErrAssertionAlgorithm},
-		"crit":                     {object{"crit": []string{"signer"}}, nil, identity.ErrAssertionMalformed},
+		{"good", nil, nil, nil},
+		{"expired in the header", object{"exp": now - 31}, nil, identity.ErrAssertionExpired},
+		{"within leeway", object{"exp": now - 25}, nil, nil},
+		{"no exp in the header", object{"exp": nil}, nil, identity.ErrAssertionExpired},
+		{"exp as a text", object{"exp": fmt.Sprint(now + 100)}, nil, identity.ErrAssertionExpired},
+		{"exp huge", object{"exp": 1e300}, nil, identity.ErrAssertionExpired},
+		{"exp a fraction", object{"exp": float64(now) + 100.5}, nil, nil},
+		{"exp a list", object{"exp": []int64{now + 100}}, nil, identity.ErrAssertionExpired},
+		{"expired in the payload", nil, object{"exp": now - 31}, identity.ErrAssertionExpired},
+		{"payload exp as a text", nil, object{"exp": "x"}, identity.ErrAssertionExpired},
+		{"no exp in the payload", nil, object{"exp": nil}, nil},
+		{"nbf ahead", nil, object{"nbf": now + 60}, identity.ErrAssertionEarly},
+		{"iat ahead", nil, object{"iat": now + 60}, identity.ErrAssertionEarly},
+		{"iat ahead in the header", object{"iat": now + 60}, nil, identity.ErrAssertionEarly},
+		{"other issuer", object{"iss": "https://x"}, nil, identity.ErrAssertionIssuer},
+		{"no issuer", object{"iss": nil}, nil, identity.ErrAssertionIssuer},
+		{"payload of other issuer", nil, object{"iss": "https://x"}, identity.ErrAssertionIssuer},
+		{"payload without issuer", nil, object{"iss": nil}, nil},
+		{"other client", object{"client": "x"}, nil, identity.ErrAssertionAudience},
+		{"no client", object{"client": nil}, nil, identity.ErrAssertionAudience},
+		{"client a list", object{"client": []string{audience}}, nil, identity.ErrAssertionAudience},
+		{"client in the payload", object{"client": nil}, object{"client": audience, "aud": audience}, identity.ErrAssertionAudience},
+		{"other signer", object{"signer": balancer + "0"}, nil, identity.ErrAssertionSigner},
+		{"no signer", object{"signer": nil}, nil, identity.ErrAssertionSigner},
+		{"signer empty", object{"signer": ""}, nil, identity.ErrAssertionSigner},
+		{"signer a list", object{"signer": []string{balancer}}, nil, identity.ErrAssertionSigner},
+		{"signer in the payload", object{"signer": nil}, object{"signer": balancer}, identity.ErrAssertionSigner},
+		{"signer in another case", object{"signer": strings.ToUpper(balancer)}, nil, identity.ErrAssertionSigner},
+		{"another member of a name", object{"signer": nil, "Signer": balancer}, nil, identity.ErrAssertionSigner},
+		{"another algorithm", object{"alg": "ES384"}, nil, identity.ErrAssertionAlgorithm},
+		{"crit", object{"crit": []string{"signer"}}, nil, identity.ErrAssertionMalformed},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			if test.want == nil {
 				accept(t, v, awsToken(test.header, test.payload))
 			} else {
@@ -155,25 +156,26 @@ func TestI17AWSKid(t *testing.T) {
 }
 
 func TestI17AWSKeyServer(t *testing.T) {
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name   string
 		answer http.HandlerFunc
 		want   error
 		told   string
 	}{
-		"403":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, identity.ErrAssertionKey, ""},
-		"404":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, identity.ErrAssertionKey, ""},
-		"500":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch keys: status 500"},
-		"a set":         {text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		"nothing":       {text(""), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		"a private key": {text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		"garbage":       {text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		"another label": {text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		"a small key":   {text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsable.Error()},
-		"an RSA key":    {text(pemOf(rsaKey())), identity.ErrAssertionKey, ""},
-		"another curve": {text(pemOf(p384())), identity.ErrAssertionKey, ""},
-		"another key":   {text(pemOf(p256b())), identity.ErrAssertionSignature, ""},
+		{"403", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, identity.ErrAssertionKey, ""},
+		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, identity.ErrAssertionKey, ""},
+		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch keys: status 500"},
+		{"a set", text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		{"nothing", text(""), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		{"a private key", text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		{"garbage", text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		{"another label", text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNoPEM.Error()},
+		{"a small key", text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsable.Error()},
+		{"an RSA key", text(pemOf(rsaKey())), identity.ErrAssertionKey, ""},
+		{"another curve", text(pemOf(p384())), identity.ErrAssertionKey, ""},
+		{"another key", text(pemOf(p256b())), identity.ErrAssertionSignature, ""},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			var told reports
 			s := newKeyServer(t)
 			s.answer(test.answer)
@@ -304,29 +306,30 @@ func TestNew(t *testing.T) {
 	set, byID := keysOf(t, Source{URL: "https://x"}, nil), keysOf(t, Source{URL: "https://x", ByID: true}, nil)
 	good := Config{Keys: set, Issuer: issuer, Audience: []string{audience}}
 	aws := Config{Keys: byID, Signers: []string{balancer}}
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name   string
 		base   Config
 		change func(*Config)
 		want   string // empty: no error
 	}{
-		"good":            {good, func(*Config) {}, ""},
-		"AWS":             {aws, func(*Config) {}, ""},
-		"pinned":          {good, func(c *Config) { c.Algorithms = []string{"RS256", "EdDSA"} }, ""},
-		"no keys":         {good, func(c *Config) { c.Keys = nil }, "jwks: "},
-		"no issuer":       {good, func(c *Config) { c.Issuer = "" }, "issuer: "},
-		"no audience":     {good, func(c *Config) { c.Audience = nil }, "audience: "},
-		"audience empty":  {good, func(c *Config) { c.Audience = []string{audience, ""} }, "audience: "},
-		"signer empty":    {aws, func(c *Config) { c.Signers = []string{""} }, "signer: "},
-		"no signer":       {good, func(c *Config) { c.Keys = byID }, "signer: "},
-		"signer of a set": {good, func(c *Config) { c.Signers = []string{balancer} }, "signer: "},
-		"none":            {good, func(c *Config) { c.Algorithms = []string{"none"} }, `"none"`},
-		"None":            {good, func(c *Config) { c.Algorithms = []string{"None"} }, `"None"`},
-		"HS256":           {good, func(c *Config) { c.Algorithms = []string{"RS256", "HS256"} }, `"HS256"`},
-		"HS512 of AWS":    {aws, func(c *Config) { c.Algorithms = []string{"HS512"} }, `"HS512"`},
-		"empty":           {good, func(c *Config) { c.Algorithms = []string{""} }, `""`},
-		"everything":      {Config{}, func(*Config) {}, "jwks: it is missing\nissuer: it is missing\naudience: it is missing"},
+		{"good", good, func(*Config) {}, ""},
+		{"AWS", aws, func(*Config) {}, ""},
+		{"pinned", good, func(c *Config) { c.Algorithms = []string{"RS256", "EdDSA"} }, ""},
+		{"no keys", good, func(c *Config) { c.Keys = nil }, "jwks: "},
+		{"no issuer", good, func(c *Config) { c.Issuer = "" }, "issuer: "},
+		{"no audience", good, func(c *Config) { c.Audience = nil }, "audience: "},
+		{"audience empty", good, func(c *Config) { c.Audience = []string{audience, ""} }, "audience: "},
+		{"signer empty", aws, func(c *Config) { c.Signers = []string{""} }, "signer: "},
+		{"no signer", good, func(c *Config) { c.Keys = byID }, "signer: "},
+		{"signer of a set", good, func(c *Config) { c.Signers = []string{balancer} }, "signer: "},
+		{"none", good, func(c *Config) { c.Algorithms = []string{"none"} }, `"none"`},
+		{"None", good, func(c *Config) { c.Algorithms = []string{"None"} }, `"None"`},
+		{"HS256", good, func(c *Config) { c.Algorithms = []string{"RS256", "HS256"} }, `"HS256"`},
+		{"HS512 of AWS", aws, func(c *Config) { c.Algorithms = []string{"HS512"} }, `"HS512"`},
+		{"empty", good, func(c *Config) { c.Algorithms = []string{""} }, `""`},
+		{"everything", Config{}, func(*Config) {}, "jwks: it is missing\nissuer: it is missing\naudience: it is missing"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			test.change(&test.base)
 			v, err := New(test.base)
 			switch {

@@ -71,31 +71,32 @@ func TestI17Malleability(t *testing.T) {
 func TestI17Key(t *testing.T) {
 	small := testutil.NewRSAKey(1024)
 	private := jose.JSONWebKey{KeyID: "k1", Key: p256()}
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name  string
 		keys  []jose.JSONWebKey
 		token string
 		want  error
 	}{
-		"of another curve":       {[]jose.JSONWebKey{jwk("k1", p384())}, es256(nil), identity.ErrAssertionKey},
-		"of another kind":        {[]jose.JSONWebKey{jwk("k1", rsaKey())}, es256(nil), identity.ErrAssertionKey},
-		"another one":            {[]jose.JSONWebKey{jwk("k1", p256b())}, es256(nil), identity.ErrAssertionSignature},
-		"another id":             {[]jose.JSONWebKey{jwk("k2", p256())}, es256(nil), identity.ErrAssertionKey},
-		"id in another case":     {[]jose.JSONWebKey{jwk("K1", p256())}, es256(nil), identity.ErrAssertionKey},
-		"no id":                  {[]jose.JSONWebKey{jwk("", p256())}, es256(nil), nil},
-		"no id, another one":     {[]jose.JSONWebKey{jwk("", p256b())}, es256(nil), identity.ErrAssertionSignature},
-		"two of one id":          {[]jose.JSONWebKey{jwk("k1", p256b()), jwk("k1", p256())}, es256(nil), nil},
-		"two kinds of one id":    {[]jose.JSONWebKey{jwk("k1", rsaKey()), jwk("k1", p384()), jwk("k1", p256())}, es256(nil), nil},
-		"for this algorithm":     {[]jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES256", Use: "sig"}}, es256(nil), nil},
-		"for another algorithm":  {[]jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES384"}}, es256(nil), identity.ErrAssertionKey},
-		"for PS256, signs RS256": {[]jose.JSONWebKey{{KeyID: "k1", Key: rsaKey().Public(), Algorithm: "PS256"}}, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
-		"for encryption":         {[]jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}, jwk("k2", p256b())}, es256(nil), identity.ErrAssertionKey},
-		"for encryption alone":   {[]jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}}, es256(nil), identity.ErrAssertionKey},
-		"private":                {[]jose.JSONWebKey{private}, es256(nil), identity.ErrAssertionKey},
-		"symmetric":              {[]jose.JSONWebKey{{KeyID: "k1", Key: []byte("0123456789abcdef0123456789abcdef")}}, es256(nil), identity.ErrAssertionKey},
-		"too small":              {[]jose.JSONWebKey{jwk("k1", small)}, sign(jwt.SigningMethodRS256, small, object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
-		"none":                   {nil, es256(nil), identity.ErrKeysUnavailable},
+		{"of another curve", []jose.JSONWebKey{jwk("k1", p384())}, es256(nil), identity.ErrAssertionKey},
+		{"of another kind", []jose.JSONWebKey{jwk("k1", rsaKey())}, es256(nil), identity.ErrAssertionKey},
+		{"another one", []jose.JSONWebKey{jwk("k1", p256b())}, es256(nil), identity.ErrAssertionSignature},
+		{"another id", []jose.JSONWebKey{jwk("k2", p256())}, es256(nil), identity.ErrAssertionKey},
+		{"id in another case", []jose.JSONWebKey{jwk("K1", p256())}, es256(nil), identity.ErrAssertionKey},
+		{"no id", []jose.JSONWebKey{jwk("", p256())}, es256(nil), nil},
+		{"no id, another one", []jose.JSONWebKey{jwk("", p256b())}, es256(nil), identity.ErrAssertionSignature},
+		{"two of one id", []jose.JSONWebKey{jwk("k1", p256b()), jwk("k1", p256())}, es256(nil), nil},
+		{"two kinds of one id", []jose.JSONWebKey{jwk("k1", rsaKey()), jwk("k1", p384()), jwk("k1", p256())}, es256(nil), nil},
+		{"for this algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES256", Use: "sig"}}, es256(nil), nil},
+		{"for another algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES384"}}, es256(nil), identity.ErrAssertionKey},
+		{"for PS256, signs RS256", []jose.JSONWebKey{{KeyID: "k1", Key: rsaKey().Public(), Algorithm: "PS256"}}, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
+		{"for encryption", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}, jwk("k2", p256b())}, es256(nil), identity.ErrAssertionKey},
+		{"for encryption alone", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}}, es256(nil), identity.ErrAssertionKey},
+		{"private", []jose.JSONWebKey{private}, es256(nil), identity.ErrAssertionKey},
+		{"symmetric", []jose.JSONWebKey{{KeyID: "k1", Key: []byte("0123456789abcdef0123456789abcdef")}}, es256(nil), identity.ErrAssertionKey},
+		{"too small", []jose.JSONWebKey{jwk("k1", small)}, sign(jwt.SigningMethodRS256, small, object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
+		{"none", nil, es256(nil), identity.ErrKeysUnavailable},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			v := newVerifier(t, test.keys...)
 			if test.want == nil {
 				accept(t, v, test.token)

@@ -28,38 +28,39 @@ func TestI17Good(t *testing.T) {
 func TestI17Times(t *testing.T) {
 	v := newVerifier(t, jwk("k1", p256()))
 	now := time.Now().Unix()
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name   string
 		change object
 		want   error
 	}{
-		"expired":                {object{"exp": now - 31}, identity.ErrAssertionExpired},
-		"expired within leeway":  {object{"exp": now - 25}, nil},
-		"a fraction":             {object{"exp": float64(now) + 60.5}, nil},
-		"no exp":                 {object{"exp": nil}, identity.ErrAssertionExpired},
-		"EXP instead":            {object{"exp": nil, "EXP": now + 300}, identity.ErrAssertionExpired},
-		"exp as a text":          {object{"exp": "9999999999"}, identity.ErrAssertionExpired},
-		"exp as a bool":          {object{"exp": true}, identity.ErrAssertionExpired},
-		"exp as a list":          {object{"exp": []int64{now + 300}}, identity.ErrAssertionExpired},
-		"exp as an object":       {object{"exp": object{}}, identity.ErrAssertionExpired},
-		"exp 0":                  {object{"exp": 0}, identity.ErrAssertionExpired},
-		"exp below 0":            {object{"exp": -1}, identity.ErrAssertionExpired},
-		"exp in the year 9999":   {object{"exp": maxSeconds}, nil},
-		"exp in the year 10000":  {object{"exp": maxSeconds + 1}, identity.ErrAssertionExpired},
-		"exp huge":               {object{"exp": 1e300}, identity.ErrAssertionExpired},
-		"exp hugely negative":    {object{"exp": -1e300}, identity.ErrAssertionExpired},
-		"nbf ahead":              {object{"nbf": now + 60}, identity.ErrAssertionEarly},
-		"nbf within leeway":      {object{"nbf": now + 25}, nil},
-		"no nbf":                 {object{"nbf": nil}, nil},
-		"nbf as a text":          {object{"nbf": "1"}, identity.ErrAssertionMalformed},
-		"nbf huge":               {object{"nbf": 1e300}, identity.ErrAssertionMalformed},
-		"nbf hugely negative":    {object{"nbf": -1e300}, identity.ErrAssertionMalformed},
-		"iat ahead":              {object{"iat": now + 60}, identity.ErrAssertionEarly},
-		"iat within leeway":      {object{"iat": now + 25}, nil},
-		"no iat":                 {object{"iat": nil}, nil},
-		"iat as a text":          {object{"iat": "1"}, identity.ErrAssertionMalformed},
-		"expired and still good": {object{"exp": now - 31, "nbf": now + 60}, identity.ErrAssertionExpired},
+		{"expired", object{"exp": now - 31}, identity.ErrAssertionExpired},
+		{"expired within leeway", object{"exp": now - 25}, nil},
+		{"a fraction", object{"exp": float64(now) + 60.5}, nil},
+		{"no exp", object{"exp": nil}, identity.ErrAssertionExpired},
+		{"EXP instead", object{"exp": nil, "EXP": now + 300}, identity.ErrAssertionExpired},
+		{"exp as a text", object{"exp": "9999999999"}, identity.ErrAssertionExpired},
+		{"exp as a bool", object{"exp": true}, identity.ErrAssertionExpired},
+		{"exp as a list", object{"exp": []int64{now + 300}}, identity.ErrAssertionExpired},
+		{"exp as an object", object{"exp": object{}}, identity.ErrAssertionExpired},
+		{"exp 0", object{"exp": 0}, identity.ErrAssertionExpired},
+		{"exp below 0", object{"exp": -1}, identity.ErrAssertionExpired},
+		{"exp in the year 9999", object{"exp": maxSeconds}, nil},
+		{"exp in the year 10000", object{"exp": maxSeconds + 1}, identity.ErrAssertionExpired},
+		{"exp huge", object{"exp": 1e300}, identity.ErrAssertionExpired},
+		{"exp hugely negative", object{"exp": -1e300}, identity.ErrAssertionExpired},
+		{"nbf ahead", object{"nbf": now + 60}, identity.ErrAssertionEarly},
+		{"nbf within leeway", object{"nbf": now + 25}, nil},
+		{"no nbf", object{"nbf": nil}, nil},
+		{"nbf as a text", object{"nbf": "1"}, identity.ErrAssertionMalformed},
+		{"nbf huge", object{"nbf": 1e300}, identity.ErrAssertionMalformed},
+		{"nbf hugely negative", object{"nbf": -1e300}, identity.ErrAssertionMalformed},
+		{"iat ahead", object{"iat": now + 60}, identity.ErrAssertionEarly},
+		{"iat within leeway", object{"iat": now + 25}, nil},
+		{"no iat", object{"iat": nil}, nil},
+		{"iat as a text", object{"iat": "1"}, identity.ErrAssertionMalformed},
+		{"expired and still good", object{"exp": now - 31, "nbf": now + 60}, identity.ErrAssertionExpired},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			if test.want == nil {
 				accept(t, v, es256(test.change))
 			} else {

@@ -167,44 +167,45 @@ func TestI17KeyServerAnswers(t *testing.T) {
 	const broken = "fetch keys: the connection broke, or the answer is not HTTP"
 	elsewhere := newKeyServer(t, jwk("k1", p256()))
 	set := setOf(jwk("k1", p256()))
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name   string
 		answer http.HandlerFunc
 		told   string
 	}{
-		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
 		}, "fetch keys: status 302: redirects are not followed"},
-		"a permanent one": {func(w http.ResponseWriter, r *http.Request) {
+		{"a permanent one", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusPermanentRedirect)
 		}, "fetch keys: status 308: redirects are not followed"},
-		"HTML":         {text("<!doctype html><title>canary</title>"), errNoSet.Error()},
-		"404":          {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "fetch keys: status 404"},
-		"403":          {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "fetch keys: status 403"},
-		"201":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "fetch keys: status 201"},
-		"204":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "fetch keys: status 204"},
-		"a huge body":  {text(`{"x":"` + strings.Repeat("x", maxAnswer) + `",` + set[1:]), errLong.Error()},
-		"never ending": {endless, errLong.Error()},
-		"gzip": {func(w http.ResponseWriter, _ *http.Request) {
+		{"HTML", text("<!doctype html><title>canary</title>"), errNoSet.Error()},
+		{"404", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "fetch keys: status 404"},
+		{"403", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "fetch keys: status 403"},
+		{"201", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "fetch keys: status 201"},
+		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "fetch keys: status 204"},
+		{"a huge body", text(`{"x":"` + strings.Repeat("x", maxAnswer) + `",` + set[1:]), errLong.Error()},
+		{"never ending", endless, errLong.Error()},
+		{"gzip", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "\x1f\x8b canary")
 		}, errNoSet.Error()},
-		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
+		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000")
 			_, _ = io.WriteString(w, set)
 			panic(http.ErrAbortHandler)
 		}, broken},
-		"no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
+		{"no HTTP", func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			_, _ = io.WriteString(conn, "canary canary\r\n\r\n")
 			_ = conn.Close()
 		}, broken},
-		"endless headers": {func(w http.ResponseWriter, _ *http.Request) {
+		{"endless headers", func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X-Canary: canary\r\n", 8000)+"\r\n"+set)
 			_ = conn.Close()
 		}, broken},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			var told reports
 			s := newKeyServer(t)
 			s.answer(test.answer)

@@ -21,19 +21,20 @@ func TestLoadHint(t *testing.T) {
 	p.Text("secret", "{file./nonexistent/secret}")
 	open := func(err error) error { return fmt.Errorf("ca: %w", &fs.PathError{Op: "open", Path: "x", Err: err}) }
 	_, isDirectory := os.ReadFile("/")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name string
 		err  error
 		want string
 	}{
-		"may not be read": {open(syscall.EACCES), "sudo -u caddy"},
-		"is not there":    {open(syscall.ENOENT), "a relative one begins where Caddy is started"},
-		"leads nowhere":   {open(syscall.ELOOP), "it has to be a file that can be read"},
-		"is a directory":  {isDirectory, "it has to be a file that can be read"},
-		"a secret's file": {p[1], "a relative one begins"},
-		"no value":        {p[0], "CADDY_HUMA_EMPTY=… in the environment"},
+		{"may not be read", open(syscall.EACCES), "sudo -u caddy"},
+		{"is not there", open(syscall.ENOENT), "a relative one begins where Caddy is started"},
+		{"leads nowhere", open(syscall.ELOOP), "it has to be a file that can be read"},
+		{"is a directory", isDirectory, "it has to be a file that can be read"},
+		{"a secret's file", p[1], "a relative one begins"},
+		{"no value", p[0], "CADDY_HUMA_EMPTY=… in the environment"},
 	} {
 		if got := loadHint(c.err); !strings.Contains(got, c.want) {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s: %q", c.name, got)
 		}
 	}
 	if got := loadHint(errors.New("x")); got != "" {

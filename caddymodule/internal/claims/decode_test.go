@@ -31,38 +31,39 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeErrors(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name string
 		text string
 		err  error
 	}{
-		"nothing":                 {``, errNotJSON},
-		"white space":             {"  ", errNotJSON},
-		"an address":              {`alice@example.com`, errNotBase64},
-		"cut JSON":                {`{"email":"alice`, errNotJSON},
-		"a text":                  {`"alice"`, errNotBase64},
-		"base64 of a text":        {b64([]byte(`"alice@example.com"`)), errNeither},
-		"base64 of null":          {b64([]byte(`null`)), errNeither},
-		"base64 of no JSON":       {b64([]byte(`alice@example.com`)), errNotJSON},
-		"base64 of base64":        {b64([]byte(b64([]byte(`{}`)))), errNotJSON},
-		"base64 of a double":      {b64([]byte(`{"a":1,"a":2}`)), errTwice},
-		"base64 of two":           {b64([]byte(`{}{}`)), errMore},
-		"a word that is base64":   {`alice`, errNotBase64}, // five characters are not valid base64
-		"a word that is, too":     {`Alice9`, errNotJSON},
-		"both alphabets":          {`eyJh+_8=`, errNotBase64},
-		"padding within":          {`e3=0`, errNotBase64},
-		"white space within":      {`e3 0=`, errNotBase64},
-		"one dot":                 {`e30.e30`, errNotBase64},
-		"three dots":              {`e30.e30.e30.e30`, errNotBase64},
-		"four dots, as encrypted": {`e30.e30.e30.e30.e30`, errNotBase64},
-		"two dots, empty":         {`..`, errNotJSON},
-		"two dots, no base64":     {`e30.?.e30`, errNotBase64},
-		"two dots, plain JSON":    {`e30.{}.e30`, errNotBase64},
-		"a host":                  {`www.example.com`, errNotJSON},
-		"two tokens":              {`e30.e30.e30,e30.e30.e30`, errNotBase64},
-		"escaped":                 {`%7B%7D`, errNotBase64},
-		"too deep":                {b64([]byte(nested(maxDepth+1, ""))), errDeep},
+		{"nothing", ``, errNotJSON},
+		{"white space", "  ", errNotJSON},
+		{"an address", `alice@example.com`, errNotBase64},
+		{"cut JSON", `{"email":"alice`, errNotJSON},
+		{"a text", `"alice"`, errNotBase64},
+		{"base64 of a text", b64([]byte(`"alice@example.com"`)), errNeither},
+		{"base64 of null", b64([]byte(`null`)), errNeither},
+		{"base64 of no JSON", b64([]byte(`alice@example.com`)), errNotJSON},
+		{"base64 of base64", b64([]byte(b64([]byte(`{}`)))), errNotJSON},
+		{"base64 of a double", b64([]byte(`{"a":1,"a":2}`)), errTwice},
+		{"base64 of two", b64([]byte(`{}{}`)), errMore},
+		{"a word that is base64", `alice`, errNotBase64}, // five characters are not valid base64
+		{"a word that is, too", `Alice9`, errNotJSON},
+		{"both alphabets", `eyJh+_8=`, errNotBase64},
+		{"padding within", `e3=0`, errNotBase64},
+		{"white space within", `e3 0=`, errNotBase64},
+		{"one dot", `e30.e30`, errNotBase64},
+		{"three dots", `e30.e30.e30.e30`, errNotBase64},
+		{"four dots, as encrypted", `e30.e30.e30.e30.e30`, errNotBase64},
+		{"two dots, empty", `..`, errNotJSON},
+		{"two dots, no base64", `e30.?.e30`, errNotBase64},
+		{"two dots, plain JSON", `e30.{}.e30`, errNotBase64},
+		{"a host", `www.example.com`, errNotJSON},
+		{"two tokens", `e30.e30.e30,e30.e30.e30`, errNotBase64},
+		{"escaped", `%7B%7D`, errNotBase64},
+		{"too deep", b64([]byte(nested(maxDepth+1, ""))), errDeep},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			d, err := Decode(tt.text)
 			if !errors.Is(err, tt.err) {
 				t.Errorf("%v, want %v", err, tt.err)

@@ -59,73 +59,74 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 	both := file("Caddyfile", bothTried)
 	of := func(args ...string) []string { return append([]string{"--directive", "human_api_token"}, args...) }
 
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name  string
 		args  []string
 		found bool
 		parts []string // parts of the output, in this order
 	}{
-		"an answer": {
+		{"an answer",
 			of("--preset", "authelia", "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "--hash-key", "one"),
 			true, []string{"human_api_token with `identity authelia` and `trust forward_auth`", "email", "Remote-Email of the auth server's answer", "user_id", "Remote-User of the auth server's answer", "→ alice, alice@x.example", "in logs"},
 		},
-		"no address": {
+		{"no address",
 			of("--preset", "authelia", "--answer", "Remote-User: alice"),
 			true, []string{"– the auth server's answer is without the header that the option email names", "→ alice\n"},
 		},
-		"no id": {
+		{"no id",
 			of("--preset", "authelia", "--answer", "Remote-Email: alice@x.example"),
 			false, []string{"– the auth server's answer is without the header that the option user_id names", "nobody: 401 identity_missing"},
 		},
-		"the same for both": {
+		{"the same for both",
 			of("--preset", "basic_auth", "--placeholder", "http.auth.user.id=alice"),
 			true, []string{"{http.auth.user.id}", "→ alice\n"},
 		},
-		"an id that is none": {
+		{"an id that is none",
 			of("--preset", "basic_auth", "--placeholder", "http.auth.user.id={http.auth.user.id}"),
 			false, []string{"nobody: 401 identity_invalid", "user_id"},
 		},
-		"two ids": {
+		{"two ids",
 			of("--preset", "authelia", "-H", "Remote-User: alice", "-H", "Remote-User: bob"),
 			false, []string{"`trust proxies 127.0.0.1`", "nobody: 401 identity_ambiguous"},
 		},
-		"another layer's id": {
+		{"another layer's id",
 			of("--preset", "authelia", "-H", "X-Authentik-Uid: 0123"),
 			false, []string{"X-Authentik-Uid is what the preset authentik reads", "nobody: 401 identity_missing"},
 		},
-		"the client's own": {
+		{"the client's own",
 			of("--preset", "authelia", "-H", "Remote-User: mallory", "--answer", "Remote-Email: alice@x.example"),
 			false, []string{"Remote-User is not read: with trust forward_auth", "nobody: 401 identity_missing"},
 		},
-		"an assertion without verify": {
+		{"an assertion without verify",
 			of("--preset", "teleport", "-H", "Teleport-Jwt-Assertion: x"),
 			false, []string{"does not load: audience: ", "does not load: jwks: "},
 		},
-		"a wrong preset": {
+		{"a wrong preset",
 			of("--preset", "authelio"),
 			false, []string{`human_api_token with `, `does not load: identity: unknown preset "authelio"`},
 		},
-		"both in a config": {
+		{"both in a config",
 			[]string{"--config", both, "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@x.example"},
 			true, []string{"human_api_token 1 of srv0", "→ alice, alice@x.example", "huma_token 2 of srv0", "→ alice@x.example\n", "human_api_token 1 of srv1 (:8080)", "→ u-1, a@x.example"},
 		},
-		"one of them": {
+		{"one of them",
 			[]string{"--config", both, "--answer", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@evil.example"},
 			false, []string{"nobody: 401 identity_missing", "→ alice@x.example\n", "nobody: 403 domain_not_allowed"},
 		},
-		"the application": {
+		{"the application",
 			[]string{"--config", asking, "-H", "Cookie: session=alice"},
 			true, []string{"user.id in the application's answer", "1001", "→ 1001\n"},
 		},
-		"a config without an id": {
+		{"a config without an id",
 			[]string{"--config", addressed, "--placeholder", "user_email=alice@x.example"},
 			false, []string{"does not load: user_id: no source says who the user is"},
 		},
-		"a field of the other": {
+		{"a field of the other",
 			[]string{"--config", misspelt, "--placeholder", "http.auth.user.id=alice"},
 			false, []string{`human_api_token 1 of s`, `does not load: json: unknown field "secret"`},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			out, err := runCommand(t, IdentityCommand(), tt.args...)
 			if (err == nil) != tt.found {
 				t.Errorf("found %t, error %v", tt.found, err)

@@ -112,109 +112,110 @@ func TestCommandIdentity(t *testing.T) {
 	hosted := file("Caddyfile", "http://localhost {\nhuma_token {\nuserinfo "+app.URL+"/host {\nforward_headers Cookie Host\nemail email\n}\n}\n}\n")
 	iap := base64.StdEncoding.EncodeToString([]byte(`{"email":"alice@x.example"}`))
 
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name  string
 		args  []string
 		found bool
 		parts []string // parts of the output, in this order
 	}{
-		"an answer": {
+		{"an answer",
 			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "--answer", "Remote-Name: Ren\xe9 M\xfcller", "--hash-key", "key"},
 			true, []string{"`trust forward_auth`", "Remote-Email of the auth server's answer", "alice@x.example", "the option user_id", "→ alice@x.example", `"René"`, `"Müller"`, "in logs"},
 		},
-		"a header from a proxy": {
+		{"a header from a proxy",
 			[]string{"--preset", "google_iap", "-H", "X-Goog-Authenticated-User-Email: accounts.google.com:alice@x.example", "--peer", "10.1.2.3"},
 			true, []string{"`trust proxies 10.1.2.3`", "→ alice@x.example\n"},
 		},
-		"a placeholder": {
+		{"a placeholder",
 			[]string{"--preset", "basic_auth", "--placeholder", "http.auth.user.id=alice@x.example"},
 			true, []string{"{http.auth.user.id}", "→ alice@x.example\n"},
 		},
-		"a document": {
+		{"a document",
 			[]string{"--preset", "gcp_api_gateway", "-H", "X-Apigateway-Api-Userinfo: " + iap},
 			true, []string{"email in the request header X-Apigateway-Api-Userinfo", "→ alice@x.example\n"},
 		},
-		"nothing": {
+		{"nothing",
 			[]string{"--preset", "authelia"},
 			false, []string{"– the request is without the header", "nobody: 401 identity_missing"},
 		},
-		"an underscore": {
+		{"an underscore",
 			[]string{"--preset", "authelia", "--header", "Remote_Email: alice@x.example"},
 			false, []string{"note: Caddy drops the request header Remote_email", "expected_underscore_headers", "send it as Remote-Email", "nobody: 401 identity_missing"},
 		},
-		"twice": {
+		{"twice",
 			[]string{"--preset", "authelia", "--header", "Remote-Email: alice@x.example", "--header", "Remote-Email: bob@x.example"},
 			false, []string{"nobody: 401 identity_ambiguous", "let the proxy replace it"},
 		},
-		"another layer's header": {
+		{"another layer's header",
 			[]string{"--preset", "authelia", "--header", "X-Auth-Request-Email: alice@x.example"},
 			false, []string{"X-Auth-Request-Email is what the preset oauth2_proxy reads", "nobody: 401"},
 		},
-		"the client's own": {
+		{"the client's own",
 			[]string{"--preset", "authelia", "--header", "Remote-Email: alice@x.example", "--answer", "Remote-User: alice"},
 			false, []string{"Remote-Email is not read: with trust forward_auth", "nobody: 401 identity_missing"},
 		},
-		"a wrong preset": {
+		{"a wrong preset",
 			[]string{"--preset", "authelio"},
 			false, []string{"does not load: identity: unknown preset \"authelio\": write one of authelia,"},
 		},
-		"an assertion without verify": {
+		{"an assertion without verify",
 			[]string{"--preset", "teleport", "-H", "Teleport-Jwt-Assertion: x"},
 			false, []string{"does not load: audience: ", "does not load: issuer: ", "does not load: jwks: ", "/.well-known/jwks.json"},
 		},
-		"a config": {
+		{"a config",
 			[]string{"--config", config, "--answer", "Remote-Email: alice@x.example", "--peer", "10.0.0.7", "-H", "X_Kept_Email: bob@x.example", "--placeholder", "{user_email}=carol@x.example"},
 			true, []string{"huma_token 1 of srv0 (:80)", "→ alice@x.example", "huma_token 2 of srv0", "→ bob@x.example", "huma_token 1 of srv1 (:8080)", "→ carol@x.example"},
 		},
-		"a config and a stranger": {
+		{"a config and a stranger",
 			[]string{"--config", config, "--peer", "192.0.2.1", "-H", "X_Kept_Email: bob@x.example", "-H", "Remote-Email: mallory@x.example"},
 			false, []string{"with trust forward_auth only the auth server's answer counts", "nobody: 401 identity_missing", "nobody: 401 identity_untrusted", "nobody: 401 identity_missing"},
 		},
-		"an answer of somebody else": {
+		{"an answer of somebody else",
 			[]string{"--config", other, "--answer", "Remote-Email: alice@x.example"},
 			false, []string{"the answer is taken for that of other:1", "nobody: 401 identity_untrusted"},
 		},
-		"an answer of nobody": {
+		{"an answer of nobody",
 			[]string{"--config", unasked, "--answer", "Remote-Email: alice@x.example"},
 			false, []string{"has no forward_auth", "nobody: 401 identity_missing"},
 		},
-		"a header that never arrives": {
+		{"a header that never arrives",
 			[]string{"--config", hyphens, "-H", "Remote-Email: alice@x.example"},
 			false, []string{"does not load: email: the server drops the request header Remote-Email"},
 		},
-		"a field that there is not": {
+		{"a field that there is not",
 			[]string{"--config", misspelt, "-H", "Remote-Email: alice@x.example"},
 			false, []string{`does not load: json: unknown field "domain"`},
 		},
-		"another site": {
+		{"another site",
 			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "-H", "Sec-Fetch-Site: cross-site"},
 			false, []string{"nobody: 403 cross_site"},
 		},
-		"a space that is none": {
+		{"a space that is none",
 			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example\u00a0"},
 			false, []string{"nobody: 401 identity_invalid"},
 		},
-		"a host": {
+		{"a host",
 			[]string{"--config", hosted, "-H", "Cookie: session=alice", "-H", "Host: clinic.example"},
 			true, []string{"→ alice@clinic.example"},
 		},
-		"a domain": {
+		{"a domain",
 			[]string{"--config", config, "--placeholder", "user_email=carol@y.example"},
 			false, []string{"nobody: 403 domain_not_allowed"},
 		},
-		"the application": {
+		{"the application",
 			[]string{"--config", asking, "-H", "Cookie: session=alice"},
 			true, []string{"user.email in the application's answer", "alice@x.example", "user.id in", "7", "→ alice@x.example\n"},
 		},
-		"the application knows nobody": {
+		{"the application knows nobody",
 			[]string{"--config", asking, "-H", "Cookie: session=other"},
 			false, []string{"nobody: 401 identity_missing", "says that nobody is signed in"},
 		},
-		"a certificate": {
+		{"a certificate",
 			[]string{"--preset", "basic_auth", "--placeholder", "http.request.tls.client.san.emails.0=alice@x.example"},
 			false, []string{"taken for a verified one", "nobody: 401"},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			out, err := runCommand(t, IdentityCommand(), tt.args...)
 			if (err == nil) != tt.found {
 				t.Errorf("found %t, error %v", tt.found, err)

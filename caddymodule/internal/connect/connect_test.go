@@ -44,43 +44,44 @@ func TestConnect(t *testing.T) {
 		noID        = "403/ID_TOKEN_GENERATION_NOT_ALLOWED"
 		secret      = "401/INVALID_CLIENT_ID_OR_SECRET"
 	)
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		hint    TokenType // the user's last token, if it is known
 		answers []string
 		called  string
 		end     exchange.Code // empty: a token
 		next    TokenType     // requested first afterwards
 	}{
-		"new user":                        {SessionToken, []string{ok200}, session, "", SessionToken},
-		"connected user":                  {IDToken, []string{ok200}, id, "", IDToken},
-		"connected since, or hint lost":   {SessionToken, []string{window, ok200}, both, "", IDToken},
-		"hint wrong, never had a session": {IDToken, []string{noUser, ok200}, swapped, "", SessionToken},
-		"hint wrong, id not allowed":      {IDToken, []string{noID, ok200}, swapped, "", SessionToken},
-		"by the status alone":             {SessionToken, []string{"403", ok200}, both, "", IDToken},
-		"hint wrong, by the status alone": {IDToken, []string{"404", ok200}, swapped, "", SessionToken},
+		{"new user", SessionToken, []string{ok200}, session, "", SessionToken},
+		{"connected user", IDToken, []string{ok200}, id, "", IDToken},
+		{"connected since, or hint lost", SessionToken, []string{window, ok200}, both, "", IDToken},
+		{"hint wrong, never had a session", IDToken, []string{noUser, ok200}, swapped, "", SessionToken},
+		{"hint wrong, id not allowed", IDToken, []string{noID, ok200}, swapped, "", SessionToken},
+		{"by the status alone", SessionToken, []string{"403", ok200}, both, "", IDToken},
+		{"hint wrong, by the status alone", IDToken, []string{"404", ok200}, swapped, "", SessionToken},
 
-		"both refused":                        {SessionToken, []string{window, noUser}, both, exchange.CodeConnectUnavailable, SessionToken},
-		"both refused, id not allowed":        {SessionToken, []string{window, noID}, both, exchange.CodeConnectUnavailable, SessionToken},
-		"both refused, by the statuses":       {SessionToken, []string{"403", "404"}, both, exchange.CodeConnectUnavailable, SessionToken},
-		"both refused after a hint":           {IDToken, []string{noID, window}, swapped, exchange.CodeConnectUnavailable, SessionToken},
-		"both refused after a hint, statuses": {IDToken, []string{"404", "403"}, swapped, exchange.CodeConnectUnavailable, SessionToken},
+		{"both refused", SessionToken, []string{window, noUser}, both, exchange.CodeConnectUnavailable, SessionToken},
+		{"both refused, id not allowed", SessionToken, []string{window, noID}, both, exchange.CodeConnectUnavailable, SessionToken},
+		{"both refused, by the statuses", SessionToken, []string{"403", "404"}, both, exchange.CodeConnectUnavailable, SessionToken},
+		{"both refused after a hint", IDToken, []string{noID, window}, swapped, exchange.CodeConnectUnavailable, SessionToken},
+		{"both refused after a hint, statuses", IDToken, []string{"404", "403"}, swapped, exchange.CodeConnectUnavailable, SessionToken},
 
 		// The second response is classified as the first one would be, and there is no
 		// third call.
-		"flip, then our secret":      {SessionToken, []string{window, secret}, both, exchange.CodeConfig, SessionToken},
-		"flip, then an outage":       {SessionToken, []string{window, down}, both, exchange.CodeUnavailable, SessionToken},
-		"flip, then limited":         {SessionToken, []string{window, limited}, both, exchange.CodeUnavailable, SessionToken},
-		"flip, then late":            {SessionToken, []string{window, late}, both, exchange.CodeTimeout, SessionToken},
-		"flip, then garbage":         {SessionToken, []string{window, html}, both, exchange.CodeBadResponse, SessionToken},
-		"flip, then a wrong request": {SessionToken, []string{window, "400"}, both, exchange.CodeRejected, SessionToken},
-		"flip back, then an outage":  {IDToken, []string{noUser, down}, swapped, exchange.CodeUnavailable, IDToken},
-		"flip back, then a 404":      {IDToken, []string{noUser, "404"}, swapped, exchange.CodeRejected, IDToken},
-		"flip, then the same answer": {SessionToken, []string{window, window}, both, exchange.CodeConnectUnavailable, SessionToken},
-		"flip back, the same answer": {IDToken, []string{noUser, noUser}, swapped, exchange.CodeConnectUnavailable, SessionToken},
-		"an outage leaves the hint":  {IDToken, []string{down}, id, exchange.CodeUnavailable, IDToken},
-		"our secret leaves the hint": {IDToken, []string{secret}, id, exchange.CodeConfig, IDToken},
+		{"flip, then our secret", SessionToken, []string{window, secret}, both, exchange.CodeConfig, SessionToken},
+		{"flip, then an outage", SessionToken, []string{window, down}, both, exchange.CodeUnavailable, SessionToken},
+		{"flip, then limited", SessionToken, []string{window, limited}, both, exchange.CodeUnavailable, SessionToken},
+		{"flip, then late", SessionToken, []string{window, late}, both, exchange.CodeTimeout, SessionToken},
+		{"flip, then garbage", SessionToken, []string{window, html}, both, exchange.CodeBadResponse, SessionToken},
+		{"flip, then a wrong request", SessionToken, []string{window, "400"}, both, exchange.CodeRejected, SessionToken},
+		{"flip back, then an outage", IDToken, []string{noUser, down}, swapped, exchange.CodeUnavailable, IDToken},
+		{"flip back, then a 404", IDToken, []string{noUser, "404"}, swapped, exchange.CodeRejected, IDToken},
+		{"flip, then the same answer", SessionToken, []string{window, window}, both, exchange.CodeConnectUnavailable, SessionToken},
+		{"flip back, the same answer", IDToken, []string{noUser, noUser}, swapped, exchange.CodeConnectUnavailable, SessionToken},
+		{"an outage leaves the hint", IDToken, []string{down}, id, exchange.CodeUnavailable, IDToken},
+		{"our secret leaves the hint", IDToken, []string{secret}, id, exchange.CodeConfig, IDToken},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			called, end, next := mint(t, c.hint, c.answers...)
 			if called != c.called || end != c.end || next != c.next {
 				t.Errorf("called %s, got %q, then %s; want %s, %q, %s", called, end, next, c.called, c.end, c.next)
@@ -245,18 +246,19 @@ func (f tokenFunc) Token(ctx context.Context, t TokenType, u Person) (*exchange.
 // TestConnectOnlyKnown checks that no user is created, whatever the service's response
 // is.
 func TestConnectOnlyKnown(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		answer string
 		end    exchange.Code // empty: a token
 	}{
-		"connected":           {ok200, ""},
-		"unknown":             {"404/UNKNOWN_CLIENT_USER_ID", exchange.CodeNotRegistered},
-		"not allowed":         {"403/ID_TOKEN_GENERATION_NOT_ALLOWED", exchange.CodeNotRegistered},
-		"by the status alone": {"403", exchange.CodeNotRegistered},
-		"our credentials":     {"401/INVALID_CLIENT_ID_OR_SECRET", exchange.CodeConfig},
-		"down":                {"503", exchange.CodeUnavailable},
+		{"connected", ok200, ""},
+		{"unknown", "404/UNKNOWN_CLIENT_USER_ID", exchange.CodeNotRegistered},
+		{"not allowed", "403/ID_TOKEN_GENERATION_NOT_ALLOWED", exchange.CodeNotRegistered},
+		{"by the status alone", "403", exchange.CodeNotRegistered},
+		{"our credentials", "401/INVALID_CLIENT_ID_OR_SECRET", exchange.CodeConfig},
+		{"down", "503", exchange.CodeUnavailable},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			api := &script{answers: []string{c.answer}}
 			connect := &Exchange{API: api, Hints: newHints(), User: "u", OnlyKnown: true}
 			connect.Hints.remember("u", SessionToken)

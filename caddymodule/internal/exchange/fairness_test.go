@@ -160,16 +160,17 @@ func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
 // TestF05_ForgettingTokensKeepsRefusals also tests a running exchange. The admin
 // endpoint deletes refusals.
 func TestF05_ForgettingTokensKeepsRefusals(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		forget func(*bench)
 		calls  int64
 	}{
-		"tokens": {func(b *bench) { b.EvictTokens("u") }, 1},
-		"all":    {func(b *bench) { b.Evict("u") }, 2},
-		"flush":  {func(b *bench) { b.Flush() }, 2},
+		{"tokens", func(b *bench) { b.EvictTokens("u") }, 1},
+		{"all", func(b *bench) { b.Evict("u") }, 2},
+		{"flush", func(b *bench) { b.Flush() }, 2},
 	} {
 		for _, running := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/running=%t", name, running), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/running=%t", c.name, running), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := newBench()
 					b.exchange = func(context.Context, int64) (*Token, Outcome, error) {

@@ -144,33 +144,34 @@ func TestByID_PresetsIdentify(t *testing.T) {
 
 func TestByID_ConfigErrors(t *testing.T) {
 	id := "{http.auth.user.id}"
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name   string
 		config Config
 		parts  []string
 	}{
-		"nothing":                    {Config{}, []string{"user_id: no source says who the user is: ", "identity <preset>", "user_id <source>"}},
-		"an address":                 {Config{Email: id}, []string{"user_id: no source says who the user is: ", "user_id <source>"}},
-		"unknown preset":             {Config{Preset: "authelio", Domains: []string{"x.io"}}, []string{"identity: ", "authelio"}},
-		"untrusted":                  {Config{UserID: "Remote-User"}, []string{"user_id (Remote-User): ", `"trust forward_auth"`, `"trust proxies <ranges>"`}},
-		"untrusted address":          {Config{UserID: id, Email: "Remote-Email"}, []string{"email (Remote-Email): ", `"trust forward_auth"`}},
-		"of the client":              {Config{UserID: "{http.request.cookie.user}"}, []string{"user_id: ", "client"}},
-		"dropped":                    {Config{UserID: "X_User", Trust: trustProxy()}, []string{"user_id: ", "expected_underscore_headers"}},
-		"bad address":                {Config{UserID: id, Email: "{env.E}"}, []string{"email: "}},
-		"domains without an address": {Config{UserID: id, Domains: []string{"x.io"}}, []string{"email: ", "domains", "email <source>"}},
-		"verified without one":       {Config{UserID: id, Verified: "{verified}"}, []string{"email: ", "verified", "email <source>"}},
-		"no assertion":               {Config{Preset: "authelia", Verify: true, Trust: trustProxy()}, []string{"verify: ", "user_id Authorization sub"}},
-		"a plain id":                 {Config{UserID: "X-User", Verify: true}, []string{"user_id: with verify", "user_id Authorization sub"}},
-		"an id in a placeholder":     {Config{UserID: id, Verify: true}, []string{"user_id: with verify", "user_id Authorization sub"}},
-		"a preset's, a plain id":     {Config{Preset: "pomerium", UserID: "X-User", Verify: true}, []string{"user_id: with verify"}},
-		"a plain address":            {Config{UserID: "X-A sub", Email: "X-Email", Verify: true}, []string{"email: with verify", "user_id", `"email X-A email"`}},
-		"an address in a map":        {Config{UserID: "X-A sub", Email: "{user_email}", Verify: true}, []string{"email: with verify"}},
-		"a preset's, plain address":  {Config{Preset: "cloudflare_access", Email: "Cf-Access-Authenticated-User-Email", Verify: true, Trust: trustProxy()}, []string{`"email Cf-Access-Jwt-Assertion email"`}},
-		"two assertions":             {Config{UserID: "X-A sub", Email: "X-B email", Verify: true}, []string{"email: ", "another assertion than user_id"}},
-		"a name in another":          {Config{UserID: "X-A sub", Name: "X-B name", Verify: true}, []string{"name: ", "another assertion than user_id"}},
-		"a broken path":              {Config{UserID: "X-A a..b", Verify: true}, []string{"user_id: ", "path"}},
-		"no id, an assertion":        {Config{Email: "X-A email", Verify: true, Trust: trustProxy()}, []string{"user_id: no source says who the user is: "}},
+		{"nothing", Config{}, []string{"user_id: no source says who the user is: ", "identity <preset>", "user_id <source>"}},
+		{"an address", Config{Email: id}, []string{"user_id: no source says who the user is: ", "user_id <source>"}},
+		{"unknown preset", Config{Preset: "authelio", Domains: []string{"x.io"}}, []string{"identity: ", "authelio"}},
+		{"untrusted", Config{UserID: "Remote-User"}, []string{"user_id (Remote-User): ", `"trust forward_auth"`, `"trust proxies <ranges>"`}},
+		{"untrusted address", Config{UserID: id, Email: "Remote-Email"}, []string{"email (Remote-Email): ", `"trust forward_auth"`}},
+		{"of the client", Config{UserID: "{http.request.cookie.user}"}, []string{"user_id: ", "client"}},
+		{"dropped", Config{UserID: "X_User", Trust: trustProxy()}, []string{"user_id: ", "expected_underscore_headers"}},
+		{"bad address", Config{UserID: id, Email: "{env.E}"}, []string{"email: "}},
+		{"domains without an address", Config{UserID: id, Domains: []string{"x.io"}}, []string{"email: ", "domains", "email <source>"}},
+		{"verified without one", Config{UserID: id, Verified: "{verified}"}, []string{"email: ", "verified", "email <source>"}},
+		{"no assertion", Config{Preset: "authelia", Verify: true, Trust: trustProxy()}, []string{"verify: ", "user_id Authorization sub"}},
+		{"a plain id", Config{UserID: "X-User", Verify: true}, []string{"user_id: with verify", "user_id Authorization sub"}},
+		{"an id in a placeholder", Config{UserID: id, Verify: true}, []string{"user_id: with verify", "user_id Authorization sub"}},
+		{"a preset's, a plain id", Config{Preset: "pomerium", UserID: "X-User", Verify: true}, []string{"user_id: with verify"}},
+		{"a plain address", Config{UserID: "X-A sub", Email: "X-Email", Verify: true}, []string{"email: with verify", "user_id", `"email X-A email"`}},
+		{"an address in a map", Config{UserID: "X-A sub", Email: "{user_email}", Verify: true}, []string{"email: with verify"}},
+		{"a preset's, plain address", Config{Preset: "cloudflare_access", Email: "Cf-Access-Authenticated-User-Email", Verify: true, Trust: trustProxy()}, []string{`"email Cf-Access-Jwt-Assertion email"`}},
+		{"two assertions", Config{UserID: "X-A sub", Email: "X-B email", Verify: true}, []string{"email: ", "another assertion than user_id"}},
+		{"a name in another", Config{UserID: "X-A sub", Name: "X-B name", Verify: true}, []string{"name: ", "another assertion than user_id"}},
+		{"a broken path", Config{UserID: "X-A a..b", Verify: true}, []string{"user_id: ", "path"}},
+		{"no id, an assertion", Config{Email: "X-A email", Verify: true, Trust: trustProxy()}, []string{"user_id: no source says who the user is: "}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			tt.config.ByID = true
 			if tt.config.Verify {
 				tt.config.Verifier = payloads{}

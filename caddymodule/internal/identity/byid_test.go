@@ -54,21 +54,22 @@ func TestByID_I01_NoValue(t *testing.T) {
 }
 
 func TestByID_I02_NotExactlyOnce(t *testing.T) {
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name  string
 		lines string
 		want  *Rejection
 	}{
-		"two lines":              {"Remote-User: u-1\r\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
-		"two same lines":         {"Remote-User: u-1\r\nRemote-User: u-1\r\n", ErrHeaderTwice.ofID()},
-		"two spellings":          {"Remote-User: u-1\r\nREMOTE-USER: u-2\r\n", ErrHeaderTwice.ofID()},
-		"joined by a comma":      {"Remote-User: u-1, u-2\r\n", ErrIDJoined},
-		"joined without a space": {"Remote-User: u-1,u-2\r\n", ErrIDJoined},
-		"first empty":            {"Remote-User:\r\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
-		"second empty":           {"Remote-User: u-1\r\nRemote-User:\r\n", ErrHeaderTwice.ofID()},
-		"split by a bare LF":     {"Remote-User: u-1\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
-		"two empty, joined":      {"Remote-User: ,\r\n", ErrIDJoined},
+		{"two lines", "Remote-User: u-1\r\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
+		{"two same lines", "Remote-User: u-1\r\nRemote-User: u-1\r\n", ErrHeaderTwice.ofID()},
+		{"two spellings", "Remote-User: u-1\r\nREMOTE-USER: u-2\r\n", ErrHeaderTwice.ofID()},
+		{"joined by a comma", "Remote-User: u-1, u-2\r\n", ErrIDJoined},
+		{"joined without a space", "Remote-User: u-1,u-2\r\n", ErrIDJoined},
+		{"first empty", "Remote-User:\r\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
+		{"second empty", "Remote-User: u-1\r\nRemote-User:\r\n", ErrHeaderTwice.ofID()},
+		{"split by a bare LF", "Remote-User: u-1\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
+		{"two empty, joined", "Remote-User: ,\r\n", ErrIDJoined},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			hr, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET / HTTP/1.1\r\nHost: x\r\n" + tt.lines + "\r\n")))
 			if err != nil {
 				t.Fatal(err)
@@ -102,28 +103,29 @@ func TestByID_I05_Untrusted(t *testing.T) {
 }
 
 func TestByID_I07_UnsetPlaceholder(t *testing.T) {
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name  string
 		id    string
 		known placeholders
 		want  *Rejection
 	}{
-		"no authentication":            {"{http.auth.user.sub}", nil, ErrNoAuthentication},
-		"a candidate is nobody":        {"{http.auth.user.id}", placeholders{"http.auth.candidate.id": "u-1"}, ErrNoAuthentication},
-		"an authentication without it": {"{http.auth.user.sub}", placeholders{"http.auth.user.id": "alice"}, ErrNotOfUser.ofID()},
-		"no map":                       {"{user_id}", nil, ErrUnset.ofID()},
-		"no proxy":                     {"{http.reverse_proxy.header.Remote-User}", nil, ErrNoForwardAuth},
-		"not in the answer":            {"{http.reverse_proxy.header.Remote-User}", answered("a:1"), ErrNotAnswered.ofID()},
-		"its own text":                 {"{user_id}", placeholders{"user_id": "{user_id}"}, ErrNotID},
-		"the text of another":          {"{user_id}", placeholders{"user_id": "{http.auth.user.sub}"}, ErrNotID},
-		"a text around it":             {"{user_id}", placeholders{"user_id": "clinic/{http.auth.user.sub}"}, ErrNotID},
-		"what Apache writes":           {"{user_id}", placeholders{"user_id": "(null)"}, ErrNotID},
-		"what JavaScript writes":       {"{user_id}", placeholders{"user_id": "undefined"}, ErrNotID},
-		"null":                         {"{user_id}", placeholders{"user_id": "null"}, ErrNotID},
-		"what Python writes":           {"{user_id}", placeholders{"user_id": "None"}, ErrNotID},
-		"a dash":                       {"{user_id}", placeholders{"user_id": "-"}, ErrNotID},
-		"nothing that can be seen":     {"{user_id}", placeholders{"user_id": "\u200b"}, ErrNotID},
+		{"no authentication", "{http.auth.user.sub}", nil, ErrNoAuthentication},
+		{"a candidate is nobody", "{http.auth.user.id}", placeholders{"http.auth.candidate.id": "u-1"}, ErrNoAuthentication},
+		{"an authentication without it", "{http.auth.user.sub}", placeholders{"http.auth.user.id": "alice"}, ErrNotOfUser.ofID()},
+		{"no map", "{user_id}", nil, ErrUnset.ofID()},
+		{"no proxy", "{http.reverse_proxy.header.Remote-User}", nil, ErrNoForwardAuth},
+		{"not in the answer", "{http.reverse_proxy.header.Remote-User}", answered("a:1"), ErrNotAnswered.ofID()},
+		{"its own text", "{user_id}", placeholders{"user_id": "{user_id}"}, ErrNotID},
+		{"the text of another", "{user_id}", placeholders{"user_id": "{http.auth.user.sub}"}, ErrNotID},
+		{"a text around it", "{user_id}", placeholders{"user_id": "clinic/{http.auth.user.sub}"}, ErrNotID},
+		{"what Apache writes", "{user_id}", placeholders{"user_id": "(null)"}, ErrNotID},
+		{"what JavaScript writes", "{user_id}", placeholders{"user_id": "undefined"}, ErrNotID},
+		{"null", "{user_id}", placeholders{"user_id": "null"}, ErrNotID},
+		{"what Python writes", "{user_id}", placeholders{"user_id": "None"}, ErrNotID},
+		{"a dash", "{user_id}", placeholders{"user_id": "-"}, ErrNotID},
+		{"nothing that can be seen", "{user_id}", placeholders{"user_id": "\u200b"}, ErrNotID},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			wantRejection(t, mustNew(t, Config{ByID: true, UserID: tt.id}), withPlaceholders(tt.known), tt.want)
 		})
 	}
@@ -176,22 +178,23 @@ func TestByID_I10_ByteForByte(t *testing.T) {
 }
 
 func TestByID_I16_NotOneText(t *testing.T) {
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name  string
 		value any
 		want  *Rejection
 	}{
-		"a map that misses":  {nil, ErrEmpty.ofID()},
-		"a number":           {7, ErrNotID},
-		"a float":            {7.5, ErrNotID},
-		"a bool":             {true, ErrNotID},
-		"a list of two":      {[]string{"u-1", "u-2"}, ErrNotID},
-		"a list of two same": {[]any{"u-1", "u-1"}, ErrNotID},
-		"a list of a number": {[]any{7}, ErrNotID},
-		"bytes":              {[]byte("u-1"), ErrNotID},
-		"a Stringer":         {ReasonMissing, ErrNotID},
-		"a map":              {map[string]any{"id": "u-1"}, ErrNotID},
+		{"a map that misses", nil, ErrEmpty.ofID()},
+		{"a number", 7, ErrNotID},
+		{"a float", 7.5, ErrNotID},
+		{"a bool", true, ErrNotID},
+		{"a list of two", []string{"u-1", "u-2"}, ErrNotID},
+		{"a list of two same", []any{"u-1", "u-1"}, ErrNotID},
+		{"a list of a number", []any{7}, ErrNotID},
+		{"bytes", []byte("u-1"), ErrNotID},
+		{"a Stringer", ReasonMissing, ErrNotID},
+		{"a map", map[string]any{"id": "u-1"}, ErrNotID},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			wantRejection(t, idByMap(t), withPlaceholders(placeholders{"user_id": tt.value, "user_email": "a@x.io"}), tt.want)
 		})
 	}
@@ -208,18 +211,19 @@ func TestByID_NothingPrints(t *testing.T) {
 
 func TestByID_Allocations(t *testing.T) {
 	both := Config{ByID: true, Email: "{user_email}", UserID: "{user_id}"}
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name   string
 		config Config
 		known  placeholders
 		most   float64
 	}{
-		"both":              {both, placeholders{"user_id": "u-1", "user_email": "a@x.io"}, 2},
-		"no address":        {both, placeholders{"user_id": "u-1"}, 1},
-		"one source":        {Config{ByID: true, Preset: "basic_auth"}, placeholders{"http.auth.user.id": "a@x.io"}, 1},
-		"no id":             {both, placeholders{"user_email": "a@x.io"}, 0},
-		"no id that can be": {both, placeholders{"user_id": "(null)"}, 0},
+		{"both", both, placeholders{"user_id": "u-1", "user_email": "a@x.io"}, 2},
+		{"no address", both, placeholders{"user_id": "u-1"}, 1},
+		{"one source", Config{ByID: true, Preset: "basic_auth"}, placeholders{"http.auth.user.id": "a@x.io"}, 1},
+		{"no id", both, placeholders{"user_email": "a@x.io"}, 0},
+		{"no id that can be", both, placeholders{"user_id": "(null)"}, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			i, r := mustNew(t, tt.config), withPlaceholders(tt.known)
 			if got := testing.AllocsPerRun(100, func() { _, _ = i.Identify(context.Background(), r) }); got > tt.most {
 				t.Fatalf("%v allocations, want at most %v", got, tt.most)

@@ -18,37 +18,38 @@ func TestByID_Userinfo(t *testing.T) {
 		return i
 	}
 	i := by(UserinfoConfig{Email: "data.0.email", Name: "data.0.name"})
-	for answer, want := range map[string]struct {
+	for _, want := range []struct {
+		name      string
 		rejection *Rejection
 		id, email string
 	}{
-		`{"data":[{"id":"u-1","email":"a@x.io"}]}`:                                      {nil, "u-1", "a@x.io"},
-		`{"data":[{"id":17,"email":"a@x.io"}]}`:                                         {nil, "17", "a@x.io"},
-		`{"data":[{"id":12345678901234567890123}]}`:                                     {nil, "12345678901234567890123", ""},
-		`{"data":[{"id":["u-1"],"email":""}]}`:                                          {nil, "u-1", ""},
-		`{"data":[{"id":"u-1","email":null}]}`:                                          {nil, "u-1", ""},
-		`{"data":[{"id":"u-1","email":17}]}`:                                            {nil, "u-1", ""},
-		`{"data":[{"id":"u-1","email":"alice","email_verified":false}]}`:                {nil, "u-1", ""},
-		`{"data":[{"id":"u-1","email_verified":false}]}`:                                {nil, "u-1", ""},
-		`{"data":[{"id":"u-1","email":"a@x.io","email_verified":false}]}`:               {ErrEmailDenied, "", ""},
-		`{"data":[{"id":"u-1","email":"a@x.io","is_verified":0}]}`:                      {ErrEmailDenied, "", ""},
-		`{"data":[{"email":"a@x.io"}]}`:                                                 {ErrNotClaimed.ofID(), "", ""},
-		`{"data":[{"id":null}]}`:                                                        {ErrNotClaimed.ofID(), "", ""},
-		`{"data":[{"id":" "}]}`:                                                         {ErrEmpty.ofID(), "", ""},
-		`{"data":[{"id":1e3}]}`:                                                         {ErrNotID, "", ""},
-		`{"data":[{"id":-1}]}`:                                                          {ErrNotID, "", ""},
-		`{"data":[{"id":1.0}]}`:                                                         {ErrNotID, "", ""},
-		`{"data":[{"id":true}]}`:                                                        {ErrNotID, "", ""},
-		`{"data":[{"id":[17]}]}`:                                                        {ErrNotID, "", ""},
-		`{"data":[{"id":["u-1","u-2"]}]}`:                                               {ErrNotID, "", ""},
-		`{"data":[{"id":"u\u0000"}]}`:                                                   {ErrNotID, "", ""},
-		`{"data":[{"id":` + strings.Repeat("1", 257) + `}]}`:                            {ErrNotID, "", ""},
-		`{"data":[{"id":"u-1"},{"id":"u-2"}]}`:                                          {ErrSeveral.ofID(), "", ""},
-		`{"data":[]}`:                                                                   {ErrNotClaimed.ofID(), "", ""},
-		`{"data":[{"id":"u-1","id":"u-2"}]}`:                                            {ErrUserinfoUnavailable, "", ""},
-		`{"data":[{"id":"u-1","email":"a@x.io","email_verified":true,"name":"Alice"}]}`: {nil, "u-1", "a@x.io"},
+		{`{"data":[{"id":"u-1","email":"a@x.io"}]}`, nil, "u-1", "a@x.io"},
+		{`{"data":[{"id":17,"email":"a@x.io"}]}`, nil, "17", "a@x.io"},
+		{`{"data":[{"id":12345678901234567890123}]}`, nil, "12345678901234567890123", ""},
+		{`{"data":[{"id":["u-1"],"email":""}]}`, nil, "u-1", ""},
+		{`{"data":[{"id":"u-1","email":null}]}`, nil, "u-1", ""},
+		{`{"data":[{"id":"u-1","email":17}]}`, nil, "u-1", ""},
+		{`{"data":[{"id":"u-1","email":"alice","email_verified":false}]}`, nil, "u-1", ""},
+		{`{"data":[{"id":"u-1","email_verified":false}]}`, nil, "u-1", ""},
+		{`{"data":[{"id":"u-1","email":"a@x.io","email_verified":false}]}`, ErrEmailDenied, "", ""},
+		{`{"data":[{"id":"u-1","email":"a@x.io","is_verified":0}]}`, ErrEmailDenied, "", ""},
+		{`{"data":[{"email":"a@x.io"}]}`, ErrNotClaimed.ofID(), "", ""},
+		{`{"data":[{"id":null}]}`, ErrNotClaimed.ofID(), "", ""},
+		{`{"data":[{"id":" "}]}`, ErrEmpty.ofID(), "", ""},
+		{`{"data":[{"id":1e3}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":-1}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":1.0}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":true}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":[17]}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":["u-1","u-2"]}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":"u\u0000"}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":` + strings.Repeat("1", 257) + `}]}`, ErrNotID, "", ""},
+		{`{"data":[{"id":"u-1"},{"id":"u-2"}]}`, ErrSeveral.ofID(), "", ""},
+		{`{"data":[]}`, ErrNotClaimed.ofID(), "", ""},
+		{`{"data":[{"id":"u-1","id":"u-2"}]}`, ErrUserinfoUnavailable, "", ""},
+		{`{"data":[{"id":"u-1","email":"a@x.io","email_verified":true,"name":"Alice"}]}`, nil, "u-1", "a@x.io"},
 	} {
-		app.answer, app.calls = answer, 0
+		app.answer, app.calls = want.name, 0
 		r := withPlaceholders(nil)
 		if want.rejection != nil {
 			wantRejection(t, i, r, want.rejection)
@@ -57,7 +58,7 @@ func TestByID_Userinfo(t *testing.T) {
 		}
 		_, _ = i.Names(context.Background(), r)
 		if app.calls != 1 && want.rejection != ErrUserinfoUnavailable {
-			t.Errorf("%s: the application was asked %d times", answer, app.calls)
+			t.Errorf("%s: the application was asked %d times", want.name, app.calls)
 		}
 	}
 	app.answer = `{"data":[{"id":"u-1"}],"email":"a@x.io"}`
@@ -83,19 +84,20 @@ func TestByID_Userinfo(t *testing.T) {
 
 func TestByID_Explain(t *testing.T) {
 	i := mustNew(t, Config{ByID: true, Email: "{user_email}", UserID: "{user_id}", Verified: "{verified}", Domains: []string{"x.io"}})
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name          string
 		known         placeholders
 		id, email     string
 		noID, noEmail *Rejection
 	}{
-		"both":         {placeholders{"user_id": "u-1", "user_email": "a@x.io"}, "u-1", "a@x.io", nil, nil},
-		"no address":   {placeholders{"user_id": "u-1", "user_email": "alice"}, "u-1", "", nil, ErrNotAddress},
-		"none at all":  {placeholders{"user_id": "u-1"}, "u-1", "", nil, ErrUnset},
-		"not let in":   {placeholders{"user_id": "u-1", "user_email": "a@y.io"}, "u-1", "a@y.io", nil, nil},
-		"no id":        {placeholders{"user_email": "a@x.io"}, "", "a@x.io", ErrUnset.ofID(), nil},
-		"no usable id": {placeholders{"user_id": "{user_id}", "user_email": "a@x.io"}, "", "a@x.io", ErrNotID, nil},
+		{"both", placeholders{"user_id": "u-1", "user_email": "a@x.io"}, "u-1", "a@x.io", nil, nil},
+		{"no address", placeholders{"user_id": "u-1", "user_email": "alice"}, "u-1", "", nil, ErrNotAddress},
+		{"none at all", placeholders{"user_id": "u-1"}, "u-1", "", nil, ErrUnset},
+		{"not let in", placeholders{"user_id": "u-1", "user_email": "a@y.io"}, "u-1", "a@y.io", nil, nil},
+		{"no id", placeholders{"user_email": "a@x.io"}, "", "a@x.io", ErrUnset.ofID(), nil},
+		{"no usable id", placeholders{"user_id": "{user_id}", "user_email": "a@x.io"}, "", "a@x.io", ErrNotID, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			findings := i.Explain(context.Background(), withPlaceholders(tt.known))
 			if len(findings) != 3 {
 				t.Fatalf("%+v", findings)

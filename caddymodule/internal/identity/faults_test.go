@@ -265,25 +265,26 @@ func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 
 func TestI16_NotOneText(t *testing.T) {
 	type named string
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name  string
 		value any
 		want  *Rejection
 	}{
-		"a map that misses":  {nil, ErrEmpty},
-		"a number":           {7, ErrNotText},
-		"a float":            {7.5, ErrNotText},
-		"a bool":             {true, ErrNotText},
-		"a list of two":      {[]string{"a@x.io", "b@x.io"}, ErrNotText},
-		"a list of two same": {[]any{"a@x.io", "a@x.io"}, ErrNotText},
-		"a list of a number": {[]any{7}, ErrNotText},
-		"a list of a list":   {[]any{[]any{"a@x.io"}}, ErrNotText},
-		"bytes":              {[]byte("a@x.io"), ErrNotText},
-		"a Stringer":         {ReasonMissing, ErrNotText},
-		"another text":       {named("a@x.io"), ErrNotText},
-		"an error":           {ErrNoHeader, ErrNotText},
-		"a map":              {map[string]any{"email": "a@x.io"}, ErrNotText},
+		{"a map that misses", nil, ErrEmpty},
+		{"a number", 7, ErrNotText},
+		{"a float", 7.5, ErrNotText},
+		{"a bool", true, ErrNotText},
+		{"a list of two", []string{"a@x.io", "b@x.io"}, ErrNotText},
+		{"a list of two same", []any{"a@x.io", "a@x.io"}, ErrNotText},
+		{"a list of a number", []any{7}, ErrNotText},
+		{"a list of a list", []any{[]any{"a@x.io"}}, ErrNotText},
+		{"bytes", []byte("a@x.io"), ErrNotText},
+		{"a Stringer", ReasonMissing, ErrNotText},
+		{"another text", named("a@x.io"), ErrNotText},
+		{"an error", ErrNoHeader, ErrNotText},
+		{"a map", map[string]any{"email": "a@x.io"}, ErrNotText},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			i := mustNew(t, Config{Email: "{user_email}"})
 			wantRejection(t, i, withPlaceholders(placeholders{"user_email": tt.value}), tt.want)
 		})

@@ -358,20 +358,21 @@ func TestPresetLogins(t *testing.T) {
 
 func TestVerifyNeedsAnAssertion(t *testing.T) {
 	trust := trustProxy()
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name   string
 		config Config
 		parts  []string
 	}{
-		"a plain header":  {Config{Email: "X-Email"}, []string{"email: ", "email Authorization email"}},
-		"a placeholder":   {Config{Email: "{user_email}"}, []string{"email: ", "email Authorization email"}},
-		"two assertions":  {Config{Email: "X-A email", UserID: "X-B sub"}, []string{"user_id: ", "another assertion"}},
-		"a plain name":    {Config{Email: "X-A email", Name: "X-Name"}, []string{"name (X-Name)", "trust"}},
-		"a broken path":   {Config{Email: "X-A a..b"}, []string{"email: ", "path"}},
-		"a dropped one":   {Config{Email: "X_A email"}, []string{"email: ", "expected_underscore_headers"}},
-		"a cookie":        {Config{Email: "{http.request.cookie.session} email"}, []string{"email: ", "client"}},
-		"none whatsoever": {Config{}, []string{"email: "}},
+		{"a plain header", Config{Email: "X-Email"}, []string{"email: ", "email Authorization email"}},
+		{"a placeholder", Config{Email: "{user_email}"}, []string{"email: ", "email Authorization email"}},
+		{"two assertions", Config{Email: "X-A email", UserID: "X-B sub"}, []string{"user_id: ", "another assertion"}},
+		{"a plain name", Config{Email: "X-A email", Name: "X-Name"}, []string{"name (X-Name)", "trust"}},
+		{"a broken path", Config{Email: "X-A a..b"}, []string{"email: ", "path"}},
+		{"a dropped one", Config{Email: "X_A email"}, []string{"email: ", "expected_underscore_headers"}},
+		{"a cookie", Config{Email: "{http.request.cookie.session} email"}, []string{"email: ", "client"}},
+		{"none whatsoever", Config{}, []string{"email: "}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			tt.config.Verify, tt.config.Verifier = true, payloads{}
 			_, err := New(tt.config)
 			wantError(t, err, tt.parts...)

@@ -31,46 +31,47 @@ func TestUserinfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for answer, want := range map[string]struct {
+	for _, want := range []struct {
+		name      string
 		rejection *Rejection
 		id        string
 	}{
-		`{"data":[{"email":"a@x.io","id":"u-1","name":"Alice Miller"}]}`:       {nil, "u-1"},
-		`{"data":[{"email":"a@x.io","id":17}]}`:                                {nil, "17"},
-		`{"data":[{"email":"a@x.io","id":1e3}]}`:                               {nil, ""},
-		`{"data":[{"email":"a@x.io","id":-1}]}`:                                {nil, ""},
-		`{"data":[{"email":"a@x.io","email_verified":true}]}`:                  {nil, ""},
-		`{"data":[{"email":"a@x.io","email_verified":null}]}`:                  {nil, ""},
-		`{"data":[{"email":["a@x.io"]}]}`:                                      {nil, ""},
-		`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`:                     {ErrSeveral, ""},
-		`{"data":[{"email":"a@x.io"},null]}`:                                   {ErrSeveral, ""},
-		`{"data":[{},{"email":"b@x.io"}]}`:                                     {ErrSeveral, ""},
-		`{"data":[]}`:                                                          {ErrNotClaimed, ""},
-		`{"data":{}}`:                                                          {ErrNotClaimed, ""},
-		`{"data":[{"email":null}]}`:                                            {ErrNotClaimed, ""},
-		`{"data":[{"email":""}]}`:                                              {ErrEmpty, ""},
-		`{"data":[{"email":" "}]}`:                                             {ErrEmpty, ""},
-		`{"data":[{"email":7}]}`:                                               {ErrNotText, ""},
-		`{"data":[{"email":["a@x.io","b@x.io"]}]}`:                             {ErrNotText, ""},
-		`{"data":[{"email":{"a":"a@x.io"}}]}`:                                  {ErrNotText, ""},
-		`{"data":[{"email":"alice"}]}`:                                         {ErrNotAddress, ""},
-		`{"data":[{"email":"a@x.io","email_verified":false}]}`:                 {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","email_verified":"false"}]}`:               {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","emailVerified":0.0}]}`:                    {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","emailVerified":"2026-01-01T00:00:00Z"}]}`: {nil, ""},
-		`{"data":[{"email":"a@x.io","verified":false}]}`:                       {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","is_verified":[false]}]}`:                  {ErrEmailDenied, ""},
-		`{"data":[{"email":"a@x.io","verified":true}]}`:                        {nil, ""},
-		`{"data":[{"email":"a@y.io"}]}`:                                        {ErrDomainNotAllowed, ""},
+		{`{"data":[{"email":"a@x.io","id":"u-1","name":"Alice Miller"}]}`, nil, "u-1"},
+		{`{"data":[{"email":"a@x.io","id":17}]}`, nil, "17"},
+		{`{"data":[{"email":"a@x.io","id":1e3}]}`, nil, ""},
+		{`{"data":[{"email":"a@x.io","id":-1}]}`, nil, ""},
+		{`{"data":[{"email":"a@x.io","email_verified":true}]}`, nil, ""},
+		{`{"data":[{"email":"a@x.io","email_verified":null}]}`, nil, ""},
+		{`{"data":[{"email":["a@x.io"]}]}`, nil, ""},
+		{`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`, ErrSeveral, ""},
+		{`{"data":[{"email":"a@x.io"},null]}`, ErrSeveral, ""},
+		{`{"data":[{},{"email":"b@x.io"}]}`, ErrSeveral, ""},
+		{`{"data":[]}`, ErrNotClaimed, ""},
+		{`{"data":{}}`, ErrNotClaimed, ""},
+		{`{"data":[{"email":null}]}`, ErrNotClaimed, ""},
+		{`{"data":[{"email":""}]}`, ErrEmpty, ""},
+		{`{"data":[{"email":" "}]}`, ErrEmpty, ""},
+		{`{"data":[{"email":7}]}`, ErrNotText, ""},
+		{`{"data":[{"email":["a@x.io","b@x.io"]}]}`, ErrNotText, ""},
+		{`{"data":[{"email":{"a":"a@x.io"}}]}`, ErrNotText, ""},
+		{`{"data":[{"email":"alice"}]}`, ErrNotAddress, ""},
+		{`{"data":[{"email":"a@x.io","email_verified":false}]}`, ErrEmailDenied, ""},
+		{`{"data":[{"email":"a@x.io","email_verified":"false"}]}`, ErrEmailDenied, ""},
+		{`{"data":[{"email":"a@x.io","emailVerified":0.0}]}`, ErrEmailDenied, ""},
+		{`{"data":[{"email":"a@x.io","emailVerified":"2026-01-01T00:00:00Z"}]}`, nil, ""},
+		{`{"data":[{"email":"a@x.io","verified":false}]}`, ErrEmailDenied, ""},
+		{`{"data":[{"email":"a@x.io","is_verified":[false]}]}`, ErrEmailDenied, ""},
+		{`{"data":[{"email":"a@x.io","verified":true}]}`, nil, ""},
+		{`{"data":[{"email":"a@y.io"}]}`, ErrDomainNotAllowed, ""},
 	} {
-		app.answer, app.calls = answer, 0
+		app.answer, app.calls = want.name, 0
 		r := withPlaceholders(nil)
 		if want.rejection != nil {
 			wantRejection(t, i, r, want.rejection)
 			continue
 		}
 		if u := wantUser(t, i, r, "a@x.io"); u.ID.Reveal() != want.id {
-			t.Errorf("%s: id %q, want %q", answer, u.ID.Reveal(), want.id)
+			t.Errorf("%s: id %q, want %q", want.name, u.ID.Reveal(), want.id)
 		}
 		_, _ = i.Names(context.Background(), r)
 		if app.calls != 1 {

@@ -52,31 +52,32 @@ func TestCallResult(t *testing.T) {
 // TestSignUpResults checks that each sign-up is reported once, with the result of the
 // sign-up itself and not with what a later sign-in shows.
 func TestSignUpResults(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		answers []string
 		off     bool
 		brake   bool
 		want    []SignUpResult
 	}{
-		"a known user":                 {answers: []string{ok200}},
-		"registration is off":          {answers: []string{unknown}, off: true},
-		"created":                      {answers: []string{unknown, ok200}, want: []SignUpResult{SignUpCreated}},
-		"created, without a token":     {answers: []string{unknown, noToken, ok200}, want: []SignUpResult{SignUpCreated}},
-		"created, not seen yet":        {answers: []string{unknown, noToken, unknown}, want: []SignUpResult{SignUpCreated}},
-		"exists":                       {answers: []string{unknown, exists, ok200}, want: []SignUpResult{SignUpExists}},
-		"a conflict":                   {answers: []string{unknown, conflict, unknown}, want: []SignUpResult{SignUpExists}},
-		"refused":                      {answers: []string{unknown, refused}, want: []SignUpResult{SignUpRefused}},
-		"reset":                        {answers: []string{unknown, reset, unknown}, want: []SignUpResult{SignUpUnclear}},
-		"reset, and the user is there": {answers: []string{unknown, reset, ok200}, want: []SignUpResult{SignUpUnclear}},
-		"garbage":                      {answers: []string{unknown, html, ok200}, want: []SignUpResult{SignUpUnclear}},
-		"down":                         {answers: []string{unknown, down, unknown}, want: []SignUpResult{SignUpUnclear}},
-		"no connection":                {answers: []string{unknown, noConn}, want: []SignUpResult{SignUpFailed}},
-		"breaker open":                 {answers: []string{unknown, open}, want: []SignUpResult{SignUpFailed}},
-		"wrong":                        {answers: []string{unknown, wrong}, want: []SignUpResult{SignUpFailed}},
-		"our credentials":              {answers: []string{unknown, badIDs}, want: []SignUpResult{SignUpFailed}},
-		"the brake":                    {answers: []string{unknown}, brake: true, want: []SignUpResult{SignUpLimited}},
+		{name: "a known user", answers: []string{ok200}},
+		{name: "registration is off", answers: []string{unknown}, off: true},
+		{name: "created", answers: []string{unknown, ok200}, want: []SignUpResult{SignUpCreated}},
+		{name: "created, without a token", answers: []string{unknown, noToken, ok200}, want: []SignUpResult{SignUpCreated}},
+		{name: "created, not seen yet", answers: []string{unknown, noToken, unknown}, want: []SignUpResult{SignUpCreated}},
+		{name: "exists", answers: []string{unknown, exists, ok200}, want: []SignUpResult{SignUpExists}},
+		{name: "a conflict", answers: []string{unknown, conflict, unknown}, want: []SignUpResult{SignUpExists}},
+		{name: "refused", answers: []string{unknown, refused}, want: []SignUpResult{SignUpRefused}},
+		{name: "reset", answers: []string{unknown, reset, unknown}, want: []SignUpResult{SignUpUnclear}},
+		{name: "reset, and the user is there", answers: []string{unknown, reset, ok200}, want: []SignUpResult{SignUpUnclear}},
+		{name: "garbage", answers: []string{unknown, html, ok200}, want: []SignUpResult{SignUpUnclear}},
+		{name: "down", answers: []string{unknown, down, unknown}, want: []SignUpResult{SignUpUnclear}},
+		{name: "no connection", answers: []string{unknown, noConn}, want: []SignUpResult{SignUpFailed}},
+		{name: "breaker open", answers: []string{unknown, open}, want: []SignUpResult{SignUpFailed}},
+		{name: "wrong", answers: []string{unknown, wrong}, want: []SignUpResult{SignUpFailed}},
+		{name: "our credentials", answers: []string{unknown, badIDs}, want: []SignUpResult{SignUpFailed}},
+		{name: "the brake", answers: []string{unknown}, brake: true, want: []SignUpResult{SignUpLimited}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			var got []SignUpResult
 			l := &Exchange{
 				Huma: &script{answers: c.answers}, Registrations: NewRegistrations(), User: "u",

@@ -95,7 +95,8 @@ func (s *script) SignConsent(ctx context.Context, _ Person) error {
 // TestLogin checks all the rules of contract §4.
 func TestLogin(t *testing.T) {
 	const in, up, consent = "sign in", "sign up", "sign consent"
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		answers []string
 		off     bool // registration
 		consent bool
@@ -105,67 +106,67 @@ func TestLogin(t *testing.T) {
 		code    exchange.Code
 		held    bool // afterwards
 	}{
-		"known user":                          {answers: []string{ok200}, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
-		"unknown user":                        {answers: []string{unknown, ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
-		"unknown user, registration off":      {answers: []string{unknown}, off: true, calls: []string{in}, code: exchange.CodeNotRegistered},
-		"unknown user, no budget":             {answers: []string{unknown}, brake: true, calls: []string{in}, code: exchange.CodeRegistrationLimited},
-		"sign-up without a token":             {answers: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeRegistered},
-		"sign-up without a token, refused":    {answers: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, held: true},
-		"H12 user exists":                     {answers: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		"user exists, by status":              {answers: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		"user exists, as a 403":               {answers: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		"down, with a code":                   {answers: []string{"500/100001"}, calls: []string{in}, code: exchange.CodeUnavailable},
-		"user exists and is refused":          {answers: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused},
-		"user exists, then an outage":         {answers: []string{unknown, exists, down}, calls: []string{in, up, in}, code: exchange.CodeUnavailable},
-		"H13 both refused":                    {answers: []string{unknown, refused}, calls: []string{in, up}, code: exchange.CodeRefused},
-		"sign-in blames our project":          {answers: []string{badIDs}, calls: []string{in}, code: exchange.CodeConfig},
-		"sign-in blames our client":           {answers: []string{badClient}, calls: []string{in}, code: exchange.CodeConfig},
-		"H14 sign-in refuses our credentials": {answers: []string{unauth}, calls: []string{in}, code: exchange.CodeConfig},
-		"sign-up refuses our credentials":     {answers: []string{unknown, unauth}, calls: []string{in, up}, code: exchange.CodeConfig},
-		"sign-up blames our project":          {answers: []string{unknown, badIDs}, calls: []string{in, up}, code: exchange.CodeConfig},
-		"sign-in with a code of another's":    {answers: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: exchange.CodeRejected},
-		"sign-in, 403 of user unknown":        {answers: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
-		"sign-in, 403 with an unknown code":   {answers: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
-		"sign-in, 403 of a token":             {answers: []string{"403/10001"}, calls: []string{in}, code: exchange.CodeConfig},
-		"sign-in, 403 of an invalid request":  {answers: []string{"403/100003"}, calls: []string{in}, code: exchange.CodeRejected},
-		"sign-in, 403 of an id":               {answers: []string{"403/100004"}, calls: []string{in}, code: exchange.CodeConfig},
-		"sign-in, 403 of the signature":       {answers: []string{"403/100006"}, calls: []string{in}, code: exchange.CodeConfig},
-		"sign-in, 403 of user exists":         {answers: []string{"403/100010"}, calls: []string{in}, code: exchange.CodeRejected},
-		"sign-in, 403 of a password":          {answers: []string{"403/100012"}, calls: []string{in}, code: exchange.CodeRefused},
-		"sign-in, 403 of an unverified user":  {answers: []string{"403/100015"}, calls: []string{in}, code: exchange.CodeRefused},
-		"sign-in, 400 of an unverified user":  {answers: []string{"400/100015"}, calls: []string{in}, code: exchange.CodeRefused},
-		"sign-in, 401 with a user's code":     {answers: []string{"401/100015"}, calls: []string{in}, code: exchange.CodeConfig},
-		"sign-up, 403 of an invalid request":  {answers: []string{unknown, "403/100003"}, calls: []string{in, up}, code: exchange.CodeRejected},
-		"sign-up, 403 of the signature":       {answers: []string{unknown, "403/100006"}, calls: []string{in, up}, code: exchange.CodeConfig},
-		"sign-up, 403 without a code":         {answers: []string{unknown, "403"}, calls: []string{in, up}, code: exchange.CodeRefused},
-		"K07 sign-in, 408":                    {answers: []string{"408"}, calls: []string{in}, code: exchange.CodeUnavailable},
-		"K07 sign-up, 408":                    {answers: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		"sign-in is wrong":                    {answers: []string{wrong}, calls: []string{in}, code: exchange.CodeRejected},
-		"sign-up is wrong":                    {answers: []string{unknown, wrong}, calls: []string{in, up}, code: exchange.CodeRejected},
-		"sign-in limited":                     {answers: []string{limited}, calls: []string{in}, code: exchange.CodeUnavailable},
-		"sign-up limited":                     {answers: []string{unknown, limited}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		"sign-in down":                        {answers: []string{down}, calls: []string{in}, code: exchange.CodeUnavailable},
-		"sign-in moved":                       {answers: []string{moved}, calls: []string{in}, code: exchange.CodeBadResponse},
-		"sign-in garbage":                     {answers: []string{html}, calls: []string{in}, code: exchange.CodeBadResponse},
-		"sign-in late":                        {answers: []string{late}, calls: []string{in}, code: exchange.CodeTimeout},
-		"sign-in without connection":          {answers: []string{noConn}, calls: []string{in}, code: exchange.CodeUnavailable},
-		"breaker open":                        {answers: []string{open}, calls: []string{in}, code: exchange.CodeUnavailable},
-		"sign-up without connection":          {answers: []string{unknown, noConn}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		"sign-up not sent, breaker open":      {answers: []string{unknown, open}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		"H10 sign-up reset, processed":        {answers: []string{unknown, reset, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		"sign-up reset, not there":            {answers: []string{unknown, reset, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		"H11 sign-up late":                    {answers: []string{unknown, late, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		"sign-up late, sign-in late":          {answers: []string{unknown, late, late}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		"sign-up down":                        {answers: []string{unknown, down, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		"sign-up down, processed":             {answers: []string{unknown, down, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		"sign-up moved":                       {answers: []string{unknown, moved, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
-		"sign-up garbage":                     {answers: []string{unknown, html, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
-		"sign-up garbage, processed":          {answers: []string{unknown, html, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		"consent":                             {answers: []string{unknown, ok200, ok200}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
-		"consent fails":                       {answers: []string{unknown, ok200, down}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
-		"consent of a known user":             {answers: []string{ok200}, consent: true, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
+		{name: "known user", answers: []string{ok200}, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
+		{name: "unknown user", answers: []string{unknown, ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "unknown user, registration off", answers: []string{unknown}, off: true, calls: []string{in}, code: exchange.CodeNotRegistered},
+		{name: "unknown user, no budget", answers: []string{unknown}, brake: true, calls: []string{in}, code: exchange.CodeRegistrationLimited},
+		{name: "sign-up without a token", answers: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-up without a token, refused", answers: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, held: true},
+		{name: "H12 user exists", answers: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "user exists, by status", answers: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "user exists, as a 403", answers: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "down, with a code", answers: []string{"500/100001"}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "user exists and is refused", answers: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused},
+		{name: "user exists, then an outage", answers: []string{unknown, exists, down}, calls: []string{in, up, in}, code: exchange.CodeUnavailable},
+		{name: "H13 both refused", answers: []string{unknown, refused}, calls: []string{in, up}, code: exchange.CodeRefused},
+		{name: "sign-in blames our project", answers: []string{badIDs}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in blames our client", answers: []string{badClient}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "H14 sign-in refuses our credentials", answers: []string{unauth}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-up refuses our credentials", answers: []string{unknown, unauth}, calls: []string{in, up}, code: exchange.CodeConfig},
+		{name: "sign-up blames our project", answers: []string{unknown, badIDs}, calls: []string{in, up}, code: exchange.CodeConfig},
+		{name: "sign-in with a code of another's", answers: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-in, 403 of user unknown", answers: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-in, 403 with an unknown code", answers: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-in, 403 of a token", answers: []string{"403/10001"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in, 403 of an invalid request", answers: []string{"403/100003"}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-in, 403 of an id", answers: []string{"403/100004"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in, 403 of the signature", answers: []string{"403/100006"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in, 403 of user exists", answers: []string{"403/100010"}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-in, 403 of a password", answers: []string{"403/100012"}, calls: []string{in}, code: exchange.CodeRefused},
+		{name: "sign-in, 403 of an unverified user", answers: []string{"403/100015"}, calls: []string{in}, code: exchange.CodeRefused},
+		{name: "sign-in, 400 of an unverified user", answers: []string{"400/100015"}, calls: []string{in}, code: exchange.CodeRefused},
+		{name: "sign-in, 401 with a user's code", answers: []string{"401/100015"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-up, 403 of an invalid request", answers: []string{unknown, "403/100003"}, calls: []string{in, up}, code: exchange.CodeRejected},
+		{name: "sign-up, 403 of the signature", answers: []string{unknown, "403/100006"}, calls: []string{in, up}, code: exchange.CodeConfig},
+		{name: "sign-up, 403 without a code", answers: []string{unknown, "403"}, calls: []string{in, up}, code: exchange.CodeRefused},
+		{name: "K07 sign-in, 408", answers: []string{"408"}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "K07 sign-up, 408", answers: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-in is wrong", answers: []string{wrong}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-up is wrong", answers: []string{unknown, wrong}, calls: []string{in, up}, code: exchange.CodeRejected},
+		{name: "sign-in limited", answers: []string{limited}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "sign-up limited", answers: []string{unknown, limited}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		{name: "sign-in down", answers: []string{down}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "sign-in moved", answers: []string{moved}, calls: []string{in}, code: exchange.CodeBadResponse},
+		{name: "sign-in garbage", answers: []string{html}, calls: []string{in}, code: exchange.CodeBadResponse},
+		{name: "sign-in late", answers: []string{late}, calls: []string{in}, code: exchange.CodeTimeout},
+		{name: "sign-in without connection", answers: []string{noConn}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "breaker open", answers: []string{open}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "sign-up without connection", answers: []string{unknown, noConn}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		{name: "sign-up not sent, breaker open", answers: []string{unknown, open}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		{name: "H10 sign-up reset, processed", answers: []string{unknown, reset, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "sign-up reset, not there", answers: []string{unknown, reset, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "H11 sign-up late", answers: []string{unknown, late, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-up late, sign-in late", answers: []string{unknown, late, late}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-up down", answers: []string{unknown, down, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-up down, processed", answers: []string{unknown, down, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "sign-up moved", answers: []string{unknown, moved, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
+		{name: "sign-up garbage", answers: []string{unknown, html, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
+		{name: "sign-up garbage, processed", answers: []string{unknown, html, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "consent", answers: []string{unknown, ok200, ok200}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
+		{name: "consent fails", answers: []string{unknown, ok200, down}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
+		{name: "consent of a known user", answers: []string{ok200}, consent: true, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			s := &script{answers: c.answers}
 			failed := 0
 			l := &Exchange{
@@ -197,7 +198,7 @@ func TestLogin(t *testing.T) {
 			if held := l.Registrations.Len() == 1; held != c.held {
 				t.Errorf("held is %v, want %v", held, c.held)
 			}
-			if (name == "consent fails") != (failed == 1) {
+			if (c.name == "consent fails") != (failed == 1) {
 				t.Errorf("%d consents failed", failed)
 			}
 		})

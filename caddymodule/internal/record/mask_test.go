@@ -11,44 +11,45 @@ const canary = "canary"
 
 func TestMaskBody(t *testing.T) {
 	const m = `"***"`
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name     string
 		rule     rule
 		in, want string
 	}{
-		"a sign-in": {requestMembers,
+		{"a sign-in", requestMembers,
 			`{"clientId":"c1","projectId":"p1","email":"canary@x.io","language":"en"}`,
 			`{"clientId":"c1","email":` + m + `,"language":"en","projectId":"p1"}`},
-		"a sign-up": {requestMembers,
+		{"a sign-up", requestMembers,
 			`{"clientId":"c1","ipAddress":"canary","userAttributes":{"givenName":"canary","clientId":"canary"},"validationData":{"activationCode":"canary"},"timezone":"Europe/Vienna"}`,
 			`{"clientId":"c1","ipAddress":` + m + `,"timezone":"Europe/Vienna","userAttributes":{"clientId":` + m + `,"givenName":` + m + `},"validationData":{"activationCode":` + m + `}}`},
-		"for Human API": {requestMembers,
+		{"for Human API", requestMembers,
 			`{"client_id":"h","client_secret":"canary","client_user_id":"canary","client_user_email":"canary","type":"id","extra_scopes":["a","b"]}`,
 			`{"client_id":"h","client_secret":` + m + `,"client_user_email":` + m + `,"client_user_id":` + m + `,"extra_scopes":["a","b"],"type":"id"}`},
-		"a member that nobody knows": {requestMembers, `{"nickname":"canary"}`, `{"nickname":` + m + `}`},
+		{"a member that nobody knows", requestMembers, `{"nickname":"canary"}`, `{"nickname":` + m + `}`},
 
-		"tokens": {responseMembers,
+		{"tokens", responseMembers,
 			`{"uid":"canary","authToken":"canary","authTokenExpiresIn":900,"refreshToken":"canary","expiresIn":"3887999.603985"}`,
 			`{"authToken":` + m + `,"authTokenExpiresIn":900,"expiresIn":"3887999.603985","refreshToken":` + m + `,"uid":` + m + `}`},
-		"an error":                  {responseMembers, `{"code":300011,"message":"canary@x.io is unknown"}`, `{"code":300011,"message":` + m + `}`},
-		"a code of Human API":       {responseMembers, `{"errorCode":"INVALID_CLIENT_ID","error":{"code":"canary"}}`, `{"error":{"code":` + m + `},"errorCode":"INVALID_CLIENT_ID"}`},
-		"an error that is a text":   {responseMembers, `{"error":"canary"}`, `{"error":` + m + `}`},
-		"a code with words around":  {responseMembers, `{"message":"INVALID_CLIENT_ID for canary"}`, `{"message":` + m + `}`},
-		"a code that is a number":   {responseMembers, `{"code":4366012345678}`, `{"code":` + m + `}`},
-		"a lifetime that is none":   {responseMembers, `{"expires_in":"canary","expiresIn":{"canary":"canary"}}`, `{"expiresIn":{"canary":` + m + `},"expires_in":` + m + `}`},
-		"a request's member":        {responseMembers, `{"clientId":"canary"}`, `{"clientId":` + m + `}`},
-		"numbers and truths":        {responseMembers, `{"dob":19700101,"vip":true,"none":null,"empty":""}`, `{"dob":` + m + `,"empty":"","none":null,"vip":` + m + `}`},
-		"names that are addresses":  {responseMembers, `{"canary@x.io":{"canary x":1},"":"a"}`, ``},
-		"a list":                    {responseMembers, `["canary",{"a":"canary"},["canary"]]`, `[` + m + `,{"a":` + m + `},` + m + `]`},
-		"a text":                    {responseMembers, `"canary"`, m},
-		"HTML":                      {responseMembers, `<html>canary`, `(not JSON, 12 bytes)`},
-		"two values":                {responseMembers, `{}{"canary":1}`, `(more than one JSON value, 14 bytes)`},
-		"nothing":                   {responseMembers, ``, ``},
-		"too long":                  {responseMembers, `"` + strings.Repeat(canary, 20_000) + `"`, `(longer than 64 KiB)`},
-		"too deep":                  {responseMembers, strings.Repeat(`{"a":`, 8) + `"canary"` + strings.Repeat(`}`, 8), ``},
-		"too many":                  {responseMembers, `[` + strings.Repeat(`1,`, 60) + `"canary"]`, m},
-		"a name with canary inside": {responseMembers, `{"` + strings.Repeat("a", 61) + `":1}`, `{"***":` + m + `}`},
+		{"an error", responseMembers, `{"code":300011,"message":"canary@x.io is unknown"}`, `{"code":300011,"message":` + m + `}`},
+		{"a code of Human API", responseMembers, `{"errorCode":"INVALID_CLIENT_ID","error":{"code":"canary"}}`, `{"error":{"code":` + m + `},"errorCode":"INVALID_CLIENT_ID"}`},
+		{"an error that is a text", responseMembers, `{"error":"canary"}`, `{"error":` + m + `}`},
+		{"a code with words around", responseMembers, `{"message":"INVALID_CLIENT_ID for canary"}`, `{"message":` + m + `}`},
+		{"a code that is a number", responseMembers, `{"code":4366012345678}`, `{"code":` + m + `}`},
+		{"a lifetime that is none", responseMembers, `{"expires_in":"canary","expiresIn":{"canary":"canary"}}`, `{"expiresIn":{"canary":` + m + `},"expires_in":` + m + `}`},
+		{"a request's member", responseMembers, `{"clientId":"canary"}`, `{"clientId":` + m + `}`},
+		{"numbers and truths", responseMembers, `{"dob":19700101,"vip":true,"none":null,"empty":""}`, `{"dob":` + m + `,"empty":"","none":null,"vip":` + m + `}`},
+		{"names that are addresses", responseMembers, `{"canary@x.io":{"canary x":1},"":"a"}`, ``},
+		{"a list", responseMembers, `["canary",{"a":"canary"},["canary"]]`, `[` + m + `,{"a":` + m + `},` + m + `]`},
+		{"a text", responseMembers, `"canary"`, m},
+		{"HTML", responseMembers, `<html>canary`, `(not JSON, 12 bytes)`},
+		{"two values", responseMembers, `{}{"canary":1}`, `(more than one JSON value, 14 bytes)`},
+		{"nothing", responseMembers, ``, ``},
+		{"too long", responseMembers, `"` + strings.Repeat(canary, 20_000) + `"`, `(longer than 64 KiB)`},
+		{"too deep", responseMembers, strings.Repeat(`{"a":`, 8) + `"canary"` + strings.Repeat(`}`, 8), ``},
+		{"too many", responseMembers, `[` + strings.Repeat(`1,`, 60) + `"canary"]`, m},
+		{"a name with canary inside", responseMembers, `{"` + strings.Repeat("a", 61) + `":1}`, `{"***":` + m + `}`},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			got := maskBody([]byte(c.in), c.rule)
 			if c.want != "" && got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)

@@ -113,21 +113,22 @@ func TestWhatGoesWrong(t *testing.T) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, `{"canary"`)
 	})
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name         string
 		address, err string
 		ok           func(Call) bool
 	}{
-		"nobody listens": {"http://" + testutil.FreeAddress(t), "connection refused", func(c Call) bool {
+		{"nobody listens", "http://" + testutil.FreeAddress(t), "connection refused", func(c Call) bool {
 			return c.Status == 0 && c.Network.Dial != nil && c.Network.Connected == "" && c.Network.Failure != nil
 		}},
-		"not trusted": {untrusted.URL, "the service's certificate is signed by an unknown authority", func(c Call) bool {
+		{"not trusted", untrusted.URL, "the service's certificate is signed by an unknown authority", func(c Call) bool {
 			return c.Network.Handshake != nil && c.Network.TLS == nil && c.Network.Dial == nil && c.Network.Connected != ""
 		}},
-		"cut": {cut, "closed the connection early", func(c Call) bool {
+		{"cut", cut, "closed the connection early", func(c Call) bool {
 			return c.Status == 200 && c.Response.Body == "(not JSON, 9 bytes)"
 		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			var r Recorder
 			_, err := roundTrip(t, &r, transport(t, nil), c.address)
 			calls := r.Calls()

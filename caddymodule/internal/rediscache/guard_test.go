@@ -63,70 +63,71 @@ func bulk(n int) string { return fmt.Sprintf("$%d\r\n%s\r\n", n, strings.Repeat(
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	rep := strings.Repeat
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name string
 		text string
 		want error
 	}{
-		"nothing":              {"", nil},
-		"all types":            {"+OK\r\n-ERR no\r\n:1\r\n$1\r\na\r\n*1\r\n:1\r\n*0\r\n$-1\r\n*-1\r\n", nil},
-		"begun":                {"*2\r\n$10\r\nabc", nil},
-		"an array in an array": {"*2\r\n*2\r\n+a\r\n*0\r\n*1\r\n$0\r\n\r\n:1\r\n", nil},
+		{"nothing", "", nil},
+		{"all types", "+OK\r\n-ERR no\r\n:1\r\n$1\r\na\r\n*1\r\n:1\r\n*0\r\n$-1\r\n*-1\r\n", nil},
+		{"begun", "*2\r\n$10\r\nabc", nil},
+		{"an array in an array", "*2\r\n*2\r\n+a\r\n*0\r\n*1\r\n$0\r\n\r\n:1\r\n", nil},
 
-		"the longest text":           {bulk(maxText), nil},
-		"a text that is too long":    {bulk(maxText + 1), errTooLarge},
-		"one that is only announced": {fmt.Sprintf("$%d\r\n", maxText+1), errTooLarge},
-		"200 GB":                     {"$200000000000\r\n", errTooLarge},
-		"with zeros before":          {"$" + rep("0", 100) + "200000000000\r\n", errTooLarge},
-		"few with zeros before":      {"$" + rep("0", 100) + "1\r\na\r\n", nil},
-		"with a sign":                {"$+200000000000\r\n", errTooLarge},
-		"more than an int64":         {"$99999999999999999999\r\n", errTooLarge},
-		"less than an int64":         {"*-99999999999999999999\r\n", errTooLarge},
-		"in an array":                {"*1\r\n$200000000000\r\n", errTooLarge},
-		"after a text":               {"$1\r\na\r\n$200000000000\r\n", errTooLarge},
+		{"the longest text", bulk(maxText), nil},
+		{"a text that is too long", bulk(maxText + 1), errTooLarge},
+		{"one that is only announced", fmt.Sprintf("$%d\r\n", maxText+1), errTooLarge},
+		{"200 GB", "$200000000000\r\n", errTooLarge},
+		{"with zeros before", "$" + rep("0", 100) + "200000000000\r\n", errTooLarge},
+		{"few with zeros before", "$" + rep("0", 100) + "1\r\na\r\n", nil},
+		{"with a sign", "$+200000000000\r\n", errTooLarge},
+		{"more than an int64", "$99999999999999999999\r\n", errTooLarge},
+		{"less than an int64", "*-99999999999999999999\r\n", errTooLarge},
+		{"in an array", "*1\r\n$200000000000\r\n", errTooLarge},
+		{"after a text", "$1\r\na\r\n$200000000000\r\n", errTooLarge},
 
-		"as many elements as may be":            {fmt.Sprintf("*%d\r\n", maxElements) + rep(":1\r\n", maxElements), nil},
-		"and again":                             {rep(fmt.Sprintf("*%d\r\n", maxElements)+rep("*0\r\n", maxElements), 2), nil},
-		"too many elements":                     {fmt.Sprintf("*%d\r\n", maxElements+1), errTooLarge},
-		"too many elements of all arrays":       {fmt.Sprintf("*2\r\n*1\r\n:1\r\n*%d\r\n", maxElements-2), errTooLarge},
-		"as many elements of all arrays":        {fmt.Sprintf("*2\r\n*1\r\n:1\r\n*%d\r\n", maxElements-3), nil},
-		"as many elements as fit into an int64": {"*2\r\n*9223372036854775807\r\n", errTooLarge},
-		"as deep as may be":                     {rep("*1\r\n", maxDepth) + ":1\r\n", nil},
-		"too deep":                              {rep("*1\r\n", maxDepth+1), errTooLarge},
-		"deep at the end":                       {rep("*2\r\n:1\r\n", maxDepth+1), errTooLarge},
-		"deep, and empty at the end":            {rep("*1\r\n", maxDepth) + "*0\r\n*1\r\n:1\r\n", nil},
+		{"as many elements as may be", fmt.Sprintf("*%d\r\n", maxElements) + rep(":1\r\n", maxElements), nil},
+		{"and again", rep(fmt.Sprintf("*%d\r\n", maxElements)+rep("*0\r\n", maxElements), 2), nil},
+		{"too many elements", fmt.Sprintf("*%d\r\n", maxElements+1), errTooLarge},
+		{"too many elements of all arrays", fmt.Sprintf("*2\r\n*1\r\n:1\r\n*%d\r\n", maxElements-2), errTooLarge},
+		{"as many elements of all arrays", fmt.Sprintf("*2\r\n*1\r\n:1\r\n*%d\r\n", maxElements-3), nil},
+		{"as many elements as fit into an int64", "*2\r\n*9223372036854775807\r\n", errTooLarge},
+		{"as deep as may be", rep("*1\r\n", maxDepth) + ":1\r\n", nil},
+		{"too deep", rep("*1\r\n", maxDepth+1), errTooLarge},
+		{"deep at the end", rep("*2\r\n:1\r\n", maxDepth+1), errTooLarge},
+		{"deep, and empty at the end", rep("*1\r\n", maxDepth) + "*0\r\n*1\r\n:1\r\n", nil},
 
-		"the largest reply":      {fmt.Sprintf("*4\r\n%s%s", rep(bulk(maxText-12), 3), bulk(maxText-4-12)), nil},
-		"a reply that is larger": {fmt.Sprintf("*4\r\n%s%s", rep(bulk(maxText-12), 3), bulk(maxText-3-12)), errTooLarge},
-		"many replies":           {rep(bulk(maxText), 6), nil},
-		"many lines":             {fmt.Sprintf("*%d\r\n%s", maxElements, rep("+"+rep("x", 200)+"\r\n", maxElements)), errTooLarge},
-		"the longest line":       {"+" + rep("x", maxLine-2) + "\r\n", nil},
-		"a longer line":          {"+" + rep("x", maxLine-1) + "\r\n", errTooLarge},
-		"a line without an end":  {rep("x", maxLine+1), errTooLarge},
+		{"the largest reply", fmt.Sprintf("*4\r\n%s%s", rep(bulk(maxText-12), 3), bulk(maxText-4-12)), nil},
+		{"a reply that is larger", fmt.Sprintf("*4\r\n%s%s", rep(bulk(maxText-12), 3), bulk(maxText-3-12)), errTooLarge},
+		{"many replies", rep(bulk(maxText), 6), nil},
+		{"many lines", fmt.Sprintf("*%d\r\n%s", maxElements, rep("+"+rep("x", 200)+"\r\n", maxElements)), errTooLarge},
+		{"the longest line", "+" + rep("x", maxLine-2) + "\r\n", nil},
+		{"a longer line", "+" + rep("x", maxLine-1) + "\r\n", errTooLarge},
+		{"a line without an end", rep("x", maxLine+1), errTooLarge},
 
-		"an announcement in a text":      {"$21\r\n\r\n$99999999999\r\n*9999\r\n:1\r\n", nil},
-		"an announcement in a status":    {"+$99999999999\r\n", nil},
-		"an announcement after a text":   {"$1\r\na\r\n*1\r\n$99999999999\r\n", errTooLarge},
-		"an end that is none":            {"$1\r\nabc$99999999999\r\n:1\r\n", errTooLarge}, // the client does not check it either
-		"a null has no text":             {"$-1\r\n$99999999999\r\n", errTooLarge},
-		"an empty text has an end":       {"$0\r\n\r\n$99999999999\r\n", errTooLarge},
-		"a text that looks like an end":  {"$2\r\n\r\n\r\n:1\r\n", nil},
-		"an array of null in the middle": {"*3\r\n*-1\r\n$-1\r\n:1\r\n*1\r\n:1\r\n", nil},
+		{"an announcement in a text", "$21\r\n\r\n$99999999999\r\n*9999\r\n:1\r\n", nil},
+		{"an announcement in a status", "+$99999999999\r\n", nil},
+		{"an announcement after a text", "$1\r\na\r\n*1\r\n$99999999999\r\n", errTooLarge},
+		{"an end that is none", "$1\r\nabc$99999999999\r\n:1\r\n", errTooLarge}, // the client does not check it either
+		{"a null has no text", "$-1\r\n$99999999999\r\n", errTooLarge},
+		{"an empty text has an end", "$0\r\n\r\n$99999999999\r\n", errTooLarge},
+		{"a text that looks like an end", "$2\r\n\r\n\r\n:1\r\n", nil},
+		{"an array of null in the middle", "*3\r\n*-1\r\n$-1\r\n:1\r\n*1\r\n:1\r\n", nil},
 
-		"a map":              {"%1\r\n", errNotRESP},
-		"a set":              {"~1\r\n", errNotRESP},
-		"a push":             {">1\r\n", errNotRESP},
-		"an attribute":       {"|1\r\n", errNotRESP},
-		"a verbatim string":  {"=5\r\ntxt:a\r\n", errNotRESP},
-		"a blob error":       {"!1\r\na\r\n", errNotRESP},
-		"HTTP":               {"HTTP/1.1 400 Bad Request\r\n", errNotRESP},
-		"no carriage return": {"+OK\n", errNotRESP},
-		"an empty line":      {"\r\n", errNotRESP},
-		"no length":          {"$\r\n", errNotRESP},
-		"a text as a length": {"*a\r\n", errNotRESP},
-		"a space":            {"$ 1\r\n", errNotRESP},
-		"a negative length":  {"$-2\r\n", errNotRESP},
-		"negative elements":  {"*-2\r\n", errNotRESP},
-		"a streamed string":  {"$?\r\n", errNotRESP},
+		{"a map", "%1\r\n", errNotRESP},
+		{"a set", "~1\r\n", errNotRESP},
+		{"a push", ">1\r\n", errNotRESP},
+		{"an attribute", "|1\r\n", errNotRESP},
+		{"a verbatim string", "=5\r\ntxt:a\r\n", errNotRESP},
+		{"a blob error", "!1\r\na\r\n", errNotRESP},
+		{"HTTP", "HTTP/1.1 400 Bad Request\r\n", errNotRESP},
+		{"no carriage return", "+OK\n", errNotRESP},
+		{"an empty line", "\r\n", errNotRESP},
+		{"no length", "$\r\n", errNotRESP},
+		{"a text as a length", "*a\r\n", errNotRESP},
+		{"a space", "$ 1\r\n", errNotRESP},
+		{"a negative length", "$-2\r\n", errNotRESP},
+		{"negative elements", "*-2\r\n", errNotRESP},
+		{"a streamed string", "$?\r\n", errNotRESP},
 	} {
 		for _, size := range []int{0, 1, 2, 3, 7, 64, bufferSize} {
 			if len(test.text) > 1<<20 && size > 0 && size < 64 {
@@ -134,14 +135,14 @@ func TestGuard(t *testing.T) {
 			}
 			passed, err := verdict(t, test.text, size)
 			if !errors.Is(err, test.want) || test.want == nil && err != nil {
-				t.Errorf("%s, in pieces of %d: %v, want %v", name, size, err, test.want)
+				t.Errorf("%s, in pieces of %d: %v, want %v", test.name, size, err, test.want)
 			}
 			if err == nil && passed != test.text || !strings.HasPrefix(test.text, passed) {
-				t.Errorf("%s, in pieces of %d: something else was let through", name, size)
+				t.Errorf("%s, in pieces of %d: something else was let through", test.name, size)
 			}
 		}
 		if err := parse(test.text); !errors.Is(err, test.want) || test.want == nil && err != nil {
-			t.Errorf("%s: the other parser says %v, want %v", name, err, test.want)
+			t.Errorf("%s: the other parser says %v, want %v", test.name, err, test.want)
 		}
 	}
 }

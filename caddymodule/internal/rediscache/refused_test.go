@@ -43,18 +43,19 @@ func TestR2_PasswordThatNobodyAskedFor(t *testing.T) {
 // does. Evictions that it can execute are executed.
 func TestR2_NoWrites(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name       string
 		begin, end []string // CONFIG SET
 		why        string
 		drops      bool
 	}{
-		"full":              {[]string{"maxmemory", "1mb"}, []string{"maxmemory", "0"}, "OOM", true},
-		"too few replicas":  {[]string{"min-replicas-to-write", "1"}, []string{"min-replicas-to-write", "0"}, "NOREPLICAS", false},
-		"may not":           {nil, nil, "NOPERM", false},
-		"a replica (E6)":    {nil, nil, "READONLY", false},
-		"is busy elsewhere": {nil, nil, "BUSY", false},
+		{"full", []string{"maxmemory", "1mb"}, []string{"maxmemory", "0"}, "OOM", true},
+		{"too few replicas", []string{"min-replicas-to-write", "1"}, []string{"min-replicas-to-write", "0"}, "NOREPLICAS", false},
+		{"may not", nil, nil, "NOPERM", false},
+		{"a replica (E6)", nil, nil, "READONLY", false},
+		{"is busy elsewhere", nil, nil, "BUSY", false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := startServer(t, "--maxmemory-policy", "noeviction", "--busy-reply-threshold", "50")
 			r.Do("ACL", "SETUSER", "app", "on", ">canary-password", "~*", "&*", "+@all")

@@ -26,23 +26,26 @@ func write(t *testing.T, text string) string {
 
 func TestRead(t *testing.T) {
 	const bom = "\xef\xbb\xbf"
-	for name, test := range map[string]struct{ in, want, err string }{
-		"text":            {in: "sekrit\r\n", want: "sekrit\r\n"},
-		"empty":           {},
-		"BOM":             {in: bom + "sekrit", want: "sekrit"},
-		"only a BOM":      {in: bom},
-		"two BOMs":        {in: bom + bom, want: bom},
-		"BOM inside":      {in: "a" + bom, want: "a" + bom},
-		"not UTF-8":       {in: "\xe9\xff\xfe", want: "\xe9\xff\xfe"},
-		"1 MiB":           {in: strings.Repeat("a", maxSize), want: strings.Repeat("a", maxSize)},
-		"larger":          {in: strings.Repeat("a", maxSize+1), err: "is larger than 1 MiB"},
-		"UTF-16LE":        {in: "\xff\xfes\x00", err: "is UTF-16: save it as UTF-8"},
-		"UTF-16BE":        {in: "\xfe\xff\x00s", err: "is UTF-16: save it as UTF-8"},
-		"UTF-16, no BOM":  {in: "s\x00e\x00", err: "has a NUL byte: it must be text, in UTF-8"},
-		"NUL at its end":  {in: "sekrit\x00", err: "has a NUL byte: it must be text, in UTF-8"},
-		"NUL after a BOM": {in: bom + "\x00", err: "has a NUL byte: it must be text, in UTF-8"},
+	for _, test := range []struct {
+		name          string
+		in, want, err string
+	}{
+		{name: "text", in: "sekrit\r\n", want: "sekrit\r\n"},
+		{name: "empty"},
+		{name: "BOM", in: bom + "sekrit", want: "sekrit"},
+		{name: "only a BOM", in: bom},
+		{name: "two BOMs", in: bom + bom, want: bom},
+		{name: "BOM inside", in: "a" + bom, want: "a" + bom},
+		{name: "not UTF-8", in: "\xe9\xff\xfe", want: "\xe9\xff\xfe"},
+		{name: "1 MiB", in: strings.Repeat("a", maxSize), want: strings.Repeat("a", maxSize)},
+		{name: "larger", in: strings.Repeat("a", maxSize+1), err: "is larger than 1 MiB"},
+		{name: "UTF-16LE", in: "\xff\xfes\x00", err: "is UTF-16: save it as UTF-8"},
+		{name: "UTF-16BE", in: "\xfe\xff\x00s", err: "is UTF-16: save it as UTF-8"},
+		{name: "UTF-16, no BOM", in: "s\x00e\x00", err: "has a NUL byte: it must be text, in UTF-8"},
+		{name: "NUL at its end", in: "sekrit\x00", err: "has a NUL byte: it must be text, in UTF-8"},
+		{name: "NUL after a BOM", in: bom + "\x00", err: "has a NUL byte: it must be text, in UTF-8"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			path := write(t, test.in)
 			got, err := Read(path)
 			switch {

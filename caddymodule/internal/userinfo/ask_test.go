@@ -159,16 +159,19 @@ func TestNoSession(t *testing.T) {
 }
 
 func TestDocument(t *testing.T) {
-	for name, tt := range map[string]struct{ body, path, want string }{
-		"object":      {`{"user":{"email":"a@x.io"}}`, "user.email", "a@x.io"},
-		"list":        {`[{"email":"a@x.io"}]`, "0.email", "a@x.io"},
-		"white space": {" \r\n{\"email\":\"a@x.io\"}\n", "email", "a@x.io"},
-		"not said":    {`{}`, "email", "<nil>"},
-		"nobody":      {"null", "email", "<nil>"},
-		"no one":      {" null\r\n", "0.email", "<nil>"},
-		"whole":       {`{"email":"a@x.io","x":"` + strings.Repeat("x", maxAnswer-25) + `"}`, "email", "a@x.io"},
+	for _, tt := range []struct {
+		name             string
+		body, path, want string
+	}{
+		{"object", `{"user":{"email":"a@x.io"}}`, "user.email", "a@x.io"},
+		{"list", `[{"email":"a@x.io"}]`, "0.email", "a@x.io"},
+		{"white space", " \r\n{\"email\":\"a@x.io\"}\n", "email", "a@x.io"},
+		{"not said", `{}`, "email", "<nil>"},
+		{"nobody", "null", "email", "<nil>"},
+		{"no one", " null\r\n", "0.email", "<nil>"},
+		{"whole", `{"email":"a@x.io","x":"` + strings.Repeat("x", maxAnswer-25) + `"}`, "email", "a@x.io"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			if len(tt.body) > maxAnswer {
 				t.Fatal(len(tt.body))
 			}

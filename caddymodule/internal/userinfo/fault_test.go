@@ -109,19 +109,20 @@ func TestStaysPacked(t *testing.T) {
 
 // TestEndless checks that an endless body reaches a limit, at any speed.
 func TestEndless(t *testing.T) {
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name   string
 		status int // 0: no header at all
 		chunk  string
 		pause  time.Duration
 		want   string // empty: not signed in
 	}{
-		"slow":      {200, " ", 5 * time.Millisecond, "no answer in time"},
-		"fast":      {200, strings.Repeat(" ", 32<<10), 0, "the answer is longer than 256 KiB"},
-		"slow 401":  {401, " ", 5 * time.Millisecond, ""},
-		"fast 403":  {403, strings.Repeat(" ", 32<<10), 0, ""},
-		"no header": {0, "", time.Hour, "no answer in time"},
+		{"slow", 200, " ", 5 * time.Millisecond, "no answer in time"},
+		{"fast", 200, strings.Repeat(" ", 32<<10), 0, "the answer is longer than 256 KiB"},
+		{"slow 401", 401, " ", 5 * time.Millisecond, ""},
+		{"fast 403", 403, strings.Repeat(" ", 32<<10), 0, ""},
+		{"no header", 0, "", time.Hour, "no answer in time"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			c, r := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, req *http.Request) {
 				if tt.status != 0 {
 					w.WriteHeader(tt.status)
@@ -154,17 +155,18 @@ func TestEndless(t *testing.T) {
 
 // TestBrokenConnections checks that a call is not repeated after its connection breaks.
 func TestBrokenConnections(t *testing.T) {
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name   string
 		answer string
 		want   string // empty: any error
 	}{
-		"closed":        {"", "the application closed the connection early"},
-		"not HTTP":      {canaryAnswer + "\r\n\r\n", "the connection broke, or the answer is not HTTP"},
-		"cut, yet JSON": {"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", "the application closed the connection early"},
-		"long header":   {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat(canaryAnswer, 20000), "the connection broke, or the answer is not HTTP"},
-		"endless 1xx":   {strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 20000), ""},
+		{"closed", "", "the application closed the connection early"},
+		{"not HTTP", canaryAnswer + "\r\n\r\n", "the connection broke, or the answer is not HTTP"},
+		{"cut, yet JSON", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", "the application closed the connection early"},
+		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(canaryAnswer, 20000), "the connection broke, or the answer is not HTTP"},
+		{"endless 1xx", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 20000), ""},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			var calls atomic.Int32
 			c, r := newClient(t, testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 				calls.Add(1)

@@ -97,21 +97,22 @@ func TestPass(t *testing.T) {
 // TestFaults: each fault on a new connection and on one that has served before,
 // and that the service is back afterwards.
 func TestFaults(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name      string
 		fault     Fault
 		want      error
 		processed int64
 	}{
-		"refuse":       {Fault{Kind: Refuse}, syscall.ECONNREFUSED, 0},
-		"reset before": {Fault{Kind: ResetBefore}, syscall.ECONNRESET, 0},
-		"reset sent":   {Fault{Kind: ResetSent}, syscall.ECONNRESET, 1},
-		"reset":        {Fault{Kind: Reset}, syscall.ECONNRESET, 1},
-		"reset late":   {Fault{Kind: Reset, After: 140}, syscall.ECONNRESET, 1},
-		"cut":          {Fault{Kind: Cut}, io.EOF, 1},
-		"cut late":     {Fault{Kind: Cut, After: 140}, io.ErrUnexpectedEOF, 1},
+		{"refuse", Fault{Kind: Refuse}, syscall.ECONNREFUSED, 0},
+		{"reset before", Fault{Kind: ResetBefore}, syscall.ECONNRESET, 0},
+		{"reset sent", Fault{Kind: ResetSent}, syscall.ECONNRESET, 1},
+		{"reset", Fault{Kind: Reset}, syscall.ECONNRESET, 1},
+		{"reset late", Fault{Kind: Reset, After: 140}, syscall.ECONNRESET, 1},
+		{"cut", Fault{Kind: Cut}, io.EOF, 1},
+		{"cut late", Fault{Kind: Cut, After: 140}, io.ErrUnexpectedEOF, 1},
 	} {
 		for _, used := range []bool{false, true} {
-			t.Run(name+map[bool]string{true: ", used before"}[used], func(t *testing.T) {
+			t.Run(c.name+map[bool]string{true: ", used before"}[used], func(t *testing.T) {
 				s := newService(t)
 				p, client := newProxy(t, s), newClient(t)
 				if used {
