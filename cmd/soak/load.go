@@ -24,12 +24,12 @@ const (
 
 // load sends requests when they are due.
 type load struct {
-	*options
-	*recorder
-	url    string
-	client *http.Transport
-	rand   *rand.Rand
-	newest int
+	options  *options
+	recorder *recorder
+	url      string
+	client   *http.Transport
+	rand     *rand.Rand
+	newest   int
 }
 
 func newLoad(o *options, r *recorder, url string) *load {
@@ -59,8 +59,8 @@ func (l *load) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, inFlight)
-	for i := range int(l.rate * l.duration.Seconds()) {
-		r := l.next(l.start.Add(time.Duration(float64(i) / l.rate * float64(time.Second))))
+	for i := range int(l.options.rate * l.options.duration.Seconds()) {
+		r := l.next(l.recorder.start.Add(time.Duration(float64(i) / l.options.rate * float64(time.Second))))
 		if !sleepUntil(ctx, r.due) {
 			return
 		}
@@ -78,17 +78,17 @@ func (l *load) run(ctx context.Context) {
 
 // next chooses the next request.
 func (l *load) next(due time.Time) request {
-	r := request{due: due, fresh: l.rand.Float64() < l.noCache}
+	r := request{due: due, fresh: l.rand.Float64() < l.options.noCache}
 	switch {
-	case l.rand.Float64() < l.known:
-		r.user = knownUser(l.rand.IntN(l.users))
-	case l.newest > 0 && l.rand.Float64() < l.returning:
+	case l.rand.Float64() < l.options.known:
+		r.user = knownUser(l.rand.IntN(l.options.users))
+	case l.newest > 0 && l.rand.Float64() < l.options.returning:
 		r.user = newUser(l.newest - 1 - l.rand.IntN(min(l.newest, recentUsers)))
 	default:
 		r.user = newUser(l.newest)
 		l.newest++
 	}
-	if l.rand.Float64() < l.callersLeave {
+	if l.rand.Float64() < l.options.callersLeave {
 		r.leaves = 1 + time.Duration(l.rand.Int64N(int64(leaveTime)))
 	}
 	return r
@@ -118,7 +118,7 @@ func (l *load) send(r request) {
 	if err != nil {
 		a.status, a.code, a.left = 0, reason(err), r.leaves > 0 && ctx.Err() != nil
 	}
-	l.record(a)
+	l.recorder.record(a)
 }
 
 // reason returns in a word why there was no response.

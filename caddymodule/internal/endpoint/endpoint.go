@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/lifecycle"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/loglimit"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
@@ -58,8 +59,8 @@ type Endpoint struct {
 
 	DryRun *DryRun // nil in a server
 
-	succeeded atomic.Bool // an exchange of this config has succeeded
-	samples   logLimiter  // limits messages that any request can trigger
+	succeeded atomic.Bool      // an exchange of this config has succeeded
+	samples   loglimit.Limiter // limits messages that any request can trigger
 }
 
 // Exchange gets one token from a service. It is exchange.Exchange without Finished.

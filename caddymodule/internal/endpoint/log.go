@@ -3,7 +3,6 @@ package endpoint
 import (
 	"cmp"
 	"errors"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -66,7 +65,7 @@ const (
 // level. Messages are counted per message and kind.
 func (e *Endpoint) logSampled(level zapcore.Level, kind string, every time.Duration, message string, fields ...zap.Field) {
 	if level > zapcore.DebugLevel {
-		suppressed, ok := e.samples.allow(message+" "+kind, every)
+		suppressed, ok := e.samples.Allow(message+" "+kind, every)
 		switch {
 		case !ok:
 			level = zapcore.DebugLevel
@@ -139,40 +138,4 @@ func (e *Endpoint) logUserinfoError(err error) {
 // userField returns a log field that identifies the user by a keyed hash.
 func (e *Endpoint) userField(user identity.User) zap.Field {
 	return zap.String("user", e.LogHasher.LogName(user))
-}
-
-// logLimiter limits log messages that any request can trigger: it allows one message of
-// each kind per interval, and counts the others. The zero value is ready for use. The
-// kinds come from closed sets, so the map stays small. It is safe for concurrent use.
-type logLimiter struct {
-	mu    sync.Mutex
-	kinds map[string]*sample
-}
-
-type sample struct {
-	next       time.Time // no message is allowed before
-	suppressed int       // messages since the last one that was allowed
-}
-
-// allow reports whether a message of a kind may be logged now. If so, suppressed is the
-// number of messages that were not allowed since the previous allowed one.
-func (s *logLimiter) allow(kind string, every time.Duration) (suppressed int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := s.kinds[kind]
-	if k == nil {
-		if s.kinds == nil {
-			s.kinds = make(map[string]*sample)
-		}
-		k = new(sample)
-		s.kinds[kind] = k
-	}
-	now := time.Now()
-	if now.Before(k.next) {
-		k.suppressed++
-		return 0, false
-	}
-	suppressed, k.suppressed = k.suppressed, 0
-	k.next = now.Add(every)
-	return suppressed, true
 }

@@ -24,7 +24,7 @@ import (
 // directive's config, in which Init looks for the names of files.
 func (e *Endpoint) Init(ctx caddy.Context, service *Service, s Source, handler any, c *config.Common) {
 	e.Service, e.source, e.common = service, s, c
-	e.files = optionFiles(handler)
+	e.files = option.Files(handler)
 	e.Logger, e.metrics = ctx.Logger(), service.metrics()
 	if e.DryRun != nil {
 		e.Logger = zap.NewNop() // the command reports the result itself

@@ -116,3 +116,21 @@ func TestHasPlaceholder(t *testing.T) {
 		}
 	}
 }
+
+// TestFiles checks that the files of all options are found, however deep.
+func TestFiles(t *testing.T) {
+	t.Setenv("HUMA_TEST_DIR", "/run/huma")
+	got := option.Files(map[string]any{
+		"config_file": "{env.HUMA_TEST_DIR}/config.json",
+		"secret":      "{file./run/secret}",
+		"header_up":   map[string]any{"Authorization": []string{"Bearer {file./run/token} {file./run/more}"}},
+		"api":         "https://a.example/{file}",
+	})
+	slices.Sort(got)
+	if want := []string{"/run/huma/config.json", "/run/more", "/run/secret", "/run/token"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := option.Files(map[string]any{"api": "https://a.example"}); len(got) > 0 {
+		t.Errorf("without files: %q", got)
+	}
+}

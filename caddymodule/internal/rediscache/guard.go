@@ -61,8 +61,11 @@ func limitReplies(ctx context.Context, c net.Conn) net.Conn {
 // not requested. With TLS that is any record.
 type limitedSocket struct {
 	*limitedConn
-	syscall.Conn
+	socket syscall.Conn
 }
+
+// SyscallConn implements syscall.Conn.
+func (s *limitedSocket) SyscallConn() (syscall.RawConn, error) { return s.socket.SyscallConn() }
 
 // Read implements net.Conn.
 func (g *limitedConn) Read(b []byte) (int, error) {
