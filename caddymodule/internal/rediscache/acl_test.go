@@ -137,10 +137,9 @@ func TestACLIsMinimal(t *testing.T) {
 	}
 }
 
-// TestACLOfTopologies checks the additional rules for a cluster and for a master behind
+// testACL checks the additional rules for a cluster and for a master behind
 // sentinels.
-func TestACLOfTopologies(t *testing.T) {
-	t.Parallel()
+func testACL(t *testing.T) {
 	wantNone := func(servers ...*redistest.Server) {
 		t.Helper()
 		for _, r := range servers {

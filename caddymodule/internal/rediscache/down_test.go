@@ -115,53 +115,51 @@ func (l *load) run(t *testing.T, s exchange.SharedStore, stop chan struct{}) {
 // within 5 s.
 func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
+	type outage struct {
 		name       string
 		stop, cont func(r *redistest.Server)
 		back       string // the token that is stored afterwards
-	}{
+	}
+	atOnce(t, []outage{
 		{"stopped", (*redistest.Server).Stop, (*redistest.Server).Continue, "t"},
 		{"killed", (*redistest.Server).Kill, (*redistest.Server).Run, ""},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			r := startServer(t)
-			s := ready(t, r.Addr(), short, func(c *Config) { c.interval = PingInterval })
-			a := s.account("a")
-			put(t, a, "u", "t")
+	}, func(test outage) string { return test.name }, func(t *testing.T, test outage) {
+		r := startServer(t)
+		s := ready(t, r.Addr(), short, func(c *Config) { c.interval = PingInterval })
+		a := s.account("a")
+		put(t, a, "u", "t")
 
-			var l load
-			stop, stopped := make(chan struct{}), make(chan struct{})
-			go func() { defer close(stopped); l.run(t, a, stop) }()
-			time.Sleep(300 * time.Millisecond)
-			down := time.Now()
-			test.stop(r)
-			time.Sleep(2 * time.Second)
-			close(stop)
-			<-stopped
-			l.mu.Lock()
-			t.Logf("%d good, %d refused at once, %d slow; the slowest took %s", l.good, l.fast, len(l.slow), l.worst)
-			if limit := DefaultTimeout + noise; l.worst > limit {
-				t.Errorf("one took %s", l.worst)
+		var l load
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() { defer close(stopped); l.run(t, a, stop) }()
+		time.Sleep(300 * time.Millisecond)
+		down := time.Now()
+		test.stop(r)
+		time.Sleep(2 * time.Second)
+		close(stop)
+		<-stopped
+		l.mu.Lock()
+		t.Logf("%d good, %d refused at once, %d slow; the slowest took %s", l.good, l.fast, len(l.slow), l.worst)
+		if limit := DefaultTimeout + noise; l.worst > limit {
+			t.Errorf("one took %s", l.worst)
+		}
+		for _, at := range l.slow {
+			if after := at.Sub(down); after > time.Second {
+				t.Errorf("one was slow %s after the store went", after)
 			}
-			for _, at := range l.slow {
-				if after := at.Sub(down); after > time.Second {
-					t.Errorf("one was slow %s after the store went", after)
-				}
-			}
-			if l.good == 0 || l.fast < 100 || l.wrong > 0 {
-				t.Errorf("%d good, %d refused at once, %d wrong", l.good, l.fast, l.wrong)
-			}
-			l.mu.Unlock()
-			wantDown(t, s)
-			s.wantUp(t, false, time.Second)
+		}
+		if l.good == 0 || l.fast < 100 || l.wrong > 0 {
+			t.Errorf("%d good, %d refused at once, %d wrong", l.good, l.fast, l.wrong)
+		}
+		l.mu.Unlock()
+		wantDown(t, s)
+		s.wantUp(t, false, time.Second)
 
-			test.cont(r)
-			s.wantUp(t, true, 5*time.Second)
-			wantToken(t, a, "u", test.back)
-			put(t, a, "v", "t")
-		})
-	}
+		test.cont(r)
+		s.wantUp(t, true, 5*time.Second)
+		wantToken(t, a, "u", test.back)
+		put(t, a, "v", "t")
+	})
 }
 
 // TestR2_OneUserOfAStoreThatHangs checks that only the first operation of a single

@@ -39,8 +39,19 @@ func startCluster(t *testing.T) []*redistest.Server {
 	return nodes
 }
 
-func TestCluster(t *testing.T) {
+// TestTopologies runs the tests of clusters and sentinels, which mostly wait for a
+// failover, at the same time.
+func TestTopologies(t *testing.T) {
 	t.Parallel()
+	type topology struct {
+		name string
+		test func(t *testing.T)
+	}
+	atOnce(t, []topology{{"cluster", testCluster}, {"sentinels", testSentinel}, {"ACL", testACL}},
+		func(c topology) string { return c.name }, func(t *testing.T, c topology) { c.test(t) })
+}
+
+func testCluster(t *testing.T) {
 	nodes := startCluster(t)
 	in := func(r *redistest.Server) opened {
 		return ready(t, r.Addr(), func(c *Config) { c.Cluster = true })
@@ -99,8 +110,7 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-func TestSentinel(t *testing.T) {
-	t.Parallel()
+func testSentinel(t *testing.T) {
 	master := startServer(t)
 	replica := startServer(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port))
 	eventually(t, 10*time.Second, "the replica is one", func() bool {
