@@ -60,7 +60,7 @@ func TestR1_CloseWhileItHangs(t *testing.T) {
 	for _, s := range []opened{connected, connecting} {
 		start := time.Now()
 		s.Close()
-		if d := time.Since(start); d > time.Second {
+		if d := time.Since(start); d > time.Second+noise {
 			t.Errorf("Close took %s", d)
 		}
 		wantDown(t, s)
@@ -144,11 +144,11 @@ func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 			t.Errorf("one took %s", l.worst)
 		}
 		for _, at := range l.slow {
-			if after := at.Sub(down); after > time.Second {
+			if after := at.Sub(down); after > time.Second+noise {
 				t.Errorf("one was slow %s after the store went", after)
 			}
 		}
-		if l.good == 0 || l.fast < 100 || l.wrong > 0 {
+		if l.good == 0 || l.fast < 20 || l.wrong > 0 {
 			t.Errorf("%d good, %d refused at once, %d wrong", l.good, l.fast, l.wrong)
 		}
 		l.mu.Unlock()
@@ -217,7 +217,8 @@ func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 	wantDown(t, s)
 }
 
-// TestR2_ASlowStoreIsRarelyTried tests a server that responds, but never in time.
+// TestR2_ASlowStoreIsRarelyTried tests a server that responds, but never in time: after
+// an operation has timed out, none is tried before the next health check.
 func TestR2_ASlowStoreIsRarelyTried(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
@@ -235,18 +236,19 @@ func TestR2_ASlowStoreIsRarelyTried(t *testing.T) {
 			}
 		}
 	}()
-	var waited time.Duration
+	failed, tried := 0, 0
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		start := time.Now()
-		_, _, _, _ = a.Get(t.Context(), "u", "ios")
-		if d := time.Since(start); d > 10*time.Millisecond {
-			waited += d
+		if _, _, _, err := a.Get(t.Context(), "u", "ios"); err != nil {
+			failed++
+			if !errors.Is(err, exchange.ErrDown) {
+				tried++
+			}
 		}
 	}
 	close(stop)
 	<-slept
-	if t.Logf("waited for %s of 2 s", waited); waited > time.Second/2 {
-		t.Errorf("waited for %s of 2 s", waited)
+	if t.Logf("%d operations failed, %d of them were tried", failed, tried); failed < 20 || tried > 5 {
+		t.Errorf("%d operations failed, %d of them were tried", failed, tried)
 	}
 	s.wantUp(t, true, 5*time.Second)
 }

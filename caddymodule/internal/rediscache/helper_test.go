@@ -31,7 +31,7 @@ type quiet struct{}
 func (quiet) Printf(context.Context, string, ...any) {}
 
 // noise is how much longer an operation may take on a busy machine.
-const noise = 500 * time.Millisecond
+const noise = time.Second
 
 // key returns an encryption key that differs for each n.
 func key(n byte) masked.String { return masked.New(strings.Repeat(string(rune(n)), KeySize)) }
