@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/clienttype"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
@@ -136,7 +137,7 @@ func (h *HumaToken) serviceOptions() option.Options {
 		"header_up":     h.parseHeaderUp,
 		"tls":           h.parseTLS,
 		"registration":  h.parseRegistration,
-		"client_type":   option.Enum(&h.ClientType, clientTypes...),
+		"client_type":   option.Enum(&h.ClientType, clienttype.All...),
 	}
 }
 
@@ -144,13 +145,13 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 	kind := allTypes
 	args := d.RemainingArgs()
 	switch {
-	case len(args) == 2 && slices.Contains(clientTypes, args[0]):
+	case len(args) == 2 && slices.Contains(clienttype.All, args[0]):
 		kind = args[0]
 	case len(args) == 2:
-		return d.Errf("option 'client_id' is for '%s': it must be %s", args[0], strings.Join(clientTypes, " or "))
+		return d.Errf("option 'client_id' is for '%s': it must be %s", args[0], strings.Join(clienttype.All, " or "))
 	case len(args) != 1:
 		return d.ArgErr()
-	case slices.Contains(clientTypes, args[0]):
+	case slices.Contains(clienttype.All, args[0]):
 		return d.Errf("option 'client_id' has no id for '%s'", args[0])
 	}
 	if args[len(args)-1] == "" {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/clienttype"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
@@ -30,8 +31,8 @@ func (h *HumaToken) DistinctClientTypes() (types []string) {
 	var p option.Errors // ignored: Provision has reported them
 	ids := h.readService(&p).clientIDs
 	seen := make(map[string]bool)
-	for _, kind := range clientTypes {
-		if id := ids[parseClientType(kind)]; id != "" && !seen[id] {
+	for _, kind := range clienttype.All {
+		if id := ids[clienttype.Parse(kind)]; id != "" && !seen[id] {
 			seen[id] = true
 			types = append(types, kind)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/clienttype"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
@@ -69,9 +70,9 @@ type tokenSource struct {
 // Variant implements endpoint.TokenSource. Client types with the same client id share
 // one kind, because the calls for them are the same.
 func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, exchange.Code) {
-	of, err := clientTypeOf(r)
+	of, err := clienttype.FromRequest(r)
 	switch {
-	case errors.Is(err, errBody):
+	case errors.Is(err, clienttype.ErrBody):
 		return endpoint.Variant{}, problem.BodyInvalid
 	case err != nil:
 		return endpoint.Variant{}, problem.ClientTypeUnknown

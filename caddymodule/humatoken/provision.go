@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/apiurl"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/clienttype"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
@@ -23,9 +24,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
-
-// clientTypes lists the client types that Huma supports.
-var clientTypes = []string{string(login.IOS), string(login.Android), string(login.Web)}
 
 // The defaults of the option registration.
 const (
@@ -159,7 +157,7 @@ func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 // credentials in a file.
 func (h *HumaToken) accountKey() []string {
 	parts := []string{h.ConfigFile, h.API, h.DeploymentID, h.ProjectID, h.Secret}
-	for _, kind := range append(clientTypes, allTypes) {
+	for _, kind := range append(clienttype.All, allTypes) {
 		parts = append(parts, h.ClientID[kind])
 	}
 	return parts
@@ -182,7 +180,7 @@ func (s *settings) signUps() []string {
 // fingerprint returns a hash of the credentials, for cache keys.
 func (s *settings) fingerprint() string {
 	parts := []string{s.secret.Reveal()}
-	for _, kind := range clientTypes {
+	for _, kind := range clienttype.All {
 		parts = append(parts, s.clientIDs[login.ClientType(kind)])
 	}
 	for _, header := range s.headerUp {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/apiurl"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/clienttype"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/huma"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
@@ -121,10 +122,10 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 		switch {
 		case kind == allTypes:
 			one = id
-		case slices.Contains(clientTypes, kind):
+		case slices.Contains(clienttype.All, kind):
 			v.clientIDs[login.ClientType(kind)] = id
 		default:
-			p.Addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clientTypes, ", "))
+			p.Addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clienttype.All, ", "))
 		}
 	}
 	if _, all := ids[allTypes]; all && len(ids) > 1 {
@@ -143,7 +144,7 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 		return
 	}
 	v.oneClientID = true
-	for _, kind := range clientTypes {
+	for _, kind := range clienttype.All {
 		v.clientIDs[login.ClientType(kind)] = one
 	}
 }
@@ -153,8 +154,8 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 func (v *humaService) checkClientType(p *option.Errors, kind string) {
 	switch {
 	case kind == "":
-	case !slices.Contains(clientTypes, kind):
-		p.Addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clientTypes, " or "))
+	case !slices.Contains(clienttype.All, kind):
+		p.Addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clienttype.All, " or "))
 	case len(v.clientIDs) > 0 && v.clientIDs[login.ClientType(kind)] == "":
 		p.Addf("client_type", "there is no client_id for %s", kind)
 	}

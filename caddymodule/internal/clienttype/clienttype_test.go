@@ -1,4 +1,4 @@
-package humatoken
+package clienttype
 
 import (
 	"errors"
@@ -12,10 +12,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 )
 
-// FuzzClientType sends arbitrary queries and bodies. clientTypeOf returns one of the
+// FuzzFromRequest sends arbitrary queries and bodies. FromRequest returns one of the
 // three client types, none, or an error. If net/url finds exactly one client type in the
-// query, clientTypeOf returns the same.
-func FuzzClientType(f *testing.F) {
+// query, FromRequest returns the same.
+func FuzzFromRequest(f *testing.F) {
 	f.Add("client_type=ios", "application/json", `{"client_type":"IOS"}`)
 	f.Add("clientType=web&client_type=web", "application/x-www-form-urlencoded", "clientType=web")
 	f.Add("client%5Ftype=%69os&x=%zz", "text/plain", "")
@@ -24,18 +24,18 @@ func FuzzClientType(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.URL.RawQuery = query
 		r.Header.Set("Content-Type", contentType)
-		kind, err := clientTypeOf(r)
+		clientType, err := FromRequest(r)
 		switch {
-		case err != nil && (kind != "" || !errors.Is(err, errBody) && !errors.Is(err, errClientTypes)):
-			t.Fatalf("%q with %v", kind, err)
-		case kind != "" && kind != login.IOS && kind != login.Android && kind != login.Web:
-			t.Fatalf("client type %q", kind)
+		case err != nil && (clientType != "" || !errors.Is(err, ErrBody) && !errors.Is(err, ErrValue)):
+			t.Fatalf("%q with %v", clientType, err)
+		case clientType != "" && clientType != login.IOS && clientType != login.Android && clientType != login.Web:
+			t.Fatalf("client type %q", clientType)
 		}
 		values, queryErr := url.ParseQuery(query)
-		named := slices.Concat(values["client_type"], values["clientType"])
-		if queryErr == nil && len(named) == 1 && body == "" && named[0] != "" {
-			if want := parseClientType(named[0]); kind != want {
-				t.Fatalf("query %q: client type %q, want %q", query, kind, want)
+		inQuery := slices.Concat(values["client_type"], values["clientType"])
+		if queryErr == nil && len(inQuery) == 1 && body == "" && inQuery[0] != "" {
+			if want := Parse(inQuery[0]); clientType != want {
+				t.Fatalf("query %q: client type %q, want %q", query, clientType, want)
 			}
 		}
 	})
