@@ -22,9 +22,9 @@ const (
 // algorithm is a signature algorithm that uses a public key.
 type algorithm struct {
 	method jwt.SigningMethod
-	// fits reports whether a public key can be used with this algorithm. The methods of
+	// accepts reports whether a public key can be used with this algorithm. The methods of
 	// the jwt library accept a key of any curve.
-	fits func(crypto.PublicKey) bool
+	accepts func(crypto.PublicKey) bool
 }
 
 // algorithms are all supported algorithms. They are listed here because the library
@@ -53,7 +53,7 @@ func defaultAlgorithms(aws bool) []string {
 // isUsable reports whether key is a public key of a supported algorithm.
 func isUsable(key crypto.PublicKey) bool {
 	for _, a := range algorithms {
-		if a.fits(key) {
+		if a.accepts(key) {
 			return true
 		}
 	}

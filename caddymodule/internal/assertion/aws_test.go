@@ -42,7 +42,7 @@ func TestI17AWSPadding(t *testing.T) {
 		// The signature covers the padded text.
 		p[0], p[1] = strings.TrimRight(p[0], "="), strings.TrimRight(p[1], "=")
 		if bare := strings.Join(p, "."); strings.Contains(token[:strings.LastIndex(token, ".")], "=") {
-			refuse(t, v, bare, identity.ErrAssertionSignature)
+			reject(t, v, bare, identity.ErrAssertionSignature)
 		}
 	}
 	if len(seen) != 9 {
@@ -58,10 +58,10 @@ func TestI17AWSPadding(t *testing.T) {
 		strings.Replace(awsToken(nil, nil), ".", "=.", 1), awsToken(nil, nil) + "=", awsToken(nil, nil) + "====",
 		"=" + awsToken(nil, nil), "=.=.=", awsToken(nil, nil) + "\n",
 	} {
-		refuse(t, v, token, identity.ErrAssertionMalformed)
+		reject(t, v, token, identity.ErrAssertionMalformed)
 	}
 	// Verifiers without Signers reject padding.
-	refuse(t, newVerifier(t, jwk("k1", p256())), signWith(encodePadded[[]byte], jwt.SigningMethodES256, p256(),
+	reject(t, newVerifier(t, jwk("k1", p256())), signWith(encodePadded[[]byte], jwt.SigningMethodES256, p256(),
 		[]byte(`{"alg":"ES256","kid":"k1"}`), asJSON(goodClaims(nil))), identity.ErrAssertionMalformed)
 }
 
@@ -84,9 +84,9 @@ func TestI17AWSHeader(t *testing.T) {
 		{"expired in the payload", nil, object{"exp": now - 31}, identity.ErrAssertionExpired},
 		{"payload exp as a text", nil, object{"exp": "x"}, identity.ErrAssertionExpired},
 		{"no exp in the payload", nil, object{"exp": nil}, nil},
-		{"nbf ahead", nil, object{"nbf": now + 60}, identity.ErrAssertionEarly},
-		{"iat ahead", nil, object{"iat": now + 60}, identity.ErrAssertionEarly},
-		{"iat ahead in the header", object{"iat": now + 60}, nil, identity.ErrAssertionEarly},
+		{"nbf ahead", nil, object{"nbf": now + 60}, identity.ErrAssertionNotYetValid},
+		{"iat ahead", nil, object{"iat": now + 60}, identity.ErrAssertionNotYetValid},
+		{"iat ahead in the header", object{"iat": now + 60}, nil, identity.ErrAssertionNotYetValid},
 		{"other issuer", object{"iss": "https://x"}, nil, identity.ErrAssertionIssuer},
 		{"no issuer", object{"iss": nil}, nil, identity.ErrAssertionIssuer},
 		{"payload of other issuer", nil, object{"iss": "https://x"}, identity.ErrAssertionIssuer},
@@ -109,7 +109,7 @@ func TestI17AWSHeader(t *testing.T) {
 			if test.want == nil {
 				accept(t, v, awsToken(test.header, test.payload))
 			} else {
-				refuse(t, v, awsToken(test.header, test.payload), test.want)
+				reject(t, v, awsToken(test.header, test.payload), test.want)
 			}
 		})
 	}
@@ -120,22 +120,22 @@ func TestI17AWSHeader(t *testing.T) {
 	})
 	t.Run("RS256 on request", func(t *testing.T) {
 		v, _ := awsVerifier(t, func(c *Config) { c.Algorithms = []string{"RS256"} })
-		refuse(t, v, awsToken(nil, nil), identity.ErrAssertionAlgorithm)
+		reject(t, v, awsToken(nil, nil), identity.ErrAssertionAlgorithm)
 	})
 }
 
 // A token that another load balancer of the region signed: its key is on the same key
 // server.
-func TestI17AWSNeighbour(t *testing.T) {
+func TestI17AWSOtherLoadBalancer(t *testing.T) {
 	v, s := awsVerifier(t)
 	signed := awsToken(object{"signer": strings.Replace(balancer, "123456789012", "999999999999", 1)}, nil)
-	refuse(t, v, signed, identity.ErrAssertionSigner)
+	reject(t, v, signed, identity.ErrAssertionSigner)
 	s.wantHits(t, 0) // a rejected token does not cause a fetch
 
 	// The right signer in the header, with a signature of the other load balancer.
 	p := parts(signed)
 	p[0] = parts(awsToken(nil, nil))[0]
-	refuse(t, v, strings.Join(p, "."), identity.ErrAssertionSignature)
+	reject(t, v, strings.Join(p, "."), identity.ErrAssertionSignature)
 	s.wantHits(t, 1)
 }
 
@@ -145,11 +145,11 @@ func TestI17AWSKid(t *testing.T) {
 		nil, "", ".", "..", "../" + awsKid, "a/b", "a%2Fb", "a?b", "a#b", "a b", "a\x00b", "ä", awsKid + "\n",
 		strings.Repeat("a", 65), "a_b", "a.pem", "http://x/",
 	} {
-		refuse(t, v, awsToken(object{"kid": kid}, nil), identity.ErrAssertionKey)
+		reject(t, v, awsToken(object{"kid": kid}, nil), identity.ErrAssertionKey)
 	}
-	refuse(t, v, awsToken(object{"kid": 1}, nil), identity.ErrAssertionMalformed)
+	reject(t, v, awsToken(object{"kid": 1}, nil), identity.ErrAssertionMalformed)
 	s.wantHits(t, 0)
-	refuse(t, v, awsToken(object{"kid": "unknown"}, nil), identity.ErrAssertionKey)
+	reject(t, v, awsToken(object{"kid": "unknown"}, nil), identity.ErrAssertionKey)
 	s.wantHits(t, 1)
 	accept(t, v, awsToken(nil, nil))
 	s.wantHits(t, 2)
@@ -165,12 +165,12 @@ func TestI17AWSKeyServer(t *testing.T) {
 		{"403", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, identity.ErrAssertionKey, ""},
 		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, identity.ErrAssertionKey, ""},
 		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch keys: status 500"},
-		{"a set", text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		{"nothing", text(""), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		{"a private key", text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		{"garbage", text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		{"another label", text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNoPEM.Error()},
-		{"a small key", text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsable.Error()},
+		{"a set", text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNotPEM.Error()},
+		{"nothing", text(""), identity.ErrKeysUnavailable, errNotPEM.Error()},
+		{"a private key", text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
+		{"garbage", text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
+		{"another label", text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNotPEM.Error()},
+		{"a small key", text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsableKey.Error()},
 		{"an RSA key", text(pemOf(rsaKey())), identity.ErrAssertionKey, ""},
 		{"another curve", text(pemOf(p384())), identity.ErrAssertionKey, ""},
 		{"another key", text(pemOf(p256b())), identity.ErrAssertionSignature, ""},
@@ -178,10 +178,10 @@ func TestI17AWSKeyServer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var told reports
 			s := newKeyServer(t)
-			s.answer(test.answer)
+			s.respond(test.answer)
 			keys := keysOf(t, Source{URL: s.URL, ByID: true}, &told)
 			v := verifierOf(t, keys, func(c *Config) { c.Signers = []string{balancer} })
-			refuse(t, v, awsToken(nil, nil), test.want)
+			reject(t, v, awsToken(nil, nil), test.want)
 			if test.told != "" {
 				if got := told.only(t); got != test.told {
 					t.Errorf("reported %q, want %q", got, test.told)
@@ -208,7 +208,7 @@ func TestI17AWSRefresh(t *testing.T) {
 	s.wantHits(t, 2)
 	s.fail(404)
 	c.older(24 * time.Hour)
-	refuse(t, v, awsToken(nil, nil), identity.ErrAssertionKey)
+	reject(t, v, awsToken(nil, nil), identity.ErrAssertionKey)
 	s.wantHits(t, 3)
 	// The key is found again when it is back.
 	s.serve(pemOf(p256()))
@@ -224,7 +224,7 @@ func TestI17AWSRandomKids(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 1000 {
 		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey && err != identity.ErrKeysThrottled {
+			if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey && err != identity.ErrKeysRateLimited {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -268,7 +268,7 @@ func TestI17AWSUnknownKids(t *testing.T) {
 	known := awsToken(nil, nil)
 	accept(t, v, known)
 	for i := range 3 * maxIDs {
-		refuse(t, v, withKid(known, fmt.Sprint("x", i)), identity.ErrAssertionKey)
+		reject(t, v, withKid(known, fmt.Sprint("x", i)), identity.ErrAssertionKey)
 	}
 	accept(t, v, known)
 	s.wantHits(t, 3*maxIDs+1)
@@ -278,7 +278,7 @@ func TestI17AWSUnknownKids(t *testing.T) {
 func TestI17AWSOneFetch(t *testing.T) {
 	v, s := awsVerifier(t)
 	open := make(chan struct{})
-	s.answer(func(w http.ResponseWriter, _ *http.Request) {
+	s.respond(func(w http.ResponseWriter, _ *http.Request) {
 		<-open
 		_, _ = w.Write([]byte(pemOf(p256())))
 	})

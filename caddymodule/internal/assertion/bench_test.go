@@ -29,8 +29,8 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkRefuse verifies a token that is rejected before a key is needed.
-func BenchmarkRefuse(b *testing.B) {
+// BenchmarkReject verifies a token that is rejected before a key is needed.
+func BenchmarkReject(b *testing.B) {
 	v := newVerifier(b, jwk("k1", p256()))
 	token := encode(`{"alg":"none"}`) + "." + encode(asJSON(goodClaims(nil))) + "."
 	b.ReportAllocs()

@@ -28,7 +28,7 @@ func (v *Verifier) check(header, payload map[string]any) error {
 	if !isText(payload["iss"], v.issuer) {
 		return identity.ErrAssertionIssuer
 	}
-	if !isFor(payload["aud"], v.audience) {
+	if !matchesAudience(payload["aud"], v.audience) {
 		return identity.ErrAssertionAudience
 	}
 	if _, ok := payload["exp"]; !ok {
@@ -75,7 +75,7 @@ func (v *Verifier) isSigner(header map[string]any) bool {
 // checkTimes validates exp, nbf and iat, each only if present.
 func checkTimes(members map[string]any, now time.Time) error {
 	if exp, ok := members["exp"]; ok {
-		until, ok := date(exp)
+		until, ok := parseTime(exp)
 		if !ok || !now.Before(until.Add(leeway)) {
 			return identity.ErrAssertionExpired
 		}
@@ -85,19 +85,19 @@ func checkTimes(members map[string]any, now time.Time) error {
 		if !ok {
 			continue
 		}
-		from, ok := date(value)
+		from, ok := parseTime(value)
 		if !ok {
 			return identity.ErrAssertionMalformed
 		}
 		if now.Before(from.Add(-leeway)) {
-			return identity.ErrAssertionEarly
+			return identity.ErrAssertionNotYetValid
 		}
 	}
 	return nil
 }
 
-// date converts a number of Unix seconds to a time. Fractions are dropped.
-func date(value any) (time.Time, bool) {
+// parseTime converts a number of Unix seconds to a time. Fractions are dropped.
+func parseTime(value any) (time.Time, bool) {
 	n, ok := value.(json.Number)
 	if !ok {
 		return time.Time{}, false
@@ -115,9 +115,9 @@ func isText(value any, text string) bool {
 	return ok && s == text
 }
 
-// isFor reports whether the audience value, a string or a list of strings, contains one
+// matchesAudience reports whether the audience value, a string or a list of strings, contains one
 // of wanted. A list with another type in it never matches.
-func isFor(value any, wanted []string) bool {
+func matchesAudience(value any, wanted []string) bool {
 	if s, ok := value.(string); ok {
 		return slices.Contains(wanted, s)
 	}

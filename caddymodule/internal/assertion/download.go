@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 )
 
-// maxAnswer is the maximum length of a response body in bytes.
-const maxAnswer = 256 << 10
+// maxResponse is the maximum length of a response body in bytes.
+const maxResponse = 256 << 10
 
 // transport is used for all fetches. A transport does not follow redirects. Keys are
 // fetched a few times per hour, so connections are not reused.
@@ -26,9 +26,9 @@ var transport = &http.Transport{
 // Errors of a fetch. They contain no text of the response.
 var (
 	errNoKey    = errors.New("fetch keys: there is none of this id")
-	errLong     = errors.New("fetch keys: the answer is longer than 256 KiB")
+	errTooLong     = errors.New("fetch keys: the answer is longer than 256 KiB")
 	errPanicked = errors.New("fetch keys: reading the answer panicked")
-	errNoAnswer = errors.New("fetch keys: no answer in time")
+	errTimedOut = errors.New("fetch keys: no answer in time")
 )
 
 // statusError is a response status other than 200.
@@ -52,26 +52,26 @@ func download(ctx context.Context, url string) ([]byte, error) {
 	req.Header.Set("User-Agent", "caddy-huma")
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		return nil, failure(ctx, err)
+		return nil, redactError(ctx, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return nil, statusError(res.StatusCode)
 	}
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
 	switch {
 	case err != nil:
-		return nil, failure(ctx, err)
-	case len(b) > maxAnswer:
-		return nil, errLong
+		return nil, redactError(ctx, err)
+	case len(b) > maxResponse:
+		return nil, errTooLong
 	}
 	return b, nil
 }
 
-// failure converts an error of a call to one that is safe to log.
-func failure(ctx context.Context, err error) error {
+// redactError converts an error of a call to one that is safe to log.
+func redactError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return errNoAnswer
+		return errTimedOut
 	}
 	return fmt.Errorf("fetch keys: %w", neterror.Plain("the key server", true, err))
 }

@@ -46,7 +46,7 @@ func TestI17Malleability(t *testing.T) {
 		"swapped":          encode(append(s[:32:32], r...)),
 		"of the other set": parts(sign(jwt.SigningMethodES256, p256b(), object{"kid": "k1"}, goodClaims(nil)))[2],
 	} {
-		t.Run(name, func(t *testing.T) { refuse(t, v, p[0]+"."+p[1]+"."+other, identity.ErrAssertionSignature) })
+		t.Run(name, func(t *testing.T) { reject(t, v, p[0]+"."+p[1]+"."+other, identity.ErrAssertionSignature) })
 	}
 	for name, other := range map[string]string{
 		"padding":           token + "==",
@@ -60,7 +60,7 @@ func TestI17Malleability(t *testing.T) {
 		"a zero byte":       token + "\x00",
 		"a letter like it":  strings.Replace(token, "e", "е", 1),
 	} {
-		t.Run(name, func(t *testing.T) { refuse(t, v, other, identity.ErrAssertionMalformed) })
+		t.Run(name, func(t *testing.T) { reject(t, v, other, identity.ErrAssertionMalformed) })
 	}
 	// Every ECDSA signature has a second valid form, which can be computed without the
 	// key. It signs the same text.
@@ -101,7 +101,7 @@ func TestI17Key(t *testing.T) {
 			if test.want == nil {
 				accept(t, v, test.token)
 			} else {
-				refuse(t, v, test.token, test.want)
+				reject(t, v, test.token, test.want)
 			}
 		})
 	}
@@ -113,19 +113,19 @@ func TestI17NoKid(t *testing.T) {
 	accept(t, newVerifier(t, jwk("a", rsaKey()), jwk("b", p256b()), jwk("", p384()), jwk("c", p256())), bare)
 	accept(t, newVerifier(t, jwk("", p256())), bare)
 	accept(t, newVerifier(t, jwk("a", p256())), sign(jwt.SigningMethodES256, p256(), object{"kid": ""}, goodClaims(nil)))
-	refuse(t, newVerifier(t, jwk("a", p256b())), bare, identity.ErrAssertionSignature)
-	refuse(t, newVerifier(t, jwk("a", p384())), bare, identity.ErrAssertionKey)
+	reject(t, newVerifier(t, jwk("a", p256b())), bare, identity.ErrAssertionSignature)
+	reject(t, newVerifier(t, jwk("a", p384())), bare, identity.ErrAssertionKey)
 	for _, kid := range []any{1, true, []string{"k1"}, object{"k1": 1}} {
-		refuse(t, newVerifier(t, jwk("k1", p256())), sign(jwt.SigningMethodES256, p256(), object{"kid": kid}, goodClaims(nil)), identity.ErrAssertionMalformed)
+		reject(t, newVerifier(t, jwk("k1", p256())), sign(jwt.SigningMethodES256, p256(), object{"kid": kid}, goodClaims(nil)), identity.ErrAssertionMalformed)
 	}
 
 	// The number of tried keys is limited. Keys that do not fit do not count.
 	many := []jose.JSONWebKey{jwk("r", rsaKey())}
-	for range maxTried - 1 {
+	for range maxAttempts - 1 {
 		many = append(many, jwk("x", p256b()))
 	}
 	accept(t, newVerifier(t, append(many, jwk("last", p256()))...), bare)
-	refuse(t, newVerifier(t, append(many, jwk("x", p256b()), jwk("last", p256()))...), bare, identity.ErrAssertionSignature)
+	reject(t, newVerifier(t, append(many, jwk("x", p256b()), jwk("last", p256()))...), bare, identity.ErrAssertionSignature)
 }
 
 func TestI17Malformed(t *testing.T) {
@@ -160,7 +160,7 @@ func TestI17Malformed(t *testing.T) {
 		"payload twice":           p[0] + "." + p[1] + "." + p[1] + "." + p[2],
 		"percent-encoded padding": good + "%3D",
 	} {
-		t.Run(name, func(t *testing.T) { refuse(t, v, token, identity.ErrAssertionMalformed) })
+		t.Run(name, func(t *testing.T) { reject(t, v, token, identity.ErrAssertionMalformed) })
 	}
 	server.wantHits(t, 0) // none of them causes a fetch
 
@@ -174,7 +174,7 @@ func TestI17Malformed(t *testing.T) {
 		"nests too deep": `{"x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`,
 	} {
 		t.Run("payload "+name, func(t *testing.T) {
-			refuse(t, v, signText(jwt.SigningMethodES256, p256(), `{"alg":"ES256","kid":"k1"}`, payload), identity.ErrAssertionMalformed)
+			reject(t, v, signText(jwt.SigningMethodES256, p256(), `{"alg":"ES256","kid":"k1"}`, payload), identity.ErrAssertionMalformed)
 		})
 	}
 }
@@ -185,14 +185,14 @@ func TestI17KeyServerDown(t *testing.T) {
 	keys := keysOf(t, Source{URL: s.URL}, &told)
 	v := verifierOf(t, keys)
 	s.fail(500)
-	refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
+	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
 	if got := told.only(t); got != "fetch keys: status 500" {
 		t.Errorf("reported %q", got)
 	}
 	// For a while, callers do not wait and the key server is not called.
 	s.serve(setOf(jwk("k1", p256())))
 	keys.set.stop()
-	refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
+	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
 	s.wantHits(t, 1)
 	keys.set.resume(MinInterval)
 	accept(t, v, es256(nil))
@@ -207,14 +207,14 @@ func TestI17KeyServerDown(t *testing.T) {
 	}
 	s.wantHits(t, 5)
 	keys.set.older(MinInterval)
-	refuse(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
 	s.wantHits(t, 6)
 }
 
-func TestI17NobodyListens(t *testing.T) {
+func TestI17ConnectionRefused(t *testing.T) {
 	var told reports
 	v := verifierOf(t, keysOf(t, Source{URL: "http://" + testutil.FreeAddress(t) + "/jwks?key=canary"}, &told))
-	refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
+	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
 	if got := told.only(t); !strings.HasPrefix(got, "fetch keys: dial tcp 127.0.0.1:") || strings.Contains(got, "canary") {
 		t.Errorf("reported %q", got)
 	}

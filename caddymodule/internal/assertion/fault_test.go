@@ -20,9 +20,9 @@ func TestI17Good(t *testing.T) {
 		accept(t, v, prefix+es256(nil))
 	}
 	for _, prefix := range []string{"Bearer", "Basic ", "Bearer Bearer ", " ", "Bearer\t"} {
-		refuse(t, v, prefix+es256(nil), identity.ErrAssertionMalformed)
+		reject(t, v, prefix+es256(nil), identity.ErrAssertionMalformed)
 	}
-	refuse(t, v, es256(nil)+" ", identity.ErrAssertionMalformed)
+	reject(t, v, es256(nil)+" ", identity.ErrAssertionMalformed)
 }
 
 func TestI17Times(t *testing.T) {
@@ -48,13 +48,13 @@ func TestI17Times(t *testing.T) {
 		{"exp in the year 10000", object{"exp": maxSeconds + 1}, identity.ErrAssertionExpired},
 		{"exp huge", object{"exp": 1e300}, identity.ErrAssertionExpired},
 		{"exp hugely negative", object{"exp": -1e300}, identity.ErrAssertionExpired},
-		{"nbf ahead", object{"nbf": now + 60}, identity.ErrAssertionEarly},
+		{"nbf ahead", object{"nbf": now + 60}, identity.ErrAssertionNotYetValid},
 		{"nbf within leeway", object{"nbf": now + 25}, nil},
 		{"no nbf", object{"nbf": nil}, nil},
 		{"nbf as a text", object{"nbf": "1"}, identity.ErrAssertionMalformed},
 		{"nbf huge", object{"nbf": 1e300}, identity.ErrAssertionMalformed},
 		{"nbf hugely negative", object{"nbf": -1e300}, identity.ErrAssertionMalformed},
-		{"iat ahead", object{"iat": now + 60}, identity.ErrAssertionEarly},
+		{"iat ahead", object{"iat": now + 60}, identity.ErrAssertionNotYetValid},
 		{"iat within leeway", object{"iat": now + 25}, nil},
 		{"no iat", object{"iat": nil}, nil},
 		{"iat as a text", object{"iat": "1"}, identity.ErrAssertionMalformed},
@@ -64,7 +64,7 @@ func TestI17Times(t *testing.T) {
 			if test.want == nil {
 				accept(t, v, es256(test.change))
 			} else {
-				refuse(t, v, es256(test.change), test.want)
+				reject(t, v, es256(test.change), test.want)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestI17Times(t *testing.T) {
 			if want == nil {
 				accept(t, v, token)
 			} else {
-				refuse(t, v, token, want)
+				reject(t, v, token, want)
 			}
 		}
 	})
@@ -95,9 +95,9 @@ func TestI17Issuer(t *testing.T) {
 		nil, "", "https://evil.example", issuer + "/", "HTTPS://auth.example.com", issuer + "\x00",
 		[]string{issuer}, object{"iss": issuer}, 1, true,
 	} {
-		refuse(t, v, es256(object{"iss": iss}), identity.ErrAssertionIssuer)
+		reject(t, v, es256(object{"iss": iss}), identity.ErrAssertionIssuer)
 	}
-	refuse(t, v, es256(object{"iss": nil, "ISS": issuer}), identity.ErrAssertionIssuer)
+	reject(t, v, es256(object{"iss": nil, "ISS": issuer}), identity.ErrAssertionIssuer)
 }
 
 func TestI17Audience(t *testing.T) {
@@ -109,9 +109,9 @@ func TestI17Audience(t *testing.T) {
 		nil, "", "x", audience + "2", strings.ToUpper(audience), []string{}, []string{"x"}, []any{audience, 1},
 		[]any{[]string{audience}}, object{audience: true}, 1, true,
 	} {
-		refuse(t, v, es256(object{"aud": aud}), identity.ErrAssertionAudience)
+		reject(t, v, es256(object{"aud": aud}), identity.ErrAssertionAudience)
 	}
-	refuse(t, v, es256(object{"aud": nil, "Aud": audience}), identity.ErrAssertionAudience)
+	reject(t, v, es256(object{"aud": nil, "Aud": audience}), identity.ErrAssertionAudience)
 }
 
 // TestI17Algorithms verifies every algorithm with its own key and with those of all
@@ -142,7 +142,7 @@ func TestI17Algorithms(t *testing.T) {
 				}
 				otherName := other.method.Alg()
 				pinned := verifierOf(t, keys, func(c *Config) { c.Algorithms = []string{otherName} })
-				refuse(t, pinned, token, identity.ErrAssertionAlgorithm)
+				reject(t, pinned, token, identity.ErrAssertionAlgorithm)
 
 				// The same signature under another algorithm name.
 				renamed := sign(signer.method, signer.key, object{"kid": signer.kid, "alg": otherName}, goodClaims(nil))
@@ -150,7 +150,7 @@ func TestI17Algorithms(t *testing.T) {
 				if other.kid == signer.kid {
 					want = identity.ErrAssertionSignature
 				}
-				refuse(t, all, renamed, want)
+				reject(t, all, renamed, want)
 			}
 		})
 	}
@@ -162,12 +162,12 @@ func TestI17Unsigned(t *testing.T) {
 	payload := encode(asJSON(goodClaims(nil)))
 	for _, alg := range []string{`"none"`, `"None"`, `"NONE"`, `"nOnE"`, `""`, `"es256"`, `"ES256 "`, `"ES256K"`, `"RSA-OAEP"`, `"dir"`, `null`, `1`, `["ES256"]`, `{}`} {
 		head := encode(`{"alg":` + alg + `,"kid":"k1"}`)
-		refuse(t, v, head+"."+payload+".", identity.ErrAssertionAlgorithm)
-		refuse(t, v, head+"."+payload+"."+parts(es256(nil))[2], identity.ErrAssertionAlgorithm)
+		reject(t, v, head+"."+payload+".", identity.ErrAssertionAlgorithm)
+		reject(t, v, head+"."+payload+"."+parts(es256(nil))[2], identity.ErrAssertionAlgorithm)
 	}
-	refuse(t, v, encode(`{"kid":"k1"}`)+"."+payload+".", identity.ErrAssertionAlgorithm)
-	refuse(t, v, encode(`{"ALG":"ES256","kid":"k1"}`)+"."+payload+".", identity.ErrAssertionAlgorithm)
-	refuse(t, v, encode(`{"alg":"ES256","kid":"none"}`)+"."+payload, identity.ErrAssertionMalformed)
+	reject(t, v, encode(`{"kid":"k1"}`)+"."+payload+".", identity.ErrAssertionAlgorithm)
+	reject(t, v, encode(`{"ALG":"ES256","kid":"k1"}`)+"."+payload+".", identity.ErrAssertionAlgorithm)
+	reject(t, v, encode(`{"alg":"ES256","kid":"none"}`)+"."+payload, identity.ErrAssertionMalformed)
 	server.wantHits(t, 0)
 }
 
@@ -190,7 +190,7 @@ func TestI17HMAC(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, method := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
 				for _, kid := range []string{"k1", "r1"} {
-					refuse(t, v, sign(method, secret, object{"kid": kid}, goodClaims(nil)), identity.ErrAssertionAlgorithm)
+					reject(t, v, sign(method, secret, object{"kid": kid}, goodClaims(nil)), identity.ErrAssertionAlgorithm)
 					for _, alg := range []string{"RS256", "ES256"} {
 						token := sign(method, secret, object{"kid": kid, "alg": alg}, goodClaims(nil))
 						if _, err := v.Verify(t.Context(), token); err != identity.ErrAssertionSignature && err != identity.ErrAssertionKey {
@@ -235,16 +235,16 @@ func TestI17Tampered(t *testing.T) {
 			accept(t, v, token)
 			p := parts(token)
 			other := encode(asJSON(goodClaims(object{"email": "eve@example.org"})))
-			refuse(t, v, p[0]+"."+other+"."+p[2], identity.ErrAssertionSignature)
-			refuse(t, v, encode(string(decode(t, p[0]))+" ")+"."+p[1]+"."+p[2], identity.ErrAssertionSignature)
-			refuse(t, v, p[0]+"."+p[1]+".", identity.ErrAssertionSignature)
-			refuse(t, v, p[0]+"."+p[1]+"."+parts(tokens["ES256"])[2][:9], identity.ErrAssertionMalformed)
+			reject(t, v, p[0]+"."+other+"."+p[2], identity.ErrAssertionSignature)
+			reject(t, v, encode(string(decode(t, p[0]))+" ")+"."+p[1]+"."+p[2], identity.ErrAssertionSignature)
+			reject(t, v, p[0]+"."+p[1]+".", identity.ErrAssertionSignature)
+			reject(t, v, p[0]+"."+p[1]+"."+parts(tokens["ES256"])[2][:9], identity.ErrAssertionMalformed)
 
 			// Flip every bit of the signature, and change every character of the token.
 			signature := decode(t, p[2])
 			for i := range signature {
 				signature[i] ^= 1 << (i % 8)
-				refuse(t, v, p[0]+"."+p[1]+"."+encode(signature), identity.ErrAssertionSignature)
+				reject(t, v, p[0]+"."+p[1]+"."+encode(signature), identity.ErrAssertionSignature)
 				signature[i] ^= 1 << (i % 8)
 			}
 			for i := range token {

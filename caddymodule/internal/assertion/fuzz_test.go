@@ -56,7 +56,7 @@ func FuzzVerify(f *testing.F) {
 				}
 				continue
 			}
-			p := parts(withoutScheme(token))
+			p := parts(trimScheme(token))
 			original, ok := signed[p[0]+"."+p[1]]
 			if !ok || len(p) != 3 {
 				t.Fatalf("accepted what nobody signed: %q", token)
@@ -82,7 +82,7 @@ func FuzzKeySet(f *testing.F) {
 	f.Fuzz(func(tt *testing.T, b []byte) {
 		for _, parse := range []func([]byte) (*keySet, error){parseSet, func(b []byte) (*keySet, error) { return parsePEM(b, "k") }} {
 			set, err := parse(b)
-			if set != nil && (err == errNoUsable) != (len(set.keys) == 0) || set == nil && err == nil {
+			if set != nil && (err == errNoUsableKey) != (len(set.keys) == 0) || set == nil && err == nil {
 				tt.Fatalf("got %v, %v", set, err)
 			}
 			if set == nil {

@@ -143,15 +143,15 @@ func newKeyServer(t testing.TB, keys ...jose.JSONWebKey) *keyServer {
 	return s
 }
 
-func (s *keyServer) answer(h http.HandlerFunc) {
+func (s *keyServer) respond(h http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handle = h
 }
 
-func (s *keyServer) serve(body string) { s.answer(testutil.Answer(http.StatusOK, body)) }
+func (s *keyServer) serve(body string) { s.respond(testutil.Answer(http.StatusOK, body)) }
 
-func (s *keyServer) fail(status int) { s.answer(testutil.Answer(status, "")) }
+func (s *keyServer) fail(status int) { s.respond(testutil.Answer(status, "")) }
 
 // wantHits fails unless the server received this number of requests.
 func (s *keyServer) wantHits(t testing.TB, want int64) {
@@ -212,7 +212,7 @@ func newVerifier(t testing.TB, keys ...jose.JSONWebKey) *Verifier {
 // awsVerifier returns a Verifier for one load balancer, whose key is p256.
 func awsVerifier(t testing.TB, change ...func(*Config)) (*Verifier, *keyServer) {
 	s := newKeyServer(t)
-	s.answer(func(w http.ResponseWriter, r *http.Request) {
+	s.respond(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/keys/"+awsKid {
 			w.WriteHeader(http.StatusForbidden)
 			return
@@ -236,13 +236,13 @@ func accept(t testing.TB, v *Verifier, token string) claims.Document {
 	return doc
 }
 
-// refuse fails unless the token is rejected with this error and no claims are returned.
-func refuse(t testing.TB, v *Verifier, token string, want error) {
+// reject fails unless the token is rejected with this error and no claims are returned.
+func reject(t testing.TB, v *Verifier, token string, want error) {
 	t.Helper()
-	refuseIn(t, t.Context(), v, token, want)
+	rejectWith(t, t.Context(), v, token, want)
 }
 
-func refuseIn(t testing.TB, ctx context.Context, v *Verifier, token string, want error) {
+func rejectWith(t testing.TB, ctx context.Context, v *Verifier, token string, want error) {
 	t.Helper()
 	doc, err := v.Verify(ctx, token)
 	if err != want {
@@ -260,7 +260,7 @@ func parts(token string) []string { return strings.Split(token, ".") }
 func (c *keyCache) older(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.started, c.ended = c.started.Add(-by), c.ended.Add(-by)
+	c.started, c.finished = c.started.Add(-by), c.finished.Add(-by)
 }
 
 // stop prevents further fetches, however slow the machine is: it moves the last fetch
@@ -268,8 +268,8 @@ func (c *keyCache) older(by time.Duration) {
 func (c *keyCache) stop()                   { c.older(-24 * time.Hour) }
 func (c *keyCache) resume(by time.Duration) { c.older(24*time.Hour + by) }
 
-// settle waits until no fetch is running.
-func (c *keyCache) settle() {
+// wait waits until no fetch is running.
+func (c *keyCache) wait() {
 	c.mu.Lock()
 	running := c.running
 	c.mu.Unlock()

@@ -87,9 +87,9 @@ func NewKeys(source Source, onError func(error)) (*Keys, error) {
 // Errors of a URL. They do not contain the URL, because it may contain a secret.
 var (
 	errURL      = errors.New("it is no URL: write one such as https://auth.example.com/.well-known/jwks.json")
-	errUser     = errors.New("it has a user or a password in it, but public keys are public: leave out what stands before the @")
+	errUserInfo     = errors.New("it has a user or a password in it, but public keys are public: leave out what stands before the @")
 	errFragment = errors.New("it has a fragment, which is never sent: leave out what stands from the # on")
-	errPlain    = errors.New("it is http, so that anybody on the way could put other keys into the answer: write https; http is for localhost and loopback addresses only")
+	errInsecure    = errors.New("it is http, so that anybody on the way could put other keys into the answer: write https; http is for localhost and loopback addresses only")
 )
 
 // CheckURL returns an error if keys must not or cannot be fetched from a URL.
@@ -100,11 +100,11 @@ func CheckURL(written string) error {
 	}
 	switch {
 	case u.User != nil:
-		return errUser
+		return errUserInfo
 	case strings.Contains(written, "#"):
 		return errFragment
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errPlain
+		return errInsecure
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("its scheme is %q: it must be https", u.Scheme)
 	}
@@ -164,7 +164,7 @@ func (k *Keys) cacheForID(kid string) (*keyCache, error) {
 			if c != nil {
 				return c.keyCache, nil // it has the reason why there is no key
 			}
-			return nil, identity.ErrKeysThrottled
+			return nil, identity.ErrKeysRateLimited
 		}
 		k.evictOldest()
 		c = &keyCacheByID{keyCache: k.newKeyCache(func(ctx context.Context) (*keySet, error) { return k.fetchID(ctx, kid) })}

@@ -19,7 +19,7 @@ import (
 // TestKeyRequest checks the HTTP request for keys.
 func TestKeyRequest(t *testing.T) {
 	s := newKeyServer(t)
-	s.answer(func(w http.ResponseWriter, r *http.Request) {
+	s.respond(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet || !r.Close || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept-Encoding") != "" {
 			t.Errorf("asked with %s %s %v", r.Method, r.URL, r.Header)
 		}
@@ -32,7 +32,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
 	s.StartTLS()
 	var told reports
-	refuse(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &told)), es256(nil), identity.ErrKeysUnavailable)
+	reject(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &told)), es256(nil), identity.ErrKeysUnavailable)
 	if got := told.only(t); got != "fetch keys: the key server's certificate is signed by an unknown authority" {
 		t.Errorf("reported %q", got)
 	}
@@ -51,7 +51,7 @@ func TestCertificate(t *testing.T) {
 
 	var told reports
 	u := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
-	refuse(t, verifierOf(t, keysOf(t, Source{URL: u}, &told)), es256(nil), identity.ErrKeysUnavailable)
+	reject(t, verifierOf(t, keysOf(t, Source{URL: u}, &told)), es256(nil), identity.ErrKeysUnavailable)
 	if got := told.only(t); got != "fetch keys: the key server's certificate is for another host" {
 		t.Errorf("reported %q", got)
 	}
@@ -72,12 +72,12 @@ func TestSlowKeyServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newKeyServer(t)
-			s.answer(answer)
+			s.respond(answer)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			start := time.Now()
 			b, err := download(ctx, s.URL)
-			if b != nil || err != errNoAnswer || time.Since(start) > 3*time.Second {
+			if b != nil || err != errTimedOut || time.Since(start) > 3*time.Second {
 				t.Errorf("got %q, %v after %v", b, err, time.Since(start))
 			}
 		})
@@ -88,7 +88,7 @@ func TestSlowKeyServer(t *testing.T) {
 func TestI17OneFetch(t *testing.T) {
 	s := newKeyServer(t)
 	open := make(chan struct{})
-	s.answer(func(w http.ResponseWriter, _ *http.Request) {
+	s.respond(func(w http.ResponseWriter, _ *http.Request) {
 		<-open
 		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
 	})
@@ -147,10 +147,10 @@ func withKid(token, kid string) string {
 }
 
 // A canceled caller does not wait, and does not stop the fetch.
-func TestI17CallerLeaves(t *testing.T) {
+func TestI17ClientDisconnects(t *testing.T) {
 	s := newKeyServer(t)
 	asked, open := make(chan struct{}), make(chan struct{})
-	s.answer(func(w http.ResponseWriter, r *http.Request) {
+	s.respond(func(w http.ResponseWriter, r *http.Request) {
 		close(asked)
 		select {
 		case <-open:
@@ -163,8 +163,8 @@ func TestI17CallerLeaves(t *testing.T) {
 	v := verifierOf(t, keys)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
-	refuseIn(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
-	refuseIn(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
+	rejectWith(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
+	rejectWith(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
 	close(open)
 	accept(t, v, es256(nil))
 	s.wantHits(t, 1)
@@ -174,10 +174,10 @@ func TestI17CallerLeaves(t *testing.T) {
 	keys.set.older(MinInterval)
 	ctx, cancel = context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
-	refuseIn(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	rejectWith(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
 	accept(t, v, es256(nil)) // known keys do not wait
 	close(open)
-	keys.set.settle()
+	keys.set.wait()
 	s.wantHits(t, 2)
 }
 
@@ -188,15 +188,15 @@ func TestPrefetch(t *testing.T) {
 	for range 3 {
 		keys.Prefetch()
 	}
-	keys.set.settle()
+	keys.set.wait()
 	accept(t, verifierOf(t, keys), es256(nil))
 	keys.set.older(refreshAfter - time.Second)
 	keys.Prefetch()
-	keys.set.settle()
+	keys.set.wait()
 	s.wantHits(t, 1)
 	keys.set.older(2 * time.Second)
 	keys.Prefetch()
-	keys.set.settle()
+	keys.set.wait()
 	s.wantHits(t, 2)
 
 	keysOf(t, Source{URL: s.URL, ByID: true}, nil).Prefetch()

@@ -22,15 +22,15 @@ func TestCheckURL(t *testing.T) {
 		"http://127.0.0.1/jwks":                          nil,
 		"http://127.9.9.9:1/jwks":                        nil,
 		"http://[::1]:8080/jwks":                         nil,
-		"http://auth.example.com/jwks":                   errPlain,
-		"http://10.0.0.1/jwks":                           errPlain,
-		"http://localhost.example.com/jwks":              errPlain,
-		"http://a.localhost/jwks":                        errPlain,
-		"http://127.0.0.1.example.com/jwks":              errPlain,
-		"http://0.0.0.0/jwks":                            errPlain,
-		"http://2130706433/jwks":                         errPlain,
-		"https://ada:canary@auth.example.com/jwks":       errUser,
-		"http://canary@localhost/jwks":                   errUser,
+		"http://auth.example.com/jwks":                   errInsecure,
+		"http://10.0.0.1/jwks":                           errInsecure,
+		"http://localhost.example.com/jwks":              errInsecure,
+		"http://a.localhost/jwks":                        errInsecure,
+		"http://127.0.0.1.example.com/jwks":              errInsecure,
+		"http://0.0.0.0/jwks":                            errInsecure,
+		"http://2130706433/jwks":                         errInsecure,
+		"https://ada:canary@auth.example.com/jwks":       errUserInfo,
+		"http://canary@localhost/jwks":                   errUserInfo,
 		"https://auth.example.com/jwks#canary":           errFragment,
 		"https://auth.example.com/jwks#":                 errFragment,
 		"":                                               errURL,
@@ -65,7 +65,7 @@ func TestI17Rotation(t *testing.T) {
 	before, after := es256(nil), sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil))
 	accept(t, v, before)
 	keys.set.stop()
-	refuse(t, v, after, identity.ErrAssertionKey)
+	reject(t, v, after, identity.ErrAssertionKey)
 	s.wantHits(t, 1) // no fetch: the last one was less than MinInterval ago
 
 	s.serve(setOf(jwk("k1", p256()), jwk("k2", p256b())))
@@ -78,17 +78,17 @@ func TestI17Rotation(t *testing.T) {
 	s.serve(setOf(jwk("k2", p256b())))
 	keys.set.older(refreshAfter + time.Second)
 	accept(t, v, before) // accepted a last time: this use starts a fetch
-	keys.set.settle()
+	keys.set.wait()
 	keys.set.stop()
-	refuse(t, v, before, identity.ErrAssertionKey)
+	reject(t, v, before, identity.ErrAssertionKey)
 	accept(t, v, after)
 	s.wantHits(t, 3)
 
 	// The keys were not used for an hour: the first caller waits, and a withdrawn key
 	// is not accepted once more.
 	s.serve(setOf(jwk("k1", p256())))
-	keys.set.resume(idleAfter + time.Second)
-	refuse(t, v, after, identity.ErrAssertionKey)
+	keys.set.resume(maxIdle + time.Second)
+	reject(t, v, after, identity.ErrAssertionKey)
 	accept(t, v, before)
 	s.wantHits(t, 4)
 }
@@ -102,12 +102,12 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	accept(t, v, before)
 	s.serve(setOf(jwk("", p256b())))
 	keys.set.stop()
-	refuse(t, v, after, identity.ErrAssertionSignature)
+	reject(t, v, after, identity.ErrAssertionSignature)
 	s.wantHits(t, 1)
 	keys.set.resume(MinInterval)
 	accept(t, v, after)
 	keys.set.stop()
-	refuse(t, v, before, identity.ErrAssertionSignature)
+	reject(t, v, before, identity.ErrAssertionSignature)
 	s.wantHits(t, 2)
 
 	// A token with a known key id and a wrong signature does not cause a fetch.
@@ -116,8 +116,8 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	accept(t, v, es256(nil))
 	s.wantHits(t, 3)
 	keys.set.older(MinInterval)
-	refuse(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionSignature)
-	refuse(t, v, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey)
+	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionSignature)
+	reject(t, v, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey)
 	s.wantHits(t, 3)
 }
 
@@ -125,9 +125,9 @@ func TestI17RotationWithoutKid(t *testing.T) {
 // because they were withdrawn.
 func TestI17UselessRefresh(t *testing.T) {
 	for body, want := range map[string]error{
-		"": errNoSet, "{}": errNoSet, "[]": errNoSet, `{"keys":null}`: errNoSet, `{"keys":{}}`: errNoSet,
-		"<html>sign in</html>": errNoSet, setOf(jwk("k2", p256b()))[:100]: errNoSet,
-		`{"keys":[]}`: errNoUsable, `{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"XX"},{},null,1,"x",[]]}`: errNoUsable,
+		"": errNotJWKS, "{}": errNotJWKS, "[]": errNotJWKS, `{"keys":null}`: errNotJWKS, `{"keys":{}}`: errNotJWKS,
+		"<html>sign in</html>": errNotJWKS, setOf(jwk("k2", p256b()))[:100]: errNotJWKS,
+		`{"keys":[]}`: errNoUsableKey, `{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"XX"},{},null,1,"x",[]]}`: errNoUsableKey,
 	} {
 		t.Run(body, func(t *testing.T) {
 			var told reports
@@ -136,9 +136,9 @@ func TestI17UselessRefresh(t *testing.T) {
 			v := verifierOf(t, keys)
 			accept(t, v, es256(nil))
 			s.serve(body)
-			keys.set.older(idleAfter + time.Second)
-			if want == errNoUsable {
-				refuse(t, v, es256(nil), identity.ErrAssertionKey)
+			keys.set.older(maxIdle + time.Second)
+			if want == errNoUsableKey {
+				reject(t, v, es256(nil), identity.ErrAssertionKey)
 			} else {
 				accept(t, v, es256(nil))
 			}
@@ -163,7 +163,7 @@ func TestI17MixedSet(t *testing.T) {
 	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
 }
 
-func TestI17KeyServerAnswers(t *testing.T) {
+func TestI17KeyServerResponses(t *testing.T) {
 	const broken = "fetch keys: the connection broke, or the answer is not HTTP"
 	elsewhere := newKeyServer(t, jwk("k1", p256()))
 	set := setOf(jwk("k1", p256()))
@@ -178,17 +178,17 @@ func TestI17KeyServerAnswers(t *testing.T) {
 		{"a permanent one", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusPermanentRedirect)
 		}, "fetch keys: status 308: redirects are not followed"},
-		{"HTML", text("<!doctype html><title>canary</title>"), errNoSet.Error()},
+		{"HTML", text("<!doctype html><title>canary</title>"), errNotJWKS.Error()},
 		{"404", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "fetch keys: status 404"},
 		{"403", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "fetch keys: status 403"},
 		{"201", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "fetch keys: status 201"},
 		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "fetch keys: status 204"},
-		{"a huge body", text(`{"x":"` + strings.Repeat("x", maxAnswer) + `",` + set[1:]), errLong.Error()},
-		{"never ending", endless, errLong.Error()},
+		{"a huge body", text(`{"x":"` + strings.Repeat("x", maxResponse) + `",` + set[1:]), errTooLong.Error()},
+		{"never ending", endless, errTooLong.Error()},
 		{"gzip", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "\x1f\x8b canary")
-		}, errNoSet.Error()},
+		}, errNotJWKS.Error()},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000")
 			_, _ = io.WriteString(w, set)
@@ -208,9 +208,9 @@ func TestI17KeyServerAnswers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var told reports
 			s := newKeyServer(t)
-			s.answer(test.answer)
+			s.respond(test.answer)
 			v := verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?key=canary"}, &told))
-			refuse(t, v, es256(nil), identity.ErrKeysUnavailable)
+			reject(t, v, es256(nil), identity.ErrKeysUnavailable)
 			got := told.only(t)
 			// The text depends on when the connection breaks.
 			if got != test.told && (test.told != broken || !strings.HasPrefix(got, "fetch keys: ")) || strings.Contains(got, "canary") {
@@ -222,7 +222,7 @@ func TestI17KeyServerAnswers(t *testing.T) {
 
 	t.Run("a large body that is small enough", func(t *testing.T) {
 		s := newKeyServer(t)
-		s.serve(`{"x":"` + strings.Repeat("x", maxAnswer-len(set)-7) + `",` + set[1:])
+		s.serve(`{"x":"` + strings.Repeat("x", maxResponse-len(set)-7) + `",` + set[1:])
 		accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
 	})
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// maxTried is the maximum number of keys that one signature is verified with. Only a
+// maxAttempts is the maximum number of keys that one signature is verified with. Only a
 // token without a key id needs more than one or two.
-const maxTried = 16
+const maxAttempts = 16
 
 // keySet is an immutable set of public keys. It is empty if the key server withdrew all
 // keys.
@@ -29,9 +29,9 @@ type publicKey struct {
 
 // Errors of a response.
 var (
-	errNoSet    = errors.New("fetch keys: the answer is no JSON Web Key Set")
-	errNoPEM    = errors.New("fetch keys: the answer is no public key in PEM form")
-	errNoUsable = errors.New("fetch keys: the answer has no public key in it that can be used (RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519)")
+	errNotJWKS    = errors.New("fetch keys: the answer is no JSON Web Key Set")
+	errNotPEM    = errors.New("fetch keys: the answer is no public key in PEM form")
+	errNoUsableKey = errors.New("fetch keys: the answer has no public key in it that can be used (RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519)")
 )
 
 // parseSet parses a JSON Web Key Set. It ignores keys that are private, symmetric, for
@@ -43,7 +43,7 @@ func parseSet(b []byte) (*keySet, error) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(b, &written); err != nil || written.Keys == nil {
-		return nil, errNoSet
+		return nil, errNotJWKS
 	}
 	set := new(keySet)
 	for _, w := range written.Keys {
@@ -54,7 +54,7 @@ func parseSet(b []byte) (*keySet, error) {
 		set.keys = append(set.keys, publicKey{k.KeyID, k.Algorithm, k.Key})
 	}
 	if len(set.keys) == 0 {
-		return set, errNoUsable
+		return set, errNoUsableKey
 	}
 	return set, nil
 }
@@ -63,14 +63,14 @@ func parseSet(b []byte) (*keySet, error) {
 func parsePEM(b []byte, kid string) (*keySet, error) {
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, errNoPEM
+		return nil, errNotPEM
 	}
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, errNoPEM
+		return nil, errNotPEM
 	}
 	if !isUsable(key) {
-		return nil, errNoUsable
+		return nil, errNoUsableKey
 	}
 	return &keySet{[]publicKey{{kid: kid, key: key}}}, nil
 }
@@ -81,10 +81,10 @@ func (s *keySet) verify(t token) error {
 	a := algorithms[t.algorithm]
 	tried := 0
 	for _, k := range s.keys {
-		if tried == maxTried {
+		if tried == maxAttempts {
 			break
 		}
-		if !k.isFor(t) || !a.fits(k.key) {
+		if !k.mayVerify(t) || !a.accepts(k.key) {
 			continue
 		}
 		tried++
@@ -98,9 +98,9 @@ func (s *keySet) verify(t token) error {
 	return identity.ErrAssertionSignature
 }
 
-// isFor reports whether a token may have been signed with this key, according to key id
+// mayVerify reports whether a token may have been signed with this key, according to key id
 // and algorithm. A missing key id matches every key.
-func (k publicKey) isFor(t token) bool {
+func (k publicKey) mayVerify(t token) bool {
 	return (t.kid == "" || k.kid == "" || t.kid == k.kid) && (k.algorithm == "" || k.algorithm == t.algorithm)
 }
 

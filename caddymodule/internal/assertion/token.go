@@ -22,10 +22,10 @@ type token struct {
 	signature []byte
 }
 
-// readToken parses a token: a JWS in compact form, alone or as credentials of the
+// parseToken parses a token: a JWS in compact form, alone or as credentials of the
 // scheme Bearer.
-func readToken(written string, encoding *jwt.Parser) (token, error) {
-	written = withoutScheme(written)
+func parseToken(written string, encoding *jwt.Parser) (token, error) {
+	written = trimScheme(written)
 	// The base64 decoder would skip line breaks.
 	if len(written) > maxToken || strings.ContainsAny(written, "\r\n") {
 		return token{}, identity.ErrAssertionMalformed
@@ -47,12 +47,12 @@ func readToken(written string, encoding *jwt.Parser) (token, error) {
 		payload:   decoded[1],
 		signature: decoded[2],
 	}
-	return t, t.readHeader(decoded[0])
+	return t, t.parseHeader(decoded[0])
 }
 
-// readHeader parses the JOSE header. claims.Parse rejects a header with a duplicate
+// parseHeader parses the JOSE header. claims.Parse rejects a header with a duplicate
 // member, because another reader of this token could use the other value.
-func (t *token) readHeader(b []byte) error {
+func (t *token) parseHeader(b []byte) error {
 	header, err := claims.Parse(b)
 	if err != nil || header.Map() == nil {
 		return identity.ErrAssertionMalformed
@@ -73,8 +73,8 @@ func (t *token) readHeader(b []byte) error {
 	return nil
 }
 
-// withoutScheme removes the scheme Bearer, in any case, and the spaces after it.
-func withoutScheme(written string) string {
+// trimScheme removes the scheme Bearer, in any case, and the spaces after it.
+func trimScheme(written string) string {
 	const scheme = "Bearer "
 	if len(written) >= len(scheme) && strings.EqualFold(written[:len(scheme)], scheme) {
 		return strings.TrimLeft(written[len(scheme):], " ")

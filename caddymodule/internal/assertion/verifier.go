@@ -71,13 +71,13 @@ func New(c Config) (*Verifier, error) {
 	if len(v.algorithms) == 0 {
 		v.algorithms = defaultAlgorithms(aws)
 	}
-	if err := errors.Join(v.problems()...); err != nil {
+	if err := errors.Join(v.validate()...); err != nil {
 		return nil, err
 	}
 	return v, nil
 }
 
-func (v *Verifier) problems() (errs []error) {
+func (v *Verifier) validate() (errs []error) {
 	aws := len(v.signers) > 0
 	switch {
 	case v.keys == nil:
@@ -113,7 +113,7 @@ func (v *Verifier) problems() (errs []error) {
 // request to the key server. It does not parse the payload before the signature is
 // verified.
 func (v *Verifier) Verify(ctx context.Context, written string) (claims.Document, error) {
-	t, err := readToken(written, v.encoding)
+	t, err := parseToken(written, v.encoding)
 	if err != nil {
 		return claims.Document{}, err
 	}

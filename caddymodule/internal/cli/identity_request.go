@@ -174,22 +174,22 @@ func setAnswer(d *dryrun.Directive, i *identity.Identifier, g *requestInput, kno
 	case len(d.UpstreamAddrs) == 0:
 		note("this server has no forward_auth or reverse_proxy that could answer: --answer is not looked at")
 		return
-	case !i.AnsweredBy(known, d.UpstreamAddrs):
+	case !i.SetResponseFrom(known, d.UpstreamAddrs):
 		note("the answer is taken for that of %s: this server has no forward_auth or reverse_proxy to the upstream that trust forward_auth names", d.UpstreamAddrs[len(d.UpstreamAddrs)-1])
 	}
 	for name, values := range g.answer {
-		known[identity.AnswerPlaceholder(name)] = strings.Join(values, ",")
+		known[identity.ResponsePlaceholder(name)] = strings.Join(values, ",")
 	}
 }
 
 // noteReason adds notes about likely reasons why no user was identified.
 func noteReason(d *dryrun.Directive, i *identity.Identifier, g *requestInput, note func(string, ...any)) {
-	for _, name := range i.AnswerHeaders() {
+	for _, name := range i.ResponseHeaders() {
 		if g.header[name] != nil && g.answer[name] == nil {
 			note("the request header %s is not read: with trust forward_auth only the auth server's answer counts, which --answer gives", name)
 		}
 	}
-	read := append(i.Headers(), i.AnswerHeaders()...)
+	read := append(i.Headers(), i.ResponseHeaders()...)
 	for _, name := range slices.Sorted(maps.Keys(g.header)) {
 		if slices.Contains(read, name) {
 			continue

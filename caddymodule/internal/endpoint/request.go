@@ -53,7 +53,7 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 			TLS:          r.TLS,
 		},
 	}
-	if e.identity.AsksServer() {
+	if e.identity.UsesTrustedProxies() {
 		q.identityRequest.TrustedProxy = q.byTrustedProxy()
 	}
 	return q

@@ -8,7 +8,7 @@ import (
 
 // TestI03_WhatArrives: ForwardsHeader agrees with Caddy's own filter, which the tests of
 // spoofing verify with real requests.
-func TestI03_WhatArrives(t *testing.T) {
+func TestI03_ForwardedHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		underscores, dots []string
 		name              string

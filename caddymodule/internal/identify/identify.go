@@ -72,7 +72,7 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 		Domains:       p.Texts("domains", i.Domains),
 		Trust:         trust,
 		Verify:        i.Verify != nil,
-		HeaderArrives: around.ForwardsHeader,
+		ForwardsHeader: around.ForwardsHeader,
 	}
 	var ok bool
 	if c.NameEncoding, ok = names.ParseEncoding(i.NameEncoding); !ok {
@@ -164,7 +164,7 @@ func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Errors) *i
 	})
 	p.Join(err)
 	if err == nil {
-		c.Asker, c.Forwards = client, client.Forwards()
+		c.Client, c.Forwards = client, client.Forwards()
 	}
 	identifier, err := identity.NewUserinfo(c)
 	p.Join(err)

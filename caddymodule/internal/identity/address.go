@@ -30,7 +30,7 @@ func checkAddress(s string) (at int, ok bool) {
 					return 0, false
 				}
 				at = i
-			case !plain[c]:
+			case !addressChars[c]:
 				return 0, false
 			}
 			i++
@@ -45,8 +45,8 @@ func checkAddress(s string) (at int, ok bool) {
 	return at, at > 0 && at < len(s)-1
 }
 
-// plain is the set of ASCII characters that an address may contain, except @.
-var plain = func() (set [utf8.RuneSelf]bool) {
+// addressChars is the set of ASCII characters that an address may contain, except @.
+var addressChars = func() (set [utf8.RuneSelf]bool) {
 	for c := byte('!'); c <= '~'; c++ {
 		set[c] = true
 	}

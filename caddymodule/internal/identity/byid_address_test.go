@@ -67,10 +67,10 @@ func TestByID_AddressInDoubt(t *testing.T) {
 	wantID(t, i, from("Remote-Email", "a@x.io"), "u-1", "a@x.io")
 	wantID(t, i, from("Remote-Email", ""), "u-1", "")
 	wantID(t, i, from(), "u-1", "")
-	wantRejection(t, i, from("Remote-Email", "a@x.io", "Remote-Email", "a@x.io"), ErrHeaderTwice)
-	wantRejection(t, i, from("Remote-Email", "", "Remote-Email", "alice"), ErrHeaderTwice)
+	wantRejection(t, i, from("Remote-Email", "a@x.io", "Remote-Email", "a@x.io"), ErrDuplicateHeader)
+	wantRejection(t, i, from("Remote-Email", "", "Remote-Email", "alice"), ErrDuplicateHeader)
 	stranger := from("Remote-Email", "a@x.io")
-	stranger.RemoteAddr = strangerPeer
+	stranger.RemoteAddr = untrustedPeer
 	wantRejection(t, i, stranger, ErrUntrustedPeer)
 
 	i = mustNew(t, Config{ByID: true, Email: "Remote-Email", UserID: "{http.auth.user.id}", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
@@ -84,7 +84,7 @@ func TestByID_AddressInDoubt(t *testing.T) {
 	i = mustNew(t, Config{ByID: true, Email: "X-Doc users.0.email", UserID: "{http.auth.user.id}", Trust: trustProxy()})
 	wantID(t, i, from("X-Doc", `{"users":[]}`), "u-1", "")
 	wantID(t, i, from("X-Doc", `{"users":[{"email":"a@x.io"}]}`), "u-1", "a@x.io")
-	wantRejection(t, i, from("X-Doc", `{"users":[{"email":"a@x.io"},{}]}`), ErrSeveral)
+	wantRejection(t, i, from("X-Doc", `{"users":[{"email":"a@x.io"},{}]}`), ErrMultipleValues)
 	wantRejection(t, i, from("X-Doc", `{"users":[],"users":[]}`), ErrNotDocument)
 	wantRejection(t, i, from("X-Doc", "alice"), ErrNotDocument)
 }
@@ -95,12 +95,12 @@ func TestByID_OneSourceForBoth(t *testing.T) {
 	for id, email := range map[string]string{"Alice@x.io": "Alice@x.io", "alice": "", "alice@x.io,b@x.io": "", "root@localhost": "root@localhost"} {
 		wantID(t, i, withPlaceholders(placeholders{"http.auth.user.id": id}), id, email)
 	}
-	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": ""}), ErrEmpty.ofID())
+	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": ""}), ErrEmpty.forUserID())
 	i = mustNew(t, Config{ByID: true, Preset: "tailscale", Trust: trustProxy()})
 	for id, email := range map[string]string{"Alice@x.io": "Alice@x.io", "alice@github": "", "alice@passkey": ""} {
 		wantID(t, i, fromProxy("Tailscale-User-Login", id), id, email)
 	}
-	wantRejection(t, i, fromProxy("Tailscale-User-Login", "a@x.io, b@x.io"), ErrIDJoined)
+	wantRejection(t, i, fromProxy("Tailscale-User-Login", "a@x.io, b@x.io"), ErrJoinedID)
 	i = mustNew(t, Config{ByID: true, Preset: "basic_auth", Domains: []string{"x.io"}})
 	wantID(t, i, withPlaceholders(placeholders{"http.auth.user.id": "alice@x.io"}), "alice@x.io", "alice@x.io")
 	wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": "alice"}), ErrNotAddress)

@@ -14,8 +14,8 @@ const (
 	noAssertion      = `has no signed assertion that is known here`
 )
 
-// byIDLoads holds the error of each preset with ByID. Empty: it loads.
-var byIDLoads = map[string]struct {
+// byIDErrors holds the error of each preset with ByID. Empty: it loads.
+var byIDErrors = map[string]struct {
 	alone, trusted           string // without verify
 	verified, trustedAndMore string // with verify
 }{
@@ -41,13 +41,13 @@ var byIDLoads = map[string]struct {
 }
 
 func TestByID_Presets(t *testing.T) {
-	if len(byIDLoads) != len(presets.All()) {
-		t.Errorf("%d presets, want %d", len(byIDLoads), len(presets.All()))
+	if len(byIDErrors) != len(presets.All()) {
+		t.Errorf("%d presets, want %d", len(byIDErrors), len(presets.All()))
 	}
 	trusts := []Trust{trustProxy(), {Mode: TrustForwardAuth}}
 	for _, p := range presets.All() {
 		t.Run(p.Name, func(t *testing.T) {
-			want, ok := byIDLoads[p.Name]
+			want, ok := byIDErrors[p.Name]
 			if !ok {
 				t.Fatal("a preset that is not in the table")
 			}
@@ -128,7 +128,7 @@ func TestByID_PresetsIdentify(t *testing.T) {
 			i := mustNew(t, Config{ByID: true, Preset: name, Verify: true, Verifier: payloads{}})
 			wantID(t, i, request(map[string]string{want.header: want.payload}), want.id, "a@x.io")
 			nobody := strings.ReplaceAll(want.payload, `"sub"`, `"other"`)
-			wantRejection(t, i, request(map[string]string{want.header: nobody}), ErrNotClaimed.ofID())
+			wantRejection(t, i, request(map[string]string{want.header: nobody}), ErrNoClaim.forUserID())
 			wantRejection(t, i, request(map[string]string{want.header: "forged"}), ErrAssertionSignature)
 			login := strings.ReplaceAll(want.payload, "a@x.io", "alice")
 			if name != "teleport" { // where sub is also the address

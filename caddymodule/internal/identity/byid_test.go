@@ -38,17 +38,17 @@ func wantID(t *testing.T, i *Identifier, r *Request, id, email string) User {
 }
 
 func TestByID_I01_NoValue(t *testing.T) {
-	wantRejection(t, idByHeader(t), fromProxy(), ErrNoHeader.ofID())
+	wantRejection(t, idByHeader(t), fromProxy(), ErrNoHeader.forUserID())
 	for _, blank := range []string{"", " ", " \t ", "\u3000"} {
-		wantRejection(t, idByHeader(t), fromProxy("Remote-User", blank), ErrEmpty.ofID())
-		wantRejection(t, idByUser(t), withPlaceholders(placeholders{"http.auth.user.sub": blank}), ErrEmpty.ofID())
+		wantRejection(t, idByHeader(t), fromProxy("Remote-User", blank), ErrEmpty.forUserID())
+		wantRejection(t, idByUser(t), withPlaceholders(placeholders{"http.auth.user.sub": blank}), ErrEmpty.forUserID())
 	}
 	for name, empty := range map[string]any{
 		"nil": nil, "no texts": []string{}, "no values": []any{}, "one empty": []string{""}, "one nil": []any{nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// An address is not used in place of a missing id.
-			wantRejection(t, idByMap(t), withPlaceholders(placeholders{"user_id": empty, "user_email": "a@x.io"}), ErrEmpty.ofID())
+			wantRejection(t, idByMap(t), withPlaceholders(placeholders{"user_id": empty, "user_email": "a@x.io"}), ErrEmpty.forUserID())
 		})
 	}
 }
@@ -59,15 +59,15 @@ func TestByID_I02_NotExactlyOnce(t *testing.T) {
 		lines string
 		want  *Rejection
 	}{
-		{"two lines", "Remote-User: u-1\r\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
-		{"two same lines", "Remote-User: u-1\r\nRemote-User: u-1\r\n", ErrHeaderTwice.ofID()},
-		{"two spellings", "Remote-User: u-1\r\nREMOTE-USER: u-2\r\n", ErrHeaderTwice.ofID()},
-		{"joined by a comma", "Remote-User: u-1, u-2\r\n", ErrIDJoined},
-		{"joined without a space", "Remote-User: u-1,u-2\r\n", ErrIDJoined},
-		{"first empty", "Remote-User:\r\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
-		{"second empty", "Remote-User: u-1\r\nRemote-User:\r\n", ErrHeaderTwice.ofID()},
-		{"split by a bare LF", "Remote-User: u-1\nRemote-User: u-2\r\n", ErrHeaderTwice.ofID()},
-		{"two empty, joined", "Remote-User: ,\r\n", ErrIDJoined},
+		{"two lines", "Remote-User: u-1\r\nRemote-User: u-2\r\n", ErrDuplicateHeader.forUserID()},
+		{"two same lines", "Remote-User: u-1\r\nRemote-User: u-1\r\n", ErrDuplicateHeader.forUserID()},
+		{"two spellings", "Remote-User: u-1\r\nREMOTE-USER: u-2\r\n", ErrDuplicateHeader.forUserID()},
+		{"joined by a comma", "Remote-User: u-1, u-2\r\n", ErrJoinedID},
+		{"joined without a space", "Remote-User: u-1,u-2\r\n", ErrJoinedID},
+		{"first empty", "Remote-User:\r\nRemote-User: u-2\r\n", ErrDuplicateHeader.forUserID()},
+		{"second empty", "Remote-User: u-1\r\nRemote-User:\r\n", ErrDuplicateHeader.forUserID()},
+		{"split by a bare LF", "Remote-User: u-1\nRemote-User: u-2\r\n", ErrDuplicateHeader.forUserID()},
+		{"two empty, joined", "Remote-User: ,\r\n", ErrJoinedID},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			hr, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET / HTTP/1.1\r\nHost: x\r\n" + tt.lines + "\r\n")))
@@ -83,7 +83,7 @@ func TestByID_I02_NotExactlyOnce(t *testing.T) {
 	t.Run("lines joined by forward_auth", func(t *testing.T) {
 		i := mustNew(t, Config{ByID: true, UserID: "Remote-User", Trust: Trust{Mode: TrustForwardAuth}})
 		for _, joined := range []string{"u-1,u-2", ",u-2", "u-1,", ","} {
-			wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-User", joined)), ErrIDJoined)
+			wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-User", joined)), ErrJoinedID)
 		}
 	})
 	// If no lines can be joined at this source, a comma is part of the id.
@@ -94,7 +94,7 @@ func TestByID_I02_NotExactlyOnce(t *testing.T) {
 func TestByID_I05_Untrusted(t *testing.T) {
 	r := fromProxy("Remote-User", "u-1")
 	wantID(t, idByHeader(t), r, "u-1", "")
-	r.RemoteAddr = strangerPeer
+	r.RemoteAddr = untrustedPeer
 	wantRejection(t, idByHeader(t), r, ErrUntrustedPeer)
 	i := mustNew(t, Config{ByID: true, UserID: "Remote-User", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
 	wantRejection(t, i, withPlaceholders(answered("app:80", "Remote-User", "u-1")), ErrWrongUpstream)
@@ -111,10 +111,10 @@ func TestByID_I07_UnsetPlaceholder(t *testing.T) {
 	}{
 		{"no authentication", "{http.auth.user.sub}", nil, ErrNoAuthentication},
 		{"a candidate is nobody", "{http.auth.user.id}", placeholders{"http.auth.candidate.id": "u-1"}, ErrNoAuthentication},
-		{"an authentication without it", "{http.auth.user.sub}", placeholders{"http.auth.user.id": "alice"}, ErrNotOfUser.ofID()},
-		{"no map", "{user_id}", nil, ErrUnset.ofID()},
+		{"an authentication without it", "{http.auth.user.sub}", placeholders{"http.auth.user.id": "alice"}, ErrNoUserPlaceholder.forUserID()},
+		{"no map", "{user_id}", nil, ErrUnset.forUserID()},
 		{"no proxy", "{http.reverse_proxy.header.Remote-User}", nil, ErrNoForwardAuth},
-		{"not in the answer", "{http.reverse_proxy.header.Remote-User}", answered("a:1"), ErrNotAnswered.ofID()},
+		{"not in the answer", "{http.reverse_proxy.header.Remote-User}", answered("a:1"), ErrNoResponseHeader.forUserID()},
 		{"its own text", "{user_id}", placeholders{"user_id": "{user_id}"}, ErrNotID},
 		{"the text of another", "{user_id}", placeholders{"user_id": "{http.auth.user.sub}"}, ErrNotID},
 		{"a text around it", "{user_id}", placeholders{"user_id": "clinic/{http.auth.user.sub}"}, ErrNotID},
@@ -183,7 +183,7 @@ func TestByID_I16_NotOneText(t *testing.T) {
 		value any
 		want  *Rejection
 	}{
-		{"a map that misses", nil, ErrEmpty.ofID()},
+		{"a map that misses", nil, ErrEmpty.forUserID()},
 		{"a number", 7, ErrNotID},
 		{"a float", 7.5, ErrNotID},
 		{"a bool", true, ErrNotID},

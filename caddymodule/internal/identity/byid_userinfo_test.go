@@ -10,7 +10,7 @@ func TestByID_Userinfo(t *testing.T) {
 	app := new(application)
 	by := func(c UserinfoConfig) *Identifier {
 		t.Helper()
-		c.ByID, c.Asker, c.UserID = true, app, "data.0.id"
+		c.ByID, c.Client, c.UserID = true, app, "data.0.id"
 		i, err := NewUserinfo(c)
 		if err != nil {
 			t.Fatal(err)
@@ -33,9 +33,9 @@ func TestByID_Userinfo(t *testing.T) {
 		{`{"data":[{"id":"u-1","email_verified":false}]}`, nil, "u-1", ""},
 		{`{"data":[{"id":"u-1","email":"a@x.io","email_verified":false}]}`, ErrEmailDenied, "", ""},
 		{`{"data":[{"id":"u-1","email":"a@x.io","is_verified":0}]}`, ErrEmailDenied, "", ""},
-		{`{"data":[{"email":"a@x.io"}]}`, ErrNotClaimed.ofID(), "", ""},
-		{`{"data":[{"id":null}]}`, ErrNotClaimed.ofID(), "", ""},
-		{`{"data":[{"id":" "}]}`, ErrEmpty.ofID(), "", ""},
+		{`{"data":[{"email":"a@x.io"}]}`, ErrNoClaim.forUserID(), "", ""},
+		{`{"data":[{"id":null}]}`, ErrNoClaim.forUserID(), "", ""},
+		{`{"data":[{"id":" "}]}`, ErrEmpty.forUserID(), "", ""},
 		{`{"data":[{"id":1e3}]}`, ErrNotID, "", ""},
 		{`{"data":[{"id":-1}]}`, ErrNotID, "", ""},
 		{`{"data":[{"id":1.0}]}`, ErrNotID, "", ""},
@@ -44,12 +44,12 @@ func TestByID_Userinfo(t *testing.T) {
 		{`{"data":[{"id":["u-1","u-2"]}]}`, ErrNotID, "", ""},
 		{`{"data":[{"id":"u\u0000"}]}`, ErrNotID, "", ""},
 		{`{"data":[{"id":` + strings.Repeat("1", 257) + `}]}`, ErrNotID, "", ""},
-		{`{"data":[{"id":"u-1"},{"id":"u-2"}]}`, ErrSeveral.ofID(), "", ""},
-		{`{"data":[]}`, ErrNotClaimed.ofID(), "", ""},
+		{`{"data":[{"id":"u-1"},{"id":"u-2"}]}`, ErrMultipleValues.forUserID(), "", ""},
+		{`{"data":[]}`, ErrNoClaim.forUserID(), "", ""},
 		{`{"data":[{"id":"u-1","id":"u-2"}]}`, ErrUserinfoUnavailable, "", ""},
 		{`{"data":[{"id":"u-1","email":"a@x.io","email_verified":true,"name":"Alice"}]}`, nil, "u-1", "a@x.io"},
 	} {
-		app.answer, app.calls = want.name, 0
+		app.response, app.calls = want.name, 0
 		r := withPlaceholders(nil)
 		if want.rejection != nil {
 			wantRejection(t, i, r, want.rejection)
@@ -61,13 +61,13 @@ func TestByID_Userinfo(t *testing.T) {
 			t.Errorf("%s: the application was asked %d times", want.name, app.calls)
 		}
 	}
-	app.answer = `{"data":[{"id":"u-1"}],"email":"a@x.io"}`
+	app.response = `{"data":[{"id":"u-1"}],"email":"a@x.io"}`
 	wantID(t, by(UserinfoConfig{}), withPlaceholders(nil), "u-1", "")
 	wantID(t, by(UserinfoConfig{Email: "data.0.id"}), withPlaceholders(nil), "u-1", "")
 	wantRejection(t, by(UserinfoConfig{Email: "email", Domains: []string{"y.io"}}), withPlaceholders(nil), ErrDomainNotAllowed)
-	wantRejection(t, by(UserinfoConfig{Email: "mail", Domains: []string{"x.io"}}), withPlaceholders(nil), ErrNotClaimed)
-	app.err = ErrNotSignedIn
-	wantRejection(t, i, withPlaceholders(nil), ErrNotSignedIn)
+	wantRejection(t, by(UserinfoConfig{Email: "mail", Domains: []string{"x.io"}}), withPlaceholders(nil), ErrNoClaim)
+	app.err = ErrUnauthenticated
+	wantRejection(t, i, withPlaceholders(nil), ErrUnauthenticated)
 
 	for parts, c := range map[string]UserinfoConfig{
 		"user_id: |user_id user.id": {Email: "email"},
@@ -94,7 +94,7 @@ func TestByID_Explain(t *testing.T) {
 		{"no address", placeholders{"user_id": "u-1", "user_email": "alice"}, "u-1", "", nil, ErrNotAddress},
 		{"none at all", placeholders{"user_id": "u-1"}, "u-1", "", nil, ErrUnset},
 		{"not let in", placeholders{"user_id": "u-1", "user_email": "a@y.io"}, "u-1", "a@y.io", nil, nil},
-		{"no id", placeholders{"user_email": "a@x.io"}, "", "a@x.io", ErrUnset.ofID(), nil},
+		{"no id", placeholders{"user_email": "a@x.io"}, "", "a@x.io", ErrUnset.forUserID(), nil},
 		{"no usable id", placeholders{"user_id": "{user_id}", "user_email": "a@x.io"}, "", "a@x.io", ErrNotID, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -111,12 +111,12 @@ func TestByID_Explain(t *testing.T) {
 		})
 	}
 	// The hint of a rejection about the id names the option user_id.
-	for about, twin := range ofID {
+	for about, twin := range userIDVariants {
 		if twin.Reason != about.Reason || strings.Contains(twin.Hint, "option email") || !strings.Contains(twin.Hint, "option user_id") {
 			t.Errorf("%v of %v", twin, about)
 		}
 	}
-	if ErrNoAuthentication.ofID() != ErrNoAuthentication {
+	if ErrNoAuthentication.forUserID() != ErrNoAuthentication {
 		t.Error("another ErrNoAuthentication, which the log looks for")
 	}
 }

@@ -65,17 +65,17 @@ type Config struct {
 	// verifies.
 	Verify   bool
 	Verifier Verifier
-	// HeaderArrives reports whether the server passes a request header on to its
+	// ForwardsHeader reports whether the server passes a request header on to its
 	// handlers. It is called while New runs, with canonical names. If nil, all headers
 	// arrive except those with an underscore or a dot in their name.
-	HeaderArrives func(name string) bool
+	ForwardsHeader func(name string) bool
 }
 
 // option is an option that takes a source, the source the operator or the preset gave
 // for it, and the field it sets.
 type option struct {
 	name    string
-	written presets.Source
+	configured presets.Source
 	target  *source
 }
 
@@ -101,13 +101,13 @@ func New(c Config) (*Identifier, error) {
 	if noSources != nil {
 		errs = append(errs, noSources)
 	}
-	i.dotted = row.Logins && c.Email == ""
+	i.requireDot = row.Logins && c.Email == ""
 	options := i.sources(written)
 	for _, o := range options {
-		if o.written.From == "" {
+		if o.configured.From == "" {
 			continue
 		}
-		s, err := parseSource(o.written)
+		s, err := parseSource(o.configured)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
 			continue
@@ -118,14 +118,14 @@ func New(c Config) (*Identifier, error) {
 		if c.Verify {
 			errs = append(errs, setSigned(options, c.ByID, c.Trust.Mode == TrustNone)...)
 		}
-		errs = append(errs, i.setAddressNeeded(written, len(c.Domains) > 0)...)
+		errs = append(errs, i.setRequireAddress(written, len(c.Domains) > 0)...)
 	}
 	errs = append(errs, i.setTrust(c, options)...)
 	errs = append(errs, i.setDomains(c.Domains)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	i.settle(written)
+	i.precompute(written)
 	return i, nil
 }
 
@@ -200,7 +200,7 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 		case byID && s == email && s.kind != kindNone && s.paths == nil:
 			// The assertion would prove the id, but nothing would prove that the
 			// address belongs to the same user.
-			errs = append(errs, fmt.Errorf("email: with verify it is read from the assertion that user_id is read from: write the header and the claim, such as \"email %s email\"", decides.written.From))
+			errs = append(errs, fmt.Errorf("email: with verify it is read from the assertion that user_id is read from: write the header and the claim, such as \"email %s email\"", decides.configured.From))
 			s.kind = kindNone // a trust would not fix it
 			continue
 		case s.paths == nil:
@@ -218,17 +218,17 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 	return errs
 }
 
-// settle precomputes values that every request needs.
-func (i *Identifier) settle(written presets.Sources) {
+// precompute precomputes values that every request needs.
+func (i *Identifier) precompute(written presets.Sources) {
 	i.sameID = i.userID.kind != kindNone && written.UserID.String() == written.Email.String()
 	for _, p := range i.email.paths {
 		// The name in OpenID Connect (Core 1.0, section 5.1), the name that others use,
 		// and the name that belongs to a claim such as https://clinic.example/email.
-		i.unverified = append(i.unverified, p.Beside("email_verified"), p.Beside("emailVerified"), p.Beside(p[len(p)-1]+"_verified"))
+		i.verificationPaths = append(i.verificationPaths, p.Beside("email_verified"), p.Beside("emailVerified"), p.Beside(p[len(p)-1]+"_verified"))
 		if i.verified.kind == kindNone {
 			// In this case only: these members may be about something else than the
 			// address. If the option verified is set, it decides.
-			i.unverified = append(i.unverified, p.Beside("verified"), p.Beside("is_verified"), p.Beside("isVerified"))
+			i.verificationPaths = append(i.verificationPaths, p.Beside("verified"), p.Beside("is_verified"), p.Beside("isVerified"))
 		}
 	}
 }
@@ -248,11 +248,11 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 	return errs
 }
 
-// setAddressNeeded sets addressNeeded: without ByID a user always needs an address;
+// setRequireAddress sets addressNeeded: without ByID a user always needs an address;
 // with ByID only if the option domains or verified is set.
-func (i *Identifier) setAddressNeeded(written presets.Sources, domains bool) []error {
-	i.addressNeeded = !i.byID || domains || !written.Verified.IsZero()
-	if !i.byID || !i.addressNeeded || !written.Email.IsZero() {
+func (i *Identifier) setRequireAddress(written presets.Sources, domains bool) []error {
+	i.requireAddress = !i.byID || domains || !written.Verified.IsZero()
+	if !i.byID || !i.requireAddress || !written.Email.IsZero() {
 		return nil // without ByID, Config.sources has already reported an error
 	}
 	return []error{errors.New("email: the options domains and verified are about the address, and no source says it: write \"email <source>\", or leave them out")}

@@ -31,14 +31,14 @@ func TestSourcesThatLoad(t *testing.T) {
 		"variable like Caddy's":  {Config{Email: "{http.vars.client_ip2}"}, location{kindOperator, "http.vars.client_ip2"}},
 		"map":                    {Config{Email: "{user_email}"}, location{kindOperator, "user_email"}},
 		"certificate":            {Config{Email: "{http.request.tls.client.san.emails.0}"}, location{kindCertificate, "http.request.tls.client.san.emails.0"}},
-		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, location{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
+		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, location{kindResponse, "http.reverse_proxy.header.Remote-Email"}},
 		"header":                 {Config{Email: "remote-EMAIL", Trust: trustProxy()}, location{kindHeader, "Remote-Email"}},
 		"header, placeholder":    {Config{Email: "{http.request.header.remote-email}", Trust: trustProxy()}, location{kindHeader, "Remote-Email"}},
-		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, location{kindAnswer, "http.reverse_proxy.header.Remote-Email"}},
-		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), HeaderArrives: keep}, location{kindHeader, "Oidc_claim_email"}},
-		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), HeaderArrives: keep}, location{kindHeader, "X.email"}},
-		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), HeaderArrives: keep}, location{kindHeader, "X_a.b"}},
-		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, location{kindAnswer, "http.reverse_proxy.header.Oidc_claim_email"}},
+		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, location{kindResponse, "http.reverse_proxy.header.Remote-Email"}},
+		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), ForwardsHeader: keep}, location{kindHeader, "Oidc_claim_email"}},
+		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), ForwardsHeader: keep}, location{kindHeader, "X.email"}},
+		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), ForwardsHeader: keep}, location{kindHeader, "X_a.b"}},
+		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, location{kindResponse, "http.reverse_proxy.header.Oidc_claim_email"}},
 		"no ranges":              {Config{Email: "Remote-Email", Trust: Trust{Mode: TrustProxies}}, location{kindHeader, "Remote-Email"}},
 		"trust without a header": {Config{Email: "{user_email}", Trust: trustProxy()}, location{kindOperator, "user_email"}},
 	}
@@ -138,7 +138,7 @@ func TestConfigErrors(t *testing.T) {
 		"underscore":          {Config{Email: "X_Email", Trust: trustProxy()}, []string{"email: ", "X_email", "expected_underscore_headers"}},
 		"dot":                 {Config{Email: "X.Email", Trust: trustProxy()}, []string{"email: ", "X.email", "expected_dot_headers"}},
 		"underscore, name":    {Config{Email: email, Name: "{http.request.header.X_N}", Trust: trustProxy()}, []string{"name: ", "expected_underscore_headers"}},
-		"underscore, dropped": {Config{Email: "X_Email", Trust: trustProxy(), HeaderArrives: func(string) bool { return false }}, []string{"expected_underscore_headers"}},
+		"underscore, dropped": {Config{Email: "X_Email", Trust: trustProxy(), ForwardsHeader: func(string) bool { return false }}, []string{"expected_underscore_headers"}},
 		"upstream of proxies": {Config{Email: email, Trust: Trust{Mode: TrustProxies, Upstream: "a:1"}}, []string{"trust: ", `"trust forward_auth <upstream>"`}},
 		"upstream of none":    {Config{Email: email, Trust: Trust{Upstream: "a:1"}}, []string{"trust: ", `"trust forward_auth <upstream>"`}},
 		"ranges of auth":      {Config{Email: email, Trust: Trust{Mode: TrustForwardAuth, Ranges: ranges(t, "10.0.0.0/8")}}, []string{"trust: ", `"trust proxies <ranges>"`}},
@@ -198,7 +198,7 @@ func TestUpstreams(t *testing.T) {
 		}
 		for value, known := range map[any]bool{want.hostport: true, want.address: true, "app:80": false, want.hostport + "0": false, 7: false} {
 			for _, name := range []string{upstreamHostPort, upstreamAddress} {
-				same, _ := u.is(placeholders{name: value})
+				same, _ := u.wasChosen(placeholders{name: value})
 				ofThatKind := (value == want.hostport) == (name == upstreamHostPort)
 				if same != (known && ofThatKind) {
 					t.Errorf("%s: %s %v: %v", written, name, value, same)
@@ -215,11 +215,11 @@ func TestUpstreams(t *testing.T) {
 		}
 	}
 	u, _ := parseUpstream("unix//run/Auth.sock")
-	if same, _ := u.is(placeholders{upstreamHostPort: "/run/auth.sock"}); same {
+	if same, _ := u.wasChosen(placeholders{upstreamHostPort: "/run/auth.sock"}); same {
 		t.Error("paths differ by case")
 	}
 	u, _ = parseUpstream("authelia:9091")
-	if same, proxied := u.is(placeholders{upstreamHostPort: "AUTHELIA:9091"}); !same || !proxied {
+	if same, proxied := u.wasChosen(placeholders{upstreamHostPort: "AUTHELIA:9091"}); !same || !proxied {
 		t.Error("hosts do not differ by case")
 	}
 }

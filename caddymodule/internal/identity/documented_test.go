@@ -23,8 +23,8 @@ type reading struct {
 	read func(text string) (value any, ok bool)
 }
 
-// subject is one config with its expected behavior.
-type subject struct {
+// testConfig is one config with its expected behavior.
+type testConfig struct {
 	name string
 	*identity.Identifier
 	email, id reading
@@ -47,7 +47,7 @@ const (
 )
 
 // documented are the sources of the presets without the block verify.
-var documented = map[string]subject{
+var documented = map[string]testConfig{
 	"authelia":  {email: bare("Remote-Email"), id: bare("Remote-User"), names: []reading{bare("Remote-Name")}},
 	"authentik": {email: bare("X-Authentik-Email"), id: bare("X-Authentik-Uid"), names: []reading{bare("X-Authentik-Name")}},
 	"azure_easy_auth": {
@@ -67,7 +67,7 @@ var documented = map[string]subject{
 		email: reading{"X-Apigateway-Api-Userinfo", inDocument("email")}, id: reading{"X-Apigateway-Api-Userinfo", inDocument("sub")},
 		names: []reading{{"X-Apigateway-Api-Userinfo", inDocument("name")}, {"X-Apigateway-Api-Userinfo", inDocument("given_name")}, {"X-Apigateway-Api-Userinfo", inDocument("family_name")}},
 	},
-	"google_iap":            {email: reading{"X-Goog-Authenticated-User-Email", behindMark(asIs)}, id: reading{"X-Goog-Authenticated-User-Id", behindMark(asIs)}},
+	"google_iap":            {email: reading{"X-Goog-Authenticated-User-Email", afterLastColon(asIs)}, id: reading{"X-Goog-Authenticated-User-Id", afterLastColon(asIs)}},
 	"istio":                 {email: bare("X-Jwt-Claim-Email"), id: bare("X-Jwt-Claim-Sub"), names: []reading{bare("X-Jwt-Claim-Name"), bare("X-Jwt-Claim-Given-Name"), bare("X-Jwt-Claim-Family-Name")}},
 	"oauth2_proxy":          {email: bare("X-Auth-Request-Email"), id: bare("X-Auth-Request-User"), names: []reading{bare("X-Auth-Request-Given-Name"), bare("X-Auth-Request-Family-Name")}},
 	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}},
@@ -77,10 +77,10 @@ var documented = map[string]subject{
 }
 
 // documentedTokens are the sources with the block verify.
-var documentedTokens = map[string]subject{
+var documentedTokens = map[string]testConfig{
 	"aws_alb":           {email: reading{"X-Amzn-Oidc-Data", inToken("email")}, id: reading{"X-Amzn-Oidc-Data", inToken("sub")}, names: namesIn("X-Amzn-Oidc-Data")},
 	"cloudflare_access": {email: reading{"Cf-Access-Jwt-Assertion", inToken("email")}, id: reading{"Cf-Access-Jwt-Assertion", inToken("sub")}},
-	"google_iap":        {email: reading{"X-Goog-Iap-Jwt-Assertion", behindMark(inToken("email"))}, id: reading{"X-Goog-Iap-Jwt-Assertion", behindMark(inToken("sub"))}},
+	"google_iap":        {email: reading{"X-Goog-Iap-Jwt-Assertion", afterLastColon(inToken("email"))}, id: reading{"X-Goog-Iap-Jwt-Assertion", afterLastColon(inToken("sub"))}},
 	"pomerium":          {email: reading{"X-Pomerium-Jwt-Assertion", inToken("email")}, id: reading{"X-Pomerium-Jwt-Assertion", inToken("sub")}, names: namesIn("X-Pomerium-Jwt-Assertion")},
 	"teleport":          {email: reading{"Teleport-Jwt-Assertion", inToken("username", "sub")}, id: reading{"Teleport-Jwt-Assertion", inToken("sub")}},
 }
@@ -95,8 +95,8 @@ func namesIn(header string) []reading {
 // asIs returns the text unchanged.
 func asIs(text string) (any, bool) { return text, true }
 
-// behindMark reads a value after the last colon.
-func behindMark(read func(string) (any, bool)) func(string) (any, bool) {
+// afterLastColon reads a value after the last colon.
+func afterLastColon(read func(string) (any, bool)) func(string) (any, bool) {
 	return func(written string) (any, bool) {
 		value, ok := read(written)
 		if text, isText := oneText(value); isText {
@@ -210,10 +210,10 @@ func readJSON(text string) (doc any, ok bool) {
 // goodToken is the prefix of the tokens that believer accepts.
 const goodToken = "good:"
 
-// believer is a Verifier that accepts every token with the prefix goodToken.
-type believer struct{}
+// fakeVerifier is a Verifier that accepts every token with the prefix goodToken.
+type fakeVerifier struct{}
 
-func (believer) Verify(_ context.Context, token string) (claims.Document, error) {
+func (fakeVerifier) Verify(_ context.Context, token string) (claims.Document, error) {
 	text, ok := strings.CutPrefix(token, goodToken)
 	if !ok {
 		return claims.Document{}, identity.ErrAssertionSignature
@@ -228,10 +228,10 @@ func (believer) Verify(_ context.Context, token string) (claims.Document, error)
 // application is an Asker that returns the content of the session as its response.
 type application struct{}
 
-func (application) Ask(_ context.Context, _ string, header http.Header) (claims.Document, error) {
+func (application) Fetch(_ context.Context, _ string, header http.Header) (claims.Document, error) {
 	cookies := header["Cookie"]
 	if len(cookies) != 1 {
-		return claims.Document{}, identity.ErrNoSession
+		return claims.Document{}, identity.ErrNoCredentials
 	}
 	doc, err := claims.Parse([]byte(cookies[0]))
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// Finding is the value that Explain reads for one option. The identity command shows it
+// OptionValue is the value that Explain reads for one option. The identity command shows it
 // to the operator.
-type Finding struct {
+type OptionValue struct {
 	// Option is the name of the option.
 	Option string
 	// Source describes where the value is read, in words.
@@ -24,14 +24,14 @@ type Finding struct {
 
 // Explain reads every source of a request. The findings do not say whether the user is
 // accepted: call Identify for that.
-func (i *Identifier) Explain(ctx context.Context, r *Request) []Finding {
-	var findings []Finding
+func (i *Identifier) Explain(ctx context.Context, r *Request) []OptionValue {
+	var findings []OptionValue
 	for _, o := range i.sources(presets.Sources{}) {
 		s := o.target
 		if s.kind == kindNone {
 			continue
 		}
-		f := Finding{Option: o.name, Source: s.describe()}
+		f := OptionValue{Option: o.name, Source: s.describe()}
 		switch o.name {
 		case "email":
 			f.Value, f.Rejection = i.explainAddress(ctx, r)
@@ -81,12 +81,12 @@ func (i *Identifier) Headers() []string {
 	return headers
 }
 
-// AnswerHeaders returns the canonical names of the headers that are read from the auth
+// ResponseHeaders returns the canonical names of the headers that are read from the auth
 // server's response. A header that several options read is listed several times.
-func (i *Identifier) AnswerHeaders() []string {
+func (i *Identifier) ResponseHeaders() []string {
 	var headers []string
 	for _, o := range i.sources(presets.Sources{}) {
-		if name, ok := strings.CutPrefix(o.target.key, answerPrefix); ok && o.target.kind == kindAnswer {
+		if name, ok := strings.CutPrefix(o.target.key, responsePrefix); ok && o.target.kind == kindResponse {
 			headers = append(headers, name)
 		}
 	}
@@ -102,17 +102,17 @@ func (m PlaceholderMap) Get(name string) (any, bool) {
 	return v, ok
 }
 
-// AnswerPlaceholder returns the name of Caddy's placeholder for a header in the auth
+// ResponsePlaceholder returns the name of Caddy's placeholder for a header in the auth
 // server's response (http.reverse_proxy.header.*).
-func AnswerPlaceholder(header string) string {
-	return answerPrefix + textproto.CanonicalMIMEHeaderKey(header)
+func ResponsePlaceholder(header string) string {
+	return responsePrefix + textproto.CanonicalMIMEHeaderKey(header)
 }
 
-// AnsweredBy sets in known the placeholders that reverse_proxy sets after a successful
+// SetResponseFrom sets in known the placeholders that reverse_proxy sets after a successful
 // request to one of dials (host:port, or unix/ and a path). It uses the first address
 // that matches the upstream of trust, and reports whether there is one. If none
 // matches, the last address stays set.
-func (i *Identifier) AnsweredBy(known PlaceholderMap, dials []string) bool {
+func (i *Identifier) SetResponseFrom(known PlaceholderMap, dials []string) bool {
 	known["http.reverse_proxy.status_code"] = 200
 	for _, dial := range dials {
 		known[upstreamHostPort], known[upstreamAddress] = dial, "tcp/"+dial
@@ -122,7 +122,7 @@ func (i *Identifier) AnsweredBy(known PlaceholderMap, dials []string) bool {
 		if i.upstream == (upstream{}) {
 			return true
 		}
-		if same, _ := i.upstream.is(known); same {
+		if same, _ := i.upstream.wasChosen(known); same {
 			return true
 		}
 	}
@@ -147,8 +147,8 @@ func (s *source) describe() string {
 	switch s.kind {
 	case kindHeader, kindAssertion:
 		b.WriteString("the request header " + s.key)
-	case kindAnswer:
-		b.WriteString("the header " + strings.TrimPrefix(s.key, answerPrefix) + " of the auth server's answer")
+	case kindResponse:
+		b.WriteString("the header " + strings.TrimPrefix(s.key, responsePrefix) + " of the auth server's answer")
 	case kindApplication:
 		b.WriteString("the application's answer")
 	default:

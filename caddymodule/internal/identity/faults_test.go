@@ -38,14 +38,14 @@ func TestI02_NotExactlyOnce(t *testing.T) {
 		lines string
 		want  *Rejection
 	}{
-		"two lines":              {"Remote-Email: a@x.io\r\nRemote-Email: b@x.io\r\n", ErrHeaderTwice},
-		"two same lines":         {"Remote-Email: a@x.io\r\nRemote-Email: a@x.io\r\n", ErrHeaderTwice},
-		"two spellings":          {"Remote-Email: a@x.io\r\nREMOTE-EMAIL: b@x.io\r\n", ErrHeaderTwice},
+		"two lines":              {"Remote-Email: a@x.io\r\nRemote-Email: b@x.io\r\n", ErrDuplicateHeader},
+		"two same lines":         {"Remote-Email: a@x.io\r\nRemote-Email: a@x.io\r\n", ErrDuplicateHeader},
+		"two spellings":          {"Remote-Email: a@x.io\r\nREMOTE-EMAIL: b@x.io\r\n", ErrDuplicateHeader},
 		"joined by a comma":      {"Remote-Email: a@x.io, b@x.io\r\n", ErrNotAddress},
 		"joined without a space": {"Remote-Email: a@x.io,b@x.io\r\n", ErrNotAddress},
-		"first empty":            {"Remote-Email:\r\nRemote-Email: b@x.io\r\n", ErrHeaderTwice},
-		"second empty":           {"Remote-Email: a@x.io\r\nRemote-Email:\r\n", ErrHeaderTwice},
-		"split by a bare LF":     {"Remote-Email: a@x.io\nRemote-Email: b@x.io\r\n", ErrHeaderTwice},
+		"first empty":            {"Remote-Email:\r\nRemote-Email: b@x.io\r\n", ErrDuplicateHeader},
+		"second empty":           {"Remote-Email: a@x.io\r\nRemote-Email:\r\n", ErrDuplicateHeader},
+		"split by a bare LF":     {"Remote-Email: a@x.io\nRemote-Email: b@x.io\r\n", ErrDuplicateHeader},
 		"folded":                 {"Remote-Email: a@x.io\r\n b@x.io\r\n", ErrNotAddress},
 		"folded within":          {"Remote-Email: a@x\r\n .io\r\n", ErrNotAddress},
 	}
@@ -80,7 +80,7 @@ func TestI03_OtherSpellings(t *testing.T) {
 	}
 }
 
-func TestI04_AnswerWithoutAddress(t *testing.T) {
+func TestI04_ResponseWithoutAddress(t *testing.T) {
 	for name, email := range map[string]string{"header": "Remote-Email", "as placeholder": "{http.request.header.remote-email}"} {
 		t.Run(name, func(t *testing.T) {
 			i := mustNew(t, Config{Email: email, Trust: Trust{Mode: TrustForwardAuth}})
@@ -88,7 +88,7 @@ func TestI04_AnswerWithoutAddress(t *testing.T) {
 			r.Header = header("Remote-Email", "evil@x.io")
 			r.Placeholders.(placeholders)["http.request.header.Remote-Email"] = "evil@x.io"
 			r.RemoteAddr, r.TrustedProxy = proxyPeer, true
-			wantRejection(t, i, r, ErrNotAnswered)
+			wantRejection(t, i, r, ErrNoResponseHeader)
 
 			r.Placeholders = answered("authelia:9091", "Remote-Email", "")
 			wantRejection(t, i, r, ErrEmpty)
@@ -118,17 +118,17 @@ func TestI05_UntrustedPeer(t *testing.T) {
 		"IPv4 in IPv6":                  {ranges: []string{"10.0.0.0/8"}, peer: "[::ffff:10.1.2.3]:1", want: nil},
 		"range of IPv4 in IPv6":         {ranges: []string{"::ffff:10.0.0.0/104"}, peer: "10.1.2.3:1", want: nil},
 		"a zone":                        {ranges: []string{"fe80::/10"}, peer: "[fe80::1%eth0]:1", want: nil},
-		"outside":                       {ranges: []string{"10.0.0.0/8"}, peer: strangerPeer, want: ErrUntrustedPeer},
-		"outside, server trusts it":     {ranges: []string{"10.0.0.0/8"}, peer: strangerPeer, trusted: true, want: ErrUntrustedPeer},
+		"outside":                       {ranges: []string{"10.0.0.0/8"}, peer: untrustedPeer, want: ErrUntrustedPeer},
+		"outside, server trusts it":     {ranges: []string{"10.0.0.0/8"}, peer: untrustedPeer, trusted: true, want: ErrUntrustedPeer},
 		"all of IPv6 is not IPv4":       {ranges: []string{"::/0"}, peer: "10.1.2.3:1", want: ErrUntrustedPeer},
 		"a Unix socket":                 {ranges: []string{"0.0.0.0/0"}, peer: "@", want: ErrUntrustedPeer},
 		"no peer":                       {ranges: []string{"0.0.0.0/0"}, peer: "", want: ErrUntrustedPeer},
 		"an address in a name":          {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3.example.com:1", want: ErrUntrustedPeer},
 		"early data":                    {ranges: []string{"10.0.0.0/8"}, peer: "10.1.2.3:1", tls: early, want: ErrEarlyData},
-		"server's":                      {peer: strangerPeer, trusted: true, want: nil},
+		"server's":                      {peer: untrustedPeer, trusted: true, want: nil},
 		"server's, a Unix socket":       {peer: "@", trusted: true, want: nil},
-		"server's, early data":          {peer: strangerPeer, trusted: true, tls: early, want: ErrEarlyData},
-		"neither ranges nor the server": {peer: strangerPeer, want: ErrUntrustedPeer},
+		"server's, early data":          {peer: untrustedPeer, trusted: true, tls: early, want: ErrEarlyData},
+		"neither ranges nor the server": {peer: untrustedPeer, want: ErrUntrustedPeer},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,10 +161,10 @@ func TestI07_UnsetPlaceholder(t *testing.T) {
 		"no authentication":            {"{http.auth.user.email}", nil, ErrNoAuthentication},
 		"no authentication, its id":    {"{http.auth.user.id}", nil, ErrNoAuthentication},
 		"a candidate is nobody":        {"{http.auth.user.id}", placeholders{"http.auth.candidate.id": "a@x.io"}, ErrNoAuthentication},
-		"an authentication without it": {"{http.auth.user.email}", placeholders{"http.auth.user.id": "alice"}, ErrNotOfUser},
+		"an authentication without it": {"{http.auth.user.email}", placeholders{"http.auth.user.id": "alice"}, ErrNoUserPlaceholder},
 		"no map":                       {"{user_email}", nil, ErrUnset},
 		"no proxy":                     {"{http.reverse_proxy.header.Remote-Email}", nil, ErrNoForwardAuth},
-		"not in the answer":            {"{http.reverse_proxy.header.Remote-Email}", answered("a:1"), ErrNotAnswered},
+		"not in the answer":            {"{http.reverse_proxy.header.Remote-Email}", answered("a:1"), ErrNoResponseHeader},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 	// The second proxy replaces the headers of the first one's response, so its own are
 	// read.
 	wantUser(t, whoever, &Request{Header: forged, Placeholders: answered("app:80", "Remote-Email", "a@x.io")}, "a@x.io")
-	wantRejection(t, whoever, &Request{Header: forged, Placeholders: answered("app:80")}, ErrNotAnswered)
+	wantRejection(t, whoever, &Request{Header: forged, Placeholders: answered("app:80")}, ErrNoResponseHeader)
 
 	for name, email := range map[string]string{"header": "Remote-Email", "placeholder": "{http.reverse_proxy.header.remote-email}"} {
 		t.Run(name, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 			wantRejection(t, i, wrong, ErrWrongUpstream)
 			wantNames(t, i, wrong, "", "")
 			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("app:80")}, ErrWrongUpstream)
-			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("authelia:9091")}, ErrNotAnswered)
+			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("authelia:9091")}, ErrNoResponseHeader)
 			wantRejection(t, i, &Request{Header: forged, Placeholders: placeholders{}}, ErrNoForwardAuth)
 			// A header of an unknown upstream is not from the auth server.
 			wantRejection(t, i, &Request{Placeholders: placeholders{"http.reverse_proxy.header.Remote-Email": "a@x.io"}}, ErrWrongUpstream)
@@ -294,9 +294,9 @@ func TestI16_NotOneText(t *testing.T) {
 	wantUser(t, i, withPlaceholders(placeholders{"user_email": []any{"a@x.io"}}), "a@x.io")
 }
 
-// TestI05_PeersAreRemembered checks that each peer is checked anew: a trusted peer does
+// TestI05_EachPeerIsChecked checks that each peer is checked anew: a trusted peer does
 // not make another one with the same port trusted, nor the reverse.
-func TestI05_PeersAreRemembered(t *testing.T) {
+func TestI05_EachPeerIsChecked(t *testing.T) {
 	i := byHeader(t)
 	for range 3 {
 		for _, peer := range []string{proxyPeer, "10.1.2.3:9911", "10.9.9.9:4711"} {
@@ -304,7 +304,7 @@ func TestI05_PeersAreRemembered(t *testing.T) {
 			r.RemoteAddr = peer
 			wantUser(t, i, r, "a@x.io")
 		}
-		for _, peer := range []string{strangerPeer, "203.0.113.9:9911", "10.1.2.3:4711x", "10.1.2.3", "11", "1", "", "@"} {
+		for _, peer := range []string{untrustedPeer, "203.0.113.9:9911", "10.1.2.3:4711x", "10.1.2.3", "11", "1", "", "@"} {
 			r := fromProxy("Remote-Email", "a@x.io")
 			r.RemoteAddr = peer
 			if peer == "10.1.2.3" { // a trusted peer, without a port

@@ -12,9 +12,9 @@ import (
 
 // try identifies the user of a request three times: with the whole request, with only
 // what the config reads, and with additional headers and placeholders.
-func (s *subject) try(t *testing.T, a, noise asked) outcome {
+func (s *testConfig) try(t *testing.T, a, noise testRequest) outcome {
 	got := s.outcome(t, a)
-	for what, other := range map[string]asked{"alone": s.alone(a), "among others": s.among(a, noise)} {
+	for what, other := range map[string]testRequest{"alone": s.onlyRead(a), "among others": s.withForged(a, noise)} {
 		if again := s.outcome(t, other); again != got {
 			t.Fatalf("%s: %+v; %s: %+v\nof %q", s.name, got, what, again, other)
 		}
@@ -24,7 +24,7 @@ func (s *subject) try(t *testing.T, a, noise asked) outcome {
 }
 
 // check compares the outcome with the content of the request.
-func (s *subject) check(t *testing.T, a asked, got outcome) {
+func (s *testConfig) check(t *testing.T, a testRequest, got outcome) {
 	if s.byID {
 		s.checkByID(t, a, got)
 		s.checkNames(t, a, got)
@@ -32,7 +32,7 @@ func (s *subject) check(t *testing.T, a asked, got outcome) {
 	}
 	email, number, ok := s.reads(a, s.email)
 	if got.reason != "" {
-		if ok && !number && s.affirmed(a) && simple.MatchString(email) && s.isSimple(a, s.email) {
+		if ok && !number && s.addressVerified(a) && simple.MatchString(email) && s.isSimple(a, s.email) {
 			t.Fatalf("%s: %q is nobody: %+v\nof %q", s.name, email, got, a)
 		}
 		return
@@ -44,8 +44,8 @@ func (s *subject) check(t *testing.T, a asked, got outcome) {
 	s.checkNames(t, a, got)
 }
 
-// affirmed reports whether the address is verified, or need not be.
-func (s *subject) affirmed(a asked) bool {
+// addressVerified reports whether the address is verified, or need not be.
+func (s *testConfig) addressVerified(a testRequest) bool {
 	if s.verified.from == "" {
 		return true
 	}
@@ -55,7 +55,7 @@ func (s *subject) affirmed(a asked) bool {
 }
 
 // checkAddress compares a user's address with the content of the request.
-func (s *subject) checkAddress(t *testing.T, a asked, got outcome) {
+func (s *testConfig) checkAddress(t *testing.T, a testRequest, got outcome) {
 	email, number, ok := s.reads(a, s.email)
 	switch {
 	case !ok || number || got.email != email:
@@ -66,7 +66,7 @@ func (s *subject) checkAddress(t *testing.T, a asked, got outcome) {
 		t.Fatalf("%s: taken for %q out of a document that says something twice\nof %q", s.name, got.email, a)
 	case !isPlain(got.email):
 		t.Fatalf("%s: %q is an address\nof %q", s.name, got.email, a)
-	case !s.affirmed(a):
+	case !s.addressVerified(a):
 		t.Fatalf("%s: %q is not verified\nof %q", s.name, got.email, a)
 	case s.domain != "" && !strings.EqualFold(got.email[strings.IndexByte(got.email, '@')+1:], s.domain):
 		t.Fatalf("%s: %q is of another domain\nof %q", s.name, got.email, a)
@@ -76,7 +76,7 @@ func (s *subject) checkAddress(t *testing.T, a asked, got outcome) {
 }
 
 // checkNames compares a user's names with the content of the request.
-func (s *subject) checkNames(t *testing.T, a asked, got outcome) {
+func (s *testConfig) checkNames(t *testing.T, a testRequest, got outcome) {
 	var said []string
 	for _, r := range s.names {
 		if name, _, ok := s.reads(a, r); ok {
@@ -102,7 +102,7 @@ func isASCII(texts []string) bool {
 
 // isSimple reports whether the value of a documented source has no reason to be
 // rejected.
-func (s *subject) isSimple(a asked, r reading) bool {
+func (s *testConfig) isSimple(a testRequest, r reading) bool {
 	value, _ := s.at(a, r)
 	written, _ := oneText(value)
 	if r.isBare() {
@@ -118,14 +118,14 @@ func (r reading) isBare() bool {
 }
 
 // isOne reports whether the source of the address contains exactly one address.
-func (s *subject) isOne(a asked) bool {
+func (s *testConfig) isOne(a testRequest) bool {
 	value, _ := s.at(a, s.email)
 	written, _ := oneText(value)
 	return !strings.Contains(written, ",") && strings.Count(written, "@") == 1
 }
 
 // isTwice reports whether the document of a source has a duplicate member.
-func (s *subject) isTwice(a asked, r reading) bool {
+func (s *testConfig) isTwice(a testRequest, r reading) bool {
 	value, _ := s.at(a, r)
 	written, _ := oneText(value)
 	written = strings.TrimSpace(strings.TrimPrefix(written, goodToken))

@@ -22,18 +22,18 @@ func (k known) Get(name string) (any, bool) {
 	return value, ok
 }
 
-// asked is a request with everything that an Identifier can read.
-type asked struct {
+// testRequest is a request with everything that an Identifier can read.
+type testRequest struct {
 	header http.Header
 	known  known
 	// flags describe the connection.
 	flags byte
 }
 
-func (a asked) is(flags byte) bool { return a.flags&flags == flags }
+func (a testRequest) is(flags byte) bool { return a.flags&flags == flags }
 
 // request returns the Request for an Identifier.
-func (a asked) request() *identity.Request {
+func (a testRequest) request() *identity.Request {
 	r := &identity.Request{Host: "site.example", Header: a.header, Placeholders: a.known, RemoteAddr: "203.0.113.9:4711"}
 	if a.is(peerWithin) {
 		r.RemoteAddr = "10.1.2.3:4711"
@@ -83,7 +83,7 @@ func oneText(value any) (string, bool) {
 }
 
 // seeds returns seeds of the fuzz test: head, answer and placeholders.
-func seeds(s subject) (all [][3]string) {
+func seeds(s testConfig) (all [][3]string) {
 	add := func(r reading, texts ...string) {
 		for _, text := range texts {
 			line := r.from + ": " + text + "\r\n"
@@ -151,10 +151,10 @@ func seeds(s subject) (all [][3]string) {
 	return all
 }
 
-// alone returns the request with only what the config reads.
-func (s *subject) alone(a asked) asked {
+// onlyRead returns the request with only what the config reads.
+func (s *testConfig) onlyRead(a testRequest) testRequest {
 	headers, placeholders := s.sources()
-	only := asked{header: http.Header{}, known: known{}, flags: a.flags}
+	only := testRequest{header: http.Header{}, known: known{}, flags: a.flags}
 	for _, name := range headers {
 		if values, ok := a.header[name]; ok {
 			only.header[name] = values
@@ -169,12 +169,12 @@ func (s *subject) alone(a asked) asked {
 	return only
 }
 
-// among returns the request with additional headers of all layers and their aliases,
+// withForged returns the request with additional headers of all layers and their aliases,
 // from the client and from an auth server, and placeholders. Each of them names another
 // user.
-func (s *subject) among(a asked, everything asked) asked {
+func (s *testConfig) withForged(a testRequest, everything testRequest) testRequest {
 	headers, placeholders := s.sources()
-	more := asked{header: maps.Clone(a.header), known: maps.Clone(a.known), flags: a.flags}
+	more := testRequest{header: maps.Clone(a.header), known: maps.Clone(a.known), flags: a.flags}
 	for name, values := range everything.header {
 		if !slices.Contains(headers, name) {
 			more.header[name] = values
@@ -188,13 +188,13 @@ func (s *subject) among(a asked, everything asked) asked {
 	return more
 }
 
-// everything returns the headers of all layers and placeholders, with the values of
+// forgedRequest returns the headers of all layers and placeholders, with the values of
 // another user (mallory).
-func everything(all []subject) asked {
+func forgedRequest(all []testConfig) testRequest {
 	const address = "mallory@evil.example"
 	doc := `{"claims":[{"typ":"email","val":"` + address + `"},{"typ":"name","val":"Mallory Evil"}],"data":[{"id":7}],"email":"` + address +
 		`","name":"Mallory Evil","sub":"` + address + `","user":{"email":"` + address + `","name":"Mallory Evil"},"username":"` + address + `"}`
-	a := asked{header: http.Header{}, known: known{}}
+	a := testRequest{header: http.Header{}, known: known{}}
 	put := func(r reading) {
 		value := address
 		for _, other := range []string{doc, goodToken + doc} {

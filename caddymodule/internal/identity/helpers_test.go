@@ -23,7 +23,7 @@ func (p placeholders) Get(name string) (any, bool) {
 // Addresses of peers. The proxy's is in the ranges that the tests trust.
 const (
 	proxyPeer    = "10.1.2.3:4711"
-	strangerPeer = "203.0.113.9:4711"
+	untrustedPeer = "203.0.113.9:4711"
 )
 
 func ranges(t testing.TB, texts ...string) []netip.Prefix {
@@ -69,7 +69,7 @@ func fromProxy(pairs ...string) *Request {
 
 // withPlaceholders returns a request with placeholders, from an untrusted peer.
 func withPlaceholders(p placeholders) *Request {
-	return &Request{Header: http.Header{}, Placeholders: p, RemoteAddr: strangerPeer}
+	return &Request{Header: http.Header{}, Placeholders: p, RemoteAddr: untrustedPeer}
 }
 
 // answered returns the placeholders that a proxy sets after its upstream responded.

@@ -21,8 +21,8 @@ func (i *Identifier) identifyByID(ctx context.Context, r *Request) (User, error)
 	address, at, rejection := i.address(ctx, r)
 	switch {
 	case rejection == nil:
-		rejection = i.refusal(ctx, r, address[at+1:])
-	case !i.addressNeeded && rejection.noAddress():
+		rejection = i.checkUser(ctx, r, address[at+1:])
+	case !i.requireAddress && rejection.noAddress():
 		return u, nil
 	}
 	if rejection != nil {
@@ -50,26 +50,26 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 	id, rejection := i.text(ctx, r, &i.userID)
 	switch {
 	case rejection != nil:
-		return "", rejection.ofID()
-	case i.byID && i.userID.joins() && strings.Contains(id, ","):
-		return "", ErrIDJoined
-	case !usableID(id), i.byID && isLeftOver(id):
+		return "", rejection.forUserID()
+	case i.byID && i.userID.mayBeJoined() && strings.Contains(id, ","):
+		return "", ErrJoinedID
+	case !usableID(id), i.byID && isMissingID(id):
 		return "", ErrNotID
 	}
 	return id, nil
 }
 
-// joins reports whether several header lines may arrive at s as one value. An
+// mayBeJoined reports whether several header lines may arrive at s as one value. An
 // intermediary may join them with commas (RFC 9110, section 5.3), and Caddy joins those
 // of a response. An address contains no comma, but an id may.
-func (s *source) joins() bool {
-	return s.paths == nil && (s.kind == kindHeader || s.kind == kindAnswer)
+func (s *source) mayBeJoined() bool {
+	return s.paths == nil && (s.kind == kindHeader || s.kind == kindResponse)
 }
 
-// isLeftOver reports whether s stands for a missing user: the text of an unreplaced
+// isMissingID reports whether s stands for a missing user: the text of an unreplaced
 // placeholder, what servers and languages write for an empty value, or text without a
 // visible character. As an id, it would make all users one user.
-func isLeftOver(s string) bool {
+func isMissingID(s string) bool {
 	switch s {
 	case "(null)", "null", "undefined", "None", "nil", "-":
 		return true

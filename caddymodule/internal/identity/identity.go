@@ -84,18 +84,18 @@ type Identifier struct {
 	name, firstName, lastName source
 
 	byID          bool // users are identified by their id
-	addressNeeded bool // reject users without an address
+	requireAddress bool // reject users without an address
 
 	sameID       bool          // email and user_id read the same value
-	unverified   []claims.Path // members next to the address that may deny its verification
-	dotted       bool          // accept only addresses with a dot in the domain
+	verificationPaths   []claims.Path // members next to the address that may deny its verification
+	requireDot       bool          // accept only addresses with a dot in the domain
 	nameEncoding names.Encoding
 	domains      map[string]struct{} // in lower case (ASCII); nil allows all
 	upstream     upstream            // the zero value allows any
 	ranges       []netip.Prefix      // empty: Request.TrustedProxy decides
 
 	verifier Verifier
-	asker    Asker
+	userinfoClient    UserinfoClient
 	forwards []string // see Forwards
 }
 
@@ -111,7 +111,7 @@ func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
 	}
 	address, at, rejection := i.address(ctx, r)
 	if rejection == nil {
-		rejection = i.refusal(ctx, r, address[at+1:])
+		rejection = i.checkUser(ctx, r, address[at+1:])
 	}
 	if rejection != nil {
 		return User{}, rejection
@@ -135,15 +135,15 @@ func (i *Identifier) address(ctx context.Context, r *Request) (address string, a
 		return "", 0, rejection
 	}
 	at, ok := checkAddress(address)
-	if !ok || i.dotted && !strings.Contains(address[at:], ".") {
+	if !ok || i.requireDot && !strings.Contains(address[at:], ".") {
 		return "", 0, ErrNotAddress
 	}
 	return address, at, nil
 }
 
-// refusal returns the reason to reject the user whose address was just read, or nil.
+// checkUser returns the reason to reject the user whose address was just read, or nil.
 // domain is the domain of that address.
-func (i *Identifier) refusal(ctx context.Context, r *Request, domain string) *Rejection {
+func (i *Identifier) checkUser(ctx context.Context, r *Request, domain string) *Rejection {
 	switch {
 	case i.deniesVerified(r):
 		return ErrEmailDenied
@@ -158,7 +158,7 @@ func (i *Identifier) refusal(ctx context.Context, r *Request, domain string) *Re
 // deniesVerified reports whether the document that contains the address says that the
 // address is not verified.
 func (i *Identifier) deniesVerified(r *Request) bool {
-	for _, p := range i.unverified {
+	for _, p := range i.verificationPaths {
 		if isFalse(r.read.document.Lookup(p)) {
 			return true
 		}

@@ -15,7 +15,7 @@ var simpleID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,40}$`)
 
 // key returns the expected key of a user: the exact id, or the address with ASCII
 // letters lowered.
-func (s *subject) key(o outcome) string {
+func (s *testConfig) key(o outcome) string {
 	if s.byID {
 		return o.id
 	}
@@ -29,12 +29,12 @@ func (s *subject) key(o outcome) string {
 
 // checkByID compares the outcome with the content of the request, for a config with
 // ByID.
-func (s *subject) checkByID(t *testing.T, a asked, got outcome) {
+func (s *testConfig) checkByID(t *testing.T, a testRequest, got outcome) {
 	id, number, ok := s.reads(a, s.id)
 	email, emailNumber, found := s.reads(a, s.email)
 	addressed := found && !emailNumber && simple.MatchString(email) && s.isSimple(a, s.email)
 	if got.reason != "" {
-		if ok && !number && addressed && s.affirmed(a) && simpleID.MatchString(id) && s.isSimple(a, s.id) {
+		if ok && !number && addressed && s.addressVerified(a) && simpleID.MatchString(id) && s.isSimple(a, s.id) {
 			t.Fatalf("%s: %q is nobody: %+v\nof %q", s.name, id, got, a)
 		}
 		return
@@ -68,7 +68,7 @@ func isUsable(id string) bool {
 
 // isJoined reports whether the header of the id may be several headers joined by
 // commas.
-func (s *subject) isJoined(a asked) bool {
+func (s *testConfig) isJoined(a testRequest) bool {
 	if strings.HasPrefix(s.id.from, "{") {
 		return false
 	}
@@ -79,7 +79,7 @@ func (s *subject) isJoined(a asked) bool {
 
 // goodID returns a value that the config accepts as an id: a plain id, or one of the
 // documents.
-func goodID(s subject, documents ...string) string {
+func goodID(s testConfig, documents ...string) string {
 	for _, text := range append([]string{"u-17"}, documents...) {
 		if value, ok := s.id.read(text); ok && value != nil {
 			return text
@@ -91,7 +91,7 @@ func goodID(s subject, documents ...string) string {
 // TestSeedsByID checks that configs with ByID find users without an address. Otherwise
 // the fuzz test would cover little of them.
 func TestSeedsByID(t *testing.T) {
-	for _, s := range subjects(t) {
+	for _, s := range testConfigs(t) {
 		if !s.byID || s.email.from == s.id.from || s.domain != "" || s.verified.from != "" {
 			continue
 		}

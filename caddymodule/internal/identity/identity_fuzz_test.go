@@ -18,11 +18,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
-// subjects returns all presets with every trust that they load with, and configs
+// testConfigs returns all presets with every trust that they load with, and configs
 // without a preset. Those that read an id are added again with ByID.
-func subjects(t testing.TB) (all []subject) {
-	var add func(s subject, c identity.Config, with string)
-	add = func(s subject, c identity.Config, with string) {
+func testConfigs(t testing.TB) (all []testConfig) {
+	var add func(s testConfig, c identity.Config, with string)
+	add = func(s testConfig, c identity.Config, with string) {
 		if s.id.from != "" && !c.ByID {
 			again, byID := s, c
 			again.byID, byID.ByID = true, true
@@ -34,7 +34,7 @@ func subjects(t testing.TB) (all []subject) {
 		}
 		c.Trust.Upstream = s.upstream
 		if c.Verify {
-			c.Verifier = believer{}
+			c.Verifier = fakeVerifier{}
 		}
 		i, err := identity.New(c)
 		if err != nil {
@@ -44,12 +44,12 @@ func subjects(t testing.TB) (all []subject) {
 		all = append(all, s)
 	}
 	// withTrust adds a config with each trust.
-	withTrust := func(s subject, c identity.Config) {
-		for with, change := range map[string]func(*subject){
-			"trust proxies, ranges":           func(s *subject) { s.mode, s.ranges = identity.TrustProxies, true },
-			"trust proxies, the server's":     func(s *subject) { s.mode = identity.TrustProxies },
-			"trust forward_auth":              func(s *subject) { s.mode = identity.TrustForwardAuth },
-			"trust forward_auth, an upstream": func(s *subject) { s.mode, s.upstream = identity.TrustForwardAuth, authServer },
+	withTrust := func(s testConfig, c identity.Config) {
+		for with, change := range map[string]func(*testConfig){
+			"trust proxies, ranges":           func(s *testConfig) { s.mode, s.ranges = identity.TrustProxies, true },
+			"trust proxies, the server's":     func(s *testConfig) { s.mode = identity.TrustProxies },
+			"trust forward_auth":              func(s *testConfig) { s.mode = identity.TrustForwardAuth },
+			"trust forward_auth, an upstream": func(s *testConfig) { s.mode, s.upstream = identity.TrustForwardAuth, authServer },
 		} {
 			s := s
 			change(&s)
@@ -78,28 +78,28 @@ func subjects(t testing.TB) (all []subject) {
 		}
 	}
 
-	withTrust(subject{
+	withTrust(testConfig{
 		name: "a document", email: reading{"X-Doc", inDocument("user.email")}, id: reading{"X-Doc", inDocument("data.0.id")}, names: []reading{{"X-Doc", inDocument("user.name")}},
 	}, identity.Config{Email: "x-doc user.email", UserID: "X-Doc data.0.id", Name: "X-Doc user.name"})
-	withTrust(subject{
+	withTrust(testConfig{
 		name: "two documents", email: reading{"X-Doc", inDocument("user.email")}, id: reading{"X-Other", inDocument("data.0.id")}, names: []reading{{"X-Other", inDocument("user.name")}},
 	}, identity.Config{Email: "X-Doc user.email", UserID: "X-Other data.0.id", Name: "X-Other user.name"})
-	withTrust(subject{
+	withTrust(testConfig{
 		name: "authelia and domains", email: reading{"Remote-Email", asIs}, id: reading{"Remote-User", asIs}, names: []reading{{"Remote-Name", asIs}}, domain: "x.example",
 	}, identity.Config{Preset: "authelia", Domains: []string{"X.example"}, NameEncoding: names.Percent})
-	withTrust(subject{
+	withTrust(testConfig{
 		name: "verified", email: reading{"X-Email", asIs}, verified: reading{"X-Verified", asIs},
 	}, identity.Config{Email: "X-Email", Verified: "X-Verified"})
-	withTrust(subject{
+	withTrust(testConfig{
 		name: "verified, with an id", email: reading{"X-Email", asIs}, id: reading{"X-User", asIs}, verified: reading{"X-Verified", asIs},
 	}, identity.Config{Email: "X-Email", UserID: "X-User", Verified: "X-Verified"})
-	add(subject{name: "an assertion", any: true, email: reading{"Authorization", inToken("email")}, id: reading{"Authorization", inToken("sub")}},
+	add(testConfig{name: "an assertion", any: true, email: reading{"Authorization", inToken("email")}, id: reading{"Authorization", inToken("sub")}},
 		identity.Config{Email: "Authorization email", UserID: "Authorization sub", Verify: true}, "from anyone")
-	add(subject{name: "a map", email: reading{"{user_email}", asIs}, id: reading{"{user_id}", asIs}, names: []reading{{"{user_name}", asIs}}},
+	add(testConfig{name: "a map", email: reading{"{user_email}", asIs}, id: reading{"{user_id}", asIs}, names: []reading{{"{user_name}", asIs}}},
 		identity.Config{Email: "{user_email}", UserID: "{user_id}", Name: "{user_name}", NameEncoding: names.Base64}, "")
-	add(subject{name: "a document in a variable", email: reading{"{http.vars.doc}", inDocument("email")}, id: reading{"{http.vars.doc}", inDocument("sub")}, names: []reading{{"{http.vars.doc}", inDocument("name")}}},
+	add(testConfig{name: "a document in a variable", email: reading{"{http.vars.doc}", inDocument("email")}, id: reading{"{http.vars.doc}", inDocument("sub")}, names: []reading{{"{http.vars.doc}", inDocument("name")}}},
 		identity.Config{Email: "{http.vars.doc} email", UserID: "{http.vars.doc} sub", Name: "{http.vars.doc} name"}, "")
-	add(subject{name: "a certificate", email: reading{"{http.request.tls.client.san.emails}", asIs}, id: reading{"{http.request.tls.client.serial}", asIs}},
+	add(testConfig{name: "a certificate", email: reading{"{http.request.tls.client.san.emails}", asIs}, id: reading{"{http.request.tls.client.serial}", asIs}},
 		identity.Config{Email: "{http.request.tls.client.san.emails}", UserID: "{http.request.tls.client.serial}"}, "")
 
 	said := func(path string) reading {
@@ -109,13 +109,13 @@ func subjects(t testing.TB) (all []subject) {
 		}}
 	}
 	for _, byID := range []bool{false, true} {
-		i, err := identity.NewUserinfo(identity.UserinfoConfig{ByID: byID, Asker: application{}, Email: "user.email", UserID: "data.0.id", Name: "user.name"})
+		i, err := identity.NewUserinfo(identity.UserinfoConfig{ByID: byID, Client: application{}, Email: "user.email", UserID: "data.0.id", Name: "user.name"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, subject{name: fmt.Sprintf("userinfo, by id %t", byID), Identifier: i, byID: byID, any: true, email: said("user.email"), id: said("data.0.id"), names: []reading{said("user.name")}})
+		all = append(all, testConfig{name: fmt.Sprintf("userinfo, by id %t", byID), Identifier: i, byID: byID, any: true, email: said("user.email"), id: said("data.0.id"), names: []reading{said("user.name")}})
 	}
-	slices.SortFunc(all, func(a, b subject) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b testConfig) int { return strings.Compare(a.name, b.name) })
 	return all
 }
 
@@ -136,8 +136,8 @@ const answered = "http.reverse_proxy.header."
 
 // parse builds a request from texts: the lines of its header and of an auth server's
 // response, and placeholders with their values, one per line.
-func parse(flags byte, head, answer, placeholders string) asked {
-	a := asked{header: lines(head), known: known{}, flags: flags}
+func parse(flags byte, head, answer, placeholders string) testRequest {
+	a := testRequest{header: lines(head), known: known{}, flags: flags}
 	for line := range strings.SplitSeq(placeholders, "\n") {
 		name, text, ok := strings.Cut(line, "=")
 		if !ok {
@@ -169,7 +169,7 @@ func parse(flags byte, head, answer, placeholders string) asked {
 }
 
 // at returns the value of a source, if the source is trusted.
-func (s *subject) at(a asked, r reading) (any, bool) {
+func (s *testConfig) at(a testRequest, r reading) (any, bool) {
 	name, closed := strings.CutSuffix(r.from, "}")
 	switch {
 	case r.from == "":
@@ -198,7 +198,7 @@ func (s *subject) at(a asked, r reading) (any, bool) {
 }
 
 // reads returns the value of a source: a text, or, in a document, a number.
-func (s *subject) reads(a asked, r reading) (text string, number, ok bool) {
+func (s *testConfig) reads(a testRequest, r reading) (text string, number, ok bool) {
 	value, ok := s.at(a, r)
 	if !ok {
 		return "", false, false
@@ -225,7 +225,7 @@ type outcome struct {
 func reveal(s masked.String) string { return s.Reveal() }
 
 // outcome identifies the user of a request.
-func (s *subject) outcome(t *testing.T, a asked) (o outcome) {
+func (s *testConfig) outcome(t *testing.T, a testRequest) (o outcome) {
 	r := a.request()
 	user, err := s.Identify(t.Context(), r)
 	if err != nil {
@@ -249,12 +249,12 @@ func (s *subject) outcome(t *testing.T, a asked) (o outcome) {
 }
 
 // readings returns all sources of a config, the address first.
-func (s *subject) readings() []reading {
+func (s *testConfig) readings() []reading {
 	return slices.DeleteFunc(append([]reading{s.email, s.id, s.verified}, s.names...), func(r reading) bool { return r.from == "" })
 }
 
 // sources returns the headers and placeholders that a config reads.
-func (s *subject) sources() (headers, placeholders []string) {
+func (s *testConfig) sources() (headers, placeholders []string) {
 	for _, r := range s.readings() {
 		switch {
 		case strings.HasPrefix(r.from, "{"):
@@ -286,8 +286,8 @@ var simple = regexp.MustCompile(`^[a-z0-9][a-z0-9.+_-]{0,40}@x\.example$`)
 // the value of the configured source. Nothing else in the request may change the
 // result.
 func FuzzIdentity(f *testing.F) {
-	all := subjects(f)
-	noise := everything(all)
+	all := testConfigs(f)
+	noise := forgedRequest(all)
 	for n, s := range all {
 		// TestSeedsOfIdentity runs all seeds. Here they would take the time for new
 		// inputs.
@@ -304,8 +304,8 @@ func FuzzIdentity(f *testing.F) {
 // TestSeedsOfIdentity runs FuzzIdentity with all seeds. Every config must find a user,
 // with a name if it reads one. Otherwise the fuzz test would not cover it.
 func TestSeedsOfIdentity(t *testing.T) {
-	all := subjects(t)
-	noise := everything(all)
+	all := testConfigs(t)
+	noise := forgedRequest(all)
 	for n, s := range all {
 		found, named := false, s.names == nil
 		for m, seed := range seeds(s) {

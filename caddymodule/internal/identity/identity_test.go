@@ -32,7 +32,7 @@ func TestVerified(t *testing.T) {
 		r := fromProxy("X-Verified", "true")
 		r.Placeholders = placeholders{"http.auth.user.id": "a@x.io"}
 		wantUser(t, i, r, "a@x.io")
-		r.RemoteAddr = strangerPeer
+		r.RemoteAddr = untrustedPeer
 		wantRejection(t, i, r, ErrEmailUnverified)
 		r.RemoteAddr = proxyPeer
 		r.Header.Add("X-Verified", "true")
@@ -116,8 +116,8 @@ func TestNothingPrints(t *testing.T) {
 
 func TestRejections(t *testing.T) {
 	all := []*Rejection{
-		ErrNoAuthentication, ErrNotOfUser, ErrNoForwardAuth, ErrNotAnswered, ErrNoHeader, ErrUnset, ErrEmpty,
-		ErrHeaderTwice, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
+		ErrNoAuthentication, ErrNoUserPlaceholder, ErrNoForwardAuth, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty,
+		ErrDuplicateHeader, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
 		ErrUntrustedPeer, ErrEarlyData, ErrTemplateInclude, ErrWrongUpstream, ErrUnverifiedCertificate,
 	}
 	hints := map[string]bool{}
@@ -157,7 +157,7 @@ func TestAllocations(t *testing.T) {
 		"unverified":         {plain, withPlaceholders(placeholders{"http.auth.user.id": "a@example.com"}), 0},
 		"another domain":     {proxied, fromProxy("Remote-Email", "a@evil.io"), 0},
 		"twice":              {proxied, fromProxy("Remote-Email", "a@x.io", "Remote-Email", "a@x.io"), 0},
-		"an untrusted peer":  {proxied, &Request{Header: header("Remote-Email", "a@x.io"), RemoteAddr: strangerPeer}, 0},
+		"an untrusted peer":  {proxied, &Request{Header: header("Remote-Email", "a@x.io"), RemoteAddr: untrustedPeer}, 0},
 		"the wrong upstream": {asked, withPlaceholders(answered("app:80", "Remote-Email", "a@x.io")), 0},
 	}
 	for name, tt := range tests {
@@ -178,7 +178,7 @@ func TestAllocations(t *testing.T) {
 // FuzzIdentify tests I13: the result depends only on the configured source and the
 // peer, whatever else the request contains.
 func FuzzIdentify(f *testing.F) {
-	f.Add("X_Remote_Email", "evil@x.io", "Remote.Email", "evil@x.io", "http.auth.candidate.id", "evil@x.io", strangerPeer)
+	f.Add("X_Remote_Email", "evil@x.io", "Remote.Email", "evil@x.io", "http.auth.candidate.id", "evil@x.io", untrustedPeer)
 	f.Add("Remote-Emai", "evil@x.io", "Remote-Email2", "", "http.request.header.Remote-Email", "evil@x.io", proxyPeer)
 	f.Add("X-Forwarded-For", "10.1.2.3", "Forwarded", "for=10.1.2.3", "user_email", "evil@x.io", "@")
 	f.Add("Remote-Email", "evil@x.io", "remote-email", "evil@x.io", "http.vars.client_ip", "10.1.2.3", "")
@@ -195,7 +195,7 @@ func FuzzIdentify(f *testing.F) {
 			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, ErrNoHeader)
 			h["Remote-Email"] = []string{"a@x.io"}
 			wantUser(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "a@x.io")
-			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: strangerPeer}, ErrUntrustedPeer)
+			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: untrustedPeer}, ErrUntrustedPeer)
 		})
 		t.Run("an answer of the auth server", func(t *testing.T) {
 			i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
@@ -203,7 +203,7 @@ func FuzzIdentify(f *testing.F) {
 			maps.Copy(p, answered("authelia:9091"))
 			delete(p, "http.reverse_proxy.header.Remote-Email")
 			r := &Request{Header: noise, Placeholders: p, RemoteAddr: peer, TLS: new(tls.ConnectionState), TrustedProxy: true}
-			wantRejection(t, i, r, ErrNotAnswered)
+			wantRejection(t, i, r, ErrNoResponseHeader)
 			p["http.reverse_proxy.header.Remote-Email"] = "a@x.io"
 			wantUser(t, i, r, "a@x.io")
 		})
@@ -212,7 +212,7 @@ func FuzzIdentify(f *testing.F) {
 			p := placeholders{placeholder: text, "http.auth.user.id": "alice"}
 			delete(p, "http.auth.user.email")
 			r := &Request{Header: noise, Placeholders: p, RemoteAddr: peer}
-			wantRejection(t, i, r, ErrNotOfUser)
+			wantRejection(t, i, r, ErrNoUserPlaceholder)
 			p["http.auth.user.email"] = "a@x.io"
 			wantUser(t, i, r, "a@x.io")
 		})
@@ -222,12 +222,12 @@ func FuzzIdentify(f *testing.F) {
 			delete(h, "Remote-Email")
 			delete(h, "Remote-User")
 			p := placeholders{placeholder: text}
-			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, ErrNoHeader.ofID())
+			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, ErrNoHeader.forUserID())
 			h["Remote-User"] = []string{"u-1"}
 			wantID(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "u-1", "")
 			h["Remote-Email"] = []string{"a@x.io"}
 			wantID(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "u-1", "a@x.io")
-			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: strangerPeer}, ErrUntrustedPeer)
+			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: untrustedPeer}, ErrUntrustedPeer)
 			// If the request is accepted, the id is value1, and the address is empty or
 			// value2.
 			h["Remote-User"], h["Remote-Email"] = []string{value1}, []string{value2}

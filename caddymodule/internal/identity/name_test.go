@@ -66,7 +66,7 @@ func TestNamesFromHeaders(t *testing.T) {
 	wantNames(t, i, fromProxy("Remote-Name", "Alice", "Remote-Name", "Alice"), "", "")
 	wantNames(t, i, fromProxy("Remote_Name", "Alice", "Remote.Name", "Alice"), "", "")
 	r := fromProxy("Remote-Name", "Alice Miller")
-	r.RemoteAddr = strangerPeer
+	r.RemoteAddr = untrustedPeer
 	wantNames(t, i, r, "", "")
 }
 

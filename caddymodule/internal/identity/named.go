@@ -15,7 +15,7 @@ func UserByEmail(address string) (User, error) {
 // UserByID returns the user with this id, where users are identified by id
 // (Config.ByID). It has the same key as the user of a request. Its error is ErrNotID.
 func UserByID(id string) (User, error) {
-	if id == "" || !usableID(id) || isLeftOver(id) {
+	if id == "" || !usableID(id) || isMissingID(id) {
 		return User{}, ErrNotID
 	}
 	return User{ID: masked.New(id), byID: true}, nil

@@ -242,17 +242,17 @@ func testHeaderPreset(t *testing.T, p presets.Preset) {
 	wantRejection(t, i, fromProxy(email, ""), ErrEmpty)
 	wantRejection(t, i, fromProxy(email, " "), ErrEmpty)
 	wantRejection(t, i, fromProxy(), ErrNoHeader)
-	wantRejection(t, i, fromProxy(email, mine, email, mine), ErrHeaderTwice)
+	wantRejection(t, i, fromProxy(email, mine, email, mine), ErrDuplicateHeader)
 	wantRejection(t, i, fromProxy(strings.ReplaceAll(email, "-", "_"), mine), ErrNoHeader)
 	wantRejection(t, i, fromProxy(strings.ReplaceAll(email, "-", "."), mine), ErrNoHeader)
 	if p.Sources.Email.Paths == nil {
 		wantRejection(t, i, fromProxy(email, mine+", b@x.io"), ErrNotAddress)
 	} else {
 		wantRejection(t, i, fromProxy(email, "a@x.io"), ErrNotDocument)
-		wantRejection(t, i, fromProxy(email, b64(`{}`)), ErrNotClaimed)
+		wantRejection(t, i, fromProxy(email, b64(`{}`)), ErrNoClaim)
 	}
 	stranger := fromProxy(pairs...)
-	stranger.RemoteAddr = strangerPeer
+	stranger.RemoteAddr = untrustedPeer
 	wantRejection(t, i, stranger, ErrUntrustedPeer)
 	others := headersOfAllPresets(p.Name) // not read: a preset reads no header of another one
 	for n := 0; n < len(others); n += 2 {
@@ -270,7 +270,7 @@ func testHeaderPreset(t *testing.T, p presets.Preset) {
 	wantNames(t, asked, r, want.first, want.last)
 	r = fromProxy(email, "evil@x.io")
 	r.Placeholders = answered("auth:9000")
-	wantRejection(t, asked, r, ErrNotAnswered)
+	wantRejection(t, asked, r, ErrNoResponseHeader)
 }
 
 func testSignedPreset(t *testing.T, p presets.Preset) {
@@ -282,7 +282,7 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 		for _, v := range values {
 			r.Header.Add(want.header, v)
 		}
-		r.RemoteAddr = strangerPeer // accepted from any peer
+		r.RemoteAddr = untrustedPeer // accepted from any peer
 		return r
 	}
 	r := request(want.payload)
@@ -294,8 +294,8 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 	wantRejection(t, i, request(), ErrNoHeader)
 	wantRejection(t, i, request(""), ErrEmpty)
 	wantRejection(t, i, request("forged"), ErrAssertionSignature)
-	wantRejection(t, i, request(want.payload, want.payload), ErrHeaderTwice)
-	wantRejection(t, i, request(`{"aud":"me"}`), ErrNotClaimed)
+	wantRejection(t, i, request(want.payload, want.payload), ErrDuplicateHeader)
+	wantRejection(t, i, request(`{"aud":"me"}`), ErrNoClaim)
 	wantRejection(t, i, request(strings.ReplaceAll(want.payload, "a@x.io", "")), ErrEmpty)
 	wantRejection(t, i, request(strings.ReplaceAll(want.payload, `"a@x.io"`, "7")), ErrNotText)
 	wantRejection(t, i, request(strings.ReplaceAll(want.payload, "{", `{"email_verified":false,"emailVerified":false,`)), firstRejection(want.payload))
@@ -323,7 +323,7 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 	wantUser(t, asked, r, "a@x.io")
 	r = request(want.payload)
 	r.Placeholders = answered("auth:9000")
-	wantRejection(t, asked, r, ErrNotAnswered)
+	wantRejection(t, asked, r, ErrNoResponseHeader)
 }
 
 // firstRejection returns the rejection of a payload to which email_verified is added:

@@ -14,7 +14,7 @@ import (
 // is none.
 func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text string, rejection *Rejection) {
 	if s.paths == nil {
-		text, rejection = i.plain(r, s.location)
+		text, rejection = i.plainValue(r, s.location)
 	} else {
 		var value any
 		if value, rejection = i.claim(ctx, r, s); rejection == nil {
@@ -40,8 +40,8 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 	return text, nil
 }
 
-// plain returns the value at p as text. An empty value is returned as "".
-func (i *Identifier) plain(r *Request, p location) (string, *Rejection) {
+// plainValue returns the value at p as text. An empty value is returned as "".
+func (i *Identifier) plainValue(r *Request, p location) (string, *Rejection) {
 	if p.kind != kindHeader && p.kind != kindAssertion {
 		value, rejection := i.lookup(r, p)
 		if rejection != nil {
@@ -59,7 +59,7 @@ func (i *Identifier) plain(r *Request, p location) (string, *Rejection) {
 		}
 	}
 	if len(values) > 1 {
-		return "", ErrHeaderTwice
+		return "", ErrDuplicateHeader
 	}
 	return values[0], nil
 }
@@ -75,12 +75,12 @@ func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Re
 		v, err := doc.Only(p)
 		switch {
 		case err != nil:
-			return nil, ErrSeveral
+			return nil, ErrMultipleValues
 		case v != nil:
 			return v, nil
 		}
 	}
-	return nil, ErrNotClaimed
+	return nil, ErrNoClaim
 }
 
 // document returns the document of a source. The last document is cached in the
@@ -98,10 +98,10 @@ func (i *Identifier) document(ctx context.Context, r *Request, s *source) (claim
 
 func (i *Identifier) fetch(ctx context.Context, r *Request, s *source) (claims.Document, *Rejection) {
 	if s.kind == kindApplication {
-		doc, err := i.asker.Ask(ctx, r.Host, r.Header)
+		doc, err := i.userinfoClient.Fetch(ctx, r.Host, r.Header)
 		return doc, rejectionOf(err, ErrUserinfoUnavailable)
 	}
-	text, rejection := i.plain(r, s.location)
+	text, rejection := i.plainValue(r, s.location)
 	switch {
 	case rejection != nil:
 		return claims.Document{}, rejection
@@ -210,11 +210,11 @@ func (i *Identifier) lookup(r *Request, s location) (any, *Rejection) {
 		return nil, ErrUnverifiedCertificate
 	}
 	if r.Placeholders == nil {
-		return nil, unset(r, s)
+		return nil, unsetReason(r, s)
 	}
 	value, known := r.Placeholders.Get(s.key)
-	if s.kind == kindAnswer && i.upstream != (upstream{}) {
-		switch same, proxied := i.upstream.is(r.Placeholders); {
+	if s.kind == kindResponse && i.upstream != (upstream{}) {
+		switch same, proxied := i.upstream.wasChosen(r.Placeholders); {
 		case !proxied && !known:
 			return nil, ErrNoForwardAuth
 		case !same:
@@ -222,13 +222,13 @@ func (i *Identifier) lookup(r *Request, s location) (any, *Rejection) {
 		}
 	}
 	if !known {
-		return nil, unset(r, s)
+		return nil, unsetReason(r, s)
 	}
 	return value, nil
 }
 
-// unset returns the reason why the placeholder of a source is unset.
-func unset(r *Request, s location) *Rejection {
+// unsetReason returns the reason why the placeholder of a source is unset.
+func unsetReason(r *Request, s location) *Rejection {
 	knows := func(name string) bool {
 		if r.Placeholders == nil {
 			return false
@@ -242,12 +242,12 @@ func unset(r *Request, s location) *Rejection {
 		if !knows(userPrefix + "id") {
 			return ErrNoAuthentication
 		}
-		return ErrNotOfUser
-	case kindAnswer:
+		return ErrNoUserPlaceholder
+	case kindResponse:
 		if !knows("http.reverse_proxy.status_code") {
 			return ErrNoForwardAuth
 		}
-		return ErrNotAnswered
+		return ErrNoResponseHeader
 	default:
 		return ErrUnset
 	}

@@ -45,12 +45,12 @@ var (
 	// of a wrong order of directives.
 	ErrNoAuthentication = &Rejection{ReasonMissing, "no authentication ran before this handler: if it is inside a handle or route, the token directive belongs there too"}
 	// ErrNotOfUser: an authentication ran, but did not set the placeholder.
-	ErrNotOfUser = &Rejection{ReasonMissing, "the authentication before this handler does not set the placeholder that the option email names"}
+	ErrNoUserPlaceholder = &Rejection{ReasonMissing, "the authentication before this handler does not set the placeholder that the option email names"}
 	// ErrNoForwardAuth: no auth server was called before this handler, probably because
 	// of a wrong order of directives.
 	ErrNoForwardAuth = &Rejection{ReasonMissing, "no forward_auth ran before this handler: if it is inside a handle or route, the token directive belongs there too"}
 	// ErrNotAnswered: the auth server's response does not have the header.
-	ErrNotAnswered = &Rejection{ReasonMissing, "the auth server's answer is without the header that the option email names"}
+	ErrNoResponseHeader = &Rejection{ReasonMissing, "the auth server's answer is without the header that the option email names"}
 	// ErrNoHeader: the request does not have the header.
 	ErrNoHeader = &Rejection{ReasonMissing, "the request is without the header that the option email names"}
 	// ErrUnset: the placeholder is unset.
@@ -62,13 +62,13 @@ var (
 // Rejections because of the value.
 var (
 	// ErrHeaderTwice: the request has the header more than once.
-	ErrHeaderTwice = &Rejection{ReasonAmbiguous, "the header that the option email names stands in the request more than once: let the proxy replace it instead of adding to it"}
+	ErrDuplicateHeader = &Rejection{ReasonAmbiguous, "the header that the option email names stands in the request more than once: let the proxy replace it instead of adding to it"}
 	// ErrNotText: the value is a number, a list of several, or the like.
 	ErrNotText = &Rejection{ReasonInvalid, "the source that the option email names is neither a text nor a list of exactly one"}
 	// ErrNotID: the value is not a valid id.
 	ErrNotID = &Rejection{ReasonInvalid, "the source that the option user_id names does not hold one id: a text, or a list of exactly one, or in JSON an integer; of at most 256 bytes, in UTF-8, without control characters; and not what stands for nobody, such as (null), undefined, a dash, or the braces of a placeholder"}
 	// ErrIDJoined: the header may be several headers joined by commas.
-	ErrIDJoined = &Rejection{ReasonAmbiguous, "the header that the option user_id names has a comma in it, as if it were several lines joined: let the proxy or the auth server send one; an id that has a comma itself can come through a map"}
+	ErrJoinedID = &Rejection{ReasonAmbiguous, "the header that the option user_id names has a comma in it, as if it were several lines joined: let the proxy or the auth server send one; an id that has a comma itself can come through a map"}
 	// ErrNotAddress: the value is not one plain address.
 	ErrNotAddress = &Rejection{ReasonInvalid, "the source that the option email names does not hold one plain address (name@domain, nothing around it, not a list)"}
 	// ErrEmailUnverified: the verified source does not say yes.
@@ -105,7 +105,7 @@ var (
 	ErrAssertionKey = &Rejection{ReasonInvalid, "the assertion is signed by a key that the option jwks does not list"}
 	// ErrKeysThrottled: its key is unknown, and the rate limit for fetching unknown
 	// keys is exceeded.
-	ErrKeysThrottled = &Rejection{ReasonInvalid, "the assertion is signed by a key that is not known, and the key server was asked for too many of those just now"}
+	ErrKeysRateLimited = &Rejection{ReasonInvalid, "the assertion is signed by a key that is not known, and the key server was asked for too many of those just now"}
 	// ErrKeysUnavailable: no keys could be fetched yet.
 	ErrKeysUnavailable = &Rejection{ReasonInvalid, "the assertion cannot be verified: the keys of the option jwks could not be fetched"}
 	// ErrAssertionSignature: its signature is wrong.
@@ -113,7 +113,7 @@ var (
 	// ErrAssertionExpired: it has expired, or has no valid expiry (exp).
 	ErrAssertionExpired = &Rejection{ReasonInvalid, "the assertion has expired, or has no exp: look at this server's clock"}
 	// ErrAssertionEarly: it is not valid yet.
-	ErrAssertionEarly = &Rejection{ReasonInvalid, "the assertion is of the future: look at this server's clock"}
+	ErrAssertionNotYetValid = &Rejection{ReasonInvalid, "the assertion is of the future: look at this server's clock"}
 	// ErrAssertionIssuer: it has another issuer.
 	ErrAssertionIssuer = &Rejection{ReasonInvalid, "the assertion is not of the option issuer"}
 	// ErrAssertionAudience: it is for another audience.
@@ -128,18 +128,18 @@ var (
 	// ErrNotDocument: the header does not contain JSON.
 	ErrNotDocument = &Rejection{ReasonInvalid, "the header that the option email names holds no JSON, base64 of JSON or token, or it has a member twice"}
 	// ErrSeveral: the path leads into a list with more than one element.
-	ErrSeveral = &Rejection{ReasonAmbiguous, "the path of the option email goes into a list of several, of which anyone may be the caller: name a route or a claim that is about the caller alone"}
+	ErrMultipleValues = &Rejection{ReasonAmbiguous, "the path of the option email goes into a list of several, of which anyone may be the caller: name a route or a claim that is about the caller alone"}
 	// ErrNotClaimed: the document has no value at the path.
-	ErrNotClaimed = &Rejection{ReasonMissing, "what the option email reads has no value at that path"}
+	ErrNoClaim = &Rejection{ReasonMissing, "what the option email reads has no value at that path"}
 )
 
 // Rejections of the option userinfo.
 var (
 	// ErrNoSession: the request has none of the headers to forward, so the application
 	// is not called.
-	ErrNoSession = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so nobody is signed in"}
+	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so nobody is signed in"}
 	// ErrNotSignedIn: the application responded with 401 or 403.
-	ErrNotSignedIn = &Rejection{ReasonMissing, "the application of the option userinfo says that nobody is signed in"}
+	ErrUnauthenticated = &Rejection{ReasonMissing, "the application of the option userinfo says that nobody is signed in"}
 	// ErrUserinfoBusy: too many requests wait for the application.
 	ErrUserinfoBusy = &Rejection{ReasonUserinfoUnavailable, "too many requests wait for the application of the option userinfo; see the option max_waiting"}
 	// ErrUserinfoUnavailable: the application did not respond, or its response is not a
@@ -152,25 +152,25 @@ var (
 func (r *Rejection) IsInvalidToken() bool {
 	switch r {
 	case ErrAssertionMalformed, ErrAssertionAlgorithm, ErrAssertionKey, ErrAssertionSignature, ErrAssertionExpired,
-		ErrAssertionEarly, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionSigner:
+		ErrAssertionNotYetValid, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionSigner:
 		return true
 	}
 	return false
 }
 
-// ofID maps the rejections that name the option email to their variants for the option
+// userIDVariants maps the rejections that name the option email to their variants for the option
 // user_id.
-var ofID = func() map[*Rejection]*Rejection {
+var userIDVariants = func() map[*Rejection]*Rejection {
 	twins := map[*Rejection]*Rejection{ErrNotText: ErrNotID, ErrNotAddress: ErrNotID}
-	for _, r := range []*Rejection{ErrNotOfUser, ErrNotAnswered, ErrNoHeader, ErrUnset, ErrEmpty, ErrHeaderTwice, ErrNotDocument, ErrSeveral, ErrNotClaimed} {
+	for _, r := range []*Rejection{ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim} {
 		twins[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option user_id")}
 	}
 	return twins
 }()
 
 // ofID returns the variant of r for the option user_id, or r if it has none.
-func (r *Rejection) ofID() *Rejection {
-	if twin := ofID[r]; twin != nil {
+func (r *Rejection) forUserID() *Rejection {
+	if twin := userIDVariants[r]; twin != nil {
 		return twin
 	}
 	return r

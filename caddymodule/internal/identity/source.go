@@ -17,7 +17,7 @@ const (
 	kindUser                    // a placeholder set by the authentication
 	kindOperator                // a placeholder set by the operator's own directives
 	kindCertificate             // a placeholder of the client certificate
-	kindAnswer                  // a header of the last proxy's response
+	kindResponse                  // a header of the last proxy's response
 	kindHeader                  // a header of the request
 	kindAssertion               // a header of the request with a signed assertion, accepted from any peer
 	kindApplication             // the application's response
@@ -42,7 +42,7 @@ type source struct {
 // parseSource parses a source, without regard to trust: a request header is returned as
 // kindHeader.
 func parseSource(s presets.Source) (source, error) {
-	p, err := parsePlace(s.From)
+	p, err := parseLocation(s.From)
 	if err != nil {
 		return source{}, err
 	}
@@ -67,42 +67,42 @@ const (
 	userPrefix          = "http.auth.user."
 	varsPrefix          = "http.vars."
 	certificatePrefix   = "http.request.tls.client."
-	answerPrefix        = "http.reverse_proxy.header."
+	responsePrefix        = "http.reverse_proxy.header."
 	requestHeaderPrefix = "http.request.header."
 )
 
-// caddysOwn are the variables that Caddy sets on every request. None identifies a user.
-var caddysOwn = map[string]bool{"client_ip": true, "trusted_proxy": true, "uuid": true, "start_time": true, "root": true}
+// caddyVars are the variables that Caddy sets on every request. None identifies a user.
+var caddyVars = map[string]bool{"client_ip": true, "trusted_proxy": true, "uuid": true, "start_time": true, "root": true}
 
-// refusals explains, by prefix, why a placeholder cannot be a source. The first match
+// invalidSources explains, by prefix, why a placeholder cannot be a source. The first match
 // is used.
-var refusals = [...]struct{ prefix, why string }{
+var invalidSources = [...]struct{ prefix, why string }{
 	{"http.auth.candidate.", "is a user whom no authentication accepted: write one such as {http.auth.user.id}"},
 	{"http.auth.", "is not what an authentication says of a user: write one such as {http.auth.user.id}"},
-	{"http.request.uri", "is written by the client: " + insteadWrite},
-	{"http.request.orig_uri", "is written by the client: " + insteadWrite},
-	{"http.request.cookie.", "is written by the client: " + insteadWrite},
-	{"http.request.body", "is written by the client: " + insteadWrite},
+	{"http.request.uri", "is written by the client: " + validSources},
+	{"http.request.orig_uri", "is written by the client: " + validSources},
+	{"http.request.cookie.", "is written by the client: " + validSources},
+	{"http.request.body", "is written by the client: " + validSources},
 	{"http.request.tls.", "says nothing of the client's certificate: write one such as {http.request.tls.client.san.emails}"},
-	{"http.request.", "does not say who the user is: " + insteadWrite},
+	{"http.request.", "does not say who the user is: " + validSources},
 	{"http.reverse_proxy.", "is not what an auth server says of a user: write one such as {http.reverse_proxy.header.Remote-Email}"},
 	{"http.regexp.", "is cut out of something else, perhaps by the client's doing: let a map put it into a name without a dot, such as {user_email}"},
-	{"http.vars.", "is Caddy's own variable: " + insteadWrite},
+	{"http.vars.", "is Caddy's own variable: " + validSources},
 	{"header.", "is no placeholder: write the header's name alone, with a line \"trust\""},
 	{"vars.", "is no placeholder: write it out, such as {http.vars.user_email}"},
 	{"rp.", "is no placeholder: write it out, such as {http.reverse_proxy.header.Remote-Email}"},
-	{"query.", "is written by the client: " + insteadWrite},
-	{"cookie.", "is written by the client: " + insteadWrite},
-	{"env.", "is the same for every user: " + insteadWrite},
-	{"file.", "is the same for every user: " + insteadWrite},
-	{"system.", "is the same for every user: " + insteadWrite},
-	{"time.", "is the same for every user: " + insteadWrite},
+	{"query.", "is written by the client: " + validSources},
+	{"cookie.", "is written by the client: " + validSources},
+	{"env.", "is the same for every user: " + validSources},
+	{"file.", "is the same for every user: " + validSources},
+	{"system.", "is the same for every user: " + validSources},
+	{"time.", "is the same for every user: " + validSources},
 }
 
-const insteadWrite = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
+const validSources = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
 
-// parsePlace parses the name of a header, or a placeholder in braces.
-func parsePlace(written string) (location, error) {
+// parseLocation parses the name of a header, or a placeholder in braces.
+func parseLocation(written string) (location, error) {
 	inner, opened := strings.CutPrefix(written, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
 	switch {
@@ -111,7 +111,7 @@ func parsePlace(written string) (location, error) {
 	case opened:
 		return parsePlaceholder(written, inner)
 	case strings.EqualFold(written, "Host"):
-		return location{}, fmt.Errorf("%s does not say who the user is: %s", written, insteadWrite)
+		return location{}, fmt.Errorf("%s does not say who the user is: %s", written, validSources)
 	case !isToken(written):
 		return location{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
 	}
@@ -126,28 +126,28 @@ func parsePlaceholder(written, name string) (location, error) {
 	if header, ok := strings.CutPrefix(name, requestHeaderPrefix); ok && isToken(header) {
 		return location{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
-	if header, ok := strings.CutPrefix(name, answerPrefix); ok && isToken(header) {
+	if header, ok := strings.CutPrefix(name, responsePrefix); ok && isToken(header) {
 		// Caddy's reverse_proxy sets canonical names only.
-		return location{kindAnswer, answerPrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
+		return location{kindResponse, responsePrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
 	switch {
-	case longer(name, userPrefix):
+	case hasName(name, userPrefix):
 		return location{kindUser, name}, nil
-	case longer(name, certificatePrefix):
+	case hasName(name, certificatePrefix):
 		return location{kindCertificate, name}, nil
-	case longer(name, varsPrefix) && !caddysOwn[name[len(varsPrefix):]], !strings.Contains(name, "."):
+	case hasName(name, varsPrefix) && !caddyVars[name[len(varsPrefix):]], !strings.Contains(name, "."):
 		return location{kindOperator, name}, nil
 	}
-	for _, r := range refusals {
+	for _, r := range invalidSources {
 		if strings.HasPrefix(name, r.prefix) {
 			return location{}, fmt.Errorf("%s %s", written, r.why)
 		}
 	}
-	return location{}, fmt.Errorf("%s is not known to say who the user is: %s", written, insteadWrite)
+	return location{}, fmt.Errorf("%s is not known to say who the user is: %s", written, validSources)
 }
 
-// longer reports whether name starts with prefix and has more text after it.
-func longer(name, prefix string) bool {
+// hasName reports whether name starts with prefix and has more text after it.
+func hasName(name, prefix string) bool {
 	return len(name) > len(prefix) && strings.HasPrefix(name, prefix)
 }
 

@@ -21,7 +21,7 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	}
 	switch t.Mode {
 	case TrustNone:
-		errs = append(errs, refuseHeaders(options, c)...)
+		errs = append(errs, rejectHeaders(options, c)...)
 	case TrustForwardAuth:
 		errs = append(errs, i.trustForwardAuth(t.Upstream, options)...)
 	case TrustProxies:
@@ -29,12 +29,12 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	default:
 		errs = append(errs, errors.New("trust: unknown mode: write \"trust forward_auth\" or \"trust proxies <ranges>\""))
 	}
-	return append(errs, refuseDropped(options, c.HeaderArrives)...)
+	return append(errs, rejectDroppedHeaders(options, c.ForwardsHeader)...)
 }
 
-// refuseHeaders rejects the sources that are request headers. It returns one error for
+// rejectHeaders rejects the sources that are request headers. It returns one error for
 // all of them, because one line in the config fixes them all.
-func refuseHeaders(options []option, c Config) []error {
+func rejectHeaders(options []option, c Config) []error {
 	var names []string
 	for _, o := range options {
 		if o.target.kind == kindHeader {
@@ -56,7 +56,7 @@ func refuseHeaders(options []option, c Config) []error {
 func (i *Identifier) trustForwardAuth(written string, options []option) []error {
 	for _, o := range options {
 		if o.target.kind == kindHeader {
-			o.target.location = location{kindAnswer, answerPrefix + o.target.key}
+			o.target.location = location{kindResponse, responsePrefix + o.target.key}
 		}
 	}
 	if written == "" {
@@ -83,8 +83,8 @@ func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
 	return errs
 }
 
-// refuseDropped rejects headers that the server drops before any handler runs.
-func refuseDropped(options []option, arrives func(string) bool) (errs []error) {
+// rejectDroppedHeaders rejects headers that the server drops before any handler runs.
+func rejectDroppedHeaders(options []option, arrives func(string) bool) (errs []error) {
 	if arrives == nil {
 		arrives = func(name string) bool { return !strings.ContainsAny(name, "_.") }
 	}
@@ -107,9 +107,9 @@ func refuseDropped(options []option, arrives func(string) bool) (errs []error) {
 	return errs
 }
 
-// AsksServer reports whether Identify uses Request.TrustedProxy: there are no ranges of
+// UsesTrustedProxies reports whether Identify uses Request.TrustedProxy: there are no ranges of
 // its own.
-func (i *Identifier) AsksServer() bool { return len(i.ranges) == 0 }
+func (i *Identifier) UsesTrustedProxies() bool { return len(i.ranges) == 0 }
 
 // unmap converts a range of IPv4-mapped IPv6 addresses to the IPv4 range, because peers
 // are compared as IPv4 addresses.

@@ -23,8 +23,8 @@ type upstream struct {
 	exact    bool   // compare case-sensitively, for the path of a socket
 }
 
-// is reports whether the last proxy chose u, and whether there was a proxy at all.
-func (u upstream) is(p Placeholders) (same, proxied bool) {
+// wasChosen reports whether the last proxy chose u, and whether there was a proxy at all.
+func (u upstream) wasChosen(p Placeholders) (same, proxied bool) {
 	hostport, known := p.Get(upstreamHostPort)
 	address, alsoKnown := p.Get(upstreamAddress)
 	return u.matches(hostport, u.hostport) || u.matches(address, u.address), known || alsoKnown

@@ -15,8 +15,8 @@ import (
 type UserinfoConfig struct {
 	// ByID is the same as Config.ByID.
 	ByID bool
-	// Asker calls the application.
-	Asker Asker
+	// Client calls the application.
+	Client UserinfoClient
 	// Forwards are the canonical names of the request headers that Asker forwards.
 	Forwards []string
 	// Paths in the application's response. Empty: the value is not read.
@@ -28,7 +28,7 @@ type UserinfoConfig struct {
 // NewUserinfo returns an Identifier that calls the application. The error joins all
 // problems, each with the name of the option.
 func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
-	i := &Identifier{byID: c.ByID, asker: c.Asker, forwards: c.Forwards}
+	i := &Identifier{byID: c.ByID, userinfoClient: c.Client, forwards: c.Forwards}
 	var errs []error
 	switch {
 	case c.ByID && c.UserID == "":
@@ -46,27 +46,27 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 		Email: at(c.Email), UserID: at(c.UserID), Name: at(c.Name), FirstName: at(c.FirstName), LastName: at(c.LastName), Verified: at(c.Verified),
 	}
 	for _, o := range i.sources(written) {
-		if o.written.Paths == nil {
+		if o.configured.Paths == nil {
 			continue
 		}
-		paths, err := parsePaths(o.written.Paths)
+		paths, err := parsePaths(o.configured.Paths)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
 		}
 		*o.target = source{location: location{kind: kindApplication}, paths: paths}
 	}
 	errs = append(errs, i.setDomains(c.Domains)...)
-	errs = append(errs, i.setAddressNeeded(written, len(c.Domains) > 0)...)
+	errs = append(errs, i.setRequireAddress(written, len(c.Domains) > 0)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	i.settle(written)
+	i.precompute(written)
 	return i, nil
 }
 
 // Asker gets the user of a request from the application.
-type Asker interface {
-	// Ask returns the application's response about the user of these request headers.
+type UserinfoClient interface {
+	// Fetch returns the application's response about the user of these request headers.
 	// Its error is always a *Rejection.
-	Ask(ctx context.Context, host string, header http.Header) (claims.Document, error)
+	Fetch(ctx context.Context, host string, header http.Header) (claims.Document, error)
 }

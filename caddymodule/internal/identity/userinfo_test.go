@@ -12,22 +12,22 @@ import (
 
 // application is an Asker with a fixed response.
 type application struct {
-	answer string
+	response string
 	err    error
 	calls  int
 }
 
-func (a *application) Ask(context.Context, string, http.Header) (claims.Document, error) {
+func (a *application) Fetch(context.Context, string, http.Header) (claims.Document, error) {
 	a.calls++
 	if a.err != nil {
 		return claims.Document{}, a.err
 	}
-	return claims.Parse([]byte(a.answer))
+	return claims.Parse([]byte(a.response))
 }
 
 func TestUserinfo(t *testing.T) {
 	app := new(application)
-	i, err := NewUserinfo(UserinfoConfig{Asker: app, Email: "data.0.email", UserID: "data.0.id", Name: "data.0.name", Domains: []string{"x.io"}})
+	i, err := NewUserinfo(UserinfoConfig{Client: app, Email: "data.0.email", UserID: "data.0.id", Name: "data.0.name", Domains: []string{"x.io"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +43,12 @@ func TestUserinfo(t *testing.T) {
 		{`{"data":[{"email":"a@x.io","email_verified":true}]}`, nil, ""},
 		{`{"data":[{"email":"a@x.io","email_verified":null}]}`, nil, ""},
 		{`{"data":[{"email":["a@x.io"]}]}`, nil, ""},
-		{`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`, ErrSeveral, ""},
-		{`{"data":[{"email":"a@x.io"},null]}`, ErrSeveral, ""},
-		{`{"data":[{},{"email":"b@x.io"}]}`, ErrSeveral, ""},
-		{`{"data":[]}`, ErrNotClaimed, ""},
-		{`{"data":{}}`, ErrNotClaimed, ""},
-		{`{"data":[{"email":null}]}`, ErrNotClaimed, ""},
+		{`{"data":[{"email":"a@x.io"},{"email":"b@x.io"}]}`, ErrMultipleValues, ""},
+		{`{"data":[{"email":"a@x.io"},null]}`, ErrMultipleValues, ""},
+		{`{"data":[{},{"email":"b@x.io"}]}`, ErrMultipleValues, ""},
+		{`{"data":[]}`, ErrNoClaim, ""},
+		{`{"data":{}}`, ErrNoClaim, ""},
+		{`{"data":[{"email":null}]}`, ErrNoClaim, ""},
 		{`{"data":[{"email":""}]}`, ErrEmpty, ""},
 		{`{"data":[{"email":" "}]}`, ErrEmpty, ""},
 		{`{"data":[{"email":7}]}`, ErrNotText, ""},
@@ -64,7 +64,7 @@ func TestUserinfo(t *testing.T) {
 		{`{"data":[{"email":"a@x.io","verified":true}]}`, nil, ""},
 		{`{"data":[{"email":"a@y.io"}]}`, ErrDomainNotAllowed, ""},
 	} {
-		app.answer, app.calls = want.name, 0
+		app.response, app.calls = want.name, 0
 		r := withPlaceholders(nil)
 		if want.rejection != nil {
 			wantRejection(t, i, r, want.rejection)
@@ -78,7 +78,7 @@ func TestUserinfo(t *testing.T) {
 			t.Errorf("the application was asked %d times", app.calls)
 		}
 	}
-	for err, want := range map[error]*Rejection{ErrNotSignedIn: ErrNotSignedIn, ErrNoSession: ErrNoSession, errors.New("odd"): ErrUserinfoUnavailable} {
+	for err, want := range map[error]*Rejection{ErrUnauthenticated: ErrUnauthenticated, ErrNoCredentials: ErrNoCredentials, errors.New("odd"): ErrUserinfoUnavailable} {
 		app.err = err
 		wantRejection(t, i, withPlaceholders(nil), want)
 	}
@@ -93,7 +93,7 @@ func TestUnverifiedNamespace(t *testing.T) {
 
 func TestUserinfoVerified(t *testing.T) {
 	app := new(application)
-	i, err := NewUserinfo(UserinfoConfig{Asker: app, Email: "email", Verified: "confirmed"})
+	i, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email", Verified: "confirmed"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestUserinfoVerified(t *testing.T) {
 		`true`: nil, `"yes"`: nil, `1`: nil, `[true]`: ErrEmailUnverified, `["true"]`: nil,
 		`false`: ErrEmailUnverified, `0`: ErrEmailUnverified, `2`: ErrEmailUnverified, `null`: ErrEmailUnverified, `"2026-01-01"`: ErrEmailUnverified,
 	} {
-		app.answer = `{"email":"a@x.io","confirmed":` + answer + `}`
+		app.response = `{"email":"a@x.io","confirmed":` + answer + `}`
 		if want == nil {
 			wantUser(t, i, withPlaceholders(nil), "a@x.io")
 		} else {

@@ -15,18 +15,18 @@ func sanitize(s string) string {
 		switch {
 		case r == '\t':
 			return ' ' // a tab separates words, also in a folded header
-		case removed(r):
+		case isRemoved(r):
 			return -1
 		}
 		return r
 	}, s))
 }
 
-// removed reports whether sanitize removes r: control characters, line breaks,
+// isRemoved reports whether sanitize removes r: control characters, line breaks,
 // invisible characters, and characters that change the direction of text, which can
 // make a name look like another one. The zero-width joiner and non-joiner (U+200D,
 // U+200C) are kept, because names in Persian, Hindi and other languages need them.
-func removed(r rune) bool {
+func isRemoved(r rune) bool {
 	return r != '\u200d' && r != '\u200c' &&
 		unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }

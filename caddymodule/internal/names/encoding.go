@@ -65,21 +65,21 @@ func (e Encoding) Decode(raw string) string {
 	case Base64:
 		s = fromBase64(s)
 	case Auto:
-		s = unwrap(s)
+		s = decodeAuto(s)
 	}
 	if len(raw) > maxRaw {
 		s = strings.TrimRight(s, "\ufffd") // remove what remains of a rune that was cut
 	}
-	s = text(s)
+	s = toUTF8(s)
 	if e == Auto {
 		s = fixMojibake(s)
 	}
 	return sanitize(s)
 }
 
-// unwrap decodes encoded words (RFC 2047) or an extended value (RFC 5987). Without
+// decodeAuto decodes encoded words (RFC 2047) or an extended value (RFC 5987). Without
 // either, it returns s unchanged.
-func unwrap(s string) string {
+func decodeAuto(s string) string {
 	if strings.Contains(s, "=?") {
 		return decodeRFC2047(s)
 	}

@@ -81,9 +81,9 @@ func FuzzDecodeRFC2047(f *testing.F) { fuzzDecode(f, RFC2047) }
 func FuzzDecodePercent(f *testing.F) { fuzzDecode(f, Percent) }
 func FuzzDecodeBase64(f *testing.F)  { fuzzDecode(f, Base64) }
 
-// FuzzDoubled checks that a name that was encoded twice is restored, unless the result
+// FuzzMojibake checks that a name that was encoded twice is restored, unless the result
 // of the second encoding may be a name itself.
-func FuzzDoubled(f *testing.F) {
+func FuzzMojibake(f *testing.F) {
 	for _, s := range people {
 		f.Add(s)
 	}

@@ -26,7 +26,7 @@ func decodeRFC2047(s string) string {
 		return strings.NewReader(decoded), nil
 	}}
 	// Encoded words are ASCII, so the text around them can be decoded first.
-	decoded, err := decoder.DecodeHeader(text(s))
+	decoded, err := decoder.DecodeHeader(toUTF8(s))
 	if err != nil {
 		return ""
 	}
@@ -43,7 +43,7 @@ func decodeRFC2047(s string) string {
 func decodeRFC5987(s string) (string, bool) {
 	charset, rest, _ := strings.Cut(s, "'")
 	language, value, ok := strings.Cut(rest, "'")
-	if !ok || strings.ContainsFunc(language, notOfLanguage) {
+	if !ok || strings.ContainsFunc(language, isInvalidInLanguageTag) {
 		return "", false
 	}
 	for i := range len(value) {
@@ -71,7 +71,7 @@ func fromCharset(charset, s string) (decoded string, ok bool) {
 	return "", false
 }
 
-// notOfLanguage reports whether r is invalid in a language tag.
-func notOfLanguage(r rune) bool {
+// isInvalidInLanguageTag reports whether r is invalid in a language tag.
+func isInvalidInLanguageTag(r rune) bool {
 	return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }

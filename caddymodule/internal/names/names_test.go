@@ -39,7 +39,7 @@ var people = []string{
 	"🦊", "👩🏽\u200d💻 Ada", "Zoe\u0308", "a=?b", "=?", "=?=", "=?utf-8?q?Ren", "=?utf-8?x?Ren?=", "= ?utf-8?q?R?=",
 }
 
-func TestRealNamesStay(t *testing.T) {
+func TestRealNamesUnchanged(t *testing.T) {
 	for _, name := range people {
 		for _, e := range []Encoding{Auto, UTF8} {
 			if got := e.Decode(name); got != name {
@@ -80,9 +80,9 @@ func TestRealNamesFromLatin1(t *testing.T) {
 	}
 }
 
-// TestRealNamesDoubled decodes names that were encoded twice, by software that mistook
+// TestRealNamesMojibake decodes names that were encoded twice, by software that mistook
 // UTF-8 for Latin-1 or Windows-1252.
-func TestRealNamesDoubled(t *testing.T) {
+func TestRealNamesMojibake(t *testing.T) {
 	latin1 := func(s string) string {
 		var b strings.Builder
 		for i := range len(s) {

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// maxAnswer is the maximum length of a response body in bytes.
-	maxAnswer = 256 << 10
+	// maxResponse is the maximum length of a response body in bytes.
+	maxResponse = 256 << 10
 
 	contentType = "application/json"
 	userAgent   = "caddy-huma"
@@ -48,11 +48,11 @@ type Client struct {
 // caller must not change the slice.
 func (c *Client) Forwards() []string { return c.forward }
 
-// Ask implements identity.Asker. Without credentials in header, it returns
+// Fetch implements identity.Asker. Without credentials in header, it returns
 // identity.ErrNoSession and does not call the application.
-func (c *Client) Ask(ctx context.Context, host string, header http.Header) (claims.Document, error) {
-	if !c.hasSession(host, header) {
-		return claims.Document{}, identity.ErrNoSession
+func (c *Client) Fetch(ctx context.Context, host string, header http.Header) (claims.Document, error) {
+	if !c.hasCredentials(host, header) {
+		return claims.Document{}, identity.ErrNoCredentials
 	}
 	defer c.waiting.Add(-1)
 	if n := c.waiting.Add(1); c.maxWaiting > 0 && n > c.maxWaiting {
@@ -61,8 +61,8 @@ func (c *Client) Ask(ctx context.Context, host string, header http.Header) (clai
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	a, err := c.get(limited, c.request(host, header))
-	if a.notSignedIn() {
-		return claims.Document{}, identity.ErrNotSignedIn
+	if a.isUnauthenticated() {
+		return claims.Document{}, identity.ErrUnauthenticated
 	}
 	var d claims.Document
 	if err == nil {
@@ -78,10 +78,10 @@ func (c *Client) Ask(ctx context.Context, host string, header http.Header) (clai
 	return d, nil
 }
 
-// hasSession reports whether a request has a header to forward, and all of them can be
+// hasCredentials reports whether a request has a header to forward, and all of them can be
 // sent. A request with an invalid value is treated as having none: most servers have
 // already rejected it, and the application is not the cause.
-func (c *Client) hasSession(host string, header http.Header) bool {
+func (c *Client) hasCredentials(host string, header http.Header) bool {
 	if c.host && !isValidHost(host) {
 		return false
 	}
@@ -108,7 +108,7 @@ func (c *Client) get(ctx context.Context, req *http.Request) (response, error) {
 	resp, err := c.http.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		span.Fail("no answer")
-		return response{}, plain(ctx, err)
+		return response{}, redactError(ctx, err)
 	}
 	defer resp.Body.Close()
 	span.Status(resp.StatusCode)
@@ -117,8 +117,8 @@ func (c *Client) get(ctx context.Context, req *http.Request) (response, error) {
 		return a, nil // 101: the body is the raw connection, which ignores ctx
 	}
 	// A body that is read to its end allows the connection to be reused.
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
-		return a, plain(ctx, err)
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse+1)); err != nil {
+		return a, redactError(ctx, err)
 	}
 	return a, nil
 }
@@ -174,16 +174,16 @@ func isValidHost(host string) bool {
 	})
 }
 
-// errNoAnswer means that the application did not respond before the timeout.
-var errNoAnswer = errors.New("no answer in time")
+// errTimedOut means that the application did not respond before the timeout.
+var errTimedOut = errors.New("no answer in time")
 
-// plain converts an error of a call to one that is safe to log.
-func plain(ctx context.Context, err error) error {
+// redactError converts an error of a call to one that is safe to log.
+func redactError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return errNoAnswer
+		return errTimedOut
 	}
 	return neterror.Plain("the application", true, err)
 }
 
 // Interface guard
-var _ identity.Asker = (*Client)(nil)
+var _ identity.UserinfoClient = (*Client)(nil)

@@ -42,8 +42,8 @@ var (
 	errHost     = errors.New("userinfo: the URL has no host, or a port that there is not: write one such as http://127.0.0.1:3000/me")
 	errUserInfo = errors.New("userinfo: the URL has a user or a password in it: leave out what stands before the @; the application is asked with the headers of the request, those of the option forward_headers")
 	errFragment = errors.New("userinfo: the URL has a fragment, which is never sent: leave out what stands from the # on")
-	errNobody   = errors.New("forward_headers: none of these headers says who is asking: write those that do, such as Authorization or Cookie")
-	errTimeout  = errors.New("timeout: it must be positive")
+	errNoCredentials   = errors.New("forward_headers: none of these headers says who is asking: write those that do, such as Authorization or Cookie")
+	errInvalidTimeout  = errors.New("timeout: it must be positive")
 )
 
 // New returns the Client that cfg describes. The error joins all problems, each with
@@ -58,7 +58,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	errs := []error{c.setURL(cfg.URL), c.setForward(cfg.ForwardHeaders)}
 	if c.timeout < 0 {
-		errs = append(errs, errTimeout)
+		errs = append(errs, errInvalidTimeout)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -106,8 +106,8 @@ var hopByHop = []string{
 	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// changing are headers that ask for a response other than a 200 with JSON.
-var changing = []string{
+// alteringHeaders are headers that ask for a response other than a 200 with JSON.
+var alteringHeaders = []string{
 	"Accept-Encoding", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range",
 }
 
@@ -123,7 +123,7 @@ func (c *Client) setForward(names []string) error {
 			errs = append(errs, fmt.Errorf("forward_headers: %q is not a header name", name))
 		case slices.Contains(hopByHop, key):
 			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it belongs to the connection that the request came on, or to its body", key))
-		case slices.Contains(changing, key):
+		case slices.Contains(alteringHeaders, key):
 			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: with it the application may answer something else than a 200 with JSON", key))
 		case key == "Host":
 			c.host = true
@@ -132,7 +132,7 @@ func (c *Client) setForward(names []string) error {
 		}
 	}
 	if errs == nil && c.forward == nil {
-		errs = append(errs, errNobody)
+		errs = append(errs, errNoCredentials)
 	}
 	return errors.Join(errs...)
 }

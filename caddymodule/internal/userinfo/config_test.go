@@ -76,8 +76,8 @@ func TestForwardHeaders(t *testing.T) {
 		"twice":             {[]string{"cookie", "Cookie"}, "Cookie"},
 		"underscore":        {[]string{"x_session"}, "X_session"},
 		"with Host":         {[]string{"Cookie", "host"}, "Cookie"},
-		"none":              {[]string{}, errNobody.Error()},
-		"Host alone":        {[]string{"Host"}, errNobody.Error()},
+		"none":              {[]string{}, errNoCredentials.Error()},
+		"Host alone":        {[]string{"Host"}, errNoCredentials.Error()},
 		"Connection":        {[]string{"connection"}, "forward_headers: Connection" + belongs},
 		"Keep-Alive":        {[]string{"Keep-Alive"}, "forward_headers: Keep-Alive" + belongs},
 		"Content-Length":    {[]string{"content-length"}, "forward_headers: Content-Length" + belongs},
@@ -117,10 +117,10 @@ func TestForwardHeaders(t *testing.T) {
 	}
 }
 
-// TestEveryProblemAtOnce checks that New reports all problems in one error.
-func TestEveryProblemAtOnce(t *testing.T) {
+// TestAllErrorsAtOnce checks that New reports all problems in one error.
+func TestAllErrorsAtOnce(t *testing.T) {
 	_, err := New(Config{URL: "h/me", ForwardHeaders: []string{"Upgrade"}, Timeout: -1})
-	if !errors.Is(err, errScheme) || !errors.Is(err, errTimeout) || !strings.Contains(err.Error(), "Upgrade") {
+	if !errors.Is(err, errScheme) || !errors.Is(err, errInvalidTimeout) || !strings.Contains(err.Error(), "Upgrade") {
 		t.Error(err)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestConnectionsThatAreSignedIn checks that connections are not reused after Negotiate
+// TestAuthenticatedConnections checks that connections are not reused after Negotiate
 // or NTLM: an application that authenticates connections would take the next user for
 // the same one.
-func TestConnectionsThatAreSignedIn(t *testing.T) {
+func TestAuthenticatedConnections(t *testing.T) {
 	var mu sync.Mutex
 	users := make(map[string]string) // by connection
 	url := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -31,12 +31,12 @@ func TestConnectionsThatAreSignedIn(t *testing.T) {
 	anybody := http.Header{"Cookie": {"theme=dark"}}
 	for _, scheme := range []string{"Negotiate", "negotiate", "NTLM"} {
 		for range 3 {
-			wantRejection(t, c, t.Context(), anybody, identity.ErrNotSignedIn)
-			if _, err := c.Ask(t.Context(), "", http.Header{"Authorization": {scheme + " YII="}}); err != nil {
+			wantRejection(t, c, t.Context(), anybody, identity.ErrUnauthenticated)
+			if _, err := c.Fetch(t.Context(), "", http.Header{"Authorization": {scheme + " YII="}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantRejection(t, c, t.Context(), anybody, identity.ErrNotSignedIn)
+		wantRejection(t, c, t.Context(), anybody, identity.ErrUnauthenticated)
 	}
 }
 
@@ -53,18 +53,18 @@ func TestMaxWaiting(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
+			if _, err := c.Fetch(t.Context(), "", withCredentials()); err != nil {
 				t.Error(err)
 			}
 		})
 		<-arrived
 	}
 	for range 5 {
-		wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoBusy)
+		wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUserinfoBusy)
 	}
 	close(open)
 	wg.Wait()
-	if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
+	if _, err := c.Fetch(t.Context(), "", withCredentials()); err != nil {
 		t.Error(err)
 	}
 	if errs := r.All(); len(errs) != 0 {

@@ -32,11 +32,11 @@ func TestUnavailable(t *testing.T) {
 		want   string
 	}
 	tests := map[string]test{
-		"page":              {200, "<html>" + canaryAnswer, "the answer cannot be read: it is not JSON"},
+		"page":              {200, "<html>" + canaryResponse, "the answer cannot be read: it is not JSON"},
 		"null in a text":    {200, `"null"`, "the answer cannot be read: neither an object nor a list"},
 		"two nulls":         {200, "null null", "the answer cannot be read: more than one JSON value"},
-		"rest":              {200, good + canaryAnswer, "the answer cannot be read: more than one JSON value"},
-		"one byte too long": {200, good + strings.Repeat(" ", maxAnswer+1-len(good)), "the answer is longer than 256 KiB"},
+		"rest":              {200, good + canaryResponse, "the answer cannot be read: more than one JSON value"},
+		"one byte too long": {200, good + strings.Repeat(" ", maxResponse+1-len(good)), "the answer is longer than 256 KiB"},
 	}
 	for _, status := range []int{201, 204, 206, 299, 400, 402, 404, 407, 429, 500, 503, 599} {
 		tests[fmt.Sprint(status)] = test{status, good, fmt.Sprintf("the answer has the status %d", status)}
@@ -47,7 +47,7 @@ func TestUnavailable(t *testing.T) {
 			c, r := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				calls.Add(1)
 				w.Header().Set("Retry-After", "0")
-				w.Header().Set("X-Reason", canaryAnswer)
+				w.Header().Set("X-Reason", canaryResponse)
 				w.WriteHeader(tt.status)
 				_, _ = io.WriteString(w, tt.body)
 			}))
@@ -67,7 +67,7 @@ func TestRedirect(t *testing.T) {
 	})
 	for _, status := range []int{300, 301, 302, 303, 304, 305, 307, 308} {
 		c, r := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", target+"/"+canaryAnswer)
+			w.Header().Set("Location", target+"/"+canaryResponse)
 			w.Header().Set("Refresh", "0; url="+target)
 			w.WriteHeader(status)
 		}))
@@ -78,7 +78,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-func TestStaysPacked(t *testing.T) {
+func TestCompressedResponse(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write(bytes.Repeat([]byte(" "), 10<<20))
@@ -102,7 +102,7 @@ func TestStaysPacked(t *testing.T) {
 		w.Header().Set("Content-Encoding", "identity")
 		_, _ = io.WriteString(w, "{}")
 	}))
-	if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
+	if _, err := c.Fetch(t.Context(), "", withCredentials()); err != nil {
 		t.Error(err)
 	}
 }
@@ -142,7 +142,7 @@ func TestEndless(t *testing.T) {
 			}), timeout(150*time.Millisecond))
 			start := time.Now()
 			if tt.want == "" {
-				wantRejection(t, c, t.Context(), signedIn(), identity.ErrNotSignedIn)
+				wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUnauthenticated)
 			} else {
 				wantError(t, c, r, tt.want)
 			}
@@ -161,9 +161,9 @@ func TestBrokenConnections(t *testing.T) {
 		want   string // empty: any error
 	}{
 		{"closed", "", "the application closed the connection early"},
-		{"not HTTP", canaryAnswer + "\r\n\r\n", "the connection broke, or the answer is not HTTP"},
+		{"not HTTP", canaryResponse + "\r\n\r\n", "the connection broke, or the answer is not HTTP"},
 		{"cut, yet JSON", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", "the application closed the connection early"},
-		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(canaryAnswer, 20000), "the connection broke, or the answer is not HTTP"},
+		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(canaryResponse, 20000), "the connection broke, or the answer is not HTTP"},
 		{"endless 1xx", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 20000), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -199,33 +199,33 @@ func TestClosedWhileIdle(t *testing.T) {
 	s.Start()
 	c, r := newClient(t, s.URL)
 	for range 3 {
-		if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
+		if _, err := c.Fetch(t.Context(), "", withCredentials()); err != nil {
 			t.Fatal(err, r.All())
 		}
 		s.CloseClientConnections()
 	}
 }
 
-func TestCallerLeaves(t *testing.T) {
+func TestClientDisconnects(t *testing.T) {
 	arrived := make(chan struct{}, 1)
 	c, r := newClient(t, testutil.Serve(t, func(_ http.ResponseWriter, req *http.Request) {
 		arrived <- struct{}{}
 		<-req.Context().Done()
 	}), timeout(time.Minute))
 	ctx, cancel := context.WithCancelCause(t.Context())
-	go func() { <-arrived; cancel(errors.New(canaryAnswer)) }()
-	wantRejection(t, c, ctx, signedIn(), identity.ErrUserinfoUnavailable)
-	wantRejection(t, c, ctx, signedIn(), identity.ErrUserinfoUnavailable) // canceled before the call
+	go func() { <-arrived; cancel(errors.New(canaryResponse)) }()
+	wantRejection(t, c, ctx, withCredentials(), identity.ErrUserinfoUnavailable)
+	wantRejection(t, c, ctx, withCredentials(), identity.ErrUserinfoUnavailable) // canceled before the call
 	if errs := r.All(); len(errs) != 0 {
 		t.Errorf("the operator is told: %v", errs)
 	}
 
 	// A deadline is an error of the application, even if the caller set it.
-	late, stop := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New(canaryAnswer))
+	late, stop := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New(canaryResponse))
 	defer stop()
-	wantRejection(t, c, late, signedIn(), identity.ErrUserinfoUnavailable)
-	if errs := r.All(); len(errs) != 1 || errs[0] != errNoAnswer {
-		t.Errorf("got %v, want %v", errs, errNoAnswer)
+	wantRejection(t, c, late, withCredentials(), identity.ErrUserinfoUnavailable)
+	if errs := r.All(); len(errs) != 1 || errs[0] != errTimedOut {
+		t.Errorf("got %v, want %v", errs, errTimedOut)
 	}
 }
 
@@ -241,14 +241,14 @@ func TestCertificate(t *testing.T) {
 	t.Cleanup(tr.CloseIdleConnections)
 	tr.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
 	c.http = tr
-	if _, err := c.Ask(t.Context(), "", signedIn()); err != nil {
+	if _, err := c.Fetch(t.Context(), "", withCredentials()); err != nil {
 		t.Error(err, r.All())
 	}
 }
 
-// TestNoErrorTellsAnything uses a transport whose errors contain everything it was
+// TestErrorsContainNoSecrets uses a transport whose errors contain everything it was
 // given.
-func TestNoErrorTellsAnything(t *testing.T) {
+func TestErrorsContainNoSecrets(t *testing.T) {
 	c, r := newClient(t, "http://app.invalid/me")
 	c.http = testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		var all strings.Builder

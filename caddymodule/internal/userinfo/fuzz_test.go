@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// FuzzAnswer checks that only a 200 with one JSON object or list is a document.
-func FuzzAnswer(f *testing.F) {
+// FuzzResponse checks that only a 200 with one JSON object or list is a document.
+func FuzzResponse(f *testing.F) {
 	for _, body := range []string{
 		`{"email":"a@x.io"}`, `[{"email":"a@x.io"}]`, ``, `null`, `7`, `"a"`, `{}{}`, `{"a":1,"a":2}`, "\ufeff{}", "[[[[", `{"a":"\ud800"}`,
 	} {
@@ -37,7 +37,7 @@ func FuzzAnswer(f *testing.F) {
 				Body:       io.NopCloser(bytes.NewReader(body)),
 			}, nil
 		})
-		d, err := asked.Ask(t.Context(), "", signedIn())
+		d, err := asked.Fetch(t.Context(), "", withCredentials())
 		switch err {
 		case nil:
 			var root any
@@ -53,7 +53,7 @@ func FuzzAnswer(f *testing.F) {
 			default:
 				t.Fatalf("a document from %q", body)
 			}
-		case identity.ErrNotSignedIn:
+		case identity.ErrUnauthenticated:
 			if status != 401 && status != 403 {
 				t.Fatal(status)
 			}
@@ -103,7 +103,7 @@ func FuzzRequest(f *testing.F) {
 		if other == "Cookie" {
 			return
 		}
-		if _, err := asked.Ask(t.Context(), host, header); err != identity.ErrNotSignedIn && err != identity.ErrNoSession {
+		if _, err := asked.Fetch(t.Context(), host, header); err != identity.ErrUnauthenticated && err != identity.ErrNoCredentials {
 			t.Fatal(err)
 		}
 	})

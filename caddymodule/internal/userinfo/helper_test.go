@@ -34,13 +34,13 @@ const (
 	canaryBearer = "canary-bearer-41d7"
 	canaryCookie = "canary-cookie-9a02"
 	canaryQuery  = "canary-query-77c1"
-	canaryAnswer = "canary-answer-b3e8"
+	canaryResponse = "canary-answer-b3e8"
 	canaryUser   = "canary-user-0f5d"
 	canaryPass   = "canary-pass-5c66"
 )
 
-// signedIn returns the header of a request with a session.
-func signedIn() http.Header {
+// withCredentials returns the header of a request with a session.
+func withCredentials() http.Header {
 	return http.Header{"Authorization": {"Bearer " + canaryBearer}, "Cookie": {"session=" + canaryCookie}}
 }
 
@@ -75,7 +75,7 @@ func rawOf(t *testing.T, host string, header http.Header, change ...func(*Config
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 	})
 	c, _ := newClient(t, url+"/me", change...)
-	if _, err := c.Ask(t.Context(), host, header); err != nil {
+	if _, err := c.Fetch(t.Context(), host, header); err != nil {
 		t.Fatal(err)
 	}
 	return strings.ReplaceAll(<-seen, strings.TrimPrefix(url, "http://"), "APP")
@@ -84,7 +84,7 @@ func rawOf(t *testing.T, host string, header http.Header, change ...func(*Config
 // wantRejection fails unless Ask returns want.
 func wantRejection(t testing.TB, c *Client, ctx context.Context, header http.Header, want *identity.Rejection) {
 	t.Helper()
-	d, err := c.Ask(ctx, "site.example", header)
+	d, err := c.Fetch(ctx, "site.example", header)
 	var got *identity.Rejection
 	if !errors.As(err, &got) || got != want {
 		t.Fatalf("got %v, want %v", err, want)
@@ -97,7 +97,7 @@ func wantRejection(t testing.TB, c *Client, ctx context.Context, header http.Hea
 // wantError fails unless Ask returns ErrUserinfoUnavailable and OnError receives text.
 func wantError(t testing.TB, c *Client, r *testutil.Recorder[error], text string) {
 	t.Helper()
-	wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoUnavailable)
+	wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUserinfoUnavailable)
 	errs := r.All()
 	if len(errs) != 1 {
 		t.Fatalf("%d errors, want 1: %v", len(errs), errs)

@@ -7,8 +7,8 @@ func from(name string) Source { return Source{From: name} }
 // exists.
 func within(name string, paths ...string) Source { return Source{From: name, Paths: paths} }
 
-// behind returns s with a prefix before the value that ends with the last colon.
-func behind(s Source) Source {
+// afterColon returns s with a prefix before the value that ends with the last colon.
+func afterColon(s Source) Source {
 	s.After = ":"
 	return s
 }
@@ -161,12 +161,12 @@ var table = [...]Preset{
 	{
 		Name: "google_iap",
 		Sources: Sources{
-			Email:  behind(from("X-Goog-Authenticated-User-Email")),
-			UserID: behind(from("X-Goog-Authenticated-User-Id")),
+			Email:  afterColon(from("X-Goog-Authenticated-User-Email")),
+			UserID: afterColon(from("X-Goog-Authenticated-User-Id")),
 		},
 		Signed: Sources{
-			Email:  behind(within("X-Goog-Iap-Jwt-Assertion", "email")),
-			UserID: behind(within("X-Goog-Iap-Jwt-Assertion", "sub")),
+			Email:  afterColon(within("X-Goog-Iap-Jwt-Assertion", "email")),
+			UserID: afterColon(within("X-Goog-Iap-Jwt-Assertion", "sub")),
 		},
 		Verify: Verify{
 			JWKS:       "https://www.gstatic.com/iap/verify/public_key-jwk",

@@ -28,8 +28,8 @@ type Verify struct {
 	Algorithms []string
 }
 
-// arn matches the ARN of an AWS load balancer. Its group is the region.
-var arn = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):[0-9]+:loadbalancer/`)
+// arnPattern matches the ARN of an AWS load balancer. Its group is the region.
+var arnPattern = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):[0-9]+:loadbalancer/`)
 
 // Requires lists the options of the block verify that the operator has to write, for an
 // error message.
@@ -71,23 +71,23 @@ func (v Verify) Complete(preset string) (Verify, error) {
 	if v.Issuer == "" && !d.KeyByID {
 		errs = append(errs, fmt.Errorf("issuer: it is missing: write who issues the assertion (iss)%s", example(row.IssuerExample)))
 	}
-	if v.JWKS == "" && !v.waitsFor(d.JWKS) {
+	if v.JWKS == "" && !v.dependsOnMissing(d.JWKS) {
 		errs = append(errs, fmt.Errorf("jwks: it is missing: write the URL of the public keys%s", example(row.JWKSExample)))
 	}
 	for _, s := range v.Signers {
-		if d.KeyByID && !arn.MatchString(s) {
+		if d.KeyByID && !arnPattern.MatchString(s) {
 			errs = append(errs, fmt.Errorf("signer: %q is not the ARN of a load balancer: write one such as arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/name/50dc6c495c0c9188", s))
 		}
 	}
 	return v, errors.Join(errs...)
 }
 
-// waitsFor reports whether the preset's text has a placeholder for an option that is
+// dependsOnMissing reports whether the preset's text has a placeholder for an option that is
 // missing. For that option there is already an error.
-func (v Verify) waitsFor(preset string) bool {
+func (v Verify) dependsOnMissing(preset string) bool {
 	return strings.Contains(preset, "{issuer}") && v.Issuer == "" ||
 		strings.Contains(preset, "{audience}") && len(v.Audience) == 0 ||
-		strings.Contains(preset, "{region}") && (len(v.Signers) == 0 || slices.ContainsFunc(v.Signers, func(s string) bool { return !arn.MatchString(s) }))
+		strings.Contains(preset, "{region}") && (len(v.Signers) == 0 || slices.ContainsFunc(v.Signers, func(s string) bool { return !arnPattern.MatchString(s) }))
 }
 
 // example returns text as the end of an error message, or "" if there is no example.
@@ -130,7 +130,7 @@ func oneHost(texts []string) string {
 func (v Verify) region() string {
 	var region string
 	for _, s := range v.Signers {
-		m := arn.FindStringSubmatch(s)
+		m := arnPattern.FindStringSubmatch(s)
 		if m == nil || !strings.HasPrefix(s, "arn:aws:") || region != "" && region != m[1] {
 			return ""
 		}

@@ -15,10 +15,10 @@ const (
 	refreshAfter = 15 * time.Minute
 	// retryAfter is the same after a failed fetch.
 	retryAfter = time.Minute
-	// idleAfter is the age after which keys are not used before they have been fetched
+	// maxIdle is the age after which keys are not used before they have been fetched
 	// again. Keys reach it if no request used them, and one of them may have been
 	// withdrawn.
-	idleAfter = time.Hour
+	maxIdle = time.Hour
 	// fetchTimeout is the timeout of one fetch.
 	fetchTimeout = 5 * time.Second
 )
@@ -37,7 +37,7 @@ type keyCache struct {
 	mu      sync.Mutex
 	set     *keySet       // nil: no keys
 	started time.Time     // start of the last fetch
-	ended   time.Time     // end of the last fetch
+	finished   time.Time     // end of the last fetch
 	err     error         // result of the last fetch
 	running chan struct{} // closed when the fetch ends; nil if none is running
 }
@@ -63,7 +63,7 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	if c.isDue(now) {
 		c.start(now)
 	}
-	if c.running != nil && (c.set == nil || now.Sub(c.ended) > idleAfter) {
+	if c.running != nil && (c.set == nil || now.Sub(c.finished) > maxIdle) {
 		running := c.running
 		c.mu.Unlock()
 		if !wait(ctx, running) {
@@ -111,7 +111,7 @@ func (c *keyCache) isEmpty() bool {
 
 // isDue reports whether a fetch is due. c.mu must be held.
 func (c *keyCache) isDue(now time.Time) bool {
-	age := now.Sub(c.ended)
+	age := now.Sub(c.finished)
 	return c.set == nil || age > refreshAfter || c.err != nil && age > retryAfter
 }
 
@@ -134,10 +134,10 @@ func (c *keyCache) run(done chan<- struct{}) {
 	set, err := c.fetchOrRecover(ctx)
 
 	c.mu.Lock()
-	if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsable) { // otherwise the previous keys remain
+	if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsableKey) { // otherwise the previous keys remain
 		c.set = set
 	}
-	c.ended, c.err, c.running = time.Now(), err, nil
+	c.finished, c.err, c.running = time.Now(), err, nil
 	c.mu.Unlock()
 
 	// An unknown key id is reported to the request only: a client could fill the log

@@ -15,7 +15,7 @@ import (
 // source is a fake key server for tests of when keys are fetched. They use the time of
 // synctest.
 type source struct {
-	asked []time.Time
+	fetches []time.Time
 	takes time.Duration
 	set   *keySet
 	err   error
@@ -23,12 +23,12 @@ type source struct {
 }
 
 func (s *source) fetch(ctx context.Context) (*keySet, error) {
-	s.asked = append(s.asked, time.Now())
+	s.fetches = append(s.fetches, time.Now())
 	set, err := s.set, s.err
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
-		return nil, errNoAnswer
+		return nil, errTimedOut
 	}
 	if s.panic {
 		panic("canary")
@@ -65,8 +65,8 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		fetches := func(n int) {
 			t.Helper()
 			synctest.Wait()
-			if len(s.asked) != n {
-				t.Fatalf("%d fetches, want %d", len(s.asked), n)
+			if len(s.fetches) != n {
+				t.Fatalf("%d fetches, want %d", len(s.fetches), n)
 			}
 		}
 		want(t, c, "a", nil, s.takes) // the first caller waits
@@ -87,7 +87,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 
 		// The fetch fails: it is retried a minute later, and the old keys are used
 		// until then.
-		s.err = errNoSet
+		s.err = errNotJWKS
 		time.Sleep(refreshAfter + time.Second)
 		for range 5 * 60 {
 			want(t, c, "b", nil, 0)
@@ -96,7 +96,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		fetches(2 + 5)
 
 		// The keys were not used for an hour: the next caller waits, once.
-		time.Sleep(idleAfter + time.Second)
+		time.Sleep(maxIdle + time.Second)
 		want(t, c, "b", nil, s.takes)
 		want(t, c, "b", nil, 0)
 		fetches(2 + 5 + 1)
@@ -104,7 +104,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		// The key server is back.
 		s.err = nil
 		s.set = &keySet{[]publicKey{{kid: "c"}}}
-		time.Sleep(idleAfter + time.Second)
+		time.Sleep(maxIdle + time.Second)
 		want(t, c, "c", nil, s.takes)
 		fetches(2 + 5 + 1 + 1)
 		if got := told.All(); len(got) != 6 {
@@ -116,7 +116,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 func TestFirstFetchFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("a")
-		s.err = errNoSet
+		s.err = errNotJWKS
 		want(t, c, "", identity.ErrKeysUnavailable, s.takes)
 		for range 4 {
 			want(t, c, "", identity.ErrKeysUnavailable, 0)
@@ -125,8 +125,8 @@ func TestFirstFetchFails(t *testing.T) {
 		time.Sleep(time.Second)
 		s.err = nil
 		want(t, c, "a", nil, s.takes)
-		if gap := s.asked[1].Sub(s.asked[0]); len(s.asked) != 2 || gap < MinInterval {
-			t.Errorf("%d fetches, %v apart", len(s.asked), gap)
+		if gap := s.fetches[1].Sub(s.fetches[0]); len(s.fetches) != 2 || gap < MinInterval {
+			t.Errorf("%d fetches, %v apart", len(s.fetches), gap)
 		}
 	})
 }
@@ -143,8 +143,8 @@ func TestFetchHangs(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		want(t, c, "", identity.ErrKeysUnavailable, fetchTimeout-time.Second)
-		if got := told.All(); len(got) != 1 || got[0] != errNoAnswer.Error() || len(s.asked) != 1 {
-			t.Errorf("told of %q after %d fetches", got, len(s.asked))
+		if got := told.All(); len(got) != 1 || got[0] != errTimedOut.Error() || len(s.fetches) != 1 {
+			t.Errorf("told of %q after %d fetches", got, len(s.fetches))
 		}
 	})
 }
@@ -154,27 +154,27 @@ func TestNewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("a")
 		first, _ := c.get(t.Context())
-		if c.newer(t.Context(), first) != nil || len(s.asked) != 1 {
+		if c.newer(t.Context(), first) != nil || len(s.fetches) != 1 {
 			t.Fatal("asked again at once")
 		}
 		time.Sleep(MinInterval)
 		second := c.newer(t.Context(), first)
-		if second == nil || second == first || len(s.asked) != 2 {
-			t.Fatalf("%d fetches", len(s.asked))
+		if second == nil || second == first || len(s.fetches) != 2 {
+			t.Fatalf("%d fetches", len(s.fetches))
 		}
 		// Another caller has already fetched newer keys.
-		if c.newer(t.Context(), first) != second || len(s.asked) != 2 {
+		if c.newer(t.Context(), first) != second || len(s.fetches) != 2 {
 			t.Fatal("the newer ones were there")
 		}
 		// The fetch fails: the cached keys still lack the key.
-		s.err = errNoSet
+		s.err = errNotJWKS
 		time.Sleep(MinInterval)
-		if c.newer(t.Context(), second) != nil || len(s.asked) != 3 {
+		if c.newer(t.Context(), second) != nil || len(s.fetches) != 3 {
 			t.Fatal("newer keys out of a failure")
 		}
 		// Concurrent callers share one fetch every five seconds.
 		s.err = nil
-		start := len(s.asked)
+		start := len(s.fetches)
 		for range 100 {
 			current, _ := c.get(t.Context())
 			for range 50 {
@@ -182,7 +182,7 @@ func TestNewer(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if got := len(s.asked) - start; got > 20 {
+		if got := len(s.fetches) - start; got > 20 {
 			t.Errorf("%d fetches in 100 s", got)
 		}
 	})
@@ -201,8 +201,8 @@ func TestRefreshCountsAsFetch(t *testing.T) {
 		} else if c.newer(t.Context(), newer) != nil {
 			t.Error("asked again at once")
 		}
-		if len(s.asked) != 2 {
-			t.Errorf("%d fetches", len(s.asked))
+		if len(s.fetches) != 2 {
+			t.Errorf("%d fetches", len(s.fetches))
 		}
 	})
 }
@@ -223,15 +223,15 @@ func TestPanicWhileReading(t *testing.T) {
 }
 
 // A key that is gone is dropped. After any other failure it remains.
-func TestGone(t *testing.T) {
+func TestKeyRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, told := newSource("a")
 		want(t, c, "a", nil, s.takes)
 		s.err = statusError(500)
-		time.Sleep(idleAfter + time.Second)
+		time.Sleep(maxIdle + time.Second)
 		want(t, c, "a", nil, s.takes)
 		s.err = errNoKey
-		time.Sleep(idleAfter + time.Second)
+		time.Sleep(maxIdle + time.Second)
 		want(t, c, "", identity.ErrAssertionKey, s.takes)
 		want(t, c, "", identity.ErrAssertionKey, 0)
 		if got := told.All(); len(got) != 1 || !c.isEmpty() {
@@ -257,8 +257,8 @@ func TestLeeway(t *testing.T) {
 			want   error
 		}{
 			{object{"exp": now - 29}, nil}, {object{"exp": now - 30}, identity.ErrAssertionExpired},
-			{object{"nbf": now + 30}, nil}, {object{"nbf": now + 31}, identity.ErrAssertionEarly},
-			{object{"iat": now + 30}, nil}, {object{"iat": now + 31}, identity.ErrAssertionEarly},
+			{object{"nbf": now + 30}, nil}, {object{"nbf": now + 31}, identity.ErrAssertionNotYetValid},
+			{object{"iat": now + 30}, nil}, {object{"iat": now + 31}, identity.ErrAssertionNotYetValid},
 		} {
 			if _, err := v.Verify(t.Context(), es256(test.change)); !errors.Is(err, test.want) {
 				t.Errorf("%v at %d: got %v, want %v", test.change, now, err, test.want)
@@ -267,6 +267,6 @@ func TestLeeway(t *testing.T) {
 		token := sign(jwt.SigningMethodES256, p256(), object{"kid": "k1"}, goodClaims(object{"exp": now + 10}))
 		accept(t, v, token)
 		time.Sleep(time.Minute)
-		refuse(t, v, token, identity.ErrAssertionExpired)
+		reject(t, v, token, identity.ErrAssertionExpired)
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// everything returns all headers that a client may send.
-func everything() http.Header {
+// allHeaders returns all headers that a client may send.
+func allHeaders() http.Header {
 	return http.Header{
 		"Accept":              {"text/html"},
 		"Accept-Encoding":     {"gzip"},
@@ -60,7 +60,7 @@ func TestRequest(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			raw := rawOf(t, "site.example:8443", everything(), forward(tt.names...))
+			raw := rawOf(t, "site.example:8443", allHeaders(), forward(tt.names...))
 			line, rest, _ := strings.Cut(raw, "\r\n")
 			if line+"\r\n" != first {
 				t.Errorf("got %q", line)
@@ -83,7 +83,7 @@ func TestRequest(t *testing.T) {
 
 // TestHeaderIsNotChanged checks that Ask does not change the caller's header.
 func TestHeaderIsNotChanged(t *testing.T) {
-	h := everything()
+	h := allHeaders()
 	before := fmt.Sprint(h)
 	_ = rawOf(t, "site.example", h, forward("Cookie", "Accept", "Host"))
 	if after := fmt.Sprint(h); after != before {
@@ -104,9 +104,9 @@ func TestSmuggling(t *testing.T) {
 				{"Cookie": {"good"}, "X-Session": {value}},
 				{"Cookie": {"good", value}},
 			} {
-				wantRejection(t, c, t.Context(), h, identity.ErrNoSession)
+				wantRejection(t, c, t.Context(), h, identity.ErrNoCredentials)
 			}
-			if _, err := c.Ask(t.Context(), value, http.Header{"Cookie": {"good"}}); err != identity.ErrNoSession {
+			if _, err := c.Fetch(t.Context(), value, http.Header{"Cookie": {"good"}}); err != identity.ErrNoCredentials {
 				t.Errorf("as the host: %v", err)
 			}
 			if errs := r.All(); len(errs) != 0 {
@@ -116,7 +116,7 @@ func TestSmuggling(t *testing.T) {
 	}
 	for _, host := range []string{"a b", "a/b", "a@b", `a\b`, "a?b", "a#b", "ä.example", "a\tb", "<a>", "[fe80::1%eth0]"} {
 		c, _ := newClient(t, url, forward("Cookie", "Host"))
-		if _, err := c.Ask(t.Context(), host, http.Header{"Cookie": {"good"}}); err != identity.ErrNoSession {
+		if _, err := c.Fetch(t.Context(), host, http.Header{"Cookie": {"good"}}); err != identity.ErrNoCredentials {
 			t.Errorf("host %q: %v", host, err)
 		}
 	}
@@ -125,14 +125,14 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// TestHostOfNobody checks that the URL's host is sent if the request has none.
-func TestHostOfNobody(t *testing.T) {
-	if raw := rawOf(t, "", signedIn(), forward("Cookie", "Host")); !strings.Contains(raw, "\r\nHost: APP\r\n") {
+// TestRequestWithoutHost checks that the URL's host is sent if the request has none.
+func TestRequestWithoutHost(t *testing.T) {
+	if raw := rawOf(t, "", withCredentials(), forward("Cookie", "Host")); !strings.Contains(raw, "\r\nHost: APP\r\n") {
 		t.Errorf("%q", raw)
 	}
 }
 
-func TestNoSession(t *testing.T) {
+func TestNoCredentials(t *testing.T) {
 	var calls atomic.Int32
 	url := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
 	for name, h := range map[string]http.Header{
@@ -147,7 +147,7 @@ func TestNoSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, r := newClient(t, url, forward("Cookie", "Authorization", "Host"))
-			wantRejection(t, c, t.Context(), h, identity.ErrNoSession)
+			wantRejection(t, c, t.Context(), h, identity.ErrNoCredentials)
 			if errs := r.All(); len(errs) != 0 {
 				t.Errorf("the operator is told: %v", errs)
 			}
@@ -169,14 +169,14 @@ func TestDocument(t *testing.T) {
 		{"not said", `{}`, "email", "<nil>"},
 		{"nobody", "null", "email", "<nil>"},
 		{"no one", " null\r\n", "0.email", "<nil>"},
-		{"whole", `{"email":"a@x.io","x":"` + strings.Repeat("x", maxAnswer-25) + `"}`, "email", "a@x.io"},
+		{"whole", `{"email":"a@x.io","x":"` + strings.Repeat("x", maxResponse-25) + `"}`, "email", "a@x.io"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if len(tt.body) > maxAnswer {
+			if len(tt.body) > maxResponse {
 				t.Fatal(len(tt.body))
 			}
 			c, r := newClient(t, testutil.ServeAnswer(t, 200, tt.body))
-			d, err := c.Ask(t.Context(), "", signedIn())
+			d, err := c.Fetch(t.Context(), "", withCredentials())
 			if err != nil {
 				t.Fatal(err, r.All())
 			}
@@ -187,13 +187,13 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-func TestNotSignedIn(t *testing.T) {
+func TestUnauthenticated(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		for name, handler := range map[string]http.HandlerFunc{
 			"empty":    testutil.Answer(status, ""),
 			"JSON":     testutil.Answer(status, `{"email":"a@x.io"}`),
-			"a page":   testutil.Answer(status, "<html>"+canaryAnswer),
-			"too long": testutil.Answer(status, strings.Repeat("x", maxAnswer+100)),
+			"a page":   testutil.Answer(status, "<html>"+canaryResponse),
+			"too long": testutil.Answer(status, strings.Repeat("x", maxResponse+100)),
 			"cut": func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")
 				w.WriteHeader(status)
@@ -201,7 +201,7 @@ func TestNotSignedIn(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
 				c, r := newClient(t, testutil.Serve(t, handler))
-				wantRejection(t, c, t.Context(), signedIn(), identity.ErrNotSignedIn)
+				wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUnauthenticated)
 				if errs := r.All(); len(errs) != 0 {
 					t.Errorf("the operator is told: %v", errs)
 				}
@@ -213,22 +213,22 @@ func TestNotSignedIn(t *testing.T) {
 // TestOnError checks that OnError may be nil.
 func TestOnError(t *testing.T) {
 	c, _ := newClient(t, testutil.ServeAnswer(t, 500, ""), func(cfg *Config) { cfg.OnError = nil })
-	wantRejection(t, c, t.Context(), signedIn(), identity.ErrUserinfoUnavailable)
+	wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUserinfoUnavailable)
 }
 
-// TestCookiesAreForgotten checks that each call sends only the headers of its own
+// TestCookiesAreNotStored checks that each call sends only the headers of its own
 // request.
-func TestCookiesAreForgotten(t *testing.T) {
+func TestCookiesAreNotStored(t *testing.T) {
 	var got []string
 	c, _ := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, strings.Join(r.Header.Values("Cookie"), "|")+r.Header.Get("If-None-Match"))
-		w.Header().Set("Set-Cookie", "session="+canaryAnswer)
+		w.Header().Set("Set-Cookie", "session="+canaryResponse)
 		w.Header().Set("ETag", `"1"`)
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		_, _ = io.WriteString(w, "{}")
 	}))
 	for _, h := range []http.Header{{"Cookie": {"a=1"}}, {"Authorization": {"Bearer t"}}, {"Cookie": {"b=2"}}} {
-		if _, err := c.Ask(t.Context(), "", h); err != nil {
+		if _, err := c.Fetch(t.Context(), "", h); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,7 +259,7 @@ func TestMany(t *testing.T) {
 			}
 			for round := range rounds {
 				want := fmt.Sprint(n, "-", round)
-				d, err := c.Ask(context.Background(), "", http.Header{name: {want}})
+				d, err := c.Fetch(context.Background(), "", http.Header{name: {want}})
 				if err != nil {
 					t.Errorf("%d: %v", n, err)
 					return

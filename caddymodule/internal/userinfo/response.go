@@ -12,7 +12,7 @@ import (
 
 // Errors of a response. They contain only its status.
 var (
-	errTooLong  = fmt.Errorf("the answer is longer than %d KiB", maxAnswer>>10)
+	errTooLong  = fmt.Errorf("the answer is longer than %d KiB", maxResponse>>10)
 	errEncoding = errors.New("the answer is compressed, although that was not asked for")
 )
 
@@ -23,9 +23,9 @@ type response struct {
 	body     []byte
 }
 
-// notSignedIn reports whether the status says that no user is signed in (401 or 403).
+// isUnauthenticated reports whether the status says that no user is signed in (401 or 403).
 // The body is not read for this.
-func (a response) notSignedIn() bool {
+func (a response) isUnauthenticated() bool {
 	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
 }
 
@@ -36,7 +36,7 @@ func (a response) read() (claims.Document, error) {
 		return claims.Document{}, fmt.Errorf("the answer is a redirect (status %d), which is not followed: name a path that answers 401 when nobody is signed in", a.status)
 	case a.status != http.StatusOK:
 		return claims.Document{}, fmt.Errorf("the answer has the status %d", a.status)
-	case len(a.body) > maxAnswer:
+	case len(a.body) > maxResponse:
 		return claims.Document{}, errTooLong
 	case a.encoding != "" && !strings.EqualFold(a.encoding, "identity"):
 		return claims.Document{}, errEncoding
