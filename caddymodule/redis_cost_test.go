@@ -49,11 +49,11 @@ func TestDocs_RequestCosts(t *testing.T) {
 // differs.
 func costOf(t *testing.T, p *redistest.Proxy, users int, request func(i int)) requestCost {
 	t.Helper()
-	costs, most := make(map[string][]redistest.Seen), ""
+	costs, most := make(map[string][]redistest.Traffic), ""
 	for i := range users {
-		before := p.Seen()
+		before := p.Traffic()
 		request(i)
-		cost := p.Seen().Since(before)
+		cost := p.Traffic().Sub(before)
 		words := inWords(cost.Commands)
 		if costs[words] = append(costs[words], cost); len(costs[words]) > len(costs[most]) {
 			most = words
@@ -63,7 +63,7 @@ func costOf(t *testing.T, p *redistest.Proxy, users int, request func(i int)) re
 	if counted < users*3/4 {
 		t.Fatalf("%d of %d requests took the same: %q", counted, users, most)
 	}
-	var sum redistest.Seen
+	var sum redistest.Traffic
 	for _, cost := range costs[most] {
 		sum.RoundTrips += cost.RoundTrips
 		sum.Received += cost.Received
@@ -101,7 +101,7 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 		const users = 100
 		name := func(kind string, i int) string { return fmt.Sprintf("%s-%d@x.example", kind, i) }
 		r := redistest.Start(t)
-		proxy := redistest.Watch(t, r)
+		proxy := redistest.StartProxy(t, r)
 		fake := newHuma(t, sandbox.Config{})
 		for i := range users {
 			p.knows(fake, name("kept", i), name("known", i))

@@ -52,8 +52,8 @@ func TestRedis_OneAccountWrittenTwice(t *testing.T) {
 				}
 				next := test.act(t, s, p)
 				if next != "" {
-					looks := r.Calls("hmget")
-					if get("/one") != next || r.Calls("hmget") != looks {
+					looks := r.CommandCalls("hmget")
+					if get("/one") != next || r.CommandCalls("hmget") != looks {
 						t.Error("/one has thrown away what it has fetched")
 					}
 				}

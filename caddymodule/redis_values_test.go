@@ -159,7 +159,7 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 		owners[i] = s.request("GET", iosPath, user(i)).tokens(t).UID
 	}
 	var next, good atomic.Int64
-	before := r.Calls("hmget")
+	before := r.CommandCalls("hmget")
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
@@ -184,7 +184,7 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	reads := r.Calls("hmget") - before
+	reads := r.CommandCalls("hmget") - before
 	t.Logf("%d requests, %d good, %d reads of the store", requests, good.Load(), reads)
 	if good.Load() < requests/2 || int64(reads) < requests/4 {
 		t.Errorf("%d of %d were good, with %d reads of the store", good.Load(), requests, reads)

@@ -65,6 +65,6 @@ const (
 var (
 	// ErrNoSuchUser says that nobody has this id.
 	ErrNoSuchUser = humanapi.ErrNoSuchUser
-	// ErrWhichClient says that a client id is needed.
-	ErrWhichClient = humanapi.ErrWhichClient
+	// ErrAmbiguousClient says that a client id is needed.
+	ErrAmbiguousClient = humanapi.ErrAmbiguousClient
 )

@@ -202,7 +202,7 @@ func parseClientID(h *Handler, d *caddyfile.Dispenser) error {
 		return d.Errf("client_id takes a kind and an id, not %d values", len(args))
 	}
 	kind, id := args[0], args[1]
-	if err := oneOf(d, "client_id", kind, config.ClientKinds); err != nil {
+	if err := oneOf(d, "client_id", kind, config.ClientTypes); err != nil {
 		return err
 	}
 	if id == "" {

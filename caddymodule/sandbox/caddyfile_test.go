@@ -191,7 +191,7 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
-func TestHandlerHoldsTheStateOnce(t *testing.T) {
+func TestHandlerReferencesState(t *testing.T) {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()
 	references := func() int { n, _ := states.References("held"); return n }

@@ -41,39 +41,39 @@ Exit codes:
   0  it was ended
   1  it could not listen
   2  wrong usage`,
-		CobraFunc: playCommand,
+		CobraFunc: configureCommand,
 	})
 }
 
-// playCommand makes a command one that plays.
-func playCommand(cmd *cobra.Command) {
+// configureCommand makes a command one that plays.
+func configureCommand(cmd *cobra.Command) {
 	cmd.Example = `  caddy huma-sandbox
   caddy huma-sandbox --listen 127.0.0.1:0 --user alice@clinic.example
   caddy huma-sandbox --json`
-	var p play
+	var p standalone
 	f := cmd.Flags()
 	f.StringVar(&p.listen, "listen", "127.0.0.1:9000", "Where to listen; with port 0 on one that is free")
 	f.StringArrayVar(&p.users, "user", nil, "The address of a user whom Huma knows; repeatable")
-	f.BoolVar(&p.remote, "allow-remote", false, "Listen on an address that others may reach")
+	f.BoolVar(&p.allowRemote, "allow-remote", false, "Listen on an address that others may reach")
 	f.BoolVar(&p.json, "json", false, "Print JSON")
 	command.Runs(cmd, p.run)
 }
 
-// play is one run of the command.
-type play struct {
-	listen       string
-	users        []string
-	remote, json bool
+// standalone is one run of the command.
+type standalone struct {
+	listen            string
+	users             []string
+	allowRemote, json bool
 }
 
 // How long requests may take that are running when it ends, and their headers to
 // arrive.
 const (
-	endTime    = 2 * time.Second
-	headerTime = 10 * time.Second
+	shutdownTimeout = 2 * time.Second
+	headerTimeout   = 10 * time.Second
 )
 
-func (p *play) run(ctx context.Context, out io.Writer) (int, error) {
+func (p *standalone) run(ctx context.Context, out io.Writer) (int, error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cfg, err := config.Complete(Config{Users: p.users})
@@ -87,10 +87,10 @@ func (p *play) run(ctx context.Context, out io.Writer) (int, error) {
 	if err != nil {
 		return command.Problem, err
 	}
-	srv := &http.Server{Handler: New(cfg), ReadHeaderTimeout: headerTime}
+	srv := &http.Server{Handler: New(cfg), ReadHeaderTimeout: headerTimeout}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
-	if err := p.introduce(out, cfg, l.Addr()); err != nil {
+	if err := p.printBanner(out, cfg, l.Addr()); err != nil {
 		_ = srv.Close()
 		return command.Problem, err
 	}
@@ -99,7 +99,7 @@ func (p *play) run(ctx context.Context, out io.Writer) (int, error) {
 		return command.Problem, err
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := srv.Shutdown(ending); errors.Is(err, context.DeadlineExceeded) {
 		_ = srv.Close()
@@ -108,24 +108,24 @@ func (p *play) run(ctx context.Context, out io.Writer) (int, error) {
 }
 
 // checkAddress refuses addresses that others may reach.
-func (p *play) checkAddress() error {
+func (p *standalone) checkAddress() error {
 	host, _, err := net.SplitHostPort(p.listen)
 	if err != nil {
 		return command.UsageError("--listen: %q is not host:port", p.listen)
 	}
 	ip, err := netip.ParseAddr(host)
-	if p.remote || host == "localhost" || err == nil && ip.IsLoopback() {
+	if p.allowRemote || host == "localhost" || err == nil && ip.IsLoopback() {
 		return nil
 	}
 	return command.UsageError("--listen: others may reach %q, and whoever reaches the sandbox can read and change everything in it: listen on 127.0.0.1, or write --allow-remote", p.listen)
 }
 
-// introduction is what there is to know of a sandbox.
-type introduction struct {
-	URL      string       `json:"url"`
-	Huma     humaAccess   `json:"huma_token"`
-	HumanAPI hapiAccess   `json:"human_api_token"`
-	File     configMember `json:"huma_config"` // a huma-config.json
+// banner is what there is to know of a sandbox.
+type banner struct {
+	URL        string         `json:"url"`
+	Huma       humaAccess     `json:"huma_token"`
+	HumanAPI   humanAPIAccess `json:"human_api_token"`
+	ConfigFile configFile     `json:"huma_config"` // a huma-config.json
 }
 
 // humaAccess are options of huma_token.
@@ -137,15 +137,15 @@ type humaAccess struct {
 	Secret       string            `json:"secret"`
 }
 
-// hapiAccess are options of human_api_token.
-type hapiAccess struct {
+// humanAPIAccess are options of human_api_token.
+type humanAPIAccess struct {
 	API          string `json:"api"`
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
 }
 
-// configMember are the members of a huma-config.json.
-type configMember struct {
+// configFile are the members of a huma-config.json.
+type configFile struct {
 	APIURL       string            `json:"apiUrl"`
 	ProjectID    string            `json:"projectId"`
 	DeploymentID string            `json:"deploymentId"`
@@ -154,36 +154,36 @@ type configMember struct {
 }
 
 // String is the file in one line, for the text that is printed.
-func (m configMember) String() string {
+func (m configFile) String() string {
 	b, _ := json.Marshal(m) // texts always have a JSON form
 	return string(b)
 }
 
-// introduce tells how to use a sandbox that listens.
-func (p *play) introduce(out io.Writer, cfg Config, at net.Addr) error {
+// printBanner tells how to use a sandbox that listens.
+func (p *standalone) printBanner(out io.Writer, cfg Config, at net.Addr) error {
 	address := at.(*net.TCPAddr).AddrPort()
 	host := address.String()
 	if address.Addr().IsUnspecified() {
 		host = fmt.Sprintf("localhost:%d", address.Port())
 	}
 	url := "http://" + host
-	i := introduction{
-		URL:  url,
-		Huma: humaAccess{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
-		File: configMember{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
+	i := banner{
+		URL:        url,
+		Huma:       humaAccess{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
+		ConfigFile: configFile{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
 	}
 	for id, secret := range cfg.HumanAPI.Clients {
-		i.HumanAPI = hapiAccess{url, id, secret} // without a config there is one
+		i.HumanAPI = humanAPIAccess{url, id, secret} // without a config there is one
 	}
 	if p.json {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(i)
 	}
-	return introductionText.Execute(out, i)
+	return bannerTemplate.Execute(out, i)
 }
 
-var introductionText = template.Must(template.New("").Parse(`Huma and Human API Connect are played at {{.URL}}, where a page shows what is called.
+var bannerTemplate = template.Must(template.New("").Parse(`Huma and Human API Connect are played at {{.URL}}, where a page shows what is called.
 
 In a Caddyfile, beside who is asking:
 

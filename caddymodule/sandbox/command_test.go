@@ -18,30 +18,30 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// commandOf is the command with arguments.
-func commandOf(out io.Writer, args ...string) *cobra.Command {
+// newCommand is the command with arguments.
+func newCommand(out io.Writer, args ...string) *cobra.Command {
 	cmd := &cobra.Command{Use: "huma-sandbox", SilenceErrors: true, SilenceUsage: true}
-	playCommand(cmd)
+	configureCommand(cmd)
 	cmd.SetArgs(args)
 	cmd.SetOut(out)
 	return cmd
 }
 
-// playing is a sandbox that the command runs.
-type playing struct {
-	t     *testing.T
-	out   *io.PipeReader
-	end   context.CancelFunc
-	ended chan error
+// runningCommand is a sandbox that the command runs.
+type runningCommand struct {
+	t      *testing.T
+	out    *io.PipeReader
+	cancel context.CancelFunc
+	done   chan error
 }
 
-func playWith(t *testing.T, args ...string) *playing {
+func runCommand(t *testing.T, args ...string) *runningCommand {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	r, w := io.Pipe()
-	p := &playing{t, r, end, make(chan error, 1)}
-	cmd := commandOf(w, args...)
-	go func() { p.ended <- cmd.ExecuteContext(ctx) }()
+	p := &runningCommand{t, r, end, make(chan error, 1)}
+	cmd := newCommand(w, args...)
+	go func() { p.done <- cmd.ExecuteContext(ctx) }()
 	t.Cleanup(func() {
 		end()
 		_ = r.Close()
@@ -50,11 +50,11 @@ func playWith(t *testing.T, args ...string) *playing {
 }
 
 // stop ends the command, as Ctrl-C does, and returns what it ends with.
-func (p *playing) stop() error {
+func (p *runningCommand) stop() error {
 	p.t.Helper()
-	p.end()
+	p.cancel()
 	select {
-	case err := <-p.ended:
+	case err := <-p.done:
 		return err
 	case <-time.After(10 * time.Second):
 		p.t.Fatal("the command does not end")
@@ -63,13 +63,13 @@ func (p *playing) stop() error {
 }
 
 // TestCommandPlays: what is printed is enough to use it, until it is ended.
-func TestCommandPlays(t *testing.T) {
-	p := playWith(t, "--listen", "127.0.0.1:0", "--user", "alice@example.com", "--json")
-	var i introduction
+func TestCommandServes(t *testing.T) {
+	p := runCommand(t, "--listen", "127.0.0.1:0", "--user", "alice@example.com", "--json")
+	var i banner
 	if err := json.NewDecoder(p.out).Decode(&i); err != nil {
 		t.Fatal(err)
 	}
-	if i.Huma.API != i.URL || i.File.APIURL != i.URL || i.HumanAPI.API != i.URL || i.File.Clients["ios"] != "c1" || i.HumanAPI.ClientID != "hapi1" {
+	if i.Huma.API != i.URL || i.ConfigFile.APIURL != i.URL || i.HumanAPI.API != i.URL || i.ConfigFile.Clients["ios"] != "c1" || i.HumanAPI.ClientID != "hapi1" {
 		t.Errorf("%+v", i)
 	}
 	c := sandboxtest.New(t, i.URL)
@@ -89,8 +89,8 @@ func TestCommandPlays(t *testing.T) {
 }
 
 // TestCommandIntroduces: a person gets lines to copy.
-func TestCommandIntroduces(t *testing.T) {
-	p := playWith(t, "--listen", "localhost:0")
+func TestCommandPrintsBanner(t *testing.T) {
+	p := runCommand(t, "--listen", "localhost:0")
 	var text strings.Builder
 	for lines := bufio.NewScanner(p.out); !strings.Contains(text.String(), "nothing of it is kept"); {
 		if !lines.Scan() {
@@ -112,14 +112,14 @@ func TestCommandIntroduces(t *testing.T) {
 }
 
 // TestCommandEndsWithCalls: a call that hangs keeps it for a moment, and no more.
-func TestCommandEndsWithCalls(t *testing.T) {
-	p := playWith(t, "--listen", "127.0.0.1:0", "--json")
-	var i introduction
+func TestCommandStopsDuringCalls(t *testing.T) {
+	p := runCommand(t, "--listen", "127.0.0.1:0", "--json")
+	var i banner
 	if err := json.NewDecoder(p.out).Decode(&i); err != nil {
 		t.Fatal(err)
 	}
 	c := sandboxtest.New(t, i.URL)
-	if got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"delay":"1h"}]`)); got.Status >= 300 {
+	if got := c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"delay":"1h"}]`)); got.Status >= 300 {
 		t.Fatalf("%+v", got)
 	}
 	hung := make(chan error, 1)
@@ -144,12 +144,12 @@ func TestCommandEndsWithCalls(t *testing.T) {
 
 func callsOf(c *sandboxtest.Client) []Call {
 	var log CallLog
-	_ = json.Unmarshal([]byte(c.Must(c.Request(http.MethodGet, "/_sandbox/calls", "")).Text), &log)
+	_ = json.Unmarshal([]byte(c.Send(c.Request(http.MethodGet, "/_sandbox/calls", "")).Text), &log)
 	return log.Calls
 }
 
 // TestCommandRefuses: it listens where nobody else can reach it, unless it is told.
-func TestCommandRefuses(t *testing.T) {
+func TestCommandRejects(t *testing.T) {
 	taken := testutil.Listen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // none of them plays
 	defer cancel()
@@ -164,15 +164,15 @@ func TestCommandRefuses(t *testing.T) {
 		"--listen " + taken.Addr().String(): "address already in use",
 	} {
 		var out bytes.Buffer
-		if err := commandOf(&out, strings.Fields(args)...).ExecuteContext(ctx); err == nil || !strings.Contains(err.Error(), part) {
+		if err := newCommand(&out, strings.Fields(args)...).ExecuteContext(ctx); err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v", args, err)
 		}
 		if out.Len() > 0 {
 			t.Errorf("%s: %s", args, &out)
 		}
 	}
-	p := playWith(t, "--listen", "0.0.0.0:0", "--allow-remote", "--json")
-	var i introduction
+	p := runCommand(t, "--listen", "0.0.0.0:0", "--allow-remote", "--json")
+	var i banner
 	if err := json.NewDecoder(p.out).Decode(&i); err != nil || !strings.HasPrefix(i.URL, "http://localhost:") {
 		t.Errorf("%+v %v", i, err)
 	}
@@ -183,10 +183,10 @@ func TestCommandRefuses(t *testing.T) {
 
 // TestCommandCannotPrint: nobody would know where it listens.
 func TestCommandCannotPrint(t *testing.T) {
-	p := playWith(t, "--listen", "127.0.0.1:0")
+	p := runCommand(t, "--listen", "127.0.0.1:0")
 	_ = p.out.Close()
 	select {
-	case err := <-p.ended:
+	case err := <-p.done:
 		if err == nil {
 			t.Error("it says that it is well")
 		}

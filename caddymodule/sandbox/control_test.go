@@ -33,7 +33,7 @@ func TestControlCalls(t *testing.T) {
 		}
 	}
 	const wanted = "1 signin alice@example.com c1 403; 2 signup alice@example.com c1 201; 3 signin Alice@example.com c1 200; 4 refresh   400"
-	if got := strings.Join(lines, "; "); normal(got) != normal(wanted) {
+	if got := strings.Join(lines, "; "); withoutSpaces(got) != withoutSpaces(wanted) {
 		t.Errorf("calls: %s", got)
 	}
 	if sandboxtest.Compact(t, log.ByUser) != `{"alice@example.com":{"signin":2,"signup":1}}` || sandboxtest.Compact(t, log.ByOp) != `{"refresh":1,"signin":2,"signup":1}` {
@@ -48,8 +48,8 @@ func TestControlCalls(t *testing.T) {
 	}
 }
 
-// normal makes what fmt puts spaces between comparable.
-func normal(s string) string { return strings.ReplaceAll(s, " ", "") }
+// withoutSpaces makes what fmt puts spaces between comparable.
+func withoutSpaces(s string) string { return strings.ReplaceAll(s, " ", "") }
 
 func TestControlUsersAndReset(t *testing.T) {
 	fake, c := start(t, Config{Users: []string{"root@example.com"}})
@@ -67,7 +67,7 @@ func TestControlUsersAndReset(t *testing.T) {
 	}
 	setFaults(t, fake, Fault{Op: OpSignUp, Status: 500})
 
-	got := c.Must(c.Request(http.MethodPost, "/_sandbox/reset", ""))
+	got := c.Send(c.Request(http.MethodPost, "/_sandbox/reset", ""))
 	if got.Status != 204 || got.Text != "" {
 		t.Errorf("reset: %+v", got)
 	}
@@ -79,13 +79,13 @@ func TestControlUsersAndReset(t *testing.T) {
 
 func TestControlFaults(t *testing.T) {
 	_, c := start(t, Config{})
-	got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", ` [{"op":"signin","status":429,"headers":{"Retry-After":"2"},"times":2}]`))
+	got := c.Send(c.Request(http.MethodPut, "/_sandbox/faults", ` [{"op":"signin","status":429,"headers":{"Retry-After":"2"},"times":2}]`))
 	sandboxtest.Want(t, got, 200, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 429, 429)
 	if left := strings.TrimSpace(c.Get("/_sandbox/faults").Text); left != `[{"op":"signin","times":1,"status":429,"headers":{"Retry-After":["2"]}}]` {
 		t.Errorf("left: %s", left)
 	}
-	sandboxtest.Want(t, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[]`)), 200, 0)
+	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[]`)), 200, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
 }
 
@@ -135,7 +135,7 @@ func TestNewPanics(t *testing.T) {
 	New(Config{Prefix: "x"})
 }
 
-func TestNothingElseIsThere(t *testing.T) {
+func TestUnknownPaths(t *testing.T) {
 	_, c := start(t, Config{})
 	for _, path := range []string{sandboxtest.SignIn + "/", "/api", "/_sandbox/nothing"} {
 		sandboxtest.Want(t, c.Post(path, sandboxtest.AliceSignIn), 404, huma.CodeInvalidRequest)

@@ -27,7 +27,7 @@ func TestHumanCallsInTheLog(t *testing.T) {
 			t.Errorf("%s is in the log", secret)
 		}
 	}
-	log := sandboxtest.Decode[CallLog](t, sandboxtest.Reply{Text: raw})
+	log := sandboxtest.Decode[CallLog](t, sandboxtest.Response{Text: raw})
 	var lines []string
 	for _, call := range log.Calls {
 		lines = append(lines, fmt.Sprintf("%d %s %s %s %s %v %d", call.Seq, call.Op, call.ClientID, call.ClientUserID, call.Email, call.ExtraScopes, call.Status))
@@ -44,7 +44,7 @@ func TestHumanCallsInTheLog(t *testing.T) {
 	if strings.Join(lines, "\n") != strings.Join(wanted, "\n") {
 		t.Errorf("calls:\n%s", strings.Join(lines, "\n"))
 	}
-	for i, got := range []sandboxtest.Reply{session, refused, id, wrong} {
+	for i, got := range []sandboxtest.Response{session, refused, id, wrong} {
 		if log.Calls[i].RequestID != got.Header.Get("X-Humanapi-Request-Id") {
 			t.Errorf("call %d: request id %q", i, log.Calls[i].RequestID)
 		}
@@ -83,9 +83,9 @@ func TestHumanUsersAndReset(t *testing.T) {
 	if last := sandboxtest.Decode[lists](t, c.Get("/_sandbox/users?limit=1")).HumanUsers; len(last) != 1 || last[0].ClientUserID != "u-2" {
 		t.Errorf("limited: %+v", last)
 	}
-	sandboxtest.Want(t, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"id","status":500}]`)), 200, 0)
+	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"id","status":500}]`)), 200, 0)
 
-	if reset := c.Must(c.Request(http.MethodPost, "/_sandbox/reset", "")); reset.Status != 204 {
+	if reset := c.Send(c.Request(http.MethodPost, "/_sandbox/reset", "")); reset.Status != 204 {
 		t.Fatalf("reset: %+v", reset)
 	}
 	got = sandboxtest.Decode[lists](t, c.Get("/_sandbox/users"))
@@ -121,7 +121,7 @@ func TestHumanStateSurvivesReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 401, "INVALID_CLIENT_ID_OR_SECRET")
-	ask := func(kind, user string) sandboxtest.Reply {
+	ask := func(kind, user string) sandboxtest.Response {
 		return c.Token(strings.Replace(sandboxtest.TokenBody(kind, user), "sandbox-secret", "rotated", 1))
 	}
 	again := ask("session", "u-1")

@@ -138,7 +138,7 @@ func (s *Server) HumanUsers() []HumanUser { return s.state.HumanAPI.List(0) }
 // AddHumanUser makes a user of Human API's half behind the API's back, and
 // returns it or the one who was there already.
 func (s *Server) AddHumanUser(clientID, clientUserID string) HumanUser {
-	u, _ := s.state.HumanAPI.GrantSession(clientID, clientUserID)
+	u, _ := s.state.HumanAPI.FindOrCreate(clientID, clientUserID)
 	return u
 }
 

@@ -44,16 +44,16 @@ func short(t *testing.T, more ...string) []string {
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	r := run(t, short(t)...)
-	if len(r.Rows) != len(kindNames)-1 || len(r.Figures) != 5 {
+	if len(r.Rows) != len(workloadNames)-1 || len(r.Figures) != 5 {
 		t.Fatalf("%+v", r)
 	}
 	for i, k := range r.Rows {
-		paced := k.Name == kindDirect || k.Name == kindProxy || k.Name == kindCold
+		paced := k.Name == workloadDirect || k.Name == workloadProxy || k.Name == workloadCold
 		for _, s := range append(k.Rounds, k.Values) {
-			if k.Name != kindNames[i] || len(k.Rounds) != 2 || s[valueRate] <= 0 || s[valueP50] <= 0 || s[valueP99] < s[valueP50] || paced && s[valueRate] > 200 {
+			if k.Name != workloadNames[i] || len(k.Rounds) != 2 || s[valueRate] <= 0 || s[valueP50] <= 0 || s[valueP99] < s[valueP50] || paced && s[valueRate] > 200 {
 				t.Errorf("%+v", k)
 			}
-			if _, known := s[valueCPU]; runtime.GOOS == "linux" && known == (k.Name == kindDirect) {
+			if _, known := s[valueCPU]; runtime.GOOS == "linux" && known == (k.Name == workloadDirect) {
 				t.Errorf("%s: processor time is known: %t", k.Name, known)
 			}
 		}
@@ -97,20 +97,20 @@ func TestIdle(t *testing.T) {
 
 // TestIdlePromises: what is above a limit is broken, what is at the limit is kept, and
 // what was not measured is neither.
-func TestIdlePromises(t *testing.T) {
+func TestIdleGoals(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
 		{Name: idleShared, Rounds: []tool.Values{{valueMemory: 70, valueGoroutines: 10}}},
-		{Name: idleOwn, Rounds: []tool.Values{{valueMemory: 100, valueGoroutines: 30, valueCore: 1}}},
+		{Name: idleSeparate, Rounds: []tool.Values{{valueMemory: 100, valueGoroutines: 30, valueCore: 1}}},
 		{Name: idleFiles, Rounds: []tool.Values{{valueMemory: 101, valueGoroutines: 31, valueCore: 1.1}}},
 	}}
 	conclude(r, idleShared)
 	checkIdle(r)
-	if len(r.Figures) != 6 || len(r.Broken) != 3 || !strings.HasPrefix(r.Broken[2], idleFiles+": percent of a core: 1.100") {
-		t.Errorf("%+v %q", r.Figures, r.Broken)
+	if len(r.Figures) != 6 || len(r.Violations) != 3 || !strings.HasPrefix(r.Violations[2], idleFiles+": percent of a core: 1.100") {
+		t.Errorf("%+v %q", r.Figures, r.Violations)
 	}
 	delete(r.Rows[2].Values, valueCore)
-	if checkIdle(r); len(r.Broken) != 2 {
-		t.Errorf("%q", r.Broken)
+	if checkIdle(r); len(r.Violations) != 2 {
+		t.Errorf("%q", r.Violations)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestPython(t *testing.T) {
 		t.Skip(err)
 	}
 	r := run(t, short(t, "-only", "python", "-against", "python")...)
-	if len(r.Rows) != 1 || r.Rows[0].Name != kindPython {
+	if len(r.Rows) != 1 || r.Rows[0].Name != workloadPython {
 		t.Errorf("%+v", r)
 	}
 	s, err := newService(t.Context(), 0)
@@ -158,7 +158,7 @@ func TestPython(t *testing.T) {
 			UID, AuthToken, RefreshToken              string
 			AuthTokenExpiresIn, RefreshTokenExpiresIn int
 		}
-		a, err := firstAnswer(t.Context(), k.address)
+		a, err := firstResponse(t.Context(), k.address)
 		if err == nil {
 			err = json.Unmarshal(a.body, &token)
 		}
@@ -221,7 +221,7 @@ func TestInterrupted(t *testing.T) {
 }
 
 // TestMiscounts: responses that would spoil a comparison end it.
-func TestMiscounts(t *testing.T) {
+func TestInvalidRounds(t *testing.T) {
 	t.Parallel()
 	o := &options{caddy: tooltest.Binary(t), users: 20, connections: 2, round: 100 * time.Millisecond}
 	s, err := newService(t.Context(), o.users)
@@ -229,35 +229,35 @@ func TestMiscounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	like := &answer{header: map[string][]string{"Content-Type": {"application/json"}}, body: []byte(`{"host":"{http.request.host}"}`)}
+	like := &response{header: map[string][]string{"Content-Type": {"application/json"}}, body: []byte(`{"host":"{http.request.host}"}`)}
 	p, at, err := startCaddy(t.Context(), o.caddy, t.TempDir(), map[string]string{
-		kindWarm: token(s.address, "cache 12h"), kindCold: token(s.address, "cache off"), kindRespond: like.respond(string(like.body)),
+		workloadWarm: tokenDirective(s.address, "cache 12h"), workloadCold: tokenDirective(s.address, "cache off"), workloadRespond: like.directives(string(like.body)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop(p, &err)
-	warm, cold, placeholder := at[kindWarm], at[kindCold], at[kindRespond]
+	warm, cold, placeholder := at[workloadWarm], at[workloadCold], at[workloadRespond]
 	for name, c := range map[string]struct {
-		kind
+		workload
 		says string
 	}{
-		"no token was cached": {kind{address: cold, ask: anyOf(o.users, cold)}, "in a round that needs none"},
-		"a token was cached":  {kind{address: warm, ask: anyOf(1, warm), calls: true}, "each of which needs one"},
-		"no user":             {kind{address: warm, ask: func(c *client) error { _, err := c.send([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); return err }}, "401"},
-		"nothing listens":     {kind{address: "127.0.0.1:1", ask: anyOf(1, warm)}, "refused"},
-		"the rate is too low": {kind{address: warm, ask: anyOf(1, warm), rate: 1}, "no response"},
+		"no token was cached": {workload{address: cold, request: randomUser(o.users, cold)}, "in a round that needs none"},
+		"a token was cached":  {workload{address: warm, request: randomUser(1, warm), calls: true}, "each of which needs one"},
+		"no user":             {workload{address: warm, request: func(c *client) error { _, err := c.send([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); return err }}, "401"},
+		"nothing listens":     {workload{address: "127.0.0.1:1", request: randomUser(1, warm)}, "refused"},
+		"the rate is too low": {workload{address: warm, request: randomUser(1, warm), rate: 1}, "no response"},
 	} {
-		if _, err := o.sample(t.Context(), s, c.kind); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := o.measureRound(t.Context(), s, c.workload); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := like.same(t.Context(), placeholder); err == nil {
+	if err := like.check(t.Context(), placeholder); err == nil {
 		t.Error("respond has replaced a placeholder, and the comparison goes on")
 	}
-	got, err := firstAnswer(t.Context(), placeholder)
+	got, err := firstResponse(t.Context(), placeholder)
 	if err == nil {
-		err = got.same(t.Context(), placeholder)
+		err = got.check(t.Context(), placeholder)
 	}
 	if err != nil {
 		t.Error(err)
@@ -278,9 +278,9 @@ func TestPace(t *testing.T) {
 		{"too slow", 1000, 20 * time.Millisecond, 1, 10},
 		{"fast", 100, 0, 10, 19},
 	} {
-		k := kind{rate: c.rate, ask: func(*client) error { time.Sleep(c.takes); return nil }}
+		k := workload{rate: c.rate, request: func(*client) error { time.Sleep(c.takes); return nil }}
 		start := time.Now()
-		latency, err := k.drive(t.Context(), make([]*client, 1), lasts)
+		latency, err := k.run(t.Context(), make([]*client, 1), lasts)
 		if n := latency.Count(); err != nil || n < c.from || n > c.til || time.Since(start) > 10*lasts {
 			t.Errorf("%s: %d responses in %s, %v", c.name, n, time.Since(start), err)
 		}

@@ -49,28 +49,30 @@ func stop(p *process.Process, err *error) {
 	}
 }
 
-// token returns the directive huma_token with further options.
-func token(service, options string) string { return tokenOf(service, projectID, secret, options) }
+// tokenDirective returns the directive huma_token with further options.
+func tokenDirective(service, options string) string {
+	return tokenDirectiveFor(service, projectID, secret, options)
+}
 
-// tokenOf is token for another account.
-func tokenOf(service, project, secret, options string) string {
+// tokenDirectiveFor is token for another account.
+func tokenDirectiveFor(service, project, secret, options string) string {
 	return fmt.Sprintf("huma_token * {\napi http://%s\nproject_id %s\ndeployment_id %s\nclient_id ios %s\nsecret %s\nidentity {\nemail %s\n}\ntrust proxies 127.0.0.1\n%s\n}",
 		service, project, deploymentID, clientID, secret, userHeader, options)
 }
 
-// answer is a response, without the headers that every server adds.
-type answer struct {
+// response is a response, without the headers that every server adds.
+type response struct {
 	header http.Header
 	body   []byte
 }
 
-// firstAnswer requests the first user's token.
-func firstAnswer(ctx context.Context, address string) (*answer, error) {
+// firstResponse requests the first user's token.
+func firstResponse(ctx context.Context, address string) (*response, error) {
 	clients, err := dial(ctx, address, 1)
 	if err != nil {
 		return nil, err
 	}
-	defer hangUp(clients)
+	defer closeAll(clients)
 	header, err := clients[0].send(clients[0].request(address, 0))
 	if err != nil {
 		return nil, fmt.Errorf("first request: %w", err)
@@ -78,11 +80,11 @@ func firstAnswer(ctx context.Context, address string) (*answer, error) {
 	for _, name := range []string{"Date", "Server", "Content-Length"} {
 		header.Del(name)
 	}
-	return &answer{header, clients[0].body.Bytes()}, nil
+	return &response{header, clients[0].body.Bytes()}, nil
 }
 
-// respond returns the directives that respond with the same headers.
-func (a *answer) respond(body string) string {
+// directives returns the directives that respond with the same headers.
+func (a *response) directives(body string) string {
 	var b strings.Builder
 	b.WriteString("header {\n")
 	for _, name := range slices.Sorted(maps.Keys(a.header)) {
@@ -92,10 +94,10 @@ func (a *answer) respond(body string) string {
 	return b.String()
 }
 
-// same returns an error if an address does not respond with the same bytes, for
+// check returns an error if an address does not respond with the same bytes, for
 // example because respond has found a placeholder in them.
-func (a *answer) same(ctx context.Context, address string) error {
-	got, err := firstAnswer(ctx, address)
+func (a *response) check(ctx context.Context, address string) error {
+	got, err := firstResponse(ctx, address)
 	if err == nil && (!bytes.Equal(got.body, a.body) || !maps.EqualFunc(got.header, a.header, slices.Equal[[]string])) {
 		err = fmt.Errorf("respond answers %v with %d bytes instead of a token's %v with %d bytes", got.header, len(got.body), a.header, len(a.body))
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// answerTime is the timeout of a request.
-const answerTime = 30 * time.Second
+// requestTimeout is the timeout of a request.
+const requestTimeout = 30 * time.Second
 
 // client is one connection that is kept open. It takes less processor time than Go's
 // HTTP client, and what a client takes is missing in the Caddy that is measured.
@@ -31,7 +31,7 @@ func dial(ctx context.Context, address string, n int) (clients []*client, err er
 	for range n {
 		conn, err := d.DialContext(ctx, "tcp", address)
 		if err != nil {
-			hangUp(clients)
+			closeAll(clients)
 			return nil, err
 		}
 		context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -40,7 +40,7 @@ func dial(ctx context.Context, address string, n int) (clients []*client, err er
 	return clients, nil
 }
 
-func hangUp(clients []*client) {
+func closeAll(clients []*client) {
 	for _, c := range clients {
 		_ = c.conn.Close()
 	}
@@ -49,7 +49,7 @@ func hangUp(clients []*client) {
 // send sends a request and reads the response into c.body. Any status other than 200
 // is an error.
 func (c *client) send(request []byte) (http.Header, error) {
-	if err := c.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return nil, err
 	}
 	if _, err := c.conn.Write(request); err != nil {
@@ -96,7 +96,7 @@ func (c *client) token(host string, user int) error {
 	return err
 }
 
-// anyOf returns a function that requests the token of a random user.
-func anyOf(users int, host string) func(*client) error {
+// randomUser returns a function that requests the token of a random user.
+func randomUser(users int, host string) func(*client) error {
 	return func(c *client) error { return c.token(host, rand.IntN(users)) }
 }

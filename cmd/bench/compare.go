@@ -20,17 +20,17 @@ import (
 
 // The kinds of requests.
 const (
-	kindRespond = "respond"
-	kindAgain   = "again"
-	kindLetters = "letters"
-	kindWarm    = "warm"
-	kindDirect  = "direct"
-	kindProxy   = "proxy"
-	kindCold    = "cold"
-	kindPython  = "python"
+	workloadRespond = "respond"
+	workloadRepeat  = "again"
+	workloadPlain   = "letters"
+	workloadWarm    = "warm"
+	workloadDirect  = "direct"
+	workloadProxy   = "proxy"
+	workloadCold    = "cold"
+	workloadPython  = "python"
 )
 
-var kindNames = []string{kindRespond, kindAgain, kindLetters, kindWarm, kindDirect, kindProxy, kindCold, kindPython}
+var workloadNames = []string{workloadRespond, workloadRepeat, workloadPlain, workloadWarm, workloadDirect, workloadProxy, workloadCold, workloadPython}
 
 // cacheUsers is max_entries by default.
 const cacheUsers = 100_000
@@ -42,31 +42,31 @@ func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (
 		return nil, err
 	}
 	defer s.close()
-	var python *kind
-	if slices.Contains(o.kinds(), kindPython) {
+	var python *workload
+	if slices.Contains(o.workloads(), workloadPython) {
 		if python, err = o.startPython(ctx, dir, s); err != nil {
 			return nil, err
 		}
 		defer stop(python.process, &err)
 	}
 	sites := map[string]string{
-		kindWarm:  token(s.address, fmt.Sprintf("cache {\n\tttl 12h\n\tmax_entries %d\n}", max(o.users, cacheUsers))),
-		kindProxy: "reverse_proxy " + s.address,
-		kindCold:  token(s.address, "cache off"),
+		workloadWarm:  tokenDirective(s.address, fmt.Sprintf("cache {\n\tttl 12h\n\tmax_entries %d\n}", max(o.users, cacheUsers))),
+		workloadProxy: "reverse_proxy " + s.address,
+		workloadCold:  tokenDirective(s.address, "cache off"),
 	}
 	like, err := o.firstToken(ctx, dir, sites)
 	if err != nil {
 		return nil, err
 	}
-	sites[kindRespond] = like.respond(string(like.body))
-	sites[kindLetters] = like.respond(strings.Repeat("x", len(like.body)))
+	sites[workloadRespond] = like.directives(string(like.body))
+	sites[workloadPlain] = like.directives(strings.Repeat("x", len(like.body)))
 	caddy, at, err := startCaddy(ctx, o.caddy, dir, sites)
 	if err != nil {
 		return nil, err
 	}
 	defer stop(caddy, &err)
 	fmt.Fprintf(messages, "Caddy %d, admin endpoint http://%s …\n", caddy.PID(), caddy.Admin())
-	if err := errors.Join(like.same(ctx, at[kindRespond]), o.askAll(ctx, at[kindWarm], o.users)); err != nil {
+	if err := errors.Join(like.check(ctx, at[workloadRespond]), o.requestAll(ctx, at[workloadWarm], o.users)); err != nil {
 		return nil, err
 	}
 
@@ -74,25 +74,25 @@ func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (
 		_, err := c.send(signIn(s.address, rand.IntN(o.users)))
 		return err
 	}
-	all := []kind{
-		{name: kindRespond, address: at[kindRespond], process: caddy},
-		{name: kindAgain, address: at[kindRespond], process: caddy},
-		{name: kindLetters, address: at[kindLetters], process: caddy},
-		{name: kindWarm, address: at[kindWarm], process: caddy},
-		{name: kindDirect, address: s.address, rate: o.rate, calls: true, ask: call},
-		{name: kindProxy, address: at[kindProxy], rate: o.rate, process: caddy, calls: true, ask: call},
-		{name: kindCold, address: at[kindCold], rate: o.rate, process: caddy, calls: true},
+	all := []workload{
+		{name: workloadRespond, address: at[workloadRespond], process: caddy},
+		{name: workloadRepeat, address: at[workloadRespond], process: caddy},
+		{name: workloadPlain, address: at[workloadPlain], process: caddy},
+		{name: workloadWarm, address: at[workloadWarm], process: caddy},
+		{name: workloadDirect, address: s.address, rate: o.rate, calls: true, request: call},
+		{name: workloadProxy, address: at[workloadProxy], rate: o.rate, process: caddy, calls: true, request: call},
+		{name: workloadCold, address: at[workloadCold], rate: o.rate, process: caddy, calls: true},
 	}
 	if python != nil {
 		all = append(all, *python)
 	}
-	var wanted []contender
+	var wanted []candidate
 	for _, k := range all {
-		if k.ask == nil {
-			k.ask = anyOf(o.users, k.address)
+		if k.request == nil {
+			k.request = randomUser(o.users, k.address)
 		}
-		if slices.Contains(o.kinds(), k.name) {
-			wanted = append(wanted, o.contender(s, k))
+		if slices.Contains(o.workloads(), k.name) {
+			wanted = append(wanted, o.candidate(s, k))
 		}
 	}
 	r, err = measure(ctx, o.rounds, o.against, wanted, messages)
@@ -104,18 +104,18 @@ func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (
 }
 
 // firstToken returns a token response of a Caddy: what respond has to answer.
-func (o *options) firstToken(ctx context.Context, dir string, sites map[string]string) (_ *answer, err error) {
+func (o *options) firstToken(ctx context.Context, dir string, sites map[string]string) (_ *response, err error) {
 	caddy, at, err := startCaddy(ctx, o.caddy, dir, sites)
 	if err != nil {
 		return nil, err
 	}
 	defer stop(caddy, &err)
-	return firstAnswer(ctx, at[kindWarm])
+	return firstResponse(ctx, at[workloadWarm])
 }
 
 // addFigures adds what follows of some kinds together.
 func addFigures(r *tool.Report) {
-	direct, proxy, cold := r.Row(kindDirect), r.Row(kindProxy), r.Row(kindCold)
+	direct, proxy, cold := r.Row(workloadDirect), r.Row(workloadProxy), r.Row(workloadCold)
 	for _, row := range []*tool.Row{proxy, cold} {
 		if row != nil {
 			r.Add(row.Name+": new connections to the service per 1,000 requests", sum(row, valueConnections)/sum(row, valueRequests)*1000)
@@ -130,10 +130,10 @@ func addFigures(r *tool.Report) {
 }
 
 // startPython starts the endpoint of Huma's quick start.
-func (o *options) startPython(ctx context.Context, dir string, s *service) (*kind, error) {
+func (o *options) startPython(ctx context.Context, dir string, s *service) (*workload, error) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return nil, fmt.Errorf("%s needs python3: %w", kindPython, err)
+		return nil, fmt.Errorf("%s needs python3: %w", workloadPython, err)
 	}
 	address, err := freeport.Address(ctx)
 	if err != nil {
@@ -156,5 +156,5 @@ func (o *options) startPython(ctx context.Context, dir string, s *service) (*kin
 	}
 	endpoint := filepath.Join(strings.TrimSpace(string(module)), "testdata", "quickstart", "endpoint.py")
 	p, err := process.Start(ctx, process.Config{Binary: python, Dir: dir, Sites: []string{address}, Args: []string{endpoint, address, userHeader, config}})
-	return &kind{name: kindPython, address: address, process: p, calls: true}, err
+	return &workload{name: workloadPython, address: address, process: p, calls: true}, err
 }

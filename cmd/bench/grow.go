@@ -19,11 +19,11 @@ func (o *options) grow(ctx context.Context, dir string, messages io.Writer) (r *
 	}
 	defer s.close()
 	const site = "grow"
-	var all []contender
+	var all []candidate
 	var took, memory float64 // of the last Caddy
 	for _, users := range []int{max(1, o.users/1000), o.users} {
 		caddy, at, startErr := startCaddy(ctx, o.caddy, dir, map[string]string{
-			site: token(s.address, fmt.Sprintf("cache {\n\tttl 12h\n\tmax_entries %d\n}", 2*o.users)),
+			site: tokenDirective(s.address, fmt.Sprintf("cache {\n\tttl 12h\n\tmax_entries %d\n}", 2*o.users)),
 		})
 		if startErr != nil {
 			return nil, startErr
@@ -31,11 +31,11 @@ func (o *options) grow(ctx context.Context, dir string, messages io.Writer) (r *
 		defer stop(caddy, &err)
 		fmt.Fprintf(messages, "Caddy %d, requests of %d users …\n", caddy.PID(), users)
 		start, before := time.Now(), residentMemory(ctx, caddy)
-		if err := o.askAll(ctx, at[site], users); err != nil {
+		if err := o.requestAll(ctx, at[site], users); err != nil {
 			return nil, err
 		}
 		took, memory = time.Since(start).Seconds(), residentMemory(ctx, caddy)-before
-		all = append(all, o.contender(s, kind{name: fmt.Sprintf("%d users", users), address: at[site], process: caddy, ask: anyOf(users, at[site])}))
+		all = append(all, o.candidate(s, workload{name: fmt.Sprintf("%d users", users), address: at[site], process: caddy, request: randomUser(users, at[site])}))
 	}
 	// The service is not needed any more, and the collector of this process must not
 	// visit its users during the rounds.

@@ -17,13 +17,13 @@ import (
 
 // The accounts of the sites of bench idle.
 const (
-	idleShared = "one account"
-	idleOwn    = "own accounts"
-	idleFiles  = "own accounts, secrets in files"
+	idleShared   = "one account"
+	idleSeparate = "own accounts"
+	idleFiles    = "own accounts, secrets in files"
 )
 
-// idlePromises are the limits for 500 sites that get no requests.
-var idlePromises = []struct {
+// idleGoals are the limits for 500 sites that get no requests.
+var idleGoals = []struct {
 	value, what string
 	limit       float64
 	more        bool // than with one account
@@ -43,13 +43,13 @@ func (o *options) idle(ctx context.Context, dir string, messages io.Writer) (*to
 			return nil, err
 		}
 		const service = "127.0.0.1:9" // is not called
-		shared = append(shared, tokenOf(service, projectID, secret, ""))
-		own = append(own, tokenOf(service, project, content, ""))
-		files = append(files, tokenOf(service, project, "{file."+file+"}", ""))
+		shared = append(shared, tokenDirectiveFor(service, projectID, secret, ""))
+		own = append(own, tokenDirectiveFor(service, project, content, ""))
+		files = append(files, tokenDirectiveFor(service, project, "{file."+file+"}", ""))
 	}
-	r, err := measure(ctx, o.rounds, idleShared, []contender{
+	r, err := measure(ctx, o.rounds, idleShared, []candidate{
 		{idleShared, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, shared) }},
-		{idleOwn, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, own) }},
+		{idleSeparate, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, own) }},
 		{idleFiles, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, files) }},
 	}, messages)
 	if err == nil {
@@ -60,10 +60,10 @@ func (o *options) idle(ctx context.Context, dir string, messages io.Writer) (*to
 
 // checkIdle adds the figures that have a promise, and the promises that were broken.
 func checkIdle(r *tool.Report) {
-	r.Broken = []string{}
-	for _, name := range []string{idleOwn, idleFiles} {
+	r.Violations = []string{}
+	for _, name := range []string{idleSeparate, idleFiles} {
 		row := r.Row(name)
-		for _, p := range idlePromises {
+		for _, p := range idleGoals {
 			value, known := row.Values[p.value]
 			if !known {
 				continue
@@ -73,7 +73,7 @@ func checkIdle(r *tool.Report) {
 			}
 			r.Add(name+": "+p.what, value)
 			if value > p.limit {
-				r.Broken = append(r.Broken, fmt.Sprintf("%s: %s: %.3f, above %g", name, p.what, value, p.limit))
+				r.Violations = append(r.Violations, fmt.Sprintf("%s: %s: %.3f, above %g", name, p.what, value, p.limit))
 			}
 		}
 	}
@@ -98,7 +98,7 @@ func (o *options) idleOnce(ctx context.Context, dir string, sites []string) (val
 	defer stop(p, &err)
 	// The first wait is for the end of the start: secret files are read two seconds after
 	// it. The second is measured.
-	k, start, used := kind{process: p}, time.Time{}, time.Duration(0)
+	k, start, used := workload{process: p}, time.Time{}, time.Duration(0)
 	for _, lasts := range []time.Duration{min(3*time.Second, o.round), o.round} {
 		start, used = time.Now(), k.processorTime()
 		select {

@@ -108,8 +108,8 @@ func (o *options) Bind(f *flag.FlagSet) string {
 	}
 	f.IntVar(&o.users, "users", users, "`users` of whom requests come, at random")
 	f.Float64Var(&o.rate, "rate", 500, "`requests` per second of kinds that call the service. 0: as fast as they are answered")
-	f.StringVar(&o.only, "only", strings.Join(kindNames[:len(kindNames)-1], ","), "`kinds` to measure, besides that of -against; python needs python3")
-	f.StringVar(&o.against, "against", kindRespond, "`kind` that the others are compared with")
+	f.StringVar(&o.only, "only", strings.Join(workloadNames[:len(workloadNames)-1], ","), "`kinds` to measure, besides that of -against; python needs python3")
+	f.StringVar(&o.against, "against", workloadRespond, "`kind` that the others are compared with")
 	return "Usage: bench [flags]\n\nCompares huma_token with Caddy's own handlers.\nSee also: bench grow -h, bench start -h, bench idle -h."
 }
 
@@ -134,16 +134,16 @@ func (o *options) Check() error {
 	if o.round <= 0 || o.connections < 1 || o.users < 1 || !(o.rate >= 0) {
 		errs = append(errs, errors.New("-round, -connections and -users must be above 0, and -rate not below"))
 	}
-	for _, name := range o.kinds() {
-		if o.mode == "" && !slices.Contains(kindNames, name) {
-			errs = append(errs, fmt.Errorf("-only, -against: %q is none of %s", name, strings.Join(kindNames, ", ")))
+	for _, name := range o.workloads() {
+		if o.mode == "" && !slices.Contains(workloadNames, name) {
+			errs = append(errs, fmt.Errorf("-only, -against: %q is none of %s", name, strings.Join(workloadNames, ", ")))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// kinds returns the names of the kinds to measure.
-func (o *options) kinds() []string { return append(strings.Split(o.only, ","), o.against) }
+// workloads returns the names of the kinds to measure.
+func (o *options) workloads() []string { return append(strings.Split(o.only, ","), o.against) }
 
 // Run implements tool.Tool.
 func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (r *tool.Report, err error) {

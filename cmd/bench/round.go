@@ -34,8 +34,8 @@ const (
 
 var columns = []string{valueRate, valueP50, valueP99, valueCPU, valueFirst, valueStartCPU, valueSize, valueMemory, valueGoroutines, valueCore}
 
-// contender is one of those that are compared.
-type contender struct {
+// candidate is one of those that are compared.
+type candidate struct {
 	name  string
 	round func(context.Context) (tool.Values, error) // measures one round
 }
@@ -43,7 +43,7 @@ type contender struct {
 // measure makes all rounds of all contenders, each time in another order: a round after
 // a paced one finds the machine in another state than one after a round at full speed.
 // The others are compared with the contender called against.
-func measure(ctx context.Context, rounds int, against string, all []contender, messages io.Writer) (*tool.Report, error) {
+func measure(ctx context.Context, rounds int, against string, all []candidate, messages io.Writer) (*tool.Report, error) {
 	r := &tool.Report{Title: fmt.Sprintf("medians of %d rounds, and of the ratios to %s", rounds, against), Columns: columns, Rows: make([]tool.Row, len(all))}
 	for round := range rounds + 1 {
 		for _, i := range rand.Perm(len(all)) {
@@ -123,37 +123,37 @@ func sum(row *tool.Row, name string) (sum float64) {
 	return sum
 }
 
-// kind is one kind of request.
-type kind struct {
+// workload is one kind of request.
+type workload struct {
 	name    string
 	address string
-	ask     func(*client) error
+	request func(*client) error
 	rate    float64 // requests per second. 0: each connection sends as soon as it is answered
 
 	process *process.Process // whose processor time is measured. nil: none
 	calls   bool             // Each response needs a call to the service; otherwise there may be none.
 }
 
-// contender makes rounds of a kind.
-func (o *options) contender(s *service, k kind) contender {
-	return contender{k.name, func(ctx context.Context) (tool.Values, error) { return o.sample(ctx, s, k) }}
+// candidate makes rounds of a kind.
+func (o *options) candidate(s *service, k workload) candidate {
+	return candidate{k.name, func(ctx context.Context) (tool.Values, error) { return o.measureRound(ctx, s, k) }}
 }
 
-// sample measures one round of a kind.
-func (o *options) sample(ctx context.Context, s *service, k kind) (tool.Values, error) {
+// measureRound measures one round of a kind.
+func (o *options) measureRound(ctx context.Context, s *service, k workload) (tool.Values, error) {
 	clients, err := dial(ctx, k.address, o.connections)
 	if err != nil {
 		return nil, err
 	}
-	defer hangUp(clients)
+	defer closeAll(clients)
 	for _, c := range clients { // opening connections is not measured
-		if err := k.ask(c); err != nil {
+		if err := k.request(c); err != nil {
 			return nil, err
 		}
 	}
 	calls, connections, used := s.calls.Load(), s.connections.Load(), k.processorTime()
 	start := time.Now()
-	latency, err := k.drive(ctx, clients, o.round)
+	latency, err := k.run(ctx, clients, o.round)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (o *options) sample(ctx context.Context, s *service, k kind) (tool.Values, 
 }
 
 // processorTime returns the time that the process has used so far; 0 if it is unknown.
-func (k *kind) processorTime() time.Duration {
+func (k *workload) processorTime() time.Duration {
 	if k.process == nil {
 		return 0
 	}
@@ -189,14 +189,14 @@ func (k *kind) processorTime() time.Duration {
 	return used
 }
 
-// drive sends requests for some time. It returns the latencies since they were sent.
-func (k *kind) drive(ctx context.Context, clients []*client, lasts time.Duration) (*histogram.Histogram, error) {
+// run sends requests for some time. It returns the latencies since they were sent.
+func (k *workload) run(ctx context.Context, clients []*client, lasts time.Duration) (*histogram.Histogram, error) {
 	var (
 		latency = new(histogram.Histogram)
 		start   = time.Now()
 		sent    atomic.Int64
 	)
-	err := each(clients, func(c *client) (more bool, err error) {
+	err := forEach(clients, func(c *client) (more bool, err error) {
 		due := time.Since(start)
 		if k.rate > 0 { // a kind that is too slow for the rate ends its round in time, too
 			due = max(due, time.Duration(float64(sent.Add(1))/k.rate*float64(time.Second)))
@@ -206,22 +206,22 @@ func (k *kind) drive(ctx context.Context, clients []*client, lasts time.Duration
 		}
 		time.Sleep(due - time.Since(start))
 		began := time.Now()
-		err = k.ask(c)
+		err = k.request(c)
 		latency.Add(time.Since(began))
 		return true, err
 	})
 	return latency, err
 }
 
-// askAll requests the token of each user once.
-func (o *options) askAll(ctx context.Context, address string, users int) error {
+// requestAll requests the token of each user once.
+func (o *options) requestAll(ctx context.Context, address string, users int) error {
 	clients, err := dial(ctx, address, o.connections)
 	if err != nil {
 		return err
 	}
-	defer hangUp(clients)
+	defer closeAll(clients)
 	var next atomic.Int64
-	return each(clients, func(c *client) (more bool, err error) {
+	return forEach(clients, func(c *client) (more bool, err error) {
 		user := int(next.Add(1)) - 1
 		if user >= users {
 			return false, nil
@@ -230,8 +230,8 @@ func (o *options) askAll(ctx context.Context, address string, users int) error {
 	})
 }
 
-// each calls f with each client, again and again as long as there is more and no error.
-func each(clients []*client, f func(*client) (more bool, err error)) error {
+// forEach calls f with each client, again and again as long as there is more and no error.
+func forEach(clients []*client, f func(*client) (more bool, err error)) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(clients))
 	for i, c := range clients {

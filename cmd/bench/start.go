@@ -26,7 +26,7 @@ func (o *options) start(ctx context.Context, dir string, messages io.Writer) (*t
 		}
 	}
 	const without = "without the plugin"
-	return measure(ctx, o.rounds, without, []contender{
+	return measure(ctx, o.rounds, without, []candidate{
 		{without, func(ctx context.Context) (tool.Values, error) { return startOnce(ctx, dir, o.without) }},
 		{"with the plugin", func(ctx context.Context) (tool.Values, error) { return startOnce(ctx, dir, o.caddy) }},
 	}, messages)
@@ -62,7 +62,7 @@ func startOnce(ctx context.Context, dir, file string) (values tool.Values, err e
 		return nil, err
 	}
 	defer stop(p, &err)
-	if _, err := firstAnswer(ctx, at[site]); err != nil {
+	if _, err := firstResponse(ctx, at[site]); err != nil {
 		return nil, err
 	}
 	values = tool.Values{valueSize: float64(info.Size()) / (1 << 20), valueFirst: tool.Millis(time.Since(began))}

@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// administer asks the admin endpoint of a Caddy.
-func administer(t *testing.T, address, method, path, body string) (status int, answer string) {
+// adminRequest asks the admin endpoint of a Caddy.
+func adminRequest(t *testing.T, address, method, path, body string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, strings.NewReader(body))
 	if err != nil {
@@ -44,14 +44,14 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 		}
 	}
 	first, others := everywhere(user), everywhere(other)
-	if status, answer := administer(t, r.admins[1], http.MethodPost, "/huma/cache/evict", `{"email":"`+user+`"}`); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
+	if status, answer := adminRequest(t, r.admins[1], http.MethodPost, "/huma/cache/evict", `{"email":"`+user+`"}`); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
 		t.Fatalf("evict: %d %s", status, answer)
 	}
 	forgotten("all replicas forget the user", user, first)
 	if everywhere(other) != others {
 		t.Error("another user was forgotten, too")
 	}
-	if status, answer := administer(t, r.admins[2], http.MethodPost, "/huma/cache/flush", ""); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
+	if status, answer := adminRequest(t, r.admins[2], http.MethodPost, "/huma/cache/flush", ""); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
 		t.Fatalf("flush: %d %s", status, answer)
 	}
 	forgotten("all replicas forget everybody", other, others)
@@ -81,14 +81,14 @@ func TestHealthOfAnEndingProcess(t *testing.T) {
 		}
 	}`, site)
 	t.Cleanup(func() { c.stop(t) })
-	if status, answer := administer(t, admin, http.MethodGet, "/huma/health", ""); status != http.StatusOK {
+	if status, answer := adminRequest(t, admin, http.MethodGet, "/huma/health", ""); status != http.StatusOK {
 		t.Fatalf("at first: %d %s", status, answer)
 	}
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	testutil.Eventually(t, patience, "the probe is told", func() bool {
-		status, answer := administer(t, admin, http.MethodGet, "/huma/health", "")
+		status, answer := adminRequest(t, admin, http.MethodGet, "/huma/health", "")
 		return status == http.StatusServiceUnavailable && strings.Contains(answer, `"stopping"`)
 	})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+site+"/private/huma-token", nil)

@@ -25,25 +25,25 @@ const (
 	loadEntries = 15
 )
 
-// asked is a request that was answered with the user's own token.
-type asked struct {
+// timing is a request that was answered with the user's own token.
+type timing struct {
 	due  time.Time
 	took time.Duration // since it was due
 }
 
 // load asks all replicas for known users' tokens until stop is called, which
 // returns what came of it.
-func (r *replicas) load(owners map[string]string) (stop func() []asked) {
+func (r *replicas) load(owners map[string]string) (stop func() []timing) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	var (
 		wg  sync.WaitGroup
 		mu  sync.Mutex
-		all []asked
+		all []timing
 	)
 	send := func(n int, due time.Time) {
 		user := loadUser(n % loadUsers)
-		status, token, err := r.ask(r.t.Context(), n%len(r.addresses), http.MethodGet, user)
-		a := asked{due, time.Since(due)}
+		status, token, err := r.request(r.t.Context(), n%len(r.addresses), http.MethodGet, user)
+		a := timing{due, time.Since(due)}
 		mu.Lock()
 		defer mu.Unlock()
 		if all = append(all, a); err != nil || status != http.StatusOK || subject(token) != owners[user] {
@@ -62,7 +62,7 @@ func (r *replicas) load(owners map[string]string) (stop func() []asked) {
 			}
 		}
 	})
-	return func() []asked {
+	return func() []timing {
 		cancel()
 		wg.Wait()
 		return all
@@ -102,7 +102,7 @@ func subject(token string) string {
 
 // slower counts for each full second from a moment on how many requests took
 // longer than a time.
-func slower(all []asked, from time.Time, seconds int, limit time.Duration) []int {
+func slower(all []timing, from time.Time, seconds int, limit time.Duration) []int {
 	counts := make([]int, seconds)
 	for _, a := range all {
 		i := int(a.due.Sub(from) / time.Second)
@@ -128,11 +128,11 @@ func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 			t.Parallel()
 			r := startReplicas(t, "max_entries "+strconv.Itoa(loadEntries))
 			owners := r.owners()
-			first := r.redis.Calls("hmget")
+			first := r.redis.CommandCalls("hmget")
 			stop := r.load(owners)
 			const before, settling, settled = 3, 2, 5 // seconds
 			time.Sleep(before * time.Second)
-			read, fault := r.redis.Calls("hmget")-first, time.Now()
+			read, fault := r.redis.CommandCalls("hmget")-first, time.Now()
 			test.begin(r.redis)
 			time.Sleep((settling + settled) * time.Second)
 			all := stop()
@@ -158,7 +158,7 @@ func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 				t.Errorf("more than a tenth waits long after Redis went: %d in the seconds of the fault", slow)
 			}
 
-			r.joined()
+			r.waitConnected()
 			n := 0
 			testutil.Eventually(t, patience, "the replicas share tokens", func() bool {
 				n++

@@ -72,7 +72,7 @@ func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *re
 		}`, r.addresses[i])
 		t.Cleanup(r.processes[i].kill)
 	}
-	r.joined()
+	r.waitConnected()
 	return r
 }
 
@@ -83,8 +83,8 @@ func (c *process) kill() {
 	c.ended <- err // for whoever asks again
 }
 
-// joined waits until all replicas hear each other: until each of them listens.
-func (r *replicas) joined() {
+// waitConnected waits until all replicas hear each other: until each of them listens.
+func (r *replicas) waitConnected() {
 	r.t.Helper()
 	testutil.Eventually(r.t, patience, "the replicas join", func() bool {
 		list := r.redis.Do("PUBSUB", "NUMSUB", "caddy-huma:news").([]any)
@@ -93,13 +93,13 @@ func (r *replicas) joined() {
 	time.Sleep(200 * time.Millisecond) // until the first look at the store has ended
 }
 
-// ask asks a replica for a user's token, of the client type ios.
-func (r *replicas) ask(ctx context.Context, i int, method, user string, headers ...string) (status int, token string, err error) {
-	return r.askAs(ctx, i, "ios", method, user, headers...)
+// request asks a replica for a user's token, of the client type ios.
+func (r *replicas) request(ctx context.Context, i int, method, user string, headers ...string) (status int, token string, err error) {
+	return r.requestAs(ctx, i, "ios", method, user, headers...)
 }
 
-// askAs is ask of another client type.
-func (r *replicas) askAs(ctx context.Context, i int, clientType, method, user string, headers ...string) (status int, token string, err error) {
+// requestAs is ask of another client type.
+func (r *replicas) requestAs(ctx context.Context, i int, clientType, method, user string, headers ...string) (status int, token string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addresses[i]+"/private/huma-token?client_type="+clientType, nil)
 	if err != nil {
 		return 0, "", err
@@ -125,7 +125,7 @@ func (r *replicas) askAs(ctx context.Context, i int, clientType, method, user st
 // token is ask for a token that has to come.
 func (r *replicas) token(i int, user string, headers ...string) string {
 	r.t.Helper()
-	status, token, err := r.ask(r.t.Context(), i, http.MethodGet, user, headers...)
+	status, token, err := r.request(r.t.Context(), i, http.MethodGet, user, headers...)
 	if err != nil || status != http.StatusOK || token == "" {
 		r.t.Fatalf("replica %d: %d %q %v", i, status, token, err)
 	}
@@ -174,7 +174,7 @@ func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 				wg.Go(func() {
 					<-start
 					clientType := clientTypes[i/len(r.addresses)%len(clientTypes)]
-					status, token, err := r.askAs(t.Context(), i%len(r.addresses), clientType, http.MethodGet, user)
+					status, token, err := r.requestAs(t.Context(), i%len(r.addresses), clientType, http.MethodGet, user)
 					if err != nil || status != http.StatusOK || token == "" {
 						t.Errorf("request %d: %d %v", i, status, err)
 					}
@@ -229,7 +229,7 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 			gone := make(chan struct{})
 			go func() {
 				defer close(gone)
-				_, _, _ = r.ask(ctx, 0, http.MethodGet, "new@x.example")
+				_, _, _ = r.request(ctx, 0, http.MethodGet, "new@x.example")
 			}()
 			testutil.Eventually(t, patience, "it is time", func() bool { return test.killed(r) })
 			r.processes[0].kill()
@@ -241,7 +241,7 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 			for i := 1; i < len(r.addresses); i++ {
 				wg.Go(func() {
 					testutil.Eventually(t, patience, fmt.Sprintf("replica %d has a token", i), func() bool {
-						status, _, err := r.ask(t.Context(), i, http.MethodGet, "new@x.example")
+						status, _, err := r.request(t.Context(), i, http.MethodGet, "new@x.example")
 						if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable {
 							t.Errorf("replica %d: %d %v", i, status, err)
 						}
@@ -280,7 +280,7 @@ func (r *replicas) signsUp() bool {
 
 // TestForgettingReachesAllReplicas: DELETE at one of them, also where the token
 // is in the memory of another.
-func TestForgettingReachesAllReplicas(t *testing.T) {
+func TestEvictionReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user = "a@x.example"
 	token := r.token(0, user)
@@ -289,7 +289,7 @@ func TestForgettingReachesAllReplicas(t *testing.T) {
 			t.Errorf("replica %d has another token", i)
 		}
 	}
-	if status, _, err := r.ask(t.Context(), 1, http.MethodDelete, user); err != nil || status != http.StatusNoContent {
+	if status, _, err := r.request(t.Context(), 1, http.MethodDelete, user); err != nil || status != http.StatusNoContent {
 		t.Fatalf("DELETE: %d %v", status, err)
 	}
 	for i := range r.addresses {

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// joinTime is how long a replica has to find the store.
-const joinTime = 15 * time.Second
+// connectTimeout is how long a replica has to find the store.
+const connectTimeout = 15 * time.Second
 
 // replicaLog passes on what the plugin logs, and looks for whether it uses the
 // store.
 type replicaLog struct {
-	pass  func(line string)
-	once  sync.Once
-	state chan error // the first that is known: nil if it uses the store
+	forward func(line string)
+	once    sync.Once
+	state   chan error // the first that is known: nil if it uses the store
 }
 
 func newReplicaLog(pass func(line string)) *replicaLog {
-	return &replicaLog{pass: pass, state: make(chan error, 1)}
+	return &replicaLog{forward: pass, state: make(chan error, 1)}
 }
 
 // line is given each line of the log.
@@ -30,7 +30,7 @@ func (l *replicaLog) line(line []byte) {
 	if json.Unmarshal(line, &entry) != nil || !strings.Contains(entry.Logger, "huma") {
 		return
 	}
-	l.pass(string(line))
+	l.forward(string(line))
 	if entry.Logger != "huma.redis" {
 		return
 	}
@@ -43,12 +43,12 @@ func (l *replicaLog) line(line []byte) {
 	})
 }
 
-// joined waits until the replica uses the store, and says why it does not.
-func (l *replicaLog) joined(ctx context.Context) error {
+// waitConnected waits until the replica uses the store, and says why it does not.
+func (l *replicaLog) waitConnected(ctx context.Context) error {
 	select {
 	case err := <-l.state:
 		return err
-	case <-time.After(joinTime):
+	case <-time.After(connectTimeout):
 		return errors.New("its log does not tell why")
 	case <-ctx.Done():
 		return ctx.Err()

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// text is what is printed once everything runs. The commands in it are to be
+// instructions is what is printed once everything runs. The commands in it are to be
 // typed as they are: the test does that.
-func (s *show) text() string {
+func (s *demo) instructions() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	const token = "curl -u alice:wonderland http://localhost:%d/private/huma-token"
 
 	line("\n%d replicas of one site share their users' tokens in Redis, on this machine:\n", len(s.replicas))
-	for _, p := range s.parts {
-		line("  %-22s %s (process %d)", p.name, p.at, p.pid)
+	for _, p := range s.processes {
+		line("  %-22s %s (process %d)", p.name, p.address, p.pid)
 	}
 	if s.redis == nil {
 		line("  %-22s %s", "Redis", s.options.redis)

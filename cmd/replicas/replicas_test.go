@@ -52,8 +52,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// prints waits until a text was printed so many times.
-func (b *buffer) prints(t *testing.T, text string, n int) {
+// waitFor waits until a text was printed so many times.
+func (b *buffer) waitFor(t *testing.T, text string, n int) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
@@ -74,25 +74,25 @@ func freePorts(t *testing.T) []string {
 
 const ready = "Ctrl-C ends everything."
 
-// terminal is a command that was typed, and what it prints.
-type terminal struct {
+// session is a command that was typed, and what it prints.
+type session struct {
 	*exec.Cmd
 	out   buffer
 	tmp   string // where it puts its files
 	ended chan struct{}
 }
 
-// types runs the command as it is typed.
-func types(t *testing.T, args ...string) *terminal {
+// runTyped runs the command as it is typed.
+func runTyped(t *testing.T, args ...string) *session {
 	t.Helper()
-	return starts(t, append([]string{"go", "run", "./cmd/replicas"}, args...)...)
+	return startCommand(t, append([]string{"go", "run", "./cmd/replicas"}, args...)...)
 }
 
-// starts runs a command in a process group of its own: a terminal sends Ctrl-C to all
+// startCommand runs a command in a process group of its own: a terminal sends Ctrl-C to all
 // of them.
-func starts(t *testing.T, command ...string) *terminal {
+func startCommand(t *testing.T, command ...string) *session {
 	t.Helper()
-	c := &terminal{tmp: filepath.Join(t.TempDir(), "tmp"), ended: make(chan struct{})}
+	c := &session{tmp: filepath.Join(t.TempDir(), "tmp"), ended: make(chan struct{})}
 	if err := os.Mkdir(c.tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -107,13 +107,13 @@ func starts(t *testing.T, command ...string) *terminal {
 		defer close(c.ended)
 		_ = c.Wait() // what go run makes of a Ctrl-C
 	}()
-	t.Cleanup(func() { c.controlC(t) })
-	c.out.prints(t, ready, 1)
+	t.Cleanup(func() { c.interrupt(t) })
+	c.out.waitFor(t, ready, 1)
 	return c
 }
 
-// controlC is what the terminal does with Ctrl-C; then everything ends.
-func (c *terminal) controlC(t *testing.T) {
+// interrupt is what the terminal does with Ctrl-C; then everything ends.
+func (c *session) interrupt(t *testing.T) {
 	t.Helper()
 	select {
 	case <-c.ended:
@@ -130,8 +130,8 @@ func (c *terminal) controlC(t *testing.T) {
 	}
 }
 
-// printed are the printed lines to be typed that begin with a word.
-func (c *terminal) printed(t *testing.T, word string) (found [][]string) {
+// printedCommands are the printed lines to be typed that begin with a word.
+func (c *session) printedCommands(t *testing.T, word string) (found [][]string) {
 	t.Helper()
 	for line := range strings.Lines(c.out.String()) {
 		if words := strings.Fields(line); strings.HasPrefix(line, "  "+word+" ") {
@@ -189,11 +189,11 @@ func token(t *testing.T, words []string) string {
 	return token
 }
 
-// TestWhatItPrintsIsTrue types what is printed, in its order.
-func TestWhatItPrintsIsTrue(t *testing.T) {
+// TestPrintedCommands types what is printed, in its order.
+func TestPrintedCommands(t *testing.T) {
 	redistest.Need(t)
-	c := types(t, freePorts(t)...)
-	lines := c.printed(t, "curl")
+	c := runTyped(t, freePorts(t)...)
+	lines := c.printedCommands(t, "curl")
 	if len(lines) != 7 {
 		t.Fatalf("%d lines to type:\n%s", len(lines), c.out.String())
 	}
@@ -219,15 +219,15 @@ func TestWhatItPrintsIsTrue(t *testing.T) {
 		t.Error("the balancer has the forgotten token")
 	}
 
-	kill := c.printed(t, "kill")[0]
+	kill := c.printedCommands(t, "kill")[0]
 	if err := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(kill, " ")).Run(); err != nil {
 		t.Fatalf("%q: %v", kill, err)
 	}
-	c.out.prints(t, "redis-server (process "+kill[1]+") has ended", 1)
+	c.out.waitFor(t, "redis-server (process "+kill[1]+") has ended", 1)
 	token(t, bob)
-	c.out.prints(t, "the shared store cannot be used", len(replicas))
+	c.out.waitFor(t, "the shared store cannot be used", len(replicas))
 
-	again := exec.CommandContext(t.Context(), "sh", "-c", "exec "+strings.Join(c.printed(t, "redis-server --port")[0], " "))
+	again := exec.CommandContext(t.Context(), "sh", "-c", "exec "+strings.Join(c.printedCommands(t, "redis-server --port")[0], " "))
 	again.Dir = t.TempDir()
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestWhatItPrintsIsTrue(t *testing.T) {
 		_ = again.Process.Kill()
 		_ = again.Wait()
 	}()
-	c.out.prints(t, "the shared store is there", 2*len(replicas))
+	c.out.waitFor(t, "the shared store is there", 2*len(replicas))
 	if token(t, replicas[0]) != token(t, replicas[1]) {
 		t.Error("they do not share again")
 	}
@@ -244,10 +244,10 @@ func TestWhatItPrintsIsTrue(t *testing.T) {
 
 // TestNothingIsLeft: neither a process nor a file, also if one of them had ended
 // by itself; which it was is told.
-func TestNothingIsLeft(t *testing.T) {
+func TestCleanup(t *testing.T) {
 	redistest.Need(t)
 	caddy := tooltest.Binary(t)
-	c := starts(t, append([]string{caddy, "-caddy", caddy}, freePorts(t)...)...)
+	c := startCommand(t, append([]string{caddy, "-caddy", caddy}, freePorts(t)...)...)
 	processes := regexp.MustCompile(`(?m)^  (.*\S) +(http|127)\S.*\(process (\d+)\)$`).FindAllStringSubmatch(c.out.String(), -1)
 	if len(processes) != 5 {
 		t.Fatalf("%d processes:\n%s", len(processes), c.out.String())
@@ -269,11 +269,11 @@ func TestNothingIsLeft(t *testing.T) {
 	if err := syscall.Kill(pid(3), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	c.out.prints(t, processes[3][1]+" (process "+processes[3][3]+") has ended; the others go on.", 1)
+	c.out.waitFor(t, processes[3][1]+" (process "+processes[3][3]+") has ended; the others go on.", 1)
 	for range 6 {
-		token(t, c.printed(t, "curl -i")[0])
+		token(t, c.printedCommands(t, "curl -i")[0])
 	}
-	c.controlC(t)
+	c.interrupt(t)
 	for i := range processes {
 		testutil.Eventually(t, within, processes[i][1]+" is gone", func() bool { return syscall.Kill(pid(i), 0) == syscall.ESRCH })
 	}
@@ -287,7 +287,7 @@ func TestNothingIsLeft(t *testing.T) {
 
 // TestSomebodyElsesRedis: it is used, and neither stopped nor emptied. If it is
 // not there, that is told.
-func TestSomebodyElsesRedis(t *testing.T) {
+func TestExistingRedis(t *testing.T) {
 	r := redistest.Start(t)
 	r.Do("SET", "somebody", "else's")
 	o, err := parse(append(freePorts(t), "-redis", r.Addr(), "-caddy", tooltest.Binary(t)), io.Discard)
@@ -299,7 +299,7 @@ func TestSomebodyElsesRedis(t *testing.T) {
 	var out buffer
 	ended := make(chan error)
 	go func() { ended <- o.run(ctx, &out) }()
-	out.prints(t, ready, 1)
+	out.waitFor(t, ready, 1)
 	if strings.Contains(out.String(), "kill ") {
 		t.Errorf("it tells to kill it:\n%s", out.String())
 	}
@@ -318,7 +318,7 @@ func TestSomebodyElsesRedis(t *testing.T) {
 }
 
 // TestItCannotStart: the messages tell what to do.
-func TestItCannotStart(t *testing.T) {
+func TestStartFails(t *testing.T) {
 	taken := redistest.FreePort(t)
 	l, err := net.Listen("tcp", address(taken))
 	if err != nil {

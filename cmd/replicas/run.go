@@ -39,14 +39,14 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if err := writeSecrets(dir); err != nil {
 		return err
 	}
-	s := &show{options: o, dir: dir, out: out}
+	s := &demo{options: o, dir: dir, out: out}
 	defer s.stop()
 	if err := s.startRedis(ctx); err != nil {
 		return err
 	}
 	if s.caddy == "" {
 		s.caddy = filepath.Join(dir, "caddy")
-		s.say("building Caddy …")
+		s.printf("building Caddy …")
 		if err := process.Build(ctx, s.caddy); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if err := s.startSites(ctx); err != nil {
 		return err
 	}
-	s.say("%s", s.text())
+	s.printf("%s", s.instructions())
 	s.watch(ctx)
 	return nil
 }
@@ -90,35 +90,35 @@ func writeSecrets(dir string) error {
 	)
 }
 
-// show is what runs.
-type show struct {
+// demo is what runs.
+type demo struct {
 	options
-	dir   string
-	redis *redisserver.Server // nil: it is somebody else's
-	parts []part
+	dir       string
+	redis     *redisserver.Server // nil: it is somebody else's
+	processes []runningProcess
 
 	mu  sync.Mutex
 	out io.Writer
 }
 
-// part is one of the processes.
-type part struct {
-	name  string
-	at    string // where it listens
-	pid   int
-	ended <-chan struct{}
-	stop  func() error
+// runningProcess is one of the processes.
+type runningProcess struct {
+	name    string
+	address string // where it listens
+	pid     int
+	ended   <-chan struct{}
+	stop    func() error
 }
 
-// say prints something, for any goroutine.
-func (s *show) say(format string, args ...any) {
+// printf prints something, for any goroutine.
+func (s *demo) printf(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.out, format+"\n", args...)
 }
 
 // startRedis starts a redis-server, unless there is one to be used.
-func (s *show) startRedis(ctx context.Context) error {
+func (s *demo) startRedis(ctx context.Context) error {
 	if s.options.redis != "" {
 		return nil
 	}
@@ -130,12 +130,12 @@ func (s *show) startRedis(ctx context.Context) error {
 		return err
 	}
 	s.redis, s.options.redis = r, r.Addr()
-	s.parts = append(s.parts, part{"redis-server", r.Addr(), r.PID(), r.Ended(), func() error { r.Kill(); return nil }})
+	s.processes = append(s.processes, runningProcess{"redis-server", r.Addr(), r.PID(), r.Ended(), func() error { r.Kill(); return nil }})
 	return nil
 }
 
 // startSites starts the Caddys, and returns once all replicas use the store.
-func (s *show) startSites(ctx context.Context) error {
+func (s *demo) startSites(ctx context.Context) error {
 	var upstreams []string
 	for _, port := range s.replicas {
 		upstreams = append(upstreams, address(port))
@@ -148,20 +148,20 @@ func (s *show) startSites(ctx context.Context) error {
 	}
 	for i, port := range s.replicas {
 		name := fmt.Sprint("replica ", i+1)
-		log := newReplicaLog(func(line string) { s.say("%s: %s", name, line) })
+		log := newReplicaLog(func(line string) { s.printf("%s: %s", name, line) })
 		err := s.startCaddy(ctx, name, fmt.Sprint("http://localhost:", port), port, replicaCaddyfile, log.line,
 			fmt.Sprint("API=http://localhost:", s.sandbox), "REDIS="+s.options.redis, "SECRETS="+s.dir)
 		if err != nil {
 			return err
 		}
-		if err := log.joined(ctx); err != nil {
+		if err := log.waitConnected(ctx); err != nil {
 			return fmt.Errorf("%s does not use the Redis at %s: %w", name, s.options.redis, err)
 		}
 	}
 	return nil
 }
 
-func (s *show) startCaddy(ctx context.Context, name, at string, port int, caddyfile string, line func([]byte), env ...string) error {
+func (s *demo) startCaddy(ctx context.Context, name, at string, port int, caddyfile string, line func([]byte), env ...string) error {
 	dir := filepath.Join(s.dir, strconv.Itoa(port))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -173,39 +173,39 @@ func (s *show) startCaddy(ctx context.Context, name, at string, port int, caddyf
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	s.parts = append(s.parts, part{name, at, p.PID(), p.Ended(), p.Stop})
+	s.processes = append(s.processes, runningProcess{name, at, p.PID(), p.Ended(), p.Stop})
 	return nil
 }
 
-// together is how far apart it is noticed that several processes were told to end.
-const together = 500 * time.Millisecond
+// exitGrace is how far apart it is noticed that several processes were told to end.
+const exitGrace = 500 * time.Millisecond
 
 // watch tells who has ended, until ctx does.
-func (s *show) watch(ctx context.Context) {
+func (s *demo) watch(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, p := range s.parts {
+	for _, p := range s.processes {
 		wg.Go(func() {
 			select {
 			case <-p.ended:
 				select {
 				case <-ctx.Done(): // as it was told to: Ctrl-C reaches all of them, and us perhaps last
 					return
-				case <-time.After(together):
+				case <-time.After(exitGrace):
 				}
-				s.say("\n%s (process %d) has ended; the others go on. Ctrl-C ends them.\n", p.name, p.pid)
+				s.printf("\n%s (process %d) has ended; the others go on. Ctrl-C ends them.\n", p.name, p.pid)
 			case <-ctx.Done():
 			}
 		})
 	}
 	<-ctx.Done()
-	s.say("\nending everything …")
+	s.printf("\nending everything …")
 }
 
 // stop ends what runs still. How a part ends that was told to is all the same.
-func (s *show) stop() {
+func (s *demo) stop() {
 	var wg sync.WaitGroup
-	for _, p := range s.parts {
+	for _, p := range s.processes {
 		wg.Go(func() { _ = p.stop() })
 	}
 	wg.Wait()

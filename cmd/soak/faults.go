@@ -14,22 +14,22 @@ import (
 type fault struct {
 	name string
 
-	// ways are the service's sandbox.Fault and the proxy's faultproxy.Fault, of which
+	// variants are the service's sandbox.Fault and the proxy's faultproxy.Fault, of which
 	// one is chosen at random after each period.
-	ways   []any
-	period time.Duration
+	variants []any
+	period   time.Duration
 
-	garbles bool // Responses are garbled, so 502 is right.
-	ofRedis bool // Only Redis fails, so each response has to be a token.
+	garbles   bool // Responses are garbled, so 502 is right.
+	redisOnly bool // Only Redis fails, so each response has to be a token.
 }
 
 // faults are the values of -fault.
 var faults = []fault{
-	{name: "none", ways: []any{faultproxy.Fault{}}},
-	{name: "refuse", ways: []any{faultproxy.Fault{Kind: faultproxy.Refuse}}},
-	{name: "hang", ways: []any{faultproxy.Fault{Kind: faultproxy.Hang}}},
-	{name: "slow", ways: []any{faultproxy.Fault{Delay: 2 * time.Second}}},
-	{name: "errors", period: 20 * time.Millisecond, ways: []any{
+	{name: "none", variants: []any{faultproxy.Fault{}}},
+	{name: "refuse", variants: []any{faultproxy.Fault{Kind: faultproxy.Refuse}}},
+	{name: "hang", variants: []any{faultproxy.Fault{Kind: faultproxy.Hang}}},
+	{name: "slow", variants: []any{faultproxy.Fault{Delay: 2 * time.Second}}},
+	{name: "errors", period: 20 * time.Millisecond, variants: []any{
 		sandbox.Fault{Status: http.StatusInternalServerError},
 		sandbox.Fault{Status: http.StatusBadGateway},
 		sandbox.Fault{Status: http.StatusServiceUnavailable, Headers: http.Header{"Retry-After": {"1"}}},
@@ -41,7 +41,7 @@ var faults = []fault{
 		sandbox.Fault{Op: sandbox.OpSignUp, Reset: sandbox.ResetAfter},
 		sandbox.Fault{Op: sandbox.OpSignUp, AppearAfter: 2 * time.Second},
 	}},
-	{name: "reset", period: 100 * time.Millisecond, ways: []any{
+	{name: "reset", period: 100 * time.Millisecond, variants: []any{
 		faultproxy.Fault{Kind: faultproxy.ResetBefore},
 		faultproxy.Fault{Kind: faultproxy.ResetSent},
 		faultproxy.Fault{Kind: faultproxy.Reset},
@@ -50,19 +50,19 @@ var faults = []fault{
 		faultproxy.Fault{Kind: faultproxy.Cut},
 		faultproxy.Fault{Kind: faultproxy.Cut, After: 300},
 	}},
-	{name: "garbage", garbles: true, ways: []any{sandbox.Fault{Garbage: true}}},
+	{name: "garbage", garbles: true, variants: []any{sandbox.Fault{Garbage: true}}},
 	{name: "mixed", garbles: true, period: 500 * time.Millisecond}, // see init
-	{name: "redis-kill", ofRedis: true},
-	{name: "redis-stop", ofRedis: true},
+	{name: "redis-kill", redisOnly: true},
+	{name: "redis-stop", redisOnly: true},
 }
 
 // init gives mixed all ways of the other faults, and slow responses.
 func init() {
 	ways := []any{faultproxy.Fault{Slice: 20, Pause: time.Millisecond}, faultproxy.Fault{Slice: 1, Pause: time.Second}}
 	for _, f := range faults {
-		ways = append(ways, f.ways...)
+		ways = append(ways, f.variants...)
 	}
-	faults[slices.Index(faultNames(), "mixed")].ways = ways
+	faults[slices.Index(faultNames(), "mixed")].variants = ways
 }
 
 func faultNames() (names []string) {
@@ -87,7 +87,7 @@ func (f fault) begin(u *upstream) error {
 	if err := f.end(u); err != nil {
 		return err
 	}
-	switch way := f.ways[u.rand.IntN(len(f.ways))].(type) {
+	switch way := f.variants[u.rand.IntN(len(f.variants))].(type) {
 	case sandbox.Fault:
 		return u.SetFaults([]sandbox.Fault{way})
 	default:

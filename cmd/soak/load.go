@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	tokenPath   = "/private/huma-token"
-	userHeader  = "X-Soak-User"          // identifies the user of a request
-	answerTime  = 30 * time.Second       // timeout of a request, much longer than the directive's
-	leaveTime   = 100 * time.Millisecond // within which clients hang up that do
-	recentUsers = 1000                   // new users of whom some send another request
-	inFlight    = 10_000                 // Requests beyond are sent late, which counts as latency.
+	tokenPath      = "/private/huma-token"
+	userHeader     = "X-Soak-User"          // identifies the user of a request
+	requestTimeout = 30 * time.Second       // timeout of a request, much longer than the directive's
+	maxCancelAfter = 100 * time.Millisecond // within which clients hang up that do
+	recentUsers    = 1000                   // new users of whom some send another request
+	inFlight       = 10_000                 // Requests beyond are sent late, which counts as latency.
 )
 
 // load sends requests when they are due.
@@ -29,7 +29,7 @@ type load struct {
 	url      string
 	client   *http.Transport
 	rand     *rand.Rand
-	newest   int
+	newUsers int
 }
 
 func newLoad(o *options, r *recorder, url string) *load {
@@ -47,10 +47,10 @@ func newUser(i int) string   { return fmt.Sprintf("new-%d@soak.example", i) }
 
 // request is one request that is due.
 type request struct {
-	user   string
-	due    time.Time
-	fresh  bool
-	leaves time.Duration // after which its client hangs up; 0: it does not
+	user        string
+	due         time.Time
+	noCache     bool
+	cancelAfter time.Duration // after which its client hangs up; 0: it does not
 }
 
 // run sends all requests and waits for their ends.
@@ -78,45 +78,45 @@ func (l *load) run(ctx context.Context) {
 
 // next chooses the next request.
 func (l *load) next(due time.Time) request {
-	r := request{due: due, fresh: l.rand.Float64() < l.options.noCache}
+	r := request{due: due, noCache: l.rand.Float64() < l.options.noCache}
 	switch {
 	case l.rand.Float64() < l.options.known:
 		r.user = knownUser(l.rand.IntN(l.options.users))
-	case l.newest > 0 && l.rand.Float64() < l.options.returning:
-		r.user = newUser(l.newest - 1 - l.rand.IntN(min(l.newest, recentUsers)))
+	case l.newUsers > 0 && l.rand.Float64() < l.options.returning:
+		r.user = newUser(l.newUsers - 1 - l.rand.IntN(min(l.newUsers, recentUsers)))
 	default:
-		r.user = newUser(l.newest)
-		l.newest++
+		r.user = newUser(l.newUsers)
+		l.newUsers++
 	}
-	if l.rand.Float64() < l.options.callersLeave {
-		r.leaves = 1 + time.Duration(l.rand.Int64N(int64(leaveTime)))
+	if l.rand.Float64() < l.options.cancel {
+		r.cancelAfter = 1 + time.Duration(l.rand.Int64N(int64(maxCancelAfter)))
 	}
 	return r
 }
 
-// answer is how a request ended.
-type answer struct {
+// outcome is how a request ended.
+type outcome struct {
 	request
 	sent, at time.Time
 	status   int    // 0: no response
 	code     string // of a problem; without a response, the reason
 	body     []byte // of a success
-	left     bool   // The client hung up before there was a response.
+	canceled bool   // The client hung up before there was a response.
 }
 
 // send makes a request and records its end. It goes on when the load is stopped.
 func (l *load) send(r request) {
-	wait := answerTime
-	if r.leaves > 0 {
-		wait = r.leaves
+	wait := requestTimeout
+	if r.cancelAfter > 0 {
+		wait = r.cancelAfter
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	a := answer{request: r, sent: time.Now()}
+	a := outcome{request: r, sent: time.Now()}
 	err := l.exchange(ctx, &a)
 	a.at = time.Now()
 	if err != nil {
-		a.status, a.code, a.left = 0, reason(err), r.leaves > 0 && ctx.Err() != nil
+		a.status, a.code, a.canceled = 0, reason(err), r.cancelAfter > 0 && ctx.Err() != nil
 	}
 	l.recorder.record(a)
 }
@@ -133,13 +133,13 @@ func reason(err error) string {
 }
 
 // exchange sends a request and reads the response.
-func (l *load) exchange(ctx context.Context, a *answer) error {
+func (l *load) exchange(ctx context.Context, a *outcome) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url, nil)
 	if err != nil {
 		return err
 	}
 	req.Header.Set(userHeader, a.user)
-	if a.fresh {
+	if a.noCache {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
 	// The transport sends a request again if an idle connection had been closed, as

@@ -38,35 +38,35 @@ import (
 
 // options are the flags.
 type options struct {
-	rate         float64
-	duration     time.Duration
-	seed         uint64
-	users        int
-	known        float64
-	returning    float64
-	noCache      float64
-	callersLeave float64
-	redis        bool
-	maxEntries   int
-	fault        string
-	faultFrom    time.Duration
-	faultFor     time.Duration
-	reload       float64
-	set          texts
-	caddy        string
-	log          bool
+	rate       float64
+	duration   time.Duration
+	seed       uint64
+	users      int
+	known      float64
+	returning  float64
+	noCache    float64
+	cancel     float64
+	redis      bool
+	maxEntries int
+	fault      string
+	faultFrom  time.Duration
+	faultFor   time.Duration
+	reload     float64
+	set        stringList
+	caddy      string
+	log        bool
 
-	settle time.Duration // between the load and the last look at Caddy
+	settleTime time.Duration // between the load and the last look at Caddy
 }
 
-// texts is a flag that may be given several times.
-type texts []string
+// stringList is a flag that may be given several times.
+type stringList []string
 
 // String implements flag.Value.
-func (t *texts) String() string { return strings.Join(*t, "; ") }
+func (t *stringList) String() string { return strings.Join(*t, "; ") }
 
 // Set implements flag.Value.
-func (t *texts) Set(s string) error {
+func (t *stringList) Set(s string) error {
 	*t = append(*t, s)
 	return nil
 }
@@ -80,7 +80,7 @@ func (o *options) Bind(f *flag.FlagSet) string {
 	f.Float64Var(&o.known, "known", 0.9, "`share` of requests of known users; the others are of new users")
 	f.Float64Var(&o.returning, "returning", 0.5, "`share` of the requests of new users that one of the last 1000 sends again")
 	f.Float64Var(&o.noCache, "no-cache", 0, "`share` of requests with Cache-Control: no-cache")
-	f.Float64Var(&o.callersLeave, "callers-leave", 0, "`share` of requests whose client hangs up within 100ms")
+	f.Float64Var(&o.cancel, "callers-leave", 0, "`share` of requests whose client hangs up within 100ms")
 	f.BoolVar(&o.redis, "redis", false, "share tokens in a redis-server, which is started")
 	f.IntVar(&o.maxEntries, "max-entries", 0, "cache { max_entries }: `users` in memory (default: the directive's)")
 	f.StringVar(&o.fault, "fault", "none", "one of "+strings.Join(faultNames(), ", "))
@@ -90,7 +90,7 @@ func (o *options) Bind(f *flag.FlagSet) string {
 	f.Var(&o.set, "set", "a further `option` of huma_token, for example \"max_waiting 500\" or \"registration { rate 1000/s 1000 }\"; may be repeated")
 	f.StringVar(&o.caddy, "caddy", "", "`file` of a Caddy with the plugin (default: one is built from ./cmd/caddy)")
 	f.BoolVar(&o.log, "log", false, "write Caddy's log to the standard error")
-	o.settle = 2 * time.Second
+	o.settleTime = 2 * time.Second
 	return "Usage: soak [flags]\n\nLoads a Caddy with huma_token, and makes its service or its Redis fail meanwhile.\nExits with 1 if a promise was broken."
 }
 
@@ -100,7 +100,7 @@ func (o *options) Check() error {
 	if !(o.rate > 0) || o.duration <= 0 || o.faultFor <= 0 {
 		errs = append(errs, errors.New("-rate, -duration and -fault-for must be above 0"))
 	}
-	for _, share := range []float64{o.known, o.returning, o.noCache, o.callersLeave} {
+	for _, share := range []float64{o.known, o.returning, o.noCache, o.cancel} {
 		if !(share >= 0 && share <= 1) {
 			errs = append(errs, fmt.Errorf("-known, -returning, -no-cache, -callers-leave: %g is not between 0 and 1", share))
 		}
@@ -113,7 +113,7 @@ func (o *options) Check() error {
 	}
 	if !slices.Contains(faultNames(), o.fault) {
 		errs = append(errs, fmt.Errorf("-fault: %q is none of %s", o.fault, strings.Join(faultNames(), ", ")))
-	} else if findFault(o.fault).ofRedis && !o.redis {
+	} else if findFault(o.fault).redisOnly && !o.redis {
 		errs = append(errs, fmt.Errorf("-fault: %s needs -redis", o.fault))
 	}
 	if _, err := redisserver.Path(); o.redis && err != nil {

@@ -20,17 +20,17 @@ import (
 
 // recorder keeps what happens during a run.
 type recorder struct {
-	start  time.Time     // of the load
-	joined chan struct{} // closed when Caddy uses Redis
-	join   func()        // closes it
+	start         time.Time     // of the load
+	connected     chan struct{} // closed when Caddy uses Redis
+	markConnected func()        // closes it
 
 	mu                  sync.Mutex
 	faultFrom, faultEnd time.Time // zero: not yet
 	faultCalls          int64     // that began to arrive at the service during the fault
-	ends                []map[string]*histogram.Histogram
-	late                histogram.Histogram // how late requests were sent
+	latencies           []map[string]*histogram.Histogram
+	sendDelay           histogram.Histogram // how late requests were sent
 	uids                map[string]string   // by user; empty: no token yet
-	wrong               int                 // tokens of another user
+	wrongTokens         int                 // tokens of another user
 	firstToken          time.Duration       // from the fault's end to the first token of a user without one; -1: none
 	reloads, failed     int
 	first, peak, last   map[string]float64 // Caddy's metrics
@@ -42,10 +42,10 @@ type recorder struct {
 var phases = []string{"before", "fault", "after"}
 
 func newRecorder() *recorder {
-	r := &recorder{joined: make(chan struct{}), uids: make(map[string]string), firstToken: -1}
-	r.join = sync.OnceFunc(func() { close(r.joined) })
+	r := &recorder{connected: make(chan struct{}), uids: make(map[string]string), firstToken: -1}
+	r.markConnected = sync.OnceFunc(func() { close(r.connected) })
 	for range phases {
-		r.ends = append(r.ends, make(map[string]*histogram.Histogram))
+		r.latencies = append(r.latencies, make(map[string]*histogram.Histogram))
 	}
 	return r
 }
@@ -58,7 +58,7 @@ func (r *recorder) update(f func()) {
 }
 
 // phase returns the index of a request's phase.
-func (r *recorder) phase(a answer) int {
+func (r *recorder) phase(a outcome) int {
 	switch {
 	case r.faultFrom.IsZero() || a.at.Before(r.faultFrom):
 		return 0
@@ -70,28 +70,28 @@ func (r *recorder) phase(a answer) int {
 
 // Ends of requests without a response.
 const (
-	endLeft = "left" // The client hung up.
-	endLost = "lost" // and the reason
+	outcomeCanceled   = "left" // The client hung up.
+	outcomeNoResponse = "lost" // and the reason
 )
 
-// end names how a request ended: by status and code of the problem.
-func (a answer) end() string {
+// label names how a request ended: by status and code of the problem.
+func (a outcome) label() string {
 	end := strconv.Itoa(a.status)
 	switch {
-	case a.left:
-		return endLeft
+	case a.canceled:
+		return outcomeCanceled
 	case a.status == 0:
-		end = endLost
+		end = outcomeNoResponse
 	}
 	return strings.TrimSpace(end + " " + a.code)
 }
 
 // record records how a request ended.
-func (r *recorder) record(a answer) {
+func (r *recorder) record(a outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.late.Add(a.sent.Sub(a.due))
-	ends, end := r.ends[r.phase(a)], a.end()
+	r.sendDelay.Add(a.sent.Sub(a.due))
+	ends, end := r.latencies[r.phase(a)], a.label()
 	if ends[end] == nil {
 		ends[end] = new(histogram.Histogram)
 	}
@@ -105,7 +105,7 @@ func (r *recorder) record(a answer) {
 	uid := readUID(a.body)
 	switch {
 	case uid == "" || had != "" && had != uid:
-		r.wrong++
+		r.wrongTokens++
 	case had == "":
 		r.uids[a.user] = uid
 		if after := a.at.Sub(r.faultEnd); r.firstToken < 0 && !r.faultEnd.IsZero() && after >= 0 {
@@ -137,8 +137,8 @@ func subject(token string) string {
 	return claims.Sub
 }
 
-// look reads Caddy's metrics. While the config is reloaded they may be missing.
-func (r *recorder) look(ctx context.Context, p *process.Process) {
+// readMetrics reads Caddy's metrics. While the config is reloaded they may be missing.
+func (r *recorder) readMetrics(ctx context.Context, p *process.Process) {
 	values, err := p.Metrics(ctx)
 	if err != nil {
 		return
@@ -166,13 +166,13 @@ func (r *recorder) report(u *upstream, o *options) *tool.Report {
 		}})
 	}
 	ended := make(map[string]int64)
-	for i, ends := range r.ends {
+	for i, ends := range r.latencies {
 		for _, end := range slices.Sorted(maps.Keys(ends)) {
 			row(phases[i]+" "+end, ends[end])
 			ended[end] += ends[end].Count()
 		}
 	}
-	row("sent late by", &r.late)
+	row("sent late by", &r.sendDelay)
 
 	for _, name := range []string{process.MetricMemory, process.MetricGoroutines, process.MetricDescriptors} {
 		if r.first[name] > 0 { // not every system tells
@@ -200,7 +200,7 @@ func (r *recorder) report(u *upstream, o *options) *tool.Report {
 	}
 	report.Add("reloads", float64(r.reloads))
 	report.Add("reloads that failed", float64(r.failed))
-	wrong, tokens, registered := r.accounts(u)
+	wrong, tokens, registered := r.compareUIDs(u)
 	report.Add("users who asked", float64(len(r.uids)))
 	report.Add("users who got a token", float64(tokens))
 	report.Add("users whom the service knows", float64(registered))
@@ -208,17 +208,17 @@ func (r *recorder) report(u *upstream, o *options) *tool.Report {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	what := findFault(o.fault)
-	report.Broken = broken(wrong, u.again, ended, allowed{failures: !what.ofRedis, garbage: what.garbles, lost: o.reload > 0})
+	report.Violations = violations(wrong, u.secondSignUps, ended, allowed{failures: !what.redisOnly, garbage: what.garbles, lost: o.reload > 0})
 	return report
 }
 
-// accounts compares the uids of all tokens with the service's.
-func (r *recorder) accounts(u *upstream) (wrong, tokens, registered int) {
+// compareUIDs compares the uids of all tokens with the service's.
+func (r *recorder) compareUIDs(u *upstream) (wrong, tokens, registered int) {
 	uids := make(map[string]string)
 	for _, user := range u.Users() {
 		uids[user.Email] = user.UID
 	}
-	wrong = r.wrong
+	wrong = r.wrongTokens
 	for user, uid := range r.uids {
 		if uid == "" {
 			continue
@@ -237,8 +237,8 @@ type allowed struct {
 	lost     bool // by a reload: no response
 }
 
-// broken returns the promises that were broken. It is never nil.
-func broken(wrong, again int, ended map[string]int64, a allowed) []string {
+// violations returns the promises that were broken. It is never nil.
+func violations(wrong, again int, ended map[string]int64, a allowed) []string {
 	texts := []string{}
 	if wrong > 0 {
 		texts = append(texts, fmt.Sprintf("tokens of another user: %d", wrong))
@@ -267,5 +267,5 @@ func (a allowed) expected(end string) bool {
 	}
 	// Caddy itself loses a connection now and then when it reloads, but it does not
 	// let a client wait in vain.
-	return status == endLeft || status == endLost && a.lost && reason != "timeout"
+	return status == outcomeCanceled || status == outcomeNoResponse && a.lost && reason != "timeout"
 }

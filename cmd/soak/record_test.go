@@ -45,9 +45,9 @@ func TestWrongTokens(t *testing.T) {
 	} {
 		r := newRecorder()
 		for _, body := range c.bodies {
-			r.record(answer{request: request{user: "a@x.example"}, status: http.StatusOK, body: body})
+			r.record(outcome{request: request{user: "a@x.example"}, status: http.StatusOK, body: body})
 		}
-		if wrong, _, registered := r.accounts(u); wrong != c.wrong || registered != 2 {
+		if wrong, _, registered := r.compareUIDs(u); wrong != c.wrong || registered != 2 {
 			t.Errorf("%s: %d wrong, want %d; %d registered", c.name, wrong, c.wrong, registered)
 		}
 	}
@@ -77,12 +77,12 @@ func TestSecondSignUps(t *testing.T) {
 		time.Sleep(c.wait)
 		u.beginSignUp("b@x.example")
 		u.beginSignUp("a@x.example")
-		if u.again != c.again {
-			t.Errorf("%s: %d, want %d", c.name, u.again, c.again)
+		if u.secondSignUps != c.again {
+			t.Errorf("%s: %d, want %d", c.name, u.secondSignUps, c.again)
 		}
 		u.beginSignUp("a@x.example")
-		if u.again != c.again+1 {
-			t.Errorf("%s, one runs: %d, want %d", c.name, u.again, c.again+1)
+		if u.secondSignUps != c.again+1 {
+			t.Errorf("%s, one runs: %d, want %d", c.name, u.secondSignUps, c.again+1)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func TestPhases(t *testing.T) {
 	start := time.Now()
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	record := func(due, end int, user string) {
-		r.record(answer{request: request{due: at(due), user: user}, at: at(end), status: http.StatusOK, body: success(user, user, user)})
+		r.record(outcome{request: request{due: at(due), user: user}, at: at(end), status: http.StatusOK, body: success(user, user, user)})
 	}
 	record(0, 1, "a")
 	r.faultFrom = at(2)
@@ -109,7 +109,7 @@ func TestPhases(t *testing.T) {
 	record(5, 7, "d")
 	record(5, 8, "e")
 	for i, want := range []int64{1, 3, 3} {
-		if got := r.ends[i]["200"].Count(); got != want {
+		if got := r.latencies[i]["200"].Count(); got != want {
 			t.Errorf("%s: %d, want %d", phases[i], got, want)
 		}
 	}
@@ -123,10 +123,10 @@ func TestExpected(t *testing.T) {
 	// The service works, fails, and garbles responses; and the config is reloaded.
 	rules := [4]allowed{{}, {failures: true}, {failures: true, garbage: true}, {failures: true, lost: true}}
 	for end, want := range map[string][4]bool{
-		"200": {true, true, true, true}, endLeft: {true, true, true, true},
+		"200": {true, true, true, true}, outcomeCanceled: {true, true, true, true},
 		"503 overloaded": {false, true, true, true}, "503": {false, true, true, true}, "504 upstream_timeout": {false, true, true, true},
-		"502 upstream_bad_response": {false, false, true, false},
-		endLost + " reset":          {false, false, false, true}, endLost + " closed": {false, false, false, true}, endLost + " timeout": {},
+		"502 upstream_bad_response":  {false, false, true, false},
+		outcomeNoResponse + " reset": {false, false, false, true}, outcomeNoResponse + " closed": {false, false, false, true}, outcomeNoResponse + " timeout": {},
 		"500": {}, "401 identity_missing": {}, "403 refused": {}, "404": {},
 	} {
 		for i, a := range rules {
@@ -135,7 +135,7 @@ func TestExpected(t *testing.T) {
 			}
 		}
 	}
-	got := broken(1, 2, map[string]int64{"200": 5, "500": 3}, allowed{})
+	got := violations(1, 2, map[string]int64{"200": 5, "500": 3}, allowed{})
 	if want := []string{"tokens of another user: 1", "second sign-ups of a user: 2", "unexpected responses 500: 3"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -143,7 +143,7 @@ func TestExpected(t *testing.T) {
 
 // TestChoices: the mix is the one asked for, and the same every time.
 func TestChoices(t *testing.T) {
-	o := &options{users: 10, known: 0.6, returning: 0.5, noCache: 0.2, callersLeave: 0.1, seed: 7}
+	o := &options{users: 10, known: 0.6, returning: 0.5, noCache: 0.2, cancel: 0.1, seed: 7}
 	a, b := newLoad(o, newRecorder(), ""), newLoad(o, newRecorder(), "")
 	seen, count := make(map[string]bool), make(map[string]int)
 	for range 10000 {
@@ -158,10 +158,10 @@ func TestChoices(t *testing.T) {
 			count["again"]++
 		}
 		seen[r.user] = true
-		if r.fresh {
+		if r.noCache {
 			count["fresh"]++
 		}
-		if r.leaves > 0 {
+		if r.cancelAfter > 0 {
 			count["leave"]++
 		}
 	}
@@ -180,12 +180,12 @@ func TestFaultsCanBeSet(t *testing.T) {
 	}
 	defer u.close()
 	for _, f := range faults {
-		if f.ofRedis {
+		if f.redisOnly {
 			continue // TestRedis
 		}
-		for i := range f.ways {
-			if err := (fault{ways: f.ways[i : i+1]}).begin(u); err != nil {
-				t.Fatalf("%s, %v: %v", f.name, f.ways[i], err)
+		for i := range f.variants {
+			if err := (fault{variants: f.variants[i : i+1]}).begin(u); err != nil {
+				t.Fatalf("%s, %v: %v", f.name, f.variants[i], err)
 			}
 		}
 		if err := f.end(u); err != nil || len(u.Faults()) > 0 {

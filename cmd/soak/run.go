@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	leadTime    = 200 * time.Millisecond // between the start of everything and the first request
-	sampleEvery = time.Second            // between two looks at Caddy's metrics
-	joinTime    = 10 * time.Second       // for Caddy to find Redis
+	leadTime       = 200 * time.Millisecond // between the start of everything and the first request
+	sampleEvery    = time.Second            // between two looks at Caddy's metrics
+	connectTimeout = 10 * time.Second       // for Caddy to find Redis
 
 	// redisUsed is in Caddy's log once it uses Redis.
 	redisUsed = `"the shared store is there`
@@ -58,7 +58,7 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *t
 		Binary: o.caddy, Dir: dir, Sites: []string{site}, Admin: admin, Caddyfile: o.caddyfile(site, admin, u),
 		Line: func(line []byte) {
 			if bytes.Contains(line, []byte(redisUsed)) {
-				r.join()
+				r.markConnected()
 			}
 			if o.log {
 				fmt.Fprintf(messages, "%s\n", line)
@@ -76,8 +76,8 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *t
 	fmt.Fprintf(messages, "Caddy %d at http://%s, admin endpoint http://%s; for %s …\n", p.PID(), site, admin, o.duration)
 	if o.redis {
 		select {
-		case <-r.joined:
-		case <-time.After(joinTime):
+		case <-r.connected:
+		case <-time.After(connectTimeout):
 			return nil, errors.New("caddy does not find Redis")
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -86,20 +86,20 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *t
 	if err := o.drive(ctx, p, u, r, "http://"+site+tokenPath); err != nil {
 		return nil, err
 	}
-	sleepUntil(ctx, time.Now().Add(o.settle))
-	r.look(context.WithoutCancel(ctx), p)
+	sleepUntil(ctx, time.Now().Add(o.settleTime))
+	r.readMetrics(context.WithoutCancel(ctx), p)
 	return r.report(u, o), nil
 }
 
 // drive sends the load while the fault, reloads and looks at Caddy happen.
 func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r *recorder, url string) error {
-	r.look(ctx, p)
+	r.readMetrics(ctx, p)
 	r.start = time.Now().Add(leadTime)
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g.Go(func() error { return o.schedule(ctx, u, r) })
-	g.Go(func() error { return samples(ctx, p, r) })
+	g.Go(func() error { return sampleMetrics(ctx, p, r) })
 	g.Go(func() error {
 		// A reload that fails is counted: now and then Caddy closes a connection to
 		// its admin endpoint while it replaces it.
@@ -119,14 +119,14 @@ func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r 
 	return g.Wait()
 }
 
-// samples looks at Caddy's metrics now and then. If Caddy ends, it is an error.
-func samples(ctx context.Context, p *process.Process, r *recorder) error {
+// sampleMetrics looks at Caddy's metrics now and then. If Caddy ends, it is an error.
+func sampleMetrics(ctx context.Context, p *process.Process, r *recorder) error {
 	for due := r.start; sleepUntil(ctx, due); due = due.Add(sampleEvery) {
 		select {
 		case <-p.Ended():
 			return errors.New("caddy has ended by itself")
 		default:
-			r.look(ctx, p)
+			r.readMetrics(ctx, p)
 		}
 	}
 	return nil

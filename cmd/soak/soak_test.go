@@ -33,7 +33,7 @@ func soak(t *testing.T, requests float64, args ...string) (*tool.Report, map[str
 	if _, _, err := tool.Parse(o, args, t.Output()); err != nil {
 		t.Fatal(err)
 	}
-	o.settle = 0
+	o.settleTime = 0
 	r, err := o.Run(t.Context(), t.TempDir(), t.Output())
 	if err != nil {
 		t.Errorf("%s: %v", o.fault, err)
@@ -43,8 +43,8 @@ func soak(t *testing.T, requests float64, args ...string) (*tool.Report, map[str
 	for _, row := range r.Rows[:len(r.Rows)-1] {
 		ended += row.Values["count"]
 	}
-	if len(r.Broken) > 0 || ended != requests || late.Values["count"] != requests {
-		t.Errorf("%s: %q; %g of %g requests have ended: %+v", o.fault, r.Broken, ended, requests, r)
+	if len(r.Violations) > 0 || ended != requests || late.Values["count"] != requests {
+		t.Errorf("%s: %q; %g of %g requests have ended: %+v", o.fault, r.Violations, ended, requests, r)
 	}
 	figures := make(map[string]float64)
 	for _, f := range r.Figures {
@@ -60,7 +60,7 @@ func TestFaults(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, f := range faults {
-		if !f.ofRedis && (f.name == "mixed" || tooltest.Long()) {
+		if !f.redisOnly && (f.name == "mixed" || tooltest.Long()) {
 			wg.Go(func() {
 				soak(t, 150, short(t, "-fault", f.name, "-callers-leave", "0.1", "-no-cache", "0.1")...)
 			})
@@ -82,7 +82,7 @@ func TestRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Need(t)
 	for _, f := range faults {
-		if !f.ofRedis || f.name == "redis-stop" && !tooltest.Long() {
+		if !f.redisOnly || f.name == "redis-stop" && !tooltest.Long() {
 			continue
 		}
 		// The service works, so the directive's own timeouts do.
@@ -136,12 +136,12 @@ func TestCommand(t *testing.T) {
 }
 
 // TestBroken: a broken promise is an exit code. The log is written.
-func TestBroken(t *testing.T) {
+func TestViolation(t *testing.T) {
 	t.Parallel()
 	var out, messages bytes.Buffer
 	code := command(t.Context(), []string{"-caddy", tooltest.Binary(t), "-rate", "20", "-duration", "500ms", "-set", "signature off", "-json", "-log"}, &out, &messages)
 	var r tool.Report
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil || code != tool.ExitBroken || len(r.Broken) != 1 || !strings.Contains(r.Broken[0], "502 upstream_rejected: 10") {
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || code != tool.ExitViolation || len(r.Violations) != 1 || !strings.Contains(r.Violations[0], "502 upstream_rejected: 10") {
 		t.Errorf("%d, %v: %s%s", code, err, &out, &messages)
 	}
 	if r.Options["set"] != "signature off" {

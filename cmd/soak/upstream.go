@@ -31,9 +31,9 @@ type upstream struct {
 	rand  *rand.Rand          // for one goroutine
 	hold  time.Duration
 
-	mu      sync.Mutex
-	signUps map[string]*signUp // by address
-	again   int                // sign-ups that should not have been sent
+	mu            sync.Mutex
+	signUps       map[string]*signUp // by address
+	secondSignUps int                // sign-ups that should not have been sent
 }
 
 // signUp is the last sign-up of a user that may have had an effect.
@@ -96,7 +96,7 @@ func (u *upstream) beginSignUp(email string) (end func(*statusWriter)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if last := u.signUps[email]; last != nil && (last.running || last.created || time.Since(last.at) < u.hold) {
-		u.again++
+		u.secondSignUps++
 	}
 	s := &signUp{at: time.Now(), running: true}
 	u.signUps[email] = s

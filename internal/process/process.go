@@ -22,9 +22,9 @@ const (
 	// commandPackage is the Caddy that is built: with the plugin.
 	commandPackage = "github.com/caddy-huma/caddy-huma/cmd/caddy"
 
-	// lookEvery is how often a port is tried that nobody listens on yet. It is
+	// pollInterval is how often a port is tried that nobody listens on yet. It is
 	// part of what is measured of a start.
-	lookEvery = time.Millisecond
+	pollInterval = time.Millisecond
 
 	startTime = 30 * time.Second
 	stopTime  = 30 * time.Second
@@ -120,33 +120,33 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 		defer close(p.ended)
 		p.err = p.cmd.Wait()
 	}()
-	if err := p.listens(ctx); err != nil {
+	if err := p.waitListening(ctx); err != nil {
 		_ = p.Stop()
-		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, p.log.end())
+		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, p.log.tail())
 	}
 	return p, nil
 }
 
-// listens waits until all sites can be reached.
-func (p *Process) listens(ctx context.Context) error {
+// waitListening waits until all sites can be reached.
+func (p *Process) waitListening(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for _, site := range p.cfg.Sites {
-		if err := p.reached(ctx, site); err != nil {
+		if err := p.waitReachable(ctx, site); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Process) reached(ctx context.Context, site string) error {
+func (p *Process) waitReachable(ctx context.Context, site string) error {
 	var dialer net.Dialer
 	for {
 		if conn, err := dialer.DialContext(ctx, "tcp", site); err == nil {
 			return conn.Close()
 		}
 		select {
-		case <-time.After(lookEvery):
+		case <-time.After(pollInterval):
 		case <-p.ended:
 			return fmt.Errorf("%s has ended: %w", p.name(), p.err)
 		case <-ctx.Done():
@@ -232,5 +232,5 @@ func (l *lines) Write(b []byte) (int, error) {
 	}
 }
 
-// end is the end of the log, once the process has ended.
-func (l *lines) end() []byte { return bytes.Join(l.last, []byte("\n")) }
+// tail is the end of the log, once the process has ended.
+func (l *lines) tail() []byte { return bytes.Join(l.last, []byte("\n")) }

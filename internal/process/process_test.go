@@ -23,15 +23,15 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("PLAY_CADDY") != "" {
-		play()
+		fakeCaddy()
 		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// play is this binary as a Caddy: what it is given as its config says what it
+// fakeCaddy is this binary as a Caddy: what it is given as its config says what it
 // does. It ends when it is told to, as Go programs do.
-func play() {
+func fakeCaddy() {
 	text, err := os.ReadFile(os.Args[3])
 	fmt.Fprintf(os.Stderr, "first line\nsecond line%s\n%s %v", os.Getenv("PLAY_MORE"), os.Args[1:3], err)
 	address, found := strings.CutPrefix(string(text), "listen ")
@@ -82,7 +82,7 @@ func TestStartAndStop(t *testing.T) {
 	if want := []string{"first line", "second line of two"}; !slices.Equal(lines, want) {
 		t.Errorf("lines: %q", lines)
 	}
-	if got := string(p.log.end()); got != "first line\nsecond line of two" {
+	if got := string(p.log.tail()); got != "first line\nsecond line of two" {
 		t.Errorf("the end of the log: %q", got)
 	}
 	_ = p.Stop() // once more

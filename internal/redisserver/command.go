@@ -14,10 +14,10 @@ import (
 // commandTime is how long a command has at most.
 const commandTime = 10 * time.Second
 
-// AnswerError is an error that the server answered.
-type AnswerError struct{ Text string }
+// ReplyError is an error that the server answered.
+type ReplyError struct{ Text string }
 
-func (e *AnswerError) Error() string { return e.Text }
+func (e *ReplyError) Error() string { return e.Text }
 
 // Do sends a command on a connection of its own and returns the answer: a
 // string, an int64, nil, or a []any of these. An error that the server answered
@@ -75,7 +75,7 @@ func read(r *bufio.Reader) (any, error) {
 	case '+':
 		return line[1:], nil
 	case '-':
-		return nil, &AnswerError{line[1:]}
+		return nil, &ReplyError{line[1:]}
 	case ':':
 		return int64(n), nil
 	case '$':

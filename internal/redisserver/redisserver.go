@@ -21,8 +21,8 @@ const (
 	// startTime is how long a server has to answer after it was started.
 	startTime = 10 * time.Second
 
-	// tryEvery is how often it is asked meanwhile.
-	tryEvery = 10 * time.Millisecond
+	// pollInterval is how often it is asked meanwhile.
+	pollInterval = 10 * time.Millisecond
 )
 
 // ErrMissing says that there is no redis-server on this machine.
@@ -112,26 +112,26 @@ func (s *Server) Run(ctx context.Context) error {
 		defer close(ended)
 		_ = cmd.Wait() // mostly it was killed
 	}()
-	if err := s.answers(ctx); err != nil {
+	if err := s.waitReady(ctx); err != nil {
 		s.Kill()
 		return fmt.Errorf("start redis-server %s: %w\n%s", strings.Join(s.args, " "), err, out)
 	}
 	return nil
 }
 
-// answers waits until the server answers something: one that wants a password
+// waitReady waits until the server answers something: one that wants a password
 // runs, too.
-func (s *Server) answers(ctx context.Context) error {
+func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {
 		_, err := s.Do(ctx, "PING")
-		var answer *AnswerError
+		var answer *ReplyError
 		if err == nil || errors.As(err, &answer) {
 			return nil
 		}
 		select {
-		case <-time.After(tryEvery):
+		case <-time.After(pollInterval):
 		case <-s.ended:
 			return errors.New("it has ended")
 		case <-ctx.Done():

@@ -28,7 +28,7 @@ func start(t *testing.T, args ...string) *redisserver.Server {
 
 // TestKilledAndStopped: what a server does that is killed, started again,
 // stopped, and continued.
-func TestKilledAndStopped(t *testing.T) {
+func TestKillAndStop(t *testing.T) {
 	s := start(t)
 	do := func(within time.Duration, args ...string) (any, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -78,9 +78,9 @@ func TestKilledAndStopped(t *testing.T) {
 }
 
 // TestAnswers: what each kind of answer is in Go.
-func TestAnswers(t *testing.T) {
+func TestReplies(t *testing.T) {
 	s := start(t, "--requirepass", "right")
-	var answer *redisserver.AnswerError
+	var answer *redisserver.ReplyError
 	if v, err := s.Do(t.Context(), "PING"); !errors.As(err, &answer) || !strings.HasPrefix(answer.Text, "NOAUTH") {
 		t.Errorf("without the password: %v %v", v, err)
 	}
@@ -92,7 +92,7 @@ func TestAnswers(t *testing.T) {
 
 // TestItCannotStart: an argument that it does not know, and a machine without
 // the program.
-func TestItCannotStart(t *testing.T) {
+func TestStartFails(t *testing.T) {
 	redistest.Need(t)
 	if _, err := redisserver.Start(t.Context(), t.TempDir(), "--no-such-option", "1"); err == nil ||
 		!strings.Contains(err.Error(), "it has ended") || !strings.Contains(err.Error(), "'no-such-option \"1\"'") {

@@ -14,20 +14,20 @@ import (
 // module is what the paths of all packages begin with.
 const module = "github.com/caddy-huma/caddy-huma/"
 
-// tellLeftOut tells, once in a package, that tests of it are left out. It tells
+// warnSkipped tells, once in a package, that tests of it are left out. It tells
 // that past go test, which shows nothing of what a package prints that passes.
-var tellLeftOut = sync.OnceFunc(func() {
+var warnSkipped = sync.OnceFunc(func() {
 	for _, open := range []func() (*os.File, error){stderrOfParent, terminal} {
 		if f, err := open(); err == nil {
-			_, _ = io.WriteString(f, leftOut()) // nobody can be told that nobody can be told
+			_, _ = io.WriteString(f, skippedMessage()) // nobody can be told that nobody can be told
 			_ = f.Close()
 			return
 		}
 	}
 })
 
-// leftOut is the message.
-func leftOut() string {
+// skippedMessage is the message.
+func skippedMessage() string {
 	name := "this package"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		name = strings.TrimSuffix(strings.TrimPrefix(info.Path, module), ".test")

@@ -19,16 +19,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestNeed_TellsWhatIsLeftOut: who runs go test without redis-server is told once
 // by a package that needs it, although it passes, and nothing else that go test
 // says is lost.
-func TestNeed_TellsWhatIsLeftOut(t *testing.T) {
+func TestNeed_ReportsSkippedTests(t *testing.T) {
 	t.Run("into a pipe", func(t *testing.T) {
 		var out bytes.Buffer
-		withoutRedis(t, &out, &out)
-		wantTold(t, out.String())
+		testWithoutRedis(t, &out, &out)
+		wantSkipped(t, out.String())
 	})
 	t.Run("into two files", func(t *testing.T) {
 		out, messages := create(t), create(t)
-		withoutRedis(t, out, messages)
-		wantTold(t, content(t, out)+content(t, messages))
+		testWithoutRedis(t, out, messages)
+		wantSkipped(t, content(t, out)+content(t, messages))
 	})
 	f, err := copyOfStderr(os.Getppid())
 	if err != nil {
@@ -38,14 +38,14 @@ func TestNeed_TellsWhatIsLeftOut(t *testing.T) {
 	_ = f.Close()
 	t.Run("into one file", func(t *testing.T) {
 		out := create(t)
-		withoutRedis(t, out, out)
-		wantTold(t, content(t, out))
+		testWithoutRedis(t, out, out)
+		wantSkipped(t, content(t, out))
 	})
 }
 
-// withoutRedis runs go test, of a package that needs redis-server and one that
+// testWithoutRedis runs go test, of a package that needs redis-server and one that
 // does not, on a machine without it.
-func withoutRedis(t *testing.T, out, messages io.Writer) {
+func testWithoutRedis(t *testing.T, out, messages io.Writer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -76,7 +76,7 @@ func content(t *testing.T, f *os.File) string {
 	return string(b)
 }
 
-func wantTold(t *testing.T, out string) {
+func wantSkipped(t *testing.T, out string) {
 	t.Helper()
 	for _, text := range []string{
 		"LEFT OUT in internal/redisserver: ", "apt-get install redis-server",

@@ -13,19 +13,19 @@ import (
 
 // Proxy is a way to a server on which everything is seen that is said to it.
 type Proxy struct {
-	l    net.Listener
-	ends sync.WaitGroup
+	l       net.Listener
+	running sync.WaitGroup
 
 	mu      sync.Mutex
 	server  *Server
 	closed  bool
 	conns   []net.Conn
 	clients []net.Conn // those of them that are clients'
-	seen    Seen
+	traffic Traffic
 }
 
-// Seen is what was said to a server, and what it said.
-type Seen struct {
+// Traffic is what was said to a server, and what it said.
+type Traffic struct {
 	Commands []string // their names, in lower case
 
 	// RoundTrips is how often the server answered after it was sent something.
@@ -35,9 +35,9 @@ type Seen struct {
 	Received, Sent int // bytes, by the server
 }
 
-// Since is what was seen since an earlier time.
-func (s Seen) Since(earlier Seen) Seen {
-	return Seen{
+// Sub is what was seen since an earlier time.
+func (s Traffic) Sub(earlier Traffic) Traffic {
+	return Traffic{
 		Commands:   s.Commands[len(earlier.Commands):],
 		RoundTrips: s.RoundTrips - earlier.RoundTrips,
 		Received:   s.Received - earlier.Received,
@@ -45,8 +45,8 @@ func (s Seen) Since(earlier Seen) Seen {
 	}
 }
 
-// Watch starts a Proxy to a server. It ends with the test.
-func Watch(t testing.TB, s *Server) *Proxy {
+// StartProxy starts a Proxy to a server. It ends with the test.
+func StartProxy(t testing.TB, s *Server) *Proxy {
 	t.Helper()
 	var c net.ListenConfig
 	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -54,7 +54,7 @@ func Watch(t testing.TB, s *Server) *Proxy {
 		t.Fatal(err)
 	}
 	p := &Proxy{l: l, server: s}
-	p.ends.Go(p.accept)
+	p.running.Go(p.accept)
 	t.Cleanup(p.close)
 	return p
 }
@@ -62,18 +62,18 @@ func Watch(t testing.TB, s *Server) *Proxy {
 // Addr is the Proxy's host:port.
 func (p *Proxy) Addr() string { return p.l.Addr().String() }
 
-// Seen is what was seen so far.
-func (p *Proxy) Seen() Seen {
+// Traffic is what was seen so far.
+func (p *Proxy) Traffic() Traffic {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	seen := p.seen
+	seen := p.traffic
 	seen.Commands = slices.Clone(seen.Commands)
 	return seen
 }
 
-// To makes connections from now on go to another server, as a failover behind one
+// SwitchTo makes connections from now on go to another server, as a failover behind one
 // address does. Those that are open stay.
-func (p *Proxy) To(s *Server) {
+func (p *Proxy) SwitchTo(s *Server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.server = s
@@ -85,8 +85,8 @@ func (p *Proxy) addr() string {
 	return p.server.Addr()
 }
 
-// Say says something to all clients, as if the server had.
-func (p *Proxy) Say(text string) {
+// SendToClients says something to all clients, as if the server had.
+func (p *Proxy) SendToClients(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.clients {
@@ -102,12 +102,12 @@ func (p *Proxy) close() {
 	}
 	p.closed = true
 	p.mu.Unlock()
-	p.ends.Wait()
+	p.running.Wait()
 }
 
-// keep notes connections that end with the Proxy. It reports whether that still
+// track notes connections that end with the Proxy. It reports whether that still
 // runs.
-func (p *Proxy) keep(client, server net.Conn) bool {
+func (p *Proxy) track(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
@@ -131,34 +131,34 @@ func (p *Proxy) accept() {
 			_ = client.Close()
 			continue
 		}
-		if !p.keep(client, server) {
+		if !p.track(client, server) {
 			return
 		}
 		asked := false // under p.mu
 		var pending []byte
-		p.ends.Go(func() {
-			p.pass(client, server, func(said []byte) {
+		p.running.Go(func() {
+			p.copy(client, server, func(said []byte) {
 				asked = true
 				var names []string
 				names, pending = commandsIn(append(pending, said...))
-				p.seen.Commands = append(p.seen.Commands, names...)
-				p.seen.Received += len(said)
+				p.traffic.Commands = append(p.traffic.Commands, names...)
+				p.traffic.Received += len(said)
 			})
 		})
-		p.ends.Go(func() {
-			p.pass(server, client, func(said []byte) {
+		p.running.Go(func() {
+			p.copy(server, client, func(said []byte) {
 				if asked {
-					p.seen.RoundTrips++
+					p.traffic.RoundTrips++
 				}
 				asked = false
-				p.seen.Sent += len(said)
+				p.traffic.Sent += len(said)
 			})
 		})
 	}
 }
 
-// pass passes on what one side says, once it was noted.
-func (p *Proxy) pass(from, to net.Conn, note func([]byte)) {
+// copy passes on what one side says, once it was noted.
+func (p *Proxy) copy(from, to net.Conn, note func([]byte)) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	b := make([]byte, 16<<10)
 	for {

@@ -25,7 +25,7 @@ func Need(t testing.TB) {
 	case os.Getenv(required) == "1":
 		t.Fatalf("%v, and %s=1 requires it", err, required)
 	default:
-		tellLeftOut()
+		warnSkipped()
 		t.Skip(err)
 	}
 }
@@ -143,8 +143,8 @@ func (s *Server) Texts(args ...string) []string {
 	return texts
 }
 
-// Calls is how often the server was sent a command, by its name in lower case.
-func (s *Server) Calls(command string) (n int) {
+// CommandCalls is how often the server was sent a command, by its name in lower case.
+func (s *Server) CommandCalls(command string) (n int) {
 	s.t.Helper()
 	_, stats, _ := strings.Cut(s.Text("INFO", "commandstats"), "cmdstat_"+command+":calls=")
 	_, _ = fmt.Sscanf(stats, "%d", &n) // of a command that nobody sent there is nothing

@@ -88,18 +88,18 @@ func Serve(t testing.TB, handler http.HandlerFunc) string {
 	return s.URL
 }
 
-// Answer is a handler that answers every request with one status and body.
-func Answer(status int, body string) http.HandlerFunc {
+// Respond is a handler that answers every request with one status and body.
+func Respond(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 	}
 }
 
-// ServeAnswer is Serve with Answer.
-func ServeAnswer(t testing.TB, status int, body string) string {
+// ServeResponse is Serve with Answer.
+func ServeResponse(t testing.TB, status int, body string) string {
 	t.Helper()
-	return Serve(t, Answer(status, body))
+	return Serve(t, Respond(status, body))
 }
 
 // ServeRaw passes each whole request and its connection to answer, and closes the

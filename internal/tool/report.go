@@ -16,8 +16,8 @@ type Report struct {
 	Rows    []Row             `json:"rows"`
 	Figures []Figure          `json:"figures"`
 
-	// Broken are the promises that were broken. nil: the tool checks none.
-	Broken []string `json:"broken,omitempty"`
+	// Violations are the promises that were broken. nil: the tool checks none.
+	Violations []string `json:"broken,omitempty"`
 
 	// Columns are the values in the table, in order. Those that no row has are left
 	// out.
@@ -83,10 +83,10 @@ func (r *Report) Print(out io.Writer) error {
 	for _, f := range r.Figures {
 		fmt.Fprintf(w, "%s: %s\n", f.Name, number(f.Value))
 	}
-	for _, what := range r.Broken {
+	for _, what := range r.Violations {
 		fmt.Fprintf(w, "BROKEN: %s\n", what)
 	}
-	if r.Broken != nil && len(r.Broken) == 0 {
+	if r.Violations != nil && len(r.Violations) == 0 {
 		fmt.Fprintln(w, "all promises were kept")
 	}
 	return w.Flush()

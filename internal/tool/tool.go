@@ -16,8 +16,8 @@ import (
 
 // The exit codes of a tool.
 const (
-	ExitBroken = 1 // The report has broken promises.
-	ExitFailed = 2 // The tool could not do its work, or an argument is wrong.
+	ExitViolation = 1 // The report has broken promises.
+	ExitFailed    = 2 // The tool could not do its work, or an argument is wrong.
 )
 
 // Tool makes a report.
@@ -82,8 +82,8 @@ func Command(ctx context.Context, t Tool, args []string, out, messages io.Writer
 	case err != nil:
 		fmt.Fprintln(messages, err)
 		return ExitFailed
-	case len(r.Broken) > 0:
-		return ExitBroken
+	case len(r.Violations) > 0:
+		return ExitViolation
 	}
 	return 0
 }

@@ -37,7 +37,7 @@ func (f *fake) Run(_ context.Context, dir string, _ io.Writer) (*Report, error) 
 	}}
 	r.Add("a figure", 12.5)
 	if f.does == "break" {
-		r.Broken = []string{"a promise: 1"}
+		r.Violations = []string{"a promise: 1"}
 	}
 	return r, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
 }
@@ -52,8 +52,8 @@ func TestCommand(t *testing.T) {
 	}{
 		{"", 0, "; a table\n\n         a      ×     c  ×\n  one    1      1  1234  –\n  two  0.250  –     –  –\n\na figure: 12.500\n", ""},
 		{"-h", 0, "", "A fake.\n\nFlags:\n  -does"},
-		{"-does break", ExitBroken, "BROKEN: a promise: 1\n", ""},
-		{"-does break -json", ExitBroken, `"broken": [`, ""},
+		{"-does break", ExitViolation, "BROKEN: a promise: 1\n", ""},
+		{"-does break -json", ExitViolation, `"broken": [`, ""},
 		{"-does fail", ExitFailed, "", "failed\n"},
 		{"-does= more", ExitFailed, "", "-does must not be empty\nunexpected argument \"more\"\n"},
 		{"-deos fail", ExitFailed, "", "-deos"},

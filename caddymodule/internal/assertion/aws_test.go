@@ -194,7 +194,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 	}
 }
 
-func text(body string) http.HandlerFunc { return testutil.Answer(http.StatusOK, body) }
+func text(body string) http.HandlerFunc { return testutil.Respond(http.StatusOK, body) }
 
 // Cached keys remain valid while AWS is down, and are dropped when AWS reports that
 // they are gone.

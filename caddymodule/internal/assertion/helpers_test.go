@@ -149,9 +149,9 @@ func (s *keyServer) respond(h http.HandlerFunc) {
 	s.handle = h
 }
 
-func (s *keyServer) serve(body string) { s.respond(testutil.Answer(http.StatusOK, body)) }
+func (s *keyServer) serve(body string) { s.respond(testutil.Respond(http.StatusOK, body)) }
 
-func (s *keyServer) fail(status int) { s.respond(testutil.Answer(status, "")) }
+func (s *keyServer) fail(status int) { s.respond(testutil.Respond(status, "")) }
 
 // wantHits fails unless the server received this number of requests.
 func (s *keyServer) wantHits(t testing.TB, want int64) {

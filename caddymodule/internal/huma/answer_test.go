@@ -85,7 +85,7 @@ func TestH08_UnusableAnswers(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := testClient(t, testutil.ServeAnswer(t, 200, test.body))
+			c := testClient(t, testutil.ServeResponse(t, 200, test.body))
 			g, err := c.SignIn(t.Context(), person())
 			checkWhy(t, g, err, test.in)
 			if err == nil && g == nil {
@@ -194,7 +194,7 @@ func TestStatusErrors(t *testing.T) {
 		{503, strings.Repeat(canaryAnswer, 10000), ""},
 	}
 	for _, test := range tests {
-		c := testClient(t, testutil.ServeAnswer(t, test.status, test.body))
+		c := testClient(t, testutil.ServeResponse(t, test.status, test.body))
 		_, in := c.SignIn(t.Context(), person())
 		_, up := c.SignUp(t.Context(), person())
 		consent := c.SignConsent(t.Context(), person())
@@ -213,7 +213,7 @@ func TestConsentAnswers(t *testing.T) {
 			if status == 204 && body != "" {
 				continue
 			}
-			if err := testClient(t, testutil.ServeAnswer(t, status, body)).SignConsent(t.Context(), person()); err != nil {
+			if err := testClient(t, testutil.ServeResponse(t, status, body)).SignConsent(t.Context(), person()); err != nil {
 				t.Errorf("%d %.10q: %v", status, body, err)
 			}
 		}

@@ -265,7 +265,7 @@ func TestHTTP2(t *testing.T) {
 }
 
 func TestConcurrentCalls(t *testing.T) {
-	c := testClient(t, testutil.ServeAnswer(t, 200, goodAnswer))
+	c := testClient(t, testutil.ServeResponse(t, 200, goodAnswer))
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {

@@ -137,7 +137,7 @@ func TestH08_UnusableAnswers(t *testing.T) {
 			good[other[typ]]:                            "no token in it",
 			strings.Repeat("x", 64<<10+1):               "longer than 64 KiB",
 		} {
-			g, err := testClient(t, testutil.ServeAnswer(t, 200, body)).Token(t.Context(), typ, user())
+			g, err := testClient(t, testutil.ServeResponse(t, 200, body)).Token(t.Context(), typ, user())
 			if e := testutil.As[*exchange.ResponseError](t, err); e.Why != why || e.Op != typ.Op() || g != nil {
 				t.Errorf("%.60q: got %q, want %q", body, e.Why, why)
 			}

@@ -30,7 +30,7 @@ func TestCodes(t *testing.T) {
 		for i, place := range places {
 			status := []int{302, 400, 401, 403, 404, 429, 500, 503}[i%8]
 			body := fmt.Sprintf(place, code)
-			e := refusal(t, testutil.ServeAnswer(t, status, body), types[i%2])
+			e := refusal(t, testutil.ServeResponse(t, status, body), types[i%2])
 			if e.Code != code || !e.Definite || e.Status != status {
 				t.Errorf("%s: got %+v", body, e)
 			}
@@ -62,7 +62,7 @@ func TestNoCodes(t *testing.T) {
 		`{"errorCode":"INVALID_CLIENT_ID"} {}`, `{"errorCode":"INVALID_CLIENT_ID"`, "\ufeff" + `{"errorCode":"INVALID_CLIENT_ID"}`,
 		`{"errorCode":"INVALID_CLIENT_ID","x":"` + strings.Repeat("x", 64<<10) + `"}`,
 	} {
-		e := refusal(t, testutil.ServeAnswer(t, 403, body), connect.SessionToken)
+		e := refusal(t, testutil.ServeResponse(t, 403, body), connect.SessionToken)
 		if *e != (exchange.StatusError{Op: exchange.OpSession, Status: 403}) {
 			t.Errorf("%.60s: got %+v", body, e)
 		}

@@ -141,7 +141,7 @@ func TestWhatGoesWrong(t *testing.T) {
 
 // TestProxy checks that the record names the proxy, without its password.
 func TestProxy(t *testing.T) {
-	proxy := testutil.ServeAnswer(t, http.StatusBadGateway, "")
+	proxy := testutil.ServeResponse(t, http.StatusBadGateway, "")
 	u, _ := url.Parse(strings.Replace(proxy, "http://", "http://user:canary@", 1))
 	tr := transport(t, nil)
 	tr.Proxy = http.ProxyURL(u)

@@ -170,7 +170,7 @@ func testACL(t *testing.T) {
 	nodes[from].Do("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
 	put(t, a, "u", "t")
 	wantToken(t, a, "u", "t")
-	if nodes[to].Calls("asking") == 0 {
+	if nodes[to].CommandCalls("asking") == 0 {
 		t.Error("nobody has asked at the new place")
 	}
 	wantNone(nodes...)

@@ -112,9 +112,9 @@ func TestOneGetIsOneCommand(t *testing.T) {
 	// health checks, each of which begins with a PING.
 	since := func(want map[string]int) {
 		t.Helper()
-		looks := r.Calls("ping")
+		looks := r.CommandCalls("ping")
 		for command, n := range want {
-			if got := r.Calls(command); got < n || got > n+2*(looks+1) { // one may be under way
+			if got := r.CommandCalls(command); got < n || got > n+2*(looks+1) { // one may be under way
 				t.Errorf("%d %s with %d looks at the store, want %d", got, strings.ToUpper(command), looks, n)
 			}
 		}

@@ -102,11 +102,11 @@ func TestR2_NoWrites(t *testing.T) {
 func TestR9_FailoverBehindOneAddress(t *testing.T) {
 	t.Parallel()
 	old, next := startServer(t), startServer(t)
-	forward := redistest.Watch(t, old)
+	forward := redistest.StartProxy(t, old)
 	s := ready(t, forward.Addr(), short)
 	a := s.account("a")
 	put(t, a, "u", "t")
-	forward.To(next)
+	forward.SwitchTo(next)
 	old.Do("REPLICAOF", "127.0.0.1", next.Addr()[len("127.0.0.1:"):])
 	start := time.Now()
 	eventually(t, 5*time.Second, "it is used again", func() bool {

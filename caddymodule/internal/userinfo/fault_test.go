@@ -195,7 +195,7 @@ func TestSwitchingProtocols(t *testing.T) {
 // TestClosedWhileIdle checks that a connection closed by the application while idle
 // causes no error.
 func TestClosedWhileIdle(t *testing.T) {
-	s := testutil.NewServer(t, testutil.Answer(200, "{}"))
+	s := testutil.NewServer(t, testutil.Respond(200, "{}"))
 	s.Start()
 	c, r := newClient(t, s.URL)
 	for range 3 {
@@ -231,7 +231,7 @@ func TestClientDisconnects(t *testing.T) {
 
 // TestCertificate checks that the application's certificate is verified.
 func TestCertificate(t *testing.T) {
-	s := testutil.NewServer(t, testutil.Answer(200, `{"email":"a@x.io"}`))
+	s := testutil.NewServer(t, testutil.Respond(200, `{"email":"a@x.io"}`))
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	c, r := newClient(t, s.URL)

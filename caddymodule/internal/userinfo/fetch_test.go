@@ -175,7 +175,7 @@ func TestDocument(t *testing.T) {
 			if len(tt.body) > maxResponse {
 				t.Fatal(len(tt.body))
 			}
-			c, r := newClient(t, testutil.ServeAnswer(t, 200, tt.body))
+			c, r := newClient(t, testutil.ServeResponse(t, 200, tt.body))
 			d, err := c.Fetch(t.Context(), "", withCredentials())
 			if err != nil {
 				t.Fatal(err, r.All())
@@ -190,10 +190,10 @@ func TestDocument(t *testing.T) {
 func TestUnauthenticated(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		for name, handler := range map[string]http.HandlerFunc{
-			"empty":    testutil.Answer(status, ""),
-			"JSON":     testutil.Answer(status, `{"email":"a@x.io"}`),
-			"a page":   testutil.Answer(status, "<html>"+canaryResponse),
-			"too long": testutil.Answer(status, strings.Repeat("x", maxResponse+100)),
+			"empty":    testutil.Respond(status, ""),
+			"JSON":     testutil.Respond(status, `{"email":"a@x.io"}`),
+			"a page":   testutil.Respond(status, "<html>"+canaryResponse),
+			"too long": testutil.Respond(status, strings.Repeat("x", maxResponse+100)),
 			"cut": func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")
 				w.WriteHeader(status)
@@ -212,7 +212,7 @@ func TestUnauthenticated(t *testing.T) {
 
 // TestOnError checks that OnError may be nil.
 func TestOnError(t *testing.T) {
-	c, _ := newClient(t, testutil.ServeAnswer(t, 500, ""), func(cfg *Config) { cfg.OnError = nil })
+	c, _ := newClient(t, testutil.ServeResponse(t, 500, ""), func(cfg *Config) { cfg.OnError = nil })
 	wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUserinfoUnavailable)
 }
 

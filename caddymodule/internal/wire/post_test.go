@@ -90,7 +90,7 @@ func TestStatuses(t *testing.T) {
 
 func TestH07_LongestAnswer(t *testing.T) {
 	for _, size := range []int{maxAnswer, maxAnswer + 1, 10 << 20} {
-		got, err := post(t.Context(), t, testutil.ServeAnswer(t, 200, strings.Repeat("x", size)))
+		got, err := post(t.Context(), t, testutil.ServeResponse(t, 200, strings.Repeat("x", size)))
 		if size == maxAnswer {
 			if err != nil || len(got) != maxAnswer {
 				t.Errorf("%d bytes, %v", len(got), err)

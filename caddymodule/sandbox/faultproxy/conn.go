@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// wholeRequest is how long a client is silent once its request is complete.
-	wholeRequest = 20 * time.Millisecond
+	// requestQuiet is how long a client is silent once its request is complete.
+	requestQuiet = 20 * time.Millisecond
 
 	dialTimeout = 10 * time.Second
 	bufferSize  = 32 << 10
@@ -22,20 +22,20 @@ const (
 type conn struct {
 	proxy  *Proxy
 	client *net.TCPConn
-	ended  chan struct{} // closed by end
+	done   chan struct{} // closed by end
 
-	mu      sync.Mutex
-	service *net.TCPConn // nil until the client has said something
-	over    bool         // end was called
-	fault   Fault
-	changed chan struct{} // closed when there is another fault
-	passed  int           // bytes of answers since the fault was set
-	dead    bool          // a Hang has swallowed something
-	asked   bool          // the client speaks, or waits for its answer
+	mu        sync.Mutex
+	service   *net.TCPConn // nil until the client has said something
+	closed    bool         // end was called
+	fault     Fault
+	changed   chan struct{} // closed when there is another fault
+	passed    int           // bytes of answers since the fault was set
+	dead      bool          // a Hang has swallowed something
+	inRequest bool          // the client speaks, or waits for its answer
 }
 
 func newConn(p *Proxy, client *net.TCPConn) *conn {
-	return &conn{proxy: p, client: client, ended: make(chan struct{}), changed: make(chan struct{})}
+	return &conn{proxy: p, client: client, done: make(chan struct{}), changed: make(chan struct{})}
 }
 
 // set gives the connection a fault.
@@ -50,30 +50,30 @@ func (c *conn) set(f Fault) {
 	}
 }
 
-// run passes everything on until both sides have ended.
-func (c *conn) run() {
+// serve passes everything on until both sides have ended.
+func (c *conn) serve() {
 	var answers sync.WaitGroup
-	if c.requests(&answers) {
+	if c.copyRequests(&answers) {
 		answers.Wait()
 	}
-	c.end()
+	c.close()
 	answers.Wait()
 }
 
-// requests passes on what the client says. It returns whether the service is
+// copyRequests passes on what the client says. It returns whether the service is
 // to be heard out.
-func (c *conn) requests(answers *sync.WaitGroup) bool {
+func (c *conn) copyRequests(answers *sync.WaitGroup) bool {
 	buf := make([]byte, bufferSize)
 	for {
 		n, err := c.client.Read(buf)
-		if n > 0 && !c.request(buf[:n], answers) {
+		if n > 0 && !c.forwardRequest(buf[:n], answers) {
 			return false
 		}
 		switch {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			// Set by ResetSent: the request is complete.
-			if f, _ := c.state(); f.Kind == ResetSent {
+			if f, _ := c.currentFault(); f.Kind == ResetSent {
 				_ = c.client.SetLinger(0)
 				_ = c.client.Close()
 				return true
@@ -85,17 +85,17 @@ func (c *conn) requests(answers *sync.WaitGroup) bool {
 	}
 }
 
-// request deals with a part of a request. It returns false if the connection
+// forwardRequest deals with a part of a request. It returns false if the connection
 // ends there.
-func (c *conn) request(b []byte, answers *sync.WaitGroup) bool {
+func (c *conn) forwardRequest(b []byte, answers *sync.WaitGroup) bool {
 	c.mu.Lock()
-	if !c.asked {
-		c.asked = true
+	if !c.inRequest {
+		c.inRequest = true
 		c.proxy.requests.Add(1)
 	}
 	c.mu.Unlock()
 
-	f, _ := c.meet()
+	f, _ := c.faultForData()
 	switch f.Kind {
 	case Hang:
 		return true
@@ -110,7 +110,7 @@ func (c *conn) request(b []byte, answers *sync.WaitGroup) bool {
 		return false
 	}
 	if f.Kind == ResetSent {
-		_ = c.client.SetReadDeadline(time.Now().Add(wholeRequest))
+		_ = c.client.SetReadDeadline(time.Now().Add(requestQuiet))
 	}
 	return true
 }
@@ -126,12 +126,12 @@ func (c *conn) dial(answers *sync.WaitGroup) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.closed {
 		_ = service.Close()
 		return false
 	}
 	c.service = service.(*net.TCPConn)
-	answers.Go(c.answers)
+	answers.Go(c.copyResponses)
 	return true
 }
 
@@ -146,30 +146,30 @@ func (c *conn) closeWrite() bool {
 	return c.service.CloseWrite() == nil
 }
 
-// answers passes on what the service says.
-func (c *conn) answers() {
-	defer c.end()
+// copyResponses passes on what the service says.
+func (c *conn) copyResponses() {
+	defer c.close()
 	buf := make([]byte, bufferSize)
 	for {
 		n, err := c.service.Read(buf)
-		if n > 0 && !c.answer(buf[:n]) || err != nil {
+		if n > 0 && !c.forwardResponse(buf[:n]) || err != nil {
 			return
 		}
 	}
 }
 
-// answer deals with a part of an answer. It returns false if the connection
+// forwardResponse deals with a part of an answer. It returns false if the connection
 // ends there.
-func (c *conn) answer(b []byte) bool {
+func (c *conn) forwardResponse(b []byte) bool {
 	c.mu.Lock()
-	c.asked = false
+	c.inRequest = false
 	c.mu.Unlock()
 
-	if f, changed := c.state(); f.Delay > 0 && !c.wait(f.Delay, changed) {
+	if f, changed := c.currentFault(); f.Delay > 0 && !c.wait(f.Delay, changed) {
 		return false
 	}
 	for len(b) > 0 {
-		f, changed := c.meet()
+		f, changed := c.faultForData()
 		left := len(b)
 		switch f.Kind {
 		case Hang:
@@ -178,21 +178,21 @@ func (c *conn) answer(b []byte) bool {
 			c.reset() // the fault came when the request was on its way already
 			return false
 		case Reset, Cut:
-			if left = min(left, f.After-c.count(0)); left <= 0 {
-				c.stop(f.Kind)
+			if left = min(left, f.After-c.addPassed(0)); left <= 0 {
+				c.endWith(f.Kind)
 				return false
 			}
 		}
 		if f.Slice > 0 {
 			left = min(left, 1+rand.IntN(f.Slice))
 		}
-		passed := c.count(left) // before the client can see them and set another fault
+		passed := c.addPassed(left) // before the client can see them and set another fault
 		if _, err := c.client.Write(b[:left]); err != nil {
 			return false
 		}
 		b = b[left:]
 		if (f.Kind == Reset || f.Kind == Cut) && passed >= f.After {
-			c.stop(f.Kind)
+			c.endWith(f.Kind)
 			return false
 		}
 		if f.Slice > 0 && !c.wait(f.Pause, changed) {
@@ -202,8 +202,8 @@ func (c *conn) answer(b []byte) bool {
 	return true
 }
 
-// state is the fault that applies now, until changed is closed.
-func (c *conn) state() (f Fault, changed <-chan struct{}) {
+// currentFault is the fault that applies now, until changed is closed.
+func (c *conn) currentFault() (f Fault, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dead {
@@ -212,10 +212,10 @@ func (c *conn) state() (f Fault, changed <-chan struct{}) {
 	return c.fault, c.changed
 }
 
-// meet is state for bytes on their way: a Hang swallows them, and what comes
+// faultForData is state for bytes on their way: a Hang swallows them, and what comes
 // later makes no sense to anybody.
-func (c *conn) meet() (f Fault, changed <-chan struct{}) {
-	f, changed = c.state()
+func (c *conn) faultForData() (f Fault, changed <-chan struct{}) {
+	f, changed = c.currentFault()
 	if f.Kind == Hang {
 		c.mu.Lock()
 		c.dead = true
@@ -224,8 +224,8 @@ func (c *conn) meet() (f Fault, changed <-chan struct{}) {
 	return f, changed
 }
 
-// count adds to the bytes that passed, and returns how many they are.
-func (c *conn) count(n int) int {
+// addPassed adds to the bytes that passed, and returns how many they are.
+func (c *conn) addPassed(n int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.passed += n
@@ -242,35 +242,35 @@ func (c *conn) wait(d time.Duration, changed <-chan struct{}) bool {
 		return true
 	case <-changed:
 		return true
-	case <-c.ended:
+	case <-c.done:
 		return false
 	}
 }
 
-// stop ends the connection after the bytes that Reset and Cut let pass.
-func (c *conn) stop(k Kind) {
+// endWith ends the connection after the bytes that Reset and Cut let pass.
+func (c *conn) endWith(k Kind) {
 	if k == Reset {
 		c.reset()
 		return
 	}
-	c.end()
+	c.close()
 }
 
 // reset ends the client's connection with a TCP RST.
 func (c *conn) reset() {
 	_ = c.client.SetLinger(0)
-	c.end()
+	c.close()
 }
 
-// end ends both connections.
-func (c *conn) end() {
+// close ends both connections.
+func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.closed {
 		return
 	}
-	c.over = true
-	close(c.ended)
+	c.closed = true
+	close(c.done)
 	_ = c.client.Close()
 	if c.service != nil {
 		_ = c.service.Close()

@@ -190,7 +190,7 @@ func (p *Proxy) accept(client *net.TCPConn, listener net.Listener) {
 	c.set(p.fault())
 	p.conns[c] = struct{}{}
 	p.wg.Go(func() {
-		c.run()
+		c.serve()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.conns, c)

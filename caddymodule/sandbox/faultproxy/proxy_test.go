@@ -54,7 +54,7 @@ func newProxy(t *testing.T, s *service) *Proxy {
 	return p
 }
 
-func (p *Proxy) must(t *testing.T, f Fault) {
+func (p *Proxy) mustSet(t *testing.T, f Fault) {
 	t.Helper()
 	if err := p.Set(f); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestFaults(t *testing.T) {
 					}
 					s.processed.Store(0)
 				}
-				p.must(t, c.fault)
+				p.mustSet(t, c.fault)
 				got, err := post(client, p)
 				for range 100 { // a client may meet an end before it could write
 					if s.processed.Load() == c.processed && !errors.Is(err, syscall.EPIPE) {
@@ -135,7 +135,7 @@ func TestFaults(t *testing.T) {
 				if n := s.processed.Load(); n != c.processed {
 					t.Errorf("%d requests were processed, want %d", n, c.processed)
 				}
-				p.must(t, Fault{})
+				p.mustSet(t, Fault{})
 				if got, err := post(client, p); err != nil || got != body {
 					t.Errorf("afterwards: %q %v", got, err)
 				}
@@ -146,7 +146,7 @@ func TestFaults(t *testing.T) {
 
 // TestResetSentGoesOn: the service goes on with a request whose client was
 // reset.
-func TestResetSentGoesOn(t *testing.T) {
+func TestResetSentServiceContinues(t *testing.T) {
 	left, done := make(chan bool, 1), make(chan struct{})
 	s := new(service)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -160,7 +160,7 @@ func TestResetSentGoesOn(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	p, c := newProxy(t, s), newClient(t)
-	p.must(t, Fault{Kind: ResetSent})
+	p.mustSet(t, Fault{Kind: ResetSent})
 	if _, err := post(c, p); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("%v, want a reset", err)
 	}
@@ -177,7 +177,7 @@ func TestAfter(t *testing.T) {
 	for _, kind := range []Kind{Reset, Cut} {
 		t.Run(kind.String(), func(t *testing.T) {
 			p := newProxy(t, newService(t))
-			p.must(t, Fault{Kind: kind, After: 17, Slice: 3})
+			p.mustSet(t, Fault{Kind: kind, After: 17, Slice: 3})
 			conn, err := net.Dial("tcp", p.Addr())
 			if err != nil {
 				t.Fatal(err)
@@ -198,7 +198,7 @@ func TestHang(t *testing.T) {
 	if _, err := post(used, p); err != nil {
 		t.Fatal(err)
 	}
-	p.must(t, Fault{Kind: Hang})
+	p.mustSet(t, Fault{Kind: Hang})
 	for _, c := range []*http.Client{used, fresh} {
 		c.Timeout = 50 * time.Millisecond
 		if _, err := post(c, p); err == nil || !strings.Contains(err.Error(), "Timeout") {
@@ -217,7 +217,7 @@ func TestHang(t *testing.T) {
 	_, _ = io.WriteString(dead, "GET / HT")
 	testutil.Eventually(t, 5*time.Second, "it was swallowed", func() bool { return p.Stats().Requests == 4 })
 	time.Sleep(10 * time.Millisecond)
-	p.must(t, Fault{})
+	p.mustSet(t, Fault{})
 	_, _ = io.WriteString(dead, "TP/1.1\r\nHost: x\r\n\r\n")
 	_ = dead.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := dead.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -249,7 +249,7 @@ func TestSlow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, c := newProxy(t, newService(t)), newClient(t)
-			p.must(t, f)
+			p.mustSet(t, f)
 			begin := time.Now()
 			if got, err := post(c, p); err != nil || got != body {
 				t.Errorf("%q %v", got, err)
@@ -261,7 +261,7 @@ func TestSlow(t *testing.T) {
 	}
 	t.Run("faster", func(t *testing.T) { // 1 byte/s, and then it is over
 		p, c := newProxy(t, newService(t)), newClient(t)
-		p.must(t, Fault{Slice: 1, Pause: time.Second})
+		p.mustSet(t, Fault{Slice: 1, Pause: time.Second})
 		time.AfterFunc(20*time.Millisecond, func() { _ = p.Set(Fault{}) })
 		if got, err := post(c, p); err != nil || got != body {
 			t.Errorf("%q %v", got, err)
@@ -291,7 +291,7 @@ func TestEach(t *testing.T) {
 	}
 }
 
-func TestWrongFaults(t *testing.T) {
+func TestInvalidFaults(t *testing.T) {
 	p := newProxy(t, newService(t))
 	for _, f := range []Fault{
 		{Kind: -1}, {Kind: Cut + 1}, {After: 1}, {Kind: Cut, After: -1}, {Delay: -1}, {Slice: -1}, {Pause: 1}, {Slice: 1, Pause: -1},
@@ -317,7 +317,7 @@ func TestNoService(t *testing.T) {
 }
 
 // TestSwitching: faults change all the time, while clients ask and leave.
-func TestSwitching(t *testing.T) {
+func TestConcurrentFaultChanges(t *testing.T) {
 	p := newProxy(t, newService(t))
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -342,12 +342,12 @@ func TestSwitching(t *testing.T) {
 		{Slice: 2, Pause: time.Millisecond}, {Delay: 5 * time.Millisecond},
 	}
 	for i := range 200 {
-		p.must(t, faults[i%len(faults)])
+		p.mustSet(t, faults[i%len(faults)])
 		time.Sleep(2 * time.Millisecond)
 	}
 	close(stop)
 	wg.Wait()
-	p.must(t, Fault{})
+	p.mustSet(t, Fault{})
 	if got, err := post(newClient(t), p); err != nil || got != body {
 		t.Errorf("afterwards: %q %v", got, err)
 	}

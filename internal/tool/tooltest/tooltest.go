@@ -24,16 +24,16 @@ import (
 	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// play makes a process of the test binary play the command or, if its first argument
+// reexec makes a process of the test binary play the command or, if its first argument
 // is "run", Caddy.
-const play = "CADDY_HUMA_PLAY"
+const reexec = "CADDY_HUMA_PLAY"
 
 // Main runs the tests of a command; call it in TestMain. It fails if the tests leave
 // goroutines behind.
 func Main(m *testing.M, command func()) {
 	switch {
-	case os.Getenv(play) == "":
-		_ = os.Setenv(play, "1")
+	case os.Getenv(reexec) == "":
+		_ = os.Setenv(reexec, "1")
 		goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 	case len(os.Args) > 1 && os.Args[1] == "run":
 		caddycmd.Main()

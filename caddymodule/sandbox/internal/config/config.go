@@ -112,7 +112,7 @@ const (
 var (
 	Algorithms  = []string{AlgorithmSHA256, AlgorithmSHA512, AlgorithmHawk, AlgorithmOff}
 	Encodings   = []string{"hex", "base64", "base64url"}
-	ClientKinds = []string{"ios", "android", "web"}
+	ClientTypes = []string{"ios", "android", "web"}
 )
 
 var payloadPlaceholders = []string{"{sig.body}", "{sig.method}", "{sig.path}", "{sig.timestamp}", "{sig.deployment_id}"}
@@ -159,8 +159,8 @@ func setDefault[T comparable](p *T, value T) {
 func (c Config) check() error {
 	var errs []error
 	for _, kind := range slices.Sorted(maps.Keys(c.ClientIDs)) {
-		if !slices.Contains(ClientKinds, kind) {
-			errs = append(errs, fmt.Errorf("client_id: %q is not one of %s", kind, strings.Join(ClientKinds, ", ")))
+		if !slices.Contains(ClientTypes, kind) {
+			errs = append(errs, fmt.Errorf("client_id: %q is not one of %s", kind, strings.Join(ClientTypes, ", ")))
 		}
 		if c.ClientIDs[kind] == "" {
 			errs = append(errs, fmt.Errorf("client_id %s: the id is empty", kind))

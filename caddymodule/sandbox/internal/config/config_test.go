@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestWrongConfigs(t *testing.T) {
+func TestInvalidConfigs(t *testing.T) {
 	for _, test := range []struct {
 		cfg     Config
 		problem string

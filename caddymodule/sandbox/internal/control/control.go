@@ -56,7 +56,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serve(w, r)
 	case r.URL.Path != "/":
 		writeError(w, http.StatusNotFound, huma.CodeInvalidRequest, "there is nothing here")
-	case allow(w, r, http.MethodGet, http.MethodHead):
+	case allowMethods(w, r, http.MethodGet, http.MethodHead):
 		servePage(w, "page.html")
 	}
 }
@@ -74,7 +74,7 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request) {
 			methods = append(methods, m)
 		}
 	}
-	if allow(w, r, methods...) {
+	if allowMethods(w, r, methods...) {
 		e[r.Method](w, r)
 	}
 }
@@ -204,8 +204,8 @@ func (h *Handler) postReset(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// allow responds with 405 unless the request's method is one of those given.
-func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+// allowMethods responds with 405 unless the request's method is one of those given.
+func allowMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
 	}

@@ -25,7 +25,7 @@ func start(t *testing.T) (*State, *sandboxtest.Client) {
 	return state, sandboxtest.Serve(t, New(state))
 }
 
-func TestControlRefusals(t *testing.T) {
+func TestControlRejections(t *testing.T) {
 	_, c := start(t)
 	for _, test := range []struct{ method, path, allow string }{
 		{http.MethodPost, "/_sandbox/calls", "GET"},
@@ -35,7 +35,7 @@ func TestControlRefusals(t *testing.T) {
 		{http.MethodPut, "/_sandbox/page.js", "GET"},
 		{http.MethodPost, "/", "GET, HEAD"},
 	} {
-		got := c.Must(c.Request(test.method, test.path, ""))
+		got := c.Send(c.Request(test.method, test.path, ""))
 		sandboxtest.Want(t, got, 405, huma.CodeInvalidRequest)
 		if got.Header.Get("Allow") != test.allow {
 			t.Errorf("%s %s: Allow %q, want %q", test.method, test.path, got.Header.Get("Allow"), test.allow)
@@ -49,7 +49,7 @@ func TestControlRefusals(t *testing.T) {
 	}
 	r := c.Request(http.MethodPost, "/_sandbox/reset", "")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	sandboxtest.Want(t, c.Must(r), 403, huma.CodeForbiddenID)
+	sandboxtest.Want(t, c.Send(r), 403, huma.CodeForbiddenID)
 }
 
 func TestPage(t *testing.T) {
@@ -100,7 +100,7 @@ func TestFaultJSON(t *testing.T) {
 	}
 }
 
-func TestWrongFaults(t *testing.T) {
+func TestInvalidFaults(t *testing.T) {
 	tests := []struct{ text, problem string }{
 		{``, "JSON list"},
 		{`null`, "JSON list"},
@@ -135,24 +135,24 @@ func TestWrongFaults(t *testing.T) {
 		{`[{"body":"` + strings.Repeat("x", maxBody) + `"}]`, "longer than"},
 	}
 	_, c := start(t)
-	if got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"status":500}]`)); got.Status != 200 {
+	if got := c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"status":500}]`)); got.Status != 200 {
 		t.Fatal(got.Text)
 	}
 	for _, test := range tests {
-		got := c.Must(c.Request(http.MethodPut, "/_sandbox/faults", test.text))
+		got := c.Send(c.Request(http.MethodPut, "/_sandbox/faults", test.text))
 		sandboxtest.Want(t, got, 400, huma.CodeInvalidRequest)
 		if message, _ := got.Member(t, "message").(string); !strings.Contains(message, test.problem) {
 			t.Errorf("%.60s: %s, want %s", test.text, message, test.problem)
 		}
 	}
-	if left := c.Must(c.Request(http.MethodGet, "/_sandbox/faults", "")); strings.TrimSpace(left.Text) != `[{"status":500}]` {
+	if left := c.Send(c.Request(http.MethodGet, "/_sandbox/faults", "")); strings.TrimSpace(left.Text) != `[{"status":500}]` {
 		t.Errorf("faults changed: %s", left.Text)
 	}
 }
 
-func TestConnectRefusals(t *testing.T) {
+func TestConnectRejections(t *testing.T) {
 	state, c := start(t)
-	state.HumanAPI.GrantSession("hapi1", "u-1")
+	state.HumanAPI.FindOrCreate("hapi1", "u-1")
 	for _, test := range []struct {
 		body, problem string
 		status        int
@@ -185,7 +185,7 @@ func TestConnectRefusals(t *testing.T) {
 	}
 	r := c.Request(http.MethodPost, "/_sandbox/connect", `{"client_user_id":"u-1"}`)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	sandboxtest.Want(t, c.Must(r), 403, huma.CodeForbiddenID)
+	sandboxtest.Want(t, c.Send(r), 403, huma.CodeForbiddenID)
 	if user := state.HumanAPI.List(0)[0]; user.Connected {
 		t.Errorf("user: %+v", user)
 	}

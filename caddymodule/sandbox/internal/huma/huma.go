@@ -24,12 +24,12 @@ type api struct {
 func New(cfg config.Config, state *State, shared *service.State) *service.API {
 	a := &api{cfg, state}
 	return &service.API{
-		State:      shared,
-		Operations: a.operations(),
-		Check:      a.check,
-		Describe:   describe,
-		Refuse:     refuseCall,
-		Fail:       fail,
+		State:          shared,
+		Operations:     a.operations(),
+		Check:          a.check,
+		DescribeCall:   describeCall,
+		Reject:         rejectCall,
+		ErrorForStatus: errorForStatus,
 	}
 }
 
@@ -40,42 +40,42 @@ func (a *api) operations() []*service.Operation {
 			Name: service.OpSignIn, Path: "/api/integration/v1/auth/signin", Success: http.StatusOK, Signed: true, Serve: a.signIn,
 			Body: service.Schema{
 				Required: []string{"clientId", "projectId", "email"},
-				Members:  service.Texts("language", "clientId", "projectId", "deviceAgent", "email"),
+				Members:  service.StringMembers("language", "clientId", "projectId", "deviceAgent", "email"),
 			},
 		},
 		{
 			Name: service.OpSignUp, Path: "/api/integration/v1/auth/signup", Success: http.StatusCreated, Signed: true, Serve: a.signUp,
 			Body: service.Schema{
 				Required: []string{"clientId", "ipAddress", "projectId", "email"},
-				Members: service.Texts("language", "clientId", "projectId", "email", "contactEmail", "phoneNumber", "password",
+				Members: service.StringMembers("language", "clientId", "projectId", "email", "contactEmail", "phoneNumber", "password",
 					"displayName", "timezone", "userId", "deviceAgent", "ipAddress").
-					With(service.Members{"validationData": service.KindObject, "userAttributes": service.KindObject, "ssoEnabled": service.KindBoolean}),
+					With(service.Members{"validationData": service.TypeObject, "userAttributes": service.TypeObject, "ssoEnabled": service.TypeBoolean}),
 			},
 		},
 		{
 			Name: service.OpConsent, Path: "/api/integration/v1/auth/sign-consent", Success: http.StatusCreated, Signed: true, Serve: a.signConsent,
-			Body: service.Schema{Required: []string{"email"}, Members: service.Texts("email")},
+			Body: service.Schema{Required: []string{"email"}, Members: service.StringMembers("email")},
 		},
 		{
 			Name: service.OpRefresh, Path: "/api/auth/v1/refreshtoken", Success: http.StatusOK, Serve: a.refresh,
 			Body: service.Schema{
 				Required: []string{"refreshToken"},
-				Members:  service.Texts("refreshToken", "password", "email", "deviceAgent", "deviceToken"),
+				Members:  service.StringMembers("refreshToken", "password", "email", "deviceAgent", "deviceToken"),
 			},
 		},
 		{
 			Name: service.OpSignOut, Path: "/api/auth/v1/signout", Success: http.StatusOK, Serve: a.signOut,
 			Body: service.Schema{
 				Required: []string{"deviceAgent"},
-				Members: service.Texts("id", "userId", "refreshToken", "deviceAgent", "devicePushId", "deviceToken", "voipDevicePushId").
-					With(service.Members{"updateDateTime": service.KindTime, "createDateTime": service.KindTime, "isActive": service.KindBoolean}),
+				Members: service.StringMembers("id", "userId", "refreshToken", "deviceAgent", "devicePushId", "deviceToken", "voipDevicePushId").
+					With(service.Members{"updateDateTime": service.TypeDateTime, "createDateTime": service.TypeDateTime, "isActive": service.TypeBoolean}),
 			},
 		},
 	}
 }
 
-// describe is what a body says about its sender.
-func describe(entry *service.Call, members map[string]any) {
+// describeCall is what a body says about its sender.
+func describeCall(entry *service.Call, members map[string]any) {
 	entry.ClientID, _ = members["clientId"].(string)
 	if email, _ := members["email"].(string); len(email) <= service.MaxAddress {
 		entry.Email = email
@@ -84,11 +84,11 @@ func describe(entry *service.Call, members map[string]any) {
 
 // check is everything that comes before an operation.
 func (a *api) check(r *service.Request) *service.Response {
-	if refused := a.checkHead(r); refused != nil {
+	if refused := a.checkHeaders(r); refused != nil {
 		return refused
 	}
 	if refusal := service.CheckBody(r); refusal != nil {
-		return refuseCall(refusal)
+		return rejectCall(refusal)
 	}
 	return a.checkClient(r)
 }
@@ -97,54 +97,54 @@ func (a *api) check(r *service.Request) *service.Response {
 // sandbox knows.
 func (a *api) checkClient(r *service.Request) *service.Response {
 	if project, found := r.Members["projectId"]; found && project != a.cfg.ProjectID {
-		return refuse(http.StatusForbidden, CodeProjectInvalid, "invalid project id")
+		return reject(http.StatusForbidden, CodeProjectInvalid, "invalid project id")
 	}
 	_, found := r.Members["clientId"]
-	if found && !slices.Contains(slices.Collect(maps.Values(a.cfg.ClientIDs)), r.Text("clientId")) {
-		return refuse(http.StatusForbidden, CodeClientInvalid, "invalid client id")
+	if found && !slices.Contains(slices.Collect(maps.Values(a.cfg.ClientIDs)), r.Member("clientId")) {
+		return reject(http.StatusForbidden, CodeClientInvalid, "invalid client id")
 	}
 	if r.Operation.Signed {
-		if problem := service.AddressProblem(r.Text("email")); problem != "" {
-			return refuse(http.StatusBadRequest, CodeInvalidRequest, "invalid body: email %s", problem)
+		if problem := service.AddressProblem(r.Member("email")); problem != "" {
+			return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: email %s", problem)
 		}
 	}
 	return nil
 }
 
 func (a *api) signIn(r *service.Request) *service.Response {
-	user, found := a.state.find(r.Text("email"))
+	user, found := a.state.find(r.Member("email"))
 	if !found {
-		return refuse(http.StatusForbidden, CodeUserUnknown, "user does not exist")
+		return reject(http.StatusForbidden, CodeUserUnknown, "user does not exist")
 	}
-	return a.session(r, user)
+	return a.tokenResponse(r, user)
 }
 
 func (a *api) signUp(r *service.Request) *service.Response {
-	ip, err := netip.ParseAddr(r.Text("ipAddress"))
+	ip, err := netip.ParseAddr(r.Member("ipAddress"))
 	if err != nil || ip.Zone() != "" {
-		return refuse(http.StatusBadRequest, CodeInvalidRequest, "invalid body: ipAddress is not an IP address")
+		return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: ipAddress is not an IP address")
 	}
 	profile := maps.Clone(r.Members)
 	delete(profile, "password")
 	var user User
 	var created bool
-	if r.AppearAt.IsZero() {
-		user, created = a.state.Create(r.Text("email"), profile)
+	if r.CreateAt.IsZero() {
+		user, created = a.state.Create(r.Member("email"), profile)
 	} else {
-		created = a.state.createLater(r.Text("email"), profile, r.AppearAt)
+		created = a.state.createLater(r.Member("email"), profile, r.CreateAt)
 	}
 	if !created {
-		return refuse(http.StatusBadRequest, CodeUserExists, "user already exists")
+		return reject(http.StatusBadRequest, CodeUserExists, "user already exists")
 	}
 	if a.cfg.SignUpWithoutToken {
 		return service.JSON(r.Operation.Success, map[string]any{"uid": user.UID})
 	}
-	return a.session(r, user)
+	return a.tokenResponse(r, user)
 }
 
 func (a *api) signConsent(r *service.Request) *service.Response {
-	if !a.state.consent(r.Text("email")) {
-		return refuse(http.StatusForbidden, CodeUserUnknown, "user does not exist")
+	if !a.state.consent(r.Member("email")) {
+		return reject(http.StatusForbidden, CodeUserUnknown, "user does not exist")
 	}
 	return &service.Response{Status: r.Operation.Success}
 }
@@ -160,7 +160,7 @@ func (a *api) refresh(r *service.Request) *service.Response {
 	return service.JSON(r.Operation.Success, map[string]any{
 		"authToken":             token,
 		"expiresIn":             a.lifetime(a.cfg.AuthTokenLifetime),
-		"refreshToken":          r.Text("refreshToken"),
+		"refreshToken":          r.Member("refreshToken"),
 		"refreshTokenExpiresIn": a.lifetime(old.expires().Sub(a.state.now())),
 	})
 }
@@ -169,41 +169,41 @@ func (a *api) refresh(r *service.Request) *service.Response {
 // run out by themselves: whether the real service revokes them is not
 // published.
 func (a *api) signOut(r *service.Request) *service.Response {
-	uid := r.Text("userId")
+	uid := r.Member("userId")
 	if _, given := r.Members["refreshToken"]; given {
 		old, refused := a.checkRefreshToken(r)
 		if refused != nil {
 			return refused
 		}
 		if uid != "" && uid != old.Subject {
-			return refuse(http.StatusForbidden, CodeForbiddenID, "forbidden id: user")
+			return reject(http.StatusForbidden, CodeForbiddenID, "forbidden id: user")
 		}
 		uid = old.Subject
 		a.state.revoke(old.ID, old.expires())
 	}
 	if uid == "" {
-		return refuse(http.StatusBadRequest, CodeInvalidRequest, "invalid body: neither userId nor refreshToken")
+		return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: neither userId nor refreshToken")
 	}
 	if !a.state.hasUID(uid) {
-		return refuse(http.StatusForbidden, CodeUserUnknown, "user does not exist")
+		return reject(http.StatusForbidden, CodeUserUnknown, "user does not exist")
 	}
 	return service.JSON(r.Operation.Success, map[string]any{"id": uid})
 }
 
 func (a *api) checkRefreshToken(r *service.Request) (claims, *service.Response) {
-	old, err := a.state.verify(r.Text("refreshToken"), refreshToken)
+	old, err := a.state.verify(r.Member("refreshToken"), refreshToken)
 	if errors.Is(err, errTokenExpired) {
-		return claims{}, refuse(http.StatusUnauthorized, CodeTokenExpired, "token expired")
+		return claims{}, reject(http.StatusUnauthorized, CodeTokenExpired, "token expired")
 	}
 	if err != nil || !a.state.hasUID(old.Subject) {
-		return claims{}, refuse(http.StatusUnauthorized, CodeTokenWrong, "wrong token")
+		return claims{}, reject(http.StatusUnauthorized, CodeTokenWrong, "wrong token")
 	}
 	return old, nil
 }
 
-// session is the response to sign-in and sign-up.
-func (a *api) session(r *service.Request, user User) *service.Response {
-	who := claims{Subject: user.UID, ProjectID: a.cfg.ProjectID, ClientID: r.Text("clientId")}
+// tokenResponse is the response to sign-in and sign-up.
+func (a *api) tokenResponse(r *service.Request, user User) *service.Response {
+	who := claims{Subject: user.UID, ProjectID: a.cfg.ProjectID, ClientID: r.Member("clientId")}
 	auth, refresh := who, who
 	auth.Type, refresh.Type = authToken, refreshToken
 	return service.JSON(r.Operation.Success, map[string]any{

@@ -20,21 +20,21 @@ const (
 	CodeUserUnknown    = 300011
 )
 
-// refuse is a refusal as Huma writes it.
-func refuse(status, code int, format string, args ...any) *service.Response {
+// reject is a refusal as Huma writes it.
+func reject(status, code int, format string, args ...any) *service.Response {
 	message := fmt.Sprintf(format, args...)
 	r := writeError(status, code, message)
 	r.Problem = message
 	return r
 }
 
-// refuseCall refuses a call for what it looks like.
-func refuseCall(refusal *service.Refusal) *service.Response {
-	return refuse(refusal.Status, CodeInvalidRequest, "%s", refusal.Message)
+// rejectCall refuses a call for what it looks like.
+func rejectCall(refusal *service.Rejection) *service.Response {
+	return reject(refusal.Status, CodeInvalidRequest, "%s", refusal.Message)
 }
 
-// fail is an error that nobody described further.
-func fail(status int) *service.Response {
+// errorForStatus is an error that nobody described further.
+func errorForStatus(status int) *service.Response {
 	code, found := map[int]int{
 		http.StatusBadRequest:   CodeInvalidRequest,
 		http.StatusUnauthorized: CodeUnauthorized,

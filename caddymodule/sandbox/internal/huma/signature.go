@@ -28,10 +28,10 @@ type signedRequest struct {
 	body   []byte
 }
 
-// checkHead looks at everything that stands before the body.
-func (a *api) checkHead(r *service.Request) *service.Response {
+// checkHeaders looks at everything that stands before the body.
+func (a *api) checkHeaders(r *service.Request) *service.Response {
 	if refusal := service.CheckContent(r); refusal != nil {
-		return refuseCall(refusal)
+		return rejectCall(refusal)
 	}
 	if !r.Operation.Signed {
 		return requireHeader(r, "userAgent")
@@ -45,7 +45,7 @@ func (a *api) checkHead(r *service.Request) *service.Response {
 		}
 	}
 	if r.HTTP.Header.Get("deploymentId") != a.cfg.DeploymentID {
-		return refuse(http.StatusForbidden, CodeForbiddenID, "forbidden id: deployment")
+		return reject(http.StatusForbidden, CodeForbiddenID, "forbidden id: deployment")
 	}
 	err := a.checkSignature(signedRequest{
 		method: r.HTTP.Method,
@@ -56,7 +56,7 @@ func (a *api) checkHead(r *service.Request) *service.Response {
 		body:   r.Body,
 	})
 	if err != nil {
-		return refuse(http.StatusUnauthorized, CodeUnauthorized, "unauthorized: %v", err)
+		return reject(http.StatusUnauthorized, CodeUnauthorized, "unauthorized: %v", err)
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (a *api) checkHead(r *service.Request) *service.Response {
 func requireHeader(r *service.Request, name string) *service.Response {
 	values := r.HTTP.Header.Values(name)
 	if len(values) != 1 || strings.TrimSpace(values[0]) == "" {
-		return refuse(http.StatusBadRequest, CodeInvalidRequest, "the header %s is required, once", name)
+		return reject(http.StatusBadRequest, CodeInvalidRequest, "the header %s is required, once", name)
 	}
 	return nil
 }

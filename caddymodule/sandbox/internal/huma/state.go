@@ -34,15 +34,15 @@ type State struct {
 	now func() time.Time
 	key []byte // signs tokens
 
-	mu         sync.Mutex
-	generation uint64           // counts resets, from 1
-	users      map[string]*User // by folded address
-	byUID      map[string]*User
-	order      []*User
-	pending    []pendingUser
-	revoked    map[string]time.Time // token ids, and when they are over anyway
-	nonces     map[string]time.Time // Hawk nonces, and when they may be forgotten
-	swept      time.Time
+	mu          sync.Mutex
+	generation  uint64           // counts resets, from 1
+	users       map[string]*User // by folded address
+	byUID       map[string]*User
+	order       []*User
+	pending     []pendingUser
+	revoked     map[string]time.Time // token ids, and when they are over anyway
+	nonces      map[string]time.Time // Hawk nonces, and when they may be forgotten
+	lastRemoval time.Time
 }
 
 // pendingUser is an account that appears later than its sign-up.
@@ -88,7 +88,7 @@ func (s *State) Seed(seeded *atomic.Uint64, emails []string) {
 func (s *State) find(email string) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.insertDue()
 	u := s.users[service.FoldAddress(email)]
 	if u == nil {
 		return User{}, false
@@ -99,7 +99,7 @@ func (s *State) find(email string) (User, bool) {
 func (s *State) hasUID(uid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.insertDue()
 	return s.byUID[uid] != nil
 }
 
@@ -108,7 +108,7 @@ func (s *State) hasUID(uid string) bool {
 func (s *State) Create(email string, profile map[string]any) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.insertDue()
 	return s.insert(email, profile)
 }
 
@@ -117,7 +117,7 @@ func (s *State) Create(email string, profile map[string]any) (User, bool) {
 func (s *State) createLater(email string, profile map[string]any, due time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.insertDue()
 	if s.users[service.FoldAddress(email)] != nil {
 		return false
 	}
@@ -129,7 +129,7 @@ func (s *State) createLater(email string, profile map[string]any, due time.Time)
 func (s *State) consent(email string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.insertDue()
 	u := s.users[service.FoldAddress(email)]
 	if u == nil {
 		return false
@@ -143,7 +143,7 @@ func (s *State) consent(email string) bool {
 func (s *State) List(limit int) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.insertDue()
 	newest := service.Newest(s.order, limit)
 	users := make([]User, 0, len(newest))
 	for _, u := range newest {
@@ -154,9 +154,9 @@ func (s *State) List(limit int) []User {
 	return users
 }
 
-// settle lets accounts appear whose time has come. Doing so at each look, and
+// insertDue lets accounts appear whose time has come. Doing so at each look, and
 // not by a timer, leaves nothing running.
-func (s *State) settle() {
+func (s *State) insertDue() {
 	if len(s.pending) == 0 {
 		return
 	}

@@ -86,7 +86,7 @@ func (s *State) verify(token, kind string) (claims, error) {
 func (s *State) revoke(tokenID string, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep()
+	s.removeExpired()
 	s.revoked[tokenID] = until
 }
 
@@ -101,7 +101,7 @@ func (s *State) isRevoked(tokenID string) bool {
 func (s *State) useNonce(nonce string, until time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep()
+	s.removeExpired()
 	if _, ok := s.nonces[nonce]; ok {
 		return false
 	}
@@ -109,13 +109,13 @@ func (s *State) useNonce(nonce string, until time.Time) bool {
 	return true
 }
 
-// sweep forgets nonces and revoked tokens that expiry refuses by itself.
-func (s *State) sweep() {
+// removeExpired forgets nonces and revoked tokens that expiry refuses by itself.
+func (s *State) removeExpired() {
 	now := s.now()
-	if now.Sub(s.swept) < time.Minute {
+	if now.Sub(s.lastRemoval) < time.Minute {
 		return
 	}
-	s.swept = now
+	s.lastRemoval = now
 	over := func(_ string, until time.Time) bool { return until.Before(now) }
 	maps.DeleteFunc(s.nonces, over)
 	maps.DeleteFunc(s.revoked, over)

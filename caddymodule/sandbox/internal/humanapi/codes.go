@@ -61,9 +61,9 @@ func codeBody(code, shape, message string) []byte {
 // that name is published: see Fault.Shape for others.
 var Codes = service.Codes{Status: codeStatus, Shapes: shapes, Body: codeBody}
 
-// refuseCode refuses with a code. The message must not name a code: a client
+// rejectCode refuses with a code. The message must not name a code: a client
 // that finds codes in messages only would pass unnoticed.
-func refuseCode(code, message string) *service.Response {
+func rejectCode(code, message string) *service.Response {
 	return &service.Response{
 		Status:  codeStatus[code],
 		Body:    codeBody(code, "errorCode", message),
@@ -71,19 +71,19 @@ func refuseCode(code, message string) *service.Response {
 	}
 }
 
-// refuseBody refuses a body, for which no code is published.
-func refuseBody(format string, args ...any) *service.Response {
-	return refuse(&service.Refusal{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)})
+// rejectBody refuses a body, for which no code is published.
+func rejectBody(format string, args ...any) *service.Response {
+	return reject(&service.Rejection{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)})
 }
 
-// refuse writes a refusal for which no code is published.
-func refuse(refusal *service.Refusal) *service.Response {
+// reject writes a refusal for which no code is published.
+func reject(refusal *service.Rejection) *service.Response {
 	r := service.JSON(refusal.Status, map[string]any{"message": refusal.Message})
 	r.Problem = refusal.Message
 	return r
 }
 
-// fail is an error that nobody described further.
-func fail(status int) *service.Response {
-	return refuse(&service.Refusal{Status: status, Message: http.StatusText(status)})
+// errorForStatus is an error that nobody described further.
+func errorForStatus(status int) *service.Response {
+	return reject(&service.Rejection{Status: status, Message: http.StatusText(status)})
 }

@@ -27,13 +27,13 @@ type api struct {
 func New(cfg config.Config, state *State, shared *service.State) *service.API {
 	a := &api{cfg.HumanAPI, cfg.LifetimesAsStrings, state}
 	return &service.API{
-		State:      shared,
-		Operations: a.operations(),
-		RequestID:  "X-Humanapi-Request-Id",
-		Check:      a.check,
-		Describe:   describe,
-		Refuse:     refuse,
-		Fail:       fail,
+		State:          shared,
+		Operations:     a.operations(),
+		RequestID:      "X-Humanapi-Request-Id",
+		Check:          a.check,
+		DescribeCall:   describeCall,
+		Reject:         reject,
+		ErrorForStatus: errorForStatus,
 	}
 }
 
@@ -42,13 +42,13 @@ func New(cfg config.Config, state *State, shared *service.State) *service.API {
 func (a *api) operations() []*service.Operation {
 	body := service.Schema{
 		Required: []string{"client_id", "client_user_id", "type", "client_secret"},
-		Members: service.Texts("client_id", "client_user_id", "type", "client_secret", "client_user_email").
-			With(service.Members{"extra_scopes": service.KindTexts}),
+		Members: service.StringMembers("client_id", "client_user_id", "type", "client_secret", "client_user_email").
+			With(service.Members{"extra_scopes": service.TypeStringList}),
 	}
 	ops := []*service.Operation{
-		{Name: service.OpSession, Kind: "session", Serve: a.grantSession},
-		{Name: service.OpID, Kind: "id", Serve: a.grantID},
-		{Name: service.OpConnect, Serve: refuseType},
+		{Name: service.OpSession, TokenType: "session", Serve: a.issueSession},
+		{Name: service.OpID, TokenType: "id", Serve: a.issueID},
+		{Name: service.OpConnect, Serve: rejectType},
 	}
 	for _, op := range ops {
 		op.Path, op.Group, op.Success, op.Body = "/v1/connect/token", service.OpConnect, http.StatusOK, body
@@ -56,8 +56,8 @@ func (a *api) operations() []*service.Operation {
 	return ops
 }
 
-// describe is what a body says about its sender, without the secret.
-func describe(entry *service.Call, members map[string]any) {
+// describeCall is what a body says about its sender, without the secret.
+func describeCall(entry *service.Call, members map[string]any) {
 	text := func(name string, longest int) string {
 		s, _ := members[name].(string)
 		if len(s) > longest {
@@ -68,13 +68,13 @@ func describe(entry *service.Call, members map[string]any) {
 	entry.ClientID = text("client_id", maxLogged)
 	entry.ClientUserID = text("client_user_id", maxLogged)
 	entry.Email = text("client_user_email", service.MaxAddress)
-	if scopes := scopesOf(members); len(fmt.Sprint(scopes)) <= maxLogged {
+	if scopes := extraScopes(members); len(fmt.Sprint(scopes)) <= maxLogged {
 		entry.ExtraScopes = scopes
 	}
 }
 
-// scopesOf are the strings in a body's extra_scopes.
-func scopesOf(members map[string]any) []string {
+// extraScopes are the strings in a body's extra_scopes.
+func extraScopes(members map[string]any) []string {
 	list, _ := members["extra_scopes"].([]any)
 	var scopes []string
 	for _, item := range list {
@@ -92,9 +92,9 @@ func (a *api) check(r *service.Request) *service.Response {
 		refusal = service.CheckBody(r)
 	}
 	if refusal != nil {
-		return refuse(refusal)
+		return reject(refusal)
 	}
-	if r.Operation.Kind == "" { // the type is what is wrong
+	if r.Operation.TokenType == "" { // the type is what is wrong
 		return nil
 	}
 	return a.checkValues(r)
@@ -102,70 +102,70 @@ func (a *api) check(r *service.Request) *service.Response {
 
 func (a *api) checkValues(r *service.Request) *service.Response {
 	for _, name := range r.Operation.Body.Required {
-		if r.Text(name) == "" {
-			return refuseBody("invalid body: %s is empty", name)
+		if r.Member(name) == "" {
+			return rejectBody("invalid body: %s is empty", name)
 		}
 	}
 	if _, given := r.Members["client_user_email"]; given {
 		if r.Operation.Name == service.OpID {
-			return refuseBody("invalid body: client_user_email goes with a session only")
+			return rejectBody("invalid body: client_user_email goes with a session only")
 		}
-		if problem := service.AddressProblem(r.Text("client_user_email")); problem != "" {
-			return refuseBody("invalid body: client_user_email %s", problem)
+		if problem := service.AddressProblem(r.Member("client_user_email")); problem != "" {
+			return rejectBody("invalid body: client_user_email %s", problem)
 		}
 	}
 	allowed := a.cfg.ExtraScopes
-	for i, scope := range scopesOf(r.Members) {
+	for i, scope := range extraScopes(r.Members) {
 		if scope == "" || len(allowed) > 0 && !slices.Contains(allowed, scope) {
-			return refuseBody("invalid body: scope %d of extra_scopes is not one of this client's", i+1)
+			return rejectBody("invalid body: scope %d of extra_scopes is not one of this client's", i+1)
 		}
 	}
-	secret, found := a.cfg.Clients[r.Text("client_id")]
+	secret, found := a.cfg.Clients[r.Member("client_id")]
 	if !found {
-		return refuseCode(codeClientUnknown, "there is no such client")
+		return rejectCode(codeClientUnknown, "there is no such client")
 	}
-	if subtle.ConstantTimeCompare([]byte(secret), []byte(r.Text("client_secret"))) != 1 {
-		return refuseCode(codeSecretWrong, "the secret is not this client's")
+	if subtle.ConstantTimeCompare([]byte(secret), []byte(r.Member("client_secret"))) != 1 {
+		return rejectCode(codeSecretWrong, "the secret is not this client's")
 	}
 	return nil
 }
 
-// grantSession grants a session until a source is connected. A user's first
+// issueSession grants a session until a source is connected. A user's first
 // one makes the user.
-func (a *api) grantSession(r *service.Request) *service.Response {
-	user, granted := a.state.GrantSession(r.Text("client_id"), r.Text("client_user_id"))
+func (a *api) issueSession(r *service.Request) *service.Response {
+	user, granted := a.state.FindOrCreate(r.Member("client_id"), r.Member("client_user_id"))
 	if !granted {
-		return refuseCode(codeSessionNotAllowed, "the user has connected a source")
+		return rejectCode(codeSessionNotAllowed, "the user has connected a source")
 	}
 	return service.JSON(r.Operation.Success, map[string]any{
-		"session_token": service.Opaque(32),
+		"session_token": service.RandomToken(32),
 		"human_id":      user.HumanID,
 		"expires_in":    a.lifetime(time.Duration(a.cfg.SessionLifetime)),
 	})
 }
 
-func (a *api) grantID(r *service.Request) *service.Response {
-	user, found := a.state.find(r.Text("client_id"), r.Text("client_user_id"))
+func (a *api) issueID(r *service.Request) *service.Response {
+	user, found := a.state.find(r.Member("client_id"), r.Member("client_user_id"))
 	switch {
 	case found && !user.IDAllowed:
-		return refuseCode(codeIDNotAllowed, "not for this user")
+		return rejectCode(codeIDNotAllowed, "not for this user")
 	case !found:
-		return refuseCode(codeUserUnknown, "the user has never had a session")
+		return rejectCode(codeUserUnknown, "the user has never had a session")
 	case !user.Connected:
-		return refuseCode(codeUserUnknown, "the user has not connected a source")
+		return rejectCode(codeUserUnknown, "the user has not connected a source")
 	}
 	return service.JSON(r.Operation.Success, map[string]any{
 		"token_type":          "Bearer",
-		"id_token":            service.Opaque(32),
-		"id_refresh_token":    service.Opaque(32),
+		"id_token":            service.RandomToken(32),
+		"id_refresh_token":    service.RandomToken(32),
 		"id_token_expires_in": a.lifetime(time.Duration(a.cfg.IDLifetime)),
 	})
 }
 
-// refuseType refuses well-formed bodies of another type; access is one that
+// rejectType refuses well-formed bodies of another type; access is one that
 // exists, but not for what leads to a browser.
-func refuseType(*service.Request) *service.Response {
-	return refuseCode(codeTypeWrong, "type is neither session nor id")
+func rejectType(*service.Request) *service.Response {
+	return rejectCode(codeTypeWrong, "type is neither session nor id")
 }
 
 func (a *api) lifetime(d time.Duration) any {

@@ -21,7 +21,7 @@ func start(t *testing.T, cfg sandbox.Config) *sandboxtest.Client {
 	return sandboxtest.Serve(t, sandbox.New(cfg))
 }
 
-func TestSessionUntilASourceThenID(t *testing.T) {
+func TestSessionBeforeSourceIDAfter(t *testing.T) {
 	c := start(t, sandbox.Config{})
 	session := func() []string {
 		return sandboxtest.WantTokens(t, c.Token(sandboxtest.TokenBody("session", "u-1", `"client_user_email":"alice@example.com"`)), []string{"session_token", "human_id"}, map[string]any{"expires_in": 3600.0})
@@ -58,7 +58,7 @@ func TestSessionUntilASourceThenID(t *testing.T) {
 	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 403, "UNKNOWN_CLIENT_USER_ID")
 }
 
-func TestUserWhoGetsNeither(t *testing.T) {
+func TestUserWithoutAnyToken(t *testing.T) {
 	c := start(t, sandbox.Config{})
 	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
 	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1","id_allowed":false}`), 200, 0)
@@ -73,7 +73,7 @@ func TestUserWhoGetsNeither(t *testing.T) {
 	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 200, 0)
 }
 
-func TestRefusedTokenRequests(t *testing.T) {
+func TestRejectedTokenRequests(t *testing.T) {
 	c := start(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{ExtraScopes: []string{"a:read", "b"}}})
 	good := sandboxtest.TokenBody("session", "u-1")
 	without := func(member string) string {
@@ -118,11 +118,11 @@ func TestRefusedTokenRequests(t *testing.T) {
 	for name, value := range map[string]string{"Content-Type": "text/plain", "Content-Encoding": "gzip"} {
 		r := c.TokenRequest(good)
 		r.Header.Set(name, value)
-		sandboxtest.WantCode(t, c.Must(r), 415, "")
+		sandboxtest.WantCode(t, c.Send(r), 415, "")
 	}
 	r := c.TokenRequest("")
 	r.Method = http.MethodGet
-	got := c.Must(r)
+	got := c.Send(r)
 	sandboxtest.WantCode(t, got, 405, "")
 	if got.Header.Get("Allow") != "POST" {
 		t.Errorf("Allow: %q", got.Header.Get("Allow"))
@@ -135,10 +135,10 @@ func TestRefusedTokenRequests(t *testing.T) {
 }
 
 // Two first sessions at once, and many: one user, and everybody gets a token.
-func TestFirstSessionsAtOnceMakeOneUser(t *testing.T) {
+func TestConcurrentFirstSessionsCreateOneUser(t *testing.T) {
 	c := start(t, sandbox.Config{})
 	// Nothing is answered before all have arrived.
-	sandboxtest.Want(t, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"session","delay":"100ms"}]`)), 200, 0)
+	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"session","delay":"100ms"}]`)), 200, 0)
 	const callers = 50
 	var wg sync.WaitGroup
 	var mu sync.Mutex

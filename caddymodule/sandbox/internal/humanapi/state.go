@@ -54,8 +54,8 @@ type Connection struct {
 var (
 	// ErrNoSuchUser says that nobody has this id.
 	ErrNoSuchUser = errors.New("client_user_id: there is no such user")
-	// ErrWhichClient says that a client id is needed.
-	ErrWhichClient = errors.New("client_id: more than one client has a user of this id")
+	// ErrAmbiguousClient says that a client id is needed.
+	ErrAmbiguousClient = errors.New("client_id: more than one client has a user of this id")
 )
 
 // key is who a User is.
@@ -85,9 +85,9 @@ func (s *State) Reset() {
 	s.order = nil
 }
 
-// GrantSession finds or makes a user. It is false for one who has connected a
+// FindOrCreate finds or makes a user. It is false for one who has connected a
 // source.
-func (s *State) GrantSession(clientID, userID string) (User, bool) {
+func (s *State) FindOrCreate(clientID, userID string) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.byKey[key{clientID, userID}]
@@ -122,7 +122,7 @@ func (s *State) Connect(c Connection) (User, error) {
 			continue
 		}
 		if found != nil {
-			return User{}, ErrWhichClient
+			return User{}, ErrAmbiguousClient
 		}
 		found = u
 	}

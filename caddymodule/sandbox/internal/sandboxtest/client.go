@@ -57,15 +57,15 @@ func New(t *testing.T, url string) *Client {
 	}}
 }
 
-// Reply is a response that was read to its end.
-type Reply struct {
+// Response is a response that was read to its end.
+type Response struct {
 	Status int
 	Header http.Header
 	Text   string
 }
 
 // Member is a member of a JSON response.
-func (r Reply) Member(t *testing.T, name string) any {
+func (r Response) Member(t *testing.T, name string) any {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(r.Text), &v); err != nil {
@@ -74,7 +74,7 @@ func (r Reply) Member(t *testing.T, name string) any {
 	return v[name]
 }
 
-func (r Reply) code(t *testing.T) int {
+func (r Response) code(t *testing.T) int {
 	t.Helper()
 	n, _ := r.Member(t, "code").(float64)
 	return int(n)
@@ -102,18 +102,18 @@ func (c *Client) Request(method, path, body string) *http.Request {
 }
 
 // Do sends a request and reads what comes; the error is the connection's.
-func (c *Client) Do(r *http.Request) (Reply, error) {
+func (c *Client) Do(r *http.Request) (Response, error) {
 	resp, err := c.HTTP.Do(r)
 	if err != nil {
-		return Reply{}, err
+		return Response{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return Reply{resp.StatusCode, resp.Header, string(text)}, err
+	return Response{resp.StatusCode, resp.Header, string(text)}, err
 }
 
-// Must sends a request that is responded to.
-func (c *Client) Must(r *http.Request) Reply {
+// Send sends a request that is responded to.
+func (c *Client) Send(r *http.Request) Response {
 	c.T.Helper()
 	got, err := c.Do(r)
 	if err != nil {
@@ -123,13 +123,13 @@ func (c *Client) Must(r *http.Request) Reply {
 }
 
 // Post posts a signed body.
-func (c *Client) Post(path, body string) Reply {
+func (c *Client) Post(path, body string) Response {
 	c.T.Helper()
-	return c.Must(c.Request(http.MethodPost, path, body))
+	return c.Send(c.Request(http.MethodPost, path, body))
 }
 
 // Want fails unless a reply has a status and, if not 0, an error code.
-func Want(t *testing.T, got Reply, status, code int) {
+func Want(t *testing.T, got Response, status, code int) {
 	t.Helper()
 	if got.Status != status {
 		t.Fatalf("status %d, want %d: %s", got.Status, status, got.Text)
@@ -159,13 +159,13 @@ func Compact(t *testing.T, v any) string {
 }
 
 // Get gets what is at a path.
-func (c *Client) Get(path string) Reply {
+func (c *Client) Get(path string) Response {
 	c.T.Helper()
-	return c.Must(c.Request(http.MethodGet, path, ""))
+	return c.Send(c.Request(http.MethodGet, path, ""))
 }
 
 // Decode reads a reply's JSON.
-func Decode[T any](t *testing.T, r Reply) T {
+func Decode[T any](t *testing.T, r Response) T {
 	t.Helper()
 	var v T
 	if err := json.Unmarshal([]byte(r.Text), &v); err != nil {

@@ -17,9 +17,9 @@ func TokenBody(kind, user string, more ...string) string {
 }
 
 // Token asks for a token as the guide does: no header but the content type.
-func (c *Client) Token(body string) Reply {
+func (c *Client) Token(body string) Response {
 	c.T.Helper()
-	return c.Must(c.TokenRequest(body))
+	return c.Send(c.TokenRequest(body))
 }
 
 // TokenRequest is the request of Token.
@@ -31,14 +31,14 @@ func (c *Client) TokenRequest(body string) *http.Request {
 }
 
 // Connect lets a user connect a source.
-func (c *Client) Connect(body string) Reply {
+func (c *Client) Connect(body string) Response {
 	c.T.Helper()
-	return c.Must(c.Request(http.MethodPost, "/_sandbox/connect", body))
+	return c.Send(c.Request(http.MethodPost, "/_sandbox/connect", body))
 }
 
 // WantCode fails unless a reply refuses with a code, or with none if that is
 // empty, and bears a number.
-func WantCode(t *testing.T, got Reply, status int, code string) {
+func WantCode(t *testing.T, got Response, status int, code string) {
 	t.Helper()
 	if got.Status != status {
 		t.Fatalf("status %d, want %d: %s", got.Status, status, got.Text)
@@ -50,11 +50,11 @@ func WantCode(t *testing.T, got Reply, status int, code string) {
 	if message == "" || strings.Contains(message, "_ID") || strings.Contains(message, "NOT_") {
 		t.Errorf("message %q", message)
 	}
-	WantNumber(t, got)
+	WantRequestID(t, got)
 }
 
-// WantNumber fails unless a reply bears a number.
-func WantNumber(t *testing.T, got Reply) {
+// WantRequestID fails unless a reply bears a number.
+func WantRequestID(t *testing.T, got Response) {
 	t.Helper()
 	if numbers := got.Header.Values("x-humanapi-request-id"); len(numbers) != 1 || len(numbers[0]) < 16 {
 		t.Errorf("request id: %q", numbers)
@@ -63,12 +63,12 @@ func WantNumber(t *testing.T, got Reply) {
 
 // WantTokens fails unless a 200 has exactly these members, and returns the
 // ones that are random.
-func WantTokens(t *testing.T, got Reply, random []string, fixed map[string]any) []string {
+func WantTokens(t *testing.T, got Response, random []string, fixed map[string]any) []string {
 	t.Helper()
 	if got.Status != 200 || got.Header.Get("Content-Type") != "application/json" {
 		t.Fatalf("%d, %v: %s", got.Status, got.Header, got.Text)
 	}
-	WantNumber(t, got)
+	WantRequestID(t, got)
 	for name, value := range fixed {
 		if got.Member(t, name) != value {
 			t.Errorf("%s: %v, want %v", name, got.Member(t, name), value)
@@ -91,5 +91,5 @@ func WantTokens(t *testing.T, got Reply, random []string, fixed map[string]any) 
 // SetFaults replaces the faults over the control API.
 func (c *Client) SetFaults(list string) {
 	c.T.Helper()
-	Want(c.T, c.Must(c.Request(http.MethodPut, "/_sandbox/faults", list)), http.StatusOK, 0)
+	Want(c.T, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", list)), http.StatusOK, 0)
 }

@@ -90,26 +90,26 @@ type Calls struct {
 	ring     []*Call // grows to maxCalls, then the oldest is overwritten
 	next     int     // where in a full ring the next call goes
 	byOp     map[string]int
-	byUser   map[caller]map[string]int
+	byUser   map[userKey]map[string]int
 	peers    map[string]struct{}
 	inFlight int
 	max      int
 }
 
-// caller is whom a call is counted for: at Huma an address, at Human API an id
+// userKey is whom a call is counted for: at Huma an address, at Human API an id
 // of a client's.
-type caller struct {
-	human          bool
+type userKey struct {
+	humanAPI       bool
 	clientID, user string
 }
 
-// caller is false if the call names nobody.
-func (c *Call) caller() (who caller, found bool) {
+// userKey is false if the call names nobody.
+func (c *Call) userKey() (who userKey, found bool) {
 	switch c.Op {
 	case OpSession, OpID, OpConnect:
-		return caller{human: true, clientID: c.ClientID, user: c.ClientUserID}, c.ClientID != "" && c.ClientUserID != ""
+		return userKey{humanAPI: true, clientID: c.ClientID, user: c.ClientUserID}, c.ClientID != "" && c.ClientUserID != ""
 	default:
-		return caller{user: FoldAddress(c.Email)}, c.Email != ""
+		return userKey{user: FoldAddress(c.Email)}, c.Email != ""
 	}
 }
 
@@ -127,7 +127,7 @@ func (l *Calls) Reset() {
 	defer l.mu.Unlock()
 	l.seq, l.ring, l.next = 0, nil, 0
 	l.byOp = make(map[string]int)
-	l.byUser = make(map[caller]map[string]int)
+	l.byUser = make(map[userKey]map[string]int)
 	l.peers = make(map[string]struct{})
 	l.max = l.inFlight
 }
@@ -146,7 +146,7 @@ func (l *Calls) begin(c Call, peer string) *Call {
 		l.next = (l.next + 1) % maxCalls
 	}
 	l.byOp[c.Op]++
-	if who, found := c.caller(); found {
+	if who, found := c.userKey(); found {
 		if l.byUser[who] == nil {
 			l.byUser[who] = make(map[string]int)
 		}
@@ -201,15 +201,15 @@ func (l *Calls) Report(limit int) CallLog {
 		return r
 	}
 	for _, c := range r.Calls {
-		if who, found := c.caller(); found {
+		if who, found := c.userKey(); found {
 			r.countUser(who, l.byUser[who])
 		}
 	}
 	return r
 }
 
-func (r *CallLog) countUser(who caller, counts map[string]int) {
-	if !who.human {
+func (r *CallLog) countUser(who userKey, counts map[string]int) {
+	if !who.humanAPI {
 		r.ByUser[who.user] = maps.Clone(counts)
 		return
 	}

@@ -18,26 +18,26 @@ import (
 // MaxBody is the longest body of a call that is read.
 const MaxBody = 64 << 10
 
-// Refusal is why a call is not served. How it is written is the service's.
-type Refusal struct {
+// Rejection is why a call is not served. How it is written is the service's.
+type Rejection struct {
 	Status  int
 	Message string
 }
 
-func refuse(status int, format string, args ...any) *Refusal {
-	return &Refusal{Status: status, Message: fmt.Sprintf(format, args...)}
+func reject(status int, format string, args ...any) *Rejection {
+	return &Rejection{Status: status, Message: fmt.Sprintf(format, args...)}
 }
 
-// Kind is the type of a body's member.
-type Kind string
+// MemberType is the type of a body's member.
+type MemberType string
 
 // The types that members have.
 const (
-	KindText    Kind = "string"
-	KindObject  Kind = "object"
-	KindBoolean Kind = "boolean"
-	KindTime    Kind = "date-time"
-	KindTexts   Kind = "list of strings"
+	TypeString     MemberType = "string"
+	TypeObject     MemberType = "object"
+	TypeBoolean    MemberType = "boolean"
+	TypeDateTime   MemberType = "date-time"
+	TypeStringList MemberType = "list of strings"
 )
 
 // Schema lists a body's members as the published description does.
@@ -47,13 +47,13 @@ type Schema struct {
 }
 
 // Members are the members of a body by name.
-type Members map[string]Kind
+type Members map[string]MemberType
 
-// Texts are members that are texts.
-func Texts(names ...string) Members {
+// StringMembers are members that are texts.
+func StringMembers(names ...string) Members {
 	members := make(Members, len(names))
 	for _, name := range names {
-		members[name] = KindText
+		members[name] = TypeString
 	}
 	return members
 }
@@ -71,13 +71,13 @@ func readBody(r *http.Request) ([]byte, error) {
 }
 
 // CheckContent looks at what a body is, before it is read.
-func CheckContent(r *Request) *Refusal {
+func CheckContent(r *Request) *Rejection {
 	if len(r.Body) > MaxBody {
-		return refuse(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", MaxBody)
+		return reject(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", MaxBody)
 	}
 	mediaType, params, err := mime.ParseMediaType(r.HTTP.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" || !utf8Charset(params["charset"]) || r.HTTP.Header.Get("Content-Encoding") != "" {
-		return refuse(http.StatusUnsupportedMediaType, "the body has to be plain application/json in UTF-8")
+		return reject(http.StatusUnsupportedMediaType, "the body has to be plain application/json in UTF-8")
 	}
 	return nil
 }
@@ -87,44 +87,44 @@ func utf8Charset(charset string) bool {
 }
 
 // CheckBody compares the members of a body with the schema.
-func CheckBody(r *Request) *Refusal {
+func CheckBody(r *Request) *Rejection {
 	if r.malformed != nil {
-		return refuse(http.StatusBadRequest, "invalid body: %v", r.malformed)
+		return reject(http.StatusBadRequest, "invalid body: %v", r.malformed)
 	}
 	for name, value := range r.Members {
 		want, known := r.Operation.Body.Members[name]
 		if !known {
-			return refuse(http.StatusBadRequest, "invalid body: unknown member %.40q", name)
+			return reject(http.StatusBadRequest, "invalid body: unknown member %.40q", name)
 		}
-		if !isKind(value, want) {
-			return refuse(http.StatusBadRequest, "invalid body: %s is not a %s", name, want)
+		if !hasType(value, want) {
+			return reject(http.StatusBadRequest, "invalid body: %s is not a %s", name, want)
 		}
 	}
 	for _, name := range r.Operation.Body.Required {
 		if _, found := r.Members[name]; !found {
-			return refuse(http.StatusBadRequest, "invalid body: %s is required", name)
+			return reject(http.StatusBadRequest, "invalid body: %s is required", name)
 		}
 	}
 	return nil
 }
 
-func isKind(value any, want Kind) bool {
+func hasType(value any, want MemberType) bool {
 	text, isText := value.(string)
 	switch want {
-	case KindText:
+	case TypeString:
 		return isText
-	case KindBoolean:
+	case TypeBoolean:
 		_, ok := value.(bool)
 		return ok
-	case KindObject:
+	case TypeObject:
 		_, ok := value.(map[string]any)
 		return ok
-	case KindTime:
+	case TypeDateTime:
 		_, err := time.Parse(time.RFC3339, text)
 		return isText && err == nil
-	case KindTexts:
+	case TypeStringList:
 		list, ok := value.([]any)
-		return ok && !slices.ContainsFunc(list, func(item any) bool { return !isKind(item, KindText) })
+		return ok && !slices.ContainsFunc(list, func(item any) bool { return !hasType(item, TypeString) })
 	}
 	return false
 }

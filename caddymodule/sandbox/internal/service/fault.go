@@ -19,8 +19,8 @@ const (
 )
 
 const (
-	maxFaultTime = 24 * time.Hour
-	maxFaultSize = 1 << 30
+	maxFaultDuration = 24 * time.Hour
+	maxFaultSize     = 1 << 30
 )
 
 // Fault makes calls go wrong. Faults are tried in the order of their list and
@@ -125,13 +125,13 @@ func (f Fault) check(codes Codes) error {
 	case f.Truncate < 0 || f.Size < -1 || f.Size > maxFaultSize:
 		return errors.New("truncate, size: out of range")
 	}
-	return errors.Join(f.checkTimes(), f.checkHeaders(), f.checkCode(codes), f.checkTogether())
+	return errors.Join(f.checkDurations(), f.checkHeaders(), f.checkCode(codes), f.checkCombinations())
 }
 
-// checkTogether says what does not go together.
-func (f Fault) checkTogether() error {
+// checkCombinations says what does not go together.
+func (f Fault) checkCombinations() error {
 	kinds := 0
-	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.responds()} {
+	for _, set := range []bool{f.Reset != "", f.Redirect != "", f.Garbage, f.hasResponse()} {
 		if set {
 			kinds++
 		}
@@ -142,7 +142,7 @@ func (f Fault) checkTogether() error {
 		return errors.New("only one of reset, redirect, garbage and status with body or code goes")
 	case f.Reset != "" && (spoiled || f.Truncate != 0 || len(f.Headers) > 0):
 		return errors.New("reset: nothing is sent that could have headers, truncate, size, drip or gzip")
-	case f.Processed && !f.responds():
+	case f.Processed && !f.hasResponse():
 		return errors.New("processed: goes with status, body or code")
 	case f.AppearAfter != 0 && (f.Op != OpSignUp || f.Processed || f.Redirect != "" || f.Garbage):
 		return errors.New("appear_after: only for signup, and not with processed, redirect or garbage")
@@ -152,13 +152,13 @@ func (f Fault) checkTogether() error {
 	return nil
 }
 
-// responds tells that the fault brings a response of its own.
-func (f Fault) responds() bool { return f.Status != 0 || f.Body != "" || f.Code != "" }
+// hasResponse tells that the fault brings a response of its own.
+func (f Fault) hasResponse() bool { return f.Status != 0 || f.Body != "" || f.Code != "" }
 
-func (f Fault) checkTimes() error {
+func (f Fault) checkDurations() error {
 	for name, d := range map[string]time.Duration{"delay": f.Delay, "appear_after": f.AppearAfter, "drip": f.Drip} {
-		if d < 0 || d > maxFaultTime {
-			return fmt.Errorf("%s: not between 0 and %s", name, maxFaultTime)
+		if d < 0 || d > maxFaultDuration {
+			return fmt.Errorf("%s: not between 0 and %s", name, maxFaultDuration)
 		}
 	}
 	return nil

@@ -88,13 +88,13 @@ func (l *Faults) take(op *Operation) (Fault, bool) {
 				l.list = slices.Delete(l.list, i, i+1)
 			}
 		}
-		return l.codes.writeOut(f), true
+		return l.codes.expand(f), true
 	}
 	return Fault{}, false
 }
 
-// writeOut writes a fault's Code out as Status and Body.
-func (c Codes) writeOut(f Fault) Fault {
+// expand writes a fault's Code out as Status and Body.
+func (c Codes) expand(f Fault) Fault {
 	if f.Code == "" {
 		return f
 	}

@@ -30,10 +30,10 @@ type Operation struct {
 	Success int // the status
 	Body    Schema
 
-	// Kind is the body's type that asks for this operation, and Group the
+	// TokenType is the body's type that asks for this operation, and Group the
 	// name of all that share its path. Both are empty for an operation that
 	// has its path to itself.
-	Kind, Group string
+	TokenType, Group string
 
 	// Signed calls carry deploymentId and signature; Huma's others userAgent.
 	Signed bool
@@ -54,14 +54,14 @@ type Request struct {
 	Target    string // the request target that the client sent
 	Body      []byte
 	Members   map[string]any
-	AppearAt  time.Time // see Fault.AppearAfter
+	CreateAt  time.Time // see Fault.AppearAfter
 
 	id        string
 	malformed error // why there are no members
 }
 
-// Text is a member of the body, if it is a string.
-func (r *Request) Text(name string) string {
+// Member is a member of the body, if it is a string.
+func (r *Request) Member(name string) string {
 	s, _ := r.Members[name].(string)
 	return s
 }
@@ -75,7 +75,7 @@ func (r *Request) read(ops []*Operation) error {
 		r.Members, r.malformed = ParseObject(r.Body)
 	}
 	for _, r.Operation = range ops {
-		if r.Operation.Kind == "" || r.Members["type"] == r.Operation.Kind {
+		if r.Operation.TokenType == "" || r.Members["type"] == r.Operation.TokenType {
 			break
 		}
 	}

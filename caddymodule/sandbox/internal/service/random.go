@@ -16,7 +16,7 @@ func RandomBytes(n int) []byte {
 // RandomID is an id of so many random bytes.
 func RandomID(bytes int) string { return hex.EncodeToString(RandomBytes(bytes)) }
 
-// Opaque is a random text that means nothing.
-func Opaque(bytes int) string {
+// RandomToken is a random text that means nothing.
+func RandomToken(bytes int) string {
 	return base64.RawURLEncoding.EncodeToString(RandomBytes(bytes))
 }

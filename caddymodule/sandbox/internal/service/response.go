@@ -54,14 +54,14 @@ func wait(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// delivery sends a response the way a fault wants it.
-type delivery struct {
+// responsePlan sends a response the way a fault wants it.
+type responsePlan struct {
 	*Response
 	fault  Fault
 	finish func(status int, problem string)
 }
 
-func (d delivery) send(w http.ResponseWriter, r *http.Request) {
+func (d responsePlan) send(w http.ResponseWriter, r *http.Request) {
 	f := d.fault
 	if f.Reset != "" {
 		d.finish(0, d.Problem)
@@ -97,7 +97,7 @@ func (d delivery) send(w http.ResponseWriter, r *http.Request) {
 }
 
 // sendTruncated announces more than it sends.
-func (d delivery) sendTruncated(w http.ResponseWriter) {
+func (d responsePlan) sendTruncated(w http.ResponseWriter) {
 	d.finish(d.Status, d.Problem)
 	w.Header().Set("Content-Length", strconv.Itoa(len(d.Body)))
 	w.WriteHeader(d.Status)
@@ -108,7 +108,7 @@ func (d delivery) sendTruncated(w http.ResponseWriter) {
 
 // sendSlowly sends a body that is long, compressed or comes in drips. Nothing
 // is held in memory, since the body may be without end.
-func (d delivery) sendSlowly(w http.ResponseWriter, r *http.Request) {
+func (d responsePlan) sendSlowly(w http.ResponseWriter, r *http.Request) {
 	defer d.finish(d.Status, d.Problem)
 	f := d.fault
 	var out io.Writer = w
@@ -119,7 +119,7 @@ func (d delivery) sendSlowly(w http.ResponseWriter, r *http.Request) {
 		out = compressed
 	}
 	w.WriteHeader(d.Status)
-	source := io.MultiReader(bytes.NewReader(d.Body), &padding{left: f.Size - int64(len(d.Body)), endless: f.Size < 0})
+	source := io.MultiReader(bytes.NewReader(d.Body), &filler{left: f.Size - int64(len(d.Body)), endless: f.Size < 0})
 	chunk := make([]byte, 32<<10)
 	if f.Drip > 0 {
 		chunk = chunk[:1]
@@ -144,13 +144,13 @@ func (d delivery) sendSlowly(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// padding reads as spaces, which JSON allows after a value.
-type padding struct {
+// filler reads as spaces, which JSON allows after a value.
+type filler struct {
 	left    int64
 	endless bool
 }
 
-func (p *padding) Read(b []byte) (int, error) {
+func (p *filler) Read(b []byte) (int, error) {
 	if !p.endless {
 		if p.left <= 0 {
 			return 0, io.EOF

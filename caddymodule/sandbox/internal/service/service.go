@@ -29,14 +29,14 @@ type API struct {
 	// Check is everything that comes before an operation: nil, or a refusal.
 	Check func(*Request) *Response
 
-	// Describe adds to the log's entry what a body says about its sender.
-	Describe func(entry *Call, members map[string]any)
+	// DescribeCall adds to the log's entry what a body says about its sender.
+	DescribeCall func(entry *Call, members map[string]any)
 
-	// Refuse writes a refusal.
-	Refuse func(*Refusal) *Response
+	// Reject writes a refusal.
+	Reject func(*Rejection) *Response
 
-	// Fail is an error that a fault wants and does not describe further.
-	Fail func(status int) *Response
+	// ErrorForStatus is an error that a fault wants and does not describe further.
+	ErrorForStatus func(status int) *Response
 }
 
 // Serve serves a call if there is an operation at its path; else it is false.
@@ -49,13 +49,13 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, path, target string)
 	}
 	c := &Request{HTTP: r, Target: target}
 	if a.RequestID != "" {
-		c.id = Opaque(12)
+		c.id = RandomToken(12)
 		w.Header().Set(a.RequestID, c.id)
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		refused := a.Refuse(refuse(http.StatusMethodNotAllowed, "method not allowed"))
-		delivery{Response: refused, finish: func(int, string) {}}.send(w, r)
+		refused := a.Reject(reject(http.StatusMethodNotAllowed, "method not allowed"))
+		responsePlan{Response: refused, finish: func(int, string) {}}.send(w, r)
 		return true
 	}
 	err := c.read(ops)
@@ -76,7 +76,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, path, target string)
 	if !ok {
 		return true
 	}
-	delivery{Response: response, fault: fault, finish: finish}.send(w, r)
+	responsePlan{Response: response, fault: fault, finish: finish}.send(w, r)
 	return true
 }
 
@@ -94,7 +94,7 @@ func (a *API) operationsAt(path string) []*Operation {
 // not be if a fault says so; the log tells what it can.
 func (a *API) describe(r *Request) Call {
 	entry := Call{Op: r.Operation.Name, At: a.State.Now(), RequestID: r.id}
-	a.Describe(&entry, r.Members)
+	a.DescribeCall(&entry, r.Members)
 	return entry
 }
 
@@ -112,9 +112,9 @@ func (a *API) respond(r *Request, f Fault) (*Response, bool) {
 	var later *Response
 	if f.AppearAfter > 0 {
 		// Before the delay: the account comes whatever becomes of the client.
-		r.AppearAt = a.State.Now().Add(f.AppearAfter)
+		r.CreateAt = a.State.Now().Add(f.AppearAfter)
 		if later = a.process(r); later.Problem == "" {
-			later = a.Fail(http.StatusGatewayTimeout)
+			later = a.ErrorForStatus(http.StatusGatewayTimeout)
 		}
 	}
 	if !wait(r.HTTP, f.Delay) {
@@ -139,7 +139,7 @@ func (a *API) respond(r *Request, f Fault) (*Response, bool) {
 		response = a.process(r)
 	}
 	if f.Status >= 400 {
-		response.Body = a.Fail(f.Status).Body
+		response.Body = a.ErrorForStatus(f.Status).Body
 	}
 	if f.Status != 0 {
 		response.Status = f.Status
