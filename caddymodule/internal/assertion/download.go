@@ -26,7 +26,7 @@ var transport = &http.Transport{
 // Errors of a fetch. They contain no text of the response.
 var (
 	errNoKey    = errors.New("fetch keys: there is none of this id")
-	errTooLong     = errors.New("fetch keys: the answer is longer than 256 KiB")
+	errTooLong  = errors.New("fetch keys: the answer is longer than 256 KiB")
 	errPanicked = errors.New("fetch keys: reading the answer panicked")
 	errTimedOut = errors.New("fetch keys: no answer in time")
 )

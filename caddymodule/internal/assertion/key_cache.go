@@ -34,12 +34,12 @@ type keyCache struct {
 	fetch   func(context.Context) (*keySet, error)
 	onError func(error)
 
-	mu      sync.Mutex
-	set     *keySet       // nil: no keys
-	started time.Time     // start of the last fetch
-	finished   time.Time     // end of the last fetch
-	err     error         // result of the last fetch
-	running chan struct{} // closed when the fetch ends; nil if none is running
+	mu       sync.Mutex
+	set      *keySet       // nil: no keys
+	started  time.Time     // start of the last fetch
+	finished time.Time     // end of the last fetch
+	err      error         // result of the last fetch
+	running  chan struct{} // closed when the fetch ends; nil if none is running
 }
 
 func (k *Keys) newKeyCache(fetch func(context.Context) (*keySet, error)) *keyCache {

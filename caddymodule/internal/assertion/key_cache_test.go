@@ -16,10 +16,10 @@ import (
 // synctest.
 type source struct {
 	fetches []time.Time
-	takes time.Duration
-	set   *keySet
-	err   error
-	panic bool
+	takes   time.Duration
+	set     *keySet
+	err     error
+	panic   bool
 }
 
 func (s *source) fetch(ctx context.Context) (*keySet, error) {

@@ -87,9 +87,9 @@ func NewKeys(source Source, onError func(error)) (*Keys, error) {
 // Errors of a URL. They do not contain the URL, because it may contain a secret.
 var (
 	errURL      = errors.New("it is no URL: write one such as https://auth.example.com/.well-known/jwks.json")
-	errUserInfo     = errors.New("it has a user or a password in it, but public keys are public: leave out what stands before the @")
+	errUserInfo = errors.New("it has a user or a password in it, but public keys are public: leave out what stands before the @")
 	errFragment = errors.New("it has a fragment, which is never sent: leave out what stands from the # on")
-	errInsecure    = errors.New("it is http, so that anybody on the way could put other keys into the answer: write https; http is for localhost and loopback addresses only")
+	errInsecure = errors.New("it is http, so that anybody on the way could put other keys into the answer: write https; http is for localhost and loopback addresses only")
 )
 
 // CheckURL returns an error if keys must not or cannot be fetched from a URL.

@@ -29,8 +29,8 @@ type publicKey struct {
 
 // Errors of a response.
 var (
-	errNotJWKS    = errors.New("fetch keys: the answer is no JSON Web Key Set")
-	errNotPEM    = errors.New("fetch keys: the answer is no public key in PEM form")
+	errNotJWKS     = errors.New("fetch keys: the answer is no JSON Web Key Set")
+	errNotPEM      = errors.New("fetch keys: the answer is no public key in PEM form")
 	errNoUsableKey = errors.New("fetch keys: the answer has no public key in it that can be used (RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519)")
 )
 

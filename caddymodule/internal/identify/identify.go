@@ -61,17 +61,17 @@ func New(c *config.Common, around Options, p *option.Errors) *identity.Identifie
 // (option identity).
 func requestIdentifier(i *config.Identity, trust identity.Trust, around Options, p *option.Errors) *identity.Identifier {
 	c := identity.Config{
-		ByID:          around.ByID,
-		Preset:        p.Text("identity", i.Preset),
-		Email:         expandSource(p, "email", i.Email),
-		UserID:        expandSource(p, "user_id", i.UserID),
-		Name:          expandSource(p, "name", i.Name),
-		FirstName:     expandSource(p, "first_name", i.FirstName),
-		LastName:      expandSource(p, "last_name", i.LastName),
-		Verified:      expandSource(p, "verified", i.Verified),
-		Domains:       p.Texts("domains", i.Domains),
-		Trust:         trust,
-		Verify:        i.Verify != nil,
+		ByID:           around.ByID,
+		Preset:         p.Text("identity", i.Preset),
+		Email:          expandSource(p, "email", i.Email),
+		UserID:         expandSource(p, "user_id", i.UserID),
+		Name:           expandSource(p, "name", i.Name),
+		FirstName:      expandSource(p, "first_name", i.FirstName),
+		LastName:       expandSource(p, "last_name", i.LastName),
+		Verified:       expandSource(p, "verified", i.Verified),
+		Domains:        p.Texts("domains", i.Domains),
+		Trust:          trust,
+		Verify:         i.Verify != nil,
 		ForwardsHeader: around.ForwardsHeader,
 	}
 	var ok bool

@@ -74,9 +74,9 @@ type Config struct {
 // option is an option that takes a source, the source the operator or the preset gave
 // for it, and the field it sets.
 type option struct {
-	name    string
+	name       string
 	configured presets.Source
-	target  *source
+	target     *source
 }
 
 // sources returns all options that take a source.

@@ -22,7 +22,7 @@ func (p placeholders) Get(name string) (any, bool) {
 
 // Addresses of peers. The proxy's is in the ranges that the tests trust.
 const (
-	proxyPeer    = "10.1.2.3:4711"
+	proxyPeer     = "10.1.2.3:4711"
 	untrustedPeer = "203.0.113.9:4711"
 )
 

@@ -83,20 +83,20 @@ type Identifier struct {
 	email, userID, verified   source
 	name, firstName, lastName source
 
-	byID          bool // users are identified by their id
+	byID           bool // users are identified by their id
 	requireAddress bool // reject users without an address
 
-	sameID       bool          // email and user_id read the same value
-	verificationPaths   []claims.Path // members next to the address that may deny its verification
-	requireDot       bool          // accept only addresses with a dot in the domain
-	nameEncoding names.Encoding
-	domains      map[string]struct{} // in lower case (ASCII); nil allows all
-	upstream     upstream            // the zero value allows any
-	ranges       []netip.Prefix      // empty: Request.TrustedProxy decides
+	sameID            bool          // email and user_id read the same value
+	verificationPaths []claims.Path // members next to the address that may deny its verification
+	requireDot        bool          // accept only addresses with a dot in the domain
+	nameEncoding      names.Encoding
+	domains           map[string]struct{} // in lower case (ASCII); nil allows all
+	upstream          upstream            // the zero value allows any
+	ranges            []netip.Prefix      // empty: Request.TrustedProxy decides
 
-	verifier Verifier
-	userinfoClient    UserinfoClient
-	forwards []string // see Forwards
+	verifier       Verifier
+	userinfoClient UserinfoClient
+	forwards       []string // see Forwards
 }
 
 // Forwards returns the canonical names of the request headers that are forwarded to the

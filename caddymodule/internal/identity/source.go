@@ -17,7 +17,7 @@ const (
 	kindUser                    // a placeholder set by the authentication
 	kindOperator                // a placeholder set by the operator's own directives
 	kindCertificate             // a placeholder of the client certificate
-	kindResponse                  // a header of the last proxy's response
+	kindResponse                // a header of the last proxy's response
 	kindHeader                  // a header of the request
 	kindAssertion               // a header of the request with a signed assertion, accepted from any peer
 	kindApplication             // the application's response
@@ -67,7 +67,7 @@ const (
 	userPrefix          = "http.auth.user."
 	varsPrefix          = "http.vars."
 	certificatePrefix   = "http.request.tls.client."
-	responsePrefix        = "http.reverse_proxy.header."
+	responsePrefix      = "http.reverse_proxy.header."
 	requestHeaderPrefix = "http.request.header."
 )
 

@@ -13,8 +13,8 @@ import (
 // application is an Asker with a fixed response.
 type application struct {
 	response string
-	err    error
-	calls  int
+	err      error
+	calls    int
 }
 
 func (a *application) Fetch(context.Context, string, http.Header) (claims.Document, error) {

@@ -37,13 +37,13 @@ type Config struct {
 // Errors of the configuration. They do not contain the URL, because it may contain a
 // secret.
 var (
-	errURL      = errors.New("userinfo: not a URL: write one such as http://127.0.0.1:3000/me")
-	errScheme   = errors.New("userinfo: the URL must begin with http:// or https://: write one such as http://127.0.0.1:3000/me")
-	errHost     = errors.New("userinfo: the URL has no host, or a port that there is not: write one such as http://127.0.0.1:3000/me")
-	errUserInfo = errors.New("userinfo: the URL has a user or a password in it: leave out what stands before the @; the application is asked with the headers of the request, those of the option forward_headers")
-	errFragment = errors.New("userinfo: the URL has a fragment, which is never sent: leave out what stands from the # on")
-	errNoCredentials   = errors.New("forward_headers: none of these headers says who is asking: write those that do, such as Authorization or Cookie")
-	errInvalidTimeout  = errors.New("timeout: it must be positive")
+	errURL            = errors.New("userinfo: not a URL: write one such as http://127.0.0.1:3000/me")
+	errScheme         = errors.New("userinfo: the URL must begin with http:// or https://: write one such as http://127.0.0.1:3000/me")
+	errHost           = errors.New("userinfo: the URL has no host, or a port that there is not: write one such as http://127.0.0.1:3000/me")
+	errUserInfo       = errors.New("userinfo: the URL has a user or a password in it: leave out what stands before the @; the application is asked with the headers of the request, those of the option forward_headers")
+	errFragment       = errors.New("userinfo: the URL has a fragment, which is never sent: leave out what stands from the # on")
+	errNoCredentials  = errors.New("forward_headers: none of these headers says who is asking: write those that do, such as Authorization or Cookie")
+	errInvalidTimeout = errors.New("timeout: it must be positive")
 )
 
 // New returns the Client that cfg describes. The error joins all problems, each with

@@ -31,12 +31,12 @@ func TestMain(m *testing.M) {
 
 // Secrets that no error may contain.
 const (
-	canaryBearer = "canary-bearer-41d7"
-	canaryCookie = "canary-cookie-9a02"
-	canaryQuery  = "canary-query-77c1"
+	canaryBearer   = "canary-bearer-41d7"
+	canaryCookie   = "canary-cookie-9a02"
+	canaryQuery    = "canary-query-77c1"
 	canaryResponse = "canary-answer-b3e8"
-	canaryUser   = "canary-user-0f5d"
-	canaryPass   = "canary-pass-5c66"
+	canaryUser     = "canary-user-0f5d"
+	canaryPass     = "canary-pass-5c66"
 )
 
 // withCredentials returns the header of a request with a session.
