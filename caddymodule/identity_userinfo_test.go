@@ -55,7 +55,7 @@ func TestUserinfo(t *testing.T) {
 func TestUserinfoAnswers(t *testing.T) {
 	d, p := openApplication(t, "")
 	ada := p.signIn("ada@x.example")
-	const unavailable = "userinfo_unavailable"
+	const unavailable = "identity_unavailable"
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -165,7 +165,7 @@ func TestUserinfoOutages(t *testing.T) {
 	text = strings.Replace(text, "reverse_proxy", "huma_token /closed {\nHUMA\nuserinfo "+closed+"/CANARY?key=CANARY {\nemail email\n}\n}\nreverse_proxy", 1)
 	d := open(t, text)
 	for _, target := range []string{path, "/closed"} {
-		a := d.refused(t, 503, "userinfo_unavailable", target, cookie("CANARY"))
+		a := d.refused(t, 503, "identity_unavailable", target, cookie("CANARY"))
 		if !strings.Contains(string(a.Body), "option userinfo") {
 			t.Errorf("it does not name the option: %s", a.Body)
 		}

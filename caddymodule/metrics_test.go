@@ -183,7 +183,7 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 		{path, edits{as("a@x.example"), header("X-Test-Verified", "no")}, "email_unverified"},
 		{path, edits{as("a@y.example"), yes}, "domain_not_allowed"},
 		{"/far", edits{as("a@x.example")}, "identity_untrusted"},
-		{"/asked", edits{header("Cookie", "session=1")}, "userinfo_unavailable"},
+		{"/asked", edits{header("Cookie", "session=1")}, "identity_unavailable"},
 	} {
 		before := m.scrape()
 		m.request("GET", c.target, c.edit...)
@@ -240,7 +240,7 @@ var closed = map[string]map[string][]string{
 	"cache_entries":                        {"layer": {"memory"}},
 	"registrations_total":                  {"provider": {"huma"}, "result": {"created", "exists", "refused", "unclear", "failed", "limited"}},
 	"breaker_open":                         {"provider": bothNames},
-	"identity_rejections_total":            {"reason": {"identity_missing", "identity_ambiguous", "identity_invalid", "identity_untrusted", "email_unverified", "domain_not_allowed", "userinfo_unavailable"}},
+	"identity_rejections_total":            {"reason": {"identity_missing", "identity_ambiguous", "identity_invalid", "identity_untrusted", "email_unverified", "domain_not_allowed", "identity_unavailable"}},
 	"credentials_loaded_timestamp_seconds": {"provider": bothNames},
 }
 

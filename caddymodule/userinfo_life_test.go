@@ -37,7 +37,7 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 		t.Errorf("DELETE of somebody who has signed out: status %d", a.StatusCode)
 	}
 	p.answers(says(500, ""))
-	d.refused(t, 503, "userinfo_unavailable", path, cookie(again)) // the application's word counts, not ours of before
+	d.refused(t, 503, "identity_unavailable", path, cookie(again)) // the application's word counts, not ours of before
 	p.answers(nil)
 	if token(again) != first || huma.calls("signin") != 1 {
 		t.Error("the token was not kept for the user's other session")
@@ -210,8 +210,8 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"unavailable", says(500, "CANARY"), 503, "userinfo_unavailable"},
-		{"a redirect", says(302, "CANARY"), 503, "userinfo_unavailable"},
+		{"unavailable", says(500, "CANARY"), 503, "identity_unavailable"},
+		{"a redirect", says(302, "CANARY"), 503, "identity_unavailable"},
 		{"nobody", says(401, "CANARY"), 401, "identity_missing"},
 		{"no address", says(200, "{}"), 401, "identity_missing"},
 		{"unverified", says(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
@@ -245,7 +245,7 @@ func TestUserinfoWithinTheTimeout(t *testing.T) {
 	})
 	d := open(t, asksApplication(p, "", "HUMA\ntimeout 300ms"))
 	start := time.Now()
-	d.refused(t, 503, "userinfo_unavailable", path, cookie(session))
+	d.refused(t, 503, "identity_unavailable", path, cookie(session))
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("it took %s", took)
 	}

@@ -57,6 +57,7 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 		"verified":      source(&i.Verified),
 		"domains":       option.List(&i.Domains),
 		"name_encoding": option.Enum(&i.NameEncoding, NameEncodings...),
+		"auth_server":   i.parseAuthServer,
 		"verify":        i.parseVerify,
 	}
 	if d.CountRemainingArgs() == 0 {
@@ -95,6 +96,20 @@ func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
 		"signer":   option.List(&v.Signer),
 	}
 	return option.Block(table)(d)
+}
+
+func (i *Identity) parseAuthServer(d *caddyfile.Dispenser) error {
+	i.AuthServer = new(AuthServer)
+	a := i.AuthServer
+	if err := option.Text(&a.URL)(d); err != nil {
+		return err
+	}
+	_, err := option.Options{
+		"forward_headers": option.List(&a.ForwardHeaders),
+		"timeout":         option.Duration(&a.Timeout, MinDuration),
+		"ca":              option.Text(&a.CA),
+	}.Parse(d)
+	return err
 }
 
 func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {

@@ -142,10 +142,47 @@ type Identity struct {
 	// Default: auto.
 	NameEncoding string `json:"name_encoding,omitempty"`
 
+	// The authentication server to call for each request. The sources that are
+	// header names then name headers of its response, and need no Trust. It
+	// cannot be combined with Trust or Verify. Default: none.
+	AuthServer *AuthServer `json:"auth_server,omitempty"`
+
 	// How to verify signed assertions. If it is set, sources with a path are
 	// read from a token whose signature must be valid, and need no Trust.
 	// Default: none.
 	Verify *Verify `json:"verify,omitempty"`
+}
+
+// AuthServer is an authentication server, such as Authelia, that the directive
+// calls for each request, as forward_auth does: also for DELETE and if the token
+// is cached, but not for OPTIONS. The call is a GET with the cookies, the
+// authorization and the user agent of the request. Its X-Forwarded-* headers
+// say where the request was sent, before any rewrite.
+//
+// If the auth server responds with 2xx, the headers of its response identify
+// the user, and its cookies (Set-Cookie) are added to the response to the
+// client. If it responds with 401 or a redirect, or if the request has no
+// credentials, the request is unauthenticated (401). If it responds with 403,
+// the client gets 403. After any other response, or none, the client gets 503.
+type AuthServer struct {
+	// The URL of the auth server: http or https, with any host. A URL without
+	// a path gets the preset's path, for example /api/authz/forward-auth for
+	// authelia. Required.
+	URL string `json:"url,omitempty"`
+
+	// The request headers that are forwarded in addition to Authorization,
+	// Cookie and User-Agent. A request with none of Authorization, Cookie and
+	// these headers is unauthenticated; the auth server is not called. Default:
+	// none.
+	ForwardHeaders []string `json:"forward_headers,omitempty"`
+
+	// The timeout of the call. It never exceeds the timeout of the directive,
+	// which limits how long a request waits. Default: 5s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// The PEM file with the certificate authorities that the auth server's
+	// certificate must be signed by. Default: those of the system.
+	CA string `json:"ca,omitempty"`
 }
 
 // Verify defines which signed assertions (JWTs) are accepted. An assertion must

@@ -203,7 +203,7 @@ func TestUserinfo(t *testing.T) {
 	t.Run("killed and back", func(t *testing.T) {
 		p.kill(t)
 		for range 3 {
-			a := s.wantRefusal(t, ada, http.StatusServiceUnavailable, "userinfo_unavailable")
+			a := s.wantRefusal(t, ada, http.StatusServiceUnavailable, "identity_unavailable")
 			if got := a.header.Get("Retry-After"); got == "" {
 				t.Error("no Retry-After")
 			}

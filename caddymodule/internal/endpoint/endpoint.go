@@ -106,6 +106,9 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 	}
 
 	user, err := e.identity.Identify(req.http.Context(), &req.identityRequest)
+	for _, cookie := range req.identityRequest.SetCookie() {
+		w.Header().Add("Set-Cookie", cookie)
+	}
 	if err != nil {
 		return req.reject(w, err)
 	}

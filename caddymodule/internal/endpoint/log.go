@@ -135,6 +135,11 @@ func (e *Endpoint) logUserinfoError(err error) {
 	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "the application could not say who is asking", zap.Error(err))
 }
 
+// logAuthServerError logs why the auth server could not identify the user.
+func (e *Endpoint) logAuthServerError(err error) {
+	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "auth server request failed", zap.Error(err))
+}
+
 // userField returns a log field that identifies the user by a keyed hash.
 func (e *Endpoint) userField(user identity.User) zap.Field {
 	return zap.String("user", e.LogHasher.LogName(user))

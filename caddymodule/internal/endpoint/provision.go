@@ -47,12 +47,13 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Errors) 
 	e.LogHasher = userhash.ForLogs(hashKey)
 	e.Policy = newPolicy(e.common, l, ttl)
 	e.identity = identify.New(e.common, identify.Options{
-		ByID:            e.Service.ByID,
-		ForwardsHeader:  e.DryRun.headerArrives(ctx),
-		MaxWaiting:      l.MaxWaiting,
-		Timeout:         e.Policy.Timeout,
-		Keys:            identify.Keys(ctx, &e.cleanups),
-		OnUserinfoError: e.logUserinfoError,
+		ByID:              e.Service.ByID,
+		ForwardsHeader:    e.DryRun.headerArrives(ctx),
+		MaxWaiting:        l.MaxWaiting,
+		Timeout:           e.Policy.Timeout,
+		Keys:              identify.Keys(ctx, &e.cleanups),
+		OnUserinfoError:   e.logUserinfoError,
+		OnAuthServerError: e.logAuthServerError,
 	}, p)
 	return l
 }

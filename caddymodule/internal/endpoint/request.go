@@ -56,6 +56,10 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 	if e.identity.UsesTrustedProxies() {
 		q.identityRequest.TrustedProxy = q.byTrustedProxy()
 	}
+	if e.identity.UsesAuthServer() {
+		original, _ := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+		q.identityRequest.Method, q.identityRequest.URI = original.Method, original.RequestURI
+	}
 	return q
 }
 

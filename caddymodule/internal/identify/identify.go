@@ -9,10 +9,12 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/authserver"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userinfo"
 )
 
@@ -33,6 +35,9 @@ type Options struct {
 	// Timeout is the maximum duration of a request. It also limits the call of the
 	// application. 0: no limit.
 	Timeout time.Duration
+	// OnAuthServerError is called with the error if the auth server did not respond in a
+	// usable way.
+	OnAuthServerError func(error)
 	// OnUserinfoError is called with the error if the application could not
 	// identify a user.
 	OnUserinfoError func(error)
@@ -78,6 +83,13 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 	if c.NameEncoding, ok = names.ParseEncoding(i.NameEncoding); !ok {
 		p.Addf("name_encoding", "it is '%s': it must be %s", i.NameEncoding, strings.Join(config.NameEncodings, " or "))
 	}
+	if i.AuthServer != nil {
+		if a := newAuthServer(i.AuthServer, c.Preset, around, p); a != nil {
+			c.AuthServer, c.Forwards = a, a.Forwards()
+		} else if c.Trust.Mode == identity.TrustNone {
+			return nil // without the auth server, New would ask for a trust
+		}
+	}
 	if i.Verify != nil {
 		if v := newVerifier(i.Verify, c.Preset, around, p); v != nil {
 			c.Verifier = v
@@ -88,11 +100,31 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 	return identifier
 }
 
-// userinfoTimeout returns the timeout of a call of the application: the configured one, or
-// userinfo.DefaultTimeout if it is 0, but not more than the timeout of a request.
-func (around Options) userinfoTimeout(configured time.Duration) time.Duration {
+// newAuthServer returns the client of the auth server (option auth_server). If the option
+// has errors, it adds them to p and returns nil.
+func newAuthServer(a *config.AuthServer, preset string, around Options, p *option.Errors) *authserver.Client {
+	row, _ := presets.Find(preset)
+	transport, err := transportFor(p.Text("ca", a.CA))
+	p.Add("ca", err)
+	client, err := authserver.New(authserver.Config{
+		URL:            p.Text("auth_server", a.URL),
+		DefaultPath:    row.AuthPath,
+		ForwardHeaders: p.Texts("forward_headers", a.ForwardHeaders),
+		Timeout:        around.callTimeout(time.Duration(a.Timeout)),
+		MaxWaiting:     around.MaxWaiting,
+		Transport:      transport,
+		OnError:        around.OnAuthServerError,
+	})
+	p.Join(err)
+	return client
+}
+
+// callTimeout returns the timeout of a call to the auth server or the application: the
+// configured one, or subrequest.DefaultTimeout if it is 0, but not more than the timeout
+// of a request.
+func (around Options) callTimeout(configured time.Duration) time.Duration {
 	if configured == 0 {
-		configured = userinfo.DefaultTimeout
+		configured = subrequest.DefaultTimeout
 	}
 	if around.Timeout > 0 {
 		return min(configured, around.Timeout)
@@ -158,7 +190,7 @@ func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Errors) *i
 	client, err := userinfo.New(userinfo.Config{
 		URL:            p.Text("userinfo", u.URL),
 		ForwardHeaders: p.Texts("forward_headers", u.ForwardHeaders),
-		Timeout:        around.userinfoTimeout(time.Duration(u.Timeout)),
+		Timeout:        around.callTimeout(time.Duration(u.Timeout)),
 		MaxWaiting:     around.MaxWaiting,
 		OnError:        around.OnUserinfoError,
 	})

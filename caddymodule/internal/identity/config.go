@@ -65,6 +65,11 @@ type Config struct {
 	// verifies.
 	Verify   bool
 	Verifier Verifier
+	// AuthServer, if not nil, is called for each request. Sources that are header names
+	// then name headers of its response. Trust and Verify must not be set.
+	AuthServer AuthServer
+	// Forwards are the canonical names of the request headers that AuthServer forwards.
+	Forwards []string
 	// ForwardsHeader reports whether the server passes a request header on to its
 	// handlers. It is called while New runs, with canonical names. If nil, all headers
 	// arrive except those with an underscore or a dot in their name.
@@ -120,7 +125,11 @@ func New(c Config) (*Identifier, error) {
 		}
 		errs = append(errs, i.setRequireAddress(written, len(c.Domains) > 0)...)
 	}
-	errs = append(errs, i.setTrust(c, options)...)
+	if c.AuthServer != nil {
+		errs = append(errs, i.useAuthServer(c, options)...)
+	} else {
+		errs = append(errs, i.setTrust(c, options)...)
+	}
 	errs = append(errs, i.setDomains(c.Domains)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -26,6 +26,9 @@ type OptionValue struct {
 // accepted: call Identify for that.
 func (i *Identifier) Explain(ctx context.Context, r *Request) []OptionValue {
 	var findings []OptionValue
+	if i.authServer != nil {
+		_ = i.callAuthServer(ctx, r) // each source reports the rejection
+	}
 	for _, o := range i.sources(presets.Sources{}) {
 		s := o.target
 		if s.kind == kindNone {
@@ -149,6 +152,8 @@ func (s *source) describe() string {
 		b.WriteString("the request header " + s.key)
 	case kindResponse:
 		b.WriteString("the header " + strings.TrimPrefix(s.key, responsePrefix) + " of the auth server's answer")
+	case kindAuthServer:
+		b.WriteString("the header " + s.key + " of the auth server's response")
 	case kindApplication:
 		b.WriteString("the application's answer")
 	default:

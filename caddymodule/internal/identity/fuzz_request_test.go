@@ -160,7 +160,7 @@ func (s *testConfig) onlyRead(a testRequest) testRequest {
 			only.header[name] = values
 		}
 	}
-	placeholders = append(placeholders, "http.reverse_proxy.upstream.hostport", "http.reverse_proxy.upstream.address")
+	placeholders = append(placeholders, "http.reverse_proxy.status_code", "http.reverse_proxy.upstream.hostport", "http.reverse_proxy.upstream.address")
 	for _, name := range placeholders {
 		if value, ok := a.known[name]; ok {
 			only.known[name] = value
@@ -223,7 +223,7 @@ func forgedRequest(all []testConfig) testRequest {
 	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "Connection"} {
 		a.header[name] = []string{"10.0.0.1"}
 	}
-	for _, name := range []string{"http.auth.candidate.id", "http.request.cookie.email", "http.request.uri.query.email", "http.vars.client_ip", "email", "http.reverse_proxy.status_code"} {
+	for _, name := range []string{"http.auth.candidate.id", "http.request.cookie.email", "http.request.uri.query.email", "http.vars.client_ip", "email"} {
 		a.known[name] = address
 	}
 	return a

@@ -9,7 +9,7 @@ import (
 )
 
 // identifyByID implements Identify with ByID.
-func (i *Identifier) identifyByID(ctx context.Context, r *Request) (User, error) {
+func (i *Identifier) identifyByID(ctx context.Context, r *Request) (User, *Rejection) {
 	id, rejection := i.id(ctx, r)
 	if rejection != nil {
 		return User{}, rejection
@@ -63,7 +63,7 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 // intermediary may join them with commas (RFC 9110, section 5.3), and Caddy joins those
 // of a response. An address contains no comma, but an id may.
 func (s *source) mayBeJoined() bool {
-	return s.paths == nil && (s.kind == kindHeader || s.kind == kindResponse)
+	return s.paths == nil && (s.kind == kindHeader || s.kind == kindResponse || s.kind == kindAuthServer)
 }
 
 // isMissingID reports whether s stands for a missing user: the text of an unreplaced

@@ -43,6 +43,9 @@ type Request struct {
 	TLS *tls.ConnectionState
 	// TrustedProxy reports whether the direct peer is in the server's trusted_proxies.
 	TrustedProxy bool
+	// Method and URI are those of the request as the server received it, before any
+	// rewrite. They are sent to the auth server.
+	Method, URI string
 
 	// read caches the last document read, its place, and the rejection if it could not
 	// be read.
@@ -51,7 +54,18 @@ type Request struct {
 		document  claims.Document
 		rejection *Rejection
 	}
+	// auth is the response of the auth server. called is false before the call.
+	auth struct {
+		called    bool
+		header    http.Header
+		rejection *Rejection
+	}
 }
+
+// SetCookie returns the Set-Cookie values of the auth server's 2xx response, which
+// belong in the response to the client: the auth server may have replaced the session.
+// Call it after Identify.
+func (r *Request) SetCookie() []string { return r.auth.header["Set-Cookie"] }
 
 // User is the user of a request. Its fields are masked when printed.
 type User struct {
@@ -96,19 +110,40 @@ type Identifier struct {
 
 	verifier       Verifier
 	userinfoClient UserinfoClient
-	forwards       []string // see Forwards
+	authServer     AuthServer // nil without the option auth_server
+	forwards       []string   // see Forwards
 }
 
 // Forwards returns the canonical names of the request headers that are forwarded to the
-// application. It is nil without userinfo. The caller must not change the slice.
+// application or the auth server. It is nil without the options userinfo and
+// auth_server. The caller must not change the slice.
 func (i *Identifier) Forwards() []string { return i.forwards }
 
 // Identify returns the user of a request. Its error is always a *Rejection: one that
 // this package declares, or its variant for the option user_id.
 func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
-	if i.byID {
-		return i.identifyByID(ctx, r)
+	if i.authServer != nil {
+		if rejection := i.callAuthServer(ctx, r); rejection != nil {
+			return User{}, rejection
+		}
 	}
+	var (
+		user      User
+		rejection *Rejection
+	)
+	if i.byID {
+		user, rejection = i.identifyByID(ctx, r)
+	} else {
+		user, rejection = i.identifyByEmail(ctx, r)
+	}
+	if rejection != nil {
+		return User{}, rejection
+	}
+	return user, nil
+}
+
+// identifyByEmail implements Identify without ByID.
+func (i *Identifier) identifyByEmail(ctx context.Context, r *Request) (User, *Rejection) {
 	address, at, rejection := i.address(ctx, r)
 	if rejection == nil {
 		rejection = i.checkUser(ctx, r, address[at+1:])
@@ -173,7 +208,7 @@ func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
 		value, rejection := i.claim(ctx, r, &i.verified)
 		return rejection == nil && isTrue(value)
 	}
-	if i.verified.kind == kindHeader {
+	if i.verified.kind == kindHeader || i.verified.kind == kindAuthServer {
 		text, rejection := i.text(ctx, r, &i.verified)
 		return rejection == nil && isTrue(text)
 	}

@@ -42,6 +42,9 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 
 // plainValue returns the value at p as text. An empty value is returned as "".
 func (i *Identifier) plainValue(r *Request, p location) (string, *Rejection) {
+	if p.kind == kindAuthServer {
+		return r.authServerHeader(p.key)
+	}
 	if p.kind != kindHeader && p.kind != kindAssertion {
 		value, rejection := i.lookup(r, p)
 		if rejection != nil {
@@ -221,8 +224,11 @@ func (i *Identifier) lookup(r *Request, s location) (any, *Rejection) {
 			return nil, ErrWrongUpstream
 		}
 	}
-	if !known {
+	switch {
+	case !known:
 		return nil, unsetReason(r, s)
+	case s.kind == kindResponse && !isSuccess(r.Placeholders):
+		return nil, ErrAuthStatus
 	}
 	return value, nil
 }
@@ -251,6 +257,13 @@ func unsetReason(r *Request, s location) *Rejection {
 	default:
 		return ErrUnset
 	}
+}
+
+// isSuccess reports whether the response of the last proxy has a 2xx status.
+func isSuccess(p Placeholders) bool {
+	value, _ := p.Get("http.reverse_proxy.status_code")
+	status, ok := value.(int)
+	return ok && status >= 200 && status <= 299
 }
 
 // templateInclude is the header that Caddy's template function httpInclude sets

@@ -20,8 +20,12 @@ const (
 	ReasonEmailUnverified Reason = "email_unverified"
 	// ReasonDomainNotAllowed: the domain of the address is not in the option domains.
 	ReasonDomainNotAllowed Reason = "domain_not_allowed"
-	// ReasonUserinfoUnavailable: the application did not respond in a usable way.
-	ReasonUserinfoUnavailable Reason = "userinfo_unavailable"
+	// ReasonForbidden: the user is authenticated, but the auth server or the application
+	// denies access.
+	ReasonForbidden Reason = "identity_forbidden"
+	// ReasonUnavailable: the user cannot be identified now, because the application, the
+	// auth server or a key server did not respond in a usable way.
+	ReasonUnavailable Reason = "identity_unavailable"
 )
 
 // Rejection is the reason why a request was rejected. All rejections are declared
@@ -63,6 +67,9 @@ var (
 var (
 	// ErrHeaderTwice: the request has the header more than once.
 	ErrDuplicateHeader = &Rejection{ReasonAmbiguous, "the header that the option email names stands in the request more than once: let the proxy replace it instead of adding to it"}
+	// ErrDuplicateResponseHeader: the auth server's response has the header more than
+	// once.
+	ErrDuplicateResponseHeader = &Rejection{ReasonAmbiguous, "the auth server's response has the header that the option email names more than once"}
 	// ErrNotText: the value is a number, a list of several, or the like.
 	ErrNotText = &Rejection{ReasonInvalid, "the source that the option email names is neither a text nor a list of exactly one"}
 	// ErrNotID: the value is not a valid id.
@@ -88,6 +95,9 @@ var (
 	ErrEarlyData = &Rejection{ReasonUntrusted, "the option trust proxies believes no request that came before the end of the TLS handshake (early data)"}
 	// ErrTemplateInclude: the request comes from a template on this server.
 	ErrTemplateInclude = &Rejection{ReasonUntrusted, "the request comes from httpInclude in a template of this server, which passes on the headers of whoever asked for the page: the option trust proxies does not trust it"}
+	// ErrAuthStatus: the last proxy's response has no 2xx status, so the auth server did
+	// not accept the request.
+	ErrAuthStatus = &Rejection{ReasonMissing, "the response of the last forward_auth before this handler does not have a 2xx status: the auth server did not accept the request"}
 	// ErrWrongUpstream: the last proxy called another upstream than the auth server.
 	ErrWrongUpstream = &Rejection{ReasonUntrusted, "the last forward_auth or reverse_proxy before this handler did not ask the upstream that the option trust forward_auth names"}
 	// ErrUnverifiedCertificate: there is no client certificate, or its chain was not
@@ -105,9 +115,9 @@ var (
 	ErrAssertionKey = &Rejection{ReasonInvalid, "the assertion is signed by a key that the option jwks does not list"}
 	// ErrKeysThrottled: its key is unknown, and the rate limit for fetching unknown
 	// keys is exceeded.
-	ErrKeysRateLimited = &Rejection{ReasonInvalid, "the assertion is signed by a key that is not known, and the key server was asked for too many of those just now"}
+	ErrKeysRateLimited = &Rejection{ReasonUnavailable, "the assertion is signed by a key that is not known, and the key server was asked for too many of those just now"}
 	// ErrKeysUnavailable: no keys could be fetched yet.
-	ErrKeysUnavailable = &Rejection{ReasonInvalid, "the assertion cannot be verified: the keys of the option jwks could not be fetched"}
+	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "the assertion cannot be verified: the keys of the option jwks could not be fetched"}
 	// ErrAssertionSignature: its signature is wrong.
 	ErrAssertionSignature = &Rejection{ReasonInvalid, "the assertion's signature is wrong"}
 	// ErrAssertionExpired: it has expired, or has no valid expiry (exp).
@@ -140,11 +150,25 @@ var (
 	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so nobody is signed in"}
 	// ErrNotSignedIn: the application responded with 401 or 403.
 	ErrUnauthenticated = &Rejection{ReasonMissing, "the application of the option userinfo says that nobody is signed in"}
+	// ErrForbidden: the application responded with 403.
+	ErrForbidden = &Rejection{ReasonForbidden, "the application of the option userinfo denied access (403)"}
 	// ErrUserinfoBusy: too many requests wait for the application.
-	ErrUserinfoBusy = &Rejection{ReasonUserinfoUnavailable, "too many requests wait for the application of the option userinfo; see the option max_waiting"}
+	ErrUserinfoBusy = &Rejection{ReasonUnavailable, "too many requests wait for the application of the option userinfo; see the option max_waiting"}
 	// ErrUserinfoUnavailable: the application did not respond, or its response is not a
 	// 200 with JSON.
-	ErrUserinfoUnavailable = &Rejection{ReasonUserinfoUnavailable, "the application did not answer the option userinfo with a 200 and JSON, in time"}
+	ErrUserinfoUnavailable = &Rejection{ReasonUnavailable, "the application did not answer the option userinfo with a 200 and JSON, in time"}
+)
+
+// Rejections of the option auth_server.
+var (
+	// ErrAuthServerDenied: the auth server responded with 401 or a redirect.
+	ErrAuthServerDenied = &Rejection{ReasonMissing, "the auth server of the option auth_server rejected the credentials of the request (401 or a redirect to its login page)"}
+	// ErrAuthServerForbidden: the auth server responded with 403.
+	ErrAuthServerForbidden = &Rejection{ReasonForbidden, "the auth server of the option auth_server denied access (403)"}
+	// ErrAuthServerBusy: too many requests wait for the auth server.
+	ErrAuthServerBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the auth server of the option auth_server; see the option max_waiting"}
+	// ErrAuthServerUnavailable: the auth server did not respond, or with another status.
+	ErrAuthServerUnavailable = &Rejection{ReasonUnavailable, "the auth server of the option auth_server did not respond in time, or with an unexpected status"}
 )
 
 // IsInvalidToken reports whether the request has a token that could not be verified
@@ -162,7 +186,7 @@ func (r *Rejection) IsInvalidToken() bool {
 // user_id.
 var userIDVariants = func() map[*Rejection]*Rejection {
 	twins := map[*Rejection]*Rejection{ErrNotText: ErrNotID, ErrNotAddress: ErrNotID}
-	for _, r := range []*Rejection{ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim} {
+	for _, r := range []*Rejection{ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrDuplicateResponseHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim} {
 		twins[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option user_id")}
 	}
 	return twins

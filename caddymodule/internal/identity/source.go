@@ -21,6 +21,7 @@ const (
 	kindHeader                  // a header of the request
 	kindAssertion               // a header of the request with a signed assertion, accepted from any peer
 	kindApplication             // the application's response
+	kindAuthServer              // a header of the response of the option auth_server
 )
 
 // location is the location of a value. The zero value is no location.

@@ -93,7 +93,7 @@ var (
 	cacheResultLabel = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
 	reasonLabel      = newLabel("reason",
 		identity.ReasonMissing, identity.ReasonAmbiguous, identity.ReasonInvalid, identity.ReasonUntrusted,
-		identity.ReasonEmailUnverified, identity.ReasonDomainNotAllowed, identity.ReasonUserinfoUnavailable)
+		identity.ReasonEmailUnverified, identity.ReasonDomainNotAllowed, identity.ReasonForbidden, identity.ReasonUnavailable)
 
 	// Metrics that do not have all values: only Huma has sign-ups, and only the
 	// entries in memory are counted, not those in Redis.

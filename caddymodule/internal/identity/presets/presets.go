@@ -35,6 +35,9 @@ type Preset struct {
 	// AlsoSent are further request headers with personal data or secrets. A log filter
 	// should remove them too.
 	AlsoSent []string
+	// AuthPath is the path of the layer's endpoint for the option auth_server. It is
+	// used if the URL has no path. Default: /.
+	AuthPath string
 	// Note is what the operator should know about the layer, for the documentation.
 	Note string
 }

@@ -40,7 +40,8 @@ func oidc(name string) Sources {
 // table holds all presets, sorted by name.
 var table = [...]Preset{
 	{
-		Name: "authelia",
+		Name:     "authelia",
+		AuthPath: "/api/authz/forward-auth",
 		Sources: Sources{
 			Email:  from("Remote-Email"),
 			UserID: from("Remote-User"),
@@ -50,7 +51,8 @@ var table = [...]Preset{
 		Note:     "Sends no headers at all where its access control says bypass: such a request is nobody's.",
 	},
 	{
-		Name: "authentik",
+		Name:     "authentik",
+		AuthPath: "/outpost.goauthentik.io/auth/caddy",
 		Sources: Sources{
 			Email:  from("X-Authentik-Email"),
 			UserID: from("X-Authentik-Uid"),
@@ -187,7 +189,8 @@ var table = [...]Preset{
 		Note: "The names of outputClaimToHeaders are the mesh's to choose; these are the ones to choose. With outputPayloadToHeader write `identity { email X-Jwt-Payload email }`, on several lines, instead of the preset.",
 	},
 	{
-		Name: "oauth2_proxy",
+		Name:     "oauth2_proxy",
+		AuthPath: "/oauth2/auth",
 		Sources: Sources{
 			Email:     from("X-Auth-Request-Email"),
 			UserID:    from("X-Auth-Request-User"),
@@ -250,7 +253,8 @@ var table = [...]Preset{
 		Note:          "The header is the assertion, so it needs `verify`: `jwks https://<proxy>/.well-known/jwks.json`, `issuer` is the cluster's name, `audience` the application's URI. User names have to be addresses.",
 	},
 	{
-		Name: "vouch",
+		Name:     "vouch",
+		AuthPath: "/validate",
 		Sources: Sources{
 			Email:     from("X-Vouch-User"),
 			UserID:    from("X-Vouch-User"),
