@@ -163,7 +163,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 		t.Helper()
 		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
 			a := d.refused(t, 401, "identity_invalid", path, l.says("ada@x.example"))
-			d.rejectedFor(t, a, "the keys of the option jwks could not be fetched")
+			d.rejectedFor(t, a, "the JWKS (option jwks) could not be fetched")
 		}
 	}
 	// However many ask, a key server is not asked more often than that.
@@ -202,12 +202,12 @@ func TestI17_KeyServerDown(t *testing.T) {
 	}
 	known()
 	bounded()
-	warnings := d.warnings("the keys of assertions could not be fetched")
+	warnings := d.warnings("cannot fetch JWKS")
 	if len(warnings) < 3 {
 		t.Errorf("%d warnings, want one for each fetch that failed", len(warnings))
 	}
-	if log := d.log(); !strings.Contains(log, "fetch keys: status 502") || !strings.Contains(log, "connection refused") {
-		t.Error("the log does not say why the keys could not be fetched")
+	if log := d.log(); !strings.Contains(log, "fetch JWKS: unexpected status 502") || !strings.Contains(log, "connection refused") {
+		t.Error("the log does not say why the JWKS could not be fetched")
 	}
 
 	// The servers are back, one with other keys.

@@ -97,7 +97,7 @@ func TestI05_NoProxiesAtAll(t *testing.T) {
 	for range 20 {
 		d.refused(t, 401, "identity_untrusted", path, as("a@x.example"), header("X-Forwarded-For", "127.0.0.1"))
 	}
-	d.warnedOnce(t, "trusted_proxies: are they set?")
+	d.warnedOnce(t, "the server's trusted_proxies")
 	d.quiet(t, "@x.example")
 }
 

@@ -175,7 +175,7 @@ func TestUserinfoOutages(t *testing.T) {
 		}
 	}
 	eventually(t, 5*time.Second, "both reasons are in the log", func() bool {
-		return strings.Contains(d.log(), "no answer in time") && strings.Contains(d.log(), "connection refused")
+		return strings.Contains(d.log(), "timed out waiting for the response") && strings.Contains(d.log(), "connection refused")
 	})
 	p.answers(nil)
 	d.granted(t, "ada@x.example", path, cookie(p.signIn("ada@x.example"))) // nothing of it stays

@@ -110,41 +110,41 @@ func TestI17_Assertions(t *testing.T) {
 		wrong := map[string]wrongAssertion{
 			"expired":              {func(a *assertion) { l.claims(a)["exp"] = past }, "has expired"},
 			"expired a minute ago": {func(a *assertion) { l.claims(a)["exp"] = time.Now().Add(-time.Minute).Unix() }, "has expired"},
-			"without end":          {func(a *assertion) { delete(l.claims(a), "exp") }, "no exp"},
+			"without end":          {func(a *assertion) { delete(l.claims(a), "exp") }, "no claim exp"},
 			"an end in words":      {func(a *assertion) { l.claims(a)["exp"] = "tomorrow" }, "has expired"},
-			"of the future":        {func(a *assertion) { a.payload["iat"] = future }, "of the future"},
-			"not valid yet":        {func(a *assertion) { a.payload["nbf"] = future }, "of the future"},
+			"of the future":        {func(a *assertion) { a.payload["iat"] = future }, "not valid yet"},
+			"not valid yet":        {func(a *assertion) { a.payload["nbf"] = future }, "not valid yet"},
 			"another issuer":       {func(a *assertion) { l.claims(a)["iss"] = "https://evil.example" }, "option issuer"},
 			"almost the issuer":    {func(a *assertion) { l.claims(a)["iss"] = l.issuer + "/" }, "option issuer"},
 			"no issuer":            {func(a *assertion) { delete(l.claims(a), "iss") }, "option issuer"},
 			"unknown kid":          {func(a *assertion) { a.header["kid"] = "key-2" }, "option jwks"},
 			"a kid that is a path": {func(a *assertion) { a.header["kid"] = "../" + l.name + "/" + kidOf }, "option jwks"},
-			"a list of addresses":  {func(a *assertion) { l.sets(a, "ada@x.example,bob@x.example") }, "one plain address"},
-			"a display name":       {func(a *assertion) { l.sets(a, "Ada <ada@x.example>") }, "one plain address"},
-			"a number":             {func(a *assertion) { l.sets(a, 7) }, "neither a text"},
-			"critical extension":   {func(a *assertion) { a.header["crit"] = []string{"exp"} }, "one signed token"},
-			"another's key":        {func(a *assertion) { a.key = a.otherKey }, "signature is wrong"},
+			"a list of addresses":  {func(a *assertion) { l.sets(a, "ada@x.example,bob@x.example") }, "single email address"},
+			"a display name":       {func(a *assertion) { l.sets(a, "Ada <ada@x.example>") }, "single email address"},
+			"a number":             {func(a *assertion) { l.sets(a, 7) }, "neither a string"},
+			"critical extension":   {func(a *assertion) { a.header["crit"] = []string{"exp"} }, "single signed token"},
+			"another's key":        {func(a *assertion) { a.key = a.otherKey }, "signature of the assertion is invalid"},
 			"another's key in it": {func(a *assertion) {
 				a.header["jwk"], a.key = jwk(kidOf, a.otherKey), a.otherKey
-			}, "signature is wrong"},
+			}, "signature of the assertion is invalid"},
 			"another's key server": {func(a *assertion) {
 				a.header["jku"], a.header["x5u"], a.key = attacker.URL, attacker.URL, a.otherKey
-			}, "signature is wrong"},
+			}, "signature of the assertion is invalid"},
 			"alg none": {func(a *assertion) {
 				a.header["alg"], a.method, a.key = "none", jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType
-			}, "none and shared secrets"},
-			"alg none in capitals": {func(a *assertion) { a.header["alg"] = "NONE" }, "none and shared secrets"},
+			}, "none and algorithms with a shared secret"},
+			"alg none in capitals": {func(a *assertion) { a.header["alg"] = "NONE" }, "none and algorithms with a shared secret"},
 			"no alg":               {func(a *assertion) { delete(a.header, "alg") }, "algorithm"},
 			"HS256 with the public key": {func(a *assertion) {
 				a.header["alg"], a.method, a.key = "HS256", jwt.SigningMethodHS256, testutil.PublicPEM(a.key.(crypto.Signer))
-			}, "none and shared secrets"},
+			}, "none and algorithms with a shared secret"},
 			"HS256 with the key as it is served": {func(a *assertion) {
 				served, _ := json.Marshal(jwk(kidOf, a.key.(crypto.Signer)))
 				a.header["alg"], a.method, a.key = "HS256", jwt.SigningMethodHS256, served
-			}, "none and shared secrets"},
+			}, "none and algorithms with a shared secret"},
 			"HS256 with the shared key that is served": {func(a *assertion) {
 				a.header["alg"], a.header["kid"], a.method, a.key = "HS256", "shared", jwt.SigningMethodHS256, []byte("secret")
-			}, "none and shared secrets"},
+			}, "none and algorithms with a shared secret"},
 		}
 		more := map[string]wrongAssertion{
 			"another audience": {func(a *assertion) { a.payload["aud"] = "https://evil.example" }, "option audience"},
@@ -172,7 +172,7 @@ func TestI17_Assertions(t *testing.T) {
 					c.change(a)
 					got := d.refused(t, 401, "identity_invalid", l.path(), l.brings(a.String()))
 					d.rejectedFor(t, got, c.says)
-					verifies := c.says == "one plain address" || c.says == "neither a text" // and names nobody
+					verifies := c.says == "single email address" || c.says == "neither a string" // and names nobody
 					if got := got.Header.Get("WWW-Authenticate"); (got == `Bearer error="invalid_token"`) == verifies {
 						t.Errorf("WWW-Authenticate: %s", got)
 					}

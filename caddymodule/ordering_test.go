@@ -167,7 +167,7 @@ func checkTraps(t *testing.T, of *tokenDirective) {
 			for range 5 {
 				d.refused(t, 401, "identity_missing", path, alice)
 			}
-			d.warnedOnce(t, "no authentication ran before this handler: if it is inside a handle or route")
+			d.warnedOnce(t, "no authentication ran before this handler: if the authentication is inside a handle or route block")
 			d.quiet(t, "@x.example")
 		}
 	})
@@ -178,7 +178,7 @@ func checkTraps(t *testing.T, of *tokenDirective) {
 		for range 5 {
 			d.refused(t, 401, "identity_missing", path, header("Remote-Email", "mallory@evil.example"))
 		}
-		d.warnedOnce(t, "no forward_auth ran before this handler: if it is inside a handle or route")
+		d.warnedOnce(t, "no forward_auth ran before this handler: if forward_auth is inside a handle or route block")
 	})
 	t.Run("a copied header is gone before it can be trusted", func(t *testing.T) {
 		// vars runs before authentication, map only when it is looked at.

@@ -22,8 +22,8 @@ const (
 // algorithm is a signature algorithm that uses a public key.
 type algorithm struct {
 	method jwt.SigningMethod
-	// accepts reports whether a public key can be used with this algorithm. The methods of
-	// the jwt library accept a key of any curve.
+	// accepts reports whether a public key can be used with this algorithm. The methods
+	// of the jwt library accept a key of any curve.
 	accepts func(crypto.PublicKey) bool
 }
 

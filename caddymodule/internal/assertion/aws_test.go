@@ -114,7 +114,7 @@ func TestI17AWSHeader(t *testing.T) {
 		})
 	}
 
-	t.Run("issuer and client not asked for", func(t *testing.T) {
+	t.Run("no issuer or audience in the config", func(t *testing.T) {
 		v, _ := awsVerifier(t, func(c *Config) { c.Issuer, c.Audience = "", nil })
 		accept(t, v, awsToken(object{"iss": nil, "client": nil}, object{"iss": "https://x"}))
 	})
@@ -157,14 +157,14 @@ func TestI17AWSKid(t *testing.T) {
 
 func TestI17AWSKeyServer(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		answer http.HandlerFunc
-		want   error
-		told   string
+		name      string
+		response  http.HandlerFunc
+		want      error
+		wantError string
 	}{
 		{"403", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, identity.ErrAssertionKey, ""},
 		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, identity.ErrAssertionKey, ""},
-		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch keys: status 500"},
+		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch JWKS: unexpected status 500"},
 		{"a set", text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"nothing", text(""), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"a private key", text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
@@ -176,17 +176,17 @@ func TestI17AWSKeyServer(t *testing.T) {
 		{"another key", text(pemOf(p256b())), identity.ErrAssertionSignature, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var told reports
+			var reported reports
 			s := newKeyServer(t)
-			s.respond(test.answer)
-			keys := keysOf(t, Source{URL: s.URL, ByID: true}, &told)
+			s.respond(test.response)
+			keys := keysOf(t, Source{URL: s.URL, ByID: true}, &reported)
 			v := verifierOf(t, keys, func(c *Config) { c.Signers = []string{balancer} })
 			reject(t, v, awsToken(nil, nil), test.want)
-			if test.told != "" {
-				if got := told.only(t); got != test.told {
-					t.Errorf("reported %q, want %q", got, test.told)
+			if test.wantError != "" {
+				if got := reported.only(t); got != test.wantError {
+					t.Errorf("reported %q, want %q", got, test.wantError)
 				}
-			} else if got := told.All(); len(got) > 0 {
+			} else if got := reported.All(); len(got) > 0 {
 				t.Errorf("reported %q", got)
 			}
 			s.wantHits(t, 1)
@@ -233,7 +233,7 @@ func TestI17AWSRandomKids(t *testing.T) {
 	accept(t, v, known)
 	limit := unknownBurst + 1 + int64(time.Since(start)/unknownEvery)
 	if got := s.hits.Load(); got < unknownBurst || got > limit {
-		t.Errorf("the key server was asked %d times, want at most %d", got, limit)
+		t.Errorf("the key server received %d requests, want at most %d", got, limit)
 	}
 	if got := len(v.keys.byID); int64(got) > limit {
 		t.Errorf("%d ids are kept", got)
@@ -327,7 +327,7 @@ func TestNew(t *testing.T) {
 		{"HS256", good, func(c *Config) { c.Algorithms = []string{"RS256", "HS256"} }, `"HS256"`},
 		{"HS512 of AWS", aws, func(c *Config) { c.Algorithms = []string{"HS512"} }, `"HS512"`},
 		{"empty", good, func(c *Config) { c.Algorithms = []string{""} }, `""`},
-		{"everything", Config{}, func(*Config) {}, "jwks: it is missing\nissuer: it is missing\naudience: it is missing"},
+		{"everything", Config{}, func(*Config) {}, "jwks: is required\nissuer: is required\naudience: is required"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.change(&test.base)

@@ -42,8 +42,8 @@ func (v *Verifier) check(header, payload map[string]any) error {
 // too, they must also be valid.
 func (v *Verifier) checkAWS(header, payload map[string]any, now time.Time) error {
 	if v.issuer != "" {
-		again, ok := payload["iss"]
-		if !isText(header["iss"], v.issuer) || ok && !isText(again, v.issuer) {
+		fromPayload, ok := payload["iss"]
+		if !isText(header["iss"], v.issuer) || ok && !isText(fromPayload, v.issuer) {
 			return identity.ErrAssertionIssuer
 		}
 	}
@@ -115,11 +115,11 @@ func isText(value any, text string) bool {
 	return ok && s == text
 }
 
-// matchesAudience reports whether the audience value, a string or a list of strings, contains one
-// of wanted. A list with another type in it never matches.
-func matchesAudience(value any, wanted []string) bool {
+// matchesAudience reports whether the audience value, a string or a list of strings,
+// contains one of accepted. A list with another type in it never matches.
+func matchesAudience(value any, accepted []string) bool {
 	if s, ok := value.(string); ok {
-		return slices.Contains(wanted, s)
+		return slices.Contains(accepted, s)
 	}
 	list, _ := value.([]any)
 	found := false
@@ -128,7 +128,7 @@ func matchesAudience(value any, wanted []string) bool {
 		if !ok {
 			return false
 		}
-		found = found || slices.Contains(wanted, s)
+		found = found || slices.Contains(accepted, s)
 	}
 	return found
 }

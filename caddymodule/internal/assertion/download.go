@@ -25,19 +25,19 @@ var transport = &http.Transport{
 
 // Errors of a fetch. They contain no text of the response.
 var (
-	errNoKey    = errors.New("fetch keys: there is none of this id")
-	errTooLong  = errors.New("fetch keys: the answer is longer than 256 KiB")
-	errPanicked = errors.New("fetch keys: reading the answer panicked")
-	errTimedOut = errors.New("fetch keys: no answer in time")
+	errNoKey    = errors.New("fetch JWKS: no key has this ID")
+	errTooLong  = errors.New("fetch JWKS: the response is longer than 256 KiB")
+	errPanicked = errors.New("fetch JWKS: panic while reading the response")
+	errTimedOut = errors.New("fetch JWKS: timed out")
 )
 
 // statusError is a response status other than 200.
 type statusError int
 
 func (e statusError) Error() string {
-	text := fmt.Sprintf("fetch keys: status %d", int(e))
+	text := fmt.Sprintf("fetch JWKS: unexpected status %d", int(e))
 	if e >= 300 && e < 400 {
-		text += ": redirects are not followed"
+		text += "; redirects are not followed"
 	}
 	return text
 }
@@ -73,5 +73,5 @@ func redactError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errTimedOut
 	}
-	return fmt.Errorf("fetch keys: %w", neterror.Plain("the key server", true, err))
+	return fmt.Errorf("fetch JWKS: %w", neterror.Plain("the key server", true, err))
 }

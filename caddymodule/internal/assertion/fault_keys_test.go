@@ -180,13 +180,13 @@ func TestI17Malformed(t *testing.T) {
 }
 
 func TestI17KeyServerDown(t *testing.T) {
-	var told reports
+	var reported reports
 	s := newKeyServer(t, jwk("k1", p256()))
-	keys := keysOf(t, Source{URL: s.URL}, &told)
+	keys := keysOf(t, Source{URL: s.URL}, &reported)
 	v := verifierOf(t, keys)
 	s.fail(500)
 	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
-	if got := told.only(t); got != "fetch keys: status 500" {
+	if got := reported.only(t); got != "fetch JWKS: unexpected status 500" {
 		t.Errorf("reported %q", got)
 	}
 	// For a while, callers do not wait and the key server is not called.
@@ -212,10 +212,10 @@ func TestI17KeyServerDown(t *testing.T) {
 }
 
 func TestI17ConnectionRefused(t *testing.T) {
-	var told reports
-	v := verifierOf(t, keysOf(t, Source{URL: "http://" + testutil.FreeAddress(t) + "/jwks?key=canary"}, &told))
+	var reported reports
+	v := verifierOf(t, keysOf(t, Source{URL: "http://" + testutil.FreeAddress(t) + "/jwks?key=canary"}, &reported))
 	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
-	if got := told.only(t); !strings.HasPrefix(got, "fetch keys: dial tcp 127.0.0.1:") || strings.Contains(got, "canary") {
+	if got := reported.only(t); !strings.HasPrefix(got, "fetch JWKS: dial tcp 127.0.0.1:") || strings.Contains(got, "canary") {
 		t.Errorf("reported %q", got)
 	}
 }

@@ -14,7 +14,7 @@ func TestI17Good(t *testing.T) {
 	v := newVerifier(t, jwk("k1", p256()))
 	doc := accept(t, v, es256(nil))
 	if doc.Map()["sub"] != "u-1" {
-		t.Errorf("it says %v", doc.Map())
+		t.Errorf("the claims are %v", doc.Map())
 	}
 	for _, prefix := range []string{"Bearer ", "bearer ", "BEARER  "} {
 		accept(t, v, prefix+es256(nil))
@@ -68,7 +68,7 @@ func TestI17Times(t *testing.T) {
 			}
 		})
 	}
-	t.Run("numbers as they are written", func(t *testing.T) {
+	t.Run("numbers as text", func(t *testing.T) {
 		for exp, want := range map[string]error{
 			"null":                       identity.ErrAssertionExpired,
 			"1e400":                      identity.ErrAssertionExpired,

@@ -59,7 +59,7 @@ func FuzzVerify(f *testing.F) {
 			p := parts(trimScheme(token))
 			original, ok := signed[p[0]+"."+p[1]]
 			if !ok || len(p) != 3 {
-				t.Fatalf("accepted what nobody signed: %q", token)
+				t.Fatalf("accepted an unsigned token: %q", token)
 			}
 			if !maps.EqualFunc(original, doc.Map(), func(a, b any) bool { return a == b }) {
 				t.Fatalf("signed %v, read %v", original, doc.Map())

@@ -157,7 +157,7 @@ func (s *keyServer) fail(status int) { s.respond(testutil.Respond(status, "")) }
 func (s *keyServer) wantHits(t testing.TB, want int64) {
 	t.Helper()
 	if got := s.hits.Load(); got != want {
-		t.Fatalf("the key server was asked %d times, want %d", got, want)
+		t.Fatalf("the key server received %d requests, want %d", got, want)
 	}
 }
 
@@ -228,10 +228,10 @@ func accept(t testing.TB, v *Verifier, token string) claims.Document {
 	t.Helper()
 	doc, err := v.Verify(t.Context(), token)
 	if err != nil {
-		t.Fatalf("refused: %v", err)
+		t.Fatalf("rejected: %v", err)
 	}
 	if doc.Map()["email"] != "ada@example.org" {
-		t.Fatalf("it says %v", doc.Map())
+		t.Fatalf("the claims are %v", doc.Map())
 	}
 	return doc
 }
@@ -249,7 +249,7 @@ func rejectWith(t testing.TB, ctx context.Context, v *Verifier, token string, wa
 		t.Fatalf("got %v, want %v", err, want)
 	}
 	if doc.Map() != nil {
-		t.Fatalf("refused, and yet it says %v", doc.Map())
+		t.Fatalf("rejected, but with the claims %v", doc.Map())
 	}
 }
 

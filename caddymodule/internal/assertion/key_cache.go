@@ -81,12 +81,12 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	return nil, identity.ErrKeysUnavailable
 }
 
-// newer returns keys that were fetched after lacking, or nil if there are none. It
+// newer returns keys that were fetched after stale, or nil if there are none. It
 // waits for the fetch, which concurrent callers share. If no fetch is running and the
 // last one started less than MinInterval ago, it does not wait.
-func (c *keyCache) newer(ctx context.Context, lacking *keySet) *keySet {
+func (c *keyCache) newer(ctx context.Context, stale *keySet) *keySet {
 	c.mu.Lock()
-	if c.set == lacking {
+	if c.set == stale {
 		c.start(time.Now())
 		running := c.running
 		c.mu.Unlock()
@@ -96,7 +96,7 @@ func (c *keyCache) newer(ctx context.Context, lacking *keySet) *keySet {
 		c.mu.Lock()
 	}
 	defer c.mu.Unlock()
-	if c.set == lacking {
+	if c.set == stale {
 		return nil
 	}
 	return c.set

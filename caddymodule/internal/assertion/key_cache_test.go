@@ -41,8 +41,8 @@ func (s *source) fetch(ctx context.Context) (*keySet, error) {
 }
 
 func newSource(kid string) (*source, *keyCache, *reports) {
-	s, told := &source{takes: 100 * time.Millisecond, set: &keySet{[]publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
-	return s, &keyCache{fetch: s.fetch, onError: told.add}, told
+	s, reported := &source{takes: 100 * time.Millisecond, set: &keySet{[]publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
+	return s, &keyCache{fetch: s.fetch, onError: reported.add}, reported
 }
 
 // want fails unless get returns one key with this id, or this error, after this time.
@@ -61,7 +61,7 @@ func want(t *testing.T, c *keyCache, kid string, err error, took time.Duration) 
 
 func TestWhenKeysAreFetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c, told := newSource("a")
+		s, c, reported := newSource("a")
 		fetches := func(n int) {
 			t.Helper()
 			synctest.Wait()
@@ -107,8 +107,8 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		time.Sleep(maxIdle + time.Second)
 		want(t, c, "c", nil, s.takes)
 		fetches(2 + 5 + 1 + 1)
-		if got := told.All(); len(got) != 6 {
-			t.Errorf("told of %q", got)
+		if got := reported.All(); len(got) != 6 {
+			t.Errorf("reported %q", got)
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestFirstFetchFails(t *testing.T) {
 // A fetch has its own deadline, independent of the waiting caller's.
 func TestFetchHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c, told := newSource("a")
+		s, c, reported := newSource("a")
 		s.takes = time.Hour
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -143,8 +143,8 @@ func TestFetchHangs(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		want(t, c, "", identity.ErrKeysUnavailable, fetchTimeout-time.Second)
-		if got := told.All(); len(got) != 1 || got[0] != errTimedOut.Error() || len(s.fetches) != 1 {
-			t.Errorf("told of %q after %d fetches", got, len(s.fetches))
+		if got := reported.All(); len(got) != 1 || got[0] != errTimedOut.Error() || len(s.fetches) != 1 {
+			t.Errorf("reported %q after %d fetches", got, len(s.fetches))
 		}
 	})
 }
@@ -155,7 +155,7 @@ func TestNewer(t *testing.T) {
 		s, c, _ := newSource("a")
 		first, _ := c.get(t.Context())
 		if c.newer(t.Context(), first) != nil || len(s.fetches) != 1 {
-			t.Fatal("asked again at once")
+			t.Fatal("fetched again at once")
 		}
 		time.Sleep(MinInterval)
 		second := c.newer(t.Context(), first)
@@ -164,7 +164,7 @@ func TestNewer(t *testing.T) {
 		}
 		// Another caller has already fetched newer keys.
 		if c.newer(t.Context(), first) != second || len(s.fetches) != 2 {
-			t.Fatal("the newer ones were there")
+			t.Fatal("newer keys were already cached")
 		}
 		// The fetch fails: the cached keys still lack the key.
 		s.err = errNotJWKS
@@ -199,7 +199,7 @@ func TestRefreshCountsAsFetch(t *testing.T) {
 		if newer := c.newer(t.Context(), set); newer == nil || newer == set {
 			t.Error("did not wait for the refresh")
 		} else if c.newer(t.Context(), newer) != nil {
-			t.Error("asked again at once")
+			t.Error("fetched again at once")
 		}
 		if len(s.fetches) != 2 {
 			t.Errorf("%d fetches", len(s.fetches))
@@ -209,12 +209,12 @@ func TestRefreshCountsAsFetch(t *testing.T) {
 
 func TestPanicWhileReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c, told := newSource("a")
+		s, c, reported := newSource("a")
 		s.panic = true
 		want(t, c, "", identity.ErrKeysUnavailable, s.takes)
 		synctest.Wait()
-		if got := told.All(); len(got) != 1 || got[0] != errPanicked.Error() {
-			t.Errorf("told of %q", got)
+		if got := reported.All(); len(got) != 1 || got[0] != errPanicked.Error() {
+			t.Errorf("reported %q", got)
 		}
 		time.Sleep(MinInterval)
 		s.panic = false
@@ -225,7 +225,7 @@ func TestPanicWhileReading(t *testing.T) {
 // A key that is gone is dropped. After any other failure it remains.
 func TestKeyRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c, told := newSource("a")
+		s, c, reported := newSource("a")
 		want(t, c, "a", nil, s.takes)
 		s.err = statusError(500)
 		time.Sleep(maxIdle + time.Second)
@@ -234,8 +234,8 @@ func TestKeyRemoved(t *testing.T) {
 		time.Sleep(maxIdle + time.Second)
 		want(t, c, "", identity.ErrAssertionKey, s.takes)
 		want(t, c, "", identity.ErrAssertionKey, 0)
-		if got := told.All(); len(got) != 1 || !c.isEmpty() {
-			t.Errorf("told of %q", got)
+		if got := reported.All(); len(got) != 1 || !c.isEmpty() {
+			t.Errorf("reported %q", got)
 		}
 	})
 }

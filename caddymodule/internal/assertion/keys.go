@@ -86,27 +86,27 @@ func NewKeys(source Source, onError func(error)) (*Keys, error) {
 
 // Errors of a URL. They do not contain the URL, because it may contain a secret.
 var (
-	errURL      = errors.New("it is no URL: write one such as https://auth.example.com/.well-known/jwks.json")
-	errUserInfo = errors.New("it has a user or a password in it, but public keys are public: leave out what stands before the @")
-	errFragment = errors.New("it has a fragment, which is never sent: leave out what stands from the # on")
-	errInsecure = errors.New("it is http, so that anybody on the way could put other keys into the answer: write https; http is for localhost and loopback addresses only")
+	errURL      = errors.New("is not a URL: write one such as https://auth.example.com/.well-known/jwks.json")
+	errUserInfo = errors.New("must not contain a user or a password: remove the text before the @; public keys need no credentials")
+	errFragment = errors.New("must not contain a fragment: remove the # and the text after it")
+	errInsecure = errors.New("must use https, because an attacker on the network could replace the keys; http is allowed for localhost and loopback addresses only")
 )
 
 // CheckURL returns an error if keys must not or cannot be fetched from a URL.
-func CheckURL(written string) error {
-	u, err := url.Parse(written)
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" {
 		return errURL
 	}
 	switch {
 	case u.User != nil:
 		return errUserInfo
-	case strings.Contains(written, "#"):
+	case strings.Contains(text, "#"):
 		return errFragment
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return errInsecure
 	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("its scheme is %q: it must be https", u.Scheme)
+		return fmt.Errorf("must use https, not the scheme %q", u.Scheme)
 	}
 	return nil
 }

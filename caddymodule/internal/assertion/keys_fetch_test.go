@@ -21,7 +21,7 @@ func TestKeyRequest(t *testing.T) {
 	s := newKeyServer(t)
 	s.respond(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet || !r.Close || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept-Encoding") != "" {
-			t.Errorf("asked with %s %s %v", r.Method, r.URL, r.Header)
+			t.Errorf("requested with %s %s %v", r.Method, r.URL, r.Header)
 		}
 		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
 	})
@@ -31,9 +31,9 @@ func TestKeyRequest(t *testing.T) {
 func TestUntrustedCertificate(t *testing.T) {
 	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
 	s.StartTLS()
-	var told reports
-	reject(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &told)), es256(nil), identity.ErrKeysUnavailable)
-	if got := told.only(t); got != "fetch keys: the key server's certificate is signed by an unknown authority" {
+	var reported reports
+	reject(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &reported)), es256(nil), identity.ErrKeysUnavailable)
+	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is signed by an unknown authority" {
 		t.Errorf("reported %q", got)
 	}
 }
@@ -49,10 +49,10 @@ func TestCertificate(t *testing.T) {
 	transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
 	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
 
-	var told reports
+	var reported reports
 	u := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
-	reject(t, verifierOf(t, keysOf(t, Source{URL: u}, &told)), es256(nil), identity.ErrKeysUnavailable)
-	if got := told.only(t); got != "fetch keys: the key server's certificate is for another host" {
+	reject(t, verifierOf(t, keysOf(t, Source{URL: u}, &reported)), es256(nil), identity.ErrKeysUnavailable)
+	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is for another host" {
 		t.Errorf("reported %q", got)
 	}
 }
@@ -60,7 +60,7 @@ func TestCertificate(t *testing.T) {
 // TestSlowKeyServer fetches from a server that does not respond, and from one that
 // sends its response very slowly.
 func TestSlowKeyServer(t *testing.T) {
-	for name, answer := range map[string]http.HandlerFunc{
+	for name, response := range map[string]http.HandlerFunc{
 		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"slow body": func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
@@ -72,7 +72,7 @@ func TestSlowKeyServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newKeyServer(t)
-			s.respond(answer)
+			s.respond(response)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			start := time.Now()
@@ -149,20 +149,20 @@ func withKid(token, kid string) string {
 // A canceled caller does not wait, and does not stop the fetch.
 func TestI17ClientDisconnects(t *testing.T) {
 	s := newKeyServer(t)
-	asked, open := make(chan struct{}), make(chan struct{})
+	received, open := make(chan struct{}), make(chan struct{})
 	s.respond(func(w http.ResponseWriter, r *http.Request) {
-		close(asked)
+		close(received)
 		select {
 		case <-open:
 		case <-r.Context().Done():
-			t.Error("the fetch was given up")
+			t.Error("the fetch was canceled")
 		}
 		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
 	})
 	keys := keysOf(t, Source{URL: s.URL}, nil)
 	v := verifierOf(t, keys)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-asked; cancel() }()
+	go func() { <-received; cancel() }()
 	rejectWith(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
 	rejectWith(t, ctx, v, es256(nil), identity.ErrKeysUnavailable)
 	close(open)
@@ -170,10 +170,10 @@ func TestI17ClientDisconnects(t *testing.T) {
 	s.wantHits(t, 1)
 
 	// The same for an unknown key.
-	asked, open = make(chan struct{}), make(chan struct{})
+	received, open = make(chan struct{}), make(chan struct{})
 	keys.set.older(MinInterval)
 	ctx, cancel = context.WithCancel(t.Context())
-	go func() { <-asked; cancel() }()
+	go func() { <-received; cancel() }()
 	rejectWith(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
 	accept(t, v, es256(nil)) // known keys do not wait
 	close(open)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestCheckURL(t *testing.T) {
-	for written, want := range map[string]error{
+	for text, want := range map[string]error{
 		"https://auth.example.com/.well-known/jwks.json": nil,
 		"https://auth.example.com:8443/jwks?tenant=a":    nil,
 		"https://10.0.0.1/jwks":                          nil,
@@ -41,17 +41,17 @@ func TestCheckURL(t *testing.T) {
 		"https://a/%zz?canary":                           errURL,
 		"/etc/canary":                                    errURL,
 	} {
-		if err := CheckURL(written); err != want {
-			t.Errorf("%s: got %v, want %v", written, err, want)
+		if err := CheckURL(text); err != want {
+			t.Errorf("%s: got %v, want %v", text, err, want)
 		}
-		if k, err := NewKeys(Source{URL: written}, nil); err != want || (k != nil) != (want == nil) {
-			t.Errorf("NewKeys(%s): got %v, want %v", written, err, want)
+		if k, err := NewKeys(Source{URL: text}, nil); err != want || (k != nil) != (want == nil) {
+			t.Errorf("NewKeys(%s): got %v, want %v", text, err, want)
 		}
 	}
-	for _, written := range []string{"ftp://x/canary", "file://localhost/canary", "ldap://127.0.0.1/canary"} {
-		err := CheckURL(written)
-		if err == nil || !strings.Contains(err.Error(), "must be https") || strings.Contains(err.Error(), "canary") {
-			t.Errorf("%s: got %v", written, err)
+	for _, text := range []string{"ftp://x/canary", "file://localhost/canary", "ldap://127.0.0.1/canary"} {
+		err := CheckURL(text)
+		if err == nil || !strings.Contains(err.Error(), "must use https") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: got %v", text, err)
 		}
 	}
 }
@@ -130,9 +130,9 @@ func TestI17UselessRefresh(t *testing.T) {
 		`{"keys":[]}`: errNoUsableKey, `{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"XX"},{},null,1,"x",[]]}`: errNoUsableKey,
 	} {
 		t.Run(body, func(t *testing.T) {
-			var told reports
+			var reported reports
 			s := newKeyServer(t, jwk("k1", p256()))
-			keys := keysOf(t, Source{URL: s.URL}, &told)
+			keys := keysOf(t, Source{URL: s.URL}, &reported)
 			v := verifierOf(t, keys)
 			accept(t, v, es256(nil))
 			s.serve(body)
@@ -143,7 +143,7 @@ func TestI17UselessRefresh(t *testing.T) {
 				accept(t, v, es256(nil))
 			}
 			s.wantHits(t, 2)
-			if got := told.only(t); got != want.Error() {
+			if got := reported.only(t); got != want.Error() {
 				t.Errorf("reported %q", got)
 			}
 		})
@@ -164,25 +164,25 @@ func TestI17MixedSet(t *testing.T) {
 }
 
 func TestI17KeyServerResponses(t *testing.T) {
-	const broken = "fetch keys: the connection broke, or the answer is not HTTP"
+	const broken = "fetch JWKS: the connection broke, or the answer is not HTTP"
 	elsewhere := newKeyServer(t, jwk("k1", p256()))
 	set := setOf(jwk("k1", p256()))
 	for _, test := range []struct {
-		name   string
-		answer http.HandlerFunc
-		told   string
+		name      string
+		response  http.HandlerFunc
+		wantError string
 	}{
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
-		}, "fetch keys: status 302: redirects are not followed"},
+		}, "fetch JWKS: unexpected status 302; redirects are not followed"},
 		{"a permanent one", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusPermanentRedirect)
-		}, "fetch keys: status 308: redirects are not followed"},
+		}, "fetch JWKS: unexpected status 308; redirects are not followed"},
 		{"HTML", text("<!doctype html><title>canary</title>"), errNotJWKS.Error()},
-		{"404", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "fetch keys: status 404"},
-		{"403", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "fetch keys: status 403"},
-		{"201", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "fetch keys: status 201"},
-		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "fetch keys: status 204"},
+		{"404", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "fetch JWKS: unexpected status 404"},
+		{"403", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "fetch JWKS: unexpected status 403"},
+		{"201", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "fetch JWKS: unexpected status 201"},
+		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "fetch JWKS: unexpected status 204"},
 		{"a huge body", text(`{"x":"` + strings.Repeat("x", maxResponse) + `",` + set[1:]), errTooLong.Error()},
 		{"never ending", endless, errTooLong.Error()},
 		{"gzip", func(w http.ResponseWriter, _ *http.Request) {
@@ -206,15 +206,15 @@ func TestI17KeyServerResponses(t *testing.T) {
 		}, broken},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var told reports
+			var reported reports
 			s := newKeyServer(t)
-			s.respond(test.answer)
-			v := verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?key=canary"}, &told))
+			s.respond(test.response)
+			v := verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?key=canary"}, &reported))
 			reject(t, v, es256(nil), identity.ErrKeysUnavailable)
-			got := told.only(t)
+			got := reported.only(t)
 			// The text depends on when the connection breaks.
-			if got != test.told && (test.told != broken || !strings.HasPrefix(got, "fetch keys: ")) || strings.Contains(got, "canary") {
-				t.Errorf("reported %q, want %q", got, test.told)
+			if got != test.wantError && (test.wantError != broken || !strings.HasPrefix(got, "fetch JWKS: ")) || strings.Contains(got, "canary") {
+				t.Errorf("reported %q, want %q", got, test.wantError)
 			}
 		})
 	}

@@ -29,9 +29,9 @@ type publicKey struct {
 
 // Errors of a response.
 var (
-	errNotJWKS     = errors.New("fetch keys: the answer is no JSON Web Key Set")
-	errNotPEM      = errors.New("fetch keys: the answer is no public key in PEM form")
-	errNoUsableKey = errors.New("fetch keys: the answer has no public key in it that can be used (RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519)")
+	errNotJWKS     = errors.New("fetch JWKS: the response is not a JSON Web Key Set")
+	errNotPEM      = errors.New("fetch JWKS: the response is not a public key in PEM form")
+	errNoUsableKey = errors.New("fetch JWKS: the response has no usable public key (RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519)")
 )
 
 // parseSet parses a JSON Web Key Set. It ignores keys that are private, symmetric, for
@@ -39,16 +39,16 @@ var (
 // returns an empty set and an error for the log: the key server may have withdrawn all
 // keys on purpose.
 func parseSet(b []byte) (*keySet, error) {
-	var written struct {
+	var document struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := json.Unmarshal(b, &written); err != nil || written.Keys == nil {
+	if err := json.Unmarshal(b, &document); err != nil || document.Keys == nil {
 		return nil, errNotJWKS
 	}
 	set := new(keySet)
-	for _, w := range written.Keys {
+	for _, raw := range document.Keys {
 		var k jose.JSONWebKey
-		if k.UnmarshalJSON(w) != nil || k.Use != "" && k.Use != "sig" || !isUsable(k.Key) {
+		if k.UnmarshalJSON(raw) != nil || k.Use != "" && k.Use != "sig" || !isUsable(k.Key) {
 			continue
 		}
 		set.keys = append(set.keys, publicKey{k.KeyID, k.Algorithm, k.Key})
@@ -79,27 +79,27 @@ func parsePEM(b []byte, kid string) (*keySet, error) {
 // token's algorithm must be one of algorithms.
 func (s *keySet) verify(t token) error {
 	a := algorithms[t.algorithm]
-	tried := 0
+	attempts := 0
 	for _, k := range s.keys {
-		if tried == maxAttempts {
+		if attempts == maxAttempts {
 			break
 		}
 		if !k.mayVerify(t) || !a.accepts(k.key) {
 			continue
 		}
-		tried++
+		attempts++
 		if a.method.Verify(t.signed, t.signature, k.key) == nil {
 			return nil
 		}
 	}
-	if tried == 0 {
+	if attempts == 0 {
 		return identity.ErrAssertionKey
 	}
 	return identity.ErrAssertionSignature
 }
 
-// mayVerify reports whether a token may have been signed with this key, according to key id
-// and algorithm. A missing key id matches every key.
+// mayVerify reports whether a token may have been signed with this key, according to key
+// id and algorithm. A missing key id matches every key.
 func (k publicKey) mayVerify(t token) bool {
 	return (t.kid == "" || k.kid == "" || t.kid == k.kid) && (k.algorithm == "" || k.algorithm == t.algorithm)
 }

@@ -24,13 +24,13 @@ type token struct {
 
 // parseToken parses a token: a JWS in compact form, alone or as credentials of the
 // scheme Bearer.
-func parseToken(written string, encoding *jwt.Parser) (token, error) {
-	written = trimScheme(written)
+func parseToken(text string, encoding *jwt.Parser) (token, error) {
+	text = trimScheme(text)
 	// The base64 decoder would skip line breaks.
-	if len(written) > maxToken || strings.ContainsAny(written, "\r\n") {
+	if len(text) > maxToken || strings.ContainsAny(text, "\r\n") {
 		return token{}, identity.ErrAssertionMalformed
 	}
-	parts := strings.SplitN(written, ".", 4)
+	parts := strings.SplitN(text, ".", 4)
 	if len(parts) != 3 {
 		return token{}, identity.ErrAssertionMalformed
 	}
@@ -43,7 +43,7 @@ func parseToken(written string, encoding *jwt.Parser) (token, error) {
 		decoded[i] = b
 	}
 	t := token{
-		signed:    written[:len(parts[0])+1+len(parts[1])],
+		signed:    text[:len(parts[0])+1+len(parts[1])],
 		payload:   decoded[1],
 		signature: decoded[2],
 	}
@@ -63,7 +63,7 @@ func (t *token) parseHeader(b []byte) error {
 	if _, ok := t.header["crit"]; ok {
 		return identity.ErrAssertionMalformed
 	}
-	if kid, there := t.header["kid"]; there {
+	if kid, exists := t.header["kid"]; exists {
 		var ok bool
 		if t.kid, ok = kid.(string); !ok {
 			return identity.ErrAssertionMalformed
@@ -74,10 +74,10 @@ func (t *token) parseHeader(b []byte) error {
 }
 
 // trimScheme removes the scheme Bearer, in any case, and the spaces after it.
-func trimScheme(written string) string {
+func trimScheme(text string) string {
 	const scheme = "Bearer "
-	if len(written) >= len(scheme) && strings.EqualFold(written[:len(scheme)], scheme) {
-		return strings.TrimLeft(written[len(scheme):], " ")
+	if len(text) >= len(scheme) && strings.EqualFold(text[:len(scheme)], scheme) {
+		return strings.TrimLeft(text[len(scheme):], " ")
 	}
-	return written
+	return text
 }

@@ -81,27 +81,27 @@ func (v *Verifier) validate() (errs []error) {
 	aws := len(v.signers) > 0
 	switch {
 	case v.keys == nil:
-		errs = append(errs, errors.New("jwks: it is missing"))
+		errs = append(errs, errors.New("jwks: is required"))
 	case aws && !v.keys.source.ByID:
-		errs = append(errs, errors.New("signer: a load balancer's keys are one file each, not a JSON Web Key Set"))
+		errs = append(errs, errors.New("signer: requires public keys in PEM form, one URL per key ID, not a JWKS"))
 	case !aws && v.keys.source.ByID:
-		errs = append(errs, errors.New("signer: it is missing: the same keys sign for everybody who has a load balancer there"))
+		errs = append(errs, errors.New("signer: is required: the same keys sign assertions for every load balancer of the region"))
 	}
 	if v.issuer == "" && !aws {
-		errs = append(errs, errors.New("issuer: it is missing"))
+		errs = append(errs, errors.New("issuer: is required"))
 	}
 	if len(v.audience) == 0 && !aws {
-		errs = append(errs, errors.New("audience: it is missing"))
+		errs = append(errs, errors.New("audience: is required"))
 	}
 	if slices.Contains(v.audience, "") {
-		errs = append(errs, errors.New("audience: one of them is empty"))
+		errs = append(errs, errors.New("audience: must not contain an empty value"))
 	}
 	if slices.Contains(v.signers, "") {
-		errs = append(errs, errors.New("signer: one of them is empty"))
+		errs = append(errs, errors.New("signer: must not contain an empty value"))
 	}
 	for _, name := range v.algorithms {
 		if _, ok := algorithms[name]; !ok {
-			errs = append(errs, fmt.Errorf("algorithms: %q is none that verifies with a public key", name))
+			errs = append(errs, fmt.Errorf("algorithms: unknown algorithm %q; only algorithms with a public key are supported", name))
 		}
 	}
 	return errs
@@ -112,8 +112,8 @@ func (v *Verifier) validate() (errs []error) {
 // It rejects what it can before it needs a key, so that such a token never causes a
 // request to the key server. It does not parse the payload before the signature is
 // verified.
-func (v *Verifier) Verify(ctx context.Context, written string) (claims.Document, error) {
-	t, err := parseToken(written, v.encoding)
+func (v *Verifier) Verify(ctx context.Context, text string) (claims.Document, error) {
+	t, err := parseToken(text, v.encoding)
 	if err != nil {
 		return claims.Document{}, err
 	}

@@ -67,15 +67,15 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 	}{
 		{"an answer",
 			of("--preset", "authelia", "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "--hash-key", "one"),
-			true, []string{"human_api_token with `identity authelia` and `trust forward_auth`", "email", "Remote-Email of the auth server's answer", "user_id", "Remote-User of the auth server's answer", "→ alice, alice@x.example", "in logs"},
+			true, []string{"human_api_token with `identity authelia` and `trust forward_auth`", "email", "Remote-Email of the auth server's response", "user_id", "Remote-User of the auth server's response", "→ alice, alice@x.example", "in logs"},
 		},
 		{"no address",
 			of("--preset", "authelia", "--answer", "Remote-User: alice"),
-			true, []string{"– the auth server's answer is without the header that the option email names", "→ alice\n"},
+			true, []string{"– the auth server's response does not have the header of the option email", "→ alice\n"},
 		},
 		{"no id",
 			of("--preset", "authelia", "--answer", "Remote-Email: alice@x.example"),
-			false, []string{"– the auth server's answer is without the header that the option user_id names", "nobody: 401 identity_missing"},
+			false, []string{"– the auth server's response does not have the header of the option user_id", "nobody: 401 identity_missing"},
 		},
 		{"the same for both",
 			of("--preset", "basic_auth", "--placeholder", "http.auth.user.id=alice"),
@@ -115,11 +115,11 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 		},
 		{"the application",
 			[]string{"--config", asking, "-H", "Cookie: session=alice"},
-			true, []string{"user.id in the application's answer", "1001", "→ 1001\n"},
+			true, []string{"user.id in the application's response", "1001", "→ 1001\n"},
 		},
 		{"a config without an id",
 			[]string{"--config", addressed, "--placeholder", "user_email=alice@x.example"},
-			false, []string{"does not load: user_id: no source says who the user is"},
+			false, []string{"does not load: user_id: is required: write"},
 		},
 		{"a field of the other",
 			[]string{"--config", misspelt, "--placeholder", "http.auth.user.id=alice"},
@@ -182,7 +182,7 @@ func TestCommandIdentityOfHumanAPIJSON(t *testing.T) {
 	for _, s := range d.Sources {
 		read[s.Option] = s.Value + s.Why
 	}
-	if read["user_id"] != "u-1" || read["email"] != "a@x.example" || !strings.Contains(read["name"], "the option name names") {
+	if read["user_id"] != "u-1" || read["email"] != "a@x.example" || !strings.Contains(read["name"], "header of the option name") {
 		t.Errorf("sources %v", read)
 	}
 

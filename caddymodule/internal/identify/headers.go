@@ -30,10 +30,10 @@ func HeaderFilter(ctx caddy.Context) func(name string) bool {
 	}
 }
 
-// ForwardsHeader reports whether a server passes a request header on to its handlers. name
-// must be canonical. Caddy drops headers with an underscore or a dot in their name unless
-// the server lists them. If the server lists one, Caddy drops the header with the same
-// name with hyphens instead. This repeats code that Caddy does not export (v2.11.9,
+// ForwardsHeader reports whether a server passes a request header on to its handlers.
+// name must be canonical. Caddy drops headers with an underscore or a dot in their name
+// unless the server lists them. If the server lists one, Caddy drops the header with the
+// same name with hyphens instead. This repeats code that Caddy does not export (v2.11.9,
 // modules/caddyhttp/server.go).
 func ForwardsHeader(srv *caddyhttp.Server, name string) bool {
 	underscore, dot := strings.Contains(name, "_"), strings.Contains(name, ".")

@@ -45,28 +45,28 @@ type Options struct {
 
 // New returns an Identifier for the options identity and trust, or for userinfo. It adds
 // all errors in these options to p; then the Identifier must not be used and may be nil.
-func New(c *config.Common, around Options, p *option.Errors) *identity.Identifier {
+func New(c *config.Common, opts Options, p *option.Errors) *identity.Identifier {
 	switch {
 	case c.Identity != nil && c.Userinfo != nil:
-		p.Addf("userinfo", "it stands beside identity: one of them says who is asking, so leave the other out")
+		p.Addf("userinfo", "cannot be combined with identity; remove one of them")
 		return nil
 	case c.Userinfo != nil:
 		if c.Trust != nil {
-			p.Addf("trust", "it stands beside userinfo, which reads no header as an identity: leave it out")
+			p.Addf("trust", "cannot be combined with userinfo; remove it")
 		}
-		return userinfoIdentifier(c.Userinfo, around, p)
+		return userinfoIdentifier(c.Userinfo, opts, p)
 	case c.Identity != nil:
-		return requestIdentifier(c.Identity, readTrust(c.Trust, p), around, p)
+		return requestIdentifier(c.Identity, readTrust(c.Trust, p), opts, p)
 	}
-	p.Addf("identity", "it is missing: say who is asking, for example `identity authelia` with `trust forward_auth`, or `userinfo http://localhost:3000/api/me { email user.email }` on several lines")
+	p.Addf("identity", "is required: write, for example, `identity authelia` with `trust forward_auth`, or `userinfo http://localhost:3000/api/me { email user.email }` on several lines")
 	return nil
 }
 
 // requestIdentifier returns an Identifier that reads the identity from the request
 // (option identity).
-func requestIdentifier(i *config.Identity, trust identity.Trust, around Options, p *option.Errors) *identity.Identifier {
+func requestIdentifier(i *config.Identity, trust identity.Trust, opts Options, p *option.Errors) *identity.Identifier {
 	c := identity.Config{
-		ByID:           around.ByID,
+		ByID:           opts.ByID,
 		Preset:         p.Text("identity", i.Preset),
 		Email:          expandSource(p, "email", i.Email),
 		UserID:         expandSource(p, "user_id", i.UserID),
@@ -77,21 +77,21 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 		Domains:        p.Texts("domains", i.Domains),
 		Trust:          trust,
 		Verify:         i.Verify != nil,
-		ForwardsHeader: around.ForwardsHeader,
+		ForwardsHeader: opts.ForwardsHeader,
 	}
 	var ok bool
 	if c.NameEncoding, ok = names.ParseEncoding(i.NameEncoding); !ok {
-		p.Addf("name_encoding", "it is '%s': it must be %s", i.NameEncoding, strings.Join(config.NameEncodings, " or "))
+		p.Addf("name_encoding", "must be %s, not '%s'", strings.Join(config.NameEncodings, " or "), i.NameEncoding)
 	}
 	if i.AuthServer != nil {
-		if a := newAuthServer(i.AuthServer, c.Preset, around, p); a != nil {
+		if a := newAuthServer(i.AuthServer, c.Preset, opts, p); a != nil {
 			c.AuthServer, c.Forwards = a, a.Forwards()
 		} else if c.Trust.Mode == identity.TrustNone {
 			return nil // without the auth server, New would ask for a trust
 		}
 	}
 	if i.Verify != nil {
-		if v := newVerifier(i.Verify, c.Preset, around, p); v != nil {
+		if v := newVerifier(i.Verify, c.Preset, opts, p); v != nil {
 			c.Verifier = v
 		}
 	}
@@ -102,7 +102,7 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, around Options,
 
 // newAuthServer returns the client of the auth server (option auth_server). If the option
 // has errors, it adds them to p and returns nil.
-func newAuthServer(a *config.AuthServer, preset string, around Options, p *option.Errors) *authserver.Client {
+func newAuthServer(a *config.AuthServer, preset string, opts Options, p *option.Errors) *authserver.Client {
 	row, _ := presets.Find(preset)
 	transport, err := transportFor(p.Text("ca", a.CA))
 	p.Add("ca", err)
@@ -110,10 +110,10 @@ func newAuthServer(a *config.AuthServer, preset string, around Options, p *optio
 		URL:            p.Text("auth_server", a.URL),
 		DefaultPath:    row.AuthPath,
 		ForwardHeaders: p.Texts("forward_headers", a.ForwardHeaders),
-		Timeout:        around.callTimeout(time.Duration(a.Timeout)),
-		MaxWaiting:     around.MaxWaiting,
+		Timeout:        opts.callTimeout(time.Duration(a.Timeout)),
+		MaxWaiting:     opts.MaxWaiting,
 		Transport:      transport,
-		OnError:        around.OnAuthServerError,
+		OnError:        opts.OnAuthServerError,
 	})
 	p.Join(err)
 	return client
@@ -122,19 +122,19 @@ func newAuthServer(a *config.AuthServer, preset string, around Options, p *optio
 // callTimeout returns the timeout of a call to the auth server or the application: the
 // configured one, or subrequest.DefaultTimeout if it is 0, but not more than the timeout
 // of a request.
-func (around Options) callTimeout(configured time.Duration) time.Duration {
+func (opts Options) callTimeout(configured time.Duration) time.Duration {
 	if configured == 0 {
 		configured = subrequest.DefaultTimeout
 	}
-	if around.Timeout > 0 {
-		return min(configured, around.Timeout)
+	if opts.Timeout > 0 {
+		return min(configured, opts.Timeout)
 	}
 	return configured
 }
 
-// expandSource returns source with the placeholders in its path replaced. The part before the
-// path stays as it is, because it is evaluated for each request. name is the name of the
-// option, for errors.
+// expandSource returns source with the placeholders in its path replaced. The part before
+// the path stays as it is, because it is evaluated for each request. name is the name of
+// the option, for errors.
 func expandSource(p *option.Errors, name, source string) string {
 	s := presets.ParseSource(source)
 	if s.Paths == nil {
@@ -143,10 +143,10 @@ func expandSource(p *option.Errors, name, source string) string {
 	return s.From + " " + p.Text(name, s.Paths[0])
 }
 
-// newVerifier returns the verifier of signed assertions (option verify). If the option has
-// errors, it adds them to p and returns nil.
-func newVerifier(v *config.Verify, preset string, around Options, p *option.Errors) *assertion.Verifier {
-	if row, _ := presets.Find(preset); preset != "" && row.Signed.Email.From == "" {
+// newVerifier returns the verifier of signed assertions (option verify). If the option
+// has errors, it adds them to p and returns nil.
+func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors) *assertion.Verifier {
+	if p, _ := presets.Find(preset); preset != "" && p.Signed.Email.From == "" {
 		return nil // identity.New reports that the preset or its assertion does not exist
 	}
 	full, err := presets.Verify{
@@ -159,7 +159,7 @@ func newVerifier(v *config.Verify, preset string, around Options, p *option.Erro
 		p.Join(err)
 		return nil
 	}
-	keys, err := around.Keys(assertion.Source{URL: full.JWKS, ByID: full.KeyByID})
+	keys, err := opts.Keys(assertion.Source{URL: full.JWKS, ByID: full.KeyByID})
 	if err != nil {
 		p.Add("jwks", err)
 		return nil
@@ -176,9 +176,9 @@ func newVerifier(v *config.Verify, preset string, around Options, p *option.Erro
 }
 
 // userinfoIdentifier returns an Identifier that calls the application (option userinfo).
-func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Errors) *identity.Identifier {
+func userinfoIdentifier(u *config.Userinfo, opts Options, p *option.Errors) *identity.Identifier {
 	c := identity.UserinfoConfig{
-		ByID:      around.ByID,
+		ByID:      opts.ByID,
 		Email:     p.Text("email", u.Email),
 		UserID:    p.Text("user_id", u.UserID),
 		Name:      p.Text("name", u.Name),
@@ -190,9 +190,9 @@ func userinfoIdentifier(u *config.Userinfo, around Options, p *option.Errors) *i
 	client, err := userinfo.New(userinfo.Config{
 		URL:            p.Text("userinfo", u.URL),
 		ForwardHeaders: p.Texts("forward_headers", u.ForwardHeaders),
-		Timeout:        around.callTimeout(time.Duration(u.Timeout)),
-		MaxWaiting:     around.MaxWaiting,
-		OnError:        around.OnUserinfoError,
+		Timeout:        opts.callTimeout(time.Duration(u.Timeout)),
+		MaxWaiting:     opts.MaxWaiting,
+		OnError:        opts.OnUserinfoError,
 	})
 	p.Join(err)
 	if err == nil {
@@ -215,7 +215,7 @@ func readTrust(c *config.Trust, p *option.Errors) (t identity.Trust) {
 	case config.TrustProxies:
 		t.Mode = identity.TrustProxies
 	default:
-		p.Addf("trust", "it is '%s': it must be %s or %s", c.Mode, config.TrustForwardAuth, config.TrustProxies)
+		p.Addf("trust", "must be %s or %s, not '%s'", config.TrustForwardAuth, config.TrustProxies, c.Mode)
 	}
 	t.Upstream = p.Text("trust", c.Upstream)
 	for _, r := range p.Texts("trust", c.Ranges) {

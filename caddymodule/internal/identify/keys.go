@@ -35,8 +35,8 @@ func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*ass
 	}
 }
 
-// logKeys logs that keys could not be fetched. It uses the current default logger, because
+// logKeys logs a failed fetch of keys. It uses the current default logger, because
 // the pooled keys belong to no particular config.
 func logKeys(err error) {
-	caddy.Log().Named("huma").Warn("the keys of assertions could not be fetched: known ones are kept", zap.Error(err))
+	caddy.Log().Named("huma").Warn("cannot fetch JWKS; keeping the cached keys", zap.Error(err))
 }

@@ -10,7 +10,7 @@ const (
 	maxUserID  = 256 // bytes
 )
 
-// checkAddress reports whether s is one plain e-mail address, and returns the index of
+// checkAddress reports whether s is one plain email address, and returns the index of
 // its @.
 //
 // Mail servers also accept quoted local parts, comments and groups. checkAddress

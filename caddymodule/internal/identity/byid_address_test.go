@@ -74,10 +74,10 @@ func TestByID_AddressInDoubt(t *testing.T) {
 	wantRejection(t, i, stranger, ErrUntrustedPeer)
 
 	i = mustNew(t, Config{ByID: true, Email: "Remote-Email", UserID: "{http.auth.user.id}", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
-	known := answered("app:80", "Remote-Email", "a@x.io")
+	known := respondedBy("app:80", "Remote-Email", "a@x.io")
 	known["http.auth.user.id"] = "u-1"
 	wantRejection(t, i, withPlaceholders(known), ErrWrongUpstream)
-	known = answered("authelia:9091")
+	known = respondedBy("authelia:9091")
 	known["http.auth.user.id"] = "u-1"
 	wantID(t, i, withPlaceholders(known), "u-1", "")
 

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	headersNeedTrust = `a client can send this header itself`
-	needsVerify      = `is a signed assertion: write "identity `
-	noAssertion      = `has no signed assertion that is known here`
+	headersNeedTrust = `a client can forge this request header`
+	needsVerify      = `requires the block verify: write "identity `
+	noAssertion      = `has no supported signed assertion`
 )
 
 // byIDErrors holds the error of each preset with ByID. Empty: it loads.
@@ -127,8 +127,8 @@ func TestByID_PresetsIdentify(t *testing.T) {
 		t.Run(name+", verify", func(t *testing.T) {
 			i := mustNew(t, Config{ByID: true, Preset: name, Verify: true, Verifier: payloads{}})
 			wantID(t, i, request(map[string]string{want.header: want.payload}), want.id, "a@x.io")
-			nobody := strings.ReplaceAll(want.payload, `"sub"`, `"other"`)
-			wantRejection(t, i, request(map[string]string{want.header: nobody}), ErrNoClaim.forUserID())
+			withoutID := strings.ReplaceAll(want.payload, `"sub"`, `"other"`)
+			wantRejection(t, i, request(map[string]string{want.header: withoutID}), ErrNoClaim.forUserID())
 			wantRejection(t, i, request(map[string]string{want.header: "forged"}), ErrAssertionSignature)
 			login := strings.ReplaceAll(want.payload, "a@x.io", "alice")
 			if name != "teleport" { // where sub is also the address
@@ -149,8 +149,8 @@ func TestByID_ConfigErrors(t *testing.T) {
 		config Config
 		parts  []string
 	}{
-		{"nothing", Config{}, []string{"user_id: no source says who the user is: ", "identity <preset>", "user_id <source>"}},
-		{"an address", Config{Email: id}, []string{"user_id: no source says who the user is: ", "user_id <source>"}},
+		{"nothing", Config{}, []string{"user_id: is required: ", "identity <preset>", "user_id <source>"}},
+		{"an address", Config{Email: id}, []string{"user_id: is required: ", "user_id <source>"}},
 		{"unknown preset", Config{Preset: "authelio", Domains: []string{"x.io"}}, []string{"identity: ", "authelio"}},
 		{"untrusted", Config{UserID: "Remote-User"}, []string{"user_id (Remote-User): ", `"trust forward_auth"`, `"trust proxies <ranges>"`}},
 		{"untrusted address", Config{UserID: id, Email: "Remote-Email"}, []string{"email (Remote-Email): ", `"trust forward_auth"`}},
@@ -160,16 +160,16 @@ func TestByID_ConfigErrors(t *testing.T) {
 		{"domains without an address", Config{UserID: id, Domains: []string{"x.io"}}, []string{"email: ", "domains", "email <source>"}},
 		{"verified without one", Config{UserID: id, Verified: "{verified}"}, []string{"email: ", "verified", "email <source>"}},
 		{"no assertion", Config{Preset: "authelia", Verify: true, Trust: trustProxy()}, []string{"verify: ", "user_id Authorization sub"}},
-		{"a plain id", Config{UserID: "X-User", Verify: true}, []string{"user_id: with verify", "user_id Authorization sub"}},
-		{"an id in a placeholder", Config{UserID: id, Verify: true}, []string{"user_id: with verify", "user_id Authorization sub"}},
-		{"a preset's, a plain id", Config{Preset: "pomerium", UserID: "X-User", Verify: true}, []string{"user_id: with verify"}},
-		{"a plain address", Config{UserID: "X-A sub", Email: "X-Email", Verify: true}, []string{"email: with verify", "user_id", `"email X-A email"`}},
-		{"an address in a map", Config{UserID: "X-A sub", Email: "{user_email}", Verify: true}, []string{"email: with verify"}},
+		{"a plain id", Config{UserID: "X-User", Verify: true}, []string{"user_id: must be read from a signed assertion", "user_id Authorization sub"}},
+		{"an id in a placeholder", Config{UserID: id, Verify: true}, []string{"user_id: must be read from a signed assertion", "user_id Authorization sub"}},
+		{"a preset's, a plain id", Config{Preset: "pomerium", UserID: "X-User", Verify: true}, []string{"user_id: must be read from a signed assertion"}},
+		{"a plain address", Config{UserID: "X-A sub", Email: "X-Email", Verify: true}, []string{"email: must be read from the same signed assertion", "user_id", `"email X-A email"`}},
+		{"an address in a map", Config{UserID: "X-A sub", Email: "{user_email}", Verify: true}, []string{"email: must be read from the same signed assertion"}},
 		{"a preset's, plain address", Config{Preset: "cloudflare_access", Email: "Cf-Access-Authenticated-User-Email", Verify: true, Trust: trustProxy()}, []string{`"email Cf-Access-Jwt-Assertion email"`}},
-		{"two assertions", Config{UserID: "X-A sub", Email: "X-B email", Verify: true}, []string{"email: ", "another assertion than user_id"}},
-		{"a name in another", Config{UserID: "X-A sub", Name: "X-B name", Verify: true}, []string{"name: ", "another assertion than user_id"}},
+		{"two assertions", Config{UserID: "X-A sub", Email: "X-B email", Verify: true}, []string{"email: ", "the same signed assertion as user_id"}},
+		{"a name in another", Config{UserID: "X-A sub", Name: "X-B name", Verify: true}, []string{"name: ", "the same signed assertion as user_id"}},
 		{"a broken path", Config{UserID: "X-A a..b", Verify: true}, []string{"user_id: ", "path"}},
-		{"no id, an assertion", Config{Email: "X-A email", Verify: true, Trust: trustProxy()}, []string{"user_id: no source says who the user is: "}},
+		{"no id, an assertion", Config{Email: "X-A email", Verify: true, Trust: trustProxy()}, []string{"user_id: is required: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.config.ByID = true
@@ -203,7 +203,7 @@ func TestByID_PresetWithoutID(t *testing.T) {
 	row.Sources.UserID = presets.Source{}
 	c := Config{ByID: true, Preset: row.Name, Trust: trustProxy()}
 	_, err := c.sources(row, true)
-	wantError(t, err, "user_id: no source says who the user is: authelia", `"user_id <source>"`)
+	wantError(t, err, "user_id: is required: the preset authelia", `"user_id <source>"`)
 	c.UserID = "Remote-User"
 	if s, err := c.sources(row, true); err != nil || s.UserID.String() != c.UserID || s.Email.String() != row.Sources.Email.String() {
 		t.Errorf("sources %+v, %v", s, err)

@@ -83,7 +83,7 @@ func TestByID_I02_NotExactlyOnce(t *testing.T) {
 	t.Run("lines joined by forward_auth", func(t *testing.T) {
 		i := mustNew(t, Config{ByID: true, UserID: "Remote-User", Trust: Trust{Mode: TrustForwardAuth}})
 		for _, joined := range []string{"u-1,u-2", ",u-2", "u-1,", ","} {
-			wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-User", joined)), ErrJoinedID)
+			wantRejection(t, i, withPlaceholders(respondedBy("a:1", "Remote-User", joined)), ErrJoinedID)
 		}
 	})
 	// If no lines can be joined at this source, a comma is part of the id.
@@ -97,7 +97,7 @@ func TestByID_I05_Untrusted(t *testing.T) {
 	r.RemoteAddr = untrustedPeer
 	wantRejection(t, idByHeader(t), r, ErrUntrustedPeer)
 	i := mustNew(t, Config{ByID: true, UserID: "Remote-User", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
-	wantRejection(t, i, withPlaceholders(answered("app:80", "Remote-User", "u-1")), ErrWrongUpstream)
+	wantRejection(t, i, withPlaceholders(respondedBy("app:80", "Remote-User", "u-1")), ErrWrongUpstream)
 	i = mustNew(t, Config{ByID: true, UserID: "{http.request.tls.client.serial}"})
 	wantRejection(t, i, withPlaceholders(placeholders{"http.request.tls.client.serial": "17"}), ErrUnverifiedCertificate)
 }
@@ -110,11 +110,11 @@ func TestByID_I07_UnsetPlaceholder(t *testing.T) {
 		want  *Rejection
 	}{
 		{"no authentication", "{http.auth.user.sub}", nil, ErrNoAuthentication},
-		{"a candidate is nobody", "{http.auth.user.id}", placeholders{"http.auth.candidate.id": "u-1"}, ErrNoAuthentication},
+		{"a candidate", "{http.auth.user.id}", placeholders{"http.auth.candidate.id": "u-1"}, ErrNoAuthentication},
 		{"an authentication without it", "{http.auth.user.sub}", placeholders{"http.auth.user.id": "alice"}, ErrNoUserPlaceholder.forUserID()},
 		{"no map", "{user_id}", nil, ErrUnset.forUserID()},
 		{"no proxy", "{http.reverse_proxy.header.Remote-User}", nil, ErrNoForwardAuth},
-		{"not in the answer", "{http.reverse_proxy.header.Remote-User}", answered("a:1"), ErrNoResponseHeader.forUserID()},
+		{"not in the response", "{http.reverse_proxy.header.Remote-User}", respondedBy("a:1"), ErrNoResponseHeader.forUserID()},
 		{"its own text", "{user_id}", placeholders{"user_id": "{user_id}"}, ErrNotID},
 		{"the text of another", "{user_id}", placeholders{"user_id": "{http.auth.user.sub}"}, ErrNotID},
 		{"a text around it", "{user_id}", placeholders{"user_id": "clinic/{http.auth.user.sub}"}, ErrNotID},

@@ -58,7 +58,7 @@ func TestByID_Userinfo(t *testing.T) {
 		}
 		_, _ = i.Names(context.Background(), r)
 		if app.calls != 1 && want.rejection != ErrUserinfoUnavailable {
-			t.Errorf("%s: the application was asked %d times", want.name, app.calls)
+			t.Errorf("%s: %d calls of the application", want.name, app.calls)
 		}
 	}
 	app.response = `{"data":[{"id":"u-1"}],"email":"a@x.io"}`
@@ -98,14 +98,14 @@ func TestByID_Explain(t *testing.T) {
 		{"no usable id", placeholders{"user_id": "{user_id}", "user_email": "a@x.io"}, "", "a@x.io", ErrNotID, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			findings := i.Explain(context.Background(), withPlaceholders(tt.known))
-			if len(findings) != 3 {
-				t.Fatalf("%+v", findings)
+			values := i.Explain(context.Background(), withPlaceholders(tt.known))
+			if len(values) != 3 {
+				t.Fatalf("%+v", values)
 			}
-			if f := findings[0]; f.Option != "email" || f.Value.Reveal() != tt.email || f.Rejection != tt.noEmail {
+			if f := values[0]; f.Option != "email" || f.Value.Reveal() != tt.email || f.Rejection != tt.noEmail {
 				t.Errorf("email: %q, %v", f.Value.Reveal(), f.Rejection)
 			}
-			if f := findings[1]; f.Option != "user_id" || f.Value.Reveal() != tt.id || f.Rejection != tt.noID {
+			if f := values[1]; f.Option != "user_id" || f.Value.Reveal() != tt.id || f.Rejection != tt.noID {
 				t.Errorf("user_id: %q, %v", f.Value.Reveal(), f.Rejection)
 			}
 		})

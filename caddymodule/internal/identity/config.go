@@ -49,14 +49,13 @@ type Config struct {
 	ByID bool
 	// Preset is the name of a preset. Empty means no preset.
 	Preset string
-	// Sources as the operator wrote them: the name of a request header, or one
-	// placeholder in braces. If the header or placeholder holds a document, a path
-	// within it follows after a space. Each source that is not empty overrides the one
-	// of the preset.
+	// Sources as configured: the name of a request header, or one placeholder in
+	// braces. If the header or placeholder holds a document, a path within it follows
+	// after a space. Each source that is not empty overrides the one of the preset.
 	Email, UserID, Name, FirstName, LastName, Verified string
 	// NameEncoding is the encoding of the names.
 	NameEncoding names.Encoding
-	// Domains are the allowed e-mail domains. Empty allows all. Subdomains are not
+	// Domains are the allowed email domains. Empty allows all. Subdomains are not
 	// included. The case of ASCII letters is ignored.
 	Domains []string
 	// Trust selects who is trusted to set headers.
@@ -71,12 +70,12 @@ type Config struct {
 	// Forwards are the canonical names of the request headers that AuthServer forwards.
 	Forwards []string
 	// ForwardsHeader reports whether the server passes a request header on to its
-	// handlers. It is called while New runs, with canonical names. If nil, all headers
-	// arrive except those with an underscore or a dot in their name.
+	// handlers. It is called while New runs, with canonical names. If nil, the server
+	// forwards all headers except those with an underscore or a dot in their name.
 	ForwardsHeader func(name string) bool
 }
 
-// option is an option that takes a source, the source the operator or the preset gave
+// option is an option that takes a source, the source that the config or the preset has
 // for it, and the field it sets.
 type option struct {
 	name       string
@@ -101,13 +100,13 @@ func (i *Identifier) sources(s presets.Sources) []option {
 func New(c Config) (*Identifier, error) {
 	i := &Identifier{byID: c.ByID, nameEncoding: c.NameEncoding, verifier: c.Verifier}
 	var errs []error
-	row, known := presets.Find(c.Preset)
-	written, noSources := c.sources(row, known)
-	if noSources != nil {
-		errs = append(errs, noSources)
+	preset, known := presets.Find(c.Preset)
+	sources, sourcesErr := c.sources(preset, known)
+	if sourcesErr != nil {
+		errs = append(errs, sourcesErr)
 	}
-	i.requireDot = row.Logins && c.Email == ""
-	options := i.sources(written)
+	i.requireDot = preset.Logins && c.Email == ""
+	options := i.sources(sources)
 	for _, o := range options {
 		if o.configured.From == "" {
 			continue
@@ -119,11 +118,11 @@ func New(c Config) (*Identifier, error) {
 		}
 		*o.target = s
 	}
-	if noSources == nil {
+	if sourcesErr == nil {
 		if c.Verify {
 			errs = append(errs, setSigned(options, c.ByID, c.Trust.Mode == TrustNone)...)
 		}
-		errs = append(errs, i.setRequireAddress(written, len(c.Domains) > 0)...)
+		errs = append(errs, i.setRequireAddress(sources, len(c.Domains) > 0)...)
 	}
 	if c.AuthServer != nil {
 		errs = append(errs, i.useAuthServer(c, options)...)
@@ -134,47 +133,47 @@ func New(c Config) (*Identifier, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	i.precompute(written)
+	i.precompute(sources)
 	return i, nil
 }
 
-// sources returns the sources of the preset, if it is known, overridden by those that
-// the operator wrote.
-func (c *Config) sources(row presets.Preset, known bool) (s presets.Sources, err error) {
-	s = row.Sources
-	if c.Verify && row.Signed.Email.From != "" {
-		s = row.Signed
+// sources returns the sources of the preset, if it is known, overridden by the
+// configured ones.
+func (c *Config) sources(preset presets.Preset, known bool) (s presets.Sources, err error) {
+	s = preset.Sources
+	if c.Verify && preset.Signed.Email.From != "" {
+		s = preset.Signed
 	}
-	// The option that identifies the user, and what the operator wrote for it.
-	decides, writtenFor, example := "email", c.Email, "email Authorization email"
+	// The option that identifies the user, and its configured source.
+	required, configured, example := "email", c.Email, "email Authorization email"
 	if c.ByID {
-		decides, writtenFor, example = "user_id", c.UserID, "user_id Authorization sub"
+		required, configured, example = "user_id", c.UserID, "user_id Authorization sub"
 	}
 	switch {
 	case c.Preset != "" && !known:
-		err = fmt.Errorf("identity: unknown preset %q: write one of %s", c.Preset, strings.Join(presets.Names(), ", "))
-	case c.Verify && known && row.Signed.Email.From == "":
-		err = fmt.Errorf("verify: %s has no signed assertion that is known here: leave verify out, or leave the preset out and name the header with the token and the claim, such as %q", row.Name, example)
-	case writtenFor != "":
+		err = fmt.Errorf("identity: unknown preset %q; use one of %s", c.Preset, strings.Join(presets.Names(), ", "))
+	case c.Verify && known && preset.Signed.Email.From == "":
+		err = fmt.Errorf("verify: the preset %s has no supported signed assertion: remove verify, or remove the preset and name the header and the claim, for example %q", preset.Name, example)
+	case configured != "":
 	case known && s.Email.From == "":
-		err = fmt.Errorf("identity: %s is a signed assertion: write \"identity %s { verify { … } }\", on several lines, with %s", row.Name, row.Name, row.Verify.Requires())
+		err = fmt.Errorf("identity: the preset %s requires the block verify: write \"identity %s { verify { … } }\" on several lines, with %s", preset.Name, preset.Name, preset.Verify.Requires())
 	case !known:
-		err = fmt.Errorf("%s: no source says who the user is: write \"identity <preset>\", or \"%s <source>\" in its block", decides, decides)
+		err = fmt.Errorf("%s: is required: write \"identity <preset>\", or \"%s <source>\" in the block of identity", required, required)
 	case c.ByID && s.UserID.From == "":
-		err = fmt.Errorf("user_id: no source says who the user is: %s is not known to send an id, so write \"user_id <source>\" in the block of identity", row.Name)
+		err = fmt.Errorf("user_id: is required: the preset %s has no user ID; write \"user_id <source>\" in the block of identity", preset.Name)
 	}
-	preset := s.Email
+	presetEmail := s.Email
 	for _, o := range []struct {
-		written string
-		target  *presets.Source
+		from   string
+		target *presets.Source
 	}{
 		{c.Email, &s.Email}, {c.UserID, &s.UserID}, {c.Name, &s.Name},
 		{c.FirstName, &s.FirstName}, {c.LastName, &s.LastName}, {c.Verified, &s.Verified},
 	} {
-		if o.written != "" {
-			*o.target = presets.ParseSource(o.written)
+		if o.from != "" {
+			*o.target = presets.ParseSource(o.from)
 			// If the preset reads this header as a list of claims, every option does.
-			o.target.ClaimList = preset.ClaimList && strings.EqualFold(o.target.From, preset.From) && o.target.Paths != nil
+			o.target.ClaimList = presetEmail.ClaimList && strings.EqualFold(o.target.From, presetEmail.From) && o.target.Paths != nil
 		}
 	}
 	return s, err
@@ -187,35 +186,35 @@ func (c *Config) sources(row presets.Preset, known bool) (s presets.Sources, err
 // A source with an error is disabled (kindNone), so that no second error asks for a
 // trust, which would not fix it.
 func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
-	email, decides, claim := options[0].target, options[0], "email"
+	email, required, claim := options[0].target, options[0], "email"
 	if byID {
-		decides, claim = options[1], "sub"
+		required, claim = options[1], "sub"
 	}
 	switch {
-	case decides.target.kind == kindNone:
+	case required.target.kind == kindNone:
 		return nil // New has already reported an error
-	case decides.target.paths == nil:
+	case required.target.paths == nil:
 		for _, o := range options {
-			if o.target == decides.target || o.target.paths != nil {
+			if o.target == required.target || o.target.paths != nil {
 				o.target.kind = kindNone // a trust would not fix it
 			}
 		}
-		return []error{fmt.Errorf("%s: with verify it is read from a signed assertion: write the header and the claim, such as \"%s Authorization %s\"", decides.name, decides.name, claim)}
+		return []error{fmt.Errorf("%s: must be read from a signed assertion, because verify is set: write the header and the claim, for example \"%s Authorization %s\"", required.name, required.name, claim)}
 	}
-	at := decides.target.location
+	at := required.target.location
 	for _, o := range options {
 		s := o.target
 		switch {
 		case byID && s == email && s.kind != kindNone && s.paths == nil:
 			// The assertion would prove the id, but nothing would prove that the
 			// address belongs to the same user.
-			errs = append(errs, fmt.Errorf("email: with verify it is read from the assertion that user_id is read from: write the header and the claim, such as \"email %s email\"", decides.configured.From))
+			errs = append(errs, fmt.Errorf("email: must be read from the same signed assertion as user_id, because verify is set: write the header and the claim, for example \"email %s email\"", required.configured.From))
 			s.kind = kindNone // a trust would not fix it
 			continue
 		case s.paths == nil:
 			continue
 		case s.location != at:
-			errs = append(errs, fmt.Errorf("%s: it is read from another assertion than %s, which may be somebody else's: read both from the same", o.name, decides.name))
+			errs = append(errs, fmt.Errorf("%s: must be read from the same signed assertion as %s, because another assertion may belong to another user", o.name, required.name))
 			s.kind = kindNone // a trust would not fix it
 			continue
 		}
@@ -228,8 +227,8 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 }
 
 // precompute precomputes values that every request needs.
-func (i *Identifier) precompute(written presets.Sources) {
-	i.sameID = i.userID.kind != kindNone && written.UserID.String() == written.Email.String()
+func (i *Identifier) precompute(sources presets.Sources) {
+	i.sameID = i.userID.kind != kindNone && sources.UserID.String() == sources.Email.String()
 	for _, p := range i.email.paths {
 		// The name in OpenID Connect (Core 1.0, section 5.1), the name that others use,
 		// and the name that belongs to a claim such as https://clinic.example/email.
@@ -246,7 +245,7 @@ func (i *Identifier) precompute(written presets.Sources) {
 func (i *Identifier) setDomains(domains []string) (errs []error) {
 	for _, d := range domains {
 		if _, ok := checkAddress("a@" + d); !ok || strings.Contains(d, "*") || strings.HasPrefix(d, ".") {
-			errs = append(errs, fmt.Errorf("domains: %q is not a domain: write it alone, such as example.com, and each subdomain by itself", d))
+			errs = append(errs, fmt.Errorf("domains: %q is not a domain: write a domain such as example.com, without a wildcard; list each subdomain separately", d))
 			continue
 		}
 		if i.domains == nil {
@@ -257,14 +256,14 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 	return errs
 }
 
-// setRequireAddress sets addressNeeded: without ByID a user always needs an address;
+// setRequireAddress sets requireAddress: without ByID a user always needs an address;
 // with ByID only if the option domains or verified is set.
-func (i *Identifier) setRequireAddress(written presets.Sources, domains bool) []error {
-	i.requireAddress = !i.byID || domains || !written.Verified.IsZero()
-	if !i.byID || !i.requireAddress || !written.Email.IsZero() {
+func (i *Identifier) setRequireAddress(sources presets.Sources, domains bool) []error {
+	i.requireAddress = !i.byID || domains || !sources.Verified.IsZero()
+	if !i.byID || !i.requireAddress || !sources.Email.IsZero() {
 		return nil // without ByID, Config.sources has already reported an error
 	}
-	return []error{errors.New("email: the options domains and verified are about the address, and no source says it: write \"email <source>\", or leave them out")}
+	return []error{errors.New("email: is required by the options domains and verified: write \"email <source>\", or remove these options")}
 }
 
 // Verifier verifies signed assertions.

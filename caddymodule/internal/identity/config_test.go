@@ -10,7 +10,7 @@ import (
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
-		t.Fatal("it loads")
+		t.Fatal("no error")
 	}
 	for _, part := range parts {
 		if !strings.Contains(err.Error(), part) {
@@ -31,14 +31,14 @@ func TestSourcesThatLoad(t *testing.T) {
 		"variable like Caddy's":  {Config{Email: "{http.vars.client_ip2}"}, location{kindOperator, "http.vars.client_ip2"}},
 		"map":                    {Config{Email: "{user_email}"}, location{kindOperator, "user_email"}},
 		"certificate":            {Config{Email: "{http.request.tls.client.san.emails.0}"}, location{kindCertificate, "http.request.tls.client.san.emails.0"}},
-		"answer":                 {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, location{kindResponse, "http.reverse_proxy.header.Remote-Email"}},
+		"response":               {Config{Email: "{http.reverse_proxy.header.remote-EMAIL}"}, location{kindResponse, "http.reverse_proxy.header.Remote-Email"}},
 		"header":                 {Config{Email: "remote-EMAIL", Trust: trustProxy()}, location{kindHeader, "Remote-Email"}},
 		"header, placeholder":    {Config{Email: "{http.request.header.remote-email}", Trust: trustProxy()}, location{kindHeader, "Remote-Email"}},
 		"header, forward_auth":   {Config{Email: "remote-email", Trust: forwardAuth}, location{kindResponse, "http.reverse_proxy.header.Remote-Email"}},
 		"underscore, kept":       {Config{Email: "OIDC_CLAIM_email", Trust: trustProxy(), ForwardsHeader: keep}, location{kindHeader, "Oidc_claim_email"}},
 		"dot, kept":              {Config{Email: "x.email", Trust: trustProxy(), ForwardsHeader: keep}, location{kindHeader, "X.email"}},
 		"both, kept":             {Config{Email: "x_a.b", Trust: trustProxy(), ForwardsHeader: keep}, location{kindHeader, "X_a.b"}},
-		"underscore in answer":   {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, location{kindResponse, "http.reverse_proxy.header.Oidc_claim_email"}},
+		"underscore in response": {Config{Email: "OIDC_CLAIM_email", Trust: forwardAuth}, location{kindResponse, "http.reverse_proxy.header.Oidc_claim_email"}},
 		"no ranges":              {Config{Email: "Remote-Email", Trust: Trust{Mode: TrustProxies}}, location{kindHeader, "Remote-Email"}},
 		"trust without a header": {Config{Email: "{user_email}", Trust: trustProxy()}, location{kindOperator, "user_email"}},
 	}
@@ -57,7 +57,7 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 		email string
 		parts []string
 	}{
-		"candidate":          {"{http.auth.candidate.id}", []string{instead, "no authentication accepted"}},
+		"candidate":          {"{http.auth.candidate.id}", []string{instead, "not authenticated"}},
 		"provider's error":   {"{http.auth.http_basic.error}", []string{instead}},
 		"query":              {"{http.request.uri.query.user}", []string{instead, "client"}},
 		"cookie":             {"{http.request.cookie.user}", []string{instead, "client"}},
@@ -82,9 +82,9 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 		"uuid":               {"{http.vars.uuid}", []string{instead, "Caddy's own"}},
 		"start_time":         {"{http.vars.start_time}", []string{instead, "Caddy's own"}},
 		"root":               {"{http.vars.root}", []string{instead, "Caddy's own"}},
-		"short header":       {"{header.Remote-Email}", []string{"header's name alone", "trust"}},
+		"short header":       {"{header.Remote-Email}", []string{"without braces", "option trust"}},
 		"short variable":     {"{vars.user}", []string{"{http.vars."}},
-		"short answer":       {"{rp.header.Remote-Email}", []string{"{http.reverse_proxy.header."}},
+		"short response":     {"{rp.header.Remote-Email}", []string{"{http.reverse_proxy.header."}},
 		"short query":        {"{query.user}", []string{instead}},
 		"short cookie":       {"{cookie.user}", []string{instead}},
 		"unknown, dotted":    {"{my.user}", []string{instead}},
@@ -94,17 +94,17 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 		"bad header":         {"{http.request.header.A B}", []string{instead}},
 		"empty placeholder":  {"{}", []string{instead}},
 		"space within":       {"{user email}", []string{instead}},
-		"text around":        {"{http.auth.user.id}@x.io", []string{"nothing around it", "map"}},
-		"text before":        {"mailto:{http.auth.user.id}", []string{"nothing around it", "map"}},
-		"two placeholders":   {"{a}{b}", []string{"nothing around it"}},
-		"nested":             {"{a{b}}", []string{"nothing around it"}},
-		"not closed":         {"{http.auth.user.id", []string{"nothing around it"}},
-		"not opened":         {"http.auth.user.id}", []string{"nothing around it"}},
-		"no token":           {"Remote/Email", []string{"name of a header", "Remote-Email"}},
+		"text around":        {"{http.auth.user.id}@x.io", []string{"not a single placeholder", "map"}},
+		"text before":        {"mailto:{http.auth.user.id}", []string{"not a single placeholder", "map"}},
+		"two placeholders":   {"{a}{b}", []string{"not a single placeholder"}},
+		"nested":             {"{a{b}}", []string{"not a single placeholder"}},
+		"not closed":         {"{http.auth.user.id", []string{"not a single placeholder"}},
+		"not opened":         {"http.auth.user.id}", []string{"not a single placeholder"}},
+		"no token":           {"Remote/Email", []string{"not a header name", "Remote-Email"}},
 		"no path":            {"Remote-Email a..b", []string{"path", "user.email"}},
-		"nobody trusted":     {"Remote-Email user.email", []string{"trust"}},
-		"an address":         {"a@x.io", []string{"name of a header"}},
-		"not ASCII":          {"R\u00e9mote-Email", []string{"name of a header"}},
+		"no trust":           {"Remote-Email user.email", []string{"trust"}},
+		"an address":         {"a@x.io", []string{"not a header name"}},
+		"not ASCII":          {"R\u00e9mote-Email", []string{"not a header name"}},
 		"header, no trust":   {"Remote-Email", []string{`"trust forward_auth"`, `"trust proxies <ranges>"`}},
 		"as placeholder":     {"{http.request.header.Remote-Email}", []string{"Remote-Email", `"trust forward_auth"`, `"trust proxies <ranges>"`}},
 	}
@@ -160,7 +160,7 @@ func TestConfigErrors(t *testing.T) {
 			i, err := New(tt.config)
 			wantError(t, err, tt.parts...)
 			if i != nil {
-				t.Error("an Identifier beside the error")
+				t.Error("an Identifier and an error")
 			}
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("a secret: %v", err)
@@ -190,10 +190,10 @@ func TestUpstreams(t *testing.T) {
 		"unix//run/Auth.sock":      {"/run/Auth.sock", "unix//run/Auth.sock"},
 		"unix+h2c//run/auth.sock":  {"/run/auth.sock", "unix//run/auth.sock"},
 	}
-	for written, want := range good {
-		u, err := parseUpstream(written)
+	for text, want := range good {
+		u, err := parseUpstream(text)
 		if err != nil || u.hostport != want.hostport || u.address != want.address {
-			t.Errorf("%s: %v, %v", written, u, err)
+			t.Errorf("%s: %v, %v", text, u, err)
 			continue
 		}
 		for value, known := range map[any]bool{want.hostport: true, want.address: true, "app:80": false, want.hostport + "0": false, 7: false} {
@@ -201,17 +201,17 @@ func TestUpstreams(t *testing.T) {
 				same, _ := u.wasChosen(placeholders{name: value})
 				ofThatKind := (value == want.hostport) == (name == upstreamHostPort)
 				if same != (known && ofThatKind) {
-					t.Errorf("%s: %s %v: %v", written, name, value, same)
+					t.Errorf("%s: %s %v: %v", text, name, value, same)
 				}
 			}
 		}
 	}
-	for _, written := range []string{
+	for _, text := range []string{
 		"{env.AUTH}", "a b:1", "https://", "https://a/path", "https://a/", "https://a?q", "https://a?", "https://a#", "https://u@a", "ftp://a", "://a",
 		"a:0", "a:65536", "a:http", "a:1-2", "a:", ":", "a:b:1", "unix/", "udp/a:1", "a/b", "/a", "a:-1", "@:1", "a,b:1",
 	} {
-		if u, err := parseUpstream(written); err == nil {
-			t.Errorf("%q is read as %v", written, u)
+		if u, err := parseUpstream(text); err == nil {
+			t.Errorf("%q is read as %v", text, u)
 		}
 	}
 	u, _ := parseUpstream("unix//run/Auth.sock")

@@ -97,10 +97,10 @@ func asIs(text string) (any, bool) { return text, true }
 
 // afterLastColon reads a value after the last colon.
 func afterLastColon(read func(string) (any, bool)) func(string) (any, bool) {
-	return func(written string) (any, bool) {
-		value, ok := read(written)
-		if text, isText := oneText(value); isText {
-			value = text[strings.LastIndexByte(text, ':')+1:]
+	return func(text string) (any, bool) {
+		value, ok := read(text)
+		if s, isText := oneText(value); isText {
+			value = s[strings.LastIndexByte(s, ':')+1:]
 		}
 		return value, ok
 	}
@@ -142,7 +142,7 @@ func inClaims(types ...string) func(string) (any, bool) {
 	}
 }
 
-// inToken reads a value in a token that believer accepts.
+// inToken reads a value in a token that fakeVerifier accepts.
 func inToken(paths ...string) func(string) (any, bool) {
 	return func(text string) (any, bool) {
 		text, ok := strings.CutPrefix(text, goodToken)
@@ -207,7 +207,7 @@ func readJSON(text string) (doc any, ok bool) {
 	return doc, dec.Decode(&doc) == nil && !dec.More()
 }
 
-// goodToken is the prefix of the tokens that believer accepts.
+// goodToken is the prefix of the tokens that fakeVerifier accepts.
 const goodToken = "good:"
 
 // fakeVerifier is a Verifier that accepts every token with the prefix goodToken.
@@ -225,7 +225,8 @@ func (fakeVerifier) Verify(_ context.Context, token string) (claims.Document, er
 	return doc, nil
 }
 
-// application is an Asker that returns the content of the session as its response.
+// application is a UserinfoClient that returns the content of the session as its
+// response.
 type application struct{}
 
 func (application) Fetch(_ context.Context, _ string, header http.Header) (claims.Document, error) {

@@ -9,12 +9,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
-// OptionValue is the value that Explain reads for one option. The identity command shows it
-// to the operator.
+// OptionValue is the value that Explain reads for one option. The identity command shows
+// it to the operator.
 type OptionValue struct {
 	// Option is the name of the option.
 	Option string
-	// Source describes where the value is read, in words.
+	// Source describes where the value is read, as text.
 	Source string
 	// Value is the value read, as it is used.
 	Value masked.String
@@ -22,10 +22,10 @@ type OptionValue struct {
 	Rejection *Rejection
 }
 
-// Explain reads every source of a request. The findings do not say whether the user is
+// Explain reads every source of a request. The values do not show whether the user is
 // accepted: call Identify for that.
 func (i *Identifier) Explain(ctx context.Context, r *Request) []OptionValue {
-	var findings []OptionValue
+	var values []OptionValue
 	if i.authServer != nil {
 		_ = i.callAuthServer(ctx, r) // each source reports the rejection
 	}
@@ -34,26 +34,26 @@ func (i *Identifier) Explain(ctx context.Context, r *Request) []OptionValue {
 		if s.kind == kindNone {
 			continue
 		}
-		f := OptionValue{Option: o.name, Source: s.describe()}
+		v := OptionValue{Option: o.name, Source: s.describe()}
 		switch o.name {
 		case "email":
-			f.Value, f.Rejection = i.explainAddress(ctx, r)
+			v.Value, v.Rejection = i.explainAddress(ctx, r)
 		case "user_id":
 			id, rejection := i.id(ctx, r)
-			f.Value, f.Rejection = masked.New(id), rejection
+			v.Value, v.Rejection = masked.New(id), rejection
 		case "verified":
-			f.Value = masked.New("no")
+			v.Value = masked.New("no")
 			if i.isVerified(ctx, r) {
-				f.Value = masked.New("yes")
+				v.Value = masked.New("yes")
 			}
 		default:
-			if f.Value, f.Rejection = i.explain(ctx, r, s); f.Rejection == nil {
-				f.Value = masked.New(i.readName(ctx, r, s))
+			if v.Value, v.Rejection = i.explain(ctx, r, s); v.Rejection == nil {
+				v.Value = masked.New(i.readName(ctx, r, s))
 			}
 		}
-		findings = append(findings, f)
+		values = append(values, v)
 	}
-	return findings
+	return values
 }
 
 func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked.String, *Rejection) {
@@ -111,9 +111,9 @@ func ResponsePlaceholder(header string) string {
 	return responsePrefix + textproto.CanonicalMIMEHeaderKey(header)
 }
 
-// SetResponseFrom sets in known the placeholders that reverse_proxy sets after a successful
-// request to one of dials (host:port, or unix/ and a path). It uses the first address
-// that matches the upstream of trust, and reports whether there is one. If none
+// SetResponseFrom sets in known the placeholders that reverse_proxy sets after a
+// successful request to one of dials (host:port, or unix/ and a path). It uses the first
+// address that matches the upstream of trust, and reports whether there is one. If none
 // matches, the last address stays set.
 func (i *Identifier) SetResponseFrom(known PlaceholderMap, dials []string) bool {
 	known["http.reverse_proxy.status_code"] = 200
@@ -132,7 +132,7 @@ func (i *Identifier) SetResponseFrom(known PlaceholderMap, dials []string) bool 
 	return false
 }
 
-// describe returns where a source is read, in words.
+// describe returns a description of a source, as text.
 func (s *source) describe() string {
 	var b strings.Builder
 	if len(s.paths) > 0 {
@@ -145,17 +145,17 @@ func (s *source) describe() string {
 		b.WriteString(" in ")
 	}
 	if s.signed {
-		b.WriteString("the assertion of ")
+		b.WriteString("the signed assertion in ")
 	}
 	switch s.kind {
 	case kindHeader, kindAssertion:
 		b.WriteString("the request header " + s.key)
 	case kindResponse:
-		b.WriteString("the header " + strings.TrimPrefix(s.key, responsePrefix) + " of the auth server's answer")
+		b.WriteString("the header " + strings.TrimPrefix(s.key, responsePrefix) + " of the auth server's response")
 	case kindAuthServer:
 		b.WriteString("the header " + s.key + " of the auth server's response")
 	case kindApplication:
-		b.WriteString("the application's answer")
+		b.WriteString("the application's response")
 	default:
 		b.WriteString("the placeholder {" + s.key + "}")
 	}

@@ -61,8 +61,8 @@ func TestI02_NotExactlyOnce(t *testing.T) {
 	}
 	t.Run("lines joined by forward_auth", func(t *testing.T) {
 		i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth}})
-		wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-Email", "a@x.io,b@x.io")), ErrNotAddress)
-		wantRejection(t, i, withPlaceholders(answered("a:1", "Remote-Email", ",b@x.io")), ErrNotAddress)
+		wantRejection(t, i, withPlaceholders(respondedBy("a:1", "Remote-Email", "a@x.io,b@x.io")), ErrNotAddress)
+		wantRejection(t, i, withPlaceholders(respondedBy("a:1", "Remote-Email", ",b@x.io")), ErrNotAddress)
 	})
 }
 
@@ -84,15 +84,15 @@ func TestI04_ResponseWithoutAddress(t *testing.T) {
 	for name, email := range map[string]string{"header": "Remote-Email", "as placeholder": "{http.request.header.remote-email}"} {
 		t.Run(name, func(t *testing.T) {
 			i := mustNew(t, Config{Email: email, Trust: Trust{Mode: TrustForwardAuth}})
-			r := withPlaceholders(answered("authelia:9091", "Remote-User", "alice"))
+			r := withPlaceholders(respondedBy("authelia:9091", "Remote-User", "alice"))
 			r.Header = header("Remote-Email", "evil@x.io")
 			r.Placeholders.(placeholders)["http.request.header.Remote-Email"] = "evil@x.io"
 			r.RemoteAddr, r.TrustedProxy = proxyPeer, true
 			wantRejection(t, i, r, ErrNoResponseHeader)
 
-			r.Placeholders = answered("authelia:9091", "Remote-Email", "")
+			r.Placeholders = respondedBy("authelia:9091", "Remote-Email", "")
 			wantRejection(t, i, r, ErrEmpty)
-			r.Placeholders = answered("authelia:9091", "Remote-Email", "a@x.io")
+			r.Placeholders = respondedBy("authelia:9091", "Remote-Email", "a@x.io")
 			wantUser(t, i, r, "a@x.io")
 			r.Placeholders = placeholders{}
 			wantRejection(t, i, r, ErrNoForwardAuth)
@@ -160,11 +160,11 @@ func TestI07_UnsetPlaceholder(t *testing.T) {
 	}{
 		"no authentication":            {"{http.auth.user.email}", nil, ErrNoAuthentication},
 		"no authentication, its id":    {"{http.auth.user.id}", nil, ErrNoAuthentication},
-		"a candidate is nobody":        {"{http.auth.user.id}", placeholders{"http.auth.candidate.id": "a@x.io"}, ErrNoAuthentication},
+		"a candidate":                  {"{http.auth.user.id}", placeholders{"http.auth.candidate.id": "a@x.io"}, ErrNoAuthentication},
 		"an authentication without it": {"{http.auth.user.email}", placeholders{"http.auth.user.id": "alice"}, ErrNoUserPlaceholder},
 		"no map":                       {"{user_email}", nil, ErrUnset},
 		"no proxy":                     {"{http.reverse_proxy.header.Remote-Email}", nil, ErrNoForwardAuth},
-		"not in the answer":            {"{http.reverse_proxy.header.Remote-Email}", answered("a:1"), ErrNoResponseHeader},
+		"not in the response":          {"{http.reverse_proxy.header.Remote-Email}", respondedBy("a:1"), ErrNoResponseHeader},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestI14_UnverifiedCertificate(t *testing.T) {
 		"required, self-signed":          {tls.RequireAnyClientCert, selfSigned, ErrUnverifiedCertificate},
 		"requested, none":                {tls.RequestClientCert, nil, ErrUnverifiedCertificate},
 		"verified if given, but is none": {tls.VerifyClientCertIfGiven, nil, ErrUnverifiedCertificate},
-		"not asked for":                  {tls.NoClientCert, alice, ErrUnverifiedCertificate},
+		"not requested":                  {tls.NoClientCert, alice, ErrUnverifiedCertificate},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -239,23 +239,23 @@ func TestI14_UnverifiedCertificate(t *testing.T) {
 
 func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 	forged := header("Remote-Email", "evil@x.io")
-	whoever := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth}})
+	anyUpstream := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth}})
 	// The second proxy replaces the headers of the first one's response, so its own are
 	// read.
-	wantUser(t, whoever, &Request{Header: forged, Placeholders: answered("app:80", "Remote-Email", "a@x.io")}, "a@x.io")
-	wantRejection(t, whoever, &Request{Header: forged, Placeholders: answered("app:80")}, ErrNoResponseHeader)
+	wantUser(t, anyUpstream, &Request{Header: forged, Placeholders: respondedBy("app:80", "Remote-Email", "a@x.io")}, "a@x.io")
+	wantRejection(t, anyUpstream, &Request{Header: forged, Placeholders: respondedBy("app:80")}, ErrNoResponseHeader)
 
 	for name, email := range map[string]string{"header": "Remote-Email", "placeholder": "{http.reverse_proxy.header.remote-email}"} {
 		t.Run(name, func(t *testing.T) {
 			i := mustNew(t, Config{Email: email, Name: "Remote-Name", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
-			right := &Request{Header: forged, Placeholders: answered("authelia:9091", "Remote-Email", "a@x.io", "Remote-Name", "Alice")}
+			right := &Request{Header: forged, Placeholders: respondedBy("authelia:9091", "Remote-Email", "a@x.io", "Remote-Name", "Alice")}
 			wantUser(t, i, right, "a@x.io")
 			wantNames(t, i, right, "Alice", "")
-			wrong := &Request{Header: forged, Placeholders: answered("app:80", "Remote-Email", "a@x.io", "Remote-Name", "Alice")}
+			wrong := &Request{Header: forged, Placeholders: respondedBy("app:80", "Remote-Email", "a@x.io", "Remote-Name", "Alice")}
 			wantRejection(t, i, wrong, ErrWrongUpstream)
 			wantNames(t, i, wrong, "", "")
-			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("app:80")}, ErrWrongUpstream)
-			wantRejection(t, i, &Request{Header: forged, Placeholders: answered("authelia:9091")}, ErrNoResponseHeader)
+			wantRejection(t, i, &Request{Header: forged, Placeholders: respondedBy("app:80")}, ErrWrongUpstream)
+			wantRejection(t, i, &Request{Header: forged, Placeholders: respondedBy("authelia:9091")}, ErrNoResponseHeader)
 			wantRejection(t, i, &Request{Header: forged, Placeholders: placeholders{}}, ErrNoForwardAuth)
 			// A header of an unknown upstream is not from the auth server.
 			wantRejection(t, i, &Request{Placeholders: placeholders{"http.reverse_proxy.header.Remote-Email": "a@x.io"}}, ErrWrongUpstream)

@@ -33,13 +33,13 @@ func (s *testConfig) check(t *testing.T, a testRequest, got outcome) {
 	email, number, ok := s.reads(a, s.email)
 	if got.reason != "" {
 		if ok && !number && s.addressVerified(a) && simple.MatchString(email) && s.isSimple(a, s.email) {
-			t.Fatalf("%s: %q is nobody: %+v\nof %q", s.name, email, got, a)
+			t.Fatalf("%s: %q is rejected: %+v\nof %q", s.name, email, got, a)
 		}
 		return
 	}
 	s.checkAddress(t, a, got)
 	if id, _, ok := s.reads(a, s.id); got.id != "" && (!ok || got.id != id) {
-		t.Fatalf("%s: the id is %q, and there stands %q (%t)\nof %q", s.name, got.id, id, ok, a)
+		t.Fatalf("%s: the id is %q, and the source is %q (%t)\nof %q", s.name, got.id, id, ok, a)
 	}
 	s.checkNames(t, a, got)
 }
@@ -59,13 +59,13 @@ func (s *testConfig) checkAddress(t *testing.T, a testRequest, got outcome) {
 	email, number, ok := s.reads(a, s.email)
 	switch {
 	case !ok || number || got.email != email:
-		t.Fatalf("%s: taken for %q, and there stands %q (%t)\nof %q", s.name, got.email, email, ok, a)
+		t.Fatalf("%s: the address is %q, and the source is %q (%t)\nof %q", s.name, got.email, email, ok, a)
 	case s.email.isBare() && !s.isOne(a):
-		t.Fatalf("%s: taken for %q out of several\nof %q", s.name, got.email, a)
+		t.Fatalf("%s: the address is %q, although there are several\nof %q", s.name, got.email, a)
 	case !s.email.isBare() && s.isTwice(a, s.email):
-		t.Fatalf("%s: taken for %q out of a document that says something twice\nof %q", s.name, got.email, a)
+		t.Fatalf("%s: the address is %q, from a document with a duplicate member\nof %q", s.name, got.email, a)
 	case !isPlain(got.email):
-		t.Fatalf("%s: %q is an address\nof %q", s.name, got.email, a)
+		t.Fatalf("%s: %q is accepted as an address\nof %q", s.name, got.email, a)
 	case !s.addressVerified(a):
 		t.Fatalf("%s: %q is not verified\nof %q", s.name, got.email, a)
 	case s.domain != "" && !strings.EqualFold(got.email[strings.IndexByte(got.email, '@')+1:], s.domain):
@@ -77,18 +77,18 @@ func (s *testConfig) checkAddress(t *testing.T, a testRequest, got outcome) {
 
 // checkNames compares a user's names with the content of the request.
 func (s *testConfig) checkNames(t *testing.T, a testRequest, got outcome) {
-	var said []string
+	var sources []string
 	for _, r := range s.names {
 		if name, _, ok := s.reads(a, r); ok {
-			said = append(said, name)
+			sources = append(sources, name)
 		}
 	}
 	for _, name := range []string{got.first, got.last} {
-		if name != "" && said == nil || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, said, a)
+		if name != "" && sources == nil || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, sources, a)
 		}
-		if name != "" && isASCII(said) && !strings.ContainsAny(strings.Join(said, ""), "%=?'\t") && s.domain == "" && !strings.HasPrefix(s.name, "a map") && !slices.ContainsFunc(said, func(text string) bool { return strings.Contains(text, name) }) {
-			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, said, a)
+		if name != "" && isASCII(sources) && !strings.ContainsAny(strings.Join(sources, ""), "%=?'\t") && s.domain == "" && !strings.HasPrefix(s.name, "a map") && !slices.ContainsFunc(sources, func(text string) bool { return strings.Contains(text, name) }) {
+			t.Fatalf("%s: the name %q out of %q\nof %q", s.name, name, sources, a)
 		}
 	}
 }
@@ -104,11 +104,11 @@ func isASCII(texts []string) bool {
 // rejected.
 func (s *testConfig) isSimple(a testRequest, r reading) bool {
 	value, _ := s.at(a, r)
-	written, _ := oneText(value)
+	text, _ := oneText(value)
 	if r.isBare() {
-		return !strings.ContainsAny(written, ",; \t") && strings.Count(written, "@") <= 1
+		return !strings.ContainsAny(text, ",; \t") && strings.Count(text, "@") <= 1
 	}
-	return isCanonical(strings.TrimPrefix(written, goodToken))
+	return isCanonical(strings.TrimPrefix(text, goodToken))
 }
 
 // isBare reports whether the value is read without a document.
@@ -120,20 +120,20 @@ func (r reading) isBare() bool {
 // isOne reports whether the source of the address contains exactly one address.
 func (s *testConfig) isOne(a testRequest) bool {
 	value, _ := s.at(a, s.email)
-	written, _ := oneText(value)
-	return !strings.Contains(written, ",") && strings.Count(written, "@") == 1
+	text, _ := oneText(value)
+	return !strings.Contains(text, ",") && strings.Count(text, "@") == 1
 }
 
 // isTwice reports whether the document of a source has a duplicate member.
 func (s *testConfig) isTwice(a testRequest, r reading) bool {
 	value, _ := s.at(a, r)
-	written, _ := oneText(value)
-	written = strings.TrimSpace(strings.TrimPrefix(written, goodToken))
-	if !strings.HasPrefix(written, "{") && !strings.HasPrefix(written, "[") {
-		b, _ := decodeBase64(written)
-		written = string(b)
+	text, _ := oneText(value)
+	text = strings.TrimSpace(strings.TrimPrefix(text, goodToken))
+	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
+		b, _ := decodeBase64(text)
+		text = string(b)
 	}
-	dec := json.NewDecoder(strings.NewReader(written))
+	dec := json.NewDecoder(strings.NewReader(text))
 	var open []map[string]bool // the members of an open object; nil for a list
 	name := false              // the next token is the name of a member
 	for {
@@ -164,18 +164,18 @@ func (s *testConfig) isTwice(a testRequest, r reading) bool {
 // isCanonical reports whether a document has the form that encoding/json encodes. Such
 // a document has no duplicate member. It also must not say whether its address is
 // verified.
-func isCanonical(written string) bool {
-	if !strings.HasPrefix(written, "{") {
-		if strings.Count(written, ".") == 2 {
-			written = strings.Split(written, ".")[1]
+func isCanonical(text string) bool {
+	if !strings.HasPrefix(text, "{") {
+		if strings.Count(text, ".") == 2 {
+			text = strings.Split(text, ".")[1]
 		}
-		b, err := base64.StdEncoding.Strict().DecodeString(written)
+		b, err := base64.StdEncoding.Strict().DecodeString(text)
 		if err != nil {
-			b, err = base64.RawURLEncoding.Strict().DecodeString(written)
+			b, err = base64.RawURLEncoding.Strict().DecodeString(text)
 		}
 		return err == nil && strings.HasPrefix(string(b), "{") && isCanonical(string(b))
 	}
-	doc, ok := readJSON(written)
+	doc, ok := readJSON(text)
 	again, err := json.Marshal(doc)
-	return ok && err == nil && string(again) == written && !strings.Contains(strings.ToLower(written), "verified")
+	return ok && err == nil && string(again) == text && !strings.Contains(strings.ToLower(text), "verified")
 }

@@ -82,7 +82,7 @@ func oneText(value any) (string, bool) {
 	return "", false
 }
 
-// seeds returns seeds of the fuzz test: head, answer and placeholders.
+// seeds returns seeds of the fuzz test: head, response and placeholders.
 func seeds(s testConfig) (all [][3]string) {
 	add := func(r reading, texts ...string) {
 		for _, text := range texts {
@@ -113,13 +113,13 @@ func seeds(s testConfig) (all [][3]string) {
 	// All sources at once, with a name.
 	for i, text := range append(good, good...) {
 		var both [3]string
-		there := make(map[string]bool)
+		added := make(map[string]bool)
 		for _, r := range s.readings() {
 			value := text
-			if there[r.from] || r.from == s.verified.from { // added to every seed
+			if added[r.from] || r.from == s.verified.from { // added to every seed
 				continue
 			}
-			there[r.from] = true
+			added[r.from] = true
 			if r.from != s.email.from {
 				value = []string{"Zoë, Zo", "Wm/DqyBabw=="}[i/len(good)]
 				if r.from == s.id.from {
@@ -198,7 +198,7 @@ func forgedRequest(all []testConfig) testRequest {
 	put := func(r reading) {
 		value := address
 		for _, other := range []string{doc, goodToken + doc} {
-			if _, there := r.read(address); there {
+			if _, ok := r.read(address); ok {
 				break
 			}
 			value = other
@@ -213,7 +213,7 @@ func forgedRequest(all []testConfig) testRequest {
 		for _, name := range []string{r.from, strings.ToLower(r.from), strings.ReplaceAll(r.from, "-", "_"), strings.ReplaceAll(r.from, "-", ".")} {
 			a.header[name] = []string{value}
 		}
-		a.known[answered+r.from], a.known["http.request.header."+r.from] = value, value
+		a.known[responsePrefix+r.from], a.known["http.request.header."+r.from] = value, value
 	}
 	for _, s := range all {
 		for _, r := range s.readings() {

@@ -72,8 +72,8 @@ func withPlaceholders(p placeholders) *Request {
 	return &Request{Header: http.Header{}, Placeholders: p, RemoteAddr: untrustedPeer}
 }
 
-// answered returns the placeholders that a proxy sets after its upstream responded.
-func answered(by string, pairs ...string) placeholders {
+// respondedBy returns the placeholders that a proxy sets after its upstream responded.
+func respondedBy(by string, pairs ...string) placeholders {
 	p := placeholders{
 		"http.reverse_proxy.status_code":       200,
 		"http.reverse_proxy.upstream.hostport": by,
@@ -93,7 +93,7 @@ func wantUser(t *testing.T, i *Identifier, r *Request, email string) User {
 		t.Fatalf("rejected: %v", err)
 	}
 	if got := u.Email.Reveal(); got != email {
-		t.Fatalf("e-mail %q, want %q", got, email)
+		t.Fatalf("email %q, want %q", got, email)
 	}
 	return u
 }
@@ -110,7 +110,7 @@ func wantRejection(t *testing.T, i *Identifier, r *Request, want *Rejection) {
 		t.Fatalf("rejected with %v, want %v", got, want)
 	}
 	if u != (User{}) {
-		t.Fatalf("a user beside the rejection: %q", u.Email.Reveal())
+		t.Fatalf("a user and a rejection: %q", u.Email.Reveal())
 	}
 }
 

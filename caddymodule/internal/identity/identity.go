@@ -1,4 +1,4 @@
-// Package identity identifies the user of a request by e-mail address or id. It reads
+// Package identity identifies the user of a request by email address or id. It reads
 // only the sources that the operator configured and that the client cannot forge, and
 // rejects the request if they do not name exactly one user.
 //
@@ -47,8 +47,8 @@ type Request struct {
 	// rewrite. They are sent to the auth server.
 	Method, URI string
 
-	// read caches the last document read, its place, and the rejection if it could not
-	// be read.
+	// read caches the last document read, its location, and the rejection if it could
+	// not be read.
 	read struct {
 		of        location
 		document  claims.Document

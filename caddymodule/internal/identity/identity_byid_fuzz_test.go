@@ -35,7 +35,7 @@ func (s *testConfig) checkByID(t *testing.T, a testRequest, got outcome) {
 	addressed := found && !emailNumber && simple.MatchString(email) && s.isSimple(a, s.email)
 	if got.reason != "" {
 		if ok && !number && addressed && s.addressVerified(a) && simpleID.MatchString(id) && s.isSimple(a, s.id) {
-			t.Fatalf("%s: %q is nobody: %+v\nof %q", s.name, id, got, a)
+			t.Fatalf("%s: %q is rejected: %+v\nof %q", s.name, id, got, a)
 		}
 		return
 	}
@@ -104,7 +104,7 @@ func TestSeedsByID(t *testing.T) {
 			}
 		}
 		if !found {
-			t.Errorf("%s: nobody without an address is found", s.name)
+			t.Errorf("%s: no user without an address is found", s.name)
 		}
 	}
 	if _, err := identity.New(identity.Config{ByID: true, Email: "{user_email}"}); err == nil {

@@ -102,7 +102,7 @@ func testConfigs(t testing.TB) (all []testConfig) {
 	add(testConfig{name: "a certificate", email: reading{"{http.request.tls.client.san.emails}", asIs}, id: reading{"{http.request.tls.client.serial}", asIs}},
 		identity.Config{Email: "{http.request.tls.client.san.emails}", UserID: "{http.request.tls.client.serial}"}, "")
 
-	said := func(path string) reading {
+	member := func(path string) reading {
 		return reading{"Cookie", func(text string) (any, bool) {
 			doc, ok := readJSON(text)
 			return firstAt(doc, []string{path}), ok
@@ -113,7 +113,7 @@ func testConfigs(t testing.TB) (all []testConfig) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, testConfig{name: fmt.Sprintf("userinfo, by id %t", byID), Identifier: i, byID: byID, any: true, email: said("user.email"), id: said("data.0.id"), names: []reading{said("user.name")}})
+		all = append(all, testConfig{name: fmt.Sprintf("userinfo, by id %t", byID), Identifier: i, byID: byID, any: true, email: member("user.email"), id: member("data.0.id"), names: []reading{member("user.name")}})
 	}
 	slices.SortFunc(all, func(a, b testConfig) int { return strings.Compare(a.name, b.name) })
 	return all
@@ -132,11 +132,11 @@ const (
 	usual = peerWithin | serverTrusts | rightUpstream | overTLS | handshakeComplete | verifiedChain
 )
 
-const answered = "http.reverse_proxy.header."
+const responsePrefix = "http.reverse_proxy.header."
 
 // parse builds a request from texts: the lines of its header and of an auth server's
 // response, and placeholders with their values, one per line.
-func parse(flags byte, head, answer, placeholders string) testRequest {
+func parse(flags byte, head, response, placeholders string) testRequest {
 	a := testRequest{header: lines(head), known: known{}, flags: flags}
 	for line := range strings.SplitSeq(placeholders, "\n") {
 		name, text, ok := strings.Cut(line, "=")
@@ -154,10 +154,10 @@ func parse(flags byte, head, answer, placeholders string) testRequest {
 		}
 		a.known[name] = value
 	}
-	if answer != "" {
+	if response != "" {
 		a.known["http.reverse_proxy.status_code"] = 200
-		for name, values := range lines(answer) {
-			a.known[answered+name] = strings.Join(values, ",") // as Caddy does
+		for name, values := range lines(response) {
+			a.known[responsePrefix+name] = strings.Join(values, ",") // as Caddy does
 		}
 	}
 	for flag, upstream := range map[byte]string{rightUpstream: strings.ToUpper(authServer), wrongUpstream: "other.example:80"} {
@@ -180,7 +180,7 @@ func (s *testConfig) at(a testRequest, r reading) (any, bool) {
 		value, ok := a.known[name[1:]]
 		return value, ok
 	case s.mode == identity.TrustForwardAuth:
-		value, ok := a.known[answered+r.from]
+		value, ok := a.known[responsePrefix+r.from]
 		hostport, _ := a.known["http.reverse_proxy.upstream.hostport"].(string)
 		address, _ := a.known["http.reverse_proxy.upstream.address"].(string)
 		right := s.upstream == "" || strings.EqualFold(hostport, s.upstream) || strings.EqualFold(address, "tcp/"+s.upstream)
@@ -260,7 +260,7 @@ func (s *testConfig) sources() (headers, placeholders []string) {
 		case strings.HasPrefix(r.from, "{"):
 			placeholders = append(placeholders, strings.Trim(r.from, "{}"))
 		case s.mode == identity.TrustForwardAuth:
-			placeholders = append(placeholders, answered+r.from)
+			placeholders = append(placeholders, responsePrefix+r.from)
 		default:
 			headers = append(headers, r.from)
 		}
@@ -296,8 +296,8 @@ func FuzzIdentity(f *testing.F) {
 			f.Add(uint16(n), byte(usual), seed[0], seed[1], seed[2])
 		}
 	}
-	f.Fuzz(func(t *testing.T, which uint16, flags byte, head, answer, placeholders string) {
-		all[int(which)%len(all)].try(t, parse(flags, head, answer, placeholders), noise)
+	f.Fuzz(func(t *testing.T, which uint16, flags byte, head, response, placeholders string) {
+		all[int(which)%len(all)].try(t, parse(flags, head, response, placeholders), noise)
 	})
 }
 
@@ -318,7 +318,7 @@ func TestSeedsOfIdentity(t *testing.T) {
 			found, named = found || got.email == "ada@x.example", named || got.first != ""
 		}
 		if !found || !named {
-			t.Errorf("%s: somebody is found: %t, with a name: %t", s.name, found, named)
+			t.Errorf("%s: a user is found: %t, with a name: %t", s.name, found, named)
 		}
 	}
 }

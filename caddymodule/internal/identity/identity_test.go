@@ -142,7 +142,7 @@ func TestAllocations(t *testing.T) {
 	user := placeholders{"http.auth.user.id": "Alice@example.com", "http.auth.user.verified": true}
 	plain := Config{Email: "{http.auth.user.id}", Verified: "{http.auth.user.verified}", Domains: []string{"example.com"}}
 	proxied := Config{Email: "Remote-Email", Trust: trustProxy(), Domains: []string{"example.com"}}
-	asked := Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}}
+	forwardAuth := Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}}
 	tests := map[string]struct {
 		config Config
 		r      *Request
@@ -150,7 +150,7 @@ func TestAllocations(t *testing.T) {
 	}{
 		"placeholder":        {plain, withPlaceholders(user), 1},
 		"header":             {proxied, fromProxy("Remote-Email", "Alice@example.com"), 1},
-		"auth server":        {asked, withPlaceholders(answered("authelia:9091", "Remote-Email", "Alice@example.com")), 1},
+		"auth server":        {forwardAuth, withPlaceholders(respondedBy("authelia:9091", "Remote-Email", "Alice@example.com")), 1},
 		"preset, same id":    {Config{Preset: "basic_auth"}, withPlaceholders(user), 1},
 		"no authentication":  {plain, withPlaceholders(nil), 0},
 		"no address":         {plain, withPlaceholders(placeholders{"http.auth.user.id": "alice"}), 0},
@@ -158,7 +158,7 @@ func TestAllocations(t *testing.T) {
 		"another domain":     {proxied, fromProxy("Remote-Email", "a@evil.io"), 0},
 		"twice":              {proxied, fromProxy("Remote-Email", "a@x.io", "Remote-Email", "a@x.io"), 0},
 		"an untrusted peer":  {proxied, &Request{Header: header("Remote-Email", "a@x.io"), RemoteAddr: untrustedPeer}, 0},
-		"the wrong upstream": {asked, withPlaceholders(answered("app:80", "Remote-Email", "a@x.io")), 0},
+		"the wrong upstream": {forwardAuth, withPlaceholders(respondedBy("app:80", "Remote-Email", "a@x.io")), 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -197,10 +197,10 @@ func FuzzIdentify(f *testing.F) {
 			wantUser(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer}, "a@x.io")
 			wantRejection(t, i, &Request{Header: h, Placeholders: p, RemoteAddr: untrustedPeer}, ErrUntrustedPeer)
 		})
-		t.Run("an answer of the auth server", func(t *testing.T) {
+		t.Run("a response of the auth server", func(t *testing.T) {
 			i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
 			p := placeholders{placeholder: text}
-			maps.Copy(p, answered("authelia:9091"))
+			maps.Copy(p, respondedBy("authelia:9091"))
 			delete(p, "http.reverse_proxy.header.Remote-Email")
 			r := &Request{Header: noise, Placeholders: p, RemoteAddr: peer, TLS: new(tls.ConnectionState), TrustedProxy: true}
 			wantRejection(t, i, r, ErrNoResponseHeader)

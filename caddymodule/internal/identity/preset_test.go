@@ -172,7 +172,7 @@ func TestPresets(t *testing.T) {
 				return
 			}
 			_, err := New(Config{Preset: p.Name, Verify: true, Verifier: payloads{}, Trust: trustProxy()})
-			wantError(t, err, "verify: "+p.Name, "email Authorization email")
+			wantError(t, err, "verify: the preset "+p.Name, "email Authorization email")
 		})
 	}
 }
@@ -231,7 +231,7 @@ func testHeaderPreset(t *testing.T, p presets.Preset) {
 	_, err := New(Config{Preset: p.Name})
 	wantError(t, err, "email ("+email+")", `"trust forward_auth"`, `"trust proxies <ranges>"`)
 	if verify := strings.Contains(err.Error(), "verify {"); verify != (p.Signed.Email.From != "") {
-		t.Errorf("told of verify: %t: %v", verify, err)
+		t.Errorf("verify suggested: %t: %v", verify, err)
 	}
 
 	i := mustNew(t, Config{Preset: p.Name, Trust: trustProxy()})
@@ -261,16 +261,16 @@ func testHeaderPreset(t *testing.T, p presets.Preset) {
 		}
 	}
 
-	asked := mustNew(t, Config{Preset: p.Name, Trust: Trust{Mode: TrustForwardAuth}})
+	forwardAuth := mustNew(t, Config{Preset: p.Name, Trust: Trust{Mode: TrustForwardAuth}})
 	r := fromProxy(email, "evil@x.io")
-	r.Placeholders = answered("auth:9000", pairs...)
-	if u := wantUser(t, asked, r, "a@x.io"); u.ID.Reveal() != want.id {
+	r.Placeholders = respondedBy("auth:9000", pairs...)
+	if u := wantUser(t, forwardAuth, r, "a@x.io"); u.ID.Reveal() != want.id {
 		t.Fatalf("id %q", u.ID.Reveal())
 	}
-	wantNames(t, asked, r, want.first, want.last)
+	wantNames(t, forwardAuth, r, want.first, want.last)
 	r = fromProxy(email, "evil@x.io")
-	r.Placeholders = answered("auth:9000")
-	wantRejection(t, asked, r, ErrNoResponseHeader)
+	r.Placeholders = respondedBy("auth:9000")
+	wantRejection(t, forwardAuth, r, ErrNoResponseHeader)
 }
 
 func testSignedPreset(t *testing.T, p presets.Preset) {
@@ -310,20 +310,20 @@ func testSignedPreset(t *testing.T, p presets.Preset) {
 
 	if p.Sources.Email.From == "" {
 		_, err := New(Config{Preset: p.Name, Trust: trustProxy()})
-		wantError(t, err, "identity: "+p.Name, "verify { … }", map[string]string{"aws_alb": "with signer", "teleport": "with jwks, issuer, audience"}[p.Name])
+		wantError(t, err, "identity: the preset "+p.Name, "verify { … }", map[string]string{"aws_alb": "with signer", "teleport": "with jwks, issuer, audience"}[p.Name])
 	}
 	// With trust proxies the assertion must also come from a proxy.
 	verified.Trust = trustProxy()
 	wantRejection(t, mustNew(t, verified), request(want.payload), ErrUntrustedPeer)
 	// With trust forward_auth the assertion is read from the auth server's response.
 	verified.Trust = Trust{Mode: TrustForwardAuth}
-	asked := mustNew(t, verified)
+	forwardAuth := mustNew(t, verified)
 	r = request(`{"email":"evil@x.io"}`)
-	r.Placeholders = answered("auth:9000", want.header, want.payload)
-	wantUser(t, asked, r, "a@x.io")
+	r.Placeholders = respondedBy("auth:9000", want.header, want.payload)
+	wantUser(t, forwardAuth, r, "a@x.io")
 	r = request(want.payload)
-	r.Placeholders = answered("auth:9000")
-	wantRejection(t, asked, r, ErrNoResponseHeader)
+	r.Placeholders = respondedBy("auth:9000")
+	wantRejection(t, forwardAuth, r, ErrNoResponseHeader)
 }
 
 // firstRejection returns the rejection of a payload to which email_verified is added:

@@ -47,128 +47,128 @@ func (r *Rejection) Error() string { return string(r.Reason) + ": " + r.Hint }
 var (
 	// ErrNoAuthentication: no authentication ran before this handler, probably because
 	// of a wrong order of directives.
-	ErrNoAuthentication = &Rejection{ReasonMissing, "no authentication ran before this handler: if it is inside a handle or route, the token directive belongs there too"}
+	ErrNoAuthentication = &Rejection{ReasonMissing, "no authentication ran before this handler: if the authentication is inside a handle or route block, move the token directive into the same block"}
 	// ErrNotOfUser: an authentication ran, but did not set the placeholder.
-	ErrNoUserPlaceholder = &Rejection{ReasonMissing, "the authentication before this handler does not set the placeholder that the option email names"}
+	ErrNoUserPlaceholder = &Rejection{ReasonMissing, "the authentication does not set the placeholder of the option email"}
 	// ErrNoForwardAuth: no auth server was called before this handler, probably because
 	// of a wrong order of directives.
-	ErrNoForwardAuth = &Rejection{ReasonMissing, "no forward_auth ran before this handler: if it is inside a handle or route, the token directive belongs there too"}
+	ErrNoForwardAuth = &Rejection{ReasonMissing, "no forward_auth ran before this handler: if forward_auth is inside a handle or route block, move the token directive into the same block"}
 	// ErrNotAnswered: the auth server's response does not have the header.
-	ErrNoResponseHeader = &Rejection{ReasonMissing, "the auth server's answer is without the header that the option email names"}
+	ErrNoResponseHeader = &Rejection{ReasonMissing, "the auth server's response does not have the header of the option email"}
 	// ErrNoHeader: the request does not have the header.
-	ErrNoHeader = &Rejection{ReasonMissing, "the request is without the header that the option email names"}
+	ErrNoHeader = &Rejection{ReasonMissing, "the request does not have the header of the option email"}
 	// ErrUnset: the placeholder is unset.
-	ErrUnset = &Rejection{ReasonMissing, "nothing set the placeholder that the option email names before this handler"}
+	ErrUnset = &Rejection{ReasonMissing, "the placeholder of the option email is not set: set it before this handler runs"}
 	// ErrEmpty: the source exists, but is empty.
-	ErrEmpty = &Rejection{ReasonMissing, "the source that the option email names is empty"}
+	ErrEmpty = &Rejection{ReasonMissing, "the source of the option email is empty"}
 )
 
 // Rejections because of the value.
 var (
 	// ErrHeaderTwice: the request has the header more than once.
-	ErrDuplicateHeader = &Rejection{ReasonAmbiguous, "the header that the option email names stands in the request more than once: let the proxy replace it instead of adding to it"}
+	ErrDuplicateHeader = &Rejection{ReasonAmbiguous, "the request has the header of the option email more than once: configure the proxy to replace the header instead of adding another one"}
 	// ErrDuplicateResponseHeader: the auth server's response has the header more than
 	// once.
-	ErrDuplicateResponseHeader = &Rejection{ReasonAmbiguous, "the auth server's response has the header that the option email names more than once"}
+	ErrDuplicateResponseHeader = &Rejection{ReasonAmbiguous, "the auth server's response has the header of the option email more than once"}
 	// ErrNotText: the value is a number, a list of several, or the like.
-	ErrNotText = &Rejection{ReasonInvalid, "the source that the option email names is neither a text nor a list of exactly one"}
+	ErrNotText = &Rejection{ReasonInvalid, "the source of the option email is neither a string nor a list of exactly one string"}
 	// ErrNotID: the value is not a valid id.
-	ErrNotID = &Rejection{ReasonInvalid, "the source that the option user_id names does not hold one id: a text, or a list of exactly one, or in JSON an integer; of at most 256 bytes, in UTF-8, without control characters; and not what stands for nobody, such as (null), undefined, a dash, or the braces of a placeholder"}
+	ErrNotID = &Rejection{ReasonInvalid, "the source of the option user_id is not a valid user ID: it must be a string, a list of exactly one string, or an integer in JSON, with at most 256 bytes of UTF-8 and without control characters; (null), null, undefined, None, nil, a dash and unreplaced placeholders are rejected"}
 	// ErrIDJoined: the header may be several headers joined by commas.
-	ErrJoinedID = &Rejection{ReasonAmbiguous, "the header that the option user_id names has a comma in it, as if it were several lines joined: let the proxy or the auth server send one; an id that has a comma itself can come through a map"}
+	ErrJoinedID = &Rejection{ReasonAmbiguous, "the header of the option user_id contains a comma, so it may be several headers joined: configure the proxy or the auth server to send one header; if IDs contain commas, read them through map"}
 	// ErrNotAddress: the value is not one plain address.
-	ErrNotAddress = &Rejection{ReasonInvalid, "the source that the option email names does not hold one plain address (name@domain, nothing around it, not a list)"}
-	// ErrEmailUnverified: the verified source does not say yes.
-	ErrEmailUnverified = &Rejection{ReasonEmailUnverified, "the source that the option verified names does not say true, 1, yes or on"}
+	ErrNotAddress = &Rejection{ReasonInvalid, "the source of the option email is not a single email address (name@domain, without a display name, not a list)"}
+	// ErrEmailUnverified: the verified source does not confirm the address.
+	ErrEmailUnverified = &Rejection{ReasonEmailUnverified, "the source of the option verified is not true, 1, yes or on"}
 	// ErrEmailDenied: the document that contains the address says that it is not
 	// verified.
-	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the document that the address stands in says itself that it is not verified (email_verified, verified or the like)"}
+	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the document that contains the email address marks it as not verified (email_verified, verified or similar)"}
 	// ErrDomainNotAllowed: the domain is not in the option domains.
-	ErrDomainNotAllowed = &Rejection{ReasonDomainNotAllowed, "the option domains does not list the address's domain"}
+	ErrDomainNotAllowed = &Rejection{ReasonDomainNotAllowed, "the domain of the email address is not in the option domains"}
 )
 
 // Rejections because the sender of a value is not trusted.
 var (
 	// ErrUntrustedPeer: the request does not come from a trusted proxy.
-	ErrUntrustedPeer = &Rejection{ReasonUntrusted, "the request does not come directly from a proxy of the option trust proxies (or, if that has no ranges, of the server's trusted_proxies: are they set?)"}
+	ErrUntrustedPeer = &Rejection{ReasonUntrusted, "the request does not come directly from a trusted proxy: check the ranges of the option trust proxies, or, if it has no ranges, the server's trusted_proxies"}
 	// ErrEarlyData: the peer's address is not proven yet.
-	ErrEarlyData = &Rejection{ReasonUntrusted, "the option trust proxies believes no request that came before the end of the TLS handshake (early data)"}
+	ErrEarlyData = &Rejection{ReasonUntrusted, "the request arrived before the TLS handshake finished (early data): the option trust proxies does not trust such requests"}
 	// ErrTemplateInclude: the request comes from a template on this server.
-	ErrTemplateInclude = &Rejection{ReasonUntrusted, "the request comes from httpInclude in a template of this server, which passes on the headers of whoever asked for the page: the option trust proxies does not trust it"}
+	ErrTemplateInclude = &Rejection{ReasonUntrusted, "the request comes from httpInclude in a template of this server, with the headers of the client that requested the page: the option trust proxies does not trust such requests"}
 	// ErrAuthStatus: the last proxy's response has no 2xx status, so the auth server did
 	// not accept the request.
 	ErrAuthStatus = &Rejection{ReasonMissing, "the response of the last forward_auth before this handler does not have a 2xx status: the auth server did not accept the request"}
 	// ErrWrongUpstream: the last proxy called another upstream than the auth server.
-	ErrWrongUpstream = &Rejection{ReasonUntrusted, "the last forward_auth or reverse_proxy before this handler did not ask the upstream that the option trust forward_auth names"}
+	ErrWrongUpstream = &Rejection{ReasonUntrusted, "the last forward_auth or reverse_proxy before this handler called another upstream than the one in the option trust forward_auth"}
 	// ErrUnverifiedCertificate: there is no client certificate, or its chain was not
 	// verified.
-	ErrUnverifiedCertificate = &Rejection{ReasonUntrusted, "no client certificate was verified on this connection: set the mode of client_auth to verify_if_given or require_and_verify, with a trust pool"}
+	ErrUnverifiedCertificate = &Rejection{ReasonUntrusted, "the connection has no verified client certificate: set the mode of client_auth to verify_if_given or require_and_verify, with a trust pool"}
 )
 
 // Rejections of a signed assertion. They occur before any of its claims is used.
 var (
 	// ErrAssertionMalformed: the value is not a signed token (JWS, compact form).
-	ErrAssertionMalformed = &Rejection{ReasonInvalid, "the header that the option verify reads does not hold one signed token"}
+	ErrAssertionMalformed = &Rejection{ReasonInvalid, "the header of the signed assertion (option verify) is not a single signed token (JWT)"}
 	// ErrAssertionAlgorithm: its signature algorithm is not accepted.
-	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the assertion is not signed by an algorithm that the option verify accepts: none and shared secrets (HS256) never are"}
+	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the signature algorithm of the assertion is not accepted (option verify); none and algorithms with a shared secret (HS256) are never accepted"}
 	// ErrAssertionKey: the key server does not list its key.
-	ErrAssertionKey = &Rejection{ReasonInvalid, "the assertion is signed by a key that the option jwks does not list"}
+	ErrAssertionKey = &Rejection{ReasonInvalid, "the JWKS (option jwks) does not contain the key that signed the assertion"}
 	// ErrKeysThrottled: its key is unknown, and the rate limit for fetching unknown
 	// keys is exceeded.
-	ErrKeysRateLimited = &Rejection{ReasonUnavailable, "the assertion is signed by a key that is not known, and the key server was asked for too many of those just now"}
+	ErrKeysRateLimited = &Rejection{ReasonUnavailable, "the key ID of the assertion is unknown, and the rate limit for fetching unknown keys is exceeded"}
 	// ErrKeysUnavailable: no keys could be fetched yet.
-	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "the assertion cannot be verified: the keys of the option jwks could not be fetched"}
+	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "cannot verify the assertion: the JWKS (option jwks) could not be fetched"}
 	// ErrAssertionSignature: its signature is wrong.
-	ErrAssertionSignature = &Rejection{ReasonInvalid, "the assertion's signature is wrong"}
+	ErrAssertionSignature = &Rejection{ReasonInvalid, "the signature of the assertion is invalid"}
 	// ErrAssertionExpired: it has expired, or has no valid expiry (exp).
-	ErrAssertionExpired = &Rejection{ReasonInvalid, "the assertion has expired, or has no exp: look at this server's clock"}
+	ErrAssertionExpired = &Rejection{ReasonInvalid, "the assertion has expired, or has no claim exp: check for clock skew on this server"}
 	// ErrAssertionEarly: it is not valid yet.
-	ErrAssertionNotYetValid = &Rejection{ReasonInvalid, "the assertion is of the future: look at this server's clock"}
+	ErrAssertionNotYetValid = &Rejection{ReasonInvalid, "the assertion is not valid yet (nbf or iat is in the future): check for clock skew on this server"}
 	// ErrAssertionIssuer: it has another issuer.
-	ErrAssertionIssuer = &Rejection{ReasonInvalid, "the assertion is not of the option issuer"}
+	ErrAssertionIssuer = &Rejection{ReasonInvalid, "the issuer of the assertion (iss) is not the one in the option issuer"}
 	// ErrAssertionAudience: it is for another audience.
-	ErrAssertionAudience = &Rejection{ReasonInvalid, "the assertion is not for the option audience"}
+	ErrAssertionAudience = &Rejection{ReasonInvalid, "the audience of the assertion (aud) is not in the option audience"}
 	// ErrAssertionSigner: another load balancer signed it.
-	ErrAssertionSigner = &Rejection{ReasonInvalid, "the assertion is not signed by the load balancer that the option signer names"}
+	ErrAssertionSigner = &Rejection{ReasonInvalid, "the signer of the assertion is not a load balancer in the option signer"}
 )
 
 // Rejections because of a document: the payload of an assertion, a header with JSON, or
 // an application's response.
 var (
 	// ErrNotDocument: the header does not contain JSON.
-	ErrNotDocument = &Rejection{ReasonInvalid, "the header that the option email names holds no JSON, base64 of JSON or token, or it has a member twice"}
+	ErrNotDocument = &Rejection{ReasonInvalid, "the header of the option email is not JSON, base64 of JSON or a token, or it has a duplicate member"}
 	// ErrSeveral: the path leads into a list with more than one element.
-	ErrMultipleValues = &Rejection{ReasonAmbiguous, "the path of the option email goes into a list of several, of which anyone may be the caller: name a route or a claim that is about the caller alone"}
+	ErrMultipleValues = &Rejection{ReasonAmbiguous, "the path of the option email leads into a list of several elements, which may be other users: use a route or a claim that contains only the current user"}
 	// ErrNotClaimed: the document has no value at the path.
-	ErrNoClaim = &Rejection{ReasonMissing, "what the option email reads has no value at that path"}
+	ErrNoClaim = &Rejection{ReasonMissing, "the document of the option email has no value at the configured path"}
 )
 
 // Rejections of the option userinfo.
 var (
 	// ErrNoSession: the request has none of the headers to forward, so the application
 	// is not called.
-	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so nobody is signed in"}
+	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so the user is not signed in"}
 	// ErrNotSignedIn: the application responded with 401 or 403.
-	ErrUnauthenticated = &Rejection{ReasonMissing, "the application of the option userinfo says that nobody is signed in"}
+	ErrUnauthenticated = &Rejection{ReasonMissing, "the application (option userinfo) responded with 401: the user is not signed in"}
 	// ErrForbidden: the application responded with 403.
-	ErrForbidden = &Rejection{ReasonForbidden, "the application of the option userinfo denied access (403)"}
+	ErrForbidden = &Rejection{ReasonForbidden, "the application (option userinfo) denied access (403)"}
 	// ErrUserinfoBusy: too many requests wait for the application.
-	ErrUserinfoBusy = &Rejection{ReasonUnavailable, "too many requests wait for the application of the option userinfo; see the option max_waiting"}
+	ErrUserinfoBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the application (option userinfo); see the option max_waiting"}
 	// ErrUserinfoUnavailable: the application did not respond, or its response is not a
 	// 200 with JSON.
-	ErrUserinfoUnavailable = &Rejection{ReasonUnavailable, "the application did not answer the option userinfo with a 200 and JSON, in time"}
+	ErrUserinfoUnavailable = &Rejection{ReasonUnavailable, "the application (option userinfo) did not respond with status 200 and JSON before the timeout"}
 )
 
 // Rejections of the option auth_server.
 var (
 	// ErrAuthServerDenied: the auth server responded with 401 or a redirect.
-	ErrAuthServerDenied = &Rejection{ReasonMissing, "the auth server of the option auth_server rejected the credentials of the request (401 or a redirect to its login page)"}
+	ErrAuthServerDenied = &Rejection{ReasonMissing, "the auth server (option auth_server) rejected the credentials of the request (401 or a redirect to its login page)"}
 	// ErrAuthServerForbidden: the auth server responded with 403.
-	ErrAuthServerForbidden = &Rejection{ReasonForbidden, "the auth server of the option auth_server denied access (403)"}
+	ErrAuthServerForbidden = &Rejection{ReasonForbidden, "the auth server (option auth_server) denied access (403)"}
 	// ErrAuthServerBusy: too many requests wait for the auth server.
-	ErrAuthServerBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the auth server of the option auth_server; see the option max_waiting"}
+	ErrAuthServerBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the auth server (option auth_server); see the option max_waiting"}
 	// ErrAuthServerUnavailable: the auth server did not respond, or with another status.
-	ErrAuthServerUnavailable = &Rejection{ReasonUnavailable, "the auth server of the option auth_server did not respond in time, or with an unexpected status"}
+	ErrAuthServerUnavailable = &Rejection{ReasonUnavailable, "the auth server (option auth_server) did not respond in time, or with an unexpected status"}
 )
 
 // IsInvalidToken reports whether the request has a token that could not be verified
@@ -182,20 +182,20 @@ func (r *Rejection) IsInvalidToken() bool {
 	return false
 }
 
-// userIDVariants maps the rejections that name the option email to their variants for the option
-// user_id.
+// userIDVariants maps the rejections that name the option email to their variants for the
+// option user_id.
 var userIDVariants = func() map[*Rejection]*Rejection {
-	twins := map[*Rejection]*Rejection{ErrNotText: ErrNotID, ErrNotAddress: ErrNotID}
+	variants := map[*Rejection]*Rejection{ErrNotText: ErrNotID, ErrNotAddress: ErrNotID}
 	for _, r := range []*Rejection{ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrDuplicateResponseHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim} {
-		twins[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option user_id")}
+		variants[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option user_id")}
 	}
-	return twins
+	return variants
 }()
 
 // ofID returns the variant of r for the option user_id, or r if it has none.
 func (r *Rejection) forUserID() *Rejection {
-	if twin := userIDVariants[r]; twin != nil {
-		return twin
+	if variant := userIDVariants[r]; variant != nil {
+		return variant
 	}
 	return r
 }

@@ -51,12 +51,12 @@ func parseSource(s presets.Source) (source, error) {
 	return source{location: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First}, err
 }
 
-func parsePaths(written []string) ([]claims.Path, error) {
+func parsePaths(texts []string) ([]claims.Path, error) {
 	var paths []claims.Path
-	for _, w := range written {
-		p, err := claims.ParsePath(w)
+	for _, text := range texts {
+		p, err := claims.ParsePath(text)
 		if err != nil {
-			return nil, fmt.Errorf("path %q: %w", w, err)
+			return nil, fmt.Errorf("path %q: %w", text, err)
 		}
 		paths = append(paths, p)
 	}
@@ -75,54 +75,54 @@ const (
 // caddyVars are the variables that Caddy sets on every request. None identifies a user.
 var caddyVars = map[string]bool{"client_ip": true, "trusted_proxy": true, "uuid": true, "start_time": true, "root": true}
 
-// invalidSources explains, by prefix, why a placeholder cannot be a source. The first match
-// is used.
-var invalidSources = [...]struct{ prefix, why string }{
-	{"http.auth.candidate.", "is a user whom no authentication accepted: write one such as {http.auth.user.id}"},
-	{"http.auth.", "is not what an authentication says of a user: write one such as {http.auth.user.id}"},
-	{"http.request.uri", "is written by the client: " + validSources},
-	{"http.request.orig_uri", "is written by the client: " + validSources},
-	{"http.request.cookie.", "is written by the client: " + validSources},
-	{"http.request.body", "is written by the client: " + validSources},
-	{"http.request.tls.", "says nothing of the client's certificate: write one such as {http.request.tls.client.san.emails}"},
-	{"http.request.", "does not say who the user is: " + validSources},
-	{"http.reverse_proxy.", "is not what an auth server says of a user: write one such as {http.reverse_proxy.header.Remote-Email}"},
-	{"http.regexp.", "is cut out of something else, perhaps by the client's doing: let a map put it into a name without a dot, such as {user_email}"},
-	{"http.vars.", "is Caddy's own variable: " + validSources},
-	{"header.", "is no placeholder: write the header's name alone, with a line \"trust\""},
-	{"vars.", "is no placeholder: write it out, such as {http.vars.user_email}"},
-	{"rp.", "is no placeholder: write it out, such as {http.reverse_proxy.header.Remote-Email}"},
-	{"query.", "is written by the client: " + validSources},
-	{"cookie.", "is written by the client: " + validSources},
+// invalidSources explains, by prefix, why a placeholder cannot be a source. The first
+// match is used.
+var invalidSources = [...]struct{ prefix, reason string }{
+	{"http.auth.candidate.", "is a user who is not authenticated: use a placeholder such as {http.auth.user.id}"},
+	{"http.auth.", "is not a property of the authenticated user: use a placeholder such as {http.auth.user.id}"},
+	{"http.request.uri", "is set by the client: " + validSources},
+	{"http.request.orig_uri", "is set by the client: " + validSources},
+	{"http.request.cookie.", "is set by the client: " + validSources},
+	{"http.request.body", "is set by the client: " + validSources},
+	{"http.request.tls.", "is not a property of the client certificate: use a placeholder such as {http.request.tls.client.san.emails}"},
+	{"http.request.", "does not identify the user: " + validSources},
+	{"http.reverse_proxy.", "is not a header of the auth server's response: use a placeholder such as {http.reverse_proxy.header.Remote-Email}"},
+	{"http.regexp.", "is a match of a regular expression, whose text may come from the client: copy it with map to a placeholder without a dot, such as {user_email}"},
+	{"http.vars.", "is one of Caddy's own variables: " + validSources},
+	{"header.", "is a Caddyfile shorthand: write the name of the header without braces, and set the option trust"},
+	{"vars.", "is a Caddyfile shorthand: write it in full, such as {http.vars.user_email}"},
+	{"rp.", "is a Caddyfile shorthand: write it in full, such as {http.reverse_proxy.header.Remote-Email}"},
+	{"query.", "is set by the client: " + validSources},
+	{"cookie.", "is set by the client: " + validSources},
 	{"env.", "is the same for every user: " + validSources},
 	{"file.", "is the same for every user: " + validSources},
 	{"system.", "is the same for every user: " + validSources},
 	{"time.", "is the same for every user: " + validSources},
 }
 
-const validSources = "write a placeholder of the authentication such as {http.auth.user.id}, the output of a map such as {user_email}, or the name of a header with a line \"trust\""
+const validSources = "use a placeholder of the authentication such as {http.auth.user.id}, the output of map such as {user_email}, or a header name together with the option trust"
 
 // parseLocation parses the name of a header, or a placeholder in braces.
-func parseLocation(written string) (location, error) {
-	inner, opened := strings.CutPrefix(written, "{")
+func parseLocation(text string) (location, error) {
+	inner, opened := strings.CutPrefix(text, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
 	switch {
 	case strings.ContainsAny(inner, "{}") || opened != closed:
-		return location{}, fmt.Errorf("%q is not one placeholder alone: write {placeholder} with nothing around it, or put the text together in a map", written)
+		return location{}, fmt.Errorf("%q is not a single placeholder: write {placeholder} without other text, or combine the text with map", text)
 	case opened:
-		return parsePlaceholder(written, inner)
-	case strings.EqualFold(written, "Host"):
-		return location{}, fmt.Errorf("%s does not say who the user is: %s", written, validSources)
-	case !isToken(written):
-		return location{}, fmt.Errorf("%q is not the name of a header: write one such as Remote-Email, or {placeholder}", written)
+		return parsePlaceholder(text, inner)
+	case strings.EqualFold(text, "Host"):
+		return location{}, fmt.Errorf("%s does not identify the user: %s", text, validSources)
+	case !isToken(text):
+		return location{}, fmt.Errorf("%q is not a header name: write a name such as Remote-Email, or {placeholder}", text)
 	}
-	return location{kindHeader, textproto.CanonicalMIMEHeaderKey(written)}, nil
+	return location{kindHeader, textproto.CanonicalMIMEHeaderKey(text)}, nil
 }
 
-// parsePlaceholder classifies a placeholder. written has its braces, name does not.
-func parsePlaceholder(written, name string) (location, error) {
+// parsePlaceholder classifies a placeholder. text has its braces, name does not.
+func parsePlaceholder(text, name string) (location, error) {
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || name == "" {
-		return location{}, fmt.Errorf("%q is no placeholder: write one such as {http.auth.user.id}", written)
+		return location{}, fmt.Errorf("%q is not a placeholder: write one such as {http.auth.user.id}", text)
 	}
 	if header, ok := strings.CutPrefix(name, requestHeaderPrefix); ok && isToken(header) {
 		return location{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
@@ -139,12 +139,12 @@ func parsePlaceholder(written, name string) (location, error) {
 	case hasName(name, varsPrefix) && !caddyVars[name[len(varsPrefix):]], !strings.Contains(name, "."):
 		return location{kindOperator, name}, nil
 	}
-	for _, r := range invalidSources {
-		if strings.HasPrefix(name, r.prefix) {
-			return location{}, fmt.Errorf("%s %s", written, r.why)
+	for _, s := range invalidSources {
+		if strings.HasPrefix(name, s.prefix) {
+			return location{}, fmt.Errorf("%s %s", text, s.reason)
 		}
 	}
-	return location{}, fmt.Errorf("%s is not known to say who the user is: %s", written, validSources)
+	return location{}, fmt.Errorf("%s is not a known source of the user: %s", text, validSources)
 }
 
 // hasName reports whether name starts with prefix and has more text after it.

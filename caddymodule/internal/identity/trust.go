@@ -14,10 +14,10 @@ import (
 func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	t := c.Trust
 	if t.Upstream != "" && t.Mode != TrustForwardAuth {
-		errs = append(errs, errors.New("trust: only forward_auth takes an upstream: write \"trust forward_auth <upstream>\""))
+		errs = append(errs, errors.New("trust: an upstream is valid with forward_auth only: write \"trust forward_auth <upstream>\""))
 	}
 	if len(t.Ranges) > 0 && t.Mode != TrustProxies {
-		errs = append(errs, errors.New("trust: only proxies takes ranges: write \"trust proxies <ranges>\""))
+		errs = append(errs, errors.New("trust: ranges are valid with proxies only: write \"trust proxies <ranges>\""))
 	}
 	switch t.Mode {
 	case TrustNone:
@@ -45,27 +45,27 @@ func rejectHeaders(options []option, c Config) []error {
 		return nil
 	}
 	verify := ""
-	if row, _ := presets.Find(c.Preset); row.Signed.Email.From != "" && !c.Verify {
-		verify = fmt.Sprintf("; or write \"identity %s { verify { … } }\", on several lines, with %s, to have the layer's signature checked instead", row.Name, row.Verify.Requires())
+	if preset, _ := presets.Find(c.Preset); preset.Signed.Email.From != "" && !c.Verify {
+		verify = fmt.Sprintf("; or, to verify a signature instead, write \"identity %s { verify { … } }\" on several lines, with %s", preset.Name, preset.Verify.Requires())
 	}
-	return []error{fmt.Errorf("%s: a client can send this header itself, so nobody believes it yet: add the line \"trust forward_auth\" if a forward_auth before this directive gets it from an auth server, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's%s", strings.Join(names, ", "), verify)}
+	return []error{fmt.Errorf("%s: a client can forge this request header: add \"trust forward_auth\" if the auth server of a forward_auth before this directive sets the header, or \"trust proxies <ranges>\" if a proxy in front of this server sets it and removes the client's%s", strings.Join(names, ", "), verify)}
 }
 
 // trustForwardAuth changes the sources that are request headers to headers of the auth
 // server's response, so that the request's own headers are never read.
-func (i *Identifier) trustForwardAuth(written string, options []option) []error {
+func (i *Identifier) trustForwardAuth(text string, options []option) []error {
 	for _, o := range options {
 		if o.target.kind == kindHeader {
 			o.target.location = location{kindResponse, responsePrefix + o.target.key}
 		}
 	}
-	if written == "" {
+	if text == "" {
 		return nil
 	}
-	u, err := parseUpstream(written)
+	u, err := parseUpstream(text)
 	if err != nil {
 		// The error does not contain the upstream, because a URL may hold a password.
-		return []error{fmt.Errorf("trust: the upstream of forward_auth %w: write it as in the forward_auth line, such as \"trust forward_auth authelia:9091\"", err)}
+		return []error{fmt.Errorf("trust: the upstream of forward_auth %w: write it as in the forward_auth line, for example \"trust forward_auth authelia:9091\"", err)}
 	}
 	i.upstream = u
 	return nil
@@ -75,7 +75,7 @@ func (i *Identifier) trustForwardAuth(written string, options []option) []error 
 func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
 	for n, p := range ranges {
 		if !p.IsValid() {
-			errs = append(errs, fmt.Errorf("trust: range %d of proxies is not valid: write one such as 10.0.0.0/8", n+1))
+			errs = append(errs, fmt.Errorf("trust: range %d of proxies is invalid: write a range such as 10.0.0.0/8", n+1))
 			continue
 		}
 		i.ranges = append(i.ranges, unmap(p))
@@ -84,31 +84,31 @@ func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
 }
 
 // rejectDroppedHeaders rejects headers that the server drops before any handler runs.
-func rejectDroppedHeaders(options []option, arrives func(string) bool) (errs []error) {
-	if arrives == nil {
-		arrives = func(name string) bool { return !strings.ContainsAny(name, "_.") }
+func rejectDroppedHeaders(options []option, forwardsHeader func(string) bool) (errs []error) {
+	if forwardsHeader == nil {
+		forwardsHeader = func(name string) bool { return !strings.ContainsAny(name, "_.") }
 	}
 	for _, o := range options {
 		kind, name := o.target.kind, o.target.key
-		if kind != kindHeader && kind != kindAssertion || arrives(name) {
+		if kind != kindHeader && kind != kindAssertion || forwardsHeader(name) {
 			continue
 		}
-		remedy := "name it in the server's option expected_underscore_headers"
+		fix := "add it to the server's option expected_underscore_headers, or configure the proxy to send a name with hyphens"
 		switch {
 		case !strings.ContainsAny(name, "_."):
-			remedy = "its options expected_underscore_headers and expected_dot_headers name another spelling, which is the one to read"
+			fix = "read the spelling in the server's options expected_underscore_headers and expected_dot_headers instead"
 		case strings.ContainsRune(name, '_') && strings.ContainsRune(name, '.'):
-			remedy += ", in full"
+			fix = "add its full name to the server's option expected_underscore_headers, or configure the proxy to send a name with hyphens"
 		case !strings.ContainsRune(name, '_'):
-			remedy = "name it in the server's option expected_dot_headers"
+			fix = "add it to the server's option expected_dot_headers, or configure the proxy to send a name with hyphens"
 		}
-		errs = append(errs, fmt.Errorf("%s: the server drops the request header %s before it gets here: %s, or let the proxy send a name with hyphens", o.name, name, remedy))
+		errs = append(errs, fmt.Errorf("%s: Caddy drops the request header %s before any handler runs: %s", o.name, name, fix))
 	}
 	return errs
 }
 
-// UsesTrustedProxies reports whether Identify uses Request.TrustedProxy: there are no ranges of
-// its own.
+// UsesTrustedProxies reports whether Identify uses Request.TrustedProxy: there are no
+// ranges of its own.
 func (i *Identifier) UsesTrustedProxies() bool { return len(i.ranges) == 0 }
 
 // unmap converts a range of IPv4-mapped IPv6 addresses to the IPv4 range, because peers

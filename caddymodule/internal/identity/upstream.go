@@ -46,19 +46,19 @@ func (u upstream) matches(value any, want string) bool {
 func parseUpstream(s string) (upstream, error) {
 	switch network, rest, found := strings.Cut(s, "/"); {
 	case strings.ContainsAny(s, "{} \t\r\n"):
-		return upstream{}, errors.New("holds a placeholder or a space")
+		return upstream{}, errors.New("must not contain a placeholder or a space")
 	case strings.Contains(s, "://"):
 		return parseURLUpstream(s)
 	case found && (network == "unix" || network == "unix+h2c"):
 		if rest == "" {
-			return upstream{}, errors.New("has no path behind unix/")
+			return upstream{}, errors.New("must have a path after unix/")
 		}
 		// Caddy dials unix+h2c as unix.
 		return upstream{hostport: rest, address: "unix/" + rest, exact: true}, nil
 	case found && (network == "tcp" || network == "tcp4" || network == "tcp6"):
 		return parseHostPort(network, rest)
 	case found:
-		return upstream{}, errors.New("has a path, or a network that is neither tcp nor unix")
+		return upstream{}, errors.New("must not have a path, and its network must be tcp or unix")
 	default:
 		return parseHostPort("tcp", s)
 	}
@@ -70,11 +70,11 @@ func parseURLUpstream(s string) (upstream, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return upstream{}, errors.New("is no URL")
+		return upstream{}, errors.New("is not a URL")
 	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#"):
-		return upstream{}, errors.New("is more than scheme, host and port")
+		return upstream{}, errors.New("must have only a scheme, a host and a port")
 	case u.Hostname() == "":
-		return upstream{}, errors.New("has no host")
+		return upstream{}, errors.New("must have a host")
 	}
 	port := u.Port()
 	switch u.Scheme {
@@ -87,7 +87,7 @@ func parseURLUpstream(s string) (upstream, error) {
 			port = "443"
 		}
 	default:
-		return upstream{}, errors.New("has a scheme other than http, https and h2c")
+		return upstream{}, errors.New("must have the scheme http, https or h2c")
 	}
 	return joinHostPort("tcp", u.Hostname(), port)
 }
@@ -101,7 +101,7 @@ func parseHostPort(network, s string) (upstream, error) {
 			host = strings.TrimSuffix(bare, "]")
 		}
 		if host == "" {
-			return upstream{}, errors.New("has no host")
+			return upstream{}, errors.New("must have a host")
 		}
 	}
 	return joinHostPort(network, host, port)
@@ -111,10 +111,10 @@ func parseHostPort(network, s string) (upstream, error) {
 func joinHostPort(network, host, port string) (upstream, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return upstream{}, errors.New("does not have one port from 1 to 65535")
+		return upstream{}, errors.New("must have a single port from 1 to 65535")
 	}
 	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, ":/@?#[]%,") {
-		return upstream{}, errors.New("has a host that is neither a name nor an IP address")
+		return upstream{}, errors.New("must have a name or an IP address as its host")
 	}
 	hostport := string(appendLower(nil, net.JoinHostPort(host, strconv.FormatUint(n, 10))))
 	return upstream{hostport: hostport, address: network + "/" + hostport}, nil

@@ -17,7 +17,7 @@ type UserinfoConfig struct {
 	ByID bool
 	// Client calls the application.
 	Client UserinfoClient
-	// Forwards are the canonical names of the request headers that Asker forwards.
+	// Forwards are the canonical names of the request headers that Client forwards.
 	Forwards []string
 	// Paths in the application's response. Empty: the value is not read.
 	Email, UserID, Name, FirstName, LastName, Verified string
@@ -32,9 +32,9 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 	var errs []error
 	switch {
 	case c.ByID && c.UserID == "":
-		errs = append(errs, errors.New("user_id: userinfo needs the path of the user's id in the application's answer: write one such as \"user_id user.id\""))
+		errs = append(errs, errors.New("user_id: is required: write the path of the user ID in the application's response, for example \"user_id user.id\""))
 	case !c.ByID && c.Email == "":
-		errs = append(errs, errors.New("email: userinfo needs the path of the address in the application's answer: write one such as \"email user.email\""))
+		errs = append(errs, errors.New("email: is required: write the path of the email address in the application's response, for example \"email user.email\""))
 	}
 	at := func(path string) presets.Source {
 		if path == "" {
@@ -42,10 +42,10 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 		}
 		return presets.Source{Paths: []string{path}}
 	}
-	written := presets.Sources{
+	sources := presets.Sources{
 		Email: at(c.Email), UserID: at(c.UserID), Name: at(c.Name), FirstName: at(c.FirstName), LastName: at(c.LastName), Verified: at(c.Verified),
 	}
-	for _, o := range i.sources(written) {
+	for _, o := range i.sources(sources) {
 		if o.configured.Paths == nil {
 			continue
 		}
@@ -56,15 +56,15 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 		*o.target = source{location: location{kind: kindApplication}, paths: paths}
 	}
 	errs = append(errs, i.setDomains(c.Domains)...)
-	errs = append(errs, i.setRequireAddress(written, len(c.Domains) > 0)...)
+	errs = append(errs, i.setRequireAddress(sources, len(c.Domains) > 0)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	i.precompute(written)
+	i.precompute(sources)
 	return i, nil
 }
 
-// Asker gets the user of a request from the application.
+// UserinfoClient gets the user of a request from the application.
 type UserinfoClient interface {
 	// Fetch returns the application's response about the user of these request headers.
 	// Its error is always a *Rejection.

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
 
-// application is an Asker with a fixed response.
+// application is a UserinfoClient with a fixed response.
 type application struct {
 	response string
 	err      error
@@ -75,7 +75,7 @@ func TestUserinfo(t *testing.T) {
 		}
 		_, _ = i.Names(context.Background(), r)
 		if app.calls != 1 {
-			t.Errorf("the application was asked %d times", app.calls)
+			t.Errorf("%d calls of the application", app.calls)
 		}
 	}
 	for err, want := range map[error]*Rejection{ErrUnauthenticated: ErrUnauthenticated, ErrNoCredentials: ErrNoCredentials, errors.New("odd"): ErrUserinfoUnavailable} {
@@ -97,11 +97,11 @@ func TestUserinfoVerified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for answer, want := range map[string]*Rejection{
+	for response, want := range map[string]*Rejection{
 		`true`: nil, `"yes"`: nil, `1`: nil, `[true]`: ErrEmailUnverified, `["true"]`: nil,
 		`false`: ErrEmailUnverified, `0`: ErrEmailUnverified, `2`: ErrEmailUnverified, `null`: ErrEmailUnverified, `"2026-01-01"`: ErrEmailUnverified,
 	} {
-		app.response = `{"email":"a@x.io","confirmed":` + answer + `}`
+		app.response = `{"email":"a@x.io","confirmed":` + response + `}`
 		if want == nil {
 			wantUser(t, i, withPlaceholders(nil), "a@x.io")
 		} else {

@@ -97,7 +97,7 @@ func TestRealNamesMojibake(t *testing.T) {
 				t.Errorf("%q, sent as %q, became %q", name, once, got)
 			}
 			if got := UTF8.Decode(once); got != sanitize(once) {
-				t.Errorf("%q became %q without being asked to", once, got)
+				t.Errorf("%q was changed to %q", once, got)
 			}
 		}
 	}

@@ -48,7 +48,7 @@ type Client struct {
 // caller must not change the slice.
 func (c *Client) Forwards() []string { return c.forward }
 
-// Fetch implements identity.Asker. Without credentials in header, it returns
+// Fetch implements identity.UserinfoClient. Without credentials in header, it returns
 // identity.ErrNoSession and does not call the application.
 func (c *Client) Fetch(ctx context.Context, host string, header http.Header) (claims.Document, error) {
 	if !c.hasCredentials(host, header) {
@@ -60,13 +60,13 @@ func (c *Client) Fetch(ctx context.Context, host string, header http.Header) (cl
 	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	a, err := c.get(limited, c.request(host, header))
-	if a.isUnauthenticated() {
+	resp, err := c.get(limited, c.request(host, header))
+	if resp.isUnauthenticated() {
 		return claims.Document{}, identity.ErrUnauthenticated
 	}
 	var d claims.Document
 	if err == nil {
-		d, err = a.read()
+		d, err = resp.read()
 	}
 	if err != nil {
 		// If the client canceled the request, the error is not about the application.
@@ -78,8 +78,8 @@ func (c *Client) Fetch(ctx context.Context, host string, header http.Header) (cl
 	return d, nil
 }
 
-// hasCredentials reports whether a request has a header to forward, and all of them can be
-// sent. A request with an invalid value is treated as having none: most servers have
+// hasCredentials reports whether a request has a header to forward, and all of them can
+// be sent. A request with an invalid value is treated as having none: most servers have
 // already rejected it, and the application is not the cause.
 func (c *Client) hasCredentials(host string, header http.Header) bool {
 	if c.host && !isValidHost(host) {
@@ -107,7 +107,7 @@ func (c *Client) get(ctx context.Context, req *http.Request) (response, error) {
 	defer span.End()
 	resp, err := c.http.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		span.Fail("no answer")
+		span.Fail("no response")
 		return response{}, redactError(ctx, err)
 	}
 	defer resp.Body.Close()
@@ -175,7 +175,7 @@ func isValidHost(host string) bool {
 }
 
 // errTimedOut means that the application did not respond before the timeout.
-var errTimedOut = errors.New("no answer in time")
+var errTimedOut = errors.New("timed out waiting for the response")
 
 // redactError converts an error of a call to one that is safe to log.
 func redactError(ctx context.Context, err error) error {

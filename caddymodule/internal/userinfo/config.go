@@ -37,13 +37,13 @@ type Config struct {
 // Errors of the configuration. They do not contain the URL, because it may contain a
 // secret.
 var (
-	errURL            = errors.New("userinfo: not a URL: write one such as http://127.0.0.1:3000/me")
-	errScheme         = errors.New("userinfo: the URL must begin with http:// or https://: write one such as http://127.0.0.1:3000/me")
-	errHost           = errors.New("userinfo: the URL has no host, or a port that there is not: write one such as http://127.0.0.1:3000/me")
-	errUserInfo       = errors.New("userinfo: the URL has a user or a password in it: leave out what stands before the @; the application is asked with the headers of the request, those of the option forward_headers")
-	errFragment       = errors.New("userinfo: the URL has a fragment, which is never sent: leave out what stands from the # on")
-	errNoCredentials  = errors.New("forward_headers: none of these headers says who is asking: write those that do, such as Authorization or Cookie")
-	errInvalidTimeout = errors.New("timeout: it must be positive")
+	errURL            = errors.New("userinfo: is not a URL: write one such as http://127.0.0.1:3000/me")
+	errScheme         = errors.New("userinfo: must begin with http:// or https://: write a URL such as http://127.0.0.1:3000/me")
+	errHost           = errors.New("userinfo: the URL has no host or an invalid port: write a URL such as http://127.0.0.1:3000/me")
+	errUserInfo       = errors.New("userinfo: the URL must not contain a user or a password: remove the text before the @; the application receives the credentials of the request (option forward_headers)")
+	errFragment       = errors.New("userinfo: the URL must not contain a fragment: remove the # and the text after it")
+	errNoCredentials  = errors.New("forward_headers: must contain a header with credentials, such as Authorization or Cookie")
+	errInvalidTimeout = errors.New("timeout: must be positive")
 )
 
 // New returns the Client that cfg describes. The error joins all problems, each with
@@ -66,17 +66,17 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-func (c *Client) setURL(written string) error {
-	if !hasScheme(written) {
+func (c *Client) setURL(rawURL string) error {
+	if !hasScheme(rawURL) {
 		return errScheme
 	}
-	u, err := url.Parse(written)
+	u, err := url.Parse(rawURL)
 	switch {
 	case err != nil:
 		return errURL // err is not returned, because it quotes the URL
 	case u.User != nil:
 		return errUserInfo
-	case strings.Contains(written, "#"):
+	case strings.Contains(rawURL, "#"):
 		return errFragment
 	case u.Hostname() == "" || !isPort(u.Port()):
 		return errHost
@@ -85,9 +85,9 @@ func (c *Client) setURL(written string) error {
 	return nil
 }
 
-// hasScheme reports whether written begins with http:// or https://.
-func hasScheme(written string) bool {
-	scheme, _, found := strings.Cut(written, "://")
+// hasScheme reports whether rawURL begins with http:// or https://.
+func hasScheme(rawURL string) bool {
+	scheme, _, found := strings.Cut(rawURL, "://")
 	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
@@ -122,9 +122,9 @@ func (c *Client) setForward(names []string) error {
 		case !validName(name):
 			errs = append(errs, fmt.Errorf("forward_headers: %q is not a header name", name))
 		case slices.Contains(hopByHop, key):
-			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it belongs to the connection that the request came on, or to its body", key))
+			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it describes the connection or the body of the client's request", key))
 		case slices.Contains(alteringHeaders, key):
-			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: with it the application may answer something else than a 200 with JSON", key))
+			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it could change the response to something other than status 200 with JSON", key))
 		case key == "Host":
 			c.host = true
 		case !slices.Contains(c.forward, key):

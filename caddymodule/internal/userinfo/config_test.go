@@ -64,8 +64,8 @@ func TestURL(t *testing.T) {
 }
 
 func TestForwardHeaders(t *testing.T) {
-	belongs := " cannot be forwarded: it belongs to the connection that the request came on, or to its body"
-	changes := " cannot be forwarded: with it the application may answer something else than a 200 with JSON"
+	belongs := " cannot be forwarded: it describes the connection or the body of the client's request"
+	changes := " cannot be forwarded: it could change the response to something other than status 200 with JSON"
 	tests := map[string]struct {
 		names []string
 		want  string // canonical names, or the error

@@ -32,14 +32,14 @@ func TestUnavailable(t *testing.T) {
 		want   string
 	}
 	tests := map[string]test{
-		"page":              {200, "<html>" + canaryResponse, "the answer cannot be read: it is not JSON"},
-		"null in a text":    {200, `"null"`, "the answer cannot be read: neither an object nor a list"},
-		"two nulls":         {200, "null null", "the answer cannot be read: more than one JSON value"},
-		"rest":              {200, good + canaryResponse, "the answer cannot be read: more than one JSON value"},
-		"one byte too long": {200, good + strings.Repeat(" ", maxResponse+1-len(good)), "the answer is longer than 256 KiB"},
+		"page":              {200, "<html>" + canaryResponse, "parse response: it is not JSON"},
+		"null in a text":    {200, `"null"`, "parse response: neither an object nor a list"},
+		"two nulls":         {200, "null null", "parse response: more than one JSON value"},
+		"rest":              {200, good + canaryResponse, "parse response: more than one JSON value"},
+		"one byte too long": {200, good + strings.Repeat(" ", maxResponse+1-len(good)), "the response is longer than 256 KiB"},
 	}
 	for _, status := range []int{201, 204, 206, 299, 400, 402, 404, 407, 429, 500, 503, 599} {
-		tests[fmt.Sprint(status)] = test{status, good, fmt.Sprintf("the answer has the status %d", status)}
+		tests[fmt.Sprint(status)] = test{status, good, fmt.Sprintf("unexpected status %d", status)}
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestUnavailable(t *testing.T) {
 			}))
 			wantError(t, c, r, tt.want)
 			if n := calls.Load(); n != 1 {
-				t.Errorf("asked %d times", n)
+				t.Errorf("%d calls, want 1", n)
 			}
 		})
 	}
@@ -71,7 +71,7 @@ func TestRedirect(t *testing.T) {
 			w.Header().Set("Refresh", "0; url="+target)
 			w.WriteHeader(status)
 		}))
-		wantError(t, c, r, fmt.Sprintf("the answer is a redirect (status %d), which is not followed: name a path that answers 401 when nobody is signed in", status))
+		wantError(t, c, r, fmt.Sprintf("unexpected status %d: redirects are not followed; use a path that responds with 401 if the user is not signed in", status))
 	}
 	if n := seen.Load(); n != 0 {
 		t.Errorf("the redirect's target saw %d requests", n)
@@ -86,15 +86,15 @@ func TestCompressedResponse(t *testing.T) {
 	_ = z.Close()
 	for name, body := range map[string]string{"packed": packed.String(), "claims to be": `{"email":"a@x.io"}`} {
 		t.Run(name, func(t *testing.T) {
-			asked := make(chan string, 1)
+			sent := make(chan string, 1)
 			c, r := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, req *http.Request) {
-				asked <- req.Header.Get("Accept-Encoding")
+				sent <- req.Header.Get("Accept-Encoding")
 				w.Header().Set("Content-Encoding", "gzip")
 				_, _ = io.WriteString(w, body)
 			}))
-			wantError(t, c, r, "the answer is compressed, although that was not asked for")
-			if encoding := <-asked; encoding != "" {
-				t.Errorf("asked for %s", encoding)
+			wantError(t, c, r, "the response is compressed, but compression was not requested")
+			if encoding := <-sent; encoding != "" {
+				t.Errorf("sent Accept-Encoding %s", encoding)
 			}
 		})
 	}
@@ -116,11 +116,11 @@ func TestEndless(t *testing.T) {
 		pause  time.Duration
 		want   string // empty: not signed in
 	}{
-		{"slow", 200, " ", 5 * time.Millisecond, "no answer in time"},
-		{"fast", 200, strings.Repeat(" ", 32<<10), 0, "the answer is longer than 256 KiB"},
+		{"slow", 200, " ", 5 * time.Millisecond, "timed out waiting for the response"},
+		{"fast", 200, strings.Repeat(" ", 32<<10), 0, "the response is longer than 256 KiB"},
 		{"slow 401", 401, " ", 5 * time.Millisecond, ""},
 		{"fast 403", 403, strings.Repeat(" ", 32<<10), 0, ""},
-		{"no header", 0, "", time.Hour, "no answer in time"},
+		{"no header", 0, "", time.Hour, "timed out waiting for the response"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, r := newClient(t, testutil.Serve(t, func(w http.ResponseWriter, req *http.Request) {
@@ -156,9 +156,9 @@ func TestEndless(t *testing.T) {
 // TestBrokenConnections checks that a call is not repeated after its connection breaks.
 func TestBrokenConnections(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		answer string
-		want   string // empty: any error
+		name     string
+		response string
+		want     string // empty: any error
 	}{
 		{"closed", "", "the application closed the connection early"},
 		{"not HTTP", canaryResponse + "\r\n\r\n", "the connection broke, or the answer is not HTTP"},
@@ -170,11 +170,11 @@ func TestBrokenConnections(t *testing.T) {
 			var calls atomic.Int32
 			c, r := newClient(t, testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 				calls.Add(1)
-				_, _ = io.WriteString(conn, tt.answer)
+				_, _ = io.WriteString(conn, tt.response)
 			}))
 			wantError(t, c, r, tt.want)
 			if n := calls.Load(); n != 1 {
-				t.Errorf("asked %d times", n)
+				t.Errorf("%d calls, want 1", n)
 			}
 		})
 	}
@@ -186,7 +186,7 @@ func TestSwitchingProtocols(t *testing.T) {
 		_, _ = conn.Read(make([]byte, 1))
 	}))
 	start := time.Now()
-	wantError(t, c, r, "the answer has the status 101")
+	wantError(t, c, r, "unexpected status 101")
 	if d := time.Since(start); d > time.Second {
 		t.Errorf("took %v", d)
 	}
@@ -217,7 +217,7 @@ func TestClientDisconnects(t *testing.T) {
 	wantRejection(t, c, ctx, withCredentials(), identity.ErrUserinfoUnavailable)
 	wantRejection(t, c, ctx, withCredentials(), identity.ErrUserinfoUnavailable) // canceled before the call
 	if errs := r.All(); len(errs) != 0 {
-		t.Errorf("the operator is told: %v", errs)
+		t.Errorf("reported: %v", errs)
 	}
 
 	// A deadline is an error of the application, even if the caller set it.

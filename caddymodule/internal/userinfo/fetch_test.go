@@ -110,7 +110,7 @@ func TestSmuggling(t *testing.T) {
 				t.Errorf("as the host: %v", err)
 			}
 			if errs := r.All(); len(errs) != 0 {
-				t.Errorf("the operator is told: %v", errs)
+				t.Errorf("reported: %v", errs)
 			}
 		})
 	}
@@ -149,7 +149,7 @@ func TestNoCredentials(t *testing.T) {
 			c, r := newClient(t, url, forward("Cookie", "Authorization", "Host"))
 			wantRejection(t, c, t.Context(), h, identity.ErrNoCredentials)
 			if errs := r.All(); len(errs) != 0 {
-				t.Errorf("the operator is told: %v", errs)
+				t.Errorf("reported: %v", errs)
 			}
 		})
 	}
@@ -166,9 +166,9 @@ func TestDocument(t *testing.T) {
 		{"object", `{"user":{"email":"a@x.io"}}`, "user.email", "a@x.io"},
 		{"list", `[{"email":"a@x.io"}]`, "0.email", "a@x.io"},
 		{"white space", " \r\n{\"email\":\"a@x.io\"}\n", "email", "a@x.io"},
-		{"not said", `{}`, "email", "<nil>"},
-		{"nobody", "null", "email", "<nil>"},
-		{"no one", " null\r\n", "0.email", "<nil>"},
+		{"no member", `{}`, "email", "<nil>"},
+		{"null", "null", "email", "<nil>"},
+		{"null, spaces", " null\r\n", "0.email", "<nil>"},
 		{"whole", `{"email":"a@x.io","x":"` + strings.Repeat("x", maxResponse-25) + `"}`, "email", "a@x.io"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestUnauthenticated(t *testing.T) {
 				c, r := newClient(t, testutil.Serve(t, handler))
 				wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUnauthenticated)
 				if errs := r.All(); len(errs) != 0 {
-					t.Errorf("the operator is told: %v", errs)
+					t.Errorf("reported: %v", errs)
 				}
 			})
 		}
@@ -265,7 +265,7 @@ func TestMany(t *testing.T) {
 					return
 				}
 				if got := lookup(t, d, "email"); got != want {
-					t.Errorf("%d: got the answer of %v", n, got)
+					t.Errorf("%d: got the response of %v", n, got)
 				}
 			}
 		})

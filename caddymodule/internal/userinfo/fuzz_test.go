@@ -27,17 +27,17 @@ func FuzzResponse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, status int, encoding string, body []byte) {
-		var told error
-		asked := *c
-		asked.onError = func(err error) { told = err }
-		asked.http = testutil.RoundTripper(func(*http.Request) (*http.Response, error) {
+		var reported error
+		client := *c
+		client.onError = func(err error) { reported = err }
+		client.http = testutil.RoundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{
 				StatusCode: status,
 				Header:     http.Header{"Content-Encoding": {encoding}},
 				Body:       io.NopCloser(bytes.NewReader(body)),
 			}, nil
 		})
-		d, err := asked.Fetch(t.Context(), "", withCredentials())
+		d, err := client.Fetch(t.Context(), "", withCredentials())
 		switch err {
 		case nil:
 			var root any
@@ -48,7 +48,7 @@ func FuzzResponse(f *testing.F) {
 			case map[string]any, []any:
 			case nil:
 				if !isEmpty(d) {
-					t.Fatal("null says something")
+					t.Fatal("the document of null is not empty")
 				}
 			default:
 				t.Fatalf("a document from %q", body)
@@ -58,17 +58,17 @@ func FuzzResponse(f *testing.F) {
 				t.Fatal(status)
 			}
 		case identity.ErrUserinfoUnavailable:
-			if told == nil {
-				t.Fatal("the operator is not told")
+			if reported == nil {
+				t.Fatal("no error was reported")
 			}
 		default:
 			t.Fatal(err)
 		}
 		if err != nil && !isEmpty(d) {
-			t.Fatal("a document beside the rejection")
+			t.Fatal("a document and a rejection")
 		}
-		if (err == identity.ErrUserinfoUnavailable) != (told != nil) {
-			t.Fatalf("%v, and the operator is told %v", err, told)
+		if (err == identity.ErrUserinfoUnavailable) != (reported != nil) {
+			t.Fatalf("%v, and the error %v was reported", err, reported)
 		}
 	})
 }
@@ -84,8 +84,8 @@ func FuzzRequest(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, host, cookie, other string) {
-		asked := *c
-		asked.http = testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
+		client := *c
+		client.http = testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			var sent bytes.Buffer
 			if err := req.Write(&sent); err != nil {
 				t.Fatalf("not sendable: %v", err)
@@ -103,7 +103,7 @@ func FuzzRequest(f *testing.F) {
 		if other == "Cookie" {
 			return
 		}
-		if _, err := asked.Fetch(t.Context(), host, header); err != identity.ErrUnauthenticated && err != identity.ErrNoCredentials {
+		if _, err := client.Fetch(t.Context(), host, header); err != identity.ErrUnauthenticated && err != identity.ErrNoCredentials {
 			t.Fatal(err)
 		}
 	})

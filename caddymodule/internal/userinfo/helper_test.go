@@ -34,12 +34,12 @@ const (
 	canaryBearer   = "canary-bearer-41d7"
 	canaryCookie   = "canary-cookie-9a02"
 	canaryQuery    = "canary-query-77c1"
-	canaryResponse = "canary-answer-b3e8"
+	canaryResponse = "canary-response-b3e8"
 	canaryUser     = "canary-user-0f5d"
 	canaryPass     = "canary-pass-5c66"
 )
 
-// withCredentials returns the header of a request with a session.
+// withCredentials returns the header of a request with credentials.
 func withCredentials() http.Header {
 	return http.Header{"Authorization": {"Bearer " + canaryBearer}, "Cookie": {"session=" + canaryCookie}}
 }
@@ -90,7 +90,7 @@ func wantRejection(t testing.TB, c *Client, ctx context.Context, header http.Hea
 		t.Fatalf("got %v, want %v", err, want)
 	}
 	if !isEmpty(d) {
-		t.Fatal("a document beside the rejection")
+		t.Fatal("a document and a rejection")
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 
 // Errors of a response. They contain only its status.
 var (
-	errTooLong  = fmt.Errorf("the answer is longer than %d KiB", maxResponse>>10)
-	errEncoding = errors.New("the answer is compressed, although that was not asked for")
+	errTooLong  = fmt.Errorf("the response is longer than %d KiB", maxResponse>>10)
+	errEncoding = errors.New("the response is compressed, but compression was not requested")
 )
 
 // response is the application's response. The zero value means that there was none.
@@ -23,29 +23,29 @@ type response struct {
 	body     []byte
 }
 
-// isUnauthenticated reports whether the status says that no user is signed in (401 or 403).
-// The body is not read for this.
-func (a response) isUnauthenticated() bool {
-	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
+// isUnauthenticated reports whether the status says that no user is signed in (401 or
+// 403). The body is not read for this.
+func (r response) isUnauthenticated() bool {
+	return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden
 }
 
 // read parses the document in the response.
-func (a response) read() (claims.Document, error) {
+func (r response) read() (claims.Document, error) {
 	switch {
-	case a.status >= 300 && a.status <= 399:
-		return claims.Document{}, fmt.Errorf("the answer is a redirect (status %d), which is not followed: name a path that answers 401 when nobody is signed in", a.status)
-	case a.status != http.StatusOK:
-		return claims.Document{}, fmt.Errorf("the answer has the status %d", a.status)
-	case len(a.body) > maxResponse:
+	case r.status >= 300 && r.status <= 399:
+		return claims.Document{}, fmt.Errorf("unexpected status %d: redirects are not followed; use a path that responds with 401 if the user is not signed in", r.status)
+	case r.status != http.StatusOK:
+		return claims.Document{}, fmt.Errorf("unexpected status %d", r.status)
+	case len(r.body) > maxResponse:
 		return claims.Document{}, errTooLong
-	case a.encoding != "" && !strings.EqualFold(a.encoding, "identity"):
+	case r.encoding != "" && !strings.EqualFold(r.encoding, "identity"):
 		return claims.Document{}, errEncoding
-	case string(bytes.Trim(a.body, " \t\r\n")) == "null":
+	case string(bytes.Trim(r.body, " \t\r\n")) == "null":
 		return claims.Document{}, nil // no user; some applications respond with null instead of 401
 	}
-	d, err := claims.Parse(a.body)
+	d, err := claims.Parse(r.body)
 	if err != nil {
-		return claims.Document{}, fmt.Errorf("the answer cannot be read: %w", err)
+		return claims.Document{}, fmt.Errorf("parse response: %w", err)
 	}
 	return d, nil
 }

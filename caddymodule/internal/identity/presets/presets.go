@@ -1,7 +1,7 @@
 // Package presets holds what the plugin knows about authentication layers: the headers or
 // placeholders in which each one names the user, and how its signed assertions are
-// verified. The operator chooses a preset with the option identity, or writes a Source and
-// Verify for any other layer.
+// verified. The operator chooses a preset with the option identity, or writes a Source
+// and Verify for any other layer.
 //
 // The package holds data only. Package identity reads the requests.
 package presets
@@ -24,7 +24,7 @@ type Preset struct {
 	// the layer sends no signed assertion that the plugin knows.
 	Signed Sources
 	// Verify holds the defaults of the block verify. In its texts, {issuer}, {audience}
-	// and {region} are replaced by what the operator wrote.
+	// and {region} are replaced by the configured values.
 	Verify Verify
 	// IssuerExample and JWKSExample are examples for error messages, for options that
 	// Verify has no default for.

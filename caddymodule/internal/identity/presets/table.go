@@ -48,7 +48,7 @@ var table = [...]Preset{
 			Name:   from("Remote-Name"),
 		},
 		AlsoSent: []string{"Remote-Groups"},
-		Note:     "Sends no headers at all where its access control says bypass: such a request is nobody's.",
+		Note:     "With the policy `bypass`, Authelia sends no headers: such a request is unauthenticated.",
 	},
 	{
 		Name:     "authentik",
@@ -59,7 +59,7 @@ var table = [...]Preset{
 			Name:   from("X-Authentik-Name"),
 		},
 		AlsoSent: []string{"X-Authentik-Username", "X-Authentik-Groups", "X-Authentik-Entitlements", "X-Authentik-Jwt"},
-		Note:     "The user id is authentik's hash, which stays when an address changes. With names that are percent-encoded write `name_encoding percent`. Some versions have answered 200 without headers (CVE-2026-25748): such a request is nobody's.",
+		Note:     "The user ID is authentik's hash; it does not change with the email address. If names are percent-encoded, write `name_encoding percent`. Some versions respond 200 without headers (CVE-2026-25748): such a request is unauthenticated.",
 	},
 	{
 		Name:     "aws_alb",
@@ -71,7 +71,7 @@ var table = [...]Preset{
 			Algorithms: []string{"ES256"},
 		},
 		JWKSExample: "https://public-keys.auth.elb.eu-west-2.amazonaws.com",
-		Note:        "The header is the assertion, so it needs `verify` with `signer`, the balancer's ARN, which tells the region of the keys. In GovCloud write `jwks https://s3-us-gov-west-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-west-1`. `audience` is the client id, and optional.",
+		Note:        "The header is a signed assertion and requires `verify` with `signer`, the ARN of the load balancer. The ARN contains the region of the keys. In GovCloud, write `jwks https://s3-us-gov-west-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-west-1`. `audience` is the client ID (optional).",
 	},
 	{
 		Name: "azure_easy_auth",
@@ -87,7 +87,7 @@ var table = [...]Preset{
 			"X-Ms-Token-Google-Id-Token", "X-Ms-Token-Google-Access-Token", "X-Ms-Token-Google-Refresh-Token",
 			"X-Ms-Token-Facebook-Access-Token", "X-Ms-Token-Twitter-Access-Token", "X-Ms-Token-Twitter-Access-Token-Secret",
 		},
-		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an address. For an application of one tenant: in one for several, each of them can write any `email`.",
+		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an email address. For single-tenant applications only: in a multi-tenant application, any tenant can set any `email`.",
 	},
 	{
 		Name: "basic_auth",
@@ -95,7 +95,7 @@ var table = [...]Preset{
 			Email:  from("{http.auth.user.id}"),
 			UserID: from("{http.auth.user.id}"),
 		},
-		Note: "For accounts that are named by e-mail address.",
+		Note: "For accounts whose names are email addresses.",
 	},
 	{
 		Name: "caddy_jwt",
@@ -106,7 +106,7 @@ var table = [...]Preset{
 			FirstName: from("{http.auth.user.given_name}"),
 			LastName:  from("{http.auth.user.family_name}"),
 		},
-		Note: "jwtauth passes on what its meta_claims name: `meta_claims email name given_name family_name`.",
+		Note: "jwtauth sets only the claims in its meta_claims: `meta_claims email name given_name family_name`.",
 	},
 	{
 		Name: "caddy_security",
@@ -115,7 +115,7 @@ var table = [...]Preset{
 			UserID: from("{http.auth.user.sub}"),
 			Name:   from("{http.auth.user.name}"),
 		},
-		Note: "A bypass rule signs in an empty user, who is nobody here.",
+		Note: "A bypass rule sets an empty user: such a request is unauthenticated.",
 	},
 	{
 		Name: "caddy_tailscale",
@@ -125,7 +125,7 @@ var table = [...]Preset{
 			Name:   from("{http.auth.user.tailscale_name}"),
 		},
 		Logins: true,
-		Note:   "The login is an address only with identity providers that use addresses: user@github is none, and refused.",
+		Note:   "The login is an email address only with some identity providers. A login such as user@github is not, and is rejected.",
 	},
 	{
 		Name: "cloudflare_access",
@@ -139,7 +139,7 @@ var table = [...]Preset{
 		},
 		Verify:        Verify{JWKS: "{issuer}/cdn-cgi/access/certs", Algorithms: []string{"RS256"}},
 		IssuerExample: "https://<team>.cloudflareaccess.com",
-		Note:          "With `verify`, `issuer https://<team>.cloudflareaccess.com` and `audience` (the application's tag) say all; without it, `trust proxies` needs Cloudflare's ranges and a network where nobody else comes from them. Service tokens carry no address.",
+		Note:          "With `verify`, write `issuer https://<team>.cloudflareaccess.com` and `audience` (the application's tag). Without it, `trust proxies` needs Cloudflare's ranges, and no other client may be able to connect from these ranges. Service tokens have no email address.",
 	},
 	{
 		Name: "gatekeeper",
@@ -151,14 +151,14 @@ var table = [...]Preset{
 			LastName:  from("X-Auth-Family-Name"),
 		},
 		AlsoSent: []string{"X-Auth-Username", "X-Auth-Userid", "X-Auth-Token", "X-Auth-Groups", "X-Auth-Roles"},
-		Note:     "Sends names if it is told to (`--add-claims`).",
+		Note:     "Sends names only with `--add-claims`.",
 	},
 	{
 		Name:    "gcp_api_gateway",
 		Sources: oidc("X-Apigateway-Api-Userinfo"),
 		// The gateway moves the client's token to this header.
 		AlsoSent: []string{"X-Forwarded-Authorization"},
-		Note:     "The header holds the payload of the token that the gateway has verified. Nobody but the gateway may reach this server.",
+		Note:     "The header contains the payload of the token that the gateway has verified. Only the gateway may be able to reach this server.",
 	},
 	{
 		Name: "google_iap",
@@ -175,7 +175,7 @@ var table = [...]Preset{
 			Issuer:     "https://cloud.google.com/iap",
 			Algorithms: []string{"ES256"},
 		},
-		Note: "`audience` is /projects/<number>/global/backendServices/<id>, or /projects/<number>/apps/<project>. What stands before the last colon (accounts.google.com:) is not read.",
+		Note: "`audience` is /projects/<number>/global/backendServices/<id>, or /projects/<number>/apps/<project>. The prefix up to the last colon (accounts.google.com:) is removed.",
 	},
 	{
 		Name: "istio",
@@ -186,7 +186,7 @@ var table = [...]Preset{
 			FirstName: from("X-Jwt-Claim-Given-Name"),
 			LastName:  from("X-Jwt-Claim-Family-Name"),
 		},
-		Note: "The names of outputClaimToHeaders are the mesh's to choose; these are the ones to choose. With outputPayloadToHeader write `identity { email X-Jwt-Payload email }`, on several lines, instead of the preset.",
+		Note: "Configure outputClaimToHeaders with these header names. With outputPayloadToHeader, write `identity { email X-Jwt-Payload email }` on several lines instead of the preset.",
 	},
 	{
 		Name:     "oauth2_proxy",
@@ -198,7 +198,7 @@ var table = [...]Preset{
 			LastName:  firstOf(from("X-Auth-Request-Family-Name")),
 		},
 		AlsoSent: []string{"X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups", "X-Auth-Request-Access-Token"},
-		Note:     "As auth server, with --set-xauthrequest. Sends first and last name only if they are added as claims (7.15.0 and newer). Several addresses arrive joined by commas and are refused.",
+		Note:     "For oauth2-proxy as the auth server, with --set-xauthrequest. Sends first and last name only if they are configured as claims (7.15.0 and later). Several email addresses arrive joined by commas and are rejected.",
 	},
 	{
 		Name: "oauth2_proxy_upstream",
@@ -209,7 +209,7 @@ var table = [...]Preset{
 			LastName:  firstOf(from("X-Forwarded-Family-Name")),
 		},
 		AlsoSent: []string{"X-Forwarded-Preferred-Username", "X-Forwarded-Groups", "X-Forwarded-Access-Token"},
-		Note:     "As proxy in front. With --prefer-email-to-user the address is in X-Forwarded-User: write `email X-Forwarded-User`. First and last name only if they are added as claims of these names.",
+		Note:     "For oauth2-proxy as the proxy in front of this server. With --prefer-email-to-user, the email address is in X-Forwarded-User: write `email X-Forwarded-User`. Sends first and last name only if they are configured as claims with these names.",
 	},
 	{
 		Name: "pomerium",
@@ -228,7 +228,7 @@ var table = [...]Preset{
 		},
 		IssuerExample: "the route's host",
 		JWKSExample:   "https://<the route's host>/.well-known/pomerium/jwks.json",
-		Note:          "Sends the claims that jwt_claims_headers names, empty if the user has none. `audience` is the route's host, and issuer and keys follow from it unless they are written; `jwt_issuer_format uri` needs `issuer https://<host>/`.",
+		Note:          "Sends the claims in jwt_claims_headers; a claim that the user does not have is empty. `audience` is the route's host; `issuer` and `jwks` default to values derived from it. With `jwt_issuer_format uri`, write `issuer https://<host>/`.",
 	},
 	{
 		Name: "tailscale",
@@ -239,7 +239,7 @@ var table = [...]Preset{
 		},
 		Logins:   true,
 		AlsoSent: []string{"Tailscale-User-Profile-Pic"},
-		Note:     "For `tailscale serve` in front. The login is an address only with identity providers that use addresses: user@github is none, and refused. Tagged nodes and Funnel send no user.",
+		Note:     "For `tailscale serve` in front. The login is an email address only with some identity providers. A login such as user@github is not, and is rejected. Tagged nodes and Funnel send no user.",
 	},
 	{
 		Name: "teleport",
@@ -250,7 +250,7 @@ var table = [...]Preset{
 		Verify:        Verify{Algorithms: []string{"RS256", "ES256"}},
 		IssuerExample: "the cluster's name",
 		JWKSExample:   "https://<proxy>/.well-known/jwks.json",
-		Note:          "The header is the assertion, so it needs `verify`: `jwks https://<proxy>/.well-known/jwks.json`, `issuer` is the cluster's name, `audience` the application's URI. User names have to be addresses.",
+		Note:          "The header is a signed assertion and requires `verify` with `jwks https://<proxy>/.well-known/jwks.json`, `issuer` (the cluster's name) and `audience` (the application's URI). User names must be email addresses.",
 	},
 	{
 		Name:     "vouch",
@@ -263,6 +263,6 @@ var table = [...]Preset{
 			LastName:  from("X-Vouch-Idp-Claims-Family-Name"),
 		},
 		AlsoSent: []string{"X-Vouch-Idp-Claims-Email", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
-		Note:     "With publicAccess it answers 200 with an empty user, who is nobody here. Names only if the claims are configured.",
+		Note:     "With publicAccess, Vouch responds 200 with an empty user: such a request is unauthenticated. Sends names only if the claims are configured.",
 	},
 }

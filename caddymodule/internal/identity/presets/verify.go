@@ -31,7 +31,7 @@ type Verify struct {
 // arnPattern matches the ARN of an AWS load balancer. Its group is the region.
 var arnPattern = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):[0-9]+:loadbalancer/`)
 
-// Requires lists the options of the block verify that the operator has to write, for an
+// Requires lists the options of the block verify that have no default, for an
 // error message.
 func (v Verify) Requires() string {
 	var needed []string
@@ -49,19 +49,19 @@ func (v Verify) Requires() string {
 // Complete returns v with the preset's defaults filled in. The error joins all
 // problems, each with the name of the option.
 func (v Verify) Complete(preset string) (Verify, error) {
-	row, _ := Find(preset) // identity.New reports one that is unknown
-	d := row.Verify
+	p, _ := Find(preset) // identity.New reports one that is unknown
+	d := p.Verify
 	v.KeyByID, v.Algorithms = d.KeyByID, d.Algorithms
 	var errs []error
 	if len(v.Signers) > 0 != d.KeyByID {
 		if d.KeyByID {
-			errs = append(errs, errors.New("signer: it is missing: write the load balancer's ARN, or everybody who has a load balancer at AWS could sign"))
+			errs = append(errs, errors.New("signer: is required: write the ARN of the load balancer; without it, any load balancer on AWS could sign the assertion"))
 		} else {
-			errs = append(errs, errors.New("signer: only the preset aws_alb has it: leave it out"))
+			errs = append(errs, errors.New("signer: is valid with the preset aws_alb only; remove it"))
 		}
 	}
 	if len(v.Audience) == 0 && !d.KeyByID {
-		errs = append(errs, errors.New("audience: it is missing: write for whom the assertion is (aud), or one for another application would do"))
+		errs = append(errs, errors.New("audience: is required: write the audience of the assertion (claim aud); without it, an assertion for another application would be accepted"))
 	}
 	v.Issuer = v.fill(v.Issuer, d.Issuer)
 	if strings.Contains(d.JWKS, "{issuer}") { // in this preset the issuer is a URL without a path
@@ -69,21 +69,21 @@ func (v Verify) Complete(preset string) (Verify, error) {
 	}
 	v.JWKS = v.fill(v.JWKS, d.JWKS)
 	if v.Issuer == "" && !d.KeyByID {
-		errs = append(errs, fmt.Errorf("issuer: it is missing: write who issues the assertion (iss)%s", example(row.IssuerExample)))
+		errs = append(errs, fmt.Errorf("issuer: is required: write the issuer of the assertion (claim iss)%s", example(p.IssuerExample)))
 	}
 	if v.JWKS == "" && !v.dependsOnMissing(d.JWKS) {
-		errs = append(errs, fmt.Errorf("jwks: it is missing: write the URL of the public keys%s", example(row.JWKSExample)))
+		errs = append(errs, fmt.Errorf("jwks: is required: write the URL of the public keys%s", example(p.JWKSExample)))
 	}
 	for _, s := range v.Signers {
 		if d.KeyByID && !arnPattern.MatchString(s) {
-			errs = append(errs, fmt.Errorf("signer: %q is not the ARN of a load balancer: write one such as arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/name/50dc6c495c0c9188", s))
+			errs = append(errs, fmt.Errorf("signer: %q is not the ARN of a load balancer: write an ARN such as arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/name/50dc6c495c0c9188", s))
 		}
 	}
 	return v, errors.Join(errs...)
 }
 
-// dependsOnMissing reports whether the preset's text has a placeholder for an option that is
-// missing. For that option there is already an error.
+// dependsOnMissing reports whether the preset's text has a placeholder for an option that
+// is missing. For that option there is already an error.
 func (v Verify) dependsOnMissing(preset string) bool {
 	return strings.Contains(preset, "{issuer}") && v.Issuer == "" ||
 		strings.Contains(preset, "{audience}") && len(v.Audience) == 0 ||
@@ -98,11 +98,11 @@ func example(text string) string {
 	return ", such as " + text
 }
 
-// fill returns written, or, if that is empty, the preset's text with {issuer},
+// fill returns value, or, if that is empty, the preset's text with {issuer},
 // {audience} and {region} replaced. It returns "" if one of these is not known.
-func (v Verify) fill(written, preset string) string {
-	if written != "" {
-		return written
+func (v Verify) fill(value, preset string) string {
+	if value != "" {
+		return value
 	}
 	var known []string
 	for _, p := range []struct{ name, value string }{

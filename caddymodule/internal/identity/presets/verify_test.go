@@ -9,10 +9,10 @@ import (
 func TestVerifyComplete(t *testing.T) {
 	const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"
 	tests := map[string]struct {
-		preset  string
-		written Verify
-		want    Verify
-		wrong   []string
+		preset string
+		config Verify
+		want   Verify
+		wrong  []string
 	}{
 		"iap": {"google_iap", Verify{Audience: []string{"/projects/1/apps/p"}},
 			Verify{JWKS: "https://www.gstatic.com/iap/verify/public_key-jwk", Issuer: "https://cloud.google.com/iap"}, nil},
@@ -40,7 +40,7 @@ func TestVerifyComplete(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := tt.written.Complete(tt.preset)
+			got, err := tt.config.Complete(tt.preset)
 			if tt.wrong != nil {
 				if err == nil {
 					t.Fatal("it is complete")
