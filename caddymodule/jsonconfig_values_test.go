@@ -95,7 +95,7 @@ func TestBadJSONValues(t *testing.T) {
 		{"identity.name_encoding", `"utf-16"`, "name_encoding", "auto or utf8 or latin1 or rfc2047 or percent or base64"},
 		{"identity.email", `" email"`, "email", "not a header name"},
 		{"identity.email", `"{http.auth.user.claims} "`, "email", "single dots"},
-		{"identity", `{"preset":"google_iap","verify":{}}`, "audience", "(aud)"},
+		{"identity", `{"preset":"google_iap","verify":{}}`, "audience", "(claim aud)"},
 		{"userinfo", `{}`, "userinfo", "remove one of them"},
 		{"cache.ttl", `-1`, "ttl", "negative"},
 		{"cache.negative_ttl", `-1`, "negative_ttl", "negative"},
