@@ -56,7 +56,7 @@ func (c *keyCache) prefetch() {
 }
 
 // get returns the keys. It waits for a fetch if there are no keys yet, or if they are
-// older than idleAfter. If that fetch fails, the cached keys are returned.
+// older than maxIdle. If that fetch fails, the cached keys are returned.
 func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	c.mu.Lock()
 	now := time.Now()

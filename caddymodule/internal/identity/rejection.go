@@ -31,7 +31,7 @@ const (
 // Rejection is the reason why a request was rejected. All rejections are declared
 // below, so that they can be compared by pointer, and rejecting a request allocates no
 // memory. Those about the id are variants of those about the address, with another hint
-// (see ofID).
+// (see forUserID).
 type Rejection struct {
 	// Reason is the error code.
 	Reason Reason
@@ -48,12 +48,12 @@ var (
 	// ErrNoAuthentication: no authentication ran before this handler, probably because
 	// of a wrong order of directives.
 	ErrNoAuthentication = &Rejection{ReasonMissing, "no authentication ran before this handler: if the authentication is inside a handle or route block, move the token directive into the same block"}
-	// ErrNotOfUser: an authentication ran, but did not set the placeholder.
+	// ErrNoUserPlaceholder: an authentication ran, but did not set the placeholder.
 	ErrNoUserPlaceholder = &Rejection{ReasonMissing, "the authentication does not set the placeholder of the option email"}
 	// ErrNoForwardAuth: no auth server was called before this handler, probably because
 	// of a wrong order of directives.
 	ErrNoForwardAuth = &Rejection{ReasonMissing, "no forward_auth ran before this handler: if forward_auth is inside a handle or route block, move the token directive into the same block"}
-	// ErrNotAnswered: the auth server's response does not have the header.
+	// ErrNoResponseHeader: the auth server's response does not have the header.
 	ErrNoResponseHeader = &Rejection{ReasonMissing, "the auth server's response does not have the header of the option email"}
 	// ErrNoHeader: the request does not have the header.
 	ErrNoHeader = &Rejection{ReasonMissing, "the request does not have the header of the option email"}
@@ -65,7 +65,7 @@ var (
 
 // Rejections because of the value.
 var (
-	// ErrHeaderTwice: the request has the header more than once.
+	// ErrDuplicateHeader: the request has the header more than once.
 	ErrDuplicateHeader = &Rejection{ReasonAmbiguous, "the request has the header of the option email more than once: configure the proxy to replace the header instead of adding another one"}
 	// ErrDuplicateResponseHeader: the auth server's response has the header more than
 	// once.
@@ -74,7 +74,7 @@ var (
 	ErrNotText = &Rejection{ReasonInvalid, "the source of the option email is neither a string nor a list of exactly one string"}
 	// ErrNotID: the value is not a valid id.
 	ErrNotID = &Rejection{ReasonInvalid, "the source of the option user_id is not a valid user ID: it must be a string, a list of exactly one string, or an integer in JSON, with at most 256 bytes of UTF-8 and without control characters; (null), null, undefined, None, nil, a dash and unreplaced placeholders are rejected"}
-	// ErrIDJoined: the header may be several headers joined by commas.
+	// ErrJoinedID: the header may be several headers joined by commas.
 	ErrJoinedID = &Rejection{ReasonAmbiguous, "the header of the option user_id contains a comma, so it may be several headers joined: configure the proxy or the auth server to send one header; if IDs contain commas, read them through map"}
 	// ErrNotAddress: the value is not one plain address.
 	ErrNotAddress = &Rejection{ReasonInvalid, "the source of the option email is not a single email address (name@domain, without a display name, not a list)"}
@@ -113,7 +113,7 @@ var (
 	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the signature algorithm of the assertion is not accepted (option verify); none and algorithms with a shared secret (HS256) are never accepted"}
 	// ErrAssertionKey: the key server does not list its key.
 	ErrAssertionKey = &Rejection{ReasonInvalid, "the JWKS (option jwks) does not contain the key that signed the assertion"}
-	// ErrKeysThrottled: its key is unknown, and the rate limit for fetching unknown
+	// ErrKeysRateLimited: its key is unknown, and the rate limit for fetching unknown
 	// keys is exceeded.
 	ErrKeysRateLimited = &Rejection{ReasonUnavailable, "the key ID of the assertion is unknown, and the rate limit for fetching unknown keys is exceeded"}
 	// ErrKeysUnavailable: no keys could be fetched yet.
@@ -122,7 +122,7 @@ var (
 	ErrAssertionSignature = &Rejection{ReasonInvalid, "the signature of the assertion is invalid"}
 	// ErrAssertionExpired: it has expired, or has no valid expiry (exp).
 	ErrAssertionExpired = &Rejection{ReasonInvalid, "the assertion has expired, or has no claim exp: check for clock skew on this server"}
-	// ErrAssertionEarly: it is not valid yet.
+	// ErrAssertionNotYetValid: it is not valid yet.
 	ErrAssertionNotYetValid = &Rejection{ReasonInvalid, "the assertion is not valid yet (nbf or iat is in the future): check for clock skew on this server"}
 	// ErrAssertionIssuer: it has another issuer.
 	ErrAssertionIssuer = &Rejection{ReasonInvalid, "the issuer of the assertion (iss) is not the one in the option issuer"}
@@ -137,16 +137,16 @@ var (
 var (
 	// ErrNotDocument: the header does not contain JSON.
 	ErrNotDocument = &Rejection{ReasonInvalid, "the header of the option email is not JSON, base64 of JSON or a token, or it has a duplicate member"}
-	// ErrSeveral: the path leads into a list with more than one element.
+	// ErrMultipleValues: the path leads into a list with more than one element.
 	ErrMultipleValues = &Rejection{ReasonAmbiguous, "the path of the option email leads into a list of several elements, which may be other users: use a route or a claim that contains only the current user"}
-	// ErrNotClaimed: the document has no value at the path.
+	// ErrNoClaim: the document has no value at the path.
 	ErrNoClaim = &Rejection{ReasonMissing, "the document of the option email has no value at the configured path"}
 )
 
 // Rejections of the option userinfo.
 var (
-	// ErrNoSession: the request has none of the headers to forward, so the application
-	// is not called.
+	// ErrNoCredentials: the request has none of the headers to forward, so the
+	// application is not called.
 	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so the user is not signed in"}
 	// ErrNotSignedIn: the application responded with 401 or 403.
 	ErrUnauthenticated = &Rejection{ReasonMissing, "the application (option userinfo) responded with 401: the user is not signed in"}
@@ -192,7 +192,7 @@ var userIDVariants = func() map[*Rejection]*Rejection {
 	return variants
 }()
 
-// ofID returns the variant of r for the option user_id, or r if it has none.
+// forUserID returns the variant of r for the option user_id, or r if it has none.
 func (r *Rejection) forUserID() *Rejection {
 	if variant := userIDVariants[r]; variant != nil {
 		return variant

@@ -49,7 +49,7 @@ type Client struct {
 func (c *Client) Forwards() []string { return c.forward }
 
 // Fetch implements identity.UserinfoClient. Without credentials in header, it returns
-// identity.ErrNoSession and does not call the application.
+// identity.ErrNoCredentials and does not call the application.
 func (c *Client) Fetch(ctx context.Context, host string, header http.Header) (claims.Document, error) {
 	if !c.hasCredentials(host, header) {
 		return claims.Document{}, identity.ErrNoCredentials
