@@ -37,7 +37,7 @@ type Config struct {
 	MaxWaiting int
 	// Transport sends the calls. nil: a shared one that trusts the certificate
 	// authorities of the system.
-	Transport *http.Transport
+	Transport http.RoundTripper
 	// OnError is called with the error of a failed call, for the log. The error
 	// contains nothing of the request, only the status of the response, and only host
 	// and port of the URL. nil: errors are ignored.

@@ -19,7 +19,7 @@ var transports sync.Map // string → *http.Transport
 
 // transportFor returns the transport that trusts the certificate authorities in a PEM
 // file, or nil if file is empty.
-func transportFor(file string) (*http.Transport, error) {
+func transportFor(file string) (http.RoundTripper, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // nil stands for the shared transport
 	}
@@ -34,5 +34,5 @@ func transportFor(file string) (*http.Transport, error) {
 	t := subrequest.NewTransport()
 	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	shared, _ := transports.LoadOrStore(string(pem), t)
-	return shared.(*http.Transport), nil
+	return shared.(http.RoundTripper), nil
 }

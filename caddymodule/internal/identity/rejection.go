@@ -148,7 +148,7 @@ var (
 	// ErrNoCredentials: the request has none of the headers to forward, so the
 	// application is not called.
 	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so the user is not signed in"}
-	// ErrNotSignedIn: the application responded with 401 or 403.
+	// ErrUnauthenticated: the application responded with 401.
 	ErrUnauthenticated = &Rejection{ReasonMissing, "the application (option userinfo) responded with 401: the user is not signed in"}
 	// ErrForbidden: the application responded with 403.
 	ErrForbidden = &Rejection{ReasonForbidden, "the application (option userinfo) denied access (403)"}

@@ -37,9 +37,9 @@ func ForwardHeaders(names []string) ([]string, error) {
 		case !validName(name):
 			errs = append(errs, fmt.Errorf("forward_headers: %q is not a header name", name))
 		case slices.Contains(hopByHop, key):
-			errs = append(errs, fmt.Errorf("forward_headers: cannot forward %s: it belongs to the client's connection or request body", key))
+			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it describes the connection or the body of the client's request", key))
 		case slices.Contains(conditional, key):
-			errs = append(errs, fmt.Errorf("forward_headers: cannot forward %s: it would change the response", key))
+			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it could change the response", key))
 		case !slices.Contains(forward, key):
 			forward = append(forward, key)
 		}
@@ -99,18 +99,18 @@ func AuthenticatesConnection(credentials []string) bool {
 func ParseURL(s string) (*url.URL, error) {
 	scheme, _, found := strings.Cut(s, "://")
 	if !found || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
-		return nil, errors.New("the URL must begin with http:// or https://")
+		return nil, errors.New("must begin with http:// or https://")
 	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return nil, errors.New("invalid URL") // err quotes the URL
+		return nil, errors.New("is not a URL") // err quotes the URL
 	case u.User != nil:
-		return nil, errors.New("the URL must not contain a user or password; the call has the credentials of the request")
+		return nil, errors.New("the URL must not contain a user or a password, because the call has the credentials of the request")
 	case strings.Contains(s, "#"):
-		return nil, errors.New("the URL must not have a fragment")
+		return nil, errors.New("the URL must not contain a fragment (#)")
 	case u.Hostname() == "" || !isPort(u.Port()):
-		return nil, errors.New("the URL must have a host, and its port must be from 1 to 65535")
+		return nil, errors.New("the URL has no host or an invalid port")
 	}
 	return u, nil
 }

@@ -16,9 +16,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
-// MaxBody is the maximum length of a response body in bytes that a Client returns.
-const MaxBody = 256 << 10
-
 // maxHeader is the maximum size of a response header in bytes.
 const maxHeader = 64 << 10
 
@@ -26,7 +23,7 @@ const maxHeader = 64 << 10
 const DefaultTimeout = 5 * time.Second
 
 // ErrTimeout means that the server did not respond before the timeout.
-var ErrTimeout = errors.New("timed out waiting for a response")
+var ErrTimeout = errors.New("timed out waiting for the response")
 
 // Client calls one server. It is safe for concurrent use. Create it with New.
 type Client struct {
@@ -54,7 +51,7 @@ type Config struct {
 	MaxWaiting int
 	// Transport sends the calls. nil: a transport that all Clients share, so that
 	// connections outlive a config reload.
-	Transport *http.Transport
+	Transport http.RoundTripper
 }
 
 // New returns a Client.
@@ -70,7 +67,7 @@ func New(c Config) *Client {
 type Response struct {
 	Status int // 0: there was no response
 	Header http.Header
-	Body   []byte // at most MaxBody+1 bytes
+	Body   []byte
 }
 
 // ErrBusy means that MaxWaiting calls are running.
@@ -118,6 +115,10 @@ func (c *Client) plain(ctx context.Context, err error) error {
 	}
 	return neterror.Plain(c.peer, true, err)
 }
+
+// CloseIdleConnections closes the idle connections of the shared transport. Tests that
+// look for leaked goroutines call it.
+func CloseIdleConnections() { shared.CloseIdleConnections() }
 
 // shared is the transport of all Clients that trust the certificate authorities of the
 // system.

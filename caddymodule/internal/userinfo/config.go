@@ -4,16 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
-)
 
-// DefaultTimeout is the default of Config.Timeout.
-const DefaultTimeout = 5 * time.Second
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
+)
 
 // Config configures a Client. Do not change it after New.
 type Config struct {
@@ -28,20 +23,17 @@ type Config struct {
 	// MaxWaiting limits the number of concurrent calls. More are rejected with
 	// identity.ErrUserinfoBusy. 0: no limit.
 	MaxWaiting int
+	// Transport sends the calls. nil: a shared one that trusts the certificate
+	// authorities of the system.
+	Transport http.RoundTripper
 	// OnError is called with the error of a failed call, for the log. The error
 	// contains nothing of the request, only the status of the response, and only host
 	// and port of the URL. nil: errors are ignored.
 	OnError func(error)
 }
 
-// Errors of the configuration. They do not contain the URL, because it may contain a
-// secret.
+// Errors of the configuration.
 var (
-	errURL            = errors.New("userinfo: is not a URL: write one such as http://127.0.0.1:3000/me")
-	errScheme         = errors.New("userinfo: must begin with http:// or https://: write a URL such as http://127.0.0.1:3000/me")
-	errHost           = errors.New("userinfo: the URL has no host or an invalid port: write a URL such as http://127.0.0.1:3000/me")
-	errUserInfo       = errors.New("userinfo: the URL must not contain a user or a password: remove the text before the @; the application receives the credentials of the request (option forward_headers)")
-	errFragment       = errors.New("userinfo: the URL must not contain a fragment: remove the # and the text after it")
 	errNoCredentials  = errors.New("forward_headers: must contain a header with credentials, such as Authorization or Cookie")
 	errInvalidTimeout = errors.New("timeout: must be positive")
 )
@@ -49,15 +41,23 @@ var (
 // New returns the Client that cfg describes. The error joins all problems, each with
 // the name of the option.
 func New(cfg Config) (*Client, error) {
-	c := &Client{timeout: cfg.Timeout, maxWaiting: int64(cfg.MaxWaiting), waiting: new(atomic.Int64), onError: cfg.OnError, http: shared}
-	if c.timeout == 0 {
-		c.timeout = DefaultTimeout
+	if cfg.Timeout == 0 {
+		cfg.Timeout = subrequest.DefaultTimeout
 	}
+	c := &Client{onError: cfg.OnError, client: subrequest.New(subrequest.Config{
+		Peer: "the application", Span: "userinfo", Timeout: cfg.Timeout, MaxWaiting: cfg.MaxWaiting, Transport: cfg.Transport,
+	})}
 	if c.onError == nil {
 		c.onError = func(error) {}
 	}
-	errs := []error{c.setURL(cfg.URL), c.setForward(cfg.ForwardHeaders)}
-	if c.timeout < 0 {
+	var errs []error
+	u, err := subrequest.ParseURL(cfg.URL)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("userinfo: %w; write a URL such as http://127.0.0.1:3000/me", err))
+	}
+	c.url = u
+	errs = append(errs, c.setForward(cfg.ForwardHeaders))
+	if cfg.Timeout < 0 {
 		errs = append(errs, errInvalidTimeout)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -66,80 +66,18 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-func (c *Client) setURL(rawURL string) error {
-	if !hasScheme(rawURL) {
-		return errScheme
-	}
-	u, err := url.Parse(rawURL)
-	switch {
-	case err != nil:
-		return errURL // err is not returned, because it quotes the URL
-	case u.User != nil:
-		return errUserInfo
-	case strings.Contains(rawURL, "#"):
-		return errFragment
-	case u.Hostname() == "" || !isPort(u.Port()):
-		return errHost
-	}
-	c.url = u
-	return nil
-}
-
-// hasScheme reports whether rawURL begins with http:// or https://.
-func hasScheme(rawURL string) bool {
-	scheme, _, found := strings.Cut(rawURL, "://")
-	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
-}
-
-// isPort reports whether port is a valid port, or empty for the default port of the
-// scheme.
-func isPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return port == "" || err == nil && n > 0
-}
-
-// hopByHop are headers that belong to one connection or to the framing of a body. If
-// they were forwarded, they could change the framing of the request or take over the
-// connection.
-var hopByHop = []string{
-	"Connection", "Content-Encoding", "Content-Length", "Expect", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate",
-	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-}
-
-// alteringHeaders are headers that ask for a response other than a 200 with JSON.
-var alteringHeaders = []string{
-	"Accept-Encoding", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range",
-}
-
 func (c *Client) setForward(names []string) error {
 	if names == nil {
 		names = []string{"Authorization", "Cookie"}
 	}
-	var errs []error
-	for _, name := range names {
-		key := http.CanonicalHeaderKey(name)
-		switch {
-		case !validName(name):
-			errs = append(errs, fmt.Errorf("forward_headers: %q is not a header name", name))
-		case slices.Contains(hopByHop, key):
-			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it describes the connection or the body of the client's request", key))
-		case slices.Contains(alteringHeaders, key):
-			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it could change the response to something other than status 200 with JSON", key))
-		case key == "Host":
-			c.host = true
-		case !slices.Contains(c.forward, key):
-			c.forward = append(c.forward, key)
-		}
+	forward, err := subrequest.ForwardHeaders(names)
+	if i := slices.Index(forward, "Host"); i >= 0 {
+		c.host = true
+		forward = slices.Delete(forward, i, i+1)
 	}
-	if errs == nil && c.forward == nil {
-		errs = append(errs, errNoCredentials)
+	c.forward = forward
+	if err == nil && len(forward) == 0 {
+		return errNoCredentials
 	}
-	return errors.Join(errs...)
-}
-
-// validName reports whether name is a token (RFC 9110, section 5.6.2).
-func validName(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
+	return err
 }

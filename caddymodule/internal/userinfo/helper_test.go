@@ -16,12 +16,13 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	shared.CloseIdleConnections()
+	subrequest.CloseIdleConnections()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
