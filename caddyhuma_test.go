@@ -35,7 +35,7 @@ func TestWithoutStoreModule(t *testing.T) {
 	}
 
 	const (
-		needs = "needs the module caddy_huma.stores.redis: xcaddy build --with github.com/caddy-huma/caddy-huma --with github.com/caddy-huma/caddy-huma/caddymodule/redis"
+		needs = "requires the module caddy_huma.stores.redis; build Caddy with: xcaddy build --with github.com/caddy-huma/caddy-huma --with github.com/caddy-huma/caddy-huma/caddymodule/redis"
 		block = `http://localhost {
 	huma_token {
 		api http://localhost:1

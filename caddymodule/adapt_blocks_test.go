@@ -142,11 +142,11 @@ func (d *tokenDirective) checkBlocks(t *testing.T) {
 			if o.repeatable {
 				right("twice", o.line, o.line)
 			} else {
-				wrong("twice", first+1, "option '"+name+"' is given twice", o.line, o.line)
+				wrong("twice", first+1, "duplicate option '"+name+"'", o.line, o.line)
 			}
-			wrong("a block", first, "takes no block", o.line+" {", "x", "}")
+			wrong("a block", first, "does not take a block", o.line+" {", "x", "}")
 			if !o.list {
-				wrong("empty", first, "option '"+name+"' is", name+` ""`)
+				wrong("empty", first, "option '"+name+"' must", name+` ""`)
 				wrong("values too many", first, "", o.line+" two many")
 			}
 			switch {

@@ -46,7 +46,7 @@ func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		said := s.log()[before:]
-		if warned := strings.Contains(said, "literal secret"); warned != (option != "") {
+		if warned := strings.Contains(said, "secret is written in plain text"); warned != (option != "") {
 			t.Errorf("%s: warned: %v: %s", lines, warned, said)
 		}
 		if option != "" && (!strings.Contains(said, `"option":"`+option+`"`) || !strings.Contains(said, `"file":"Caddyfile"`) || !strings.Contains(said, `"line":`)) {

@@ -212,24 +212,24 @@ func (d *tokenDirective) checkOption(t *testing.T, name string, o directiveOptio
 	}
 	right("good", good)
 	if !o.repeatable {
-		wrong("twice", 3+1+strings.Count(good, "\n"), "option '"+name+"' is given twice", good, good)
+		wrong("twice", 3+1+strings.Count(good, "\n"), "duplicate option '"+name+"'", good, good)
 	}
 	if !o.list && o.line != "" {
 		wrong("a value too many", 3, "", o.line+" too many")
 	}
 	switch {
 	case o.block == "":
-		wrong("a block", 3, "takes no block", o.line+" {\n}")
+		wrong("a block", 3, "does not take a block", o.line+" {\n}")
 		return
 	case o.off:
-		wrong("a block behind off", 3, "takes no block", o.line+" {", o.block, "}")
+		wrong("a block behind off", 3, "does not take a block", o.line+" {", o.block, "}")
 	case o.line != "":
 		right("value and block", o.line+" {", o.block, "}")
 	}
 	block := name + " "
 	if o.blockAlone {
 		right("block", block+"{", o.block, "}")
-		wrong("empty block", 4, "option '"+name+"' needs a block with options", block+"{", "}")
+		wrong("empty block", 4, "option '"+name+"' requires a block with at least one option", block+"{", "}")
 		if o.line == "" || o.off {
 			wrong("neither off nor a block", 3, "option '"+name+"' takes", block+"on")
 		}
@@ -238,7 +238,7 @@ func (d *tokenDirective) checkOption(t *testing.T, name string, o directiveOptio
 	}
 	inner, _, _ := strings.Cut(o.block, " ")
 	wrong("unknown in its block", 4, "unrecognized option 'colour'", block+"{", "colour red", "}")
-	wrong("twice in its block", 5, "option '"+inner+"' is given twice", block+"{", o.block, o.block, "}")
+	wrong("twice in its block", 5, "duplicate option '"+inner+"'", block+"{", o.block, o.block, "}")
 	wrong("no value in its block", 4, "'"+inner+"'", block+"{", inner, "}")
-	wrong("a block in its block", 4, "takes no block", block+"{", o.block+" {", "x", "}", "}")
+	wrong("a block in its block", 4, "does not take a block", block+"{", o.block+" {", "x", "}", "}")
 }

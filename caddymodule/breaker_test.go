@@ -66,7 +66,7 @@ func TestF03OneFailingUserDoesNotOpenTheBreaker(t *testing.T) {
 		}
 		calls("two alone", 20)
 		s.request("GET", p.ask(), user(100)...).token(t, p)
-		if w := s.warnings("breaker opened"); len(w) != 0 {
+		if w := s.warnings("circuit breaker opened"); len(w) != 0 {
 			t.Fatalf("%q", w)
 		}
 
@@ -75,7 +75,7 @@ func TestF03OneFailingUserDoesNotOpenTheBreaker(t *testing.T) {
 		}
 		calls("three alone", 5)
 		s.request("GET", p.ask(), user(101)...).problem(t, 503, "upstream_unavailable")
-		if w := s.warnings("breaker opened"); len(w) != 1 {
+		if w := s.warnings("circuit breaker opened"); len(w) != 1 {
 			t.Errorf("the breaker opened %d times, want once", len(w))
 		}
 	})

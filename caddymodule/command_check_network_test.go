@@ -33,9 +33,9 @@ func TestCheckFindsClock(t *testing.T) {
 		{name: "two minutes behind", ahead: 2 * time.Minute, want: "clock warning: this machine's clock is 2m0s behind the service's → timedatectl"},
 		{name: "ten minutes behind", ahead: 10 * time.Minute, want: "clock problem: this machine's clock is 10m0s behind the service's → timedatectl"},
 		{name: "ten minutes ahead", ahead: -10 * time.Minute, want: "clock problem: this machine's clock is 10m0s ahead of the service's"},
-		{"the time is signed", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 2 * time.Minute, timestamp, "clock problem: 2m0s behind the service's, and it matters: calls are signed with the time"},
-		{name: "the time is sent", ahead: 2 * time.Minute, options: "header_up X-Timestamp {sig.timestamp}", want: "clock problem: calls carry the time"},
-		{"hawk", sandbox.Signature{Algorithm: "hawk", ID: "h"}, 2 * time.Minute, "signature hawk {\nid h\n}", "clock problem: calls are signed with the time"},
+		{"the time is signed", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 2 * time.Minute, timestamp, "clock problem: 2m0s behind the service's, and it matters: the signature contains a timestamp"},
+		{name: "the time is sent", ahead: 2 * time.Minute, options: "header_up X-Timestamp {sig.timestamp}", want: "clock problem: a header contains a timestamp"},
+		{"hawk", sandbox.Signature{Algorithm: "hawk", ID: "h"}, 2 * time.Minute, "signature hawk {\nid h\n}", "clock problem: the signature contains a timestamp"},
 		{"signed, and the same", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 0, timestamp, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -181,8 +181,8 @@ func TestCheckFindsConfig(t *testing.T) {
 			[]string{"config problem: client_secret: open /nonexistent/secret → correct the path", "config problem: secret: open /nonexistent/secret → correct the path"}},
 		{"no variable, no preset, no file", caddyfileOf(t, "huma_token {\napi https://huma.invalid\nsecret {env.CADDY_HUMA_NOT_SET}\nidentity authelio\ntls {\nca /nonexistent/ca.pem\n}\n}"),
 			[]string{
-				"config problem: secret: the environment variable CADDY_HUMA_NOT_SET is not set → CADDY_HUMA_NOT_SET=… in the environment that Caddy is started with",
-				"config problem: project_id: the project's id is missing", "config problem: deployment_id: ", "config problem: client_id: ",
+				"config problem: secret: environment variable CADDY_HUMA_NOT_SET is not set → CADDY_HUMA_NOT_SET=… in the environment that Caddy is started with",
+				"config problem: project_id: is required", "config problem: deployment_id: ", "config problem: client_id: ",
 				"config problem: unknown preset", "config problem: ca: open /nonexistent/ca.pem → correct the path",
 			}},
 		{"identity alone", caddyfileOf(t, strings.Replace(block, "identity basic_auth", "identity authelia", 1)), // the credentials are looked at all the same

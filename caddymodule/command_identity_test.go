@@ -74,7 +74,7 @@ func TestIdentityNames(t *testing.T) {
 	}{
 		{"both directives", []string{"--config", config, "--email", "a@x.example", "--user-id", "u-1", "--hash-key", "k"}, 0, []string{"human_api_token 1", "→ u-1, a@x.example, ", "huma_token 2", "→ a@x.example, "}},
 		{"no key", []string{"--config", config, "--email", "a@x.example"}, 1, []string{"huma_token 2 of srv0", "note: the server makes a key of its own at each start", "set the option hash_key", "→ a@x.example\n"}},
-		{"no such variable", []string{"--hash-key", "{env.CADDY_HUMA_NOT_SET}", "--email", "a@x.example"}, 1, []string{"note: --hash-key: the environment variable CADDY_HUMA_NOT_SET is not set"}},
+		{"no such variable", []string{"--hash-key", "{env.CADDY_HUMA_NOT_SET}", "--email", "a@x.example"}, 1, []string{"note: --hash-key: environment variable CADDY_HUMA_NOT_SET is not set"}},
 		{"no address", []string{"--hash-key", "k", "--email", "alice"}, 1, []string{"nobody: 401 identity_invalid"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -142,7 +142,7 @@ func TestTokenTrace(t *testing.T) {
 	// A payload may hold a part of the secret.
 	config = caddyfileOf(t, humaBlock(fake, "signature hmac-sha256 {\npayload {sig.body}canary\n}"))
 	run(t, cli.TokenCommand(), "--config", config, "--email", "a@x.example", "--client-type", "web", "--trace").
-		ends(1, "signed: hmac-sha256 of a payload with a text of your own").hides("canary")
+		ends(1, "signed: hmac-sha256 of a custom payload").hides("canary")
 }
 
 // TestTokenFails: every end has its exit code, and says what to do.
@@ -163,7 +163,7 @@ func TestTokenFails(t *testing.T) {
 		{"not found", sandbox.Config{}, fault(sandbox.Fault{Status: 404, Body: "no"}), "", 1, []string{"upstream_rejected", "see the options api"}},
 		{"down", sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "", 4, []string{"503", "503", "→ no token: upstream_unavailable (2 calls"}},
 		{"reset", sandbox.Config{}, fault(sandbox.Fault{Reset: sandbox.ResetBefore}), "retries 0", 4, []string{"upstream_unavailable (1 call,"}},
-		{"too slow", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "retries 0\nattempt_timeout 100ms", 4, []string{"no answer in time", "upstream_timeout"}},
+		{"too slow", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "retries 0\nattempt_timeout 100ms", 4, []string{"timed out", "upstream_timeout"}},
 		{"refused", sandbox.Config{}, fault(sandbox.Fault{Status: 403, Body: "{}"}), "", 1, []string{"refused", "The service refuses to sign this user in and to register them", "No token has been granted"}},
 		{"registration off", sandbox.Config{}, nil, "registration off", 3, []string{"not_registered", "the config has `registration off`"}},
 		{"HTML", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>canary"}), "", 1, []string{"upstream_bad_response"}},
@@ -243,7 +243,7 @@ func TestTokenUsage(t *testing.T) {
 		{"no Caddyfile", "--email a@x.example", 2, "there is no Caddyfile in this directory"},
 		{"no such config", "--config /nonexistent/Caddyfile --email a@x.example", 1, "no such file"},
 		{"no such file", "--config-file /nonexistent/h.json --email a@x.example", 1, "config_file: open /nonexistent/h.json: no such file"},
-		{"a secret that is none", "--config " + unset + " --email a@x.example --client-type web", 1, "secret: the environment variable CADDY_HUMA_NOT_SET is not set"},
+		{"a secret that is none", "--config " + unset + " --email a@x.example --client-type web", 1, "secret: environment variable CADDY_HUMA_NOT_SET is not set"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run(t, cli.TokenCommand(), strings.Fields(c.args)...).fails(c.code, c.part)

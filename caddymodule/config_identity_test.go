@@ -336,7 +336,7 @@ func TestEveryProblemOfABlock(t *testing.T) {
 	}{
 		{"verify", []string{assertionOf("", "signer "+balancer)}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
 		{"verify of a row", []string{assertionOf("teleport", "signer x")}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
-		{"unset", []string{assertionOf("", "jwks {env.HUMA_TEST_UNSET}", "issuer {env.HUMA_TEST_UNSET}")}, []string{"jwks: the environment", "issuer: the environment", "audience:"}},
+		{"unset", []string{assertionOf("", "jwks {env.HUMA_TEST_UNSET}", "issuer {env.HUMA_TEST_UNSET}")}, []string{"jwks: environment variable", "issuer: environment variable", "audience:"}},
 		{"identity",
 			[]string{"identity {\nemail X-Token a..b\nuser_id {query.id}\nname {http.auth.user.id}x\ndomains *.example\n" + "verify {\naudience a\n}\n}"},
 			[]string{"email:", "user_id:", "name:", "domains:", "jwks:", "issuer:"},

@@ -123,7 +123,7 @@ func TestMissingCredentials(t *testing.T) {
 	for _, d := range bothDirectives {
 		for option := range d.good {
 			t.Run(d.name+" "+option, func(t *testing.T) {
-				theProblem(t, validateText(t, d.lines(option)), option+":", "missing")
+				theProblem(t, validateText(t, d.lines(option)), option+":", "is required")
 			})
 		}
 		t.Run(d.name+" all", func(t *testing.T) {
@@ -172,11 +172,11 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		name       string
 		text, says string
 	}{
-		{"no JSON", `{"projectId": CANARY}`, "not JSON"},
+		{"no JSON", `{"projectId": CANARY}`, "invalid JSON"},
 		{"a list", `["CANARY"]`, "not a JSON object"},
-		{"empty", ``, "not JSON"},
-		{"two secrets", `{"secret":"CANARY1","SECRET":"CANARY2"}`, "differ"},
-		{"two projects", `{"a":{"projectId":"CANARY1"},"b":{"projectId":"CANARY2"}}`, "differ"},
+		{"empty", ``, "invalid JSON"},
+		{"two secrets", `{"secret":"CANARY1","SECRET":"CANARY2"}`, "have different values"},
+		{"two projects", `{"a":{"projectId":"CANARY1"},"b":{"projectId":"CANARY2"}}`, "have different values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// What the file should have said is no problem of its own.

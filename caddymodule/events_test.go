@@ -194,12 +194,12 @@ func TestEventsOfThoseWhoAreSlow(t *testing.T) {
 	for i := range 120 { // more than are told at once
 		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i))).tokens(t)
 	}
-	eventually(t, 5*time.Second, "the log tells that some are not told", func() bool { return len(s.lines("an event is not told")) > 0 })
+	eventually(t, 5*time.Second, "the log tells that some are not told", func() bool { return len(s.lines("event dropped")) > 0 })
 	close(hold)
 	heardOf(t, 100)
 	s.listen("panics", config)
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
-	eventually(t, 5*time.Second, "the log tells of the panic", func() bool { return len(s.lines("who listens to an event has panicked")) > 0 })
+	eventually(t, 5*time.Second, "the log tells of the panic", func() bool { return len(s.lines("event handler panicked")) > 0 })
 	s.request("GET", iosPath, as("b@x.example")).tokens(t)
 	s.noSecretsInLog("CANARY", "@x.example")
 }

@@ -221,7 +221,7 @@ func TestFairness(t *testing.T) {
 		{"F03 the service fails for one user", func(a *attack) {
 			a.repeat(s, attackers[0], "GET", 5*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("500@x.example")} })
 		}, func(t *testing.T, a *attack) {
-			if w := s.warnings("breaker opened"); len(w) != 0 {
+			if w := s.warnings("circuit breaker opened"); len(w) != 0 {
 				t.Errorf("%q", w)
 			}
 		}},

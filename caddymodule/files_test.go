@@ -105,14 +105,14 @@ func TestK01HangingSecretFile(t *testing.T) {
 	for name, newFile := range map[string]func(t *testing.T) (path, reason string, breakIt, mend func()){
 		"FIFO": func(t *testing.T) (path, reason string, breakIt, mend func()) {
 			path = writeFile(t, "secret", oldSecret)
-			return path, path + ": is a FIFO", func() { makeFIFO(t, path) }, func() {
+			return path, path + ": not a regular file, but a FIFO", func() { makeFIFO(t, path) }, func() {
 				must(t, os.Remove(path))
 				must(t, os.WriteFile(path, []byte(newSecret), 0o600))
 			}
 		},
 		"hanging read": func(t *testing.T) (path, reason string, breakIt, mend func()) {
 			h := newHangingFile(t, oldSecret, 300*time.Millisecond)
-			return h.path, h.path + ": no answer within 300ms (is its mount hanging?)", h.hang, func() {
+			return h.path, h.path + ": timed out after 300ms (is the mount hanging?)", h.hang, func() {
 				if n := h.reads.Load(); n > 2 { // of its stamp, and of its content
 					t.Errorf("%d reads hang", n)
 				}
@@ -251,19 +251,19 @@ func TestK02FileKinds(t *testing.T) {
 			file := writeFile(t, "large", "")
 			must(t, os.Truncate(file, 500<<20))
 			return file
-		}, "is larger than 1 MiB"},
+		}, "file is larger than 1 MiB"},
 		"FIFO": {func(t *testing.T) string {
 			file := writeFile(t, "fifo", "")
 			makeFIFO(t, file)
 			return file
-		}, "is a FIFO"},
+		}, "not a regular file, but a FIFO"},
 		"link to a FIFO": {func(t *testing.T) string {
 			file := writeFile(t, "fifo", "")
 			makeFIFO(t, file)
 			must(t, os.Symlink(file, file+".link"))
 			return file + ".link"
-		}, "is a FIFO"},
-		"device":    {func(*testing.T) string { return "/dev/zero" }, "is a device"},
+		}, "not a regular file, but a FIFO"},
+		"device":    {func(*testing.T) string { return "/dev/zero" }, "not a regular file, but a device"},
 		"directory": {func(t *testing.T) string { return t.TempDir() }, "is a directory"},
 	}
 	certificate, key := keyPair(t)
@@ -315,9 +315,9 @@ func TestE01SecretFileEncoding(t *testing.T) {
 		}
 	})
 	for _, c := range []struct{ text, says string }{
-		{"\xff\xfes\x00e\x00k\x00", "is UTF-16: save it as UTF-8"},
-		{"\xfe\xff\x00s\x00e\x00k", "is UTF-16: save it as UTF-8"},
-		{"s\x00e\x00k\x00", "has a NUL byte"},
+		{"\xff\xfes\x00e\x00k\x00", "file is UTF-16; save it as UTF-8"},
+		{"\xfe\xff\x00s\x00e\x00k", "file is UTF-16; save it as UTF-8"},
+		{"s\x00e\x00k\x00", "file contains a NUL byte"},
 		{" \t\r\n", "is empty"},
 		{bom + "\r\n", "is empty"},
 	} {

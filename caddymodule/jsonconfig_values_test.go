@@ -77,7 +77,7 @@ func TestBadJSONValues(t *testing.T) {
 			{"registration.hold", `-1`, "hold", "positive"},
 		},
 		humanAPIToken: {
-			{"client_id", `""`, "client_id", "missing"},
+			{"client_id", `""`, "client_id", "is required"},
 			{"client_secret", `""`, "client_secret", "{env.NAME}"},
 			{"extra_scopes", `[""]`, "extra_scopes", "empty"},
 			{"extra_scopes", `["one",""]`, "extra_scopes", "empty"},

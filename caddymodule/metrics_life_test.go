@@ -278,7 +278,7 @@ func TestMetrics_Redis(t *testing.T) {
 		tells("garbage", get, samples{"memory miss": 1, "redis miss": 1, "redis unreadable": 1, "redis written": 1})
 		tells("forgotten", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
 		r.Kill()
-		eventually(t, joins, "the log tells of it", func() bool { return len(m.lines("the shared store cannot be used")) > 0 })
+		eventually(t, joins, "the log tells of it", func() bool { return len(m.lines("shared store unavailable")) > 0 })
 		tells("down", get, samples{"memory miss": 1, "redis down": 2})
 	})
 }

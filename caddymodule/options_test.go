@@ -86,7 +86,7 @@ func TestConsentThatFails(t *testing.T) {
 	huma.SetFaults([]sandbox.Fault{{Op: "consent", Status: 500}})
 	s := serve(t, simpleSite(huma, "registration {\nsign_consent on\n}"))
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
-	if !strings.Contains(s.log(), "the consent could not be signed") {
+	if !strings.Contains(s.log(), "cannot sign the consent") {
 		t.Error("the log does not tell")
 	}
 }

@@ -78,7 +78,7 @@ func TestH01_ConnectionsAreRefused(t *testing.T) {
 				t.Errorf("%d × %s", n, code)
 			}
 		}
-		eventually(t, 5*time.Second, "the breaker opens", func() bool { return len(s.warnings("breaker opened")) > 0 })
+		eventually(t, 5*time.Second, "the breaker opens", func() bool { return len(s.warnings("circuit breaker opened")) > 0 })
 
 		l.set(t, faultproxy.Fault{}) // to see who comes
 		answers = s.together(p.ask(), 500, func(n int) []func(*http.Request) { return user(500 + n) })
@@ -178,7 +178,7 @@ func TestH04_Recovery(t *testing.T) {
 		l := newLine(t, sandbox.Config{})
 		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
 		s := serve(t, p.site(l.fakeHuma, "retries 0\nmax_concurrent 16\nbreaker {\nopen 300ms\n}"))
-		for n := 0; len(s.warnings("breaker opened")) == 0; n += 50 {
+		for n := 0; len(s.warnings("circuit breaker opened")) == 0; n += 50 {
 			if n > 5000 {
 				t.Fatal("the breaker does not open")
 			}
@@ -206,8 +206,8 @@ func TestH04_Recovery(t *testing.T) {
 		if calls := l.Calls(); calls.MaxInFlight > 16 || calls.Connections > 32 {
 			t.Errorf("%d calls at once, %d connections", calls.MaxInFlight, calls.Connections)
 		}
-		if len(s.warnings("breaker opened")) != 1 || !strings.Contains(s.log(), "breaker closed") {
-			t.Errorf("the breaker opened %d times", len(s.warnings("breaker opened")))
+		if len(s.warnings("circuit breaker opened")) != 1 || !strings.Contains(s.log(), "circuit breaker closed") {
+			t.Errorf("the breaker opened %d times", len(s.warnings("circuit breaker opened")))
 		}
 	})
 }

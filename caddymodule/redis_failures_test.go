@@ -90,7 +90,7 @@ func redisFailures(t *testing.T) []redisFailure {
 			todo:  "Start it",
 			after: kill},
 		{name: "hangs",
-			says:  []string{"redis: i/o timeout", "redis: no answer in time", "redis: answers take longer than the timeout"},
+			says:  []string{"redis: i/o timeout", "redis: timed out", "redis: responses take longer than the option timeout"},
 			todo:  "Is the machine or the network overloaded? If Redis is far away raise `timeout`",
 			after: func(_ *testing.T, r *redistest.Server) { r.Stop() }},
 		{name: "wants a password",
@@ -106,7 +106,7 @@ func redisFailures(t *testing.T) []redisFailure {
 			todo:    "Set the [ACL](#setting-up-redis). Does `key_prefix` match?",
 			options: asUser, before: withUser("~other:*", "&*", "+@all")},
 		{name: "does not let us hear the others",
-			says:    []string{"what other replicas say cannot be heard: redis: NOPERM this user has no permissions to run the 'subscribe' command"},
+			says:    []string{"subscribe to the evictions of other replicas: redis: NOPERM this user has no permissions to run the 'subscribe' command"},
 			todo:    "Allow `+subscribe` and the channel. If it is `ERR max number of clients reached`: raise `maxclients`",
 			options: asUser, before: withUser("~*", "&*", "+@all", "-subscribe")},
 		{name: "no command is allowed", options: asUser, before: withUser("~*", "&*", "+hello", "+ping"), says: []string{"redis: NOPERM"}},
@@ -120,7 +120,7 @@ func redisFailures(t *testing.T) []redisFailure {
 			todo:   "Set `tls_enabled on`",
 			server: tls(tlsPorts[1]), port: tlsPorts[1]},
 		{name: "TLS here only",
-			says:    []string{"redis: no answer in time"},
+			says:    []string{"redis: timed out"},
 			todo:    "Use another port, or leave `tls_enabled` out",
 			options: "tls_enabled on"},
 		{name: "read-only",
@@ -153,7 +153,7 @@ func redisFailures(t *testing.T) []redisFailure {
 				r.Run()
 			}},
 		{name: "a cluster without all its slots",
-			says:    []string{"redis: CLUSTERDOWN Hash slot not served", "redis: answers take longer than the timeout"},
+			says:    []string{"redis: CLUSTERDOWN Hash slot not served", "redis: responses take longer than the option timeout"},
 			todo:    "Repair the node, or promote its replica",
 			options: "cluster on",
 			server:  []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(redistest.FreePort(t))},
@@ -248,7 +248,7 @@ func (f redisFailure) test(t *testing.T, p provider, caddy *sync.Mutex) {
 // and nothing that is nobody's business.
 func (f redisFailure) isTold(t *testing.T, s *site) {
 	t.Helper()
-	const message = "the shared store cannot be used: this replica works for itself"
+	const message = "shared store unavailable; this replica works alone"
 	var entry struct{ Level, Logger, Msg, Error string }
 	eventually(t, joins, "the log says why", func() bool {
 		lines := s.lines(message)

@@ -81,8 +81,8 @@ func TestK09_OtherEncryptionKeys(t *testing.T) {
 	must(t, d.load("SITE {\n"+humaProvider.block("/one", one, withRedis(r, "1m", ""))+
 		humanProvider.block("/two", humanProvider.options(fake), withStore(r, other, "ttl 1m", ""))+"}"))
 	eventually(t, joins, "the log says why", func() bool {
-		lines := d.lines("the shared store cannot be used")
-		return len(lines) == 1 && strings.Contains(lines[0], "no encryption key in common")
+		lines := d.lines("shared store unavailable")
+		return len(lines) == 1 && strings.Contains(lines[0], "different encryption keys")
 	})
 	d.healthy("with other keys", 200, "degraded", "shared_store_down")
 	d.request("GET", "/one?"+humaProvider.query, as("a@x.example")).token(t, humaProvider)

@@ -35,14 +35,14 @@ func withStore(r addressed, keys, cache, more string) string {
 // shared waits until the site says that it uses the store for the nth time.
 func (s *site) shared(n int) {
 	s.t.Helper()
-	eventually(s.t, joins, "the shared store is used", func() bool { return len(s.lines("the shared store is there")) >= n })
+	eventually(s.t, joins, "the shared store is used", func() bool { return len(s.lines("connected to the shared store")) >= n })
 }
 
 // restart loads a config without what the one before had in memory, as another
 // process would, and waits until it uses the store.
 func (s *site) restart(config string) {
 	s.t.Helper()
-	n := len(s.lines("the shared store is there"))
+	n := len(s.lines("connected to the shared store"))
 	for _, text := range []string{"SITE {\nrespond ok\n}", config} { // without the directive its memory goes
 		s.move()
 		if err := s.load(text); err != nil {
@@ -180,7 +180,7 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 			}
 			more(20)
 			test.goes(r)
-			eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("the shared store cannot be used")) > 0 })
+			eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("shared store unavailable")) > 0 })
 			more(20)
 			stop()
 			wg.Wait()
@@ -267,7 +267,7 @@ func TestR02_RedisComesBackEmpty(t *testing.T) {
 	all()
 	calls := len(fake.Calls().Calls)
 	r.Kill()
-	eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("the shared store cannot be used")) > 0 })
+	eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("shared store unavailable")) > 0 })
 	all()
 	r.Run()
 	s.shared(2)

@@ -94,7 +94,7 @@ func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 		if n := len(fake.Calls().Calls) - before; n != len(cases) {
 			t.Errorf("%d calls for %d values", n, len(cases))
 		}
-		if n := len(s.lines("cannot be opened")); n != len(cases) {
+		if n := len(s.lines("cannot decrypt a value")); n != len(cases) {
 			t.Errorf("%d values were told, want %d", n, len(cases))
 		}
 

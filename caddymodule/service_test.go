@@ -240,7 +240,7 @@ func TestOutage(t *testing.T) {
 			return s.request("GET", p.ask(), as("new@x.example")).StatusCode == http.StatusOK
 		})
 		log := s.log()
-		if strings.Count(log, "breaker opened") != 1 || strings.Count(log, "breaker closed") != 1 {
+		if strings.Count(log, "circuit breaker opened") != 1 || strings.Count(log, "circuit breaker closed") != 1 {
 			t.Errorf("the log does not tell of the breaker once: %s", log)
 		}
 	})
@@ -262,7 +262,7 @@ func TestH16_CallersWhoLeaveAreNoOutage(t *testing.T) {
 		eventually(t, 10*time.Second, "every exchange ends with a token", func() bool {
 			return len(s.lines("token granted")) == fake.calls(p.first)
 		})
-		if strings.Contains(s.log(), "breaker opened") {
+		if strings.Contains(s.log(), "circuit breaker opened") {
 			t.Error("the breaker opened")
 		}
 	})

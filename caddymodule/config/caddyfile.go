@@ -13,14 +13,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// Unmarshal parses a directive from Caddyfile tokens. own are the options of the
+// Unmarshal parses a directive from Caddyfile tokens. service are the options of the
 // service; the shared options are stored in c.
-func Unmarshal(d *caddyfile.Dispenser, own option.Options, c *Common) error {
+func Unmarshal(d *caddyfile.Dispenser, service option.Options, c *Common) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
 		return d.ArgErr()
 	}
-	_, err := option.Merge(own, c.options()).Parse(d)
+	_, err := option.Merge(service, c.options()).Parse(d)
 	return err
 }
 
@@ -79,7 +79,7 @@ func source(target *string) func(*caddyfile.Dispenser) error {
 		}
 		name, args := d.Val(), d.RemainingArgs()
 		if args[0] == "" || args[1] == "" || strings.Contains(args[0], " ") {
-			return d.Errf("option '%s' takes a header's name or a placeholder, and a path within what it holds", name)
+			return d.Errf("option '%s' takes a header name or a placeholder, and optionally a path, such as: X-Userinfo user.email", name)
 		}
 		*target = args[0] + " " + args[1]
 		return nil
@@ -154,7 +154,7 @@ func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
 	case args[0] == TrustForwardAuth:
 		return d.ArgErr()
 	default:
-		return d.Errf("option 'trust' is '%s': it must be %s or %s", args[0], TrustForwardAuth, TrustProxies)
+		return d.Errf("option 'trust' must be %s or %s, not '%s'", TrustForwardAuth, TrustProxies, args[0])
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 	table := option.Options{
 		"ttl": func(d *caddyfile.Dispenser) error {
 			if k.TTL != 0 {
-				return d.Err("option 'ttl' is given twice: in the block and behind 'cache'")
+				return d.Err("duplicate option 'ttl': set it as the argument of 'cache' or in the block, not both")
 			}
 			return option.Duration(&k.TTL, MinDuration)(d)
 		},
@@ -242,7 +242,7 @@ func ParseRange(s string) ([]netip.Prefix, error) {
 	for _, r := range ranges {
 		prefix, err := caddyhttp.CIDRExpressionToPrefix(r)
 		if err != nil {
-			return nil, fmt.Errorf("'%s' is no CIDR range, address or private_ranges", s)
+			return nil, fmt.Errorf("'%s' is not a CIDR range, an IP address or private_ranges", s)
 		}
 		prefixes = append(prefixes, prefix)
 	}

@@ -40,8 +40,8 @@ const redisStore = "caddy_huma.stores.redis"
 
 // errNoRedisModule tells the operator how to build Caddy with the store module
 // redis.
-var errNoRedisModule = errors.New("needs the module " + redisStore +
-	": xcaddy build --with github.com/caddy-huma/caddy-huma --with github.com/caddy-huma/caddy-huma/caddymodule/redis")
+var errNoRedisModule = errors.New("requires the module " + redisStore +
+	"; build Caddy with: xcaddy build --with github.com/caddy-huma/caddy-huma --with github.com/caddy-huma/caddy-huma/caddymodule/redis")
 
 // LoadStore loads the store module of the option cache. It returns nil if the
 // config has no store or k is nil. It may be called more than once.
@@ -55,13 +55,13 @@ func (k *Cache) LoadStore(ctx caddy.Context) (Store, error) {
 	if err != nil {
 		var name struct{ Module string }
 		if _, known := caddy.GetModule(redisStore); known != nil && json.Unmarshal(raw, &name) == nil && name.Module == "redis" {
-			err = fmt.Errorf("the store %w (%w)", errNoRedisModule, err)
+			err = fmt.Errorf("%w (%w)", errNoRedisModule, err)
 		}
 		return nil, err
 	}
 	store, ok := v.(Store)
 	if !ok {
-		return nil, fmt.Errorf("%T is no store for token directives", v)
+		return nil, fmt.Errorf("module %T is not a token store: it does not implement config.Store", v)
 	}
 	return store, nil
 }

@@ -44,9 +44,9 @@ const (
 	expiryMargin = 5 * time.Minute // not served from the cache this long before expiry, because a page uses the token for a while
 )
 
-// connectKind is the prefix of Variant.Kind. Session tokens and id tokens have the same
-// kind, because only the service knows which type a user gets.
-const connectKind = "connect "
+// connectVariant is the prefix of Variant.Name. Session tokens and id tokens have the same
+// variant, because only the service knows which type a user gets.
+const connectVariant = "connect "
 
 // CaddyModule returns the Caddy module information.
 func (*HumanAPIToken) CaddyModule() caddy.ModuleInfo {
@@ -88,7 +88,7 @@ func (h *HumanAPIToken) serviceOptions() option.Options {
 // parseClientID reads the client id. Unlike in huma_token, it may not be repeated.
 func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 	if h.ClientID != "" {
-		return d.Err("option 'client_id' is given twice: write one human_api_token for each")
+		return d.Err("duplicate option 'client_id': use one human_api_token for each client id")
 	}
 	return option.Text(&h.ClientID)(d)
 }
@@ -153,20 +153,20 @@ func (h *HumanAPIToken) readSettings(p *option.Errors) *settings {
 		ExtraScopes:  p.Texts("extra_scopes", h.ExtraScopes),
 	}
 	if h.ClientID == "" {
-		p.Addf("client_id", "the application's id at Human API is missing")
+		p.Addf("client_id", "is required: set the application's client id at Human API")
 	}
 	if h.ClientSecret == "" {
-		p.Addf("client_secret", "the application's secret is missing: write it as {env.NAME} or {file./path}")
+		p.Addf("client_secret", "is required: set the application's secret as {env.NAME} or {file./path}")
 	}
 	for name, value := range map[string]string{
 		"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal(), "extra_scopes": strings.Join(c.ExtraScopes, " "),
 	} {
 		if !utf8.ValidString(value) {
-			p.Addf(name, "it is not UTF-8, which is all that JSON can carry")
+			p.Addf(name, "must be valid UTF-8")
 		}
 	}
 	if slices.ContainsFunc(c.ExtraScopes, func(scope string) bool { return strings.TrimSpace(scope) == "" }) {
-		p.Join(errors.New("extra_scopes: one of them is empty")) // ignored if a placeholder could not be expanded
+		p.Join(errors.New("extra_scopes: must not contain an empty scope")) // ignored if a placeholder could not be expanded
 	}
 	if api := p.Text("api", cmp.Or(h.API, defaultAPI)); api != "" {
 		var err error
@@ -199,7 +199,7 @@ func (s *settings) Tokens(users *userhash.Hasher, _ exchange.SignUpLocks) endpoi
 		client: humanapi.New(config),
 		hints:  s.h.hints,
 		users:  users,
-		name:   connectKind + string(userhash.DeriveKey(nil, s.ExtraScopes...)[:8]),
+		name:   connectVariant + string(userhash.DeriveKey(nil, s.ExtraScopes...)[:8]),
 	}
 }
 
@@ -209,7 +209,7 @@ type tokenSource struct {
 	client *humanapi.Client
 	hints  connect.Hints
 	users  *userhash.Hasher
-	name   string // Variant.Kind: depends on the scopes
+	name   string // Variant.Name: depends on the scopes
 }
 
 // Variant implements endpoint.TokenSource. The request has no influence on the variant.

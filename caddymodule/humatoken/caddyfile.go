@@ -148,20 +148,20 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 	case len(args) == 2 && slices.Contains(clienttype.All, args[0]):
 		kind = args[0]
 	case len(args) == 2:
-		return d.Errf("option 'client_id' is for '%s': it must be %s", args[0], strings.Join(clienttype.All, " or "))
+		return d.Errf("option 'client_id': unknown client type '%s': must be %s", args[0], strings.Join(clienttype.All, " or "))
 	case len(args) != 1:
 		return d.ArgErr()
 	case slices.Contains(clienttype.All, args[0]):
-		return d.Errf("option 'client_id' has no id for '%s'", args[0])
+		return d.Errf("option 'client_id': the id for client type '%s' is missing", args[0])
 	}
 	if args[len(args)-1] == "" {
-		return d.Err("option 'client_id' is empty")
+		return d.Err("option 'client_id' must not be empty")
 	}
 	if _, ok := h.ClientID[kind]; ok {
-		return d.Errf("option 'client_id' is given twice for the same client type")
+		return d.Err("duplicate option 'client_id' for the same client type")
 	}
 	if len(h.ClientID) > 0 && (kind == allTypes || h.ClientID[allTypes] != "") {
-		return d.Err("option 'client_id' is either one for all client types or one for each")
+		return d.Err("option 'client_id' takes one id for all client types, or one id per client type, not both")
 	}
 	if h.ClientID == nil {
 		h.ClientID = make(ClientIDs)
@@ -234,7 +234,7 @@ func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
 		return d.ArgErr()
 	}
 	if _, err := parseRate(args[0]); err != nil && !option.HasPlaceholder(args[0]) {
-		return d.Errf("option 'rate' is '%s': %v", args[0], err)
+		return d.Errf("option 'rate' %v, not '%s'", err, args[0])
 	}
 	r.Rate = args[0]
 	if len(args) == 1 {
@@ -242,7 +242,7 @@ func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
 	}
 	burst, err := strconv.Atoi(args[1])
 	if err != nil || burst < 1 {
-		return d.Errf("option 'rate' has the burst '%s': it must be an integer of at least 1", args[1])
+		return d.Errf("option 'rate': the burst must be an integer of at least 1, not '%s'", args[1])
 	}
 	r.Burst = burst
 	return nil
@@ -254,10 +254,10 @@ func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
 		return d.ArgErr()
 	}
 	if key == "" {
-		return d.Err("option 'attribute' has no key")
+		return d.Err("option 'attribute': the key must not be empty")
 	}
 	if _, ok := r.Attribute[key]; ok {
-		return d.Errf("option 'attribute' is given twice for '%s'", key)
+		return d.Errf("duplicate option 'attribute' for the key '%s'", key)
 	}
 	if r.Attribute == nil {
 		r.Attribute = make(map[string]string)
@@ -267,7 +267,7 @@ func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
 }
 
 // errRate describes the format of the option rate.
-var errRate = errors.New("it must be a number per s, m or h, such as 50/s")
+var errRate = errors.New("must be a number per s, m or h, such as 50/s")
 
 // parseRate parses a rate such as 50/s: <n>/<s|m|h>, with n at least 1.
 func parseRate(s string) (rate.Limit, error) {

@@ -43,11 +43,11 @@ func (h *HumaToken) DistinctClientTypes() (types []string) {
 // NeedsClock returns why the calls to Huma need a correct clock, or "" if they do not.
 func (h *HumaToken) NeedsClock() string {
 	if sig := h.Signature; sig != nil && (sig.Algorithm == "hawk" || strings.Contains(sig.Payload, "{sig.timestamp}")) {
-		return "calls are signed with the time"
+		return "the signature contains a timestamp"
 	}
 	for _, values := range h.HeaderUp {
 		if strings.Contains(strings.Join(values, " "), "{sig.timestamp}") {
-			return "calls carry the time"
+			return "a header contains a timestamp"
 		}
 	}
 	return ""
@@ -65,13 +65,13 @@ func (h *HumaToken) SigningScheme() string {
 	}
 	payload := cmp.Or(s.Payload, "{sig.body}")
 	if !placeholdersOnly.MatchString(payload) {
-		payload = "a payload with a text of your own"
+		payload = "a custom payload"
 	}
 	switch header := cmp.Or(s.HeaderName, "signature"); s.Algorithm {
 	case "off":
 		return "no"
 	case "hawk":
-		return "hawk, in the header Authorization, its mac in " + header + " too"
+		return "hawk, in the header Authorization; the MAC also in the header " + header
 	default:
 		return fmt.Sprintf("%s of %s, in %s, in the header %s", cmp.Or(s.Algorithm, "hmac-sha256"), payload, cmp.Or(s.Encoding, "hex"), header)
 	}

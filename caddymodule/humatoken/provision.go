@@ -86,7 +86,7 @@ func (h *HumaToken) settings(p *option.Errors) *settings {
 	s.attributes = make(map[string]string, len(r.Attribute))
 	for key, value := range r.Attribute {
 		if key == "" {
-			p.Addf("attribute", "it has no key")
+			p.Addf("attribute", "the key must not be empty")
 		}
 		s.attributes[key] = p.Text("attribute", value)
 	}
@@ -136,7 +136,7 @@ func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 		l.RegistrationRate = limit
 	}
 	if r.Burst < 0 {
-		p.Addf("rate", "the burst is %d: it must be at least 1", r.Burst)
+		p.Addf("rate", "the burst must be at least 1, not %d", r.Burst)
 	}
 	p.MinDuration("hold", r.Hold, minHold)
 	limit, burst := l.RegistrationRate, l.RegistrationBurst
@@ -147,7 +147,7 @@ func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 		Allow:   func() bool { return h.endpoint.Account.AllowRegistration(limit, burst) },
 		Ended:   metrics.SignUpCounter(endpoint.Huma.Name),
 		ConsentFailed: func(err error) {
-			h.endpoint.Logger.Warn("the consent could not be signed: the user has the token all the same", zap.Error(err))
+			h.endpoint.Logger.Warn("cannot sign the consent; issuing the token anyway", zap.Error(err))
 		},
 	}
 }

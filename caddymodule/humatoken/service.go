@@ -40,44 +40,43 @@ func (h *HumaToken) readService(p *option.Errors) humaService {
 		p.Add("config_file", err)
 		fileRead = err == nil
 	}
-	missing := func(option, what string) {
+	missing := func(option string) {
 		switch {
 		case fileRead:
-			p.Addf(option, "the %s is missing: set it here, or in the config_file, where these members were found: %s",
-				what, strings.Join(file.Members, ", "))
+			p.Addf(option, "is required: set it here or in config_file; members found in the file: %s", strings.Join(file.Members, ", "))
 		case h.ConfigFile == "":
-			p.Addf(option, "the %s is missing: set it here, or name a config_file that has it", what)
+			p.Addf(option, "is required: set it here or in config_file")
 		}
 	}
-	pick := func(option, what, value, fromFile string) string {
+	pick := func(option, value, fromFile string) string {
 		v := p.Text(option, value)
 		if value == "" {
 			v = fromFile
 		}
 		if value == "" && fromFile == "" {
-			missing(option, what)
+			missing(option)
 		}
 		return v
 	}
 
 	v := humaService{
-		projectID:    pick("project_id", "project's id", h.ProjectID, file.ProjectID),
-		deploymentID: pick("deployment_id", "deployment's id", h.DeploymentID, file.DeploymentID),
+		projectID:    pick("project_id", h.ProjectID, file.ProjectID),
+		deploymentID: pick("deployment_id", h.DeploymentID, file.DeploymentID),
 		secret:       p.Secret("secret", h.Secret),
 	}
-	if raw := pick("api", "API's URL", h.API, file.API); raw != "" {
+	if raw := pick("api", h.API, file.API); raw != "" {
 		var err error
 		v.api, err = apiurl.Parse(raw)
 		p.Add("api", err)
 	}
 	if err := (huma.Header{Name: "deploymentId", Value: masked.New(v.deploymentID)}).Check(); err != nil {
-		p.Addf("deployment_id", "it cannot stand in a header")
+		p.Addf("deployment_id", "must be a valid HTTP header value, without control characters and {sig.*} placeholders")
 	}
 	if h.Secret == "" {
 		v.secret = masked.New(strings.TrimRight(file.Secret.Reveal(), "\r\n"))
 	}
 	if v.secret.IsZero() && h.Secret == "" && !h.signatureOff() {
-		missing("secret", "secret that signs the calls")
+		missing("secret")
 	}
 	v.readClientIDs(p, h.ClientID, file, missing)
 	v.checkClientType(p, h.ClientType)
@@ -110,13 +109,13 @@ func (h *HumaToken) signatureOff() bool {
 
 // readClientIDs sets v.clientIDs from the option, or from the config file if the option
 // is not set.
-func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.FileValues, missing func(option, what string)) {
+func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.FileValues, missing func(option string)) {
 	v.clientIDs = make(map[login.ClientType]string)
 	one := file.ClientID
 	for kind, id := range ids {
 		id, err := option.Expand(id)
 		if err == nil && id == "" {
-			err = errors.New("it is empty")
+			err = errors.New("must not be empty")
 		}
 		p.Add("client_id", err)
 		switch {
@@ -125,11 +124,11 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 		case slices.Contains(clienttype.All, kind):
 			v.clientIDs[login.ClientType(kind)] = id
 		default:
-			p.Addf("client_id", "'%s' is no client type: use %s", kind, strings.Join(clienttype.All, ", "))
+			p.Addf("client_id", "unknown client type '%s': must be %s", kind, strings.Join(clienttype.All, " or "))
 		}
 	}
 	if _, all := ids[allTypes]; all && len(ids) > 1 {
-		p.Addf("client_id", "it is either one for all client types or one for each")
+		p.Addf("client_id", "takes one id for all client types, or one id per client type, not both")
 	}
 	if len(ids) == 0 {
 		maps.Copy(v.clientIDs, file.ClientIDs)
@@ -139,7 +138,7 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 	}
 	if one == "" {
 		if len(ids) == 0 {
-			missing("client_id", "client id")
+			missing("client_id")
 		}
 		return
 	}
@@ -155,9 +154,9 @@ func (v *humaService) checkClientType(p *option.Errors, kind string) {
 	switch {
 	case kind == "":
 	case !slices.Contains(clienttype.All, kind):
-		p.Addf("client_type", "it is '%s': it must be %s", kind, strings.Join(clienttype.All, " or "))
+		p.Addf("client_type", "must be %s, not '%s'", strings.Join(clienttype.All, " or "), kind)
 	case len(v.clientIDs) > 0 && v.clientIDs[login.ClientType(kind)] == "":
-		p.Addf("client_type", "there is no client_id for %s", kind)
+		p.Addf("client_type", "no client_id is set for the client type %s", kind)
 	}
 }
 
@@ -180,18 +179,18 @@ func (v *humaService) defaultClientType(configured login.ClientType) login.Clien
 
 // readHeaderUp returns the additional headers of the calls, sorted by name.
 func (h *HumaToken) readHeaderUp(p *option.Errors, sig huma.SignatureConfig) []huma.Header {
-	ours := map[string]bool{"Deploymentid": true} // set on every call
+	reserved := map[string]bool{"Deploymentid": true} // set on every call
 	if sig.Algorithm != "off" {
-		ours[http.CanonicalHeaderKey(cmp.Or(sig.HeaderName, "signature"))] = true
+		reserved[http.CanonicalHeaderKey(cmp.Or(sig.HeaderName, "signature"))] = true
 	}
 	if sig.Algorithm == "hawk" {
-		ours["Authorization"] = true
+		reserved["Authorization"] = true
 	}
 
 	var headers []huma.Header
 	for name, values := range h.HeaderUp {
-		if ours[http.CanonicalHeaderKey(name)] {
-			p.Addf("header_up", "'%s' is set by the directive itself", name)
+		if reserved[http.CanonicalHeaderKey(name)] {
+			p.Addf("header_up", "must not contain '%s': the directive sets this header", name)
 		}
 		for _, value := range values {
 			header := huma.Header{Name: name, Value: p.Secret("header_up", value)}
@@ -221,7 +220,7 @@ func (h *HumaToken) readTLS(p *option.Errors) account.TLSFiles {
 		return b
 	}
 	if (h.TLS.ClientCertificate == "") != (h.TLS.ClientKey == "") {
-		p.Addf("client_certificate", "a certificate and a key are needed, or none of them")
+		p.Addf("client_certificate", "requires both a certificate and a key")
 	}
 	return account.TLSFiles{
 		CA:          read("ca", h.TLS.CA),

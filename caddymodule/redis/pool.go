@@ -54,14 +54,14 @@ func (c connection) Destruct() error {
 func logState(up bool, err error) {
 	log := caddy.Log().Named("huma.redis")
 	if up {
-		log.Info("the shared store is there: replicas share tokens")
+		log.Info("connected to the shared store; replicas share tokens")
 		return
 	}
-	log.Warn("the shared store cannot be used: this replica works for itself", zap.Error(err))
+	log.Warn("shared store unavailable; this replica works alone", zap.Error(err))
 }
 
 func logUnreadable() {
-	caddy.Log().Named("huma.redis").Debug("a value in the shared store cannot be opened: it is taken for a miss")
+	caddy.Log().Named("huma.redis").Debug("cannot decrypt a value in the shared store; treating it as a cache miss")
 }
 
 // redirectLogger replaces the logger of the Redis client, which is global in the process and
@@ -73,7 +73,7 @@ type clientLogger struct{}
 
 // Printf logs the format of a message, without its values.
 func (clientLogger) Printf(_ context.Context, format string, _ ...any) {
-	caddy.Log().Named("huma.redis").Debug("the Redis client says", zap.String("format", format))
+	caddy.Log().Named("huma.redis").Debug("message of the Redis client", zap.String("format", format))
 }
 
 // Try implements config.Store. It uses a connection of its own, and is not a member of

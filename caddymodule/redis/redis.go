@@ -144,14 +144,14 @@ func (r *Redis) parseAddress(d *caddyfile.Dispenser) error {
 
 // notAddress is the error for an invalid address. It does not quote the value, which may
 // contain a password.
-const notAddress = "number %d is not host:port, with a port from 1 to 65535; username and password are options"
+const notAddress = "value %d must be host:port, with a port from 1 to 65535; set credentials with the options username and password"
 
 // parseKeys reads the encryption keys. Its errors quote no key.
 func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
 	name := d.Val()
 	r.EncryptionKeys = d.RemainingArgs()
 	if len(r.EncryptionKeys) == 0 {
-		return d.Errf("option '%s' takes at least one key", name)
+		return d.Errf("option '%s' requires at least one key", name)
 	}
 	for _, key := range r.EncryptionKeys {
 		option.WarnLiteral(d, name, key)
@@ -187,7 +187,7 @@ func (r *Redis) Provision(caddy.Context) error {
 // check reports errors in the combination of options.
 func (r *Redis) check(p *option.Errors) {
 	if len(r.Address) == 0 {
-		p.Addf("address", "it is missing: write where Redis is, such as localhost:6379")
+		p.Addf("address", "is required: set the host and port of Redis, such as localhost:6379")
 	}
 	for i, a := range r.config.Addresses {
 		if (a != "" || r.Address[i] == "") && !rediscache.IsAddress(a) {
@@ -196,16 +196,16 @@ func (r *Redis) check(p *option.Errors) {
 	}
 	switch {
 	case r.Cluster && r.MasterName != "":
-		p.Addf("cluster", "it stands beside master_name: an address is of a cluster's node or of a sentinel")
+		p.Addf("cluster", "cannot be combined with master_name: the addresses are either cluster nodes or sentinels")
 	case len(r.Address) > 1 && !r.Cluster && r.MasterName == "":
-		p.Addf("address", "there are several: write `cluster on` if they are nodes of a cluster, or master_name if they are sentinels")
+		p.Addf("address", "several addresses require `cluster on` (cluster nodes) or master_name (sentinels)")
 	}
 	if r.Cluster && r.DB != 0 {
-		p.Addf("db", "a cluster has none but 0")
+		p.Addf("db", "must be 0 with a cluster")
 	}
 	p.AtLeast("db", r.DB, 0)
 	if r.Username != "" && r.Password == "" {
-		p.Addf("username", "it needs a password")
+		p.Addf("username", "requires password")
 	}
 	p.MinDuration("timeout", r.Timeout, minTimeout)
 }
@@ -213,12 +213,12 @@ func (r *Redis) check(p *option.Errors) {
 // readKeys decodes the encryption keys. Its errors contain nothing of a key.
 func (r *Redis) readKeys(p *option.Errors) (keys []masked.String) {
 	if len(r.EncryptionKeys) == 0 {
-		p.Addf("encryption_keys", "a key is missing: make one, such as with `head -c 32 /dev/urandom | base64`, and write it as {env.NAME} or {file./path}")
+		p.Addf("encryption_keys", "is required: generate a key with `head -c 32 /dev/urandom | base64`, and set it as {env.NAME} or {file./path}")
 	}
-	for i, written := range r.EncryptionKeys {
-		text := p.Secret("encryption_keys", written)
-		if written == "" {
-			p.Addf("encryption_keys", "number %d is empty", i+1)
+	for i, configured := range r.EncryptionKeys {
+		text := p.Secret("encryption_keys", configured)
+		if configured == "" {
+			p.Addf("encryption_keys", "key %d must not be empty", i+1)
 		}
 		if text.IsZero() {
 			continue // its error is in p already
@@ -226,11 +226,11 @@ func (r *Redis) readKeys(p *option.Errors) (keys []masked.String) {
 		key, err := base64.StdEncoding.DecodeString(text.Reveal())
 		switch {
 		case err != nil:
-			p.Addf("encryption_keys", "number %d is not base64", i+1)
+			p.Addf("encryption_keys", "key %d is not valid base64", i+1)
 		case len(key) != rediscache.KeySize:
-			p.Addf("encryption_keys", "number %d has %d bytes, it must be base64 of %d", i+1, len(key), rediscache.KeySize)
+			p.Addf("encryption_keys", "key %d must be base64 of %d bytes, not of %d bytes", i+1, rediscache.KeySize, len(key))
 		case slices.ContainsFunc(keys, masked.New(string(key)).Equal):
-			p.Addf("encryption_keys", "number %d stands there twice", i+1)
+			p.Addf("encryption_keys", "key %d is a duplicate", i+1)
 		}
 		keys = append(keys, masked.New(string(key)))
 	}
@@ -241,7 +241,7 @@ func (r *Redis) readTLS(p *option.Errors) *tls.Config {
 	path := p.Text("tls_server_certs_path", r.TLSServerCertsPath)
 	if !r.TLSEnabled {
 		if path != "" {
-			p.Addf("tls_server_certs_path", "it needs `tls_enabled on`")
+			p.Addf("tls_server_certs_path", "requires `tls_enabled on`")
 		}
 		return nil
 	}
@@ -254,7 +254,7 @@ func (r *Redis) readTLS(p *option.Errors) *tls.Config {
 	r.pem = pem
 	c.RootCAs = x509.NewCertPool()
 	if err == nil && !c.RootCAs.AppendCertsFromPEM(pem) {
-		p.Add("tls_server_certs_path", errors.New("the file holds no certificate in PEM form"))
+		p.Add("tls_server_certs_path", errors.New("no PEM certificate found in the file"))
 	}
 	return c
 }

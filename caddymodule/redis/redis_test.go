@@ -64,8 +64,8 @@ func TestConfigErrors(t *testing.T) {
 		{"a port by name", func(r *Redis) { r.Address = []string{"localhost:redis"} }, "address", "65535"},
 		{"a port too high", func(r *Redis) { r.Address = []string{"localhost:65536"} }, "address", "65535"},
 		{"a password for a port", func(r *Redis) { r.Address = []string{"huma:" + canary + "@redis.internal"} }, "address", "host:port"},
-		{"a password in the host", func(r *Redis) { r.Address = []string{canary + "@redis.internal:6379"} }, "address", "are options"},
-		{"a password elsewhere", func(r *Redis) { r.Address = []string{"{env.HUMA_TEST_ADDRESS}"} }, "address", "are options"},
+		{"a password in the host", func(r *Redis) { r.Address = []string{canary + "@redis.internal:6379"} }, "address", "set credentials with the options"},
+		{"a password elsewhere", func(r *Redis) { r.Address = []string{"{env.HUMA_TEST_ADDRESS}"} }, "address", "set credentials with the options"},
 		{"address is not set", func(r *Redis) { r.Address = []string{"{env.HUMA_TEST_NOT_SET}"} }, "address", "HUMA_TEST_NOT_SET"},
 		{"several addresses", func(r *Redis) { r.Address = []string{"one:1", "two:2"} }, "address", "cluster on"},
 		{"cluster and sentinels", func(r *Redis) { r.Cluster, r.MasterName = true, "mymaster" }, "cluster", "master_name"},
@@ -77,20 +77,20 @@ func TestConfigErrors(t *testing.T) {
 		{"password is no file", func(r *Redis) { r.Password = "{file./nowhere/password}" }, "password", "no such file"},
 		{"password with braces", func(r *Redis) { r.Password = canary + "{" + canary + "}" }, "password", "literal brace"},
 		{"no key", func(r *Redis) { r.EncryptionKeys = nil }, "encryption_keys", "/dev/urandom"},
-		{"an empty key", func(r *Redis) { r.EncryptionKeys = []string{""} }, "encryption_keys", "number 1 is empty"},
-		{"no base64", func(r *Redis) { r.EncryptionKeys[0] = "!" + keyOf(1) }, "encryption_keys", "number 1 is not base64"},
+		{"an empty key", func(r *Redis) { r.EncryptionKeys = []string{""} }, "encryption_keys", "key 1 must not be empty"},
+		{"no base64", func(r *Redis) { r.EncryptionKeys[0] = "!" + keyOf(1) }, "encryption_keys", "key 1 is not valid base64"},
 		{"a short key", func(r *Redis) {
 			r.EncryptionKeys = append(r.EncryptionKeys, base64.StdEncoding.EncodeToString([]byte(canary)))
-		}, "encryption_keys", "number 2 has 6 bytes"},
+		}, "encryption_keys", "key 2 must be base64 of 32 bytes, not of 6 bytes"},
 		{"a long key", func(r *Redis) {
 			r.EncryptionKeys[0] = base64.StdEncoding.EncodeToString([]byte(canary + strings.Repeat("x", 27)))
-		}, "encryption_keys", "number 1 has 33 bytes"},
-		{"a key twice", func(r *Redis) { r.EncryptionKeys = []string{keyOf(1), keyOf(2), keyOf(1)} }, "encryption_keys", "number 3 stands there twice"},
+		}, "encryption_keys", "key 1 must be base64 of 32 bytes, not of 33 bytes"},
+		{"a key twice", func(r *Redis) { r.EncryptionKeys = []string{keyOf(1), keyOf(2), keyOf(1)} }, "encryption_keys", "key 3 is a duplicate"},
 		{"key is not set", func(r *Redis) { r.EncryptionKeys[0] = "{env.HUMA_TEST_NOT_SET}" }, "encryption_keys", "HUMA_TEST_NOT_SET is not set"},
 		{"key is no file", func(r *Redis) { r.EncryptionKeys[0] = "{file./nowhere/key}" }, "encryption_keys", "no such file"},
 		{"certs without TLS", func(r *Redis) { r.TLSServerCertsPath = "/nowhere/ca.pem" }, "tls_server_certs_path", "tls_enabled on"},
 		{"certs are no file", func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, "/nowhere/ca.pem" }, "tls_server_certs_path", "no such file"},
-		{"certs are no PEM", func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, testutil.WriteFile(t, "file", canary) }, "tls_server_certs_path", "no certificate"},
+		{"certs are no PEM", func(r *Redis) { r.TLSEnabled, r.TLSServerCertsPath = true, testutil.WriteFile(t, "file", canary) }, "tls_server_certs_path", "no PEM certificate"},
 		{"a negative timeout", func(r *Redis) { r.Timeout = -1 }, "timeout", "positive"},
 		{"a tiny timeout", func(r *Redis) { r.Timeout = 1 }, "timeout", "at least 1ms"},
 	} {

@@ -225,7 +225,7 @@ func TestPrintedCommands(t *testing.T) {
 	}
 	c.out.waitFor(t, "redis-server (process "+kill[1]+") has ended", 1)
 	token(t, bob)
-	c.out.waitFor(t, "the shared store cannot be used", len(replicas))
+	c.out.waitFor(t, "shared store unavailable", len(replicas))
 
 	again := exec.CommandContext(t.Context(), "sh", "-c", "exec "+strings.Join(c.printedCommands(t, "redis-server --port")[0], " "))
 	again.Dir = t.TempDir()
@@ -236,7 +236,7 @@ func TestPrintedCommands(t *testing.T) {
 		_ = again.Process.Kill()
 		_ = again.Wait()
 	}()
-	c.out.waitFor(t, "the shared store is there", 2*len(replicas))
+	c.out.waitFor(t, "connected to the shared store", 2*len(replicas))
 	if token(t, replicas[0]) != token(t, replicas[1]) {
 		t.Error("they do not share again")
 	}

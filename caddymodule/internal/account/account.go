@@ -89,7 +89,7 @@ func (a *Account) AllowRegistration(limit rate.Limit, burst int) bool {
 }
 
 // errLimits is the error of Attach for two handlers of one config with different limits.
-var errLimits = errors.New("sets differently what the handlers of an account share")
+var errLimits = errors.New("has different limits")
 
 // Attach registers a handler of the given config with its limits and its timeout. config
 // must be comparable. It returns an error if the limits differ from those of another

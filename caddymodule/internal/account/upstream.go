@@ -50,8 +50,8 @@ type Upstream struct {
 }
 
 // NewUpstream returns an *Upstream to the named service. The error is always nil.
-func NewUpstream(provider string, l Limits, transport *http.Transport) (caddy.Destructor, error) {
-	u := &Upstream{Service: provider, Transport: transport}
+func NewUpstream(service string, l Limits, transport *http.Transport) (caddy.Destructor, error) {
+	u := &Upstream{Service: service, Transport: transport}
 	settings := resilience.Settings{MaxConcurrent: l.MaxConcurrent, OnBreaker: u.breakerChanged}
 	if !l.BreakerOff {
 		settings.Breaker = &resilience.BreakerSettings{Failures: l.Failures, Open: l.Open}
@@ -73,9 +73,9 @@ func (u *Upstream) Destruct() error {
 func (u *Upstream) breakerChanged(open bool) {
 	log := caddy.Log().Named(u.Service)
 	if open {
-		log.Warn("breaker opened: the service is down, calls are not made for a while", zap.Bool("open", open))
+		log.Warn("circuit breaker opened; pausing calls to the service", zap.Bool("open", open))
 	} else {
-		log.Info("breaker closed: the service answers again", zap.Bool("open", open))
+		log.Info("circuit breaker closed; resuming calls to the service", zap.Bool("open", open))
 	}
 	if f := u.OnBreaker.Load(); f != nil {
 		(*f)(open)
@@ -102,7 +102,7 @@ func NewTransport(s TLSFiles, maxConns int, p *option.Errors) TransportSettings 
 	if s.CA != nil {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(s.CA) {
-			p.Add("ca", errors.New("the file holds no certificate in PEM form"))
+			p.Add("ca", errors.New("no PEM certificate found in the file"))
 		}
 	}
 	if s.Certificate != nil && s.Key != nil {

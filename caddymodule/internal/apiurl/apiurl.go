@@ -20,17 +20,17 @@ func Parse(raw string) (*url.URL, error) {
 	u, err := url.Parse(textfile.TrimBlanks(raw))
 	switch {
 	case err != nil:
-		return nil, errors.New("it is no URL") // the text may hold a password
+		return nil, errors.New("is not a valid URL") // the text may hold a password
 	case u.User != nil:
-		return nil, errors.New("it must not hold a user or password")
+		return nil, errors.New("must not contain a username or password")
 	case u.Host == "" || u.Hostname() == "":
-		return nil, errors.New("it must be a whole URL, such as https://api.example.com")
+		return nil, errors.New("must be an absolute URL, such as https://api.example.com")
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		return nil, errors.New("it must not have a query or a fragment")
+		return nil, errors.New("must not have a query or a fragment")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, errors.New("it must be https; http is for loopback addresses only")
+		return nil, errors.New("must be https; http is allowed for loopback addresses only")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("its scheme is '%s': it must be https", u.Scheme)
+		return nil, fmt.Errorf("must be https, not %s", u.Scheme)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")

@@ -23,19 +23,19 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for raw, want := range map[string]string{
-		"":                              "a whole URL",
-		"api.example.com":               "a whole URL",
-		"https://":                      "a whole URL",
-		"https://:443":                  "a whole URL",
-		"https://u:swordfish@a.example": "user or password",
+		"":                              "an absolute URL",
+		"api.example.com":               "an absolute URL",
+		"https://":                      "an absolute URL",
+		"https://:443":                  "an absolute URL",
+		"https://u:swordfish@a.example": "username or password",
 		"https://a.example?x=swordfish": "query",
 		"https://a.example?":            "query",
 		"https://a.example#swordfish":   "fragment",
 		"http://a.example":              "must be https",
 		"http://10.0.0.1":               "must be https",
 		"http://localhost.a.example":    "must be https",
-		"ftp://a.example":               "its scheme is 'ftp'",
-		"https://swordfish\x7f":         "no URL",
+		"ftp://a.example":               "must be https, not ftp",
+		"https://swordfish\x7f":         "not a valid URL",
 	} {
 		if u, err := apiurl.Parse(raw); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "swordfish") {
 			t.Errorf("%q: %v, %v; want %q", raw, u, err, want)

@@ -33,7 +33,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	s.StartTLS()
 	var reported reports
 	reject(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &reported)), es256(nil), identity.ErrKeysUnavailable)
-	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is signed by an unknown authority" {
+	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is not trusted: unknown authority" {
 		t.Errorf("reported %q", got)
 	}
 }
@@ -52,7 +52,7 @@ func TestCertificate(t *testing.T) {
 	var reported reports
 	u := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 	reject(t, verifierOf(t, keysOf(t, Source{URL: u}, &reported)), es256(nil), identity.ErrKeysUnavailable)
-	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is for another host" {
+	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is not valid for this host" {
 		t.Errorf("reported %q", got)
 	}
 }

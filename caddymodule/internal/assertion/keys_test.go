@@ -164,7 +164,7 @@ func TestI17MixedSet(t *testing.T) {
 }
 
 func TestI17KeyServerResponses(t *testing.T) {
-	const broken = "fetch JWKS: the connection broke, or the answer is not HTTP"
+	const broken = "fetch JWKS: connection lost, or the response is not HTTP"
 	elsewhere := newKeyServer(t, jwk("k1", p256()))
 	set := setOf(jwk("k1", p256()))
 	for _, test := range []struct {

@@ -16,12 +16,12 @@ const maxDepth = 32
 
 // Errors of a document. They contain no text of it.
 var (
-	errNotJSON   = errors.New("it is not JSON")
+	errNotJSON   = errors.New("not valid JSON")
 	errMore      = errors.New("more than one JSON value")
-	errTwice     = errors.New("a member of an object stands there twice")
-	errDeep      = fmt.Errorf("it nests deeper than %d levels", maxDepth)
-	errNeither   = errors.New("neither an object nor a list")
-	errNotBase64 = errors.New("neither JSON, base64 of JSON, nor a token")
+	errTwice     = errors.New("duplicate member in a JSON object")
+	errDeep      = fmt.Errorf("JSON nested deeper than %d levels", maxDepth)
+	errNeither   = errors.New("not a JSON object or array")
+	errNotBase64 = errors.New("not JSON, base64 of JSON or a JWT")
 )
 
 // Document is a parsed JSON document. The zero value is an empty document.

@@ -12,25 +12,25 @@ type Path []string
 
 // Errors of a path.
 var (
-	errEmptyStep = errors.New("it has an empty step: write names with single dots between them, such as user.email")
-	errEscape    = errors.New(`it has a backslash before something else than a dot or a backslash: write \. for a dot within a name`)
+	errEmptyStep = errors.New("empty member name: separate names with single dots, such as user.email")
+	errEscape    = errors.New(`invalid escape: write \. for a dot within a name, and \\ for a backslash`)
 )
 
 // ParsePath parses a path: steps separated by dots, such as user.email or data.0.email.
 // A dot within a name is written \. and a backslash \\.
-func ParsePath(written string) (Path, error) {
+func ParsePath(text string) (Path, error) {
 	var (
 		path Path
 		step strings.Builder
 	)
-	for i := 0; i < len(written); i++ {
-		switch c := written[i]; c {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
 		case '\\':
 			i++
-			if i == len(written) || written[i] != '.' && written[i] != '\\' {
+			if i == len(text) || text[i] != '.' && text[i] != '\\' {
 				return nil, errEscape
 			}
-			step.WriteByte(written[i])
+			step.WriteByte(text[i])
 		case '.':
 			if step.Len() == 0 {
 				return nil, errEmptyStep
@@ -61,7 +61,7 @@ func (d Document) Lookup(p Path) any {
 }
 
 // ErrSeveral means that a path selects one of several elements.
-var ErrSeveral = errors.New("the path leads into a list of more than one element")
+var ErrSeveral = errors.New("the path selects from an array with more than one element")
 
 // Only is Lookup for values that identify a user. If the path leads through a list with
 // more than one element, it returns ErrSeveral: the list may be about all users, and

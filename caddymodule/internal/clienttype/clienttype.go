@@ -24,10 +24,10 @@ var All = []string{string(login.IOS), string(login.Android), string(login.Web)}
 // The errors of FromRequest.
 var (
 	// ErrValue: the client type is unknown, or the request has two different ones.
-	ErrValue = errors.New("unknown client type, or two client types")
+	ErrValue = errors.New("unknown client type, or two different client types")
 	// ErrBody: the body is too large, cannot be read, or is neither a form nor a JSON
 	// object.
-	ErrBody = errors.New("unusable body")
+	ErrBody = errors.New("invalid request body")
 )
 
 // FromRequest returns the client type of a request, from its query and, for POST, from

@@ -194,7 +194,7 @@ func TestConnectErrors(t *testing.T) {
 	c := &Exchange{API: failing{&exchange.StatusError{Op: exchange.OpSession, Status: 429, RetryAfter: time.Minute, RequestID: "r1"}}}
 	_, _, err := c.Run(t.Context())
 	var e *exchange.Error
-	if !errors.As(err, &e) || e.RetryAfter != time.Minute || err.Error() != "upstream_unavailable: session token: status 429, request r1" {
+	if !errors.As(err, &e) || e.RetryAfter != time.Minute || err.Error() != "upstream_unavailable: session token: status 429, request ID r1" {
 		t.Errorf("%v, %+v", err, e)
 	}
 

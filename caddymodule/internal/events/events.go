@@ -52,14 +52,14 @@ func (e *Emitter) emit(name string, data map[string]any) {
 	select {
 	case e.free <- struct{}{}:
 	default:
-		e.logger.Warn("an event is not told: too many are on their way", zap.String("event", name))
+		e.logger.Warn("event dropped: too many events are pending", zap.String("event", name))
 		return
 	}
 	go func() {
 		defer func() {
 			<-e.free
 			if recover() != nil { // do not log the value: it may hold a secret
-				e.logger.Error("who listens to an event has panicked", zap.String("event", name), zap.ByteString("stack", debug.Stack()))
+				e.logger.Error("event handler panicked", zap.String("event", name), zap.ByteString("stack", debug.Stack()))
 			}
 		}()
 		e.app.Emit(e.ctx, name, data)

@@ -14,7 +14,7 @@ func Classify(err error) *Error {
 	var (
 		status    *StatusError
 		transport *TransportError
-		answer    *ResponseError
+		response  *ResponseError
 		open      *BreakerOpenError
 		busy      *OverloadError
 	)
@@ -24,7 +24,7 @@ func Classify(err error) *Error {
 		e.Code, e.RetryAfter = statusCode(status.Status), status.RetryAfter
 	case errors.As(err, &transport) && (!transport.Timeout || !transport.Sent):
 		e.Code = CodeUnavailable
-	case errors.As(err, &answer):
+	case errors.As(err, &response):
 		e.Code = CodeBadResponse
 	case errors.As(err, &open):
 		e.Code, e.RetryAfter = CodeUnavailable, open.RetryAfter

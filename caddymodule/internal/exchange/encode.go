@@ -10,10 +10,10 @@ import (
 // big-endian. The encoding is neither encrypted nor authenticated: the store must seal
 // it.
 const (
-	grantVersion  = 1
+	tokenVersion  = 1
 	recordVersion = 1
 
-	recordGrant   = 1
+	recordToken   = 1
 	recordRefusal = 2
 
 	// maxText is the maximum length of a decoded Token's text in bytes. A response of a
@@ -26,18 +26,18 @@ const (
 	maxRetryAfter = 24 * time.Hour
 
 	gapSize     = 4 + 4
-	grantHeader = 1 + 8 + 4 + 1 // version, minted, life, number of gaps
+	tokenHeader = 1 + 8 + 4 + 1 // version, issuedAt, life, number of gaps
 )
 
 var (
-	errGrantForm  = errors.New("read grant: not the form of a grant")
-	errRecordForm = errors.New("read record: not the form of a record")
-	errNoRecord   = errors.New("write record: neither a grant nor a refusal")
+	errTokenFormat  = errors.New("decode token: invalid format")
+	errRecordFormat = errors.New("decode record: invalid format")
+	errNoRecord     = errors.New("encode record: neither a token nor a refusal")
 )
 
 // AppendBinary implements encoding.BinaryAppender. It never fails.
 func (g *Token) AppendBinary(b []byte) ([]byte, error) {
-	b = append(b, grantVersion)
+	b = append(b, tokenVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(g.issuedAt))
 	b = binary.BigEndian.AppendUint32(b, g.life)
 	b = append(b, byte(g.count))
@@ -51,27 +51,27 @@ func (g *Token) AppendBinary(b []byte) ([]byte, error) {
 // DecodeGrant decodes the output of Token.AppendBinary. It returns an error for any
 // other data. The Token does not reference data.
 func DecodeGrant(data []byte) (*Token, error) {
-	if len(data) < grantHeader || data[0] != grantVersion || data[grantHeader-1] > maxGaps {
-		return nil, errGrantForm
+	if len(data) < tokenHeader || data[0] != tokenVersion || data[tokenHeader-1] > maxGaps {
+		return nil, errTokenFormat
 	}
 	g := &Token{
 		issuedAt: int64(binary.BigEndian.Uint64(data[1:])),
 		life:     binary.BigEndian.Uint32(data[9:]),
-		count:    uint32(data[grantHeader-1]),
+		count:    uint32(data[tokenHeader-1]),
 	}
-	data = data[grantHeader:]
+	data = data[tokenHeader:]
 	if len(data) < int(g.count)*gapSize {
-		return nil, errGrantForm
+		return nil, errTokenFormat
 	}
 	for i := range g.gaps[:g.count] {
 		g.gaps[i] = lifetimeSlot{at: binary.BigEndian.Uint32(data), life: binary.BigEndian.Uint32(data[4:])}
 		data = data[gapSize:]
 	}
 	if len(data) > maxText {
-		return nil, errGrantForm
+		return nil, errTokenFormat
 	}
 	if g.text = string(data); !g.wellFormed() {
-		return nil, errGrantForm
+		return nil, errTokenFormat
 	}
 	return g, nil
 }
@@ -102,7 +102,7 @@ func (r Record) AppendBinary(b []byte) ([]byte, error) {
 	if (r.Token == nil) == (r.Err == nil) {
 		return b, errNoRecord
 	}
-	kind := byte(recordGrant)
+	kind := byte(recordToken)
 	if r.Err != nil {
 		kind = recordRefusal
 	}
@@ -129,35 +129,35 @@ func (r Record) AppendBinary(b []byte) ([]byte, error) {
 func DecodeRecord(data []byte) (Record, error) {
 	const header = 1 + 1 + 8
 	if len(data) < header || data[0] != recordVersion {
-		return Record{}, errRecordForm
+		return Record{}, errRecordFormat
 	}
 	until := int64(binary.BigEndian.Uint64(data[2:]))
 	rec := Record{Until: time.Unix(0, until)}
 	switch rest := data[header:]; data[1] {
-	case recordGrant:
+	case recordToken:
 		g, err := DecodeGrant(rest)
 		if err != nil {
 			return Record{}, err
 		}
 		if !believable(g.issuedAt, until) {
-			return Record{}, errRecordForm
+			return Record{}, errRecordFormat
 		}
 		rec.Token = g
 	case recordRefusal:
 		const times = 8 + 8
 		if len(rest) < times {
-			return Record{}, errRecordForm
+			return Record{}, errRecordFormat
 		}
 		at, wait := int64(binary.BigEndian.Uint64(rest)), binary.BigEndian.Uint64(rest[8:])
 		if !believable(at, until) || wait > uint64(maxRetryAfter) {
-			return Record{}, errRecordForm
+			return Record{}, errRecordFormat
 		}
 		rec.Err = &Error{Code: Code(rest[times:]), RetryAfter: time.Duration(wait), at: time.Unix(0, at)}
 		if !rec.Err.isRefusal() {
-			return Record{}, errRecordForm
+			return Record{}, errRecordFormat
 		}
 	default:
-		return Record{}, errRecordForm
+		return Record{}, errRecordFormat
 	}
 	return rec, nil
 }

@@ -112,7 +112,7 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 	now := time.Now()
 	g := NewToken(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Token()
 	good := encode(t, Record{Token: g, Until: now.Add(time.Minute)})
-	const grant, gaps = 10, 10 + grantHeader
+	const grant, gaps = 10, 10 + tokenHeader
 	edit := func(at int, v ...byte) []byte {
 		b := bytes.Clone(good)
 		copy(b[at:], v)

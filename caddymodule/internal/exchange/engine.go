@@ -103,19 +103,19 @@ func NewEngine(caches ...Invalidator) *Engine {
 var (
 	errOverloaded = &Error{
 		Code: CodeOverloaded, RetryAfter: time.Second,
-		Err: errors.New("too many exchanges wait for the service: the limit is set by the option `max_waiting`"),
+		Err: errors.New("too many exchanges are running or waiting: the limit is the option `max_waiting`"),
 	}
 	// ErrUserOverloaded is returned if the user of a request already has the maximum
 	// number of running and waiting exchanges.
 	ErrUserOverloaded = &Error{
 		Code: CodeOverloaded, RetryAfter: time.Second,
-		Err: errors.New("too many exchanges of this user run or wait already"),
+		Err: errors.New("too many concurrent exchanges for this user"),
 	}
 	// ErrWaitedTooLong is returned if the timeout of a request passed before an
 	// exchange ended.
 	ErrWaitedTooLong = &Error{
 		Code: CodeTimeout,
-		Err:  errors.New("no exchange ended in time: the limit is set by the option `timeout`"),
+		Err:  errors.New("timed out waiting for a token exchange: the limit is the option `timeout`"),
 	}
 )
 

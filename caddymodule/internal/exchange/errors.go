@@ -45,7 +45,7 @@ func (e *StatusError) Error() string {
 		text += ", code " + e.Code
 	}
 	if e.RequestID != "" {
-		text += ", request " + e.RequestID
+		text += ", request ID " + e.RequestID
 	}
 	return text
 }
@@ -70,7 +70,7 @@ type ResponseError struct {
 	Why string
 }
 
-func (e *ResponseError) Error() string { return fmt.Sprintf("%s: read answer: %s", e.Op, e.Why) }
+func (e *ResponseError) Error() string { return fmt.Sprintf("%s: invalid response: %s", e.Op, e.Why) }
 
 // BreakerOpenError is a call that was not made because the circuit breaker is open.
 type BreakerOpenError struct {
@@ -78,7 +78,7 @@ type BreakerOpenError struct {
 }
 
 func (e *BreakerOpenError) Error() string {
-	return "the breaker is open after an outage of the service"
+	return "circuit breaker open: calls to the service are paused"
 }
 
 // OverloadError is a call that was not made because the limit of concurrent calls was
@@ -86,7 +86,7 @@ func (e *BreakerOpenError) Error() string {
 type OverloadError struct{}
 
 func (e *OverloadError) Error() string {
-	return "too many calls are at the service: the limit is set by the option `max_concurrent`"
+	return "too many concurrent calls to the service: the limit is the option `max_concurrent`"
 }
 
 // PanicError is an exchange that panicked. The value of the panic is dropped, because
@@ -95,7 +95,7 @@ type PanicError struct {
 	Stack []byte // for the operator's log
 }
 
-func (e *PanicError) Error() string { return "the exchange panicked" }
+func (e *PanicError) Error() string { return "panic in the token exchange" }
 
 // isOutageStatus reports whether an HTTP status means that the service is down: a 5xx,
 // or a 408 (Request Timeout), with which the service gives up on the request.

@@ -74,9 +74,9 @@ func (u *userExchanges) evict(all bool) {
 // shared store remembers the evictions of further users.
 const maxEvictions = 100_000
 
-// untoldFor is how long an eviction is remembered that could not be written to the
+// localOnlyFor is how long an eviction is remembered that could not be written to the
 // shared store: longer than tokens are stored there.
-const untoldFor = 30 * 24 * time.Hour
+const localOnlyFor = 30 * 24 * time.Hour
 
 // evictions are the users who were evicted at this replica. They prevent the shared
 // store from bringing evicted tokens back: the store may have been down at the
@@ -87,22 +87,22 @@ type evictions map[UserKey]eviction
 // may be deleted after end.
 type eviction struct{ at, end time.Time }
 
-// add remembers an eviction. untold says that the shared store does not know of it.
+// add remembers an eviction. localOnly says that the shared store does not know of it.
 // Then tokens of a replica whose clock is ahead by up to maxSkew count as evicted, too.
-func (e evictions) add(user UserKey, untold bool, now time.Time) {
+func (e evictions) add(user UserKey, localOnly bool, now time.Time) {
 	const atOnce = 8 // each call checks a few old entries
-	looked := 0
+	checked := 0
 	for u, old := range e {
 		if now.After(old.end) {
 			delete(e, u)
 		}
-		if looked++; looked == atOnce {
+		if checked++; checked == atOnce {
 			break
 		}
 	}
 	this := eviction{at: now, end: now.Add(EvictedFor)}
-	if untold {
-		this = eviction{at: now.Add(maxSkew), end: now.Add(untoldFor)}
+	if localOnly {
+		this = eviction{at: now.Add(maxSkew), end: now.Add(localOnlyFor)}
 	}
 	if _, again := e[user]; again || len(e) < maxEvictions {
 		e[user] = this

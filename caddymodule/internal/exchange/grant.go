@@ -20,7 +20,7 @@ const maxLifetime = 10 * 365 * 24 * time.Hour
 // separate piece of memory that a cache hit reads.
 type Token struct {
 	text     string // the JSON object without its lifetimes
-	issuedAt int64  // Unix nanoseconds just before the call that granted it
+	issuedAt int64  // Unix nanoseconds just before the call that issued it
 	life     uint32 // seconds of the shortest lifetime; 0 is unknown
 	count    uint32 // number of gaps
 	gaps     [maxGaps]lifetimeSlot
@@ -41,10 +41,10 @@ type Builder struct {
 	g    Token
 }
 
-// NewToken returns a Builder. The lifetimes count from minted, the time just before the
-// call. So the response never gives a longer lifetime than the service did.
-func NewToken(minted time.Time) *Builder {
-	return &Builder{g: Token{issuedAt: minted.UnixNano()}}
+// NewToken returns a Builder. The lifetimes count from issuedAt, the time just before
+// the call. So the response never gives a longer lifetime than the service did.
+func NewToken(issuedAt time.Time) *Builder {
+	return &Builder{g: Token{issuedAt: issuedAt.UnixNano()}}
 }
 
 // Text adds a member with a string value.
@@ -65,7 +65,7 @@ func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 	var life uint32
 	if lifetime > 0 && lifetime <= maxLifetime {
 		life = uint32(lifetime / time.Second)
-		if own := b.g.count == 0; own || life < b.g.life {
+		if isFirst := b.g.count == 0; isFirst || life < b.g.life {
 			b.g.life = life
 		}
 	}
@@ -127,8 +127,8 @@ func (g *Token) cacheUntil(margin func(life time.Duration) time.Duration) time.T
 
 // Format implements fmt.Formatter. It prints a placeholder, because a Token contains
 // tokens.
-func (g *Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "grant(***)") }
+func (g *Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "token(***)") }
 
 // MarshalJSON implements json.Marshaler for loggers, with a placeholder. Use AppendJSON
 // for responses.
-func (g *Token) MarshalJSON() ([]byte, error) { return []byte(`"grant(***)"`), nil }
+func (g *Token) MarshalJSON() ([]byte, error) { return []byte(`"token(***)"`), nil }

@@ -8,7 +8,7 @@ import (
 
 // ErrDown is wrapped by the errors of a shared store that is known to be unusable. The
 // operation was not tried and took no time.
-var ErrDown = errors.New("the shared store is down")
+var ErrDown = errors.New("shared store unavailable")
 
 // EvictedFor is how long an eviction is remembered: longer than any exchange lasts that
 // began before it.

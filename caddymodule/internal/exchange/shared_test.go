@@ -54,7 +54,7 @@ func (s *sharedStore) op() error {
 // answer returns the error of an operation that was executed.
 func (s *sharedStore) answer() error {
 	if s.mute.Load() {
-		return errors.New("no answer in time")
+		return errors.New("timed out")
 	}
 	return nil
 }

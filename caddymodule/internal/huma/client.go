@@ -121,7 +121,7 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Token, e
 			return err
 		}
 		if g == nil {
-			return &exchange.ResponseError{Op: op, Why: "no token in it"}
+			return &exchange.ResponseError{Op: op, Why: "no token"}
 		}
 		grant = g
 		return nil
@@ -180,7 +180,7 @@ func (c *Client) SignConsent(ctx context.Context, p login.Person) error {
 func (c *Client) clientID(op exchange.Op, p login.Person) (string, error) {
 	id := c.cfg.ClientIDs[p.ClientType]
 	if id == "" {
-		return "", fmt.Errorf("%s: no client id for this client type", op)
+		return "", fmt.Errorf("%s: no client id is set for this client type", op)
 	}
 	return id, nil
 }

@@ -232,7 +232,7 @@ func TestUnknownClientType(t *testing.T) {
 	})
 	p := person()
 	p.ClientType = login.Web
-	if _, err := c.SignIn(t.Context(), p); err == nil || err.Error() != "sign in: no client id for this client type" {
+	if _, err := c.SignIn(t.Context(), p); err == nil || err.Error() != "sign in: no client id is set for this client type" {
 		t.Error(err)
 	}
 	if _, err := c.SignUp(t.Context(), p); err == nil {

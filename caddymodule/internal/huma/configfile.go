@@ -73,7 +73,7 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 			}
 			value, err := pick(from, queries)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w; the option %s decides", name, err, option))
+				errs = append(errs, fmt.Errorf("%s: %w; set the option %s", name, err, option))
 			}
 			return value
 		}
@@ -129,10 +129,10 @@ func checkJSON(data []byte) error {
 		at := int(min(max(syntax.Offset-1, 0), int64(len(data))))
 		line := bytes.Count(data[:at], []byte("\n")) + 1
 		column := at - bytes.LastIndexByte(data[:at], '\n')
-		return fmt.Errorf("not JSON at %d:%d (line:column)", line, column)
+		return fmt.Errorf("invalid JSON at line %d, column %d", line, column)
 	}
 	if err != nil {
-		return errors.New("not JSON")
+		return errors.New("invalid JSON")
 	}
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
 		return errors.New("not a JSON object")

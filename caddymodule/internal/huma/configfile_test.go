@@ -97,20 +97,20 @@ func TestParseConfig(t *testing.T) {
 
 func TestParseConfigErrors(t *testing.T) {
 	tests := []struct{ name, in, want string }{
-		{"empty", ``, "not JSON at 1:1 (line:column)"},
-		{"text", `hello`, "not JSON at 1:1 (line:column)"},
-		{"third line", "{\n\"projectId\": \"p1\",\n  " + canarySecret + "}", "not JSON at 3:3 (line:column)"},
-		{"cut", `{"secret":"` + canarySecret, "not JSON at 1:29 (line:column)"},
-		{"two", `{} {}`, "not JSON at 1:4 (line:column)"},
+		{"empty", ``, "invalid JSON at line 1, column 1"},
+		{"text", `hello`, "invalid JSON at line 1, column 1"},
+		{"third line", "{\n\"projectId\": \"p1\",\n  " + canarySecret + "}", "invalid JSON at line 3, column 3"},
+		{"cut", `{"secret":"` + canarySecret, "invalid JSON at line 1, column 29"},
+		{"two", `{} {}`, "invalid JSON at line 1, column 4"},
 		{"null", `null`, "not a JSON object"},
 		{"array", ` [{"secret":"` + canarySecret + `"}]`, "not a JSON object"},
 		{"string", `"` + canarySecret + `"`, "not a JSON object"},
-		{"differ", `{"a":{"secret":"` + canarySecret + `"},"b":{"Secret":"` + canaryHeader + `"}}`, "secret: a.secret and b.Secret differ; the option secret decides"},
-		{"differ in spelling", `{"project_id":"` + canarySecret + `","projectId":"` + canaryHeader + `"}`, "project_id: project_id and projectId differ; the option project_id decides"},
-		{"the same member twice", `{"key":"` + canarySecret + `","key":"` + canaryHeader + `"}`, "secret: key and key differ; the option secret decides"},
-		{"clients", `{"clients":{"ios":"1","iOS":{"clientId":"2"}}}`, "client_id ios: clients.ios and clients.iOS.clientId differ; the option client_id decides"},
+		{"differ", `{"a":{"secret":"` + canarySecret + `"},"b":{"Secret":"` + canaryHeader + `"}}`, "secret: a.secret and b.Secret have different values; set the option secret"},
+		{"differ in spelling", `{"project_id":"` + canarySecret + `","projectId":"` + canaryHeader + `"}`, "project_id: project_id and projectId have different values; set the option project_id"},
+		{"the same member twice", `{"key":"` + canarySecret + `","key":"` + canaryHeader + `"}`, "secret: key and key have different values; set the option secret"},
+		{"clients", `{"clients":{"ios":"1","iOS":{"clientId":"2"}}}`, "client_id ios: clients.ios and clients.iOS.clientId have different values; set the option client_id"},
 		{"all of them", `{"a":{"url":"u1","projectId":"1"},"b":{"url":"u2","projectId":"2"}}`,
-			"api: a.url and b.url differ; the option api decides\nproject_id: a.projectId and b.projectId differ; the option project_id decides"},
+			"api: a.url and b.url have different values; set the option api\nproject_id: a.projectId and b.projectId have different values; set the option project_id"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -157,8 +157,8 @@ func TestReadConfigFile(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none"): "no such file or directory",
 		dir:                        "is a directory",
-		write("long", `{"projectId":"p1"}`+strings.Repeat(" ", 1<<20-17)): "is larger than 1 MiB",
-		write("bad", "{\n!"): "not JSON at 2:1 (line:column)",
+		write("long", `{"projectId":"p1"}`+strings.Repeat(" ", 1<<20-17)): "file is larger than 1 MiB",
+		write("bad", "{\n!"): "invalid JSON at line 2, column 1",
 		write("array", "[]"): "not a JSON object",
 	} {
 		_, err := ReadConfigFile(path)

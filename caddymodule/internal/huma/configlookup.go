@@ -181,7 +181,7 @@ func pick(all []leaf, queries []query) (string, error) {
 			case best == nil || r < rank:
 				best, rank, err = &all[i], r, nil
 			case l.value != best.value && err == nil:
-				err = fmt.Errorf("%s and %s differ", best, l)
+				err = fmt.Errorf("%s and %s have different values", best, l)
 			}
 		}
 		if err != nil {

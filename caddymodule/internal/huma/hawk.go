@@ -30,9 +30,9 @@ type hawkSigner struct {
 func newHawkSigner(cfg SignatureConfig, errs []error) (Signer, []error) {
 	switch {
 	case cfg.ID == "":
-		errs = append(errs, errors.New("id: missing, hawk requires it"))
+		errs = append(errs, errors.New("id: is required for hawk"))
 	case strings.ContainsFunc(cfg.ID, func(r rune) bool { return r < ' ' || r >= 0x7f || r == '"' || r == '\\' }):
-		errs = append(errs, errors.New("id: hawk allows printable ASCII without quotes and backslashes"))
+		errs = append(errs, errors.New("id: must be printable ASCII without quotes and backslashes for hawk"))
 	}
 	return &hawkSigner{cfg.ID, cfg.Secret, cfg.HeaderName, rand.Text}, errs
 }

@@ -22,10 +22,10 @@ type Header struct {
 // timestampPlaceholder in the value of a Header is replaced by the signed time.
 const timestampPlaceholder = "{sig.timestamp}"
 
-// owned are the headers that only this package and the transport may set: those that
+// reserved are the headers that only this package and the transport may set: those that
 // frame the request or are signed, and those that would let the transport decompress a
 // response or send a request twice.
-var owned = map[string]bool{
+var reserved = map[string]bool{
 	"Accept-Encoding":   true,
 	"Connection":        true,
 	"Content-Encoding":  true,
@@ -47,17 +47,17 @@ var owned = map[string]bool{
 // names the header, but not its value.
 func (h Header) Check() error {
 	if !validName(h.Name) {
-		return fmt.Errorf("%q is not a header name", h.Name)
+		return fmt.Errorf("%q is not a valid header name", h.Name)
 	}
 	var errs []error
-	if owned[http.CanonicalHeaderKey(h.Name)] {
-		errs = append(errs, fmt.Errorf("%s cannot be set", h.Name))
+	if reserved[http.CanonicalHeaderKey(h.Name)] {
+		errs = append(errs, fmt.Errorf("the header %s cannot be set", h.Name))
 	}
 	if strings.ContainsFunc(h.Value.Reveal(), func(r rune) bool { return r != '\t' && r < ' ' || r == 0x7f }) {
-		errs = append(errs, fmt.Errorf("%s: the value has a line break or control character in it", h.Name))
+		errs = append(errs, fmt.Errorf("%s: the value must not contain line breaks or control characters", h.Name))
 	}
 	if strings.Contains(strings.ReplaceAll(h.Value.Reveal(), timestampPlaceholder, ""), "{sig.") {
-		errs = append(errs, fmt.Errorf("%s: the only placeholder of its kind is %s", h.Name, timestampPlaceholder))
+		errs = append(errs, fmt.Errorf("%s: unsupported {sig.*} placeholder: only %s is allowed in a header", h.Name, timestampPlaceholder))
 	}
 	return errors.Join(errs...)
 }
@@ -70,10 +70,10 @@ func validName(name string) bool {
 }
 
 // replaceHeaders sets headers in h, in their own spelling. They replace those that h
-// has in any spelling. A name given twice is sent twice. Owned headers are skipped.
+// has in any spelling. A name given twice is sent twice. Reserved headers are skipped.
 func replaceHeaders(h http.Header, headers []Header, now time.Time) {
-	isOwned := func(header Header) bool { return owned[http.CanonicalHeaderKey(header.Name)] }
-	headers = slices.DeleteFunc(slices.Clone(headers), isOwned)
+	isReserved := func(header Header) bool { return reserved[http.CanonicalHeaderKey(header.Name)] }
+	headers = slices.DeleteFunc(slices.Clone(headers), isReserved)
 	for _, header := range headers {
 		maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.EqualFold(name, header.Name) })
 	}

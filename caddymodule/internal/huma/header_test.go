@@ -17,13 +17,13 @@ func TestHeaderCheck(t *testing.T) {
 	}{
 		{"Authorization", "Bearer x", ""},
 		{"X-Time", "{sig.timestamp}", ""},
-		{"", "x", `"" is not a header name`},
-		{"a b", "x", `"a b" is not a header name`},
-		{"x:", "x", `"x:" is not a header name`},
-		{"idempotency-key", "x", "idempotency-key cannot be set"},
-		{"HOST", "x", "HOST cannot be set"},
-		{"X-A", canaryHeader + "\n", "X-A: the value has a line break or control character in it"},
-		{"X-A", canaryHeader + "{sig.body}", "X-A: the only placeholder of its kind is {sig.timestamp}"},
+		{"", "x", `"" is not a valid header name`},
+		{"a b", "x", `"a b" is not a valid header name`},
+		{"x:", "x", `"x:" is not a valid header name`},
+		{"idempotency-key", "x", "the header idempotency-key cannot be set"},
+		{"HOST", "x", "the header HOST cannot be set"},
+		{"X-A", canaryHeader + "\n", "X-A: the value must not contain line breaks or control characters"},
+		{"X-A", canaryHeader + "{sig.body}", "X-A: unsupported {sig.*} placeholder: only {sig.timestamp} is allowed in a header"},
 	}
 	for _, test := range tests {
 		got := ""

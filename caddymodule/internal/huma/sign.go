@@ -88,7 +88,7 @@ func NewSigner(cfg SignatureConfig) (Signer, error) {
 		errs = append(errs, err)
 	}
 	if cfg.Secret.IsZero() && cfg.Algorithm != algorithmOff {
-		errs = append(errs, errors.New("secret: missing"))
+		errs = append(errs, errors.New("secret: is required"))
 	}
 
 	var signer Signer
@@ -102,7 +102,7 @@ func NewSigner(cfg SignatureConfig) (Signer, error) {
 	case algorithmOff:
 		signer, errs = noSigner{}, checkNoHawk(cfg, checkNoHMAC(cfg, errs))
 	default:
-		errs = append(errs, fmt.Errorf("signature: unknown algorithm %q: hmac-sha256, hmac-sha512, hawk or off", cfg.Algorithm))
+		errs = append(errs, fmt.Errorf("signature: unknown algorithm %q: must be hmac-sha256, hmac-sha512, hawk or off", cfg.Algorithm))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -114,28 +114,28 @@ func checkSignatureHeader(cfg SignatureConfig) error {
 	name := http.CanonicalHeaderKey(cfg.HeaderName)
 	switch {
 	case !validName(cfg.HeaderName):
-		return fmt.Errorf("header_name: %q is not a header name", cfg.HeaderName)
-	case owned[name], name == "Deploymentid":
-		return fmt.Errorf("header_name: %s cannot be set", cfg.HeaderName)
+		return fmt.Errorf("header_name: %q is not a valid header name", cfg.HeaderName)
+	case reserved[name], name == "Deploymentid":
+		return fmt.Errorf("header_name: the header %s cannot be set", cfg.HeaderName)
 	case name == "Authorization" && cfg.Algorithm == algorithmHawk:
-		return fmt.Errorf("header_name: hawk itself needs %s", cfg.HeaderName)
+		return fmt.Errorf("header_name: cannot be %s with hawk, which uses this header itself", cfg.HeaderName)
 	}
 	return nil
 }
 
 func checkNoHMAC(cfg SignatureConfig, errs []error) []error {
 	if cfg.Encoding != "" {
-		errs = append(errs, fmt.Errorf("encoding: does not apply to %s", cfg.Algorithm))
+		errs = append(errs, fmt.Errorf("encoding: cannot be combined with %s", cfg.Algorithm))
 	}
 	if cfg.Payload != "" {
-		errs = append(errs, fmt.Errorf("payload: does not apply to %s", cfg.Algorithm))
+		errs = append(errs, fmt.Errorf("payload: cannot be combined with %s", cfg.Algorithm))
 	}
 	return errs
 }
 
 func checkNoHawk(cfg SignatureConfig, errs []error) []error {
 	if cfg.ID != "" {
-		errs = append(errs, fmt.Errorf("id: does not apply to %s", cfg.Algorithm))
+		errs = append(errs, fmt.Errorf("id: cannot be combined with %s", cfg.Algorithm))
 	}
 	return errs
 }
@@ -164,7 +164,7 @@ func newHMACSigner(cfg SignatureConfig, hash func() hash.Hash, errs []error) (Si
 	errs = checkNoHawk(cfg, errs)
 	encode := encodings[cfg.Encoding]
 	if encode == nil {
-		errs = append(errs, fmt.Errorf("encoding: unknown %q: hex, base64 or base64url", cfg.Encoding))
+		errs = append(errs, fmt.Errorf("encoding: unknown encoding %q: must be hex, base64 or base64url", cfg.Encoding))
 	}
 	payload, err := parsePayload(cfg.Payload)
 	if err != nil {
@@ -204,7 +204,7 @@ var placeholders = map[string]func(Request) []byte{
 // value, such as the body, is therefore never replaced.
 func parsePayload(template string) ([]part, error) {
 	if strings.TrimSpace(template) == "" {
-		return nil, errors.New("payload: empty")
+		return nil, errors.New("payload: must not be empty")
 	}
 	var (
 		parts []part
@@ -222,9 +222,9 @@ func parsePayload(template string) ([]part, error) {
 		value := placeholders[name]
 		switch {
 		case !closed:
-			errs = append(errs, errors.New("payload: a placeholder is not closed"))
+			errs = append(errs, errors.New("payload: a placeholder has no closing brace"))
 		case value == nil:
-			errs = append(errs, fmt.Errorf("payload: unknown placeholder {sig.%s}: body, method, path, timestamp or deployment_id", name))
+			errs = append(errs, fmt.Errorf("payload: unknown placeholder {sig.%s}: must be body, method, path, timestamp or deployment_id", name))
 		}
 		parts = append(parts, part{value: value})
 		template = after

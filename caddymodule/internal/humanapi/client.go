@@ -76,7 +76,7 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 	// JSON encoding would map different ids that are not UTF-8 to the same text, so
 	// that two users would be one user at the service.
 	if id := u.ID.Reveal(); id == "" || !utf8.ValidString(id) {
-		return nil, fmt.Errorf("%s: the user's id is empty or not UTF-8", t.Op())
+		return nil, fmt.Errorf("%s: the user's id is empty or not valid UTF-8", t.Op())
 	}
 	body := c.body(t, u)
 

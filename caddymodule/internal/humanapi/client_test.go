@@ -101,7 +101,7 @@ func TestNotCalled(t *testing.T) {
 	}
 	for _, id := range []string{"", "a\xffb", "\xed\xa0\x80"} {
 		g, err := c.Token(t.Context(), connect.IDToken, connect.Person{ID: masked.New(id)})
-		if err == nil || g != nil || err.Error() != "id token: the user's id is empty or not UTF-8" {
+		if err == nil || g != nil || err.Error() != "id token: the user's id is empty or not valid UTF-8" {
 			t.Errorf("%q: %v", id, err)
 		}
 	}

@@ -50,7 +50,7 @@ func membersOf(t connect.TokenType) (members, error) {
 	case connect.IDToken:
 		return members{"id_token", "id_token_expires_in"}, nil
 	}
-	return members{}, errors.New("token: not a type for a page")
+	return members{}, errors.New("unsupported token type")
 }
 
 // read parses the response to a request that was sent at the given time. It ignores the
@@ -62,7 +62,7 @@ func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchan
 	}
 	token := wire.Text(answer[m.token])
 	if token == "" {
-		return nil, &exchange.ResponseError{Op: t.Op(), Why: "no token in it"}
+		return nil, &exchange.ResponseError{Op: t.Op(), Why: "no token"}
 	}
 	b := exchange.NewToken(sent).
 		Text("token", token).

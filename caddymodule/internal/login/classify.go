@@ -49,7 +49,7 @@ func isUnclear(err error) bool {
 	var (
 		status    *exchange.StatusError
 		transport *exchange.TransportError
-		answer    *exchange.ResponseError
+		response  *exchange.ResponseError
 	)
 	switch {
 	case errors.As(err, &status):
@@ -57,7 +57,7 @@ func isUnclear(err error) bool {
 		return status.Status >= 500 || status.Status == http.StatusRequestTimeout || status.Status < 400
 	case errors.As(err, &transport):
 		return transport.Sent
-	case errors.As(err, &answer):
+	case errors.As(err, &response):
 		return true
 	}
 	return false

@@ -42,7 +42,7 @@ type signUpTurn struct {
 	since time.Time // just before the lock was taken
 }
 
-var errLockEnded = errors.New("the sign-up was not sent: another replica may begin one by now")
+var errLockEnded = errors.New("sign-up not sent: the sign-up lock has expired, and another replica may hold it")
 
 // take acquires the right to sign a user up, over all replicas. While another replica
 // signs the user up, take waits for the end. If the store does not respond, this

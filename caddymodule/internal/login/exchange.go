@@ -24,7 +24,7 @@ type Registration struct {
 	Allow func() bool
 
 	// ConsentFailed is called with the error if the consent could not be signed. The
-	// client gets its token all the same.
+	// client gets its token anyway.
 	ConsentFailed func(error)
 
 	// Ended is called with the result of each sign-up, once. If it is nil, results are
@@ -89,8 +89,8 @@ func (l *Exchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, 
 }
 
 var (
-	errHeld  = errors.New("an earlier sign-up of this user had an unclear end and the user has not appeared yet")
-	errBrake = errors.New("too many registrations: the limit is set by the option `registration { rate }`")
+	errHeld        = errors.New("the previous sign-up of this user had no definite result, and the user does not exist yet")
+	errRateLimited = errors.New("too many sign-ups: the rate limit is the option `registration { rate }`")
 )
 
 // register signs the person up. It sends at most one sign-up, whatever the result is.
@@ -115,11 +115,11 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 	}
 	defer func() { l.Coordinator.release(turn, end) }()
 
-	result := SignUpUnclear // until it is known better, also if this panics
+	result := SignUpUnclear // unless a result is set below, also if this panics
 	defer func() { l.Registration.notify(result) }()
 	if !l.Registration.Allow() {
 		end, result = exchange.SignUpEnd{}, SignUpLimited
-		return nil, "", &exchange.Error{Code: exchange.CodeRegistrationLimited, RetryAfter: time.Second, Err: errBrake}
+		return nil, "", &exchange.Error{Code: exchange.CodeRegistrationLimited, RetryAfter: time.Second, Err: errRateLimited}
 	}
 	if l.Coordinator.isOver(turn) {
 		end, result = exchange.SignUpEnd{}, SignUpFailed
@@ -149,7 +149,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 		return nil, "", failed
 	}
 
-	// The user exists now, or may exist: only sign-in can tell.
+	// The user exists now, or may exist: a sign-in decides.
 	grant, signInErr := l.Huma.SignIn(ctx, l.Person)
 	if err == nil && signInErr != nil {
 		// The user was created but cannot sign in yet: another sign-up could create a
@@ -178,7 +178,7 @@ func (l *Exchange) waitForReplica(ctx context.Context, turn signUpTurn) (*exchan
 	case turn.grant != nil:
 		return turn.grant, exchange.OutcomeSignedIn, nil
 	}
-	// The user exists now, or may exist: only sign-in can tell.
+	// The user exists now, or may exist: a sign-in decides.
 	grant, err := l.Huma.SignIn(ctx, l.Person)
 	switch {
 	case err == nil:

@@ -115,12 +115,12 @@ func (p *permit) refuse(refusal *exchange.Error, client Huma, repeat time.Durati
 // Each new sign-up checks a few of them.
 func (r *Registrations) sweep(now time.Time) {
 	const atOnce = 8
-	looked := 0
+	checked := 0
 	for user, reg := range r.users {
 		if !reg.held.IsZero() && !reg.held.After(now) {
 			delete(r.users, user)
 		}
-		if looked++; looked == atOnce {
+		if checked++; checked == atOnce {
 			return
 		}
 	}

@@ -140,7 +140,7 @@ func wrongNames(expr string, asked map[string]bool) (problems []string) {
 func metricNamed(name string) (metric, bool) {
 	for _, m := range table {
 		series := []string{m.name}
-		if m.kind == kindHistogram {
+		if m.typ == typeHistogram {
 			series = []string{m.name + "_bucket", m.name + "_sum", m.name + "_count"}
 		}
 		if slices.Contains(series, name) {

@@ -22,7 +22,7 @@ func metricsTable(all []metric) string {
 			}
 			labels = append(labels, "`"+text+"`")
 		}
-		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s. %s |\n", prefix+m.name, strings.Join(labels, ", "), m.kind, m.help)
+		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s. %s |\n", prefix+m.name, strings.Join(labels, ", "), m.typ, m.help)
 	}
 	return b.String()
 }

@@ -13,11 +13,11 @@ type InstrumentedStore struct{ exchange.SharedStore }
 // Get implements exchange.SharedStore. It counts a hit or a miss.
 func (s InstrumentedStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Variant) (exchange.Record, bool, exchange.Tombstone, error) {
 	rec, found, seen, err := s.SharedStore.Get(ctx, user, kind)
-	ended := cacheMiss
+	result := cacheMiss
 	if found {
-		ended = cacheHit
+		result = cacheHit
 	}
-	countStore(ctx, ended, err)
+	countStore(ctx, result, err)
 	return rec, found, seen, err
 }
 
@@ -44,19 +44,19 @@ func (s InstrumentedStore) Flush(ctx context.Context) error {
 	return err
 }
 
-// countStore counts an operation of the store: with the result ended if err is nil, and
+// countStore counts an operation of the store: with the given result if err is nil, and
 // as down or error otherwise. It does not count an operation that failed because ctx was
 // done: that says nothing about the store.
-func countStore(ctx context.Context, ended cacheResult, err error) {
+func countStore(ctx context.Context, result cacheResult, err error) {
 	switch {
 	case errors.Is(err, exchange.ErrDown):
-		ended = cacheDown
+		result = cacheDown
 	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return
 	case err != nil:
-		ended = cacheError
+		result = cacheError
 	}
-	redisCounts[ended].Inc()
+	redisCounts[result].Inc()
 }
 
 // CountUnreadable counts a value of the store that could not be decrypted or decoded.

@@ -10,17 +10,17 @@ import (
 // prefix is the prefix of all metric names.
 const prefix = "caddy_huma_"
 
-// The kinds of metrics.
+// The types of metrics.
 const (
-	kindCounter   = "counter"
-	kindHistogram = "histogram"
-	kindGauge     = "gauge"
+	typeCounter   = "counter"
+	typeHistogram = "histogram"
+	typeGauge     = "gauge"
 )
 
 // metric is the definition of one metric, for Prometheus and for the table in the README.
 type metric struct {
 	name   string // without prefix
-	kind   string // counter, histogram or gauge
+	typ    string // counter, histogram or gauge
 	help   string
 	labels []label
 }
@@ -103,26 +103,26 @@ var (
 
 // The metrics.
 var (
-	metricRequests = metric{"requests_total", kindCounter,
-		"Requests, by how they ended. `OPTIONS` asks for nothing and is not one.", []label{ServiceLabel, outcomeLabel}}
-	metricRequestSeconds = metric{"request_duration_seconds", kindHistogram,
-		"How long they took until the answer was known.", []label{ServiceLabel, outcomeLabel}}
-	metricCalls = metric{"upstream_requests_total", kindCounter,
-		"Calls made at the service, each attempt of its own.", []label{ServiceLabel, opLabel, callResultLabel}}
-	metricCallSeconds = metric{"upstream_request_duration_seconds", kindHistogram,
-		"How long they took, without the wait for a free one.", []label{ServiceLabel, opLabel}}
-	metricCache = metric{"cache_operations_total", kindCounter,
-		"Operations of the cache: one look into memory for each request for a token, and reads and writes of tokens in Redis.", []label{layerLabel, cacheResultLabel}}
-	Entries = metric{"cache_entries", kindGauge,
-		"Users whose tokens are kept, those included that have run out and were not swept yet.", []label{countedLayers}}
-	metricSignUps = metric{"registrations_total", kindCounter,
-		"Sign-ups of unknown users, by what the service said to them.", []label{registersLabel, signUpResultLabel}}
-	Breakers = metric{"breaker_open", kindGauge,
-		"Breakers that hold calls back at the moment.", []label{ServiceLabel}}
-	metricRejections = metric{"identity_rejections_total", kindCounter,
-		"Requests that were not attributed to a user.", []label{reasonLabel}}
-	CredentialsLoaded = metric{"credentials_loaded_timestamp_seconds", kindGauge,
-		"When the oldest credentials in use were loaded; not there without the directive.", []label{ServiceLabel}}
+	metricRequests = metric{"requests_total", typeCounter,
+		"Requests by outcome. `OPTIONS` requests are not counted.", []label{ServiceLabel, outcomeLabel}}
+	metricRequestSeconds = metric{"request_duration_seconds", typeHistogram,
+		"Duration of requests until the response is ready, in seconds.", []label{ServiceLabel, outcomeLabel}}
+	metricCalls = metric{"upstream_requests_total", typeCounter,
+		"Calls to the service by result. Each attempt is counted.", []label{ServiceLabel, opLabel, callResultLabel}}
+	metricCallSeconds = metric{"upstream_request_duration_seconds", typeHistogram,
+		"Duration of calls to the service, without the wait for a free slot, in seconds.", []label{ServiceLabel, opLabel}}
+	metricCache = metric{"cache_operations_total", typeCounter,
+		"Cache operations: one memory lookup per token request, and reads and writes of tokens in Redis.", []label{layerLabel, cacheResultLabel}}
+	Entries = metric{"cache_entries", typeGauge,
+		"Users with cached tokens, including expired ones that are not swept yet.", []label{countedLayers}}
+	metricSignUps = metric{"registrations_total", typeCounter,
+		"Sign-ups of unknown users by result.", []label{registersLabel, signUpResultLabel}}
+	Breakers = metric{"breaker_open", typeGauge,
+		"Open circuit breakers, which pause the calls to the service.", []label{ServiceLabel}}
+	metricRejections = metric{"identity_rejections_total", typeCounter,
+		"Requests rejected because the user was not identified, by reason.", []label{reasonLabel}}
+	CredentialsLoaded = metric{"credentials_loaded_timestamp_seconds", typeGauge,
+		"When the oldest credentials in use were loaded (Unix time). Absent without the directive.", []label{ServiceLabel}}
 )
 
 // table lists all metrics in the order of the README.

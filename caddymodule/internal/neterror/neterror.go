@@ -21,7 +21,7 @@ import (
 // that text, for example "the service". sent says that the request was sent, as far as
 // the caller knows.
 func Plain(peer string, sent bool, err error) error {
-	if problem := certificateProblem(err); problem != "" {
+	if problem := certificateError(err); problem != "" {
 		return fmt.Errorf("%s's certificate %s", peer, problem)
 	}
 	var (
@@ -36,7 +36,7 @@ func Plain(peer string, sent bool, err error) error {
 	case errors.Is(err, context.Canceled):
 		// Canceled, but not by the caller: context.Canceled would look as if the client
 		// had canceled the request.
-		return errors.New("the connection was given up")
+		return errors.New("connection canceled")
 	case errors.As(err, &op):
 		return op // dial tcp 127.0.0.1:3000: connect: connection refused
 	case errors.As(err, &dns):
@@ -48,22 +48,22 @@ func Plain(peer string, sent bool, err error) error {
 	case errors.As(err, &errno):
 		return errno
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("no answer in time")
+		return errors.New("timed out")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%s closed the connection early", peer)
+		return fmt.Errorf("%s closed the connection before the response was complete", peer)
 	}
 	if status := proxyStatus(err); status != 0 {
-		return fmt.Errorf("connect through the proxy: status %d", status)
+		return fmt.Errorf("connect through the proxy: unexpected status %d", status)
 	}
 	if sent {
-		return errors.New("the connection broke, or the answer is not HTTP")
+		return errors.New("connection lost, or the response is not HTTP")
 	}
-	return errors.New("no connection")
+	return errors.New("cannot connect")
 }
 
-// certificateProblem returns why a certificate was rejected, without the names in it.
+// certificateError returns why a certificate was rejected, without the names in it.
 // It returns "" if err is not about a certificate.
-func certificateProblem(err error) string {
+func certificateError(err error) string {
 	var (
 		verification *tls.CertificateVerificationError
 		unknown      x509.UnknownAuthorityError
@@ -72,13 +72,13 @@ func certificateProblem(err error) string {
 	)
 	switch {
 	case errors.As(err, &unknown):
-		return "is signed by an unknown authority"
+		return "is not trusted: unknown authority"
 	case errors.As(err, &hostname):
-		return "is for another host"
+		return "is not valid for this host"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "has expired or is not yet valid"
 	case errors.As(err, &invalid), errors.As(err, &verification):
-		return "does not verify"
+		return "is not trusted: verification failed"
 	}
 	return ""
 }

@@ -16,11 +16,11 @@ import (
 
 // errPlaceholder is the error for an unsupported placeholder. It does not quote the
 // placeholder, because the text may be a secret that contains braces.
-var errPlaceholder = errors.New(`it has a placeholder other than {env.NAME} and {file./path}; write a literal brace as \{`)
+var errPlaceholder = errors.New(`unsupported placeholder: only {env.NAME} and {file./path} are allowed; write a literal brace as \{`)
 
 // errShorthand is the error for {file.name} where name has no slash. Caddy's Caddyfile
 // adapter replaces it with a placeholder of the request path.
-var errShorthand = errors.New("it has a placeholder of the request; write {file.} with a path that has a slash, such as {file./run/secrets/name} or {file../name}")
+var errShorthand = errors.New("unsupported placeholder of the request: write {file.*} with a path that contains a slash, such as {file./run/secrets/name} or {file../name}")
 
 // Expand replaces the {env.*} and {file.*} placeholders in text with their values. It
 // leaves {sig.*} placeholders unchanged. It returns an error if a variable is not set or
@@ -59,9 +59,9 @@ type VariableError struct {
 
 func (e *VariableError) Error() string {
 	if e.Set {
-		return "the environment variable " + e.Name + " is empty"
+		return "environment variable " + e.Name + " is empty"
 	}
-	return "the environment variable " + e.Name + " is not set"
+	return "environment variable " + e.Name + " is not set"
 }
 
 func fromEnv(name string) (string, error) {
@@ -82,7 +82,7 @@ func fromFile(path string) (string, error) {
 	}
 	v := strings.TrimRight(string(b), "\r\n")
 	if textfile.TrimBlanks(v) == "" {
-		return "", fmt.Errorf("the file %s is empty", path)
+		return "", fmt.Errorf("file %s is empty", path)
 	}
 	return v, nil
 }

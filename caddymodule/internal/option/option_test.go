@@ -44,15 +44,15 @@ func TestExpand(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"{env.HUMA_TEST_EMPTY}":          "the environment variable HUMA_TEST_EMPTY is empty",
-		"{env.HUMA_TEST_NONE}":           "the environment variable HUMA_TEST_NONE is not set",
+		"{env.HUMA_TEST_EMPTY}":          "environment variable HUMA_TEST_EMPTY is empty",
+		"{env.HUMA_TEST_NONE}":           "environment variable HUMA_TEST_NONE is not set",
 		file("empty", ""):                "is empty",
 		file("white", " \n\t\n"):         "is empty",
 		file("utf16", "\xff\xfet\x00"):   "UTF-16",
 		file("nul", "a\x00b"):            "NUL",
-		"{http.request.host}":            "it has a placeholder other than",
-		"{http.request.uri.path.file.a}": "{file.} with a path that has a slash",
-		"{swordfish}":                    "it has a placeholder other than",
+		"{http.request.host}":            "unsupported placeholder: only",
+		"{http.request.uri.path.file.a}": "{file.*} with a path that contains a slash",
+		"{swordfish}":                    "unsupported placeholder: only",
 	} {
 		if got, err := option.Expand(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "swordfish") {
 			t.Errorf("%q: %q, %v; want %q", text, got, err, want)
@@ -82,7 +82,7 @@ func TestProblems(t *testing.T) {
 	if s := p.Secret("d", "swordfish"); s.Reveal() != "swordfish" {
 		t.Error("another secret")
 	}
-	p.Join(errors.Join(errors.New("c: it is empty"), errors.Join(errors.New("e: three"), nil), errors.New("f: four")))
+	p.Join(errors.Join(errors.New("c: must not be empty"), errors.Join(errors.New("e: three"), nil), errors.New("f: four")))
 	p.Join(nil)
 	p.MinDuration("g", 0, time.Second)
 	p.MinDuration("g", caddy.Duration(time.Second), time.Second)
@@ -97,9 +97,9 @@ func TestProblems(t *testing.T) {
 		t.Error("no values are a list")
 	}
 	want := []string{
-		"a: one", "b: 2", "c: the environment variable HUMA_TEST_NONE is not set", "e: three", "f: four",
-		"h: it is 1ms: it must be at least 1s", "i: it must be positive", "k: it is -1: it must be at least 1",
-		"l: the environment variable HUMA_TEST_NONE is not set",
+		"a: one", "b: 2", "c: environment variable HUMA_TEST_NONE is not set", "e: three", "f: four",
+		"h: must be at least 1s, not 1ms", "i: must be positive", "k: must be at least 1, not -1",
+		"l: environment variable HUMA_TEST_NONE is not set",
 	}
 	if got := strings.Split(p.Err().Error(), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -39,10 +39,10 @@ func (u unexpandedError) Unwrap() error { return u.error }
 
 // isUnexpanded reports whether an error text is about an option whose placeholders
 // could not be expanded.
-func (p *Errors) isUnexpanded(problem string) bool {
+func (p *Errors) isUnexpanded(text string) bool {
 	return slices.ContainsFunc(*p, func(err error) bool {
 		var u unexpandedError
-		return errors.As(err, &u) && strings.HasPrefix(problem, u.option+": ")
+		return errors.As(err, &u) && strings.HasPrefix(text, u.option+": ")
 	})
 }
 
@@ -93,9 +93,9 @@ func (p *Errors) Join(err error) {
 func (p *Errors) MinDuration(option string, d caddy.Duration, least time.Duration) {
 	switch {
 	case d < 0:
-		p.Addf(option, "it must be positive")
+		p.Addf(option, "must be positive")
 	case d > 0 && time.Duration(d) < least:
-		p.Addf(option, "it is %s: it must be at least %s", time.Duration(d), least)
+		p.Addf(option, "must be at least %s, not %s", least, time.Duration(d))
 	}
 }
 
@@ -103,6 +103,6 @@ func (p *Errors) MinDuration(option string, d caddy.Duration, least time.Duratio
 // the minimum that the error text names.
 func (p *Errors) AtLeast(option string, n, least int) {
 	if n < 0 {
-		p.Addf(option, "it is %d: it must be at least %d", n, least)
+		p.Addf(option, "must be at least %d, not %d", least, n)
 	}
 }

@@ -28,11 +28,11 @@ func (o Options) Parse(d *caddyfile.Dispenser) (int, error) {
 		read, ok := o[name]
 		switch {
 		case name == "{":
-			return 0, d.Err("the option on this line takes no block")
+			return 0, d.Err("the option on this line does not take a block")
 		case !ok:
 			return 0, d.Errf("unrecognized option '%s'", name)
 		case seen[name] && !slices.Contains(repeatable, name):
-			return 0, d.Errf("option '%s' is given twice", name)
+			return 0, d.Errf("duplicate option '%s'", name)
 		}
 		seen[name] = true
 		if err := read(d); err != nil {
@@ -51,7 +51,7 @@ func Block(table Options) func(*caddyfile.Dispenser) error {
 		}
 		n, err := table.Parse(d)
 		if err == nil && n == 0 {
-			return d.Errf("option '%s' needs a block with options", name)
+			return d.Errf("option '%s' requires a block with at least one option", name)
 		}
 		return err
 	}
@@ -93,7 +93,7 @@ func Text(target *string) func(*caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		if *target == "" {
-			return d.Errf("option '%s' is empty", name)
+			return d.Errf("option '%s' must not be empty", name)
 		}
 		return nil
 	}
@@ -108,7 +108,7 @@ func Secret(target *string) func(*caddyfile.Dispenser) error {
 			return SecretArgErr(d, name, 1)
 		}
 		if *target == "" {
-			return d.Errf("option '%s' is empty", name)
+			return d.Errf("option '%s' must not be empty", name)
 		}
 		WarnLiteral(d, name, *target)
 		return nil
@@ -118,7 +118,7 @@ func Secret(target *string) func(*caddyfile.Dispenser) error {
 // SecretArgErr is like Dispenser.ArgErr, but does not quote the last value, because it
 // may be a secret. values is the number of values that the option takes.
 func SecretArgErr(d *caddyfile.Dispenser, name string, values int) error {
-	return d.Errf("option '%s' takes %d value(s): put one with spaces in quotes", name, values)
+	return d.Errf("wrong argument count for option '%s': it takes %d value(s); put a value with spaces in quotes", name, values)
 }
 
 // Enum returns the parser of an option with one of the allowed values.
@@ -129,7 +129,7 @@ func Enum(target *string, allowed ...string) func(*caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		if !slices.Contains(allowed, *target) {
-			return d.Errf("option '%s' is '%s': it must be %s", name, *target, strings.Join(allowed, " or "))
+			return d.Errf("option '%s' must be %s, not '%s'", name, strings.Join(allowed, " or "), *target)
 		}
 		return nil
 	}
@@ -156,10 +156,10 @@ func Duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispe
 		}
 		dur, err := caddy.ParseDuration(v)
 		if err != nil {
-			return d.Errf("option '%s' is '%s': it must be a duration such as 10s or 1m", name, v)
+			return d.Errf("option '%s' must be a duration such as 10s or 1m, not '%s'", name, v)
 		}
 		if dur < least {
-			return d.Errf("option '%s' is %s: it must be at least %s", name, v, least)
+			return d.Errf("option '%s' must be at least %s, not %s", name, least, v)
 		}
 		*target = caddy.Duration(dur)
 		return nil
@@ -175,7 +175,7 @@ func Number(target *int, least int) func(*caddyfile.Dispenser) error {
 		}
 		n, err := strconv.Atoi(v)
 		if err != nil || n < least {
-			return d.Errf("option '%s' is '%s': it must be an integer of at least %d", name, v, least)
+			return d.Errf("option '%s' must be an integer of at least %d, not '%s'", name, least, v)
 		}
 		*target = n
 		return nil
@@ -206,6 +206,6 @@ func WarnLiteral(d *caddyfile.Dispenser, name, value string) {
 	if HasPlaceholder(value) || value == "{sig.timestamp}" {
 		return
 	}
-	caddy.Log().Named("caddyfile").Warn("a literal secret will stand in the JSON config: write it as {env.NAME} or {file./path}",
+	caddy.Log().Named("caddyfile").Warn("secret is written in plain text and will be in the JSON config; use {env.NAME} or {file./path} instead",
 		zap.String("option", name), zap.String("file", d.File()), zap.Int("line", d.Line()))
 }

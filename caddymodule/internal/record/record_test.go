@@ -121,10 +121,10 @@ func TestWhatGoesWrong(t *testing.T) {
 		{"nobody listens", "http://" + testutil.FreeAddress(t), "connection refused", func(c Call) bool {
 			return c.Status == 0 && c.Network.Dial != nil && c.Network.Connected == "" && c.Network.Failure != nil
 		}},
-		{"not trusted", untrusted.URL, "the service's certificate is signed by an unknown authority", func(c Call) bool {
+		{"not trusted", untrusted.URL, "the service's certificate is not trusted: unknown authority", func(c Call) bool {
 			return c.Network.Handshake != nil && c.Network.TLS == nil && c.Network.Dial == nil && c.Network.Connected != ""
 		}},
-		{"cut", cut, "closed the connection early", func(c Call) bool {
+		{"cut", cut, "closed the connection before the response was complete", func(c Call) bool {
 			return c.Status == 200 && c.Response.Body == "(not JSON, 9 bytes)"
 		}},
 	} {
@@ -185,7 +185,7 @@ func TestCallerLeaves(t *testing.T) {
 	if _, err := r.Watch(transport(t, nil)).RoundTrip(req); err == nil {
 		t.Fatal("an answer")
 	}
-	if c := r.Calls()[0]; c.Err == nil || c.Err.Error() != "no answer in time" {
+	if c := r.Calls()[0]; c.Err == nil || c.Err.Error() != "timed out" {
 		t.Errorf("%v", c.Err)
 	}
 }

@@ -95,7 +95,7 @@ func (c *Config) options(addrs []string) *redis.UniversalOptions {
 	}
 }
 
-var errNoAddress = errors.New("the address that a server gave for another one is not host:port")
+var errNoAddress = errors.New("a Redis server announced an address that is not host:port")
 
 // dial connects to a server. Addresses also come from sentinels and from nodes of a
 // cluster. dial checks them, because the client would treat an address that begins with
@@ -134,14 +134,14 @@ func (c *Config) dialMaster(ctx context.Context, network, _ string) (net.Conn, e
 			c.sentinel.Store(int32(at))
 			return c.dial(ctx, network, addr)
 		}
-		problems = append(problems, fmt.Errorf("ask a sentinel: %w", err))
+		problems = append(problems, fmt.Errorf("query sentinel: %w", err))
 	}
 	return nil, errors.Join(problems...)
 }
 
-var errNoMaster = errors.New("it knows no master of this name")
+var errNoMaster = errors.New("unknown master name")
 
-// masterFromSentinel asks a sentinel for the address of the master.
+// masterFromSentinel queries a sentinel for the address of the master.
 func (c *Config) masterFromSentinel(ctx context.Context, sentinel string, atMost time.Duration) (addr string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()

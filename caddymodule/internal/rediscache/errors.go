@@ -21,15 +21,15 @@ func (e *downError) Unwrap() []error { return []error{exchange.ErrDown, e.reason
 var (
 	errClosed       = errors.New("closed")
 	errNotConnected = errors.New("not connected yet")
-	errTimeout      = errors.New("no answer in time")
-	errSlowServer   = errors.New("redis: answers take longer than the timeout")
+	errTimeout      = errors.New("timed out")
+	errSlowServer   = errors.New("redis: responses take longer than the option timeout")
 )
 
 // isResponse reports whether the server has responded. An error reply is a response,
 // too.
 func isResponse(err error) bool {
-	var answer redis.Error
-	return err == nil || errors.As(err, &answer)
+	var reply redis.Error
+	return err == nil || errors.As(err, &reply)
 }
 
 // isWrongType reports whether err says that a key holds a value of another type, which
@@ -43,12 +43,12 @@ func redactError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var answer redis.Error
+	var reply redis.Error
 	switch {
-	case errors.As(err, &answer):
-		text, _, _ := strings.Cut(answer.Error(), ", with args")
+	case errors.As(err, &reply):
+		text, _, _ := strings.Cut(reply.Error(), ", with args")
 		if strings.Contains(text, "AUTH") && strings.HasPrefix(text, "ERR ") {
-			text = "ERR the username or password is not what the server wants"
+			text = "ERR wrong username or password"
 		}
 		return errors.New("redis: " + text)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

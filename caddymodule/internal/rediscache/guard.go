@@ -21,8 +21,8 @@ const (
 )
 
 var (
-	errTooLarge = errors.New("the reply is too large: is this a Redis server?")
-	errNotRESP  = errors.New("the reply is not RESP2: is this a Redis server?")
+	errTooLarge = errors.New("reply too large: is this a Redis server?")
+	errNotRESP  = errors.New("reply is not RESP2: is this a Redis server?")
 )
 
 // limitedConn is a connection that closes when the server announces or sends more than
@@ -140,8 +140,8 @@ func (g *limitedConn) checkLine() error {
 }
 
 // announced records the length of a bulk string, or of an array that has elements.
-func (g *limitedConn) announced(kind byte, n int) error {
-	if kind == '*' {
+func (g *limitedConn) announced(typ byte, n int) error {
+	if typ == '*' {
 		if n > maxElements-g.elements || len(g.arrays) == maxDepth {
 			return errTooLarge
 		}

@@ -28,7 +28,7 @@ const (
 // operation without a response may set it to down.
 func (s *Store) run() {
 	defer close(s.done)
-	up, told := false, false
+	up, reported := false, false
 	for s.ctx.Err() == nil {
 		s.monitor(s.config.newClient(), func(err error) {
 			was := up
@@ -37,11 +37,11 @@ func (s *Store) run() {
 			} else {
 				s.state.Store(&downError{err})
 			}
-			if up != was || !told {
+			if up != was || !reported {
 				s.config.OnState(up, err)
 			}
-			if !told {
-				told = true
+			if !reported {
+				reported = true
 				close(s.known)
 			}
 		})
@@ -129,8 +129,8 @@ func ping(ctx context.Context, c redis.UniversalClient) error {
 // tryCommands sends the commands that operations send, for a key of this replica.
 func (s *Store) tryCommands(ctx context.Context, c redis.UniversalClient) error {
 	key, life := s.config.KeyPrefix+"p:"+s.id, (probeLife * s.config.interval).Milliseconds()
-	nobody := message{replica: s.id, account: strings.Repeat("-", nameLen)}.String()
-	if err := s.scripts.evict.Run(ctx, c, []string{key}, "", life, s.channel(), nobody).Err(); err != nil {
+	noAccount := message{replica: s.id, account: strings.Repeat("-", nameLen)}.String()
+	if err := s.scripts.evict.Run(ctx, c, []string{key}, "", life, s.channel(), noAccount).Err(); err != nil {
 		return err
 	}
 	if err := s.scripts.put.Run(ctx, c, []string{key}, "", "f", "v", life, maxKinds, "", "").Err(); err != nil {
@@ -142,7 +142,7 @@ func (s *Store) tryCommands(ctx context.Context, c redis.UniversalClient) error 
 	return s.compareKeys(ctx, c)
 }
 
-var errOtherKeys = errors.New("the other replicas have no encryption key in common with this one: is encryption_keys the same everywhere?")
+var errOtherKeys = errors.New("other replicas use different encryption keys: set the same encryption_keys on all replicas")
 
 // compareKeys compares the encryption keys with those of the replica that ran the last
 // health check. A replica that has no key in common with it could not decrypt any

@@ -71,7 +71,7 @@ func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-
 		if sub != nil {
 			_ = sub.Close()
 		}
-		return closed, fmt.Errorf("what other replicas say cannot be heard: %w", redactError(err))
+		return closed, fmt.Errorf("subscribe to the evictions of other replicas: %w", redactError(err))
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -87,12 +87,12 @@ func (s *Store) subscribe(ctx context.Context, c redis.UniversalClient) (lost <-
 // the connection has failed.
 func (s *Store) receive(ctx context.Context, sub *redis.PubSub) error {
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
-	for asked := false; ; {
+	for pinged := false; ; {
 		got, err := sub.ReceiveTimeout(ctx, connectTimeout)
 		var timeout net.Error
 		switch {
 		case err == nil:
-		case !errors.As(err, &timeout) || !timeout.Timeout() || asked:
+		case !errors.As(err, &timeout) || !timeout.Timeout() || pinged:
 			return err
 		default:
 			err = sub.Ping(ctx)
@@ -100,7 +100,7 @@ func (s *Store) receive(ctx context.Context, sub *redis.PubSub) error {
 		if err != nil {
 			return err
 		}
-		asked = got == nil
+		pinged = got == nil
 		if m, ok := got.(*redis.Message); ok {
 			s.handleMessage(m.Payload)
 		}

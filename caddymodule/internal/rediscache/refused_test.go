@@ -138,7 +138,7 @@ func TestK9_OtherKeys(t *testing.T) {
 	first := with(1)
 	first.wantUp(t, true, 5*time.Second)
 	other := with(3)
-	other.wantWhy(t, "no encryption key in common")
+	other.wantWhy(t, "different encryption keys")
 	wantDown(t, other)
 	both := with(2, 1) // as during a rotation
 	both.wantUp(t, true, 5*time.Second)

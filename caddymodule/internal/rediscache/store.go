@@ -45,8 +45,8 @@ type Store struct {
 	state  atomic.Pointer[downError]             // why operations are not tried; nil: they are
 	known  chan struct{}                         // closed when the state is first known
 
-	started  time.Time    // the time that answered is relative to
-	answered atomic.Int64 // when an operation last got a response, in ns since started
+	started      time.Time    // the time that lastResponse is relative to
+	lastResponse atomic.Int64 // when an operation last got a response, in ns since started
 
 	mu      sync.Mutex
 	members map[string]map[exchange.Invalidator]*accountStore // by account
@@ -183,8 +183,8 @@ func (s *Store) try(f func(context.Context, redis.UniversalClient) error) (err e
 	case s.ctx.Err() != nil:
 		return &downError{errClosed}
 	case isResponse(err):
-		s.answered.Store(int64(time.Since(s.started)))
-	case s.answered.Load() < int64(start):
+		s.lastResponse.Store(int64(time.Since(s.started)))
+	case s.lastResponse.Load() < int64(start):
 		s.state.CompareAndSwap(nil, &downError{redactError(err)})
 	}
 	return redactError(err)
@@ -202,7 +202,7 @@ func (s *Store) current() (redis.UniversalClient, error) {
 	return nil, &downError{errNotConnected} // the client was just removed, and the state is about to change
 }
 
-var errUnexpectedReply = errors.New("an answer that is none to what was asked")
+var errUnexpectedReply = errors.New("unexpected reply")
 
 // recoverPanic calls f and turns a panic into an error. The client panics on some
 // replies that no Redis sends.

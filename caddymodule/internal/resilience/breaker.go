@@ -188,10 +188,10 @@ func (b *breaker) isOpen() bool {
 // the client canceled the request, no time was left for the call, or the call panicked.
 func isInconclusive(err error) bool {
 	var (
-		status *exchange.StatusError
-		answer *exchange.ResponseError
+		status   *exchange.StatusError
+		response *exchange.ResponseError
 	)
-	return err != nil && !exchange.IsOutage(err) && !errors.As(err, &status) && !errors.As(err, &answer)
+	return err != nil && !exchange.IsOutage(err) && !errors.As(err, &status) && !errors.As(err, &response)
 }
 
 func timedOut(err error) bool {

@@ -17,7 +17,7 @@ import (
 
 // errPanicked is reported to the breaker for a call that panicked. The breaker does not
 // count it.
-var errPanicked = errors.New("the call panicked")
+var errPanicked = errors.New("panic in the call")
 
 // Settings are shared by all handlers of one service.
 type Settings struct {
@@ -120,12 +120,12 @@ func (g *Client) try(ctx context.Context, l Limits, call func(context.Context) e
 	}
 	if l.Long {
 		if err := g.half.acquire(ctx, false); err != nil {
-			return false, fmt.Errorf("wait for a free call: %w", err)
+			return false, fmt.Errorf("wait for a free slot: %w", err)
 		}
 		defer g.half.release()
 	}
 	if err := g.slots.acquire(ctx, l.Continues); err != nil {
-		return false, fmt.Errorf("wait for a free call: %w", err)
+		return false, fmt.Errorf("wait for a free slot: %w", err)
 	}
 	g.inFlight.Add(1)
 	defer func() {

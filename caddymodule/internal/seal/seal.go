@@ -37,7 +37,7 @@ const (
 
 // ErrUnreadable is returned for a value that was not sealed with one of the keys for
 // the place where it was found.
-var ErrUnreadable = errors.New("unreadable value")
+var ErrUnreadable = errors.New("cannot decrypt value")
 
 // Sealer seals with the first of its keys and opens with all of them. It may be used by
 // several goroutines at once.

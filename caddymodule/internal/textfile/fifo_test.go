@@ -29,9 +29,9 @@ func TestRead_Special(t *testing.T) {
 	}
 	defer l.Close()
 	for path, want := range map[string]string{
-		fifo:        "is a FIFO, not a regular file",
-		socket:      "is a socket, not a regular file",
-		"/dev/zero": "is a device, not a regular file",
+		fifo:        "not a regular file, but a FIFO",
+		socket:      "not a regular file, but a socket",
+		"/dev/zero": "not a regular file, but a device",
 	} {
 		if _, err := Read(path); err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)

@@ -16,7 +16,7 @@ var (
 	bomUTF16B = []byte("\xfe\xff")
 )
 
-var errSize = errors.New("is larger than 1 MiB")
+var errSize = errors.New("file is larger than 1 MiB")
 
 // readFile reads a file and checks that it is text. It blocks if the file system hangs.
 func readFile(path string) ([]byte, error) {
@@ -62,13 +62,13 @@ func check(info fs.FileInfo) error {
 	case mode.IsDir():
 		return errors.New("is a directory")
 	case mode&fs.ModeNamedPipe != 0:
-		return errors.New("is a FIFO, not a regular file")
+		return errors.New("not a regular file, but a FIFO")
 	case mode&fs.ModeSocket != 0:
-		return errors.New("is a socket, not a regular file")
+		return errors.New("not a regular file, but a socket")
 	case mode&fs.ModeDevice != 0:
-		return errors.New("is a device, not a regular file")
+		return errors.New("not a regular file, but a device")
 	}
-	return errors.New("is not a regular file")
+	return errors.New("not a regular file")
 }
 
 // TrimBlanks returns value without ASCII white space at both ends.
@@ -79,9 +79,9 @@ func TrimBlanks(value string) string { return strings.Trim(value, " \t\r\n\v\f")
 func text(path string, content []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(content, bomUTF16), bytes.HasPrefix(content, bomUTF16B):
-		return nil, fmt.Errorf("read %s: is UTF-16: save it as UTF-8", path)
+		return nil, fmt.Errorf("read %s: file is UTF-16; save it as UTF-8", path)
 	case bytes.IndexByte(content, 0) >= 0:
-		return nil, fmt.Errorf("read %s: has a NUL byte: it must be text, in UTF-8", path)
+		return nil, fmt.Errorf("read %s: file contains a NUL byte; it must be UTF-8 text", path)
 	}
 	return bytes.TrimPrefix(content, bom), nil
 }

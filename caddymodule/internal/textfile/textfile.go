@@ -104,7 +104,7 @@ func (r *reader) read(path string) ([]byte, error) {
 			oldest = c.began
 		}
 		if !c.wait(timeout - time.Since(oldest)) {
-			return nil, fmt.Errorf("read %s: no answer within %s (is its mount hanging?)", path, timeout)
+			return nil, fmt.Errorf("read %s: timed out after %s (is the mount hanging?)", path, timeout)
 		}
 		// A read that began before this call may have returned old content.
 		if c.number > number {

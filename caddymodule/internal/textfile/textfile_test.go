@@ -38,12 +38,12 @@ func TestRead(t *testing.T) {
 		{name: "BOM inside", in: "a" + bom, want: "a" + bom},
 		{name: "not UTF-8", in: "\xe9\xff\xfe", want: "\xe9\xff\xfe"},
 		{name: "1 MiB", in: strings.Repeat("a", maxSize), want: strings.Repeat("a", maxSize)},
-		{name: "larger", in: strings.Repeat("a", maxSize+1), err: "is larger than 1 MiB"},
-		{name: "UTF-16LE", in: "\xff\xfes\x00", err: "is UTF-16: save it as UTF-8"},
-		{name: "UTF-16BE", in: "\xfe\xff\x00s", err: "is UTF-16: save it as UTF-8"},
-		{name: "UTF-16, no BOM", in: "s\x00e\x00", err: "has a NUL byte: it must be text, in UTF-8"},
-		{name: "NUL at its end", in: "sekrit\x00", err: "has a NUL byte: it must be text, in UTF-8"},
-		{name: "NUL after a BOM", in: bom + "\x00", err: "has a NUL byte: it must be text, in UTF-8"},
+		{name: "larger", in: strings.Repeat("a", maxSize+1), err: "file is larger than 1 MiB"},
+		{name: "UTF-16LE", in: "\xff\xfes\x00", err: "file is UTF-16; save it as UTF-8"},
+		{name: "UTF-16BE", in: "\xfe\xff\x00s", err: "file is UTF-16; save it as UTF-8"},
+		{name: "UTF-16, no BOM", in: "s\x00e\x00", err: "file contains a NUL byte; it must be UTF-8 text"},
+		{name: "NUL at its end", in: "sekrit\x00", err: "file contains a NUL byte; it must be UTF-8 text"},
+		{name: "NUL after a BOM", in: bom + "\x00", err: "file contains a NUL byte; it must be UTF-8 text"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := write(t, test.in)
@@ -72,7 +72,7 @@ func TestRead_OtherFiles(t *testing.T) {
 		dir:                         "read " + dir + ": is a directory",
 		link:                        "read " + link + ": is a directory",
 		filepath.Join(dir, "none"):  "no such file or directory",
-		os.DevNull:                  "is a device, not a regular file",
+		os.DevNull:                  "not a regular file, but a device",
 		filepath.Join(link, "none"): "no such file or directory",
 	} {
 		var pathError *fs.PathError
@@ -91,7 +91,7 @@ func TestRead_OtherFiles(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	if err := os.Truncate(target, 1<<40); err == nil { // a sparse file
-		if _, err := Read(linked); err == nil || !strings.HasSuffix(err.Error(), "is larger than 1 MiB") {
+		if _, err := Read(linked); err == nil || !strings.HasSuffix(err.Error(), "file is larger than 1 MiB") {
 			t.Error(err)
 		}
 	}
@@ -137,7 +137,7 @@ func (s *slowFile) expect(t *testing.T, path string, after time.Duration, want s
 	}
 }
 
-const noAnswer = "read /x: no answer within 3s (is its mount hanging?)"
+const noAnswer = "read /x: timed out after 3s (is the mount hanging?)"
 
 func TestRead_Hangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestRead_Hangs(t *testing.T) {
 		s.expect(t, "/x", 3*time.Second, noAnswer)
 		s.expect(t, "/x", 0, noAnswer)
 		// Another path, usually on the same mount.
-		s.expect(t, "/y", shortTimeout, "read /y: no answer within 250ms (is its mount hanging?)")
+		s.expect(t, "/y", shortTimeout, "read /y: timed out after 250ms (is the mount hanging?)")
 		if n := s.reads.Load(); n != 2 {
 			t.Errorf("%d reads", n)
 		}

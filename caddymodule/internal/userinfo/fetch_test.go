@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -65,7 +66,7 @@ func TestRequest(t *testing.T) {
 			if line+"\r\n" != first {
 				t.Errorf("got %q", line)
 			}
-			got := map[string]int{}
+			got := map[string]int{"Accept-Encoding: identity": -1}
 			for _, l := range strings.Split(strings.TrimSuffix(rest, "\r\n\r\n"), "\r\n") {
 				got[l]++
 			}
@@ -74,6 +75,7 @@ func TestRequest(t *testing.T) {
 					delete(got, l)
 				}
 			}
+			maps.DeleteFunc(got, func(_ string, n int) bool { return n == 0 })
 			if len(got) != 0 {
 				t.Errorf("lines that differ: %v", got)
 			}

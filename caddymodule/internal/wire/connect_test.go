@@ -32,9 +32,9 @@ func TestH15_Certificates(t *testing.T) {
 		transport *http.Transport
 		want      string
 	}{
-		{"unknown authority", s.URL, testutil.Transport(t), "the service's certificate is signed by an unknown authority"},
+		{"unknown authority", s.URL, testutil.Transport(t), "the service's certificate is not trusted: unknown authority"},
 		{"wrong host", s.URL, trusting(func(tr *http.Transport) { tr.TLSClientConfig.ServerName = "huma.invalid" }),
-			"the service's certificate is for another host"},
+			"the service's certificate is not valid for this host"},
 		{"expired", s.URL, trusting(func(tr *http.Transport) {
 			tr.TLSClientConfig.Time = func() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) }
 		}), "the service's certificate has expired or is not yet valid"},
@@ -76,7 +76,7 @@ func TestProxyRefuses(t *testing.T) {
 	tr := testutil.Transport(t)
 	tr.Proxy = http.ProxyURL(proxy)
 	_, err := postOn(t.Context(), t, tr, "https://huma.invalid")
-	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || e.Error() != "sign in: connect through the proxy: status 407" {
+	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || e.Error() != "sign in: connect through the proxy: unexpected status 407" {
 		t.Errorf("%+v", e)
 	}
 	testutil.NoSecrets(t, err, "canary")

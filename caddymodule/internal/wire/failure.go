@@ -56,7 +56,7 @@ func transportError(ctx context.Context, op exchange.Op, sent bool, err error) *
 }
 
 // errNoConnection means that the deadline passed before there was a connection.
-var errNoConnection = fmt.Errorf("the service could not be reached: %w", context.DeadlineExceeded)
+var errNoConnection = fmt.Errorf("cannot connect to the service: %w", context.DeadlineExceeded)
 
 // maxRequestID is the maximum length of a request id in bytes.
 const maxRequestID = 128

@@ -147,8 +147,8 @@ func TestTransportErrors(t *testing.T) {
 		return func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, text) }
 	}
 	const (
-		closed = "sign up: the service closed the connection early"
-		broken = "sign up: the connection broke, or the answer is not HTTP"
+		closed = "sign up: the service closed the connection before the response was complete"
+		broken = "sign up: connection lost, or the response is not HTTP"
 		length = "HTTP/1.1 201 Created\r\nContent-Length: "
 		chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	)
@@ -302,7 +302,7 @@ func TestTransportTimeout(t *testing.T) {
 	tr := testutil.Transport(t)
 	tr.ResponseHeaderTimeout = 30 * time.Millisecond
 	_, err := postOn(t.Context(), t, tr, api)
-	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || !e.Timeout || e.Error() != "sign in: no answer in time" {
+	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || !e.Timeout || e.Error() != "sign in: timed out" {
 		t.Errorf("%+v", e)
 	}
 }

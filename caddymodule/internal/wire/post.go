@@ -23,8 +23,8 @@ const (
 	// ContentType is the media type of every request body.
 	ContentType = "application/json"
 
-	// maxAnswer is the maximum length of a response body in bytes.
-	maxAnswer = 64 << 10
+	// maxBody is the maximum length of a response body in bytes.
+	maxBody = 64 << 10
 
 	userAgent = "caddy-huma"
 )
@@ -69,14 +69,14 @@ func Header() http.Header {
 // stored.
 func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, error) {
 	// Once its headers are written, the service may have the request.
-	var written, http2 atomic.Bool
+	var headersWritten, http2 atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:      func(info httptrace.GotConnInfo) { http2.Store(speaksHTTP2(info.Conn)) },
-		WroteHeaders: func() { written.Store(true) },
+		WroteHeaders: func() { headersWritten.Store(true) },
 	})
 	resp, err := transport.RoundTrip(c.request(traced))
 	if err != nil {
-		sent := written.Load() && (http2.Load() || !isWriteError(err))
+		sent := headersWritten.Load() && (http2.Load() || !isWriteError(err))
 		return nil, transportError(ctx, c.Op, sent, err)
 	}
 	defer resp.Body.Close()
@@ -89,7 +89,7 @@ func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, err
 		return nil, nil
 	case err != nil:
 		return nil, transportError(ctx, c.Op, true, err)
-	case len(body) > maxAnswer:
+	case len(body) > maxBody:
 		return nil, &exchange.ResponseError{Op: c.Op, Why: "longer than 64 KiB"}
 	}
 	return body, nil
@@ -142,11 +142,11 @@ func (c *Call) refusal(resp *http.Response, body []byte) *exchange.StatusError {
 	return e
 }
 
-// readBody reads at most maxAnswer+1 bytes of a response. A body that is read to its
+// readBody reads at most maxBody+1 bytes of a response. A body that is read to its
 // end allows the connection to be reused.
 func readBody(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode < 200 {
 		return nil, nil // 101: the body is the raw connection, which ignores the context
 	}
-	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	return io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 }

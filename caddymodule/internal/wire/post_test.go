@@ -60,7 +60,7 @@ func TestStatuses(t *testing.T) {
 				got, err := post(t.Context(), t, api, func(c *Call) {
 					c.StatusOnly = statusOnly
 					c.Refused = func(e *exchange.StatusError, h http.Header, b []byte) {
-						if want := min(len(body), maxAnswer+1); len(b) != want || h.Get("X-Id") != "7" {
+						if want := min(len(body), maxBody+1); len(b) != want || h.Get("X-Id") != "7" {
 							t.Errorf("%d: read %d bytes, want %d, of %v", status, len(b), want, h)
 						}
 						e.RetryAfter = time.Minute
@@ -89,10 +89,10 @@ func TestStatuses(t *testing.T) {
 }
 
 func TestH07_LongestAnswer(t *testing.T) {
-	for _, size := range []int{maxAnswer, maxAnswer + 1, 10 << 20} {
+	for _, size := range []int{maxBody, maxBody + 1, 10 << 20} {
 		got, err := post(t.Context(), t, testutil.ServeResponse(t, 200, strings.Repeat("x", size)))
-		if size == maxAnswer {
-			if err != nil || len(got) != maxAnswer {
+		if size == maxBody {
+			if err != nil || len(got) != maxBody {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
 			continue
