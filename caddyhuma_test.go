@@ -79,7 +79,7 @@ func TestWithoutStoreModule(t *testing.T) {
 	if err := load(""); err != nil {
 		t.Errorf("without a store: %v", err)
 	}
-	if err := load(`"store":{"module":"redis"},`); err == nil || !strings.Contains(err.Error(), "redis: the store "+needs) || !strings.Contains(err.Error(), "unknown module") {
+	if err := load(`"store":{"module":"redis"},`); err == nil || !strings.Contains(err.Error(), "redis: "+needs) || !strings.Contains(err.Error(), "unknown module") {
 		t.Errorf("JSON: %v", err)
 	}
 	if err := load(`"store":{"module":"postgres"},`); err == nil || strings.Contains(err.Error(), needs) || !strings.Contains(err.Error(), "unknown module: caddy_huma.stores.postgres") {

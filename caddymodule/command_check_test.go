@@ -205,7 +205,7 @@ func TestCheckFindsConfig(t *testing.T) {
 		{"an option that there is not", writeFile(t, "Caddyfile", "http://localhost {\nhuma_token {\nsecrets x\n}\n}\n"),
 			[]string{"config problem: unrecognized option 'secrets'"}},
 		{"a key of Redis", caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys c2hvcnQ=\n}\n}")),
-			[]string{"config problem: encryption_keys: number 1 has 5 bytes", "credentials problem: 100006"}},
+			[]string{"config problem: encryption_keys: key 1 must be base64 of 32 bytes, not of 5 bytes", "credentials problem: 100006"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, all := runCheck(t, c.config)

@@ -55,7 +55,7 @@ func TestConfigErrors(t *testing.T) {
 		option string
 		says   string
 	}{
-		{"no address", func(r *Redis) { r.Address = nil }, "address", "missing"},
+		{"no address", func(r *Redis) { r.Address = nil }, "address", "is required"},
 		{"an empty address", func(r *Redis) { r.Address = []string{""} }, "address", "host:port"},
 		{"no port", func(r *Redis) { r.Address = []string{"localhost"} }, "address", "host:port"},
 		{"no host", func(r *Redis) { r.Address = []string{":6379"} }, "address", "host:port"},
