@@ -171,7 +171,7 @@ func TestBrowser(t *testing.T) {
 				s.connect(t, map[string]any{"id_allowed": false})
 			},
 			"Service unavailable (503)": func(s *site) { s.fault(t, map[string]any{"status": 503}) },
-			"Credentials refused (502)": func(s *site) { s.fault(t, map[string]any{"code": "INVALID_CLIENT_ID_OR_SECRET"}) },
+			"Credentials rejected (502)": func(s *site) { s.fault(t, map[string]any{"code": "INVALID_CLIENT_ID_OR_SECRET"}) },
 			// What the site itself never says, but perhaps something before it.
 			"no token (503)": func(s *site) { c.stub(s.url+tokenPath, stub{503, "text/html", "<title>Away</title>"}) },
 			"no token (200)": func(s *site) { c.stub(s.url+tokenPath, stub{200, "application/json", `{"token": ""}`}) },

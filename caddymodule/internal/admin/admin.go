@@ -58,9 +58,9 @@ var calls = map[string]call{
 // call is one call of the API.
 type call struct {
 	methods []string // allowed methods
-	// answer returns the response: the status and a document, which is encoded as
+	// handle returns the response: the status and a document, which is encoded as
 	// JSON. An error should come from apiError.
-	answer func(r *http.Request) (status int, document any, err error)
+	handle func(r *http.Request) (status int, document any, err error)
 }
 
 // Routes implements caddy.AdminRouter. Caddy uses the patterns as a label in its own
@@ -76,7 +76,7 @@ func (*API) Routes() []caddy.AdminRoute {
 
 // notFound responds to requests for unknown paths.
 func notFound(http.ResponseWriter, *http.Request) error {
-	return apiError(http.StatusNotFound, "there is nothing here: see status, health, cache/flush and cache/evict below "+pathPrefix)
+	return apiError(http.StatusNotFound, "not found: below "+pathPrefix+" there are status, health, cache/flush and cache/evict")
 }
 
 // apiError returns an error that Caddy's admin API logs and sends to the client. It must
@@ -90,9 +90,9 @@ func (c call) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	endpoint.NoStore(w.Header())
 	if !slices.Contains(c.methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(c.methods, ", "))
-		return apiError(http.StatusMethodNotAllowed, "method not allowed: it is %s", strings.Join(c.methods, " or "))
+		return apiError(http.StatusMethodNotAllowed, "method not allowed: use %s", strings.Join(c.methods, " or "))
 	}
-	status, document, err := c.answer(r)
+	status, document, err := c.handle(r)
 	if err != nil {
 		return err
 	}
@@ -114,10 +114,10 @@ const maxBody = 4 << 10
 func readBody(r *http.Request) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
-		return nil, apiError(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", tooLong.Limit)
+		return nil, apiError(http.StatusRequestEntityTooLarge, "the request body is larger than %d bytes", tooLong.Limit)
 	}
 	if err != nil {
-		return nil, apiError(http.StatusBadRequest, "the body cannot be read")
+		return nil, apiError(http.StatusBadRequest, "cannot read the request body")
 	}
 	return bytes.TrimSpace(b), nil
 }

@@ -28,7 +28,7 @@ type evictResult struct {
 	// the user was evicted.
 	Accounts int `json:"accounts"`
 
-	// Replicas is "told" if the other replicas were notified through a shared
+	// Replicas is "notified" if the other replicas were notified through a shared
 	// store, or "none" if there is no shared store.
 	Replicas string `json:"replicas"`
 }
@@ -41,7 +41,7 @@ func flush(r *http.Request) (int, any, error) {
 	case err != nil:
 		return 0, nil, err
 	case len(body) > 0: // the client may want to evict one user
-		return 0, nil, apiError(http.StatusBadRequest, "a flush takes no body, and forgets all users: to forget one use "+pathPrefix+"cache/evict")
+		return 0, nil, apiError(http.StatusBadRequest, "a flush evicts all users and takes no request body; to evict one user, use "+pathPrefix+"cache/evict")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), flushTimeout)
 	defer cancel()
@@ -52,37 +52,37 @@ func flush(r *http.Request) (int, any, error) {
 	account.Registrations.ReleaseAll()
 	done, err := evictAll(all, func(c endpoint.TokenCache) error { return c.Flush(ctx) })
 	if err != nil {
-		return 0, nil, apiError(http.StatusServiceUnavailable, "flushed in this process, and not in the shared store and at the other replicas: flush again when it can be used: %w", err)
+		return 0, nil, apiError(http.StatusServiceUnavailable, "flushed in this process, but not in the shared store and the other replicas; flush again when the shared store is available: %w", err)
 	}
-	caddy.Log().Named("huma.admin").Info("the cache was flushed over the admin API", zap.Int("accounts", done.Accounts))
+	caddy.Log().Named("huma.admin").Info("cache flushed through the admin API", zap.Int("accounts", done.Accounts))
 	return http.StatusOK, done, nil
 }
 
 // evict handles POST /huma/cache/evict. It evicts one user at all replicas, and releases
 // the hold of the user's sign-up.
 func evict(r *http.Request) (int, any, error) {
-	user, p, err := readEvict(r)
+	user, service, err := readEvict(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	ctx := context.WithoutCancel(r.Context()) // the store has its own timeout
 	all := make(map[endpoint.TokenCache]*endpoint.Endpoint)
-	var held []error
+	var errs []error
 	for e := range endpoint.Running() {
-		if e.Service == p {
+		if e.Service == service {
 			all[e.TokensOf(user)] = e
-			held = append(held, e.ReleaseHold(ctx, user))
+			errs = append(errs, e.ReleaseHold(ctx, user))
 		}
 	}
 	if len(all) == 0 {
-		return 0, nil, apiError(http.StatusConflict, "the running config has no %s, whose users are told apart by what the body names", p.Directive)
+		return 0, nil, apiError(http.StatusConflict, "the running config has no %s; email is for huma_token, user_id for human_api_token", service.Directive)
 	}
 	done, err := evictAll(all, func(c endpoint.TokenCache) error { return c.Evict(ctx) })
 	for _, e := range all {
-		e.Logger.Info("a user was evicted over the admin API", zap.String("user", e.LogHasher.LogName(user)))
+		e.Logger.Info("user evicted through the admin API", zap.String("user", e.LogHasher.LogName(user)))
 	}
-	if err = errors.Join(err, errors.Join(held...)); err != nil {
-		return 0, nil, apiError(http.StatusServiceUnavailable, "evicted in this process, and perhaps not at the other replicas: evict again when the shared store can be used: %w", err)
+	if err = errors.Join(err, errors.Join(errs...)); err != nil {
+		return 0, nil, apiError(http.StatusServiceUnavailable, "evicted in this process, but perhaps not in the other replicas; evict again when the shared store is available: %w", err)
 	}
 	return http.StatusOK, done, nil
 }
@@ -95,21 +95,21 @@ func evictAll(all map[endpoint.TokenCache]*endpoint.Endpoint, evict func(endpoin
 		err = errors.Join(err, evict(c))
 		accounts[c.Account] = true
 		if c.Shared != nil {
-			done.Replicas = "told"
+			done.Replicas = "notified"
 		}
 	}
 	done.Accounts = len(accounts)
 	return done, err
 }
 
-// errEvict returns the error for an invalid body. It describes the body to send.
-func errEvict() error {
-	return apiError(http.StatusBadRequest, `the body must be {"email": "…"} for users of huma_token, or {"user_id": "…"} for those of human_api_token`)
+// evictBodyError returns the error for an invalid body. It describes the body to send.
+func evictBodyError() error {
+	return apiError(http.StatusBadRequest, `the request body must be {"email": "…"} for huma_token, or {"user_id": "…"} for human_api_token`)
 }
 
 // readEvict returns the user whom the request names, and the service that identifies its
 // users like that: huma_token by email, human_api_token by user_id.
-func readEvict(r *http.Request) (user identity.User, p *endpoint.Service, err error) {
+func readEvict(r *http.Request) (user identity.User, service *endpoint.Service, err error) {
 	// Caddy's own admin API requires this, too: a page of another site cannot send
 	// this content type without a CORS preflight request.
 	if !strings.Contains(r.Header.Get("Content-Type"), "/json") {
@@ -119,27 +119,27 @@ func readEvict(r *http.Request) (user identity.User, p *endpoint.Service, err er
 	if err != nil {
 		return user, nil, err
 	}
-	var whom struct {
+	var fields struct {
 		Email  *string `json:"email"`
 		UserID *string `json:"user_id"`
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	if decoder.Decode(&whom) != nil || (whom.Email == nil) == (whom.UserID == nil) { // drop the decoder's error: it would quote the body
-		return user, nil, errEvict()
+	if decoder.Decode(&fields) != nil || (fields.Email == nil) == (fields.UserID == nil) { // drop the decoder's error: it would quote the body
+		return user, nil, evictBodyError()
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return user, nil, errEvict()
+		return user, nil, evictBodyError()
 	}
-	if whom.Email != nil {
-		user, err = identity.UserByEmail(*whom.Email)
-		p = endpoint.Huma
+	if fields.Email != nil {
+		user, err = identity.UserByEmail(*fields.Email)
+		service = endpoint.Huma
 	} else {
-		user, err = identity.UserByID(*whom.UserID)
-		p = endpoint.HumanAPI
+		user, err = identity.UserByID(*fields.UserID)
+		service = endpoint.HumanAPI
 	}
 	if err != nil {
-		return user, nil, apiError(http.StatusBadRequest, "nobody has that name: %w", err)
+		return user, nil, apiError(http.StatusBadRequest, "invalid user: %w", err)
 	}
-	return user, p, nil
+	return user, service, nil
 }

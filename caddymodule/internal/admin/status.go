@@ -55,7 +55,7 @@ const (
 
 // accountStatus is one account and the handlers that share its state.
 type accountStatus struct {
-	Provider string `json:"provider"`
+	Service string `json:"provider"`
 	endpoint.AccountNames
 	Cache    cacheStatus              `json:"cache"`
 	Handlers []endpoint.HandlerStatus `json:"handlers"`
@@ -75,7 +75,7 @@ func getStatus(*http.Request) (int, any, error) {
 	for e := range endpoint.Running() {
 		a := byAccount[e.Account]
 		if a == nil {
-			a = &accountStatus{Provider: e.Service.Name, AccountNames: e.AccountNames(), Cache: cacheStatus{e.Account.Cache.Len()}}
+			a = &accountStatus{Service: e.Service.Name, AccountNames: e.AccountNames(), Cache: cacheStatus{e.Account.Cache.Len()}}
 			byAccount[e.Account] = a
 		}
 		a.Handlers = append(a.Handlers, e.Status(now))
@@ -87,7 +87,7 @@ func getStatus(*http.Request) (int, any, error) {
 	}
 	slices.SortFunc(s.Accounts, func(x, y accountStatus) int {
 		return cmp.Or(
-			cmp.Compare(x.Provider, y.Provider), cmp.Compare(x.ConfigFile, y.ConfigFile), cmp.Compare(x.API, y.API),
+			cmp.Compare(x.Service, y.Service), cmp.Compare(x.ConfigFile, y.ConfigFile), cmp.Compare(x.API, y.API),
 			cmp.Compare(x.ProjectID, y.ProjectID), cmp.Compare(x.DeploymentID, y.DeploymentID), cmp.Compare(x.ClientID, y.ClientID),
 		)
 	})

@@ -17,54 +17,60 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
-// defaultCheckTime is the default of the flag --timeout, which limits the whole command.
-const defaultCheckTime = 30 * time.Second
+// defaultTimeout is the default of the flag --timeout, which limits the whole command.
+const defaultTimeout = 30 * time.Second
 
-// The default user of the checks. The domain .invalid is reserved (RFC 2606), so this user
-// does not exist.
+// The default user of the checks. The domain .invalid is reserved (RFC 2606), so this
+// user does not exist.
 const (
-	inventedEmail  = "caddy-huma-check@example.invalid"
-	inventedUserID = "caddy-huma-check.example.invalid"
+	unknownEmail  = "caddy-huma-check@example.invalid"
+	unknownUserID = "caddy-huma-check.example.invalid"
 )
 
 // Command returns the command caddy huma check.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [--config <file>] [--adapter <name>] [--offline] [--json]",
-		Short: "Checks a config, its credentials, and the way to the service",
+		Short: "Checks the config, the credentials and the network of the token directives",
 		Long: `
-Looks at every huma_token and human_api_token of a config for what could keep users
-from their tokens, and says what to write. All is looked at in one run:
+Checks the config, the credentials and the network of every huma_token and
+human_api_token directive in a config, without a running server.
 
-  config       the options and the files that they name, as when the server loads
-               them. Run it as the user that Caddy runs as: others may read more
-  dns          the name of the service, or of the proxy (HTTPS_PROXY) in between
-  connection   whether somebody listens there
-  tls          the service's certificate, by the authorities that the config trusts
-  clock        this machine's clock, by the Date of the service's answer
-  credentials  whether the service accepts them
-  client_ip    what Huma is sent as a user's ipAddress at sign-up
-  redis        whether the store that replicas share can be used
+The command runs these checks for each directive:
 
-For that it makes a call with each directive's own credentials, one for each client
-id, which makes no user: a sign-in as ` + inventedEmail + `,
-an address that nobody has, or at Human API a call for an id token of such a user. A
-refusal that says so is what it hopes for. As long as the service knows no such user it
-cannot be told from every answer whether it has looked at the credentials first:
-give a user that there is, with --email or --user-id, to be sure.
+  config       the options are valid, and the files that they name can be read
+  dns          the host name of the service resolves, or that of the proxy
+               (HTTPS_PROXY)
+  connection   the service, or the proxy, accepts connections
+  tls          the certificate of the service is trusted
+  clock        this machine's clock is correct, compared with the Date header of
+               the service's response
+  credentials  the service accepts the credentials
+  client_ip    Huma gets the right IP address (ipAddress) of new users
+  redis        the shared store can be used
 
-With --offline nobody is called, and no name is looked up. The rest of the config is
-what caddy validate is for.
+Each result is ok, warning (it works, but should be reviewed), problem (it does not
+work) or skipped (it does not apply, or another problem prevents it). Warnings and
+problems come with a fix.
 
-Each check is ok, a warning (it works, and should be looked at), a problem (it does
-not), or skipped, because it does not apply or something else is in the way.
+For each client ID, the command makes one call to the service with the credentials
+of the directive. No user is created: by default the call signs in the user
+` + unknownEmail + `, who does not exist, and the service is
+expected to refuse it. For human_api_token, the call requests an id token of such a
+user. A refusal does not always prove that the service has checked the credentials.
+To be sure, set --email or --user-id to an existing user.
 
-Secrets written as {env.NAME} are read from the environment of this command, which
-is not that of the service: with systemd, run
+With --offline, the command makes no calls and no DNS lookups.
+
+Run the command as the user that Caddy runs as, who may have other permissions than
+you, and with the environment variables of the server: {env.NAME} is read from the
+environment of this command. With systemd:
   systemd-run --pipe --wait -p User=caddy -p EnvironmentFile=/etc/caddy/env caddy huma check …
 
+To check the rest of the config, use caddy validate.
+
 Exit codes:
-  0  no problem; there may be warnings
+  0  no problems; there may be warnings
   1  at least one problem
   2  wrong usage`,
 		Example: `  caddy huma check --config /etc/caddy/Caddyfile
@@ -73,12 +79,12 @@ Exit codes:
 	}
 	var c checkRun
 	f := cmd.Flags()
-	f.StringVarP(&c.config, "config", "c", "", "The config (default the Caddyfile of this directory)")
-	f.StringVarP(&c.adapter, "adapter", "a", "", "The adapter of the config, if it is not a Caddyfile or JSON by its name")
-	f.BoolVar(&c.offline, "offline", false, "Call nobody")
-	f.StringVar(&c.who.Email, "email", inventedEmail, "The address to sign in as")
-	f.StringVar(&c.who.UserID, "user-id", inventedUserID, "The user's id at Human API to ask for")
-	f.DurationVar(&c.timeout, "timeout", defaultCheckTime, "How long it may take at most")
+	f.StringVarP(&c.config, "config", "c", "", "Configuration file (default: the Caddyfile in the current directory)")
+	f.StringVarP(&c.adapter, "adapter", "a", "", "Name of the config adapter (default: derived from the file name)")
+	f.BoolVar(&c.offline, "offline", false, "Make no calls and no DNS lookups")
+	f.StringVar(&c.user.Email, "email", unknownEmail, "Email address of the user to sign in at Huma")
+	f.StringVar(&c.user.UserID, "user-id", unknownUserID, "ID of the user at Human API")
+	f.DurationVar(&c.timeout, "timeout", defaultTimeout, "Timeout of the whole command")
 	f.BoolVar(&c.json, "json", false, "Print JSON")
 	command.Runs(cmd, c.run)
 	return cmd
@@ -88,7 +94,7 @@ Exit codes:
 type checkRun struct {
 	config, adapter string
 	offline, json   bool
-	who             dryrun.User
+	user            dryrun.User
 	timeout         time.Duration
 }
 
@@ -108,20 +114,20 @@ type checkResult struct {
 	Directive string `json:"directive,omitempty"` // empty for the whole config
 	Check     string `json:"check"`
 	Result    result `json:"result"`
-	Detail    string `json:"found"`
-	Fix       string `json:"write,omitempty"` // what to write in the config, or to do; may be empty
+	Detail    string `json:"detail"`
+	Fix       string `json:"fix,omitempty"` // what to do, such as a line of the config; may be empty
 }
 
 func okResult(format string, args ...any) checkResult {
 	return checkResult{Result: resultOK, Detail: fmt.Sprintf(format, args...)}
 }
 
-func warningResult(write, format string, args ...any) checkResult {
-	return checkResult{Result: resultWarning, Detail: fmt.Sprintf(format, args...), Fix: write}
+func warningResult(fix, format string, args ...any) checkResult {
+	return checkResult{Result: resultWarning, Detail: fmt.Sprintf(format, args...), Fix: fix}
 }
 
-func problemResult(write, format string, args ...any) checkResult {
-	return checkResult{Result: resultProblem, Detail: fmt.Sprintf(format, args...), Fix: write}
+func problemResult(fix, format string, args ...any) checkResult {
+	return checkResult{Result: resultProblem, Detail: fmt.Sprintf(format, args...), Fix: fix}
 }
 
 func skippedResult(format string, args ...any) checkResult {
@@ -145,7 +151,7 @@ var checks = []struct {
 
 func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 	if c.timeout <= 0 {
-		return command.Usage, command.UsageError("--timeout: it must be positive")
+		return command.Usage, command.UsageError("--timeout must be positive")
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -154,7 +160,7 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 	case command.IsUsage(err):
 		return command.Usage, err
 	case err != nil: // there is no directive to check
-		all = []checkResult{{Check: "config", Result: resultProblem, Detail: err.Error(), Fix: loadHint(err)}}
+		all = []checkResult{{Check: "config", Result: resultProblem, Detail: err.Error(), Fix: loadErrorFix(err)}}
 	}
 	if c.json {
 		err = command.WriteJSON(out, all)
@@ -175,16 +181,16 @@ func (c *checkRun) check(ctx context.Context) ([]checkResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	subjects, err := c.subjects(ctx, directives)
+	targets, err := c.loadTargets(ctx, directives)
 	if err != nil {
 		return nil, err
 	}
 	var all []checkResult
-	for _, s := range subjects {
+	for _, t := range targets {
 		for _, check := range checks {
-			for _, found := range check.run(s) {
-				found.Directive, found.Check = s.directive.Title, check.name
-				all = append(all, found)
+			for _, r := range check.run(t) {
+				r.Directive, r.Check = t.directive.Title, check.name
+				all = append(all, r)
 			}
 		}
 	}

@@ -9,39 +9,39 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// checkClientIP checks which client address Huma gets as the ipAddress of a new user.
-func checkClientIP(s *target) checkResult {
-	if s.directive.Service != endpoint.Huma || !s.directive.Registers() {
-		return skippedResult("nobody is signed up")
+// checkClientIP checks which client IP Huma gets as the ipAddress of a new user.
+func checkClientIP(t *target) checkResult {
+	if t.directive.Service != endpoint.Huma || !t.directive.SignsUp() {
+		return skippedResult("the directive does not sign up users")
 	}
-	headers := strings.Join(s.directive.Server.ClientIPHeaders, ", ")
-	ranges, sign := s.proxyInFront()
-	write := "in the global options: servers { trusted_proxies static " + ranges + " } on three lines"
+	headers := strings.Join(t.directive.Server.ClientIPHeaders, ", ")
+	ranges, evidence := t.proxyInFront()
+	fix := "in the global options: servers { trusted_proxies static " + ranges + " } (on three lines)"
 	switch {
-	case s.directive.Proxy.Set || s.directive.Server.TrustedProxiesUnix:
-		found := "Huma is sent the client's address that a trusted proxy names in " + cmp.Or(headers, "X-Forwarded-For")
-		if s.directive.Server.TrustedProxiesStrict == 0 {
-			found += "; if the proxy adds to what a client sends there, write trusted_proxies_strict too"
+	case t.directive.Proxy.Set || t.directive.Server.TrustedProxiesUnix:
+		detail := "Huma gets the client IP that a trusted proxy sends in " + cmp.Or(headers, "X-Forwarded-For")
+		if t.directive.Server.TrustedProxiesStrict == 0 {
+			detail += "; if the proxy appends to the value that the client sends, also set trusted_proxies_strict"
 		}
-		return okResult("%s", found)
+		return okResult("%s", detail)
 	case headers != "":
-		return problemResult(write, "%s is not looked at without trusted_proxies: Huma is sent the address of whoever connects", headers)
-	case sign != "":
-		return warningResult(write, "%s, so a proxy is in front, and Huma is sent the proxy's address for every user", sign)
+		return problemResult(fix, "%s is ignored without trusted_proxies: Huma gets the IP address of the direct peer", headers)
+	case evidence != "":
+		return warningResult(fix, "%s, but trusted_proxies is not set: Huma gets the proxy's IP address for every user", evidence)
 	}
-	return okResult("Huma is sent the address of whoever connects; if that is a proxy, it needs trusted_proxies")
+	return okResult("Huma gets the IP address of the direct peer; if that is a proxy, set trusted_proxies")
 }
 
-// proxyInFront looks for a sign in the config that a proxy is in front of the server. It
-// returns the sign, or "" if there is none, and the address ranges to trust.
-func (s *target) proxyInFront() (ranges, sign string) {
+// proxyInFront looks for evidence in the config that a proxy is in front of the server.
+// It returns the evidence, or "" if there is none, and the address ranges to trust.
+func (t *target) proxyInFront() (ranges, evidence string) {
 	ranges = "private_ranges"
-	if t := s.directive.Common.Trust; t != nil && t.Mode == config.TrustProxies && len(t.Ranges) > 0 {
-		return strings.Join(t.Ranges, " "), "`trust proxies` names proxies"
+	if trust := t.directive.Common.Trust; trust != nil && trust.Mode == config.TrustProxies && len(trust.Ranges) > 0 {
+		return strings.Join(trust.Ranges, " "), "`trust proxies` names proxies"
 	}
-	if i := s.directive.Common.Identity; i != nil && i.Verify != nil {
+	if i := t.directive.Common.Identity; i != nil && i.Verify != nil {
 		if _, known := presets.Find(i.Preset); known {
-			return ranges, "`identity " + i.Preset + "` reads what a proxy adds"
+			return ranges, "`identity " + i.Preset + "` reads a header that a proxy sets"
 		}
 	}
 	return ranges, ""

@@ -12,77 +12,78 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// userUnknown lists the error codes by which a service accepts the credentials but does
-// not know the user.
-var userUnknown = map[string]bool{"300011": true, "UNKNOWN_CLIENT_USER_ID": true, "ID_TOKEN_GENERATION_NOT_ALLOWED": true}
+// unknownUserCodes lists the error codes by which a service accepts the credentials but
+// does not know the user.
+var unknownUserCodes = map[string]bool{"300011": true, "UNKNOWN_CLIENT_USER_ID": true, "ID_TOKEN_GENERATION_NOT_ALLOWED": true}
 
 // checkCredentials checks whether the service accepts the credentials. Client types with
 // the same result share one checkResult.
-func checkCredentials(s *target) []checkResult {
+func checkCredentials(t *target) []checkResult {
 	var (
-		all   []checkResult
-		kinds = make(map[checkResult][]string)
+		all         []checkResult
+		clientTypes = make(map[checkResult][]string)
 	)
-	for _, p := range s.attempts {
-		found := s.diagnose(p)
-		if kinds[found] == nil {
-			all = append(all, found)
+	for _, a := range t.attempts {
+		r := t.diagnose(a)
+		if clientTypes[r] == nil {
+			all = append(all, r)
 		}
-		kinds[found] = append(kinds[found], p.who.ClientType)
+		clientTypes[r] = append(clientTypes[r], a.user.ClientType)
 	}
 	if all == nil {
-		return []checkResult{skippedResult("%s", s.skipReason)}
+		return []checkResult{skippedResult("%s", t.skipReason)}
 	}
-	for i, found := range all {
-		if of := strings.Join(kinds[found], ", "); of != "" && found.Result != resultSkipped {
-			all[i].Detail = of + ": " + found.Detail
+	for i, r := range all {
+		if list := strings.Join(clientTypes[r], ", "); list != "" && r.Result != resultSkipped {
+			all[i].Detail = list + ": " + r.Detail
 		}
 	}
 	return all
 }
 
 // diagnose returns the result of one attempt.
-func (s *target) diagnose(p attempt) checkResult {
+func (t *target) diagnose(a attempt) checkResult {
 	var status *exchange.StatusError
-	answered := errors.As(p.performance.Err, &status)
-	blamed, isBlamed := p.performance.BlamesConfig()
-	invented := p.who.Email == inventedEmail && !s.directive.Service.ByID || p.who.UserID == inventedUserID && s.directive.Service.ByID
+	responded := errors.As(a.result.Err, &status)
+	explanation, isConfig := a.result.ConfigExplanation()
+	unknown := a.user.Email == unknownEmail && !t.directive.Service.ByID || a.user.UserID == unknownUserID && t.directive.Service.ByID
 	switch {
-	case p.performance.Outcome != "" && invented:
-		return warningResult("is api the service itself?", "a token came for somebody whom there is not")
-	case p.performance.Outcome != "":
-		return okResult("a token came")
-	case p.performance.Rejected():
-		return problemResult("correct --email or --user-id", "%s: %s", p.performance.Code, p.performance.Detail)
-	case isBlamed:
-		return problemResult(blamed.Fix, "%s: %s", answer(status), blamed.Text)
-	case answered && p.performance.Code == exchange.CodeNotRegistered:
-		return userRefused(status)
-	case answered && p.performance.Code == exchange.CodeConfig:
-		return problemResult(s.writeCredentials(), "%s", answer(status))
-	case answered && p.performance.Code == exchange.CodeUnavailable:
-		return problemResult("try again later", "%s: the service is down, or limits calls", answer(status))
-	case p.performance.Code == exchange.CodeRejected, p.performance.Code == exchange.CodeBadResponse:
-		return problemResult("api <url>: is it the right one, with the right path? caddy huma token --trace shows what is answered", "%s", p.performance.Cause())
-	case !connected(p.performance.Last()):
-		return skippedResult("there is no connection")
+	case a.result.Outcome != "" && unknown:
+		return warningResult("check that the option api is the URL of the service itself", "the service issued a token for a user who does not exist")
+	case a.result.Outcome != "":
+		return okResult("token issued")
+	case a.result.Rejected():
+		return problemResult("correct --email or --user-id", "%s: %s", a.result.Code, a.result.Detail)
+	case isConfig:
+		return problemResult(explanation.Fix, "%s: %s", describeStatus(status), explanation.Text)
+	case responded && a.result.Code == exchange.CodeNotRegistered:
+		return refusedUserResult(status)
+	case responded && a.result.Code == exchange.CodeConfig:
+		return problemResult(t.credentialsFix(), "%s", describeStatus(status))
+	case responded && a.result.Code == exchange.CodeUnavailable:
+		return problemResult("try again later", "%s: the service is down or limits the rate of calls", describeStatus(status))
+	case a.result.Code == exchange.CodeRejected, a.result.Code == exchange.CodeBadResponse:
+		return problemResult("check the URL and the path of the option api; caddy huma token --trace shows the response", "%s", a.result.Cause())
+	case !connected(a.result.Last()):
+		return skippedResult("no connection")
 	}
-	return problemResult("try again later", "no answer: %s", cmp.Or(p.performance.Cause(), "the time was over"))
+	return problemResult("try again later", "no response: %s", cmp.Or(a.result.Cause(), "timed out"))
 }
 
-// userRefused returns the result for the credentials when the service refused the user.
-func userRefused(status *exchange.StatusError) checkResult {
+// refusedUserResult returns the result for the credentials when the service refused the
+// user.
+func refusedUserResult(status *exchange.StatusError) checkResult {
 	switch {
-	case userUnknown[status.Code]:
-		return okResult("accepted: the service knows no such user (%s)", answer(status))
+	case unknownUserCodes[status.Code]:
+		return okResult("accepted: the service does not know the user (%s)", describeStatus(status))
 	case status.Status == http.StatusNotFound:
-		return warningResult("is the path in the option api right?", "%s, which may be that it knows no such user, or no such path", answer(status))
+		return warningResult("check the path of the option api", "%s: either the user or the path does not exist", describeStatus(status))
 	}
-	return okResult("accepted, as far as can be told: the service refuses the user (%s); to be sure, give one whom it knows", answer(status))
+	return okResult("probably accepted: the service refuses the user (%s); to be sure, set --email or --user-id to an existing user", describeStatus(status))
 }
 
-// answer describes a response of the service: its status and error code.
-func answer(status *exchange.StatusError) string {
+// describeStatus describes a response of the service: its status and error code.
+func describeStatus(status *exchange.StatusError) string {
 	text := fmt.Sprintf("status %d", status.Status)
 	if status.Code != "" {
 		text += ", code " + status.Code
@@ -90,8 +91,8 @@ func answer(status *exchange.StatusError) string {
 	return text
 }
 
-func (s *target) writeCredentials() string {
-	if s.directive.Service == endpoint.Huma {
+func (t *target) credentialsFix() string {
+	if t.directive.Service == endpoint.Huma {
 		return problem.FixSecret
 	}
 	return problem.Explanations["INVALID_CLIENT_ID_OR_SECRET"].Fix

@@ -12,9 +12,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// TestLoadHint: the error of a file determines the hint. The errors are made here, because
-// the tests may run as a user who may read all files.
-func TestLoadHint(t *testing.T) {
+// TestLoadErrorFix: the error of a file determines the fix. The errors are made here,
+// because the tests may run as a user who may read all files.
+func TestLoadErrorFix(t *testing.T) {
 	t.Setenv("CADDY_HUMA_EMPTY", "")
 	var p option.Errors
 	p.Text("secret", "{env.CADDY_HUMA_EMPTY}")
@@ -26,18 +26,18 @@ func TestLoadHint(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"may not be read", open(syscall.EACCES), "sudo -u caddy"},
-		{"is not there", open(syscall.ENOENT), "a relative one begins where Caddy is started"},
-		{"leads nowhere", open(syscall.ELOOP), "it has to be a file that can be read"},
-		{"is a directory", isDirectory, "it has to be a file that can be read"},
-		{"a secret's file", p[1], "a relative one begins"},
-		{"no value", p[0], "CADDY_HUMA_EMPTY=… in the environment"},
+		{"no permission", open(syscall.EACCES), "sudo -u caddy"},
+		{"not found", open(syscall.ENOENT), "a relative path starts at the working directory"},
+		{"a link loop", open(syscall.ELOOP), "it must be a readable file"},
+		{"a directory", isDirectory, "it must be a readable file"},
+		{"a secret's file", p[1], "a relative path starts"},
+		{"no value", p[0], "set CADDY_HUMA_EMPTY in the environment of Caddy"},
 	} {
-		if got := loadHint(c.err); !strings.Contains(got, c.want) {
+		if got := loadErrorFix(c.err); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q", c.name, got)
 		}
 	}
-	if got := loadHint(errors.New("x")); got != "" {
+	if got := loadErrorFix(errors.New("x")); got != "" {
 		t.Errorf("%q", got)
 	}
 }

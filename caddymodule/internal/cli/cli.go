@@ -20,10 +20,9 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "huma",
 		Usage: "<command>",
-		Short: "Tries out what huma_token and human_api_token do",
+		Short: "Tests the directives huma_token and human_api_token",
 		Long: `
-Tries out what the directives huma_token and human_api_token do, without a
-running server.`,
+Tests the directives huma_token and human_api_token without a running server.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(check.Command(), TokenCommand(), IdentityCommand(), presetsCommand())
 		},
@@ -34,16 +33,18 @@ running server.`,
 func presetsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "presets [<name>] [--json|--markdown]",
-		Short: "Lists the authentication layers that identity knows by name",
+		Short: "Lists the presets of the option identity",
 		Long: `
-Lists the authentication layers that the option identity knows by name, and
-where each says who is asking. With a name it shows all that is known of that
-one, also what to delete from logs.
+Lists the presets of the option identity, with the source of the user's email
+address and the options that each preset requires.
+
+With a name, the command prints everything about one preset, also the request
+headers to delete from logs.
 
 Exit codes:
-  0  they are printed
-  1  they could not be printed
-  2  wrong usage, or there is no such preset`,
+  0  printed
+  1  cannot write the output
+  2  wrong usage, or unknown preset`,
 		Example: `  caddy huma presets
   caddy huma presets google_iap
   caddy huma presets --json | jq -r '.[].name'`,
@@ -51,14 +52,14 @@ Exit codes:
 	}
 	var asJSON, asMarkdown bool
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON")
-	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "Print the table of the documentation")
+	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "Print the Markdown tables of the documentation")
 	command.Runs(cmd, func(_ context.Context, out io.Writer) (int, error) {
 		name := cmd.Flags().Arg(0)
 		rows := presets.All()
 		if name != "" {
 			row, ok := presets.Find(name)
 			if !ok {
-				return command.Usage, command.UsageError("unknown preset %q: `caddy huma presets` lists them", name)
+				return command.Usage, command.UsageError("unknown preset %q; `caddy huma presets` lists all presets", name)
 			}
 			rows = []presets.Preset{row}
 		}
@@ -70,14 +71,14 @@ Exit codes:
 	return cmd
 }
 
-func printPresets(w io.Writer, rows []presets.Preset, one, asJSON, asMarkdown bool) error {
+func printPresets(w io.Writer, rows []presets.Preset, details, asJSON, asMarkdown bool) error {
 	switch {
 	case asJSON:
 		return command.WriteJSON(w, presetDocuments(rows))
 	case asMarkdown:
 		_, err := io.WriteString(w, presetTable(rows)+"\n"+filterTable(rows))
 		return err
-	case one:
+	case details:
 		return describePreset(w, rows[0])
 	}
 	return listPresets(w, rows)
@@ -85,7 +86,7 @@ func printPresets(w io.Writer, rows []presets.Preset, one, asJSON, asMarkdown bo
 
 func listPresets(w io.Writer, rows []presets.Preset) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "PRESET\tE-MAIL\tNEEDS")
+	_, _ = fmt.Fprintln(t, "PRESET\tEMAIL\tNEEDS")
 	for _, p := range rows {
 		email := p.Sources.Email
 		if email.From == "" {
@@ -116,10 +117,10 @@ func describePreset(w io.Writer, p presets.Preset) error {
 	line("jwks", p.Verify.JWKS)
 	line("issuer", p.Verify.Issuer)
 	line("algorithms", strings.Join(p.Verify.Algorithms, ", "))
-	line("to know", p.Note)
+	line("note", p.Note)
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nIn the global options, and in the log of the site, delete what names the user:\n\n%s", filterOf(p))
+	_, err := fmt.Fprintf(w, "\nTo delete the user's data from logs, add this filter to the global options and to the site:\n\n%s", presetFilter(p))
 	return err
 }

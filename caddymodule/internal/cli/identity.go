@@ -17,62 +17,64 @@ import (
 func IdentityCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "identity (--preset <name> | --config <file>) [--header '<name>: <value>'...] [--email <address>]",
-		Short: "Tells who a request would come from, and why not",
+		Short: "Shows which user a directive identifies in a request",
 		Long: `
-Tells whom a huma_token or human_api_token directive would take a request for,
-source by source, and if for nobody, why. The directive is one with a preset, or
-those of a config.
+Shows which user a huma_token or human_api_token directive identifies in a request,
+with the value of each source, or the reason why there is none.
 
-What comes with the request is given by flags: --header is what the client or
-the proxy in front sends, --answer what the auth server of a forward_auth
-answers, --placeholder what an authentication or a map sets. With userinfo the
-application is asked, and with verify the keys are fetched: both as the running
-server would.
+The directive is one with --preset, or each directive of the config in --config.
+These flags describe the request:
 
-Logs name a user by a keyed hash. It is printed if the config has the key, as
-hash_key or because replicas share a Redis, or --hash-key gives it. --email and
---user-id ask for that name alone.
+  --header       a header that the client, or the proxy in front, sends
+  --response     a header of the auth server's response to forward_auth
+  --placeholder  a placeholder that an authentication handler or map sets
+  --peer         the IP address of the direct peer
 
-With a preset alone, its headers are taken as from a trusted proxy, or with
---answer as from a trusted forward_auth.
+With --preset, the directive trusts the direct peer as a proxy, or, with --response,
+the auth server (trust forward_auth). With the option userinfo, the command calls
+the application; with verify, it fetches the keys. Both work as in the server.
+
+Logs identify users by a keyed hash. The command prints the hash if it has the key:
+from the option hash_key, from the shared store (redis), or from --hash-key. To get
+only the hash of a user, set --email or --user-id instead of a request.
 
 Exit codes:
-  0  every directive finds a user
-  1  one does not, or its config does not load, or with --email and --user-id
-     the name in logs cannot be told
+  0  every directive identifies a user
+  1  a directive identifies no user or is not valid, or, with --email or --user-id,
+     the hash in logs cannot be computed
   2  wrong usage`,
-		Example: `  caddy huma identity --preset authelia --answer 'Remote-Email: alice@clinic.example'
+		Example: `  caddy huma identity --preset authelia --response 'Remote-Email: alice@clinic.example'
   caddy huma identity --config Caddyfile --peer 10.0.0.7 --header 'X-Forwarded-Email: alice@clinic.example'
   caddy huma identity --preset caddy_security --placeholder http.auth.user.email=alice@clinic.example
   caddy huma identity --config Caddyfile --email alice@clinic.example
   caddy huma identity --hash-key '{file./run/secrets/hash_key}' --email alice@clinic.example`,
 	}
-	var t identityRun
+	var r identityRun
 	f := cmd.Flags()
-	f.StringVar(&t.preset, "preset", "", "The preset to try")
-	f.StringVar(&t.directive, "directive", "", "With --preset or --hash-key: the directive to try it with (default "+endpoint.Huma.Directive+")")
-	f.StringVarP(&t.config, "config", "c", "", "The config whose directives to try")
-	f.StringVarP(&t.adapter, "adapter", "a", "", "The adapter of the config, if it is not a Caddyfile or JSON by its name")
-	f.StringArrayVarP(&t.headers, "header", "H", nil, "A header of the request, as '<name>: <value>'; repeatable")
-	f.StringArrayVar(&t.answers, "answer", nil, "A header of the auth server's answer, as '<name>: <value>'; repeatable")
-	f.StringArrayVar(&t.placeholders, "placeholder", nil, "A placeholder, as '<name>=<value>'; repeatable")
-	f.StringVar(&t.peer, "peer", "127.0.0.1", "The address that the request comes from")
-	f.StringVar(&t.email, "email", "", "Instead of a request: a user's address, to print the name that logs have for them")
-	f.StringVar(&t.userID, "user-id", "", "The same for human_api_token: a user's id")
-	f.StringVar(&t.hashKey, "hash-key", "", "The option hash_key, if it is not in the config: for the name in logs; may be {env.NAME} or {file./path}")
-	f.BoolVar(&t.json, "json", false, "Print JSON")
-	command.Runs(cmd, t.run)
+	f.StringVar(&r.preset, "preset", "", "Preset of the option identity")
+	f.StringVar(&r.directive, "directive", "", "With --preset or --hash-key: name of the directive (default: "+endpoint.Huma.Directive+")")
+	f.StringVarP(&r.config, "config", "c", "", "Configuration file")
+	f.StringVarP(&r.adapter, "adapter", "a", "", "Name of the config adapter (default: derived from the file name)")
+	f.StringArrayVarP(&r.headers, "header", "H", nil, "Request header, as '<name>: <value>'; repeatable")
+	f.StringArrayVar(&r.responses, "response", nil, "Header of the auth server's response, as '<name>: <value>'; repeatable")
+	f.StringArrayVar(&r.placeholders, "placeholder", nil, "Placeholder, as '<name>=<value>'; repeatable")
+	f.StringVar(&r.peer, "peer", "127.0.0.1", "IP address of the direct peer")
+	f.StringVar(&r.email, "email", "", "Instead of a request: email address of a user, whose hash in logs to print")
+	f.StringVar(&r.userID, "user-id", "", "Like --email, for human_api_token: ID of a user")
+	f.StringVar(&r.hashKey, "hash-key", "", "Key of the hash in logs, instead of the option hash_key; may be {env.NAME} or {file./path}")
+	f.BoolVar(&r.json, "json", false, "Print JSON")
+	command.Runs(cmd, r.run)
 	return cmd
 }
 
 // identityRun is one run of the command, with the values of its flags.
 type identityRun struct {
-	preset, directive              string
-	config, adapter                string
-	headers, answers, placeholders []string
-	peer, hashKey                  string
-	email, userID                  string
-	json                           bool
+	preset, directive                string
+	config, adapter                  string
+	headers, responses, placeholders []string
+	peer, hashKey                    string
+	email, userID                    string
+	json                             bool
 }
 
 // identityReport is the output for one directive: the user it identifies in the request,
@@ -100,41 +102,41 @@ type sourceReport struct {
 	Option string `json:"option"`
 	Source string `json:"source"`
 	Value  string `json:"value,omitempty"`
-	Why    string `json:"why,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
-func (t *identityRun) run(ctx context.Context, out io.Writer) (int, error) {
-	given, err := t.readInput()
+func (r *identityRun) run(ctx context.Context, out io.Writer) (int, error) {
+	in, err := r.readInput()
 	if err != nil {
 		return command.Problem, err
 	}
-	directives, err := t.directives(given)
+	directives, err := r.directives(in)
 	if err != nil {
 		return command.Problem, err
 	}
-	var findings []identityReport
-	nobody, unnamed := 0, 0
+	var reports []identityReport
+	failed, noLogName := 0, 0
 	for _, d := range directives {
-		f := tryRequest(ctx, &d, given)
+		report := identifyRequest(ctx, &d, in)
 		switch {
-		case f.Code != "" || f.Problems != nil:
-			nobody++
-		case given.userGiven && f.LogName == "":
-			unnamed++
+		case report.Code != "" || report.Problems != nil:
+			failed++
+		case in.userOnly && report.LogName == "":
+			noLogName++
 		}
-		findings = append(findings, f)
+		reports = append(reports, report)
 	}
-	if t.json {
-		err = command.WriteJSON(out, findings)
+	if r.json {
+		err = command.WriteJSON(out, reports)
 	} else {
-		err = printFindings(out, findings)
+		err = printReports(out, reports)
 	}
 	switch {
 	case err != nil:
-	case nobody > 0:
-		err = fmt.Errorf("%d of %d directives take the request for nobody's", nobody, len(directives))
-	case unnamed > 0:
-		err = fmt.Errorf("%d of %d directives have a name in logs that cannot be told", unnamed, len(directives))
+	case failed > 0:
+		err = fmt.Errorf("%d of %d directives identify no user", failed, len(directives))
+	case noLogName > 0:
+		err = fmt.Errorf("cannot compute the hash in logs for %d of %d directives", noLogName, len(directives))
 	}
 	if err != nil {
 		return command.Problem, err
@@ -142,39 +144,39 @@ func (t *identityRun) run(ctx context.Context, out io.Writer) (int, error) {
 	return command.OK, nil
 }
 
-func printFindings(w io.Writer, findings []identityReport) error {
-	for n, f := range findings {
+func printReports(w io.Writer, reports []identityReport) error {
+	for n, r := range reports {
 		if n > 0 {
 			_, _ = fmt.Fprintln(w)
 		}
-		_, _ = fmt.Fprintln(w, f.Directive)
+		_, _ = fmt.Fprintln(w, r.Directive)
 		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-		for _, s := range f.Sources {
+		for _, s := range r.Sources {
 			value := s.Value
-			if s.Why != "" {
-				value = "– " + s.Why
+			if s.Reason != "" {
+				value = "– " + s.Reason
 			}
 			_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", s.Option, s.Source, value)
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		for _, p := range f.Problems {
+		for _, p := range r.Problems {
 			_, _ = fmt.Fprintf(w, "  does not load: %s\n", p)
 		}
-		for _, note := range f.Notes {
+		for _, note := range r.Notes {
 			_, _ = fmt.Fprintf(w, "  note: %s\n", note)
 		}
 		switch {
-		case f.Code != "":
-			_, _ = fmt.Fprintf(w, "  → nobody: %d %s: %s\n", f.Status, f.Code, f.Detail)
-		case f.Problems == nil:
-			_, _ = fmt.Fprintf(w, "  → %s", f.who())
-			if name := strings.TrimSpace(f.FirstName + " " + f.LastName); name != "" {
-				_, _ = fmt.Fprintf(w, " (first name %q, last name %q)", f.FirstName, f.LastName)
+		case r.Code != "":
+			_, _ = fmt.Fprintf(w, "  → no user: %d %s: %s\n", r.Status, r.Code, r.Detail)
+		case r.Problems == nil:
+			_, _ = fmt.Fprintf(w, "  → %s", r.user())
+			if name := strings.TrimSpace(r.FirstName + " " + r.LastName); name != "" {
+				_, _ = fmt.Fprintf(w, " (first name %q, last name %q)", r.FirstName, r.LastName)
 			}
-			if f.LogName != "" {
-				_, _ = fmt.Fprintf(w, ", %s in logs", f.LogName)
+			if r.LogName != "" {
+				_, _ = fmt.Fprintf(w, ", %s in logs", r.LogName)
 			}
 			_, _ = fmt.Fprintln(w)
 		}
@@ -182,13 +184,13 @@ func printFindings(w io.Writer, findings []identityReport) error {
 	return nil
 }
 
-// who returns the user as the directive distinguishes users: by id or by e-mail address.
-func (f *identityReport) who() string {
+// user returns the user as the directive distinguishes users: by id or by email address.
+func (r *identityReport) user() string {
 	switch {
-	case !f.byID:
-		return f.Email
-	case f.Email != "":
-		return f.UserID + ", " + f.Email
+	case !r.byID:
+		return r.Email
+	case r.Email != "":
+		return r.UserID + ", " + r.Email
 	}
-	return f.UserID
+	return r.UserID
 }

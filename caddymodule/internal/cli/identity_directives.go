@@ -12,62 +12,62 @@ import (
 
 // directives returns the directives to try: those of the config, or one with the preset.
 // It returns a usage error if the flags do not fit together.
-func (t *identityRun) directives(g *requestInput) ([]dryrun.Directive, error) {
+func (r *identityRun) directives(in *requestInput) ([]dryrun.Directive, error) {
 	switch {
-	case t.config != "" && t.directive != "":
-		return nil, command.UsageError("--directive goes with --preset: a config has its own")
-	case g.userGiven && t.preset != "":
-		return nil, command.UsageError("--email and --user-id go with --config or --hash-key: nothing is read by a preset then")
-	case g.userGiven && t.config == "" && t.hashKey == "":
-		return nil, command.UsageError("give --hash-key, or --config with the config that the logs are of")
-	case !g.userGiven && (t.preset == "") == (t.config == ""):
-		return nil, command.UsageError("give either --preset or --config")
+	case r.config != "" && r.directive != "":
+		return nil, command.UsageError("--directive cannot be combined with --config, which contains the directives")
+	case in.userOnly && r.preset != "":
+		return nil, command.UsageError("--email and --user-id cannot be combined with --preset: use --config or --hash-key")
+	case in.userOnly && r.config == "" && r.hashKey == "":
+		return nil, command.UsageError("--email and --user-id require --hash-key, or --config with the config of the server that wrote the logs")
+	case !in.userOnly && (r.preset == "") == (r.config == ""):
+		return nil, command.UsageError("set either --preset or --config")
 	}
 	var all []dryrun.Directive
-	if t.config == "" {
-		p, err := dryrun.ServiceByName(t.directive)
+	if r.config == "" {
+		p, err := dryrun.ServiceByName(r.directive)
 		if err != nil {
 			return nil, err
 		}
-		all = []dryrun.Directive{ofPreset(p, t.preset, g)}
+		all = []dryrun.Directive{presetDirective(p, r.preset, in)}
 	} else {
 		var err error
-		if all, err = dryrun.Load(t.config, t.adapter); err != nil {
+		if all, err = dryrun.Load(r.config, r.adapter); err != nil {
 			return nil, err
 		}
 	}
-	if !g.userGiven {
+	if !in.userOnly {
 		return all, nil
 	}
-	return t.withUser(all)
+	return r.withUser(all)
 }
 
 // withUser returns the directives with the user of --email and --user-id instead of their
-// own identity options. It omits directives that distinguish users by the value that is
-// not given.
-func (t *identityRun) withUser(all []dryrun.Directive) (given []dryrun.Directive, err error) {
+// own identity options. It omits directives that distinguish users by the value whose
+// flag is not set.
+func (r *identityRun) withUser(all []dryrun.Directive) (selected []dryrun.Directive, err error) {
 	for _, d := range all {
-		if d.Service.ByID && t.userID == "" || !d.Service.ByID && t.email == "" {
+		if d.Service.ByID && r.userID == "" || !d.Service.ByID && r.email == "" {
 			continue
 		}
 		d.Common.Identity, d.Common.Trust, d.Common.Userinfo = dryrun.PlaceholderIdentity(), nil, nil
-		given = append(given, d)
+		selected = append(selected, d)
 	}
-	if given == nil {
-		return nil, command.UsageError("%s tells users apart by their e-mail address (--email), %s by their id (--user-id)", endpoint.Huma.Directive, endpoint.HumanAPI.Directive)
+	if selected == nil {
+		return nil, command.UsageError("%s identifies users by email address (--email), %s by ID (--user-id)", endpoint.Huma.Directive, endpoint.HumanAPI.Directive)
 	}
-	return given, nil
+	return selected, nil
 }
 
-// ofPreset returns a directive with a preset and, if the preset needs it, a trust option:
-// with --answer `trust forward_auth`, else `trust proxies` for the address of --peer. A
-// preset that reads only signed assertions gets an empty verify. If preset is empty, the
-// directive has no options.
-func ofPreset(p *endpoint.Service, preset string, g *requestInput) dryrun.Directive {
+// presetDirective returns a directive with a preset and, if the preset needs it, a trust
+// option: with --response `trust forward_auth`, else `trust proxies` for the address of
+// --peer. A preset that reads only signed assertions gets an empty verify. If preset is
+// empty, the directive has no options.
+func presetDirective(service *endpoint.Service, preset string, in *requestInput) dryrun.Directive {
 	if preset == "" {
-		return dryrun.Directive{Service: p, Title: p.Directive}
+		return dryrun.Directive{Service: service, Title: service.Directive}
 	}
-	d := dryrun.Directive{Service: p, Title: p.Directive + " with `identity " + preset + "`", UpstreamAddrs: []string{"the auth server"}}
+	d := dryrun.Directive{Service: service, Title: service.Directive + " with `identity " + preset + "`", UpstreamAddrs: []string{"the auth server"}}
 	d.Common.Identity = &config.Identity{Preset: preset}
 	row, known := presets.Find(preset)
 	switch {
@@ -75,12 +75,12 @@ func ofPreset(p *endpoint.Service, preset string, g *requestInput) dryrun.Direct
 	case row.Sources.Email.From == "":
 		d.Common.Identity.Verify = new(config.Verify) // its errors name the missing options
 	case !row.NeedsTrust():
-	case len(g.answer) > 0:
+	case len(in.response) > 0:
 		d.Title += " and `trust forward_auth`"
 		d.Common.Trust = &config.Trust{Mode: config.TrustForwardAuth}
 	default:
-		d.Title += fmt.Sprintf(" and `trust proxies %s`", g.peer)
-		d.Common.Trust = &config.Trust{Mode: config.TrustProxies, Ranges: []string{g.peer.String()}}
+		d.Title += fmt.Sprintf(" and `trust proxies %s`", in.peer)
+		d.Common.Trust = &config.Trust{Mode: config.TrustProxies, Ranges: []string{in.peer.String()}}
 	}
 	return d
 }

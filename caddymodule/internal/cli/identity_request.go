@@ -27,58 +27,58 @@ import (
 // requestInput is the request to try, from the flags.
 type requestInput struct {
 	header       http.Header
-	answer       http.Header
+	response     http.Header
 	placeholders identity.PlaceholderMap
 	peer         netip.Addr
 	hashKey      string
-	userGiven    bool // the flags name a user instead of a request
+	userOnly     bool // the flags contain a user instead of a request
 }
 
-func (t *identityRun) readInput() (*requestInput, error) {
-	g := &requestInput{placeholders: make(identity.PlaceholderMap), hashKey: t.hashKey}
+func (r *identityRun) readInput() (*requestInput, error) {
+	in := &requestInput{placeholders: make(identity.PlaceholderMap), hashKey: r.hashKey}
 	var err error
-	if g.header, err = headersOf("header", t.headers); err != nil {
+	if in.header, err = parseHeaders("header", r.headers); err != nil {
 		return nil, err
 	}
-	if g.answer, err = headersOf("answer", t.answers); err != nil {
+	if in.response, err = parseHeaders("response", r.responses); err != nil {
 		return nil, err
 	}
-	if g.peer, err = netip.ParseAddr(t.peer); err != nil {
-		return nil, command.UsageError("--peer: %q is no IP address", t.peer)
+	if in.peer, err = netip.ParseAddr(r.peer); err != nil {
+		return nil, command.UsageError("--peer: %q is not an IP address", r.peer)
 	}
-	for _, p := range t.placeholders {
+	for _, p := range r.placeholders {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok {
-			return nil, command.UsageError("--placeholder: %q has no =: write '<name>=<value>'", p)
+			return nil, command.UsageError("--placeholder: %q has no '='; use '<name>=<value>'", p)
 		}
-		g.placeholders[strings.Trim(name, "{}")] = value
+		in.placeholders[strings.Trim(name, "{}")] = value
 	}
-	g.userGiven = t.email != "" || t.userID != ""
-	for name, value := range map[string]string{dryrun.EmailPlaceholder: t.email, dryrun.UserIDPlaceholder: t.userID} {
+	in.userOnly = r.email != "" || r.userID != ""
+	for name, value := range map[string]string{dryrun.EmailPlaceholder: r.email, dryrun.UserIDPlaceholder: r.userID} {
 		if value != "" {
-			g.placeholders[name] = value
+			in.placeholders[name] = value
 		}
 	}
-	return g, nil
+	return in, nil
 }
 
-func headersOf(flag string, lines []string) (http.Header, error) {
+func parseHeaders(flag string, lines []string) (http.Header, error) {
 	h := make(http.Header)
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, command.UsageError("--%s: %q has no colon: write '<name>: <value>'", flag, line)
+			return nil, command.UsageError("--%s: %q has no colon; use '<name>: <value>'", flag, line)
 		}
 		h.Add(name, strings.Trim(value, " \t")) // optional whitespace (RFC 9110, section 5.5)
 	}
 	return h, nil
 }
 
-// tryRequest identifies the user of a request like the directive d would, and returns the
-// report.
-func tryRequest(ctx context.Context, d *dryrun.Directive, g *requestInput) identityReport {
-	f := identityReport{Directive: d.Title, byID: d.Service.ByID}
-	note := func(format string, args ...any) { f.Notes = append(f.Notes, fmt.Sprintf(format, args...)) }
+// identifyRequest identifies the user of a request like the directive d would, and
+// returns the report.
+func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput) identityReport {
+	report := identityReport{Directive: d.Title, byID: d.Service.ByID}
+	note := func(format string, args ...any) { report.Notes = append(report.Notes, fmt.Sprintf(format, args...)) }
 	var p option.Errors
 	identifier := identify.New(&d.Common, identify.Options{
 		ByID:            d.Service.ByID,
@@ -93,104 +93,104 @@ func tryRequest(ctx context.Context, d *dryrun.Directive, g *requestInput) ident
 	}
 	if len(p) > 0 {
 		for _, problem := range p {
-			f.Problems = append(f.Problems, problem.Error())
+			report.Problems = append(report.Problems, problem.Error())
 		}
-		return f
+		return report
 	}
-	r := requestOf(d, identifier, g, note)
+	r := buildRequest(d, identifier, in, note)
 	if d.Common.CrossSite != "allow" && crosssite.Is(r.Host, r.Header, func() bool { return r.TrustedProxy }) {
-		f.Status, f.Code, f.Detail = problem.Lookup(problem.CrossSite, d.Service.Details).Status, string(problem.CrossSite), problem.Lookup(problem.CrossSite, d.Service.Details).Detail
-		return f
+		report.Status, report.Code, report.Detail = problem.Lookup(problem.CrossSite, d.Service.Details).Status, string(problem.CrossSite), problem.Lookup(problem.CrossSite, d.Service.Details).Detail
+		return report
 	}
 	user, err := identifier.Identify(ctx, r)
 	for _, s := range identifier.Explain(ctx, r) {
-		if g.userGiven {
+		if in.userOnly {
 			break // no source of the config was read
 		}
-		found := sourceReport{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
+		source := sourceReport{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
 		if s.Rejection != nil {
-			found.Why = strings.ReplaceAll(s.Rejection.Hint, "the option email", "the option "+s.Option)
+			source.Reason = strings.ReplaceAll(s.Rejection.Hint, "the option email", "the option "+s.Option)
 		}
-		f.Sources = append(f.Sources, found)
+		report.Sources = append(report.Sources, source)
 	}
 	if err != nil {
 		failed := problem.Of(err)
-		f.Status, f.Code, f.Detail = problem.Lookup(failed.Code, d.Service.Details).Status, string(failed.Code), failed.Hint
-		noteReason(d, identifier, g, note)
-		return f
+		report.Status, report.Code, report.Detail = problem.Lookup(failed.Code, d.Service.Details).Status, string(failed.Code), failed.Hint
+		noteReason(d, identifier, in, note)
+		return report
 	}
 	first, last := identifier.Names(ctx, r)
-	f.Email, f.UserID, f.FirstName, f.LastName = user.Email.Reveal(), user.ID.Reveal(), first.Reveal(), last.Reveal()
-	if f.LogName, err = logName(d, user, g.hashKey); err != nil && (g.userGiven || !errors.Is(err, errNoLogKey)) {
+	report.Email, report.UserID, report.FirstName, report.LastName = user.Email.Reveal(), user.ID.Reveal(), first.Reveal(), last.Reveal()
+	if report.LogName, err = logName(d, user, in.hashKey); err != nil && (in.userOnly || !errors.Is(err, errNoLogKey)) {
 		note("%v", err)
 	}
-	return f
+	return report
 }
 
-// requestOf returns the request as the directive would receive it. It adds a note for each
-// header that the server would drop.
-func requestOf(d *dryrun.Directive, i *identity.Identifier, g *requestInput, note func(string, ...any)) *identity.Request {
+// buildRequest returns the request as the directive would receive it. It adds a note for
+// each header that the server would drop.
+func buildRequest(d *dryrun.Directive, i *identity.Identifier, in *requestInput, note func(string, ...any)) *identity.Request {
 	r := &identity.Request{
 		Host:         "localhost",
 		Header:       make(http.Header),
-		RemoteAddr:   netip.AddrPortFrom(g.peer, 4711).String(),
-		TrustedProxy: d.Proxy.Trusts(g.peer),
+		RemoteAddr:   netip.AddrPortFrom(in.peer, 4711).String(),
+		TrustedProxy: d.Proxy.Trusts(in.peer),
 	}
 	if d.Proxy.Unknown {
-		note("the server's trusted_proxies cannot be looked up here: %s is taken for one of them", g.peer)
+		note("trusted_proxies of the server is not a static list; assuming that it contains %s", in.peer)
 	}
-	for _, name := range slices.Sorted(maps.Keys(g.header)) {
+	for _, name := range slices.Sorted(maps.Keys(in.header)) {
 		switch {
 		case name == "Host":
-			r.Host = g.header.Get(name) // like net/http
+			r.Host = in.header.Get(name) // like net/http
 		case d.ForwardsHeader(name):
-			r.Header[name] = g.header[name]
+			r.Header[name] = in.header[name]
 		case strings.ContainsAny(name, "_."):
-			note("Caddy drops the request header %s, because its name has an underscore or a dot: name it in the server's option expected_underscore_headers or expected_dot_headers, or send it as %s", name,
+			note("Caddy drops the request header %s, because its name contains an underscore or a dot: add it to the server option expected_underscore_headers or expected_dot_headers, or send it as %s", name,
 				textproto.CanonicalMIMEHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name)))
 		default:
-			note("Caddy drops the request header %s, because expected_underscore_headers or expected_dot_headers name another spelling of it", name)
+			note("Caddy drops the request header %s, because expected_underscore_headers or expected_dot_headers contains another spelling of it", name)
 		}
 	}
-	known := make(identity.PlaceholderMap)
-	for name, value := range g.placeholders {
-		known[name] = value
+	placeholders := make(identity.PlaceholderMap)
+	for name, value := range in.placeholders {
+		placeholders[name] = value
 		if strings.HasPrefix(name, "http.request.tls.client.") && r.TLS == nil {
-			note("the client's certificate is taken for a verified one")
+			note("assuming that the client certificate is verified")
 			r.TLS = &tls.ConnectionState{HandshakeComplete: true, VerifiedChains: make([][]*x509.Certificate, 1)}
 		}
 	}
-	if len(g.answer) > 0 {
-		setAnswer(d, i, g, known, note)
+	if len(in.response) > 0 {
+		setResponse(d, i, in, placeholders, note)
 	}
-	r.Placeholders = known
+	r.Placeholders = placeholders
 	return r
 }
 
-// setAnswer sets the placeholders that a forward_auth before the directive would set from
-// the auth server's response. It adds a note if the server has no such forward_auth.
-func setAnswer(d *dryrun.Directive, i *identity.Identifier, g *requestInput, known identity.PlaceholderMap, note func(string, ...any)) {
+// setResponse sets the placeholders that a forward_auth before the directive would set
+// from the auth server's response. It adds a note if the server has no such forward_auth.
+func setResponse(d *dryrun.Directive, i *identity.Identifier, in *requestInput, placeholders identity.PlaceholderMap, note func(string, ...any)) {
 	switch {
 	case len(d.UpstreamAddrs) == 0:
-		note("this server has no forward_auth or reverse_proxy that could answer: --answer is not looked at")
+		note("ignoring --response: the server has no forward_auth or reverse_proxy")
 		return
-	case !i.SetResponseFrom(known, d.UpstreamAddrs):
-		note("the answer is taken for that of %s: this server has no forward_auth or reverse_proxy to the upstream that trust forward_auth names", d.UpstreamAddrs[len(d.UpstreamAddrs)-1])
+	case !i.SetResponseFrom(placeholders, d.UpstreamAddrs):
+		note("assuming that the response comes from %s: the server has no forward_auth or reverse_proxy to the upstream in trust forward_auth", d.UpstreamAddrs[len(d.UpstreamAddrs)-1])
 	}
-	for name, values := range g.answer {
-		known[identity.ResponsePlaceholder(name)] = strings.Join(values, ",")
+	for name, values := range in.response {
+		placeholders[identity.ResponsePlaceholder(name)] = strings.Join(values, ",")
 	}
 }
 
 // noteReason adds notes about likely reasons why no user was identified.
-func noteReason(d *dryrun.Directive, i *identity.Identifier, g *requestInput, note func(string, ...any)) {
+func noteReason(d *dryrun.Directive, i *identity.Identifier, in *requestInput, note func(string, ...any)) {
 	for _, name := range i.ResponseHeaders() {
-		if g.header[name] != nil && g.answer[name] == nil {
-			note("the request header %s is not read: with trust forward_auth only the auth server's answer counts, which --answer gives", name)
+		if in.header[name] != nil && in.response[name] == nil {
+			note("ignoring the request header %s: trust forward_auth reads the auth server's response only (--response)", name)
 		}
 	}
 	read := append(i.Headers(), i.ResponseHeaders()...)
-	for _, name := range slices.Sorted(maps.Keys(g.header)) {
+	for _, name := range slices.Sorted(maps.Keys(in.header)) {
 		if slices.Contains(read, name) {
 			continue
 		}
@@ -200,7 +200,7 @@ func noteReason(d *dryrun.Directive, i *identity.Identifier, g *requestInput, no
 				plain, signed = p.Sources.UserID, p.Signed.UserID
 			}
 			if plain.From == name || signed.From == name {
-				note("the request header %s is what the preset %s reads", name, p.Name)
+				note("the preset for the request header %s is %s", name, p.Name)
 			}
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // errNoLogKey is the error if the key of the hash in logs is random per process, so that
 // the command cannot compute the name.
-var errNoLogKey = errors.New("the server makes a key of its own at each start, so the name in its logs cannot be told here: set the option hash_key")
+var errNoLogKey = errors.New("cannot compute the hash in logs: the server uses a random key; set the option hash_key")
 
 // logName returns the hash that replaces a user's name in the logs of the directive. It
 // returns errNoLogKey if there is no configured key.

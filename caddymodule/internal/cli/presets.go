@@ -53,20 +53,20 @@ func requires(p presets.Preset) string {
 // presetTable returns the Markdown table of presets in the documentation.
 func presetTable(rows []presets.Preset) string {
 	var b strings.Builder
-	b.WriteString("| `identity` | e-mail | names | user id | needs | to know |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| `identity` | email | names | user ID | needs | note |\n|---|---|---|---|---|---|\n")
 	for _, p := range rows {
 		s := p.Sources
 		if s.Email.From == "" {
 			s = p.Signed
 		}
-		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, code(s.Email), code(s.Name, s.FirstName, s.LastName), code(s.UserID), codeNeeds(requires(p)), p.Note)
+		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, markdownSources(s.Email), markdownSources(s.Name, s.FirstName, s.LastName), markdownSources(s.UserID), markdownNeeds(requires(p)), p.Note)
 	}
 	return b.String()
 }
 
-// code returns a list of sources in Markdown. For consecutive sources in the same
-// document, it names the document once, after the last of them.
-func code(sources ...presets.Source) string {
+// markdownSources returns a list of sources in Markdown. For consecutive sources in the
+// same document, it names the document once, after the last of them.
+func markdownSources(sources ...presets.Source) string {
 	var texts []string
 	for n, s := range sources {
 		switch {
@@ -87,8 +87,8 @@ func code(sources ...presets.Source) string {
 	return strings.Join(texts, ", ")
 }
 
-// codeNeeds returns the result of requires in Markdown.
-func codeNeeds(needs string) string {
+// markdownNeeds returns the result of requires in Markdown.
+func markdownNeeds(needs string) string {
 	if needs == "nothing" {
 		return "–"
 	}
@@ -110,8 +110,9 @@ func filterTable(rows []presets.Preset) string {
 	return b.String()
 }
 
-// filterOf returns the Caddyfile log filter that deletes the users of a preset from logs.
-func filterOf(p presets.Preset) string {
+// presetFilter returns the Caddyfile log filter that deletes the users of a preset from
+// logs.
+func presetFilter(p presets.Preset) string {
 	var b strings.Builder
 	b.WriteString("log {\n\tformat filter {\n")
 	for _, name := range p.Headers() {

@@ -26,52 +26,56 @@ const (
 func TokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token (--config-file <file> | --config <file>) --email <address> [--user-id <id>] [--register] [--trace] [--json]",
-		Short: "Asks the service for a token, once, as the directive would",
+		Short: "Gets a token for one user from the service",
 		Long: `
-Makes one real exchange: it signs a user in at the service as the directive would,
-with the same code, and tells what came of it. The directive is one of a config,
-or huma_token with a huma-config.json and nothing else (--config-file).
+Gets a token for one user from the service, with one real token exchange like that
+of the directive, and prints the result.
 
-Nobody is signed up without --register: if the service does not know the user, the
-exit code is 3. A sign-up tells the service the address that is given, no name, and
-0.0.0.0 for the client's address. It cannot be taken back from here.
+The directive is one of the config, or, with --config-file, a huma_token that has
+only a huma-config.json.
 
-Neither the cache nor a Redis takes part, and the brake and the breaker do not. The
-token is printed with --json alone. It is as good as one that an app has: mind where
-the output goes.
+Without --register, no user is signed up: if the service does not know the user, the
+exit code is 3. A sign-up sends the email address, no name, and 0.0.0.0 as the
+client's IP address. This command cannot undo it.
 
---trace shows the calls: what was sent and answered, with everything masked that is
-not known to be harmless. Secrets written as {env.NAME} are read from the
-environment of this command, which is not that of the service: with systemd, run
+The command bypasses the cache, the shared store (redis), the rate limit for
+sign-ups and the circuit breaker. It prints the token only with --json. Protect the
+output: the token is valid, like that of an app.
+
+With --trace, the command prints each request and response. It masks all values that
+are not known to be harmless.
+
+{env.NAME} is read from the environment of this command, not from that of the
+server. With systemd:
   systemd-run --pipe --wait -p User=caddy -p EnvironmentFile=/etc/caddy/env caddy huma token …
 
 Exit codes:
-  0  a token came
-  1  none: the config does not load, or the service refuses the credentials, the
-     request or the user, or its answer is of no use
+  0  token issued
+  1  no token: the config is not valid, the service rejects the credentials, the
+     request or the user, or its response is not usable
   2  wrong usage
-  3  the service does not know the user, and nobody was signed up
-  4  the service cannot be reached, is down or too slow: it is worth trying again`,
+  3  no token: the service does not know the user, and there was no sign-up
+  4  no token: the service is unreachable, down or too slow; try again later`,
 		Example: `  caddy huma token --config-file huma-config.json --email alice@clinic.example --client-type ios
   caddy huma token --config /etc/caddy/Caddyfile --email alice@clinic.example --client-type web --trace
   caddy huma token --config Caddyfile --directive human_api_token --user-id user-1001
   caddy huma token --config Caddyfile --email alice@clinic.example --register --json | jq -r .token.authToken`,
 	}
-	var t tokenRun
+	var r tokenRun
 	f := cmd.Flags()
-	f.StringVar(&t.configFile, "config-file", "", "A huma-config.json, as of the option config_file")
-	f.StringVarP(&t.config, "config", "c", "", "The config with the directive (default the Caddyfile of this directory)")
-	f.StringVarP(&t.adapter, "adapter", "a", "", "The adapter of the config, if it is not a Caddyfile or JSON by its name")
-	f.StringVar(&t.directive, "directive", "", "With --config: which directive, huma_token or human_api_token (default the one there is, else huma_token)")
-	f.IntVar(&t.which, "which", 0, "With --config: which one of them, if there are several; they are listed then")
-	f.StringVar(&t.who.Email, "email", "", "The user's address")
-	f.StringVar(&t.who.UserID, "user-id", "", "The user's id, for human_api_token")
-	f.StringVar(&t.who.ClientType, "client-type", "", "ios, android or web, as of a request (default as of the directive)")
-	f.StringVar(&t.deploymentID, "deployment-id", "", "The option deployment_id, which wins over the config's")
-	f.BoolVar(&t.register, "register", false, "Sign the user up if the service does not know them")
-	f.BoolVar(&t.trace, "trace", false, "Show the calls")
-	f.BoolVar(&t.json, "json", false, "Print JSON, with the token")
-	command.Runs(cmd, t.run)
+	f.StringVar(&r.configFile, "config-file", "", "Path of a huma-config.json, like the option config_file")
+	f.StringVarP(&r.config, "config", "c", "", "Configuration file (default: the Caddyfile in the current directory)")
+	f.StringVarP(&r.adapter, "adapter", "a", "", "Name of the config adapter (default: derived from the file name)")
+	f.StringVar(&r.directive, "directive", "", "With --config: huma_token or human_api_token (default: huma_token, if the config has one)")
+	f.IntVar(&r.which, "which", 0, "With --config: number of the directive, if there are several; the error without it lists them")
+	f.StringVar(&r.user.Email, "email", "", "Email address of the user")
+	f.StringVar(&r.user.UserID, "user-id", "", "ID of the user, for human_api_token")
+	f.StringVar(&r.user.ClientType, "client-type", "", "ios, android or web, like the request parameter (default: the option client_type)")
+	f.StringVar(&r.deploymentID, "deployment-id", "", "Deployment ID, instead of the option deployment_id")
+	f.BoolVar(&r.register, "register", false, "Sign up the user if the service does not know the user")
+	f.BoolVar(&r.trace, "trace", false, "Print each request and response")
+	f.BoolVar(&r.json, "json", false, "Print JSON, including the token")
+	command.Runs(cmd, r.run)
 	return cmd
 }
 
@@ -79,56 +83,56 @@ Exit codes:
 type tokenRun struct {
 	configFile, config, adapter, directive string
 	which                                  int
-	who                                    dryrun.User
+	user                                   dryrun.User
 	deploymentID                           string
 	register, trace, json                  bool
 }
 
-func (t *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
-	d, err := t.selectDirective()
+func (r *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
+	d, err := r.selectDirective()
 	if err != nil {
 		return command.Problem, err
 	}
-	if err := t.validate(d); err != nil {
+	if err := r.validate(d); err != nil {
 		return command.Usage, err
 	}
 	h, err := d.NewHandler()
 	if err != nil {
 		return command.Problem, err
 	}
-	p, err := dryrun.Run(ctx, h, t.register, t.who)
+	result, err := dryrun.Run(ctx, h, r.register, r.user)
 	if err != nil {
 		return command.Problem, fmt.Errorf("%s does not load:\n%w", d.Title, err)
 	}
-	if p.Rejected() {
-		return command.Usage, fmt.Errorf("%s: %s", p.Code, p.Detail)
+	if result.Rejected() {
+		return command.Usage, fmt.Errorf("%s: %s", result.Code, result.Detail)
 	}
-	r := tokenReport{Directive: d.Title, Calls: reportCalls(p.Calls, t.trace), Milliseconds: milliseconds(p.Took), provider: d.Service}
-	r.fill(p, t.register, d.Registers())
-	if huma, ok := h.(*humatoken.HumaToken); ok && t.trace {
-		r.Signed = huma.SigningScheme()
+	report := tokenReport{Directive: d.Title, Calls: reportCalls(result.Calls, r.trace), Milliseconds: milliseconds(result.Duration), service: d.Service}
+	report.fill(result, r.register, d.SignsUp())
+	if huma, ok := h.(*humatoken.HumaToken); ok && r.trace {
+		report.Signed = huma.SigningScheme()
 	}
-	if t.json {
-		err = command.WriteJSON(out, r)
+	if r.json {
+		err = command.WriteJSON(out, report)
 	} else {
-		err = r.print(out)
+		err = report.print(out)
 	}
 	if err != nil {
 		return command.Problem, err
 	}
-	if p.Code != "" {
-		err = fmt.Errorf("no token: %s", p.Code)
+	if result.Code != "" {
+		err = fmt.Errorf("no token: %s", result.Code)
 	}
-	return exitCodeOf(p), err
+	return exitCode(result), err
 }
 
-// exitCodeOf returns the exit code for the result of an exchange.
-func exitCodeOf(p *dryrun.Result) int {
-	switch p.Code {
+// exitCode returns the exit code for the result of an exchange.
+func exitCode(r *dryrun.Result) int {
+	switch r.Code {
 	case "":
 		return command.OK
 	case exchange.CodeNotRegistered:
-		if _, blamed := p.BlamesConfig(); blamed {
+		if _, isConfig := r.ConfigExplanation(); isConfig {
 			return command.Problem
 		}
 		return exitUnknownUser
@@ -138,34 +142,34 @@ func exitCodeOf(p *dryrun.Result) int {
 	return command.Problem
 }
 
-// selectDirective returns the directive that the flags select. It returns a usage error if
-// they select none or more than one.
-func (t *tokenRun) selectDirective() (*dryrun.Directive, error) {
-	if t.configFile != "" {
-		if t.config != "" || t.adapter != "" || t.which != 0 || t.directive != "" {
-			return nil, command.UsageError("--config-file is for itself: --config, --adapter, --directive and --which are for the config of a server")
+// selectDirective returns the directive that the flags select. It returns a usage error
+// if they select none or more than one.
+func (r *tokenRun) selectDirective() (*dryrun.Directive, error) {
+	if r.configFile != "" {
+		if r.config != "" || r.adapter != "" || r.which != 0 || r.directive != "" {
+			return nil, command.UsageError("--config-file cannot be combined with --config, --adapter, --directive or --which")
 		}
-		options := map[string]any{"config_file": t.configFile}
-		return &dryrun.Directive{Service: endpoint.Huma, Title: endpoint.Huma.Directive + " with " + t.configFile, Options: options}, nil
+		options := map[string]any{"config_file": r.configFile}
+		return &dryrun.Directive{Service: endpoint.Huma, Title: endpoint.Huma.Directive + " with " + r.configFile, Options: options}, nil
 	}
-	all, err := dryrun.Load(t.config, t.adapter)
+	all, err := dryrun.Load(r.config, r.adapter)
 	if err != nil {
 		return nil, err
 	}
-	if t.directive != "" || slices.ContainsFunc(all, func(d dryrun.Directive) bool { return !d.Service.ByID }) {
-		p, err := dryrun.ServiceByName(t.directive)
+	if r.directive != "" || slices.ContainsFunc(all, func(d dryrun.Directive) bool { return !d.Service.ByID }) {
+		service, err := dryrun.ServiceByName(r.directive)
 		if err != nil {
 			return nil, err
 		}
-		all = slices.DeleteFunc(all, func(d dryrun.Directive) bool { return d.Service != p })
+		all = slices.DeleteFunc(all, func(d dryrun.Directive) bool { return d.Service != service })
 	}
 	switch {
 	case len(all) == 0:
-		return nil, command.UsageError("the config has no %s", t.directive)
-	case t.which < 0 || t.which > len(all), t.which == 0 && len(all) > 1:
-		return nil, command.UsageError("choose one of the directives with --which: %s", listDirectives(all))
+		return nil, command.UsageError("the config has no %s", r.directive)
+	case r.which < 0 || r.which > len(all), r.which == 0 && len(all) > 1:
+		return nil, command.UsageError("select one of the directives with --which: %s", listDirectives(all))
 	}
-	return &all[max(t.which, 1)-1], nil
+	return &all[max(r.which, 1)-1], nil
 }
 
 // listDirectives returns the titles of the directives, numbered from 1.
@@ -177,19 +181,19 @@ func listDirectives(all []dryrun.Directive) string {
 	return strings.Join(lines, ", ")
 }
 
-// validate returns a usage error if a flag is missing or not allowed for the directive. It
-// sets the option deployment_id from its flag.
-func (t *tokenRun) validate(d *dryrun.Directive) error {
+// validate returns a usage error if a flag is missing or not allowed for the directive.
+// It sets the option deployment_id from its flag.
+func (r *tokenRun) validate(d *dryrun.Directive) error {
 	switch {
-	case d.Service.ByID && t.who.UserID == "":
-		return command.UsageError("--user-id is missing: %s tells users apart by it", d.Service.Directive)
-	case !d.Service.ByID && t.who.Email == "":
-		return command.UsageError("--email is missing: %s tells users apart by it", d.Service.Directive)
-	case d.Service.ByID && (t.deploymentID != "" || t.who.ClientType != ""):
-		return command.UsageError("--deployment-id and --client-type are for %s", endpoint.Huma.Directive)
+	case d.Service.ByID && r.user.UserID == "":
+		return command.UsageError("--user-id is required: %s identifies users by ID", d.Service.Directive)
+	case !d.Service.ByID && r.user.Email == "":
+		return command.UsageError("--email is required: %s identifies users by email address", d.Service.Directive)
+	case d.Service.ByID && (r.deploymentID != "" || r.user.ClientType != ""):
+		return command.UsageError("--deployment-id and --client-type can be used with %s only", endpoint.Huma.Directive)
 	}
-	if t.deploymentID != "" {
-		d.Options["deployment_id"] = t.deploymentID
+	if r.deploymentID != "" {
+		d.Options["deployment_id"] = r.deploymentID
 	}
 	return nil
 }

@@ -23,13 +23,13 @@ type tokenReport struct {
 	Code         exchange.Code    `json:"code,omitempty"`
 	Detail       string           `json:"detail,omitempty"`
 	Cause        string           `json:"cause,omitempty"`
-	Write        string           `json:"write,omitempty"`
+	Fix          string           `json:"fix,omitempty"`
 	Token        json.RawMessage  `json:"token,omitempty"` // body of the endpoint's response
 	Signed       string           `json:"signed,omitempty"`
 	Calls        []callReport     `json:"calls"`
 	Milliseconds float64          `json:"milliseconds"`
 
-	provider *endpoint.Service
+	service *endpoint.Service
 }
 
 // callReport is one call to the service.
@@ -41,7 +41,7 @@ type callReport struct {
 	Error        string         `json:"error,omitempty"`
 	Milliseconds float64        `json:"milliseconds"`
 	Request      *messageReport `json:"request,omitempty"` // with --trace
-	Answer       *messageReport `json:"answer,omitempty"`
+	Response     *messageReport `json:"response,omitempty"`
 }
 
 // messageReport is a recorded request or response of a call. Values that are not known to
@@ -63,7 +63,7 @@ func reportCalls(calls []record.Call, trace bool) []callReport {
 		if trace {
 			r.Request = reportMessage(c.Request)
 			if c.Status != 0 {
-				r.Answer = reportMessage(c.Response)
+				r.Response = reportMessage(c.Response)
 			}
 		}
 		reports = append(reports, r)
@@ -79,27 +79,27 @@ func reportMessage(m record.Message) *messageReport {
 	return r
 }
 
-// fill sets the result of the exchange. asked reports whether the flag --register was set,
-// allowed whether the config allows sign-up.
-func (r *tokenReport) fill(p *dryrun.Result, asked, allowed bool) {
-	if p.Code == "" {
-		r.Outcome, r.Token = p.Outcome, json.RawMessage(p.Response.Reveal())
+// fill sets the result of the exchange. register reports whether the flag --register was
+// set, signUpAllowed whether the config allows sign-ups.
+func (r *tokenReport) fill(result *dryrun.Result, register, signUpAllowed bool) {
+	if result.Code == "" {
+		r.Outcome, r.Token = result.Outcome, json.RawMessage(result.Response.Reveal())
 		return
 	}
-	r.Code, r.Detail, r.Cause = p.Code, p.Detail, p.Cause()
+	r.Code, r.Detail, r.Cause = result.Code, result.Detail, result.Cause()
 	switch {
-	case p.Code == exchange.CodeRefused, p.Code == exchange.CodeConfig:
-		r.Detail += " " + sentence(r.provider.RefusalHint)
-	case p.Code != exchange.CodeNotRegistered:
-	case !allowed:
-		r.Detail = "The service does not know this user, and the config has `registration off`: nobody is signed up."
-	case !asked:
-		r.Detail = r.provider.UnknownUser
+	case result.Code == exchange.CodeRefused, result.Code == exchange.CodeConfig:
+		r.Detail += " " + sentence(r.service.RefusalHint)
+	case result.Code != exchange.CodeNotRegistered:
+	case !signUpAllowed:
+		r.Detail = "The service does not know this user, and the config has `registration off`."
+	case !register:
+		r.Detail = r.service.UnknownUser
 	}
-	if m, known := p.BlamesConfig(); known {
-		r.Detail, r.Write = sentence(m.Text), m.Fix
-	} else if m, known = problem.Explain(p.Err); known && p.Code == exchange.CodeRefused {
-		r.Detail = sentence(m.Text)
+	if e, known := result.ConfigExplanation(); known {
+		r.Detail, r.Fix = sentence(e.Text), e.Fix
+	} else if e, known = problem.Explain(result.Err); known && result.Code == exchange.CodeRefused {
+		r.Detail = sentence(e.Text)
 	}
 }
 
@@ -109,15 +109,15 @@ func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] 
 
 // lifetimes lists the members of a token response with the remaining seconds of a token.
 var lifetimes = []struct{ member, of string }{
-	{"authTokenExpiresIn", "the auth token"},
-	{"refreshTokenExpiresIn", "the refresh token"},
-	{"expires_in", "the token"},
+	{"authTokenExpiresIn", "auth token"},
+	{"refreshTokenExpiresIn", "refresh token"},
+	{"expires_in", "token"},
 }
 
 func (r *tokenReport) print(w io.Writer) error {
 	_, _ = fmt.Fprintln(w, r.Directive)
 	if r.Signed != "" {
-		_, _ = fmt.Fprintf(w, "  signed: %s\n", r.Signed)
+		_, _ = fmt.Fprintf(w, "  signature: %s\n", r.Signed)
 	}
 	if err := printCalls(w, r.Calls); err != nil {
 		return err
@@ -128,21 +128,21 @@ func (r *tokenReport) print(w io.Writer) error {
 		if r.Cause != "" {
 			_, _ = fmt.Fprintf(w, "    %s\n", r.Cause)
 		}
-		if r.Write != "" {
-			_, _ = fmt.Fprintf(w, "    write: %s\n", r.Write)
+		if r.Fix != "" {
+			_, _ = fmt.Fprintf(w, "    fix: %s\n", r.Fix)
 		}
 		return nil
 	}
-	came := map[exchange.Outcome]string{
-		exchange.OutcomeSignedIn:   "a token came",
-		exchange.OutcomeRegistered: "a token came, and the user was signed up",
+	message := map[exchange.Outcome]string{
+		exchange.OutcomeSignedIn:   "token issued",
+		exchange.OutcomeRegistered: "token issued; the user was signed up",
 	}[r.Outcome]
-	_, _ = fmt.Fprintf(w, "  → %s (%s)\n", came, took)
-	var answer map[string]any
-	_ = json.Unmarshal(r.Token, &answer) // the endpoint writes valid JSON
+	_, _ = fmt.Fprintf(w, "  → %s (%s)\n", message, took)
+	var response map[string]any
+	_ = json.Unmarshal(r.Token, &response) // the endpoint writes valid JSON
 	for _, l := range lifetimes {
-		if seconds, ok := answer[l.member].(float64); ok {
-			_, _ = fmt.Fprintf(w, "    %s: %s left\n", l.of, time.Duration(seconds)*time.Second)
+		if seconds, ok := response[l.member].(float64); ok {
+			_, _ = fmt.Fprintf(w, "    %s expires in %s\n", l.of, time.Duration(seconds)*time.Second)
 		}
 	}
 	return nil
@@ -152,14 +152,14 @@ func (r *tokenReport) print(w io.Writer) error {
 func printCalls(w io.Writer, calls []callReport) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, c := range calls {
-		end := fmt.Sprint(c.Status)
+		result := fmt.Sprint(c.Status)
 		if c.Error != "" {
-			end = c.Error
+			result = c.Error
 		}
 		if c.Proxy != "" {
-			end += ", through the proxy " + c.Proxy
+			result += ", through the proxy " + c.Proxy
 		}
-		_, _ = fmt.Fprintf(t, "  %s %s\t%.0f ms\t%s\n", c.Method, c.URL, c.Milliseconds, end)
+		_, _ = fmt.Fprintf(t, "  %s %s\t%.0f ms\t%s\n", c.Method, c.URL, c.Milliseconds, result)
 		if c.Request == nil {
 			continue
 		}
@@ -167,8 +167,8 @@ func printCalls(w io.Writer, calls []callReport) error {
 			return err
 		}
 		c.Request.print(w, ">")
-		if c.Answer != nil {
-			c.Answer.print(w, "<")
+		if c.Response != nil {
+			c.Response.print(w, "<")
 		}
 	}
 	return t.Flush()

@@ -35,11 +35,11 @@ type Directive struct {
 // ServiceByName returns the service of the flag --directive. Default: Huma. It returns a
 // usage error if there is no such directive.
 func ServiceByName(directive string) (*endpoint.Service, error) {
-	p, ok := endpoint.ServiceOf(cmp.Or(directive, endpoint.Huma.Directive))
+	s, ok := endpoint.ServiceOf(cmp.Or(directive, endpoint.Huma.Directive))
 	if !ok {
-		return nil, command.UsageError("--directive: there is no %q: write %s", directive, strings.Join(endpoint.DirectiveNames(), " or "))
+		return nil, command.UsageError("--directive: unknown directive %q; use %s", directive, strings.Join(endpoint.DirectiveNames(), " or "))
 	}
-	return p, nil
+	return s, nil
 }
 
 // httpConfig is the part of the JSON config that contains the HTTP servers.
@@ -57,10 +57,10 @@ type httpConfig struct {
 func Load(file, adapter string) ([]Directive, error) {
 	text, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
-		return nil, cmp.Or(unreadable(file), err)
+		return nil, cmp.Or(readError(file), err)
 	}
 	if text == nil {
-		return nil, command.UsageError("there is no Caddyfile in this directory: give --config")
+		return nil, command.UsageError("no Caddyfile in the current directory; set --config")
 	}
 	var config httpConfig
 	if err := json.Unmarshal(text, &config); err != nil {
@@ -69,7 +69,7 @@ func Load(file, adapter string) ([]Directive, error) {
 	var all []Directive
 	servers := config.Apps.HTTP.Servers
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
-		found, err := directivesOf(name, servers[name])
+		found, err := serverDirectives(name, servers[name])
 		if err != nil {
 			return nil, fmt.Errorf("read server %s: %w", name, err)
 		}
@@ -81,9 +81,9 @@ func Load(file, adapter string) ([]Directive, error) {
 	return all, nil
 }
 
-// unreadable returns the error of reading file, or nil if the file can be read. It is an
+// readError returns the error of reading file, or nil if the file can be read. It is an
 // *fs.PathError, whose kind Caddy's own error does not have.
-func unreadable(file string) error {
+func readError(file string) error {
 	if file == "" || file == "-" {
 		return nil
 	}
@@ -94,8 +94,8 @@ func unreadable(file string) error {
 	return err
 }
 
-// directivesOf returns the token directives in the config of a server, at any depth.
-func directivesOf(name string, raw json.RawMessage) ([]Directive, error) {
+// serverDirectives returns the token directives in the config of a server, at any depth.
+func serverDirectives(name string, raw json.RawMessage) ([]Directive, error) {
 	var server caddyhttp.Server
 	var tree any
 	if err := json.Unmarshal(raw, &server); err != nil {
@@ -106,23 +106,23 @@ func directivesOf(name string, raw json.RawMessage) ([]Directive, error) {
 	}
 	proxy := proxyTrustOf(server.TrustedProxiesRaw)
 	var all []Directive
-	var dials []string
+	var upstreams []string
 	walk(tree, func(handler map[string]any) {
-		kind, _ := handler["handler"].(string)
-		if kind == "reverse_proxy" {
-			dials = append(dials, upstreamAddrs(handler)...)
+		module, _ := handler["handler"].(string)
+		if module == "reverse_proxy" {
+			upstreams = append(upstreams, upstreamAddrs(handler)...)
 		}
-		if p, ok := endpoint.ServiceOf(kind); ok {
-			d := Directive{Service: p, Server: &server, Proxy: proxy, Options: maps.Clone(handler)}
+		if service, ok := endpoint.ServiceOf(module); ok {
+			d := Directive{Service: service, Server: &server, Proxy: proxy, Options: maps.Clone(handler)}
 			delete(d.Options, "handler")
-			d.Title = fmt.Sprintf("%s %d of %s (%s)", p.Directive, len(all)+1, name, strings.Join(server.Listen, " "))
+			d.Title = fmt.Sprintf("%s %d of %s (%s)", service.Directive, len(all)+1, name, strings.Join(server.Listen, " "))
 			h, err := d.NewHandler()
 			d.Common, d.Problem = *common(h), err
 			all = append(all, d)
 		}
 	})
 	for i := range all {
-		all[i].UpstreamAddrs = dials
+		all[i].UpstreamAddrs = upstreams
 	}
 	return all, nil
 }
@@ -201,8 +201,8 @@ func (p proxyTrust) Trusts(peer netip.Addr) bool {
 	return p.Unknown || slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return r.Contains(peer.Unmap()) })
 }
 
-// Registers reports whether the directive signs up users that the service does not know.
-func (d *Directive) Registers() bool {
+// SignsUp reports whether the directive signs up users that the service does not know.
+func (d *Directive) SignsUp() bool {
 	registration, _ := d.Options["registration"].(map[string]any)
 	return registration["disabled"] != true
 }

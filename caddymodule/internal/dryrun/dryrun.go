@@ -25,32 +25,32 @@ import (
 )
 
 // Last returns the last call to the service, or the zero Call if there was none.
-func (p *Result) Last() record.Call {
-	if len(p.Calls) == 0 {
+func (r *Result) Last() record.Call {
+	if len(r.Calls) == 0 {
 		return record.Call{}
 	}
-	return p.Calls[len(p.Calls)-1]
+	return r.Calls[len(r.Calls)-1]
 }
 
-// BlamesConfig returns the explanation of the service's error code. ok is true if the
-// code means that the config must be corrected.
-func (p *Result) BlamesConfig() (m problem.Explanation, ok bool) {
-	m, ok = problem.Explain(p.Err)
-	return m, ok && m.Fix != ""
+// ConfigExplanation returns the explanation of the service's error code. ok is true if
+// the code means that the config must be corrected.
+func (r *Result) ConfigExplanation() (e problem.Explanation, ok bool) {
+	e, ok = problem.Explain(r.Err)
+	return e, ok && e.Fix != ""
 }
 
 // Rejected reports whether the request itself was invalid, so that no exchange was
 // started.
-func (p *Result) Rejected() bool {
-	row, known := problem.Table[p.Code]
+func (r *Result) Rejected() bool {
+	row, known := problem.Table[r.Code]
 	return known && row.Outcome == problem.OutcomeRejected
 }
 
 // Cause returns the error text of the call to the service, without the error code of the
 // response to the client. It returns "" if there is none.
-func (p *Result) Cause() string {
+func (r *Result) Cause() string {
 	var failed *exchange.Error
-	if errors.As(p.Err, &failed) && failed.Err != nil {
+	if errors.As(r.Err, &failed) && failed.Err != nil {
 		return failed.Err.Error()
 	}
 	return ""
@@ -75,8 +75,8 @@ func common(h Handler) *config.Common {
 }
 
 // newHandler returns a directive of the service, without options.
-func newHandler(p *endpoint.Service) Handler {
-	if p == endpoint.HumanAPI {
+func newHandler(s *endpoint.Service) Handler {
+	if s == endpoint.HumanAPI {
 		return new(humanapitoken.HumanAPIToken)
 	}
 	return new(humatoken.HumaToken)
@@ -98,8 +98,8 @@ type User struct{ Email, UserID, ClientType string }
 
 // The placeholders that hold the user of a dry run.
 const (
-	EmailPlaceholder  = "huma_email_given"
-	UserIDPlaceholder = "huma_user_id_given"
+	EmailPlaceholder  = "huma_command_email"
+	UserIDPlaceholder = "huma_command_user_id"
 )
 
 // PlaceholderIdentity returns an identity option that reads only EmailPlaceholder and
@@ -108,21 +108,21 @@ func PlaceholderIdentity() *config.Identity {
 	return &config.Identity{Email: "{" + EmailPlaceholder + "}", UserID: "{" + UserIDPlaceholder + "}"}
 }
 
-// Run provisions a directive, sends one request for the user who through it, and cleans
+// Run provisions a directive, sends one request for user through it, and cleans
 // up. h must not be provisioned yet. If register is false, no user is created at the
 // service. Run returns an error if the directive cannot be provisioned.
-func Run(ctx context.Context, h Handler, register bool, who User) (*Result, error) {
+func Run(ctx context.Context, h Handler, register bool, user User) (*Result, error) {
 	provisioning, cancel, err := Context()
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
 	defer func() { _ = h.Cleanup() }()
-	r, err := Provision(provisioning, h, register)
+	dryRun, err := Provision(provisioning, h, register)
 	if err != nil {
 		return nil, err
 	}
-	return Request(ctx, h, r, who)
+	return Request(ctx, h, dryRun, user)
 }
 
 // Provision provisions a directive with its config, except that the identity comes from
@@ -133,12 +133,12 @@ func Provision(ctx caddy.Context, h Handler, register bool) (*endpoint.DryRun, e
 	c.Identity = PlaceholderIdentity()
 	c.Userinfo, c.Trust, c.HashKey, c.CrossSite, c.Errors = nil, nil, "", "", ""
 	c.Cache, c.Breaker = &config.Cache{Disabled: true}, &config.Breaker{Disabled: true}
-	r := &endpoint.DryRun{Register: register, Result: make(chan exchange.Result, 1)}
-	h.SetDryRun(r)
-	return r, h.Provision(ctx)
+	dryRun := &endpoint.DryRun{Register: register, Result: make(chan exchange.Result, 1)}
+	h.SetDryRun(dryRun)
+	return dryRun, h.Provision(ctx)
 }
 
-// Result is the result of a dry run.
+// Result is the result of one dry run.
 type Result struct {
 	status   int
 	Response masked.String // body of the endpoint's response: a token, or problem+json
@@ -147,24 +147,24 @@ type Result struct {
 	Err      error         // error of the exchange; nil without an exchange or with a token
 	Calls    []record.Call // the calls to the service
 
-	Took    time.Duration
-	Outcome exchange.Outcome // outcome of the exchange; empty without a token
+	Duration time.Duration
+	Outcome  exchange.Outcome // outcome of the exchange; empty without a token
 }
 
-// Request sends one request for the user who to a directive that Provision has
-// provisioned. r is the *endpoint.DryRun from Provision. Do not call it concurrently for
+// Request sends one request for user to a directive that Provision has provisioned. run
+// is the *endpoint.DryRun from Provision. Do not call it concurrently for
 // the same directive.
-func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Result, error) {
+func Request(ctx context.Context, h Handler, run *endpoint.DryRun, user User) (*Result, error) {
 	query := make(url.Values)
-	if who.ClientType != "" {
-		query.Set("client_type", who.ClientType)
+	if user.ClientType != "" {
+		query.Set("client_type", user.ClientType)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/?"+query.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
 	repl := caddy.NewReplacer()
-	for name, value := range map[string]string{EmailPlaceholder: who.Email, UserIDPlaceholder: who.UserID} {
+	for name, value := range map[string]string{EmailPlaceholder: user.Email, UserIDPlaceholder: user.UserID} {
 		if value != "" {
 			repl.Set(name, value)
 		}
@@ -172,25 +172,25 @@ func Request(ctx context.Context, h Handler, r *endpoint.DryRun, who User) (*Res
 	w := &responseRecorder{header: make(http.Header)}
 	// There is no connection, so no client address is sent to the service.
 	req = caddyhttp.PrepareRequest(req, repl, w, new(caddyhttp.Server))
-	before, began := len(r.Calls.Calls()), time.Now()
+	before, start := len(run.Calls.Calls()), time.Now()
 	if err := h.ServeHTTP(w, req, nil); err != nil {
 		return nil, err
 	}
-	p := &Result{status: w.status, Response: masked.New(w.body.String()), Calls: r.Calls.Calls()[before:], Took: time.Since(began)}
-	if p.status != http.StatusOK {
+	result := &Result{status: w.status, Response: masked.New(w.body.String()), Calls: run.Calls.Calls()[before:], Duration: time.Since(start)}
+	if result.status != http.StatusOK {
 		var problem struct {
 			Code   exchange.Code `json:"code"`
 			Detail string        `json:"detail"`
 		}
 		_ = json.Unmarshal(w.body.Bytes(), &problem) // the body is empty after a timeout
-		p.Code, p.Detail = problem.Code, problem.Detail
+		result.Code, result.Detail = problem.Code, problem.Detail
 	}
 	select {
-	case result := <-r.Result:
-		p.Outcome, p.Err = result.Outcome, result.Err
+	case r := <-run.Result:
+		result.Outcome, result.Err = r.Outcome, r.Err
 	default:
 	}
-	return p, nil
+	return result, nil
 }
 
 // responseRecorder records the response of a handler.

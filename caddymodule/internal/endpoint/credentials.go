@@ -58,10 +58,10 @@ type TokenSource interface {
 
 	// Exchange returns the exchange of a request. The exchange runs detached from
 	// the HTTP request, and may outlive it.
-	Exchange(q *Request) Exchange
+	Exchange(req *Request) Exchange
 
-	// RetryWith returns the exchange m with the credentials of this TokenSource.
-	RetryWith(m Exchange) Exchange
+	// RetryWith returns the exchange x with the credentials of this TokenSource.
+	RetryWith(x Exchange) Exchange
 
 	// ReleaseHold ends the hold of a user at all replicas; see Endpoint.ReleaseHold.
 	ReleaseHold(ctx context.Context, user identity.User) error
@@ -78,9 +78,9 @@ type Variant struct {
 // the same credentials from beginning to end. The exception is an exchange whose
 // credentials the service refuses; see loggedExchange.
 type credentials struct {
-	tokens TokenSource
-	sum    string // Settings.Fingerprint
-	loaded time.Time
+	tokens      TokenSource
+	fingerprint string // Settings.Fingerprint
+	loaded      time.Time
 
 	hasher *userhash.Hasher // names users in caches
 	Policy exchange.Policy
@@ -119,11 +119,11 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 func (e *Endpoint) newCredentials(s Settings) (*credentials, exchange.Member, error) {
 	account := s.CacheKey()
 	c := &credentials{
-		sum:    s.Fingerprint(),
-		loaded: time.Now(),
-		hasher: userhash.New(account),
-		Policy: e.Policy,
-		leave:  func() {},
+		fingerprint: s.Fingerprint(),
+		loaded:      time.Now(),
+		hasher:      userhash.New(account),
+		Policy:      e.Policy,
+		leave:       func() {},
 	}
 	var member exchange.Member
 	if e.store != nil {

@@ -30,44 +30,44 @@ type DryRun struct {
 	Result chan exchange.Result
 }
 
-// onlyKnown reports whether signing up unknown users is forbidden.
-func (r *DryRun) onlyKnown() bool { return r != nil && !r.Register }
+// onlyKnownUsers reports whether signing up unknown users is forbidden.
+func (d *DryRun) onlyKnownUsers() bool { return d != nil && !d.Register }
 
 // isolationKey returns the part of an account's pool key that separates dry runs. Each
 // dry run with a Result has its own, so that it runs its own exchange.
-func (r *DryRun) isolationKey() string {
-	if r == nil || r.Result == nil {
+func (d *DryRun) isolationKey() string {
+	if d == nil || d.Result == nil {
 		return ""
 	}
-	return fmt.Sprintf("%p", r)
+	return fmt.Sprintf("%p", d)
 }
 
-// headerArrives returns the function that reports whether the server passes a request
+// forwardsHeader returns the function that reports whether the server passes a request
 // header on to the directive.
-func (r *DryRun) headerArrives(ctx caddy.Context) func(name string) bool {
-	if r == nil || r.ForwardsHeader == nil {
+func (d *DryRun) forwardsHeader(ctx caddy.Context) func(name string) bool {
+	if d == nil || d.ForwardsHeader == nil {
 		return identify.HeaderFilter(ctx)
 	}
-	return r.ForwardsHeader
+	return d.ForwardsHeader
 }
 
 // record returns a transport that records its calls in Calls, or transport itself if r
 // is nil.
-func (r *DryRun) record(transport *http.Transport) http.RoundTripper {
-	if r == nil {
+func (d *DryRun) record(transport *http.Transport) http.RoundTripper {
+	if d == nil {
 		return transport
 	}
-	return r.Calls.Watch(transport)
+	return d.Calls.Watch(transport)
 }
 
 // setResult sends the result of an exchange to Result, if there is room. It does not
 // block.
-func (r *DryRun) setResult(result exchange.Result) {
-	if r == nil {
+func (d *DryRun) setResult(result exchange.Result) {
+	if d == nil {
 		return
 	}
 	select {
-	case r.Result <- result:
+	case d.Result <- result:
 	default: // no receiver, or a second result
 	}
 }

@@ -130,49 +130,49 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 }
 
 // token returns a token from the cache, from a running exchange, or from a new exchange.
-// In a cache hit, which most requests are, q does not escape to the heap: only an
+// In a cache hit, which most requests are, req does not escape to the heap: only an
 // exchange gets a copy on the heap, because it may outlive the request.
-func (q *Request) token() exchange.Result {
-	lookup := exchange.Request{User: q.key, Variant: q.variantKey, Force: q.wantsFreshToken(), Since: q.start, Policy: &q.creds.Policy}
+func (req *Request) token() exchange.Result {
+	lookup := exchange.Request{User: req.key, Variant: req.variantKey, Force: req.wantsFreshToken(), Since: req.start, Policy: &req.creds.Policy}
 	if result, ok := lookup.Lookup(time.Now()); ok {
 		return result
 	}
-	source := *q
+	source := *req
 	lookup.Source = &source
-	return q.endpoint.Account.Engine.Exchange(q.http.Context(), &lookup)
+	return req.endpoint.Account.Engine.Exchange(req.http.Context(), &lookup)
 }
 
 // NewExchange implements exchange.Source. It returns the exchange of the request.
-func (q *Request) NewExchange() exchange.Exchange {
-	return &loggedExchange{q.creds.tokens.Exchange(q), q.endpoint, q.creds, q.User}
+func (req *Request) NewExchange() exchange.Exchange {
+	return &loggedExchange{req.creds.tokens.Exchange(req), req.endpoint, req.creds, req.User}
 }
 
 // loggedExchange is the exchange of one user. It logs the result, and retries once with
 // reloaded credentials if the service refuses the present ones.
 type loggedExchange struct {
 	exchange    Exchange
-	e           *Endpoint
+	endpoint    *Endpoint
 	credentials *credentials
 	user        identity.User
 }
 
 // Run implements exchange.Exchange. If the service refuses the credentials, Run reloads
 // them from their files and retries once if they have changed.
-func (m *loggedExchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, error) {
-	grant, outcome, err := m.exchange.Run(ctx)
+func (x *loggedExchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, error) {
+	token, outcome, err := x.exchange.Run(ctx)
 	if err == nil || problem.Of(err).Code != exchange.CodeConfig {
-		return grant, outcome, err
+		return token, outcome, err
 	}
-	c := m.e.reloadIfChanged(ctx, m.credentials)
+	c := x.endpoint.reloadIfChanged(ctx, x.credentials)
 	if c == nil {
-		return grant, outcome, err
+		return token, outcome, err
 	}
-	m.exchange = c.tokens.RetryWith(m.exchange)
-	return m.exchange.Run(ctx)
+	x.exchange = c.tokens.RetryWith(x.exchange)
+	return x.exchange.Run(ctx)
 }
 
 // Finished implements exchange.Exchange. It logs the result.
-func (m *loggedExchange) Finished(r exchange.Result) { m.e.logEnd(m.user, r) }
+func (x *loggedExchange) Finished(r exchange.Result) { x.endpoint.logResult(x.user, r) }
 
 // Interface guards
 var (

@@ -32,7 +32,7 @@ type fileWatcher struct {
 	handlers map[*Endpoint]*watchedFiles
 	stop     chan struct{} // closed to end the goroutine; nil: it does not run
 
-	hanging sync.Map // set of paths (→ nil) with a pending call of textfile.Stat
+	pendingStats sync.Map // set of paths (→ nil) with a pending call of textfile.Stat
 }
 
 // watchedFiles is the state of the files of one handler. Only the watcher's goroutine
@@ -96,11 +96,11 @@ func (w *fileWatcher) round(stop <-chan struct{}) {
 	known := w.stat(all, timer)
 	late := false
 	for e, files := range all {
-		stamps, ok := known.of(e.files)
+		stamps, ok := known.lookup(e.files)
 		if ok && slices.Equal(stamps, files.stamps) && !e.rotation.failed.Load() && time.Since(files.read) < readInterval {
 			continue
 		}
-		l, started := e.startReload(e.rotation.begun())
+		l, started := e.startReload(e.rotation.startedReloads())
 		if started {
 			files.stamps, files.read = stamps, time.Now()
 		}
@@ -120,8 +120,8 @@ func (w *fileWatcher) round(stop <-chan struct{}) {
 // stampsByPath maps the paths of files to their stamps.
 type stampsByPath map[string]textfile.Stamp
 
-// of returns the stamps of the given files. ok is false if one of them is unknown.
-func (s stampsByPath) of(paths []string) (stamps []textfile.Stamp, ok bool) {
+// lookup returns the stamps of the given files. ok is false if one of them is unknown.
+func (s stampsByPath) lookup(paths []string) (stamps []textfile.Stamp, ok bool) {
 	stamps = make([]textfile.Stamp, len(paths))
 	for i, path := range paths {
 		if stamps[i], ok = s[path]; !ok {
@@ -150,11 +150,11 @@ func (w *fileWatcher) stat(all map[*Endpoint]*watchedFiles, timer *time.Timer) s
 	go func() {
 		defer close(done)
 		for path := range paths {
-			if _, hangs := w.hanging.LoadOrStore(path, nil); hangs {
+			if _, hangs := w.pendingStats.LoadOrStore(path, nil); hangs {
 				continue
 			}
 			stamp := textfile.Stat(path)
-			w.hanging.Delete(path)
+			w.pendingStats.Delete(path)
 			mu.Lock()
 			if over {
 				mu.Unlock()

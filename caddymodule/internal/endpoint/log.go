@@ -13,13 +13,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// logEnd logs the result of an exchange. It is called once per exchange, however many
+// logResult logs the result of an exchange. It is called once per exchange, however many
 // requests waited for it. It also passes the result to the dry run, if this is one, and
 // sets succeeded if there is a token.
-func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
+func (e *Endpoint) logResult(user identity.User, r exchange.Result) {
 	e.DryRun.setResult(r)
 	if r.CacheErr != nil {
-		e.logPanic("a token was not kept", r.CacheErr)
+		e.logPanic("token not cached", r.CacheErr)
 	}
 	if r.Err == nil {
 		e.succeeded.Store(true)
@@ -27,7 +27,7 @@ func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
 		if r.Outcome == exchange.OutcomeRegistered {
 			level = zapcore.InfoLevel
 		}
-		if c := e.Logger.Check(level, "token granted"); c != nil {
+		if c := e.Logger.Check(level, "token issued"); c != nil {
 			c.Write(zap.String("outcome", string(r.Outcome)), e.userField(user))
 		}
 		return
@@ -36,22 +36,22 @@ func (e *Endpoint) logEnd(user identity.User, r exchange.Result) {
 	level, fields := e.severity(code, r.Err), []zap.Field{
 		zap.String("code", string(code)), e.userField(user), zap.Error(r.Err),
 	}
-	if m, known := problem.Explain(r.Err); known {
-		fields = append(fields, zap.String("meaning", m.Text))
+	if explanation, known := problem.Explain(r.Err); known {
+		fields = append(fields, zap.String("meaning", explanation.Text))
 	}
 	if !e.succeeded.Load() && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
 		level = zapcore.ErrorLevel
 		fields = append(fields, zap.String("hint", e.Service.RefusalHint))
 	}
 	if stack := stackOf(r.Err); stack != nil {
-		e.Logger.Error(messageNoToken, append(fields, zap.ByteString("stack", stack))...)
+		e.Logger.Error(messageExchangeFailed, append(fields, zap.ByteString("stack", stack))...)
 		return
 	}
-	e.logSampled(level, string(code), exchangeLogInterval, messageNoToken, fields...)
+	e.logSampled(level, string(code), exchangeLogInterval, messageExchangeFailed, fields...)
 }
 
-// messageNoToken is the log message of a failed exchange.
-const messageNoToken = "no token granted"
+// messageExchangeFailed is the log message of a failed exchange.
+const messageExchangeFailed = "token exchange failed"
 
 // The intervals of logSampled: at most one message of a kind is logged per interval.
 const (
@@ -115,24 +115,24 @@ func (e *Endpoint) severity(code exchange.Code, err error) zapcore.Level {
 func (e *Endpoint) logNoExchange(user identity.User, err error) {
 	switch {
 	case errors.Is(err, exchange.ErrUserOverloaded):
-		e.logSampled(zapcore.WarnLevel, "user", exchangeLogInterval, "request refused: too many exchanges of one user", zap.Error(err), e.userField(user))
+		e.logSampled(zapcore.WarnLevel, "user", exchangeLogInterval, "request rejected: too many concurrent exchanges for one user", zap.Error(err), e.userField(user))
 	case errors.Is(err, exchange.ErrWaitedTooLong):
-		e.logSampled(zapcore.WarnLevel, "timeout", exchangeLogInterval, "request ended before its exchange", zap.Error(err), e.userField(user))
+		e.logSampled(zapcore.WarnLevel, "timeout", exchangeLogInterval, "client disconnected before the token exchange finished", zap.Error(err), e.userField(user))
 	case problem.Of(err).Code == exchange.CodeOverloaded:
-		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "request refused: too many exchanges", zap.Error(err))
+		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "request rejected: too many concurrent exchanges", zap.Error(err))
 	}
 }
 
 // logRejection logs that a request was rejected. The log has details for the operator
 // that the response does not have.
-func (e *Endpoint) logRejection(f problem.Error) {
-	e.logSampled(zapcore.WarnLevel, string(f.Code), rejectionLogInterval, "request rejected",
-		zap.String("reason", string(f.Code)), zap.String("detail", cmp.Or(f.Hint, f.Detail)))
+func (e *Endpoint) logRejection(failure problem.Error) {
+	e.logSampled(zapcore.WarnLevel, string(failure.Code), rejectionLogInterval, "request rejected",
+		zap.String("reason", string(failure.Code)), zap.String("detail", cmp.Or(failure.Hint, failure.Detail)))
 }
 
 // logUserinfoError logs why the application could not identify the user.
 func (e *Endpoint) logUserinfoError(err error) {
-	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "the application could not say who is asking", zap.Error(err))
+	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "userinfo request failed", zap.Error(err))
 }
 
 // logAuthServerError logs why the auth server could not identify the user.

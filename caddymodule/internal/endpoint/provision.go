@@ -48,7 +48,7 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Errors) 
 	e.Policy = newPolicy(e.common, l, ttl)
 	e.identity = identify.New(e.common, identify.Options{
 		ByID:              e.Service.ByID,
-		ForwardsHeader:    e.DryRun.headerArrives(ctx),
+		ForwardsHeader:    e.DryRun.forwardsHeader(ctx),
 		MaxWaiting:        l.MaxWaiting,
 		Timeout:           e.Policy.Timeout,
 		Keys:              identify.Keys(ctx, &e.cleanups),
@@ -59,11 +59,11 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Errors) 
 }
 
 // AcquireState is the third step of Provision. It takes the state of the account and its
-// upstream from the pools, where they survive reloads. written are the options that name
-// the account, as they stand in the config: the content of a file is not part of them,
-// so the state survives a rotation. AcquireState returns an error if another handler of
-// the config sets the limits of the account differently.
-func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.Limits, transport account.TransportSettings) error {
+// upstream from the pools, where they survive reloads. names are the options that
+// identify the account, as written in the config: the content of a file is not part of
+// them, so the state survives a rotation. AcquireState returns an error if another
+// handler of the config sets the limits of the account differently.
+func (e *Endpoint) AcquireState(ctx caddy.Context, names []string, l account.Limits, transport account.TransportSettings) error {
 	if err := RegisterMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 	if store := e.store; store != nil {
 		l.Store = store.PoolKey()
 	}
-	key := string(userhash.DeriveKey(nil, append([]string{e.Service.Name, e.DryRun.isolationKey()}, written...)...))
+	key := string(userhash.DeriveKey(nil, append([]string{e.Service.Name, e.DryRun.isolationKey()}, names...)...))
 	a, err := lifecycle.FromPool[*account.Account](&e.cleanups, account.Accounts, key, account.New)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, written []string, l account.L
 	e.Account = a
 	config := any(ctx.GetMetricsRegistry()) // identifies the config: each one has its own registry
 	if err := a.Attach(config, l, e.Policy.Timeout); err != nil {
-		return fmt.Errorf("another %s of the same account %w: give both the same %s", e.Service.Directive, err, e.Service.sharedOptions)
+		return fmt.Errorf("another %s of the same account: %w; set the same %s in both", e.Service.Directive, err, e.Service.sharedOptions)
 	}
 	e.cleanups.Add(func() { a.Detach(config) })
 
@@ -170,7 +170,7 @@ func checkOptions(c *config.Common, p *option.Errors) {
 		{"cross_site", c.CrossSite, []string{"", "deny", "allow"}},
 	} {
 		if !slices.Contains(o.allowed, o.value) {
-			p.Addf(o.name, "it is '%s': it must be %s", o.value, strings.Join(o.allowed[1:], " or "))
+			p.Addf(o.name, "must be %s, not '%s'", strings.Join(o.allowed[1:], " or "), o.value)
 		}
 	}
 	p.MinDuration("timeout", c.Timeout, config.MinDuration)
@@ -187,7 +187,7 @@ func checkOptions(c *config.Common, p *option.Errors) {
 	}
 	for _, v := range k.Vary {
 		if !config.IsPlaceholder(v) {
-			p.Addf("vary", "'%s' must be one placeholder, such as {http.request.header.X-Device-Id}", v)
+			p.Addf("vary", "must be a placeholder such as {http.request.header.X-Device-Id}, not '%s'", v)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type Request struct {
 	key             exchange.UserKey        // names the user in caches
 	variantKey      exchange.Variant        // of the token; empty until it is known
 	ClientType      login.ClientType        // empty for a service without client types
-	end             *metrics.OutcomeMetrics // set by finish; nil before
+	outcome         *metrics.OutcomeMetrics // set by finish; nil before
 	logged          bool                    // the server has access logs
 }
 
@@ -42,7 +42,7 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 	ctx := r.Context()
 	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	srv, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	q := Request{
+	req := Request{
 		http: r, endpoint: e, creds: e.current.Load(),
 		repl: repl, start: time.Now(), logged: srv != nil && srv.Logs != nil,
 		identityRequest: identity.Request{
@@ -54,66 +54,66 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 		},
 	}
 	if e.identity.UsesTrustedProxies() {
-		q.identityRequest.TrustedProxy = q.byTrustedProxy()
+		req.identityRequest.TrustedProxy = req.byTrustedProxy()
 	}
 	if e.identity.UsesAuthServer() {
 		original, _ := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-		q.identityRequest.Method, q.identityRequest.URI = original.Method, original.RequestURI
+		req.identityRequest.Method, req.identityRequest.URI = original.Method, original.RequestURI
 	}
-	return q
+	return req
 }
 
 // finish records the outcome in metrics, placeholders and the access log. Call it
 // exactly once, before writing the response. It returns the current time, so that a
 // cache hit need not call time.Now again.
-func (q *Request) finish(outcome exchange.Outcome, code exchange.Code) time.Time {
+func (req *Request) finish(outcome exchange.Outcome, code exchange.Code) time.Time {
 	now := time.Now()
-	q.end = q.endpoint.metrics.Outcome(outcome)
-	q.end.Observe(now.Sub(q.start))
-	accessLog{q.endpoint, q.User, q.end}.record(q, code)
+	req.outcome = req.endpoint.metrics.Outcome(outcome)
+	req.outcome.Observe(now.Sub(req.start))
+	accessLog{req.endpoint, req.User, req.outcome}.record(req, code)
 	return now
 }
 
 // responded reports whether finish was called: the response may have been started.
-func (q *Request) responded() bool { return q.end != nil }
+func (req *Request) responded() bool { return req.outcome != nil }
 
 // clientGone reports whether the request was canceled, usually by the client closing
 // the connection.
-func (q *Request) clientGone() bool { return q.http.Context().Err() != nil }
+func (req *Request) clientGone() bool { return req.http.Context().Err() != nil }
 
 // Names returns the user's first and last name, from the source that the config names.
-func (q *Request) Names() (first, last masked.String) {
-	return q.endpoint.identity.Names(q.http.Context(), &q.identityRequest)
+func (req *Request) Names() (first, last masked.String) {
+	return req.endpoint.identity.Names(req.http.Context(), &req.identityRequest)
 }
 
 // OnlyKnownUsers reports whether signing up unknown users is forbidden. It is true only
 // in a dry run without DryRun.Register.
-func (q *Request) OnlyKnownUsers() bool { return q.endpoint.DryRun.onlyKnown() }
+func (req *Request) OnlyKnownUsers() bool { return req.endpoint.DryRun.onlyKnownUsers() }
 
 // ClientIP returns the client's IP address as Caddy's server determined it, or an empty
 // string if it is not known.
-func (q *Request) ClientIP() string {
-	ip, _ := caddyhttp.GetVar(q.http.Context(), caddyhttp.ClientIPVarKey).(string)
+func (req *Request) ClientIP() string {
+	ip, _ := caddyhttp.GetVar(req.http.Context(), caddyhttp.ClientIPVarKey).(string)
 	return ip
 }
 
 // byTrustedProxy reports whether the direct peer is one of the server's
 // trusted_proxies.
-func (q *Request) byTrustedProxy() bool {
-	trusted, _ := caddyhttp.GetVar(q.http.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+func (req *Request) byTrustedProxy() bool {
+	trusted, _ := caddyhttp.GetVar(req.http.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	return trusted
 }
 
 // wantsFreshToken reports whether the request bypasses the cache: it has Cache-Control:
 // no-cache, and the option no_cache is not ignore.
-func (q *Request) wantsFreshToken() bool {
-	return q.endpoint.common.NoCache != "ignore" && q.hasNoCache()
+func (req *Request) wantsFreshToken() bool {
+	return req.endpoint.common.NoCache != "ignore" && req.hasNoCache()
 }
 
 // hasNoCache reports whether the request has Cache-Control: no-cache (RFC 9111, section
 // 5.2.1.4).
-func (q *Request) hasNoCache() bool {
-	for _, line := range q.http.Header["Cache-Control"] {
+func (req *Request) hasNoCache() bool {
+	for _, line := range req.http.Header["Cache-Control"] {
 		for directive := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
 				return true
@@ -126,9 +126,9 @@ func (q *Request) hasNoCache() bool {
 // Registration returns r for the exchange of this request: the refusal of a sign-up is
 // repeated for the duration of the option negative_ttl, and a sign-up that creates the
 // user also emits the event huma_registered. r.Finished must not be nil.
-func (q *Request) Registration(r login.Registration) login.Registration {
-	e, user, ended := q.endpoint, q.User, r.Ended
-	r.Refused = q.creds.Policy.NegativeTTL
+func (req *Request) Registration(r login.Registration) login.Registration {
+	e, user, ended := req.endpoint, req.User, r.Ended
+	r.Refused = req.creds.Policy.NegativeTTL
 	r.Ended = func(result login.SignUpResult) {
 		ended(result)
 		if result == login.SignUpCreated {
@@ -140,18 +140,18 @@ func (q *Request) Registration(r login.Registration) login.Registration {
 
 // withVary returns the kind of token for cache keys: kind and, if the option vary is set,
 // a hash of the values of its placeholders.
-func (q *Request) withVary(kind string) exchange.Variant {
-	if len(q.endpoint.vary) == 0 {
-		return exchange.Variant(kind)
+func (req *Request) withVary(variant string) exchange.Variant {
+	if len(req.endpoint.vary) == 0 {
+		return exchange.Variant(variant)
 	}
 	// Hash the values, because a client may send values of any length.
 	hash := sha256.New()
-	for _, name := range q.endpoint.vary {
-		v, _ := q.repl.GetString(name)
+	for _, name := range req.endpoint.vary {
+		v, _ := req.repl.GetString(name)
 		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
 		hash.Write([]byte(v))
 	}
-	return exchange.Variant(kind + " " + string(hash.Sum(nil)[:16]))
+	return exchange.Variant(variant + " " + string(hash.Sum(nil)[:16]))
 }
 
 // loadStore loads the store that replicas share, if one is configured, and adds errors
@@ -159,7 +159,7 @@ func (q *Request) withVary(kind string) exchange.Variant {
 func (e *Endpoint) loadStore(ctx caddy.Context, p *option.Errors) {
 	k := e.common.Cache
 	if k != nil && k.StoreRaw != nil && k.Disabled {
-		p.Addf("redis", "it stands beside `cache off`: leave one of them out")
+		p.Addf("redis", "cannot be combined with `cache off`; remove one of them")
 		return
 	}
 	store, err := k.LoadStore(ctx)
@@ -188,16 +188,16 @@ func (e *Endpoint) RootKey(secret masked.String) []byte {
 // Coordinator returns what an exchange needs to wait for the sign-up of another replica
 // instead of signing up the user itself. It returns nil if there is no shared store. user
 // names the user in the locks of sign-ups.
-func (q *Request) Coordinator(user exchange.UserKey) *login.Coordinator {
-	c := q.creds
+func (req *Request) Coordinator(user exchange.UserKey) *login.Coordinator {
+	c := req.creds
 	if c.locks == nil {
 		return nil
 	}
-	tokens, kind := c.hasher.CacheKey(q.User), q.variantKey
+	tokens, variant := c.hasher.CacheKey(req.User), req.variantKey
 	stored := func(ctx context.Context) *exchange.Token {
-		return q.endpoint.Account.Engine.Stored(ctx, tokens, kind, &c.Policy)
+		return req.endpoint.Account.Engine.Stored(ctx, tokens, variant, &c.Policy)
 	}
-	if q.wantsFreshToken() { // the stored token may be the one that the client wants replaced
+	if req.wantsFreshToken() { // the stored token may be the one that the client wants replaced
 		stored = func(context.Context) *exchange.Token { return nil }
 	}
 	return &login.Coordinator{Locks: c.locks, User: user, Timeout: c.Policy.Timeout, Stored: stored}

@@ -22,64 +22,65 @@ import (
 
 // respond writes the response for the result of an exchange or cache lookup: a token or
 // an error.
-func (q *Request) respond(w http.ResponseWriter, r exchange.Result) error {
+func (req *Request) respond(w http.ResponseWriter, r exchange.Result) error {
 	switch {
-	case q.clientGone():
+	case req.clientGone():
 		// Do not write the token: a cache in front may send it to another client.
-		return q.canceled(w)
+		return req.canceled(w)
 	case r.Err == nil:
-		now := q.finish(r.Outcome, "")
+		now := req.finish(r.Outcome, "")
 		buf := buffers.Get().(*[]byte)
 		*buf = r.Token.AppendJSON((*buf)[:0], now)
 		write(w, http.StatusOK, "application/json", *buf)
 		buffers.Put(buf)
 		return nil
 	}
-	q.endpoint.logNoExchange(q.User, r.Err)
-	return q.fail(w, problem.Of(r.Err))
+	req.endpoint.logNoExchange(req.User, r.Err)
+	return req.fail(w, problem.Of(r.Err))
 }
 
 // evict evicts the user's tokens at all replicas, also if the client closes the
 // connection meanwhile, and responds with 204. Cached refusals stay: a client must not
 // be able to make the service be called again and again. If the shared store cannot be
 // reached, evict logs it and responds with 204 as well.
-func (q *Request) evict(w http.ResponseWriter) error {
-	e := q.endpoint
-	err := e.Account.Engine.EvictEverywhere(context.WithoutCancel(q.http.Context()), q.key, q.creds.Policy.Shared, false)
+func (req *Request) evict(w http.ResponseWriter) error {
+	e := req.endpoint
+	err := e.Account.Engine.EvictEverywhere(context.WithoutCancel(req.http.Context()), req.key, req.creds.Policy.Shared, false)
 	if err != nil {
-		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, evictedHere, zap.Error(err))
+		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, messageEvictedLocally, zap.Error(err))
 	}
-	q.finish(problem.OutcomeEvicted, "")
+	req.finish(problem.OutcomeEvicted, "")
 	return noContent(w)
 }
 
-// evictedHere is the log message of an eviction that did not reach the other replicas.
-const evictedHere = "a user was evicted here only: the shared store could not be told, other replicas may hand out their token until its ttl"
+// messageEvictedLocally is the log message of an eviction that did not reach the other
+// replicas.
+const messageEvictedLocally = "user evicted in this process only: the shared store is unavailable, and other replicas may return the cached token until its ttl expires"
 
 // reject responds to a request whose user could not be identified.
-func (q *Request) reject(w http.ResponseWriter, err error) error {
-	if q.clientGone() { // for example during the call of the application (userinfo)
-		return q.canceled(w)
+func (req *Request) reject(w http.ResponseWriter, err error) error {
+	if req.clientGone() { // for example during the call of the application (userinfo)
+		return req.canceled(w)
 	}
 	metrics.CountRejection(err)
-	return q.fail(w, problem.Of(err))
+	return req.fail(w, problem.Of(err))
 }
 
 // fail responds with an error (RFC 9457). With the option errors caddy it returns the
 // error instead, so that Caddy runs handle_errors.
-func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
-	e := q.endpoint
-	f.Kind = problem.Lookup(f.Code, e.Service.Details)
-	q.finish(f.Outcome, f.Code)
-	if f.Outcome == problem.OutcomeRejected {
-		e.logRejection(f)
+func (req *Request) fail(w http.ResponseWriter, failure problem.Error) error {
+	e := req.endpoint
+	failure.Kind = problem.Lookup(failure.Code, e.Service.Details)
+	req.finish(failure.Outcome, failure.Code)
+	if failure.Outcome == problem.OutcomeRejected {
+		e.logRejection(failure)
 	}
 	NoStore(w.Header())
-	f.SetHeaders(w.Header())
+	failure.SetHeaders(w.Header())
 	if e.delegateErrors {
-		return caddyhttp.Error(f.Status, f)
+		return caddyhttp.Error(failure.Status, failure)
 	}
-	write(w, f.Status, "application/problem+json", f.JSON())
+	write(w, failure.Status, "application/problem+json", failure.JSON())
 	return nil
 }
 
@@ -87,23 +88,23 @@ func (q *Request) fail(w http.ResponseWriter, f problem.Error) error {
 // panic. A panic is a bug. It must not reach the server, which would log v, and v may
 // hold a secret. If v is http.ErrAbortHandler, or if the response may have been started,
 // panicked panics with http.ErrAbortHandler, which aborts the response.
-func (q *Request) panicked(w http.ResponseWriter, v any) error {
+func (req *Request) panicked(w http.ResponseWriter, v any) error {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		if !q.responded() {
-			q.finish(problem.OutcomeCanceled, "")
+		if !req.responded() {
+			req.finish(problem.OutcomeCanceled, "")
 		}
 		panic(v) // a handler aborts a response like this (net/http)
 	}
-	q.endpoint.logPanic("a request ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
-	if q.responded() { // part of the response may be sent: abort it
+	req.endpoint.logPanic("panic while serving a request", &exchange.PanicError{Stack: debug.Stack()})
+	if req.responded() { // part of the response may be sent: abort it
 		panic(http.ErrAbortHandler)
 	}
-	return q.fail(w, problem.Error{Code: problem.Internal})
+	return req.fail(w, problem.Error{Code: problem.Internal})
 }
 
 // canceled finishes a request whose client has closed the connection. It writes no body.
-func (q *Request) canceled(w http.ResponseWriter) error {
-	q.finish(problem.OutcomeCanceled, "")
+func (req *Request) canceled(w http.ResponseWriter) error {
+	req.finish(problem.OutcomeCanceled, "")
 	NoStore(w.Header())
 	w.WriteHeader(statusClientClosedRequest) // for access logs: no client reads it
 	return nil

@@ -25,11 +25,11 @@ type rotation struct {
 	mu      sync.Mutex // not held while files are read
 	count   uint64     // reloads that were started
 	running *reload    // nil: none
-	ended   bool       // the config is unloaded: do not replace the credentials any more
+	stopped bool       // the config is unloaded: do not replace the credentials any more
 
 	// Only the running reload uses these.
-	problem string // the error of the last reload; empty: it succeeded
-	logged  bool   // problem was logged
+	lastErr string // the error of the last reload; empty: it succeeded
+	logged  bool   // lastErr was logged
 }
 
 // reload is one attempt to read the files.
@@ -38,8 +38,8 @@ type reload struct {
 	done   chan struct{} // closed when the reload has ended
 }
 
-// begun returns the number of reloads that were started.
-func (r *rotation) begun() uint64 {
+// startedReloads returns the number of reloads that were started.
+func (r *rotation) startedReloads() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
@@ -52,7 +52,7 @@ func (r *rotation) begun() uint64 {
 func (e *Endpoint) stopRotation() {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
-	e.rotation.ended = true
+	e.rotation.stopped = true
 	e.Account.AfterDrain(e.current.Load().leave)
 }
 
@@ -64,42 +64,42 @@ func (e *Endpoint) reloadIfChanged(ctx context.Context, refused *credentials) *c
 	if len(e.files) > 0 {
 		e.reload(ctx)
 	}
-	if c := e.current.Load(); c.sum != refused.sum {
+	if c := e.current.Load(); c.fingerprint != refused.fingerprint {
 		return c
 	}
 	return nil
 }
 
-// reload waits until a reload has ended that began after the call of this method, or until
-// ctx is done. It starts one if necessary. A reload that was already running may have
-// read the old content of the files, so it does not count.
+// reload waits until a reload has ended that began after the call of this method, or
+// until ctx is done. It starts one if necessary. A reload that was already running may
+// have read the old content of the files, so it does not count.
 func (e *Endpoint) reload(ctx context.Context) {
-	before := e.rotation.begun()
+	before := e.rotation.startedReloads()
 	for {
-		l, _ := e.startReload(before)
-		if l == nil {
+		running, _ := e.startReload(before)
+		if running == nil {
 			return
 		}
 		select {
-		case <-l.done:
+		case <-running.done:
 		case <-ctx.Done():
 			return
 		}
-		if l.number > before {
+		if running.number > before {
 			return
 		}
 	}
 }
 
 // startReload returns the running reload, or starts one. before is an earlier result of
-// begun. startReload returns nil if the config is unloaded, or if a reload has begun and
-// ended since that call of begun.
+// startedReloads. startReload returns nil if the config is unloaded, or if a reload has
+// begun and ended since that call of startedReloads.
 func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	r := &e.rotation
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.ended:
+	case r.stopped:
 		return nil, false
 	case r.running != nil:
 		return r.running, false
@@ -112,7 +112,7 @@ func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	go func() {
 		defer func() {
 			if recover() != nil { // do not log the value: it may hold a secret
-				e.logPanic("reloading the credentials ended in a panic", &exchange.PanicError{Stack: debug.Stack()})
+				e.logPanic("panic while reloading credentials", &exchange.PanicError{Stack: debug.Stack()})
 			}
 			r.mu.Lock()
 			r.running = nil
@@ -128,32 +128,32 @@ func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 // changed. If the new settings are not valid, the previous credentials stay.
 func (e *Endpoint) reloadSettings() {
 	s, err := e.stableSettings()
-	if e.isEnded() {
+	if e.isStopped() {
 		return
 	}
 	if err != nil {
-		e.logUnusable(err)
+		e.logReloadFailed(err)
 		return
 	}
-	e.logUsable()
-	if s.Fingerprint() == e.current.Load().sum {
+	e.logReloadSucceeded()
+	if s.Fingerprint() == e.current.Load().fingerprint {
 		return
 	}
 	c, _, err := e.newCredentials(s)
 	if err != nil {
-		e.logUnusable(err)
+		e.logReloadFailed(err)
 		return
 	}
 	if e.replace(c) {
-		e.Logger.Info("the credentials have changed: the new ones are used from now on")
+		e.Logger.Info("credentials reloaded")
 	}
 }
 
-// isEnded reports whether stopRotation was called.
-func (e *Endpoint) isEnded() bool {
+// isStopped reports whether stopRotation was called.
+func (e *Endpoint) isStopped() bool {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
-	return e.rotation.ended
+	return e.rotation.stopped
 }
 
 // replace replaces the current credentials by c. It releases the previous ones when the
@@ -162,7 +162,7 @@ func (e *Endpoint) isEnded() bool {
 func (e *Endpoint) replace(c *credentials) bool {
 	e.rotation.mu.Lock()
 	defer e.rotation.mu.Unlock()
-	if e.rotation.ended {
+	if e.rotation.stopped {
 		c.leave()
 		return false
 	}
@@ -174,58 +174,58 @@ func (e *Endpoint) replace(c *credentials) bool {
 // The settings must stay the same for debounce, because a file may be only partly
 // written. The files are read at most maxDebounce times.
 const (
-	settleDelay    = 20 * time.Millisecond
-	maxSettleReads = 10
+	debounce    = 20 * time.Millisecond
+	maxDebounce = 10
 )
 
 // errFileChanging is the error of a reload whose settings changed with each reading.
-var errFileChanging = errors.New("the files change all the time")
+var errFileChanging = errors.New("files keep changing")
 
 // stableSettings evaluates the settings. If they have changed, it waits until two
 // readings in a row give the same settings. It returns errFileChanging if that does not
 // happen within maxDebounce readings.
 func (e *Endpoint) stableSettings() (Settings, error) {
-	sum := e.current.Load().sum
-	for range maxSettleReads {
+	last := e.current.Load().fingerprint
+	for range maxDebounce {
 		var p option.Errors
 		s := e.source.Settings(&p)
 		if err := p.Err(); err != nil {
 			return nil, err
 		}
 		now := s.Fingerprint()
-		if now == sum {
+		if now == last {
 			return s, nil
 		}
-		sum = now
-		time.Sleep(settleDelay)
+		last = now
+		time.Sleep(debounce)
 	}
 	return nil, errFileChanging
 }
 
-// logUnusable records that a reload failed. It logs the error once, when two reloads in a
-// row have failed with the same error: after the first one a file may be only partly
+// logReloadFailed records that a reload failed. It logs the error once, when two reloads
+// in a row have failed with the same error: after the first one a file may be only partly
 // written.
-func (e *Endpoint) logUnusable(err error) {
+func (e *Endpoint) logReloadFailed(err error) {
 	r := &e.rotation
 	r.failed.Store(true)
-	if problem := err.Error(); problem != r.problem {
-		r.problem, r.logged = problem, false
+	if problem := err.Error(); problem != r.lastErr {
+		r.lastErr, r.logged = problem, false
 		return
 	}
 	r.unreadable.Store(true)
 	if !r.logged {
 		r.logged = true
-		e.Logger.Warn("the credentials cannot be read again: those of before are used", zap.Error(err))
+		e.Logger.Warn("cannot reload credentials; keeping the previous ones", zap.Error(err))
 	}
 }
 
-// logUsable records that a reload succeeded. It logs that if logUnusable has logged an
-// error before.
-func (e *Endpoint) logUsable() {
+// logReloadSucceeded records that a reload succeeded. It logs that if logReloadFailed has
+// logged an error before.
+func (e *Endpoint) logReloadSucceeded() {
 	r := &e.rotation
 	r.failed.Store(false)
-	r.problem = ""
+	r.lastErr = ""
 	if r.unreadable.Swap(false) {
-		e.Logger.Info("the credentials can be read again")
+		e.Logger.Info("credentials can be read again")
 	}
 }

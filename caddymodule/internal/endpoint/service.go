@@ -21,7 +21,7 @@ type Service struct {
 	Name      string // in keys, logs and metrics
 	Directive string // the name of the Caddyfile directive
 	path      string // the path that the directive matches if it has no matcher
-	ByID      bool   // users are identified by their id instead of their e-mail address
+	ByID      bool   // users are identified by their id instead of their email address
 
 	// Details replace the details of problem.Table for errors whose options differ
 	// between the services. Nil: none.
@@ -57,11 +57,11 @@ type Service struct {
 }
 
 // newService returns p with the fields that are derived from its names.
-func newService(p Service) *Service {
-	prefix := "http." + p.Directive + "."
-	p.outcomeKey, p.userKey, p.codeKey = prefix+"outcome", prefix+"user", prefix+"error.code"
-	p.metrics = sync.OnceValue(func() *metrics.ServiceMetrics { return metrics.ForService(p.Name, p.calls) })
-	return &p
+func newService(s Service) *Service {
+	prefix := "http." + s.Directive + "."
+	s.outcomeKey, s.userKey, s.codeKey = prefix+"outcome", prefix+"user", prefix+"error.code"
+	s.metrics = sync.OnceValue(func() *metrics.ServiceMetrics { return metrics.ForService(s.Name, s.calls) })
+	return &s
 }
 
 // Huma is the service of huma_token.
@@ -75,9 +75,9 @@ var Huma = newService(Service{
 	callResult: login.CallResult,
 
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries, redis, tls and registration rate",
-	RefusalHint: "no token has been granted to this config yet: its signature, secret or ids may be the reason; " +
-		"Huma has not published how calls are signed",
-	UnknownUser: "Huma does not know this user, and nobody was signed up. --register would sign the user up there, with this address and no name; that cannot be taken back from here.",
+	RefusalHint: "no token exchange has succeeded with this config yet; check its signature, secret and IDs " +
+		"(Huma has not published how calls are signed)",
+	UnknownUser: "Huma does not know this user. With --register, the command signs up the user at Huma, with this email address and no name; it cannot undo that.",
 })
 
 // HumanAPI is the service of human_api_token.
@@ -91,13 +91,13 @@ var HumanAPI = newService(Service{
 	callResult: connect.CallResult,
 
 	sharedOptions: "breaker, max_concurrent, max_waiting, max_entries and redis",
-	RefusalHint:   "no token has been granted to this config yet: its client_id or client_secret may be the reason",
-	UnknownUser: "Human API does not know this user, or the user has connected no source of data yet; only an id token was asked for. " +
-		"--register would ask for a session token as well, which makes the user there; that cannot be taken back from here.",
+	RefusalHint:   "no token exchange has succeeded with this config yet; check its client_id and client_secret",
+	UnknownUser: "Human API does not know this user, or the user has not connected a data source yet; only an id token was requested. " +
+		"With --register, the command also requests a session token, which creates the user at Human API; it cannot undo that.",
 	Details: map[exchange.Code]string{
-		exchange.Code(identity.ReasonInvalid): "The credentials of the request are not valid, or do not name one user by an id.",
-		exchange.CodeConfig:                   "The service refuses the credentials of this site; see the options client_id and client_secret.",
-		exchange.CodeRejected:                 "The service refuses the request of this site as wrong; see the options api and extra_scopes.",
+		exchange.Code(identity.ReasonInvalid): "The credentials of the request are not valid, or do not identify one user by ID.",
+		exchange.CodeConfig:                   "The service rejects the credentials of this site; see the options client_id and client_secret.",
+		exchange.CodeRejected:                 "The service rejects the request of this site as invalid; see the options api and extra_scopes.",
 	},
 })
 
@@ -107,9 +107,9 @@ var services = []*Service{Huma, HumanAPI}
 // ServiceOf returns the service of a directive. The bool is false if the directive is not
 // one of this plugin.
 func ServiceOf(directive string) (*Service, bool) {
-	for _, p := range services {
-		if p.Directive == directive {
-			return p, true
+	for _, s := range services {
+		if s.Directive == directive {
+			return s, true
 		}
 	}
 	return nil, false
@@ -117,8 +117,8 @@ func ServiceOf(directive string) (*Service, bool) {
 
 // DirectiveNames returns the names of the plugin's directives.
 func DirectiveNames() (names []string) {
-	for _, p := range services {
-		names = append(names, p.Directive)
+	for _, s := range services {
+		names = append(names, s.Directive)
 	}
 	return names
 }
@@ -141,9 +141,9 @@ func init() {
 
 // RegisterDirective registers a directive for the Caddyfile. newHandler returns an empty
 // handler. Call it in init.
-func RegisterDirective(p *Service, newHandler func() Handler) {
-	httpcaddyfile.RegisterDirective(p.Directive, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-		return parseDirective(h, p.path, newHandler())
+func RegisterDirective(s *Service, newHandler func() Handler) {
+	httpcaddyfile.RegisterDirective(s.Directive, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+		return parseDirective(h, s.path, newHandler())
 	})
 }
 
@@ -151,11 +151,11 @@ func RegisterDirective(p *Service, newHandler func() Handler) {
 // given path; with the matcher `*` it matches every path.
 func parseDirective(h httpcaddyfile.Helper, path string, to Handler) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
-	matcher, given, err := h.MatcherToken()
+	matcher, hasMatcher, err := h.MatcherToken()
 	if err != nil {
 		return nil, h.WrapErr(err)
 	}
-	if given {
+	if hasMatcher {
 		h.Delete()
 	} else {
 		matcher = caddy.ModuleMap{"path": caddyconfig.JSON(caddyhttp.MatchPath{path}, nil)}

@@ -133,19 +133,19 @@ func (stateCollector) Collect(to chan<- prometheus.Metric) {
 		}
 		return true
 	})
-	for _, provider := range metrics.ServiceLabel.Values {
-		gauge(breakersDesc, float64(open[provider]), provider)
+	for _, service := range metrics.ServiceLabel.Values {
+		gauge(breakersDesc, float64(open[service]), service)
 	}
 
 	loaded := make(map[string]time.Time) // service → when its oldest credentials were loaded
 	for e := range Running() {
-		at := e.current.Load().loaded
-		if oldest, ok := loaded[e.Service.Name]; !ok || at.Before(oldest) {
-			loaded[e.Service.Name] = at
+		loadedAt := e.current.Load().loaded
+		if oldest, ok := loaded[e.Service.Name]; !ok || loadedAt.Before(oldest) {
+			loaded[e.Service.Name] = loadedAt
 		}
 	}
-	for provider, at := range loaded {
-		gauge(credentialsDesc, float64(at.UnixMilli())/1000, provider)
+	for service, loadedAt := range loaded {
+		gauge(credentialsDesc, float64(loadedAt.UnixMilli())/1000, service)
 	}
 }
 

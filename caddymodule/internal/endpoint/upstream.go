@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/tracing"
 )
 
-// observed makes one attempt at a call, and records it in metrics and in a span.
-func (e *Endpoint) observed(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
+// attemptCall makes one attempt at a call, and records it in metrics and in a span.
+func (e *Endpoint) attemptCall(ctx context.Context, op exchange.Op, call func(context.Context) error) error {
 	ctx, span := tracing.StartCall(ctx, e.Service.Name+" "+e.Service.calls[op])
 	defer span.End()
 	start := time.Now()
@@ -58,5 +58,5 @@ func (e *Endpoint) Do(ctx context.Context, op exchange.Op, call func(context.Con
 		l.Retries = 0
 	}
 	e.upstream.OnBreaker.Store(&e.onBreaker)
-	return e.upstream.Guard.Do(ctx, l, func(ctx context.Context) error { return e.observed(ctx, op, call) })
+	return e.upstream.Guard.Do(ctx, l, func(ctx context.Context) error { return e.attemptCall(ctx, op, call) })
 }

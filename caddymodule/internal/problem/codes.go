@@ -9,43 +9,43 @@ import (
 // Explanation explains an error code of a service to the operator.
 type Explanation struct {
 	Text string // a sentence without its full stop; names the options that may be wrong
-	Fix  string // the line of the config to change; empty if the config is not the cause
+	Fix  string // what to change in the config, such as a line of it; empty if the config is not the cause
 }
 
 // Values of Explanation.Fix that are used more than once.
 const (
-	FixSecret  = "secret {file./path/to/secret}, or in the config_file; or signature, if Huma has told how calls are signed: caddy huma token --trace shows how they are"
-	fixSupport = "ask Human API's support, with the id of the request that caddy huma token shows"
+	FixSecret  = "secret {file./path/to/secret}, or the secret in the config_file; or signature, if Huma has told you how to sign calls (caddy huma token --trace shows how they are signed now)"
+	fixSupport = "ask Human API's support; caddy huma token shows the ID of the request"
 )
 
 // Explanations maps the error codes that the services have published to their
 // explanations.
 var Explanations = map[string]Explanation{
-	"10001":  {"a token that the option header_up sends has expired", "header_up Authorization <token>"},
-	"10002":  {"Huma does not accept a token that the option header_up sends", "header_up Authorization <token>"},
+	"10001":  {"a token in the option header_up has expired", "header_up Authorization <token>"},
+	"10002":  {"Huma rejects a token in the option header_up", "header_up Authorization <token>"},
 	"100001": {"Huma does not know this project (option project_id)", "project_id <id>, or in the config_file"},
 	"100002": {"Huma does not know this client (option client_id)", "client_id <type> <id>, or in the config_file"},
-	"100003": {"Huma does not understand the request (option api)", "api <url>: is it the right one, with the right path?"},
-	"100004": {"Huma forbids an id, such as that of the deployment (option deployment_id)", "deployment_id <id>, or in the config_file"},
-	"100006": {"Huma does not accept the signature (options secret and signature)", FixSecret},
-	"100010": {"the user exists already at Huma", ""},
-	"100012": {"Huma knows this user with a password, and refuses the one that was sent or that was not sent", ""},
-	"100015": {"Huma has not verified this user's e-mail address yet", ""},
+	"100003": {"Huma cannot parse the request (option api)", "check the URL and the path of the option api"},
+	"100004": {"Huma rejects an ID, such as the deployment ID (option deployment_id)", "deployment_id <id>, or in the config_file"},
+	"100006": {"Huma rejects the signature (options secret and signature)", FixSecret},
+	"100010": {"the user already exists at Huma", ""},
+	"100012": {"Huma requires a password for this user, and the password is missing or wrong", ""},
+	"100015": {"Huma has not verified this user's email address yet", ""},
 	"300011": {"Huma does not know this user", ""},
 
 	"INVALID_CLIENT_ID":                   {"Human API does not know this application (option client_id)", "client_id <id>"},
-	"INVALID_CLIENT_ID_OR_SECRET":         {"Human API does not know this application, or not with this secret (options client_id and client_secret)", "client_id <id>, client_secret {file./path/to/secret}"},
-	"CLIENT_TOKEN_GENERATION_NOT_ALLOWED": {"Human API gives this application no tokens", fixSupport},
-	"NOT_AUTHORIZED":                      {"Human API does not authorize this application to do that", fixSupport},
-	"INVALID_TOKEN_TYPE":                  {"Human API knows no id tokens at this address (option api)", "api <url>: is it the right one?"},
+	"INVALID_CLIENT_ID_OR_SECRET":         {"Human API does not know this application, or the secret is wrong (options client_id and client_secret)", "client_id <id>, or client_secret {file./path/to/secret}"},
+	"CLIENT_TOKEN_GENERATION_NOT_ALLOWED": {"Human API does not allow this application to request tokens", fixSupport},
+	"NOT_AUTHORIZED":                      {"Human API does not authorize this application for the request", fixSupport},
+	"INVALID_TOKEN_TYPE":                  {"Human API does not support id tokens at this URL (option api)", "check the URL of the option api"},
 }
 
 // Explain returns the explanation of the service's error code in err. ok is false if err
 // wraps no *exchange.StatusError, or if its code is not in Explanations.
-func Explain(err error) (m Explanation, ok bool) {
+func Explain(err error) (e Explanation, ok bool) {
 	var status *exchange.StatusError
 	if errors.As(err, &status) {
-		m, ok = Explanations[status.Code]
+		e, ok = Explanations[status.Code]
 	}
-	return m, ok
+	return e, ok
 }

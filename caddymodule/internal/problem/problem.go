@@ -47,54 +47,54 @@ const (
 
 // Table maps the code of every error of the endpoint to its kind.
 var Table = map[exchange.Code]Kind{
-	exchange.Code(identity.ReasonMissing): {http.StatusUnauthorized, OutcomeRejected, "Not signed in",
+	exchange.Code(identity.ReasonMissing): {http.StatusUnauthorized, OutcomeRejected, "Unauthenticated",
 		"The request is not authenticated."},
-	exchange.Code(identity.ReasonAmbiguous): {http.StatusUnauthorized, OutcomeRejected, "More than one identity",
-		"The request names more than one user."},
-	exchange.Code(identity.ReasonInvalid): {http.StatusUnauthorized, OutcomeRejected, "Unusable identity",
-		"The credentials of the request are not valid, or do not name one user by an e-mail address."},
-	exchange.Code(identity.ReasonUntrusted): {http.StatusUnauthorized, OutcomeRejected, "Identity not trusted",
-		"The request did not pass the authentication of this site."},
-	exchange.Code(identity.ReasonEmailUnverified): {http.StatusForbidden, OutcomeRejected, "E-mail address not verified",
-		"The address of this account has to be verified first."},
-	exchange.Code(identity.ReasonDomainNotAllowed): {http.StatusForbidden, OutcomeRejected, "E-mail domain not allowed",
-		"Addresses of this domain are not served; see the option domains."},
+	exchange.Code(identity.ReasonAmbiguous): {http.StatusUnauthorized, OutcomeRejected, "Ambiguous identity",
+		"The request contains more than one identity."},
+	exchange.Code(identity.ReasonInvalid): {http.StatusUnauthorized, OutcomeRejected, "Invalid identity",
+		"The credentials of the request are not valid, or do not identify one user by email address."},
+	exchange.Code(identity.ReasonUntrusted): {http.StatusUnauthorized, OutcomeRejected, "Untrusted identity",
+		"The request did not pass through the authentication of this site."},
+	exchange.Code(identity.ReasonEmailUnverified): {http.StatusForbidden, OutcomeRejected, "Email address not verified",
+		"The email address of this account must be verified first."},
+	exchange.Code(identity.ReasonDomainNotAllowed): {http.StatusForbidden, OutcomeRejected, "Email domain not allowed",
+		"Email addresses of this domain are not allowed; see the option domains."},
 	exchange.Code(identity.ReasonForbidden): {http.StatusForbidden, OutcomeRejected, "Access denied",
-		"The user is signed in, but access is denied."},
+		"The user is authenticated, but access is denied."},
 	exchange.Code(identity.ReasonUnavailable): {http.StatusServiceUnavailable, OutcomeUnavailable, "Identity unavailable",
 		"The user cannot be identified at the moment; see the options auth_server, userinfo and verify."},
 	CrossSite: {http.StatusForbidden, OutcomeRejected, "Cross-site request",
-		"A browser sent this request for a page of another site (Sec-Fetch-Site or Origin); see the option cross_site."},
+		"A browser sent this request on behalf of a page of another site (Sec-Fetch-Site or Origin); see the option cross_site."},
 	ClientTypeRequired: {http.StatusBadRequest, OutcomeRejected, "Client type required",
-		"Name the client type, for example ?client_type=ios, or set the option client_type."},
+		"Send a client type, for example ?client_type=ios, or set the option client_type."},
 	ClientTypeUnknown: {http.StatusBadRequest, OutcomeRejected, "Unknown client type",
-		"The client type is one of ios, android and web, given once, and the option client_id has an id for it."},
-	BodyInvalid: {http.StatusBadRequest, OutcomeRejected, "Unusable body",
-		"The body is a form or one JSON object of at most 4096 bytes, or empty."},
+		"The client type must be ios, android or web, must be sent once, and must have an ID in the option client_id."},
+	BodyInvalid: {http.StatusBadRequest, OutcomeRejected, "Invalid body",
+		"The body must be a form or one JSON object of at most 4096 bytes, or empty."},
 	MethodNotAllowed: {http.StatusMethodNotAllowed, OutcomeRejected, "Method not allowed",
-		"Use GET or POST for a token, DELETE to forget it."},
+		"Use GET or POST to get a token, or DELETE to evict it from the cache."},
 	Internal: {http.StatusInternalServerError, OutcomeUnavailable, "Internal error",
-		"This request met a mistake of the program; the log of the server has more."},
+		"An internal error occurred, which is a bug; see the log of the server."},
 	exchange.CodeNotRegistered: {http.StatusForbidden, OutcomeRefused, "Not registered",
-		"This user is not registered, and registration is off."},
-	exchange.CodeRefused: {http.StatusForbidden, OutcomeRefused, "Refused",
-		"The service refuses to sign this user in and to register them."},
+		"The service does not know this user, and registration is off."},
+	exchange.CodeRefused: {http.StatusForbidden, OutcomeRefused, "User refused",
+		"The service refuses to sign in or sign up this user."},
 	exchange.CodeConnectUnavailable: {http.StatusConflict, OutcomeRefused, "Connect unavailable",
-		"Human API gives this user neither a session nor an id token; its support may know why."},
-	exchange.CodeRegistrationLimited: {http.StatusServiceUnavailable, OutcomeLimited, "Too many registrations",
-		"Too many users are being registered at the moment; see the option registration."},
+		"Human API issues neither a session token nor an id token for this user; ask its support."},
+	exchange.CodeRegistrationLimited: {http.StatusServiceUnavailable, OutcomeLimited, "Too many sign-ups",
+		"The rate limit for sign-ups is exceeded; see the option registration."},
 	exchange.CodeOverloaded: {http.StatusServiceUnavailable, OutcomeLimited, "Overloaded",
-		"Too many exchanges are waiting; see the options max_waiting and max_concurrent."},
+		"Too many token exchanges are running or waiting; see the options max_waiting and max_concurrent."},
 	exchange.CodeUnavailable: {http.StatusServiceUnavailable, OutcomeUnavailable, "Service unavailable",
-		"The service cannot give a token at the moment."},
+		"The service cannot issue a token at the moment."},
 	exchange.CodeTimeout: {http.StatusGatewayTimeout, OutcomeTimeout, "Service timed out",
-		"The service did not answer in time; see the option timeout."},
-	exchange.CodeConfig: {http.StatusBadGateway, OutcomeMisconfigured, "Credentials refused",
-		"The service refuses the credentials of this site; see the options secret, signature, project_id, deployment_id and client_id."},
-	exchange.CodeRejected: {http.StatusBadGateway, OutcomeMisconfigured, "Request refused",
-		"The service refuses the request of this site as wrong; see the options api and registration."},
-	exchange.CodeBadResponse: {http.StatusBadGateway, OutcomeBadResponse, "Unusable answer",
-		"The service's answer holds no token; see the option api."},
+		"The service did not respond in time; see the option timeout."},
+	exchange.CodeConfig: {http.StatusBadGateway, OutcomeMisconfigured, "Credentials rejected",
+		"The service rejects the credentials of this site; see the options secret, signature, project_id, deployment_id and client_id."},
+	exchange.CodeRejected: {http.StatusBadGateway, OutcomeMisconfigured, "Request rejected",
+		"The service rejects the request of this site as invalid; see the options api and registration."},
+	exchange.CodeBadResponse: {http.StatusBadGateway, OutcomeBadResponse, "Invalid response",
+		"The response of the service contains no token; see the option api."},
 }
 
 // problemTypePrefix and the code make up the member type of the response (RFC 9457,
@@ -104,7 +104,7 @@ const problemTypePrefix = "https://github.com/caddy-huma/caddy-huma#"
 // Error is the error of one request.
 type Error struct {
 	Code       exchange.Code
-	Hint       string        // more specific than Detail; a constant text, so it holds nothing of the request; may be empty
+	Hint       string        // more specific than Detail; a constant text, so it contains no data of the request; may be empty
 	retryAfter time.Duration // the service's; 0: unknown
 	challenge  string        // the value of WWW-Authenticate in a 401; empty: the constant challenge
 
@@ -120,31 +120,31 @@ func Of(err error) Error {
 	)
 	switch {
 	case errors.As(err, &rejected):
-		f := Error{Code: exchange.Code(rejected.Reason), Hint: rejected.Hint}
+		e := Error{Code: exchange.Code(rejected.Reason), Hint: rejected.Hint}
 		if rejected.IsInvalidToken() {
-			f.challenge = challengeInvalidToken
+			e.challenge = challengeInvalidToken
 		}
-		return f
+		return e
 	case errors.Is(err, exchange.ErrUserOverloaded):
-		return Error{Code: exchange.CodeOverloaded, retryAfter: time.Second, Hint: "they are of this user alone"}
+		return Error{Code: exchange.CodeOverloaded, retryAfter: time.Second, Hint: "too many concurrent exchanges for one user"}
 	case errors.As(err, &failed):
 		return Error{Code: failed.Code, retryAfter: failed.RetryAfter}
 	}
 	return Error{Code: exchange.CodeUnavailable}
 }
 
-// Error implements error, for handle_errors and Caddy's error log. The text holds nothing
-// of the request and nothing of the service's response.
-func (f Error) Error() string {
-	return string(f.Code) + ": " + cmp.Or(f.Hint, f.Detail)
+// Error implements error, for handle_errors and Caddy's error log. The text contains no
+// data of the request or of the service's response.
+func (e Error) Error() string {
+	return string(e.Code) + ": " + cmp.Or(e.Hint, e.Detail)
 }
 
 // JSON returns the body of the response: a problem details object (RFC 9457, section 3)
 // with the extension member code. The Kind must be set.
-func (f Error) JSON() []byte {
-	detail := f.Detail
-	if f.Hint != "" && f.Status != http.StatusUnauthorized { // the hint of a 401 is for the operator only: see the log
-		detail += " (" + f.Hint + ")"
+func (e Error) JSON() []byte {
+	detail := e.Detail
+	if e.Hint != "" && e.Status != http.StatusUnauthorized { // the hint of a 401 is for the operator only: see the log
+		detail += " (" + e.Hint + ")"
 	}
 	b, _ := json.Marshal(struct {
 		Type   string        `json:"type"`
@@ -152,7 +152,7 @@ func (f Error) JSON() []byte {
 		Status int           `json:"status"`
 		Detail string        `json:"detail"`
 		Code   exchange.Code `json:"code"`
-	}{problemTypePrefix + string(f.Code), f.title, f.Status, detail, f.Code}) // strings and an int: cannot fail
+	}{problemTypePrefix + string(e.Code), e.title, e.Status, detail, e.Code}) // strings and an int: cannot fail
 	return b
 }
 
@@ -181,13 +181,13 @@ const (
 // SetHeaders sets the headers that depend on the error: Retry-After in a 503, and
 // WWW-Authenticate in a 401. It does not set the headers that all responses have. The
 // Kind must be set.
-func (f Error) SetHeaders(h http.Header) {
-	if f.Status == http.StatusServiceUnavailable {
-		after := min(max(cmp.Or(f.retryAfter, defaultRetryAfter), minRetryAfter), maxRetryAfter)
+func (e Error) SetHeaders(h http.Header) {
+	if e.Status == http.StatusServiceUnavailable {
+		after := min(max(cmp.Or(e.retryAfter, defaultRetryAfter), minRetryAfter), maxRetryAfter)
 		seconds := (after + time.Second - 1) / time.Second // round up: the service is not ready before
 		h.Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
-	if f.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", cmp.Or(f.challenge, challenge))
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", cmp.Or(e.challenge, challenge))
 	}
 }

@@ -35,11 +35,11 @@ func TestHeaders(t *testing.T) {
 		{"rounded up", unavailable(2001 * time.Millisecond), 503, "3", ""},
 		{"an hour", unavailable(time.Hour), 503, "60", ""},
 		{"within an error", fmt.Errorf("x: %w", unavailable(2*time.Second)), 503, "2", ""},
-		{"one user's", exchange.ErrUserOverloaded, 503, "1", ""},
+		{"per user", exchange.ErrUserOverloaded, 503, "1", ""},
 		{"an unknown error", errors.New("x"), 503, "5", ""},
 		{"a timeout", &exchange.Error{Code: exchange.CodeTimeout}, 504, "", ""},
 		{"refused", &exchange.Error{Code: exchange.CodeRefused}, 403, "", ""},
-		{"not signed in", &identity.Rejection{Reason: identity.ReasonMissing}, 401, "", "Bearer"},
+		{"unauthenticated", &identity.Rejection{Reason: identity.ReasonMissing}, 401, "", "Bearer"},
 	} {
 		f, h := of(c.err), make(http.Header)
 		f.SetHeaders(h)

@@ -142,7 +142,7 @@ func TestEndless(t *testing.T) {
 			}), timeout(150*time.Millisecond))
 			start := time.Now()
 			if tt.want == "" {
-				wantRejection(t, c, t.Context(), withCredentials(), identity.ErrForbidden)
+				wantRejection(t, c, t.Context(), withCredentials(), map[int]*identity.Rejection{401: identity.ErrUnauthenticated, 403: identity.ErrForbidden}[tt.status])
 			} else {
 				wantError(t, c, r, tt.want)
 			}
