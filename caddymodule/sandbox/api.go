@@ -7,39 +7,38 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// What a Server is made of, and what it tells.
+// The types of the configuration and of the state of a Server.
 type (
-	// Config says which project a Server plays, which credentials it accepts
-	// and how it responds. The zero value is a working sandbox.
+	// Config is the configuration of a Server: the credentials that it accepts and how
+	// it responds. The zero value is valid.
 	Config = config.Config
 
-	// Signature says how calls of the Integration API have to be signed.
+	// Signature defines how clients sign calls of the Integration API.
 	Signature = config.Signature
 
-	// HumanAPI says which clients of Human API Connect are accepted, and how
-	// they are responded to.
+	// HumanAPI is the configuration of Human API Connect.
 	HumanAPI = config.HumanAPI
 
-	// Fault makes calls go wrong.
+	// Fault is a fault that is injected into calls.
 	Fault = service.Fault
 
-	// Call is one call of an operation.
+	// Call is the log entry of one call.
 	Call = service.Call
 
-	// CallLog is what a Server has seen since its start or the last reset.
+	// CallLog is the log of all calls since the start or the last reset, with counters.
 	CallLog = service.CallLog
 
-	// User is an account of Huma's half.
+	// User is a user of Huma.
 	User = huma.User
 
-	// HumanUser is a user of Human API's half.
+	// HumanUser is a user of Human API.
 	HumanUser = humanapi.User
 
-	// Connection changes a user of Human API's half.
+	// Connection is a change of a user of Human API.
 	Connection = humanapi.Connection
 )
 
-// Names of operations, as calls are counted and faults are aimed.
+// The operations of Huma, as in Call.Op and Fault.Op.
 const (
 	OpSignIn  = service.OpSignIn
 	OpSignUp  = service.OpSignUp
@@ -47,24 +46,26 @@ const (
 	OpRefresh = service.OpRefresh
 	OpSignOut = service.OpSignOut
 
-	// Human API's: the two kinds of token, and what asks for neither of them.
+	// The operations of Human API: requests for the two token types, and requests for
+	// any other type.
 	OpSession = service.OpSession
 	OpID      = service.OpID
 	OpConnect = service.OpConnect
 )
 
-// Values of Fault.Reset.
+// The values of Fault.Reset.
 const (
 	// ResetBefore resets the connection before the call is processed.
 	ResetBefore = service.ResetBefore
-	// ResetAfter processes the call, then resets the connection.
+	// ResetAfter resets the connection after the call is processed.
 	ResetAfter = service.ResetAfter
 )
 
-// What is wrong with a Connection.
+// The errors of Server.Connect.
 var (
-	// ErrNoSuchUser says that nobody has this id.
+	// ErrNoSuchUser means that the user does not exist.
 	ErrNoSuchUser = humanapi.ErrNoSuchUser
-	// ErrAmbiguousClient says that a client id is needed.
+	// ErrAmbiguousClient means that several clients have a user with this id, so the
+	// client id is required.
 	ErrAmbiguousClient = humanapi.ErrAmbiguousClient
 )

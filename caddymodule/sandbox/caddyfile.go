@@ -18,6 +18,7 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("huma_sandbox", httpcaddyfile.Before, "respond")
 }
 
+// parseCaddyfile parses the directive huma_sandbox.
 func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	handler := new(Handler)
 	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
@@ -26,10 +27,11 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	return handler, nil
 }
 
-// parseOption reads the arguments (and the block) of one option.
+// parseOption parses the arguments, and the block if there is one, of an option. The
+// name of the option is the current token of d.
 type parseOption func(h *Handler, d *caddyfile.Dispenser) error
 
-// options are the subdirectives of huma_sandbox.
+// options are the options of huma_sandbox.
 var options = map[string]parseOption{
 	"name":                   text(func(h *Handler) *string { return &h.Name }),
 	"prefix":                 text(func(h *Handler) *string { return &h.Prefix }),
@@ -38,7 +40,7 @@ var options = map[string]parseOption{
 	"secret":                 text(func(h *Handler) *string { return &h.Secret }),
 	"auth_token_lifetime":    duration(func(h *Handler) *caddy.Duration { return &h.AuthTokenLifetime }, time.Second),
 	"refresh_token_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.RefreshTokenLifetime }, time.Second),
-	"max_clock_skew":         duration(func(h *Handler) *caddy.Duration { return &h.MaxClockSkew }, 1),
+	"max_clock_skew":         duration(func(h *Handler) *caddy.Duration { return &h.MaxClockSkew }, 0),
 	"sign_up_without_token":  flag(func(h *Handler) *bool { return &h.SignUpWithoutToken }),
 	"lifetimes_as_strings":   flag(func(h *Handler) *bool { return &h.LifetimesAsStrings }),
 	"client_id":              parseClientID,
@@ -47,7 +49,7 @@ var options = map[string]parseOption{
 	"user":                   parseUser,
 }
 
-// signatureOptions are the subdirectives of signature.
+// signatureOptions are the options in the block of signature.
 var signatureOptions = map[string]parseOption{
 	"encoding":         choice(func(h *Handler) *string { return &h.Signature.Encoding }, config.Encodings),
 	"payload":          text(func(h *Handler) *string { return &h.Signature.Payload }),
@@ -56,7 +58,7 @@ var signatureOptions = map[string]parseOption{
 	"timestamp_header": text(func(h *Handler) *string { return &h.Signature.TimestampHeader }),
 }
 
-// humanAPIOptions are the subdirectives of human_api.
+// humanAPIOptions are the options in the block of human_api.
 var humanAPIOptions = map[string]parseOption{
 	"client":           parseHumanClient,
 	"session_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.HumanAPI.SessionLifetime }, time.Second),
@@ -64,14 +66,14 @@ var humanAPIOptions = map[string]parseOption{
 	"extra_scopes":     parseExtraScopes,
 }
 
-// repeatable options may stand in a block more than once.
+// repeatable are the options that may be repeated in a block.
 var repeatable = []string{"client_id", "user", "client"}
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
 //
 //	huma_sandbox [<matcher>] {
-//		name <name>                              # of the state; default: default
-//		prefix <path>                            # in front of the APIs' endpoints; default: none
+//		name <name>                              # name of the state; default: default
+//		prefix <path>                            # path prefix of the APIs; default: none
 //		project_id <id>                          # default: p1
 //		deployment_id <id>                       # default: d1
 //		client_id ios|android|web <id>           # repeatable; default: c1, c2, c3
@@ -80,44 +82,44 @@ var repeatable = []string{"client_id", "user", "client"}
 //			encoding hex|base64|base64url        # default: hex
 //			payload <template>                   # default: {sig.body}
 //			header_name <name>                   # default: signature
-//			id <id>                              # of the Hawk caller; default: sandbox
+//			id <id>                              # Hawk id of the client; default: sandbox
 //			timestamp_header <name>              # default: X-Timestamp
 //		}
 //		auth_token_lifetime <duration>           # default: 15m
 //		refresh_token_lifetime <duration>        # default: 45d
 //		max_clock_skew <duration>                # default: 1m
-//		user <email...>                          # registered from the start; repeatable
-//		sign_up_without_token                    # the older sign-up, answers only the uid
-//		lifetimes_as_strings                     # the older answers; Human API's too
+//		user <email...>                          # existing users; repeatable
+//		sign_up_without_token                    # older API: sign-up returns only the uid
+//		lifetimes_as_strings                     # older APIs: lifetimes are strings
 //		human_api {
 //			client <client_id> <client_secret>   # repeatable; default: hapi1 sandbox-secret
 //			session_lifetime <duration>          # default: 1h
 //			id_lifetime <duration>               # default: 24h
-//			extra_scopes <scope...>              # that may be asked for; default: any
+//			extra_scopes <scope...>              # allowed in requests; default: any
 //		}
 //	}
 //
-// Without a block everything has its default. The directive runs before
-// respond, so no order has to be given.
+// Without a block, all options have their defaults. The directive is ordered before
+// respond.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the directive's name
+	d.Next() // consume the directive name
 	if d.NextArg() {
 		return d.ArgErr()
 	}
 	return parseBlock(h, d, options)
 }
 
-// parseBlock reads a block by a table of its options.
+// parseBlock parses a block whose options are those of table.
 func parseBlock(h *Handler, d *caddyfile.Dispenser, table map[string]parseOption) error {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
 		parse, known := table[name]
 		if !known {
-			return d.Errf("unknown option %q", name)
+			return d.Errf("unrecognized option '%s'", name)
 		}
 		if seen[name] && !slices.Contains(repeatable, name) {
-			return d.Errf("option %s is repeated", name)
+			return d.Errf("duplicate option '%s'", name)
 		}
 		seen[name] = true
 		if err := parse(h, d); err != nil {
@@ -127,19 +129,21 @@ func parseBlock(h *Handler, d *caddyfile.Dispenser, table map[string]parseOption
 	return nil
 }
 
-// oneArg reads exactly one argument that is not empty.
+// oneArg returns the only argument of an option. No argument, more than one, and an
+// empty one are errors.
 func oneArg(d *caddyfile.Dispenser) (string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
 	if len(args) != 1 {
-		return "", d.Errf("%s takes one value, not %d", name, len(args))
+		return "", d.Errf("option '%s' takes one value, not %d", name, len(args))
 	}
 	if args[0] == "" {
-		return "", d.Errf("%s: the value is empty", name)
+		return "", d.Errf("option '%s' must not be empty", name)
 	}
 	return args[0], nil
 }
 
+// text returns the parser of an option with one string.
 func text(field func(*Handler) *string) parseOption {
 	return func(h *Handler, d *caddyfile.Dispenser) (err error) {
 		*field(h), err = oneArg(d)
@@ -147,6 +151,7 @@ func text(field func(*Handler) *string) parseOption {
 	}
 }
 
+// choice returns the parser of an option with one of the given values.
 func choice(field func(*Handler) *string, values []string) parseOption {
 	return func(h *Handler, d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -159,14 +164,16 @@ func choice(field func(*Handler) *string, values []string) parseOption {
 	}
 }
 
+// oneOf returns an error unless value is one of the given values.
 func oneOf(d *caddyfile.Dispenser, name, value string, values []string) error {
 	if slices.Contains(values, value) {
 		return nil
 	}
-	return d.Errf("%s: %q is not one of %s", name, value, strings.Join(values, ", "))
+	return d.Errf("option '%s': unknown value '%s'; use one of %s", name, value, strings.Join(values, ", "))
 }
 
-func duration(field func(*Handler) *caddy.Duration, least time.Duration) parseOption {
+// duration returns the parser of an option with a positive duration of at least minimum.
+func duration(field func(*Handler) *caddy.Duration, minimum time.Duration) parseOption {
 	return func(h *Handler, d *caddyfile.Dispenser) error {
 		name := d.Val()
 		value, err := oneArg(d)
@@ -175,21 +182,25 @@ func duration(field func(*Handler) *caddy.Duration, least time.Duration) parseOp
 		}
 		parsed, err := caddy.ParseDuration(value)
 		if err != nil {
-			return d.Errf("%s: %q is not a duration", name, value)
+			return d.Errf("option '%s' must be a duration such as 10s or 1m, not '%s'", name, value)
 		}
-		if parsed < least {
-			return d.Errf("%s: %s is too short", name, value)
+		if parsed <= 0 {
+			return d.Errf("option '%s' must be positive, not %s", name, value)
+		}
+		if parsed < minimum {
+			return d.Errf("option '%s' must be at least %s, not %s", name, minimum, value)
 		}
 		*field(h) = caddy.Duration(parsed)
 		return nil
 	}
 }
 
+// flag returns the parser of an option without arguments.
 func flag(field func(*Handler) *bool) parseOption {
 	return func(h *Handler, d *caddyfile.Dispenser) error {
 		name := d.Val()
 		if d.NextArg() {
-			return d.Errf("%s takes no value", name)
+			return d.Errf("option '%s' takes no value", name)
 		}
 		*field(h) = true
 		return nil
@@ -199,29 +210,29 @@ func flag(field func(*Handler) *bool) parseOption {
 func parseClientID(h *Handler, d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
-		return d.Errf("client_id takes a kind and an id, not %d values", len(args))
+		return d.Errf("option 'client_id' takes a client type and an id, not %d values", len(args))
 	}
-	kind, id := args[0], args[1]
-	if err := oneOf(d, "client_id", kind, config.ClientTypes); err != nil {
+	clientType, id := args[0], args[1]
+	if err := oneOf(d, "client_id", clientType, config.ClientTypes); err != nil {
 		return err
 	}
 	if id == "" {
-		return d.Errf("client_id %s: the id is empty", kind)
+		return d.Errf("option 'client_id': the id of %s must not be empty", clientType)
 	}
-	if _, twice := h.ClientIDs[kind]; twice {
-		return d.Errf("client_id %s is repeated", kind)
+	if _, found := h.ClientIDs[clientType]; found {
+		return d.Errf("option 'client_id': duplicate client type '%s'", clientType)
 	}
 	if h.ClientIDs == nil {
 		h.ClientIDs = make(map[string]string)
 	}
-	h.ClientIDs[kind] = id
+	h.ClientIDs[clientType] = id
 	return nil
 }
 
 func parseUser(h *Handler, d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) == 0 {
-		return d.Err("user takes at least one e-mail address")
+		return d.Err("option 'user' takes at least one email address")
 	}
 	h.Users = append(h.Users, args...)
 	return nil
@@ -241,7 +252,7 @@ func parseSignature(h *Handler, d *caddyfile.Dispenser) error {
 
 func parseHumanAPI(h *Handler, d *caddyfile.Dispenser) error {
 	if d.NextArg() {
-		return d.Err("human_api takes a block and no value")
+		return d.Err("option 'human_api' takes a block, not a value")
 	}
 	h.HumanAPI = new(HumanAPI)
 	return parseBlock(h, d, humanAPIOptions)
@@ -250,14 +261,14 @@ func parseHumanAPI(h *Handler, d *caddyfile.Dispenser) error {
 func parseHumanClient(h *Handler, d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
-		return d.Errf("client takes a client id and its secret, not %d values", len(args))
+		return d.Errf("option 'client' takes a client id and a secret, not %d values", len(args))
 	}
 	id, secret := args[0], args[1]
 	if id == "" || secret == "" {
-		return d.Err("client: the id or the secret is empty")
+		return d.Err("option 'client': the client id and the secret must not be empty")
 	}
-	if _, twice := h.HumanAPI.Clients[id]; twice {
-		return d.Errf("client %s is repeated", id)
+	if _, found := h.HumanAPI.Clients[id]; found {
+		return d.Errf("option 'client': duplicate client id '%s'", id)
 	}
 	if h.HumanAPI.Clients == nil {
 		h.HumanAPI.Clients = make(map[string]string)
@@ -269,7 +280,7 @@ func parseHumanClient(h *Handler, d *caddyfile.Dispenser) error {
 func parseExtraScopes(h *Handler, d *caddyfile.Dispenser) error {
 	scopes := d.RemainingArgs()
 	if len(scopes) == 0 || slices.Contains(scopes, "") {
-		return d.Err("extra_scopes takes at least one scope, and none that is empty")
+		return d.Err("option 'extra_scopes' takes one or more scopes, which must not be empty")
 	}
 	h.HumanAPI.ExtraScopes = scopes
 	return nil

@@ -69,46 +69,46 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 	}
 }
 
-func TestWrongCaddyfiles(t *testing.T) {
+func TestInvalidCaddyfiles(t *testing.T) {
 	for _, test := range []struct{ option, problem string }{
-		{"projects p1", `unknown option "projects"`},
-		{"secret", "secret takes one value, not 0"},
-		{"secret a b", "secret takes one value, not 2"},
-		{`secret ""`, "secret: the value is empty"},
-		{"secret a\nsecret b", "option secret is repeated"},
-		{"name {\n}", "name takes one value"},
-		{"secret a {\n}", `unknown option "{"`},
-		{"client_id c1", "client_id takes a kind and an id"},
-		{"client_id tv c1", `client_id: "tv" is not one of ios, android, web`},
-		{`client_id ios ""`, "client_id ios: the id is empty"},
-		{"client_id ios a\nclient_id ios b", "client_id ios is repeated"},
-		{"user", "user takes at least one"},
-		{"auth_token_lifetime", "auth_token_lifetime takes one value"},
-		{"auth_token_lifetime 900", `auth_token_lifetime: "900" is not a duration`},
-		{"auth_token_lifetime 1parsec", "is not a duration"},
-		{"refresh_token_lifetime 1ms", "refresh_token_lifetime: 1ms is too short"},
-		{"max_clock_skew -1m", "max_clock_skew: -1m is too short"},
-		{"sign_up_without_token yes", "sign_up_without_token takes no value"},
-		{"lifetimes_as_strings\nlifetimes_as_strings", "option lifetimes_as_strings is repeated"},
-		{"signature", "signature takes one value"},
-		{"signature md5", `signature: "md5" is not one of`},
-		{"signature off\nsignature off", "option signature is repeated"},
-		{"signature hmac-sha256 {\nencoding base32\n}", `encoding: "base32" is not one of hex, base64, base64url`},
-		{"signature hmac-sha256 {\nsalt x\n}", `unknown option "salt"`},
-		{"signature hmac-sha256 {\nid a\nid b\n}", "option id is repeated"},
-		{"signature hmac-sha256 {\npayload\n}", "payload takes one value"},
-		{"human_api x", "human_api takes a block and no value"},
-		{"human_api {\n}\nhuman_api {\n}", "option human_api is repeated"},
-		{"human_api {\nsecret x\n}", `unknown option "secret"`},
-		{"human_api {\nclient a\n}", "client takes a client id and its secret, not 1 values"},
-		{"human_api {\nclient a \"\"\n}", "client: the id or the secret is empty"},
-		{"human_api {\nclient a 1\nclient a 2\n}", "client a is repeated"},
-		{"human_api {\nsession_lifetime 3600\n}", `session_lifetime: "3600" is not a duration`},
-		{"human_api {\nid_lifetime 1ms\n}", "id_lifetime: 1ms is too short"},
-		{"human_api {\nid_lifetime 1h\nid_lifetime 2h\n}", "option id_lifetime is repeated"},
-		{"human_api {\nextra_scopes\n}", "extra_scopes takes at least one scope"},
-		{"human_api {\nextra_scopes a\nextra_scopes b\n}", "option extra_scopes is repeated"},
-		{"client hapi1 s", `unknown option "client"`},
+		{"projects p1", "unrecognized option 'projects'"},
+		{"secret", "option 'secret' takes one value, not 0"},
+		{"secret a b", "option 'secret' takes one value, not 2"},
+		{`secret ""`, "option 'secret' must not be empty"},
+		{"secret a\nsecret b", "duplicate option 'secret'"},
+		{"name {\n}", "option 'name' takes one value"},
+		{"secret a {\n}", "unrecognized option '{'"},
+		{"client_id c1", "option 'client_id' takes a client type and an id"},
+		{"client_id tv c1", "option 'client_id': unknown value 'tv'; use one of ios, android, web"},
+		{`client_id ios ""`, "option 'client_id': the id of ios must not be empty"},
+		{"client_id ios a\nclient_id ios b", "option 'client_id': duplicate client type 'ios'"},
+		{"user", "option 'user' takes at least one"},
+		{"auth_token_lifetime", "option 'auth_token_lifetime' takes one value"},
+		{"auth_token_lifetime 900", "option 'auth_token_lifetime' must be a duration such as 10s or 1m, not '900'"},
+		{"auth_token_lifetime 1parsec", "must be a duration"},
+		{"refresh_token_lifetime 1ms", "option 'refresh_token_lifetime' must be at least 1s, not 1ms"},
+		{"max_clock_skew -1m", "option 'max_clock_skew' must be positive, not -1m"},
+		{"sign_up_without_token yes", "option 'sign_up_without_token' takes no value"},
+		{"lifetimes_as_strings\nlifetimes_as_strings", "duplicate option 'lifetimes_as_strings'"},
+		{"signature", "option 'signature' takes one value"},
+		{"signature md5", "option 'signature': unknown value 'md5'; use one of"},
+		{"signature off\nsignature off", "duplicate option 'signature'"},
+		{"signature hmac-sha256 {\nencoding base32\n}", "option 'encoding': unknown value 'base32'; use one of hex, base64, base64url"},
+		{"signature hmac-sha256 {\nsalt x\n}", "unrecognized option 'salt'"},
+		{"signature hmac-sha256 {\nid a\nid b\n}", "duplicate option 'id'"},
+		{"signature hmac-sha256 {\npayload\n}", "option 'payload' takes one value"},
+		{"human_api x", "option 'human_api' takes a block, not a value"},
+		{"human_api {\n}\nhuman_api {\n}", "duplicate option 'human_api'"},
+		{"human_api {\nsecret x\n}", "unrecognized option 'secret'"},
+		{"human_api {\nclient a\n}", "option 'client' takes a client id and a secret, not 1 values"},
+		{"human_api {\nclient a \"\"\n}", "option 'client': the client id and the secret must not be empty"},
+		{"human_api {\nclient a 1\nclient a 2\n}", "option 'client': duplicate client id 'a'"},
+		{"human_api {\nsession_lifetime 3600\n}", "option 'session_lifetime' must be a duration such as 10s or 1m, not '3600'"},
+		{"human_api {\nid_lifetime 1ms\n}", "option 'id_lifetime' must be at least 1s, not 1ms"},
+		{"human_api {\nid_lifetime 1h\nid_lifetime 2h\n}", "duplicate option 'id_lifetime'"},
+		{"human_api {\nextra_scopes\n}", "option 'extra_scopes' takes one or more scopes"},
+		{"human_api {\nextra_scopes a\nextra_scopes b\n}", "duplicate option 'extra_scopes'"},
+		{"client hapi1 s", "unrecognized option 'client'"},
 	} {
 		t.Run(test.option, func(t *testing.T) {
 			err := new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser("huma_sandbox {\n" + test.option + "\n}"))
@@ -122,7 +122,7 @@ func TestWrongCaddyfiles(t *testing.T) {
 	}
 	err := new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser("huma_sandbox x"))
 	if err == nil {
-		t.Error("an argument that is no matcher was taken")
+		t.Error("no error for an argument that is not a matcher")
 	}
 	err = new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser("huma_sandbox {\nsecret a\nnothing\n}"))
 	if err == nil || !strings.Contains(err.Error(), "Testfile:3") {
@@ -174,38 +174,38 @@ func TestPlaceholders(t *testing.T) {
 		t.Errorf("config: %+v", cfg.HumanAPI)
 	}
 	if sandboxtest.Compact(t, h) != before {
-		t.Error("the placeholders are gone from the handler's own JSON")
+		t.Error("config() changed the fields of the handler")
 	}
-	for _, wrong := range []string{"{env.SANDBOX_TEST_UNSET}", "{env.SANDBOX_TEST_EMPTY}", "{nothing}", "{file." + file + ".not}"} {
-		if _, err := (&Handler{Secret: wrong}).config(); err == nil || !strings.HasPrefix(err.Error(), "secret: ") {
-			t.Errorf("%s: %v", wrong, err)
+	for _, invalid := range []string{"{env.SANDBOX_TEST_UNSET}", "{env.SANDBOX_TEST_EMPTY}", "{nothing}", "{file." + file + ".not}"} {
+		if _, err := (&Handler{Secret: invalid}).config(); err == nil || !strings.HasPrefix(err.Error(), "secret: ") {
+			t.Errorf("%s: %v", invalid, err)
 		}
-		human := &HumanAPI{Clients: map[string]string{"hapi1": wrong}}
+		human := &HumanAPI{Clients: map[string]string{"hapi1": invalid}}
 		if _, err := (&Handler{HumanAPI: human}).config(); err == nil || !strings.HasPrefix(err.Error(), "human_api client hapi1: ") {
-			t.Errorf("%s: %v", wrong, err)
+			t.Errorf("%s: %v", invalid, err)
 		}
 	}
-	twice := &HumanAPI{Clients: map[string]string{"{env.SANDBOX_TEST_ID}": "1", "d9": "2"}}
-	if _, err := (&Handler{HumanAPI: twice}).config(); err == nil || !strings.Contains(err.Error(), "stands there twice") {
-		t.Errorf("a client twice: %v", err)
+	duplicate := &HumanAPI{Clients: map[string]string{"{env.SANDBOX_TEST_ID}": "1", "d9": "2"}}
+	if _, err := (&Handler{HumanAPI: duplicate}).config(); err == nil || !strings.Contains(err.Error(), "duplicate client id") {
+		t.Errorf("duplicate client: %v", err)
 	}
 }
 
 func TestHandlerReferencesState(t *testing.T) {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()
-	references := func() int { n, _ := states.References("held"); return n }
+	references := func() int { n, _ := states.References("shared"); return n }
 
-	wrong := &Handler{Name: "held", Prefix: "x"}
-	if err := wrong.Provision(ctx); err == nil {
-		t.Fatal("a wrong prefix was taken")
+	invalid := &Handler{Name: "shared", Prefix: "x"}
+	if err := invalid.Provision(ctx); err == nil {
+		t.Fatal("no error for an invalid prefix")
 	}
-	if err := wrong.Cleanup(); err != nil || references() != 0 {
+	if err := invalid.Cleanup(); err != nil || references() != 0 {
 		t.Errorf("%v, %d references", err, references())
 	}
 	var handlers []*Handler
 	for range 2 {
-		h := &Handler{Name: "held"}
+		h := &Handler{Name: "shared"}
 		if err := h.Provision(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -229,6 +229,6 @@ func TestHandlerReferencesState(t *testing.T) {
 func TestJSONIsStrict(t *testing.T) {
 	var h Handler
 	if err := caddy.StrictUnmarshalJSON(json.RawMessage(`{"secrets":"x"}`), &h); err == nil {
-		t.Error("an unknown member was taken")
+		t.Error("no error for an unknown field")
 	}
 }

@@ -26,109 +26,114 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "huma-sandbox",
 		Usage: "[--listen <address>] [--user <address>...] [--json]",
-		Short: "Plays Huma and Human API Connect, to try things out",
+		Short: "Runs a fake of Huma and of Human API Connect for development and tests",
 		Long: `
-Plays Huma's API and Human API Connect's, on one address of this machine, with the
-credentials that it prints: unknown users are refused, sign-up makes them, and
-signatures, headers and bodies are checked. At / there is a page that shows what is
-called, and under /_sandbox/ what goes wrong can be set.
+Runs a fake of Huma's Integration API and of Human API Connect on one local address,
+and prints the credentials that it accepts. Sign-in of an unknown user fails, sign-up
+creates the user, and signatures, headers and bodies are validated. The page at /
+shows the calls. Faults such as errors, delays and resets are set under /_sandbox/.
 
-Everybody who reaches it can read and change everything in it, so it listens on
-loopback addresses alone, unless --allow-remote says otherwise. It ends with Ctrl-C,
-and nothing of it is kept.
+Every client that can connect can read and change all data in the sandbox. Therefore
+it listens on loopback addresses only, unless --allow-remote is given. Stop it with
+Ctrl-C. All data is in memory and is lost then.
 
 Exit codes:
-  0  it was ended
-  1  it could not listen
+  0  stopped by a signal
+  1  cannot listen, or cannot print
   2  wrong usage`,
 		CobraFunc: configureCommand,
 	})
 }
 
-// configureCommand makes a command one that plays.
+// configureCommand sets the flags, the examples and the function of the command.
 func configureCommand(cmd *cobra.Command) {
 	cmd.Example = `  caddy huma-sandbox
   caddy huma-sandbox --listen 127.0.0.1:0 --user alice@clinic.example
   caddy huma-sandbox --json`
-	var p standalone
+	var s standalone
 	f := cmd.Flags()
-	f.StringVar(&p.listen, "listen", "127.0.0.1:9000", "Where to listen; with port 0 on one that is free")
-	f.StringArrayVar(&p.users, "user", nil, "The address of a user whom Huma knows; repeatable")
-	f.BoolVar(&p.allowRemote, "allow-remote", false, "Listen on an address that others may reach")
-	f.BoolVar(&p.json, "json", false, "Print JSON")
-	command.Runs(cmd, p.run)
+	f.StringVar(&s.listen, "listen", "127.0.0.1:9000", "The host:port to listen on; port 0 selects a free port")
+	f.StringArrayVar(&s.users, "user", nil, "The email address of an existing Huma user; repeatable")
+	f.BoolVar(&s.allowRemote, "allow-remote", false, "Allow a listen address that is not loopback")
+	f.BoolVar(&s.json, "json", false, "Print the credentials as JSON")
+	command.Runs(cmd, s.run)
 }
 
-// standalone is one run of the command.
+// standalone is the command huma-sandbox: a sandbox without a Caddy config. Its fields
+// are the flags.
 type standalone struct {
 	listen            string
 	users             []string
 	allowRemote, json bool
 }
 
-// How long requests may take that are running when it ends, and their headers to
-// arrive.
 const (
+	// shutdownTimeout is how long requests in progress may take after the command was
+	// stopped.
 	shutdownTimeout = 2 * time.Second
-	headerTimeout   = 10 * time.Second
+
+	// headerTimeout is how long a client may take to send the headers of a request.
+	headerTimeout = 10 * time.Second
 )
 
-func (p *standalone) run(ctx context.Context, out io.Writer) (int, error) {
+// run serves the sandbox until ctx is canceled or the process gets SIGINT or SIGTERM.
+func (s *standalone) run(ctx context.Context, out io.Writer) (int, error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cfg, err := config.Complete(Config{Users: p.users})
+	cfg, err := config.Complete(Config{Users: s.users})
 	if err != nil {
 		return command.Usage, err
 	}
-	if err := p.checkAddress(); err != nil {
+	if err := s.checkAddress(); err != nil {
 		return command.Usage, err
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", p.listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.listen)
 	if err != nil {
 		return command.Problem, err
 	}
 	srv := &http.Server{Handler: New(cfg), ReadHeaderTimeout: headerTimeout}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
-	if err := p.printBanner(out, cfg, l.Addr()); err != nil {
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	if err := s.printBanner(out, cfg, l.Addr()); err != nil {
 		_ = srv.Close()
 		return command.Problem, err
 	}
 	select {
-	case err := <-ended:
+	case err := <-served:
 		return command.Problem, err
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	if err := srv.Shutdown(ending); errors.Is(err, context.DeadlineExceeded) {
+	if err := srv.Shutdown(shutdownCtx); errors.Is(err, context.DeadlineExceeded) {
 		_ = srv.Close()
 	}
 	return command.OK, nil
 }
 
-// checkAddress refuses addresses that others may reach.
-func (p *standalone) checkAddress() error {
-	host, _, err := net.SplitHostPort(p.listen)
+// checkAddress rejects listen addresses that are not loopback, unless --allow-remote is
+// given.
+func (s *standalone) checkAddress() error {
+	host, _, err := net.SplitHostPort(s.listen)
 	if err != nil {
-		return command.UsageError("--listen: %q is not host:port", p.listen)
+		return command.UsageError("--listen: %q is not host:port", s.listen)
 	}
 	ip, err := netip.ParseAddr(host)
-	if p.allowRemote || host == "localhost" || err == nil && ip.IsLoopback() {
+	if s.allowRemote || host == "localhost" || err == nil && ip.IsLoopback() {
 		return nil
 	}
-	return command.UsageError("--listen: others may reach %q, and whoever reaches the sandbox can read and change everything in it: listen on 127.0.0.1, or write --allow-remote", p.listen)
+	return command.UsageError("--listen: %q is not a loopback address, and every client that connects can read and change all data in the sandbox; listen on 127.0.0.1, or add --allow-remote", s.listen)
 }
 
-// banner is what there is to know of a sandbox.
+// banner is what the command prints at the start: the URL and the credentials.
 type banner struct {
 	URL        string         `json:"url"`
 	Huma       humaAccess     `json:"huma_token"`
 	HumanAPI   humanAPIAccess `json:"human_api_token"`
-	ConfigFile configFile     `json:"huma_config"` // a huma-config.json
+	ConfigFile configFile     `json:"huma_config"`
 }
 
-// humaAccess are options of huma_token.
+// humaAccess are the options of huma_token that match the sandbox.
 type humaAccess struct {
 	API          string            `json:"api"`
 	ProjectID    string            `json:"project_id"`
@@ -137,14 +142,14 @@ type humaAccess struct {
 	Secret       string            `json:"secret"`
 }
 
-// humanAPIAccess are options of human_api_token.
+// humanAPIAccess are the options of human_api_token that match the sandbox.
 type humanAPIAccess struct {
 	API          string `json:"api"`
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
 }
 
-// configFile are the members of a huma-config.json.
+// configFile is the content of a huma-config.json that matches the sandbox.
 type configFile struct {
 	APIURL       string            `json:"apiUrl"`
 	ProjectID    string            `json:"projectId"`
@@ -153,39 +158,41 @@ type configFile struct {
 	Secret       string            `json:"secret"`
 }
 
-// String is the file in one line, for the text that is printed.
-func (m configFile) String() string {
-	b, _ := json.Marshal(m) // texts always have a JSON form
+// String returns the file as JSON in one line.
+func (c configFile) String() string {
+	b, _ := json.Marshal(c) // strings cannot fail to marshal
 	return string(b)
 }
 
-// printBanner tells how to use a sandbox that listens.
-func (p *standalone) printBanner(out io.Writer, cfg Config, at net.Addr) error {
-	address := at.(*net.TCPAddr).AddrPort()
+// printBanner prints the URL and the credentials of a sandbox that listens on addr, as
+// text or as JSON.
+func (s *standalone) printBanner(out io.Writer, cfg Config, addr net.Addr) error {
+	address := addr.(*net.TCPAddr).AddrPort()
 	host := address.String()
 	if address.Addr().IsUnspecified() {
 		host = fmt.Sprintf("localhost:%d", address.Port())
 	}
 	url := "http://" + host
-	i := banner{
+	b := banner{
 		URL:        url,
 		Huma:       humaAccess{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
 		ConfigFile: configFile{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
 	}
 	for id, secret := range cfg.HumanAPI.Clients {
-		i.HumanAPI = humanAPIAccess{url, id, secret} // without a config there is one
+		b.HumanAPI = humanAPIAccess{url, id, secret} // the default config has one client
 	}
-	if p.json {
+	if s.json {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(i)
+		return enc.Encode(b)
 	}
-	return bannerTemplate.Execute(out, i)
+	return bannerTemplate.Execute(out, b)
 }
 
-var bannerTemplate = template.Must(template.New("").Parse(`Huma and Human API Connect are played at {{.URL}}, where a page shows what is called.
+var bannerTemplate = template.Must(template.New("").Parse(`Sandbox of Huma and Human API Connect at {{.URL}}
+Open this URL in a browser to see the calls.
 
-In a Caddyfile, beside who is asking:
+Options for a Caddyfile, in addition to the options that identify the user:
 
 	huma_token {
 		api {{.Huma.API}}
@@ -202,13 +209,13 @@ In a Caddyfile, beside who is asking:
 		client_secret {{.HumanAPI.ClientSecret}}
 	}
 
-As a huma-config.json, for caddy huma token --config-file:
+Content of a huma-config.json, for caddy huma token --config-file:
 
-	{{.File}}
+	{{.ConfigFile}}
 
-What goes wrong can be set:
+To inject a fault:
 
 	curl -X PUT {{.URL}}/_sandbox/faults -d '[{"op":"signup","reset":"after","times":1}]'
 
-Ctrl-C ends it; nothing of it is kept.
+Press Ctrl-C to stop the sandbox; all data is lost then.
 `))

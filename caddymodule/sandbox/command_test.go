@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// newCommand is the command with arguments.
+// newCommand returns the command huma-sandbox with arguments.
 func newCommand(out io.Writer, args ...string) *cobra.Command {
 	cmd := &cobra.Command{Use: "huma-sandbox", SilenceErrors: true, SilenceUsage: true}
 	configureCommand(cmd)
@@ -27,7 +27,7 @@ func newCommand(out io.Writer, args ...string) *cobra.Command {
 	return cmd
 }
 
-// runningCommand is a sandbox that the command runs.
+// runningCommand is the command huma-sandbox that runs in a goroutine.
 type runningCommand struct {
 	t      *testing.T
 	out    *io.PipeReader
@@ -35,90 +35,92 @@ type runningCommand struct {
 	done   chan error
 }
 
+// runCommand starts the command with arguments. It is canceled when the test ends.
 func runCommand(t *testing.T, args ...string) *runningCommand {
 	t.Helper()
-	ctx, end := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
-	p := &runningCommand{t, r, end, make(chan error, 1)}
+	c := &runningCommand{t, r, cancel, make(chan error, 1)}
 	cmd := newCommand(w, args...)
-	go func() { p.done <- cmd.ExecuteContext(ctx) }()
+	go func() { c.done <- cmd.ExecuteContext(ctx) }()
 	t.Cleanup(func() {
-		end()
+		cancel()
 		_ = r.Close()
 	})
-	return p
+	return c
 }
 
-// stop ends the command, as Ctrl-C does, and returns what it ends with.
-func (p *runningCommand) stop() error {
-	p.t.Helper()
-	p.cancel()
+// stop cancels the command, as Ctrl-C does, and returns its error.
+func (c *runningCommand) stop() error {
+	c.t.Helper()
+	c.cancel()
 	select {
-	case err := <-p.done:
+	case err := <-c.done:
 		return err
 	case <-time.After(10 * time.Second):
-		p.t.Fatal("the command does not end")
+		c.t.Fatal("the command does not return")
 		return nil
 	}
 }
 
-// TestCommandPlays: what is printed is enough to use it, until it is ended.
+// TestCommandServes: the printed credentials work until the command is stopped.
 func TestCommandServes(t *testing.T) {
-	p := runCommand(t, "--listen", "127.0.0.1:0", "--user", "alice@example.com", "--json")
-	var i banner
-	if err := json.NewDecoder(p.out).Decode(&i); err != nil {
+	cmd := runCommand(t, "--listen", "127.0.0.1:0", "--user", "alice@example.com", "--json")
+	var b banner
+	if err := json.NewDecoder(cmd.out).Decode(&b); err != nil {
 		t.Fatal(err)
 	}
-	if i.Huma.API != i.URL || i.ConfigFile.APIURL != i.URL || i.HumanAPI.API != i.URL || i.ConfigFile.Clients["ios"] != "c1" || i.HumanAPI.ClientID != "hapi1" {
-		t.Errorf("%+v", i)
+	if b.Huma.API != b.URL || b.ConfigFile.APIURL != b.URL || b.HumanAPI.API != b.URL || b.ConfigFile.Clients["ios"] != "c1" || b.HumanAPI.ClientID != "hapi1" {
+		t.Errorf("%+v", b)
 	}
-	c := sandboxtest.New(t, i.URL)
-	c.Secret = i.Huma.Secret
+	c := sandboxtest.New(t, b.URL)
+	c.Secret = b.Huma.Secret
 	for name, want := range map[string]int{"alice": http.StatusOK, "bob": http.StatusForbidden} {
 		if got := c.Post(sandboxtest.SignIn, strings.ReplaceAll(sandboxtest.AliceSignIn, "alice", name)); got.Status != want {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if err := p.stop(); err != nil {
+	if err := cmd.stop(); err != nil {
 		t.Error(err)
 	}
-	if conn, err := net.Dial("tcp", strings.TrimPrefix(i.URL, "http://")); err == nil {
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(b.URL, "http://")); err == nil {
 		_ = conn.Close()
-		t.Error("it still listens")
+		t.Error("still listening after the stop")
 	}
 }
 
-// TestCommandIntroduces: a person gets lines to copy.
+// TestCommandPrintsBanner: the text has Caddyfile options and commands to copy.
 func TestCommandPrintsBanner(t *testing.T) {
-	p := runCommand(t, "--listen", "localhost:0")
+	cmd := runCommand(t, "--listen", "localhost:0")
 	var text strings.Builder
-	for lines := bufio.NewScanner(p.out); !strings.Contains(text.String(), "nothing of it is kept"); {
+	for lines := bufio.NewScanner(cmd.out); !strings.Contains(text.String(), "Press Ctrl-C to stop"); {
 		if !lines.Scan() {
 			t.Fatal(lines.Err(), text.String())
 		}
 		text.WriteString(lines.Text() + "\n")
 	}
 	for _, part := range []string{
-		"played at http://127.0.0.1:", "huma_token {\n\t\tapi http://", "client_id ios c1\n", "client_secret sandbox-secret\n",
-		`{"apiUrl":"http://`, `"clients":{"android":"c2","ios":"c1","web":"c3"}`, "curl -X PUT http://", "Ctrl-C ends it",
+		"Sandbox of Huma and Human API Connect at http://127.0.0.1:", "huma_token {\n\t\tapi http://", "client_id ios c1\n", "client_secret sandbox-secret\n",
+		`{"apiUrl":"http://`, `"clients":{"android":"c2","ios":"c1","web":"c3"}`, "curl -X PUT http://",
 	} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("without %q:\n%s", part, text.String())
 		}
 	}
-	if err := p.stop(); err != nil {
+	if err := cmd.stop(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestCommandEndsWithCalls: a call that hangs keeps it for a moment, and no more.
+// TestCommandStopsDuringCalls: a call in progress delays the stop by at most the
+// shutdown timeout.
 func TestCommandStopsDuringCalls(t *testing.T) {
-	p := runCommand(t, "--listen", "127.0.0.1:0", "--json")
-	var i banner
-	if err := json.NewDecoder(p.out).Decode(&i); err != nil {
+	cmd := runCommand(t, "--listen", "127.0.0.1:0", "--json")
+	var b banner
+	if err := json.NewDecoder(cmd.out).Decode(&b); err != nil {
 		t.Fatal(err)
 	}
-	c := sandboxtest.New(t, i.URL)
+	c := sandboxtest.New(t, b.URL)
 	if got := c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"delay":"1h"}]`)); got.Status >= 300 {
 		t.Fatalf("%+v", got)
 	}
@@ -128,35 +130,37 @@ func TestCommandStopsDuringCalls(t *testing.T) {
 		_, err := c.Do(call)
 		hung <- err
 	}()
-	testutil.Eventually(t, 10*time.Second, "the call arrives", func() bool { return len(callsOf(c)) > 0 })
-	if err := p.stop(); err != nil {
+	testutil.Eventually(t, 10*time.Second, "the call is logged", func() bool { return len(callsOf(c)) > 0 })
+	if err := cmd.stop(); err != nil {
 		t.Error(err)
 	}
 	select {
 	case err := <-hung:
 		if err == nil {
-			t.Error("the call was answered")
+			t.Error("the call got a response")
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("the call goes on")
+		t.Error("the call did not return")
 	}
 }
 
+// callsOf returns the calls in the log of the sandbox.
 func callsOf(c *sandboxtest.Client) []Call {
 	var log CallLog
 	_ = json.Unmarshal([]byte(c.Send(c.Request(http.MethodGet, "/_sandbox/calls", "")).Text), &log)
 	return log.Calls
 }
 
-// TestCommandRefuses: it listens where nobody else can reach it, unless it is told.
+// TestCommandRejects: an address that is not loopback needs --allow-remote, and wrong
+// flags and addresses are errors.
 func TestCommandRejects(t *testing.T) {
 	taken := testutil.Listen(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // none of them plays
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // none of them starts to serve
 	defer cancel()
 	for args, part := range map[string]string{
-		"--listen 0.0.0.0:0":                "others may reach",
-		"--listen :0":                       "others may reach",
-		"--listen clinic.example:80":        "others may reach",
+		"--listen 0.0.0.0:0":                "is not a loopback address",
+		"--listen :0":                       "is not a loopback address",
+		"--listen clinic.example:80":        "is not a loopback address",
 		"--listen 127.0.0.1":                "is not host:port",
 		"--user alice":                      "user: address 1 is not of the form",
 		"--port 1":                          "unknown flag",
@@ -171,26 +175,27 @@ func TestCommandRejects(t *testing.T) {
 			t.Errorf("%s: %s", args, &out)
 		}
 	}
-	p := runCommand(t, "--listen", "0.0.0.0:0", "--allow-remote", "--json")
-	var i banner
-	if err := json.NewDecoder(p.out).Decode(&i); err != nil || !strings.HasPrefix(i.URL, "http://localhost:") {
-		t.Errorf("%+v %v", i, err)
+	cmd := runCommand(t, "--listen", "0.0.0.0:0", "--allow-remote", "--json")
+	var b banner
+	if err := json.NewDecoder(cmd.out).Decode(&b); err != nil || !strings.HasPrefix(b.URL, "http://localhost:") {
+		t.Errorf("%+v %v", b, err)
 	}
-	if err := p.stop(); err != nil {
+	if err := cmd.stop(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestCommandCannotPrint: nobody would know where it listens.
+// TestCommandCannotPrint: without its output the address is unknown, so the command
+// fails.
 func TestCommandCannotPrint(t *testing.T) {
-	p := runCommand(t, "--listen", "127.0.0.1:0")
-	_ = p.out.Close()
+	cmd := runCommand(t, "--listen", "127.0.0.1:0")
+	_ = cmd.out.Close()
 	select {
-	case err := <-p.done:
+	case err := <-cmd.done:
 		if err == nil {
-			t.Error("it says that it is well")
+			t.Error("no error")
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("it plays for nobody")
+		t.Error("the command did not return")
 	}
 }

@@ -48,15 +48,15 @@ func TestControlCalls(t *testing.T) {
 	}
 }
 
-// withoutSpaces makes what fmt puts spaces between comparable.
+// withoutSpaces removes spaces, which fmt.Sprint adds only between some operands.
 func withoutSpaces(s string) string { return strings.ReplaceAll(s, " ", "") }
 
 func TestControlUsersAndReset(t *testing.T) {
 	fake, c := start(t, Config{Users: []string{"root@example.com"}})
 	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, strings.Replace(sandboxtest.AliceSignIn, "alice", "root", 1)), 200, 0)
 	fake.AddUser("alice@example.com")
-	if again := fake.AddUser("ALICE@example.com"); again.Email != "alice@example.com" {
-		t.Errorf("added twice: %+v", again)
+	if existing := fake.AddUser("ALICE@example.com"); existing.Email != "alice@example.com" {
+		t.Errorf("added twice: %+v", existing)
 	}
 	users := sandboxtest.Decode[struct{ Users []User }](t, c.Get("/_sandbox/users")).Users
 	if len(users) != 2 || users[0].Email != "root@example.com" || users[1].Email != "alice@example.com" || len(users[0].UID) != 24 {
@@ -83,7 +83,7 @@ func TestControlFaults(t *testing.T) {
 	sandboxtest.Want(t, got, 200, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 429, 429)
 	if left := strings.TrimSpace(c.Get("/_sandbox/faults").Text); left != `[{"op":"signin","times":1,"status":429,"headers":{"Retry-After":["2"]}}]` {
-		t.Errorf("left: %s", left)
+		t.Errorf("remaining: %s", left)
 	}
 	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[]`)), 200, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
@@ -129,7 +129,7 @@ func TestConfigIsCopied(t *testing.T) {
 func TestNewPanics(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("New took a wrong configuration")
+			t.Error("New did not panic")
 		}
 	}()
 	New(Config{Prefix: "x"})
@@ -142,7 +142,7 @@ func TestUnknownPaths(t *testing.T) {
 	}
 }
 
-// TestOperationNames: a fault can be aimed at every operation, and at nothing else.
+// TestOperationNames: OperationNames are exactly the operations of the APIs.
 func TestOperationNames(t *testing.T) {
 	var names []string
 	for _, api := range New(Config{}).apis {

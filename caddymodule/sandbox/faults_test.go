@@ -78,7 +78,7 @@ func TestFaultStatus(t *testing.T) {
 	setFaults(t, fake,
 		Fault{Op: OpSignUp, Status: 503, Headers: http.Header{"Retry-After": {"1"}}, Times: 1},
 		Fault{Op: OpSignUp, Status: 403, Times: 1},
-		Fault{Op: OpSignUp, Status: 500, Body: "<h1>no</h1>", Headers: http.Header{"Content-Type": {"text/html"}, "Set-Cookie": {"a=b", "c=d"}}, Times: 1},
+		Fault{Op: OpSignUp, Status: 500, Body: "<h1>error</h1>", Headers: http.Header{"Content-Type": {"text/html"}, "Set-Cookie": {"a=b", "c=d"}}, Times: 1},
 		Fault{Op: OpSignUp, Body: `{}`, Times: 1},
 		Fault{Op: OpSignUp, Status: 200, Times: 1},
 		Fault{Op: OpSignUp, Status: 204, Times: 1},
@@ -90,19 +90,19 @@ func TestFaultStatus(t *testing.T) {
 	}
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 403, huma.CodeUserUnknown)
 	got = c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp)
-	if got.Status != 500 || got.Text != "<h1>no</h1>" || got.Header.Get("Content-Type") != "text/html" || len(got.Header.Values("Set-Cookie")) != 2 {
-		t.Errorf("answer: %+v", got)
+	if got.Status != 500 || got.Text != "<h1>error</h1>" || got.Header.Get("Content-Type") != "text/html" || len(got.Header.Values("Set-Cookie")) != 2 {
+		t.Errorf("response: %+v", got)
 	}
 	if got = c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp); got.Status != 201 || got.Text != "{}" {
-		t.Errorf("answer: %+v", got)
+		t.Errorf("response: %+v", got)
 	}
 	for _, status := range []int{200, 204} {
 		if got = c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp); got.Status != status || got.Text != "" {
-			t.Errorf("answer: %+v", got)
+			t.Errorf("response: %+v", got)
 		}
 	}
 	if len(fake.Users()) != 0 || len(fake.Faults()) != 0 {
-		t.Errorf("%d users, faults left: %s", len(fake.Users()), sandboxtest.Compact(t, fake.Faults()))
+		t.Errorf("%d users, remaining faults: %s", len(fake.Users()), sandboxtest.Compact(t, fake.Faults()))
 	}
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
 }
@@ -116,7 +116,7 @@ func TestFaultProcessed(t *testing.T) {
 	}
 	got := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
 	if got.Status != 202 || got.Member(t, "uid") != fake.Users()[0].UID {
-		t.Errorf("answer: %+v", got)
+		t.Errorf("response: %+v", got)
 	}
 	setFaults(t, fake, Fault{Headers: http.Header{"etag": {`"x"`}}})
 	got = c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
@@ -163,9 +163,9 @@ func TestFaultAppearAfterIsIndependentOfTheClient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, sandboxtest.AliceSignUp).WithContext(ctx)); err == nil {
-		t.Error("answered before the delay was over")
+		t.Error("response before the end of the delay")
 	}
-	testutil.Eventually(t, 2*time.Second, "the account appears", func() bool { return len(fake.Users()) > 0 })
+	testutil.Eventually(t, 2*time.Second, "the user is created", func() bool { return len(fake.Users()) > 0 })
 }
 
 func TestFaultDelay(t *testing.T) {
@@ -174,17 +174,17 @@ func TestFaultDelay(t *testing.T) {
 	begin := time.Now()
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
 	if d := time.Since(begin); d < 30*time.Millisecond {
-		t.Errorf("answered after %s", d)
+		t.Errorf("response after %s", d)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	bob := strings.Replace(sandboxtest.AliceSignUp, "alice", "bob", 1)
 	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, bob).WithContext(ctx)); err == nil {
-		t.Error("answered before the delay was over")
+		t.Error("response before the end of the delay")
 	}
-	testutil.Eventually(t, 2*time.Second, "the call ends, since the client left", func() bool { return fake.Calls().InFlight == 0 })
+	testutil.Eventually(t, 2*time.Second, "the call ends, since the client has disconnected", func() bool { return fake.Calls().InFlight == 0 })
 	if len(fake.Users()) != 1 {
-		t.Error("the call was processed although the client left")
+		t.Error("the call was processed although the client has disconnected")
 	}
 	if last := fake.Calls().Calls[1]; last.Status != 0 || last.Error == "" {
 		t.Errorf("log: %+v", last)
@@ -215,7 +215,7 @@ func TestFaultTruncateGarbageRedirect(t *testing.T) {
 		t.Errorf("redirect: %+v", got)
 	}
 	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("truncated by a byte: %v", err)
+		t.Errorf("truncated by one byte: %v", err)
 	}
 }
 
@@ -266,6 +266,6 @@ func TestFaultOrderAndTimes(t *testing.T) {
 		t.Errorf("statuses: %s", text)
 	}
 	if left := sandboxtest.Compact(t, fake.Faults()); left != `[{"status":503}]` {
-		t.Errorf("left: %s", left)
+		t.Errorf("remaining: %s", left)
 	}
 }

@@ -21,20 +21,20 @@ func init() {
 }
 
 // Handler is a fake of the Huma Integration API and of Human API Connect, for
-// development and tests. It answers every request itself: the APIs, a control
-// API under `/_sandbox/` and a page at `/`. Anybody who reaches it can read and
-// change everything in it: bind it to loopback.
+// development and tests. It handles all requests and never calls the next handler:
+// it serves the APIs, a control API under `/_sandbox/` and a web page at `/`. Every
+// client that can connect can read and change all data, so bind it to loopback.
 //
-// Users, calls and faults survive config reloads. All fields are optional, and
-// the placeholders `{env.*}` and `{file.*}` are replaced when the config is
-// loaded, except in `name`, `prefix` and `signature.payload`.
+// Users, calls and faults are kept when the config is reloaded. All fields are optional.
+// The placeholders `{env.*}` and `{file.*}` are replaced when the config is loaded,
+// except in `name`, `prefix` and `signature.payload`.
 type Handler struct {
-	// The name of the state: handlers of one name share users, calls and
+	// The name of the state. Handlers with the same name share users, calls and
 	// faults. Default: `default`.
 	Name string `json:"name,omitempty"`
 
-	// A path in front of the APIs' endpoints, such as `/huma`. The control API
-	// and the page stay where they are. Default: none.
+	// The path prefix of the APIs' endpoints, such as `/huma`. It does not apply to
+	// the control API and the web page. Default: none.
 	Prefix string `json:"prefix,omitempty"`
 
 	// The only accepted project id. Default: `p1`.
@@ -43,46 +43,47 @@ type Handler struct {
 	// The only accepted deployment id. Default: `d1`.
 	DeploymentID string `json:"deployment_id,omitempty"`
 
-	// The accepted client ids by kind: `ios`, `android`, `web`. If any is
-	// given, the others are not accepted.
+	// The accepted client ids by client type: `ios`, `android`, `web`. If it is set,
+	// it replaces all defaults.
 	// Default: ios `c1`, android `c2`, web `c3`.
 	ClientIDs map[string]string `json:"client_ids,omitempty"`
 
-	// The secret that keys the signature. Line breaks at its end are dropped.
+	// The key of the signature. Line breaks at the end are removed.
 	// Default: `sandbox-secret`.
 	Secret string `json:"secret,omitempty"`
 
-	// How calls have to be signed. Default: an HMAC-SHA256 of the body in hex.
+	// How clients sign their calls. Default: an HMAC-SHA256 of the body in hex.
 	Signature *Signature `json:"signature,omitempty"`
 
-	// Human API's half. Default: one client, `hapi1`, with the secret
-	// `sandbox-secret`.
+	// The configuration of Human API Connect. Default: one client, `hapi1`, with the
+	// secret `sandbox-secret`.
 	HumanAPI *HumanAPI `json:"human_api,omitempty"`
 
-	// How long an auth token is good for. Default: `15m`.
+	// The lifetime of an auth token, in whole seconds. Default: `15m`.
 	AuthTokenLifetime caddy.Duration `json:"auth_token_lifetime,omitempty"`
 
-	// How long a refresh token is good for. Default: `45d`.
+	// The lifetime of a refresh token, in whole seconds. Default: `45d`.
 	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
 
-	// How far a signed timestamp may be from the clock. Default: `1m`.
+	// The allowed difference between a signed timestamp and the clock, in both
+	// directions. Default: `1m`.
 	MaxClockSkew caddy.Duration `json:"max_clock_skew,omitempty"`
 
-	// E-mail addresses that are registered from the start.
+	// The email addresses of users that exist from the start and after a reset.
 	Users []string `json:"users,omitempty"`
 
-	// Plays the older sign-up, which answers without tokens.
+	// Emulates the older sign-up, whose response has only the uid and no tokens.
 	SignUpWithoutToken bool `json:"sign_up_without_token,omitempty"`
 
-	// Plays the older answers, in which lifetimes are strings: Huma's, and
-	// Human API's with them.
+	// Emulates the older responses, in which lifetimes are strings. It applies to Huma
+	// and to Human API.
 	LifetimesAsStrings bool `json:"lifetimes_as_strings,omitempty"`
 
 	server  *Server
-	poolKey string // set once a reference to the state is held
+	poolKey string // the key of the referenced state in states. Empty: none
 }
 
-// states holds the state of every name in use, across reloads.
+// states holds the states by name. They are kept when the config is reloaded.
 var states = caddy.NewUsagePool()
 
 // CaddyModule returns the Caddy module information.
@@ -93,8 +94,8 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision checks the configuration and joins the state of its name. It
-// changes nothing in there: the configuration may still be rejected.
+// Provision validates the configuration and takes a reference to the state with its
+// name. It does not change the state, since Caddy may still reject the config.
 func (h *Handler) Provision(caddy.Context) error {
 	cfg, err := h.config()
 	if err != nil {
@@ -107,18 +108,18 @@ func (h *Handler) Provision(caddy.Context) error {
 	if name == "" {
 		name = "default"
 	}
-	// The state is acquired last, so that nothing fails while it is held.
+	// Nothing after this can fail, so the reference is always released by Cleanup.
 	st, _, err := states.LoadOrNew(name, func() (caddy.Destructor, error) { return control.NewState(time.Now), nil })
 	if err != nil {
-		return fmt.Errorf("name: %w", err)
+		return fmt.Errorf("create state %q: %w", name, err)
 	}
 	h.poolKey = name
 	h.server = newServer(cfg, st.(*control.State))
 	return nil
 }
 
-// Cleanup leaves the state, if it was joined. Requests that are still running
-// keep their own hold of it.
+// Cleanup releases the reference to the state, if Provision took one. Requests in
+// progress can still use the state. Further calls do nothing.
 func (h *Handler) Cleanup() error {
 	if h.poolKey == "" {
 		return nil
@@ -129,14 +130,14 @@ func (h *Handler) Cleanup() error {
 	return err
 }
 
-// ServeHTTP serves the sandbox; the next handler is never called.
+// ServeHTTP serves the sandbox. It never calls the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	h.server.serve(w, r, requestTarget(r.Context(), r))
 	return nil
 }
 
-// requestTarget is what the client sent, whatever handle_path or rewrite made
-// of it since: that is what was signed.
+// requestTarget returns the request target as the client sent and signed it, before
+// handlers such as handle_path or rewrite changed it.
 func requestTarget(ctx context.Context, r *http.Request) string {
 	if original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.RequestURI != "" {
 		return original.RequestURI
@@ -144,7 +145,7 @@ func requestTarget(ctx context.Context, r *http.Request) string {
 	return r.RequestURI
 }
 
-// config replaces placeholders and makes the Server's configuration.
+// config returns the configuration of the Server, with placeholders replaced.
 func (h *Handler) config() (Config, error) {
 	cfg := Config{
 		ProjectID:            h.ProjectID,
@@ -180,9 +181,9 @@ func (h *Handler) config() (Config, error) {
 	}
 	if h.ClientIDs != nil {
 		cfg.ClientIDs = make(map[string]string, len(h.ClientIDs))
-		for kind, id := range h.ClientIDs {
-			errs = append(errs, replacePlaceholders("client_id "+kind, &id))
-			cfg.ClientIDs[kind] = id
+		for clientType, id := range h.ClientIDs {
+			errs = append(errs, replacePlaceholders("client_id "+clientType, &id))
+			cfg.ClientIDs[clientType] = id
 		}
 	}
 	var err error
@@ -190,9 +191,10 @@ func (h *Handler) config() (Config, error) {
 	return cfg, errors.Join(append(errs, err)...)
 }
 
-// replacePlaceholders replaces a value's placeholders, all of which must be
-// known and not empty: a sandbox that fell back to its default secret would
-// refuse every call without saying why.
+// replacePlaceholders replaces the placeholders in a value and removes line breaks at
+// its end. Unknown and empty placeholders are errors, since a sandbox with its default
+// secret instead would reject all calls without an obvious reason. An empty value is
+// not changed.
 func replacePlaceholders(option string, value *string) error {
 	if *value == "" {
 		return nil
@@ -203,13 +205,13 @@ func replacePlaceholders(option string, value *string) error {
 	}
 	replaced = strings.TrimRight(replaced, "\r\n")
 	if replaced == "" {
-		return fmt.Errorf("%s: its placeholder is empty", option)
+		return fmt.Errorf("%s: the value of the placeholder is empty", option)
 	}
 	*value = replaced
 	return nil
 }
 
-// expandHumanAPI is a copy in which placeholders are replaced.
+// expandHumanAPI returns a copy of h with placeholders replaced. Nil is the zero value.
 func expandHumanAPI(h *HumanAPI) (HumanAPI, error) {
 	if h == nil {
 		return HumanAPI{}, nil
@@ -226,8 +228,8 @@ func expandHumanAPI(h *HumanAPI) (HumanAPI, error) {
 	for id, secret := range h.Clients {
 		option := "human_api client " + id
 		errs = append(errs, replacePlaceholders(option, &id), replacePlaceholders(option, &secret))
-		if _, twice := expanded.Clients[id]; twice {
-			errs = append(errs, fmt.Errorf("%s: stands there twice", option))
+		if _, found := expanded.Clients[id]; found {
+			errs = append(errs, fmt.Errorf("%s: duplicate client id %q", option, id))
 		}
 		expanded.Clients[id] = secret
 	}

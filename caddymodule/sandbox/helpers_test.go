@@ -10,13 +10,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start serves a sandbox over TCP.
+// start serves a sandbox and returns it with a client.
 func start(t *testing.T, cfg Config) (*Server, *sandboxtest.Client) {
 	t.Helper()
 	fake := New(cfg)
 	return fake, sandboxtest.Serve(t, fake)
 }
 
+// setFaults is SetFaults that fails the test on an error.
 func setFaults(t *testing.T, fake *Server, faults ...Fault) {
 	t.Helper()
 	if err := fake.SetFaults(faults); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 )
 
-// serveHuman serves the sandbox in Caddy with the options given.
+// serveHuman serves the sandbox in Caddy with additional JSON options.
 func serveHuman(t *testing.T, options string) *sandboxtest.Client {
 	t.Helper()
 	c, load := serveCaddy(t)
@@ -21,24 +21,24 @@ func serveHuman(t *testing.T, options string) *sandboxtest.Client {
 	return c
 }
 
-func TestClientsHaveUsersOfTheirOwn(t *testing.T) {
+func TestUsersArePerClient(t *testing.T) {
 	c := serveHuman(t, `,"prefix":"/x","lifetimes_as_strings":true,"human_api":{"clients":{"a":"1","b":"2"},"session_lifetime":"30s","id_lifetime":"90s"}`)
-	ask := func(id, secret, kind string) sandboxtest.Response {
-		r := c.TokenRequest(strings.NewReplacer("hapi1", id, "sandbox-secret", secret).Replace(sandboxtest.TokenBody(kind, "u-1")))
+	token := func(id, secret, tokenType string) sandboxtest.Response {
+		r := c.TokenRequest(strings.NewReplacer("hapi1", id, "sandbox-secret", secret).Replace(sandboxtest.TokenBody(tokenType, "u-1")))
 		r.URL.Path = "/x" + sandboxtest.Connect
 		return c.Send(r)
 	}
-	a, b := ask("a", "1", "session"), ask("b", "2", "session")
+	a, b := token("a", "1", "session"), token("b", "2", "session")
 	if a.Member(t, "human_id") == b.Member(t, "human_id") || a.Member(t, "expires_in") != "30" {
 		t.Errorf("%s and %s", a.Text, b.Text)
 	}
-	sandboxtest.WantCode(t, ask("a", "2", "session"), 401, "INVALID_CLIENT_ID_OR_SECRET")
-	sandboxtest.WantCode(t, ask("hapi1", "sandbox-secret", "session"), 403, "INVALID_CLIENT_ID")
+	sandboxtest.WantCode(t, token("a", "2", "session"), 401, "INVALID_CLIENT_ID_OR_SECRET")
+	sandboxtest.WantCode(t, token("hapi1", "sandbox-secret", "session"), 403, "INVALID_CLIENT_ID")
 
 	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1"}`), 409, huma.CodeInvalidRequest)
 	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1","client_id":"b"}`), 200, 0)
-	sandboxtest.Want(t, ask("a", "1", "session"), 200, 0)
-	if id := ask("b", "2", "id"); id.Member(t, "id_token_expires_in") != "90" {
+	sandboxtest.Want(t, token("a", "1", "session"), 200, 0)
+	if id := token("b", "2", "id"); id.Member(t, "id_token_expires_in") != "90" {
 		t.Errorf("id: %s", id.Text)
 	}
 	if counts := sandboxtest.Compact(t, sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls")).ByClientUser); counts != `{"a":{"u-1":{"session":3}},"b":{"u-1":{"id":1,"session":1}},"hapi1":{"u-1":{"session":1}}}` {
@@ -46,11 +46,11 @@ func TestClientsHaveUsersOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestHumanServer(t *testing.T) {
+func TestHumanUsersOfServer(t *testing.T) {
 	fake, c := start(t, Config{HumanAPI: HumanAPI{SessionLifetime: caddy.Duration(time.Minute)}})
 	u := fake.AddHumanUser("hapi1", "u-1")
-	if again := fake.AddHumanUser("hapi1", "u-1"); again != u {
-		t.Errorf("%+v and %+v", u, again)
+	if existing := fake.AddHumanUser("hapi1", "u-1"); existing != u {
+		t.Errorf("%+v and %+v", u, existing)
 	}
 	if got := c.Token(sandboxtest.TokenBody("session", "u-1")); got.Member(t, "human_id") != u.HumanID || got.Member(t, "expires_in") != 60.0 {
 		t.Errorf("session: %s", got.Text)

@@ -14,7 +14,7 @@ func TestHumanCallsInTheLog(t *testing.T) {
 	c := serveHuman(t, "")
 	session := c.Token(sandboxtest.TokenBody("session", "u-1", `"client_user_email":"Alice@example.com","extra_scopes":["a","b"]`))
 	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1"}`), 200, 0)
-	refused := c.Token(sandboxtest.TokenBody("session", "u-1"))
+	rejected := c.Token(sandboxtest.TokenBody("session", "u-1"))
 	id := c.Token(sandboxtest.TokenBody("id", "u-1"))
 	wrong := c.Token(sandboxtest.TokenBody("access", "u-1"))
 	sandboxtest.Want(t, c.Token(`{"client_secret":"sandbox-secret"`), 400, 0)
@@ -44,7 +44,7 @@ func TestHumanCallsInTheLog(t *testing.T) {
 	if strings.Join(lines, "\n") != strings.Join(wanted, "\n") {
 		t.Errorf("calls:\n%s", strings.Join(lines, "\n"))
 	}
-	for i, got := range []sandboxtest.Response{session, refused, id, wrong} {
+	for i, got := range []sandboxtest.Response{session, rejected, id, wrong} {
 		if log.Calls[i].RequestID != got.Header.Get("X-Humanapi-Request-Id") {
 			t.Errorf("call %d: request id %q", i, log.Calls[i].RequestID)
 		}
@@ -99,9 +99,9 @@ func TestHumanUsersAndReset(t *testing.T) {
 		t.Errorf("log: %+v", log)
 	}
 	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-2")), 403, "UNKNOWN_CLIENT_USER_ID")
-	again := c.Token(sandboxtest.TokenBody("session", "u-2"))
-	if again.Status != 200 || again.Member(t, "human_id") == two.HumanID {
-		t.Errorf("session: %s", again.Text)
+	next := c.Token(sandboxtest.TokenBody("session", "u-2"))
+	if next.Status != 200 || next.Member(t, "human_id") == two.HumanID {
+		t.Errorf("session: %s", next.Text)
 	}
 }
 
@@ -121,25 +121,25 @@ func TestHumanStateSurvivesReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 401, "INVALID_CLIENT_ID_OR_SECRET")
-	ask := func(kind, user string) sandboxtest.Response {
-		return c.Token(strings.Replace(sandboxtest.TokenBody(kind, user), "sandbox-secret", "rotated", 1))
+	token := func(tokenType, user string) sandboxtest.Response {
+		return c.Token(strings.Replace(sandboxtest.TokenBody(tokenType, user), "sandbox-secret", "rotated", 1))
 	}
-	again := ask("session", "u-1")
-	if again.Status != 200 || again.Member(t, "human_id") != first.Member(t, "human_id") || again.Member(t, "expires_in") != 30.0 {
-		t.Errorf("session: %s", again.Text)
+	next := token("session", "u-1")
+	if next.Status != 200 || next.Member(t, "human_id") != first.Member(t, "human_id") || next.Member(t, "expires_in") != 30.0 {
+		t.Errorf("session: %s", next.Text)
 	}
-	sandboxtest.WantCode(t, ask("session", "u-2"), 403, "SESSION_TOKEN_GENERATION_NOT_ALLOWED")
-	sandboxtest.WantCode(t, ask("id", "u-2"), 401, "NOT_AUTHORIZED")
-	sandboxtest.Want(t, ask("id", "u-2"), 200, 0)
+	sandboxtest.WantCode(t, token("session", "u-2"), 403, "SESSION_TOKEN_GENERATION_NOT_ALLOWED")
+	sandboxtest.WantCode(t, token("id", "u-2"), 401, "NOT_AUTHORIZED")
+	sandboxtest.Want(t, token("id", "u-2"), 200, 0)
 	if counts := sandboxtest.Compact(t, sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls")).ByClientUser); counts != `{"hapi1":{"u-1":{"session":3},"u-2":{"id":3,"session":2}}}` {
 		t.Errorf("counts: %s", counts)
 	}
 
-	// A config that is refused changes nothing.
-	for _, wrong := range []string{`"clients":{}`, `"clients":{"hapi1":""}`, `"id_lifetime":"1ms"`, `"clients":{"hapi1":"{env.SANDBOX_TEST_UNSET}"}`, `"secrets":{}`} {
-		if err := load(route(`{"handler":"huma_sandbox","human_api":{` + wrong + `}}`)); err == nil {
-			t.Errorf("%s was taken", wrong)
+	// A rejected config changes nothing.
+	for _, invalid := range []string{`"clients":{}`, `"clients":{"hapi1":""}`, `"id_lifetime":"1ms"`, `"clients":{"hapi1":"{env.SANDBOX_TEST_UNSET}"}`, `"secrets":{}`} {
+		if err := load(route(`{"handler":"huma_sandbox","human_api":{` + invalid + `}}`)); err == nil {
+			t.Errorf("no error for %s", invalid)
 		}
 	}
-	sandboxtest.Want(t, ask("id", "u-2"), 200, 0)
+	sandboxtest.Want(t, token("id", "u-2"), 200, 0)
 }

@@ -19,8 +19,8 @@ func TestHumanFaultsByOperation(t *testing.T) {
 	c := serveHuman(t, "")
 	statuses := func() string {
 		var got []int
-		for _, kind := range []string{"session", "id", "access"} {
-			got = append(got, c.Token(sandboxtest.TokenBody(kind, "u-1")).Status)
+		for _, tokenType := range []string{"session", "id", "access"} {
+			got = append(got, c.Token(sandboxtest.TokenBody(tokenType, "u-1")).Status)
 		}
 		return sandboxtest.Compact(t, append(got, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn).Status))
 	}
@@ -50,19 +50,19 @@ func TestHumanFaultsByOperation(t *testing.T) {
 	}
 }
 
-// Each way to go wrong, once for each kind of token.
+// TestHumanFaultsOfEveryTokenType: each fault, for each token type.
 func TestHumanFaultsOfEveryTokenType(t *testing.T) {
-	for _, kind := range []string{"session", "id"} {
-		t.Run(kind, func(t *testing.T) {
+	for _, tokenType := range []string{"session", "id"} {
+		t.Run(tokenType, func(t *testing.T) {
 			c := serveHuman(t, "")
-			body := sandboxtest.TokenBody(kind, "u-1")
-			if kind == "id" {
+			body := sandboxtest.TokenBody(tokenType, "u-1")
+			if tokenType == "id" {
 				sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
 				sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1"}`), 200, 0)
 			}
 			once := func(fault string) (sandboxtest.Response, error) {
 				t.Helper()
-				c.SetFaults(fmt.Sprintf(`[{"op":%q,"times":1,%s}]`, kind, fault))
+				c.SetFaults(fmt.Sprintf(`[{"op":%q,"times":1,%s}]`, tokenType, fault))
 				return c.Do(c.TokenRequest(body))
 			}
 			users := func() int {
@@ -89,7 +89,7 @@ func TestHumanFaultsOfEveryTokenType(t *testing.T) {
 			if got, err = once(`"body":{"session_token":"","id_token":null}`); err != nil || got.Status != 200 || got.Text != `{"session_token":"","id_token":null}` {
 				t.Errorf("body: %v, %+v", err, got)
 			}
-			if got, err = once(`"size":100000,"delay":"1ms","gzip":false`); err != nil || len(got.Text) != 100000 || got.Member(t, kind+"_token") == nil {
+			if got, err = once(`"size":100000,"delay":"1ms","gzip":false`); err != nil || len(got.Text) != 100000 || got.Member(t, tokenType+"_token") == nil {
 				t.Errorf("size: %v, %d bytes", err, len(got.Text))
 			}
 			got, err = once(`"status":500,"processed":true,"headers":{"X-HumanAPI-Request-ID":"mine"}`)
@@ -104,15 +104,15 @@ func TestHumanFaultsOfEveryTokenType(t *testing.T) {
 func TestFaultCodes(t *testing.T) {
 	c := serveHuman(t, "")
 	for shape, body := range map[string]string{
-		"":           `{"errorCode":"INVALID_CLIENT_ID","message":"refused on demand"}`,
-		"errorCode":  `{"errorCode":"INVALID_CLIENT_ID","message":"refused on demand"}`,
-		"error_code": `{"error_code":"INVALID_CLIENT_ID","message":"refused on demand"}`,
-		"code":       `{"code":"INVALID_CLIENT_ID","message":"refused on demand"}`,
-		"error":      `{"error":"INVALID_CLIENT_ID","message":"refused on demand"}`,
+		"":           `{"errorCode":"INVALID_CLIENT_ID","message":"injected fault"}`,
+		"errorCode":  `{"errorCode":"INVALID_CLIENT_ID","message":"injected fault"}`,
+		"error_code": `{"error_code":"INVALID_CLIENT_ID","message":"injected fault"}`,
+		"code":       `{"code":"INVALID_CLIENT_ID","message":"injected fault"}`,
+		"error":      `{"error":"INVALID_CLIENT_ID","message":"injected fault"}`,
 		"message":    `{"message":"INVALID_CLIENT_ID"}`,
-		"type":       `{"message":"refused on demand","type":"INVALID_CLIENT_ID"}`,
-		"nested":     `{"error":{"code":"INVALID_CLIENT_ID","message":"refused on demand"}}`,
-		"text":       `{"message":"refused on demand (INVALID_CLIENT_ID): see the guide"}`,
+		"type":       `{"message":"injected fault","type":"INVALID_CLIENT_ID"}`,
+		"nested":     `{"error":{"code":"INVALID_CLIENT_ID","message":"injected fault"}}`,
+		"text":       `{"message":"injected fault (INVALID_CLIENT_ID): see the guide"}`,
 	} {
 		c.SetFaults(fmt.Sprintf(`[{"op":"session","code":"INVALID_CLIENT_ID","shape":%q,"status":418}]`, shape))
 		got := c.Token(sandboxtest.TokenBody("session", "u-1"))
@@ -121,10 +121,10 @@ func TestFaultCodes(t *testing.T) {
 		}
 		sandboxtest.WantRequestID(t, got)
 	}
-	for word, status := range humanapi.Codes.Status {
-		c.SetFaults(fmt.Sprintf(`[{"op":"connect","code":%q}]`, word))
-		for _, kind := range []string{"session", "id"} {
-			sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody(kind, "u-1")), status, word)
+	for code, status := range humanapi.Codes.Status {
+		c.SetFaults(fmt.Sprintf(`[{"op":"connect","code":%q}]`, code))
+		for _, tokenType := range []string{"session", "id"} {
+			sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody(tokenType, "u-1")), status, code)
 		}
 	}
 	if users := sandboxtest.Decode[struct{ HumanUsers []HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers; len(users) != 0 {
@@ -139,19 +139,19 @@ func TestFaultCodes(t *testing.T) {
 		t.Errorf("not processed: %+v", users)
 	}
 	if left := c.Get("/_sandbox/faults").Text; strings.TrimSpace(left) != processed {
-		t.Errorf("left: %s", left)
+		t.Errorf("remaining: %s", left)
 	}
 	for fault, problem := range map[string]string{
-		`{"op":"session","code":"INVALID_CLIENTID"}`:                                  `code: "INVALID_CLIENTID" is not one of CLIENT_TOKEN`,
-		`{"op":"session","code":"NOT_AUTHORIZED","shape":"code_error"}`:               `shape: "code_error" is not one of errorCode`,
-		`{"op":"session","shape":"text"}`:                                             "shape: goes with code",
-		`{"op":"signin","code":"NOT_AUTHORIZED"}`:                                     "code: only for session, id and connect",
-		`{"code":"NOT_AUTHORIZED"}`:                                                   "code: only for session, id and connect",
-		`{"op":"id","code":"NOT_AUTHORIZED","body":"x"}`:                              "code: not with body",
-		`{"op":"id","code":"NOT_AUTHORIZED","garbage":true}`:                          "only one of",
-		`{"op":"id","code":"NOT_AUTHORIZED","reset":"after"}`:                         "only one of",
+		`{"op":"session","code":"INVALID_CLIENTID"}`:                                  `code: unknown code "INVALID_CLIENTID"; use one of CLIENT_TOKEN`,
+		`{"op":"session","code":"NOT_AUTHORIZED","shape":"code_error"}`:               `shape: unknown shape "code_error"; use one of errorCode`,
+		`{"op":"session","shape":"text"}`:                                             "shape requires code",
+		`{"op":"signin","code":"NOT_AUTHORIZED"}`:                                     "code requires the operation session, id or connect",
+		`{"code":"NOT_AUTHORIZED"}`:                                                   "code requires the operation session, id or connect",
+		`{"op":"id","code":"NOT_AUTHORIZED","body":"x"}`:                              "code and body exclude each other",
+		`{"op":"id","code":"NOT_AUTHORIZED","garbage":true}`:                          "exclude each other",
+		`{"op":"id","code":"NOT_AUTHORIZED","reset":"after"}`:                         "exclude each other",
 		`{"op":"session","appear_after":"1s","code":"SESSION_TOKEN_NOT_ALLOWED_YET"}`: "code",
-		`{"op":"session","appear_after":"1s"}`:                                        "appear_after: only for signup",
+		`{"op":"session","appear_after":"1s"}`:                                        "appear_after requires the operation signup",
 	} {
 		got := c.Send(c.Request(http.MethodPut, "/_sandbox/faults", "["+fault+"]"))
 		sandboxtest.Want(t, got, 400, huma.CodeInvalidRequest)

@@ -18,8 +18,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// serveCaddy reserves a port on loopback and returns a client for it and the
-// function that loads a config with the given routes.
+// serveCaddy returns a client for a free loopback port, and a function that loads a Caddy
+// config that listens there with the given routes.
 func serveCaddy(t *testing.T) (*sandboxtest.Client, func(routes string) error) {
 	t.Helper()
 	address := testutil.FreeAddress(t)
@@ -50,24 +50,25 @@ func serveCaddy(t *testing.T) (*sandboxtest.Client, func(routes string) error) {
 	}
 }
 
-// awaitConfig waits until the loaded config alone serves: for a moment after a
-// reload, the old server goes on accepting connections on the same port.
+// awaitConfig waits until only the loaded config serves requests. Shortly after a reload,
+// the old server still accepts connections on the same port.
 func awaitConfig(t *testing.T, c *sandboxtest.Client, path string) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
-	for inARow := 0; inARow < 20; time.Sleep(time.Millisecond) {
+	for successes := 0; successes < 20; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the config does not serve")
+			t.Fatal("the loaded config does not serve requests")
 		}
 		c.HTTP.CloseIdleConnections()
 		if got, err := c.Do(c.Request(http.MethodGet, path, "")); err != nil || got.Status != 204 {
-			inARow = 0
+			successes = 0
 			continue
 		}
-		inARow++
+		successes++
 	}
 }
 
+// route returns a route with a handler.
 func route(handler string) string { return `{"handle":[` + handler + `]}` }
 
 func TestStateSurvivesReloads(t *testing.T) {
@@ -79,7 +80,7 @@ func TestStateSurvivesReloads(t *testing.T) {
 	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"consent","status":418,"times":2}]`)), 200, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`), 418, 0)
 
-	// A new secret and lifetime are in force, and nobody is forgotten.
+	// The new secret and lifetime apply, and the users are kept.
 	if err := load(route(`{"handler":"huma_sandbox","secret":"rotated","auth_token_lifetime":"30s","users":["new@example.com"]}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestStateSurvivesReloads(t *testing.T) {
 		t.Errorf("calls: %v", log.ByOp)
 	}
 
-	// Stopped for good, everything is gone.
+	// After Caddy is stopped, the state is deleted.
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func TestRejectedReloadChangesNothing(t *testing.T) {
 		"unknown module":        `{"handler":"nothing"}`,
 	} {
 		if err := load(route(other) + "," + route(bad)); err == nil {
-			t.Errorf("%s: the config was taken", name)
+			t.Errorf("%s: no error", name)
 		}
 	}
 	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
@@ -142,7 +143,7 @@ func TestNamesAndPrefixesInCaddy(t *testing.T) {
 	match := func(path, handlers string) string {
 		return fmt.Sprintf(`{"match":[{"path":[%q]}],"handle":[%s],"terminal":true}`, path, handlers)
 	}
-	// /x is stripped before the sandbox sees it, but it was signed.
+	// /x is stripped before the sandbox, but the client has signed it.
 	err := load(strings.Join([]string{
 		match("/x/*", `{"handler":"rewrite","strip_path_prefix":"/x"},{"handler":"huma_sandbox","signature":{"payload":"{sig.path}"}}`),
 		match("/y/*", `{"handler":"huma_sandbox","prefix":"/y"}`),

@@ -1,68 +1,68 @@
-// Package sandbox is a fake of two services, for tests and for trying things
-// out: of the Huma Integration API and of Human API Connect, which are two
-// companies. It keeps users in memory, issues tokens that look like the real
-// ones, checks signatures, headers and bodies as strictly as the published
-// descriptions allow, logs every call and goes wrong on demand.
+// Package sandbox is a fake of the Huma Integration API and of Human API Connect, for
+// development and tests. The two services belong to different companies. The sandbox
+// keeps users in memory and issues tokens in the format of the real services. It
+// validates signatures, headers and bodies as strictly as the published descriptions
+// allow, logs all calls, and injects faults.
 //
 // A Server is an http.Handler:
 //
 //	fake := sandbox.New(sandbox.Config{})
 //	srv := httptest.NewServer(fake)
 //
-// The same in Caddy is the handler huma_sandbox (see Handler). Beside the APIs
-// there is a control API under /_sandbox/ and a page at /. Both are open to
-// everybody who reaches them, as a test needs it: bind the sandbox to loopback.
+// Handler is the same as a Caddy module, the directive huma_sandbox. In addition to the
+// APIs there are a control API under /_sandbox/ and a web page at /. They require no
+// authentication, so bind the sandbox to loopback.
 //
 // # Control API
 //
-//	GET  /_sandbox/calls    what was called: a CallLog; ?limit=n for the newest n
-//	GET  /_sandbox/users    {"users": [User…], "humanUsers": [HumanUser…]};
-//	                        ?limit=n for the newest n of each
-//	POST /_sandbox/connect  a user of Human API's connects a source: a Connection;
-//	                        responds with the HumanUser, or 404, or 409 if it
-//	                        does not say whose user
-//	GET  /_sandbox/faults   the faults that are left, as PUT takes them
-//	PUT  /_sandbox/faults   replaces the faults: a list of Fault
-//	POST /_sandbox/reset    forgets users, calls and faults; configured users return
+//	GET  /_sandbox/calls    returns the CallLog; ?limit=n: the newest n calls
+//	GET  /_sandbox/users    returns {"users": [User…], "humanUsers": [HumanUser…]};
+//	                        ?limit=n: the newest n of each
+//	POST /_sandbox/connect  connects a data source of a user of Human API; the body is
+//	                        a Connection; returns the HumanUser, 404 if there is no
+//	                        such user, or 409 if client_id is required
+//	GET  /_sandbox/faults   returns the remaining faults in the format of PUT
+//	PUT  /_sandbox/faults   replaces all faults; the body is a list of Fault
+//	POST /_sandbox/reset    deletes users, calls and faults; adds the configured users
 //
 // # Human API
 //
-// POST /v1/connect/token grants a session until the user has connected a
-// source, and an id token from then on. The first session makes the user.
-// Every response has an x-humanapi-request-id, which is also in the CallLog.
+// POST /v1/connect/token issues session tokens until the user has connected a data
+// source, and id tokens after that. The first session token creates the user. Each
+// response has the header x-humanapi-request-id, which is also in the CallLog.
 //
 // # Errors
 //
-// Huma's errors are {"code", "message"}. Statuses that are not
-// published are marked with a star:
+// The errors of Huma have the body {"code", "message"}. A star marks a status that is
+// not published:
 //
-//	404*, 405*, 413*, 415* 100003  no such endpoint, method, too long, not JSON
-//	400* 100003  a header or member is missing, unknown or of another type
-//	403* 100004  another deployment
-//	401* 100006  the signature does not verify
-//	403* 100001  another project
-//	403* 100002  an unknown client
+//	404*, 405*, 413*, 415* 100003  unknown endpoint, wrong method, body too long, not JSON
+//	400* 100003  a header or member is missing, unknown or of the wrong type
+//	403* 100004  wrong deployment id
+//	401* 100006  invalid signature
+//	403* 100001  wrong project id
+//	403* 100002  unknown client id
 //	403  300011  (* the code) the user does not exist
-//	400  100010  the user exists already
-//	401* 10002   not a refresh token of this sandbox, or revoked
-//	401* 10001   the refresh token expired
+//	400  100010  the user already exists
+//	401* 10002   the refresh token was not issued by this sandbox, or was revoked
+//	401* 10001   the refresh token has expired
 //
-// Human API's errors are {"errorCode", "message"}, without errorCode where none
-// is published; the body's shape is not (see Fault.Shape), and most statuses
-// are not:
+// The errors of Human API have the body {"errorCode", "message"}, without errorCode if no
+// code is published for the error. The format of the body is not published (see
+// Fault.Shape), and neither is a status with a star:
 //
-//	405*, 413*, 415*  method, too long, not JSON
-//	400*  a member is missing, empty, unknown or of another type, a scope is not
-//	      allowed, or an e-mail address came without a session
+//	405*, 413*, 415*  wrong method, body too long, not JSON
+//	400*  a member is missing, empty, unknown or of the wrong type, a scope is not
+//	      allowed, or there is an email address in a request for an id token
 //	400*  INVALID_TOKEN_TYPE                   neither session nor id
-//	403*  INVALID_CLIENT_ID                    an unknown client
-//	401*  INVALID_CLIENT_ID_OR_SECRET          another secret
-//	403   SESSION_TOKEN_GENERATION_NOT_ALLOWED the user has connected a source
+//	403*  INVALID_CLIENT_ID                    unknown client id
+//	401*  INVALID_CLIENT_ID_OR_SECRET          wrong secret
+//	403   SESSION_TOKEN_GENERATION_NOT_ALLOWED the user has connected a data source
 //	403*  ID_TOKEN_GENERATION_NOT_ALLOWED      see Connection.IDAllowed
-//	403*  UNKNOWN_CLIENT_USER_ID               no session yet, or no source
+//	403*  UNKNOWN_CLIENT_USER_ID               no session token yet, or no data source
 //
-// They are checked in this order. The package shares no code with any client,
-// so that one mistake cannot hide another.
+// They are checked in this order. The package shares no code with the plugin, so that a
+// bug in shared code cannot hide from tests.
 package sandbox
 
 import (
@@ -78,7 +78,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// Server plays the services. It is safe for concurrent use.
+// Server is an http.Handler that serves the fake services. Create it with New. It is safe
+// for concurrent use.
 type Server struct {
 	prefix  string
 	users   []string
@@ -86,13 +87,11 @@ type Server struct {
 	apis    []*service.API
 	control *control.Handler
 
-	// seeded is the generation of the state whose users include those of the
-	// configuration.
+	// seeded is the generation of the state to which the configured users were added.
 	seeded atomic.Uint64
 }
 
-// New makes a Server with a state of its own. It panics if the configuration
-// is invalid: in a test there is nobody to hand the error to.
+// New returns a Server with its own state. It panics if cfg is invalid.
 func New(cfg Config) *Server {
 	cfg, err := config.Complete(cfg)
 	if err != nil {
@@ -101,7 +100,7 @@ func New(cfg Config) *Server {
 	return newServer(cfg, control.NewState(time.Now))
 }
 
-// newServer expects a complete and checked configuration.
+// newServer returns a Server with a state. cfg must be from config.Complete.
 func newServer(cfg Config, state *control.State) *Server {
 	return &Server{
 		prefix: cfg.Prefix,
@@ -115,53 +114,53 @@ func newServer(cfg Config, state *control.State) *Server {
 	}
 }
 
-// Calls returns what was called since the start or the last reset.
+// Calls returns the log of the calls since the start or the last reset.
 func (s *Server) Calls() CallLog { return s.state.Shared.Calls.Report(0) }
 
-// Users returns all users of Huma's half in the order they were registered.
+// Users returns all users of Huma in the order of their creation.
 func (s *Server) Users() []User {
 	s.seed()
 	return s.state.Huma.List(0)
 }
 
-// AddUser registers a user of Huma's half behind the API's back and returns it, or the one
-// who has this address already.
+// AddUser creates a user of Huma and returns it. If a user with this address exists, it
+// returns that user.
 func (s *Server) AddUser(email string) User {
 	s.seed()
 	u, _ := s.state.Huma.Create(email, nil)
 	return u
 }
 
-// HumanUsers returns all users of Human API's half in the order they came.
+// HumanUsers returns all users of Human API in the order of their creation.
 func (s *Server) HumanUsers() []HumanUser { return s.state.HumanAPI.List(0) }
 
-// AddHumanUser makes a user of Human API's half behind the API's back, and
-// returns it or the one who was there already.
+// AddHumanUser creates a user of Human API and returns it. If the client already has a
+// user with this id, it returns that user.
 func (s *Server) AddHumanUser(clientID, clientUserID string) HumanUser {
 	u, _ := s.state.HumanAPI.FindOrCreate(clientID, clientUserID)
 	return u
 }
 
-// Connect changes a user of Human API's half, as POST /_sandbox/connect does.
-// The error is ErrNoSuchUser or ErrWhichClient.
+// Connect changes a user of Human API, as POST /_sandbox/connect does, and returns the
+// changed user. The error is ErrNoSuchUser or ErrAmbiguousClient.
 func (s *Server) Connect(c Connection) (HumanUser, error) { return s.state.HumanAPI.Connect(c) }
 
-// SetFaults replaces all faults. If one of them is wrong nothing changes.
+// SetFaults replaces all faults. If one is invalid, it returns an error and changes
+// nothing.
 func (s *Server) SetFaults(faults []Fault) error { return s.state.Shared.Faults.Set(faults) }
 
-// Faults returns the faults that are left.
+// Faults returns the remaining faults.
 func (s *Server) Faults() []Fault { return s.state.Shared.Faults.List() }
 
-// Reset forgets users, calls and faults. The users of the configuration are
-// there again afterwards.
+// Reset deletes all users, calls and faults, and adds the configured users again.
 func (s *Server) Reset() { s.state.Reset() }
 
-// seed registers the configured users, once after the start and each reset. It
-// runs when the server is used and not when it is made: in Caddy a
-// configuration that was rejected must leave no trace in the shared state.
+// seed adds the configured users once after the start and after each reset. It is called
+// when the server is used, not when it is created, because a config that Caddy rejects
+// must not change the shared state.
 func (s *Server) seed() { s.state.Huma.Seed(&s.seeded, s.users) }
 
-// ServeHTTP serves the API, the control API and the page.
+// ServeHTTP serves the APIs, the control API and the web page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := r.RequestURI
 	if target == "" {
@@ -170,8 +169,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, target)
 }
 
-// serve is ServeHTTP for requests whose URL was rewritten on the way: target
-// is what the client sent and signed.
+// serve is ServeHTTP for a request whose URL may have been rewritten. target is the
+// request target as the client sent and signed it.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, target string) {
 	s.seed()
 	if path, found := strings.CutPrefix(r.URL.Path, s.prefix); found {

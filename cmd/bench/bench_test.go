@@ -95,7 +95,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestIdlePromises: what is above a limit is broken, what is at the limit is kept, and
+// TestIdleGoals: what is above a limit is broken, what is at the limit is kept, and
 // what was not measured is neither.
 func TestIdleGoals(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
@@ -220,7 +220,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestMiscounts: responses that would spoil a comparison end it.
+// TestInvalidRounds: responses that would spoil a comparison end it.
 func TestInvalidRounds(t *testing.T) {
 	t.Parallel()
 	o := &options{caddy: tooltest.Binary(t), users: 20, connections: 2, round: 100 * time.Millisecond}

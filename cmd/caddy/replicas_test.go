@@ -278,7 +278,7 @@ func (r *replicas) signsUp() bool {
 	return len(r.redis.Texts("KEYS", "caddy-huma:s:*")) == 1 && v.InFlight == 1
 }
 
-// TestForgettingReachesAllReplicas: DELETE at one of them, also where the token
+// TestEvictionReachesAllReplicas: DELETE at one of them, also where the token
 // is in the memory of another.
 func TestEvictionReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)

@@ -242,7 +242,7 @@ func TestPrintedCommands(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeft: neither a process nor a file, also if one of them had ended
+// TestCleanup: neither a process nor a file, also if one of them had ended
 // by itself; which it was is told.
 func TestCleanup(t *testing.T) {
 	redistest.Need(t)
@@ -285,7 +285,7 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
-// TestSomebodyElsesRedis: it is used, and neither stopped nor emptied. If it is
+// TestExistingRedis: it is used, and neither stopped nor emptied. If it is
 // not there, that is told.
 func TestExistingRedis(t *testing.T) {
 	r := redistest.Start(t)
@@ -317,7 +317,7 @@ func TestExistingRedis(t *testing.T) {
 	}
 }
 
-// TestItCannotStart: the messages tell what to do.
+// TestStartFails: the messages tell what to do.
 func TestStartFails(t *testing.T) {
 	taken := redistest.FreePort(t)
 	l, err := net.Listen("tcp", address(taken))

@@ -135,7 +135,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestBroken: a broken promise is an exit code. The log is written.
+// TestViolation: a broken promise is an exit code. The log is written.
 func TestViolation(t *testing.T) {
 	t.Parallel()
 	var out, messages bytes.Buffer

@@ -26,7 +26,7 @@ func start(t *testing.T, args ...string) *redisserver.Server {
 	return s
 }
 
-// TestKilledAndStopped: what a server does that is killed, started again,
+// TestKillAndStop: what a server does that is killed, started again,
 // stopped, and continued.
 func TestKillAndStop(t *testing.T) {
 	s := start(t)
@@ -77,7 +77,7 @@ func TestKillAndStop(t *testing.T) {
 	s.Kill() // also one that hangs
 }
 
-// TestAnswers: what each kind of answer is in Go.
+// TestReplies: what each kind of answer is in Go.
 func TestReplies(t *testing.T) {
 	s := start(t, "--requirepass", "right")
 	var answer *redisserver.ReplyError
@@ -90,7 +90,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestItCannotStart: an argument that it does not know, and a machine without
+// TestStartFails: an argument that it does not know, and a machine without
 // the program.
 func TestStartFails(t *testing.T) {
 	redistest.Need(t)

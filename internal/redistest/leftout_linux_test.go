@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestNeed_TellsWhatIsLeftOut: who runs go test without redis-server is told once
+// TestNeed_ReportsSkippedTests: who runs go test without redis-server is told once
 // by a package that needs it, although it passes, and nothing else that go test
 // says is lost.
 func TestNeed_ReportsSkippedTests(t *testing.T) {

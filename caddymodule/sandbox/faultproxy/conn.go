@@ -11,34 +11,36 @@ import (
 )
 
 const (
-	// requestQuiet is how long a client is silent once its request is complete.
+	// requestQuiet is the time without data from the client after which its request is
+	// considered complete.
 	requestQuiet = 20 * time.Millisecond
 
-	dialTimeout = 10 * time.Second
-	bufferSize  = 32 << 10
+	dialTimeout = 10 * time.Second // for connecting to the service
+	bufferSize  = 32 << 10         // in bytes, per direction
 )
 
-// conn is a client's connection and the one to the service that belongs to it.
+// conn is a connection of a client with the corresponding connection to the service.
 type conn struct {
 	proxy  *Proxy
 	client *net.TCPConn
-	done   chan struct{} // closed by end
+	done   chan struct{} // closed by the method close
 
 	mu        sync.Mutex
-	service   *net.TCPConn // nil until the client has said something
-	closed    bool         // end was called
+	service   *net.TCPConn // nil until data from the client is forwarded
+	closed    bool         // the method close was called
 	fault     Fault
-	changed   chan struct{} // closed when there is another fault
-	passed    int           // bytes of answers since the fault was set
-	dead      bool          // a Hang has swallowed something
-	inRequest bool          // the client speaks, or waits for its answer
+	changed   chan struct{} // closed and replaced when the fault changes
+	passed    int           // bytes of responses since the fault was set
+	dead      bool          // data was discarded by Hang
+	inRequest bool          // a request was received, but no response to it
 }
 
+// newConn returns a connection of a client, without a fault.
 func newConn(p *Proxy, client *net.TCPConn) *conn {
 	return &conn{proxy: p, client: client, done: make(chan struct{}), changed: make(chan struct{})}
 }
 
-// set gives the connection a fault.
+// set sets the fault of the connection.
 func (c *conn) set(f Fault) {
 	c.mu.Lock()
 	c.fault, c.passed = f, 0
@@ -50,29 +52,29 @@ func (c *conn) set(f Fault) {
 	}
 }
 
-// serve passes everything on until both sides have ended.
+// serve forwards data in both directions until both sides have closed.
 func (c *conn) serve() {
-	var answers sync.WaitGroup
-	if c.copyRequests(&answers) {
-		answers.Wait()
+	var responses sync.WaitGroup
+	if c.copyRequests(&responses) {
+		responses.Wait()
 	}
 	c.close()
-	answers.Wait()
+	responses.Wait()
 }
 
-// copyRequests passes on what the client says. It returns whether the service is
-// to be heard out.
-func (c *conn) copyRequests(answers *sync.WaitGroup) bool {
+// copyRequests forwards data from the client until it closes the connection or a fault
+// does. It returns whether data from the service is still to be forwarded.
+func (c *conn) copyRequests(responses *sync.WaitGroup) bool {
 	buf := make([]byte, bufferSize)
 	for {
 		n, err := c.client.Read(buf)
-		if n > 0 && !c.forwardRequest(buf[:n], answers) {
+		if n > 0 && !c.forwardRequest(buf[:n], responses) {
 			return false
 		}
 		switch {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// Set by ResetSent: the request is complete.
+			// The deadline was set for ResetSent: the request is complete.
 			if f, _ := c.currentFault(); f.Kind == ResetSent {
 				_ = c.client.SetLinger(0)
 				_ = c.client.Close()
@@ -85,9 +87,9 @@ func (c *conn) copyRequests(answers *sync.WaitGroup) bool {
 	}
 }
 
-// forwardRequest deals with a part of a request. It returns false if the connection
-// ends there.
-func (c *conn) forwardRequest(b []byte, answers *sync.WaitGroup) bool {
+// forwardRequest forwards a part of a request, according to the fault. It returns false if
+// the connection is to be closed.
+func (c *conn) forwardRequest(b []byte, responses *sync.WaitGroup) bool {
 	c.mu.Lock()
 	if !c.inRequest {
 		c.inRequest = true
@@ -103,7 +105,7 @@ func (c *conn) forwardRequest(b []byte, answers *sync.WaitGroup) bool {
 		c.reset()
 		return false
 	}
-	if c.service == nil && !c.dial(answers) { // no other goroutine writes it
+	if c.service == nil && !c.dial(responses) { // only this goroutine sets c.service
 		return false
 	}
 	if _, err := c.service.Write(b); err != nil {
@@ -115,9 +117,9 @@ func (c *conn) forwardRequest(b []byte, answers *sync.WaitGroup) bool {
 	return true
 }
 
-// dial connects to the service and begins to listen to it. If nobody is there
-// the client sees a reset, as from a proxy that died.
-func (c *conn) dial(answers *sync.WaitGroup) bool {
+// dial connects to the service and starts to forward its responses. If it cannot connect,
+// it resets the connection of the client and returns false.
+func (c *conn) dial(responses *sync.WaitGroup) bool {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	service, err := dialer.DialContext(context.Background(), "tcp", c.proxy.service)
 	if err != nil {
@@ -131,12 +133,12 @@ func (c *conn) dial(answers *sync.WaitGroup) bool {
 		return false
 	}
 	c.service = service.(*net.TCPConn)
-	answers.Go(c.copyResponses)
+	responses.Go(c.copyResponses)
 	return true
 }
 
-// closeWrite tells the service that the client has nothing more to say. It
-// returns false if the service would not answer anyway.
+// closeWrite closes the sending side of the connection to the service. It returns false if
+// no response is to be expected.
 func (c *conn) closeWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +148,8 @@ func (c *conn) closeWrite() bool {
 	return c.service.CloseWrite() == nil
 }
 
-// copyResponses passes on what the service says.
+// copyResponses forwards data from the service until it closes the connection or a fault
+// does.
 func (c *conn) copyResponses() {
 	defer c.close()
 	buf := make([]byte, bufferSize)
@@ -158,8 +161,8 @@ func (c *conn) copyResponses() {
 	}
 }
 
-// forwardResponse deals with a part of an answer. It returns false if the connection
-// ends there.
+// forwardResponse forwards a part of a response, according to the fault. It returns false
+// if the connection is to be closed.
 func (c *conn) forwardResponse(b []byte) bool {
 	c.mu.Lock()
 	c.inRequest = false
@@ -175,7 +178,7 @@ func (c *conn) forwardResponse(b []byte) bool {
 		case Hang:
 			return true
 		case ResetBefore, ResetSent:
-			c.reset() // the fault came when the request was on its way already
+			c.reset() // the fault was set after the request was forwarded
 			return false
 		case Reset, Cut:
 			if left = min(left, f.After-c.addPassed(0)); left <= 0 {
@@ -186,7 +189,7 @@ func (c *conn) forwardResponse(b []byte) bool {
 		if f.Slice > 0 {
 			left = min(left, 1+rand.IntN(f.Slice))
 		}
-		passed := c.addPassed(left) // before the client can see them and set another fault
+		passed := c.addPassed(left) // before the client receives them and may set another fault
 		if _, err := c.client.Write(b[:left]); err != nil {
 			return false
 		}
@@ -202,7 +205,7 @@ func (c *conn) forwardResponse(b []byte) bool {
 	return true
 }
 
-// currentFault is the fault that applies now, until changed is closed.
+// currentFault returns the fault that applies until changed is closed.
 func (c *conn) currentFault() (f Fault, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,8 +215,8 @@ func (c *conn) currentFault() (f Fault, changed <-chan struct{}) {
 	return c.fault, c.changed
 }
 
-// faultForData is state for bytes on their way: a Hang swallows them, and what comes
-// later makes no sense to anybody.
+// faultForData is currentFault for data that is about to be forwarded or discarded. If the
+// fault is Hang, it marks the connection as dead, since later data is incomplete.
 func (c *conn) faultForData() (f Fault, changed <-chan struct{}) {
 	f, changed = c.currentFault()
 	if f.Kind == Hang {
@@ -224,7 +227,7 @@ func (c *conn) faultForData() (f Fault, changed <-chan struct{}) {
 	return f, changed
 }
 
-// addPassed adds to the bytes that passed, and returns how many they are.
+// addPassed adds n to the number of forwarded bytes and returns the sum.
 func (c *conn) addPassed(n int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -232,8 +235,8 @@ func (c *conn) addPassed(n int) int {
 	return c.passed
 }
 
-// wait waits, but not for a fault that is over. It returns false if the
-// connection ends meanwhile.
+// wait waits for d or until the fault changes. It returns false if the connection is closed
+// meanwhile.
 func (c *conn) wait(d time.Duration, changed <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -247,7 +250,7 @@ func (c *conn) wait(d time.Duration, changed <-chan struct{}) bool {
 	}
 }
 
-// endWith ends the connection after the bytes that Reset and Cut let pass.
+// endWith resets or closes the connection, according to the kind Reset or Cut.
 func (c *conn) endWith(k Kind) {
 	if k == Reset {
 		c.reset()
@@ -256,13 +259,13 @@ func (c *conn) endWith(k Kind) {
 	c.close()
 }
 
-// reset ends the client's connection with a TCP RST.
+// reset closes the client's connection with a TCP RST, and the service's.
 func (c *conn) reset() {
 	_ = c.client.SetLinger(0)
 	c.close()
 }
 
-// close ends both connections.
+// close closes both connections. Further calls do nothing.
 func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,36 +6,36 @@ import (
 	"time"
 )
 
-// Kind is what happens to a connection.
+// Kind is the kind of a fault.
 type Kind int
 
 // The kinds of faults.
 const (
-	// Pass passes everything on.
+	// Pass forwards everything. It is the zero value.
 	Pass Kind = iota
-	// Refuse lets nobody connect: the listener is closed, so the system
-	// answers "connection refused". Open connections are reset.
+	// Refuse closes the listener, so that clients get "connection refused", and resets
+	// open connections.
 	Refuse
-	// Hang is a black hole: connections are accepted, what comes in is
-	// swallowed, and nothing is answered. A connection that has met it stays
-	// dead, as the rest of what was sent on it is lost.
+	// Hang accepts connections and discards all data, so that clients time out. A
+	// connection on which data was discarded stays in this state after the fault ends.
 	Hang
-	// ResetBefore resets the connection when a request comes, before the
-	// service has seen any of it.
+	// ResetBefore resets the connection when the first bytes of a request are received,
+	// before anything is forwarded to the service.
 	ResetBefore
-	// ResetSent resets the connection as soon as the request has been passed
-	// on. The service goes on with it and its answer goes nowhere.
+	// ResetSent resets the connection as soon as the request has been forwarded. The
+	// service processes it, and its response is discarded.
 	ResetSent
-	// Reset resets the connection after Fault.After bytes of answers. With 0
-	// the service has processed the request and nobody hears of it.
+	// Reset resets the connection after Fault.After bytes of responses. With 0, the
+	// service has processed the request and the client gets no response.
 	Reset
-	// Cut is Reset with a regular end of the connection.
+	// Cut is like Reset, but closes the connection regularly (FIN).
 	Cut
 )
 
+// kindNames are the names of the kinds.
 var kindNames = [...]string{"pass", "refuse", "hang", "reset before", "reset sent", "reset", "cut"}
 
-// String names the kind.
+// String implements fmt.Stringer.
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {
 		return fmt.Sprintf("kind %d", int(k))
@@ -43,38 +43,38 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// Fault says what becomes of a connection. The zero value passes everything
-// on. Delay and Slice go with every kind that lets something of an answer pass.
+// Fault is a fault of a connection. The zero value forwards everything. Delay, Slice and
+// Pause can be combined with all kinds that forward bytes of responses.
 type Fault struct {
 	Kind Kind
 
-	// After is how many bytes of answers pass before Reset and Cut, counted
-	// for each connection since the fault was set.
+	// After is the number of bytes of responses that are forwarded before Reset or Cut,
+	// per connection, since the fault was set.
 	After int
 
-	// Delay holds back an answer, and each part of it that comes later.
+	// Delay delays each part of a response that is read from the service.
 	Delay time.Duration
 
-	// Slice passes answers on in pieces of 1 to so many bytes, each in a
-	// packet of its own. 0: in the pieces they come in.
+	// Slice is the maximum size of the pieces in which responses are forwarded, in bytes.
+	// The size is random, and each piece is sent in its own packet. 0: no slicing.
 	Slice int
 
-	// Pause is the time after each slice. With Slice 1 and a Pause of a second
-	// the answer comes at one byte per second.
+	// Pause is the time to wait after each piece. With Slice 1 and a Pause of a second,
+	// responses are forwarded at one byte per second.
 	Pause time.Duration
 }
 
-// check says what is wrong with a fault.
+// check returns an error if the fault is invalid.
 func (f Fault) check() error {
 	switch {
 	case f.Kind < Pass || f.Kind > Cut:
-		return fmt.Errorf("faultproxy: there is no %s", f.Kind)
+		return fmt.Errorf("faultproxy: unknown %s", f.Kind)
 	case f.After < 0 || f.Delay < 0 || f.Slice < 0 || f.Pause < 0:
-		return errors.New("faultproxy: a number is negative")
+		return errors.New("faultproxy: After, Delay, Slice and Pause must not be negative")
 	case f.After > 0 && f.Kind != Reset && f.Kind != Cut:
-		return errors.New("faultproxy: After goes with Reset and Cut")
+		return errors.New("faultproxy: After requires the kind Reset or Cut")
 	case f.Pause > 0 && f.Slice == 0:
-		return errors.New("faultproxy: Pause goes with Slice")
+		return errors.New("faultproxy: Pause requires Slice")
 	}
 	return nil
 }

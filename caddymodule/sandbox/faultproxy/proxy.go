@@ -1,16 +1,16 @@
-// Package faultproxy is a TCP proxy for tests. It stands on a loopback address
-// between a client and a service, and makes happen what happens to connections:
-// refused, hanging, reset, cut, slow, or sliced into single bytes.
+// Package faultproxy is a TCP proxy that injects faults, for tests. It listens on a loopback
+// address, forwards connections to a service, and can refuse, hang, reset, close, slow down
+// or slice them.
 //
 //	proxy, err := faultproxy.New(service.Addr().String())
 //	…
 //	defer proxy.Close()
 //	proxy.Set(faultproxy.Fault{Kind: faultproxy.Hang})
 //	…
-//	proxy.Set(faultproxy.Fault{}) // all is well again
+//	proxy.Set(faultproxy.Fault{}) // ends the fault
 //
-// It knows nothing of HTTP but that a client asks and the service answers, in
-// turns: so it also counts the requests that came to it, with HTTP/1.
+// It does not parse HTTP. It only assumes that requests and responses alternate, as in
+// HTTP/1, which is enough to count requests.
 package faultproxy
 
 import (
@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// Proxy passes connections on to a service. Use New. It is safe for concurrent
+// Proxy forwards connections to a service. Create it with New. It is safe for concurrent
 // use.
 type Proxy struct {
 	service string
@@ -35,20 +35,20 @@ type Proxy struct {
 	mu       sync.Mutex
 	listener net.Listener // nil while connections are refused
 	conns    map[*conn]struct{}
-	fault    func() Fault // for a connection
+	fault    func() Fault // returns the fault of a connection
 	closed   bool
 	wg       sync.WaitGroup
 }
 
-// Stats are a Proxy's counts.
+// Stats are the counters of a Proxy.
 type Stats struct {
-	Accepted int64 // connections so far
-	Open     int   // connections now
-	Requests int64 // requests that began to arrive, also those that no service saw
+	Accepted int64 // accepted connections since New
+	Open     int   // open connections
+	Requests int64 // requests of which a part was received, also if nothing was forwarded
 }
 
-// New listens on a free loopback port and passes connections on to the service
-// at the given address.
+// New listens on a free loopback port and forwards connections to the service at the given
+// host:port. The caller must call Close.
 func New(service string) (*Proxy, error) {
 	listener, err := listen()
 	if err != nil {
@@ -66,15 +66,15 @@ func New(service string) (*Proxy, error) {
 	return p, nil
 }
 
-// Ports to listen on. They lie below those that systems hand out for outgoing
-// connections and for port 0, so nobody else is given the port of a proxy that
-// refuses connections for a while.
+// The ports to listen on. They are below the ephemeral ports, so that the system does not
+// assign the port of a proxy to another process while the proxy refuses connections.
 const (
 	firstPort = 20000
 	lastPort  = 29999
 	attempts  = 100
 )
 
+// listen listens on a random free port.
 func listen() (listener net.Listener, err error) {
 	for range attempts {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
@@ -86,23 +86,25 @@ func listen() (listener net.Listener, err error) {
 	return nil, fmt.Errorf("faultproxy: find a free port: %w", err)
 }
 
+// listenOn listens on an address.
 func listenOn(address string) (net.Listener, error) {
 	var c net.ListenConfig
 	return c.Listen(context.Background(), "tcp", address)
 }
 
-// Addr is the address that clients connect to.
+// Addr returns the host:port for clients.
 func (p *Proxy) Addr() string { return p.address }
 
-// Stats returns the counts.
+// Stats returns the current counters.
 func (p *Proxy) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stats{Accepted: p.accepted.Load(), Open: len(p.conns), Requests: p.requests.Load()}
 }
 
-// Set makes a fault happen to all connections, those that are open included,
-// until the next Set or Each.
+// Set injects a fault into all connections, including open ones, until the next Set or
+// Each. The error is that of an invalid fault, net.ErrClosed after Close, or that the port
+// cannot be listened on again after Refuse.
 func (p *Proxy) Set(f Fault) error {
 	if err := f.check(); err != nil {
 		return err
@@ -110,13 +112,13 @@ func (p *Proxy) Set(f Fault) error {
 	return p.change(f.Kind == Refuse, func() Fault { return f })
 }
 
-// Each asks for a fault for each connection: now for those that are open, and
-// when it is accepted for each later one. A single connection cannot be
-// refused, so to one of them Refuse is a reset. f is called with locks held and
-// by one goroutine at a time: it must not call the Proxy.
+// Each injects the fault that f returns, which can be another one for each connection. f is
+// called now for each open connection, and later for each accepted one. A single
+// connection cannot be refused: Refuse resets it. f must not call the Proxy. It is called
+// by one goroutine at a time.
 func (p *Proxy) Each(f func() Fault) error { return p.change(false, f) }
 
-// change sets the fault of open connections and of later ones.
+// change sets the fault of open and later connections, and starts or stops listening.
 func (p *Proxy) change(refuse bool, fault func() Fault) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,14 +136,15 @@ func (p *Proxy) change(refuse bool, fault func() Fault) error {
 	case !refuse && p.listener == nil:
 		listener, err := listenOn(p.address)
 		if err != nil {
-			return fmt.Errorf("faultproxy: listen again: %w", err)
+			return fmt.Errorf("faultproxy: listen on %s again: %w", p.address, err)
 		}
 		p.serve(listener)
 	}
 	return nil
 }
 
-// Close stops listening, resets all connections and waits for their end.
+// Close stops listening, resets all connections and waits for their goroutines. It always
+// returns nil.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -157,7 +160,7 @@ func (p *Proxy) Close() error {
 	return nil
 }
 
-// serve accepts connections in the background. p.mu is held.
+// serve accepts connections in a goroutine. The caller holds p.mu.
 func (p *Proxy) serve(listener net.Listener) {
 	p.listener = listener
 	p.wg.Go(func() {
@@ -167,7 +170,7 @@ func (p *Proxy) serve(listener net.Listener) {
 			case errors.Is(err, net.ErrClosed):
 				return
 			case err != nil:
-				time.Sleep(time.Millisecond) // out of descriptors, say
+				time.Sleep(time.Millisecond) // for example, no free file descriptor
 				continue
 			}
 			p.accept(client.(*net.TCPConn), listener)
@@ -175,8 +178,8 @@ func (p *Proxy) serve(listener net.Listener) {
 	})
 }
 
-// accept takes a connection. One that the listener still had when it was
-// closed is not taken.
+// accept serves a connection in a goroutine. If its listener has been closed meanwhile, it
+// resets the connection.
 func (p *Proxy) accept(client *net.TCPConn, listener net.Listener) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,14 +22,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const body = "this is the answer of the service"
+const body = "this is the body of a response"
 
-// service counts what it has processed.
+// service is a server that counts the requests that it has processed.
 type service struct {
 	*httptest.Server
 	processed atomic.Int64
 }
 
+// newService starts a service that responds with body.
 func newService(t *testing.T) *service {
 	t.Helper()
 	s := new(service)
@@ -43,7 +44,7 @@ func newService(t *testing.T) *service {
 	return s
 }
 
-// newProxy stands before a service for the time of a test.
+// newProxy returns a proxy to a service, which is closed at the end of the test.
 func newProxy(t *testing.T, s *service) *Proxy {
 	t.Helper()
 	p, err := New(s.Listener.Addr().String())
@@ -54,6 +55,7 @@ func newProxy(t *testing.T, s *service) *Proxy {
 	return p
 }
 
+// mustSet is Set that fails the test on an error.
 func (p *Proxy) mustSet(t *testing.T, f Fault) {
 	t.Helper()
 	if err := p.Set(f); err != nil {
@@ -61,14 +63,14 @@ func (p *Proxy) mustSet(t *testing.T, f Fault) {
 	}
 }
 
-// newClient keeps connections alive and asks once.
+// newClient returns a client with its own connection pool.
 func newClient(t *testing.T) *http.Client {
 	transport := new(http.Transport)
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
 }
 
-// post makes a request that no client repeats by itself.
+// post sends a POST request, which Go's client does not retry.
 func post(c *http.Client, p *Proxy) (string, error) {
 	res, err := c.Post("http://"+p.Addr(), "text/plain", strings.NewReader("a request"))
 	if err != nil {
@@ -91,11 +93,11 @@ func TestPass(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	c.CloseIdleConnections()
-	testutil.Eventually(t, 5*time.Second, "the connection is gone", func() bool { return p.Stats().Open == 0 })
+	testutil.Eventually(t, 5*time.Second, "the connection is closed", func() bool { return p.Stats().Open == 0 })
 }
 
-// TestFaults: each fault on a new connection and on one that has served before,
-// and that the service is back afterwards.
+// TestFaults: each fault on a new connection and on a reused one. After the fault, requests
+// succeed again.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -112,7 +114,7 @@ func TestFaults(t *testing.T) {
 		{"cut late", Fault{Kind: Cut, After: 140}, io.ErrUnexpectedEOF, 1},
 	} {
 		for _, used := range []bool{false, true} {
-			t.Run(c.name+map[bool]string{true: ", used before"}[used], func(t *testing.T) {
+			t.Run(c.name+map[bool]string{true: ", reused"}[used], func(t *testing.T) {
 				s := newService(t)
 				p, client := newProxy(t, s), newClient(t)
 				if used {
@@ -123,7 +125,7 @@ func TestFaults(t *testing.T) {
 				}
 				p.mustSet(t, c.fault)
 				got, err := post(client, p)
-				for range 100 { // a client may meet an end before it could write
+				for range 100 { // the client may get an error before it could write the request
 					if s.processed.Load() == c.processed && !errors.Is(err, syscall.EPIPE) {
 						break
 					}
@@ -133,7 +135,7 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%q %v, want %v", got, err, c.want)
 				}
 				if n := s.processed.Load(); n != c.processed {
-					t.Errorf("%d requests were processed, want %d", n, c.processed)
+					t.Errorf("%d requests processed, want %d", n, c.processed)
 				}
 				p.mustSet(t, Fault{})
 				if got, err := post(client, p); err != nil || got != body {
@@ -144,18 +146,18 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestResetSentGoesOn: the service goes on with a request whose client was
-// reset.
+// TestResetSentServiceContinues: the service does not notice that the connection of the
+// client was reset.
 func TestResetSentServiceContinues(t *testing.T) {
-	left, done := make(chan bool, 1), make(chan struct{})
+	canceled, done := make(chan bool, 1), make(chan struct{})
 	s := new(service)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		select {
 		case <-r.Context().Done():
-			left <- true
+			canceled <- true
 		case <-done:
-			left <- false
+			canceled <- false
 		}
 	}))
 	t.Cleanup(s.Close)
@@ -166,13 +168,13 @@ func TestResetSentServiceContinues(t *testing.T) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	close(done)
-	if <-left {
-		t.Error("the service was told that its client has left")
+	if <-canceled {
+		t.Error("the request's context was canceled")
 	}
-	testutil.Eventually(t, 5*time.Second, "the connection is gone", func() bool { return p.Stats().Open == 0 })
+	testutil.Eventually(t, 5*time.Second, "the connection is closed", func() bool { return p.Stats().Open == 0 })
 }
 
-// TestAfter: exactly so many bytes pass.
+// TestAfter: exactly After bytes are forwarded.
 func TestAfter(t *testing.T) {
 	for _, kind := range []Kind{Reset, Cut} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -202,20 +204,20 @@ func TestHang(t *testing.T) {
 	for _, c := range []*http.Client{used, fresh} {
 		c.Timeout = 50 * time.Millisecond
 		if _, err := post(c, p); err == nil || !strings.Contains(err.Error(), "Timeout") {
-			t.Errorf("%v, want no answer", err)
+			t.Errorf("%v, want a timeout", err)
 		}
 		c.Timeout = 5 * time.Second
 	}
-	testutil.Eventually(t, 5*time.Second, "who hangs up is let go", func() bool { return p.Stats().Open == 0 })
+	testutil.Eventually(t, 5*time.Second, "connections that clients have closed are closed", func() bool { return p.Stats().Open == 0 })
 	if got := p.Stats(); got.Requests != 3 || s.processed.Load() != 1 {
 		t.Errorf("%+v, %d processed", got, s.processed.Load())
 	}
 
-	// A connection that was open and silent meanwhile is as good as before;
-	// one on which something was lost stays dead.
+	// A connection that was idle during the fault works again. One on which data was
+	// discarded does not.
 	idle, dead := dial(t, p), dial(t, p)
 	_, _ = io.WriteString(dead, "GET / HT")
-	testutil.Eventually(t, 5*time.Second, "it was swallowed", func() bool { return p.Stats().Requests == 4 })
+	testutil.Eventually(t, 5*time.Second, "the data is discarded", func() bool { return p.Stats().Requests == 4 })
 	time.Sleep(10 * time.Millisecond)
 	p.mustSet(t, Fault{})
 	_, _ = io.WriteString(dead, "TP/1.1\r\nHost: x\r\n\r\n")
@@ -229,6 +231,7 @@ func TestHang(t *testing.T) {
 	}
 }
 
+// dial opens a connection to the proxy.
 func dial(t *testing.T, p *Proxy) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", p.Addr())
@@ -239,11 +242,11 @@ func dial(t *testing.T, p *Proxy) net.Conn {
 	return conn
 }
 
-// TestSlow: delays and slices cost time and no byte.
+// TestSlow: delays and slices take time and lose no data.
 func TestSlow(t *testing.T) {
-	const least = 60 * time.Millisecond
+	const minimum = 60 * time.Millisecond
 	for name, f := range map[string]Fault{
-		"delay":  {Delay: least},
+		"delay":  {Delay: minimum},
 		"bytes":  {Slice: 1, Pause: time.Millisecond},
 		"slices": {Slice: 7, Pause: 4 * time.Millisecond},
 	} {
@@ -254,12 +257,12 @@ func TestSlow(t *testing.T) {
 			if got, err := post(c, p); err != nil || got != body {
 				t.Errorf("%q %v", got, err)
 			}
-			if took := time.Since(begin); took < least {
-				t.Errorf("it took %s", took)
+			if took := time.Since(begin); took < minimum {
+				t.Errorf("took %s", took)
 			}
 		})
 	}
-	t.Run("faster", func(t *testing.T) { // 1 byte/s, and then it is over
+	t.Run("faster", func(t *testing.T) { // 1 byte/s until the fault ends
 		p, c := newProxy(t, newService(t)), newClient(t)
 		p.mustSet(t, Fault{Slice: 1, Pause: time.Second})
 		time.AfterFunc(20*time.Millisecond, func() { _ = p.Set(Fault{}) })
@@ -269,7 +272,7 @@ func TestSlow(t *testing.T) {
 	})
 }
 
-// TestEach: connections differ.
+// TestEach: each connection has its own fault.
 func TestEach(t *testing.T) {
 	s := newService(t)
 	p := newProxy(t, s)
@@ -287,7 +290,7 @@ func TestEach(t *testing.T) {
 		}
 	}
 	if n := s.processed.Load(); n != 2 {
-		t.Errorf("%d were processed", n)
+		t.Errorf("%d requests processed", n)
 	}
 }
 
@@ -297,7 +300,7 @@ func TestInvalidFaults(t *testing.T) {
 		{Kind: -1}, {Kind: Cut + 1}, {After: 1}, {Kind: Cut, After: -1}, {Delay: -1}, {Slice: -1}, {Pause: 1}, {Slice: 1, Pause: -1},
 	} {
 		if err := p.Set(f); err == nil {
-			t.Errorf("%+v is taken", f)
+			t.Errorf("no error for %+v", f)
 		}
 	}
 	_ = p.Close()
@@ -306,7 +309,7 @@ func TestInvalidFaults(t *testing.T) {
 	}
 }
 
-// TestNoService: a client of a dead service sees its connection reset.
+// TestNoService: if the service does not listen, the client's connection is reset.
 func TestNoService(t *testing.T) {
 	s := newService(t)
 	p := newProxy(t, s)
@@ -316,7 +319,7 @@ func TestNoService(t *testing.T) {
 	}
 }
 
-// TestSwitching: faults change all the time, while clients ask and leave.
+// TestConcurrentFaultChanges: faults change while clients send requests and disconnect.
 func TestConcurrentFaultChanges(t *testing.T) {
 	p := newProxy(t, newService(t))
 	stop := make(chan struct{})

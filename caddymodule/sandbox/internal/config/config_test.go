@@ -11,9 +11,9 @@ func TestInvalidConfigs(t *testing.T) {
 		cfg     Config
 		problem string
 	}{
-		{Config{ClientIDs: map[string]string{}}, "client_id: no client"},
+		{Config{ClientIDs: map[string]string{}}, "client_id: at least one client"},
 		{Config{ClientIDs: map[string]string{"ios": ""}}, "client_id ios"},
-		{Config{ClientIDs: map[string]string{"tv": "c"}}, `client_id: "tv"`},
+		{Config{ClientIDs: map[string]string{"tv": "c"}}, `client_id: unknown client type "tv"`},
 		{Config{AuthTokenLifetime: time.Millisecond}, "auth_token_lifetime"},
 		{Config{RefreshTokenLifetime: -time.Hour}, "refresh_token_lifetime"},
 		{Config{MaxClockSkew: -1}, "max_clock_skew"},
@@ -25,7 +25,7 @@ func TestInvalidConfigs(t *testing.T) {
 		{Config{Signature: Signature{TimestampHeader: "a:"}}, "signature timestamp_header"},
 		{Config{Signature: Signature{Payload: "{sig.body}{sig.boddy}"}}, "signature payload"},
 		{Config{Signature: Signature{ID: `"`}}, "signature id"},
-		{Config{HumanAPI: HumanAPI{Clients: map[string]string{}}}, "human_api client: none"},
+		{Config{HumanAPI: HumanAPI{Clients: map[string]string{}}}, "human_api client: at least one client"},
 		{Config{HumanAPI: HumanAPI{Clients: map[string]string{"": "x"}}}, "human_api client"},
 		{Config{HumanAPI: HumanAPI{Clients: map[string]string{"a": ""}}}, `human_api client "a"`},
 		{Config{HumanAPI: HumanAPI{SessionLifetime: -1}}, "human_api session_lifetime"},

@@ -10,29 +10,31 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// HumanAPI says which clients of Human API Connect are accepted, and how they
-// are answered. The zero value is a working one.
+// HumanAPI is the configuration of Human API Connect: the clients that it accepts, the
+// lifetimes of tokens and the allowed scopes. The zero value is valid.
 type HumanAPI struct {
-	// The secret of every accepted client, by client id. Line breaks at a
-	// secret's end are dropped. If any is given, the default is not accepted.
+	// The secrets of the accepted clients by client id. Line breaks at the end of a
+	// secret are removed. If it is set, it replaces the default.
 	// Default: `hapi1` with the secret `sandbox-secret`.
 	Clients map[string]string `json:"clients,omitempty"`
 
-	// How long a session token is good for, in whole seconds. Default: `1h`.
+	// The lifetime of a session token, in whole seconds. Default: `1h`.
 	SessionLifetime caddy.Duration `json:"session_lifetime,omitempty"`
 
-	// How long an id token is good for, in whole seconds. Default: `24h`.
+	// The lifetime of an id token, in whole seconds. Default: `24h`.
 	IDLifetime caddy.Duration `json:"id_lifetime,omitempty"`
 
-	// The scopes that `extra_scopes` may ask for. Default: any.
+	// The scopes that are allowed in `extra_scopes` of a request. Default: any.
 	ExtraScopes []string `json:"extra_scopes,omitempty"`
 }
 
+// session returns the lifetime of a session token.
 func (h HumanAPI) session() time.Duration { return time.Duration(h.SessionLifetime) }
 
+// id returns the lifetime of an id token.
 func (h HumanAPI) id() time.Duration { return time.Duration(h.IDLifetime) }
 
-// withDefaults shares nothing with the original.
+// withDefaults returns a deep copy of h with defaults for all fields that are not set.
 func (h HumanAPI) withDefaults() HumanAPI {
 	h.Clients = maps.Clone(h.Clients)
 	h.ExtraScopes = slices.Clone(h.ExtraScopes)
@@ -44,24 +46,25 @@ func (h HumanAPI) withDefaults() HumanAPI {
 	return h
 }
 
+// check returns everything that is invalid in a configuration with defaults.
 func (h HumanAPI) check() error {
 	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(h.Clients)) {
 		if id == "" || h.Clients[id] == "" {
-			errs = append(errs, fmt.Errorf("human_api client %q: the id or the secret is empty", id))
+			errs = append(errs, fmt.Errorf("human_api client %q: the client id and the secret must not be empty", id))
 		}
 	}
 	if len(h.Clients) == 0 {
-		errs = append(errs, errors.New("human_api client: none is accepted"))
+		errs = append(errs, errors.New("human_api client: at least one client is required"))
 	}
 	if h.session() < time.Second {
-		errs = append(errs, fmt.Errorf("human_api session_lifetime: %s is less than a second", h.session()))
+		errs = append(errs, fmt.Errorf("human_api session_lifetime: must be at least 1s, not %s", h.session()))
 	}
 	if h.id() < time.Second {
-		errs = append(errs, fmt.Errorf("human_api id_lifetime: %s is less than a second", h.id()))
+		errs = append(errs, fmt.Errorf("human_api id_lifetime: must be at least 1s, not %s", h.id()))
 	}
 	if slices.Contains(h.ExtraScopes, "") {
-		errs = append(errs, errors.New("human_api extra_scopes: a scope is empty"))
+		errs = append(errs, errors.New("human_api extra_scopes: a scope must not be empty"))
 	}
 	return errors.Join(errs...)
 }

@@ -1,5 +1,5 @@
-// Package control is what stands beside the services that are played: the
-// state that can be seen and changed, the control API for it, and the page.
+// Package control implements the control API and the web page of a sandbox, and holds the
+// state that they show and change.
 package control
 
 import (
@@ -18,19 +18,19 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// maxBody is the longest body of a request that is read.
+// maxBody is the maximum size of a request body, in bytes.
 const maxBody = 1 << 20
 
-// Handler serves the control API and the page.
+// Handler serves the control API and the web page. Create it with New.
 type Handler struct {
 	state     *State
 	endpoints map[string]endpoint
 }
 
-// endpoint is one of the control API, with its methods.
+// endpoint holds the handlers of one path of the control API by HTTP method.
 type endpoint map[string]http.HandlerFunc
 
-// New makes a handler for a state.
+// New returns a handler for a state.
 func New(state *State) *Handler {
 	h := &Handler{state: state}
 	h.endpoints = map[string]endpoint{
@@ -45,7 +45,7 @@ func New(state *State) *Handler {
 	return h
 }
 
-// ServeHTTP serves what is under /_sandbox/, and the page at /.
+// ServeHTTP serves the control API under /_sandbox/ and the web page at /.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var e endpoint
 	if name, found := strings.CutPrefix(r.URL.Path, "/_sandbox/"); found {
@@ -55,17 +55,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case e != nil:
 		e.serve(w, r)
 	case r.URL.Path != "/":
-		writeError(w, http.StatusNotFound, huma.CodeInvalidRequest, "there is nothing here")
+		writeError(w, http.StatusNotFound, huma.CodeInvalidRequest, "not found")
 	case allowMethods(w, r, http.MethodGet, http.MethodHead):
 		servePage(w, "page.html")
 	}
 }
 
+// serve calls the handler of the request's method. It rejects cross-site requests.
 func (e endpoint) serve(w http.ResponseWriter, r *http.Request) {
-	// Another site's page in the same browser must not read or change
-	// anything. Clients that are no browsers send no such header.
+	// A page of another site in the same browser must not read or change anything.
+	// Clients other than browsers do not send this header.
 	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-		writeError(w, http.StatusForbidden, huma.CodeForbiddenID, "not for other sites")
+		writeError(w, http.StatusForbidden, huma.CodeForbiddenID, "cross-site requests are not allowed")
 		return
 	}
 	var methods []string
@@ -94,7 +95,8 @@ func (h *Handler) getUsers(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readLimit reads ?limit=n; without it everything is wanted.
+// readLimit returns the query parameter limit, or 0 if there is none. If it is invalid,
+// readLimit responds with 400 and returns false.
 func readLimit(w http.ResponseWriter, r *http.Request) (int, bool) {
 	text := r.URL.Query().Get("limit")
 	if text == "" {
@@ -102,7 +104,7 @@ func readLimit(w http.ResponseWriter, r *http.Request) (int, bool) {
 	}
 	limit, err := strconv.Atoi(text)
 	if err != nil || limit < 1 {
-		writeError(w, http.StatusBadRequest, huma.CodeInvalidRequest, "limit: not a number above 0")
+		writeError(w, http.StatusBadRequest, huma.CodeInvalidRequest, "limit must be a positive integer")
 		return 0, false
 	}
 	return limit, true
@@ -124,26 +126,27 @@ func (h *Handler) putFaults(w http.ResponseWriter, r *http.Request) {
 	h.getFaults(w, r)
 }
 
+// readBody reads a request body of at most maxBody bytes.
 func readBody(body io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
 	}
 	if len(text) > maxBody {
-		return nil, fmt.Errorf("the body is longer than %d bytes", maxBody)
+		return nil, fmt.Errorf("body is longer than %d bytes", maxBody)
 	}
 	return text, nil
 }
 
-// readFaults reads a JSON list of faults and nothing after it.
+// readFaults reads a body that must be one JSON array of faults.
 func readFaults(body io.Reader) ([]service.Fault, error) {
 	text, err := readBody(body)
 	if err != nil {
 		return nil, err
 	}
-	// null would decode to an empty list, and clear all faults by mistake.
+	// null would decode to an empty list and remove all faults.
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
-		return nil, errors.New("the body has to be a JSON list of faults")
+		return nil, errors.New("body must be a JSON array of faults")
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(text, &items); err != nil {
@@ -152,7 +155,7 @@ func readFaults(body io.Reader) ([]service.Fault, error) {
 	faults := make([]service.Fault, len(items))
 	for i, item := range items {
 		if bytes.Equal(item, []byte("null")) {
-			return nil, fmt.Errorf("fault %d: null", i+1)
+			return nil, fmt.Errorf("fault %d: must not be null", i+1)
 		}
 		if err := json.Unmarshal(item, &faults[i]); err != nil {
 			return nil, fmt.Errorf("fault %d: %w", i+1, err)
@@ -178,7 +181,7 @@ func (h *Handler) postConnect(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readConnection reads one JSON object and nothing after it.
+// readConnection reads a body that must be one JSON object.
 func readConnection(body io.Reader) (humanapi.Connection, error) {
 	text, err := readBody(body)
 	if err != nil {
@@ -194,7 +197,7 @@ func readConnection(body io.Reader) (humanapi.Connection, error) {
 		return humanapi.Connection{}, fmt.Errorf("read body: %w", err)
 	}
 	if c.ClientUserID == "" {
-		return humanapi.Connection{}, errors.New("client_user_id: missing or empty")
+		return humanapi.Connection{}, errors.New("client_user_id is required")
 	}
 	return c, nil
 }
@@ -204,7 +207,8 @@ func (h *Handler) postReset(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// allowMethods responds with 405 unless the request's method is one of those given.
+// allowMethods reports whether the request has one of the given methods. If not, it
+// responds with 405.
 func allowMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
@@ -223,5 +227,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has left, if anything
+	_ = json.NewEncoder(w).Encode(v) // an error means that the client has disconnected
 }

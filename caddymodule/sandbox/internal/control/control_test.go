@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start serves the control API of a state over TCP.
+// start serves the control API and returns its state and a client.
 func start(t *testing.T) (*State, *sandboxtest.Client) {
 	t.Helper()
 	state := NewState(time.Now)
@@ -76,7 +76,7 @@ func TestPageOffersEveryFault(t *testing.T) {
 	values := slices.Concat(humanapi.Codes.Shapes, slices.Collect(maps.Keys(humanapi.Codes.Status)), service.OperationNames)
 	for _, value := range values {
 		if !strings.Contains(page, "<option>"+value+"</option>") && !strings.Contains(page, `<option value="`+value+`">`) {
-			t.Errorf("%s is not on offer", value)
+			t.Errorf("the page does not offer %s", value)
 		}
 	}
 }
@@ -88,8 +88,8 @@ func TestFaultJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again := sandboxtest.Compact(t, faults); again != text {
-		t.Errorf("read and written:\n%s\nwant\n%s", again, text)
+	if marshaled := sandboxtest.Compact(t, faults); marshaled != text {
+		t.Errorf("got\n%s\nwant\n%s", marshaled, text)
 	}
 	if err := NewState(time.Now).Shared.Faults.Set(faults); err != nil {
 		t.Error(err)
@@ -102,14 +102,14 @@ func TestFaultJSON(t *testing.T) {
 
 func TestInvalidFaults(t *testing.T) {
 	tests := []struct{ text, problem string }{
-		{``, "JSON list"},
-		{`null`, "JSON list"},
-		{`{}`, "JSON list"},
+		{``, "JSON array"},
+		{`null`, "JSON array"},
+		{`{}`, "JSON array"},
 		{`[] []`, "after top-level value"},
-		{`[null]`, "fault 1: null"},
+		{`[null]`, "fault 1: must not be null"},
 		{`[{},{"stats":500}]`, `fault 2: json: unknown field "stats"`},
 		{`[{"status":"500"}]`, "fault 1"},
-		{`[{"op":"login"}]`, `fault 1: op: "login" is unknown`},
+		{`[{"op":"login"}]`, `fault 1: op: unknown operation "login"`},
 		{`[{"delay":"5"}]`, "fault 1: delay"},
 		{`[{"delay":"-1s"}]`, "fault 1: delay"},
 		{`[{"delay":"1000h"}]`, "fault 1: delay"},
@@ -117,9 +117,9 @@ func TestInvalidFaults(t *testing.T) {
 		{`[{"status":101}]`, "status"},
 		{`[{"times":-1}]`, "times"},
 		{`[{"reset":"now"}]`, "reset"},
-		{`[{"reset":"before","status":500}]`, "only one of"},
+		{`[{"reset":"before","status":500}]`, "exclude each other"},
 		{`[{"reset":"before","truncate":5}]`, "reset"},
-		{`[{"redirect":"http://example.com","garbage":true}]`, "only one of"},
+		{`[{"redirect":"http://example.com","garbage":true}]`, "exclude each other"},
 		{`[{"redirect":"http://exa mple.com"}]`, "redirect"},
 		{`[{"processed":true}]`, "processed"},
 		{`[{"op":"signin","appear_after":"1s"}]`, "appear_after"},
@@ -160,17 +160,17 @@ func TestConnectRejections(t *testing.T) {
 		{``, "not a JSON object", 400},
 		{`null`, "not a JSON object", 400},
 		{`["u-1"]`, "not a JSON object", 400},
-		{`{"client_user_id":"u-1"} {}`, "something follows", 400},
-		{`{"client_user_id":"u-1","client_user_id":"u-2"}`, "twice", 400},
+		{`{"client_user_id":"u-1"} {}`, "after the JSON object", 400},
+		{`{"client_user_id":"u-1","client_user_id":"u-2"}`, "duplicate", 400},
 		{`{}`, "client_user_id", 400},
 		{`{"client_user_id":""}`, "client_user_id", 400},
 		{`{"client_user_id":1}`, "client_user_id", 400},
 		{`{"client_user_id":"u-1","connected":"no"}`, "connected", 400},
 		{`{"client_user_id":"u-1","connect":false}`, `unknown field "connect"`, 400},
 		{`{"client_user_id":"` + strings.Repeat("u", maxBody) + `"}`, "longer than", 400},
-		{`{"client_user_id":"u-2"}`, "no such user", 404},
-		{`{"client_user_id":"U-1"}`, "no such user", 404},
-		{`{"client_user_id":"u-1","client_id":"hapi2"}`, "no such user", 404},
+		{`{"client_user_id":"u-2"}`, "user does not exist", 404},
+		{`{"client_user_id":"U-1"}`, "user does not exist", 404},
+		{`{"client_user_id":"u-1","client_id":"hapi2"}`, "user does not exist", 404},
 	} {
 		got := c.Connect(test.body)
 		sandboxtest.Want(t, got, test.status, huma.CodeInvalidRequest)

@@ -9,20 +9,21 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
+// pageTypes are the content types by file name extension.
 var pageTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 }
 
-// pageCSP allows the page its own files and nothing else: what it shows came
-// from callers.
+// pageCSP allows only the page's own files, since the page shows data from clients.
 const pageCSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// servePage responds with one of the embedded files.
 func servePage(w http.ResponseWriter, name string) {
 	content, err := pageFiles.ReadFile("page/" + name)
 	if err != nil {
-		panic(err) // the files are part of the program
+		panic(err) // the files are embedded
 	}
 	h := w.Header()
 	h.Set("Content-Type", pageTypes[path.Ext(name)])
@@ -30,9 +31,10 @@ func servePage(w http.ResponseWriter, name string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(content) // the client has left, if anything
+	_, _ = w.Write(content) // an error means that the client has disconnected
 }
 
+// pageFile returns a handler that responds with one of the embedded files.
 func pageFile(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { servePage(w, name) }
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// State is everything that outlives a request, and in Caddy also a reload of
-// the configuration. Servers with different configurations can share one.
+// State holds everything that outlives a request and, in Caddy, a reload of the config.
+// Several servers can share a State, also with different configurations.
 type State struct {
 	Shared   *service.State
 	Huma     *huma.State
 	HumanAPI *humanapi.State
 }
 
-// NewState makes an empty state with a clock.
+// NewState returns an empty state. now is its clock.
 func NewState(now func() time.Time) *State {
 	return &State{
 		Shared:   &service.State{Now: now, Calls: service.NewCalls(), Faults: service.NewFaults(humanapi.Codes)},
@@ -25,7 +25,7 @@ func NewState(now func() time.Time) *State {
 	}
 }
 
-// Reset forgets users, calls and faults.
+// Reset deletes users, calls and faults.
 func (s *State) Reset() {
 	s.Huma.Reset()
 	s.HumanAPI.Reset()
@@ -33,5 +33,5 @@ func (s *State) Reset() {
 	s.Shared.Calls.Reset()
 }
 
-// Destruct lets a state live in a caddy.UsagePool. There is nothing to close.
+// Destruct implements caddy.Destructor for caddy.UsagePool. It does nothing.
 func (*State) Destruct() error { return nil }

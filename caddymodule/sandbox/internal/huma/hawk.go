@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// hawkRequest is what a Hawk MAC covers.
+// hawkRequest holds the parts of a request that a Hawk MAC covers.
 type hawkRequest struct {
 	method   string
 	resource string // path and query
@@ -21,30 +21,30 @@ type hawkRequest struct {
 	port     string
 }
 
-// hawkHeader is an Authorization header of the scheme Hawk.
+// hawkHeader holds the attributes of an Authorization header with the scheme Hawk.
 type hawkHeader struct {
 	ID, TS, Nonce, Hash, Ext, MAC, App, Dlg string
 }
 
 var (
 	hawkAttributes = regexp.MustCompile(`^(\w+)="([^"\\]*)"\s*(?:,\s*|$)`)
-	errHawkHeader  = errors.New("the Authorization header is not a well-formed Hawk header")
+	errHawkHeader  = errors.New("malformed Hawk Authorization header")
 )
 
-// checkHawk verifies the Authorization header by the public Hawk
-// specification. The payload's hash, optional there, is required: without it
-// the body would not be signed.
+// checkHawk verifies the Authorization header according to the Hawk specification. The
+// payload hash, which is optional there, is required, since without it the body is not
+// signed.
 func (a *api) checkHawk(r signedRequest) error {
 	values := r.header.Values("Authorization")
 	if len(values) != 1 {
-		return errors.New("one Authorization header with a Hawk MAC is required")
+		return errors.New("exactly one Authorization header is required")
 	}
 	h, err := parseHawk(values[0])
 	if err != nil {
 		return err
 	}
 	if !hmac.Equal([]byte(h.ID), []byte(a.cfg.Signature.ID)) {
-		return errors.New("the Hawk id is unknown")
+		return errors.New("unknown Hawk id")
 	}
 	host, port := splitHost(r.host, r.tls)
 	want := hawkMAC(a.cfg.Secret, hawkRequest{r.method, r.target, host, port}, h)
@@ -52,7 +52,7 @@ func (a *api) checkHawk(r signedRequest) error {
 		return errSignature
 	}
 	if !hmac.Equal([]byte(h.Hash), []byte(hawkPayloadHash(r.header.Get("Content-Type"), r.body))) {
-		return errors.New("the Hawk payload hash is missing or wrong")
+		return errors.New("missing or wrong Hawk payload hash")
 	}
 	seconds, err := strconv.ParseInt(h.TS, 10, 64)
 	if err != nil {
@@ -60,17 +60,17 @@ func (a *api) checkHawk(r signedRequest) error {
 	}
 	ts := time.Unix(seconds, 0)
 	if !a.isRecent(ts) {
-		return errors.New("the Hawk timestamp is too far from this clock")
+		return errors.New("Hawk timestamp exceeds the allowed clock skew")
 	}
-	// Last, so that only who knows the secret can use up a nonce. It has to be
-	// remembered for as long as its timestamp would be accepted.
+	// This is the last check, so that only clients with the secret can use up a nonce.
+	// The nonce is kept for as long as its timestamp would be accepted.
 	if !a.state.useNonce(h.ID+"\x00"+h.TS+"\x00"+h.Nonce, ts.Add(a.cfg.MaxClockSkew)) {
-		return errors.New("the Hawk nonce was used before")
+		return errors.New("Hawk nonce was already used")
 	}
 	return nil
 }
 
-// parseHawk reads the header's attributes, each known and given once.
+// parseHawk parses an Authorization header. Unknown and duplicate attributes are errors.
 func parseHawk(value string) (hawkHeader, error) {
 	scheme, rest, found := strings.Cut(value, " ")
 	if !found || !strings.EqualFold(scheme, "Hawk") || len(value) > 4096 {
@@ -87,7 +87,7 @@ func parseHawk(value string) (hawkHeader, error) {
 			return hawkHeader{}, errHawkHeader
 		}
 		*fields[m[1]] = m[2]
-		delete(fields, m[1]) // a second one is unknown
+		delete(fields, m[1]) // a duplicate is an error
 		rest = rest[len(m[0]):]
 	}
 	if slices.Contains([]string{h.ID, h.TS, h.Nonce, h.MAC}, "") {
@@ -96,7 +96,7 @@ func parseHawk(value string) (hawkHeader, error) {
 	return h, nil
 }
 
-// hawkMAC computes the MAC of a request header.
+// hawkMAC returns the MAC of a request, in base64.
 func hawkMAC(key string, r hawkRequest, h hawkHeader) string {
 	ext := strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(h.Ext)
 	lines := []string{"hawk.1.header", h.TS, h.Nonce, strings.ToUpper(r.method), r.resource, strings.ToLower(r.host), r.port, h.Hash, ext}
@@ -108,8 +108,8 @@ func hawkMAC(key string, r hawkRequest, h hawkHeader) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// hawkPayloadHash computes the hash of a body. Parameters of the content
-// type are not part of it.
+// hawkPayloadHash returns the hash of a body, in base64. It does not cover the parameters
+// of the content type.
 func hawkPayloadHash(contentType string, body []byte) string {
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	sum := sha256.New()
@@ -119,7 +119,7 @@ func hawkPayloadHash(contentType string, body []byte) string {
 	return base64.StdEncoding.EncodeToString(sum.Sum(nil))
 }
 
-// splitHost takes a Host header apart; without a port the scheme tells it.
+// splitHost splits a Host header. Without a port, the port is that of the scheme.
 func splitHost(hostport string, tls bool) (host, port string) {
 	host, port, err := net.SplitHostPort(hostport)
 	if err == nil {

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is the API alone.
+// fake is the API of Huma without the control API.
 type fake struct {
 	*State
 	http.Handler
@@ -22,7 +22,7 @@ type fake struct {
 	signature config.Signature
 }
 
-// start serves the API over TCP.
+// start serves the API and returns it with a client.
 func start(t *testing.T, cfg config.Config) (*fake, *sandboxtest.Client) {
 	t.Helper()
 	return startAt(t, cfg, time.Now)

@@ -1,5 +1,5 @@
-// Package huma plays the Huma Integration API. Members and headers are those of
-// its published description (OpenAPI, version 1.0.0).
+// Package huma is a fake of the Huma Integration API. Members and headers are those of its
+// published description (OpenAPI, version 1.0.0).
 package huma
 
 import (
@@ -14,13 +14,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// api is the Huma Integration API with one configuration.
+// api is the fake API with one configuration.
 type api struct {
 	cfg   config.Config
 	state *State
 }
 
-// New makes the API from a complete configuration.
+// New returns the API. cfg must be from config.Complete.
 func New(cfg config.Config, state *State, shared *service.State) *service.API {
 	a := &api{cfg, state}
 	return &service.API{
@@ -33,7 +33,7 @@ func New(cfg config.Config, state *State, shared *service.State) *service.API {
 	}
 }
 
-// operations are the endpoints of the API.
+// operations returns the operations of the API.
 func (a *api) operations() []*service.Operation {
 	return []*service.Operation{
 		{
@@ -74,7 +74,7 @@ func (a *api) operations() []*service.Operation {
 	}
 }
 
-// describeCall is what a body says about its sender.
+// describeCall adds the client and the email address in a body to the log entry.
 func describeCall(entry *service.Call, members map[string]any) {
 	entry.ClientID, _ = members["clientId"].(string)
 	if email, _ := members["email"].(string); len(email) <= service.MaxAddress {
@@ -82,19 +82,19 @@ func describeCall(entry *service.Call, members map[string]any) {
 	}
 }
 
-// check is everything that comes before an operation.
+// check validates the headers, the body, and the ids and the address in the body. Nil
+// means that they are valid.
 func (a *api) check(r *service.Request) *service.Response {
-	if refused := a.checkHeaders(r); refused != nil {
-		return refused
+	if rejected := a.checkHeaders(r); rejected != nil {
+		return rejected
 	}
-	if refusal := service.CheckBody(r); refusal != nil {
-		return rejectCall(refusal)
+	if rejection := service.CheckBody(r); rejection != nil {
+		return rejectCall(rejection)
 	}
 	return a.checkClient(r)
 }
 
-// checkClient compares a body's project, client and address with what the
-// sandbox knows.
+// checkClient checks the project id, the client id and the email address in the body.
 func (a *api) checkClient(r *service.Request) *service.Response {
 	if project, found := r.Members["projectId"]; found && project != a.cfg.ProjectID {
 		return reject(http.StatusForbidden, CodeProjectInvalid, "invalid project id")
@@ -122,7 +122,7 @@ func (a *api) signIn(r *service.Request) *service.Response {
 func (a *api) signUp(r *service.Request) *service.Response {
 	ip, err := netip.ParseAddr(r.Member("ipAddress"))
 	if err != nil || ip.Zone() != "" {
-		return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: ipAddress is not an IP address")
+		return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: ipAddress must be an IP address")
 	}
 	profile := maps.Clone(r.Members)
 	delete(profile, "password")
@@ -149,12 +149,12 @@ func (a *api) signConsent(r *service.Request) *service.Response {
 	return &service.Response{Status: r.Operation.Success}
 }
 
-// refresh responds with a new auth token and the same refresh token, whose life
-// goes on: whether the real service rotates it is not published.
+// refresh responds with a new auth token and the same refresh token with its remaining
+// lifetime. Whether the real service rotates refresh tokens is not published.
 func (a *api) refresh(r *service.Request) *service.Response {
-	old, refused := a.checkRefreshToken(r)
-	if refused != nil {
-		return refused
+	old, rejected := a.checkRefreshToken(r)
+	if rejected != nil {
+		return rejected
 	}
 	token := a.state.issue(claims{Subject: old.Subject, Type: authToken, ProjectID: old.ProjectID, ClientID: old.ClientID}, a.cfg.AuthTokenLifetime)
 	return service.JSON(r.Operation.Success, map[string]any{
@@ -165,15 +165,14 @@ func (a *api) refresh(r *service.Request) *service.Response {
 	})
 }
 
-// signOut revokes the refresh token in the body, if there is one. Auth tokens
-// run out by themselves: whether the real service revokes them is not
-// published.
+// signOut revokes the refresh token in the body, if there is one. Auth tokens stay valid
+// until they expire: whether the real service revokes them is not published.
 func (a *api) signOut(r *service.Request) *service.Response {
 	uid := r.Member("userId")
 	if _, given := r.Members["refreshToken"]; given {
-		old, refused := a.checkRefreshToken(r)
-		if refused != nil {
-			return refused
+		old, rejected := a.checkRefreshToken(r)
+		if rejected != nil {
+			return rejected
 		}
 		if uid != "" && uid != old.Subject {
 			return reject(http.StatusForbidden, CodeForbiddenID, "forbidden id: user")
@@ -182,7 +181,7 @@ func (a *api) signOut(r *service.Request) *service.Response {
 		a.state.revoke(old.ID, old.expires())
 	}
 	if uid == "" {
-		return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: neither userId nor refreshToken")
+		return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: userId or refreshToken is required")
 	}
 	if !a.state.hasUID(uid) {
 		return reject(http.StatusForbidden, CodeUserUnknown, "user does not exist")
@@ -190,6 +189,8 @@ func (a *api) signOut(r *service.Request) *service.Response {
 	return service.JSON(r.Operation.Success, map[string]any{"id": uid})
 }
 
+// checkRefreshToken returns the claims of the refresh token in the body, or the error
+// response if it is not valid.
 func (a *api) checkRefreshToken(r *service.Request) (claims, *service.Response) {
 	old, err := a.state.verify(r.Member("refreshToken"), refreshToken)
 	if errors.Is(err, errTokenExpired) {
@@ -201,10 +202,10 @@ func (a *api) checkRefreshToken(r *service.Request) (claims, *service.Response) 
 	return old, nil
 }
 
-// tokenResponse is the response to sign-in and sign-up.
+// tokenResponse returns the response to a sign-in or sign-up: new tokens of the user.
 func (a *api) tokenResponse(r *service.Request, user User) *service.Response {
-	who := claims{Subject: user.UID, ProjectID: a.cfg.ProjectID, ClientID: r.Member("clientId")}
-	auth, refresh := who, who
+	base := claims{Subject: user.UID, ProjectID: a.cfg.ProjectID, ClientID: r.Member("clientId")}
+	auth, refresh := base, base
 	auth.Type, refresh.Type = authToken, refreshToken
 	return service.JSON(r.Operation.Success, map[string]any{
 		"uid":                user.UID,
@@ -215,7 +216,7 @@ func (a *api) tokenResponse(r *service.Request, user User) *service.Response {
 	})
 }
 
-// lifetime writes a lifetime as the configuration says.
+// lifetime returns a lifetime for JSON: in seconds, as a number or a string.
 func (a *api) lifetime(d time.Duration) any {
 	return service.Lifetime(d, a.cfg.LifetimesAsStrings)
 }

@@ -30,7 +30,7 @@ func TestSignUpAndSignIn(t *testing.T) {
 	consent := c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`)
 	sandboxtest.Want(t, consent, 201, 0)
 	if consent.Text != "" {
-		t.Errorf("sign-consent answered %q", consent.Text)
+		t.Errorf("response to sign-consent: %q", consent.Text)
 	}
 
 	users := fake.List(0)
@@ -39,11 +39,11 @@ func TestSignUpAndSignIn(t *testing.T) {
 	}
 	for _, r := range []sandboxtest.Response{up, in} {
 		if r.Member(t, "uid") != users[0].UID || r.Member(t, "authTokenExpiresIn") != 900.0 || r.Member(t, "expiresIn") != 3888000.0 {
-			t.Errorf("answer: %s", r.Text)
+			t.Errorf("response: %s", r.Text)
 		}
 	}
 	if up.Member(t, "authToken") == in.Member(t, "authToken") {
-		t.Error("the same token twice")
+		t.Error("the same token was issued twice")
 	}
 }
 
@@ -111,7 +111,7 @@ func TestRefreshAndSignOut(t *testing.T) {
 	}
 
 	sandboxtest.Want(t, c.Post(sandboxtest.SignOut, `{"deviceAgent":"a"}`), 400, CodeInvalidRequest)
-	sandboxtest.Want(t, c.Post(sandboxtest.SignOut, `{"deviceAgent":"a","userId":"nobody"}`), 403, CodeUserUnknown)
+	sandboxtest.Want(t, c.Post(sandboxtest.SignOut, `{"deviceAgent":"a","userId":"unknown"}`), 403, CodeUserUnknown)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignOut, fmt.Sprintf(`{"deviceAgent":"a","userId":"other","refreshToken":%q}`, in.Member(t, "refreshToken"))), 403, CodeForbiddenID)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignOut, fmt.Sprintf(`{"deviceAgent":"a","userId":%q}`, user.UID)), 200, 0)
 	out := c.Post(sandboxtest.SignOut, fmt.Sprintf(`{"deviceAgent":"a","isActive":true,"updateDateTime":"2024-01-02T03:04:05Z","refreshToken":%q}`, in.Member(t, "refreshToken")))
@@ -121,9 +121,9 @@ func TestRefreshAndSignOut(t *testing.T) {
 	}
 	sandboxtest.Want(t, c.Post(sandboxtest.Refresh, refresh), 401, CodeTokenWrong)
 
-	again := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
+	later := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
 	passed.Add(int64(46 * 24 * time.Hour))
-	sandboxtest.Want(t, c.Post(sandboxtest.Refresh, fmt.Sprintf(`{"refreshToken":%q}`, again.Member(t, "refreshToken"))), 401, CodeTokenExpired)
+	sandboxtest.Want(t, c.Post(sandboxtest.Refresh, fmt.Sprintf(`{"refreshToken":%q}`, later.Member(t, "refreshToken"))), 401, CodeTokenExpired)
 	fresh := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
 	fake.Reset()
 	sandboxtest.Want(t, c.Post(sandboxtest.Refresh, fmt.Sprintf(`{"refreshToken":%q}`, fresh.Member(t, "refreshToken"))), 401, CodeTokenWrong)
@@ -153,7 +153,7 @@ func TestSignUpKeepsProfile(t *testing.T) {
 		t.Errorf("profile: %v", p)
 	}
 	if _, found := p["password"]; found {
-		t.Error("the password was kept")
+		t.Error("the profile has the password")
 	}
 }
 
@@ -254,7 +254,7 @@ func TestRejectedBodies(t *testing.T) {
 func TestConcurrentSignUpsCreateOneUser(t *testing.T) {
 	fake, _ := start(t, config.Config{})
 	const callers = 1000
-	var created, refused atomic.Int64
+	var created, rejected atomic.Int64
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
@@ -268,13 +268,13 @@ func TestConcurrentSignUpsCreateOneUser(t *testing.T) {
 			case 201:
 				created.Add(1)
 			case 400:
-				refused.Add(1)
+				rejected.Add(1)
 			}
 		})
 	}
 	wg.Wait()
-	if created.Load() != 1 || refused.Load() != callers-1 || len(fake.List(0)) != 1 {
-		t.Errorf("%d created, %d refused, %d users", created.Load(), refused.Load(), len(fake.List(0)))
+	if created.Load() != 1 || rejected.Load() != callers-1 || len(fake.List(0)) != 1 {
+		t.Errorf("%d created, %d rejected, %d users", created.Load(), rejected.Load(), len(fake.List(0)))
 	}
 	log := fake.calls.Report(0)
 	if log.ByOp[service.OpSignUp] != callers || log.ByUser["alice@example.com"][service.OpSignUp] != callers || len(log.Calls) != callers || log.InFlight != 0 {

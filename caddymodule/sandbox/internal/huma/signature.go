@@ -16,32 +16,32 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-var errSignature = errors.New("the signature does not verify")
+var errSignature = errors.New("invalid signature")
 
-// signedRequest is what a signature covers.
+// signedRequest holds the parts of a request that a signature can cover.
 type signedRequest struct {
 	method string
-	target string // request target as sent: path and query
-	host   string // Host as sent, perhaps with a port
+	target string // request target as the client sent it: path and query
+	host   string // Host header, with or without a port
 	tls    bool
 	header http.Header
 	body   []byte
 }
 
-// checkHeaders looks at everything that stands before the body.
+// checkHeaders validates the headers and the signature. Nil means that they are valid.
 func (a *api) checkHeaders(r *service.Request) *service.Response {
-	if refusal := service.CheckContent(r); refusal != nil {
-		return rejectCall(refusal)
+	if rejection := service.CheckContent(r); rejection != nil {
+		return rejectCall(rejection)
 	}
 	if !r.Operation.Signed {
 		return requireHeader(r, "userAgent")
 	}
-	if refused := requireHeader(r, "deploymentId"); refused != nil {
-		return refused
+	if rejected := requireHeader(r, "deploymentId"); rejected != nil {
+		return rejected
 	}
 	if a.cfg.Signature.Algorithm != config.AlgorithmOff {
-		if refused := requireHeader(r, a.cfg.Signature.HeaderName); refused != nil {
-			return refused
+		if rejected := requireHeader(r, a.cfg.Signature.HeaderName); rejected != nil {
+			return rejected
 		}
 	}
 	if r.HTTP.Header.Get("deploymentId") != a.cfg.DeploymentID {
@@ -61,16 +61,18 @@ func (a *api) checkHeaders(r *service.Request) *service.Response {
 	return nil
 }
 
+// requireHeader returns an error response unless the request has exactly one header with
+// this name, which is not blank.
 func requireHeader(r *service.Request, name string) *service.Response {
 	values := r.HTTP.Header.Values(name)
 	if len(values) != 1 || strings.TrimSpace(values[0]) == "" {
-		return reject(http.StatusBadRequest, CodeInvalidRequest, "the header %s is required, once", name)
+		return reject(http.StatusBadRequest, CodeInvalidRequest, "exactly one header %s is required", name)
 	}
 	return nil
 }
 
-// checkSignature verifies a call. The error is for the caller and says what
-// is wrong without telling what would be right.
+// checkSignature verifies the signature of a call. The error is sent to the client, so it
+// must not contain the expected signature.
 func (a *api) checkSignature(r signedRequest) error {
 	switch a.cfg.Signature.Algorithm {
 	case config.AlgorithmOff:
@@ -81,6 +83,7 @@ func (a *api) checkSignature(r signedRequest) error {
 	return a.checkHMAC(r)
 }
 
+// checkHMAC verifies an HMAC in the signature header.
 func (a *api) checkHMAC(r signedRequest) error {
 	sig := a.cfg.Signature
 	timestamp := ""
@@ -88,14 +91,14 @@ func (a *api) checkHMAC(r signedRequest) error {
 		timestamp = r.header.Get(sig.TimestampHeader)
 		t, ok := parseTimestamp(timestamp)
 		if !ok {
-			return errors.New("the signed timestamp is missing or not a time")
+			return errors.New("missing or malformed timestamp")
 		}
 		if !a.isRecent(t) {
-			return errors.New("the signed timestamp is too far from this clock")
+			return errors.New("timestamp exceeds the allowed clock skew")
 		}
 	}
 	path, _, _ := strings.Cut(r.target, "?")
-	// One pass over the template: a body that holds "{sig.path}" stays as it is.
+	// NewReplacer does not replace placeholders in values, such as "{sig.path}" in a body.
 	payload := strings.NewReplacer(
 		"{sig.body}", string(r.body),
 		"{sig.method}", r.method,
@@ -110,6 +113,7 @@ func (a *api) checkHMAC(r signedRequest) error {
 	return nil
 }
 
+// encodeHMAC returns the HMAC of payload, encoded as in the signature header.
 func encodeHMAC(sig config.Signature, secret, payload string) string {
 	newHash := sha256.New
 	if sig.Algorithm == config.AlgorithmSHA512 {
@@ -127,8 +131,8 @@ func encodeHMAC(sig config.Signature, secret, payload string) string {
 	return hex.EncodeToString(sum)
 }
 
-// parseTimestamp reads Unix seconds, Unix milliseconds or RFC 3339: which one
-// the service wants is not published.
+// parseTimestamp parses Unix seconds, Unix milliseconds or RFC 3339. Which of them the
+// real service accepts is not published.
 func parseTimestamp(s string) (time.Time, bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		if len(s) >= 13 {
@@ -140,7 +144,7 @@ func parseTimestamp(s string) (time.Time, bool) {
 	return t, err == nil
 }
 
-// isRecent reports whether t is within the allowed skew of the clock.
+// isRecent reports whether t is within the allowed clock skew.
 func (a *api) isRecent(t time.Time) bool {
 	return a.state.now().Sub(t).Abs() <= a.cfg.MaxClockSkew
 }

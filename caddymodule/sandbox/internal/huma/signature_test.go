@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 )
 
-// The vectors were computed with OpenSSL from the body below and the key
-// "sandbox-secret", not with this package.
+// TestHMACVectors: the expected values were computed with OpenSSL from the body below and
+// the key "sandbox-secret".
 func TestHMACVectors(t *testing.T) {
 	const body = `{"clientId":"c1","projectId":"p1","email":"alice@example.com"}`
 	tests := []struct {
@@ -86,7 +86,7 @@ func TestSignatureOff(t *testing.T) {
 	sandboxtest.Want(t, c.Send(r), 400, CodeInvalidRequest)
 }
 
-// The example of Hawk's own documentation.
+// hawkExampleKey is the key of the example in Hawk's documentation.
 const hawkExampleKey = "werxhqb98rpaxn39848xrunpaw3489ruxnpa98w4rxn"
 
 func TestHawkPublishedExample(t *testing.T) {
@@ -101,7 +101,7 @@ func TestHawkPublishedExample(t *testing.T) {
 	if got := hawkMAC(hawkExampleKey, hawkRequest{"POST", "/resource/1?b=1&a=2", "example.com", "8000"}, h); got != h.MAC {
 		t.Errorf("mac: %s", got)
 	}
-	// Without a payload, as the example starts.
+	// The first example in the documentation has no payload.
 	h.Hash = ""
 	if got := hawkMAC(hawkExampleKey, hawkRequest{"GET", "/resource/1?b=1&a=2", "example.com", "8000"}, h); got != "6R4rV5iE+NPoym+WwjeHzjAGXUtLNIxmo1vpMofpLAE=" {
 		t.Errorf("mac without payload: %s", got)
@@ -111,7 +111,7 @@ func TestHawkPublishedExample(t *testing.T) {
 func TestHawk(t *testing.T) {
 	fake, c := start(t, config.Config{Signature: config.Signature{Algorithm: config.AlgorithmHawk, ID: "dh37fgj492je"}, Secret: hawkExampleKey})
 	fake.Create("alice@example.com", nil)
-	// One for all: a nonce counts together with its timestamp.
+	// All requests have the same timestamp, since a nonce is checked together with it.
 	now := time.Now().Unix()
 	nonces := 0
 	request := func(change func(*hawkHeader)) *http.Request {
@@ -146,7 +146,7 @@ func TestHawk(t *testing.T) {
 		{"scheme in lower case", nil, func(r *http.Request) {
 			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "Hawk", "hawk", 1))
 		}, 200},
-		{"nonce again", func(h *hawkHeader) { h.Nonce = "n1" }, nil, 401},
+		{"duplicate nonce", func(h *hawkHeader) { h.Nonce = "n1" }, nil, 401},
 		{"no hash", func(h *hawkHeader) { h.Hash = "" }, nil, 401},
 		{"hash of another body", func(h *hawkHeader) { h.Hash = hawkPayloadHash("application/json", []byte("{}")) }, nil, 401},
 		{"other id", func(h *hawkHeader) { h.ID = "other" }, nil, 401},

@@ -9,57 +9,57 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// User is an account of Huma's half.
+// User is a user of Huma.
 type User struct {
-	// Email is the address as it was registered.
+	// Email is the email address as in the sign-up.
 	Email string `json:"email"`
 
-	// UID is the id that sign-in and sign-up answer with.
+	// UID is the member uid of the responses to sign-in and sign-up.
 	UID string `json:"uid"`
 
-	// CreatedAt is when the account came into being.
+	// CreatedAt is the time of the user's creation.
 	CreatedAt time.Time `json:"createdAt"`
 
-	// Consented tells that sign-consent was called for this user.
+	// Consented is true if sign-consent was called for this user.
 	Consented bool `json:"consented"`
 
-	// Profile holds the members of the sign-up's body, without the password.
-	// It is empty for users that were there from the start.
+	// Profile has the members of the sign-up's body, without the password. Nil for
+	// configured users.
 	Profile map[string]any `json:"profile,omitempty"`
 }
 
-// State is what outlives a request: users, and which tokens and nonces are
-// worthless. It is safe for concurrent use.
+// State holds the users, the revoked tokens and the used nonces. Create it with NewState.
+// It is safe for concurrent use.
 type State struct {
 	now func() time.Time
 	key []byte // signs tokens
 
 	mu          sync.Mutex
-	generation  uint64           // counts resets, from 1
-	users       map[string]*User // by folded address
+	generation  uint64           // number of resets, including that of NewState
+	users       map[string]*User // by FoldAddress
 	byUID       map[string]*User
 	order       []*User
 	pending     []pendingUser
-	revoked     map[string]time.Time // token ids, and when they are over anyway
-	nonces      map[string]time.Time // Hawk nonces, and when they may be forgotten
+	revoked     map[string]time.Time // until when, by token id: the expiry of the token
+	nonces      map[string]time.Time // until when, by Hawk nonce: the end of its validity
 	lastRemoval time.Time
 }
 
-// pendingUser is an account that appears later than its sign-up.
+// pendingUser is a user that is created some time after the sign-up.
 type pendingUser struct {
 	due     time.Time
 	email   string
 	profile map[string]any
 }
 
-// NewState makes an empty state with a clock.
+// NewState returns an empty state. now is its clock.
 func NewState(now func() time.Time) *State {
 	s := &State{now: now, key: service.RandomBytes(32)}
 	s.Reset()
 	return s
 }
 
-// Reset forgets everything.
+// Reset deletes everything.
 func (s *State) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,8 +71,8 @@ func (s *State) Reset() {
 	s.nonces = make(map[string]time.Time)
 }
 
-// Seed registers users, once for each reset: seeded is the generation in which
-// it was done before.
+// Seed adds users once per generation, that is after the start and after each Reset.
+// seeded is the generation of the last call and is updated.
 func (s *State) Seed(seeded *atomic.Uint64, emails []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *State) Seed(seeded *atomic.Uint64, emails []string) {
 	}
 }
 
-// find looks up a user by address.
+// find returns the user with an email address, or false if there is none.
 func (s *State) find(email string) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,6 +96,7 @@ func (s *State) find(email string) (User, bool) {
 	return *u, true
 }
 
+// hasUID reports whether there is a user with a uid.
 func (s *State) hasUID(uid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,8 +104,8 @@ func (s *State) hasUID(uid string) bool {
 	return s.byUID[uid] != nil
 }
 
-// Create registers a user, unless the address is taken: then it returns the
-// one who has it, and false.
+// Create creates a user and returns it with true. If a user with this address exists, it
+// returns that user and false.
 func (s *State) Create(email string, profile map[string]any) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,8 +113,8 @@ func (s *State) Create(email string, profile map[string]any) (User, bool) {
 	return s.insert(email, profile)
 }
 
-// createLater registers a user at the given time, if the address is still
-// free then. It is false if the address is taken already.
+// createLater creates a user at the time due, unless the address is taken by then. It
+// returns false if the address is taken now.
 func (s *State) createLater(email string, profile map[string]any, due time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +126,7 @@ func (s *State) createLater(email string, profile map[string]any, due time.Time)
 	return true
 }
 
-// consent marks a user's consent.
+// consent sets Consented of a user. It returns false if there is no such user.
 func (s *State) consent(email string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +139,8 @@ func (s *State) consent(email string) bool {
 	return true
 }
 
-// List copies the users in the order they came; the newest only, if a limit
-// is given.
+// List returns a copy of the users in the order of their creation. With a limit above 0,
+// it returns at most that many of the newest users.
 func (s *State) List(limit int) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,24 +155,25 @@ func (s *State) List(limit int) []User {
 	return users
 }
 
-// insertDue lets accounts appear whose time has come. Doing so at each look, and
-// not by a timer, leaves nothing running.
+// insertDue creates the pending users that are due. It is called before each access, so
+// that no timer is needed. The caller holds s.mu.
 func (s *State) insertDue() {
 	if len(s.pending) == 0 {
 		return
 	}
 	now := s.now()
-	var waiting []pendingUser
+	var pending []pendingUser
 	for _, p := range s.pending {
 		if p.due.After(now) {
-			waiting = append(waiting, p)
+			pending = append(pending, p)
 			continue
 		}
 		s.insert(p.email, p.profile)
 	}
-	s.pending = waiting
+	s.pending = pending
 }
 
+// insert is Create for callers that hold s.mu.
 func (s *State) insert(email string, profile map[string]any) (User, bool) {
 	key := service.FoldAddress(email)
 	if u := s.users[key]; u != nil {

@@ -13,13 +13,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// Kinds of token, as the claim "type" tells them apart.
+// The values of the claim "type".
 const (
 	authToken    = "auth"
 	refreshToken = "refresh"
 )
 
-// claims are what a token says.
+// claims are the claims of a token.
 type claims struct {
 	Subject   string `json:"sub"`
 	Type      string `json:"type"`
@@ -37,32 +37,33 @@ var (
 	errTokenExpired = errors.New("token expired")
 )
 
-// jwtHeader is the first part of every token.
+// jwtHeader is the encoded header of all tokens.
 var jwtHeader = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
 
-// issue makes a token. exp is a whole number of seconds after iat, as both
-// are whole seconds in Huma's tokens.
+// issue returns a signed token with the claims c and a new jti, iat and exp. The lifetime
+// is rounded down to whole seconds, as in Huma's tokens.
 func (s *State) issue(c claims, lifetime time.Duration) string {
 	c.ID = service.RandomID(16)
 	c.IssuedAt = s.now().Unix()
 	c.Expires = c.IssuedAt + int64(lifetime/time.Second)
 	payload, err := json.Marshal(c)
 	if err != nil {
-		panic(err) // strings and numbers only
+		panic(err) // strings and numbers cannot fail
 	}
 	text := jwtHeader + "." + base64.RawURLEncoding.EncodeToString(payload)
 	return text + "." + s.sign(text)
 }
 
+// sign returns the signature of the first two parts of a token.
 func (s *State) sign(text string) string {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// verify reads a token of the wanted kind that was issued here, has not
-// expired and was not revoked.
-func (s *State) verify(token, kind string) (claims, error) {
+// verify returns the claims of a token that was issued by s with a type. The error is
+// errTokenExpired, or errTokenWrong if the token is invalid in any other way.
+func (s *State) verify(token, tokenType string) (claims, error) {
 	dot := strings.LastIndexByte(token, '.')
 	if dot < 0 || !hmac.Equal([]byte(token[dot+1:]), []byte(s.sign(token[:dot]))) {
 		return claims{}, errTokenWrong
@@ -73,7 +74,7 @@ func (s *State) verify(token, kind string) (claims, error) {
 		return claims{}, errTokenWrong
 	}
 	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil || c.Type != kind || s.isRevoked(c.ID) {
+	if err := json.Unmarshal(payload, &c); err != nil || c.Type != tokenType || s.isRevoked(c.ID) {
 		return claims{}, errTokenWrong
 	}
 	if !s.now().Before(c.expires()) {
@@ -82,7 +83,7 @@ func (s *State) verify(token, kind string) (claims, error) {
 	return c, nil
 }
 
-// revoke makes a refresh token worthless; until is when it expires anyway.
+// revoke revokes a refresh token, which expires at until.
 func (s *State) revoke(tokenID string, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,6 +91,7 @@ func (s *State) revoke(tokenID string, until time.Time) {
 	s.revoked[tokenID] = until
 }
 
+// isRevoked reports whether a token was revoked.
 func (s *State) isRevoked(tokenID string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +99,8 @@ func (s *State) isRevoked(tokenID string) bool {
 	return ok
 }
 
-// useNonce is false if the nonce was used before.
+// useNonce marks a nonce as used until a time. It returns false if the nonce was used
+// before.
 func (s *State) useNonce(nonce string, until time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,14 +112,15 @@ func (s *State) useNonce(nonce string, until time.Time) bool {
 	return true
 }
 
-// removeExpired forgets nonces and revoked tokens that expiry refuses by itself.
+// removeExpired deletes expired nonces and revoked tokens, at most once per minute. The
+// caller holds s.mu.
 func (s *State) removeExpired() {
 	now := s.now()
 	if now.Sub(s.lastRemoval) < time.Minute {
 		return
 	}
 	s.lastRemoval = now
-	over := func(_ string, until time.Time) bool { return until.Before(now) }
-	maps.DeleteFunc(s.nonces, over)
-	maps.DeleteFunc(s.revoked, over)
+	expired := func(_ string, until time.Time) bool { return until.Before(now) }
+	maps.DeleteFunc(s.nonces, expired)
+	maps.DeleteFunc(s.revoked, expired)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// Codes of Human API's errors: those that its guide names.
+// The error codes in Human API's guide.
 const (
 	codeSessionNotAllowed = "SESSION_TOKEN_GENERATION_NOT_ALLOWED"
 	codeIDNotAllowed      = "ID_TOKEN_GENERATION_NOT_ALLOWED"
@@ -20,8 +20,8 @@ const (
 	codeTypeWrong         = "INVALID_TOKEN_TYPE"
 )
 
-// codeStatus holds the codes with the status that the sandbox gives them. Only
-// the 403 of a session that is refused is published.
+// codeStatus is the status of each error code. Only the 403 of
+// SESSION_TOKEN_GENERATION_NOT_ALLOWED is published.
 var codeStatus = map[string]int{
 	codeSessionNotAllowed: http.StatusForbidden,
 	codeIDNotAllowed:      http.StatusForbidden,
@@ -33,11 +33,11 @@ var codeStatus = map[string]int{
 	codeTypeWrong:         http.StatusBadRequest,
 }
 
-// shapes are the ways in which a code of Human API's may stand in a body,
-// whose real shape is not published.
+// shapes are the possible positions of an error code in a body, whose format is not
+// published.
 var shapes = []string{"errorCode", "error_code", "code", "error", "message", "type", "nested", "text"}
 
-// codeBody writes a code in one of the shapes.
+// codeBody returns an error body with a code in one of the shapes.
 func codeBody(code, shape, message string) []byte {
 	var body map[string]any
 	switch shape {
@@ -46,23 +46,22 @@ func codeBody(code, shape, message string) []byte {
 	case "text":
 		body = map[string]any{"message": fmt.Sprintf("%s (%s): see the guide", message, code)}
 	default:
-		// The member comes last: in the shape "message" it is the message.
 		body = map[string]any{"message": message}
-		body[shape] = code
+		body[shape] = code // replaces the message if the shape is "message"
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // made of strings
+		panic(err) // strings cannot fail
 	}
 	return text
 }
 
-// Codes are the errors that a fault can name. Their shape is errorCode, as only
-// that name is published: see Fault.Shape for others.
+// Codes are the allowed values of Fault.Code. The default shape is errorCode, the only
+// name that is published.
 var Codes = service.Codes{Status: codeStatus, Shapes: shapes, Body: codeBody}
 
-// rejectCode refuses with a code. The message must not name a code: a client
-// that finds codes in messages only would pass unnoticed.
+// rejectCode returns an error response with a code. The message must not contain the code,
+// so that a client that searches codes only in messages fails its tests.
 func rejectCode(code, message string) *service.Response {
 	return &service.Response{
 		Status:  codeStatus[code],
@@ -71,19 +70,19 @@ func rejectCode(code, message string) *service.Response {
 	}
 }
 
-// rejectBody refuses a body, for which no code is published.
+// rejectBody returns an error response for an invalid body. No code is published for it.
 func rejectBody(format string, args ...any) *service.Response {
 	return reject(&service.Rejection{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)})
 }
 
-// reject writes a refusal for which no code is published.
-func reject(refusal *service.Rejection) *service.Response {
-	r := service.JSON(refusal.Status, map[string]any{"message": refusal.Message})
-	r.Problem = refusal.Message
+// reject returns an error response for a rejection. No code is published for it.
+func reject(rejection *service.Rejection) *service.Response {
+	r := service.JSON(rejection.Status, map[string]any{"message": rejection.Message})
+	r.Problem = rejection.Message
 	return r
 }
 
-// errorForStatus is an error that nobody described further.
+// errorForStatus returns an error response without a code.
 func errorForStatus(status int) *service.Response {
 	return reject(&service.Rejection{Status: status, Message: http.StatusText(status)})
 }

@@ -1,4 +1,4 @@
-// Package humanapi plays Human API Connect: the one endpoint that grants sessions
+// Package humanapi is a fake of Human API Connect: the endpoint that issues session tokens
 // and id tokens.
 package humanapi
 
@@ -13,17 +13,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// maxLogged is how many bytes of an id, or of all scopes, the log keeps.
+// maxLogged is the maximum length of an id, or of all scopes, in the log, in bytes.
 const maxLogged = 1024
 
-// api is Human API Connect with one configuration.
+// api is the fake API with one configuration.
 type api struct {
 	cfg                config.HumanAPI
 	lifetimesAsStrings bool
 	state              *State
 }
 
-// New makes the API from a complete configuration.
+// New returns the API. cfg must be from config.Complete.
 func New(cfg config.Config, state *State, shared *service.State) *service.API {
 	a := &api{cfg.HumanAPI, cfg.LifetimesAsStrings, state}
 	return &service.API{
@@ -37,8 +37,8 @@ func New(cfg config.Config, state *State, shared *service.State) *service.API {
 	}
 }
 
-// operations are the kinds of token at Human API's one endpoint, and what
-// asks for neither.
+// operations returns the operations of the endpoint: one per token type, and one for all
+// other types.
 func (a *api) operations() []*service.Operation {
 	body := service.Schema{
 		Required: []string{"client_id", "client_user_id", "type", "client_secret"},
@@ -56,24 +56,25 @@ func (a *api) operations() []*service.Operation {
 	return ops
 }
 
-// describeCall is what a body says about its sender, without the secret.
+// describeCall adds the client, the user and the scopes in a body to the log entry. It does
+// not add the secret.
 func describeCall(entry *service.Call, members map[string]any) {
-	text := func(name string, longest int) string {
+	member := func(name string, maxLength int) string {
 		s, _ := members[name].(string)
-		if len(s) > longest {
+		if len(s) > maxLength {
 			return ""
 		}
 		return s
 	}
-	entry.ClientID = text("client_id", maxLogged)
-	entry.ClientUserID = text("client_user_id", maxLogged)
-	entry.Email = text("client_user_email", service.MaxAddress)
+	entry.ClientID = member("client_id", maxLogged)
+	entry.ClientUserID = member("client_user_id", maxLogged)
+	entry.Email = member("client_user_email", service.MaxAddress)
 	if scopes := extraScopes(members); len(fmt.Sprint(scopes)) <= maxLogged {
 		entry.ExtraScopes = scopes
 	}
 }
 
-// extraScopes are the strings in a body's extra_scopes.
+// extraScopes returns the strings in the member extra_scopes.
 func extraScopes(members map[string]any) []string {
 	list, _ := members["extra_scopes"].([]any)
 	var scopes []string
@@ -85,30 +86,31 @@ func extraScopes(members map[string]any) []string {
 	return scopes
 }
 
-// check is everything that comes before a user is looked at.
+// check validates the body and the client. Nil means that they are valid.
 func (a *api) check(r *service.Request) *service.Response {
-	refusal := service.CheckContent(r)
-	if refusal == nil {
-		refusal = service.CheckBody(r)
+	rejection := service.CheckContent(r)
+	if rejection == nil {
+		rejection = service.CheckBody(r)
 	}
-	if refusal != nil {
-		return reject(refusal)
+	if rejection != nil {
+		return reject(rejection)
 	}
-	if r.Operation.TokenType == "" { // the type is what is wrong
+	if r.Operation.TokenType == "" { // rejectType reports the invalid type
 		return nil
 	}
 	return a.checkValues(r)
 }
 
+// checkValues validates the values of members and the credentials of the client.
 func (a *api) checkValues(r *service.Request) *service.Response {
 	for _, name := range r.Operation.Body.Required {
 		if r.Member(name) == "" {
-			return rejectBody("invalid body: %s is empty", name)
+			return rejectBody("invalid body: %s must not be empty", name)
 		}
 	}
 	if _, given := r.Members["client_user_email"]; given {
 		if r.Operation.Name == service.OpID {
-			return rejectBody("invalid body: client_user_email goes with a session only")
+			return rejectBody("invalid body: client_user_email requires the type session")
 		}
 		if problem := service.AddressProblem(r.Member("client_user_email")); problem != "" {
 			return rejectBody("invalid body: client_user_email %s", problem)
@@ -117,25 +119,25 @@ func (a *api) checkValues(r *service.Request) *service.Response {
 	allowed := a.cfg.ExtraScopes
 	for i, scope := range extraScopes(r.Members) {
 		if scope == "" || len(allowed) > 0 && !slices.Contains(allowed, scope) {
-			return rejectBody("invalid body: scope %d of extra_scopes is not one of this client's", i+1)
+			return rejectBody("invalid body: scope %d of extra_scopes is not allowed", i+1)
 		}
 	}
 	secret, found := a.cfg.Clients[r.Member("client_id")]
 	if !found {
-		return rejectCode(codeClientUnknown, "there is no such client")
+		return rejectCode(codeClientUnknown, "unknown client")
 	}
 	if subtle.ConstantTimeCompare([]byte(secret), []byte(r.Member("client_secret"))) != 1 {
-		return rejectCode(codeSecretWrong, "the secret is not this client's")
+		return rejectCode(codeSecretWrong, "wrong client secret")
 	}
 	return nil
 }
 
-// issueSession grants a session until a source is connected. A user's first
-// one makes the user.
+// issueSession responds with a session token, unless the user has connected a data source.
+// It creates the user if there is none.
 func (a *api) issueSession(r *service.Request) *service.Response {
-	user, granted := a.state.FindOrCreate(r.Member("client_id"), r.Member("client_user_id"))
-	if !granted {
-		return rejectCode(codeSessionNotAllowed, "the user has connected a source")
+	user, allowed := a.state.FindOrCreate(r.Member("client_id"), r.Member("client_user_id"))
+	if !allowed {
+		return rejectCode(codeSessionNotAllowed, "the user has connected a data source")
 	}
 	return service.JSON(r.Operation.Success, map[string]any{
 		"session_token": service.RandomToken(32),
@@ -144,15 +146,16 @@ func (a *api) issueSession(r *service.Request) *service.Response {
 	})
 }
 
+// issueID responds with an id token if the user has connected a data source.
 func (a *api) issueID(r *service.Request) *service.Response {
 	user, found := a.state.find(r.Member("client_id"), r.Member("client_user_id"))
 	switch {
 	case found && !user.IDAllowed:
-		return rejectCode(codeIDNotAllowed, "not for this user")
+		return rejectCode(codeIDNotAllowed, "the user may not get id tokens")
 	case !found:
-		return rejectCode(codeUserUnknown, "the user has never had a session")
+		return rejectCode(codeUserUnknown, "the user has never had a session token")
 	case !user.Connected:
-		return rejectCode(codeUserUnknown, "the user has not connected a source")
+		return rejectCode(codeUserUnknown, "the user has not connected a data source")
 	}
 	return service.JSON(r.Operation.Success, map[string]any{
 		"token_type":          "Bearer",
@@ -162,12 +165,13 @@ func (a *api) issueID(r *service.Request) *service.Response {
 	})
 }
 
-// rejectType refuses well-formed bodies of another type; access is one that
-// exists, but not for what leads to a browser.
+// rejectType rejects a valid body with any other type. The real service also has the type
+// access, which is not for tokens that are sent to browsers.
 func rejectType(*service.Request) *service.Response {
-	return rejectCode(codeTypeWrong, "type is neither session nor id")
+	return rejectCode(codeTypeWrong, "type must be session or id")
 }
 
+// lifetime returns a lifetime for JSON: in seconds, as a number or a string.
 func (a *api) lifetime(d time.Duration) any {
 	return service.Lifetime(d, a.lifetimesAsStrings)
 }

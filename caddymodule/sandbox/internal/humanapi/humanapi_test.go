@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start serves a sandbox over TCP.
+// start serves a sandbox and returns a client.
 func start(t *testing.T, cfg sandbox.Config) *sandboxtest.Client {
 	t.Helper()
 	return sandboxtest.Serve(t, sandbox.New(cfg))
@@ -44,16 +44,17 @@ func TestSessionBeforeSourceIDAfter(t *testing.T) {
 	seen := map[string]bool{first[0]: true, second[0]: true}
 	for _, token := range append(id(), id()...) {
 		if seen[token] {
-			t.Errorf("twice: %s", token)
+			t.Errorf("token issued twice: %s", token)
 		}
 		seen[token] = true
 	}
 
-	// Everybody else is as before, and so is this user after the way back.
+	// Other users are not affected. After the disconnection, this user gets session tokens
+	// again.
 	sandboxtest.WantTokens(t, c.Token(sandboxtest.TokenBody("session", "U-1")), []string{"session_token", "human_id"}, map[string]any{"expires_in": 3600.0})
 	sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1","connected":false}`), 200, 0)
-	if again := session(); again[1] != first[1] {
-		t.Errorf("human_id %s, want %s", again[1], first[1])
+	if next := session(); next[1] != first[1] {
+		t.Errorf("human_id %s, want %s", next[1], first[1])
 	}
 	sandboxtest.WantCode(t, c.Token(sandboxtest.TokenBody("id", "u-1")), 403, "UNKNOWN_CLIENT_USER_ID")
 }
@@ -82,7 +83,7 @@ func TestRejectedTokenRequests(t *testing.T) {
 	for _, test := range []struct {
 		name, body string
 		status     int
-		word       string
+		code       string
 	}{
 		{"empty", ``, 400, ""},
 		{"list", `[]`, 400, ""},
@@ -101,9 +102,9 @@ func TestRejectedTokenRequests(t *testing.T) {
 		{"type Session", sandboxtest.TokenBody("Session", "u-1"), 400, "INVALID_TOKEN_TYPE"},
 		{"empty type", sandboxtest.TokenBody("", "u-1"), 400, "INVALID_TOKEN_TYPE"},
 		{"number for a type", strings.Replace(good, `"session"`, `1`, 1), 400, ""},
-		{"e-mail with id", sandboxtest.TokenBody("id", "u-1", `"client_user_email":"alice@example.com"`), 400, ""},
-		{"empty e-mail", sandboxtest.TokenBody("session", "u-1", `"client_user_email":""`), 400, ""},
-		{"no e-mail address", sandboxtest.TokenBody("session", "u-1", `"client_user_email":"alice"`), 400, ""},
+		{"email with id", sandboxtest.TokenBody("id", "u-1", `"client_user_email":"alice@example.com"`), 400, ""},
+		{"empty email", sandboxtest.TokenBody("session", "u-1", `"client_user_email":""`), 400, ""},
+		{"invalid email", sandboxtest.TokenBody("session", "u-1", `"client_user_email":"alice"`), 400, ""},
 		{"scopes as text", sandboxtest.TokenBody("session", "u-1", `"extra_scopes":"b"`), 400, ""},
 		{"scopes of two types", sandboxtest.TokenBody("session", "u-1", `"extra_scopes":["b",1]`), 400, ""},
 		{"empty scope", sandboxtest.TokenBody("session", "u-1", `"extra_scopes":[""]`), 400, ""},
@@ -112,7 +113,7 @@ func TestRejectedTokenRequests(t *testing.T) {
 		{"another secret", strings.Replace(good, "sandbox-secret", "sandbox-secret ", 1), 401, "INVALID_CLIENT_ID_OR_SECRET"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			sandboxtest.WantCode(t, (&sandboxtest.Client{T: t, URL: c.URL, HTTP: c.HTTP}).Token(test.body), test.status, test.word)
+			sandboxtest.WantCode(t, (&sandboxtest.Client{T: t, URL: c.URL, HTTP: c.HTTP}).Token(test.body), test.status, test.code)
 		})
 	}
 	for name, value := range map[string]string{"Content-Type": "text/plain", "Content-Encoding": "gzip"} {
@@ -134,10 +135,10 @@ func TestRejectedTokenRequests(t *testing.T) {
 	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1", `"extra_scopes":[]`)), 200, 0)
 }
 
-// Two first sessions at once, and many: one user, and everybody gets a token.
+// TestConcurrentFirstSessionsCreateOneUser: all requests get tokens of the same new user.
 func TestConcurrentFirstSessionsCreateOneUser(t *testing.T) {
 	c := start(t, sandbox.Config{})
-	// Nothing is answered before all have arrived.
+	// The delay lets all calls be in progress at the same time.
 	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"session","delay":"100ms"}]`)), 200, 0)
 	const callers = 50
 	var wg sync.WaitGroup

@@ -8,60 +8,59 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// User is a user of Human API's half. Each client id has users of its own.
+// User is a user of Human API. Users are per client.
 type User struct {
-	// ClientID is the application that the user belongs to.
+	// ClientID is the client id of the application to which the user belongs.
 	ClientID string `json:"clientId"`
 
-	// ClientUserID is what the application calls the user.
+	// ClientUserID is the user's id in the application.
 	ClientUserID string `json:"clientUserId"`
 
-	// HumanID is the id that sessions answer with.
+	// HumanID is the member human_id of responses with a session token.
 	HumanID string `json:"humanId"`
 
-	// CreatedAt is when the user had the first session.
+	// CreatedAt is the time of the user's creation, by the first session token.
 	CreatedAt time.Time `json:"createdAt"`
 
-	// Connected tells that the user has connected a source: sessions are
-	// refused, id tokens are granted.
+	// Connected is true if the user has connected a data source. Such a user gets id
+	// tokens; others get session tokens.
 	Connected bool `json:"connected"`
 
-	// IDAllowed is false for a user who may get no id token.
+	// IDAllowed is false if the user may not get id tokens.
 	IDAllowed bool `json:"idAllowed"`
 }
 
-// Connection changes a user of Human API's half. It is also the body of
-// POST /_sandbox/connect; unknown members are an error.
+// Connection is a change of a user of Human API. It is also the body of
+// POST /_sandbox/connect, in which unknown members are an error.
 type Connection struct {
-	// ClientUserID is the user, who has to exist.
+	// ClientUserID is the user's id in the application. The user must exist.
 	ClientUserID string `json:"client_user_id"`
 
-	// ClientID is the application that the user belongs to. It may be left out
-	// where only one has a user of that id.
+	// ClientID is the client id of the application to which the user belongs. It is
+	// optional if only one client has a user with this id.
 	ClientID string `json:"client_id,omitempty"`
 
-	// Connected connects a source, or with false takes it away again.
-	// Default: true.
+	// Connected is the new value of User.Connected. Nil: true.
 	Connected *bool `json:"connected,omitempty"`
 
-	// IDAllowed says whether the user may get id tokens. With false and a
-	// connected source the user gets no token at all.
-	// Default: as it is; at first true.
+	// IDAllowed is the new value of User.IDAllowed. Nil: it does not change. With false,
+	// a user with a connected data source gets no token at all.
 	IDAllowed *bool `json:"id_allowed,omitempty"`
 }
 
-// What is wrong with a Connection.
+// The errors of State.Connect.
 var (
-	// ErrNoSuchUser says that nobody has this id.
-	ErrNoSuchUser = errors.New("client_user_id: there is no such user")
-	// ErrAmbiguousClient says that a client id is needed.
-	ErrAmbiguousClient = errors.New("client_id: more than one client has a user of this id")
+	// ErrNoSuchUser means that the user does not exist.
+	ErrNoSuchUser = errors.New("client_user_id: user does not exist")
+	// ErrAmbiguousClient means that several clients have a user with this id, so the
+	// client id is required.
+	ErrAmbiguousClient = errors.New("client_id is required: more than one client has a user with this id")
 )
 
-// key is who a User is.
+// key identifies a User.
 type key struct{ clientID, userID string }
 
-// State holds the users, which outlive a request. It is safe for concurrent use.
+// State holds the users. Create it with NewState. It is safe for concurrent use.
 type State struct {
 	now func() time.Time
 
@@ -70,14 +69,14 @@ type State struct {
 	order []*User
 }
 
-// NewState makes an empty state with a clock.
+// NewState returns an empty state. now is its clock.
 func NewState(now func() time.Time) *State {
 	s := &State{now: now}
 	s.Reset()
 	return s
 }
 
-// Reset forgets all users.
+// Reset deletes all users.
 func (s *State) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,9 +84,9 @@ func (s *State) Reset() {
 	s.order = nil
 }
 
-// FindOrCreate finds or makes a user. It is false for one who has connected a
-// source.
-func (s *State) FindOrCreate(clientID, userID string) (User, bool) {
+// FindOrCreate returns a user, whom it creates if there is none. allowed reports whether the
+// user may get a session token: whether no data source is connected.
+func (s *State) FindOrCreate(clientID, userID string) (user User, allowed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.byKey[key{clientID, userID}]
@@ -102,6 +101,7 @@ func (s *State) FindOrCreate(clientID, userID string) (User, bool) {
 	return *u, !u.Connected
 }
 
+// find returns a user, or false if there is none.
 func (s *State) find(clientID, userID string) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,8 @@ func (s *State) find(clientID, userID string) (User, bool) {
 	return *u, true
 }
 
-// Connect changes a user and returns how the user is now.
+// Connect changes a user and returns the changed user. The error is ErrNoSuchUser or
+// ErrAmbiguousClient.
 func (s *State) Connect(c Connection) (User, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,8 +137,8 @@ func (s *State) Connect(c Connection) (User, error) {
 	return *found, nil
 }
 
-// List copies the users in the order they came; the newest only, if a
-// limit is given.
+// List returns a copy of the users in the order of their creation. With a limit above 0,
+// it returns at most that many of the newest users.
 func (s *State) List(limit int) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package sandboxtest calls a sandbox in tests, as the published descriptions
-// have it.
+// Package sandboxtest is a client of the sandbox for tests. It calls the APIs according to
+// their published descriptions.
 package sandboxtest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// Paths of the APIs' endpoints.
+// The paths of the APIs' endpoints.
 const (
 	SignIn  = "/api/integration/v1/auth/signin"
 	SignUp  = "/api/integration/v1/auth/signup"
@@ -25,18 +25,18 @@ const (
 	Connect = "/v1/connect/token"
 )
 
-// Bodies that a sandbox without options takes.
+// Bodies for a sandbox with the default configuration.
 const (
 	AliceSignIn = `{"clientId":"c1","projectId":"p1","email":"alice@example.com"}`
 	AliceSignUp = `{"clientId":"c1","projectId":"p1","email":"alice@example.com","ipAddress":"192.0.2.1"}`
 )
 
-// Client calls a sandbox.
+// Client is a client of a sandbox. Most methods fail the test on errors.
 type Client struct {
 	T      *testing.T
-	URL    string
+	URL    string // base URL of the sandbox
 	HTTP   *http.Client
-	Secret string
+	Secret string // the key of the signature
 }
 
 // Serve serves a handler over TCP and returns a client for it.
@@ -47,7 +47,7 @@ func Serve(t *testing.T, h http.Handler) *Client {
 	return New(t, srv.URL)
 }
 
-// New makes a client for a sandbox that listens.
+// New returns a client for the sandbox at a URL.
 func New(t *testing.T, url string) *Client {
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -57,14 +57,14 @@ func New(t *testing.T, url string) *Client {
 	}}
 }
 
-// Response is a response that was read to its end.
+// Response is a response whose body was read.
 type Response struct {
 	Status int
 	Header http.Header
 	Text   string
 }
 
-// Member is a member of a JSON response.
+// Member returns a member of a JSON response, or nil if it is missing.
 func (r Response) Member(t *testing.T, name string) any {
 	t.Helper()
 	var v map[string]any
@@ -74,20 +74,21 @@ func (r Response) Member(t *testing.T, name string) any {
 	return v[name]
 }
 
+// code returns the member code of a JSON response, or 0 if it is missing.
 func (r Response) code(t *testing.T) int {
 	t.Helper()
 	n, _ := r.Member(t, "code").(float64)
 	return int(n)
 }
 
-// HMAC signs a text.
+// HMAC returns the HMAC-SHA256 of a text in hexadecimal.
 func HMAC(secret, text string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Request makes a well-formed and signed request.
+// Request returns a valid and signed request.
 func (c *Client) Request(method, path, body string) *http.Request {
 	c.T.Helper()
 	r, err := http.NewRequestWithContext(c.T.Context(), method, c.URL+path, strings.NewReader(body))
@@ -101,7 +102,7 @@ func (c *Client) Request(method, path, body string) *http.Request {
 	return r
 }
 
-// Do sends a request and reads what comes; the error is the connection's.
+// Do sends a request and reads the response. The error is that of the connection.
 func (c *Client) Do(r *http.Request) (Response, error) {
 	resp, err := c.HTTP.Do(r)
 	if err != nil {
@@ -112,7 +113,7 @@ func (c *Client) Do(r *http.Request) (Response, error) {
 	return Response{resp.StatusCode, resp.Header, string(text)}, err
 }
 
-// Send sends a request that is responded to.
+// Send is Do that fails the test on an error.
 func (c *Client) Send(r *http.Request) Response {
 	c.T.Helper()
 	got, err := c.Do(r)
@@ -122,13 +123,14 @@ func (c *Client) Send(r *http.Request) Response {
 	return got
 }
 
-// Post posts a signed body.
+// Post sends a signed POST request.
 func (c *Client) Post(path, body string) Response {
 	c.T.Helper()
 	return c.Send(c.Request(http.MethodPost, path, body))
 }
 
-// Want fails unless a reply has a status and, if not 0, an error code.
+// Want fails the test unless a response has a status and, if code is not 0, an error body
+// with this code.
 func Want(t *testing.T, got Response, status, code int) {
 	t.Helper()
 	if got.Status != status {
@@ -148,7 +150,7 @@ func Want(t *testing.T, got Response, status, code int) {
 	}
 }
 
-// Compact is the JSON of a value in one line.
+// Compact returns a value as JSON in one line.
 func Compact(t *testing.T, v any) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -158,13 +160,13 @@ func Compact(t *testing.T, v any) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Get gets what is at a path.
+// Get sends a GET request.
 func (c *Client) Get(path string) Response {
 	c.T.Helper()
 	return c.Send(c.Request(http.MethodGet, path, ""))
 }
 
-// Decode reads a reply's JSON.
+// Decode unmarshals the JSON of a response.
 func Decode[T any](t *testing.T, r Response) T {
 	t.Helper()
 	var v T

@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-// TokenBody is what a client sends; more are further members.
-func TokenBody(kind, user string, more ...string) string {
+// TokenBody returns the body of a request for a token. more are additional members.
+func TokenBody(tokenType, user string, more ...string) string {
 	members := append([]string{
 		`"client_id":"hapi1"`, `"client_secret":"sandbox-secret"`,
-		fmt.Sprintf(`"type":%q,"client_user_id":%q`, kind, user),
+		fmt.Sprintf(`"type":%q,"client_user_id":%q`, tokenType, user),
 	}, more...)
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// Token asks for a token as the guide does: no header but the content type.
+// Token requests a token. As in Human API's guide, the only header is Content-Type.
 func (c *Client) Token(body string) Response {
 	c.T.Helper()
 	return c.Send(c.TokenRequest(body))
 }
 
-// TokenRequest is the request of Token.
+// TokenRequest returns the request of Token.
 func (c *Client) TokenRequest(body string) *http.Request {
 	c.T.Helper()
 	r := c.Request(http.MethodPost, Connect, body)
@@ -30,14 +30,14 @@ func (c *Client) TokenRequest(body string) *http.Request {
 	return r
 }
 
-// Connect lets a user connect a source.
+// Connect sends a body to POST /_sandbox/connect.
 func (c *Client) Connect(body string) Response {
 	c.T.Helper()
 	return c.Send(c.Request(http.MethodPost, "/_sandbox/connect", body))
 }
 
-// WantCode fails unless a reply refuses with a code, or with none if that is
-// empty, and bears a number.
+// WantCode fails the test unless a response has a status, an error code (none if code is
+// empty) and a request id.
 func WantCode(t *testing.T, got Response, status int, code string) {
 	t.Helper()
 	if got.Status != status {
@@ -53,16 +53,16 @@ func WantCode(t *testing.T, got Response, status int, code string) {
 	WantRequestID(t, got)
 }
 
-// WantRequestID fails unless a reply bears a number.
+// WantRequestID fails the test unless a response has a request id.
 func WantRequestID(t *testing.T, got Response) {
 	t.Helper()
-	if numbers := got.Header.Values("x-humanapi-request-id"); len(numbers) != 1 || len(numbers[0]) < 16 {
-		t.Errorf("request id: %q", numbers)
+	if ids := got.Header.Values("x-humanapi-request-id"); len(ids) != 1 || len(ids[0]) < 16 {
+		t.Errorf("request id: %q", ids)
 	}
 }
 
-// WantTokens fails unless a 200 has exactly these members, and returns the
-// ones that are random.
+// WantTokens fails the test unless a response has the status 200 and exactly the members
+// random and fixed. It returns the values of random, which must be opaque tokens.
 func WantTokens(t *testing.T, got Response, random []string, fixed map[string]any) []string {
 	t.Helper()
 	if got.Status != 200 || got.Header.Get("Content-Type") != "application/json" {
@@ -88,7 +88,7 @@ func WantTokens(t *testing.T, got Response, random []string, fixed map[string]an
 	return tokens
 }
 
-// SetFaults replaces the faults over the control API.
+// SetFaults replaces the faults through the control API.
 func (c *Client) SetFaults(list string) {
 	c.T.Helper()
 	Want(c.T, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", list)), http.StatusOK, 0)

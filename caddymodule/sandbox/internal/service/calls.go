@@ -7,88 +7,88 @@ import (
 )
 
 const (
-	// maxCalls bounds the log; counters go on counting.
+	// maxCalls is the maximum number of calls in the log. The counters have no limit.
 	maxCalls = 10_000
-	// maxPeers bounds how many connections are told apart.
+	// maxPeers is the maximum of CallLog.Connections.
 	maxPeers = 100_000
 )
 
-// Call is one call of an operation, in the order of arrival. Everything that
-// reached an operation counts, also what was refused or met a fault.
+// Call is the log entry of one call. Rejected calls and calls with an injected fault are
+// logged, too.
 type Call struct {
-	// Seq counts from 1 since the start or the last reset.
+	// Seq is the number of the call since the start or the last reset, from 1.
 	Seq uint64 `json:"seq"`
 
-	// Op is one of signin, signup, consent, refresh, signout, session, id,
+	// Op is the operation: signin, signup, consent, refresh, signout, session, id or
 	// connect.
 	Op string `json:"op"`
 
-	// Email is the address in the body as it was sent (email, or
-	// client_user_email); empty if there was none, or one of more than 254
-	// bytes.
+	// Email is the member email, or client_user_email, of the body. Empty if it is
+	// missing or longer than 254 bytes.
 	Email string `json:"email"`
 
-	// ClientID is the clientId, or client_id, in the body as it was sent.
+	// ClientID is the member clientId, or client_id, of the body.
 	ClientID string `json:"clientId"`
 
-	// ClientUserID is the client_user_id in a body for Human API as it was
-	// sent; empty if it had more than 1,024 bytes.
+	// ClientUserID is the member client_user_id of a body for Human API. Empty if it is
+	// longer than 1,024 bytes.
 	ClientUserID string `json:"clientUserId,omitempty"`
 
-	// ExtraScopes are the extra_scopes in a body for Human API as they were
-	// sent; empty if they had more than 1,024 bytes.
+	// ExtraScopes is the member extra_scopes of a body for Human API. Empty if it is
+	// longer than 1,024 bytes.
 	ExtraScopes []string `json:"extraScopes,omitempty"`
 
-	// RequestID is the x-humanapi-request-id of the response.
+	// RequestID is the header x-humanapi-request-id of the response.
 	RequestID string `json:"requestId,omitempty"`
 
-	// Status is the status that was answered. 0: none yet, or the connection
-	// was reset, or the client left first.
+	// Status is the status of the response. 0: the call is in progress, the connection
+	// was reset, or the client disconnected first.
 	Status int `json:"status"`
 
-	// At is when the call had arrived.
+	// At is the time at which the call was received.
 	At time.Time `json:"at"`
 
-	// Error is why the sandbox refused the call, if it did.
+	// Error is the reason why the sandbox rejected the call. Empty: it did not.
 	Error string `json:"error,omitempty"`
 
-	// Fault tells that a fault was applied.
+	// Fault is true if a fault was injected.
 	Fault bool `json:"fault,omitempty"`
 }
 
-// CallLog is what a Server has seen since its start or the last reset.
+// CallLog is the log of the calls since the start or the last reset, with counters.
 type CallLog struct {
-	// Calls are the newest 10,000, oldest first.
+	// Calls are the newest 10,000 calls, oldest first.
 	Calls []Call `json:"calls"`
 
-	// ByOp counts all calls by operation, also those no longer in Calls.
+	// ByOp is the number of all calls by operation, including those no longer in Calls.
 	ByOp map[string]int `json:"byOp"`
 
-	// ByUser counts Huma's calls by address (ASCII letters lowered) and
-	// operation. Calls without an address are not in it.
+	// ByUser is the number of Huma's calls by email address (with ASCII letters in lower
+	// case) and operation. It does not include calls without an address.
 	ByUser map[string]map[string]int `json:"byUser"`
 
-	// ByClientUser counts Human API's calls by client_id, client_user_id and
-	// operation. Calls without one of the ids are not in it.
+	// ByClientUser is the number of Human API's calls by client_id, client_user_id and
+	// operation. It does not include calls without one of the ids.
 	ByClientUser map[string]map[string]map[string]int `json:"byClientUser"`
 
-	// InFlight is how many calls are being answered now.
+	// InFlight is the number of calls in progress.
 	InFlight int `json:"inFlight"`
 
-	// MaxInFlight is the most there have been at once.
+	// MaxInFlight is the maximum of InFlight.
 	MaxInFlight int `json:"maxInFlight"`
 
-	// Connections is how many client addresses (host and port) calls came
-	// from, up to 100,000.
+	// Connections is the number of different client addresses (host:port), at most
+	// 100,000.
 	Connections int `json:"connections"`
 }
 
-// Calls keeps the log and its counters.
+// Calls holds the log and its counters. Create it with NewCalls. It is safe for
+// concurrent use.
 type Calls struct {
 	mu       sync.Mutex
 	seq      uint64
-	ring     []*Call // grows to maxCalls, then the oldest is overwritten
-	next     int     // where in a full ring the next call goes
+	ring     []*Call // up to maxCalls entries; then the oldest one is overwritten
+	next     int     // index of the oldest entry of a full ring; 0 before
 	byOp     map[string]int
 	byUser   map[userKey]map[string]int
 	peers    map[string]struct{}
@@ -96,15 +96,15 @@ type Calls struct {
 	max      int
 }
 
-// userKey is whom a call is counted for: at Huma an address, at Human API an id
-// of a client's.
+// userKey identifies the user of a call in the counters: by email address at Huma, by
+// client id and client user id at Human API.
 type userKey struct {
 	humanAPI       bool
 	clientID, user string
 }
 
-// userKey is false if the call names nobody.
-func (c *Call) userKey() (who userKey, found bool) {
+// userKey returns the key of the call's user, or false if the call does not identify one.
+func (c *Call) userKey() (key userKey, found bool) {
 	switch c.Op {
 	case OpSession, OpID, OpConnect:
 		return userKey{humanAPI: true, clientID: c.ClientID, user: c.ClientUserID}, c.ClientID != "" && c.ClientUserID != ""
@@ -113,15 +113,14 @@ func (c *Call) userKey() (who userKey, found bool) {
 	}
 }
 
-// NewCalls makes an empty log.
+// NewCalls returns an empty log.
 func NewCalls() *Calls {
 	l := new(Calls)
 	l.Reset()
 	return l
 }
 
-// Reset forgets all calls. Those still running stay in flight, since they end
-// later.
+// Reset deletes all calls and counters. Calls in progress still count as in flight.
 func (l *Calls) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,7 +131,7 @@ func (l *Calls) Reset() {
 	l.max = l.inFlight
 }
 
-// begin notes that a call has arrived.
+// begin logs a call that was received from a peer, and returns its entry.
 func (l *Calls) begin(c Call, peer string) *Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,11 +145,11 @@ func (l *Calls) begin(c Call, peer string) *Call {
 		l.next = (l.next + 1) % maxCalls
 	}
 	l.byOp[c.Op]++
-	if who, found := c.userKey(); found {
-		if l.byUser[who] == nil {
-			l.byUser[who] = make(map[string]int)
+	if key, found := c.userKey(); found {
+		if l.byUser[key] == nil {
+			l.byUser[key] = make(map[string]int)
 		}
-		l.byUser[who][c.Op]++
+		l.byUser[key][c.Op]++
 	}
 	if len(l.peers) < maxPeers {
 		l.peers[peer] = struct{}{}
@@ -160,9 +159,9 @@ func (l *Calls) begin(c Call, peer string) *Call {
 	return entry
 }
 
-// end notes that a call is over. It comes just before the last byte of the
-// response is handed to the connection: a client that calls again the moment it
-// has its response must not count as two calls at once.
+// end records the result of a call. Call it before the last byte of the response is
+// written: a client that sends its next call as soon as it has the response must not
+// count as two calls in flight.
 func (l *Calls) end(entry *Call, status int, problem string, fault bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,9 +169,8 @@ func (l *Calls) end(entry *Call, status int, problem string, fault bool) {
 	l.inFlight--
 }
 
-// Report copies the log. A limit of 0 means everything; otherwise only that
-// many of the newest calls are listed, and ByUser and ByClientUser hold their
-// users only.
+// Report returns a copy of the log. With a limit above 0, Calls has at most that many of
+// the newest calls, and ByUser and ByClientUser have only the users of these calls.
 func (l *Calls) Report(limit int) CallLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,37 +189,37 @@ func (l *Calls) Report(limit int) CallLog {
 		Connections:  len(l.peers),
 	}
 	for i := from; i < n; i++ {
-		// In a full ring next is the oldest; before that it is 0.
 		r.Calls = append(r.Calls, *l.ring[(l.next+i)%n])
 	}
 	if limit == 0 {
-		for who, counts := range l.byUser {
-			r.countUser(who, counts)
+		for key, counts := range l.byUser {
+			r.countUser(key, counts)
 		}
 		return r
 	}
 	for _, c := range r.Calls {
-		if who, found := c.userKey(); found {
-			r.countUser(who, l.byUser[who])
+		if key, found := c.userKey(); found {
+			r.countUser(key, l.byUser[key])
 		}
 	}
 	return r
 }
 
-func (r *CallLog) countUser(who userKey, counts map[string]int) {
-	if !who.humanAPI {
-		r.ByUser[who.user] = maps.Clone(counts)
+// countUser sets the counts of a user.
+func (r *CallLog) countUser(key userKey, counts map[string]int) {
+	if !key.humanAPI {
+		r.ByUser[key.user] = maps.Clone(counts)
 		return
 	}
-	users := r.ByClientUser[who.clientID]
+	users := r.ByClientUser[key.clientID]
 	if users == nil {
 		users = make(map[string]map[string]int)
-		r.ByClientUser[who.clientID] = users
+		r.ByClientUser[key.clientID] = users
 	}
-	users[who.user] = maps.Clone(counts)
+	users[key.user] = maps.Clone(counts)
 }
 
-// Newest is the end of a list, or all of it without a limit.
+// Newest returns the last limit elements of list, or all if limit is 0.
 func Newest[T any](list []T, limit int) []T {
 	if limit > 0 && limit < len(list) {
 		return list[len(list)-limit:]

@@ -15,15 +15,17 @@ import (
 	"unicode/utf8"
 )
 
-// MaxBody is the longest body of a call that is read.
+// MaxBody is the maximum size of the body of a call, in bytes.
 const MaxBody = 64 << 10
 
-// Rejection is why a call is not served. How it is written is the service's.
+// Rejection is the reason why a call is rejected. API.Reject turns it into a response in
+// the format of the service.
 type Rejection struct {
-	Status  int
-	Message string
+	Status  int    // of the response
+	Message string // for the client and for the log
 }
 
+// reject returns a Rejection.
 func reject(status int, format string, args ...any) *Rejection {
 	return &Rejection{Status: status, Message: fmt.Sprintf(format, args...)}
 }
@@ -31,7 +33,7 @@ func reject(status int, format string, args ...any) *Rejection {
 // MemberType is the type of a body's member.
 type MemberType string
 
-// The types that members have.
+// The types of members.
 const (
 	TypeString     MemberType = "string"
 	TypeObject     MemberType = "object"
@@ -40,16 +42,16 @@ const (
 	TypeStringList MemberType = "list of strings"
 )
 
-// Schema lists a body's members as the published description does.
+// Schema describes the members of a body. All others are rejected.
 type Schema struct {
-	Members  Members
-	Required []string
+	Members  Members  // the allowed members
+	Required []string // the members that must be present
 }
 
-// Members are the members of a body by name.
+// Members are the types of members by name.
 type Members map[string]MemberType
 
-// StringMembers are members that are texts.
+// StringMembers returns members of the type TypeString.
 func StringMembers(names ...string) Members {
 	members := make(Members, len(names))
 	for _, name := range names {
@@ -58,35 +60,38 @@ func StringMembers(names ...string) Members {
 	return members
 }
 
-// With adds more members.
+// With adds members to m and returns m.
 func (m Members) With(more Members) Members {
 	maps.Copy(m, more)
 	return m
 }
 
-// readBody reads a call's body. A longer one than the limit is cut one byte
-// behind it, so that its length tells.
+// readBody reads at most MaxBody+1 bytes of the body, so that a body that is too long has
+// more than MaxBody bytes.
 func readBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
 }
 
-// CheckContent looks at what a body is, before it is read.
+// CheckContent checks the length of the body, Content-Type and Content-Encoding. Nil
+// means that they are valid.
 func CheckContent(r *Request) *Rejection {
 	if len(r.Body) > MaxBody {
-		return reject(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", MaxBody)
+		return reject(http.StatusRequestEntityTooLarge, "body is longer than %d bytes", MaxBody)
 	}
 	mediaType, params, err := mime.ParseMediaType(r.HTTP.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" || !utf8Charset(params["charset"]) || r.HTTP.Header.Get("Content-Encoding") != "" {
-		return reject(http.StatusUnsupportedMediaType, "the body has to be plain application/json in UTF-8")
+		return reject(http.StatusUnsupportedMediaType, "body must be application/json in UTF-8, without Content-Encoding")
 	}
 	return nil
 }
 
+// utf8Charset reports whether the parameter charset of Content-Type is UTF-8 or missing.
 func utf8Charset(charset string) bool {
 	return charset == "" || strings.EqualFold(charset, "utf-8")
 }
 
-// CheckBody compares the members of a body with the schema.
+// CheckBody checks the body against the schema of the operation. Nil means that it is
+// valid.
 func CheckBody(r *Request) *Rejection {
 	if r.malformed != nil {
 		return reject(http.StatusBadRequest, "invalid body: %v", r.malformed)
@@ -108,6 +113,7 @@ func CheckBody(r *Request) *Rejection {
 	return nil
 }
 
+// hasType reports whether a JSON value has a type.
 func hasType(value any, want MemberType) bool {
 	text, isText := value.(string)
 	switch want {
@@ -129,8 +135,8 @@ func hasType(value any, want MemberType) bool {
 	return false
 }
 
-// ParseObject reads one JSON object and nothing after it. Members that stand
-// there twice, which most parsers let pass, are refused.
+// ParseObject parses a body that must be one JSON object. In contrast to encoding/json,
+// duplicate members are an error.
 func ParseObject(body []byte) (map[string]any, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("not UTF-8")
@@ -149,9 +155,9 @@ func ParseObject(body []byte) (map[string]any, error) {
 		if err != nil {
 			return nil, errors.New("not a JSON object")
 		}
-		name, _ := key.(string) // the decoder lets nothing else stand here
-		if _, twice := members[name]; twice {
-			return nil, fmt.Errorf("member %.40q stands there twice", name)
+		name, _ := key.(string) // the decoder allows only strings here
+		if _, found := members[name]; found {
+			return nil, fmt.Errorf("duplicate member %.40q", name)
 		}
 		members[name] = value
 	}
@@ -159,7 +165,7 @@ func ParseObject(body []byte) (map[string]any, error) {
 		return nil, errors.New("not a JSON object")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
+		return nil, errors.New("unexpected data after the JSON object")
 	}
 	return members, nil
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// faultJSON is a Fault on the wire.
+// faultJSON is the JSON format of a Fault.
 type faultJSON struct {
 	Op          string                  `json:"op,omitempty"`
 	Times       int                     `json:"times,omitempty"`
@@ -29,9 +29,10 @@ type faultJSON struct {
 	Gzip        bool                    `json:"gzip,omitempty"`
 }
 
-// headerValues is a string or a list of strings.
+// headerValues are the values of a header: in JSON a string or a list of strings.
 type headerValues []string
 
+// UnmarshalJSON implements json.Unmarshaler.
 func (h *headerValues) UnmarshalJSON(b []byte) error {
 	var one string
 	if json.Unmarshal(b, &one) == nil {
@@ -41,7 +42,7 @@ func (h *headerValues) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(h))
 }
 
-// MarshalJSON writes a fault as UnmarshalJSON reads it.
+// MarshalJSON implements json.Marshaler, in the format that UnmarshalJSON accepts.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	w := faultJSON{
 		Op: f.Op, Times: f.Times, Status: f.Status, Code: f.Code, Shape: f.Shape, Processed: f.Processed, Reset: f.Reset,
@@ -71,7 +72,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON reads a fault. Unknown members are an error.
+// UnmarshalJSON implements json.Unmarshaler. Unknown members are an error.
 func (f *Fault) UnmarshalJSON(b []byte) error {
 	var w faultJSON
 	dec := json.NewDecoder(bytes.NewReader(b))

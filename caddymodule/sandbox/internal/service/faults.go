@@ -9,22 +9,23 @@ import (
 	"sync"
 )
 
+// maxFaults is the maximum number of faults.
 const maxFaults = 1000
 
-// Codes are the errors of one API that a fault can name.
+// Codes are the error codes of one API, for Fault.Code.
 type Codes struct {
-	// Status holds every code with its status, unless a fault says another.
+	// Status is the default status of each code.
 	Status map[string]int
 
-	// Shapes are the ways in which a code can stand in a body. The first one is
-	// for faults that say none.
+	// Shapes are the values of Fault.Shape. The first one is the default.
 	Shapes []string
 
-	// Body writes a code in one of the shapes.
+	// Body returns a body with the code in one of the shapes.
 	Body func(code, shape, message string) []byte
 }
 
-// Faults are those that are left. They are safe for concurrent use.
+// Faults holds the remaining faults. Create it with NewFaults. It is safe for concurrent
+// use.
 type Faults struct {
 	codes Codes
 
@@ -32,13 +33,13 @@ type Faults struct {
 	list []Fault
 }
 
-// NewFaults makes an empty list of faults, which can name these codes.
+// NewFaults returns an empty list. codes are the allowed values of Fault.Code.
 func NewFaults(codes Codes) *Faults { return &Faults{codes: codes} }
 
-// Set replaces all faults, or none if one of them is wrong.
+// Set replaces all faults. If one is invalid, it returns an error and changes nothing.
 func (l *Faults) Set(faults []Fault) error {
 	if len(faults) > maxFaults {
-		return fmt.Errorf("more than %d faults", maxFaults)
+		return fmt.Errorf("more than %d faults are not allowed", maxFaults)
 	}
 	list := make([]Fault, len(faults))
 	for i, f := range faults {
@@ -53,7 +54,7 @@ func (l *Faults) Set(faults []Fault) error {
 	return nil
 }
 
-// List copies the faults that are left.
+// List returns a copy of the remaining faults.
 func (l *Faults) List() []Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,16 +65,16 @@ func (l *Faults) List() []Fault {
 	return list
 }
 
-// Reset forgets all faults.
+// Reset deletes all faults.
 func (l *Faults) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.list = nil
 }
 
-// take finds the fault for a call and uses it up by one. Its Code is written
-// out as Status and Body. Without one it returns the zero Fault, which does
-// nothing, and false.
+// take returns the first fault that matches an operation, with its Code expanded, and
+// decrements its Times. If there is none, it returns the zero Fault, which has no effect,
+// and false.
 func (l *Faults) take(op *Operation) (Fault, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +94,7 @@ func (l *Faults) take(op *Operation) (Fault, bool) {
 	return Fault{}, false
 }
 
-// expand writes a fault's Code out as Status and Body.
+// expand returns f with Status and Body set according to its Code.
 func (c Codes) expand(f Fault) Fault {
 	if f.Code == "" {
 		return f
@@ -104,26 +105,26 @@ func (c Codes) expand(f Fault) Fault {
 	if f.Shape == "" {
 		f.Shape = c.Shapes[0]
 	}
-	f.Body = string(c.Body(f.Code, f.Shape, "refused on demand"))
+	f.Body = string(c.Body(f.Code, f.Shape, "injected fault"))
 	return f
 }
 
-// checkCode says what is wrong with Code and Shape.
+// checkCode returns an error if Code or Shape is invalid.
 func (f Fault) checkCode(codes Codes) error {
 	_, known := codes.Status[f.Code]
 	switch {
 	case f.Code == "" && f.Shape != "":
-		return errors.New("shape: goes with code")
+		return errors.New("shape requires code")
 	case f.Code == "":
 		return nil
 	case !known:
-		return fmt.Errorf("code: %.40q is not one of %s", f.Code, strings.Join(slices.Sorted(maps.Keys(codes.Status)), ", "))
+		return fmt.Errorf("code: unknown code %.40q; use one of %s", f.Code, strings.Join(slices.Sorted(maps.Keys(codes.Status)), ", "))
 	case f.Shape != "" && !slices.Contains(codes.Shapes, f.Shape):
-		return fmt.Errorf("shape: %.40q is not one of %s", f.Shape, strings.Join(codes.Shapes, ", "))
+		return fmt.Errorf("shape: unknown shape %.40q; use one of %s", f.Shape, strings.Join(codes.Shapes, ", "))
 	case f.Body != "":
-		return errors.New("code: not with body")
+		return errors.New("code and body exclude each other")
 	case f.Op != OpSession && f.Op != OpID && f.Op != OpConnect:
-		return fmt.Errorf("code: only for %s, %s and %s", OpSession, OpID, OpConnect)
+		return fmt.Errorf("code requires the operation %s, %s or %s", OpSession, OpID, OpConnect)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Names of operations, as calls are counted and faults are aimed.
+// The operations of Huma, as in Call.Op and Fault.Op.
 const (
 	OpSignIn  = "signin"
 	OpSignUp  = "signup"
@@ -14,7 +14,8 @@ const (
 	OpRefresh = "refresh"
 	OpSignOut = "signout"
 
-	// Human API's: the two kinds of token, and what asks for neither of them.
+	// The operations of Human API: requests for the two token types, and requests for
+	// any other type.
 	OpSession = "session"
 	OpID      = "id"
 	OpConnect = "connect"
@@ -23,54 +24,56 @@ const (
 // OperationNames are the names of all operations.
 var OperationNames = []string{OpSignIn, OpSignUp, OpConsent, OpRefresh, OpSignOut, OpSession, OpID, OpConnect}
 
-// Operation is one endpoint of a service, or one of those that share a path.
+// Operation is one operation of an API. Several operations can share a path.
 type Operation struct {
-	Name    string
+	Name    string // one of OperationNames
 	Path    string
-	Success int // the status
+	Success int // the status of a successful response
 	Body    Schema
 
-	// TokenType is the body's type that asks for this operation, and Group the
-	// name of all that share its path. Both are empty for an operation that
-	// has its path to itself.
+	// TokenType is the member type of the body that selects this operation, and Group is
+	// the name of all operations that share its path. Both are empty if the operation
+	// does not share its path.
 	TokenType, Group string
 
-	// Signed calls carry deploymentId and signature; Huma's others userAgent.
+	// Signed is true if the headers deploymentId and signature are required. Huma's
+	// other operations require userAgent.
 	Signed bool
 
-	// Serve responds to a call whose head and body are well-formed.
+	// Serve returns the response to a call with valid headers and body.
 	Serve func(*Request) *Response
 }
 
-// matches reports whether a fault for the named operation is for this one.
+// matches reports whether a fault with the given Op applies to this operation.
 func (op *Operation) matches(name string) bool {
 	return name == "" || name == "*" || name == op.Name || name == op.Group
 }
 
-// Request is one call of an operation.
+// Request is a call of an operation.
 type Request struct {
 	Operation *Operation
 	HTTP      *http.Request
-	Target    string // the request target that the client sent
+	Target    string // the request target as the client sent it
 	Body      []byte
 	Members   map[string]any
 	CreateAt  time.Time // see Fault.AppearAfter
 
 	id        string
-	malformed error // why there are no members
+	malformed error // why Members is nil
 }
 
-// Member is a member of the body, if it is a string.
+// Member returns a member of the body, or "" if it is missing or not a string.
 func (r *Request) Member(name string) string {
 	s, _ := r.Members[name].(string)
 	return s
 }
 
-// read reads the body, which says the operation that is called.
+// read reads the body and sets Operation to the one of ops that the body selects. The
+// error is that of the connection.
 func (r *Request) read(ops []*Operation) error {
 	var err error
 	if r.Body, err = readBody(r.HTTP); len(r.Body) > MaxBody {
-		r.malformed = errors.New("too long")
+		r.malformed = errors.New("body is too long")
 	} else {
 		r.Members, r.malformed = ParseObject(r.Body)
 	}

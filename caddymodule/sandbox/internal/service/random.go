@@ -6,17 +6,17 @@ import (
 	"encoding/hex"
 )
 
-// RandomBytes are n random bytes.
+// RandomBytes returns n random bytes.
 func RandomBytes(n int) []byte {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails: it ends the program instead
+	_, _ = rand.Read(b) // never returns an error
 	return b
 }
 
-// RandomID is an id of so many random bytes.
+// RandomID returns the given number of random bytes in hexadecimal.
 func RandomID(bytes int) string { return hex.EncodeToString(RandomBytes(bytes)) }
 
-// RandomToken is a random text that means nothing.
+// RandomToken returns the given number of random bytes in unpadded base64url.
 func RandomToken(bytes int) string {
 	return base64.RawURLEncoding.EncodeToString(RandomBytes(bytes))
 }

@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// Response is what a call is responded to with.
+// Response is the response to a call.
 type Response struct {
 	Status  int
 	Body    []byte
-	Problem string // why the sandbox refused, for the log
+	Problem string // why the sandbox rejected the call, for the log. Empty: it did not
 }
 
-// JSON makes a response of a value that has a JSON form.
+// JSON returns a response with v as JSON. It panics if v cannot be marshaled.
 func JSON(status int, v any) *Response {
 	body, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // made of strings and numbers here
+		panic(err) // all callers pass strings and numbers
 	}
 	return &Response{Status: status, Body: body}
 }
 
-// Lifetime writes a lifetime in seconds, as a number or, as the older service
-// did, as a string.
+// Lifetime returns a lifetime in seconds for JSON: as a number or, as in the older API, as
+// a string.
 func Lifetime(d time.Duration, asString bool) any {
 	if asString {
 		return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
@@ -36,10 +36,10 @@ func Lifetime(d time.Duration, asString bool) any {
 	return int64(d / time.Second)
 }
 
-// Garbage is not JSON in any way.
+// Garbage is a body that is not JSON.
 const Garbage = "<!DOCTYPE html><title>Service</title>\x00\xff{"
 
-// wait waits, and is false if the client leaves first.
+// wait waits for d. It returns false if the client disconnects first.
 func wait(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -54,22 +54,23 @@ func wait(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// responsePlan sends a response the way a fault wants it.
+// responsePlan is a response with the fault that changes how it is sent.
 type responsePlan struct {
 	*Response
-	fault  Fault
-	finish func(status int, problem string)
+	fault  Fault                            // the zero value: none
+	finish func(status int, problem string) // called before the last byte is sent
 }
 
-func (d responsePlan) send(w http.ResponseWriter, r *http.Request) {
-	f := d.fault
+// send sends the response.
+func (p responsePlan) send(w http.ResponseWriter, r *http.Request) {
+	f := p.fault
 	if f.Reset != "" {
-		d.finish(0, d.Problem)
+		p.finish(0, p.Problem)
 		resetConnection(w)
 		return
 	}
 	h := w.Header()
-	if len(d.Body) > 0 {
+	if len(p.Body) > 0 {
 		h.Set("Content-Type", "application/json")
 	}
 	if f.Redirect != "" {
@@ -82,35 +83,35 @@ func (d responsePlan) send(w http.ResponseWriter, r *http.Request) {
 		h[http.CanonicalHeaderKey(name)] = values
 	}
 	switch {
-	case f.Truncate > 0 && len(d.Body) > 0:
-		d.sendTruncated(w)
+	case f.Truncate > 0 && len(p.Body) > 0:
+		p.sendTruncated(w)
 	case f.Size != 0 || f.Drip != 0 || f.Gzip:
-		d.sendSlowly(w, r)
+		p.sendSlowly(w, r)
 	default:
-		d.finish(d.Status, d.Problem)
-		if d.Status != http.StatusNoContent && d.Status != http.StatusNotModified {
-			h.Set("Content-Length", strconv.Itoa(len(d.Body)))
+		p.finish(p.Status, p.Problem)
+		if p.Status != http.StatusNoContent && p.Status != http.StatusNotModified {
+			h.Set("Content-Length", strconv.Itoa(len(p.Body)))
 		}
-		w.WriteHeader(d.Status)
-		_, _ = w.Write(d.Body) // the client has left, if anything
+		w.WriteHeader(p.Status)
+		_, _ = w.Write(p.Body) // an error means that the client has disconnected
 	}
 }
 
-// sendTruncated announces more than it sends.
-func (d responsePlan) sendTruncated(w http.ResponseWriter) {
-	d.finish(d.Status, d.Problem)
-	w.Header().Set("Content-Length", strconv.Itoa(len(d.Body)))
-	w.WriteHeader(d.Status)
-	_, _ = w.Write(d.Body[:min(d.fault.Truncate, len(d.Body)-1)])
+// sendTruncated sends less than Content-Length says.
+func (p responsePlan) sendTruncated(w http.ResponseWriter) {
+	p.finish(p.Status, p.Problem)
+	w.Header().Set("Content-Length", strconv.Itoa(len(p.Body)))
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(p.Body[:min(p.fault.Truncate, len(p.Body)-1)])
 	_ = http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler) // net/http's way to cut a connection
+	panic(http.ErrAbortHandler) // closes the connection
 }
 
-// sendSlowly sends a body that is long, compressed or comes in drips. Nothing
-// is held in memory, since the body may be without end.
-func (d responsePlan) sendSlowly(w http.ResponseWriter, r *http.Request) {
-	defer d.finish(d.Status, d.Problem)
-	f := d.fault
+// sendSlowly sends a body that is padded, compressed or sent byte by byte. It does not
+// buffer the body, which may be endless.
+func (p responsePlan) sendSlowly(w http.ResponseWriter, r *http.Request) {
+	defer p.finish(p.Status, p.Problem)
+	f := p.fault
 	var out io.Writer = w
 	if f.Gzip {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -118,8 +119,8 @@ func (d responsePlan) sendSlowly(w http.ResponseWriter, r *http.Request) {
 		defer compressed.Close()
 		out = compressed
 	}
-	w.WriteHeader(d.Status)
-	source := io.MultiReader(bytes.NewReader(d.Body), &filler{left: f.Size - int64(len(d.Body)), endless: f.Size < 0})
+	w.WriteHeader(p.Status)
+	source := io.MultiReader(bytes.NewReader(p.Body), &filler{left: f.Size - int64(len(p.Body)), endless: f.Size < 0})
 	chunk := make([]byte, 32<<10)
 	if f.Drip > 0 {
 		chunk = chunk[:1]
@@ -144,19 +145,19 @@ func (d responsePlan) sendSlowly(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// filler reads as spaces, which JSON allows after a value.
+// filler is an io.Reader of spaces, which JSON allows after a value.
 type filler struct {
 	left    int64
 	endless bool
 }
 
-func (p *filler) Read(b []byte) (int, error) {
-	if !p.endless {
-		if p.left <= 0 {
+func (f *filler) Read(b []byte) (int, error) {
+	if !f.endless {
+		if f.left <= 0 {
 			return 0, io.EOF
 		}
-		b = b[:min(int64(len(b)), p.left)]
-		p.left -= int64(len(b))
+		b = b[:min(int64(len(b)), f.left)]
+		f.left -= int64(len(b))
 	}
 	for i := range b {
 		b[i] = ' '
@@ -164,14 +165,14 @@ func (p *filler) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// resetConnection ends the connection with a TCP RST. Where it cannot be taken
-// over, as in HTTP/2, the server resets the stream.
+// resetConnection closes the connection with a TCP RST. If it cannot be hijacked, as with
+// HTTP/2, the server resets the stream.
 func resetConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	// TLS would say goodbye first: go down to the socket.
+	// Unwrap the TCP connection, since TLS would send close_notify first.
 	raw := conn
 	for {
 		wrapped, ok := raw.(interface{ NetConn() net.Conn })
@@ -181,8 +182,8 @@ func resetConnection(w http.ResponseWriter) {
 		raw = wrapped.NetConn()
 	}
 	if socket, ok := raw.(interface{ SetLinger(int) error }); ok {
-		_ = socket.SetLinger(0) // what is unsent is dropped and the peer gets an RST
+		_ = socket.SetLinger(0) // unsent data is discarded, and the peer gets an RST
 	}
 	_ = raw.Close()
-	_ = conn.Close() // for what the wrappers keep count of
+	_ = conn.Close() // updates the state of the wrappers
 }

@@ -1,5 +1,5 @@
-// Package service is what the services that are played have in common: how a
-// call is read, logged, spoilt by a fault and responded to.
+// Package service implements what the fake services share: parsing and logging calls,
+// injecting faults, and sending responses.
 package service
 
 import (
@@ -7,41 +7,43 @@ import (
 	"time"
 )
 
-// State is what the services share and what outlives a request.
+// State is the state that all services share.
 type State struct {
-	Now    func() time.Time
-	Calls  *Calls
-	Faults *Faults
+	Now    func() time.Time // the clock
+	Calls  *Calls           // the log of the calls
+	Faults *Faults          // the remaining faults
 }
 
-// API is one of the APIs that are played, where they differ.
+// API defines what is specific to the API of one service.
 type API struct {
-	// State is what the API shares with the others.
+	// State is shared by all APIs.
 	State *State
 
-	// Operations are the API's endpoints. Of those that share a path, the last
-	// one is for bodies that ask for none of the others.
+	// Operations are the operations of the API. If several share a path, the last one is
+	// for bodies that match none of the others.
 	Operations []*Operation
 
-	// RequestID is the header that numbers every response; empty for none.
+	// RequestID is the response header with the id of the request. Empty: none.
 	RequestID string
 
-	// Check is everything that comes before an operation: nil, or a refusal.
+	// Check validates a call before the operation. Nil: the call is valid; otherwise the
+	// error response.
 	Check func(*Request) *Response
 
-	// DescribeCall adds to the log's entry what a body says about its sender.
+	// DescribeCall adds the user and the client in the body to the log entry. The body
+	// has not been validated.
 	DescribeCall func(entry *Call, members map[string]any)
 
-	// Reject writes a refusal.
+	// Reject returns the error response for a rejected call.
 	Reject func(*Rejection) *Response
 
-	// ErrorForStatus is an error that a fault wants and does not describe further.
+	// ErrorForStatus returns the error response for a Fault with a Status only.
 	ErrorForStatus func(status int) *Response
 }
 
-// Serve serves a call if there is an operation at its path; else it is false.
-// The target is what the client sent and signed. A call is logged, perhaps
-// spoilt, processed and responded to.
+// Serve handles a request if there is an operation at its path; otherwise it returns
+// false. target is the request target as the client sent and signed it. The call is
+// logged, processed and responded to, with the first fault that matches.
 func (a *API) Serve(w http.ResponseWriter, r *http.Request, path, target string) bool {
 	ops := a.operationsAt(path)
 	if len(ops) == 0 {
@@ -54,8 +56,8 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, path, target string)
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		refused := a.Reject(reject(http.StatusMethodNotAllowed, "method not allowed"))
-		responsePlan{Response: refused, finish: func(int, string) {}}.send(w, r)
+		rejected := a.Reject(reject(http.StatusMethodNotAllowed, "method not allowed"))
+		responsePlan{Response: rejected, finish: func(int, string) {}}.send(w, r)
 		return true
 	}
 	err := c.read(ops)
@@ -68,7 +70,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, path, target string)
 			a.State.Calls.end(entry, status, problem, faulty)
 		}
 	}
-	defer finish(0, "the client left")
+	defer finish(0, "client disconnected")
 	if err != nil {
 		return true
 	}
@@ -80,6 +82,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, path, target string)
 	return true
 }
 
+// operationsAt returns the operations at a path.
 func (a *API) operationsAt(path string) []*Operation {
 	var found []*Operation
 	for _, op := range a.Operations {
@@ -90,28 +93,28 @@ func (a *API) operationsAt(path string) []*Operation {
 	return found
 }
 
-// describe makes the log's entry. The body has not been checked yet, and will
-// not be if a fault says so; the log tells what it can.
+// describe returns the log entry of a call. The body has not been validated, and with a
+// fault it may never be.
 func (a *API) describe(r *Request) Call {
 	entry := Call{Op: r.Operation.Name, At: a.State.Now(), RequestID: r.id}
 	a.DescribeCall(&entry, r.Members)
 	return entry
 }
 
-// process responds to a call as the service would.
+// process returns the usual response to a call.
 func (a *API) process(r *Request) *Response {
-	if refused := a.Check(r); refused != nil {
-		return refused
+	if rejected := a.Check(r); rejected != nil {
+		return rejected
 	}
 	return r.Operation.Serve(r)
 }
 
-// respond finds the response to a call under a fault. It is false if the client
-// left meanwhile.
+// respond returns the response to a call with a fault. It returns false if the client
+// disconnected meanwhile.
 func (a *API) respond(r *Request, f Fault) (*Response, bool) {
 	var later *Response
 	if f.AppearAfter > 0 {
-		// Before the delay: the account comes whatever becomes of the client.
+		// Before the delay: the user is created even if the client disconnects.
 		r.CreateAt = a.State.Now().Add(f.AppearAfter)
 		if later = a.process(r); later.Problem == "" {
 			later = a.ErrorForStatus(http.StatusGatewayTimeout)

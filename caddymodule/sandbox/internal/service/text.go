@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// FoldAddress lowers the ASCII letters of an address. Unicode's folding would
-// make one user of two: U+212A, the Kelvin sign, folds to k.
+// FoldAddress returns an email address with ASCII letters in lower case. Unicode case
+// folding would merge different users: U+212A, the Kelvin sign, folds to k.
 func FoldAddress(email string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
@@ -17,11 +17,11 @@ func FoldAddress(email string) string {
 	}, email)
 }
 
-// MaxAddress is the longest e-mail address, in bytes (RFC 5321).
+// MaxAddress is the maximum length of an email address in bytes (RFC 5321).
 const MaxAddress = 254
 
-// AddressProblem says what is wrong with an e-mail address, if anything. It
-// is a check for plain addresses, not a parser of everything mail allows.
+// AddressProblem returns why an email address is invalid, as the end of a sentence, or ""
+// if it is valid. It accepts only common addresses, not everything that RFC 5322 allows.
 func AddressProblem(email string) string {
 	local, domain, found := strings.Cut(email, "@")
 	switch {
@@ -34,12 +34,12 @@ func AddressProblem(email string) string {
 	case !found || local == "" || domain == "" || strings.Contains(domain, "@"):
 		return "is not of the form local@domain"
 	case strings.ContainsFunc(email, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		return "holds a space or a control character"
+		return "contains a space or a control character"
 	}
 	return ""
 }
 
-// IsHeaderName reports whether s can be a header's name (RFC 9110, 5.6.2).
+// IsHeaderName reports whether s is a valid header name (RFC 9110, section 5.6.2).
 func IsHeaderName(s string) bool {
 	for i := range len(s) {
 		c := s[i]

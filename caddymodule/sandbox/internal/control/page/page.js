@@ -1,7 +1,7 @@
 "use strict";
 
-// The addresses are relative to the page, so that it also works behind a
-// proxy that serves the sandbox under a path.
+// URLs are relative to the page, so that it also works behind a proxy that serves the
+// sandbox under a path.
 const control = "_sandbox/";
 const byId = (id) => document.getElementById(id);
 
@@ -11,17 +11,17 @@ async function request(method, name, body) {
 		options.body = JSON.stringify(body);
 		options.headers = { "Content-Type": "application/json" };
 	}
-	const answer = await fetch(control + name, options);
-	const text = await answer.text();
-	if (!answer.ok) {
+	const response = await fetch(control + name, options);
+	const text = await response.text();
+	if (!response.ok) {
 		let message = text;
-		try { message = JSON.parse(text).message; } catch { /* not from the sandbox */ }
+		try { message = JSON.parse(text).message; } catch { /* no JSON: not from the sandbox */ }
 		throw new Error(message);
 	}
 	return text === "" ? null : JSON.parse(text);
 }
 
-// Everything shown came from callers: it is set as text, never as HTML.
+// The data comes from clients, so it is set as text, never as HTML.
 function element(name, text, className) {
 	const e = document.createElement(name);
 	if (text !== undefined) e.textContent = text;
@@ -47,7 +47,7 @@ function time(text) {
 }
 
 function showCalls(log) {
-	const counters = [["in flight", log.inFlight], ["most at once", log.maxInFlight], ["connections", log.connections], ...Object.entries(log.byOp)];
+	const counters = [["in flight", log.inFlight], ["max. in flight", log.maxInFlight], ["connections", log.connections], ...Object.entries(log.byOp)];
 	byId("counters").replaceChildren(...counters.map(([name, count]) => {
 		const item = element("div");
 		item.append(element("dt", name), element("dd", count));
@@ -98,10 +98,11 @@ function showFaults(faults) {
 	}));
 }
 
-// Until then what an action came to stays on display.
+// The result of an action is shown until this time.
 let quietUntil = 0;
 
-// A screen reader is told what changed, not that nothing did.
+// The status is changed only if the text is another one, since screen readers announce
+// every change.
 function say(text) {
 	if (byId("state").textContent !== text) byId("state").textContent = text;
 }
@@ -115,7 +116,7 @@ async function refresh() {
 		showFaults(faults);
 		if (Date.now() >= quietUntil) say("Up to date.");
 	} catch (error) {
-		say("The sandbox does not answer: " + error.message);
+		say("Cannot reach the sandbox: " + error.message);
 	}
 }
 
@@ -125,7 +126,7 @@ async function act(text, action) {
 		say(text);
 		quietUntil = Date.now() + 3000;
 	} catch (error) {
-		say("Refused: " + error.message);
+		say("Failed: " + error.message);
 		quietUntil = Infinity; // until the next action
 	}
 	await refresh();
@@ -135,7 +136,7 @@ function readFault(form) {
 	const fault = { op: form.op.value };
 	if (form.times.value) fault.times = Number(form.times.value);
 	if (form.delay.value) fault.delay = form.delay.value;
-	switch (form.kind.value) {
+	switch (form.effect.value) {
 	case "processed":
 		fault.processed = true;
 		fault.status = Number(form.status.value);
@@ -149,7 +150,7 @@ function readFault(form) {
 		break;
 	case "before":
 	case "after":
-		fault.reset = form.kind.value;
+		fault.reset = form.effect.value;
 		break;
 	case "garbage":
 		fault.garbage = true;
@@ -172,11 +173,11 @@ byId("connect").addEventListener("submit", (event) => {
 	act("User changed.", () => request("POST", "connect", user));
 });
 byId("clear").addEventListener("click", () => act("Faults removed.", () => request("PUT", "faults", [])));
-byId("reset").addEventListener("click", () => act("Everything forgotten.", () => request("POST", "reset")));
+byId("reset").addEventListener("click", () => act("Sandbox reset.", () => request("POST", "reset")));
 
 async function loop() {
 	await refresh();
-	// Only then the next one, so that slow answers do not pile up.
+	// The next refresh is scheduled after this one, so that slow responses do not pile up.
 	setTimeout(loop, 1000);
 }
 loop();

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
-// Codes of Huma's errors, as far as they are published.
+// The published error codes of Huma.
 const (
 	CodeTokenExpired   = 10001
 	CodeTokenWrong     = 10002
@@ -20,7 +20,8 @@ const (
 	CodeUserUnknown    = 300011
 )
 
-// reject is a refusal as Huma writes it.
+// reject returns an error response in Huma's format, for a call that is rejected. The log
+// has the same message.
 func reject(status, code int, format string, args ...any) *service.Response {
 	message := fmt.Sprintf(format, args...)
 	r := writeError(status, code, message)
@@ -28,12 +29,12 @@ func reject(status, code int, format string, args ...any) *service.Response {
 	return r
 }
 
-// rejectCall refuses a call for what it looks like.
-func rejectCall(refusal *service.Rejection) *service.Response {
-	return reject(refusal.Status, CodeInvalidRequest, "%s", refusal.Message)
+// rejectCall returns the error response for a rejection.
+func rejectCall(rejection *service.Rejection) *service.Response {
+	return reject(rejection.Status, CodeInvalidRequest, "%s", rejection.Message)
 }
 
-// errorForStatus is an error that nobody described further.
+// errorForStatus returns an error response with the usual code of a status.
 func errorForStatus(status int) *service.Response {
 	code, found := map[int]int{
 		http.StatusBadRequest:   CodeInvalidRequest,
@@ -47,6 +48,7 @@ func errorForStatus(status int) *service.Response {
 	return writeError(status, code, http.StatusText(status))
 }
 
+// writeError returns a response with an error in Huma's format.
 func writeError(status, code int, message string) *service.Response {
 	return service.JSON(status, map[string]any{"code": code, "message": message})
 }
