@@ -1,4 +1,4 @@
-// Package command holds what the subcommands of Caddy in this module share: exit codes,
+// Package command implements what the Caddy subcommands of this module share: exit codes,
 // usage errors and JSON output.
 package command
 
@@ -14,12 +14,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes that all commands share. A command may have additional ones; its help
-// lists them.
+// The exit codes that all commands share. A command can have additional ones, which its
+// help lists.
 const (
 	OK      = caddy.ExitCodeSuccess
-	Problem = 1
-	Usage   = 2
+	Problem = 1 // the command has failed
+	Usage   = 2 // wrong flags or arguments
 )
 
 // usage is the type of errors from UsageError.
@@ -31,11 +31,10 @@ func UsageError(format string, args ...any) error { return usage{fmt.Errorf(form
 // IsUsage reports whether err is a UsageError.
 func IsUsage(err error) bool { return errors.As(err, new(usage)) }
 
-// Runs sets run as the function of cmd. run prints to out and returns the exit code. It
-// must return an error with every exit code except OK; the error is logged. The exit code
-// of a UsageError is always Usage, also if run returns another one. Unknown flags and
-// arguments that cmd.Args does not allow are usage errors too. If cmd.Args is nil, no
-// arguments are allowed.
+// Runs sets run as the function of cmd. run prints to out and returns the exit code. With
+// every exit code except OK it must return an error, which is logged. The exit code of a
+// UsageError is always Usage. Unknown flags, and arguments that cmd.Args does not allow,
+// are usage errors, too. If cmd.Args is nil, no arguments are allowed.
 func Runs(cmd *cobra.Command, run func(ctx context.Context, out io.Writer) (int, error)) {
 	wrong := func(err error) error {
 		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return Usage, err })(cmd, nil)
@@ -68,7 +67,7 @@ func WriteJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// Plural returns n with its noun, in the plural unless n is 1, such as "2 calls".
+// Plural returns a number with a noun, such as "1 call" and "2 calls".
 func Plural(n int, thing string) string {
 	if n != 1 {
 		thing += "s"

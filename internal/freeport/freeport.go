@@ -1,4 +1,4 @@
-// Package freeport finds loopback ports for servers that are about to start.
+// Package freeport finds free loopback ports for servers that are started in tests.
 package freeport
 
 import (
@@ -9,22 +9,21 @@ import (
 	"sync/atomic"
 )
 
-// The ports lie below those that systems hand out for outgoing connections: with
-// many of those, a free port may be taken before the server has it, and while it
-// is restarted.
+// The ports are below the ephemeral ports, so that no outgoing connection can take a free
+// port before the server listens on it, or while the server restarts.
 const (
 	firstPort = 10_000
 	ports     = 10_000
-	attempts  = 100
+	attempts  = 100 // of Find, with different ports
 )
 
-// next is where Find looks next: no port is given out twice, also if nobody has
-// listened on it yet.
+// next is incremented by Find, so that successive calls return different ports even if
+// no server listens on them yet.
 var next atomic.Uint32
 
 func init() { next.Store(rand.Uint32()) }
 
-// Find returns a port of 127.0.0.1 that nobody listens on.
+// Find returns a port of 127.0.0.1 on which no process listens.
 func Find(ctx context.Context) (int, error) {
 	var (
 		c   net.ListenConfig
@@ -40,7 +39,7 @@ func Find(ctx context.Context) (int, error) {
 	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
-// Address is Find for who needs host:port.
+// Address is Find that returns host:port.
 func Address(ctx context.Context) (string, error) {
 	port, err := Find(ctx)
 	return address(port), err

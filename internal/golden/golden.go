@@ -1,5 +1,5 @@
-// Package golden compares the results of tests with the generated parts of the
-// documentation, or writes them there.
+// Package golden compares generated parts of the documentation with the results of tests,
+// and updates them with the flag -update.
 package golden
 
 import (
@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// Update is the flag -update: tests write golden files and the generated parts
-// of the documentation instead of comparing them.
-var Update = flag.Bool("update", false, "write golden files and the generated parts of the documentation")
+// Update is the flag -update: tests write golden files and generated parts of the
+// documentation instead of comparing them. Default: false.
+var Update = flag.Bool("update", false, "update golden files and generated parts of the documentation")
 
-// Part compares the generated part of a file, which stands between the lines
-// <!-- name --> and <!-- end of name -->, with text. With -update it writes it.
+// Part compares text with the generated part of a file between the lines <!-- name -->
+// and <!-- end of name -->. With -update, it writes text there.
 func Part(t testing.TB, file, name, text string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -26,10 +26,10 @@ func Part(t testing.TB, file, name, text string) {
 	old, after, ok2 := strings.Cut(rest, end)
 	switch {
 	case !ok || !ok2:
-		t.Fatalf("%s has no lines %q and %q", file, begin, end)
+		t.Fatalf("%s: no lines %q and %q", file, begin, end)
 	case old == text:
 	case !*Update:
-		t.Errorf("%s: %s is stale: run go generate ./... to write\n%s", file, name, text)
+		t.Errorf("%s: generated part %q is outdated; run go generate ./... to update it. Want:\n%s", file, name, text)
 	default:
 		if err := os.WriteFile(file, []byte(before+begin+text+end+after), 0o644); err != nil {
 			t.Fatal(err)

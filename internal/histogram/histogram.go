@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	longest = 24 * time.Hour // Longer durations count as this one.
+	longest = 24 * time.Hour // longer durations are recorded as this one
 	digits  = 3              // significant decimal digits of a quantile
 )
 
@@ -20,7 +20,7 @@ type Histogram struct {
 	hdr *hdr.Histogram // nil: empty
 }
 
-// Add records a duration. A negative one counts as 0.
+// Add records a duration. A negative one is recorded as 0.
 func (h *Histogram) Add(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -30,7 +30,7 @@ func (h *Histogram) Add(d time.Duration) {
 	_ = h.hdr.RecordValue(int64(min(max(d, 0), longest))) // no error within the range
 }
 
-// Count returns the number of durations.
+// Count returns the number of recorded durations.
 func (h *Histogram) Count() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -40,8 +40,8 @@ func (h *Histogram) Count() int64 {
 	return h.hdr.TotalCount()
 }
 
-// Quantile returns the duration that a share q of all durations does not exceed, for
-// example 0.99. It is 0 if there are none.
+// Quantile returns the quantile q, from 0 to 1, of the durations. It is 0 if there are
+// none.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,5 +51,5 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return time.Duration(h.hdr.ValueAtQuantile(q * 100))
 }
 
-// Max returns the longest duration.
+// Max returns the longest duration, or 0 if there are none.
 func (h *Histogram) Max() time.Duration { return h.Quantile(1) }

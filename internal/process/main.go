@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// Main runs a command that starts processes, and ends with its exit code. The
-// command's context ends with whatever would end the program and leave those
-// processes behind: an interrupt, a terminal that is closed, or a reader of its
-// output who has left.
+// Main runs a command that starts processes, and exits with its exit code. The context of
+// the command is canceled by SIGINT, SIGTERM, SIGHUP and SIGPIPE, so that it can stop
+// its processes when the user presses Ctrl-C, closes the terminal, or closes the pipe
+// that reads its output.
 func Main(command func(ctx context.Context, args []string, out, messages io.Writer) int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)

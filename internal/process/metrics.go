@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// The metrics of a process that Go's client of Prometheus offers. Metrics lacks what
-// the operating system does not tell.
+// The names of process metrics of Go's Prometheus client. Some are missing on some
+// operating systems.
 const (
 	MetricMemory      = "process_resident_memory_bytes"
 	MetricGoroutines  = "go_goroutines"
 	MetricDescriptors = "process_open_fds"
 )
 
-// Metrics returns the values at /metrics of the admin endpoint, by name and labels as
-// they are written there: cache_entries{layer="memory"}.
+// Metrics returns the metrics at /metrics of the admin endpoint. The keys are names with
+// labels, such as cache_entries{layer="memory"}.
 func (p *Process) Metrics(ctx context.Context) (map[string]float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, adminTime)
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.cfg.Admin+"/metrics", nil)
 	if err != nil {
@@ -32,7 +32,7 @@ func (p *Process) Metrics(ctx context.Context) (map[string]float64, error) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read metrics of %s: %s", p.name(), res.Status)
+		return nil, fmt.Errorf("read metrics of %s: unexpected status %s", p.name(), res.Status)
 	}
 	values := make(map[string]float64)
 	scanner := bufio.NewScanner(res.Body)

@@ -1,5 +1,5 @@
-// Package process builds and runs a Caddy, or another server, as a user does, and
-// tells what it uses of the machine.
+// Package process builds and runs Caddy, or another server, as a child process, and measures
+// its resource usage.
 package process
 
 import (
@@ -19,36 +19,37 @@ import (
 )
 
 const (
-	// commandPackage is the Caddy that is built: with the plugin.
+	// commandPackage is the package of the Caddy with the plugin.
 	commandPackage = "github.com/caddy-huma/caddy-huma/cmd/caddy"
 
-	// pollInterval is how often a port is tried that nobody listens on yet. It is
-	// part of what is measured of a start.
+	// pollInterval is the time between two attempts to connect to a starting process. It
+	// limits the precision of a measured start time.
 	pollInterval = time.Millisecond
 
-	startTime = 30 * time.Second
-	stopTime  = 30 * time.Second
-	adminTime = 30 * time.Second // of a request to the admin endpoint
+	startTimeout = 30 * time.Second
+	stopTimeout  = 30 * time.Second
+	adminTimeout = 30 * time.Second // of a request to the admin endpoint
 )
 
-// Build makes the binary from the module in whose directory this runs.
+// Build builds Caddy with the plugin to the file binary. The working directory must be in
+// this module.
 func Build(ctx context.Context, binary string) error {
 	return BuildOf(ctx, binary, commandPackage)
 }
 
-// BuildOf is Build for another command: what is a package or a file. Flags are go
-// build's. Default: none.
-func BuildOf(ctx context.Context, binary, what string, flags ...string) error {
-	args := append(append([]string{"build", "-o", binary}, flags...), what)
+// BuildOf is Build for another command. source is a package or a file. flags are flags of
+// go build.
+func BuildOf(ctx context.Context, binary, source string, flags ...string) error {
+	args := append(append([]string{"build", "-o", binary}, flags...), source)
 	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("build %s: %w\n%s", what, err, out)
+		return fmt.Errorf("build %s: %w\n%s", source, err, out)
 	}
 	return nil
 }
 
-// Binary is the file of the Caddy to run: the given one, or if there is none, one
-// that it makes in dir.
+// Binary returns the absolute path of the Caddy to run. If given is empty, it builds Caddy in
+// dir.
 func Binary(ctx context.Context, given, dir string, messages io.Writer) (string, error) {
 	if given != "" {
 		return filepath.Abs(given)
@@ -58,26 +59,27 @@ func Binary(ctx context.Context, given, dir string, messages io.Writer) (string,
 	return file, Build(ctx, file)
 }
 
-// Machine says what figures were measured on.
+// Machine describes the machine and the Go version, for reports.
 func Machine() string {
 	return fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 }
 
-// Config says which Caddy to run.
+// Config defines the process to run.
 type Config struct {
-	Binary    string
-	Dir       string // where its files go
-	Caddyfile string
-	Args      []string // the arguments of what is no Caddy, and has no config
-	Sites     []string // the addresses it listens on once it is up
-	Admin     string   // the address of its admin endpoint; only for Reload and Metrics
-	Env       []string // variables for it, as NAME=value, beside this process's
+	Binary    string   // path of the executable
+	Dir       string   // working directory, also for the process's own files
+	Caddyfile string   // the config of Caddy. Ignored if Args is set
+	Args      []string // arguments of a server other than Caddy. Nil: it is Caddy
+	Sites     []string // addresses (host:port) that Start waits for
+	Admin     string   // address of the admin endpoint, for Reload and Metrics only
+	Env       []string // additional environment variables, as NAME=value
 
-	// Line is given each line of its log. It must not keep the line.
+	// Line is called with each line of the log. It must not retain the line. Nil: no
+	// call.
 	Line func(line []byte)
 }
 
-// command writes the Caddyfile, and returns the arguments.
+// command returns the arguments of the process. It writes the Caddyfile if Args is nil.
 func (cfg *Config) command() ([]string, error) {
 	if cfg.Args != nil {
 		return cfg.Args, nil
@@ -86,7 +88,7 @@ func (cfg *Config) command() ([]string, error) {
 	return []string{"run", "--config", file, "--adapter", "caddyfile"}, os.WriteFile(file, []byte(cfg.Caddyfile), 0o600)
 }
 
-// Process is a running Caddy.
+// Process is a running process. Create it with Start.
 type Process struct {
 	cfg   Config
 	cmd   *exec.Cmd
@@ -96,7 +98,9 @@ type Process struct {
 	err   error // valid once ended is closed
 }
 
-// Start runs a Caddy and returns once it listens.
+// Start starts a process and waits until it listens on all sites. If it does not within
+// 30 s, or exits, Start stops it and returns an error with the end of its log. ctx
+// applies to Start only: the caller must call Stop.
 func Start(ctx context.Context, cfg Config) (*Process, error) {
 	args, err := cfg.command()
 	if err != nil {
@@ -104,7 +108,7 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	p := &Process{
 		cfg: cfg,
-		// Not with ctx: it is ended as a service manager does it.
+		// Without the cancellation of ctx, since Stop ends the process gracefully.
 		cmd:   exec.CommandContext(context.WithoutCancel(ctx), cfg.Binary, args...),
 		log:   &lines{each: cfg.Line},
 		admin: &http.Client{Transport: &http.Transport{}},
@@ -122,14 +126,14 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	}()
 	if err := p.waitListening(ctx); err != nil {
 		_ = p.Stop()
-		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, p.log.tail())
+		return nil, fmt.Errorf("%w; end of its log:\n%s", err, p.log.tail())
 	}
 	return p, nil
 }
 
-// waitListening waits until all sites can be reached.
+// waitListening waits until all sites accept connections.
 func (p *Process) waitListening(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, site := range p.cfg.Sites {
 		if err := p.waitReachable(ctx, site); err != nil {
@@ -139,6 +143,7 @@ func (p *Process) waitListening(ctx context.Context) error {
 	return nil
 }
 
+// waitReachable waits until a site accepts connections.
 func (p *Process) waitReachable(ctx context.Context, site string) error {
 	var dialer net.Dialer
 	for {
@@ -148,36 +153,36 @@ func (p *Process) waitReachable(ctx context.Context, site string) error {
 		select {
 		case <-time.After(pollInterval):
 		case <-p.ended:
-			return fmt.Errorf("%s has ended: %w", p.name(), p.err)
+			return fmt.Errorf("%s exited: %w", p.name(), p.err)
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not listen: %w", p.name(), ctx.Err())
+			return fmt.Errorf("%s does not listen on %s: %w", p.name(), site, ctx.Err())
 		}
 	}
 }
 
-// name is what errors call it.
+// name returns the name of the executable, for errors.
 func (p *Process) name() string { return filepath.Base(p.cfg.Binary) }
 
-// PID is its process id.
+// PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Admin is the address of its admin endpoint.
+// Admin returns the address of the admin endpoint.
 func (p *Process) Admin() string { return p.cfg.Admin }
 
-// Ended is closed when it has ended, for whatever reason.
+// Ended returns a channel that is closed when the process has exited.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Reload loads its Caddyfile again, as if it had changed.
+// Reload reloads the Caddyfile through the admin endpoint, even though it has not changed.
 func (p *Process) Reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTime)
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.cfg.Admin+"/load", strings.NewReader(p.cfg.Caddyfile))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "text/caddyfile")
-	req.Header.Set("Cache-Control", "must-revalidate") // also if nothing has changed
-	req.Close = true                                   // the admin endpoint is another one afterwards
+	req.Header.Set("Cache-Control", "must-revalidate") // reload an unchanged config, too
+	req.Close = true                                   // Caddy restarts the admin endpoint
 	res, err := p.admin.Do(req)
 	if err != nil {
 		return err
@@ -185,34 +190,37 @@ func (p *Process) Reload(ctx context.Context) error {
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
 	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("reload: %s: %s", res.Status, text)
+		err = fmt.Errorf("reload: unexpected status %s: %s", res.Status, text)
 	}
 	return err
 }
 
-// Stop ends it as a service manager does, and waits for its end.
+// Stop stops the process with SIGTERM and waits until it exits. It returns the error of
+// exec.Cmd.Wait. After 30 s it kills the process and returns an error. Stop can be called
+// again.
 func (p *Process) Stop() error {
 	defer p.admin.CloseIdleConnections()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		_ = p.cmd.Process.Kill() // no such signal here, or it has ended
+		_ = p.cmd.Process.Kill() // SIGTERM is not supported, or the process has exited
 	}
 	select {
 	case <-p.ended:
 		return p.err
-	case <-time.After(stopTime):
+	case <-time.After(stopTimeout):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		return fmt.Errorf("%s did not end within %s", p.name(), stopTime)
+		return fmt.Errorf("%s did not exit within %s; it was killed", p.name(), stopTimeout)
 	}
 }
 
-// lines splits a log into lines and keeps the last of them.
+// lines is an io.Writer that splits a log into lines and keeps the last ones.
 type lines struct {
 	each func([]byte)
 	rest []byte
 	last [][]byte
 }
 
+// keptLines is the number of lines that are kept.
 const keptLines = 20
 
 // Write implements io.Writer.
@@ -232,5 +240,5 @@ func (l *lines) Write(b []byte) (int, error) {
 	}
 }
 
-// tail is the end of the log, once the process has ended.
+// tail returns the last lines. The process must have exited.
 func (l *lines) tail() []byte { return bytes.Join(l.last, []byte("\n")) }

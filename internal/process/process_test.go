@@ -22,18 +22,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("PLAY_CADDY") != "" {
+	if os.Getenv("TEST_FAKE_CADDY") != "" {
 		fakeCaddy()
 		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// fakeCaddy is this binary as a Caddy: what it is given as its config says what it
-// does. It ends when it is told to, as Go programs do.
+// fakeCaddy is the main function of the process that tests start. It logs two lines and
+// listens on an address in its config, or exits with code 3.
 func fakeCaddy() {
 	text, err := os.ReadFile(os.Args[3])
-	fmt.Fprintf(os.Stderr, "first line\nsecond line%s\n%s %v", os.Getenv("PLAY_MORE"), os.Args[1:3], err)
+	fmt.Fprintf(os.Stderr, "first line\nsecond line%s\n%s %v", os.Getenv("TEST_FAKE_CADDY_LINE"), os.Args[1:3], err)
 	address, found := strings.CutPrefix(string(text), "listen ")
 	if !found {
 		os.Exit(3)
@@ -41,10 +41,10 @@ func fakeCaddy() {
 	_ = http.ListenAndServe(address, nil)
 }
 
-// start runs this binary as a Caddy.
+// start starts the test binary as a fake Caddy.
 func start(t *testing.T, ctx context.Context, cfg Config) (*Process, error) {
 	t.Helper()
-	t.Setenv("PLAY_CADDY", "1")
+	t.Setenv("TEST_FAKE_CADDY", "1")
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestStartAndStop(t *testing.T) {
 	p, err := start(t, t.Context(), Config{
 		Caddyfile: "listen " + address, Sites: []string{address},
 		Line: func(line []byte) { lines = append(lines, string(line)) },
-		Env:  []string{"PLAY_MORE= of two"},
+		Env:  []string{"TEST_FAKE_CADDY_LINE= of two"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,25 +70,25 @@ func TestStartAndStop(t *testing.T) {
 	if p.PID() <= 0 {
 		t.Errorf("process %d", p.PID())
 	}
-	// It does not end well: a signal kills it.
+	// The fake does not handle SIGTERM, so the signal kills it.
 	if err := p.Stop(); err == nil {
-		t.Error("it has ended by itself")
+		t.Error("Stop returned no error")
 	}
 	select {
 	case <-p.Ended():
 	default:
-		t.Error("it has not ended")
+		t.Error("Ended is not closed")
 	}
 	if want := []string{"first line", "second line of two"}; !slices.Equal(lines, want) {
 		t.Errorf("lines: %q", lines)
 	}
 	if got := string(p.log.tail()); got != "first line\nsecond line of two" {
-		t.Errorf("the end of the log: %q", got)
+		t.Errorf("tail: %q", got)
 	}
 	_ = p.Stop() // once more
 }
 
-// TestArgs: what is no Caddy is given its own arguments, and no config.
+// TestArgs: with Args, the process gets these arguments and no Caddyfile.
 func TestArgs(t *testing.T) {
 	address, err := freeport.Address(t.Context())
 	if err != nil {
@@ -108,13 +108,13 @@ func TestArgs(t *testing.T) {
 	_ = p.Stop()
 }
 
-// TestBuild: what cannot be built says why.
+// TestBuild: a build error has the output of the compiler.
 func TestBuild(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, []byte("package main\n\nfunc main() { nobody() }\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("package main\n\nfunc main() { missing() }\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := BuildOf(t.Context(), file+".out", file); err == nil || !strings.Contains(err.Error(), "undefined: nobody") {
+	if err := BuildOf(t.Context(), file+".out", file); err == nil || !strings.Contains(err.Error(), "undefined: missing") {
 		t.Errorf("%v", err)
 	}
 	if err := os.WriteFile(file, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
@@ -125,7 +125,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// TestCPU: processor time is what was used, not what has passed.
+// TestCPU: CPU returns processor time, not elapsed time.
 func TestCPU(t *testing.T) {
 	p := admin(t, nil) // this process
 	before, err := p.CPU()
@@ -135,27 +135,27 @@ func TestCPU(t *testing.T) {
 	const used = 50 * time.Millisecond
 	after := before
 	for err == nil && after < before+used {
-		after, err = p.CPU() // takes some itself
+		after, err = p.CPU() // uses processor time itself
 	}
 	time.Sleep(4 * used)
 	if later, laterErr := p.CPU(); err != nil || laterErr != nil || later-after > 2*used {
 		t.Errorf("%s more after a sleep; %v, %v", later-after, err, laterErr)
 	}
-	p.cmd.Process.Pid = 1 << 25 // more than there can be
+	p.cmd.Process.Pid = 1 << 25 // above the maximum process id
 	if _, err := p.CPU(); err == nil {
-		t.Error("the time of a process that does not exist")
+		t.Error("no error for a process that does not exist")
 	}
 }
 
 func TestStartFails(t *testing.T) {
 	if _, err := start(t, t.Context(), Config{Caddyfile: "nonsense", Sites: []string{"127.0.0.1:1"}}); err == nil ||
 		!strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "second line") {
-		t.Errorf("it ends at once: %v", err)
+		t.Errorf("exits at once: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := start(t, ctx, Config{Caddyfile: "listen 127.0.0.1:0", Sites: []string{"127.0.0.1:1"}}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("it never listens: %v", err)
+		t.Errorf("never listens: %v", err)
 	}
 	address, err := freeport.Address(t.Context())
 	if err != nil {
@@ -164,14 +164,14 @@ func TestStartFails(t *testing.T) {
 	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if _, err := start(t, ctx, Config{Caddyfile: "listen " + address, Sites: []string{address, "127.0.0.1:1"}}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("it listens at one of two addresses: %v", err)
+		t.Errorf("listens on one of two addresses: %v", err)
 	}
 	if _, err := Start(t.Context(), Config{Binary: "/nowhere", Dir: t.TempDir()}); err == nil {
-		t.Error("there is nothing to start")
+		t.Error("no error for a missing executable")
 	}
 }
 
-// admin is a Process without a process, whose admin endpoint is a test's.
+// admin returns a Process for the test process itself, with h as its admin endpoint.
 func admin(t *testing.T, h http.HandlerFunc) *Process {
 	t.Helper()
 	srv := httptest.NewServer(h)
@@ -204,7 +204,7 @@ func TestMetrics(t *testing.T) {
 	}
 	status = http.StatusNotFound
 	if got, err := p.Metrics(t.Context()); err == nil {
-		t.Errorf("%v of an endpoint without metrics", got)
+		t.Errorf("no error: %v", got)
 	}
 }
 
@@ -217,13 +217,13 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s %s %q", r.Method, r.URL, body[:n])
 		}
 		w.WriteHeader(status)
-		fmt.Fprint(w, "what it says")
+		fmt.Fprint(w, "the message")
 	})
 	if err := p.Reload(t.Context()); err != nil {
 		t.Error(err)
 	}
 	status = http.StatusBadRequest
-	if err := p.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "400 Bad Request: what it says") {
+	if err := p.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "400 Bad Request: the message") {
 		t.Errorf("%v", err)
 	}
 }

@@ -11,27 +11,29 @@ import (
 	"time"
 )
 
-// commandTime is how long a command has at most.
-const commandTime = 10 * time.Second
+// commandTimeout is the timeout of a command, including the connection.
+const commandTimeout = 10 * time.Second
 
-// ReplyError is an error that the server answered.
-type ReplyError struct{ Text string }
+// ReplyError is an error reply of the server.
+type ReplyError struct {
+	Text string // with its code, such as NOAUTH
+}
 
+// Error implements error.
 func (e *ReplyError) Error() string { return e.Text }
 
-// Do sends a command on a connection of its own and returns the answer: a
-// string, an int64, nil, or a []any of these. An error that the server answered
-// is an *AnswerError.
+// Do sends a command on a new connection and returns the reply: a string, an int64, nil, or
+// a []any of these. An error reply is a *ReplyError. The timeout is 10 s.
 func (s *Server) Do(ctx context.Context, args ...string) (any, error) { return s.send(ctx, args) }
 
-// Auth is Do with a password for the default user.
+// Auth is Do after AUTH with the password of the default user.
 func (s *Server) Auth(ctx context.Context, password string, args ...string) (any, error) {
 	return s.send(ctx, []string{"AUTH", password}, args)
 }
 
-// send sends commands and returns the last answer.
-func (s *Server) send(ctx context.Context, commands ...[]string) (answer any, err error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
+// send sends commands on one connection and returns the last reply.
+func (s *Server) send(ctx context.Context, commands ...[]string) (reply any, err error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", s.Addr())
@@ -45,13 +47,14 @@ func (s *Server) send(ctx context.Context, commands ...[]string) (answer any, er
 		if _, err := io.WriteString(conn, encode(args)); err != nil {
 			return nil, err
 		}
-		if answer, err = read(r); err != nil {
+		if reply, err = read(r); err != nil {
 			return nil, err
 		}
 	}
-	return answer, nil
+	return reply, nil
 }
 
+// encode returns a command in RESP format.
 func encode(args []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(args))
@@ -61,6 +64,7 @@ func encode(args []string) string {
 	return b.String()
 }
 
+// read reads a reply in RESP format. An error reply is a *ReplyError.
 func read(r *bufio.Reader) (any, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -94,5 +98,5 @@ func read(r *bufio.Reader) (any, error) {
 		}
 		return list, nil
 	}
-	return nil, fmt.Errorf("an answer that is none: %q", line)
+	return nil, fmt.Errorf("malformed reply: %q", line)
 }

@@ -1,5 +1,5 @@
-// Package redisserver runs real Redis servers on loopback ports, for tests and
-// for programs that show what becomes of the plugin without them.
+// Package redisserver runs real Redis servers on loopback ports, for tests and for tools
+// that need a server which they can kill or pause.
 package redisserver
 
 import (
@@ -18,20 +18,20 @@ import (
 )
 
 const (
-	// startTime is how long a server has to answer after it was started.
-	startTime = 10 * time.Second
+	// startTimeout is how long Run waits for the first reply.
+	startTimeout = 10 * time.Second
 
 	// pollInterval is how often it is asked meanwhile.
 	pollInterval = 10 * time.Millisecond
 )
 
-// ErrMissing says that there is no redis-server on this machine.
+// ErrMissing means that redis-server is not installed.
 var ErrMissing = errors.New("redis-server is not installed")
 
-// HowToInstall is for the messages to who has none.
+// HowToInstall tells how to install redis-server, for error messages.
 const HowToInstall = "on Debian: apt-get install redis-server; on macOS: brew install redis"
 
-// Path finds the program. Its error wraps ErrMissing.
+// Path returns the path of redis-server. The error wraps ErrMissing.
 func Path() (string, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -40,22 +40,22 @@ func Path() (string, error) {
 	return path, nil
 }
 
-// Server is a redis-server that can be killed, stopped and started again. It
-// keeps nothing on disk. What starts and ends it is for one goroutine; the
-// others may send commands meanwhile.
+// Server is a redis-server that can be killed, paused and restarted. It has no persistence.
+// Create it with New, NewSentinel or Start. Run, Kill, Stop and Continue must not be called
+// concurrently; the other methods may be called by any goroutine meanwhile.
 type Server struct {
-	// Port is the one of 127.0.0.1 that it listens on.
+	// Port is the port on 127.0.0.1.
 	Port int
 
 	path  string
 	args  []string
-	cmd   *exec.Cmd     // nil: never started
-	ended chan struct{} // closed when cmd has ended
-	out   *bytes.Buffer // what it said; to be read once it has ended
+	cmd   *exec.Cmd     // nil before the first Run
+	ended chan struct{} // closed when cmd has exited
+	out   *bytes.Buffer // output; must be read after the exit only
 }
 
-// New returns a server for Run to start, with further arguments. In dir it may
-// leave files, such as a cluster's configuration.
+// New returns a server that Run starts. args are additional arguments of redis-server. dir is
+// its working directory, for files such as the configuration of a cluster.
 func New(dir string, port int, args ...string) (*Server, error) {
 	path, err := Path()
 	if err != nil {
@@ -67,8 +67,8 @@ func New(dir string, port int, args ...string) (*Server, error) {
 	}, args...)}, nil
 }
 
-// NewSentinel returns a sentinel, for Run to start, that watches a master under
-// the name "mymaster". Its configuration is a file in dir.
+// NewSentinel returns a Sentinel that Run starts. It monitors master under the name
+// "mymaster". Its configuration is a file in dir.
 func NewSentinel(dir string, port int, master *Server) (*Server, error) {
 	path, err := Path()
 	if err != nil {
@@ -83,7 +83,7 @@ func NewSentinel(dir string, port int, master *Server) (*Server, error) {
 	return &Server{Port: port, path: path, args: []string{file, "--sentinel"}}, nil
 }
 
-// Start is New with a free port, and Run.
+// Start calls New with a free port, and Run.
 func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
 	port, err := freeport.Find(ctx)
 	if err != nil {
@@ -96,11 +96,11 @@ func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
 	return s, s.Run(ctx)
 }
 
-// Addr is the server's host:port.
+// Addr returns the host:port of the server.
 func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.Port) }
 
-// Run starts the server, also again, and waits until it answers. It does not end
-// with ctx: Kill it.
+// Run starts the server and waits for the first reply. It can be called again after the
+// server has exited. ctx applies to Run only: the caller must call Kill.
 func (s *Server) Run(ctx context.Context) error {
 	cmd, out, ended := exec.CommandContext(context.WithoutCancel(ctx), s.path, s.args...), new(bytes.Buffer), make(chan struct{})
 	cmd.Stdout, cmd.Stderr = out, out
@@ -110,7 +110,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.cmd, s.out, s.ended = cmd, out, ended
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // mostly it was killed
+		_ = cmd.Wait() // usually "signal: killed"
 	}()
 	if err := s.waitReady(ctx); err != nil {
 		s.Kill()
@@ -119,50 +119,52 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// waitReady waits until the server answers something: one that wants a password
-// runs, too.
+// waitReady waits for any reply. An error reply, such as NOAUTH, means that the server is
+// ready, too.
 func (s *Server) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		_, err := s.Do(ctx, "PING")
-		var answer *ReplyError
-		if err == nil || errors.As(err, &answer) {
+		var reply *ReplyError
+		if err == nil || errors.As(err, &reply) {
 			return nil
 		}
 		select {
 		case <-time.After(pollInterval):
 		case <-s.ended:
-			return errors.New("it has ended")
+			return errors.New("redis-server exited")
 		case <-ctx.Done():
-			return fmt.Errorf("no answer: %w", err)
+			return fmt.Errorf("no reply: %w", err)
 		}
 	}
 }
 
-// PID is the process id of a server that was started.
+// PID returns the process id. Run must have been called.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Ended is closed when a server that was started has ended, for whatever reason.
+// Ended returns a channel that is closed when the server has exited. Run must have been
+// called.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
 
-// Kill ends the server as a crash would, also one that is stopped. It may be
-// called again.
+// Kill kills the server with SIGKILL, even if it is paused, and waits for its exit. Further
+// calls do nothing.
 func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
 	}
-	_ = s.cmd.Process.Kill() // it may have ended by itself
+	_ = s.cmd.Process.Kill() // an error means that it has exited
 	<-s.ended
 }
 
-// Stop makes the server hang: it accepts connections and does nothing. On
-// systems without such a signal it is errors.ErrUnsupported.
+// Stop pauses the server with SIGSTOP: the system still accepts connections, but there are
+// no replies. Without this signal, it returns errors.ErrUnsupported.
 func (s *Server) Stop() error { return s.signal(stopSignal) }
 
-// Continue makes a server that was stopped go on.
+// Continue resumes the server after Stop.
 func (s *Server) Continue() error { return s.signal(continueSignal) }
 
+// signal sends a signal to the server.
 func (s *Server) signal(sig os.Signal) error {
 	if sig == nil {
 		return errors.ErrUnsupported

@@ -15,6 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// start starts a server and kills it at the end of the test.
 func start(t *testing.T, args ...string) *redisserver.Server {
 	t.Helper()
 	redistest.Need(t)
@@ -26,8 +27,7 @@ func start(t *testing.T, args ...string) *redisserver.Server {
 	return s
 }
 
-// TestKillAndStop: what a server does that is killed, started again,
-// stopped, and continued.
+// TestKillAndStop: a server is killed, restarted, paused and resumed.
 func TestKillAndStop(t *testing.T) {
 	s := start(t)
 	do := func(within time.Duration, args ...string) (any, error) {
@@ -41,7 +41,7 @@ func TestKillAndStop(t *testing.T) {
 	first, ended := s.PID(), s.Ended()
 	select {
 	case <-ended:
-		t.Error("it has ended by itself")
+		t.Error("the server has exited")
 	default:
 	}
 	s.Kill()
@@ -54,10 +54,10 @@ func TestKillAndStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.PID() == first {
-		t.Errorf("the same process %d again", first)
+		t.Errorf("the process id is %d before and after the restart", first)
 	}
 	if v, err := do(5*time.Second, "GET", "a"); v != nil || err != nil {
-		t.Errorf("it has kept something: %v %v", v, err)
+		t.Errorf("data after the restart: %v %v", v, err)
 	}
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
@@ -74,14 +74,14 @@ func TestKillAndStop(t *testing.T) {
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	s.Kill() // also one that hangs
+	s.Kill() // of a paused server
 }
 
-// TestReplies: what each kind of answer is in Go.
+// TestReplies: the Go values of replies.
 func TestReplies(t *testing.T) {
 	s := start(t, "--requirepass", "right")
-	var answer *redisserver.ReplyError
-	if v, err := s.Do(t.Context(), "PING"); !errors.As(err, &answer) || !strings.HasPrefix(answer.Text, "NOAUTH") {
+	var reply *redisserver.ReplyError
+	if v, err := s.Do(t.Context(), "PING"); !errors.As(err, &reply) || !strings.HasPrefix(reply.Text, "NOAUTH") {
 		t.Errorf("without the password: %v %v", v, err)
 	}
 	v, err := s.Auth(t.Context(), "right", "EVAL", "return {1, 'two', {'three'}}", "0")
@@ -90,16 +90,15 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestStartFails: an argument that it does not know, and a machine without
-// the program.
-func TestStartFails(t *testing.T) {
+// TestStartErrors: an unknown argument, and redis-server is not installed.
+func TestStartErrors(t *testing.T) {
 	redistest.Need(t)
 	if _, err := redisserver.Start(t.Context(), t.TempDir(), "--no-such-option", "1"); err == nil ||
-		!strings.Contains(err.Error(), "it has ended") || !strings.Contains(err.Error(), "'no-such-option \"1\"'") {
+		!strings.Contains(err.Error(), "redis-server exited") || !strings.Contains(err.Error(), "'no-such-option \"1\"'") {
 		t.Errorf("an unknown argument: %v", err)
 	}
 	t.Setenv("PATH", "")
 	if _, err := redisserver.Start(t.Context(), t.TempDir()); !errors.Is(err, redisserver.ErrMissing) {
-		t.Errorf("without the program: %v", err)
+		t.Errorf("not installed: %v", err)
 	}
 }

@@ -4,5 +4,5 @@ package redisserver
 
 import "os"
 
-// There are no such signals.
+// stopSignal and continueSignal are nil: the system does not have them.
 var stopSignal, continueSignal os.Signal

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// The signals that make a process hang, and go on.
+// stopSignal and continueSignal pause and resume a process.
 var stopSignal, continueSignal os.Signal = syscall.SIGSTOP, syscall.SIGCONT

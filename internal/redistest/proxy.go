@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// Proxy is a way to a server on which everything is seen that is said to it.
+// Proxy is a TCP proxy in front of a server that records the traffic. Create it with
+// StartProxy.
 type Proxy struct {
 	l       net.Listener
 	running sync.WaitGroup
@@ -20,32 +21,32 @@ type Proxy struct {
 	server  *Server
 	closed  bool
 	conns   []net.Conn
-	clients []net.Conn // those of them that are clients'
+	clients []net.Conn // the connections of clients, which are also in conns
 	traffic Traffic
 }
 
-// Traffic is what was said to a server, and what it said.
+// Traffic is the traffic between clients and a server.
 type Traffic struct {
-	Commands []string // their names, in lower case
+	Commands []string // names of the commands, in lower case
 
-	// RoundTrips is how often the server answered after it was sent something.
-	// What it says unasked is none.
+	// RoundTrips is the number of replies to data from a client. Pipelined commands are
+	// one round trip, and push messages are none.
 	RoundTrips int
 
-	Received, Sent int // bytes, by the server
+	Received, Sent int // bytes, from the server's point of view
 }
 
-// Sub is what was seen since an earlier time.
-func (s Traffic) Sub(earlier Traffic) Traffic {
+// Sub returns the traffic since an earlier result of Proxy.Traffic.
+func (t Traffic) Sub(earlier Traffic) Traffic {
 	return Traffic{
-		Commands:   s.Commands[len(earlier.Commands):],
-		RoundTrips: s.RoundTrips - earlier.RoundTrips,
-		Received:   s.Received - earlier.Received,
-		Sent:       s.Sent - earlier.Sent,
+		Commands:   t.Commands[len(earlier.Commands):],
+		RoundTrips: t.RoundTrips - earlier.RoundTrips,
+		Received:   t.Received - earlier.Received,
+		Sent:       t.Sent - earlier.Sent,
 	}
 }
 
-// StartProxy starts a Proxy to a server. It ends with the test.
+// StartProxy starts a proxy to a server. It is closed at the end of the test.
 func StartProxy(t testing.TB, s *Server) *Proxy {
 	t.Helper()
 	var c net.ListenConfig
@@ -59,41 +60,43 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 	return p
 }
 
-// Addr is the Proxy's host:port.
+// Addr returns the host:port of the proxy.
 func (p *Proxy) Addr() string { return p.l.Addr().String() }
 
-// Traffic is what was seen so far.
+// Traffic returns the traffic so far.
 func (p *Proxy) Traffic() Traffic {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	seen := p.traffic
-	seen.Commands = slices.Clone(seen.Commands)
-	return seen
+	traffic := p.traffic
+	traffic.Commands = slices.Clone(traffic.Commands)
+	return traffic
 }
 
-// SwitchTo makes connections from now on go to another server, as a failover behind one
-// address does. Those that are open stay.
+// SwitchTo forwards new connections to another server, as after a failover behind one
+// address. Open connections are not affected.
 func (p *Proxy) SwitchTo(s *Server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.server = s
 }
 
+// addr returns the address of the current server.
 func (p *Proxy) addr() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.server.Addr()
 }
 
-// SendToClients says something to all clients, as if the server had.
+// SendToClients sends text to all clients, as if it were from the server.
 func (p *Proxy) SendToClients(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.clients {
-		_, _ = c.Write([]byte(text)) // some have left
+		_, _ = c.Write([]byte(text)) // an error means that the client has disconnected
 	}
 }
 
+// close closes the listener and all connections.
 func (p *Proxy) close() {
 	_ = p.l.Close()
 	p.mu.Lock()
@@ -105,8 +108,8 @@ func (p *Proxy) close() {
 	p.running.Wait()
 }
 
-// track notes connections that end with the Proxy. It reports whether that still
-// runs.
+// track adds a pair of connections, for close. If the proxy is closed, it closes them and
+// returns false.
 func (p *Proxy) track(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,6 +122,7 @@ func (p *Proxy) track(client, server net.Conn) bool {
 	return false
 }
 
+// accept accepts and forwards connections until the listener is closed.
 func (p *Proxy) accept() {
 	for {
 		client, err := p.l.Accept()
@@ -134,31 +138,31 @@ func (p *Proxy) accept() {
 		if !p.track(client, server) {
 			return
 		}
-		asked := false // under p.mu
-		var pending []byte
+		pendingReply := false // guarded by p.mu
+		var partial []byte    // the beginning of an incomplete command
 		p.running.Go(func() {
-			p.copy(client, server, func(said []byte) {
-				asked = true
+			p.copy(client, server, func(data []byte) {
+				pendingReply = true
 				var names []string
-				names, pending = commandsIn(append(pending, said...))
+				names, partial = commandsIn(append(partial, data...))
 				p.traffic.Commands = append(p.traffic.Commands, names...)
-				p.traffic.Received += len(said)
+				p.traffic.Received += len(data)
 			})
 		})
 		p.running.Go(func() {
-			p.copy(server, client, func(said []byte) {
-				if asked {
+			p.copy(server, client, func(data []byte) {
+				if pendingReply {
 					p.traffic.RoundTrips++
 				}
-				asked = false
-				p.traffic.Sent += len(said)
+				pendingReply = false
+				p.traffic.Sent += len(data)
 			})
 		})
 	}
 }
 
-// copy passes on what one side says, once it was noted.
-func (p *Proxy) copy(from, to net.Conn, note func([]byte)) {
+// copy forwards data in one direction. It calls record with the data first.
+func (p *Proxy) copy(from, to net.Conn, record func([]byte)) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	b := make([]byte, 16<<10)
 	for {
@@ -167,7 +171,7 @@ func (p *Proxy) copy(from, to net.Conn, note func([]byte)) {
 			return
 		}
 		p.mu.Lock()
-		note(b[:n])
+		record(b[:n])
 		p.mu.Unlock()
 		if _, err := to.Write(b[:n]); err != nil {
 			return
@@ -175,22 +179,22 @@ func (p *Proxy) copy(from, to net.Conn, note func([]byte)) {
 	}
 }
 
-// commandsIn returns the names of the commands in what a client has said, and
-// what is left of one that is not complete.
-func commandsIn(said []byte) (names []string, rest []byte) {
+// commandsIn returns the names of the complete commands in data from a client, and the
+// remaining data of an incomplete one.
+func commandsIn(data []byte) (names []string, rest []byte) {
 	for {
-		args, rest, ok := cutCommand(said)
+		args, rest, ok := cutCommand(data)
 		if !ok {
-			return names, said
+			return names, data
 		}
-		names, said = append(names, strings.ToLower(string(args[0]))), rest
+		names, data = append(names, strings.ToLower(string(args[0]))), rest
 	}
 }
 
-// cutCommand reads one command, as clients write them: a list of texts, each
-// with its length before it.
-func cutCommand(said []byte) (args [][]byte, rest []byte, ok bool) {
-	n, rest, ok := cutNumber(said)
+// cutCommand parses one command: a RESP array of bulk strings. ok is false if it is
+// incomplete.
+func cutCommand(data []byte) (args [][]byte, rest []byte, ok bool) {
+	n, rest, ok := cutNumber(data)
 	for range n {
 		var length int
 		if length, rest, ok = cutNumber(rest); !ok || len(rest) < length+2 {
@@ -201,9 +205,9 @@ func cutCommand(said []byte) (args [][]byte, rest []byte, ok bool) {
 	return args, rest, ok && len(args) > 0
 }
 
-// cutNumber reads a line of one sign and a number.
-func cutNumber(said []byte) (n int, rest []byte, ok bool) {
-	line, rest, ok := bytes.Cut(said, []byte("\r\n"))
+// cutNumber parses a line with a type character and a number.
+func cutNumber(data []byte) (n int, rest []byte, ok bool) {
+	line, rest, ok := bytes.Cut(data, []byte("\r\n"))
 	if !ok || len(line) < 2 {
 		return 0, nil, false
 	}

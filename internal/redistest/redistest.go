@@ -1,5 +1,5 @@
-// Package redistest starts real Redis servers for tests, on free loopback
-// ports, and ends what it started.
+// Package redistest starts real Redis servers for tests on free loopback ports, and kills
+// them at the end of the test.
 package redistest
 
 import (
@@ -12,25 +12,25 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 
-// required is the variable that makes a missing redis-server a failure.
+// required is the environment variable with which a missing redis-server fails the tests.
 const required = "CADDY_HUMA_REDIS"
 
-// Need skips the test on a machine without redis-server, which is told where
-// go test was typed; with CADDY_HUMA_REDIS=1 the test fails.
+// Need skips the test if redis-server is not installed, and reports that once per package.
+// With the environment variable CADDY_HUMA_REDIS=1 the test fails instead.
 func Need(t testing.TB) {
 	t.Helper()
 	_, err := redisserver.Path()
 	switch {
 	case err == nil:
 	case os.Getenv(required) == "1":
-		t.Fatalf("%v, and %s=1 requires it", err, required)
+		t.Fatalf("%v, but %s=1 requires it", err, required)
 	default:
 		warnSkipped()
 		t.Skip(err)
 	}
 }
 
-// FreePort is a port that nobody listened on a moment ago.
+// FreePort returns a port on which no process listens.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := freeport.Find(t.Context())
@@ -40,14 +40,14 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// Server is a redisserver.Server whose errors fail the test.
+// Server is a redisserver.Server with methods that fail the test on errors.
 type Server struct {
 	*redisserver.Server
 	t testing.TB
 }
 
-// Start starts a server with further arguments and waits until it answers. It
-// keeps nothing on disk.
+// Start starts a server with additional arguments and waits until it is ready. It has no
+// persistence.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := Prepare(t, FreePort(t), args...)
@@ -55,14 +55,14 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// Prepare is Start without starting; Run does that.
+// Prepare returns a server that is not started. Call Run.
 func Prepare(t testing.TB, port int, args ...string) *Server {
 	t.Helper()
 	Need(t)
 	return wrap(t)(redisserver.New(t.TempDir(), port, args...))
 }
 
-// Sentinel starts a sentinel that watches a master under the name "mymaster".
+// Sentinel starts a Sentinel that monitors master under the name "mymaster".
 func Sentinel(t testing.TB, master *Server) *Server {
 	t.Helper()
 	Need(t)
@@ -71,7 +71,8 @@ func Sentinel(t testing.TB, master *Server) *Server {
 	return s
 }
 
-// wrap takes a new server over.
+// wrap returns a function that turns the results of redisserver.New into a Server, which
+// is killed at the end of the test.
 func wrap(t testing.TB) func(*redisserver.Server, error) *Server {
 	return func(s *redisserver.Server, err error) *Server {
 		t.Helper()
@@ -83,24 +84,25 @@ func wrap(t testing.TB) func(*redisserver.Server, error) *Server {
 	}
 }
 
-// Run starts the server, also again, and waits until it answers.
+// Run starts or restarts the server and waits until it is ready.
 func (s *Server) Run() {
 	s.t.Helper()
 	s.check("start", s.Server.Run(s.t.Context()))
 }
 
-// Stop makes the server hang: it accepts connections and does nothing.
+// Stop pauses the server: the system still accepts connections, but there are no replies.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.check("stop", s.Server.Stop())
 }
 
-// Continue makes a server that was stopped go on.
+// Continue resumes the server after Stop.
 func (s *Server) Continue() {
 	s.t.Helper()
 	s.check("continue", s.Server.Continue())
 }
 
+// check fails the test on an error.
 func (s *Server) check(what string, err error) {
 	s.t.Helper()
 	if err != nil {
@@ -108,8 +110,8 @@ func (s *Server) check(what string, err error) {
 	}
 }
 
-// Do sends a command on a connection of its own and returns the answer: a
-// string, an int64, nil, or a []any of these.
+// Do sends a command on a new connection and returns the reply: a string, an int64, nil, or
+// a []any of these.
 func (s *Server) Do(args ...string) any {
 	s.t.Helper()
 	v, err := s.Server.Do(s.t.Context(), args...)
@@ -117,7 +119,7 @@ func (s *Server) Do(args ...string) any {
 	return v
 }
 
-// Auth is Do with a password for the default user.
+// Auth is Do after AUTH with the password of the default user.
 func (s *Server) Auth(password string, args ...string) any {
 	s.t.Helper()
 	v, err := s.Server.Auth(s.t.Context(), password, args...)
@@ -125,14 +127,14 @@ func (s *Server) Auth(password string, args ...string) any {
 	return v
 }
 
-// Text is Do for an answer that is text.
+// Text is Do for a reply that is a string. Any other reply is "".
 func (s *Server) Text(args ...string) string {
 	s.t.Helper()
 	text, _ := s.Do(args...).(string)
 	return text
 }
 
-// Texts is Do for an answer that is a list of texts.
+// Texts is Do for a reply that is an array of strings.
 func (s *Server) Texts(args ...string) []string {
 	s.t.Helper()
 	list, _ := s.Do(args...).([]any)
@@ -143,10 +145,11 @@ func (s *Server) Texts(args ...string) []string {
 	return texts
 }
 
-// CommandCalls is how often the server was sent a command, by its name in lower case.
+// CommandCalls returns how often the server has received a command. The name is in lower
+// case.
 func (s *Server) CommandCalls(command string) (n int) {
 	s.t.Helper()
 	_, stats, _ := strings.Cut(s.Text("INFO", "commandstats"), "cmdstat_"+command+":calls=")
-	_, _ = fmt.Sscanf(stats, "%d", &n) // of a command that nobody sent there is nothing
+	_, _ = fmt.Sscanf(stats, "%d", &n) // without a line for the command n stays 0
 	return n
 }

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stderrOfParent is where go test, which runs the tests, has its own messages
-// shown. With a file that was opened anew, what comes there may be written over by
-// go test, whose position is another: that is for where no copy can be had.
+// stderrOfParent opens the standard error of the parent process, which is go test. It
+// prefers a copy of the descriptor: if the standard error is a file that is opened again,
+// go test may overwrite the message, since its file offset is another one.
 func stderrOfParent() (*os.File, error) {
 	if f, err := copyOfStderr(os.Getppid()); err == nil {
 		return f, nil
@@ -17,8 +17,8 @@ func stderrOfParent() (*os.File, error) {
 	return os.OpenFile(fmt.Sprintf("/proc/%d/fd/%d", os.Getppid(), unix.Stderr), os.O_WRONLY|os.O_APPEND, 0)
 }
 
-// copyOfStderr is a copy of another process's descriptor. Some systems allow that
-// only to administrators.
+// copyOfStderr returns a copy of the standard error of another process. Some systems allow
+// that only with additional privileges.
 func copyOfStderr(process int) (*os.File, error) {
 	p, err := unix.PidfdOpen(process, 0)
 	if err != nil {

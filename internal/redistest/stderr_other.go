@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// stderrOfParent cannot be had here.
+// stderrOfParent is not supported on this system.
 func stderrOfParent() (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -26,12 +26,11 @@ func FreeAddress(t testing.TB) string {
 	return address
 }
 
-// Listen returns a listener on a free loopback port, which ends with the test.
-// Unless the caller accepts them, connections are established by the system and
-// never answered.
+// Listen returns a listener on a free loopback port, which is closed at the end of the test.
+// If the caller does not accept connections, clients can connect, but get no response.
 func Listen(t testing.TB) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it lives as long as the test
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed by the cleanup
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +38,8 @@ func Listen(t testing.TB) net.Listener {
 	return l
 }
 
-// CountConnections accepts and closes every connection to address. stop ends that
-// and returns how many there were.
+// CountConnections accepts and closes all connections to address. stop stops listening and
+// returns the number of connections.
 func CountConnections(t testing.TB) (address string, stop func() int) {
 	t.Helper()
 	l := Listen(t)
@@ -57,9 +56,9 @@ func CountConnections(t testing.TB) (address string, stop func() int) {
 	}()
 	return l.Addr().String(), func() int {
 		t.Helper()
-		// Connections are accepted in the order in which they were made, so none
-		// is waiting any more once this one is closed.
-		conn, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // it is on this machine
+		// Connections are accepted in order, so no other one is pending when this one is
+		// closed.
+		conn, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // a loopback address
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,8 +69,8 @@ func CountConnections(t testing.TB) (address string, stop func() int) {
 	}
 }
 
-// NewServer returns a server that is not started and ends with the test. It does
-// not log what goes wrong with connections, which tests break on purpose.
+// NewServer returns a server that is not started. It is closed at the end of the test. It
+// does not log connection errors, since tests cause them on purpose.
 func NewServer(t testing.TB, handler http.Handler) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(handler)
@@ -80,7 +79,7 @@ func NewServer(t testing.TB, handler http.Handler) *httptest.Server {
 	return s
 }
 
-// Serve runs a handler and returns its URL.
+// Serve starts a server with a handler and returns its URL.
 func Serve(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
 	s := NewServer(t, handler)
@@ -88,7 +87,7 @@ func Serve(t testing.TB, handler http.HandlerFunc) string {
 	return s.URL
 }
 
-// Respond is a handler that answers every request with one status and body.
+// Respond returns a handler that responds to all requests with a status and a body.
 func Respond(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -96,15 +95,15 @@ func Respond(status int, body string) http.HandlerFunc {
 	}
 }
 
-// ServeResponse is Serve with Answer.
+// ServeResponse is Serve with Respond.
 func ServeResponse(t testing.TB, status int, body string) string {
 	t.Helper()
 	return Serve(t, Respond(status, body))
 }
 
-// ServeRaw passes each whole request and its connection to answer, and closes the
-// connection afterwards. It returns the URL.
-func ServeRaw(t testing.TB, answer func(conn net.Conn, request string)) string {
+// ServeRaw reads one request from each connection, calls respond, and closes the connection.
+// It returns the URL.
+func ServeRaw(t testing.TB, respond func(conn net.Conn, request string)) string {
 	t.Helper()
 	l := Listen(t)
 	var running sync.WaitGroup
@@ -116,9 +115,9 @@ func ServeRaw(t testing.TB, answer func(conn net.Conn, request string)) string {
 			}
 			running.Go(func() {
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // a client that hangs does not keep the test
+				_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // so that a client that hangs does not block the test
 				if request, err := ReadRequest(conn); err == nil {
-					answer(conn, request)
+					respond(conn, request)
 				}
 			})
 		}
@@ -127,8 +126,8 @@ func ServeRaw(t testing.TB, answer func(conn net.Conn, request string)) string {
 	return "http://" + l.Addr().String()
 }
 
-// ReadRequest reads one request with a Content-Length, or without a body, byte
-// for byte.
+// ReadRequest reads one request and returns its bytes. The request must have a Content-Length
+// or no body.
 func ReadRequest(conn net.Conn) (string, error) {
 	r := bufio.NewReader(conn)
 	var request strings.Builder
@@ -152,17 +151,18 @@ func ReadRequest(conn net.Conn) (string, error) {
 	return request.String(), err
 }
 
-// Reset makes the kernel answer with RST when conn, a TCP connection, is closed.
+// Reset makes the kernel send a RST when conn, a TCP connection, is closed.
 func Reset(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }
 
-// Transport returns a transport with a connection pool of its own.
+// Transport returns a transport with its own connection pool, which is closed at the end of
+// the test.
 func Transport(t testing.TB) *http.Transport {
 	tr := &http.Transport{MaxConnsPerHost: 4, MaxIdleConnsPerHost: 4}
 	t.Cleanup(tr.CloseIdleConnections)
 	return tr
 }
 
-// RoundTripper is a function that makes HTTP calls.
+// RoundTripper is a function that implements http.RoundTripper.
 type RoundTripper func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements http.RoundTripper.

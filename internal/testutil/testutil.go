@@ -1,6 +1,5 @@
-// Package testutil holds the helpers that the tests of several packages share:
-// waiting, loopback servers that answer or fail as told, certificates and keys,
-// and checks that no secret is shown.
+// Package testutil has test helpers that several packages share: polling, loopback servers,
+// certificates and keys, and a check that secrets are not printed.
 package testutil
 
 import (
@@ -15,19 +14,19 @@ import (
 	"time"
 )
 
-// Eventually polls condition every 5 ms and fails the test if it does not become
-// true within a time. what describes the condition in the failure.
-func Eventually(t testing.TB, within time.Duration, what string, condition func() bool) {
+// Eventually polls condition every 5 ms. It fails the test if the condition is not true within
+// the given time. description describes the condition in the message.
+func Eventually(t testing.TB, within time.Duration, description string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
+			t.Fatalf("not within %s: %s", within, description)
 		}
 	}
 }
 
-// Must returns v. It panics if err is not nil: for what fails only if the machine
-// does, and where there is no test to fail yet.
+// Must returns v. It panics if err is not nil. Use it for operations that do not normally fail,
+// where no testing.TB is available.
 func Must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -45,14 +44,13 @@ func File(t testing.TB, name string) []byte {
 	return b
 }
 
-// WriteFile writes a file that ends with the test and returns its path.
+// WriteFile writes a file in a temporary directory of the test and returns its path.
 func WriteFile(t testing.TB, name, text string) string {
 	t.Helper()
 	return writeFile(t.TempDir(), name, []byte(text))
 }
 
-// As returns the error of type T that is, or is wrapped in, err. It fails the test
-// if there is none.
+// As is errors.As that returns the error of type T. It fails the test if there is none.
 func As[T error](t testing.TB, err error) (e T) {
 	t.Helper()
 	if !errors.As(err, &e) {
@@ -61,12 +59,12 @@ func As[T error](t testing.TB, err error) (e T) {
 	return e
 }
 
-// NoSecrets fails the test if v shows one of the secrets, as text or in
-// hexadecimals, however it is printed or written as JSON. If v is an error, all
-// errors that it wraps are looked at too.
+// NoSecrets fails the test if v, printed with any verb of fmt or as JSON, contains one of the
+// secrets as text or in hexadecimal. If v is an error, the errors that it wraps are
+// checked, too.
 func NoSecrets(t testing.TB, v any, secrets ...string) {
 	t.Helper()
-	asJSON, _ := json.Marshal(v) // what has no JSON form shows nothing in it
+	asJSON, _ := json.Marshal(v) // empty if v cannot be marshaled
 	texts := []string{string(asJSON)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		texts = append(texts, fmt.Sprintf(verb, v))
@@ -74,7 +72,7 @@ func NoSecrets(t testing.TB, v any, secrets ...string) {
 	for _, text := range texts {
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) {
-				t.Errorf("%T shows %q: %s", v, secret, text)
+				t.Errorf("%T contains %q: %s", v, secret, text)
 			}
 		}
 	}

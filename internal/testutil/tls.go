@@ -17,22 +17,22 @@ import (
 	"time"
 )
 
-// The functions of this file panic on errors: they fail only if the machine does.
+// The functions in this file panic on errors.
 
-// NewRSAKey makes a private key, which takes a while.
+// NewRSAKey generates a private key, which is slow.
 func NewRSAKey(bits int) *rsa.PrivateKey { return Must(rsa.GenerateKey(rand.Reader, bits)) }
 
-// NewECKey makes a private key.
+// NewECKey generates a private key.
 func NewECKey(curve elliptic.Curve) *ecdsa.PrivateKey {
 	return Must(ecdsa.GenerateKey(curve, rand.Reader))
 }
 
-// PublicPEM returns the public key of a private one in PEM form.
+// PublicPEM returns the public key of a private key in PEM format.
 func PublicPEM(key crypto.Signer) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: Must(x509.MarshalPKIXPublicKey(key.Public()))})
 }
 
-// CertificatePEM returns a certificate in PEM form.
+// CertificatePEM returns a certificate in PEM format.
 func CertificatePEM(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
@@ -56,15 +56,15 @@ func writeFile(dir, name string, content []byte) string {
 // Authority is a certificate authority.
 type Authority struct {
 	Certificate *x509.Certificate
-	Pool        *x509.CertPool // with this authority alone
-	File        string         // the certificate in PEM form
+	Pool        *x509.CertPool // has only this authority
+	File        string         // path of the certificate in PEM format
 
 	dir string
 	key *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority that keeps its files in dir. name is the common
-// name of its certificate.
+// NewAuthority creates an authority, which writes its files to dir. name is the common name of
+// its certificate.
 func NewAuthority(dir, name string) *Authority {
 	c := SelfSigned(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -75,21 +75,21 @@ func NewAuthority(dir, name string) *Authority {
 	return a
 }
 
-// Issue makes a key and a certificate for it. A template without a serial number
-// or a validity gets them: from two hours ago, for an hour from now.
+// Issue generates a key and issues a certificate for it. By default, the certificate has a
+// new serial number, and is valid from two hours ago until an hour from now.
 func (a *Authority) Issue(template *x509.Certificate) *tls.Certificate {
 	return sign(template, a.Certificate, a.key)
 }
 
-// Server issues the certificate of a server on this machine.
+// Server issues a certificate for a server on a loopback address.
 func (a *Authority) Server() *tls.Certificate { return a.Issue(Loopback()) }
 
-// ServerFiles is Server, in files.
+// ServerFiles is Server that writes files and returns their paths.
 func (a *Authority) ServerFiles() (certFile, keyFile string) {
 	return WriteCertificate(a.dir, a.Server())
 }
 
-// Loopback returns a template for the certificate of a server on this machine.
+// Loopback returns a template for the certificate of a server on a loopback address.
 func Loopback() *x509.Certificate {
 	return &x509.Certificate{
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
@@ -97,10 +97,10 @@ func Loopback() *x509.Certificate {
 	}
 }
 
-// SelfSigned is Authority.Issue without an authority.
+// SelfSigned generates a key and a self-signed certificate, as Authority.Issue does.
 func SelfSigned(template *x509.Certificate) *tls.Certificate { return sign(template, template, nil) }
 
-// sign makes a key and a certificate for it; signer nil: signed with that key.
+// sign generates a key and a certificate for it. If signer is nil, it is self-signed.
 func sign(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) *tls.Certificate {
 	if template.SerialNumber == nil {
 		template.SerialNumber = big.NewInt(time.Now().UnixNano())

@@ -1,4 +1,4 @@
-// Package tool has what cmd/bench and cmd/soak share: flags, reports and exit codes.
+// Package tool implements what cmd/bench and cmd/soak share: flags, reports and exit codes.
 package tool
 
 import (
@@ -16,25 +16,25 @@ import (
 
 // The exit codes of a tool.
 const (
-	ExitViolation = 1 // The report has broken promises.
-	ExitFailed    = 2 // The tool could not do its work, or an argument is wrong.
+	ExitViolation = 1 // the report has violations
+	ExitFailed    = 2 // the tool has failed, or an argument is wrong
 )
 
-// Tool makes a report.
+// Tool is a command that creates a report.
 type Tool interface {
-	// Bind adds flags. It returns what the usage message says about the tool.
+	// Bind defines the flags. It returns the description for the usage message.
 	Bind(f *flag.FlagSet) (about string)
 
-	// Check returns the errors of the flags.
+	// Check returns an error if flags are invalid.
 	Check() error
 
-	// Run does the work. Files in dir are deleted afterwards. Several goroutines may
-	// write messages.
+	// Run does the work. dir is a temporary directory, which is deleted afterwards.
+	// Several goroutines may write to messages.
 	Run(ctx context.Context, dir string, messages io.Writer) (*Report, error)
 }
 
-// Parse parses the flags of a tool, and -json. It writes an error to messages, too. The
-// returned map has the flags that were given.
+// Parse parses the flags of a tool, and -json. given has the values of the flags in args.
+// Errors are also written to messages.
 func Parse(t Tool, args []string, messages io.Writer) (given map[string]string, asJSON bool, err error) {
 	f := flag.NewFlagSet("", flag.ContinueOnError)
 	f.SetOutput(messages)
@@ -88,7 +88,7 @@ func Command(ctx context.Context, t Tool, args []string, out, messages io.Writer
 	return 0
 }
 
-// writer is an io.Writer for several goroutines.
+// writer is an io.Writer that is safe for concurrent use.
 type writer struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -101,6 +101,7 @@ func (w *writer) Write(b []byte) (int, error) {
 	return w.w.Write(b)
 }
 
+// run runs a tool with a temporary directory.
 func run(ctx context.Context, t Tool, messages io.Writer) (*Report, error) {
 	dir, err := os.MkdirTemp("", "caddy-huma-")
 	if err != nil {

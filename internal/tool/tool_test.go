@@ -12,23 +12,23 @@ import (
 	"testing"
 )
 
-// fake is a tool whose flag says what it does.
-type fake struct{ does string }
+// fake is a tool whose flag selects the result of Run.
+type fake struct{ result string }
 
 func (f *fake) Bind(s *flag.FlagSet) string {
-	s.StringVar(&f.does, "does", "work", "what it does")
+	s.StringVar(&f.result, "result", "success", "the result")
 	return "A fake."
 }
 
 func (f *fake) Check() error {
-	if f.does == "" {
-		return errors.New("-does must not be empty")
+	if f.result == "" {
+		return errors.New("-result must not be empty")
 	}
 	return nil
 }
 
 func (f *fake) Run(_ context.Context, dir string, _ io.Writer) (*Report, error) {
-	if f.does == "fail" {
+	if f.result == "fail" {
 		return nil, errors.New("failed")
 	}
 	r := &Report{Title: "a table", Columns: []string{"a", "b", "c"}, Rows: []Row{
@@ -36,13 +36,13 @@ func (f *fake) Run(_ context.Context, dir string, _ io.Writer) (*Report, error) 
 		{Name: "two", Values: Values{"a": 0.25}},
 	}}
 	r.Add("a figure", 12.5)
-	if f.does == "break" {
-		r.Violations = []string{"a promise: 1"}
+	if f.result == "violation" {
+		r.Violations = []string{"a guarantee: 1"}
 	}
 	return r, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
 }
 
-// TestCommand: exit codes, and what is printed.
+// TestCommand: exit codes and output.
 func TestCommand(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	for _, c := range []struct {
@@ -51,12 +51,12 @@ func TestCommand(t *testing.T) {
 		out, err string
 	}{
 		{"", 0, "; a table\n\n         a      ×     c  ×\n  one    1      1  1234  –\n  two  0.250  –     –  –\n\na figure: 12.500\n", ""},
-		{"-h", 0, "", "A fake.\n\nFlags:\n  -does"},
-		{"-does break", ExitViolation, "BROKEN: a promise: 1\n", ""},
-		{"-does break -json", ExitViolation, `"broken": [`, ""},
-		{"-does fail", ExitFailed, "", "failed\n"},
-		{"-does= more", ExitFailed, "", "-does must not be empty\nunexpected argument \"more\"\n"},
-		{"-deos fail", ExitFailed, "", "-deos"},
+		{"-h", 0, "", "A fake.\n\nFlags:\n  -json"},
+		{"-result violation", ExitViolation, "VIOLATION: a guarantee: 1\n", ""},
+		{"-result violation -json", ExitViolation, `"violations": [`, ""},
+		{"-result fail", ExitFailed, "", "failed\n"},
+		{"-result= more", ExitFailed, "", "-result must not be empty\nunexpected argument \"more\"\n"},
+		{"-reslut fail", ExitFailed, "", "-reslut"},
 	} {
 		var out, messages bytes.Buffer
 		code := Command(t.Context(), new(fake), strings.Fields(c.args), &out, &messages)
@@ -65,9 +65,9 @@ func TestCommand(t *testing.T) {
 		}
 	}
 	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
-		t.Errorf("%v is left, %v", left, err)
+		t.Errorf("%v was not deleted, %v", left, err)
 	}
 }
 
-// words returns a text without the width of its columns.
+// words returns a text with single spaces instead of aligned columns.
 func words(text string) string { return strings.Join(strings.Fields(text), " ") }

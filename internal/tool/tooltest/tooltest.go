@@ -1,6 +1,6 @@
-// Package tooltest helps to test tools that start a Caddy. The test binary plays
-// both: the tool, so that a test can send it signals, and its Caddy, which has the
-// modules of cmd/caddy, so that no test has to link another binary.
+// Package tooltest has helpers for tests of tools that start Caddy. The test binary is also
+// used as the tool, so that a test can send it signals, and as Caddy with the modules of
+// cmd/caddy except the sandbox, so that no other binary has to be linked.
 package tooltest
 
 import (
@@ -24,12 +24,12 @@ import (
 	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// reexec makes a process of the test binary play the command or, if its first argument
-// is "run", Caddy.
-const reexec = "CADDY_HUMA_PLAY"
+// reexec is the environment variable that makes a process of the test binary run Caddy, if
+// its first argument is "run", or the command.
+const reexec = "CADDY_HUMA_TEST_REEXEC"
 
-// Main runs the tests of a command; call it in TestMain. It fails if the tests leave
-// goroutines behind.
+// Main runs the tests of a command. Call it in TestMain. It fails if goroutines are left
+// after the tests.
 func Main(m *testing.M, command func()) {
 	switch {
 	case os.Getenv(reexec) == "":
@@ -42,8 +42,7 @@ func Main(m *testing.M, command func()) {
 	}
 }
 
-// Binary returns the path of the test binary, which is a Caddy for the processes that
-// a test starts.
+// Binary returns the path of the test binary, which tests start as Caddy.
 func Binary(t testing.TB) string {
 	t.Helper()
 	file, err := os.Executable()
@@ -53,14 +52,14 @@ func Binary(t testing.TB) string {
 	return file
 }
 
-// Long reports whether tests may take minutes, as in .ci/nightly: whether
-// CADDY_HUMA_LONG is 1.
+// Long reports whether CADDY_HUMA_LONG is 1: whether slow tests run, as in .ci/nightly.
 func Long() bool { return os.Getenv("CADDY_HUMA_LONG") == "1" }
 
-// Interrupt runs the command and, once its messages match running, either sends it
-// SIGINT or, if gone is true, stops reading its messages. It fails if the command or
-// a process that running matches in its first group does not end within a minute.
-func Interrupt(t *testing.T, gone bool, running *regexp.Regexp, args ...string) {
+// Interrupt runs the command until its messages match running. Then it sends SIGINT or, if
+// closePipe is true, closes the pipe from which it reads the messages. It fails the test if
+// the command, or the process whose id is the first group of running, does not exit within
+// a minute.
+func Interrupt(t *testing.T, closePipe bool, running *regexp.Regexp, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -82,20 +81,20 @@ func Interrupt(t *testing.T, gone bool, running *regexp.Regexp, args ...string) 
 		if found := running.FindStringSubmatch(line); found != nil {
 			pid, _ = strconv.Atoi(found[1])
 		} else if err != nil {
-			t.Fatalf("it did not run: %v, %v", err, cmd.Wait())
+			t.Fatalf("no message matches %s: %v, %v", running, err, cmd.Wait())
 		}
 	}
-	if gone {
+	if closePipe {
 		_ = r.Close()
 	} else {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_, _ = io.Copy(io.Discard, messages)
 	}
-	_ = cmd.Wait() // the exit code is the command's own matter
+	_ = cmd.Wait() // the exit code is not checked
 	if ctx.Err() != nil {
-		t.Error("it did not end")
+		t.Error("the command did not exit")
 	}
 	if p, err := os.FindProcess(pid); err == nil && p.Signal(syscall.Signal(0)) == nil {
-		t.Errorf("process %d is left", pid)
+		t.Errorf("process %d did not exit", pid)
 	}
 }

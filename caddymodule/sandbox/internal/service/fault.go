@@ -156,7 +156,7 @@ func (f Fault) checkCombinations() error {
 	return nil
 }
 
-// hasResponse tells that the fault brings a response of its own.
+// hasResponse reports whether the fault defines the response.
 func (f Fault) hasResponse() bool { return f.Status != 0 || f.Body != "" || f.Code != "" }
 
 // checkDurations returns an error if a duration is out of range.

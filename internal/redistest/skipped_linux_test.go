@@ -16,9 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestNeed_ReportsSkippedTests: who runs go test without redis-server is told once
-// by a package that needs it, although it passes, and nothing else that go test
-// says is lost.
+// TestNeed_ReportsSkippedTests: without redis-server, go test prints one message per package
+// with skipped tests, although the package passes, and no other output is lost.
 func TestNeed_ReportsSkippedTests(t *testing.T) {
 	t.Run("into a pipe", func(t *testing.T) {
 		var out bytes.Buffer
@@ -32,7 +31,7 @@ func TestNeed_ReportsSkippedTests(t *testing.T) {
 	})
 	f, err := copyOfStderr(os.Getppid())
 	if err != nil {
-		t.Logf("not into one file: this system does not allow it: %v", err)
+		t.Logf("skip the test with one file: cannot copy the descriptor: %v", err)
 		return
 	}
 	_ = f.Close()
@@ -43,13 +42,13 @@ func TestNeed_ReportsSkippedTests(t *testing.T) {
 	})
 }
 
-// testWithoutRedis runs go test, of a package that needs redis-server and one that
-// does not, on a machine without it.
+// testWithoutRedis runs go test without redis-server, for a package that requires it and
+// for one that does not.
 func testWithoutRedis(t *testing.T, out, messages io.Writer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "TestAnswers|TestItCannotStart|TestReload", "../redisserver", "../process")
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "TestReplies|TestStartErrors|TestReload", "../redisserver", "../process")
 	cmd.Env = append(os.Environ(), "PATH="+t.TempDir(), required+"=", "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = out, messages
 	if err := cmd.Run(); err != nil {
@@ -57,6 +56,7 @@ func testWithoutRedis(t *testing.T, out, messages io.Writer) {
 	}
 }
 
+// create creates a temporary file.
 func create(t *testing.T) *os.File {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
@@ -67,6 +67,7 @@ func create(t *testing.T) *os.File {
 	return f
 }
 
+// content returns the content of a file.
 func content(t *testing.T, f *os.File) string {
 	t.Helper()
 	b, err := os.ReadFile(f.Name())
@@ -76,14 +77,15 @@ func content(t *testing.T, f *os.File) string {
 	return string(b)
 }
 
+// wantSkipped fails the test unless each expected text is in the output exactly once.
 func wantSkipped(t *testing.T, out string) {
 	t.Helper()
 	for _, text := range []string{
-		"LEFT OUT in internal/redisserver: ", "apt-get install redis-server",
+		"SKIPPED in internal/redisserver: ", "apt-get install redis-server",
 		"ok  \t" + module + "internal/redisserver\t", "ok  \t" + module + "internal/process\t",
 	} {
 		if strings.Count(out, text) != 1 {
-			t.Errorf("not one %q in:\n%s", text, out)
+			t.Errorf("not exactly once %q in:\n%s", text, out)
 		}
 	}
 }
