@@ -34,33 +34,33 @@ func run(t *testing.T, args ...string) *tool.Report {
 	return r
 }
 
-// short are the flags of a run in which every kind is asked a few times.
+// short returns the flags of a short run.
 func short(t *testing.T, more ...string) []string {
 	t.Helper()
 	return append([]string{"-caddy", tooltest.Binary(t), "-rounds", "2", "-round", "100ms", "-users", "20", "-connections", "2", "-rate", "100"}, more...)
 }
 
-// TestCompare: all kinds are measured, in all rounds, and printed.
+// TestCompare: all workloads are measured in all rounds.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	r := run(t, short(t)...)
 	if len(r.Rows) != len(workloadNames)-1 || len(r.Figures) != 5 {
 		t.Fatalf("%+v", r)
 	}
-	for i, k := range r.Rows {
-		paced := k.Name == workloadDirect || k.Name == workloadProxy || k.Name == workloadCold
-		for _, s := range append(k.Rounds, k.Values) {
-			if k.Name != workloadNames[i] || len(k.Rounds) != 2 || s[valueRate] <= 0 || s[valueP50] <= 0 || s[valueP99] < s[valueP50] || paced && s[valueRate] > 200 {
-				t.Errorf("%+v", k)
+	for i, row := range r.Rows {
+		paced := row.Name == workloadDirect || row.Name == workloadProxy || row.Name == workloadCold
+		for _, s := range append(row.Rounds, row.Values) {
+			if row.Name != workloadNames[i] || len(row.Rounds) != 2 || s[valueRate] <= 0 || s[valueP50] <= 0 || s[valueP99] < s[valueP50] || paced && s[valueRate] > 200 {
+				t.Errorf("%+v", row)
 			}
-			if _, known := s[valueCPU]; runtime.GOOS == "linux" && known == (k.Name == workloadDirect) {
-				t.Errorf("%s: processor time is known: %t", k.Name, known)
+			if _, known := s[valueCPU]; runtime.GOOS == "linux" && known == (row.Name == workloadDirect) {
+				t.Errorf("%s: processor time is known: %t", row.Name, known)
 			}
 		}
 	}
 }
 
-// TestGrow: many users are compared with few.
+// TestGrow: many cached users are compared with few.
 func TestGrow(t *testing.T) {
 	t.Parallel()
 	r := run(t, "grow", "-caddy", tooltest.Binary(t), "-rounds", "2", "-round", "100ms", "-users", "2000")
@@ -69,7 +69,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// TestStart: a Caddy is compared with itself.
+// TestStart: Caddy is compared with itself.
 func TestStart(t *testing.T) {
 	t.Parallel()
 	r := run(t, "start", "-caddy", tooltest.Binary(t), "-without", tooltest.Binary(t), "-rounds", "1")
@@ -78,8 +78,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestIdle: three Caddys without requests are compared, and too few sites break no
-// promise about memory and goroutines.
+// TestIdle: three idle Caddys are compared. With few sites, memory and goroutines do not exceed
+// their limits.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	var out, messages bytes.Buffer
@@ -95,8 +95,8 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestIdleGoals: what is above a limit is broken, what is at the limit is kept, and
-// what was not measured is neither.
+// TestIdleGoals: a value above its limit is a violation. A value at the limit, or one that was
+// not measured, is not.
 func TestIdleGoals(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
 		{Name: idleShared, Rounds: []tool.Values{{valueMemory: 70, valueGoroutines: 10}}},
@@ -114,7 +114,7 @@ func TestIdleGoals(t *testing.T) {
 	}
 }
 
-// TestBuilds: bench start builds one Caddy with the plugin and one without it.
+// TestBuilds: bench start builds Caddy with and without the plugin.
 func TestBuilds(t *testing.T) {
 	if !tooltest.Long() {
 		t.Skip("builds two Caddys")
@@ -132,8 +132,8 @@ func TestBuilds(t *testing.T) {
 	}
 }
 
-// TestPython: the endpoint in Python signs a user in, up if need be, and caches
-// nothing; and it is measured.
+// TestPython: the endpoint in Python is measured. It signs a user in, or up if the user does not
+// exist, and caches nothing.
 func TestPython(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
@@ -148,22 +148,22 @@ func TestPython(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	k, err := new(options).startPython(t.Context(), t.TempDir(), s)
+	w, err := new(options).startPython(t.Context(), t.TempDir(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stop(k.process, &err)
+	defer stop(w.process, &err)
 	for range 2 {
 		var token struct {
 			UID, AuthToken, RefreshToken              string
 			AuthTokenExpiresIn, RefreshTokenExpiresIn int
 		}
-		a, err := firstResponse(t.Context(), k.address)
+		got, err := firstResponse(t.Context(), w.address)
 		if err == nil {
-			err = json.Unmarshal(a.body, &token)
+			err = json.Unmarshal(got.body, &token)
 		}
 		if users := s.huma.Users(); err != nil || len(users) != 1 || token.UID != users[0].UID || token.AuthToken == "" || token.RefreshToken == "" || token.AuthTokenExpiresIn <= 0 || token.RefreshTokenExpiresIn <= 0 {
-			t.Errorf("%v: %+v %+v", err, users, a)
+			t.Errorf("%v: %+v %+v", err, users, got)
 		}
 	}
 	if calls := s.huma.Calls().ByOp; !maps.Equal(calls, map[string]int{"signin": 2, "signup": 1}) {
@@ -174,7 +174,7 @@ func TestPython(t *testing.T) {
 func TestNoPython(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	var messages bytes.Buffer
-	if code := command(t.Context(), short(t, "-only", "python"), io.Discard, &messages); code != tool.ExitFailed || !strings.Contains(messages.String(), "python needs python3") {
+	if code := command(t.Context(), short(t, "-only", "python"), io.Discard, &messages); code != tool.ExitFailed || !strings.Contains(messages.String(), "python requires python3") {
 		t.Errorf("%d %s", code, &messages)
 	}
 }
@@ -193,14 +193,14 @@ func TestCommand(t *testing.T) {
 		{"idle -h", 0, "-sites"},
 		{"-raet 1", tool.ExitFailed, "-raet"},
 		{"60s", tool.ExitFailed, "60s"},
-		{"-rounds 0", tool.ExitFailed, "above 0"},
+		{"-rounds 0", tool.ExitFailed, "must be positive"},
 		{"-rate NaN", tool.ExitFailed, "-rate"},
 		{"-only warm,hot", tool.ExitFailed, `"hot"`},
 		{"-against hot", tool.ExitFailed, `"hot"`},
 		{"grow -users 0", tool.ExitFailed, "-users"},
 		{"grow -only warm", tool.ExitFailed, "-only"},
 		{"idle -sites 0", tool.ExitFailed, "-sites"},
-		{"start -caddy caddy", tool.ExitFailed, "both or none"},
+		{"start -caddy caddy", tool.ExitFailed, "require each other"},
 		{"-caddy /nowhere/caddy", tool.ExitFailed, "no such file"},
 		{"start -caddy /nowhere/caddy -without /nowhere/caddy", tool.ExitFailed, "no such file"},
 	} {
@@ -211,16 +211,15 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestInterrupted: neither Ctrl-C nor a reader of the messages that has gone leaves a
-// process behind.
+// TestInterrupted: after Ctrl-C, and after the messages cannot be written, no process is left.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	for _, gone := range []bool{false, true} {
-		tooltest.Interrupt(t, gone, regexp.MustCompile(`^Caddy (\d+)`), short(t, "-only", "warm", "-rounds", "1000000")...)
+	for _, closePipe := range []bool{false, true} {
+		tooltest.Interrupt(t, closePipe, regexp.MustCompile(`^Caddy (\d+)`), short(t, "-only", "warm", "-rounds", "1000000")...)
 	}
 }
 
-// TestInvalidRounds: responses that would spoil a comparison end it.
+// TestInvalidRounds: responses and calls that would falsify a comparison are errors.
 func TestInvalidRounds(t *testing.T) {
 	t.Parallel()
 	o := &options{caddy: tooltest.Binary(t), users: 20, connections: 2, round: 100 * time.Millisecond}
@@ -229,9 +228,9 @@ func TestInvalidRounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	like := &response{header: map[string][]string{"Content-Type": {"application/json"}}, body: []byte(`{"host":"{http.request.host}"}`)}
+	reference := &response{header: map[string][]string{"Content-Type": {"application/json"}}, body: []byte(`{"host":"{http.request.host}"}`)}
 	p, at, err := startCaddy(t.Context(), o.caddy, t.TempDir(), map[string]string{
-		workloadWarm: tokenDirective(s.address, "cache 12h"), workloadCold: tokenDirective(s.address, "cache off"), workloadRespond: like.directives(string(like.body)),
+		workloadWarm: tokenDirective(s.address, "cache 12h"), workloadCold: tokenDirective(s.address, "cache off"), workloadRespond: reference.directives(string(reference.body)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +241,8 @@ func TestInvalidRounds(t *testing.T) {
 		workload
 		says string
 	}{
-		"no token was cached": {workload{address: cold, request: randomUser(o.users, cold)}, "in a round that needs none"},
-		"a token was cached":  {workload{address: warm, request: randomUser(1, warm), calls: true}, "each of which needs one"},
+		"no token was cached": {workload{address: cold, request: randomUser(o.users, cold)}, "for cached tokens"},
+		"a token was cached":  {workload{address: warm, request: randomUser(1, warm), calls: true}, "that require one each"},
 		"no user":             {workload{address: warm, request: func(c *client) error { _, err := c.send([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); return err }}, "401"},
 		"nothing listens":     {workload{address: "127.0.0.1:1", request: randomUser(1, warm)}, "refused"},
 		"the rate is too low": {workload{address: warm, request: randomUser(1, warm), rate: 1}, "no response"},
@@ -252,8 +251,8 @@ func TestInvalidRounds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := like.check(t.Context(), placeholder); err == nil {
-		t.Error("respond has replaced a placeholder, and the comparison goes on")
+	if err := reference.check(t.Context(), placeholder); err == nil {
+		t.Error("no error although respond has replaced a placeholder")
 	}
 	got, err := firstResponse(t.Context(), placeholder)
 	if err == nil {
@@ -264,31 +263,31 @@ func TestInvalidRounds(t *testing.T) {
 	}
 }
 
-// TestPace: a round of what is slower than the rate ends in time, and one of what is
-// faster has the rate.
+// TestPace: a round ends in time if the workload is slower than the rate, and has the rate
+// otherwise.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	const lasts = 200 * time.Millisecond
+	const duration = 200 * time.Millisecond
 	for _, c := range []struct {
-		name      string
-		rate      float64
-		takes     time.Duration
-		from, til int64
+		name     string
+		rate     float64
+		takes    time.Duration
+		min, max int64
 	}{
 		{"too slow", 1000, 20 * time.Millisecond, 1, 10},
 		{"fast", 100, 0, 10, 19},
 	} {
-		k := workload{rate: c.rate, request: func(*client) error { time.Sleep(c.takes); return nil }}
+		w := workload{rate: c.rate, request: func(*client) error { time.Sleep(c.takes); return nil }}
 		start := time.Now()
-		latency, err := k.run(t.Context(), make([]*client, 1), lasts)
-		if n := latency.Count(); err != nil || n < c.from || n > c.til || time.Since(start) > 10*lasts {
+		latency, err := w.run(t.Context(), make([]*client, 1), duration)
+		if n := latency.Count(); err != nil || n < c.min || n > c.max || time.Since(start) > 10*duration {
 			t.Errorf("%s: %d responses in %s, %v", c.name, n, time.Since(start), err)
 		}
 	}
 }
 
-// TestConclude: ratios are made round by round before their median is. What was not
-// measured has none.
+// TestConclude: a ratio is the median of the ratios of the rounds. A value that was not measured
+// has none.
 func TestConclude(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
 		{Name: "a", Rounds: []tool.Values{{valueRate: 100, valueP50: 1, valueConnections: 0}, {valueRate: 200, valueP50: 2}, {valueRate: 400, valueP50: 4}}},

@@ -15,8 +15,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
-// startCaddy starts a Caddy with sites of some directives. It returns their addresses
-// under the same names. Sites have no matchers: they would cost some more than others.
+// startCaddy starts Caddy with sites, whose directives are given by name. It returns their
+// addresses by name. The sites have no host matchers, since their cost would depend on
+// the order of the sites.
 func startCaddy(ctx context.Context, binary, dir string, sites map[string]string) (p *process.Process, at map[string]string, err error) {
 	cfg := process.Config{Binary: binary, Dir: dir}
 	var b strings.Builder
@@ -33,7 +34,7 @@ func startCaddy(ctx context.Context, binary, dir string, sites map[string]string
 	return p, at, err
 }
 
-// startSites starts a Caddy with sites as a Caddyfile has them.
+// startSites starts Caddy with sites in Caddyfile format.
 func startSites(ctx context.Context, cfg process.Config, sites string) (_ *process.Process, err error) {
 	if cfg.Admin, err = freeport.Address(ctx); err != nil {
 		return nil, err
@@ -42,31 +43,31 @@ func startSites(ctx context.Context, cfg process.Config, sites string) (_ *proce
 	return process.Start(ctx, cfg)
 }
 
-// stop is for defer: it stops a process, and adds to err if that fails.
+// stop stops a process, and joins its error with *err. Use it with defer.
 func stop(p *process.Process, err *error) {
 	if stopped := p.Stop(); stopped != nil {
-		*err = errors.Join(*err, fmt.Errorf("process %d ended with: %w", p.PID(), stopped))
+		*err = errors.Join(*err, fmt.Errorf("process %d exited: %w", p.PID(), stopped))
 	}
 }
 
-// tokenDirective returns the directive huma_token with further options.
+// tokenDirective returns the directive huma_token with additional options.
 func tokenDirective(service, options string) string {
 	return tokenDirectiveFor(service, projectID, secret, options)
 }
 
-// tokenDirectiveFor is token for another account.
+// tokenDirectiveFor is tokenDirective for another account.
 func tokenDirectiveFor(service, project, secret, options string) string {
 	return fmt.Sprintf("huma_token * {\napi http://%s\nproject_id %s\ndeployment_id %s\nclient_id ios %s\nsecret %s\nidentity {\nemail %s\n}\ntrust proxies 127.0.0.1\n%s\n}",
 		service, project, deploymentID, clientID, secret, userHeader, options)
 }
 
-// response is a response, without the headers that every server adds.
+// response is a response without the headers that the server adds to all responses.
 type response struct {
 	header http.Header
 	body   []byte
 }
 
-// firstResponse requests the first user's token.
+// firstResponse requests the token of the first user.
 func firstResponse(ctx context.Context, address string) (*response, error) {
 	clients, err := dial(ctx, address, 1)
 	if err != nil {
@@ -83,23 +84,23 @@ func firstResponse(ctx context.Context, address string) (*response, error) {
 	return &response{header, clients[0].body.Bytes()}, nil
 }
 
-// directives returns the directives that respond with the same headers.
-func (a *response) directives(body string) string {
+// directives returns directives that respond with the same headers and a body.
+func (r *response) directives(body string) string {
 	var b strings.Builder
 	b.WriteString("header {\n")
-	for _, name := range slices.Sorted(maps.Keys(a.header)) {
-		fmt.Fprintf(&b, "%s `%s`\n", name, a.header.Get(name))
+	for _, name := range slices.Sorted(maps.Keys(r.header)) {
+		fmt.Fprintf(&b, "%s `%s`\n", name, r.header.Get(name))
 	}
 	fmt.Fprintf(&b, "}\nrespond `%s`", body)
 	return b.String()
 }
 
-// check returns an error if an address does not respond with the same bytes, for
-// example because respond has found a placeholder in them.
-func (a *response) check(ctx context.Context, address string) error {
+// check returns an error if the server at an address does not send the same headers and
+// body, for example because respond has replaced a placeholder.
+func (r *response) check(ctx context.Context, address string) error {
 	got, err := firstResponse(ctx, address)
-	if err == nil && (!bytes.Equal(got.body, a.body) || !maps.EqualFunc(got.header, a.header, slices.Equal[[]string])) {
-		err = fmt.Errorf("respond answers %v with %d bytes instead of a token's %v with %d bytes", got.header, len(got.body), a.header, len(a.body))
+	if err == nil && (!bytes.Equal(got.body, r.body) || !maps.EqualFunc(got.header, r.header, slices.Equal[[]string])) {
+		err = fmt.Errorf("respond sent %v and %d bytes instead of %v and %d bytes", got.header, len(got.body), r.header, len(r.body))
 	}
 	return err
 }

@@ -18,11 +18,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// The kinds of requests.
+// The workloads.
 const (
 	workloadRespond = "respond"
-	workloadRepeat  = "again"
-	workloadPlain   = "letters"
+	workloadRepeat  = "respond-repeat"
+	workloadPlain   = "respond-plain"
 	workloadWarm    = "warm"
 	workloadDirect  = "direct"
 	workloadProxy   = "proxy"
@@ -30,12 +30,13 @@ const (
 	workloadPython  = "python"
 )
 
+// workloadNames are the names of all workloads. By default, all but the last are measured.
 var workloadNames = []string{workloadRespond, workloadRepeat, workloadPlain, workloadWarm, workloadDirect, workloadProxy, workloadCold, workloadPython}
 
-// cacheUsers is max_entries by default.
+// cacheUsers is the default of max_entries.
 const cacheUsers = 100_000
 
-// compare compares the kinds.
+// compare measures the workloads.
 func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (r *tool.Report, err error) {
 	s, err := newService(ctx, o.users)
 	if err != nil {
@@ -54,19 +55,19 @@ func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (
 		workloadProxy: "reverse_proxy " + s.address,
 		workloadCold:  tokenDirective(s.address, "cache off"),
 	}
-	like, err := o.firstToken(ctx, dir, sites)
+	reference, err := o.firstToken(ctx, dir, sites)
 	if err != nil {
 		return nil, err
 	}
-	sites[workloadRespond] = like.directives(string(like.body))
-	sites[workloadPlain] = like.directives(strings.Repeat("x", len(like.body)))
+	sites[workloadRespond] = reference.directives(string(reference.body))
+	sites[workloadPlain] = reference.directives(strings.Repeat("x", len(reference.body)))
 	caddy, at, err := startCaddy(ctx, o.caddy, dir, sites)
 	if err != nil {
 		return nil, err
 	}
 	defer stop(caddy, &err)
 	fmt.Fprintf(messages, "Caddy %d, admin endpoint http://%s …\n", caddy.PID(), caddy.Admin())
-	if err := errors.Join(like.check(ctx, at[workloadRespond]), o.requestAll(ctx, at[workloadWarm], o.users)); err != nil {
+	if err := errors.Join(reference.check(ctx, at[workloadRespond]), o.requestAll(ctx, at[workloadWarm], o.users)); err != nil {
 		return nil, err
 	}
 
@@ -86,16 +87,16 @@ func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (
 	if python != nil {
 		all = append(all, *python)
 	}
-	var wanted []candidate
-	for _, k := range all {
-		if k.request == nil {
-			k.request = randomUser(o.users, k.address)
+	var selected []candidate
+	for _, w := range all {
+		if w.request == nil {
+			w.request = randomUser(o.users, w.address)
 		}
-		if slices.Contains(o.workloads(), k.name) {
-			wanted = append(wanted, o.candidate(s, k))
+		if slices.Contains(o.workloads(), w.name) {
+			selected = append(selected, o.candidate(s, w))
 		}
 	}
-	r, err = measure(ctx, o.rounds, o.against, wanted, messages)
+	r, err = measure(ctx, o.rounds, o.against, selected, messages)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func (o *options) compare(ctx context.Context, dir string, messages io.Writer) (
 	return r, nil
 }
 
-// firstToken returns a token response of a Caddy: what respond has to answer.
+// firstToken returns a token response of huma_token, for respond.
 func (o *options) firstToken(ctx context.Context, dir string, sites map[string]string) (_ *response, err error) {
 	caddy, at, err := startCaddy(ctx, o.caddy, dir, sites)
 	if err != nil {
@@ -113,7 +114,7 @@ func (o *options) firstToken(ctx context.Context, dir string, sites map[string]s
 	return firstResponse(ctx, at[workloadWarm])
 }
 
-// addFigures adds what follows of some kinds together.
+// addFigures adds the figures that are computed from several workloads.
 func addFigures(r *tool.Report) {
 	direct, proxy, cold := r.Row(workloadDirect), r.Row(workloadProxy), r.Row(workloadCold)
 	for _, row := range []*tool.Row{proxy, cold} {
@@ -125,7 +126,7 @@ func addFigures(r *tool.Report) {
 		}
 	}
 	if direct != nil && proxy != nil && cold != nil && added(proxy, direct, valueP50) > 0 {
-		r.Add("ratio of what cold adds to what proxy adds", added(cold, direct, valueP50)/added(proxy, direct, valueP50))
+		r.Add("ratio of the latency that cold adds to the latency that proxy adds", added(cold, direct, valueP50)/added(proxy, direct, valueP50))
 	}
 }
 
@@ -133,7 +134,7 @@ func addFigures(r *tool.Report) {
 func (o *options) startPython(ctx context.Context, dir string, s *service) (*workload, error) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return nil, fmt.Errorf("%s needs python3: %w", workloadPython, err)
+		return nil, fmt.Errorf("%s requires python3: %w", workloadPython, err)
 	}
 	address, err := freeport.Address(ctx)
 	if err != nil {

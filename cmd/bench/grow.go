@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// grow compares a Caddy that caches many users with one that caches few.
+// grow compares Caddy with many cached users with Caddy with few.
 func (o *options) grow(ctx context.Context, dir string, messages io.Writer) (r *tool.Report, err error) {
 	s, err := newService(ctx, o.users)
 	if err != nil {
@@ -20,7 +20,7 @@ func (o *options) grow(ctx context.Context, dir string, messages io.Writer) (r *
 	defer s.close()
 	const site = "grow"
 	var all []candidate
-	var took, memory float64 // of the last Caddy
+	var took, memory float64 // seconds and bytes of the last Caddy
 	for _, users := range []int{max(1, o.users/1000), o.users} {
 		caddy, at, startErr := startCaddy(ctx, o.caddy, dir, map[string]string{
 			site: tokenDirective(s.address, fmt.Sprintf("cache {\n\tttl 12h\n\tmax_entries %d\n}", 2*o.users)),
@@ -37,8 +37,8 @@ func (o *options) grow(ctx context.Context, dir string, messages io.Writer) (r *
 		took, memory = time.Since(start).Seconds(), residentMemory(ctx, caddy)-before
 		all = append(all, o.candidate(s, workload{name: fmt.Sprintf("%d users", users), address: at[site], process: caddy, request: randomUser(users, at[site])}))
 	}
-	// The service is not needed any more, and the collector of this process must not
-	// visit its users during the rounds.
+	// The service is not needed any more. Its users must not be in memory during the
+	// rounds, since the garbage collector of this process would scan them.
 	s.close()
 	s.huma, s.server = nil, nil
 	debug.FreeOSMemory()
@@ -50,8 +50,8 @@ func (o *options) grow(ctx context.Context, dir string, messages io.Writer) (r *
 	return r, nil
 }
 
-// residentMemory returns the resident memory of a process in bytes; 0 if unknown.
+// residentMemory returns the resident memory of a process in bytes, or 0 if it is unknown.
 func residentMemory(ctx context.Context, p *process.Process) float64 {
-	values, _ := p.Metrics(ctx) // an error only means that it is unknown
+	values, _ := p.Metrics(ctx) // an error means that it is unknown
 	return values[process.MetricMemory]
 }

@@ -15,41 +15,41 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// The accounts of the sites of bench idle.
+// The configurations of bench idle.
 const (
-	idleShared   = "one account"
-	idleSeparate = "own accounts"
-	idleFiles    = "own accounts, secrets in files"
+	idleShared   = "shared account"
+	idleSeparate = "separate accounts"
+	idleFiles    = "separate accounts, secrets in files"
 )
 
-// idleGoals are the limits for 500 sites that get no requests.
+// idleGoals are the limits for 500 idle sites.
 var idleGoals = []struct {
-	value, what string
+	value, unit string
 	limit       float64
-	more        bool // than with one account
+	more        bool // compare the difference from the shared account
 }{
-	{valueMemory, "MB more than with " + idleShared, 30, true},
-	{valueGoroutines, "goroutines more than with " + idleShared, 20, true},
+	{valueMemory, "MB more than with a " + idleShared, 30, true},
+	{valueGoroutines, "goroutines more than with a " + idleShared, 20, true},
 	{valueCore, "percent of a core", 1, false},
 }
 
-// idle compares sites that have an account each with sites that share one.
+// idle compares sites with separate accounts with sites that share an account.
 func (o *options) idle(ctx context.Context, dir string, messages io.Writer) (*tool.Report, error) {
-	var shared, own, files []string
+	var shared, separate, files []string
 	for site := range o.sites {
 		project, content := fmt.Sprintf("project-%d", site), fmt.Sprintf("secret-%d", site)
 		file := filepath.Join(dir, content)
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			return nil, err
 		}
-		const service = "127.0.0.1:9" // is not called
+		const service = "127.0.0.1:9" // it is not called
 		shared = append(shared, tokenDirectiveFor(service, projectID, secret, ""))
-		own = append(own, tokenDirectiveFor(service, project, content, ""))
+		separate = append(separate, tokenDirectiveFor(service, project, content, ""))
 		files = append(files, tokenDirectiveFor(service, project, "{file."+file+"}", ""))
 	}
 	r, err := measure(ctx, o.rounds, idleShared, []candidate{
 		{idleShared, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, shared) }},
-		{idleSeparate, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, own) }},
+		{idleSeparate, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, separate) }},
 		{idleFiles, func(ctx context.Context) (tool.Values, error) { return o.idleOnce(ctx, dir, files) }},
 	}, messages)
 	if err == nil {
@@ -58,7 +58,7 @@ func (o *options) idle(ctx context.Context, dir string, messages io.Writer) (*to
 	return r, err
 }
 
-// checkIdle adds the figures that have a promise, and the promises that were broken.
+// checkIdle adds the figures with limits, and the violations of limits.
 func checkIdle(r *tool.Report) {
 	r.Violations = []string{}
 	for _, name := range []string{idleSeparate, idleFiles} {
@@ -71,16 +71,16 @@ func checkIdle(r *tool.Report) {
 			if p.more {
 				value = added(row, r.Row(idleShared), p.value)
 			}
-			r.Add(name+": "+p.what, value)
+			r.Add(name+": "+p.unit, value)
 			if value > p.limit {
-				r.Violations = append(r.Violations, fmt.Sprintf("%s: %s: %.3f, above %g", name, p.what, value, p.limit))
+				r.Violations = append(r.Violations, fmt.Sprintf("%s: %s: %.3f exceeds the limit %g", name, p.unit, value, p.limit))
 			}
 		}
 	}
 }
 
-// idleOnce starts a Caddy with sites of some directives, and measures a round in which
-// they get no requests.
+// idleOnce starts Caddy with sites, whose directives are given, and measures a round without
+// requests.
 func (o *options) idleOnce(ctx context.Context, dir string, sites []string) (values tool.Values, err error) {
 	address, err := freeport.Address(ctx)
 	if err != nil {
@@ -96,11 +96,11 @@ func (o *options) idleOnce(ctx context.Context, dir string, sites []string) (val
 		return nil, err
 	}
 	defer stop(p, &err)
-	// The first wait is for the end of the start: secret files are read two seconds after
-	// it. The second is measured.
-	k, start, used := workload{process: p}, time.Time{}, time.Duration(0)
+	// The first wait is for the end of the start, since secret files are read two seconds
+	// after it. The second one is measured.
+	w, start, used := workload{process: p}, time.Time{}, time.Duration(0)
 	for _, lasts := range []time.Duration{min(3*time.Second, o.round), o.round} {
-		start, used = time.Now(), k.processorTime()
+		start, used = time.Now(), w.processorTime()
 		select {
 		case <-time.After(lasts):
 		case <-ctx.Done():
@@ -109,9 +109,9 @@ func (o *options) idleOnce(ctx context.Context, dir string, sites []string) (val
 	}
 	values = make(tool.Values)
 	if used > 0 {
-		values[valueCore] = (k.processorTime() - used).Seconds() / time.Since(start).Seconds() * 100
+		values[valueCore] = (w.processorTime() - used).Seconds() / time.Since(start).Seconds() * 100
 	}
-	metrics, err := p.Metrics(ctx) // last, since it takes processor time
+	metrics, err := p.Metrics(ctx) // after the processor time, since it uses some
 	if memory, known := metrics[process.MetricMemory]; known {
 		values[valueMemory] = memory / 1e6
 	}

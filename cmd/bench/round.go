@@ -16,33 +16,34 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// The values of a round.
+// The names of the measured values.
 const (
 	valueRequests    = "requests"
-	valueConnections = "connections" // that were opened to the service
+	valueConnections = "connections" // opened to the service
 	valueRate        = "requestsPerSecond"
 	valueP50         = "p50Ms"
 	valueP99         = "p99Ms"
 	valueCPU         = "cpuSecondsPer1000"
-	valueFirst       = "firstResponseMs" // since the process was started
-	valueStartCPU    = "cpuMs"           // until then
+	valueFirst       = "firstResponseMs" // since the start of the process
+	valueStartCPU    = "cpuMs"           // until the first response
 	valueSize        = "sizeMiB"
 	valueMemory      = "residentMB"
 	valueGoroutines  = "goroutines"
 	valueCore        = "percentOfCore"
 )
 
+// columns are the values in the table.
 var columns = []string{valueRate, valueP50, valueP99, valueCPU, valueFirst, valueStartCPU, valueSize, valueMemory, valueGoroutines, valueCore}
 
-// candidate is one of those that are compared.
+// candidate is one of the things that are compared.
 type candidate struct {
 	name  string
 	round func(context.Context) (tool.Values, error) // measures one round
 }
 
-// measure makes all rounds of all contenders, each time in another order: a round after
-// a paced one finds the machine in another state than one after a round at full speed.
-// The others are compared with the contender called against.
+// measure measures all rounds of all candidates. The order is random in each round, since a
+// round can depend on the previous one, such as one with a fixed rate. Ratios are to the
+// candidate with the name against.
 func measure(ctx context.Context, rounds int, against string, all []candidate, messages io.Writer) (*tool.Report, error) {
 	r := &tool.Report{Title: fmt.Sprintf("medians of %d rounds, and of the ratios to %s", rounds, against), Columns: columns, Rows: make([]tool.Row, len(all))}
 	for round := range rounds + 1 {
@@ -53,7 +54,7 @@ func measure(ctx context.Context, rounds int, against string, all []candidate, m
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", row.Name, err)
 			}
-			if round > 0 { // the first warms up
+			if round > 0 { // the first round is the warm-up
 				row.Rounds = append(row.Rounds, values)
 			}
 		}
@@ -65,7 +66,7 @@ func measure(ctx context.Context, rounds int, against string, all []candidate, m
 	return r, nil
 }
 
-// conclude makes medians and ratios of the rounds.
+// conclude sets the medians and the ratios of all rows.
 func conclude(r *tool.Report, against string) {
 	base := r.Row(against)
 	for i := range r.Rows {
@@ -84,7 +85,7 @@ func conclude(r *tool.Report, against string) {
 	}
 }
 
-// medians returns the median of each value that all rounds have.
+// medians returns the median of each value that is in all rounds.
 func medians(rounds []tool.Values) tool.Values {
 	m := make(tool.Values)
 	for name := range rounds[0] {
@@ -101,12 +102,13 @@ func medians(rounds []tool.Values) tool.Values {
 	return m
 }
 
+// median returns the median of v.
 func median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// added returns the median of what a value of one row is above that of another one.
+// added returns the median of the differences of a value between the rounds of two rows.
 func added(row, other *tool.Row, name string) float64 {
 	var all []float64
 	for round, values := range row.Rounds {
@@ -115,7 +117,7 @@ func added(row, other *tool.Row, name string) float64 {
 	return median(all)
 }
 
-// sum returns the sum of a value over all rounds.
+// sum returns the sum of a value in all rounds.
 func sum(row *tool.Row, name string) (sum float64) {
 	for _, values := range row.Rounds {
 		sum += values[name]
@@ -123,43 +125,43 @@ func sum(row *tool.Row, name string) (sum float64) {
 	return sum
 }
 
-// workload is one kind of request.
+// workload is a kind of request with the process that is measured.
 type workload struct {
 	name    string
 	address string
 	request func(*client) error
-	rate    float64 // requests per second. 0: each connection sends as soon as it is answered
+	rate    float64 // requests per second. 0: no limit
 
-	process *process.Process // whose processor time is measured. nil: none
-	calls   bool             // Each response needs a call to the service; otherwise there may be none.
+	process *process.Process // whose processor time is measured. Nil: none
+	calls   bool             // each response requires a call to the service; if false, calls are an error
 }
 
-// candidate makes rounds of a kind.
-func (o *options) candidate(s *service, k workload) candidate {
-	return candidate{k.name, func(ctx context.Context) (tool.Values, error) { return o.measureRound(ctx, s, k) }}
+// candidate returns a candidate that measures rounds of a workload.
+func (o *options) candidate(s *service, w workload) candidate {
+	return candidate{w.name, func(ctx context.Context) (tool.Values, error) { return o.measureRound(ctx, s, w) }}
 }
 
-// measureRound measures one round of a kind.
-func (o *options) measureRound(ctx context.Context, s *service, k workload) (tool.Values, error) {
-	clients, err := dial(ctx, k.address, o.connections)
+// measureRound measures one round of a workload.
+func (o *options) measureRound(ctx context.Context, s *service, w workload) (tool.Values, error) {
+	clients, err := dial(ctx, w.address, o.connections)
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll(clients)
-	for _, c := range clients { // opening connections is not measured
-		if err := k.request(c); err != nil {
+	for _, c := range clients { // the time for opening connections is not measured
+		if err := w.request(c); err != nil {
 			return nil, err
 		}
 	}
-	calls, connections, used := s.calls.Load(), s.connections.Load(), k.processorTime()
+	calls, connections, used := s.calls.Load(), s.connections.Load(), w.processorTime()
 	start := time.Now()
-	latency, err := k.run(ctx, clients, o.round)
+	latency, err := w.run(ctx, clients, o.round)
 	if err != nil {
 		return nil, err
 	}
 	n, took := latency.Count(), time.Since(start)
 	if n == 0 {
-		return nil, errors.New("no response in a whole round")
+		return nil, errors.New("no response in a round")
 	}
 	values := tool.Values{
 		valueRequests:    float64(n),
@@ -169,28 +171,29 @@ func (o *options) measureRound(ctx context.Context, s *service, k workload) (too
 		valueP99:         tool.Millis(latency.Quantile(0.99)),
 	}
 	if used > 0 {
-		values[valueCPU] = (k.processorTime() - used).Seconds() / float64(n) * 1000
+		values[valueCPU] = (w.processorTime() - used).Seconds() / float64(n) * 1000
 	}
 	switch calls = s.calls.Load() - calls; {
-	case k.calls && calls < n/2: // concurrent requests for a user share one
-		return nil, fmt.Errorf("%d calls to the service for %d responses, each of which needs one", calls, n)
-	case !k.calls && calls > 0:
-		return nil, fmt.Errorf("%d calls to the service in a round that needs none", calls)
+	case w.calls && calls < n/2: // concurrent requests for the same user share a call
+		return nil, fmt.Errorf("%d calls to the service for %d responses that require one each", calls, n)
+	case !w.calls && calls > 0:
+		return nil, fmt.Errorf("%d calls to the service for cached tokens", calls)
 	}
 	return values, nil
 }
 
-// processorTime returns the time that the process has used so far; 0 if it is unknown.
-func (k *workload) processorTime() time.Duration {
-	if k.process == nil {
+// processorTime returns the processor time that the process has used so far, or 0 if it is
+// unknown.
+func (w *workload) processorTime() time.Duration {
+	if w.process == nil {
 		return 0
 	}
-	used, _ := k.process.CPU() // an error only means that it is unknown
+	used, _ := w.process.CPU() // an error means that it is unknown
 	return used
 }
 
-// run sends requests for some time. It returns the latencies since they were sent.
-func (k *workload) run(ctx context.Context, clients []*client, lasts time.Duration) (*histogram.Histogram, error) {
+// run sends requests for a duration and returns their latencies.
+func (w *workload) run(ctx context.Context, clients []*client, duration time.Duration) (*histogram.Histogram, error) {
 	var (
 		latency = new(histogram.Histogram)
 		start   = time.Now()
@@ -198,15 +201,15 @@ func (k *workload) run(ctx context.Context, clients []*client, lasts time.Durati
 	)
 	err := forEach(clients, func(c *client) (more bool, err error) {
 		due := time.Since(start)
-		if k.rate > 0 { // a kind that is too slow for the rate ends its round in time, too
-			due = max(due, time.Duration(float64(sent.Add(1))/k.rate*float64(time.Second)))
+		if w.rate > 0 { // also ends the round in time if the workload is slower than the rate
+			due = max(due, time.Duration(float64(sent.Add(1))/w.rate*float64(time.Second)))
 		}
-		if due >= lasts || ctx.Err() != nil {
+		if due >= duration || ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		time.Sleep(due - time.Since(start))
 		began := time.Now()
-		err = k.request(c)
+		err = w.request(c)
 		latency.Add(time.Since(began))
 		return true, err
 	})
@@ -230,7 +233,8 @@ func (o *options) requestAll(ctx context.Context, address string, users int) err
 	})
 }
 
-// forEach calls f with each client, again and again as long as there is more and no error.
+// forEach calls f repeatedly with each client, concurrently, until it returns false or an
+// error.
 func forEach(clients []*client, f func(*client) (more bool, err error)) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(clients))

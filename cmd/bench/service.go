@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// What the sandbox knows the plugin by.
+// The credentials of the plugin, which the sandbox accepts by default.
 const (
 	projectID    = "p1"
 	deploymentID = "d1"
@@ -22,7 +22,7 @@ const (
 	secret       = "sandbox-secret"
 )
 
-// service is the sandbox at an address of its own. It counts calls and connections.
+// service is a sandbox with an HTTP server. It counts calls and connections.
 type service struct {
 	address            string
 	server             *http.Server
@@ -30,7 +30,7 @@ type service struct {
 	calls, connections atomic.Int64
 }
 
-// newService starts a service that knows some users.
+// newService starts a service with a number of users.
 func newService(ctx context.Context, users int) (*service, error) {
 	var c net.ListenConfig
 	listener, err := c.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -39,7 +39,7 @@ func newService(ctx context.Context, users int) (*service, error) {
 	}
 	s := &service{
 		address: listener.Addr().String(),
-		// No token expires while users are cached.
+		// No token expires during a measurement.
 		huma: sandbox.New(sandbox.Config{AuthTokenLifetime: 24 * time.Hour}),
 	}
 	for i := range users {
@@ -61,13 +61,14 @@ func newService(ctx context.Context, users int) (*service, error) {
 	return s, nil
 }
 
+// close closes the server. Further calls do nothing.
 func (s *service) close() {
 	if s.server != nil {
 		_ = s.server.Close()
 	}
 }
 
-// signIn returns the call that signs a known user in, as huma_token makes it.
+// signIn returns a sign-in of an existing user, as huma_token sends it.
 func signIn(host string, user int) []byte {
 	body := fmt.Appendf(nil, `{"clientId":%q,"projectId":%q,"email":%q}`, clientID, projectID, userName(user))
 	mac := hmac.New(sha256.New, []byte(secret))

@@ -13,13 +13,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// plugin is the package that adds the plugin to a Caddy.
+// plugin is the import path of the plugin.
 const plugin = "github.com/caddy-huma/caddy-huma"
 
-// start compares Caddy with the plugin and without it.
+// start compares Caddy with and without the plugin.
 func (o *options) start(ctx context.Context, dir string, messages io.Writer) (*tool.Report, error) {
 	if o.caddy == "" {
-		fmt.Fprintln(messages, "building Caddy with the plugin and without it …")
+		fmt.Fprintln(messages, "building Caddy with and without the plugin …")
 		o.caddy, o.without = filepath.Join(dir, "with"), filepath.Join(dir, "without")
 		if err := errors.Join(buildCaddy(ctx, o.caddy, plugin), buildCaddy(ctx, o.without, "")); err != nil {
 			return nil, err
@@ -32,8 +32,8 @@ func (o *options) start(ctx context.Context, dir string, messages io.Writer) (*t
 	}, messages)
 }
 
-// buildCaddy builds a Caddy with its standard modules and a plugin, stripped as by
-// xcaddy. An empty plugin is none.
+// buildCaddy builds a stripped Caddy with its standard modules and a plugin, as xcaddy does.
+// If plugin is empty, there is none.
 func buildCaddy(ctx context.Context, file, plugin string) error {
 	text := "package main\n\nimport (\n\tcaddycmd \"github.com/caddyserver/caddy/v2/cmd\"\n\t_ \"github.com/caddyserver/caddy/v2/modules/standard\"\n"
 	if plugin != "" {
@@ -46,7 +46,7 @@ func buildCaddy(ctx context.Context, file, plugin string) error {
 	return process.BuildOf(ctx, file, source, "-ldflags=-s -w")
 }
 
-// startOnce starts a Caddy and measures until its first response.
+// startOnce starts Caddy and measures the time to its first response.
 func startOnce(ctx context.Context, dir, file string) (values tool.Values, err error) {
 	info, err := os.Stat(file)
 	if err != nil {

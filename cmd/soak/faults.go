@@ -10,17 +10,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
 )
 
-// fault is a way for the service, or for Redis, to fail.
+// fault is a fault of the service or of Redis.
 type fault struct {
 	name string
 
-	// variants are the service's sandbox.Fault and the proxy's faultproxy.Fault, of which
-	// one is chosen at random after each period.
+	// variants are values of sandbox.Fault (of the service) and faultproxy.Fault (of the
+	// proxy). A random one is chosen at the start and after each period. A period of 0
+	// means that it does not change.
 	variants []any
 	period   time.Duration
 
-	garbles   bool // Responses are garbled, so 502 is right.
-	redisOnly bool // Only Redis fails, so each response has to be a token.
+	garbles   bool // responses are garbled, so the status 502 is allowed
+	redisOnly bool // only Redis fails, so each response must be a token
 }
 
 // faults are the values of -fault.
@@ -36,7 +37,7 @@ var faults = []fault{
 		sandbox.Fault{Status: http.StatusServiceUnavailable, Headers: http.Header{"Retry-After": {"86400"}}},
 		sandbox.Fault{Status: http.StatusGatewayTimeout},
 		sandbox.Fault{Status: http.StatusTooManyRequests, Headers: http.Header{"Retry-After": {"1"}}},
-		// Sign-ups that work although they do not look so.
+		// The following sign-ups succeed although the response is an error.
 		sandbox.Fault{Op: sandbox.OpSignUp, Status: http.StatusInternalServerError, Processed: true},
 		sandbox.Fault{Op: sandbox.OpSignUp, Reset: sandbox.ResetAfter},
 		sandbox.Fault{Op: sandbox.OpSignUp, AppearAfter: 2 * time.Second},
@@ -56,15 +57,16 @@ var faults = []fault{
 	{name: "redis-stop", redisOnly: true},
 }
 
-// init gives mixed all ways of the other faults, and slow responses.
+// init sets the variants of the fault mixed: those of all faults, and slow responses.
 func init() {
-	ways := []any{faultproxy.Fault{Slice: 20, Pause: time.Millisecond}, faultproxy.Fault{Slice: 1, Pause: time.Second}}
+	variants := []any{faultproxy.Fault{Slice: 20, Pause: time.Millisecond}, faultproxy.Fault{Slice: 1, Pause: time.Second}}
 	for _, f := range faults {
-		ways = append(ways, f.variants...)
+		variants = append(variants, f.variants...)
 	}
-	faults[slices.Index(faultNames(), "mixed")].variants = ways
+	faults[slices.Index(faultNames(), "mixed")].variants = variants
 }
 
+// faultNames returns the names of all faults.
 func faultNames() (names []string) {
 	for _, f := range faults {
 		names = append(names, f.name)
@@ -72,10 +74,10 @@ func faultNames() (names []string) {
 	return names
 }
 
-// findFault returns a fault by its name, which has to exist.
+// findFault returns the fault with a name. It panics if there is none.
 func findFault(name string) fault { return faults[slices.Index(faultNames(), name)] }
 
-// begin lets the fault happen in one of its ways.
+// begin starts the fault, or changes to another random variant.
 func (f fault) begin(u *upstream) error {
 	switch f.name {
 	case "redis-kill":
@@ -87,11 +89,11 @@ func (f fault) begin(u *upstream) error {
 	if err := f.end(u); err != nil {
 		return err
 	}
-	switch way := f.variants[u.rand.IntN(len(f.variants))].(type) {
+	switch v := f.variants[u.rand.IntN(len(f.variants))].(type) {
 	case sandbox.Fault:
-		return u.SetFaults([]sandbox.Fault{way})
+		return u.SetFaults([]sandbox.Fault{v})
 	default:
-		return u.proxy.Set(way.(faultproxy.Fault))
+		return u.proxy.Set(v.(faultproxy.Fault))
 	}
 }
 
@@ -99,7 +101,7 @@ func (f fault) begin(u *upstream) error {
 func (f fault) end(u *upstream) error {
 	switch f.name {
 	case "redis-kill":
-		return u.redis.Run(context.Background()) // also if the load was interrupted
+		return u.redis.Run(context.Background()) // without ctx, which may be canceled
 	case "redis-stop":
 		return u.redis.Continue()
 	}
@@ -109,7 +111,7 @@ func (f fault) end(u *upstream) error {
 	return u.proxy.Set(faultproxy.Fault{})
 }
 
-// schedule begins and ends the fault when it is due.
+// schedule starts and ends the fault of -fault at the right times.
 func (o *options) schedule(ctx context.Context, u *upstream, r *recorder) error {
 	f := findFault(o.fault)
 	if f.name == "none" || o.faultFrom > 0 && !sleepUntil(ctx, r.start.Add(o.faultFrom)) {

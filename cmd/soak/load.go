@@ -15,14 +15,14 @@ import (
 
 const (
 	tokenPath      = "/private/huma-token"
-	userHeader     = "X-Soak-User"          // identifies the user of a request
-	requestTimeout = 30 * time.Second       // timeout of a request, much longer than the directive's
-	maxCancelAfter = 100 * time.Millisecond // within which clients hang up that do
-	recentUsers    = 1000                   // new users of whom some send another request
-	inFlight       = 10_000                 // Requests beyond are sent late, which counts as latency.
+	userHeader     = "X-Soak-User"          // request header with the user's email address
+	requestTimeout = 30 * time.Second       // timeout of a request, longer than that of the directive
+	maxCancelAfter = 100 * time.Millisecond // maximum of request.cancelAfter
+	recentUsers    = 1000                   // number of new users that may send further requests
+	inFlight       = 10_000                 // maximum of concurrent requests; others are delayed, which is part of their latency
 )
 
-// load sends requests when they are due.
+// load sends requests at a fixed rate.
 type load struct {
 	options  *options
 	recorder *recorder
@@ -32,6 +32,7 @@ type load struct {
 	newUsers int
 }
 
+// newLoad returns the load for a URL, according to the flags.
 func newLoad(o *options, r *recorder, url string) *load {
 	return &load{
 		options:  o,
@@ -42,18 +43,19 @@ func newLoad(o *options, r *recorder, url string) *load {
 	}
 }
 
+// knownUser and newUser return the email addresses of users.
 func knownUser(i int) string { return fmt.Sprintf("known-%d@soak.example", i) }
 func newUser(i int) string   { return fmt.Sprintf("new-%d@soak.example", i) }
 
-// request is one request that is due.
+// request is a request to send.
 type request struct {
 	user        string
 	due         time.Time
 	noCache     bool
-	cancelAfter time.Duration // after which its client hangs up; 0: it does not
+	cancelAfter time.Duration // when the client disconnects; 0: it does not
 }
 
-// run sends all requests and waits for their ends.
+// run sends all requests and waits for their outcomes.
 func (l *load) run(ctx context.Context) {
 	defer l.client.CloseIdleConnections()
 	var wg sync.WaitGroup
@@ -76,7 +78,7 @@ func (l *load) run(ctx context.Context) {
 	}
 }
 
-// next chooses the next request.
+// next returns the next request, which is chosen at random.
 func (l *load) next(due time.Time) request {
 	r := request{due: due, noCache: l.rand.Float64() < l.options.noCache}
 	switch {
@@ -94,17 +96,17 @@ func (l *load) next(due time.Time) request {
 	return r
 }
 
-// outcome is how a request ended.
+// outcome is the result of a request.
 type outcome struct {
 	request
 	sent, at time.Time
 	status   int    // 0: no response
-	code     string // of a problem; without a response, the reason
-	body     []byte // of a success
-	canceled bool   // The client hung up before there was a response.
+	code     string // code of the problem details; without a response, the reason
+	body     []byte // if the status is 200
+	canceled bool   // the client disconnected before the response
 }
 
-// send makes a request and records its end. It goes on when the load is stopped.
+// send sends a request and records its outcome. It does not stop when the load is stopped.
 func (l *load) send(r request) {
 	wait := requestTimeout
 	if r.cancelAfter > 0 {
@@ -121,7 +123,7 @@ func (l *load) send(r request) {
 	l.recorder.record(a)
 }
 
-// reason returns in a word why there was no response.
+// reason returns why there was no response, as a word.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -142,8 +144,7 @@ func (l *load) exchange(ctx context.Context, a *outcome) error {
 	if a.noCache {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
-	// The transport sends a request again if an idle connection had been closed, as
-	// every client does.
+	// Like other clients, the transport retries a request if an idle connection was closed.
 	res, err := l.client.RoundTrip(req)
 	if err != nil {
 		return err
@@ -158,7 +159,7 @@ func (l *load) exchange(ctx context.Context, a *outcome) error {
 		return nil
 	}
 	var problem struct{ Code string }
-	_ = json.Unmarshal(body, &problem) // no code if it is no problem
+	_ = json.Unmarshal(body, &problem) // empty if the body is not problem details
 	a.code = problem.Code
 	return nil
 }

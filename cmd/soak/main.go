@@ -1,24 +1,24 @@
-// Command soak loads a Caddy with huma_token, makes its service or its Redis fail
-// meanwhile, and checks what was promised to users:
+// Command soak sends load to Caddy with huma_token, injects faults into its service or its
+// Redis, and checks that the guarantees to users hold:
 //
 //	go run ./cmd/soak -rate 500 -duration 30s -fault hang -fault-from 10s -fault-for 10s
 //	go run ./cmd/soak -redis -fault redis-stop -known 1 -users 2000 -max-entries 1000
 //
-// It builds and runs the real binary with a Caddyfile of its own. The sandbox takes the
-// place of Huma, behind a proxy that breaks connections. Requests are sent at a fixed
-// rate, whatever becomes of the responses. A latency counts from when the request was
-// due, so that a stall shows in all requests that it delays. Everything is on loopback
-// addresses, and ends with the program.
+// It builds and runs the real binary, with the sandbox in place of Huma, behind a proxy
+// that injects connection faults. Requests are sent at a fixed rate, regardless of the
+// responses. The latency of a request is measured from the time at which it is due, so
+// that a stall is visible in all requests that it delays. All servers listen on loopback
+// addresses and are stopped at the end.
 //
-// With -redis, Caddy shares its tokens in a redis-server, which has to be installed. It
-// can be killed (and started again when the fault ends) or stopped with SIGSTOP (and
-// continued). Caddy reads it only for users who are not in its memory: -max-entries has
-// to be less than -users.
+// With -redis, Caddy stores its tokens in a redis-server, which must be installed. The
+// fault redis-kill kills it and restarts it when the fault ends; redis-stop pauses it with
+// SIGSTOP and resumes it. Caddy reads from Redis only for users who are not in its
+// memory, so -max-entries must be less than -users.
 //
-// It exits with 1 if a promise was broken: a token of another user; a second sign-up of
-// a user; a status other than 200, 503 and 504 (or 502, where the fault garbles
-// responses), or other than 200 if only Redis fails; no response, except for a
-// connection that a reload closed. It exits with 2 if it could not do its work.
+// It exits with 1 if a guarantee was violated: a token of another user; a second sign-up of
+// a user; a status other than 200, 503 and 504 (or 502 if the fault garbles responses), or
+// other than 200 if only Redis fails; no response, except if a reload closed the
+// connection. It exits with 2 if it failed.
 package main
 
 import (
@@ -56,10 +56,10 @@ type options struct {
 	caddy      string
 	log        bool
 
-	settleTime time.Duration // between the load and the last look at Caddy
+	settleTime time.Duration // between the end of the load and the last metrics
 }
 
-// stringList is a flag that may be given several times.
+// stringList is a flag that can be repeated.
 type stringList []string
 
 // String implements flag.Value.
@@ -73,61 +73,61 @@ func (t *stringList) Set(s string) error {
 
 // Bind implements tool.Tool.
 func (o *options) Bind(f *flag.FlagSet) string {
-	f.Float64Var(&o.rate, "rate", 500, "`requests` per second, sent when they are due, whether or not earlier ones were answered")
-	f.DurationVar(&o.duration, "duration", 30*time.Second, "how long requests are sent")
-	f.Uint64Var(&o.seed, "seed", 1, "makes the same choices again")
-	f.IntVar(&o.users, "users", 1000, "known `users`, whom the service knows from the start")
-	f.Float64Var(&o.known, "known", 0.9, "`share` of requests of known users; the others are of new users")
-	f.Float64Var(&o.returning, "returning", 0.5, "`share` of the requests of new users that one of the last 1000 sends again")
+	f.Float64Var(&o.rate, "rate", 500, "`requests` per second, regardless of outstanding responses")
+	f.DurationVar(&o.duration, "duration", 30*time.Second, "`duration` of the load")
+	f.Uint64Var(&o.seed, "seed", 1, "`seed` of the random choices")
+	f.IntVar(&o.users, "users", 1000, "number of `users` that exist at the service from the start (known users)")
+	f.Float64Var(&o.known, "known", 0.9, "`share` of requests of known users, from 0 to 1; the others are of new users")
+	f.Float64Var(&o.returning, "returning", 0.5, "`share` of the requests of new users that are of one of the last 1000 new users")
 	f.Float64Var(&o.noCache, "no-cache", 0, "`share` of requests with Cache-Control: no-cache")
-	f.Float64Var(&o.cancel, "callers-leave", 0, "`share` of requests whose client hangs up within 100ms")
-	f.BoolVar(&o.redis, "redis", false, "share tokens in a redis-server, which is started")
-	f.IntVar(&o.maxEntries, "max-entries", 0, "cache { max_entries }: `users` in memory (default: the directive's)")
-	f.StringVar(&o.fault, "fault", "none", "one of "+strings.Join(faultNames(), ", "))
-	f.DurationVar(&o.faultFrom, "fault-from", 10*time.Second, "when the fault begins; 0 is before the first request")
-	f.DurationVar(&o.faultFor, "fault-for", 10*time.Second, "how long the fault lasts")
-	f.Float64Var(&o.reload, "reload", 0, "`reloads` of the config per second")
-	f.Var(&o.set, "set", "a further `option` of huma_token, for example \"max_waiting 500\" or \"registration { rate 1000/s 1000 }\"; may be repeated")
-	f.StringVar(&o.caddy, "caddy", "", "`file` of a Caddy with the plugin (default: one is built from ./cmd/caddy)")
-	f.BoolVar(&o.log, "log", false, "write Caddy's log to the standard error")
+	f.Float64Var(&o.cancel, "cancel", 0, "`share` of requests whose client disconnects within 100ms")
+	f.BoolVar(&o.redis, "redis", false, "start a redis-server and use it as the shared store")
+	f.IntVar(&o.maxEntries, "max-entries", 0, "maximum number of `users` in memory, cache { max_entries } (default: that of the directive)")
+	f.StringVar(&o.fault, "fault", "none", "`fault` to inject, one of "+strings.Join(faultNames(), ", "))
+	f.DurationVar(&o.faultFrom, "fault-from", 10*time.Second, "`time` of the start of the fault; 0: before the first request")
+	f.DurationVar(&o.faultFor, "fault-for", 10*time.Second, "`duration` of the fault")
+	f.Float64Var(&o.reload, "reload", 0, "config `reloads` per second")
+	f.Var(&o.set, "set", "additional `option` of huma_token, such as \"max_waiting 500\" or \"registration { rate 1000/s 1000 }\"; repeatable")
+	f.StringVar(&o.caddy, "caddy", "", "`file` of a Caddy binary with the plugin (default: build ./cmd/caddy)")
+	f.BoolVar(&o.log, "log", false, "write Caddy's log to standard error")
 	o.settleTime = 2 * time.Second
-	return "Usage: soak [flags]\n\nLoads a Caddy with huma_token, and makes its service or its Redis fail meanwhile.\nExits with 1 if a promise was broken."
+	return "Usage: soak [flags]\n\nSends load to Caddy with huma_token, and injects faults into its service or its Redis.\nExits with 1 if a guarantee was violated."
 }
 
 // Check implements tool.Tool.
 func (o *options) Check() error {
 	var errs []error
 	if !(o.rate > 0) || o.duration <= 0 || o.faultFor <= 0 {
-		errs = append(errs, errors.New("-rate, -duration and -fault-for must be above 0"))
+		errs = append(errs, errors.New("-rate, -duration and -fault-for must be positive"))
 	}
 	for _, share := range []float64{o.known, o.returning, o.noCache, o.cancel} {
 		if !(share >= 0 && share <= 1) {
-			errs = append(errs, fmt.Errorf("-known, -returning, -no-cache, -callers-leave: %g is not between 0 and 1", share))
+			errs = append(errs, fmt.Errorf("-known, -returning, -no-cache and -cancel must be between 0 and 1, not %g", share))
 		}
 	}
 	if !(o.reload >= 0) || o.faultFrom < 0 || o.users < 0 || o.maxEntries < 0 {
 		errs = append(errs, errors.New("-reload, -fault-from, -users and -max-entries must not be negative"))
 	}
 	if o.users == 0 && o.known > 0 {
-		errs = append(errs, errors.New("-known: there are no known users; see -users"))
+		errs = append(errs, errors.New("-known: without known users it must be 0; see -users"))
 	}
 	if !slices.Contains(faultNames(), o.fault) {
-		errs = append(errs, fmt.Errorf("-fault: %q is none of %s", o.fault, strings.Join(faultNames(), ", ")))
+		errs = append(errs, fmt.Errorf("-fault: unknown fault %q; use one of %s", o.fault, strings.Join(faultNames(), ", ")))
 	} else if findFault(o.fault).redisOnly && !o.redis {
-		errs = append(errs, fmt.Errorf("-fault: %s needs -redis", o.fault))
+		errs = append(errs, fmt.Errorf("-fault: %s requires -redis", o.fault))
 	}
 	if _, err := redisserver.Path(); o.redis && err != nil {
 		errs = append(errs, fmt.Errorf("-redis: %w (%s)", err, redisserver.HowToInstall))
 	}
 	if o.fault != "none" && o.faultFrom >= o.duration {
-		errs = append(errs, errors.New("-fault-from: the load has ended by then; see -duration"))
+		errs = append(errs, errors.New("-fault-from must be less than -duration"))
 	}
 	return errors.Join(errs...)
 }
 
 func main() { process.Main(command) }
 
-// command is the whole program.
+// command runs the program and returns its exit code.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {
 	return tool.Command(ctx, new(options), args, out, messages)
 }

@@ -18,29 +18,30 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
 
-// recorder keeps what happens during a run.
+// recorder records the outcomes of requests and the metrics of Caddy. It is safe for
+// concurrent use.
 type recorder struct {
 	start         time.Time     // of the load
-	connected     chan struct{} // closed when Caddy uses Redis
-	markConnected func()        // closes it
+	connected     chan struct{} // closed when Caddy is connected to Redis
+	markConnected func()        // closes connected
 
 	mu                  sync.Mutex
-	faultFrom, faultEnd time.Time // zero: not yet
-	faultCalls          int64     // that began to arrive at the service during the fault
+	faultFrom, faultEnd time.Time // zero before
+	faultCalls          int64     // requests that reached the proxy during the fault
 	latencies           []map[string]*histogram.Histogram
 	sendDelay           histogram.Histogram // how late requests were sent
 	uids                map[string]string   // by user; empty: no token yet
-	wrongTokens         int                 // tokens of another user
-	firstToken          time.Duration       // from the fault's end to the first token of a user without one; -1: none
+	wrongTokens         int                 // number of tokens of another user
+	firstToken          time.Duration       // from the end of the fault to the first token of a user who had none; -1: none
 	reloads, failed     int
 	first, peak, last   map[string]float64 // Caddy's metrics
 }
 
-// phases are the parts of a run, for which ends has the latencies by how requests
-// ended. A request belongs to the phase in which it was due, or to the fault if that
-// began before its end.
+// phases are the phases of a run. A request belongs to the phase in which it was due, or to
+// the fault if that started before the request ended.
 var phases = []string{"before", "fault", "after"}
 
+// newRecorder returns an empty recorder.
 func newRecorder() *recorder {
 	r := &recorder{connected: make(chan struct{}), uids: make(map[string]string), firstToken: -1}
 	r.markConnected = sync.OnceFunc(func() { close(r.connected) })
@@ -50,14 +51,14 @@ func newRecorder() *recorder {
 	return r
 }
 
-// update calls f, which may change what the other methods use.
+// update calls f, which may change the fields.
 func (r *recorder) update(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f()
 }
 
-// phase returns the index of a request's phase.
+// phase returns the index of the phase of a request.
 func (r *recorder) phase(a outcome) int {
 	switch {
 	case r.faultFrom.IsZero() || a.at.Before(r.faultFrom):
@@ -68,40 +69,40 @@ func (r *recorder) phase(a outcome) int {
 	return 1
 }
 
-// Ends of requests without a response.
+// The outcomes without a response.
 const (
-	outcomeCanceled   = "left" // The client hung up.
-	outcomeNoResponse = "lost" // and the reason
+	outcomeCanceled   = "canceled"    // the client disconnected
+	outcomeNoResponse = "no-response" // followed by the reason
 )
 
-// label names how a request ended: by status and code of the problem.
+// label returns the outcome as text: the status and the code of the problem details.
 func (a outcome) label() string {
-	end := strconv.Itoa(a.status)
+	label := strconv.Itoa(a.status)
 	switch {
 	case a.canceled:
 		return outcomeCanceled
 	case a.status == 0:
-		end = outcomeNoResponse
+		label = outcomeNoResponse
 	}
-	return strings.TrimSpace(end + " " + a.code)
+	return strings.TrimSpace(label + " " + a.code)
 }
 
-// record records how a request ended.
+// record records the outcome of a request.
 func (r *recorder) record(a outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sendDelay.Add(a.sent.Sub(a.due))
-	ends, end := r.latencies[r.phase(a)], a.label()
-	if ends[end] == nil {
-		ends[end] = new(histogram.Histogram)
+	latencies, label := r.latencies[r.phase(a)], a.label()
+	if latencies[label] == nil {
+		latencies[label] = new(histogram.Histogram)
 	}
-	ends[end].Add(a.at.Sub(a.due))
+	latencies[label].Add(a.at.Sub(a.due))
 	had := r.uids[a.user]
 	r.uids[a.user] = had
 	if a.status != http.StatusOK {
 		return
 	}
-	// All tokens of a user have to be of one uid. Which one is checked at the end.
+	// All tokens of a user must have the same uid. compareUIDs checks which one.
 	uid := readUID(a.body)
 	switch {
 	case uid == "" || had != "" && had != uid:
@@ -114,7 +115,8 @@ func (r *recorder) record(a outcome) {
 	}
 }
 
-// readUID returns the uid that all parts of a token name; empty if there is none.
+// readUID returns the uid of a token response, or "" if it is missing or its tokens have
+// another one.
 func readUID(body []byte) string {
 	var v struct{ UID, AuthToken, RefreshToken string }
 	if json.Unmarshal(body, &v) != nil || v.UID == "" || subject(v.AuthToken) != v.UID || subject(v.RefreshToken) != v.UID {
@@ -123,7 +125,8 @@ func readUID(body []byte) string {
 	return v.UID
 }
 
-// subject returns the claim "sub" of a token, which the sandbox has signed.
+// subject returns the claim "sub" of a token, or "" if it is malformed. The signature is not
+// verified.
 func subject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -137,7 +140,8 @@ func subject(token string) string {
 	return claims.Sub
 }
 
-// readMetrics reads Caddy's metrics. While the config is reloaded they may be missing.
+// readMetrics reads the metrics of Caddy. Errors are ignored, since they may be unavailable
+// during a reload.
 func (r *recorder) readMetrics(ctx context.Context, p *process.Process) {
 	values, err := p.Metrics(ctx)
 	if err != nil {
@@ -154,7 +158,7 @@ func (r *recorder) readMetrics(ctx context.Context, p *process.Process) {
 	}
 }
 
-// report makes the report once the run is over.
+// report returns the report of a finished run.
 func (r *recorder) report(u *upstream, o *options) *tool.Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,19 +169,19 @@ func (r *recorder) report(u *upstream, o *options) *tool.Report {
 			"p999Ms": tool.Millis(h.Quantile(0.999)), "maxMs": tool.Millis(h.Max()),
 		}})
 	}
-	ended := make(map[string]int64)
-	for i, ends := range r.latencies {
-		for _, end := range slices.Sorted(maps.Keys(ends)) {
-			row(phases[i]+" "+end, ends[end])
-			ended[end] += ends[end].Count()
+	counts := make(map[string]int64)
+	for i, latencies := range r.latencies {
+		for _, label := range slices.Sorted(maps.Keys(latencies)) {
+			row(phases[i]+" "+label, latencies[label])
+			counts[label] += latencies[label].Count()
 		}
 	}
-	row("sent late by", &r.sendDelay)
+	row("send delay", &r.sendDelay)
 
 	for _, name := range []string{process.MetricMemory, process.MetricGoroutines, process.MetricDescriptors} {
-		if r.first[name] > 0 { // not every system tells
+		if r.first[name] > 0 { // missing on some operating systems
 			report.Add(name+" at the start", r.first[name])
-			report.Add(name+" at most", r.peak[name])
+			report.Add(name+" maximum", r.peak[name])
 			report.Add(name+" at the end", r.last[name])
 		}
 	}
@@ -187,7 +191,7 @@ func (r *recorder) report(u *upstream, o *options) *tool.Report {
 	report.Add("tokens from memory", cache("memory", "hit"))
 	if o.redis {
 		report.Add("tokens from Redis", cache("redis", "hit"))
-		report.Add("operations of Redis that failed", cache("redis", "error")+cache("redis", "down"))
+		report.Add("failed operations of Redis", cache("redis", "error")+cache("redis", "down"))
 	}
 	calls := u.Calls().ByOp
 	for _, op := range slices.Sorted(maps.Keys(calls)) {
@@ -196,24 +200,25 @@ func (r *recorder) report(u *upstream, o *options) *tool.Report {
 	report.Add("calls attempted during the fault", float64(r.faultCalls))
 	report.Add("connections to the service", float64(u.proxy.Stats().Accepted))
 	if r.firstToken >= 0 {
-		report.Add("milliseconds from the fault's end to the first token of a user without one", tool.Millis(r.firstToken))
+		report.Add("milliseconds from the end of the fault to the first token of a user without one", tool.Millis(r.firstToken))
 	}
 	report.Add("reloads", float64(r.reloads))
-	report.Add("reloads that failed", float64(r.failed))
-	wrong, tokens, registered := r.compareUIDs(u)
-	report.Add("users who asked", float64(len(r.uids)))
-	report.Add("users who got a token", float64(tokens))
-	report.Add("users whom the service knows", float64(registered))
+	report.Add("failed reloads", float64(r.failed))
+	wrong, tokens, total := r.compareUIDs(u)
+	report.Add("users with requests", float64(len(r.uids)))
+	report.Add("users with a token", float64(tokens))
+	report.Add("users at the service", float64(total))
 
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	what := findFault(o.fault)
-	report.Violations = violations(wrong, u.secondSignUps, ended, allowed{failures: !what.redisOnly, garbage: what.garbles, lost: o.reload > 0})
+	f := findFault(o.fault)
+	report.Violations = violations(wrong, u.secondSignUps, counts, allowed{failures: !f.redisOnly, garbage: f.garbles, lost: o.reload > 0})
 	return report
 }
 
-// compareUIDs compares the uids of all tokens with the service's.
-func (r *recorder) compareUIDs(u *upstream) (wrong, tokens, registered int) {
+// compareUIDs compares the uids of tokens with those at the service. It returns the number of
+// tokens of another user, of users with a token, and of users at the service.
+func (r *recorder) compareUIDs(u *upstream) (wrong, tokens, total int) {
 	uids := make(map[string]string)
 	for _, user := range u.Users() {
 		uids[user.Email] = user.UID
@@ -230,33 +235,33 @@ func (r *recorder) compareUIDs(u *upstream) (wrong, tokens, registered int) {
 	return wrong, tokens, len(uids)
 }
 
-// allowed are the ends of requests other than a token that break no promise.
+// allowed are the outcomes other than a token that are not violations.
 type allowed struct {
-	failures bool // of the service: 503 and 504
-	garbage  bool // of the service: 502
-	lost     bool // by a reload: no response
+	failures bool // 503 and 504
+	garbage  bool // 502
+	lost     bool // no response because of a reload
 }
 
-// violations returns the promises that were broken. It is never nil.
-func violations(wrong, again int, ended map[string]int64, a allowed) []string {
+// violations returns the guarantees that were violated. It is never nil.
+func violations(wrong, secondSignUps int, counts map[string]int64, a allowed) []string {
 	texts := []string{}
 	if wrong > 0 {
 		texts = append(texts, fmt.Sprintf("tokens of another user: %d", wrong))
 	}
-	if again > 0 {
-		texts = append(texts, fmt.Sprintf("second sign-ups of a user: %d", again))
+	if secondSignUps > 0 {
+		texts = append(texts, fmt.Sprintf("second sign-ups of a user: %d", secondSignUps))
 	}
-	for _, end := range slices.Sorted(maps.Keys(ended)) {
-		if !a.expected(end) {
-			texts = append(texts, fmt.Sprintf("unexpected responses %s: %d", end, ended[end]))
+	for _, label := range slices.Sorted(maps.Keys(counts)) {
+		if !a.expected(label) {
+			texts = append(texts, fmt.Sprintf("unexpected responses %s: %d", label, counts[label]))
 		}
 	}
 	return texts
 }
 
-// expected reports whether a request may end so.
-func (a allowed) expected(end string) bool {
-	status, reason, _ := strings.Cut(end, " ")
+// expected reports whether an outcome is allowed.
+func (a allowed) expected(label string) bool {
+	status, reason, _ := strings.Cut(label, " ")
 	switch n, _ := strconv.Atoi(status); n {
 	case http.StatusOK:
 		return true
@@ -265,7 +270,6 @@ func (a allowed) expected(end string) bool {
 	case http.StatusBadGateway:
 		return a.garbage
 	}
-	// Caddy itself loses a connection now and then when it reloads, but it does not
-	// let a client wait in vain.
+	// Caddy may close a connection when it reloads, but clients must not time out.
 	return status == outcomeCanceled || status == outcomeNoResponse && a.lost && reason != "timeout"
 }

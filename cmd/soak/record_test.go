@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// success is a token response with the given subjects.
+// success returns a token response with the given uid and subjects of tokens.
 func success(uid, auth, refresh string) []byte {
 	token := func(sub string) string {
 		return "h." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"sub":%q}`, sub)) + ".s"
@@ -18,8 +18,8 @@ func success(uid, auth, refresh string) []byte {
 	return fmt.Appendf(nil, `{"uid":%q,"authToken":%q,"refreshToken":%q}`, uid, token(auth), token(refresh))
 }
 
-// TestWrongTokens: a token of another user is noticed, by its parts, by the user's
-// other tokens, and by the service's uid.
+// TestWrongTokens: a token of another user is detected by its parts, by the other tokens of the
+// user, and by the uid at the service.
 func TestWrongTokens(t *testing.T) {
 	u, err := newUpstream(t.Context(), 1)
 	if err != nil {
@@ -47,48 +47,48 @@ func TestWrongTokens(t *testing.T) {
 		for _, body := range c.bodies {
 			r.record(outcome{request: request{user: "a@x.example"}, status: http.StatusOK, body: body})
 		}
-		if wrong, _, registered := r.compareUIDs(u); wrong != c.wrong || registered != 2 {
-			t.Errorf("%s: %d wrong, want %d; %d registered", c.name, wrong, c.wrong, registered)
+		if wrong, _, total := r.compareUIDs(u); wrong != c.wrong || total != 2 {
+			t.Errorf("%s: %d wrong, want %d; %d users", c.name, wrong, c.wrong, total)
 		}
 	}
 }
 
-// TestSecondSignUps: another sign-up of a user is allowed after a definite refusal, and
-// after the hold.
+// TestSecondSignUps: another sign-up of a user is allowed after a definite rejection, and after
+// the hold.
 func TestSecondSignUps(t *testing.T) {
-	const held = 20 * time.Millisecond
+	const hold = 20 * time.Millisecond
 	for _, c := range []struct {
 		name   string
 		status int
 		wait   time.Duration
-		again  int
+		want   int
 	}{
-		{"created", http.StatusCreated, 2 * held, 1},
-		{"refused", http.StatusForbidden, 0, 0},
+		{"created", http.StatusCreated, 2 * hold, 1},
+		{"rejected", http.StatusForbidden, 0, 0},
 		{"exists", http.StatusBadRequest, 0, 0},
 		{"too many", http.StatusTooManyRequests, 0, 0},
 		{"timed out", http.StatusRequestTimeout, 0, 1},
-		{"unclear", http.StatusBadGateway, 0, 1},
+		{"unknown", http.StatusBadGateway, 0, 1},
 		{"reset", 0, 0, 1},
-		{"unclear, after a while", http.StatusBadGateway, 2 * held, 0},
+		{"unknown, after the hold", http.StatusBadGateway, 2 * hold, 0},
 	} {
-		u := &upstream{hold: held, signUps: make(map[string]*signUp)}
+		u := &upstream{hold: hold, signUps: make(map[string]*signUp)}
 		u.beginSignUp("a@x.example")(&statusWriter{status: c.status})
 		time.Sleep(c.wait)
 		u.beginSignUp("b@x.example")
 		u.beginSignUp("a@x.example")
-		if u.secondSignUps != c.again {
-			t.Errorf("%s: %d, want %d", c.name, u.secondSignUps, c.again)
+		if u.secondSignUps != c.want {
+			t.Errorf("%s: %d, want %d", c.name, u.secondSignUps, c.want)
 		}
 		u.beginSignUp("a@x.example")
-		if u.secondSignUps != c.again+1 {
-			t.Errorf("%s, one runs: %d, want %d", c.name, u.secondSignUps, c.again+1)
+		if u.secondSignUps != c.want+1 {
+			t.Errorf("%s, one in progress: %d, want %d", c.name, u.secondSignUps, c.want+1)
 		}
 	}
 }
 
-// TestPhases: a request belongs to the phase in which it was due, or to the fault if
-// that began before its end. Recovery is from the end of the fault.
+// TestPhases: a request belongs to the phase in which it was due, or to the fault if that started
+// before its end. firstToken is measured from the end of the fault.
 func TestPhases(t *testing.T) {
 	r := newRecorder()
 	start := time.Now()
@@ -104,7 +104,7 @@ func TestPhases(t *testing.T) {
 	record(3, 5, "a")
 	record(5, 6, "a")
 	if r.firstToken != -1 {
-		t.Errorf("%s until a user had a token who had one before", r.firstToken)
+		t.Errorf("firstToken %s although the user had a token before", r.firstToken)
 	}
 	record(5, 7, "d")
 	record(5, 8, "e")
@@ -114,13 +114,13 @@ func TestPhases(t *testing.T) {
 		}
 	}
 	if r.firstToken != 3*time.Second {
-		t.Errorf("recovery took %s", r.firstToken)
+		t.Errorf("firstToken %s", r.firstToken)
 	}
 }
 
-// TestExpected: which ends of a request break a promise.
+// TestExpected: which outcomes are violations.
 func TestExpected(t *testing.T) {
-	// The service works, fails, and garbles responses; and the config is reloaded.
+	// The service works, fails, and garbles responses; the last one has reloads.
 	rules := [4]allowed{{}, {failures: true}, {failures: true, garbage: true}, {failures: true, lost: true}}
 	for end, want := range map[string][4]bool{
 		"200": {true, true, true, true}, outcomeCanceled: {true, true, true, true},
@@ -141,7 +141,7 @@ func TestExpected(t *testing.T) {
 	}
 }
 
-// TestChoices: the mix is the one asked for, and the same every time.
+// TestChoices: requests have the configured shares, and are the same for the same seed.
 func TestChoices(t *testing.T) {
 	o := &options{users: 10, known: 0.6, returning: 0.5, noCache: 0.2, cancel: 0.1, seed: 7}
 	a, b := newLoad(o, newRecorder(), ""), newLoad(o, newRecorder(), "")
@@ -149,30 +149,30 @@ func TestChoices(t *testing.T) {
 	for range 10000 {
 		r := a.next(time.Time{})
 		if r != b.next(time.Time{}) {
-			t.Fatal("another choice")
+			t.Fatal("different requests with the same seed")
 		}
 		switch {
 		case strings.HasPrefix(r.user, "known"):
 			count["known"]++
 		case seen[r.user]:
-			count["again"]++
+			count["returning"]++
 		}
 		seen[r.user] = true
 		if r.noCache {
-			count["fresh"]++
+			count["no-cache"]++
 		}
 		if r.cancelAfter > 0 {
-			count["leave"]++
+			count["canceled"]++
 		}
 	}
-	for what, want := range map[string]int{"known": 6000, "again": 2000, "fresh": 2000, "leave": 1000} {
+	for what, want := range map[string]int{"known": 6000, "returning": 2000, "no-cache": 2000, "canceled": 1000} {
 		if n := count[what]; n < want*9/10 || n > want*11/10 {
 			t.Errorf("%s: %d, want about %d", what, n, want)
 		}
 	}
 }
 
-// TestFaultsCanBeSet: sandbox and proxy accept each fault, and forget it.
+// TestFaultsCanBeSet: the sandbox and the proxy accept all faults, and end removes them.
 func TestFaultsCanBeSet(t *testing.T) {
 	u, err := newUpstream(t.Context(), 1)
 	if err != nil {
@@ -181,7 +181,7 @@ func TestFaultsCanBeSet(t *testing.T) {
 	defer u.close()
 	for _, f := range faults {
 		if f.redisOnly {
-			continue // TestRedis
+			continue // see TestRedis
 		}
 		for i := range f.variants {
 			if err := (fault{variants: f.variants[i : i+1]}).begin(u); err != nil {
@@ -189,7 +189,7 @@ func TestFaultsCanBeSet(t *testing.T) {
 			}
 		}
 		if err := f.end(u); err != nil || len(u.Faults()) > 0 {
-			t.Fatalf("after %s: %v, %d faults left", f.name, err, len(u.Faults()))
+			t.Fatalf("after %s: %v, %d remaining faults", f.name, err, len(u.Faults()))
 		}
 	}
 }

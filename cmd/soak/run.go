@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	leadTime       = 200 * time.Millisecond // between the start of everything and the first request
-	sampleEvery    = time.Second            // between two looks at Caddy's metrics
-	connectTimeout = 10 * time.Second       // for Caddy to find Redis
+	leadTime       = 200 * time.Millisecond // between the start of the processes and the first request
+	sampleEvery    = time.Second            // between two reads of the metrics
+	connectTimeout = 10 * time.Second       // for Caddy to connect to Redis
 
 	// redisUsed is in Caddy's log once it uses Redis.
 	redisUsed = `"the shared store is there`
 
-	// storeKey seals the values in Redis.
+	// storeKey encrypts the values in Redis.
 	storeKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 )
 
-// Run implements tool.Tool: it starts everything, sends the load, and stops everything.
+// Run implements tool.Tool. It starts all processes, sends the load, and stops the processes.
 func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *tool.Report, err error) {
 	if o.caddy, err = process.Binary(ctx, o.caddy, dir, messages); err != nil {
 		return nil, err
@@ -70,15 +70,15 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *t
 	}
 	defer func() {
 		if stopped := p.Stop(); stopped != nil && err == nil {
-			err = fmt.Errorf("caddy ended with: %w", stopped)
+			err = fmt.Errorf("caddy exited: %w", stopped)
 		}
 	}()
-	fmt.Fprintf(messages, "Caddy %d at http://%s, admin endpoint http://%s; for %s …\n", p.PID(), site, admin, o.duration)
+	fmt.Fprintf(messages, "Caddy %d at http://%s, admin endpoint http://%s; load for %s …\n", p.PID(), site, admin, o.duration)
 	if o.redis {
 		select {
 		case <-r.connected:
 		case <-time.After(connectTimeout):
-			return nil, errors.New("caddy does not find Redis")
+			return nil, errors.New("caddy did not connect to Redis")
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -91,7 +91,8 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *t
 	return r.report(u, o), nil
 }
 
-// drive sends the load while the fault, reloads and looks at Caddy happen.
+// drive sends the load. Concurrently it injects the fault, reloads the config and reads the
+// metrics.
 func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r *recorder, url string) error {
 	r.readMetrics(ctx, p)
 	r.start = time.Now().Add(leadTime)
@@ -101,8 +102,8 @@ func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r 
 	g.Go(func() error { return o.schedule(ctx, u, r) })
 	g.Go(func() error { return sampleMetrics(ctx, p, r) })
 	g.Go(func() error {
-		// A reload that fails is counted: now and then Caddy closes a connection to
-		// its admin endpoint while it replaces it.
+		// A failed reload is only counted, since Caddy may close a connection to the admin
+		// endpoint while it restarts the endpoint.
 		for due := r.start; o.reload > 0 && sleepUntil(ctx, due); due = due.Add(time.Duration(float64(time.Second) / o.reload)) {
 			if err := p.Reload(ctx); err == nil || ctx.Err() == nil {
 				r.update(func() {
@@ -119,12 +120,12 @@ func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r 
 	return g.Wait()
 }
 
-// sampleMetrics looks at Caddy's metrics now and then. If Caddy ends, it is an error.
+// sampleMetrics reads the metrics of Caddy periodically. It returns an error if Caddy exits.
 func sampleMetrics(ctx context.Context, p *process.Process, r *recorder) error {
 	for due := r.start; sleepUntil(ctx, due); due = due.Add(sampleEvery) {
 		select {
 		case <-p.Ended():
-			return errors.New("caddy has ended by itself")
+			return errors.New("caddy exited unexpectedly")
 		default:
 			r.readMetrics(ctx, p)
 		}
@@ -132,7 +133,7 @@ func sampleMetrics(ctx context.Context, p *process.Process, r *recorder) error {
 	return nil
 }
 
-// caddyfile returns the config.
+// caddyfile returns the config of Caddy.
 func (o *options) caddyfile(site, admin string, u *upstream) string {
 	var cache []string
 	if o.maxEntries > 0 {
@@ -145,7 +146,7 @@ func (o *options) caddyfile(site, admin string, u *upstream) string {
 	if len(cache) > 0 {
 		more = append(more, "cache {\n"+strings.Join(cache, "\n")+"\n}")
 	}
-	for _, option := range o.set { // a block may be written in one line
+	for _, option := range o.set { // a block can be given in one line
 		more = append(more, strings.NewReplacer("{ ", "{\n", "; ", "\n", " }", "\n}").Replace(option))
 	}
 	return fmt.Sprintf(`{
@@ -177,7 +178,7 @@ http://%s {
 `, admin, site, tokenPath, u.proxy.Addr(), userHeader, strings.Join(more, "\n"))
 }
 
-// sleepUntil returns whether the time has come before ctx ended.
+// sleepUntil waits until a time. It returns false if ctx is canceled before.
 func sleepUntil(ctx context.Context, t time.Time) bool {
 	select {
 	case <-time.After(time.Until(t)):

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { tooltest.Main(m, main) }
 
-// short are the flags of a short run, in which a second is a long time.
+// short returns the flags of a short run, with short timeouts of the directive.
 func short(t *testing.T, args ...string) []string {
 	t.Helper()
 	return append([]string{
@@ -26,7 +26,7 @@ func short(t *testing.T, args ...string) []string {
 	}, args...)
 }
 
-// soak runs the tool. No promise may be broken, and all requests have to end.
+// soak runs the tool. There must be no violations, and outcomes of all requests.
 func soak(t *testing.T, requests float64, args ...string) (*tool.Report, map[string]float64) {
 	t.Helper()
 	o := new(options)
@@ -44,7 +44,7 @@ func soak(t *testing.T, requests float64, args ...string) (*tool.Report, map[str
 		ended += row.Values["count"]
 	}
 	if len(r.Violations) > 0 || ended != requests || late.Values["count"] != requests {
-		t.Errorf("%s: %q; %g of %g requests have ended: %+v", o.fault, r.Violations, ended, requests, r)
+		t.Errorf("%s: %q; %g of %g requests have an outcome: %+v", o.fault, r.Violations, ended, requests, r)
 	}
 	figures := make(map[string]float64)
 	for _, f := range r.Figures {
@@ -53,8 +53,7 @@ func soak(t *testing.T, requests float64, args ...string) (*tool.Report, map[str
 	return r, figures
 }
 
-// TestFaults: whatever the service does, the promises are kept, however fast this
-// machine is.
+// TestFaults: there are no violations with any fault of the service.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	var wg sync.WaitGroup
@@ -62,7 +61,7 @@ func TestFaults(t *testing.T) {
 	for _, f := range faults {
 		if !f.redisOnly && (f.name == "mixed" || tooltest.Long()) {
 			wg.Go(func() {
-				soak(t, 150, short(t, "-fault", f.name, "-callers-leave", "0.1", "-no-cache", "0.1")...)
+				soak(t, 150, short(t, "-fault", f.name, "-cancel", "0.1", "-no-cache", "0.1")...)
 			})
 		}
 	}
@@ -72,12 +71,12 @@ func TestFaults(t *testing.T) {
 func TestReloads(t *testing.T) {
 	t.Parallel()
 	_, figures := soak(t, 150, short(t, "-reload", "5")...)
-	if figures["reloads"] == 0 || figures["users who got a token"] == 0 || figures["calls of signin"] == 0 || figures["tokens from memory"] == 0 {
+	if figures["reloads"] == 0 || figures["users with a token"] == 0 || figures["calls of signin"] == 0 || figures["tokens from memory"] == 0 {
 		t.Errorf("%v", figures)
 	}
 }
 
-// TestRedis: clients do not notice that Redis fails.
+// TestRedis: clients are not affected by faults of Redis.
 func TestRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Need(t)
@@ -85,16 +84,16 @@ func TestRedis(t *testing.T) {
 		if !f.redisOnly || f.name == "redis-stop" && !tooltest.Long() {
 			continue
 		}
-		// The service works, so the directive's own timeouts do.
+		// The service works, so the default timeouts of the directive are long enough.
 		_, figures := soak(t, 150, "-caddy", tooltest.Binary(t), "-redis", "-max-entries", "5", "-users", "20", "-rate", "75", "-duration", "2s",
 			"-fault", f.name, "-fault-from", "500ms", "-fault-for", "1s")
-		if figures["operations of Redis that failed"] == 0 {
+		if figures["failed operations of Redis"] == 0 {
 			t.Errorf("%s: %v", f.name, figures)
 		}
 	}
 }
 
-// TestInterrupted: Ctrl-C leaves no process behind, also in the middle of a fault.
+// TestInterrupted: Ctrl-C during a fault stops all processes.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	tooltest.Interrupt(t, false, regexp.MustCompile(`^Caddy (\d+)`), short(t, "-duration", "1h", "-fault", "hang", "-fault-from", "0", "-fault-for", "1h")...)
@@ -122,8 +121,8 @@ func TestCommand(t *testing.T) {
 		{"60s", tool.ExitFailed, "60s"},
 		{"-known 2 -fault fire", tool.ExitFailed, "fire"},
 		{"-rate NaN", tool.ExitFailed, "-rate"},
-		{"-users 0", tool.ExitFailed, "no known users"},
-		{"-fault redis-kill", tool.ExitFailed, "redis-kill needs -redis"},
+		{"-users 0", tool.ExitFailed, "without known users"},
+		{"-fault redis-kill", tool.ExitFailed, "redis-kill requires -redis"},
 		{"-fault hang -fault-from 1h", tool.ExitFailed, "-fault-from"},
 		{"-caddy /nowhere/caddy", tool.ExitFailed, "/nowhere/caddy"},
 		{"-set max_waitng -caddy " + tooltest.Binary(t), tool.ExitFailed, "max_waitng"},
@@ -135,7 +134,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestViolation: a broken promise is an exit code. The log is written.
+// TestViolation: the exit code is 1 after a violation, and the log is written.
 func TestViolation(t *testing.T) {
 	t.Parallel()
 	var out, messages bytes.Buffer

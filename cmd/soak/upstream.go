@@ -17,33 +17,33 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 
-// hold is the directive's registration { hold }: the time after a sign-up with an
-// unclear end in which no other one of the user may be sent.
+// hold is the default of registration { hold }: the time after a sign-up with an unknown
+// result in which no other sign-up of the user may be sent.
 const hold = time.Minute
 
-// upstream is what can fail: the sandbox behind a proxy that breaks connections, and
-// Redis.
+// upstream has the servers with faults: the sandbox, behind a proxy that injects connection
+// faults, and Redis.
 type upstream struct {
 	*sandbox.Server
 	proxy *faultproxy.Proxy
 	http  *http.Server
-	redis *redisserver.Server // nil: none
-	rand  *rand.Rand          // for one goroutine
+	redis *redisserver.Server // nil without -redis
+	rand  *rand.Rand          // not safe for concurrent use
 	hold  time.Duration
 
 	mu            sync.Mutex
-	signUps       map[string]*signUp // by address
-	secondSignUps int                // sign-ups that should not have been sent
+	signUps       map[string]*signUp // by email address
+	secondSignUps int                // number of sign-ups that must not have been sent
 }
 
-// signUp is the last sign-up of a user that may have had an effect.
+// signUp is the last sign-up of a user that may have created the user.
 type signUp struct {
 	at      time.Time
 	running bool
 	created bool
 }
 
-// newUpstream starts the service.
+// newUpstream starts the sandbox and the proxy, but not Redis.
 func newUpstream(ctx context.Context, seed uint64) (*upstream, error) {
 	var c net.ListenConfig
 	listener, err := c.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -65,13 +65,13 @@ func newUpstream(ctx context.Context, seed uint64) (*upstream, error) {
 	return u, nil
 }
 
-// close ends the service.
+// close stops the sandbox and the proxy.
 func (u *upstream) close() {
 	_ = u.proxy.Close()
 	_ = u.http.Close()
 }
 
-// ServeHTTP hands a call to the sandbox, and records it if it is a sign-up.
+// ServeHTTP calls the sandbox and checks sign-ups.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if path.Base(r.URL.Path) != sandbox.OpSignUp {
 		u.Server.ServeHTTP(w, r)
@@ -79,19 +79,19 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // it has not arrived
+		return // the call was not received completely
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	var who struct{ Email string }
-	_ = json.Unmarshal(body, &who) // the sandbox refuses what is no JSON
+	var members struct{ Email string }
+	_ = json.Unmarshal(body, &members) // the sandbox rejects invalid JSON
 	recorded := &statusWriter{ResponseWriter: w}
-	defer u.beginSignUp(who.Email)(recorded)
+	defer u.beginSignUp(members.Email)(recorded)
 	u.Server.ServeHTTP(recorded, r)
 }
 
-// beginSignUp records a sign-up. It should not have been sent if an earlier one of the
-// user still runs, has worked, or had an unclear end within the hold: only a definite
-// refusal allows another one. The returned function records the end.
+// beginSignUp records a sign-up. It must not have been sent if an earlier one of the user is
+// in progress, has succeeded, or had an unknown result within the hold. Only a definite
+// rejection allows another one. The caller must call end with the response.
 func (u *upstream) beginSignUp(email string) (end func(*statusWriter)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -111,10 +111,10 @@ func (u *upstream) beginSignUp(email string) (end func(*statusWriter)) {
 	}
 }
 
-// statusWriter keeps the status of a response.
+// statusWriter is an http.ResponseWriter that records the status.
 type statusWriter struct {
 	http.ResponseWriter
-	status int // 0: none was sent
+	status int // 0: no response
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -123,5 +123,5 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController: the sandbox takes connections over.
+// Unwrap is for http.ResponseController, since the sandbox hijacks connections.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
