@@ -4,27 +4,29 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
 )
 
-// connectTimeout is how long a replica has to find the store.
+// connectTimeout is how long a replica may take to connect to the store.
 const connectTimeout = 15 * time.Second
 
-// replicaLog passes on what the plugin logs, and looks for whether it uses the
-// store.
+// replicaLog forwards the plugin's log messages of one replica, and detects whether the
+// replica is connected to the store.
 type replicaLog struct {
 	forward func(line string)
 	once    sync.Once
-	state   chan error // the first that is known: nil if it uses the store
+	state   chan error // the first state: nil if the replica is connected to the store
 }
 
-func newReplicaLog(pass func(line string)) *replicaLog {
-	return &replicaLog{forward: pass, state: make(chan error, 1)}
+// newReplicaLog returns a replicaLog that calls forward with each line.
+func newReplicaLog(forward func(line string)) *replicaLog {
+	return &replicaLog{forward: forward, state: make(chan error, 1)}
 }
 
-// line is given each line of the log.
+// line handles a line of the log. Lines of other loggers are ignored.
 func (l *replicaLog) line(line []byte) {
 	var entry struct{ Level, Logger, Msg, Error string }
 	if json.Unmarshal(line, &entry) != nil || !strings.Contains(entry.Logger, "huma") {
@@ -43,13 +45,14 @@ func (l *replicaLog) line(line []byte) {
 	})
 }
 
-// waitConnected waits until the replica uses the store, and says why it does not.
+// waitConnected waits until the replica is connected to the store. It returns the reason if it
+// is not.
 func (l *replicaLog) waitConnected(ctx context.Context) error {
 	select {
 	case err := <-l.state:
 		return err
 	case <-time.After(connectTimeout):
-		return errors.New("its log does not tell why")
+		return fmt.Errorf("no log message about it within %s", connectTimeout)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -1,13 +1,13 @@
-// Command replicas shows replicas of a site that share their users' tokens:
+// Command replicas demonstrates replicas of a site that share tokens in Redis:
 //
 //	go run ./cmd/replicas
 //
-// It builds the real binary and runs three Caddys of one site with the Caddyfile
-// beside this file, a redis-server that they share, a balancer in front of them,
-// and the sandbox in the place of Huma; all of it on loopback addresses. It
-// prints what to type, and then what the replicas log. Ctrl-C ends everything.
+// It builds the real binary and runs three replicas of Caddy with the Caddyfile in this
+// directory, a redis-server that they share, a load balancer, and the sandbox in place of
+// Huma. All of them listen on loopback addresses. It prints commands to try, and then the
+// log messages of the replicas. Ctrl-C stops all processes.
 //
-// It exits with 2 if it could not do that.
+// It exits with 2 if it failed.
 package main
 
 import (
@@ -23,17 +23,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
-// options say what is run where. Their names are those of the flags.
+// options are the flags.
 type options struct {
 	balancer int
 	sandbox  int
 	replicas ports
 	redis    string
 
-	caddy string // the binary; "": it is built
+	caddy string // Empty: build it
 }
 
-// ports is a flag with a port for each replica.
+// ports is a flag with the port of each replica, separated by commas.
 type ports []int
 
 // String implements flag.Value.
@@ -47,33 +47,33 @@ func (p *ports) Set(s string) error {
 	for word := range strings.SplitSeq(s, ",") {
 		port, err := strconv.ParseUint(word, 10, 16)
 		if err != nil {
-			return fmt.Errorf("%q is no port", word)
+			return fmt.Errorf("%q is not a port", word)
 		}
 		*p = append(*p, int(port))
 	}
 	return nil
 }
 
-// parse reads the command line.
+// parse parses the flags. Errors are also written to messages.
 func parse(args []string, messages io.Writer) (options, error) {
 	o := options{replicas: ports{8091, 8092, 8093}}
 	f := flag.NewFlagSet("replicas", flag.ContinueOnError)
 	f.SetOutput(messages)
 	f.Usage = func() {
-		fmt.Fprint(messages, "Usage: replicas [flags]\n\nRuns replicas of a site that share their users' tokens in Redis, and tells\nwhat to try with them. Everything is on this machine. Ctrl-C ends it.\n\n")
+		fmt.Fprint(messages, "Usage: replicas [flags]\n\nRuns replicas of a site that share tokens in Redis, on loopback addresses, and prints\ncommands to try. Ctrl-C stops all processes.\n\n")
 		f.PrintDefaults()
 	}
-	f.IntVar(&o.balancer, "balancer", 8080, "`port` of the balancer")
+	f.IntVar(&o.balancer, "balancer", 8080, "`port` of the load balancer")
 	f.IntVar(&o.sandbox, "sandbox", 8081, "`port` of the sandbox")
-	f.Var(&o.replicas, "replicas", "`port,port,…` of the replicas, as many as there are to be")
-	f.StringVar(&o.redis, "redis", "", "`host:port` of a Redis that runs already, without a password: it is used, and neither stopped nor emptied (default: one is started on a free port)")
-	f.StringVar(&o.caddy, "caddy", "", "the `file` of a Caddy with the plugin, its store module redis and the sandbox (default: it is built)")
+	f.Var(&o.replicas, "replicas", "`port,port,…` of the replicas; their number is the number of ports")
+	f.StringVar(&o.redis, "redis", "", "`host:port` of an existing Redis without a password, which is neither stopped nor flushed (default: start one on a free port)")
+	f.StringVar(&o.caddy, "caddy", "", "`file` of a Caddy binary with the plugin, its store module redis and the sandbox (default: build it)")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	err := o.check()
 	if f.NArg() > 0 {
-		err = errors.Join(err, fmt.Errorf("%q: only flags are expected", f.Arg(0)))
+		err = errors.Join(err, fmt.Errorf("unexpected argument %q", f.Arg(0)))
 	}
 	if err != nil {
 		fmt.Fprintln(messages, err)
@@ -81,7 +81,7 @@ func parse(args []string, messages io.Writer) (options, error) {
 	return o, err
 }
 
-// check says what is wrong with the options.
+// check returns an error if a flag is invalid.
 func (o *options) check() error {
 	if o.redis == "" {
 		return nil
@@ -92,12 +92,12 @@ func (o *options) check() error {
 	return nil
 }
 
-// exitFailed is the exit code of a command that could not do its work.
+// exitFailed is the exit code if the program failed.
 const exitFailed = 2
 
 func main() { process.Main(command) }
 
-// command is the whole program.
+// command runs the program and returns its exit code.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {
 	o, err := parse(args, messages)
 	switch {

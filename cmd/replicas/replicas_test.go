@@ -31,10 +31,10 @@ import (
 
 func TestMain(m *testing.M) { tooltest.Main(m, main) }
 
-// within is how long anything here may take: the first time Caddy is built.
+// within is the timeout of all steps. It includes the build of Caddy.
 const within = 3 * time.Minute
 
-// buffer collects what is printed.
+// buffer collects the output. It is safe for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -52,7 +52,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// waitFor waits until a text was printed so many times.
+// waitFor waits until a text has been printed at least n times.
 func (b *buffer) waitFor(t *testing.T, text string, n int) {
 	t.Helper()
 	defer func() {
@@ -63,7 +63,7 @@ func (b *buffer) waitFor(t *testing.T, text string, n int) {
 	testutil.Eventually(t, within, text, func() bool { return strings.Count(b.String(), text) >= n })
 }
 
-// freePorts are flags with ports that nobody listens on.
+// freePorts returns flags with free ports.
 func freePorts(t *testing.T) []string {
 	t.Helper()
 	port := func() string { return strconv.Itoa(redistest.FreePort(t)) }
@@ -72,24 +72,25 @@ func freePorts(t *testing.T) []string {
 	}
 }
 
-const ready = "Ctrl-C ends everything."
+// ready is printed when all processes run.
+const ready = "Press Ctrl-C to stop all processes."
 
-// session is a command that was typed, and what it prints.
+// session is a running command with its output.
 type session struct {
 	*exec.Cmd
 	out   buffer
-	tmp   string // where it puts its files
+	tmp   string // its directory for temporary files
 	ended chan struct{}
 }
 
-// runTyped runs the command as it is typed.
+// runTyped runs the command with go run, as a user does.
 func runTyped(t *testing.T, args ...string) *session {
 	t.Helper()
 	return startCommand(t, append([]string{"go", "run", "./cmd/replicas"}, args...)...)
 }
 
-// startCommand runs a command in a process group of its own: a terminal sends Ctrl-C to all
-// of them.
+// startCommand runs a command in its own process group, since a terminal sends Ctrl-C to all
+// processes of the group.
 func startCommand(t *testing.T, command ...string) *session {
 	t.Helper()
 	c := &session{tmp: filepath.Join(t.TempDir(), "tmp"), ended: make(chan struct{})}
@@ -105,14 +106,14 @@ func startCommand(t *testing.T, command ...string) *session {
 	}
 	go func() {
 		defer close(c.ended)
-		_ = c.Wait() // what go run makes of a Ctrl-C
+		_ = c.Wait() // go run returns an error after Ctrl-C
 	}()
 	t.Cleanup(func() { c.interrupt(t) })
 	c.out.waitFor(t, ready, 1)
 	return c
 }
 
-// interrupt is what the terminal does with Ctrl-C; then everything ends.
+// interrupt sends SIGINT to the process group, as Ctrl-C does, and waits for the exit.
 func (c *session) interrupt(t *testing.T) {
 	t.Helper()
 	select {
@@ -126,11 +127,11 @@ func (c *session) interrupt(t *testing.T) {
 	case <-time.After(time.Minute):
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
 		<-c.ended
-		t.Error("it did not end")
+		t.Error("the command did not exit")
 	}
 }
 
-// printedCommands are the printed lines to be typed that begin with a word.
+// printedCommands returns the printed commands that start with a word.
 func (c *session) printedCommands(t *testing.T, word string) (found [][]string) {
 	t.Helper()
 	for line := range strings.Lines(c.out.String()) {
@@ -141,7 +142,7 @@ func (c *session) printedCommands(t *testing.T, word string) (found [][]string) 
 	return found
 }
 
-// curl is what curl does with a printed line.
+// curl sends the request of a printed curl command.
 func curl(t *testing.T, words []string) (status int, token string, body []byte) {
 	t.Helper()
 	method, user, url := http.MethodGet, "", ""
@@ -175,11 +176,11 @@ func curl(t *testing.T, words []string) (status int, token string, body []byte) 
 		t.Fatal(err)
 	}
 	var v struct{ AuthToken string }
-	_ = json.Unmarshal(body, &v) // what is no token has none
+	_ = json.Unmarshal(body, &v) // stays empty if the body is not a token
 	return res.StatusCode, v.AuthToken, body
 }
 
-// token is curl for a token that has to come.
+// token is curl that fails the test unless the response is a token.
 func token(t *testing.T, words []string) string {
 	t.Helper()
 	status, token, body := curl(t, words)
@@ -189,15 +190,15 @@ func token(t *testing.T, words []string) string {
 	return token
 }
 
-// TestPrintedCommands types what is printed, in its order.
+// TestPrintedCommands executes the printed commands in order.
 func TestPrintedCommands(t *testing.T) {
 	redistest.Need(t)
 	c := runTyped(t, freePorts(t)...)
 	lines := c.printedCommands(t, "curl")
 	if len(lines) != 7 {
-		t.Fatalf("%d lines to type:\n%s", len(lines), c.out.String())
+		t.Fatalf("%d curl commands:\n%s", len(lines), c.out.String())
 	}
-	replicas, sandbox, forget, balancer, bob := lines[:3], lines[3], lines[4], lines[5], lines[6]
+	replicas, sandbox, evict, balancer, bob := lines[:3], lines[3], lines[4], lines[5], lines[6]
 
 	first := token(t, replicas[0])
 	for _, replica := range replicas {
@@ -209,21 +210,21 @@ func TestPrintedCommands(t *testing.T) {
 		t.Errorf("more than a sign-in and a sign-up: %s", seen)
 	}
 
-	if status, _, body := curl(t, forget); status != http.StatusNoContent {
-		t.Errorf("%q: %d %s", forget, status, body)
+	if status, _, body := curl(t, evict); status != http.StatusNoContent {
+		t.Errorf("%q: %d %s", evict, status, body)
 	}
-	testutil.Eventually(t, within, "it is forgotten at all", func() bool {
+	testutil.Eventually(t, within, "the token is evicted from all replicas", func() bool {
 		return !slices.ContainsFunc(replicas, func(replica []string) bool { return token(t, replica) == first })
 	})
 	if token(t, balancer) == first {
-		t.Error("the balancer has the forgotten token")
+		t.Error("the load balancer returned the evicted token")
 	}
 
 	kill := c.printedCommands(t, "kill")[0]
 	if err := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(kill, " ")).Run(); err != nil {
 		t.Fatalf("%q: %v", kill, err)
 	}
-	c.out.waitFor(t, "redis-server (process "+kill[1]+") has ended", 1)
+	c.out.waitFor(t, "redis-server (process "+kill[1]+") exited", 1)
 	token(t, bob)
 	c.out.waitFor(t, "shared store unavailable", len(replicas))
 
@@ -238,12 +239,12 @@ func TestPrintedCommands(t *testing.T) {
 	}()
 	c.out.waitFor(t, "connected to the shared store", 2*len(replicas))
 	if token(t, replicas[0]) != token(t, replicas[1]) {
-		t.Error("they do not share again")
+		t.Error("the replicas do not share tokens")
 	}
 }
 
-// TestCleanup: neither a process nor a file, also if one of them had ended
-// by itself; which it was is told.
+// TestCleanup: no process and no file is left, also if a process has exited before. The exit is
+// reported.
 func TestCleanup(t *testing.T) {
 	redistest.Need(t)
 	caddy := tooltest.Binary(t)
@@ -258,7 +259,7 @@ func TestCleanup(t *testing.T) {
 	}
 	secrets, err := filepath.Glob(filepath.Join(c.tmp, "replicas*", "*-*"))
 	if err != nil || len(secrets) < 2 {
-		t.Errorf("the secrets are not there: %q %v", secrets, err)
+		t.Errorf("secret files: %q %v", secrets, err)
 	}
 	for _, file := range secrets {
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -269,27 +270,27 @@ func TestCleanup(t *testing.T) {
 	if err := syscall.Kill(pid(3), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	c.out.waitFor(t, processes[3][1]+" (process "+processes[3][3]+") has ended; the others go on.", 1)
+	c.out.waitFor(t, processes[3][1]+" (process "+processes[3][3]+") exited; the other processes are still running.", 1)
 	for range 6 {
 		token(t, c.printedCommands(t, "curl -i")[0])
 	}
 	c.interrupt(t)
 	for i := range processes {
-		testutil.Eventually(t, within, processes[i][1]+" is gone", func() bool { return syscall.Kill(pid(i), 0) == syscall.ESRCH })
+		testutil.Eventually(t, within, processes[i][1]+" exits", func() bool { return syscall.Kill(pid(i), 0) == syscall.ESRCH })
 	}
 	if left, err := os.ReadDir(c.tmp); err != nil || len(left) > 0 {
-		t.Errorf("files are left: %v %v", left, err)
+		t.Errorf("files were not deleted: %v %v", left, err)
 	}
-	if n := strings.Count(c.out.String(), "has ended"); n != 1 {
-		t.Errorf("told of %d that have ended:\n%s", n, c.out.String())
+	if n := strings.Count(c.out.String(), ") exited;"); n != 1 {
+		t.Errorf("%d processes reported as exited:\n%s", n, c.out.String())
 	}
 }
 
-// TestExistingRedis: it is used, and neither stopped nor emptied. If it is
-// not there, that is told.
+// TestExistingRedis: an existing Redis is used, and neither stopped nor flushed. If it is down,
+// there is an error.
 func TestExistingRedis(t *testing.T) {
 	r := redistest.Start(t)
-	r.Do("SET", "somebody", "else's")
+	r.Do("SET", "existing", "value")
 	o, err := parse(append(freePorts(t), "-redis", r.Addr(), "-caddy", tooltest.Binary(t)), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -301,23 +302,23 @@ func TestExistingRedis(t *testing.T) {
 	go func() { ended <- o.run(ctx, &out) }()
 	out.waitFor(t, ready, 1)
 	if strings.Contains(out.String(), "kill ") {
-		t.Errorf("it tells to kill it:\n%s", out.String())
+		t.Errorf("a command to kill the existing Redis was printed:\n%s", out.String())
 	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if r.Text("GET", "somebody") != "else's" {
-		t.Error("it was emptied")
+	if r.Text("GET", "existing") != "value" {
+		t.Error("Redis was flushed")
 	}
 
 	r.Kill()
-	if err := o.run(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "replica 1 does not use the Redis at "+r.Addr()+": redis: dial tcp") {
-		t.Errorf("it is gone: %v", err)
+	if err := o.run(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "replica 1 is not connected to Redis at "+r.Addr()+": redis: dial tcp") {
+		t.Errorf("Redis is down: %v", err)
 	}
 }
 
-// TestStartFails: the messages tell what to do.
+// TestStartFails: the messages name the cause and the solution.
 func TestStartFails(t *testing.T) {
 	taken := redistest.FreePort(t)
 	l, err := net.Listen("tcp", address(taken))
@@ -333,9 +334,9 @@ func TestStartFails(t *testing.T) {
 		{"no redis-server", freePorts(t), []string{"redis-server is not installed", "apt-get install redis-server", "-redis localhost:6379"}},
 		{"a port is taken", append(freePorts(t), "-balancer", strconv.Itoa(taken)), []string{"port " + strconv.Itoa(taken), "-balancer"}},
 		{"a replica's port is taken", append(freePorts(t), "-replicas", strconv.Itoa(taken)), []string{"port " + strconv.Itoa(taken), "-replicas"}},
-		{"no port", []string{"-replicas", "8091,x"}, []string{`"x" is no port`}},
-		{"no address", []string{"-redis", "localhost"}, []string{`"localhost" is not host:port`}},
-		{"no flag", []string{"start"}, []string{"only flags are expected"}},
+		{"invalid port", []string{"-replicas", "8091,x"}, []string{`"x" is not a port`}},
+		{"invalid address", []string{"-redis", "localhost"}, []string{`"localhost" is not host:port`}},
+		{"argument", []string{"start"}, []string{`unexpected argument "start"`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("PATH", "")
@@ -345,18 +346,18 @@ func TestStartFails(t *testing.T) {
 			}
 			for _, text := range test.says {
 				if !strings.Contains(messages.String(), text) {
-					t.Errorf("nothing of %q in %q", text, messages.String())
+					t.Errorf("no %q in %q", text, messages.String())
 				}
 			}
 		})
 	}
 }
 
-// TestCaddyfilesAreFormatted: people copy them.
+// TestCaddyfilesAreFormatted: the Caddyfiles are formatted as by caddy fmt.
 func TestCaddyfilesAreFormatted(t *testing.T) {
 	for name, text := range map[string]string{"Caddyfile": replicaCaddyfile, "Caddyfile.front": frontCaddyfile} {
 		if want := string(caddyfile.Format([]byte(text))); text != want {
-			t.Errorf("%s is not as caddy fmt has it:\n%s", name, want)
+			t.Errorf("%s is not formatted; want:\n%s", name, want)
 		}
 	}
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	_ "embed" // the Caddyfiles
+	_ "embed" // for the Caddyfiles
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -26,7 +26,8 @@ var replicaCaddyfile string
 //go:embed Caddyfile.front
 var frontCaddyfile string
 
-// run starts everything, tells what to do with it, and ends it with ctx.
+// run starts all processes, prints the instructions, and stops the processes when ctx is
+// canceled.
 func (o options) run(ctx context.Context, out io.Writer) error {
 	if err := o.portsAreFree(ctx); err != nil {
 		return err
@@ -39,28 +40,28 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if err := writeSecrets(dir); err != nil {
 		return err
 	}
-	s := &demo{options: o, dir: dir, out: out}
-	defer s.stop()
-	if err := s.startRedis(ctx); err != nil {
+	d := &demo{options: o, dir: dir, out: out}
+	defer d.stop()
+	if err := d.startRedis(ctx); err != nil {
 		return err
 	}
-	if s.caddy == "" {
-		s.caddy = filepath.Join(dir, "caddy")
-		s.printf("building Caddy …")
-		if err := process.Build(ctx, s.caddy); err != nil {
+	if d.caddy == "" {
+		d.caddy = filepath.Join(dir, "caddy")
+		d.printf("building Caddy …")
+		if err := process.Build(ctx, d.caddy); err != nil {
 			return err
 		}
 	}
-	if err := s.startSites(ctx); err != nil {
+	if err := d.startSites(ctx); err != nil {
 		return err
 	}
-	s.printf("%s", s.instructions())
-	s.watch(ctx)
+	d.printf("%s", d.instructions())
+	d.watch(ctx)
 	return nil
 }
 
-// portsAreFree looks whether somebody else listens already. Two Caddys at one
-// port would say nothing, and share its requests.
+// portsAreFree returns an error if a process listens on one of the ports. Caddy does not
+// report that: two of them can listen on the same port and share its requests.
 func (o options) portsAreFree(ctx context.Context) error {
 	flags := map[int]string{o.balancer: "-balancer", o.sandbox: "-sandbox"}
 	for _, port := range o.replicas {
@@ -71,16 +72,15 @@ func (o options) portsAreFree(ctx context.Context) error {
 		var c net.ListenConfig
 		l, err := c.Listen(ctx, "tcp", address(port))
 		if err != nil {
-			errs = append(errs, fmt.Errorf("port %d cannot be used, choose another one with %s: %w", port, flag, err))
+			errs = append(errs, fmt.Errorf("cannot listen on port %d; select another one with %s: %w", port, flag, err))
 			continue
 		}
-		_ = l.Close() // it was only to see
+		_ = l.Close() // the port is free
 	}
 	return errors.Join(errs...)
 }
 
-// writeSecrets makes the secrets that the replicas read: files of which nobody
-// else can read anything.
+// writeSecrets writes the secret files of the replicas, which only this user can read.
 func writeSecrets(dir string) error {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
@@ -90,11 +90,11 @@ func writeSecrets(dir string) error {
 	)
 }
 
-// demo is what runs.
+// demo has the running processes.
 type demo struct {
 	options
 	dir       string
-	redis     *redisserver.Server // nil: it is somebody else's
+	redis     *redisserver.Server // nil: an existing one is used
 	processes []runningProcess
 
 	mu  sync.Mutex
@@ -110,105 +110,110 @@ type runningProcess struct {
 	stop    func() error
 }
 
-// printf prints something, for any goroutine.
-func (s *demo) printf(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(s.out, format+"\n", args...)
+// printf prints a line. It is safe for concurrent use.
+func (d *demo) printf(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintf(d.out, format+"\n", args...)
 }
 
-// startRedis starts a redis-server, unless there is one to be used.
-func (s *demo) startRedis(ctx context.Context) error {
-	if s.options.redis != "" {
+// startRedis starts a redis-server, unless an existing one is used.
+func (d *demo) startRedis(ctx context.Context) error {
+	if d.options.redis != "" {
 		return nil
 	}
-	r, err := redisserver.Start(ctx, s.dir)
+	r, err := redisserver.Start(ctx, d.dir)
 	if errors.Is(err, redisserver.ErrMissing) {
-		return fmt.Errorf("%w: install it (%s), or write where one runs: -redis localhost:6379", redisserver.ErrMissing, redisserver.HowToInstall)
+		return fmt.Errorf("%w: install it (%s), or use an existing Redis, such as -redis localhost:6379", redisserver.ErrMissing, redisserver.HowToInstall)
 	}
 	if err != nil {
 		return err
 	}
-	s.redis, s.options.redis = r, r.Addr()
-	s.processes = append(s.processes, runningProcess{"redis-server", r.Addr(), r.PID(), r.Ended(), func() error { r.Kill(); return nil }})
+	d.redis, d.options.redis = r, r.Addr()
+	d.processes = append(d.processes, runningProcess{"redis-server", r.Addr(), r.PID(), r.Ended(), func() error { r.Kill(); return nil }})
 	return nil
 }
 
-// startSites starts the Caddys, and returns once all replicas use the store.
-func (s *demo) startSites(ctx context.Context) error {
+// startSites starts the load balancer, the sandbox and the replicas, and waits until all
+// replicas are connected to the store.
+func (d *demo) startSites(ctx context.Context) error {
 	var upstreams []string
-	for _, port := range s.replicas {
+	for _, port := range d.replicas {
 		upstreams = append(upstreams, address(port))
 	}
-	front := fmt.Sprintf("http://localhost:%d, http://localhost:%d", s.balancer, s.sandbox)
-	err := s.startCaddy(ctx, "balancer, and sandbox", front, s.balancer, frontCaddyfile, nil,
-		"REPLICAS="+strings.Join(upstreams, " "), "SANDBOX="+strconv.Itoa(s.sandbox))
+	front := fmt.Sprintf("http://localhost:%d, http://localhost:%d", d.balancer, d.sandbox)
+	err := d.startCaddy(ctx, "load balancer, sandbox", front, d.balancer, frontCaddyfile, nil,
+		"REPLICAS="+strings.Join(upstreams, " "), "SANDBOX="+strconv.Itoa(d.sandbox))
 	if err != nil {
 		return err
 	}
-	for i, port := range s.replicas {
+	for i, port := range d.replicas {
 		name := fmt.Sprint("replica ", i+1)
-		log := newReplicaLog(func(line string) { s.printf("%s: %s", name, line) })
-		err := s.startCaddy(ctx, name, fmt.Sprint("http://localhost:", port), port, replicaCaddyfile, log.line,
-			fmt.Sprint("API=http://localhost:", s.sandbox), "REDIS="+s.options.redis, "SECRETS="+s.dir)
+		log := newReplicaLog(func(line string) { d.printf("%s: %s", name, line) })
+		err := d.startCaddy(ctx, name, fmt.Sprint("http://localhost:", port), port, replicaCaddyfile, log.line,
+			fmt.Sprint("API=http://localhost:", d.sandbox), "REDIS="+d.options.redis, "SECRETS="+d.dir)
 		if err != nil {
 			return err
 		}
 		if err := log.waitConnected(ctx); err != nil {
-			return fmt.Errorf("%s does not use the Redis at %s: %w", name, s.options.redis, err)
+			return fmt.Errorf("%s is not connected to Redis at %s: %w", name, d.options.redis, err)
 		}
 	}
 	return nil
 }
 
-func (s *demo) startCaddy(ctx context.Context, name, at string, port int, caddyfile string, line func([]byte), env ...string) error {
-	dir := filepath.Join(s.dir, strconv.Itoa(port))
+// startCaddy starts Caddy with a Caddyfile and environment variables, and waits until it
+// listens on a port.
+func (d *demo) startCaddy(ctx context.Context, name, at string, port int, caddyfile string, line func([]byte), env ...string) error {
+	dir := filepath.Join(d.dir, strconv.Itoa(port))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	p, err := process.Start(ctx, process.Config{
-		Binary: s.caddy, Dir: dir, Caddyfile: caddyfile, Sites: []string{address(port)}, Line: line,
+		Binary: d.caddy, Dir: dir, Caddyfile: caddyfile, Sites: []string{address(port)}, Line: line,
 		Env: append(env, "PORT="+strconv.Itoa(port)),
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	s.processes = append(s.processes, runningProcess{name, at, p.PID(), p.Ended(), p.Stop})
+	d.processes = append(d.processes, runningProcess{name, at, p.PID(), p.Ended(), p.Stop})
 	return nil
 }
 
-// exitGrace is how far apart it is noticed that several processes were told to end.
+// exitGrace is how long ctx may be canceled after the exit of a process that Ctrl-C has
+// stopped, too.
 const exitGrace = 500 * time.Millisecond
 
-// watch tells who has ended, until ctx does.
-func (s *demo) watch(ctx context.Context) {
+// watch reports processes that exit, until ctx is canceled.
+func (d *demo) watch(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, p := range s.processes {
+	for _, p := range d.processes {
 		wg.Go(func() {
 			select {
 			case <-p.ended:
 				select {
-				case <-ctx.Done(): // as it was told to: Ctrl-C reaches all of them, and us perhaps last
+				case <-ctx.Done(): // stopped by Ctrl-C, which all processes of the terminal get
 					return
 				case <-time.After(exitGrace):
 				}
-				s.printf("\n%s (process %d) has ended; the others go on. Ctrl-C ends them.\n", p.name, p.pid)
+				d.printf("\n%s (process %d) exited; the other processes are still running. Press Ctrl-C to stop them.\n", p.name, p.pid)
 			case <-ctx.Done():
 			}
 		})
 	}
 	<-ctx.Done()
-	s.printf("\nending everything …")
+	d.printf("\nstopping all processes …")
 }
 
-// stop ends what runs still. How a part ends that was told to is all the same.
-func (s *demo) stop() {
+// stop stops all processes. Their errors are ignored.
+func (d *demo) stop() {
 	var wg sync.WaitGroup
-	for _, p := range s.processes {
+	for _, p := range d.processes {
 		wg.Go(func() { _ = p.stop() })
 	}
 	wg.Wait()
 }
 
+// address returns the host:port of a port.
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
