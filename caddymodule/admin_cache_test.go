@@ -43,7 +43,7 @@ func TestAdmin_Forget(t *testing.T) {
 		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaProvider.name, false)
 		forgets("evict nobody", d.evict(p, "c@x.example"), false, false)
 		forgets("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
-		if n := len(d.lines("a user was evicted over the admin API")); n != 6 { // one for each account
+		if n := len(d.lines("user evicted through the admin API")); n != 6 { // one for each account
 			t.Errorf("%d lines", n)
 		}
 		d.quiet(t, "@x.example")
@@ -99,11 +99,11 @@ func TestAdmin_SharedStore(t *testing.T) {
 			}
 		}
 		a, b := get("a@x.example"), get("b@x.example")
-		says("evict", d.evict(p, "a@x.example"), 200, `"replicas": "told"`)
+		says("evict", d.evict(p, "a@x.example"), 200, `"replicas": "notified"`)
 		if again := get("a@x.example"); again == a {
 			t.Error("evict: the store had it")
 		}
-		says("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "told"`)
+		says("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "notified"`)
 		if again := get("b@x.example"); again == b {
 			t.Error("flush: the store had it")
 		} else {

@@ -253,7 +253,7 @@ func TestAdmin_Status(t *testing.T) {
 	d.healthy("one breaker is open", 200, "degraded", "breaker_open")
 
 	file.replace(t, "")
-	eventually(t, 2*rotated, "the file is missed", func() bool { return len(d.lines("cannot be read again")) > 0 })
+	eventually(t, 2*rotated, "the file is missed", func() bool { return len(d.lines("cannot reload credentials")) > 0 })
 	d.healthy("a file is empty", 200, "degraded", "breaker_open", "credentials_unreadable")
 	file.replace(t, "sandbox-secret")
 	eventually(t, 2*rotated, "the file is there again", func() bool { return !d.status().Accounts[1].Handlers[0].Credentials.Unreadable })

@@ -54,7 +54,7 @@ func TestH15_CertificatesOfTheService(t *testing.T) {
 					return
 				}
 				a.problem(t, 503, "upstream_unavailable")
-				if found := s.lines("no token granted"); len(found) != 1 || !strings.Contains(found[0], test.why) {
+				if found := s.lines("token exchange failed"); len(found) != 1 || !strings.Contains(found[0], test.why) {
 					t.Errorf("the log has %q, want one line with %q", found, test.why)
 				}
 				if len(asked) > 0 {

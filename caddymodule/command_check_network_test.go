@@ -33,7 +33,7 @@ func TestCheckFindsClock(t *testing.T) {
 		{name: "two minutes behind", ahead: 2 * time.Minute, want: "clock warning: this machine's clock is 2m0s behind the service's → timedatectl"},
 		{name: "ten minutes behind", ahead: 10 * time.Minute, want: "clock problem: this machine's clock is 10m0s behind the service's → timedatectl"},
 		{name: "ten minutes ahead", ahead: -10 * time.Minute, want: "clock problem: this machine's clock is 10m0s ahead of the service's"},
-		{"the time is signed", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 2 * time.Minute, timestamp, "clock problem: 2m0s behind the service's, and it matters: the signature contains a timestamp"},
+		{"the time is signed", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 2 * time.Minute, timestamp, "clock problem: 2m0s behind the service's, but a correct clock is required: the signature contains a timestamp"},
 		{name: "the time is sent", ahead: 2 * time.Minute, options: "header_up X-Timestamp {sig.timestamp}", want: "clock problem: a header contains a timestamp"},
 		{"hawk", sandbox.Signature{Algorithm: "hawk", ID: "h"}, 2 * time.Minute, "signature hawk {\nid h\n}", "clock problem: the signature contains a timestamp"},
 		{"signed, and the same", sandbox.Signature{Payload: "{sig.timestamp}{sig.body}"}, 0, timestamp, ""},
@@ -54,13 +54,13 @@ func TestCheckFindsClock(t *testing.T) {
 	if _, all := runCheck(t, caddyfileOf(t, humaBlock(silent))); results(all)["clock"] != "skipped" {
 		t.Errorf("%v", all)
 	}
-	// Assertions are believed for their time.
+	// Assertions need a correct clock.
 	late := servedBy(t, sandbox.Config{}, func(w http.ResponseWriter) {
 		w.Header().Set("Date", time.Now().Add(-2*time.Minute).UTC().Format(http.TimeFormat))
 	})
 	verify := strings.Replace(humaBlock(late), "identity basic_auth", "identity google_iap {\nverify {\naudience /projects/1/global/backendServices/2\n}\n}", 1)
 	_, all := runCheck(t, caddyfileOf(t, verify))
-	finds(t, all, "clock problem: signed assertions are believed for their time", "client_ip warning: `identity google_iap` → trusted_proxies static private_ranges")
+	finds(t, all, "clock problem: signed assertions are rejected if the clock skew", "client_ip warning: `identity google_iap` → trusted_proxies static private_ranges")
 }
 
 // TestCheckFindsCertificates: what is wrong with the service's.
@@ -79,12 +79,12 @@ func TestCheckFindsCertificates(t *testing.T) {
 		edit     []func(*tls.Config)
 		want     string
 	}{
-		{"expired", expired, systemAuthority, nil, "tls problem: the certificate of 127.0.0.1 has expired on " + expired.NotAfter.UTC().Format(time.RFC3339) + " → renewed"},
-		{"not yet good", early, systemAuthority, nil, "tls problem: is good from → set this machine's clock"},
-		{"another host's", elsewhere, systemAuthority, nil, "tls problem: not for 127.0.0.1 but for 127.0.0.9 → correct the option api"},
-		{"other names", named, systemAuthority, nil, "tls problem: but for a.example, b.example, c.example, d.example and 1 more"},
-		{"self-signed", testutil.Loopback(), nil, nil, "tls problem: is self-signed, and not trusted → TRUST"},
-		{"unknown authority", testutil.Loopback(), other, nil, "tls problem: by another authority, who is not trusted → TRUST"},
+		{"expired", expired, systemAuthority, nil, "tls problem: the certificate of 127.0.0.1 has expired: it was valid until " + expired.NotAfter.UTC().Format(time.RFC3339) + " → renew"},
+		{"not yet good", early, systemAuthority, nil, "tls problem: is not valid before → set this machine's clock"},
+		{"another host's", elsewhere, systemAuthority, nil, "tls problem: the certificate is valid for 127.0.0.9, not for 127.0.0.1 → correct the host in the option api"},
+		{"other names", named, systemAuthority, nil, "tls problem: valid for a.example, b.example, c.example, d.example and 1 more, not for 127.0.0.1"},
+		{"self-signed", testutil.Loopback(), nil, nil, "tls problem: is self-signed and not trusted → TRUST"},
+		{"unknown authority", testutil.Loopback(), other, nil, "tls problem: signed by an unknown authority: another authority → TRUST"},
 		{"no TLS", nil, nil, nil, "tls problem: does not speak TLS → port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestCheckFindsCertificates(t *testing.T) {
 	t.Run("a client certificate is wanted", func(t *testing.T) {
 		fake := newTLSService(t, sandbox.Config{}, testutil.Loopback(), systemAuthority, clientCertificate)
 		_, all := runCheck(t, caddyfileOf(t, humaBlock(fake)))
-		finds(t, all, "tls problem: it may want a client certificate → client_certificate", "credentials problem: no answer")
+		finds(t, all, "tls problem: it may require a client certificate → client_certificate", "credentials problem: no response")
 	})
 }
 
@@ -164,13 +164,13 @@ func TestCheckFindsClientIP(t *testing.T) {
 		global, block, result, found string
 		want                         string
 	}{
-		{"nobody in front", "", humaBlock(fake), "ok", "whoever connects", ""},
+		{"nobody in front", "", humaBlock(fake), "ok", "the direct peer", ""},
 		{"a proxy in front", "", proxied, "warning", "", "client_ip warning: the proxy's address → servers { trusted_proxies static 10.0.0.0/8 192.168.0.1 }"},
-		{"headers not read", server("client_ip_headers X-Real-Ip"), humaBlock(fake), "problem", "", "client_ip problem: X-Real-Ip is not looked at → trusted_proxies static private_ranges"},
-		{"trusted proxies", server("trusted_proxies static 10.0.0.0/8"), proxied, "ok", "in X-Forwarded-For; if the proxy adds", ""},
-		{"all that is needed", server("trusted_proxies static 10.0.0.0/8\ntrusted_proxies_strict\nclient_ip_headers X-Real-Ip"), proxied, "ok", "names in X-Real-Ip", ""},
-		{"nobody is signed up", "", strings.Replace(proxied, "api", "registration off\napi", 1), "skipped", "nobody is signed up", ""},
-		{"Human API", "", humanBlock(fake), "skipped", "nobody is signed up", ""},
+		{"headers not read", server("client_ip_headers X-Real-Ip"), humaBlock(fake), "problem", "", "client_ip problem: X-Real-Ip is ignored → trusted_proxies static private_ranges"},
+		{"trusted proxies", server("trusted_proxies static 10.0.0.0/8"), proxied, "ok", "in X-Forwarded-For; if the proxy appends", ""},
+		{"all that is needed", server("trusted_proxies static 10.0.0.0/8\ntrusted_proxies_strict\nclient_ip_headers X-Real-Ip"), proxied, "ok", "sends in X-Real-Ip", ""},
+		{"no sign-up", "", strings.Replace(proxied, "api", "registration off\napi", 1), "skipped", "does not sign up users", ""},
+		{"Human API", "", humanBlock(fake), "skipped", "does not sign up users", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, all := runCheck(t, writeFile(t, "Caddyfile", c.global+"http://localhost:8080 {\n"+c.block+"\n}\n"))
@@ -180,7 +180,7 @@ func TestCheckFindsClientIP(t *testing.T) {
 				finds(t, all, c.want)
 			}
 			for _, found := range all {
-				if found.Check == "client_ip" && (found.Result != c.result || !strings.Contains(found.Found, c.found)) {
+				if found.Check == "client_ip" && (found.Result != c.result || !strings.Contains(found.Detail, c.found)) {
 					t.Errorf("%+v", found)
 				}
 			}
@@ -215,10 +215,10 @@ func TestCheckEnds(t *testing.T) {
 	config := caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress "+hangs.Addr().String()+"\nencryption_keys "+redisKey+"\n}\n}\ntimeout 1s"), humanBlock(fake, "timeout 1s"))
 	began := time.Now()
 	r := run(t, check.Command(), "--config", config, "--timeout", "500ms")
-	r.ends(1, "human_api_token", "credentials  problem", "no answer: the time was over", "huma_token", "credentials  problem", "redis        problem")
+	r.ends(1, "human_api_token", "credentials  problem", "no response: timed out", "huma_token", "credentials  problem", "redis        problem")
 	secure := caddyfileOf(t, strings.Replace(humaBlock(fake), "http:", "https:", 1))
 	run(t, check.Command(), "--config", secure, "--timeout", "500ms").
-		ends(1, "connection   ok", "tls          problem", "no answer to the handshake", "→ is the port in the option api the one for https?", "credentials  skipped")
+		ends(1, "connection   ok", "tls          problem", "TLS handshake timed out", "→ check that the port in the option api is an https port", "credentials  skipped")
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %s", took)
 	}
@@ -226,10 +226,10 @@ func TestCheckEnds(t *testing.T) {
 
 func TestCheckUsage(t *testing.T) {
 	for args, part := range map[string]string{
-		"--timeout 0s":         "--timeout: it must be positive",
+		"--timeout 0s":         "--timeout must be positive",
 		"--online":             "unknown flag",
 		"Caddyfile":            "unknown command",
-		"":                     "there is no Caddyfile in this directory",
+		"":                     "no Caddyfile in the current directory",
 		"--timeout x":          "invalid",
 		"--config a --json=no": "invalid",
 	} {

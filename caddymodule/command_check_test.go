@@ -18,7 +18,7 @@ import (
 )
 
 // checkDocument is a line of what caddy huma check --json prints.
-type checkDocument struct{ Directive, Check, Result, Found, Write string }
+type checkDocument struct{ Directive, Check, Result, Detail, Fix string }
 
 // wholeMinutes takes out what a Date, in whole seconds, cannot tell.
 var wholeMinutes = strings.NewReplacer("1m59s", "2m0s", "2m1s", "2m0s", "9m59s", "10m0s", "10m1s", "10m0s")
@@ -32,16 +32,16 @@ func runCheck(t *testing.T, config string, args ...string) (code int, all []chec
 	r.json(&all)
 	problems := 0
 	for i, c := range all {
-		all[i].Found = wholeMinutes.Replace(c.Found)
+		all[i].Detail = wholeMinutes.Replace(c.Detail)
 		line := regexp.MustCompile(`(?m)^  ` + c.Check + ` +` + c.Result + ` +\S`)
-		if !line.MatchString(text.out) || !strings.Contains(text.out, c.Write) || !strings.Contains(text.out, c.Directive) {
+		if !line.MatchString(text.out) || !strings.Contains(text.out, c.Fix) || !strings.Contains(text.out, c.Directive) {
 			t.Errorf("%+v is not in the text:\n%s", c, text.out)
 		}
 		if c.Result == "problem" {
 			problems++
 		}
-		if (c.Write != "") != (c.Result == "problem" || c.Result == "warning") && c.Check != "config" {
-			t.Errorf("what is there to write? %+v", c)
+		if (c.Fix != "") != (c.Result == "problem" || c.Result == "warning") && c.Check != "config" {
+			t.Errorf("a fix is missing, or not needed: %+v", c)
 		}
 	}
 	if text.code != r.code || (problems > 0) != (r.code == 1) || r.code > 1 {
@@ -51,7 +51,7 @@ func runCheck(t *testing.T, config string, args ...string) (code int, all []chec
 }
 
 // finds checks which results differ from those of a healthy config, as
-// "check result: part of what was found → part of what to write".
+// "check result: part of the detail → part of the fix".
 func finds(t *testing.T, all []checkDocument, want ...string) {
 	t.Helper()
 	var rest []checkDocument
@@ -62,9 +62,9 @@ func finds(t *testing.T, all []checkDocument, want ...string) {
 	}
 	for _, line := range want {
 		head, what, _ := strings.Cut(line, ": ")
-		found, write, _ := strings.Cut(what, " → ")
+		detail, fix, _ := strings.Cut(what, " → ")
 		at := slices.IndexFunc(rest, func(c checkDocument) bool {
-			return c.Check+" "+c.Result == head && strings.Contains(c.Found, found) && strings.Contains(c.Write, write)
+			return c.Check+" "+c.Result == head && strings.Contains(c.Detail, detail) && strings.Contains(c.Fix, fix)
 		})
 		if at < 0 {
 			t.Errorf("not found: %s\nin %+v", line, all)
@@ -128,7 +128,7 @@ func TestCheckHealthy(t *testing.T) {
 		}
 	}
 	for _, c := range all {
-		if c.Check == "credentials" && !strings.Contains(c.Found, "accepted: the service knows no such user (status 403, code ") {
+		if c.Check == "credentials" && !strings.Contains(c.Detail, "accepted: the service does not know the user (status 403, code ") {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -176,12 +176,12 @@ func TestCheckFindsConfig(t *testing.T) {
 		{"a file that is not there", caddyfileOf(t, strings.Replace(block, "api", "config_file /nonexistent/huma.json\napi", 1)),
 			[]string{"config problem: config_file: open /nonexistent/huma.json: no such file → correct the path"}},
 		{"a file that cannot be read", caddyfileOf(t, strings.Replace(block, "api", "config_file "+unreadable+"\napi", 1)),
-			[]string{"config problem: config_file: open " + unreadable + " → it has to be a file that can be read"}},
+			[]string{"config problem: config_file: open " + unreadable + " → it must be a readable file"}},
 		{"a secret's file", caddyfileOf(t, strings.Replace(block, "sandbox-secret", "{file./nonexistent/secret}", 1), strings.Replace(humanBlock(fake), "sandbox-secret", "{file./nonexistent/secret}", 1)),
 			[]string{"config problem: client_secret: open /nonexistent/secret → correct the path", "config problem: secret: open /nonexistent/secret → correct the path"}},
 		{"no variable, no preset, no file", caddyfileOf(t, "huma_token {\napi https://huma.invalid\nsecret {env.CADDY_HUMA_NOT_SET}\nidentity authelio\ntls {\nca /nonexistent/ca.pem\n}\n}"),
 			[]string{
-				"config problem: secret: environment variable CADDY_HUMA_NOT_SET is not set → CADDY_HUMA_NOT_SET=… in the environment that Caddy is started with",
+				"config problem: secret: environment variable CADDY_HUMA_NOT_SET is not set → set CADDY_HUMA_NOT_SET in the environment of Caddy",
 				"config problem: project_id: is required", "config problem: deployment_id: ", "config problem: client_id: ",
 				"config problem: unknown preset", "config problem: ca: open /nonexistent/ca.pem → correct the path",
 			}},
@@ -199,7 +199,7 @@ func TestCheckFindsConfig(t *testing.T) {
 		{"a config of another type", writeFile(t, "c.json", `["canary"]`), []string{"config problem: read config: "}},
 		{"a server of another type", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":["canary"]}}}}`), []string{"config problem: read server s: "}},
 		{"a config that is none", writeFile(t, "c.json", `{"apps": canary`), []string{"config problem: not valid JSON"}},
-		{"a directory", t.TempDir(), []string{"config problem: is a directory → it has to be a file that can be read"}},
+		{"a directory", t.TempDir(), []string{"config problem: is a directory → it must be a readable file"}},
 		{"no such config", "/nonexistent/Caddyfile", []string{"config problem: no such file → correct the path"}},
 		{"no directive", writeFile(t, "Caddyfile", "http://localhost {\nrespond ok\n}\n"), []string{"config problem: has no huma_token and no human_api_token"}},
 		{"an option that there is not", writeFile(t, "Caddyfile", "http://localhost {\nhuma_token {\nsecrets x\n}\n}\n"),
@@ -238,14 +238,14 @@ func TestCheckFindsCredentials(t *testing.T) {
 		{"one client id", sandbox.Config{ClientIDs: map[string]string{"ios": "c1", "web": "c3"}}, nil, "credentials problem: android: status 403, code 100002 → client_id", ""},
 		{"another application", human(map[string]string{"other": "x"}), nil, "", "credentials problem: code INVALID_CLIENT_ID → client_id"},
 		{"another signature", sandbox.Config{Signature: sandbox.Signature{Encoding: "base64"}}, nil, "credentials problem: 100006 → signature", ""},
-		{"another path", sandbox.Config{Prefix: "/huma"}, nil, "credentials problem: 404 → api", "credentials warning: 404, which may be → api"},
+		{"another path", sandbox.Config{Prefix: "/huma"}, nil, "credentials problem: 404 → api", "credentials warning: either the user or the path does not exist → api"},
 		{"down", sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "credentials problem: the service is down → try again", "credentials problem: status 503 → try again"},
 		{"too many calls", sandbox.Config{}, fault(sandbox.Fault{Status: 429}), "credentials problem: status 429 → try again", "credentials problem: status 429"},
 		{"somebody else", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>"}), "credentials problem: not JSON → api", "credentials problem: not JSON → api"},
 		{"a redirect", sandbox.Config{}, fault(sandbox.Fault{Redirect: "https://login.invalid/"}), "credentials problem: status 307 → api", "credentials problem: status 307 → api"},
 		{"401 by a proxy", sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "credentials problem: status 401 → secret", "credentials problem: status 401 → client_secret"},
-		{"no answer", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "credentials problem: no answer", "credentials problem: no answer"},
-		{"a token for nobody", sandbox.Config{}, []sandbox.Fault{{Op: "signin", Status: 200, Body: `{"authToken":"x"}`}, {Op: "id", Status: 200, Body: `{"id_token":"x"}`}}, "credentials warning: somebody whom there is not", "credentials warning: somebody whom there is not"},
+		{"no answer", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "credentials problem: no response", "credentials problem: no response"},
+		{"a token for an unknown user", sandbox.Config{}, []sandbox.Fault{{Op: "signin", Status: 200, Body: `{"authToken":"x"}`}, {Op: "id", Status: 200, Body: `{"id_token":"x"}`}}, "credentials warning: a user who does not exist", "credentials warning: a user who does not exist"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := newHuma(t, c.service)
@@ -280,7 +280,7 @@ func TestCheckByAUser(t *testing.T) {
 	_, all := runCheck(t, config, "--email", "bob@x.example", "--user-id", "u-1")
 	finds(t, all)
 	for _, c := range all {
-		if c.Check == "credentials" && !strings.HasSuffix(c.Found, "a token came") {
+		if c.Check == "credentials" && !strings.HasSuffix(c.Detail, "token issued") {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -293,7 +293,7 @@ func TestCheckByAUser(t *testing.T) {
 	_, all = runCheck(t, config)
 	finds(t, all)
 	for _, c := range all {
-		if c.Check == "credentials" && !strings.Contains(c.Found, "as far as can be told") {
+		if c.Check == "credentials" && !strings.Contains(c.Detail, "probably accepted") {
 			t.Errorf("%+v", c)
 		}
 	}

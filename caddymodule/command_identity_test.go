@@ -16,8 +16,8 @@ type identified struct {
 	Notes     []string
 }
 
-// TestIdentityNamesUsersAsLogsDo: whoever looks for a user in the logs gets the
-// name that is there, by a key of the config's or by that of the replicas.
+// TestIdentityNamesUsersAsLogsDo: the command prints the hash that the logs have, with
+// the key of the config or of the shared store.
 func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
 	store := redistest.Start(t)
 	t.Setenv("HUMA_TEST_HASH_KEY", "canary-key")
@@ -49,7 +49,8 @@ func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
 	}
 }
 
-// TestIdentityNames: what is asked for beside a request, and what cannot be told.
+// TestIdentityNames: the hash of a user without a request, and when it cannot be
+// computed.
 func TestIdentityNames(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	config := caddyfileOf(t, humaBlock(fake), humanBlock(fake))
@@ -73,23 +74,23 @@ func TestIdentityNames(t *testing.T) {
 		parts []string
 	}{
 		{"both directives", []string{"--config", config, "--email", "a@x.example", "--user-id", "u-1", "--hash-key", "k"}, 0, []string{"human_api_token 1", "→ u-1, a@x.example, ", "huma_token 2", "→ a@x.example, "}},
-		{"no key", []string{"--config", config, "--email", "a@x.example"}, 1, []string{"huma_token 2 of srv0", "note: the server makes a key of its own at each start", "set the option hash_key", "→ a@x.example\n"}},
+		{"no key", []string{"--config", config, "--email", "a@x.example"}, 1, []string{"huma_token 2 of srv0", "note: cannot compute the hash in logs: the server uses a random key", "set the option hash_key", "→ a@x.example\n"}},
 		{"no such variable", []string{"--hash-key", "{env.CADDY_HUMA_NOT_SET}", "--email", "a@x.example"}, 1, []string{"note: --hash-key: environment variable CADDY_HUMA_NOT_SET is not set"}},
-		{"no address", []string{"--hash-key", "k", "--email", "alice"}, 1, []string{"nobody: 401 identity_invalid"}},
+		{"no address", []string{"--hash-key", "k", "--email", "alice"}, 1, []string{"no user: 401 identity_invalid"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run(t, cli.IdentityCommand(), c.args...).ends(c.code, c.parts...)
 		})
 	}
 	for args, part := range map[string]string{
-		"--email a@x.example":                                           "give --hash-key",
-		"--email a@x.example --preset authelia":                         "nothing is read by a preset",
-		"--email a@x.example --hash-key k --directive human_api_token":  "tells users apart by their e-mail address (--email)",
-		"--user-id u --config " + keyed:                                 "by their id (--user-id)",
-		"--email a@x.example --directive huma_token --config " + config: "--directive goes with --preset",
-		"--email a@x.example --hash-key k --directive huma":             `there is no "huma"`,
-		"":                               "give either --preset or --config",
-		"--preset authelia --peer proxy": "is no IP address",
+		"--email a@x.example":                                           "--email and --user-id require --hash-key",
+		"--email a@x.example --preset authelia":                         "cannot be combined with --preset",
+		"--email a@x.example --hash-key k --directive human_api_token":  "identifies users by email address (--email)",
+		"--user-id u --config " + keyed:                                 "by ID (--user-id)",
+		"--email a@x.example --directive huma_token --config " + config: "--directive cannot be combined with --config",
+		"--email a@x.example --hash-key k --directive huma":             `unknown directive "huma"`,
+		"":                               "set either --preset or --config",
+		"--preset authelia --peer proxy": "is not an IP address",
 		"--preset authelia --header Remote-Email": "has no colon",
 		"--preset authelia authentik":             "unknown command",
 	} {

@@ -15,12 +15,12 @@ import (
 
 // tokenDocument is what caddy huma token --json prints.
 type tokenDocument struct {
-	Directive, Outcome, Code, Detail, Cause, Write, Signed string
-	Token                                                  json.RawMessage
-	Calls                                                  []struct {
+	Directive, Outcome, Code, Detail, Cause, Fix, Signed string
+	Token                                                json.RawMessage
+	Calls                                                []struct {
 		Method, URL, Error string
 		Status             int
-		Request, Answer    *struct {
+		Request, Response  *struct {
 			Header []string
 			Body   string
 		}
@@ -42,18 +42,18 @@ func TestTokenOfAConfigFile(t *testing.T) {
 	}
 
 	token("--email", "Bob@x.example", "--client-type", "iOS").
-		ends(0, "huma_token with "+file, "/auth/signin", "200", "→ a token came (1 call", "the auth token: 14m59s left", "the refresh token: 1079h59m59s left").
+		ends(0, "huma_token with "+file, "/auth/signin", "200", "→ token issued (1 call", "auth token expires in 14m59s", "refresh token expires in 1079h59m59s").
 		hides("eyJ", "sandbox-secret", "ob@x.example")
 
-	// Nobody is signed up, and it is said what would be.
+	// No user is signed up, and the output says what --register would do.
 	token("--email", "carol@x.example", "--client-type", "ios").
-		ends(3, "/auth/signin", "403", "→ no token: not_registered (1 call", "nobody was signed up. --register would sign the user up", "sign in: status 403, code 300011").
+		ends(3, "/auth/signin", "403", "→ no token: not_registered (1 call", "With --register, the command signs up the user", "sign in: status 403, code 300011").
 		hides("carol")
 	if n := len(fake.Users()); n != 1 || fake.calls("signup") != 0 {
 		t.Fatalf("%d users, %d sign-ups", n, fake.calls("signup"))
 	}
 	token("--email", "carol@x.example", "--client-type", "ios", "--register").
-		ends(0, "/auth/signin", "403", "/auth/signup", "201", "→ a token came, and the user was signed up (2 calls").
+		ends(0, "/auth/signin", "403", "/auth/signup", "201", "→ token issued; the user was signed up (2 calls").
 		hides("eyJ", "carol")
 	if n := len(fake.Users()); n != 2 || fake.calls("signup") != 1 {
 		t.Errorf("%d users, %d sign-ups", n, fake.calls("signup"))
@@ -99,7 +99,7 @@ func TestTokenAsTheDirective(t *testing.T) {
 			for range 2 { // there is nothing kept from the first time
 				fake.Reset()
 				run(t, cli.TokenCommand(), "--config", config, "--email", "alice@x.example", "--client-type", "web", "--register", "--trace").
-					ends(0, "huma_token 1 of srv0 (:8080)", "→ a token came, and the user was signed up").
+					ends(0, "huma_token 1 of srv0 (:8080)", "→ token issued; the user was signed up").
 					hides("eyJ", "sandbox-secret", "alice", "canary")
 				var ops []string
 				for _, call := range fake.Calls().Calls {
@@ -120,7 +120,7 @@ func TestTokenTrace(t *testing.T) {
 	config := caddyfileOf(t, humaBlock(fake, "header_up X-Up canary-header\nregistration {\nactivation_code canary-code\nlanguage en\nattribute dob canary-dob\n}"))
 	args := []string{"--config", config, "--email", "canary@x.example", "--client-type", "web", "--register", "--trace"}
 	run(t, cli.TokenCommand(), args...).
-		ends(0, "signed: hmac-sha256 of {sig.body}, in hex, in the header signature",
+		ends(0, "signature: hmac-sha256 of {sig.body}, in hex, in the header signature",
 			"POST "+fake.URL+"/api/integration/v1/auth/signin", "403",
 			"> Accept: application/json", "> X-Up: ***", "> deploymentId: d1", "> signature: ***",
 			`> {"clientId":"c3","email":"***","language":"en","projectId":"p1"}`,
@@ -135,14 +135,14 @@ func TestTokenTrace(t *testing.T) {
 	r.json(&v)
 	token := tokensOf(t, v.Token)
 	r.hides("canary", "sandbox-secret")
-	if strings.Count(r.out, token.AuthToken) != 1 || v.Calls[0].Request.Body != `{"clientId":"c3","email":"***","language":"en","projectId":"p1"}` || v.Calls[0].Answer == nil {
+	if strings.Count(r.out, token.AuthToken) != 1 || v.Calls[0].Request.Body != `{"clientId":"c3","email":"***","language":"en","projectId":"p1"}` || v.Calls[0].Response == nil {
 		t.Errorf("%s", r.out)
 	}
 
 	// A payload may hold a part of the secret.
 	config = caddyfileOf(t, humaBlock(fake, "signature hmac-sha256 {\npayload {sig.body}canary\n}"))
 	run(t, cli.TokenCommand(), "--config", config, "--email", "a@x.example", "--client-type", "web", "--trace").
-		ends(1, "signed: hmac-sha256 of a custom payload").hides("canary")
+		ends(1, "signature: hmac-sha256 of a custom payload").hides("canary")
 }
 
 // TestTokenFails: every end has its exit code, and says what to do.
@@ -156,15 +156,15 @@ func TestTokenFails(t *testing.T) {
 		code    int
 		parts   []string
 	}{
-		{"another secret", sandbox.Config{Secret: "another"}, nil, "", 1, []string{"→ no token: upstream_config", "Huma does not accept the signature", "status 401, code 100006", "write: secret"}},
-		{"another deployment", sandbox.Config{DeploymentID: "d2"}, nil, "", 1, []string{"Huma forbids an id", "100004", "write: deployment_id"}},
-		{"another project", sandbox.Config{ProjectID: "p2"}, nil, "", 1, []string{"upstream_config", "Huma does not know this project", "write: project_id"}},
-		{"401 without a code", sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "", 1, []string{"upstream_config", "its signature, secret or ids may be the reason"}},
+		{"another secret", sandbox.Config{Secret: "another"}, nil, "", 1, []string{"→ no token: upstream_config", "Huma rejects the signature", "status 401, code 100006", "fix: secret"}},
+		{"another deployment", sandbox.Config{DeploymentID: "d2"}, nil, "", 1, []string{"Huma rejects an ID", "100004", "fix: deployment_id"}},
+		{"another project", sandbox.Config{ProjectID: "p2"}, nil, "", 1, []string{"upstream_config", "Huma does not know this project", "fix: project_id"}},
+		{"401 without a code", sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "", 1, []string{"upstream_config", "check its signature, secret and IDs"}},
 		{"not found", sandbox.Config{}, fault(sandbox.Fault{Status: 404, Body: "no"}), "", 1, []string{"upstream_rejected", "see the options api"}},
 		{"down", sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "", 4, []string{"503", "503", "→ no token: upstream_unavailable (2 calls"}},
 		{"reset", sandbox.Config{}, fault(sandbox.Fault{Reset: sandbox.ResetBefore}), "retries 0", 4, []string{"upstream_unavailable (1 call,"}},
 		{"too slow", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "retries 0\nattempt_timeout 100ms", 4, []string{"timed out", "upstream_timeout"}},
-		{"refused", sandbox.Config{}, fault(sandbox.Fault{Status: 403, Body: "{}"}), "", 1, []string{"refused", "The service refuses to sign this user in and to register them", "No token has been granted"}},
+		{"refused", sandbox.Config{}, fault(sandbox.Fault{Status: 403, Body: "{}"}), "", 1, []string{"refused", "The service refuses to sign in or sign up this user", "No token exchange has succeeded"}},
 		{"registration off", sandbox.Config{}, nil, "registration off", 3, []string{"not_registered", "the config has `registration off`"}},
 		{"HTML", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>canary"}), "", 1, []string{"upstream_bad_response"}},
 	} {
@@ -189,13 +189,13 @@ func TestTokenOfHumanAPI(t *testing.T) {
 		return run(t, cli.TokenCommand(), append([]string{"--config", config, "--directive", "human_api_token", "--user-id", "user-canary"}, args...)...)
 	}
 	// A session token would make the user.
-	token().ends(3, "human_api_token 1 of srv0", "/v1/connect/token", "no token: not_registered (1 call", "only an id token was asked for").hides("canary")
+	token().ends(3, "human_api_token 1 of srv0", "/v1/connect/token", "no token: not_registered (1 call", "only an id token was requested").hides("canary")
 	if users := fake.HumanUsers(); len(users) != 0 {
 		t.Fatalf("made %v", users)
 	}
 	token("--register", "--email", "canary@x.example", "--trace").
 		ends(0, `> {"client_id":"hapi1","client_secret":"***","client_user_email":"***","client_user_id":"***","extra_scopes":["a","b"],"type":"session"}`,
-			`"session_token":"***"`, "→ a token came (1 call", "the token: 59m59s left").hides("canary", "sandbox-secret", "signed")
+			`"session_token":"***"`, "→ token issued (1 call", "token expires in 59m59s").hides("canary", "sandbox-secret", "signature:")
 	if users := fake.HumanUsers(); len(users) != 1 {
 		t.Errorf("there are %v", users)
 	}
@@ -210,7 +210,7 @@ func TestTokenOfHumanAPI(t *testing.T) {
 	token("--register").ends(0, "403", "200", "(2 calls")
 
 	wrong := caddyfileOf(t, strings.Replace(humanBlock(fake), "sandbox-secret", "another", 1))
-	run(t, cli.TokenCommand(), "--config", wrong, "--user-id", "u").ends(1, "INVALID_CLIENT_ID_OR_SECRET", "write: client_id")
+	run(t, cli.TokenCommand(), "--config", wrong, "--user-id", "u").ends(1, "INVALID_CLIENT_ID_OR_SECRET", "fix: client_id")
 }
 
 // TestTokenUsage: what is wrong with a call of the command, or with its config, is
@@ -227,20 +227,20 @@ func TestTokenUsage(t *testing.T) {
 		code int
 		part string
 	}{
-		{"nobody", "--config-file " + file, 2, "--email is missing"},
-		{"no user id", "--config " + human + " --email a@x.example", 2, "--user-id is missing"},
-		{"no address", "--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The credentials of the request are not valid, or do not name one user by an e-mail address"},
+		{"nobody", "--config-file " + file, 2, "--email is required"},
+		{"no user id", "--config " + human + " --email a@x.example", 2, "--user-id is required"},
+		{"no address", "--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The credentials of the request are not valid, or do not identify one user by email address"},
 		{"no client type", "--config-file " + file + " --email a@x.example", 2, "client_type_required"},
 		{"another client type", "--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown"},
-		{"both configs", "--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file is for itself"},
+		{"both configs", "--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file cannot be combined with"},
 		{"which one", "--config " + two + " --email a@x.example", 2, "--which: 1 is huma_token 1 of srv0 (:8080), 2 is huma_token 2 of"},
-		{"none of them", "--config " + two + " --email a@x.example --which 3", 2, "choose one"},
+		{"none of them", "--config " + two + " --email a@x.example --which 3", 2, "select one"},
 		{"no such directive", "--config " + one + " --directive human_api_token --user-id u", 2, "the config has no human_api_token"},
-		{"an unknown directive", "--config " + one + " --directive huma --email a@x.example", 2, `there is no "huma"`},
-		{"Huma's option", "--config " + human + " --user-id u --deployment-id d1", 2, "--deployment-id and --client-type are for huma_token"},
+		{"an unknown directive", "--config " + one + " --directive huma --email a@x.example", 2, `unknown directive "huma"`},
+		{"Huma's option", "--config " + human + " --user-id u --deployment-id d1", 2, "--deployment-id and --client-type can be used with huma_token only"},
 		{"an unknown flag", "--emial a@x.example", 2, "unknown flag"},
 		{"an argument", "alice@x.example", 2, "unknown command"},
-		{"no Caddyfile", "--email a@x.example", 2, "there is no Caddyfile in this directory"},
+		{"no Caddyfile", "--email a@x.example", 2, "no Caddyfile in the current directory"},
 		{"no such config", "--config /nonexistent/Caddyfile --email a@x.example", 1, "no such file"},
 		{"no such file", "--config-file /nonexistent/h.json --email a@x.example", 1, "config_file: open /nonexistent/h.json: no such file"},
 		{"a secret that is none", "--config " + unset + " --email a@x.example --client-type web", 1, "secret: environment variable CADDY_HUMA_NOT_SET is not set"},

@@ -142,7 +142,7 @@ func TestC05_AllCallersLeave(t *testing.T) {
 			return c.InFlight == 0 && c.ByOp[p.first] == 1
 		})
 		eventually(t, 5*time.Second, "the exchange is logged", func() bool {
-			return strings.Contains(s.log(), "token granted")
+			return strings.Contains(s.log(), "token issued")
 		})
 		s.request("GET", p.ask(), as("a@x.example")).token(t, p)
 		p.only(t, fake, 1, 0) // the token was kept

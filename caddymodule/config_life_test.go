@@ -56,7 +56,7 @@ func TestSharedLimits(t *testing.T) {
 					second := strings.Replace(d.lines(c.second...), d.name, d.name+" /other", 1)
 					err := validateText(t, d.lines(c.first...)+second)
 					if c.clash {
-						theProblem(t, err, "another "+d.name+" of the same account", "max_concurrent", "give both the same")
+						theProblem(t, err, "another "+d.name+" of the same account", "max_concurrent", "set the same")
 					} else if err != nil {
 						t.Error(err)
 					}

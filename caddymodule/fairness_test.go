@@ -266,7 +266,7 @@ func TestF04_ErrorLinesAreSampled(t *testing.T) {
 			a.problem(t, http.StatusBadGateway, "upstream_rejected")
 		}
 	}
-	errs, all := 0, s.lines(`"msg":"no token granted"`)
+	errs, all := 0, s.lines(`"msg":"token exchange failed"`)
 	for _, line := range all {
 		if strings.Contains(line, `"level":"error"`) {
 			errs++

@@ -133,7 +133,7 @@ func TestK01HangingSecretFile(t *testing.T) {
 			unreadable := func() bool { return len(d.status().Reasons) > 0 }
 			eventually(t, rotated, "the file is reported", unreadable)
 			d.healthy("a file that hangs", 200, "degraded", "credentials_unreadable")
-			if found := d.lines("cannot be read again"); len(found) != 1 || !strings.Contains(found[0], reason) {
+			if found := d.lines("cannot reload credentials"); len(found) != 1 || !strings.Contains(found[0], reason) {
 				t.Errorf("the log has %q, want one line with %q", found, reason)
 			}
 			get()
@@ -150,7 +150,7 @@ func TestK01HangingSecretFile(t *testing.T) {
 			mend()
 			eventually(t, rotated, "the file can be read", func() bool { return !unreadable() })
 			d.healthy("with the new secret", 200, "ok")
-			eventually(t, rotated, "it is used", func() bool { return len(d.lines("the credentials have changed")) == 1 })
+			eventually(t, rotated, "it is used", func() bool { return len(d.lines("credentials reloaded")) == 1 })
 			get()
 			if len(d.lines("can be read again")) != 1 {
 				t.Error("the recovery is not in the log")
@@ -188,7 +188,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
 		h.recover()
 		time.Sleep(100 * time.Millisecond)
-		if n := len(s.lines("the credentials have changed")); n != 0 {
+		if n := len(s.lines("credentials reloaded")); n != 0 {
 			t.Errorf("%d changes", n)
 		}
 	})
@@ -208,7 +208,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		h.hang()
 		eventually(t, rotated, "a read hangs", func() bool { return h.reads.Load() == 1 })
 		must(t, os.WriteFile(other, []byte(newSecret), 0o600))
-		eventually(t, rotated, "the other file is read", func() bool { return len(s.lines("the credentials have changed")) == 1 })
+		eventually(t, rotated, "the other file is read", func() bool { return len(s.lines("credentials reloaded")) == 1 })
 	})
 	t.Run("a newer read", func(t *testing.T) { // after the one that was running when the service refused the credentials
 		service, h, s := hangs(t, "timeout 10s", true)
@@ -232,7 +232,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		process := s.asProcess(strings.Replace(simpleSite(fake, ""), oldSecret, "{file."+file+"}", 1))
 		s.request("GET", iosPath, as("a@x.example")).tokens(t)
 		makeFIFO(t, file)
-		eventually(t, rotated, "the log tells", func() bool { return len(s.lines("cannot be read again")) == 1 })
+		eventually(t, rotated, "the log tells", func() bool { return len(s.lines("cannot reload credentials")) == 1 })
 		takes(t, 5*time.Second, "the end of the process", func() {
 			must(t, process.Process.Signal(syscall.SIGTERM))
 			must(t, process.Wait())

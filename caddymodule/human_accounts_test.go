@@ -78,7 +78,7 @@ func TestConnect_TwoApplications(t *testing.T) {
 		d.fake.holds(t, 1)
 		go func() { two <- d.together("/two", 1, user) }()
 		d.fake.holds(t, 2)
-		eventually(t, humanPatience, "somebody is turned away", func() bool { return len(d.lines("too many exchanges")) > 0 })
+		eventually(t, humanPatience, "somebody is turned away", func() bool { return len(d.lines("too many concurrent exchanges")) > 0 })
 		letGo()
 		(<-two)[0].connect(t)
 		if got := codes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {

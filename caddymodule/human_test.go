@@ -242,7 +242,7 @@ func TestConnect_TheServicesRequestIDIsLogged(t *testing.T) {
 	if len(calls) != 2 || calls[1].RequestID == "" {
 		t.Fatalf("%+v", calls)
 	}
-	line := strings.Join(d.lines("no token granted"), "\n")
+	line := strings.Join(d.lines("token exchange failed"), "\n")
 	if !strings.Contains(line, calls[1].RequestID) {
 		t.Errorf("%s is not in %s", calls[1].RequestID, line)
 	}

@@ -229,12 +229,12 @@ func TestMetrics_OldestCredentials(t *testing.T) {
 	loaded := func() float64 { return m.scrape()["credentials_loaded_timestamp_seconds huma"] }
 	first := loaded()
 	files[1].replace(t, "another")
-	eventually(t, rotated, "they are replaced", func() bool { return len(m.lines("the credentials have changed")) == 1 })
+	eventually(t, rotated, "they are replaced", func() bool { return len(m.lines("credentials reloaded")) == 1 })
 	if now := loaded(); now != first {
 		t.Errorf("loaded at %v, and at %v though one was not replaced", first, now)
 	}
 	files[0].replace(t, "another")
-	eventually(t, rotated, "the others are, too", func() bool { return len(m.lines("the credentials have changed")) == 2 })
+	eventually(t, rotated, "the others are, too", func() bool { return len(m.lines("credentials reloaded")) == 2 })
 	if now := loaded(); now <= first {
 		t.Errorf("loaded at %v, and at %v though all were replaced", first, now)
 	}

@@ -65,7 +65,7 @@ func TestC06_PanicInARequest(t *testing.T) {
 			t.Errorf("a handler that lets go of the connection got an answer: %d", a.StatusCode)
 		}
 		s.request("GET", p.ask()).token(t, p)
-		if found := s.lines("a request ended in a panic"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
+		if found := s.lines("panic while serving a request"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
 			t.Errorf("the log has %q, want one line that says where", found)
 		}
 		s.noSecretsInLog("canary-of-a-panic")

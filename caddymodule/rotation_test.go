@@ -192,7 +192,7 @@ func TestRotation_OldTokens(t *testing.T) {
 				if n := refusedCalls(service.next); n != 0 {
 					t.Errorf("%d calls with the old secret", n)
 				}
-				if n := len(s.lines("the credentials have changed")); n != 1 {
+				if n := len(s.lines("credentials reloaded")); n != 1 {
 					t.Errorf("%d lines say so", n)
 				}
 			})
@@ -210,8 +210,8 @@ func TestRotation_BrokenFile(t *testing.T) {
 		s := serve(t, service.site(p, file, "cache 10m"))
 		first := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
 		file.replace(t, "")
-		eventually(t, 2*rotated, "the log says so", func() bool { return len(s.lines("cannot be read again")) == 1 })
-		if line := s.lines("cannot be read again")[0]; !strings.Contains(line, "is empty") {
+		eventually(t, 2*rotated, "the log says so", func() bool { return len(s.lines("cannot reload credentials")) == 1 })
+		if line := s.lines("cannot reload credentials")[0]; !strings.Contains(line, "is empty") {
 			t.Error(line)
 		}
 		if s.request("GET", p.ask(), as("a@x.example")).token(t, p) != first {
@@ -223,7 +223,7 @@ func TestRotation_BrokenFile(t *testing.T) {
 		eventually(t, rotated, "another token", func() bool {
 			return s.request("GET", p.ask(), as("a@x.example")).token(t, p) != first
 		})
-		if len(s.lines("cannot be read again")) != 1 || len(s.lines("can be read again")) != 1 {
+		if len(s.lines("cannot reload credentials")) != 1 || len(s.lines("can be read again")) != 1 {
 			t.Error(s.log())
 		}
 	})
@@ -249,8 +249,8 @@ func TestRotation_ConfigFile(t *testing.T) {
 		if text == "" {
 			must(t, os.Remove(file.path))
 		}
-		n := len(s.lines("cannot be read again"))
-		eventually(t, 2*rotated, name+" is told", func() bool { return len(s.lines("cannot be read again")) == n+1 })
+		n := len(s.lines("cannot reload credentials"))
+		eventually(t, 2*rotated, name+" is told", func() bool { return len(s.lines("cannot reload credentials")) == n+1 })
 		if get() != first {
 			t.Errorf("%s: another token", name)
 		}
@@ -274,7 +274,7 @@ func TestRotation_BreakerAndLimitsStay(t *testing.T) {
 		}
 		file.replace(t, newSecret)
 		service.rotate()
-		eventually(t, rotated, "the new secret is used", func() bool { return len(s.lines("the credentials have changed")) == 1 })
+		eventually(t, rotated, "the new secret is used", func() bool { return len(s.lines("credentials reloaded")) == 1 })
 		s.request("GET", p.ask(), as("a@x.example")).problem(t, 503, "upstream_unavailable")
 		if n := service.next.calls(p.first); n != 0 {
 			t.Errorf("%d calls past the breaker", n)

@@ -260,7 +260,7 @@ func TestH16_CallersWhoLeaveAreNoOutage(t *testing.T) {
 		fake.SetFaults(nil)
 		s.request("GET", p.ask(), as("stays@x.example")).token(t, p)
 		eventually(t, 10*time.Second, "every exchange ends with a token", func() bool {
-			return len(s.lines("token granted")) == fake.calls(p.first)
+			return len(s.lines("token issued")) == fake.calls(p.first)
 		})
 		if strings.Contains(s.log(), "circuit breaker opened") {
 			t.Error("the breaker opened")
@@ -282,7 +282,7 @@ func TestOverloaded(t *testing.T) {
 				return []func(*http.Request){as(fmt.Sprintf("u%d@x.example", i))}
 			})
 		}()
-		eventually(t, 20*time.Second, "all have asked", func() bool { return len(s.lines("too many exchanges")) >= 90 })
+		eventually(t, 20*time.Second, "all have asked", func() bool { return len(s.lines("too many concurrent exchanges")) >= 90 })
 		_, most := fake.held()
 		letGo()
 		counts := make(map[int]int)

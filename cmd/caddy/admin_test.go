@@ -44,14 +44,14 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 		}
 	}
 	first, others := everywhere(user), everywhere(other)
-	if status, answer := adminRequest(t, r.admins[1], http.MethodPost, "/huma/cache/evict", `{"email":"`+user+`"}`); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
+	if status, answer := adminRequest(t, r.admins[1], http.MethodPost, "/huma/cache/evict", `{"email":"`+user+`"}`); status != http.StatusOK || !strings.Contains(answer, `"notified"`) {
 		t.Fatalf("evict: %d %s", status, answer)
 	}
 	forgotten("all replicas forget the user", user, first)
 	if everywhere(other) != others {
 		t.Error("another user was forgotten, too")
 	}
-	if status, answer := adminRequest(t, r.admins[2], http.MethodPost, "/huma/cache/flush", ""); status != http.StatusOK || !strings.Contains(answer, `"told"`) {
+	if status, answer := adminRequest(t, r.admins[2], http.MethodPost, "/huma/cache/flush", ""); status != http.StatusOK || !strings.Contains(answer, `"notified"`) {
 		t.Fatalf("flush: %d %s", status, answer)
 	}
 	forgotten("all replicas forget everybody", other, others)

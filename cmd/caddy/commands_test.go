@@ -105,7 +105,7 @@ func TestCommands(t *testing.T) {
 		code int
 		part string
 	}{
-		{"a token", "huma token --client-type ios --config-file " + config + " --email alice@x.example", 0, "→ a token came"},
+		{"a token", "huma token --client-type ios --config-file " + config + " --email alice@x.example", 0, "→ token issued"},
 		{"nobody's", "huma token --client-type ios --config-file " + config + " --email bob@x.example", 3, "no token: not_registered"},
 		{"refused", "huma token --client-type ios --config " + wrong + " --email alice@x.example", 1, "no token: upstream_config"},
 		{"nothing to ask for", "huma token --config " + caddyfile, 2, ""},
@@ -197,7 +197,7 @@ func TestCheckThroughAProxy(t *testing.T) {
 		proxy string
 		parts []string // in this order
 	}{
-		{"it refuses", "http://user:canary@" + at, []string{"dns          skipped  the proxy " + at + " is an address", "connection   problem  the proxy " + at + " does not connect to huma.invalid", "→ have the proxy let huma.invalid through", "credentials  skipped"}},
+		{"it refuses", "http://user:canary@" + at, []string{"dns          skipped  the proxy " + at + " is an IP address", "connection   problem  the proxy " + at + " does not connect to huma.invalid", "→ allow huma.invalid in the proxy", "credentials  skipped"}},
 		{"nobody listens", "http://" + nobody, []string{"connection   problem  dial tcp " + nobody, "→ correct HTTPS_PROXY", "credentials  skipped"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -212,7 +212,7 @@ func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
 				}
 			}
 			c.stop(t)
-			if users := fake.Users(); len(users) != 1 || !strings.Contains(c.log.String(), "token granted") {
+			if users := fake.Users(); len(users) != 1 || !strings.Contains(c.log.String(), "token issued") {
 				t.Errorf("%d users; the exchange was cut off:\n%s", len(users), &c.log)
 			}
 		})

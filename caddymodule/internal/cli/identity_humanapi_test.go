@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// bothTried is a config with both directives: one distinguishes users by e-mail address,
+// bothDirectives is a config with both directives: one distinguishes users by email address,
 // the other by id.
-const bothTried = `http://localhost {
+const bothDirectives = `http://localhost {
 	forward_auth authelia:9091 {
 		uri /verify
 	}
@@ -39,7 +39,7 @@ http://localhost:8080 {
 }
 `
 
-// TestCommandIdentityOfHumanAPI: the id identifies the user, with an e-mail address or
+// TestCommandIdentityOfHumanAPI: the id identifies the user, with an email address or
 // without.
 func TestCommandIdentityOfHumanAPI(t *testing.T) {
 	file := func(name, text string) string {
@@ -56,7 +56,7 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 	asking := file("Caddyfile", "http://localhost {\nhuman_api_token {\nuserinfo "+app.URL+" {\nuser_id user.id\n}\n}\n}\n")
 	addressed := file("Caddyfile", "http://localhost {\nhuman_api_token {\nidentity {\nemail {user_email}\n}\n}\n}\n")
 	misspelt := file("config.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"human_api_token","secret":"x","identity":{"preset":"basic_auth"}}]}]}}}}}`)
-	both := file("Caddyfile", bothTried)
+	both := file("Caddyfile", bothDirectives)
 	of := func(args ...string) []string { return append([]string{"--directive", "human_api_token"}, args...) }
 
 	for _, tt := range []struct {
@@ -65,17 +65,17 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 		found bool
 		parts []string // parts of the output, in this order
 	}{
-		{"an answer",
-			of("--preset", "authelia", "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "--hash-key", "one"),
+		{"a response",
+			of("--preset", "authelia", "--response", "Remote-User: alice", "--response", "Remote-Email: alice@x.example", "--hash-key", "one"),
 			true, []string{"human_api_token with `identity authelia` and `trust forward_auth`", "email", "Remote-Email of the auth server's response", "user_id", "Remote-User of the auth server's response", "→ alice, alice@x.example", "in logs"},
 		},
 		{"no address",
-			of("--preset", "authelia", "--answer", "Remote-User: alice"),
+			of("--preset", "authelia", "--response", "Remote-User: alice"),
 			true, []string{"– the auth server's response does not have the header of the option email", "→ alice\n"},
 		},
 		{"no id",
-			of("--preset", "authelia", "--answer", "Remote-Email: alice@x.example"),
-			false, []string{"– the auth server's response does not have the header of the option user_id", "nobody: 401 identity_missing"},
+			of("--preset", "authelia", "--response", "Remote-Email: alice@x.example"),
+			false, []string{"– the auth server's response does not have the header of the option user_id", "no user: 401 identity_missing"},
 		},
 		{"the same for both",
 			of("--preset", "basic_auth", "--placeholder", "http.auth.user.id=alice"),
@@ -83,19 +83,19 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 		},
 		{"an id that is none",
 			of("--preset", "basic_auth", "--placeholder", "http.auth.user.id={http.auth.user.id}"),
-			false, []string{"nobody: 401 identity_invalid", "user_id"},
+			false, []string{"no user: 401 identity_invalid", "user_id"},
 		},
 		{"two ids",
 			of("--preset", "authelia", "-H", "Remote-User: alice", "-H", "Remote-User: bob"),
-			false, []string{"`trust proxies 127.0.0.1`", "nobody: 401 identity_ambiguous"},
+			false, []string{"`trust proxies 127.0.0.1`", "no user: 401 identity_ambiguous"},
 		},
 		{"another layer's id",
 			of("--preset", "authelia", "-H", "X-Authentik-Uid: 0123"),
-			false, []string{"X-Authentik-Uid is what the preset authentik reads", "nobody: 401 identity_missing"},
+			false, []string{"the preset for the request header X-Authentik-Uid is authentik", "no user: 401 identity_missing"},
 		},
 		{"the client's own",
-			of("--preset", "authelia", "-H", "Remote-User: mallory", "--answer", "Remote-Email: alice@x.example"),
-			false, []string{"Remote-User is not read: with trust forward_auth", "nobody: 401 identity_missing"},
+			of("--preset", "authelia", "-H", "Remote-User: mallory", "--response", "Remote-Email: alice@x.example"),
+			false, []string{"ignoring the request header Remote-User: trust forward_auth", "no user: 401 identity_missing"},
 		},
 		{"an assertion without verify",
 			of("--preset", "teleport", "-H", "Teleport-Jwt-Assertion: x"),
@@ -106,12 +106,12 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 			false, []string{`human_api_token with `, `does not load: identity: unknown preset "authelio"`},
 		},
 		{"both in a config",
-			[]string{"--config", both, "--answer", "Remote-User: alice", "--answer", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@x.example"},
+			[]string{"--config", both, "--response", "Remote-User: alice", "--response", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@x.example"},
 			true, []string{"human_api_token 1 of srv0", "→ alice, alice@x.example", "huma_token 2 of srv0", "→ alice@x.example\n", "human_api_token 1 of srv1 (:8080)", "→ u-1, a@x.example"},
 		},
 		{"one of them",
-			[]string{"--config", both, "--answer", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@evil.example"},
-			false, []string{"nobody: 401 identity_missing", "→ alice@x.example\n", "nobody: 403 domain_not_allowed"},
+			[]string{"--config", both, "--response", "Remote-Email: alice@x.example", "-H", "X-User-Id: u-1", "-H", "X-Email: a@evil.example"},
+			false, []string{"no user: 401 identity_missing", "→ alice@x.example\n", "no user: 403 domain_not_allowed"},
 		},
 		{"the application",
 			[]string{"--config", asking, "-H", "Cookie: session=alice"},
@@ -147,7 +147,7 @@ func TestCommandIdentityOfHumanAPI(t *testing.T) {
 		"no config":         {"--directive", "human_api_token"},
 	} {
 		out, err := runCommand(t, IdentityCommand(), args...)
-		if err == nil || name != "no config" && !strings.Contains(err.Error(), "write huma_token or human_api_token") {
+		if err == nil || name != "no config" && !strings.Contains(err.Error(), "use huma_token or human_api_token") {
 			t.Errorf("%s: %v: %s", name, err, out)
 		}
 	}
@@ -159,7 +159,7 @@ func TestCommandIdentityOfHumanAPIJSON(t *testing.T) {
 		UserID                         string `json:"user_id"`
 		LogName                        string `json:"log_name"`
 		Status                         int
-		Sources                        []struct{ Option, Source, Value, Why string }
+		Sources                        []struct{ Option, Source, Value, Reason string }
 		Problems                       []string
 	}
 	run := func(args ...string) ([]document, error) {
@@ -173,14 +173,14 @@ func TestCommandIdentityOfHumanAPIJSON(t *testing.T) {
 	}
 
 	// TestOutcomesOfHumanAPI finds the same hash in the logs.
-	found, err := run("--preset", "authelia", "--answer", "Remote-User: u-1", "--answer", "Remote-Email: a@x.example", "--hash-key", "one")
+	found, err := run("--preset", "authelia", "--response", "Remote-User: u-1", "--response", "Remote-Email: a@x.example", "--hash-key", "one")
 	d := found[0]
 	if err != nil || d.UserID != "u-1" || d.Email != "a@x.example" || d.LogName != "d1a38c36" || d.Code != "" || d.Status != 0 {
 		t.Errorf("%v: %+v", err, d)
 	}
 	read := make(map[string]string)
 	for _, s := range d.Sources {
-		read[s.Option] = s.Value + s.Why
+		read[s.Option] = s.Value + s.Reason
 	}
 	if read["user_id"] != "u-1" || read["email"] != "a@x.example" || !strings.Contains(read["name"], "header of the option name") {
 		t.Errorf("sources %v", read)

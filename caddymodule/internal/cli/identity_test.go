@@ -33,7 +33,7 @@ func runCommand(t *testing.T, cmd *cobra.Command, args ...string) (string, error
 	return out.String(), err
 }
 
-const triedConfig = `{
+const testConfig = `{
 	servers {
 		trusted_proxies static 10.0.0.0/8
 		expected_underscore_headers X_Kept_Email
@@ -77,7 +77,7 @@ http://two.example:8080 {
 
 func TestCommandIdentity(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "Caddyfile")
-	if err := os.WriteFile(config, []byte(triedConfig), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(testConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,8 +118,8 @@ func TestCommandIdentity(t *testing.T) {
 		found bool
 		parts []string // parts of the output, in this order
 	}{
-		{"an answer",
-			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "--answer", "Remote-Name: Ren\xe9 M\xfcller", "--hash-key", "key"},
+		{"a response",
+			[]string{"--preset", "authelia", "--response", "Remote-Email: alice@x.example", "--response", "Remote-Name: Ren\xe9 M\xfcller", "--hash-key", "key"},
 			true, []string{"`trust forward_auth`", "Remote-Email of the auth server's response", "alice@x.example", "the option user_id", "→ alice@x.example", `"René"`, `"Müller"`, "in logs"},
 		},
 		{"a header from a proxy",
@@ -136,23 +136,23 @@ func TestCommandIdentity(t *testing.T) {
 		},
 		{"nothing",
 			[]string{"--preset", "authelia"},
-			false, []string{"– the request does not have the header", "nobody: 401 identity_missing"},
+			false, []string{"– the request does not have the header", "no user: 401 identity_missing"},
 		},
 		{"an underscore",
 			[]string{"--preset", "authelia", "--header", "Remote_Email: alice@x.example"},
-			false, []string{"note: Caddy drops the request header Remote_email", "expected_underscore_headers", "send it as Remote-Email", "nobody: 401 identity_missing"},
+			false, []string{"note: Caddy drops the request header Remote_email", "expected_underscore_headers", "send it as Remote-Email", "no user: 401 identity_missing"},
 		},
 		{"twice",
 			[]string{"--preset", "authelia", "--header", "Remote-Email: alice@x.example", "--header", "Remote-Email: bob@x.example"},
-			false, []string{"nobody: 401 identity_ambiguous", "configure the proxy to replace the header"},
+			false, []string{"no user: 401 identity_ambiguous", "configure the proxy to replace the header"},
 		},
 		{"another layer's header",
 			[]string{"--preset", "authelia", "--header", "X-Auth-Request-Email: alice@x.example"},
-			false, []string{"X-Auth-Request-Email is what the preset oauth2_proxy reads", "nobody: 401"},
+			false, []string{"the preset for the request header X-Auth-Request-Email is oauth2_proxy", "no user: 401"},
 		},
 		{"the client's own",
-			[]string{"--preset", "authelia", "--header", "Remote-Email: alice@x.example", "--answer", "Remote-User: alice"},
-			false, []string{"Remote-Email is not read: with trust forward_auth", "nobody: 401 identity_missing"},
+			[]string{"--preset", "authelia", "--header", "Remote-Email: alice@x.example", "--response", "Remote-User: alice"},
+			false, []string{"ignoring the request header Remote-Email: trust forward_auth", "no user: 401 identity_missing"},
 		},
 		{"a wrong preset",
 			[]string{"--preset", "authelio"},
@@ -163,20 +163,20 @@ func TestCommandIdentity(t *testing.T) {
 			false, []string{"does not load: audience: ", "does not load: issuer: ", "does not load: jwks: ", "/.well-known/jwks.json"},
 		},
 		{"a config",
-			[]string{"--config", config, "--answer", "Remote-Email: alice@x.example", "--peer", "10.0.0.7", "-H", "X_Kept_Email: bob@x.example", "--placeholder", "{user_email}=carol@x.example"},
+			[]string{"--config", config, "--response", "Remote-Email: alice@x.example", "--peer", "10.0.0.7", "-H", "X_Kept_Email: bob@x.example", "--placeholder", "{user_email}=carol@x.example"},
 			true, []string{"huma_token 1 of srv0 (:80)", "→ alice@x.example", "huma_token 2 of srv0", "→ bob@x.example", "huma_token 1 of srv1 (:8080)", "→ carol@x.example"},
 		},
 		{"a config and a stranger",
 			[]string{"--config", config, "--peer", "192.0.2.1", "-H", "X_Kept_Email: bob@x.example", "-H", "Remote-Email: mallory@x.example"},
-			false, []string{"with trust forward_auth only the auth server's answer counts", "nobody: 401 identity_missing", "nobody: 401 identity_untrusted", "nobody: 401 identity_missing"},
+			false, []string{"trust forward_auth reads the auth server's response only", "no user: 401 identity_missing", "no user: 401 identity_untrusted", "no user: 401 identity_missing"},
 		},
-		{"an answer of somebody else",
-			[]string{"--config", other, "--answer", "Remote-Email: alice@x.example"},
-			false, []string{"the answer is taken for that of other:1", "nobody: 401 identity_untrusted"},
+		{"a response of another server",
+			[]string{"--config", other, "--response", "Remote-Email: alice@x.example"},
+			false, []string{"assuming that the response comes from other:1", "no user: 401 identity_untrusted"},
 		},
-		{"an answer of nobody",
-			[]string{"--config", unasked, "--answer", "Remote-Email: alice@x.example"},
-			false, []string{"has no forward_auth", "nobody: 401 identity_missing"},
+		{"a response without forward_auth",
+			[]string{"--config", unasked, "--response", "Remote-Email: alice@x.example"},
+			false, []string{"has no forward_auth", "no user: 401 identity_missing"},
 		},
 		{"a header that never arrives",
 			[]string{"--config", hyphens, "-H", "Remote-Email: alice@x.example"},
@@ -187,12 +187,12 @@ func TestCommandIdentity(t *testing.T) {
 			false, []string{`does not load: json: unknown field "domain"`},
 		},
 		{"another site",
-			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example", "-H", "Sec-Fetch-Site: cross-site"},
-			false, []string{"nobody: 403 cross_site"},
+			[]string{"--preset", "authelia", "--response", "Remote-Email: alice@x.example", "-H", "Sec-Fetch-Site: cross-site"},
+			false, []string{"no user: 403 cross_site"},
 		},
 		{"a space that is none",
-			[]string{"--preset", "authelia", "--answer", "Remote-Email: alice@x.example\u00a0"},
-			false, []string{"nobody: 401 identity_invalid"},
+			[]string{"--preset", "authelia", "--response", "Remote-Email: alice@x.example\u00a0"},
+			false, []string{"no user: 401 identity_invalid"},
 		},
 		{"a host",
 			[]string{"--config", hosted, "-H", "Cookie: session=alice", "-H", "Host: clinic.example"},
@@ -200,7 +200,7 @@ func TestCommandIdentity(t *testing.T) {
 		},
 		{"a domain",
 			[]string{"--config", config, "--placeholder", "user_email=carol@y.example"},
-			false, []string{"nobody: 403 domain_not_allowed"},
+			false, []string{"no user: 403 domain_not_allowed"},
 		},
 		{"the application",
 			[]string{"--config", asking, "-H", "Cookie: session=alice"},
@@ -208,11 +208,11 @@ func TestCommandIdentity(t *testing.T) {
 		},
 		{"the application knows nobody",
 			[]string{"--config", asking, "-H", "Cookie: session=other"},
-			false, []string{"nobody: 401 identity_missing", "responded with 401 or 403"},
+			false, []string{"no user: 401 identity_missing", "responded with 401"},
 		},
 		{"a certificate",
 			[]string{"--preset", "basic_auth", "--placeholder", "http.request.tls.client.san.emails.0=alice@x.example"},
-			false, []string{"taken for a verified one", "nobody: 401"},
+			false, []string{"assuming that the client certificate is verified", "no user: 401"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestCommandIdentity(t *testing.T) {
 				}
 				rest = after
 			}
-			if tt.found == (strings.Contains(out, "nobody") || strings.Contains(out, "does not load")) {
+			if tt.found == (strings.Contains(out, "no user") || strings.Contains(out, "does not load")) {
 				t.Errorf("found %t:\n%s", tt.found, out)
 			}
 		})
@@ -238,7 +238,7 @@ func TestCommandIdentity(t *testing.T) {
 		"both":          {"--preset", "authelia", "--config", config},
 		"no such file":  {"--config", filepath.Join(t.TempDir(), "none")},
 		"bad header":    {"--preset", "authelia", "--header", "Remote-Email"},
-		"bad answer":    {"--preset", "authelia", "--answer", ": x"},
+		"bad response":  {"--preset", "authelia", "--response", ": x"},
 		"bad peer":      {"--preset", "authelia", "--peer", "proxy"},
 		"bad value":     {"--preset", "authelia", "--placeholder", "x"},
 		"argument":      {"authelia"},
@@ -296,7 +296,7 @@ func TestCommandPresets(t *testing.T) {
 		}
 		for _, header := range p.Headers() {
 			if !strings.Contains(one, "request>headers>"+header+" delete") {
-				t.Errorf("%s: nothing of %s", p.Name, header)
+				t.Errorf("%s: no log filter for %s", p.Name, header)
 			}
 		}
 	}
