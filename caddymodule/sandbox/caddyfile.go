@@ -207,6 +207,7 @@ func flag(field func(*Handler) *bool) parseOption {
 	}
 }
 
+// parseClientID parses client_id.
 func parseClientID(h *Handler, d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
@@ -229,6 +230,7 @@ func parseClientID(h *Handler, d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// parseUser parses user.
 func parseUser(h *Handler, d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) == 0 {
@@ -238,6 +240,7 @@ func parseUser(h *Handler, d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// parseSignature parses signature with its block.
 func parseSignature(h *Handler, d *caddyfile.Dispenser) error {
 	algorithm, err := oneArg(d)
 	if err != nil {
@@ -250,6 +253,7 @@ func parseSignature(h *Handler, d *caddyfile.Dispenser) error {
 	return parseBlock(h, d, signatureOptions)
 }
 
+// parseHumanAPI parses human_api with its block.
 func parseHumanAPI(h *Handler, d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("option 'human_api' takes a block, not a value")
@@ -258,6 +262,7 @@ func parseHumanAPI(h *Handler, d *caddyfile.Dispenser) error {
 	return parseBlock(h, d, humanAPIOptions)
 }
 
+// parseHumanClient parses client in the block of human_api.
 func parseHumanClient(h *Handler, d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
@@ -277,6 +282,7 @@ func parseHumanClient(h *Handler, d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// parseExtraScopes parses extra_scopes in the block of human_api.
 func parseExtraScopes(h *Handler, d *caddyfile.Dispenser) error {
 	scopes := d.RemainingArgs()
 	if len(scopes) == 0 || slices.Contains(scopes, "") {

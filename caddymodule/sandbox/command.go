@@ -189,6 +189,7 @@ func (s *standalone) printBanner(out io.Writer, cfg Config, addr net.Addr) error
 	return bannerTemplate.Execute(out, b)
 }
 
+// bannerTemplate is the text format of a banner.
 var bannerTemplate = template.Must(template.New("").Parse(`Sandbox of Huma and Human API Connect at {{.URL}}
 Open this URL in a browser to see the calls.
 

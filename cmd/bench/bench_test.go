@@ -78,8 +78,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestIdle: three idle Caddys are compared. With few sites, memory and goroutines do not exceed
-// their limits.
+// TestIdle: three idle Caddys are compared. With few sites, memory and goroutines do
+// not exceed their limits.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	var out, messages bytes.Buffer
@@ -95,8 +95,8 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestIdleGoals: a value above its limit is a violation. A value at the limit, or one that was
-// not measured, is not.
+// TestIdleGoals: a value above its limit is a violation. A value at the limit, or one
+// that was not measured, is not.
 func TestIdleGoals(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
 		{Name: idleShared, Rounds: []tool.Values{{valueMemory: 70, valueGoroutines: 10}}},
@@ -132,8 +132,8 @@ func TestBuilds(t *testing.T) {
 	}
 }
 
-// TestPython: the endpoint in Python is measured. It signs a user in, or up if the user does not
-// exist, and caches nothing.
+// TestPython: the endpoint in Python is measured. It signs a user in, or up if the user
+// does not exist, and caches nothing.
 func TestPython(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
@@ -211,7 +211,8 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestInterrupted: after Ctrl-C, and after the messages cannot be written, no process is left.
+// TestInterrupted: after Ctrl-C, and after the messages cannot be written, no process
+// is left.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, closePipe := range []bool{false, true} {
@@ -263,8 +264,8 @@ func TestInvalidRounds(t *testing.T) {
 	}
 }
 
-// TestPace: a round ends in time if the workload is slower than the rate, and has the rate
-// otherwise.
+// TestPace: a round ends in time if the workload is slower than the rate, and has the
+// rate otherwise.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	const duration = 200 * time.Millisecond
@@ -286,8 +287,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestConclude: a ratio is the median of the ratios of the rounds. A value that was not measured
-// has none.
+// TestConclude: a ratio is the median of the ratios of the rounds. A value that was not
+// measured has none.
 func TestConclude(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
 		{Name: "a", Rounds: []tool.Values{{valueRate: 100, valueP50: 1, valueConnections: 0}, {valueRate: 200, valueP50: 2}, {valueRate: 400, valueP50: 4}}},

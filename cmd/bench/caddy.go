@@ -15,9 +15,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/process"
 )
 
-// startCaddy starts Caddy with sites, whose directives are given by name. It returns their
-// addresses by name. The sites have no host matchers, since their cost would depend on
-// the order of the sites.
+// startCaddy starts Caddy with sites, whose directives are given by name. It returns
+// their addresses by name. The sites have no host matchers, since their cost would
+// depend on the order of the sites.
 func startCaddy(ctx context.Context, binary, dir string, sites map[string]string) (p *process.Process, at map[string]string, err error) {
 	cfg := process.Config{Binary: binary, Dir: dir}
 	var b strings.Builder

@@ -16,8 +16,8 @@ import (
 // requestTimeout is the timeout of a request.
 const requestTimeout = 30 * time.Second
 
-// client is an HTTP client with one persistent connection. It uses less processor time than
-// Go's client, which leaves more for the measured process.
+// client is an HTTP client with one persistent connection. It uses less processor time
+// than Go's client, which leaves more for the measured process.
 type client struct {
 	conn net.Conn
 	r    *bufio.Reader
@@ -47,8 +47,8 @@ func closeAll(clients []*client) {
 	}
 }
 
-// send sends a request, reads the body of the response into c.body and returns the headers.
-// A status other than 200 is an error.
+// send sends a request, reads the body of the response into c.body and returns the
+// headers. A status other than 200 is an error.
 func (c *client) send(request []byte) (http.Header, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return nil, err

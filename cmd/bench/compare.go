@@ -30,7 +30,8 @@ const (
 	workloadPython  = "python"
 )
 
-// workloadNames are the names of all workloads. By default, all but the last are measured.
+// workloadNames are the names of all workloads. By default, all but the last are
+// measured.
 var workloadNames = []string{workloadRespond, workloadRepeat, workloadPlain, workloadWarm, workloadDirect, workloadProxy, workloadCold, workloadPython}
 
 // cacheUsers is the default of max_entries.

@@ -50,7 +50,8 @@ func (o *options) grow(ctx context.Context, dir string, messages io.Writer) (r *
 	return r, nil
 }
 
-// residentMemory returns the resident memory of a process in bytes, or 0 if it is unknown.
+// residentMemory returns the resident memory of a process in bytes, or 0 if it is
+// unknown.
 func residentMemory(ctx context.Context, p *process.Process) float64 {
 	values, _ := p.Metrics(ctx) // an error means that it is unknown
 	return values[process.MetricMemory]

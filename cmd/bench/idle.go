@@ -79,8 +79,8 @@ func checkIdle(r *tool.Report) {
 	}
 }
 
-// idleOnce starts Caddy with sites, whose directives are given, and measures a round without
-// requests.
+// idleOnce starts Caddy with sites, whose directives are given, and measures a round
+// without requests.
 func (o *options) idleOnce(ctx context.Context, dir string, sites []string) (values tool.Values, err error) {
 	address, err := freeport.Address(ctx)
 	if err != nil {

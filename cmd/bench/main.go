@@ -1,4 +1,4 @@
-// Command bench compares the performance of huma_token with Caddy's own handlers:
+// Command bench compares the performance of huma_token with Caddy's own handlers.
 //
 //	go run ./cmd/bench
 //
@@ -19,9 +19,9 @@
 //   - python: the endpoint of Huma's quick start in Python, see testdata/quickstart.
 //     It requires python3, and is measured only if -only contains it
 //
-// The workloads that call the service (direct, proxy, cold) have the fixed rate -rate. The
-// others send the next request as soon as there is a response. The processor time is
-// that of the process that responds. It is measured only on Linux.
+// The workloads that call the service (direct, proxy, cold) have the fixed rate -rate.
+// The others send the next request as soon as there is a response. The processor time
+// is that of the process that responds. It is measured only on Linux.
 //
 //	go run ./cmd/bench grow
 //
@@ -29,8 +29,8 @@
 //
 //	go run ./cmd/bench start
 //
-// builds Caddy with and without the plugin, and compares the time to the first response and
-// the size of the binary.
+// builds Caddy with and without the plugin, and compares the time to the first response
+// and the size of the binary.
 //
 //	go run ./cmd/bench idle
 //

@@ -41,9 +41,9 @@ type candidate struct {
 	round func(context.Context) (tool.Values, error) // measures one round
 }
 
-// measure measures all rounds of all candidates. The order is random in each round, since a
-// round can depend on the previous one, such as one with a fixed rate. Ratios are to the
-// candidate with the name against.
+// measure measures all rounds of all candidates. The order is random in each round,
+// since a round can depend on the previous one, such as one with a fixed rate. Ratios
+// are to the candidate with the name against.
 func measure(ctx context.Context, rounds int, against string, all []candidate, messages io.Writer) (*tool.Report, error) {
 	r := &tool.Report{Title: fmt.Sprintf("medians of %d rounds, and of the ratios to %s", rounds, against), Columns: columns, Rows: make([]tool.Row, len(all))}
 	for round := range rounds + 1 {
@@ -182,8 +182,8 @@ func (o *options) measureRound(ctx context.Context, s *service, w workload) (too
 	return values, nil
 }
 
-// processorTime returns the processor time that the process has used so far, or 0 if it is
-// unknown.
+// processorTime returns the processor time that the process has used so far, or 0 if it
+// is unknown.
 func (w *workload) processorTime() time.Duration {
 	if w.process == nil {
 		return 0

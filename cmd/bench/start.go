@@ -32,8 +32,8 @@ func (o *options) start(ctx context.Context, dir string, messages io.Writer) (*t
 	}, messages)
 }
 
-// buildCaddy builds a stripped Caddy with its standard modules and a plugin, as xcaddy does.
-// If plugin is empty, there is none.
+// buildCaddy builds a stripped Caddy with its standard modules and a plugin, as xcaddy
+// does. If plugin is empty, there is none.
 func buildCaddy(ctx context.Context, file, plugin string) error {
 	text := "package main\n\nimport (\n\tcaddycmd \"github.com/caddyserver/caddy/v2/cmd\"\n\t_ \"github.com/caddyserver/caddy/v2/modules/standard\"\n"
 	if plugin != "" {

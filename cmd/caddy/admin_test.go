@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// adminRequest asks the admin endpoint of a Caddy.
-func adminRequest(t *testing.T, address, method, path, body string) (status int, answer string) {
+// adminRequest sends a request to the admin endpoint of a Caddy.
+func adminRequest(t *testing.T, address, method, path, body string) (status int, response string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, strings.NewReader(body))
 	if err != nil {
@@ -21,12 +21,12 @@ func adminRequest(t *testing.T, address, method, path, body string) (status int,
 	return status, string(text)
 }
 
-// TestAdminReachesAllReplicas: what one of them is told to forget the others do
-// not have any more either.
+// TestAdminReachesAllReplicas: evictions through the admin API of one replica reach the
+// others.
 func TestAdminReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user, other = "a@x.example", "b@x.example"
-	// everywhere asks all replicas for a token, which is the same.
+	// everywhere requests a user's token from all replicas, which must return the same one.
 	everywhere := func(user string) string {
 		t.Helper()
 		token := r.token(0, user)
@@ -37,29 +37,29 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 		}
 		return token
 	}
-	forgotten := func(what, user, token string) {
+	evicted := func(description, user, token string) {
 		t.Helper()
 		for i := range r.addresses {
-			testutil.Eventually(t, patience, what, func() bool { return r.token(i, user) != token })
+			testutil.Eventually(t, patience, description, func() bool { return r.token(i, user) != token })
 		}
 	}
 	first, others := everywhere(user), everywhere(other)
 	if status, answer := adminRequest(t, r.admins[1], http.MethodPost, "/huma/cache/evict", `{"email":"`+user+`"}`); status != http.StatusOK || !strings.Contains(answer, `"notified"`) {
 		t.Fatalf("evict: %d %s", status, answer)
 	}
-	forgotten("all replicas forget the user", user, first)
+	evicted("all replicas evict the user", user, first)
 	if everywhere(other) != others {
-		t.Error("another user was forgotten, too")
+		t.Error("another user was evicted, too")
 	}
 	if status, answer := adminRequest(t, r.admins[2], http.MethodPost, "/huma/cache/flush", ""); status != http.StatusOK || !strings.Contains(answer, `"notified"`) {
 		t.Fatalf("flush: %d %s", status, answer)
 	}
-	forgotten("all replicas forget everybody", other, others)
+	evicted("all replicas flush their caches", other, others)
 }
 
-// TestHealthOfAnEndingProcess: while it still serves, and before it listens no
-// more, a probe is told to send nobody here.
-func TestHealthOfAnEndingProcess(t *testing.T) {
+// TestHealthDuringShutdown: during shutdown_delay, Caddy still serves requests, and the
+// health check fails.
+func TestHealthDuringShutdown(t *testing.T) {
 	site, admin := testutil.FreeAddress(t), testutil.FreeAddress(t)
 	c := startCaddy(t, `{
 		admin `+admin+`
@@ -81,21 +81,21 @@ func TestHealthOfAnEndingProcess(t *testing.T) {
 		}
 	}`, site)
 	t.Cleanup(func() { c.stop(t) })
-	if status, answer := adminRequest(t, admin, http.MethodGet, "/huma/health", ""); status != http.StatusOK {
-		t.Fatalf("at first: %d %s", status, answer)
+	if status, body := adminRequest(t, admin, http.MethodGet, "/huma/health", ""); status != http.StatusOK {
+		t.Fatalf("before the stop: %d %s", status, body)
 	}
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	testutil.Eventually(t, patience, "the probe is told", func() bool {
-		status, answer := adminRequest(t, admin, http.MethodGet, "/huma/health", "")
-		return status == http.StatusServiceUnavailable && strings.Contains(answer, `"stopping"`)
+	testutil.Eventually(t, patience, "the health check fails", func() bool {
+		status, body := adminRequest(t, admin, http.MethodGet, "/huma/health", "")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, `"stopping"`)
 	})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+site+"/private/huma-token", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if status, _ := do(t, req); status != http.StatusUnauthorized {
-		t.Errorf("requests are answered %d", status)
+		t.Errorf("requests get the status %d", status)
 	}
 }

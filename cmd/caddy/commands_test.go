@@ -17,18 +17,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// commandTime is how long a command may take here.
-const commandTime = time.Minute
+// commandTimeout is the timeout of a command.
+const commandTimeout = time.Minute
 
-// caddyCommand is the real binary with arguments, without what the environment of
-// the test says of proxies.
+// caddyCommand returns the real binary with arguments. env is added to the environment
+// of the test, from which proxy settings are removed.
 func caddyCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	binary, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	t.Cleanup(cancel)
 	dir := t.TempDir()
 	cmd := exec.CommandContext(ctx, binary, args...)
@@ -38,7 +38,7 @@ func caddyCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// output runs a command as a script does.
+// output runs a command and returns its exit code, standard output and standard error.
 func output(t *testing.T, cmd *exec.Cmd) (code int, out, log string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -52,13 +52,13 @@ func output(t *testing.T, cmd *exec.Cmd) (code int, out, log string) {
 	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
-// access is what caddy huma-sandbox --json prints.
+// access has parts of the output of caddy huma-sandbox --json.
 type access struct {
 	URL  string
 	File json.RawMessage `json:"huma_config"`
 }
 
-// startSandbox runs caddy huma-sandbox until it listens.
+// startSandbox starts caddy huma-sandbox and waits for its output.
 func startSandbox(t *testing.T, args ...string) (a access, cmd *exec.Cmd) {
 	t.Helper()
 	cmd = caddyCommand(t, nil, append([]string{"huma-sandbox", "--listen", "127.0.0.1:0", "--json"}, args...)...)
@@ -81,7 +81,8 @@ func startSandbox(t *testing.T, args ...string) (a access, cmd *exec.Cmd) {
 	return a, cmd
 }
 
-// configs writes a huma-config.json, and a Caddyfile with it.
+// configs writes a huma-config.json and a Caddyfile that uses it, and returns their
+// paths.
 func configs(t *testing.T, file []byte) (config, caddyfile string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -93,8 +94,8 @@ func configs(t *testing.T, file []byte) (config, caddyfile string) {
 	return config, caddyfile
 }
 
-// TestCommands: from a sandbox to a config that is proven, by exit codes as a CI
-// has it, and nothing but the answer on the standard output.
+// TestCommands: the commands with a sandbox. The exit codes are those for scripts, and
+// the standard output has only the result.
 func TestCommands(t *testing.T) {
 	a, sandbox := startSandbox(t, "--user", "alice@x.example")
 	config, caddyfile := configs(t, a.File)
@@ -106,12 +107,12 @@ func TestCommands(t *testing.T) {
 		part string
 	}{
 		{"a token", "huma token --client-type ios --config-file " + config + " --email alice@x.example", 0, "→ token issued"},
-		{"nobody's", "huma token --client-type ios --config-file " + config + " --email bob@x.example", 3, "no token: not_registered"},
-		{"refused", "huma token --client-type ios --config " + wrong + " --email alice@x.example", 1, "no token: upstream_config"},
-		{"nothing to ask for", "huma token --config " + caddyfile, 2, ""},
-		{"a good config", "huma check --config " + caddyfile, 0, "0 problems, 0 warnings"},
-		{"a bad secret", "huma check --config " + wrong, 1, "code 100006"},
-		{"bad usage", "huma check --fast", 2, ""},
+		{"unknown user", "huma token --client-type ios --config-file " + config + " --email bob@x.example", 3, "no token: not_registered"},
+		{"rejected", "huma token --client-type ios --config " + wrong + " --email alice@x.example", 1, "no token: upstream_config"},
+		{"no user", "huma token --config " + caddyfile, 2, ""},
+		{"valid config", "huma check --config " + caddyfile, 0, "0 problems, 0 warnings"},
+		{"wrong secret", "huma check --config " + wrong, 1, "code 100006"},
+		{"wrong usage", "huma check --fast", 2, ""},
 		{"a name in logs", "huma identity --hash-key k --email alice@x.example", 0, " in logs"},
 		{"a preset", "huma presets authelia", 0, "Remote-Email"},
 		{"no preset", "huma presets authelio", 2, ""},
@@ -130,7 +131,7 @@ func TestCommands(t *testing.T) {
 		})
 	}
 
-	// A config from a pipe, and one that is made on the fly.
+	// A config from standard input.
 	text, err := os.ReadFile(caddyfile)
 	if err != nil {
 		t.Fatal(err)
@@ -146,20 +147,20 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := sandbox.Wait(); err != nil {
-		t.Errorf("the sandbox ended with %v", err)
+		t.Errorf("the sandbox exited: %v", err)
 	}
 }
 
-// TestCommandsEndAtOnce: whoever waits for an answer that does not come can leave,
-// and nobody is kept who reads no more.
-func TestCommandsEndAtOnce(t *testing.T) {
+// TestCommandsStopAtOnce: a command stops at once when it is interrupted while it waits
+// for a response, and when its output cannot be written.
+func TestCommandsStopAtOnce(t *testing.T) {
 	hangs := testutil.Listen(t)
 	config, _ := configs(t, []byte(`{"apiUrl":"http://`+hangs.Addr().String()+`","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"x"}`))
 	cmd := caddyCommand(t, nil, "huma", "token", "--config-file", config, "--email", "a@x.example")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := hangs.Accept() // it has called
+	conn, err := hangs.Accept() // the command has connected
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +168,7 @@ func TestCommandsEndAtOnce(t *testing.T) {
 	began := time.Now()
 	_ = cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); err == nil || time.Since(began) > 5*time.Second {
-		t.Errorf("ended with %v after %s", err, time.Since(began))
+		t.Errorf("exited with %v after %s", err, time.Since(began))
 	}
 
 	read, write, err := os.Pipe()
@@ -179,11 +180,11 @@ func TestCommandsEndAtOnce(t *testing.T) {
 	cmd = caddyCommand(t, nil, "huma", "presets")
 	cmd.Stdout = write
 	if code, _, log := output(t, cmd); code == 0 {
-		t.Errorf("nobody reads, and all is well: %s", log)
+		t.Errorf("exit code 0 although the output cannot be written: %s", log)
 	}
 }
 
-// TestCheckThroughAProxy: of a proxy in between is told what is wrong with it.
+// TestCheckThroughAProxy: huma check reports problems with a proxy.
 func TestCheckThroughAProxy(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "canary", http.StatusForbidden)
@@ -191,14 +192,14 @@ func TestCheckThroughAProxy(t *testing.T) {
 	defer refuses.Close()
 	_, caddyfile := configs(t, []byte(`{"apiUrl":"https://huma.invalid","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"x"}`))
 	at := strings.TrimPrefix(refuses.URL, "http://")
-	nobody := testutil.FreeAddress(t)
+	unused := testutil.FreeAddress(t)
 	for _, c := range []struct {
 		name  string
 		proxy string
 		parts []string // in this order
 	}{
-		{"it refuses", "http://user:canary@" + at, []string{"dns          skipped  the proxy " + at + " is an IP address", "connection   problem  the proxy " + at + " does not connect to huma.invalid", "→ allow huma.invalid in the proxy", "credentials  skipped"}},
-		{"nobody listens", "http://" + nobody, []string{"connection   problem  dial tcp " + nobody, "→ correct HTTPS_PROXY", "credentials  skipped"}},
+		{"the proxy rejects", "http://user:canary@" + at, []string{"dns          skipped  the proxy " + at + " is an IP address", "connection   problem  the proxy " + at + " does not connect to huma.invalid", "→ allow huma.invalid in the proxy", "credentials  skipped"}},
+		{"the proxy is down", "http://" + unused, []string{"connection   problem  dial tcp " + unused, "→ correct HTTPS_PROXY", "credentials  skipped"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, out, log := output(t, caddyCommand(t, []string{"HTTPS_PROXY=" + c.proxy}, "huma", "check", "--config", caddyfile))
@@ -206,7 +207,7 @@ func TestCheckThroughAProxy(t *testing.T) {
 			for _, part := range append(c.parts, "1 problem, 0 warnings") {
 				_, after, found := strings.Cut(rest, part)
 				if !found {
-					t.Fatalf("without %q, or not in this order:\n%s", part, out)
+					t.Fatalf("no %q, or in another order:\n%s", part, out)
 				}
 				rest = after
 			}

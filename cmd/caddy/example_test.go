@@ -21,8 +21,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestExample does what the README says, with the real binary: it starts
-// Caddyfile.example (on free ports) and asks for tokens.
+// TestExample starts Caddyfile.example on free ports with the real binary, and requests
+// tokens as in the README.
 func TestExample(t *testing.T) {
 	site, huma := startExample(t)
 
@@ -37,7 +37,7 @@ func TestExample(t *testing.T) {
 		}
 		status, body := do(t, req)
 		var v map[string]any
-		_ = json.Unmarshal(body, &v) // an answer without JSON has no members
+		_ = json.Unmarshal(body, &v) // stays empty if the body is not JSON
 		return status, v
 	}
 
@@ -47,7 +47,7 @@ func TestExample(t *testing.T) {
 		t.Fatalf("alice: %d %v, want 200 and six members", status, first)
 	}
 	if got := calls(t, huma); got != "signin 403, signup 201" {
-		t.Errorf("Huma saw %s", got)
+		t.Errorf("calls at Huma: %s", got)
 	}
 	time.Sleep(1100 * time.Millisecond)
 	status, second := get("alice", ios)
@@ -60,7 +60,7 @@ func TestExample(t *testing.T) {
 		}
 	}
 	if status, _ := get("", ios); status != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", status)
+		t.Errorf("unauthenticated: %d", status)
 	}
 	if status, bob := get("bob", ios); status != http.StatusOK || bob["uid"] == first["uid"] {
 		t.Errorf("bob: %d, as %v", status, bob["uid"])
@@ -71,15 +71,15 @@ func TestExample(t *testing.T) {
 	}
 	for path, want := range map[string]int{"/": http.StatusOK, "/page.js": http.StatusOK, "/hello": http.StatusOK, "/nothing": http.StatusNotFound} {
 		if status, _ := get("alice", path); status != want {
-			t.Errorf("the rest of the site: %s answers %d, want %d", path, status, want)
+			t.Errorf("%s: status %d, want %d", path, status, want)
 		}
 		if status, _ := get("", path); status != http.StatusUnauthorized {
-			t.Errorf("the rest of the site: %s answers nobody with %d", path, status)
+			t.Errorf("%s, unauthenticated: status %d", path, status)
 		}
 	}
 }
 
-// startExample runs the example and returns the addresses of its two sites.
+// startExample starts the example and returns the URLs of its two sites.
 func startExample(t *testing.T) (site, huma string) {
 	t.Helper()
 	text, err := os.ReadFile("../../Caddyfile.example")
@@ -103,11 +103,11 @@ func startExample(t *testing.T) (site, huma string) {
 // process is a running Caddy.
 type process struct {
 	*exec.Cmd
-	log   bytes.Buffer // to be read once it has ended
+	log   bytes.Buffer // must be read after the exit only
 	ended chan error
 }
 
-// startCaddy runs the real binary with a Caddyfile, until it listens.
+// startCaddy starts the real binary with a Caddyfile and waits until it listens.
 func startCaddy(t *testing.T, text, address string) *process {
 	t.Helper()
 	binary, err := binary()
@@ -137,7 +137,7 @@ func startCaddy(t *testing.T, text, address string) *process {
 		}
 		select {
 		case err := <-c.ended:
-			t.Fatalf("caddy ended: %v\n%s", err, &c.log)
+			t.Fatalf("caddy exited: %v\n%s", err, &c.log)
 		default:
 		}
 		if time.Now().After(end) {
@@ -147,24 +147,23 @@ func startCaddy(t *testing.T, text, address string) *process {
 	}
 }
 
-// stop ends it as a service manager does.
+// stop stops Caddy with SIGTERM and waits for its exit.
 func (c *process) stop(t *testing.T) {
 	t.Helper()
 	_ = c.Process.Signal(syscall.SIGTERM)
 	select {
 	case err := <-c.ended:
 		if err != nil {
-			t.Errorf("caddy ended with %v\n%s", err, &c.log)
+			t.Errorf("caddy exited: %v\n%s", err, &c.log)
 		}
 	case <-time.After(30 * time.Second):
 		_ = c.Process.Kill()
-		t.Error("caddy did not end")
+		t.Error("caddy did not exit")
 	}
 }
 
-// TestL07_ExchangesFinishBeforeTheProcess: a sign-up that is under way ends
-// before the process does, though its caller has left; also if a reload has
-// replaced the account that it is for.
+// TestL07_ExchangesFinishBeforeTheProcess: Caddy waits for a sign-up in progress before
+// it exits, even if the client has disconnected, or a reload has replaced the account.
 func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
 	for name, reload := range map[string]bool{"stopped": false, "reloaded and stopped": true} {
 		t.Run(name, func(t *testing.T) {
@@ -189,8 +188,8 @@ func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
 				}
 			}`
 			c := startCaddy(t, text, site)
-			ctx, leave := context.WithTimeout(t.Context(), 500*time.Millisecond)
-			defer leave()
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+site+"/private/huma-token", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -198,7 +197,7 @@ func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
 			req.Header.Set("X-Test-User", "a@x.example")
 			if res, err := http.DefaultClient.Do(req); err == nil {
 				res.Body.Close()
-				t.Error("the caller did not leave")
+				t.Error("the request was not canceled")
 			}
 			if reload {
 				other := strings.Replace(text, "client_id c1", "client_id c2", 1)
@@ -219,7 +218,7 @@ func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
 	}
 }
 
-// calls is what the sandbox has seen.
+// calls returns the operations and statuses of all calls at the sandbox.
 func calls(t *testing.T, huma string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, huma+"/_sandbox/calls", nil)
@@ -243,6 +242,7 @@ func calls(t *testing.T, huma string) string {
 	return strings.Join(all, ", ")
 }
 
+// do sends a request and returns the status and the body.
 func do(t *testing.T, req *http.Request) (int, []byte) {
 	t.Helper()
 	res, err := http.DefaultClient.Do(req)

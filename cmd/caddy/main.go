@@ -1,6 +1,6 @@
-// Command caddy is Caddy with its standard modules, the plugin, its store module
-// redis, and the sandbox that the example and the tests talk to. A production
-// build has no use for the sandbox: build it with xcaddy.
+// Command caddy is Caddy with its standard modules, the plugin, its store module redis,
+// and the sandbox for the example and the tests. For production, build Caddy with
+// xcaddy, without the sandbox.
 package main
 
 import (

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// patience is how long these tests wait for what happens by itself.
+// patience is the timeout of testutil.Eventually in these tests.
 const patience = 15 * time.Second
 
-// binaryDir is where the binary of the tests is, once one needs it.
+// binaryDir is the directory of the binary. It is empty before binary is called.
 var binaryDir string
 
 func TestMain(m *testing.M) {
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary is the path of the real binary, built for the first test that asks.
+// binary builds the real binary on the first call, and returns its path.
 var binary = sync.OnceValues(func() (string, error) {
 	var err error
 	if binaryDir, err = os.MkdirTemp("", "caddy-huma-"); err != nil {

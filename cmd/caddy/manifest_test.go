@@ -12,8 +12,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// TestManifest keeps xcaddy.json true: what it says of modules, versions and
-// dependencies is what the code and go.mod say.
+// TestManifest: the modules, versions and dependencies in xcaddy.json are those of the
+// code and of go.mod.
 func TestManifest(t *testing.T) {
 	var m struct {
 		Name, Description, Repository, License string
@@ -96,7 +96,7 @@ type dependency struct {
 	Version string `json:"version"`
 }
 
-// dependenciesOf are the modules that a package imports, itself or by way of other
+// dependenciesOf returns the modules that a package imports, directly or through other
 // packages of this module.
 func dependenciesOf(t *testing.T, mod *modfile.File, pkg string) []dependency {
 	t.Helper()

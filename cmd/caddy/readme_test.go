@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 )
 
-// TestReadmeCaddyfiles: the Caddyfiles in the documentation can be copied.
+// TestReadmeCaddyfiles: the Caddyfiles in the documentation are valid.
 func TestReadmeCaddyfiles(t *testing.T) {
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	for _, name := range []string{"README.md", "docs/redis.md"} {
@@ -23,7 +23,7 @@ func TestReadmeCaddyfiles(t *testing.T) {
 		}
 		for _, block := range blocks {
 			text, _, _ := strings.Cut(block, "```")
-			text = strings.ReplaceAll("\n"+text, "\n  ", "\n")[1:] // one stands in a list
+			text = strings.ReplaceAll("\n"+text, "\n  ", "\n")[1:] // one is in a list and indented
 			if strings.HasPrefix(text, "(shared)") {
 				text += "\nhttp://localhost {\n\thuma_token {\n\t\tcache {\n\t\t\timport shared\n\t\t}\n\t}\n}\n"
 			}

@@ -17,22 +17,23 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// The load of TestR02: what a replica has in memory is a fraction of the users,
-// who ask each replica in turn, so that next to every request is one for Redis.
+// The load of TestR02. A replica has only a fraction of the users in memory, and each
+// user's requests alternate between the replicas, so that nearly all requests read from
+// Redis.
 const (
 	loadRate    = 200 // requests per second
 	loadUsers   = 100
 	loadEntries = 15
 )
 
-// timing is a request that was answered with the user's own token.
+// timing is the latency of a request.
 type timing struct {
 	due  time.Time
 	took time.Duration // since it was due
 }
 
-// load asks all replicas for known users' tokens until stop is called, which
-// returns what came of it.
+// load requests tokens of existing users from all replicas until stop is called, which
+// returns the latencies.
 func (r *replicas) load(owners map[string]string) (stop func() []timing) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	var (
@@ -69,7 +70,7 @@ func (r *replicas) load(owners map[string]string) (stop func() []timing) {
 	}
 }
 
-// owners signs the users up, and tells the subjects of their tokens.
+// owners signs the users up and returns the subjects of their tokens by user.
 func (r *replicas) owners() map[string]string {
 	r.t.Helper()
 	owners, users := make(map[string]string), make(map[string]string)
@@ -84,9 +85,10 @@ func (r *replicas) owners() map[string]string {
 	return owners
 }
 
+// loadUser returns the email address of a user.
 func loadUser(i int) string { return fmt.Sprintf("user-%d@x.example", i) }
 
-// subject reads whose token it is.
+// subject returns the claim "sub" of a token, or "" if it is malformed.
 func subject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -100,8 +102,7 @@ func subject(token string) string {
 	return claims.Sub
 }
 
-// slower counts for each full second from a moment on how many requests took
-// longer than a time.
+// slower returns how many requests took longer than limit, for each second after from.
 func slower(all []timing, from time.Time, seconds int, limit time.Duration) []int {
 	counts := make([]int, seconds)
 	for _, a := range all {
@@ -113,9 +114,9 @@ func slower(all []timing, from time.Time, seconds int, limit time.Duration) []in
 	return counts
 }
 
-// TestR02_RedisIsKilledOrHangsUnderLoad: whoever asks gets their token. Some wait
-// for Redis, 100 ms each, in the first second, and nobody later. Afterwards the
-// replicas share tokens again.
+// TestR02_RedisIsKilledOrHangsUnderLoad: all requests get the user's token. Within the
+// first second, some wait 100 ms for Redis; after that, none does. When Redis is back,
+// the replicas share tokens again.
 func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 	for _, test := range []struct {
 		name       string
@@ -145,17 +146,17 @@ func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 				}
 			}
 			if len(usual) == 0 || read < len(usual)/2 {
-				t.Fatalf("%d answers and %d reads before the fault: Redis does not matter to the load", len(usual), read)
+				t.Fatalf("%d responses and %d reads before the fault: the load does not depend on Redis", len(usual), read)
 			}
 			slices.Sort(usual)
 			limit := usual[len(usual)*9/10] + 90*time.Millisecond
 			slow := slower(all, fault, settling+settled, limit)
 			t.Logf("%d requests; p50 %s and p90 %s before the fault; beyond %s in each second of it: %d",
 				len(all), usual[len(usual)/2], usual[len(usual)*9/10], limit, slow)
-			// In most of the seconds: others may keep the machine busy in some.
+			// This must hold for most seconds, since other processes may use the machine.
 			later := slices.Sorted(slices.Values(slow[settling:]))
 			if later[settled/2] > loadRate/10 {
-				t.Errorf("more than a tenth waits long after Redis went: %d in the seconds of the fault", slow)
+				t.Errorf("more than a tenth of the requests is slow; slow ones per second of the fault: %d", slow)
 			}
 
 			r.waitConnected()

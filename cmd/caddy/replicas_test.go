@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// replicas are three Caddys of one site, the Redis that they share, and the
-// sandbox, each a process of its own.
+// replicas has three replicas of a site, the Redis that they share, and the sandbox.
+// Each is a process.
 type replicas struct {
 	t         *testing.T
 	timeout   time.Duration // of exchanges
@@ -28,13 +28,13 @@ type replicas struct {
 	client    *http.Client
 }
 
-// startReplicas starts them, with further lines for their option cache.
+// startReplicas starts the processes. cache has additional lines for the option cache.
 func startReplicas(t *testing.T, cache ...string) *replicas {
 	t.Helper()
 	return startReplicasWith(t, 10*time.Second, cache...)
 }
 
-// startReplicasWith is startReplicas with a timeout of exchanges.
+// startReplicasWith is startReplicas with a timeout of token exchanges.
 func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *replicas {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
@@ -76,29 +76,29 @@ func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *re
 	return r
 }
 
-// kill ends a process as a crash would.
+// kill kills a process, as a crash would.
 func (c *process) kill() {
 	_ = c.Process.Kill()
 	err := <-c.ended
-	c.ended <- err // for whoever asks again
+	c.ended <- err // for the next receive
 }
 
-// waitConnected waits until all replicas hear each other: until each of them listens.
+// waitConnected waits until all replicas have subscribed to invalidations.
 func (r *replicas) waitConnected() {
 	r.t.Helper()
 	testutil.Eventually(r.t, patience, "the replicas join", func() bool {
 		list := r.redis.Do("PUBSUB", "NUMSUB", "caddy-huma:news").([]any)
 		return len(list) == 2 && list[1] == int64(len(r.addresses))
 	})
-	time.Sleep(200 * time.Millisecond) // until the first look at the store has ended
+	time.Sleep(200 * time.Millisecond) // until the first health check of the store has finished
 }
 
-// request asks a replica for a user's token, of the client type ios.
+// request requests a user's token of the client type ios from a replica.
 func (r *replicas) request(ctx context.Context, i int, method, user string, headers ...string) (status int, token string, err error) {
 	return r.requestAs(ctx, i, "ios", method, user, headers...)
 }
 
-// requestAs is ask of another client type.
+// requestAs is request with another client type.
 func (r *replicas) requestAs(ctx context.Context, i int, clientType, method, user string, headers ...string) (status int, token string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addresses[i]+"/private/huma-token?client_type="+clientType, nil)
 	if err != nil {
@@ -118,11 +118,11 @@ func (r *replicas) requestAs(ctx context.Context, i int, clientType, method, use
 		return 0, "", err
 	}
 	var v struct{ AuthToken string }
-	_ = json.Unmarshal(body, &v) // what is no token has none
+	_ = json.Unmarshal(body, &v) // stays empty if the body is not a token
 	return res.StatusCode, v.AuthToken, nil
 }
 
-// token is ask for a token that has to come.
+// token is request that fails the test unless the response is a token.
 func (r *replicas) token(i int, user string, headers ...string) string {
 	r.t.Helper()
 	status, token, err := r.request(r.t.Context(), i, http.MethodGet, user, headers...)
@@ -132,7 +132,7 @@ func (r *replicas) token(i int, user string, headers ...string) string {
 	return token
 }
 
-// faults makes the sandbox misbehave.
+// faults sets the faults of the sandbox.
 func (r *replicas) faults(faults string) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPut, r.huma+"/_sandbox/faults", strings.NewReader(faults))
@@ -145,7 +145,7 @@ func (r *replicas) faults(faults string) {
 	}
 }
 
-// accounts is how many users the sandbox has.
+// accounts returns the number of users at the sandbox.
 func (r *replicas) accounts() int {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.huma+"/_sandbox/users", nil)
@@ -160,8 +160,8 @@ func (r *replicas) accounts() int {
 	return len(v.Users)
 }
 
-// TestR03_OneSignUpForAllReplicas: 300 first requests of a user whom nobody
-// knows, at three replicas; of one client type and of three at once.
+// TestR03_OneSignUpForAllReplicas: 300 concurrent first requests of a new user at three
+// replicas cause one sign-up, with one client type and with three.
 func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	for _, clientTypes := range [][]string{{"ios"}, {"ios", "android", "web"}} {
@@ -192,8 +192,8 @@ func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 			if n := strings.Count(all, "signup"); n != 1 {
 				t.Errorf("%d sign-ups: %s", n, all)
 			}
-			// Each exchange begins with a sign-in, and one that has waited for another's
-			// sign-up may end with one.
+			// Each exchange starts with a sign-in. One that has waited for the sign-up of
+			// another one may send a second sign-in.
 			exchanges := len(r.addresses) * len(clientTypes)
 			if n := strings.Count(all, "signin"); n > 2*exchanges {
 				t.Errorf("%d sign-ins: %s", n, all)
@@ -205,9 +205,9 @@ func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 	}
 }
 
-// TestR04_TheReplicaThatSignsUpIsKilled: there is one account in the end, and a token
-// for everybody. If the sign-up was never processed the others wait for the lock's end:
-// the timeout and 5 s.
+// TestR04_TheReplicaThatSignsUpIsKilled: in the end there is one account, and the other
+// replicas have tokens. If the sign-up was not processed, they wait until the lock
+// expires: the timeout and 5 s.
 func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 	const timeout = time.Second
 	for _, test := range []struct {
@@ -224,18 +224,18 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 			t.Parallel()
 			r := startReplicasWith(t, timeout)
 			r.faults("[" + test.fault + "]")
-			ctx, leave := context.WithCancel(t.Context())
-			defer leave()
-			gone := make(chan struct{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			returned := make(chan struct{})
 			go func() {
-				defer close(gone)
+				defer close(returned)
 				_, _, _ = r.request(ctx, 0, http.MethodGet, "new@x.example")
 			}()
-			testutil.Eventually(t, patience, "it is time", func() bool { return test.killed(r) })
+			testutil.Eventually(t, patience, "the sign-up is in this state", func() bool { return test.killed(r) })
 			r.processes[0].kill()
 			start := time.Now()
-			leave()
-			<-gone
+			cancel()
+			<-returned
 
 			var wg sync.WaitGroup
 			for i := 1; i < len(r.addresses); i++ {
@@ -251,19 +251,19 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 			}
 			wg.Wait()
 			if d := time.Since(start); d > timeout+5*time.Second+3*time.Second {
-				t.Errorf("it took %s", d)
+				t.Errorf("took %s", d)
 			}
 			if n := r.accounts(); n != 1 {
 				t.Errorf("%d accounts", n)
 			}
 			if all := calls(t, r.huma); strings.Count(all, "signup") > 1+test.signUp {
-				t.Errorf("signed up again: %s", all)
+				t.Errorf("too many sign-ups: %s", all)
 			}
 		})
 	}
 }
 
-// signsUp reports whether a sign-up is under way.
+// signsUp reports whether a sign-up is in progress.
 func (r *replicas) signsUp() bool {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.huma+"/_sandbox/calls", nil)
@@ -278,8 +278,8 @@ func (r *replicas) signsUp() bool {
 	return len(r.redis.Texts("KEYS", "caddy-huma:s:*")) == 1 && v.InFlight == 1
 }
 
-// TestEvictionReachesAllReplicas: DELETE at one of them, also where the token
-// is in the memory of another.
+// TestEvictionReachesAllReplicas: DELETE at one replica evicts the token from all
+// replicas, also from the memory of the others.
 func TestEvictionReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user = "a@x.example"
@@ -293,12 +293,12 @@ func TestEvictionReachesAllReplicas(t *testing.T) {
 		t.Fatalf("DELETE: %d %v", status, err)
 	}
 	for i := range r.addresses {
-		testutil.Eventually(t, patience, fmt.Sprintf("replica %d has forgotten it", i), func() bool { return r.token(i, user) != token })
+		testutil.Eventually(t, patience, fmt.Sprintf("replica %d has evicted it", i), func() bool { return r.token(i, user) != token })
 	}
 }
 
-// TestAFreshTokenReachesAllReplicas: one that was asked for with no-cache is
-// what the others hand out, too.
+// TestAFreshTokenReachesAllReplicas: a token that was requested with no-cache is also
+// returned by the other replicas.
 func TestAFreshTokenReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user = "a@x.example"
@@ -308,12 +308,12 @@ func TestAFreshTokenReachesAllReplicas(t *testing.T) {
 	}
 	fresh := r.token(2, user, "Cache-Control", "no-cache")
 	if fresh == old {
-		t.Fatal("no fresh token")
+		t.Fatal("the token did not change")
 	}
 	for i := range r.addresses {
 		testutil.Eventually(t, patience, fmt.Sprintf("replica %d has the fresh one", i), func() bool { return r.token(i, user) == fresh })
 	}
 	if all := calls(t, r.huma); strings.Count(all, "signin") != 2 {
-		t.Errorf("more calls than two sign-ins and a sign-up: %s", all)
+		t.Errorf("want two sign-ins and a sign-up: %s", all)
 	}
 }

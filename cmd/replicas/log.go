@@ -45,8 +45,8 @@ func (l *replicaLog) line(line []byte) {
 	})
 }
 
-// waitConnected waits until the replica is connected to the store. It returns the reason if it
-// is not.
+// waitConnected waits until the replica is connected to the store. It returns the
+// reason if it is not.
 func (l *replicaLog) waitConnected(ctx context.Context) error {
 	select {
 	case err := <-l.state:

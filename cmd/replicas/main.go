@@ -1,4 +1,4 @@
-// Command replicas demonstrates replicas of a site that share tokens in Redis:
+// Command replicas demonstrates replicas of a site that share tokens in Redis.
 //
 //	go run ./cmd/replicas
 //

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// instructions returns the text that is printed when all processes run. It has commands to
-// copy, which the test executes.
+// instructions returns the text that is printed when all processes run. It has commands
+// to copy, which the test executes.
 func (d *demo) instructions() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

@@ -89,8 +89,8 @@ func runTyped(t *testing.T, args ...string) *session {
 	return startCommand(t, append([]string{"go", "run", "./cmd/replicas"}, args...)...)
 }
 
-// startCommand runs a command in its own process group, since a terminal sends Ctrl-C to all
-// processes of the group.
+// startCommand runs a command in its own process group, since a terminal sends Ctrl-C
+// to all processes of the group.
 func startCommand(t *testing.T, command ...string) *session {
 	t.Helper()
 	c := &session{tmp: filepath.Join(t.TempDir(), "tmp"), ended: make(chan struct{})}
@@ -243,8 +243,8 @@ func TestPrintedCommands(t *testing.T) {
 	}
 }
 
-// TestCleanup: no process and no file is left, also if a process has exited before. The exit is
-// reported.
+// TestCleanup: no process and no file is left, also if a process has exited before. The
+// exit is reported.
 func TestCleanup(t *testing.T) {
 	redistest.Need(t)
 	caddy := tooltest.Binary(t)
@@ -286,8 +286,8 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
-// TestExistingRedis: an existing Redis is used, and neither stopped nor flushed. If it is down,
-// there is an error.
+// TestExistingRedis: an existing Redis is used, and neither stopped nor flushed. If it
+// is down, there is an error.
 func TestExistingRedis(t *testing.T) {
 	r := redistest.Start(t)
 	r.Do("SET", "existing", "value")

@@ -43,9 +43,11 @@ func newLoad(o *options, r *recorder, url string) *load {
 	}
 }
 
-// knownUser and newUser return the email addresses of users.
+// knownUser returns the email address of a known user.
 func knownUser(i int) string { return fmt.Sprintf("known-%d@soak.example", i) }
-func newUser(i int) string   { return fmt.Sprintf("new-%d@soak.example", i) }
+
+// newUser returns the email address of a new user.
+func newUser(i int) string { return fmt.Sprintf("new-%d@soak.example", i) }
 
 // request is a request to send.
 type request struct {
@@ -106,7 +108,8 @@ type outcome struct {
 	canceled bool   // the client disconnected before the response
 }
 
-// send sends a request and records its outcome. It does not stop when the load is stopped.
+// send sends a request and records its outcome. It does not stop when the load is
+// stopped.
 func (l *load) send(r request) {
 	wait := requestTimeout
 	if r.cancelAfter > 0 {

@@ -1,5 +1,5 @@
-// Command soak sends load to Caddy with huma_token, injects faults into its service or its
-// Redis, and checks that the guarantees to users hold:
+// Command soak sends load to Caddy with huma_token, injects faults into its service or
+// its Redis, and checks that the guarantees to users hold.
 //
 //	go run ./cmd/soak -rate 500 -duration 30s -fault hang -fault-from 10s -fault-for 10s
 //	go run ./cmd/soak -redis -fault redis-stop -known 1 -users 2000 -max-entries 1000
@@ -11,14 +11,14 @@
 // addresses and are stopped at the end.
 //
 // With -redis, Caddy stores its tokens in a redis-server, which must be installed. The
-// fault redis-kill kills it and restarts it when the fault ends; redis-stop pauses it with
-// SIGSTOP and resumes it. Caddy reads from Redis only for users who are not in its
+// fault redis-kill kills it and restarts it when the fault ends; redis-stop pauses it
+// with SIGSTOP and resumes it. Caddy reads from Redis only for users who are not in its
 // memory, so -max-entries must be less than -users.
 //
-// It exits with 1 if a guarantee was violated: a token of another user; a second sign-up of
-// a user; a status other than 200, 503 and 504 (or 502 if the fault garbles responses), or
-// other than 200 if only Redis fails; no response, except if a reload closed the
-// connection. It exits with 2 if it failed.
+// It exits with 1 if a guarantee was violated: a token of another user; a second
+// sign-up of a user; a status other than 200, 503 and 504 (or 502 if the fault garbles
+// responses), or other than 200 if only Redis fails; no response, except if a reload
+// closed the connection. It exits with 2 if it failed.
 package main
 
 import (

@@ -37,8 +37,8 @@ type recorder struct {
 	first, peak, last   map[string]float64 // Caddy's metrics
 }
 
-// phases are the phases of a run. A request belongs to the phase in which it was due, or to
-// the fault if that started before the request ended.
+// phases are the phases of a run. A request belongs to the phase in which it was due,
+// or to the fault if that started before the request ended.
 var phases = []string{"before", "fault", "after"}
 
 // newRecorder returns an empty recorder.
@@ -125,8 +125,8 @@ func readUID(body []byte) string {
 	return v.UID
 }
 
-// subject returns the claim "sub" of a token, or "" if it is malformed. The signature is not
-// verified.
+// subject returns the claim "sub" of a token, or "" if it is malformed. The signature
+// is not verified.
 func subject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -140,8 +140,8 @@ func subject(token string) string {
 	return claims.Sub
 }
 
-// readMetrics reads the metrics of Caddy. Errors are ignored, since they may be unavailable
-// during a reload.
+// readMetrics reads the metrics of Caddy. Errors are ignored, since they may be
+// unavailable during a reload.
 func (r *recorder) readMetrics(ctx context.Context, p *process.Process) {
 	values, err := p.Metrics(ctx)
 	if err != nil {
@@ -216,8 +216,8 @@ func (r *recorder) report(u *upstream, o *options) *tool.Report {
 	return report
 }
 
-// compareUIDs compares the uids of tokens with those at the service. It returns the number of
-// tokens of another user, of users with a token, and of users at the service.
+// compareUIDs compares the uids of tokens with those at the service. It returns the
+// number of tokens of another user, of users with a token, and of users at the service.
 func (r *recorder) compareUIDs(u *upstream) (wrong, tokens, total int) {
 	uids := make(map[string]string)
 	for _, user := range u.Users() {

@@ -18,8 +18,8 @@ func success(uid, auth, refresh string) []byte {
 	return fmt.Appendf(nil, `{"uid":%q,"authToken":%q,"refreshToken":%q}`, uid, token(auth), token(refresh))
 }
 
-// TestWrongTokens: a token of another user is detected by its parts, by the other tokens of the
-// user, and by the uid at the service.
+// TestWrongTokens: a token of another user is detected by its parts, by the other
+// tokens of the user, and by the uid at the service.
 func TestWrongTokens(t *testing.T) {
 	u, err := newUpstream(t.Context(), 1)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestWrongTokens(t *testing.T) {
 		{"no token", [][]byte{[]byte(`{"uid":"1"}`)}, 1},
 		{"no JSON", [][]byte{[]byte(`ok`)}, 1},
 		{"empty", [][]byte{{}}, 1},
-		{"a token that is no JWT", [][]byte{[]byte(`{"uid":"1","authToken":"a.b.c","refreshToken":"a"}`)}, 1},
+		{"a token that is not a JWT", [][]byte{[]byte(`{"uid":"1","authToken":"a.b.c","refreshToken":"a"}`)}, 1},
 	} {
 		r := newRecorder()
 		for _, body := range c.bodies {
@@ -53,8 +53,8 @@ func TestWrongTokens(t *testing.T) {
 	}
 }
 
-// TestSecondSignUps: another sign-up of a user is allowed after a definite rejection, and after
-// the hold.
+// TestSecondSignUps: another sign-up of a user is allowed after a definite rejection,
+// and after the hold.
 func TestSecondSignUps(t *testing.T) {
 	const hold = 20 * time.Millisecond
 	for _, c := range []struct {
@@ -87,8 +87,8 @@ func TestSecondSignUps(t *testing.T) {
 	}
 }
 
-// TestPhases: a request belongs to the phase in which it was due, or to the fault if that started
-// before its end. firstToken is measured from the end of the fault.
+// TestPhases: a request belongs to the phase in which it was due, or to the fault if
+// that started before its end. firstToken is measured from the end of the fault.
 func TestPhases(t *testing.T) {
 	r := newRecorder()
 	start := time.Now()

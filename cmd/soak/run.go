@@ -29,7 +29,8 @@ const (
 	storeKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 )
 
-// Run implements tool.Tool. It starts all processes, sends the load, and stops the processes.
+// Run implements tool.Tool. It starts all processes, sends the load, and stops the
+// processes.
 func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *tool.Report, err error) {
 	if o.caddy, err = process.Binary(ctx, o.caddy, dir, messages); err != nil {
 		return nil, err
@@ -91,8 +92,8 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (_ *t
 	return r.report(u, o), nil
 }
 
-// drive sends the load. Concurrently it injects the fault, reloads the config and reads the
-// metrics.
+// drive sends the load. Concurrently it injects the fault, reloads the config and reads
+// the metrics.
 func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r *recorder, url string) error {
 	r.readMetrics(ctx, p)
 	r.start = time.Now().Add(leadTime)
@@ -120,7 +121,8 @@ func (o *options) drive(ctx context.Context, p *process.Process, u *upstream, r 
 	return g.Wait()
 }
 
-// sampleMetrics reads the metrics of Caddy periodically. It returns an error if Caddy exits.
+// sampleMetrics reads the metrics of Caddy periodically. It returns an error if Caddy
+// exits.
 func sampleMetrics(ctx context.Context, p *process.Process, r *recorder) error {
 	for due := r.start; sleepUntil(ctx, due); due = due.Add(sampleEvery) {
 		select {

@@ -21,8 +21,8 @@ import (
 // result in which no other sign-up of the user may be sent.
 const hold = time.Minute
 
-// upstream has the servers with faults: the sandbox, behind a proxy that injects connection
-// faults, and Redis.
+// upstream has the servers with faults: the sandbox, behind a proxy that injects
+// connection faults, and Redis.
 type upstream struct {
 	*sandbox.Server
 	proxy *faultproxy.Proxy
@@ -89,9 +89,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.Server.ServeHTTP(recorded, r)
 }
 
-// beginSignUp records a sign-up. It must not have been sent if an earlier one of the user is
-// in progress, has succeeded, or had an unknown result within the hold. Only a definite
-// rejection allows another one. The caller must call end with the response.
+// beginSignUp records a sign-up. It must not have been sent if an earlier one of the
+// user is in progress, has succeeded, or had an unknown result within the hold. Only a
+// definite rejection allows another one. The caller must call end with the response.
 func (u *upstream) beginSignUp(email string) (end func(*statusWriter)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -45,4 +45,5 @@ func Address(ctx context.Context) (string, error) {
 	return address(port), err
 }
 
+// address returns the host:port of a port.
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

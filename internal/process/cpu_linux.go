@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPU returns the processor time that all threads of the process have used so far, in user
-// and kernel mode. It is from the process's CPU clock, in nanoseconds, since /proc has
-// a resolution of only 10 ms.
+// CPU returns the processor time that all threads of the process have used so far, in
+// user and kernel mode. It is from the process's CPU clock, in nanoseconds, since /proc
+// has a resolution of only 10 ms.
 func (p *Process) CPU() (time.Duration, error) {
 	// The clock id, as clock_getcpuclockid(3) computes it.
 	const cpuClockSched = 2

@@ -1,5 +1,5 @@
-// Package process builds and runs Caddy, or another server, as a child process, and measures
-// its resource usage.
+// Package process builds and runs Caddy, or another server, as a child process, and
+// measures its resource usage.
 package process
 
 import (
@@ -48,8 +48,8 @@ func BuildOf(ctx context.Context, binary, source string, flags ...string) error 
 	return nil
 }
 
-// Binary returns the absolute path of the Caddy to run. If given is empty, it builds Caddy in
-// dir.
+// Binary returns the absolute path of the Caddy to run. If given is empty, it builds
+// Caddy in dir.
 func Binary(ctx context.Context, given, dir string, messages io.Writer) (string, error) {
 	if given != "" {
 		return filepath.Abs(given)
@@ -172,7 +172,8 @@ func (p *Process) Admin() string { return p.cfg.Admin }
 // Ended returns a channel that is closed when the process has exited.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Reload reloads the Caddyfile through the admin endpoint, even though it has not changed.
+// Reload reloads the Caddyfile through the admin endpoint, even though it has not
+// changed.
 func (p *Process) Reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()

@@ -22,8 +22,8 @@ type ReplyError struct {
 // Error implements error.
 func (e *ReplyError) Error() string { return e.Text }
 
-// Do sends a command on a new connection and returns the reply: a string, an int64, nil, or
-// a []any of these. An error reply is a *ReplyError. The timeout is 10 s.
+// Do sends a command on a new connection and returns the reply: a string, an int64,
+// nil, or a []any of these. An error reply is a *ReplyError. The timeout is 10 s.
 func (s *Server) Do(ctx context.Context, args ...string) (any, error) { return s.send(ctx, args) }
 
 // Auth is Do after AUTH with the password of the default user.

@@ -21,7 +21,7 @@ const (
 	// startTimeout is how long Run waits for the first reply.
 	startTimeout = 10 * time.Second
 
-	// pollInterval is how often it is asked meanwhile.
+	// pollInterval is the time between two attempts of Run to get a reply.
 	pollInterval = 10 * time.Millisecond
 )
 
@@ -40,9 +40,10 @@ func Path() (string, error) {
 	return path, nil
 }
 
-// Server is a redis-server that can be killed, paused and restarted. It has no persistence.
-// Create it with New, NewSentinel or Start. Run, Kill, Stop and Continue must not be called
-// concurrently; the other methods may be called by any goroutine meanwhile.
+// Server is a redis-server that can be killed, paused and restarted. It has no
+// persistence. Create it with New, NewSentinel or Start. Run, Kill, Stop and Continue
+// must not be called concurrently; the other methods may be called by any goroutine
+// meanwhile.
 type Server struct {
 	// Port is the port on 127.0.0.1.
 	Port int
@@ -54,8 +55,8 @@ type Server struct {
 	out   *bytes.Buffer // output; must be read after the exit only
 }
 
-// New returns a server that Run starts. args are additional arguments of redis-server. dir is
-// its working directory, for files such as the configuration of a cluster.
+// New returns a server that Run starts. args are additional arguments of redis-server.
+// dir is its working directory, for files such as the configuration of a cluster.
 func New(dir string, port int, args ...string) (*Server, error) {
 	path, err := Path()
 	if err != nil {
@@ -147,8 +148,8 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 // called.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
 
-// Kill kills the server with SIGKILL, even if it is paused, and waits for its exit. Further
-// calls do nothing.
+// Kill kills the server with SIGKILL, even if it is paused, and waits for its exit.
+// Further calls do nothing.
 func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
@@ -157,8 +158,8 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// Stop pauses the server with SIGSTOP: the system still accepts connections, but there are
-// no replies. Without this signal, it returns errors.ErrUnsupported.
+// Stop pauses the server with SIGSTOP: the system still accepts connections, but there
+// are no replies. Without this signal, it returns errors.ErrUnsupported.
 func (s *Server) Stop() error { return s.signal(stopSignal) }
 
 // Continue resumes the server after Stop.

@@ -15,8 +15,8 @@ import (
 // required is the environment variable with which a missing redis-server fails the tests.
 const required = "CADDY_HUMA_REDIS"
 
-// Need skips the test if redis-server is not installed, and reports that once per package.
-// With the environment variable CADDY_HUMA_REDIS=1 the test fails instead.
+// Need skips the test if redis-server is not installed, and reports that once per
+// package. With the environment variable CADDY_HUMA_REDIS=1 the test fails instead.
 func Need(t testing.TB) {
 	t.Helper()
 	_, err := redisserver.Path()
@@ -110,8 +110,8 @@ func (s *Server) check(what string, err error) {
 	}
 }
 
-// Do sends a command on a new connection and returns the reply: a string, an int64, nil, or
-// a []any of these.
+// Do sends a command on a new connection and returns the reply: a string, an int64,
+// nil, or a []any of these.
 func (s *Server) Do(args ...string) any {
 	s.t.Helper()
 	v, err := s.Server.Do(s.t.Context(), args...)

@@ -14,9 +14,9 @@ import (
 // module is the prefix of the import paths of this module.
 const module = "github.com/caddy-huma/caddy-huma/"
 
-// warnSkipped reports, once per package, that tests are skipped. It writes directly to the
-// standard error of go test or to the terminal, since go test does not print the output
-// of packages that pass.
+// warnSkipped reports, once per package, that tests are skipped. It writes directly to
+// the standard error of go test or to the terminal, since go test does not print the
+// output of packages that pass.
 var warnSkipped = sync.OnceFunc(func() {
 	for _, open := range []func() (*os.File, error){stderrOfParent, terminal} {
 		if f, err := open(); err == nil {

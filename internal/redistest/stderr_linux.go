@@ -17,8 +17,8 @@ func stderrOfParent() (*os.File, error) {
 	return os.OpenFile(fmt.Sprintf("/proc/%d/fd/%d", os.Getppid(), unix.Stderr), os.O_WRONLY|os.O_APPEND, 0)
 }
 
-// copyOfStderr returns a copy of the standard error of another process. Some systems allow
-// that only with additional privileges.
+// copyOfStderr returns a copy of the standard error of another process. Some systems
+// allow that only with additional privileges.
 func copyOfStderr(process int) (*os.File, error) {
 	p, err := unix.PidfdOpen(process, 0)
 	if err != nil {

@@ -26,8 +26,9 @@ func FreeAddress(t testing.TB) string {
 	return address
 }
 
-// Listen returns a listener on a free loopback port, which is closed at the end of the test.
-// If the caller does not accept connections, clients can connect, but get no response.
+// Listen returns a listener on a free loopback port, which is closed at the end of the
+// test. If the caller does not accept connections, clients can connect, but get no
+// response.
 func Listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed by the cleanup
@@ -38,8 +39,8 @@ func Listen(t testing.TB) net.Listener {
 	return l
 }
 
-// CountConnections accepts and closes all connections to address. stop stops listening and
-// returns the number of connections.
+// CountConnections accepts and closes all connections to address. stop stops listening
+// and returns the number of connections.
 func CountConnections(t testing.TB) (address string, stop func() int) {
 	t.Helper()
 	l := Listen(t)
@@ -101,8 +102,8 @@ func ServeResponse(t testing.TB, status int, body string) string {
 	return Serve(t, Respond(status, body))
 }
 
-// ServeRaw reads one request from each connection, calls respond, and closes the connection.
-// It returns the URL.
+// ServeRaw reads one request from each connection, calls respond, and closes the
+// connection. It returns the URL.
 func ServeRaw(t testing.TB, respond func(conn net.Conn, request string)) string {
 	t.Helper()
 	l := Listen(t)
@@ -126,8 +127,8 @@ func ServeRaw(t testing.TB, respond func(conn net.Conn, request string)) string 
 	return "http://" + l.Addr().String()
 }
 
-// ReadRequest reads one request and returns its bytes. The request must have a Content-Length
-// or no body.
+// ReadRequest reads one request and returns its bytes. The request must have a
+// Content-Length or no body.
 func ReadRequest(conn net.Conn) (string, error) {
 	r := bufio.NewReader(conn)
 	var request strings.Builder
@@ -154,8 +155,8 @@ func ReadRequest(conn net.Conn) (string, error) {
 // Reset makes the kernel send a RST when conn, a TCP connection, is closed.
 func Reset(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }
 
-// Transport returns a transport with its own connection pool, which is closed at the end of
-// the test.
+// Transport returns a transport with its own connection pool, which is closed at the
+// end of the test.
 func Transport(t testing.TB) *http.Transport {
 	tr := &http.Transport{MaxConnsPerHost: 4, MaxIdleConnsPerHost: 4}
 	t.Cleanup(tr.CloseIdleConnections)

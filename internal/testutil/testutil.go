@@ -1,5 +1,5 @@
-// Package testutil has test helpers that several packages share: polling, loopback servers,
-// certificates and keys, and a check that secrets are not printed.
+// Package testutil has test helpers that several packages share: polling, loopback
+// servers, certificates and keys, and a check that secrets are not printed.
 package testutil
 
 import (
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Eventually polls condition every 5 ms. It fails the test if the condition is not true within
-// the given time. description describes the condition in the message.
+// Eventually polls condition every 5 ms. It fails the test if the condition is not true
+// within the given time. description describes the condition in the message.
 func Eventually(t testing.TB, within time.Duration, description string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !condition(); time.Sleep(5 * time.Millisecond) {
@@ -25,8 +25,8 @@ func Eventually(t testing.TB, within time.Duration, description string, conditio
 	}
 }
 
-// Must returns v. It panics if err is not nil. Use it for operations that do not normally fail,
-// where no testing.TB is available.
+// Must returns v. It panics if err is not nil. Use it for operations that do not
+// normally fail, where no testing.TB is available.
 func Must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -59,9 +59,9 @@ func As[T error](t testing.TB, err error) (e T) {
 	return e
 }
 
-// NoSecrets fails the test if v, printed with any verb of fmt or as JSON, contains one of the
-// secrets as text or in hexadecimal. If v is an error, the errors that it wraps are
-// checked, too.
+// NoSecrets fails the test if v, printed with any verb of fmt or as JSON, contains one
+// of the secrets as text or in hexadecimal. If v is an error, the errors that it wraps
+// are checked, too.
 func NoSecrets(t testing.TB, v any, secrets ...string) {
 	t.Helper()
 	asJSON, _ := json.Marshal(v) // empty if v cannot be marshaled

@@ -45,6 +45,7 @@ func WriteCertificate(dir string, c *tls.Certificate) (certFile, keyFile string)
 	return writeFile(dir, "cert.pem", CertificatePEM(leaf)), writeFile(dir, "key.pem", key)
 }
 
+// writeFile writes a file that only this user can read, and returns its path.
 func writeFile(dir, name string, content []byte) string {
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -63,8 +64,8 @@ type Authority struct {
 	key *ecdsa.PrivateKey
 }
 
-// NewAuthority creates an authority, which writes its files to dir. name is the common name of
-// its certificate.
+// NewAuthority creates an authority, which writes its files to dir. name is the common
+// name of its certificate.
 func NewAuthority(dir, name string) *Authority {
 	c := SelfSigned(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -75,8 +76,8 @@ func NewAuthority(dir, name string) *Authority {
 	return a
 }
 
-// Issue generates a key and issues a certificate for it. By default, the certificate has a
-// new serial number, and is valid from two hours ago until an hour from now.
+// Issue generates a key and issues a certificate for it. By default, the certificate
+// has a new serial number, and is valid from two hours ago until an hour from now.
 func (a *Authority) Issue(template *x509.Certificate) *tls.Certificate {
 	return sign(template, a.Certificate, a.key)
 }

@@ -1,4 +1,5 @@
-// Package tool implements what cmd/bench and cmd/soak share: flags, reports and exit codes.
+// Package tool implements what cmd/bench and cmd/soak share: flags, reports and exit
+// codes.
 package tool
 
 import (

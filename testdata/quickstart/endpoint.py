@@ -1,9 +1,9 @@
-"""The endpoint of Huma's quick start in plain Python, to compare with.
+"""The endpoint of Huma's quick start in plain Python, as a reference for benchmarks.
 
-It takes the user from a header, which the authentication in front sets, signs the
-user in at Huma, and up if Huma does not know them, and answers with the tokens. It
-keeps none. Connections are kept open on both sides, as far as the standard library
-does it: anything less would be an unfair comparison.
+It reads the user's email address from a request header, which the authentication layer
+sets, and signs the user in at Huma, or up if the user does not exist. It responds with
+the tokens and does not cache them. It uses persistent connections to clients and to
+Huma, since the comparison would be unfair otherwise.
 
     python3 endpoint.py 127.0.0.1:8000 Remote-Email huma-config.json
 """
@@ -22,16 +22,16 @@ API = "/api/integration/v1/auth/"
 TIMEOUT = 10  # seconds
 
 
-class Refused(Exception):
-    """Huma answers with another status than the wanted ones."""
+class UnexpectedStatus(Exception):
+    """Huma's response has a status other than 200 and 201."""
 
     def __init__(self, status):
-        super().__init__(f"Huma answers {status}")
+        super().__init__(f"unexpected status {status} from Huma")
         self.status = status
 
 
 class Huma:
-    """Huma's API. Each thread has a connection of its own."""
+    """A client of Huma's API with one connection per thread."""
 
     def __init__(self, config):
         self.config = config
@@ -41,8 +41,8 @@ class Huma:
     def connection(self):
         if not hasattr(self.local, "connection"):
             secure = self.url.scheme == "https"
-            kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-            self.local.connection = kind(self.url.netloc, timeout=TIMEOUT)
+            connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+            self.local.connection = connect(self.url.netloc, timeout=TIMEOUT)
         return self.local.connection
 
     def call(self, operation, members):
@@ -59,10 +59,10 @@ class Huma:
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException):
-            connection.close()  # the next call opens it again
+            connection.close()  # the next call reconnects
             raise
         if response.status not in (200, 201):
-            raise Refused(response.status)
+            raise UnexpectedStatus(response.status)
         return json.loads(text)
 
     def token(self, email, client_type, address):
@@ -73,35 +73,35 @@ class Huma:
         }
         try:
             return self.call("signin", user)
-        except Refused as refused:
-            if refused.status != 403:
+        except UnexpectedStatus as error:
+            if error.status != 403:
                 raise
         return self.call("signup", {**user, "ipAddress": address})
 
 
 class Endpoint(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections open
-    wbufsize = -1  # the answer is sent in one piece,
-    disable_nagle_algorithm = True  # and at once
+    wbufsize = -1  # send the response in one packet
+    disable_nagle_algorithm = True  # and without delay
 
     def do_GET(self):
         url = urlsplit(self.path)
         email = self.headers.get(self.server.header)
         client_type = parse_qs(url.query).get("client_type", [""])[0].lower()
         if url.path != "/private/huma-token":
-            self.answer(404, {"message": "not found"})
+            self.respond(404, {"message": "not found"})
         elif not email:
-            self.answer(401, {"message": "nobody is signed in"})
+            self.respond(401, {"message": "unauthenticated"})
         elif client_type not in self.server.huma.config["clients"]:
-            self.answer(400, {"message": "unknown client_type"})
+            self.respond(400, {"message": "unknown client_type"})
         else:
-            self.answer(*self.token(email, client_type))
+            self.respond(*self.token(email, client_type))
 
     def token(self, email, client_type):
         try:
             token = self.server.huma.token(email, client_type, self.client_address[0])
-        except (Refused, OSError, ValueError, http.client.HTTPException):
-            return 502, {"message": "no token from Huma"}
+        except (UnexpectedStatus, OSError, ValueError, http.client.HTTPException):
+            return 502, {"message": "token request to Huma failed"}
         return 200, {
             "uid": token["uid"],
             "authToken": token["authToken"],
@@ -110,7 +110,7 @@ class Endpoint(BaseHTTPRequestHandler):
             "refreshTokenExpiresIn": token["expiresIn"],
         }
 
-    def answer(self, status, members):
+    def respond(self, status, members):
         body = json.dumps(members).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -120,7 +120,7 @@ class Endpoint(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Logs nothing: the other side of the comparison has no access log either."""
+        """Logs nothing, since the Caddy in the comparison has no access log either."""
 
 
 class Server(ThreadingHTTPServer):

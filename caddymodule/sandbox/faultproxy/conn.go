@@ -87,8 +87,8 @@ func (c *conn) copyRequests(responses *sync.WaitGroup) bool {
 	}
 }
 
-// forwardRequest forwards a part of a request, according to the fault. It returns false if
-// the connection is to be closed.
+// forwardRequest forwards a part of a request, according to the fault. It returns false
+// if the connection is to be closed.
 func (c *conn) forwardRequest(b []byte, responses *sync.WaitGroup) bool {
 	c.mu.Lock()
 	if !c.inRequest {
@@ -137,8 +137,8 @@ func (c *conn) dial(responses *sync.WaitGroup) bool {
 	return true
 }
 
-// closeWrite closes the sending side of the connection to the service. It returns false if
-// no response is to be expected.
+// closeWrite closes the sending side of the connection to the service. It returns false
+// if no response is to be expected.
 func (c *conn) closeWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -215,8 +215,8 @@ func (c *conn) currentFault() (f Fault, changed <-chan struct{}) {
 	return c.fault, c.changed
 }
 
-// faultForData is currentFault for data that is about to be forwarded or discarded. If the
-// fault is Hang, it marks the connection as dead, since later data is incomplete.
+// faultForData is currentFault for data that is about to be forwarded or discarded. If
+// the fault is Hang, it marks the connection as dead, since later data is incomplete.
 func (c *conn) faultForData() (f Fault, changed <-chan struct{}) {
 	f, changed = c.currentFault()
 	if f.Kind == Hang {
@@ -235,8 +235,8 @@ func (c *conn) addPassed(n int) int {
 	return c.passed
 }
 
-// wait waits for d or until the fault changes. It returns false if the connection is closed
-// meanwhile.
+// wait waits for d or until the fault changes. It returns false if the connection is
+// closed meanwhile.
 func (c *conn) wait(d time.Duration, changed <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -1,6 +1,6 @@
-// Package faultproxy is a TCP proxy that injects faults, for tests. It listens on a loopback
-// address, forwards connections to a service, and can refuse, hang, reset, close, slow down
-// or slice them.
+// Package faultproxy is a TCP proxy that injects faults, for tests. It listens on a
+// loopback address, forwards connections to a service, and can refuse, hang, reset,
+// close, slow down or slice them.
 //
 //	proxy, err := faultproxy.New(service.Addr().String())
 //	…
@@ -47,8 +47,8 @@ type Stats struct {
 	Requests int64 // requests of which a part was received, also if nothing was forwarded
 }
 
-// New listens on a free loopback port and forwards connections to the service at the given
-// host:port. The caller must call Close.
+// New listens on a free loopback port and forwards connections to the service at the
+// given host:port. The caller must call Close.
 func New(service string) (*Proxy, error) {
 	listener, err := listen()
 	if err != nil {
@@ -103,8 +103,8 @@ func (p *Proxy) Stats() Stats {
 }
 
 // Set injects a fault into all connections, including open ones, until the next Set or
-// Each. The error is that of an invalid fault, net.ErrClosed after Close, or that the port
-// cannot be listened on again after Refuse.
+// Each. The error is that of an invalid fault, net.ErrClosed after Close, or that the
+// port cannot be listened on again after Refuse.
 func (p *Proxy) Set(f Fault) error {
 	if err := f.check(); err != nil {
 		return err
@@ -112,10 +112,10 @@ func (p *Proxy) Set(f Fault) error {
 	return p.change(f.Kind == Refuse, func() Fault { return f })
 }
 
-// Each injects the fault that f returns, which can be another one for each connection. f is
-// called now for each open connection, and later for each accepted one. A single
-// connection cannot be refused: Refuse resets it. f must not call the Proxy. It is called
-// by one goroutine at a time.
+// Each injects the fault that f returns, which can be another one for each connection.
+// f is called now for each open connection, and later for each accepted one. A single
+// connection cannot be refused: Refuse resets it. f must not call the Proxy. It is
+// called by one goroutine at a time.
 func (p *Proxy) Each(f func() Fault) error { return p.change(false, f) }
 
 // change sets the fault of open and later connections, and starts or stops listening.
@@ -178,8 +178,8 @@ func (p *Proxy) serve(listener net.Listener) {
 	})
 }
 
-// accept serves a connection in a goroutine. If its listener has been closed meanwhile, it
-// resets the connection.
+// accept serves a connection in a goroutine. If its listener has been closed meanwhile,
+// it resets the connection.
 func (p *Proxy) accept(client *net.TCPConn, listener net.Listener) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -96,8 +96,8 @@ func TestPass(t *testing.T) {
 	testutil.Eventually(t, 5*time.Second, "the connection is closed", func() bool { return p.Stats().Open == 0 })
 }
 
-// TestFaults: each fault on a new connection and on a reused one. After the fault, requests
-// succeed again.
+// TestFaults: each fault on a new connection and on a reused one. After the fault,
+// requests succeed again.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct {
 		name      string

@@ -1,6 +1,6 @@
-// Package tooltest has helpers for tests of tools that start Caddy. The test binary is also
-// used as the tool, so that a test can send it signals, and as Caddy with the modules of
-// cmd/caddy except the sandbox, so that no other binary has to be linked.
+// Package tooltest has helpers for tests of tools that start Caddy. The test binary is
+// also used as the tool, so that a test can send it signals, and as Caddy with the
+// modules of cmd/caddy except the sandbox, so that no other binary has to be linked.
 package tooltest
 
 import (
@@ -24,8 +24,8 @@ import (
 	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// reexec is the environment variable that makes a process of the test binary run Caddy, if
-// its first argument is "run", or the command.
+// reexec is the environment variable that makes a process of the test binary run Caddy,
+// if its first argument is "run", or the command.
 const reexec = "CADDY_HUMA_TEST_REEXEC"
 
 // Main runs the tests of a command. Call it in TestMain. It fails if goroutines are left
@@ -55,10 +55,10 @@ func Binary(t testing.TB) string {
 // Long reports whether CADDY_HUMA_LONG is 1: whether slow tests run, as in .ci/nightly.
 func Long() bool { return os.Getenv("CADDY_HUMA_LONG") == "1" }
 
-// Interrupt runs the command until its messages match running. Then it sends SIGINT or, if
-// closePipe is true, closes the pipe from which it reads the messages. It fails the test if
-// the command, or the process whose id is the first group of running, does not exit within
-// a minute.
+// Interrupt runs the command until its messages match running. Then it sends SIGINT or,
+// if closePipe is true, closes the pipe from which it reads the messages. It fails the
+// test if the command, or the process whose id is the first group of running, does not
+// exit within a minute.
 func Interrupt(t *testing.T, closePipe bool, running *regexp.Regexp, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -80,12 +80,14 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// getCalls responds with the log of the calls.
 func (h *Handler) getCalls(w http.ResponseWriter, r *http.Request) {
 	if limit, ok := readLimit(w, r); ok {
 		writeJSON(w, http.StatusOK, h.state.Shared.Calls.Report(limit))
 	}
 }
 
+// getUsers responds with the users of both services.
 func (h *Handler) getUsers(w http.ResponseWriter, r *http.Request) {
 	if limit, ok := readLimit(w, r); ok {
 		writeJSON(w, http.StatusOK, map[string]any{
@@ -110,10 +112,12 @@ func readLimit(w http.ResponseWriter, r *http.Request) (int, bool) {
 	return limit, true
 }
 
+// getFaults responds with the remaining faults.
 func (h *Handler) getFaults(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, h.state.Shared.Faults.List())
 }
 
+// putFaults replaces all faults.
 func (h *Handler) putFaults(w http.ResponseWriter, r *http.Request) {
 	faults, err := readFaults(r.Body)
 	if err == nil {
@@ -164,6 +168,7 @@ func readFaults(body io.Reader) ([]service.Fault, error) {
 	return faults, nil
 }
 
+// postConnect changes a user of Human API.
 func (h *Handler) postConnect(w http.ResponseWriter, r *http.Request) {
 	c, err := readConnection(r.Body)
 	if err != nil {
@@ -202,6 +207,7 @@ func readConnection(body io.Reader) (humanapi.Connection, error) {
 	return c, nil
 }
 
+// postReset resets the state.
 func (h *Handler) postReset(w http.ResponseWriter, _ *http.Request) {
 	h.state.Reset()
 	w.WriteHeader(http.StatusNoContent)
@@ -218,10 +224,12 @@ func allowMethods(w http.ResponseWriter, r *http.Request, methods ...string) boo
 	return false
 }
 
+// writeError responds with an error in the format of Huma.
 func writeError(w http.ResponseWriter, status, code int, message string) {
 	writeJSON(w, status, map[string]any{"code": code, "message": message})
 }
 
+// writeJSON responds with v as JSON.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

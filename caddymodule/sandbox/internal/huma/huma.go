@@ -1,5 +1,5 @@
-// Package huma is a fake of the Huma Integration API. Members and headers are those of its
-// published description (OpenAPI, version 1.0.0).
+// Package huma is a fake of the Huma Integration API. Members and headers are those of
+// its published description (OpenAPI, version 1.0.0).
 package huma
 
 import (
@@ -111,6 +111,7 @@ func (a *api) checkClient(r *service.Request) *service.Response {
 	return nil
 }
 
+// signIn responds with tokens of an existing user.
 func (a *api) signIn(r *service.Request) *service.Response {
 	user, found := a.state.find(r.Member("email"))
 	if !found {
@@ -119,6 +120,7 @@ func (a *api) signIn(r *service.Request) *service.Response {
 	return a.tokenResponse(r, user)
 }
 
+// signUp creates a user and responds with tokens.
 func (a *api) signUp(r *service.Request) *service.Response {
 	ip, err := netip.ParseAddr(r.Member("ipAddress"))
 	if err != nil || ip.Zone() != "" {
@@ -142,6 +144,7 @@ func (a *api) signUp(r *service.Request) *service.Response {
 	return a.tokenResponse(r, user)
 }
 
+// signConsent records the consent of a user.
 func (a *api) signConsent(r *service.Request) *service.Response {
 	if !a.state.consent(r.Member("email")) {
 		return reject(http.StatusForbidden, CodeUserUnknown, "user does not exist")

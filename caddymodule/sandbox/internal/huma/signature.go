@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
+// errSignature means that the signature or MAC is wrong.
 var errSignature = errors.New("invalid signature")
 
 // signedRequest holds the parts of a request that a signature can cover.

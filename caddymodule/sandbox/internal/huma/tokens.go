@@ -30,8 +30,10 @@ type claims struct {
 	Expires   int64  `json:"exp"`
 }
 
+// expires returns the time of the claim exp.
 func (c claims) expires() time.Time { return time.Unix(c.Expires, 0) }
 
+// The errors of State.verify.
 var (
 	errTokenWrong   = errors.New("wrong token")
 	errTokenExpired = errors.New("token expired")

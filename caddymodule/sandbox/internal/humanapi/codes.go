@@ -60,8 +60,8 @@ func codeBody(code, shape, message string) []byte {
 // name that is published.
 var Codes = service.Codes{Status: codeStatus, Shapes: shapes, Body: codeBody}
 
-// rejectCode returns an error response with a code. The message must not contain the code,
-// so that a client that searches codes only in messages fails its tests.
+// rejectCode returns an error response with a code. The message must not contain the
+// code, so that a client that searches codes only in messages fails its tests.
 func rejectCode(code, message string) *service.Response {
 	return &service.Response{
 		Status:  codeStatus[code],

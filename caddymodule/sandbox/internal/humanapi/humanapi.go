@@ -1,5 +1,5 @@
-// Package humanapi is a fake of Human API Connect: the endpoint that issues session tokens
-// and id tokens.
+// Package humanapi is a fake of Human API Connect: the endpoint that issues session
+// tokens and id tokens.
 package humanapi
 
 import (
@@ -56,8 +56,8 @@ func (a *api) operations() []*service.Operation {
 	return ops
 }
 
-// describeCall adds the client, the user and the scopes in a body to the log entry. It does
-// not add the secret.
+// describeCall adds the client, the user and the scopes in a body to the log entry. It
+// does not add the secret.
 func describeCall(entry *service.Call, members map[string]any) {
 	member := func(name string, maxLength int) string {
 		s, _ := members[name].(string)
@@ -132,8 +132,8 @@ func (a *api) checkValues(r *service.Request) *service.Response {
 	return nil
 }
 
-// issueSession responds with a session token, unless the user has connected a data source.
-// It creates the user if there is none.
+// issueSession responds with a session token, unless the user has connected a data
+// source. It creates the user if there is none.
 func (a *api) issueSession(r *service.Request) *service.Response {
 	user, allowed := a.state.FindOrCreate(r.Member("client_id"), r.Member("client_user_id"))
 	if !allowed {

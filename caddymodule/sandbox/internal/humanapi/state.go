@@ -84,8 +84,8 @@ func (s *State) Reset() {
 	s.order = nil
 }
 
-// FindOrCreate returns a user, whom it creates if there is none. allowed reports whether the
-// user may get a session token: whether no data source is connected.
+// FindOrCreate returns a user, whom it creates if there is none. allowed reports
+// whether the user may get a session token: whether no data source is connected.
 func (s *State) FindOrCreate(clientID, userID string) (user User, allowed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package sandboxtest is a client of the sandbox for tests. It calls the APIs according to
-// their published descriptions.
+// Package sandboxtest is a client of the sandbox for tests. It calls the APIs according
+// to their published descriptions.
 package sandboxtest
 
 import (

@@ -41,9 +41,9 @@ const (
 // it. Delay is applied first. So a Fault with only a Delay is a slow call, and one with
 // only Headers is a usual response with additional headers.
 //
-// In JSON, members are in snake_case, and durations are strings in Go's format ("1.5s"). A
-// header is a string or a list of strings. The body is a string, or any other JSON value,
-// which is sent as JSON.
+// In JSON, members are in snake_case, and durations are strings in Go's format
+// ("1.5s"). A header is a string or a list of strings. The body is a string, or any
+// other JSON value, which is sent as JSON.
 type Fault struct {
 	// Op is the operation that the fault matches. "" and "*" match all operations;
 	// connect matches all of Human API.

@@ -27,8 +27,8 @@ func JSON(status int, v any) *Response {
 	return &Response{Status: status, Body: body}
 }
 
-// Lifetime returns a lifetime in seconds for JSON: as a number or, as in the older API, as
-// a string.
+// Lifetime returns a lifetime in seconds for JSON: as a number or, as in the older API,
+// as a string.
 func Lifetime(d time.Duration, asString bool) any {
 	if asString {
 		return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
@@ -151,6 +151,7 @@ type filler struct {
 	endless bool
 }
 
+// Read implements io.Reader.
 func (f *filler) Read(b []byte) (int, error) {
 	if !f.endless {
 		if f.left <= 0 {
