@@ -22,8 +22,8 @@ const (
 	sampleEvery    = time.Second            // between two reads of the metrics
 	connectTimeout = 10 * time.Second       // for Caddy to connect to Redis
 
-	// redisUsed is in Caddy's log once it uses Redis.
-	redisUsed = `"the shared store is there`
+	// redisUsed is in the log of Caddy when it is connected to Redis.
+	redisUsed = `"connected to the shared store`
 
 	// storeKey encrypts the values in Redis.
 	storeKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
