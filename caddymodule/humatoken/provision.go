@@ -141,12 +141,12 @@ func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 	p.MinDuration("hold", r.Hold, minHold)
 	limit, burst := l.RegistrationRate, l.RegistrationBurst
 	h.registration = login.Registration{
-		Off:     r.Disabled,
-		Hold:    time.Duration(cmp.Or(r.Hold, caddy.Duration(time.Minute))),
-		Consent: r.SignConsent,
-		Allow:   func() bool { return h.endpoint.Account.AllowRegistration(limit, burst) },
-		Ended:   metrics.SignUpCounter(endpoint.Huma.Name),
-		ConsentFailed: func(err error) {
+		Off:      r.Disabled,
+		Hold:     time.Duration(cmp.Or(r.Hold, caddy.Duration(time.Minute))),
+		Consent:  r.SignConsent,
+		Allow:    func() bool { return h.endpoint.Account.AllowRegistration(limit, burst) },
+		OnResult: metrics.SignUpCounter(endpoint.Huma.Name),
+		OnConsentError: func(err error) {
 			h.endpoint.Logger.Warn("cannot sign the consent; issuing the token anyway", zap.Error(err))
 		},
 	}

@@ -41,7 +41,7 @@ var (
 type Upstream struct {
 	Service   string // the name of the service
 	Transport *http.Transport
-	Guard     *resilience.Client
+	Client    *resilience.Client
 
 	// OnBreaker is called when the breaker opens or closes. It is set by the handler
 	// that made the most recent call. The config of that handler runs, or was
@@ -56,7 +56,7 @@ func NewUpstream(service string, l Limits, transport *http.Transport) (caddy.Des
 	if !l.BreakerOff {
 		settings.Breaker = &resilience.BreakerSettings{Failures: l.Failures, Open: l.Open}
 	}
-	u.Guard = resilience.New(settings)
+	u.Client = resilience.New(settings)
 	return u, nil
 }
 

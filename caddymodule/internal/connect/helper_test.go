@@ -60,7 +60,7 @@ func (s *script) Token(_ context.Context, t TokenType, _ Person) (*exchange.Toke
 	case ok200:
 		return exchange.NewToken(time.Now()).Text("token", string(op)).Lifetime("expires_in", time.Hour).Token(), nil
 	case html:
-		return nil, &exchange.ResponseError{Op: op, Why: "not JSON"}
+		return nil, &exchange.ResponseError{Op: op, Reason: "not JSON"}
 	case reset:
 		return nil, &exchange.TransportError{Op: op, Sent: true, Err: errors.New("connection reset")}
 	case noConn:

@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// hintFor is how long a hint is remembered.
-	hintFor = 30 * 24 * time.Hour
+	// hintTTL is how long a hint is remembered.
+	hintTTL = 30 * 24 * time.Hour
 
-	// hintKind is the kind under which a user's hint is stored with their tokens, so
+	// hintVariant is the kind under which a user's hint is stored with their tokens, so
 	// that forgetting the user also deletes the hint. No request has this kind, because
 	// kinds of requests contain no NUL.
-	hintKind exchange.Variant = "\x00hint"
+	hintVariant exchange.Variant = "\x00hint"
 
 	// codeHintID takes the place of a refusal's code. A hint has no Token, so it can
 	// never be returned as a token.
@@ -32,7 +32,7 @@ func (h Hints) first(user exchange.UserKey) TokenType {
 	if h.Store == nil {
 		return SessionToken
 	}
-	if rec, ok := h.Store.Get(user, hintKind, time.Now()); ok && rec.Err != nil && rec.Err.Code == codeHintID {
+	if rec, ok := h.Store.Get(user, hintVariant, time.Now()); ok && rec.Err != nil && rec.Err.Code == codeHintID {
 		return IDToken
 	}
 	return SessionToken
@@ -45,7 +45,7 @@ func (h Hints) remember(user exchange.UserKey, t TokenType) {
 		return
 	}
 	if t == IDToken {
-		h.Store.Put(user, hintKind, exchange.Record{Err: &exchange.Error{Code: codeHintID}, Until: time.Now().Add(hintFor)})
+		h.Store.Put(user, hintVariant, exchange.Record{Err: &exchange.Error{Code: codeHintID}, Until: time.Now().Add(hintTTL)})
 		return
 	}
 	h.drop(user)
@@ -54,6 +54,6 @@ func (h Hints) remember(user exchange.UserKey, t TokenType) {
 // drop deletes a user's hint but not their tokens.
 func (h Hints) drop(user exchange.UserKey) {
 	if h.Store != nil && h.first(user) == IDToken {
-		h.Store.Put(user, hintKind, exchange.Record{Err: &exchange.Error{Code: codeHintID}}) // expired, so it deletes the hint
+		h.Store.Put(user, hintVariant, exchange.Record{Err: &exchange.Error{Code: codeHintID}}) // expired, so it deletes the hint
 	}
 }

@@ -155,12 +155,12 @@ func TestHintEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHints()
 		h.remember("u", IDToken)
-		time.Sleep(hintFor - time.Second)
+		time.Sleep(hintTTL - time.Second)
 		if h.first("u") != IDToken || h.first("v") != SessionToken {
 			t.Error("the hint is lost, or everybody's")
 		}
 		h.remember("u", IDToken)
-		time.Sleep(hintFor + time.Second)
+		time.Sleep(hintTTL + time.Second)
 		if h.first("u") != SessionToken {
 			t.Error("the hint stays for ever")
 		}

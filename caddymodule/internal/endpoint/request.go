@@ -125,12 +125,12 @@ func (req *Request) hasNoCache() bool {
 
 // Registration returns r for the exchange of this request: the refusal of a sign-up is
 // repeated for the duration of the option negative_ttl, and a sign-up that creates the
-// user also emits the event huma_registered. r.Finished must not be nil.
+// user also emits the event huma_registered. r.OnResult must not be nil.
 func (req *Request) Registration(r login.Registration) login.Registration {
-	e, user, ended := req.endpoint, req.User, r.Ended
+	e, user, onResult := req.endpoint, req.User, r.OnResult
 	r.Refused = req.creds.Policy.NegativeTTL
-	r.Ended = func(result login.SignUpResult) {
-		ended(result)
+	r.OnResult = func(result login.SignUpResult) {
+		onResult(result)
 		if result == login.SignUpCreated {
 			e.events.Registered(e.Service.Name, e.LogHasher.LogName(user))
 		}

@@ -49,7 +49,7 @@ func (e *Endpoint) Status(now time.Time) HandlerStatus {
 	c := e.current.Load()
 	h := HandlerStatus{
 		Breaker:       "closed",
-		CallsInFlight: e.upstream.Guard.InFlight(),
+		CallsInFlight: e.upstream.Client.InFlight(),
 		HadToken:      e.succeeded.Load(),
 		Credentials: credentialStatus{
 			Loaded:     c.loaded.UTC(),
@@ -60,7 +60,7 @@ func (e *Endpoint) Status(now time.Time) HandlerStatus {
 	switch b := e.common.Breaker; {
 	case b != nil && b.Disabled:
 		h.Breaker = "off"
-	case e.upstream.Guard.BreakerOpen():
+	case e.upstream.Client.BreakerOpen():
 		h.Breaker = "open"
 	}
 	if shared := c.Policy.Shared; shared != nil {
@@ -128,7 +128,7 @@ func (stateCollector) Collect(to chan<- prometheus.Metric) {
 
 	open := make(map[string]int)
 	account.Upstreams.Range(func(_, v any) bool {
-		if u, ok := v.(*account.Upstream); ok && u.Guard.BreakerOpen() {
+		if u, ok := v.(*account.Upstream); ok && u.Client.BreakerOpen() {
 			open[u.Service]++
 		}
 		return true

@@ -49,7 +49,7 @@ func (e *Endpoint) Do(ctx context.Context, op exchange.Op, call func(context.Con
 		AttemptTimeout: time.Duration(cmp.Or(e.common.AttemptTimeout, defaultAttemptTimeout)),
 		Retries:        *cmp.Or(e.common.Retries, &defaultRetries),
 		User:           string(exchange.UserFrom(ctx)),
-		Continues:      exchange.HasPriority(ctx),
+		Priority:       exchange.HasPriority(ctx),
 	}
 	switch op {
 	case exchange.OpSignUp:
@@ -58,5 +58,5 @@ func (e *Endpoint) Do(ctx context.Context, op exchange.Op, call func(context.Con
 		l.Retries = 0
 	}
 	e.upstream.OnBreaker.Store(&e.onBreaker)
-	return e.upstream.Guard.Do(ctx, l, func(ctx context.Context) error { return e.attemptCall(ctx, op, call) })
+	return e.upstream.Client.Do(ctx, l, func(ctx context.Context) error { return e.attemptCall(ctx, op, call) })
 }

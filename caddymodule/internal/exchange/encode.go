@@ -25,7 +25,7 @@ const (
 	// rejects a longer one.
 	maxRetryAfter = 24 * time.Hour
 
-	gapSize     = 4 + 4
+	slotSize    = 4 + 4
 	tokenHeader = 1 + 8 + 4 + 1 // version, issuedAt, life, number of gaps
 )
 
@@ -41,17 +41,17 @@ func (g *Token) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, uint64(g.issuedAt))
 	b = binary.BigEndian.AppendUint32(b, g.life)
 	b = append(b, byte(g.count))
-	for _, gap := range g.gaps[:g.count] {
+	for _, gap := range g.slots[:g.count] {
 		b = binary.BigEndian.AppendUint32(b, gap.at)
 		b = binary.BigEndian.AppendUint32(b, gap.life)
 	}
 	return append(b, g.text...), nil
 }
 
-// DecodeGrant decodes the output of Token.AppendBinary. It returns an error for any
+// DecodeToken decodes the output of Token.AppendBinary. It returns an error for any
 // other data. The Token does not reference data.
-func DecodeGrant(data []byte) (*Token, error) {
-	if len(data) < tokenHeader || data[0] != tokenVersion || data[tokenHeader-1] > maxGaps {
+func DecodeToken(data []byte) (*Token, error) {
+	if len(data) < tokenHeader || data[0] != tokenVersion || data[tokenHeader-1] > maxSlots {
 		return nil, errTokenFormat
 	}
 	g := &Token{
@@ -60,12 +60,12 @@ func DecodeGrant(data []byte) (*Token, error) {
 		count:    uint32(data[tokenHeader-1]),
 	}
 	data = data[tokenHeader:]
-	if len(data) < int(g.count)*gapSize {
+	if len(data) < int(g.count)*slotSize {
 		return nil, errTokenFormat
 	}
-	for i := range g.gaps[:g.count] {
-		g.gaps[i] = lifetimeSlot{at: binary.BigEndian.Uint32(data), life: binary.BigEndian.Uint32(data[4:])}
-		data = data[gapSize:]
+	for i := range g.slots[:g.count] {
+		g.slots[i] = lifetimeSlot{at: binary.BigEndian.Uint32(data), life: binary.BigEndian.Uint32(data[4:])}
+		data = data[slotSize:]
 	}
 	if len(data) > maxText {
 		return nil, errTokenFormat
@@ -85,13 +85,13 @@ func (g *Token) wellFormed() bool {
 		return false
 	}
 	from, found := uint32(0), g.life == 0
-	for _, gap := range g.gaps[:g.count] {
+	for _, gap := range g.slots[:g.count] {
 		if gap.at <= from || gap.at >= n || gap.life > uint32(maxLifetime/time.Second) {
 			return false
 		}
 		from, found = gap.at, found || gap.life == g.life
 	}
-	return found && g.life <= g.gaps[0].life
+	return found && g.life <= g.slots[0].life
 }
 
 // AppendBinary implements encoding.BinaryAppender. It fails for records that must not
@@ -135,7 +135,7 @@ func DecodeRecord(data []byte) (Record, error) {
 	rec := Record{Until: time.Unix(0, until)}
 	switch rest := data[header:]; data[1] {
 	case recordToken:
-		g, err := DecodeGrant(rest)
+		g, err := DecodeToken(rest)
 		if err != nil {
 			return Record{}, err
 		}

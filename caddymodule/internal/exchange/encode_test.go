@@ -35,7 +35,7 @@ func TestGrantsComeBack(t *testing.T) {
 	for i, g := range someGrants(minted) {
 		b, _ := g.AppendBinary([]byte("before"))
 		b = bytes.TrimPrefix(b, []byte("before"))
-		got, err := DecodeGrant(b)
+		got, err := DecodeToken(b)
 		if err != nil {
 			t.Fatalf("%d: %v", i, err)
 		}
@@ -138,8 +138,8 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 		"a gap before the text":    edit(gaps, u32(0)...),
 		"a gap behind the text":    edit(gaps, u32(1000)...),
 		"a gap far behind":         edit(gaps, u32(1<<32-1)...),
-		"gaps in the wrong order":  edit(gaps, u32(g.gaps[1].at+1)...),
-		"gaps in one place":        edit(gaps+8, u32(g.gaps[0].at)...),
+		"gaps in the wrong order":  edit(gaps, u32(g.slots[1].at+1)...),
+		"gaps in one place":        edit(gaps+8, u32(g.slots[0].at)...),
 		"a lifetime of a century":  edit(gaps+12, u32(1<<32-1)...),
 		"a gap behind all others":  edit(gaps+8, u32(1000)...),
 		"a life beyond its own":    edit(grant+9, u32(7200)...),
@@ -176,7 +176,7 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 // as invalid.
 func TestR05_NothingElseIsAGrant(t *testing.T) {
 	before, _ := NewToken(time.Unix(-1, 0)).Text("a", "b").Token().AppendBinary(nil)
-	if g, err := DecodeGrant(before); err == nil {
+	if g, err := DecodeToken(before); err == nil {
 		t.Errorf("from before all time: %v", g)
 	}
 }
@@ -206,7 +206,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 		// What came out of a Builder is JSON; what did not must not panic.
 		text := r.Token.AppendJSON(nil, now)
-		if first, _ := DecodeGrant(data[10:]); first.text != r.Token.text {
+		if first, _ := DecodeToken(data[10:]); first.text != r.Token.text {
 			t.Fatal("the record holds another grant")
 		}
 		_ = json.Valid(text)

@@ -91,7 +91,7 @@ type Engine struct {
 // has ended.
 type userExchanges struct {
 	flights []*flight
-	turns   chan struct{} // a semaphore: one value for each exchange that runs
+	slots   chan struct{} // a semaphore: one value for each exchange that runs
 }
 
 // NewEngine returns an engine without exchanges. Evict, EvictTokens and Flush clear
@@ -184,9 +184,9 @@ func (e *Engine) join(ctx context.Context, req *Request, m Exchange) (f *flight,
 	case e.running >= req.Policy.MaxWaiting:
 		return nil, false, Result{Err: errOverloaded}
 	case u == nil:
-		u = &userExchanges{turns: make(chan struct{}, req.Policy.userRunning())}
+		u = &userExchanges{slots: make(chan struct{}, req.Policy.userRunning())}
 		e.users[req.User] = u
-	case len(u.flights) >= cap(u.turns)+maxUserWaiting:
+	case len(u.flights) >= cap(u.slots)+maxUserWaiting:
 		return nil, false, Result{Err: ErrUserOverloaded}
 	}
 	f = &flight{variant: req.Variant, began: time.Now(), done: make(chan struct{})}
@@ -194,7 +194,7 @@ func (e *Engine) join(ctx context.Context, req *Request, m Exchange) (f *flight,
 	f.force(req)
 	u.flights = append(u.flights, f)
 	e.running++
-	go e.run(f, u.turns, req.User, m, req.Policy)
+	go e.run(f, u.slots, req.User, m, req.Policy)
 	return f, true, Result{}
 }
 

@@ -66,11 +66,13 @@ func (e *TransportError) Unwrap() error { return e.Err }
 // ResponseError is a successful response that cannot be used: it is not JSON, too long,
 // or without a token. Why contains nothing of the response.
 type ResponseError struct {
-	Op  Op
-	Why string
+	Op     Op
+	Reason string
 }
 
-func (e *ResponseError) Error() string { return fmt.Sprintf("%s: invalid response: %s", e.Op, e.Why) }
+func (e *ResponseError) Error() string {
+	return fmt.Sprintf("%s: invalid response: %s", e.Op, e.Reason)
+}
 
 // BreakerOpenError is a call that was not made because the circuit breaker is open.
 type BreakerOpenError struct {

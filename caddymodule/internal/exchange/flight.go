@@ -43,14 +43,14 @@ func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Exchange, p
 	defer f.traced()
 	ctx, cancel := context.WithTimeout(WithUser(f.ctx, user), p.Timeout)
 	defer cancel()
-	if !takeTurn(ctx, turns, p.Timeout/2) {
+	if !acquireSlot(ctx, turns, p.Timeout/2) {
 		f.result = Result{Err: ErrUserOverloaded}
 		return
 	}
 	defer func() { <-turns }()
 	seen, found := e.stored(ctx, f, user, p)
 	if !found {
-		f.result = runExchange(ctx, m).of(p)
+		f.result = runExchange(ctx, m).withPolicy(p)
 		e.share(ctx, f, user, p, seen)
 	}
 	report := f.result
@@ -59,9 +59,9 @@ func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Exchange, p
 	m.Finished(report)
 }
 
-// takeTurn waits at most atMost until an exchange of the user may run. It reports false
+// acquireSlot waits at most atMost until an exchange of the user may run. It reports false
 // if none may. The rest of the timeout remains for the exchange.
-func takeTurn(ctx context.Context, turns chan<- struct{}, atMost time.Duration) bool {
+func acquireSlot(ctx context.Context, turns chan<- struct{}, atMost time.Duration) bool {
 	select {
 	case turns <- struct{}{}:
 		return true
@@ -91,9 +91,9 @@ func runExchange(ctx context.Context, m Exchange) (r Result) {
 	return Result{Token: grant, Outcome: outcome}
 }
 
-// of sets the policy of a rejection. The service has rejected the request of this
+// withPolicy sets the policy of a rejection. The service has rejected the request of this
 // handler, and may accept that of another handler.
-func (r Result) of(p *Policy) Result {
+func (r Result) withPolicy(p *Policy) Result {
 	var e *Error
 	if errors.As(r.Err, &e) && e.Code == CodeRejected {
 		rejected := *e

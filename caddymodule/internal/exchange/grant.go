@@ -23,11 +23,11 @@ type Token struct {
 	issuedAt int64  // Unix nanoseconds just before the call that issued it
 	life     uint32 // seconds of the shortest lifetime; 0 is unknown
 	count    uint32 // number of gaps
-	gaps     [maxGaps]lifetimeSlot
+	slots    [maxSlots]lifetimeSlot
 }
 
-// maxGaps is the maximum number of lifetimes of a Token.
-const maxGaps = 3
+// maxSlots is the maximum number of lifetimes of a Token.
+const maxSlots = 3
 
 // lifetimeSlot is the place of a lifetime in the text of a Token.
 type lifetimeSlot struct {
@@ -69,7 +69,7 @@ func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 			b.g.life = life
 		}
 	}
-	b.g.gaps[b.g.count] = lifetimeSlot{at: uint32(len(b.text)), life: life} // responses have at most 64 KiB
+	b.g.slots[b.g.count] = lifetimeSlot{at: uint32(len(b.text)), life: life} // responses have at most 64 KiB
 	b.g.count++
 	return b
 }
@@ -94,7 +94,7 @@ func (b *Builder) name(name string) {
 // clock was set back, the response never gives more than the original lifetime.
 func (g *Token) AppendJSON(dst []byte, now time.Time) []byte {
 	age, from := max(0, now.UnixNano()-g.issuedAt), uint32(0)
-	for _, gap := range g.gaps[:g.count] {
+	for _, gap := range g.slots[:g.count] {
 		dst = append(dst, g.text[from:gap.at]...)
 		left := (int64(gap.life)*int64(time.Second) - age) / int64(time.Second)
 		dst = strconv.AppendInt(dst, max(0, left), 10)

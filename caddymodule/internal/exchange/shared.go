@@ -102,11 +102,11 @@ type SignUpState uint8
 
 // The states of a sign-up.
 const (
-	SignUpFree    SignUpState = iota // there is no sign-up
-	SignUpOurs                       // the caller has the lock and may send the sign-up
-	SignUpRunning                    // another caller has the lock; its replica may have died
-	SignUpDone                       // the user exists: sign in
-	SignUpHeld                       // the sign-up had an unclear end: only sign-in may decide
+	SignUpFree     SignUpState = iota // there is no sign-up
+	SignUpAcquired                    // the caller has the lock and may send the sign-up
+	SignUpRunning                     // another caller has the lock; its replica may have died
+	SignUpDone                        // the user exists: sign in
+	SignUpHeld                        // the sign-up had an unclear end: only sign-in may decide
 )
 
 // SignUpEnd is the result of a sign-up. The zero value means that the service has

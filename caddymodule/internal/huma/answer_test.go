@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-func TestAnswer(t *testing.T) {
+func TestResponse(t *testing.T) {
 	want := `{"uid":"u1","authToken":"` + canaryToken + `","authTokenExpiresIn":900,"refreshToken":"` +
 		canaryRefresh + `","refreshTokenExpiresIn":3888000,"expiresIn":3888000}`
 	before := time.Now()
@@ -21,7 +21,7 @@ func TestAnswer(t *testing.T) {
 		c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html") // ignored
 			w.WriteHeader(status)
-			_, _ = io.WriteString(w, " \n"+goodAnswer+"\r\n")
+			_, _ = io.WriteString(w, " \n"+goodResponse+"\r\n")
 		}))
 		in, err := c.SignIn(t.Context(), person())
 		if err != nil {
@@ -32,7 +32,7 @@ func TestAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, g := range []*exchange.Token{in, up} {
-			if got := answerOf(g); got != want {
+			if got := jsonOf(g); got != want {
 				t.Errorf("got %s\nwant %s", got, want)
 			}
 			if g.IssuedAt().Before(before) || g.IssuedAt().After(time.Now()) {
@@ -42,14 +42,14 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestMinted checks that lifetimes count from before the attempt, not from its
+// TestIssuedAt checks that lifetimes count from before the attempt, not from its
 // response.
-func TestMinted(t *testing.T) {
+func TestIssuedAt(t *testing.T) {
 	var called time.Time
 	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		called = time.Now()
 		time.Sleep(20 * time.Millisecond)
-		_, _ = io.WriteString(w, goodAnswer)
+		_, _ = io.WriteString(w, goodResponse)
 	}))
 	g, err := c.SignIn(t.Context(), person())
 	if err != nil {
@@ -60,9 +60,9 @@ func TestMinted(t *testing.T) {
 	}
 }
 
-// TestH08_UnusableAnswers checks unusable responses. Package wire rejects those that
+// TestH08_UnusableResponses checks unusable responses. Package wire rejects those that
 // are not a JSON object.
-func TestH08_UnusableAnswers(t *testing.T) {
+func TestH08_UnusableResponses(t *testing.T) {
 	const token = `"authToken":"` + canaryToken + `"`
 	tests := map[string]struct {
 		body    string
@@ -70,7 +70,7 @@ func TestH08_UnusableAnswers(t *testing.T) {
 		up      string // error of sign-up; empty: none
 		upToken bool   // sign-up returns a token
 	}{
-		"html":           {"<html>" + canaryAnswer, "not JSON", "not JSON", false},
+		"html":           {"<html>" + canaryResponse, "not JSON", "not JSON", false},
 		"two values":     {"{" + token + "} {" + token + "}", "not JSON", "not JSON", false},
 		"array":          {"[{" + token + "}]", "not a JSON object", "not a JSON object", false},
 		"no member":      {"{}", "no token", "", false},
@@ -78,7 +78,7 @@ func TestH08_UnusableAnswers(t *testing.T) {
 		"empty token":    {`{"authToken":""}`, "no token", "", false},
 		"null token":     {`{"authToken":null}`, "no token", "", false},
 		"number token":   {`{"authToken":12}`, "no token", "", false},
-		"object token":   {`{"authToken":{"a":"` + canaryAnswer + `"}}`, "no token", "", false},
+		"object token":   {`{"authToken":{"a":"` + canaryResponse + `"}}`, "no token", "", false},
 		"other case":     {`{"authtoken":"` + canaryToken + `"}`, "no token", "", false},
 		"token alone":    {"{" + token + "}", "", "", true},
 		"64 KiB and one": {strings.Repeat("x", 64<<10+1), "longer than 64 KiB", "longer than 64 KiB", false},
@@ -111,8 +111,8 @@ func checkWhy(t *testing.T, g *exchange.Token, err error, why string) {
 	if g != nil {
 		t.Error("a grant with an error")
 	}
-	if e := testutil.As[*exchange.ResponseError](t, err); e.Why != why {
-		t.Errorf("got %q, want %q", e.Why, why)
+	if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != why {
+		t.Errorf("got %q, want %q", e.Reason, why)
 	}
 }
 
@@ -125,13 +125,13 @@ func TestC09_Lifetimes(t *testing.T) {
 	}
 	for in, want := range tests {
 		body := `{"authToken":"t","authTokenExpiresIn":` + in + `,"expiresIn":` + in + `}`
-		g, err := readGrant(exchange.OpSignIn, answer{[]byte(body), time.Now()})
+		g, err := readToken(exchange.OpSignIn, response{[]byte(body), time.Now()})
 		if err != nil || g == nil {
 			t.Errorf("%s: %v", in, err)
 			continue
 		}
 		var got struct{ AuthTokenExpiresIn, RefreshTokenExpiresIn, ExpiresIn int64 }
-		if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil {
+		if err := json.Unmarshal([]byte(jsonOf(g)), &got); err != nil {
 			t.Fatal(err)
 		}
 		if got.AuthTokenExpiresIn != want || got.RefreshTokenExpiresIn != want || got.ExpiresIn != want {
@@ -140,7 +140,7 @@ func TestC09_Lifetimes(t *testing.T) {
 	}
 }
 
-func TestAnswerMembers(t *testing.T) {
+func TestResponseMembers(t *testing.T) {
 	const prefix = `{"uid":"%s","authToken":"t","authTokenExpiresIn":0,"refreshToken":"%s","refreshTokenExpiresIn":%d,"expiresIn":%[3]d}`
 	tests := []struct {
 		body         string
@@ -159,12 +159,12 @@ func TestAnswerMembers(t *testing.T) {
 		{`{"authToken":"first","authToken":"t","more":[1,{"a":null}]}`, "", "", 0},
 	}
 	for _, test := range tests {
-		g, err := readGrant(exchange.OpSignIn, answer{[]byte(test.body), time.Now()})
+		g, err := readToken(exchange.OpSignIn, response{[]byte(test.body), time.Now()})
 		if err != nil {
 			t.Errorf("%s: %v", test.body, err)
 			continue
 		}
-		if got, want := answerOf(g), fmt.Sprintf(prefix, test.uid, test.refresh, test.expires); got != want {
+		if got, want := jsonOf(g), fmt.Sprintf(prefix, test.uid, test.refresh, test.expires); got != want {
 			t.Errorf("%s\n got %s\nwant %s", test.body, got, want)
 		}
 	}
@@ -177,9 +177,9 @@ func TestStatusErrors(t *testing.T) {
 		code   string
 	}{
 		{300, "", ""},
-		{400, `{"code":100010,"message":"` + canaryAnswer + `"}`, "100010"},
+		{400, `{"code":100010,"message":"` + canaryResponse + `"}`, "100010"},
 		{400, `{"code":"100010"}`, "100010"},
-		{400, `{"code":"` + canaryAnswer + `"}`, ""},
+		{400, `{"code":"` + canaryResponse + `"}`, ""},
 		{400, `{"code":"+00100010"}`, "100010"},
 		{400, `{"code":0}`, ""},
 		{400, `{"code":1.5}`, ""},
@@ -190,8 +190,8 @@ func TestStatusErrors(t *testing.T) {
 		{403, `{"code":300011}`, "300011"},
 		{404, "", ""},
 		{409, `{}`, ""},
-		{500, "<html>" + canaryAnswer, ""},
-		{503, strings.Repeat(canaryAnswer, 10000), ""},
+		{500, "<html>" + canaryResponse, ""},
+		{503, strings.Repeat(canaryResponse, 10000), ""},
 	}
 	for _, test := range tests {
 		c := testClient(t, testutil.ServeResponse(t, test.status, test.body))
@@ -207,7 +207,7 @@ func TestStatusErrors(t *testing.T) {
 	}
 }
 
-func TestConsentAnswers(t *testing.T) {
+func TestConsentResponses(t *testing.T) {
 	for _, status := range []int{200, 201, 204} {
 		for _, body := range []string{"", "<html>", "{}", strings.Repeat("x", 70<<10)} {
 			if status == 204 && body != "" {

@@ -77,12 +77,12 @@ func ipAddress(client string) string {
 	return ip.Unmap().WithZone("").String()
 }
 
-// readGrant parses the response to sign-in and sign-up. The Token is nil if the
+// readToken parses the response to sign-in and sign-up. The Token is nil if the
 // response is a JSON object without a token.
-func readGrant(op exchange.Op, a answer) (*exchange.Token, error) {
+func readToken(op exchange.Op, a response) (*exchange.Token, error) {
 	members, why := wire.Object(a.body)
 	if why != "" {
-		return nil, &exchange.ResponseError{Op: op, Why: why}
+		return nil, &exchange.ResponseError{Op: op, Reason: why}
 	}
 	token := wire.Text(members["authToken"])
 	if token == "" {

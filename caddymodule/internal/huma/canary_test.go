@@ -19,17 +19,17 @@ func TestNoErrorTellsAnything(t *testing.T) {
 		return func(r *http.Request) (*http.Response, error) {
 			var all strings.Builder
 			_ = r.Write(&all)
-			h := http.Header{"Retry-After": {all.String()}, "Location": {canaryAnswer}}
+			h := http.Header{"Retry-After": {all.String()}, "Location": {canaryResponse}}
 			return &http.Response{
 				StatusCode: status, Status: all.String(), Header: h, Request: r,
-				Body: io.NopCloser(strings.NewReader(all.String() + canaryAnswer)),
+				Body: io.NopCloser(strings.NewReader(all.String() + canaryResponse)),
 			}, nil
 		}
 	}
 	fail := testutil.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		var all strings.Builder
 		_ = r.Write(&all)
-		return nil, errors.New(all.String() + canaryAnswer)
+		return nil, errors.New(all.String() + canaryResponse)
 	})
 	full := func(rt http.RoundTripper) func(*Config) {
 		return func(cfg *Config) {
@@ -68,7 +68,7 @@ func TestPrint(t *testing.T) {
 		cfg.HeaderUp = []Header{{"Authorization", masked.New(canaryHeader)}}
 		cfg.ActivationCode = masked.New(canaryCode)
 	})
-	file, err := ParseConfig([]byte(`{"secret":"` + canarySecret + `","clients":{"ios":{"id":"c1","secret":"` + canaryAnswer + `"}}}`))
+	file, err := ParseConfig([]byte(`{"secret":"` + canarySecret + `","clients":{"ios":{"id":"c1","secret":"` + canaryResponse + `"}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,12 +116,12 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Token, e
 		if err != nil {
 			return err
 		}
-		g, err := readGrant(op, a)
+		g, err := readToken(op, a)
 		if err != nil {
 			return err
 		}
 		if g == nil {
-			return &exchange.ResponseError{Op: op, Why: "no token"}
+			return &exchange.ResponseError{Op: op, Reason: "no token"}
 		}
 		grant = g
 		return nil
@@ -156,7 +156,7 @@ func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Token, e
 		made = true
 		a, err := c.post(ctx, op, body)
 		if err == nil {
-			grant, err = readGrant(op, a)
+			grant, err = readToken(op, a)
 		}
 		first = err
 		return err
@@ -185,8 +185,8 @@ func (c *Client) clientID(op exchange.Op, p login.Person) (string, error) {
 	return id, nil
 }
 
-// answer is a successful response of the service.
-type answer struct {
+// response is a successful response of the service.
+type response struct {
 	body []byte
 	sent time.Time // time just before the attempt
 }

@@ -91,7 +91,7 @@ func TestWireFormat(t *testing.T) {
 			got := make(chan string, 1)
 			api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
 				got <- request
-				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodAnswer), goodAnswer)
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodResponse), goodResponse)
 			})
 			before := time.Now().Unix()
 			if err := test.call(testClient(t, api+"/base%2F1/?"+canaryQuery, test.change)); err != nil {
@@ -172,7 +172,7 @@ func TestAttempts(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = io.WriteString(w, goodAnswer)
+		_, _ = io.WriteString(w, goodResponse)
 	})
 	var ops []exchange.Op
 	c := testClient(t, api, func(cfg *Config) {
@@ -247,7 +247,7 @@ func TestHTTP2(t *testing.T) {
 		if r.ProtoMajor != 2 || r.Header.Get("deploymentId") != "d1" || r.Header.Get("signature") != sha256Hex(canarySecret, string(body)) {
 			t.Errorf("%s %v", r.Proto, r.Header)
 		}
-		_, _ = io.WriteString(w, goodAnswer)
+		_, _ = io.WriteString(w, goodResponse)
 	}))
 	s.EnableHTTP2 = true
 	s.StartTLS()
@@ -265,7 +265,7 @@ func TestHTTP2(t *testing.T) {
 }
 
 func TestConcurrentCalls(t *testing.T) {
-	c := testClient(t, testutil.ServeResponse(t, 200, goodAnswer))
+	c := testClient(t, testutil.ServeResponse(t, 200, goodResponse))
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {

@@ -130,7 +130,7 @@ func TestParseConfigErrors(t *testing.T) {
 }
 
 func TestMembers(t *testing.T) {
-	v, err := ParseConfig([]byte(`{"z":1,"huma":{"api-url":"` + canaryAnswer + `","list":[{"a":1}],"none":{}},"clients":{"ios":{"secret":"` +
+	v, err := ParseConfig([]byte(`{"z":1,"huma":{"api-url":"` + canaryResponse + `","list":[{"a":1}],"none":{}},"clients":{"ios":{"secret":"` +
 		canarySecret + `"}},"z":2}`))
 	if err != nil {
 		t.Fatal(err)

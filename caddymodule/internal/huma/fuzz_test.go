@@ -9,16 +9,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-func FuzzReadAnswer(f *testing.F) {
+func FuzzReadResponse(f *testing.F) {
 	for _, s := range []string{
-		goodAnswer, "", "null", "[]", "{}", "\ufeff{}", `{"authToken":""}`, `{"authToken":"t","uid":1}`,
+		goodResponse, "", "null", "[]", "{}", "\ufeff{}", `{"authToken":""}`, `{"authToken":"t","uid":1}`,
 		`{"authToken":"t","expiresIn":"3887999.603985"}`, `{"authToken":"\ud800","authTokenExpiresIn":1e18}`,
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		_ = readCode(body)
-		g, err := readGrant(exchange.OpSignIn, answer{body, time.Now()})
+		g, err := readToken(exchange.OpSignIn, response{body, time.Now()})
 		if err != nil {
 			if g != nil {
 				t.Error("a grant with an error")
@@ -34,15 +34,15 @@ func FuzzReadAnswer(f *testing.F) {
 			UID, RefreshToken                                    *string
 			AuthTokenExpiresIn, RefreshTokenExpiresIn, ExpiresIn *uint64
 		}
-		if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil {
-			t.Fatalf("%q: %v", answerOf(g), err)
+		if err := json.Unmarshal([]byte(jsonOf(g)), &got); err != nil {
+			t.Fatalf("%q: %v", jsonOf(g), err)
 		}
 		if got.AuthToken == nil || *got.AuthToken == "" {
 			t.Error("a grant without a token")
 		}
 		if got.UID == nil || got.RefreshToken == nil || got.AuthTokenExpiresIn == nil ||
 			got.RefreshTokenExpiresIn == nil || got.ExpiresIn == nil {
-			t.Errorf("a member is missing: %s", answerOf(g))
+			t.Errorf("a member is missing: %s", jsonOf(g))
 		}
 	})
 }

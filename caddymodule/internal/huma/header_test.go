@@ -40,7 +40,7 @@ func TestHeaderUpReplaces(t *testing.T) {
 	got := make(chan http.Header, 1)
 	api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header
-		_, _ = io.WriteString(w, goodAnswer)
+		_, _ = io.WriteString(w, goodResponse)
 	})
 	c := testClient(t, api, func(cfg *Config) {
 		cfg.HeaderUp = []Header{
@@ -70,7 +70,7 @@ func TestSignOff(t *testing.T) {
 	got := make(chan http.Header, 1)
 	api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header
-		_, _ = io.WriteString(w, goodAnswer)
+		_, _ = io.WriteString(w, goodResponse)
 	})
 	off, err := NewSigner(SignatureConfig{Algorithm: "off"})
 	if err != nil {

@@ -16,24 +16,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Secrets that no error may contain.
 const (
-	canarySecret  = "canary-secret-1f9c"
-	canaryHeader  = "canary-header-77ab"
-	canaryCode    = "canary-activation-3d"
-	canaryEmail   = "canary.mail@example.org"
-	canaryFirst   = "Canarella"
-	canaryLast    = "Birdwhistle"
-	canaryToken   = "canary-auth-token-5a"
-	canaryRefresh = "canary-refresh-token-6b"
-	canaryAnswer  = "canary-answer-text-8e"
-	canaryQuery   = "canary-query-9f"
+	canarySecret   = "canary-secret-1f9c"
+	canaryHeader   = "canary-header-77ab"
+	canaryCode     = "canary-activation-3d"
+	canaryEmail    = "canary.mail@example.org"
+	canaryFirst    = "Canarella"
+	canaryLast     = "Birdwhistle"
+	canaryToken    = "canary-auth-token-5a"
+	canaryRefresh  = "canary-refresh-token-6b"
+	canaryResponse = "canary-answer-text-8e"
+	canaryQuery    = "canary-query-9f"
 )
 
 var canaries = []string{
 	canarySecret, canaryHeader, canaryCode, canaryEmail, canaryFirst, canaryLast,
-	canaryToken, canaryRefresh, canaryAnswer, canaryQuery,
+	canaryToken, canaryRefresh, canaryResponse, canaryQuery,
 }
 
-const goodAnswer = `{"uid":"u1","authToken":"` + canaryToken + `","authTokenExpiresIn":900,` +
+const goodResponse = `{"uid":"u1","authToken":"` + canaryToken + `","authTokenExpiresIn":900,` +
 	`"refreshToken":"` + canaryRefresh + `","expiresIn":3888000}`
 
 func person() login.Person {
@@ -71,5 +71,5 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 	return New(cfg)
 }
 
-// answerOf returns the JSON of g at the time it was issued.
-func answerOf(g *exchange.Token) string { return string(g.AppendJSON(nil, g.IssuedAt())) }
+// jsonOf returns the JSON of g at the time it was issued.
+func jsonOf(g *exchange.Token) string { return string(g.AppendJSON(nil, g.IssuedAt())) }

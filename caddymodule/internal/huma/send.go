@@ -12,7 +12,7 @@ import (
 
 // post makes one attempt at a call, signed with the current time, and returns a
 // successful response.
-func (c *Client) post(ctx context.Context, op exchange.Op, body []byte) (answer, error) {
+func (c *Client) post(ctx context.Context, op exchange.Op, body []byte) (response, error) {
 	u, now := c.urls[op], time.Now()
 	got, err := wire.Post(ctx, c.cfg.HTTP, wire.Call{
 		Op:         op,
@@ -21,11 +21,11 @@ func (c *Client) post(ctx context.Context, op exchange.Op, body []byte) (answer,
 		Body:       body,
 		Once:       op == exchange.OpSignUp,
 		StatusOnly: op == exchange.OpConsent,
-		Refused: func(e *exchange.StatusError, _ http.Header, body []byte) {
+		ReadError: func(e *exchange.StatusError, _ http.Header, body []byte) {
 			e.Code = readCode(body)
 		},
 	})
-	return answer{body: got, sent: now}, err
+	return response{body: got, sent: now}, err
 }
 
 // header returns the headers of one attempt. The map has the names in Huma's spelling:

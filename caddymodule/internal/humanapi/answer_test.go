@@ -32,7 +32,7 @@ func TestAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := answerOf(g); got != want[typ] {
+			if got := jsonOf(g); got != want[typ] {
 				t.Errorf("got %s\nwant %s", got, want[typ])
 			}
 			if g.IssuedAt().Before(before.Round(0)) || g.IssuedAt().After(time.Now()) {
@@ -82,7 +82,7 @@ func TestAnswerMembers(t *testing.T) {
 			t.Errorf("%s: %v", test.body, err)
 			continue
 		}
-		if got, want := answerOf(g), fmt.Sprintf(test.form, test.expires, test.more); got != want {
+		if got, want := jsonOf(g), fmt.Sprintf(test.form, test.expires, test.more); got != want {
 			t.Errorf("%s\n got %s\nwant %s", test.body, got, want)
 		}
 	}
@@ -105,7 +105,7 @@ func TestC09_Lifetimes(t *testing.T) {
 			var got struct {
 				Expires int64 `json:"expires_in"`
 			}
-			if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil || got.Expires != want {
+			if err := json.Unmarshal([]byte(jsonOf(g)), &got); err != nil || got.Expires != want {
 				t.Errorf("%s of %s: got %d, want %d, %v", raw, typ, got.Expires, want, err)
 			}
 		}
@@ -120,33 +120,33 @@ func TestH08_UnusableAnswers(t *testing.T) {
 		name := string(typ) + "_token"
 		token := fmt.Sprintf("%q:%q", name, canaryToken)
 		for body, why := range map[string]string{
-			"<html>" + canaryAnswer:                     "not JSON",
-			"{" + token + "} {}":                        "not JSON",
-			"[{" + token + "}]":                         "not a JSON object",
-			"{}":                                        "no token",
-			`{"token":"t"}`:                             "no token",
-			`{"access_token":"t"}`:                      "no token",
-			`{"id_refresh_token":"t"}`:                  "no token",
-			`{"errorCode":"INVALID_CLIENT_ID"}`:         "no token",
-			`{"data":{` + token + `}}`:                  "no token",
-			`{"` + name + `":""}`:                       "no token",
-			`{"` + name + `":null}`:                     "no token",
-			`{"` + name + `":12}`:                       "no token",
-			`{"` + name + `":["` + canaryAnswer + `"]}`: "no token",
-			`{"` + strings.ToUpper(name) + `":"t"}`:     "no token",
-			good[other[typ]]:                            "no token",
-			strings.Repeat("x", 64<<10+1):               "longer than 64 KiB",
+			"<html>" + canaryResponse:                     "not JSON",
+			"{" + token + "} {}":                          "not JSON",
+			"[{" + token + "}]":                           "not a JSON object",
+			"{}":                                          "no token",
+			`{"token":"t"}`:                               "no token",
+			`{"access_token":"t"}`:                        "no token",
+			`{"id_refresh_token":"t"}`:                    "no token",
+			`{"errorCode":"INVALID_CLIENT_ID"}`:           "no token",
+			`{"data":{` + token + `}}`:                    "no token",
+			`{"` + name + `":""}`:                         "no token",
+			`{"` + name + `":null}`:                       "no token",
+			`{"` + name + `":12}`:                         "no token",
+			`{"` + name + `":["` + canaryResponse + `"]}`: "no token",
+			`{"` + strings.ToUpper(name) + `":"t"}`:       "no token",
+			good[other[typ]]:                              "no token",
+			strings.Repeat("x", 64<<10+1):                 "longer than 64 KiB",
 		} {
 			g, err := testClient(t, testutil.ServeResponse(t, 200, body)).Token(t.Context(), typ, user())
-			if e := testutil.As[*exchange.ResponseError](t, err); e.Why != why || e.Op != typ.Op() || g != nil {
-				t.Errorf("%.60q: got %q, want %q", body, e.Why, why)
+			if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != why || e.Op != typ.Op() || g != nil {
+				t.Errorf("%.60q: got %q, want %q", body, e.Reason, why)
 			}
 			testutil.NoSecrets(t, err, canaries...)
 		}
 	}
 }
 
-func FuzzAnswer(f *testing.F) {
+func FuzzResponse(f *testing.F) {
 	for _, s := range []string{
 		goodSession, goodID, "", "null", "[]", "{}", "\ufeff{}", `{"id_token":""}`, `{"session_token":"t","expires_in":"3600.5"}`,
 		`{"id_token":"\ud800","id_token_expires_in":1e18,"id_refresh_token":"r"}`, `{"session_token":"t","human_id":"h"}`,
@@ -157,25 +157,25 @@ func FuzzAnswer(f *testing.F) {
 		for _, typ := range types {
 			g, err := read(typ, body)
 			if err != nil {
-				if e := testutil.As[*exchange.ResponseError](t, err); g != nil || e.Why == "" {
+				if e := testutil.As[*exchange.ResponseError](t, err); g != nil || e.Reason == "" {
 					t.Errorf("grant %v, %v", g, err)
 				}
 				continue
 			}
 			var got map[string]json.RawMessage
-			if err := json.Unmarshal([]byte(answerOf(g)), &got); err != nil {
-				t.Fatalf("%q: %v", answerOf(g), err)
+			if err := json.Unmarshal([]byte(jsonOf(g)), &got); err != nil {
+				t.Fatalf("%q: %v", jsonOf(g), err)
 			}
 			var expires uint64
 			if json.Unmarshal(got["expires_in"], &expires) != nil || expires > 86400 {
 				t.Errorf("expires_in is %s", got["expires_in"])
 			}
 			if string(got["token"]) == `""` || string(got["token"]) != string(got[string(typ)+"_token"]) || string(got["type"]) != fmt.Sprintf("%q", typ) {
-				t.Errorf("%s", answerOf(g))
+				t.Errorf("%s", jsonOf(g))
 			}
 			delete(got, "human_id")
 			if len(got) != 4 {
-				t.Errorf("more than there is to say: %s", answerOf(g))
+				t.Errorf("more than there is to say: %s", jsonOf(g))
 			}
 		}
 	})

@@ -18,7 +18,7 @@ func TestNoErrorTellsAnything(t *testing.T) {
 	everything := func(r *http.Request) string {
 		var all strings.Builder
 		_ = r.Write(&all)
-		return all.String() + goodSession + goodID + canaryAnswer
+		return all.String() + goodSession + goodID + canaryResponse
 	}
 	echo := func(status int, form string) testutil.RoundTripper {
 		return func(r *http.Request) (*http.Response, error) {
@@ -27,7 +27,7 @@ func TestNoErrorTellsAnything(t *testing.T) {
 			if form != "" {
 				body = fmt.Sprintf(form, all, all, all)
 			}
-			h := http.Header{"Retry-After": {all}, "Location": {canaryAnswer}, "X-Humanapi-Request-Id": {all}}
+			h := http.Header{"Retry-After": {all}, "Location": {canaryResponse}, "X-Humanapi-Request-Id": {all}}
 			return &http.Response{
 				StatusCode: status, Status: all, Header: h, Request: r, Body: io.NopCloser(strings.NewReader(body)),
 			}, nil
@@ -68,7 +68,7 @@ func TestPrint(t *testing.T) {
 			t.Fatal(err)
 		}
 		testutil.NoSecrets(t, g, canaries...)
-		if strings.Contains(answerOf(g), canaryRefresh) {
+		if strings.Contains(jsonOf(g), canaryRefresh) {
 			t.Error("the refresh token is handed out")
 		}
 	}

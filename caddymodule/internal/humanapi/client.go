@@ -84,11 +84,11 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 	err = c.cfg.Do(ctx, t.Op(), func(ctx context.Context) error {
 		sent := time.Now()
 		answer, err := wire.Post(ctx, c.cfg.HTTP, wire.Call{
-			Op:      t.Op(),
-			URL:     c.endpoint,
-			Header:  wire.Header(),
-			Body:    body,
-			Refused: readRefusal,
+			Op:        t.Op(),
+			URL:       c.endpoint,
+			Header:    wire.Header(),
+			Body:      body,
+			ReadError: readErrorResponse,
 		})
 		if err != nil {
 			return err

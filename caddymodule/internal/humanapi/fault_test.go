@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 
 // TestH14_Unauthorized checks that a status without a known code is not Definite.
 func TestH14_Unauthorized(t *testing.T) {
-	for _, body := range []string{"", "<html>" + canaryAnswer, `{"message":"` + canaryAnswer + `"}`} {
+	for _, body := range []string{"", "<html>" + canaryResponse, `{"message":"` + canaryResponse + `"}`} {
 		e := refusal(t, testutil.ServeResponse(t, 401, body), connect.SessionToken)
 		if *e != (exchange.StatusError{Op: exchange.OpSession, Status: 401}) {
 			t.Errorf("%+v", e)

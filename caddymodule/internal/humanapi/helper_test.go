@@ -16,18 +16,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Secrets that no error may contain.
 const (
-	canarySecret  = "canary-secret-1f9c"
-	canaryUser    = "canary-user-4711"
-	canaryEmail   = "canary.mail@example.org"
-	canaryToken   = "canary-token-5a"
-	canaryRefresh = "canary-refresh-token-6b"
-	canaryHuman   = "canary-human-id-7c"
-	canaryAnswer  = "canary-answer-text-8e"
-	canaryQuery   = "canary-query-9f"
+	canarySecret   = "canary-secret-1f9c"
+	canaryUser     = "canary-user-4711"
+	canaryEmail    = "canary.mail@example.org"
+	canaryToken    = "canary-token-5a"
+	canaryRefresh  = "canary-refresh-token-6b"
+	canaryHuman    = "canary-human-id-7c"
+	canaryResponse = "canary-answer-text-8e"
+	canaryQuery    = "canary-query-9f"
 )
 
 var canaries = []string{
-	canarySecret, canaryUser, canaryEmail, canaryToken, canaryRefresh, canaryHuman, canaryAnswer, canaryQuery,
+	canarySecret, canaryUser, canaryEmail, canaryToken, canaryRefresh, canaryHuman, canaryResponse, canaryQuery,
 }
 
 const (
@@ -71,5 +71,5 @@ func refusal(t testing.TB, api string, tt connect.TokenType) *exchange.StatusErr
 	return e
 }
 
-// answerOf returns the JSON of g at the time it was issued.
-func answerOf(g *exchange.Token) string { return string(g.AppendJSON(nil, g.IssuedAt())) }
+// jsonOf returns the JSON of g at the time it was issued.
+func jsonOf(g *exchange.Token) string { return string(g.AppendJSON(nil, g.IssuedAt())) }

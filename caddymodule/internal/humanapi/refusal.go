@@ -24,10 +24,10 @@ var requestIDMembers = []string{requestIDName, "requestId", "request_id"}
 // object is a JSON object.
 type object map[string]json.RawMessage
 
-// readRefusal implements wire.Call.Refused. A known code means that the service has
+// readErrorResponse implements wire.Call.Refused. A known code means that the service has
 // decided about the request, whatever the status is (Definite). Other text is not
 // copied.
-func readRefusal(e *exchange.StatusError, header http.Header, body []byte) {
+func readErrorResponse(e *exchange.StatusError, header http.Header, body []byte) {
 	objects := readObjects(body)
 	e.Code = readCode(objects)
 	e.Definite = e.Code != ""

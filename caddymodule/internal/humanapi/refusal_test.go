@@ -53,7 +53,7 @@ func TestNoCodes(t *testing.T) {
 	for _, body := range []string{
 		"", "null", "[]", "<html>INVALID_CLIENT_ID</html>", `"INVALID_CLIENT_ID"`, `["INVALID_CLIENT_ID"]`,
 		`{}`, `{"errorCode":null}`, `{"errorCode":12}`, `{"errorCode":["INVALID_CLIENT_ID"]}`,
-		`{"errorCode":"` + canaryAnswer + `"}`, `{"errorCode":"invalid_client_id"}`, `{"errorCode":" INVALID_CLIENT_ID"}`,
+		`{"errorCode":"` + canaryResponse + `"}`, `{"errorCode":"invalid_client_id"}`, `{"errorCode":" INVALID_CLIENT_ID"}`,
 		`{"ErrorCode":"INVALID_CLIENT_ID"}`, `{"detail":"INVALID_CLIENT_ID"}`, `{"errors":[{"code":"INVALID_CLIENT_ID"}]}`,
 		`{"error":{"error":{"code":"INVALID_CLIENT_ID"}}}`, `{"error":["INVALID_CLIENT_ID"]}`,
 		`{"error":"is INVALID_CLIENT_ID"}`, `{"type":"urn:NOT_AUTHORIZED"}`,
@@ -121,7 +121,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-func FuzzRefusal(f *testing.F) {
+func FuzzErrorResponse(f *testing.F) {
 	for _, code := range published {
 		f.Add(`{"errorCode":"`+code+`"}`, "r1")
 		f.Add(`{"error":{"message":"x `+code+`, y"},"requestId":"a b"}`, "")
@@ -134,7 +134,7 @@ func FuzzRefusal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body, id string) {
 		e := &exchange.StatusError{Op: exchange.OpID, Status: 403}
-		readRefusal(e, http.Header{http.CanonicalHeaderKey(requestIDName): {id}}, []byte(body))
+		readErrorResponse(e, http.Header{http.CanonicalHeaderKey(requestIDName): {id}}, []byte(body))
 		if !known[e.Code] || e.Definite != (e.Code != "") {
 			t.Errorf("%+v", e)
 		}

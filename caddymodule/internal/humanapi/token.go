@@ -58,11 +58,11 @@ func membersOf(t connect.TokenType) (members, error) {
 func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Token, error) {
 	answer, why := wire.Object(body)
 	if why != "" {
-		return nil, &exchange.ResponseError{Op: t.Op(), Why: why}
+		return nil, &exchange.ResponseError{Op: t.Op(), Reason: why}
 	}
 	token := wire.Text(answer[m.token])
 	if token == "" {
-		return nil, &exchange.ResponseError{Op: t.Op(), Why: "no token"}
+		return nil, &exchange.ResponseError{Op: t.Op(), Reason: "no token"}
 	}
 	b := exchange.NewToken(sent).
 		Text("token", token).

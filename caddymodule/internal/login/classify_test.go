@@ -83,7 +83,7 @@ func TestSignUpResults(t *testing.T) {
 				Huma: &script{answers: c.answers}, Registrations: NewRegistrations(), User: "u",
 				Registration: Registration{
 					Off: c.off, Hold: time.Minute, Allow: func() bool { return !c.brake },
-					Ended: func(r SignUpResult) { got = append(got, r) },
+					OnResult: func(r SignUpResult) { got = append(got, r) },
 				},
 			}
 			_, _, _ = l.Run(t.Context())
@@ -95,7 +95,7 @@ func TestSignUpResults(t *testing.T) {
 	t.Run("a panic", func(t *testing.T) {
 		var got []SignUpResult
 		l := &Exchange{Huma: panicHuma{}, Registrations: NewRegistrations(), User: "u", Registration: Registration{
-			Hold: time.Minute, Allow: func() bool { return true }, Ended: func(r SignUpResult) { got = append(got, r) },
+			Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(r SignUpResult) { got = append(got, r) },
 		}}
 		func() {
 			defer func() { _ = recover() }()

@@ -31,12 +31,12 @@ type Coordinator struct {
 	Stored func(ctx context.Context) *exchange.Token
 }
 
-// signUpTurn says which replica may sign a user up, and what the others have done.
-type signUpTurn struct {
-	ours   bool            // this replica may send the sign-up
-	exists bool            // another replica has created the user
-	held   bool            // no replica may: the last sign-up had an unclear end, and sign-in has just been tried
-	grant  *exchange.Token // the token from the exchange of another replica
+// lockResult says which replica may sign a user up, and what the others have done.
+type lockResult struct {
+	acquired bool            // this replica may send the sign-up
+	exists   bool            // another replica has created the user
+	held     bool            // no replica may: the last sign-up had an unclear end, and sign-in has just been tried
+	token    *exchange.Token // the token from the exchange of another replica
 
 	lock  exchange.SignUpLock
 	since time.Time // just before the lock was taken
@@ -47,17 +47,17 @@ var errLockEnded = errors.New("sign-up not sent: the sign-up lock has expired, a
 // take acquires the right to sign a user up, over all replicas. While another replica
 // signs the user up, take waits for the end. If the store does not respond, this
 // replica may sign the user up.
-func (r *Coordinator) take(ctx context.Context) (t signUpTurn) {
+func (r *Coordinator) take(ctx context.Context) (t lockResult) {
 	if r == nil {
-		return signUpTurn{ours: true}
+		return lockResult{acquired: true}
 	}
 	for {
 		var err error
 		t.since = time.Now()
 		t.lock, err = r.Locks.Lock(ctx, r.User, r.Timeout+lockMargin)
 		switch {
-		case err != nil, t.lock.State == exchange.SignUpOurs:
-			t.ours = true
+		case err != nil, t.lock.State == exchange.SignUpAcquired:
+			t.acquired = true
 			return t
 		case t.lock.State == exchange.SignUpHeld:
 			t.held = true
@@ -72,7 +72,7 @@ func (r *Coordinator) take(ctx context.Context) (t signUpTurn) {
 // wait waits until the sign-up of another replica has ended. It waits for half of the
 // remaining time; the other half is for a sign-in. It returns true if the sign-up has
 // ended without creating a user.
-func (r *Coordinator) wait(ctx context.Context, t *signUpTurn) (again bool) {
+func (r *Coordinator) wait(ctx context.Context, t *lockResult) (again bool) {
 	patience := r.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline)
@@ -83,7 +83,7 @@ func (r *Coordinator) wait(ctx context.Context, t *signUpTurn) (again bool) {
 	defer peek.Stop()
 	for {
 		lock, err := r.Locks.Peek(ctx, r.User)
-		if t.grant = r.Stored(ctx); t.grant != nil {
+		if t.token = r.Stored(ctx); t.token != nil {
 			return false
 		}
 		switch {
@@ -108,11 +108,11 @@ func (r *Coordinator) wait(ctx context.Context, t *signUpTurn) (again bool) {
 // isOver reports whether the sign-up must not be sent any more: more than Timeout has
 // passed since the lock was taken, so another replica may hold it by now. That happens
 // if the process was suspended for a while, for example.
-func (r *Coordinator) isOver(t signUpTurn) bool { return r != nil && time.Since(t.since) > r.Timeout }
+func (r *Coordinator) isOver(t lockResult) bool { return r != nil && time.Since(t.since) > r.Timeout }
 
 // release tells the other replicas how the sign-up ended. It does not use the context
 // of the exchange, which may have ended. The store has its own timeout.
-func (r *Coordinator) release(t signUpTurn, end exchange.SignUpEnd) {
+func (r *Coordinator) release(t lockResult, end exchange.SignUpEnd) {
 	if r != nil && t.lock.ID != "" {
 		_ = r.Locks.Release(context.Background(), r.User, t.lock, end, max(r.Timeout+lockMargin, end.Hold))
 	}

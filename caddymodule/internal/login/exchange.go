@@ -23,19 +23,19 @@ type Registration struct {
 	// reports false if none is left.
 	Allow func() bool
 
-	// ConsentFailed is called with the error if the consent could not be signed. The
+	// OnConsentError is called with the error if the consent could not be signed. The
 	// client gets its token anyway.
-	ConsentFailed func(error)
+	OnConsentError func(error)
 
-	// Ended is called with the result of each sign-up, once. If it is nil, results are
+	// OnResult is called with the result of each sign-up, once. If it is nil, results are
 	// dropped. It is not called for a sign-up by another replica.
-	Ended func(SignUpResult)
+	OnResult func(SignUpResult)
 }
 
 // notify calls Ended with the result of a sign-up.
 func (r *Registration) notify(result SignUpResult) {
-	if r.Ended != nil {
-		r.Ended(result)
+	if r.OnResult != nil {
+		r.OnResult(result)
 	}
 }
 
@@ -109,7 +109,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 	}()
 
 	turn := l.Coordinator.take(ctx)
-	if !turn.ours {
+	if !turn.acquired {
 		end = exchange.SignUpEnd{}
 		return l.waitForReplica(ctx, turn)
 	}
@@ -171,12 +171,12 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 }
 
 // waitForReplica ends the exchange of a user whom another replica signs up.
-func (l *Exchange) waitForReplica(ctx context.Context, turn signUpTurn) (*exchange.Token, exchange.Outcome, error) {
+func (l *Exchange) waitForReplica(ctx context.Context, turn lockResult) (*exchange.Token, exchange.Outcome, error) {
 	switch {
 	case turn.held:
 		return nil, "", heldError(holdRetry)
-	case turn.grant != nil:
-		return turn.grant, exchange.OutcomeSignedIn, nil
+	case turn.token != nil:
+		return turn.token, exchange.OutcomeSignedIn, nil
 	}
 	// The user exists now, or may exist: a sign-in decides.
 	grant, err := l.Huma.SignIn(ctx, l.Person)
@@ -203,6 +203,6 @@ func (l *Exchange) consent(ctx context.Context) {
 		return
 	}
 	if err := l.Huma.SignConsent(ctx, l.Person); err != nil {
-		l.Registration.ConsentFailed(err)
+		l.Registration.OnConsentError(err)
 	}
 }

@@ -59,7 +59,7 @@ func (s *script) answer(op exchange.Op) (*exchange.Token, error) {
 	case noToken:
 		return nil, nil
 	case html:
-		return nil, &exchange.ResponseError{Op: op, Why: "not JSON"}
+		return nil, &exchange.ResponseError{Op: op, Reason: "not JSON"}
 	case reset:
 		return nil, &exchange.TransportError{Op: op, Sent: true, Err: errors.New("connection reset")}
 	case noConn:
@@ -173,8 +173,8 @@ func TestLogin(t *testing.T) {
 				Huma: s, Registrations: NewRegistrations(), User: "u",
 				Registration: Registration{
 					Off: c.off, Hold: time.Minute, Consent: c.consent,
-					Allow:         func() bool { return !c.brake },
-					ConsentFailed: func(error) { failed++ },
+					Allow:          func() bool { return !c.brake },
+					OnConsentError: func(error) { failed++ },
 				},
 			}
 			grant, outcome, err := l.Run(t.Context())

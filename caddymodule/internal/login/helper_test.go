@@ -152,7 +152,7 @@ func (s *sharedStore) Lock(_ context.Context, u exchange.UserKey, life time.Dura
 	}
 	s.mu.Lock()
 	s.taken++
-	l = exchange.SignUpLock{State: exchange.SignUpOurs, ID: fmt.Sprint(s.taken)}
+	l = exchange.SignUpLock{State: exchange.SignUpAcquired, ID: fmt.Sprint(s.taken)}
 	s.locks[u] = lockUntil{exchange.SignUpLock{State: exchange.SignUpRunning, ID: l.ID}, time.Now().Add(life)}
 	s.mu.Unlock()
 	return l, s.answer()

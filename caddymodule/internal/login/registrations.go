@@ -52,8 +52,8 @@ type permit struct {
 	reg   *registration
 }
 
-// turn is the result of acquire.
-type turn struct {
+// acquireResult is the result of acquire.
+type acquireResult struct {
 	permit   *permit         // the caller may sign the user up now
 	finished bool            // another request's sign-up has ended in the meantime
 	held     time.Duration   // how long the hold of the user lasts
@@ -63,7 +63,7 @@ type turn struct {
 // acquire requests the permission to sign a user up. While another request's sign-up of
 // the user runs, acquire waits for its end and returns finished: the user may exist
 // now.
-func (r *Registrations) acquire(ctx context.Context, user exchange.UserKey, client Huma) (turn, error) {
+func (r *Registrations) acquire(ctx context.Context, user exchange.UserKey, client Huma) (acquireResult, error) {
 	r.mu.Lock()
 	now := r.now()
 	reg, ok := r.users[user]
@@ -72,19 +72,19 @@ func (r *Registrations) acquire(ctx context.Context, user exchange.UserKey, clie
 		r.mu.Unlock()
 		select {
 		case <-reg.done:
-			return turn{finished: true}, nil
+			return acquireResult{finished: true}, nil
 		case <-ctx.Done():
-			return turn{}, ctx.Err()
+			return acquireResult{}, ctx.Err()
 		}
 	case ok && reg.holds(client, now):
 		r.mu.Unlock()
-		return turn{held: reg.held.Sub(now), refusal: reg.refusal}, nil
+		return acquireResult{held: reg.held.Sub(now), refusal: reg.refusal}, nil
 	}
 	r.sweep(now)
 	reg = &registration{done: make(chan struct{})}
 	r.users[user] = reg
 	r.mu.Unlock()
-	return turn{permit: &permit{r, user, reg}}, nil
+	return acquireResult{permit: &permit{r, user, reg}}, nil
 }
 
 // release ends the sign-up. hold is how long the user is held if the end was unclear,

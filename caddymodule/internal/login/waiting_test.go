@@ -102,7 +102,7 @@ func TestTheTokenIsFoundWithTheEnd(t *testing.T) {
 		}
 		b := s.replica()
 		r := b.coordinator(putsThenTells{s})
-		if turn := r.take(t.Context()); turn.grant == nil || turn.ours {
+		if turn := r.take(t.Context()); turn.token == nil || turn.acquired {
 			t.Errorf("turn %+v, want a token", turn)
 		}
 	})
@@ -119,7 +119,7 @@ func TestWaitingEndsWithTheExchange(t *testing.T) {
 		time.AfterFunc(time.Second, func() { cancel(errors.New("over")) })
 		start := time.Now()
 		r := &Coordinator{Locks: s, User: "u", Timeout: time.Hour, Stored: func(context.Context) *exchange.Token { return nil }}
-		if turn := r.take(ctx); turn.ours {
+		if turn := r.take(ctx); turn.acquired {
 			t.Error("the sign-up is another one's")
 		}
 		if d := time.Since(start); d > 1100*time.Millisecond {

@@ -43,10 +43,10 @@ const (
 // Cache holds the records of users in memory. Use it through the Stores that Limit
 // returns. All of them share the same users.
 type Cache struct {
-	seed   maphash.Seed
-	users  atomic.Int64                      // number of users, including places reserved for users about to be put
-	hand   atomic.Uint32                     // the shard to evict from next if the user's own shard is empty
-	shards [shardCount]atomic.Pointer[shard] // nil until a user is put there
+	seed        maphash.Seed
+	users       atomic.Int64                      // number of users, including places reserved for users about to be put
+	evictCursor atomic.Uint32                     // the shard to evict from next if the user's own shard is empty
+	shards      [shardCount]atomic.Pointer[shard] // nil until a user is put there
 
 	sweeping sync.Once
 	stop     chan struct{}
@@ -199,10 +199,10 @@ func (c *Cache) evict(own *shard) bool {
 	}
 	// It continues after the shard of the last eviction, so that all shards lose users
 	// in turn.
-	from := c.hand.Load()
+	from := c.evictCursor.Load()
 	for i := range uint32(shardCount) {
 		if s := c.shards[(from+i)%shardCount].Load(); s != nil && s.evictOldest() {
-			c.hand.Store(from + i + 1)
+			c.evictCursor.Store(from + i + 1)
 			return true
 		}
 	}

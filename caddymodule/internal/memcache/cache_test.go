@@ -87,15 +87,15 @@ func TestTheOldestKindGoes(t *testing.T) {
 	c := newCache(t)
 	s := c.Limit(10)
 	kind := func(i int) exchange.Variant { return exchange.Variant(fmt.Sprint("k", i)) }
-	for i := range maxKinds {
+	for i := range maxVariants {
 		s.Put("u", kind(i), storetest.RecordOf(fmt.Sprint(i), time.Minute))
 	}
 	s.Put("u", kind(0), storetest.RecordOf("0 again", time.Minute))
-	s.Put("u", kind(maxKinds), storetest.RecordOf("new", time.Minute))
+	s.Put("u", kind(maxVariants), storetest.RecordOf("new", time.Minute))
 	storetest.WantToken(t, s, "u", kind(0), "0 again")
 	storetest.WantToken(t, s, "u", kind(1), "")
 	storetest.WantToken(t, s, "u", kind(2), "2")
-	storetest.WantToken(t, s, "u", kind(maxKinds), "new")
+	storetest.WantToken(t, s, "u", kind(maxVariants), "new")
 	for i := range 1000 {
 		s.Put("u", kind(i), storetest.RecordOf("t", time.Minute))
 	}
@@ -105,8 +105,8 @@ func TestTheOldestKindGoes(t *testing.T) {
 			n++
 		}
 	}
-	if n != maxKinds || c.Len() != 1 {
-		t.Errorf("%d kinds of %d users are held, want %d of 1", n, c.Len(), maxKinds)
+	if n != maxVariants || c.Len() != 1 {
+		t.Errorf("%d kinds of %d users are held, want %d of 1", n, c.Len(), maxVariants)
 	}
 	check(t, c)
 }

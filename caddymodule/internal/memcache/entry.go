@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// maxKinds is the maximum number of kinds per user. One more evicts the kind put
+	// maxVariants is the maximum number of kinds per user. One more evicts the kind put
 	// longest ago, so that a client that makes up kinds cannot fill the memory.
-	maxKinds = 8
+	maxVariants = 8
 
 	// maxLife is the maximum lifetime of a record. No token lifetime above it is
 	// accepted, and beyond about 200 years Unix nanoseconds overflow.
@@ -28,12 +28,12 @@ type entry struct {
 // cachedToken is one kind of a user's tokens: a Record in a smaller form. It embeds the
 // Token instead of pointing to it, which saves one memory access.
 type cachedToken struct {
-	kind    exchange.Variant
+	variant exchange.Variant
 	until   int64           // Record.Until: Unix nanoseconds of the wall clock
 	checked int64           // Record.CheckedAt, likewise
 	err     *exchange.Error // set if it is a refusal; grant is empty then
 	next    *cachedToken
-	grant   exchange.Token
+	token   exchange.Token
 }
 
 func newEntry(user exchange.UserKey, k *cachedToken) *entry {
@@ -52,9 +52,9 @@ func newCachedToken(kind exchange.Variant, r exchange.Record, now time.Time) (*c
 	if checked.IsZero() {
 		checked = now
 	}
-	k := &cachedToken{kind: kind, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
+	k := &cachedToken{variant: kind, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
 	if r.Err == nil {
-		k.grant = *r.Token
+		k.token = *r.Token
 	}
 	return k, true
 }
@@ -62,7 +62,7 @@ func newCachedToken(kind exchange.Variant, r exchange.Record, now time.Time) (*c
 func (k *cachedToken) record() exchange.Record {
 	r := exchange.Record{Err: k.err, Until: time.Unix(0, k.until), CheckedAt: time.Unix(0, k.checked)}
 	if k.err == nil {
-		r.Token = &k.grant
+		r.Token = &k.token
 	}
 	return r
 }
@@ -70,7 +70,7 @@ func (k *cachedToken) record() exchange.Record {
 // find returns the token of a kind, or nil.
 func (e *entry) find(kind exchange.Variant) *cachedToken {
 	for k := &e.cachedToken; k != nil; k = k.next {
-		if k.kind == kind {
+		if k.variant == kind {
 			return k
 		}
 	}
@@ -89,7 +89,7 @@ func (e *entry) last() int64 {
 // copyWithout returns a copy of the at most n newest kinds that expire after now,
 // without the given kind.
 func (e *entry) copyWithout(kind exchange.Variant, n int, now int64) *cachedToken {
-	return e.copyIf(n, func(k *cachedToken) bool { return k.kind != kind && k.until > now })
+	return e.copyIf(n, func(k *cachedToken) bool { return k.variant != kind && k.until > now })
 }
 
 // copyIf returns a copy of the at most n newest kinds for which ok returns true. It

@@ -71,7 +71,7 @@ func (s *shard) replaceLocked(user exchange.UserKey, k *cachedToken, now int64) 
 		return false
 	}
 	old := v.(*entry)
-	k.next = old.copyWithout(k.kind, maxKinds-1, now)
+	k.next = old.copyWithout(k.variant, maxVariants-1, now)
 	s.unlink(old)
 	s.put(newEntry(user, k), now)
 	return true
@@ -89,7 +89,7 @@ func (s *shard) drop(user exchange.UserKey, kind exchange.Variant, now int64) {
 	if old.find(kind) == nil {
 		return
 	}
-	s.keepOnly(old, old.copyWithout(kind, maxKinds, now), now)
+	s.keepOnly(old, old.copyWithout(kind, maxVariants, now), now)
 }
 
 // keepOnly replaces the entry old by one with the given kinds. If rest is nil, it
@@ -113,7 +113,7 @@ func (s *shard) evictTokens(user exchange.UserKey, now int64) {
 		return
 	}
 	old := v.(*entry)
-	s.keepOnly(old, old.copyIf(maxKinds, func(k *cachedToken) bool { return k.err != nil && k.until > now }), now)
+	s.keepOnly(old, old.copyIf(maxVariants, func(k *cachedToken) bool { return k.err != nil && k.until > now }), now)
 }
 
 // put stores e as the user's entry, and as the newest. A stored entry is never changed,

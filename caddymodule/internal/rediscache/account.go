@@ -90,7 +90,7 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 		defer a.store.notifyMembers(a.name, user, a.memory)
 	}
 	err = a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
-		n, err := a.store.scripts.put.Run(ctx, c, []string{key}, string(seen), fieldOf(kind), value, life.Milliseconds(), maxKinds, channel, text).Int64()
+		n, err := a.store.scripts.put.Run(ctx, c, []string{key}, string(seen), fieldOf(kind), value, life.Milliseconds(), maxVariants, channel, text).Int64()
 		current = n == 1
 		return err
 	})

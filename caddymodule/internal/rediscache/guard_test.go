@@ -217,9 +217,9 @@ func (p *parser) reply(depth int) error {
 	return nil
 }
 
-// FuzzGuard checks that the verdict does not depend on how a text is split, and that it
+// FuzzLimitedConn checks that the verdict does not depend on how a text is split, and that it
 // is the same as that of the other parser.
-func FuzzGuard(f *testing.F) {
+func FuzzLimitedConn(f *testing.F) {
 	for _, a := range wrong {
 		f.Add([]byte(a.text), uint8(3))
 	}

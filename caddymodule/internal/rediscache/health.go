@@ -133,7 +133,7 @@ func (s *Store) tryCommands(ctx context.Context, c redis.UniversalClient) error 
 	if err := s.scripts.evict.Run(ctx, c, []string{key}, "", life, s.channel(), noAccount).Err(); err != nil {
 		return err
 	}
-	if err := s.scripts.put.Run(ctx, c, []string{key}, "", "f", "v", life, maxKinds, "", "").Err(); err != nil {
+	if err := s.scripts.put.Run(ctx, c, []string{key}, "", "f", "v", life, maxVariants, "", "").Err(); err != nil {
 		return err
 	}
 	if err := c.HMGet(ctx, key, tombstoneField, "f").Err(); err != nil {

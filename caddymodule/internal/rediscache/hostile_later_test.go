@@ -76,7 +76,7 @@ func TestHostile_Later(t *testing.T) {
 			_ = l.Unhold(t.Context(), "u")
 		case "GET", "SET":
 			var lock exchange.SignUpLock
-			if lock, err = l.Lock(t.Context(), "u", time.Minute); err == nil && lock.State == exchange.SignUpOurs && c.moment == "SET" {
+			if lock, err = l.Lock(t.Context(), "u", time.Minute); err == nil && lock.State == exchange.SignUpAcquired && c.moment == "SET" {
 				t.Error("the lock is ours")
 			}
 			_, _ = l.Peek(t.Context(), "u")

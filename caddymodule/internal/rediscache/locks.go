@@ -37,7 +37,7 @@ func (l *signUpLocks) keyOf(user exchange.UserKey) string {
 func (l *signUpLocks) Lock(ctx context.Context, user exchange.UserKey, life time.Duration) (lock exchange.SignUpLock, err error) {
 	id, key := randomID(), l.keyOf(user)
 	err = l.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
-		lock = exchange.SignUpLock{State: exchange.SignUpOurs, ID: id}
+		lock = exchange.SignUpLock{State: exchange.SignUpAcquired, ID: id}
 		set, err := c.SetNX(ctx, key, lockRunning+id, life).Result()
 		if err != nil || set {
 			return err

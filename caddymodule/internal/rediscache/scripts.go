@@ -20,7 +20,7 @@ func newScripts() scripts {
 // was evicted recently.
 const (
 	tombstoneField = "g"
-	maxKinds       = "8" // per user, as in memcache
+	maxVariants    = "8" // per user, as in memcache
 )
 
 // scriptPut stores a kind of token if the tombstone still is the one that was seen, and

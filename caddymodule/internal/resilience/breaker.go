@@ -32,14 +32,14 @@ type breaker struct {
 	changes int // how often open has changed
 
 	// While it is closed: the consecutive failures.
-	rows     int // how many series of failures have begun
+	series   int // how many series of failures have begun
 	failures int
 	users    []string // of the failures, or of the failed probes; distinct, at most minUsers
 
 	// While it is open: the probes.
-	next   time.Time // when the next probe may be sent
-	latest time.Time // when the latest probe was permitted
-	again  time.Time // when users whose probe has failed may probe again
+	next         time.Time // when the next probe may be sent
+	latest       time.Time // when the latest probe was permitted
+	nextForUsers time.Time // when users whose probe has failed may probe again
 
 	notified  int  // for how many changes onChange has been called
 	notifying bool // a goroutine is calling onChange
@@ -47,8 +47,8 @@ type breaker struct {
 
 // permit is the permission to make one call.
 type permit struct {
-	changes, rows int // of the breaker, when the permit was issued
-	at            time.Time
+	changes, series int // of the breaker, when the permit was issued
+	at              time.Time
 }
 
 func newBreaker(s BreakerSettings, onChange func(open bool)) *breaker {
@@ -69,8 +69,8 @@ func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error)
 			return held, nil
 		}
 		next := b.next
-		if slices.Contains(b.users, user) && b.again.After(next) {
-			next = b.again // the service may fail for this user alone
+		if slices.Contains(b.users, user) && b.nextForUsers.After(next) {
+			next = b.nextForUsers // the service may fail for this user alone
 		}
 		// RetryAfter is never 0, because 0 would not say when to retry.
 		if wait := next.Sub(now); wait > 0 || !mayProbe {
@@ -78,7 +78,7 @@ func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error)
 		}
 		b.latest, b.next = now, now.Add(probeInterval)
 	}
-	return permit{b.changes, b.rows, now}, nil
+	return permit{b.changes, b.series, now}, nil
 }
 
 // report records the result of a call for user. It ignores calls that were permitted
@@ -107,9 +107,9 @@ func (b *breaker) report(p permit, user string, err error) {
 func (b *breaker) failed(p permit, user string, err error) {
 	switch {
 	case b.failures == 0:
-		b.rows++
+		b.series++
 		b.users = b.users[:0]
-	case p.rows != b.rows && !timedOut(err):
+	case p.series != b.series && !timedOut(err):
 		return
 	}
 	b.failures++
@@ -138,8 +138,8 @@ func (b *breaker) probeFailed(p permit, user string) {
 		b.users = b.users[:0] // those of the round before
 	}
 	b.addUser(user)
-	b.again = failed.Add(b.settings.Open)
-	next := b.again
+	b.nextForUsers = failed.Add(b.settings.Open)
+	next := b.nextForUsers
 	if len(b.users) < minUsers {
 		next = failed.Add(min(probeInterval, b.settings.Open))
 	}

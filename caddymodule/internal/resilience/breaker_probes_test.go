@@ -27,7 +27,7 @@ func TestProbes(t *testing.T) {
 		{"success", fail(nil), 0},
 		{"refusal", fail(errRefused), 0},
 		{"429", fail(errLimited), 0},
-		{"unusable answer", fail(&exchange.ResponseError{Why: "not JSON"}), 0},
+		{"unusable answer", fail(&exchange.ResponseError{Reason: "not JSON"}), 0},
 		{"late success", after(9*time.Second, nil), 0},
 		{"late refusal", after(9*time.Second, errRefused), 0},
 		{"failure", fail(errDown), open},
@@ -224,7 +224,7 @@ func TestASignUpIsNoProbe(t *testing.T) {
 		g := opened(t, Settings{MaxConcurrent: 4, Breaker: &testBreaker})
 		for _, wait := range []time.Duration{0, time.Hour} {
 			time.Sleep(wait)
-			err := g.Do(t.Context(), Limits{Continues: true}, func(context.Context) error {
+			err := g.Do(t.Context(), Limits{Priority: true}, func(context.Context) error {
 				t.Error("the call was made")
 				return nil
 			})
@@ -234,7 +234,7 @@ func TestASignUpIsNoProbe(t *testing.T) {
 			}
 		}
 		wantClosed(t, g)
-		if err := g.Do(t.Context(), Limits{Continues: true}, fail(nil)); err != nil {
+		if err := g.Do(t.Context(), Limits{Priority: true}, fail(nil)); err != nil {
 			t.Errorf("with a closed breaker: %v", err)
 		}
 	})

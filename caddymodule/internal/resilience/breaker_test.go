@@ -33,7 +33,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{"429 (H06)", errLimited, false},
 		{"429 with Retry-After (H06)", &exchange.StatusError{Status: 429, RetryAfter: time.Hour}, false},
 		{"a definite 5xx", &exchange.StatusError{Status: 500, Code: "100010", Definite: true}, false},
-		{"an answer that cannot be used", &exchange.ResponseError{Why: "not JSON"}, false},
+		{"an answer that cannot be used", &exchange.ResponseError{Reason: "not JSON"}, false},
 		{"the caller left", errLeft, false},
 		{"the caller left before", context.Canceled, false},
 		{"no time left before", context.DeadlineExceeded, false},
@@ -57,7 +57,7 @@ func TestFailuresInARow(t *testing.T) {
 		'4': errRefused,
 		'9': errLimited,
 		'5': &exchange.StatusError{Status: 500, Definite: true},
-		'?': &exchange.ResponseError{Why: "not JSON"},
+		'?': &exchange.ResponseError{Reason: "not JSON"},
 		'x': errLeft, // says nothing
 		'p': errPanicked,
 		'-': errDown,

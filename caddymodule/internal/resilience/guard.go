@@ -54,28 +54,28 @@ type Limits struct {
 	Retries        int           // further calls after the first; 0 or less: at most one call
 	User           string        // for whom the call is made; calls with an empty User count as those of one user
 
-	// Continues says that the exchange has already made a call. The call gets a free
+	// Priority says that the exchange has already made a call. The call gets a free
 	// slot before the first calls of other exchanges. It is never the probe of an open
 	// breaker, because it may be a call that must be made only once.
-	Continues bool
+	Priority bool
 
 	// Long says that the call may take all the remaining time. Such calls get at most
-	// half of the slots, so that other calls get through however slow they are.
+	// longSlots of the slots, so that other calls get through however slow they are.
 	Long bool
 }
 
 // Client protects the calls to one service. Create it with New. It may be used by
 // several goroutines at once.
 type Client struct {
-	slots    *prioritySemaphore
-	half     *prioritySemaphore // the part of the slots for calls with Long
-	inFlight atomic.Int64
-	breaker  *breaker // nil: off
+	slots     *prioritySemaphore
+	longSlots *prioritySemaphore // the part of the slots for calls with Long
+	inFlight  atomic.Int64
+	breaker   *breaker // nil: off
 }
 
 // New returns a Client with a closed breaker.
 func New(s Settings) *Client {
-	g := &Client{slots: newPrioritySemaphore(max(1, s.MaxConcurrent)), half: newPrioritySemaphore(max(1, s.MaxConcurrent/2))}
+	g := &Client{slots: newPrioritySemaphore(max(1, s.MaxConcurrent)), longSlots: newPrioritySemaphore(max(1, s.MaxConcurrent/2))}
 	if s.Breaker != nil {
 		g.breaker = newBreaker(*s.Breaker, s.OnBreaker)
 	}
@@ -114,17 +114,17 @@ func (g *Client) try(ctx context.Context, l Limits, call func(context.Context) e
 	// for a service that is down may hold all the slots.
 	var p permit
 	if g.breaker != nil {
-		if p, err = g.breaker.allow(p, l.User, !l.Continues); err != nil {
+		if p, err = g.breaker.allow(p, l.User, !l.Priority); err != nil {
 			return false, err
 		}
 	}
 	if l.Long {
-		if err := g.half.acquire(ctx, false); err != nil {
+		if err := g.longSlots.acquire(ctx, false); err != nil {
 			return false, fmt.Errorf("wait for a free slot: %w", err)
 		}
-		defer g.half.release()
+		defer g.longSlots.release()
 	}
-	if err := g.slots.acquire(ctx, l.Continues); err != nil {
+	if err := g.slots.acquire(ctx, l.Priority); err != nil {
 		return false, fmt.Errorf("wait for a free slot: %w", err)
 	}
 	g.inFlight.Add(1)
@@ -136,7 +136,7 @@ func (g *Client) try(ctx context.Context, l Limits, call func(context.Context) e
 	outcome := errPanicked // unless attempt returns
 	if g.breaker != nil {
 		// The breaker may have opened during the wait for a slot.
-		if p, err = g.breaker.allow(p, l.User, !l.Continues); err != nil {
+		if p, err = g.breaker.allow(p, l.User, !l.Priority); err != nil {
 			return false, err
 		}
 		defer func() { g.breaker.report(p, l.User, outcome) }()

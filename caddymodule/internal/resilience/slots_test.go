@@ -27,7 +27,7 @@ func TestCallsThatContinueGoFirst(t *testing.T) {
 			name      string
 			continues bool
 		}{{"running", false}, {"begins 1", false}, {"begins 2", false}, {"continues 1", true}, {"continues 2", true}} {
-			wg.Go(func() { _ = g.Do(t.Context(), Limits{Continues: c.continues}, call(c.name)) })
+			wg.Go(func() { _ = g.Do(t.Context(), Limits{Priority: c.continues}, call(c.name)) })
 			synctest.Wait()
 		}
 		wg.Wait()
@@ -63,7 +63,7 @@ func TestOverloadOfASlowService(t *testing.T) {
 				defer cancel()
 				err := g.Do(ctx, Limits{AttemptTimeout: 5 * time.Second, Retries: 1}, serve)
 				if err == nil {
-					err = g.Do(ctx, Limits{Continues: true}, serve)
+					err = g.Do(ctx, Limits{Priority: true}, serve)
 				}
 				if err == nil {
 					tokens.Add(1)
@@ -87,7 +87,7 @@ func TestLongCallsLeaveRoom(t *testing.T) {
 		defer end()
 		var wg sync.WaitGroup
 		for range 20 {
-			wg.Go(func() { _ = g.Do(ctx, Limits{Continues: true, Long: true}, hang) })
+			wg.Go(func() { _ = g.Do(ctx, Limits{Priority: true, Long: true}, hang) })
 		}
 		synctest.Wait()
 		if g.InFlight() != 2 {

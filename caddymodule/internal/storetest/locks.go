@@ -40,7 +40,7 @@ const lockLife = time.Minute
 func wantLock(t *testing.T, s exchange.SignUpLocks, u exchange.UserKey, want exchange.SignUpState) exchange.SignUpLock {
 	t.Helper()
 	l, err := s.Lock(t.Context(), u, lockLife)
-	if err != nil || l.State != want || (l.ID != "") != (want == exchange.SignUpOurs) {
+	if err != nil || l.State != want || (l.ID != "") != (want == exchange.SignUpAcquired) {
 		t.Fatalf("Lock(%q) = %+v, %v; want state %d", u, l, err, want)
 	}
 	return l
@@ -62,7 +62,7 @@ func release(t *testing.T, s exchange.SignUpLocks, l exchange.SignUpLock, end ex
 
 func locksRunning(t *testing.T, a, b exchange.SignUpLocks) {
 	wantPeek(t, b, exchange.SignUpFree)
-	wantLock(t, a, "u", exchange.SignUpOurs)
+	wantLock(t, a, "u", exchange.SignUpAcquired)
 	wantLock(t, b, "u", exchange.SignUpRunning)
 	wantLock(t, a, "u", exchange.SignUpRunning)
 	wantPeek(t, a, exchange.SignUpRunning)
@@ -70,7 +70,7 @@ func locksRunning(t *testing.T, a, b exchange.SignUpLocks) {
 }
 
 func locksDone(t *testing.T, a, b exchange.SignUpLocks) {
-	l := wantLock(t, a, "u", exchange.SignUpOurs)
+	l := wantLock(t, a, "u", exchange.SignUpAcquired)
 	release(t, a, l, exchange.SignUpEnd{Exists: true})
 	wantPeek(t, b, exchange.SignUpDone)
 	wantLock(t, b, "u", exchange.SignUpDone)
@@ -78,24 +78,24 @@ func locksDone(t *testing.T, a, b exchange.SignUpLocks) {
 }
 
 func locksFreed(t *testing.T, a, b exchange.SignUpLocks) {
-	l := wantLock(t, a, "u", exchange.SignUpOurs)
+	l := wantLock(t, a, "u", exchange.SignUpAcquired)
 	release(t, a, l, exchange.SignUpEnd{})
 	wantPeek(t, b, exchange.SignUpFree)
-	wantLock(t, b, "u", exchange.SignUpOurs)
+	wantLock(t, b, "u", exchange.SignUpAcquired)
 }
 
 func locksHeld(t *testing.T, a, b exchange.SignUpLocks) {
-	l := wantLock(t, a, "u", exchange.SignUpOurs)
+	l := wantLock(t, a, "u", exchange.SignUpAcquired)
 	release(t, a, l, exchange.SignUpEnd{Hold: 300 * time.Millisecond})
 	wantLock(t, b, "u", exchange.SignUpHeld)
 	wantPeek(t, a, exchange.SignUpHeld)
 	time.Sleep(350 * time.Millisecond)
 	wantPeek(t, b, exchange.SignUpFree)
-	wantLock(t, b, "u", exchange.SignUpOurs)
+	wantLock(t, b, "u", exchange.SignUpAcquired)
 }
 
 func locksUnhold(t *testing.T, a, b exchange.SignUpLocks) {
-	l := wantLock(t, a, "u", exchange.SignUpOurs)
+	l := wantLock(t, a, "u", exchange.SignUpAcquired)
 	unhold := func(want exchange.SignUpState) {
 		t.Helper()
 		if err := b.Unhold(t.Context(), "u"); err != nil {
@@ -116,11 +116,11 @@ func locksEnd(t *testing.T, a, b exchange.SignUpLocks) {
 	}
 	wantPeek(t, b, exchange.SignUpRunning)
 	time.Sleep(350 * time.Millisecond)
-	wantLock(t, b, "u", exchange.SignUpOurs)
+	wantLock(t, b, "u", exchange.SignUpAcquired)
 }
 
 func locksOthers(t *testing.T, a, b exchange.SignUpLocks) {
-	wantLock(t, a, "u", exchange.SignUpOurs)
+	wantLock(t, a, "u", exchange.SignUpAcquired)
 	theirs := exchange.SignUpLock{ID: "something else"}
 	release(t, b, theirs, exchange.SignUpEnd{})
 	wantPeek(t, b, exchange.SignUpRunning)
@@ -131,9 +131,9 @@ func locksOthers(t *testing.T, a, b exchange.SignUpLocks) {
 }
 
 func locksApart(t *testing.T, a, b exchange.SignUpLocks) {
-	wantLock(t, a, "u", exchange.SignUpOurs)
-	wantLock(t, b, "v", exchange.SignUpOurs)
-	wantLock(t, b, "u\x00", exchange.SignUpOurs)
+	wantLock(t, a, "u", exchange.SignUpAcquired)
+	wantLock(t, b, "v", exchange.SignUpAcquired)
+	wantLock(t, b, "u\x00", exchange.SignUpAcquired)
 }
 
 // locksContention tests that only one of many concurrent callers gets the lock.
@@ -152,7 +152,7 @@ func locksContention(t *testing.T, a, b exchange.SignUpLocks) {
 				switch {
 				case err != nil:
 					t.Error(err)
-				case l.State == exchange.SignUpOurs:
+				case l.State == exchange.SignUpAcquired:
 					ours.Add(1)
 				case l.State == exchange.SignUpRunning:
 					running.Add(1)

@@ -26,7 +26,7 @@ func TestH15_Certificates(t *testing.T) {
 		change(tr)
 		return tr
 	}
-	plain := testutil.ServeResponse(t, 200, goodAnswer)
+	plain := testutil.ServeResponse(t, 200, goodResponse)
 	tests := []struct {
 		name, api string
 		transport *http.Transport
@@ -71,7 +71,7 @@ func TestH15_NoName(t *testing.T) {
 }
 
 func TestProxyRefuses(t *testing.T) {
-	proxy, _ := url.Parse(testutil.ServeResponse(t, 407, canaryAnswer))
+	proxy, _ := url.Parse(testutil.ServeResponse(t, 407, canaryResponse))
 	proxy.User = url.UserPassword("canary-user", "canary-password")
 	tr := testutil.Transport(t)
 	tr.Proxy = http.ProxyURL(proxy)

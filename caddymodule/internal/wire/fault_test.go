@@ -56,7 +56,7 @@ func TestH07_EndlessBody(t *testing.T) {
 						t.Error(e)
 					}
 				case test.pause == 0:
-					if e := testutil.As[*exchange.ResponseError](t, err); e.Why != "longer than 64 KiB" {
+					if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != "longer than 64 KiB" {
 						t.Error(e)
 					}
 				default:
@@ -73,7 +73,7 @@ func TestH07_GzipBombStaysPacked(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write(bytes.Repeat([]byte(" "), 10<<20))
-	_, _ = io.WriteString(z, goodAnswer)
+	_, _ = io.WriteString(z, goodResponse)
 	_ = z.Close()
 	if packed.Len() > 64<<10 {
 		t.Fatal("the bomb is too large")
@@ -125,10 +125,10 @@ func TestH17_CookiesAreForgotten(t *testing.T) {
 		if r.Header.Get("Cookie") != "" || r.Header.Get("If-None-Match") != "" {
 			cookies.Add(1)
 		}
-		w.Header().Set("Set-Cookie", "session="+canaryAnswer)
+		w.Header().Set("Set-Cookie", "session="+canaryResponse)
 		w.Header().Set("ETag", `"1"`)
 		w.Header().Set("Cache-Control", "public, max-age=3600")
-		_, _ = io.WriteString(w, goodAnswer)
+		_, _ = io.WriteString(w, goodResponse)
 	})
 	tr := testutil.Transport(t)
 	for range 3 {
@@ -163,13 +163,13 @@ func TestTransportErrors(t *testing.T) {
 		{"reset", testutil.ServeRaw(t, func(conn net.Conn, _ string) { testutil.Reset(conn) }), true, false, ""},
 		{"closed", testutil.ServeRaw(t, say("")), true, false, closed},
 		{"no answer", testutil.ServeRaw(t, hold), true, true, "sign up: context deadline exceeded"},
-		{"not HTTP", testutil.ServeRaw(t, say(canaryAnswer+"\r\n\r\n")), true, false, broken},
-		{"bad status", testutil.ServeRaw(t, say("HTTP/1.1 2x0 "+canaryAnswer+"\r\n\r\n")), true, false, broken},
-		{"bad header", testutil.ServeRaw(t, say("HTTP/1.1 200 OK\r\n"+canaryAnswer+"\r\n\r\n")), true, false, broken},
-		{"bad length", testutil.ServeRaw(t, say(length+canaryAnswer+"\r\n\r\n")), true, false, broken},
-		{"two lengths", testutil.ServeRaw(t, say(length+"2\r\nContent-Length: 3\r\n\r\n{}"+canaryAnswer)), true, false, broken},
-		{"bad chunk", testutil.ServeRaw(t, say(chunks+canaryAnswer+"\r\n")), true, false, broken},
-		{"cut body", testutil.ServeRaw(t, say(length+"500\r\n\r\n{\"uid\":\""+canaryAnswer)), true, false, closed},
+		{"not HTTP", testutil.ServeRaw(t, say(canaryResponse+"\r\n\r\n")), true, false, broken},
+		{"bad status", testutil.ServeRaw(t, say("HTTP/1.1 2x0 "+canaryResponse+"\r\n\r\n")), true, false, broken},
+		{"bad header", testutil.ServeRaw(t, say("HTTP/1.1 200 OK\r\n"+canaryResponse+"\r\n\r\n")), true, false, broken},
+		{"bad length", testutil.ServeRaw(t, say(length+canaryResponse+"\r\n\r\n")), true, false, broken},
+		{"two lengths", testutil.ServeRaw(t, say(length+"2\r\nContent-Length: 3\r\n\r\n{}"+canaryResponse)), true, false, broken},
+		{"bad chunk", testutil.ServeRaw(t, say(chunks+canaryResponse+"\r\n")), true, false, broken},
+		{"cut body", testutil.ServeRaw(t, say(length+"500\r\n\r\n{\"uid\":\""+canaryResponse)), true, false, closed},
 		{"cut, yet JSON", testutil.ServeRaw(t, say(length+"500\r\n\r\n{}")), true, false, closed},
 		{"cut chunks", testutil.ServeRaw(t, say(chunks+"2\r\n{}\r\n")), true, false, closed},
 		{"reset body", testutil.ServeRaw(t, func(conn net.Conn, _ string) {
@@ -201,7 +201,7 @@ func TestTransportErrors(t *testing.T) {
 func TestNoErrorTellsAnything(t *testing.T) {
 	for name, wrap := range map[string]func(error) error{
 		"plain":           func(err error) error { return err },
-		"of a URL":        func(err error) error { return &url.Error{Op: "Post", URL: "https://h/?" + canaryAnswer, Err: err} },
+		"of a URL":        func(err error) error { return &url.Error{Op: "Post", URL: "https://h/?" + canaryResponse, Err: err} },
 		"canceled inside": func(err error) error { return fmt.Errorf("%w: %w", err, context.Canceled) },
 		"late inside":     func(err error) error { return fmt.Errorf("%w: %w", err, context.DeadlineExceeded) },
 		"EOF inside":      func(err error) error { return fmt.Errorf("%w: %w", err, io.EOF) },
@@ -211,7 +211,7 @@ func TestNoErrorTellsAnything(t *testing.T) {
 				var all strings.Builder
 				_ = r.Write(&all)
 				return nil, wrap(errors.New(all.String()))
-			}), "https://huma.invalid/base?"+canaryAnswer)
+			}), "https://huma.invalid/base?"+canaryResponse)
 			if testutil.As[*exchange.TransportError](t, err); errors.Is(err, context.Canceled) {
 				t.Error("it looks like a caller who left")
 			}
@@ -273,7 +273,7 @@ func TestCanceled(t *testing.T) {
 	t.Cleanup(func() { close(leave) })
 
 	ctx, cancel := context.WithCancelCause(context.Background())
-	go func() { <-arrived; cancel(errors.New(canaryAnswer)) }()
+	go func() { <-arrived; cancel(errors.New(canaryResponse)) }()
 	_, err := post(ctx, t, api)
 	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || e.Timeout || !errors.Is(e, context.Canceled) || exchange.IsOutage(err) {
 		t.Errorf("%+v", e)
@@ -285,7 +285,7 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("before the call: %+v", e)
 	}
 
-	late, stop := context.WithTimeoutCause(context.Background(), 30*time.Millisecond, errors.New(canaryAnswer))
+	late, stop := context.WithTimeoutCause(context.Background(), 30*time.Millisecond, errors.New(canaryResponse))
 	defer stop()
 	_, err = post(late, t, api, once)
 	if e := testutil.As[*exchange.TransportError](t, err); !e.Sent || !e.Timeout || !errors.Is(e, context.DeadlineExceeded) || !exchange.IsOutage(err) {

@@ -16,9 +16,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	goodAnswer   = `{"token":"t"}`
-	requestBody  = `{"email":"canary.mail@example.org"}`
-	canaryAnswer = "canary-answer-text-8e"
+	goodResponse   = `{"token":"t"}`
+	requestBody    = `{"email":"canary.mail@example.org"}`
+	canaryResponse = "canary-answer-text-8e"
 )
 
 // post makes one attempt at a call of the service at api. change may modify the call.

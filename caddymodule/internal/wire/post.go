@@ -43,9 +43,9 @@ type Call struct {
 	// StatusOnly says that the body of a successful response is ignored.
 	StatusOnly bool
 
-	// Refused reads an error response into e: the service's error code and its request
+	// ReadError reads an error response into e: the service's error code and its request
 	// id. It must not copy other text of the body. nil: the body is ignored.
-	Refused func(e *exchange.StatusError, header http.Header, body []byte)
+	ReadError func(e *exchange.StatusError, header http.Header, body []byte)
 }
 
 // Header returns the headers of every call. There is no Idempotency-Key, because Go's
@@ -84,13 +84,13 @@ func Post(ctx context.Context, transport http.RoundTripper, c Call) ([]byte, err
 	body, err := readBody(resp)
 	switch {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return nil, c.refusal(resp, body)
+		return nil, c.statusError(resp, body)
 	case c.StatusOnly:
 		return nil, nil
 	case err != nil:
 		return nil, transportError(ctx, c.Op, true, err)
 	case len(body) > maxBody:
-		return nil, &exchange.ResponseError{Op: c.Op, Why: "longer than 64 KiB"}
+		return nil, &exchange.ResponseError{Op: c.Op, Reason: "longer than 64 KiB"}
 	}
 	return body, nil
 }
@@ -130,14 +130,14 @@ func (c *Call) request(ctx context.Context) *http.Request {
 	return req.WithContext(ctx)
 }
 
-func (c *Call) refusal(resp *http.Response, body []byte) *exchange.StatusError {
+func (c *Call) statusError(resp *http.Response, body []byte) *exchange.StatusError {
 	e := &exchange.StatusError{
 		Op:         c.Op,
 		Status:     resp.StatusCode,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 	}
-	if c.Refused != nil {
-		c.Refused(e, resp.Header, body)
+	if c.ReadError != nil {
+		c.ReadError(e, resp.Header, body)
 	}
 	return e
 }

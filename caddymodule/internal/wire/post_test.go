@@ -22,10 +22,10 @@ func TestRequest(t *testing.T) {
 	got := make(chan string, 1)
 	api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
 		got <- request
-		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodAnswer), goodAnswer)
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodResponse), goodResponse)
 	})
 	body, err := post(t.Context(), t, api+"/base/", func(c *Call) { c.Header["X-as-IS"] = []string{"1"} })
-	if err != nil || string(body) != goodAnswer {
+	if err != nil || string(body) != goodResponse {
 		t.Fatal(string(body), err)
 	}
 	want := "POST /base/call HTTP/1.1\r\n" +
@@ -47,7 +47,7 @@ func TestRequest(t *testing.T) {
 func TestStatuses(t *testing.T) {
 	long := strings.Repeat("x", 70<<10)
 	for _, status := range []int{200, 201, 202, 204, 300, 400, 401, 403, 404, 429, 500, 503, 599} {
-		for _, body := range []string{"", goodAnswer, canaryAnswer, long} {
+		for _, body := range []string{"", goodResponse, canaryResponse, long} {
 			if status == 204 && body != "" {
 				continue
 			}
@@ -59,7 +59,7 @@ func TestStatuses(t *testing.T) {
 			for _, statusOnly := range []bool{false, true} {
 				got, err := post(t.Context(), t, api, func(c *Call) {
 					c.StatusOnly = statusOnly
-					c.Refused = func(e *exchange.StatusError, h http.Header, b []byte) {
+					c.ReadError = func(e *exchange.StatusError, h http.Header, b []byte) {
 						if want := min(len(body), maxBody+1); len(b) != want || h.Get("X-Id") != "7" {
 							t.Errorf("%d: read %d bytes, want %d, of %v", status, len(b), want, h)
 						}
@@ -76,7 +76,7 @@ func TestStatuses(t *testing.T) {
 						t.Errorf("%d: got %q, %v", status, got, err)
 					}
 				case body == long:
-					if e := testutil.As[*exchange.ResponseError](t, err); e.Why != "longer than 64 KiB" {
+					if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != "longer than 64 KiB" {
 						t.Errorf("%d: %v", status, e)
 					}
 				case err != nil || !bytes.Equal(got, []byte(body)):
@@ -97,7 +97,7 @@ func TestH07_LongestAnswer(t *testing.T) {
 			}
 			continue
 		}
-		if e := testutil.As[*exchange.ResponseError](t, err); e.Why != "longer than 64 KiB" || got != nil {
+		if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != "longer than 64 KiB" || got != nil {
 			t.Errorf("%d: %v", size, e)
 		}
 	}
@@ -142,7 +142,7 @@ func TestConnectionReuse(t *testing.T) {
 		case 2:
 			w.WriteHeader(http.StatusNoContent)
 		default:
-			_, _ = io.WriteString(w, goodAnswer)
+			_, _ = io.WriteString(w, goodResponse)
 		}
 	}))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
