@@ -142,11 +142,11 @@ func (h *HumaToken) serviceOptions() option.Options {
 }
 
 func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
-	kind := allTypes
+	clientType := allTypes
 	args := d.RemainingArgs()
 	switch {
 	case len(args) == 2 && slices.Contains(clienttype.All, args[0]):
-		kind = args[0]
+		clientType = args[0]
 	case len(args) == 2:
 		return d.Errf("option 'client_id': unknown client type '%s': must be %s", args[0], strings.Join(clienttype.All, " or "))
 	case len(args) != 1:
@@ -157,16 +157,16 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 	if args[len(args)-1] == "" {
 		return d.Err("option 'client_id' must not be empty")
 	}
-	if _, ok := h.ClientID[kind]; ok {
+	if _, ok := h.ClientID[clientType]; ok {
 		return d.Err("duplicate option 'client_id' for the same client type")
 	}
-	if len(h.ClientID) > 0 && (kind == allTypes || h.ClientID[allTypes] != "") {
+	if len(h.ClientID) > 0 && (clientType == allTypes || h.ClientID[allTypes] != "") {
 		return d.Err("option 'client_id' takes one id for all client types, or one id per client type, not both")
 	}
 	if h.ClientID == nil {
 		h.ClientID = make(ClientIDs)
 	}
-	h.ClientID[kind] = args[len(args)-1]
+	h.ClientID[clientType] = args[len(args)-1]
 	return nil
 }
 

@@ -31,10 +31,10 @@ func (h *HumaToken) DistinctClientTypes() (types []string) {
 	var p option.Errors // ignored: Provision has reported them
 	ids := h.readService(&p).clientIDs
 	seen := make(map[string]bool)
-	for _, kind := range clienttype.All {
-		if id := ids[clienttype.Parse(kind)]; id != "" && !seen[id] {
+	for _, clientType := range clienttype.All {
+		if id := ids[clienttype.Parse(clientType)]; id != "" && !seen[id] {
 			seen[id] = true
-			types = append(types, kind)
+			types = append(types, clientType)
 		}
 	}
 	return types

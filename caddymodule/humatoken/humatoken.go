@@ -68,25 +68,25 @@ type tokenSource struct {
 }
 
 // Variant implements endpoint.TokenSource. Client types with the same client id share
-// one kind, because the calls for them are the same.
+// one variant, because the calls for them are the same.
 func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, exchange.Code) {
-	of, err := clienttype.FromRequest(r)
+	clientType, err := clienttype.FromRequest(r)
 	switch {
 	case errors.Is(err, clienttype.ErrBody):
 		return endpoint.Variant{}, problem.BodyInvalid
 	case err != nil:
 		return endpoint.Variant{}, problem.ClientTypeUnknown
 	}
-	if of == "" {
-		if of = h.fallback; of == "" {
+	if clientType == "" {
+		if clientType = h.fallback; clientType == "" {
 			return endpoint.Variant{}, problem.ClientTypeRequired
 		}
 	}
-	kind := h.clients[of]
-	if kind == "" {
+	clientID := h.clients[clientType]
+	if clientID == "" {
 		return endpoint.Variant{}, problem.ClientTypeUnknown
 	}
-	return endpoint.Variant{Name: kind, ClientType: of}, ""
+	return endpoint.Variant{Name: clientID, ClientType: clientType}, ""
 }
 
 // Exchange implements endpoint.TokenSource.

@@ -157,8 +157,8 @@ func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 // credentials in a file.
 func (h *HumaToken) accountKey() []string {
 	parts := []string{h.ConfigFile, h.API, h.DeploymentID, h.ProjectID, h.Secret}
-	for _, kind := range append(clienttype.All, allTypes) {
-		parts = append(parts, h.ClientID[kind])
+	for _, clientType := range append(clienttype.All, allTypes) {
+		parts = append(parts, h.ClientID[clientType])
 	}
 	return parts
 }
@@ -180,8 +180,8 @@ func (s *settings) signUps() []string {
 // fingerprint returns a hash of the credentials, for cache keys.
 func (s *settings) fingerprint() string {
 	parts := []string{s.secret.Reveal()}
-	for _, kind := range clienttype.All {
-		parts = append(parts, s.clientIDs[login.ClientType(kind)])
+	for _, clientType := range clienttype.All {
+		parts = append(parts, s.clientIDs[login.ClientType(clientType)])
 	}
 	for _, header := range s.headerUp {
 		parts = append(parts, header.Name, header.Value.Reveal())

@@ -112,19 +112,19 @@ func (h *HumaToken) signatureOff() bool {
 func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.FileValues, missing func(option string)) {
 	v.clientIDs = make(map[login.ClientType]string)
 	one := file.ClientID
-	for kind, id := range ids {
+	for clientType, id := range ids {
 		id, err := option.Expand(id)
 		if err == nil && id == "" {
 			err = errors.New("must not be empty")
 		}
 		p.Add("client_id", err)
 		switch {
-		case kind == allTypes:
+		case clientType == allTypes:
 			one = id
-		case slices.Contains(clienttype.All, kind):
-			v.clientIDs[login.ClientType(kind)] = id
+		case slices.Contains(clienttype.All, clientType):
+			v.clientIDs[login.ClientType(clientType)] = id
 		default:
-			p.Addf("client_id", "unknown client type '%s': must be %s", kind, strings.Join(clienttype.All, " or "))
+			p.Addf("client_id", "unknown client type '%s': must be %s", clientType, strings.Join(clienttype.All, " or "))
 		}
 	}
 	if _, all := ids[allTypes]; all && len(ids) > 1 {
@@ -143,20 +143,20 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 		return
 	}
 	v.oneClientID = true
-	for _, kind := range clienttype.All {
-		v.clientIDs[login.ClientType(kind)] = one
+	for _, clientType := range clienttype.All {
+		v.clientIDs[login.ClientType(clientType)] = one
 	}
 }
 
 // checkClientType reports an error if the option client_type is unknown or has no client
 // id.
-func (v *humaService) checkClientType(p *option.Errors, kind string) {
+func (v *humaService) checkClientType(p *option.Errors, clientType string) {
 	switch {
-	case kind == "":
-	case !slices.Contains(clienttype.All, kind):
-		p.Addf("client_type", "must be %s, not '%s'", strings.Join(clienttype.All, " or "), kind)
-	case len(v.clientIDs) > 0 && v.clientIDs[login.ClientType(kind)] == "":
-		p.Addf("client_type", "no client_id is set for the client type %s", kind)
+	case clientType == "":
+	case !slices.Contains(clienttype.All, clientType):
+		p.Addf("client_type", "must be %s, not '%s'", strings.Join(clienttype.All, " or "), clientType)
+	case len(v.clientIDs) > 0 && v.clientIDs[login.ClientType(clientType)] == "":
+		p.Addf("client_type", "no client_id is set for the client type %s", clientType)
 	}
 }
 
@@ -170,8 +170,8 @@ func (v *humaService) defaultClientType(configured login.ClientType) login.Clien
 	case v.oneClientID:
 		return login.Web // any: all client types have the same client id
 	case len(v.clientIDs) == 1:
-		for kind := range v.clientIDs {
-			return kind
+		for clientType := range v.clientIDs {
+			return clientType
 		}
 	}
 	return ""

@@ -50,8 +50,8 @@ type Person struct {
 
 // HumanAPI is the part of Human API that an exchange needs. Its errors are
 // *exchange.StatusError, *exchange.TransportError, *exchange.ResponseError,
-// *exchange.BreakerOpenError or a context's error. The Code of a StatusError is empty or one
-// of Human API's codes (see IsErrorCode); in the latter case Definite is set.
+// *exchange.BreakerOpenError or a context's error. The Code of a StatusError is empty or
+// one of Human API's codes (see IsErrorCode); in the latter case Definite is set.
 type HumanAPI interface {
 	Token(ctx context.Context, t TokenType, u Person) (*exchange.Token, error)
 }
@@ -108,18 +108,18 @@ func (c *Exchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, 
 	if c.OnlyKnown {
 		first = IDToken
 	}
-	grant, err := c.API.Token(ctx, first, c.Person)
+	token, err := c.API.Token(ctx, first, c.Person)
 	switch {
 	case !first.refusedBy(err):
-		return c.end(first, grant, err)
+		return c.end(first, token, err)
 	case c.OnlyKnown:
 		return nil, "", &exchange.Error{Code: exchange.CodeNotRegistered, Err: err}
 	}
 
 	second := first.other()
-	grant, secondErr := c.API.Token(exchange.WithPriority(ctx), second, c.Person)
+	token, secondErr := c.API.Token(exchange.WithPriority(ctx), second, c.Person)
 	if !second.refusedBy(secondErr) {
-		return c.end(second, grant, secondErr)
+		return c.end(second, token, secondErr)
 	}
 
 	c.Hints.drop(c.User)
@@ -127,10 +127,10 @@ func (c *Exchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, 
 }
 
 // end returns the result of the last call, and updates the hint.
-func (c *Exchange) end(t TokenType, grant *exchange.Token, err error) (*exchange.Token, exchange.Outcome, error) {
+func (c *Exchange) end(t TokenType, token *exchange.Token, err error) (*exchange.Token, exchange.Outcome, error) {
 	if err == nil {
 		c.Hints.remember(c.User, t)
-		return grant, exchange.OutcomeSignedIn, nil
+		return token, exchange.OutcomeSignedIn, nil
 	}
 	e := classify(err)
 	if e.Code == exchange.CodeConnectUnavailable {

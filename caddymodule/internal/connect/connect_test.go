@@ -11,25 +11,25 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// mint runs one exchange, with or without a hint. It returns the calls that were made,
+// run runs one exchange, with or without a hint. It returns the calls that were made,
 // the result, and the type that is requested first the next time.
-func mint(t *testing.T, first TokenType, answers ...string) (called string, end exchange.Code, next TokenType) {
+func run(t *testing.T, first TokenType, responses ...string) (called string, end exchange.Code, next TokenType) {
 	t.Helper()
-	api := &script{answers: answers}
+	api := &script{responses: responses}
 	c := &Exchange{API: api, Hints: newHints(), User: "u"}
 	c.Hints.remember("u", first)
-	grant, outcome, err := c.Run(t.Context())
+	token, outcome, err := c.Run(t.Context())
 	var e *exchange.Error
 	switch {
-	case err == nil && (grant == nil || outcome != exchange.OutcomeSignedIn):
-		t.Errorf("grant %v, outcome %q", grant, outcome)
-	case err != nil && (grant != nil || outcome != "" || !errors.As(err, &e)):
-		t.Errorf("grant %v, outcome %q with %v", grant, outcome, err)
+	case err == nil && (token == nil || outcome != exchange.OutcomeSignedIn):
+		t.Errorf("token %v, outcome %q", token, outcome)
+	case err != nil && (token != nil || outcome != "" || !errors.As(err, &e)):
+		t.Errorf("token %v, outcome %q with %v", token, outcome, err)
 	case err != nil:
 		end = e.Code
 	}
-	if len(api.answers) > 0 {
-		t.Errorf("answers %v are left", api.answers)
+	if len(api.responses) > 0 {
+		t.Errorf("responses %v are left", api.responses)
 	}
 	return strings.Join(api.types, " "), end, c.Hints.first("u")
 }
@@ -45,12 +45,12 @@ func TestConnect(t *testing.T) {
 		secret      = "401/INVALID_CLIENT_ID_OR_SECRET"
 	)
 	for _, c := range []struct {
-		name    string
-		hint    TokenType // the user's last token, if it is known
-		answers []string
-		called  string
-		end     exchange.Code // empty: a token
-		next    TokenType     // requested first afterwards
+		name      string
+		hint      TokenType // the user's last token, if it is known
+		responses []string
+		called    string
+		end       exchange.Code // empty: a token
+		next      TokenType     // requested first afterwards
 	}{
 		{"new user", SessionToken, []string{ok200}, session, "", SessionToken},
 		{"connected user", IDToken, []string{ok200}, id, "", IDToken},
@@ -76,13 +76,13 @@ func TestConnect(t *testing.T) {
 		{"flip, then a wrong request", SessionToken, []string{window, "400"}, both, exchange.CodeRejected, SessionToken},
 		{"flip back, then an outage", IDToken, []string{noUser, down}, swapped, exchange.CodeUnavailable, IDToken},
 		{"flip back, then a 404", IDToken, []string{noUser, "404"}, swapped, exchange.CodeRejected, IDToken},
-		{"flip, then the same answer", SessionToken, []string{window, window}, both, exchange.CodeConnectUnavailable, SessionToken},
-		{"flip back, the same answer", IDToken, []string{noUser, noUser}, swapped, exchange.CodeConnectUnavailable, SessionToken},
+		{"flip, then the same response", SessionToken, []string{window, window}, both, exchange.CodeConnectUnavailable, SessionToken},
+		{"flip back, the same response", IDToken, []string{noUser, noUser}, swapped, exchange.CodeConnectUnavailable, SessionToken},
 		{"an outage leaves the hint", IDToken, []string{down}, id, exchange.CodeUnavailable, IDToken},
 		{"our secret leaves the hint", IDToken, []string{secret}, id, exchange.CodeConfig, IDToken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			called, end, next := mint(t, c.hint, c.answers...)
+			called, end, next := run(t, c.hint, c.responses...)
 			if called != c.called || end != c.end || next != c.next {
 				t.Errorf("called %s, got %q, then %s; want %s, %q, %s", called, end, next, c.called, c.end, c.next)
 			}
@@ -95,17 +95,17 @@ const flip exchange.Code = "flip"
 
 // checkFirst checks whether the other type is requested after the given first response,
 // and the code otherwise.
-func checkFirst(t *testing.T, first TokenType, answer string, want exchange.Code) {
+func checkFirst(t *testing.T, first TokenType, response string, want exchange.Code) {
 	t.Helper()
-	answers, called, end := []string{answer}, string(first), want
+	responses, called, end := []string{response}, string(first), want
 	if want == flip {
-		answers = append(answers, ok200)
+		responses = append(responses, ok200)
 		called += " " + string(first.other())
 		end = ""
 	}
-	gotCalled, gotEnd, _ := mint(t, first, answers...)
+	gotCalled, gotEnd, _ := run(t, first, responses...)
 	if gotCalled != called || gotEnd != end {
-		t.Errorf("%s first, %s: called %s, got %q; want %s, %q", first, answer, gotCalled, gotEnd, called, end)
+		t.Errorf("%s first, %s: called %s, got %q; want %s, %q", first, response, gotCalled, gotEnd, called, end)
 	}
 }
 
@@ -126,9 +126,9 @@ func TestConnectCodes(t *testing.T) {
 	}
 	for code, want := range codes {
 		for _, status := range []int{302, 400, 401, 403, 404, 409, 422, 429, 500, 503} {
-			answer := fmt.Sprintf("%d/%s", status, code)
-			checkFirst(t, SessionToken, answer, want.session)
-			checkFirst(t, IDToken, answer, want.id)
+			response := fmt.Sprintf("%d/%s", status, code)
+			checkFirst(t, SessionToken, response, want.session)
+			checkFirst(t, IDToken, response, want.id)
 		}
 	}
 }
@@ -153,9 +153,9 @@ func TestConnectStatuses(t *testing.T) {
 	} {
 		// Codes of other services, Huma's among them, and texts that resemble a code.
 		for _, code := range []string{"", "SOMETHING_NEW", "100001", "100010", "not_authorized", "INVALID_CLIENT"} {
-			answer := strings.TrimSuffix(fmt.Sprintf("%d/%s", status, code), "/")
-			checkFirst(t, SessionToken, answer, want.session)
-			checkFirst(t, IDToken, answer, want.id)
+			response := strings.TrimSuffix(fmt.Sprintf("%d/%s", status, code), "/")
+			checkFirst(t, SessionToken, response, want.session)
+			checkFirst(t, IDToken, response, want.id)
 		}
 	}
 }
@@ -163,12 +163,12 @@ func TestConnectStatuses(t *testing.T) {
 // TestConnectNeverFlips checks that the other type is not requested after an error that
 // says nothing about the user.
 func TestConnectNeverFlips(t *testing.T) {
-	for answer, want := range map[string]exchange.Code{
+	for response, want := range map[string]exchange.Code{
 		late: exchange.CodeTimeout, noConn: exchange.CodeUnavailable, reset: exchange.CodeUnavailable, html: exchange.CodeBadResponse,
 		open: exchange.CodeUnavailable, "401": exchange.CodeConfig, limited: exchange.CodeUnavailable, down: exchange.CodeUnavailable,
 	} {
-		checkFirst(t, SessionToken, answer, want)
-		checkFirst(t, IDToken, answer, want)
+		checkFirst(t, SessionToken, response, want)
+		checkFirst(t, IDToken, response, want)
 	}
 	for err, want := range map[error]exchange.Code{
 		context.DeadlineExceeded: exchange.CodeTimeout,
@@ -198,7 +198,7 @@ func TestConnectErrors(t *testing.T) {
 		t.Errorf("%v, %+v", err, e)
 	}
 
-	api := &script{answers: []string{"403", "404/UNKNOWN_CLIENT_USER_ID"}}
+	api := &script{responses: []string{"403", "404/UNKNOWN_CLIENT_USER_ID"}}
 	_, _, err = (&Exchange{API: api}).Run(t.Context())
 	if want := "connect_unavailable: session token: status 403; id token: status 404, code UNKNOWN_CLIENT_USER_ID"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -247,9 +247,9 @@ func (f tokenFunc) Token(ctx context.Context, t TokenType, u Person) (*exchange.
 // is.
 func TestConnectOnlyKnown(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		answer string
-		end    exchange.Code // empty: a token
+		name     string
+		response string
+		end      exchange.Code // empty: a token
 	}{
 		{"connected", ok200, ""},
 		{"unknown", "404/UNKNOWN_CLIENT_USER_ID", exchange.CodeNotRegistered},
@@ -259,7 +259,7 @@ func TestConnectOnlyKnown(t *testing.T) {
 		{"down", "503", exchange.CodeUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			api := &script{answers: []string{c.answer}}
+			api := &script{responses: []string{c.response}}
 			connect := &Exchange{API: api, Hints: newHints(), User: "u", OnlyKnown: true}
 			connect.Hints.remember("u", SessionToken)
 			_, _, err := connect.Run(t.Context())

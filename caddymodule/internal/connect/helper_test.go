@@ -33,8 +33,8 @@ func (s hintStore) Put(u exchange.UserKey, _ exchange.Variant, r exchange.Record
 
 // script is a Human API with a given response for each call.
 type script struct {
-	answers []string
-	types   []string // the types that were requested
+	responses []string
+	types     []string // the types that were requested
 }
 
 // Responses of a script. Others are a status, or a status and a code.
@@ -51,11 +51,11 @@ const (
 
 func (s *script) Token(_ context.Context, t TokenType, _ Person) (*exchange.Token, error) {
 	s.types = append(s.types, string(t))
-	if len(s.answers) == 0 {
+	if len(s.responses) == 0 {
 		return nil, fmt.Errorf("unexpected call for a token of type %s", t)
 	}
-	a, op := s.answers[0], t.Op()
-	s.answers = s.answers[1:]
+	a, op := s.responses[0], t.Op()
+	s.responses = s.responses[1:]
 	switch a {
 	case ok200:
 		return exchange.NewToken(time.Now()).Text("token", string(op)).Lifetime("expires_in", time.Hour).Token(), nil

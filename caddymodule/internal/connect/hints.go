@@ -10,9 +10,9 @@ const (
 	// hintTTL is how long a hint is remembered.
 	hintTTL = 30 * 24 * time.Hour
 
-	// hintVariant is the kind under which a user's hint is stored with their tokens, so
-	// that forgetting the user also deletes the hint. No request has this kind, because
-	// kinds of requests contain no NUL.
+	// hintVariant is the variant under which a user's hint is stored with their tokens, so
+	// that evicting the user also deletes the hint. No request has this variant, because
+	// variants of requests contain no NUL.
 	hintVariant exchange.Variant = "\x00hint"
 
 	// codeHintID takes the place of a refusal's code. A hint has no Token, so it can

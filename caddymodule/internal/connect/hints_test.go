@@ -94,7 +94,7 @@ func TestHints(t *testing.T) {
 	}
 	before := s.calls
 	if r := p.ask(t, "\x00hint", false); r.Outcome == exchange.OutcomeHit || s.calls == before {
-		t.Errorf("the hint was answered: %q, %v", r.Outcome, r.Err)
+		t.Errorf("the hint was returned: %q, %v", r.Outcome, r.Err)
 	}
 }
 

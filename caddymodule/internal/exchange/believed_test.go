@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// minted returns a token that was issued the given time ago. A negative time is that of
+// issued returns a token that was issued the given time ago. A negative time is that of
 // a replica whose clock is ahead.
-func minted(ago time.Duration) *Token {
+func issued(ago time.Duration) *Token {
 	return NewToken(time.Now().Add(-ago)).Text("authToken", "7").Lifetime("expiresIn", time.Hour).Token()
 }
 
@@ -23,18 +23,18 @@ func refusalOf(code Code, ago time.Duration) *Error {
 func TestWhatIsBelievedOfTheStore(t *testing.T) {
 	for _, test := range []struct {
 		name      string
-		grant     time.Duration // its age; 0: there is a refusal
+		token     time.Duration // its age; 0: there is a refusal
 		refusal   Code
 		age       time.Duration
 		left      time.Duration
 		registers bool
 		want      bool
 	}{
-		{name: "a token", grant: time.Second, left: time.Minute, want: true},
-		{name: "a token older than our ttl", grant: 61 * time.Second, left: time.Minute},
-		{name: "a token that is over", grant: time.Second, left: -time.Second},
-		{name: "their clock is ahead", grant: -29 * time.Second, left: time.Minute, want: true},
-		{name: "their clock is not believed", grant: -31 * time.Second, left: time.Minute},
+		{name: "a token", token: time.Second, left: time.Minute, want: true},
+		{name: "a token older than our ttl", token: 61 * time.Second, left: time.Minute},
+		{name: "a token that is over", token: time.Second, left: -time.Second},
+		{name: "their clock is ahead", token: -29 * time.Second, left: time.Minute, want: true},
+		{name: "their clock is not believed", token: -31 * time.Second, left: time.Minute},
 		{name: "a refusal", refusal: CodeRefused, age: time.Second, left: time.Minute, want: true},
 		{name: "a refusal older than our negative_ttl", refusal: CodeRefused, age: 6 * time.Second, left: time.Minute},
 		{name: "not registered, and we do not register", refusal: CodeNotRegistered, age: time.Second, left: time.Minute, want: true},
@@ -47,22 +47,22 @@ func TestWhatIsBelievedOfTheStore(t *testing.T) {
 				b := s.replica()
 				b.policy.Registers = test.registers
 				rec := Record{Until: time.Now().Add(test.left)}
-				if test.grant != 0 {
-					rec.Token = minted(test.grant)
+				if test.token != 0 {
+					rec.Token = issued(test.token)
 				} else {
 					rec.Err = refusalOf(test.refusal, test.age)
 				}
 				shared := &keepsAll{sharedStore: s, rec: rec}
 				b.policy.Shared = shared
 
-				if got := b.Stored(t.Context(), "u", "ios", &b.policy); (got != nil) != (test.want && test.grant != 0) {
+				if got := b.Stored(t.Context(), "u", "ios", &b.policy); (got != nil) != (test.want && test.token != 0) {
 					t.Errorf("who waits for a sign-up is given a token: %v", got != nil)
 				}
 				r := b.get(t.Context(), "u", "ios", false)
 				if asked := b.calls.Load() == 1; asked == test.want {
 					t.Errorf("the service was asked: %v; got %+v", asked, r)
 				}
-				if test.want && (number(r) == 7) != (test.grant != 0) {
+				if test.want && (number(r) == 7) != (test.token != 0) {
 					t.Errorf("got %+v", r)
 				}
 			})
@@ -91,7 +91,7 @@ func TestAClockSetBack(t *testing.T) {
 				if fresh {
 					store = b.policy.Forced
 				}
-				store.Put("u", "ios", Record{Token: minted(-time.Second), Until: time.Now().Add(time.Minute)})
+				store.Put("u", "ios", Record{Token: issued(-time.Second), Until: time.Now().Add(time.Minute)})
 				if r := b.get(t.Context(), "u", "ios", fresh); number(r) != 1 {
 					t.Errorf("got %d, want one of now", number(r))
 				}

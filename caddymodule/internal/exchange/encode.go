@@ -26,7 +26,7 @@ const (
 	maxRetryAfter = 24 * time.Hour
 
 	slotSize    = 4 + 4
-	tokenHeader = 1 + 8 + 4 + 1 // version, issuedAt, life, number of gaps
+	tokenHeader = 1 + 8 + 4 + 1 // version, issuedAt, life, number of slots
 )
 
 var (
@@ -41,9 +41,9 @@ func (g *Token) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, uint64(g.issuedAt))
 	b = binary.BigEndian.AppendUint32(b, g.life)
 	b = append(b, byte(g.count))
-	for _, gap := range g.slots[:g.count] {
-		b = binary.BigEndian.AppendUint32(b, gap.at)
-		b = binary.BigEndian.AppendUint32(b, gap.life)
+	for _, slot := range g.slots[:g.count] {
+		b = binary.BigEndian.AppendUint32(b, slot.at)
+		b = binary.BigEndian.AppendUint32(b, slot.life)
 	}
 	return append(b, g.text...), nil
 }
@@ -77,7 +77,7 @@ func DecodeToken(data []byte) (*Token, error) {
 }
 
 // wellFormed reports whether a Builder could have built the Token. It checks what
-// AppendJSON and the expiry rely on: a text in braces, gaps inside it in ascending
+// AppendJSON and the expiry rely on: a text in braces, slots inside it in ascending
 // order, and lifetimes of at most maxLifetime.
 func (g *Token) wellFormed() bool {
 	n := uint32(len(g.text))
@@ -85,11 +85,11 @@ func (g *Token) wellFormed() bool {
 		return false
 	}
 	from, found := uint32(0), g.life == 0
-	for _, gap := range g.slots[:g.count] {
-		if gap.at <= from || gap.at >= n || gap.life > uint32(maxLifetime/time.Second) {
+	for _, slot := range g.slots[:g.count] {
+		if slot.at <= from || slot.at >= n || slot.life > uint32(maxLifetime/time.Second) {
 			return false
 		}
-		from, found = gap.at, found || gap.life == g.life
+		from, found = slot.at, found || slot.life == g.life
 	}
 	return found && g.life <= g.slots[0].life
 }
@@ -102,11 +102,11 @@ func (r Record) AppendBinary(b []byte) ([]byte, error) {
 	if (r.Token == nil) == (r.Err == nil) {
 		return b, errNoRecord
 	}
-	kind := byte(recordToken)
+	typ := byte(recordToken)
 	if r.Err != nil {
-		kind = recordRefusal
+		typ = recordRefusal
 	}
-	b = append(b, recordVersion, kind)
+	b = append(b, recordVersion, typ)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Until.UnixNano()))
 	if r.Err == nil {
 		return r.Token.AppendBinary(b)

@@ -18,21 +18,21 @@ func encode(t testing.TB, r Record) []byte {
 	return b
 }
 
-func someGrants(minted time.Time) []*Token {
+func someTokens(issuedAt time.Time) []*Token {
 	return []*Token{
-		NewToken(minted).Text("authToken", "t</script>\u2028").Token(),
-		NewToken(minted).Lifetime("expiresIn", time.Hour).Token(),
-		NewToken(minted).Lifetime("expiresIn", time.Millisecond).Lifetime("b", time.Hour).Token(),
-		NewToken(minted).Text("a", "b").Lifetime("x", time.Hour).Text("c", "").
+		NewToken(issuedAt).Text("authToken", "t</script>\u2028").Token(),
+		NewToken(issuedAt).Lifetime("expiresIn", time.Hour).Token(),
+		NewToken(issuedAt).Lifetime("expiresIn", time.Millisecond).Lifetime("b", time.Hour).Token(),
+		NewToken(issuedAt).Text("a", "b").Lifetime("x", time.Hour).Text("c", "").
 			Lifetime("y", 0).Lifetime("z", maxLifetime).Text("d", strings.Repeat("\x01", 1<<16)).Token(),
-		NewToken(minted).Lifetime("x", time.Hour).Lifetime("y", time.Minute).Token(),
-		NewToken(minted).Lifetime("x", time.Hour).Lifetime("y", 500*time.Millisecond).Token(),
+		NewToken(issuedAt).Lifetime("x", time.Hour).Lifetime("y", time.Minute).Token(),
+		NewToken(issuedAt).Lifetime("x", time.Hour).Lifetime("y", 500*time.Millisecond).Token(),
 	}
 }
 
 func TestGrantsComeBack(t *testing.T) {
-	minted := time.Now()
-	for i, g := range someGrants(minted) {
+	issuedAt := time.Now()
+	for i, g := range someTokens(issuedAt) {
 		b, _ := g.AppendBinary([]byte("before"))
 		b = bytes.TrimPrefix(b, []byte("before"))
 		got, err := DecodeToken(b)
@@ -40,18 +40,18 @@ func TestGrantsComeBack(t *testing.T) {
 			t.Fatalf("%d: %v", i, err)
 		}
 		if *got != *g {
-			t.Errorf("%d: another grant came back", i)
+			t.Errorf("%d: another token came back", i)
 		}
 		clear(b) // the decoded value must not reference it
 		if *got != *g {
-			t.Errorf("%d: the grant changed with what it was read from", i)
+			t.Errorf("%d: the token changed with what it was read from", i)
 		}
 	}
 }
 
 func TestRecordsComeBack(t *testing.T) {
 	now := time.Now()
-	for i, g := range someGrants(now) {
+	for i, g := range someTokens(now) {
 		got, err := DecodeRecord(encode(t, Record{Token: g, Until: now.Add(time.Minute)}))
 		if err != nil || got.Err != nil || *got.Token != *g || !got.Until.Equal(now.Add(time.Minute)) {
 			t.Errorf("%d: %v, %v", i, got, err)
@@ -112,7 +112,7 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 	now := time.Now()
 	g := NewToken(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Token()
 	good := encode(t, Record{Token: g, Until: now.Add(time.Minute)})
-	const grant, gaps = 10, 10 + tokenHeader
+	const token, gaps = 10, 10 + tokenHeader
 	edit := func(at int, v ...byte) []byte {
 		b := bytes.Clone(good)
 		copy(b[at:], v)
@@ -122,17 +122,17 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing":                  nil,
 		"a cut header":             good[:9],
-		"a cut grant":              good[:grant+5],
+		"a cut token":              good[:token+5],
 		"cut gaps":                 good[:gaps+3],
 		"a cut text":               good[:len(good)-1],
 		"more text":                append(bytes.Clone(good), ' '),
 		"another version":          edit(0, 2),
 		"another kind":             edit(1, 3),
-		"a grant as a refusal":     edit(1, recordRefusal),
+		"a token as a refusal":     edit(1, recordRefusal),
 		"over before it began":     edit(2, 0, 0),
-		"a grant's other version":  edit(grant, 0),
-		"before all time":          edit(grant+1, 0xff),
-		"a life that is no gap's":  edit(grant+9, u32(17)...),
+		"a token's other version":  edit(token, 0),
+		"before all time":          edit(token+1, 0xff),
+		"a life that is no gap's":  edit(token+9, u32(17)...),
 		"four gaps":                edit(gaps-1, 4),
 		"no gaps, but a life":      edit(gaps-1, 0),
 		"a gap before the text":    edit(gaps, u32(0)...),
@@ -142,7 +142,7 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 		"gaps in one place":        edit(gaps+8, u32(g.slots[0].at)...),
 		"a lifetime of a century":  edit(gaps+12, u32(1<<32-1)...),
 		"a gap behind all others":  edit(gaps+8, u32(1000)...),
-		"a life beyond its own":    edit(grant+9, u32(7200)...),
+		"a life beyond its own":    edit(token+9, u32(7200)...),
 		"a text without its brace": edit(gaps+16, 'x'),
 		"no text":                  good[:gaps+16],
 		"a text that never ends":   encode(t, Record{Token: NewToken(now).Text("a", strings.Repeat("x", maxText)).Token(), Until: now.Add(time.Minute)}),
@@ -183,7 +183,7 @@ func TestR05_NothingElseIsAGrant(t *testing.T) {
 
 func FuzzDecodeRecord(f *testing.F) {
 	now := time.Now()
-	for _, g := range someGrants(now)[:3] {
+	for _, g := range someTokens(now)[:3] {
 		f.Add(encode(f, Record{Token: g, Until: now.Add(time.Minute)}))
 	}
 	f.Add(encode(f, Record{Err: &Error{Code: CodeRefused, at: now}, Until: now.Add(time.Minute)}))
@@ -196,7 +196,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			return
 		}
 		if (r.Token == nil) == (r.Err == nil) {
-			t.Fatal("neither a grant nor a refusal, or both")
+			t.Fatal("neither a token nor a refusal, or both")
 		}
 		if again := encode(t, r); !bytes.Equal(again, data) {
 			t.Fatal("it is written in another way than it was read")
@@ -207,7 +207,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		// What came out of a Builder is JSON; what did not must not panic.
 		text := r.Token.AppendJSON(nil, now)
 		if first, _ := DecodeToken(data[10:]); first.text != r.Token.text {
-			t.Fatal("the record holds another grant")
+			t.Fatal("the record holds another token")
 		}
 		_ = json.Valid(text)
 		_, _ = r.Token.cacheUntil(tenth30), r.Token.expiry()

@@ -63,7 +63,7 @@ type Result struct {
 	CacheErr error
 }
 
-// Limits on the exchanges of one user, of all kinds together. At most MaxUserRunning
+// Limits on the exchanges of one user, of all variants together. At most MaxUserRunning
 // run at once, unless Policy.UserRunning is set, and maxUserWaiting more wait for one
 // of them to end. The limits keep capacity free for other users.
 const (
@@ -130,9 +130,9 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 	}
 	waiting, cancel := context.WithDeadline(ctx, arrived.Add(req.Policy.Timeout+waitGrace))
 	defer cancel()
-	minter := req.Source.NewExchange()
+	exchange := req.Source.NewExchange()
 	for {
-		f, started, r := e.join(ctx, req, minter)
+		f, started, r := e.join(ctx, req, exchange)
 		if f == nil {
 			return r
 		}
@@ -160,7 +160,7 @@ func (e *Engine) Exchange(ctx context.Context, req *Request) Result {
 	}
 }
 
-// join returns the running exchange of this user and kind, or starts one. If f is nil,
+// join returns the running exchange of this user and variant, or starts one. If f is nil,
 // r is the result. join repeats the cache lookup, because an exchange may have ended
 // since the caller's lookup: an exchange stores its token before it leaves the list.
 func (e *Engine) join(ctx context.Context, req *Request, m Exchange) (f *flight, started bool, r Result) {
@@ -169,7 +169,7 @@ func (e *Engine) join(ctx context.Context, req *Request, m Exchange) (f *flight,
 	u := e.users[req.User]
 	if u != nil {
 		for _, f := range u.flights {
-			// A request with Fresh must not get a token that another replica has
+			// A request with Force must not get a token that another replica has
 			// fetched.
 			if f.variant == req.Variant && !(req.Force && f.stored != nil) {
 				f.force(req)

@@ -49,7 +49,7 @@ func TestTransientOrOutage(t *testing.T) {
 		{"connection", &TransportError{Op: OpID, Err: errors.New("x")}, true, true},
 		{"timeout", &TransportError{Op: OpID, Timeout: true, Err: context.DeadlineExceeded}, true, true},
 		{"left", &TransportError{Op: OpID, Err: context.Canceled}, false, false},
-		{"answer", &ResponseError{Op: OpID}, false, false},
+		{"response", &ResponseError{Op: OpID}, false, false},
 		{"breaker", &BreakerOpenError{}, false, false},
 	} {
 		if got := IsTransient(test.err); got != test.transient {

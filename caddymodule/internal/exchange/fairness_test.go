@@ -38,7 +38,7 @@ func TestF06_JoinersTakeNoPlace(t *testing.T) {
 		b.policy.MaxWaiting = 1
 		counts := b.gets(t, "u", make([]Variant, 500))
 		if counts[""] != 500 || b.calls.Load() != 1 {
-			t.Errorf("answers %v after %d calls, want 500 tokens of one", counts, b.calls.Load())
+			t.Errorf("responses %v after %d calls, want 500 tokens of one", counts, b.calls.Load())
 		}
 	})
 }
@@ -63,7 +63,7 @@ func TestF02_ExchangesOfOneUser(t *testing.T) {
 		}
 		counts := b.gets(t, "u", kindsOf(100))
 		if counts[""] != 16 || counts[CodeOverloaded] != 84 {
-			t.Errorf("answers %v, want 16 and 84", counts)
+			t.Errorf("responses %v, want 16 and 84", counts)
 		}
 		if d := time.Since(start); d != 2*time.Second || most != 8 {
 			t.Errorf("at most %d ran at once, and it took %s: want 8 and 2 s", most, d)
@@ -93,7 +93,7 @@ func TestF02_WaitingEnds(t *testing.T) {
 		}
 		counts := b.gets(t, "u", kindsOf(16))
 		if counts[""] != 8 || counts[CodeOverloaded] != 8 || b.calls.Load() != 8 {
-			t.Errorf("answers %v after %d calls, want 8 and 8 after 8", counts, b.calls.Load())
+			t.Errorf("responses %v after %d calls, want 8 and 8 after 8", counts, b.calls.Load())
 		}
 	})
 }
@@ -124,7 +124,7 @@ func TestF01_EvictedAgainAndAgain(t *testing.T) {
 		}
 		counts := b.gets(t, "u", kinds)
 		if d := time.Since(start); counts[""] != 50 || d != 1500*time.Millisecond {
-			t.Errorf("answers %v after %s, want 50 tokens after 1.5 s", counts, d)
+			t.Errorf("responses %v after %s, want 50 tokens after 1.5 s", counts, d)
 		}
 		close(stop)
 		if n := b.calls.Load(); n != 2 {

@@ -16,7 +16,7 @@ type flight struct {
 	span     tracing.Span
 	variant  Variant
 	began    time.Time
-	forcedAt time.Time // when the first request with Fresh joined; zero if there is none
+	forcedAt time.Time // when the first request with Force joined; zero if there is none
 	stored   *Record   // the result that another replica has fetched; nil otherwise
 	done     chan struct{}
 	result   Result // valid once done is closed
@@ -29,7 +29,7 @@ type flight struct {
 // isEvicted reports whether the result is older than an eviction.
 func (f *flight) isEvicted() bool { return f.evictedAll || f.evicted && f.result.Err == nil }
 
-// force records that a request with Fresh has joined. The token of the flight is fresh.
+// force records that a request with Force has joined. The token of the flight is fresh.
 func (f *flight) force(req *Request) {
 	if req.Force && f.forcedAt.IsZero() {
 		f.forcedAt = time.Now()
@@ -38,16 +38,16 @@ func (f *flight) force(req *Request) {
 
 // run runs an exchange. It uses nothing of the request that started it: that client may
 // disconnect while others still wait for the token.
-func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Exchange, p *Policy) {
+func (e *Engine) run(f *flight, slots chan struct{}, user UserKey, m Exchange, p *Policy) {
 	defer e.end(f, user)
 	defer f.traced()
 	ctx, cancel := context.WithTimeout(WithUser(f.ctx, user), p.Timeout)
 	defer cancel()
-	if !acquireSlot(ctx, turns, p.Timeout/2) {
+	if !acquireSlot(ctx, slots, p.Timeout/2) {
 		f.result = Result{Err: ErrUserOverloaded}
 		return
 	}
-	defer func() { <-turns }()
+	defer func() { <-slots }()
 	seen, found := e.stored(ctx, f, user, p)
 	if !found {
 		f.result = runExchange(ctx, m).withPolicy(p)
@@ -61,16 +61,16 @@ func (e *Engine) run(f *flight, turns chan struct{}, user UserKey, m Exchange, p
 
 // acquireSlot waits at most atMost until an exchange of the user may run. It reports false
 // if none may. The rest of the timeout remains for the exchange.
-func acquireSlot(ctx context.Context, turns chan<- struct{}, atMost time.Duration) bool {
+func acquireSlot(ctx context.Context, slots chan<- struct{}, atMost time.Duration) bool {
 	select {
-	case turns <- struct{}{}:
+	case slots <- struct{}{}:
 		return true
 	default:
 	}
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	select {
-	case turns <- struct{}{}:
+	case slots <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false
@@ -84,11 +84,11 @@ func runExchange(ctx context.Context, m Exchange) (r Result) {
 			r = Result{Err: &Error{Code: CodeUnavailable, Err: &PanicError{Stack: debug.Stack()}}}
 		}
 	}()
-	grant, outcome, err := m.Run(ctx)
+	token, outcome, err := m.Run(ctx)
 	if err != nil {
 		return Result{Err: err}
 	}
-	return Result{Token: grant, Outcome: outcome}
+	return Result{Token: token, Outcome: outcome}
 }
 
 // withPolicy sets the policy of a rejection. The service has rejected the request of this

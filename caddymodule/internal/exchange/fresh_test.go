@@ -38,8 +38,8 @@ func TestReplicasFreshTokens(t *testing.T) {
 			t.Fatalf("got %+v", r)
 		}
 		time.Sleep(10 * time.Millisecond) // the message is delivered
-		if n := s.told.Load(); n != 1 {
-			t.Errorf("all were told %d times, want 1", n)
+		if n := s.notified.Load(); n != 1 {
+			t.Errorf("all were notified %d times, want 1", n)
 		}
 		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
 			t.Errorf("the other replica hands out the token that was refused: %d", number(r))

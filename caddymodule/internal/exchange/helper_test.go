@@ -95,9 +95,9 @@ func token(n int64) *Token {
 }
 
 // source is the Source of one Exchange.
-type source struct{ minter Exchange }
+type source struct{ exchange Exchange }
 
-func (s source) NewExchange() Exchange { return s.minter }
+func (s source) NewExchange() Exchange { return s.exchange }
 
 func (b *bench) Run(ctx context.Context) (*Token, Outcome, error) {
 	return b.exchange(ctx, b.calls.Add(1))

@@ -54,7 +54,7 @@ func TestC06_PanicInAStore(t *testing.T) {
 	}
 	var p *PanicError
 	if err, _ := b.notKept.Load().(error); !errors.As(err, &p) || strings.Contains(string(p.Stack), "canary") {
-		t.Errorf("the report is told %v", err)
+		t.Errorf("the report has %v", err)
 	}
 	broken.put = false
 	if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// forcedFor is how long the result of a request with Fresh, a token or an error, is also
-// returned to further requests with Fresh.
+// forcedFor is how long the result of a request with Force, a token or an error, is also
+// returned to further requests with Force.
 const forcedFor = 5 * time.Second
 
 // Policy says how the exchanges of one handler run and how their results are cached.
@@ -21,7 +21,7 @@ type Policy struct {
 	Registers   bool          // unknown users are signed up
 
 	Cache  Store // nil: nothing is cached
-	Forced Store // results of requests with Fresh, for freshFor; nil if Cache is nil
+	Forced Store // results of requests with Force, for forcedFor; nil if Cache is nil
 
 	Shared SharedStore // shared by all replicas, behind Cache; nil: there are no other replicas
 }
@@ -34,8 +34,8 @@ func (p *Policy) userRunning() int {
 	return p.UserRunning
 }
 
-// Lookup looks up a result that needs no exchange. A request with Fresh gets only the
-// recent result of another request with Fresh, which may be an error.
+// Lookup looks up a result that needs no exchange. A request with Force gets only the
+// recent result of another request with Force, which may be an error.
 func (r *Request) Lookup(now time.Time) (Result, bool) {
 	p := r.Policy
 	if p.Cache == nil {
@@ -55,12 +55,12 @@ func (r *Request) Lookup(now time.Time) (Result, bool) {
 // isFresh reports whether a record is younger than the handler's TTL or NegativeTTL,
 // which may be shorter now than when the record was stored.
 func (p *Policy) isFresh(rec Record, now time.Time) bool {
-	keepFor := p.TTL
+	ttl := p.TTL
 	if rec.Err != nil {
-		keepFor = p.NegativeTTL
+		ttl = p.NegativeTTL
 	}
 	age := rec.age(now)
-	return age >= 0 && age < keepFor
+	return age >= 0 && age < ttl
 }
 
 // age returns the age of a record. It is negative if the clock was set back; then the
@@ -116,13 +116,13 @@ func cachedResult(rec Record) Result {
 }
 
 // store caches the result of an exchange for as long as it may be repeated.
-func (p *Policy) store(user UserKey, kind Variant, fresh time.Time, r Result) {
+func (p *Policy) store(user UserKey, variant Variant, forcedAt time.Time, r Result) {
 	now := time.Now()
-	if !fresh.IsZero() {
-		p.Forced.Put(user, kind, forcedRecord(r, fresh, now))
+	if !forcedAt.IsZero() {
+		p.Forced.Put(user, variant, forcedRecord(r, forcedAt, now))
 	}
 	if rec, ok := p.record(r, now); ok {
-		p.Cache.Put(user, kind, rec)
+		p.Cache.Put(user, variant, rec)
 	}
 }
 
@@ -144,11 +144,11 @@ func (p *Policy) record(r Result, now time.Time) (Record, bool) {
 	return rec, true
 }
 
-// forcedRecord returns the Record of an exchange with Fresh, for further requests with
-// Fresh. It may hold any result.
-func forcedRecord(r Result, fresh, now time.Time) Record {
+// forcedRecord returns the Record of an exchange with Force, for further requests with
+// Force. It may hold any result.
+func forcedRecord(r Result, forcedAt, now time.Time) Record {
 	rec := newRecord(r, now)
-	rec.Until = fresh.Add(forcedFor)
+	rec.Until = forcedAt.Add(forcedFor)
 	if end := r.Token.expiry(); !end.IsZero() && end.Before(rec.Until) {
 		rec.Until = end
 	}

@@ -13,7 +13,7 @@ const maxSkew = 30 * time.Second
 
 // stored looks up the result of another replica in the shared store and makes it the
 // result of the flight. In any case, seen is the tombstone to pass to Put. A flight
-// with Fresh uses only seen.
+// with Force uses only seen.
 //
 // A record in memory that is older than maxStale is returned again only if the store
 // still has one. If the store has none, a new exchange decides: the user was evicted at
@@ -53,12 +53,12 @@ func (e *Engine) stored(ctx context.Context, f *flight, user UserKey, p *Policy)
 
 // stale returns the record in memory that must be checked against the shared store, if
 // it is otherwise valid for this handler.
-func (p *Policy) stale(user UserKey, kind Variant) (rec Record, ok bool) {
+func (p *Policy) stale(user UserKey, variant Variant) (rec Record, ok bool) {
 	if p.Cache == nil {
 		return rec, false
 	}
 	now := time.Now()
-	rec, ok = p.Cache.Get(user, kind, now)
+	rec, ok = p.Cache.Get(user, variant, now)
 	return rec, ok && rec.isStale(now) && p.isFresh(rec, now) && p.allowsError(rec.error())
 }
 
@@ -77,19 +77,19 @@ func (r Record) isBefore(other Record) bool {
 
 // isValid reports whether a record of another replica is valid for this handler.
 func (p *Policy) isValid(rec Record) bool {
-	keepFor := p.TTL
+	ttl := p.TTL
 	if rec.Err != nil {
-		keepFor = p.NegativeTTL
+		ttl = p.NegativeTTL
 	}
 	now := time.Now()
 	age := rec.age(now)
-	return age > -maxSkew && age < keepFor && now.Before(rec.Until) && p.allowsError(rec.error())
+	return age > -maxSkew && age < ttl && now.Before(rec.Until) && p.allowsError(rec.error())
 }
 
 // Stored returns the token of a user that another replica has stored. It returns nil if
 // there is no valid one, or if the store fails. p.Shared must not be nil.
-func (e *Engine) Stored(ctx context.Context, user UserKey, kind Variant, p *Policy) *Token {
-	rec, ok, _, err := p.Shared.Get(ctx, user, kind)
+func (e *Engine) Stored(ctx context.Context, user UserKey, variant Variant, p *Policy) *Token {
+	rec, ok, _, err := p.Shared.Get(ctx, user, variant)
 	if err != nil || !ok || !p.isValid(rec) {
 		return nil
 	}
@@ -116,13 +116,13 @@ func (e *Engine) share(ctx context.Context, f *flight, user UserKey, p *Policy, 
 	ctx, span := tracing.Start(ctx, "write to the shared store")
 	defer span.End()
 	e.mu.Lock()
-	fresh, evicted := f.forcedAt, f.isEvicted()
+	forcedAt, evicted := f.forcedAt, f.isEvicted()
 	e.mu.Unlock()
-	if evicted { // by this replica, which may have failed to tell the store
+	if evicted { // by this replica, which may have failed to notify the store
 		return
 	}
-	kept, err := p.Shared.Put(ctx, user, f.variant, rec, seen, !fresh.IsZero())
-	if err == nil && !kept { // another replica has evicted the user
+	current, err := p.Shared.Put(ctx, user, f.variant, rec, seen, !forcedAt.IsZero())
+	if err == nil && !current { // another replica has evicted the user
 		e.mu.Lock()
 		f.evicted = true
 		e.mu.Unlock()

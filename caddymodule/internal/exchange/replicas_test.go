@@ -22,8 +22,8 @@ func TestReplicasShareATokenAndARefusal(t *testing.T) {
 			t.Errorf("a hit in memory asked the store: %+v", r)
 		}
 
-		if puts := s.puts.Load(); puts != 1 || s.told.Load() != 0 {
-			t.Errorf("%d puts, and all were told %d times", puts, s.told.Load())
+		if puts := s.puts.Load(); puts != 1 || s.notified.Load() != 0 {
+			t.Errorf("%d puts, and all were notified %d times", puts, s.notified.Load())
 		}
 
 		refuse := func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }

@@ -33,7 +33,7 @@ type SharedStore interface {
 
 	// Get returns the record that is stored and still valid, in one round trip. Pass
 	// seen to Put; that is allowed even if Get returned an error.
-	Get(ctx context.Context, user UserKey, kind Variant) (rec Record, found bool, seen Tombstone, err error)
+	Get(ctx context.Context, user UserKey, variant Variant) (rec Record, found bool, seen Tombstone, err error)
 
 	// Put stores rec until rec.Until in place of the previous record, unless the user
 	// was evicted since seen. If err is nil, current reports whether the user was not
@@ -43,9 +43,9 @@ type SharedStore interface {
 	//
 	// With replaces, the other replicas drop the tokens of this user from memory,
 	// because rec replaces a token that was no longer accepted.
-	Put(ctx context.Context, user UserKey, kind Variant, rec Record, seen Tombstone, replaces bool) (current bool, err error)
+	Put(ctx context.Context, user UserKey, variant Variant, rec Record, seen Tombstone, replaces bool) (current bool, err error)
 
-	// Evict drops all kinds of a user and notifies all replicas. A tombstone that was
+	// Evict drops all variants of a user and notifies all replicas. A tombstone that was
 	// read before is no longer accepted by Put. If Evict returns an error, the other
 	// replicas may not have been notified. It is tried even if the store is down: a
 	// store that accepts no writes may still delete.

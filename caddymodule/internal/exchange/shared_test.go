@@ -18,7 +18,7 @@ type sharedStore struct {
 	panics   atomic.Bool
 	gets     atomic.Int64
 	puts     atomic.Int64
-	told     atomic.Int64 // how often all replicas were notified
+	notified atomic.Int64 // how often all replicas were notified
 	replicas []*replica
 
 	tombstone int
@@ -51,8 +51,8 @@ func (s *sharedStore) op() error {
 	return nil
 }
 
-// answer returns the error of an operation that was executed.
-func (s *sharedStore) answer() error {
+// response returns the error of an operation that was executed.
+func (s *sharedStore) response() error {
 	if s.mute.Load() {
 		return errors.New("timed out")
 	}
@@ -67,7 +67,7 @@ func (s *sharedStore) Get(_ context.Context, u UserKey, k Variant) (Record, bool
 	s.mu.Lock()
 	seen := s.seen()
 	s.mu.Unlock()
-	if err := s.answer(); err != nil {
+	if err := s.response(); err != nil {
 		return Record{}, false, seen, err
 	}
 	rec, ok := s.mapStore.Get(u, k, time.Now())
@@ -92,7 +92,7 @@ func (s *sharedStore) Put(_ context.Context, u UserKey, k Variant, r Record, see
 	if replaces {
 		s.tell(u)
 	}
-	err := s.answer()
+	err := s.response()
 	return err == nil, err
 }
 
@@ -126,7 +126,7 @@ func (s *sharedStore) Evict(_ context.Context, u UserKey) error {
 	}
 	s.evicts(u)
 	s.tell(u)
-	return s.answer()
+	return s.response()
 }
 
 func (s *sharedStore) Flush(context.Context) error { return errors.New("not needed here") }
@@ -134,7 +134,7 @@ func (s *sharedStore) Flush(context.Context) error { return errors.New("not need
 // tell makes all replicas evict, which takes a while. It also notifies the replica that
 // has caused the eviction: an engine must accept that.
 func (s *sharedStore) tell(u UserKey) {
-	s.told.Add(1)
+	s.notified.Add(1)
 	for _, r := range s.replicas {
 		time.AfterFunc(s.takes, func() { r.Engine.Evict(u) })
 	}

@@ -19,7 +19,7 @@ func TestStale(t *testing.T) {
 	reject := func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRejected} }
 	for _, test := range []struct {
 		name    string
-		mint    func(context.Context, int64) (*Token, Outcome, error) // nil: returns a token
+		run     func(context.Context, int64) (*Token, Outcome, error) // nil: returns a token
 		happens func(s *sharedStore, r *replica)                      // after the replica has the token
 		after   time.Duration
 		gets    int64 // lookups of the next request
@@ -31,21 +31,21 @@ func TestStale(t *testing.T) {
 		{name: "old, and evicted elsewhere without a word", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.evicts("u") }},
 		{name: "old, and the store has lost everything", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
 		{name: "old, and the store is down", after: time.Hour, happens: func(s *sharedStore, _ *replica) { s.down.Store(true) }},
-		{name: "old, and the store does not answer", after: time.Hour, gets: 1, happens: func(s *sharedStore, _ *replica) { s.mute.Store(true) }},
+		{name: "old, and the store does not respond", after: time.Hour, gets: 1, happens: func(s *sharedStore, _ *replica) { s.mute.Store(true) }},
 		{name: "old, and there are no other replicas any more", after: time.Hour, happens: func(_ *sharedStore, r *replica) { r.policy.Shared = nil }},
 		{name: "another replica has a newer one", after: maxStale, gets: 1, happens: func(s *sharedStore, _ *replica) {
 			s.mapStore.Put("u", "ios", Record{Token: token(7), Until: time.Now().Add(time.Hour)})
 		}},
-		{name: "an old refusal", mint: refuse, after: maxStale, gets: 1},
-		{name: "an old refusal, and the store has lost everything", mint: refuse, after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
-		{name: "an old rejection, which no store has", mint: reject, after: maxStale},
+		{name: "an old refusal", run: refuse, after: maxStale, gets: 1},
+		{name: "an old refusal, and the store has lost everything", run: refuse, after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
+		{name: "an old rejection, which no store has", run: reject, after: maxStale},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSharedStore()
 				r := s.replica()
 				r.policy.TTL, r.policy.NegativeTTL = 2*time.Hour, 2*time.Hour
-				if r.exchange = test.mint; test.mint == nil {
+				if r.exchange = test.run; test.run == nil {
 					r.exchange = longGrant
 				}
 				first := r.get(t.Context(), "u", "ios", false)

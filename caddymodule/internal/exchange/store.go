@@ -10,7 +10,7 @@ type UserKey string
 // option `vary` distinguishes.
 type Variant string
 
-// Record is what a store holds for one user and kind: a token or a refusal.
+// Record is what a store holds for one user and variant: a token or a refusal.
 type Record struct {
 	Token *Token
 	Err   *Error    // a refusal that may be repeated; nil if Token is set
@@ -25,7 +25,7 @@ type Record struct {
 type Store interface {
 	// Get returns the record that is stored and still valid at now. The caller passes
 	// the time, because each reading of the clock slows down a cache hit.
-	Get(user UserKey, kind Variant, now time.Time) (Record, bool)
+	Get(user UserKey, variant Variant, now time.Time) (Record, bool)
 	// Put stores r until r.Until in place of the previous record. If r.Until is not in
 	// the future, r is not stored, and the previous record is deleted all the same.
 	Put(UserKey, Variant, Record)
@@ -36,7 +36,7 @@ type Store interface {
 type Invalidator interface {
 	// Evict drops all records of a user, including refusals.
 	Evict(UserKey)
-	// EvictTokens drops the tokens of a user, of all kinds.
+	// EvictTokens drops the tokens of a user, of all variants.
 	EvictTokens(UserKey)
 	// Flush drops everything.
 	Flush()

@@ -9,17 +9,17 @@ func TestUserFrom(t *testing.T) {
 	if user := UserFrom(t.Context()); user != "" {
 		t.Errorf("a context without a user has %q", user)
 	}
-	var minted UserKey
+	var issued UserKey
 	b := newBench()
 	b.exchange = func(ctx context.Context, call int64) (*Token, Outcome, error) {
-		minted = UserFrom(WithPriority(ctx))
+		issued = UserFrom(WithPriority(ctx))
 		return token(call), OutcomeSignedIn, nil
 	}
 	ctx := WithUser(t.Context(), "another")
 	if r := b.Exchange(ctx, &Request{User: "ada", Source: source{b}, Policy: &b.policy}); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	if minted != "ada" {
-		t.Errorf("an exchange for ada is made for %q", minted)
+	if issued != "ada" {
+		t.Errorf("an exchange for ada is made for %q", issued)
 	}
 }

@@ -110,7 +110,7 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Token, e
 		Language:  c.cfg.Language,
 	})
 
-	var grant *exchange.Token
+	var token *exchange.Token
 	err = c.cfg.Do(ctx, op, func(ctx context.Context) error {
 		a, err := c.post(ctx, op, body)
 		if err != nil {
@@ -123,13 +123,13 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Token, e
 		if g == nil {
 			return &exchange.ResponseError{Op: op, Reason: "no token"}
 		}
-		grant = g
+		token = g
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return grant, nil
+	return token, nil
 }
 
 // SignUp implements login.Huma. It fails if there is no client id for the client type.
@@ -143,7 +143,7 @@ func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Token, e
 	body := wire.Encode(c.signUpBody(clientID, p))
 
 	var (
-		grant *exchange.Token
+		token *exchange.Token
 		made  bool
 		first error
 	)
@@ -156,7 +156,7 @@ func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Token, e
 		made = true
 		a, err := c.post(ctx, op, body)
 		if err == nil {
-			grant, err = readToken(op, a)
+			token, err = readToken(op, a)
 		}
 		first = err
 		return err
@@ -164,7 +164,7 @@ func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Token, e
 	if err != nil {
 		return nil, err
 	}
-	return grant, nil
+	return token, nil
 }
 
 // SignConsent implements login.Huma.

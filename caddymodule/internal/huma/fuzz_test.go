@@ -21,7 +21,7 @@ func FuzzReadResponse(f *testing.F) {
 		g, err := readToken(exchange.OpSignIn, response{body, time.Now()})
 		if err != nil {
 			if g != nil {
-				t.Error("a grant with an error")
+				t.Error("a token with an error")
 			}
 			_ = testutil.As[*exchange.ResponseError](t, err)
 			return
@@ -38,7 +38,7 @@ func FuzzReadResponse(f *testing.F) {
 			t.Fatalf("%q: %v", jsonOf(g), err)
 		}
 		if got.AuthToken == nil || *got.AuthToken == "" {
-			t.Error("a grant without a token")
+			t.Error("a token without a token")
 		}
 		if got.UID == nil || got.RefreshToken == nil || got.AuthTokenExpiresIn == nil ||
 			got.RefreshTokenExpiresIn == nil || got.ExpiresIn == nil {

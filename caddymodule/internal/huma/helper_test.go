@@ -24,7 +24,7 @@ const (
 	canaryLast     = "Birdwhistle"
 	canaryToken    = "canary-auth-token-5a"
 	canaryRefresh  = "canary-refresh-token-6b"
-	canaryResponse = "canary-answer-text-8e"
+	canaryResponse = "canary-response-text-8e"
 	canaryQuery    = "canary-query-9f"
 )
 

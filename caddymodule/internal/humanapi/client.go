@@ -80,10 +80,10 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 	}
 	body := c.body(t, u)
 
-	var grant *exchange.Token
+	var token *exchange.Token
 	err = c.cfg.Do(ctx, t.Op(), func(ctx context.Context) error {
 		sent := time.Now()
-		answer, err := wire.Post(ctx, c.cfg.HTTP, wire.Call{
+		response, err := wire.Post(ctx, c.cfg.HTTP, wire.Call{
 			Op:        t.Op(),
 			URL:       c.endpoint,
 			Header:    wire.Header(),
@@ -93,13 +93,13 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 		if err != nil {
 			return err
 		}
-		grant, err = members.read(t, answer, sent)
+		token, err = members.read(t, response, sent)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return grant, nil
+	return token, nil
 }
 
 // Interface guard

@@ -22,7 +22,7 @@ import (
 // TestWireFormat checks the bytes that are sent.
 func TestWireFormat(t *testing.T) {
 	scopes := func(cfg *Config) { cfg.ExtraScopes = []string{"launch/patient", "openid"} }
-	nobody := connect.Person{ID: masked.New("user 7/ü")}
+	noEmail := connect.Person{ID: masked.New("user 7/ü")}
 	tests := []struct {
 		name   string
 		typ    connect.TokenType
@@ -33,7 +33,7 @@ func TestWireFormat(t *testing.T) {
 		{"session", connect.SessionToken, user(), func(*Config) {},
 			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"session","client_secret":"canary-secret-1f9c",` +
 				`"client_user_email":"canary.mail@example.org"}`},
-		{"session, no address", connect.SessionToken, nobody, func(*Config) {},
+		{"session, no address", connect.SessionToken, noEmail, func(*Config) {},
 			`{"client_id":"c1","client_user_id":"user 7/ü","type":"session","client_secret":"canary-secret-1f9c"}`},
 		{"session, scopes", connect.SessionToken, user(), scopes,
 			`{"client_id":"c1","client_user_id":"canary-user-4711","type":"session","client_secret":"canary-secret-1f9c",` +
@@ -49,8 +49,8 @@ func TestWireFormat(t *testing.T) {
 			got := make(chan string, 1)
 			api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
 				got <- request
-				answer := good[test.typ]
-				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+				response := good[test.typ]
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(response), response)
 			})
 			if _, err := testClient(t, api+"/base/?q", test.change).Token(t.Context(), test.typ, test.user); err != nil {
 				t.Fatal(err)
@@ -146,7 +146,7 @@ func TestAttempts(t *testing.T) {
 			t.Fatal(err, n.Load())
 		}
 		if m := g.IssuedAt(); m.Before(third.Round(0)) || m.UnixNano() > last.Load() {
-			t.Errorf("minted %v, called %v, arrived %v", m, third, time.Unix(0, last.Load()))
+			t.Errorf("issued %v, called %v, arrived %v", m, third, time.Unix(0, last.Load()))
 		}
 	}
 }

@@ -64,14 +64,14 @@ func TestConnect(t *testing.T) {
 					return err
 				}
 			})}
-			grant, outcome, err := c.Run(t.Context())
+			token, outcome, err := c.Run(t.Context())
 			var e *exchange.Error
 			switch errors.As(err, &e); {
 			case test.code == "":
-				if err != nil || grant == nil || outcome != exchange.OutcomeSignedIn {
-					t.Errorf("got %v, %q, %v", grant, outcome, err)
+				if err != nil || token == nil || outcome != exchange.OutcomeSignedIn {
+					t.Errorf("got %v, %q, %v", token, outcome, err)
 				}
-			case e == nil || e.Code != test.code || grant != nil:
+			case e == nil || e.Code != test.code || token != nil:
 				t.Errorf("got %v, want %s", err, test.code)
 			}
 			if got := strings.Join(called, " "); got != test.called {

@@ -18,7 +18,7 @@ import (
 func TestFaults(t *testing.T) {
 	var redirected atomic.Int32
 	other := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { redirected.Add(1) })
-	answer := func(status int, name, value string) string {
+	response := func(status int, name, value string) string {
 		return testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(name, value)
 			w.WriteHeader(status)
@@ -28,10 +28,10 @@ func TestFaults(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"id_token\":\""+canaryToken)
 	})
 	for _, typ := range types {
-		if e := refusal(t, answer(307, "Location", other), typ); *e != (exchange.StatusError{Op: typ.Op(), Status: 307}) {
+		if e := refusal(t, response(307, "Location", other), typ); *e != (exchange.StatusError{Op: typ.Op(), Status: 307}) {
 			t.Errorf("H9: %+v", e)
 		}
-		if e := refusal(t, answer(429, "Retry-After", "7"), typ); *e != (exchange.StatusError{Op: typ.Op(), Status: 429, RetryAfter: 7 * time.Second}) {
+		if e := refusal(t, response(429, "Retry-After", "7"), typ); *e != (exchange.StatusError{Op: typ.Op(), Status: 429, RetryAfter: 7 * time.Second}) {
 			t.Errorf("H6: %+v", e)
 		}
 		g, err := testClient(t, cut).Token(t.Context(), typ, user())

@@ -22,7 +22,7 @@ const (
 	canaryToken    = "canary-token-5a"
 	canaryRefresh  = "canary-refresh-token-6b"
 	canaryHuman    = "canary-human-id-7c"
-	canaryResponse = "canary-answer-text-8e"
+	canaryResponse = "canary-response-text-8e"
 	canaryQuery    = "canary-query-9f"
 )
 

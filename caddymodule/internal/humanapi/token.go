@@ -56,20 +56,20 @@ func membersOf(t connect.TokenType) (members, error) {
 // read parses the response to a request that was sent at the given time. It ignores the
 // id_refresh_token, so that no other part of the plugin can pass it on: none needs it.
 func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Token, error) {
-	answer, why := wire.Object(body)
+	response, why := wire.Object(body)
 	if why != "" {
 		return nil, &exchange.ResponseError{Op: t.Op(), Reason: why}
 	}
-	token := wire.Text(answer[m.token])
+	token := wire.Text(response[m.token])
 	if token == "" {
 		return nil, &exchange.ResponseError{Op: t.Op(), Reason: "no token"}
 	}
 	b := exchange.NewToken(sent).
 		Text("token", token).
 		Text("type", string(t)).
-		Lifetime("expires_in", min(wire.Lifetime(answer[m.lifetime]), maxLifetime)).
+		Lifetime("expires_in", min(wire.Lifetime(response[m.lifetime]), maxLifetime)).
 		Text(m.token, token)
-	if id := wire.Text(answer["human_id"]); id != "" {
+	if id := wire.Text(response["human_id"]); id != "" {
 		b.Text("human_id", id)
 	}
 	return b.Token(), nil

@@ -39,7 +39,7 @@ func TestCallResult(t *testing.T) {
 		{"down", exchange.OpSignIn, status(exchange.OpSignIn, 500, ""), exchange.CallError},
 		{"down, with a code that is not believed", exchange.OpSignUp, status(exchange.OpSignUp, 502, codeUserExists), exchange.CallError},
 		{"a redirect", exchange.OpSignIn, status(exchange.OpSignIn, 307, ""), exchange.CallBadResponse},
-		{"no answer in time", exchange.OpSignUp, &exchange.TransportError{Op: exchange.OpSignUp, Sent: true, Timeout: true, Err: context.DeadlineExceeded}, exchange.CallTimeout},
+		{"no response in time", exchange.OpSignUp, &exchange.TransportError{Op: exchange.OpSignUp, Sent: true, Timeout: true, Err: context.DeadlineExceeded}, exchange.CallTimeout},
 		{"no connection", exchange.OpSignIn, &exchange.TransportError{Op: exchange.OpSignIn, Err: errors.New("refused")}, exchange.CallUnreachable},
 		{"a broken connection", exchange.OpSignUp, &exchange.TransportError{Op: exchange.OpSignUp, Sent: true, Err: errors.New("reset")}, exchange.CallUnreachable},
 	} {
@@ -53,36 +53,36 @@ func TestCallResult(t *testing.T) {
 // sign-up itself and not with what a later sign-in shows.
 func TestSignUpResults(t *testing.T) {
 	for _, c := range []struct {
-		name    string
-		answers []string
-		off     bool
-		brake   bool
-		want    []SignUpResult
+		name      string
+		responses []string
+		off       bool
+		limited   bool
+		want      []SignUpResult
 	}{
-		{name: "a known user", answers: []string{ok200}},
-		{name: "registration is off", answers: []string{unknown}, off: true},
-		{name: "created", answers: []string{unknown, ok200}, want: []SignUpResult{SignUpCreated}},
-		{name: "created, without a token", answers: []string{unknown, noToken, ok200}, want: []SignUpResult{SignUpCreated}},
-		{name: "created, not seen yet", answers: []string{unknown, noToken, unknown}, want: []SignUpResult{SignUpCreated}},
-		{name: "exists", answers: []string{unknown, exists, ok200}, want: []SignUpResult{SignUpExists}},
-		{name: "a conflict", answers: []string{unknown, conflict, unknown}, want: []SignUpResult{SignUpExists}},
-		{name: "refused", answers: []string{unknown, refused}, want: []SignUpResult{SignUpRefused}},
-		{name: "reset", answers: []string{unknown, reset, unknown}, want: []SignUpResult{SignUpUnclear}},
-		{name: "reset, and the user is there", answers: []string{unknown, reset, ok200}, want: []SignUpResult{SignUpUnclear}},
-		{name: "garbage", answers: []string{unknown, html, ok200}, want: []SignUpResult{SignUpUnclear}},
-		{name: "down", answers: []string{unknown, down, unknown}, want: []SignUpResult{SignUpUnclear}},
-		{name: "no connection", answers: []string{unknown, noConn}, want: []SignUpResult{SignUpFailed}},
-		{name: "breaker open", answers: []string{unknown, open}, want: []SignUpResult{SignUpFailed}},
-		{name: "wrong", answers: []string{unknown, wrong}, want: []SignUpResult{SignUpFailed}},
-		{name: "our credentials", answers: []string{unknown, badIDs}, want: []SignUpResult{SignUpFailed}},
-		{name: "the brake", answers: []string{unknown}, brake: true, want: []SignUpResult{SignUpLimited}},
+		{name: "a known user", responses: []string{ok200}},
+		{name: "registration is off", responses: []string{unknown}, off: true},
+		{name: "created", responses: []string{unknown, ok200}, want: []SignUpResult{SignUpCreated}},
+		{name: "created, without a token", responses: []string{unknown, noToken, ok200}, want: []SignUpResult{SignUpCreated}},
+		{name: "created, not seen yet", responses: []string{unknown, noToken, unknown}, want: []SignUpResult{SignUpCreated}},
+		{name: "exists", responses: []string{unknown, exists, ok200}, want: []SignUpResult{SignUpExists}},
+		{name: "a conflict", responses: []string{unknown, conflict, unknown}, want: []SignUpResult{SignUpExists}},
+		{name: "refused", responses: []string{unknown, refused}, want: []SignUpResult{SignUpRefused}},
+		{name: "reset", responses: []string{unknown, reset, unknown}, want: []SignUpResult{SignUpUnclear}},
+		{name: "reset, and the user is there", responses: []string{unknown, reset, ok200}, want: []SignUpResult{SignUpUnclear}},
+		{name: "garbage", responses: []string{unknown, html, ok200}, want: []SignUpResult{SignUpUnclear}},
+		{name: "down", responses: []string{unknown, down, unknown}, want: []SignUpResult{SignUpUnclear}},
+		{name: "no connection", responses: []string{unknown, noConn}, want: []SignUpResult{SignUpFailed}},
+		{name: "breaker open", responses: []string{unknown, open}, want: []SignUpResult{SignUpFailed}},
+		{name: "wrong", responses: []string{unknown, wrong}, want: []SignUpResult{SignUpFailed}},
+		{name: "our credentials", responses: []string{unknown, badIDs}, want: []SignUpResult{SignUpFailed}},
+		{name: "rate limit", responses: []string{unknown}, limited: true, want: []SignUpResult{SignUpLimited}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []SignUpResult
 			l := &Exchange{
-				Huma: &script{answers: c.answers}, Registrations: NewRegistrations(), User: "u",
+				Huma: &script{responses: c.responses}, Registrations: NewRegistrations(), User: "u",
 				Registration: Registration{
-					Off: c.off, Hold: time.Minute, Allow: func() bool { return !c.brake },
+					Off: c.off, Hold: time.Minute, Allow: func() bool { return !c.limited },
 					OnResult: func(r SignUpResult) { got = append(got, r) },
 				},
 			}

@@ -26,7 +26,7 @@ type Coordinator struct {
 	User    exchange.UserKey // identifies the user in Locks: the same in all replicas
 	Timeout time.Duration    // of an exchange
 
-	// Stored returns the token of this user and kind that another replica has stored,
+	// Stored returns the token of this user and variant that another replica has stored,
 	// or nil if there is none.
 	Stored func(ctx context.Context) *exchange.Token
 }

@@ -133,7 +133,7 @@ func TestSignUpsOfReplicas(t *testing.T) {
 		name      string
 		h         *registry
 		down      bool
-		brake     bool // the rate limit of sign-ups is used up
+		limited   bool // the rate limit of sign-ups is used up
 		want      exchange.Code
 		lock      exchange.SignUpState // afterwards
 		made, ins int
@@ -142,7 +142,7 @@ func TestSignUpsOfReplicas(t *testing.T) {
 		{name: "signed up", h: &registry{}, lock: exchange.SignUpDone, made: 1, ins: 1},
 		{name: "the store is down", h: &registry{}, down: true, made: 1, ins: 1},
 		{name: "refused", h: &registry{fails: &exchange.StatusError{Op: exchange.OpSignUp, Status: 403}}, want: exchange.CodeRefused, made: 1, ins: 1},
-		{name: "too many sign-ups", h: &registry{}, brake: true, want: exchange.CodeRegistrationLimited, ins: 1},
+		{name: "too many sign-ups", h: &registry{}, limited: true, want: exchange.CodeRegistrationLimited, ins: 1},
 		{name: "an unclear end, and the user is there", h: &registry{fails: reset}, lock: exchange.SignUpDone, made: 1, ins: 2},
 		{name: "an unclear end, and they are not", h: &registry{fails: reset, blind: true}, want: exchange.CodeUnavailable, lock: exchange.SignUpHeld, made: 1, ins: 2, held: 1},
 		{name: "the user exists, and is refused", h: &registry{fails: exists}, want: exchange.CodeRefused, lock: exchange.SignUpDone, made: 1, ins: 2},
@@ -152,7 +152,7 @@ func TestSignUpsOfReplicas(t *testing.T) {
 				s := newSharedStore()
 				s.down.Store(test.down)
 				a := s.replica()
-				a.registration.Allow = func() bool { return !test.brake }
+				a.registration.Allow = func() bool { return !test.limited }
 				r := s.signUp(t, a, test.h)
 				if code(r.Err) != test.want {
 					t.Errorf("got %+v, want %s", r, test.want)

@@ -62,9 +62,9 @@ type Exchange struct {
 // Run implements the method of exchange.Exchange.
 func (l *Exchange) Run(ctx context.Context) (*exchange.Token, exchange.Outcome, error) {
 	for {
-		grant, err := l.Huma.SignIn(ctx, l.Person)
+		token, err := l.Huma.SignIn(ctx, l.Person)
 		if err == nil {
-			return grant, exchange.OutcomeSignedIn, nil
+			return token, exchange.OutcomeSignedIn, nil
 		}
 		if !isUnknownUser(err) {
 			return nil, "", classify(err)
@@ -125,7 +125,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 		end, result = exchange.SignUpEnd{}, SignUpFailed
 		return nil, "", &exchange.Error{Code: exchange.CodeTimeout, Err: errLockEnded}
 	}
-	grant, err := l.Huma.SignUp(ctx, l.Person)
+	token, err := l.Huma.SignUp(ctx, l.Person)
 	result = signUpResult(err)
 	unclear := result == SignUpUnclear
 	if !unclear {
@@ -135,8 +135,8 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 	switch {
 	case err == nil:
 		l.consent(ctx)
-		if grant != nil {
-			return grant, exchange.OutcomeRegistered, nil
+		if token != nil {
+			return token, exchange.OutcomeRegistered, nil
 		}
 	case isUnknownUser(err) && !isExisting(err):
 		refusal = &exchange.Error{Code: exchange.CodeRefused, Err: err}
@@ -150,7 +150,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 	}
 
 	// The user exists now, or may exist: a sign-in decides.
-	grant, signInErr := l.Huma.SignIn(ctx, l.Person)
+	token, signInErr := l.Huma.SignIn(ctx, l.Person)
 	if err == nil && signInErr != nil {
 		// The user was created but cannot sign in yet: another sign-up could create a
 		// second account.
@@ -158,10 +158,10 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 	}
 	switch {
 	case signInErr == nil && err == nil:
-		return grant, exchange.OutcomeRegistered, nil
+		return token, exchange.OutcomeRegistered, nil
 	case signInErr == nil:
 		end = exchange.SignUpEnd{Exists: true}
-		return grant, exchange.OutcomeSignedIn, nil
+		return token, exchange.OutcomeSignedIn, nil
 	case unclear:
 		return nil, "", classifyUnclear(err)
 	case isUnknownUser(signInErr):
@@ -179,10 +179,10 @@ func (l *Exchange) waitForReplica(ctx context.Context, turn lockResult) (*exchan
 		return turn.token, exchange.OutcomeSignedIn, nil
 	}
 	// The user exists now, or may exist: a sign-in decides.
-	grant, err := l.Huma.SignIn(ctx, l.Person)
+	token, err := l.Huma.SignIn(ctx, l.Person)
 	switch {
 	case err == nil:
-		return grant, exchange.OutcomeSignedIn, nil
+		return token, exchange.OutcomeSignedIn, nil
 	case isUnknownUser(err) && turn.exists:
 		return nil, "", &exchange.Error{Code: exchange.CodeRefused, Err: err}
 	case isUnknownUser(err):

@@ -16,10 +16,10 @@ import (
 
 // script is a Huma with a given response for each call.
 type script struct {
-	priority []bool // for each call: whether it has priority
-	mu       sync.Mutex
-	answers  []string
-	calls    []string
+	priority  []bool // for each call: whether it has priority
+	mu        sync.Mutex
+	responses []string
+	calls     []string
 }
 
 // The responses of a script.
@@ -44,15 +44,15 @@ const (
 	open      = "breaker open"
 )
 
-func (s *script) answer(op exchange.Op) (*exchange.Token, error) {
+func (s *script) response(op exchange.Op) (*exchange.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, string(op))
-	if len(s.answers) == 0 {
+	if len(s.responses) == 0 {
 		return nil, fmt.Errorf("unexpected %s", op)
 	}
-	a := s.answers[0]
-	s.answers = s.answers[1:]
+	a := s.responses[0]
+	s.responses = s.responses[1:]
 	switch a {
 	case ok200:
 		return exchange.NewToken(time.Now()).Text("authToken", string(op)).Lifetime("expiresIn", time.Hour).Token(), nil
@@ -78,17 +78,17 @@ func (s *script) answer(op exchange.Op) (*exchange.Token, error) {
 
 func (s *script) SignIn(ctx context.Context, _ Person) (*exchange.Token, error) {
 	s.priority = append(s.priority, exchange.HasPriority(ctx))
-	return s.answer(exchange.OpSignIn)
+	return s.response(exchange.OpSignIn)
 }
 
 func (s *script) SignUp(ctx context.Context, _ Person) (*exchange.Token, error) {
 	s.priority = append(s.priority, exchange.HasPriority(ctx))
-	return s.answer(exchange.OpSignUp)
+	return s.response(exchange.OpSignUp)
 }
 
 func (s *script) SignConsent(ctx context.Context, _ Person) error {
 	s.priority = append(s.priority, exchange.HasPriority(ctx))
-	_, err := s.answer(exchange.OpConsent)
+	_, err := s.response(exchange.OpConsent)
 	return err
 }
 
@@ -96,88 +96,88 @@ func (s *script) SignConsent(ctx context.Context, _ Person) error {
 func TestLogin(t *testing.T) {
 	const in, up, consent = "sign in", "sign up", "sign consent"
 	for _, c := range []struct {
-		name    string
-		answers []string
-		off     bool // registration
-		consent bool
-		brake   bool // the rate limit of sign-ups is used up
-		calls   []string
-		outcome exchange.Outcome
-		code    exchange.Code
-		held    bool // afterwards
+		name      string
+		responses []string
+		off       bool // registration
+		consent   bool
+		limited   bool // the rate limit of sign-ups is used up
+		calls     []string
+		outcome   exchange.Outcome
+		code      exchange.Code
+		held      bool // afterwards
 	}{
-		{name: "known user", answers: []string{ok200}, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
-		{name: "unknown user", answers: []string{unknown, ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
-		{name: "unknown user, registration off", answers: []string{unknown}, off: true, calls: []string{in}, code: exchange.CodeNotRegistered},
-		{name: "unknown user, no budget", answers: []string{unknown}, brake: true, calls: []string{in}, code: exchange.CodeRegistrationLimited},
-		{name: "sign-up without a token", answers: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeRegistered},
-		{name: "sign-up without a token, refused", answers: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, held: true},
-		{name: "H12 user exists", answers: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "user exists, by status", answers: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "user exists, as a 403", answers: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "down, with a code", answers: []string{"500/100001"}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "user exists and is refused", answers: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused},
-		{name: "user exists, then an outage", answers: []string{unknown, exists, down}, calls: []string{in, up, in}, code: exchange.CodeUnavailable},
-		{name: "H13 both refused", answers: []string{unknown, refused}, calls: []string{in, up}, code: exchange.CodeRefused},
-		{name: "sign-in blames our project", answers: []string{badIDs}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-in blames our client", answers: []string{badClient}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "H14 sign-in refuses our credentials", answers: []string{unauth}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-up refuses our credentials", answers: []string{unknown, unauth}, calls: []string{in, up}, code: exchange.CodeConfig},
-		{name: "sign-up blames our project", answers: []string{unknown, badIDs}, calls: []string{in, up}, code: exchange.CodeConfig},
-		{name: "sign-in with a code of another's", answers: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: exchange.CodeRejected},
-		{name: "sign-in, 403 of user unknown", answers: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
-		{name: "sign-in, 403 with an unknown code", answers: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
-		{name: "sign-in, 403 of a token", answers: []string{"403/10001"}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-in, 403 of an invalid request", answers: []string{"403/100003"}, calls: []string{in}, code: exchange.CodeRejected},
-		{name: "sign-in, 403 of an id", answers: []string{"403/100004"}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-in, 403 of the signature", answers: []string{"403/100006"}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-in, 403 of user exists", answers: []string{"403/100010"}, calls: []string{in}, code: exchange.CodeRejected},
-		{name: "sign-in, 403 of a password", answers: []string{"403/100012"}, calls: []string{in}, code: exchange.CodeRefused},
-		{name: "sign-in, 403 of an unverified user", answers: []string{"403/100015"}, calls: []string{in}, code: exchange.CodeRefused},
-		{name: "sign-in, 400 of an unverified user", answers: []string{"400/100015"}, calls: []string{in}, code: exchange.CodeRefused},
-		{name: "sign-in, 401 with a user's code", answers: []string{"401/100015"}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-up, 403 of an invalid request", answers: []string{unknown, "403/100003"}, calls: []string{in, up}, code: exchange.CodeRejected},
-		{name: "sign-up, 403 of the signature", answers: []string{unknown, "403/100006"}, calls: []string{in, up}, code: exchange.CodeConfig},
-		{name: "sign-up, 403 without a code", answers: []string{unknown, "403"}, calls: []string{in, up}, code: exchange.CodeRefused},
-		{name: "K07 sign-in, 408", answers: []string{"408"}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "K07 sign-up, 408", answers: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "sign-in is wrong", answers: []string{wrong}, calls: []string{in}, code: exchange.CodeRejected},
-		{name: "sign-up is wrong", answers: []string{unknown, wrong}, calls: []string{in, up}, code: exchange.CodeRejected},
-		{name: "sign-in limited", answers: []string{limited}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "sign-up limited", answers: []string{unknown, limited}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		{name: "sign-in down", answers: []string{down}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "sign-in moved", answers: []string{moved}, calls: []string{in}, code: exchange.CodeBadResponse},
-		{name: "sign-in garbage", answers: []string{html}, calls: []string{in}, code: exchange.CodeBadResponse},
-		{name: "sign-in late", answers: []string{late}, calls: []string{in}, code: exchange.CodeTimeout},
-		{name: "sign-in without connection", answers: []string{noConn}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "breaker open", answers: []string{open}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "sign-up without connection", answers: []string{unknown, noConn}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		{name: "sign-up not sent, breaker open", answers: []string{unknown, open}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		{name: "H10 sign-up reset, processed", answers: []string{unknown, reset, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "sign-up reset, not there", answers: []string{unknown, reset, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "H11 sign-up late", answers: []string{unknown, late, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "sign-up late, sign-in late", answers: []string{unknown, late, late}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "sign-up down", answers: []string{unknown, down, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "sign-up down, processed", answers: []string{unknown, down, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "sign-up moved", answers: []string{unknown, moved, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
-		{name: "sign-up garbage", answers: []string{unknown, html, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
-		{name: "sign-up garbage, processed", answers: []string{unknown, html, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "consent", answers: []string{unknown, ok200, ok200}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
-		{name: "consent fails", answers: []string{unknown, ok200, down}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
-		{name: "consent of a known user", answers: []string{ok200}, consent: true, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
+		{name: "known user", responses: []string{ok200}, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
+		{name: "unknown user", responses: []string{unknown, ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "unknown user, registration off", responses: []string{unknown}, off: true, calls: []string{in}, code: exchange.CodeNotRegistered},
+		{name: "unknown user, no budget", responses: []string{unknown}, limited: true, calls: []string{in}, code: exchange.CodeRegistrationLimited},
+		{name: "sign-up without a token", responses: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-up without a token, refused", responses: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, held: true},
+		{name: "H12 user exists", responses: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "user exists, by status", responses: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "user exists, as a 403", responses: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "down, with a code", responses: []string{"500/100001"}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "user exists and is refused", responses: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused},
+		{name: "user exists, then an outage", responses: []string{unknown, exists, down}, calls: []string{in, up, in}, code: exchange.CodeUnavailable},
+		{name: "H13 both refused", responses: []string{unknown, refused}, calls: []string{in, up}, code: exchange.CodeRefused},
+		{name: "sign-in blames our project", responses: []string{badIDs}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in blames our client", responses: []string{badClient}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "H14 sign-in refuses our credentials", responses: []string{unauth}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-up refuses our credentials", responses: []string{unknown, unauth}, calls: []string{in, up}, code: exchange.CodeConfig},
+		{name: "sign-up blames our project", responses: []string{unknown, badIDs}, calls: []string{in, up}, code: exchange.CodeConfig},
+		{name: "sign-in with a code of another's", responses: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-in, 403 of user unknown", responses: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-in, 403 with an unknown code", responses: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-in, 403 of a token", responses: []string{"403/10001"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in, 403 of an invalid request", responses: []string{"403/100003"}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-in, 403 of an id", responses: []string{"403/100004"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in, 403 of the signature", responses: []string{"403/100006"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-in, 403 of user exists", responses: []string{"403/100010"}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-in, 403 of a password", responses: []string{"403/100012"}, calls: []string{in}, code: exchange.CodeRefused},
+		{name: "sign-in, 403 of an unverified user", responses: []string{"403/100015"}, calls: []string{in}, code: exchange.CodeRefused},
+		{name: "sign-in, 400 of an unverified user", responses: []string{"400/100015"}, calls: []string{in}, code: exchange.CodeRefused},
+		{name: "sign-in, 401 with a user's code", responses: []string{"401/100015"}, calls: []string{in}, code: exchange.CodeConfig},
+		{name: "sign-up, 403 of an invalid request", responses: []string{unknown, "403/100003"}, calls: []string{in, up}, code: exchange.CodeRejected},
+		{name: "sign-up, 403 of the signature", responses: []string{unknown, "403/100006"}, calls: []string{in, up}, code: exchange.CodeConfig},
+		{name: "sign-up, 403 without a code", responses: []string{unknown, "403"}, calls: []string{in, up}, code: exchange.CodeRefused},
+		{name: "K07 sign-in, 408", responses: []string{"408"}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "K07 sign-up, 408", responses: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-in is wrong", responses: []string{wrong}, calls: []string{in}, code: exchange.CodeRejected},
+		{name: "sign-up is wrong", responses: []string{unknown, wrong}, calls: []string{in, up}, code: exchange.CodeRejected},
+		{name: "sign-in limited", responses: []string{limited}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "sign-up limited", responses: []string{unknown, limited}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		{name: "sign-in down", responses: []string{down}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "sign-in moved", responses: []string{moved}, calls: []string{in}, code: exchange.CodeBadResponse},
+		{name: "sign-in garbage", responses: []string{html}, calls: []string{in}, code: exchange.CodeBadResponse},
+		{name: "sign-in late", responses: []string{late}, calls: []string{in}, code: exchange.CodeTimeout},
+		{name: "sign-in without connection", responses: []string{noConn}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "breaker open", responses: []string{open}, calls: []string{in}, code: exchange.CodeUnavailable},
+		{name: "sign-up without connection", responses: []string{unknown, noConn}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		{name: "sign-up not sent, breaker open", responses: []string{unknown, open}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		{name: "H10 sign-up reset, processed", responses: []string{unknown, reset, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "sign-up reset, not there", responses: []string{unknown, reset, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "H11 sign-up late", responses: []string{unknown, late, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-up late, sign-in late", responses: []string{unknown, late, late}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-up down", responses: []string{unknown, down, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "sign-up down, processed", responses: []string{unknown, down, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "sign-up moved", responses: []string{unknown, moved, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
+		{name: "sign-up garbage", responses: []string{unknown, html, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
+		{name: "sign-up garbage, processed", responses: []string{unknown, html, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "consent", responses: []string{unknown, ok200, ok200}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
+		{name: "consent fails", responses: []string{unknown, ok200, down}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
+		{name: "consent of a known user", responses: []string{ok200}, consent: true, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &script{answers: c.answers}
+			s := &script{responses: c.responses}
 			failed := 0
 			l := &Exchange{
 				Huma: s, Registrations: NewRegistrations(), User: "u",
 				Registration: Registration{
 					Off: c.off, Hold: time.Minute, Consent: c.consent,
-					Allow:          func() bool { return !c.brake },
+					Allow:          func() bool { return !c.limited },
 					OnConsentError: func(error) { failed++ },
 				},
 			}
-			grant, outcome, err := l.Run(t.Context())
+			token, outcome, err := l.Run(t.Context())
 			if got := strings.Join(s.calls, ", "); got != strings.Join(c.calls, ", ") {
 				t.Errorf("calls: %s; want %v", got, c.calls)
 			}
@@ -189,11 +189,11 @@ func TestLogin(t *testing.T) {
 			var e *exchange.Error
 			switch errors.As(err, &e); {
 			case c.code == "":
-				if err != nil || grant == nil || outcome != c.outcome {
-					t.Errorf("got %v %q %v, want %q", grant, outcome, err, c.outcome)
+				if err != nil || token == nil || outcome != c.outcome {
+					t.Errorf("got %v %q %v, want %q", token, outcome, err, c.outcome)
 				}
-			case e == nil || e.Code != c.code || grant != nil || outcome != "":
-				t.Errorf("got %v %q %v, want %q", grant, outcome, err, c.code)
+			case e == nil || e.Code != c.code || token != nil || outcome != "":
+				t.Errorf("got %v %q %v, want %q", token, outcome, err, c.code)
 			}
 			if held := l.Registrations.Len() == 1; held != c.held {
 				t.Errorf("held is %v, want %v", held, c.held)
@@ -209,7 +209,7 @@ func TestLogin(t *testing.T) {
 // hold, and that one is sent afterwards.
 func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: []string{unknown, late, unknown, unknown, unknown, unknown, ok200}}
+		s := &script{responses: []string{unknown, late, unknown, unknown, unknown, unknown, ok200}}
 		l := &Exchange{Huma: s, Registrations: NewRegistrations(), User: "u", Registration: Registration{
 			Hold: time.Minute, Allow: func() bool { return true },
 		}}
@@ -236,11 +236,11 @@ func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 func TestHoldIsPerUser(t *testing.T) {
 	r := NewRegistrations()
 	reg := Registration{Hold: time.Minute, Allow: func() bool { return true }}
-	first := &Exchange{Huma: &script{answers: []string{unknown, reset, unknown}}, Registrations: r, User: "u", Registration: reg}
+	first := &Exchange{Huma: &script{responses: []string{unknown, reset, unknown}}, Registrations: r, User: "u", Registration: reg}
 	if _, _, err := first.Run(t.Context()); err == nil {
 		t.Fatal("no error")
 	}
-	other := &Exchange{Huma: &script{answers: []string{unknown, ok200}}, Registrations: r, User: "v", Registration: reg}
+	other := &Exchange{Huma: &script{responses: []string{unknown, ok200}}, Registrations: r, User: "v", Registration: reg}
 	if _, _, err := other.Run(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -102,8 +102,8 @@ func (s *sharedStore) op() error {
 	return nil
 }
 
-// answer returns the error of an operation that was executed.
-func (s *sharedStore) answer() error {
+// response returns the error of an operation that was executed.
+func (s *sharedStore) response() error {
 	if s.mute.Load() {
 		return errors.New("timed out")
 	}
@@ -111,7 +111,7 @@ func (s *sharedStore) answer() error {
 }
 
 func (s *sharedStore) Get(_ context.Context, u exchange.UserKey, _ exchange.Variant) (exchange.Record, bool, exchange.Tombstone, error) {
-	if err := errors.Join(s.op(), s.answer()); err != nil {
+	if err := errors.Join(s.op(), s.response()); err != nil {
 		return exchange.Record{}, false, "", err
 	}
 	s.mu.Lock()
@@ -125,7 +125,7 @@ func (s *sharedStore) Put(_ context.Context, u exchange.UserKey, _ exchange.Vari
 		return false, err
 	}
 	s.put(u, r)
-	return true, s.answer()
+	return true, s.response()
 }
 
 // put stores a record as another replica would.
@@ -148,21 +148,21 @@ func (s *sharedStore) Lock(_ context.Context, u exchange.UserKey, life time.Dura
 	l := s.find(u)
 	if l.State != exchange.SignUpFree {
 		l.ID = ""
-		return l, s.answer()
+		return l, s.response()
 	}
 	s.mu.Lock()
 	s.taken++
 	l = exchange.SignUpLock{State: exchange.SignUpAcquired, ID: fmt.Sprint(s.taken)}
 	s.locks[u] = lockUntil{exchange.SignUpLock{State: exchange.SignUpRunning, ID: l.ID}, time.Now().Add(life)}
 	s.mu.Unlock()
-	return l, s.answer()
+	return l, s.response()
 }
 
 func (s *sharedStore) Peek(_ context.Context, u exchange.UserKey) (exchange.SignUpLock, error) {
 	if err := s.op(); err != nil {
 		return exchange.SignUpLock{}, err
 	}
-	return exchange.SignUpLock{State: s.find(u).State}, s.answer()
+	return exchange.SignUpLock{State: s.find(u).State}, s.response()
 }
 
 // find returns the lock of a user.
@@ -191,7 +191,7 @@ func (s *sharedStore) Release(_ context.Context, u exchange.UserKey, lock exchan
 	default:
 		delete(s.locks, u)
 	}
-	return s.answer()
+	return s.response()
 }
 
 func (s *sharedStore) Unhold(context.Context, exchange.UserKey) error { return errNotNeeded }

@@ -17,8 +17,8 @@ import (
 // rounding of the text (up to an eighth of its length).
 const textLen = 768
 
-// grant returns a Token with a text of that length.
-func grant() *exchange.Token {
+// token returns a Token with a text of that length.
+func token() *exchange.Token {
 	const (
 		digits = len("000") // of three expired lifetimes, which are not part of the text
 		rest   = len(`{"authToken":"","authTokenExpiresIn":,"refreshTokenExpiresIn":,"expiresIn":}`)
@@ -34,11 +34,11 @@ func grant() *exchange.Token {
 	return g
 }
 
-// fill puts users who do not expire, each with a Token made by grant.
-func fill(s exchange.Store, users int, grant func() *exchange.Token) {
+// fill puts users who do not expire, each with a Token made by token.
+func fill(s exchange.Store, users int, token func() *exchange.Token) {
 	until := time.Now().Add(time.Hour)
 	for i := range users {
-		s.Put(user(i), "ios", exchange.Record{Token: grant(), Until: until})
+		s.Put(user(i), "ios", exchange.Record{Token: token(), Until: until})
 	}
 }
 
@@ -55,7 +55,7 @@ func bytesPerUser(users int) float64 {
 	before := heap()
 	c := New()
 	defer c.Close()
-	fill(c.Limit(users), users, grant) // each has its own Token, as from an exchange
+	fill(c.Limit(users), users, token) // each has its own Token, as from an exchange
 	b := float64(heap()-before)/float64(users) - textLen
 	runtime.KeepAlive(c)
 	return b
@@ -108,7 +108,7 @@ func fullCache(users int) *Cache {
 	if full[users] == nil {
 		c := New()
 		c.Close()
-		one := grant() // making it takes a part of the time
+		one := token() // making it takes a part of the time
 		fill(c.Limit(users), users, func() *exchange.Token { return one })
 		full[users] = c
 	}

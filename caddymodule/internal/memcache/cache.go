@@ -45,7 +45,7 @@ const (
 type Cache struct {
 	seed        maphash.Seed
 	users       atomic.Int64                      // number of users, including places reserved for users about to be put
-	evictCursor atomic.Uint32                     // the shard to evict from next if the user's own shard is empty
+	evictCursor atomic.Uint32                     // the shard to evict from next if the shard of the user is empty
 	shards      [shardCount]atomic.Pointer[shard] // nil until a user is put there
 
 	sweeping sync.Once
@@ -59,7 +59,7 @@ func New() *Cache { return &Cache{seed: maphash.MakeSeed(), stop: make(chan stru
 
 // Close stops the sweep. The Cache remains usable, and still applies its limit and its
 // expiry, so requests that still use it are served. After Close, expired users are
-// removed only when they are put again, forgotten or evicted. Close may be called more
+// removed only when they are put again or evicted. Close may be called more
 // than once.
 func (c *Cache) Close() { c.stopOnce.Do(func() { close(c.stop) }) }
 
@@ -85,22 +85,22 @@ type boundedCache struct {
 }
 
 // Get implements exchange.Store.
-func (v boundedCache) Get(user exchange.UserKey, kind exchange.Variant, now time.Time) (exchange.Record, bool) {
+func (v boundedCache) Get(user exchange.UserKey, variant exchange.Variant, now time.Time) (exchange.Record, bool) {
 	s := v.shard(user).Load()
 	if s == nil {
 		return exchange.Record{}, false
 	}
-	return s.get(user, kind, now.UnixNano())
+	return s.get(user, variant, now.UnixNano())
 }
 
 // Put implements exchange.Store. If r has expired, the previous record is deleted all
 // the same, because it is older.
-func (v boundedCache) Put(user exchange.UserKey, kind exchange.Variant, r exchange.Record) {
+func (v boundedCache) Put(user exchange.UserKey, variant exchange.Variant, r exchange.Record) {
 	s := v.shardToPut(user)
 	now := time.Now()
-	k, ok := newCachedToken(kind, r, now)
+	k, ok := newCachedToken(variant, r, now)
 	if !ok {
-		s.drop(user, kind, now.UnixNano())
+		s.drop(user, variant, now.UnixNano())
 		return
 	}
 	if s.replace(user, k, now.UnixNano()) {
@@ -166,16 +166,16 @@ func (c *Cache) usedShards() iter.Seq[*shard] {
 }
 
 // reserve reserves a place for one more user. If there is none, it evicts users, from
-// own first. It reports false if there is still no place: other Puts have taken all
-// places, or the limit has become so low that reaching it takes several Puts.
-func (c *Cache) reserve(limit int64, own *shard) bool {
+// the given shard first. It reports false if there is still no place: other Puts have
+// taken all places, or the limit has become so low that reaching it takes several Puts.
+func (c *Cache) reserve(limit int64, first *shard) bool {
 	for range maxEvictions {
 		for n := c.users.Load(); n < limit; n = c.users.Load() {
 			if c.users.CompareAndSwap(n, n+1) {
 				return true
 			}
 		}
-		if !c.evict(own) {
+		if !c.evict(first) {
 			return false
 		}
 	}
@@ -183,18 +183,18 @@ func (c *Cache) reserve(limit int64, own *shard) bool {
 }
 
 // evictDown evicts users beyond the limit, at most maxEvictions of them.
-func (c *Cache) evictDown(limit int64, own *shard) {
+func (c *Cache) evictDown(limit int64, first *shard) {
 	for range maxEvictions {
-		if c.users.Load() <= limit || !c.evict(own) {
+		if c.users.Load() <= limit || !c.evict(first) {
 			return
 		}
 	}
 }
 
-// evict evicts the user put longest ago of own, or of the next shard that has users. It
+// evict evicts the user put longest ago of first, or of the next shard with users. It
 // holds one lock at a time. It reports false if all shards are empty.
-func (c *Cache) evict(own *shard) bool {
-	if own.evictOldest() {
+func (c *Cache) evict(first *shard) bool {
+	if first.evictOldest() {
 		return true
 	}
 	// It continues after the shard of the last eviction, so that all shards lose users

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// maxVariants is the maximum number of kinds per user. One more evicts the kind put
-	// longest ago, so that a client that makes up kinds cannot fill the memory.
+	// maxVariants is the maximum number of variants per user. One more evicts the variant put
+	// longest ago, so that a client that makes up variants cannot fill the memory.
 	maxVariants = 8
 
 	// maxLife is the maximum lifetime of a record. No token lifetime above it is
@@ -17,7 +17,7 @@ const (
 )
 
 // entry is a user with their kinds of token, the one put last first. Most users have
-// one kind, so the first is embedded. The shard's lock protects the links of its list;
+// one variant, so the first is embedded. The shard's lock protects the links of its list;
 // the other fields are immutable.
 type entry struct {
 	user         exchange.UserKey
@@ -25,13 +25,13 @@ type entry struct {
 	cachedToken
 }
 
-// cachedToken is one kind of a user's tokens: a Record in a smaller form. It embeds the
+// cachedToken is one variant of a user's tokens: a Record in a smaller form. It embeds the
 // Token instead of pointing to it, which saves one memory access.
 type cachedToken struct {
 	variant exchange.Variant
 	until   int64           // Record.Until: Unix nanoseconds of the wall clock
 	checked int64           // Record.CheckedAt, likewise
-	err     *exchange.Error // set if it is a refusal; grant is empty then
+	err     *exchange.Error // set if it is a refusal; token is empty then
 	next    *cachedToken
 	token   exchange.Token
 }
@@ -41,7 +41,7 @@ func newEntry(user exchange.UserKey, k *cachedToken) *entry {
 }
 
 // newCachedToken reports false if r must not be stored: it is expired or empty.
-func newCachedToken(kind exchange.Variant, r exchange.Record, now time.Time) (*cachedToken, bool) {
+func newCachedToken(variant exchange.Variant, r exchange.Record, now time.Time) (*cachedToken, bool) {
 	// Round strips the monotonic clock reading. The wall clock decides, because it
 	// continues while the machine is suspended.
 	life := min(r.Until.Round(0).Sub(now), maxLife)
@@ -52,7 +52,7 @@ func newCachedToken(kind exchange.Variant, r exchange.Record, now time.Time) (*c
 	if checked.IsZero() {
 		checked = now
 	}
-	k := &cachedToken{variant: kind, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
+	k := &cachedToken{variant: variant, err: r.Err, until: now.UnixNano() + int64(life), checked: checked.UnixNano()}
 	if r.Err == nil {
 		k.token = *r.Token
 	}
@@ -67,17 +67,17 @@ func (k *cachedToken) record() exchange.Record {
 	return r
 }
 
-// find returns the token of a kind, or nil.
-func (e *entry) find(kind exchange.Variant) *cachedToken {
+// find returns the token of a variant, or nil.
+func (e *entry) find(variant exchange.Variant) *cachedToken {
 	for k := &e.cachedToken; k != nil; k = k.next {
-		if k.variant == kind {
+		if k.variant == variant {
 			return k
 		}
 	}
 	return nil
 }
 
-// last returns when the last of the kinds expires, in Unix nanoseconds.
+// last returns when the last of the variants expires, in Unix nanoseconds.
 func (e *entry) last() int64 {
 	last := e.until
 	for k := e.next; k != nil; k = k.next {
@@ -86,13 +86,13 @@ func (e *entry) last() int64 {
 	return last
 }
 
-// copyWithout returns a copy of the at most n newest kinds that expire after now,
-// without the given kind.
-func (e *entry) copyWithout(kind exchange.Variant, n int, now int64) *cachedToken {
-	return e.copyIf(n, func(k *cachedToken) bool { return k.variant != kind && k.until > now })
+// copyWithout returns a copy of the at most n newest variants that expire after now,
+// without the given variant.
+func (e *entry) copyWithout(variant exchange.Variant, n int, now int64) *cachedToken {
+	return e.copyIf(n, func(k *cachedToken) bool { return k.variant != variant && k.until > now })
 }
 
-// copyIf returns a copy of the at most n newest kinds for which ok returns true. It
+// copyIf returns a copy of the at most n newest variants for which ok returns true. It
 // copies, because a reference into e would retain all of e in memory.
 func (e *entry) copyIf(n int, ok func(*cachedToken) bool) *cachedToken {
 	var first *cachedToken

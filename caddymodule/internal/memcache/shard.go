@@ -33,13 +33,13 @@ func newShard(users *atomic.Int64) *shard {
 	return s
 }
 
-// get returns the record of user and kind that is valid at now (Unix nanoseconds).
-func (s *shard) get(user exchange.UserKey, kind exchange.Variant, now int64) (exchange.Record, bool) {
+// get returns the record of user and variant that is valid at now (Unix nanoseconds).
+func (s *shard) get(user exchange.UserKey, variant exchange.Variant, now int64) (exchange.Record, bool) {
 	v, ok := s.items.Get(string(user))
 	if !ok {
 		return exchange.Record{}, false
 	}
-	k := v.(*entry).find(kind)
+	k := v.(*entry).find(variant)
 	if k == nil || now > k.until {
 		return exchange.Record{}, false
 	}
@@ -77,8 +77,8 @@ func (s *shard) replaceLocked(user exchange.UserKey, k *cachedToken, now int64) 
 	return true
 }
 
-// drop deletes one kind of a user.
-func (s *shard) drop(user exchange.UserKey, kind exchange.Variant, now int64) {
+// drop deletes one variant of a user.
+func (s *shard) drop(user exchange.UserKey, variant exchange.Variant, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.items.Get(string(user))
@@ -86,13 +86,13 @@ func (s *shard) drop(user exchange.UserKey, kind exchange.Variant, now int64) {
 		return
 	}
 	old := v.(*entry)
-	if old.find(kind) == nil {
+	if old.find(variant) == nil {
 		return
 	}
-	s.keepOnly(old, old.copyWithout(kind, maxVariants, now), now)
+	s.keepOnly(old, old.copyWithout(variant, maxVariants, now), now)
 }
 
-// keepOnly replaces the entry old by one with the given kinds. If rest is nil, it
+// keepOnly replaces the entry old by one with the given variants. If rest is nil, it
 // deletes the entry.
 func (s *shard) keepOnly(old *entry, rest *cachedToken, now int64) {
 	if rest == nil {
@@ -103,7 +103,7 @@ func (s *shard) keepOnly(old *entry, rest *cachedToken, now int64) {
 	s.put(newEntry(old.user, rest), now)
 }
 
-// evictTokens deletes the tokens of a user, of all kinds, but not the refusals.
+// evictTokens deletes the tokens of a user, of all variants, but not the refusals.
 func (s *shard) evictTokens(user exchange.UserKey, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -126,7 +126,7 @@ func (s *swept) expire(shards int) {
 		first[&s.shards[i]] = true
 	}
 	const life = time.Millisecond
-	r := exchange.Record{Token: grant()}
+	r := exchange.Record{Token: token()}
 	for i := 1; i < len(s.keys); i += 2 {
 		if first[s.shard(s.keys[i])] {
 			r.Until = time.Now().Add(life)

@@ -30,14 +30,14 @@ func metricsTable(all []metric) string {
 // labelRows returns the first two columns of each row in the table of labels. Each row
 // has one value. A label of several metrics is listed once, at its first metric.
 func labelRows(all []metric) (rows []string) {
-	told := make(map[string]bool)
+	seen := make(map[string]bool)
 	for _, m := range all {
 		for _, l := range m.labels {
 			id := l.name + l.Values[0]
-			if told[id] {
+			if seen[id] {
 				continue
 			}
-			told[id] = true
+			seen[id] = true
 			name := "`" + l.name + "`"
 			if l.name == callResultLabel.name { // several labels have this name
 				name += " of `" + m.name + "`"

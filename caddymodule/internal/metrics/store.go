@@ -11,8 +11,8 @@ import (
 type InstrumentedStore struct{ exchange.SharedStore }
 
 // Get implements exchange.SharedStore. It counts a hit or a miss.
-func (s InstrumentedStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Variant) (exchange.Record, bool, exchange.Tombstone, error) {
-	rec, found, seen, err := s.SharedStore.Get(ctx, user, kind)
+func (s InstrumentedStore) Get(ctx context.Context, user exchange.UserKey, variant exchange.Variant) (exchange.Record, bool, exchange.Tombstone, error) {
+	rec, found, seen, err := s.SharedStore.Get(ctx, user, variant)
 	result := cacheMiss
 	if found {
 		result = cacheHit
@@ -22,8 +22,8 @@ func (s InstrumentedStore) Get(ctx context.Context, user exchange.UserKey, kind 
 }
 
 // Put implements exchange.SharedStore.
-func (s InstrumentedStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Variant, rec exchange.Record, seen exchange.Tombstone, replaces bool) (bool, error) {
-	current, err := s.SharedStore.Put(ctx, user, kind, rec, seen, replaces)
+func (s InstrumentedStore) Put(ctx context.Context, user exchange.UserKey, variant exchange.Variant, rec exchange.Record, seen exchange.Tombstone, replaces bool) (bool, error) {
+	current, err := s.SharedStore.Put(ctx, user, variant, rec, seen, replaces)
 	if current || err != nil { // not current: the user was evicted meanwhile, so nothing was written
 		countStore(ctx, cacheWritten, err)
 	}

@@ -80,12 +80,12 @@ func TestMaskHeader(t *testing.T) {
 		"User-Agent: ***\nX-Odd: ***\ndeploymentId: d1\nsignature: ***"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	answered := http.Header{
+	responded := http.Header{
 		"Content-Type": {"text/html; charset=" + canary, canary + " text"}, "Date": {"Sat, 21 Nov 2026 14:31:20 GMT", canary},
 		"Retry-After": {"7", canary}, "Location": {"https://u:canary@login.example/canary?canary#canary", "/canary"},
 		"Server": {"nginx/1.2", "canary for a@x.io"}, "X-Humanapi-Request-Id": {"q-8s", canary + "@"}, "Set-Cookie": {canary}, "Content-Length": {"12"},
 	}
-	if got, want := show(maskHeader(answered, responseHeader)), "Content-Length: 12\nContent-Type: text/html\nContent-Type: ***\nDate: Sat, 21 Nov 2026 14:31:20 GMT\nDate: ***\n"+
+	if got, want := show(maskHeader(responded, responseHeader)), "Content-Length: 12\nContent-Type: text/html\nContent-Type: ***\nDate: Sat, 21 Nov 2026 14:31:20 GMT\nDate: ***\n"+
 		"Location: https://login.example/***\nLocation: ***\nRetry-After: 7\nRetry-After: ***\nServer: nginx/1.2\nServer: ***\n"+
 		"Set-Cookie: ***\nX-Humanapi-Request-Id: q-8s\nX-Humanapi-Request-Id: ***"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

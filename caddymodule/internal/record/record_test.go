@@ -183,7 +183,7 @@ func TestCallerLeaves(t *testing.T) {
 	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
 	var r Recorder
 	if _, err := r.Watch(transport(t, nil)).RoundTrip(req); err == nil {
-		t.Fatal("an answer")
+		t.Fatal("a response")
 	}
 	if c := r.Calls()[0]; c.Err == nil || c.Err.Error() != "timed out" {
 		t.Errorf("%v", c.Err)

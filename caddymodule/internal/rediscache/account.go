@@ -27,11 +27,11 @@ type accountStore struct {
 func (a *accountStore) Up() bool { return a.store.Up() }
 
 // Get implements exchange.SharedStore with one HMGET.
-func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exchange.Variant) (rec exchange.Record, found bool, seen exchange.Tombstone, err error) {
+func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, variant exchange.Variant) (rec exchange.Record, found bool, seen exchange.Tombstone, err error) {
 	key := a.prefix + keyOf(user)
 	a.store.awaitFirstCheck(ctx)
 	err = a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
-		values, err := c.HMGet(ctx, key, tombstoneField, fieldOf(kind)).Result()
+		values, err := c.HMGet(ctx, key, tombstoneField, fieldOf(variant)).Result()
 		switch {
 		case isWrongType(err):
 			a.store.config.OnUnreadable()
@@ -44,7 +44,7 @@ func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exch
 		tombstone, _ := values[0].(string) // nil is none
 		seen = exchange.Tombstone(tombstone)
 		if sealed, ok := values[1].(string); ok {
-			rec, found = a.open(sealed, key, kind)
+			rec, found = a.open(sealed, key, variant)
 		}
 		return nil
 	})
@@ -53,8 +53,8 @@ func (a *accountStore) Get(ctx context.Context, user exchange.UserKey, kind exch
 
 // open decrypts and decodes a value. It reports a miss if the record has expired by the
 // clock of this replica, and if the value cannot be read.
-func (a *accountStore) open(sealed, key string, kind exchange.Variant) (rec exchange.Record, ok bool) {
-	text, err := a.store.seal.Open([]byte(sealed), key, string(kind))
+func (a *accountStore) open(sealed, key string, variant exchange.Variant) (rec exchange.Record, ok bool) {
+	text, err := a.store.seal.Open([]byte(sealed), key, string(variant))
 	if err == nil {
 		rec, err = exchange.DecodeRecord(text)
 	}
@@ -69,7 +69,7 @@ func (a *accountStore) open(sealed, key string, kind exchange.Variant) (rec exch
 }
 
 // Put implements exchange.SharedStore with one script.
-func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exchange.Variant, rec exchange.Record, seen exchange.Tombstone, replaces bool) (current bool, err error) {
+func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, variant exchange.Variant, rec exchange.Record, seen exchange.Tombstone, replaces bool) (current bool, err error) {
 	var (
 		key, value    = a.prefix + keyOf(user), []byte(nil)
 		channel, text string
@@ -83,14 +83,14 @@ func (a *accountStore) Put(ctx context.Context, user exchange.UserKey, kind exch
 		if err != nil {
 			return false, err
 		}
-		value = a.store.seal.Seal(plain, key, string(kind))
+		value = a.store.seal.Seal(plain, key, string(variant))
 	}
 	if replaces {
 		channel, text = a.store.channel(), a.message(user)
 		defer a.store.notifyMembers(a.name, user, a.memory)
 	}
 	err = a.store.do(ctx, func(ctx context.Context, c redis.UniversalClient) error {
-		n, err := a.store.scripts.put.Run(ctx, c, []string{key}, string(seen), fieldOf(kind), value, life.Milliseconds(), maxVariants, channel, text).Int64()
+		n, err := a.store.scripts.put.Run(ctx, c, []string{key}, string(seen), fieldOf(variant), value, life.Milliseconds(), maxVariants, channel, text).Int64()
 		current = n == 1
 		return err
 	})
@@ -167,10 +167,10 @@ func (a *accountStore) deleteAt(ctx context.Context, node *redis.Client) error {
 // base64 text.
 func keyOf(user exchange.UserKey) string { return base64.RawURLEncoding.EncodeToString([]byte(user)) }
 
-// fieldOf returns the name of a kind in a user's hash: 16 characters, so it is never
+// fieldOf returns the name of a variant in a user's hash: 16 characters, so it is never
 // tombstoneField.
-func fieldOf(kind exchange.Variant) string {
-	sum := sha256.Sum256([]byte(kind))
+func fieldOf(variant exchange.Variant) string {
+	sum := sha256.Sum256([]byte(variant))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 

@@ -17,8 +17,8 @@ import (
 // textLen is about the length of the text of a real response.
 const textLen = 700
 
-// grant returns a token whose response has textLen bytes without its lifetimes.
-func grant() *exchange.Token {
+// token returns a token whose response has textLen bytes without its lifetimes.
+func token() *exchange.Token {
 	const rest = len(`{"authToken":"","authTokenExpiresIn":,"refreshTokenExpiresIn":,"expiresIn":}`)
 	return exchange.NewToken(time.Now()).Text("authToken", strings.Repeat("x", textLen-rest)).
 		Lifetime("authTokenExpiresIn", time.Hour).
@@ -89,7 +89,7 @@ var leavings = []struct {
 func tokens(kinds ...exchange.Variant) func(ctx context.Context, s opened, i int) error {
 	return func(ctx context.Context, s opened, i int) error {
 		for _, kind := range kinds {
-			rec := exchange.Record{Token: grant(), Until: time.Now().Add(5 * time.Minute)}
+			rec := exchange.Record{Token: token(), Until: time.Now().Add(5 * time.Minute)}
 			if _, err := s.account("a").Put(ctx, userOf(i), kind, rec, "", false); err != nil {
 				return err
 			}

@@ -67,7 +67,7 @@ func TestR8_Canceled(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d reads: %d good, %d without an answer", reads, good.Load(), ended.Load())
+	t.Logf("%d reads: %d good, %d without a response", reads, good.Load(), ended.Load())
 	if other.Load() > 0 || good.Load() < int64(reads)/100 {
 		t.Errorf("%d good, %d misses", good.Load(), other.Load())
 	}
@@ -174,7 +174,7 @@ func BenchmarkGet(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, _, _, err := a.Get(b.Context(), "u", "ios"); err == nil {
-				b.Error("it answered")
+				b.Error("it responded")
 			}
 		}
 	})

@@ -23,7 +23,7 @@ func TestR1_DownAtStartAndJoinsLater(t *testing.T) {
 	s.wantWhy(t, "connection refused")
 	_, _, seen, err := a.Get(t.Context(), "early", "ios")
 	if err == nil {
-		t.Error("it answered")
+		t.Error("it responded")
 	}
 	r.Run()
 	s.wantUp(t, true, 5*time.Second)
@@ -33,7 +33,7 @@ func TestR1_DownAtStartAndJoinsLater(t *testing.T) {
 	}
 	put(t, a, "u", "t")
 	wantToken(t, a, "u", "t")
-	eventually(t, time.Second, "told once that it is down and once that it is up", func() bool {
+	eventually(t, time.Second, "reported once that it is down and once that it is up", func() bool {
 		return look(s.events, func() bool {
 			return len(s.states) == 2 && !s.states[0] && s.states[1]
 		})
@@ -174,7 +174,7 @@ func TestR2_OneUserOfAStoreThatHangs(t *testing.T) {
 	defer r.Continue()
 	start := time.Now()
 	if _, _, _, err := a.Get(t.Context(), "u", "ios"); err == nil {
-		t.Error("it answered")
+		t.Error("it responded")
 	}
 	if d := time.Since(start); d > DefaultTimeout+noise {
 		t.Errorf("the first one took %s", d)
@@ -199,7 +199,7 @@ func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 		wg.Go(func() {
 			start := time.Now()
 			if _, found, _, err := a.Get(t.Context(), "u", "ios"); err == nil || found {
-				t.Error("it answered")
+				t.Error("it responded")
 			}
 			for d := int64(time.Since(start)); ; {
 				if w := worst.Load(); w >= d || worst.CompareAndSwap(w, d) {

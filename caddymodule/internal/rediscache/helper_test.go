@@ -147,7 +147,7 @@ func (o opened) wantUp(t testing.TB, up bool, within time.Duration) {
 // word.
 func (o opened) wantWhy(t testing.TB, word string) {
 	t.Helper()
-	eventually(t, 10*time.Second, "told why: "+word, func() bool {
+	eventually(t, 10*time.Second, "reported why: "+word, func() bool {
 		return look(o.events, func() bool {
 			n := len(o.states)
 			return n > 0 && !o.states[n-1] && o.errs[n-1] != nil && strings.Contains(o.errs[n-1].Error(), word)

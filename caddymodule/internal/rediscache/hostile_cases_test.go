@@ -4,16 +4,16 @@ import (
 	"strings"
 )
 
-// answer is a wrong reply with a name.
-type answer struct {
+// response is a wrong reply with a name.
+type response struct {
 	name string
 	lie
 }
 
-func text(name, text string) answer { return answer{name, lie{text: text}} }
+func text(name, text string) response { return response{name, lie{text: text}} }
 
 // wrong are replies that are wrong for any command.
-var wrong = []answer{
+var wrong = []response{
 	// The types of RESP2. None of them is a valid reply to HELLO.
 	text("status", "+OK\r\n"),
 	text("empty status", "+\r\n"),
@@ -70,7 +70,7 @@ var wrong = []answer{
 	{"endless line", lie{text: strings.Repeat("x", 4<<10), endless: true}},
 	{"endless status", lie{text: "+" + strings.Repeat("x", 4<<10), endless: true}},
 	{"endless integer", lie{text: ":" + strings.Repeat("1", 4<<10), endless: true}},
-	{"endless answers", lie{text: strings.Repeat("+OK\r\n", 1<<10), endless: true}},
+	{"endless responses", lie{text: strings.Repeat("+OK\r\n", 1<<10), endless: true}},
 
 	// Truncated replies.
 	{"nothing", lie{ends: true}},
@@ -100,7 +100,7 @@ var wrong = []answer{
 }
 
 // some returns the wrong replies with these names.
-func some(names ...string) (found []answer) {
+func some(names ...string) (found []response) {
 	for _, name := range names {
 		for _, a := range wrong {
 			if a.name == name {
@@ -109,7 +109,7 @@ func some(names ...string) (found []answer) {
 		}
 	}
 	if len(found) != len(names) {
-		panic("there is no answer of one of the names")
+		panic("there is no response of one of the names")
 	}
 	return found
 }

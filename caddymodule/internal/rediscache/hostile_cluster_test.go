@@ -110,7 +110,7 @@ func TestHostile_Reload(t *testing.T) {
 		text("10000 nodes", manyNodes(10000)),
 	)
 	t.Logf("%d cases", len(cases))
-	atOnce(t, cases, func(a answer) string { return a.name }, func(t *testing.T, a answer) {
+	atOnce(t, cases, func(a response) string { return a.name }, func(t *testing.T, a response) {
 		h := startHostile(t, nil)
 		s := ready(t, h.addr(), brief, topologies["cluster"])
 		a.moment = "CLUSTER"
@@ -141,7 +141,7 @@ func TestHostile_ManyNodes(t *testing.T) {
 		}
 	}
 	if err := noNode().Ping(t.Context()).Err(); !errors.Is(err, redis.ErrClosed) {
-		t.Errorf("a node too many answers %v", err)
+		t.Errorf("a node too many responded %v", err)
 	}
 }
 
@@ -193,7 +193,7 @@ func TestHostile_Password(t *testing.T) {
 	const canary = "canary-password"
 	for _, echo := range []string{"-ERR unknown command 'AUTH', with args beginning with: '" + canary + "'\r\n"} {
 		s := open(t, startHostile(t, &lie{text: echo}).addr(), brief, func(c *Config) { c.Password = masked.New(canary) })
-		eventually(t, 5*time.Second, "told that it is down", func() bool {
+		eventually(t, 5*time.Second, "reported that it is down", func() bool {
 			return look(s.events, func() bool { return len(s.states) > 0 })
 		})
 		look(s.events, func() any { wantNoCanary(t, errors.Join(s.errs...), canary); return nil })

@@ -15,11 +15,11 @@ func TestHostile_Later(t *testing.T) {
 	limitStacks()
 	type oneCase struct {
 		topology string
-		answer
+		response
 	}
 	var cases []oneCase
-	at := func(moment, topology string, answers ...answer) {
-		for _, a := range answers {
+	at := func(moment, topology string, responses ...response) {
+		for _, a := range responses {
 			a.moment = moment
 			cases = append(cases, oneCase{topology, a})
 		}
@@ -31,7 +31,7 @@ func TestHostile_Later(t *testing.T) {
 		text("integers", "*2\r\n:1\r\n:2\r\n"),
 		text("a list as the value", "*2\r\n$-1\r\n*1\r\n+a\r\n"),
 		text("a text as the value", bulks("", "hello")),
-		text("two answers", "*2\r\n$-1\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n"),
+		text("two responses", "*2\r\n$-1\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n"),
 		text("MOVED", "-MOVED 1 127.0.0.1:1\r\n"),
 	)
 	at("HMGET", "cluster", append(much, some("null", "empty array", "array of errors", "MOVED without an address", "MOVED to an empty address",
@@ -115,7 +115,7 @@ func TestHostile_Messages(t *testing.T) {
 		text("an unknown kind", bulks("unknown", "a", "b")),
 	)
 	t.Logf("%d cases", len(cases))
-	atOnce(t, cases, func(a answer) string { return a.name }, func(t *testing.T, a answer) {
+	atOnce(t, cases, func(a response) string { return a.name }, func(t *testing.T, a response) {
 		h := startHostile(t, nil)
 		s := ready(t, h.addr(), brief)
 		s.account("a")

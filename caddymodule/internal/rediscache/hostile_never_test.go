@@ -54,15 +54,15 @@ func TestHostile_Never(t *testing.T) {
 	limitStacks()
 	type oneCase struct {
 		topology string
-		answer
+		response
 		behind bool // the sentinel is correct, and the master sends wrong replies
 	}
 	var cases []oneCase
 	for _, a := range wrong {
 		cases = append(cases, oneCase{"single", a, false})
 	}
-	in := func(topology, moment string, answers ...answer) {
-		for _, a := range answers {
+	in := func(topology, moment string, responses ...response) {
+		for _, a := range responses {
 			a.moment = moment
 			cases = append(cases, oneCase{topology, a, false})
 		}
@@ -113,8 +113,8 @@ func TestHostile_Never(t *testing.T) {
 		}
 		s := open(t, seed.addr(), brief, topologies[c.topology])
 		a := s.account("a")
-		told := func() bool { return look(s.events, func() bool { return len(s.states) > 0 }) }
-		for end := time.Now().Add(500 * time.Millisecond); !told() && time.Now().Before(end); {
+		reported := func() bool { return look(s.events, func() bool { return len(s.states) > 0 }) }
+		for end := time.Now().Add(500 * time.Millisecond); !reported() && time.Now().Before(end); {
 			time.Sleep(5 * time.Millisecond)
 		}
 		wantMiss(t, a)
@@ -125,7 +125,7 @@ func TestHostile_Never(t *testing.T) {
 		look(s.events, func() any {
 			for i, up := range s.states {
 				if up {
-					t.Error("told that it is up")
+					t.Error("reported that it is up")
 				} else if text := s.errs[i].Error(); len(text) > 2*maxLine {
 					t.Errorf("the reason has %d bytes", len(text))
 				} else if c.moment == "" && !c.behind {

@@ -191,7 +191,7 @@ func TestNotRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Need(t)
 	l := testutil.Listen(t)
-	for i, answer := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", "+OK\r\n", "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `canary-password`\r\n"} {
+	for i, response := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", "+OK\r\n", "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `canary-password`\r\n"} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			done := make(chan struct{})
 			s := open(t, l.Addr().String(), short, func(c *Config) { c.Password = masked.New("canary-password") })
@@ -209,14 +209,14 @@ func TestNotRedis(t *testing.T) {
 							if _, err := conn.Read(b); err != nil {
 								return
 							}
-							if _, err := conn.Write([]byte(answer)); err != nil {
+							if _, err := conn.Write([]byte(response)); err != nil {
 								return
 							}
 						}
 					}()
 				}
 			}()
-			eventually(t, 10*time.Second, "told that it is down", func() bool {
+			eventually(t, 10*time.Second, "reported that it is down", func() bool {
 				return look(s.events, func() bool { return len(s.states) > 0 })
 			})
 			wantDown(t, s)
@@ -224,7 +224,7 @@ func TestNotRedis(t *testing.T) {
 			look(s.events, func() any {
 				for i, err := range s.errs {
 					if s.states[i] {
-						t.Error("told that it is up")
+						t.Error("reported that it is up")
 						continue
 					}
 					t.Log(err)

@@ -27,7 +27,7 @@ func TestProbes(t *testing.T) {
 		{"success", fail(nil), 0},
 		{"refusal", fail(errRefused), 0},
 		{"429", fail(errLimited), 0},
-		{"unusable answer", fail(&exchange.ResponseError{Reason: "not JSON"}), 0},
+		{"unusable response", fail(&exchange.ResponseError{Reason: "not JSON"}), 0},
 		{"late success", after(9*time.Second, nil), 0},
 		{"late refusal", after(9*time.Second, errRefused), 0},
 		{"failure", fail(errDown), open},
@@ -89,7 +89,7 @@ func TestTheFirstSuccessCloses(t *testing.T) {
 		calls(t, g, 1, fail(errDown))
 		wantOpen(t, g)
 		if got := seen.All(); !slices.Equal(got, []bool{true, false, true}) {
-			t.Errorf("OnBreaker was told %v, want open, closed, open", got)
+			t.Errorf("OnBreaker was called with %v, want open, closed, open", got)
 		}
 	})
 }
@@ -230,7 +230,7 @@ func TestASignUpIsNoProbe(t *testing.T) {
 			})
 			var open *exchange.BreakerOpenError
 			if !errors.As(err, &open) || open.RetryAfter <= 0 || open.RetryAfter > time.Millisecond {
-				t.Errorf("Do = %#v, want to be told to come back soon", err)
+				t.Errorf("Do = %#v, want a RetryAfter", err)
 			}
 		}
 		wantClosed(t, g)
@@ -249,7 +249,7 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 		g = New(Settings{MaxConcurrent: 2, Breaker: &testBreaker, OnBreaker: func(open bool) {
 			seen.Add(open)
 			if g.BreakerOpen() != open {
-				t.Errorf("told %v, but BreakerOpen = %v", open, g.BreakerOpen())
+				t.Errorf("OnBreaker was called with %v, but BreakerOpen = %v", open, g.BreakerOpen())
 			}
 			_ = g.InFlight()
 			if open {
@@ -267,7 +267,7 @@ func TestOnBreakerHoldsNoLock(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		wantClosed(t, g)
 		if got := seen.All(); !slices.Equal(got, []bool{true, false}) {
-			t.Errorf("OnBreaker was told %v, want open, closed", got)
+			t.Errorf("OnBreaker was called with %v, want open, closed", got)
 		}
 	})
 }
@@ -280,7 +280,7 @@ func TestOnBreakerIsToldInOrder(t *testing.T) {
 		var telling atomic.Int64
 		g := New(Settings{MaxConcurrent: 10, Breaker: &testBreaker, OnBreaker: func(open bool) {
 			if telling.Add(1) > 1 {
-				t.Error("told two things at once")
+				t.Error("OnBreaker was called concurrently")
 			}
 			defer telling.Add(-1)
 			time.Sleep(30 * time.Second)
@@ -299,7 +299,7 @@ func TestOnBreakerIsToldInOrder(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		if got := seen.All(); !slices.Equal(got, []bool{true, false, true, false, true, false}) {
-			t.Errorf("OnBreaker was told %v", got)
+			t.Errorf("OnBreaker was called with %v", got)
 		}
 	})
 }

@@ -25,7 +25,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{"500", &exchange.StatusError{Status: 500}, true},
 		{"503", errDown, true},
 		{"no connection", errNoConn, true},
-		{"no answer in time", errTimeout, true},
+		{"no response in time", errTimeout, true},
 		{"success", nil, false},
 		{"400", &exchange.StatusError{Status: 400}, false},
 		{"401", &exchange.StatusError{Status: 401}, false},
@@ -33,7 +33,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{"429 (H06)", errLimited, false},
 		{"429 with Retry-After (H06)", &exchange.StatusError{Status: 429, RetryAfter: time.Hour}, false},
 		{"a definite 5xx", &exchange.StatusError{Status: 500, Code: "100010", Definite: true}, false},
-		{"an answer that cannot be used", &exchange.ResponseError{Reason: "not JSON"}, false},
+		{"a response that cannot be used", &exchange.ResponseError{Reason: "not JSON"}, false},
 		{"the caller left", errLeft, false},
 		{"the caller left before", context.Canceled, false},
 		{"no time left before", context.DeadlineExceeded, false},
@@ -82,7 +82,7 @@ func TestFailuresInARow(t *testing.T) {
 		{"a refusal ends the row", "a-b-c-d4e-f-g-", false},
 		{"429 ends the row", "a-b-c-d9e-f-g-", false},
 		{"a definite 5xx ends the row", "a-b-c-d5e-f-g-", false},
-		{"an unusable answer ends the row", "a-b-c-d?e-f-g-", false},
+		{"an unusable response ends the row", "a-b-c-d?e-f-g-", false},
 		{"a caller who leaves does not", "a-b-c-dxe-", true},
 		{"and is not in it", "a-b-c-dxexfx", false},
 		{"nor is a panic", "a-b-c-dpep", false},
@@ -129,7 +129,7 @@ func TestCallsThatFailTogether(t *testing.T) {
 		open bool
 	}{
 		{"their connection broke", &exchange.TransportError{Sent: true, Err: errors.New("reset")}, false},
-		{"no answer in time", errTimeout, true},
+		{"no response in time", errTimeout, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestOpenAndClosedAgain(t *testing.T) {
 		calls(t, g, 3, fail(errDown))
 		wantClosed(t, g) // and the breaker counts anew
 		if got := seen.All(); !slices.Equal(got, []bool{true, false}) {
-			t.Errorf("OnBreaker was told %v, want open, closed", got)
+			t.Errorf("OnBreaker was called with %v, want open, closed", got)
 		}
 	})
 }
@@ -298,7 +298,7 @@ func TestF03_ProbesOfOneUser(t *testing.T) {
 			err := g.Do(t.Context(), failing, func(context.Context) error { made++; return errDown })
 			var open *exchange.BreakerOpenError
 			if errors.As(err, &open) && time.Since(begin) < 5*time.Second && open.RetryAfter != time.Until(begin.Add(5*time.Second)) {
-				t.Fatalf("after %s it is told to wait for %s", time.Since(begin), open.RetryAfter)
+				t.Fatalf("after %s RetryAfter is %s", time.Since(begin), open.RetryAfter)
 			}
 			time.Sleep(5 * time.Millisecond)
 		}

@@ -79,7 +79,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		{"403", []error{errRefused}, 1},
 		{"500", []error{status(500)}, 1},
 		{"501", []error{status(501)}, 1},
-		{"an answer that cannot be used", []error{&exchange.ResponseError{Reason: "not JSON"}}, 1},
+		{"a response that cannot be used", []error{&exchange.ResponseError{Reason: "not JSON"}}, 1},
 		{"the caller left", []error{errLeft}, 1},
 		{"an error of ours", []error{errors.New("sign")}, 1},
 	} {

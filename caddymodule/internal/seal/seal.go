@@ -24,7 +24,7 @@ const KeySize = chacha20poly1305.KeySize
 //
 //	version | id of the key | nonce | ciphertext and tag
 //
-// The associated data are the bytes before the nonce, the name and the kind. So a value
+// The associated data are the bytes before the nonce, the name and the field. So a value
 // can be opened only in the place for which it was sealed.
 const (
 	version   = 1
@@ -75,19 +75,19 @@ func (s *Sealer) KeyIDs() []string {
 	return ids
 }
 
-// Seal returns text sealed for a place in the store: the name of an object, and a kind
-// of value in it.
-func (s *Sealer) Seal(text []byte, name, kind string) []byte {
+// Seal returns text sealed for a place in the store: the name of an object, and a
+// field of it.
+func (s *Sealer) Seal(text []byte, name, field string) []byte {
 	k := &s.keys[0]
 	out := make([]byte, textAt, overhead+len(text))
 	out[0] = version
 	copy(out[1:], k.id[:])
 	_, _ = rand.Read(out[nonceAt:textAt]) // never fails
-	return k.aead().Seal(out, out[nonceAt:textAt], text, associatedData(out, name, kind))
+	return k.aead().Seal(out, out[nonceAt:textAt], text, associatedData(out, name, field))
 }
 
 // Open returns the text that was sealed for a place, or ErrUnreadable.
-func (s *Sealer) Open(value []byte, name, kind string) ([]byte, error) {
+func (s *Sealer) Open(value []byte, name, field string) ([]byte, error) {
 	if len(value) < overhead || value[0] != version {
 		return nil, ErrUnreadable
 	}
@@ -98,7 +98,7 @@ func (s *Sealer) Open(value []byte, name, kind string) ([]byte, error) {
 			continue
 		}
 		if data == nil {
-			data = associatedData(value, name, kind)
+			data = associatedData(value, name, field)
 		}
 		if text, err := k.aead().Open(nil, value[nonceAt:textAt], value[textAt:], data); err == nil {
 			return text, nil
@@ -109,10 +109,10 @@ func (s *Sealer) Open(value []byte, name, kind string) ([]byte, error) {
 
 // associatedData returns the associated data of a value. The length of the name comes
 // before it, so that two places never have the same data.
-func associatedData(value []byte, name, kind string) []byte {
-	b := make([]byte, 0, nonceAt+4+len(name)+len(kind))
+func associatedData(value []byte, name, field string) []byte {
+	b := make([]byte, 0, nonceAt+4+len(name)+len(field))
 	b = append(b, value[:nonceAt]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(name)))
 	b = append(b, name...)
-	return append(b, kind...)
+	return append(b, field...)
 }

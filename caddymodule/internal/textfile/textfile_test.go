@@ -108,15 +108,15 @@ func TestTrimBlanks(t *testing.T) {
 // slowFile is a file whose reads block until the test sends their result.
 type slowFile struct {
 	*reader
-	reads   atomic.Int32
-	answers chan string
+	reads     atomic.Int32
+	responses chan string
 }
 
 func newSlowFile() *slowFile {
-	s := &slowFile{answers: make(chan string)}
+	s := &slowFile{responses: make(chan string)}
 	s.reader = &reader{timeout: defaultTimeout, readFile: func(string) ([]byte, error) {
 		s.reads.Add(1)
-		return []byte(<-s.answers), nil
+		return []byte(<-s.responses), nil
 	}}
 	return s
 }
@@ -137,26 +137,26 @@ func (s *slowFile) expect(t *testing.T, path string, after time.Duration, want s
 	}
 }
 
-const noAnswer = "read /x: timed out after 3s (is the mount hanging?)"
+const timedOut = "read /x: timed out after 3s (is the mount hanging?)"
 
 func TestRead_Hangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
-		s.expect(t, "/x", 3*time.Second, noAnswer)
-		s.expect(t, "/x", 0, noAnswer)
+		s.expect(t, "/x", 3*time.Second, timedOut)
+		s.expect(t, "/x", 0, timedOut)
 		// Another path, usually on the same mount.
 		s.expect(t, "/y", shortTimeout, "read /y: timed out after 250ms (is the mount hanging?)")
 		if n := s.reads.Load(); n != 2 {
 			t.Errorf("%d reads", n)
 		}
 		// Both paths recover. The results of the hanging reads are dropped.
-		s.answers <- "old"
-		s.answers <- "old"
+		s.responses <- "old"
+		s.responses <- "old"
 		synctest.Wait()
 		if len(s.calls) != 0 {
 			t.Errorf("%d calls are kept", len(s.calls))
 		}
-		go func() { s.answers <- "new" }()
+		go func() { s.responses <- "new" }()
 		s.expect(t, "/x", 0, "new")
 	})
 }
@@ -166,12 +166,12 @@ func TestRead_Hangs(t *testing.T) {
 func TestRead_AnotherMount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
-		s.expect(t, "/x", 3*time.Second, noAnswer)
+		s.expect(t, "/x", 3*time.Second, timedOut)
 		time.Sleep(retryAfter)
 		go func() {
 			time.Sleep(time.Second)
-			s.answers <- "old" // for either of the two reads
-			s.answers <- "new"
+			s.responses <- "old" // for either of the two reads
+			s.responses <- "new"
 		}()
 		if got, err := s.read("/x"); err != nil {
 			t.Errorf("%q, %v", got, err)
@@ -189,7 +189,7 @@ func TestRead_AnotherMount(t *testing.T) {
 			t.Errorf("%d reads, want at most %d that hang", n, maxHanging)
 		}
 		for range maxHanging {
-			s.answers <- ""
+			s.responses <- ""
 		}
 	})
 }
@@ -198,11 +198,11 @@ func TestRead_JoinsTheReadThatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowFile()
 		var wg sync.WaitGroup
-		wg.Go(func() { s.expect(t, "/x", 3*time.Second, noAnswer) })
+		wg.Go(func() { s.expect(t, "/x", 3*time.Second, timedOut) })
 		time.Sleep(2 * time.Second)
-		wg.Go(func() { s.expect(t, "/x", time.Second, noAnswer) }) // when the read is 3 s old
+		wg.Go(func() { s.expect(t, "/x", time.Second, timedOut) }) // when the read is 3 s old
 		wg.Wait()
-		s.answers <- "old"
+		s.responses <- "old"
 		synctest.Wait()
 		if n := s.reads.Load(); n != 1 || len(s.calls) != 0 {
 			t.Errorf("%d reads, %d kept", n, len(s.calls))
@@ -222,9 +222,9 @@ func TestRead_NothingOld(t *testing.T) {
 			wg.Go(func() { s.expect(t, "/x", 2*time.Second, "new") })
 		}
 		time.Sleep(time.Second)
-		s.answers <- "old"
+		s.responses <- "old"
 		time.Sleep(time.Second)
-		s.answers <- "new"
+		s.responses <- "new"
 		wg.Wait()
 		if n := s.reads.Load(); n != 2 {
 			t.Errorf("%d reads", n)
@@ -240,11 +240,11 @@ func TestRead_AtMostTheTimeout(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { s.expect(t, "/x", 2*time.Second, "old") })
 		time.Sleep(time.Second)
-		wg.Go(func() { s.expect(t, "/x", 3*time.Second, noAnswer) })
+		wg.Go(func() { s.expect(t, "/x", 3*time.Second, timedOut) })
 		time.Sleep(time.Second)
-		s.answers <- "old"
+		s.responses <- "old"
 		wg.Wait()
-		s.answers <- ""
+		s.responses <- ""
 	})
 }
 
@@ -260,9 +260,9 @@ func TestRead_OwnCopy(t *testing.T) {
 			wg.Go(func() { contents[i], _ = s.read("/x") })
 		}
 		synctest.Wait()
-		s.answers <- "old"
+		s.responses <- "old"
 		synctest.Wait()
-		s.answers <- "new"
+		s.responses <- "new"
 		wg.Wait()
 		contents[0][0] = 'N'
 		if !bytes.Equal(contents[1], []byte("new")) {

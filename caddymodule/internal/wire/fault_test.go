@@ -162,7 +162,7 @@ func TestTransportErrors(t *testing.T) {
 		{"refused", "http://" + testutil.FreeAddress(t), false, false, ""},
 		{"reset", testutil.ServeRaw(t, func(conn net.Conn, _ string) { testutil.Reset(conn) }), true, false, ""},
 		{"closed", testutil.ServeRaw(t, say("")), true, false, closed},
-		{"no answer", testutil.ServeRaw(t, hold), true, true, "sign up: context deadline exceeded"},
+		{"no response", testutil.ServeRaw(t, hold), true, true, "sign up: context deadline exceeded"},
 		{"not HTTP", testutil.ServeRaw(t, say(canaryResponse+"\r\n\r\n")), true, false, broken},
 		{"bad status", testutil.ServeRaw(t, say("HTTP/1.1 2x0 "+canaryResponse+"\r\n\r\n")), true, false, broken},
 		{"bad header", testutil.ServeRaw(t, say("HTTP/1.1 200 OK\r\n"+canaryResponse+"\r\n\r\n")), true, false, broken},

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	goodResponse   = `{"token":"t"}`
 	requestBody    = `{"email":"canary.mail@example.org"}`
-	canaryResponse = "canary-answer-text-8e"
+	canaryResponse = "canary-response-text-8e"
 )
 
 // post makes one attempt at a call of the service at api. change may modify the call.

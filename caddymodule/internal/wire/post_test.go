@@ -88,7 +88,7 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-func TestH07_LongestAnswer(t *testing.T) {
+func TestH07_LongestResponse(t *testing.T) {
 	for _, size := range []int{maxBody, maxBody + 1, 10 << 20} {
 		got, err := post(t.Context(), t, testutil.ServeResponse(t, 200, strings.Repeat("x", size)))
 		if size == maxBody {

@@ -9,8 +9,8 @@ import (
 )
 
 func TestC08_LifetimesAreWhatIsLeftNow(t *testing.T) {
-	minted := time.Unix(1_800_000_000, 0)
-	g := NewToken(minted).
+	issuedAt := time.Unix(1_800_000_000, 0)
+	g := NewToken(issuedAt).
 		Text("uid", "u\"1").
 		Text("authToken", "t</script>\u2028").
 		Lifetime("authTokenExpiresIn", time.Hour).
@@ -26,7 +26,7 @@ func TestC08_LifetimesAreWhatIsLeftNow(t *testing.T) {
 		-time.Hour /* a clock set */ : {3600, 7200},
 	} {
 		var v map[string]any
-		text := g.AppendJSON(nil, minted.Add(after))
+		text := g.AppendJSON(nil, issuedAt.Add(after))
 		if err := json.Unmarshal(text, &v); err != nil {
 			t.Fatalf("%v: %s", err, text)
 		}
@@ -50,16 +50,16 @@ func TestC09_LifetimesThatAreNoneAreAnsweredAsZero(t *testing.T) {
 	}
 }
 
-// TestC14_AnswersAreTheCallersOwn checks that a caller that changes its response does
+// TestC14_ResponsesAreTheCallersOwn checks that a caller that changes its response does
 // not change that of another caller.
-func TestC14_AnswersAreTheCallersOwn(t *testing.T) {
+func TestC14_ResponsesAreTheCallersOwn(t *testing.T) {
 	g := NewToken(time.Now()).Text("a", "b").Token()
 	first := g.AppendJSON(nil, time.Now())
 	for i := range first {
 		first[i] = 'x'
 	}
 	if got := string(g.AppendJSON(nil, time.Now())); got != `{"a":"b"}` {
-		t.Errorf("second answer %s", got)
+		t.Errorf("second response %s", got)
 	}
 }
 
@@ -69,21 +69,21 @@ var tenth30 = (&Policy{Margin: 30 * time.Second, MarginPart: 10}).margin
 // TestC09_KeepUntilTheMargin checks the margin of Human API's tokens: the last five
 // minutes, which a short-lived token does not have.
 func TestC09_KeepUntilTheMargin(t *testing.T) {
-	minted := time.Now()
+	issuedAt := time.Now()
 	margin := (&Policy{Margin: 5 * time.Minute}).margin
 	for life, want := range map[time.Duration]time.Duration{
 		time.Hour:       55 * time.Minute,
 		5 * time.Minute: 0,
 		time.Minute:     -4 * time.Minute,
 	} {
-		if got := NewToken(minted).Lifetime("x", life).Token().cacheUntil(margin).Sub(minted); got != want {
+		if got := NewToken(issuedAt).Lifetime("x", life).Token().cacheUntil(margin).Sub(issuedAt); got != want {
 			t.Errorf("lifetime %s: kept for %s, want %s", life, got, want)
 		}
 	}
 }
 
 func TestC09_KeepUntil(t *testing.T) {
-	minted := time.Now()
+	issuedAt := time.Now()
 	for life, want := range map[time.Duration]time.Duration{
 		time.Hour:                  time.Hour - 30*time.Second,
 		10 * time.Minute:           10*time.Minute - 30*time.Second,
@@ -95,19 +95,19 @@ func TestC09_KeepUntil(t *testing.T) {
 		time.Duration(1<<63 - 1):   -1,
 		3600500 * time.Millisecond: 3570 * time.Second,
 	} {
-		got := NewToken(minted).Lifetime("x", life).Token().cacheUntil(tenth30)
+		got := NewToken(issuedAt).Lifetime("x", life).Token().cacheUntil(tenth30)
 		if want < 0 {
 			if !got.IsZero() {
 				t.Errorf("lifetime %s: kept until %s, want never", life, got)
 			}
 			continue
 		}
-		if d := got.Sub(minted); d != want {
+		if d := got.Sub(issuedAt); d != want {
 			t.Errorf("lifetime %s: kept for %s, want %s", life, d, want)
 		}
 	}
-	shortest := NewToken(minted).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Token().cacheUntil(tenth30)
-	if d := shortest.Sub(minted); d != 54*time.Second {
+	shortest := NewToken(issuedAt).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Token().cacheUntil(tenth30)
+	if d := shortest.Sub(issuedAt); d != 54*time.Second {
 		t.Errorf("kept for %s, want until the shortest lifetime's margin", d)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // treated as unknown.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
-// Token is a token response: JSON text with gaps for the lifetimes, which are the whole
+// Token is a token response: JSON text with slots for the lifetimes, which are the whole
 // seconds remaining at the time of the response. A Token is immutable, so callers may
 // share it. Package fmt does not print its content.
 //
@@ -22,7 +22,7 @@ type Token struct {
 	text     string // the JSON object without its lifetimes
 	issuedAt int64  // Unix nanoseconds just before the call that issued it
 	life     uint32 // seconds of the shortest lifetime; 0 is unknown
-	count    uint32 // number of gaps
+	count    uint32 // number of slots
 	slots    [maxSlots]lifetimeSlot
 }
 
@@ -94,11 +94,11 @@ func (b *Builder) name(name string) {
 // clock was set back, the response never gives more than the original lifetime.
 func (g *Token) AppendJSON(dst []byte, now time.Time) []byte {
 	age, from := max(0, now.UnixNano()-g.issuedAt), uint32(0)
-	for _, gap := range g.slots[:g.count] {
-		dst = append(dst, g.text[from:gap.at]...)
-		left := (int64(gap.life)*int64(time.Second) - age) / int64(time.Second)
+	for _, slot := range g.slots[:g.count] {
+		dst = append(dst, g.text[from:slot.at]...)
+		left := (int64(slot.life)*int64(time.Second) - age) / int64(time.Second)
 		dst = strconv.AppendInt(dst, max(0, left), 10)
-		from = gap.at
+		from = slot.at
 	}
 	return append(dst, g.text[from:]...)
 }

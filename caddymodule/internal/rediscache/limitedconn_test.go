@@ -217,8 +217,8 @@ func (p *parser) reply(depth int) error {
 	return nil
 }
 
-// FuzzLimitedConn checks that the verdict does not depend on how a text is split, and that it
-// is the same as that of the other parser.
+// FuzzLimitedConn checks that the verdict does not depend on how a text is split, and
+// that it is the same as that of the other parser.
 func FuzzLimitedConn(f *testing.F) {
 	for _, a := range wrong {
 		f.Add([]byte(a.text), uint8(3))

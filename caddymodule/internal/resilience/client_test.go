@@ -269,11 +269,11 @@ func TestUnderContention(t *testing.T) {
 		}
 	}
 	if len(seen.All()) < 2 {
-		t.Errorf("OnBreaker was told %v: it has to open and close", seen.All())
+		t.Errorf("OnBreaker was called with %v: it has to open and close", seen.All())
 	}
 	for i, open := range seen.All() {
 		if open != (i%2 == 0) {
-			t.Fatalf("OnBreaker was told %v", seen.All())
+			t.Fatalf("OnBreaker was called with %v", seen.All())
 		}
 	}
 }

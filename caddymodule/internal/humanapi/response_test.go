@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-func TestAnswer(t *testing.T) {
+func TestResponse(t *testing.T) {
 	want := map[connect.TokenType]string{
 		connect.SessionToken: `{"token":"` + canaryToken + `","type":"session","expires_in":3600,"session_token":"` +
 			canaryToken + `","human_id":"` + canaryHuman + `"}`,
@@ -36,7 +36,7 @@ func TestAnswer(t *testing.T) {
 				t.Errorf("got %s\nwant %s", got, want[typ])
 			}
 			if g.IssuedAt().Before(before.Round(0)) || g.IssuedAt().After(time.Now()) {
-				t.Errorf("minted %v", g.IssuedAt())
+				t.Errorf("issued %v", g.IssuedAt())
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func read(typ connect.TokenType, body string) (*exchange.Token, error) {
 	return m.read(typ, []byte(body), time.Now())
 }
 
-func TestAnswerMembers(t *testing.T) {
+func TestResponseMembers(t *testing.T) {
 	const session = `{"token":"t","type":"session","expires_in":%d,"session_token":"t"%s}`
 	const id = `{"token":"t","type":"id","expires_in":%d,"id_token":"t"%s}`
 	tests := []struct {
@@ -114,7 +114,7 @@ func TestC09_Lifetimes(t *testing.T) {
 
 // TestH08_UnusableAnswers checks unusable responses. Package wire rejects those that
 // are not a JSON object.
-func TestH08_UnusableAnswers(t *testing.T) {
+func TestH08_UnusableResponses(t *testing.T) {
 	other := map[connect.TokenType]connect.TokenType{connect.SessionToken: connect.IDToken, connect.IDToken: connect.SessionToken}
 	for _, typ := range types {
 		name := string(typ) + "_token"
@@ -158,7 +158,7 @@ func FuzzResponse(f *testing.F) {
 			g, err := read(typ, body)
 			if err != nil {
 				if e := testutil.As[*exchange.ResponseError](t, err); g != nil || e.Reason == "" {
-					t.Errorf("grant %v, %v", g, err)
+					t.Errorf("token %v, %v", g, err)
 				}
 				continue
 			}

@@ -36,7 +36,7 @@ func TestResponse(t *testing.T) {
 				t.Errorf("got %s\nwant %s", got, want)
 			}
 			if g.IssuedAt().Before(before) || g.IssuedAt().After(time.Now()) {
-				t.Errorf("minted %v", g.IssuedAt())
+				t.Errorf("issued %v", g.IssuedAt())
 			}
 		}
 	}
@@ -56,7 +56,7 @@ func TestIssuedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if g.IssuedAt().After(called) {
-		t.Error("minted after the call came in")
+		t.Error("issued after the call came in")
 	}
 }
 
@@ -89,12 +89,12 @@ func TestH08_UnusableResponses(t *testing.T) {
 			g, err := c.SignIn(t.Context(), person())
 			checkWhy(t, g, err, test.in)
 			if err == nil && g == nil {
-				t.Error("sign in without a grant or an error")
+				t.Error("sign in without a token or an error")
 			}
 			g, err = c.SignUp(t.Context(), person())
 			checkWhy(t, g, err, test.up)
 			if (g != nil) != test.upToken {
-				t.Errorf("sign up: grant %v", g)
+				t.Errorf("sign up: token %v", g)
 			}
 		})
 	}
@@ -109,7 +109,7 @@ func checkWhy(t *testing.T, g *exchange.Token, err error, why string) {
 		return
 	}
 	if g != nil {
-		t.Error("a grant with an error")
+		t.Error("a token with an error")
 	}
 	if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != why {
 		t.Errorf("got %q, want %q", e.Reason, why)

@@ -84,8 +84,8 @@ func New(s Settings) *Client {
 
 // Do makes the call, retries it if that is permitted and may help, and returns the
 // error of the last call that was made. If no call was made, it returns an
-// *exchange.BreakerOpenError, an *exchange.OverloadError (no slot was free within half of the
-// remaining time), or ctx's error. These errors may be wrapped.
+// *exchange.BreakerOpenError, an *exchange.OverloadError (no slot was free within half of
+// the remaining time), or ctx's error. These errors may be wrapped.
 //
 // The context of call ends with ctx or after the attempt timeout. With Retries 0, call
 // is called at most once, whatever the result is. If call panics, so does Do, after
