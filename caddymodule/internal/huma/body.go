@@ -80,9 +80,9 @@ func ipAddress(client string) string {
 // readToken parses the response to sign-in and sign-up. The Token is nil if the
 // response is a JSON object without a token.
 func readToken(op exchange.Op, a response) (*exchange.Token, error) {
-	members, why := wire.Object(a.body)
-	if why != "" {
-		return nil, &exchange.ResponseError{Op: op, Reason: why}
+	members, reason := wire.Object(a.body)
+	if reason != "" {
+		return nil, &exchange.ResponseError{Op: op, Reason: reason}
 	}
 	token := wire.Text(members["authToken"])
 	if token == "" {

@@ -44,12 +44,12 @@ func readErrorResponse(e *exchange.StatusError, header http.Header, body []byte)
 // readObjects returns the JSON object of the body, and the object in its member error,
 // if there is one.
 func readObjects(body []byte) []object {
-	outer, why := wire.Object(body)
-	if why != "" {
+	outer, reason := wire.Object(body)
+	if reason != "" {
 		return nil
 	}
 	objects := []object{outer}
-	if inner, why := wire.Object(outer["error"]); why == "" {
+	if inner, reason := wire.Object(outer["error"]); reason == "" {
 		objects = append(objects, inner)
 	}
 	return objects

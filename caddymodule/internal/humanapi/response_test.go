@@ -119,7 +119,7 @@ func TestH08_UnusableResponses(t *testing.T) {
 	for _, typ := range types {
 		name := string(typ) + "_token"
 		token := fmt.Sprintf("%q:%q", name, canaryToken)
-		for body, why := range map[string]string{
+		for body, reason := range map[string]string{
 			"<html>" + canaryResponse:                     "not JSON",
 			"{" + token + "} {}":                          "not JSON",
 			"[{" + token + "}]":                           "not a JSON object",
@@ -139,7 +139,7 @@ func TestH08_UnusableResponses(t *testing.T) {
 		} {
 			g, err := testClient(t, testutil.ServeResponse(t, 200, body)).Token(t.Context(), typ, user())
 			if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != why || e.Op != typ.Op() || g != nil {
-				t.Errorf("%.60q: got %q, want %q", body, e.Reason, why)
+				t.Errorf("%.60q: got %q, want %q", body, e.Reason, reason)
 			}
 			testutil.NoSecrets(t, err, canaries...)
 		}

@@ -56,9 +56,9 @@ func membersOf(t connect.TokenType) (members, error) {
 // read parses the response to a request that was sent at the given time. It ignores the
 // id_refresh_token, so that no other part of the plugin can pass it on: none needs it.
 func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Token, error) {
-	response, why := wire.Object(body)
-	if why != "" {
-		return nil, &exchange.ResponseError{Op: t.Op(), Reason: why}
+	response, reason := wire.Object(body)
+	if reason != "" {
+		return nil, &exchange.ResponseError{Op: t.Op(), Reason: reason}
 	}
 	token := wire.Text(response[m.token])
 	if token == "" {

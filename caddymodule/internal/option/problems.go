@@ -88,21 +88,21 @@ func (p *Errors) Join(err error) {
 	}
 }
 
-// MinDuration adds an error if d is negative or shorter than least. Zero means the
+// MinDuration adds an error if d is negative or shorter than minimum. Zero means the
 // default and is valid.
-func (p *Errors) MinDuration(option string, d caddy.Duration, least time.Duration) {
+func (p *Errors) MinDuration(option string, d caddy.Duration, minimum time.Duration) {
 	switch {
 	case d < 0:
 		p.Addf(option, "must be positive")
-	case d > 0 && time.Duration(d) < least:
-		p.Addf(option, "must be at least %s, not %s", least, time.Duration(d))
+	case d > 0 && time.Duration(d) < minimum:
+		p.Addf(option, "must be at least %s, not %s", minimum, time.Duration(d))
 	}
 }
 
-// AtLeast adds an error if n is negative. Zero means the default and is valid. least is
+// AtLeast adds an error if n is negative. Zero means the default and is valid. minimum is
 // the minimum that the error text names.
-func (p *Errors) AtLeast(option string, n, least int) {
+func (p *Errors) AtLeast(option string, n, minimum int) {
 	if n < 0 {
-		p.Addf(option, "must be at least %d, not %d", least, n)
+		p.Addf(option, "must be at least %d, not %d", minimum, n)
 	}
 }

@@ -147,8 +147,8 @@ func Bool(target *bool) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// Duration returns the parser of an option with a duration of at least least.
-func Duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispenser) error {
+// Duration returns the parser of an option with a duration of at least minimum.
+func Duration(target *caddy.Duration, minimum time.Duration) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name, v := d.Val(), ""
 		if !d.AllArgs(&v) {
@@ -158,24 +158,24 @@ func Duration(target *caddy.Duration, least time.Duration) func(*caddyfile.Dispe
 		if err != nil {
 			return d.Errf("option '%s' must be a duration such as 10s or 1m, not '%s'", name, v)
 		}
-		if dur < least {
-			return d.Errf("option '%s' must be at least %s, not %s", name, least, v)
+		if dur < minimum {
+			return d.Errf("option '%s' must be at least %s, not %s", name, minimum, v)
 		}
 		*target = caddy.Duration(dur)
 		return nil
 	}
 }
 
-// Number returns the parser of an option with an integer of at least least.
-func Number(target *int, least int) func(*caddyfile.Dispenser) error {
+// Number returns the parser of an option with an integer of at least minimum.
+func Number(target *int, minimum int) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		name, v := d.Val(), ""
 		if !d.AllArgs(&v) {
 			return d.ArgErr()
 		}
 		n, err := strconv.Atoi(v)
-		if err != nil || n < least {
-			return d.Errf("option '%s' must be an integer of at least %d, not '%s'", name, least, v)
+		if err != nil || n < minimum {
+			return d.Errf("option '%s' must be an integer of at least %d, not '%s'", name, minimum, v)
 		}
 		*target = n
 		return nil

@@ -15,10 +15,10 @@ func Encode(body any) []byte {
 	return b
 }
 
-// Object parses exactly one JSON object. If body is something else, why says what is
+// Object parses exactly one JSON object. If body is something else, reason says what is
 // wrong, and members is nil. It parses into a map, because the fields of a struct would
 // also match members in another case.
-func Object(body []byte) (members map[string]json.RawMessage, why string) {
+func Object(body []byte) (members map[string]json.RawMessage, reason string) {
 	if !json.Valid(body) {
 		return nil, "not JSON"
 	}
