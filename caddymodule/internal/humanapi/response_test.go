@@ -138,7 +138,7 @@ func TestH08_UnusableResponses(t *testing.T) {
 			strings.Repeat("x", 64<<10+1):                 "longer than 64 KiB",
 		} {
 			g, err := testClient(t, testutil.ServeResponse(t, 200, body)).Token(t.Context(), typ, user())
-			if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != why || e.Op != typ.Op() || g != nil {
+			if e := testutil.As[*exchange.ResponseError](t, err); e.Reason != reason || e.Op != typ.Op() || g != nil {
 				t.Errorf("%.60q: got %q, want %q", body, e.Reason, reason)
 			}
 			testutil.NoSecrets(t, err, canaries...)
