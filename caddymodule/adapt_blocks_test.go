@@ -41,7 +41,7 @@ var blocks = []struct {
 			"domains":       {line: "domains x.example y.example", list: true},
 			"name_encoding": {line: "name_encoding base64"},
 		},
-		others: []string{"preset", "verify", "verify.jwks", "verify.issuer", "verify.audience", "verify.signer"},
+		others: []string{"preset", "auth_server", "auth_server.url", "auth_server.forward_headers", "auth_server.timeout", "auth_server.ca", "verify", "verify.jwks", "verify.issuer", "verify.audience", "verify.signer"},
 	},
 	{
 		name:   "verify",

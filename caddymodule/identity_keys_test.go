@@ -162,8 +162,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 	nobodys := func() {
 		t.Helper()
 		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
-			a := d.refused(t, 401, "identity_invalid", path, l.says("ada@x.example"))
-			d.rejectedFor(t, a, "the JWKS (option jwks) could not be fetched")
+			d.refused(t, 503, "identity_unavailable", path, l.says("ada@x.example"))
 		}
 	}
 	// However many ask, a key server is not asked more often than that.

@@ -67,7 +67,7 @@ func TestUserinfoAnswers(t *testing.T) {
 		{"an address in a list", says(200, `{"user":{"email":["ada@x.example"]}}`), "ada@x.example"},
 		{"verified, it says", says(200, `{"user":{"email":"ada@x.example","email_verified":true}}`), "ada@x.example"},
 		{"401", says(401, `{"user":{"email":"ada@x.example"}}`), "identity_missing"},
-		{"403", says(403, "CANARY"), "identity_missing"},
+		{"403", says(403, "CANARY"), "identity_forbidden"},
 		{"401 and a page", says(401, "<html>CANARY"), "identity_missing"},
 		{"an empty object", says(200, `{}`), "identity_missing"},
 		{"an empty list", says(200, `[]`), "identity_missing"},
@@ -127,7 +127,7 @@ func TestUserinfoAnswers(t *testing.T) {
 				a = d.granted(t, c.code, path, cookie(ada))
 			case c.code == unavailable:
 				a = d.refused(t, 503, c.code, path, cookie(ada))
-			case c.code == "email_unverified":
+			case c.code == "email_unverified", c.code == "identity_forbidden":
 				a = d.refused(t, 403, c.code, path, cookie(ada))
 			default:
 				a = d.refused(t, 401, c.code, path, cookie(ada))
@@ -201,7 +201,7 @@ func TestUserinfoSendsNothingElse(t *testing.T) {
 		header("Cache-Control", "no-cache"), header("X-Http-Method-Override", "DELETE"), header("Connection", "close, Cookie"),
 		header("Sec-Fetch-Site", "same-origin"), header("X_Session", "alias"),
 	}
-	ours := http.Header{"Accept": {"application/json"}, "User-Agent": {"caddy-huma"}}
+	ours := http.Header{"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"caddy-huma"}}
 	theCookies := []string{"theme=dark; sid=" + ada, "second=line"}
 	for _, c := range []struct {
 		name  string

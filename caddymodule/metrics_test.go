@@ -240,7 +240,7 @@ var closed = map[string]map[string][]string{
 	"cache_entries":                        {"layer": {"memory"}},
 	"registrations_total":                  {"provider": {"huma"}, "result": {"created", "exists", "refused", "unclear", "failed", "limited"}},
 	"breaker_open":                         {"provider": bothNames},
-	"identity_rejections_total":            {"reason": {"identity_missing", "identity_ambiguous", "identity_invalid", "identity_untrusted", "email_unverified", "domain_not_allowed", "identity_unavailable"}},
+	"identity_rejections_total":            {"reason": {"identity_missing", "identity_ambiguous", "identity_invalid", "identity_untrusted", "email_unverified", "domain_not_allowed", "identity_forbidden", "identity_unavailable"}},
 	"credentials_loaded_timestamp_seconds": {"provider": bothNames},
 }
 

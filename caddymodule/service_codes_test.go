@@ -29,9 +29,9 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 		{`{"code":100004}`, 502, "upstream_config", "(option deployment_id)"},
 		{`{"code":100006}`, 502, "upstream_config", "(options secret and signature)"},
 		{`{"code":10001}`, 502, "upstream_config", "has expired"},
-		{`{"code":100003}`, 502, "upstream_rejected", "Huma does not understand the request (option api)"},
+		{`{"code":100003}`, 502, "upstream_rejected", "Huma cannot parse the request (option api)"},
 		{`{"code":100012}`, 403, "refused", "password"},
-		{`{"code":100015}`, 403, "refused", "has not verified this user's e-mail address"},
+		{`{"code":100015}`, 403, "refused", "has not verified this user's email address"},
 	} {
 		t.Run(strings.Trim(c.body, "{}"), func(t *testing.T) { // Caddy would take braces for a placeholder
 			huma := newHuma(t, sandbox.Config{})
