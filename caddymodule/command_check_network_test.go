@@ -165,7 +165,7 @@ func TestCheckFindsClientIP(t *testing.T) {
 		want                         string
 	}{
 		{"nobody in front", "", humaBlock(fake), "ok", "the direct peer", ""},
-		{"a proxy in front", "", proxied, "warning", "", "client_ip warning: the proxy's IP address → in the global options: servers { trusted_proxies static 10.0.0.0/8 192.168.0.1 }"},
+		{"a proxy in front", "", proxied, "warning", "", "client_ip warning: the proxy's IP address → servers { trusted_proxies static 10.0.0.0/8 192.168.0.1 }"},
 		{"headers not read", server("client_ip_headers X-Real-Ip"), humaBlock(fake), "problem", "", "client_ip problem: X-Real-Ip is ignored → trusted_proxies static private_ranges"},
 		{"trusted proxies", server("trusted_proxies static 10.0.0.0/8"), proxied, "ok", "in X-Forwarded-For; if the proxy appends", ""},
 		{"all that is needed", server("trusted_proxies static 10.0.0.0/8\ntrusted_proxies_strict\nclient_ip_headers X-Real-Ip"), proxied, "ok", "sends in X-Real-Ip", ""},

@@ -59,6 +59,11 @@ import (
 //	        verified      <source> [<path>]
 //	        domains       <domain...>
 //	        name_encoding auto|utf8|latin1|rfc2047|percent|base64
+//	        auth_server   <url> {
+//	            forward_headers <name...>
+//	            timeout         <duration>
+//	            ca              <pem file>
+//	        }
 //	        verify {
 //	            jwks     <url>
 //	            issuer   <iss>

@@ -117,7 +117,7 @@ func (e *Endpoint) logNoExchange(user identity.User, err error) {
 	case errors.Is(err, exchange.ErrUserOverloaded):
 		e.logSampled(zapcore.WarnLevel, "user", exchangeLogInterval, "request rejected: too many concurrent exchanges for one user", zap.Error(err), e.userField(user))
 	case errors.Is(err, exchange.ErrWaitedTooLong):
-		e.logSampled(zapcore.WarnLevel, "timeout", exchangeLogInterval, "client disconnected before the token exchange finished", zap.Error(err), e.userField(user))
+		e.logSampled(zapcore.WarnLevel, "timeout", exchangeLogInterval, "request timed out before the token exchange finished", zap.Error(err), e.userField(user))
 	case problem.Of(err).Code == exchange.CodeOverloaded:
 		e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "request rejected: too many concurrent exchanges", zap.Error(err))
 	}
