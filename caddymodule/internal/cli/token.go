@@ -28,11 +28,11 @@ func TokenCommand() *cobra.Command {
 		Use:   "token (--config-file <file> | --config <file>) --email <address> [--user-id <id>] [--register] [--trace] [--json]",
 		Short: "Gets a token for one user from the service",
 		Long: `
-Gets a token for one user from the service, with one real token exchange like that
-of the directive, and prints the result.
+Gets a token for one user from the service, and prints the result.
 
-The directive is one of the config, or, with --config-file, a huma_token that has
-only a huma-config.json.
+The command runs one real token exchange, as the directive would. The directive is
+one of the config, or, with --config-file, a huma_token that has only a
+huma-config.json.
 
 Without --register, no user is signed up: if the service does not know the user, the
 exit code is 3. A sign-up sends the email address, no name, and 0.0.0.0 as the

@@ -28,26 +28,26 @@ func (s slowStore) Evict(context.Context, exchange.UserKey) error {
 	return errSlow
 }
 
-// TestForgettingBesideTheStore: a flush takes effect in memory before the store has
+// TestEvictWithSlowStore: a flush takes effect in memory before the store has
 // finished. Tokens that return from the store meanwhile are evicted, too, also if the
 // store fails.
-func TestForgettingBesideTheStore(t *testing.T) {
+func TestEvictWithSlowStore(t *testing.T) {
 	v, _ := account.New()
 	a := v.(*account.Account)
 	defer func() { _ = a.Destruct() }()
-	keep := func() {
+	put := func() {
 		a.Cache.Limit(10).Put("u", "k", exchange.Record{Token: exchange.NewToken(time.Now()).Token(), Until: time.Now().Add(time.Hour)})
 	}
-	for name, forget := range map[string]func(TokenCache) error{
+	for name, evict := range map[string]func(TokenCache) error{
 		"flush": func(m TokenCache) error { return m.Flush(t.Context()) },
 		"evict": func(m TokenCache) error { return m.Evict(t.Context()) },
 	} {
-		keep()
-		err := forget(TokenCache{Account: a, user: "u", Shared: slowStore{meanwhile: func() {
+		put()
+		err := evict(TokenCache{Account: a, user: "u", Shared: slowStore{meanwhile: func() {
 			if n := a.Cache.Len(); name == "flush" && n != 0 {
 				t.Errorf("%s: %d users are here while the store is slow", name, n)
 			}
-			keep()
+			put()
 		}}})
 		if n := a.Cache.Len(); n != 0 || !errors.Is(err, errSlow) {
 			t.Errorf("%s: %d users are left, %v", name, n, err)

@@ -110,8 +110,8 @@ func (e *Endpoint) severity(code exchange.Code, err error) zapcore.Level {
 }
 
 // logNoExchange logs that a request failed without the result of an exchange: the limits
-// rejected it, or it did not wait any longer. It ignores all other errors, which logEnd
-// logs.
+// rejected it, or its timeout passed. It ignores all other errors, which
+// logResult logs.
 func (e *Endpoint) logNoExchange(user identity.User, err error) {
 	switch {
 	case errors.Is(err, exchange.ErrUserOverloaded):
