@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// bothDirectives is a config with both directives: one distinguishes users by email address,
-// the other by id.
+// bothDirectives is a config with both directives: one distinguishes users by email
+// address, the other by ID.
 const bothDirectives = `http://localhost {
 	forward_auth authelia:9091 {
 		uri /verify
