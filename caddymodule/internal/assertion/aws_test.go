@@ -170,7 +170,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 		{"a private key", text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"garbage", text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"another label", text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNotPEM.Error()},
-		{"a small key", text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsableKey.Error()},
+		{"a small key", text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsableKey.Error() + ": an RSA key of 1024 bits is not supported (2048 to 8192)"},
 		{"an RSA key", text(pemOf(rsaKey())), identity.ErrAssertionKey, ""},
 		{"another curve", text(pemOf(p384())), identity.ErrAssertionKey, ""},
 		{"another key", text(pemOf(p256b())), identity.ErrAssertionSignature, ""},

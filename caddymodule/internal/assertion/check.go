@@ -72,7 +72,8 @@ func (v *Verifier) isSigner(header map[string]any) bool {
 	return ok && slices.Contains(v.signers, signer)
 }
 
-// checkTimes validates exp, nbf and iat, each only if present.
+// checkTimes validates exp, nbf and iat, each only if present. For nbf and iat, null is
+// the same as absent: some libraries write it for a time that is not set.
 func checkTimes(members map[string]any, now time.Time) error {
 	if exp, ok := members["exp"]; ok {
 		until, ok := parseTime(exp)
@@ -81,8 +82,8 @@ func checkTimes(members map[string]any, now time.Time) error {
 		}
 	}
 	for _, name := range []string{"nbf", "iat"} {
-		value, ok := members[name]
-		if !ok {
+		value := members[name]
+		if value == nil {
 			continue
 		}
 		from, ok := parseTime(value)

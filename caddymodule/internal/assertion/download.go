@@ -1,11 +1,13 @@
 package assertion
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 )
@@ -18,17 +20,18 @@ const maxResponse = 256 << 10
 var transport = &http.Transport{
 	Proxy:                  http.ProxyFromEnvironment,
 	DisableKeepAlives:      true,
-	DisableCompression:     true, // rejects small responses that expand to large ones: they are never decompressed
+	DisableCompression:     true, // a small response cannot expand to a large one
 	ForceAttemptHTTP2:      true,
 	MaxResponseHeaderBytes: 64 << 10,
 }
 
 // Errors of a fetch. They contain no text of the response.
 var (
-	errNoKey    = errors.New("fetch JWKS: no key has this ID")
-	errTooLong  = errors.New("fetch JWKS: the response is longer than 256 KiB")
-	errPanicked = errors.New("fetch JWKS: panic while reading the response")
-	errTimedOut = errors.New("fetch JWKS: timed out")
+	errCompressed = errors.New("fetch JWKS: the response is compressed, although the request does not allow it (Accept-Encoding: identity): disable compression for this URL on the key server")
+	errNoKey      = errors.New("fetch JWKS: no key has this ID")
+	errTooLong    = errors.New("fetch JWKS: the response is longer than 256 KiB")
+	errPanicked   = errors.New("fetch JWKS: panic while reading the response")
+	errTimedOut   = errors.New("fetch JWKS: timed out")
 )
 
 // statusError is a response status other than 200.
@@ -49,6 +52,7 @@ func download(ctx context.Context, url string) ([]byte, error) {
 		return nil, errURL
 	}
 	req.Header.Set("Accept", "*/*")
+	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "caddy-huma")
 	res, err := transport.RoundTrip(req)
 	if err != nil {
@@ -64,8 +68,26 @@ func download(ctx context.Context, url string) ([]byte, error) {
 		return nil, redactError(ctx, err)
 	case len(b) > maxResponse:
 		return nil, errTooLong
+	case isCompressed(res.Header, b):
+		return nil, errCompressed
 	}
 	return b, nil
+}
+
+// gzipMagic are the first bytes of gzip data (RFC 1952, section 2.3.1).
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// isCompressed reports whether a body is compressed, according to its header or, for
+// gzip, its first bytes. Other values of Content-Encoding do not count, because object
+// stores send what an upload happened to name, such as utf-8.
+func isCompressed(header http.Header, body []byte) bool {
+	for encoding := range strings.SplitSeq(strings.Join(header["Content-Encoding"], ","), ",") {
+		switch strings.ToLower(strings.TrimSpace(encoding)) {
+		case "gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd":
+			return true
+		}
+	}
+	return bytes.HasPrefix(body, gzipMagic)
 }
 
 // redactError converts an error of a call to one that is safe to log.

@@ -87,13 +87,13 @@ func TestI17Key(t *testing.T) {
 		{"two of one id", []jose.JSONWebKey{jwk("k1", p256b()), jwk("k1", p256())}, es256(nil), nil},
 		{"two kinds of one id", []jose.JSONWebKey{jwk("k1", rsaKey()), jwk("k1", p384()), jwk("k1", p256())}, es256(nil), nil},
 		{"for this algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES256", Use: "sig"}}, es256(nil), nil},
-		{"for another algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES384"}}, es256(nil), identity.ErrAssertionKey},
+		{"for another algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES384"}}, es256(nil), identity.ErrKeysUnavailable},
 		{"for PS256, signs RS256", []jose.JSONWebKey{{KeyID: "k1", Key: rsaKey().Public(), Algorithm: "PS256"}}, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
 		{"for encryption", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}, jwk("k2", p256b())}, es256(nil), identity.ErrAssertionKey},
-		{"for encryption alone", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}}, es256(nil), identity.ErrAssertionKey},
-		{"private", []jose.JSONWebKey{private}, es256(nil), identity.ErrAssertionKey},
-		{"symmetric", []jose.JSONWebKey{{KeyID: "k1", Key: []byte("0123456789abcdef0123456789abcdef")}}, es256(nil), identity.ErrAssertionKey},
-		{"too small", []jose.JSONWebKey{jwk("k1", small)}, sign(jwt.SigningMethodRS256, small, object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
+		{"for encryption alone", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}}, es256(nil), identity.ErrKeysUnavailable},
+		{"private", []jose.JSONWebKey{private}, es256(nil), identity.ErrKeysUnavailable},
+		{"symmetric", []jose.JSONWebKey{{KeyID: "k1", Key: []byte("0123456789abcdef0123456789abcdef")}}, es256(nil), identity.ErrKeysUnavailable},
+		{"too small", []jose.JSONWebKey{jwk("k1", small)}, sign(jwt.SigningMethodRS256, small, object{"kid": "k1"}, goodClaims(nil)), identity.ErrKeysUnavailable},
 		{"none", nil, es256(nil), identity.ErrKeysUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {

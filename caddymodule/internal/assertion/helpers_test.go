@@ -179,11 +179,11 @@ func (r *reports) only(t testing.TB) string {
 
 func keysOf(t testing.TB, source Source, r *reports) *Keys {
 	t.Helper()
-	var onError func(error)
+	var log Log
 	if r != nil {
-		onError = r.add
+		log.FetchFailed = r.add
 	}
-	k, err := NewKeys(source, onError)
+	k, err := NewKeys(source, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,19 +31,20 @@ var MinInterval = 5 * time.Second
 // keyCache caches the keys that one URL served last. If the key server is down, they
 // remain valid without a time limit.
 type keyCache struct {
-	fetch   func(context.Context) (*keySet, error)
-	onError func(error)
+	fetch func(context.Context) (*keySet, error)
+	log   Log
 
 	mu       sync.Mutex
 	set      *keySet       // nil: no keys
 	started  time.Time     // start of the last fetch
 	finished time.Time     // end of the last fetch
 	err      error         // result of the last fetch
+	leftOut  string        // keySet.leftOut of the last response
 	running  chan struct{} // closed when the fetch ends; nil if none is running
 }
 
 func (k *Keys) newKeyCache(fetch func(context.Context) (*keySet, error)) *keyCache {
-	return &keyCache{fetch: fetch, onError: k.onError}
+	return &keyCache{fetch: fetch, log: k.log}
 }
 
 // prefetch starts a fetch if one is due. It does not wait for it.
@@ -134,18 +135,33 @@ func (c *keyCache) run(done chan<- struct{}) {
 	set, err := c.fetchOrRecover(ctx)
 
 	c.mu.Lock()
-	if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsableKey) { // otherwise the previous keys remain
+	if c.replaces(err) {
 		c.set = set
+	}
+	var leftOut string
+	if set != nil && set.leftOut != c.leftOut { // reported only when it changes
+		leftOut, c.leftOut = set.leftOut, set.leftOut
 	}
 	c.finished, c.err, c.running = time.Now(), err, nil
 	c.mu.Unlock()
 
+	if leftOut != "" {
+		c.log.keysLeftOut(leftOut)
+	}
 	// An unknown key id is reported to the request only: a client could fill the log
 	// with forged ids.
 	if err != nil && !errors.Is(err, errNoKey) {
-		c.onError(err)
+		c.log.fetchFailed(err)
 	}
 	close(done)
+}
+
+// replaces reports whether the result of a fetch that ended with err replaces the cached
+// keys. A response without usable keys does so only if the previous one had none either:
+// the first may be a mistake of the key server, the second says that all keys were
+// withdrawn. c.mu must be held.
+func (c *keyCache) replaces(err error) bool {
+	return err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsableKey) && errors.Is(c.err, errNoUsableKey)
 }
 
 // fetchOrRecover calls fetch. It returns a panic as an error, because a panic in a

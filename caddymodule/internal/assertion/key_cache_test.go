@@ -41,8 +41,8 @@ func (s *source) fetch(ctx context.Context) (*keySet, error) {
 }
 
 func newSource(kid string) (*source, *keyCache, *reports) {
-	s, reported := &source{takes: 100 * time.Millisecond, set: &keySet{[]publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
-	return s, &keyCache{fetch: s.fetch, onError: reported.add}, reported
+	s, reported := &source{takes: 100 * time.Millisecond, set: &keySet{keys: []publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
+	return s, &keyCache{fetch: s.fetch, log: Log{FetchFailed: reported.add}}, reported
 }
 
 // want fails unless get returns one key with this id, or this error, after this time.
@@ -76,7 +76,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		fetches(1)
 
 		// Old keys are fetched again in the background.
-		s.set = &keySet{[]publicKey{{kid: "b"}}}
+		s.set = &keySet{keys: []publicKey{{kid: "b"}}}
 		time.Sleep(time.Second)
 		want(t, c, "a", nil, 0)
 		want(t, c, "a", nil, 0)
@@ -103,7 +103,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 
 		// The key server is back.
 		s.err = nil
-		s.set = &keySet{[]publicKey{{kid: "c"}}}
+		s.set = &keySet{keys: []publicKey{{kid: "c"}}}
 		time.Sleep(maxIdle + time.Second)
 		want(t, c, "c", nil, s.takes)
 		fetches(2 + 5 + 1 + 1)

@@ -42,8 +42,8 @@ type Source struct {
 // use and can be shared by Verifiers. It needs no Close: a goroutine runs only during a
 // fetch.
 type Keys struct {
-	source  Source
-	onError func(error)
+	source Source
+	log    Log
 
 	set *keyCache // nil if source.ByID
 
@@ -58,17 +58,34 @@ type keyCacheByID struct {
 	used time.Time
 }
 
-// NewKeys returns the keys of a source. It does not fetch them. onError, if not nil, is
-// called with the error of each failed fetch, for the log. These errors contain only
-// the host and port of the URL and the status of the response.
-func NewKeys(source Source, onError func(error)) (*Keys, error) {
+// Log receives what the operator should know about keys. A nil function is not called.
+type Log struct {
+	// FetchFailed is called with the error of each failed fetch. It contains only the
+	// host and port of the URL and the status of the response.
+	FetchFailed func(error)
+	// KeysLeftOut is called with the reasons if keys of a response cannot be used, but
+	// not again while the reasons stay the same. It contains the ids of these keys.
+	KeysLeftOut func(error)
+}
+
+func (l Log) fetchFailed(err error) {
+	if l.FetchFailed != nil {
+		l.FetchFailed(err)
+	}
+}
+
+func (l Log) keysLeftOut(reasons string) {
+	if l.KeysLeftOut != nil {
+		l.KeysLeftOut(errors.New(reasons))
+	}
+}
+
+// NewKeys returns the keys of a source. It does not fetch them.
+func NewKeys(source Source, log Log) (*Keys, error) {
 	if err := CheckURL(source.URL); err != nil {
 		return nil, err
 	}
-	if onError == nil {
-		onError = func(error) {}
-	}
-	k := &Keys{source: source, onError: onError}
+	k := &Keys{source: source, log: log}
 	if source.ByID {
 		k.byID = make(map[string]*keyCacheByID)
 		k.limit = rate.NewLimiter(rate.Every(unknownEvery), unknownBurst)

@@ -44,7 +44,7 @@ func TestCheckURL(t *testing.T) {
 		if err := CheckURL(text); err != want {
 			t.Errorf("%s: got %v, want %v", text, err, want)
 		}
-		if k, err := NewKeys(Source{URL: text}, nil); err != want || (k != nil) != (want == nil) {
+		if k, err := NewKeys(Source{URL: text}, Log{}); err != want || (k != nil) != (want == nil) {
 			t.Errorf("NewKeys(%s): got %v, want %v", text, err, want)
 		}
 	}
@@ -121,8 +121,8 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	s.wantHits(t, 3)
 }
 
-// A useless response does not replace the cached keys. A set without usable keys does,
-// because they were withdrawn.
+// A useless response does not replace the cached keys. A set without usable keys does if
+// it is served twice in a row, because the keys were withdrawn then (K5).
 func TestI17UselessRefresh(t *testing.T) {
 	for body, want := range map[string]error{
 		"": errNotJWKS, "{}": errNotJWKS, "[]": errNotJWKS, `{"keys":null}`: errNotJWKS, `{"keys":{}}`: errNotJWKS,
@@ -137,15 +137,18 @@ func TestI17UselessRefresh(t *testing.T) {
 			accept(t, v, es256(nil))
 			s.serve(body)
 			keys.set.older(maxIdle + time.Second)
+			accept(t, v, es256(nil))
+			s.wantHits(t, 2)
+			if got := reported.only(t); got != want.Error() {
+				t.Errorf("reported %q", got)
+			}
+			keys.set.older(maxIdle + time.Second)
 			if want == errNoUsableKey {
 				reject(t, v, es256(nil), identity.ErrAssertionKey)
 			} else {
 				accept(t, v, es256(nil))
 			}
-			s.wantHits(t, 2)
-			if got := reported.only(t); got != want.Error() {
-				t.Errorf("reported %q", got)
-			}
+			s.wantHits(t, 3)
 		})
 	}
 }
@@ -188,7 +191,12 @@ func TestI17KeyServerResponses(t *testing.T) {
 		{"gzip", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "\x1f\x8b canary")
-		}, errNotJWKS.Error()},
+		}, errCompressed.Error()},
+		{"B6, gzip without a header", text("\x1f\x8b canary"), errCompressed.Error()},
+		{"B6, brotli", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "BR")
+			_, _ = io.WriteString(w, "canary")
+		}, errCompressed.Error()},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000")
 			_, _ = io.WriteString(w, set)

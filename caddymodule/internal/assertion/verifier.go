@@ -32,7 +32,8 @@ type Config struct {
 	// client and exp in the JOSE header. Keys must be ByID then.
 	Signers []string
 	// Algorithms are the accepted algorithms, from RS256, RS384, RS512, PS256, PS384,
-	// PS512, ES256, ES384, ES512 and EdDSA. Default: all; with Signers ES256.
+	// PS512, ES256, ES384, ES512 and EdDSA (or its other name Ed25519). Default: all;
+	// with Signers ES256.
 	Algorithms []string
 }
 
@@ -70,6 +71,9 @@ func New(c Config) (*Verifier, error) {
 	}
 	if len(v.algorithms) == 0 {
 		v.algorithms = defaultAlgorithms(aws)
+	}
+	for i, name := range v.algorithms {
+		v.algorithms[i] = canonicalAlgorithm(name)
 	}
 	if err := errors.Join(v.validate()...); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func (pooledKeys) Destruct() error { return nil }
 func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*assertion.Keys, error) {
 	return func(source assertion.Source) (*assertion.Keys, error) {
 		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
-			keys, err := assertion.NewKeys(source, logKeys)
+			keys, err := assertion.NewKeys(source, keysLog)
 			return pooledKeys{keys}, err
 		})
 		if err != nil {
@@ -35,8 +35,13 @@ func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*ass
 	}
 }
 
-// logKeys logs a failed fetch of keys. It uses the current default logger, because
-// the pooled keys belong to no particular config.
-func logKeys(err error) {
-	caddy.Log().Named("huma").Warn("cannot fetch JWKS; keeping the cached keys", zap.Error(err))
+// keysLog logs what happens to keys. It uses the current default logger, because the
+// pooled keys belong to no particular config.
+var keysLog = assertion.Log{
+	FetchFailed: func(err error) {
+		caddy.Log().Named("huma").Warn("cannot fetch JWKS; keeping the cached keys", zap.Error(err))
+	},
+	KeysLeftOut: func(err error) {
+		caddy.Log().Named("huma").Warn("some keys of the JWKS cannot be used", zap.Error(err))
+	},
 }
