@@ -136,8 +136,8 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	}
 }
 
-// TestI17_KeyServerDown: keys that are known go on being good, those that were
-// never fetched are good for nobody, and new ones are found without a reload.
+// TestI17_KeyServerDown: known keys remain valid, while a token with another key gets a
+// 503 response, and new keys are found without a reload.
 func TestI17_KeyServerDown(t *testing.T) {
 	keys, never := newKeyServer(t), newKeyServer(t)
 	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
@@ -162,8 +162,10 @@ func TestI17_KeyServerDown(t *testing.T) {
 	nobodys := func() {
 		t.Helper()
 		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
-			a := d.refused(t, 401, "identity_invalid", path, l.says("ada@x.example"))
-			d.rejectedFor(t, a, "the JWKS (option jwks) could not be fetched")
+			a := d.refused(t, 503, "identity_unavailable", path, l.says("ada@x.example"))
+			if a.Header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
 		}
 	}
 	// However many ask, a key server is not asked more often than that.
@@ -183,9 +185,14 @@ func TestI17_KeyServerDown(t *testing.T) {
 	known()
 	unknown := func() {
 		t.Helper()
-		d.refused(t, 401, "identity_invalid", iap.path(), iap.next("ada@x.example"))
-		d.refused(t, 401, "identity_invalid", alb.path(), alb.next("ada@x.example"))
+		d.refused(t, 503, "identity_unavailable", iap.path(), iap.next("ada@x.example"))
+		d.refused(t, 503, "identity_unavailable", alb.path(), alb.next("ada@x.example"))
 	}
+	// Until the next fetch, the set of the last one is complete.
+	eventually(t, 10*time.Second, "the key server is found to be down", func() bool {
+		time.Sleep(50 * time.Millisecond)
+		return d.request("GET", iap.path(), iap.next("ada@x.example")).StatusCode == http.StatusServiceUnavailable
+	})
 	unknown()
 	for i := range 3 {
 		d.move()

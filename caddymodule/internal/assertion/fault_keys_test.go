@@ -198,8 +198,8 @@ func TestI17KeyServerDown(t *testing.T) {
 	accept(t, v, es256(nil))
 	s.wantHits(t, 2)
 
-	// The key server is down for days: known keys remain valid, unknown ones remain
-	// invalid.
+	// The key server is down for days: known keys remain valid, and nobody can tell
+	// whether unknown ones are.
 	s.fail(500)
 	for range 3 {
 		keys.set.older(24 * time.Hour)
@@ -207,7 +207,7 @@ func TestI17KeyServerDown(t *testing.T) {
 	}
 	s.wantHits(t, 5)
 	keys.set.older(MinInterval)
-	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrKeysUnavailable)
 	s.wantHits(t, 6)
 }
 

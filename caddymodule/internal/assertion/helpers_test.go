@@ -253,6 +253,9 @@ func rejectWith(t testing.TB, ctx context.Context, v *Verifier, token string, wa
 	}
 }
 
+// noLimit is a waiter without limits.
+var noLimit = new(waiters).waiter()
+
 // parts splits a token.
 func parts(token string) []string { return strings.Split(token, ".") }
 

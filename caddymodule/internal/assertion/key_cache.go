@@ -39,6 +39,7 @@ type keyCache struct {
 	started  time.Time     // start of the last fetch
 	finished time.Time     // end of the last fetch
 	err      error         // result of the last fetch
+	failed   bool          // the last fetch did not bring keys
 	leftOut  string        // keySet.leftOut of the last response
 	running  chan struct{} // closed when the fetch ends; nil if none is running
 }
@@ -58,7 +59,7 @@ func (c *keyCache) prefetch() {
 
 // get returns the keys. It waits for a fetch if there are no keys yet, or if they are
 // older than maxIdle. If that fetch fails, the cached keys are returned.
-func (c *keyCache) get(ctx context.Context) (*keySet, error) {
+func (c *keyCache) get(ctx context.Context, w waiter) (*keySet, error) {
 	c.mu.Lock()
 	now := time.Now()
 	if c.isDue(now) {
@@ -67,8 +68,8 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	if c.running != nil && (c.set == nil || now.Sub(c.finished) > maxIdle) {
 		running := c.running
 		c.mu.Unlock()
-		if !wait(ctx, running) {
-			return nil, identity.ErrKeysUnavailable // the request was canceled
+		if err := w.wait(ctx, running); err != nil {
+			return nil, err
 		}
 		c.mu.Lock()
 	}
@@ -82,25 +83,30 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	return nil, identity.ErrKeysUnavailable
 }
 
-// newer returns keys that were fetched after stale, or nil if there are none. It
-// waits for the fetch, which concurrent callers share. If no fetch is running and the
-// last one started less than MinInterval ago, it does not wait.
-func (c *keyCache) newer(ctx context.Context, stale *keySet) *keySet {
+// newer returns keys that were fetched after stale, or nil if the last fetch brought
+// none. It waits for the fetch, which concurrent callers share. If no fetch is running
+// and the last one started less than MinInterval ago, it does not wait. If the last fetch
+// failed, it returns ErrKeysUnavailable: the key server may have newer keys.
+func (c *keyCache) newer(ctx context.Context, w waiter, stale *keySet) (*keySet, error) {
 	c.mu.Lock()
 	if c.set == stale {
 		c.start(time.Now())
-		running := c.running
-		c.mu.Unlock()
-		if running == nil || !wait(ctx, running) {
-			return nil
+		if running := c.running; running != nil {
+			c.mu.Unlock()
+			if err := w.wait(ctx, running); err != nil {
+				return nil, err
+			}
+			c.mu.Lock()
 		}
-		c.mu.Lock()
 	}
 	defer c.mu.Unlock()
-	if c.set == stale {
-		return nil
+	switch {
+	case c.set != stale:
+		return c.set, nil
+	case c.failed:
+		return nil, identity.ErrKeysUnavailable
 	}
-	return c.set
+	return nil, nil
 }
 
 // isEmpty reports whether there are no keys and no fetch is running.
@@ -135,7 +141,7 @@ func (c *keyCache) run(done chan<- struct{}) {
 	set, err := c.fetchOrRecover(ctx)
 
 	c.mu.Lock()
-	if c.replaces(err) {
+	if c.failed = !c.replaces(err); !c.failed {
 		c.set = set
 	}
 	var leftOut string
@@ -173,14 +179,4 @@ func (c *keyCache) fetchOrRecover(ctx context.Context) (set *keySet, err error) 
 		}
 	}()
 	return c.fetch(ctx)
-}
-
-// wait reports whether the fetch ended before ctx was done.
-func wait(ctx context.Context, running <-chan struct{}) bool {
-	select {
-	case <-running:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

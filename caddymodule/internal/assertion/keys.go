@@ -144,7 +144,7 @@ func (k *Keys) Prefetch() {
 }
 
 // verify verifies the signature of a token.
-func (k *Keys) verify(ctx context.Context, t token) error {
+func (k *Keys) verify(ctx context.Context, w waiter, t token) error {
 	c := k.set
 	if k.source.ByID {
 		var err error
@@ -152,7 +152,7 @@ func (k *Keys) verify(ctx context.Context, t token) error {
 			return err
 		}
 	}
-	set, err := c.get(ctx)
+	set, err := c.get(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,11 @@ func (k *Keys) verify(ctx context.Context, t token) error {
 		return err
 	}
 	// The key server may have added the key after this set was fetched.
-	if newer := c.newer(ctx, set); newer != nil {
+	newer, fetchErr := c.newer(ctx, w, set)
+	switch {
+	case fetchErr != nil:
+		return fetchErr
+	case newer != nil:
 		return newer.verify(t)
 	}
 	return err

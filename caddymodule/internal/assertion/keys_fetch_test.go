@@ -174,7 +174,7 @@ func TestI17ClientDisconnects(t *testing.T) {
 	keys.set.older(MinInterval)
 	ctx, cancel = context.WithCancel(t.Context())
 	go func() { <-received; cancel() }()
-	rejectWith(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	rejectWith(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrKeysUnavailable)
 	accept(t, v, es256(nil)) // known keys do not wait
 	close(open)
 	keys.set.wait()

@@ -35,6 +35,7 @@ type publicKey struct {
 // Errors of a response.
 var (
 	errNotJWKS     = errors.New("fetch JWKS: the response is not a JSON Web Key Set")
+	errDiscovery   = errors.New("fetch JWKS: the response is an OpenID Connect discovery document, not a JWKS: write the URL in its member jwks_uri, or remove the option jwks and write the option issuer alone")
 	errNotPEM      = errors.New("fetch JWKS: the response is not a public key in PEM form")
 	errNoUsableKey = errors.New("fetch JWKS: the response contains no usable public key")
 )
@@ -43,9 +44,14 @@ var (
 // (RFC 7517, section 5). If no key remains, it returns an empty set and errNoUsableKey.
 func parseSet(b []byte) (*keySet, error) {
 	var document struct {
-		Keys []json.RawMessage `json:"keys"`
+		Keys    []json.RawMessage `json:"keys"`
+		JWKSURI json.RawMessage   `json:"jwks_uri"`
 	}
-	if err := json.Unmarshal(b, &document); err != nil || document.Keys == nil {
+	err := json.Unmarshal(b, &document)
+	switch {
+	case err == nil && document.Keys == nil && document.JWKSURI != nil:
+		return nil, errDiscovery
+	case err != nil || document.Keys == nil:
 		return nil, errNotJWKS
 	}
 	set := new(keySet)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -35,6 +36,12 @@ type Config struct {
 	// PS512, ES256, ES384, ES512 and EdDSA (or its other name Ed25519). Default: all;
 	// with Signers ES256.
 	Algorithms []string
+	// MaxWaiting is the maximum number of requests that wait for keys at once. Further
+	// ones are rejected with identity.ErrKeysBusy. 0: no limit.
+	MaxWaiting int
+	// Timeout is the maximum time that a request waits for keys. 0: no limit, except
+	// that of the fetch, which is 5 seconds.
+	Timeout time.Duration
 }
 
 // Verifier verifies assertions. Create it with New. It is safe for concurrent use.
@@ -45,6 +52,7 @@ type Verifier struct {
 	signers    []string // if not empty, tokens have AWS's format
 	algorithms []string
 	encoding   *jwt.Parser // for base64url
+	waiters    *waiters
 }
 
 // Decoders of the parts of a token. Strict decoding accepts only one encoding of the
@@ -64,6 +72,7 @@ func New(c Config) (*Verifier, error) {
 		signers:    slices.Clone(c.Signers),
 		algorithms: slices.Clone(c.Algorithms),
 		encoding:   unpadded,
+		waiters:    &waiters{max: int64(c.MaxWaiting), timeout: c.Timeout},
 	}
 	aws := len(v.signers) > 0
 	if aws {
@@ -127,7 +136,7 @@ func (v *Verifier) Verify(ctx context.Context, text string) (claims.Document, er
 	if !v.isSigner(t.header) {
 		return claims.Document{}, identity.ErrAssertionSigner
 	}
-	if err := v.keys.verify(ctx, t); err != nil {
+	if err := v.keys.verify(ctx, v.waiters.waiter(), t); err != nil {
 		return claims.Document{}, err
 	}
 	doc, err := claims.Parse(t.payload)

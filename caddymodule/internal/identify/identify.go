@@ -29,11 +29,11 @@ type Options struct {
 	// Keys returns the public keys of a key server. It is called only with the
 	// option verify.
 	Keys func(assertion.Source) (*assertion.Keys, error)
-	// MaxWaiting is the maximum number of requests that wait for the application
-	// (userinfo) at once. 0: no limit.
+	// MaxWaiting is the maximum number of requests that wait at once for the
+	// application (userinfo), the auth server, or keys (verify). 0: no limit.
 	MaxWaiting int
 	// Timeout is the maximum duration of a request. It also limits the call of the
-	// application. 0: no limit.
+	// application and of the auth server, and the wait for keys. 0: no limit.
 	Timeout time.Duration
 	// OnAuthServerError is called with the error if the auth server did not respond in a
 	// usable way.
@@ -170,6 +170,8 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 		Audience:   full.Audience,
 		Signers:    full.Signers,
 		Algorithms: full.Algorithms,
+		MaxWaiting: opts.MaxWaiting,
+		Timeout:    opts.Timeout,
 	})
 	p.Join(err)
 	return verifier

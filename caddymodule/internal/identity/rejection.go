@@ -116,8 +116,11 @@ var (
 	// ErrKeysRateLimited: its key is unknown, and the rate limit for fetching unknown
 	// keys is exceeded.
 	ErrKeysRateLimited = &Rejection{ReasonUnavailable, "the key ID of the assertion is unknown, and the rate limit for fetching unknown keys is exceeded"}
-	// ErrKeysUnavailable: no keys could be fetched yet.
+	// ErrKeysUnavailable: no keys could be fetched yet, or its key is unknown and the
+	// last fetch failed.
 	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "cannot verify the assertion: the JWKS (option jwks) could not be fetched"}
+	// ErrKeysBusy: too many requests wait for the keys.
+	ErrKeysBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the JWKS (option jwks); see the option max_waiting"}
 	// ErrAssertionSignature: its signature is wrong.
 	ErrAssertionSignature = &Rejection{ReasonInvalid, "the signature of the assertion is invalid"}
 	// ErrAssertionExpired: it has expired, or has no valid expiry (exp).
