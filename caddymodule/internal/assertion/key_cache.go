@@ -35,13 +35,36 @@ type keyCache struct {
 	log   Log
 
 	mu       sync.Mutex
-	set      *keySet       // nil: no keys
-	started  time.Time     // start of the last fetch
-	finished time.Time     // end of the last fetch
-	err      error         // result of the last fetch
-	failed   bool          // the last fetch did not bring keys
-	leftOut  string        // keySet.leftOut of the last response
+	set      *keySet   // nil: no keys
+	started  time.Time // start of the last fetch
+	finished time.Time // end of the last fetch
+	err      error     // result of the last fetch
+	failed   bool      // the last fetch did not bring keys
+	leftOut  string    // keySet.leftOut of the last response
+	recheck  backoff
 	running  chan struct{} // closed when the fetch ends; nil if none is running
+}
+
+// backoff limits the fetches because of wrong signatures under known key ids. Such tokens
+// are mostly forged.
+type backoff struct {
+	running bool          // the last fetch was started for this reason
+	delay   time.Duration // 0 after keys have changed
+	next    time.Time     // no such fetch starts before
+}
+
+// maxRecheckDelay is the maximum of backoff.delay.
+const maxRecheckDelay = 5 * time.Minute
+
+// fetched updates b at the end of a fetch.
+func (b *backoff) fetched(changed bool, now time.Time) {
+	switch {
+	case changed:
+		*b = backoff{}
+	case b.running:
+		delay := min(max(2*b.delay, MinInterval), maxRecheckDelay)
+		*b = backoff{delay: delay, next: now.Add(delay)}
+	}
 }
 
 func (k *Keys) newKeyCache(fetch func(context.Context) (*keySet, error)) *keyCache {
@@ -83,14 +106,21 @@ func (c *keyCache) get(ctx context.Context, w waiter) (*keySet, error) {
 	return nil, identity.ErrKeysUnavailable
 }
 
-// newer returns keys that were fetched after stale, or nil if the last fetch brought
-// none. It waits for the fetch, which concurrent callers share. If no fetch is running
-// and the last one started less than MinInterval ago, it does not wait. If the last fetch
-// failed, it returns ErrKeysUnavailable: the key server may have newer keys.
-func (c *keyCache) newer(ctx context.Context, w waiter, stale *keySet) (*keySet, error) {
+// newer returns keys that were fetched after stale, or nil if the last fetch brought no
+// others. It waits for the fetch, which concurrent callers share. If no fetch is running
+// and the last one started less than MinInterval ago, it does not wait. known says that
+// stale has the key id of the token: then the fetches are also limited by backoff.
+//
+// If the last fetch failed and the key id is not known, it returns ErrKeysUnavailable: the
+// key server may have newer keys.
+func (c *keyCache) newer(ctx context.Context, w waiter, stale *keySet, known bool) (*keySet, error) {
 	c.mu.Lock()
 	if c.set == stale {
-		c.start(time.Now())
+		if now := time.Now(); !known {
+			c.start(now)
+		} else if !now.Before(c.recheck.next) && c.start(now) {
+			c.recheck.running = true
+		}
 		if running := c.running; running != nil {
 			c.mu.Unlock()
 			if err := w.wait(ctx, running); err != nil {
@@ -103,7 +133,7 @@ func (c *keyCache) newer(ctx context.Context, w waiter, stale *keySet) (*keySet,
 	switch {
 	case c.set != stale:
 		return c.set, nil
-	case c.failed:
+	case c.failed && !known:
 		return nil, identity.ErrKeysUnavailable
 	}
 	return nil, nil
@@ -123,14 +153,15 @@ func (c *keyCache) isDue(now time.Time) bool {
 }
 
 // start starts a fetch, unless one is running or the last one started less than
-// MinInterval ago. c.mu must be held.
-func (c *keyCache) start(now time.Time) {
+// MinInterval ago. It reports whether it did. c.mu must be held.
+func (c *keyCache) start(now time.Time) bool {
 	if c.running != nil || !c.started.IsZero() && now.Sub(c.started) < MinInterval {
-		return
+		return false
 	}
 	c.started = now
 	c.running = make(chan struct{})
 	go c.run(c.running)
+	return true
 }
 
 // run runs one fetch. It does not depend on the context of a request, so it continues
@@ -141,7 +172,10 @@ func (c *keyCache) run(done chan<- struct{}) {
 	set, err := c.fetchOrRecover(ctx)
 
 	c.mu.Lock()
-	if c.failed = !c.replaces(err); !c.failed {
+	c.failed = !c.replaces(err)
+	// Equal keys remain the same set, so that no signature is verified with them twice.
+	changed := !c.failed && !set.equal(c.set)
+	if changed {
 		c.set = set
 	}
 	var leftOut string
@@ -149,6 +183,7 @@ func (c *keyCache) run(done chan<- struct{}) {
 		leftOut, c.leftOut = set.leftOut, set.leftOut
 	}
 	c.finished, c.err, c.running = time.Now(), err, nil
+	c.recheck.fetched(changed, c.finished)
 	c.mu.Unlock()
 
 	if leftOut != "" {

@@ -154,16 +154,23 @@ func TestNewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("a")
 		first, _ := c.get(t.Context(), noLimit)
-		if newer, err := c.newer(t.Context(), noLimit, first); newer != nil || err != nil || len(s.fetches) != 1 {
+		if newer, err := c.newer(t.Context(), noLimit, first, false); newer != nil || err != nil || len(s.fetches) != 1 {
 			t.Fatal("fetched again at once")
 		}
+		// A set with the same keys is not newer.
 		time.Sleep(MinInterval)
-		second, err := c.newer(t.Context(), noLimit, first)
+		if newer, err := c.newer(t.Context(), noLimit, first, false); newer != nil || err != nil || len(s.fetches) != 2 {
+			t.Fatal("the same keys are newer")
+		}
+		s.fetches = s.fetches[:1]
+		s.set = &keySet{keys: []publicKey{{kid: "b", key: p256().Public()}}}
+		time.Sleep(MinInterval)
+		second, err := c.newer(t.Context(), noLimit, first, false)
 		if second == nil || second == first || err != nil || len(s.fetches) != 2 {
 			t.Fatalf("%d fetches, %v", len(s.fetches), err)
 		}
 		// Another caller has already fetched newer keys.
-		if newer, _ := c.newer(t.Context(), noLimit, first); newer != second || len(s.fetches) != 2 {
+		if newer, _ := c.newer(t.Context(), noLimit, first, false); newer != second || len(s.fetches) != 2 {
 			t.Fatal("newer keys were already cached")
 		}
 		// The fetch fails: the cached keys still lack the key, which the key server may
@@ -171,7 +178,7 @@ func TestNewer(t *testing.T) {
 		s.err = errNotJWKS
 		time.Sleep(MinInterval)
 		for range 2 {
-			if newer, err := c.newer(t.Context(), noLimit, second); newer != nil || err != identity.ErrKeysUnavailable || len(s.fetches) != 3 {
+			if newer, err := c.newer(t.Context(), noLimit, second, false); newer != nil || err != identity.ErrKeysUnavailable || len(s.fetches) != 3 {
 				t.Fatalf("%d fetches, %v", len(s.fetches), err)
 			}
 		}
@@ -181,7 +188,7 @@ func TestNewer(t *testing.T) {
 		for range 100 {
 			current, _ := c.get(t.Context(), noLimit)
 			for range 50 {
-				go func() { _, _ = c.newer(t.Context(), noLimit, current) }()
+				go func() { _, _ = c.newer(t.Context(), noLimit, current, false) }()
 			}
 			time.Sleep(time.Second)
 		}
@@ -198,11 +205,12 @@ func TestRefreshCountsAsFetch(t *testing.T) {
 		s, c, _ := newSource("a")
 		set, _ := c.get(t.Context(), noLimit)
 		time.Sleep(refreshAfter + time.Second)
+		s.set = &keySet{keys: []publicKey{{kid: "b", key: p256().Public()}}}
 		c.prefetch()
-		newer, _ := c.newer(t.Context(), noLimit, set)
+		newer, _ := c.newer(t.Context(), noLimit, set, false)
 		if newer == nil || newer == set {
 			t.Error("did not wait for the refresh")
-		} else if again, _ := c.newer(t.Context(), noLimit, newer); again != nil {
+		} else if again, _ := c.newer(t.Context(), noLimit, newer, false); again != nil {
 			t.Error("fetched again at once")
 		}
 		if len(s.fetches) != 2 {

@@ -156,12 +156,12 @@ func (k *Keys) verify(ctx context.Context, w waiter, t token) error {
 	if err != nil {
 		return err
 	}
-	err = set.verify(t)
-	if err == nil || set.has(t.kid) {
-		return err
+	if err = set.verify(t); err == nil {
+		return nil
 	}
-	// The key server may have added the key after this set was fetched.
-	newer, fetchErr := c.newer(ctx, w, set)
+	// The key server may have added the key after this set was fetched, or replaced it by
+	// another one with the same id.
+	newer, fetchErr := c.newer(ctx, w, set, set.has(t.kid))
 	switch {
 	case fetchErr != nil:
 		return fetchErr

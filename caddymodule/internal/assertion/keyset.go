@@ -132,3 +132,16 @@ func (k publicKey) mayVerify(t token) bool {
 func (s *keySet) has(kid string) bool {
 	return kid != "" && slices.ContainsFunc(s.keys, func(k publicKey) bool { return k.kid == kid })
 }
+
+// equal reports whether both sets have the same keys in the same order. Both may be nil.
+func (s *keySet) equal(other *keySet) bool {
+	if s == nil || other == nil {
+		return s == other
+	}
+	return slices.EqualFunc(s.keys, other.keys, publicKey.equal)
+}
+
+func (k publicKey) equal(other publicKey) bool {
+	key, ok := k.key.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.kid == other.kid && k.algorithm == other.algorithm && key.Equal(other.key)
+}
