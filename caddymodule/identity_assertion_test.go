@@ -265,8 +265,12 @@ type assertion struct {
 	padded          bool
 }
 
-// kidOf is the id of the key that a layer signs with.
-const kidOf = "key-1"
+// kidOf is the id of the key that a layer signs with, and nextKid that of its next key.
+// AWS's are UUIDs.
+const (
+	kidOf   = "0d9a2c56-1f1c-4a7e-8e0f-2f6a3c1f9b11"
+	nextKid = "5b1f0c1e-7f9a-4d55-9c1a-1d0c5f0e2a22"
+)
 
 // token makes an assertion of a user.
 func (l assertionLayer) token(email string) *assertion {

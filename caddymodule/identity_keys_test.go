@@ -29,7 +29,7 @@ func layerNamed(t testing.TB, name string) assertionLayer {
 // next is an assertion that is signed with the layer's next key.
 func (l assertionLayer) next(email string) func(*http.Request) {
 	a := l.token(email)
-	a.header["kid"], a.key = "key-2", a.otherKey
+	a.header["kid"], a.key = nextKid, a.otherKey
 	return l.brings(a.String())
 }
 
@@ -220,7 +220,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 	// The servers are back, one with other keys.
 	for _, l := range []assertionLayer{iap, alb} {
 		_, _, otherKey := signing(l.algorithm)
-		keys.has(l.name, map[string]crypto.Signer{"key-2": otherKey})
+		keys.has(l.name, map[string]crypto.Signer{nextKid: otherKey})
 	}
 	keys.fails(false)
 	never.fails(false)

@@ -30,7 +30,7 @@ func FuzzVerify(f *testing.F) {
 		if i == len(tokens)-1 {
 			v = aws
 		}
-		doc, err := v.Verify(f.Context(), token)
+		doc, err := v.Verify(f.Context(), token, "")
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func FuzzVerify(f *testing.F) {
 		at = index(at, len(token)+1)
 		token = token[:at] + with + token[at+index(remove, len(token)-at+1):]
 		for _, v := range []*Verifier{plain, aws} {
-			doc, err := v.Verify(t.Context(), token)
+			doc, err := v.Verify(t.Context(), token, "")
 			if err != nil {
 				var rejection *identity.Rejection
 				if !errors.As(err, &rejection) || doc.Map() != nil {

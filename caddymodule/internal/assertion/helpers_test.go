@@ -226,7 +226,7 @@ func awsVerifier(t testing.TB, change ...func(*Config)) (*Verifier, *keyServer) 
 // accept fails unless the token is accepted. It returns the claims.
 func accept(t testing.TB, v *Verifier, token string) claims.Document {
 	t.Helper()
-	doc, err := v.Verify(t.Context(), token)
+	doc, err := v.Verify(t.Context(), token, "")
 	if err != nil {
 		t.Fatalf("rejected: %v", err)
 	}
@@ -244,7 +244,7 @@ func reject(t testing.TB, v *Verifier, token string, want error) {
 
 func rejectWith(t testing.TB, ctx context.Context, v *Verifier, token string, want error) {
 	t.Helper()
-	doc, err := v.Verify(ctx, token)
+	doc, err := v.Verify(ctx, token, "")
 	if err != want {
 		t.Fatalf("got %v, want %v", err, want)
 	}

@@ -146,6 +146,13 @@ func (c *keyCache) isEmpty() bool {
 	return c.set == nil && c.running == nil
 }
 
+// isRecent reports whether the last fetch started less than MinInterval ago.
+func (c *keyCache) isRecent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.started) < MinInterval
+}
+
 // isDue reports whether a fetch is due. c.mu must be held.
 func (c *keyCache) isDue(now time.Time) bool {
 	age := now.Sub(c.finished)

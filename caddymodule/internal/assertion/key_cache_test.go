@@ -272,7 +272,7 @@ func TestLeeway(t *testing.T) {
 			{object{"nbf": now + 30}, nil}, {object{"nbf": now + 31}, identity.ErrAssertionNotYetValid},
 			{object{"iat": now + 30}, nil}, {object{"iat": now + 31}, identity.ErrAssertionNotYetValid},
 		} {
-			if _, err := v.Verify(t.Context(), es256(test.change)); !errors.Is(err, test.want) {
+			if _, err := v.Verify(t.Context(), es256(test.change), ""); !errors.Is(err, test.want) {
 				t.Errorf("%v at %d: got %v, want %v", test.change, now, err, test.want)
 			}
 		}

@@ -26,8 +26,8 @@ const (
 	unknownBurst = 50              // burst of this rate limit
 )
 
-// keyID matches the key ids that may become a part of a URL.
-var keyID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+// keyID matches the key ids that are fetched. AWS's are UUIDs (RFC 9562, section 4).
+var keyID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
 // Source is the location of public keys. Equal Sources have the same keys.
 type Source struct {
@@ -50,6 +50,7 @@ type Keys struct {
 	mu    sync.Mutex
 	byID  map[string]*keyCacheByID
 	limit *rate.Limiter // rate limit for unknown ids
+	peers peerLimits
 }
 
 // keyCacheByID caches the key of one id.
@@ -89,6 +90,7 @@ func NewKeys(source Source, log Log) (*Keys, error) {
 	if source.ByID {
 		k.byID = make(map[string]*keyCacheByID)
 		k.limit = rate.NewLimiter(rate.Every(unknownEvery), unknownBurst)
+		k.peers = make(peerLimits)
 	} else {
 		k.set = k.newKeyCache(func(ctx context.Context) (*keySet, error) {
 			b, err := download(ctx, source.URL)
@@ -143,12 +145,12 @@ func (k *Keys) Prefetch() {
 	}
 }
 
-// verify verifies the signature of a token.
-func (k *Keys) verify(ctx context.Context, w waiter, t token) error {
+// verify verifies the signature of a token that peer has sent.
+func (k *Keys) verify(ctx context.Context, w waiter, t token, peer string) error {
 	c := k.set
 	if k.source.ByID {
 		var err error
-		if c, err = k.cacheForID(t.kid); err != nil {
+		if c, err = k.cacheForID(t.kid, peer); err != nil {
 			return err
 		}
 	}
@@ -172,8 +174,8 @@ func (k *Keys) verify(ctx context.Context, w waiter, t token) error {
 }
 
 // cacheForID returns the cache for the key of an id. If the id is unknown, it starts a
-// fetch, unless the rate limit for unknown ids is exceeded.
-func (k *Keys) cacheForID(kid string) (*keyCache, error) {
+// fetch, unless the rate limit for unknown ids of all requests or of the peer is exceeded.
+func (k *Keys) cacheForID(kid, peer string) (*keyCache, error) {
 	if !keyID.MatchString(kid) {
 		return nil, identity.ErrAssertionKey
 	}
@@ -181,8 +183,8 @@ func (k *Keys) cacheForID(kid string) (*keyCache, error) {
 	defer k.mu.Unlock()
 	c := k.byID[kid]
 	if c == nil || c.isEmpty() {
-		if !k.limit.Allow() {
-			if c != nil {
+		if !k.peers.allow(peer, time.Now()) || !k.limit.Allow() {
+			if c != nil && c.isRecent() {
 				return c.keyCache, nil // it has the reason why there is no key
 			}
 			return nil, identity.ErrKeysRateLimited

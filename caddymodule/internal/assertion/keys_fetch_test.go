@@ -97,7 +97,7 @@ func TestI17OneFetch(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), token); err != nil {
+			if _, err := v.Verify(t.Context(), token, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -122,11 +122,11 @@ func TestI17RandomKids(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 1000 {
 			wg.Go(func() {
-				if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey {
+				if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i)), ""); err != identity.ErrAssertionKey {
 					t.Errorf("got %v", err)
 				}
 				if i%50 == 0 {
-					if _, err := v.Verify(t.Context(), known); err != nil {
+					if _, err := v.Verify(t.Context(), known, ""); err != nil {
 						t.Error(err)
 					}
 				}

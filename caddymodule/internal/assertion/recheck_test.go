@@ -37,7 +37,7 @@ func TestB2_SameKid(t *testing.T) {
 			s.serve(setOf(next.key))
 			keys.set.older(MinInterval)
 			accept(t, v, next.token)
-			if _, err := v.Verify(t.Context(), es256(nil)); err == nil {
+			if _, err := v.Verify(t.Context(), es256(nil), ""); err == nil {
 				t.Error("the replaced key is still valid")
 			}
 			s.wantHits(t, 2)
@@ -62,7 +62,7 @@ func TestB2_WaitForTheFetch(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), token); err != nil {
+			if _, err := v.Verify(t.Context(), token, ""); err != nil {
 				t.Error(err)
 			}
 		})

@@ -125,7 +125,7 @@ func (v *Verifier) validate() (errs []error) {
 // It rejects what it can before it needs a key, so that such a token never causes a
 // request to the key server. It does not parse the payload before the signature is
 // verified.
-func (v *Verifier) Verify(ctx context.Context, text string) (claims.Document, error) {
+func (v *Verifier) Verify(ctx context.Context, text, peer string) (claims.Document, error) {
 	t, err := parseToken(text, v.encoding)
 	if err != nil {
 		return claims.Document{}, err
@@ -136,7 +136,7 @@ func (v *Verifier) Verify(ctx context.Context, text string) (claims.Document, er
 	if !v.isSigner(t.header) {
 		return claims.Document{}, identity.ErrAssertionSigner
 	}
-	if err := v.keys.verify(ctx, v.waiters.waiter(), t); err != nil {
+	if err := v.keys.verify(ctx, v.waiters.waiter(), t, peer); err != nil {
 		return claims.Document{}, err
 	}
 	doc, err := claims.Parse(t.payload)

@@ -49,7 +49,7 @@ func TestK10_WaitingIsLimited(t *testing.T) {
 			results := make(chan error, requests)
 			for range requests {
 				go func() {
-					_, err := v.Verify(t.Context(), token)
+					_, err := v.Verify(t.Context(), token, "")
 					results <- err
 				}()
 			}
@@ -82,7 +82,7 @@ func TestK10_Timeout(t *testing.T) {
 		v := verifierOf(t, keys, func(c *Config) { c.Timeout = 7 * time.Second })
 		for _, timeout := range []time.Duration{fetchTimeout, 7 * time.Second} {
 			start := time.Now()
-			if _, err := v.Verify(t.Context(), unknownKid()); err != identity.ErrKeysUnavailable || time.Since(start) != timeout {
+			if _, err := v.Verify(t.Context(), unknownKid(), ""); err != identity.ErrKeysUnavailable || time.Since(start) != timeout {
 				t.Errorf("got %v after %v, want %v", err, time.Since(start), timeout)
 			}
 			// The next request waits for old keys, and then for the unknown one.
@@ -93,7 +93,7 @@ func TestK10_Timeout(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		if _, err := v.Verify(ctx, unknownKid()); err != identity.ErrKeysUnavailable || time.Since(start) != time.Second {
+		if _, err := v.Verify(ctx, unknownKid(), ""); err != identity.ErrKeysUnavailable || time.Since(start) != time.Second {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		time.Sleep(time.Minute) // the fetch ends
@@ -157,7 +157,7 @@ func TestB5_FetchInBackground(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), es256(nil)); err != nil {
+			if _, err := v.Verify(t.Context(), es256(nil), ""); err != nil {
 				t.Error(err)
 			}
 		})
