@@ -73,6 +73,9 @@ var verifyLines = []string{"jwks https://login.example/keys", "issuer https://lo
 func TestAssertionsAndUserinfoLoad(t *testing.T) {
 	for name, changes := range map[string][]string{
 		"custom":                       {assertionOf("", verifyLines...)},
+		"discovery":                    {assertionOf("", verifyLines[1:]...)},
+		"discovery in a container":     {assertionOf("", "issuer http://keycloak:8080/realms/clinic", "audience clinic")},
+		"jwks in a container":          {assertionOf("", "jwks http://keycloak:8080/keys", "issuer clinic", "audience clinic")},
 		"custom over loopback":         {assertionOf("", append([]string{"jwks http://localhost:9000/keys"}, verifyLines[1:]...)...)},
 		"custom with trust":            {assertionOf("", verifyLines...), "trust proxies 10.0.0.0/8"},
 		"several audiences":            {assertionOf("", "jwks https://login.example/keys", "issuer https://login.example/", "audience one two")},
@@ -121,7 +124,9 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		{"identity, userinfo", []string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"cannot be combined with identity", "remove one of them"}},
 		{"trust, userinfo", append(asking("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo", "remove it"}},
 
-		{"no jwks", custom(verifyLines[1], verifyLines[2]), "jwks:", []string{"is required", "URL of the public keys"}},
+		{"no jwks, issuer without https", custom("issuer clinic", verifyLines[2]), "issuer:", []string{"begins with https://", "/.well-known/openid-configuration", "option jwks"}},
+		{"no jwks, issuer over http", custom("issuer http://login.example", verifyLines[2]), "issuer:", []string{"must use https", "without a dot"}},
+		{"no jwks, issuer with a query", custom("issuer https://login.example?a=b", verifyLines[2]), "issuer:", []string{"query"}},
 		{"no issuer", custom(verifyLines[0], verifyLines[2]), "issuer:", []string{"is required", "(claim iss)"}},
 		{"no audience", custom(verifyLines[0], verifyLines[1]), "audience:", []string{"is required", "(claim aud)"}},
 		{"an empty audience", custom(verifyLines[0], verifyLines[1], `audience one ""`), "audience:", []string{"empty"}},

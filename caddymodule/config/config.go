@@ -189,17 +189,26 @@ type AuthServer struct {
 // be signed with a public-key algorithm, must not be expired and must not come
 // from the future, with a tolerance of 30 seconds.
 //
-// The public keys are cached in memory. They are fetched again as they age, and
-// when an assertion names an unknown key: at most once in 5 seconds, or with
-// aws_alb, which serves each key separately, at most 5 times a second. While
-// the key server is down, the cached keys stay in use.
+// The public keys are fetched when the config starts, and cached in memory. They
+// are fetched again as they age, when an assertion names an unknown key, and
+// when the signature under a known key id is wrong: at most once in 5 seconds
+// (for wrong signatures, while the keys stay the same, in 10, 20, … 300
+// seconds), or with aws_alb, which serves each key separately, at most 5 times
+// a second and once a second for one peer. While the key server is down, the
+// cached keys stay in use, and an assertion with another key gets a 503
+// response. A response without usable keys is ignored the first time. At most
+// MaxWaiting requests wait for keys; further ones get a 503 response.
 type Verify struct {
 	// The URL of the public keys, a JSON Web Key Set: https, or http to a
-	// loopback address. Default: the preset's.
+	// loopback address or to a host name without a dot, such as the name of a
+	// container. Default: the preset's, or the URL in the discovery document
+	// of Issuer: <issuer>/.well-known/openid-configuration (OpenID Connect
+	// Discovery 1.0).
 	JWKS string `json:"jwks,omitempty"`
 
-	// The required issuer of the assertion (claim iss), compared exactly.
-	// Default: the preset's.
+	// The required issuer of the assertion (claim iss), compared byte for byte.
+	// Without JWKS it is an https URL (or http, as for JWKS), and the discovery
+	// document must name the same issuer. Default: the preset's.
 	Issuer string `json:"issuer,omitempty"`
 
 	// The accepted audiences of the assertion (claim aud). The assertion must

@@ -165,7 +165,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 	}{
 		{"403", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, identity.ErrAssertionKey, ""},
 		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, identity.ErrAssertionKey, ""},
-		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch JWKS: unexpected status 500"},
+		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "unexpected status 500"},
 		{"a set", text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"nothing", text(""), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"a private key", text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
@@ -184,7 +184,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 			v := verifierOf(t, keys, func(c *Config) { c.Signers = []string{balancer} })
 			reject(t, v, awsToken(nil, nil), test.want)
 			if test.wantError != "" {
-				if got := reported.only(t); got != test.wantError {
+				if got := reported.only(t); got != "fetch JWKS: "+test.wantError {
 					t.Errorf("reported %q, want %q", got, test.wantError)
 				}
 			} else if got := reported.All(); len(got) > 0 {

@@ -27,18 +27,18 @@ var transport = &http.Transport{
 
 // Errors of a fetch. They contain no text of the response.
 var (
-	errCompressed = errors.New("fetch JWKS: the response is compressed, although the request does not allow it (Accept-Encoding: identity): disable compression for this URL on the key server")
-	errNoKey      = errors.New("fetch JWKS: no key has this ID")
-	errTooLong    = errors.New("fetch JWKS: the response is longer than 256 KiB")
-	errPanicked   = errors.New("fetch JWKS: panic while reading the response")
-	errTimedOut   = errors.New("fetch JWKS: timed out")
+	errCompressed = errors.New("the response is compressed, although the request does not allow it (Accept-Encoding: identity): disable compression for this URL on the key server")
+	errNoKey      = errors.New("no key has this ID")
+	errTooLong    = errors.New("the response is longer than 256 KiB")
+	errPanicked   = errors.New("panic while reading the response")
+	errTimedOut   = errors.New("timed out")
 )
 
 // statusError is a response status other than 200.
 type statusError int
 
 func (e statusError) Error() string {
-	text := fmt.Sprintf("fetch JWKS: unexpected status %d", int(e))
+	text := fmt.Sprintf("unexpected status %d", int(e))
 	if e >= 300 && e < 400 {
 		text += "; redirects are not followed"
 	}
@@ -95,5 +95,5 @@ func redactError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errTimedOut
 	}
-	return fmt.Errorf("fetch JWKS: %w", neterror.Plain("the key server", true, err))
+	return neterror.Plain("the key server", true, err)
 }

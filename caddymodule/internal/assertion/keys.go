@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +29,11 @@ var keyID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{
 
 // Source is the location of public keys. Equal Sources have the same keys.
 type Source struct {
-	// URL is the location: https, or http to this machine.
+	// URL is the location: https, or http to a local host (see CheckURL).
 	URL string
+	// Issuer, if not empty, is the issuer whose discovery document names the URL of the
+	// keys. URL must be empty and ByID false then.
+	Issuer string
 	// ByID says that each key is at <URL>/<kid> in PEM form, as AWS serves it.
 	// Otherwise the URL serves a JSON Web Key Set.
 	ByID bool
@@ -83,7 +84,7 @@ func (l Log) keysLeftOut(reasons string) {
 
 // NewKeys returns the keys of a source. It does not fetch them.
 func NewKeys(source Source, log Log) (*Keys, error) {
-	if err := CheckURL(source.URL); err != nil {
+	if err := source.check(); err != nil {
 		return nil, err
 	}
 	k := &Keys{source: source, log: log}
@@ -92,49 +93,43 @@ func NewKeys(source Source, log Log) (*Keys, error) {
 		k.limit = rate.NewLimiter(rate.Every(unknownEvery), unknownBurst)
 		k.peers = make(peerLimits)
 	} else {
-		k.set = k.newKeyCache(func(ctx context.Context) (*keySet, error) {
-			b, err := download(ctx, source.URL)
-			if err != nil {
-				return nil, err
-			}
-			return parseSet(b)
-		})
+		k.set = k.newKeyCache(k.fetchSet)
 	}
 	return k, nil
 }
 
-// Errors of a URL. They do not contain the URL, because it may contain a secret.
-var (
-	errURL      = errors.New("is not a URL: write one such as https://auth.example.com/.well-known/jwks.json")
-	errUserInfo = errors.New("must not contain a user or a password: remove the text before the @; public keys need no credentials")
-	errFragment = errors.New("must not contain a fragment: remove the # and the text after it")
-	errInsecure = errors.New("must use https, because an attacker on the network could replace the keys; http is allowed for localhost and loopback addresses only")
-)
-
-// CheckURL returns an error if keys must not or cannot be fetched from a URL.
-func CheckURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
-		return errURL
+// check returns an error if keys must not or cannot be fetched from s.
+func (s Source) check() error {
+	if s.Issuer != "" {
+		return checkIssuer(s.Issuer)
 	}
-	switch {
-	case u.User != nil:
-		return errUserInfo
-	case strings.Contains(text, "#"):
-		return errFragment
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errInsecure
-	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("must use https, not the scheme %q", u.Scheme)
-	}
-	return nil
+	return CheckURL(s.URL)
 }
 
-// isLoopback reports whether host is this machine. Names below localhost are not
-// accepted, because the resolver decides what they resolve to.
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
+// fetchSet fetches the key set, and before it the discovery document if there is one. The
+// time limit of a fetch is for both.
+func (k *Keys) fetchSet(ctx context.Context) (*keySet, error) {
+	from := k.source.URL
+	if k.source.Issuer != "" {
+		var err error
+		if from, err = discover(ctx, k.source.Issuer); err != nil {
+			return nil, fmt.Errorf("fetch discovery document: %w", err)
+		}
+	}
+	set, err := downloadSet(ctx, from)
+	if err != nil {
+		err = fmt.Errorf("fetch JWKS: %w", err)
+	}
+	return set, err
+}
+
+// downloadSet returns the key set at a URL. With errNoUsableKey it returns an empty set.
+func downloadSet(ctx context.Context, from string) (*keySet, error) {
+	b, err := download(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	return parseSet(b)
 }
 
 // Prefetch starts to fetch the key set if a fetch is due, and returns at once. It does
@@ -210,9 +205,13 @@ func (k *Keys) fetchID(ctx context.Context, kid string) (*keySet, error) {
 	case errors.As(err, &status) && (status == http.StatusForbidden || status == http.StatusNotFound):
 		return nil, errNoKey // S3, which serves AWS's keys, responds to an unknown key with 403
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("fetch JWKS: %w", err)
 	}
-	return parsePEM(b, kid)
+	set, err := parsePEM(b, kid)
+	if err != nil {
+		err = fmt.Errorf("fetch JWKS: %w", err)
+	}
+	return set, err
 }
 
 // evictOldest evicts all ids without a key. If there are still maxIDs, it evicts the

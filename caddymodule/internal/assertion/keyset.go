@@ -34,10 +34,10 @@ type publicKey struct {
 
 // Errors of a response.
 var (
-	errNotJWKS     = errors.New("fetch JWKS: the response is not a JSON Web Key Set")
-	errDiscovery   = errors.New("fetch JWKS: the response is an OpenID Connect discovery document, not a JWKS: write the URL in its member jwks_uri, or remove the option jwks and write the option issuer alone")
-	errNotPEM      = errors.New("fetch JWKS: the response is not a public key in PEM form")
-	errNoUsableKey = errors.New("fetch JWKS: the response contains no usable public key")
+	errNotJWKS     = errors.New("the response is not a JSON Web Key Set")
+	errDiscovery   = errors.New("the response is an OpenID Connect discovery document, not a JWKS: write the URL in its member jwks_uri, or remove the option jwks and write the option issuer alone")
+	errNotPEM      = errors.New("the response is not a public key in PEM form")
+	errNoUsableKey = errors.New("the response contains no usable public key")
 )
 
 // parseSet parses a JSON Web Key Set. It leaves out keys that cannot verify a signature

@@ -159,9 +159,13 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 		p.Join(err)
 		return nil
 	}
-	keys, err := opts.Keys(assertion.Source{URL: full.JWKS, ByID: full.KeyByID})
+	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID}, "jwks"
+	if full.JWKS == "" {
+		source.Issuer, option = full.Issuer, "issuer"
+	}
+	keys, err := opts.Keys(source)
 	if err != nil {
-		p.Add("jwks", err)
+		p.Add(option, err)
 		return nil
 	}
 	verifier, err := assertion.New(assertion.Config{

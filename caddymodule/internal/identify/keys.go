@@ -11,7 +11,7 @@ import (
 )
 
 // keyServers is the pool of the public keys of key servers, which survive reloads.
-var keyServers = caddy.NewUsagePool() // assertion.Source as a string → pooledKeys
+var keyServers = caddy.NewUsagePool() // assertion.Source as text → pooledKeys
 
 // pooledKeys is a value of keyServers. Its Destruct does nothing.
 type pooledKeys struct{ *assertion.Keys }
@@ -24,7 +24,7 @@ func (pooledKeys) Destruct() error { return nil }
 // validated.
 func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*assertion.Keys, error) {
 	return func(source assertion.Source) (*assertion.Keys, error) {
-		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
+		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, fmt.Sprintf("%t %q %q", source.ByID, source.URL, source.Issuer), func() (caddy.Destructor, error) {
 			keys, err := assertion.NewKeys(source, keysLog)
 			return pooledKeys{keys}, err
 		})

@@ -112,15 +112,15 @@ var (
 	// ErrAssertionAlgorithm: its signature algorithm is not accepted.
 	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the signature algorithm of the assertion is not accepted (option verify); none and algorithms with a shared secret (HS256) are never accepted"}
 	// ErrAssertionKey: the key server does not list its key.
-	ErrAssertionKey = &Rejection{ReasonInvalid, "the JWKS (option jwks) does not contain the key that signed the assertion"}
+	ErrAssertionKey = &Rejection{ReasonInvalid, "the JWKS (option jwks or issuer) does not contain the key that signed the assertion"}
 	// ErrKeysRateLimited: its key is unknown, and the rate limit for fetching unknown
 	// keys is exceeded.
 	ErrKeysRateLimited = &Rejection{ReasonUnavailable, "the key ID of the assertion is unknown, and the rate limit for fetching unknown keys is exceeded"}
 	// ErrKeysUnavailable: no keys could be fetched yet, or its key is unknown and the
 	// last fetch failed.
-	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "cannot verify the assertion: the JWKS (option jwks) could not be fetched"}
+	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "cannot verify the assertion: the JWKS (option jwks or issuer) could not be fetched"}
 	// ErrKeysBusy: too many requests wait for the keys.
-	ErrKeysBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the JWKS (option jwks); see the option max_waiting"}
+	ErrKeysBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the JWKS (option jwks or issuer); see the option max_waiting"}
 	// ErrAssertionSignature: its signature is wrong.
 	ErrAssertionSignature = &Rejection{ReasonInvalid, "the signature of the assertion is invalid"}
 	// ErrAssertionExpired: it has expired, or has no valid expiry (exp).

@@ -11,7 +11,8 @@ import (
 // Verify holds the block verify: which signed assertions are accepted.
 type Verify struct {
 	// JWKS is the URL of the public keys: a JSON Web Key Set, or, with KeyByID, one key
-	// in PEM form at <JWKS>/<kid>.
+	// in PEM form at <JWKS>/<kid>. If it is empty after Complete, the discovery document
+	// of Issuer has the URL.
 	JWKS string
 	// Issuer is the required issuer (claim iss).
 	Issuer string
@@ -71,7 +72,10 @@ func (v Verify) Complete(preset string) (Verify, error) {
 	if v.Issuer == "" && !d.KeyByID {
 		errs = append(errs, fmt.Errorf("issuer: is required: write the issuer of the assertion (claim iss)%s", example(p.IssuerExample)))
 	}
-	if v.JWKS == "" && !v.dependsOnMissing(d.JWKS) {
+	// Without a preset, the issuer is that of an OpenID provider. A preset that has an
+	// example of the URL is of another kind.
+	discovers := d.JWKS == "" && p.JWKSExample == ""
+	if v.JWKS == "" && !discovers && !v.dependsOnMissing(d.JWKS) {
 		errs = append(errs, fmt.Errorf("jwks: is required: write the URL of the public keys%s", example(p.JWKSExample)))
 	}
 	for _, s := range v.Signers {
