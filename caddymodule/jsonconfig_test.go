@@ -115,7 +115,8 @@ var otherFields = map[string]string{
 	"registration.disabled": `{"registration": {"disabled": true}}`,
 	"trust.upstream":        `{"trust": {"mode": "forward_auth", "upstream": "authelia:9091"}}`,
 	"identity.verify.jwks": `{"trust": null, "identity": {"email": "Authorization email", "user_id": "Authorization sub", "verify": {
-		"jwks": "https://login.example/keys", "issuer": "https://login.example", "audience": ["clinic"]
+		"jwks": "https://login.example/keys", "issuer": "https://login.example", "audience": ["clinic"],
+		"require": [{"claim": "azp", "values": ["clinic-app", "clinic-web"]}]
 	}}}`,
 	"identity.verify.signer": `{"trust": null, "identity": {"preset": "aws_alb", "verify": {
 		"signer": ["arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"]

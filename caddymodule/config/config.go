@@ -185,42 +185,6 @@ type AuthServer struct {
 	CA string `json:"ca,omitempty"`
 }
 
-// Verify defines which signed assertions (JWTs) are accepted. An assertion must
-// be signed with a public-key algorithm, must not be expired and must not come
-// from the future, with a tolerance of 30 seconds.
-//
-// The public keys are fetched when the config starts, and cached in memory. They
-// are fetched again as they age, when an assertion names an unknown key, and
-// when the signature under a known key id is wrong: at most once in 5 seconds
-// (for wrong signatures, while the keys stay the same, in 10, 20, … 300
-// seconds), or with aws_alb, which serves each key separately, at most 5 times
-// a second and once a second for one peer. While the key server is down, the
-// cached keys stay in use, and an assertion with another key gets a 503
-// response. A response without usable keys is ignored the first time. At most
-// MaxWaiting requests wait for keys; further ones get a 503 response.
-type Verify struct {
-	// The URL of the public keys, a JSON Web Key Set: https, or http to a
-	// loopback address or to a host name without a dot, such as the name of a
-	// container. Default: the preset's, or the URL in the discovery document
-	// of Issuer: <issuer>/.well-known/openid-configuration (OpenID Connect
-	// Discovery 1.0).
-	JWKS string `json:"jwks,omitempty"`
-
-	// The required issuer of the assertion (claim iss), compared byte for byte.
-	// Without JWKS it is an https URL (or http, as for JWKS), and the discovery
-	// document must name the same issuer. Default: the preset's.
-	Issuer string `json:"issuer,omitempty"`
-
-	// The accepted audiences of the assertion (claim aud). The assertion must
-	// be for one of them. Required, except for aws_alb, where the audience is
-	// the client id.
-	Audience []string `json:"audience,omitempty"`
-
-	// The ARNs of the load balancers that may sign assertions. Required for
-	// aws_alb; not allowed otherwise.
-	Signer []string `json:"signer,omitempty"`
-}
-
 // Userinfo identifies the user by calling the application with the cookies and
 // the authorization of the request. The directive calls the application once for
 // each request whose response depends on the user. It forwards nothing of the

@@ -24,10 +24,12 @@ type Config struct {
 	// Issuer is the required issuer (iss). Required. With Signers it may be empty, and
 	// the issuer is not checked then.
 	Issuer string
-	// Audience are the accepted audiences (aud). One of them must match. Required. With
-	// Signers it is compared with the client id that the load balancer names, and may
-	// be empty: the client id is not checked then.
+	// Audience are the accepted audiences (aud). One of them must match. Required, unless
+	// NamesClient(Require): if it is empty, the audience is not checked. With Signers it
+	// is compared with the client id that the load balancer names, and may be empty.
 	Audience []string
+	// Require are further claims that a token must have. All of them must hold.
+	Require []Requirement
 	// Signers are the ARNs of AWS load balancers. One of them must have signed the
 	// token. AWS has its own token format: base64url with padding, and signer, iss,
 	// client and exp in the JOSE header. Keys must be ByID then.
@@ -49,6 +51,7 @@ type Verifier struct {
 	keys       *Keys
 	issuer     string
 	audience   []string
+	require    []requirement
 	signers    []string // if not empty, tokens have AWS's format
 	algorithms []string
 	encoding   *jwt.Parser // for base64url
@@ -84,13 +87,18 @@ func New(c Config) (*Verifier, error) {
 	for i, name := range v.algorithms {
 		v.algorithms[i] = canonicalAlgorithm(name)
 	}
-	if err := errors.Join(v.validate()...); err != nil {
+	errs := v.validate(NamesClient(c.Require))
+	var requireErrs []error
+	v.require, requireErrs = parseRequirements(c.Require)
+	if err := errors.Join(append(errs, requireErrs...)...); err != nil {
 		return nil, err
 	}
 	return v, nil
 }
 
-func (v *Verifier) validate() (errs []error) {
+// validate returns the errors in the fields of v. namesClient says that the audience is
+// not required.
+func (v *Verifier) validate(namesClient bool) (errs []error) {
 	aws := len(v.signers) > 0
 	switch {
 	case v.keys == nil:
@@ -103,7 +111,7 @@ func (v *Verifier) validate() (errs []error) {
 	if v.issuer == "" && !aws {
 		errs = append(errs, errors.New("issuer: is required"))
 	}
-	if len(v.audience) == 0 && !aws {
+	if len(v.audience) == 0 && !aws && !namesClient {
 		errs = append(errs, errors.New("audience: is required"))
 	}
 	if slices.Contains(v.audience, "") {
@@ -143,7 +151,7 @@ func (v *Verifier) Verify(ctx context.Context, text, peer string) (claims.Docume
 	if err != nil || doc.Map() == nil {
 		return claims.Document{}, identity.ErrAssertionMalformed
 	}
-	if err := v.check(t.header, doc.Map()); err != nil {
+	if err := v.check(t.header, doc); err != nil {
 		return claims.Document{}, err
 	}
 	return doc, nil

@@ -149,15 +149,20 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 	if p, _ := presets.Find(preset); preset != "" && p.Signed.Email.From == "" {
 		return nil // identity.New reports that the preset or its assertion does not exist
 	}
+	require := requirements(v.Require, p)
 	full, err := presets.Verify{
-		JWKS:     p.Text("jwks", v.JWKS),
-		Issuer:   p.Text("issuer", v.Issuer),
-		Audience: p.Texts("audience", v.Audience),
-		Signers:  p.Texts("signer", v.Signer),
+		JWKS:        p.Text("jwks", v.JWKS),
+		Issuer:      p.Text("issuer", v.Issuer),
+		Audience:    p.Texts("audience", v.Audience),
+		Signers:     p.Texts("signer", v.Signer),
+		NamesClient: assertion.NamesClient(require),
 	}.Complete(preset)
 	if err != nil {
 		p.Join(err)
 		return nil
+	}
+	if full.JWKS == "" && v.JWKS != "" {
+		return nil // p has the error of its placeholder
 	}
 	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID}, "jwks"
 	if full.JWKS == "" {
@@ -172,6 +177,7 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 		Keys:       keys,
 		Issuer:     full.Issuer,
 		Audience:   full.Audience,
+		Require:    require,
 		Signers:    full.Signers,
 		Algorithms: full.Algorithms,
 		MaxWaiting: opts.MaxWaiting,
@@ -179,6 +185,15 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 	})
 	p.Join(err)
 	return verifier
+}
+
+// requirements returns the option require with its placeholders replaced.
+func requirements(required []config.Requirement, p *option.Errors) []assertion.Requirement {
+	var all []assertion.Requirement
+	for _, r := range required {
+		all = append(all, assertion.Requirement{Claim: p.Text("require", r.Claim), Values: p.Texts("require", r.Values)})
+	}
+	return all
 }
 
 // userinfoIdentifier returns an Identifier that calls the application (option userinfo).

@@ -131,6 +131,8 @@ var (
 	ErrAssertionIssuer = &Rejection{ReasonInvalid, "the issuer of the assertion (iss) is not the one in the option issuer"}
 	// ErrAssertionAudience: it is for another audience.
 	ErrAssertionAudience = &Rejection{ReasonInvalid, "the audience of the assertion (aud) is not in the option audience"}
+	// ErrAssertionRequirement: a claim does not have a required value.
+	ErrAssertionRequirement = &Rejection{ReasonInvalid, "a claim of the assertion does not have one of the values in the option require"}
 	// ErrAssertionSigner: another load balancer signed it.
 	ErrAssertionSigner = &Rejection{ReasonInvalid, "the signer of the assertion is not a load balancer in the option signer"}
 )
@@ -179,7 +181,7 @@ var (
 func (r *Rejection) IsInvalidToken() bool {
 	switch r {
 	case ErrAssertionMalformed, ErrAssertionAlgorithm, ErrAssertionKey, ErrAssertionSignature, ErrAssertionExpired,
-		ErrAssertionNotYetValid, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionSigner:
+		ErrAssertionNotYetValid, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionRequirement, ErrAssertionSigner:
 		return true
 	}
 	return false

@@ -22,6 +22,10 @@ type Verify struct {
 	// the assertion. For the preset aws_alb only.
 	Signers []string
 
+	// NamesClient says that a required claim names the application that the assertion
+	// was issued to. Then Audience may be empty.
+	NamesClient bool
+
 	// The other fields come from the preset. KeyByID fetches each key by its id.
 	KeyByID bool
 	// Algorithms are the accepted signature algorithms. nil accepts all that use a
@@ -61,8 +65,9 @@ func (v Verify) Complete(preset string) (Verify, error) {
 			errs = append(errs, errors.New("signer: is valid with the preset aws_alb only; remove it"))
 		}
 	}
-	if len(v.Audience) == 0 && !d.KeyByID {
-		errs = append(errs, errors.New("audience: is required: write the audience of the assertion (claim aud); without it, an assertion for another application would be accepted"))
+	needsAudience := !d.KeyByID && !v.NamesClient
+	if len(v.Audience) == 0 && needsAudience {
+		errs = append(errs, errors.New("audience: is required: write the audience of the assertion (claim aud), or, if it does not name the application, a claim that does (such as `require azp <client ID>`); without it, an assertion for another application would be accepted"))
 	}
 	v.Issuer = v.fill(v.Issuer, d.Issuer)
 	if strings.Contains(d.JWKS, "{issuer}") { // in this preset the issuer is a URL without a path
@@ -75,7 +80,7 @@ func (v Verify) Complete(preset string) (Verify, error) {
 	// Without a preset, the issuer is that of an OpenID provider. A preset that has an
 	// example of the URL is of another kind.
 	discovers := d.JWKS == "" && p.JWKSExample == ""
-	if v.JWKS == "" && !discovers && !v.dependsOnMissing(d.JWKS) {
+	if v.JWKS == "" && !discovers && !v.dependsOnMissing(d.JWKS, needsAudience) {
 		errs = append(errs, fmt.Errorf("jwks: is required: write the URL of the public keys%s", example(p.JWKSExample)))
 	}
 	for _, s := range v.Signers {
@@ -88,9 +93,9 @@ func (v Verify) Complete(preset string) (Verify, error) {
 
 // dependsOnMissing reports whether the preset's text has a placeholder for an option that
 // is missing. For that option there is already an error.
-func (v Verify) dependsOnMissing(preset string) bool {
+func (v Verify) dependsOnMissing(preset string, needsAudience bool) bool {
 	return strings.Contains(preset, "{issuer}") && v.Issuer == "" ||
-		strings.Contains(preset, "{audience}") && len(v.Audience) == 0 ||
+		strings.Contains(preset, "{audience}") && needsAudience && len(v.Audience) == 0 ||
 		strings.Contains(preset, "{region}") && (len(v.Signers) == 0 || slices.ContainsFunc(v.Signers, func(s string) bool { return !arnPattern.MatchString(s) }))
 }
 
