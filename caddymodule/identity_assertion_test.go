@@ -63,8 +63,9 @@ func jwk(kid string, key crypto.Signer) map[string]any {
 	panic("no such key")
 }
 
-// keyServer serves the public keys of layers: /<layer> is a key set, and
-// /<layer>/<kid> one key in PEM form.
+// keyServer serves the public keys of layers: /<layer> is a key set,
+// /<layer>/<kid> one key in PEM form, and
+// /<layer>/.well-known/openid-configuration a discovery document.
 type keyServer struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -96,6 +97,8 @@ func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "CANARY of the key server", http.StatusBadGateway)
 	case r.Method != http.MethodGet || len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0:
 		http.Error(w, "what is this?", http.StatusTeapot)
+	case kid == ".well-known/openid-configuration":
+		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": k.URL + "/" + layer, "jwks_uri": k.URL + "/" + layer})
 	case one && keys[kid] == nil:
 		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden) // S3's way to say that there is none
 	case one:

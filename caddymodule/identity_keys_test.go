@@ -239,3 +239,66 @@ func TestI17_KeyServerDown(t *testing.T) {
 	bounded()
 	d.quiet(t, "@x.example", "eyJ", "CANARY")
 }
+
+// TestB8_Discovery: the option issuer is enough, and a required claim replaces the
+// audience.
+func TestB8_Discovery(t *testing.T) {
+	keys := newKeyServer(t)
+	l := layerNamed(t, "custom")
+	_, key, _ := signing(l.algorithm)
+	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	l.identity = "identity {\nemail Authorization email\nverify {\nissuer KEYS\nrequire azp clinic-app clinic-web\nrequire groups patients\n}\n}"
+	l.issuer = keys.URL + "/" + l.name
+	d := open(t, "SITE {\n"+l.directive(keys, "")+"respond \"the application\" 404\n}")
+	token := func(azp any, groups ...string) func(*http.Request) {
+		a := l.token("ada@x.example")
+		a.payload["aud"], a.payload["azp"], a.payload["groups"] = "account", azp, groups
+		return l.brings(a.String())
+	}
+	d.granted(t, "ada@x.example", l.path(), token("clinic-web", "staff", "patients"))
+	for _, wrong := range []func(*http.Request){token("another-app", "patients"), token("clinic-app"), token(nil, "patients")} {
+		a := d.refused(t, 401, "identity_invalid", l.path(), wrong)
+		d.rejectedFor(t, a, "option require")
+		if got := a.Header.Get("WWW-Authenticate"); !strings.Contains(got, "invalid_token") {
+			t.Errorf("WWW-Authenticate: %q", got)
+		}
+	}
+	if keys.times("/"+l.name) != 1 || keys.times("/"+l.name+"/.well-known/openid-configuration") != 1 {
+		t.Errorf("requested %v", keys.asked)
+	}
+	d.quiet(t, "@x.example", "eyJ")
+}
+
+// TestK10_WaitingRequests: while the key server hangs, max_waiting requests wait for it.
+// The rest gets a 503 response at once.
+func TestK10_WaitingRequests(t *testing.T) {
+	const limit, requests = 5, 300
+	keys := newKeyServer(t)
+	l := layerNamed(t, "google_iap")
+	_, key, _ := signing(l.algorithm)
+	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	keys.slow(2 * time.Second)
+	d := open(t, "SITE {\n"+l.directive(keys, fmt.Sprintf("max_waiting %d", limit))+"}")
+	results := make(chan int, requests)
+	for range requests {
+		go func() {
+			a, err := d.try(context.Background(), "GET", l.path(), l.says("ada@x.example"))
+			if err != nil {
+				t.Error(err)
+				results <- 0
+				return
+			}
+			if a.StatusCode == http.StatusServiceUnavailable && a.Header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+			results <- a.StatusCode
+		}()
+	}
+	counts := make(map[int]int)
+	for range requests {
+		counts[<-results]++
+	}
+	if counts[http.StatusOK] != limit || counts[http.StatusServiceUnavailable] != requests-limit {
+		t.Errorf("responses: %v", counts)
+	}
+}

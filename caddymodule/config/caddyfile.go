@@ -95,6 +95,7 @@ func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
 		"audience": option.List(&v.Audience),
 		"require":  v.parseRequire,
 		"signer":   option.List(&v.Signer),
+		"ca":       option.Text(&v.CA),
 	}
 	return option.Block(table)(d)
 }

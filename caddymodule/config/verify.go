@@ -39,6 +39,11 @@ type Verify struct {
 	// The ARNs of the load balancers that may sign assertions. Required for
 	// aws_alb; not allowed otherwise.
 	Signer []string `json:"signer,omitempty"`
+
+	// The PEM file with the certificate authorities that the certificates of
+	// JWKS and of the discovery document must be signed by. Default: those of
+	// the system.
+	CA string `json:"ca,omitempty"`
 }
 
 // Requirement is a claim that an assertion must have.

@@ -60,10 +60,12 @@ import (
 //	        domains       <domain...>
 //	        name_encoding auto|utf8|latin1|rfc2047|percent|base64
 //	        verify {
-//	            jwks     <url>
 //	            issuer   <iss>
+//	            jwks     <url>
 //	            audience <aud...>
+//	            require  <claim> <value...>
 //	            signer   <arn...>
+//	            ca       <pem file>
 //	        }
 //	    }
 //	    trust forward_auth [<upstream>]

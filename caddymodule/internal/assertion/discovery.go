@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
@@ -25,8 +26,8 @@ func discoveryURL(issuer string) string {
 }
 
 // discover returns the URL of the public keys of an issuer. Redirects are not followed.
-func discover(ctx context.Context, issuer string) (jwksURI string, err error) {
-	b, err := download(ctx, discoveryURL(issuer))
+func discover(ctx context.Context, t *http.Transport, issuer string) (jwksURI string, err error) {
+	b, err := download(ctx, t, discoveryURL(issuer))
 	if err != nil {
 		return "", err
 	}

@@ -3,6 +3,8 @@ package assertion
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +17,7 @@ import (
 // maxResponse is the maximum length of a response body in bytes.
 const maxResponse = 256 << 10
 
-// transport is used for all fetches. A transport does not follow redirects. Keys are
+// transport is used for all fetches without Source.CA. A transport does not follow redirects. Keys are
 // fetched a few times per hour, so connections are not reused.
 var transport = &http.Transport{
 	Proxy:                  http.ProxyFromEnvironment,
@@ -45,8 +47,23 @@ func (e statusError) Error() string {
 	return text
 }
 
+// transportFor returns the transport for the certificate authorities in PEM form, or
+// transport if there are none.
+func transportFor(ca string) (*http.Transport, error) {
+	if ca == "" {
+		return transport, nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(ca)) {
+		return nil, errCA
+	}
+	t := transport.Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return t, nil
+}
+
 // download returns the body of the response to a GET of url.
-func download(ctx context.Context, url string) ([]byte, error) {
+func download(ctx context.Context, t *http.Transport, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, errURL
@@ -54,7 +71,7 @@ func download(ctx context.Context, url string) ([]byte, error) {
 	req.Header.Set("Accept", "*/*")
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "caddy-huma")
-	res, err := transport.RoundTrip(req)
+	res, err := t.RoundTrip(req)
 	if err != nil {
 		return nil, redactError(ctx, err)
 	}

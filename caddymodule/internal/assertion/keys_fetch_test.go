@@ -38,6 +38,49 @@ func TestUntrustedCertificate(t *testing.T) {
 	}
 }
 
+// TestE4_CA: the key server has a certificate of a private authority.
+func TestE4_CA(t *testing.T) {
+	s := testutil.NewServer(t, nil)
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			_, _ = io.WriteString(w, `{"issuer":"`+s.URL+`","jwks_uri":"`+s.URL+`/keys"}`)
+		case "/byid/" + awsKid:
+			_, _ = io.WriteString(w, pemOf(p256()))
+		default:
+			_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+		}
+	})
+	s.StartTLS()
+	ca := string(testutil.CertificatePEM(s.Certificate()))
+	another := string(testutil.CertificatePEM(testutil.SelfSigned(testutil.Loopback()).Leaf))
+	for name, c := range map[string]struct {
+		source Source
+		config func(*Config)
+		token  string
+	}{
+		"jwks":      {Source{URL: s.URL}, func(*Config) {}, es256(nil)},
+		"discovery": {Source{Issuer: s.URL}, func(c *Config) { c.Issuer = s.URL }, es256(object{"iss": s.URL})},
+		"by id":     {Source{URL: s.URL + "/byid", ByID: true}, func(c *Config) { c.Signers = []string{balancer} }, awsToken(nil, nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.source.CA = another + ca
+			accept(t, verifierOf(t, keysOf(t, c.source, nil), c.config), c.token)
+			for _, wrong := range []string{"", another} {
+				var reported reports
+				c.source.CA = wrong
+				reject(t, verifierOf(t, keysOf(t, c.source, &reported), c.config), c.token, identity.ErrKeysUnavailable)
+				if got := reported.only(t); !strings.Contains(got, "signed by an unknown authority") {
+					t.Errorf("reported %q", got)
+				}
+			}
+		})
+	}
+	if _, err := NewKeys(Source{URL: s.URL, CA: "x"}, Log{}); err != errCA {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestCertificate uses another host name than that of the certificate.
 func TestCertificate(t *testing.T) {
 	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
@@ -76,7 +119,7 @@ func TestSlowKeyServer(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			b, err := download(ctx, s.URL)
+			b, err := download(ctx, transport, s.URL)
 			if b != nil || err != errTimedOut || time.Since(start) > 3*time.Second {
 				t.Errorf("got %q, %v after %v", b, err, time.Since(start))
 			}

@@ -150,6 +150,8 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 		return nil // identity.New reports that the preset or its assertion does not exist
 	}
 	require := requirements(v.Require, p)
+	ca, _, err := readCA(p.Text("ca", v.CA))
+	p.Add("ca", err)
 	full, err := presets.Verify{
 		JWKS:        p.Text("jwks", v.JWKS),
 		Issuer:      p.Text("issuer", v.Issuer),
@@ -164,7 +166,7 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 	if full.JWKS == "" && v.JWKS != "" {
 		return nil // p has the error of its placeholder
 	}
-	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID}, "jwks"
+	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID, CA: ca}, "jwks"
 	if full.JWKS == "" {
 		source.Issuer, option = full.Issuer, "issuer"
 	}

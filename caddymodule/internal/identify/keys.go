@@ -1,6 +1,7 @@
 package identify
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,7 +25,7 @@ func (pooledKeys) Destruct() error { return nil }
 // validated.
 func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*assertion.Keys, error) {
 	return func(source assertion.Source) (*assertion.Keys, error) {
-		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, fmt.Sprintf("%t %q %q", source.ByID, source.URL, source.Issuer), func() (caddy.Destructor, error) {
+		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, poolKey(source), func() (caddy.Destructor, error) {
 			keys, err := assertion.NewKeys(source, keysLog)
 			return pooledKeys{keys}, err
 		})
@@ -33,6 +34,12 @@ func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*ass
 		}
 		return keys.Keys, lifecycle.OnStarted(ctx, keys.Prefetch)
 	}
+}
+
+// poolKey returns the key of a source in keyServers. With another content of the file of
+// the option ca it is another key, so that a reload reads the file again.
+func poolKey(s assertion.Source) string {
+	return fmt.Sprintf("%t %q %q %x", s.ByID, s.URL, s.Issuer, sha256.Sum256([]byte(s.CA)))
 }
 
 // keysLog logs what happens to keys. It uses the current default logger, because the
