@@ -17,8 +17,8 @@ import (
 // maxResponse is the maximum length of a response body in bytes.
 const maxResponse = 256 << 10
 
-// transport is used for all fetches without Source.CA. A transport does not follow redirects. Keys are
-// fetched a few times per hour, so connections are not reused.
+// transport is used for all fetches without Source.CA. A transport does not follow
+// redirects. Keys are fetched a few times per hour, so connections are not reused.
 var transport = &http.Transport{
 	Proxy:                  http.ProxyFromEnvironment,
 	DisableKeepAlives:      true,
