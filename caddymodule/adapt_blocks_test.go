@@ -41,7 +41,7 @@ var blocks = []struct {
 			"domains":       {line: "domains x.example y.example", list: true},
 			"name_encoding": {line: "name_encoding base64"},
 		},
-		others: []string{"preset", "auth_server", "auth_server.url", "auth_server.forward_headers", "auth_server.timeout", "auth_server.ca", "verify", "verify.jwks", "verify.issuer", "verify.audience", "verify.signer"},
+		others: []string{"preset", "auth_server", "auth_server.url", "auth_server.forward_headers", "auth_server.timeout", "auth_server.ca", "verify", "verify.jwks", "verify.issuer", "verify.audience", "verify.signer", "verify.require", "verify.require.claim", "verify.require.values", "verify.ca"},
 	},
 	{
 		name:   "verify",
@@ -51,8 +51,11 @@ var blocks = []struct {
 			"jwks":     {line: "jwks https://keys.example"},
 			"issuer":   {line: "issuer https://login.example"},
 			"audience": {line: "audience one two", list: true},
+			"require":  {line: "require azp one two", list: true, repeatable: true},
 			"signer":   {line: "signer one two", list: true},
+			"ca":       {line: "ca /etc/caddy/ca.pem"},
 		},
+		others: []string{"require.claim", "require.values"},
 	},
 	{
 		name:   "userinfo",

@@ -73,6 +73,11 @@ var verifyLines = []string{"jwks https://login.example/keys", "issuer https://lo
 func TestAssertionsAndUserinfoLoad(t *testing.T) {
 	for name, changes := range map[string][]string{
 		"custom":                       {assertionOf("", verifyLines...)},
+		"require":                      {assertionOf("", "issuer https://login.example/", "require azp clinic-app clinic-web", "require realm_access.roles patient")},
+		"require and audience":         {assertionOf("", append(verifyLines[:3:3], "require groups staff", "require groups night")...)},
+		"discovery":                    {assertionOf("", verifyLines[1:]...)},
+		"discovery in a container":     {assertionOf("", "issuer http://keycloak:8080/realms/clinic", "audience clinic")},
+		"jwks in a container":          {assertionOf("", "jwks http://keycloak:8080/keys", "issuer clinic", "audience clinic")},
 		"custom over loopback":         {assertionOf("", append([]string{"jwks http://localhost:9000/keys"}, verifyLines[1:]...)...)},
 		"custom with trust":            {assertionOf("", verifyLines...), "trust proxies 10.0.0.0/8"},
 		"several audiences":            {assertionOf("", "jwks https://login.example/keys", "issuer https://login.example/", "audience one two")},
@@ -121,9 +126,15 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		{"identity, userinfo", []string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"cannot be combined with identity", "remove one of them"}},
 		{"trust, userinfo", append(asking("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo", "remove it"}},
 
-		{"no jwks", custom(verifyLines[1], verifyLines[2]), "jwks:", []string{"is required", "URL of the public keys"}},
+		{"no jwks, issuer without https", custom("issuer clinic", verifyLines[2]), "issuer:", []string{"begins with https://", "/.well-known/openid-configuration", "option jwks"}},
+		{"no jwks, issuer over http", custom("issuer http://login.example", verifyLines[2]), "issuer:", []string{"must use https", "without a dot"}},
+		{"no jwks, issuer with a query", custom("issuer https://login.example?a=b", verifyLines[2]), "issuer:", []string{"query"}},
 		{"no issuer", custom(verifyLines[0], verifyLines[2]), "issuer:", []string{"is required", "(claim iss)"}},
 		{"no audience", custom(verifyLines[0], verifyLines[1]), "audience:", []string{"is required", "(claim aud)"}},
+		{"require of another claim", custom(verifyLines[0], verifyLines[1], "require groups a"), "audience:", []string{"require azp <client ID>"}},
+		{"require of no path", custom(append(verifyLines[:3:3], "require a..b c")...), "require:", []string{`"a..b"`, "empty step"}},
+		{"require of nothing", custom(append(verifyLines[:3:3], `require azp ""`)...), "require:", []string{"empty value"}},
+		{"pomerium, require", []string{assertionOf("pomerium", "require azp a", "issuer a.example")}, "jwks:", []string{"is required", "such as https://"}},
 		{"an empty audience", custom(verifyLines[0], verifyLines[1], `audience one ""`), "audience:", []string{"empty"}},
 		{"a signer", custom(append(verifyLines[:3:3], "signer "+balancer)...), "signer:", []string{"preset aws_alb only", "remove it"}},
 
@@ -334,12 +345,12 @@ func TestEveryProblemOfABlock(t *testing.T) {
 		lines   []string
 		options []string
 	}{
-		{"verify", []string{assertionOf("", "signer "+balancer)}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
+		{"verify", []string{assertionOf("", "signer "+balancer)}, []string{"issuer:", "audience:", "signer:"}},
 		{"verify of a row", []string{assertionOf("teleport", "signer x")}, []string{"jwks:", "issuer:", "audience:", "signer:"}},
 		{"unset", []string{assertionOf("", "jwks {env.HUMA_TEST_UNSET}", "issuer {env.HUMA_TEST_UNSET}")}, []string{"jwks: environment variable", "issuer: environment variable", "audience:"}},
 		{"identity",
 			[]string{"identity {\nemail X-Token a..b\nuser_id {query.id}\nname {http.auth.user.id}x\ndomains *.example\n" + "verify {\naudience a\n}\n}"},
-			[]string{"email:", "user_id:", "name:", "domains:", "jwks:", "issuer:"},
+			[]string{"email:", "user_id:", "name:", "domains:", "issuer:"},
 		},
 		{"userinfo",
 			append(asking("localhost", "forward_headers Upgrade", "name a..b", "last_name .c", "domains @"), "trust forward_auth"),

@@ -226,6 +226,8 @@ var placeholderLines = map[*tokenDirective]map[string]string{
 		"jwks":            "identity google_iap {\nverify {\naudience a\njwks %s\n}\n}",
 		"issuer":          "identity google_iap {\nverify {\naudience a\nissuer %s\n}\n}",
 		"audience":        "identity google_iap {\nverify {\naudience a %s\n}\n}",
+		"ca":              "identity google_iap {\nverify {\naudience a\nca %s\n}\n}",
+		"require":         "identity google_iap {\nverify {\naudience a\nrequire azp %s\n}\n}",
 		"signer":          "identity aws_alb {\nverify {\nsigner %s\n}\n}",
 		"userinfo":        "userinfo http://%s/me {\nemail email\nuser_id id\n}",
 		"forward_headers": "userinfo http://localhost/me {\nemail email\nuser_id id\nforward_headers Cookie %s\n}",

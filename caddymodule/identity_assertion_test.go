@@ -63,8 +63,9 @@ func jwk(kid string, key crypto.Signer) map[string]any {
 	panic("no such key")
 }
 
-// keyServer serves the public keys of layers: /<layer> is a key set, and
-// /<layer>/<kid> one key in PEM form.
+// keyServer serves the public keys of layers: /<layer> is a key set,
+// /<layer>/<kid> one key in PEM form, and
+// /<layer>/.well-known/openid-configuration a discovery document.
 type keyServer struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -96,6 +97,8 @@ func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "CANARY of the key server", http.StatusBadGateway)
 	case r.Method != http.MethodGet || len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0:
 		http.Error(w, "what is this?", http.StatusTeapot)
+	case kid == ".well-known/openid-configuration":
+		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": k.URL + "/" + layer, "jwks_uri": k.URL + "/" + layer})
 	case one && keys[kid] == nil:
 		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden) // S3's way to say that there is none
 	case one:
@@ -265,8 +268,12 @@ type assertion struct {
 	padded          bool
 }
 
-// kidOf is the id of the key that a layer signs with.
-const kidOf = "key-1"
+// kidOf is the id of the key that a layer signs with, and nextKid that of its next key.
+// AWS's are UUIDs.
+const (
+	kidOf   = "0d9a2c56-1f1c-4a7e-8e0f-2f6a3c1f9b11"
+	nextKid = "5b1f0c1e-7f9a-4d55-9c1a-1d0c5f0e2a22"
+)
 
 // token makes an assertion of a user.
 func (l assertionLayer) token(email string) *assertion {

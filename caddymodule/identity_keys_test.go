@@ -29,7 +29,7 @@ func layerNamed(t testing.TB, name string) assertionLayer {
 // next is an assertion that is signed with the layer's next key.
 func (l assertionLayer) next(email string) func(*http.Request) {
 	a := l.token(email)
-	a.header["kid"], a.key = "key-2", a.otherKey
+	a.header["kid"], a.key = nextKid, a.otherKey
 	return l.brings(a.String())
 }
 
@@ -136,8 +136,8 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	}
 }
 
-// TestI17_KeyServerDown: keys that are known go on being good, those that were
-// never fetched are good for nobody, and new ones are found without a reload.
+// TestI17_KeyServerDown: known keys remain valid, while a token with another key gets a
+// 503 response, and new keys are found without a reload.
 func TestI17_KeyServerDown(t *testing.T) {
 	keys, never := newKeyServer(t), newKeyServer(t)
 	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
@@ -162,7 +162,10 @@ func TestI17_KeyServerDown(t *testing.T) {
 	nobodys := func() {
 		t.Helper()
 		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
-			d.refused(t, 503, "identity_unavailable", path, l.says("ada@x.example"))
+			a := d.refused(t, 503, "identity_unavailable", path, l.says("ada@x.example"))
+			if a.Header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
 		}
 	}
 	// However many ask, a key server is not asked more often than that.
@@ -182,9 +185,14 @@ func TestI17_KeyServerDown(t *testing.T) {
 	known()
 	unknown := func() {
 		t.Helper()
-		d.refused(t, 401, "identity_invalid", iap.path(), iap.next("ada@x.example"))
-		d.refused(t, 401, "identity_invalid", alb.path(), alb.next("ada@x.example"))
+		d.refused(t, 503, "identity_unavailable", iap.path(), iap.next("ada@x.example"))
+		d.refused(t, 503, "identity_unavailable", alb.path(), alb.next("ada@x.example"))
 	}
+	// Until the next fetch, the set of the last one is complete.
+	eventually(t, 10*time.Second, "the key server is found to be down", func() bool {
+		time.Sleep(50 * time.Millisecond)
+		return d.request("GET", iap.path(), iap.next("ada@x.example")).StatusCode == http.StatusServiceUnavailable
+	})
 	unknown()
 	for i := range 3 {
 		d.move()
@@ -212,7 +220,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 	// The servers are back, one with other keys.
 	for _, l := range []assertionLayer{iap, alb} {
 		_, _, otherKey := signing(l.algorithm)
-		keys.has(l.name, map[string]crypto.Signer{"key-2": otherKey})
+		keys.has(l.name, map[string]crypto.Signer{nextKid: otherKey})
 	}
 	keys.fails(false)
 	never.fails(false)
@@ -230,4 +238,67 @@ func TestI17_KeyServerDown(t *testing.T) {
 	d.refused(t, 401, "identity_invalid", iap.path(), iap.says("ada@x.example")) // that key was withdrawn
 	bounded()
 	d.quiet(t, "@x.example", "eyJ", "CANARY")
+}
+
+// TestB8_Discovery: the option issuer is enough, and a required claim replaces the
+// audience.
+func TestB8_Discovery(t *testing.T) {
+	keys := newKeyServer(t)
+	l := layerNamed(t, "custom")
+	_, key, _ := signing(l.algorithm)
+	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	l.identity = "identity {\nemail Authorization email\nverify {\nissuer KEYS\nrequire azp clinic-app clinic-web\nrequire groups patients\n}\n}"
+	l.issuer = keys.URL + "/" + l.name
+	d := open(t, "SITE {\n"+l.directive(keys, "")+"respond \"the application\" 404\n}")
+	token := func(azp any, groups ...string) func(*http.Request) {
+		a := l.token("ada@x.example")
+		a.payload["aud"], a.payload["azp"], a.payload["groups"] = "account", azp, groups
+		return l.brings(a.String())
+	}
+	d.granted(t, "ada@x.example", l.path(), token("clinic-web", "staff", "patients"))
+	for _, wrong := range []func(*http.Request){token("another-app", "patients"), token("clinic-app"), token(nil, "patients")} {
+		a := d.refused(t, 401, "identity_invalid", l.path(), wrong)
+		d.rejectedFor(t, a, "option require")
+		if got := a.Header.Get("WWW-Authenticate"); !strings.Contains(got, "invalid_token") {
+			t.Errorf("WWW-Authenticate: %q", got)
+		}
+	}
+	if keys.times("/"+l.name) != 1 || keys.times("/"+l.name+"/.well-known/openid-configuration") != 1 {
+		t.Errorf("requested %v", keys.asked)
+	}
+	d.quiet(t, "@x.example", "eyJ")
+}
+
+// TestK10_WaitingRequests: while the key server hangs, max_waiting requests wait for it.
+// The rest gets a 503 response at once.
+func TestK10_WaitingRequests(t *testing.T) {
+	const limit, requests = 5, 300
+	keys := newKeyServer(t)
+	l := layerNamed(t, "google_iap")
+	_, key, _ := signing(l.algorithm)
+	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	keys.slow(2 * time.Second)
+	d := open(t, "SITE {\n"+l.directive(keys, fmt.Sprintf("max_waiting %d", limit))+"}")
+	results := make(chan int, requests)
+	for range requests {
+		go func() {
+			a, err := d.try(context.Background(), "GET", l.path(), l.says("ada@x.example"))
+			if err != nil {
+				t.Error(err)
+				results <- 0
+				return
+			}
+			if a.StatusCode == http.StatusServiceUnavailable && a.Header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+			results <- a.StatusCode
+		}()
+	}
+	counts := make(map[int]int)
+	for range requests {
+		counts[<-results]++
+	}
+	if counts[http.StatusOK] != limit || counts[http.StatusServiceUnavailable] != requests-limit {
+		t.Errorf("responses: %v", counts)
+	}
 }

@@ -117,7 +117,7 @@ func TestI17_Assertions(t *testing.T) {
 			"another issuer":       {func(a *assertion) { l.claims(a)["iss"] = "https://evil.example" }, "option issuer"},
 			"almost the issuer":    {func(a *assertion) { l.claims(a)["iss"] = l.issuer + "/" }, "option issuer"},
 			"no issuer":            {func(a *assertion) { delete(l.claims(a), "iss") }, "option issuer"},
-			"unknown kid":          {func(a *assertion) { a.header["kid"] = "key-2" }, "option jwks"},
+			"unknown kid":          {func(a *assertion) { a.header["kid"] = nextKid }, "option jwks"},
 			"a kid that is a path": {func(a *assertion) { a.header["kid"] = "../" + l.name + "/" + kidOf }, "option jwks"},
 			"a list of addresses":  {func(a *assertion) { l.sets(a, "ada@x.example,bob@x.example") }, "single email address"},
 			"a display name":       {func(a *assertion) { l.sets(a, "Ada <ada@x.example>") }, "single email address"},

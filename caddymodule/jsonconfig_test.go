@@ -118,7 +118,8 @@ var otherFields = map[string]string{
 		"url": "http://authelia:9091", "forward_headers": ["X-Api-Key"], "timeout": "2s"
 	}}}`,
 	"identity.verify.jwks": `{"trust": null, "identity": {"email": "Authorization email", "user_id": "Authorization sub", "verify": {
-		"jwks": "https://login.example/keys", "issuer": "https://login.example", "audience": ["clinic"]
+		"jwks": "https://login.example/keys", "issuer": "https://login.example", "audience": ["clinic"],
+		"require": [{"claim": "azp", "values": ["clinic-app", "clinic-web"]}], "ca": "CERT"
 	}}}`,
 	"identity.verify.signer": `{"trust": null, "identity": {"preset": "aws_alb", "verify": {
 		"signer": ["arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"]
@@ -166,7 +167,9 @@ func (d *tokenDirective) everyField(t *testing.T) {
 	all := structFields(d.config)
 	fields := maps.Clone(all)
 	forget(fields, "", handler)
+	certificate, _ := keyPair(t)
 	for name, text := range otherFields {
+		text = strings.ReplaceAll(text, "CERT", certificate)
 		if !all[name] && d == humanAPIToken {
 			continue // of huma_token alone
 		}

@@ -150,11 +150,11 @@ func TestSpoofAssertions(t *testing.T) {
 				"base64 of JSON":             base64.StdEncoding.EncodeToString(payload),
 				"another's key":              p.write(p.method, p.attackersKey(), p.joseHeader(), payload),
 				"another's key without kid":  p.write(p.method, p.attackersKey(), with(map[string]any{"kid": nil}), payload),
-				"another kid":                p.write(p.method, key, with(map[string]any{"kid": "key-x"}), payload),
+				"another kid":                p.write(p.method, key, with(map[string]any{"kid": nextKid}), payload),
 				"its key in it":              p.write(p.method, p.attackersKey(), with(map[string]any{"jwk": jose.JSONWebKey{Key: p.attackersKey().Public(), KeyID: kid}}), payload),
 				"where its keys are":         p.write(p.method, p.attackersKey(), with(map[string]any{"jku": attackers, "x5u": attackers}), payload),
-				"a kid that is a path":       p.write(p.method, p.attackersKey(), with(map[string]any{"kid": "../keys/key-ec"}), payload),
-				"a kid that is a URL":        p.write(p.method, p.attackersKey(), with(map[string]any{"kid": attackers + "/key-ec"}), payload),
+				"a kid that is a path":       p.write(p.method, p.attackersKey(), with(map[string]any{"kid": "../keys/" + kidEC}), payload),
+				"a kid that is a URL":        p.write(p.method, p.attackersKey(), with(map[string]any{"kid": attackers + "/" + kidEC}), payload),
 				"alg none":                   p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, with(map[string]any{"alg": "none"}), payload),
 				"alg none and its signature": p.write(p.method, key, with(map[string]any{"alg": "none"}), payload),
 				"a shared secret":            p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), with(map[string]any{"alg": "HS256"}), payload),
@@ -191,9 +191,9 @@ func TestSpoofAssertions(t *testing.T) {
 			}
 			// Keys of the same server that are for something else.
 			if p.method == jwt.SigningMethodES256 {
-				cases["another algorithm"] = p.write(jwt.SigningMethodRS256, theirRSA(), with(map[string]any{"alg": "RS256", "kid": "key-rsa"}), payload)
+				cases["another algorithm"] = p.write(jwt.SigningMethodRS256, theirRSA(), with(map[string]any{"alg": "RS256", "kid": kidRSA}), payload)
 			} else if p.name != "teleport" { // which takes both
-				cases["another algorithm"] = p.write(jwt.SigningMethodES256, theirP256(), with(map[string]any{"alg": "ES256", "kid": "key-ec"}), payload)
+				cases["another algorithm"] = p.write(jwt.SigningMethodES256, theirP256(), with(map[string]any{"alg": "ES256", "kid": kidEC}), payload)
 			}
 			for _, layer := range signedPresets {
 				if layer.name != p.name {

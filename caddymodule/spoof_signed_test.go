@@ -16,6 +16,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
+// The ids of the keys on the key servers of these tests. AWS's are UUIDs.
+const (
+	kidEC  = "7d0f3f6a-2d7b-4c11-8a53-0d6f6b1c9e01"
+	kidRSA = "7d0f3f6a-2d7b-4c11-8a53-0d6f6b1c9e02"
+)
+
 // signedPreset is a layer that signs what it says of a user.
 type signedPreset struct {
 	name, header string
@@ -109,9 +115,9 @@ func (p signedPreset) plain(who person) http.Header {
 // key is the layer's key, and its id.
 func (p signedPreset) key() (crypto.Signer, string) {
 	if p.method == jwt.SigningMethodRS256 {
-		return theirRSA(), "key-rsa"
+		return theirRSA(), kidRSA
 	}
-	return theirP256(), "key-ec"
+	return theirP256(), kidEC
 }
 
 // attackersKey is a key of the same kind that the layer does not have.
@@ -125,7 +131,7 @@ func (p signedPreset) attackersKey() crypto.Signer {
 // publicSet is a set of public keys.
 func publicSet(ec, rsa crypto.Signer) []byte {
 	return document(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
-		{KeyID: "key-ec", Key: ec.Public(), Algorithm: "ES256", Use: "sig"}, {KeyID: "key-rsa", Key: rsa.Public(), Algorithm: "RS256", Use: "sig"},
+		{KeyID: kidEC, Key: ec.Public(), Algorithm: "ES256", Use: "sig"}, {KeyID: kidRSA, Key: rsa.Public(), Algorithm: "RS256", Use: "sig"},
 	}})
 }
 
@@ -135,7 +141,7 @@ func serveKeys(t testing.TB, ec, rsa crypto.Signer) string {
 		switch r.URL.Path {
 		case "/keys":
 			_, _ = w.Write(publicSet(ec, rsa))
-		case "/keys/key-ec":
+		case "/keys/" + kidEC:
 			_, _ = w.Write(testutil.PublicPEM(ec))
 		default:
 			w.WriteHeader(http.StatusForbidden)

@@ -93,9 +93,20 @@ func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
 		"jwks":     option.Text(&v.JWKS),
 		"issuer":   option.Text(&v.Issuer),
 		"audience": option.List(&v.Audience),
+		"require":  v.parseRequire,
 		"signer":   option.List(&v.Signer),
+		"ca":       option.Text(&v.CA),
 	}
 	return option.Block(table)(d)
+}
+
+func (v *Verify) parseRequire(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Err("option 'require' takes a claim and one or more values")
+	}
+	v.Require = append(v.Require, Requirement{Claim: args[0], Values: args[1:]})
+	return nil
 }
 
 func (i *Identity) parseAuthServer(d *caddyfile.Dispenser) error {

@@ -185,33 +185,6 @@ type AuthServer struct {
 	CA string `json:"ca,omitempty"`
 }
 
-// Verify defines which signed assertions (JWTs) are accepted. An assertion must
-// be signed with a public-key algorithm, must not be expired and must not come
-// from the future, with a tolerance of 30 seconds.
-//
-// The public keys are cached in memory. They are fetched again as they age, and
-// when an assertion names an unknown key: at most once in 5 seconds, or with
-// aws_alb, which serves each key separately, at most 5 times a second. While
-// the key server is down, the cached keys stay in use.
-type Verify struct {
-	// The URL of the public keys, a JSON Web Key Set: https, or http to a
-	// loopback address. Default: the preset's.
-	JWKS string `json:"jwks,omitempty"`
-
-	// The required issuer of the assertion (claim iss), compared exactly.
-	// Default: the preset's.
-	Issuer string `json:"issuer,omitempty"`
-
-	// The accepted audiences of the assertion (claim aud). The assertion must
-	// be for one of them. Required, except for aws_alb, where the audience is
-	// the client id.
-	Audience []string `json:"audience,omitempty"`
-
-	// The ARNs of the load balancers that may sign assertions. Required for
-	// aws_alb; not allowed otherwise.
-	Signer []string `json:"signer,omitempty"`
-}
-
 // Userinfo identifies the user by calling the application with the cookies and
 // the authorization of the request. The directive calls the application once for
 // each request whose response depends on the user. It forwards nothing of the

@@ -65,10 +65,12 @@ import (
 //	            ca              <pem file>
 //	        }
 //	        verify {
-//	            jwks     <url>
 //	            issuer   <iss>
+//	            jwks     <url>
 //	            audience <aud...>
+//	            require  <claim> <value...>
 //	            signer   <arn...>
+//	            ca       <pem file>
 //	        }
 //	    }
 //	    trust forward_auth [<upstream>]

@@ -42,6 +42,15 @@ var algorithms = map[string]algorithm{
 	"EdDSA": {jwt.SigningMethodEdDSA, isEd25519},
 }
 
+// canonicalAlgorithm returns the name of an algorithm as it is written in algorithms.
+// Ed25519 (RFC 9864, section 2.2) is EdDSA with the only curve that is supported.
+func canonicalAlgorithm(name string) string {
+	if name == "Ed25519" {
+		return "EdDSA"
+	}
+	return name
+}
+
 // defaultAlgorithms returns the algorithms that are accepted if the config names none.
 func defaultAlgorithms(aws bool) []string {
 	if aws {

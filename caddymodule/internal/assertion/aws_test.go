@@ -143,13 +143,14 @@ func TestI17AWSKid(t *testing.T) {
 	v, s := awsVerifier(t)
 	for _, kid := range []any{
 		nil, "", ".", "..", "../" + awsKid, "a/b", "a%2Fb", "a?b", "a#b", "a b", "a\x00b", "ä", awsKid + "\n",
-		strings.Repeat("a", 65), "a_b", "a.pem", "http://x/",
+		strings.Repeat("a", 65), "a_b", "a.pem", "http://x/", "unknown", strings.Repeat("0", 32),
+		awsKid + "0", awsKid[1:], "g" + awsKid[1:], "{" + awsKid + "}", strings.ReplaceAll(awsKid, "-", ""), "-" + awsKid[1:],
 	} {
 		reject(t, v, awsToken(object{"kid": kid}, nil), identity.ErrAssertionKey)
 	}
 	reject(t, v, awsToken(object{"kid": 1}, nil), identity.ErrAssertionMalformed)
 	s.wantHits(t, 0)
-	reject(t, v, awsToken(object{"kid": "unknown"}, nil), identity.ErrAssertionKey)
+	reject(t, v, awsToken(object{"kid": strings.ToUpper(uuid(1))}, nil), identity.ErrAssertionKey)
 	s.wantHits(t, 1)
 	accept(t, v, awsToken(nil, nil))
 	s.wantHits(t, 2)
@@ -164,13 +165,13 @@ func TestI17AWSKeyServer(t *testing.T) {
 	}{
 		{"403", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, identity.ErrAssertionKey, ""},
 		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, identity.ErrAssertionKey, ""},
-		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "fetch JWKS: unexpected status 500"},
+		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, identity.ErrKeysUnavailable, "unexpected status 500"},
 		{"a set", text(setOf(jwk(awsKid, p256()))), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"nothing", text(""), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"a private key", text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"garbage", text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), identity.ErrKeysUnavailable, errNotPEM.Error()},
 		{"another label", text(strings.ReplaceAll(pemOf(p256()), "PUBLIC KEY", "SSH KEY")), identity.ErrKeysUnavailable, errNotPEM.Error()},
-		{"a small key", text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsableKey.Error()},
+		{"a small key", text(pemOf(testutil.NewRSAKey(1024))), identity.ErrKeysUnavailable, errNoUsableKey.Error() + ": an RSA key of 1024 bits is not supported (2048 to 8192)"},
 		{"an RSA key", text(pemOf(rsaKey())), identity.ErrAssertionKey, ""},
 		{"another curve", text(pemOf(p384())), identity.ErrAssertionKey, ""},
 		{"another key", text(pemOf(p256b())), identity.ErrAssertionSignature, ""},
@@ -183,7 +184,7 @@ func TestI17AWSKeyServer(t *testing.T) {
 			v := verifierOf(t, keys, func(c *Config) { c.Signers = []string{balancer} })
 			reject(t, v, awsToken(nil, nil), test.want)
 			if test.wantError != "" {
-				if got := reported.only(t); got != test.wantError {
+				if got := reported.only(t); got != "fetch JWKS: "+test.wantError {
 					t.Errorf("reported %q, want %q", got, test.wantError)
 				}
 			} else if got := reported.All(); len(got) > 0 {
@@ -216,6 +217,15 @@ func TestI17AWSRefresh(t *testing.T) {
 	s.wantHits(t, 4)
 }
 
+// uuid returns a made-up key id.
+func uuid(i int) string { return fmt.Sprintf("%08x-0000-4000-8000-000000000000", i) }
+
+// unlimited removes the rate limits for unknown ids.
+func unlimited(k *Keys) {
+	k.limit.SetLimit(rate.Inf)
+	k.peers[peerOf("")] = rate.NewLimiter(rate.Inf, peerBurst)
+}
+
 // Random ids cause only a few requests to the key server, and do not evict keys in use.
 func TestI17AWSRandomKids(t *testing.T) {
 	v, s := awsVerifier(t)
@@ -224,7 +234,8 @@ func TestI17AWSRandomKids(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 1000 {
 		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey && err != identity.ErrKeysRateLimited {
+			peer := fmt.Sprintf("192.0.2.%d:1234", i%100)
+			if _, err := v.Verify(t.Context(), withKid(known, uuid(i)), peer); err != identity.ErrAssertionKey && err != identity.ErrKeysRateLimited {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -244,9 +255,9 @@ func TestI17AWSRandomKids(t *testing.T) {
 func TestI17AWSManyKids(t *testing.T) {
 	v, s := awsVerifier(t)
 	s.serve(pemOf(p256()))
-	v.keys.limit.SetLimit(rate.Inf)
+	unlimited(v.keys)
 	for i := range 3 * maxIDs {
-		accept(t, v, awsToken(object{"kid": fmt.Sprintf("k%d", i)}, nil))
+		accept(t, v, awsToken(object{"kid": uuid(i)}, nil))
 		accept(t, v, awsToken(nil, nil))
 		if got := len(v.keys.byID); got > maxIDs {
 			t.Fatalf("%d ids are kept", got)
@@ -256,7 +267,7 @@ func TestI17AWSManyKids(t *testing.T) {
 	if got := len(v.keys.byID); got != maxIDs {
 		t.Errorf("%d ids are kept, want %d", got, maxIDs)
 	}
-	if v.keys.byID[fmt.Sprint("k", 3*maxIDs-1)] == nil || v.keys.byID["k0"] != nil {
+	if v.keys.byID[uuid(3*maxIDs-1)] == nil || v.keys.byID[uuid(0)] != nil {
 		t.Error("the oldest ids are kept, not the newest")
 	}
 }
@@ -264,11 +275,11 @@ func TestI17AWSManyKids(t *testing.T) {
 // Unknown ids do not evict known ones, used or not.
 func TestI17AWSUnknownKids(t *testing.T) {
 	v, s := awsVerifier(t)
-	v.keys.limit.SetLimit(rate.Inf)
+	unlimited(v.keys)
 	known := awsToken(nil, nil)
 	accept(t, v, known)
 	for i := range 3 * maxIDs {
-		reject(t, v, withKid(known, fmt.Sprint("x", i)), identity.ErrAssertionKey)
+		reject(t, v, withKid(known, uuid(i)), identity.ErrAssertionKey)
 	}
 	accept(t, v, known)
 	s.wantHits(t, 3*maxIDs+1)
@@ -283,15 +294,15 @@ func TestI17AWSOneFetch(t *testing.T) {
 		_, _ = w.Write([]byte(pemOf(p256())))
 	})
 	// This includes a request before the first one waits.
-	first, _ := v.keys.cacheForID(awsKid)
-	if second, _ := v.keys.cacheForID(awsKid); second != first || second == nil {
+	first, _ := v.keys.cacheForID(awsKid, "")
+	if second, _ := v.keys.cacheForID(awsKid, ""); second != first || second == nil {
 		t.Error("two fetches")
 	}
 	var wg sync.WaitGroup
 	for range 200 {
 		token := awsToken(nil, nil)
 		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), token); err != nil {
+			if _, err := v.Verify(t.Context(), token, ""); err != nil {
 				t.Error(err)
 			}
 		})

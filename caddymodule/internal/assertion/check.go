@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
@@ -19,16 +20,30 @@ const (
 	maxSeconds = 253402300799
 )
 
-// check validates issuer, audience and times of a token whose signature is valid.
-func (v *Verifier) check(header, payload map[string]any) error {
-	now := time.Now()
+// check validates issuer, audience, times and requirements of a token whose signature is
+// valid.
+func (v *Verifier) check(header map[string]any, doc claims.Document) error {
+	now, check := time.Now(), v.checkStandard
 	if len(v.signers) > 0 {
-		return v.checkAWS(header, payload, now)
+		check = v.checkAWS
 	}
+	if err := check(header, doc.Map(), now); err != nil {
+		return err
+	}
+	for _, r := range v.require {
+		if !r.isMet(doc) {
+			return identity.ErrAssertionRequirement
+		}
+	}
+	return nil
+}
+
+// checkStandard validates the claims of RFC 7519, section 4.1.
+func (v *Verifier) checkStandard(_, payload map[string]any, now time.Time) error {
 	if !isText(payload["iss"], v.issuer) {
 		return identity.ErrAssertionIssuer
 	}
-	if !matchesAudience(payload["aud"], v.audience) {
+	if len(v.audience) > 0 && !matchesAudience(payload["aud"], v.audience) {
 		return identity.ErrAssertionAudience
 	}
 	if _, ok := payload["exp"]; !ok {
@@ -37,7 +52,7 @@ func (v *Verifier) check(header, payload map[string]any) error {
 	return checkTimes(payload, now)
 }
 
-// checkAWS is check for tokens of an AWS load balancer. They have issuer, client and
+// checkAWS is checkStandard for tokens of an AWS load balancer. They have issuer, client and
 // expiry in the JOSE header instead of the payload. If the payload has iss or times
 // too, they must also be valid.
 func (v *Verifier) checkAWS(header, payload map[string]any, now time.Time) error {
@@ -72,7 +87,8 @@ func (v *Verifier) isSigner(header map[string]any) bool {
 	return ok && slices.Contains(v.signers, signer)
 }
 
-// checkTimes validates exp, nbf and iat, each only if present.
+// checkTimes validates exp, nbf and iat, each only if present. For nbf and iat, null is
+// the same as absent: some libraries write it for a time that is not set.
 func checkTimes(members map[string]any, now time.Time) error {
 	if exp, ok := members["exp"]; ok {
 		until, ok := parseTime(exp)
@@ -81,8 +97,8 @@ func checkTimes(members map[string]any, now time.Time) error {
 		}
 	}
 	for _, name := range []string{"nbf", "iat"} {
-		value, ok := members[name]
-		if !ok {
+		value := members[name]
+		if value == nil {
 			continue
 		}
 		from, ok := parseTime(value)

@@ -87,13 +87,13 @@ func TestI17Key(t *testing.T) {
 		{"two of one id", []jose.JSONWebKey{jwk("k1", p256b()), jwk("k1", p256())}, es256(nil), nil},
 		{"two kinds of one id", []jose.JSONWebKey{jwk("k1", rsaKey()), jwk("k1", p384()), jwk("k1", p256())}, es256(nil), nil},
 		{"for this algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES256", Use: "sig"}}, es256(nil), nil},
-		{"for another algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES384"}}, es256(nil), identity.ErrAssertionKey},
+		{"for another algorithm", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Algorithm: "ES384"}}, es256(nil), identity.ErrKeysUnavailable},
 		{"for PS256, signs RS256", []jose.JSONWebKey{{KeyID: "k1", Key: rsaKey().Public(), Algorithm: "PS256"}}, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
 		{"for encryption", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}, jwk("k2", p256b())}, es256(nil), identity.ErrAssertionKey},
-		{"for encryption alone", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}}, es256(nil), identity.ErrAssertionKey},
-		{"private", []jose.JSONWebKey{private}, es256(nil), identity.ErrAssertionKey},
-		{"symmetric", []jose.JSONWebKey{{KeyID: "k1", Key: []byte("0123456789abcdef0123456789abcdef")}}, es256(nil), identity.ErrAssertionKey},
-		{"too small", []jose.JSONWebKey{jwk("k1", small)}, sign(jwt.SigningMethodRS256, small, object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey},
+		{"for encryption alone", []jose.JSONWebKey{{KeyID: "k1", Key: p256().Public(), Use: "enc"}}, es256(nil), identity.ErrKeysUnavailable},
+		{"private", []jose.JSONWebKey{private}, es256(nil), identity.ErrKeysUnavailable},
+		{"symmetric", []jose.JSONWebKey{{KeyID: "k1", Key: []byte("0123456789abcdef0123456789abcdef")}}, es256(nil), identity.ErrKeysUnavailable},
+		{"too small", []jose.JSONWebKey{jwk("k1", small)}, sign(jwt.SigningMethodRS256, small, object{"kid": "k1"}, goodClaims(nil)), identity.ErrKeysUnavailable},
 		{"none", nil, es256(nil), identity.ErrKeysUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -198,8 +198,8 @@ func TestI17KeyServerDown(t *testing.T) {
 	accept(t, v, es256(nil))
 	s.wantHits(t, 2)
 
-	// The key server is down for days: known keys remain valid, unknown ones remain
-	// invalid.
+	// The key server is down for days: known keys remain valid, and nobody can tell
+	// whether unknown ones are.
 	s.fail(500)
 	for range 3 {
 		keys.set.older(24 * time.Hour)
@@ -207,7 +207,7 @@ func TestI17KeyServerDown(t *testing.T) {
 	}
 	s.wantHits(t, 5)
 	keys.set.older(MinInterval)
-	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrKeysUnavailable)
 	s.wantHits(t, 6)
 }
 

@@ -193,7 +193,7 @@ func TestI17HMAC(t *testing.T) {
 					reject(t, v, sign(method, secret, object{"kid": kid}, goodClaims(nil)), identity.ErrAssertionAlgorithm)
 					for _, alg := range []string{"RS256", "ES256"} {
 						token := sign(method, secret, object{"kid": kid, "alg": alg}, goodClaims(nil))
-						if _, err := v.Verify(t.Context(), token); err != identity.ErrAssertionSignature && err != identity.ErrAssertionKey {
+						if _, err := v.Verify(t.Context(), token, ""); err != identity.ErrAssertionSignature && err != identity.ErrAssertionKey {
 							t.Fatalf("got %v", err)
 						}
 					}
@@ -215,7 +215,7 @@ func TestI17OwnKey(t *testing.T) {
 		{"kid": server.URL}, {"kid": "../../../../dev/null"}, {"kid": ""},
 	} {
 		token := sign(jwt.SigningMethodES256, evil, header, goodClaims(nil))
-		if _, err := v.Verify(t.Context(), token); err != identity.ErrAssertionSignature && err != identity.ErrAssertionKey {
+		if _, err := v.Verify(t.Context(), token, ""); err != identity.ErrAssertionSignature && err != identity.ErrAssertionKey {
 			t.Errorf("%v: got %v", header, err)
 		}
 	}
@@ -250,7 +250,7 @@ func TestI17Tampered(t *testing.T) {
 			for i := range token {
 				b := []byte(token)
 				b[i]++
-				if _, err := v.Verify(t.Context(), string(b)); err == nil {
+				if _, err := v.Verify(t.Context(), string(b), ""); err == nil {
 					t.Fatalf("accepted with another character at %d", i)
 				}
 			}

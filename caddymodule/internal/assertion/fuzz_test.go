@@ -8,6 +8,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
@@ -30,7 +31,7 @@ func FuzzVerify(f *testing.F) {
 		if i == len(tokens)-1 {
 			v = aws
 		}
-		doc, err := v.Verify(f.Context(), token)
+		doc, err := v.Verify(f.Context(), token, "")
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -48,7 +49,7 @@ func FuzzVerify(f *testing.F) {
 		at = index(at, len(token)+1)
 		token = token[:at] + with + token[at+index(remove, len(token)-at+1):]
 		for _, v := range []*Verifier{plain, aws} {
-			doc, err := v.Verify(t.Context(), token)
+			doc, err := v.Verify(t.Context(), token, "")
 			if err != nil {
 				var rejection *identity.Rejection
 				if !errors.As(err, &rejection) || doc.Map() != nil {
@@ -94,6 +95,31 @@ func FuzzKeySet(f *testing.F) {
 					tt.Fatalf("a signature of zeros is right for %s", name)
 				}
 			}
+		}
+	})
+}
+
+// FuzzDiscovery parses arbitrary input as a discovery document. A URL of keys comes only
+// from a document of the right issuer, and keys may be fetched from it.
+func FuzzDiscovery(f *testing.F) {
+	for _, s := range []string{
+		`{"issuer":"https://a.example","jwks_uri":"https://a.example/keys"}`,
+		`{"issuer":"https://a.example/","jwks_uri":"http://localhost/keys"}`,
+		`{"issuer":"https://a.example","issuer":"x","jwks_uri":"http://b.example/"}`,
+		`{"issuer":1,"jwks_uri":"http://[::1]/"}`, `[]`, `{"keys":[]}`,
+	} {
+		f.Add([]byte(s), "https://a.example")
+	}
+	f.Fuzz(func(t *testing.T, b []byte, issuer string) {
+		uri, err := parseDiscovery(b, issuer)
+		if err != nil {
+			if uri != "" {
+				t.Fatalf("got %q and %v", uri, err)
+			}
+			return
+		}
+		if doc, err := claims.Parse(b); err != nil || doc.Map()["issuer"] != issuer || doc.Map()["jwks_uri"] != uri || CheckURL(uri) != nil {
+			t.Fatalf("accepted %q", b)
 		}
 	})
 }

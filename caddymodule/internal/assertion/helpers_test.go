@@ -179,11 +179,11 @@ func (r *reports) only(t testing.TB) string {
 
 func keysOf(t testing.TB, source Source, r *reports) *Keys {
 	t.Helper()
-	var onError func(error)
+	var log Log
 	if r != nil {
-		onError = r.add
+		log.FetchFailed = r.add
 	}
-	k, err := NewKeys(source, onError)
+	k, err := NewKeys(source, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func awsVerifier(t testing.TB, change ...func(*Config)) (*Verifier, *keyServer) 
 // accept fails unless the token is accepted. It returns the claims.
 func accept(t testing.TB, v *Verifier, token string) claims.Document {
 	t.Helper()
-	doc, err := v.Verify(t.Context(), token)
+	doc, err := v.Verify(t.Context(), token, "")
 	if err != nil {
 		t.Fatalf("rejected: %v", err)
 	}
@@ -244,7 +244,7 @@ func reject(t testing.TB, v *Verifier, token string, want error) {
 
 func rejectWith(t testing.TB, ctx context.Context, v *Verifier, token string, want error) {
 	t.Helper()
-	doc, err := v.Verify(ctx, token)
+	doc, err := v.Verify(ctx, token, "")
 	if err != want {
 		t.Fatalf("got %v, want %v", err, want)
 	}
@@ -252,6 +252,9 @@ func rejectWith(t testing.TB, ctx context.Context, v *Verifier, token string, wa
 		t.Fatalf("rejected, but with the claims %v", doc.Map())
 	}
 }
+
+// noLimit is a waiter without limits.
+var noLimit = new(waiters).waiter()
 
 // parts splits a token.
 func parts(token string) []string { return strings.Split(token, ".") }

@@ -31,19 +31,44 @@ var MinInterval = 5 * time.Second
 // keyCache caches the keys that one URL served last. If the key server is down, they
 // remain valid without a time limit.
 type keyCache struct {
-	fetch   func(context.Context) (*keySet, error)
-	onError func(error)
+	fetch func(context.Context) (*keySet, error)
+	log   Log
 
 	mu       sync.Mutex
-	set      *keySet       // nil: no keys
-	started  time.Time     // start of the last fetch
-	finished time.Time     // end of the last fetch
-	err      error         // result of the last fetch
+	set      *keySet   // nil: no keys
+	started  time.Time // start of the last fetch
+	finished time.Time // end of the last fetch
+	err      error     // result of the last fetch
+	failed   bool      // the last fetch did not bring keys
+	leftOut  string    // keySet.leftOut of the last response
+	recheck  backoff
 	running  chan struct{} // closed when the fetch ends; nil if none is running
 }
 
+// backoff limits the fetches because of wrong signatures under known key ids. Such tokens
+// are mostly forged.
+type backoff struct {
+	running bool          // the last fetch was started for this reason
+	delay   time.Duration // 0 after keys have changed
+	next    time.Time     // no such fetch starts before
+}
+
+// maxRecheckDelay is the maximum of backoff.delay.
+const maxRecheckDelay = 5 * time.Minute
+
+// fetched updates b at the end of a fetch.
+func (b *backoff) fetched(changed bool, now time.Time) {
+	switch {
+	case changed:
+		*b = backoff{}
+	case b.running:
+		delay := min(max(2*b.delay, MinInterval), maxRecheckDelay)
+		*b = backoff{delay: delay, next: now.Add(delay)}
+	}
+}
+
 func (k *Keys) newKeyCache(fetch func(context.Context) (*keySet, error)) *keyCache {
-	return &keyCache{fetch: fetch, onError: k.onError}
+	return &keyCache{fetch: fetch, log: k.log}
 }
 
 // prefetch starts a fetch if one is due. It does not wait for it.
@@ -57,7 +82,7 @@ func (c *keyCache) prefetch() {
 
 // get returns the keys. It waits for a fetch if there are no keys yet, or if they are
 // older than maxIdle. If that fetch fails, the cached keys are returned.
-func (c *keyCache) get(ctx context.Context) (*keySet, error) {
+func (c *keyCache) get(ctx context.Context, w waiter) (*keySet, error) {
 	c.mu.Lock()
 	now := time.Now()
 	if c.isDue(now) {
@@ -66,8 +91,8 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	if c.running != nil && (c.set == nil || now.Sub(c.finished) > maxIdle) {
 		running := c.running
 		c.mu.Unlock()
-		if !wait(ctx, running) {
-			return nil, identity.ErrKeysUnavailable // the request was canceled
+		if err := w.wait(ctx, running); err != nil {
+			return nil, err
 		}
 		c.mu.Lock()
 	}
@@ -81,25 +106,37 @@ func (c *keyCache) get(ctx context.Context) (*keySet, error) {
 	return nil, identity.ErrKeysUnavailable
 }
 
-// newer returns keys that were fetched after stale, or nil if there are none. It
-// waits for the fetch, which concurrent callers share. If no fetch is running and the
-// last one started less than MinInterval ago, it does not wait.
-func (c *keyCache) newer(ctx context.Context, stale *keySet) *keySet {
+// newer returns keys that were fetched after stale, or nil if the last fetch brought no
+// others. It waits for the fetch, which concurrent callers share. If no fetch is running
+// and the last one started less than MinInterval ago, it does not wait. known says that
+// stale has the key id of the token: then the fetches are also limited by backoff.
+//
+// If the last fetch failed and the key id is not known, it returns ErrKeysUnavailable: the
+// key server may have newer keys.
+func (c *keyCache) newer(ctx context.Context, w waiter, stale *keySet, known bool) (*keySet, error) {
 	c.mu.Lock()
 	if c.set == stale {
-		c.start(time.Now())
-		running := c.running
-		c.mu.Unlock()
-		if running == nil || !wait(ctx, running) {
-			return nil
+		if now := time.Now(); !known {
+			c.start(now)
+		} else if !now.Before(c.recheck.next) && c.start(now) {
+			c.recheck.running = true
 		}
-		c.mu.Lock()
+		if running := c.running; running != nil {
+			c.mu.Unlock()
+			if err := w.wait(ctx, running); err != nil {
+				return nil, err
+			}
+			c.mu.Lock()
+		}
 	}
 	defer c.mu.Unlock()
-	if c.set == stale {
-		return nil
+	switch {
+	case c.set != stale:
+		return c.set, nil
+	case c.failed && !known:
+		return nil, identity.ErrKeysUnavailable
 	}
-	return c.set
+	return nil, nil
 }
 
 // isEmpty reports whether there are no keys and no fetch is running.
@@ -109,6 +146,13 @@ func (c *keyCache) isEmpty() bool {
 	return c.set == nil && c.running == nil
 }
 
+// isRecent reports whether the last fetch started less than MinInterval ago.
+func (c *keyCache) isRecent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.started) < MinInterval
+}
+
 // isDue reports whether a fetch is due. c.mu must be held.
 func (c *keyCache) isDue(now time.Time) bool {
 	age := now.Sub(c.finished)
@@ -116,14 +160,15 @@ func (c *keyCache) isDue(now time.Time) bool {
 }
 
 // start starts a fetch, unless one is running or the last one started less than
-// MinInterval ago. c.mu must be held.
-func (c *keyCache) start(now time.Time) {
+// MinInterval ago. It reports whether it did. c.mu must be held.
+func (c *keyCache) start(now time.Time) bool {
 	if c.running != nil || !c.started.IsZero() && now.Sub(c.started) < MinInterval {
-		return
+		return false
 	}
 	c.started = now
 	c.running = make(chan struct{})
 	go c.run(c.running)
+	return true
 }
 
 // run runs one fetch. It does not depend on the context of a request, so it continues
@@ -134,18 +179,37 @@ func (c *keyCache) run(done chan<- struct{}) {
 	set, err := c.fetchOrRecover(ctx)
 
 	c.mu.Lock()
-	if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsableKey) { // otherwise the previous keys remain
+	c.failed = !c.replaces(err)
+	// Equal keys remain the same set, so that no signature is verified with them twice.
+	changed := !c.failed && !set.equal(c.set)
+	if changed {
 		c.set = set
 	}
+	var leftOut string
+	if set != nil && set.leftOut != c.leftOut { // reported only when it changes
+		leftOut, c.leftOut = set.leftOut, set.leftOut
+	}
 	c.finished, c.err, c.running = time.Now(), err, nil
+	c.recheck.fetched(changed, c.finished)
 	c.mu.Unlock()
 
+	if leftOut != "" {
+		c.log.keysLeftOut(leftOut)
+	}
 	// An unknown key id is reported to the request only: a client could fill the log
 	// with forged ids.
 	if err != nil && !errors.Is(err, errNoKey) {
-		c.onError(err)
+		c.log.fetchFailed(err)
 	}
 	close(done)
+}
+
+// replaces reports whether the result of a fetch that ended with err replaces the cached
+// keys. A response without usable keys does so only if the previous one had none either:
+// the first may be a mistake of the key server, the second says that all keys were
+// withdrawn. c.mu must be held.
+func (c *keyCache) replaces(err error) bool {
+	return err == nil || errors.Is(err, errNoKey) || errors.Is(err, errNoUsableKey) && errors.Is(c.err, errNoUsableKey)
 }
 
 // fetchOrRecover calls fetch. It returns a panic as an error, because a panic in a
@@ -157,14 +221,4 @@ func (c *keyCache) fetchOrRecover(ctx context.Context) (set *keySet, err error) 
 		}
 	}()
 	return c.fetch(ctx)
-}
-
-// wait reports whether the fetch ended before ctx was done.
-func wait(ctx context.Context, running <-chan struct{}) bool {
-	select {
-	case <-running:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

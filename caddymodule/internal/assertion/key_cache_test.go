@@ -41,15 +41,15 @@ func (s *source) fetch(ctx context.Context) (*keySet, error) {
 }
 
 func newSource(kid string) (*source, *keyCache, *reports) {
-	s, reported := &source{takes: 100 * time.Millisecond, set: &keySet{[]publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
-	return s, &keyCache{fetch: s.fetch, onError: reported.add}, reported
+	s, reported := &source{takes: 100 * time.Millisecond, set: &keySet{keys: []publicKey{{kid: kid, key: p256().Public()}}}}, new(reports)
+	return s, &keyCache{fetch: s.fetch, log: Log{FetchFailed: reported.add}}, reported
 }
 
 // want fails unless get returns one key with this id, or this error, after this time.
 func want(t *testing.T, c *keyCache, kid string, err error, took time.Duration) {
 	t.Helper()
 	start := time.Now()
-	set, gotErr := c.get(t.Context())
+	set, gotErr := c.get(t.Context(), noLimit)
 	var gotKid string
 	if set != nil {
 		gotKid = set.keys[0].kid
@@ -76,7 +76,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 		fetches(1)
 
 		// Old keys are fetched again in the background.
-		s.set = &keySet{[]publicKey{{kid: "b"}}}
+		s.set = &keySet{keys: []publicKey{{kid: "b"}}}
 		time.Sleep(time.Second)
 		want(t, c, "a", nil, 0)
 		want(t, c, "a", nil, 0)
@@ -103,7 +103,7 @@ func TestWhenKeysAreFetched(t *testing.T) {
 
 		// The key server is back.
 		s.err = nil
-		s.set = &keySet{[]publicKey{{kid: "c"}}}
+		s.set = &keySet{keys: []publicKey{{kid: "c"}}}
 		time.Sleep(maxIdle + time.Second)
 		want(t, c, "c", nil, s.takes)
 		fetches(2 + 5 + 1 + 1)
@@ -139,7 +139,7 @@ func TestFetchHangs(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		if _, err := c.get(ctx); err != identity.ErrKeysUnavailable || time.Since(start) != time.Second {
+		if _, err := c.get(ctx, noLimit); err != identity.ErrKeysUnavailable || time.Since(start) != time.Second {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		want(t, c, "", identity.ErrKeysUnavailable, fetchTimeout-time.Second)
@@ -153,32 +153,42 @@ func TestFetchHangs(t *testing.T) {
 func TestNewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("a")
-		first, _ := c.get(t.Context())
-		if c.newer(t.Context(), first) != nil || len(s.fetches) != 1 {
+		first, _ := c.get(t.Context(), noLimit)
+		if newer, err := c.newer(t.Context(), noLimit, first, false); newer != nil || err != nil || len(s.fetches) != 1 {
 			t.Fatal("fetched again at once")
 		}
+		// A set with the same keys is not newer.
 		time.Sleep(MinInterval)
-		second := c.newer(t.Context(), first)
-		if second == nil || second == first || len(s.fetches) != 2 {
-			t.Fatalf("%d fetches", len(s.fetches))
+		if newer, err := c.newer(t.Context(), noLimit, first, false); newer != nil || err != nil || len(s.fetches) != 2 {
+			t.Fatal("the same keys are newer")
+		}
+		s.fetches = s.fetches[:1]
+		s.set = &keySet{keys: []publicKey{{kid: "b", key: p256().Public()}}}
+		time.Sleep(MinInterval)
+		second, err := c.newer(t.Context(), noLimit, first, false)
+		if second == nil || second == first || err != nil || len(s.fetches) != 2 {
+			t.Fatalf("%d fetches, %v", len(s.fetches), err)
 		}
 		// Another caller has already fetched newer keys.
-		if c.newer(t.Context(), first) != second || len(s.fetches) != 2 {
+		if newer, _ := c.newer(t.Context(), noLimit, first, false); newer != second || len(s.fetches) != 2 {
 			t.Fatal("newer keys were already cached")
 		}
-		// The fetch fails: the cached keys still lack the key.
+		// The fetch fails: the cached keys still lack the key, which the key server may
+		// have.
 		s.err = errNotJWKS
 		time.Sleep(MinInterval)
-		if c.newer(t.Context(), second) != nil || len(s.fetches) != 3 {
-			t.Fatal("newer keys out of a failure")
+		for range 2 {
+			if newer, err := c.newer(t.Context(), noLimit, second, false); newer != nil || err != identity.ErrKeysUnavailable || len(s.fetches) != 3 {
+				t.Fatalf("%d fetches, %v", len(s.fetches), err)
+			}
 		}
 		// Concurrent callers share one fetch every five seconds.
 		s.err = nil
 		start := len(s.fetches)
 		for range 100 {
-			current, _ := c.get(t.Context())
+			current, _ := c.get(t.Context(), noLimit)
 			for range 50 {
-				go c.newer(t.Context(), current)
+				go func() { _, _ = c.newer(t.Context(), noLimit, current, false) }()
 			}
 			time.Sleep(time.Second)
 		}
@@ -193,12 +203,14 @@ func TestNewer(t *testing.T) {
 func TestRefreshCountsAsFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("a")
-		set, _ := c.get(t.Context())
+		set, _ := c.get(t.Context(), noLimit)
 		time.Sleep(refreshAfter + time.Second)
+		s.set = &keySet{keys: []publicKey{{kid: "b", key: p256().Public()}}}
 		c.prefetch()
-		if newer := c.newer(t.Context(), set); newer == nil || newer == set {
+		newer, _ := c.newer(t.Context(), noLimit, set, false)
+		if newer == nil || newer == set {
 			t.Error("did not wait for the refresh")
-		} else if c.newer(t.Context(), newer) != nil {
+		} else if again, _ := c.newer(t.Context(), noLimit, newer, false); again != nil {
 			t.Error("fetched again at once")
 		}
 		if len(s.fetches) != 2 {
@@ -247,7 +259,7 @@ func TestLeeway(t *testing.T) {
 		keys := keysOf(t, Source{URL: "https://x"}, nil)
 		keys.set = c
 		v := verifierOf(t, keys)
-		if _, err := c.get(t.Context()); err != nil {
+		if _, err := c.get(t.Context(), noLimit); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second - s.takes) // to a whole second
@@ -260,7 +272,7 @@ func TestLeeway(t *testing.T) {
 			{object{"nbf": now + 30}, nil}, {object{"nbf": now + 31}, identity.ErrAssertionNotYetValid},
 			{object{"iat": now + 30}, nil}, {object{"iat": now + 31}, identity.ErrAssertionNotYetValid},
 		} {
-			if _, err := v.Verify(t.Context(), es256(test.change)); !errors.Is(err, test.want) {
+			if _, err := v.Verify(t.Context(), es256(test.change), ""); !errors.Is(err, test.want) {
 				t.Errorf("%v at %d: got %v, want %v", test.change, now, err, test.want)
 			}
 		}

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,13 +24,20 @@ const (
 	unknownBurst = 50              // burst of this rate limit
 )
 
-// keyID matches the key ids that may become a part of a URL.
-var keyID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+// keyID matches the key ids that are fetched. AWS's are UUIDs (RFC 9562, section 4).
+var keyID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
 // Source is the location of public keys. Equal Sources have the same keys.
 type Source struct {
-	// URL is the location: https, or http to this machine.
+	// URL is the location: https, or http to a local host (see CheckURL).
 	URL string
+	// Issuer, if not empty, is the issuer whose discovery document names the URL of the
+	// keys. URL must be empty and ByID false then.
+	Issuer string
+	// CA holds certificates of authorities in PEM form. The certificate of the key server,
+	// and of the server of the discovery document, must be signed by one of them. Empty:
+	// those of the system.
+	CA string
 	// ByID says that each key is at <URL>/<kid> in PEM form, as AWS serves it.
 	// Otherwise the URL serves a JSON Web Key Set.
 	ByID bool
@@ -42,14 +47,16 @@ type Source struct {
 // use and can be shared by Verifiers. It needs no Close: a goroutine runs only during a
 // fetch.
 type Keys struct {
-	source  Source
-	onError func(error)
+	source    Source
+	transport *http.Transport
+	log       Log
 
 	set *keyCache // nil if source.ByID
 
 	mu    sync.Mutex
 	byID  map[string]*keyCacheByID
 	limit *rate.Limiter // rate limit for unknown ids
+	peers peerLimits
 }
 
 // keyCacheByID caches the key of one id.
@@ -58,64 +65,80 @@ type keyCacheByID struct {
 	used time.Time
 }
 
-// NewKeys returns the keys of a source. It does not fetch them. onError, if not nil, is
-// called with the error of each failed fetch, for the log. These errors contain only
-// the host and port of the URL and the status of the response.
-func NewKeys(source Source, onError func(error)) (*Keys, error) {
-	if err := CheckURL(source.URL); err != nil {
+// Log receives what the operator should know about keys. A nil function is not called.
+type Log struct {
+	// FetchFailed is called with the error of each failed fetch. It contains only the
+	// host and port of the URL and the status of the response.
+	FetchFailed func(error)
+	// KeysLeftOut is called with the reasons if keys of a response cannot be used, but
+	// not again while the reasons stay the same. It contains the ids of these keys.
+	KeysLeftOut func(error)
+}
+
+func (l Log) fetchFailed(err error) {
+	if l.FetchFailed != nil {
+		l.FetchFailed(err)
+	}
+}
+
+func (l Log) keysLeftOut(reasons string) {
+	if l.KeysLeftOut != nil {
+		l.KeysLeftOut(errors.New(reasons))
+	}
+}
+
+// NewKeys returns the keys of a source. It does not fetch them.
+func NewKeys(source Source, log Log) (*Keys, error) {
+	if err := source.check(); err != nil {
 		return nil, err
 	}
-	if onError == nil {
-		onError = func(error) {}
+	t, err := transportFor(source.CA)
+	if err != nil {
+		return nil, err
 	}
-	k := &Keys{source: source, onError: onError}
+	k := &Keys{source: source, transport: t, log: log}
 	if source.ByID {
 		k.byID = make(map[string]*keyCacheByID)
 		k.limit = rate.NewLimiter(rate.Every(unknownEvery), unknownBurst)
+		k.peers = make(peerLimits)
 	} else {
-		k.set = k.newKeyCache(func(ctx context.Context) (*keySet, error) {
-			b, err := download(ctx, source.URL)
-			if err != nil {
-				return nil, err
-			}
-			return parseSet(b)
-		})
+		k.set = k.newKeyCache(k.fetchSet)
 	}
 	return k, nil
 }
 
-// Errors of a URL. They do not contain the URL, because it may contain a secret.
-var (
-	errURL      = errors.New("is not a URL: write one such as https://auth.example.com/.well-known/jwks.json")
-	errUserInfo = errors.New("must not contain a user or a password: remove the text before the @; public keys need no credentials")
-	errFragment = errors.New("must not contain a fragment: remove the # and the text after it")
-	errInsecure = errors.New("must use https, because an attacker on the network could replace the keys; http is allowed for localhost and loopback addresses only")
-)
-
-// CheckURL returns an error if keys must not or cannot be fetched from a URL.
-func CheckURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
-		return errURL
+// check returns an error if keys must not or cannot be fetched from s.
+func (s Source) check() error {
+	if s.Issuer != "" {
+		return checkIssuer(s.Issuer)
 	}
-	switch {
-	case u.User != nil:
-		return errUserInfo
-	case strings.Contains(text, "#"):
-		return errFragment
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errInsecure
-	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("must use https, not the scheme %q", u.Scheme)
-	}
-	return nil
+	return CheckURL(s.URL)
 }
 
-// isLoopback reports whether host is this machine. Names below localhost are not
-// accepted, because the resolver decides what they resolve to.
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
+// fetchSet fetches the key set, and before it the discovery document if there is one. The
+// time limit of a fetch is for both.
+func (k *Keys) fetchSet(ctx context.Context) (*keySet, error) {
+	from := k.source.URL
+	if k.source.Issuer != "" {
+		var err error
+		if from, err = discover(ctx, k.transport, k.source.Issuer); err != nil {
+			return nil, fmt.Errorf("fetch discovery document: %w", err)
+		}
+	}
+	set, err := downloadSet(ctx, k.transport, from)
+	if err != nil {
+		err = fmt.Errorf("fetch JWKS: %w", err)
+	}
+	return set, err
+}
+
+// downloadSet returns the key set at a URL. With errNoUsableKey it returns an empty set.
+func downloadSet(ctx context.Context, t *http.Transport, from string) (*keySet, error) {
+	b, err := download(ctx, t, from)
+	if err != nil {
+		return nil, err
+	}
+	return parseSet(b)
 }
 
 // Prefetch starts to fetch the key set if a fetch is due, and returns at once. It does
@@ -126,33 +149,37 @@ func (k *Keys) Prefetch() {
 	}
 }
 
-// verify verifies the signature of a token.
-func (k *Keys) verify(ctx context.Context, t token) error {
+// verify verifies the signature of a token that peer has sent.
+func (k *Keys) verify(ctx context.Context, w waiter, t token, peer string) error {
 	c := k.set
 	if k.source.ByID {
 		var err error
-		if c, err = k.cacheForID(t.kid); err != nil {
+		if c, err = k.cacheForID(t.kid, peer); err != nil {
 			return err
 		}
 	}
-	set, err := c.get(ctx)
+	set, err := c.get(ctx, w)
 	if err != nil {
 		return err
 	}
-	err = set.verify(t)
-	if err == nil || set.has(t.kid) {
-		return err
+	if err = set.verify(t); err == nil {
+		return nil
 	}
-	// The key server may have added the key after this set was fetched.
-	if newer := c.newer(ctx, set); newer != nil {
+	// The key server may have added the key after this set was fetched, or replaced it by
+	// another one with the same id.
+	newer, fetchErr := c.newer(ctx, w, set, set.has(t.kid))
+	switch {
+	case fetchErr != nil:
+		return fetchErr
+	case newer != nil:
 		return newer.verify(t)
 	}
 	return err
 }
 
 // cacheForID returns the cache for the key of an id. If the id is unknown, it starts a
-// fetch, unless the rate limit for unknown ids is exceeded.
-func (k *Keys) cacheForID(kid string) (*keyCache, error) {
+// fetch, unless the rate limit for unknown ids of all requests or of the peer is exceeded.
+func (k *Keys) cacheForID(kid, peer string) (*keyCache, error) {
 	if !keyID.MatchString(kid) {
 		return nil, identity.ErrAssertionKey
 	}
@@ -160,8 +187,8 @@ func (k *Keys) cacheForID(kid string) (*keyCache, error) {
 	defer k.mu.Unlock()
 	c := k.byID[kid]
 	if c == nil || c.isEmpty() {
-		if !k.limit.Allow() {
-			if c != nil {
+		if !k.peers.allow(peer, time.Now()) || !k.limit.Allow() {
+			if c != nil && c.isRecent() {
 				return c.keyCache, nil // it has the reason why there is no key
 			}
 			return nil, identity.ErrKeysRateLimited
@@ -181,15 +208,19 @@ func (k *Keys) fetchID(ctx context.Context, kid string) (*keySet, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	b, err := download(ctx, u.JoinPath(kid).String())
+	b, err := download(ctx, k.transport, u.JoinPath(kid).String())
 	var status statusError
 	switch {
 	case errors.As(err, &status) && (status == http.StatusForbidden || status == http.StatusNotFound):
 		return nil, errNoKey // S3, which serves AWS's keys, responds to an unknown key with 403
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("fetch JWKS: %w", err)
 	}
-	return parsePEM(b, kid)
+	set, err := parsePEM(b, kid)
+	if err != nil {
+		err = fmt.Errorf("fetch JWKS: %w", err)
+	}
+	return set, err
 }
 
 // evictOldest evicts all ids without a key. If there are still maxIDs, it evicts the

@@ -20,7 +20,7 @@ import (
 func TestKeyRequest(t *testing.T) {
 	s := newKeyServer(t)
 	s.respond(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || !r.Close || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept-Encoding") != "" {
+		if r.Method != http.MethodGet || !r.Close || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept-Encoding") != "identity" {
 			t.Errorf("requested with %s %s %v", r.Method, r.URL, r.Header)
 		}
 		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
@@ -35,6 +35,49 @@ func TestUntrustedCertificate(t *testing.T) {
 	reject(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &reported)), es256(nil), identity.ErrKeysUnavailable)
 	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is not trusted: unknown authority" {
 		t.Errorf("reported %q", got)
+	}
+}
+
+// TestE4_CA: the key server has a certificate of a private authority.
+func TestE4_CA(t *testing.T) {
+	s := testutil.NewServer(t, nil)
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			_, _ = io.WriteString(w, `{"issuer":"`+s.URL+`","jwks_uri":"`+s.URL+`/keys"}`)
+		case "/byid/" + awsKid:
+			_, _ = io.WriteString(w, pemOf(p256()))
+		default:
+			_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
+		}
+	})
+	s.StartTLS()
+	ca := string(testutil.CertificatePEM(s.Certificate()))
+	another := string(testutil.CertificatePEM(testutil.SelfSigned(testutil.Loopback()).Leaf))
+	for name, c := range map[string]struct {
+		source Source
+		config func(*Config)
+		token  string
+	}{
+		"jwks":      {Source{URL: s.URL}, func(*Config) {}, es256(nil)},
+		"discovery": {Source{Issuer: s.URL}, func(c *Config) { c.Issuer = s.URL }, es256(object{"iss": s.URL})},
+		"by id":     {Source{URL: s.URL + "/byid", ByID: true}, func(c *Config) { c.Signers = []string{balancer} }, awsToken(nil, nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.source.CA = another + ca
+			accept(t, verifierOf(t, keysOf(t, c.source, nil), c.config), c.token)
+			for _, wrong := range []string{"", another} {
+				var reported reports
+				c.source.CA = wrong
+				reject(t, verifierOf(t, keysOf(t, c.source, &reported), c.config), c.token, identity.ErrKeysUnavailable)
+				if got := reported.only(t); !strings.Contains(got, "signed by an unknown authority") {
+					t.Errorf("reported %q", got)
+				}
+			}
+		})
+	}
+	if _, err := NewKeys(Source{URL: s.URL, CA: "x"}, Log{}); err != errCA {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -76,7 +119,7 @@ func TestSlowKeyServer(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			b, err := download(ctx, s.URL)
+			b, err := download(ctx, transport, s.URL)
 			if b != nil || err != errTimedOut || time.Since(start) > 3*time.Second {
 				t.Errorf("got %q, %v after %v", b, err, time.Since(start))
 			}
@@ -97,7 +140,7 @@ func TestI17OneFetch(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), token); err != nil {
+			if _, err := v.Verify(t.Context(), token, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -122,11 +165,11 @@ func TestI17RandomKids(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 1000 {
 			wg.Go(func() {
-				if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i))); err != identity.ErrAssertionKey {
+				if _, err := v.Verify(t.Context(), withKid(known, fmt.Sprint("x", i)), ""); err != identity.ErrAssertionKey {
 					t.Errorf("got %v", err)
 				}
 				if i%50 == 0 {
-					if _, err := v.Verify(t.Context(), known); err != nil {
+					if _, err := v.Verify(t.Context(), known, ""); err != nil {
 						t.Error(err)
 					}
 				}
@@ -174,7 +217,7 @@ func TestI17ClientDisconnects(t *testing.T) {
 	keys.set.older(MinInterval)
 	ctx, cancel = context.WithCancel(t.Context())
 	go func() { <-received; cancel() }()
-	rejectWith(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrAssertionKey)
+	rejectWith(t, ctx, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrKeysUnavailable)
 	accept(t, v, es256(nil)) // known keys do not wait
 	close(open)
 	keys.set.wait()

@@ -12,50 +12,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-func TestCheckURL(t *testing.T) {
-	for text, want := range map[string]error{
-		"https://auth.example.com/.well-known/jwks.json": nil,
-		"https://auth.example.com:8443/jwks?tenant=a":    nil,
-		"https://10.0.0.1/jwks":                          nil,
-		"HTTPS://auth.example.com":                       nil,
-		"http://localhost:8080/jwks":                     nil,
-		"http://127.0.0.1/jwks":                          nil,
-		"http://127.9.9.9:1/jwks":                        nil,
-		"http://[::1]:8080/jwks":                         nil,
-		"http://auth.example.com/jwks":                   errInsecure,
-		"http://10.0.0.1/jwks":                           errInsecure,
-		"http://localhost.example.com/jwks":              errInsecure,
-		"http://a.localhost/jwks":                        errInsecure,
-		"http://127.0.0.1.example.com/jwks":              errInsecure,
-		"http://0.0.0.0/jwks":                            errInsecure,
-		"http://2130706433/jwks":                         errInsecure,
-		"https://ada:canary@auth.example.com/jwks":       errUserInfo,
-		"http://canary@localhost/jwks":                   errUserInfo,
-		"https://auth.example.com/jwks#canary":           errFragment,
-		"https://auth.example.com/jwks#":                 errFragment,
-		"":                                               errURL,
-		"auth.example.com/jwks":                          errURL,
-		"https:///canary":                                errURL,
-		"https://:443/canary":                            errURL,
-		"https://a b/canary":                             errURL,
-		"https://a/%zz?canary":                           errURL,
-		"/etc/canary":                                    errURL,
-	} {
-		if err := CheckURL(text); err != want {
-			t.Errorf("%s: got %v, want %v", text, err, want)
-		}
-		if k, err := NewKeys(Source{URL: text}, nil); err != want || (k != nil) != (want == nil) {
-			t.Errorf("NewKeys(%s): got %v, want %v", text, err, want)
-		}
-	}
-	for _, text := range []string{"ftp://x/canary", "file://localhost/canary", "ldap://127.0.0.1/canary"} {
-		err := CheckURL(text)
-		if err == nil || !strings.Contains(err.Error(), "must use https") || strings.Contains(err.Error(), "canary") {
-			t.Errorf("%s: got %v", text, err)
-		}
-	}
-}
-
 // A token with a new key causes a fetch at once. A removed key is rejected after the
 // next fetch.
 func TestI17Rotation(t *testing.T) {
@@ -109,20 +65,10 @@ func TestI17RotationWithoutKid(t *testing.T) {
 	keys.set.stop()
 	reject(t, v, before, identity.ErrAssertionSignature)
 	s.wantHits(t, 2)
-
-	// A token with a known key id and a wrong signature does not cause a fetch.
-	s.serve(setOf(jwk("k1", p256())))
-	keys.set.resume(MinInterval)
-	accept(t, v, es256(nil))
-	s.wantHits(t, 3)
-	keys.set.older(MinInterval)
-	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionSignature)
-	reject(t, v, sign(jwt.SigningMethodRS256, rsaKey(), object{"kid": "k1"}, goodClaims(nil)), identity.ErrAssertionKey)
-	s.wantHits(t, 3)
 }
 
-// A useless response does not replace the cached keys. A set without usable keys does,
-// because they were withdrawn.
+// A useless response does not replace the cached keys. A set without usable keys does if
+// it is served twice in a row, because the keys were withdrawn then (K5).
 func TestI17UselessRefresh(t *testing.T) {
 	for body, want := range map[string]error{
 		"": errNotJWKS, "{}": errNotJWKS, "[]": errNotJWKS, `{"keys":null}`: errNotJWKS, `{"keys":{}}`: errNotJWKS,
@@ -137,15 +83,18 @@ func TestI17UselessRefresh(t *testing.T) {
 			accept(t, v, es256(nil))
 			s.serve(body)
 			keys.set.older(maxIdle + time.Second)
+			accept(t, v, es256(nil))
+			s.wantHits(t, 2)
+			if got := reported.only(t); got != "fetch JWKS: "+want.Error() {
+				t.Errorf("reported %q", got)
+			}
+			keys.set.older(maxIdle + time.Second)
 			if want == errNoUsableKey {
 				reject(t, v, es256(nil), identity.ErrAssertionKey)
 			} else {
 				accept(t, v, es256(nil))
 			}
-			s.wantHits(t, 2)
-			if got := reported.only(t); got != want.Error() {
-				t.Errorf("reported %q", got)
-			}
+			s.wantHits(t, 3)
 		})
 	}
 }
@@ -174,21 +123,26 @@ func TestI17KeyServerResponses(t *testing.T) {
 	}{
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
-		}, "fetch JWKS: unexpected status 302; redirects are not followed"},
+		}, "unexpected status 302; redirects are not followed"},
 		{"a permanent one", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusPermanentRedirect)
-		}, "fetch JWKS: unexpected status 308; redirects are not followed"},
+		}, "unexpected status 308; redirects are not followed"},
 		{"HTML", text("<!doctype html><title>canary</title>"), errNotJWKS.Error()},
-		{"404", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "fetch JWKS: unexpected status 404"},
-		{"403", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "fetch JWKS: unexpected status 403"},
-		{"201", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "fetch JWKS: unexpected status 201"},
-		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "fetch JWKS: unexpected status 204"},
+		{"404", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusNotFound) }, "unexpected status 404"},
+		{"403", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, set, http.StatusForbidden) }, "unexpected status 403"},
+		{"201", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, set) }, "unexpected status 201"},
+		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "unexpected status 204"},
 		{"a huge body", text(`{"x":"` + strings.Repeat("x", maxResponse) + `",` + set[1:]), errTooLong.Error()},
 		{"never ending", endless, errTooLong.Error()},
 		{"gzip", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "\x1f\x8b canary")
-		}, errNotJWKS.Error()},
+		}, errCompressed.Error()},
+		{"B6, gzip without a header", text("\x1f\x8b canary"), errCompressed.Error()},
+		{"B6, brotli", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "BR")
+			_, _ = io.WriteString(w, "canary")
+		}, errCompressed.Error()},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000")
 			_, _ = io.WriteString(w, set)
@@ -213,7 +167,7 @@ func TestI17KeyServerResponses(t *testing.T) {
 			reject(t, v, es256(nil), identity.ErrKeysUnavailable)
 			got := reported.only(t)
 			// The text depends on when the connection breaks.
-			if got != test.wantError && (test.wantError != broken || !strings.HasPrefix(got, "fetch JWKS: ")) || strings.Contains(got, "canary") {
+			if got != "fetch JWKS: "+test.wantError && (test.wantError != broken || !strings.HasPrefix(got, "fetch JWKS: ")) || strings.Contains(got, "canary") {
 				t.Errorf("reported %q, want %q", got, test.wantError)
 			}
 		})

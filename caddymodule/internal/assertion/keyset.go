@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"slices"
-
-	"github.com/go-jose/go-jose/v4"
+	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
@@ -19,7 +19,12 @@ const maxAttempts = 16
 
 // keySet is an immutable set of public keys. It is empty if the key server withdrew all
 // keys.
-type keySet struct{ keys []publicKey }
+type keySet struct {
+	keys []publicKey
+	// leftOut says which keys of the response are not used, and why, for the log. It is
+	// empty if there are none.
+	leftOut string
+}
 
 type publicKey struct {
 	kid       string
@@ -29,34 +34,53 @@ type publicKey struct {
 
 // Errors of a response.
 var (
-	errNotJWKS     = errors.New("fetch JWKS: the response is not a JSON Web Key Set")
-	errNotPEM      = errors.New("fetch JWKS: the response is not a public key in PEM form")
-	errNoUsableKey = errors.New("fetch JWKS: the response has no usable public key (RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519)")
+	errNotJWKS     = errors.New("the response is not a JSON Web Key Set")
+	errDiscovery   = errors.New("the response is an OpenID Connect discovery document, not a JWKS: write the URL in its member jwks_uri, or remove the option jwks and write the option issuer alone")
+	errNotPEM      = errors.New("the response is not a public key in PEM form")
+	errNoUsableKey = errors.New("the response contains no usable public key")
 )
 
-// parseSet parses a JSON Web Key Set. It ignores keys that are private, symmetric, for
-// encryption, or of an unknown type (RFC 7517, section 5). If no key remains, it
-// returns an empty set and an error for the log: the key server may have withdrawn all
-// keys on purpose.
+// parseSet parses a JSON Web Key Set. It leaves out keys that cannot verify a signature
+// (RFC 7517, section 5). If no key remains, it returns an empty set and errNoUsableKey.
 func parseSet(b []byte) (*keySet, error) {
 	var document struct {
-		Keys []json.RawMessage `json:"keys"`
+		Keys    []json.RawMessage `json:"keys"`
+		JWKSURI json.RawMessage   `json:"jwks_uri"`
 	}
-	if err := json.Unmarshal(b, &document); err != nil || document.Keys == nil {
+	err := json.Unmarshal(b, &document)
+	switch {
+	case err == nil && document.Keys == nil && document.JWKSURI != nil:
+		return nil, errDiscovery
+	case err != nil || document.Keys == nil:
 		return nil, errNotJWKS
 	}
 	set := new(keySet)
-	for _, raw := range document.Keys {
-		var k jose.JSONWebKey
-		if k.UnmarshalJSON(raw) != nil || k.Use != "" && k.Use != "sig" || !isUsable(k.Key) {
-			continue
+	var leftOut []string
+	for i, raw := range document.Keys {
+		k, err := parseJWK(raw)
+		switch {
+		case err == nil:
+			set.keys = append(set.keys, k)
+		case !errors.Is(err, errForEncryption): // these are published on purpose
+			leftOut = append(leftOut, fmt.Sprintf("key %s: %v", jwkName(raw, i), err))
 		}
-		set.keys = append(set.keys, publicKey{k.KeyID, k.Algorithm, k.Key})
 	}
+	set.leftOut = summary(leftOut)
 	if len(set.keys) == 0 {
 		return set, errNoUsableKey
 	}
 	return set, nil
+}
+
+// maxReasons is the maximum number of reasons in a summary.
+const maxReasons = 5
+
+// summary joins reasons to one line for the log.
+func summary(reasons []string) string {
+	if more := len(reasons) - maxReasons; more > 0 {
+		reasons = append(reasons[:maxReasons:maxReasons], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // parsePEM parses one public key in PEM form, and gives it the id kid.
@@ -69,10 +93,10 @@ func parsePEM(b []byte, kid string) (*keySet, error) {
 	if err != nil {
 		return nil, errNotPEM
 	}
-	if !isUsable(key) {
-		return nil, errNoUsableKey
+	if err := checkKey(key); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoUsableKey, err)
 	}
-	return &keySet{[]publicKey{{kid: kid, key: key}}}, nil
+	return &keySet{keys: []publicKey{{kid: kid, key: key}}}, nil
 }
 
 // verify verifies the signature of a token with the keys that may have made it. The
@@ -107,4 +131,17 @@ func (k publicKey) mayVerify(t token) bool {
 // has reports whether the set has a key with this id. It returns false for an empty id.
 func (s *keySet) has(kid string) bool {
 	return kid != "" && slices.ContainsFunc(s.keys, func(k publicKey) bool { return k.kid == kid })
+}
+
+// equal reports whether both sets have the same keys in the same order. Both may be nil.
+func (s *keySet) equal(other *keySet) bool {
+	if s == nil || other == nil {
+		return s == other
+	}
+	return slices.EqualFunc(s.keys, other.keys, publicKey.equal)
+}
+
+func (k publicKey) equal(other publicKey) bool {
+	key, ok := k.key.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.kid == other.kid && k.algorithm == other.algorithm && key.Equal(other.key)
 }

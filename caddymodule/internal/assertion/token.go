@@ -15,7 +15,7 @@ const maxToken = 16 << 10
 // token is a parsed token. Do not trust its content before its signature is verified.
 type token struct {
 	header    map[string]any
-	algorithm string // alg of the header; empty if missing
+	algorithm string // alg of the header, canonical; empty if missing
 	kid       string // kid of the header; empty if missing
 	signed    string // the signed text: the first two parts, as received
 	payload   []byte
@@ -69,7 +69,8 @@ func (t *token) parseHeader(b []byte) error {
 			return identity.ErrAssertionMalformed
 		}
 	}
-	t.algorithm, _ = t.header["alg"].(string)
+	name, _ := t.header["alg"].(string)
+	t.algorithm = canonicalAlgorithm(name)
 	return nil
 }
 

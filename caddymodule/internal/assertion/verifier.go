@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -23,17 +24,26 @@ type Config struct {
 	// Issuer is the required issuer (iss). Required. With Signers it may be empty, and
 	// the issuer is not checked then.
 	Issuer string
-	// Audience are the accepted audiences (aud). One of them must match. Required. With
-	// Signers it is compared with the client id that the load balancer names, and may
-	// be empty: the client id is not checked then.
+	// Audience are the accepted audiences (aud). One of them must match. Required, unless
+	// NamesClient(Require): if it is empty, the audience is not checked. With Signers it
+	// is compared with the client id that the load balancer names, and may be empty.
 	Audience []string
+	// Require are further claims that a token must have. All of them must hold.
+	Require []Requirement
 	// Signers are the ARNs of AWS load balancers. One of them must have signed the
 	// token. AWS has its own token format: base64url with padding, and signer, iss,
 	// client and exp in the JOSE header. Keys must be ByID then.
 	Signers []string
 	// Algorithms are the accepted algorithms, from RS256, RS384, RS512, PS256, PS384,
-	// PS512, ES256, ES384, ES512 and EdDSA. Default: all; with Signers ES256.
+	// PS512, ES256, ES384, ES512 and EdDSA (or its other name Ed25519). Default: all;
+	// with Signers ES256.
 	Algorithms []string
+	// MaxWaiting is the maximum number of requests that wait for keys at once. Further
+	// ones are rejected with identity.ErrKeysBusy. 0: no limit.
+	MaxWaiting int
+	// Timeout is the maximum time that a request waits for keys. 0: no limit, except
+	// that of the fetch, which is 5 seconds.
+	Timeout time.Duration
 }
 
 // Verifier verifies assertions. Create it with New. It is safe for concurrent use.
@@ -41,9 +51,11 @@ type Verifier struct {
 	keys       *Keys
 	issuer     string
 	audience   []string
+	require    []requirement
 	signers    []string // if not empty, tokens have AWS's format
 	algorithms []string
 	encoding   *jwt.Parser // for base64url
+	waiters    *waiters
 }
 
 // Decoders of the parts of a token. Strict decoding accepts only one encoding of the
@@ -63,6 +75,7 @@ func New(c Config) (*Verifier, error) {
 		signers:    slices.Clone(c.Signers),
 		algorithms: slices.Clone(c.Algorithms),
 		encoding:   unpadded,
+		waiters:    &waiters{max: int64(c.MaxWaiting), timeout: c.Timeout},
 	}
 	aws := len(v.signers) > 0
 	if aws {
@@ -71,13 +84,21 @@ func New(c Config) (*Verifier, error) {
 	if len(v.algorithms) == 0 {
 		v.algorithms = defaultAlgorithms(aws)
 	}
-	if err := errors.Join(v.validate()...); err != nil {
+	for i, name := range v.algorithms {
+		v.algorithms[i] = canonicalAlgorithm(name)
+	}
+	errs := v.validate(NamesClient(c.Require))
+	var requireErrs []error
+	v.require, requireErrs = parseRequirements(c.Require)
+	if err := errors.Join(append(errs, requireErrs...)...); err != nil {
 		return nil, err
 	}
 	return v, nil
 }
 
-func (v *Verifier) validate() (errs []error) {
+// validate returns the errors in the fields of v. namesClient says that the audience is
+// not required.
+func (v *Verifier) validate(namesClient bool) (errs []error) {
 	aws := len(v.signers) > 0
 	switch {
 	case v.keys == nil:
@@ -90,7 +111,7 @@ func (v *Verifier) validate() (errs []error) {
 	if v.issuer == "" && !aws {
 		errs = append(errs, errors.New("issuer: is required"))
 	}
-	if len(v.audience) == 0 && !aws {
+	if len(v.audience) == 0 && !aws && !namesClient {
 		errs = append(errs, errors.New("audience: is required"))
 	}
 	if slices.Contains(v.audience, "") {
@@ -112,7 +133,7 @@ func (v *Verifier) validate() (errs []error) {
 // It rejects what it can before it needs a key, so that such a token never causes a
 // request to the key server. It does not parse the payload before the signature is
 // verified.
-func (v *Verifier) Verify(ctx context.Context, text string) (claims.Document, error) {
+func (v *Verifier) Verify(ctx context.Context, text, peer string) (claims.Document, error) {
 	t, err := parseToken(text, v.encoding)
 	if err != nil {
 		return claims.Document{}, err
@@ -123,14 +144,14 @@ func (v *Verifier) Verify(ctx context.Context, text string) (claims.Document, er
 	if !v.isSigner(t.header) {
 		return claims.Document{}, identity.ErrAssertionSigner
 	}
-	if err := v.keys.verify(ctx, t); err != nil {
+	if err := v.keys.verify(ctx, v.waiters.waiter(), t, peer); err != nil {
 		return claims.Document{}, err
 	}
 	doc, err := claims.Parse(t.payload)
 	if err != nil || doc.Map() == nil {
 		return claims.Document{}, identity.ErrAssertionMalformed
 	}
-	if err := v.check(t.header, doc.Map()); err != nil {
+	if err := v.check(t.header, doc); err != nil {
 		return claims.Document{}, err
 	}
 	return doc, nil

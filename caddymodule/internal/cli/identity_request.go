@@ -85,7 +85,10 @@ func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput)
 		ForwardsHeader:  d.ForwardsHeader,
 		OnUserinfoError: func(err error) { note("%v", err) },
 		Keys: func(s assertion.Source) (*assertion.Keys, error) {
-			return assertion.NewKeys(s, func(err error) { note("%v", err) })
+			return assertion.NewKeys(s, assertion.Log{
+				FetchFailed: func(err error) { note("%v", err) },
+				KeysLeftOut: func(err error) { note("some keys of the JWKS cannot be used: %v", err) },
+			})
 		},
 	}, &p)
 	if d.Problem != nil {

@@ -29,11 +29,11 @@ type Options struct {
 	// Keys returns the public keys of a key server. It is called only with the
 	// option verify.
 	Keys func(assertion.Source) (*assertion.Keys, error)
-	// MaxWaiting is the maximum number of requests that wait for the application
-	// (userinfo) at once. 0: no limit.
+	// MaxWaiting is the maximum number of requests that wait at once for the
+	// application (userinfo), the auth server, or keys (verify). 0: no limit.
 	MaxWaiting int
 	// Timeout is the maximum duration of a request. It also limits the call of the
-	// application. 0: no limit.
+	// application and of the auth server, and the wait for keys. 0: no limit.
 	Timeout time.Duration
 	// OnAuthServerError is called with the error if the auth server did not respond in a
 	// usable way.
@@ -149,30 +149,53 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 	if p, _ := presets.Find(preset); preset != "" && p.Signed.Email.From == "" {
 		return nil // identity.New reports that the preset or its assertion does not exist
 	}
+	require := requirements(v.Require, p)
+	ca, _, err := readCA(p.Text("ca", v.CA))
+	p.Add("ca", err)
 	full, err := presets.Verify{
-		JWKS:     p.Text("jwks", v.JWKS),
-		Issuer:   p.Text("issuer", v.Issuer),
-		Audience: p.Texts("audience", v.Audience),
-		Signers:  p.Texts("signer", v.Signer),
+		JWKS:        p.Text("jwks", v.JWKS),
+		Issuer:      p.Text("issuer", v.Issuer),
+		Audience:    p.Texts("audience", v.Audience),
+		Signers:     p.Texts("signer", v.Signer),
+		NamesClient: assertion.NamesClient(require),
 	}.Complete(preset)
 	if err != nil {
 		p.Join(err)
 		return nil
 	}
-	keys, err := opts.Keys(assertion.Source{URL: full.JWKS, ByID: full.KeyByID})
+	if full.JWKS == "" && v.JWKS != "" {
+		return nil // p has the error of its placeholder
+	}
+	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID, CA: ca}, "jwks"
+	if full.JWKS == "" {
+		source.Issuer, option = full.Issuer, "issuer"
+	}
+	keys, err := opts.Keys(source)
 	if err != nil {
-		p.Add("jwks", err)
+		p.Add(option, err)
 		return nil
 	}
 	verifier, err := assertion.New(assertion.Config{
 		Keys:       keys,
 		Issuer:     full.Issuer,
 		Audience:   full.Audience,
+		Require:    require,
 		Signers:    full.Signers,
 		Algorithms: full.Algorithms,
+		MaxWaiting: opts.MaxWaiting,
+		Timeout:    opts.Timeout,
 	})
 	p.Join(err)
 	return verifier
+}
+
+// requirements returns the option require with its placeholders replaced.
+func requirements(required []config.Requirement, p *option.Errors) []assertion.Requirement {
+	var all []assertion.Requirement
+	for _, r := range required {
+		all = append(all, assertion.Requirement{Claim: p.Text("require", r.Claim), Values: p.Texts("require", r.Values)})
+	}
+	return all
 }
 
 // userinfoIdentifier returns an Identifier that calls the application (option userinfo).

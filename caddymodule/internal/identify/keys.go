@@ -1,6 +1,7 @@
 package identify
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
@@ -11,7 +12,7 @@ import (
 )
 
 // keyServers is the pool of the public keys of key servers, which survive reloads.
-var keyServers = caddy.NewUsagePool() // assertion.Source as a string → pooledKeys
+var keyServers = caddy.NewUsagePool() // assertion.Source as text → pooledKeys
 
 // pooledKeys is a value of keyServers. Its Destruct does nothing.
 type pooledKeys struct{ *assertion.Keys }
@@ -24,8 +25,8 @@ func (pooledKeys) Destruct() error { return nil }
 // validated.
 func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*assertion.Keys, error) {
 	return func(source assertion.Source) (*assertion.Keys, error) {
-		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, fmt.Sprintf("%t %s", source.ByID, source.URL), func() (caddy.Destructor, error) {
-			keys, err := assertion.NewKeys(source, logKeys)
+		keys, err := lifecycle.FromPool[pooledKeys](r, keyServers, poolKey(source), func() (caddy.Destructor, error) {
+			keys, err := assertion.NewKeys(source, keysLog)
 			return pooledKeys{keys}, err
 		})
 		if err != nil {
@@ -35,8 +36,19 @@ func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*ass
 	}
 }
 
-// logKeys logs a failed fetch of keys. It uses the current default logger, because
-// the pooled keys belong to no particular config.
-func logKeys(err error) {
-	caddy.Log().Named("huma").Warn("cannot fetch JWKS; keeping the cached keys", zap.Error(err))
+// poolKey returns the key of a source in keyServers. With another content of the file of
+// the option ca it is another key, so that a reload reads the file again.
+func poolKey(s assertion.Source) string {
+	return fmt.Sprintf("%t %q %q %x", s.ByID, s.URL, s.Issuer, sha256.Sum256([]byte(s.CA)))
+}
+
+// keysLog logs what happens to keys. It uses the current default logger, because the
+// pooled keys belong to no particular config.
+var keysLog = assertion.Log{
+	FetchFailed: func(err error) {
+		caddy.Log().Named("huma").Warn("cannot fetch JWKS; keeping the cached keys", zap.Error(err))
+	},
+	KeysLeftOut: func(err error) {
+		caddy.Log().Named("huma").Warn("some keys of the JWKS cannot be used", zap.Error(err))
+	},
 }

@@ -269,6 +269,7 @@ func (i *Identifier) setRequireAddress(sources presets.Sources, domains bool) []
 // Verifier verifies signed assertions.
 type Verifier interface {
 	// Verify returns the claims of a signed token, if its signature, issuer, audience
-	// and times are valid. Its error is always a *Rejection.
-	Verify(ctx context.Context, token string) (claims.Document, error)
+	// and times are valid. peer is the address of the direct peer, as in http.Request.
+	// The error is always a *Rejection.
+	Verify(ctx context.Context, token, peer string) (claims.Document, error)
 }

@@ -213,7 +213,7 @@ const goodToken = "good:"
 // fakeVerifier is a Verifier that accepts every token with the prefix goodToken.
 type fakeVerifier struct{}
 
-func (fakeVerifier) Verify(_ context.Context, token string) (claims.Document, error) {
+func (fakeVerifier) Verify(_ context.Context, token, _ string) (claims.Document, error) {
 	text, ok := strings.CutPrefix(token, goodToken)
 	if !ok {
 		return claims.Document{}, identity.ErrAssertionSignature

@@ -135,7 +135,7 @@ func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) 
 // payloads is a Verifier that accepts everything, to test the handling of the claims.
 type payloads struct{}
 
-func (payloads) Verify(_ context.Context, token string) (claims.Document, error) {
+func (payloads) Verify(_ context.Context, token, _ string) (claims.Document, error) {
 	if token == "forged" {
 		return claims.Document{}, ErrAssertionSignature
 	}

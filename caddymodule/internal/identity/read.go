@@ -111,7 +111,7 @@ func (i *Identifier) fetch(ctx context.Context, r *Request, s *source) (claims.D
 	case strings.TrimSpace(text) == "":
 		return claims.Document{}, ErrEmpty
 	case s.signed:
-		doc, err := i.verifier.Verify(ctx, text)
+		doc, err := i.verifier.Verify(ctx, text, r.RemoteAddr)
 		return doc, rejectionOf(err, ErrAssertionMalformed)
 	}
 	doc, err := claims.Decode(text)

@@ -112,12 +112,15 @@ var (
 	// ErrAssertionAlgorithm: its signature algorithm is not accepted.
 	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the signature algorithm of the assertion is not accepted (option verify); none and algorithms with a shared secret (HS256) are never accepted"}
 	// ErrAssertionKey: the key server does not list its key.
-	ErrAssertionKey = &Rejection{ReasonInvalid, "the JWKS (option jwks) does not contain the key that signed the assertion"}
+	ErrAssertionKey = &Rejection{ReasonInvalid, "the JWKS (option jwks or issuer) does not contain the key that signed the assertion"}
 	// ErrKeysRateLimited: its key is unknown, and the rate limit for fetching unknown
 	// keys is exceeded.
 	ErrKeysRateLimited = &Rejection{ReasonUnavailable, "the key ID of the assertion is unknown, and the rate limit for fetching unknown keys is exceeded"}
-	// ErrKeysUnavailable: no keys could be fetched yet.
-	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "cannot verify the assertion: the JWKS (option jwks) could not be fetched"}
+	// ErrKeysUnavailable: no keys could be fetched yet, or its key is unknown and the
+	// last fetch failed.
+	ErrKeysUnavailable = &Rejection{ReasonUnavailable, "cannot verify the assertion: the JWKS (option jwks or issuer) could not be fetched"}
+	// ErrKeysBusy: too many requests wait for the keys.
+	ErrKeysBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the JWKS (option jwks or issuer); see the option max_waiting"}
 	// ErrAssertionSignature: its signature is wrong.
 	ErrAssertionSignature = &Rejection{ReasonInvalid, "the signature of the assertion is invalid"}
 	// ErrAssertionExpired: it has expired, or has no valid expiry (exp).
@@ -128,6 +131,8 @@ var (
 	ErrAssertionIssuer = &Rejection{ReasonInvalid, "the issuer of the assertion (iss) is not the one in the option issuer"}
 	// ErrAssertionAudience: it is for another audience.
 	ErrAssertionAudience = &Rejection{ReasonInvalid, "the audience of the assertion (aud) is not in the option audience"}
+	// ErrAssertionRequirement: a claim does not have a required value.
+	ErrAssertionRequirement = &Rejection{ReasonInvalid, "a claim of the assertion does not have one of the values in the option require"}
 	// ErrAssertionSigner: another load balancer signed it.
 	ErrAssertionSigner = &Rejection{ReasonInvalid, "the signer of the assertion is not a load balancer in the option signer"}
 )
@@ -176,7 +181,7 @@ var (
 func (r *Rejection) IsInvalidToken() bool {
 	switch r {
 	case ErrAssertionMalformed, ErrAssertionAlgorithm, ErrAssertionKey, ErrAssertionSignature, ErrAssertionExpired,
-		ErrAssertionNotYetValid, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionSigner:
+		ErrAssertionNotYetValid, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionRequirement, ErrAssertionSigner:
 		return true
 	}
 	return false

@@ -17,7 +17,7 @@ import (
 type Options map[string]func(d *caddyfile.Dispenser) error
 
 // repeatable lists the options that may be repeated in a block.
-var repeatable = []string{"client_id", "header_up", "attribute", "address"}
+var repeatable = []string{"client_id", "header_up", "attribute", "address", "require"}
 
 // Parse reads a block and returns the number of different options in it. It returns an
 // error with file and line if an option is unknown, or is repeated and not repeatable.

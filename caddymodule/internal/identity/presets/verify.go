@@ -11,7 +11,8 @@ import (
 // Verify holds the block verify: which signed assertions are accepted.
 type Verify struct {
 	// JWKS is the URL of the public keys: a JSON Web Key Set, or, with KeyByID, one key
-	// in PEM form at <JWKS>/<kid>.
+	// in PEM form at <JWKS>/<kid>. If it is empty after Complete, the discovery document
+	// of Issuer has the URL.
 	JWKS string
 	// Issuer is the required issuer (claim iss).
 	Issuer string
@@ -20,6 +21,10 @@ type Verify struct {
 	// Signers are the ARNs of the accepted load balancers. One of them must have signed
 	// the assertion. For the preset aws_alb only.
 	Signers []string
+
+	// NamesClient says that a required claim names the application that the assertion
+	// was issued to. Then Audience may be empty.
+	NamesClient bool
 
 	// The other fields come from the preset. KeyByID fetches each key by its id.
 	KeyByID bool
@@ -60,8 +65,9 @@ func (v Verify) Complete(preset string) (Verify, error) {
 			errs = append(errs, errors.New("signer: is valid with the preset aws_alb only; remove it"))
 		}
 	}
-	if len(v.Audience) == 0 && !d.KeyByID {
-		errs = append(errs, errors.New("audience: is required: write the audience of the assertion (claim aud); without it, an assertion for another application would be accepted"))
+	needsAudience := !d.KeyByID && !v.NamesClient
+	if len(v.Audience) == 0 && needsAudience {
+		errs = append(errs, errors.New("audience: is required: write the audience of the assertion (claim aud), or, if it does not name the application, a claim that does (such as `require azp <client ID>`); without it, an assertion for another application would be accepted"))
 	}
 	v.Issuer = v.fill(v.Issuer, d.Issuer)
 	if strings.Contains(d.JWKS, "{issuer}") { // in this preset the issuer is a URL without a path
@@ -71,7 +77,10 @@ func (v Verify) Complete(preset string) (Verify, error) {
 	if v.Issuer == "" && !d.KeyByID {
 		errs = append(errs, fmt.Errorf("issuer: is required: write the issuer of the assertion (claim iss)%s", example(p.IssuerExample)))
 	}
-	if v.JWKS == "" && !v.dependsOnMissing(d.JWKS) {
+	// Without a preset, the issuer is that of an OpenID provider. A preset that has an
+	// example of the URL is of another kind.
+	discovers := d.JWKS == "" && p.JWKSExample == ""
+	if v.JWKS == "" && !discovers && !v.dependsOnMissing(d.JWKS, needsAudience) {
 		errs = append(errs, fmt.Errorf("jwks: is required: write the URL of the public keys%s", example(p.JWKSExample)))
 	}
 	for _, s := range v.Signers {
@@ -84,9 +93,9 @@ func (v Verify) Complete(preset string) (Verify, error) {
 
 // dependsOnMissing reports whether the preset's text has a placeholder for an option that
 // is missing. For that option there is already an error.
-func (v Verify) dependsOnMissing(preset string) bool {
+func (v Verify) dependsOnMissing(preset string, needsAudience bool) bool {
 	return strings.Contains(preset, "{issuer}") && v.Issuer == "" ||
-		strings.Contains(preset, "{audience}") && len(v.Audience) == 0 ||
+		strings.Contains(preset, "{audience}") && needsAudience && len(v.Audience) == 0 ||
 		strings.Contains(preset, "{region}") && (len(v.Signers) == 0 || slices.ContainsFunc(v.Signers, func(s string) bool { return !arnPattern.MatchString(s) }))
 }
 

@@ -34,7 +34,10 @@ func TestVerifyComplete(t *testing.T) {
 		"alb, two regions":     {"aws_alb", Verify{Signers: []string{balancer, strings.Replace(balancer, "eu-west-2", "us-east-1", 1)}}, Verify{}, []string{"jwks: ", "public-keys.auth.elb"}},
 		"alb, region injected": {"aws_alb", Verify{Signers: []string{strings.Replace(balancer, "eu-west-2", "evil.example/", 1)}}, Verify{}, []string{"signer: "}},
 		"teleport":             {"teleport", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: ", "/.well-known/jwks.json"}},
-		"none":                 {"", Verify{}, Verify{}, []string{"audience: ", "issuer: ", "jwks: "}},
+		"none":                 {"", Verify{}, Verify{}, []string{"audience: ", "issuer: "}},
+		"pomerium, a client":   {"pomerium", Verify{NamesClient: true}, Verify{}, []string{"issuer: ", "jwks: "}},
+		"none, a client":       {"", Verify{Issuer: "https://i.example", NamesClient: true}, Verify{Issuer: "https://i.example"}, nil},
+		"none, discovery":      {"", Verify{Issuer: "https://i.example/", Audience: []string{"a"}}, Verify{Issuer: "https://i.example/"}, nil},
 		"none, whole": {"", Verify{JWKS: "https://k.example", Issuer: "https://i.example", Audience: []string{"a"}},
 			Verify{JWKS: "https://k.example", Issuer: "https://i.example"}, nil},
 	}

@@ -1,0 +1,59 @@
+package config
+
+// Verify defines which signed assertions (JWTs) are accepted. An assertion must
+// be signed with a public-key algorithm, must not be expired and must not come
+// from the future, with a tolerance of 30 seconds.
+//
+// The public keys are fetched when the config starts, and cached in memory. They
+// are fetched again as they age, when an assertion names an unknown key, and
+// when the signature under a known key id is wrong: at most once in 5 seconds
+// (for wrong signatures, while the keys stay the same, in 10, 20, … 300
+// seconds), or with aws_alb, which serves each key separately, at most 5 times
+// a second and once a second for one peer. While the key server is down, the
+// cached keys stay in use, and an assertion with another key gets a 503
+// response. A response without usable keys is ignored the first time. At most
+// MaxWaiting requests wait for keys; further ones get a 503 response.
+type Verify struct {
+	// The URL of the public keys, a JSON Web Key Set: https, or http to a
+	// loopback address or to a host name without a dot, such as the name of a
+	// container. Default: the preset's, or the URL in the discovery document
+	// of Issuer: <issuer>/.well-known/openid-configuration (OpenID Connect
+	// Discovery 1.0).
+	JWKS string `json:"jwks,omitempty"`
+
+	// The required issuer of the assertion (claim iss), compared byte for byte.
+	// Without JWKS it is an https URL (or http, as for JWKS), and the discovery
+	// document must name the same issuer. Default: the preset's.
+	Issuer string `json:"issuer,omitempty"`
+
+	// The accepted audiences of the assertion (claim aud). The assertion must
+	// be for one of them. Required, unless Require names the application; for
+	// aws_alb it is the client id, and optional.
+	Audience []string `json:"audience,omitempty"`
+
+	// Further claims that the assertion must have. All of them must hold. A
+	// requirement of azp, client_id, cid or appid names the application that
+	// the assertion was issued to; then Audience is not required. Default: none.
+	Require []Requirement `json:"require,omitempty"`
+
+	// The ARNs of the load balancers that may sign assertions. Required for
+	// aws_alb; not allowed otherwise.
+	Signer []string `json:"signer,omitempty"`
+
+	// The PEM file with the certificate authorities that the certificates of
+	// JWKS and of the discovery document must be signed by. Default: those of
+	// the system.
+	CA string `json:"ca,omitempty"`
+}
+
+// Requirement is a claim that an assertion must have.
+type Requirement struct {
+	// The path of the claim: member names and list indices, separated by dots.
+	// Write a dot within a member name as \. there. Required.
+	Claim string `json:"claim,omitempty"`
+
+	// The accepted values. The claim must be one of them: a string as it is, a
+	// number or a boolean as it is written in JSON. If the claim is a list, one
+	// of its elements is enough. Required.
+	Values []string `json:"values,omitempty"`
+}
