@@ -113,7 +113,9 @@ type Identity struct {
 	UserID string `json:"user_id,omitempty"`
 
 	// The source of the user's full name, for a sign-up at Huma. The name is
-	// split into first and last name at its last space.
+	// split into first and last name at its last space, or, if it is written
+	// "Last, First", at its comma. The texts (null), null, undefined and - are
+	// no name.
 	Name string `json:"name,omitempty"`
 
 	// The source of the user's first name, for a sign-up at Huma. It overrides

@@ -6,12 +6,13 @@ import (
 )
 
 // Decode parses the document in the value of a header: JSON, base64 of JSON (standard
-// or URL alphabet, with or without padding), or the payload of a JWT. It does not
-// verify the signature of the JWT: the caller must trust the sender of the header.
+// or URL alphabet, with or without padding), or the payload of a JWT. The JSON may be
+// encoded as Latin-1 (see ParseLatin1). Decode does not verify the signature of the JWT:
+// the caller must trust the sender of the header.
 func Decode(text string) (Document, error) {
 	text = strings.TrimSpace(text)
 	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
-		return Parse([]byte(text))
+		return ParseLatin1([]byte(text))
 	}
 	if parts := strings.Split(text, "."); len(parts) == 3 {
 		text = parts[1]
@@ -20,7 +21,7 @@ func Decode(text string) (Document, error) {
 	if err != nil {
 		return Document{}, errNotBase64
 	}
-	return Parse(b)
+	return ParseLatin1(b)
 }
 
 // Base64 decodes base64 in the standard or URL alphabet, with or without padding.
@@ -57,5 +58,5 @@ func (d Document) FromList() Document {
 			members[name] = several[0]
 		}
 	}
-	return Document{members}
+	return Document{root: members, latin1: d.latin1}
 }

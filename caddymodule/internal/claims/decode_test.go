@@ -181,3 +181,30 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestD3_Latin1: JSON that is not UTF-8 is decoded as Latin-1, in every form.
+func TestD3_Latin1(t *testing.T) {
+	const text = "{\"email\":\"a@x.io\",\"name\":\"J\xf6rg \x8aimon\"}"
+	want := mustParse(t, `{"email":"a@x.io","name":"Jörg Šimon"}`)
+	b64 := base64.StdEncoding.EncodeToString([]byte(text))
+	for _, written := range []string{text, b64, base64.RawURLEncoding.EncodeToString([]byte(text)), "e30." + b64 + ".c2ln"} {
+		d, err := Decode(written)
+		if err != nil || !d.IsLatin1() || !reflect.DeepEqual(d.Map(), want.Map()) {
+			t.Errorf("%q: %v, %v", written, d, err)
+		}
+	}
+	for _, utf8 := range []string{`{"name":"Jörg"}`, `{"name":"\ud800"}`, `{}`} {
+		if d, err := Decode(utf8); err != nil || d.IsLatin1() {
+			t.Errorf("%q: %v, %v", utf8, d, err)
+		}
+	}
+	list, err := Decode("{\"claims\":[{\"typ\":\"name\",\"val\":\"J\xf6rg\"}]}")
+	if err != nil || !list.FromList().IsLatin1() || list.FromList().Lookup(Path{"name"}) != "Jörg" {
+		t.Errorf("%v, %v", list, err)
+	}
+	for _, wrong := range []string{"{\"a\xf6\":1,\"a\xf6\":2}", "{\"a\":\"\xf6", "[\xf6]"} {
+		if d, err := Decode(wrong); err == nil || d.IsLatin1() {
+			t.Errorf("%q: %v, %v", wrong, d, err)
+		}
+	}
+}

@@ -234,7 +234,7 @@ func (application) Fetch(_ context.Context, _ string, header http.Header) (claim
 	if len(cookies) != 1 {
 		return claims.Document{}, identity.ErrNoCredentials
 	}
-	doc, err := claims.Parse([]byte(cookies[0]))
+	doc, err := claims.ParseLatin1([]byte(cookies[0]))
 	if err != nil {
 		return claims.Document{}, identity.ErrUserinfoUnavailable
 	}

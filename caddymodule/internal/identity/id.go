@@ -53,7 +53,7 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 		return "", rejection.forUserID()
 	case i.byID && i.userID.mayBeJoined() && strings.Contains(id, ","):
 		return "", ErrJoinedID
-	case !usableID(id), i.byID && isMissingID(id):
+	case !usableID(id), r.isGuess(&i.userID, id), i.byID && isMissingID(id):
 		return "", ErrNotID
 	}
 	return id, nil

@@ -170,7 +170,7 @@ func (i *Identifier) address(ctx context.Context, r *Request) (address string, a
 		return "", 0, rejection
 	}
 	at, ok := checkAddress(address)
-	if !ok || i.requireDot && !strings.Contains(address[at:], ".") {
+	if !ok || r.isGuess(&i.email, address) || i.requireDot && !strings.Contains(address[at:], ".") {
 		return "", 0, ErrNotAddress
 	}
 	return address, at, nil
@@ -259,5 +259,9 @@ func (i *Identifier) readName(ctx context.Context, r *Request, s *source) string
 	if rejection != nil {
 		return ""
 	}
-	return i.nameEncoding.Decode(raw)
+	name := i.nameEncoding.Decode(raw)
+	if s == &i.name && names.IsMissing(name) {
+		return ""
+	}
+	return name
 }

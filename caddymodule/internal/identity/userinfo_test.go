@@ -22,7 +22,7 @@ func (a *application) Fetch(context.Context, string, http.Header) (claims.Docume
 	if a.err != nil {
 		return claims.Document{}, a.err
 	}
-	return claims.Parse([]byte(a.response))
+	return claims.ParseLatin1([]byte(a.response))
 }
 
 func TestUserinfo(t *testing.T) {

@@ -43,7 +43,7 @@ func (r response) read() (claims.Document, error) {
 	case string(bytes.Trim(r.body, " \t\r\n")) == "null":
 		return claims.Document{}, nil // no user; some applications respond with null instead of 401
 	}
-	d, err := claims.Parse(r.body)
+	d, err := claims.ParseLatin1(r.body)
 	if err != nil {
 		return claims.Document{}, fmt.Errorf("parse response: %w", err)
 	}
