@@ -134,8 +134,8 @@ type Identity struct {
 	// requires Email, and a user without an address is then rejected.
 	Verified string `json:"verified,omitempty"`
 
-	// The allowed e-mail domains. Subdomains of a listed domain are not
-	// included. With human_api_token this option requires Email, and a user
+	// The allowed e-mail domains, in Unicode or in punycode. Subdomains of a
+	// listed domain are not included. With human_api_token this option requires Email, and a user
 	// without an address is then rejected. Default: all.
 	Domains []string `json:"domains,omitempty"`
 

@@ -56,7 +56,7 @@ type Config struct {
 	// NameEncoding is the encoding of the names.
 	NameEncoding names.Encoding
 	// Domains are the allowed email domains. Empty allows all. Subdomains are not
-	// included. The case of ASCII letters is ignored.
+	// included. A domain may be written in Unicode or in punycode.
 	Domains []string
 	// Trust selects who is trusted to set headers.
 	Trust Trust
@@ -244,14 +244,14 @@ func (i *Identifier) precompute(sources presets.Sources) {
 // setDomains validates and stores the option domains.
 func (i *Identifier) setDomains(domains []string) (errs []error) {
 	for _, d := range domains {
-		if _, ok := checkAddress("a@" + d); !ok || strings.Contains(d, "*") || strings.HasPrefix(d, ".") {
+		if _, ok := checkAddress("a@" + d); !ok || strings.Contains(d, "*") {
 			errs = append(errs, fmt.Errorf("domains: %q is not a domain: write a domain such as example.com, without a wildcard; list each subdomain separately", d))
 			continue
 		}
 		if i.domains == nil {
 			i.domains = make(map[string]struct{}, len(domains))
 		}
-		i.domains[string(appendLower(nil, d))] = struct{}{}
+		i.domains[string(appendDomain(nil, d))] = struct{}{}
 	}
 	return errs
 }

@@ -63,10 +63,11 @@ func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked
 
 // explainAddress explains the option email. With ByID, a value that is not an address
 // is reported as a rejection, because Identify ignores it or rejects the user. Without
-// ByID, the raw text is reported, because it is what Identify rejects.
+// ByID, the text is reported, because it is what Identify rejects.
 func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.String, *Rejection) {
 	if !i.byID {
-		return i.explain(ctx, r, &i.email)
+		text, rejection := i.text(ctx, r, &i.email)
+		return masked.New(trimAddress(text)), rejection
 	}
 	address, _, rejection := i.address(ctx, r)
 	return masked.New(address), rejection

@@ -107,6 +107,8 @@ func seeds(s testConfig) (all [][3]string) {
 	add(s.email, good...)
 	add(s.email, "ada@x.example,bob@x.example", "a:ada@x.example,a:bob@x.example", " ", `{"email":null}`, "list:ada@x.example", "list:a|b", "list:a@x.example|b@x.example", `json:["ada@x.example"]`, `json:["a@x.example","b@x.example"]`, `json:7`,
 		"Ada <ada@x.example>", "ada@github", "Ada@X.Example", strings.ReplaceAll(doc, "ada@", "Ada@"))
+	// Blanks around an address, and dots.
+	add(s.email, "\t ada@x.example \t", "accounts.google.com: ada@x.example", "ada@x.example.", "ada@.x.example", "ada@\uff58.example", strings.ReplaceAll(doc, `"ada@x.example"`, `"\t ada@x.example "`))
 	// Latin-1.
 	add(s.email, strings.ReplaceAll(doc, "Ada Lovelace", "Lovelace, \xc4da"), strings.ReplaceAll(doc, "ada@", "\xe4da@"), "\xe4da@x.example")
 	for _, bad := range []string{strings.ReplaceAll(doc, `"ada@x.example"`, `["a@x.example","b@x.example"]`), strings.ReplaceAll(doc, `"ada@x.example"`, `"a@x.example","email":"b@x.example","username":"b@x.example"`)} {

@@ -48,6 +48,9 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 		}
 	}
 	id, rejection := i.text(ctx, r, &i.userID)
+	if i.sameID && !i.byID {
+		id = trimAddress(id) // Identify takes the address
+	}
 	switch {
 	case rejection != nil:
 		return "", rejection.forUserID()

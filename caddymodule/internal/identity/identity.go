@@ -104,7 +104,7 @@ type Identifier struct {
 	verificationPaths []claims.Path // members next to the address that may deny its verification
 	requireDot        bool          // accept only addresses with a dot in the domain
 	nameEncoding      names.Encoding
-	domains           map[string]struct{} // in lower case (ASCII); nil allows all
+	domains           map[string]struct{} // see appendDomain; nil allows all
 	upstream          upstream            // the zero value allows any
 	ranges            []netip.Prefix      // empty: Request.TrustedProxy decides
 
@@ -169,6 +169,7 @@ func (i *Identifier) address(ctx context.Context, r *Request) (address string, a
 	if rejection != nil {
 		return "", 0, rejection
 	}
+	address = trimAddress(address)
 	at, ok := checkAddress(address)
 	if !ok || r.isGuess(&i.email, address) || i.requireDot && !strings.Contains(address[at:], ".") {
 		return "", 0, ErrNotAddress
@@ -216,14 +217,14 @@ func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
 	return rejection == nil && isTrue(value)
 }
 
-// domainAllowed reports whether the domain of an address is in the option domains.
-// Subdomains are not included.
+// domainAllowed reports whether the domain of an address is in the option domains, in
+// Unicode or in punycode. Subdomains are not included.
 func (i *Identifier) domainAllowed(domain string) bool {
 	if i.domains == nil {
 		return true
 	}
 	var buf [maxAddress]byte
-	_, ok := i.domains[string(appendLower(buf[:0], domain))]
+	_, ok := i.domains[string(appendDomain(buf[:0], domain))]
 	return ok
 }
 

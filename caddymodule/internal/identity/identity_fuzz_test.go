@@ -271,7 +271,7 @@ func (s *testConfig) sources() (headers, placeholders []string) {
 // isPlain reports whether an address is unambiguous.
 func isPlain(s string) bool {
 	local, domain, found := strings.Cut(s, "@")
-	return found && local != "" && domain != "" && !strings.Contains(domain, "@") && len(s) <= 254 && utf8.ValidString(s) &&
+	return found && local != "" && !strings.Contains("."+domain+".", "..") && !strings.Contains(domain, "@") && len(s) <= 254 && utf8.ValidString(s) &&
 		!strings.ContainsAny(s, ",;:<>(){}\"") &&
 		!strings.ContainsFunc(s, func(r rune) bool {
 			return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)

@@ -26,7 +26,7 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 	}
 	if at := strings.LastIndex(text, s.after); s.after != "" && at >= 0 {
 		// The prefix names the origin of the value. It must not contain another value.
-		if strings.ContainsAny(text[:at], "@,; \t") {
+		if strings.ContainsAny(strings.TrimLeft(text[:at], " \t"), "@,; \t") {
 			return "", ErrNotAddress
 		}
 		text = text[at+len(s.after):]
