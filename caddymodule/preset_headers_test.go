@@ -63,12 +63,36 @@ func TestPresetsOfHeaders(t *testing.T) {
 				b.say(person{email: "Zoë.O'Neil+x@X.Example"})
 				b.granted(t, "Zoë.O'Neil+x@X.Example", path)
 
+				saysUnverified(t, b)
 				unusable(t, b)
 				differentlyNamed(t, b)
 				b.quiet(t, "@x.example", "@X.Example", "Zo", "ngstr", "id-of", "Also")
 			})
 		})
 	}
+}
+
+// saysUnverified lets the layer say whether the address is verified: only a no counts.
+func saysUnverified(t *testing.T, b place) {
+	t.Helper()
+	if b.p.verified == "" {
+		return
+	}
+	who := ada.with("verified@x.example")
+	for value, ok := range map[string]bool{"true": true, "": true, "1": true, "false": false, "False": false, "0": false} {
+		b.saysWith(b.p.status, with(b.p.says(who), b.p.verified, value))
+		if ok {
+			b.granted(t, "verified@x.example", path)
+		} else {
+			b.refused(t, 403, "email_unverified", path, header(b.p.verified, "true"))
+		}
+	}
+	b.saysWith(b.p.status, http.Header{b.p.email: b.p.says(who)[b.p.email], b.p.verified: {"true", "false"}})
+	b.refused(t, 403, "email_unverified", path)
+	silent := b.p.says(who)
+	delete(silent, b.p.verified)
+	b.saysWith(b.p.status, silent)
+	b.granted(t, "verified@x.example", path)
 }
 
 // unusable lets the layer say what makes nobody a user.

@@ -126,12 +126,21 @@ type Identity struct {
 	// Name.
 	LastName string `json:"last_name,omitempty"`
 
-	// The source that says whether the e-mail address is verified: true, 1, yes
-	// or on. If this source is set, any other value is rejected with 403. If it
-	// is not set and the address comes from a document, the request is rejected
-	// too if a member next to the address says that it is not verified:
-	// email_verified, verified or is_verified. With human_api_token this option
-	// requires Email, and a user without an address is then rejected.
+	// The source that says whether the e-mail address is verified: true, 1, yes,
+	// on or a time. If this source is set, any other value is rejected with 403.
+	//
+	// If the address comes from a document, the request is rejected too if a
+	// member next to the address or one level above it says that it is not
+	// verified. The members email_verified, emailVerified, emailVerification,
+	// is_verified, verified and confirmed do so with false, 0, an empty text or
+	// the like, the members email_verified_at, emailVerifiedAt,
+	// email_confirmed_at and confirmed_at also with null or a zero date. If this
+	// source is set, is_verified, verified, confirmed and confirmed_at are
+	// ignored, because they may be about something else.
+	//
+	// With human_api_token this option requires Email, and a user without an
+	// address is then rejected. Default: the preset's, of which only a value
+	// that says no is rejected.
 	Verified string `json:"verified,omitempty"`
 
 	// The allowed e-mail domains, in Unicode or in punycode. Subdomains of a

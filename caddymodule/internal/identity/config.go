@@ -229,16 +229,7 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 // precompute precomputes values that every request needs.
 func (i *Identifier) precompute(sources presets.Sources) {
 	i.sameID = i.userID.kind != kindNone && sources.UserID.String() == sources.Email.String()
-	for _, p := range i.email.paths {
-		// The name in OpenID Connect (Core 1.0, section 5.1), the name that others use,
-		// and the name that belongs to a claim such as https://clinic.example/email.
-		i.verificationPaths = append(i.verificationPaths, p.Beside("email_verified"), p.Beside("emailVerified"), p.Beside(p[len(p)-1]+"_verified"))
-		if i.verified.kind == kindNone {
-			// In this case only: these members may be about something else than the
-			// address. If the option verified is set, it decides.
-			i.verificationPaths = append(i.verificationPaths, p.Beside("verified"), p.Beside("is_verified"), p.Beside("isVerified"))
-		}
-	}
+	i.verification = newVerification(i.email.paths, i.verified.kind != kindNone && !i.verified.optional)
 }
 
 // setDomains validates and stores the option domains.
@@ -259,7 +250,7 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 // setRequireAddress sets requireAddress: without ByID a user always needs an address;
 // with ByID only if the option domains or verified is set.
 func (i *Identifier) setRequireAddress(sources presets.Sources, domains bool) []error {
-	i.requireAddress = !i.byID || domains || !sources.Verified.IsZero()
+	i.requireAddress = !i.byID || domains || !sources.Verified.IsZero() && !sources.Verified.Optional
 	if !i.byID || !i.requireAddress || !sources.Email.IsZero() {
 		return nil // without ByID, Config.sources has already reported an error
 	}

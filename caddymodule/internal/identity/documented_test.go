@@ -31,7 +31,8 @@ type testConfig struct {
 	byID      bool // users are identified by their id
 	names     []reading
 	verified  reading
-	domain    string // the only allowed domain; empty: any
+	denies    reading // says whether the address is verified, and only a no counts
+	domain    string  // the only allowed domain; empty: any
 
 	mode   identity.TrustMode
 	any    bool // headers are accepted from any peer, because they are signed
@@ -58,22 +59,22 @@ var documented = map[string]testConfig{
 		},
 	},
 	"basic_auth":        {email: bare("{http.auth.user.id}"), id: bare("{http.auth.user.id}")},
-	"caddy_jwt":         {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.name}"), bare("{http.auth.user.given_name}"), bare("{http.auth.user.family_name}")}},
+	"caddy_jwt":         {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.name}"), bare("{http.auth.user.given_name}"), bare("{http.auth.user.family_name}")}, denies: bare("{http.auth.user.email_verified}")},
 	"caddy_security":    {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.sub}"), names: []reading{bare("{http.auth.user.name}")}},
 	"caddy_tailscale":   {email: bare("{http.auth.user.tailscale_user}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.tailscale_name}")}, logins: true},
 	"cloudflare_access": {email: bare("Cf-Access-Authenticated-User-Email"), id: reading{"Cf-Access-Jwt-Assertion", inDocument("sub")}},
-	"gatekeeper":        {email: bare("X-Auth-Email"), id: bare("X-Auth-Subject"), names: []reading{bare("X-Auth-Name"), bare("X-Auth-Given-Name"), bare("X-Auth-Family-Name")}},
+	"gatekeeper":        {email: bare("X-Auth-Email"), id: bare("X-Auth-Subject"), names: []reading{bare("X-Auth-Name"), bare("X-Auth-Given-Name"), bare("X-Auth-Family-Name")}, denies: bare("X-Auth-Email-Verified")},
 	"gcp_api_gateway": {
 		email: reading{"X-Apigateway-Api-Userinfo", inDocument("email")}, id: reading{"X-Apigateway-Api-Userinfo", inDocument("sub")},
 		names: []reading{{"X-Apigateway-Api-Userinfo", inDocument("name")}, {"X-Apigateway-Api-Userinfo", inDocument("given_name")}, {"X-Apigateway-Api-Userinfo", inDocument("family_name")}},
 	},
 	"google_iap":            {email: reading{"X-Goog-Authenticated-User-Email", afterLastColon(asIs)}, id: reading{"X-Goog-Authenticated-User-Id", afterLastColon(asIs)}},
 	"istio":                 {email: bare("X-Jwt-Claim-Email"), id: bare("X-Jwt-Claim-Sub"), names: []reading{bare("X-Jwt-Claim-Name"), bare("X-Jwt-Claim-Given-Name"), bare("X-Jwt-Claim-Family-Name")}},
-	"oauth2_proxy":          {email: bare("X-Auth-Request-Email"), id: bare("X-Auth-Request-User"), names: []reading{bare("X-Auth-Request-Given-Name"), bare("X-Auth-Request-Family-Name")}},
-	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}},
+	"oauth2_proxy":          {email: bare("X-Auth-Request-Email"), id: bare("X-Auth-Request-User"), names: []reading{bare("X-Auth-Request-Given-Name"), bare("X-Auth-Request-Family-Name")}, denies: bare("X-Auth-Request-Email-Verified")},
+	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}, denies: bare("X-Forwarded-Email-Verified")},
 	"pomerium":              {email: bare("X-Pomerium-Claim-Email"), id: bare("X-Pomerium-Claim-Sub"), names: []reading{bare("X-Pomerium-Claim-Name"), bare("X-Pomerium-Claim-Given-Name"), bare("X-Pomerium-Claim-Family-Name")}},
 	"tailscale":             {email: bare("Tailscale-User-Login"), id: bare("Tailscale-User-Login"), names: []reading{bare("Tailscale-User-Name")}, logins: true},
-	"vouch":                 {email: bare("X-Vouch-User"), id: bare("X-Vouch-User"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}},
+	"vouch":                 {email: bare("X-Vouch-User"), id: bare("X-Vouch-User"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}, denies: bare("X-Vouch-Idp-Claims-Email-Verified")},
 }
 
 // documentedTokens are the sources with the block verify.

@@ -42,10 +42,7 @@ func (i *Identifier) Explain(ctx context.Context, r *Request) []OptionValue {
 			id, rejection := i.id(ctx, r)
 			v.Value, v.Rejection = masked.New(id), rejection
 		case "verified":
-			v.Value = masked.New("no")
-			if i.isVerified(ctx, r) {
-				v.Value = masked.New("yes")
-			}
+			v.Value, v.Rejection = i.explainVerified(ctx, r)
 		default:
 			if v.Value, v.Rejection = i.explain(ctx, r, s); v.Rejection == nil {
 				v.Value = masked.New(i.readName(ctx, r, s))
@@ -71,6 +68,22 @@ func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.Str
 	}
 	address, _, rejection := i.address(ctx, r)
 	return masked.New(address), rejection
+}
+
+// explainVerified explains the option verified as yes or no. If a preset's source has no
+// value, it returns the reason.
+func (i *Identifier) explainVerified(ctx context.Context, r *Request) (masked.String, *Rejection) {
+	yes := i.isVerified(ctx, r)
+	if i.verified.optional {
+		if text, rejection := i.text(ctx, r, &i.verified); rejection != nil {
+			return masked.New(text), rejection
+		}
+		yes = !i.statesUnverified(ctx, r)
+	}
+	if yes {
+		return masked.New("yes"), nil
+	}
+	return masked.New("no"), nil
 }
 
 // Headers returns the canonical names of the request headers that an identity is read

@@ -120,7 +120,7 @@ func seeds(s testConfig) (all [][3]string) {
 		added := make(map[string]bool)
 		for _, r := range s.readings() {
 			value := text
-			if added[r.from] || r.from == s.verified.from { // added to every seed
+			if added[r.from] || r.from == s.verified.from || r.from == s.denies.from { // see below
 				continue
 			}
 			added[r.from] = true
@@ -141,6 +141,15 @@ func seeds(s testConfig) (all [][3]string) {
 			all = all[:n]
 		}
 		all = append(all, both)
+		if s.denies.from != "" {
+			for _, value := range []string{"true", "false", "0,1", "", "0001-01-01", "list:true|false", "json:false"} {
+				n := len(all)
+				add(s.denies, value)
+				for j := range both {
+					all[n][j] += both[j]
+				}
+			}
+		}
 	}
 	if s.byID {
 		add(s.id, "u-17", "u-17,u-18", ",", "a:u-17,a:u-18", "{user_id}", "(null)", "u\x01", strings.Repeat("u", 257), "list:u-17", "list:u-17|u-18", "json:7", doc, goodToken+doc,

@@ -250,7 +250,7 @@ func (s *testConfig) outcome(t *testing.T, a testRequest) (o outcome) {
 
 // readings returns all sources of a config, the address first.
 func (s *testConfig) readings() []reading {
-	return slices.DeleteFunc(append([]reading{s.email, s.id, s.verified}, s.names...), func(r reading) bool { return r.from == "" })
+	return slices.DeleteFunc(append([]reading{s.email, s.id, s.verified, s.denies}, s.names...), func(r reading) bool { return r.from == "" })
 }
 
 // sources returns the headers and placeholders that a config reads.

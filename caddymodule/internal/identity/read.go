@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 	"unicode/utf8"
@@ -136,49 +135,6 @@ func rejectionOf(err error, otherwise *Rejection) *Rejection {
 		return rejection
 	}
 	return otherwise
-}
-
-// isTrue reports whether value is true, the number 1, or a text (or a list of one text)
-// that means yes.
-func isTrue(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return v
-	case json.Number:
-		return isYes(string(v))
-	}
-	text, rejection := singleValue(value)
-	return rejection == nil && isYes(text)
-}
-
-// isFalse reports whether value explicitly means no: false, zero, a text such as "no",
-// or a list whose first element does.
-func isFalse(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return !v
-	case json.Number:
-		n, err := v.Float64()
-		return err == nil && n == 0
-	case string:
-		return oneOf(strings.TrimSpace(v), "false", "0", "no", "off", "f", "n")
-	case []any:
-		return len(v) > 0 && isFalse(v[0])
-	}
-	return false
-}
-
-// isYes reports whether text means yes.
-func isYes(text string) bool { return oneOf(text, "true", "1", "yes", "on") }
-
-// oneOf reports whether text equals one of words, ignoring ASCII case.
-func oneOf(text string, words ...string) bool {
-	for _, word := range words {
-		if equalFold(text, word) {
-			return true
-		}
-	}
-	return false
 }
 
 // singleValue returns the value of a placeholder as text. nil and empty lists are "". It

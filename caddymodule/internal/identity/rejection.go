@@ -79,10 +79,10 @@ var (
 	// ErrNotAddress: the value is not one plain address.
 	ErrNotAddress = &Rejection{ReasonInvalid, "the source of the option email is not a single email address (name@domain, without a display name, not a list)"}
 	// ErrEmailUnverified: the verified source does not confirm the address.
-	ErrEmailUnverified = &Rejection{ReasonEmailUnverified, "the source of the option verified is not true, 1, yes or on"}
-	// ErrEmailDenied: the document that contains the address says that it is not
-	// verified.
-	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the document that contains the email address marks it as not verified (email_verified, verified or similar)"}
+	ErrEmailUnverified = &Rejection{ReasonEmailUnverified, "the source of the option verified is not true, 1, yes, on or a time"}
+	// ErrEmailDenied: the document that contains the address, or a header or placeholder
+	// of the preset, says that the address is not verified.
+	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the authentication marks the email address as not verified: email_verified or a similar member of the document that contains the address, or the preset's source of the option verified"}
 	// ErrDomainNotAllowed: the domain is not in the option domains.
 	ErrDomainNotAllowed = &Rejection{ReasonDomainNotAllowed, "the domain of the email address is not in the option domains"}
 )

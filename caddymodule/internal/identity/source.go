@@ -38,6 +38,8 @@ type source struct {
 	list   bool          // the document is a list of claims
 	after  string        // the value begins after the last occurrence
 	first  bool          // read the first of several values joined by commas
+
+	optional bool // the verified source of a preset: only an explicit no counts
 }
 
 // parseSource parses a source, without regard to trust: a request header is returned as
@@ -48,7 +50,7 @@ func parseSource(s presets.Source) (source, error) {
 		return source{}, err
 	}
 	paths, err := parsePaths(s.Paths)
-	return source{location: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First}, err
+	return source{location: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First, optional: s.Optional}, err
 }
 
 func parsePaths(texts []string) ([]claims.Path, error) {

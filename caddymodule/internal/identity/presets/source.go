@@ -32,6 +32,10 @@ type Source struct {
 	After string
 	// First says that several values may arrive joined by commas. The first is read.
 	First bool
+	// Optional says, for Sources.Verified, that the layer sends the value only if it is
+	// configured to. Then only an explicit no is a rejection, and a missing or empty
+	// value is not.
+	Optional bool
 }
 
 // ParseSource parses the argument of an option: the name of a header or a placeholder,
