@@ -32,31 +32,3 @@ func Base64(s string) ([]byte, error) {
 	}
 	return base64.RawStdEncoding.DecodeString(s)
 }
-
-// FromList converts a list of claims to one object. Azure's App Service sends such
-// lists: {"claims": [{"typ": …, "val": …}]}. A claim that occurs more than once becomes a
-// list. A type that is a URI with /claims/ in it is also available under its end, slashes
-// included: /claims/emailaddress.
-func (d Document) FromList() Document {
-	entries, _ := d.Lookup(Path{"claims"}).([]any)
-	values := make(map[string][]any)
-	for _, e := range entries {
-		entry, _ := e.(map[string]any)
-		name, _ := entry["typ"].(string)
-		if name == "" {
-			continue
-		}
-		values[name] = append(values[name], entry["val"])
-		if i := strings.LastIndex(name, "/claims/"); i > 0 {
-			values[name[i:]] = append(values[name[i:]], entry["val"])
-		}
-	}
-	members := make(map[string]any, len(values))
-	for name, several := range values {
-		members[name] = several
-		if len(several) == 1 {
-			members[name] = several[0]
-		}
-	}
-	return Document{root: members, latin1: d.latin1}
-}

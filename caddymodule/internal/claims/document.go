@@ -32,6 +32,9 @@ type Document struct {
 	root any
 	// latin1 reports that the text was not UTF-8 and was decoded as Latin-1.
 	latin1 bool
+	// fromList and authType are set by FromList.
+	fromList bool
+	authType string
 }
 
 // ParseLatin1 is Parse for a text that is written by a component which may not encode

@@ -90,7 +90,10 @@ func (d Document) follow(p Path) (v any, several bool) {
 			several = several || len(within) > 1
 			v = within[i]
 		default:
-			return nil, several
+			if v == nil || !d.fromList || step != "0" {
+				return nil, several
+			}
+			// A claim with one value: the list of it is v itself.
 		}
 	}
 	return v, several

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
@@ -229,7 +230,7 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 // precompute precomputes values that every request needs.
 func (i *Identifier) precompute(sources presets.Sources) {
 	i.sameID = i.userID.kind != kindNone && sources.UserID.String() == sources.Email.String()
-	i.verification = newVerification(i.email.paths, i.verified.kind != kindNone && !i.verified.optional)
+	i.verification = newVerification(slices.Concat(i.email.paths, i.email.entra), i.verified.kind != kindNone && !i.verified.optional)
 }
 
 // setDomains validates and stores the option domains.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,7 +54,7 @@ var documented = map[string]testConfig{
 	"authelia":  {email: bare("Remote-Email"), id: bare("Remote-User"), names: []reading{bare("Remote-Name")}},
 	"authentik": {email: bare("X-Authentik-Email"), id: bare("X-Authentik-Uid"), names: []reading{bare("X-Authentik-Name")}},
 	"azure_easy_auth": {
-		email: reading{"X-Ms-Client-Principal", inClaims("email", "preferred_username", "upn", "/claims/emailaddress")}, id: bare("X-Ms-Client-Principal-Id"),
+		email: reading{"X-Ms-Client-Principal", inClaims("email", "/claims/emailaddress", "emails", "aad:preferred_username", "aad:upn", "aad:/claims/upn")}, id: bare("X-Ms-Client-Principal-Id"),
 		names: []reading{
 			{"X-Ms-Client-Principal", inClaims("name")}, {"X-Ms-Client-Principal", inClaims("/claims/givenname", "given_name")},
 			{"X-Ms-Client-Principal", inClaims("/claims/surname", "family_name")},
@@ -115,7 +117,8 @@ func inDocument(paths ...string) func(string) (any, bool) {
 	}
 }
 
-// inClaims reads a value in the list of claims that Azure sends.
+// inClaims reads a value in the list of claims that Azure sends. The types after "aad:"
+// are logins of Microsoft Entra ID, and may not contain a #.
 func inClaims(types ...string) func(string) (any, bool) {
 	return func(text string) (any, bool) {
 		doc, ok := readDocument(text)
@@ -125,22 +128,41 @@ func inClaims(types ...string) func(string) (any, bool) {
 		root, _ := doc.(map[string]any)
 		list, _ := root["claims"].([]any)
 		for _, typ := range types {
+			typ, login := strings.CutPrefix(typ, "aad:")
+			if login && root["auth_typ"] != "aad" {
+				continue
+			}
 			var found []any
 			for _, c := range list {
 				c, _ := c.(map[string]any)
-				if name, _ := c["typ"].(string); name == typ || strings.HasPrefix(typ, "/") && strings.HasSuffix(name, typ) {
+				name, _ := c["typ"].(string)
+				if name != typ && (!strings.HasPrefix(typ, "/") || !strings.HasSuffix(name, typ)) {
+					continue
+				}
+				if text, isText := c["val"].(string); c["val"] != nil && (!isText || strings.TrimSpace(text) != "" && !slices.Contains(found, any(text))) {
 					found = append(found, c["val"])
 				}
 			}
 			switch {
 			case len(found) > 1:
 				return found, true
-			case found != nil && found[0] != nil:
+			case found != nil && login && strings.Contains(fmt.Sprint(found[0]), "#"):
+				return nil, false
+			case found != nil && !isEmptyList(found[0]):
 				return found[0], true
 			}
 		}
 		return nil, true
 	}
+}
+
+// isEmptyList reports whether v is a list without a text in it.
+func isEmptyList(v any) bool {
+	list, ok := v.([]any)
+	if !ok || len(list) > 1 {
+		return false
+	}
+	return len(list) == 0 || list[0] == nil || strings.TrimSpace(fmt.Sprint(list[0])) == ""
 }
 
 // inToken reads a value in a token that fakeVerifier accepts.
@@ -173,7 +195,7 @@ func firstAt(doc any, paths []string) any {
 				v = nil
 			}
 		}
-		if v != nil {
+		if text, isText := v.(string); v != nil && !isEmptyList(v) && (!isText || strings.TrimSpace(text) != "") {
 			return v
 		}
 	}

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
@@ -150,7 +151,7 @@ func (i *Identifier) SetResponseFrom(known PlaceholderMap, dials []string) bool 
 func (s *source) describe() string {
 	var b strings.Builder
 	if len(s.paths) > 0 {
-		for n, p := range s.paths {
+		for n, p := range slices.Concat(s.paths, s.entra) {
 			if n > 0 {
 				b.WriteString(" or ")
 			}

@@ -107,6 +107,15 @@ func seeds(s testConfig) (all [][3]string) {
 	add(s.email, good...)
 	add(s.email, "ada@x.example,bob@x.example", "a:ada@x.example,a:bob@x.example", " ", `{"email":null}`, "list:ada@x.example", "list:a|b", "list:a@x.example|b@x.example", `json:["ada@x.example"]`, `json:["a@x.example","b@x.example"]`, `json:7`,
 		"Ada <ada@x.example>", "ada@github", "Ada@X.Example", strings.ReplaceAll(doc, "ada@", "Ada@"))
+	// Claims of Azure's App Service.
+	entra := `{"auth_typ":"aad",` + doc[1:]
+	for _, change := range [][2]string{
+		{"", ""}, {`"typ":"email"`, `"typ":"upn"`}, {`"typ":"email"`, `"typ":"emails"`}, {`"typ":"email"`, `"typ":"http://x.example/claims/upn"`},
+		{`{"typ":"email"`, `{"typ":"email","val":""},{"typ":"preferred_username"`}, {`{"typ":"email"`, `{"typ":"email","val":"ada@x.example"},{"typ":"email"`},
+		{`"typ":"email","val":"ada@`, `"typ":"upn","val":"ada#EXT#@`}, {`"auth_typ":"aad"`, `"auth_typ":"google"`},
+	} {
+		add(s.email, strings.Replace(entra, change[0], change[1], 1))
+	}
 	// Blanks around an address, and dots.
 	add(s.email, "\t ada@x.example \t", "accounts.google.com: ada@x.example", "ada@x.example.", "ada@.x.example", "ada@\uff58.example", strings.ReplaceAll(doc, `"ada@x.example"`, `"\t ada@x.example "`))
 	// Latin-1.

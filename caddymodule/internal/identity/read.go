@@ -66,23 +66,58 @@ func (i *Identifier) plainValue(r *Request, p location) (string, *Rejection) {
 	return values[0], nil
 }
 
-// claim returns the value of a source in a document, at the first of its paths that
-// exists.
+// claim returns the value of a source in a document, at the first of its paths that has
+// a value which is not empty. If there are empty values alone, it returns one of them.
 func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Rejection) {
 	doc, rejection := i.document(ctx, r, s)
 	if rejection != nil {
 		return nil, rejection
 	}
-	for _, p := range s.paths {
-		v, err := doc.Only(p)
-		switch {
+	value, rejection := firstValue(doc, s.paths)
+	if rejection != nil || !isBlank(value) || s.entra == nil || doc.AuthType() != "aad" {
+		return valueOr(value, rejection)
+	}
+	login, rejection := firstValue(doc, s.entra)
+	if text, _ := singleValue(login); strings.Contains(text, "#") {
+		return nil, ErrNotAddress
+	}
+	if login == nil {
+		login = value
+	}
+	return valueOr(login, rejection)
+}
+
+// valueOr returns the value of a claim, or the reason why there is none.
+func valueOr(value any, rejection *Rejection) (any, *Rejection) {
+	switch {
+	case rejection != nil:
+		return nil, rejection
+	case value == nil:
+		return nil, ErrNoClaim
+	}
+	return value, nil
+}
+
+// firstValue returns the value at the first of paths that has one which is not empty. If
+// there are empty values alone, it returns one of them; without any value, nil.
+func firstValue(doc claims.Document, paths []claims.Path) (empty any, rejection *Rejection) {
+	for _, p := range paths {
+		switch v, err := doc.Only(p); {
 		case err != nil:
 			return nil, ErrMultipleValues
-		case v != nil:
+		case !isBlank(v):
 			return v, nil
+		case empty == nil:
+			empty = v
 		}
 	}
-	return nil, ErrNoClaim
+	return empty, nil
+}
+
+// isBlank reports whether a value is null, or an empty text or list.
+func isBlank(value any) bool {
+	text, rejection := singleValue(value)
+	return rejection == nil && strings.TrimSpace(text) == ""
 }
 
 // document returns the document of a source. The last document is cached in the

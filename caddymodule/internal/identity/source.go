@@ -34,6 +34,7 @@ type location struct {
 type source struct {
 	location
 	paths  []claims.Path // where in a document; nil: the value is not a document
+	entra  []claims.Path // further paths; see presets.Source.EntraPaths
 	signed bool          // the document is a signed assertion
 	list   bool          // the document is a list of claims
 	after  string        // the value begins after the last occurrence
@@ -50,7 +51,11 @@ func parseSource(s presets.Source) (source, error) {
 		return source{}, err
 	}
 	paths, err := parsePaths(s.Paths)
-	return source{location: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First, optional: s.Optional}, err
+	if err != nil {
+		return source{}, err
+	}
+	entra, err := parsePaths(s.EntraPaths)
+	return source{location: p, paths: paths, entra: entra, list: s.ClaimList, after: s.After, first: s.First, optional: s.Optional}, err
 }
 
 func parsePaths(texts []string) ([]claims.Path, error) {

@@ -24,6 +24,11 @@ type Source struct {
 	// token. The first path with a value is used. nil means that From holds the value
 	// itself.
 	Paths []string
+	// EntraPaths are further paths in a document with ClaimList, tried if none of Paths
+	// has a value, and only if Microsoft Entra ID has authenticated the user (auth_typ
+	// aad). They lead to logins. One with a # is not an address, but a guest of the
+	// tenant (x_mail.example#EXT#@tenant.onmicrosoft.com).
+	EntraPaths []string
 	// ClaimList says that the document is a list of claims with typ and val, as Azure's
 	// App Service writes it.
 	ClaimList bool

@@ -34,6 +34,12 @@ func azure(types ...string) Source {
 	return Source{From: "X-Ms-Client-Principal", Paths: types, ClaimList: true}
 }
 
+// withEntra returns s with further paths for Microsoft Entra ID.
+func withEntra(s Source, paths ...string) Source {
+	s.EntraPaths = paths
+	return s
+}
+
 // oidc returns sources for the standard claims (OpenID Connect Core 1.0, section 5.1)
 // in the document of a header.
 func oidc(name string) Sources {
@@ -85,7 +91,7 @@ var table = [...]Preset{
 	{
 		Name: "azure_easy_auth",
 		Sources: Sources{
-			Email:     azure("email", "preferred_username", "upn", "/claims/emailaddress"),
+			Email:     withEntra(azure("email", "/claims/emailaddress", "emails.0"), "preferred_username", "upn", "/claims/upn"),
 			UserID:    from("X-Ms-Client-Principal-Id"),
 			Name:      azure("name"),
 			FirstName: azure("/claims/givenname", "given_name"),
@@ -96,7 +102,7 @@ var table = [...]Preset{
 			"X-Ms-Token-Google-Id-Token", "X-Ms-Token-Google-Access-Token", "X-Ms-Token-Google-Refresh-Token",
 			"X-Ms-Token-Facebook-Access-Token", "X-Ms-Token-Twitter-Access-Token", "X-Ms-Token-Twitter-Access-Token-Secret",
 		},
-		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an email address. For single-tenant applications only: in a multi-tenant application, any tenant can set any `email`.",
+		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an email address. The login (`preferred_username`, `upn`) is read only if Microsoft Entra ID has authenticated the user (`auth_typ` aad) and has sent no email address; that of a guest (with #) is rejected. For single-tenant applications only: in a multi-tenant application, any tenant can set any `email`. **Microsoft Entra ID never says whether the email address is verified.**",
 	},
 	{
 		Name: "basic_auth",
