@@ -95,8 +95,14 @@ type Common struct {
 // request header, which requires Trust, or a Caddy placeholder of the request
 // that no client can set. If the source holds JSON, base64 of JSON or a token,
 // append a space and the path of the value: "X-Userinfo user.email". Write a dot
-// within a member name as \. there. A source that is set here overrides the
+// within a member name as \. there and a space as "\ ". Several paths are
+// separated by spaces: the first that is there and not null or empty is used, and if that value is not
+// valid, the request is rejected. A source that is set here overrides the
 // preset's.
+//
+// Do not use preferred_username or nickname as an e-mail address, unless one
+// tenant's directory sets them: in Keycloak, Zitadel, authentik and Okta, users
+// choose them.
 type Identity struct {
 	// The name of the authentication layer in front. It sets defaults for the
 	// sources below. Default: none.

@@ -13,11 +13,12 @@ type Path []string
 // Errors of a path.
 var (
 	errEmptyStep = errors.New("it has an empty step: write names with single dots between them, such as user.email")
-	errEscape    = errors.New(`it has a backslash before something else than a dot or a backslash: write \. for a dot within a name`)
+	errEscape    = errors.New(`it has a backslash before something else than a dot, a space or a backslash: write \. for a dot within a name`)
 )
 
 // ParsePath parses a path: steps separated by dots, such as user.email or data.0.email.
-// A dot within a name is written \. and a backslash \\.
+// A dot within a name is written \. and a backslash \\. A space may be written "\ ", which
+// is necessary where several paths are separated by spaces.
 func ParsePath(written string) (Path, error) {
 	var (
 		path Path
@@ -27,7 +28,7 @@ func ParsePath(written string) (Path, error) {
 		switch c := written[i]; c {
 		case '\\':
 			i++
-			if i == len(written) || written[i] != '.' && written[i] != '\\' {
+			if i == len(written) || !strings.ContainsRune(`. \`, rune(written[i])) {
 				return nil, errEscape
 			}
 			step.WriteByte(written[i])
@@ -45,12 +46,6 @@ func ParsePath(written string) (Path, error) {
 		return nil, errEmptyStep
 	}
 	return append(path, step.String()), nil
-}
-
-// Beside returns the path of a sibling: the member with the given name in the object
-// that p leads into.
-func (p Path) Beside(name string) Path {
-	return append(append(Path(nil), p[:max(len(p)-1, 0)]...), name)
 }
 
 // Lookup returns the value at a path: a string, a bool, a json.Number, a []any or a

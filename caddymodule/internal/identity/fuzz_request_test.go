@@ -116,6 +116,9 @@ func seeds(s testConfig) (all [][3]string) {
 	} {
 		add(s.email, strings.Replace(entra, change[0], change[1], 1))
 	}
+	for _, upn := range []string{`""`, `null`, `"ada"`, `["ada@x.example"]`, `"bob@x.example"`, `"ada@x.example","upn_verified":false`} {
+		add(s.email, goodToken+`{"email":"ada@x.example","sub":"17","upn":`+upn+`}`)
+	}
 	// Blanks around an address, and dots.
 	add(s.email, "\t ada@x.example \t", "accounts.google.com: ada@x.example", "ada@x.example.", "ada@.x.example", "ada@\uff58.example", strings.ReplaceAll(doc, `"ada@x.example"`, `"\t ada@x.example "`))
 	// Latin-1.

@@ -95,6 +95,8 @@ func testConfigs(t testing.TB) (all []testConfig) {
 	}, identity.Config{Email: "X-Email", UserID: "X-User", Verified: "X-Verified"})
 	add(testConfig{name: "an assertion", any: true, email: reading{"Authorization", inToken("email")}, id: reading{"Authorization", inToken("sub")}},
 		identity.Config{Email: "Authorization email", UserID: "Authorization sub", Verify: true}, "from anyone")
+	add(testConfig{name: "several claims", any: true, email: reading{"Authorization", inToken("upn", "email")}, id: reading{"Authorization", inToken("oid", "sub")}},
+		identity.Config{Email: "Authorization upn email", UserID: "Authorization oid sub", Verify: true}, "from anyone")
 	add(testConfig{name: "a map", email: reading{"{user_email}", asIs}, id: reading{"{user_id}", asIs}, names: []reading{{"{user_name}", asIs}}},
 		identity.Config{Email: "{user_email}", UserID: "{user_id}", Name: "{user_name}", NameEncoding: names.Base64}, "")
 	add(testConfig{name: "a document in a variable", email: reading{"{http.vars.doc}", inDocument("email")}, id: reading{"{http.vars.doc}", inDocument("sub")}, names: []reading{{"{http.vars.doc}", inDocument("name")}}},

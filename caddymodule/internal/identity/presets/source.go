@@ -44,7 +44,7 @@ type Source struct {
 }
 
 // ParseSource parses the argument of an option: the name of a header or a placeholder,
-// and, after a space, a path within its document. It does not validate them.
+// and, after spaces, the paths within its document. It does not validate them.
 func ParseSource(text string) Source {
 	end := strings.IndexByte(text, ' ')
 	if strings.HasPrefix(text, "{") {
@@ -53,15 +53,57 @@ func ParseSource(text string) Source {
 	if end <= 0 {
 		return Source{From: text}
 	}
-	return Source{From: text[:end], Paths: []string{strings.TrimLeft(text[end:], " ")}}
+	return Source{From: text[:end], Paths: splitPaths(text[end:])}
 }
 
-// String returns the source as text. Several paths are separated by |.
+// splitPaths splits a list of paths at its spaces. A space after a backslash is part of a
+// path. The list of an empty text is one empty path, which is not valid.
+func splitPaths(text string) (paths []string) {
+	start := 0
+	add := func(end int) {
+		if end > start {
+			paths = append(paths, text[start:end])
+		}
+		start = end + 1
+	}
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case ' ':
+			add(i)
+		}
+	}
+	add(len(text))
+	if paths == nil {
+		return []string{""}
+	}
+	return paths
+}
+
+// EscapePath returns a path as ParseSource expects it in a list of paths: with a
+// backslash before each space.
+func EscapePath(path string) string {
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == ' ':
+			b.WriteByte('\\')
+		case c == '\\' && i+1 < len(path):
+			b.WriteByte(c)
+			i++
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
+}
+
+// String returns the source as text, as ParseSource parses it.
 func (s Source) String() string {
 	if s.Paths == nil {
 		return s.From
 	}
-	return s.From + " " + strings.Join(s.Paths, "|")
+	return s.From + " " + strings.Join(s.Paths, " ")
 }
 
 // IsZero reports whether s has neither From nor Paths.
