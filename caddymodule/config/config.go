@@ -95,10 +95,15 @@ type Common struct {
 // request header, which requires Trust, or a Caddy placeholder of the request
 // that no client can set. If the source holds JSON, base64 of JSON or a token,
 // append a space and the path of the value: "X-Userinfo user.email". Write a dot
-// within a member name as \. there and a space as "\ ". Several paths are
-// separated by spaces: the first that is there and not null or empty is used, and if that value is not
-// valid, the request is rejected. A source that is set here overrides the
-// preset's.
+// within a member name as \. there and a space as "\ ". A source that is set here
+// overrides the preset's.
+//
+// Several paths are separated by spaces. The first value that is there and not
+// null or empty is used. If that value is not valid, the request is rejected.
+//
+// With Verify, a source may also be a cookie that holds a signed token:
+// "{http.request.cookie.__session} email". A request with two cookies of that
+// name is rejected.
 //
 // Do not use preferred_username or nickname as an e-mail address, unless one
 // tenant's directory sets them: in Keycloak, Zitadel, authentik and Okta, users

@@ -125,6 +125,8 @@ func New(c Config) (*Identifier, error) {
 		}
 		errs = append(errs, i.setRequireAddress(sources, len(c.Domains) > 0)...)
 	}
+	errs = append(errs, rejectUnsignedCookies(options)...)
+	i.cookiesFromProxies = c.Trust.Mode == TrustProxies
 	if c.AuthServer != nil {
 		errs = append(errs, i.useAuthServer(c, options)...)
 	} else {

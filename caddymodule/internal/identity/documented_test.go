@@ -39,6 +39,8 @@ type testConfig struct {
 	mode   identity.TrustMode
 	any    bool // headers are accepted from any peer, because they are signed
 	ranges bool // ranges of trusted peers are configured; otherwise the server's trusted_proxies
+	// cookie is the cookie that holds the assertion; then Cookie is the header that is read.
+	cookie string
 	// upstream is the auth server that the last proxy must have chosen; empty: any.
 	upstream string
 	logins   bool
@@ -246,6 +248,44 @@ func (fakeVerifier) Verify(_ context.Context, token string) (claims.Document, er
 		return claims.Document{}, identity.ErrAssertionMalformed
 	}
 	return doc, nil
+}
+
+// inCookie reads a value in the token of a cookie that encodedVerifier accepts.
+func inCookie(name, path string) func(string) (any, bool) {
+	return func(text string) (any, bool) {
+		var found []string
+		for _, pair := range strings.Split(text, ";") {
+			if key, value, _ := strings.Cut(pair, "="); strings.TrimSpace(key) == name {
+				found = append(found, strings.Trim(value, " \t"))
+			}
+		}
+		if len(found) != 1 {
+			return nil, false
+		}
+		payload, ok := strings.CutPrefix(found[0], "good.")
+		payload, signed := strings.CutSuffix(payload, ".good")
+		b, err := base64.RawURLEncoding.DecodeString(payload)
+		if !ok || !signed || err != nil {
+			return nil, false
+		}
+		doc, ok := readJSON(string(b))
+		return firstAt(doc, []string{path}), ok
+	}
+}
+
+// encodedVerifier is a Verifier that accepts what inCookie reads.
+type encodedVerifier struct{}
+
+func (encodedVerifier) Verify(ctx context.Context, token string) (claims.Document, error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 || parts[0] != "good" || parts[2] != "good" {
+		return claims.Document{}, identity.ErrAssertionSignature
+	}
+	b, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return claims.Document{}, identity.ErrAssertionMalformed
+	}
+	return fakeVerifier{}.Verify(ctx, goodToken+string(b))
 }
 
 // application is a UserinfoClient that returns the content of the session as its

@@ -92,8 +92,11 @@ func (i *Identifier) explainVerified(ctx context.Context, r *Request) (masked.St
 func (i *Identifier) Headers() []string {
 	var headers []string
 	for _, o := range i.sources(presets.Sources{}) {
-		if k := o.target.kind; k == kindHeader || k == kindAssertion {
+		switch o.target.kind {
+		case kindHeader, kindAssertion:
 			headers = append(headers, o.target.key)
+		case kindCookie:
+			headers = append(headers, "Cookie")
 		}
 	}
 	return headers
@@ -169,6 +172,8 @@ func (s *source) describe() string {
 		b.WriteString("the header " + strings.TrimPrefix(s.key, responsePrefix) + " of the auth server's response")
 	case kindAuthServer:
 		b.WriteString("the header " + s.key + " of the auth server's response")
+	case kindCookie:
+		b.WriteString("the cookie " + s.key)
 	case kindApplication:
 		b.WriteString("the application's response")
 	default:

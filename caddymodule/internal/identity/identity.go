@@ -108,6 +108,8 @@ type Identifier struct {
 	upstream     upstream            // the zero value allows any
 	ranges       []netip.Prefix      // empty: Request.TrustedProxy decides
 
+	cookiesFromProxies bool // the request of a cookie must come from a trusted proxy
+
 	verifier       Verifier
 	userinfoClient UserinfoClient
 	authServer     AuthServer // nil without the option auth_server

@@ -33,7 +33,7 @@ func testConfigs(t testing.TB) (all []testConfig) {
 			c.Trust.Ranges = []netip.Prefix{netip.MustParsePrefix(within)}
 		}
 		c.Trust.Upstream = s.upstream
-		if c.Verify {
+		if c.Verify && c.Verifier == nil {
 			c.Verifier = fakeVerifier{}
 		}
 		i, err := identity.New(c)
@@ -97,6 +97,8 @@ func testConfigs(t testing.TB) (all []testConfig) {
 		identity.Config{Email: "Authorization email", UserID: "Authorization sub", Verify: true}, "from anyone")
 	add(testConfig{name: "several claims", any: true, email: reading{"Authorization", inToken("upn", "email")}, id: reading{"Authorization", inToken("oid", "sub")}},
 		identity.Config{Email: "Authorization upn email", UserID: "Authorization oid sub", Verify: true}, "from anyone")
+	add(testConfig{name: "a cookie", any: true, cookie: "__session", email: reading{"Cookie", inCookie("__session", "email")}, id: reading{"Cookie", inCookie("__session", "sub")}},
+		identity.Config{Email: "{http.request.cookie.__session} email", UserID: "{http.request.cookie.__session} sub", Verify: true, Verifier: encodedVerifier{}}, "from anyone")
 	add(testConfig{name: "a map", email: reading{"{user_email}", asIs}, id: reading{"{user_id}", asIs}, names: []reading{{"{user_name}", asIs}}},
 		identity.Config{Email: "{user_email}", UserID: "{user_id}", Name: "{user_name}", NameEncoding: names.Base64}, "")
 	add(testConfig{name: "a document in a variable", email: reading{"{http.vars.doc}", inDocument("email")}, id: reading{"{http.vars.doc}", inDocument("sub")}, names: []reading{{"{http.vars.doc}", inDocument("name")}}},
@@ -193,6 +195,9 @@ func (s *testConfig) at(a testRequest, r reading) (any, bool) {
 		}
 	}
 	values := a.header[r.from]
+	if s.cookie != "" && len(values) > 1 {
+		values = []string{strings.Join(values, "; ")}
+	}
 	if len(values) != 1 {
 		return nil, false
 	}

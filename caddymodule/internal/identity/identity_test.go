@@ -117,8 +117,8 @@ func TestNothingPrints(t *testing.T) {
 
 func TestRejections(t *testing.T) {
 	all := []*Rejection{
-		ErrNoAuthentication, ErrNoUserPlaceholder, ErrNoForwardAuth, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty,
-		ErrDuplicateHeader, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
+		ErrNoAuthentication, ErrNoUserPlaceholder, ErrNoForwardAuth, ErrNoResponseHeader, ErrNoHeader, ErrNoCookie, ErrUnset, ErrEmpty,
+		ErrDuplicateHeader, ErrDuplicateCookie, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
 		ErrUntrustedPeer, ErrEarlyData, ErrTemplateInclude, ErrWrongUpstream, ErrUnverifiedCertificate,
 	}
 	hints := map[string]bool{}

@@ -41,8 +41,11 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 
 // plainValue returns the value at p as text. An empty value is returned as "".
 func (i *Identifier) plainValue(r *Request, p location) (string, *Rejection) {
-	if p.kind == kindAuthServer {
+	switch p.kind {
+	case kindAuthServer:
 		return r.authServerHeader(p.key)
+	case kindCookie:
+		return i.cookie(r, p.key)
 	}
 	if p.kind != kindHeader && p.kind != kindAssertion {
 		value, rejection := i.lookup(r, p)

@@ -22,12 +22,13 @@ const (
 	kindAssertion               // a header of the request with a signed assertion, accepted from any peer
 	kindApplication             // the application's response
 	kindAuthServer              // a header of the response of the option auth_server
+	kindCookie                  // a cookie of the request with a signed assertion
 )
 
 // location is the location of a value. The zero value is no location.
 type location struct {
 	kind kind
-	key  string // name of a placeholder, or canonical name of a header
+	key  string // name of a placeholder or a cookie, or canonical name of a header
 }
 
 // source is the parsed form of a Source. The zero value is no source.
@@ -137,6 +138,9 @@ func parsePlaceholder(text, name string) (location, error) {
 	if header, ok := strings.CutPrefix(name, responsePrefix); ok && isToken(header) {
 		// Caddy's reverse_proxy sets canonical names only.
 		return location{kindResponse, responsePrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
+	}
+	if cookie, ok := strings.CutPrefix(name, cookiePrefix); ok && isToken(cookie) {
+		return location{kindCookie, cookie}, nil
 	}
 	switch {
 	case hasName(name, userPrefix):
