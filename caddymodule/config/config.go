@@ -155,8 +155,8 @@ type Identity struct {
 	Verified string `json:"verified,omitempty"`
 
 	// The allowed e-mail domains, in Unicode or in punycode. Subdomains of a
-	// listed domain are not included. With human_api_token this option requires Email, and a user
-	// without an address is then rejected. Default: all.
+	// listed domain are not included. With human_api_token this option requires
+	// Email, and a user without an address is then rejected. Default: all.
 	Domains []string `json:"domains,omitempty"`
 
 	// The encoding of names: auto (detects RFC 2047, RFC 5987, UTF-8, Latin-1

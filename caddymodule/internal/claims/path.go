@@ -17,8 +17,8 @@ var (
 )
 
 // ParsePath parses a path: steps separated by dots, such as user.email or data.0.email.
-// A dot within a name is written \. and a backslash \\. A space may be written "\ ", which
-// is necessary where several paths are separated by spaces.
+// A dot within a name is written \. and a backslash \\. A space may be written "\ ".
+// That is necessary where several paths are separated by spaces.
 func ParsePath(written string) (Path, error) {
 	var (
 		path Path

@@ -132,8 +132,8 @@ func (opts Options) callTimeout(configured time.Duration) time.Duration {
 	return configured
 }
 
-// expandSource returns source with the placeholders in its paths replaced. The part before
-// the paths stays as it is, because it is evaluated for each request. name is the name of
+// expandSource returns source with the placeholders in its paths replaced. The part
+// before the paths stays as it is, because it is evaluated for each request. name is the name of
 // the option, for errors.
 func expandSource(p *option.Errors, name, source string) string {
 	s := presets.ParseSource(source)

@@ -52,7 +52,8 @@ type Config struct {
 	Preset string
 	// Sources as configured: the name of a request header, or one placeholder in
 	// braces. If the header or placeholder holds a document, the paths within it follow,
-	// separated by spaces. The first that has a value is used. Each source that is not empty overrides the one of the preset.
+	// separated by spaces. The first that has a value is used. Each source that is not
+	// empty overrides the one of the preset.
 	Email, UserID, Name, FirstName, LastName, Verified string
 	// NameEncoding is the encoding of the names.
 	NameEncoding names.Encoding

@@ -39,7 +39,7 @@ type testConfig struct {
 	mode   identity.TrustMode
 	any    bool // headers are accepted from any peer, because they are signed
 	ranges bool // ranges of trusted peers are configured; otherwise the server's trusted_proxies
-	// cookie is the cookie that holds the assertion; then Cookie is the header that is read.
+	// cookie is the cookie that holds the assertion. The header Cookie is read then.
 	cookie string
 	// upstream is the auth server that the last proxy must have chosen; empty: any.
 	upstream string

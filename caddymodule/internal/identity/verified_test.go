@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// TestC1_C2_LayersThatSayNo: a preset reads what its layer may say about the address. Only
-// an explicit no is a rejection.
+// TestC1_C2_LayersThatSayNo: a preset reads what its layer may say about the address.
+// Only an explicit no is a rejection.
 func TestC1_C2_LayersThatSayNo(t *testing.T) {
 	said := map[string]bool{"caddy_jwt": true, "gatekeeper": true, "oauth2_proxy": true, "oauth2_proxy_upstream": true, "vouch": true}
 	for _, p := range presets.All() {
@@ -70,8 +70,8 @@ func TestC1_C2_LayersThatSayNo(t *testing.T) {
 	}
 }
 
-// requestsOf returns requests of a preset's user in which the verified source has a value,
-// by how they arrive. nil is no value.
+// requestsOf returns requests of a preset's user in which the verified source has a
+// value, by how they arrive. nil is no value.
 func requestsOf(t *testing.T, p presets.Preset, value any) map[string]*Request {
 	t.Helper()
 	if !p.NeedsTrust() {
