@@ -149,17 +149,18 @@ func (d *tokenDirective) checkBlocks(t *testing.T) {
 			}
 			wrong("a block", first, "does not take a block", o.line+" {", "x", "}")
 			if !o.list {
-				wrong("empty", first, "option '"+name+"' must", name+` ""`)
-				wrong("values too many", first, "", o.line+" two many")
+				wrong("empty", first, "option '"+name+"' is", name+` ""`)
 			}
 			switch {
 			case o.two:
 				right("a path", o.line+" a.path")
+				right("several paths", o.line+" a.path b c.0")
 				right("a path in quotes", o.line+` "a path"`)
 				right("a path with a dot in a name", o.line+` https://clinic\.example/email`)
 				wrong("an empty path", first, "option '"+name+"'", o.line+` ""`)
 			case !o.list:
 				wrong("a value too many", first, "", o.line+" two")
+				wrong("values too many", first, "", o.line+" two many")
 			}
 		}
 		for name := range missing {

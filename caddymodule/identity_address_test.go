@@ -10,11 +10,7 @@ import (
 
 func TestDomains(t *testing.T) {
 	d := open(t, strings.Replace(trusting, "email X-Test-User", "email X-Test-User\ndomains x.example Münster.example y.example", 1))
-	for _, email := range []string{"a@x.example", "A@X.EXAMPLE", "a@Y.example", "a@Münster.example", "a@mÜnster.example"} {
-		if email == "a@mÜnster.example" {
-			d.refused(t, 403, "domain_not_allowed", path, as(email)) // ASCII letters alone are folded
-			continue
-		}
+	for _, email := range []string{"a@x.example", "A@X.EXAMPLE", "a@Y.example", "a@Münster.example", "a@mÜnster.example", "a@xn--mnster-3ya.example", "a@XN--MNSTER-3YA.example"} {
 		before := len(d.huma.Calls().Calls)
 		d.request("GET", path, as(email)).tokens(t)
 		if calls := d.huma.Calls().Calls[before:]; len(calls) == 0 || calls[0].Email != email {
@@ -22,12 +18,14 @@ func TestDomains(t *testing.T) {
 		}
 	}
 	for _, email := range []string{
-		"a@sub.x.example", "a@x.example.evil", "a@evilx.example", "a@x.example.", "a@.x.example", "x.example@evil.example", "a@x.exampl\u0435",
-		"a@xn--mnster-3ya.example", "a@example", "a@\u212a.example",
+		"a@sub.x.example", "a@x.example.evil", "a@evilx.example", "x.example@evil.example", "a@x.exampl\u0435",
+		"a@xn--mnster-3yb.example", "a@example", "a@\u212a.example",
 	} {
 		d.refused(t, 403, "domain_not_allowed", path, as(email))
 	}
-	d.refused(t, 401, "identity_invalid", path, as("a@evil.example@x.example"))
+	for _, email := range []string{"a@evil.example@x.example", "a@x.example.", "a@.x.example", "a@x..example"} {
+		d.refused(t, 401, "identity_invalid", path, as(email))
+	}
 	d.refused(t, 401, "identity_missing", path)
 	d.request("DELETE", path, as("a@evil.example")).problem(t, 403, "domain_not_allowed")
 	d.quiet(t, "@x.example", "@evil", "@Y")

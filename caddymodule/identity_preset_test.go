@@ -46,6 +46,8 @@ type headerPreset struct {
 	// The headers it writes. One with the user's address is there always; an
 	// id that is the address has no header of its own here.
 	email, id, full, first, last string
+	// verified says whether the address is verified, if the layer is configured to.
+	verified string
 	// document is what the header of the address holds, with names in it, if
 	// that is not the address.
 	document func(person) string
@@ -81,7 +83,7 @@ var headerPresets = []headerPreset{
 	},
 	{
 		name: "gatekeeper", status: 200, email: "X-Auth-Email", id: "X-Auth-Subject",
-		full: "X-Auth-Name", first: "X-Auth-Given-Name", last: "X-Auth-Family-Name",
+		full: "X-Auth-Name", first: "X-Auth-Given-Name", last: "X-Auth-Family-Name", verified: "X-Auth-Email-Verified",
 		also: []string{"X-Auth-Username", "X-Auth-Userid", "X-Auth-Token", "X-Auth-Groups", "X-Auth-Roles"},
 	},
 	{
@@ -98,12 +100,12 @@ var headerPresets = []headerPreset{
 	},
 	{
 		name: "oauth2_proxy", status: 202, email: "X-Auth-Request-Email", id: "X-Auth-Request-User",
-		first: "X-Auth-Request-Given-Name", last: "X-Auth-Request-Family-Name",
+		first: "X-Auth-Request-Given-Name", last: "X-Auth-Request-Family-Name", verified: "X-Auth-Request-Email-Verified",
 		also: []string{"X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups", "X-Auth-Request-Access-Token"},
 	},
 	{
 		name: "oauth2_proxy_upstream", status: 202, email: "X-Forwarded-Email", id: "X-Forwarded-User",
-		first: "X-Forwarded-Given-Name", last: "X-Forwarded-Family-Name",
+		first: "X-Forwarded-Given-Name", last: "X-Forwarded-Family-Name", verified: "X-Forwarded-Email-Verified",
 		also: []string{"X-Forwarded-Preferred-Username", "X-Forwarded-Groups", "X-Forwarded-Access-Token"},
 	},
 	{
@@ -117,13 +119,14 @@ var headerPresets = []headerPreset{
 	{
 		name: "vouch", status: 200, email: "X-Vouch-User",
 		full: "X-Vouch-Idp-Claims-Name", first: "X-Vouch-Idp-Claims-Given-Name", last: "X-Vouch-Idp-Claims-Family-Name",
-		also: []string{"X-Vouch-Idp-Claims-Email", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
+		verified: "X-Vouch-Idp-Claims-Email-Verified",
+		also:     []string{"X-Vouch-Idp-Claims-Email", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
 	},
 }
 
 // own are all headers of the layer, that of the address first.
 func (p headerPreset) own() []string {
-	all := append([]string{p.email, p.id, p.full, p.first, p.last, p.assertion}, p.also...)
+	all := append([]string{p.email, p.id, p.full, p.first, p.last, p.verified, p.assertion}, p.also...)
 	return slices.DeleteFunc(all, func(name string) bool { return name == "" })
 }
 
@@ -148,6 +151,7 @@ func (p headerPreset) says(who person) http.Header {
 	if who.id != "" {
 		put(p.id, p.mark+who.id)
 	}
+	put(p.verified, "true")
 	put(p.full, who.name)
 	put(p.first, who.first)
 	put(p.last, who.last)
@@ -319,6 +323,7 @@ func TestPresetsAreTested(t *testing.T) {
 			}{
 				{"user_id", row.Sources.UserID, p.id}, {"name", row.Sources.Name, p.full},
 				{"first_name", row.Sources.FirstName, p.first}, {"last_name", row.Sources.LastName, p.last},
+				{"verified", row.Sources.Verified, p.verified},
 			} {
 				other := o.read.From != "" && o.read.From != p.email && o.read.From != p.assertion
 				if other != (o.sent != "") {

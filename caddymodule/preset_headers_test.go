@@ -6,7 +6,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
@@ -63,12 +62,36 @@ func TestPresetsOfHeaders(t *testing.T) {
 				b.say(person{email: "Zoë.O'Neil+x@X.Example"})
 				b.granted(t, "Zoë.O'Neil+x@X.Example", path)
 
+				saysUnverified(t, b)
 				unusable(t, b)
 				differentlyNamed(t, b)
 				b.quiet(t, "@x.example", "@X.Example", "Zo", "ngstr", "id-of", "Also")
 			})
 		})
 	}
+}
+
+// saysUnverified lets the layer say whether the address is verified: only a no counts.
+func saysUnverified(t *testing.T, b place) {
+	t.Helper()
+	if b.p.verified == "" {
+		return
+	}
+	who := ada.with("verified@x.example")
+	for value, ok := range map[string]bool{"true": true, "": true, "1": true, "false": false, "False": false, "0": false} {
+		b.saysWith(b.p.status, with(b.p.says(who), b.p.verified, value))
+		if ok {
+			b.granted(t, "verified@x.example", path)
+		} else {
+			b.refused(t, 403, "email_unverified", path, header(b.p.verified, "true"))
+		}
+	}
+	b.saysWith(b.p.status, http.Header{b.p.email: b.p.says(who)[b.p.email], b.p.verified: {"true", "false"}})
+	b.refused(t, 403, "email_unverified", path)
+	silent := b.p.says(who)
+	delete(silent, b.p.verified)
+	b.saysWith(b.p.status, silent)
+	b.granted(t, "verified@x.example", path)
 }
 
 // unusable lets the layer say what makes nobody a user.
@@ -124,7 +147,9 @@ func unusable(t *testing.T, b place) {
 		}
 		cases["a bare address"] = said{"identity_invalid", with(p.says(nobody), p.email, "ada@x.example")}
 		cases["a list of two"] = said{"identity_invalid", p.says(ada.with([]any{"ada@x.example", "bob@x.example"}))}
-		cases["the same twice"] = said{"identity_invalid", p.says(ada.with([]any{"ada@x.example", "ada@x.example"}))}
+		if p.name != "azure_easy_auth" { // equal claims are one
+			cases["the same twice"] = said{"identity_invalid", p.says(ada.with([]any{"ada@x.example", "ada@x.example"}))}
+		}
 		cases["an object"] = said{"identity_invalid", p.says(ada.with(map[string]any{"value": "ada@x.example"}))}
 		cases["a number"] = said{"identity_invalid", p.says(ada.with(7))}
 		cases["true"] = said{"identity_invalid", p.says(ada.with(true))}
@@ -218,44 +243,6 @@ func replaceEach(name string, separators []string) string {
 func with(h http.Header, name, value string) http.Header {
 	h[name] = []string{value}
 	return h
-}
-
-// The claims that Azure may write an address into.
-func TestPresetAzureClaims(t *testing.T) {
-	const email = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress"
-	p := headerPresets[slices.IndexFunc(headerPresets, func(p headerPreset) bool { return p.name == "azure_easy_auth" })]
-	p.behind(t, func(t *testing.T, b place) {
-		say := func(claims ...any) {
-			principal := base64.StdEncoding.EncodeToString(document(map[string]any{"claims": claims}))
-			b.saysWith(200, http.Header{p.email: {principal}, "X-Ms-Client-Principal-Name": {"also@x.example"}})
-		}
-		for _, typ := range []string{"email", "preferred_username", "upn", email, "https://other.example/claims/emailaddress"} {
-			say(claim("roles", "a"), claim(typ, "ada@x.example"))
-			b.granted(t, "ada@x.example", path)
-			say(claim(typ, "ada@x.example"), claim(typ, "bob@x.example"))
-			b.refused(t, 401, "identity_invalid", path)
-		}
-		// In their order, and never the next one where one is unusable.
-		say(claim(email, "4@x.example"), claim("upn", "3@x.example"), claim("preferred_username", "2@x.example"), claim("email", "1@x.example"))
-		b.granted(t, "1@x.example", path)
-		say(claim("upn", "3@x.example"), claim("preferred_username", "2@x.example"))
-		b.granted(t, "2@x.example", path)
-		say(claim("email", ""), claim("upn", "3@x.example"))
-		b.refused(t, 401, "identity_missing", path)
-		say(claim("email", "ada"), claim("upn", "3@x.example"))
-		b.refused(t, 401, "identity_invalid", path)
-		say(claim(email, "1@x.example"), claim("https://other.example/claims/emailaddress", "2@x.example"))
-		b.refused(t, 401, "identity_invalid", path)
-		say(claim("email", "ada@x.example"), claim("email_verified", "false"))
-		b.refused(t, 403, "email_unverified", path)
-		// Others are not read, whatever they are called.
-		say(claim("Email", "ada@x.example"), claim("emails", "ada@x.example"), claim("emailaddress", "ada@x.example"), claim("claims/emailaddress", "ada@x.example"),
-			claim("http://x.example/emailaddress", "ada@x.example"), claim("email ", "ada@x.example"), claim("x/claims/emailaddress/y", "ada@x.example"), claim("", "ada@x.example"))
-		b.refused(t, 401, "identity_missing", path)
-		b.saysWith(200, http.Header{p.email: {base64.StdEncoding.EncodeToString([]byte(`{"email":"ada@x.example","claims":{"email":"ada@x.example"}}`))}})
-		b.refused(t, 401, "identity_missing", path)
-		b.quiet(t, "@x.example")
-	})
 }
 
 func TestPresetBasicAuth(t *testing.T) {

@@ -93,10 +93,11 @@ type placeholderPreset struct {
 	name                         string
 	email, id, full, first, last string
 	logins                       bool
+	verified                     string // only a no counts
 }
 
 var placeholderPresets = []placeholderPreset{
-	{name: "caddy_jwt", email: "email", id: "id", full: "name", first: "given_name", last: "family_name"},
+	{name: "caddy_jwt", email: "email", id: "id", full: "name", first: "given_name", last: "family_name", verified: "email_verified"},
 	{name: "caddy_security", email: "email", id: "sub", full: "name"},
 	{name: "caddy_tailscale", email: "tailscale_user", id: "id", full: "tailscale_name", logins: true},
 }
@@ -155,6 +156,17 @@ func TestPresetsOfPlaceholders(t *testing.T) {
 				if p.logins {
 					d.refused(t, 401, "identity_invalid", path, p.signsIn(t, ada.with(login)))
 				}
+			}
+			for value, ok := range map[string]bool{"true": true, "": true, "false": false, "0": false} {
+				user := caddyauth.User{ID: "u-1", Metadata: map[string]string{p.email: "verified@x.example", p.verified: value}}
+				switch portalUsers.Store("verified", user); {
+				case p.verified == "":
+				case ok:
+					d.granted(t, "verified@x.example", path, session("verified"))
+				default:
+					d.refused(t, 403, "email_unverified", path, session("verified"))
+				}
+				portalUsers.Delete("verified")
 			}
 			// Of two sessions the first one counts.
 			bob := p.signsIn(t, ada.with("bob@x.example"))

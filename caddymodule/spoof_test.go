@@ -140,6 +140,9 @@ func (p headerPreset) spoofs() map[string][]func(*http.Request) {
 		everything = append(everything, header(name, address))
 	}
 	m["the headers of every layer"] = everything
+	if p.verified != "" { // the layer alone says whether an address is verified
+		m["unverified"] = []func(*http.Request){header(p.verified, "false")}
+	}
 	others := http.Header{}
 	for _, name := range p.others() {
 		others[name] = []string{address}
@@ -237,6 +240,9 @@ func TestSpoofBehindAProxyThatAdds(t *testing.T) {
 			first, last := p.names(ada)
 			forged.Del(p.email)
 			d.granted(t, "ada@x.example", path, sends(forged))
+			if p.verified != "" { // one no is enough
+				d.refused(t, 403, "email_unverified", path, header(p.verified, "false"))
+			}
 			if p.document == nil {
 				first, last = "", ""
 			}

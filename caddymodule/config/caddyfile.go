@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
@@ -71,17 +73,20 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 }
 
 // source returns an option that takes a header name or a placeholder, and
-// optionally the path within the document that the header or placeholder holds.
+// optionally the paths within the document that the header or placeholder holds.
 func source(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
-		if d.CountRemainingArgs() != 2 {
+		if d.CountRemainingArgs() < 2 {
 			return option.Text(target)(d)
 		}
 		name, args := d.Val(), d.RemainingArgs()
-		if args[0] == "" || args[1] == "" || strings.Contains(args[0], " ") {
-			return d.Errf("option '%s' takes a header name or a placeholder, and optionally a path, such as: X-Userinfo user.email", name)
+		if strings.Contains(args[0], " ") || slices.Contains(args, "") {
+			return d.Errf("option '%s' takes a header name or a placeholder, and optionally paths, such as: X-Userinfo user.email", name)
 		}
-		*target = args[0] + " " + args[1]
+		*target = args[0]
+		for _, path := range args[1:] {
+			*target += " " + presets.EscapePath(path)
+		}
 		return nil
 	}
 }

@@ -101,8 +101,11 @@ func TestFromList(t *testing.T) {
 			ns + "givenname": "Alice", "/claims/givenname": "Alice",
 		}},
 		"one twice":          {`{"claims":[{"typ":"email","val":"a"},{"typ":"email","val":"b"}]}`, object{"email": []any{"a", "b"}}},
-		"one thrice":         {`{"claims":[{"typ":"g","val":"a"},{"typ":"x","val":"y"},{"typ":"g","val":"b"},{"typ":"g","val":"a"}]}`, object{"g": []any{"a", "b", "a"}, "x": "y"}},
-		"the same twice":     {`{"claims":[{"typ":"email","val":"a"},{"typ":"email","val":"a"}]}`, object{"email": []any{"a", "a"}}},
+		"one thrice":         {`{"claims":[{"typ":"g","val":"a"},{"typ":"x","val":"y"},{"typ":"g","val":"b"},{"typ":"g","val":"a"}]}`, object{"g": []any{"a", "b"}, "x": "y"}},
+		"the same twice":     {`{"claims":[{"typ":"email","val":"a"},{"typ":"email","val":"a"}]}`, object{"email": "a"}},
+		"with an empty one":  {`{"claims":[{"typ":"email","val":""},{"typ":"email","val":" "},{"typ":"email","val":"a"}]}`, object{"email": "a"}},
+		"empty ones alone":   {`{"claims":[{"typ":"email","val":""},{"typ":"email","val":null}]}`, object{"email": ""}},
+		"the same in both":   {`{"claims":[{"typ":"http://x/claims/e","val":"a"},{"typ":"http://y/claims/e","val":"a"}]}`, object{"http://x/claims/e": "a", "http://y/claims/e": "a", "/claims/e": "a"}},
 		"two name spaces":    {`{"claims":[{"typ":"http://x/claims/e","val":"a"},{"typ":"http://y/claims/e","val":"b"}]}`, object{"http://x/claims/e": "a", "http://y/claims/e": "b", "/claims/e": []any{"a", "b"}}},
 		"the short name too": {`{"claims":[{"typ":"/claims/e","val":"a"},{"typ":"http://x/claims/e","val":"b"}]}`, object{"/claims/e": []any{"a", "b"}, "http://x/claims/e": "b"}},
 		"claims twice in it": {`{"claims":[{"typ":"http://x/claims/e/claims/f","val":"a"}]}`, object{"http://x/claims/e/claims/f": "a", "/claims/f": "a"}},
@@ -110,7 +113,7 @@ func TestFromList(t *testing.T) {
 		"case counts":        {`{"claims":[{"typ":"Email","val":"a"},{"typ":"http://x/Claims/e","val":"b"},{"TYP":"y","val":"c"}]}`, object{"Email": "a", "http://x/Claims/e": "b"}},
 		"values of any kind": {`{"claims":[{"typ":"a","val":true},{"typ":"b","val":null},{"typ":"c","val":["x"]},{"typ":"d","val":{"e":"f"}}]}`, object{"a": true, "b": nil, "c": []any{"x"}, "d": object{"e": "f"}}},
 		"no value":           {`{"claims":[{"typ":"a"}]}`, object{"a": nil}},
-		"none, then one":     {`{"claims":[{"typ":"a"},{"typ":"a","val":"b"}]}`, object{"a": []any{nil, "b"}}},
+		"none, then one":     {`{"claims":[{"typ":"a"},{"typ":"a","val":"b"}]}`, object{"a": "b"}},
 		"a list, then one":   {`{"claims":[{"typ":"a","val":["b"]},{"typ":"a","val":"c"}]}`, object{"a": []any{[]any{"b"}, "c"}}},
 		"no type":            {`{"claims":[{"val":"a"},{"typ":"","val":"a"},{"typ":7,"val":"a"},{"typ":["email"],"val":"a"},{"typ":null,"val":"a"}]}`, object{}},
 		"entries of no kind": {`{"claims":["email",7,null,[{"typ":"email","val":"a"}]]}`, object{}},
@@ -163,7 +166,7 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%q: %#v", text, d.root)
 			}
 		}
-		parsed, parseErr := Parse([]byte(text))
+		parsed, parseErr := ParseLatin1([]byte(text))
 		if parseErr == nil && (err != nil || !reflect.DeepEqual(d, parsed)) {
 			t.Fatalf("%q: %v as it is", text, err)
 		}
@@ -180,4 +183,31 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestD3_Latin1: JSON that is not UTF-8 is decoded as Latin-1, in every form.
+func TestD3_Latin1(t *testing.T) {
+	const text = "{\"email\":\"a@x.io\",\"name\":\"J\xf6rg \x8aimon\"}"
+	want := mustParse(t, `{"email":"a@x.io","name":"Jörg Šimon"}`)
+	b64 := base64.StdEncoding.EncodeToString([]byte(text))
+	for _, written := range []string{text, b64, base64.RawURLEncoding.EncodeToString([]byte(text)), "e30." + b64 + ".c2ln"} {
+		d, err := Decode(written)
+		if err != nil || !d.IsLatin1() || !reflect.DeepEqual(d.Map(), want.Map()) {
+			t.Errorf("%q: %v, %v", written, d, err)
+		}
+	}
+	for _, utf8 := range []string{`{"name":"Jörg"}`, `{"name":"\ud800"}`, `{}`} {
+		if d, err := Decode(utf8); err != nil || d.IsLatin1() {
+			t.Errorf("%q: %v, %v", utf8, d, err)
+		}
+	}
+	list, err := Decode("{\"claims\":[{\"typ\":\"name\",\"val\":\"J\xf6rg\"}]}")
+	if err != nil || !list.FromList().IsLatin1() || list.FromList().Lookup(Path{"name"}) != "Jörg" {
+		t.Errorf("%v, %v", list, err)
+	}
+	for _, wrong := range []string{"{\"a\xf6\":1,\"a\xf6\":2}", "{\"a\":\"\xf6", "[\xf6]"} {
+		if d, err := Decode(wrong); err == nil || d.IsLatin1() {
+			t.Errorf("%q: %v, %v", wrong, d, err)
+		}
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
 
 // maxDepth is the maximum nesting depth of a document. Real documents have three or
@@ -25,7 +28,31 @@ var (
 )
 
 // Document is a parsed JSON document. The zero value is an empty document.
-type Document struct{ root any }
+type Document struct {
+	root any
+	// latin1 reports that the text was not UTF-8 and was decoded as Latin-1.
+	latin1 bool
+	// fromList and authType are set by FromList.
+	fromList bool
+	authType string
+}
+
+// ParseLatin1 is Parse for a text that is written by a component which may not encode
+// JSON as UTF-8, although RFC 8259, section 8.1 requires it. If the text is not valid
+// UTF-8, all of it is decoded as Latin-1 (names.ToUTF8), and IsLatin1 returns true.
+func ParseLatin1(b []byte) (Document, error) {
+	if utf8.Valid(b) {
+		return Parse(b)
+	}
+	d, err := Parse([]byte(names.ToUTF8(string(b))))
+	d.latin1 = err == nil
+	return d, err
+}
+
+// IsLatin1 reports whether the document was not UTF-8 and was decoded as Latin-1. Its
+// characters outside ASCII are then a guess: good enough for the name of a person, not
+// for a value that identifies a user.
+func (d Document) IsLatin1() bool { return d.latin1 }
 
 // Parse parses one JSON object or list. Other JSON values are an error.
 //
@@ -43,7 +70,7 @@ func Parse(b []byte) (Document, error) {
 	}
 	switch root.(type) {
 	case map[string]any, []any:
-		return Document{root}, nil
+		return Document{root: root}, nil
 	}
 	return Document{}, errNeither
 }

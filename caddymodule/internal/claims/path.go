@@ -13,11 +13,12 @@ type Path []string
 // Errors of a path.
 var (
 	errEmptyStep = errors.New("empty member name: separate names with single dots, such as user.email")
-	errEscape    = errors.New(`invalid escape: write \. for a dot within a name, and \\ for a backslash`)
+	errEscape    = errors.New(`invalid escape: write \. for a dot within a name, "\ " for a space, and \\ for a backslash`)
 )
 
 // ParsePath parses a path: steps separated by dots, such as user.email or data.0.email.
-// A dot within a name is written \. and a backslash \\.
+// A dot within a name is written \. and a backslash \\. A space may be written "\ ".
+// That is necessary where several paths are separated by spaces.
 func ParsePath(text string) (Path, error) {
 	var (
 		path Path
@@ -27,7 +28,7 @@ func ParsePath(text string) (Path, error) {
 		switch c := text[i]; c {
 		case '\\':
 			i++
-			if i == len(text) || text[i] != '.' && text[i] != '\\' {
+			if i == len(text) || !strings.ContainsRune(`. \`, rune(text[i])) {
 				return nil, errEscape
 			}
 			step.WriteByte(text[i])
@@ -45,12 +46,6 @@ func ParsePath(text string) (Path, error) {
 		return nil, errEmptyStep
 	}
 	return append(path, step.String()), nil
-}
-
-// Beside returns the path of a sibling: the member with the given name in the object
-// that p leads into.
-func (p Path) Beside(name string) Path {
-	return append(append(Path(nil), p[:max(len(p)-1, 0)]...), name)
 }
 
 // Lookup returns the value at a path: a string, a bool, a json.Number, a []any or a
@@ -90,7 +85,10 @@ func (d Document) follow(p Path) (v any, several bool) {
 			several = several || len(within) > 1
 			v = within[i]
 		default:
-			return nil, several
+			if v == nil || !d.fromList || step != "0" {
+				return nil, several
+			}
+			// A claim with one value: the list of it is v itself.
 		}
 	}
 	return v, several

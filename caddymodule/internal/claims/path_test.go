@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -26,6 +25,7 @@ func TestParsePath(t *testing.T) {
 		"dots":                  {`\..\.`, Path{".", "."}, nil},
 		"a backslash":           {`a\\.b`, Path{`a\`, "b"}, nil},
 		"a backslash and a dot": {`a\\\.b`, Path{`a\.b`}, nil},
+		"a space":               {`full\ name.a\\\ b`, Path{"full name", `a\ b`}, nil},
 		"other signs stay":      {` a b . $['x']/~1 `, Path{" a b ", " $['x']/~1 "}, nil},
 		"not ASCII":             {"É.张", Path{"É", "张"}, nil},
 		"not UTF-8":             {"\xff.\x00", Path{"\xff", "\x00"}, nil},
@@ -48,36 +48,6 @@ func TestParsePath(t *testing.T) {
 				t.Errorf("%q, %v", p, err)
 			}
 		})
-	}
-}
-
-func TestBeside(t *testing.T) {
-	for written, want := range map[string]Path{
-		"email":        {"email_verified"},
-		"user.email":   {"user", "email_verified"},
-		"data.0.email": {"data", "0", "email_verified"},
-	} {
-		p, err := ParsePath(written)
-		if err != nil {
-			t.Fatal(err)
-		}
-		before := slices.Clone(p)
-		if got := p.Beside("email_verified"); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %q", written, got)
-		}
-		if !reflect.DeepEqual(p, before) {
-			t.Errorf("%s became %q", written, p)
-		}
-	}
-	// Two results of Beside do not share memory.
-	p := make(Path, 2, 10)
-	a := p.Beside("a")
-	_ = append(a, "x")
-	if b := p.Beside("b"); a[1] != "a" || b[1] != "b" {
-		t.Errorf("%q, %q", a, b)
-	}
-	if got := (Path{}).Beside("email"); !reflect.DeepEqual(got, Path{"email"}) {
-		t.Errorf("%q", got)
 	}
 }
 
@@ -174,13 +144,11 @@ func FuzzPath(f *testing.F) {
 		for i, step := range p {
 			steps[i] = escape.Replace(step)
 		}
-		if again := strings.Join(steps, "."); again != written {
-			t.Fatalf("%q became %q", written, again)
+		again := strings.Join(steps, ".")
+		if same, err := ParsePath(again); err != nil || !reflect.DeepEqual(same, p) || again != written && !strings.Contains(written, `\ `) {
+			t.Fatalf("%q became %q: %q, %v", written, again, same, err)
 		}
 		d.Lookup(p)
-		if beside := p.Beside("x"); len(beside) != len(p) || beside[len(p)-1] != "x" {
-			t.Fatalf("%q beside %q", beside, p)
-		}
 	})
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
@@ -34,7 +35,7 @@ func describe(s presets.Source) string {
 	if s.Paths == nil {
 		return s.From
 	}
-	return strings.Join(s.Paths, " or ") + " in " + s.From
+	return strings.Join(slices.Concat(s.Paths, s.EntraPaths), " or ") + " in " + s.From
 }
 
 // requires returns the options that the preset requires in addition.
@@ -74,7 +75,7 @@ func markdownSources(sources ...presets.Source) string {
 		case s.Paths == nil:
 			texts = append(texts, "`"+s.From+"`")
 		default:
-			text := "`" + strings.Join(s.Paths, "` or `") + "`"
+			text := "`" + strings.Join(slices.Concat(s.Paths, s.EntraPaths), "` or `") + "`"
 			if n == len(sources)-1 || sources[n+1].From != s.From {
 				text += " in `" + s.From + "`"
 			}

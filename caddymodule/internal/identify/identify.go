@@ -132,15 +132,15 @@ func (opts Options) callTimeout(configured time.Duration) time.Duration {
 	return configured
 }
 
-// expandSource returns source with the placeholders in its path replaced. The part before
-// the path stays as it is, because it is evaluated for each request. name is the name of
+// expandSource returns source with the placeholders in its paths replaced. The part
+// before the paths stays as it is, because it is evaluated for each request. name is the name of
 // the option, for errors.
 func expandSource(p *option.Errors, name, source string) string {
 	s := presets.ParseSource(source)
 	if s.Paths == nil {
 		return source
 	}
-	return s.From + " " + p.Text(name, s.Paths[0])
+	return s.From + " " + strings.Join(p.Texts(name, s.Paths), " ")
 }
 
 // newVerifier returns the verifier of signed assertions (option verify). If the option

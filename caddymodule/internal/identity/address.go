@@ -1,8 +1,11 @@
 package identity
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 const (
@@ -15,7 +18,9 @@ const (
 //
 // Mail servers also accept quoted local parts, comments and groups. checkAddress
 // rejects them, because two parsers may read them differently, and the address decides
-// whose data is opened. It also rejects addresses longer than maxAddress.
+// whose data is opened. It also rejects addresses longer than maxAddress, and domains
+// with an empty label, which a trailing dot leaves too: a@x.example. and a@x.example
+// are one mailbox, but would be two users. RFC 5321, section 4.1.2, allows neither.
 func checkAddress(s string) (at int, ok bool) {
 	if len(s) > maxAddress {
 		return 0, false
@@ -42,7 +47,49 @@ func checkAddress(s string) (at int, ok bool) {
 		}
 		i += size
 	}
-	return at, at > 0 && at < len(s)-1
+	return at, at > 0 && !hasEmptyLabel(s[at+1:])
+}
+
+// trimAddress removes the spaces and tabs around an address.
+func trimAddress(s string) string { return strings.Trim(s, " \t") }
+
+// hasEmptyLabel reports whether a label of a domain is empty.
+func hasEmptyLabel(domain string) bool {
+	empty := true
+	for _, r := range domain {
+		if !isDot(r) {
+			empty = false
+			continue
+		}
+		if empty {
+			return true
+		}
+		empty = true
+	}
+	return empty
+}
+
+// isDot reports whether r separates the labels of a domain (RFC 3490, section 3.1).
+func isDot(r rune) bool {
+	switch r {
+	case '.', '\u3002', '\uff0e', '\uff61':
+		return true
+	}
+	return false
+}
+
+// appendDomain appends to dst the form in which domains are compared: the A-labels of
+// IDNA2008, or, where the domain has none, the domain as written, in lower case (ASCII).
+func appendDomain(dst []byte, domain string) []byte {
+	for i := range len(domain) {
+		if domain[i] >= utf8.RuneSelf {
+			if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+				domain = ascii
+			}
+			break
+		}
+	}
+	return appendLower(dst, domain)
 }
 
 // addressChars is the set of ASCII characters that an address may contain, except @.

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -44,8 +45,15 @@ var notAddresses = map[string]string{
 	"DEL":                     "a\x7f@x.io",
 	"C1 control":              "a\u0085@x.io",
 	"space":                   "a b@x.io",
-	"leading space":           " a@x.io",
-	"trailing space":          "a@x.io ",
+	"leading no-break space":  "\u00a0a@x.io",
+	"trailing line feed":      "a@x.io\n",
+	"trailing dot":            "a@x.io.",
+	"two trailing dots":       "a@x.io..",
+	"leading dot":             "a@.x.io",
+	"two dots":                "a@x..io",
+	"dot alone":               "a@.",
+	"ideographic dot at end":  "a@x.io\u3002",
+	"full-width dots":         "a@x\uff0e\uff61io",
 	"no-break space":          "a\u00a0@x.io",
 	"ideographic space":       "a\u3000@x.io",
 	"line separator":          "a\u2028@x.io",
@@ -72,7 +80,7 @@ var addresses = map[string]string{
 	"254 bytes":       strings.Repeat("a", 249) + "@x.io",
 	"tag":             "a+b@x.io",
 	"odd but allowed": "!#$%&'*+-/=?^_`|~@x.io",
-	"dotted":          "a.b.@x.io",
+	"dotted":          ".a..b.@x.io",
 	"no dot":          "a@localhost",
 	"German":          "ren\u00e9@m\u00fcller.example",
 	"decomposed":      "rene\u0301@m\u00fcller.example",
@@ -138,7 +146,9 @@ func slowCheck(s string) bool {
 	if !utf8.ValidString(s) || len(s) > 254 || strings.Count(s, "@") != 1 || strings.ContainsAny(s, ",;:<>(){}\"\u2800\ufffd") {
 		return false
 	}
-	if local, domain, _ := strings.Cut(s, "@"); local == "" || domain == "" {
+	local, domain, _ := strings.Cut(s, "@")
+	labels := strings.Split(strings.NewReplacer("\u3002", ".", "\uff0e", ".", "\uff61", ".").Replace(domain), ".")
+	if local == "" || slices.Contains(labels, "") {
 		return false
 	}
 	return !strings.ContainsFunc(s, func(r rune) bool {
@@ -166,6 +176,7 @@ func FuzzAddress(f *testing.F) {
 		f.Add(s, strings.ToUpper(s))
 	}
 	f.Add("K@x.io", "\u212a@x.io")
+	f.Add(" a@x.io\t", "a@x.io.")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		at, ok := checkAddress(a)
 		if want := slowCheck(a); ok != want {

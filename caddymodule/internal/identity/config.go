@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
@@ -50,13 +51,14 @@ type Config struct {
 	// Preset is the name of a preset. Empty means no preset.
 	Preset string
 	// Sources as configured: the name of a request header, or one placeholder in
-	// braces. If the header or placeholder holds a document, a path within it follows
-	// after a space. Each source that is not empty overrides the one of the preset.
+	// braces. If the header or placeholder holds a document, the paths within it follow,
+	// separated by spaces. The first that has a value is used. Each source that is not
+	// empty overrides the one of the preset.
 	Email, UserID, Name, FirstName, LastName, Verified string
 	// NameEncoding is the encoding of the names.
 	NameEncoding names.Encoding
 	// Domains are the allowed email domains. Empty allows all. Subdomains are not
-	// included. The case of ASCII letters is ignored.
+	// included. A domain may be written in Unicode or in punycode.
 	Domains []string
 	// Trust selects who is trusted to set headers.
 	Trust Trust
@@ -124,6 +126,8 @@ func New(c Config) (*Identifier, error) {
 		}
 		errs = append(errs, i.setRequireAddress(sources, len(c.Domains) > 0)...)
 	}
+	errs = append(errs, rejectUnsignedCookies(options)...)
+	i.cookiesFromProxies = c.Trust.Mode == TrustProxies
 	if c.AuthServer != nil {
 		errs = append(errs, i.useAuthServer(c, options)...)
 	} else {
@@ -229,29 +233,20 @@ func setSigned(options []option, byID, fromAnyone bool) (errs []error) {
 // precompute precomputes values that every request needs.
 func (i *Identifier) precompute(sources presets.Sources) {
 	i.sameID = i.userID.kind != kindNone && sources.UserID.String() == sources.Email.String()
-	for _, p := range i.email.paths {
-		// The name in OpenID Connect (Core 1.0, section 5.1), the name that others use,
-		// and the name that belongs to a claim such as https://clinic.example/email.
-		i.verificationPaths = append(i.verificationPaths, p.Beside("email_verified"), p.Beside("emailVerified"), p.Beside(p[len(p)-1]+"_verified"))
-		if i.verified.kind == kindNone {
-			// In this case only: these members may be about something else than the
-			// address. If the option verified is set, it decides.
-			i.verificationPaths = append(i.verificationPaths, p.Beside("verified"), p.Beside("is_verified"), p.Beside("isVerified"))
-		}
-	}
+	i.verification = newVerification(slices.Concat(i.email.paths, i.email.entra), i.verified.kind != kindNone && !i.verified.optional)
 }
 
 // setDomains validates and stores the option domains.
 func (i *Identifier) setDomains(domains []string) (errs []error) {
 	for _, d := range domains {
-		if _, ok := checkAddress("a@" + d); !ok || strings.Contains(d, "*") || strings.HasPrefix(d, ".") {
+		if _, ok := checkAddress("a@" + d); !ok || strings.Contains(d, "*") {
 			errs = append(errs, fmt.Errorf("domains: %q is not a domain: write a domain such as example.com, without a wildcard; list each subdomain separately", d))
 			continue
 		}
 		if i.domains == nil {
 			i.domains = make(map[string]struct{}, len(domains))
 		}
-		i.domains[string(appendLower(nil, d))] = struct{}{}
+		i.domains[string(appendDomain(nil, d))] = struct{}{}
 	}
 	return errs
 }
@@ -259,7 +254,7 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 // setRequireAddress sets requireAddress: without ByID a user always needs an address;
 // with ByID only if the option domains or verified is set.
 func (i *Identifier) setRequireAddress(sources presets.Sources, domains bool) []error {
-	i.requireAddress = !i.byID || domains || !sources.Verified.IsZero()
+	i.requireAddress = !i.byID || domains || !sources.Verified.IsZero() && !sources.Verified.Optional
 	if !i.byID || !i.requireAddress || !sources.Email.IsZero() {
 		return nil // without ByID, Config.sources has already reported an error
 	}

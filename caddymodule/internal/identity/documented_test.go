@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,11 +33,14 @@ type testConfig struct {
 	byID      bool // users are identified by their id
 	names     []reading
 	verified  reading
-	domain    string // the only allowed domain; empty: any
+	denies    reading // says whether the address is verified, and only a no counts
+	domain    string  // the only allowed domain; empty: any
 
 	mode   identity.TrustMode
 	any    bool // headers are accepted from any peer, because they are signed
 	ranges bool // ranges of trusted peers are configured; otherwise the server's trusted_proxies
+	// cookie is the cookie that holds the assertion. The header Cookie is read then.
+	cookie string
 	// upstream is the auth server that the last proxy must have chosen; empty: any.
 	upstream string
 	logins   bool
@@ -51,29 +56,29 @@ var documented = map[string]testConfig{
 	"authelia":  {email: bare("Remote-Email"), id: bare("Remote-User"), names: []reading{bare("Remote-Name")}},
 	"authentik": {email: bare("X-Authentik-Email"), id: bare("X-Authentik-Uid"), names: []reading{bare("X-Authentik-Name")}},
 	"azure_easy_auth": {
-		email: reading{"X-Ms-Client-Principal", inClaims("email", "preferred_username", "upn", "/claims/emailaddress")}, id: bare("X-Ms-Client-Principal-Id"),
+		email: reading{"X-Ms-Client-Principal", inClaims("email", "/claims/emailaddress", "emails", "aad:preferred_username", "aad:upn", "aad:/claims/upn")}, id: bare("X-Ms-Client-Principal-Id"),
 		names: []reading{
 			{"X-Ms-Client-Principal", inClaims("name")}, {"X-Ms-Client-Principal", inClaims("/claims/givenname", "given_name")},
 			{"X-Ms-Client-Principal", inClaims("/claims/surname", "family_name")},
 		},
 	},
 	"basic_auth":        {email: bare("{http.auth.user.id}"), id: bare("{http.auth.user.id}")},
-	"caddy_jwt":         {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.name}"), bare("{http.auth.user.given_name}"), bare("{http.auth.user.family_name}")}},
+	"caddy_jwt":         {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.name}"), bare("{http.auth.user.given_name}"), bare("{http.auth.user.family_name}")}, denies: bare("{http.auth.user.email_verified}")},
 	"caddy_security":    {email: bare("{http.auth.user.email}"), id: bare("{http.auth.user.sub}"), names: []reading{bare("{http.auth.user.name}")}},
 	"caddy_tailscale":   {email: bare("{http.auth.user.tailscale_user}"), id: bare("{http.auth.user.id}"), names: []reading{bare("{http.auth.user.tailscale_name}")}, logins: true},
 	"cloudflare_access": {email: bare("Cf-Access-Authenticated-User-Email"), id: reading{"Cf-Access-Jwt-Assertion", inDocument("sub")}},
-	"gatekeeper":        {email: bare("X-Auth-Email"), id: bare("X-Auth-Subject"), names: []reading{bare("X-Auth-Name"), bare("X-Auth-Given-Name"), bare("X-Auth-Family-Name")}},
+	"gatekeeper":        {email: bare("X-Auth-Email"), id: bare("X-Auth-Subject"), names: []reading{bare("X-Auth-Name"), bare("X-Auth-Given-Name"), bare("X-Auth-Family-Name")}, denies: bare("X-Auth-Email-Verified")},
 	"gcp_api_gateway": {
 		email: reading{"X-Apigateway-Api-Userinfo", inDocument("email")}, id: reading{"X-Apigateway-Api-Userinfo", inDocument("sub")},
 		names: []reading{{"X-Apigateway-Api-Userinfo", inDocument("name")}, {"X-Apigateway-Api-Userinfo", inDocument("given_name")}, {"X-Apigateway-Api-Userinfo", inDocument("family_name")}},
 	},
 	"google_iap":            {email: reading{"X-Goog-Authenticated-User-Email", afterLastColon(asIs)}, id: reading{"X-Goog-Authenticated-User-Id", afterLastColon(asIs)}},
 	"istio":                 {email: bare("X-Jwt-Claim-Email"), id: bare("X-Jwt-Claim-Sub"), names: []reading{bare("X-Jwt-Claim-Name"), bare("X-Jwt-Claim-Given-Name"), bare("X-Jwt-Claim-Family-Name")}},
-	"oauth2_proxy":          {email: bare("X-Auth-Request-Email"), id: bare("X-Auth-Request-User"), names: []reading{bare("X-Auth-Request-Given-Name"), bare("X-Auth-Request-Family-Name")}},
-	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}},
+	"oauth2_proxy":          {email: bare("X-Auth-Request-Email"), id: bare("X-Auth-Request-User"), names: []reading{bare("X-Auth-Request-Given-Name"), bare("X-Auth-Request-Family-Name")}, denies: bare("X-Auth-Request-Email-Verified")},
+	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}, denies: bare("X-Forwarded-Email-Verified")},
 	"pomerium":              {email: bare("X-Pomerium-Claim-Email"), id: bare("X-Pomerium-Claim-Sub"), names: []reading{bare("X-Pomerium-Claim-Name"), bare("X-Pomerium-Claim-Given-Name"), bare("X-Pomerium-Claim-Family-Name")}},
 	"tailscale":             {email: bare("Tailscale-User-Login"), id: bare("Tailscale-User-Login"), names: []reading{bare("Tailscale-User-Name")}, logins: true},
-	"vouch":                 {email: bare("X-Vouch-User"), id: bare("X-Vouch-User"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}},
+	"vouch":                 {email: bare("X-Vouch-User"), id: bare("X-Vouch-User"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}, denies: bare("X-Vouch-Idp-Claims-Email-Verified")},
 }
 
 // documentedTokens are the sources with the block verify.
@@ -114,7 +119,8 @@ func inDocument(paths ...string) func(string) (any, bool) {
 	}
 }
 
-// inClaims reads a value in the list of claims that Azure sends.
+// inClaims reads a value in the list of claims that Azure sends. The types after "aad:"
+// are logins of Microsoft Entra ID, and may not contain a #.
 func inClaims(types ...string) func(string) (any, bool) {
 	return func(text string) (any, bool) {
 		doc, ok := readDocument(text)
@@ -124,22 +130,41 @@ func inClaims(types ...string) func(string) (any, bool) {
 		root, _ := doc.(map[string]any)
 		list, _ := root["claims"].([]any)
 		for _, typ := range types {
+			typ, login := strings.CutPrefix(typ, "aad:")
+			if login && root["auth_typ"] != "aad" {
+				continue
+			}
 			var found []any
 			for _, c := range list {
 				c, _ := c.(map[string]any)
-				if name, _ := c["typ"].(string); name == typ || strings.HasPrefix(typ, "/") && strings.HasSuffix(name, typ) {
+				name, _ := c["typ"].(string)
+				if name != typ && (!strings.HasPrefix(typ, "/") || !strings.HasSuffix(name, typ)) {
+					continue
+				}
+				if text, isText := c["val"].(string); c["val"] != nil && (!isText || strings.TrimSpace(text) != "" && !slices.Contains(found, any(text))) {
 					found = append(found, c["val"])
 				}
 			}
 			switch {
 			case len(found) > 1:
 				return found, true
-			case found != nil && found[0] != nil:
+			case found != nil && login && strings.Contains(fmt.Sprint(found[0]), "#"):
+				return nil, false
+			case found != nil && !isEmptyList(found[0]):
 				return found[0], true
 			}
 		}
 		return nil, true
 	}
+}
+
+// isEmptyList reports whether v is a list without a text in it.
+func isEmptyList(v any) bool {
+	list, ok := v.([]any)
+	if !ok || len(list) > 1 {
+		return false
+	}
+	return len(list) == 0 || list[0] == nil || strings.TrimSpace(fmt.Sprint(list[0])) == ""
 }
 
 // inToken reads a value in a token that fakeVerifier accepts.
@@ -172,7 +197,7 @@ func firstAt(doc any, paths []string) any {
 				v = nil
 			}
 		}
-		if v != nil {
+		if text, isText := v.(string); v != nil && !isEmptyList(v) && (!isText || strings.TrimSpace(text) != "") {
 			return v
 		}
 	}
@@ -225,6 +250,44 @@ func (fakeVerifier) Verify(_ context.Context, token, _ string) (claims.Document,
 	return doc, nil
 }
 
+// inCookie reads a value in the token of a cookie that encodedVerifier accepts.
+func inCookie(name, path string) func(string) (any, bool) {
+	return func(text string) (any, bool) {
+		var found []string
+		for _, pair := range strings.Split(text, ";") {
+			if key, value, _ := strings.Cut(pair, "="); strings.TrimSpace(key) == name {
+				found = append(found, strings.Trim(value, " \t"))
+			}
+		}
+		if len(found) != 1 {
+			return nil, false
+		}
+		payload, ok := strings.CutPrefix(found[0], "good.")
+		payload, signed := strings.CutSuffix(payload, ".good")
+		b, err := base64.RawURLEncoding.DecodeString(payload)
+		if !ok || !signed || err != nil {
+			return nil, false
+		}
+		doc, ok := readJSON(string(b))
+		return firstAt(doc, []string{path}), ok
+	}
+}
+
+// encodedVerifier is a Verifier that accepts what inCookie reads.
+type encodedVerifier struct{}
+
+func (encodedVerifier) Verify(ctx context.Context, token, peer string) (claims.Document, error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 || parts[0] != "good" || parts[2] != "good" {
+		return claims.Document{}, identity.ErrAssertionSignature
+	}
+	b, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return claims.Document{}, identity.ErrAssertionMalformed
+	}
+	return fakeVerifier{}.Verify(ctx, goodToken+string(b), peer)
+}
+
 // application is a UserinfoClient that returns the content of the session as its
 // response.
 type application struct{}
@@ -234,7 +297,7 @@ func (application) Fetch(_ context.Context, _ string, header http.Header) (claim
 	if len(cookies) != 1 {
 		return claims.Document{}, identity.ErrNoCredentials
 	}
-	doc, err := claims.Parse([]byte(cookies[0]))
+	doc, err := claims.ParseLatin1([]byte(cookies[0]))
 	if err != nil {
 		return claims.Document{}, identity.ErrUserinfoUnavailable
 	}

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
@@ -42,10 +43,7 @@ func (i *Identifier) Explain(ctx context.Context, r *Request) []OptionValue {
 			id, rejection := i.id(ctx, r)
 			v.Value, v.Rejection = masked.New(id), rejection
 		case "verified":
-			v.Value = masked.New("no")
-			if i.isVerified(ctx, r) {
-				v.Value = masked.New("yes")
-			}
+			v.Value, v.Rejection = i.explainVerified(ctx, r)
 		default:
 			if v.Value, v.Rejection = i.explain(ctx, r, s); v.Rejection == nil {
 				v.Value = masked.New(i.readName(ctx, r, s))
@@ -63,13 +61,30 @@ func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked
 
 // explainAddress explains the option email. With ByID, a value that is not an address
 // is reported as a rejection, because Identify ignores it or rejects the user. Without
-// ByID, the raw text is reported, because it is what Identify rejects.
+// ByID, the text is reported, because it is what Identify rejects.
 func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.String, *Rejection) {
 	if !i.byID {
-		return i.explain(ctx, r, &i.email)
+		text, rejection := i.text(ctx, r, &i.email)
+		return masked.New(trimAddress(text)), rejection
 	}
 	address, _, rejection := i.address(ctx, r)
 	return masked.New(address), rejection
+}
+
+// explainVerified explains the option verified as yes or no. If a preset's source has no
+// value, it returns the reason.
+func (i *Identifier) explainVerified(ctx context.Context, r *Request) (masked.String, *Rejection) {
+	yes := i.isVerified(ctx, r)
+	if i.verified.optional {
+		if text, rejection := i.text(ctx, r, &i.verified); rejection != nil {
+			return masked.New(text), rejection
+		}
+		yes = !i.statesUnverified(ctx, r)
+	}
+	if yes {
+		return masked.New("yes"), nil
+	}
+	return masked.New("no"), nil
 }
 
 // Headers returns the canonical names of the request headers that an identity is read
@@ -77,8 +92,11 @@ func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.Str
 func (i *Identifier) Headers() []string {
 	var headers []string
 	for _, o := range i.sources(presets.Sources{}) {
-		if k := o.target.kind; k == kindHeader || k == kindAssertion {
+		switch o.target.kind {
+		case kindHeader, kindAssertion:
 			headers = append(headers, o.target.key)
+		case kindCookie:
+			headers = append(headers, "Cookie")
 		}
 	}
 	return headers
@@ -136,7 +154,7 @@ func (i *Identifier) SetResponseFrom(known PlaceholderMap, dials []string) bool 
 func (s *source) describe() string {
 	var b strings.Builder
 	if len(s.paths) > 0 {
-		for n, p := range s.paths {
+		for n, p := range slices.Concat(s.paths, s.entra) {
 			if n > 0 {
 				b.WriteString(" or ")
 			}
@@ -154,6 +172,8 @@ func (s *source) describe() string {
 		b.WriteString("the header " + strings.TrimPrefix(s.key, responsePrefix) + " of the auth server's response")
 	case kindAuthServer:
 		b.WriteString("the header " + s.key + " of the auth server's response")
+	case kindCookie:
+		b.WriteString("the cookie " + s.key)
 	case kindApplication:
 		b.WriteString("the application's response")
 	default:

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // try identifies the user of a request three times: with the whole request, with only
@@ -32,13 +34,17 @@ func (s *testConfig) check(t *testing.T, a testRequest, got outcome) {
 	}
 	email, number, ok := s.reads(a, s.email)
 	if got.reason != "" {
-		if ok && !number && s.addressVerified(a) && simple.MatchString(email) && s.isSimple(a, s.email) {
+		if ok && !number && s.addressVerified(a) && !s.mayBeDenied(a) && simple.MatchString(email) && s.isSimple(a, s.email) {
 			t.Fatalf("%s: %q is rejected: %+v\nof %q", s.name, email, got, a)
 		}
 		return
 	}
 	s.checkAddress(t, a, got)
-	if id, _, ok := s.reads(a, s.id); got.id != "" && (!ok || got.id != id) {
+	id, _, ok := s.reads(a, s.id)
+	if s.id.from == s.email.from && s.id.isBare() { // the id is the address
+		id = strings.Trim(id, " \t")
+	}
+	if got.id != "" && (!ok || got.id != id) {
 		t.Fatalf("%s: the id is %q, and the source is %q (%t)\nof %q", s.name, got.id, id, ok, a)
 	}
 	s.checkNames(t, a, got)
@@ -54,9 +60,25 @@ func (s *testConfig) addressVerified(a testRequest) bool {
 	return slices.Contains([]string{"true", "1", "yes", "on"}, strings.ToLower(strings.TrimSpace(text)))
 }
 
+// isDenied reports whether the source that may deny an address says no.
+func (s *testConfig) isDenied(a testRequest) bool {
+	value, _ := s.at(a, s.denies)
+	text, _ := oneText(value)
+	return slices.ContainsFunc(strings.Split(strings.ToLower(text), ","), func(part string) bool {
+		return slices.Contains([]string{"false", "0", "no", "off", "0001-01-01"}, strings.TrimSpace(part))
+	})
+}
+
+// mayBeDenied reports whether the source that may deny an address is in the request.
+func (s *testConfig) mayBeDenied(a testRequest) bool {
+	name := strings.Trim(s.denies.from, "{}")
+	return name != "" && (a.header[name] != nil || a.known[name] != nil || a.known[responsePrefix+name] != nil)
+}
+
 // checkAddress compares a user's address with the content of the request.
 func (s *testConfig) checkAddress(t *testing.T, a testRequest, got outcome) {
 	email, number, ok := s.reads(a, s.email)
+	email = strings.Trim(email, " \t")
 	switch {
 	case !ok || number || got.email != email:
 		t.Fatalf("%s: the address is %q, and the source is %q (%t)\nof %q", s.name, got.email, email, ok, a)
@@ -66,13 +88,19 @@ func (s *testConfig) checkAddress(t *testing.T, a testRequest, got outcome) {
 		t.Fatalf("%s: the address is %q, from a document with a duplicate member\nof %q", s.name, got.email, a)
 	case !isPlain(got.email):
 		t.Fatalf("%s: %q is accepted as an address\nof %q", s.name, got.email, a)
-	case !s.addressVerified(a):
+	case !s.addressVerified(a) || s.isDenied(a):
 		t.Fatalf("%s: %q is not verified\nof %q", s.name, got.email, a)
-	case s.domain != "" && !strings.EqualFold(got.email[strings.IndexByte(got.email, '@')+1:], s.domain):
+	case s.domain != "" && !isDomain(got.email[strings.IndexByte(got.email, '@')+1:], s.domain):
 		t.Fatalf("%s: %q is of another domain\nof %q", s.name, got.email, a)
 	case s.logins && !strings.Contains(got.email[strings.IndexByte(got.email, '@'):], "."):
 		t.Fatalf("%s: %q is a login\nof %q", s.name, got.email, a)
 	}
+}
+
+// isDomain reports whether two domains are the same, or are in punycode.
+func isDomain(a, b string) bool {
+	inPunycode, err := idna.Lookup.ToASCII(a)
+	return strings.EqualFold(a, b) || err == nil && strings.EqualFold(inPunycode, b)
 }
 
 // checkNames compares a user's names with the content of the request.

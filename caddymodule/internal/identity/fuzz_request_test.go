@@ -98,8 +98,9 @@ func seeds(s testConfig) (all [][3]string) {
 		}
 	}
 	const doc = `{"claims":[{"typ":"email","val":"ada@x.example"},{"typ":"name","val":"Ada Lovelace"}],"data":[{"id":7}],"email":"ada@x.example","name":"Ada Lovelace","sub":"17","user":{"email":"ada@x.example","name":"Ada Lovelace"},"username":"ada@x.example"}`
+	signed := "good." + base64.RawURLEncoding.EncodeToString([]byte(doc)) + ".good"
 	encoded := base64.StdEncoding.EncodeToString([]byte(doc))
-	good := slices.DeleteFunc([]string{"ada@x.example", "accounts.google.com:ada@x.example", doc, encoded, goodToken + doc, "e30." + base64.RawURLEncoding.EncodeToString([]byte(doc)) + ".c2ln"}, func(text string) bool {
+	good := slices.DeleteFunc([]string{"ada@x.example", "a=b; __session=" + signed + "; c=d", "accounts.google.com:ada@x.example", doc, encoded, goodToken + doc, "e30." + base64.RawURLEncoding.EncodeToString([]byte(doc)) + ".c2ln"}, func(text string) bool {
 		value, _ := s.email.read(text)
 		address, _ := oneText(value)
 		return address != "ada@x.example"
@@ -107,6 +108,25 @@ func seeds(s testConfig) (all [][3]string) {
 	add(s.email, good...)
 	add(s.email, "ada@x.example,bob@x.example", "a:ada@x.example,a:bob@x.example", " ", `{"email":null}`, "list:ada@x.example", "list:a|b", "list:a@x.example|b@x.example", `json:["ada@x.example"]`, `json:["a@x.example","b@x.example"]`, `json:7`,
 		"Ada <ada@x.example>", "ada@github", "Ada@X.Example", strings.ReplaceAll(doc, "ada@", "Ada@"))
+	// Claims of Azure's App Service.
+	entra := `{"auth_typ":"aad",` + doc[1:]
+	for _, change := range [][2]string{
+		{"", ""}, {`"typ":"email"`, `"typ":"upn"`}, {`"typ":"email"`, `"typ":"emails"`}, {`"typ":"email"`, `"typ":"http://x.example/claims/upn"`},
+		{`{"typ":"email"`, `{"typ":"email","val":""},{"typ":"preferred_username"`}, {`{"typ":"email"`, `{"typ":"email","val":"ada@x.example"},{"typ":"email"`},
+		{`"typ":"email","val":"ada@`, `"typ":"upn","val":"ada#EXT#@`}, {`"auth_typ":"aad"`, `"auth_typ":"google"`},
+	} {
+		add(s.email, strings.Replace(entra, change[0], change[1], 1))
+	}
+	for _, upn := range []string{`""`, `null`, `"ada"`, `["ada@x.example"]`, `"bob@x.example"`, `"ada@x.example","upn_verified":false`} {
+		add(s.email, goodToken+`{"email":"ada@x.example","sub":"17","upn":`+upn+`}`)
+	}
+	if s.cookie != "" {
+		add(s.email, "__session="+signed+"; __session="+signed, "__session; __session="+signed, "__session ="+signed, "__session=Bearer "+signed, `__session="`+signed+`"`, "__session="+signed+"\r\nCookie: __session="+signed, "a=b\r\nCookie: __session="+signed)
+	}
+	// Blanks around an address, and dots.
+	add(s.email, "\t ada@x.example \t", "accounts.google.com: ada@x.example", "ada@x.example.", "ada@.x.example", "ada@\uff58.example", strings.ReplaceAll(doc, `"ada@x.example"`, `"\t ada@x.example "`))
+	// Latin-1.
+	add(s.email, strings.ReplaceAll(doc, "Ada Lovelace", "Lovelace, \xc4da"), strings.ReplaceAll(doc, "ada@", "\xe4da@"), "\xe4da@x.example")
 	for _, bad := range []string{strings.ReplaceAll(doc, `"ada@x.example"`, `["a@x.example","b@x.example"]`), strings.ReplaceAll(doc, `"ada@x.example"`, `"a@x.example","email":"b@x.example","username":"b@x.example"`)} {
 		add(s.email, bad, goodToken+bad)
 	}
@@ -116,7 +136,7 @@ func seeds(s testConfig) (all [][3]string) {
 		added := make(map[string]bool)
 		for _, r := range s.readings() {
 			value := text
-			if added[r.from] || r.from == s.verified.from { // added to every seed
+			if added[r.from] || r.from == s.verified.from || r.from == s.denies.from { // see below
 				continue
 			}
 			added[r.from] = true
@@ -137,6 +157,15 @@ func seeds(s testConfig) (all [][3]string) {
 			all = all[:n]
 		}
 		all = append(all, both)
+		if s.denies.from != "" {
+			for _, value := range []string{"true", "false", "0,1", "", "0001-01-01", "list:true|false", "json:false"} {
+				n := len(all)
+				add(s.denies, value)
+				for j := range both {
+					all[n][j] += both[j]
+				}
+			}
+		}
 	}
 	if s.byID {
 		add(s.id, "u-17", "u-17,u-18", ",", "a:u-17,a:u-18", "{user_id}", "(null)", "u\x01", strings.Repeat("u", 257), "list:u-17", "list:u-17|u-18", "json:7", doc, goodToken+doc,

@@ -48,12 +48,15 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 		}
 	}
 	id, rejection := i.text(ctx, r, &i.userID)
+	if i.sameID && !i.byID {
+		id = trimAddress(id) // Identify takes the address
+	}
 	switch {
 	case rejection != nil:
 		return "", rejection.forUserID()
 	case i.byID && i.userID.mayBeJoined() && strings.Contains(id, ","):
 		return "", ErrJoinedID
-	case !usableID(id), i.byID && isMissingID(id):
+	case !usableID(id), r.isGuess(&i.userID, id), i.byID && isMissingID(id):
 		return "", ErrNotID
 	}
 	return id, nil

@@ -100,13 +100,15 @@ type Identifier struct {
 	byID           bool // users are identified by their id
 	requireAddress bool // reject users without an address
 
-	sameID            bool          // email and user_id read the same value
-	verificationPaths []claims.Path // members next to the address that may deny its verification
-	requireDot        bool          // accept only addresses with a dot in the domain
-	nameEncoding      names.Encoding
-	domains           map[string]struct{} // in lower case (ASCII); nil allows all
-	upstream          upstream            // the zero value allows any
-	ranges            []netip.Prefix      // empty: Request.TrustedProxy decides
+	sameID       bool         // email and user_id read the same value
+	verification verification // members near the address that may deny its verification
+	requireDot   bool         // accept only addresses with a dot in the domain
+	nameEncoding names.Encoding
+	domains      map[string]struct{} // see appendDomain; nil allows all
+	upstream     upstream            // the zero value allows any
+	ranges       []netip.Prefix      // empty: Request.TrustedProxy decides
+
+	cookiesFromProxies bool // the request of a cookie must come from a trusted proxy
 
 	verifier       Verifier
 	userinfoClient UserinfoClient
@@ -169,8 +171,9 @@ func (i *Identifier) address(ctx context.Context, r *Request) (address string, a
 	if rejection != nil {
 		return "", 0, rejection
 	}
+	address = trimAddress(address)
 	at, ok := checkAddress(address)
-	if !ok || i.requireDot && !strings.Contains(address[at:], ".") {
+	if !ok || r.isGuess(&i.email, address) || i.requireDot && !strings.Contains(address[at:], ".") {
 		return "", 0, ErrNotAddress
 	}
 	return address, at, nil
@@ -180,9 +183,9 @@ func (i *Identifier) address(ctx context.Context, r *Request) (address string, a
 // domain is the domain of that address.
 func (i *Identifier) checkUser(ctx context.Context, r *Request, domain string) *Rejection {
 	switch {
-	case i.deniesVerified(r):
+	case i.deniesVerified(ctx, r):
 		return ErrEmailDenied
-	case i.verified.kind != kindNone && !i.isVerified(ctx, r):
+	case i.verified.kind != kindNone && !i.verified.optional && !i.isVerified(ctx, r):
 		return ErrEmailUnverified
 	case !i.domainAllowed(domain):
 		return ErrDomainNotAllowed
@@ -190,40 +193,14 @@ func (i *Identifier) checkUser(ctx context.Context, r *Request, domain string) *
 	return nil
 }
 
-// deniesVerified reports whether the document that contains the address says that the
-// address is not verified.
-func (i *Identifier) deniesVerified(r *Request) bool {
-	for _, p := range i.verificationPaths {
-		if isFalse(r.read.document.Lookup(p)) {
-			return true
-		}
-	}
-	return false
-}
-
-// isVerified reports whether the verified source confirms the address. If the source
-// cannot be read or is not trusted, the result is false.
-func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
-	if i.verified.paths != nil {
-		value, rejection := i.claim(ctx, r, &i.verified)
-		return rejection == nil && isTrue(value)
-	}
-	if i.verified.kind == kindHeader || i.verified.kind == kindAuthServer {
-		text, rejection := i.text(ctx, r, &i.verified)
-		return rejection == nil && isTrue(text)
-	}
-	value, rejection := i.lookup(r, i.verified.location)
-	return rejection == nil && isTrue(value)
-}
-
-// domainAllowed reports whether the domain of an address is in the option domains.
-// Subdomains are not included.
+// domainAllowed reports whether the domain of an address is in the option domains, in
+// Unicode or in punycode. Subdomains are not included.
 func (i *Identifier) domainAllowed(domain string) bool {
 	if i.domains == nil {
 		return true
 	}
 	var buf [maxAddress]byte
-	_, ok := i.domains[string(appendLower(buf[:0], domain))]
+	_, ok := i.domains[string(appendDomain(buf[:0], domain))]
 	return ok
 }
 
@@ -259,5 +236,9 @@ func (i *Identifier) readName(ctx context.Context, r *Request, s *source) string
 	if rejection != nil {
 		return ""
 	}
-	return i.nameEncoding.Decode(raw)
+	name := i.nameEncoding.Decode(raw)
+	if s == &i.name && names.IsMissing(name) {
+		return ""
+	}
+	return name
 }

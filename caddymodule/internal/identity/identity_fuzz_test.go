@@ -33,7 +33,7 @@ func testConfigs(t testing.TB) (all []testConfig) {
 			c.Trust.Ranges = []netip.Prefix{netip.MustParsePrefix(within)}
 		}
 		c.Trust.Upstream = s.upstream
-		if c.Verify {
+		if c.Verify && c.Verifier == nil {
 			c.Verifier = fakeVerifier{}
 		}
 		i, err := identity.New(c)
@@ -95,6 +95,10 @@ func testConfigs(t testing.TB) (all []testConfig) {
 	}, identity.Config{Email: "X-Email", UserID: "X-User", Verified: "X-Verified"})
 	add(testConfig{name: "an assertion", any: true, email: reading{"Authorization", inToken("email")}, id: reading{"Authorization", inToken("sub")}},
 		identity.Config{Email: "Authorization email", UserID: "Authorization sub", Verify: true}, "from anyone")
+	add(testConfig{name: "several claims", any: true, email: reading{"Authorization", inToken("upn", "email")}, id: reading{"Authorization", inToken("oid", "sub")}},
+		identity.Config{Email: "Authorization upn email", UserID: "Authorization oid sub", Verify: true}, "from anyone")
+	add(testConfig{name: "a cookie", any: true, cookie: "__session", email: reading{"Cookie", inCookie("__session", "email")}, id: reading{"Cookie", inCookie("__session", "sub")}},
+		identity.Config{Email: "{http.request.cookie.__session} email", UserID: "{http.request.cookie.__session} sub", Verify: true, Verifier: encodedVerifier{}}, "from anyone")
 	add(testConfig{name: "a map", email: reading{"{user_email}", asIs}, id: reading{"{user_id}", asIs}, names: []reading{{"{user_name}", asIs}}},
 		identity.Config{Email: "{user_email}", UserID: "{user_id}", Name: "{user_name}", NameEncoding: names.Base64}, "")
 	add(testConfig{name: "a document in a variable", email: reading{"{http.vars.doc}", inDocument("email")}, id: reading{"{http.vars.doc}", inDocument("sub")}, names: []reading{{"{http.vars.doc}", inDocument("name")}}},
@@ -191,6 +195,9 @@ func (s *testConfig) at(a testRequest, r reading) (any, bool) {
 		}
 	}
 	values := a.header[r.from]
+	if s.cookie != "" && len(values) > 1 {
+		values = []string{strings.Join(values, "; ")}
+	}
 	if len(values) != 1 {
 		return nil, false
 	}
@@ -250,7 +257,7 @@ func (s *testConfig) outcome(t *testing.T, a testRequest) (o outcome) {
 
 // readings returns all sources of a config, the address first.
 func (s *testConfig) readings() []reading {
-	return slices.DeleteFunc(append([]reading{s.email, s.id, s.verified}, s.names...), func(r reading) bool { return r.from == "" })
+	return slices.DeleteFunc(append([]reading{s.email, s.id, s.verified, s.denies}, s.names...), func(r reading) bool { return r.from == "" })
 }
 
 // sources returns the headers and placeholders that a config reads.
@@ -271,7 +278,7 @@ func (s *testConfig) sources() (headers, placeholders []string) {
 // isPlain reports whether an address is unambiguous.
 func isPlain(s string) bool {
 	local, domain, found := strings.Cut(s, "@")
-	return found && local != "" && domain != "" && !strings.Contains(domain, "@") && len(s) <= 254 && utf8.ValidString(s) &&
+	return found && local != "" && !strings.Contains("."+domain+".", "..") && !strings.Contains(domain, "@") && len(s) <= 254 && utf8.ValidString(s) &&
 		!strings.ContainsAny(s, ",;:<>(){}\"") &&
 		!strings.ContainsFunc(s, func(r rune) bool {
 			return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)

@@ -46,12 +46,13 @@ func TestVerified(t *testing.T) {
 
 func TestDomains(t *testing.T) {
 	i := mustNew(t, Config{Email: "{http.auth.user.id}", Domains: []string{"Example.com", "klinik-m\u00fcller.example"}})
-	for _, email := range []string{"a@example.com", "a@EXAMPLE.com", "a@klinik-m\u00fcller.example"} {
+	for _, email := range []string{
+		"a@example.com", "a@EXAMPLE.com", "a@klinik-m\u00fcller.example", "a@klinik-M\u00dcLLER.example", "a@\uff45xample.com",
+	} {
 		wantUser(t, i, withPlaceholders(placeholders{"http.auth.user.id": email}), email)
 	}
 	for _, email := range []string{
-		"a@sub.example.com", "a@example.com.evil.io", "a@evilexample.com", "a@example.co", "a@example.com.", "example.com@x.io",
-		"a@klinik-M\u00dcLLER.example", "a@\uff45xample.com",
+		"a@sub.example.com", "a@example.com.evil.io", "a@evilexample.com", "a@example.co", "example.com@x.io", "a@exampl\u0435.com", "a@klinik-mueller.example",
 	} {
 		wantRejection(t, i, withPlaceholders(placeholders{"http.auth.user.id": email}), ErrDomainNotAllowed)
 	}
@@ -116,8 +117,8 @@ func TestNothingPrints(t *testing.T) {
 
 func TestRejections(t *testing.T) {
 	all := []*Rejection{
-		ErrNoAuthentication, ErrNoUserPlaceholder, ErrNoForwardAuth, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty,
-		ErrDuplicateHeader, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
+		ErrNoAuthentication, ErrNoUserPlaceholder, ErrNoForwardAuth, ErrNoResponseHeader, ErrNoHeader, ErrNoCookie, ErrUnset, ErrEmpty,
+		ErrDuplicateHeader, ErrDuplicateCookie, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
 		ErrUntrustedPeer, ErrEarlyData, ErrTemplateInclude, ErrWrongUpstream, ErrUnverifiedCertificate,
 	}
 	hints := map[string]bool{}

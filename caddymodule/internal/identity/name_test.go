@@ -73,7 +73,7 @@ func TestNamesFromHeaders(t *testing.T) {
 func FuzzName(f *testing.F) {
 	for _, s := range []string{
 		"Alice Miller", "=?utf-8?q?Ren=C3=A9_M=C3=BCller?=", "Ren\xe9 M\xfcller", "=?utf-8?q?=FF=00?=", strings.Repeat("\u738b", 100),
-		strings.Repeat("a", 199) + "\u00e9", strings.Repeat("=?utf-8?q?=C3?= ", 300), strings.Repeat("\x80", 5000), "\u0085 \u2028",
+		strings.Repeat("a", 199) + "\u00e9", strings.Repeat("=?utf-8?q?=C3?= ", 300), strings.Repeat("\x80", 5000), "\u0085 \u2028", "M\xfcller, J\xfcrgen", "Miller, M.D.", "(null)",
 	} {
 		f.Add(s)
 	}

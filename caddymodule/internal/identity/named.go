@@ -6,6 +6,7 @@ import "github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 // It has the same key (see User.AppendKey) as the user of a request. Its error is
 // ErrNotAddress.
 func UserByEmail(address string) (User, error) {
+	address = trimAddress(address)
 	if _, ok := checkAddress(address); !ok {
 		return User{}, ErrNotAddress
 	}

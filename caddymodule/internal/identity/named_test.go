@@ -10,7 +10,7 @@ import (
 func TestNamedUsers(t *testing.T) {
 	for address, want := range map[string]string{
 		"ada@x.example": "ada@x.example", "Ada@X.example": "ada@x.example", "\u212Aelvin@x.example": "\u212Aelvin@x.example",
-		"": "", "ada": "", "a@b@x.example": "", "Ada <ada@x.example>": "", "ada@x.example ": "", strings.Repeat("a", 250) + "@x.example": "",
+		"": "", "ada": "", "a@b@x.example": "", "Ada <ada@x.example>": "", "\t ada@x.example ": "ada@x.example", "ada@x.example.": "", strings.Repeat("a", 250) + "@x.example": "",
 	} {
 		u, err := UserByEmail(address)
 		if (err == nil) != (want != "") || err != nil && !errors.Is(err, ErrNotAddress) || string(u.AppendKey(nil)) != want {

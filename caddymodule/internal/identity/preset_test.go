@@ -369,7 +369,8 @@ func TestVerifyNeedsAnAssertion(t *testing.T) {
 		{"a plain name", Config{Email: "X-A email", Name: "X-Name"}, []string{"name (X-Name)", "trust"}},
 		{"a broken path", Config{Email: "X-A a..b"}, []string{"email: ", "path"}},
 		{"a dropped one", Config{Email: "X_A email"}, []string{"email: ", "expected_underscore_headers"}},
-		{"a cookie", Config{Email: "{http.request.cookie.session} email"}, []string{"email: ", "client"}},
+		{"a plain cookie", Config{Email: "{http.request.cookie.session}"}, []string{"email: ", "email Authorization email"}},
+		{"two cookies", Config{Email: "{http.request.cookie.a} email", UserID: "{http.request.cookie.b} sub"}, []string{"user_id: ", "another assertion"}},
 		{"none whatsoever", Config{}, []string{"email: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,10 +2,9 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 )
@@ -26,7 +25,7 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 	}
 	if at := strings.LastIndex(text, s.after); s.after != "" && at >= 0 {
 		// The prefix names the origin of the value. It must not contain another value.
-		if strings.ContainsAny(text[:at], "@,; \t") {
+		if strings.ContainsAny(strings.TrimLeft(text[:at], " \t"), "@,; \t") {
 			return "", ErrNotAddress
 		}
 		text = text[at+len(s.after):]
@@ -42,8 +41,11 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 
 // plainValue returns the value at p as text. An empty value is returned as "".
 func (i *Identifier) plainValue(r *Request, p location) (string, *Rejection) {
-	if p.kind == kindAuthServer {
+	switch p.kind {
+	case kindAuthServer:
 		return r.authServerHeader(p.key)
+	case kindCookie:
+		return i.cookie(r, p.key)
 	}
 	if p.kind != kindHeader && p.kind != kindAssertion {
 		value, rejection := i.lookup(r, p)
@@ -67,23 +69,58 @@ func (i *Identifier) plainValue(r *Request, p location) (string, *Rejection) {
 	return values[0], nil
 }
 
-// claim returns the value of a source in a document, at the first of its paths that
-// exists.
+// claim returns the value of a source in a document, at the first of its paths that has
+// a value which is not empty. If there are empty values alone, it returns one of them.
 func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Rejection) {
 	doc, rejection := i.document(ctx, r, s)
 	if rejection != nil {
 		return nil, rejection
 	}
-	for _, p := range s.paths {
-		v, err := doc.Only(p)
-		switch {
+	value, rejection := firstValue(doc, s.paths)
+	if rejection != nil || !isBlank(value) || s.entra == nil || doc.AuthType() != "aad" {
+		return valueOr(value, rejection)
+	}
+	login, rejection := firstValue(doc, s.entra)
+	if text, _ := singleValue(login); strings.Contains(text, "#") {
+		return nil, ErrNotAddress
+	}
+	if login == nil {
+		login = value
+	}
+	return valueOr(login, rejection)
+}
+
+// valueOr returns the value of a claim, or the reason why there is none.
+func valueOr(value any, rejection *Rejection) (any, *Rejection) {
+	switch {
+	case rejection != nil:
+		return nil, rejection
+	case value == nil:
+		return nil, ErrNoClaim
+	}
+	return value, nil
+}
+
+// firstValue returns the value at the first of paths that has one which is not empty. If
+// there are empty values alone, it returns one of them; without any value, nil.
+func firstValue(doc claims.Document, paths []claims.Path) (empty any, rejection *Rejection) {
+	for _, p := range paths {
+		switch v, err := doc.Only(p); {
 		case err != nil:
 			return nil, ErrMultipleValues
-		case v != nil:
+		case !isBlank(v):
 			return v, nil
+		case empty == nil:
+			empty = v
 		}
 	}
-	return nil, ErrNoClaim
+	return empty, nil
+}
+
+// isBlank reports whether a value is null, or an empty text or list.
+func isBlank(value any) bool {
+	text, rejection := singleValue(value)
+	return rejection == nil && strings.TrimSpace(text) == ""
 }
 
 // document returns the document of a source. The last document is cached in the
@@ -99,6 +136,13 @@ func (i *Identifier) document(ctx context.Context, r *Request, s *source) (claim
 	return r.read.document, r.read.rejection
 }
 
+// isGuess reports whether the text that was just read from s has characters outside ASCII
+// whose encoding is a guess. As an address or id it might be that of another user.
+func (r *Request) isGuess(s *source, text string) bool {
+	return s.paths != nil && r.read.document.IsLatin1() && strings.ContainsFunc(text, func(c rune) bool { return c >= utf8.RuneSelf })
+}
+
+// fetch reads the document of a source.
 func (i *Identifier) fetch(ctx context.Context, r *Request, s *source) (claims.Document, *Rejection) {
 	if s.kind == kindApplication {
 		doc, err := i.userinfoClient.Fetch(ctx, r.Host, r.Header)
@@ -129,49 +173,6 @@ func rejectionOf(err error, otherwise *Rejection) *Rejection {
 		return rejection
 	}
 	return otherwise
-}
-
-// isTrue reports whether value is true, the number 1, or a text (or a list of one text)
-// that means yes.
-func isTrue(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return v
-	case json.Number:
-		return isYes(string(v))
-	}
-	text, rejection := singleValue(value)
-	return rejection == nil && isYes(text)
-}
-
-// isFalse reports whether value explicitly means no: false, zero, a text such as "no",
-// or a list whose first element does.
-func isFalse(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return !v
-	case json.Number:
-		n, err := v.Float64()
-		return err == nil && n == 0
-	case string:
-		return oneOf(strings.TrimSpace(v), "false", "0", "no", "off", "f", "n")
-	case []any:
-		return len(v) > 0 && isFalse(v[0])
-	}
-	return false
-}
-
-// isYes reports whether text means yes.
-func isYes(text string) bool { return oneOf(text, "true", "1", "yes", "on") }
-
-// oneOf reports whether text equals one of words, ignoring ASCII case.
-func oneOf(text string, words ...string) bool {
-	for _, word := range words {
-		if equalFold(text, word) {
-			return true
-		}
-	}
-	return false
 }
 
 // singleValue returns the value of a placeholder as text. nil and empty lists are "". It
@@ -264,54 +265,4 @@ func isSuccess(p Placeholders) bool {
 	value, _ := p.Get("http.reverse_proxy.status_code")
 	status, ok := value.(int)
 	return ok && status >= 200 && status <= 299
-}
-
-// templateInclude is the header that Caddy's template function httpInclude sets
-// (modules/caddyhttp/templates/tplcontext.go).
-const templateInclude = "Caddy-Templates-Include"
-
-// checkPeer returns the reason why the headers of the request are not trusted, or nil.
-func (i *Identifier) checkPeer(r *Request) *Rejection {
-	// A template that includes another page of this server requests it from a loopback
-	// address, with all headers of its own request.
-	if r.Header[templateInclude] != nil {
-		return ErrTemplateInclude
-	}
-	// Before the handshake is complete, a QUIC client may claim any address.
-	if r.TLS != nil && !r.TLS.HandshakeComplete {
-		return ErrEarlyData
-	}
-	trusted := r.TrustedProxy
-	if len(i.ranges) > 0 {
-		trusted = i.inRanges(r.RemoteAddr)
-	}
-	if !trusted {
-		return ErrUntrustedPeer
-	}
-	return nil
-}
-
-// inRanges reports whether the address of a peer is in one of the ranges.
-func (i *Identifier) inRanges(remote string) bool {
-	peer, ok := peerAddr(remote)
-	if !ok {
-		return false
-	}
-	for _, p := range i.ranges {
-		if p.Contains(peer) {
-			return true
-		}
-	}
-	return false
-}
-
-// peerAddr returns the IP address of a peer, without port and zone. An IPv4-mapped IPv6
-// address is returned as IPv4.
-func peerAddr(remote string) (netip.Addr, bool) {
-	ap, err := netip.ParseAddrPort(remote)
-	if err == nil {
-		return ap.Addr().WithZone("").Unmap(), true
-	}
-	addr, err := netip.ParseAddr(remote)
-	return addr.WithZone("").Unmap(), err == nil
 }

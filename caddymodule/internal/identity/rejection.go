@@ -57,6 +57,8 @@ var (
 	ErrNoResponseHeader = &Rejection{ReasonMissing, "the auth server's response does not have the header of the option email"}
 	// ErrNoHeader: the request does not have the header.
 	ErrNoHeader = &Rejection{ReasonMissing, "the request does not have the header of the option email"}
+	// ErrNoCookie: the request does not have the cookie.
+	ErrNoCookie = &Rejection{ReasonMissing, "the request does not have the cookie of the option email"}
 	// ErrUnset: the placeholder is unset.
 	ErrUnset = &Rejection{ReasonMissing, "the placeholder of the option email is not set: set it before this handler runs"}
 	// ErrEmpty: the source exists, but is empty.
@@ -70,6 +72,8 @@ var (
 	// ErrDuplicateResponseHeader: the auth server's response has the header more than
 	// once.
 	ErrDuplicateResponseHeader = &Rejection{ReasonAmbiguous, "the auth server's response has the header of the option email more than once"}
+	// ErrDuplicateCookie: the request has the cookie more than once.
+	ErrDuplicateCookie = &Rejection{ReasonAmbiguous, "the request has the cookie of the option email more than once: it may also be set for a path or for a parent domain"}
 	// ErrNotText: the value is a number, a list of several, or the like.
 	ErrNotText = &Rejection{ReasonInvalid, "the source of the option email is neither a string nor a list of exactly one string"}
 	// ErrNotID: the value is not a valid id.
@@ -79,10 +83,10 @@ var (
 	// ErrNotAddress: the value is not one plain address.
 	ErrNotAddress = &Rejection{ReasonInvalid, "the source of the option email is not a single email address (name@domain, without a display name, not a list)"}
 	// ErrEmailUnverified: the verified source does not confirm the address.
-	ErrEmailUnverified = &Rejection{ReasonEmailUnverified, "the source of the option verified is not true, 1, yes or on"}
-	// ErrEmailDenied: the document that contains the address says that it is not
-	// verified.
-	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the document that contains the email address marks it as not verified (email_verified, verified or similar)"}
+	ErrEmailUnverified = &Rejection{ReasonEmailUnverified, "the source of the option verified is not true, 1, yes, on or a time"}
+	// ErrEmailDenied: the document that contains the address, or a header or placeholder
+	// of the preset, says that the address is not verified.
+	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the authentication marks the email address as not verified: email_verified or a similar member of the document that contains the address, or the preset's source of the option verified"}
 	// ErrDomainNotAllowed: the domain is not in the option domains.
 	ErrDomainNotAllowed = &Rejection{ReasonDomainNotAllowed, "the domain of the email address is not in the option domains"}
 )
@@ -108,7 +112,7 @@ var (
 // Rejections of a signed assertion. They occur before any of its claims is used.
 var (
 	// ErrAssertionMalformed: the value is not a signed token (JWS, compact form).
-	ErrAssertionMalformed = &Rejection{ReasonInvalid, "the header of the signed assertion (option verify) is not a single signed token (JWT)"}
+	ErrAssertionMalformed = &Rejection{ReasonInvalid, "the header or cookie of the signed assertion (option verify) is not a single signed token (JWT)"}
 	// ErrAssertionAlgorithm: its signature algorithm is not accepted.
 	ErrAssertionAlgorithm = &Rejection{ReasonInvalid, "the signature algorithm of the assertion is not accepted (option verify); none and algorithms with a shared secret (HS256) are never accepted"}
 	// ErrAssertionKey: the key server does not list its key.
@@ -191,7 +195,7 @@ func (r *Rejection) IsInvalidToken() bool {
 // option user_id.
 var userIDVariants = func() map[*Rejection]*Rejection {
 	variants := map[*Rejection]*Rejection{ErrNotText: ErrNotID, ErrNotAddress: ErrNotID}
-	for _, r := range []*Rejection{ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrDuplicateResponseHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim} {
+	for _, r := range []*Rejection{ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrNoCookie, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrDuplicateCookie, ErrDuplicateResponseHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim} {
 		variants[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option user_id")}
 	}
 	return variants

@@ -22,22 +22,26 @@ const (
 	kindAssertion               // a header of the request with a signed assertion, accepted from any peer
 	kindApplication             // the application's response
 	kindAuthServer              // a header of the response of the option auth_server
+	kindCookie                  // a cookie of the request with a signed assertion
 )
 
 // location is the location of a value. The zero value is no location.
 type location struct {
 	kind kind
-	key  string // name of a placeholder, or canonical name of a header
+	key  string // name of a placeholder or a cookie, or canonical name of a header
 }
 
 // source is the parsed form of a Source. The zero value is no source.
 type source struct {
 	location
 	paths  []claims.Path // where in a document; nil: the value is not a document
+	entra  []claims.Path // further paths; see presets.Source.EntraPaths
 	signed bool          // the document is a signed assertion
 	list   bool          // the document is a list of claims
 	after  string        // the value begins after the last occurrence
 	first  bool          // read the first of several values joined by commas
+
+	optional bool // the verified source of a preset: only an explicit no counts
 }
 
 // parseSource parses a source, without regard to trust: a request header is returned as
@@ -48,7 +52,11 @@ func parseSource(s presets.Source) (source, error) {
 		return source{}, err
 	}
 	paths, err := parsePaths(s.Paths)
-	return source{location: p, paths: paths, list: s.ClaimList, after: s.After, first: s.First}, err
+	if err != nil {
+		return source{}, err
+	}
+	entra, err := parsePaths(s.EntraPaths)
+	return source{location: p, paths: paths, entra: entra, list: s.ClaimList, after: s.After, first: s.First, optional: s.Optional}, err
 }
 
 func parsePaths(texts []string) ([]claims.Path, error) {
@@ -130,6 +138,9 @@ func parsePlaceholder(text, name string) (location, error) {
 	if header, ok := strings.CutPrefix(name, responsePrefix); ok && isToken(header) {
 		// Caddy's reverse_proxy sets canonical names only.
 		return location{kindResponse, responsePrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
+	}
+	if cookie, ok := strings.CutPrefix(name, cookiePrefix); ok && isToken(cookie) {
+		return location{kindCookie, cookie}, nil
 	}
 	switch {
 	case hasName(name, userPrefix):

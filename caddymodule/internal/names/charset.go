@@ -8,8 +8,8 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// toUTF8 returns s if it is valid UTF-8. Otherwise it decodes s as Latin-1.
-func toUTF8(s string) string {
+// ToUTF8 returns s if it is valid UTF-8. Otherwise it decodes s as Latin-1.
+func ToUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}

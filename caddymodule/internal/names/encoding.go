@@ -70,7 +70,7 @@ func (e Encoding) Decode(raw string) string {
 	if len(raw) > maxRaw {
 		s = strings.TrimRight(s, "\ufffd") // remove what remains of a rune that was cut
 	}
-	s = toUTF8(s)
+	s = ToUTF8(s)
 	if e == Auto {
 		s = fixMojibake(s)
 	}

@@ -26,7 +26,7 @@ func decodeRFC2047(s string) string {
 		return strings.NewReader(decoded), nil
 	}}
 	// Encoded words are ASCII, so the text around them can be decoded first.
-	decoded, err := decoder.DecodeHeader(toUTF8(s))
+	decoded, err := decoder.DecodeHeader(ToUTF8(s))
 	if err != nil {
 		return ""
 	}

@@ -32,7 +32,7 @@ func parse(r subrequest.Response) (claims.Document, error) {
 	case string(bytes.Trim(r.Body, " \t\r\n")) == "null":
 		return claims.Document{}, nil // no user; some applications respond with null instead of 401
 	}
-	d, err := claims.Parse(r.Body)
+	d, err := claims.ParseLatin1(r.Body)
 	if err != nil {
 		return claims.Document{}, fmt.Errorf("parse response: %w", err)
 	}

@@ -24,6 +24,11 @@ type Source struct {
 	// token. The first path with a value is used. nil means that From holds the value
 	// itself.
 	Paths []string
+	// EntraPaths are further paths in a document with ClaimList, tried if none of Paths
+	// has a value, and only if Microsoft Entra ID has authenticated the user (auth_typ
+	// aad). They lead to logins. One with a # is not an address, but a guest of the
+	// tenant (x_mail.example#EXT#@tenant.onmicrosoft.com).
+	EntraPaths []string
 	// ClaimList says that the document is a list of claims with typ and val, as Azure's
 	// App Service writes it.
 	ClaimList bool
@@ -32,10 +37,14 @@ type Source struct {
 	After string
 	// First says that several values may arrive joined by commas. The first is read.
 	First bool
+	// Optional says, for Sources.Verified, that the layer sends the value only if it is
+	// configured to. Then only an explicit no is a rejection, and a missing or empty
+	// value is not.
+	Optional bool
 }
 
 // ParseSource parses the argument of an option: the name of a header or a placeholder,
-// and, after a space, a path within its document. It does not validate them.
+// and, after spaces, the paths within its document. It does not validate them.
 func ParseSource(text string) Source {
 	end := strings.IndexByte(text, ' ')
 	if strings.HasPrefix(text, "{") {
@@ -44,15 +53,57 @@ func ParseSource(text string) Source {
 	if end <= 0 {
 		return Source{From: text}
 	}
-	return Source{From: text[:end], Paths: []string{strings.TrimLeft(text[end:], " ")}}
+	return Source{From: text[:end], Paths: splitPaths(text[end:])}
 }
 
-// String returns the source as text. Several paths are separated by |.
+// splitPaths splits a list of paths at its spaces. A space after a backslash is part of a
+// path. The list of an empty text is one empty path, which is not valid.
+func splitPaths(text string) (paths []string) {
+	start := 0
+	add := func(end int) {
+		if end > start {
+			paths = append(paths, text[start:end])
+		}
+		start = end + 1
+	}
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case ' ':
+			add(i)
+		}
+	}
+	add(len(text))
+	if paths == nil {
+		return []string{""}
+	}
+	return paths
+}
+
+// EscapePath returns a path as ParseSource expects it in a list of paths: with a
+// backslash before each space.
+func EscapePath(path string) string {
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == ' ':
+			b.WriteByte('\\')
+		case c == '\\' && i+1 < len(path):
+			b.WriteByte(c)
+			i++
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
+}
+
+// String returns the source as text, as ParseSource parses it.
 func (s Source) String() string {
 	if s.Paths == nil {
 		return s.From
 	}
-	return s.From + " " + strings.Join(s.Paths, "|")
+	return s.From + " " + strings.Join(s.Paths, " ")
 }
 
 // IsZero reports whether s has neither From nor Paths.

@@ -20,9 +20,24 @@ func firstOf(s Source) Source {
 	return s
 }
 
+// ifSent returns s for a value that the layer sends only if it is configured to.
+func ifSent(s Source) Source {
+	s.Optional = true
+	return s
+}
+
+// unstated is the note of layers that never say whether an address is verified.
+const unstated = " **Never says whether the email address is verified: make sure that the layer verifies every address.**"
+
 // azure returns a source for a claim in the list that Azure's App Service sends.
 func azure(types ...string) Source {
 	return Source{From: "X-Ms-Client-Principal", Paths: types, ClaimList: true}
+}
+
+// withEntra returns s with further paths for Microsoft Entra ID.
+func withEntra(s Source, paths ...string) Source {
+	s.EntraPaths = paths
+	return s
 }
 
 // oidc returns sources for the standard claims (OpenID Connect Core 1.0, section 5.1)
@@ -48,7 +63,7 @@ var table = [...]Preset{
 			Name:   from("Remote-Name"),
 		},
 		AlsoSent: []string{"Remote-Groups"},
-		Note:     "With the policy `bypass`, Authelia sends no headers: such a request is unauthenticated.",
+		Note:     "With the policy `bypass`, Authelia sends no headers: such a request is unauthenticated." + unstated,
 	},
 	{
 		Name:     "authentik",
@@ -59,7 +74,7 @@ var table = [...]Preset{
 			Name:   from("X-Authentik-Name"),
 		},
 		AlsoSent: []string{"X-Authentik-Username", "X-Authentik-Groups", "X-Authentik-Entitlements", "X-Authentik-Jwt"},
-		Note:     "The user ID is authentik's hash; it does not change with the email address. If names are percent-encoded, write `name_encoding percent`. Some versions respond 200 without headers (CVE-2026-25748): such a request is unauthenticated.",
+		Note:     "The user ID is authentik's hash; it does not change with the email address. If names are percent-encoded, write `name_encoding percent`. Some versions respond 200 without headers (CVE-2026-25748): such a request is unauthenticated." + unstated,
 	},
 	{
 		Name:     "aws_alb",
@@ -76,7 +91,7 @@ var table = [...]Preset{
 	{
 		Name: "azure_easy_auth",
 		Sources: Sources{
-			Email:     azure("email", "preferred_username", "upn", "/claims/emailaddress"),
+			Email:     withEntra(azure("email", "/claims/emailaddress", "emails.0"), "preferred_username", "upn", "/claims/upn"),
 			UserID:    from("X-Ms-Client-Principal-Id"),
 			Name:      azure("name"),
 			FirstName: azure("/claims/givenname", "given_name"),
@@ -87,7 +102,7 @@ var table = [...]Preset{
 			"X-Ms-Token-Google-Id-Token", "X-Ms-Token-Google-Access-Token", "X-Ms-Token-Google-Refresh-Token",
 			"X-Ms-Token-Facebook-Access-Token", "X-Ms-Token-Twitter-Access-Token", "X-Ms-Token-Twitter-Access-Token-Secret",
 		},
-		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an email address. For single-tenant applications only: in a multi-tenant application, any tenant can set any `email`.",
+		Note: "Reads the claims, because X-Ms-Client-Principal-Name is not always an email address. The login (`preferred_username`, `upn`) is read only if Microsoft Entra ID has authenticated the user (`auth_typ` aad) and has sent no email address; that of a guest (with #) is rejected. For single-tenant applications only: in a multi-tenant application, any tenant can set any `email`. **Microsoft Entra ID never says whether the email address is verified.**",
 	},
 	{
 		Name: "basic_auth",
@@ -95,7 +110,7 @@ var table = [...]Preset{
 			Email:  from("{http.auth.user.id}"),
 			UserID: from("{http.auth.user.id}"),
 		},
-		Note: "For accounts whose names are email addresses.",
+		Note: "For accounts whose names are email addresses." + unstated,
 	},
 	{
 		Name: "caddy_jwt",
@@ -105,8 +120,9 @@ var table = [...]Preset{
 			Name:      from("{http.auth.user.name}"),
 			FirstName: from("{http.auth.user.given_name}"),
 			LastName:  from("{http.auth.user.family_name}"),
+			Verified:  ifSent(from("{http.auth.user.email_verified}")),
 		},
-		Note: "jwtauth sets only the claims in its meta_claims: `meta_claims email name given_name family_name`.",
+		Note: "jwtauth sets only the claims in its meta_claims: `meta_claims email email_verified name given_name family_name`. **Without `email_verified` there, an unverified address is accepted.**",
 	},
 	{
 		Name: "caddy_security",
@@ -115,7 +131,7 @@ var table = [...]Preset{
 			UserID: from("{http.auth.user.sub}"),
 			Name:   from("{http.auth.user.name}"),
 		},
-		Note: "A bypass rule sets an empty user: such a request is unauthenticated.",
+		Note: "A bypass rule sets an empty user: such a request is unauthenticated." + unstated,
 	},
 	{
 		Name: "caddy_tailscale",
@@ -125,7 +141,7 @@ var table = [...]Preset{
 			Name:   from("{http.auth.user.tailscale_name}"),
 		},
 		Logins: true,
-		Note:   "The login is an email address only with some identity providers. A login such as user@github is not, and is rejected.",
+		Note:   "The login is an email address only with some identity providers. A login such as user@github is not, and is rejected." + unstated,
 	},
 	{
 		Name: "cloudflare_access",
@@ -139,7 +155,7 @@ var table = [...]Preset{
 		},
 		Verify:        Verify{JWKS: "{issuer}/cdn-cgi/access/certs", Algorithms: []string{"RS256"}},
 		IssuerExample: "https://<team>.cloudflareaccess.com",
-		Note:          "With `verify`, write `issuer https://<team>.cloudflareaccess.com` and `audience` (the application's tag). Without it, `trust proxies` needs Cloudflare's ranges, and no other client may be able to connect from these ranges. Service tokens have no email address.",
+		Note:          "With `verify`, write `issuer https://<team>.cloudflareaccess.com` and `audience` (the application's tag). Without it, `trust proxies` needs Cloudflare's ranges, and no other client may be able to connect from these ranges. Service tokens have no email address." + unstated,
 	},
 	{
 		Name: "gatekeeper",
@@ -149,9 +165,10 @@ var table = [...]Preset{
 			Name:      from("X-Auth-Name"),
 			FirstName: from("X-Auth-Given-Name"),
 			LastName:  from("X-Auth-Family-Name"),
+			Verified:  ifSent(from("X-Auth-Email-Verified")),
 		},
 		AlsoSent: []string{"X-Auth-Username", "X-Auth-Userid", "X-Auth-Token", "X-Auth-Groups", "X-Auth-Roles"},
-		Note:     "Sends names only with `--add-claims`.",
+		Note:     "Sends names only with `--add-claims`. **Says whether the email address is verified only with `--add-claims=email_verified`.**",
 	},
 	{
 		Name:    "gcp_api_gateway",
@@ -175,7 +192,7 @@ var table = [...]Preset{
 			Issuer:     "https://cloud.google.com/iap",
 			Algorithms: []string{"ES256"},
 		},
-		Note: "`audience` is /projects/<number>/global/backendServices/<id>, or /projects/<number>/apps/<project>. The prefix up to the last colon (accounts.google.com:) is removed.",
+		Note: "`audience` is /projects/<number>/global/backendServices/<id>, or /projects/<number>/apps/<project>. The prefix up to the last colon (accounts.google.com:) is removed." + unstated,
 	},
 	{
 		Name: "istio",
@@ -186,7 +203,7 @@ var table = [...]Preset{
 			FirstName: from("X-Jwt-Claim-Given-Name"),
 			LastName:  from("X-Jwt-Claim-Family-Name"),
 		},
-		Note: "Configure outputClaimToHeaders with these header names. With outputPayloadToHeader, write `identity { email X-Jwt-Payload email }` on several lines instead of the preset.",
+		Note: "Configure outputClaimToHeaders with these header names. With outputPayloadToHeader, write `identity { email X-Jwt-Payload email }` on several lines instead of the preset. **Does not say whether the email address is verified: output the claim `email_verified` too, and write `verified X-Jwt-Claim-Email-Verified`.**",
 	},
 	{
 		Name:     "oauth2_proxy",
@@ -196,9 +213,10 @@ var table = [...]Preset{
 			UserID:    from("X-Auth-Request-User"),
 			FirstName: firstOf(from("X-Auth-Request-Given-Name")),
 			LastName:  firstOf(from("X-Auth-Request-Family-Name")),
+			Verified:  ifSent(from("X-Auth-Request-Email-Verified")),
 		},
 		AlsoSent: []string{"X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups", "X-Auth-Request-Access-Token"},
-		Note:     "For oauth2-proxy as the auth server, with --set-xauthrequest. Sends first and last name only if they are configured as claims (7.15.0 and later). Several email addresses arrive joined by commas and are rejected.",
+		Note:     "For oauth2-proxy as the auth server, with --set-xauthrequest. Sends first and last name only if they are configured as claims (7.15.0 and later). Several email addresses arrive joined by commas and are rejected. **Says whether the email address is verified only if the claim `email_verified` is configured as X-Auth-Request-Email-Verified.**",
 	},
 	{
 		Name: "oauth2_proxy_upstream",
@@ -207,9 +225,10 @@ var table = [...]Preset{
 			UserID:    from("X-Forwarded-User"),
 			FirstName: firstOf(from("X-Forwarded-Given-Name")),
 			LastName:  firstOf(from("X-Forwarded-Family-Name")),
+			Verified:  ifSent(from("X-Forwarded-Email-Verified")),
 		},
 		AlsoSent: []string{"X-Forwarded-Preferred-Username", "X-Forwarded-Groups", "X-Forwarded-Access-Token"},
-		Note:     "For oauth2-proxy as the proxy in front of this server. With --prefer-email-to-user, the email address is in X-Forwarded-User: write `email X-Forwarded-User`. Sends first and last name only if they are configured as claims with these names.",
+		Note:     "For oauth2-proxy as the proxy in front of this server. With --prefer-email-to-user, the email address is in X-Forwarded-User: write `email X-Forwarded-User`. Sends first and last name only if they are configured as claims with these names. **Says whether the email address is verified only if the claim `email_verified` is configured as X-Forwarded-Email-Verified.**",
 	},
 	{
 		Name: "pomerium",
@@ -228,7 +247,7 @@ var table = [...]Preset{
 		},
 		IssuerExample: "the route's host",
 		JWKSExample:   "https://<the route's host>/.well-known/pomerium/jwks.json",
-		Note:          "Sends the claims in jwt_claims_headers; a claim that the user does not have is empty. `audience` is the route's host; `issuer` and `jwks` default to values derived from it. With `jwt_issuer_format uri`, write `issuer https://<host>/`.",
+		Note:          "Sends the claims in jwt_claims_headers; a claim that the user does not have is empty. `audience` is the route's host; `issuer` and `jwks` default to values derived from it. With `jwt_issuer_format uri`, write `issuer https://<host>/`. **The headers do not say whether the email address is verified: add the claim `email_verified` to jwt_claims_headers, and write `verified X-Pomerium-Claim-Email-Verified`.**",
 	},
 	{
 		Name: "tailscale",
@@ -239,7 +258,7 @@ var table = [...]Preset{
 		},
 		Logins:   true,
 		AlsoSent: []string{"Tailscale-User-Profile-Pic"},
-		Note:     "For `tailscale serve` in front. The login is an email address only with some identity providers. A login such as user@github is not, and is rejected. Tagged nodes and Funnel send no user.",
+		Note:     "For `tailscale serve` in front. The login is an email address only with some identity providers. A login such as user@github is not, and is rejected. Tagged nodes and Funnel send no user." + unstated,
 	},
 	{
 		Name: "teleport",
@@ -250,7 +269,7 @@ var table = [...]Preset{
 		Verify:        Verify{Algorithms: []string{"RS256", "ES256"}},
 		IssuerExample: "the cluster's name",
 		JWKSExample:   "https://<proxy>/.well-known/jwks.json",
-		Note:          "The header is a signed assertion and requires `verify` with `jwks https://<proxy>/.well-known/jwks.json`, `issuer` (the cluster's name) and `audience` (the application's URI). User names must be email addresses.",
+		Note:          "The header is a signed assertion and requires `verify` with `jwks https://<proxy>/.well-known/jwks.json`, `issuer` (the cluster's name) and `audience` (the application's URI). User names must be email addresses." + unstated,
 	},
 	{
 		Name:     "vouch",
@@ -261,8 +280,9 @@ var table = [...]Preset{
 			Name:      from("X-Vouch-Idp-Claims-Name"),
 			FirstName: from("X-Vouch-Idp-Claims-Given-Name"),
 			LastName:  from("X-Vouch-Idp-Claims-Family-Name"),
+			Verified:  ifSent(from("X-Vouch-Idp-Claims-Email-Verified")),
 		},
 		AlsoSent: []string{"X-Vouch-Idp-Claims-Email", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
-		Note:     "With publicAccess, Vouch responds 200 with an empty user: such a request is unauthenticated. Sends names only if the claims are configured.",
+		Note:     "With publicAccess, Vouch responds 200 with an empty user: such a request is unauthenticated. Sends names only if the claims are configured. **Says whether the email address is verified only if the claim `email_verified` is configured.**",
 	},
 }

@@ -1,0 +1,56 @@
+package identity
+
+import (
+	"testing"
+)
+
+// TestSeveralClaims: the first claim that is there and not null or empty is the value. If
+// it cannot be used, no later one is tried.
+func TestSeveralClaims(t *testing.T) {
+	i := mustNew(t, Config{
+		Email: "Authorization email preferred_username ns.upn", UserID: "Authorization oid sub", Name: "Authorization full\\ name name",
+		Verify: true, Verifier: payloads{},
+	})
+	for _, tt := range []struct {
+		document, want string
+		rejection      *Rejection
+	}{
+		{`{"email":"a@x.io","preferred_username":"b@x.io","ns":{"upn":"c@x.io"}}`, "a@x.io", nil},
+		{`{"preferred_username":"b@x.io","ns":{"upn":"c@x.io"}}`, "b@x.io", nil},
+		{`{"ns":{"upn":"c@x.io"}}`, "c@x.io", nil},
+		{`{"email":null,"preferred_username":"b@x.io"}`, "b@x.io", nil},
+		{`{"email":"","preferred_username":"b@x.io"}`, "b@x.io", nil},
+		{`{"email":" \t","preferred_username":"b@x.io"}`, "b@x.io", nil},
+		{`{"email":[],"preferred_username":[null],"ns":{"upn":["c@x.io"]}}`, "c@x.io", nil},
+		{`{"email":"alice","preferred_username":"b@x.io"}`, "", ErrNotAddress},
+		{`{"email":"a@x.io, b@x.io","preferred_username":"b@x.io"}`, "", ErrNotAddress},
+		{`{"email":7,"preferred_username":"b@x.io"}`, "", ErrNotText},
+		{`{"email":false,"preferred_username":"b@x.io"}`, "", ErrNotText},
+		{`{"email":{},"preferred_username":"b@x.io"}`, "", ErrNotText},
+		{`{"email":["a@x.io","a2@x.io"],"preferred_username":"b@x.io"}`, "", ErrNotText},
+		{`{"email":"a@x.io","email_verified":false,"preferred_username":"b@x.io"}`, "", ErrEmailDenied},
+		{`{"email":"","email_verified":false,"preferred_username":"b@x.io"}`, "", ErrEmailDenied},
+		{`{"preferred_username":"b@x.io","preferred_username_verified":false,"ns":{"upn":"c@x.io"}}`, "", ErrEmailDenied},
+		{`{"ns":{"upn":"c@x.io","verified":false}}`, "", ErrEmailDenied},
+		{`{"ns":{"upn":"c@x.io"},"email_verified":false}`, "", ErrEmailDenied},
+		{`{"email":"","preferred_username":null}`, "", ErrEmpty},
+		{`{"username":"b@x.io"}`, "", ErrNoClaim},
+	} {
+		r := fromProxy("Authorization", tt.document)
+		if tt.rejection != nil {
+			wantRejection(t, i, r, tt.rejection)
+			continue
+		}
+		wantUser(t, i, r, tt.want)
+	}
+	r := fromProxy("Authorization", `{"email":"a@x.io","oid":"","sub":"u-1","full name":null,"name":"Alice Miller"}`)
+	if u := wantUser(t, i, r, "a@x.io"); u.ID.Reveal() != "u-1" {
+		t.Errorf("id %q", u.ID.Reveal())
+	}
+	wantNames(t, i, r, "Alice", "Miller")
+	_, err := New(Config{Email: "X-Doc email a..b", Trust: trustProxy()})
+	wantError(t, err, "email: ", `path "a..b"`)
+	// A list of several users is not skipped either.
+	i = mustNew(t, Config{Email: "X-Doc data.0.email email", Trust: trustProxy()})
+	wantRejection(t, i, fromProxy("X-Doc", `{"data":[{},{}],"email":"a@x.io"}`), ErrMultipleValues)
+}
