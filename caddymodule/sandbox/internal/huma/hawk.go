@@ -60,12 +60,12 @@ func (a *api) checkHawk(r signedRequest) error {
 	}
 	ts := time.Unix(seconds, 0)
 	if !a.isRecent(ts) {
-		return errors.New("Hawk timestamp exceeds the allowed clock skew")
+		return errors.New("the Hawk timestamp exceeds the allowed clock skew")
 	}
 	// This is the last check, so that only clients with the secret can use up a nonce.
 	// The nonce is kept for as long as its timestamp would be accepted.
 	if !a.state.useNonce(h.ID+"\x00"+h.TS+"\x00"+h.Nonce, ts.Add(a.cfg.MaxClockSkew)) {
-		return errors.New("Hawk nonce was already used")
+		return errors.New("the Hawk nonce was already used")
 	}
 	return nil
 }
