@@ -1,6 +1,8 @@
 package caddymodule_test
 
 import (
+	"crypto"
+	"maps"
 	"strings"
 	"testing"
 
@@ -95,5 +97,57 @@ func TestIdentityNames(t *testing.T) {
 		"--preset authelia authentik":             "unknown command",
 	} {
 		run(t, cli.IdentityCommand(), strings.Fields(args)...).fails(2, part)
+	}
+}
+
+// TestIdentityCallsAuthServer: the command calls the auth server as the directive does,
+// and says what it responded.
+func TestIdentityCallsAuthServer(t *testing.T) {
+	s := startAuthServer(t)
+	config := caddyfileOf(t, "huma_token {\n"+newHuma(t, sandbox.Config{}).credentials()+"client_type ios\nidentity authelia {\nauth_server "+s.URL+"\n}\n}")
+	for _, c := range []struct {
+		cookie string
+		status int // of the auth server; 0: by the session
+		code   int
+		says   []string
+	}{
+		{"authelia_session=s-ada", 0, 0, []string{"the header Remote-Email of the auth server's response", "note: ignoring --response: the command calls the auth server", `→ ada@x.example (first name "Zoë", last name "Ångström")`}},
+		{"authelia_session=unknown", 0, 1, []string{"→ no user: 401 identity_missing: the auth server (option auth_server) rejected the credentials"}},
+		{"authelia_session=s-ada", 403, 1, []string{"→ no user: 403 identity_forbidden"}},
+		{"authelia_session=s-ada", 400, 1, []string{"note: auth_server: unexpected status 400: if a proxy in front", "→ no user: 503 identity_unavailable"}},
+		{"", 0, 1, []string{"→ no user: 401 identity_missing: the request has none of the headers that are forwarded"}},
+	} {
+		if s.responds(nil); c.status != 0 {
+			s.responds(says(c.status, ""))
+		}
+		args := []string{"--config", config, "--response", "Remote-Email: mallory@evil.example"}
+		if c.cookie != "" {
+			args = append(args, "--header", "Cookie: "+c.cookie)
+		}
+		run(t, cli.IdentityCommand(), args...).ends(c.code, append([]string{"huma_token 1 of srv0"}, c.says...)...).hides("mallory")
+	}
+}
+
+// TestIdentityShowsClaim: of several claims, the command says which one is used, and
+// where the keys were found.
+func TestIdentityShowsClaim(t *testing.T) {
+	keys := newKeyServer(t)
+	l := layerNamed(t, "custom")
+	_, key, _ := signing(l.algorithm)
+	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	l.issuer = keys.URL + "/" + l.name
+	config := caddyfileOf(t, "huma_token {\n"+newHuma(t, sandbox.Config{}).credentials()+"client_type ios\nidentity {\nemail Authorization email preferred_username upn\nverify {\nissuer "+l.issuer+"\naudience "+l.audience+"\n}\n}\n}")
+	for _, c := range []struct {
+		claims map[string]any
+		says   string
+	}{
+		{map[string]any{"email": "", "upn": "ada@x.example"}, "ada@x.example (from upn)"},
+		{map[string]any{"preferred_username": "ada@x.example", "upn": "bob@x.example"}, "ada@x.example (from preferred_username)"},
+	} {
+		a := l.token("")
+		delete(a.payload, "email")
+		maps.Copy(a.payload, c.claims)
+		run(t, cli.IdentityCommand(), "--config", config, "--header", "Authorization: Bearer "+a.String()).
+			ends(0, c.says, "note: the discovery document of the issuer names the JWKS "+l.issuer+"\n", "→ ada@x.example")
 	}
 }

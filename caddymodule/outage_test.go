@@ -292,7 +292,9 @@ func TestH02_CallersWhoLeaveMeanwhile(t *testing.T) {
 	forBothAtOnce(t, func(t *testing.T, p provider, serve func(text string) *site) {
 		l := newLine(t, sandbox.Config{})
 		l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
-		s := serve(p.site(l.fakeHuma, "timeout 1s\nattempt_timeout 500ms\nretries 0"))
+		// An attempt that ends while it connects leaves its connection to later ones: so
+		// the timeout is long enough to connect on a busy machine.
+		s := serve(p.site(l.fakeHuma, "timeout 3s\nattempt_timeout 2s\nretries 0"))
 		var wg sync.WaitGroup
 		for n := range 100 {
 			wg.Go(func() {

@@ -67,12 +67,21 @@ type keyCacheByID struct {
 
 // Log receives what the operator should know about keys. A nil function is not called.
 type Log struct {
+	// Discovered is called before each fetch with the URL of the keys, if it is from a
+	// discovery document.
+	Discovered func(jwksURI string)
 	// FetchFailed is called with the error of each failed fetch. It contains only the
 	// host and port of the URL and the status of the response.
 	FetchFailed func(error)
 	// KeysLeftOut is called with the reasons if keys of a response cannot be used, but
 	// not again while the reasons stay the same. It contains the ids of these keys.
 	KeysLeftOut func(error)
+}
+
+func (l Log) discovered(jwksURI string) {
+	if l.Discovered != nil {
+		l.Discovered(jwksURI)
+	}
 }
 
 func (l Log) fetchFailed(err error) {
@@ -124,6 +133,7 @@ func (k *Keys) fetchSet(ctx context.Context) (*keySet, error) {
 		if from, err = discover(ctx, k.transport, k.source.Issuer); err != nil {
 			return nil, fmt.Errorf("fetch discovery document: %w", err)
 		}
+		k.log.discovered(from)
 	}
 	set, err := downloadSet(ctx, k.transport, from)
 	if err != nil {

@@ -45,7 +45,7 @@ func TestB1_MembersOfAKey(t *testing.T) {
 			var reported reports
 			s := newKeyServer(t)
 			s.serve(`{"keys":[` + jwkWith(t, jwk("k1", p256()), more) + `]}`)
-			keys, err := NewKeys(Source{URL: s.URL}, Log{reported.add, reported.add})
+			keys, err := NewKeys(Source{URL: s.URL}, Log{FetchFailed: reported.add, KeysLeftOut: reported.add})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +85,7 @@ func TestB1_LeftOutKeys(t *testing.T) {
 			var failed, leftOut reports
 			s := newKeyServer(t)
 			s.serve(`{"keys":[` + test.key + `,` + string(asJSON(jwk("k1", p256()))) + `]}`)
-			keys, err := NewKeys(Source{URL: s.URL}, Log{failed.add, leftOut.add})
+			keys, err := NewKeys(Source{URL: s.URL}, Log{FetchFailed: failed.add, KeysLeftOut: leftOut.add})
 			if err != nil {
 				t.Fatal(err)
 			}

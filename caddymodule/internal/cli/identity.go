@@ -31,8 +31,9 @@ These flags describe the request:
   --peer         the IP address of the direct peer
 
 With --preset, the directive trusts the direct peer as a proxy, or, with --response,
-the auth server (trust forward_auth). With the option userinfo, the command calls
-the application; with verify, it fetches the keys. Both work as in the server.
+the auth server (trust forward_auth). As in the server, the command calls the auth
+server if there is the option auth_server, calls the application if there is userinfo,
+and fetches the keys if there is verify.
 
 Logs identify users by a keyed hash. The command prints the hash if it has the key:
 from the option hash_key, from the shared store (redis), or from --hash-key. To get
@@ -102,6 +103,7 @@ type sourceReport struct {
 	Option string `json:"option"`
 	Source string `json:"source"`
 	Value  string `json:"value,omitempty"`
+	Path   string `json:"path,omitempty"` // of the value, if the option has several
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -153,8 +155,11 @@ func printReports(w io.Writer, reports []identityReport) error {
 		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		for _, s := range r.Sources {
 			value := s.Value
-			if s.Reason != "" {
+			switch {
+			case s.Reason != "":
 				value = "– " + s.Reason
+			case s.Path != "":
+				value += " (from " + s.Path + ")"
 			}
 			_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", s.Option, s.Source, value)
 		}

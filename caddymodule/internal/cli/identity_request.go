@@ -81,11 +81,13 @@ func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput)
 	note := func(format string, args ...any) { report.Notes = append(report.Notes, fmt.Sprintf(format, args...)) }
 	var p option.Errors
 	identifier := identify.New(&d.Common, identify.Options{
-		ByID:            d.Service.ByID,
-		ForwardsHeader:  d.ForwardsHeader,
-		OnUserinfoError: func(err error) { note("%v", err) },
+		ByID:              d.Service.ByID,
+		ForwardsHeader:    d.ForwardsHeader,
+		OnAuthServerError: func(err error) { note("auth_server: %v", err) },
+		OnUserinfoError:   func(err error) { note("userinfo: %v", err) },
 		Keys: func(s assertion.Source) (*assertion.Keys, error) {
 			return assertion.NewKeys(s, assertion.Log{
+				Discovered:  func(jwksURI string) { note("the discovery document of the issuer names the JWKS %s", jwksURI) },
 				FetchFailed: func(err error) { note("%v", err) },
 				KeysLeftOut: func(err error) { note("some keys of the JWKS cannot be used: %v", err) },
 			})
@@ -110,7 +112,7 @@ func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput)
 		if in.userOnly {
 			break // no source of the config was read
 		}
-		source := sourceReport{Option: s.Option, Source: s.Source, Value: s.Value.Reveal()}
+		source := sourceReport{Option: s.Option, Source: s.Source, Value: s.Value.Reveal(), Path: s.Path}
 		if s.Rejection != nil {
 			source.Reason = strings.ReplaceAll(s.Rejection.Hint, "the option email", "the option "+s.Option)
 		}
@@ -174,6 +176,9 @@ func buildRequest(d *dryrun.Directive, i *identity.Identifier, in *requestInput,
 // from the auth server's response. It adds a note if the server has no such forward_auth.
 func setResponse(d *dryrun.Directive, i *identity.Identifier, in *requestInput, placeholders identity.PlaceholderMap, note func(string, ...any)) {
 	switch {
+	case i.UsesAuthServer():
+		note("ignoring --response: the command calls the auth server, like the directive")
+		return
 	case len(d.UpstreamAddrs) == 0:
 		note("ignoring --response: the server has no forward_auth or reverse_proxy")
 		return

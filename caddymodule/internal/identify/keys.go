@@ -45,6 +45,9 @@ func poolKey(s assertion.Source) string {
 // keysLog logs what happens to keys. It uses the current default logger, because the
 // pooled keys belong to no particular config.
 var keysLog = assertion.Log{
+	Discovered: func(jwksURI string) {
+		caddy.Log().Named("huma").Debug("fetching the JWKS that the discovery document names", zap.String("jwks_uri", jwksURI))
+	},
 	FetchFailed: func(err error) {
 		caddy.Log().Named("huma").Warn("cannot fetch JWKS; keeping the cached keys", zap.Error(err))
 	},

@@ -17,6 +17,9 @@ type OptionValue struct {
 	Option string
 	// Source describes where the value is read, as text.
 	Source string
+	// Path is the path within the document that the value is from, if the source has
+	// several.
+	Path string
 	// Value is the value read, as it is used.
 	Value masked.String
 	// Rejection is the reason why there is no value. It is nil if there is one.
@@ -48,6 +51,9 @@ func (i *Identifier) Explain(ctx context.Context, r *Request) []OptionValue {
 			if v.Value, v.Rejection = i.explain(ctx, r, s); v.Rejection == nil {
 				v.Value = masked.New(i.readName(ctx, r, s))
 			}
+		}
+		if v.Rejection == nil {
+			v.Path = i.usedPath(ctx, r, s)
 		}
 		values = append(values, v)
 	}
@@ -85,6 +91,22 @@ func (i *Identifier) explainVerified(ctx context.Context, r *Request) (masked.St
 		return masked.New("yes"), nil
 	}
 	return masked.New("no"), nil
+}
+
+// usedPath returns the first path of a source that leads to a value, or "" if the source
+// does not have several paths.
+func (i *Identifier) usedPath(ctx context.Context, r *Request, s *source) string {
+	paths := slices.Concat(s.paths, s.entra)
+	if len(paths) < 2 {
+		return ""
+	}
+	doc, _ := i.document(ctx, r, s)
+	for _, p := range paths {
+		if value, err := doc.Only(p); err == nil && value != nil && !isBlank(value) {
+			return strings.Join(p, ".")
+		}
+	}
+	return ""
 }
 
 // Headers returns the canonical names of the request headers that an identity is read

@@ -152,11 +152,11 @@ var (
 	ErrNoClaim = &Rejection{ReasonMissing, "the document of the option email has no value at the configured path"}
 )
 
-// Rejections of the option userinfo.
+// Rejections of the option userinfo. The first is also one of auth_server.
 var (
 	// ErrNoCredentials: the request has none of the headers to forward, so the
-	// application is not called.
-	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers of the option forward_headers, so the user is not signed in"}
+	// application or the auth server is not called.
+	ErrNoCredentials = &Rejection{ReasonMissing, "the request has none of the headers that are forwarded (Authorization, Cookie, or those of the option forward_headers), so the user is not signed in"}
 	// ErrUnauthenticated: the application responded with 401.
 	ErrUnauthenticated = &Rejection{ReasonMissing, "the application (option userinfo) responded with 401: the user is not signed in"}
 	// ErrForbidden: the application responded with 403.
