@@ -140,6 +140,7 @@ var checks = []struct {
 	run  func(*target) []checkResult
 }{
 	{"config", checkConfig},
+	{"identity", checkIdentity},
 	{"dns", single(checkDNS)},
 	{"connection", single(checkConnection)},
 	{"tls", single(checkTLS)},
