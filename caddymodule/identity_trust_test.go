@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -209,5 +211,42 @@ func TestI16_ValuesThatAreNoText(t *testing.T) {
 			}
 			d.quiet(t, "@x.example")
 		})
+	}
+}
+
+// TestC5_ResponseThatDenies: a response without a 2xx status identifies nobody, even if
+// the config continues the request after it.
+func TestC5_ResponseThatDenies(t *testing.T) {
+	status := new(atomic.Int32)
+	auth := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Remote-Email", "ada@x.example")
+		w.WriteHeader(int(status.Load()))
+	}))
+	t.Cleanup(auth.Close)
+	d := open(t, `SITE {
+		route {
+		reverse_proxy `+auth.URL+` {
+			method GET
+			rewrite /verify
+			@any status 2xx 3xx 4xx 5xx
+			handle_response @any {
+				vars continued yes
+			}
+		}
+		huma_token {
+			HUMA
+			identity authelia
+			trust forward_auth
+		}
+		}
+	}`)
+	for _, ok := range []int32{200, 202, 204} {
+		status.Store(ok)
+		d.granted(t, "ada@x.example", path)
+	}
+	for _, denied := range []int32{302, 304, 401, 403, 404, 500} {
+		status.Store(denied)
+		a := d.refused(t, 401, "identity_missing", path)
+		d.rejectedFor(t, a, "does not have a 2xx status")
 	}
 }
