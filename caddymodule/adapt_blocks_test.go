@@ -71,6 +71,7 @@ var blocks = []struct {
 			"verified":        {line: "verified user.verified"},
 			"domains":         {line: "domains x.example", list: true},
 			"timeout":         {line: "timeout 2s"},
+			"ca":              {line: "ca /etc/caddy/ca.pem"},
 		},
 		others: []string{"url"},
 	},

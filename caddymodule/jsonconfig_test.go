@@ -115,7 +115,7 @@ var otherFields = map[string]string{
 	"registration.disabled": `{"registration": {"disabled": true}}`,
 	"trust.upstream":        `{"trust": {"mode": "forward_auth", "upstream": "authelia:9091"}}`,
 	"identity.auth_server": `{"trust": null, "identity": {"preset": "authelia", "auth_server": {
-		"url": "http://authelia:9091", "forward_headers": ["X-Api-Key"], "timeout": "2s"
+		"url": "http://authelia:9091", "forward_headers": ["X-Api-Key"], "timeout": "2s", "ca": "CERT"
 	}}}`,
 	"identity.verify.jwks": `{"trust": null, "identity": {"email": "Authorization email", "user_id": "Authorization sub", "verify": {
 		"jwks": "https://login.example/keys", "issuer": "https://login.example", "audience": ["clinic"],
@@ -134,7 +134,8 @@ var otherFields = map[string]string{
 		"last_name": "user.last",
 		"verified": "user.verified",
 		"domains": ["x.example"],
-		"timeout": "2s"
+		"timeout": "2s",
+		"ca": "CERT"
 	}}`,
 	"cache.disabled":   `{"cache": {"disabled": true}}`,
 	"breaker.disabled": `{"breaker": {"disabled": true}}`,

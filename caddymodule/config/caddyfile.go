@@ -144,6 +144,7 @@ func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
 		"verified":        option.Text(&u.Verified),
 		"domains":         option.List(&u.Domains),
 		"timeout":         option.Duration(&u.Timeout, MinDuration),
+		"ca":              option.Text(&u.CA),
 	}.Parse(d)
 	return err
 }

@@ -165,6 +165,10 @@ type Userinfo struct {
 	// The timeout of the call to the application. It never exceeds the timeout
 	// of the directive, which limits how long a request waits. Default: 5s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// The PEM file with the certificate authorities that the application's
+	// certificate must be signed by. Default: those of the system.
+	CA string `json:"ca,omitempty"`
 }
 
 // Trust defines which proxy or auth server may set the headers that name the
