@@ -137,6 +137,12 @@ var otherFields = map[string]string{
 		"timeout": "2s",
 		"ca": "CERT"
 	}}`,
+	"userinfo.verify": `{"trust": null, "identity": null, "userinfo": {
+		"url": "https://login.example/userinfo", "email": "email", "cache": "5m", "verify": {
+			"token": "{http.request.cookie.access_token}", "jwks": "https://login.example/keys", "issuer": "https://login.example",
+			"audience": ["clinic"], "require": [{"claim": "azp", "values": ["clinic-app"]}], "ca": "CERT"
+		}
+	}}`,
 	"cache.disabled":   `{"cache": {"disabled": true}}`,
 	"breaker.disabled": `{"breaker": {"disabled": true}}`,
 }
@@ -368,6 +374,8 @@ func TestJSONRefusesWhatItDoesNotKnow(t *testing.T) {
 		"userinfo.timeout":         `"2"`,
 		"identity.verify.audience": `"clinic"`,
 		"userinfo.forward_headers": `"Cookie"`,
+		"userinfo.verify":          `true`,
+		"userinfo.cache":           `"5"`,
 		"trust":                    `"forward_auth"`,
 		"cache":                    `false`,
 		"cache.ttl":                `"10sec"`,
