@@ -70,7 +70,7 @@ func TestE4_CA(t *testing.T) {
 				var reported reports
 				c.source.CA = wrong
 				reject(t, verifierOf(t, keysOf(t, c.source, &reported), c.config), c.token, identity.ErrKeysUnavailable)
-				if got := reported.only(t); !strings.Contains(got, "unknown authority") {
+				if got := reported.only(t); !strings.Contains(got, "certificate is not trusted: unknown authority") {
 					t.Errorf("reported %q", got)
 				}
 			}
