@@ -59,11 +59,11 @@ func WantProxied(t *testing.T, call func()) {
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		line, _ := bufio.NewReader(conn).ReadString('\n')
 		requests <- line
 	}()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // the test itself
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	child.Env = append(os.Environ(), proxiedVariable+"=1", "HTTPS_PROXY=http://"+l.Addr().String(), "https_proxy=", "NO_PROXY=", "no_proxy=")
 	out, err := child.CombinedOutput()
 	select {

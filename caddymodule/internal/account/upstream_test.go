@@ -20,7 +20,7 @@ func TestE5_ResponseHeader(t *testing.T) {
 		t.Fatal(p.Err())
 	}
 	testutil.WantHeaderLimit(t, ca, func(url string) error {
-		req, err := http.NewRequest(http.MethodPost, url, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
 		if err != nil {
 			return err
 		}

@@ -100,7 +100,7 @@ func TestE5_ResponseHeader(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	c := New(Config{Peer: "the application", Timeout: time.Minute, Transport: transport})
 	testutil.WantHeaderLimit(t, ca, func(url string) error {
-		req, err := http.NewRequest(http.MethodGet, url, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func TestE5_ResponseHeader(t *testing.T) {
 // TestProxy checks that calls are sent through the proxy in HTTPS_PROXY.
 func TestProxy(t *testing.T) {
 	testutil.WantProxied(t, func() {
-		req, err := http.NewRequest(http.MethodGet, "https://service.invalid", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://service.invalid", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
