@@ -165,7 +165,7 @@ func (d *tokenDirective) checkBlocks(t *testing.T) {
 			}
 			wrong("a block", first, "does not take a block", o.line+" {", "x", "}")
 			if !o.list {
-				wrong("empty", first, "option '"+name+"' is", name+` ""`)
+				wrong("empty", first, "option '"+name+"' must", name+` ""`)
 			}
 			switch {
 			case o.two:

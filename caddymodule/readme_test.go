@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-//go:generate go test ./... -run ^TestDocs_ -update
+//go:generate go test . ./internal/cli ./internal/metrics -run ^TestDocs_ -update
 
 // TestEverythingIsDocumented: the documentation, and the comments from which
 // pkg.go.dev and Caddy's site are made, name every option; the README also every

@@ -143,7 +143,7 @@ func redisFailures(t *testing.T) []redisFailure {
 			todo:  "Repair them, or lower `min-replicas-to-write`",
 			after: redisCommand("CONFIG", "SET", "min-replicas-to-write", "1")},
 		{name: "loads its data",
-			says:   []string{"redis: LOADING Redis is loading the dataset in memory", "redis: dial tcp 10.0.0.5:6379: connect: connection refused"},
+			says:   []string{"redis: LOADING Redis is loading the dataset in memory", "redis: dial tcp 10.0.0.5:6379: connect: connection refused", "redis: read tcp…"},
 			todo:   "Wait. Without persistence it does not load",
 			server: []string{"--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"},
 			after: func(_ *testing.T, r *redistest.Server) {
