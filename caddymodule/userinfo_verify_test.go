@@ -112,7 +112,10 @@ func TestC4_VerifyBesideUserinfo(t *testing.T) {
 		path: bearer(ours), "/cookie": header("Cookie", "theme=dark; access_token="+ours), "/header": header("X-Access-Token", ours),
 	} {
 		calls := len(p.seen.All())
-		d.granted(t, "ada@x.example", at, edit, header("X-Other", "CANARY"), header("Cookie", "sid=CANARY"))
+		a := d.granted(t, "ada@x.example", at, edit, header("X-Other", "CANARY"), header("Cookie", "sid=CANARY"))
+		if vary := strings.Join(a.Header["Vary"], ", "); at == "/header" && !strings.Contains(vary, "X-Access-Token") {
+			t.Errorf("Vary: %q", vary)
+		}
 		seen := p.seen.All()[calls:]
 		if len(seen) != 1 || seen[0].Get("Authorization") != "Bearer "+ours || seen[0]["Cookie"] != nil || len(seen[0]) != 4 {
 			t.Errorf("%s: sent %v", at, seen)
