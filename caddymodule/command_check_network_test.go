@@ -61,6 +61,9 @@ func TestCheckFindsClock(t *testing.T) {
 	verify := strings.Replace(humaBlock(late), "identity basic_auth", "identity google_iap {\nverify {\naudience /projects/1/global/backendServices/2\n}\n}", 1)
 	_, all := runCheck(t, caddyfileOf(t, verify))
 	finds(t, all, "clock problem: signed assertions are rejected if the clock skew", "client_ip warning: `identity google_iap` → trusted_proxies static private_ranges")
+	verify = strings.Replace(humaBlock(late), "identity basic_auth", "userinfo http://localhost/me {\nemail email\nverify {\nissuer http://localhost\nrequire azp a\n}\n}", 1)
+	_, all = runCheck(t, caddyfileOf(t, verify))
+	finds(t, all, "clock problem: signed assertions are rejected if the clock skew")
 }
 
 // TestCheckFindsCertificates: what is wrong with the service's.

@@ -187,6 +187,8 @@ func TestCheckFindsConfig(t *testing.T) {
 			}},
 		{"identity alone", caddyfileOf(t, strings.Replace(block, "identity basic_auth", "identity authelia", 1)), // the credentials are looked at all the same
 			[]string{"config problem: trust", "credentials problem: status 401, code 100006 → secret"}},
+		{"verify in userinfo", caddyfileOf(t, strings.Replace(block, "identity basic_auth", "userinfo http://localhost/me {\nemail email\nverify {\nissuer clinic\naudience a\n}\n}", 1)),
+			[]string{"config problem: issuer: must be a URL", "credentials problem: 100006"}},
 		{"two that disagree", caddyfileOf(t, "handle /a {\n"+humaBlock(fake)+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"),
 			[]string{"config problem: another huma_token of the same account", "credentials problem: 100006", "credentials problem: 100006"}},
 		{"a header that the server keeps", writeFile(t, "Caddyfile", "{\nservers {\nexpected_underscore_headers Remote_*\n}\n}\n"+"http://localhost:8080 {\n"+

@@ -70,6 +70,9 @@ const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalanc
 // verifyLines are a block verify that loads.
 var verifyLines = []string{"jwks https://login.example/keys", "issuer https://login.example/", "audience clinic"}
 
+// verifyBlock is a block verify of userinfo that loads.
+const verifyBlock = "verify {\nissuer https://login.example/\naudience clinic\n}"
+
 func TestAssertionsAndUserinfoLoad(t *testing.T) {
 	for name, changes := range map[string][]string{
 		"custom":                       {assertionOf("", verifyLines...)},
@@ -101,6 +104,8 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 		"userinfo on another machine":  asking("http://app:3000/me", "email email"),
 		"userinfo by IPv6":             asking("http://[::1]:3000/me", "email email"),
 		"userinfo by its environment":  asking("http://localhost:3000/{env.HUMA_TEST_SECRET}", "email email"),
+		"userinfo, verify":             asking("https://login.example/userinfo", "email email", verifyBlock, "cache 5m"),
+		"userinfo, a cookie":           asking("https://login.example/userinfo", "email email", "verify {\nissuer https://login.example\nrequire azp clinic\ntoken {http.request.cookie.access_token}\n}"),
 		"userinfo with a dot in names": asking("http://localhost:3000/me", `email https://clinic\.example/email`),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -184,6 +189,14 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		{"userinfo, a name's", asking("http://localhost:3000/me", "email email", "last_name a..b"), "last_name:", []string{"single dots"}},
 		{"userinfo, a name", asking("http://localhost:3000/me", "email email", `forward_headers Cookie "X Key"`), "forward_headers:", []string{`"X Key"`}},
 		{"userinfo, only the host", asking("http://localhost:3000/me", "email email", "forward_headers Host"), "forward_headers:", []string{"Authorization or Cookie"}},
+		{"userinfo, cache alone", asking("http://localhost:3000/me", "email email", "cache 1m"), "cache:", []string{"requires verify in userinfo"}},
+		{"userinfo, a long cache", asking("http://localhost:3000/me", "email email", "cache 6m", verifyBlock), "cache:", []string{"at most 5m"}},
+		{"userinfo, verify, forward_headers", asking("http://localhost:3000/me", "email email", "forward_headers Cookie", verifyBlock), "forward_headers:", []string{"cannot be combined with verify", "remove one of them"}},
+		{"userinfo, verify, trust", append(asking("http://localhost:3000/me", "email email", verifyBlock), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo"}},
+		{"userinfo, verify of nothing", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\n}"), "audience:", []string{"is required", "require azp"}},
+		{"userinfo, no issuer", asking("http://localhost:3000/me", "email email", "verify {\njwks https://login.example/keys\naudience a\n}"), "issuer:", []string{"is required"}},
+		{"userinfo, another token", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken {http.auth.user.id}\n}"), "token:", []string{"name of a request header", "{http.request.cookie.access_token}"}},
+		{"userinfo, a token that is dropped", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken X_Token\n}"), "token:", []string{"expected_underscore_headers"}},
 		{"userinfo, no scheme", asking("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
 		{"userinfo, no URL of a Caddy", asking("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
 	} {

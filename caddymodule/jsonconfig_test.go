@@ -134,7 +134,14 @@ var otherFields = map[string]string{
 		"last_name": "user.last",
 		"verified": "user.verified",
 		"domains": ["x.example"],
-		"timeout": "2s"
+		"timeout": "2s",
+		"ca": "CERT"
+	}}`,
+	"userinfo.verify": `{"trust": null, "identity": null, "userinfo": {
+		"url": "https://login.example/userinfo", "email": "email", "cache": "5m", "verify": {
+			"token": "{http.request.cookie.access_token}", "jwks": "https://login.example/keys", "issuer": "https://login.example",
+			"audience": ["clinic"], "require": [{"claim": "azp", "values": ["clinic-app"]}], "ca": "CERT"
+		}
 	}}`,
 	"cache.disabled":   `{"cache": {"disabled": true}}`,
 	"breaker.disabled": `{"breaker": {"disabled": true}}`,
@@ -367,6 +374,8 @@ func TestJSONRefusesWhatItDoesNotKnow(t *testing.T) {
 		"userinfo.timeout":         `"2"`,
 		"identity.verify.audience": `"clinic"`,
 		"userinfo.forward_headers": `"Cookie"`,
+		"userinfo.verify":          `true`,
+		"userinfo.cache":           `"5"`,
 		"trust":                    `"forward_auth"`,
 		"cache":                    `false`,
 		"cache.ttl":                `"10sec"`,

@@ -98,20 +98,23 @@ func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
 		"jwks":     option.Text(&v.JWKS),
 		"issuer":   option.Text(&v.Issuer),
 		"audience": option.List(&v.Audience),
-		"require":  v.parseRequire,
+		"require":  requirements(&v.Require),
 		"signer":   option.List(&v.Signer),
 		"ca":       option.Text(&v.CA),
 	}
 	return option.Block(table)(d)
 }
 
-func (v *Verify) parseRequire(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) < 2 {
-		return d.Err("option 'require' takes a claim and one or more values")
+// requirements returns the option require, which can be repeated.
+func requirements(target *[]Requirement) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		args := d.RemainingArgs()
+		if len(args) < 2 {
+			return d.Err("option 'require' takes a claim and one or more values")
+		}
+		*target = append(*target, Requirement{Claim: args[0], Values: args[1:]})
+		return nil
 	}
-	v.Require = append(v.Require, Requirement{Claim: args[0], Values: args[1:]})
-	return nil
 }
 
 func (i *Identity) parseAuthServer(d *caddyfile.Dispenser) error {
@@ -124,26 +127,6 @@ func (i *Identity) parseAuthServer(d *caddyfile.Dispenser) error {
 		"forward_headers": option.List(&a.ForwardHeaders),
 		"timeout":         option.Duration(&a.Timeout, MinDuration),
 		"ca":              option.Text(&a.CA),
-	}.Parse(d)
-	return err
-}
-
-func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
-	c.Userinfo = new(Userinfo)
-	u := c.Userinfo
-	if err := option.Text(&u.URL)(d); err != nil {
-		return err
-	}
-	_, err := option.Options{
-		"forward_headers": option.List(&u.ForwardHeaders),
-		"email":           option.Text(&u.Email),
-		"user_id":         option.Text(&u.UserID),
-		"name":            option.Text(&u.Name),
-		"first_name":      option.Text(&u.FirstName),
-		"last_name":       option.Text(&u.LastName),
-		"verified":        option.Text(&u.Verified),
-		"domains":         option.List(&u.Domains),
-		"timeout":         option.Duration(&u.Timeout, MinDuration),
 	}.Parse(d)
 	return err
 }

@@ -120,21 +120,23 @@ type AuthServer struct {
 
 // Userinfo identifies the user by calling the application with the cookies and
 // the authorization of the request. The directive calls the application once for
-// each request whose response depends on the user. It forwards nothing of the
-// application's response to the client.
+// each request whose response depends on the user, except as Cache says. It
+// forwards nothing of the application's response to the client.
 //
-// If the application responds with 401 or 403, or with 200 and null, the request
-// is unauthenticated. If it responds with 200 and a JSON object or list, this
-// document identifies the user. After any other response the client gets 503.
+// If the application responds with 401, or with 200 and null, the request is
+// unauthenticated. If it responds with 403, the client gets 403. If it responds
+// with 200 and a JSON object or list, this document identifies the user. After
+// any other response the client gets 503.
 type Userinfo struct {
 	// The URL of the application's route that returns the signed-in user, for
-	// example http://localhost:3000/api/me. Required.
+	// example http://localhost:3000/api/me, or, with Verify, of an OpenID
+	// provider's userinfo endpoint. Required.
 	URL string `json:"url,omitempty"`
 
 	// The request headers that are forwarded to the application. A request
 	// without any of these headers is unauthenticated; the application is not
-	// called. Host stands for the request's host. Default: Authorization and
-	// Cookie.
+	// called. Host stands for the request's host. It cannot be combined with
+	// Verify. Default: Authorization and Cookie.
 	ForwardHeaders []string `json:"forward_headers,omitempty"`
 
 	// The path of the user's e-mail address in the application's response:
@@ -143,7 +145,8 @@ type Userinfo struct {
 	// except for human_api_token.
 	Email string `json:"email,omitempty"`
 
-	// The path of a stable id of the user. Required for human_api_token.
+	// The path of a stable id of the user. Required for human_api_token without
+	// Verify. Default with Verify: sub.
 	UserID string `json:"user_id,omitempty"`
 
 	// The path of the user's name, as in Identity.
@@ -165,6 +168,22 @@ type Userinfo struct {
 	// The timeout of the call to the application. It never exceeds the timeout
 	// of the directive, which limits how long a request waits. Default: 5s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// The PEM file with the certificate authorities that the application's
+	// certificate must be signed by. Default: those of the system.
+	CA string `json:"ca,omitempty"`
+
+	// How to verify the signed token (JWT) of the request before the application
+	// is called. Default: no token is verified.
+	Verify *UserinfoVerify `json:"verify,omitempty"`
+
+	// How long the application's response to a verified token is used again for
+	// the same token: at most 5m, and never after the token has expired. The
+	// token is verified each time, but a session that ends at the application
+	// stays valid here for so long. At most 5,000 responses of at most 32 KiB (in
+	// memory) are kept, and none of a rejected user. It requires Verify. Default:
+	// 0, each request calls the application.
+	Cache caddy.Duration `json:"cache,omitempty"`
 }
 
 // Trust defines which proxy or auth server may set the headers that name the

@@ -57,3 +57,49 @@ type Requirement struct {
 	// of its elements is enough. Required.
 	Values []string `json:"values,omitempty"`
 }
+
+// UserinfoVerify defines which tokens are accepted before the application is
+// called. The rules for a token and its keys are those of Verify.
+//
+// The token's header is the only one of the request that is forwarded: a token in
+// another header or in a cookie is sent as Authorization: Bearer. If the response
+// has the member sub, it must be equal to the claim sub of the token; otherwise
+// the request is rejected with 401 (OpenID Connect Core 1.0, section 5.3.2).
+//
+// The user's values are read from the response alone, at the paths in Userinfo. A
+// value that is missing there is not replaced by a claim of the token: the address
+// could then be of another time than what says that it is verified, and an id that
+// the application gave to one user could be equal to the sub of another.
+type UserinfoVerify struct {
+	// The source of the token: the name of a request header that holds the token,
+	// alone or with the scheme Bearer, or the placeholder of a cookie, such as
+	// {http.request.cookie.access_token}. A request with two such headers or
+	// cookies is rejected. Default: Authorization.
+	Token string `json:"token,omitempty"`
+
+	// The URL of the public keys, as in Verify.
+	JWKS string `json:"jwks,omitempty"`
+
+	// The required issuer of the token, as in Verify. Required.
+	Issuer string `json:"issuer,omitempty"`
+
+	// The accepted audiences of the token, as in Verify.
+	Audience []string `json:"audience,omitempty"`
+
+	// Further claims that the token must have, as in Verify.
+	Require []Requirement `json:"require,omitempty"`
+
+	// The PEM file with the certificate authorities of the key server, as in
+	// Verify. Those of the application are in Userinfo.CA.
+	CA string `json:"ca,omitempty"`
+}
+
+// Options returns the options that are those of Verify.
+func (v *UserinfoVerify) Options() *Verify {
+	return &Verify{JWKS: v.JWKS, Issuer: v.Issuer, Audience: v.Audience, Require: v.Require, CA: v.CA}
+}
+
+// VerifiesTokens reports whether the user's identity needs a signed token.
+func (c *Common) VerifiesTokens() bool {
+	return c.Identity != nil && c.Identity.Verify != nil || c.Userinfo != nil && c.Userinfo.Verify != nil
+}

@@ -85,6 +85,16 @@ import (
 //	        verified        <path>
 //	        domains         <domain...>
 //	        timeout         <duration>
+//	        ca              <pem file>
+//	        verify {
+//	            token    <header or cookie>
+//	            issuer   <iss>
+//	            jwks     <url>
+//	            audience <aud...>
+//	            require  <claim> <value...>
+//	            ca       <pem file>
+//	        }
+//	        cache           <duration>
 //	    }
 //
 //	    # cache, limits and errors

@@ -224,7 +224,7 @@ func checkClock(t *target) checkResult {
 
 // needsClock returns why the directive needs a correct clock, or "" if it does not.
 func (t *target) needsClock() string {
-	if t.directive.Common.Identity != nil && t.directive.Common.Identity.Verify != nil {
+	if t.directive.Common.VerifiesTokens() {
 		return "signed assertions are rejected if the clock skew is more than 30 seconds"
 	}
 	h, err := t.directive.NewHandler()

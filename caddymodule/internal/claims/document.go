@@ -137,3 +137,26 @@ func (d Document) Map() map[string]any {
 	m, _ := d.root.(map[string]any)
 	return m
 }
+
+// Size returns the approximate size of the document in memory, in bytes.
+func (d Document) Size() int { return size(d.root) }
+
+func size(value any) int {
+	const word = 16 // an interface, or a string without its text
+	n := word
+	switch v := value.(type) {
+	case string:
+		n += word + len(v)
+	case json.Number:
+		n += word + len(v)
+	case map[string]any:
+		for name, member := range v {
+			n += word + len(name) + size(member)
+		}
+	case []any:
+		for _, element := range v {
+			n += size(element)
+		}
+	}
+	return n
+}

@@ -15,7 +15,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userinfo"
 )
 
 // Options are the dependencies of an Identifier that are not part of its config. They
@@ -196,34 +195,6 @@ func requirements(required []config.Requirement, p *option.Errors) []assertion.R
 		all = append(all, assertion.Requirement{Claim: p.Text("require", r.Claim), Values: p.Texts("require", r.Values)})
 	}
 	return all
-}
-
-// userinfoIdentifier returns an Identifier that calls the application (option userinfo).
-func userinfoIdentifier(u *config.Userinfo, opts Options, p *option.Errors) *identity.Identifier {
-	c := identity.UserinfoConfig{
-		ByID:      opts.ByID,
-		Email:     p.Text("email", u.Email),
-		UserID:    p.Text("user_id", u.UserID),
-		Name:      p.Text("name", u.Name),
-		FirstName: p.Text("first_name", u.FirstName),
-		LastName:  p.Text("last_name", u.LastName),
-		Verified:  p.Text("verified", u.Verified),
-		Domains:   p.Texts("domains", u.Domains),
-	}
-	client, err := userinfo.New(userinfo.Config{
-		URL:            p.Text("userinfo", u.URL),
-		ForwardHeaders: p.Texts("forward_headers", u.ForwardHeaders),
-		Timeout:        opts.callTimeout(time.Duration(u.Timeout)),
-		MaxWaiting:     opts.MaxWaiting,
-		OnError:        opts.OnUserinfoError,
-	})
-	p.Join(err)
-	if err == nil {
-		c.Client, c.Forwards = client, client.Forwards()
-	}
-	identifier, err := identity.NewUserinfo(c)
-	p.Join(err)
-	return identifier
 }
 
 // readTrust returns the option trust, and adds its errors to p. c may be nil: then the

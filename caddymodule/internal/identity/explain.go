@@ -112,11 +112,15 @@ func (i *Identifier) usedPath(ctx context.Context, r *Request, s *source) string
 // Headers returns the canonical names of the request headers that an identity is read
 // from. A header that several options read is listed several times.
 func (i *Identifier) Headers() []string {
-	var headers []string
+	read := []location{i.token}
 	for _, o := range i.sources(presets.Sources{}) {
-		switch o.target.kind {
+		read = append(read, o.target.location)
+	}
+	var headers []string
+	for _, l := range read {
+		switch l.kind {
 		case kindHeader, kindAssertion:
-			headers = append(headers, o.target.key)
+			headers = append(headers, l.key)
 		case kindCookie:
 			headers = append(headers, "Cookie")
 		}

@@ -60,6 +60,8 @@ type Request struct {
 		header    http.Header
 		rejection *Rejection
 	}
+	// userinfo is the response that keepUserinfo keeps.
+	userinfo verifiedResponse
 }
 
 // SetCookie returns the Set-Cookie values of the auth server's 2xx response, which
@@ -112,8 +114,10 @@ type Identifier struct {
 
 	verifier       Verifier
 	userinfoClient UserinfoClient
-	authServer     AuthServer // nil without the option auth_server
-	forwards       []string   // see Forwards
+	userinfoCache  UserinfoCache // nil: none
+	token          location      // of the token of the option userinfo; zero: it verifies none
+	authServer     AuthServer    // nil without the option auth_server
+	forwards       []string      // see Forwards
 }
 
 // Forwards returns the canonical names of the request headers that are forwarded to the
@@ -141,6 +145,7 @@ func (i *Identifier) Identify(ctx context.Context, r *Request) (User, error) {
 	if rejection != nil {
 		return User{}, rejection
 	}
+	i.keepUserinfo(r)
 	return user, nil
 }
 

@@ -144,6 +144,9 @@ func (r *Request) isGuess(s *source, text string) bool {
 
 // fetch reads the document of a source.
 func (i *Identifier) fetch(ctx context.Context, r *Request, s *source) (claims.Document, *Rejection) {
+	if i.token.kind != kindNone {
+		return i.fetchVerified(ctx, r)
+	}
 	if s.kind == kindApplication {
 		doc, err := i.userinfoClient.Fetch(ctx, r.Host, r.Header)
 		return doc, rejectionOf(err, ErrUserinfoUnavailable)

@@ -30,8 +30,8 @@ const (
 
 // Rejection is the reason why a request was rejected. All rejections are declared
 // below, so that they can be compared by pointer, and rejecting a request allocates no
-// memory. Those about the id are variants of those about the address, with another hint
-// (see forUserID).
+// memory. Those about the id or the token are variants of those about the address, with
+// another hint (see forUserID and forToken).
 type Rejection struct {
 	// Reason is the error code.
 	Reason Reason
@@ -163,6 +163,9 @@ var (
 	ErrForbidden = &Rejection{ReasonForbidden, "the application (option userinfo) denied access (403)"}
 	// ErrUserinfoBusy: too many requests wait for the application.
 	ErrUserinfoBusy = &Rejection{ReasonUnavailable, "too many requests are waiting for the application (option userinfo); see the option max_waiting"}
+	// ErrUserinfoSubject: the application's response is about another user than the
+	// verified token.
+	ErrUserinfoSubject = &Rejection{ReasonInvalid, "the member sub of the application's response (option userinfo) is not the claim sub of the token: the response may be about another user"}
 	// ErrUserinfoUnavailable: the application did not respond, or its response is not a
 	// 200 with JSON.
 	ErrUserinfoUnavailable = &Rejection{ReasonUnavailable, "the application (option userinfo) did not respond with status 200 and JSON before the timeout"}
@@ -191,19 +194,33 @@ func (r *Rejection) IsInvalidToken() bool {
 	return false
 }
 
-// userIDVariants maps the rejections that name the option email to their variants for the
-// option user_id.
-var userIDVariants = func() map[*Rejection]*Rejection {
-	variants := map[*Rejection]*Rejection{ErrNotText: ErrNotID, ErrNotAddress: ErrNotID}
-	for _, r := range []*Rejection{ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrNoCookie, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrDuplicateCookie, ErrDuplicateResponseHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim} {
-		variants[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option user_id")}
+// userIDVariants and tokenVariants map the rejections that name the option email to their
+// variants for the options user_id and token.
+var (
+	userIDVariants = func() map[*Rejection]*Rejection {
+		variants := variantsFor("user_id", ErrNoUserPlaceholder, ErrNoResponseHeader, ErrNoHeader, ErrNoCookie, ErrUnset, ErrEmpty, ErrDuplicateHeader, ErrDuplicateCookie, ErrDuplicateResponseHeader, ErrNotDocument, ErrMultipleValues, ErrNoClaim)
+		variants[ErrNotText], variants[ErrNotAddress] = ErrNotID, ErrNotID
+		return variants
+	}()
+	tokenVariants = variantsFor("token", ErrNoHeader, ErrNoCookie, ErrEmpty, ErrDuplicateHeader, ErrDuplicateCookie)
+)
+
+func variantsFor(option string, rejections ...*Rejection) map[*Rejection]*Rejection {
+	variants := make(map[*Rejection]*Rejection)
+	for _, r := range rejections {
+		variants[r] = &Rejection{r.Reason, strings.ReplaceAll(r.Hint, "the option email", "the option "+option)}
 	}
 	return variants
-}()
+}
 
 // forUserID returns the variant of r for the option user_id, or r if it has none.
-func (r *Rejection) forUserID() *Rejection {
-	if variant := userIDVariants[r]; variant != nil {
+func (r *Rejection) forUserID() *Rejection { return r.variant(userIDVariants) }
+
+// forToken returns the variant of r for the option token, or r if it has none.
+func (r *Rejection) forToken() *Rejection { return r.variant(tokenVariants) }
+
+func (r *Rejection) variant(of map[*Rejection]*Rejection) *Rejection {
+	if variant := of[r]; variant != nil {
 		return variant
 	}
 	return r

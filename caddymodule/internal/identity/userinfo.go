@@ -23,13 +23,26 @@ type UserinfoConfig struct {
 	Email, UserID, Name, FirstName, LastName, Verified string
 	// Domains is the same as Config.Domains.
 	Domains []string
+	// Verify says that a signed token is verified before the application is called.
+	// Token is its source: the name of a request header or the placeholder of a cookie.
+	// Empty: Authorization. Verifier verifies it. The default of UserID is then sub.
+	Verify   bool
+	Token    string
+	Verifier Verifier
+	// Cache, if not nil, keeps the responses to verified tokens. It requires Verify.
+	Cache UserinfoCache
+	// ForwardsHeader is the same as Config.ForwardsHeader.
+	ForwardsHeader func(name string) bool
 }
 
 // NewUserinfo returns an Identifier that calls the application. The error joins all
 // problems, each with the name of the option.
 func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
-	i := &Identifier{byID: c.ByID, userinfoClient: c.Client, forwards: c.Forwards}
+	i := &Identifier{byID: c.ByID, userinfoClient: c.Client, userinfoCache: c.Cache, forwards: c.Forwards, verifier: c.Verifier}
 	var errs []error
+	if c.Verify && c.UserID == "" {
+		c.UserID = "sub" // OpenID Connect Core 1.0, section 5.3.2
+	}
 	switch {
 	case c.ByID && c.UserID == "":
 		errs = append(errs, errors.New("user_id: is required: write the path of the user ID in the application's response, for example \"user_id user.id\""))
@@ -54,6 +67,9 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
 		}
 		*o.target = source{location: location{kind: kindApplication}, paths: paths}
+	}
+	if c.Verify {
+		errs = append(errs, i.setToken(c)...)
 	}
 	errs = append(errs, i.setDomains(c.Domains)...)
 	errs = append(errs, i.setRequireAddress(sources, len(c.Domains) > 0)...)

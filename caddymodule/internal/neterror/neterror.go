@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 )
 
@@ -52,6 +53,9 @@ func Plain(peer string, sent bool, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%s closed the connection before the response was complete", peer)
 	}
+	if isHeaderTooLong(err) {
+		return fmt.Errorf("%s sent a response header of more than 64 KiB", peer)
+	}
 	if status := proxyStatus(err); status != 0 {
 		return fmt.Errorf("connect through the proxy: unexpected status %d", status)
 	}
@@ -59,6 +63,14 @@ func Plain(peer string, sent bool, err error) error {
 		return errors.New("connection lost, or the response is not HTTP")
 	}
 	return errors.New("cannot connect")
+}
+
+// isHeaderTooLong reports whether err says that a response header exceeds the limit of
+// the transport (http.Transport.MaxResponseHeaderBytes), which is 64 KiB everywhere. The
+// errors have no type of their own: the first is that of HTTP/1.1, the second of HTTP/2.
+func isHeaderTooLong(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "server response headers exceeded") || strings.Contains(text, "response header list larger than advertised limit")
 }
 
 // certificateError returns why a certificate was rejected, without the names in it.

@@ -31,6 +31,7 @@ func TestPlain(t *testing.T) {
 		"tls: handshake failure":                                             tls.AlertError(40),
 		"timed out":                                                          context.DeadlineExceeded,
 		"the service closed the connection before the response was complete": io.ErrUnexpectedEOF,
+		"the service sent a response header of more than 64 KiB":             fmt.Errorf("net/http: server response headers exceeded 65536 bytes; aborted: %s", canary),
 		"connect through the proxy: unexpected status 407":                   errors.New("Proxy Authentication Required"),
 		"connection lost, or the response is not HTTP":                       fmt.Errorf("malformed %s", canary),
 	} {

@@ -63,6 +63,10 @@ func New(c Config) *Client {
 	return client
 }
 
+// errStatus is the error of a response whose status is not a status of HTTP (RFC 9110,
+// section 15), such as 000, which net/http returns as any other.
+var errStatus = errors.New("the response has no valid status")
+
 // Response is the response to a call.
 type Response struct {
 	Status int // 0: there was no response
@@ -97,6 +101,9 @@ func (c *Client) Do(ctx context.Context, req *http.Request, maxBody int64) (Resp
 	}
 	defer resp.Body.Close()
 	span.Status(resp.StatusCode)
+	if resp.StatusCode < 100 {
+		return Response{}, errStatus
+	}
 	r := Response{Status: resp.StatusCode, Header: resp.Header}
 	if r.Status < 200 {
 		return r, nil // 101: the body is the raw connection, which ignores ctx

@@ -1,6 +1,7 @@
 package subrequest
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/url"
@@ -89,4 +90,32 @@ func TestErrorsContainNoSecrets(t *testing.T) {
 	} else {
 		testutil.NoSecrets(t, err, "canary")
 	}
+}
+
+// TestE5_ResponseHeader checks that at most 64 KiB of a response header are read.
+func TestE5_ResponseHeader(t *testing.T) {
+	ca := testutil.NewAuthority(t.TempDir(), "ours")
+	transport := NewTransport()
+	transport.TLSClientConfig = &tls.Config{RootCAs: ca.Pool, MinVersion: tls.VersionTLS12}
+	defer transport.CloseIdleConnections()
+	c := New(Config{Peer: "the application", Timeout: time.Minute, Transport: transport})
+	testutil.WantHeaderLimit(t, ca, func(url string) error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		_, err = c.Do(t.Context(), req, 1)
+		return err
+	})
+}
+
+// TestProxy checks that calls are sent through the proxy in HTTPS_PROXY.
+func TestProxy(t *testing.T) {
+	testutil.WantProxied(t, func() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://service.invalid", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = New(Config{Peer: "the application", Timeout: time.Minute}).Do(t.Context(), req, 1)
+	})
 }

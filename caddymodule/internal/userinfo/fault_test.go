@@ -163,7 +163,7 @@ func TestBrokenConnections(t *testing.T) {
 		{"closed", "", "the application closed the connection before the response was complete"},
 		{"not HTTP", canaryResponse + "\r\n\r\n", "connection lost, or the response is not HTTP"},
 		{"cut, yet JSON", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", "the application closed the connection before the response was complete"},
-		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(canaryResponse, 20000), "connection lost, or the response is not HTTP"},
+		{"long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(canaryResponse, 20000), "the application sent a response header of more than 64 KiB"},
 		{"endless 1xx", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 20000), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
