@@ -26,10 +26,10 @@ type requestCost struct {
 
 // requestCosts are those of both directives. The bytes are those of huma_token.
 var requestCosts = []requestCost{
-	{"from this replica's memory", 0, "–", 0, 0},
-	{"from Redis", 1, "HMGET", 130, 820},
-	{"signs in", 2, "HMGET, EVALSHA", 1160, 18},
-	{"signs up", 4, "HMGET, 2 SET, EVALSHA", 1450, 28},
+	{"cache hit in memory", 0, "–", 0, 0},
+	{"cache hit in Redis", 1, "HMGET", 130, 820},
+	{"sign-in", 2, "HMGET, EVALSHA", 1160, 18},
+	{"sign-up", 4, "HMGET, 2 SET, EVALSHA", 1450, 28},
 	{"`no-cache`", 2, "HMGET, EVALSHA", 1270, 960},
 	{"`DELETE`", 1, "EVALSHA", 320, 141},
 }
@@ -37,7 +37,7 @@ var requestCosts = []requestCost{
 // TestDocs_RequestCosts: docs/redis.md has a table of them.
 func TestDocs_RequestCosts(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("| a request that | round trips | commands | Redis receives | Redis sends, in bytes |\n|---|---|---|---|---|\n")
+	b.WriteString("| request | round trips | commands | bytes received by Redis | bytes sent by Redis |\n|---|---|---|---|---|\n")
 	for _, c := range requestCosts {
 		_, _ = message.NewPrinter(language.English).Fprintf(&b, "| %s | %d | %s | %d | %d |\n", c.name, c.roundTrips, c.commands, c.received, c.sent)
 	}
@@ -122,18 +122,18 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 			ask("kept")(i)
 		}
 		requests := map[string]func(i int){
-			"from this replica's memory": ask("kept"),
-			"from Redis":                 ask("kept"),
-			"signs in":                   ask("known"),
-			"signs up":                   ask("new"),
-			"`no-cache`":                 ask("kept", header("Cache-Control", "no-cache")),
-			"`DELETE`":                   forget("kept"),
+			"cache hit in memory": ask("kept"),
+			"cache hit in Redis":  ask("kept"),
+			"sign-in":             ask("known"),
+			"sign-up":             ask("new"),
+			"`no-cache`":          ask("kept", header("Cache-Control", "no-cache")),
+			"`DELETE`":            forget("kept"),
 		}
 		for _, want := range requestCosts {
 			switch {
-			case want.name == "signs up" && p.second != sandbox.OpSignUp:
+			case want.name == "sign-up" && p.second != sandbox.OpSignUp:
 				continue
-			case want.name == "from Redis":
+			case want.name == "cache hit in Redis":
 				s.restart(config)
 			}
 			calls := len(fake.Calls().Calls)
@@ -146,7 +146,7 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 			if p.directive == "huma_token" && (!about(got.received, want.received) || !about(got.sent, want.sent)) {
 				t.Errorf("%+v, want %+v", got, want)
 			}
-			if n := len(fake.Calls().Calls) - calls; strings.HasPrefix(want.name, "from") && n != 0 {
+			if n := len(fake.Calls().Calls) - calls; strings.HasPrefix(want.name, "cache hit") && n != 0 {
 				t.Errorf("%s: %d calls", want.name, n)
 			}
 		}

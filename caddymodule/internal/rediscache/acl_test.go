@@ -33,7 +33,8 @@ const (
 // TestDocs_ACL checks that docs/redis.md has the rule.
 func TestDocs_ACL(t *testing.T) {
 	golden.Part(t, "../../../docs/redis.md", "acl", "```sh\nredis-cli ACL SETUSER huma "+aclRule+"\n```\n\n"+
-		"| both patterns begin with `key_prefix`; with | also |\n|---|---|\n"+
+		"Both patterns begin with `key_prefix`. Some options need additional permissions:\n\n"+
+		"| option | permissions |\n|---|---|\n"+
 		"| `db` other than 0 | `"+aclDB+"` |\n"+
 		"| `cluster on` | `"+strings.ReplaceAll(aclCluster, "|", `\|`)+"` |\n")
 }
