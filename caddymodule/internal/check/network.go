@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
 )
@@ -224,7 +226,7 @@ func checkClock(t *target) checkResult {
 
 // needsClock returns why the directive needs a correct clock, or "" if it does not.
 func (t *target) needsClock() string {
-	if t.directive.Common.Identity != nil && t.directive.Common.Identity.Verify != nil {
+	if i := t.directive.Common.Identity; i != nil && (i.Verify != nil || slices.Contains(presets.DemandingVerified(), i.Preset)) {
 		return "signed assertions are rejected if the clock skew is more than 30 seconds"
 	}
 	h, err := t.directive.NewHandler()
