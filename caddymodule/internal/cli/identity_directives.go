@@ -61,8 +61,8 @@ func (r *identityRun) withUser(all []dryrun.Directive) (selected []dryrun.Direct
 
 // presetDirective returns a directive with a preset and, if the preset needs it, a trust
 // option: with --response `trust forward_auth`, else `trust proxies` for the address of
-// --peer. A preset that reads only signed assertions gets an empty verify, whose errors name
-// the options that it requires. If preset is empty, the directive has no options.
+// --peer. A preset that reads only signed assertions gets an empty verify, whose errors
+// name the options that it requires. If preset is empty, the directive has no options.
 func presetDirective(service *endpoint.Service, preset string, in *requestInput) dryrun.Directive {
 	if preset == "" {
 		return dryrun.Directive{Service: service, Title: service.Directive}

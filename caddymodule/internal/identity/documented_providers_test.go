@@ -41,8 +41,8 @@ func inVerified(text string) (any, bool) {
 	return email, ok
 }
 
-// inEntra reads the address of a token of Microsoft Entra ID: email, if xms_edov says that
-// its domain is verified, or else the login.
+// inEntra reads the address of a token of Microsoft Entra ID: email, if xms_edov says
+// that its domain is verified, or else the login.
 func inEntra(text string) (any, bool) {
 	confirmed, _ := inToken("xms_edov")(text)
 	email, ok := inToken("email")(text)
