@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
 // providerOf returns the token of a provider.
@@ -80,6 +82,11 @@ func TestEntraDomains(t *testing.T) {
 	d.refused(t, 401, "identity_missing", path, token(map[string]any{"email": nil}))
 	d.granted(t, "other@else.example", "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": nil, "upn": adasMail}))
 	d.granted(t, adasMail, "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": false, "upn": adasMail}))
+
+	// An application without a user has no address, but an ID.
+	s := serve(t, "SITE {\nhuman_api_token {\n"+humanAPIToken.credentials(newHuma(t, sandbox.Config{}))+identity+"}\n}")
+	s.request("GET", humanAPIToken.path, token(map[string]any{"email": nil})).problem(t, 401, "identity_missing")
+	humanAPIToken.token(t, s.request("GET", humanAPIToken.path, token(nil)))
 }
 
 // TestProviderSources: sources of one's own, in the provider's token and in a cookie.
