@@ -213,9 +213,9 @@ func TestWrongPreset(t *testing.T) {
 	for _, wrong := range []string{"autelia", "Authelia", "oauth2-proxy", "google"} {
 		for _, d := range bothDirectives {
 			theProblem(t, validateText(t, d.lines("identity "+wrong)), "identity:", `"`+wrong+`"`,
-				"authelia", "authentik", "aws_alb", "azure_easy_auth", "basic_auth", "caddy_jwt", "caddy_security", "caddy_tailscale",
-				"cloudflare_access", "gatekeeper", "gcp_api_gateway", "google_iap", "istio", "oauth2_proxy,", "oauth2_proxy_upstream",
-				"pomerium", "tailscale,", "teleport", "vouch")
+				"auth0", "authelia", "authentik", "aws_alb", "azure_easy_auth", "basic_auth", "caddy_jwt", "caddy_security", "caddy_tailscale",
+				"clerk", "cloudflare_access", "cognito", "entra", "firebase", "gatekeeper", "gcp_api_gateway", "google_iap", "istio", "keycloak",
+				"oathkeeper", "oauth2_proxy,", "oauth2_proxy_upstream", "okta", "pomerium", "supabase", "tailscale,", "teleport", "vouch", "zitadel")
 		}
 	}
 }

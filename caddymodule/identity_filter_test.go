@@ -183,6 +183,10 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.also == nil && p.forged.assertion == "" { // whose headers are made up
 			said = http.Header{p.header: said[p.header]}
 		}
+		if p.header == "Authorization" { // which Caddy redacts
+			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, theirP256(), theirRSA())), append(credentials[1:2:2], sends(said)), nil})
+			continue
+		}
 		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, theirP256(), theirRSA())), append(slices.Clip(credentials), sends(said)), values(said)})
 	}
 	return all

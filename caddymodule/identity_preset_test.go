@@ -99,6 +99,10 @@ var headerPresets = []headerPreset{
 		full: "X-Jwt-Claim-Name", first: "X-Jwt-Claim-Given-Name", last: "X-Jwt-Claim-Family-Name",
 	},
 	{
+		name: "oathkeeper", status: 200, email: "X-User-Email", id: "X-User",
+		full: "X-User-Name", first: "X-User-Given-Name", last: "X-User-Family-Name", verified: "X-User-Email-Verified",
+	},
+	{
 		name: "oauth2_proxy", status: 202, email: "X-Auth-Request-Email", id: "X-Auth-Request-User",
 		first: "X-Auth-Request-Given-Name", last: "X-Auth-Request-Family-Name", verified: "X-Auth-Request-Email-Verified",
 		also: []string{"X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups", "X-Auth-Request-Access-Token"},
@@ -337,7 +341,7 @@ func TestPresetsAreTested(t *testing.T) {
 		if ok != (row.Signed.Email.From != "") {
 			t.Errorf("%s has the signed source %q, and among the signed presets it is %t", row.Name, row.Signed.Email, ok)
 		}
-		if ok && !slices.Contains(tested, p.header) {
+		if ok && !slices.Contains(tested, p.header) && p.header != "Authorization" { // which Caddy redacts
 			tested = append(append(tested, p.header), p.also...)
 		}
 		slices.Sort(tested)

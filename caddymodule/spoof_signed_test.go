@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -44,7 +45,10 @@ const (
 	albIssuer = "https://cognito-idp.eu-west-2.amazonaws.com/eu-west-2_x"
 )
 
-var signedPresets = []signedPreset{
+var signedPresets = slices.Concat(signedLayers, signedProviders)
+
+// signedLayers are the layers in front that sign.
+var signedLayers = []signedPreset{
 	{
 		name: "aws_alb", header: "X-Amzn-Oidc-Data", method: jwt.SigningMethodES256, names: true,
 		verify: "jwks KEYS\nsigner " + albARN + "\nissuer " + albIssuer + "\naudience client-1",
@@ -69,6 +73,14 @@ var signedPresets = []signedPreset{
 			return replaced(claimsOf(who), map[string]any{"iss": "https://cloud.google.com/iap", "aud": "/projects/1/apps/site", "sub": "accounts.google.com:" + who.id, "hd": "x.example"})
 		},
 		forged: rowOf("google_iap"),
+	},
+	{
+		name: "oathkeeper", header: "Authorization", method: jwt.SigningMethodRS256, names: true,
+		verify: "jwks KEYS\nissuer https://oathkeeper.example/\naudience https://api.example",
+		payload: func(who person) map[string]any {
+			return replaced(claimsOf(who), map[string]any{"iss": "https://oathkeeper.example/", "aud": []string{"https://api.example"}})
+		},
+		forged: rowOf("oathkeeper"),
 	},
 	{
 		name: "pomerium", header: "X-Pomerium-Jwt-Assertion", method: jwt.SigningMethodES256, names: true,
@@ -192,6 +204,9 @@ func (p signedPreset) write(method jwt.SigningMethod, key any, header map[string
 
 // identity are the options of a site that believes the layer's tokens.
 func (p signedPreset) identity(keys string) string {
+	if row, _ := presets.Find(p.name); row.Provider != nil {
+		return "identity " + p.name + " {\n" + strings.ReplaceAll(p.verify, "KEYS", keys) + "\n}\n"
+	}
 	return "identity " + p.name + " {\nverify {\n" + strings.ReplaceAll(p.verify, "KEYS", keys) + "\n}\n}\n"
 }
 

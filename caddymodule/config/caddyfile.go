@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -11,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
@@ -45,90 +43,6 @@ func (c *Common) options() option.Options {
 		"trace_upstream":  option.Bool(&c.TraceUpstream),
 		"hash_key":        option.Secret(&c.HashKey),
 	}
-}
-
-func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
-	c.Identity = new(Identity)
-	i := c.Identity
-	table := option.Options{
-		"email":         source(&i.Email),
-		"user_id":       source(&i.UserID),
-		"name":          source(&i.Name),
-		"first_name":    source(&i.FirstName),
-		"last_name":     source(&i.LastName),
-		"verified":      source(&i.Verified),
-		"domains":       option.List(&i.Domains),
-		"name_encoding": option.Enum(&i.NameEncoding, NameEncodings...),
-		"auth_server":   i.parseAuthServer,
-		"verify":        i.parseVerify,
-	}
-	if d.CountRemainingArgs() == 0 {
-		return option.Block(table)(d)
-	}
-	if err := option.Text(&i.Preset)(d); err != nil {
-		return err
-	}
-	_, err := table.Parse(d)
-	return err
-}
-
-// source returns an option that takes a header name or a placeholder, and
-// optionally the paths within the document that the header or placeholder holds.
-func source(target *string) func(*caddyfile.Dispenser) error {
-	return func(d *caddyfile.Dispenser) error {
-		if d.CountRemainingArgs() < 2 {
-			return option.Text(target)(d)
-		}
-		name, args := d.Val(), d.RemainingArgs()
-		if strings.Contains(args[0], " ") || slices.Contains(args, "") {
-			return d.Errf("option '%s' takes a header name or a placeholder, and optionally paths, such as: X-Userinfo user.email", name)
-		}
-		*target = args[0]
-		for _, path := range args[1:] {
-			*target += " " + presets.EscapePath(path)
-		}
-		return nil
-	}
-}
-
-func (i *Identity) parseVerify(d *caddyfile.Dispenser) error {
-	i.Verify = new(Verify)
-	v := i.Verify
-	table := option.Options{
-		"jwks":     option.Text(&v.JWKS),
-		"issuer":   option.Text(&v.Issuer),
-		"audience": option.List(&v.Audience),
-		"require":  requirements(&v.Require),
-		"signer":   option.List(&v.Signer),
-		"ca":       option.Text(&v.CA),
-	}
-	return option.Block(table)(d)
-}
-
-// requirements returns the option require, which can be repeated.
-func requirements(target *[]Requirement) func(*caddyfile.Dispenser) error {
-	return func(d *caddyfile.Dispenser) error {
-		args := d.RemainingArgs()
-		if len(args) < 2 {
-			return d.Err("option 'require' takes a claim and one or more values")
-		}
-		*target = append(*target, Requirement{Claim: args[0], Values: args[1:]})
-		return nil
-	}
-}
-
-func (i *Identity) parseAuthServer(d *caddyfile.Dispenser) error {
-	i.AuthServer = new(AuthServer)
-	a := i.AuthServer
-	if err := option.Text(&a.URL)(d); err != nil {
-		return err
-	}
-	_, err := option.Options{
-		"forward_headers": option.List(&a.ForwardHeaders),
-		"timeout":         option.Duration(&a.Timeout, MinDuration),
-		"ca":              option.Text(&a.CA),
-	}.Parse(d)
-	return err
 }
 
 func (c *Common) parseTrust(d *caddyfile.Dispenser) error {

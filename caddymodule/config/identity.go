@@ -63,6 +63,13 @@ type Identity struct {
 	// With human_api_token this option requires Email, and a user without an
 	// address is then rejected. Default: the preset's, of which only a value
 	// that says no is rejected.
+	//
+	// The presets of identity providers (auth0, clerk, cognito, entra, firebase,
+	// keycloak, okta, supabase, zitadel) demand that the token says true, and
+	// reject any other value, and a token without an address. With these, the
+	// word assumed states that every address is verified: only an explicit no is
+	// rejected then. The word off checks nothing. This option is required for
+	// supabase, whose tokens do not say it, and, with these presets, beside Email.
 	Verified string `json:"verified,omitempty"`
 
 	// The allowed e-mail domains, in Unicode or in punycode. Subdomains of a
@@ -82,7 +89,7 @@ type Identity struct {
 
 	// How to verify signed assertions. If it is set, sources with a path are
 	// read from a token whose signature must be valid, and need no Trust.
-	// Default: none.
+	// Required by the presets of identity providers. Default: none.
 	Verify *Verify `json:"verify,omitempty"`
 }
 

@@ -13,7 +13,31 @@ package config
 // cached keys stay in use, and an assertion with another key gets a 503
 // response. A response without usable keys is ignored the first time. At most
 // MaxWaiting requests wait for keys; further ones get a 503 response.
+//
+// With a preset of an identity provider, whose tokens apps send as Authorization:
+// Bearer, the keys and the issuer are derived from one of Domain, Project, Tenant,
+// UserPool and, where the provider has issuers that cannot be derived, Issuer. In the
+// Caddyfile, these options stand directly in the block identity then.
 type Verify struct {
+	// The host of the issuer, without a scheme, a port or a path: for auth0 the domain
+	// of the tenant or its custom domain, for clerk the host of the Frontend API URL,
+	// for okta that of the org authorization server, for zitadel that of the instance,
+	// for supabase a custom domain. Not allowed with other presets.
+	Domain string `json:"domain,omitempty"`
+
+	// The project: for firebase its id, which is also the only accepted audience, for
+	// supabase its reference. Not allowed with other presets.
+	Project string `json:"project,omitempty"`
+
+	// The tenant of entra, as a GUID. Tenants that anyone can be a user of (common,
+	// organizations, consumers) and names of tenants are an error. Not allowed with
+	// other presets.
+	Tenant string `json:"tenant,omitempty"`
+
+	// The id of the user pool of cognito, such as eu-central-1_AbC123. It begins with
+	// the region. Not allowed with other presets.
+	UserPool string `json:"user_pool,omitempty"`
+
 	// The URL of the public keys, a JSON Web Key Set: https, or http to a
 	// loopback address or to a host name without a dot, such as the name of a
 	// container. Default: the preset's, or the URL in the discovery document
@@ -23,12 +47,17 @@ type Verify struct {
 
 	// The required issuer of the assertion (claim iss), compared byte for byte.
 	// Without JWKS it is an https URL (or http, as for JWKS), and the discovery
-	// document must name the same issuer. Default: the preset's.
+	// document must name the same issuer. Of the presets of identity providers,
+	// keycloak requires it; okta (a custom authorization server), supabase, zitadel and
+	// cognito accept it instead of their own parameter, and with the others it is an
+	// error. Default: the preset's.
 	Issuer string `json:"issuer,omitempty"`
 
 	// The accepted audiences of the assertion (claim aud). The assertion must
 	// be for one of them. Required, unless Require names the application; for
-	// aws_alb it is the client id, and optional.
+	// aws_alb it is the client id, and optional. With firebase and supabase it is an
+	// error, because it is known. With clerk it is optional: without it, a token that
+	// has an audience is rejected.
 	Audience []string `json:"audience,omitempty"`
 
 	// Further claims that the assertion must have. All of them must hold. A

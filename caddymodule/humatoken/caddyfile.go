@@ -73,6 +73,14 @@ import (
 //	            ca       <pem file>
 //	        }
 //	    }
+//	    identity auth0|clerk|cognito|entra|firebase|keycloak|okta|supabase|zitadel {
+//	        domain    <host>
+//	        project   <id>
+//	        tenant    <guid>
+//	        user_pool <id>
+//	        verified  assumed|off
+//	        # the options of verify, and those above
+//	    }
 //	    trust forward_auth [<upstream>]
 //	    trust proxies [<cidr|private_ranges>...]
 //	    userinfo <url> {

@@ -30,6 +30,16 @@ func (v *Verifier) check(header map[string]any, doc claims.Document) error {
 	if err := check(header, doc.Map(), now); err != nil {
 		return err
 	}
+	for _, r := range v.demand {
+		if !r.isMet(doc) {
+			return identity.ErrAssertionKind
+		}
+	}
+	for _, r := range v.refuse {
+		if r.isMet(doc) {
+			return identity.ErrAssertionKind
+		}
+	}
 	for _, r := range v.require {
 		if !r.isMet(doc) {
 			return identity.ErrAssertionRequirement
@@ -43,7 +53,7 @@ func (v *Verifier) checkStandard(_, payload map[string]any, now time.Time) error
 	if !isText(payload["iss"], v.issuer) {
 		return identity.ErrAssertionIssuer
 	}
-	if len(v.audience) > 0 && !matchesAudience(payload["aud"], v.audience) {
+	if len(v.audience) > 0 && !matchesAudience(payload["aud"], v.audience) || v.noAudience && payload["aud"] != nil {
 		return identity.ErrAssertionAudience
 	}
 	if _, ok := payload["exp"]; !ok {

@@ -33,7 +33,7 @@ func NamesClient(requirements []Requirement) bool {
 // requirement is the parsed form of a Requirement.
 type requirement struct {
 	path   claims.Path
-	values []string
+	values []string // nil: any
 }
 
 // parseRequirements parses requirements. The errors have the name of the option.
@@ -56,9 +56,26 @@ func parseRequirements(requirements []Requirement) (parsed []requirement, errs [
 	return parsed, errs
 }
 
-// isMet reports whether the claims have one of the values.
+// mustParse parses requirements of a preset, whose paths are valid.
+func mustParse(requirements []Requirement) []requirement {
+	var parsed []requirement
+	for _, r := range requirements {
+		path, err := claims.ParsePath(r.Claim)
+		if err != nil {
+			panic("assertion: " + err.Error())
+		}
+		parsed = append(parsed, requirement{path, r.Values})
+	}
+	return parsed
+}
+
+// isMet reports whether the claims have one of the values, or, without values, any value.
 func (r requirement) isMet(doc claims.Document) bool {
 	value := doc.Lookup(r.path)
+	if r.values == nil {
+		list, ok := value.([]any)
+		return value != nil && value != "" && (!ok || len(list) > 0)
+	}
 	if list, ok := value.([]any); ok {
 		return slices.ContainsFunc(list, r.accepts)
 	}

@@ -28,8 +28,15 @@ type Config struct {
 	// NamesClient(Require): if it is empty, the audience is not checked. With Signers it
 	// is compared with the client id that the load balancer names, and may be empty.
 	Audience []string
+	// NoAudience replaces Audience, which is empty then: a token with an audience is
+	// rejected, because it is for somebody else (RFC 7519, section 4.1.3).
+	NoAudience bool
 	// Require are further claims that a token must have. All of them must hold.
 	Require []Requirement
+	// Demand are claims that a token of the right kind has, Refuse those that it does not
+	// have. A Requirement without Values stands for every value other than null and an
+	// empty text.
+	Demand, Refuse []Requirement
 	// Signers are the ARNs of AWS load balancers. One of them must have signed the
 	// token. AWS has its own token format: base64url with padding, and signer, iss,
 	// client and exp in the JOSE header. Keys must be ByID then.
@@ -51,7 +58,10 @@ type Verifier struct {
 	keys       *Keys
 	issuer     string
 	audience   []string
+	noAudience bool
 	require    []requirement
+	demand     []requirement
+	refuse     []requirement
 	signers    []string // if not empty, tokens have AWS's format
 	algorithms []string
 	encoding   *jwt.Parser // for base64url
@@ -72,6 +82,7 @@ func New(c Config) (*Verifier, error) {
 		keys:       c.Keys,
 		issuer:     c.Issuer,
 		audience:   slices.Clone(c.Audience),
+		noAudience: c.NoAudience,
 		signers:    slices.Clone(c.Signers),
 		algorithms: slices.Clone(c.Algorithms),
 		encoding:   unpadded,
@@ -90,6 +101,7 @@ func New(c Config) (*Verifier, error) {
 	errs := v.validate(NamesClient(c.Require))
 	var requireErrs []error
 	v.require, requireErrs = parseRequirements(c.Require)
+	v.demand, v.refuse = mustParse(c.Demand), mustParse(c.Refuse)
 	if err := errors.Join(append(errs, requireErrs...)...); err != nil {
 		return nil, err
 	}
@@ -111,7 +123,7 @@ func (v *Verifier) validate(namesClient bool) (errs []error) {
 	if v.issuer == "" && !aws {
 		errs = append(errs, errors.New("issuer: is required"))
 	}
-	if len(v.audience) == 0 && !aws && !namesClient {
+	if len(v.audience) == 0 && !aws && !namesClient && !v.noAudience {
 		errs = append(errs, errors.New("audience: is required"))
 	}
 	if slices.Contains(v.audience, "") {

@@ -40,7 +40,7 @@ func (t *target) proxyInFront() (ranges, evidence string) {
 		return strings.Join(trust.Ranges, " "), "`trust proxies` names proxies"
 	}
 	if i := t.directive.Common.Identity; i != nil && i.Verify != nil {
-		if _, known := presets.Find(i.Preset); known {
+		if row, known := presets.Find(i.Preset); known && row.Provider == nil {
 			return ranges, "`identity " + i.Preset + "` reads a header that a proxy sets"
 		}
 	}

@@ -94,7 +94,20 @@ func listPresets(w io.Writer, rows []presets.Preset) error {
 		}
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", p.Name, describe(email), requires(p))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || len(rows) == 1 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nThe presets %s reject tokens that do not say that the email address is verified.\n**`verified assumed` states that every address is verified; `verified off` checks nothing.**\n", strings.Join(presets.DemandingVerified(), ", "))
+	return err
+}
+
+// signedTitle returns what is appended to the names of the options that a preset reads in
+// a signed assertion.
+func signedTitle(p presets.Preset) string {
+	if p.Provider != nil {
+		return ""
+	}
+	return " (verify)"
 }
 
 func describePreset(w io.Writer, p presets.Preset) error {
@@ -109,13 +122,13 @@ func describePreset(w io.Writer, p presets.Preset) error {
 	for _, part := range []struct {
 		title   string
 		sources presets.Sources
-	}{{"", p.Sources}, {" (verify)", p.Signed}} {
+	}{{"", p.Sources}, {signedTitle(p), p.Signed}} {
 		for _, o := range fields(part.sources) {
 			line(o.option+part.title, describe(o.source))
 		}
 	}
 	line("jwks", p.Verify.JWKS)
-	line("issuer", p.Verify.Issuer)
+	line("issuer", issuerOf(p))
 	line("algorithms", strings.Join(p.Verify.Algorithms, ", "))
 	line("note", p.Note)
 	if err := t.Flush(); err != nil {

@@ -61,8 +61,8 @@ func (r *identityRun) withUser(all []dryrun.Directive) (selected []dryrun.Direct
 
 // presetDirective returns a directive with a preset and, if the preset needs it, a trust
 // option: with --response `trust forward_auth`, else `trust proxies` for the address of
-// --peer. A preset that reads only signed assertions gets an empty verify. If preset is
-// empty, the directive has no options.
+// --peer. A preset that reads only signed assertions gets an empty verify, whose errors
+// name the options that it requires. If preset is empty, the directive has no options.
 func presetDirective(service *endpoint.Service, preset string, in *requestInput) dryrun.Directive {
 	if preset == "" {
 		return dryrun.Directive{Service: service, Title: service.Directive}
@@ -73,7 +73,7 @@ func presetDirective(service *endpoint.Service, preset string, in *requestInput)
 	switch {
 	case !known:
 	case row.Sources.Email.From == "":
-		d.Common.Identity.Verify = new(config.Verify) // its errors name the missing options
+		d.Common.Identity.Verify = new(config.Verify)
 	case !row.NeedsTrust():
 	case len(in.response) > 0:
 		d.Title += " and `trust forward_auth`"

@@ -202,14 +202,22 @@ func noteReason(d *dryrun.Directive, i *identity.Identifier, in *requestInput, n
 		if slices.Contains(read, name) {
 			continue
 		}
+		var reading []string
 		for _, p := range presets.All() {
 			plain, signed := p.Sources.Email, p.Signed.Email
 			if d.Service.ByID {
 				plain, signed = p.Sources.UserID, p.Signed.UserID
 			}
 			if plain.From == name || signed.From == name {
-				note("the preset for the request header %s is %s", name, p.Name)
+				reading = append(reading, p.Name)
 			}
+		}
+		switch len(reading) {
+		case 0:
+		case 1:
+			note("the preset for the request header %s is %s", name, reading[0])
+		default:
+			note("the presets for the request header %s are %s", name, strings.Join(reading, ", "))
 		}
 	}
 }

@@ -156,7 +156,7 @@ func TestCommandIdentity(t *testing.T) {
 		},
 		{"a wrong preset",
 			[]string{"--preset", "authelio"},
-			false, []string{"does not load: identity: unknown preset \"authelio\"; use one of authelia,"},
+			false, []string{"does not load: identity: unknown preset \"authelio\"; use one of auth0, authelia,"},
 		},
 		{"an assertion without verify",
 			[]string{"--preset", "teleport", "-H", "Teleport-Jwt-Assertion: x"},

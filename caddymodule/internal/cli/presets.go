@@ -30,6 +30,14 @@ func fields(s presets.Sources) (all []field) {
 	return all
 }
 
+// issuerOf returns the issuer of a preset, with its parameter in braces.
+func issuerOf(p presets.Preset) string {
+	if p.Provider != nil {
+		return p.Provider.Parameters[0].Issuer
+	}
+	return p.Verify.Issuer
+}
+
 // describe returns a source as it is shown in the documentation.
 func describe(s presets.Source) string {
 	if s.Paths == nil {
@@ -41,6 +49,8 @@ func describe(s presets.Source) string {
 // requires returns the options that the preset requires in addition.
 func requires(p presets.Preset) string {
 	switch {
+	case p.Provider != nil:
+		return strings.Join(p.Needs(), ", ")
 	case p.Sources.Email.From == "":
 		return "verify"
 	case p.Signed.Email.From != "":
@@ -93,7 +103,7 @@ func markdownNeeds(needs string) string {
 	if needs == "nothing" {
 		return "–"
 	}
-	return "`" + strings.ReplaceAll(needs, ", or ", "` or `") + "`"
+	return "`" + strings.NewReplacer(", or ", "` or `", ", ", "`, `").Replace(needs) + "`"
 }
 
 // filterTable returns the Markdown table of the request headers that name the users of
@@ -103,6 +113,9 @@ func filterTable(rows []presets.Preset) string {
 	b.WriteString("| preset | delete `request>headers>…` |\n|---|---|\n")
 	for _, p := range rows {
 		names := "none; `user_id`"
+		if p.Provider != nil {
+			names = "none: Caddy itself redacts `Authorization`; `user_id`"
+		}
 		if headers := p.Headers(); headers != nil {
 			names = "`" + strings.Join(headers, "`, `") + "`"
 		}
@@ -148,7 +161,7 @@ func presetDocuments(rows []presets.Preset) []presetDocument {
 	for _, p := range rows {
 		all = append(all, presetDocument{
 			Name: p.Name, Needs: requires(p), Sources: texts(p.Sources), Signed: texts(p.Signed),
-			JWKS: p.Verify.JWKS, Issuer: p.Verify.Issuer, Algorithms: p.Verify.Algorithms,
+			JWKS: p.Verify.JWKS, Issuer: issuerOf(p), Algorithms: p.Verify.Algorithms,
 			Headers: p.Headers(), Note: p.Note,
 		})
 	}

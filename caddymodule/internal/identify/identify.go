@@ -89,8 +89,12 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, opts Options, p
 			return nil // without the auth server, New would ask for a trust
 		}
 	}
-	if i.Verify != nil {
-		if v := newVerifier(i.Verify, c.Preset, opts, p); v != nil {
+	if row, _ := presets.Find(c.Preset); i.Verify != nil || row.Provider != nil {
+		verify := i.Verify
+		if verify == nil {
+			verify = new(config.Verify) // its errors name the options that are missing
+		}
+		if v := newVerifier(verify, c.Preset, opts, p); v != nil {
 			c.Verifier = v
 		}
 	}
@@ -140,61 +144,6 @@ func expandSource(p *option.Errors, name, source string) string {
 		return source
 	}
 	return s.From + " " + strings.Join(p.Texts(name, s.Paths), " ")
-}
-
-// newVerifier returns the verifier of signed assertions (option verify). If the option
-// has errors, it adds them to p and returns nil.
-func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors) *assertion.Verifier {
-	if p, _ := presets.Find(preset); preset != "" && p.Signed.Email.From == "" {
-		return nil // identity.New reports that the preset or its assertion does not exist
-	}
-	require := requirements(v.Require, p)
-	ca, _, err := readCA(p.Text("ca", v.CA))
-	p.Add("ca", err)
-	full, err := presets.Verify{
-		JWKS:        p.Text("jwks", v.JWKS),
-		Issuer:      p.Text("issuer", v.Issuer),
-		Audience:    p.Texts("audience", v.Audience),
-		Signers:     p.Texts("signer", v.Signer),
-		NamesClient: assertion.NamesClient(require),
-	}.Complete(preset)
-	if err != nil {
-		p.Join(err)
-		return nil
-	}
-	if full.JWKS == "" && v.JWKS != "" {
-		return nil // p has the error of its placeholder
-	}
-	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID, CA: ca}, "jwks"
-	if full.JWKS == "" {
-		source.Issuer, option = full.Issuer, "issuer"
-	}
-	keys, err := opts.Keys(source)
-	if err != nil {
-		p.Add(option, err)
-		return nil
-	}
-	verifier, err := assertion.New(assertion.Config{
-		Keys:       keys,
-		Issuer:     full.Issuer,
-		Audience:   full.Audience,
-		Require:    require,
-		Signers:    full.Signers,
-		Algorithms: full.Algorithms,
-		MaxWaiting: opts.MaxWaiting,
-		Timeout:    opts.Timeout,
-	})
-	p.Join(err)
-	return verifier
-}
-
-// requirements returns the option require with its placeholders replaced.
-func requirements(required []config.Requirement, p *option.Errors) []assertion.Requirement {
-	var all []assertion.Requirement
-	for _, r := range required {
-		all = append(all, assertion.Requirement{Claim: p.Text("require", r.Claim), Values: p.Texts("require", r.Values)})
-	}
-	return all
 }
 
 // readTrust returns the option trust, and adds its errors to p. c may be nil: then the

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // AuthServer asks the authentication server about a request (the option auth_server).
@@ -64,7 +66,9 @@ func (i *Identifier) useAuthServer(c Config, options []option) (errs []error) {
 	if c.Trust.Mode != TrustNone {
 		errs = append(errs, errors.New("trust: cannot be combined with auth_server, whose response is always trusted; remove one of them"))
 	}
-	if c.Verify {
+	if preset, _ := presets.Find(c.Preset); preset.Provider != nil {
+		errs = append(errs, fmt.Errorf("auth_server: cannot be combined with the preset %s, which reads the app's own token; remove one of them", preset.Name))
+	} else if c.Verify {
 		errs = append(errs, errors.New("verify: cannot be combined with auth_server; remove one of them"))
 	}
 	for _, o := range options {

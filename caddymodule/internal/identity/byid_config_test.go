@@ -12,6 +12,7 @@ const (
 	headersNeedTrust = `a client can forge this request header`
 	needsVerify      = `requires the block verify: write "identity `
 	noAssertion      = `has no supported signed assertion`
+	assume           = `verified: is required: a token of supabase does not say`
 )
 
 // byIDErrors holds the error of each preset with ByID. Empty: it loads.
@@ -32,12 +33,16 @@ var byIDErrors = map[string]struct {
 	"gcp_api_gateway":       {headersNeedTrust, "", noAssertion, noAssertion},
 	"google_iap":            {headersNeedTrust, "", "", ""},
 	"istio":                 {headersNeedTrust, "", noAssertion, noAssertion},
+	"oathkeeper":            {headersNeedTrust, "", "", ""},
 	"oauth2_proxy":          {headersNeedTrust, "", noAssertion, noAssertion},
 	"oauth2_proxy_upstream": {headersNeedTrust, "", noAssertion, noAssertion},
 	"pomerium":              {headersNeedTrust, "", "", ""},
 	"tailscale":             {headersNeedTrust, "", noAssertion, noAssertion},
 	"teleport":              {needsVerify, needsVerify, "", ""},
 	"vouch":                 {headersNeedTrust, "", noAssertion, noAssertion},
+
+	"auth0": {}, "clerk": {}, "cognito": {}, "entra": {}, "firebase": {}, "keycloak": {}, "okta": {}, "zitadel": {},
+	"supabase": {assume, assume, assume, assume},
 }
 
 func TestByID_Presets(t *testing.T) {
@@ -125,13 +130,19 @@ func TestByID_PresetsIdentify(t *testing.T) {
 	}
 	for name, want := range signedWant {
 		t.Run(name+", verify", func(t *testing.T) {
-			i := mustNew(t, Config{ByID: true, Preset: name, Verify: true, Verifier: payloads{}})
+			row, _ := presets.Find(name)
+			c := signedConfig(row)
+			c.ByID = true
+			i := mustNew(t, c)
 			wantID(t, i, request(map[string]string{want.header: want.payload}), want.id, "a@x.io")
-			withoutID := strings.ReplaceAll(want.payload, `"sub"`, `"other"`)
+			withoutID := strings.NewReplacer(`"sub"`, `"other"`, `"oid"`, `"another"`).Replace(want.payload)
 			wantRejection(t, i, request(map[string]string{want.header: withoutID}), ErrNoClaim.forUserID())
 			wantRejection(t, i, request(map[string]string{want.header: "forged"}), ErrAssertionSignature)
 			login := strings.ReplaceAll(want.payload, "a@x.io", "alice")
-			if name != "teleport" { // where sub is also the address
+			switch {
+			case row.Provider != nil && c.Verified == "": // a verified address is demanded
+				wantRejection(t, i, request(map[string]string{want.header: login}), ErrNotAddress)
+			case name != "teleport": // where sub is also the address
 				wantID(t, i, request(map[string]string{want.header: login}), want.id, "")
 			}
 			denied := strings.ReplaceAll(want.payload, "{", `{"email_verified":false,"emailVerified":false,`)

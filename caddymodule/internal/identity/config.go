@@ -53,7 +53,8 @@ type Config struct {
 	// Sources as configured: the name of a request header, or one placeholder in
 	// braces. If the header or placeholder holds a document, the paths within it follow,
 	// separated by spaces. The first that has a value is used. Each source that is not
-	// empty overrides the one of the preset.
+	// empty overrides the one of the preset. With a preset of an identity provider,
+	// Verified may also be assumed or off.
 	Email, UserID, Name, FirstName, LastName, Verified string
 	// NameEncoding is the encoding of the names.
 	NameEncoding names.Encoding
@@ -103,9 +104,14 @@ func New(c Config) (*Identifier, error) {
 	i := &Identifier{byID: c.ByID, nameEncoding: c.NameEncoding, verifier: c.Verifier}
 	var errs []error
 	preset, known := presets.Find(c.Preset)
+	c.Verify = c.Verify || preset.Provider != nil
+	word := c.takeVerifiedWord()
 	sources, sourcesErr := c.sources(preset, known)
 	if sourcesErr != nil {
 		errs = append(errs, sourcesErr)
+	}
+	if err := c.setVerifiedWord(word, preset, &sources); err != nil {
+		errs = append(errs, err)
 	}
 	i.requireDot = preset.Logins && c.Email == ""
 	options := i.sources(sources)
@@ -120,6 +126,7 @@ func New(c Config) (*Identifier, error) {
 		}
 		*o.target = s
 	}
+	errs = append(errs, rejectUserWritten(options, preset)...)
 	if sourcesErr == nil {
 		if c.Verify {
 			errs = append(errs, setSigned(options, c.ByID, c.Trust.Mode == TrustNone)...)
@@ -138,6 +145,9 @@ func New(c Config) (*Identifier, error) {
 		return nil, err
 	}
 	i.precompute(sources)
+	if word == verifiedOff {
+		i.verification = verification{}
+	}
 	return i, nil
 }
 
@@ -254,7 +264,8 @@ func (i *Identifier) setDomains(domains []string) (errs []error) {
 // setRequireAddress sets requireAddress: without ByID a user always needs an address;
 // with ByID only if the option domains or verified is set.
 func (i *Identifier) setRequireAddress(sources presets.Sources, domains bool) []error {
-	i.requireAddress = !i.byID || domains || !sources.Verified.IsZero() && !sources.Verified.Optional
+	demanded := !sources.Verified.IsZero() && !sources.Verified.Optional || sources.Email.ConfirmedBy != "" && !sources.Email.Optional
+	i.requireAddress = !i.byID || domains || demanded
 	if !i.byID || !i.requireAddress || !sources.Email.IsZero() {
 		return nil // without ByID, Config.sources has already reported an error
 	}

@@ -127,7 +127,7 @@ func TestConfigErrors(t *testing.T) {
 	}{
 		"nothing":             {Config{}, []string{"email: ", "identity <preset>", "email <source>"}},
 		"no email":            {Config{Name: "{user_name}"}, []string{"email: ", "identity <preset>"}},
-		"unknown preset":      {Config{Preset: "authelio"}, []string{"identity: ", "authelio", "authelia, authentik, aws_alb, azure_easy_auth, basic_auth, caddy_jwt, caddy_security, caddy_tailscale, cloudflare_access, gatekeeper, gcp_api_gateway, google_iap, istio, oauth2_proxy, oauth2_proxy_upstream, pomerium, tailscale, teleport, vouch"}},
+		"unknown preset":      {Config{Preset: "authelio"}, []string{"identity: ", "authelio", "auth0, authelia, authentik, aws_alb, azure_easy_auth, basic_auth, caddy_jwt, caddy_security, caddy_tailscale, clerk, cloudflare_access, cognito, entra, firebase, gatekeeper, gcp_api_gateway, google_iap, istio, keycloak, oathkeeper, oauth2_proxy, oauth2_proxy_upstream, okta, pomerium, supabase, tailscale, teleport, vouch, zitadel"}},
 		"bad user_id":         {Config{Email: email, UserID: "{env.U}"}, []string{"user_id: "}},
 		"bad name":            {Config{Email: email, Name: "{env.U}"}, []string{"name: "}},
 		"bad first_name":      {Config{Email: email, FirstName: "{env.U}"}, []string{"first_name: "}},

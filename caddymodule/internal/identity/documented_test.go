@@ -44,6 +44,9 @@ type testConfig struct {
 	// upstream is the auth server that the last proxy must have chosen; empty: any.
 	upstream string
 	logins   bool
+	// demands says that the email reading is only of verified addresses, and that a user
+	// without one is rejected.
+	demands bool
 }
 
 const (
@@ -74,6 +77,7 @@ var documented = map[string]testConfig{
 	},
 	"google_iap":            {email: reading{"X-Goog-Authenticated-User-Email", afterLastColon(asIs)}, id: reading{"X-Goog-Authenticated-User-Id", afterLastColon(asIs)}},
 	"istio":                 {email: bare("X-Jwt-Claim-Email"), id: bare("X-Jwt-Claim-Sub"), names: []reading{bare("X-Jwt-Claim-Name"), bare("X-Jwt-Claim-Given-Name"), bare("X-Jwt-Claim-Family-Name")}},
+	"oathkeeper":            {email: bare("X-User-Email"), id: bare("X-User"), names: []reading{bare("X-User-Name"), bare("X-User-Given-Name"), bare("X-User-Family-Name")}, denies: bare("X-User-Email-Verified")},
 	"oauth2_proxy":          {email: bare("X-Auth-Request-Email"), id: bare("X-Auth-Request-User"), names: []reading{bare("X-Auth-Request-Given-Name"), bare("X-Auth-Request-Family-Name")}, denies: bare("X-Auth-Request-Email-Verified")},
 	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}, denies: bare("X-Forwarded-Email-Verified")},
 	"pomerium":              {email: bare("X-Pomerium-Claim-Email"), id: bare("X-Pomerium-Claim-Sub"), names: []reading{bare("X-Pomerium-Claim-Name"), bare("X-Pomerium-Claim-Given-Name"), bare("X-Pomerium-Claim-Family-Name")}},
@@ -86,6 +90,7 @@ var documentedTokens = map[string]testConfig{
 	"aws_alb":           {email: reading{"X-Amzn-Oidc-Data", inToken("email")}, id: reading{"X-Amzn-Oidc-Data", inToken("sub")}, names: namesIn("X-Amzn-Oidc-Data")},
 	"cloudflare_access": {email: reading{"Cf-Access-Jwt-Assertion", inToken("email")}, id: reading{"Cf-Access-Jwt-Assertion", inToken("sub")}},
 	"google_iap":        {email: reading{"X-Goog-Iap-Jwt-Assertion", afterLastColon(inToken("email"))}, id: reading{"X-Goog-Iap-Jwt-Assertion", afterLastColon(inToken("sub"))}},
+	"oathkeeper":        {email: reading{"Authorization", inToken("email")}, id: reading{"Authorization", inToken("sub")}, names: namesIn("Authorization")},
 	"pomerium":          {email: reading{"X-Pomerium-Jwt-Assertion", inToken("email")}, id: reading{"X-Pomerium-Jwt-Assertion", inToken("sub")}, names: namesIn("X-Pomerium-Jwt-Assertion")},
 	"teleport":          {email: reading{"Teleport-Jwt-Assertion", inToken("username", "sub")}, id: reading{"Teleport-Jwt-Assertion", inToken("sub")}},
 }

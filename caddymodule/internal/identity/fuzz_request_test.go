@@ -100,7 +100,7 @@ func seeds(s testConfig) (all [][3]string) {
 	const doc = `{"claims":[{"typ":"email","val":"ada@x.example"},{"typ":"name","val":"Ada Lovelace"}],"data":[{"id":7}],"email":"ada@x.example","name":"Ada Lovelace","sub":"17","user":{"email":"ada@x.example","name":"Ada Lovelace"},"username":"ada@x.example"}`
 	signed := "good." + base64.RawURLEncoding.EncodeToString([]byte(doc)) + ".good"
 	encoded := base64.StdEncoding.EncodeToString([]byte(doc))
-	good := slices.DeleteFunc([]string{"ada@x.example", "a=b; __session=" + signed + "; c=d", "accounts.google.com:ada@x.example", doc, encoded, goodToken + doc, "e30." + base64.RawURLEncoding.EncodeToString([]byte(doc)) + ".c2ln"}, func(text string) bool {
+	good := slices.DeleteFunc([]string{"ada@x.example", "a=b; __session=" + signed + "; c=d", "accounts.google.com:ada@x.example", doc, encoded, goodToken + doc, goodToken + verifiedDocument, "e30." + base64.RawURLEncoding.EncodeToString([]byte(doc)) + ".c2ln"}, func(text string) bool {
 		value, _ := s.email.read(text)
 		address, _ := oneText(value)
 		return address != "ada@x.example"
@@ -119,6 +119,9 @@ func seeds(s testConfig) (all [][3]string) {
 	}
 	for _, upn := range []string{`""`, `null`, `"ada"`, `["ada@x.example"]`, `"bob@x.example"`, `"ada@x.example","upn_verified":false`} {
 		add(s.email, goodToken+`{"email":"ada@x.example","sub":"17","upn":`+upn+`}`)
+	}
+	if s.email.from == "Authorization" {
+		add(s.email, providerSeeds()...)
 	}
 	if s.cookie != "" {
 		add(s.email, "__session="+signed+"; __session="+signed, "__session; __session="+signed, "__session ="+signed, "__session=Bearer "+signed, `__session="`+signed+`"`, "__session="+signed+"\r\nCookie: __session="+signed, "a=b\r\nCookie: __session="+signed)
@@ -143,7 +146,7 @@ func seeds(s testConfig) (all [][3]string) {
 			if r.from != s.email.from {
 				value = []string{"Zoë, Zo", "Wm/DqyBabw=="}[i/len(good)]
 				if r.from == s.id.from {
-					value = goodID(s, doc, encoded, goodToken+doc)
+					value = goodID(s, doc, encoded, goodToken+doc, goodToken+verifiedDocument)
 				}
 				if _, ok := r.read(value); !ok {
 					value = text // also the value in a document

@@ -54,7 +54,7 @@ func (s *testConfig) checkByID(t *testing.T, a testRequest, got outcome) {
 		s.checkAddress(t, a, got)
 	case addressed:
 		t.Fatalf("%s: the address %q is lost\nof %q", s.name, email, a)
-	case s.domain != "" || s.verified.from != "":
+	case s.domain != "" || s.verified.from != "" || s.demands:
 		t.Fatalf("%s: %q is let in without an address\nof %q", s.name, got.id, a)
 	}
 }
@@ -92,7 +92,7 @@ func goodID(s testConfig, documents ...string) string {
 // the fuzz test would cover little of them.
 func TestSeedsByID(t *testing.T) {
 	for _, s := range testConfigs(t) {
-		if !s.byID || s.email.from == s.id.from || s.domain != "" || s.verified.from != "" {
+		if !s.byID || s.email.from == s.id.from || s.domain != "" || s.verified.from != "" || s.demands {
 			continue
 		}
 		found := false

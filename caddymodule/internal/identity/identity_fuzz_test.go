@@ -59,6 +59,9 @@ func testConfigs(t testing.TB) (all []testConfig) {
 	for _, row := range presets.All() {
 		plain, unsigned := documented[row.Name]
 		token, signed := documentedTokens[row.Name]
+		if row.Provider != nil {
+			token, signed = documentedProviders[row.Name]
+		}
 		if unsigned != (row.Sources.Email.From != "") || signed != (row.Signed.Email.From != "") {
 			t.Errorf("the preset %s is not the one that is documented here", row.Name)
 		}
@@ -72,6 +75,9 @@ func testConfigs(t testing.TB) (all []testConfig) {
 		}
 		if signed {
 			c.Verify = true
+			if row.Provider != nil && row.StatesNothing() {
+				c.Verified = "assumed"
+			}
 			withTrust(token, c)
 			token.any = true
 			add(token, c, "from anyone")

@@ -77,14 +77,23 @@ func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Re
 		return nil, rejection
 	}
 	value, rejection := firstValue(doc, s.paths)
-	if rejection != nil || !isBlank(value) || s.entra == nil || doc.AuthType() != "aad" {
+	if rejection != nil || s.entra == nil {
 		return valueOr(value, rejection)
 	}
-	login, rejection := firstValue(doc, s.entra)
-	if text, _ := singleValue(login); strings.Contains(text, "#") {
-		return nil, ErrNotAddress
+	found := !isBlank(value)
+	counts := found && i.counts(doc, s, value)
+	if counts || s.list && doc.AuthType() != "aad" {
+		return valueOr(value, nil)
 	}
-	if login == nil {
+	login, rejection := firstValue(doc, s.entra)
+	text, _ := singleValue(login)
+	isGuest := strings.Contains(text, "#")
+	switch {
+	case found && rejection == nil && (isGuest || isBlank(login)):
+		return nil, ErrDomainUnverified
+	case isGuest:
+		return nil, ErrNotAddress
+	case login == nil:
 		login = value
 	}
 	return valueOr(login, rejection)

@@ -77,7 +77,7 @@ var (
 	// ErrNotText: the value is a number, a list of several, or the like.
 	ErrNotText = &Rejection{ReasonInvalid, "the source of the option email is neither a string nor a list of exactly one string"}
 	// ErrNotID: the value is not a valid id.
-	ErrNotID = &Rejection{ReasonInvalid, "the source of the option user_id is not a valid user ID: it must be a string, a list of exactly one string, or an integer in JSON, with at most 256 bytes of UTF-8 and without control characters; (null), null, undefined, None, nil, a dash and unreplaced placeholders are rejected"}
+	ErrNotID = &Rejection{ReasonInvalid, "the source of the option user_id is not a valid user ID: it must be a string, a list of exactly one string, or an integer in JSON, with at most 256 bytes of UTF-8 and without control characters; (null), null, undefined, None, nil, <no value>, a dash and unreplaced placeholders are rejected"}
 	// ErrJoinedID: the header may be several headers joined by commas.
 	ErrJoinedID = &Rejection{ReasonAmbiguous, "the header of the option user_id contains a comma, so it may be several headers joined: configure the proxy or the auth server to send one header; if IDs contain commas, read them through map"}
 	// ErrNotAddress: the value is not one plain address.
@@ -87,6 +87,9 @@ var (
 	// ErrEmailDenied: the document that contains the address, or a header or placeholder
 	// of the preset, says that the address is not verified.
 	ErrEmailDenied = &Rejection{ReasonEmailUnverified, "the authentication marks the email address as not verified: email_verified or a similar member of the document that contains the address, or the preset's source of the option verified"}
+	// ErrDomainUnverified: a token of Microsoft Entra ID does not say that the address is
+	// verified, and has no login that could be used instead.
+	ErrDomainUnverified = &Rejection{ReasonEmailUnverified, "the token does not say that the domain of its email address is verified, and has no login (preferred_username, upn) of a member of the tenant: add the optional claim xms_edov to the token, or, if it is absent, the domain to the option domains"}
 	// ErrDomainNotAllowed: the domain is not in the option domains.
 	ErrDomainNotAllowed = &Rejection{ReasonDomainNotAllowed, "the domain of the email address is not in the option domains"}
 )
@@ -137,6 +140,8 @@ var (
 	ErrAssertionAudience = &Rejection{ReasonInvalid, "the audience of the assertion (aud) is not in the option audience"}
 	// ErrAssertionRequirement: a claim does not have a required value.
 	ErrAssertionRequirement = &Rejection{ReasonInvalid, "a claim of the assertion does not have one of the values in the option require"}
+	// ErrAssertionKind: it is not a token of the kind that the preset reads.
+	ErrAssertionKind = &Rejection{ReasonInvalid, "the token is not of the kind that the preset reads: an access token instead of an ID token, or the reverse, or the token of an anonymous user or another kind of application; caddy huma presets describes it"}
 	// ErrAssertionSigner: another load balancer signed it.
 	ErrAssertionSigner = &Rejection{ReasonInvalid, "the signer of the assertion is not a load balancer in the option signer"}
 )
@@ -188,7 +193,7 @@ var (
 func (r *Rejection) IsInvalidToken() bool {
 	switch r {
 	case ErrAssertionMalformed, ErrAssertionAlgorithm, ErrAssertionKey, ErrAssertionSignature, ErrAssertionExpired,
-		ErrAssertionNotYetValid, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionRequirement, ErrAssertionSigner:
+		ErrAssertionNotYetValid, ErrAssertionIssuer, ErrAssertionAudience, ErrAssertionRequirement, ErrAssertionKind, ErrAssertionSigner:
 		return true
 	}
 	return false

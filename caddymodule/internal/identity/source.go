@@ -34,14 +34,17 @@ type location struct {
 // source is the parsed form of a Source. The zero value is no source.
 type source struct {
 	location
-	paths  []claims.Path // where in a document; nil: the value is not a document
-	entra  []claims.Path // further paths; see presets.Source.EntraPaths
-	signed bool          // the document is a signed assertion
-	list   bool          // the document is a list of claims
-	after  string        // the value begins after the last occurrence
-	first  bool          // read the first of several values joined by commas
+	paths []claims.Path // where in a document; nil: the value is not a document
+	entra []claims.Path // further paths; see presets.Source.EntraPaths
+	// confirmedBy is the claim that confirms the address; see presets.Source.ConfirmedBy.
+	confirmedBy claims.Path
+	signed      bool   // the document is a signed assertion
+	list        bool   // the document is a list of claims
+	after       string // the value begins after the last occurrence
+	first       bool   // read the first of several values joined by commas
 
-	optional bool // the verified source of a preset: only an explicit no counts
+	optional bool // of verified and confirmedBy: only an explicit no counts
+	strict   bool // of verified: only true and "true" mean yes
 }
 
 // parseSource parses a source, without regard to trust: a request header is returned as
@@ -56,7 +59,17 @@ func parseSource(s presets.Source) (source, error) {
 		return source{}, err
 	}
 	entra, err := parsePaths(s.EntraPaths)
-	return source{location: p, paths: paths, entra: entra, list: s.ClaimList, after: s.After, first: s.First, optional: s.Optional}, err
+	if err != nil {
+		return source{}, err
+	}
+	var confirmedBy claims.Path
+	if s.ConfirmedBy != "" {
+		confirmedBy, err = claims.ParsePath(s.ConfirmedBy)
+	}
+	return source{
+		location: p, paths: paths, entra: entra, confirmedBy: confirmedBy,
+		list: s.ClaimList, after: s.After, first: s.First, optional: s.Optional, strict: s.Strict,
+	}, err
 }
 
 func parsePaths(texts []string) ([]claims.Path, error) {

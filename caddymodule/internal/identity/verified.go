@@ -124,6 +124,9 @@ func (i *Identifier) statesUnverified(ctx context.Context, r *Request) bool {
 // cannot be read or is not trusted, the result is false.
 func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
 	value, rejection := i.verifiedValue(ctx, r)
+	if i.verified.strict {
+		return rejection == nil && (value == true || value == "true")
+	}
 	return rejection == nil && isTrue(value)
 }
 

@@ -12,7 +12,7 @@ import (
 // TestC1_C2_LayersThatSayNo: a preset reads what its layer may say about the address.
 // Only an explicit no is a rejection.
 func TestC1_C2_LayersThatSayNo(t *testing.T) {
-	said := map[string]bool{"caddy_jwt": true, "gatekeeper": true, "oauth2_proxy": true, "oauth2_proxy_upstream": true, "vouch": true}
+	said := map[string]bool{"caddy_jwt": true, "gatekeeper": true, "oathkeeper": true, "oauth2_proxy": true, "oauth2_proxy_upstream": true, "vouch": true}
 	for _, p := range presets.All() {
 		source := p.Sources.Verified
 		if (source.From != "") != said[p.Name] || source.From != "" && !source.Optional {

@@ -1,9 +1,10 @@
-// Package presets holds what the plugin knows about authentication layers: the headers or
-// placeholders in which each one names the user, and how its signed assertions are
-// verified. The operator chooses a preset with the option identity, or writes a Source
-// and Verify for any other layer.
+// Package presets holds what the plugin knows about authentication layers and identity
+// providers: the headers, placeholders or claims in which each one names the user, and
+// how its signed assertions are verified. The operator chooses a preset with the option
+// identity, or writes a Source and Verify for any other layer.
 //
-// The package holds data only. Package identity reads the requests.
+// The package holds data, and completes a config with it. Package identity reads the
+// requests.
 package presets
 
 import (
@@ -12,8 +13,8 @@ import (
 	"strings"
 )
 
-// Preset describes one authentication layer. A preset reads only what its own layer
-// sends.
+// Preset describes one authentication layer or identity provider. A preset reads only
+// what its own layer or provider sends.
 type Preset struct {
 	// Name is the argument of the option identity.
 	Name string
@@ -26,6 +27,11 @@ type Preset struct {
 	// Verify holds the defaults of the block verify. In its texts, {issuer}, {audience}
 	// and {region} are replaced by the configured values.
 	Verify Verify
+	// Provider, if not nil, says that the preset reads the tokens of an identity provider,
+	// which apps send as Authorization: Bearer. Sources is empty then: the tokens are
+	// always verified, by the options of the block verify, which the Caddyfile has
+	// directly in the block identity.
+	Provider *Provider
 	// IssuerExample and JWKSExample are examples for error messages, for options that
 	// Verify has no default for.
 	IssuerExample, JWKSExample string
@@ -42,8 +48,15 @@ type Preset struct {
 	Note string
 }
 
+// table holds all presets, sorted by name.
+var table = func() []Preset {
+	all := slices.Concat(layers[:], providers[:])
+	slices.SortFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}()
+
 // All returns all presets, sorted by name.
-func All() []Preset { return slices.Clone(table[:]) }
+func All() []Preset { return slices.Clone(table) }
 
 // Find returns the preset with the given name, and whether there is one.
 func Find(name string) (Preset, bool) {
@@ -70,11 +83,12 @@ func (p Preset) NeedsTrust() bool {
 }
 
 // Headers returns the request headers that a log filter should remove: those of all
-// sources and AlsoSent. The names are canonical, sorted and unique.
+// sources and AlsoSent, without Authorization, which Caddy itself removes from logs. The
+// names are canonical, sorted and unique.
 func (p Preset) Headers() []string {
 	var all []string
 	add := func(name string) {
-		if !strings.HasPrefix(name, "{") {
+		if !strings.HasPrefix(name, "{") && name != bearer {
 			all = append(all, textproto.CanonicalMIMEHeaderKey(name))
 		}
 	}

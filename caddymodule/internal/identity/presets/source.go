@@ -24,11 +24,16 @@ type Source struct {
 	// token. The first path with a value is used. nil means that From holds the value
 	// itself.
 	Paths []string
-	// EntraPaths are further paths in a document with ClaimList, tried if none of Paths
-	// has a value, and only if Microsoft Entra ID has authenticated the user (auth_typ
-	// aad). They lead to logins. One with a # is not an address, but a guest of the
-	// tenant (x_mail.example#EXT#@tenant.onmicrosoft.com).
+	// EntraPaths are further paths in a document of Microsoft Entra ID, tried if none of
+	// Paths has a value. They lead to logins. One with a # is not an address, but a guest
+	// of the tenant (x_mail.example#EXT#@tenant.onmicrosoft.com). With ClaimList, they
+	// are tried only if Microsoft Entra ID has authenticated the user (auth_typ aad).
 	EntraPaths []string
+	// ConfirmedBy, if not empty, is the path of the claim that says whether the owner of
+	// the domain of the address at Paths is verified. Without that claim, the address
+	// counts only if its domain is in the option domains. If it does not count,
+	// EntraPaths are tried.
+	ConfirmedBy string
 	// ClaimList says that the document is a list of claims with typ and val, as Azure's
 	// App Service writes it.
 	ClaimList bool
@@ -39,8 +44,10 @@ type Source struct {
 	First bool
 	// Optional says, for Sources.Verified, that the layer sends the value only if it is
 	// configured to. Then only an explicit no is a rejection, and a missing or empty
-	// value is not.
+	// value is not. For a source with ConfirmedBy, it says the same of that claim.
 	Optional bool
+	// Strict says, for Sources.Verified, that only true and "true" mean yes.
+	Strict bool
 }
 
 // ParseSource parses the argument of an option: the name of a header or a placeholder,

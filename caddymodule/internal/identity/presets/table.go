@@ -1,59 +1,7 @@
 package presets
 
-// from returns a source whose value is the text itself.
-func from(name string) Source { return Source{From: name} }
-
-// within returns a source whose value is in a document, at the first of paths that
-// exists.
-func within(name string, paths ...string) Source { return Source{From: name, Paths: paths} }
-
-// afterColon returns s with a prefix before the value that ends with the last colon.
-func afterColon(s Source) Source {
-	s.After = ":"
-	return s
-}
-
-// firstOf returns s for a header with several values joined by commas, of which the
-// first is read.
-func firstOf(s Source) Source {
-	s.First = true
-	return s
-}
-
-// ifSent returns s for a value that the layer sends only if it is configured to.
-func ifSent(s Source) Source {
-	s.Optional = true
-	return s
-}
-
-// unstated is the note of layers that never say whether an address is verified.
-const unstated = " **Never says whether the email address is verified: make sure that the layer verifies every address.**"
-
-// azure returns a source for a claim in the list that Azure's App Service sends.
-func azure(types ...string) Source {
-	return Source{From: "X-Ms-Client-Principal", Paths: types, ClaimList: true}
-}
-
-// withEntra returns s with further paths for Microsoft Entra ID.
-func withEntra(s Source, paths ...string) Source {
-	s.EntraPaths = paths
-	return s
-}
-
-// oidc returns sources for the standard claims (OpenID Connect Core 1.0, section 5.1)
-// in the document of a header.
-func oidc(name string) Sources {
-	return Sources{
-		Email:     within(name, "email"),
-		UserID:    within(name, "sub"),
-		Name:      within(name, "name"),
-		FirstName: within(name, "given_name"),
-		LastName:  within(name, "family_name"),
-	}
-}
-
-// table holds all presets, sorted by name.
-var table = [...]Preset{
+// layers holds the presets of authentication layers in front of this server.
+var layers = [...]Preset{
 	{
 		Name:     "authelia",
 		AuthPath: "/api/authz/forward-auth",
@@ -204,6 +152,27 @@ var table = [...]Preset{
 			LastName:  from("X-Jwt-Claim-Family-Name"),
 		},
 		Note: "Configure outputClaimToHeaders with these header names. With outputPayloadToHeader, write `identity { email X-Jwt-Payload email }` on several lines instead of the preset. **Does not say whether the email address is verified: output the claim `email_verified` too, and write `verified X-Jwt-Claim-Email-Verified`.**",
+	},
+	{
+		Name: "oathkeeper",
+		// The port is that of the API, 4456 (Oathkeeper's guide "Traefik proxy
+		// integration").
+		AuthPath: "/decisions",
+		// The names of the headers are configuration. Oathkeeper's documentation has only
+		// X-User, with the subject (page "Mutators"); the others are ours.
+		Sources: Sources{
+			Email:     from("X-User-Email"),
+			UserID:    from("X-User"),
+			Name:      from("X-User-Name"),
+			FirstName: from("X-User-Given-Name"),
+			LastName:  from("X-User-Family-Name"),
+			Verified:  ifSent(from("X-User-Email-Verified")),
+		},
+		Signed: oidc("Authorization"),
+		// The page "Mutators" has no discovery document.
+		IssuerExample: "https://oathkeeper.example.com/ (issuer_url of the mutator id_token)",
+		JWKSExample:   "http://oathkeeper:4456/.well-known/jwks.json",
+		Note:          "Configure the mutator `header` with these names: `X-User` with `{{ print .Subject }}`, `X-User-Email` with, for example, `{{ print .Extra.identity.traits.email }}`, and the rest or an empty text for each. Write `print`, because without it a missing value is the text `<no value>`. **Configure all of them: it is not documented that Oathkeeper removes a header of the client that no mutator sets. The authenticator `anonymous` sets a subject too: with it, every anonymous user is one user (`guest`). Says whether the email address is verified only as X-User-Email-Verified.** With the mutator `id_token`, write `verify` with `jwks http://oathkeeper:4456/.well-known/jwks.json`, `issuer` (its issuer_url, with the slash if it has one) and `audience`; `claims` must contain `aud`, `email` and `email_verified`, and the first key of its jwks_url must not be HS256.",
 	},
 	{
 		Name:     "oauth2_proxy",

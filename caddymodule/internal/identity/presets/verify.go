@@ -22,6 +22,10 @@ type Verify struct {
 	// the assertion. For the preset aws_alb only.
 	Signers []string
 
+	// Domain, Project, Tenant and UserPool are the parameters of presets with a Provider,
+	// from which the issuer is derived.
+	Domain, Project, Tenant, UserPool string
+
 	// NamesClient says that a required claim names the application that the assertion
 	// was issued to. Then Audience may be empty.
 	NamesClient bool
@@ -31,6 +35,10 @@ type Verify struct {
 	// Algorithms are the accepted signature algorithms. nil accepts all that use a
 	// public key.
 	Algorithms []string
+	// NoAudience says that a token must not have an audience.
+	NoAudience bool
+	// Demand are claims that a token must have, Refuse those that it must not have.
+	Demand, Refuse []Claim
 }
 
 // arnPattern matches the ARN of an AWS load balancer. Its group is the region.
@@ -55,9 +63,12 @@ func (v Verify) Requires() string {
 // problems, each with the name of the option.
 func (v Verify) Complete(preset string) (Verify, error) {
 	p, _ := Find(preset) // identity.New reports one that is unknown
+	if p.Provider != nil {
+		return v.completeProvider(p)
+	}
 	d := p.Verify
 	v.KeyByID, v.Algorithms = d.KeyByID, d.Algorithms
-	var errs []error
+	errs := v.rejectParameters()
 	if len(v.Signers) > 0 != d.KeyByID {
 		if d.KeyByID {
 			errs = append(errs, errors.New("signer: is required: write the ARN of the load balancer; without it, any load balancer on AWS could sign the assertion"))

@@ -1,0 +1,181 @@
+package caddymodule_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+)
+
+// providerOf returns the token of a provider.
+func providerOf(t testing.TB, preset string) providerToken {
+	t.Helper()
+	i := slices.IndexFunc(providerTokens, func(p providerToken) bool { return p.preset == preset })
+	if i < 0 {
+		t.Fatalf("%s has no token", preset)
+	}
+	return providerTokens[i]
+}
+
+// extended returns an identity with more lines in its block.
+func extended(identity, lines string) string {
+	return strings.TrimSuffix(identity, "}\n") + lines + "\n}\n"
+}
+
+// TestVerifiedWords: verified assumed accepts tokens that say nothing, and verified off
+// those that say no, too.
+func TestVerifiedWords(t *testing.T) {
+	keys := serveKeys(t, theirP256(), theirRSA())
+	for _, p := range providerTokens {
+		if p.preset == "oathkeeper" {
+			continue
+		}
+		identity := strings.ReplaceAll(identityOf(t, p.preset, keys), "verified assumed", "")
+		verified := p.verified
+		if verified == "" {
+			verified = "email_verified"
+		}
+		t.Run(p.preset, func(t *testing.T) {
+			d := open(t, "SITE {\nhuma_token /assumed {\nHUMA\n"+extended(identity, "verified assumed")+"}\nhuma_token /off {\nHUMA\n"+extended(identity, "verified off")+"}\n}")
+			says := func(value any) func(*http.Request) {
+				return header("Authorization", "Bearer "+p.with(map[string]any{verified: value}))
+			}
+			for _, value := range []any{nil, true, "true", 1} {
+				d.granted(t, adasMail, "/assumed", says(value))
+				d.granted(t, adasMail, "/off", says(value))
+			}
+			for _, no := range []any{false, "false", 0, "", "no"} {
+				d.refused(t, 403, "email_unverified", "/assumed", says(no))
+				d.granted(t, adasMail, "/off", says(no))
+			}
+			for name, wrong := range p.wrongTokens() {
+				for _, at := range []string{"/assumed", "/off"} {
+					if wrong.code == "identity_invalid" {
+						d.refused(t, 401, wrong.code, at, header("Authorization", "Bearer "+p.with(wrong.claims)))
+					}
+				}
+				if t.Failed() {
+					t.Fatal(name)
+				}
+			}
+			d.quiet(t, "@clinic.example", "eyJ")
+		})
+	}
+}
+
+// TestEntraDomains: without xms_edov and the option domains, only the login counts.
+func TestEntraDomains(t *testing.T) {
+	keys := serveKeys(t, theirP256(), theirRSA())
+	p := providerOf(t, "entra")
+	identity := strings.ReplaceAll(identityOf(t, "entra", keys), "domains clinic.example", "")
+	d := open(t, "SITE {\nhuma_token {\nHUMA\n"+identity+"}\nhuma_token /assumed {\nHUMA\n"+extended(identity, "verified assumed")+"}\n}")
+	token := func(changes map[string]any) func(*http.Request) {
+		return header("Authorization", "Bearer "+p.with(changes))
+	}
+	d.granted(t, adasMail, path, token(nil))
+	d.granted(t, adasMail, path, token(map[string]any{"email": "mallory@evil.example", "xms_edov": nil, "upn": adasMail}))
+	d.refused(t, 403, "email_unverified", path, token(map[string]any{"xms_edov": nil}))
+	d.refused(t, 403, "email_unverified", path, token(map[string]any{"xms_edov": false}))
+	d.refused(t, 403, "email_unverified", path, token(map[string]any{"email_verified": false}))
+	d.refused(t, 401, "identity_missing", path, token(map[string]any{"email": nil}))
+	d.granted(t, "other@else.example", "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": nil, "upn": adasMail}))
+	d.granted(t, adasMail, "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": false, "upn": adasMail}))
+
+	// An application without a user has no address, but an ID.
+	s := serve(t, "SITE {\nhuman_api_token {\n"+humanAPIToken.credentials(newHuma(t, sandbox.Config{}))+identity+"}\n}")
+	s.request("GET", humanAPIToken.path, token(map[string]any{"email": nil})).problem(t, 401, "identity_missing")
+	humanAPIToken.token(t, s.request("GET", humanAPIToken.path, token(nil)))
+}
+
+// TestProviderSources: sources of one's own, in the provider's token and in a cookie.
+func TestProviderSources(t *testing.T) {
+	keys := serveKeys(t, theirP256(), theirRSA())
+	auth0 := extended(identityOf(t, "auth0", keys), `email Authorization https://clinic\.example/email
+		verified Authorization https://clinic\.example/email_verified
+		name Authorization https://clinic\.example/name`)
+	clerk := extended(identityOf(t, "clerk", keys), `email {http.request.cookie.__session} email
+		user_id {http.request.cookie.__session} sub
+		name {http.request.cookie.__session} name
+		first_name {http.request.cookie.__session} given_name
+		last_name {http.request.cookie.__session} family_name
+		verified {http.request.cookie.__session} email_verified`)
+	supabase := extended(strings.ReplaceAll(identityOf(t, "supabase", keys), "verified assumed", ""), "verified Authorization email_confirmed")
+	d := open(t, "SITE {\nhuma_token /auth0 {\nHUMA\n"+auth0+"}\nhuma_token /clerk {\nHUMA\n"+clerk+"}\nhuma_token /supabase {\nHUMA\n"+supabase+"}\n}")
+	bearer := func(preset string, changes map[string]any) func(*http.Request) {
+		return header("Authorization", "Bearer "+providerOf(t, preset).with(changes))
+	}
+	namespaced := func(verified any) map[string]any {
+		return map[string]any{"email": nil, "email_verified": nil, "https://clinic.example/email": adasMail, "https://clinic.example/email_verified": verified, "https://clinic.example/name": "Zoë Ångström"}
+	}
+	d.granted(t, adasMail, "/auth0", bearer("auth0", namespaced(true)))
+	d.refused(t, 403, "email_unverified", "/auth0", bearer("auth0", namespaced(false)))
+	d.refused(t, 403, "email_unverified", "/auth0", bearer("auth0", namespaced(nil)))
+	d.refused(t, 401, "identity_missing", "/auth0", bearer("auth0", nil))
+
+	session := func(changes map[string]any) func(*http.Request) {
+		return func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: "__session", Value: providerOf(t, "clerk").with(changes)})
+		}
+	}
+	d.granted(t, adasMail, "/clerk", session(nil))
+	d.refused(t, 403, "email_unverified", "/clerk", session(map[string]any{"email_verified": false}))
+	d.refused(t, 401, "identity_missing", "/clerk", bearer("clerk", nil))
+
+	d.granted(t, adasMail, "/supabase", bearer("supabase", map[string]any{"email_confirmed": true}))
+	d.refused(t, 403, "email_unverified", "/supabase", bearer("supabase", nil))
+}
+
+// TestProviderProblems: each config has one error, at the option, with what to write.
+func TestProviderProblems(t *testing.T) {
+	for _, c := range []struct {
+		name, identity, option string
+		says                   []string
+	}{
+		{"nothing", "identity firebase", "project:", []string{`"project clinic-1"`}},
+		{"an empty block", "identity clerk {\n}", "domain:", []string{`"domain clerk.clinic.example"`}},
+		{"a variable", "identity firebase {\nproject {env.HUMA_TEST_UNSET}\n}", "project:", []string{"HUMA_TEST_UNSET is not set"}},
+		{"a key server over http", "identity keycloak {\nissuer http://sso.example/realms/a\nrequire azp a\n}", "issuer:", []string{"must use https"}},
+		{"discovery over http", "identity okta {\nissuer http://okta.example/oauth2/default\naudience a\n}", "issuer:", []string{"must use https"}},
+		{"keys over http", "identity firebase {\nproject clinic-1\njwks http://keys.example\n}", "jwks:", []string{"must use https"}},
+		{"no file", "identity firebase {\nproject clinic-1\nca /nonexistent/ca.pem\n}", "ca:", nil},
+		{"a claim that names no application", "identity keycloak {\nissuer https://sso.example/realms/a\nrequire groups a\n}", "audience:", []string{"require azp clinic-app"}},
+		{"supabase, no statement", "identity supabase {\nproject abcdefghijklmnopqrst\n}", "verified:", []string{"does not say", "verified assumed"}},
+		{"supabase, of users", "identity supabase {\nproject abcdefghijklmnopqrst\nverified Authorization user_metadata.email_verified\n}", "verified:", []string{"user_metadata", "users can write"}},
+		{"supabase, an address of users", "identity supabase {\nproject abcdefghijklmnopqrst\nemail Authorization user_metadata.email\nverified assumed\n}", "email:", []string{"user_metadata"}},
+		{"clerk, of users", "identity clerk {\ndomain clerk.clinic.example\nverified Authorization public.unsafe_metadata.verified\n}", "verified:", []string{"unsafe_metadata"}},
+		{"clerk, an ID of users", "identity clerk {\ndomain clerk.clinic.example\nuser_id Authorization unsafe_metadata.id\n}", "user_id:", []string{"unsafe_metadata"}},
+		{"an address alone", "identity keycloak {\nissuer https://sso.example/realms/a\nrequire azp a\nemail Authorization preferred_username\n}", "verified:", []string{"is required with email", "verified <source>"}},
+		{"entra, an address alone", "identity entra {\ntenant 11111111-2222-3333-4444-555555555555\naudience a\nemail Authorization email\n}", "verified:", []string{"is required with email"}},
+		{"a word with a layer", "identity basic_auth {\nverified assumed\n}", "verified:", []string{"assumed is valid only with presets that demand", "auth0, clerk"}},
+		{"a word without a preset", "identity {\nemail {user_email}\nuser_id {user_id}\nverified off\n}", "verified:", []string{"off is valid only"}},
+		{"another header", "identity firebase {\nproject clinic-1\nname X-Token name\n}", "name:", []string{"same signed assertion"}},
+		{"an auth server", "identity firebase {\nproject clinic-1\nauth_server http://auth:9000\n}", "auth_server:", []string{"cannot be combined with the preset firebase"}},
+		{"a domain in verify", "identity google_iap {\nverify {\naudience a\ndomain clinic.example\n}\n}", "domain:", []string{"presets auth0, clerk"}},
+		{"oathkeeper, no keys", "identity oathkeeper {\nverify {\nissuer https://o.example/\naudience a\n}\n}", "jwks:", []string{"http://oathkeeper:4456/.well-known/jwks.json"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, d := range bothDirectives {
+				theProblem(t, validateText(t, d.lines(c.identity)), c.option, c.says...)
+			}
+		})
+	}
+	for name, identity := range map[string]string{
+		"with trust":       "identity firebase {\nproject clinic-1\n}\ntrust proxies 10.0.0.0/8",
+		"a variable":       "identity firebase {\nproject clinic-{env.HUMA_TEST_NUMBER}\n}",
+		"a preset of one":  "identity {env.HUMA_TEST_PRESET} {\nproject clinic-1\n}",
+		"verified off":     "identity supabase {\nproject abcdefghijklmnopqrst\nverified off\n}",
+		"verified, a hook": "identity supabase {\nproject abcdefghijklmnopqrst\nverified Authorization email_confirmed\n}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HUMA_TEST_NUMBER", "17")
+			t.Setenv("HUMA_TEST_PRESET", "firebase")
+			for _, d := range bothDirectives {
+				if err := validateText(t, d.lines(identity)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,233 @@
+package caddymodule_test
+
+import (
+	"crypto"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
+)
+
+// exampleOf returns the example Caddyfile of a preset.
+func exampleOf(t testing.TB, preset string) string {
+	t.Helper()
+	return string(testutil.File(t, filepath.Join("..", "testdata", "presets", preset+".caddyfile")))
+}
+
+// identityOf returns the option identity of the example of a preset, with the keys of a
+// test in place of the provider's.
+func identityOf(t testing.TB, preset, keys string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(exampleOf(t, preset), "\t\tidentity "+preset+" {\n")
+	text, _, closed := strings.Cut(text, "\n\t\t}\n")
+	if !ok || !closed {
+		t.Fatalf("no identity in the example of %s", preset)
+	}
+	if before, after, ok := strings.Cut(text, "jwks http://oathkeeper:4456/.well-known/jwks.json"); ok {
+		text = before + "jwks " + keys + after
+	} else {
+		text += "\njwks " + keys
+	}
+	return "identity " + preset + " {\n" + text + "\n}\n"
+}
+
+// now returns the times of a token.
+func (p providerToken) now() map[string]any {
+	now := time.Now()
+	return map[string]any{"iat": now.Unix(), "exp": now.Add(p.lifetime).Unix()}
+}
+
+// with returns the token with changes of its claims; nil removes a claim.
+func (p providerToken) with(changes map[string]any) string {
+	claims := replaced(replaced(p.claims, p.now()), changes)
+	key, kid := p.key()
+	return p.write(p.method, key, map[string]any{"kid": kid}, claims)
+}
+
+// key returns the provider's key, and its id.
+func (p providerToken) key() (crypto.Signer, string) {
+	if p.method == jwt.SigningMethodES256 {
+		return theirP256(), kidEC
+	}
+	return theirRSA(), kidRSA
+}
+
+// write signs claims. header are members of the JOSE header besides those of p.
+func (p providerToken) write(method jwt.SigningMethod, key any, header, claims map[string]any) string {
+	t := jwt.NewWithClaims(method, jwt.MapClaims(claims))
+	delete(t.Header, "typ")
+	maps.Copy(t.Header, p.header)
+	maps.Copy(t.Header, header)
+	text, err := t.SignedString(key)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// wrongTokens returns the tokens that every provider's key server has nothing to do with,
+// or that say the wrong things.
+func (p providerToken) wrongTokens() map[string]wrongToken {
+	all := map[string]wrongToken{
+		"expired":         invalid(map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}),
+		"without an end":  invalid(map[string]any{"exp": nil}),
+		"not valid yet":   invalid(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}),
+		"no issuer":       invalid(map[string]any{"iss": nil}),
+		"a user's issuer": invalid(map[string]any{"iss": "https://evil.example"}),
+	}
+	if p.verified != "" {
+		for name, value := range map[string]any{
+			"unverified": false, "unverified, text": "false", "unverified, number": 0, "a word": "verified", "a time": "2026-01-01T00:00:00Z", "a list": []any{true, false}, "an object": map[string]any{"value": true},
+		} {
+			all[name] = notVerified(map[string]any{p.verified: value})
+		}
+		if p.preset != "entra" { // where the domain is allowed
+			all["no statement"] = notVerified(map[string]any{p.verified: nil})
+			all["1"] = notVerified(map[string]any{p.verified: 1})
+		}
+		if p.preset == "oathkeeper" { // verified is written out: any yes and any time are enough
+			delete(all, "a time")
+			delete(all, "1")
+		}
+	}
+	maps.Copy(all, p.wrong)
+	return all
+}
+
+// TestProviderExamples: the example of each provider's preset loads, for both directives.
+func TestProviderExamples(t *testing.T) {
+	var tested []string
+	for _, p := range providerTokens {
+		tested = append(tested, p.preset)
+		t.Run(p.preset, func(t *testing.T) {
+			t.Setenv("HUMA_TEST_SECRET", "a secret of tests")
+			config, _, err := adaptText("{\nadmin off\npersist_config off\nauto_https off\n}\n" + exampleOf(t, p.preset))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := validateJSON(t, config); err != nil {
+				t.Error(err)
+			}
+			identity := identityOf(t, p.preset, "https://keys.example")
+			if err := validateText(t, humanAPIToken.lines(identity)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for _, row := range presets.All() {
+		if row.Provider != nil && !slices.Contains(tested, row.Name) {
+			t.Errorf("%s has no token", row.Name)
+		}
+	}
+}
+
+// TestProviderTokens: of each provider, its own token identifies the user, and no other
+// token does.
+func TestProviderTokens(t *testing.T) {
+	keys := serveKeys(t, theirP256(), theirRSA())
+	for _, p := range providerTokens {
+		t.Run(p.preset, func(t *testing.T) {
+			d := open(t, "SITE {\nhuma_token {\nHUMA\n"+identityOf(t, p.preset, keys)+"\n}\n}")
+			bearer := func(token string) func(*http.Request) { return header("Authorization", "Bearer "+token) }
+			good := p.with(nil)
+			d.granted(t, adasMail, path, bearer(good))
+			d.named(t, adasMail, p.first, p.last)
+			for name, changes := range p.right {
+				t.Run(name, func(t *testing.T) { d.granted(t, adasMail, path, bearer(p.with(changes))) })
+			}
+			for name, wrong := range p.wrongTokens() {
+				t.Run(name, func(t *testing.T) { d.refused(t, wrong.status, wrong.code, path, bearer(p.with(wrong.claims))) })
+			}
+			if p.verified != "" {
+				d.granted(t, adasMail, path, bearer(p.with(map[string]any{p.verified: "true"})))
+			}
+
+			claims := replaced(p.claims, p.now())
+			_, kid := p.key()
+			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, claims)))
+			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, map[string]any{"alg": p.method.Alg(), "kid": kid}, claims)))
+			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodHS256, []byte("secret"), map[string]any{"kid": kid}, claims)))
+			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodRS256, otherRSA(), map[string]any{"kid": kidRSA}, claims)))
+			d.refused(t, 401, "identity_invalid", path, bearer(strings.Join(strings.Split(good, ".")[:2], ".")+"."))
+			d.refused(t, 401, "identity_invalid", path, bearer("opaque-token"))
+			d.refused(t, 401, "identity_missing", path)
+			for _, other := range providerTokens {
+				if other.preset != p.preset {
+					d.refused(t, 401, "identity_invalid", path, bearer(other.with(nil)))
+				}
+			}
+			d.quiet(t, "@clinic.example", "@evil.example", "@other.example", "eyJ", "Zo")
+		})
+	}
+}
+
+// TestProviderIDs: human_api_token identifies users by the provider's id, and demands a
+// verified address too.
+func TestProviderIDs(t *testing.T) {
+	keys := serveKeys(t, theirP256(), theirRSA())
+	for _, p := range providerTokens {
+		t.Run(p.preset, func(t *testing.T) {
+			huma := newHuma(t, sandbox.Config{})
+			s := serve(t, "SITE {\nhuman_api_token {\n"+humanAPIToken.credentials(huma)+identityOf(t, p.preset, keys)+"}\n}")
+			ask := func(changes map[string]any) *answer {
+				return s.request("GET", humanAPIToken.path, header("Authorization", "Bearer "+p.with(changes)))
+			}
+			humanAPIToken.token(t, ask(nil))
+			if calls := huma.Calls().Calls; len(calls) != 1 || calls[0].ClientUserID != p.id {
+				t.Errorf("calls %+v, want one for %s", calls, p.id)
+			}
+			if p.verified != "" {
+				ask(map[string]any{p.verified: false}).problem(t, 403, "email_unverified")
+				ask(map[string]any{p.verified: nil, "email": nil}).problem(t, 401, "identity_missing")
+			}
+		})
+	}
+}
+
+// TestDerivedKeys: with an issuer of their own, presets find the keys where the provider
+// serves them, also with the option ca.
+func TestDerivedKeys(t *testing.T) {
+	for preset, at := range map[string]struct{ issuer, keys string }{
+		"keycloak": {"/realms/patients", "/realms/patients/protocol/openid-connect/certs"},
+		"zitadel":  {"", "/oauth/v2/keys"},
+		"supabase": {"/auth/v1", "/auth/v1/.well-known/jwks.json"},
+		"cognito":  {"/cn-north-1_AbC123", "/cn-north-1_AbC123/.well-known/jwks.json"},
+		"okta":     {"/oauth2/default", "/oauth2/default/v1/keys"},
+	} {
+		t.Run(preset, func(t *testing.T) {
+			p := providerTokens[slices.IndexFunc(providerTokens, func(p providerToken) bool { return p.preset == preset })]
+			var issuer string
+			srv := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case at.keys:
+					_, _ = w.Write(publicSet(theirP256(), theirRSA()))
+				case at.issuer + "/.well-known/openid-configuration":
+					_ = json.NewEncoder(w).Encode(map[string]string{"issuer": issuer, "jwks_uri": strings.TrimSuffix(issuer, at.issuer) + at.keys})
+				default:
+					w.WriteHeader(http.StatusNotFound)
+				}
+			}))
+			srv.StartTLS()
+			issuer = srv.URL + at.issuer
+			ca, _ := testutil.WriteCertificate(t.TempDir(), &srv.TLS.Certificates[0])
+			identity, _, _ := strings.Cut(identityOf(t, preset, "KEYS"), "\njwks ")
+			lines := slices.DeleteFunc(strings.Split(identity, "\n"), func(line string) bool {
+				option, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+				return slices.Contains([]string{"domain", "project", "user_pool", "issuer"}, option)
+			})
+			d := open(t, "SITE {\nhuma_token {\nHUMA\n"+strings.Join(lines, "\n")+"\nissuer "+issuer+"\nca "+ca+"\n}\n}\n}")
+			d.granted(t, adasMail, path, header("Authorization", "Bearer "+p.with(map[string]any{"iss": issuer})))
+			d.refused(t, 401, "identity_invalid", path, header("Authorization", "Bearer "+p.with(nil)))
+		})
+	}
+}
