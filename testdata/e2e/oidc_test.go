@@ -7,99 +7,6 @@ import (
 	"time"
 )
 
-// proxyMode is a way to use oauth2-proxy.
-type proxyMode struct {
-	name string
-	// site is the text of the site, with PORT and PROXY for the addresses of the site and of
-	// oauth2-proxy.
-	site    string
-	inFront bool   // oauth2-proxy is in front of the site
-	refusal string // the code of a 401 without a session; empty if it is not ours
-	refresh bool   // a new cookie of oauth2-proxy reaches the client
-}
-
-// proxyModes are the ways that the README documents.
-var proxyModes = []proxyMode{
-	{name: "auth_server", refusal: "identity_missing", refresh: true, site: `http://127.0.0.1:PORT {
-	huma_token {
-		HUMA
-		identity oauth2_proxy {
-			auth_server http://PROXY
-		}
-	}
-	handle /oauth2/* {
-		reverse_proxy PROXY
-	}
-	respond "the application"
-}
-`},
-	{name: "forward_auth", site: `http://127.0.0.1:PORT {
-	handle /oauth2/* {
-		reverse_proxy PROXY
-	}
-	handle {
-		forward_auth PROXY {
-			uri /oauth2/auth
-			copy_headers X-Auth-Request-User X-Auth-Request-Email
-		}
-		huma_token {
-			HUMA
-			identity oauth2_proxy
-			trust forward_auth PROXY
-		}
-		respond "the application"
-	}
-}
-`},
-	{name: "in front", inFront: true, refresh: true, site: `http://127.0.0.1:PORT {
-	huma_token {
-		HUMA
-		identity oauth2_proxy_upstream
-		trust proxies 127.0.0.1
-	}
-	huma_token /open/huma-token {
-		HUMA
-		identity oauth2_proxy_upstream
-		trust proxies 127.0.0.1
-	}
-	respond "the application"
-}
-`},
-}
-
-// proxied is a site with oauth2-proxy.
-type proxied struct {
-	*site
-	proxy *process
-}
-
-// startProxied runs a site in that mode, and oauth2-proxy for it. Browsers reach the site at
-// that port.
-func startProxied(t *testing.T, p *provider, mode proxyMode, port string, o oauth2Proxy) *proxied {
-	t.Helper()
-	other := freePort(t)
-	o.site, o.address = "http://127.0.0.1:"+port, "127.0.0.1:"+other
-	sitePort := port
-	if mode.inFront {
-		o.address, o.upstream = "127.0.0.1:"+port, "http://127.0.0.1:"+other
-		sitePort = other
-	}
-	s := &proxied{site: startSite(t, sitePort, strings.NewReplacer("PORT", sitePort, "PROXY", o.address).Replace(mode.site))}
-	s.url = o.site
-	s.proxy = startOAuth2Proxy(t, p, o)
-	return s
-}
-
-// signIn returns a browser in which somebody has signed in to the site.
-func (s *proxied) signIn(t *testing.T, p *provider, name string) *browser {
-	t.Helper()
-	b := p.newBrowser(t)
-	if at := b.signIn(t, s.url+"/oauth2/start?rd=%2F", name); at.status != http.StatusOK || at.body != "the application" {
-		t.Fatalf("%s signed in and sees %v", name, at)
-	}
-	return b
-}
-
 const (
 	rose   = "rtyler@badwolf.org"
 	doctor = "dwho@badwolf.org"
@@ -227,4 +134,79 @@ func (s *proxied) wantUnverified(t *testing.T, p *provider, claims bool, refusal
 		}
 		s.wantRefusal(t, b.header(t, s.url), http.StatusUnauthorized, refusal)
 	})
+}
+
+// TestOIDCProxySession: sessions of oauth2-proxy are renewed and end.
+func TestOIDCProxySession(t *testing.T) {
+	const refresh, expire = time.Second, 5 * time.Second
+	client, ports := relyingParty{tokenLifetime: time.Hour}, map[string]string{}
+	for _, mode := range proxyModes {
+		ports[mode.name] = freePort(t)
+		client.redirects = append(client.redirects, "http://127.0.0.1:"+ports[mode.name]+"/oauth2/callback")
+	}
+	p := startProvider(t, map[string]relyingParty{proxyClient: client})
+	for _, mode := range proxyModes {
+		t.Run(mode.name, func(t *testing.T) {
+			s := startProxied(t, p, mode, ports[mode.name], oauth2Proxy{refresh: refresh, expire: expire})
+			b, signedIn := s.signIn(t, p, "rtyler"), time.Now()
+			first := b.header(t, s.url)
+			s.wantToken(t, first, rose)
+			time.Sleep(time.Until(signedIn.Add(refresh + time.Second)))
+			renewed := s.token(t, first)
+			cookie, _, _ := strings.Cut(renewed.header.Get("Set-Cookie"), ";")
+			if renewed.status != http.StatusOK || strings.HasPrefix(cookie, "_oauth2_proxy=") != mode.refresh {
+				t.Fatalf("when the session is renewed: %d %v", renewed.status, renewed.header)
+			}
+			time.Sleep(time.Until(signedIn.Add(expire + 500*time.Millisecond)))
+			s.wantRefusal(t, first, http.StatusUnauthorized, mode.refusal)
+			if mode.refresh {
+				s.wantToken(t, http.Header{"Cookie": {cookie}}, rose)
+			}
+
+			// Signed out at the provider: the session ends when oauth2-proxy asks the provider.
+			second := s.signIn(t, p, "rtyler")
+			session := second.header(t, s.url)
+			s.wantToken(t, session, rose)
+			second.open(t, p.issuer+"/?logout=1", nil)
+			time.Sleep(refresh + time.Second)
+			s.wantRefusal(t, session, http.StatusUnauthorized, mode.refusal)
+		})
+	}
+}
+
+// TestOIDCProxyHeaders: oauth2-proxy in front removes only the headers that it sets itself. A
+// user who has signed in can send the others, which is why the README says that
+// X-Forwarded-Email must be one of those that it sets.
+func TestOIDCProxyHeaders(t *testing.T) {
+	tests := []struct {
+		name, flags, identity string
+		email                 string // of a session alone; empty if it is refused
+		forged                string // of a session with the Doctor's X-Forwarded-Email
+	}{
+		{"default", "", "identity oauth2_proxy_upstream", rose, rose},
+		{"address as the user", "prefer_email_to_user = true", "identity oauth2_proxy_upstream {\nemail X-Forwarded-User\n}", rose, rose},
+		{"address as the user, wrong header", "prefer_email_to_user = true", "identity oauth2_proxy_upstream", "", doctor},
+		{"no headers", "pass_user_headers = false\npass_basic_auth = false", "identity oauth2_proxy_upstream", "", doctor},
+	}
+	client, ports := relyingParty{tokenLifetime: time.Hour}, map[string]string{}
+	for _, test := range tests {
+		ports[test.name] = freePort(t)
+		client.redirects = append(client.redirects, "http://127.0.0.1:"+ports[test.name]+"/oauth2/callback")
+	}
+	p := startProvider(t, map[string]relyingParty{proxyClient: client})
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			mode := proxyModes[2]
+			mode.site = strings.ReplaceAll(mode.site, "identity oauth2_proxy_upstream", test.identity)
+			s := startProxied(t, p, mode, ports[test.name], oauth2Proxy{expire: time.Hour, more: test.flags})
+			session := s.signIn(t, p, "rtyler").header(t, s.url)
+			if test.email == "" {
+				s.wantRefusal(t, session, http.StatusUnauthorized, "identity_missing")
+			} else {
+				s.wantToken(t, session, test.email)
+			}
+			s.wantToken(t, with(session, "X-Forwarded-Email", doctor), test.forged)
+			s.wantRefusal(t, with(nil, "X-Forwarded-Email", doctor), http.StatusUnauthorized, "")
+		})
+	}
 }
