@@ -170,7 +170,7 @@ func TestBrowser(t *testing.T) {
 				do(t, http.MethodDelete, s.url+tokenPath, alice, nil)
 				s.connect(t, map[string]any{"id_allowed": false})
 			},
-			"Service unavailable (503)": func(s *site) { s.fault(t, map[string]any{"status": 503}) },
+			"Service unavailable (503)":  func(s *site) { s.fault(t, map[string]any{"status": 503}) },
 			"Credentials rejected (502)": func(s *site) { s.fault(t, map[string]any{"code": "INVALID_CLIENT_ID_OR_SECRET"}) },
 			// What the site itself never says, but perhaps something before it.
 			"no token (503)": func(s *site) { c.stub(s.url+tokenPath, stub{503, "text/html", "<title>Away</title>"}) },

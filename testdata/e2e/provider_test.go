@@ -80,7 +80,7 @@ func startProvider(t *testing.T, clients map[string]relyingParty) *provider {
 	}
 	newKeys(t, config, "first")
 	p.lemonldap = newLemonldap(t, p.issuer+"/", config)
-	startCaddy(t, dir, "127.0.0.1:"+port, p.issuer+` {
+	startCaddy(t, dir, "127.0.0.1:"+port, "", p.issuer+` {
 	tls internal
 	reverse_proxy `+p.address+` {
 		transport fastcgi {
@@ -165,13 +165,19 @@ type page struct {
 // open makes a request, with a form as its body if there is one.
 func (b *browser) open(t *testing.T, address string, form url.Values) page {
 	t.Helper()
-	var res *http.Response
-	var err error
-	if form == nil {
-		res, err = b.Get(address)
-	} else {
-		res, err = b.PostForm(address, form)
+	method := http.MethodGet
+	if form != nil {
+		method = http.MethodPost
 	}
+	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "text/html,*/*;q=0.8")
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	res, err := b.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,12 @@ type site struct {
 // the options of huma_token that say whose service it is.
 func startSite(t *testing.T, port, text string) *site {
 	t.Helper()
+	return startSiteWith(t, port, "", text)
+}
+
+// startSiteWith is startSite with further global options.
+func startSiteWith(t *testing.T, port, options, text string) *site {
+	t.Helper()
 	dir, address := t.TempDir(), "127.0.0.1:"+freePort(t)
 	s := &site{url: "http://127.0.0.1:" + port, huma: "http://" + address, port: port}
 	text = strings.ReplaceAll(text, "HUMA", `api `+s.huma+`
@@ -46,7 +52,7 @@ func startSite(t *testing.T, port, text string) *site {
 		deployment_id d1
 		client_id c1
 		secret {env.SANDBOX_SECRET}`)
-	s.caddy = startCaddy(t, dir, address, text+`
+	s.caddy = startCaddy(t, dir, address, options, text+`
 `+s.huma+` {
 	huma_sandbox
 }
@@ -54,8 +60,9 @@ func startSite(t *testing.T, port, text string) *site {
 	return s
 }
 
-// startCaddy runs Caddy with sites, one of which listens at address. Its data is in dir.
-func startCaddy(t *testing.T, dir, address, text string) *process {
+// startCaddy runs Caddy with global options and sites, one of which listens at address. Its
+// data is in dir.
+func startCaddy(t *testing.T, dir, address, options, text string) *process {
 	t.Helper()
 	config := filepath.Join(dir, "Caddyfile")
 	write(t, config, `{
@@ -65,6 +72,7 @@ func startCaddy(t *testing.T, dir, address, text string) *process {
 	skip_install_trust
 	auto_https disable_redirects
 	debug
+	`+options+`
 }
 `+text)
 	return start(t, dir, address,
