@@ -113,6 +113,7 @@ func (s *proxied) wantSessions(t *testing.T, p *provider, mode proxyMode) {
 			t.Fatalf("sign out: %v", at)
 		}
 		s.wantRefusal(t, b.header(t, s.url), http.StatusUnauthorized, mode.refusal)
+		s.wantToken(t, session, rose) // oauth2-proxy forgets no session that is in the cookie
 	})
 }
 
