@@ -37,7 +37,8 @@ type lemonldap struct {
 	version int // of the configuration
 }
 
-// startLemonldap runs LemonLDAP::NG for the sites of domain and for a portal on that port.
+// startLemonldap runs LemonLDAP::NG for the sites of domain and for a portal on that
+// port.
 func startLemonldap(t *testing.T, port string, hosts map[string]virtualHost) *lemonldap {
 	t.Helper()
 	exported, rules := map[string]any{}, map[string]any{"auth." + domain: map[string]string{"default": "accept"}}

@@ -24,8 +24,8 @@ type oauth2Proxy struct {
 // proxyClient is the id of oauth2-proxy at the provider.
 const proxyClient = "oauth2-proxy"
 
-// startOAuth2Proxy runs oauth2-proxy for the users of a provider. With claims, it also lets
-// users in whose address is not verified, and says so.
+// startOAuth2Proxy runs oauth2-proxy for the users of a provider. With claims, it also
+// lets users in whose address is not verified, and says so.
 func startOAuth2Proxy(t *testing.T, p *provider, o oauth2Proxy) *process {
 	t.Helper()
 	binary, err := oauth2ProxyBinary()
@@ -176,8 +176,8 @@ type proxied struct {
 	proxy *process
 }
 
-// startProxied runs a site in that mode, and oauth2-proxy for it. Browsers reach the site at
-// that port.
+// startProxied runs a site in that mode, and oauth2-proxy for it. Browsers reach the
+// site at that port.
 func startProxied(t *testing.T, p *provider, mode proxyMode, port string, o oauth2Proxy) *proxied {
 	t.Helper()
 	other := freePort(t)

@@ -117,8 +117,8 @@ func (s *proxied) wantSessions(t *testing.T, p *provider, mode proxyMode) {
 	})
 }
 
-// wantUnverified checks a user whose address is not verified: without claims, oauth2-proxy
-// refuses the user, and with them, the site does.
+// wantUnverified checks a user whose address is not verified: without claims,
+// oauth2-proxy refuses the user, and with them, the site does.
 func (s *proxied) wantUnverified(t *testing.T, p *provider, claims bool, refusal string) {
 	t.Helper()
 	t.Run("unverified", func(t *testing.T) {
@@ -175,9 +175,9 @@ func TestOIDCProxySession(t *testing.T) {
 	}
 }
 
-// TestOIDCProxyHeaders: oauth2-proxy in front removes only the headers that it sets itself. A
-// user who has signed in can send the others, which is why the README says that
-// X-Forwarded-Email must be one of those that it sets.
+// TestOIDCProxyHeaders: oauth2-proxy in front removes only the headers that it sets
+// itself. A user who has signed in can send the others, which is why the README says
+// that X-Forwarded-Email must be one of those that it sets.
 func TestOIDCProxyHeaders(t *testing.T) {
 	tests := []struct {
 		name, flags, identity string

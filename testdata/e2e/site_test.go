@@ -60,8 +60,8 @@ func startSiteWith(t *testing.T, port, options, text string) *site {
 	return s
 }
 
-// startCaddy runs Caddy with global options and sites, one of which listens at address. Its
-// data is in dir.
+// startCaddy runs Caddy with global options and sites, one of which listens at address.
+// Its data is in dir.
 func startCaddy(t *testing.T, dir, address, options, text string) *process {
 	t.Helper()
 	config := filepath.Join(dir, "Caddyfile")
@@ -226,8 +226,9 @@ func (s *site) wantQuietLog(t *testing.T, secrets ...string) {
 	}
 }
 
-// wantQuietLines fails if a line of the log that huma_token wrote has any of these in it.
-// Other lines may: the tests turn on the debug log, in which reverse_proxy prints headers.
+// wantQuietLines fails if a line of the log that huma_token wrote has any of these in
+// it. Other lines may: the tests turn on the debug log, in which reverse_proxy prints
+// headers.
 func (s *site) wantQuietLines(t *testing.T, secrets ...string) {
 	t.Helper()
 	for line := range strings.Lines(s.caddy.out.String()) {

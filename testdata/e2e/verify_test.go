@@ -11,7 +11,8 @@ import (
 // listens there: the test itself exchanges them for tokens.
 const verifyRedirect = "http://127.0.0.1:1/callback"
 
-// TestOIDCVerify: ID tokens of an OpenID provider, with nothing but its issuer configured.
+// TestOIDCVerify: ID tokens of an OpenID provider, with nothing but its issuer
+// configured.
 func TestOIDCVerify(t *testing.T) {
 	clients := map[string]relyingParty{}
 	for id, client := range map[string]relyingParty{
