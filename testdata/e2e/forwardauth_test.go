@@ -46,7 +46,8 @@ func TestForwardAuth(t *testing.T) {
 	}
 
 	port := freePort(t)
-	lemonldap, backend := startLemonldap(t, port, hosts)
+	lemonldap := startLemonldap(t, port, hosts)
+	backend := lemonldap.address
 	var names []string
 	for name := range hosts {
 		names = append(names, name)

@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,10 +27,33 @@ type virtualHost struct {
 	headers map[string]string // what it says of them, as Perl expressions
 }
 
-// startLemonldap runs LemonLDAP::NG for a portal on that port, and returns the
-// address of its FastCGI server. Its people are those of its demonstration
-// mode, whose passwords are their names: dwho, rtyler and msmith.
-func startLemonldap(t *testing.T, port string, hosts map[string]virtualHost) (*process, string) {
+// lemonldap is LemonLDAP::NG with a directory of its own. Its people are those of its
+// demonstration mode, whose passwords are their names: dwho, rtyler and msmith.
+type lemonldap struct {
+	*process
+	dir     string
+	address string // of its FastCGI server
+	config  map[string]any
+	version int // of the configuration
+}
+
+// startLemonldap runs LemonLDAP::NG for the sites of domain and for a portal on that
+// port.
+func startLemonldap(t *testing.T, port string, hosts map[string]virtualHost) *lemonldap {
+	t.Helper()
+	exported, rules := map[string]any{}, map[string]any{"auth." + domain: map[string]string{"default": "accept"}}
+	for host, h := range hosts {
+		rules[host+"."+domain] = map[string]string{"default": h.rule}
+		exported[host+"."+domain] = h.headers
+	}
+	return newLemonldap(t, "http://auth."+domain+":"+port+"/", map[string]any{
+		"domain": domain, "exportedHeaders": exported, "locationRules": rules,
+		"macros": map[string]string{"_whatToTrace": "lc($_user)"},
+	})
+}
+
+// newLemonldap runs LemonLDAP::NG with a portal at that URL and with more configuration.
+func newLemonldap(t *testing.T, portal string, more map[string]any) *lemonldap {
 	t.Helper()
 	if _, err := os.Stat(lemonldapBinary); err != nil {
 		t.Fatal("LemonLDAP::NG is not installed: run .ci/e2e, which does that on Debian, or look there which packages it takes")
@@ -44,55 +70,65 @@ func startLemonldap(t *testing.T, port string, hosts map[string]virtualHost) (*p
 			t.Fatal(err)
 		}
 	}
-	exported, rules := map[string]any{}, map[string]any{"auth." + domain: map[string]string{"default": "accept"}}
-	for host, h := range hosts {
-		rules[host+"."+domain] = map[string]string{"default": h.rule}
-		exported[host+"."+domain] = h.headers
-	}
 	sessions := func(sub string) map[string]string {
 		return map[string]string{
 			"Directory": filepath.Join(dir, sub), "LockDirectory": filepath.Join(dir, sub, "lock"),
 			"generateModule": "Lemonldap::NG::Common::Apache::Session::Generate::SHA256",
 		}
 	}
-	config, err := json.Marshal(map[string]any{
-		"cfgNum": 1, "cfgAuthor": "test", "cfgDate": "1700000000", "cfgVersion": "2.0.0",
-		"domain": domain, "portal": "http://auth." + domain + ":" + port + "/", "cookieName": "lemonldap",
-		"authentication": "Demo", "userDB": "Same", "passwordDB": "Demo", "registerDB": "Null",
+	l := &lemonldap{dir: dir, address: "127.0.0.1:" + freePort(t)}
+	l.config = map[string]any{
+		"cfgAuthor": "test", "cfgDate": "1700000000", "cfgVersion": "2.0.0",
+		"portal": portal, "cookieName": "lemonldap",
+		"key": "an-invented-key", "securedCookie": 0, "authentication": "Demo", "userDB": "Same", "passwordDB": "Demo", "registerDB": "Null",
 		"demoExportedVars": map[string]string{"cn": "cn", "mail": "mail", "uid": "uid"},
-		"macros":           map[string]string{"_whatToTrace": "lc($_user)"}, "whatToTrace": "_whatToTrace",
-		"globalStorage": "Apache::Session::File", "globalStorageOptions": sessions("sessions"),
+		"whatToTrace":      "_whatToTrace",
+		"globalStorage":    "Apache::Session::File", "globalStorageOptions": sessions("sessions"),
 		"persistentStorage": "Apache::Session::File", "persistentStorageOptions": sessions("psessions"),
 		"localSessionStorage":        "Cache::FileCache",
 		"localSessionStorageOptions": map[string]any{"namespace": "s", "default_expires_in": 600, "cache_root": filepath.Join(dir, "cache"), "cache_depth": 3},
 		"handlerInternalCache":       0, // who signs out is out at once
 		"requireToken":               0, // signing in takes one request
-		"exportedHeaders":            exported, "locationRules": rules,
-	})
+	}
+	maps.Copy(l.config, more)
+	l.serve(t)
+	return l
+}
+
+// serve runs it with its configuration as it is now, also once more.
+func (l *lemonldap) serve(t *testing.T) {
+	t.Helper()
+	l.version++
+	l.config["cfgNum"] = l.version
+	config, err := json.Marshal(l.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "conf", "lmConf-1.json"), string(config))
-	ini := filepath.Join(dir, "lemonldap-ng.ini")
+	write(t, filepath.Join(l.dir, "conf", fmt.Sprintf("lmConf-%d.json", l.version)), string(config))
+	// Otherwise, it starts with the configuration that it has cached.
+	cache := filepath.Join(l.dir, "cache")
+	if err := errors.Join(os.RemoveAll(cache), os.Mkdir(cache, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	ini := filepath.Join(l.dir, "lemonldap-ng.ini")
 	write(t, ini, `[all]
 logLevel = warn
 logger = Lemonldap::NG::Common::Logger::Std
 [configuration]
 type = File
-dirName = `+dir+`/conf
+dirName = `+l.dir+`/conf
 localStorage = Cache::FileCache
-localStorageOptions = { 'namespace' => 'c', 'default_expires_in' => 600, 'cache_root' => '`+dir+`/cache', 'cache_depth' => 3 }
+localStorageOptions = { 'namespace' => 'c', 'default_expires_in' => 600, 'cache_root' => '`+cache+`', 'cache_depth' => 3 }
 [portal]
 templateDir = /usr/share/lemonldap-ng/portal/templates
 [handler]
 status = 0
 `)
-	address := "127.0.0.1:" + freePort(t)
-	args := []string{"--foreground", "--proc", "2", "--pid", filepath.Join(dir, "pid"), "--socket", "", "--listen", address}
+	args := []string{"--foreground", "--proc", "2", "--pid", filepath.Join(l.dir, "pid"), "--socket", "", "--listen", l.address}
 	if os.Getuid() == 0 {
-		args = append(args, "--user", giveAway(t, dir), "--group", "www-data")
+		args = append(args, "--user", giveAway(t, l.dir), "--group", "www-data")
 	}
-	return start(t, dir, address, []string{"LLNG_DEFAULTCONFFILE=" + ini, "LLNG_DEFAULTLOGGER=Lemonldap::NG::Common::Logger::Std"}, lemonldapBinary, args...), address
+	l.process = start(t, l.dir, l.address, []string{"LLNG_DEFAULTCONFFILE=" + ini, "LLNG_DEFAULTLOGGER=Lemonldap::NG::Common::Logger::Std"}, lemonldapBinary, args...)
 }
 
 // giveAway makes a directory that of a user without rights.

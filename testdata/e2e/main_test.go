@@ -3,8 +3,8 @@
 // and all people are invented.
 //
 // It is a module of its own, so that none of these becomes a dependency of the
-// plugin. It needs Go, Debian's LemonLDAP::NG, and Chromium with Human API's
-// SDK: .ci/e2e sees to them.
+// plugin. It needs Go, Debian's LemonLDAP::NG and Apache with mod_auth_openidc, and
+// Chromium with Human API's SDK: .ci/e2e sees to them.
 package e2e
 
 import (
@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// What the tests run, once built: caddyBinary by all of them, pocketbaseBinary
-// by few.
+// What the tests run, once built: caddyBinary by all of them, the others by few.
 var (
-	caddyBinary      string
-	pocketbaseBinary func() (string, error)
+	caddyBinary       string
+	pocketbaseBinary  func() (string, error)
+	oauth2ProxyBinary func() (string, error)
 )
 
 func TestMain(m *testing.M) {
@@ -45,6 +45,12 @@ func run(m *testing.M) int {
 		// PocketBase's own main package, as it is released.
 		to := filepath.Join(dir, "pocketbase")
 		return to, build(".", "github.com/pocketbase/pocketbase/examples/base", to)
+	})
+	oauth2ProxyBinary = sync.OnceValues(func() (string, error) {
+		// It has a module of its own, so that its dependencies and PocketBase's are
+		// those of their releases.
+		to := filepath.Join(dir, "oauth2-proxy")
+		return to, build("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", to)
 	})
 	return m.Run()
 }

@@ -87,7 +87,7 @@ var providers = [...]Preset{
 			// ID tokens have no scp, and nor have tokens of an application without a user.
 			Demand: []Claim{{"scp", nil}},
 		},
-		Note: "Of one tenant, by its ID. Reads access tokens for your API in version 2 (`accessTokenAcceptedVersion` 2 in the manifest); `audience` is the application (client) ID of the API. **Microsoft does not verify `email`: in a directory, any address can be set there, also that of somebody else, whose account would then be taken over. It counts only if the optional claim `xms_edov` is true, or if `xms_edov` is absent and the domain is in `domains`.** Otherwise the login is used, `preferred_username` or else `upn`, which the tenant's directory sets; that of a guest (with #) is rejected. Add `email` and `xms_edov` as optional claims of the access token, and `given_name`, `family_name` for names. The user ID is `oid`. Not for External ID, B2C and national clouds. **Without a login or an address that counts, the request is rejected (403)." + wayOut,
+		Note: "Of one tenant, by its ID. Reads access tokens for your API in version 2 (`accessTokenAcceptedVersion` 2 in the manifest); `audience` is the application (client) ID of the API. **Microsoft does not verify `email`: in a directory, any address can be set there, also that of another person, whose account would then be taken over. It counts only if the optional claim `xms_edov` is true, or if `xms_edov` is absent and the domain is in `domains`.** Otherwise the login is used, `preferred_username` or else `upn`, which the tenant's directory sets; that of a guest (with #) is rejected. Add `email` and `xms_edov` as optional claims of the access token, and `given_name`, `family_name` for names. The user ID is `oid`. Not for External ID, B2C and national clouds. **Without a login or an address that counts, the request is rejected (403)." + wayOut,
 	},
 	{
 		// "Verify ID Tokens", and, for the issuer and RS256, the source of
@@ -140,7 +140,7 @@ var providers = [...]Preset{
 			AudienceExample: "the client ID of the app, such as \"audience 0oaexample1\"",
 			Refuse:          []Claim{{"cid", nil}}, // in access tokens only
 		},
-		Note: "Reads ID tokens: the app must send its ID token. `audience` is the app's client ID. `domain` is for the org authorization server; for a custom one, write `issuer https://clinic.okta.com/oauth2/default` instead. Access tokens are rejected: nobody but Okta can verify those of the org server, and the `sub` of the others is a login that looks like an address. It is not documented which claims of the scopes `email` and `profile` an ID token has if the app also gets an access token. **Okta advises applications of several organizations not to rely on `email_verified`.**" + demands,
+		Note: "Reads ID tokens: the app must send its ID token. `audience` is the app's client ID. `domain` is for the org authorization server; for a custom one, write `issuer https://clinic.okta.com/oauth2/default` instead. Access tokens are rejected: only Okta can verify those of the org server, and the `sub` of the others is a login that looks like an address. It is not documented which claims of the scopes `email` and `profile` an ID token has if the app also gets an access token. **Okta advises applications of several organizations not to rely on `email_verified`.**" + demands,
 	},
 	{
 		// "JWT Claims Reference", "JWT Signing Keys". Whether a custom domain changes the

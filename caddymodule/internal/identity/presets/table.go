@@ -79,7 +79,7 @@ var layers = [...]Preset{
 			UserID: from("{http.auth.user.sub}"),
 			Name:   from("{http.auth.user.name}"),
 		},
-		Note: "A bypass rule sets an empty user: such a request is unauthenticated." + unstated,
+		Note: "Write `disable auth redirect` in the authorization policy: apps need 401 instead of a redirect. A bypass rule sets an empty user: such a request is unauthenticated." + unstated,
 	},
 	{
 		Name: "caddy_tailscale",
@@ -185,7 +185,7 @@ var layers = [...]Preset{
 			Verified:  ifSent(from("X-Auth-Request-Email-Verified")),
 		},
 		AlsoSent: []string{"X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups", "X-Auth-Request-Access-Token"},
-		Note:     "For oauth2-proxy as the auth server, with --set-xauthrequest. Sends first and last name only if they are configured as claims (7.15.0 and later). Several email addresses arrive joined by commas and are rejected. **Says whether the email address is verified only if the claim `email_verified` is configured as X-Auth-Request-Email-Verified.**",
+		Note:     "For oauth2-proxy as the auth server, with --set-xauthrequest. Sends first and last name only if they are configured as claims (7.15.0 and later). Several email addresses arrive joined by commas and are rejected. With --cookie-refresh, use `auth_server`: `forward_auth` drops the renewed cookie. **Says whether the email address is verified only if the claim `email_verified` is configured as X-Auth-Request-Email-Verified.**",
 	},
 	{
 		Name: "oauth2_proxy_upstream",
@@ -197,7 +197,7 @@ var layers = [...]Preset{
 			Verified:  ifSent(from("X-Forwarded-Email-Verified")),
 		},
 		AlsoSent: []string{"X-Forwarded-Preferred-Username", "X-Forwarded-Groups", "X-Forwarded-Access-Token"},
-		Note:     "For oauth2-proxy as the proxy in front of this server. With --prefer-email-to-user, the email address is in X-Forwarded-User: write `email X-Forwarded-User`. Sends first and last name only if they are configured as claims with these names. **Says whether the email address is verified only if the claim `email_verified` is configured as X-Forwarded-Email-Verified.**",
+		Note:     "For oauth2-proxy as the proxy in front of this server. With --prefer-email-to-user, the email address is in X-Forwarded-User: write `email X-Forwarded-User`. Apps need 401 instead of a redirect: --api-route=^/private/. Sends first and last name only if they are configured as claims with these names. **Says whether the email address is verified only if the claim `email_verified` is configured as X-Forwarded-Email-Verified. oauth2-proxy removes only the headers that it sets itself: if the email address is in another one (--prefer-email-to-user), or in none (--pass-user-headers=false with --pass-basic-auth=false), a signed-in user can send any X-Forwarded-Email.**",
 	},
 	{
 		Name: "pomerium",
