@@ -1,7 +1,6 @@
 package humatoken
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/clienttype"
@@ -51,12 +49,12 @@ import (
 //
 //	    # identity of the user
 //	    identity [<preset>] {
-//	        email         <source> [<path>]
-//	        user_id       <source> [<path>]
-//	        name          <source> [<path>]
-//	        first_name    <source> [<path>]
-//	        last_name     <source> [<path>]
-//	        verified      <source> [<path>]
+//	        email         <source> [<path...>]
+//	        user_id       <source> [<path...>]
+//	        name          <source> [<path...>]
+//	        first_name    <source> [<path...>]
+//	        last_name     <source> [<path...>]
+//	        verified      <source> [<path...>]
 //	        domains       <domain...>
 //	        name_encoding auto|utf8|latin1|rfc2047|percent|base64
 //	        auth_server   <url> {
@@ -95,12 +93,8 @@ import (
 //	        timeout         <duration>
 //	        ca              <pem file>
 //	        verify {
-//	            token    <header or cookie>
-//	            issuer   <iss>
-//	            jwks     <url>
-//	            audience <aud...>
-//	            require  <claim> <value...>
-//	            ca       <pem file>
+//	            token <header or cookie>
+//	            # and issuer, jwks, audience, require, ca
 //	        }
 //	        cache           <duration>
 //	    }
@@ -289,18 +283,4 @@ func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
 	}
 	r.Attribute[key] = value
 	return nil
-}
-
-// errRate describes the format of the option rate.
-var errRate = errors.New("must be a number per s, m or h, such as 50/s")
-
-// parseRate parses a rate such as 50/s: <n>/<s|m|h>, with n at least 1.
-func parseRate(s string) (rate.Limit, error) {
-	count, unit, ok := strings.Cut(s, "/")
-	n, err := strconv.Atoi(count)
-	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
-	if !ok || err != nil || n < 1 || seconds == 0 {
-		return 0, errRate
-	}
-	return rate.Limit(float64(n) / seconds), nil
 }

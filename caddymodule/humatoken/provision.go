@@ -3,9 +3,12 @@ package humatoken
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -227,4 +230,18 @@ func (s *settings) Tokens(_ *userhash.Hasher, locks exchange.SignUpLocks) endpoi
 			Do:             s.h.endpoint.Do,
 		}),
 	}
+}
+
+// errRate describes the format of the option rate.
+var errRate = errors.New("must be a number per s, m or h, such as 50/s")
+
+// parseRate parses a rate such as 50/s: <n>/<s|m|h>, with n at least 1.
+func parseRate(s string) (rate.Limit, error) {
+	count, unit, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
+	if !ok || err != nil || n < 1 || seconds == 0 {
+		return 0, errRate
+	}
+	return rate.Limit(float64(n) / seconds), nil
 }
