@@ -114,7 +114,7 @@ var otherFields = map[string]string{
 	"signature.id":          `{"signature": {"algorithm": "hawk", "id": "key1"}}`,
 	"registration.disabled": `{"registration": {"disabled": true}}`,
 	"trust.upstream":        `{"trust": {"mode": "forward_auth", "upstream": "authelia:9091"}}`,
-	"identity.auth_server": `{"trust": null, "identity": {"preset": "authelia", "auth_server": {"url": "http://authelia:9091", "forward_headers": ["X-Api-Key"], "timeout": "2s", "ca": "CERT"}}}`,
+	"identity.auth_server":  `{"trust": null, "identity": {"preset": "authelia", "auth_server": {"url": "http://authelia:9091", "forward_headers": ["X-Api-Key"], "timeout": "2s", "ca": "CERT"}}}`,
 	"identity.verify.jwks": `{"trust": null, "identity": {"email": "Authorization email", "user_id": "Authorization sub", "verify": {
 		"jwks": "https://login.example/keys", "issuer": "https://login.example", "audience": ["clinic"],
 		"require": [{"claim": "azp", "values": ["clinic-app", "clinic-web"]}], "ca": "CERT"
