@@ -126,7 +126,7 @@ var otherFields = map[string]string{
 	"identity.verify.signer": `{"trust": null, "identity": {"preset": "aws_alb", "verify": {
 		"signer": ["arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"]
 	}}}`,
-	"userinfo": `{"trust": null, "identity": null, "userinfo": {
+	"userinfo.forward_headers": `{"trust": null, "identity": null, "userinfo": {
 		"url": "http://localhost:3000/api/me",
 		"forward_headers": ["Cookie", "X-Csrf-Token"],
 		"email": "user.email",
