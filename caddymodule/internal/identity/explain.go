@@ -93,16 +93,22 @@ func (i *Identifier) explainVerified(ctx context.Context, r *Request) (masked.St
 	return masked.New("no"), nil
 }
 
-// usedPath returns the first path of a source that leads to a value, or "" if the source
-// does not have several paths.
+// usedPath returns the path that the value of a source is from, or "" if the source does
+// not have several paths.
 func (i *Identifier) usedPath(ctx context.Context, r *Request, s *source) string {
 	paths := slices.Concat(s.paths, s.entra)
-	if len(paths) < 2 {
+	text, rejection := i.text(ctx, r, s)
+	if len(paths) < 2 || rejection != nil {
 		return ""
 	}
 	doc, _ := i.document(ctx, r, s)
 	for _, p := range paths {
-		if value, err := doc.Only(p); err == nil && value != nil && !isBlank(value) {
+		value, err := doc.Only(p)
+		if err != nil {
+			continue
+		}
+		// With entra, a path with another value may come before the one that is used.
+		if found, rejection := singleValue(value); rejection == nil && strings.Contains(found, text) {
 			return strings.Join(p, ".")
 		}
 	}

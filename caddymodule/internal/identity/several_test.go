@@ -54,3 +54,26 @@ func TestSeveralClaims(t *testing.T) {
 	i = mustNew(t, Config{Email: "X-Doc data.0.email email", Trust: trustProxy()})
 	wantRejection(t, i, fromProxy("X-Doc", `{"data":[{},{}],"email":"a@x.io"}`), ErrMultipleValues)
 }
+
+// TestExplainUsedPath checks which path Explain names as that of the address.
+func TestExplainUsedPath(t *testing.T) {
+	several := mustNew(t, Config{Email: "Authorization email preferred_username", Verify: true, Verifier: payloads{}})
+	entra := mustNew(t, Config{Preset: "entra", Verify: true, Verifier: payloads{}, Domains: []string{"x.io"}})
+	for _, tt := range []struct {
+		i              *Identifier
+		document, want string
+	}{
+		{several, `{"email":"a@x.io","preferred_username":"b@x.io"}`, "email"},
+		{several, `{"email":"","preferred_username":"b@x.io"}`, "preferred_username"},
+		{several, `{"email":7,"preferred_username":"b@x.io"}`, ""},
+		{several, `{}`, ""},
+		{entra, `{"email":"a@x.io","preferred_username":"b@x.io"}`, "email"},
+		{entra, `{"email":"a@evil.io","xms_edov":false,"preferred_username":"b@x.io"}`, "preferred_username"},
+		{entra, `{"email":"a@evil.io","upn":"b@x.io"}`, "upn"},
+	} {
+		values := tt.i.Explain(t.Context(), fromProxy("Authorization", tt.document))
+		if values[0].Option != "email" || values[0].Path != tt.want {
+			t.Errorf("%s: %s from %q, want %q", tt.document, values[0].Option, values[0].Path, tt.want)
+		}
+	}
+}
