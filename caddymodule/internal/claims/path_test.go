@@ -121,10 +121,10 @@ func TestLookup(t *testing.T) {
 }
 
 // wellFormed matches the paths that ParsePath accepts.
-var wellFormed = regexp.MustCompile(`(?s)\A([^.\\]|\\[.\\])+(\.([^.\\]|\\[.\\])+)*\z`)
+var wellFormed = regexp.MustCompile(`(?s)\A([^.\\]|\\[.\\ ])+(\.([^.\\]|\\[.\\ ])+)*\z`)
 
 func FuzzPath(f *testing.F) {
-	for _, s := range []string{`email`, `user.email`, `data.0.email`, `a\.b`, `a\\.b`, `.`, `a..b`, `\`, `list.-1`, `list.00`, "\xff.\\"} {
+	for _, s := range []string{`email`, `user.email`, `data.0.email`, `a\.b`, `a\\.b`, `full\ name`, `.`, `a..b`, `\`, `list.-1`, `list.00`, "\xff.\\"} {
 		f.Add(s)
 	}
 	d := mustParse(f, `{"email":"x","user":{"email":"x"},"data":[{"email":"x"}],"list":[[1,null,"x"]],"a.b":true}`)
