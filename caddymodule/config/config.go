@@ -17,21 +17,21 @@ const MinDuration = time.Millisecond
 //
 // Handlers with the same account share its state, also across config reloads.
 // The account is the service, the ids and the secret as written in the config.
-// Such handlers must have the same Breaker, MaxConcurrent, MaxWaiting and
-// Cache.MaxEntries; for huma_token also the same TLS, Registration.Rate and
-// Registration.Burst. All other options may differ.
+// Such handlers must have the same breaker, max_concurrent, max_waiting and
+// cache.max_entries; for huma_token also the same TLS, registration.rate and
+// registration.burst. All other options may differ.
 type Common struct {
 	// Identifies the user from the request's headers or placeholders. Either
-	// this or Userinfo is required.
+	// this or userinfo is required.
 	Identity *Identity `json:"identity,omitempty"`
 
 	// Identifies the user by calling the application. Mutually exclusive with
-	// Identity.
+	// identity.
 	Userinfo *Userinfo `json:"userinfo,omitempty"`
 
-	// Which proxy or auth server may set the headers that Identity reads.
-	// Required if Identity reads a header that Identity.Verify does not
-	// verify. Not allowed with Userinfo.
+	// Which proxy or auth server may set the headers that identity reads.
+	// Required if identity reads a header that identity.verify does not
+	// verify. Not allowed with userinfo.
 	Trust *Trust `json:"trust,omitempty"`
 
 	// The token cache, in memory and in the store that replicas share.
@@ -47,7 +47,7 @@ type Common struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// The timeout of one call. A sign-up is never retried and may take the
-	// rest of Timeout. Default: 5s.
+	// rest of timeout. Default: 5s.
 	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`
 
 	// How many times a call is retried after a transient failure. 0 disables
@@ -64,10 +64,10 @@ type Common struct {
 	MaxConcurrent int `json:"max_concurrent,omitempty"`
 
 	// The maximum number of exchanges that wait for a call, in addition to
-	// those that MaxConcurrent lets run. Further exchanges get a 503 response.
+	// those that max_concurrent lets run. Further exchanges get a 503 response.
 	// Requests that wait for a running exchange do not count. Independent of
 	// this option, at most 8 exchanges of one user run at once (half of
-	// MaxConcurrent, if that is less) and at most 8 more wait. Default: 2000.
+	// max_concurrent, if that is less) and at most 8 more wait. Default: 2000.
 	MaxWaiting int `json:"max_waiting,omitempty"`
 
 	// The format of error responses: problem writes RFC 9457 problem+json,

@@ -3,7 +3,7 @@ package config
 import "github.com/caddyserver/caddy/v2"
 
 // Identity identifies the user from the request. A source is the name of a
-// request header, which requires Trust, or a Caddy placeholder of the request
+// request header, which requires trust, or a Caddy placeholder of the request
 // that no client can set. If the source holds JSON, base64 of JSON or a token,
 // append a space and the path of the value: "X-Userinfo user.email". Write a dot
 // within a member name as \. there and a space as "\ ". A source that is set here
@@ -12,11 +12,11 @@ import "github.com/caddyserver/caddy/v2"
 // Several paths are separated by spaces. The first value that is there and not
 // null or empty is used. If that value is not valid, the request is rejected.
 //
-// With Verify, a source may also be a cookie that holds a signed token:
+// With verify, a source may also be a cookie that holds a signed token:
 // "{http.request.cookie.__session} email". A request with two cookies of that
 // name is rejected.
 //
-// Do not use preferred_username or nickname as an e-mail address, unless one
+// Do not use preferred_username or nickname as an email address, unless one
 // tenant's directory sets them: in Keycloak, Zitadel, authentik and Okta, users
 // choose them.
 type Identity struct {
@@ -24,14 +24,14 @@ type Identity struct {
 	// sources below. Default: none.
 	Preset string `json:"preset,omitempty"`
 
-	// The source of the user's e-mail address. Required here or by the preset.
+	// The source of the user's email address. Required here or by the preset.
 	// For human_api_token it is optional: if there is an address, the directive
 	// sends it with the request for a session token.
 	Email string `json:"email,omitempty"`
 
 	// The source of a stable id of the user. Required here or by the preset for
 	// human_api_token, which distinguishes users by this id. Huma distinguishes
-	// users by their e-mail address.
+	// users by their email address.
 	UserID string `json:"user_id,omitempty"`
 
 	// The source of the user's full name, for a sign-up at Huma. The name is
@@ -41,14 +41,14 @@ type Identity struct {
 	Name string `json:"name,omitempty"`
 
 	// The source of the user's first name, for a sign-up at Huma. It overrides
-	// Name.
+	// name.
 	FirstName string `json:"first_name,omitempty"`
 
 	// The source of the user's last name, for a sign-up at Huma. It overrides
-	// Name.
+	// name.
 	LastName string `json:"last_name,omitempty"`
 
-	// The source that says whether the e-mail address is verified: true, 1, yes,
+	// The source that says whether the email address is verified: true, 1, yes,
 	// on or a time. If this source is set, any other value is rejected with 403.
 	//
 	// If the address comes from a document, the request is rejected too if a
@@ -60,7 +60,7 @@ type Identity struct {
 	// source is set, is_verified, verified, confirmed and confirmed_at are
 	// ignored, because they may be about something else.
 	//
-	// With human_api_token this option requires Email, and a user without an
+	// With human_api_token this option requires email, and a user without an
 	// address is then rejected. Default: the preset's, of which only a value
 	// that says no is rejected.
 	//
@@ -69,12 +69,12 @@ type Identity struct {
 	// reject any other value, and a token without an address. With these, the
 	// word assumed states that every address is verified: only an explicit no is
 	// rejected then. The word off checks nothing. This option is required for
-	// supabase, whose tokens do not say it, and, with these presets, beside Email.
+	// supabase, whose tokens do not say it, and, with these presets, beside email.
 	Verified string `json:"verified,omitempty"`
 
-	// The allowed e-mail domains, in Unicode or in punycode. Subdomains of a
+	// The allowed email domains, in Unicode or in punycode. Subdomains of a
 	// listed domain are not included. With human_api_token this option requires
-	// Email, and a user without an address is then rejected. Default: all.
+	// email, and a user without an address is then rejected. Default: all.
 	Domains []string `json:"domains,omitempty"`
 
 	// The encoding of names: auto (detects RFC 2047, RFC 5987, UTF-8, Latin-1
@@ -83,12 +83,12 @@ type Identity struct {
 	NameEncoding string `json:"name_encoding,omitempty"`
 
 	// The authentication server to call for each request. The sources that are
-	// header names then name headers of its response, and need no Trust. It
-	// cannot be combined with Trust or Verify. Default: none.
+	// header names then name headers of its response, and need no trust. It
+	// cannot be combined with trust or verify. Default: none.
 	AuthServer *AuthServer `json:"auth_server,omitempty"`
 
 	// How to verify signed assertions. If it is set, sources with a path are
-	// read from a token whose signature must be valid, and need no Trust.
+	// read from a token whose signature must be valid, and need no trust.
 	// Required by the presets of identity providers. Default: none.
 	Verify *Verify `json:"verify,omitempty"`
 }
@@ -127,7 +127,7 @@ type AuthServer struct {
 
 // Userinfo identifies the user by calling the application with the cookies and
 // the authorization of the request. The directive calls the application once for
-// each request whose response depends on the user, except as Cache says. It
+// each request whose response depends on the user, except as cache says. It
 // forwards nothing of the application's response to the client.
 //
 // If the application responds with 401, or with 200 and null, the request is
@@ -136,40 +136,40 @@ type AuthServer struct {
 // any other response the client gets 503.
 type Userinfo struct {
 	// The URL of the application's route that returns the signed-in user, for
-	// example http://localhost:3000/api/me, or, with Verify, of an OpenID
+	// example http://localhost:3000/api/me, or, with verify, of an OpenID
 	// provider's userinfo endpoint. Required.
 	URL string `json:"url,omitempty"`
 
 	// The request headers that are forwarded to the application. A request
 	// without any of these headers is unauthenticated; the application is not
 	// called. Host stands for the request's host. It cannot be combined with
-	// Verify. Default: Authorization and Cookie.
+	// verify. Default: Authorization and Cookie.
 	ForwardHeaders []string `json:"forward_headers,omitempty"`
 
-	// The path of the user's e-mail address in the application's response:
+	// The path of the user's email address in the application's response:
 	// member names and list indices, separated by dots, such as user.email or
 	// data.0.email. Write a dot within a member name as \. there. Required,
 	// except for human_api_token.
 	Email string `json:"email,omitempty"`
 
 	// The path of a stable id of the user. Required for human_api_token without
-	// Verify. Default with Verify: sub.
+	// verify. Default with verify: sub.
 	UserID string `json:"user_id,omitempty"`
 
-	// The path of the user's name, as in Identity.
+	// The path of the user's name, as in identity.
 	Name string `json:"name,omitempty"`
 
-	// The path of the user's first name, as in Identity.
+	// The path of the user's first name, as in identity.
 	FirstName string `json:"first_name,omitempty"`
 
-	// The path of the user's last name, as in Identity.
+	// The path of the user's last name, as in identity.
 	LastName string `json:"last_name,omitempty"`
 
 	// The path of the member that says whether the address is verified, as in
-	// Identity.
+	// identity.
 	Verified string `json:"verified,omitempty"`
 
-	// The allowed e-mail domains, as in Identity. Default: all.
+	// The allowed email domains, as in identity. Default: all.
 	Domains []string `json:"domains,omitempty"`
 
 	// The timeout of the call to the application. It never exceeds the timeout
@@ -188,7 +188,7 @@ type Userinfo struct {
 	// the same token: at most 5m, and never after the token has expired. The
 	// token is verified each time, but a session that ends at the application
 	// stays valid here for so long. At most 5,000 responses of at most 32 KiB (in
-	// memory) are kept, and none of a rejected user. It requires Verify. Default:
+	// memory) are kept, and none of a rejected user. It requires verify. Default:
 	// 0, each request calls the application.
 	Cache caddy.Duration `json:"cache,omitempty"`
 }
@@ -198,7 +198,7 @@ type Userinfo struct {
 type Trust struct {
 	// forward_auth reads the headers from the response of the auth server that
 	// forward_auth called before this handler, and never from the request.
-	// proxies reads the request's headers if the direct peer is in Ranges.
+	// proxies reads the request's headers if the direct peer is in ranges.
 	Mode string `json:"mode,omitempty"`
 
 	// forward_auth: the upstream that the last proxy before this handler must

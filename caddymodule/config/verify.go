@@ -12,11 +12,11 @@ package config
 // a second and once a second for one peer. While the key server is down, the
 // cached keys stay in use, and an assertion with another key gets a 503
 // response. A response without usable keys is ignored the first time. At most
-// MaxWaiting requests wait for keys; further ones get a 503 response.
+// max_waiting requests wait for keys; further ones get a 503 response.
 //
 // With a preset of an identity provider, whose tokens apps send as Authorization:
 // Bearer, the keys and the issuer are derived from one of Domain, Project, Tenant,
-// UserPool and, where the provider has issuers that cannot be derived, Issuer. In the
+// user_pool and, where the provider has issuers that cannot be derived, issuer. In the
 // Caddyfile, these options stand directly in the block identity then.
 type Verify struct {
 	// The host of the issuer, without a scheme, a port or a path: for auth0 the domain
@@ -41,12 +41,12 @@ type Verify struct {
 	// The URL of the public keys, a JSON Web Key Set: https, or http to a
 	// loopback address or to a host name without a dot, such as the name of a
 	// container. Default: the preset's, or the URL in the discovery document
-	// of Issuer: <issuer>/.well-known/openid-configuration (OpenID Connect
+	// of issuer: <issuer>/.well-known/openid-configuration (OpenID Connect
 	// Discovery 1.0).
 	JWKS string `json:"jwks,omitempty"`
 
 	// The required issuer of the assertion (claim iss), compared byte for byte.
-	// Without JWKS it is an https URL (or http, as for JWKS), and the discovery
+	// Without jwks it is an https URL (or http, as for jwks), and the discovery
 	// document must name the same issuer. Of the presets of identity providers,
 	// keycloak requires it; okta (a custom authorization server), supabase, zitadel and
 	// cognito accept it instead of their own parameter, and with the others it is an
@@ -54,7 +54,7 @@ type Verify struct {
 	Issuer string `json:"issuer,omitempty"`
 
 	// The accepted audiences of the assertion (claim aud). The assertion must
-	// be for one of them. Required, unless Require names the application; for
+	// be for one of them. Required, unless require names the application; for
 	// aws_alb it is the client id, and optional. With firebase and supabase it is an
 	// error, because it is known. With clerk it is optional: without it, a token that
 	// has an audience is rejected.
@@ -62,7 +62,7 @@ type Verify struct {
 
 	// Further claims that the assertion must have. All of them must hold. A
 	// requirement of azp, client_id, cid or appid names the application that
-	// the assertion was issued to; then Audience is not required. Default: none.
+	// the assertion was issued to; then audience is not required. Default: none.
 	Require []Requirement `json:"require,omitempty"`
 
 	// The ARNs of the load balancers that may sign assertions. Required for
@@ -70,7 +70,7 @@ type Verify struct {
 	Signer []string `json:"signer,omitempty"`
 
 	// The PEM file with the certificate authorities that the certificates of
-	// JWKS and of the discovery document must be signed by. Default: those of
+	// jwks and of the discovery document must be signed by. Default: those of
 	// the system.
 	CA string `json:"ca,omitempty"`
 }
@@ -88,14 +88,14 @@ type Requirement struct {
 }
 
 // UserinfoVerify defines which tokens are accepted before the application is
-// called. The rules for a token and its keys are those of Verify.
+// called. The rules for a token and its keys are those of verify.
 //
 // The token's header is the only one of the request that is forwarded: a token in
 // another header or in a cookie is sent as Authorization: Bearer. If the response
 // has the member sub, it must be equal to the claim sub of the token; otherwise
 // the request is rejected with 401 (OpenID Connect Core 1.0, section 5.3.2).
 //
-// The user's values are read from the response alone, at the paths in Userinfo. A
+// The user's values are read from the response alone, at the paths in userinfo. A
 // value that is missing there is not replaced by a claim of the token: the address
 // could then be of another time than what says that it is verified, and an id that
 // the application gave to one user could be equal to the sub of another.
@@ -106,20 +106,20 @@ type UserinfoVerify struct {
 	// cookies is rejected. Default: Authorization.
 	Token string `json:"token,omitempty"`
 
-	// The URL of the public keys, as in Verify.
+	// The URL of the public keys, as in verify.
 	JWKS string `json:"jwks,omitempty"`
 
-	// The required issuer of the token, as in Verify. Required.
+	// The required issuer of the token, as in verify. Required.
 	Issuer string `json:"issuer,omitempty"`
 
-	// The accepted audiences of the token, as in Verify.
+	// The accepted audiences of the token, as in verify.
 	Audience []string `json:"audience,omitempty"`
 
-	// Further claims that the token must have, as in Verify.
+	// Further claims that the token must have, as in verify.
 	Require []Requirement `json:"require,omitempty"`
 
 	// The PEM file with the certificate authorities of the key server, as in
-	// Verify. Those of the application are in Userinfo.CA.
+	// verify. Those of the application are in userinfo.ca.
 	CA string `json:"ca,omitempty"`
 }
 

@@ -13,9 +13,9 @@ import (
 // the handler serves /private/human-api-token.
 //
 // It has the same options for identity, cache, limits and errors as huma_token, with
-// two differences. It distinguishes users by their id: Identity or Userinfo requires a
-// user_id, and the e-mail address is optional. And it caches a token for its whole
-// lifetime except the last five minutes, unless Cache sets a shorter time.
+// two differences. It distinguishes users by their id: identity or userinfo requires a
+// user_id, and the email address is optional. And it caches a token for its whole
+// lifetime except the last five minutes, unless cache sets a shorter time.
 //
 // All text options accept {env.*} and {file.*} placeholders, which are evaluated
 // when the config loads. Options that accept placeholders of the request say so.
@@ -25,6 +25,10 @@ import (
 // is valid. Every file must be a regular file, or a link to one, of at most 1 MiB
 // of text, and must be readable within 3 seconds. A UTF-8 byte order mark is
 // removed; UTF-16 is rejected.
+//
+// Handlers with the same API, client_id and client_secret share the token cache, the
+// limits and the circuit breaker, also across config reloads. They must have the same
+// breaker, max_concurrent, max_waiting and cache.max_entries.
 //
 // All errors of a config are reported at once.
 type HumanAPIToken struct {

@@ -25,7 +25,12 @@ import (
 // of text, and must be readable within 3 seconds. A UTF-8 byte order mark is
 // removed; UTF-16 is rejected.
 //
-// A value that is set here overrides the same value in ConfigFile. All errors of a
+// Handlers with the same API, ids and secret share the token cache, the limits and
+// the circuit breaker, also across config reloads. They must have the same breaker,
+// max_concurrent, max_waiting, cache.max_entries, tls, registration.rate and
+// registration.burst.
+//
+// A value that is set here overrides the same value in config_file. All errors of a
 // config are reported at once.
 type HumaToken struct {
 	// The path of the huma-config.json that Huma provides, with the API's
@@ -38,22 +43,22 @@ type HumaToken struct {
 	// The base URL of Huma's API, for example
 	// https://workspace-gcp-uk.api.huma.com. It must be https, or http to a
 	// loopback address. It may have a path; a slash at its end is ignored.
-	// Required here or in ConfigFile.
+	// Required here or in config_file.
 	API string `json:"api,omitempty"`
 
-	// The project's id at Huma. Required here or in ConfigFile.
+	// The project's id at Huma. Required here or in config_file.
 	ProjectID string `json:"project_id,omitempty"`
 
 	// The deployment's id at Huma, sent as the header deploymentId. Required
-	// here or in ConfigFile.
+	// here or in config_file.
 	DeploymentID string `json:"deployment_id,omitempty"`
 
 	// The client ids at Huma: one string for all client types, or an object
 	// with an id for each of ios, android and web. At least one is required
-	// here or in ConfigFile.
+	// here or in config_file.
 	ClientID ClientIDs `json:"client_id,omitempty"`
 
-	// The secret that signs the calls to Huma. Required here or in ConfigFile,
+	// The secret that signs the calls to Huma. Required here or in config_file,
 	// unless the signature is off. If it is written as {env.*} or {file.*}, the
 	// JSON config contains the placeholder and not the secret.
 	Secret string `json:"secret,omitempty"`
@@ -114,10 +119,10 @@ type TLS struct {
 	// system's. Default: the system's.
 	CA string `json:"ca,omitempty"`
 
-	// A PEM file with a client certificate. Requires ClientKey. Default: none.
+	// A PEM file with a client certificate. Requires client_key. Default: none.
 	ClientCertificate string `json:"client_certificate,omitempty"`
 
-	// A PEM file with the private key of ClientCertificate. Default: none.
+	// A PEM file with the private key of client_certificate. Default: none.
 	ClientKey string `json:"client_key,omitempty"`
 }
 
@@ -131,7 +136,7 @@ type Registration struct {
 	// account. Default: 50/s.
 	Rate string `json:"rate,omitempty"`
 
-	// The burst of Rate: how many sign-ups may be sent at once before the rate
+	// The burst of rate: how many sign-ups may be sent at once before the rate
 	// limit applies. Default: 500.
 	Burst int `json:"burst,omitempty"`
 

@@ -23,7 +23,7 @@ var humaCodes = map[string]exchange.Code{
 	"100006":       exchange.CodeConfig,   // unauthorized
 	codeUserExists: exchange.CodeRejected,
 	"100012":       exchange.CodeRefused, // wrong password
-	"100015":       exchange.CodeRefused, // e-mail not verified
+	"100015":       exchange.CodeRefused, // email not verified
 }
 
 // isUnknownUser reports whether the service does not know the user: a 403 without any

@@ -175,7 +175,7 @@ func plainName(name string) string {
 	return name
 }
 
-// plainWord returns a word if it has none of the characters of an e-mail address or a
+// plainWord returns a word if it has none of the characters of an email address or a
 // sentence, and "" otherwise.
 func plainWord(text string) string {
 	if len(text) > maxWord || strings.ContainsFunc(text, func(r rune) bool { return !isLetter(r) && !isDigit(r) && !strings.ContainsRune("._-/+:", r) }) {
