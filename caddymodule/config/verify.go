@@ -15,7 +15,7 @@ package config
 // max_waiting requests wait for keys; further ones get a 503 response.
 //
 // With a preset of an identity provider, whose tokens apps send as Authorization:
-// Bearer, the keys and the issuer are derived from one of Domain, Project, Tenant,
+// Bearer, the keys and the issuer are derived from one of domain, project, tenant,
 // user_pool and, where the provider has issuers that cannot be derived, issuer. In the
 // Caddyfile, these options stand directly in the block identity then.
 type Verify struct {
