@@ -254,6 +254,24 @@ func TestAuthServerRequest(t *testing.T) {
 	}
 }
 
+// TestAuthServerURI: X-Forwarded-Uri is a path, as forward_auth sends it, also if the
+// request line has a whole URL, which rules by path would not match (RFC 9112, section
+// 3.2.2).
+func TestAuthServerURI(t *testing.T) {
+	s := startAuthServer(t)
+	d := open(t, callsAuthServer(s, ""))
+	for target, uri := range map[string]string{
+		"http://SITE" + path + "?x=%2F":   path + "?x=%2F",
+		"HTTPS://SITE" + path:             path,
+		path + "?u=http://app.x.example/": path + "?u=http://app.x.example/",
+	} {
+		d.raw(t, "GET "+target+" HTTP/1.1", "Host: SITE", "Cookie: authelia_session=s-ada").tokens(t)
+		if r := s.received(); len(r) != 1 || r[0].Header.Get("X-Forwarded-Uri") != uri {
+			t.Errorf("%s: received %+v", target, r)
+		}
+	}
+}
+
 // TestAuthServerResponses checks the response to the client for each response of the
 // auth server. The cookies of a 2xx response are passed on, whatever the response is.
 func TestAuthServerResponses(t *testing.T) {

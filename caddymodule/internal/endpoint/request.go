@@ -58,9 +58,18 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 	}
 	if e.identity.UsesAuthServer() {
 		original, _ := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-		req.identityRequest.Method, req.identityRequest.URI = original.Method, original.RequestURI
+		req.identityRequest.Method, req.identityRequest.URI = original.Method, requestURI(&original)
 	}
 	return req
+}
+
+// requestURI returns the path and the query of a request, as received. The request line
+// may have a whole URL (RFC 9112, section 3.2.2), whose scheme and host are left out.
+func requestURI(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") || r.URL == nil {
+		return r.RequestURI
+	}
+	return r.URL.RequestURI()
 }
 
 // finish records the outcome in metrics, placeholders and the access log. Call it
