@@ -64,7 +64,9 @@ var providers = [...]Preset{
 				issuer("https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_AbC123", nil),
 			},
 			AudienceExample: "the ID of the app client, such as \"audience 4exampleclientid\"",
+			CheckAudience:   clientID,
 			Demand:          []Claim{{"token_use", []string{"id"}}},
+			Lacks:           []string{"client_id"}, // in access tokens only
 		},
 		Note: "Reads ID tokens (`token_use` id): the app must send its ID token, because access tokens have no address. `audience` is the ID of the app client, which must be allowed to read `email` and `email_verified`. The issuer is the same with a custom domain. For a user pool in China, write `issuer` instead of `user_pool`." + demands,
 	},
@@ -84,8 +86,10 @@ var providers = [...]Preset{
 		Provider: &Provider{
 			Parameters:      []Parameter{tenant("https://login.microsoftonline.com/{tenant}/v2.0")},
 			AudienceExample: "the application (client) ID of your API, such as \"audience 00001111-aaaa-2222-bbbb-3333cccc4444\"",
+			CheckAudience:   guid,
 			// ID tokens have no scp, and nor have tokens of an application without a user.
 			Demand: []Claim{{"scp", nil}},
+			Lacks:  []string{"appid"}, // in tokens of version 1 only
 		},
 		Note: "Of one tenant, by its ID. Reads access tokens for your API in version 2 (`accessTokenAcceptedVersion` 2 in the manifest); `audience` is the application (client) ID of the API. **Microsoft does not verify `email`: in a directory, any address can be set there, also that of another person, whose account would then be taken over. It counts only if the optional claim `xms_edov` is true, or if `xms_edov` is absent and the domain is in `domains`.** Otherwise the login is used, `preferred_username` or else `upn`, which the tenant's directory sets; that of a guest (with #) is rejected. Add `email` and `xms_edov` as optional claims of the access token, and `given_name`, `family_name` for names. The user ID is `oid`. Not for External ID, B2C and national clouds. **Without a login or an address that counts, the request is rejected (403)." + wayOut,
 	},
@@ -138,6 +142,7 @@ var providers = [...]Preset{
 				issuer("https://clinic.okta.com/oauth2/default", nil),
 			},
 			AudienceExample: "the client ID of the app, such as \"audience 0oaexample1\"",
+			CheckAudience:   clientID,
 			Refuse:          []Claim{{"cid", nil}}, // in access tokens only
 		},
 		Note: "Reads ID tokens: the app must send its ID token. `audience` is the app's client ID. `domain` is for the org authorization server; for a custom one, write `issuer https://clinic.okta.com/oauth2/default` instead. Access tokens are rejected: only Okta can verify those of the org server, and the `sub` of the others is a login that looks like an address. It is not documented which claims of the scopes `email` and `profile` an ID token has if the app also gets an access token. **Okta advises applications of several organizations not to rely on `email_verified`.**" + demands,
@@ -178,6 +183,7 @@ var providers = [...]Preset{
 				issuer("https://zitadel.clinic.example:8443", nil),
 			},
 			AudienceExample: "the ID of the project, or the client ID of the app, such as \"audience 271830000000000000\"",
+			CheckAudience:   clientID,
 		},
 		Note: "`domain` is the custom domain or that of the instance. `audience` is the ID of the project (then for every app of it) or the client ID of the app. **Access tokens have no address, and are opaque unless the app is configured for JWTs: send the ID token, with the option \"User Info inside ID Token\" of the app.** For a server on another port, write `issuer https://<host>:<port>`. Users may choose `preferred_username` themselves." + demands,
 	},
