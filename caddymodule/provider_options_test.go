@@ -161,6 +161,8 @@ func TestProviderProblems(t *testing.T) {
 		{"cognito, another kind of token", "identity cognito {\nuser_pool eu-central-1_AbC123\naudience a\nrequire token_use access\n}", "require:", []string{"token_use", "remove it"}},
 		{"keycloak, an ID token", "identity keycloak {\nissuer https://sso.example/realms/a\nrequire azp a\nrequire typ ID\n}", "require:", []string{"typ", "remove it"}},
 		{"clerk, another session", "identity clerk {\ndomain clerk.clinic.example\nrequire sts pending\n}", "require:", []string{"sts", "remove it"}},
+		{"keycloak, an audience of every client", "identity keycloak {\nissuer https://sso.example/realms/a\naudience clinic-api account\n}", "audience:", []string{"account is the audience of every application", "require azp clinic-app"}},
+		{"auth0, an audience of every API", "identity auth0 {\ndomain clinic.eu.auth0.com\naudience https://clinic.eu.auth0.com/userinfo\n}", "audience:", []string{"the audience of every application", "audience https://api.clinic.example"}},
 		{"zitadel, a URI", "identity zitadel {\ndomain a.zitadel.cloud\naudience urn:zitadel:iam\n}", "audience:", []string{"is a URI"}},
 		{"oathkeeper, no keys", "identity oathkeeper {\nverify {\nissuer https://o.example/\naudience a\n}\n}", "jwks:", []string{"http://oathkeeper:4456/.well-known/jwks.json"}},
 	} {
@@ -176,6 +178,7 @@ func TestProviderProblems(t *testing.T) {
 		"a preset of one":  "identity {env.HUMA_TEST_PRESET} {\nproject clinic-1\n}",
 		"demanded values":  "identity keycloak {\nissuer https://sso.example/realms/a\nrequire azp a\nrequire typ Bearer DPoP\n}",
 		"a refused value":  "identity clerk {\ndomain clerk.clinic.example\nrequire sts active pending\n}",
+		"account and azp":  "identity keycloak {\nissuer https://sso.example/realms/a\naudience account\nrequire azp a\n}",
 		"a capital GUID":   "identity entra {\ntenant 11111111-2222-3333-4444-555555555555\naudience AAAAAAAA-0000-1111-2222-BBBBBBBBBBBB\n}",
 		"verified off":     "identity supabase {\nproject abcdefghijklmnopqrst\nverified off\n}",
 		"verified, a hook": "identity supabase {\nproject abcdefghijklmnopqrst\nverified Authorization email_confirmed\n}",

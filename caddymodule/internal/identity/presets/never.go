@@ -24,6 +24,16 @@ func (v Verify) checkAudience(d *Provider) (errs []error) {
 	return errs
 }
 
+// rejectCommonAudience returns an error if tokens of every application are accepted: the
+// operator of another one could use the tokens that its users send to it.
+func (v Verify) rejectCommonAudience(p Preset) []error {
+	common := strings.ReplaceAll(p.Provider.CommonAudience, "{issuer}", v.Issuer)
+	if common == "" || v.NamesClient || !slices.Contains(v.Audience, common) {
+		return nil
+	}
+	return []error{fmt.Errorf("audience: %s is the audience of every application with the preset %s, so tokens of another application would be accepted; write %s", common, p.Name, p.Provider.AudienceExample)}
+}
+
 // rejectRequired returns an error for each required claim that no accepted token has: with
 // it, every request would be rejected.
 func (v Verify) rejectRequired(p Preset) (errs []error) {

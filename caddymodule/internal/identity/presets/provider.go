@@ -34,6 +34,9 @@ type Provider struct {
 	// Lacks are further claims that a token never has, although other tokens of the
 	// provider do. They must not be required.
 	Lacks []string
+	// CommonAudience is an audience of the tokens of every application, so that it names
+	// none of them. {issuer} stands for the issuer.
+	CommonAudience string
 	// CheckAudience, if not nil, returns an audience as tokens have it, or says what to
 	// write instead of one that no token has.
 	CheckAudience func(audience string) (string, error)
@@ -154,6 +157,7 @@ func (v Verify) completeProvider(p Preset) (Verify, error) {
 		errs = append(errs, fmt.Errorf("audience: is required: write %s; without it, a token for another application of the same issuer would be accepted", d.AudienceExample))
 	}
 	v.Audience = slices.Clone(v.Audience)
+	errs = append(errs, v.rejectCommonAudience(p)...)
 	errs = append(errs, v.checkAudience(d)...)
 	errs = append(errs, v.rejectRequired(p)...)
 	v.Algorithms = p.Verify.Algorithms

@@ -33,6 +33,7 @@ var providers = [...]Preset{
 		Provider: &Provider{
 			Parameters:      []Parameter{domain("https://{domain}/", "clinic.eu.auth0.com")},
 			AudienceExample: "the identifier of your API, such as \"audience https://api.clinic.example\"",
+			CommonAudience:  "{issuer}userinfo", // with the scope openid
 		},
 		Note: "`domain` is the host in `iss`: the custom domain, if the app signs in through it. `audience` is the identifier of your API; without an audience, Auth0 gives the app an opaque token. Access tokens contain no address until an Action adds it with the scope `email` (`api.accessToken.setCustomClaim`): under the plain names `email` and `email_verified`, or, under others, with `email Authorization https://clinic\\.example/email` and `verified Authorization https://clinic\\.example/email_verified`. An enterprise connection can be set to call every address verified." + demands,
 	},
@@ -125,6 +126,7 @@ var providers = [...]Preset{
 		Provider: &Provider{
 			Parameters:      []Parameter{issuer("https://sso.clinic.example/realms/patients", realmPattern)},
 			AudienceExample: "the client of your API as an audience mapper adds it to aud, such as \"audience clinic-api\", or the client of the app, such as \"require azp clinic-app\"",
+			CommonAudience:  "account",
 			Demand:          []Claim{{"typ", []string{"Bearer"}}},
 		},
 		Note: "`issuer` is the realm's URL as in `iss`: the `hostname` of Keycloak's configuration. If Keycloak has another name inside, write `jwks` with that one. Reads access tokens (`typ` Bearer). `aud` is `account` for every client, or absent: write `require azp <client>`, or add an audience mapper and write `audience`. The client scopes `email`, `profile` and `basic` (which adds `sub`) must be on the client. **An administrator can tick `emailVerified`, and a broker may trust the addresses of its identity provider (Trust Email).**" + demands,
