@@ -42,7 +42,8 @@ func (v Verify) rejectRequired(p Preset) (errs []error) {
 			continue
 		}
 		fix := "remove it"
-		if len(v.Audience) == 0 && p.Provider.AudienceExample != "" {
+		isClient := slices.Contains([]string{"client_id", "cid", "appid"}, r.Path) // stands for the audience
+		if isClient && len(v.Audience) == 0 && p.Provider.AudienceExample != "" {
 			fix += ", and write " + p.Provider.AudienceExample
 		}
 		errs = append(errs, fmt.Errorf("require: the preset %s accepts no token with this claim %s, so every request would be rejected; %s", p.Name, r.Path, fix))
