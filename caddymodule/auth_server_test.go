@@ -254,6 +254,29 @@ func TestAuthServerRequest(t *testing.T) {
 	}
 }
 
+// TestAuthServerURI: X-Forwarded-Uri has the path that Caddy's path matcher compares,
+// whatever the request line has, so that rules by path match it too.
+func TestAuthServerURI(t *testing.T) {
+	s := startAuthServer(t)
+	d := open(t, callsAuthServer(s, ""))
+	for target, uri := range map[string]string{
+		"http://SITE" + path + "?x=%2F":           path + "?x=%2F",
+		"HTTPS://SITE" + path:                     path,
+		path + "?u=http://app.x.example/../%2e//": path + "?u=http://app.x.example/../%2e//",
+		path + "?":                           path + "?",
+		"/" + path:                           path,
+		"/public/.." + path:                  path,
+		"/./" + path:                         path,
+		"/%2e%2E/%70rivate%2Fhuma-token?a=b": "/private/huma-token?a=b",
+		"/PRIVATE//huma-token":               "/PRIVATE/huma-token",
+	} {
+		d.raw(t, "GET "+target+" HTTP/1.1", "Host: SITE", "Cookie: authelia_session=s-ada").tokens(t)
+		if r := s.received(); len(r) != 1 || r[0].Header.Get("X-Forwarded-Uri") != uri {
+			t.Errorf("%s: received %+v", target, r)
+		}
+	}
+}
+
 // TestAuthServerResponses checks the response to the client for each response of the
 // auth server. The cookies of a 2xx response are passed on, whatever the response is.
 func TestAuthServerResponses(t *testing.T) {

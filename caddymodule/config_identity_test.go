@@ -197,6 +197,9 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		{"userinfo, no issuer", asking("http://localhost:3000/me", "email email", "verify {\njwks https://login.example/keys\naudience a\n}"), "issuer:", []string{"is required"}},
 		{"userinfo, another token", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken {http.auth.user.id}\n}"), "token:", []string{"name of a request header", "{http.request.cookie.access_token}"}},
 		{"userinfo, a token that is dropped", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken X_Token\n}"), "token:", []string{"expected_underscore_headers"}},
+		{"userinfo, a header that is dropped", asking("http://localhost:3000/me", "email email", "forward_headers Cookie X_Session"), "forward_headers:", []string{"Caddy drops the request header X_session", "expected_underscore_headers"}},
+		{"auth_server, a header that is dropped", []string{"identity authelia {\nauth_server http://authelia:9091 {\nforward_headers api.key\n}\n}"}, "forward_headers:", []string{"Caddy drops the request header Api.key", "expected_dot_headers"}},
+		{"a signed cookie, forward_auth", []string{"identity {\nemail {http.request.cookie.s} email\nname {http.request.cookie.s} name\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}", "trust forward_auth"}, "trust:", []string{"the cookie s", "remove trust"}},
 		{"userinfo, no scheme", asking("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
 		{"userinfo, no URL of a Caddy", asking("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
 	} {

@@ -121,7 +121,7 @@ var otherFields = map[string]string{
 	}}}`,
 	"identity.verify.domain":    `{"trust": null, "identity": {"preset": "auth0", "verify": {"domain": "clinic.eu.auth0.com", "audience": ["https://api.clinic.example"]}}}`,
 	"identity.verify.project":   `{"trust": null, "identity": {"preset": "firebase", "verify": {"project": "clinic-1"}}}`,
-	"identity.verify.tenant":    `{"trust": null, "identity": {"preset": "entra", "verify": {"tenant": "11111111-2222-3333-4444-555555555555", "audience": ["api"]}}}`,
+	"identity.verify.tenant":    `{"trust": null, "identity": {"preset": "entra", "verify": {"tenant": "11111111-2222-3333-4444-555555555555", "audience": ["aaaaaaaa-0000-1111-2222-bbbbbbbbbbbb"]}}}`,
 	"identity.verify.user_pool": `{"trust": null, "identity": {"preset": "cognito", "verify": {"user_pool": "eu-central-1_AbC123", "audience": ["client"]}}}`,
 	"identity.verify.signer": `{"trust": null, "identity": {"preset": "aws_alb", "verify": {
 		"signer": ["arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"]

@@ -33,8 +33,8 @@ var signedProviders = []signedPreset{
 	ofProvider("cognito", jwt.SigningMethodRS256, "user_pool eu-central-1_AbC123\naudience client-1", map[string]any{
 		"iss": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbC123", "aud": "client-1", "token_use": "id",
 	}),
-	inEntra(ofProvider("entra", jwt.SigningMethodRS256, "tenant "+entraTenant+"\naudience api-1", map[string]any{
-		"iss": "https://login.microsoftonline.com/" + entraTenant + "/v2.0", "aud": "api-1", "scp": "access", "xms_edov": true,
+	inEntra(ofProvider("entra", jwt.SigningMethodRS256, "tenant "+entraTenant+"\naudience aaaaaaaa-0000-1111-2222-bbbbbbbbbbbb", map[string]any{
+		"iss": "https://login.microsoftonline.com/" + entraTenant + "/v2.0", "aud": "aaaaaaaa-0000-1111-2222-bbbbbbbbbbbb", "scp": "access", "xms_edov": true,
 		"preferred_username": nil, "email_verified": nil,
 	})),
 	ofProvider("firebase", jwt.SigningMethodRS256, "project clinic-1", map[string]any{

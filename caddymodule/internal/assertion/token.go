@@ -63,7 +63,7 @@ func (t *token) parseHeader(b []byte) error {
 	if _, ok := t.header["crit"]; ok {
 		return identity.ErrAssertionMalformed
 	}
-	if kid, exists := t.header["kid"]; exists {
+	if kid := t.header["kid"]; kid != nil { // null is the same as absent, as for nbf
 		var ok bool
 		if t.kid, ok = kid.(string); !ok {
 			return identity.ErrAssertionMalformed

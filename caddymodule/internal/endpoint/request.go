@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -58,9 +59,21 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 	}
 	if e.identity.UsesAuthServer() {
 		original, _ := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-		req.identityRequest.Method, req.identityRequest.URI = original.Method, original.RequestURI
+		req.identityRequest.Method, req.identityRequest.URI = original.Method, forwardedURI(&original)
 	}
 	return req
+}
+
+// forwardedURI returns the path and the query of a request for the auth server, without the
+// scheme and the host that a request line may have. The path is what Caddy's path matcher
+// compares, except for the case of its letters: decoded, without dot segments and repeated
+// slashes. Otherwise a rule by path would not match each request that the matcher does.
+func forwardedURI(r *http.Request) string {
+	if r.URL == nil {
+		return r.RequestURI
+	}
+	u := url.URL{Path: caddyhttp.CleanPath(r.URL.Path, true), RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
+	return u.RequestURI()
 }
 
 // finish records the outcome in metrics, placeholders and the access log. Call it

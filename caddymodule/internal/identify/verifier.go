@@ -28,6 +28,7 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 		Audience:    p.Texts("audience", v.Audience),
 		Signers:     p.Texts("signer", v.Signer),
 		NamesClient: assertion.NamesClient(require),
+		Require:     required(require),
 	}
 	if row.Provider != nil && len(*p) > before {
 		return nil // with a parameter that is unknown, every other error may follow from it
@@ -73,6 +74,15 @@ func requirements(required []config.Requirement, p *option.Errors) []assertion.R
 	var all []assertion.Requirement
 	for _, r := range required {
 		all = append(all, assertion.Requirement{Claim: p.Text("require", r.Claim), Values: p.Texts("require", r.Values)})
+	}
+	return all
+}
+
+// required returns requirements as claims of a preset.
+func required(requirements []assertion.Requirement) []presets.Claim {
+	var all []presets.Claim
+	for _, r := range requirements {
+		all = append(all, presets.Claim{Path: r.Claim, Values: r.Values})
 	}
 	return all
 }

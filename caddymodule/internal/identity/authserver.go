@@ -80,5 +80,5 @@ func (i *Identifier) useAuthServer(c Config, options []option) (errs []error) {
 			o.target.kind = kindAuthServer
 		}
 	}
-	return errs
+	return append(errs, rejectDroppedForwards(c.Forwards, c.ForwardsHeader)...)
 }

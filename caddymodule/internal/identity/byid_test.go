@@ -122,6 +122,7 @@ func TestByID_I07_UnsetPlaceholder(t *testing.T) {
 		{"what JavaScript writes", "{user_id}", placeholders{"user_id": "undefined"}, ErrNotID},
 		{"null", "{user_id}", placeholders{"user_id": "null"}, ErrNotID},
 		{"what Python writes", "{user_id}", placeholders{"user_id": "None"}, ErrNotID},
+		{"what Go writes", "{user_id}", placeholders{"user_id": "<nil>"}, ErrNotID},
 		{"a dash", "{user_id}", placeholders{"user_id": "-"}, ErrNotID},
 		{"nothing that can be seen", "{user_id}", placeholders{"user_id": "\u200b"}, ErrNotID},
 	} {

@@ -74,7 +74,7 @@ func (s *source) mayBeJoined() bool {
 // visible character. As an id, it would make all users one user.
 func isMissingID(s string) bool {
 	switch s {
-	case "(null)", "null", "undefined", "None", "nil", "-", "<no value>":
+	case "(null)", "null", "undefined", "None", "nil", "-", "<no value>", "<nil>":
 		return true
 	}
 	return strings.ContainsAny(s, "{}") || !strings.ContainsFunc(s, visible)

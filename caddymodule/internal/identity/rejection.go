@@ -77,7 +77,7 @@ var (
 	// ErrNotText: the value is a number, a list of several, or the like.
 	ErrNotText = &Rejection{ReasonInvalid, "the source of the option email is neither a string nor a list of exactly one string"}
 	// ErrNotID: the value is not a valid id.
-	ErrNotID = &Rejection{ReasonInvalid, "the source of the option user_id is not a valid user ID: it must be a string, a list of exactly one string, or an integer in JSON, with at most 256 bytes of UTF-8 and without control characters; (null), null, undefined, None, nil, <no value>, a dash and unreplaced placeholders are rejected"}
+	ErrNotID = &Rejection{ReasonInvalid, "the source of the option user_id is not a valid user ID: it must be a string, a list of exactly one string, or an integer in JSON, with at most 256 bytes of UTF-8 and without control characters; (null), null, undefined, None, nil, <nil>, <no value>, a dash and unreplaced placeholders are rejected"}
 	// ErrJoinedID: the header may be several headers joined by commas.
 	ErrJoinedID = &Rejection{ReasonAmbiguous, "the header of the option user_id contains a comma, so it may be several headers joined: configure the proxy or the auth server to send one header; if IDs contain commas, read them through map"}
 	// ErrNotAddress: the value is not one plain address.

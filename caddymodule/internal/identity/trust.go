@@ -53,22 +53,25 @@ func rejectHeaders(options []option, c Config) []error {
 
 // trustForwardAuth changes the sources that are request headers to headers of the auth
 // server's response, so that the request's own headers are never read.
-func (i *Identifier) trustForwardAuth(text string, options []option) []error {
+func (i *Identifier) trustForwardAuth(text string, options []option) (errs []error) {
 	for _, o := range options {
-		if o.target.kind == kindHeader {
+		switch {
+		case o.target.kind == kindHeader:
 			o.target.location = location{kindResponse, responsePrefix + o.target.key}
+		case o.target.kind == kindCookie && errs == nil: // one error for all options
+			errs = append(errs, fmt.Errorf("trust: forward_auth cannot be combined with the cookie %s, which is in the client's request and not in the auth server's response; remove trust, because verify needs none, or read a header of the response", o.target.key))
 		}
 	}
 	if text == "" {
-		return nil
+		return errs
 	}
 	u, err := parseUpstream(text)
 	if err != nil {
 		// The error does not contain the upstream, because a URL may hold a password.
-		return []error{fmt.Errorf("trust: the upstream of forward_auth %w: write it as in the forward_auth line, for example \"trust forward_auth authelia:9091\"", err)}
+		return append(errs, fmt.Errorf("trust: the upstream of forward_auth %w: write it as in the forward_auth line, for example \"trust forward_auth authelia:9091\"", err))
 	}
 	i.upstream = u
-	return nil
+	return errs
 }
 
 // trustProxies validates and stores the ranges.
@@ -105,6 +108,16 @@ func rejectDroppedHeaders(options []option, forwardsHeader func(string) bool) (e
 		errs = append(errs, fmt.Errorf("%s: Caddy drops the request header %s before any handler runs: %s", o.name, name, fix))
 	}
 	return errs
+}
+
+// rejectDroppedForwards is rejectDroppedHeaders for the headers that are forwarded to the
+// application or the auth server.
+func rejectDroppedForwards(names []string, forwardsHeader func(string) bool) []error {
+	var options []option
+	for _, name := range names {
+		options = append(options, option{name: "forward_headers", target: &source{location: location{kindHeader, name}}})
+	}
+	return rejectDroppedHeaders(options, forwardsHeader)
 }
 
 // UsesTrustedProxies reports whether Identify uses Request.TrustedProxy: there are no

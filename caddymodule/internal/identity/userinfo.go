@@ -71,6 +71,7 @@ func NewUserinfo(c UserinfoConfig) (*Identifier, error) {
 	if c.Verify {
 		errs = append(errs, i.setToken(c)...)
 	}
+	errs = append(errs, rejectDroppedForwards(c.Forwards, c.ForwardsHeader)...)
 	errs = append(errs, i.setDomains(c.Domains)...)
 	errs = append(errs, i.setRequireAddress(sources, len(c.Domains) > 0)...)
 	if err := errors.Join(errs...); err != nil {

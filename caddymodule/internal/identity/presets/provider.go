@@ -31,6 +31,15 @@ type Provider struct {
 	// Demand are claims that a token must have. Refuse are claims that it must not have:
 	// those of another kind of token, or of a user who is not signed in with an account.
 	Demand, Refuse []Claim
+	// Lacks are further claims that a token never has, although other tokens of the
+	// provider do. They must not be required.
+	Lacks []string
+	// CommonAudience is an audience of the tokens of every application, so that it names
+	// none of them. {issuer} stands for the issuer.
+	CommonAudience string
+	// CheckAudience, if not nil, returns an audience as tokens have it, or says what to
+	// write instead of one that no token has.
+	CheckAudience func(audience string) (string, error)
 	// UserWritten are members of the token that users can set themselves. An address, an
 	// id or a verification is never read there.
 	UserWritten []string
@@ -147,6 +156,10 @@ func (v Verify) completeProvider(p Preset) (Verify, error) {
 	case len(v.Audience) == 0 && !d.OneApplication && !v.NamesClient:
 		errs = append(errs, fmt.Errorf("audience: is required: write %s; without it, a token for another application of the same issuer would be accepted", d.AudienceExample))
 	}
+	v.Audience = slices.Clone(v.Audience)
+	errs = append(errs, v.rejectCommonAudience(p)...)
+	errs = append(errs, v.checkAudience(d)...)
+	errs = append(errs, v.rejectRequired(p)...)
 	v.Algorithms = p.Verify.Algorithms
 	v.NoAudience = len(v.Audience) == 0 && d.OneApplication
 	v.Demand, v.Refuse = d.Demand, d.Refuse

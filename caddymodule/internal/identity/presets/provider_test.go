@@ -22,7 +22,7 @@ func TestCompleteProvider(t *testing.T) {
 		"auth0, a client":   {"auth0", Verify{Domain: "clinic.eu.auth0.com", NamesClient: true}, "https://clinic.eu.auth0.com/", "https://clinic.eu.auth0.com/.well-known/jwks.json", nil},
 		"clerk":             {"clerk", Verify{Domain: "clerk.clinic.example"}, "https://clerk.clinic.example", "https://clerk.clinic.example/.well-known/jwks.json", nil},
 		"cognito":           {"cognito", Verify{UserPool: "us-gov-west-1_AbC123", Audience: []string{"c"}}, "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_AbC123", "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_AbC123/.well-known/jwks.json", []string{"c"}},
-		"entra":             {"entra", Verify{Tenant: strings.ToUpper("a" + tenantID[1:]), Audience: []string{"a"}}, "https://login.microsoftonline.com/a" + tenantID[1:] + "/v2.0", "https://login.microsoftonline.com/a" + tenantID[1:] + "/discovery/v2.0/keys", []string{"a"}},
+		"entra":             {"entra", Verify{Tenant: strings.ToUpper("a" + tenantID[1:]), Audience: []string{strings.ToUpper("b" + tenantID[1:])}}, "https://login.microsoftonline.com/a" + tenantID[1:] + "/v2.0", "https://login.microsoftonline.com/a" + tenantID[1:] + "/discovery/v2.0/keys", []string{"b" + tenantID[1:]}},
 		"firebase":          {"firebase", Verify{Project: "clinic-1"}, "https://securetoken.google.com/clinic-1", "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com", []string{"clinic-1"}},
 		"firebase, old":     {"firebase", Verify{Project: "clinic.example:clinic-1"}, "https://securetoken.google.com/clinic.example:clinic-1", "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com", []string{"clinic.example:clinic-1"}},
 		"keycloak":          {"keycloak", Verify{Issuer: "https://sso.example/auth/realms/clinic", Audience: []string{"a"}}, "https://sso.example/auth/realms/clinic", "https://sso.example/auth/realms/clinic/protocol/openid-connect/certs", []string{"a"}},
@@ -56,7 +56,7 @@ func TestCompleteProvider(t *testing.T) {
 // TestProviderErrors: each config has one error, which begins with the option and says
 // what to write.
 func TestProviderErrors(t *testing.T) {
-	aud := []string{"a"}
+	aud, guids := []string{"a"}, []string{"11111111-2222-3333-4444-555555555555"}
 	for name, tt := range map[string]struct {
 		preset string
 		config Verify
@@ -97,12 +97,12 @@ func TestProviderErrors(t *testing.T) {
 		"an audience, supabase":  {"supabase", Verify{Project: "abcdefghijklmnopqrst", Audience: aud}, "audience: ", []string{"requires authenticated; remove it"}},
 		"a host as a project":    {"supabase", Verify{Project: "abc.supabase.co"}, "project: ", []string{"first part of its host"}},
 		"nothing of supabase":    {"supabase", Verify{}, "project: ", []string{`"domain auth.clinic.example"`, `"issuer https://`}},
-		"no tenant":              {"entra", Verify{Audience: aud}, "tenant: ", []string{"aaaabbbb-0000-cccc-1111-dddd2222eeee"}},
-		"common":                 {"entra", Verify{Tenant: "common", Audience: aud}, "tenant: ", []string{"must not be common", "any organization"}},
-		"organizations":          {"entra", Verify{Tenant: "Organizations", Audience: aud}, "tenant: ", []string{"must not be organizations"}},
-		"consumers":              {"entra", Verify{Tenant: "consumers", Audience: aud}, "tenant: ", []string{"personal Microsoft accounts"}},
-		"the consumer tenant":    {"entra", Verify{Tenant: "9188040D-6C67-4C5B-B112-36A304B66DAD", Audience: aud}, "tenant: ", []string{"personal Microsoft accounts"}},
-		"a tenant's name":        {"entra", Verify{Tenant: "clinic.onmicrosoft.com", Audience: aud}, "tenant: ", []string{"a GUID"}},
+		"no tenant":              {"entra", Verify{Audience: guids}, "tenant: ", []string{"aaaabbbb-0000-cccc-1111-dddd2222eeee"}},
+		"common":                 {"entra", Verify{Tenant: "common", Audience: guids}, "tenant: ", []string{"must not be common", "any organization"}},
+		"organizations":          {"entra", Verify{Tenant: "Organizations", Audience: guids}, "tenant: ", []string{"must not be organizations"}},
+		"consumers":              {"entra", Verify{Tenant: "consumers", Audience: guids}, "tenant: ", []string{"personal Microsoft accounts"}},
+		"the consumer tenant":    {"entra", Verify{Tenant: "9188040D-6C67-4C5B-B112-36A304B66DAD", Audience: guids}, "tenant: ", []string{"personal Microsoft accounts"}},
+		"a tenant's name":        {"entra", Verify{Tenant: "clinic.onmicrosoft.com", Audience: guids}, "tenant: ", []string{"a GUID"}},
 		"no realm":               {"keycloak", Verify{Audience: aud}, "issuer: ", []string{"https://sso.clinic.example/realms/patients"}},
 		"a realm and a slash":    {"keycloak", Verify{Issuer: "https://sso.example/realms/a/", Audience: aud}, "issuer: ", []string{"must not end with a slash"}},
 		"a host of a realm":      {"keycloak", Verify{Issuer: "https://sso.example", Audience: aud}, "issuer: ", []string{"is not the URL of a realm"}},

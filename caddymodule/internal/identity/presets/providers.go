@@ -33,6 +33,7 @@ var providers = [...]Preset{
 		Provider: &Provider{
 			Parameters:      []Parameter{domain("https://{domain}/", "clinic.eu.auth0.com")},
 			AudienceExample: "the identifier of your API, such as \"audience https://api.clinic.example\"",
+			CommonAudience:  "{issuer}userinfo", // with the scope openid
 		},
 		Note: "`domain` is the host in `iss`: the custom domain, if the app signs in through it. `audience` is the identifier of your API; without an audience, Auth0 gives the app an opaque token. Access tokens contain no address until an Action adds it with the scope `email` (`api.accessToken.setCustomClaim`): under the plain names `email` and `email_verified`, or, under others, with `email Authorization https://clinic\\.example/email` and `verified Authorization https://clinic\\.example/email_verified`. An enterprise connection can be set to call every address verified." + demands,
 	},
@@ -64,7 +65,9 @@ var providers = [...]Preset{
 				issuer("https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_AbC123", nil),
 			},
 			AudienceExample: "the ID of the app client, such as \"audience 4exampleclientid\"",
+			CheckAudience:   clientID,
 			Demand:          []Claim{{"token_use", []string{"id"}}},
+			Lacks:           []string{"client_id"}, // in access tokens only
 		},
 		Note: "Reads ID tokens (`token_use` id): the app must send its ID token, because access tokens have no address. `audience` is the ID of the app client, which must be allowed to read `email` and `email_verified`. The issuer is the same with a custom domain. For a user pool in China, write `issuer` instead of `user_pool`." + demands,
 	},
@@ -84,8 +87,10 @@ var providers = [...]Preset{
 		Provider: &Provider{
 			Parameters:      []Parameter{tenant("https://login.microsoftonline.com/{tenant}/v2.0")},
 			AudienceExample: "the application (client) ID of your API, such as \"audience 00001111-aaaa-2222-bbbb-3333cccc4444\"",
+			CheckAudience:   guid,
 			// ID tokens have no scp, and nor have tokens of an application without a user.
 			Demand: []Claim{{"scp", nil}},
+			Lacks:  []string{"appid"}, // in tokens of version 1 only
 		},
 		Note: "Of one tenant, by its ID. Reads access tokens for your API in version 2 (`accessTokenAcceptedVersion` 2 in the manifest); `audience` is the application (client) ID of the API. **Microsoft does not verify `email`: in a directory, any address can be set there, also that of another person, whose account would then be taken over. It counts only if the optional claim `xms_edov` is true, or if `xms_edov` is absent and the domain is in `domains`.** Otherwise the login is used, `preferred_username` or else `upn`, which the tenant's directory sets; that of a guest (with #) is rejected. Add `email` and `xms_edov` as optional claims of the access token, and `given_name`, `family_name` for names. The user ID is `oid`. Not for External ID, B2C and national clouds. **Without a login or an address that counts, the request is rejected (403)." + wayOut,
 	},
@@ -121,6 +126,7 @@ var providers = [...]Preset{
 		Provider: &Provider{
 			Parameters:      []Parameter{issuer("https://sso.clinic.example/realms/patients", realmPattern)},
 			AudienceExample: "the client of your API as an audience mapper adds it to aud, such as \"audience clinic-api\", or the client of the app, such as \"require azp clinic-app\"",
+			CommonAudience:  "account",
 			Demand:          []Claim{{"typ", []string{"Bearer"}}},
 		},
 		Note: "`issuer` is the realm's URL as in `iss`: the `hostname` of Keycloak's configuration. If Keycloak has another name inside, write `jwks` with that one. Reads access tokens (`typ` Bearer). `aud` is `account` for every client, or absent: write `require azp <client>`, or add an audience mapper and write `audience`. The client scopes `email`, `profile` and `basic` (which adds `sub`) must be on the client. **An administrator can tick `emailVerified`, and a broker may trust the addresses of its identity provider (Trust Email).**" + demands,
@@ -138,6 +144,7 @@ var providers = [...]Preset{
 				issuer("https://clinic.okta.com/oauth2/default", nil),
 			},
 			AudienceExample: "the client ID of the app, such as \"audience 0oaexample1\"",
+			CheckAudience:   clientID,
 			Refuse:          []Claim{{"cid", nil}}, // in access tokens only
 		},
 		Note: "Reads ID tokens: the app must send its ID token. `audience` is the app's client ID. `domain` is for the org authorization server; for a custom one, write `issuer https://clinic.okta.com/oauth2/default` instead. Access tokens are rejected: only Okta can verify those of the org server, and the `sub` of the others is a login that looks like an address. It is not documented which claims of the scopes `email` and `profile` an ID token has if the app also gets an access token. **Okta advises applications of several organizations not to rely on `email_verified`.**" + demands,
@@ -178,6 +185,7 @@ var providers = [...]Preset{
 				issuer("https://zitadel.clinic.example:8443", nil),
 			},
 			AudienceExample: "the ID of the project, or the client ID of the app, such as \"audience 271830000000000000\"",
+			CheckAudience:   clientID,
 		},
 		Note: "`domain` is the custom domain or that of the instance. `audience` is the ID of the project (then for every app of it) or the client ID of the app. **Access tokens have no address, and are opaque unless the app is configured for JWTs: send the ID token, with the option \"User Info inside ID Token\" of the app.** For a server on another port, write `issuer https://<host>:<port>`. Users may choose `preferred_username` themselves." + demands,
 	},

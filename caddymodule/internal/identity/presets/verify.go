@@ -30,6 +30,9 @@ type Verify struct {
 	// was issued to. Then Audience may be empty.
 	NamesClient bool
 
+	// Require are the required claims, with which NamesClient is set.
+	Require []Claim
+
 	// The other fields come from the preset. KeyByID fetches each key by its id.
 	KeyByID bool
 	// Algorithms are the accepted signature algorithms. nil accepts all that use a
