@@ -91,7 +91,7 @@ func TestCrossSite(t *testing.T) {
 
 func TestDeleteForgetsTheUser(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
-		// Of each user two kinds of token are kept: they vary in what is asked for.
+		// The cache has two tokens per user, for different requests.
 		more, other, sameUser := "cache 1m {\nvary {query.tab}\n}", p.ask("tab=2"), "a@x.example"
 		if p.name == "huma" {
 			more, other, sameUser = "", path+"?client_type=web", "A@X.example"

@@ -116,8 +116,8 @@ func replaced(members, by map[string]any) map[string]any {
 	return members
 }
 
-// plain is what a client may send without a key: the headers of the layer, and
-// a token whose signature is nothing.
+// plain returns headers that a client can send without a key: those of the layer, and a
+// token with an invalid signature.
 func (p signedPreset) plain(who person) http.Header {
 	h := p.forged.says(who)
 	h[p.header] = []string{unsigned(p.payload(who))}
