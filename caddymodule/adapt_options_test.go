@@ -153,7 +153,7 @@ func directiveNamed(t *testing.T, handler any) *tokenDirective {
 	t.Helper()
 	n := slices.IndexFunc(bothDirectives, func(d *tokenDirective) bool { return d.name == handler })
 	if n < 0 {
-		t.Fatalf("there is no directive %v", handler)
+		t.Fatalf("no directive is named %v", handler)
 	}
 	return bothDirectives[n]
 }

@@ -113,7 +113,7 @@ func TestDeleteForgetsTheUser(t *testing.T) {
 		}
 		s.request("GET", other, as("a@x.example")).token(t, p)
 		if s.request("GET", p.ask(), as("b@x.example")).token(t, p) != b {
-			t.Error("somebody else was forgotten")
+			t.Error("another user was evicted")
 		}
 		p.only(t, fake, 5, 0)
 		s.request("DELETE", p.path).problem(t, http.StatusUnauthorized, "identity_missing")

@@ -339,7 +339,7 @@ func TestTraceOfOthers(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Traceparent") != "" {
-			t.Error("the application is told of the trace")
+			t.Error("the application receives the trace context")
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"email":"a@x.example","name":"CANARY"}`)

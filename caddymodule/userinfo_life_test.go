@@ -34,7 +34,7 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 	p.signOut(ada)
 	d.refused(t, 401, "identity_missing", path, cookie(ada))
 	if a := d.request("DELETE", path, cookie(ada)); a.StatusCode != http.StatusUnauthorized {
-		t.Errorf("DELETE of somebody who has signed out: status %d", a.StatusCode)
+		t.Errorf("DELETE after sign-out: status %d", a.StatusCode)
 	}
 	p.answers(says(500, ""))
 	d.refused(t, 503, "identity_unavailable", path, cookie(again)) // the application's word counts, not ours of before
@@ -46,7 +46,7 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 		t.Errorf("DELETE: status %d", a.StatusCode)
 	}
 	if token(again) == first {
-		t.Error("the token was not forgotten")
+		t.Error("the token was not evicted")
 	}
 	d.hushed(t)
 }
