@@ -10,16 +10,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// blockOption is an option within one of blocks.
+// blockOption describes the syntax of an option in one of blocks.
 type blockOption struct {
-	line string // a good one
-	list bool   // of any number of values
-	two  bool   // of one value or two
+	line string // a valid line
+	list bool   // takes one or more values
+	two  bool   // takes one or two values
 
 	repeatable bool
 }
 
-// blocks are the blocks of who is asking, and of what replicas share, each with every option in it.
+// blocks lists the blocks identity, userinfo and redis with all their options, and the blocks in them.
 var blocks = []struct {
 	name    string
 	fields  reflect.Type
@@ -131,8 +131,7 @@ var blocks = []struct {
 	},
 }
 
-// TestL08_EveryOptionOfABlock is TestL08_EveryOption for the options within
-// blocks.
+// TestL08_EveryOptionOfABlock is TestL08_EveryOption for the options in blocks.
 func TestL08_EveryOptionOfABlock(t *testing.T) {
 	for _, d := range bothDirectives {
 		t.Run(d.name, d.checkBlocks)

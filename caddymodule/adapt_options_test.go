@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestAdaptCoverage checks that the golden files hold every field of both
-// handlers, so that a new one does not go without.
+// TestAdaptCoverage checks that the golden files contain every field of both
+// handlers. A new field fails this test until a golden file has it.
 func TestAdaptCoverage(t *testing.T) {
 	for _, d := range bothDirectives {
 		fields := structFields(d.config)
@@ -32,8 +32,8 @@ func TestAdaptCoverage(t *testing.T) {
 	}
 }
 
-// TestAdaptWarnsOfLiteralSecrets checks that a secret that will stand in the
-// JSON is said, by its place and not by itself.
+// TestAdaptWarnsOfLiteralSecrets checks that the adapter warns of a literal secret,
+// with its option, file and line, and without the secret.
 func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
 	s := serve(t, `SITE {
 		respond OK
@@ -77,8 +77,8 @@ func TestAdaptWarnsOfLiteralSecrets(t *testing.T) {
 	}
 }
 
-// TestL08_NoSecretsInErrors checks that an error about a secret's line does
-// not quote it.
+// TestL08_NoSecretsInErrors checks that an error about a line with a secret does
+// not quote the secret.
 func TestL08_NoSecretsInErrors(t *testing.T) {
 	for _, d := range bothDirectives {
 		literals := maps.Clone(d.literals)
@@ -98,8 +98,8 @@ func TestL08_NoSecretsInErrors(t *testing.T) {
 	}
 }
 
-// TestL08_OptionsOfTheOther: an option that only one directive has is unknown
-// to the other, with the line it stands on.
+// TestL08_OptionsOfTheOther checks that the other directive rejects an option that
+// only one of them has, with its line.
 func TestL08_OptionsOfTheOther(t *testing.T) {
 	for _, d := range bothDirectives {
 		for _, other := range bothDirectives {
@@ -120,7 +120,7 @@ func TestL08_OptionsOfTheOther(t *testing.T) {
 	}
 }
 
-// tokenHandlers finds the handlers of this plugin in a config.
+// tokenHandlers returns the handlers of this plugin in a config.
 func tokenHandlers(t *testing.T, config []byte) []map[string]any {
 	t.Helper()
 	var root any
@@ -148,18 +148,18 @@ func tokenHandlers(t *testing.T, config []byte) []map[string]any {
 	return found
 }
 
-// directiveNamed finds the directive of a handler.
+// directiveNamed returns the directive with the given handler name.
 func directiveNamed(t *testing.T, handler any) *tokenDirective {
 	t.Helper()
 	n := slices.IndexFunc(bothDirectives, func(d *tokenDirective) bool { return d.name == handler })
 	if n < 0 {
-		t.Fatalf("there is no directive %v", handler)
+		t.Fatalf("no directive is named %v", handler)
 	}
 	return bothDirectives[n]
 }
 
-// structFields are the JSON names of a struct's fields, with a dot between the
-// name of a nested struct and its fields'.
+// structFields returns the JSON names of the fields of a struct. The name of a
+// field of a nested struct has the prefix of that struct: "cache.ttl".
 func structFields(typ reflect.Type) map[string]bool {
 	fields := make(map[string]bool)
 	for f := range typ.Fields() {
@@ -188,7 +188,7 @@ func structFields(typ reflect.Type) map[string]bool {
 	return fields
 }
 
-// forget removes the names that an object has.
+// forget removes the members of an object from fields.
 func forget(fields map[string]bool, prefix string, object map[string]any) {
 	for name, value := range object {
 		delete(fields, prefix+name)
@@ -207,7 +207,7 @@ func mustJSON(t *testing.T, v any) []byte {
 	return b
 }
 
-// sameJSON compares two JSON texts by what they say.
+// sameJSON reports whether two JSON texts have the same value.
 func sameJSON(t *testing.T, a, b []byte) bool {
 	t.Helper()
 	var x, y any

@@ -17,10 +17,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/golden"
 )
 
-// The golden files of the adapter are in testdata/adapt, in Caddy's own form:
-// a Caddyfile, a line of ten dashes, and what becomes of it. That is JSON in a
-// file of its own, or the word "error:" and the whole text of the error in
-// errors.txtar (the format of golang.org/x/tools/txtar).
+// The golden files of the adapter are in testdata/adapt, in Caddy's own format:
+// a Caddyfile, a line of ten dashes, and the result. Each *.caddyfiletest file has
+// JSON as the result; the cases in errors.txtar (the format of
+// golang.org/x/tools/txtar) have "error:" and the whole error message.
 
 const (
 	goldenDir    = "../testdata/adapt"
@@ -36,7 +36,7 @@ type adaptCase struct {
 	input, expected string
 }
 
-// newAdaptCase reads a case. With -update it need not have a result yet.
+// newAdaptCase parses a case. With -update, the result may be missing.
 func newAdaptCase(t *testing.T, name, text string) adaptCase {
 	t.Helper()
 	input, expected, found := strings.Cut(text, "\n"+goldenRule)
@@ -46,10 +46,10 @@ func newAdaptCase(t *testing.T, name, text string) adaptCase {
 	return adaptCase{name, strings.TrimRight(input, "\n") + "\n", strings.TrimRight(expected, "\n")}
 }
 
-// String is the case as it is written.
+// String returns the case in the format of the golden files.
 func (g adaptCase) String() string { return g.input + goldenRule + g.expected + "\n" }
 
-// check compares what became of a case's Caddyfile. With -update it takes it.
+// check compares got with the expected result. With -update, it stores got instead.
 func (g *adaptCase) check(t *testing.T, got string) {
 	t.Helper()
 	if got != g.expected && !*golden.Update {
@@ -58,7 +58,7 @@ func (g *adaptCase) check(t *testing.T, got string) {
 	g.expected = got
 }
 
-// goldens reads the cases that become JSON.
+// goldens reads the cases with JSON as the result.
 func goldens(t *testing.T) (all []adaptCase) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(goldenDir, "*"+goldenSuffix))
@@ -80,7 +80,7 @@ func readGolden(t *testing.T, file string) string {
 	return strings.ReplaceAll(string(b), "\r\n", "\n")
 }
 
-// writeGolden writes a golden file, with -update.
+// writeGolden writes a golden file. Without -update, it does nothing.
 func writeGolden(t *testing.T, file, text string) {
 	t.Helper()
 	if !*golden.Update {
@@ -91,7 +91,7 @@ func writeGolden(t *testing.T, file, text string) {
 	}
 }
 
-// adaptText makes JSON of a Caddyfile as it stands, as `caddy adapt` does.
+// adaptText adapts a Caddyfile to JSON, as `caddy adapt` does.
 func adaptText(text string) ([]byte, []caddyconfig.Warning, error) {
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	return adapter.Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
@@ -113,7 +113,7 @@ func TestAdapt(t *testing.T) {
 			}
 			g.check(t, pretty.String())
 			writeGolden(t, filepath.Join(goldenDir, g.name+goldenSuffix), g.String())
-			// What the adapter writes, the JSON config takes, and all of it.
+			// The JSON config accepts the adapter's output and loses nothing of it.
 			for _, handler := range tokenHandlers(t, config) {
 				read := directiveNamed(t, handler["handler"]).new()
 				delete(handler, "handler")
@@ -153,8 +153,8 @@ func TestL08_AdaptErrors(t *testing.T) {
 	writeGolden(t, goldenErrors, written.String())
 }
 
-// directiveOption is what is the same for every option of the directive: how
-// it is written well, and whether it may repeat or have a block.
+// directiveOption describes the syntax of an option: a valid line, a valid block,
+// and whether the option may be repeated.
 type directiveOption struct {
 	line       string // a good one, without a block
 	repeatable bool
@@ -164,7 +164,7 @@ type directiveOption struct {
 	off        bool   // off instead of a block
 }
 
-// TestL08_EveryOption checks what goes for every option alike.
+// TestL08_EveryOption checks the errors that all options have in common.
 func TestL08_EveryOption(t *testing.T) {
 	for _, d := range bothDirectives {
 		t.Run(d.name, func(t *testing.T) {

@@ -56,7 +56,7 @@ func benchHuma(users int) *humatoken.HumaToken {
 	}
 }
 
-// benchHuman is the same of human_api_token.
+// benchHuman is the same for human_api_token.
 func benchHuman(users int) *humanapitoken.HumanAPIToken {
 	common := benchCommon(users)
 	common.Identity = &config.Identity{UserID: benchHeader}
@@ -161,8 +161,8 @@ func (s *sink) Write(b []byte) (int, error) {
 // benchServer is the server that requests come from.
 var benchServer = new(caddyhttp.Server)
 
-// benchArrived is what requests have in common. Reading each from a text would take
-// the memory of ten.
+// benchArrived is the request that all requests of a benchmark are copies of. Parsing
+// each one would take ten times the memory.
 var benchArrived = func() *http.Request {
 	r := httptest.NewRequest("GET", "/private/huma-token?client_type=ios", nil)
 	r.RemoteAddr = "127.0.0.1:1234"
@@ -176,8 +176,8 @@ func benchRequest(w http.ResponseWriter, user int) *http.Request {
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, benchServer)
 }
 
-// benchBatch is how many requests are made aside at once: few, because real ones have
-// just been made when they are handled, so they are in the processor's cache.
+// benchBatch is the number of requests that are created in advance. It is small, so that
+// they are in the CPU cache when they are handled, as real requests are.
 const benchBatch = 32
 
 // random are requests of n random users of so many.

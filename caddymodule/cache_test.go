@@ -19,7 +19,7 @@ func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		text        string
-		huma, human lifetime // Human API's last five minutes are not handed out again, and it gives a day at most
+		huma, human lifetime // tokens of Human API are not served from the cache in their last five minutes, and live at most a day
 	}{
 		{"an hour", `3600`, hour, hour},
 		{"as a text", `"3600"`, hour, hour},

@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// ran is what a command has printed and how it ended.
+// ran is the result of a command: its output, error and exit code.
 type ran struct {
 	t    *testing.T
 	out  string
@@ -36,8 +36,8 @@ func run(t *testing.T, cmd *cobra.Command, args ...string) *ran {
 	err := cmd.ExecuteContext(t.Context())
 	r := &ran{t: t, out: out.String(), err: err}
 	if err != nil {
-		// Caddy's own error with a code is not exported; its main function ends
-		// with 1 for any other.
+		// Caddy's type of an error with an exit code is not exported. For any other
+		// error, its main function exits with 1.
 		r.code = 1
 		if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct && v.FieldByName("ExitCode").IsValid() {
 			r.code = int(v.FieldByName("ExitCode").Int())
@@ -46,7 +46,7 @@ func run(t *testing.T, cmd *cobra.Command, args ...string) *ran {
 	return r
 }
 
-// ends checks the exit code, and that what is printed has these parts, in order.
+// ends checks the exit code, and that the output contains the parts in this order.
 func (r *ran) ends(code int, parts ...string) *ran {
 	r.t.Helper()
 	if r.code != code {
@@ -63,7 +63,7 @@ func (r *ran) ends(code int, parts ...string) *ran {
 	return r
 }
 
-// hides checks that none of the texts is printed, in the error neither.
+// hides checks that neither the output nor the error contains any of the texts.
 func (r *ran) hides(texts ...string) *ran {
 	r.t.Helper()
 	for _, text := range texts {
@@ -74,8 +74,8 @@ func (r *ran) hides(texts ...string) *ran {
 	return r
 }
 
-// fails is a command that was called in a wrong way, or has nothing to print: the
-// error says why.
+// fails checks the exit code of a command that returned an error, and that the error
+// contains part.
 func (r *ran) fails(code int, part string) {
 	r.t.Helper()
 	if r.code != code || r.err == nil || !strings.Contains(r.err.Error(), part) {
@@ -83,7 +83,7 @@ func (r *ran) fails(code int, part string) {
 	}
 }
 
-// json reads what was printed.
+// json decodes the output.
 func (r *ran) json(v any) {
 	r.t.Helper()
 	dec := json.NewDecoder(strings.NewReader(r.out))
@@ -98,12 +98,12 @@ func caddyfileOf(t *testing.T, blocks ...string) string {
 	return writeFile(t, "Caddyfile", "http://localhost:8080 {\n"+strings.Join(blocks, "\n")+"\n}\n")
 }
 
-// humaBlock is huma_token of the sandbox, with further options.
+// humaBlock returns a huma_token block for the sandbox with further options.
 func humaBlock(h *fakeHuma, more ...string) string {
 	return "huma_token {\n" + h.credentials() + "\nidentity basic_auth\n" + strings.Join(more, "\n") + "\n}"
 }
 
-// humanBlock is human_api_token of the sandbox, with further options.
+// humanBlock returns a human_api_token block for the sandbox with further options.
 func humanBlock(h *fakeHuma, more ...string) string {
 	return "human_api_token {\n" + humanAPIToken.credentials(h) + "identity basic_auth\n" + strings.Join(more, "\n") + "\n}"
 }
@@ -114,7 +114,7 @@ func humaConfig(t *testing.T, h *fakeHuma) string {
 	return writeFile(t, "huma-config.json", `{"apiUrl":"`+h.URL+`","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1","android":"c2"},"secret":"sandbox-secret"}`)
 }
 
-// servedBy is the sandbox behind something that changes its answers.
+// servedBy returns a sandbox whose responses change modifies.
 func servedBy(t *testing.T, cfg sandbox.Config, change func(http.ResponseWriter)) *fakeHuma {
 	t.Helper()
 	s := sandbox.New(cfg)
@@ -126,15 +126,15 @@ func servedBy(t *testing.T, cfg sandbox.Config, change func(http.ResponseWriter)
 	return &fakeHuma{Server: s, URL: srv.URL}
 }
 
-// newTLSService is the sandbox behind a certificate; see serveTLS.
+// newTLSService returns a sandbox that is served with TLS; see serveTLS.
 func newTLSService(t *testing.T, cfg sandbox.Config, template *x509.Certificate, signer *testutil.Authority, edit ...func(*tls.Config)) *fakeHuma {
 	t.Helper()
 	s := sandbox.New(cfg)
 	return &fakeHuma{Server: s, URL: serveTLS(t, s.ServeHTTP, template, signer, edit...)}
 }
 
-// serveTLS runs a service with a certificate, signed by itself without a signer,
-// or without TLS if there is no template. It returns its URL, with https.
+// serveTLS serves handler with a certificate, which is self-signed if signer is nil. If
+// template is nil, it serves plain HTTP. It returns an https URL in any case.
 func serveTLS(t *testing.T, handler http.HandlerFunc, template *x509.Certificate, signer *testutil.Authority, edit ...func(*tls.Config)) string {
 	t.Helper()
 	srv := testutil.NewServer(t, handler)

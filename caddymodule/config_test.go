@@ -38,7 +38,7 @@ func validateJSON(t testing.TB, config []byte) error {
 	return caddy.Validate(cfg)
 }
 
-// complains is how an error begins that a directive reports.
+// complains matches an error that a directive reports.
 var complains = regexp.MustCompile(`(?s)provision http\.handlers\.(?:huma_token|human_api_token): (.*)`)
 
 // problemsIn are the problems that the directive reports in an error, one a

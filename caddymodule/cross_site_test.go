@@ -74,8 +74,8 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 	d.quiet(t, "@x.example")
 }
 
-// TestK03_TemplateInclude: a template that includes the endpoint asks for it from
-// a loopback address, with the headers of whoever asked for the page.
+// TestK03_TemplateInclude checks the request of a template that includes the endpoint: it
+// comes from a loopback address, with the headers of the request for the page.
 func TestK03_TemplateInclude(t *testing.T) {
 	root := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(root, "page.html"), []byte(`token: {{httpInclude "`+iosPath+`"}}`), 0o600))

@@ -17,27 +17,27 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// tokenDirective is what the tests of configs have to know of a directive, so
-// that what is the same for both is tested of both.
+// tokenDirective describes a directive for the tests of configs, so that common
+// behavior is tested with both directives.
 type tokenDirective struct {
 	name, path string
 	config     reflect.Type
 	new        func() caddyhttp.MiddlewareHandler
 
-	// decides is the option of a source that users are told apart by.
+	// decides is the option whose source identifies the user.
 	decides string
 
-	// own are the options that the other directive does not have, or has in
-	// another way.
+	// own holds the options that the other directive does not have or parses
+	// differently.
 	own map[string]directiveOption
 
-	// good are the lines of one that loads, by option.
+	// good holds the lines of a valid directive, by option.
 	good map[string]string
 
-	// json are the members of one that loads.
+	// json holds the members of a valid handler.
 	json map[string]any
 
-	// literals are lines with the secret LITERAL in them, by option.
+	// literals holds lines that contain the secret LITERAL, by option.
 	literals map[string][]string
 }
 
@@ -108,10 +108,10 @@ var humanAPIToken = &tokenDirective{
 	},
 }
 
-// bothDirectives are all there are.
+// bothDirectives lists all token directives.
 var bothDirectives = []*tokenDirective{humaToken, humanAPIToken}
 
-// sharedOptions are the options that both directives have.
+// sharedOptions holds the options that both directives have.
 var sharedOptions = map[string]directiveOption{
 	"identity":        {line: "identity authelia", block: "email X-User", blockAlone: true},
 	"trust":           {line: "trust proxies 10.0.0.0/8", list: true},
@@ -130,27 +130,27 @@ var sharedOptions = map[string]directiveOption{
 	"hash_key":        {line: "hash_key {env.HUMA_HASH_KEY}"},
 }
 
-// sharedLiterals are literals of both directives.
+// sharedLiterals is tokenDirective.literals of the shared options.
 var sharedLiterals = map[string][]string{
 	"hash_key": {"hash_key LITERAL"},
 	"password": {"cache {", "redis {", "password LITERAL", "}", "}"},
 }
 
-// options are all options of the directive.
+// options returns all options of the directive.
 func (d *tokenDirective) options() map[string]directiveOption {
 	all := maps.Clone(sharedOptions)
 	maps.Copy(all, d.own)
 	return all
 }
 
-// text is a Caddyfile with lines of the directive, the first of which is
-// line 3.
+// text returns a Caddyfile with the given lines in the block of the directive.
+// The first of them is line 3 of the file.
 func (d *tokenDirective) text(lines ...string) string {
 	return "http://localhost {\n\t" + d.name + " {\n\t\t" + strings.Join(lines, "\n\t\t") + "\n\t}\n}\n"
 }
 
-// lines are the lines of a directive that loads, with changes: an option's
-// lines come in place of its good ones, and its name alone leaves it out.
+// lines returns the lines of a valid directive with changes: the lines of an
+// option replace those in good, and its name alone removes it.
 func (d *tokenDirective) lines(changes ...string) string {
 	lines := maps.Clone(d.good)
 	for _, change := range changes {
@@ -164,8 +164,8 @@ func (d *tokenDirective) lines(changes ...string) string {
 	return d.name + " {\n" + strings.Join(slices.Collect(maps.Values(lines)), "\n") + "\n}\n"
 }
 
-// deciding are lines of huma_token as they are for this directive: what is
-// said there of the address is said of what users are told apart by.
+// deciding converts lines of huma_token to lines of this directive: the option
+// email becomes the option that identifies the user.
 func (d *tokenDirective) deciding(lines ...string) []string {
 	lines = slices.Clone(lines)
 	for i, line := range lines {
@@ -174,7 +174,7 @@ func (d *tokenDirective) deciding(lines ...string) []string {
 	return lines
 }
 
-// optionOf is an option of huma_token as it is for this directive.
+// optionOf converts the name of an option of huma_token, as deciding does.
 func (d *tokenDirective) optionOf(option string) string {
 	if rest, ok := strings.CutPrefix(option, "email"); ok {
 		return d.decides + rest
@@ -182,7 +182,7 @@ func (d *tokenDirective) optionOf(option string) string {
 	return option
 }
 
-// saying are parts of what is said of huma_token as they are for this directive.
+// saying converts parts of error messages of huma_token, as deciding does.
 func (d *tokenDirective) saying(parts ...string) []string {
 	examples := strings.NewReplacer()
 	if d == humanAPIToken {
@@ -195,8 +195,8 @@ func (d *tokenDirective) saying(parts ...string) []string {
 	return parts
 }
 
-// site is a site with the directive, whose users come in a header from
-// loopback peers, and the sandbox behind it.
+// site returns a site with the directive, which reads the user from a header of
+// loopback peers and calls the sandbox.
 func (d *tokenDirective) site(h *fakeHuma, more string) string {
 	if d == humaToken {
 		return simpleSite(h, more)
@@ -214,7 +214,7 @@ func (d *tokenDirective) site(h *fakeHuma, more string) string {
 	}`
 }
 
-// credentials are the options that the sandbox's defaults need.
+// credentials returns the options that match the defaults of the sandbox.
 func (d *tokenDirective) credentials(h *fakeHuma) string {
 	if d == humaToken {
 		return h.credentials() + "client_type ios\n"
@@ -222,7 +222,7 @@ func (d *tokenDirective) credentials(h *fakeHuma) string {
 	return "api " + h.URL + "\nclient_id hapi1\nclient_secret sandbox-secret\n"
 }
 
-// target is what a user asks for.
+// target returns the request target of a token request.
 func (d *tokenDirective) target() string {
 	if d == humaToken {
 		return d.path + "?client_type=ios"
@@ -230,7 +230,7 @@ func (d *tokenDirective) target() string {
 	return d.path
 }
 
-// op is the first call for a user whom the service has just met.
+// op returns the first call to the service for an unknown user.
 func (d *tokenDirective) op() string {
 	if d == humaToken {
 		return sandbox.OpSignIn
@@ -238,7 +238,7 @@ func (d *tokenDirective) op() string {
 	return sandbox.OpSession
 }
 
-// token reads the token of a success.
+// token returns the token of a successful response.
 func (d *tokenDirective) token(t testing.TB, a *answer) string {
 	t.Helper()
 	if d == humaToken {

@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
 )
 
-// longTest reports whether the long form of a test is asked for.
+// longTest reports whether long tests are enabled (CADDY_HUMA_LONG).
 func longTest() bool { return os.Getenv("CADDY_HUMA_LONG") != "" }
 
 // endings are ways in which a sign-up ends after the service has seen it.

@@ -91,7 +91,7 @@ func TestCrossSite(t *testing.T) {
 
 func TestDeleteForgetsTheUser(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
-		// Of each user two kinds of token are kept: they vary in what is asked for.
+		// The cache has two tokens per user, for different requests.
 		more, other, sameUser := "cache 1m {\nvary {query.tab}\n}", p.ask("tab=2"), "a@x.example"
 		if p.name == "huma" {
 			more, other, sameUser = "", path+"?client_type=web", "A@X.example"
@@ -113,7 +113,7 @@ func TestDeleteForgetsTheUser(t *testing.T) {
 		}
 		s.request("GET", other, as("a@x.example")).token(t, p)
 		if s.request("GET", p.ask(), as("b@x.example")).token(t, p) != b {
-			t.Error("somebody else was forgotten")
+			t.Error("another user was evicted")
 		}
 		p.only(t, fake, 5, 0)
 		s.request("DELETE", p.path).problem(t, http.StatusUnauthorized, "identity_missing")

@@ -18,7 +18,7 @@ import (
 
 func init() { caddy.RegisterModule(listener{}) }
 
-// told is what listeners have been told, and what they do about it.
+// told holds the events that listeners have received, and the reaction of the listeners.
 var told struct {
 	sync.Mutex
 	events []string

@@ -10,8 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// BenchmarkHit is a whole handler that answers from its memory, and Caddy's respond
-// of the same bytes and headers. Random users are asked for.
+// BenchmarkHit measures a whole handler that responds from the memory cache, and Caddy's
+// respond with the same bytes and headers. The requests are for random users.
 //
 //	go test ./caddymodule -run '^$' -bench 'Hit$'
 func BenchmarkHit(b *testing.B) {

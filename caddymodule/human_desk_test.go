@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// connectPath is what human_api_token serves.
+// connectPath is the path that human_api_token serves by default.
 const connectPath = "/private/human-api-token"
 
 // client are the options of an application at Human API.
@@ -119,7 +119,7 @@ func (d *connectDesk) connected(t testing.TB, user string) {
 	humanProvider.rebuffs(t, d.fake, user)
 }
 
-// hinted makes a connected user of whom the site knows that.
+// hinted creates a connected user for whom the site remembers a hint.
 func (d *connectDesk) hinted(t testing.TB, user string) {
 	t.Helper()
 	d.connected(t, user)
@@ -147,7 +147,7 @@ func (d *connectDesk) renewed(t testing.TB, user string) (v connectToken) {
 	return v
 }
 
-// humanPatience is how long these tests wait for what takes a second.
+// humanPatience is the timeout for something that normally takes a second.
 const humanPatience = 20 * time.Second
 
 // fresh asks past the cache, and email brings an address along.

@@ -122,8 +122,8 @@ func TestConnect_WithBasicAuth(t *testing.T) {
 	}
 }
 
-// TestConnect_ThePageChoosesNothing: neither the query nor the body of a
-// request changes what the service is asked for, or which token comes.
+// TestConnect_ThePageChoosesNothing checks that neither the query nor the body of a
+// request changes the call to the service or the token in the response.
 func TestConnect_ThePageChoosesNothing(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "extra_scopes a")
 	first := d.get(t, "u-1")

@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestConnect_TheLastFiveMinutes of a token's life are not handed out from the
-// cache: a page works with its token for a while.
+// TestConnect_TheLastFiveMinutes checks that a token is not served from the cache in its
+// last five minutes, because a page uses its token for a while.
 func TestConnect_TheLastFiveMinutes(t *testing.T) {
 	life := caddy.Duration(302 * time.Second)
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}, LifetimesAsStrings: true}, "")
@@ -47,8 +47,8 @@ func TestConnect_TheLastFiveMinutes(t *testing.T) {
 	}
 }
 
-// TestConnect_TooShortToBeKept: a token of five minutes or less is handed out
-// once.
+// TestConnect_TooShortToBeKept checks that a token that lives five minutes or less is
+// not cached.
 func TestConnect_TooShortToBeKept(t *testing.T) {
 	life := caddy.Duration(5 * time.Minute)
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}}, "")

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// ending is what a caller is answered, and after which calls.
+// ending is an expected error response, and the calls before it.
 type ending struct {
 	status int
 	code   string

@@ -133,25 +133,25 @@ func (k *keyServer) slow(delay time.Duration) {
 	k.delay = delay
 }
 
-// times is how often a path was asked for.
+// times returns the number of requests for a path.
 func (k *keyServer) times(path string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.asked[path]
 }
 
-// assertionLayer is a layer that signs what it says of a user.
+// assertionLayer describes a layer that sends signed assertions.
 type assertionLayer struct {
 	name             string
-	header, prefix   string // where the assertion stands, and what precedes it
+	header, prefix   string // the header with the assertion, and the text before it
 	algorithm        string
 	issuer, audience string
 	// identity is the option, in which KEYS stands for the URL of the keys.
 	identity string
-	// payload is what it says of a user of this address.
+	// payload returns the claims about the user with this address.
 	payload func(email string) map[string]any
-	// emailAt and userAt are the members where the address stands, and what
-	// says of it that it is verified.
+	// emailAt is the member with the address; empty: email. userAt is the member with
+	// the object about the user; empty: the payload itself.
 	emailAt, userAt string
 	first, last     string // of the user; empty if the layer has no names
 	aws             bool
@@ -233,10 +233,10 @@ var assertionLayers = []assertionLayer{
 	},
 }
 
-// path is where the layer's users are served.
+// path returns the path of the endpoint for users of the layer.
 func (l assertionLayer) path() string { return "/" + l.name }
 
-// keysPath is where the key server is asked for a key of the layer.
+// keysPath returns the path of a key of the layer at the key server.
 func (l assertionLayer) keysPath(kid string) string {
 	if l.aws {
 		return "/" + l.name + "/" + kid
@@ -295,7 +295,7 @@ func (l assertionLayer) token(email string) *assertion {
 	return t
 }
 
-// claims are where the layer writes issuer, audience and times.
+// claims returns the object in which the layer writes issuer, audience and times.
 func (l assertionLayer) claims(t *assertion) map[string]any {
 	if l.aws {
 		return t.header

@@ -58,7 +58,7 @@ func (p *backend) signOut(session string) {
 	p.sessions[session] = ""
 }
 
-// answers sets what /api/me answers to whoever asks; nil: what is so.
+// answers sets the handler of /api/me. nil: the default one.
 func (p *backend) answers(answer http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// canary is somebody of whom nothing may stand in a log.
+// canary is a user whose data must not appear in a log.
 var canary = person{"canary@x.example", "canary-id", "Canaryfirst Canarylast", "Canaryfirst", "Canarylast"}
 
 // scenario is a site behind a layer, and how canary is signed in there.

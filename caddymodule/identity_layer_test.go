@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// layer plays an authentication layer: the server that forward_auth asks, or a
-// proxy in front. What it says of a user does not depend on the request.
+// layer is a fake of an authentication layer: the auth server that forward_auth calls,
+// or a proxy in front. The user that it sends does not depend on the request.
 type layer struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -20,7 +20,7 @@ type layer struct {
 	header http.Header
 }
 
-// newLayer starts an auth server that knows nobody yet and lets everybody in.
+// newLayer starts an auth server that accepts every request and sends no user.
 func newLayer(t testing.TB) *layer {
 	l := &layer{status: 200}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -35,7 +35,7 @@ func newLayer(t testing.TB) *layer {
 	return l
 }
 
-// says sets what the layer says of whoever asks.
+// says sets the headers of every response.
 func (l *layer) says(said http.Header) { l.saysWith(200, said) }
 
 func (l *layer) saysWith(status int, said http.Header) {

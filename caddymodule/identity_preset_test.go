@@ -14,50 +14,50 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// What layers send is written down here once more, as their documentation has
-// it, so that one mistake in the rows of the presets cannot hide another.
+// This file describes the headers of the layers independently of the table of presets,
+// from the documentation of the layers, so that a mistake in the table is detected.
 
-// person is what a layer says of a user. What is empty it does not say.
+// person holds what a layer sends about a user. Empty fields are not sent.
 type person struct {
-	email             any // a text; in a document also something else
+	email             any // a string; in a document also another type
 	id                string
 	name, first, last string
 }
 
-// ada is somebody of whom everything is said.
+// ada is a user with all fields.
 var ada = person{"ada@x.example", "id-of-ada", "Zoë Ångström", "Zoë", "Ångström"}
 
-// mallory is who an attacker would like to be.
+// mallory is the user whom an attacker tries to impersonate.
 var mallory = person{"mallory@evil.example", "id-of-mallory", "Mallory Evil", "Mallory", "Evil"}
 
-// with is the same person with another address.
+// with returns a copy of the person with another address.
 func (w person) with(email any) person {
 	w.email = email
 	return w
 }
 
-// nameless is the same person without names.
+// nameless returns a copy of the person without names.
 func (w person) nameless() person { return person{email: w.email, id: w.id} }
 
-// headerPreset is a layer that says in headers who the user is.
+// headerPreset describes a layer that sends the user in headers.
 type headerPreset struct {
 	name   string
-	status int // of its auth server
-	// The headers it writes. One with the user's address is there always; an
-	// id that is the address has no header of its own here.
+	status int // the status with which its auth server responds
+	// The headers that the layer sends. email is required; id is empty if the
+	// address is also the id.
 	email, id, full, first, last string
-	// verified says whether the address is verified, if the layer is configured to.
+	// verified is the header that says whether the address is verified. Empty: none.
 	verified string
-	// document is what the header of the address holds, with names in it, if
-	// that is not the address.
+	// document returns the value of the header email if that is a document with
+	// the address and names. nil: the value is the address.
 	document func(person) string
-	// mark precedes address and id.
+	// mark is the prefix of address and id.
 	mark string
-	// assertion is the header of a token that it sends besides.
+	// assertion is the header of a token that the layer sends too.
 	assertion string
-	// also are further headers it sends.
+	// also lists further headers that the layer sends.
 	also []string
-	// logins says that it sends logins which may be no addresses.
+	// logins reports that the layer may send logins that are not addresses.
 	logins bool
 }
 
@@ -128,17 +128,17 @@ var headerPresets = []headerPreset{
 	},
 }
 
-// own are all headers of the layer, that of the address first.
+// own returns all headers of the layer, that of the address first.
 func (p headerPreset) own() []string {
 	all := append([]string{p.email, p.id, p.full, p.first, p.last, p.verified, p.assertion}, p.also...)
 	return slices.DeleteFunc(all, func(name string) bool { return name == "" })
 }
 
-// others are its headers beside the one with the address.
+// others returns all headers of the layer except that of the address.
 func (p headerPreset) others() []string { return p.own()[1:] }
 
-// says is what the layer sends of a person. Beside the address there are
-// others, none of which is to be taken for it.
+// says returns the headers that the layer sends for a person. Some contain other
+// addresses, which must not be used.
 func (p headerPreset) says(who person) http.Header {
 	h := http.Header{}
 	put := func(name, value string) {
@@ -169,14 +169,14 @@ func (p headerPreset) says(who person) http.Header {
 	return h
 }
 
-// both is what it says of two people at once, in two lines of a header.
+// both returns the headers for two people, with two values of the header of the address.
 func (p headerPreset) both(a, b person) http.Header {
 	h := p.says(a)
 	h[p.email] = append(h[p.email], p.says(b)[p.email]...)
 	return h
 }
 
-// names are the names that Huma is to learn of a person.
+// names returns the names that the plugin should send to Huma for a person.
 func (p headerPreset) names(who person) (first, last string) {
 	if p.document != nil || p.first != "" || p.full != "" {
 		return who.first, who.last
@@ -184,8 +184,8 @@ func (p headerPreset) names(who person) (first, last string) {
 	return "", ""
 }
 
-// azurePrincipal is what Azure's App Service writes: claims, of which some
-// have names out of another age.
+// azurePrincipal returns the header X-Ms-Client-Principal of Azure's App Service: a list
+// of claims, some of them with the types of WS-Federation.
 func azurePrincipal(who person) string {
 	const namespace = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
 	emails, several := who.email.([]any)
@@ -209,12 +209,12 @@ func azurePrincipal(who person) string {
 
 func claim(typ string, value any) any { return map[string]any{"typ": typ, "val": value} }
 
-// gatewayUserinfo is what Google's API Gateway writes: the payload of a token.
+// gatewayUserinfo returns the header of Google's API Gateway: the payload of a token.
 func gatewayUserinfo(who person) string {
 	return base64.RawURLEncoding.EncodeToString(document(claimsOf(who)))
 }
 
-// claimsOf is what the payload of a token says of a person.
+// claimsOf returns the claims about a person in a token.
 func claimsOf(who person) map[string]any {
 	members := map[string]any{"iss": "https://issuer.example", "preferred_username": "also@x.example"}
 	for name, value := range map[string]string{"sub": who.id, "name": who.name, "given_name": who.first, "family_name": who.last} {
@@ -228,28 +228,28 @@ func claimsOf(who person) map[string]any {
 	return members
 }
 
-// document is a value as JSON.
+// document returns a value as JSON.
 func document(v any) []byte { return testutil.Must(json.Marshal(v)) }
 
-// unsigned is a token with a signature that nobody made.
+// unsigned returns a token with an invalid signature.
 func unsigned(payload map[string]any) string {
 	e := base64.RawURLEncoding
 	return e.EncodeToString([]byte(`{"alg":"ES256","kid":"k"}`)) + "." + e.EncodeToString(document(payload)) + "." + e.EncodeToString([]byte("signature"))
 }
 
-// place is a way to put a layer in front of the endpoint.
+// place is an endpoint with a layer in front.
 type place struct {
 	*desk
 	*layer
 	p headerPreset
-	// joins says that two lines of a header arrive as one.
+	// joins reports that two values of a header arrive joined to one.
 	joins bool
 }
 
-// say sets what the layer says of whoever asks.
+// say sets the person whom the layer sends for every request.
 func (b place) say(who person) { b.saysWith(b.p.status, b.p.says(who)) }
 
-// sayNothing lets the layer let everybody in without a word.
+// sayNothing makes the layer accept every request and send no headers.
 func (b place) sayNothing() { b.saysWith(b.p.status, nil) }
 
 // behind runs a test with the layer as auth server and as proxy.
@@ -275,12 +275,12 @@ func (p headerPreset) behind(t *testing.T, test func(t *testing.T, b place)) {
 	})
 }
 
-// trustingPreset is a site that believes the headers of a preset from loopback.
+// trustingPreset returns a site that trusts the headers of a preset from loopback addresses.
 func trustingPreset(name string) string {
 	return strings.Replace(trusting, "identity {\n\t\t\temail X-Test-User\n\t\t}", "identity "+name, 1)
 }
 
-// named checks which names Huma has been given of a user; empty: none.
+// named checks the names that Huma has received for a user; empty: none.
 func (d *desk) named(t testing.TB, email, first, last string) {
 	t.Helper()
 	attributes, _ := d.user(t, email).Profile["userAttributes"].(map[string]any)
@@ -296,8 +296,8 @@ func (d *desk) named(t testing.TB, email, first, last string) {
 	}
 }
 
-// TestPresetsAreTested: whatever preset there is, it is in the tables of these
-// tests, with every header that it reads and that it has kept out of logs.
+// TestPresetsAreTested checks that the tables of these tests contain every preset, with
+// all headers that it reads and that its log filter removes.
 func TestPresetsAreTested(t *testing.T) {
 	ofHeaders := make(map[string]headerPreset)
 	for _, p := range headerPresets {
@@ -317,7 +317,7 @@ func TestPresetsAreTested(t *testing.T) {
 		var tested []string
 		switch p, ok := ofHeaders[row.Name]; {
 		case row.NeedsTrust() && !ok:
-			t.Errorf("%s is not among the presets of headers", row.Name)
+			t.Errorf("%s is not in headerPresets", row.Name)
 		case row.NeedsTrust():
 			tested = p.own()
 			for _, o := range []struct {
@@ -335,11 +335,11 @@ func TestPresetsAreTested(t *testing.T) {
 				}
 			}
 		case row.Sources.Email.From != "" && !ofPlaceholders[row.Name]:
-			t.Errorf("%s is not among the presets of placeholders", row.Name)
+			t.Errorf("%s is not in placeholderPresets", row.Name)
 		}
 		p, ok := ofSigned[row.Name]
 		if ok != (row.Signed.Email.From != "") {
-			t.Errorf("%s has the signed source %q, and among the signed presets it is %t", row.Name, row.Signed.Email, ok)
+			t.Errorf("%s has the signed source %q, in signedPresets: %t", row.Name, row.Signed.Email, ok)
 		}
 		if ok && !slices.Contains(tested, p.header) && p.header != "Authorization" { // which Caddy redacts
 			tested = append(append(tested, p.header), p.also...)

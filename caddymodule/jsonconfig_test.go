@@ -14,9 +14,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// everyField is a handler with every field of the JSON config, but for the
-// switches that would make others of them pointless. FILE, CERT and KEY are
-// files.
+// everyField is a huma_token handler with every field of the JSON config except
+// those in otherFields. FILE, CERT and KEY stand for names of files.
 const everyField = `{
 	"handler": "huma_token",
 	"config_file": "FILE",
@@ -73,7 +72,7 @@ const everyField = `{
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
 
-// everyHumanField is everyField of human_api_token.
+// everyHumanField is everyField for human_api_token.
 const everyHumanField = `{
 	"handler": "human_api_token",
 	"api": "https://auth.humanapi.example/base",
@@ -109,7 +108,8 @@ const everyHumanField = `{
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
 
-// otherFields are the fields that everyField leaves out.
+// otherFields holds the fields that everyField omits, because they exclude or disable
+// other fields.
 var otherFields = map[string]string{
 	"signature.id":          `{"signature": {"algorithm": "hawk", "id": "key1"}}`,
 	"registration.disabled": `{"registration": {"disabled": true}}`,
@@ -149,7 +149,7 @@ var otherFields = map[string]string{
 	"breaker.disabled": `{"breaker": {"disabled": true}}`,
 }
 
-// wholeHandler is every field of a directive, with its files.
+// wholeHandler returns everyField or everyHumanField, with real files.
 func (d *tokenDirective) wholeHandler(t *testing.T) map[string]any {
 	t.Helper()
 	text := everyHumanField
@@ -183,7 +183,7 @@ func (d *tokenDirective) everyField(t *testing.T) {
 			continue // of huma_token alone
 		}
 		if !fields[name] {
-			t.Errorf("%s is no field that is left out", name)
+			t.Errorf("%s is in otherFields, and in everyField (or everyHumanField) too or not a field", name)
 		}
 		var other map[string]any
 		if err := json.Unmarshal([]byte(text), &other); err != nil {
@@ -200,7 +200,7 @@ func (d *tokenDirective) everyField(t *testing.T) {
 		d.roundTrip(t, changed)
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		t.Errorf("the field %s is not tested", name)
+		t.Errorf("the field %s is neither in everyField (or everyHumanField) nor in otherFields", name)
 	}
 	if err := validateJSON(t, siteJSON(t, handler)); err != nil {
 		t.Errorf("every field: %v", err)
@@ -208,8 +208,8 @@ func (d *tokenDirective) everyField(t *testing.T) {
 	d.roundTrip(t, handler)
 }
 
-// roundTrip checks that what a config says is all that is read of it, and is
-// written again. Durations are read as texts too.
+// roundTrip checks that a handler does not change if it is decoded and encoded again,
+// except that durations become numbers.
 func (d *tokenDirective) roundTrip(t *testing.T, handler map[string]any) {
 	t.Helper()
 	read, again := d.new(), d.new()
@@ -231,12 +231,12 @@ func (d *tokenDirective) roundTrip(t *testing.T, handler map[string]any) {
 		t.Errorf("%s\nis read as\n%s", first, second)
 	}
 	if left := leftOut(mustJSON(t, handler), mustJSON(t, read)); len(left) != 1 || !left["handler"] {
-		t.Errorf("these are not written again: %v", left)
+		t.Errorf("lost members: %v", left)
 	}
 }
 
-// leftOut are the members of one object that another does not have, but for
-// those that are null.
+// leftOut returns the members of one JSON object that another one does not have.
+// Members that are null are ignored.
 func leftOut(of, in []byte) map[string]bool {
 	var a, b map[string]any
 	_ = json.Unmarshal(of, &a)
@@ -259,7 +259,7 @@ func leftOut(of, in []byte) map[string]bool {
 	return left
 }
 
-// TestJSONConfigServes uses a config that no Caddyfile made.
+// TestJSONConfigServes uses a JSON config that was not adapted from a Caddyfile.
 func TestJSONConfigServes(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	s := serve(t, "SITE {\nrespond OK\n}")
@@ -306,7 +306,7 @@ func TestJSONConfigServes(t *testing.T) {
 	}
 }
 
-// TestJSONClientIDs checks both forms of client_id, there and back.
+// TestJSONClientIDs decodes and encodes both forms of client_id.
 func TestJSONClientIDs(t *testing.T) {
 	for text, want := range map[string]humatoken.ClientIDs{
 		`"c1"`:                    {"*": "c1"},

@@ -29,7 +29,7 @@ import (
 // systemAuthority is the only authority that the system trusts in these tests.
 var systemAuthority *testutil.Authority
 
-// What these tests call most has short names.
+// Short names for frequently used helpers.
 var (
 	eventually  = testutil.Eventually
 	freeAddress = testutil.FreeAddress
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	if config := os.Getenv(asCaddy); config != "" {
 		beCaddy(config)
 	}
-	// Caddy's own files go to a place that ends with the tests.
+	// Caddy stores its files in a directory that is removed after the tests.
 	dir, err := os.MkdirTemp("", "caddy-huma-test")
 	if err != nil {
 		panic(err)
@@ -51,10 +51,10 @@ func TestMain(m *testing.M) {
 	for _, v := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME", "HOME"} {
 		_ = os.Setenv(v, dir)
 	}
-	// Caddy has looked at the environment before TestMain could set it.
+	// Caddy has already read the environment before TestMain sets it.
 	caddy.ConfigAutosavePath = filepath.Join(dir, "autosave.json")
 	storageDir = filepath.Join(dir, "storage")
-	// The system's authorities are read once in a process.
+	// The system's certificate authorities are read once per process.
 	systemAuthority = testutil.NewAuthority(dir, "the system's authority")
 	_ = os.Setenv("SSL_CERT_FILE", systemAuthority.File)
 	_ = os.Setenv("SSL_CERT_DIR", filepath.Join(dir, "no-more-authorities"))
@@ -67,9 +67,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leftBehind are goroutines that others leave behind: Caddy's rotation of log
-// files, which ends with the process, and its keeper of a lock file, which ends after
-// a while.
+// leftBehind lists goroutines of Caddy that outlive the tests: the rotation of log
+// files, which runs until the process exits, and the refresh of a lock file, which
+// stops after some time.
 var leftBehind = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun"),
 	goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
@@ -79,10 +79,10 @@ var leftBehind = []goleak.Option{
 type fakeHuma struct {
 	*sandbox.Server
 	URL    string
-	holder *holder // nil: it holds nothing back
+	holder *holder // nil: hold cannot be used
 }
 
-// newHuma starts a sandbox that ends with the test.
+// newHuma starts a sandbox that is closed at the end of the test.
 func newHuma(t testing.TB, cfg sandbox.Config) *fakeHuma {
 	t.Helper()
 	s := sandbox.New(cfg)
@@ -95,15 +95,15 @@ func newHuma(t testing.TB, cfg sandbox.Config) *fakeHuma {
 	return &fakeHuma{Server: s, URL: srv.URL, holder: h}
 }
 
-// holder is in front of a service, and holds calls back for as long as a test likes.
+// holder is a handler in front of a service that blocks calls until a test releases them.
 type holder struct {
 	next http.Handler
 
 	mu       sync.Mutex
-	op       string        // the operation whose calls are held; empty: all
-	released chan struct{} // nil: none is held
-	now      int           // calls that are held
-	most     int           // the most there have been at once
+	op       string        // the operation whose calls are blocked; empty: all
+	released chan struct{} // nil: calls are not blocked
+	now      int           // the number of blocked calls
+	most     int           // the maximum of now
 }
 
 func (h *holder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +117,7 @@ func (h *holder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.now++
 	h.most = max(h.most, h.now)
 	h.mu.Unlock()
-	// A server learns that its client has left once it has read the body.
+	// The server detects that the client has disconnected only after the body was read.
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
 		select {
@@ -135,8 +135,8 @@ func (h *holder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hold keeps calls from the service, of an operation or all of them, until they
-// are let go. Those that come later are not held.
+// hold blocks calls to the service, of one operation or (with an empty op) of all,
+// until letGo is called. Later calls are not blocked.
 func (h *fakeHuma) hold(t testing.TB, op string) (letGo func()) {
 	t.Helper()
 	released := make(chan struct{})
@@ -149,27 +149,27 @@ func (h *fakeHuma) hold(t testing.TB, op string) (letGo func()) {
 		h.holder.released = nil
 		close(released)
 	})
-	t.Cleanup(letGo) // before Caddy stops, which waits for its callers
+	t.Cleanup(letGo) // before Caddy stops, which waits for running requests
 	return letGo
 }
 
-// held is how many calls are held, and the most there have been at once.
+// held returns the number of blocked calls, and its maximum so far.
 func (h *fakeHuma) held() (now, most int) {
 	h.holder.mu.Lock()
 	defer h.holder.mu.Unlock()
 	return h.holder.now, h.holder.most
 }
 
-// holds waits until so many calls are held.
+// holds waits until count calls are blocked.
 func (h *fakeHuma) holds(t testing.TB, count int) {
 	t.Helper()
 	eventually(t, 10*time.Second, fmt.Sprint(count, " calls under way"), func() bool { now, _ := h.held(); return now == count })
 }
 
-// calls is how often an operation was called.
+// calls returns how often an operation was called.
 func (h *fakeHuma) calls(op string) int { return h.Calls().ByOp[op] }
 
-// credentials are the options that the sandbox's defaults need.
+// credentials returns the options that match the defaults of the sandbox.
 func (h *fakeHuma) credentials() string {
 	return `
 		api ` + h.URL + `

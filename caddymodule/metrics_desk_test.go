@@ -29,7 +29,7 @@ func serveMetered(t testing.TB, text string) *metered {
 // with is a Caddyfile with the site of the metrics.
 func (m *metered) with(text string) string { return text + "\n" + m.metrics + " {\nmetrics\n}\n" }
 
-// families are all of our metrics that a scrape tells of.
+// families returns the plugin's metrics in a scrape.
 func (m *metered) families() map[string]*dto.MetricFamily {
 	m.t.Helper()
 	return m.familiesAt(m.metrics)
@@ -81,8 +81,8 @@ func samplesOf(families map[string]*dto.MetricFamily) samples {
 	return found
 }
 
-// since is what has become more since another scrape, of metrics that begin
-// with a name.
+// since returns the increases since another scrape, of the metrics whose names begin
+// with name.
 func (s samples) since(before samples, name string) samples {
 	more := make(samples)
 	for key, value := range s {

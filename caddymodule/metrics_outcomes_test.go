@@ -122,7 +122,7 @@ var outcomeCases = map[string]outcomeCase{
 	"garbage":     {faults: failing(sandbox.Fault{Garbage: true}), ask: asks("GET", known), want: samples{"bad_response": 1}},
 	"left":        {faults: failing(sandbox.Fault{Delay: time.Second}), ask: leaves, want: samples{"canceled": 1}},
 	"a panic":     {more: panicking, ask: asks("GET", append(edits{header("X-Panic", "value")}, known...)), want: samples{"unavailable": 1}},
-	// A client sends a GET again if its connection was let go.
+	// An HTTP client retries a GET request whose connection was closed.
 	"an abort": {more: panicking, ask: asks("POST", append(edits{header("X-Panic", "abort")}, known...)), want: samples{"canceled": 1}},
 }
 

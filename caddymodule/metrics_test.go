@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// countCase is what comes of some requests, in one or more metrics.
+// countCase is a test case: some requests, and the metrics that they increase.
 type countCase struct {
 	only   string // the provider, if it is not for both
 	more   string // options
@@ -24,7 +24,7 @@ type countCase struct {
 	signUps samples
 }
 
-// firstCalls are results of a provider's first call.
+// firstCalls returns the samples of results of the first call to a service.
 func firstCalls(results samples) func(p provider) samples {
 	return func(p provider) samples {
 		want := make(samples)
@@ -35,7 +35,7 @@ func firstCalls(results samples) func(p provider) samples {
 	}
 }
 
-// humaCalls are calls at Huma: op and result.
+// humaCalls returns the samples of calls to Huma, each written as "op result".
 func humaCalls(want ...string) func(provider) samples {
 	return func(provider) samples {
 		all := make(samples)
@@ -47,7 +47,7 @@ func humaCalls(want ...string) func(provider) samples {
 	}
 }
 
-// signUpFault is what happens to a sign-up.
+// signUpFault returns a function that injects the fault f into sign-ups.
 func signUpFault(f sandbox.Fault) func(provider) []sandbox.Fault {
 	f.Op = sandbox.OpSignUp
 	return failing(f)
@@ -196,8 +196,8 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 	m.tells(before, "identity_rejections_total", samples{})
 }
 
-// TestMetrics_Memory: each request for a token is a look into memory, and what
-// needs no token is none.
+// TestMetrics_Memory checks that each request for a token counts as one lookup in
+// the memory cache, and that other requests do not count.
 func TestMetrics_Memory(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		for _, c := range []struct {
@@ -229,8 +229,8 @@ func TestMetrics_Memory(t *testing.T) {
 	})
 }
 
-// closed is what contract and manual promise of the labels: nobody who makes
-// requests can add to it.
+// closed holds all values of each label, as the README documents them. Requests
+// cannot add values.
 var closed = map[string]map[string][]string{
 	"requests_total":                       {"provider": bothNames, "outcome": outcomes},
 	"request_duration_seconds":             {"provider": bothNames, "outcome": outcomes},
@@ -253,8 +253,8 @@ var (
 	}
 )
 
-// TestMetrics_LabelsAreClosed: whatever requests bring, no label is made of it,
-// and there are as many series as before.
+// TestMetrics_LabelsAreClosed checks that no part of a request becomes the value of a
+// label, and that requests add no series.
 func TestMetrics_LabelsAreClosed(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	both := "SITE {\nlog\n" + humaProvider.block("/private/*", humaProvider.options(fake), "hash_key one") +
@@ -306,8 +306,8 @@ func TestMetrics_LabelsAreClosed(t *testing.T) {
 	}
 }
 
-// TestMetrics_ScrapesDoNotWait: neither for the service nor for anybody, and
-// nobody for them.
+// TestMetrics_ScrapesDoNotWait checks that a scrape waits neither for the service nor
+// for a request, and that no request waits for a scrape.
 func TestMetrics_ScrapesDoNotWait(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"kept@x.example"}})
 	m := serveMetered(t, simpleSite(fake, "max_concurrent 4"))

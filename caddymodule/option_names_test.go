@@ -43,7 +43,7 @@ func TestProblemsNameOptions(t *testing.T) {
 		}
 		for code := range p.Details {
 			if _, ok := problem.Table[code]; !ok {
-				t.Errorf("%s has a detail for %s, which there is not", p.Directive, code)
+				t.Errorf("%s has a detail for %s, which does not exist", p.Directive, code)
 			}
 		}
 	}

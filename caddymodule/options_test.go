@@ -44,8 +44,8 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// codeOf is what a call with an unfitting signature comes to: without the
-// header signature the sandbox calls the request wrong.
+// codeOf returns the error code for a call with a wrong signature. Without the header
+// signature, the sandbox rejects the request as invalid.
 func codeOf(options string) string {
 	if strings.Contains(options, "signature off") || strings.Contains(options, "header_name") {
 		return "upstream_rejected"
@@ -91,7 +91,8 @@ func TestConsentThatFails(t *testing.T) {
 	}
 }
 
-// TestClientIPIsCaddys: what a client says of itself does not reach Huma.
+// TestClientIPIsCaddys checks that Huma gets the client IP that Caddy has determined, and
+// not one that the client has sent.
 func TestClientIPIsCaddys(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, simpleSite(huma, ""))

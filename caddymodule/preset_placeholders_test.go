@@ -16,14 +16,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 )
 
-// portal plays caddy-security, or any other plugin that authenticates: what
-// its user is called is in placeholders. Its sessions come in a cookie.
+// portal is a fake of caddy-security, or of another authentication plugin: it sets
+// placeholders about the user. A cookie names the session.
 type portal struct {
 	Sessions map[string]caddyauth.User `json:"sessions"`
 }
 
-// portalUsers are further sessions, which may be named in ways that a config
-// cannot hold.
+// portalUsers holds further sessions, whose values a config could not contain.
 var (
 	portalUsers sync.Map
 	portalCount atomic.Int64
@@ -70,7 +69,7 @@ func session(name string) func(*http.Request) {
 	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: name}) }
 }
 
-// portalSite is a site behind the portal.
+// portalSite is a site with portal as its authentication.
 const portalSite = `SITE {
 	test_portal {
 		ada 17 email ada@x.example name "Zoë van Ångström" sub 17
@@ -87,13 +86,14 @@ const portalSite = `SITE {
 	}
 }`
 
-// placeholderPreset is a plugin that says in placeholders who the user is: the
-// keys of what it knows of them. The key id is the user's own.
+// placeholderPreset describes a plugin that sets placeholders about the user. email, id,
+// full, first and last are the keys of caddyauth.User.Metadata; the key "id" is
+// caddyauth.User.ID.
 type placeholderPreset struct {
 	name                         string
 	email, id, full, first, last string
 	logins                       bool
-	verified                     string // only a no counts
+	verified                     string // rejects the user only if it says no
 }
 
 var placeholderPresets = []placeholderPreset{
@@ -102,14 +102,14 @@ var placeholderPresets = []placeholderPreset{
 	{name: "caddy_tailscale", email: "tailscale_user", id: "id", full: "tailscale_name", logins: true},
 }
 
-// site is a site behind the plugin.
+// site returns a site with the plugin as its authentication.
 func (p placeholderPreset) site() string {
 	return "SITE {\ntest_portal\nhuma_token {\nHUMA\nidentity " + p.name + "\n}\n}"
 }
 
 // signsIn opens a session for a person, as the plugin describes them.
 func (p placeholderPreset) signsIn(t testing.TB, who person) func(*http.Request) {
-	// Beside the address there are others, none of which is to be taken for it.
+	// The other addresses must not be used.
 	user := caddyauth.User{ID: "also@x.example", Metadata: map[string]string{"preferred_username": "also@x.example", "tailscale_login": "also@x.example", "mail": "also@x.example"}}
 	if p.id != "id" {
 		user.Metadata[p.id] = who.id

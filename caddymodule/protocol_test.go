@@ -90,8 +90,8 @@ func TestL09_EveryProtocol(t *testing.T) {
 	}
 }
 
-// sameAnswer is what has to be the same of an answer: without the seconds that
-// are left, which may pass in between, and headers that go with a protocol.
+// sameAnswer returns the part of a response that must be equal with each protocol: not
+// the remaining seconds, and not the headers of the protocol.
 func sameAnswer(res *http.Response, body []byte) string {
 	var b strings.Builder
 	b.WriteString(res.Status[:3])

@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// requestCost is what a request costs in Redis, in bytes without what differs from
-// time to time.
+// requestCost is the cost of a request in Redis. The bytes do not include values whose
+// length varies.
 type requestCost struct {
 	name           string
 	roundTrips     int
@@ -153,8 +153,8 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 	})
 }
 
-// about reports whether a number of bytes is what is documented, but for the
-// lengths of what differs from time to time.
+// about reports whether a number of bytes is the documented one, except for values whose
+// length varies.
 func about(got, documented int) bool {
 	return math.Abs(float64(got-documented)) <= 10+0.1*float64(documented)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// locks are what Redis says of those who are being signed up, or have been.
+// locks returns the values of all sign-up locks in Redis.
 func locks(r *redistest.Server) (all []string) {
 	for _, key := range r.Texts("KEYS", "caddy-huma:s:*") {
 		all = append(all, r.Text("GET", key))

@@ -38,7 +38,7 @@ type redisFailure struct {
 	before, after func(t *testing.T, r *redistest.Server)
 }
 
-// redisDocs is where the documentation is.
+// redisDocs is the file with the documentation of Redis.
 const redisDocs = "../docs/redis.md"
 
 // redisCommand is a failure that a command brings about.

@@ -16,8 +16,8 @@ func TestRedis_OneAccountWrittenTwice(t *testing.T) {
 	t.Setenv("HUMA_TEST_SECRET", "sandbox-secret")
 	for _, test := range []struct {
 		name string
-		// act is what a user does at /one, and what token they have then; empty:
-		// none.
+		// act sends requests to /one, and returns the token that the user has
+		// afterwards; empty: none.
 		act func(t *testing.T, s *site, p provider) string
 	}{
 		{"DELETE", func(t *testing.T, s *site, p provider) string {

@@ -16,7 +16,7 @@ import (
 // redisKey seals values in these tests.
 const redisKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
-// joins is how long a replica has to find a Redis that is there again.
+// joins is the time within which a replica must detect that Redis is available again.
 const joins = 15 * time.Second
 
 // addressed is a Redis, or the way to one.

@@ -130,7 +130,7 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 	}
 }
 
-// counts is what became of requests.
+// counts holds the numbers of requests by result.
 type counts struct{ answered, lost, wrong atomic.Int64 }
 
 // ask makes about 500 requests a second until ctx ends.
@@ -157,7 +157,7 @@ func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *c
 	return c
 }
 
-// usage is what this process holds.
+// usage is the resource usage of this process.
 type usage struct {
 	goroutines, descriptors int
 	heap                    uint64

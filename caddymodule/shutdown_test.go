@@ -54,8 +54,8 @@ func (s *site) asProcess(text string) *exec.Cmd {
 	return process
 }
 
-// TestL07_ExchangesFinishWhenTheProcessEnds: on SIGTERM whoever waits still
-// gets a token, and the exchange of a caller who has left ends as well.
+// TestL07_ExchangesFinishWhenTheProcessEnds checks that on SIGTERM waiting requests still
+// get a token, and that the exchange of a client that has disconnected finishes too.
 func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
 	forBoth(t, func(t *testing.T, p provider) {
 		fake := newHuma(t, sandbox.Config{})

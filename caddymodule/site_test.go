@@ -290,7 +290,7 @@ func (a *answer) noStore(t testing.TB) {
 	}
 }
 
-// log is what Caddy has logged.
+// log returns the content of Caddy's log.
 func (s *site) log() string {
 	b, err := os.ReadFile(s.logFile)
 	if err != nil && !os.IsNotExist(err) {

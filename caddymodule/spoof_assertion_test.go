@@ -120,7 +120,7 @@ func TestSpoofAssertions(t *testing.T) {
 			d.granted(t, "bob@x.example", path, header(p.header, other))
 			d.granted(t, "ada@x.example", path, header(strings.ToLower(p.header), token))
 
-			// A second line is one too many, whoever it is of.
+			// A second value of the header is rejected, whatever it is.
 			for _, second := range []string{other, token, "", "x", unsigned(p.payload(mallory)), "mallory@evil.example"} {
 				d.refused(t, 401, "identity_ambiguous", path, header(p.header, token), header(p.header, second))
 				d.refused(t, 401, "identity_ambiguous", path, header(p.header, second), header(p.header, token))
@@ -222,7 +222,7 @@ func TestSpoofAssertions(t *testing.T) {
 	}
 }
 
-// derOf is what a PEM block holds.
+// derOf returns the content of a PEM block.
 func derOf(text []byte) []byte {
 	block, _ := pem.Decode(text)
 	return block.Bytes

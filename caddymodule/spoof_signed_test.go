@@ -23,20 +23,20 @@ const (
 	kidRSA = "7d0f3f6a-2d7b-4c11-8a53-0d6f6b1c9e02"
 )
 
-// signedPreset is a layer that signs what it says of a user.
+// signedPreset describes a layer that sends signed assertions.
 type signedPreset struct {
 	name, header string
 	method       jwt.SigningMethod
-	// verify are the options in the block, in which KEYS stands for the URL
-	// of the public keys.
+	// verify holds the options in the block verify. KEYS stands for the URL of
+	// the public keys.
 	verify string
-	// payload is what a token says of a person, but for its times.
+	// payload returns the claims of a token, without its times.
 	payload func(person) map[string]any
-	// names says that there are names in it.
+	// names reports that payload contains names.
 	names bool
-	// forged are the headers that it sends unsigned, or might.
+	// forged describes the unsigned headers of the layer, which an attacker may send.
 	forged headerPreset
-	// also are those of them that are not among the preset's of headers.
+	// also lists those of them that are not in headerPresets.
 	also []string
 }
 
@@ -47,7 +47,7 @@ const (
 
 var signedPresets = slices.Concat(signedLayers, signedProviders)
 
-// signedLayers are the layers in front that sign.
+// signedLayers holds the authentication layers that send signed assertions.
 var signedLayers = []signedPreset{
 	{
 		name: "aws_alb", header: "X-Amzn-Oidc-Data", method: jwt.SigningMethodES256, names: true,
@@ -116,8 +116,8 @@ func replaced(members, by map[string]any) map[string]any {
 	return members
 }
 
-// plain is what a client may send without a key: the headers of the layer, and
-// a token whose signature is nothing.
+// plain returns headers that a client can send without a key: those of the layer, and a
+// token with an invalid signature.
 func (p signedPreset) plain(who person) http.Header {
 	h := p.forged.says(who)
 	h[p.header] = []string{unsigned(p.payload(who))}

@@ -71,9 +71,9 @@ func posts(body string, trailer http.Header) func(*http.Request) {
 	}
 }
 
-// spoofs are what a client might send so as to be mallory@evil.example: the
-// headers of every layer in all spellings, written as the layer writes them,
-// and what else could be mistaken.
+// spoofs returns requests with which a client might impersonate mallory@evil.example:
+// with the headers of every layer in all spellings and in the format of the layer, and
+// with other headers that could be confused with them.
 func (p headerPreset) spoofs() map[string][]func(*http.Request) {
 	email, address := p.email, mallory.email.(string)
 	forged := p.says(mallory)
@@ -221,8 +221,8 @@ func TestSpoofRefusedByTheLayer(t *testing.T) {
 	}
 }
 
-// A proxy that adds its headers instead of replacing the client's: whoever
-// sends them as well is nobody.
+// TestSpoofBehindAProxyThatAdds uses a proxy that adds its headers instead of replacing
+// the client's. A request that has the header of the address too is rejected.
 func TestSpoofBehindAProxyThatAdds(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {

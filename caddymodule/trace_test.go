@@ -22,7 +22,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// receiver is where Caddy's tracing handler sends spans: a real OTLP receiver.
+// receiver is an OTLP receiver for the spans of Caddy's tracing handler.
 type receiver struct {
 	t     *testing.T
 	mu    sync.Mutex
@@ -71,7 +71,7 @@ type clientTrace struct{ id string }
 // newTrace is the trace of one request.
 func newTrace(n int) clientTrace { return clientTrace{fmt.Sprintf("%032x", 0xabc000+n)} }
 
-// header is what the request carries.
+// header sets the trace headers of a request.
 func (c clientTrace) header() func(*http.Request) {
 	return func(r *http.Request) {
 		r.Header.Set("Traceparent", "00-"+c.id+"-00000000000000aa-01")
@@ -339,7 +339,7 @@ func TestTraceOfOthers(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Traceparent") != "" {
-			t.Error("the application is told of the trace")
+			t.Error("the application receives the trace context")
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"email":"a@x.example","name":"CANARY"}`)

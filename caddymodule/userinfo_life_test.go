@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestUserinfoAsksEachTime: whoever has signed out gets no token, though it is
-// still in the cache.
+// TestUserinfoAsksEachTime checks that a user who has signed out gets no token, although
+// it is still cached.
 func TestUserinfoAsksEachTime(t *testing.T) {
 	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
 	d := &desk{serve(t, asksApplication(p, "", huma.credentials()+"client_type ios\ncache 1m")), huma}
@@ -34,7 +34,7 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 	p.signOut(ada)
 	d.refused(t, 401, "identity_missing", path, cookie(ada))
 	if a := d.request("DELETE", path, cookie(ada)); a.StatusCode != http.StatusUnauthorized {
-		t.Errorf("DELETE of somebody who has signed out: status %d", a.StatusCode)
+		t.Errorf("DELETE after sign-out: status %d", a.StatusCode)
 	}
 	p.answers(says(500, ""))
 	d.refused(t, 503, "identity_unavailable", path, cookie(again)) // the application's word counts, not ours of before
@@ -46,7 +46,7 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 		t.Errorf("DELETE: status %d", a.StatusCode)
 	}
 	if token(again) == first {
-		t.Error("the token was not forgotten")
+		t.Error("the token was not evicted")
 	}
 	d.hushed(t)
 }
@@ -158,8 +158,7 @@ func TestUserinfoReload(t *testing.T) {
 	d.hushed(t)
 }
 
-// TestUserinfoVerifiedAndDomains: what the application says of the address
-// besides.
+// TestUserinfoVerifiedAndDomains checks the options verified and domains.
 func TestUserinfoVerifiedAndDomains(t *testing.T) {
 	d, p := openApplication(t, "user_id user.id\nverified user.confirmed\ndomains x.example clinic.example")
 	const ok, unverified, domain = "", "email_unverified", "domain_not_allowed"

@@ -208,7 +208,7 @@ func TestBrowser(t *testing.T) {
 		p := c.open(t, s.url+"/")
 		p.wait(t, `document.readyState === "complete" && location.pathname === "/"`)
 		if got := p.eval(t, `document.getElementById("connect")`); got != nil {
-			t.Error("the page is shown to somebody who has not signed in")
+			t.Error("the page is shown without sign-in")
 		}
 		if got := s.humanCalls(t); got != "" {
 			t.Errorf("Human API saw %s", got)

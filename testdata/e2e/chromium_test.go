@@ -39,7 +39,7 @@ type stub struct {
 	kind, body string
 }
 
-// signIn is what somebody signs in with.
+// signIn holds the credentials of a user.
 type signIn struct{ user, password string }
 
 // seenRequest is a request that a page made.
@@ -49,7 +49,7 @@ type seenRequest struct {
 	headers map[string]string
 }
 
-// reply is what Chromium says, unasked or not.
+// reply is a message from Chromium: a response or an event.
 type reply struct {
 	ID     int             `json:"id"`
 	Method string          `json:"method"`
@@ -137,7 +137,7 @@ func startChromium(t *testing.T, program string) *chromium {
 			t.Logf("chromium wrote:\n%s", &p.out)
 		}
 	})
-	// Every request of every page and of every frame waits until it is let go.
+	// Every request of every page and frame is paused until the test continues it.
 	_, err = c.ask("", "Fetch.enable", map[string]any{
 		"patterns": []any{map[string]any{"urlPattern": "*"}}, "handleAuthRequests": true,
 	})
@@ -264,7 +264,7 @@ func (c *chromium) paused(params json.RawMessage) {
 	default:
 		err = c.say("", "Fetch.failRequest", map[string]any{"requestId": event.RequestID, "errorReason": "BlockedByClient"}, nil)
 	}
-	_ = err // the next one who asks hears of it
+	_ = err // the next command fails too
 }
 
 // challenged answers a site that asks who is there, as somebody would who is

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// tokenPath is where the example site hands out tokens of Human API.
+// tokenPath is the path of human_api_token in the example.
 const tokenPath = "/private/human-api-token"
 
 // startExample runs Caddyfile.example on free ports and from a directory of
@@ -61,7 +61,7 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-// alice is how a program signs in to the example as her.
+// alice holds the headers with which a program signs in as alice.
 var alice = http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("alice:wonderland"))}}
 
 // wantCached fails unless alice's token is in the cache and of that type, and
@@ -80,7 +80,7 @@ func (s *site) wantCached(t *testing.T, kind string) string {
 	return token
 }
 
-// humanCalls is what Human API has seen: "session 200, …".
+// humanCalls returns the calls that Human API has received: "session 200, …".
 func (s *site) humanCalls(t *testing.T) string {
 	t.Helper()
 	var log struct {

@@ -21,10 +21,10 @@ const lemonldapBinary = "/usr/sbin/llng-fastcgi-server"
 // domain of the single sign-on; its portal is auth, below it.
 const domain = "sso.example"
 
-// virtualHost is what LemonLDAP::NG is told about a site.
+// virtualHost is the config of a site in LemonLDAP::NG.
 type virtualHost struct {
-	rule    string            // who may come in
-	headers map[string]string // what it says of them, as Perl expressions
+	rule    string            // the access rule
+	headers map[string]string // the headers about the user, as Perl expressions
 }
 
 // lemonldap is LemonLDAP::NG with a directory of its own. Its people are those of its

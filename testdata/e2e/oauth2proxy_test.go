@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// oauth2Proxy is how a test wants oauth2-proxy.
+// oauth2Proxy holds the settings of oauth2-proxy for a test.
 type oauth2Proxy struct {
 	site     string        // the URL of the site, where browsers reach it
 	address  string        // where it listens

@@ -60,7 +60,7 @@ func TestOIDCProxy(t *testing.T) {
 			if d.inFront {
 				for _, header := range forgeries {
 					if a := do(t, http.MethodGet, s.url+"/open/huma-token", header, nil); a.status != http.StatusUnauthorized || a.json["code"] != "identity_missing" {
-						t.Errorf("%v where nobody has to sign in: %d %s", header, a.status, a.body)
+						t.Errorf("%v at a path without sign-in: %d %s", header, a.status, a.body)
 					}
 				}
 			}

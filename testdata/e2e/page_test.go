@@ -29,7 +29,7 @@ func (p *tab) frames() []seenRequest {
 	return slices.DeleteFunc(p.requests("Document"), func(r seenRequest) bool { return r.url.Scheme+"://"+r.url.Host != connectOrigin })
 }
 
-// waitFrames waits until the browser has asked for n frames.
+// waitFrames waits until the browser has requested n frames.
 func (p *tab) waitFrames(t *testing.T, n int) {
 	t.Helper()
 	for end := time.Now().Add(patience); len(p.frames()) < n; time.Sleep(20 * time.Millisecond) {
@@ -62,7 +62,7 @@ func (p *tab) wantOpen(t *testing.T, token string, n int) {
 	}
 }
 
-// wantAsked fails unless the page has asked for so many tokens, with these
+// wantAsked checks that the page has sent len(want) requests for tokens, with these
 // values of Cache-Control.
 func (p *tab) wantAsked(t *testing.T, want ...string) {
 	t.Helper()

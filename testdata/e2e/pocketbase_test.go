@@ -219,8 +219,8 @@ func TestUserinfo(t *testing.T) {
 	s.wantQuietLog(t, secrets...)
 }
 
-// TestUserinfoUnverified: anybody may sign up with any address, so one that is
-// not verified opens nothing, without being asked for.
+// TestUserinfoUnverified checks that an address that is not verified is rejected without
+// the option verified, because anyone can sign up with any address.
 func TestUserinfoUnverified(t *testing.T) {
 	p, s := startBoth(t, "")
 	const email = "victim@pocketbase.example"

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// patience is how long a process may take to start or to end.
+// patience is the timeout for the start or the end of a process.
 const patience = 30 * time.Second
 
 // process is one that a test started, with all that it started itself.

@@ -156,7 +156,7 @@ func (p *provider) newBrowser(t *testing.T) *browser {
 	}}
 }
 
-// page is what a browser shows.
+// page is the page in a browser.
 type page struct {
 	answer
 	url *url.URL

@@ -87,7 +87,7 @@ func (s *site) at(host string) *site {
 	return &other
 }
 
-// answer is what somebody answered.
+// answer is an HTTP response.
 type answer struct {
 	status int
 	header http.Header
@@ -164,7 +164,7 @@ func (s *site) accounts(t *testing.T) map[string]account {
 	return users
 }
 
-// calls is how many calls Huma has seen.
+// calls returns the number of calls that Huma has received.
 func (s *site) calls(t *testing.T) int {
 	t.Helper()
 	a := do(t, http.MethodGet, s.huma+"/_sandbox/calls", nil, nil)

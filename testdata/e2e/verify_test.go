@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// verifyRedirect is where the provider sends the codes of the test's clients. Nothing
+// verifyRedirect is the redirect URI of the test's clients at the provider. Nothing
 // listens there: the test itself exchanges them for tokens.
 const verifyRedirect = "http://127.0.0.1:1/callback"
 

@@ -47,14 +47,14 @@ var byIDErrors = map[string]struct {
 
 func TestByID_Presets(t *testing.T) {
 	if len(byIDErrors) != len(presets.All()) {
-		t.Errorf("%d presets, want %d", len(byIDErrors), len(presets.All()))
+		t.Errorf("%d presets in byIDErrors, want %d", len(byIDErrors), len(presets.All()))
 	}
 	trusts := []Trust{trustProxy(), {Mode: TrustForwardAuth}}
 	for _, p := range presets.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			want, ok := byIDErrors[p.Name]
 			if !ok {
-				t.Fatal("a preset that is not in the table")
+				t.Fatal("the preset is not in byIDErrors")
 			}
 			loads := func(c Config, want string) {
 				t.Helper()

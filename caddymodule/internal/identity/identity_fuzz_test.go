@@ -63,7 +63,7 @@ func testConfigs(t testing.TB) (all []testConfig) {
 			token, signed = documentedProviders[row.Name]
 		}
 		if unsigned != (row.Sources.Email.From != "") || signed != (row.Signed.Email.From != "") {
-			t.Errorf("the preset %s is not the one that is documented here", row.Name)
+			t.Errorf("the preset %s has other sources than documented, documentedTokens and documentedProviders", row.Name)
 		}
 		plain.name, token.name = row.Name, row.Name+", verify"
 		c := identity.Config{Preset: row.Name}

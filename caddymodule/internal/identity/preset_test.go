@@ -26,7 +26,7 @@ func (payloads) Verify(_ context.Context, token, _ string) (claims.Document, err
 func TestPresets(t *testing.T) {
 	all := presets.All()
 	if !slices.IsSortedFunc(all, func(a, b presets.Preset) int { return strings.Compare(a.Name, b.Name) }) {
-		t.Error("not by name")
+		t.Error("not sorted by name")
 	}
 	all[0].Name = "changed"
 	if presets.All()[0].Name == "changed" {
@@ -35,12 +35,12 @@ func TestPresets(t *testing.T) {
 	for _, p := range presets.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			if p.Note == "" {
-				t.Error("a row that says too little")
+				t.Error("the preset has no Note")
 			}
 			_, plain := presetWant[p.Name]
 			_, signed := signedWant[p.Name]
 			if plain != (p.Sources.Email.From != "") || signed != (p.Signed.Email.From != "") || !plain && !signed {
-				t.Fatalf("plain %t, signed %t: not what is tested", plain, signed)
+				t.Fatalf("in presetWant: %t, in signedWant: %t; want it in those for which the preset has sources", plain, signed)
 			}
 			switch {
 			case plain && p.NeedsTrust():

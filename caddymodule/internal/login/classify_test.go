@@ -88,7 +88,7 @@ func TestSignUpResults(t *testing.T) {
 			}
 			_, _, _ = l.Run(t.Context())
 			if !slices.Equal(got, c.want) {
-				t.Errorf("told of %q, want %q", got, c.want)
+				t.Errorf("reported %q, want %q", got, c.want)
 			}
 		})
 	}
@@ -102,7 +102,7 @@ func TestSignUpResults(t *testing.T) {
 			_, _, _ = l.Run(t.Context())
 		}()
 		if !slices.Equal(got, []SignUpResult{SignUpUnclear}) {
-			t.Errorf("told of %q", got)
+			t.Errorf("reported %q", got)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,14 +62,18 @@ const readmeFile = "../../../README.md"
 func TestReadmeLabels(t *testing.T) {
 	_, rest, _ := strings.Cut(string(testutil.File(t, readmeFile)), "<!-- labels -->\n")
 	part, _, _ := strings.Cut(rest, "<!-- end of labels -->\n")
-	written := strings.SplitAfter(part, "\n")[2:] // below the head
+	written := slices.Collect(strings.Lines(part))
+	written = written[min(2, len(written)):] // below the head
 	rows := labelRows(table)
-	if len(written)-1 != len(rows) {
-		t.Fatalf("the README has %d rows, want %d", len(written)-1, len(rows))
-	}
 	for i, row := range rows {
-		if meaning, ok := strings.CutPrefix(written[i], row); !ok || meaning == "|\n" {
-			t.Errorf("the README has the row %q, want %q and what it means", written[i], row)
+		if i == len(written) {
+			t.Fatalf("the README's table of labels ends before %q", row)
 		}
+		if meaning, ok := strings.CutPrefix(written[i], row); !ok || meaning == "|\n" {
+			t.Fatalf("the README's table of labels has the row %q, want %q and an explanation", written[i], row)
+		}
+	}
+	if len(written) > len(rows) {
+		t.Errorf("the README's table of labels has too many rows, from %q", written[len(rows)])
 	}
 }

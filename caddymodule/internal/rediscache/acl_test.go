@@ -172,7 +172,7 @@ func testACL(t *testing.T) {
 	put(t, a, "u", "t")
 	wantToken(t, a, "u", "t")
 	if nodes[to].CommandCalls("asking") == 0 {
-		t.Error("nobody has asked at the new place")
+		t.Error("the new node received no ASKING command")
 	}
 	wantNone(nodes...)
 

@@ -26,7 +26,7 @@ func ifSent(s Source) Source {
 	return s
 }
 
-// unstated is the note of layers that never say whether an address is verified.
+// unstated is the end of the note of layers that never say whether an address is verified.
 const unstated = " **Never says whether the email address is verified: make sure that the layer verifies every address.**"
 
 // azure returns a source for a claim in the list that Azure's App Service sends.

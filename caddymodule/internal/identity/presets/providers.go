@@ -15,11 +15,11 @@ func verifiedOIDC() Sources {
 	return s
 }
 
-// wayOut is the end of the note of a preset that demands a verified address.
-const wayOut = " `verified assumed` states that every address is verified: then only an explicit no is rejected. `verified off` checks nothing.**"
+// verifiedOptions is the end of the note of presets that require a verified address.
+const verifiedOptions = " `verified assumed` states that every address is verified: then only an explicit no is rejected. `verified off` checks nothing.**"
 
-// demands is the note of presets that demand the claim email_verified.
-const demands = " **Requires `email_verified` true in the token; without it, the request is rejected (403)." + wayOut
+// demands is the end of the note of presets that require the claim email_verified.
+const demands = " **Requires `email_verified` true in the token; without it, the request is rejected (403)." + verifiedOptions
 
 // providers holds the presets of identity providers. Their facts are from the page of the
 // provider's documentation that a comment names, or, if it says so, from other pages.
@@ -92,7 +92,7 @@ var providers = [...]Preset{
 			Demand: []Claim{{"scp", nil}},
 			Lacks:  []string{"appid"}, // in tokens of version 1 only
 		},
-		Note: "Of one tenant, by its ID. Reads access tokens for your API in version 2 (`accessTokenAcceptedVersion` 2 in the manifest); `audience` is the application (client) ID of the API. **Microsoft does not verify `email`: in a directory, any address can be set there, also that of another person, whose account would then be taken over. It counts only if the optional claim `xms_edov` is true, or if `xms_edov` is absent and the domain is in `domains`.** Otherwise the login is used, `preferred_username` or else `upn`, which the tenant's directory sets; that of a guest (with #) is rejected. Add `email` and `xms_edov` as optional claims of the access token, and `given_name`, `family_name` for names. The user ID is `oid`. Not for External ID, B2C and national clouds. **Without a login or an address that counts, the request is rejected (403)." + wayOut,
+		Note: "Of one tenant, by its ID. Reads access tokens for your API in version 2 (`accessTokenAcceptedVersion` 2 in the manifest); `audience` is the application (client) ID of the API. **Microsoft does not verify `email`: in a directory, any address can be set there, also that of another person, whose account would then be taken over. It counts only if the optional claim `xms_edov` is true, or if `xms_edov` is absent and the domain is in `domains`.** Otherwise the login is used, `preferred_username` or else `upn`, which the tenant's directory sets; that of a guest (with #) is rejected. Add `email` and `xms_edov` as optional claims of the access token, and `given_name`, `family_name` for names. The user ID is `oid`. Not for External ID, B2C and national clouds. **Without a login or an address that counts, the request is rejected (403)." + verifiedOptions,
 	},
 	{
 		// "Verify ID Tokens", and, for the issuer and RS256, the source of
