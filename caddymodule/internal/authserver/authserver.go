@@ -25,7 +25,8 @@ const maxBody = 4 << 10
 type Config struct {
 	// URL is the URL to call: http or https, any host.
 	URL string
-	// DefaultPath is the path of a URL that has none. Default: /.
+	// DefaultPath is the path of a URL that has none, or only a slash, which serves a
+	// portal instead of the endpoint. Default: /.
 	DefaultPath string
 	// ForwardHeaders are the names of request headers to forward in addition to
 	// Authorization, Cookie and User-Agent.
@@ -70,7 +71,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("auth_server: %w, such as http://authelia:9091", err))
 	} else {
-		if u.Path == "" {
+		if u.Path == "" || u.Path == "/" && cfg.DefaultPath != "" {
 			u.Path = cfg.DefaultPath
 		}
 		c.url = u

@@ -303,7 +303,7 @@ func TestMaxWaiting(t *testing.T) {
 // TestDefaultPath checks the path of a URL without one.
 func TestDefaultPath(t *testing.T) {
 	s := serve(t, ok)
-	for _, test := range [][3]string{{"", "/oauth2/auth", "/oauth2/auth"}, {"/", "/oauth2/auth", "/"}, {"/x", "/oauth2/auth", "/x"}, {"", "", "/"}, {"?a=b", "/v", "/v?a=b"}} {
+	for _, test := range [][3]string{{"", "/oauth2/auth", "/oauth2/auth"}, {"/", "/oauth2/auth", "/oauth2/auth"}, {"/", "", "/"}, {"/x", "/oauth2/auth", "/x"}, {"", "", "/"}, {"?a=b", "/v", "/v?a=b"}} {
 		if _, err := mustNew(t, Config{URL: s.URL + test[0], DefaultPath: test[1]}).Check(t.Context(), signedIn()); err != nil {
 			t.Fatal(err)
 		}
