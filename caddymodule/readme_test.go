@@ -15,9 +15,8 @@ import (
 
 //go:generate go test . ./internal/cli ./internal/metrics -run ^TestDocs_ -update
 
-// TestEverythingIsDocumented: the documentation, and the comments from which
-// pkg.go.dev and Caddy's site are made, name every option; the README also every
-// error.
+// TestEverythingIsDocumented checks that the README names every option and every error
+// code, and that docs/redis.md and the syntax comments name their options.
 func TestEverythingIsDocumented(t *testing.T) {
 	wants := func(file, before, after string, names ...string) {
 		t.Helper()
@@ -39,14 +38,14 @@ func TestEverythingIsDocumented(t *testing.T) {
 	}
 }
 
-// options are the names that options of a config struct have in a Caddyfile.
+// options returns the names of the options of a config struct in a Caddyfile.
 func options[T any]() []string {
 	notInACaddyfile := []string{"disabled", "algorithm", "preset", "mode", "upstream", "ranges", "client_key", "burst", "url", "store"} // a first word or a second value there
 	return slices.DeleteFunc(jsonNames(reflect.TypeFor[T]()), func(name string) bool { return slices.Contains(notInACaddyfile, name) })
 }
 
-// TestFieldsAreDocumented: each field of a config has a comment, which fields that
-// stand together may share.
+// TestFieldsAreDocumented checks that each field of a config has a comment. Consecutive
+// fields may share one.
 func TestFieldsAreDocumented(t *testing.T) {
 	for _, file := range []string{"config/config.go", "humatoken/config.go", "humanapitoken/config.go", "redis/redis.go"} {
 		last := ""
@@ -59,7 +58,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 }
 
-// jsonNames are the names of a config struct's fields, also of nested ones.
+// jsonNames returns the JSON names of the fields of a config struct and of nested structs.
 func jsonNames(typ reflect.Type) (names []string) {
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
