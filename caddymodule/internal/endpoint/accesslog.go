@@ -25,11 +25,7 @@ func (l accessLog) record(req *Request, code exchange.Code) {
 	// An Endpoint may have handled the same request before: this call may be in an
 	// error route, or after a handler such as intercept. The values of the last call
 	// count.
-	vars, _ := req.http.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	_, again := vars[l.endpoint.Service.outcomeKey]
-	if vars != nil {
-		vars[l.endpoint.Service.outcomeKey] = l.outcome.Placeholder
-	}
+	_, again := req.repl.Get(l.endpoint.Service.outcomeKey)
 	if code != "" || again {
 		l.set(req.repl, code, again)
 	} else {
