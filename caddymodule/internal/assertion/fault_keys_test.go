@@ -173,6 +173,7 @@ func TestI17Malformed(t *testing.T) {
 		"email twice":    `{"iss":"` + issuer + `","aud":"` + audience + `","exp":9999999999,"email":"a@x","email":"b@x"}`,
 		"nested twice":   `{"iss":"` + issuer + `","aud":"` + audience + `","exp":9999999999,"u":{"a":1,"a":2}}`,
 		"more than one":  `{"iss":"` + issuer + `","aud":"` + audience + `","exp":9999999999}{}`,
+		"not UTF-8":      `{"iss":"` + issuer + `","aud":"` + audience + `","exp":9999999999,"sub":"u` + "\xff" + `"}`,
 		"nests too deep": `{"x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`,
 	} {
 		t.Run("payload "+name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -160,7 +161,7 @@ func (v *Verifier) Verify(ctx context.Context, text, peer string) (claims.Docume
 		return claims.Document{}, err
 	}
 	doc, err := claims.Parse(t.payload)
-	if err != nil || doc.Map() == nil {
+	if err != nil || doc.Map() == nil || !utf8.Valid(t.payload) { // RFC 7519, section 3
 		return claims.Document{}, identity.ErrAssertionMalformed
 	}
 	if err := v.check(t.header, doc); err != nil {
