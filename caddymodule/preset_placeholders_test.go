@@ -93,7 +93,7 @@ type placeholderPreset struct {
 	name                         string
 	email, id, full, first, last string
 	logins                       bool
-	verified                     string // rejects the user only if it says no
+	verified                     string // rejects the user only if its value is a denial
 }
 
 var placeholderPresets = []placeholderPreset{

@@ -61,8 +61,8 @@ type Identity struct {
 	// ignored, because they may be about something else.
 	//
 	// With human_api_token this option requires email, and a user without an
-	// address is then rejected. Default: the preset's, of which only a value
-	// that says no is rejected.
+	// address is then rejected. Default: the preset's, which
+	// rejects only a value such as false or 0.
 	//
 	// The presets of identity providers (auth0, clerk, cognito, entra, firebase,
 	// keycloak, okta, supabase, zitadel) demand that the token says true, and

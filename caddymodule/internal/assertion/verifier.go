@@ -30,7 +30,7 @@ type Config struct {
 	// is compared with the client id that the load balancer names, and may be empty.
 	Audience []string
 	// NoAudience replaces Audience, which is empty then: a token with an audience is
-	// rejected, because it is for somebody else (RFC 7519, section 4.1.3).
+	// rejected, because it is for another audience (RFC 7519, section 4.1.3).
 	NoAudience bool
 	// Require are further claims that a token must have. All of them must hold.
 	Require []Requirement

@@ -58,8 +58,8 @@ func enclosing(p claims.Path) (objects []claims.Path) {
 	return objects
 }
 
-// denied reports whether a document says that the address is not verified. If several
-// members are about it, one that says no is enough.
+// denied reports whether a document says that the address is not verified. If it has
+// several such members, one of them is enough.
 func (v *verification) denied(doc claims.Document) bool {
 	for _, p := range v.objects {
 		object, ok := doc.Lookup(p).(map[string]any)
@@ -90,8 +90,9 @@ func (i *Identifier) deniesVerified(ctx context.Context, r *Request) bool {
 	return i.verified.optional && i.statesUnverified(ctx, r)
 }
 
-// statesUnverified reports whether the verified source says no. A source without a value
-// does not. If there are several values, one of them is enough.
+// statesUnverified reports whether the verified source denies that the address is
+// verified. A source without a value does not. If there are several values, one of them
+// is enough.
 func (i *Identifier) statesUnverified(ctx context.Context, r *Request) bool {
 	value, rejection := i.verifiedValue(ctx, r)
 	switch rejection {

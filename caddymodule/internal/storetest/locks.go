@@ -20,7 +20,7 @@ func RunLocks(t *testing.T, newPair func(t *testing.T) (a, b exchange.SignUpLock
 		{"one takes it, the other waits", locksRunning},
 		{"a user who was created is not created again", locksDone},
 		{"one who was not can be", locksFreed},
-		{"one of whom nobody knows is held", locksHeld},
+		{"a user whose sign-up had an unknown result is held", locksHeld},
 		{"a hold can be ended", locksUnhold},
 		{"a lock ends by itself", locksEnd},
 		{"another's lock stays", locksOthers},

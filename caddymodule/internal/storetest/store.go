@@ -30,10 +30,10 @@ func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 		{"what is over is not got", storeExpiry},
 		{"what is not in the future is not kept", storePast},
 		{"what cannot be kept replaces all the same", storePastReplaces},
-		{"forget drops a user's kinds and nobody else's", storeForget},
-		{"forget tokens drops a user's tokens and nobody else's", storeForgetTokens},
+		{"Evict removes all variants of one user only", storeForget},
+		{"EvictTokens removes the tokens of one user only", storeForgetTokens},
 		{"flush drops everything", storeFlush},
-		{"nobody gets another's under contention", storeContention},
+		{"concurrent users get their own tokens", storeContention},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newStore(t)) })
 	}
