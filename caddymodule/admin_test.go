@@ -86,6 +86,7 @@ type adminStatus struct {
 		Handlers     []struct {
 			Breaker       string
 			CallsInFlight int    `json:"calls_in_flight"`
+			Handler       string `json:"handler"`
 			HadToken      bool   `json:"had_token"`
 			Store         string `json:"shared_store"`
 			Credentials   struct {
@@ -232,6 +233,13 @@ func TestAdmin_Status(t *testing.T) {
 	}
 	if right.ProjectID != "p1" || right.Cache.Users != 1 || len(right.Handlers) != 2 {
 		t.Fatalf("the right account: %+v", right)
+	}
+	host := strings.TrimPrefix(d.URL, "http://")
+	if right.Handlers[0].Handler != "huma_token "+host+"/one" || right.Handlers[1].Handler != "huma_token "+host+"/two" || human.Handlers[0].Handler != "human_api_token "+host+connectPath {
+		t.Errorf("names of the handlers: %+v", s.Accounts)
+	}
+	if lines := d.lines(`"handler":"huma_token ` + host + `/three"`); len(lines) == 0 {
+		t.Errorf("no log entry has the name of the handler: %s", d.log())
 	}
 	for _, h := range right.Handlers {
 		if c := h.Credentials; h.Breaker != "closed" || h.CallsInFlight != 0 || h.Store != "" || time.Since(c.Loaded) > time.Minute || c.AgeSeconds == nil || *c.AgeSeconds > 60 {

@@ -118,13 +118,13 @@ func TestCheckHealthy(t *testing.T) {
 		}
 		return want
 	}
-	for directive, want := range map[string]map[string]string{ // an address is no name
-		"huma_token 2 of srv0 (:8080)":      ok("config", "connection", "tls", "clock", "credentials", "client_ip", "redis"),
-		"human_api_token 1 of srv0 (:8080)": ok("config", "connection", "tls", "clock", "credentials"),
-		"huma_token 1 of srv1 (:8081)":      ok("config", "connection", "clock", "credentials"),
+	for name, want := range map[string]map[string]string{ // an address is no name
+		"huma_token localhost:8080/private/huma-token":           ok("config", "connection", "tls", "clock", "credentials", "client_ip", "redis"),
+		"human_api_token localhost:8080/private/human-api-token": ok("config", "connection", "tls", "clock", "credentials"),
+		"huma_token localhost:8081/private/huma-token":           ok("config", "connection", "clock", "credentials"),
 	} {
-		if got := results(byDirective[directive]); !maps.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", directive, got, want)
+		if got := results(byDirective[name]); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
 	for _, c := range all {

@@ -45,7 +45,7 @@ func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
 					t.Errorf("%s, but the log has\n%s", r.out, s.log())
 				}
 				run(t, cli.IdentityCommand(), "--config", config, user, "Alice@x.example").
-					ends(0, p.directive+" 1 of srv0", "→ Alice@x.example, "+found[0].LogName+" in logs").hides("canary-key")
+					ends(0, p.directive+" 127.0.0.1:", "→ Alice@x.example, "+found[0].LogName+" in logs").hides("canary-key")
 			})
 		})
 	}
@@ -75,8 +75,8 @@ func TestIdentityNames(t *testing.T) {
 		code  int
 		parts []string
 	}{
-		{"both directives", []string{"--config", config, "--email", "a@x.example", "--user-id", "u-1", "--hash-key", "k"}, 0, []string{"human_api_token 1", "→ u-1, a@x.example, ", "huma_token 2", "→ a@x.example, "}},
-		{"no key", []string{"--config", config, "--email", "a@x.example"}, 1, []string{"huma_token 2 of srv0", "note: cannot compute the hash in logs: the server uses a random key", "set the option hash_key", "→ a@x.example\n"}},
+		{"both directives", []string{"--config", config, "--email", "a@x.example", "--user-id", "u-1", "--hash-key", "k"}, 0, []string{"human_api_token ", "→ u-1, a@x.example, ", "huma_token ", "→ a@x.example, "}},
+		{"no key", []string{"--config", config, "--email", "a@x.example"}, 1, []string{"huma_token ", "note: cannot compute the hash in logs: the server uses a random key", "set the option hash_key", "→ a@x.example\n"}},
 		{"no such variable", []string{"--hash-key", "{env.CADDY_HUMA_NOT_SET}", "--email", "a@x.example"}, 1, []string{"note: --hash-key: environment variable CADDY_HUMA_NOT_SET is not set"}},
 		{"no address", []string{"--hash-key", "k", "--email", "alice"}, 1, []string{"no user: 401 identity_invalid"}},
 	} {
@@ -91,7 +91,7 @@ func TestIdentityNames(t *testing.T) {
 		"--user-id u --config " + keyed:                                 "by ID (--user-id)",
 		"--email a@x.example --directive huma_token --config " + config: "--directive cannot be combined with --config",
 		"--email a@x.example --hash-key k --directive huma":             `unknown directive "huma"`,
-		"":                               "set either --preset or --config",
+		"":                               "set either --preset, --config or --address",
 		"--preset authelia --peer proxy": "is not an IP address",
 		"--preset authelia --header Remote-Email": "has no colon",
 		"--preset authelia authentik":             "unknown command",
@@ -124,7 +124,7 @@ func TestIdentityCallsAuthServer(t *testing.T) {
 		if c.cookie != "" {
 			args = append(args, "--header", "Cookie: "+c.cookie)
 		}
-		run(t, cli.IdentityCommand(), args...).ends(c.code, append([]string{"huma_token 1 of srv0"}, c.says...)...).hides("mallory")
+		run(t, cli.IdentityCommand(), args...).ends(c.code, append([]string{"huma_token "}, c.says...)...).hides("mallory")
 	}
 }
 

@@ -99,7 +99,7 @@ func TestTokenAsTheDirective(t *testing.T) {
 			for range 2 { // there is nothing kept from the first time
 				fake.Reset()
 				run(t, cli.TokenCommand(), "--config", config, "--email", "alice@x.example", "--client-type", "web", "--register", "--trace").
-					ends(0, "huma_token 1 of srv0 (:8080)", "→ token issued; the user was signed up").
+					ends(0, "huma_token localhost:8080/private/huma-token (Caddyfile:2)", "→ token issued; the user was signed up").
 					hides("eyJ", "sandbox-secret", "alice", "canary")
 				var ops []string
 				for _, call := range fake.Calls().Calls {
@@ -189,7 +189,7 @@ func TestTokenOfHumanAPI(t *testing.T) {
 		return run(t, cli.TokenCommand(), append([]string{"--config", config, "--directive", "human_api_token", "--user-id", "user-canary"}, args...)...)
 	}
 	// A session token would make the user.
-	token().ends(3, "human_api_token 1 of srv0", "/v1/connect/token", "no token: not_registered (1 call", "only an id token was requested").hides("canary")
+	token().ends(3, "human_api_token localhost:8080/private/human-api-token", "/v1/connect/token", "no token: not_registered (1 call", "only an id token was requested").hides("canary")
 	if users := fake.HumanUsers(); len(users) != 0 {
 		t.Fatalf("made %v", users)
 	}
@@ -233,8 +233,8 @@ func TestTokenUsage(t *testing.T) {
 		{"no client type", "--config-file " + file + " --email a@x.example", 2, "client_type_required"},
 		{"another client type", "--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown"},
 		{"both configs", "--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file cannot be combined with"},
-		{"which one", "--config " + two + " --email a@x.example", 2, "--which: 1 is huma_token 1 of srv0 (:8080), 2 is huma_token 2 of"},
-		{"none of them", "--config " + two + " --email a@x.example --which 3", 2, "select one"},
+		{"which one", "--config " + two + " --email a@x.example", 2, "select one with --which and a part of its name:\n  huma_token localhost:8080/private/huma-token (Caddyfile:3)\n  huma_token localhost:8080/private/huma-token #2 (Caddyfile:18)"},
+		{"none of them", "--config " + two + " --email a@x.example --which human", 2, "no directive's name contains \"human\""},
 		{"no such directive", "--config " + one + " --directive human_api_token --user-id u", 2, "the config has no human_api_token"},
 		{"an unknown directive", "--config " + one + " --directive huma --email a@x.example", 2, `unknown directive "huma"`},
 		{"Huma's option", "--config " + human + " --user-id u --deployment-id d1", 2, "--deployment-id and --client-type can be used with huma_token only"},
@@ -253,7 +253,7 @@ func TestTokenUsage(t *testing.T) {
 		t.Errorf("%d calls", n)
 	}
 
-	run(t, cli.TokenCommand(), "--config", two, "--email", "a@x.example", "--which", "2").ends(3, "huma_token 2 of srv0") // web, by its own option
+	run(t, cli.TokenCommand(), "--config", two, "--email", "a@x.example", "--which", "#2").ends(3, "huma_token localhost:8080/private/huma-token #2") // web, by its own option
 	run(t, cli.TokenCommand(), "--config", one, "--email", "a@x.example", "--client-type", "ios", "--deployment-id", "d2").ends(1, "100004")
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
@@ -150,7 +151,7 @@ func (h *HumaToken) readRegistration(p *option.Errors, l *account.Limits) {
 		Allow:    func() bool { return h.endpoint.Account.AllowRegistration(limit, burst) },
 		OnResult: metrics.SignUpCounter(endpoint.Huma.Name),
 		OnConsentError: func(err error) {
-			h.endpoint.Logger.Warn("cannot sign the consent; issuing the token anyway", zap.Error(err))
+			h.endpoint.Log(zapcore.WarnLevel, "cannot sign the consent; issuing the token anyway", zap.Error(err))
 		},
 	}
 }

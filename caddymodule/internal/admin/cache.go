@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
@@ -79,7 +80,7 @@ func evict(r *http.Request) (int, any, error) {
 	}
 	done, err := evictAll(all, func(c endpoint.TokenCache) error { return c.Evict(ctx) })
 	for _, e := range all {
-		e.Logger.Info("user evicted through the admin API", zap.String("user", e.LogHasher.LogName(user)))
+		e.Log(zapcore.InfoLevel, "user evicted through the admin API", zap.String("user", e.LogHasher.LogName(user)))
 	}
 	if err = errors.Join(err, errors.Join(errs...)); err != nil {
 		return 0, nil, apiError(http.StatusServiceUnavailable, "evicted in this process, but perhaps not in the other replicas; evict again when the shared store is available: %w", err)

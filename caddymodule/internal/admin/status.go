@@ -82,7 +82,7 @@ func getStatus(*http.Request) (int, any, error) {
 	}
 	s := status{Accounts: []accountStatus{}} // never null
 	for _, a := range byAccount {
-		slices.SortFunc(a.Handlers, func(x, y endpoint.HandlerStatus) int { return x.Credentials.Loaded.Compare(y.Credentials.Loaded) })
+		slices.SortFunc(a.Handlers, func(x, y endpoint.HandlerStatus) int { return cmp.Compare(x.Handler, y.Handler) })
 		s.Accounts = append(s.Accounts, *a)
 	}
 	slices.SortFunc(s.Accounts, func(x, y accountStatus) int {

@@ -79,8 +79,7 @@ Exit codes:
 	}
 	var c checkRun
 	f := cmd.Flags()
-	f.StringVarP(&c.config, "config", "c", "", "Configuration file (default: the Caddyfile in the current directory)")
-	f.StringVarP(&c.adapter, "adapter", "a", "", "Name of the config adapter (default: derived from the file name)")
+	c.source.AddFlags(f)
 	f.BoolVar(&c.offline, "offline", false, "Make no calls and no DNS lookups")
 	f.StringVar(&c.user.Email, "email", unknownEmail, "Email address of the user to sign in at Huma")
 	f.StringVar(&c.user.UserID, "user-id", unknownUserID, "ID of the user at Human API")
@@ -92,10 +91,10 @@ Exit codes:
 
 // checkRun is one run of the command, with the values of its flags.
 type checkRun struct {
-	config, adapter string
-	offline, json   bool
-	user            dryrun.User
-	timeout         time.Duration
+	source        dryrun.Source
+	offline, json bool
+	user          dryrun.User
+	timeout       time.Duration
 }
 
 // result is the result of a check.
@@ -111,11 +110,15 @@ const (
 
 // checkResult is the result of one check of one directive, as it is printed.
 type checkResult struct {
-	Directive string `json:"directive,omitempty"` // empty for the whole config
+	Directive string `json:"directive,omitempty"` // its name; empty for the whole config
+	File      string `json:"file,omitempty"`      // path of the Caddyfile with the directive, if it is known
+	Line      int    `json:"line,omitempty"`      // of the directive in File
 	Check     string `json:"check"`
 	Result    result `json:"result"`
 	Detail    string `json:"detail"`
 	Fix       string `json:"fix,omitempty"` // what to do, such as a line of the config; may be empty
+
+	title string // the directive with its file and line, as text
 }
 
 func okResult(format string, args ...any) checkResult {
@@ -178,11 +181,11 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 }
 
 func (c *checkRun) check(ctx context.Context) ([]checkResult, error) {
-	directives, err := dryrun.Load(c.config, c.adapter)
+	config, err := dryrun.Load(c.source)
 	if err != nil {
 		return nil, err
 	}
-	targets, err := c.loadTargets(ctx, directives)
+	targets, err := c.loadTargets(ctx, config.Directives)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +193,8 @@ func (c *checkRun) check(ctx context.Context) ([]checkResult, error) {
 	for _, t := range targets {
 		for _, check := range checks {
 			for _, r := range check.run(t) {
-				r.Directive, r.Check = t.directive.Title, check.name
+				d := t.directive
+				r.Directive, r.File, r.Line, r.Check, r.title = d.Name, d.File, d.Line, check.name, d.Title()
 				all = append(all, r)
 			}
 		}
@@ -215,7 +219,7 @@ func printChecks(w io.Writer, all []checkResult) error {
 				return err
 			}
 			if c.Directive != "" {
-				_, _ = fmt.Fprintln(w, c.Directive)
+				_, _ = fmt.Fprintln(w, c.title)
 			}
 		}
 		_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", c.Check, c.Result, strings.ReplaceAll(c.Detail, "\n", "; "))

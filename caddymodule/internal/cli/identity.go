@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
@@ -54,8 +55,7 @@ Exit codes:
 	f := cmd.Flags()
 	f.StringVar(&r.preset, "preset", "", "Preset of the option identity")
 	f.StringVar(&r.directive, "directive", "", "With --preset or --hash-key: name of the directive (default: "+endpoint.Huma.Directive+")")
-	f.StringVarP(&r.config, "config", "c", "", "Configuration file")
-	f.StringVarP(&r.adapter, "adapter", "a", "", "Name of the config adapter (default: derived from the file name)")
+	r.source.AddFlags(f)
 	f.StringArrayVarP(&r.headers, "header", "H", nil, "Request header, as '<name>: <value>'; repeatable")
 	f.StringArrayVar(&r.responses, "response", nil, "Header of the auth server's response, as '<name>: <value>'; repeatable")
 	f.StringArrayVar(&r.placeholders, "placeholder", nil, "Placeholder, as '<name>=<value>'; repeatable")
@@ -71,17 +71,20 @@ Exit codes:
 // identityRun is one run of the command, with the values of its flags.
 type identityRun struct {
 	preset, directive                string
-	config, adapter                  string
+	source                           dryrun.Source
 	headers, responses, placeholders []string
 	peer, hashKey                    string
 	email, userID                    string
 	json                             bool
 }
 
+// fromConfig reports whether the directives are those of a config.
+func (r *identityRun) fromConfig() bool { return r.source.File != "" || r.source.Address != "" }
+
 // identityReport is the output for one directive: the user it identifies in the request,
 // or the error.
 type identityReport struct {
-	Directive string         `json:"directive"`
+	Directive string         `json:"directive"` // its name
 	Email     string         `json:"email,omitempty"`
 	UserID    string         `json:"user_id,omitempty"`
 	FirstName string         `json:"first_name,omitempty"`
@@ -94,7 +97,8 @@ type identityReport struct {
 	Problems  []string       `json:"problems,omitempty"`
 	Notes     []string       `json:"notes,omitempty"`
 
-	byID bool
+	title string // the directive with its file and line, as text
+	byID  bool
 }
 
 // sourceReport is the source of one identity option, and its value or the reason why
@@ -151,7 +155,7 @@ func printReports(w io.Writer, reports []identityReport) error {
 		if n > 0 {
 			_, _ = fmt.Fprintln(w)
 		}
-		_, _ = fmt.Fprintln(w, r.Directive)
+		_, _ = fmt.Fprintln(w, r.title)
 		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		for _, s := range r.Sources {
 			value := s.Value

@@ -14,27 +14,28 @@ import (
 // It returns a usage error if the flags do not fit together.
 func (r *identityRun) directives(in *requestInput) ([]dryrun.Directive, error) {
 	switch {
-	case r.config != "" && r.directive != "":
-		return nil, command.UsageError("--directive cannot be combined with --config, which contains the directives")
+	case r.fromConfig() && r.directive != "":
+		return nil, command.UsageError("--directive cannot be combined with --config or --address, which contains the directives")
 	case in.userOnly && r.preset != "":
 		return nil, command.UsageError("--email and --user-id cannot be combined with --preset: use --config or --hash-key")
-	case in.userOnly && r.config == "" && r.hashKey == "":
-		return nil, command.UsageError("--email and --user-id require --hash-key, or --config with the config of the server that wrote the logs")
-	case !in.userOnly && (r.preset == "") == (r.config == ""):
-		return nil, command.UsageError("set either --preset or --config")
+	case in.userOnly && !r.fromConfig() && r.hashKey == "":
+		return nil, command.UsageError("--email and --user-id require --hash-key, or --config or --address with the config of the server that wrote the logs")
+	case !in.userOnly && (r.preset == "") != r.fromConfig():
+		return nil, command.UsageError("set either --preset, --config or --address")
 	}
 	var all []dryrun.Directive
-	if r.config == "" {
+	if !r.fromConfig() {
 		p, err := dryrun.ServiceByName(r.directive)
 		if err != nil {
 			return nil, err
 		}
 		all = []dryrun.Directive{presetDirective(p, r.preset, in)}
 	} else {
-		var err error
-		if all, err = dryrun.Load(r.config, r.adapter); err != nil {
+		c, err := dryrun.Load(r.source)
+		if err != nil {
 			return nil, err
 		}
+		all = c.Directives
 	}
 	if !in.userOnly {
 		return all, nil
@@ -65,9 +66,9 @@ func (r *identityRun) withUser(all []dryrun.Directive) (selected []dryrun.Direct
 // name the options that it requires. If preset is empty, the directive has no options.
 func presetDirective(service *endpoint.Service, preset string, in *requestInput) dryrun.Directive {
 	if preset == "" {
-		return dryrun.Directive{Service: service, Title: service.Directive}
+		return dryrun.Directive{Service: service, Name: service.Directive}
 	}
-	d := dryrun.Directive{Service: service, Title: service.Directive + " with `identity " + preset + "`", UpstreamAddrs: []string{"the auth server"}}
+	d := dryrun.Directive{Service: service, Name: service.Directive + " with `identity " + preset + "`", UpstreamAddrs: []string{"the auth server"}}
 	d.Common.Identity = &config.Identity{Preset: preset}
 	row, known := presets.Find(preset)
 	switch {
@@ -76,10 +77,10 @@ func presetDirective(service *endpoint.Service, preset string, in *requestInput)
 		d.Common.Identity.Verify = new(config.Verify)
 	case !row.NeedsTrust():
 	case len(in.response) > 0:
-		d.Title += " and `trust forward_auth`"
+		d.Name += " and `trust forward_auth`"
 		d.Common.Trust = &config.Trust{Mode: config.TrustForwardAuth}
 	default:
-		d.Title += fmt.Sprintf(" and `trust proxies %s`", in.peer)
+		d.Name += fmt.Sprintf(" and `trust proxies %s`", in.peer)
 		d.Common.Trust = &config.Trust{Mode: config.TrustProxies, Ranges: []string{in.peer.String()}}
 	}
 	return d

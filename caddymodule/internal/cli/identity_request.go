@@ -77,7 +77,7 @@ func parseHeaders(flag string, lines []string) (http.Header, error) {
 // identifyRequest identifies the user of a request like the directive d would, and
 // returns the report.
 func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput) identityReport {
-	report := identityReport{Directive: d.Title, byID: d.Service.ByID}
+	report := identityReport{Directive: d.Name, title: d.Title(), byID: d.Service.ByID}
 	note := func(format string, args ...any) { report.Notes = append(report.Notes, fmt.Sprintf(format, args...)) }
 	var p option.Errors
 	identifier := identify.New(&d.Common, identify.Options{

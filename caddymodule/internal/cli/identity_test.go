@@ -164,7 +164,7 @@ func TestCommandIdentity(t *testing.T) {
 		},
 		{"a config",
 			[]string{"--config", config, "--response", "Remote-Email: alice@x.example", "--peer", "10.0.0.7", "-H", "X_Kept_Email: bob@x.example", "--placeholder", "{user_email}=carol@x.example"},
-			true, []string{"huma_token 1 of srv0 (:80)", "→ alice@x.example", "huma_token 2 of srv0", "→ bob@x.example", "huma_token 1 of srv1 (:8080)", "→ carol@x.example"},
+			true, []string{"huma_token one.example/a/* (Caddyfile:12)", "→ alice@x.example", "huma_token", "→ bob@x.example", ":8080/", "→ carol@x.example"},
 		},
 		{"a config and a stranger",
 			[]string{"--config", config, "--peer", "192.0.2.1", "-H", "X_Kept_Email: bob@x.example", "-H", "Remote-Email: mallory@x.example"},

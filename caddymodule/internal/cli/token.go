@@ -25,7 +25,7 @@ const (
 // TokenCommand returns the command caddy huma token.
 func TokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "token (--config-file <file> | --config <file>) --email <address> [--user-id <id>] [--register] [--trace] [--json]",
+		Use:   "token (--config-file <file> | --config <file>) [--which <name>] --email <address> [--user-id <id>] [--register] [--trace] [--json]",
 		Short: "Gets a token for one user from the service",
 		Long: `
 Gets a token for one user from the service, and prints the result.
@@ -64,10 +64,9 @@ Exit codes:
 	var r tokenRun
 	f := cmd.Flags()
 	f.StringVar(&r.configFile, "config-file", "", "Path of a huma-config.json, like the option config_file")
-	f.StringVarP(&r.config, "config", "c", "", "Configuration file (default: the Caddyfile in the current directory)")
-	f.StringVarP(&r.adapter, "adapter", "a", "", "Name of the config adapter (default: derived from the file name)")
+	r.source.AddFlags(f)
 	f.StringVar(&r.directive, "directive", "", "With --config: huma_token or human_api_token (default: huma_token, if the config has one)")
-	f.IntVar(&r.which, "which", 0, "With --config: number of the directive, if there are several; the error without it lists them")
+	f.StringVar(&r.which, "which", "", "With --config: a part of the directive's name that no other one has, if there are several; the error without it lists the names")
 	f.StringVar(&r.user.Email, "email", "", "Email address of the user")
 	f.StringVar(&r.user.UserID, "user-id", "", "ID of the user, for human_api_token")
 	f.StringVar(&r.user.ClientType, "client-type", "", "ios, android or web, like the request parameter (default: the option client_type)")
@@ -81,11 +80,11 @@ Exit codes:
 
 // tokenRun is one run of the command, with the values of its flags.
 type tokenRun struct {
-	configFile, config, adapter, directive string
-	which                                  int
-	user                                   dryrun.User
-	deploymentID                           string
-	register, trace, json                  bool
+	source                       dryrun.Source
+	configFile, directive, which string
+	user                         dryrun.User
+	deploymentID                 string
+	register, trace, json        bool
 }
 
 func (r *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
@@ -102,12 +101,12 @@ func (r *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
 	}
 	result, err := dryrun.Run(ctx, h, r.register, r.user)
 	if err != nil {
-		return command.Problem, fmt.Errorf("%s does not load:\n%w", d.Title, err)
+		return command.Problem, fmt.Errorf("%s does not load:\n%w", d.Title(), err)
 	}
 	if result.Rejected() {
 		return command.Usage, fmt.Errorf("%s: %s", result.Code, result.Detail)
 	}
-	report := tokenReport{Directive: d.Title, Calls: reportCalls(result.Calls, r.trace), Milliseconds: milliseconds(result.Duration), service: d.Service}
+	report := tokenReport{Directive: d.Name, title: d.Title(), Calls: reportCalls(result.Calls, r.trace), Milliseconds: milliseconds(result.Duration), service: d.Service}
 	report.fill(result, r.register, d.SignsUp())
 	if huma, ok := h.(*humatoken.HumaToken); ok && r.trace {
 		report.Signed = huma.SigningScheme()
@@ -146,16 +145,17 @@ func exitCode(r *dryrun.Result) int {
 // if they select none or more than one.
 func (r *tokenRun) selectDirective() (*dryrun.Directive, error) {
 	if r.configFile != "" {
-		if r.config != "" || r.adapter != "" || r.which != 0 || r.directive != "" {
-			return nil, command.UsageError("--config-file cannot be combined with --config, --adapter, --directive or --which")
+		if r.source != (dryrun.Source{}) || r.which != "" || r.directive != "" {
+			return nil, command.UsageError("--config-file cannot be combined with --config, --adapter, --address, --directive or --which")
 		}
 		options := map[string]any{"config_file": r.configFile}
-		return &dryrun.Directive{Service: endpoint.Huma, Title: endpoint.Huma.Directive + " with " + r.configFile, Options: options}, nil
+		return &dryrun.Directive{Service: endpoint.Huma, Name: endpoint.Huma.Directive + " with " + r.configFile, Options: options}, nil
 	}
-	all, err := dryrun.Load(r.config, r.adapter)
+	c, err := dryrun.Load(r.source)
 	if err != nil {
 		return nil, err
 	}
+	all := c.Directives
 	if r.directive != "" || slices.ContainsFunc(all, func(d dryrun.Directive) bool { return !d.Service.ByID }) {
 		service, err := dryrun.ServiceByName(r.directive)
 		if err != nil {
@@ -163,22 +163,43 @@ func (r *tokenRun) selectDirective() (*dryrun.Directive, error) {
 		}
 		all = slices.DeleteFunc(all, func(d dryrun.Directive) bool { return d.Service != service })
 	}
-	switch {
-	case len(all) == 0:
+	if len(all) == 0 {
 		return nil, command.UsageError("the config has no %s", r.directive)
-	case r.which < 0 || r.which > len(all), r.which == 0 && len(all) > 1:
-		return nil, command.UsageError("select one of the directives with --which: %s", listDirectives(all))
 	}
-	return &all[max(r.which, 1)-1], nil
+	return findDirective(all, r.which)
 }
 
-// listDirectives returns the titles of the directives, numbered from 1.
+// findDirective returns the directive whose name is which, or else the only one whose
+// title contains it. It returns a usage error if there is none or more than one.
+func findDirective(all []dryrun.Directive, which string) (*dryrun.Directive, error) {
+	var found []*dryrun.Directive
+	for i := range all {
+		d := &all[i]
+		if d.Name == which {
+			return d, nil
+		}
+		if strings.Contains(d.Title(), which) {
+			found = append(found, d)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case which == "":
+		return nil, command.UsageError("the config has several directives; select one with --which and a part of its name:\n%s", listDirectives(all))
+	case len(found) == 0:
+		return nil, command.UsageError("--which: no directive's name contains %q:\n%s", which, listDirectives(all))
+	}
+	return nil, command.UsageError("--which: several names contain %q; write more of the name, or the whole name:\n%s", which, listDirectives(all))
+}
+
+// listDirectives returns the titles of the directives, one per line.
 func listDirectives(all []dryrun.Directive) string {
 	var lines []string
-	for i, d := range all {
-		lines = append(lines, fmt.Sprintf("%d is %s", i+1, d.Title))
+	for i := range all {
+		lines = append(lines, "  "+all[i].Title())
 	}
-	return strings.Join(lines, ", ")
+	return strings.Join(lines, "\n")
 }
 
 // validate returns a usage error if a flag is missing or not allowed for the directive.

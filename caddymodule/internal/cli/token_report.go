@@ -29,6 +29,7 @@ type tokenReport struct {
 	Calls        []callReport     `json:"calls"`
 	Milliseconds float64          `json:"milliseconds"`
 
+	title   string // the directive with its file and line, as text
 	service *endpoint.Service
 }
 
@@ -115,7 +116,7 @@ var lifetimes = []struct{ member, of string }{
 }
 
 func (r *tokenReport) print(w io.Writer) error {
-	_, _ = fmt.Fprintln(w, r.Directive)
+	_, _ = fmt.Fprintln(w, r.title)
 	if r.Signed != "" {
 		_, _ = fmt.Fprintf(w, "  signature: %s\n", r.Signed)
 	}

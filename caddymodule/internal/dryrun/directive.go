@@ -6,24 +6,28 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
 // Directive is a token directive of a config, as the commands load it.
 type Directive struct {
 	Service       *endpoint.Service
-	Title         string // name of the directive in the output
+	Name          string // by host and path, unique in the config; see routes.Place.Name
+	File          string // path of the Caddyfile, or "stdin"; empty if the config is JSON
+	Line          int    // in File
+	Place         routes.Place
+	JSON          map[string]any // the handler in Config.HTTP
 	Common        config.Common
 	Options       map[string]any    // as in the JSON config
 	Server        *caddyhttp.Server // nil without a config
@@ -42,106 +46,64 @@ func ServiceByName(directive string) (*endpoint.Service, error) {
 	return s, nil
 }
 
-// httpConfig is the part of the JSON config that contains the HTTP servers.
-type httpConfig struct {
-	Apps struct {
-		HTTP struct {
-			Servers map[string]json.RawMessage `json:"servers"`
-		} `json:"http"`
-	} `json:"apps"`
+// Title returns the name of the directive with the line of the Caddyfile, if it is known,
+// such as "huma_token app.example.com/private/huma-token (Caddyfile:12)".
+func (d *Directive) Title() string {
+	if d.File == "" {
+		return d.Name
+	}
+	return fmt.Sprintf("%s (%s:%d)", d.Name, filepath.Base(d.File), d.Line)
 }
 
-// Load reads a config file and returns its token directives, sorted by the name of their
-// server. It returns an error if there are none. An empty file stands for the Caddyfile
-// in the current directory.
-func Load(file, adapter string) ([]Directive, error) {
-	text, _, _, err := caddycmd.LoadConfig(file, adapter)
-	if err != nil {
-		return nil, cmp.Or(readError(file), err)
-	}
-	if text == nil {
-		return nil, command.UsageError("no Caddyfile in the current directory; set --config")
-	}
-	var config httpConfig
-	if err := json.Unmarshal(text, &config); err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
-	}
-	var all []Directive
-	servers := config.Apps.HTTP.Servers
-	for _, name := range slices.Sorted(maps.Keys(servers)) {
-		found, err := serverDirectives(name, servers[name])
+// directives returns the token directives in the JSON config of an HTTP app. It deletes
+// the member locationKey of each one.
+func directives(app map[string]any) ([]Directive, error) {
+	type upstreams struct{ addrs []string }
+	servers := make(map[string]*caddyhttp.Server)
+	proxies := make(map[string]*upstreams)
+	for name, v := range objectOf(app["servers"]) {
+		text, err := json.Marshal(v)
 		if err != nil {
+			return nil, err
+		}
+		servers[name], proxies[name] = new(caddyhttp.Server), new(upstreams)
+		if err := json.Unmarshal(text, servers[name]); err != nil {
 			return nil, fmt.Errorf("read server %s: %w", name, err)
 		}
-		all = append(all, found...)
 	}
-	if all == nil {
-		return nil, fmt.Errorf("%s has no %s", cmp.Or(file, "the Caddyfile"), strings.Join(endpoint.DirectiveNames(), " and no "))
-	}
-	return all, nil
-}
-
-// readError returns the error of reading file, or nil if the file can be read. It is an
-// *fs.PathError, whose kind Caddy's own error does not have.
-func readError(file string) error {
-	if file == "" || file == "-" {
-		return nil
-	}
-	info, err := os.Stat(file)
-	if err == nil && (info.Mode().IsRegular() || info.IsDir()) { // a pipe can be read only once
-		_, err = os.ReadFile(file)
-	}
-	return err
-}
-
-// serverDirectives returns the token directives in the config of a server, at any depth.
-func serverDirectives(name string, raw json.RawMessage) ([]Directive, error) {
-	var server caddyhttp.Server
-	var tree any
-	if err := json.Unmarshal(raw, &server); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(raw, &tree); err != nil {
-		return nil, err
-	}
-	proxy := proxyTrustOf(server.TrustedProxiesRaw)
 	var all []Directive
-	var upstreams []string
-	walk(tree, func(handler map[string]any) {
+	names := make(routes.Names)
+	err := routes.WalkJSON(app, func(p routes.Place, handler map[string]any) {
 		module, _ := handler["handler"].(string)
 		if module == "reverse_proxy" {
-			upstreams = append(upstreams, upstreamAddrs(handler)...)
+			proxies[p.Server].addrs = append(proxies[p.Server].addrs, upstreamAddrs(handler)...)
 		}
-		if service, ok := endpoint.ServiceOf(module); ok {
-			d := Directive{Service: service, Server: &server, Proxy: proxy, Options: maps.Clone(handler)}
-			delete(d.Options, "handler")
-			d.Title = fmt.Sprintf("%s %d of %s (%s)", service.Directive, len(all)+1, name, strings.Join(server.Listen, " "))
-			h, err := d.NewHandler()
-			d.Common, d.Problem = *common(h), err
-			all = append(all, d)
+		service, ok := endpoint.ServiceOf(module)
+		if !ok {
+			return
 		}
+		server := servers[p.Server]
+		d := Directive{
+			Service: service, Name: names.Unique(p.Name(service.Directive)), Place: p, JSON: handler,
+			Server: server, Proxy: proxyTrustOf(server.TrustedProxiesRaw),
+		}
+		d.File, d.Line = endpoint.TakeLocation(handler)
+		d.Options = maps.Clone(handler)
+		delete(d.Options, "handler")
+		h, err := d.NewHandler()
+		d.Common, d.Problem = *common(h), err
+		all = append(all, d)
 	})
 	for i := range all {
-		all[i].UpstreamAddrs = upstreams
+		all[i].UpstreamAddrs = proxies[all[i].Place.Server].addrs
 	}
-	return all, nil
+	return all, err
 }
 
-// walk calls f for every handler in v, a part of a JSON config, in order.
-func walk(v any, f func(handler map[string]any)) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			walk(e, f)
-		}
-	case map[string]any:
-		if v["handler"] != nil {
-			f(v)
-		}
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			walk(v[key], f)
-		}
-	}
+// objectOf returns v if it is a JSON object, and nil otherwise.
+func objectOf(v any) map[string]any {
+	object, _ := v.(map[string]any)
+	return object
 }
 
 // NewHandler returns a handler with the options of the directive. Like Caddy, it returns

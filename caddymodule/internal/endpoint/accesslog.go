@@ -17,17 +17,18 @@ type accessLog struct {
 	endpoint *Endpoint
 	user     identity.User // zero: not identified
 	outcome  *metrics.OutcomeMetrics
+	code     exchange.Code // empty if the request did not fail
 }
 
 // record sets the placeholders of the request, and adds fields to its access log
-// entry if the server has access logs. code is empty if the request did not fail.
-func (l accessLog) record(req *Request, code exchange.Code) {
+// entry if the server has access logs.
+func (l accessLog) record(req *Request) {
 	// An Endpoint may have handled the same request before: this call may be in an
 	// error route, or after a handler such as intercept. The values of the last call
 	// count.
 	_, again := req.repl.Get(l.endpoint.Service.outcomeKey)
-	if code != "" || again {
-		l.set(req.repl, code, again)
+	if l.code != "" || again {
+		l.set(req.repl, again)
 	} else {
 		// Most requests compute their placeholders only when one is read: the first
 		// call of Set would allocate a map of eight entries.
@@ -44,10 +45,10 @@ func (l accessLog) record(req *Request, code exchange.Code) {
 // set sets the placeholders. They take precedence over those of Map. again means that an
 // Endpoint has handled the request before: then set also clears the user if there is none
 // now.
-func (l accessLog) set(repl *caddy.Replacer, code exchange.Code, again bool) {
+func (l accessLog) set(repl *caddy.Replacer, again bool) {
 	repl.Set(l.endpoint.Service.outcomeKey, l.outcome.Placeholder)
-	if code != "" {
-		repl.Set(l.endpoint.Service.codeKey, string(code))
+	if l.code != "" {
+		repl.Set(l.endpoint.Service.codeKey, string(l.code))
 	}
 	if user, ok := l.placeholder(l.endpoint.Service.userKey); ok {
 		repl.Set(l.endpoint.Service.userKey, user)
@@ -78,12 +79,15 @@ func (n logName) String() string { return n.endpoint.LogHasher.LogName(n.user) }
 func (n logName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
 // accessFields are the fields that the endpoint adds to the access log entry of a
-// request: outcome, and user if the user was identified.
+// request: outcome, code if the request failed, and user if the user was identified.
 type accessFields accessLog
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.
 func (f accessFields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("outcome", string(f.outcome.Outcome))
+	if f.code != "" {
+		enc.AddString("code", string(f.code))
+	}
 	if f.user != (identity.User{}) {
 		enc.AddString("user", f.endpoint.LogHasher.LogName(f.user))
 	}

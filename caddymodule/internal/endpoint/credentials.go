@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -99,7 +100,7 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 	e.current.Store(c)
 	e.cleanups.Add(e.stopRotation)
 	e.cleanups.Add(func() { running.Delete(e) })
-	if err := lifecycle.OnStarted(ctx, func() { running.Store(e, nil) }); err != nil {
+	if err := lifecycle.OnStarted(ctx, func() { e.started(ctx) }); err != nil {
 		return err
 	}
 	if member.Start != nil {
@@ -112,6 +113,14 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 	}
 	e.cleanups.Add(func() { watcher.remove(e) })
 	return lifecycle.OnStarted(ctx, func() { watcher.add(e) })
+}
+
+// started is called when the config has started.
+func (e *Endpoint) started(ctx caddy.Context) {
+	if app, err := ctx.AppIfConfigured("http"); err == nil {
+		e.app.Store(app.(*caddyhttp.App))
+	}
+	running.Store(e, nil)
 }
 
 // newCredentials returns the credentials of s, and joins the shared store if there is

@@ -33,10 +33,13 @@ import (
 type Endpoint struct {
 	Service *Service
 	source  Source
+	handler any      // the directive's config, a handler in the routes of the app
 	files   []string // paths of the files that the options name
 	common  *config.Common
 
-	Logger   *zap.Logger
+	logger   *zap.Logger
+	app      atomic.Pointer[caddyhttp.App] // nil until the config has started
+	name     atomic.Pointer[string]        // see Name
 	events   *events.Emitter
 	metrics  *metrics.ServiceMetrics
 	cleanups lifecycle.Cleanups

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 )
 
 // logResult logs the result of an exchange. It is called once per exchange, however many
@@ -27,8 +30,8 @@ func (e *Endpoint) logResult(user identity.User, r exchange.Result) {
 		if r.Outcome == exchange.OutcomeRegistered {
 			level = zapcore.InfoLevel
 		}
-		if c := e.Logger.Check(level, "token issued"); c != nil {
-			c.Write(zap.String("outcome", string(r.Outcome)), e.userField(user))
+		if e.logger.Core().Enabled(level) {
+			e.Log(level, "token issued", zap.String("outcome", string(r.Outcome)), e.userField(user))
 		}
 		return
 	}
@@ -44,7 +47,7 @@ func (e *Endpoint) logResult(user identity.User, r exchange.Result) {
 		fields = append(fields, zap.String("hint", e.Service.RefusalHint))
 	}
 	if stack := stackOf(r.Err); stack != nil {
-		e.Logger.Error(messageExchangeFailed, append(fields, zap.ByteString("stack", stack))...)
+		e.Log(zapcore.ErrorLevel, messageExchangeFailed, append(fields, zap.ByteString("stack", stack))...)
 		return
 	}
 	e.logSampled(level, string(code), exchangeLogInterval, messageExchangeFailed, fields...)
@@ -73,15 +76,47 @@ func (e *Endpoint) logSampled(level zapcore.Level, kind string, every time.Durat
 			fields = append(fields, zap.Int("suppressed", suppressed))
 		}
 	}
-	if c := e.Logger.Check(level, message); c != nil {
-		c.Write(fields...)
+	e.Log(level, message, fields...)
+}
+
+// Log logs a message with the name of the directive in the field handler.
+func (e *Endpoint) Log(level zapcore.Level, message string, fields ...zap.Field) {
+	if c := e.logger.Check(level, message); c != nil {
+		c.Write(append(fields, zap.String("handler", e.Name()))...)
 	}
+}
+
+// Name returns the name of the directive by host and path, such as
+// "huma_token app.example.com/private/huma-token". The commands name it the same. It is
+// computed at its first use after the config has started. Before that, and if the
+// directive is in the routes of a third-party module, Name returns the name of the
+// directive alone.
+func (e *Endpoint) Name() string {
+	if name := e.name.Load(); name != nil {
+		return *name
+	}
+	name, app := e.Service.Directive, e.app.Load()
+	if app == nil {
+		return name
+	}
+	names := make(routes.Names)
+	routes.Walk(app, func(p routes.Place, h caddyhttp.MiddlewareHandler) {
+		switch m, ok := h.(caddy.Module); {
+		case !ok || m.CaddyModule().ID.Name() != e.Service.Directive:
+		case any(h) == e.handler:
+			name = names.Unique(p.Name(e.Service.Directive))
+		default:
+			names.Unique(p.Name(e.Service.Directive))
+		}
+	})
+	e.name.Store(&name)
+	return name
 }
 
 // logPanic logs a panic, which is a bug, with its stack. It does not log the value of
 // the panic, which may hold a secret.
 func (e *Endpoint) logPanic(message string, err error) {
-	e.Logger.Error(message, zap.Error(err), zap.ByteString("stack", stackOf(err)))
+	e.Log(zapcore.ErrorLevel, message, zap.Error(err), zap.ByteString("stack", stackOf(err)))
 }
 
 // stackOf returns the stack of the panic that err wraps, or nil if err wraps no

@@ -23,11 +23,11 @@ import (
 // Init is the first step of a directive's Provision. It cannot fail. handler is the
 // directive's config, in which Init looks for the names of files.
 func (e *Endpoint) Init(ctx caddy.Context, service *Service, s Source, handler any, c *config.Common) {
-	e.Service, e.source, e.common = service, s, c
+	e.Service, e.source, e.handler, e.common = service, s, handler, c
 	e.files = option.Files(handler)
-	e.Logger, e.metrics = ctx.Logger(), service.metrics()
+	e.logger, e.metrics = ctx.Logger(), service.metrics()
 	if e.DryRun != nil {
-		e.Logger = zap.NewNop() // the command reports the result itself
+		e.logger = zap.NewNop() // the command reports the result itself
 	}
 }
 

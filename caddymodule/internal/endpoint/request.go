@@ -83,7 +83,7 @@ func (req *Request) finish(outcome exchange.Outcome, code exchange.Code) time.Ti
 	now := time.Now()
 	req.outcome = req.endpoint.metrics.Outcome(outcome)
 	req.outcome.Observe(now.Sub(req.start))
-	accessLog{req.endpoint, req.User, req.outcome}.record(req, code)
+	accessLog{req.endpoint, req.User, req.outcome, code}.record(req)
 	return now
 }
 

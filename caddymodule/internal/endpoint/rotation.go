@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
@@ -145,7 +146,7 @@ func (e *Endpoint) reloadSettings() {
 		return
 	}
 	if e.replace(c) {
-		e.Logger.Info("credentials reloaded")
+		e.Log(zapcore.InfoLevel, "credentials reloaded")
 	}
 }
 
@@ -215,7 +216,7 @@ func (e *Endpoint) logReloadFailed(err error) {
 	r.unreadable.Store(true)
 	if !r.logged {
 		r.logged = true
-		e.Logger.Warn("cannot reload credentials; keeping the previous ones", zap.Error(err))
+		e.Log(zapcore.WarnLevel, "cannot reload credentials; keeping the previous ones", zap.Error(err))
 	}
 }
 
@@ -226,6 +227,6 @@ func (e *Endpoint) logReloadSucceeded() {
 	r.failed.Store(false)
 	r.lastErr = ""
 	if r.unreadable.Swap(false) {
-		e.Logger.Info("credentials can be read again")
+		e.Log(zapcore.InfoLevel, "credentials can be read again")
 	}
 }

@@ -3,12 +3,6 @@ package endpoint
 import (
 	"sync"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -121,48 +115,4 @@ func DirectiveNames() (names []string) {
 		names = append(names, s.Directive)
 	}
 	return names
-}
-
-// Handler is the handler module of a directive.
-type Handler interface {
-	caddyhttp.MiddlewareHandler
-	caddyfile.Unmarshaler
-}
-
-// init registers the order of the directives: after request_header, so after everything
-// that authenticates, such as forward_auth; before encode, so that a token is not
-// compressed together with text that an attacker chooses; and before handle, so that a
-// catch-all handle does not match first.
-func init() {
-	for _, s := range services {
-		httpcaddyfile.RegisterDirectiveOrder(s.Directive, httpcaddyfile.After, "request_header")
-	}
-}
-
-// RegisterDirective registers a directive for the Caddyfile. newHandler returns an empty
-// handler. Call it in init.
-func RegisterDirective(s *Service, newHandler func() Handler) {
-	httpcaddyfile.RegisterDirective(s.Directive, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-		return parseDirective(h, s.path, newHandler())
-	})
-}
-
-// parseDirective parses a directive into a route. Without a matcher the route matches the
-// given path; with the matcher `*` it matches every path.
-func parseDirective(h httpcaddyfile.Helper, path string, to Handler) ([]httpcaddyfile.ConfigValue, error) {
-	h.Next() // the directive's name
-	matcher, hasMatcher, err := h.MatcherToken()
-	if err != nil {
-		return nil, h.WrapErr(err)
-	}
-	if hasMatcher {
-		h.Delete()
-	} else {
-		matcher = caddy.ModuleMap{"path": caddyconfig.JSON(caddyhttp.MatchPath{path}, nil)}
-	}
-	h.Reset()
-	if err := to.UnmarshalCaddyfile(h.Dispenser); err != nil {
-		return nil, err
-	}
-	return h.NewRoute(matcher, to), nil
 }

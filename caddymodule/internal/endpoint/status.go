@@ -24,6 +24,7 @@ type AccountNames struct {
 // HandlerStatus is the status of one handler of the running config, in the JSON of the
 // admin API.
 type HandlerStatus struct {
+	Handler       string `json:"handler"`         // the name of the directive; see Endpoint.Name
 	Breaker       string `json:"breaker"`         // closed, open or off
 	CallsInFlight int    `json:"calls_in_flight"` // at the service, now
 	HadToken      bool   `json:"had_token"`       // an exchange has succeeded since the config was loaded
@@ -48,6 +49,7 @@ type credentialStatus struct {
 func (e *Endpoint) Status(now time.Time) HandlerStatus {
 	c := e.current.Load()
 	h := HandlerStatus{
+		Handler:       e.Name(),
 		Breaker:       "closed",
 		CallsInFlight: e.upstream.Client.InFlight(),
 		HadToken:      e.succeeded.Load(),
