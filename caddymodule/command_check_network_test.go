@@ -128,7 +128,7 @@ func TestCheckFindsNetwork(t *testing.T) {
 
 	// One that is not there does not keep the other from being looked at.
 	_, all = runCheck(t, caddyfileOf(t, "handle /a {\n"+at("https://something.invalid")+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"))
-	finds(t, all, "dns problem: something.invalid")
+	finds(t, all, "dns problem: something.invalid", "routes problem: is handled by another directive")
 }
 
 // noNames makes every name be looked up at a server that knows none.
@@ -176,7 +176,7 @@ func TestCheckFindsClientIP(t *testing.T) {
 		{"Human API", "", humanBlock(fake), "skipped", "does not sign up users", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, all := runCheck(t, writeFile(t, "Caddyfile", c.global+"http://localhost:8080 {\n"+c.block+"\n}\n"))
+			_, all := runCheck(t, writeFile(t, "Caddyfile", c.global+"http://localhost:8080 {\n"+c.block+"\n"+basicAuthBlock+"}\n"))
 			if c.want == "" {
 				finds(t, all)
 			} else {

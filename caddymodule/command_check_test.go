@@ -98,10 +98,10 @@ func TestCheckHealthy(t *testing.T) {
 	// Both over TLS, by the authorities of the system and of the config.
 	config := writeFile(t, "Caddyfile", trustedServers+"http://localhost:8080 {\n"+
 		strings.ReplaceAll(humaBlock(srv, "tls {\nca "+systemAuthority.File+"\n}", withRedis(r, "1m", "")), "identity basic_auth", "identity authelia\ntrust proxies 10.0.0.0/8")+"\n"+
-		humanBlock(srv)+"\n}\nhttp://localhost:8081 {\n"+humaBlock(fake, "registration off", "client_type web")+"\n}\n")
+		humanBlock(srv)+"\n"+basicAuthBlock+"}\nhttp://localhost:8081 {\n"+humaBlock(fake, "registration off", "client_type web")+"\n"+basicAuthBlock+"}\n")
 	code, all := runCheck(t, config)
 	finds(t, all)
-	if code != 0 || len(all) != 3*8 {
+	if code != 0 || len(all) != 3*9 {
 		t.Errorf("exit code %d with %d results", code, len(all))
 	}
 	byDirective := make(map[string][]checkDocument)
@@ -110,7 +110,7 @@ func TestCheckHealthy(t *testing.T) {
 	}
 	ok := func(names ...string) map[string]string {
 		want := make(map[string]string)
-		for _, name := range []string{"config", "dns", "connection", "tls", "clock", "credentials", "client_ip", "redis"} {
+		for _, name := range []string{"config", "routes", "dns", "connection", "tls", "clock", "credentials", "client_ip", "redis"} {
 			want[name] = "skipped"
 		}
 		for _, name := range names {
@@ -119,9 +119,9 @@ func TestCheckHealthy(t *testing.T) {
 		return want
 	}
 	for name, want := range map[string]map[string]string{ // an address is no name
-		"huma_token localhost:8080/private/huma-token":           ok("config", "connection", "tls", "clock", "credentials", "client_ip", "redis"),
-		"human_api_token localhost:8080/private/human-api-token": ok("config", "connection", "tls", "clock", "credentials"),
-		"huma_token localhost:8081/private/huma-token":           ok("config", "connection", "clock", "credentials"),
+		"huma_token localhost:8080/private/huma-token":           ok("config", "routes", "connection", "tls", "clock", "credentials", "client_ip", "redis"),
+		"human_api_token localhost:8080/private/human-api-token": ok("config", "routes", "connection", "tls", "clock", "credentials"),
+		"huma_token localhost:8081/private/huma-token":           ok("config", "routes", "connection", "clock", "credentials"),
 	} {
 		if got := results(byDirective[name]); !maps.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", name, got, want)
@@ -190,7 +190,7 @@ func TestCheckFindsConfig(t *testing.T) {
 		{"verify in userinfo", caddyfileOf(t, strings.Replace(block, "identity basic_auth", "userinfo http://localhost/me {\nemail email\nverify {\nissuer clinic\naudience a\n}\n}", 1)),
 			[]string{"config problem: issuer: must be a URL", "credentials problem: 100006"}},
 		{"two that disagree", caddyfileOf(t, "handle /a {\n"+humaBlock(fake)+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"),
-			[]string{"config problem: another huma_token of the same account", "credentials problem: 100006", "credentials problem: 100006"}},
+			[]string{"config problem: another huma_token of the same account", "routes problem: is handled by another directive: huma_token localhost:8080/private/huma-token #2", "credentials problem: 100006", "credentials problem: 100006"}},
 		{"a header that the server keeps", writeFile(t, "Caddyfile", "{\nservers {\nexpected_underscore_headers Remote_*\n}\n}\n"+"http://localhost:8080 {\n"+
 			strings.Replace(block, "identity basic_auth", "identity authelia\ntrust proxies 127.0.0.1", 1)+"\n}"),
 			[]string{"config problem: drops the request header Remote-Email", "config problem: Remote-Name", "config problem: Remote-User", "credentials problem: 100006", "client_ip warning: "}},

@@ -95,8 +95,11 @@ func (r *ran) json(v any) {
 // caddyfileOf writes a config with one site.
 func caddyfileOf(t *testing.T, blocks ...string) string {
 	t.Helper()
-	return writeFile(t, "Caddyfile", "http://localhost:8080 {\n"+strings.Join(blocks, "\n")+"\n}\n")
+	return writeFile(t, "Caddyfile", "http://localhost:8080 {\n"+strings.Join(blocks, "\n")+"\n"+basicAuthBlock+"}\n")
 }
+
+// basicAuthBlock is the authentication in front of the blocks of caddyfileOf.
+const basicAuthBlock = "basic_auth {\nalice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n"
 
 // humaBlock returns a huma_token block for the sandbox with further options.
 func humaBlock(h *fakeHuma, more ...string) string {

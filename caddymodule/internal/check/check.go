@@ -39,6 +39,9 @@ human_api_token directive in a config, without a running server.
 The command runs these checks for each directive:
 
   config       the options are valid, and the files that they name can be read
+  identity     no option lets one user pass as another
+  routes       requests reach the directive, after authentication: the command sends
+               them through the routes of the config, without a network
   dns          the host name of the service resolves, or that of the proxy
                (HTTPS_PROXY)
   connection   the service, or the proxy, accepts connections
@@ -144,6 +147,8 @@ var checks = []struct {
 }{
 	{"config", checkConfig},
 	{"identity", checkIdentity},
+	{"identity", checkTrustedProxies},
+	{"routes", checkRoutes},
 	{"dns", single(checkDNS)},
 	{"connection", single(checkConnection)},
 	{"tls", single(checkTLS)},
@@ -189,8 +194,11 @@ func (c *checkRun) check(ctx context.Context) ([]checkResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	siteRoutes, cancel := loadRoutes(config)
+	defer cancel()
 	var all []checkResult
-	for _, t := range targets {
+	for i, t := range targets {
+		t.number, t.routes = i, siteRoutes
 		for _, check := range checks {
 			for _, r := range check.run(t) {
 				d := t.directive

@@ -20,7 +20,9 @@ import (
 // target is a directive to check, with the results of its provisioning and its calls.
 type target struct {
 	directive *dryrun.Directive
+	number    int     // of the directive in the config
 	problems  []error // errors of its config
+	routes    *siteRoutes
 
 	attempts   []attempt // the dry runs so far
 	skipReason string    // why attempts is empty or incomplete

@@ -166,7 +166,7 @@ func ResponsePlaceholder(header string) string {
 // address that matches the upstream of trust, and reports whether there is one. If none
 // matches, the last address stays set.
 func (i *Identifier) SetResponseFrom(known PlaceholderMap, dials []string) bool {
-	known["http.reverse_proxy.status_code"] = 200
+	known[statusCode] = 200
 	for _, dial := range dials {
 		known[upstreamHostPort], known[upstreamAddress] = dial, "tcp/"+dial
 		if path, ok := strings.CutPrefix(dial, "unix/"); ok {

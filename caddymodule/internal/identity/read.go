@@ -263,7 +263,7 @@ func unsetReason(r *Request, s location) *Rejection {
 		}
 		return ErrNoUserPlaceholder
 	case kindResponse:
-		if !knows("http.reverse_proxy.status_code") {
+		if !knows(statusCode) {
 			return ErrNoForwardAuth
 		}
 		return ErrNoResponseHeader
@@ -274,7 +274,7 @@ func unsetReason(r *Request, s location) *Rejection {
 
 // isSuccess reports whether the response of the last proxy has a 2xx status.
 func isSuccess(p Placeholders) bool {
-	value, _ := p.Get("http.reverse_proxy.status_code")
+	value, _ := p.Get(statusCode)
 	status, ok := value.(int)
 	return ok && status >= 200 && status <= 299
 }

@@ -9,8 +9,10 @@ import (
 	"strings"
 )
 
-// Placeholders that Caddy's reverse_proxy sets for the upstream it chose.
+// Placeholders that Caddy's reverse_proxy sets for the upstream it chose, and the status
+// of its response.
 const (
+	statusCode       = "http.reverse_proxy.status_code"
 	upstreamHostPort = "http.reverse_proxy.upstream.hostport"
 	upstreamAddress  = "http.reverse_proxy.upstream.address"
 )

@@ -43,6 +43,7 @@ func WalkJSON(app map[string]any, visit func(p Place, handler map[string]any)) e
 			named.Named = name
 			w.walk(named, namedRoutes[name])
 		}
+		p.Errors = true
 		w.walk(p, server["errors"])
 	}
 	return nil
@@ -63,13 +64,16 @@ func (w jsonWalker) walk(p Place, v any) {
 		if v["handler"] != nil {
 			w(p, v)
 		} else if match, ok := v["match"].([]any); ok {
-			p = p.within(jsonMatchers(match))
+			p = p.Within(jsonMatchers(match))
 		}
 		w.walk(p, v["routes"])
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			if key != "routes" {
-				w.walk(p, v[key])
+			if key == "routes" {
+				continue
 			}
+			member := p
+			member.Errors = p.Errors || key == "errors"
+			w.walk(member, v[key])
 		}
 	}
 }

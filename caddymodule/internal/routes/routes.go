@@ -4,6 +4,7 @@ package routes
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ type Place struct {
 	Named  string   // name of the named route (&(name) in the Caddyfile), or empty
 	Hosts  []string // of the host matcher; nil matches every host
 	Paths  []string // of the path matcher, in lower case; nil matches every path
+	Around []string // of the path matchers around that of Paths, the first of each, outermost first
+	Errors bool     // in the error routes (handle_errors)
 	Listen string   // the server's first listener address
 
 	port string // of the site's address; empty for the default ports of HTTP and HTTPS
@@ -85,12 +88,16 @@ func newPlace(server string, listen []string, httpPort, httpsPort int) Place {
 	return p
 }
 
-// within returns the place of the handlers of a route at p with these matchers.
-func (p Place) within(hosts, paths []string) Place {
+// Within returns the place of the handlers of a route at p with these matchers. Nil: the
+// route has no such matcher.
+func (p Place) Within(hosts, paths []string) Place {
 	if hosts != nil {
 		p.Hosts = hosts
 	}
 	if paths != nil {
+		if p.Paths != nil {
+			p.Around = append(slices.Clone(p.Around), p.Paths[0])
+		}
 		p.Paths = paths
 	}
 	return p

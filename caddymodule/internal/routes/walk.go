@@ -34,7 +34,7 @@ type walker func(Place, caddyhttp.MiddlewareHandler)
 
 func (w walker) routes(p Place, list caddyhttp.RouteList) {
 	for _, route := range list {
-		within := p.within(matchers(route.MatcherSets))
+		within := p.Within(matchers(route.MatcherSets))
 		for _, h := range route.Handlers {
 			w.handler(within, h)
 		}
@@ -43,6 +43,7 @@ func (w walker) routes(p Place, list caddyhttp.RouteList) {
 
 func (w walker) errorRoutes(p Place, errors *caddyhttp.HTTPErrorConfig) {
 	if errors != nil {
+		p.Errors = true
 		w.routes(p, errors.Routes)
 	}
 }

@@ -1,0 +1,191 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/config"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routecheck"
+)
+
+// siteRoutes are the routes of the config, to which the checks of all directives send
+// requests.
+type siteRoutes struct {
+	config *dryrun.Config
+	site   *routecheck.Site
+	err    error // why site is nil
+}
+
+// loadRoutes prepares the routes of a config. cancel releases them.
+func loadRoutes(c *dryrun.Config) (r *siteRoutes, cancel func()) {
+	r = &siteRoutes{config: c}
+	r.site, cancel, r.err = routecheck.Load(c.HTTP, endpoint.DirectiveNames())
+	return r, cancel
+}
+
+// checkRoutes checks whether requests reach the directive, after the authentication that
+// its identity is read from.
+func checkRoutes(t *target) (all []checkResult) {
+	if t.routes.err != nil {
+		return []checkResult{skippedResult("not checked: the routes do not load: %v", t.routes.err)}
+	}
+	d := t.directive
+	for _, r := range t.routes.site.Check(t.routes.config.HTTP, t.number, d.Place, d.Service.Path) {
+		all = append(all, t.diagnoseRoute(r)...)
+	}
+	return unique(all)
+}
+
+// unique removes the results that are equal to an earlier one.
+func unique(all []checkResult) (some []checkResult) {
+	for _, r := range all {
+		if !slices.Contains(some, r) {
+			some = append(some, r)
+		}
+	}
+	return some
+}
+
+// diagnoseRoute returns the results for the requests to one URL.
+func (t *target) diagnoseRoute(r routecheck.Result) (all []checkResult) {
+	switch {
+	case r.Skipped != "":
+		return []checkResult{skippedResult("not checked: %s", r.Skipped)}
+	case !r.Reached:
+		return []checkResult{t.notReached(r)}
+	}
+	for _, cache := range r.Caches {
+		all = append(all, problemResult("exclude the path from the handler "+cache+", for example with the matcher `not path "+r.URL.Path+"`",
+			"the response of %s passes the cache %s, which could give one user's token to another", r.URL, cache))
+	}
+	if rejection := t.orderRejection(r.Placeholders); rejection != nil {
+		all = append(all, problemResult(t.orderFix(rejection, r), "%s: %s", r.URL, reason(rejection)))
+	}
+	for _, page := range t.routes.site.LoginPages(t.routes.config.HTTP, t.directive.Place.Server, r.AuthServers) {
+		all = append(all, problemResult("exclude it from forward_auth: put `handle "+page.Path+" { reverse_proxy … }` and forward_auth with the rest of the site into handle blocks",
+			"%s is a page of the auth server itself, and forward_auth stops requests to it: users cannot sign in", page))
+	}
+	if all == nil {
+		all = append(all, okResult("%s reaches the directive%s", r.URL, authenticatedBy(r)))
+	}
+	all = append(all, t.unauthenticated(r)...)
+	for _, handler := range r.Unknown {
+		all = append(all, skippedResult("not checked: whether %s, a third-party handler in front, passes requests on", handler))
+	}
+	return all
+}
+
+func authenticatedBy(r routecheck.Result) string {
+	if len(r.AuthServers) == 0 {
+		return ""
+	}
+	return ", after authentication by " + strings.Join(r.AuthServers, " and ")
+}
+
+// notReached returns the problem of a URL at which the directive does not get requests.
+func (t *target) notReached(r routecheck.Result) checkResult {
+	name := t.directive.Service.Directive
+	rewritten := r.Path != "" && r.Path != r.URL.Path
+	stripped := rewritten && strings.HasSuffix(r.URL.Path, r.Path)
+	switch {
+	case r.NotInvoked:
+		return problemResult("invoke "+t.directive.Place.Named, "no site invokes the named route %s", t.directive.Place.Named)
+	case r.Other >= 0:
+		return problemResult("give the directives different paths, or remove one of them", "%s is handled by another directive: %s", r.URL, t.routes.config.Directives[r.Other].Title())
+	case stripped:
+		return problemResult("write the path as it is within the block: "+name+" "+r.Path+"; or move "+name+" out of handle_path",
+			"handle_path changes the path of %s to %s, which %s does not match: %s", r.URL, r.Path, name, response(r))
+	case rewritten:
+		return problemResult("put the directive that rewrites the path, such as try_files, into a block `handle { … }` with the rest of the site",
+			"the path of %s is rewritten to %s before %s: %s", r.URL, r.Path, name, response(r))
+	case r.Responder != "":
+		return problemResult("put "+name+" before it: in a route block, write it first; otherwise remove the option `order "+name+"`, or put both into the same handle block",
+			"%s responds to %s before %s", r.Responder, r.URL, name)
+	}
+	return problemResult("correct the path of "+name+" or that of the blocks around it, so that all of them match", "no route leads from %s to %s: %s", r.URL, name, response(r))
+}
+
+// response describes the response to a request that does not reach the directive.
+func response(r routecheck.Result) string {
+	if r.Responder == "" {
+		return "the response is empty, with status 200"
+	}
+	return r.Responder + " responds"
+}
+
+// reason returns the reason of a rejection without its advice.
+func reason(r *identity.Rejection) string {
+	text, _, _ := strings.Cut(r.Hint, ": ")
+	return strings.ReplaceAll(text, "this handler", "the directive")
+}
+
+// orderRejection returns why every request is rejected that arrives with these
+// placeholders, or nil.
+func (t *target) orderRejection(p identity.Placeholders) *identity.Rejection {
+	c := &t.directive.Common
+	if c.Identity == nil || c.Identity.Verify != nil || c.Identity.AuthServer != nil || c.Userinfo != nil {
+		return nil // the directive identifies users by itself
+	}
+	var errs option.Errors
+	i := identify.New(c, identify.Options{ByID: t.directive.Service.ByID, ForwardsHeader: t.directive.ForwardsHeader}, &errs)
+	if len(errs) > 0 {
+		return nil // checkConfig reports them
+	}
+	return i.CheckOrder(p)
+}
+
+// orderFix returns the fix for a rejection by orderRejection.
+func (t *target) orderFix(rejection *identity.Rejection, r routecheck.Result) string {
+	name := t.directive.Service.Directive
+	switch {
+	case rejection == identity.ErrWrongUpstream && len(r.AuthServers) > 0:
+		return "trust forward_auth " + r.AuthServers[len(r.AuthServers)-1]
+	case rejection == identity.ErrNoAuthentication:
+		return "put the authentication directive and " + name + " into the same block; if it has a line `order`, order it before " + name + "; in a route block, write it first"
+	}
+	return "put forward_auth and " + name + " into the same block (in a route block, forward_auth first), or use the option auth_server of identity, which needs no forward_auth"
+}
+
+// redirecting are the presets of auth servers that respond to an unauthenticated request
+// of an app (Accept: */*) with a redirect to a login page, and those that respond with
+// 401, by their documentation.
+var redirecting = map[string]bool{"authelia": true, "authentik": true, "oauth2_proxy": false, "vouch": false}
+
+// unauthenticated returns warnings about the responses to apps that are not signed in.
+func (t *target) unauthenticated(r routecheck.Result) (all []checkResult) {
+	const consequence = "an app that is not signed in gets a login page instead of a token or an error that it understands"
+	fix := "let the endpoint respond with 401: use the option auth_server of identity, or exclude " + r.URL.Path + " from the rule that redirects"
+	if r.Unauthorized >= 300 && r.Unauthorized < 400 || r.Unauthorized == 200 {
+		all = append(all, warningResult(fix, "if authentication fails, %s responds with status %d: %s", r.URL, r.Unauthorized, consequence))
+	}
+	if r.Redirected < 300 || r.Redirected >= 400 || all != nil {
+		return all
+	}
+	preset := ""
+	if t.directive.Common.Identity != nil {
+		preset = t.directive.Common.Identity.Preset
+	}
+	switch redirects, known := redirecting[preset]; {
+	case redirects:
+		all = append(all, warningResult(fix, "%s redirects unauthenticated requests, and Caddy passes that on: %s", preset, consequence))
+	case !known:
+		all = append(all, skippedResult("not checked: whether %s responds with 401 or with a redirect; try `caddy huma probe https://%s`", fmt.Sprint(strings.Join(r.AuthServers, ", ")), r.URL))
+	}
+	return all
+}
+
+// checkTrustedProxies checks whether `trust proxies` without ranges has proxies to trust.
+func checkTrustedProxies(t *target) []checkResult {
+	trust := t.directive.Common.Trust
+	if trust == nil || trust.Mode != config.TrustProxies || len(trust.Ranges) > 0 || t.directive.Proxy.Set || t.directive.Server.TrustedProxiesUnix {
+		return nil
+	}
+	return []checkResult{problemResult("trust proxies <ranges>, with the address of the proxy; or, in the global options, servers { trusted_proxies static <ranges> } (on three lines)",
+		"`trust proxies` has no ranges, and the server has no trusted_proxies: every request is unauthenticated")}
+}

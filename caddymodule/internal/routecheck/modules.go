@@ -1,0 +1,160 @@
+package routecheck
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// The modules that replace parts of the config. They exist in the process of the command
+// only: register registers them. Their IDs are constants and not literals, so that the
+// documentation on Caddy's website does not list them.
+const (
+	handlerID   = "http.handlers." + stubName
+	transportID = "http.reverse_proxy.transport." + stubName
+	stubName    = "caddy_huma_check"
+)
+
+// register registers the stub modules.
+var register = sync.OnceFunc(func() {
+	add := caddy.RegisterModule
+	add(new(stubHandler))
+	add(new(stubTransport))
+})
+
+// The roles of a stubHandler.
+const (
+	roleDirective      = "directive"      // a token directive
+	roleResponder      = "responder"      // a handler that responds, such as file_server
+	roleAuthentication = "authentication" // Caddy's handler authentication, with any provider
+	roleCache          = "cache"          // a cache of responses
+	roleUnknown        = "unknown"        // any other third-party handler: it is assumed to call the next one
+	rolePass           = "pass"           // a handler that always calls the next one
+)
+
+// stubHandler replaces a handler. It records in the trace of the request that it was
+// reached.
+type stubHandler struct {
+	Role string `json:"role"`
+	Name string `json:"name,omitempty"` // module name of the handler
+	ID   int    `json:"id,omitempty"`   // index of the directive
+}
+
+// CaddyModule returns the Caddy module information.
+func (*stubHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: handlerID, New: func() caddy.Module { return new(stubHandler) }}
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *stubHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	t := traceOf(r.Context())
+	switch h.Role {
+	case roleDirective:
+		t.reach(h.ID, r)
+		return nil
+	case roleResponder:
+		t.respond(h.Name)
+		w.WriteHeader(http.StatusOK)
+		_, err := io.WriteString(w, "ok")
+		return err
+	case roleAuthentication:
+		t.authCalled = true
+		if t.auth != signedIn {
+			return caddyhttp.Error(http.StatusUnauthorized, errors.New("not authenticated"))
+		}
+		r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Set("http.auth.user.id", "check")
+	case roleCache:
+		t.caches = append(t.caches, h.Name)
+	case roleUnknown:
+		t.unknown = append(t.unknown, h.Name)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// stubTransport replaces the transport of a reverse_proxy. It makes no calls.
+type stubTransport struct {
+	// Auth is true for an auth server: a forward_auth, or another reverse_proxy that
+	// continues with the routes of the site after a 2xx response.
+	Auth bool `json:"auth,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*stubTransport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: transportID, New: func() caddy.Module { return new(stubTransport) }}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *stubTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	t := traceOf(r.Context())
+	status, header := http.StatusOK, make(http.Header)
+	if !s.Auth {
+		t.respond("reverse_proxy to " + r.URL.Host)
+		t.proxied = append(t.proxied, r.URL.Host)
+	} else {
+		t.authCalled = true
+		t.authServers = append(t.authServers, r.URL.Host)
+		switch t.auth {
+		case unauthorized:
+			status = http.StatusUnauthorized
+		case redirected:
+			status = http.StatusFound
+			header.Set("Location", "https://login.invalid/")
+		}
+	}
+	return &http.Response{
+		StatusCode: status, Header: header, Body: http.NoBody, Request: r,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}, nil
+}
+
+// fallbackFiles is the file system of the matcher file (try_files): every name exists
+// except those that contain the last element of the requested path, because a token
+// endpoint is not a file.
+type fallbackFiles struct{ requested string }
+
+// Open implements fs.FS.
+func (f *fallbackFiles) Open(name string) (fs.File, error) {
+	if base := path.Base(f.requested); base != "/" && base != "." && strings.Contains(name, base) {
+		return nil, fs.ErrNotExist
+	}
+	return file{path.Base(name)}, nil
+}
+
+// file is an empty file.
+type file struct{ name string }
+
+func (f file) Stat() (fs.FileInfo, error) { return fileInfo(f), nil }
+func (file) Read([]byte) (int, error)     { return 0, io.EOF }
+func (file) Close() error                 { return nil }
+
+// fileInfo is the information about an empty file.
+type fileInfo struct{ name string }
+
+func (i fileInfo) Name() string     { return i.name }
+func (fileInfo) Size() int64        { return 0 }
+func (fileInfo) Mode() fs.FileMode  { return 0o644 }
+func (fileInfo) ModTime() time.Time { return time.Time{} }
+func (fileInfo) IsDir() bool        { return false }
+func (fileInfo) Sys() any           { return nil }
+
+// traceKey is the context key of the trace of a request.
+type traceKey struct{}
+
+// traceOf returns the trace of the request with this context.
+func traceOf(ctx context.Context) *trace { return ctx.Value(traceKey{}).(*trace) }
+
+// Interface guards
+var (
+	_ caddyhttp.MiddlewareHandler = (*stubHandler)(nil)
+	_ http.RoundTripper           = (*stubTransport)(nil)
+	_ fs.FS                       = (*fallbackFiles)(nil)
+)
