@@ -13,9 +13,9 @@ import (
 // TestAdmin_Forget: evict reaches one user of all accounts, flush all users, and
 // neither anybody of the other service.
 func TestAdmin_Forget(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example", "b@x.example")
+		p.addUsers(fake, "a@x.example", "b@x.example")
 		other := strings.NewReplacer("project_id p1", "project_id p2", "client_id hapi1", "client_id hapi2").Replace(p.options(fake))
 		d := serveAdmin(t, "SITE {\n"+p.block("/one", p.options(fake), "")+p.block("/two", p.options(fake), "")+p.block("/other", other, "")+"}")
 		get := func(user string) string {
@@ -23,7 +23,7 @@ func TestAdmin_Forget(t *testing.T) {
 			return d.request("GET", "/one?"+p.query, as(user)).token(t, p)
 		}
 		a, b := get("a@x.example"), get("b@x.example")
-		forgets := func(what string, answer *answer, isA, isB bool) {
+		forgets := func(what string, answer *response, isA, isB bool) {
 			t.Helper()
 			var v struct {
 				Accounts int
@@ -40,40 +40,40 @@ func TestAdmin_Forget(t *testing.T) {
 			a, b = nextA, nextB
 		}
 		forgets("evict a", d.evict(p, "a@x.example"), true, false)
-		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaProvider.name, false)
+		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaService.name, false)
 		forgets("evict nobody", d.evict(p, "c@x.example"), false, false)
 		forgets("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
-		if n := len(d.lines("user evicted through the admin API")); n != 6 { // one for each account
+		if n := len(d.logLines("user evicted through the admin API")); n != 6 { // one for each account
 			t.Errorf("%d lines", n)
 		}
-		d.quiet(t, "@x.example")
+		d.notLogged(t, "@x.example")
 	})
 }
 
 // TestAdmin_ForgetDuringAnExchange: what was asked for before is not kept.
 func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
-		for name, forget := range map[string]func(d *administered) *answer{
-			"evict": func(d *administered) *answer { return d.evict(p, "a@x.example") },
-			"flush": func(d *administered) *answer { return d.call("POST", "/huma/cache/flush", "") },
+	forBoth(t, func(t *testing.T, p service) {
+		for name, forget := range map[string]func(d *adminSite) *response{
+			"evict": func(d *adminSite) *response { return d.evict(p, "a@x.example") },
+			"flush": func(d *adminSite) *response { return d.call("POST", "/huma/cache/flush", "") },
 		} {
 			t.Run(name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
-				p.knows(fake, "a@x.example")
+				p.addUsers(fake, "a@x.example")
 				d := serveAdmin(t, p.site(fake, ""))
-				letGo := fake.hold(t, "")
-				first := make(chan *answer)
+				letGo := fake.block(t, "")
+				first := make(chan *response)
 				go func() {
-					a, _ := d.try(t.Context(), "GET", p.ask(), as("a@x.example"))
+					a, _ := d.tryRequest(t.Context(), "GET", p.target(), as("a@x.example"))
 					first <- a
 				}()
-				fake.holds(t, 1)
+				fake.waitBlocked(t, 1)
 				if a := forget(d); a.StatusCode != http.StatusOK {
 					t.Fatalf("%d %s", a.StatusCode, a.Body)
 				}
 				letGo()
 				old := (<-first).token(t, p)
-				if d.request("GET", p.ask(), as("a@x.example")).token(t, p) == old {
+				if d.request("GET", p.target(), as("a@x.example")).token(t, p) == old {
 					t.Error("it was kept")
 				}
 			})
@@ -84,15 +84,15 @@ func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
 // TestAdmin_SharedStore: what is in it goes, too; and if it is down, the answer
 // says what has been done.
 func TestAdmin_SharedStore(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example", "b@x.example")
+		p.addUsers(fake, "a@x.example", "b@x.example")
 		config := p.site(fake, withRedis(r, "1m", ""))
 		d := serveAdmin(t, config)
-		get := func(user string) string { return d.request("GET", p.ask(), as(user)).token(t, p) }
-		eventually(t, joins, "the store is used", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
-		says := func(what string, a *answer, status int, text string) {
+		get := func(user string) string { return d.request("GET", p.target(), as(user)).token(t, p) }
+		eventually(t, redisTimeout, "the store is used", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
+		says := func(what string, a *response, status int, text string) {
 			t.Helper()
 			if a.StatusCode != status || !strings.Contains(string(a.Body), text) {
 				t.Errorf("%s: %d %s; want %d %s", what, a.StatusCode, a.Body, status, text)
@@ -111,8 +111,8 @@ func TestAdmin_SharedStore(t *testing.T) {
 		}
 
 		r.Kill()
-		eventually(t, joins, "the store is missed", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
-		d.healthy("the store is down", 200, "degraded", "shared_store_down")
+		eventually(t, redisTimeout, "the store is missed", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
+		d.wantHealth("the store is down", 200, "degraded", "shared_store_down")
 		says("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
 		if again := get("b@x.example"); again == b {
 			t.Error("evict without the store: it is still there")
@@ -123,6 +123,6 @@ func TestAdmin_SharedStore(t *testing.T) {
 		if again := get("b@x.example"); again == b {
 			t.Error("flush without the store: it is still there")
 		}
-		d.quiet(t, "@x.example")
+		d.notLogged(t, "@x.example")
 	})
 }

@@ -16,16 +16,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// administered is a site beside an admin endpoint.
-type administered struct {
+// adminSite is a site beside an admin endpoint.
+type adminSite struct {
 	*site
 	admin string // the endpoint's URL
 }
 
 // serveAdmin is serve with such an endpoint.
-func serveAdmin(t testing.TB, text string) *administered {
+func serveAdmin(t testing.TB, text string) *adminSite {
 	t.Helper()
-	d := &administered{admin: "http://" + adminAddress(t)}
+	d := &adminSite{admin: "http://" + adminAddress(t)}
 	d.site = serve(t, text)
 	d.move()
 	must(t, d.load(text))
@@ -33,7 +33,7 @@ func serveAdmin(t testing.TB, text string) *administered {
 }
 
 // load replaces the config, and leaves the endpoint where it is.
-func (d *administered) load(text string) error {
+func (d *adminSite) load(text string) error {
 	defer func() {
 		d.loaded = time.Now()
 		d.client.CloseIdleConnections()
@@ -42,12 +42,12 @@ func (d *administered) load(text string) error {
 }
 
 // call asks the endpoint.
-func (d *administered) call(method, path, body string, edit ...func(*http.Request)) *answer {
+func (d *adminSite) call(method, path, body string, edit ...func(*http.Request)) *response {
 	d.t.Helper()
-	var a *answer
+	var a *response
 	eventually(d.t, 5*time.Second, "the admin endpoint answers", func() (ok bool) {
 		var err error
-		a, err = d.fetch(d.t.Context(), method, d.admin+path, append([]func(*http.Request){func(r *http.Request) {
+		a, err = d.tryURL(d.t.Context(), method, d.admin+path, append([]func(*http.Request){func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 		}}, edit...)...)
 		return err == nil
@@ -58,14 +58,14 @@ func (d *administered) call(method, path, body string, edit ...func(*http.Reques
 var asJSON = header("Content-Type", "application/json")
 
 // evict makes all forget a user.
-func (d *administered) evict(p provider, user string) *answer {
+func (d *adminSite) evict(p service, user string) *response {
 	d.t.Helper()
-	return d.call("POST", "/huma/cache/evict", string(mustJSON(d.t.(*testing.T), map[string]string{p.naming(): user})), asJSON)
+	return d.call("POST", "/huma/cache/evict", string(mustJSON(d.t.(*testing.T), map[string]string{p.idMember(): user})), asJSON)
 }
 
-// naming is the member by which users are named.
-func (p provider) naming() string {
-	if p.name == humaProvider.name {
+// idMember is the member by which users are named.
+func (p service) idMember() string {
+	if p.name == humaService.name {
 		return "email"
 	}
 	return "user_id"
@@ -97,7 +97,7 @@ type adminStatus struct {
 	}
 }
 
-func (d *administered) status() (s adminStatus) {
+func (d *adminSite) status() (s adminStatus) {
 	d.t.Helper()
 	a := d.call("GET", "/huma/status", "")
 	decoder := json.NewDecoder(bytes.NewReader(a.Body))
@@ -108,8 +108,8 @@ func (d *administered) status() (s adminStatus) {
 	return s
 }
 
-// healthy checks what a probe is told.
-func (d *administered) healthy(what string, status int, state string, reasons ...string) {
+// wantHealth checks what a probe is told.
+func (d *adminSite) wantHealth(what string, status int, state string, reasons ...string) {
 	d.t.Helper()
 	a := d.call("GET", "/huma/health", "")
 	var v adminStatus
@@ -194,7 +194,7 @@ func TestAdmin_WhatIsThere(t *testing.T) {
 			t.Errorf("%s %s %s: it is repeated: %s", c.method, c.path, c.body, a.Body)
 		}
 	}
-	for _, line := range d.lines("canary") {
+	for _, line := range d.logLines("canary") {
 		if !strings.Contains(line, `"uri":"/huma/canary`) { // which Caddy logs
 			t.Errorf("in the log: %s", line)
 		}
@@ -203,16 +203,16 @@ func TestAdmin_WhatIsThere(t *testing.T) {
 
 func TestAdmin_Status(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	humanProvider.knows(fake, "u-canary")
+	humanAPIService.addUsers(fake, "u-canary")
 	file := secretFiles["rename"](t, "sandbox-secret")
-	credentials := strings.Replace(humaProvider.options(fake), "secret sandbox-secret", "secret {file."+file.path+"}", 1)
+	credentials := strings.Replace(humaService.options(fake), "secret sandbox-secret", "secret {file."+file.path+"}", 1)
 	// Two handlers of one account, one of another service; and one of another
 	// account, which is wrong.
-	config := "SITE {\n" + humanProvider.block("", humanProvider.options(fake), "breaker off") +
-		humaProvider.block("/one", credentials, "client_type ios") + humaProvider.block("/two", credentials, "client_type ios") +
-		humaProvider.block("/three", strings.Replace(humaProvider.options(fake), "project_id p1", "project_id p0", 1), "client_type ios\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}") + "}"
+	config := "SITE {\n" + humanAPIService.block("", humanAPIService.options(fake), "breaker off") +
+		humaService.block("/one", credentials, "client_type ios") + humaService.block("/two", credentials, "client_type ios") +
+		humaService.block("/three", strings.Replace(humaService.options(fake), "project_id p1", "project_id p0", 1), "client_type ios\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}") + "}"
 	d := serveAdmin(t, config)
-	d.healthy("at first", 200, "ok")
+	d.wantHealth("at first", 200, "ok")
 	for _, path := range []string{"/one", "/two", "/three", "/three"} {
 		d.request("GET", path, as("canary@x.example"))
 	}
@@ -250,32 +250,32 @@ func TestAdmin_Status(t *testing.T) {
 			t.Errorf("%q is in the status: %s", secret, a.Body)
 		}
 	}
-	d.healthy("one breaker is open", 200, "degraded", "breaker_open")
+	d.wantHealth("one breaker is open", 200, "degraded", "breaker_open")
 
 	file.replace(t, "")
-	eventually(t, 2*rotated, "the file is missed", func() bool { return len(d.lines("cannot reload credentials")) > 0 })
-	d.healthy("a file is empty", 200, "degraded", "breaker_open", "credentials_unreadable")
+	eventually(t, 2*rotationTimeout, "the file is missed", func() bool { return len(d.logLines("cannot reload credentials")) > 0 })
+	d.wantHealth("a file is empty", 200, "degraded", "breaker_open", "credentials_unreadable")
 	file.replace(t, "sandbox-secret")
-	eventually(t, 2*rotated, "the file is there again", func() bool { return !d.status().Accounts[1].Handlers[0].Credentials.Unreadable })
+	eventually(t, 2*rotationTimeout, "the file is there again", func() bool { return !d.status().Accounts[1].Handlers[0].Credentials.Unreadable })
 }
 
 // TestAdmin_HealthOverReloads: a config that is rejected changes nothing, and
 // one without the directives gets no requests.
 func TestAdmin_HealthOverReloads(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, "")
 		d := serveAdmin(t, config)
-		d.healthy("at first", 200, "ok")
+		d.wantHealth("at first", 200, "ok")
 		if d.load(strings.Replace(config, "respond", "handle {\nheader X-A [ b\n}\nrespond", 1)) == nil {
 			t.Fatal("it was loaded")
 		}
-		d.healthy("rejected", 200, "ok")
+		d.wantHealth("rejected", 200, "ok")
 		if n := len(d.status().Accounts); n != 1 {
 			t.Errorf("%d accounts after a config that was rejected", n)
 		}
 		must(t, d.load("SITE {\nrespond ok\n}"))
-		d.healthy("without the directive", 503, "unavailable", "no_handlers")
+		d.wantHealth("without the directive", 503, "unavailable", "no_handlers")
 		if s := d.status(); len(s.Accounts) != 0 || s.Status != "unavailable" {
 			t.Errorf("without the directive: %+v", s)
 		}
@@ -283,7 +283,7 @@ func TestAdmin_HealthOverReloads(t *testing.T) {
 			t.Errorf("evict: %d %s", a.StatusCode, a.Body)
 		}
 		must(t, d.load(config))
-		d.healthy("with it again", 200, "ok")
+		d.wantHealth("with it again", 200, "ok")
 	})
 }
 
@@ -292,7 +292,7 @@ func TestAdmin_HealthOverReloads(t *testing.T) {
 func TestAdmin_HealthBySite(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	d := serveAdmin(t, "SITE {\nrespond ok\n}")
-	must(t, d.load("SITE {\n"+humaProvider.block("", humaProvider.options(fake), "")+`
+	must(t, d.load("SITE {\n"+humaService.block("", humaService.options(fake), "")+`
 		handle /ready {
 			rewrite /huma/health
 			reverse_proxy `+strings.TrimPrefix(d.admin, "http://")+` {

@@ -13,9 +13,9 @@ import (
 func TestHitAllocations(t *testing.T) {
 	h := fullHandler(t, 10)
 	w := newSink()
-	requests := random(w, 1001, 10) // one is for warming up
+	requests := randomRequests(w, 1001, 10) // one is for warming up
 	if n := testing.AllocsPerRun(1000, func() {
-		asked(t, h, w, requests[0])
+		mustServe(t, h, w, requests[0])
 		requests = requests[1:]
 	}); n > 6 {
 		t.Errorf("%v allocations, want at most 6", n)

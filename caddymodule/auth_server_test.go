@@ -21,7 +21,7 @@ import (
 type authServer struct {
 	*httptest.Server
 	mu       sync.Mutex
-	respond  http.HandlerFunc // nil: by the session in the cookie or in the authorization
+	handler  http.HandlerFunc // nil: by the session in the cookie or in the authorization
 	requests []*http.Request
 }
 
@@ -44,7 +44,7 @@ func startAuthServer(t testing.TB) *authServer {
 func (s *authServer) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r.Clone(context.Background()))
-	respond := s.respond
+	respond := s.handler
 	s.mu.Unlock()
 	if r.URL.Path != "/api/authz/forward-auth" {
 		http.NotFound(w, r)
@@ -72,11 +72,11 @@ func (s *authServer) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Internal", "CANARY")
 }
 
-// responds sets the response to all requests. nil: the response depends on the session.
-func (s *authServer) responds(respond http.HandlerFunc) {
+// setHandler sets the response to all requests. nil: the response depends on the session.
+func (s *authServer) setHandler(respond http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.respond = respond
+	s.handler = respond
 }
 
 // received returns the requests since the last call.
@@ -99,31 +99,31 @@ func callsAuthServer(s *authServer, options string) string {
 func TestAuthServer(t *testing.T) {
 	s := startAuthServer(t)
 	d := open(t, callsAuthServer(s, ""))
-	ada := d.granted(t, "ada@x.example", path, authSession("s-ada"))
+	ada := d.wantTokenOf(t, "ada@x.example", path, authSession("s-ada"))
 	if got := ada.Header.Values("Set-Cookie"); !slices.Equal(got, []string{"authelia_session=s-ada; HttpOnly", "seen=1"}) {
 		t.Errorf("Set-Cookie is %q", got)
 	}
 	ada.Header.Del("Set-Cookie")
-	onlyOurs(t, ada)
-	d.named(t, "ada@x.example", "Zoë", "Ångström")
-	d.granted(t, "bob@x.example", path, bearer("s-bob"))
+	noApplicationHeaders(t, ada)
+	d.wantNames(t, "ada@x.example", "Zoë", "Ångström")
+	d.wantTokenOf(t, "bob@x.example", path, bearer("s-bob"))
 	if n := len(s.received()); n != 2 {
 		t.Errorf("%d calls, want 2", n)
 	}
 
 	// A forged header is neither forwarded nor used.
 	for _, name := range []string{"Remote-Email", "Remote-User", "X-Forwarded-Email", "X-Auth-Request-Email"} {
-		d.refused(t, 401, "identity_missing", path, header(name, "mallory@evil.example"))
-		d.refused(t, 401, "identity_missing", path, header(name, "mallory@evil.example"), authSession("unknown"))
-		d.granted(t, "ada@x.example", path, header(name, "mallory@evil.example"), authSession("s-ada"))
+		d.wantRejection(t, 401, "identity_missing", path, header(name, "mallory@evil.example"))
+		d.wantRejection(t, 401, "identity_missing", path, header(name, "mallory@evil.example"), authSession("unknown"))
+		d.wantTokenOf(t, "ada@x.example", path, header(name, "mallory@evil.example"), authSession("s-ada"))
 		for _, r := range s.received() {
 			if r.Header.Get(name) != "" {
 				t.Errorf("%s is forwarded", name)
 			}
 		}
 	}
-	d.onlyTheirs(t, 2)
-	d.hushed(t)
+	d.wantUsers(t, 2)
+	d.noUserDataInLog(t)
 }
 
 // TestAuthServerMethods: each request whose response depends on the user is one call,
@@ -131,7 +131,7 @@ func TestAuthServer(t *testing.T) {
 func TestAuthServerMethods(t *testing.T) {
 	s := startAuthServer(t)
 	huma := newHuma(t, sandbox.Config{})
-	d := &desk{serve(t, strings.Replace(fill(huma, callsAuthServer(s, "")), "cache off", "", 1)), huma}
+	d := &testSite{serve(t, strings.Replace(fill(huma, callsAuthServer(s, "")), "cache off", "", 1)), huma}
 	for _, test := range []struct {
 		method string
 		status int
@@ -319,7 +319,7 @@ func TestAuthServerResponses(t *testing.T) {
 		{"none", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 503, "identity_unavailable", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s.responds(test.answer)
+			s.setHandler(test.answer)
 			a := d.request("GET", path, authSession("s-ada"))
 			if test.status == 200 {
 				a.tokens(t)
@@ -335,13 +335,13 @@ func TestAuthServerResponses(t *testing.T) {
 		})
 	}
 	// Within a second, only the first failure is a warning.
-	found := slices.DeleteFunc(d.lines(`"msg":"auth server request failed"`), func(line string) bool { return strings.Contains(line, `"level":"debug"`) })
+	found := slices.DeleteFunc(d.logLines(`"msg":"auth server request failed"`), func(line string) bool { return strings.Contains(line, `"level":"debug"`) })
 	if len(found) != 1 || !strings.Contains(found[0], "unexpected status 400: if a proxy") {
 		t.Errorf("logged %q", found)
 	}
 	s.Close()
-	d.refused(t, 503, "identity_unavailable", path, authSession("s-ada"))
-	d.quiet(t, "CANARY", "s-ada", "ada@x.example")
+	d.wantRejection(t, 503, "identity_unavailable", path, authSession("s-ada"))
+	d.notLogged(t, "CANARY", "s-ada", "ada@x.example")
 }
 
 // TestAuthServerHTTPS: the certificate is verified, by default by the certificate
@@ -352,9 +352,9 @@ func TestAuthServerHTTPS(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	must(t, os.WriteFile(ca, testutil.CertificatePEM(s.Certificate()), 0o600))
 	d := open(t, callsAuthServer(s, ""))
-	d.refused(t, 503, "identity_unavailable", path, authSession("s-ada"))
+	d.wantRejection(t, 503, "identity_unavailable", path, authSession("s-ada"))
 	d = open(t, strings.Replace(callsAuthServer(s, ""), "auth_server "+s.URL, "auth_server "+s.URL+" {\nca "+ca+"\n}", 1))
-	d.granted(t, "ada@x.example", path, authSession("s-ada"))
+	d.wantTokenOf(t, "ada@x.example", path, authSession("s-ada"))
 	if r := s.received(); len(r) != 1 || "https://"+r[0].Host != s.URL || r[0].Header.Get("X-Forwarded-Host") != d.address {
 		t.Errorf("received %+v", r)
 	}
@@ -364,7 +364,7 @@ func TestAuthServerHTTPS(t *testing.T) {
 func TestAuthServerHumanAPI(t *testing.T) {
 	s := startAuthServer(t)
 	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret"}}})
-	site := serve(t, "SITE {\nhuman_api_token {\n"+fake.client("hapi1", "secret")+"identity authelia {\nauth_server "+s.URL+"\n}\n}\n}")
+	site := serve(t, "SITE {\nhuman_api_token {\n"+fake.clientOptions("hapi1", "secret")+"identity authelia {\nauth_server "+s.URL+"\n}\n}\n}")
 	site.request("GET", connectPath, authSession("s-ada")).connect(t)
 	site.request("GET", connectPath, header("Remote-User", "s-ada")).problem(t, 401, "identity_missing")
 	for _, c := range fake.Calls().Calls {

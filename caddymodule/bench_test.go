@@ -56,8 +56,8 @@ func benchHuma(users int) *humatoken.HumaToken {
 	}
 }
 
-// benchHuman is the same for human_api_token.
-func benchHuman(users int) *humanapitoken.HumanAPIToken {
+// benchHumanAPI is the same for human_api_token.
+func benchHumanAPI(users int) *humanapitoken.HumanAPIToken {
 	common := benchCommon(users)
 	common.Identity = &config.Identity{UserID: benchHeader}
 	return &humanapitoken.HumanAPIToken{API: "http://127.0.0.1:1", ClientID: fmt.Sprint("c", users), ClientSecret: "secret", Common: common}
@@ -99,13 +99,13 @@ func begin(t testing.TB, h module) (end func()) {
 func fullHandler(t testing.TB, users int) caddyhttp.MiddlewareHandler {
 	t.Helper()
 	h := benchHuma(users)
-	h.API = grantingService(t)
+	h.API = newBenchService(t)
 	return fillCache(t, h, users)
 }
 
-// grantingService is a service that signs everybody in, with tokens of a usual
+// newBenchService is a service that signs everybody in, with tokens of a usual
 // length. It returns its address.
-func grantingService(t testing.TB) string {
+func newBenchService(t testing.TB) string {
 	text := strings.Repeat("x", 300)
 	answer, _ := json.Marshal(map[string]any{
 		"uid": "0123456789abcdef01234567", "authToken": text, "authTokenExpiresIn": 3600, "refreshToken": text, "expiresIn": 86400,
@@ -161,9 +161,9 @@ func (s *sink) Write(b []byte) (int, error) {
 // benchServer is the server that requests come from.
 var benchServer = new(caddyhttp.Server)
 
-// benchArrived is the request that all requests of a benchmark are copies of. Parsing
+// benchTemplate is the request that all requests of a benchmark are copies of. Parsing
 // each one would take ten times the memory.
-var benchArrived = func() *http.Request {
+var benchTemplate = func() *http.Request {
 	r := httptest.NewRequest("GET", "/private/huma-token?client_type=ios", nil)
 	r.RemoteAddr = "127.0.0.1:1234"
 	return r
@@ -171,7 +171,7 @@ var benchArrived = func() *http.Request {
 
 // benchRequest is a request of a user, as Caddy's server hands it to a handler.
 func benchRequest(w http.ResponseWriter, user int) *http.Request {
-	r := benchArrived.WithContext(context.Background())
+	r := benchTemplate.WithContext(context.Background())
 	r.Header = http.Header{benchHeader: {benchUser(user)}}
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, benchServer)
 }
@@ -180,8 +180,8 @@ func benchRequest(w http.ResponseWriter, user int) *http.Request {
 // they are in the CPU cache when they are handled, as real requests are.
 const benchBatch = 32
 
-// random are requests of n random users of so many.
-func random(w http.ResponseWriter, n, users int) []*http.Request {
+// randomRequests are requests of n random users of so many.
+func randomRequests(w http.ResponseWriter, n, users int) []*http.Request {
 	requests := make([]*http.Request, n)
 	for i := range requests {
 		requests[i] = benchRequest(w, rand.IntN(users))
@@ -189,8 +189,8 @@ func random(w http.ResponseWriter, n, users int) []*http.Request {
 	return requests
 }
 
-// asked makes one request of a user, who has to get a token.
-func asked(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request) {
+// mustServe makes one request of a user, who has to get a token.
+func mustServe(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request) {
 	clear(w.header)
 	w.status = 0
 	if err := h.ServeHTTP(w, r, nil); err != nil || w.status != http.StatusOK {
@@ -198,10 +198,10 @@ func asked(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request
 	}
 }
 
-// respondsThe is Caddy's respond with the answer that a handler gives.
-func respondsThe(t testing.TB, h caddyhttp.MiddlewareHandler) caddyhttp.StaticResponse {
+// staticResponse is Caddy's respond with the answer that a handler gives.
+func staticResponse(t testing.TB, h caddyhttp.MiddlewareHandler) caddyhttp.StaticResponse {
 	w := newSink()
-	asked(t, h, w, benchRequest(w, 1))
+	mustServe(t, h, w, benchRequest(w, 1))
 	return caddyhttp.StaticResponse{StatusCode: "200", Headers: w.header.Clone(), Body: string(w.body)}
 }
 
@@ -243,8 +243,8 @@ func reportAllocations(b *testing.B, prepare func(n int), do func()) {
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/op")
 }
 
-// timedAsking is timed for requests that next makes.
-func timedAsking(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.ResponseWriter) *http.Request) {
+// timedRequests is timed for requests that next makes.
+func timedRequests(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.ResponseWriter) *http.Request) {
 	w := newSink()
 	var requests []*http.Request
 	timed(b, func(n int) {
@@ -252,7 +252,7 @@ func timedAsking(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.R
 			requests = append(requests, next(w))
 		}
 	}, func() {
-		asked(b, h, w, requests[0])
+		mustServe(b, h, w, requests[0])
 		requests = requests[1:]
 	})
 }

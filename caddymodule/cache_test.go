@@ -38,19 +38,19 @@ func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 		{"a list", `[3600]`, none, none},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			forBoth(t, func(t *testing.T, p provider) {
+			forBoth(t, func(t *testing.T, p service) {
 				want := map[string]lifetime{"huma": c.huma, "human_api": c.human}[p.name]
 				fake := newHuma(t, sandbox.Config{})
-				fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 200, Body: p.granted("a", c.text)}})
+				fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 200, Body: p.successBody("a", c.text)}})
 				s := serve(t, p.site(fake, ""))
-				_, lifetimes := p.read(t, s.request("GET", p.ask(), as("a@x.example")))
+				_, lifetimes := p.parse(t, s.request("GET", p.target(), as("a@x.example")))
 				for _, got := range lifetimes {
 					if got < want.least || got > want.most {
 						t.Errorf("lifetime %d, want %d to %d", got, want.least, want.most)
 					}
 				}
-				s.request("GET", p.ask(), as("a@x.example")).token(t, p)
-				p.only(t, fake, map[bool]int{true: 1, false: 2}[want.kept], 0)
+				s.request("GET", p.target(), as("a@x.example")).token(t, p)
+				p.wantCalls(t, fake, map[bool]int{true: 1, false: 2}[want.kept], 0)
 			})
 		})
 	}
@@ -59,13 +59,13 @@ func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 // TestC11_NothingIsSharedBetweenAccounts: the same user at another API or of
 // another account has another token.
 func TestC11_NothingIsSharedBetweenAccounts(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		one, two := newHuma(t, sandbox.Config{}), newHuma(t, sandbox.Config{})
 		other := newHuma(t, sandbox.Config{DeploymentID: "d2", Secret: "other", HumanAPI: sandbox.HumanAPI{
 			Clients: map[string]string{"hapi1": "other", "hapi2": "other"},
 		}})
 		for _, fake := range []*fakeHuma{one, two, other} {
-			p.knows(fake, "a@x.example")
+			p.addUsers(fake, "a@x.example")
 		}
 		changed := func(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(p.options(other)) }
 		blocks := map[string]string{
@@ -93,9 +93,9 @@ func TestC11_NothingIsSharedBetweenAccounts(t *testing.T) {
 			}
 			seen[token] = path
 		}
-		p.only(t, one, 1, 0)
-		p.only(t, two, 1, 0)
-		p.only(t, other, len(blocks)-3, 0)
+		p.wantCalls(t, one, 1, 0)
+		p.wantCalls(t, two, 1, 0)
+		p.wantCalls(t, other, len(blocks)-3, 0)
 	})
 }
 
@@ -104,19 +104,19 @@ func TestC11_NothingIsSharedBetweenAccounts(t *testing.T) {
 func TestC12_PartsThatRunTogether(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		p       provider
+		p       service
 		options []string // of handlers, each with tokens of its own
 	}{
-		{"huma, headers", humaProvider, []string{
+		{"huma, headers", humaService, []string{
 			"header_up X-A bX-Cd", "header_up X-A b\nheader_up X-C d", "header_up X-Ab X-Cd", "header_up X-Ab X-C\nheader_up X-D d",
 		}},
-		{"huma, clients", humaProvider, []string{
+		{"huma, clients", humaService, []string{
 			"client_id ios c1\nclient_id android c2\nclient_id web c3", "client_id ios c1\nclient_id android c2c3", "client_id ios c1\nclient_id web c2c3",
 		}},
-		{"human_api, scopes", humanProvider, []string{
+		{"human_api, scopes", humanAPIService, []string{
 			"", "extra_scopes a", "extra_scopes ab", "extra_scopes a b", "extra_scopes b a", `extra_scopes "a b"`, "extra_scopes a,b",
 		}},
-		{"human_api, credentials", humanProvider, []string{
+		{"human_api, credentials", humanAPIService, []string{
 			"client_id h\nclient_secret abc", "client_id ha\nclient_secret bc", "client_id hab\nclient_secret c",
 			"client_id ha\nclient_secret bc\nextra_scopes d", "client_id hab\nclient_secret c\nextra_scopes d", "client_id habc\nclient_secret d",
 		}},
@@ -125,10 +125,10 @@ func TestC12_PartsThatRunTogether(t *testing.T) {
 			fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{
 				"hapi1": "sandbox-secret", "h": "abc", "ha": "bc", "hab": "c", "habc": "d",
 			}}})
-			c.p.knows(fake, "a@x.example")
+			c.p.addUsers(fake, "a@x.example")
 			text := ""
 			for i, options := range c.options {
-				text += c.p.block(fmt.Sprint("/", i), override(c.p.options(fake), options), "")
+				text += c.p.block(fmt.Sprint("/", i), replaceOptions(c.p.options(fake), options), "")
 			}
 			s := serve(t, "SITE {\n"+text+"}")
 			seen := make(map[string]string)
@@ -141,13 +141,13 @@ func TestC12_PartsThatRunTogether(t *testing.T) {
 					seen[token] = options
 				}
 			}
-			c.p.only(t, fake, len(c.options), 0)
+			c.p.wantCalls(t, fake, len(c.options), 0)
 		})
 	}
 }
 
-// override puts lines of options in place of all that have their names.
-func override(lines, by string) string {
+// replaceOptions puts lines of options in place of all that have their names.
+func replaceOptions(lines, by string) string {
 	var kept []string
 	for line := range strings.SplitSeq(lines, "\n") {
 		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -159,20 +159,20 @@ func override(lines, by string) string {
 }
 
 func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
-		letGo := fake.hold(t, "")
+		p.addUsers(fake, "a@x.example")
+		letGo := fake.block(t, "")
 		s := serve(t, p.site(fake, ""))
-		before := make(chan *answer)
-		go func() { before <- s.request("GET", p.ask(), as("a@x.example")) }()
-		fake.holds(t, 1)
+		before := make(chan *response)
+		go func() { before <- s.request("GET", p.target(), as("a@x.example")) }()
+		fake.waitBlocked(t, 1)
 		if a := s.request("DELETE", p.path, as("a@x.example")); a.StatusCode != http.StatusNoContent {
 			t.Fatalf("DELETE: %d", a.StatusCode)
 		}
 		letGo()
 		old := (<-before).token(t, p)
-		if got := s.request("GET", p.ask(), as("a@x.example")).token(t, p); got == old {
+		if got := s.request("GET", p.target(), as("a@x.example")).token(t, p); got == old {
 			t.Error("the token from before was kept")
 		}
 	})
@@ -180,7 +180,7 @@ func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
 
 func TestNoCache(t *testing.T) {
 	fresh := header("Cache-Control", "max-age=0, No-Cache")
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		for _, c := range []struct {
 			name    string
 			options string
@@ -192,10 +192,10 @@ func TestNoCache(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
-				p.knows(fake, "a@x.example")
+				p.addUsers(fake, "a@x.example")
 				s := serve(t, p.site(fake, c.options))
 				for i, edit := range []func(*http.Request){header("Accept", "*/*"), header("Cache-Control", "max-age=0"), fresh, fresh, header("Accept", "*/*")} {
-					s.request("GET", p.ask(), as("a@x.example"), edit).token(t, p)
+					s.request("GET", p.target(), as("a@x.example"), edit).token(t, p)
 					if n := fake.calls(p.first); n != c.calls[i] {
 						t.Errorf("after request %d: %d calls, want %d", i, n, c.calls[i])
 					}
@@ -206,12 +206,12 @@ func TestNoCache(t *testing.T) {
 }
 
 func TestVary(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		s := serve(t, p.site(fake, "cache 1m {\nvary {header.X-Device} {query.tab}\n}"))
 		get := func(device, tab string) string {
-			return s.request("GET", p.ask("tab="+tab), as("a@x.example"), header("X-Device", device)).token(t, p)
+			return s.request("GET", p.target("tab="+tab), as("a@x.example"), header("X-Device", device)).token(t, p)
 		}
 		phone, tablet := get("phone", "1"), get("tablet", "1")
 		if phone == tablet || get("phone", "2") == phone {

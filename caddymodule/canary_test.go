@@ -22,18 +22,18 @@ func newCanaries() *canaries {
 	return &canaries{words: make(map[string]bool), names: make(map[string]bool)}
 }
 
-// secret is what no line may hold whoever the user is: our credentials, the
+// secrets is what no line may hold whoever the user is: our credentials, the
 // key and the password of the store, and marks in what others say.
-var secret = []string{"sandbox-secret", redisKey, redisPassword, "CANARY", "canary"}
+var secrets = []string{"sandbox-secret", redisKey, redisPassword, "CANARY", "canary"}
 
-// address is what looks like one, but for how our own words say what one is.
-var address = regexp.MustCompile(`[^\s"]+(@|%40)[\w.-]+`)
+// addressPattern is what looks like one, but for how our own words say what one is.
+var addressPattern = regexp.MustCompile(`[^\s"]+(@|%40)[\w.-]+`)
 
-// word is what tokens and ids are made of.
-var word = regexp.MustCompile(`[A-Za-z0-9._~-]{12,}`)
+// tokenPattern is what tokens and ids are made of.
+var tokenPattern = regexp.MustCompile(`[A-Za-z0-9._~-]{12,}`)
 
 // note notes what a request and its answer hold.
-func (c *canaries) note(r *http.Request, a *answer) {
+func (c *canaries) note(r *http.Request, a *response) {
 	var members map[string]any
 	if a.StatusCode == http.StatusOK && json.Unmarshal(a.Body, &members) != nil {
 		members = nil
@@ -41,7 +41,7 @@ func (c *canaries) note(r *http.Request, a *answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, v := range members {
-		if text, ok := v.(string); ok && word.FindString(text) == text {
+		if text, ok := v.(string); ok && tokenPattern.FindString(text) == text {
 			c.words[text] = true
 		}
 	}
@@ -52,14 +52,14 @@ func (c *canaries) note(r *http.Request, a *answer) {
 	}
 }
 
-// ours are the loggers of this plugin, and that of the app which tells of our
+// ourLoggers are the loggers of this plugin, and that of the app which tells of our
 // events.
-var ours = regexp.MustCompile(`"logger":"(http\.handlers\.huma|huma|events)[^"]*"`)
+var ourLoggers = regexp.MustCompile(`"logger":"(http\.handlers\.huma|huma|events)[^"]*"`)
 
-// leak is what a log line of ours holds that it may not; empty if nothing, or if
+// findLeak is what a log line of ours holds that it may not; empty if nothing, or if
 // the line is somebody else's.
-func (c *canaries) leak(line string) string {
-	if !ours.MatchString(line) {
+func (c *canaries) findLeak(line string) string {
+	if !ourLoggers.MatchString(line) {
 		return ""
 	}
 	var entry map[string]any
@@ -72,10 +72,10 @@ func (c *canaries) leak(line string) string {
 		return err.Error()
 	}
 	text := strings.ReplaceAll(string(b), "(name@domain,", "")
-	if a := address.FindString(text); a != "" {
+	if a := addressPattern.FindString(text); a != "" {
 		return a
 	}
-	for _, s := range secret {
+	for _, s := range secrets {
 		if strings.Contains(text, s) {
 			return s
 		}
@@ -87,7 +87,7 @@ func (c *canaries) leak(line string) string {
 			return name
 		}
 	}
-	for _, w := range word.FindAllString(text, -1) {
+	for _, w := range tokenPattern.FindAllString(text, -1) {
 		if c.words[w] {
 			return w
 		}
@@ -99,7 +99,7 @@ func (c *canaries) leak(line string) string {
 func (c *canaries) check(t testing.TB, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
-		if leak := c.leak(line); leak != "" {
+		if leak := c.findLeak(line); leak != "" {
 			t.Errorf("a log line of ours holds %q: %s", leak, line)
 			return
 		}
@@ -110,7 +110,7 @@ func (c *canaries) check(t testing.TB, log string) {
 func TestCanaries(t *testing.T) {
 	c := newCanaries()
 	r := &http.Request{Header: http.Header{"X-Test-Name": {"Ada Lovelace"}}}
-	c.note(r, &answer{&http.Response{StatusCode: http.StatusOK}, []byte(`{"uid":"0123456789abcdef","authToken":"aaa.bbb-ccc.ddd","expiresIn":3}`)})
+	c.note(r, &response{&http.Response{StatusCode: http.StatusOK}, []byte(`{"uid":"0123456789abcdef","authToken":"aaa.bbb-ccc.ddd","expiresIn":3}`)})
 	for line, leak := range map[string]string{
 		`{"logger":"http.handlers.huma_token","msg":"x a@x.example"}`:                        "a@x.example",
 		`{"logger":"http.handlers.human_api_token","msg":"of aaa.bbb-ccc.ddd."}`:             "", // another word
@@ -125,7 +125,7 @@ func TestCanaries(t *testing.T) {
 		`{"logger":"huma","stack":"caddy/v2@v2.11.9/x.go"}`:                                  "",
 		`{"logger":"http.handlers.huma_token","user":"01234567","msg":"token issued","n":1}`: "",
 	} {
-		if got := c.leak(line); got != leak {
+		if got := c.findLeak(line); got != leak {
 			t.Errorf("%s: %q, want %q", line, got, leak)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // TestH15_CertificatesOfTheService: nobody gets a token, nothing is sent, and
 // the log says why.
 func TestH15_CertificatesOfTheService(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		ca, other := testutil.NewAuthority(t.TempDir(), "the service's authority"), testutil.NewAuthority(t.TempDir(), "another authority")
 		trust := "tls {\nca " + ca.File + "\n}\n"
 		if p.name == "human_api" { // has no such option
@@ -45,16 +45,16 @@ func TestH15_CertificatesOfTheService(t *testing.T) {
 				}
 				h := &fakeHuma{URL: serveTLS(t, func(w http.ResponseWriter, _ *http.Request) {
 					asked <- struct{}{}
-					_, _ = io.WriteString(w, p.granted("a", "3600"))
+					_, _ = io.WriteString(w, p.successBody("a", "3600"))
 				}, test.template, test.signer)}
 				s := serve(t, p.site(h, trust+"retries 0"))
-				a := s.request("GET", p.ask(), as("alice@x.example"))
+				a := s.request("GET", p.target(), as("alice@x.example"))
 				if test.why == "" {
 					a.token(t, p)
 					return
 				}
 				a.problem(t, 503, "upstream_unavailable")
-				if found := s.lines("token exchange failed"); len(found) != 1 || !strings.Contains(found[0], test.why) {
+				if found := s.logLines("token exchange failed"); len(found) != 1 || !strings.Contains(found[0], test.why) {
 					t.Errorf("the log has %q, want one line with %q", found, test.why)
 				}
 				if len(asked) > 0 {

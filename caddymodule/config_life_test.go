@@ -56,7 +56,7 @@ func TestSharedLimits(t *testing.T) {
 					second := strings.Replace(d.lines(c.second...), d.name, d.name+" /other", 1)
 					err := validateText(t, d.lines(c.first...)+second)
 					if c.clash {
-						theProblem(t, err, "another "+d.name+" of the same account", "max_concurrent", "set the same")
+						wantProblem(t, err, "another "+d.name+" of the same account", "max_concurrent", "set the same")
 					} else if err != nil {
 						t.Error(err)
 					}
@@ -82,18 +82,18 @@ func TestL03_RejectedReload(t *testing.T) {
 		"another handler": func(_ *tokenDirective, s *site, text string) error {
 			// A handler and not a matcher: Caddy provisions all of these first.
 			err := s.load(strings.Replace(text, "respond", "handle {\nheader X-A [ b\n}\nrespond", 1))
-			return want(err, "error parsing regexp")
+			return wantError(err, "error parsing regexp")
 		},
 		"another of the same": func(d *tokenDirective, s *site, text string) error {
 			err := s.load(strings.Replace(text, "respond", d.name+" /other/* {\n}\nrespond", 1))
-			return want(err, "client_id:")
+			return wantError(err, "client_id:")
 		},
 		"the other directive": func(d *tokenDirective, s *site, text string) error {
 			for _, other := range bothDirectives {
 				if other == d {
 					continue
 				}
-				if err := want(s.load(strings.Replace(text, "respond", other.name+"\nrespond", 1)), "client_id:"); err != nil {
+				if err := wantError(s.load(strings.Replace(text, "respond", other.name+"\nrespond", 1)), "client_id:"); err != nil {
 					return err
 				}
 			}
@@ -103,7 +103,7 @@ func TestL03_RejectedReload(t *testing.T) {
 			at, end := strings.Index(text, d.name), strings.LastIndex(text, "respond")
 			second := strings.NewReplacer(d.name, d.name+" /other/*", "max_concurrent 7", "max_concurrent 3").Replace(text[at:end])
 			err := s.load(text[:end] + second + text[end:])
-			return want(err, "another "+d.name+" of the same account")
+			return wantError(err, "another "+d.name+" of the same account")
 		},
 		"a listener": func(_ *tokenDirective, s *site, text string) error {
 			// The listener that cannot be opened comes first, so that Caddy
@@ -111,7 +111,7 @@ func TestL03_RejectedReload(t *testing.T) {
 			config := editServer(s, text, func(server map[string]any) {
 				server["listen"] = append([]any{"unix/" + missing}, server["listen"].([]any)...)
 			})
-			return want(caddy.Load(config, true), missing)
+			return wantError(caddy.Load(config, true), missing)
 		},
 		"only validated": func(_ *tokenDirective, s *site, text string) error {
 			return validateJSON(s.t, s.adapt(text))
@@ -119,15 +119,15 @@ func TestL03_RejectedReload(t *testing.T) {
 	} {
 		for _, d := range bothDirectives {
 			t.Run(name+" "+d.name, func(t *testing.T) {
-				d.staysAfter(t, func(s *site, text string) error { return reject(d, s, text) })
+				d.keepsState(t, func(s *site, text string) error { return reject(d, s, text) })
 			})
 		}
 	}
 }
 
-// staysAfter checks that a config that is rejected leaves the state as it was,
+// keepsState checks that a config that is rejected leaves the state as it was,
 // and takes none of it along.
-func (d *tokenDirective) staysAfter(t *testing.T, reject func(s *site, text string) error) {
+func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text string) error) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	text := d.site(huma, "max_concurrent 7")
 	s := serve(t, text)
@@ -180,8 +180,8 @@ func (s *site) move() {
 	s.URL = "http://" + s.address
 }
 
-// want is nil if an error says what it should.
-func want(err error, says string) error {
+// wantError is nil if an error says what it should.
+func wantError(err error, says string) error {
 	if err == nil || !strings.Contains(err.Error(), says) {
 		return fmt.Errorf("got the error %v, want one that says %s", err, says)
 	}
@@ -241,7 +241,7 @@ func TestL05_NoNetwork(t *testing.T) {
 		"jwks":         {"api " + api, assertionOf("google_iap", "jwks "+api+"/keys", "audience clinic")},
 		"aws_alb":      {"api " + api, assertionOf("aws_alb", "jwks "+api+"/keys", "signer "+balancer)},
 		"redis":        {"api " + api, "cache {\nredis {\naddress " + address + "\nencryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n}\n}"},
-		"userinfo":     append(asking(api+"/me", "email email", "user_id id"), "api "+api),
+		"userinfo":     append(withUserinfo(api+"/me", "email email", "user_id id"), "api "+api),
 	}
 	own := map[*tokenDirective]map[string][]string{
 		humaToken: {
@@ -286,7 +286,7 @@ func TestL06_SecretsStayPlaceholders(t *testing.T) {
 				activation_code `+written[2]+`
 			}
 			hash_key `+written[3])
-		humaToken.staysSecret(t, strings.Replace(text, "secret sandbox-secret", "secret "+written[0], 1), written)
+		humaToken.hidesSecrets(t, strings.Replace(text, "secret sandbox-secret", "secret "+written[0], 1), written)
 	})
 	t.Run("human_api_token", func(t *testing.T) {
 		huma := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "CANARY-secret", "CANARY-id": "CANARY-env"}}})
@@ -298,14 +298,14 @@ func TestL06_SecretsStayPlaceholders(t *testing.T) {
 			{"hapi1", "{file." + writeFile(t, "secret", "CANARY-secret\r\n") + "}", "{env.HUMA_TEST_L06_HASH}"},
 			{"{env.HUMA_TEST_L06_ID}", "{env.HUMA_TEST_L06_SECRET}", "{env.HUMA_TEST_L06_HASH}"},
 		} {
-			humanAPIToken.staysSecret(t, strings.NewReplacer("hapi1", written[0], "sandbox-secret", written[1]).Replace(text), written)
+			humanAPIToken.hidesSecrets(t, strings.NewReplacer("hapi1", written[0], "sandbox-secret", written[1]).Replace(text), written)
 		}
 	})
 }
 
-// staysSecret runs a config in which the texts are written in place of secrets
+// hidesSecrets runs a config in which the texts are written in place of secrets
 // that begin with CANARY.
-func (d *tokenDirective) staysSecret(t *testing.T, text string, written []string) {
+func (d *tokenDirective) hidesSecrets(t *testing.T, text string, written []string) {
 	t.Helper()
 	autosave := filepath.Join(t.TempDir(), "autosave.json")
 	defer func(before string) { caddy.ConfigAutosavePath = before }(caddy.ConfigAutosavePath)

@@ -38,8 +38,8 @@ func validateJSON(t testing.TB, config []byte) error {
 	return caddy.Validate(cfg)
 }
 
-// complains matches an error that a directive reports.
-var complains = regexp.MustCompile(`(?s)provision http\.handlers\.(?:huma_token|human_api_token): (.*)`)
+// directiveError matches an error that a directive reports.
+var directiveError = regexp.MustCompile(`(?s)provision http\.handlers\.(?:huma_token|human_api_token): (.*)`)
 
 // problemsIn are the problems that the directive reports in an error, one a
 // line.
@@ -49,7 +49,7 @@ func problemsIn(t testing.TB, err error) []string {
 		t.Error("it loads")
 		return nil
 	}
-	found := complains.FindStringSubmatch(err.Error())
+	found := directiveError.FindStringSubmatch(err.Error())
 	if found == nil {
 		t.Errorf("it is not the directive that complains: %v", err)
 		return nil
@@ -57,9 +57,9 @@ func problemsIn(t testing.TB, err error) []string {
 	return strings.Split(found[1], "\n")
 }
 
-// theProblem checks that there is one problem, that it names the option, and
+// wantProblem checks that there is one problem, that it names the option, and
 // that it says the rest.
-func theProblem(t testing.TB, err error, option string, says ...string) {
+func wantProblem(t testing.TB, err error, option string, says ...string) {
 	t.Helper()
 	found := problemsIn(t, err)
 	if len(found) != 1 {
@@ -123,7 +123,7 @@ func TestMissingCredentials(t *testing.T) {
 	for _, d := range bothDirectives {
 		for option := range d.good {
 			t.Run(d.name+" "+option, func(t *testing.T) {
-				theProblem(t, validateText(t, d.lines(option)), option+":")
+				wantProblem(t, validateText(t, d.lines(option)), option+":")
 			})
 		}
 		t.Run(d.name+" all", func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestMissingCredentials(t *testing.T) {
 	}
 	t.Run("empty ids of JSON", func(t *testing.T) {
 		for _, ids := range []string{`""`, `{}`, `{"ios":""}`, `{"ios":"c1","web":""}`} {
-			theProblem(t, validateJSON(t, handlerJSON(t, "client_id", ids)), "client_id:")
+			wantProblem(t, validateJSON(t, handlerJSON(t, "client_id", ids)), "client_id:")
 		}
 	})
 }
@@ -181,7 +181,7 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			// What the file should have said is no problem of its own.
 			err := validateText(t, directive("project_id", "secret", "config_file "+writeFile(t, "huma-config.json", c.text)))
-			theProblem(t, err, "config_file:", c.says)
+			wantProblem(t, err, "config_file:", c.says)
 			if strings.Contains(err.Error(), "CANARY") {
 				t.Errorf("the error holds a value: %v", err)
 			}
@@ -189,7 +189,7 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 	}
 	t.Run("not there", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "nowhere.json")
-		theProblem(t, validateText(t, directive("secret", "config_file "+file)), "config_file:", file)
+		wantProblem(t, validateText(t, directive("secret", "config_file "+file)), "config_file:", file)
 	})
 }
 
@@ -289,16 +289,16 @@ func TestPlaceholderProblems(t *testing.T) {
 	}
 	t.Run("said once", func(t *testing.T) {
 		for _, c := range cases[:2] { // the Caddyfile refuses the others where they stand
-			theProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.says)
+			wantProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.says)
 			for _, d := range bothDirectives {
-				theProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.says)
+				wantProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.says)
 			}
 		}
 		for _, c := range cases {
-			theProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.says)
-			theProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.says)
+			wantProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.says)
+			wantProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.says)
 			for option, line := range placeholderLines[humanAPIToken] {
-				theProblem(t, validateText(t, humanAPIToken.lines(fmt.Sprintf(line, c.placeholder))), option+":", c.says)
+				wantProblem(t, validateText(t, humanAPIToken.lines(fmt.Sprintf(line, c.placeholder))), option+":", c.says)
 			}
 		}
 	})

@@ -96,7 +96,7 @@ func TestAPIAddresses(t *testing.T) {
 	} {
 		t.Run(raw, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				theProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", says)
+				wantProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", says)
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func TestHeaderUpAndSignatureProblems(t *testing.T) {
 		{"the deployment's name", "header_name", []string{"signature hmac-sha256 {\nheader_name deploymentid\n}"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(c.lines...)), c.option)
+			wantProblem(t, validateText(t, directive(c.lines...)), c.option)
 		})
 	}
 }
@@ -173,7 +173,7 @@ func TestTLSFiles(t *testing.T) {
 		{"exchanged", pair(key, certificate), "client_certificate:", "PEM"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(c.line)), c.option, c.says)
+			wantProblem(t, validateText(t, directive(c.line)), c.option, c.says)
 		})
 	}
 }
@@ -227,6 +227,6 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 func TestExtraScopesProblems(t *testing.T) {
 	t.Setenv("HUMA_TEST_BLANK", " \t ")
 	for _, scopes := range []string{`""`, `one ""`, `"" ""`, `" "`, "one {env.HUMA_TEST_BLANK}"} {
-		theProblem(t, validateText(t, humanAPIToken.lines("extra_scopes "+scopes)), "extra_scopes:", "empty")
+		wantProblem(t, validateText(t, humanAPIToken.lines("extra_scopes "+scopes)), "extra_scopes:", "empty")
 	}
 }

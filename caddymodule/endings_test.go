@@ -19,8 +19,8 @@ import (
 // longTest reports whether long tests are enabled (CADDY_HUMA_LONG).
 func longTest() bool { return os.Getenv("CADDY_HUMA_LONG") != "" }
 
-// endings are ways in which a sign-up ends after the service has seen it.
-func endings() []sandbox.Fault {
+// signUpFaults are ways in which a sign-up ends after the service has seen it.
+func signUpFaults() []sandbox.Fault {
 	ms := func(most int) time.Duration { return time.Duration(rand.IntN(most)+1) * time.Millisecond }
 	faults := []sandbox.Fault{
 		{Reset: sandbox.ResetAfter},
@@ -52,7 +52,7 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	if longTest() {
 		users = 1000
 	}
-	l := newLine(t, sandbox.Config{})
+	l := newFaultyService(t, sandbox.Config{})
 	config := simpleSite(l.fakeHuma, "timeout 2s\nattempt_timeout 1s\nbreaker off\nregistration {\nhold 3s\nrate 1000/s 5000\n}\ncache off")
 	s := serve(t, config)
 
@@ -72,7 +72,7 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := func() {
-		all := endings()
+		all := signUpFaults()
 		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		l.SetFaults(all)
 	}
@@ -99,7 +99,7 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	for range 24 {
 		callers.Go(func() {
 			for n := range next {
-				refusals.Add(untilToken(t, s, n))
+				refusals.Add(retryUntilToken(t, s, n))
 			}
 		})
 	}
@@ -132,13 +132,13 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	}
 }
 
-// untilToken asks until a user has a token. Until then the service is said to
+// retryUntilToken asks until a user has a token. Until then the service is said to
 // be unavailable, slow, or not to be understood, and nothing else.
 // It returns how often that was.
-func untilToken(t *testing.T, s *site, n int) (refusals int64) {
+func retryUntilToken(t *testing.T, s *site, n int) (refusals int64) {
 	allowed := []string{"upstream_unavailable", "upstream_timeout", "upstream_bad_response"}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		a, err := s.try(t.Context(), "GET", iosPath, user(n)...)
+		a, err := s.tryRequest(t.Context(), "GET", iosPath, user(n)...)
 		switch {
 		case err != nil: // a reload loses a connection now and then
 		case a.StatusCode == http.StatusOK:

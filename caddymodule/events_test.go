@@ -18,8 +18,8 @@ import (
 
 func init() { caddy.RegisterModule(listener{}) }
 
-// told holds the events that listeners have received, and the reaction of the listeners.
-var told struct {
+// receivedEvents holds the events that listeners have received, and the reaction of the listeners.
+var receivedEvents struct {
 	sync.Mutex
 	events []string
 	then   func(listener)
@@ -41,11 +41,11 @@ func (l *listener) Handle(_ context.Context, e caddy.Event) error {
 		return nil
 	}
 	data, err := json.Marshal(e.Data)
-	told.Lock()
-	defer told.Unlock()
-	told.events = append(told.events, fmt.Sprint(l.Config, " ", e.Name(), " ", string(data), " ", e.Origin().CaddyModule().ID))
-	if told.then != nil {
-		told.then(*l)
+	receivedEvents.Lock()
+	defer receivedEvents.Unlock()
+	receivedEvents.events = append(receivedEvents.events, fmt.Sprint(l.Config, " ", e.Name(), " ", string(data), " ", e.Origin().CaddyModule().ID))
+	if receivedEvents.then != nil {
+		receivedEvents.then(*l)
 	}
 	return err
 }
@@ -73,27 +73,27 @@ func (s *site) listen(name, text string) {
 	s.client.CloseIdleConnections()
 }
 
-// events starts to note events.
-func events(t *testing.T, then func(listener)) {
+// recordEvents starts to note events.
+func recordEvents(t *testing.T, then func(listener)) {
 	t.Helper()
-	told.Lock()
-	told.events, told.then = nil, then
-	told.Unlock()
+	receivedEvents.Lock()
+	receivedEvents.events, receivedEvents.then = nil, then
+	receivedEvents.Unlock()
 	t.Cleanup(func() {
-		told.Lock()
-		told.then = nil
-		told.Unlock()
+		receivedEvents.Lock()
+		receivedEvents.then = nil
+		receivedEvents.Unlock()
 	})
 }
 
-// heardOf waits until so many events were told, and returns them.
-func heardOf(t *testing.T, n int) []string {
+// waitEvents waits until so many events were told, and returns them.
+func waitEvents(t *testing.T, n int) []string {
 	t.Helper()
 	var got []string
 	eventually(t, 10*time.Second, fmt.Sprint(n, " events"), func() bool {
-		told.Lock()
-		defer told.Unlock()
-		got = slices.Clone(told.events)
+		receivedEvents.Lock()
+		defer receivedEvents.Unlock()
+		got = slices.Clone(receivedEvents.events)
 		return len(got) >= n
 	})
 	return got
@@ -102,7 +102,7 @@ func heardOf(t *testing.T, n int) []string {
 // TestEvents: a sign-up, and the breaker's changes, from the config that runs,
 // with nothing personal.
 func TestEvents(t *testing.T) {
-	events(t, nil)
+	recordEvents(t, nil)
 	fake := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
 	config := simpleSite(fake, "hash_key 0123456789abcdef\nbreaker {\nfailures 3\nopen 100ms\n}\nretries 0")
 	s := serve(t, config)
@@ -110,11 +110,11 @@ func TestEvents(t *testing.T) {
 	s.request("GET", iosPath, as("known@x.example")).tokens(t) // is none
 	s.request("GET", iosPath, as("new@x.example"), header("X-Test-Name", "Ada")).tokens(t)
 	s.request("GET", iosPath, as("new@x.example")).tokens(t) // nor is a token that was there
-	heardOf(t, 1)
+	waitEvents(t, 1)
 	// Somebody was signed up also if no token came of it.
 	must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Status: 201, Body: "{}", Processed: true}, {Op: sandbox.OpSignIn, Status: 403}}))
 	s.request("GET", iosPath, as("created@x.example"))
-	heardOf(t, 2)
+	waitEvents(t, 2)
 	must(t, fake.SetFaults(nil))
 
 	s.listen("second", config)
@@ -124,14 +124,14 @@ func TestEvents(t *testing.T) {
 	for i := range 3 {
 		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
 	}
-	heardOf(t, 3)
+	waitEvents(t, 3)
 	if err := fake.SetFaults(nil); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 10*time.Second, "the service is tried again", func() bool {
 		return s.request("GET", iosPath, as("known2@x.example")).StatusCode == 200
 	})
-	got := heardOf(t, 5)
+	got := waitEvents(t, 5)
 	slices.Sort(got)
 	for i, want := range []string{
 		`first huma_registered {"provider":"huma","user":"`, `first huma_registered {"provider":"huma","user":"`,
@@ -150,19 +150,19 @@ func TestEvents(t *testing.T) {
 // TestEventsOfAConfigThatIsGone: an exchange that ends after its config tells
 // nobody.
 func TestEventsOfAConfigThatIsGone(t *testing.T) {
-	events(t, nil)
+	recordEvents(t, nil)
 	fake := newHuma(t, sandbox.Config{})
-	letGo := fake.hold(t, sandbox.OpSignUp)
+	letGo := fake.block(t, sandbox.OpSignUp)
 	config := simpleSite(fake, "")
 	s := serve(t, config)
 	s.listen("old", config)
 	ctx, leave := context.WithCancel(t.Context())
 	go func() {
-		fake.holds(t, 1)
+		fake.waitBlocked(t, 1)
 		leave() // a server waits for its requests
 	}()
 	for ctx.Err() == nil { // Caddy may lose a connection after a reload
-		_, _ = s.try(ctx, "GET", iosPath, as("a@x.example"))
+		_, _ = s.tryRequest(ctx, "GET", iosPath, as("a@x.example"))
 	}
 	s.listen("new", config)
 	letGo()
@@ -170,7 +170,7 @@ func TestEventsOfAConfigThatIsGone(t *testing.T) {
 		return s.request("GET", iosPath, as("a@x.example")).StatusCode == 200
 	})
 	s.request("GET", iosPath, as("b@x.example")).tokens(t)
-	if got := heardOf(t, 1); len(got) != 1 || !strings.HasPrefix(got[0], "new ") {
+	if got := waitEvents(t, 1); len(got) != 1 || !strings.HasPrefix(got[0], "new ") {
 		t.Errorf("told %q", got)
 	}
 }
@@ -179,7 +179,7 @@ func TestEventsOfAConfigThatIsGone(t *testing.T) {
 // panic there end anything.
 func TestEventsOfThoseWhoAreSlow(t *testing.T) {
 	hold := make(chan struct{})
-	events(t, func(l listener) {
+	recordEvents(t, func(l listener) {
 		switch l.Config {
 		case "slow":
 			<-hold
@@ -194,12 +194,12 @@ func TestEventsOfThoseWhoAreSlow(t *testing.T) {
 	for i := range 120 { // more than are told at once
 		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i))).tokens(t)
 	}
-	eventually(t, 5*time.Second, "the log tells that some are not told", func() bool { return len(s.lines("event dropped")) > 0 })
+	eventually(t, 5*time.Second, "the log tells that some are not told", func() bool { return len(s.logLines("event dropped")) > 0 })
 	close(hold)
-	heardOf(t, 100)
+	waitEvents(t, 100)
 	s.listen("panics", config)
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
-	eventually(t, 5*time.Second, "the log tells of the panic", func() bool { return len(s.lines("event handler panicked")) > 0 })
+	eventually(t, 5*time.Second, "the log tells of the panic", func() bool { return len(s.logLines("event handler panicked")) > 0 })
 	s.request("GET", iosPath, as("b@x.example")).tokens(t)
 	s.noSecretsInLog("CANARY", "@x.example")
 }

@@ -20,7 +20,7 @@ import (
 //
 //	go test ./caddymodule -run '^$' -bench 'Exchange$'
 func BenchmarkExchange(b *testing.B) {
-	for _, way := range newExchanges(b).ways() {
+	for _, way := range newExchangeBench(b).workloads() {
 		b.Run(way.name, func(b *testing.B) { timed(b, way.prepare, way.do) })
 	}
 }
@@ -32,7 +32,7 @@ func BenchmarkExchange(b *testing.B) {
 //	go test ./caddymodule -run '^$' -bench ExchangeRatios -benchtime 1x
 func BenchmarkExchangeRatios(b *testing.B) {
 	const rounds, exchanges = 15, 100
-	ways := newExchanges(b).ways()
+	ways := newExchangeBench(b).workloads()
 	for b.Loop() {
 		took := make(map[string][]float64)
 		for range rounds {
@@ -52,8 +52,8 @@ func BenchmarkExchangeRatios(b *testing.B) {
 	}
 }
 
-// exchanges are a handler and its service, and users who have not asked yet.
-type exchanges struct {
+// exchangeBench are a handler and its service, and users who have not asked yet.
+type exchangeBench struct {
 	b        *testing.B
 	service  *sandbox.Server
 	signIn   func() // as the handler does it
@@ -63,11 +63,11 @@ type exchanges struct {
 	requests []*http.Request
 }
 
-// newExchanges starts a service and a handler that signs in and up with it, as
+// newExchangeBench starts a service and a handler that signs in and up with it, as
 // fast as it can.
-func newExchanges(b *testing.B) *exchanges {
+func newExchangeBench(b *testing.B) *exchangeBench {
 	const room = 1_000_000
-	x := &exchanges{b: b, service: sandbox.New(sandbox.Config{}), handler: benchHuma(room), w: newSink()}
+	x := &exchangeBench{b: b, service: sandbox.New(sandbox.Config{}), handler: benchHuma(room), w: newSink()}
 	var seen *http.Request
 	var body []byte
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,46 +82,46 @@ func newExchanges(b *testing.B) *exchanges {
 	x.handler.API, x.handler.DeploymentID = server.URL, "d1"
 	x.handler.Registration = &humatoken.Registration{Rate: "1000000/s", Burst: room}
 	b.Cleanup(begin(b, x.handler))
-	x.known(1)
-	x.ask()
+	x.addKnown(1)
+	x.serveNext()
 	x.signIn = bareCall(b, server.URL+seen.RequestURI, seen.Header, body)
 	return x
 }
 
-// way is a way to get a token.
-type way struct {
+// workload is a way to get a token.
+type workload struct {
 	name    string
 	prepare func(n int)
 	do      func()
 }
 
-func (x *exchanges) ways() []way {
-	return []way{
-		{"known_user", x.known, x.ask},
-		{"unknown_user", x.unknown, x.ask},
+func (x *exchangeBench) workloads() []workload {
+	return []workload{
+		{"known_user", x.addKnown, x.serveNext},
+		{"unknown_user", x.addUnknown, x.serveNext},
 		{"bare_call", func(int) {}, x.signIn},
 	}
 }
 
-// unknown are n requests of users whom the service does not know.
-func (x *exchanges) unknown(n int) {
+// addUnknown are n requests of users whom the service does not know.
+func (x *exchangeBench) addUnknown(n int) {
 	for range n {
 		x.users++
 		x.requests = append(x.requests, benchRequest(x.w, x.users))
 	}
 }
 
-// known are n requests of users whom the service knows.
-func (x *exchanges) known(n int) {
+// addKnown are n requests of users whom the service knows.
+func (x *exchangeBench) addKnown(n int) {
 	for i := range n {
 		x.service.AddUser(benchUser(x.users + i + 1))
 	}
-	x.unknown(n)
+	x.addUnknown(n)
 }
 
-// ask makes the next request.
-func (x *exchanges) ask() {
-	asked(x.b, x.handler, x.w, x.requests[0])
+// serveNext makes the next request.
+func (x *exchangeBench) serveNext() {
+	mustServe(x.b, x.handler, x.w, x.requests[0])
 	x.requests = x.requests[1:]
 }
 

@@ -25,17 +25,17 @@ import (
 // at sign-in and sign-up; others are signed up when they are new.
 type slowHuma struct {
 	*httptest.Server
-	mu      sync.Mutex
-	known   map[string]bool
-	calls   map[string]int // by operation and local part, such as "signup u1"
-	running map[string]int // by local part
-	most    map[string]int // that ran at once
+	mu         sync.Mutex
+	known      map[string]bool
+	calls      map[string]int // by operation and local part, such as "signup u1"
+	running    map[string]int // by local part
+	maxRunning map[string]int // that ran at once
 
 	signsInFirst bool // sign-in of a user with a status is a 403, as of one who is unknown
 }
 
 func newSlowHuma(t *testing.T) *slowHuma {
-	h := &slowHuma{known: map[string]bool{}, calls: map[string]int{}, running: map[string]int{}, most: map[string]int{}}
+	h := &slowHuma{known: map[string]bool{}, calls: map[string]int{}, running: map[string]int{}, maxRunning: map[string]int{}}
 	h.Server = httptest.NewServer(h)
 	t.Cleanup(func() {
 		h.CloseClientConnections()
@@ -52,7 +52,7 @@ func (h *slowHuma) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.calls[op+" "+user]++
 	h.running[user]++
-	h.most[user] = max(h.most[user], h.running[user])
+	h.maxRunning[user] = max(h.maxRunning[user], h.running[user])
 	h.mu.Unlock()
 	time.Sleep(50 * time.Millisecond)
 	h.mu.Lock()
@@ -86,7 +86,7 @@ type attack struct {
 	workers sync.WaitGroup
 	mu      sync.Mutex
 	codes   map[int]int
-	longest time.Duration // the longest wait of a request
+	maxWait time.Duration // the longest wait of a request
 }
 
 func (a *attack) end() {
@@ -119,7 +119,7 @@ func (a *attack) repeat(s *site, client *http.Client, method string, pause time.
 			res.Body.Close()
 			a.mu.Lock()
 			a.codes[res.StatusCode]++
-			a.longest = max(a.longest, time.Since(start))
+			a.maxWait = max(a.maxWait, time.Since(start))
 			a.mu.Unlock()
 		}
 	})
@@ -203,8 +203,8 @@ func TestFairness(t *testing.T) {
 			}
 		}, func(t *testing.T, a *attack) {
 			// Every wait ends at timeout, which is 10 s; the rest is the machine's.
-			if huma.most["flood"] > 1 || a.longest > 15*time.Second {
-				t.Errorf("%d calls of the user at once, and a wait of %s", huma.most["flood"], a.longest)
+			if huma.maxRunning["flood"] > 1 || a.maxWait > 15*time.Second {
+				t.Errorf("%d calls of the user at once, and a wait of %s", huma.maxRunning["flood"], a.maxWait)
 			}
 		}},
 		{"F02 many devices of one user", func(a *attack) {
@@ -214,8 +214,8 @@ func TestFairness(t *testing.T) {
 				})
 			}
 		}, func(t *testing.T, a *attack) {
-			if huma.most["devices"] > 8 || a.codes[503] == 0 {
-				t.Errorf("%d calls of the user at once, answers %v", huma.most["devices"], a.codes)
+			if huma.maxRunning["devices"] > 8 || a.codes[503] == 0 {
+				t.Errorf("%d calls of the user at once, answers %v", huma.maxRunning["devices"], a.codes)
 			}
 		}},
 		{"F03 the service fails for one user", func(a *attack) {
@@ -260,13 +260,13 @@ func TestF04_ErrorLinesAreSampled(t *testing.T) {
 	s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nnegative_ttl 0s\nvary {header.X-Device-Id}\n}"))
 	start := time.Now()
 	for range 3 {
-		for _, a := range s.together(iosPath, 8, func(i int) []func(*http.Request) {
+		for _, a := range s.concurrently(iosPath, 8, func(i int) []func(*http.Request) {
 			return []func(*http.Request){as("400@x.example"), header("X-Device-Id", fmt.Sprint(i))}
 		}) {
 			a.problem(t, http.StatusBadGateway, "upstream_rejected")
 		}
 	}
-	errs, all := 0, s.lines(`"msg":"token exchange failed"`)
+	errs, all := 0, s.logLines(`"msg":"token exchange failed"`)
 	for _, line := range all {
 		if strings.Contains(line, `"level":"error"`) {
 			errs++
@@ -282,7 +282,7 @@ func TestF04_ErrorLinesAreSampled(t *testing.T) {
 func TestF06_ManyDevicesOfOneAccount(t *testing.T) {
 	huma := newSlowHuma(t)
 	s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "max_concurrent 1\nmax_waiting 1"))
-	allOK(t, s.together(iosPath, 500, func(int) []func(*http.Request) { return []func(*http.Request){as("family@x.example")} }))
+	allOK(t, s.concurrently(iosPath, 500, func(int) []func(*http.Request) { return []func(*http.Request){as("family@x.example")} }))
 	if in, up := huma.count("signin", "family"), huma.count("signup", "family"); in != 1 || up != 1 {
 		t.Errorf("%d sign-ins and %d sign-ups", in, up)
 	}
@@ -296,7 +296,7 @@ func TestF05_RefusedUserOfManyDevices(t *testing.T) {
 			huma := newSlowHuma(t)
 			huma.signsInFirst = true
 			s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nvary {header.X-Device-Id}\n}\nregistration {\nrate 1/h 2\n}"))
-			for _, a := range s.together(iosPath, 8, func(i int) []func(*http.Request) {
+			for _, a := range s.concurrently(iosPath, 8, func(i int) []func(*http.Request) {
 				return []func(*http.Request){as(user + "@x.example"), header("X-Device-Id", fmt.Sprint(i))}
 			}) {
 				if !strings.Contains(string(a.Body), `"`+code+`"`) {

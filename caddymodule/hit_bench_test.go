@@ -21,15 +21,15 @@ func BenchmarkHit(b *testing.B) {
 		})
 	}
 	b.Run("human_api_token/users=1000", func(b *testing.B) {
-		h := benchHuman(1_000)
-		h.API = grantingService(b)
+		h := benchHumanAPI(1_000)
+		h.API = newBenchService(b)
 		benchHit(b, fillCache(b, h, 1_000), 1_000)
 	})
-	b.Run("respond", func(b *testing.B) { benchHit(b, respondsThe(b, fullHandler(b, 1_000)), 1_000) })
+	b.Run("respond", func(b *testing.B) { benchHit(b, staticResponse(b, fullHandler(b, 1_000)), 1_000) })
 }
 
 func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
-	timedAsking(b, h, func(w http.ResponseWriter) *http.Request { return benchRequest(w, rand.IntN(users)) })
+	timedRequests(b, h, func(w http.ResponseWriter) *http.Request { return benchRequest(w, rand.IntN(users)) })
 }
 
 // BenchmarkHitRatios measures the same in short alternating rounds, so that
@@ -46,17 +46,17 @@ func BenchmarkHitRatios(b *testing.B) {
 	round := func(h caddyhttp.MiddlewareHandler, users int) float64 {
 		var took time.Duration
 		for range requests / benchBatch {
-			batch := random(w, benchBatch, users)
+			batch := randomRequests(w, benchBatch, users)
 			start := time.Now()
 			for _, r := range batch {
-				asked(b, h, w, r)
+				mustServe(b, h, w, r)
 			}
 			took += time.Since(start)
 		}
 		return float64(took) / requests
 	}
 	few, many := fullHandler(b, benchUsers[0]), fullHandler(b, benchUsers[1])
-	respond := respondsThe(b, few)
+	respond := staticResponse(b, few)
 	for b.Loop() {
 		var static []float64
 		var hits [2][]float64

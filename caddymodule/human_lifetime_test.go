@@ -15,9 +15,9 @@ import (
 func TestConnect_TheLastFiveMinutes(t *testing.T) {
 	life := caddy.Duration(302 * time.Second)
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}, LifetimesAsStrings: true}, "")
-	d.connected(t, "connected")
+	d.addConnectedUser(t, "connected")
 	start, kept := time.Now(), map[string]connectToken{"new": d.get(t, "new"), "connected": d.get(t, "connected")}
-	d.made(t, "session", "session", "id")
+	d.wantCalls(t, "session", "session", "id")
 	for round := 0; len(kept) > 0; round++ {
 		for user, before := range kept {
 			v := d.get(t, user)
@@ -57,11 +57,11 @@ func TestConnect_TooShortToBeKept(t *testing.T) {
 			t.Errorf("good for %d", *v.ExpiresIn)
 		}
 	}
-	d.made(t, "session", "session")
-	d.fake.connects(t, "u-1")
+	d.wantCalls(t, "session", "session")
+	d.fake.setConnected(t, "u-1")
 	d.get(t, "u-1")
 	d.get(t, "u-1")
-	d.made(t, "session", "id", "id") // the hint is kept all the same
+	d.wantCalls(t, "session", "id", "id") // the hint is kept all the same
 }
 
 // TestConnect_AShorterTTL wins over the token's life, and a longer one does
@@ -71,15 +71,15 @@ func TestConnect_AShorterTTL(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache 500ms")
 	start := time.Now()
 	first := d.get(t, "u-1")
-	if next := d.renewed(t, "u-1"); next.Token == first.Token || time.Since(start) < ttl {
+	if next := d.waitNewToken(t, "u-1"); next.Token == first.Token || time.Since(start) < ttl {
 		t.Errorf("another token: %v, after %s", next.Token != first.Token, time.Since(start))
 	}
-	d.made(t, "session", "session")
+	d.wantCalls(t, "session", "session")
 
 	longer := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: caddy.Duration(301 * time.Second)}}, "cache 48h")
 	longer.get(t, "u-1")
-	longer.renewed(t, "u-1")
-	longer.made(t, "session", "session")
+	longer.waitNewToken(t, "u-1")
+	longer.wantCalls(t, "session", "session")
 }
 
 // TestConnect_EachTypeHasItsOwnLifetime: the members have other names, and the
@@ -103,8 +103,8 @@ func TestConnect_EachTypeHasItsOwnLifetime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := openConnect(t, sandbox.Config{}, "")
-			d.connected(t, "connected")
-			d.faults(t,
+			d.addConnectedUser(t, "connected")
+			d.setFaults(t,
 				sandbox.Fault{Op: "id", Status: 200, Body: `{"id_token":"i",` + c.id + `}`},
 				sandbox.Fault{Op: "session", Times: 1, Status: 403},
 				sandbox.Fault{Op: "session", Status: 200, Body: `{"session_token":"s",` + c.session + `}`})
@@ -115,17 +115,17 @@ func TestConnect_EachTypeHasItsOwnLifetime(t *testing.T) {
 }
 
 // checkLifetime checks a lifetime, and that a token with one is kept.
-func (d *connectDesk) checkLifetime(t testing.TB, user string, least, most int64, calls []string) {
+func (d *connectSite) checkLifetime(t testing.TB, user string, least, most int64, calls []string) {
 	t.Helper()
 	v := d.get(t, user)
 	if *v.ExpiresIn < least || *v.ExpiresIn > most {
 		t.Errorf("%s: good for %d, want %d to %d", v.Type, *v.ExpiresIn, least, most)
 	}
-	d.made(t, calls...)
+	d.wantCalls(t, calls...)
 	d.get(t, user)
 	if most > 0 {
-		d.made(t)
+		d.wantCalls(t)
 	} else {
-		d.made(t, calls[len(calls)-1])
+		d.wantCalls(t, calls[len(calls)-1])
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // members are the names in an answer.
-func (a *answer) members(t testing.TB) string {
+func (a *response) members(t testing.TB) string {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal(a.Body, &v); err != nil {
@@ -33,7 +33,7 @@ func TestConnect_FromTheFirstTokenOn(t *testing.T) {
 	if got := a.members(t); got != "expires_in human_id session_token token type" {
 		t.Errorf("a session's answer has %s", got)
 	}
-	d.made(t, "session")
+	d.wantCalls(t, "session")
 	users := d.fake.HumanUsers()
 	if len(users) != 1 || users[0].ClientUserID != "u-1" || users[0].HumanID != first.HumanID || users[0].ClientID != "hapi1" {
 		t.Errorf("users %+v, answered %+v", users, first)
@@ -41,13 +41,13 @@ func TestConnect_FromTheFirstTokenOn(t *testing.T) {
 	if *first.ExpiresIn < 3590 || *first.ExpiresIn > 3600 {
 		t.Errorf("good for %d", *first.ExpiresIn)
 	}
-	if d.renewed(t, "u-1").Type != "session" {
+	if d.waitNewToken(t, "u-1").Type != "session" {
 		t.Error("another type")
 	}
-	d.made(t, "session")
+	d.wantCalls(t, "session")
 
-	d.fake.connects(t, "u-1")
-	a = d.request("GET", connectPath, as("u-1"), fresh)
+	d.fake.setConnected(t, "u-1")
+	a = d.request("GET", connectPath, as("u-1"), noCache)
 	id := a.connect(t)
 	if got := a.members(t); got != "expires_in id_token token type" {
 		t.Errorf("an id token's answer has %s", got)
@@ -55,21 +55,21 @@ func TestConnect_FromTheFirstTokenOn(t *testing.T) {
 	if id.Type != "id" || *id.ExpiresIn < 86390 || *id.ExpiresIn > 86400 {
 		t.Errorf("type %s, good for %d", id.Type, *id.ExpiresIn)
 	}
-	d.made(t, "session", "id")
+	d.wantCalls(t, "session", "id")
 	for range 2 {
-		if d.renewed(t, "u-1").Type != "id" {
+		if d.waitNewToken(t, "u-1").Type != "id" {
 			t.Error("another type")
 		}
-		d.made(t, "id")
+		d.wantCalls(t, "id")
 	}
 
-	d.fake.connects(t, "u-1", false)
-	if d.renewed(t, "u-1").Type != "session" {
+	d.fake.setConnected(t, "u-1", false)
+	if d.waitNewToken(t, "u-1").Type != "session" {
 		t.Error("another type")
 	}
-	d.made(t, "id", "session")
-	d.renewed(t, "u-1")
-	d.made(t, "session")
+	d.wantCalls(t, "id", "session")
+	d.waitNewToken(t, "u-1")
+	d.wantCalls(t, "session")
 }
 
 // TestConnect_HitsMakeNoCall: a token is kept much longer than Huma's, also
@@ -77,41 +77,41 @@ func TestConnect_FromTheFirstTokenOn(t *testing.T) {
 func TestConnect_HitsMakeNoCall(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	first := d.get(t, "u-1")
-	d.made(t, "session")
-	d.fake.connects(t, "u-1")
+	d.wantCalls(t, "session")
+	d.fake.setConnected(t, "u-1")
 	if d.get(t, "u-1").Token != first.Token {
 		t.Error("another token")
 	}
-	d.made(t)
-	id := d.get(t, "u-1", fresh)
-	d.made(t, "session", "id")
-	for _, edit := range []func(*http.Request){fresh, header("Accept", "*/*")} { // the second fresh one within 5 s
+	d.wantCalls(t)
+	id := d.get(t, "u-1", noCache)
+	d.wantCalls(t, "session", "id")
+	for _, edit := range []func(*http.Request){noCache, header("Accept", "*/*")} { // the second fresh one within 5 s
 		if d.get(t, "u-1", edit).Token != id.Token {
 			t.Error("another token")
 		}
 	}
-	d.made(t)
+	d.wantCalls(t)
 }
 
 // TestConnect_AHintThatIsLost costs one call: DELETE forgets it with the user,
 // and the process with the account. A reload does not.
 func TestConnect_AHintThatIsLost(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache 300ms")
-	d.hinted(t, "u-1")
-	config := humanProvider.site(d.fake, "cache 300ms")
+	d.addUserWithHint(t, "u-1")
+	config := humanAPIService.site(d.fake, "cache 300ms")
 	if err := d.load(config + "\n# again"); err != nil {
 		t.Fatal(err)
 	}
-	d.renewed(t, "u-1")
-	d.made(t, "id")
+	d.waitNewToken(t, "u-1")
+	d.wantCalls(t, "id")
 
 	if a := d.request("DELETE", connectPath, as("u-1")); a.StatusCode != http.StatusNoContent {
 		t.Errorf("DELETE: %d", a.StatusCode)
 	}
 	d.get(t, "u-1")
-	d.made(t, "session", "id")
-	d.renewed(t, "u-1")
-	d.made(t, "id")
+	d.wantCalls(t, "session", "id")
+	d.waitNewToken(t, "u-1")
+	d.wantCalls(t, "id")
 
 	for _, text := range []string{"SITE {\nrespond 404\n}", config} {
 		if err := d.load(text); err != nil {
@@ -119,7 +119,7 @@ func TestConnect_AHintThatIsLost(t *testing.T) {
 		}
 	}
 	d.get(t, "u-1")
-	d.made(t, "session", "id")
+	d.wantCalls(t, "session", "id")
 }
 
 // TestConnect_WithoutACacheNothingIsRemembered: each request is its calls, and
@@ -128,31 +128,31 @@ func TestConnect_WithoutACacheNothingIsRemembered(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache off")
 	d.get(t, "u-1")
 	d.get(t, "u-1")
-	d.made(t, "session", "session")
-	d.fake.connects(t, "u-1")
+	d.wantCalls(t, "session", "session")
+	d.fake.setConnected(t, "u-1")
 	d.get(t, "u-1")
 	d.get(t, "u-1")
-	d.made(t, "session", "id", "session", "id")
+	d.wantCalls(t, "session", "id", "session", "id")
 }
 
 // TestConnect_HundredCallersAtOnce get one token for at most two calls.
 func TestConnect_HundredCallersAtOnce(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
-	d.connected(t, "connected")
-	d.hinted(t, "hinted")
-	d.faults(t, sandbox.Fault{Delay: 200 * time.Millisecond})
+	d.addConnectedUser(t, "connected")
+	d.addUserWithHint(t, "hinted")
+	d.setFaults(t, sandbox.Fault{Delay: 200 * time.Millisecond})
 	for _, c := range []struct {
 		user string
 		edit func(*http.Request)
 		want []string
 	}{
 		{"new", nil, []string{"session"}},
-		{"new", fresh, []string{"session"}},
+		{"new", noCache, []string{"session"}},
 		{"connected", nil, []string{"session", "id"}},
-		{"hinted", fresh, []string{"id"}},
+		{"hinted", noCache, []string{"id"}},
 	} {
 		tokens := make(map[string]int)
-		for _, a := range d.together(connectPath, 100, func(int) []func(*http.Request) {
+		for _, a := range d.concurrently(connectPath, 100, func(int) []func(*http.Request) {
 			edits := []func(*http.Request){as(c.user)}
 			if c.edit != nil {
 				edits = append(edits, c.edit)
@@ -164,7 +164,7 @@ func TestConnect_HundredCallersAtOnce(t *testing.T) {
 		if len(tokens) != 1 {
 			t.Errorf("%s: %d tokens", c.user, len(tokens))
 		}
-		d.made(t, c.want...)
+		d.wantCalls(t, c.want...)
 	}
 }
 
@@ -173,10 +173,10 @@ func TestConnect_HundredCallersAtOnce(t *testing.T) {
 func TestConnect_TheAddressGoesWithSessionsOnly(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache off")
 	const address = "Alice+x@X.example"
-	d.get(t, "u-1", email(address))
+	d.get(t, "u-1", emailHeader(address))
 	d.get(t, "u-1")
-	d.fake.connects(t, "u-1")
-	d.get(t, "u-1", email(address))
+	d.fake.setConnected(t, "u-1")
+	d.get(t, "u-1", emailHeader(address))
 	d.get(t, "u-1")
 	var got []string
 	for _, c := range d.fake.Calls().Calls {
@@ -194,9 +194,9 @@ func TestConnect_TheAddressGoesWithSessionsOnly(t *testing.T) {
 // log, at debug level, and but for the token in no answer.
 func TestConnect_NothingLeaks(t *testing.T) {
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "CANARY-other"}}}, "cache off")
-	address, user := email("CANARY-mail@x.example"), "CANARY-user"
+	address, user := emailHeader("CANARY-mail@x.example"), "CANARY-user"
 	canaries := []string{"CANARY", "sandbox-secret"}
-	check := func(a *answer, status int) {
+	check := func(a *response, status int) {
 		t.Helper()
 		text := strings.Replace(string(a.Body), "CANARY-token", "", 2) // as token, and by its own name
 		for name, values := range a.Header {
@@ -208,21 +208,21 @@ func TestConnect_NothingLeaks(t *testing.T) {
 			}
 		}
 	}
-	ask := func() *answer { return d.request("GET", connectPath, as(user), address) }
+	ask := func() *response { return d.request("GET", connectPath, as(user), address) }
 	check(ask(), 502) // the secret is refused
 	const refused = `{"errorCode":"SESSION_TOKEN_GENERATION_NOT_ALLOWED","message":"CANARY-message","client_user_id":"CANARY-user"}`
 	headers := http.Header{"X-Canary": {"CANARY-header"}, "Set-Cookie": {"a=CANARY-cookie"}}
-	d.faults(t,
+	d.setFaults(t,
 		sandbox.Fault{Op: "session", Status: 403, Body: refused, Headers: headers},
 		sandbox.Fault{Op: "id", Status: 200, Headers: headers, Body: `{"token_type":"Bearer","id_token":"CANARY-token","id_refresh_token":"CANARY-refresh","id_token_expires_in":86400,"client_user_email":"CANARY-mail"}`})
 	check(ask(), 200)
-	d.faults(t, sandbox.Fault{Op: "session", Status: 200, Headers: headers, Body: `{"session_token":"CANARY-token","human_id":"h","expires_in":3600,"more":"CANARY-more"}`})
+	d.setFaults(t, sandbox.Fault{Op: "session", Status: 200, Headers: headers, Body: `{"session_token":"CANARY-token","human_id":"h","expires_in":3600,"more":"CANARY-more"}`})
 	check(ask(), 200)
-	d.faults(t, sandbox.Fault{Status: 400, Headers: headers, Body: `{"message":"client_secret CANARY-secret of CANARY-mail@x.example is wrong","x-humanapi-request-id":"CANARY mail"}`})
+	d.setFaults(t, sandbox.Fault{Status: 400, Headers: headers, Body: `{"message":"client_secret CANARY-secret of CANARY-mail@x.example is wrong","x-humanapi-request-id":"CANARY mail"}`})
 	check(ask(), 502)
-	d.faults(t, sandbox.Fault{Op: "session", Reset: sandbox.ResetAfter})
+	d.setFaults(t, sandbox.Fault{Op: "session", Reset: sandbox.ResetAfter})
 	check(ask(), 503)
-	d.faults(t, sandbox.Fault{Op: "session", Status: 200, Body: `{"session_token":"CANARY-cut`})
+	d.setFaults(t, sandbox.Fault{Op: "session", Status: 200, Body: `{"session_token":"CANARY-cut`})
 	check(ask(), 502)
 	d.request("DELETE", connectPath, as(user), address)
 	d.request("GET", connectPath, as("CANARY{"), address).problem(t, 401, "identity_invalid")
@@ -235,14 +235,14 @@ func TestConnect_NothingLeaks(t *testing.T) {
 // TestConnect_TheServicesRequestIDIsLogged, which its support asks for.
 func TestConnect_TheServicesRequestIDIsLogged(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
-	d.connected(t, "u-1")
-	d.faults(t, sandbox.Fault{Op: "id", Status: 400})
+	d.addConnectedUser(t, "u-1")
+	d.setFaults(t, sandbox.Fault{Op: "id", Status: 400})
 	d.request("GET", connectPath, as("u-1")).problem(t, 502, "upstream_rejected")
 	calls := d.fake.Calls().Calls
 	if len(calls) != 2 || calls[1].RequestID == "" {
 		t.Fatalf("%+v", calls)
 	}
-	line := strings.Join(d.lines("token exchange failed"), "\n")
+	line := strings.Join(d.logLines("token exchange failed"), "\n")
 	if !strings.Contains(line, calls[1].RequestID) {
 		t.Errorf("%s is not in %s", calls[1].RequestID, line)
 	}

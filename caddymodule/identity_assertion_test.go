@@ -24,24 +24,24 @@ import (
 // The keys of these tests. One of RSA takes a while to make, so there is one
 // for all who sign with it.
 var (
-	theirRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
+	layerRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
 	otherRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
-	theirP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
+	layerP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
 	otherP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
-	theirP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
+	layerP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
 	otherP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
 )
 
-// signing is an algorithm, the key that a layer signs with, and one of the same
+// signingKeys is an algorithm, the key that a layer signs with, and one of the same
 // kind that somebody else has.
-func signing(algorithm string) (method jwt.SigningMethod, key, otherKey crypto.Signer) {
+func signingKeys(algorithm string) (method jwt.SigningMethod, key, otherKey crypto.Signer) {
 	switch algorithm[:2] + algorithm[len(algorithm)-3:] {
 	case "ES256":
-		key, otherKey = theirP256(), otherP256()
+		key, otherKey = layerP256(), otherP256()
 	case "ES384":
-		key, otherKey = theirP384(), otherP384()
+		key, otherKey = layerP384(), otherP384()
 	default:
-		key, otherKey = theirRSA(), otherRSA()
+		key, otherKey = layerRSA(), otherRSA()
 	}
 	return jwt.GetSigningMethod(algorithm), key, otherKey
 }
@@ -68,15 +68,15 @@ func jwk(kid string, key crypto.Signer) map[string]any {
 // /<layer>/.well-known/openid-configuration a discovery document.
 type keyServer struct {
 	*httptest.Server
-	mu    sync.Mutex
-	keys  map[string]map[string]crypto.Signer // layer → kid → key
-	down  bool
-	delay time.Duration
-	asked map[string]int // by path
+	mu       sync.Mutex
+	keys     map[string]map[string]crypto.Signer // layer → kid → key
+	down     bool
+	delay    time.Duration
+	requests map[string]int // by path
 }
 
 func newKeyServer(t testing.TB) *keyServer {
-	k := &keyServer{keys: make(map[string]map[string]crypto.Signer), asked: make(map[string]int)}
+	k := &keyServer{keys: make(map[string]map[string]crypto.Signer), requests: make(map[string]int)}
 	k.Server = httptest.NewServer(http.HandlerFunc(k.serve))
 	t.Cleanup(func() {
 		k.CloseClientConnections()
@@ -87,7 +87,7 @@ func newKeyServer(t testing.TB) *keyServer {
 
 func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
-	k.asked[r.URL.Path]++
+	k.requests[r.URL.Path]++
 	layer, kid, one := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	keys, down, delay := k.keys[layer], k.down, k.delay
 	k.mu.Unlock()
@@ -112,32 +112,32 @@ func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// has sets the keys of a layer.
-func (k *keyServer) has(layer string, keys map[string]crypto.Signer) {
+// setKeys sets the keys of a layer.
+func (k *keyServer) setKeys(layer string, keys map[string]crypto.Signer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keys[layer] = keys
 }
 
-// fails sets whether the server is down.
-func (k *keyServer) fails(down bool) {
+// setDown sets whether the server is down.
+func (k *keyServer) setDown(down bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.down = down
 }
 
-// slow sets how long the server takes.
-func (k *keyServer) slow(delay time.Duration) {
+// setDelay sets how long the server takes.
+func (k *keyServer) setDelay(delay time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.delay = delay
 }
 
-// times returns the number of requests for a path.
-func (k *keyServer) times(path string) int {
+// requestCount returns the number of requests for a path.
+func (k *keyServer) requestCount(path string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.asked[path]
+	return k.requests[path]
 }
 
 // assertionLayer describes a layer that sends signed assertions.
@@ -249,14 +249,14 @@ func (l assertionLayer) directive(k *keyServer, more string) string {
 	return "huma_token " + l.path() + " {\nHUMA\n" + strings.ReplaceAll(l.identity, "KEYS", k.URL+"/"+l.name) + "\n" + more + "\n}\n"
 }
 
-// brings brings what stands for an assertion.
-func (l assertionLayer) brings(token string) func(*http.Request) {
+// sendToken brings what stands for an assertion.
+func (l assertionLayer) sendToken(token string) func(*http.Request) {
 	return header(l.header, l.prefix+token)
 }
 
-// says signs a request in.
-func (l assertionLayer) says(email string) func(*http.Request) {
-	return l.brings(l.token(email).String())
+// signIn signs a request in.
+func (l assertionLayer) signIn(email string) func(*http.Request) {
+	return l.sendToken(l.token(email).String())
 }
 
 // assertion is an assertion of a user, before it is signed.
@@ -277,7 +277,7 @@ const (
 
 // token makes an assertion of a user.
 func (l assertionLayer) token(email string) *assertion {
-	method, key, otherKey := signing(l.algorithm)
+	method, key, otherKey := signingKeys(l.algorithm)
 	t := &assertion{
 		header:  map[string]any{"alg": l.algorithm, "kid": kidOf, "typ": "JWT"},
 		payload: l.payload(email),
@@ -311,8 +311,8 @@ func (l assertionLayer) user(t *assertion) map[string]any {
 	return t.payload[l.userAt].(map[string]any)
 }
 
-// sets is the token with another value where the address stands.
-func (l assertionLayer) sets(t *assertion, value any) *assertion {
+// withAddress is the token with another value where the address stands.
+func (l assertionLayer) withAddress(t *assertion, value any) *assertion {
 	at := l.emailAt
 	if at == "" {
 		at = "email"

@@ -76,18 +76,18 @@ func TestI14_ClientCertificates(t *testing.T) {
 					switch {
 					case want == "":
 						before := len(d.huma.Calls().Calls)
-						if a, err := over.try(t.Context(), "GET", path); err == nil {
+						if a, err := over.tryRequest(t.Context(), "GET", path); err == nil {
 							t.Errorf("there is an answer without a handshake: %d %s", a.StatusCode, a.Body)
 						}
-						d.untouched(t, before)
+						d.wantNoCalls(t, before)
 					case strings.Contains(want, "@"):
-						over.granted(t, want, path)
+						over.wantTokenOf(t, want, path)
 					default:
-						over.refused(t, 401, want, path)
+						over.wantRejection(t, 401, want, path)
 					}
 				}
 			}
-			d.quiet(t, "@x.example")
+			d.notLogged(t, "@x.example")
 		})
 	}
 }

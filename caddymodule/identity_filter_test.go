@@ -57,13 +57,13 @@ func filterOf(t *testing.T, preset string) string {
 	return text + "\n}\n"
 }
 
-// logsOf serves a scenario's site, makes requests that end well and badly, and
+// logs serves a scenario's site, makes requests that end well and badly, and
 // returns all that Caddy has logged of them at the level INFO, and the tokens
 // that were answered.
-func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []string) {
+func (s scenario) logs(t *testing.T, filter string) (logged string, tokens []string) {
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
-	d := &desk{serve(t, ""), huma}
+	d := &testSite{serve(t, ""), huma}
 	dir := t.TempDir()
 	files := []string{filepath.Join(dir, "default.log"), filepath.Join(dir, "access.log")}
 	writer := func(file string) string {
@@ -103,7 +103,7 @@ func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []s
 		t.Fatalf("load: %v\n%s", err, text)
 	}
 
-	a := d.granted(t, "canary@x.example", path, s.signedIn...)
+	a := d.wantTokenOf(t, "canary@x.example", path, s.signedIn...)
 	v := a.tokens(t)
 	tokens = []string{v.AuthToken, v.RefreshToken, v.UID}
 	if err := huma.SetFaults([]sandbox.Fault{{Status: 500}}); err != nil {
@@ -145,10 +145,10 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		said := p.says(canary)
-		all = append(all, scenario{p.name + ", proxies", "", "identity " + p.name + "\ntrust proxies 127.0.0.1", append(slices.Clip(credentials), sends(said)), values(said)})
+		said := p.headers(canary)
+		all = append(all, scenario{p.name + ", proxies", "", "identity " + p.name + "\ntrust proxies 127.0.0.1", append(slices.Clip(credentials), withHeaders(said)), values(said)})
 		l := newLayer(t)
-		l.says(said)
+		l.setHeaders(said)
 		all = append(all, scenario{
 			p.name + ", forward_auth", "forward_auth " + l.URL + " {\nuri /verify\ncopy_headers " + strings.Join(p.own(), " ") + "\n}\n",
 			"identity " + p.name + "\ntrust forward_auth", credentials, nil,
@@ -167,7 +167,7 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.id != "id" {
 			sent = []string{"also@x.example"}
 		}
-		all = append(all, scenario{p.name, "test_portal\n", "identity " + p.name, append(slices.Clip(credentials), p.signsIn(t, who)), sent})
+		all = append(all, scenario{p.name, "test_portal\n", "identity " + p.name, append(slices.Clip(credentials), p.signIn(t, who)), sent})
 	}
 	if row.Name == "basic_auth" {
 		all = append(all, scenario{
@@ -179,15 +179,15 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		said := with(p.forged.says(canary), p.header, p.asserts(canary))
+		said := withHeader(p.forged.headers(canary), p.header, p.tokenFor(canary))
 		if p.also == nil && p.forged.assertion == "" { // whose headers are made up
 			said = http.Header{p.header: said[p.header]}
 		}
 		if p.header == "Authorization" { // which Caddy redacts
-			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, theirP256(), theirRSA())), append(credentials[1:2:2], sends(said)), nil})
+			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(credentials[1:2:2], withHeaders(said)), nil})
 			continue
 		}
-		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, theirP256(), theirRSA())), append(slices.Clip(credentials), sends(said)), values(said)})
+		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(slices.Clip(credentials), withHeaders(said)), values(said)})
 	}
 	return all
 }
@@ -205,7 +205,7 @@ func TestLogFilters(t *testing.T) {
 		for _, s := range all {
 			t.Run(s.preset, func(t *testing.T) {
 				t.Run("with", func(t *testing.T) {
-					logged, tokens := s.logsOf(t, filter)
+					logged, tokens := s.logs(t, filter)
 					for _, text := range append(append(tokens, s.sent...), "anary", "x.example", "wonderland") {
 						if i := strings.Index(logged, text); i >= 0 {
 							t.Errorf("the log holds %q: …%s…", text, logged[max(0, i-200):min(len(logged), i+200)])
@@ -213,7 +213,7 @@ func TestLogFilters(t *testing.T) {
 					}
 				})
 				t.Run("without", func(t *testing.T) {
-					logged, _ := s.logsOf(t, "log {\n}\n")
+					logged, _ := s.logs(t, "log {\n}\n")
 					if strings.Contains(logged, "canary-bearer") || strings.Contains(logged, "canary-cookie") {
 						t.Errorf("Caddy logs credentials: %s", logged)
 					}

@@ -24,7 +24,7 @@ type layer struct {
 func newLayer(t testing.TB) *layer {
 	l := &layer{status: 200}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		status, said := l.answer()
+		status, said := l.response()
 		maps.Copy(w.Header(), said)
 		w.WriteHeader(status)
 	}))
@@ -35,16 +35,16 @@ func newLayer(t testing.TB) *layer {
 	return l
 }
 
-// says sets the headers of every response.
-func (l *layer) says(said http.Header) { l.saysWith(200, said) }
+// setHeaders sets the headers of every response.
+func (l *layer) setHeaders(said http.Header) { l.setResponse(200, said) }
 
-func (l *layer) saysWith(status int, said http.Header) {
+func (l *layer) setResponse(status int, said http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.status, l.header = status, said
 }
 
-func (l *layer) answer() (int, http.Header) {
+func (l *layer) response() (int, http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status, l.header
@@ -69,7 +69,7 @@ func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Serv
 			for _, name := range own {
 				r.Out.Header.Del(name)
 			}
-			_, said := l.answer()
+			_, said := l.response()
 			for name, values := range said {
 				r.Out.Header[name] = append(r.Out.Header[name], values...)
 			}

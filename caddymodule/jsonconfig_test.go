@@ -72,8 +72,8 @@ const everyField = `{
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
 
-// everyHumanField is everyField for human_api_token.
-const everyHumanField = `{
+// everyHumanAPIField is everyField for human_api_token.
+const everyHumanAPIField = `{
 	"handler": "human_api_token",
 	"api": "https://auth.humanapi.example/base",
 	"client_id": "hapi1",
@@ -152,7 +152,7 @@ var otherFields = map[string]string{
 // wholeHandler returns everyField or everyHumanField, with real files.
 func (d *tokenDirective) wholeHandler(t *testing.T) map[string]any {
 	t.Helper()
-	text := everyHumanField
+	text := everyHumanAPIField
 	if d == humaToken {
 		certificate, key := keyPair(t)
 		file := writeFile(t, "huma-config.json", `{"organizationId":"o1"}`)
@@ -230,14 +230,14 @@ func (d *tokenDirective) roundTrip(t *testing.T, handler map[string]any) {
 	if first, second := mustJSON(t, read), mustJSON(t, again); !sameJSON(t, first, second) {
 		t.Errorf("%s\nis read as\n%s", first, second)
 	}
-	if left := leftOut(mustJSON(t, handler), mustJSON(t, read)); len(left) != 1 || !left["handler"] {
+	if left := missingMembers(mustJSON(t, handler), mustJSON(t, read)); len(left) != 1 || !left["handler"] {
 		t.Errorf("lost members: %v", left)
 	}
 }
 
-// leftOut returns the members of one JSON object that another one does not have.
+// missingMembers returns the members of one JSON object that another one does not have.
 // Members that are null are ignored.
-func leftOut(of, in []byte) map[string]bool {
+func missingMembers(of, in []byte) map[string]bool {
 	var a, b map[string]any
 	_ = json.Unmarshal(of, &a)
 	_ = json.Unmarshal(in, &b)

@@ -56,7 +56,7 @@ func siteJSON(t testing.TB, handlers ...any) []byte {
 }
 
 // badValue is a member that is refused, by which option, and with what hint.
-type badValue struct{ member, value, option, says string }
+type badValue struct{ member, value, option, hint string }
 
 // TestBadJSONValues are values that the Caddyfile refuses where they stand.
 func TestBadJSONValues(t *testing.T) {
@@ -118,12 +118,12 @@ func TestBadJSONValues(t *testing.T) {
 			t.Fatalf("%s without a bad value: %v", d.name, err)
 		}
 		for _, c := range append(own[d], both...) {
-			t.Run(d.name+" "+c.member+" "+c.says, func(t *testing.T) {
+			t.Run(d.name+" "+c.member+" "+c.hint, func(t *testing.T) {
 				option := c.option
 				if c.member == "identity" {
-					option = d.optionOf(option)
+					option = d.convertOption(option)
 				}
-				theProblem(t, validateJSON(t, d.handlerJSON(t, c.member, c.value)), option, d.saying(c.says)...)
+				wantProblem(t, validateJSON(t, d.handlerJSON(t, c.member, c.value)), option, d.convertMessages(c.hint)...)
 			})
 		}
 	}

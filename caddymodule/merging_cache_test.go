@@ -24,17 +24,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// merging plays a cache that merges concurrent requests of one method and URL,
+// mergingCache plays a cache that merges concurrent requests of one method and URL,
 // as cache-handler with Souin does: one of them is handled, and its response
-// answers the others whose headers named in Vary are the same. They are compared
+// matches the others whose headers named in Vary are the same. They are compared
 // after the one was handled, with the headers that it has by then.
-type merging struct {
+type mergingCache struct {
 	mu      *sync.Mutex
-	running map[string]*merged
+	running map[string]*mergedRequest
 }
 
-// merged is a request that is being handled, and then its response.
-type merged struct {
+// mergedRequest is a request that is being handled, and then its response.
+type mergedRequest struct {
 	done     chan struct{}
 	header   http.Header // of the request
 	response *httptest.ResponseRecorder
@@ -42,34 +42,34 @@ type merged struct {
 }
 
 func init() {
-	caddy.RegisterModule(merging{})
+	caddy.RegisterModule(mergingCache{})
 	httpcaddyfile.RegisterHandlerDirective("test_merging", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return new(merging), nil
+		return new(mergingCache), nil
 	})
 	httpcaddyfile.RegisterDirectiveOrder("test_merging", httpcaddyfile.Before, "map")
 }
 
-func (merging) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.test_merging", New: func() caddy.Module { return new(merging) }}
+func (mergingCache) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_merging", New: func() caddy.Module { return new(mergingCache) }}
 }
 
-func (m *merging) Provision(caddy.Context) error {
-	m.mu, m.running = new(sync.Mutex), make(map[string]*merged)
+func (m *mergingCache) Provision(caddy.Context) error {
+	m.mu, m.running = new(sync.Mutex), make(map[string]*mergedRequest)
 	return nil
 }
 
-func (m *merging) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (m *mergingCache) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key := r.Method + " " + r.URL.String()
 	m.mu.Lock()
 	one, others := m.running[key]
 	if !others {
-		one = &merged{done: make(chan struct{}), header: r.Header, response: httptest.NewRecorder()}
+		one = &mergedRequest{done: make(chan struct{}), header: r.Header, response: httptest.NewRecorder()}
 		m.running[key] = one
 	}
 	m.mu.Unlock()
 	if others {
 		<-one.done
-		if one.err != nil || !one.answers(r) {
+		if one.err != nil || !one.matches(r) {
 			return next.ServeHTTP(w, r)
 		}
 	} else {
@@ -91,8 +91,8 @@ func (m *merging) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return err
 }
 
-// answers reports whether the response answers another request.
-func (one *merged) answers(r *http.Request) bool {
+// matches reports whether the response answers another request.
+func (one *mergedRequest) matches(r *http.Request) bool {
 	for _, line := range one.response.Header().Values("Vary") {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = strings.TrimSpace(name); r.Header.Get(name) != one.header.Get(name) {
@@ -103,9 +103,9 @@ func (one *merged) answers(r *http.Request) bool {
 	return true
 }
 
-// crossed counts the requests of three clients that got somebody else's answer.
+// countCrossed counts the requests of three clients that got somebody else's answer.
 // Each of them sends so many, at the same time as the others.
-func crossed(t *testing.T, rounds int, url string, clients [3]*http.Client, edits [3]func(*http.Request), owns func(client int, body []byte) bool) (answered, wrong int64) {
+func countCrossed(t *testing.T, rounds int, url string, clients [3]*http.Client, edits [3]func(*http.Request), owns func(client int, body []byte) bool) (answered, wrong int64) {
 	var all, others atomic.Int64
 	for range rounds {
 		var round sync.WaitGroup
@@ -142,8 +142,8 @@ func crossed(t *testing.T, rounds int, url string, clients [3]*http.Client, edit
 	return all.Load(), others.Load()
 }
 
-// from is a client with an address of its own.
-func from(t *testing.T, address string) *http.Client {
+// clientFrom is a client with an address of its own.
+func clientFrom(t *testing.T, address string) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{DialContext: dialer.DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -254,7 +254,7 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		var v tokens
 		return json.Unmarshal(body, &v) == nil && v.UID != "" && v.UID == uids[users[client]]
 	}
-	near := [3]*http.Client{from(t, "127.0.0.1"), from(t, "127.0.0.2"), from(t, "127.0.0.3")}
+	near := [3]*http.Client{clientFrom(t, "127.0.0.1"), clientFrom(t, "127.0.0.2"), clientFrom(t, "127.0.0.3")}
 	cookie := func(v string) func(*http.Request) { return header("Cookie", "session="+v) }
 	bearer := func(v string) func(*http.Request) { return header("Authorization", "Bearer "+v) }
 	for _, c := range []struct {
@@ -269,7 +269,7 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		{"map over the address", s.URL + "/address", near, [3]func(*http.Request){}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			answered, wrong := crossed(t, rounds, c.url, c.clients, c.edits, ownsToken)
+			answered, wrong := countCrossed(t, rounds, c.url, c.clients, c.edits, ownsToken)
 			// A 401 of the auth server is merged: it is none of ours.
 			if wrong != 0 || answered < int64(rounds) {
 				t.Errorf("%d answers with a token, of which %d were somebody else's; want at least %d and 0", answered, wrong, rounds)
@@ -277,14 +277,14 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		})
 	}
 	t.Run("a handler without Vary", func(t *testing.T) {
-		_, wrong := crossed(t, 50, s.URL+"/without", near, [3]func(*http.Request){}, func(client int, body []byte) bool {
+		_, wrong := countCrossed(t, 50, s.URL+"/without", near, [3]func(*http.Request){}, func(client int, body []byte) bool {
 			return string(body) == users[client]
 		})
 		if wrong == 0 {
 			t.Error("nothing was crossed: this test cannot fail")
 		}
 	})
-	s.quiet(t, "@x.example")
+	s.notLogged(t, "@x.example")
 }
 
 // TestG03_HeaderMarkIsAnotherEachTime: who reads the mark of one request, in an

@@ -18,9 +18,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// counted is all that must never go backwards: counters, and histograms with
+// monotonicSamples is all that must never go backwards: counters, and histograms with
 // their buckets.
-func counted(families map[string]*dto.MetricFamily) samples {
+func monotonicSamples(families map[string]*dto.MetricFamily) samples {
 	all := make(samples)
 	for name, family := range families {
 		for _, metric := range family.Metric {
@@ -42,8 +42,8 @@ func counted(families map[string]*dto.MetricFamily) samples {
 	return all
 }
 
-// notBackwards checks that nothing is gone or less than before.
-func notBackwards(t *testing.T, what string, before, after samples) {
+// checkMonotonic checks that nothing is gone or less than before.
+func checkMonotonic(t *testing.T, what string, before, after samples) {
 	t.Helper()
 	for key, value := range before {
 		if now, ok := after[key]; !ok || now < value {
@@ -58,19 +58,19 @@ func notBackwards(t *testing.T, what string, before, after samples) {
 func TestL04_MetricsAfterReloads(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	second := "http://" + freeAddress(t)
-	config := "SITE {\n" + humaProvider.block("", humaProvider.options(fake), "") + humanProvider.block("", humanProvider.options(fake), "") +
-		"respond ok\n}\n" + second + " {\n" + humaProvider.block("", humaProvider.options(fake), "") + "}\n"
-	m := serveMetered(t, config)
+	config := "SITE {\n" + humaService.block("", humaService.options(fake), "") + humanAPIService.block("", humanAPIService.options(fake), "") +
+		"respond ok\n}\n" + second + " {\n" + humaService.block("", humaService.options(fake), "") + "}\n"
+	m := serveMetrics(t, config)
 	admin := adminAddress(t)
 	load := func(text string) {
 		t.Helper()
-		must(t, caddy.Load(withAdmin(m.site, m.with(text), admin), true))
+		must(t, caddy.Load(withAdmin(m.site, m.withMetrics(text), admin), true))
 		m.loaded = time.Now()
 		m.client.CloseIdleConnections()
 	}
 	reject := func(text string) {
 		t.Helper()
-		if caddy.Load(withAdmin(m.site, m.with(text), admin), true) == nil {
+		if caddy.Load(withAdmin(m.site, m.withMetrics(text), admin), true) == nil {
 			t.Fatal("it was loaded")
 		}
 	}
@@ -81,7 +81,7 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 	for range 2 {
 		scrapers.Go(func() {
 			for ctx.Err() == nil {
-				a, err := m.fetch(context.Background(), "GET", m.metrics)
+				a, err := m.tryURL(context.Background(), "GET", m.metrics)
 				if err == nil && a.StatusCode != http.StatusOK {
 					t.Errorf("a scrape: %d %s", a.StatusCode, a.Body)
 				}
@@ -91,27 +91,27 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 	read := func() samples {
 		var families map[string]*dto.MetricFamily
 		eventually(t, 5*time.Second, "the admin endpoint answers", func() bool {
-			a, err := m.fetch(t.Context(), "GET", "http://"+admin+"/metrics")
+			a, err := m.tryURL(t.Context(), "GET", "http://"+admin+"/metrics")
 			return err == nil && a.StatusCode == http.StatusOK
 		})
 		families = m.familiesAt("http://" + admin + "/metrics")
 		if len(families) == 0 {
 			t.Fatal("the admin endpoint tells nothing of ours")
 		}
-		return counted(families)
+		return monotonicSamples(families)
 	}
 	use := func(n int) {
 		user := fmt.Sprintf("u%d@x.example", n%3)
 		m.request("GET", iosPath, as(user)).tokens(t)
 		m.request("GET", connectPath, as(user)).connect(t)
 		m.request("PUT", iosPath)
-		_, _ = m.fetch(t.Context(), "GET", second+iosPath, as(user))
+		_, _ = m.tryURL(t.Context(), "GET", second+iosPath, as(user))
 	}
 	use(0)
 	first := read()
-	for name := range closed {
+	for name := range labelValues {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(first)), func(key string) bool { return strings.HasPrefix(key, prefix+name+" ") }) &&
-			closedKind[name] != "gauge" {
+			gaugeNames[name] != "gauge" {
 			t.Errorf("nothing is told of %s", name)
 		}
 	}
@@ -128,7 +128,7 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 		case 5:
 			what += ", without the directives and with them again"
 			load("SITE {\nrespond ok\n}\n")
-			notBackwards(t, what, before, read())
+			checkMonotonic(t, what, before, read())
 			load(config)
 		case 7:
 			load(strings.ReplaceAll(config, "identity {", "max_concurrent 7\nidentity {"))
@@ -136,10 +136,10 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 			load(config + fmt.Sprintf("# %d", i))
 		}
 		use(i)
-		at := counted(m.families())
-		notBackwards(t, what+", at the handler", before, at)
+		at := monotonicSamples(m.families())
+		checkMonotonic(t, what+", at the handler", before, at)
 		now := read()
-		notBackwards(t, what, at, now)
+		checkMonotonic(t, what, at, now)
 		if len(now) != len(first) {
 			t.Errorf("%s: %d series became %d", what, len(first), len(now))
 		}
@@ -156,19 +156,19 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 	}
 }
 
-// closedKind are the metrics that may go up and down.
-var closedKind = map[string]string{
+// gaugeNames are the metrics that may go up and down.
+var gaugeNames = map[string]string{
 	"cache_entries": "gauge", "breaker_open": "gauge", "credentials_loaded_timestamp_seconds": "gauge",
 }
 
 // TestMetrics_WhatIsSo: gauges tell of what the running config has, and of
 // nothing that a reload has dropped.
 func TestMetrics_WhatIsSo(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}")
 		start := time.Now()
-		m := serveMetered(t, config)
+		m := serveMetrics(t, config)
 		gauges := func(what string, entries, open float64) samples {
 			t.Helper()
 			got := m.scrape()
@@ -182,30 +182,30 @@ func TestMetrics_WhatIsSo(t *testing.T) {
 			t.Errorf("loaded at %s", at)
 		}
 		for i := range 3 {
-			m.request("GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i))).token(t, p)
+			m.request("GET", p.target(), as(fmt.Sprintf("u%d@x.example", i))).token(t, p)
 		}
 		gauges("three users", 3, 0)
 		m.request("DELETE", p.path, as("u1@x.example"))
 		gauges("one is gone", 2, 0)
 		must(t, fake.SetFaults([]sandbox.Fault{{Status: 500}}))
 		for i := range 4 {
-			m.request("GET", p.ask(), as(fmt.Sprintf("late%d@x.example", i)))
+			m.request("GET", p.target(), as(fmt.Sprintf("late%d@x.example", i)))
 		}
 		if got := gauges("an outage", 2, 1); got["breaker_open huma"]+got["breaker_open human_api"] != 1 {
 			t.Errorf("breakers\n%s", got)
 		}
-		must(t, m.load(m.with(config)))
+		must(t, m.load(m.withMetrics(config)))
 		if again := gauges("the same config", 2, 1)["credentials_loaded_timestamp_seconds "+p.name]; again <= loaded {
 			t.Errorf("loaded at %v, and then at %v", loaded, again)
 		}
-		must(t, m.load(m.with(strings.Replace(config, "failures 3", "failures 4", 1))))
+		must(t, m.load(m.withMetrics(strings.Replace(config, "failures 3", "failures 4", 1))))
 		gauges("another breaker", 2, 0)
 
-		other := humanProvider
-		if p.name == humanProvider.name {
-			other = humaProvider
+		other := humanAPIService
+		if p.name == humanAPIService.name {
+			other = humaService
 		}
-		must(t, m.load(m.with(other.site(fake, ""))))
+		must(t, m.load(m.withMetrics(other.site(fake, ""))))
 		got := gauges("another account", 0, 0)
 		if _, ok := got["credentials_loaded_timestamp_seconds "+p.name]; ok || got["credentials_loaded_timestamp_seconds "+other.name] == 0 {
 			t.Errorf("credentials\n%s", got)
@@ -222,19 +222,19 @@ func TestMetrics_OldestCredentials(t *testing.T) {
 	text := "SITE {\n"
 	for i := range files {
 		files[i] = secretFiles["rename"](t, "sandbox-secret")
-		credentials := strings.Replace(humaProvider.options(fake), "secret sandbox-secret", "secret {file."+files[i].path+"}", 1)
-		text += humaProvider.block(fmt.Sprint("/", i), credentials, "")
+		credentials := strings.Replace(humaService.options(fake), "secret sandbox-secret", "secret {file."+files[i].path+"}", 1)
+		text += humaService.block(fmt.Sprint("/", i), credentials, "")
 	}
-	m := serveMetered(t, text+"}")
+	m := serveMetrics(t, text+"}")
 	loaded := func() float64 { return m.scrape()["credentials_loaded_timestamp_seconds huma"] }
 	first := loaded()
 	files[1].replace(t, "another")
-	eventually(t, rotated, "they are replaced", func() bool { return len(m.lines("credentials reloaded")) == 1 })
+	eventually(t, rotationTimeout, "they are replaced", func() bool { return len(m.logLines("credentials reloaded")) == 1 })
 	if now := loaded(); now != first {
 		t.Errorf("loaded at %v, and at %v though one was not replaced", first, now)
 	}
 	files[0].replace(t, "another")
-	eventually(t, rotated, "the others are, too", func() bool { return len(m.lines("credentials reloaded")) == 2 })
+	eventually(t, rotationTimeout, "the others are, too", func() bool { return len(m.logLines("credentials reloaded")) == 2 })
 	if now := loaded(); now <= first {
 		t.Errorf("loaded at %v, and at %v though all were replaced", first, now)
 	}
@@ -242,28 +242,28 @@ func TestMetrics_OldestCredentials(t *testing.T) {
 
 // TestMetrics_Redis: what is asked of the store, and what comes of it.
 func TestMetrics_Redis(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example", "b@x.example")
+		p.addUsers(fake, "a@x.example", "b@x.example")
 		config := p.site(fake, withRedis(r, "1m", ""))
-		m := serveMetered(t, config)
-		m.shared(1)
+		m := serveMetrics(t, config)
+		m.waitShared(1)
 		afresh := func(n int) { // nothing in memory
 			t.Helper()
-			must(t, m.load(m.with("SITE {\nrespond ok\n}")))
-			must(t, m.load(m.with(config)))
-			m.shared(n)
+			must(t, m.load(m.withMetrics("SITE {\nrespond ok\n}")))
+			must(t, m.load(m.withMetrics(config)))
+			m.waitShared(n)
 		}
 		tells := func(what string, ask func(), want samples) {
 			t.Helper()
 			before := m.scrape()
 			ask()
-			if m.tells(before, "cache_operations_total", want); t.Failed() {
+			if m.wantIncrease(before, "cache_operations_total", want); t.Failed() {
 				t.Fatal(what)
 			}
 		}
-		get := func() { m.request("GET", p.ask(), as("a@x.example")).token(t, p) }
+		get := func() { m.request("GET", p.target(), as("a@x.example")).token(t, p) }
 		tells("a first token", get, samples{"memory miss": 1, "redis miss": 1, "redis written": 1})
 		tells("from memory", get, samples{"memory hit": 1})
 		afresh(2)
@@ -278,7 +278,7 @@ func TestMetrics_Redis(t *testing.T) {
 		tells("garbage", get, samples{"memory miss": 1, "redis miss": 1, "redis unreadable": 1, "redis written": 1})
 		tells("forgotten", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
 		r.Kill()
-		eventually(t, joins, "the log tells of it", func() bool { return len(m.lines("shared store unavailable")) > 0 })
+		eventually(t, redisTimeout, "the log tells of it", func() bool { return len(m.logLines("shared store unavailable")) > 0 })
 		tells("down", get, samples{"memory miss": 1, "redis down": 2})
 	})
 }

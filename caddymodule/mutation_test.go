@@ -12,33 +12,33 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// scribbler plays a plugin in front that writes over whatever it gets hold of
+// mutatingHandler plays a plugin in front that writes over whatever it gets hold of
 // of the answers to requests with the header X-Scribble.
-type scribbler struct{}
+type mutatingHandler struct{}
 
 func init() {
-	caddy.RegisterModule(new(scribbler))
+	caddy.RegisterModule(new(mutatingHandler))
 	httpcaddyfile.RegisterHandlerDirective("test_scribbler", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return new(scribbler), nil
+		return new(mutatingHandler), nil
 	})
 	httpcaddyfile.RegisterDirectiveOrder("test_scribbler", httpcaddyfile.Before, "basic_auth")
 }
 
-func (*scribbler) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.test_scribbler", New: func() caddy.Module { return new(scribbler) }}
+func (*mutatingHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_scribbler", New: func() caddy.Module { return new(mutatingHandler) }}
 }
 
-func (*scribbler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (*mutatingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if r.Header.Get("X-Scribble") == "" {
 		return next.ServeHTTP(w, r)
 	}
-	return next.ServeHTTP(scribbled{w}, r)
+	return next.ServeHTTP(mutatingWriter{w}, r)
 }
 
-// scribbled is an answer that is sent, and then written over in place.
-type scribbled struct{ http.ResponseWriter }
+// mutatingWriter is an answer that is sent, and then written over in place.
+type mutatingWriter struct{ http.ResponseWriter }
 
-func (w scribbled) Write(b []byte) (int, error) {
+func (w mutatingWriter) Write(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
 	clear(b)
 	for _, name := range []string{"Cache-Control", "Pragma", "X-Content-Type-Options", "Content-Type", "Content-Length"} {
@@ -53,9 +53,9 @@ func (w scribbled) Write(b []byte) (int, error) {
 // nothing that others see, whether they wait for the same exchange or come
 // later.
 func TestC14_AnswersThatAreWrittenOver(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		fake.SetFaults([]sandbox.Fault{{Delay: 200 * time.Millisecond}})
 		s := serve(t, "SITE {\ntest_scribbler\n"+p.block("", p.options(fake), "")+"}")
 		caller := func(i int) []func(*http.Request) {
@@ -67,7 +67,7 @@ func TestC14_AnswersThatAreWrittenOver(t *testing.T) {
 		}
 		token := ""
 		for range 3 { // of the exchange, and then of the cache
-			for _, a := range s.together(p.ask(), 100, caller) {
+			for _, a := range s.concurrently(p.target(), 100, caller) {
 				got := a.token(t, p)
 				if token == "" {
 					token = got
@@ -78,6 +78,6 @@ func TestC14_AnswersThatAreWrittenOver(t *testing.T) {
 				a.noStore(t)
 			}
 		}
-		p.only(t, fake, 1, 0)
+		p.wantCalls(t, fake, 1, 0)
 	})
 }

@@ -39,14 +39,14 @@ func TestSignatures(t *testing.T) {
 			serve(t, simpleSite(huma, c.options)).request("GET", iosPath, as("a@x.example")).tokens(t)
 
 			strict := newHuma(t, sandbox.Config{Signature: sandbox.Signature{Payload: "other {sig.body}"}})
-			serve(t, simpleSite(strict, c.options)).request("GET", iosPath, as("a@x.example")).problem(t, http.StatusBadGateway, codeOf(c.options))
+			serve(t, simpleSite(strict, c.options)).request("GET", iosPath, as("a@x.example")).problem(t, http.StatusBadGateway, signatureErrorCode(c.options))
 		})
 	}
 }
 
-// codeOf returns the error code for a call with a wrong signature. Without the header
+// signatureErrorCode returns the error code for a call with a wrong signature. Without the header
 // signature, the sandbox rejects the request as invalid.
-func codeOf(options string) string {
+func signatureErrorCode(options string) string {
 	if strings.Contains(options, "signature off") || strings.Contains(options, "header_name") {
 		return "upstream_rejected"
 	}
@@ -177,21 +177,21 @@ func TestTLS(t *testing.T) {
 
 // TestConnectionsAreReused: one after the other, all calls take one connection.
 func TestConnectionsAreReused(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, "")
 		s := serve(t, config)
 		for i := range 50 {
 			user := fmt.Sprintf("u%d@x.example", i)
-			p.rebuffs(t, fake, user)
-			s.request("GET", p.ask(), as(user)).token(t, p)
+			p.requireBothCalls(t, fake, user)
+			s.request("GET", p.target(), as(user)).token(t, p)
 			if i == 25 {
 				if err := s.load(config + "\n# again"); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		p.only(t, fake, 50, 50)
+		p.wantCalls(t, fake, 50, 50)
 		if n := fake.Calls().Connections; n != 1 {
 			t.Errorf("%d connections for 100 calls", n)
 		}
@@ -200,16 +200,16 @@ func TestConnectionsAreReused(t *testing.T) {
 
 // TestC08_TheAnswersLifetimesShrink: a hit tells what is left.
 func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
-	forBothAtOnce(t, func(t *testing.T, p provider, serve func(text string) *site) {
+	forBothParallel(t, func(t *testing.T, p service, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(p.site(fake, ""))
-		token, first := p.read(t, s.request("GET", p.ask(), as("a@x.example")))
+		token, first := p.parse(t, s.request("GET", p.target(), as("a@x.example")))
 		life := map[string]int64{"huma": 900, "human_api": 3600}[p.name]
 		if first[0] < life-5 || first[0] > life || p.name == "huma" && first[1] != first[2] {
 			t.Errorf("lifetimes %d", first)
 		}
 		time.Sleep(1100 * time.Millisecond)
-		again, second := p.read(t, s.request("GET", p.ask(), as("a@x.example")))
+		again, second := p.parse(t, s.request("GET", p.target(), as("a@x.example")))
 		if again != token {
 			t.Error("another token")
 		}

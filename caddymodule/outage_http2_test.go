@@ -25,18 +25,18 @@ func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = proxy.Close() })
-	l := &line{&fakeHuma{Server: s, URL: "https://" + proxy.Addr()}, proxy}
+	l := &faultyService{&fakeHuma{Server: s, URL: "https://" + proxy.Addr()}, proxy}
 	site := serve(t, simpleSite(l.fakeHuma, "tls {\nca "+ca+"\n}\ntimeout 2s\nattempt_timeout 1s\nbreaker {\nopen 500ms\n}"))
 
-	ask := func(n int) *answer {
+	ask := func(n int) *response {
 		return site.request("GET", "/private/huma-token?client_type=ios", as(fmt.Sprintf("user%d@x.example", n)))
 	}
 	ask(0).tokens(t)
-	l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
+	l.setFault(t, faultproxy.Fault{Kind: faultproxy.Hang})
 	if a := ask(1); a.StatusCode == 200 {
 		t.Fatal("the fault does not reach a connection that is there")
 	}
-	l.set(t, faultproxy.Fault{})
+	l.setFault(t, faultproxy.Fault{})
 	back := time.Now()
 	n := 2
 	eventually(t, 25*time.Second, "the service, which is back, is found", func() bool {

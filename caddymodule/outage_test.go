@@ -17,14 +17,14 @@ import (
 // What becomes of requests while the service, or the way to it, is out. The
 // same over minutes and at high rates is what cmd/soak does.
 
-// line is the way to the sandbox, on which faults happen.
-type line struct {
+// faultyService is the way to the sandbox, on which faults happen.
+type faultyService struct {
 	*fakeHuma
 	proxy *faultproxy.Proxy
 }
 
-// newLine starts a sandbox behind a proxy with faults.
-func newLine(t testing.TB, cfg sandbox.Config) *line {
+// newFaultyService starts a sandbox behind a proxy with faults.
+func newFaultyService(t testing.TB, cfg sandbox.Config) *faultyService {
 	t.Helper()
 	huma := newHuma(t, cfg)
 	proxy, err := faultproxy.New(strings.TrimPrefix(huma.URL, "http://"))
@@ -32,19 +32,19 @@ func newLine(t testing.TB, cfg sandbox.Config) *line {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = proxy.Close() })
-	return &line{&fakeHuma{Server: huma.Server, URL: "http://" + proxy.Addr(), holder: huma.holder}, proxy}
+	return &faultyService{&fakeHuma{Server: huma.Server, URL: "http://" + proxy.Addr(), blocker: huma.blocker}, proxy}
 }
 
-// set sets what happens from now on.
-func (l *line) set(t testing.TB, f faultproxy.Fault) {
+// setFault sets what happens from now on.
+func (l *faultyService) setFault(t testing.TB, f faultproxy.Fault) {
 	t.Helper()
 	if err := l.proxy.Set(f); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// codes counts answers by status and code, and checks that errors are whole.
-func codes(t testing.TB, answers []*answer) map[string]int {
+// countCodes counts answers by status and code, and checks that errors are whole.
+func countCodes(t testing.TB, answers []*response) map[string]int {
 	t.Helper()
 	counts := make(map[string]int)
 	for _, a := range answers {
@@ -68,21 +68,21 @@ func user(n int) []func(*http.Request) {
 // TestH01_ConnectionsAreRefused: everybody is told to come back, and once the
 // breaker is open nobody dials any more.
 func TestH01_ConnectionsAreRefused(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
-		l := newLine(t, sandbox.Config{})
-		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
+	forBoth(t, func(t *testing.T, p service) {
+		l := newFaultyService(t, sandbox.Config{})
+		l.setFault(t, faultproxy.Fault{Kind: faultproxy.Refuse})
 		s := serve(t, p.site(l.fakeHuma, "breaker {\nopen 1m\n}"))
-		answers := s.together(p.ask(), 500, user)
-		for code, n := range codes(t, answers) {
+		answers := s.concurrently(p.target(), 500, user)
+		for code, n := range countCodes(t, answers) {
 			if code != "503 upstream_unavailable" {
 				t.Errorf("%d × %s", n, code)
 			}
 		}
 		eventually(t, 5*time.Second, "the breaker opens", func() bool { return len(s.warnings("circuit breaker opened")) > 0 })
 
-		l.set(t, faultproxy.Fault{}) // to see who comes
-		answers = s.together(p.ask(), 500, func(n int) []func(*http.Request) { return user(500 + n) })
-		if got := codes(t, answers); got["503 upstream_unavailable"] != 500 {
+		l.setFault(t, faultproxy.Fault{}) // to see who comes
+		answers = s.concurrently(p.target(), 500, func(n int) []func(*http.Request) { return user(500 + n) })
+		if got := countCodes(t, answers); got["503 upstream_unavailable"] != 500 {
 			t.Errorf("with an open breaker: %v", got)
 		}
 		if n := l.proxy.Stats().Accepted; n != 0 {
@@ -97,9 +97,9 @@ func TestH01_ConnectionsAreRefused(t *testing.T) {
 // TestH02_NoAnswer: a service that accepts and never answers holds as many
 // connections and requests as it may, and no more; then the breaker opens.
 func TestH02_NoAnswer(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
-		l := newLine(t, sandbox.Config{})
-		l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
+	forBoth(t, func(t *testing.T, p service) {
+		l := newFaultyService(t, sandbox.Config{})
+		l.setFault(t, faultproxy.Fault{Kind: faultproxy.Hang})
 		s := serve(t, p.site(l.fakeHuma, `
 		timeout 1s
 		attempt_timeout 300ms
@@ -109,7 +109,7 @@ func TestH02_NoAnswer(t *testing.T) {
 			failures 8
 			open 1m
 		}`))
-		got := codes(t, s.together(p.ask(), 500, user))
+		got := countCodes(t, s.concurrently(p.target(), 500, user))
 		for code, n := range got {
 			switch code {
 			case "503 upstream_unavailable", "504 upstream_timeout", "503 overloaded":
@@ -125,7 +125,7 @@ func TestH02_NoAnswer(t *testing.T) {
 			t.Errorf("%d connections", before.Accepted)
 		}
 		// 500 at once are still more than may wait, be it ever so short.
-		if got := codes(t, s.together(p.ask(), 500, user)); got["503 upstream_unavailable"]+got["503 overloaded"] != 500 {
+		if got := countCodes(t, s.concurrently(p.target(), 500, user)); got["503 upstream_unavailable"]+got["503 overloaded"] != 500 {
 			t.Errorf("with an open breaker: %v", got)
 		}
 		if after := l.proxy.Stats(); after.Accepted != before.Accepted || after.Requests != before.Requests {
@@ -138,22 +138,22 @@ func TestH02_NoAnswer(t *testing.T) {
 // down, until it may not be kept any longer; but not who says that it is not
 // good any more.
 func TestH03_CachedUsers(t *testing.T) {
-	forBothAtOnce(t, func(t *testing.T, p provider, serve func(text string) *site) {
-		l := newLine(t, sandbox.Config{})
-		p.knows(l.fakeHuma, "a@x.example", "b@x.example")
+	forBothParallel(t, func(t *testing.T, p service, serve func(text string) *site) {
+		l := newFaultyService(t, sandbox.Config{})
+		p.addUsers(l.fakeHuma, "a@x.example", "b@x.example")
 		s := serve(p.site(l.fakeHuma, "cache 1500ms\nno_cache honor\nretries 0\nbreaker off"))
-		first := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
-		s.request("GET", p.ask(), as("b@x.example")).token(t, p)
-		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
+		first := s.request("GET", p.target(), as("a@x.example")).token(t, p)
+		s.request("GET", p.target(), as("b@x.example")).token(t, p)
+		l.setFault(t, faultproxy.Fault{Kind: faultproxy.Refuse})
 
-		if again := s.request("GET", p.ask(), as("a@x.example")).token(t, p); again != first {
+		if again := s.request("GET", p.target(), as("a@x.example")).token(t, p); again != first {
 			t.Error("not the token that is kept")
 		}
 		noCache := header("Cache-Control", "no-cache")
-		s.request("GET", p.ask(), as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
-		s.request("GET", p.ask(), as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
+		s.request("GET", p.target(), as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
+		s.request("GET", p.target(), as("b@x.example"), noCache).problem(t, 503, "upstream_unavailable")
 		eventually(t, 20*time.Second, "the token is kept no longer", func() bool {
-			a := s.request("GET", p.ask(), as("a@x.example"))
+			a := s.request("GET", p.target(), as("a@x.example"))
 			if a.StatusCode == http.StatusOK {
 				if a.token(t, p) != first {
 					t.Fatal("another token")
@@ -163,8 +163,8 @@ func TestH03_CachedUsers(t *testing.T) {
 			a.problem(t, 503, "upstream_unavailable")
 			return true
 		})
-		l.set(t, faultproxy.Fault{})
-		if next := s.request("GET", p.ask(), as("a@x.example")).token(t, p); next == first {
+		l.setFault(t, faultproxy.Fault{})
+		if next := s.request("GET", p.target(), as("a@x.example")).token(t, p); next == first {
 			t.Error("the token from before")
 		}
 	})
@@ -173,18 +173,18 @@ func TestH03_CachedUsers(t *testing.T) {
 // TestH04_Recovery: the first token comes within the open time and a second,
 // and the service is not overrun by those who waited for it.
 func TestH04_Recovery(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		const open = 300 * time.Millisecond
-		l := newLine(t, sandbox.Config{})
-		l.set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
+		l := newFaultyService(t, sandbox.Config{})
+		l.setFault(t, faultproxy.Fault{Kind: faultproxy.Refuse})
 		s := serve(t, p.site(l.fakeHuma, "retries 0\nmax_concurrent 16\nbreaker {\nopen 300ms\n}"))
 		for n := 0; len(s.warnings("circuit breaker opened")) == 0; n += 50 {
 			if n > 5000 {
 				t.Fatal("the breaker does not open")
 			}
-			s.together(p.ask(), 50, func(i int) []func(*http.Request) { return user(n + i) })
+			s.concurrently(p.target(), 50, func(i int) []func(*http.Request) { return user(n + i) })
 		}
-		l.set(t, faultproxy.Fault{})
+		l.setFault(t, faultproxy.Fault{})
 		l.SetFaults([]sandbox.Fault{{Delay: 20 * time.Millisecond}})
 		recovered := time.Now()
 		tokens := 0
@@ -192,7 +192,7 @@ func TestH04_Recovery(t *testing.T) {
 			if time.Since(recovered) > 20*time.Second {
 				t.Fatalf("%d tokens", tokens)
 			}
-			got := codes(t, s.together(p.ask(), 100, func(i int) []func(*http.Request) { return user(10000 + round*100 + i) }))
+			got := countCodes(t, s.concurrently(p.target(), 100, func(i int) []func(*http.Request) { return user(10000 + round*100 + i) }))
 			if tokens == 0 && got["200"] > 0 {
 				if after := time.Since(recovered); after > open+time.Second+10*time.Second { // shared machines are slow; cmd/soak measures
 					t.Errorf("the first token after %s", after)
@@ -215,19 +215,19 @@ func TestH04_Recovery(t *testing.T) {
 // TestH06_TooManyRequestsIsNoOutage: 429 is passed on as a wait, and keeps
 // nobody else from calling.
 func TestH06_TooManyRequestsIsNoOutage(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		fake.SetFaults([]sandbox.Fault{{Status: 429, Headers: http.Header{"Retry-After": {"17"}}}})
 		s := serve(t, p.site(fake, "breaker {\nfailures 3\nopen 1m\n}"))
-		for _, a := range s.together(p.ask(), 50, user) {
+		for _, a := range s.concurrently(p.target(), 50, user) {
 			a.problem(t, 503, "upstream_unavailable")
 			if got := a.Header.Get("Retry-After"); got != "17" {
 				t.Errorf("Retry-After %q, want 17", got)
 			}
 		}
-		p.only(t, fake, 50, 0) // 17 s are not waited out
+		p.wantCalls(t, fake, 50, 0) // 17 s are not waited out
 		fake.SetFaults(nil)
-		s.request("GET", p.ask(), user(100)...).token(t, p)
+		s.request("GET", p.target(), user(100)...).token(t, p)
 		if w := s.warnings("breaker"); len(w) != 0 {
 			t.Errorf("%q", w)
 		}
@@ -238,7 +238,7 @@ func TestH06_TooManyRequestsIsNoOutage(t *testing.T) {
 // little of it is read.
 func TestH07_AnswersWithoutEnd(t *testing.T) {
 	const limits = "attempt_timeout 500ms\ntimeout 3s"
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		for name, fault := range map[string]sandbox.Fault{
 			"endless":   {Size: -1},
 			"10 MB":     {Size: 10 << 20},
@@ -246,42 +246,42 @@ func TestH07_AnswersWithoutEnd(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
-				p.knows(fake, "a@x.example")
+				p.addUsers(fake, "a@x.example")
 				fake.SetFaults([]sandbox.Fault{fault})
 				s := serve(t, p.site(fake, limits))
-				a := s.request("GET", p.ask(), as("a@x.example"))
+				a := s.request("GET", p.target(), as("a@x.example"))
 				if a.StatusCode == 504 && name != "endless" { // where packing 10 MB takes longer
 					a.problem(t, 504, "upstream_timeout")
 				} else {
 					a.problem(t, 502, "upstream_bad_response")
 				}
 				fake.SetFaults(nil)
-				s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+				s.request("GET", p.target(), as("a@x.example")).token(t, p)
 			})
 		}
 	})
-	slow := map[string]func(t *testing.T, p provider, serve func(text string) *site){
-		"a drip": func(t *testing.T, p provider, serve func(text string) *site) {
+	slow := map[string]func(t *testing.T, p service, serve func(text string) *site){
+		"a drip": func(t *testing.T, p service, serve func(text string) *site) {
 			fake := newHuma(t, sandbox.Config{})
-			p.knows(fake, "a@x.example")
+			p.addUsers(fake, "a@x.example")
 			fake.SetFaults([]sandbox.Fault{{Drip: time.Second}})
 			s := serve(p.site(fake, limits))
-			s.request("GET", p.ask(), as("a@x.example")).problem(t, 504, "upstream_timeout")
+			s.request("GET", p.target(), as("a@x.example")).problem(t, 504, "upstream_timeout")
 			fake.SetFaults(nil)
-			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+			s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		},
-		"one byte at a time": func(t *testing.T, p provider, serve func(text string) *site) {
-			l := newLine(t, sandbox.Config{})
-			p.knows(l.fakeHuma, "a@x.example")
+		"one byte at a time": func(t *testing.T, p service, serve func(text string) *site) {
+			l := newFaultyService(t, sandbox.Config{})
+			p.addUsers(l.fakeHuma, "a@x.example")
 			s := serve(p.site(l.fakeHuma, limits))
-			l.set(t, faultproxy.Fault{Slice: 1, Pause: 100 * time.Millisecond})
-			s.request("GET", p.ask(), as("a@x.example")).problem(t, 504, "upstream_timeout")
-			l.set(t, faultproxy.Fault{Slice: 3}) // in many pieces is all right
-			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+			l.setFault(t, faultproxy.Fault{Slice: 1, Pause: 100 * time.Millisecond})
+			s.request("GET", p.target(), as("a@x.example")).problem(t, 504, "upstream_timeout")
+			l.setFault(t, faultproxy.Fault{Slice: 3}) // in many pieces is all right
+			s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		},
 	}
-	casesForBothAtOnce(t, func(provider) map[string]func(*testing.T, provider, func(string) *site) { return slow },
-		func(t *testing.T, p provider, test func(*testing.T, provider, func(string) *site), serve func(text string) *site) {
+	casesForBothParallel(t, func(service) map[string]func(*testing.T, service, func(string) *site) { return slow },
+		func(t *testing.T, p service, test func(*testing.T, service, func(string) *site), serve func(text string) *site) {
 			test(t, p, serve)
 		})
 }
@@ -289,9 +289,9 @@ func TestH07_AnswersWithoutEnd(t *testing.T) {
 // TestH02_CallersWhoLeaveMeanwhile: callers who leave while the service hangs
 // leave nothing behind.
 func TestH02_CallersWhoLeaveMeanwhile(t *testing.T) {
-	forBothAtOnce(t, func(t *testing.T, p provider, serve func(text string) *site) {
-		l := newLine(t, sandbox.Config{})
-		l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
+	forBothParallel(t, func(t *testing.T, p service, serve func(text string) *site) {
+		l := newFaultyService(t, sandbox.Config{})
+		l.setFault(t, faultproxy.Fault{Kind: faultproxy.Hang})
 		// An attempt that ends while it connects leaves its connection to later ones: so
 		// the timeout is long enough to connect on a busy machine.
 		s := serve(p.site(l.fakeHuma, "timeout 3s\nattempt_timeout 2s\nretries 0"))
@@ -300,11 +300,11 @@ func TestH02_CallersWhoLeaveMeanwhile(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
-				_, _ = s.try(ctx, "GET", p.ask(), user(n)...)
+				_, _ = s.tryRequest(ctx, "GET", p.target(), user(n)...)
 			})
 		}
 		wg.Wait()
 		eventually(t, 10*time.Second, "all connections are closed", func() bool { return l.proxy.Stats().Open == 0 })
-		l.set(t, faultproxy.Fault{})
+		l.setFault(t, faultproxy.Fault{})
 	})
 }

@@ -35,8 +35,8 @@ func TestErrorsCaddy(t *testing.T) {
 			respond "{err.status_code} {http.huma_token.error.code} {http.huma_token.outcome} {http.request.uri.path}"
 		}
 	}`
-	d := &desk{serve(t, fill(huma, text)), huma}
-	check := func(a *answer, status int, body string) {
+	d := &testSite{serve(t, fill(huma, text)), huma}
+	check := func(a *response, status int, body string) {
 		t.Helper()
 		if a.StatusCode != status || string(a.Body) != body || a.Header.Get("X-Handled") != "yes" {
 			t.Errorf("got %d %q, want %d %q", a.StatusCode, a.Body, status, body)
@@ -56,7 +56,7 @@ func TestErrorsCaddy(t *testing.T) {
 	if put.Header.Get("Allow") == "" {
 		t.Error("no Allow")
 	}
-	d.untouched(t, 0)
+	d.wantNoCalls(t, 0)
 	check(d.request("GET", path, as("unknown@x.example")), 403, "403 not_registered refused "+path)
 	if err := huma.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignIn, Status: 503}}); err != nil {
 		t.Fatal(err)
@@ -67,12 +67,12 @@ func TestErrorsCaddy(t *testing.T) {
 	}
 	check(d.request("GET", path, as("a@x.example")), 502, "502 upstream_config misconfigured "+path)
 	_ = huma.SetFaults(nil)
-	d.granted(t, "a@x.example", path, as("a@x.example"))
-	d.quiet(t, "@x.example", "@evil.example", "sandbox-secret")
+	d.wantTokenOf(t, "a@x.example", path, as("a@x.example"))
+	d.notLogged(t, "@x.example", "@evil.example", "sandbox-secret")
 
 	// Without handle_errors the answer is empty, and still not to be stored.
-	bare := open(t, strings.Replace(trusting, "HUMA", "HUMA\nerrors caddy", 1))
-	a := bare.stopped(t, 401, path)
+	bare := open(t, strings.Replace(trustingSite, "HUMA", "HUMA\nerrors caddy", 1))
+	a := bare.wantNoToken(t, 401, path)
 	a.noStore(t)
 	if len(a.Body) != 0 {
 		t.Errorf("a body: %s", a.Body)
@@ -144,7 +144,7 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 			}
 		})
 	}
-	s.quiet(t, "@x.example", "@evil.example", "sandbox-secret")
+	s.notLogged(t, "@x.example", "@evil.example", "sandbox-secret")
 }
 
 // TestRefusedCredentials: until a config has had its first token, the log says
@@ -213,7 +213,7 @@ func TestRefusedCredentials(t *testing.T) {
 				t.Fatal(err)
 			}
 			refused("d@x.example", true)
-			s.quiet(t, "@x.example", "sandbox-secret")
+			s.notLogged(t, "@x.example", "sandbox-secret")
 		})
 	}
 }
@@ -230,8 +230,8 @@ func (s *site) accessLog() (lines []map[string]any) {
 	return lines
 }
 
-// logging is a site whose access log tells how requests ended.
-const logging = `SITE {
+// accessLogSite is a site whose access log tells how requests ended.
+const accessLogSite = `SITE {
 	log
 	log_append code {http.huma_token.error.code}
 	huma_token {
@@ -247,21 +247,21 @@ const logging = `SITE {
 
 func TestOutcomesInTheAccessLog(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
-	s := serve(t, strings.Replace(fill(huma, logging), "cache off", "", 1))
+	s := serve(t, strings.Replace(fill(huma, accessLogSite), "cache off", "", 1))
 	for _, c := range []struct {
-		do            func() *answer
+		do            func() *response
 		outcome, code string
 		user          bool
 	}{
-		{func() *answer { return s.request("GET", path, as("known@x.example")) }, "signed_in", "", true},
-		{func() *answer { return s.request("GET", path, as("known@x.example")) }, "hit", "", true},
-		{func() *answer { return s.request("GET", path, as("KNOWN@X.example")) }, "hit", "", true},
-		{func() *answer { return s.request("POST", path, as("new@x.example")) }, "registered", "", true},
-		{func() *answer { return s.request("DELETE", path, as("new@x.example")) }, "evicted", "", true},
-		{func() *answer { return s.request("GET", path) }, "rejected", "identity_missing", false},
-		{func() *answer { return s.request("PUT", path, as("a@x.example")) }, "rejected", "method_not_allowed", false},
-		{func() *answer { return s.request("GET", path+"?client_type=tv", as("a@x.example")) }, "rejected", "client_type_unknown", true},
-		{func() *answer { return s.request("GET", "/", as("a@x.example")) }, "", "", false},
+		{func() *response { return s.request("GET", path, as("known@x.example")) }, "signed_in", "", true},
+		{func() *response { return s.request("GET", path, as("known@x.example")) }, "hit", "", true},
+		{func() *response { return s.request("GET", path, as("KNOWN@X.example")) }, "hit", "", true},
+		{func() *response { return s.request("POST", path, as("new@x.example")) }, "registered", "", true},
+		{func() *response { return s.request("DELETE", path, as("new@x.example")) }, "evicted", "", true},
+		{func() *response { return s.request("GET", path) }, "rejected", "identity_missing", false},
+		{func() *response { return s.request("PUT", path, as("a@x.example")) }, "rejected", "method_not_allowed", false},
+		{func() *response { return s.request("GET", path+"?client_type=tv", as("a@x.example")) }, "rejected", "client_type_unknown", true},
+		{func() *response { return s.request("GET", "/", as("a@x.example")) }, "", "", false},
 	} {
 		before := len(s.accessLog())
 		c.do()
@@ -283,7 +283,7 @@ func TestOutcomesInTheAccessLog(t *testing.T) {
 	if a, b := lines[0]["user"], lines[3]["user"]; a == b {
 		t.Errorf("two users are one: %v", a)
 	}
-	s.quiet(t, "@x.example", "@X.example")
+	s.notLogged(t, "@x.example", "@X.example")
 }
 
 // TestOutcomesOfHumanAPI is TestOutcomesInTheAccessLog for human_api_token,
@@ -308,19 +308,19 @@ func TestOutcomesOfHumanAPI(t *testing.T) {
 	target := humanAPIToken.path
 	var users []string
 	for _, c := range []struct {
-		do            func() *answer
+		do            func() *response
 		outcome, code string
 		user          bool
 	}{
-		{func() *answer { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
-		{func() *answer { return s.request("POST", target, as("u-1")) }, "hit", "", true},
-		{func() *answer { return s.request("GET", target, as("U-1")) }, "signed_in", "", true},
-		{func() *answer { return s.request("GET", target+"?client_type=tv&type=id", as("u-1")) }, "hit", "", true},
-		{func() *answer { return s.request("DELETE", target, as("u-1")) }, "evicted", "", true},
-		{func() *answer { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
-		{func() *answer { return s.request("GET", target) }, "rejected", "identity_missing", false},
-		{func() *answer { return s.request("HEAD", target, as("u-1")) }, "rejected", "method_not_allowed", false},
-		{func() *answer { return s.request("GET", "/", as("u-1")) }, "", "", false},
+		{func() *response { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
+		{func() *response { return s.request("POST", target, as("u-1")) }, "hit", "", true},
+		{func() *response { return s.request("GET", target, as("U-1")) }, "signed_in", "", true},
+		{func() *response { return s.request("GET", target+"?client_type=tv&type=id", as("u-1")) }, "hit", "", true},
+		{func() *response { return s.request("DELETE", target, as("u-1")) }, "evicted", "", true},
+		{func() *response { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
+		{func() *response { return s.request("GET", target) }, "rejected", "identity_missing", false},
+		{func() *response { return s.request("HEAD", target, as("u-1")) }, "rejected", "method_not_allowed", false},
+		{func() *response { return s.request("GET", "/", as("u-1")) }, "", "", false},
 	} {
 		before := len(s.accessLog())
 		c.do()
@@ -344,7 +344,7 @@ func TestOutcomesOfHumanAPI(t *testing.T) {
 	if want := "d1a38c36"; users[0] != want {
 		t.Errorf("u-1 with the key one is %q, want %q", users[0], want)
 	}
-	s.quiet(t, "u-1", "U-1")
+	s.notLogged(t, "u-1", "U-1")
 }
 
 func TestHashKey(t *testing.T) {
@@ -356,7 +356,7 @@ func TestHashKey(t *testing.T) {
 		name, _ := d.accessLog()[0]["user"].(string)
 		return name
 	}
-	keyed := func(key string) string { return strings.Replace(logging, "HASHKEY", key, 1) }
+	keyed := func(key string) string { return strings.Replace(accessLogSite, "HASHKEY", key, 1) }
 	t.Setenv("TEST_HASH_KEY", "one")
 	one := user(keyed("one"), "ada@x.example")
 	for name, same := range map[string]string{
@@ -370,7 +370,7 @@ func TestHashKey(t *testing.T) {
 	}
 	for name, other := range map[string]string{
 		"another key":  user(keyed("two"), "ada@x.example"),
-		"no key":       user(strings.Replace(logging, "hash_key HASHKEY", "", 1), "ada@x.example"),
+		"no key":       user(strings.Replace(accessLogSite, "hash_key HASHKEY", "", 1), "ada@x.example"),
 		"another user": user(keyed("one"), "eda@x.example"),
 	} {
 		if other == one || len(other) != 8 {

@@ -49,7 +49,7 @@ func (p providerToken) now() map[string]any {
 
 // with returns the token with changes of its claims; nil removes a claim.
 func (p providerToken) with(changes map[string]any) string {
-	claims := replaced(replaced(p.claims, p.now()), changes)
+	claims := replaceMembers(replaceMembers(p.claims, p.now()), changes)
 	key, kid := p.key()
 	return p.write(p.method, key, map[string]any{"kid": kid}, claims)
 }
@@ -57,9 +57,9 @@ func (p providerToken) with(changes map[string]any) string {
 // key returns the provider's key, and its id.
 func (p providerToken) key() (crypto.Signer, string) {
 	if p.method == jwt.SigningMethodES256 {
-		return theirP256(), kidEC
+		return layerP256(), kidEC
 	}
-	return theirRSA(), kidRSA
+	return layerRSA(), kidRSA
 }
 
 // write signs claims. header are members of the JOSE header besides those of p.
@@ -134,39 +134,39 @@ func TestProviderExamples(t *testing.T) {
 // TestProviderTokens: of each provider, its own token identifies the user, and no other
 // token does.
 func TestProviderTokens(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
 		t.Run(p.preset, func(t *testing.T) {
 			d := open(t, "SITE {\nhuma_token {\nHUMA\n"+identityOf(t, p.preset, keys)+"\n}\n}")
 			bearer := func(token string) func(*http.Request) { return header("Authorization", "Bearer "+token) }
 			good := p.with(nil)
-			d.granted(t, adasMail, path, bearer(good))
-			d.named(t, adasMail, p.first, p.last)
+			d.wantTokenOf(t, adaAddress, path, bearer(good))
+			d.wantNames(t, adaAddress, p.first, p.last)
 			for name, changes := range p.right {
-				t.Run(name, func(t *testing.T) { d.granted(t, adasMail, path, bearer(p.with(changes))) })
+				t.Run(name, func(t *testing.T) { d.wantTokenOf(t, adaAddress, path, bearer(p.with(changes))) })
 			}
 			for name, wrong := range p.wrongTokens() {
-				t.Run(name, func(t *testing.T) { d.refused(t, wrong.status, wrong.code, path, bearer(p.with(wrong.claims))) })
+				t.Run(name, func(t *testing.T) { d.wantRejection(t, wrong.status, wrong.code, path, bearer(p.with(wrong.claims))) })
 			}
 			if p.verified != "" {
-				d.granted(t, adasMail, path, bearer(p.with(map[string]any{p.verified: "true"})))
+				d.wantTokenOf(t, adaAddress, path, bearer(p.with(map[string]any{p.verified: "true"})))
 			}
 
-			claims := replaced(p.claims, p.now())
+			claims := replaceMembers(p.claims, p.now())
 			_, kid := p.key()
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, map[string]any{"alg": p.method.Alg(), "kid": kid}, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodHS256, []byte("secret"), map[string]any{"kid": kid}, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodRS256, otherRSA(), map[string]any{"kid": kidRSA}, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(strings.Join(strings.Split(good, ".")[:2], ".")+"."))
-			d.refused(t, 401, "identity_invalid", path, bearer("opaque-token"))
-			d.refused(t, 401, "identity_missing", path)
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, map[string]any{"alg": p.method.Alg(), "kid": kid}, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodHS256, []byte("secret"), map[string]any{"kid": kid}, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodRS256, otherRSA(), map[string]any{"kid": kidRSA}, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(strings.Join(strings.Split(good, ".")[:2], ".")+"."))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer("opaque-token"))
+			d.wantRejection(t, 401, "identity_missing", path)
 			for _, other := range providerTokens {
 				if other.preset != p.preset {
-					d.refused(t, 401, "identity_invalid", path, bearer(other.with(nil)))
+					d.wantRejection(t, 401, "identity_invalid", path, bearer(other.with(nil)))
 				}
 			}
-			d.quiet(t, "@clinic.example", "@evil.example", "@other.example", "eyJ", "Zo")
+			d.notLogged(t, "@clinic.example", "@evil.example", "@other.example", "eyJ", "Zo")
 		})
 	}
 }
@@ -174,12 +174,12 @@ func TestProviderTokens(t *testing.T) {
 // TestProviderIDs: human_api_token identifies users by the provider's id, and demands a
 // verified address too.
 func TestProviderIDs(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
 		t.Run(p.preset, func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
 			s := serve(t, "SITE {\nhuman_api_token {\n"+humanAPIToken.credentials(huma)+identityOf(t, p.preset, keys)+"}\n}")
-			ask := func(changes map[string]any) *answer {
+			ask := func(changes map[string]any) *response {
 				return s.request("GET", humanAPIToken.path, header("Authorization", "Bearer "+p.with(changes)))
 			}
 			humanAPIToken.token(t, ask(nil))
@@ -210,7 +210,7 @@ func TestDerivedKeys(t *testing.T) {
 			srv := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case at.keys:
-					_, _ = w.Write(publicSet(theirP256(), theirRSA()))
+					_, _ = w.Write(publicSet(layerP256(), layerRSA()))
 				case at.issuer + "/.well-known/openid-configuration":
 					_ = json.NewEncoder(w).Encode(map[string]string{"issuer": issuer, "jwks_uri": strings.TrimSuffix(issuer, at.issuer) + at.keys})
 				default:
@@ -226,8 +226,8 @@ func TestDerivedKeys(t *testing.T) {
 				return slices.Contains([]string{"domain", "project", "user_pool", "issuer"}, option)
 			})
 			d := open(t, "SITE {\nhuma_token {\nHUMA\n"+strings.Join(lines, "\n")+"\nissuer "+issuer+"\nca "+ca+"\n}\n}\n}")
-			d.granted(t, adasMail, path, header("Authorization", "Bearer "+p.with(map[string]any{"iss": issuer})))
-			d.refused(t, 401, "identity_invalid", path, header("Authorization", "Bearer "+p.with(nil)))
+			d.wantTokenOf(t, adaAddress, path, header("Authorization", "Bearer "+p.with(map[string]any{"iss": issuer})))
+			d.wantRejection(t, 401, "identity_invalid", path, header("Authorization", "Bearer "+p.with(nil)))
 		})
 	}
 }

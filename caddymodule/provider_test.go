@@ -7,9 +7,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// provider is one of the two directives, with what differs between them for
+// service is one of the two directives, with what differs between them for
 // tests that both have to pass.
-type provider struct {
+type service struct {
 	name      string // of its subtests
 	directive string
 	path      string // what it serves
@@ -25,15 +25,15 @@ type provider struct {
 	options  func(h *fakeHuma) string // whose service
 	identity string                   // the user in X-Test-User
 
-	knows   func(h *fakeHuma, users ...string)           // makes users for whom the first call is enough
-	rebuffs func(t testing.TB, h *fakeHuma, user string) // makes the service want both calls for a user
-	users   func(h *fakeHuma) int                        // how many it has
+	addUsers         func(h *fakeHuma, users ...string)           // makes users for whom the first call is enough
+	requireBothCalls func(t testing.TB, h *fakeHuma, user string) // makes the service want both calls for a user
+	users            func(h *fakeHuma) int                        // how many it has
 
 	// lifetimes are the lifetimes in an answer to a caller, and its token.
-	read func(t testing.TB, a *answer) (token string, lifetimes []int64)
+	parse func(t testing.TB, a *response) (token string, lifetimes []int64)
 }
 
-var humaProvider = provider{
+var humaService = service{
 	name:      "huma",
 	directive: "huma_token",
 	path:      path,
@@ -43,41 +43,41 @@ var humaProvider = provider{
 	member:    "authToken",
 	options:   (*fakeHuma).credentials,
 	identity:  "email X-Test-User\nname X-Test-Name",
-	knows: func(h *fakeHuma, users ...string) {
+	addUsers: func(h *fakeHuma, users ...string) {
 		for _, u := range users {
 			h.AddUser(u)
 		}
 	},
-	rebuffs: func(testing.TB, *fakeHuma, string) {}, // as it does whom it does not know
-	users:   func(h *fakeHuma) int { return len(h.Users()) },
-	read: func(t testing.TB, a *answer) (string, []int64) {
+	requireBothCalls: func(testing.TB, *fakeHuma, string) {}, // as it does whom it does not know
+	users:            func(h *fakeHuma) int { return len(h.Users()) },
+	parse: func(t testing.TB, a *response) (string, []int64) {
 		t.Helper()
 		v := a.tokens(t)
 		return v.AuthToken, []int64{*v.AuthTokenExpiresIn, *v.RefreshTokenExpiresIn, *v.ExpiresIn}
 	},
 }
 
-var humanProvider = provider{
+var humanAPIService = service{
 	name:      "human_api",
 	directive: "human_api_token",
 	path:      connectPath,
 	first:     sandbox.OpSession,
 	second:    sandbox.OpID,
 	member:    "session_token",
-	options:   func(h *fakeHuma) string { return h.client("hapi1", "sandbox-secret") },
+	options:   func(h *fakeHuma) string { return h.clientOptions("hapi1", "sandbox-secret") },
 	identity:  "user_id X-Test-User\nemail X-Test-Email",
-	knows: func(h *fakeHuma, users ...string) {
+	addUsers: func(h *fakeHuma, users ...string) {
 		for _, u := range users {
 			h.AddHumanUser("hapi1", u)
 		}
 	},
-	rebuffs: func(t testing.TB, h *fakeHuma, user string) {
+	requireBothCalls: func(t testing.TB, h *fakeHuma, user string) {
 		t.Helper()
 		h.AddHumanUser("hapi1", user)
-		h.connects(t, user)
+		h.setConnected(t, user)
 	},
 	users: func(h *fakeHuma) int { return len(h.HumanUsers()) },
-	read: func(t testing.TB, a *answer) (string, []int64) {
+	parse: func(t testing.TB, a *response) (string, []int64) {
 		t.Helper()
 		v := a.connect(t)
 		return v.Token, []int64{*v.ExpiresIn}
@@ -85,37 +85,37 @@ var humanProvider = provider{
 }
 
 // forBoth runs a test over both directives.
-func forBoth(t *testing.T, test func(t *testing.T, p provider)) {
+func forBoth(t *testing.T, test func(t *testing.T, p service)) {
 	t.Helper()
-	for _, p := range []provider{humaProvider, humanProvider} {
+	for _, p := range []service{humaService, humanAPIService} {
 		t.Run(p.name, func(t *testing.T) { test(t, p) })
 	}
 }
 
-// forBothAtOnce is forBoth with serveAtOnce.
-func forBothAtOnce(t *testing.T, test func(t *testing.T, p provider, serve func(text string) *site)) {
+// forBothParallel is forBoth with serveAtOnce.
+func forBothParallel(t *testing.T, test func(t *testing.T, p service, serve func(text string) *site)) {
 	t.Helper()
 	tests := make(map[string]func(t *testing.T, serve func(text string) *site))
-	for _, p := range []provider{humaProvider, humanProvider} {
+	for _, p := range []service{humaService, humanAPIService} {
 		tests[p.name] = func(t *testing.T, serve func(text string) *site) { test(t, p, serve) }
 	}
-	serveAtOnce(t, tests)
+	serveParallel(t, tests)
 }
 
-// casesForBothAtOnce is forBothAtOnce over many cases.
-func casesForBothAtOnce[C any](t *testing.T, cases func(p provider) map[string]C, test func(t *testing.T, p provider, c C, serve func(text string) *site)) {
+// casesForBothParallel is forBothAtOnce over many cases.
+func casesForBothParallel[C any](t *testing.T, cases func(p service) map[string]C, test func(t *testing.T, p service, c C, serve func(text string) *site)) {
 	t.Helper()
 	tests := make(map[string]func(t *testing.T, serve func(text string) *site))
-	for _, p := range []provider{humaProvider, humanProvider} {
+	for _, p := range []service{humaService, humanAPIService} {
 		for name, c := range cases(p) {
 			tests[p.name+" "+name] = func(t *testing.T, serve func(text string) *site) { test(t, p, c, serve) }
 		}
 	}
-	serveAtOnce(t, tests)
+	serveParallel(t, tests)
 }
 
-// ask is the target of a request for a token, with more in its query.
-func (p provider) ask(more ...string) string {
+// target is the target of a request for a token, with more in its query.
+func (p service) target(more ...string) string {
 	query := strings.Trim(p.query+"&"+strings.Join(more, "&"), "&")
 	if query == "" {
 		return p.path
@@ -124,7 +124,7 @@ func (p provider) ask(more ...string) string {
 }
 
 // block is a directive with an identity from a header of loopback peers.
-func (p provider) block(matcher, options, more string) string {
+func (p service) block(matcher, options, more string) string {
 	return strings.TrimSpace(p.directive+" "+matcher) + ` {
 		` + options + `
 		identity {
@@ -137,13 +137,13 @@ func (p provider) block(matcher, options, more string) string {
 }
 
 // site is a site with this directive.
-func (p provider) site(h *fakeHuma, more string) string {
+func (p service) site(h *fakeHuma, more string) string {
 	return "SITE {\n" + p.block("", p.options(h), more) + "respond \"the application\" 404\n}"
 }
 
-// granted is the service's answer to the first call, with a text of JSON for
+// successBody is the service's answer to the first call, with a text of JSON for
 // each lifetime. A token that is canary must not be found elsewhere.
-func (p provider) granted(token, lifetime string) string {
+func (p service) successBody(token, lifetime string) string {
 	return strings.NewReplacer("TOKEN", token, "LIFE", lifetime).Replace(map[string]string{
 		"huma":      `{"uid":"u","authToken":"TOKEN","refreshToken":"r","authTokenExpiresIn":LIFE,"expiresIn":LIFE}`,
 		"human_api": `{"session_token":"TOKEN","human_id":"u","expires_in":LIFE}`,
@@ -151,14 +151,14 @@ func (p provider) granted(token, lifetime string) string {
 }
 
 // token reads a success and returns its token.
-func (a *answer) token(t testing.TB, p provider) string {
+func (a *response) token(t testing.TB, p service) string {
 	t.Helper()
-	token, _ := p.read(t, a)
+	token, _ := p.parse(t, a)
 	return token
 }
 
-// only checks how often each call was made.
-func (p provider) only(t testing.TB, h *fakeHuma, first, second int) {
+// wantCalls checks how often each call was made.
+func (p service) wantCalls(t testing.TB, h *fakeHuma, first, second int) {
 	t.Helper()
 	got, all := h.Calls().ByOp, 0
 	for _, n := range got {

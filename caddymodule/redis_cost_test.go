@@ -44,17 +44,17 @@ func TestDocs_RequestCosts(t *testing.T) {
 	golden.Part(t, redisDocs, "requests", b.String())
 }
 
-// costOf makes a request for each of many users, and returns what most of them
+// measureCost makes a request for each of many users, and returns what most of them
 // cost: once a second the store is looked at, and what comes together with that
 // differs.
-func costOf(t *testing.T, p *redistest.Proxy, users int, request func(i int)) requestCost {
+func measureCost(t *testing.T, p *redistest.Proxy, users int, request func(i int)) requestCost {
 	t.Helper()
 	costs, most := make(map[string][]redistest.Traffic), ""
 	for i := range users {
 		before := p.Traffic()
 		request(i)
 		cost := p.Traffic().Sub(before)
-		words := inWords(cost.Commands)
+		words := describeCommands(cost.Commands)
 		if costs[words] = append(costs[words], cost); len(costs[words]) > len(costs[most]) {
 			most = words
 		}
@@ -74,8 +74,8 @@ func costOf(t *testing.T, p *redistest.Proxy, users int, request func(i int)) re
 	return requestCost{"", each(sum.RoundTrips), most, each(sum.Received), each(sum.Sent)}
 }
 
-// inWords are commands as requestCosts has them.
-func inWords(commands []string) string {
+// describeCommands are commands as requestCosts has them.
+func describeCommands(commands []string) string {
 	var words []string
 	for i := 0; i < len(commands); {
 		n := 1
@@ -97,20 +97,20 @@ func inWords(commands []string) string {
 
 // TestRedis_WhatARequestCosts measures requestCosts.
 func TestRedis_WhatARequestCosts(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		const users = 100
 		name := func(kind string, i int) string { return fmt.Sprintf("%s-%d@x.example", kind, i) }
 		r := redistest.Start(t)
 		proxy := redistest.StartProxy(t, r)
 		fake := newHuma(t, sandbox.Config{})
 		for i := range users {
-			p.knows(fake, name("kept", i), name("known", i))
+			p.addUsers(fake, name("kept", i), name("known", i))
 		}
 		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // also on a busy machine
 		s := serve(t, config)
-		s.shared(1)
+		s.waitShared(1)
 		ask := func(kind string, edit ...func(*http.Request)) func(i int) {
-			return func(i int) { s.request("GET", p.ask(), append(edit, as(name(kind, i)))...).token(t, p) }
+			return func(i int) { s.request("GET", p.target(), append(edit, as(name(kind, i)))...).token(t, p) }
 		}
 		forget := func(kind string) func(i int) {
 			return func(i int) { s.request("DELETE", p.path, as(name(kind, i))) }
@@ -137,13 +137,13 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 				s.restart(config)
 			}
 			calls := len(fake.Calls().Calls)
-			got := costOf(t, proxy, users, requests[want.name])
+			got := measureCost(t, proxy, users, requests[want.name])
 			got.name = want.name
 			t.Logf("%+v", got)
 			if got.roundTrips != want.roundTrips || got.commands != want.commands {
 				t.Errorf("%+v, want %+v", got, want)
 			}
-			if p.directive == "huma_token" && (!about(got.received, want.received) || !about(got.sent, want.sent)) {
+			if p.directive == "huma_token" && (!approximately(got.received, want.received) || !approximately(got.sent, want.sent)) {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 			if n := len(fake.Calls().Calls) - calls; strings.HasPrefix(want.name, "cache hit") && n != 0 {
@@ -153,8 +153,8 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 	})
 }
 
-// about reports whether a number of bytes is the documented one, except for values whose
+// approximately reports whether a number of bytes is the documented one, except for values whose
 // length varies.
-func about(got, documented int) bool {
+func approximately(got, documented int) bool {
 	return math.Abs(float64(got-documented)) <= 10+0.1*float64(documented)
 }

@@ -11,45 +11,45 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// locks returns the values of all sign-up locks in Redis.
-func locks(r *redistest.Server) (all []string) {
+// lockValues returns the values of all sign-up locks in Redis.
+func lockValues(r *redistest.Server) (all []string) {
 	for _, key := range r.Texts("KEYS", "caddy-huma:s:*") {
 		all = append(all, r.Text("GET", key))
 	}
 	return all
 }
 
-// leaveDuringSignUp asks for the first token of a user, and leaves while the
+// cancelDuringSignUp asks for the first token of a user, and leaves while the
 // sign-up runs.
-func leaveDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHuma) {
+func cancelDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHuma) {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		if _, err := s.try(ctx, "GET", iosPath, as("new@x.example")); err == nil {
+		if _, err := s.tryRequest(ctx, "GET", iosPath, as("new@x.example")); err == nil {
 			t.Error("the caller did not leave")
 		}
 	}()
-	eventually(t, joins, "the sign-up runs", func() bool {
-		held, _ := fake.held()
-		return len(locks(r)) == 1 && held+fake.Calls().InFlight == 1
+	eventually(t, redisTimeout, "the sign-up runs", func() bool {
+		held, _ := fake.blocked()
+		return len(lockValues(r)) == 1 && held+fake.Calls().InFlight == 1
 	})
 	leave()
 	<-left
 }
 
-// isSettled checks that a sign-up that was under way has been told of, and that
+// checkSignUpFinished checks that a sign-up that was under way has been told of, and that
 // its token is there for the others.
-func isSettled(t *testing.T, r *redistest.Server) {
+func checkSignUpFinished(t *testing.T, r *redistest.Server) {
 	t.Helper()
 	const exists = "done"
-	eventually(t, joins, "the user's lock says that they exist", func() bool {
-		all := locks(r)
+	eventually(t, redisTimeout, "the user's lock says that they exist", func() bool {
+		all := lockValues(r)
 		return len(all) == 1 && all[0] == exists
 	})
-	eventually(t, joins, "the token is in the store", func() bool { return len(tokenKeys(r)) == 1 })
+	eventually(t, redisTimeout, "the token is in the store", func() bool { return len(tokenKeys(r)) == 1 })
 }
 
 // TestRedis_SignUpsAreToldOfAfterAReload: the store stays open for an exchange
@@ -71,16 +71,16 @@ func TestRedis_SignUpsAreToldOfAfterAReload(t *testing.T) {
 			r := redistest.Start(t)
 			fake := newHuma(t, sandbox.Config{})
 			s := serve(t, simpleSite(fake, withRedis(r, "1m", "timeout 1s")))
-			s.shared(1)
-			letGo := fake.hold(t, sandbox.OpSignUp)
-			leaveDuringSignUp(t, s, r, fake)
+			s.waitShared(1)
+			letGo := fake.block(t, sandbox.OpSignUp)
+			cancelDuringSignUp(t, s, r, fake)
 			must(t, s.load(test.next(fake, r)))
-			if held, _ := fake.held(); held != 1 {
+			if held, _ := fake.blocked(); held != 1 {
 				t.Error("the sign-up has ended with the config")
 			}
 			letGo()
-			isSettled(t, r)
-			eventually(t, joins, "the connections of before are closed", func() bool {
+			checkSignUpFinished(t, r)
+			eventually(t, redisTimeout, "the connections of before are closed", func() bool {
 				return strings.Count(r.Text("CLIENT", "LIST"), "cmd=subscribe") == test.listeners
 			})
 		})
@@ -93,12 +93,12 @@ func TestRedis_SignUpsAreToldOfWhenTheProcessEnds(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Delay: time.Second}}))
 	s := serve(t, "") // for its address and its log file
-	process := s.asProcess(simpleSite(fake, withRedis(r, "1m", "timeout 1s")))
-	s.shared(1)
-	leaveDuringSignUp(t, s, r, fake)
+	process := s.startProcess(simpleSite(fake, withRedis(r, "1m", "timeout 1s")))
+	s.waitShared(1)
+	cancelDuringSignUp(t, s, r, fake)
 	must(t, process.Process.Signal(syscall.SIGTERM))
 	if err := process.Wait(); err != nil {
 		t.Errorf("the process: %v", err)
 	}
-	isSettled(t, r)
+	checkSignUpFinished(t, r)
 }

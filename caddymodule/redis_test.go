@@ -16,40 +16,40 @@ import (
 // redisKey seals values in these tests.
 const redisKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
-// joins is the time within which a replica must detect that Redis is available again.
-const joins = 15 * time.Second
+// redisTimeout is the time within which a replica must detect that Redis is available again.
+const redisTimeout = 15 * time.Second
 
-// addressed is a Redis, or the way to one.
-type addressed interface{ Addr() string }
+// addresser is a Redis, or the way to one.
+type addresser interface{ Addr() string }
 
 // withRedis is the option cache with a shared store.
-func withRedis(r addressed, ttl, more string) string {
+func withRedis(r addresser, ttl, more string) string {
 	return withStore(r, redisKey, "ttl "+ttl, more)
 }
 
 // withStore is withRedis with other encryption keys and more options of the cache.
-func withStore(r addressed, keys, cache, more string) string {
+func withStore(r addresser, keys, cache, more string) string {
 	return "cache {\n" + cache + "\nredis {\naddress " + r.Addr() + "\nencryption_keys " + keys + "\n" + more + "\n}\n}"
 }
 
-// shared waits until the site says that it uses the store for the nth time.
-func (s *site) shared(n int) {
+// waitShared waits until the site says that it uses the store for the nth time.
+func (s *site) waitShared(n int) {
 	s.t.Helper()
-	eventually(s.t, joins, "the shared store is used", func() bool { return len(s.lines("connected to the shared store")) >= n })
+	eventually(s.t, redisTimeout, "the shared store is used", func() bool { return len(s.logLines("connected to the shared store")) >= n })
 }
 
 // restart loads a config without what the one before had in memory, as another
 // process would, and waits until it uses the store.
 func (s *site) restart(config string) {
 	s.t.Helper()
-	n := len(s.lines("connected to the shared store"))
+	n := len(s.logLines("connected to the shared store"))
 	for _, text := range []string{"SITE {\nrespond ok\n}", config} { // without the directive its memory goes
 		s.move()
 		if err := s.load(text); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	s.shared(n + 1)
+	s.waitShared(n + 1)
 }
 
 // dump is every key of the store, and what it holds.
@@ -81,12 +81,12 @@ func tokenKeys(r *redistest.Server) []string { return r.Texts("KEYS", "caddy-hum
 
 // TestR07_TheStoreHoldsNothingInClear: of either service.
 func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, withRedis(r, "1m", "")))
-		s.shared(1)
-		a := s.request("GET", p.ask(), as("canary@x.example"), header("X-Test-Name", "Canary Name"))
+		s.waitShared(1)
+		a := s.request("GET", p.target(), as("canary@x.example"), header("X-Test-Name", "Canary Name"))
 		token := a.token(t, p)
 		text := dump(t, r)
 		if len(tokenKeys(r)) != 1 {
@@ -108,7 +108,7 @@ func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
 				t.Errorf("%q holds %d fields", key, n)
 			}
 		}
-		if s.request("GET", p.ask(), as("canary@x.example")).token(t, p) == token {
+		if s.request("GET", p.target(), as("canary@x.example")).token(t, p) == token {
 			t.Error("the token is still there")
 		}
 	})
@@ -117,16 +117,16 @@ func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
 // TestRedis_AnotherProcessHasTheToken: a Caddy that starts with nothing in its
 // memory finds the token in the store, without a call; human_api_token too.
 func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, withRedis(r, "1m", ""))
 		s := serve(t, config)
-		s.shared(1)
-		token := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		s.waitShared(1)
+		token := s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		before := len(fake.Calls().Calls)
 		s.restart(config)
-		if s.request("GET", p.ask(), as("a@x.example")).token(t, p) != token {
+		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != token {
 			t.Error("another token")
 		}
 		if n := len(fake.Calls().Calls) - before; n != 0 {
@@ -137,14 +137,14 @@ func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
 
 // TestR01_RedisIsDownAtStart: tokens come, and the store is used once it is up.
 func TestR01_RedisIsDownAtStart(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Prepare(t, redistest.FreePort(t))
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, withRedis(r, "1m", "")))
-		s.request("GET", p.ask(), as("early@x.example")).token(t, p)
+		s.request("GET", p.target(), as("early@x.example")).token(t, p)
 		r.Run()
-		s.shared(1)
-		s.request("GET", p.ask(), as("late@x.example")).token(t, p)
+		s.waitShared(1)
+		s.request("GET", p.target(), as("late@x.example")).token(t, p)
 		if n := len(tokenKeys(r)); n != 1 {
 			t.Errorf("%d users in the store, want the one who came late", n)
 		}
@@ -165,22 +165,22 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 			r := redistest.Start(t)
 			fake := newHuma(t, sandbox.Config{})
 			s := serve(t, simpleSite(fake, withRedis(r, "1m", "")))
-			s.shared(1)
+			s.waitShared(1)
 			s.request("GET", iosPath, as("known@x.example")).tokens(t)
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var wg sync.WaitGroup
 			for worker := range 4 {
-				wg.Go(func() { s.visit(ctx, worker) })
+				wg.Go(func() { s.requestTokens(ctx, worker) })
 			}
 			more := func(n int) {
 				t.Helper()
 				n += fake.calls(sandbox.OpSignUp)
-				eventually(t, joins, "more users", func() bool { return fake.calls(sandbox.OpSignUp) >= n })
+				eventually(t, redisTimeout, "more users", func() bool { return fake.calls(sandbox.OpSignUp) >= n })
 			}
 			more(20)
 			test.goes(r)
-			eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("shared store unavailable")) > 0 })
+			eventually(t, redisTimeout, "the log tells of it", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
 			more(20)
 			stop()
 			wg.Wait()
@@ -188,14 +188,14 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 				t.Errorf("%d sign-ups of %d users", n, len(fake.Users()))
 			}
 			test.back(r)
-			s.shared(2)
+			s.waitShared(2)
 		})
 	}
 }
 
-// visit asks for tokens of a known user, and of a new one now and then, until ctx
+// requestTokens asks for tokens of a known user, and of a new one now and then, until ctx
 // ends. An operation of the store takes 100 ms at most; the rest is the machine's.
-func (s *site) visit(ctx context.Context, worker int) {
+func (s *site) requestTokens(ctx context.Context, worker int) {
 	const patience = 3 * time.Second
 	for i := 0; ctx.Err() == nil; i++ {
 		user := as("known@x.example")
@@ -203,7 +203,7 @@ func (s *site) visit(ctx context.Context, worker int) {
 			user = as(fmt.Sprintf("new-%d-%d@x.example", worker, i))
 		}
 		start := time.Now()
-		a, err := s.try(context.Background(), "GET", iosPath, user)
+		a, err := s.tryRequest(context.Background(), "GET", iosPath, user)
 		if d := time.Since(start); err != nil || a.StatusCode != http.StatusOK || d > patience {
 			s.t.Errorf("request %d: %v %v after %s", i, a, err, d)
 			return
@@ -218,7 +218,7 @@ func TestRedis_AReloadKeepsTheConnection(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	config := simpleSite(fake, withRedis(r, "1m", ""))
 	s := serve(t, config)
-	s.shared(1)
+	s.waitShared(1)
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	ids := func() string {
 		var all []string
@@ -250,13 +250,13 @@ func TestR02_RedisComesBackEmpty(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, simpleSite(fake, withRedis(r, "10m", "timeout 5s")))
-	s.shared(1)
+	s.waitShared(1)
 	all := func() {
 		t.Helper()
 		var wg sync.WaitGroup
 		for i := range users {
 			wg.Go(func() {
-				a, err := s.try(context.Background(), "GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
+				a, err := s.tryRequest(context.Background(), "GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
 				if err != nil || a.StatusCode != http.StatusOK {
 					t.Errorf("user %d: %v %v", i, a, err)
 				}
@@ -267,10 +267,10 @@ func TestR02_RedisComesBackEmpty(t *testing.T) {
 	all()
 	calls := len(fake.Calls().Calls)
 	r.Kill()
-	eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("shared store unavailable")) > 0 })
+	eventually(t, redisTimeout, "the log tells of it", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
 	all()
 	r.Run()
-	s.shared(2)
+	s.waitShared(2)
 	all() // from memory, where the tokens are younger than a minute
 	if n := len(fake.Calls().Calls) - calls; n != 0 {
 		t.Errorf("%d calls", n)

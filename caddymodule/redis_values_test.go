@@ -14,13 +14,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// stored asks for a token and returns it with where it is in the store: its key
+// storedToken asks for a token and returns it with where it is in the store: its key
 // and field.
-func (s *site) stored(p provider, r *redistest.Server, edit ...func(*http.Request)) (token, key, field string) {
+func (s *site) storedToken(p service, r *redistest.Server, edit ...func(*http.Request)) (token, key, field string) {
 	s.t.Helper()
-	before := fields(r)
-	token = s.request("GET", p.ask(), edit...).token(s.t, p)
-	for at := range fields(r) {
+	before := tokenFields(r)
+	token = s.request("GET", p.target(), edit...).token(s.t, p)
+	for at := range tokenFields(r) {
 		if _, old := before[at]; !old {
 			return token, at[0], at[1]
 		}
@@ -29,8 +29,8 @@ func (s *site) stored(p provider, r *redistest.Server, edit ...func(*http.Reques
 	return "", "", ""
 }
 
-// fields are the values of all users' tokens, by key and field.
-func fields(r *redistest.Server) map[[2]string]string {
+// tokenFields are the values of all users' tokens, by key and field.
+func tokenFields(r *redistest.Server) map[[2]string]string {
 	all := make(map[[2]string]string)
 	for _, key := range tokenKeys(r) {
 		list := r.Texts("HGETALL", key)
@@ -61,19 +61,19 @@ func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 		{"of an unknown key", func(own, _, _ string) string { return flip(own, 1) }},
 		{"of an unknown version", func(own, _, _ string) string { return flip(own, 0) }},
 	}
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, withStore(r, redisKey, "vary {http.request.header.X-Device}", ""))
 		s := serve(t, config)
-		s.shared(1)
+		s.waitShared(1)
 		device := func(name string) func(*http.Request) { return header("X-Device", name) }
-		other, otherKey, otherField := s.stored(p, r, as("other@x.example"), device("a"))
+		other, otherKey, otherField := s.storedToken(p, r, as("other@x.example"), device("a"))
 		seen := map[string]string{other: "the other user"}
 		user := func(i int) func(*http.Request) { return as(fmt.Sprintf("u%d@x.example", i)) }
 		for i, c := range cases {
-			token, key, field := s.stored(p, r, user(i), device("a"))
-			secondToken, _, second := s.stored(p, r, user(i), device("b"))
+			token, key, field := s.storedToken(p, r, user(i), device("a"))
+			secondToken, _, second := s.storedToken(p, r, user(i), device("b"))
 			seen[token], seen[secondToken] = c.name, c.name+", the other kind"
 			value := c.damage(r.Text("HGET", key, field), r.Text("HGET", otherKey, otherField), r.Text("HGET", key, second))
 			r.Do("HSET", key, field, value)
@@ -83,24 +83,24 @@ func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 		fresh := make([]string, len(cases))
 		before := len(fake.Calls().Calls)
 		for i, c := range cases {
-			fresh[i] = s.request("GET", p.ask(), user(i), device("a")).token(t, p)
+			fresh[i] = s.request("GET", p.target(), user(i), device("a")).token(t, p)
 			if whose, old := seen[fresh[i]]; old {
 				t.Errorf("%s: got the token of %s", c.name, whose)
 			}
 		}
-		if s.request("GET", p.ask(), as("other@x.example"), device("a")).token(t, p) != other {
+		if s.request("GET", p.target(), as("other@x.example"), device("a")).token(t, p) != other {
 			t.Error("an undamaged value is not used")
 		}
 		if n := len(fake.Calls().Calls) - before; n != len(cases) {
 			t.Errorf("%d calls for %d values", n, len(cases))
 		}
-		if n := len(s.lines("cannot decrypt a value")); n != len(cases) {
+		if n := len(s.logLines("cannot decrypt a value")); n != len(cases) {
 			t.Errorf("%d values were told, want %d", n, len(cases))
 		}
 
 		s.restart(config) // what came in their place is good
 		for i, c := range cases {
-			if got := s.request("GET", p.ask(), user(i), device("a")).token(t, p); got != fresh[i] {
+			if got := s.request("GET", p.target(), user(i), device("a")).token(t, p); got != fresh[i] {
 				t.Errorf("%s: another token than the one that came in its place", c.name)
 			}
 		}
@@ -110,15 +110,15 @@ func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 // TestR06_KeysAreRotated: k1, then k2 k1, then k2, each in another process.
 func TestR06_KeysAreRotated(t *testing.T) {
 	const k1, k2 = redisKey, "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		config := func(keys string) string { return p.site(fake, withStore(r, keys, "", "")) }
-		token := func(s *site, user string) string { return s.request("GET", p.ask(), as(user)).token(t, p) }
+		token := func(s *site, user string) string { return s.request("GET", p.target(), as(user)).token(t, p) }
 		calls := func() int { return len(fake.Calls().Calls) }
 
 		s := serve(t, config(k1))
-		s.shared(1)
+		s.waitShared(1)
 		old := token(s, "old@x.example")
 		s.restart(config(k2 + " " + k1))
 		before := calls()
@@ -152,7 +152,7 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, simpleSite(fake, withStore(r, redisKey, "ttl 10m\nmax_entries 5", "")))
-	s.shared(1)
+	s.waitShared(1)
 	user := func(i int) func(*http.Request) { return as(fmt.Sprintf("u%d@x.example", i)) }
 	var owners [users]string
 	for i := range owners {
@@ -169,7 +169,7 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 				if n%2 == 0 {
 					time.AfterFunc(time.Duration(rand.IntN(2000))*time.Microsecond, cancel)
 				}
-				a, err := s.try(ctx, "GET", iosPath, user(i))
+				a, err := s.tryRequest(ctx, "GET", iosPath, user(i))
 				cancel()
 				switch {
 				case err != nil && n%2 == 0: // this one has left

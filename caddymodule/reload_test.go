@@ -16,21 +16,21 @@ import (
 )
 
 func TestL01_ReloadDuringExchanges(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		users := make([]string, 200)
 		for i := range users {
 			users[i] = fmt.Sprintf("u%d@x.example", i)
-			p.rebuffs(t, fake, users[i])
+			p.requireBothCalls(t, fake, users[i])
 		}
-		letGo := fake.hold(t, "")
+		letGo := fake.block(t, "")
 		config := p.site(fake, "max_concurrent 200")
 		s := serve(t, config)
-		answers := make(chan []*answer)
+		answers := make(chan []*response)
 		go func() {
-			answers <- s.together(p.ask(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
+			answers <- s.concurrently(p.target(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
 		}()
-		fake.holds(t, 200)
+		fake.waitBlocked(t, 200)
 		for range 3 { // also with other settings, and without the directive
 			if err := s.load(strings.Replace(config, "max_concurrent 200", "max_concurrent 100", 1)); err != nil {
 				t.Fatal(err)
@@ -41,18 +41,18 @@ func TestL01_ReloadDuringExchanges(t *testing.T) {
 		}
 		letGo()
 		allOK(t, <-answers)
-		p.only(t, fake, 200, 200)
+		p.wantCalls(t, fake, 200, 200)
 	})
 }
 
 // TestStateSurvivesReloads: tokens are kept, unless the account is another one.
 func TestStateSurvivesReloads(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		config := p.site(fake, "cache 60s")
 		s := serve(t, config)
-		get := func() string { return s.request("GET", p.ask(), as("a@x.example")).token(t, p) }
+		get := func() string { return s.request("GET", p.target(), as("a@x.example")).token(t, p) }
 		first := get()
 		more := map[string]string{"huma": "header_up X-Tenant other", "human_api": "extra_scopes other"}[p.name]
 		for _, c := range []struct {
@@ -94,8 +94,8 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	ours := s.ask(ctx, &wg, s.URL+iosPath, token)
-	theirs := s.ask(ctx, &wg, static, "static")
+	ours := s.requestUntil(ctx, &wg, s.URL+iosPath, token)
+	theirs := s.requestUntil(ctx, &wg, static, "static")
 	for i := range reloads {
 		if err := s.load(config + fmt.Sprintf("# %d", i)); err != nil {
 			t.Fatalf("reload %d: %v", i, err)
@@ -117,7 +117,7 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 		t.Error("more were lost than with a static answer")
 	}
 	s.client.CloseIdleConnections()
-	var after usage
+	var after resourceUsage
 	settled := func() bool {
 		after = measure(t)
 		return after.goroutines <= before.goroutines+10 && after.descriptors <= before.descriptors+10 && after.heap < before.heap+16<<20
@@ -134,7 +134,7 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 type counts struct{ answered, lost, wrong atomic.Int64 }
 
 // ask makes about 500 requests a second until ctx ends.
-func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *counts {
+func (s *site) requestUntil(ctx context.Context, wg *sync.WaitGroup, url, want string) *counts {
 	c := new(counts)
 	for range 5 {
 		wg.Go(func() {
@@ -142,7 +142,7 @@ func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *c
 			defer tick.Stop()
 			for ctx.Err() == nil {
 				<-tick.C
-				a, err := s.fetch(context.Background(), "GET", url, as("a@x.example"))
+				a, err := s.tryURL(context.Background(), "GET", url, as("a@x.example"))
 				switch {
 				case err != nil:
 					c.lost.Add(1)
@@ -157,18 +157,18 @@ func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *c
 	return c
 }
 
-// usage is the resource usage of this process.
-type usage struct {
+// resourceUsage is the resource usage of this process.
+type resourceUsage struct {
 	goroutines, descriptors int
 	heap                    uint64
 }
 
-func measure(t *testing.T) usage {
+func measure(t *testing.T) resourceUsage {
 	t.Helper()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return usage{runtime.NumGoroutine(), descriptors(t), m.HeapAlloc}
+	return resourceUsage{runtime.NumGoroutine(), descriptors(t), m.HeapAlloc}
 }
 
 // descriptors counts the open files of this process.

@@ -21,22 +21,22 @@ const (
 	oldSecret = "sandbox-secret"
 	newSecret = "rotated-secret"
 
-	// rotated is how long it may take until new credentials are used that nobody
+	// rotationTimeout is how long it may take until new credentials are used that nobody
 	// has asked for.
-	rotated = 5 * time.Second
+	rotationTimeout = 5 * time.Second
 )
 
-// rotating is a service that accepts the old secret, and from rotate on only the
+// rotatingService is a service that accepts the old secret, and from rotate on only the
 // new one.
-type rotating struct {
+type rotatingService struct {
 	*fakeHuma // with the old secret
 	next      *fakeHuma
 	now       atomic.Pointer[fakeHuma]
 }
 
-func newRotating(t *testing.T) *rotating {
+func newRotating(t *testing.T) *rotatingService {
 	t.Helper()
-	r := &rotating{
+	r := &rotatingService{
 		fakeHuma: newHuma(t, sandbox.Config{}),
 		next: newHuma(t, sandbox.Config{
 			Secret: newSecret, HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": newSecret}},
@@ -52,16 +52,16 @@ func newRotating(t *testing.T) *rotating {
 	return r
 }
 
-func (r *rotating) rotate() { r.now.Store(r.next) }
+func (r *rotatingService) rotate() { r.now.Store(r.next) }
 
-// knows makes users known to the service, before and after.
-func (r *rotating) knows(p provider, users ...string) {
-	p.knows(r.fakeHuma, users...)
-	p.knows(r.next, users...)
+// addUsers makes users known to the service, before and after.
+func (r *rotatingService) addUsers(p service, users ...string) {
+	p.addUsers(r.fakeHuma, users...)
+	p.addUsers(r.next, users...)
 }
 
-// refusedCalls is how many calls came with the wrong secret.
-func refusedCalls(h *fakeHuma) (n int) {
+// rejectedCalls is how many calls came with the wrong secret.
+func rejectedCalls(h *fakeHuma) (n int) {
 	for _, c := range h.Calls().Calls {
 		if c.Status == http.StatusUnauthorized || c.Status == http.StatusForbidden {
 			n++
@@ -123,7 +123,7 @@ func must(t testing.TB, err error) {
 }
 
 // rotatingSite is a site whose secret is in a file.
-func (r *rotating) site(p provider, file secretFile, more string) string {
+func (r *rotatingService) site(p service, file secretFile, more string) string {
 	text := p.site(r.fakeHuma, more)
 	return strings.Replace(text, oldSecret, "{file."+file.path+"}", 1)
 }
@@ -144,13 +144,13 @@ func TestRotation_WithinFiveSeconds(t *testing.T) {
 func TestRotation_UnderLoad(t *testing.T) {
 	for name, newFile := range secretFiles {
 		t.Run(name, func(t *testing.T) {
-			forBoth(t, func(t *testing.T, p provider) {
+			forBoth(t, func(t *testing.T, p service) {
 				var users []string
 				for i := range 10 {
 					users = append(users, fmt.Sprintf("u%d@x.example", i))
 				}
 				service := newRotating(t)
-				service.knows(p, users...)
+				service.addUsers(p, users...)
 				file := newFile(t, oldSecret+"\n")
 				s := serve(t, service.site(p, file, "cache off"))
 				load := s.signIns(p, users)
@@ -158,11 +158,11 @@ func TestRotation_UnderLoad(t *testing.T) {
 				file.replace(t, newSecret+"\n")
 				service.rotate()
 				eventually(t, 10*time.Second, "users are served anew", func() bool { return service.next.calls(p.first) > 300 })
-				refused := refusedCalls(service.next)
+				refused := rejectedCalls(service.next)
 				at := service.next.calls(p.first)
 				eventually(t, 10*time.Second, "more users are served", func() bool { return service.next.calls(p.first) > at+200 })
 				load.end()
-				if n := refusedCalls(service.next); n != refused || n > len(users) {
+				if n := rejectedCalls(service.next); n != refused || n > len(users) {
 					t.Errorf("%d calls with the old secret, %d of them late", n, n-refused)
 				}
 				s.noSecretsInLog(oldSecret, newSecret)
@@ -176,23 +176,23 @@ func TestRotation_UnderLoad(t *testing.T) {
 func TestRotation_OldTokens(t *testing.T) {
 	for name, newFile := range secretFiles {
 		t.Run(name, func(t *testing.T) {
-			forBoth(t, func(t *testing.T, p provider) {
+			forBoth(t, func(t *testing.T, p service) {
 				service := newRotating(t)
-				service.knows(p, "a@x.example")
+				service.addUsers(p, "a@x.example")
 				file := newFile(t, oldSecret)
 				s := serve(t, service.site(p, file, "cache 10m"))
-				get := func() string { return s.request("GET", p.ask(), as("a@x.example")).token(t, p) }
+				get := func() string { return s.request("GET", p.target(), as("a@x.example")).token(t, p) }
 				first := get()
 				if get() != first {
 					t.Fatal("the token is not kept")
 				}
 				file.replace(t, newSecret)
 				service.rotate()
-				eventually(t, rotated, "another token", func() bool { return get() != first })
-				if n := refusedCalls(service.next); n != 0 {
+				eventually(t, rotationTimeout, "another token", func() bool { return get() != first })
+				if n := rejectedCalls(service.next); n != 0 {
 					t.Errorf("%d calls with the old secret", n)
 				}
-				if n := len(s.lines("credentials reloaded")); n != 1 {
+				if n := len(s.logLines("credentials reloaded")); n != 1 {
 					t.Errorf("%d lines say so", n)
 				}
 			})
@@ -203,27 +203,27 @@ func TestRotation_OldTokens(t *testing.T) {
 // TestRotation_BrokenFile: what cannot be used changes nothing and is told once,
 // and what comes after it is used.
 func TestRotation_BrokenFile(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
-		service.knows(p, "a@x.example", "b@x.example")
+		service.addUsers(p, "a@x.example", "b@x.example")
 		file := secretFiles["rename"](t, oldSecret)
 		s := serve(t, service.site(p, file, "cache 10m"))
-		first := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		first := s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		file.replace(t, "")
-		eventually(t, 2*rotated, "the log says so", func() bool { return len(s.lines("cannot reload credentials")) == 1 })
-		if line := s.lines("cannot reload credentials")[0]; !strings.Contains(line, "is empty") {
+		eventually(t, 2*rotationTimeout, "the log says so", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
+		if line := s.logLines("cannot reload credentials")[0]; !strings.Contains(line, "is empty") {
 			t.Error(line)
 		}
-		if s.request("GET", p.ask(), as("a@x.example")).token(t, p) != first {
+		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != first {
 			t.Error("the token is gone")
 		}
-		s.request("GET", p.ask(), as("b@x.example")).token(t, p)
+		s.request("GET", p.target(), as("b@x.example")).token(t, p)
 		file.replace(t, newSecret)
 		service.rotate()
-		eventually(t, rotated, "another token", func() bool {
-			return s.request("GET", p.ask(), as("a@x.example")).token(t, p) != first
+		eventually(t, rotationTimeout, "another token", func() bool {
+			return s.request("GET", p.target(), as("a@x.example")).token(t, p) != first
 		})
-		if len(s.lines("cannot reload credentials")) != 1 || len(s.lines("can be read again")) != 1 {
+		if len(s.logLines("cannot reload credentials")) != 1 || len(s.logLines("can be read again")) != 1 {
 			t.Error(s.log())
 		}
 	})
@@ -232,13 +232,13 @@ func TestRotation_BrokenFile(t *testing.T) {
 // TestRotation_ConfigFile: all that the file says, and a file that is not whole.
 func TestRotation_ConfigFile(t *testing.T) {
 	service := newRotating(t)
-	service.knows(humaProvider, "a@x.example")
+	service.addUsers(humaService, "a@x.example")
 	config := func(secret string) string {
 		return `{"url":"` + service.URL + `","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"` + secret + `"}`
 	}
 	file := secretFiles["rename"](t, config(oldSecret))
-	s := serve(t, "SITE {\n"+humaProvider.block("", "config_file "+file.path, "cache 10m")+"}")
-	get := func() string { return s.request("GET", iosPath, as("a@x.example")).token(t, humaProvider) }
+	s := serve(t, "SITE {\n"+humaService.block("", "config_file "+file.path, "cache 10m")+"}")
+	get := func() string { return s.request("GET", iosPath, as("a@x.example")).token(t, humaService) }
 	first := get()
 	for name, text := range map[string]string{
 		"half of it":      config(newSecret)[:40],
@@ -249,33 +249,33 @@ func TestRotation_ConfigFile(t *testing.T) {
 		if text == "" {
 			must(t, os.Remove(file.path))
 		}
-		n := len(s.lines("cannot reload credentials"))
-		eventually(t, 2*rotated, name+" is told", func() bool { return len(s.lines("cannot reload credentials")) == n+1 })
+		n := len(s.logLines("cannot reload credentials"))
+		eventually(t, 2*rotationTimeout, name+" is told", func() bool { return len(s.logLines("cannot reload credentials")) == n+1 })
 		if get() != first {
 			t.Errorf("%s: another token", name)
 		}
 	}
 	file.replace(t, config(newSecret))
 	service.rotate()
-	eventually(t, rotated, "another token", func() bool { return get() != first })
+	eventually(t, rotationTimeout, "another token", func() bool { return get() != first })
 	s.noSecretsInLog(oldSecret, newSecret)
 }
 
 // TestRotation_BreakerAndLimitsStay: credentials say nothing about whether the
 // service is there.
 func TestRotation_BreakerAndLimitsStay(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
 		file := secretFiles["rename"](t, oldSecret)
 		s := serve(t, service.site(p, file, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}"))
 		must(t, service.SetFaults([]sandbox.Fault{{Op: p.first, Status: 503, Times: 100}}))
 		for i := range 3 {
-			s.request("GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, 503, "upstream_unavailable")
+			s.request("GET", p.target(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, 503, "upstream_unavailable")
 		}
 		file.replace(t, newSecret)
 		service.rotate()
-		eventually(t, rotated, "the new secret is used", func() bool { return len(s.lines("credentials reloaded")) == 1 })
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, 503, "upstream_unavailable")
+		eventually(t, rotationTimeout, "the new secret is used", func() bool { return len(s.logLines("credentials reloaded")) == 1 })
+		s.request("GET", p.target(), as("a@x.example")).problem(t, 503, "upstream_unavailable")
 		if n := service.next.calls(p.first); n != 0 {
 			t.Errorf("%d calls past the breaker", n)
 		}
@@ -290,13 +290,13 @@ func TestRotation_SignUp(t *testing.T) {
 		t.Run(op, func(t *testing.T) {
 			service := newRotating(t)
 			file := secretFiles["rename"](t, oldSecret)
-			s := serve(t, service.site(humaProvider, file, withRedis(r, "10m", "timeout 1s")))
-			s.shared(1)
+			s := serve(t, service.site(humaService, file, withRedis(r, "10m", "timeout 1s")))
+			s.waitShared(1)
 			must(t, service.SetFaults([]sandbox.Fault{{Op: op, Status: 401, Delay: 50 * time.Millisecond, Times: 1}}))
 			user := op + "@x.example"
-			done := make(chan *answer, 1)
+			done := make(chan *response, 1)
 			go func() {
-				a, _ := s.try(t.Context(), "GET", iosPath, as(user))
+				a, _ := s.tryRequest(t.Context(), "GET", iosPath, as(user))
 				done <- a
 			}()
 			eventually(t, 5*time.Second, "the call is there", func() bool { return service.calls(op) == 1 })
@@ -318,11 +318,11 @@ func TestRotation_SignUp(t *testing.T) {
 // TestRotation_Unchanged: credentials that are refused and have not changed are
 // refused.
 func TestRotation_Unchanged(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
 		s := serve(t, service.site(p, secretFiles["rename"](t, oldSecret), ""))
 		service.rotate()
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, 502, "upstream_config")
+		s.request("GET", p.target(), as("a@x.example")).problem(t, 502, "upstream_config")
 		if n := service.next.calls(p.first); n != 1 {
 			t.Errorf("%d calls", n)
 		}
@@ -337,12 +337,12 @@ type signIns struct {
 	done     atomic.Bool
 }
 
-func (s *site) signIns(p provider, users []string) *signIns {
+func (s *site) signIns(p service, users []string) *signIns {
 	l := new(signIns)
 	for _, user := range users {
 		l.wg.Go(func() {
 			for !l.done.Load() {
-				a, err := s.try(context.Background(), "GET", p.ask(), as(user))
+				a, err := s.tryRequest(context.Background(), "GET", p.target(), as(user))
 				if err != nil || a.StatusCode != http.StatusOK {
 					s.t.Errorf("%+v, %v", a, err)
 					return

@@ -48,7 +48,7 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 			if got := huma.Calls().ByOp; got["signin"] != 1 || got["signup"] != signUps {
 				t.Errorf("calls %v, want 1 sign-in and %d sign-ups", got, signUps)
 			}
-			if found := s.lines(`"meaning":`); c.meaning != "" && (len(found) != 1 || !strings.Contains(found[0], c.meaning)) || c.meaning == "" && found != nil {
+			if found := s.logLines(`"meaning":`); c.meaning != "" && (len(found) != 1 || !strings.Contains(found[0], c.meaning)) || c.meaning == "" && found != nil {
 				t.Errorf("the log has %q, want one line with %q", found, c.meaning)
 			}
 		})
@@ -58,16 +58,16 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 // TestK07_RequestTimeout: a 408 of the service is an outage, which is tried
 // again and not repeated from the cache.
 func TestK07_RequestTimeout(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		must(t, fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 408}}))
 		s := serve(t, p.site(fake, ""))
 		for calls := range 2 {
-			s.request("GET", p.ask(), as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-			p.only(t, fake, 2*calls+2, 0)
+			s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+			p.wantCalls(t, fake, 2*calls+2, 0)
 		}
 		must(t, fake.SetFaults(nil))
-		s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		s.request("GET", p.target(), as("a@x.example")).token(t, p)
 	})
 }
 

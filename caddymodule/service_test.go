@@ -22,7 +22,7 @@ func TestH05_RetryAfter(t *testing.T) {
 		calls   int // with one retry allowed
 		answers [2]int
 	}
-	casesForBothAtOnce(t, func(provider) map[string]wait {
+	casesForBothParallel(t, func(service) map[string]wait {
 		return map[string]wait{
 			"short":   {"1", 2, [2]int{1, 1}},
 			"long":    {"86400", 1, [2]int{60, 60}},
@@ -31,21 +31,21 @@ func TestH05_RetryAfter(t *testing.T) {
 			"wrong":   {"-1", 2, [2]int{1, 60}},
 			"garbage": {"soon", 2, [2]int{1, 60}},
 		}
-	}, func(t *testing.T, p provider, c wait, serve func(text string) *site) {
+	}, func(t *testing.T, p service, c wait, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
 		must(t, fake.SetFaults([]sandbox.Fault{{Status: 503, Headers: http.Header{"Retry-After": {c.header}}}}))
-		a := serve(p.site(fake, "")).request("GET", p.ask(), as("a@x.example"))
+		a := serve(p.site(fake, "")).request("GET", p.target(), as("a@x.example"))
 		a.problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		after, err := strconv.Atoi(a.Header.Get("Retry-After"))
 		if err != nil || after < c.answers[0] || after > c.answers[1] {
 			t.Errorf("Retry-After %q, want %v", a.Header.Get("Retry-After"), c.answers)
 		}
-		p.only(t, fake, c.calls, 0)
+		p.wantCalls(t, fake, c.calls, 0)
 	})
 }
 
 func TestH08_AnswersThatAreNone(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
 		for name, body := range map[string]string{
@@ -67,13 +67,13 @@ func TestH08_AnswersThatAreNone(t *testing.T) {
 				fake.Reset()
 				body = strings.ReplaceAll(body, "TOKEN", p.member)
 				fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 200, Body: body, Times: 1}})
-				a := s.request("GET", p.ask(), as("a@x.example"))
+				a := s.request("GET", p.target(), as("a@x.example"))
 				a.problem(t, http.StatusBadGateway, "upstream_bad_response")
 				if strings.Contains(string(a.Body), "canary") {
 					t.Errorf("the service's answer is in ours: %s", a.Body)
 				}
-				p.only(t, fake, 1, 0)
-				s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+				p.wantCalls(t, fake, 1, 0)
+				s.request("GET", p.target(), as("a@x.example")).token(t, p)
 				s.request("DELETE", p.path, as("a@x.example"))
 			})
 		}
@@ -82,20 +82,20 @@ func TestH08_AnswersThatAreNone(t *testing.T) {
 }
 
 func TestH09_RedirectsAreNotFollowed(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		var elsewhere atomic.Int64
 		other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 		defer other.Close()
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
 		fake.SetFaults([]sandbox.Fault{{Redirect: other.URL + "/x"}})
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
+		s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
 
-		p.only(t, fake, 1, 0)
+		p.wantCalls(t, fake, 1, 0)
 
-		p.rebuffs(t, fake, "b@x.example")
+		p.requireBothCalls(t, fake, "b@x.example")
 		fake.SetFaults([]sandbox.Fault{{Op: p.second, Redirect: other.URL + "/x"}})
-		s.request("GET", p.ask(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
+		s.request("GET", p.target(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
 		if n := elsewhere.Load(); n != 0 {
 			t.Errorf("the other host saw %d requests", n)
 		}
@@ -103,26 +103,26 @@ func TestH09_RedirectsAreNotFollowed(t *testing.T) {
 }
 
 func TestH14_OurCredentialsAreRefused(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		hint := map[string]string{"huma": "its signature", "human_api": "its client_id and client_secret"}[p.name]
 		fake := newHuma(t, sandbox.Config{Secret: "another", HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "another"}}})
 		s := serve(t, p.site(fake, ""))
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
+		s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
 		if log := s.log(); !strings.Contains(log, `"level":"error"`) || !strings.Contains(log, hint) {
 			t.Errorf("the log does not tell the operator: %s", log)
 		}
-		faults := refusesUs(p)
+		faults := credentialFaults(p)
 		for i, fault := range faults {
 			if err := fake.SetFaults([]sandbox.Fault{fault}); err != nil {
 				t.Fatal(err)
 			}
-			s.request("GET", p.ask(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
-			p.only(t, fake, 2+i, 0) // neither again nor for another kind of token
+			s.request("GET", p.target(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
+			p.wantCalls(t, fake, 2+i, 0) // neither again nor for another kind of token
 		}
 		eventually(t, 5*time.Second, "each is logged, the first as an error", func() bool {
-			return len(s.lines(`"code":"upstream_config"`)) == 1+len(faults)
+			return len(s.logLines(`"code":"upstream_config"`)) == 1+len(faults)
 		})
-		if first := s.lines(`"code":"upstream_config"`)[0]; !strings.Contains(first, `"level":"error"`) {
+		if first := s.logLines(`"code":"upstream_config"`)[0]; !strings.Contains(first, `"level":"error"`) {
 			t.Errorf("%s", first)
 		}
 		if w := s.warnings("breaker"); len(w) != 0 { // also where the status was a 5xx
@@ -131,9 +131,9 @@ func TestH14_OurCredentialsAreRefused(t *testing.T) {
 	})
 }
 
-// refusesUs are the ways in which a service says that it is not the user whom
+// credentialFaults are the ways in which a service says that it is not the user whom
 // it refuses but this site.
-func refusesUs(p provider) (faults []sandbox.Fault) {
+func credentialFaults(p service) (faults []sandbox.Fault) {
 	if p.name == "huma" {
 		return []sandbox.Fault{{Status: 403, Body: `{"code":100001,"message":"m"}`}, {Status: 403, Body: `{"code":100002,"message":"m"}`}}
 	}
@@ -149,9 +149,9 @@ func refusesUs(p provider) (faults []sandbox.Fault) {
 }
 
 func TestH17_NoHeaderOfTheServiceIsPassedOn(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		s := serve(t, p.site(fake, ""))
 		headers := http.Header{
 			"Set-Cookie": {"canary=1"}, "Access-Control-Allow-Origin": {"*"}, "Etag": {`"canary"`},
@@ -159,7 +159,7 @@ func TestH17_NoHeaderOfTheServiceIsPassedOn(t *testing.T) {
 		}
 		for _, fault := range []sandbox.Fault{{Headers: headers}, {Status: 429, Headers: headers}, {Status: 401, Headers: headers}} {
 			fake.SetFaults([]sandbox.Fault{fault})
-			a := s.request("GET", p.ask(), as("a@x.example"), header("Cache-Control", "no-cache"))
+			a := s.request("GET", p.target(), as("a@x.example"), header("Cache-Control", "no-cache"))
 			a.noStore(t)
 			for name := range a.Header {
 				known := []string{"Cache-Control", "Content-Length", "Content-Type", "Date", "Pragma", "Retry-After", "Server", "Vary", "X-Content-Type-Options"}
@@ -182,16 +182,16 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 		code   string
 		calls  int
 	}
-	test := func(t *testing.T, p provider, c failure, serve func(text string) *site) {
+	test := func(t *testing.T, p service, c failure, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
 		must(t, fake.SetFaults([]sandbox.Fault{c.fault}))
 		s := serve(p.site(fake, "timeout 2s\nattempt_timeout 400ms\nbreaker off"))
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, c.status, c.code)
-		p.only(t, fake, c.calls, 0)
+		s.request("GET", p.target(), as("a@x.example")).problem(t, c.status, c.code)
+		p.wantCalls(t, fake, c.calls, 0)
 		s.noSecretsInLog("canary", "@x.example", "sandbox-secret")
 	}
-	casesForBothAtOnce(t, func(p provider) map[string]failure {
-		canary := p.granted("canary", "3600")
+	casesForBothParallel(t, func(p service) map[string]failure {
+		canary := p.successBody("canary", "3600")
 		return map[string]failure{
 			"429":       {sandbox.Fault{Status: 429}, 503, "upstream_unavailable", 2},
 			"500":       {sandbox.Fault{Status: 500, Body: "<html>canary"}, 503, "upstream_unavailable", 1},
@@ -205,8 +205,8 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 		}
 	}, test)
 	// These keep the machine busy.
-	forBoth(t, func(t *testing.T, p provider) {
-		canary := p.granted("canary", "3600")
+	forBoth(t, func(t *testing.T, p service) {
+		canary := p.successBody("canary", "3600")
 		for name, c := range map[string]failure{
 			"endless":      {sandbox.Fault{Op: p.first, Status: 200, Body: `{}`, Size: -1}, 502, "upstream_bad_response", 1},
 			"a gzip bomb":  {sandbox.Fault{Op: p.first, Status: 200, Body: `{}`, Size: 1 << 20, Gzip: true}, 502, "upstream_bad_response", 1},
@@ -222,22 +222,22 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 // TestOutage: nobody listens, the breaker opens, and when the service is back
 // tokens come again.
 func TestOutage(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, "retries 0\nbreaker {\nfailures 5\nopen 300ms\n}"))
-		s.request("GET", p.ask(), as("cached@x.example")).token(t, p)
+		s.request("GET", p.target(), as("cached@x.example")).token(t, p)
 		fake.SetFaults([]sandbox.Fault{{Reset: sandbox.ResetBefore}})
 		for i := range 30 {
-			s.request("GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+			s.request("GET", p.target(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		}
 		if n := fake.calls(p.first); n > 10 {
 			t.Errorf("%d calls: the breaker did not open", n)
 		}
-		s.request("GET", p.ask(), as("cached@x.example")).token(t, p)
-		s.request("GET", p.ask(), as("cached@x.example"), header("Cache-Control", "no-cache")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+		s.request("GET", p.target(), as("cached@x.example")).token(t, p)
+		s.request("GET", p.target(), as("cached@x.example"), header("Cache-Control", "no-cache")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		fake.SetFaults(nil)
 		eventually(t, 10*time.Second, "tokens come again", func() bool {
-			return s.request("GET", p.ask(), as("new@x.example")).StatusCode == http.StatusOK
+			return s.request("GET", p.target(), as("new@x.example")).StatusCode == http.StatusOK
 		})
 		log := s.log()
 		if strings.Count(log, "circuit breaker opened") != 1 || strings.Count(log, "circuit breaker closed") != 1 {
@@ -248,19 +248,19 @@ func TestOutage(t *testing.T) {
 
 // TestH16_CallersWhoLeaveAreNoOutage: the service is slow but well.
 func TestH16_CallersWhoLeaveAreNoOutage(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		fake.SetFaults([]sandbox.Fault{{Delay: 30 * time.Millisecond}})
 		s := serve(t, p.site(fake, ""))
 		for i := range 200 {
 			ctx, leave := context.WithTimeout(context.Background(), 2*time.Millisecond)
-			_, _ = s.try(ctx, "GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i)))
+			_, _ = s.tryRequest(ctx, "GET", p.target(), as(fmt.Sprintf("u%d@x.example", i)))
 			leave()
 		}
 		fake.SetFaults(nil)
-		s.request("GET", p.ask(), as("stays@x.example")).token(t, p)
+		s.request("GET", p.target(), as("stays@x.example")).token(t, p)
 		eventually(t, 10*time.Second, "every exchange ends with a token", func() bool {
-			return len(s.lines("token issued")) == fake.calls(p.first)
+			return len(s.logLines("token issued")) == fake.calls(p.first)
 		})
 		if strings.Contains(s.log(), "circuit breaker opened") {
 			t.Error("the breaker opened")
@@ -269,21 +269,21 @@ func TestH16_CallersWhoLeaveAreNoOutage(t *testing.T) {
 }
 
 func TestOverloaded(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		for i := range 100 {
-			p.rebuffs(t, fake, fmt.Sprintf("u%d@x.example", i))
+			p.requireBothCalls(t, fake, fmt.Sprintf("u%d@x.example", i))
 		}
-		letGo := fake.hold(t, "")
+		letGo := fake.block(t, "")
 		s := serve(t, p.site(fake, "max_concurrent 2\nmax_waiting 8"))
-		answers := make(chan []*answer)
+		answers := make(chan []*response)
 		go func() {
-			answers <- s.together(p.ask(), 100, func(i int) []func(*http.Request) {
+			answers <- s.concurrently(p.target(), 100, func(i int) []func(*http.Request) {
 				return []func(*http.Request){as(fmt.Sprintf("u%d@x.example", i))}
 			})
 		}()
-		eventually(t, 20*time.Second, "all have asked", func() bool { return len(s.lines("too many concurrent exchanges")) >= 90 })
-		_, most := fake.held()
+		eventually(t, 20*time.Second, "all have asked", func() bool { return len(s.logLines("too many concurrent exchanges")) >= 90 })
+		_, most := fake.blocked()
 		letGo()
 		counts := make(map[int]int)
 		for _, a := range <-answers {

@@ -19,15 +19,15 @@ func TestOneSignUpThoughTheDirectiveWasGone(t *testing.T) {
 	for _, running := range []bool{true, false} {
 		t.Run(map[bool]string{true: "running", false: "held"}[running], func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
-			letGo := huma.hold(t, sandbox.OpSignUp)
+			letGo := huma.block(t, sandbox.OpSignUp)
 			if !running {
 				must(t, huma.SetFaults([]sandbox.Fault{{Op: "signup", Reset: sandbox.ResetAfter, AppearAfter: 700 * time.Millisecond}}))
 			}
 			config := simpleSite(huma, "")
 			s := serve(t, config)
 			var wg sync.WaitGroup
-			wg.Go(func() { _, _ = s.try(t.Context(), "GET", iosPath, as("a@x.example")) })
-			huma.holds(t, 1)
+			wg.Go(func() { _, _ = s.tryRequest(t.Context(), "GET", iosPath, as("a@x.example")) })
+			huma.waitBlocked(t, 1)
 			if !running {
 				letGo()
 				wg.Wait()
@@ -63,7 +63,7 @@ func TestOneSignUpHoweverTheServiceIsSpelt(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, path := range []string{"/one", "/two"} {
 		wg.Go(func() {
-			a, err := s.try(t.Context(), "GET", path+"?client_type=ios", as("a@x.example"))
+			a, err := s.tryRequest(t.Context(), "GET", path+"?client_type=ios", as("a@x.example"))
 			if err != nil || a.StatusCode != http.StatusOK {
 				t.Errorf("%s: %v %v", path, a, err)
 			}

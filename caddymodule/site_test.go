@@ -26,13 +26,13 @@ import (
 
 // site is a running Caddy. There is one at a time in a process.
 type site struct {
-	t       testing.TB
-	URL     string // of the first address that the Caddyfile calls {site}
-	address string
-	logFile string
-	loaded  time.Time // when the last config was
-	client  *http.Client
-	passed  *canaries
+	t        testing.TB
+	URL      string // of the first address that the Caddyfile calls {site}
+	address  string
+	logFile  string
+	loaded   time.Time // when the last config was
+	client   *http.Client
+	canaries *canaries
 }
 
 // serve runs Caddy with a Caddyfile, in which SITE stands for the site's
@@ -44,7 +44,7 @@ func serve(t testing.TB, text string) *site {
 	if err := s.load(text); err != nil {
 		t.Fatalf("load: %v", err)
 	}
-	s.stopsAfter(t)
+	s.stopAfter(t)
 	return s
 }
 
@@ -52,10 +52,10 @@ func serve(t testing.TB, text string) *site {
 func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{
-		t:       t,
-		address: freeAddress(t),
-		logFile: filepath.Join(t.TempDir(), "caddy.log"),
-		passed:  newCanaries(),
+		t:        t,
+		address:  freeAddress(t),
+		logFile:  filepath.Join(t.TempDir(), "caddy.log"),
+		canaries: newCanaries(),
 		client: &http.Client{
 			Timeout:       30 * time.Second,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
@@ -66,21 +66,21 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// stopsAfter stops Caddy after a test.
-func (s *site) stopsAfter(t testing.TB) {
+// stopAfter stops Caddy after a test.
+func (s *site) stopAfter(t testing.TB) {
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		if err := caddy.Stop(); err != nil {
 			t.Errorf("stop Caddy: %v", err)
 		}
-		s.passed.check(t, s.log())
+		s.canaries.check(t, s.log())
 	})
 }
 
-// serveAtOnce runs subtests that have nothing to do with each other at the same
+// serveParallel runs subtests that have nothing to do with each other at the same
 // time, because they wait: one Caddy has a site for each, which runs once all of them
 // have called serve. They log into one file.
-func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
+func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
 	t.Helper()
 	var (
 		all          = newSite(t)
@@ -118,7 +118,7 @@ func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(te
 	defer ended.Wait()
 	defer close(loaded)
 	asked.Wait()
-	all.stopsAfter(t)
+	all.stopAfter(t)
 	errLoad = all.load(sites.String())
 }
 
@@ -157,27 +157,27 @@ func (s *site) adapt(text string) []byte {
 	return config
 }
 
-// answer is a response that has been read.
-type answer struct {
+// response is a response that has been read.
+type response struct {
 	*http.Response
 	Body []byte
 }
 
 // request makes a request of the site; edit may change it before it is sent.
-func (s *site) request(method, path string, edit ...func(*http.Request)) *answer {
+func (s *site) request(method, path string, edit ...func(*http.Request)) *response {
 	s.t.Helper()
-	return s.insist(method, s.URL+path, edit...)
+	return s.requestURL(method, s.URL+path, edit...)
 }
 
-// insist is request for another address.
-func (s *site) insist(method, url string, edit ...func(*http.Request)) *answer {
+// requestURL is request for another address.
+func (s *site) requestURL(method, url string, edit ...func(*http.Request)) *response {
 	s.t.Helper()
-	a, err := s.fetch(context.Background(), method, url, edit...)
+	a, err := s.tryURL(context.Background(), method, url, edit...)
 	for err != nil && time.Since(s.loaded) < time.Second {
 		// Caddy loses a connection now and then while the listener of the
 		// config before goes away.
 		time.Sleep(20 * time.Millisecond)
-		a, err = s.fetch(context.Background(), method, url, edit...)
+		a, err = s.tryURL(context.Background(), method, url, edit...)
 	}
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, url, err)
@@ -185,13 +185,13 @@ func (s *site) insist(method, url string, edit ...func(*http.Request)) *answer {
 	return a
 }
 
-// try is request for calls that may fail, and for other goroutines.
-func (s *site) try(ctx context.Context, method, path string, edit ...func(*http.Request)) (*answer, error) {
-	return s.fetch(ctx, method, s.URL+path, edit...)
+// tryRequest is request for calls that may fail, and for other goroutines.
+func (s *site) tryRequest(ctx context.Context, method, path string, edit ...func(*http.Request)) (*response, error) {
+	return s.tryURL(ctx, method, s.URL+path, edit...)
 }
 
-// fetch is try for another address.
-func (s *site) fetch(ctx context.Context, method, url string, edit ...func(*http.Request)) (*answer, error) {
+// tryURL is try for another address.
+func (s *site) tryURL(ctx context.Context, method, url string, edit ...func(*http.Request)) (*response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
@@ -205,8 +205,8 @@ func (s *site) fetch(ctx context.Context, method, url string, edit ...func(*http
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	a := &answer{res, body}
-	s.passed.note(req, a)
+	a := &response{res, body}
+	s.canaries.note(req, a)
 	return a, err
 }
 
@@ -229,7 +229,7 @@ type tokens struct {
 }
 
 // tokens reads a success, with all its six members and nothing else.
-func (a *answer) tokens(t testing.TB) tokens {
+func (a *response) tokens(t testing.TB) tokens {
 	t.Helper()
 	if a.StatusCode != http.StatusOK {
 		t.Fatalf("status %d, want 200: %s", a.StatusCode, a.Body)
@@ -249,7 +249,7 @@ func (a *answer) tokens(t testing.TB) tokens {
 
 // problem checks an error of the endpoint: its status and code, and what every
 // error has.
-func (a *answer) problem(t testing.TB, status int, code string) {
+func (a *response) problem(t testing.TB, status int, code string) {
 	t.Helper()
 	var v struct {
 		Type, Title, Detail, Code string
@@ -271,7 +271,7 @@ func (a *answer) problem(t testing.TB, status int, code string) {
 }
 
 // noStore checks the headers that every answer has.
-func (a *answer) noStore(t testing.TB) {
+func (a *response) noStore(t testing.TB) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Cache-Control": "private, no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
@@ -313,4 +313,4 @@ func (s *site) noSecretsInLog(texts ...string) {
 
 // simpleSite is a site with huma_token, whose users come in a header from
 // loopback peers.
-func simpleSite(h *fakeHuma, more string) string { return humaProvider.site(h, more) }
+func simpleSite(h *fakeHuma, more string) string { return humaService.site(h, more) }

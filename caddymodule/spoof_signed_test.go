@@ -53,7 +53,7 @@ var signedLayers = []signedPreset{
 		name: "aws_alb", header: "X-Amzn-Oidc-Data", method: jwt.SigningMethodES256, names: true,
 		verify: "jwks KEYS\nsigner " + albARN + "\nissuer " + albIssuer + "\naudience client-1",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": albIssuer, "username": who.id})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": albIssuer, "username": who.id})
 		},
 		forged: headerPreset{name: "aws_alb", email: "X-Amzn-Oidc-Identity", also: []string{"X-Amzn-Oidc-Accesstoken"}},
 		also:   []string{"X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken"},
@@ -62,51 +62,51 @@ var signedLayers = []signedPreset{
 		name: "cloudflare_access", header: "Cf-Access-Jwt-Assertion", method: jwt.SigningMethodRS256,
 		verify: "jwks KEYS\nissuer https://team.cloudflareaccess.com\naudience tag-1",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "https://team.cloudflareaccess.com", "aud": []string{"tag-1"}, "type": "app", "country": "NL"})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://team.cloudflareaccess.com", "aud": []string{"tag-1"}, "type": "app", "country": "NL"})
 		},
-		forged: rowOf("cloudflare_access"),
+		forged: headerPresetOf("cloudflare_access"),
 	},
 	{
 		name: "google_iap", header: "X-Goog-Iap-Jwt-Assertion", method: jwt.SigningMethodES256,
 		verify: "jwks KEYS\naudience /projects/1/apps/site",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "https://cloud.google.com/iap", "aud": "/projects/1/apps/site", "sub": "accounts.google.com:" + who.id, "hd": "x.example"})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://cloud.google.com/iap", "aud": "/projects/1/apps/site", "sub": "accounts.google.com:" + who.id, "hd": "x.example"})
 		},
-		forged: rowOf("google_iap"),
+		forged: headerPresetOf("google_iap"),
 	},
 	{
 		name: "oathkeeper", header: "Authorization", method: jwt.SigningMethodRS256, names: true,
 		verify: "jwks KEYS\nissuer https://oathkeeper.example/\naudience https://api.example",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "https://oathkeeper.example/", "aud": []string{"https://api.example"}})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://oathkeeper.example/", "aud": []string{"https://api.example"}})
 		},
-		forged: rowOf("oathkeeper"),
+		forged: headerPresetOf("oathkeeper"),
 	},
 	{
 		name: "pomerium", header: "X-Pomerium-Jwt-Assertion", method: jwt.SigningMethodES256, names: true,
 		verify: "jwks KEYS\naudience route.example",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "route.example", "aud": "route.example", "groups": []string{"a"}})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "route.example", "aud": "route.example", "groups": []string{"a"}})
 		},
-		forged: rowOf("pomerium"),
+		forged: headerPresetOf("pomerium"),
 	},
 	{
 		name: "teleport", header: "Teleport-Jwt-Assertion", method: jwt.SigningMethodRS256,
 		verify: "jwks KEYS\nissuer cluster-1\naudience https://app.example",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "cluster-1", "aud": []string{"https://app.example"}, "email": nil, "sub": who.email, "username": who.email, "roles": []string{"a"}})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "cluster-1", "aud": []string{"https://app.example"}, "email": nil, "sub": who.email, "username": who.email, "roles": []string{"a"}})
 		},
 		forged: headerPreset{name: "teleport", email: "Teleport-User", also: []string{"X-Teleport-User"}},
 	},
 }
 
-// rowOf is a preset of headers.
-func rowOf(name string) headerPreset {
+// headerPresetOf is a preset of headers.
+func headerPresetOf(name string) headerPreset {
 	return headerPresets[slices.IndexFunc(headerPresets, func(p headerPreset) bool { return p.name == name })]
 }
 
-// replaced are members with others in their place; nil takes one away.
-func replaced(members, by map[string]any) map[string]any {
+// replaceMembers are members with others in their place; nil takes one away.
+func replaceMembers(members, by map[string]any) map[string]any {
 	members = maps.Clone(members)
 	for name, value := range by {
 		if members[name] = value; value == nil {
@@ -119,7 +119,7 @@ func replaced(members, by map[string]any) map[string]any {
 // plain returns headers that a client can send without a key: those of the layer, and a
 // token with an invalid signature.
 func (p signedPreset) plain(who person) http.Header {
-	h := p.forged.says(who)
+	h := p.forged.headers(who)
 	h[p.header] = []string{unsigned(p.payload(who))}
 	return h
 }
@@ -127,9 +127,9 @@ func (p signedPreset) plain(who person) http.Header {
 // key is the layer's key, and its id.
 func (p signedPreset) key() (crypto.Signer, string) {
 	if p.method == jwt.SigningMethodRS256 {
-		return theirRSA(), kidRSA
+		return layerRSA(), kidRSA
 	}
-	return theirP256(), kidEC
+	return layerP256(), kidEC
 }
 
 // attackersKey is a key of the same kind that the layer does not have.
@@ -171,19 +171,19 @@ func (p signedPreset) joseHeader() map[string]any {
 	return h
 }
 
-// times are the times of a token that is valid now.
-func times() map[string]any {
+// tokenTimes are the times of a token that is valid now.
+func tokenTimes() map[string]any {
 	now := time.Now()
 	return map[string]any{"iat": now.Add(-5 * time.Second).Unix(), "nbf": now.Add(-5 * time.Second).Unix(), "exp": now.Add(time.Minute).Unix()}
 }
 
-// asserts is the layer's token about a person.
-func (p signedPreset) asserts(who person) string {
-	return p.signs(replaced(p.payload(who), times()))
+// tokenFor is the layer's token about a person.
+func (p signedPreset) tokenFor(who person) string {
+	return p.sign(replaceMembers(p.payload(who), tokenTimes()))
 }
 
-// signs is the layer's token with this payload.
-func (p signedPreset) signs(payload map[string]any) string {
+// sign is the layer's token with this payload.
+func (p signedPreset) sign(payload map[string]any) string {
 	key, _ := p.key()
 	return p.write(p.method, key, p.joseHeader(), document(payload))
 }
@@ -215,9 +215,9 @@ func (p signedPreset) site(keys, trust string) string {
 	return "SITE {\nhuma_token {\nHUMA\n" + p.identity(keys) + trust + "\n}\n}"
 }
 
-// only makes a header stand in a request with these values, or without any not
+// setOnly makes a header stand in a request with these values, or without any not
 // at all, whatever the case it was written in.
-func only(name string, values ...string) func(*http.Request) {
+func setOnly(name string, values ...string) func(*http.Request) {
 	return func(r *http.Request) {
 		maps.DeleteFunc(r.Header, func(key string, _ []string) bool { return strings.EqualFold(key, name) })
 		if values != nil {

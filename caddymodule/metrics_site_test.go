@@ -12,32 +12,34 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// metered is a site beside one that tells Caddy's metrics.
-type metered struct {
+// metricsSite is a site beside one that tells Caddy's metrics.
+type metricsSite struct {
 	*site
 	metrics string // the other one's URL
 }
 
-// serveMetered is serve with such a site.
-func serveMetered(t testing.TB, text string) *metered {
+// serveMetrics is serve with such a site.
+func serveMetrics(t testing.TB, text string) *metricsSite {
 	t.Helper()
-	m := &metered{metrics: "http://" + freeAddress(t)}
-	m.site = serve(t, m.with(text))
+	m := &metricsSite{metrics: "http://" + freeAddress(t)}
+	m.site = serve(t, m.withMetrics(text))
 	return m
 }
 
-// with is a Caddyfile with the site of the metrics.
-func (m *metered) with(text string) string { return text + "\n" + m.metrics + " {\nmetrics\n}\n" }
+// withMetrics is a Caddyfile with the site of the metrics.
+func (m *metricsSite) withMetrics(text string) string {
+	return text + "\n" + m.metrics + " {\nmetrics\n}\n"
+}
 
 // families returns the plugin's metrics in a scrape.
-func (m *metered) families() map[string]*dto.MetricFamily {
+func (m *metricsSite) families() map[string]*dto.MetricFamily {
 	m.t.Helper()
 	return m.familiesAt(m.metrics)
 }
 
-func (m *metered) familiesAt(url string) map[string]*dto.MetricFamily {
+func (m *metricsSite) familiesAt(url string) map[string]*dto.MetricFamily {
 	m.t.Helper()
-	a := m.insist("GET", url)
+	a := m.requestURL("GET", url)
 	if a.StatusCode != 200 {
 		m.t.Fatalf("scrape: %v", a)
 	}
@@ -57,7 +59,7 @@ const prefix = "caddy_huma_"
 // much was observed, as _count.
 type samples map[string]float64
 
-func (m *metered) scrape() samples {
+func (m *metricsSite) scrape() samples {
 	m.t.Helper()
 	return samplesOf(m.families())
 }
@@ -102,9 +104,9 @@ func (s samples) String() string {
 	return b.String()
 }
 
-// tells checks what has become more of one metric since another scrape: for
+// wantIncrease checks what has become more of one metric since another scrape: for
 // each set of labels' values.
-func (m *metered) tells(before samples, name string, want samples) {
+func (m *metricsSite) wantIncrease(before samples, name string, want samples) {
 	m.t.Helper()
 	whole := make(samples, len(want))
 	for labels, n := range want {

@@ -15,13 +15,13 @@ import (
 // connectPath is the path that human_api_token serves by default.
 const connectPath = "/private/human-api-token"
 
-// client are the options of an application at Human API.
-func (h *fakeHuma) client(id, secret string) string {
+// clientOptions are the options of an application at Human API.
+func (h *fakeHuma) clientOptions(id, secret string) string {
 	return "api " + h.URL + "\nclient_id " + id + "\nclient_secret " + secret + "\n"
 }
 
-// connects lets a user connect a source of data, or take it away again.
-func (h *fakeHuma) connects(t testing.TB, user string, connected ...bool) {
+// setConnected lets a user connect a source of data, or take it away again.
+func (h *fakeHuma) setConnected(t testing.TB, user string, connected ...bool) {
 	t.Helper()
 	c := sandbox.Connection{ClientUserID: user}
 	if len(connected) > 0 {
@@ -43,7 +43,7 @@ type connectToken struct {
 }
 
 // connect reads a success of human_api_token: its members and nothing else.
-func (a *answer) connect(t testing.TB) connectToken {
+func (a *response) connect(t testing.TB) connectToken {
 	t.Helper()
 	if a.StatusCode != http.StatusOK {
 		t.Fatalf("status %d, want 200: %s", a.StatusCode, a.Body)
@@ -80,28 +80,28 @@ var configCodes = []string{"INVALID_CLIENT_ID", "INVALID_CLIENT_ID_OR_SECRET", "
 // codeShapes are the places where a code of Human API may stand.
 var codeShapes = []string{"errorCode", "error_code", "code", "error", "message", "type", "nested", "text"}
 
-// connectDesk is a site with human_api_token, and the sandbox behind it.
-type connectDesk struct {
+// connectSite is a site with human_api_token, and the sandbox behind it.
+type connectSite struct {
 	*site
 	fake *fakeHuma
 	seen int // calls that made has counted
 }
 
 // openConnect serves human_api_token with these options.
-func openConnect(t testing.TB, cfg sandbox.Config, more string) *connectDesk {
+func openConnect(t testing.TB, cfg sandbox.Config, more string) *connectSite {
 	t.Helper()
 	fake := newHuma(t, cfg)
-	return &connectDesk{site: serve(t, humanProvider.site(fake, more)), fake: fake}
+	return &connectSite{site: serve(t, humanAPIService.site(fake, more)), fake: fake}
 }
 
 // get is a user's token.
-func (d *connectDesk) get(t testing.TB, user string, edit ...func(*http.Request)) connectToken {
+func (d *connectSite) get(t testing.TB, user string, edit ...func(*http.Request)) connectToken {
 	t.Helper()
 	return d.request("GET", connectPath, append(edit, as(user))...).connect(t)
 }
 
-// made checks which calls were made since it was asked last.
-func (d *connectDesk) made(t testing.TB, ops ...string) {
+// wantCalls checks which calls were made since it was asked last.
+func (d *connectSite) wantCalls(t testing.TB, ops ...string) {
 	t.Helper()
 	var got []string
 	for _, c := range d.fake.Calls().Calls[d.seen:] {
@@ -113,44 +113,44 @@ func (d *connectDesk) made(t testing.TB, ops ...string) {
 	}
 }
 
-// connected makes a user who has connected a source of data.
-func (d *connectDesk) connected(t testing.TB, user string) {
+// addConnectedUser makes a user who has connected a source of data.
+func (d *connectSite) addConnectedUser(t testing.TB, user string) {
 	t.Helper()
-	humanProvider.rebuffs(t, d.fake, user)
+	humanAPIService.requireBothCalls(t, d.fake, user)
 }
 
-// hinted creates a connected user for whom the site remembers a hint.
-func (d *connectDesk) hinted(t testing.TB, user string) {
+// addUserWithHint creates a connected user for whom the site remembers a hint.
+func (d *connectSite) addUserWithHint(t testing.TB, user string) {
 	t.Helper()
-	d.connected(t, user)
+	d.addConnectedUser(t, user)
 	d.get(t, user)
-	d.made(t, "session", "id")
+	d.wantCalls(t, "session", "id")
 }
 
-// faults sets faults.
-func (d *connectDesk) faults(t testing.TB, faults ...sandbox.Fault) {
+// setFaults sets faults.
+func (d *connectSite) setFaults(t testing.TB, faults ...sandbox.Fault) {
 	t.Helper()
 	if err := d.fake.SetFaults(faults); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// renewed waits until what is kept of a user is over, and returns their next
+// waitNewToken waits until what is kept of a user is over, and returns their next
 // token.
-func (d *connectDesk) renewed(t testing.TB, user string) (v connectToken) {
+func (d *connectSite) waitNewToken(t testing.TB, user string) (v connectToken) {
 	t.Helper()
 	before := d.fake.Calls().ByOp
-	eventually(t, humanPatience, "a new token", func() bool {
+	eventually(t, humanAPITimeout, "a new token", func() bool {
 		v = d.get(t, user)
 		return !maps.Equal(d.fake.Calls().ByOp, before)
 	})
 	return v
 }
 
-// humanPatience is the timeout for something that normally takes a second.
-const humanPatience = 20 * time.Second
+// humanAPITimeout is the timeout for something that normally takes a second.
+const humanAPITimeout = 20 * time.Second
 
-// fresh asks past the cache, and email brings an address along.
-var fresh = header("Cache-Control", "no-cache")
+// noCache asks past the cache, and email brings an address along.
+var noCache = header("Cache-Control", "no-cache")
 
-func email(address string) func(*http.Request) { return header("X-Test-Email", address) }
+func emailHeader(address string) func(*http.Request) { return header("X-Test-Email", address) }

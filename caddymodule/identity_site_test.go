@@ -16,18 +16,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// desk is a site with the sandbox behind it.
-type desk struct {
+// testSite is a site with the sandbox behind it.
+type testSite struct {
 	*site
 	huma *fakeHuma
 }
 
 // open serves a Caddyfile, in which HUMA stands for the options of a
 // huma_token that asks the sandbox each time.
-func open(t testing.TB, text string) *desk {
+func open(t testing.TB, text string) *testSite {
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
-	return &desk{serve(t, fill(huma, text)), huma}
+	return &testSite{serve(t, fill(huma, text)), huma}
 }
 
 // fill puts the options into a Caddyfile.
@@ -36,55 +36,55 @@ func fill(huma *fakeHuma, text string) string {
 }
 
 // at is the same desk, reached over another address.
-func (d *desk) at(url string) *desk {
+func (d *testSite) at(url string) *testSite {
 	s := *d.site
 	s.URL = url
-	return &desk{&s, d.huma}
+	return &testSite{&s, d.huma}
 }
 
-// refused makes a request that is answered with an error and never gets to
+// wantRejection makes a request that is answered with an error and never gets to
 // Huma.
-func (d *desk) refused(t testing.TB, status int, code, target string, edit ...func(*http.Request)) *answer {
+func (d *testSite) wantRejection(t testing.TB, status int, code, target string, edit ...func(*http.Request)) *response {
 	t.Helper()
 	before := len(d.huma.Calls().Calls)
 	a := d.request("GET", target, edit...)
 	a.problem(t, status, code)
-	d.untouched(t, before)
+	d.wantNoCalls(t, before)
 	return a
 }
 
-// stopped makes a request that somebody else answers, without Huma.
-func (d *desk) stopped(t testing.TB, status int, target string, edit ...func(*http.Request)) *answer {
+// wantNoToken makes a request that somebody else answers, without Huma.
+func (d *testSite) wantNoToken(t testing.TB, status int, target string, edit ...func(*http.Request)) *response {
 	t.Helper()
 	before := len(d.huma.Calls().Calls)
 	a := d.request("GET", target, edit...)
 	if a.StatusCode != status || a.isToken() {
 		t.Fatalf("status %d, want %d and no token: %s", a.StatusCode, status, a.Body)
 	}
-	d.untouched(t, before)
+	d.wantNoCalls(t, before)
 	return a
 }
 
-// untouched checks that Huma has seen no calls since there were so many.
-func (d *desk) untouched(t testing.TB, before int) {
+// wantNoCalls checks that Huma has seen no calls since there were so many.
+func (d *testSite) wantNoCalls(t testing.TB, before int) {
 	t.Helper()
 	if calls := d.huma.Calls().Calls; len(calls) != before {
 		t.Errorf("calls at Huma: %+v", calls[before:])
 	}
 }
 
-// granted makes a request whose answer is the tokens of one user, and of
+// wantTokenOf makes a request whose answer is the tokens of one user, and of
 // nobody else: Huma is asked for exactly this address.
-func (d *desk) granted(t testing.TB, email, target string, edit ...func(*http.Request)) *answer {
+func (d *testSite) wantTokenOf(t testing.TB, email, target string, edit ...func(*http.Request)) *response {
 	t.Helper()
 	before := len(d.huma.Calls().Calls)
 	a := d.request("GET", target, edit...)
-	d.isOf(t, a, email, before)
+	d.checkTokenOf(t, a, email, before)
 	return a
 }
 
-// isOf checks that an answer is the tokens of one user.
-func (d *desk) isOf(t testing.TB, a *answer, email string, before int) {
+// checkTokenOf checks that an answer is the tokens of one user.
+func (d *testSite) checkTokenOf(t testing.TB, a *response, email string, before int) {
 	t.Helper()
 	v := a.tokens(t)
 	calls := d.huma.Calls().Calls[before:]
@@ -102,7 +102,7 @@ func (d *desk) isOf(t testing.TB, a *answer, email string, before int) {
 }
 
 // user is the account of an address at Huma.
-func (d *desk) user(t testing.TB, email string) sandbox.User {
+func (d *testSite) user(t testing.TB, email string) sandbox.User {
 	t.Helper()
 	for _, u := range d.huma.Users() {
 		if u.Email == email {
@@ -115,7 +115,7 @@ func (d *desk) user(t testing.TB, email string) sandbox.User {
 
 // raw sends lines to the site, in which SITE stands for its address, and reads
 // one answer: for requests that net/http's client would not send.
-func (s *site) raw(t testing.TB, lines ...string) *answer {
+func (s *site) raw(t testing.TB, lines ...string) *response {
 	t.Helper()
 	c, err := net.Dial("tcp", s.address)
 	if err != nil {
@@ -136,17 +136,17 @@ func (s *site) raw(t testing.TB, lines ...string) *answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &answer{res, body}
+	return &response{res, body}
 }
 
-// get are the lines of a raw request of the token, with these headers.
-func get(headers ...string) []string {
+// rawGet are the lines of a raw request of the token, with these headers.
+func rawGet(headers ...string) []string {
 	return append([]string{"GET " + path + " HTTP/1.1", "Host: SITE", "Connection: close"}, headers...)
 }
 
-// quiet checks that none of the texts stands in what is logged by us, or as
+// notLogged checks that none of the texts stands in what is logged by us, or as
 // the message of an error by Caddy. (Its other fields hold whole requests.)
-func (s *site) quiet(t testing.TB, texts ...string) {
+func (s *site) notLogged(t testing.TB, texts ...string) {
 	t.Helper()
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		var entry struct{ Logger, Msg string }
@@ -163,8 +163,8 @@ func (s *site) quiet(t testing.TB, texts ...string) {
 	}
 }
 
-// lines are the log lines that contain text.
-func (s *site) lines(text string) (found []string) {
+// logLines are the log lines that contain text.
+func (s *site) logLines(text string) (found []string) {
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		if strings.Contains(line, text) {
 			found = append(found, line)
@@ -175,9 +175,9 @@ func (s *site) lines(text string) (found []string) {
 
 // rejectedFor checks why the last request was rejected: that is for the operator,
 // so it is in the log and not in the response.
-func (s *site) rejectedFor(t testing.TB, a *answer, why string) {
+func (s *site) rejectedFor(t testing.TB, a *response, why string) {
 	t.Helper()
-	found := s.lines(`"msg":"request rejected"`)
+	found := s.logLines(`"msg":"request rejected"`)
 	if len(found) == 0 || !strings.Contains(found[len(found)-1], why) {
 		t.Errorf("the log does not say %q: %q", why, found)
 	}
@@ -191,7 +191,7 @@ func (s *site) rejectedFor(t testing.TB, a *answer, why string) {
 func (s *site) warnedOnce(t testing.TB, why string) {
 	t.Helper()
 	warned := 0
-	for _, line := range s.lines(`"msg":"request rejected"`) {
+	for _, line := range s.logLines(`"msg":"request rejected"`) {
 		if strings.Contains(line, why) && strings.Contains(line, `"level":"warn"`) {
 			warned++
 		}
@@ -216,7 +216,7 @@ func (s *site) warnings(text string) (found []string) {
 
 // openEdited is open for what a Caddyfile cannot say, or not beside the tests'
 // own global options: edit changes the JSON of the server.
-func openEdited(t testing.TB, text string, edit func(server map[string]any)) *desk {
+func openEdited(t testing.TB, text string, edit func(server map[string]any)) *testSite {
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, "") // for its address, its log file and its end
@@ -228,13 +228,13 @@ func openEdited(t testing.TB, text string, edit func(server map[string]any)) *de
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatalf("load: %v", err)
 	}
-	return &desk{s, huma}
+	return &testSite{s, huma}
 }
 
 // The sites of these tests.
 
-// trusting is a site that believes X-Test-User from loopback.
-const trusting = `SITE {
+// trustingSite is a site that believes X-Test-User from loopback.
+const trustingSite = `SITE {
 	huma_token {
 		HUMA
 		identity {
@@ -245,9 +245,9 @@ const trusting = `SITE {
 	respond "the application" 404
 }`
 
-// viaVars is a site whose users come in a placeholder that holds whatever the
+// querySite is a site whose users come in a placeholder that holds whatever the
 // query says: the way to deliver what no header can hold.
-const viaVars = `SITE {
+const querySite = `SITE {
 	vars user_email {http.request.uri.query.e}
 	huma_token {
 		HUMA
