@@ -10,9 +10,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// TestAdmin_Forget: evict reaches one user of all accounts, flush all users, and
-// neither anybody of the other service.
-func TestAdmin_Forget(t *testing.T) {
+// TestAdmin_Evict checks that evict removes the tokens of one user from all accounts of a
+// service, and flush those of all users. Accounts of the other service keep their tokens.
+func TestAdmin_Evict(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		p.addUsers(fake, "a@x.example", "b@x.example")
@@ -35,23 +35,24 @@ func TestAdmin_Forget(t *testing.T) {
 			}
 			nextA, nextB := get("a@x.example"), get("b@x.example")
 			if (nextA != a) != isA || (nextB != b) != isB {
-				t.Errorf("%s: forgot a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, isA, isB)
+				t.Errorf("%s: evicted a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, isA, isB)
 			}
 			a, b = nextA, nextB
 		}
 		forgets("evict a", d.evict(p, "a@x.example"), true, false)
 		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaService.name, false)
-		forgets("evict nobody", d.evict(p, "c@x.example"), false, false)
+		forgets("evict an unknown user", d.evict(p, "c@x.example"), false, false)
 		forgets("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
 		if n := len(d.logLines("user evicted through the admin API")); n != 6 { // one for each account
-			t.Errorf("%d lines", n)
+			t.Errorf("%d lines, want 6", n)
 		}
 		d.notLogged(t, "@x.example")
 	})
 }
 
-// TestAdmin_ForgetDuringAnExchange: what was asked for before is not kept.
-func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
+// TestAdmin_EvictDuringExchange checks that a token is not cached if its user is evicted
+// while the exchange runs.
+func TestAdmin_EvictDuringExchange(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		for name, forget := range map[string]func(d *adminSite) *response{
 			"evict": func(d *adminSite) *response { return d.evict(p, "a@x.example") },
@@ -74,15 +75,15 @@ func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
 				letGo()
 				old := (<-first).token(t, p)
 				if d.request("GET", p.target(), as("a@x.example")).token(t, p) == old {
-					t.Error("it was kept")
+					t.Error("the token was cached")
 				}
 			})
 		}
 	})
 }
 
-// TestAdmin_SharedStore: what is in it goes, too; and if it is down, the answer
-// says what has been done.
+// TestAdmin_SharedStore checks that evict and flush also delete from the shared store. If
+// the store is down, the response says what was deleted.
 func TestAdmin_SharedStore(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
@@ -91,7 +92,7 @@ func TestAdmin_SharedStore(t *testing.T) {
 		config := p.site(fake, withRedis(r, "1m", ""))
 		d := serveAdmin(t, config)
 		get := func(user string) string { return d.request("GET", p.target(), as(user)).token(t, p) }
-		eventually(t, redisTimeout, "the store is used", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
+		eventually(t, redisTimeout, "the store is up", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
 		says := func(what string, a *response, status int, text string) {
 			t.Helper()
 			if a.StatusCode != status || !strings.Contains(string(a.Body), text) {
@@ -101,27 +102,27 @@ func TestAdmin_SharedStore(t *testing.T) {
 		a, b := get("a@x.example"), get("b@x.example")
 		says("evict", d.evict(p, "a@x.example"), 200, `"replicas": "notified"`)
 		if again := get("a@x.example"); again == a {
-			t.Error("evict: the store had it")
+			t.Error("evict: the token came from the store")
 		}
 		says("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "notified"`)
 		if again := get("b@x.example"); again == b {
-			t.Error("flush: the store had it")
+			t.Error("flush: the token came from the store")
 		} else {
 			b = again
 		}
 
 		r.Kill()
-		eventually(t, redisTimeout, "the store is missed", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
+		eventually(t, redisTimeout, "the store is down", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
 		d.wantHealth("the store is down", 200, "degraded", "shared_store_down")
 		says("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
 		if again := get("b@x.example"); again == b {
-			t.Error("evict without the store: it is still there")
+			t.Error("evict without the store: the token is still cached")
 		} else {
 			b = again
 		}
 		says("flush without the store", d.call("POST", "/huma/cache/flush", ""), 503, "flush again")
 		if again := get("b@x.example"); again == b {
-			t.Error("flush without the store: it is still there")
+			t.Error("flush without the store: the token is still cached")
 		}
 		d.notLogged(t, "@x.example")
 	})

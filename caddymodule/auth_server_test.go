@@ -21,11 +21,11 @@ import (
 type authServer struct {
 	*httptest.Server
 	mu       sync.Mutex
-	handler  http.HandlerFunc // nil: by the session in the cookie or in the authorization
+	handler  http.HandlerFunc // nil: the response depends on the session in Cookie or Authorization
 	requests []*http.Request
 }
 
-// authSessions are the users that authServer knows, by their sessions.
+// authSessions maps the sessions that authServer accepts to their users.
 var authSessions = map[string]string{"s-ada": "ada@x.example", "s-bob": "bob@x.example"}
 
 func newAuthServer(t testing.TB) *authServer {
@@ -72,7 +72,8 @@ func (s *authServer) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Internal", "CANARY")
 }
 
-// setHandler sets the response to all requests. nil: the response depends on the session.
+// setHandler sets the response to all requests. If handler is nil, the response depends
+// on the session.
 func (s *authServer) setHandler(respond http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,15 +88,16 @@ func (s *authServer) received() []*http.Request {
 	return s.requests
 }
 
-// authSession signs a request in at authServer.
+// authSession returns an edit that adds the session cookie of authServer to a request.
 func authSession(id string) func(*http.Request) { return header("Cookie", "authelia_session="+id) }
 
-// callsAuthServer is a Caddyfile with a directive that calls an auth server.
+// callsAuthServer returns a Caddyfile with a directive that calls an auth server.
 func callsAuthServer(s *authServer, options string) string {
 	return "SITE {\nhuma_token {\nHUMA\n" + options + "\nidentity authelia {\nauth_server " + s.URL + "\n}\n}\n}"
 }
 
-// TestAuthServer: one block is enough, and the auth server alone says who is signed in.
+// TestAuthServer checks that one block is enough, and that only the auth server decides
+// which user is signed in.
 func TestAuthServer(t *testing.T) {
 	s := startAuthServer(t)
 	d := open(t, callsAuthServer(s, ""))
@@ -126,8 +128,8 @@ func TestAuthServer(t *testing.T) {
 	d.noUserDataInLog(t)
 }
 
-// TestAuthServerMethods: each request whose response depends on the user is one call,
-// and no other request is.
+// TestAuthServerMethods checks that each request whose response depends on the user
+// causes one call, and that other requests cause none.
 func TestAuthServerMethods(t *testing.T) {
 	s := startAuthServer(t)
 	huma := newHuma(t, sandbox.Config{})
@@ -254,8 +256,9 @@ func TestAuthServerRequest(t *testing.T) {
 	}
 }
 
-// TestAuthServerURI: X-Forwarded-Uri has the path that Caddy's path matcher compares,
-// whatever the request line has, so that rules by path match it too.
+// TestAuthServerURI checks that X-Forwarded-Uri contains the path that Caddy's path
+// matcher compares, in any spelling of the request line, so that rules by path match it
+// too.
 func TestAuthServerURI(t *testing.T) {
 	s := startAuthServer(t)
 	d := open(t, callsAuthServer(s, ""))
@@ -277,8 +280,8 @@ func TestAuthServerURI(t *testing.T) {
 	}
 }
 
-// TestAuthServerResponses checks the response to the client for each response of the
-// auth server. The cookies of a 2xx response are passed on, whatever the response is.
+// TestAuthServerResponses checks the response to the client for each response of the auth
+// server. The cookies of a 2xx response are always passed on.
 func TestAuthServerResponses(t *testing.T) {
 	s := startAuthServer(t)
 	d := open(t, callsAuthServer(s, ""))
@@ -344,8 +347,8 @@ func TestAuthServerResponses(t *testing.T) {
 	d.notLogged(t, "CANARY", "s-ada", "ada@x.example")
 }
 
-// TestAuthServerHTTPS: the certificate is verified, by default by the certificate
-// authorities of the system, and the call has the host of the URL.
+// TestAuthServerHTTPS checks that the certificate is verified, by default with the
+// certificate authorities of the system, and that the call has the host of the URL.
 func TestAuthServerHTTPS(t *testing.T) {
 	s := newAuthServer(t)
 	s.StartTLS()
@@ -360,7 +363,7 @@ func TestAuthServerHTTPS(t *testing.T) {
 	}
 }
 
-// TestAuthServerHumanAPI: human_api_token calls the same auth server.
+// TestAuthServerHumanAPI checks that human_api_token calls the auth server too.
 func TestAuthServerHumanAPI(t *testing.T) {
 	s := startAuthServer(t)
 	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret"}}})

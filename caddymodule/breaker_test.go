@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// newHumaFailing starts a sandbox that answers each call for a user whose name
-// contains "failing" with 500. It counts these calls.
+// newHumaFailing starts a sandbox that responds with 500 to each call for a user whose
+// name contains "failing". It counts these calls.
 func newHumaFailing(t *testing.T) (h *fakeHuma, failed *atomic.Int64) {
 	t.Helper()
 	s := sandbox.New(sandbox.Config{})
@@ -36,9 +36,9 @@ func newHumaFailing(t *testing.T) (h *fakeHuma, failed *atomic.Int64) {
 	return &fakeHuma{Server: s, URL: srv.URL}, failed
 }
 
-// TestF03OneFailingUserDoesNotOpenTheBreaker: one or two users for whom the
-// service fails do not stop calls for the others, however often they come.
-// Three do, if there is nobody else.
+// TestF03OneFailingUserDoesNotOpenTheBreaker checks that calls that fail for only one or
+// two users do not open the breaker, regardless of their number. If three users fail and
+// no other user succeeds, the breaker opens.
 func TestF03OneFailingUserDoesNotOpenTheBreaker(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake, failed := newHumaFailing(t)
@@ -55,7 +55,7 @@ func TestF03OneFailingUserDoesNotOpenTheBreaker(t *testing.T) {
 		}
 
 		begin := time.Now()
-		for i := range 8 { // 20 requests/s of one, beside all others
+		for i := range 8 { // 20 requests/s of one user, between the requests of all others
 			time.Sleep(time.Until(begin.Add(time.Duration(i) * 50 * time.Millisecond)))
 			fails("a")
 			s.request("GET", p.target(), user(i)...).token(t, p)

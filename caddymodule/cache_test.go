@@ -12,7 +12,7 @@ import (
 func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 	type lifetime struct {
 		kept        bool
-		least, most int64 // that is answered
+		least, most int64 // the limits of the lifetime in the response
 	}
 	day := lifetime{true, 86390, 86400}
 	hour, none := lifetime{true, 3590, 3600}, lifetime{}
@@ -56,8 +56,8 @@ func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// TestC11_NothingIsSharedBetweenAccounts: the same user at another API or of
-// another account has another token.
+// TestC11_NothingIsSharedBetweenAccounts checks that one user has different tokens at
+// different APIs and accounts.
 func TestC11_NothingIsSharedBetweenAccounts(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		one, two := newHuma(t, sandbox.Config{}), newHuma(t, sandbox.Config{})
@@ -99,13 +99,13 @@ func TestC11_NothingIsSharedBetweenAccounts(t *testing.T) {
 	})
 }
 
-// TestC12_PartsThatRunTogether: accounts and users whose parts make the same
-// text one behind the other are different ones.
-func TestC12_PartsThatRunTogether(t *testing.T) {
+// TestC12_KeysDoNotCollide checks that accounts and users are different even if the
+// concatenation of their parts is equal.
+func TestC12_KeysDoNotCollide(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		p       service
-		options []string // of handlers, each with tokens of its own
+		options []string // of handlers that must not share tokens
 	}{
 		{"huma, headers", humaService, []string{
 			"header_up X-A bX-Cd", "header_up X-A b\nheader_up X-C d", "header_up X-Ab X-Cd", "header_up X-Ab X-C\nheader_up X-D d",
@@ -132,7 +132,7 @@ func TestC12_PartsThatRunTogether(t *testing.T) {
 			}
 			s := serve(t, "SITE {\n"+text+"}")
 			seen := make(map[string]string)
-			for range 2 { // made, and then kept
+			for range 2 { // the second response comes from the cache
 				for i, options := range c.options {
 					token := s.request("GET", fmt.Sprintf("/%d?%s", i, c.p.query), as("a@x.example")).token(t, c.p)
 					if other, ok := seen[token]; ok && other != options {
@@ -146,7 +146,7 @@ func TestC12_PartsThatRunTogether(t *testing.T) {
 	}
 }
 
-// replaceOptions puts lines of options in place of all that have their names.
+// replaceOptions replaces all lines of the options in by.
 func replaceOptions(lines, by string) string {
 	var kept []string
 	for line := range strings.SplitSeq(lines, "\n") {
@@ -173,7 +173,7 @@ func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
 		letGo()
 		old := (<-before).token(t, p)
 		if got := s.request("GET", p.target(), as("a@x.example")).token(t, p); got == old {
-			t.Error("the token from before was kept")
+			t.Error("the previous token was kept")
 		}
 	})
 }
@@ -215,19 +215,19 @@ func TestVary(t *testing.T) {
 		}
 		phone, tablet := get("phone", "1"), get("tablet", "1")
 		if phone == tablet || get("phone", "2") == phone {
-			t.Error("two devices have one token")
+			t.Error("two devices have the same token")
 		}
 		if get("phone", "1") != phone || get("tablet", "1") != tablet {
-			t.Error("a device did not get its token again")
+			t.Error("the token of a device was not cached")
 		}
 		if get("a", "bc") == get("ab", "c") {
-			t.Error("values that join to the same text are taken for one")
+			t.Error("two different lists of values have the same key")
 		}
 		for i := range 8 {
 			get(strings.Repeat("x", 1000)+fmt.Sprint(i), "1")
 		}
 		if get("phone", "1") == phone {
-			t.Error("more than 8 variants of a user are kept")
+			t.Error("more than 8 variants of a user are cached")
 		}
 	})
 }

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// canaries are what has passed through a site that no log line of ours may
-// hold: tokens and ids that were answered, names that were sent. Every site of
-// these tests is looked at when it ends, at level DEBUG.
+// canaries holds values that no log line of this plugin may contain: tokens and IDs of
+// responses, and names of requests. The log of every site is checked at the end of its
+// test, at level DEBUG.
 type canaries struct {
 	mu    sync.Mutex
-	words map[string]bool // from answers
+	words map[string]bool // from responses
 	names map[string]bool // from requests
 }
 
@@ -22,17 +22,17 @@ func newCanaries() *canaries {
 	return &canaries{words: make(map[string]bool), names: make(map[string]bool)}
 }
 
-// secrets is what no line may hold whoever the user is: our credentials, the
-// key and the password of the store, and marks in what others say.
+// secrets lists texts that no line may contain for any user: the credentials, the key and
+// the password of the store, and the markers in messages of other servers.
 var secrets = []string{"sandbox-secret", redisKey, redisPassword, "CANARY", "canary"}
 
-// addressPattern is what looks like one, but for how our own words say what one is.
+// addressPattern matches email addresses.
 var addressPattern = regexp.MustCompile(`[^\s"]+(@|%40)[\w.-]+`)
 
-// tokenPattern is what tokens and ids are made of.
+// tokenPattern matches tokens and IDs.
 var tokenPattern = regexp.MustCompile(`[A-Za-z0-9._~-]{12,}`)
 
-// note notes what a request and its answer hold.
+// note records the values of a request and its response.
 func (c *canaries) note(r *http.Request, a *response) {
 	var members map[string]any
 	if a.StatusCode == http.StatusOK && json.Unmarshal(a.Body, &members) != nil {
@@ -52,12 +52,12 @@ func (c *canaries) note(r *http.Request, a *response) {
 	}
 }
 
-// ourLoggers are the loggers of this plugin, and that of the app which tells of our
-// events.
+// ourLoggers matches the loggers of this plugin, and the logger of Caddy's events app,
+// which logs the events of this plugin.
 var ourLoggers = regexp.MustCompile(`"logger":"(http\.handlers\.huma|huma|events)[^"]*"`)
 
-// findLeak is what a log line of ours holds that it may not; empty if nothing, or if
-// the line is somebody else's.
+// findLeak returns the forbidden value in a log line of this plugin. It returns "" if
+// there is none, or if the line is from another logger.
 func (c *canaries) findLeak(line string) string {
 	if !ourLoggers.MatchString(line) {
 		return ""
@@ -66,7 +66,7 @@ func (c *canaries) findLeak(line string) string {
 	if err := json.Unmarshal([]byte(line), &entry); err != nil {
 		return "no JSON"
 	}
-	delete(entry, "stack") // of a panic: it has the versions of modules behind an @
+	delete(entry, "stack") // the stack of a panic has the versions of modules after an @
 	b, err := json.Marshal(entry)
 	if err != nil {
 		return err.Error()
@@ -95,18 +95,18 @@ func (c *canaries) findLeak(line string) string {
 	return ""
 }
 
-// check fails if any line of ours in a log holds what it may not.
+// check fails if a log line of this plugin contains a forbidden value.
 func (c *canaries) check(t testing.TB, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
 		if leak := c.findLeak(line); leak != "" {
-			t.Errorf("a log line of ours holds %q: %s", leak, line)
+			t.Errorf("a log line of this plugin contains %q: %s", leak, line)
 			return
 		}
 	}
 }
 
-// TestCanaries: the look at every site's log finds what it is for.
+// TestCanaries checks that findLeak detects the forbidden values.
 func TestCanaries(t *testing.T) {
 	c := newCanaries()
 	r := &http.Request{Header: http.Header{"X-Test-Name": {"Ada Lovelace"}}}

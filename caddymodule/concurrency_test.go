@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// concurrently makes n requests for a token at once, and returns their answers.
+// concurrently makes n concurrent requests for a token and returns the responses.
 func (s *site) concurrently(target string, n int, edit func(i int) []func(*http.Request)) []*response {
 	s.t.Helper()
 	answers := make([]*response, n)
@@ -34,7 +34,7 @@ func (s *site) concurrently(target string, n int, edit func(i int) []func(*http.
 	return answers
 }
 
-// allOK checks that every answer is a token.
+// allOK checks that every response is a token.
 func allOK(t *testing.T, answers []*response) {
 	t.Helper()
 	for _, a := range answers {
@@ -81,7 +81,7 @@ func TestC03_ThousandUsersAtOnce(t *testing.T) {
 		allOK(t, s.concurrently(p.target(), 1000, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} }))
 		calls := fake.Calls()
 		if calls.MaxInFlight > 32 || calls.Connections > 32 {
-			t.Errorf("%d calls at once, over %d connections", calls.MaxInFlight, calls.Connections)
+			t.Errorf("%d concurrent calls over %d connections", calls.MaxInFlight, calls.Connections)
 		}
 		p.wantCalls(t, fake, 1000, 0)
 	})
@@ -105,10 +105,10 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 		go func() {
 			others <- s.concurrently(p.target(), 20, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} })
 		}()
-		time.Sleep(50 * time.Millisecond) // let them join
+		time.Sleep(50 * time.Millisecond) // until they wait for the same exchange
 		leave()
 		if err := <-first; err == nil {
-			t.Error("the first caller did not leave")
+			t.Error("the first request was not canceled")
 		}
 		letGo()
 		allOK(t, <-others)
@@ -128,12 +128,12 @@ func TestC05_AllCallersLeave(t *testing.T) {
 		for range 20 {
 			wg.Go(func() {
 				if _, err := s.tryRequest(ctx, "GET", p.target(), as("a@x.example")); err == nil {
-					t.Error("a caller did not leave")
+					t.Error("a request was not canceled")
 				}
 			})
 		}
 		fake.waitBlocked(t, 1)
-		time.Sleep(50 * time.Millisecond) // let the others join
+		time.Sleep(50 * time.Millisecond) // until they wait for the same exchange
 		leave()
 		wg.Wait()
 		letGo()
@@ -145,7 +145,7 @@ func TestC05_AllCallersLeave(t *testing.T) {
 			return strings.Contains(s.log(), "token issued")
 		})
 		s.request("GET", p.target(), as("a@x.example")).token(t, p)
-		p.wantCalls(t, fake, 1, 0) // the token was kept
+		p.wantCalls(t, fake, 1, 0) // the token was cached
 	})
 }
 

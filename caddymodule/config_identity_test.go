@@ -48,9 +48,9 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 	}
 }
 
-// The blocks of these tests.
+// The following are blocks of configs.
 
-// assertionOf is an identity in a signed assertion, with these lines in its
+// assertionOf returns an identity with a signed assertion and the given lines in its
 // block verify.
 func assertionOf(preset string, lines ...string) string {
 	if preset == "" {
@@ -59,7 +59,8 @@ func assertionOf(preset string, lines ...string) string {
 	return "identity " + preset + " {\nverify {\n" + strings.Join(lines, "\n") + "\n}\n}"
 }
 
-// withUserinfo is a userinfo with these lines in its block, in place of identity.
+// withUserinfo returns the changes that replace identity by a userinfo with the given
+// lines.
 func withUserinfo(url string, lines ...string) []string {
 	return []string{"identity", "userinfo \"" + url + "\" {\n" + strings.Join(lines, "\n") + "\n}"}
 }
@@ -67,10 +68,10 @@ func withUserinfo(url string, lines ...string) []string {
 // balancer is the ARN of a load balancer.
 const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"
 
-// verifyLines are a block verify that loads.
+// verifyLines are the lines of a valid block verify.
 var verifyLines = []string{"jwks https://login.example/keys", "issuer https://login.example/", "audience clinic"}
 
-// verifyBlock is a block verify of userinfo that loads.
+// verifyBlock is a valid block verify of userinfo.
 const verifyBlock = "verify {\nissuer https://login.example/\naudience clinic\n}"
 
 func TestAssertionsAndUserinfoLoad(t *testing.T) {
@@ -118,9 +119,9 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 	}
 }
 
-// TestWhoIsAskingProblems are configs that say not rightly who is asking: each
-// has one mistake, which is said once, by the option, with what to write.
-func TestWhoIsAskingProblems(t *testing.T) {
+// TestIdentityProblems checks that each mistake in the options about the identity is
+// reported once, with the option and a fix.
+func TestIdentityProblems(t *testing.T) {
 	custom := func(lines ...string) []string { return []string{assertionOf("", lines...)} }
 	for _, c := range []struct {
 		name   string
@@ -128,7 +129,7 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		option string
 		says   []string
 	}{
-		{"nobody", []string{"identity"}, "identity:", []string{"is required", "identity authelia", "trust forward_auth", "userinfo http://"}},
+		{"no identity", []string{"identity"}, "identity:", []string{"is required", "identity authelia", "trust forward_auth", "userinfo http://"}},
 		{"identity, userinfo", []string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"cannot be combined with identity", "remove one of them"}},
 		{"trust, userinfo", append(withUserinfo("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo", "remove it"}},
 
@@ -168,8 +169,8 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		{"a placeholder without a path", []string{"identity google_iap {\nemail {http.auth.user.id}\nverify {\naudience a\n}\n}"}, "email:", []string{"signed assertion"}},
 		{"a name of another assertion", []string{"identity google_iap {\nname X-Token name\nverify {\naudience a\n}\n}"}, "name:", []string{"another assertion", "the same signed assertion"}},
 		{"verified of another assertion", []string{"identity google_iap {\nverified {http.vars.token} ok\nverify {\naudience a\n}\n}"}, "verified:", []string{"another assertion"}},
-		{"a name that nobody signed", []string{"identity google_iap {\nname X-Name\nverify {\naudience a\n}\n}"}, "name (X-Name)", []string{"trust forward_auth", "trust proxies"}},
-		{"verified that nobody signed", []string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
+		{"an unsigned name", []string{"identity google_iap {\nname X-Name\nverify {\naudience a\n}\n}"}, "name (X-Name)", []string{"trust forward_auth", "trust proxies"}},
+		{"an unsigned verified", []string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
 		{"an assertion that Caddy drops", []string{"identity {\nemail X_Token email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"expected_underscore_headers"}},
 
 		{"a path of nowhere", []string{"identity {\nemail X-Userinfo {env.HUMA_TEST_UNSET}\n}", "trust proxies 10.0.0.0/8"}, "email", []string{"HUMA_TEST_UNSET is not set"}},
@@ -211,7 +212,7 @@ func TestWhoIsAskingProblems(t *testing.T) {
 	}
 }
 
-// TestWrongPreset: the error names all there are.
+// TestWrongPreset checks that the error lists all presets.
 func TestWrongPreset(t *testing.T) {
 	for _, wrong := range []string{"autelia", "Authelia", "oauth2-proxy", "google"} {
 		for _, d := range bothDirectives {
@@ -223,9 +224,8 @@ func TestWrongPreset(t *testing.T) {
 	}
 }
 
-// TestUserIDs are configs that huma_token would judge otherwise, because
-// human_api_token tells users apart by their id: an address is a matter of its
-// own.
+// TestUserIDs checks configs that are valid for only one of the directives, because
+// human_api_token identifies users by ID and the address is optional.
 func TestUserIDs(t *testing.T) {
 	const me = "http://localhost:3000/me"
 	verified := append([]string{"verify {"}, append(verifyLines[:3:3], "}", "}")...)
@@ -235,7 +235,7 @@ func TestUserIDs(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		lines  []string
-		option string // empty: it loads
+		option string // empty: the config is valid
 		says   []string
 	}{
 		{"an id alone", []string{"identity {\nuser_id {http.auth.user.sub}\n}"}, "", nil},
@@ -254,7 +254,7 @@ func TestUserIDs(t *testing.T) {
 		{"verified", []string{"identity {\nuser_id {user_id}\nverified {user_verified}\n}"}, "email:", []string{"verified", "email <source>", "remove these options"}},
 		{"userinfo, verified", withUserinfo(me, "user_id id", "verified verified"), "email:", []string{"remove these options"}},
 		{"userinfo, a domain", withUserinfo(me, "user_id id", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
-		{"an address nobody signed", []string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the same signed assertion as user_id"}},
+		{"an unsigned address", []string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the same signed assertion as user_id"}},
 		{"an address of another", []string{verify("user_id Authorization sub", "email X-Token email")}, "email:", []string{"another assertion", "user_id"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -269,12 +269,12 @@ func TestUserIDs(t *testing.T) {
 	}
 }
 
-// TestPresetsLoad: every preset that is no assertion is enough for both
-// directives, with a trust where it reads headers.
+// TestPresetsLoad checks that every preset without an assertion is valid for both
+// directives, with trust if it reads headers.
 func TestPresetsLoad(t *testing.T) {
 	for _, p := range presets.All() {
 		if p.Sources.Email.From == "" {
-			continue // TestAssertionsAndUserinfoLoad
+			continue // see TestAssertionsAndUserinfoLoad
 		}
 		for _, d := range bothDirectives {
 			lines := []string{"identity " + p.Name}
@@ -289,8 +289,8 @@ func TestPresetsLoad(t *testing.T) {
 	}
 }
 
-// TestForwardHeadersProblems are headers that would frame the request to the
-// application anew, or change what it answers.
+// TestForwardHeadersProblems checks that userinfo does not forward headers that change
+// the framing of the request or the format of the response.
 func TestForwardHeadersProblems(t *testing.T) {
 	for _, name := range []string{
 		"Connection", "keep-alive", "Proxy-Authorization", "Proxy-Authenticate", "TE", "Trailer", "transfer-encoding", "Upgrade",
@@ -300,22 +300,22 @@ func TestForwardHeadersProblems(t *testing.T) {
 		changes := withUserinfo("http://localhost:3000/me", "email email", "forward_headers Cookie "+name)
 		wantProblem(t, validateText(t, directive(changes...)), "forward_headers:", "cannot be forwarded")
 	}
-	// All of them are said.
+	// All of them are reported.
 	found := problemsIn(t, validateText(t, directive(withUserinfo("http://localhost:3000/me", "email email", "forward_headers Upgrade Range \"\"")...)))
 	if text := strings.Join(found, "\n"); len(found) != 3 || !strings.Contains(text, "Upgrade") || !strings.Contains(text, "Range") || !strings.Contains(text, `""`) {
 		t.Errorf("%d problems, want 3:\n%s", len(found), text)
 	}
 }
 
-// TestURLsOfOthers are URLs of a key server and of an application that are no
-// good. None is printed, since somebody may have put a secret into it.
-func TestURLsOfOthers(t *testing.T) {
+// TestForeignURLs checks invalid URLs of key servers and applications. Errors do not
+// contain the URL, because it may contain a secret.
+func TestForeignURLs(t *testing.T) {
 	t.Setenv("HUMA_TEST_URL", "https://user:CANARY@keys.example/%zz")
 	for _, c := range []struct{ url, jwks, userinfo string }{
 		{"http://keys.example/CANARY", "must use https", "loads"},
 		{"http://192.0.2.1/CANARY", "must use https", "loads"},
 		{"http://[2001:db8::1]/CANARY", "must use https", "loads"},
-		{"http://keys.localhost/CANARY", "must use https", "loads"}, // what it resolves to is up to the resolver
+		{"http://keys.localhost/CANARY", "must use https", "loads"}, // the resolver decides what it resolves to
 		{"http://127.0.0.1.keys.example/CANARY", "must use https", "loads"},
 		{"http://localhost/CANARY", "loads", "loads"},
 		{"http://127.0.0.2:9000/CANARY", "loads", "loads"},
@@ -348,14 +348,14 @@ func TestURLsOfOthers(t *testing.T) {
 				}
 				wantProblem(t, err, option, says)
 				if err != nil && strings.Contains(err.Error(), "CANARY") {
-					t.Errorf("the error holds the secret: %v", err)
+					t.Errorf("the error contains the secret: %v", err)
 				}
 			}
 		})
 	}
 }
 
-// TestEveryProblemOfABlock has several mistakes in each block.
+// TestEveryProblemOfABlock checks that several mistakes in each block are all reported.
 func TestEveryProblemOfABlock(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestSharedLimits has two handlers of one account.
+// TestSharedLimits checks two handlers of one account whose limits differ.
 func TestSharedLimits(t *testing.T) {
 	type row struct {
 		first, second []string
@@ -61,7 +61,7 @@ func TestSharedLimits(t *testing.T) {
 						t.Error(err)
 					}
 					if d != humaToken && err != nil && strings.Contains(err.Error(), "registration") {
-						t.Errorf("it names an option that there is not: %v", err)
+						t.Errorf("the error names an option that does not exist: %v", err)
 					}
 				})
 			}
@@ -74,13 +74,14 @@ func TestSharedLimits(t *testing.T) {
 	})
 }
 
-// TestL03_RejectedReload loads configs that fail after the handler is set up.
+// TestL03_RejectedReload checks configs that fail after the handler was provisioned.
 func TestL03_RejectedReload(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing", "caddy.sock")
 	type rejection func(d *tokenDirective, s *site, text string) error
 	for name, reject := range map[string]rejection{
 		"another handler": func(_ *tokenDirective, s *site, text string) error {
-			// A handler and not a matcher: Caddy provisions all of these first.
+			// A handler fails and not a matcher, because Caddy provisions all matchers
+			// first.
 			err := s.load(strings.Replace(text, "respond", "handle {\nheader X-A [ b\n}\nrespond", 1))
 			return wantError(err, "error parsing regexp")
 		},
@@ -106,8 +107,8 @@ func TestL03_RejectedReload(t *testing.T) {
 			return wantError(err, "another "+d.name+" of the same account")
 		},
 		"a listener": func(_ *tokenDirective, s *site, text string) error {
-			// The listener that cannot be opened comes first, so that Caddy
-			// opens no other one.
+			// The listener that cannot be opened comes first, so that Caddy opens no
+			// other one.
 			config := editServer(s, text, func(server map[string]any) {
 				server["listen"] = append([]any{"unix/" + missing}, server["listen"].([]any)...)
 			})
@@ -125,8 +126,8 @@ func TestL03_RejectedReload(t *testing.T) {
 	}
 }
 
-// keepsState checks that a config that is rejected leaves the state as it was,
-// and takes none of it along.
+// keepsState checks that a rejected config changes nothing in the shared state and keeps
+// no reference to it.
 func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text string) error) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	text := d.site(huma, "max_concurrent 7")
@@ -145,21 +146,21 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 	kept := func(after string) {
 		t.Helper()
 		if ask() != token {
-			t.Errorf("%s: the token was not kept", after)
+			t.Errorf("%s: the token was not cached", after)
 		}
 		if n := huma.calls(d.op()); n != 1 {
 			t.Errorf("%s: %d calls, want 1", after, n)
 		}
 	}
 	kept("rejected")
-	// What is shared is still counted right: the next config finds it, and may
-	// set the account's limits anew.
+	// The reference count of the shared state is still correct: the next config uses the
+	// state, and may change the limits of the account.
 	s.move()
 	if err := s.load(strings.Replace(text, "max_concurrent 7", "max_concurrent 8", 1)); err != nil {
 		t.Fatal(err)
 	}
 	kept("loaded")
-	// And it ends with its last user.
+	// The state ends with its last config.
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,27 +169,27 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 		t.Fatal(err)
 	}
 	if ask() == token || huma.calls(d.op()) != 2 {
-		t.Error("the state was still held by a config that was rejected")
+		t.Error("a rejected config still references the state")
 	}
 }
 
-// move lets the next config have another address. After a reload Caddy lets go
-// of the old listener a moment later, and drops who connects in between.
+// move changes the address for the next config. After a reload, Caddy closes the old
+// listener with a delay, and drops connections that are opened in between.
 func (s *site) move() {
 	s.t.Helper()
 	s.address = freeAddress(s.t)
 	s.URL = "http://" + s.address
 }
 
-// wantError is nil if an error says what it should.
+// wantError returns nil if the text of err contains the given text.
 func wantError(err error, says string) error {
 	if err == nil || !strings.Contains(err.Error(), says) {
-		return fmt.Errorf("got the error %v, want one that says %s", err, says)
+		return fmt.Errorf("got the error %v, want one that contains %s", err, says)
 	}
 	return nil
 }
 
-// editServer adapts a Caddyfile of one server and changes that.
+// editServer adapts a Caddyfile with one server and edits the JSON of the server.
 func editServer(s *site, text string, edit func(server map[string]any)) []byte {
 	s.t.Helper()
 	return editConfig(s, text, func(config map[string]any) {
@@ -199,7 +200,7 @@ func editServer(s *site, text string, edit func(server map[string]any)) []byte {
 	})
 }
 
-// editConfig adapts a Caddyfile and changes what becomes of it.
+// editConfig adapts a Caddyfile and edits the JSON.
 func editConfig(s *site, text string, edit func(config map[string]any)) []byte {
 	s.t.Helper()
 	var config map[string]any
@@ -214,22 +215,22 @@ func editConfig(s *site, text string, edit func(config map[string]any)) []byte {
 	return b
 }
 
-// adminAddress is a free address for the admin endpoint, which ends with the
-// test: Stop leaves it.
+// adminAddress returns a free address for the admin endpoint. The endpoint is closed at
+// the end of the test, because Stop does not close it.
 func adminAddress(t testing.TB) string {
 	t.Helper()
 	t.Cleanup(func() { _ = caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true) })
 	return freeAddress(t)
 }
 
-// withAdmin adapts a Caddyfile for a Caddy with that admin endpoint.
+// withAdmin adapts a Caddyfile and enables the admin endpoint at the given address.
 func withAdmin(s *site, text, admin string) []byte {
 	s.t.Helper()
 	return editConfig(s, text, func(config map[string]any) { config["admin"] = map[string]any{"listen": admin} })
 }
 
-// TestL05_NoNetwork checks that a config is adapted and validated without a
-// connection to anybody.
+// TestL05_NoNetwork checks that no connection is opened when a config is adapted and
+// validated.
 func TestL05_NoNetwork(t *testing.T) {
 	address, stop := testutil.CountConnections(t)
 	api := "http://" + address
@@ -267,8 +268,7 @@ func TestL05_NoNetwork(t *testing.T) {
 	}
 }
 
-// TestL06_SecretsStayPlaceholders checks all places where Caddy shows or keeps
-// a config.
+// TestL06_SecretsStayPlaceholders checks all places where Caddy shows or stores a config.
 func TestL06_SecretsStayPlaceholders(t *testing.T) {
 	t.Run("huma_token", func(t *testing.T) {
 		huma := newHuma(t, sandbox.Config{Secret: "CANARY-secret"})
@@ -303,8 +303,8 @@ func TestL06_SecretsStayPlaceholders(t *testing.T) {
 	})
 }
 
-// hidesSecrets runs a config in which the texts are written in place of secrets
-// that begin with CANARY.
+// hidesSecrets runs a config with the given texts in place of the secrets, whose values
+// begin with CANARY.
 func (d *tokenDirective) hidesSecrets(t *testing.T, text string, written []string) {
 	t.Helper()
 	autosave := filepath.Join(t.TempDir(), "autosave.json")
@@ -339,11 +339,11 @@ func (d *tokenDirective) hidesSecrets(t *testing.T, text string, written []strin
 		"autosave":         string(saved),
 	} {
 		if strings.Contains(text, "CANARY") {
-			t.Errorf("%s holds a secret: %s", place, text)
+			t.Errorf("%s contains a secret: %s", place, text)
 		}
 		for _, placeholder := range written {
 			if !strings.Contains(text, placeholder) {
-				t.Errorf("%s does not hold %s: %s", place, placeholder, text)
+				t.Errorf("%s does not contain %s: %s", place, placeholder, text)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// directive is a huma_token that loads, with changes.
+// directive returns a valid huma_token with changes.
 func directive(changes ...string) string { return humaToken.lines(changes...) }
 
 // validateText checks the directives of one site as `caddy validate` does.
@@ -25,7 +25,7 @@ func validateText(t testing.TB, directives string) error {
 	return validateJSON(t, config)
 }
 
-// validateJSON is validateText for a whole config in JSON.
+// validateJSON is like validateText for a whole config in JSON.
 func validateJSON(t testing.TB, config []byte) error {
 	t.Helper()
 	if _, ok := os.LookupEnv("HUMA_TEST_SECRET"); !ok {
@@ -38,27 +38,26 @@ func validateJSON(t testing.TB, config []byte) error {
 	return caddy.Validate(cfg)
 }
 
-// directiveError matches an error that a directive reports.
+// directiveError matches errors that a directive returns when it is provisioned.
 var directiveError = regexp.MustCompile(`(?s)provision http\.handlers\.(?:huma_token|human_api_token): (.*)`)
 
-// problemsIn are the problems that the directive reports in an error, one a
-// line.
+// problemsIn returns the problems that a directive reports in an error, one per line.
 func problemsIn(t testing.TB, err error) []string {
 	t.Helper()
 	if err == nil {
-		t.Error("it loads")
+		t.Error("the config is valid, want an error")
 		return nil
 	}
 	found := directiveError.FindStringSubmatch(err.Error())
 	if found == nil {
-		t.Errorf("it is not the directive that complains: %v", err)
+		t.Errorf("not an error of the directive: %v", err)
 		return nil
 	}
 	return strings.Split(found[1], "\n")
 }
 
-// wantProblem checks that there is one problem, that it names the option, and
-// that it says the rest.
+// wantProblem checks that there is exactly one problem, and that it contains the option
+// and the other texts.
 func wantProblem(t testing.TB, err error, option string, says ...string) {
 	t.Helper()
 	found := problemsIn(t, err)
@@ -67,7 +66,7 @@ func wantProblem(t testing.TB, err error, option string, says ...string) {
 	}
 	for _, want := range append(says, option) {
 		if !strings.Contains(strings.Join(found, "\n"), want) {
-			t.Errorf("it does not say %q:\n%s", want, strings.Join(found, "\n"))
+			t.Errorf("the error does not contain %q:\n%s", want, strings.Join(found, "\n"))
 		}
 	}
 }
@@ -165,7 +164,7 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), "CANARY") {
-		t.Errorf("the error holds values: %v", err)
+		t.Errorf("the error contains values: %v", err)
 	}
 
 	for _, c := range []struct {
@@ -179,11 +178,11 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		{"two projects", `{"a":{"projectId":"CANARY1"},"b":{"projectId":"CANARY2"}}`, "have different values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			// What the file should have said is no problem of its own.
+			// Options that the file would have set are not reported as missing.
 			err := validateText(t, directive("project_id", "secret", "config_file "+writeFile(t, "huma-config.json", c.text)))
 			wantProblem(t, err, "config_file:", c.says)
 			if strings.Contains(err.Error(), "CANARY") {
-				t.Errorf("the error holds a value: %v", err)
+				t.Errorf("the error contains a value: %v", err)
 			}
 		})
 	}
@@ -193,8 +192,8 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 	})
 }
 
-// placeholderLines are lines in which an option's value is a placeholder, by
-// the option.
+// placeholderLines holds lines in which the value of an option is a placeholder, by
+// option.
 var placeholderLines = map[*tokenDirective]map[string]string{
 	humaToken: {
 		"config_file":        "config_file %s",
@@ -219,7 +218,7 @@ var placeholderLines = map[*tokenDirective]map[string]string{
 		"client_secret": "client_secret %s",
 		"extra_scopes":  "extra_scopes one %s",
 	},
-	nil: { // of both
+	nil: { // of both directives
 		"identity":        "identity %s",
 		"domains":         "identity basic_auth {\ndomains %s\n}",
 		"trust":           "trust forward_auth %s",
@@ -238,8 +237,8 @@ var placeholderLines = map[*tokenDirective]map[string]string{
 	},
 }
 
-// TestPlaceholderProblems checks that what is wrong with a placeholder is said
-// of every option that takes one, and of each kind in other words.
+// TestPlaceholderProblems checks that each option that expands placeholders reports each
+// kind of mistake in a placeholder, with a different message for each kind.
 func TestPlaceholderProblems(t *testing.T) {
 	t.Setenv("HUMA_TEST_EMPTY", "")
 	empty := writeFile(t, "empty", "\n\n")
@@ -269,13 +268,13 @@ func TestPlaceholderProblems(t *testing.T) {
 				continue
 			}
 			if want := option + ":"; !strings.Contains(found[0], want) || !strings.Contains(found[0], c.says) {
-				t.Errorf("%s: it does not say %q and %q:\n%s", c.placeholder, want, c.says, strings.Join(found, "\n"))
+				t.Errorf("%s: the error does not contain %q and %q:\n%s", c.placeholder, want, c.says, strings.Join(found, "\n"))
 			}
 			if strings.Contains(c.placeholder, "nobody") {
-				continue // the same in other words
+				continue // has the same message
 			}
 			if seen[found[0]] {
-				t.Errorf("%s: the same is said of another mistake: %s", c.placeholder, found[0])
+				t.Errorf("%s: another mistake has the same message: %s", c.placeholder, found[0])
 			}
 			seen[found[0]] = true
 		}
@@ -288,7 +287,7 @@ func TestPlaceholderProblems(t *testing.T) {
 		}
 	}
 	t.Run("said once", func(t *testing.T) {
-		for _, c := range cases[:2] { // the Caddyfile refuses the others where they stand
+		for _, c := range cases[:2] { // the Caddyfile parser rejects the others
 			wantProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.says)
 			for _, d := range bothDirectives {
 				wantProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.says)

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestSecretsAreNotInErrors gives secrets in places and forms that are refused.
+// TestSecretsAreNotInErrors checks invalid secrets in several options and forms.
 func TestSecretsAreNotInErrors(t *testing.T) {
 	t.Setenv("HUMA_TEST_LINES", "CANARY\r\nX-Other: CANARY")
 	t.Setenv("HUMA_TEST_URL", "https://user:CANARY@huma.example/%zz")
@@ -49,17 +49,17 @@ func TestSecretsAreNotInErrors(t *testing.T) {
 			}
 			err := validateText(t, d.lines(changes...))
 			if err == nil {
-				t.Fatal("it loads")
+				t.Fatal("the config is valid, want an error")
 			}
 			if strings.Contains(err.Error(), "CANARY") {
-				t.Errorf("the error holds the secret: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 		})
 	}
 }
 
-// TestSecretWithBraces checks that the way of writing a literal brace that
-// errors propose is one.
+// TestSecretWithBraces checks that the notation for literal braces that errors propose
+// works.
 func TestSecretWithBraces(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}, Secret: "a{b}c"})
 	text := strings.Replace(simpleSite(huma, ""), "secret sandbox-secret", `secret a\{b}c`, 1)
@@ -138,7 +138,7 @@ func TestHeaderUpAndSignatureProblems(t *testing.T) {
 	}
 }
 
-// keyPair makes a certificate that signs itself, and its key.
+// keyPair returns a self-signed certificate and its key.
 func keyPair(t testing.TB) (certificate, key string) {
 	t.Helper()
 	return testutil.WriteCertificate(t.TempDir(), testutil.SelfSigned(testutil.Loopback()))
@@ -178,7 +178,7 @@ func TestTLSFiles(t *testing.T) {
 	}
 }
 
-// TestEveryProblemIsReportedAtOnce has many mistakes in one directive.
+// TestEveryProblemIsReportedAtOnce checks one directive with many mistakes.
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	found := problemsIn(t, validateText(t, directive(
 		"api http://huma.example",
@@ -223,7 +223,7 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-// TestExtraScopesProblems: an empty scope is none, and is said once.
+// TestExtraScopesProblems checks that an empty scope is an error that is reported once.
 func TestExtraScopesProblems(t *testing.T) {
 	t.Setenv("HUMA_TEST_BLANK", " \t ")
 	for _, scopes := range []string{`""`, `one ""`, `"" ""`, `" "`, "one {env.HUMA_TEST_BLANK}"} {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestG02_OriginWithoutFetchMetadata: a browser that does not send
-// Sec-Fetch-Site is told by its Origin.
+// TestG02_OriginWithoutFetchMetadata checks that Origin is used for browsers that do not
+// send Sec-Fetch-Site.
 func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 	host := freeAddress(t)
 	name, port, _ := strings.Cut(host, ":")
@@ -59,7 +59,7 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 		})
 	}
 	if d.logLines(`"reason":"cross_site"`) == nil {
-		t.Error("the log does not tell of it")
+		t.Error("the rejection is not logged")
 	}
 	t.Run("behind a proxy of the server's", func(t *testing.T) {
 		d := openEdited(t, anyHost, func(server map[string]any) {
@@ -107,7 +107,7 @@ func TestK03_TemplateInclude(t *testing.T) {
 				t.Errorf("%d calls at the service", n)
 			}
 			if len(d.logLines("comes from httpInclude in a template")) == 0 {
-				t.Error("the log does not say why")
+				t.Error("the reason is not logged")
 			}
 			d.wantRejection(t, 401, "identity_untrusted", path, as("a@x.example"), header("Caddy-Templates-Include", "1"))
 			d.wantTokenOf(t, "a@x.example", path, as("a@x.example"))

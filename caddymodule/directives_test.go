@@ -174,7 +174,7 @@ func (d *tokenDirective) convertLines(lines ...string) []string {
 	return lines
 }
 
-// convertOption converts the name of an option of huma_token, as deciding does.
+// convertOption converts the name of an option of huma_token, as convertLines does.
 func (d *tokenDirective) convertOption(option string) string {
 	if rest, ok := strings.CutPrefix(option, "email"); ok {
 		return d.identityOption + rest
@@ -182,7 +182,7 @@ func (d *tokenDirective) convertOption(option string) string {
 	return option
 }
 
-// convertMessages converts parts of error messages of huma_token, as deciding does.
+// convertMessages converts parts of error messages of huma_token, as convertLines does.
 func (d *tokenDirective) convertMessages(parts ...string) []string {
 	examples := strings.NewReplacer()
 	if d == humanAPIToken {
