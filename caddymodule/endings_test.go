@@ -19,7 +19,7 @@ import (
 // longTest reports whether long tests are enabled (CADDY_HUMA_LONG).
 func longTest() bool { return os.Getenv("CADDY_HUMA_LONG") != "" }
 
-// signUpFaults are ways in which a sign-up ends after the service has seen it.
+// signUpFaults returns faults that occur after the service has received a sign-up.
 func signUpFaults() []sandbox.Fault {
 	ms := func(most int) time.Duration { return time.Duration(rand.IntN(most)+1) * time.Millisecond }
 	faults := []sandbox.Fault{
@@ -44,10 +44,10 @@ func signUpFaults() []sandbox.Fault {
 	return faults
 }
 
-// TestH10H11H12_OneAccountWhateverTheEnding: over many random endings, also of
-// the connection, and reloads in between, every user ends up with a token, one
-// account, and one sign-up that the service has seen.
-func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
+// TestH10H11H12_OneAccountAfterAnyFault injects random faults into sign-ups and
+// connections, and reloads the config in between. Every user must get a token and have
+// exactly one account and one sign-up.
+func TestH10H11H12_OneAccountAfterAnyFault(t *testing.T) {
 	users := 150
 	if longTest() {
 		users = 1000
@@ -56,7 +56,7 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	config := simpleSite(l.fakeHuma, "timeout 2s\nattempt_timeout 1s\nbreaker off\nregistration {\nhold 3s\nrate 1000/s 5000\n}\ncache off")
 	s := serve(t, config)
 
-	// The way to the service breaks at random, in both directions.
+	// The connection to the service fails at random, in both directions.
 	err := l.proxy.Each(func() faultproxy.Fault {
 		kinds := []faultproxy.Fault{
 			{}, {}, {}, {},
@@ -112,7 +112,7 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	faults.Wait()
 
 	if refusals.Load() < 5 {
-		t.Errorf("%d refusals: hardly anything went wrong", refusals.Load())
+		t.Errorf("%d error responses: too few faults were injected", refusals.Load())
 	}
 	accounts := make(map[string]int)
 	for _, u := range l.Users() {
@@ -132,15 +132,14 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	}
 }
 
-// retryUntilToken asks until a user has a token. Until then the service is said to
-// be unavailable, slow, or not to be understood, and nothing else.
-// It returns how often that was.
+// retryUntilToken repeats a request until the user gets a token. It returns the number of
+// error responses, which must have one of the codes in allowed.
 func retryUntilToken(t *testing.T, s *site, n int) (refusals int64) {
 	allowed := []string{"upstream_unavailable", "upstream_timeout", "upstream_bad_response"}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		a, err := s.tryRequest(t.Context(), "GET", iosPath, user(n)...)
 		switch {
-		case err != nil: // a reload loses a connection now and then
+		case err != nil: // a reload may close a connection
 		case a.StatusCode == http.StatusOK:
 			return refusals
 		case !slices.ContainsFunc(allowed, func(code string) bool { return strings.Contains(string(a.Body), `"`+code+`"`) }):

@@ -13,7 +13,7 @@ import (
 
 const path = "/private/huma-token"
 
-// iosPath asks for an ios client's token.
+// iosPath is the target of a request for an iOS client's token.
 const iosPath = path + "?client_type=ios"
 
 func TestSignsInAndUp(t *testing.T) {
@@ -81,8 +81,8 @@ func TestCrossSite(t *testing.T) {
 		if err := s.load(p.site(fake, "cross_site allow")); err != nil {
 			t.Fatal(err)
 		}
-		// The server of the config before may answer for a moment.
-		eventually(t, 5*time.Second, "the new config answers", func() bool {
+		// The server of the previous config may respond for a moment.
+		eventually(t, 5*time.Second, "the new config responds", func() bool {
 			return s.request("GET", p.target(), as("a@x.example"), cross).StatusCode == http.StatusOK
 		})
 		s.request("GET", p.target(), as("a@x.example"), cross).token(t, p)
@@ -109,7 +109,7 @@ func TestDeleteForgetsTheUser(t *testing.T) {
 		}
 		gone.noStore(t)
 		if s.request("GET", p.target(), as("a@x.example")).token(t, p) == a {
-			t.Error("the token is still there")
+			t.Error("the token is still cached")
 		}
 		s.request("GET", other, as("a@x.example")).token(t, p)
 		if s.request("GET", p.target(), as("b@x.example")).token(t, p) != b {
@@ -134,7 +134,7 @@ func TestClientTypes(t *testing.T) {
 		name          string
 		method, query string
 		body          func(*http.Request)
-		client        string // that is signed in
+		client        string // the client IP in the signed-in request
 		code          string
 	}{
 		{name: "query", method: "GET", query: "?client_type=ios", client: "c1"},

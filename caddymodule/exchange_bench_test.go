@@ -12,11 +12,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// BenchmarkExchange is a whole handler that has nothing in its memory, for a user
-// whom the service knows (one call, the sign-in) and for one whom it does not know
-// (two calls: the sign-up, too). The service is in the same process, over loopback,
-// and what it takes is in all figures. So beside it a bare client makes the call of
-// the sign-in, byte for byte.
+// BenchmarkExchange measures a whole handler without cached tokens, for users that the
+// service knows (one call, the sign-in) and for users that it does not know (two calls,
+// also the sign-up). The service runs in the same process, over loopback, and all figures
+// include its time. For comparison, a plain HTTP client makes the same sign-in call.
 //
 //	go test ./caddymodule -run '^$' -bench 'Exchange$'
 func BenchmarkExchange(b *testing.B) {
@@ -25,9 +24,9 @@ func BenchmarkExchange(b *testing.B) {
 	}
 }
 
-// BenchmarkExchangeRatios measures the same in short alternating rounds and reports
-// the ratios of the medians: what a sign-in takes against one bare call, and a
-// sign-up against two.
+// BenchmarkExchangeRatios measures the same in short alternating rounds and reports the
+// ratios of the medians: a sign-in compared with one plain call, and a sign-up compared
+// with two.
 //
 //	go test ./caddymodule -run '^$' -bench ExchangeRatios -benchtime 1x
 func BenchmarkExchangeRatios(b *testing.B) {
@@ -48,23 +47,23 @@ func BenchmarkExchangeRatios(b *testing.B) {
 		call := median(took["bare_call"])
 		b.ReportMetric(median(took["known_user"])/call, "x_call")
 		b.ReportMetric(median(took["unknown_user"])/call/2, "x_2_calls")
-		b.ReportMetric(0, "ns/op") // says nothing here
+		b.ReportMetric(0, "ns/op") // meaningless here
 	}
 }
 
-// exchangeBench are a handler and its service, and users who have not asked yet.
+// exchangeBench holds a handler, its service, and users without a token.
 type exchangeBench struct {
 	b        *testing.B
 	service  *sandbox.Server
-	signIn   func() // as the handler does it
+	signIn   func() // the call of the handler's sign-in
 	handler  *humatoken.HumaToken
 	w        *sink
 	users    int
 	requests []*http.Request
 }
 
-// newExchangeBench starts a service and a handler that signs in and up with it, as
-// fast as it can.
+// newExchangeBench starts a service and a handler with minimal overhead for sign-ins and
+// sign-ups.
 func newExchangeBench(b *testing.B) *exchangeBench {
 	const room = 1_000_000
 	x := &exchangeBench{b: b, service: sandbox.New(sandbox.Config{}), handler: benchHuma(room), w: newSink()}
@@ -88,7 +87,7 @@ func newExchangeBench(b *testing.B) *exchangeBench {
 	return x
 }
 
-// workload is a way to get a token.
+// workload is an operation to measure.
 type workload struct {
 	name    string
 	prepare func(n int)
@@ -103,7 +102,7 @@ func (x *exchangeBench) workloads() []workload {
 	}
 }
 
-// addUnknown are n requests of users whom the service does not know.
+// addUnknown adds requests of n users that the service does not know.
 func (x *exchangeBench) addUnknown(n int) {
 	for range n {
 		x.users++
@@ -111,7 +110,7 @@ func (x *exchangeBench) addUnknown(n int) {
 	}
 }
 
-// addKnown are n requests of users whom the service knows.
+// addKnown adds requests of n users that the service knows.
 func (x *exchangeBench) addKnown(n int) {
 	for i := range n {
 		x.service.AddUser(benchUser(x.users + i + 1))
@@ -119,13 +118,14 @@ func (x *exchangeBench) addKnown(n int) {
 	x.addUnknown(n)
 }
 
-// serveNext makes the next request.
+// serveNext handles the next request.
 func (x *exchangeBench) serveNext() {
 	mustServe(x.b, x.handler, x.w, x.requests[0])
 	x.requests = x.requests[1:]
 }
 
-// bareCall is a call that an http.Client makes, with its answer read.
+// bareCall returns a function that sends a request with an http.Client and reads the
+// response.
 func bareCall(b *testing.B, url string, header http.Header, body []byte) func() {
 	client := &http.Client{Transport: new(http.Transport)}
 	b.Cleanup(client.CloseIdleConnections)

@@ -25,26 +25,25 @@ import (
 // bom is the UTF-8 byte order mark.
 const bom = "\xef\xbb\xbf"
 
-// makeFIFO puts a FIFO without a writer in place of a file.
+// makeFIFO replaces a file by a FIFO without a writer.
 func makeFIFO(t testing.TB, path string) {
 	t.Helper()
 	must(t, os.Remove(path))
 	must(t, syscall.Mkfifo(path, 0o600))
 }
 
-// hangingFile is a file whose reads and stats hang while the test wants it, as on a
-// mount that does not answer.
+// hangingFile is a file whose reads and stats can be made to hang, as on an unavailable
+// mount.
 type hangingFile struct {
 	path       string
-	oldContent bool         // reads that hang return what was in the file before, and stats do not hang
-	reads      atomic.Int32 // reads and stats that hang or have hung
+	oldContent bool         // hanging reads return the content from before, and stats do not hang
+	reads      atomic.Int32 // the number of reads and stats that hang or have hung
 
 	mu      sync.Mutex
 	release chan struct{} // reads wait until it is closed; nil: they do not hang
 }
 
-// newHangingFile makes a file with a text. Reads of all files wait for at most
-// timeout.
+// newHangingFile creates a file. Reads of all files time out after timeout.
 func newHangingFile(t testing.TB, text string, timeout time.Duration) *hangingFile {
 	t.Helper()
 	h := &hangingFile{path: writeFile(t, "secret", text)}
@@ -80,7 +79,7 @@ func (h *hangingFile) hang() {
 	h.release = make(chan struct{})
 }
 
-// recover lets them go on.
+// recover ends all hanging reads.
 func (h *hangingFile) recover() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,7 +89,7 @@ func (h *hangingFile) recover() {
 	}
 }
 
-// takesAtMost checks how long f takes.
+// takesAtMost checks the duration of f.
 func takesAtMost(t testing.TB, atMost time.Duration, what string, f func()) {
 	t.Helper()
 	began := time.Now()
@@ -100,7 +99,7 @@ func takesAtMost(t testing.TB, atMost time.Duration, what string, f func()) {
 	}
 }
 
-// TestK01HangingSecretFile: a secret's file that cannot be read any more.
+// TestK01HangingSecretFile checks a secret file that becomes unreadable.
 func TestK01HangingSecretFile(t *testing.T) {
 	for name, newFile := range map[string]func(t *testing.T) (path, reason string, breakIt, mend func()){
 		"FIFO": func(t *testing.T) (path, reason string, breakIt, mend func()) {
@@ -113,7 +112,7 @@ func TestK01HangingSecretFile(t *testing.T) {
 		"hanging read": func(t *testing.T) (path, reason string, breakIt, mend func()) {
 			h := newHangingFile(t, oldSecret, 300*time.Millisecond)
 			return h.path, h.path + ": timed out after 300ms (is the mount hanging?)", h.hang, func() {
-				if n := h.reads.Load(); n > 2 { // of its stamp, and of its content
+				if n := h.reads.Load(); n > 2 { // a stat and a read
 					t.Errorf("%d reads hang", n)
 				}
 				must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
@@ -148,22 +147,23 @@ func TestK01HangingSecretFile(t *testing.T) {
 				d.request("GET", iosPath, as("b@x.example")).problem(t, 502, "upstream_config")
 			})
 			mend()
-			eventually(t, rotationTimeout, "the file can be read", func() bool { return !unreadable() })
+			eventually(t, rotationTimeout, "the file is readable again", func() bool { return !unreadable() })
 			d.wantHealth("with the new secret", 200, "ok")
-			eventually(t, rotationTimeout, "it is used", func() bool { return len(d.logLines("credentials reloaded")) == 1 })
+			eventually(t, rotationTimeout, "the new secret is used", func() bool { return len(d.logLines("credentials reloaded")) == 1 })
 			get()
 			if len(d.logLines("can be read again")) != 1 {
 				t.Error("the recovery is not in the log")
 			}
-			breakIt() // for the load, and the stop that ends the test
+			breakIt() // for the load and the stop that follow
 			takesAtMost(t, 3*time.Second, "loading a config without the directive", func() { must(t, d.load("SITE {\nrespond ok\n}")) })
 			takesAtMost(t, 3*time.Second, "stopping", func() { must(t, caddy.Stop()) })
 		})
 	}
 }
 
-// TestK01HangingSecretFile_NobodyWaits: with a read that nothing ends.
-func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
+// TestK01HangingSecretFile_DoesNotBlock checks that a read that never ends blocks nothing
+// else.
+func TestK01HangingSecretFile_DoesNotBlock(t *testing.T) {
 	hangs := func(t *testing.T, more string, old bool) (*rotatingService, *hangingFile, *site) {
 		service := newRotating(t)
 		service.addUsers(humaService, "a@x.example", "b@x.example")
@@ -172,7 +172,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		s.request("GET", iosPath, as("a@x.example")).token(t, humaService)
 		h.oldContent = old
 		h.hang()
-		must(t, os.WriteFile(h.path, []byte(oldSecret), 0o600)) // so that it is read
+		must(t, os.WriteFile(h.path, []byte(oldSecret), 0o600)) // so that the file is read
 		eventually(t, rotationTimeout, "a read hangs", func() bool { return h.reads.Load() == 1 })
 		return service, h, s
 	}
@@ -184,7 +184,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 			s.request("GET", iosPath, as("b@x.example")).problem(t, 502, "upstream_config")
 		})
 		takesAtMost(t, 3*time.Second, "loading a config without the directive", func() { must(t, s.load("SITE {\nrespond ok\n}")) })
-		// What is read after the end of the config is not used.
+		// A read that ends after the config was stopped has no effect.
 		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
 		h.recover()
 		time.Sleep(100 * time.Millisecond)
@@ -210,7 +210,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		must(t, os.WriteFile(other, []byte(newSecret), 0o600))
 		eventually(t, rotationTimeout, "the other file is read", func() bool { return len(s.logLines("credentials reloaded")) == 1 })
 	})
-	t.Run("a newer read", func(t *testing.T) { // after the one that was running when the service refused the credentials
+	t.Run("a newer read", func(t *testing.T) { // a read after the one that was running when the service refused the credentials
 		service, h, s := hangs(t, "timeout 10s", true)
 		service.rotate()
 		done := make(chan *response, 1)
@@ -218,7 +218,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 			a, _ := s.tryRequest(t.Context(), "GET", iosPath, as("b@x.example"))
 			done <- a
 		}()
-		eventually(t, rotationTimeout, "the service has refused", func() bool { return rejectedCalls(service.next) == 1 })
+		eventually(t, rotationTimeout, "the service has refused the credentials", func() bool { return rejectedCalls(service.next) == 1 })
 		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
 		h.recover()
 		if a := <-done; a == nil || a.StatusCode != http.StatusOK {
@@ -232,7 +232,7 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		process := s.startProcess(strings.Replace(simpleSite(fake, ""), oldSecret, "{file."+file+"}", 1))
 		s.request("GET", iosPath, as("a@x.example")).tokens(t)
 		makeFIFO(t, file)
-		eventually(t, rotationTimeout, "the log tells", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
+		eventually(t, rotationTimeout, "the error is logged", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
 		takesAtMost(t, 5*time.Second, "the end of the process", func() {
 			must(t, process.Process.Signal(syscall.SIGTERM))
 			must(t, process.Wait())
@@ -240,8 +240,8 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 	})
 }
 
-// TestK02FileKinds: what is not a regular file of at most 1 MiB is refused at
-// load, whichever option names it.
+// TestK02FileKinds checks that every option rejects files that are not regular or larger
+// than 1 MiB.
 func TestK02FileKinds(t *testing.T) {
 	kinds := map[string]struct {
 		path func(t *testing.T) string
@@ -298,8 +298,8 @@ func TestK02FileKinds(t *testing.T) {
 	}
 }
 
-// TestE01SecretFileEncoding: a byte order mark is no part of a secret, and UTF-16
-// is refused.
+// TestE01SecretFileEncoding checks that a byte order mark is not part of a secret, and
+// that UTF-16 is rejected.
 func TestE01SecretFileEncoding(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		for _, c := range []struct{ text, secret string }{
@@ -327,7 +327,8 @@ func TestE01SecretFileEncoding(t *testing.T) {
 	}
 }
 
-// TestE02CAFileWithBOM: both certificates of a file are trusted.
+// TestE02CAFileWithBOM checks that both certificates of a file with byte order marks are
+// trusted.
 func TestE02CAFileWithBOM(t *testing.T) {
 	first, second := testutil.NewAuthority(t.TempDir(), "the first authority"), testutil.NewAuthority(t.TempDir(), "the second authority")
 	file := writeFile(t, "ca.pem", bom+readFile(t, first.File)+readFile(t, second.File))
@@ -342,7 +343,7 @@ func TestE02CAFileWithBOM(t *testing.T) {
 	}
 }
 
-// TestE03BlanksInConfigFile: blanks around values are no part of them.
+// TestE03BlanksInConfigFile checks that blanks around values are removed.
 func TestE03BlanksInConfigFile(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}, Secret: " a secret "})
 	file := writeFile(t, "huma-config.json", bom+`{"apiUrl":"`+fake.URL+`/ ","projectId":" p1","deploymentId":"d1\n","clients":{"ios":"\tc1 "},"secret":" a secret "}`)

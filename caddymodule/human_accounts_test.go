@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// openTwoClients serves two applications of Human API, /one and /two, on one address.
+// openTwoClients serves two clients of Human API, /one and /two, on one site.
 func openTwoClients(t testing.TB, more string) *connectSite {
 	t.Helper()
 	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret", "hapi2": "secret"}}})
@@ -20,8 +20,8 @@ func openTwoClients(t testing.TB, more string) *connectSite {
 	return &connectSite{site: s, fake: fake}
 }
 
-// TestConnect_TwoApplications: users belong to one application, so one id is
-// two users, of whom nothing is shared.
+// TestConnect_TwoApplications checks that two applications share nothing: the same ID is
+// a different user in each.
 func TestConnect_TwoApplications(t *testing.T) {
 	t.Run("tokens and hints", func(t *testing.T) {
 		d := openTwoClients(t, "")
@@ -37,10 +37,10 @@ func TestConnect_TwoApplications(t *testing.T) {
 		d.request("GET", "/one", as("u-1"), noCache).connect(t)
 		d.wantCalls(t, "session", "id")
 		d.request("GET", "/two", as("u-1"), noCache).connect(t)
-		d.wantCalls(t, "session") // and no id first
+		d.wantCalls(t, "session") // not the ID token first
 		d.request("DELETE", "/one", as("u-1"))
 		d.request("GET", "/two", as("u-1")).connect(t)
-		d.wantCalls(t) // the other one's token is not forgotten
+		d.wantCalls(t) // the other application's token is not evicted
 		d.request("GET", "/one", as("u-1")).connect(t)
 		d.wantCalls(t, "session", "id")
 		if users := d.fake.Calls().ByClientUser; len(users) != 2 || users["hapi2"]["u-1"]["id"] != 0 {
@@ -78,20 +78,20 @@ func TestConnect_TwoApplications(t *testing.T) {
 		d.fake.waitBlocked(t, 1)
 		go func() { two <- d.concurrently("/two", 1, user) }()
 		d.fake.waitBlocked(t, 2)
-		eventually(t, humanAPITimeout, "somebody is turned away", func() bool { return len(d.logLines("too many concurrent exchanges")) > 0 })
+		eventually(t, humanAPITimeout, "a request is rejected", func() bool { return len(d.logLines("too many concurrent exchanges")) > 0 })
 		letGo()
 		(<-two)[0].connect(t)
 		if got := countCodes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {
-			t.Errorf("answers %v", got)
+			t.Errorf("responses %v", got)
 		}
 		if _, n := d.fake.blocked(); n != 2 {
-			t.Errorf("%d calls at once, want one of each", n)
+			t.Errorf("%d concurrent calls, want one of each application", n)
 		}
 	})
 }
 
-// TestConnect_ScopesAreNotShared: two handlers of one application with other
-// scopes have tokens of their own, and one way to the service.
+// TestConnect_ScopesAreNotShared checks that handlers of one application with different
+// scopes do not share tokens, but share the token type hint and the connections.
 func TestConnect_ScopesAreNotShared(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	scopes := map[string]string{"/none": "", "/one": "extra_scopes a", "/two": "extra_scopes a b", "/same": "extra_scopes a b"}
@@ -107,7 +107,7 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 		scopes []string
 	}{
 		{"/none", []string{"session", "id"}, nil},
-		{"/one", []string{"id"}, []string{"a"}}, // the hint is the user's
+		{"/one", []string{"id"}, []string{"a"}}, // the hint belongs to the user
 		{"/two", []string{"id"}, []string{"a", "b"}},
 		{"/same", nil, nil},
 		{"/none", nil, nil},
@@ -121,7 +121,7 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 			}
 		}
 	}
-	// Who signs out anywhere is forgotten everywhere.
+	// DELETE at one handler evicts the user at all handlers.
 	d.request("DELETE", "/same", as("u-1"))
 	d.request("GET", "/one", as("u-1")).connect(t)
 	d.wantCalls(t, "session", "id")
@@ -138,18 +138,19 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 	d.wantCalls(t, "session", "session", "session")
 }
 
-// TestConnect_AScopeThatIsNotAllowed is a mistake of the config's.
+// TestConnect_AScopeThatIsNotAllowed checks that a scope that Human API rejects is
+// reported as an error of the config.
 func TestConnect_AScopeThatIsNotAllowed(t *testing.T) {
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{ExtraScopes: []string{"a"}}}, "extra_scopes b")
 	a := d.request("GET", connectPath, as("u-1"))
 	a.problem(t, http.StatusBadGateway, "upstream_rejected")
 	if !strings.Contains(string(a.Body), "extra_scopes") {
-		t.Errorf("the option is not named: %s", a.Body)
+		t.Errorf("the response does not contain the option: %s", a.Body)
 	}
 	d.wantCalls(t, "session")
 }
 
-// TestConnect_SharedLimits has two handlers of one application.
+// TestConnect_SharedLimits checks two handlers of one application whose limits differ.
 func TestConnect_SharedLimits(t *testing.T) {
 	const clash = "another human_api_token of the same account"
 	block := func(matcher, client, more string) string {
@@ -185,8 +186,8 @@ func TestConnect_SharedLimits(t *testing.T) {
 	}
 }
 
-// TestConnect_BothDirectivesOnOneSite: they have a service each, and nothing
-// in common.
+// TestConnect_BothDirectivesOnOneSite checks that the directives do not share a service
+// or any other state.
 func TestConnect_BothDirectivesOnOneSite(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	limits := "retries 0\nbreaker {\nfailures 3\nopen 1m\n}\n"
@@ -203,7 +204,7 @@ func TestConnect_BothDirectivesOnOneSite(t *testing.T) {
 	for i := range 4 {
 		d.request("GET", connectPath, as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	}
-	if n := fake.calls("session"); n > 4 { // one was before
+	if n := fake.calls("session"); n > 4 { // including the call before
 		t.Errorf("%d calls: the breaker is not open", n)
 	}
 	d.request("GET", iosPath, as("a@x.example")).tokens(t)

@@ -12,8 +12,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestConnect_TheIDIsTheUser, byte for byte, whatever the address is.
-func TestConnect_TheIDIsTheUser(t *testing.T) {
+// TestConnect_UserIDIsCompared byte for byte, and the address is not part of the
+// identity.
+func TestConnect_UserIDIsCompared(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	first := d.get(t, "u-1", emailHeader("a@x.example"))
 	for _, address := range []string{"b@x.example", "A@x.example", "no address", ""} {
@@ -45,9 +46,9 @@ func TestConnect_TheIDIsTheUser(t *testing.T) {
 	d.noSecretsInLog("@x.example", "5f7c8ec7", "Jürgen")
 }
 
-// TestConnect_NobodyWithoutAnID: no call is made for somebody who is not one
-// user.
-func TestConnect_NobodyWithoutAnID(t *testing.T) {
+// TestConnect_InvalidUserID checks that no call is made for a request without exactly one
+// valid user ID.
+func TestConnect_InvalidUserID(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	for _, c := range []struct {
 		name  string
@@ -77,7 +78,7 @@ func TestConnect_NobodyWithoutAnID(t *testing.T) {
 	}
 	d.wantCalls(t)
 
-	// A placeholder brings what no header can.
+	// A placeholder can contain bytes that a header cannot.
 	d.move()
 	if err := d.load(`SITE {
 		vars user_id {http.request.uri.query.e}
@@ -95,11 +96,12 @@ func TestConnect_NobodyWithoutAnID(t *testing.T) {
 	}
 	d.request("GET", connectPath+"?e=").problem(t, http.StatusUnauthorized, "identity_missing")
 	d.wantCalls(t)
-	d.request("GET", connectPath+"?e="+url.QueryEscape("a, b")).connect(t) // nobody joins what comes so
+	d.request("GET", connectPath+"?e="+url.QueryEscape("a, b")).connect(t) // only header values are split at commas
 	d.wantCalls(t, "session")
 }
 
-// TestConnect_FromAnUntrustedPeer: the header is not believed.
+// TestConnect_FromAnUntrustedPeer checks that the header of an untrusted peer is
+// rejected.
 func TestConnect_FromAnUntrustedPeer(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, strings.Replace(humanAPIService.site(fake, ""), "trust proxies 127.0.0.1", "trust proxies 192.0.2.0/24", 1))
@@ -109,7 +111,7 @@ func TestConnect_FromAnUntrustedPeer(t *testing.T) {
 	}
 }
 
-// TestConnect_WithBasicAuth: the account is the id.
+// TestConnect_WithBasicAuth checks that the account is the user ID.
 func TestConnect_WithBasicAuth(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, "SITE {\n"+accounts+"\nhuman_api_token {\n"+humanAPIService.options(fake)+"identity basic_auth\n}\n}")
@@ -122,9 +124,9 @@ func TestConnect_WithBasicAuth(t *testing.T) {
 	}
 }
 
-// TestConnect_ThePageChoosesNothing checks that neither the query nor the body of a
+// TestConnect_QueryAndBodyAreIgnored checks that neither the query nor the body of a
 // request changes the call to the service or the token in the response.
-func TestConnect_ThePageChoosesNothing(t *testing.T) {
+func TestConnect_QueryAndBodyAreIgnored(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "extra_scopes a")
 	first := d.get(t, "u-1")
 	d.wantCalls(t, "session")
@@ -148,7 +150,7 @@ func TestConnect_ThePageChoosesNothing(t *testing.T) {
 		}
 	}
 	for name, r := range requests {
-		for _, edit := range []func(*http.Request){as("u-1"), as(name)} { // one who has a token, and a new one
+		for _, edit := range []func(*http.Request){as("u-1"), as(name)} { // a user with a cached token, and a new user
 			edited := func(own *http.Request) {
 				body, err := r.GetBody()
 				if err != nil {
@@ -174,7 +176,8 @@ func TestConnect_ThePageChoosesNothing(t *testing.T) {
 	}
 }
 
-// TestConnect_ErrorsForHandleErrors: the placeholders have the directive's name.
+// TestConnect_ErrorsForHandleErrors checks that the placeholders have the name of the
+// directive.
 func TestConnect_ErrorsForHandleErrors(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, strings.Replace(humanAPIService.site(fake, "errors caddy"), "respond", `log_append outcome {http.human_api_token.outcome}

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// callResult is an expected error response, and the calls before it.
+// callResult is the expected response to a request and the expected calls to the service.
 type callResult struct {
 	status int
 	code   string
@@ -29,7 +29,7 @@ func (e callResult) check(t testing.TB, d *connectSite, a *response) {
 	a.problem(t, e.status, e.code)
 }
 
-// The ends there are, after these calls.
+// The following functions return the possible results after the given calls.
 func tokenAfter(calls ...string) callResult { return callResult{200, "", calls} }
 func unavailableAfter(calls ...string) callResult {
 	return callResult{409, "connect_unavailable", calls}
@@ -43,8 +43,8 @@ func badResponseAfter(calls ...string) callResult {
 }
 func outageAfter(calls ...string) callResult { return callResult{503, "upstream_unavailable", calls} }
 
-// newUser is a user for whom a fault has not been met before. After a hint the
-// first call is for an id token, and a session would be granted.
+// newUser adds a user whom previous faults did not affect. first is the type of the first
+// call. If it is "id", the user has a hint, and a session would be allowed.
 func (d *connectSite) newUser(t testing.TB, n *int, first string) (user string, edit func(*http.Request)) {
 	t.Helper()
 	*n++
@@ -58,8 +58,8 @@ func (d *connectSite) newUser(t testing.TB, n *int, first string) (user string, 
 	return user, noCache
 }
 
-// TestConnect_CodesInEveryShape: a code of Human API's decides, wherever it
-// stands and whatever the status.
+// TestConnect_CodesInEveryShape checks that an error code of Human API takes precedence
+// over the status, in any place of the response.
 func TestConnect_CodesInEveryShape(t *testing.T) {
 	d, n := openConnect(t, sandbox.Config{}, "breaker off"), 0
 	for _, c := range []struct {
@@ -93,7 +93,8 @@ func TestConnect_CodesInEveryShape(t *testing.T) {
 	}
 }
 
-// TestConnect_StatusesWithoutACode: then the status decides.
+// TestConnect_StatusesWithoutACode checks that the status decides if the response has no
+// code.
 func TestConnect_StatusesWithoutACode(t *testing.T) {
 	d, n := openConnect(t, sandbox.Config{}, "breaker off"), 0
 	for status, c := range map[int]struct{ session, id callResult }{
@@ -117,9 +118,9 @@ func TestConnect_StatusesWithoutACode(t *testing.T) {
 			}
 			switch status {
 			case 200:
-				bodies = bodies[:7] // the last would be a usual answer
+				bodies = bodies[:7] // the last one would be a valid response
 			case 429, 503:
-				bodies = bodies[:1] // each takes a retry's time
+				bodies = bodies[:1] // each takes as long as a retry
 			}
 			for _, body := range bodies {
 				t.Run(fmt.Sprint(op, status, body), func(t *testing.T) {
@@ -133,9 +134,9 @@ func TestConnect_StatusesWithoutACode(t *testing.T) {
 	}
 }
 
-// TestConnect_TheSecondCallIsTheLast: whatever comes of it, there is no third
-// type, and a retry is of this call alone.
-func TestConnect_TheSecondCallIsTheLast(t *testing.T) {
+// TestConnect_SecondTypeIsTheLast checks that after two token types no other call is
+// made, and that only the second call is retried.
+func TestConnect_SecondTypeIsTheLast(t *testing.T) {
 	d, n := openConnect(t, sandbox.Config{}, "breaker off"), 0
 	elsewhere := newHuma(t, sandbox.Config{})
 	for _, c := range []struct {
@@ -178,8 +179,8 @@ func TestConnect_TheSecondCallIsTheLast(t *testing.T) {
 	}
 }
 
-// TestConnect_NeitherTypeForAUser is a refusal that is repeated for a while
-// without a call, and of which no hint is left.
+// TestConnect_NeitherTypeForAUser checks that a user who may get neither type is rejected
+// from the cache for negative_ttl, and that the hint is deleted.
 func TestConnect_NeitherTypeForAUser(t *testing.T) {
 	refuse := func(d *connectSite, user string, refused bool) {
 		allowed := !refused
@@ -192,7 +193,7 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 		a := d.request("GET", connectPath, append(edit, as(user))...)
 		a.problem(t, http.StatusConflict, "connect_unavailable")
 		if text := string(a.Body); strings.Contains(text, "ALLOWED") || strings.Contains(text, user) {
-			t.Errorf("the service's words: %s", text)
+			t.Errorf("the response contains the service's message: %s", text)
 		}
 	}
 	t.Run("repeated", func(t *testing.T) {
@@ -205,16 +206,16 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 			d.wantCalls(t, "session", "id")
 		}
 		refuse(d, "u-2", false)
-		d.request("DELETE", connectPath, as("u-2")) // which forgets tokens alone
+		d.request("DELETE", connectPath, as("u-2")) // evicts only tokens, not the rejection
 		ask(t, d, "u-2")
 		d.wantCalls(t)
 		d.waitNewRejection(t, "u-1")
 		d.wantCalls(t, "session", "id")
-		eventually(t, humanAPITimeout, "a token once the refusal is not repeated", func() bool {
+		eventually(t, humanAPITimeout, "a token after negative_ttl", func() bool {
 			return d.request("GET", connectPath, as("u-2")).StatusCode == http.StatusOK
 		})
 		d.wantCalls(t, "session", "id")
-		// The service has refused this user, and nothing is wrong with us.
+		// A rejected user is not an error of the config.
 		if w := d.warnings(""); len(w) != 0 {
 			t.Errorf("%q", w)
 		}
@@ -235,22 +236,22 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 		d.wantCalls(t, "id")
 		d.setFaults(t)
 		d.get(t, "u-1")
-		d.wantCalls(t, "session", "id") // the hint is gone
+		d.wantCalls(t, "session", "id") // the hint was deleted
 	})
 	t.Run("after a hint", func(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache 300ms {\nnegative_ttl 0s\n}")
 		d.addUserWithHint(t, "u-1")
 		refuse(d, "u-1", true)
-		eventually(t, humanAPITimeout, "the token is over", func() bool {
+		eventually(t, humanAPITimeout, "the token has expired", func() bool {
 			return d.request("GET", connectPath, as("u-1")).StatusCode == http.StatusConflict
 		})
 		d.wantCalls(t, "id", "session")
 		ask(t, d, "u-1")
-		d.wantCalls(t, "session", "id") // the hint is gone
+		d.wantCalls(t, "session", "id") // the hint was deleted
 	})
 }
 
-// waitNewRejection waits until a refusal is not repeated any more.
+// waitNewRejection waits until a rejection is no longer served from the cache.
 func (d *connectSite) waitNewRejection(t testing.TB, user string) {
 	t.Helper()
 	before := d.fake.calls("session")

@@ -15,12 +15,12 @@ import (
 // connectPath is the path that human_api_token serves by default.
 const connectPath = "/private/human-api-token"
 
-// clientOptions are the options of an application at Human API.
+// clientOptions returns the options of an application of Human API.
 func (h *fakeHuma) clientOptions(id, secret string) string {
 	return "api " + h.URL + "\nclient_id " + id + "\nclient_secret " + secret + "\n"
 }
 
-// setConnected lets a user connect a source of data, or take it away again.
+// setConnected connects a source of data of a user, or disconnects it.
 func (h *fakeHuma) setConnected(t testing.TB, user string, connected ...bool) {
 	t.Helper()
 	c := sandbox.Connection{ClientUserID: user}
@@ -32,7 +32,7 @@ func (h *fakeHuma) setConnected(t testing.TB, user string, connected ...bool) {
 	}
 }
 
-// connectToken is the success of human_api_token.
+// connectToken is a successful response of human_api_token.
 type connectToken struct {
 	Token        string `json:"token"`
 	Type         string `json:"type"`
@@ -42,7 +42,8 @@ type connectToken struct {
 	HumanID      string `json:"human_id"`
 }
 
-// connect reads a success of human_api_token: its members and nothing else.
+// connect decodes a successful response of human_api_token. It fails if a member is
+// missing or unknown.
 func (a *response) connect(t testing.TB) connectToken {
 	t.Helper()
 	if a.StatusCode != http.StatusOK {
@@ -69,38 +70,38 @@ func (a *response) connect(t testing.TB) connectToken {
 	default:
 		return v
 	}
-	t.Fatalf("not a token of the one type: %v %s", a.Header, a.Body)
+	t.Fatalf("not a token of exactly one type: %v %s", a.Header, a.Body)
 	return v
 }
 
-// The codes by which Human API says that the operator's credentials or
-// contract do not do.
+// configCodes are the error codes of Human API that mean that the operator's credentials
+// or contract are insufficient.
 var configCodes = []string{"INVALID_CLIENT_ID", "INVALID_CLIENT_ID_OR_SECRET", "CLIENT_TOKEN_GENERATION_NOT_ALLOWED", "NOT_AUTHORIZED"}
 
-// codeShapes are the places where a code of Human API may stand.
+// codeShapes are the places of an error code in responses of Human API.
 var codeShapes = []string{"errorCode", "error_code", "code", "error", "message", "type", "nested", "text"}
 
-// connectSite is a site with human_api_token, and the sandbox behind it.
+// connectSite is a site with human_api_token and the sandbox as its service.
 type connectSite struct {
 	*site
 	fake *fakeHuma
-	seen int // calls that made has counted
+	seen int // the number of calls that wantCalls has checked
 }
 
-// openConnect serves human_api_token with these options.
+// openConnect serves human_api_token with the given options.
 func openConnect(t testing.TB, cfg sandbox.Config, more string) *connectSite {
 	t.Helper()
 	fake := newHuma(t, cfg)
 	return &connectSite{site: serve(t, humanAPIService.site(fake, more)), fake: fake}
 }
 
-// get is a user's token.
+// get returns the token of a user.
 func (d *connectSite) get(t testing.TB, user string, edit ...func(*http.Request)) connectToken {
 	t.Helper()
 	return d.request("GET", connectPath, append(edit, as(user))...).connect(t)
 }
 
-// wantCalls checks which calls were made since it was asked last.
+// wantCalls checks the calls since it was called last.
 func (d *connectSite) wantCalls(t testing.TB, ops ...string) {
 	t.Helper()
 	var got []string
@@ -113,13 +114,14 @@ func (d *connectSite) wantCalls(t testing.TB, ops ...string) {
 	}
 }
 
-// addConnectedUser makes a user who has connected a source of data.
+// addConnectedUser adds a user with a connected source of data.
 func (d *connectSite) addConnectedUser(t testing.TB, user string) {
 	t.Helper()
 	humanAPIService.requireBothCalls(t, d.fake, user)
 }
 
-// addUserWithHint creates a connected user for whom the site remembers a hint.
+// addUserWithHint adds a connected user and requests a token, so that the site has a
+// token type hint for the user.
 func (d *connectSite) addUserWithHint(t testing.TB, user string) {
 	t.Helper()
 	d.addConnectedUser(t, user)
@@ -127,7 +129,7 @@ func (d *connectSite) addUserWithHint(t testing.TB, user string) {
 	d.wantCalls(t, "session", "id")
 }
 
-// setFaults sets faults.
+// setFaults sets the faults of the sandbox.
 func (d *connectSite) setFaults(t testing.TB, faults ...sandbox.Fault) {
 	t.Helper()
 	if err := d.fake.SetFaults(faults); err != nil {
@@ -135,8 +137,8 @@ func (d *connectSite) setFaults(t testing.TB, faults ...sandbox.Fault) {
 	}
 }
 
-// waitNewToken waits until what is kept of a user is over, and returns their next
-// token.
+// waitNewToken waits until the cached token of a user has expired, and returns the next
+// one.
 func (d *connectSite) waitNewToken(t testing.TB, user string) (v connectToken) {
 	t.Helper()
 	before := d.fake.Calls().ByOp
@@ -150,7 +152,8 @@ func (d *connectSite) waitNewToken(t testing.TB, user string) (v connectToken) {
 // humanAPITimeout is the timeout for something that normally takes a second.
 const humanAPITimeout = 20 * time.Second
 
-// noCache asks past the cache, and email brings an address along.
+// noCache adds Cache-Control: no-cache to a request.
 var noCache = header("Cache-Control", "no-cache")
 
+// emailHeader adds the address of a user to a request.
 func emailHeader(address string) func(*http.Request) { return header("X-Test-Email", address) }

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// members are the names in an answer.
+// members returns the names of the members of a response.
 func (a *response) members(t testing.TB) string {
 	t.Helper()
 	var v map[string]any
@@ -22,27 +22,27 @@ func (a *response) members(t testing.TB) string {
 	return strings.Join(slices.Sorted(maps.Keys(v)), " ")
 }
 
-// TestConnect_FromTheFirstTokenOn is the way of a user: a session, until they
-// have connected a source of data; id tokens from then on, at one call each;
-// and back when the source is taken away.
-func TestConnect_FromTheFirstTokenOn(t *testing.T) {
+// TestConnect_TokenTypes checks the token types of a user over time: sessions until the
+// user has connected a source of data, then ID tokens with one call each, and sessions
+// again after the source was disconnected.
+func TestConnect_TokenTypes(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache 300ms")
 	a := d.request("GET", connectPath, as("u-1"))
 	first := a.connect(t)
 	a.noStore(t)
 	if got := a.members(t); got != "expires_in human_id session_token token type" {
-		t.Errorf("a session's answer has %s", got)
+		t.Errorf("the response with a session has %s", got)
 	}
 	d.wantCalls(t, "session")
 	users := d.fake.HumanUsers()
 	if len(users) != 1 || users[0].ClientUserID != "u-1" || users[0].HumanID != first.HumanID || users[0].ClientID != "hapi1" {
-		t.Errorf("users %+v, answered %+v", users, first)
+		t.Errorf("users %+v, response %+v", users, first)
 	}
 	if *first.ExpiresIn < 3590 || *first.ExpiresIn > 3600 {
-		t.Errorf("good for %d", *first.ExpiresIn)
+		t.Errorf("lifetime %d", *first.ExpiresIn)
 	}
 	if d.waitNewToken(t, "u-1").Type != "session" {
-		t.Error("another type")
+		t.Error("wrong type")
 	}
 	d.wantCalls(t, "session")
 
@@ -50,52 +50,52 @@ func TestConnect_FromTheFirstTokenOn(t *testing.T) {
 	a = d.request("GET", connectPath, as("u-1"), noCache)
 	id := a.connect(t)
 	if got := a.members(t); got != "expires_in id_token token type" {
-		t.Errorf("an id token's answer has %s", got)
+		t.Errorf("the response with an ID token has %s", got)
 	}
 	if id.Type != "id" || *id.ExpiresIn < 86390 || *id.ExpiresIn > 86400 {
-		t.Errorf("type %s, good for %d", id.Type, *id.ExpiresIn)
+		t.Errorf("type %s, lifetime %d", id.Type, *id.ExpiresIn)
 	}
 	d.wantCalls(t, "session", "id")
 	for range 2 {
 		if d.waitNewToken(t, "u-1").Type != "id" {
-			t.Error("another type")
+			t.Error("wrong type")
 		}
 		d.wantCalls(t, "id")
 	}
 
 	d.fake.setConnected(t, "u-1", false)
 	if d.waitNewToken(t, "u-1").Type != "session" {
-		t.Error("another type")
+		t.Error("wrong type")
 	}
 	d.wantCalls(t, "id", "session")
 	d.waitNewToken(t, "u-1")
 	d.wantCalls(t, "session")
 }
 
-// TestConnect_HitsMakeNoCall: a token is kept much longer than Huma's, also
-// one that the service would not give any more.
+// TestConnect_HitsMakeNoCall checks that cache hits make no call. Tokens are cached much
+// longer than Huma's, also if the service would no longer issue them.
 func TestConnect_HitsMakeNoCall(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	first := d.get(t, "u-1")
 	d.wantCalls(t, "session")
 	d.fake.setConnected(t, "u-1")
 	if d.get(t, "u-1").Token != first.Token {
-		t.Error("another token")
+		t.Error("the token was not cached")
 	}
 	d.wantCalls(t)
 	id := d.get(t, "u-1", noCache)
 	d.wantCalls(t, "session", "id")
-	for _, edit := range []func(*http.Request){noCache, header("Accept", "*/*")} { // the second fresh one within 5 s
+	for _, edit := range []func(*http.Request){noCache, header("Accept", "*/*")} { // the second request with no-cache within 5 s
 		if d.get(t, "u-1", edit).Token != id.Token {
-			t.Error("another token")
+			t.Error("the token was not cached")
 		}
 	}
 	d.wantCalls(t)
 }
 
-// TestConnect_AHintThatIsLost costs one call: DELETE forgets it with the user,
-// and the process with the account. A reload does not.
-func TestConnect_AHintThatIsLost(t *testing.T) {
+// TestConnect_LostHint checks that a lost hint costs one call. DELETE deletes the hint of
+// the user, and a config without the account deletes all hints. A reload deletes none.
+func TestConnect_LostHint(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache 300ms")
 	d.addUserWithHint(t, "u-1")
 	config := humanAPIService.site(d.fake, "cache 300ms")
@@ -122,9 +122,9 @@ func TestConnect_AHintThatIsLost(t *testing.T) {
 	d.wantCalls(t, "session", "id")
 }
 
-// TestConnect_WithoutACacheNothingIsRemembered: each request is its calls, and
-// never more than two.
-func TestConnect_WithoutACacheNothingIsRemembered(t *testing.T) {
+// TestConnect_WithoutACache checks that every request makes its calls if the cache is
+// off, at most two.
+func TestConnect_WithoutACache(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache off")
 	d.get(t, "u-1")
 	d.get(t, "u-1")
@@ -135,7 +135,8 @@ func TestConnect_WithoutACacheNothingIsRemembered(t *testing.T) {
 	d.wantCalls(t, "session", "id", "session", "id")
 }
 
-// TestConnect_HundredCallersAtOnce get one token for at most two calls.
+// TestConnect_HundredCallersAtOnce checks that 100 concurrent requests of a user get one
+// token with at most two calls.
 func TestConnect_HundredCallersAtOnce(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	d.addConnectedUser(t, "connected")
@@ -168,9 +169,9 @@ func TestConnect_HundredCallersAtOnce(t *testing.T) {
 	}
 }
 
-// TestConnect_TheAddressGoesWithSessionsOnly: the sandbox refuses it with id
-// tokens, and where it is empty.
-func TestConnect_TheAddressGoesWithSessionsOnly(t *testing.T) {
+// TestConnect_AddressOnlyForSessions checks that the address is sent only in calls for
+// sessions, and only if it is not empty. The sandbox rejects other calls.
+func TestConnect_AddressOnlyForSessions(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "cache off")
 	const address = "Alice+x@X.example"
 	d.get(t, "u-1", emailHeader(address))
@@ -190,15 +191,15 @@ func TestConnect_TheAddressGoesWithSessionsOnly(t *testing.T) {
 	}
 }
 
-// TestConnect_NothingLeaks: what is secret or personal is in no line of the
-// log, at debug level, and but for the token in no answer.
+// TestConnect_NothingLeaks checks that secrets and personal data are neither in the log,
+// at level DEBUG, nor in responses, except for the token.
 func TestConnect_NothingLeaks(t *testing.T) {
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "CANARY-other"}}}, "cache off")
 	address, user := emailHeader("CANARY-mail@x.example"), "CANARY-user"
 	canaries := []string{"CANARY", "sandbox-secret"}
 	check := func(a *response, status int) {
 		t.Helper()
-		text := strings.Replace(string(a.Body), "CANARY-token", "", 2) // as token, and by its own name
+		text := strings.Replace(string(a.Body), "CANARY-token", "", 2) // the members token and session_token
 		for name, values := range a.Header {
 			text += name + ": " + strings.Join(values, ",") + "\n"
 		}
@@ -209,7 +210,7 @@ func TestConnect_NothingLeaks(t *testing.T) {
 		}
 	}
 	ask := func() *response { return d.request("GET", connectPath, as(user), address) }
-	check(ask(), 502) // the secret is refused
+	check(ask(), 502) // the service refuses the secret
 	const refused = `{"errorCode":"SESSION_TOKEN_GENERATION_NOT_ALLOWED","message":"CANARY-message","client_user_id":"CANARY-user"}`
 	headers := http.Header{"X-Canary": {"CANARY-header"}, "Set-Cookie": {"a=CANARY-cookie"}}
 	d.setFaults(t,
@@ -232,8 +233,9 @@ func TestConnect_NothingLeaks(t *testing.T) {
 	d.noSecretsInLog(canaries...)
 }
 
-// TestConnect_TheServicesRequestIDIsLogged, which its support asks for.
-func TestConnect_TheServicesRequestIDIsLogged(t *testing.T) {
+// TestConnect_RequestIDIsLogged checks that the request ID of the service is logged,
+// because its support asks for it.
+func TestConnect_RequestIDIsLogged(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	d.addConnectedUser(t, "u-1")
 	d.setFaults(t, sandbox.Fault{Op: "id", Status: 400})
