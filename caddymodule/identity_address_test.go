@@ -45,7 +45,7 @@ func TestVerified(t *testing.T) {
 		d.wantRejection(t, 403, "email_unverified", path, as("a@x.example"), header("X-Verified", "true"), header("X-Verified", "true"))
 		d.wantRejection(t, 403, "email_unverified", path, as("a@x.example"), header("X-Verified", "false"), header("X-Verified", "true"))
 		d.wantRejection(t, 403, "email_unverified", path, as("a@x.example"), header("X_Verified", "true"))
-		d.wantRejection(t, 401, "identity_missing", path, header("X-Verified", "true")) // who is asking comes first
+		d.wantRejection(t, 401, "identity_missing", path, header("X-Verified", "true")) // a missing user is reported first
 		d.notLogged(t, "@x.example")
 	})
 	t.Run("an auth server", func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestVerified(t *testing.T) {
 		d := open(t, forwardAuth(l, "", "identity authelia {\nverified X-Verified\n}"))
 		said := http.Header{"Remote-Email": {"a@x.example"}}
 		l.setHeaders(said)
-		d.wantRejection(t, 403, "email_unverified", path, header("X-Verified", "true")) // the client's word is none
+		d.wantRejection(t, 403, "email_unverified", path, header("X-Verified", "true")) // the client's own header has no effect
 		l.setHeaders(withHeader(said.Clone(), "X-Verified", "true"))
 		d.wantTokenOf(t, "a@x.example", path, header("X-Verified", "false"))
 		l.setHeaders(withHeader(said.Clone(), "X-Verified", "false"))

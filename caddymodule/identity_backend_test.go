@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// backend is an application with sessions of its own, as teams have it: it
-// signs people in at /login, and says at /api/me who is.
+// backend is a fake of an application with its own sessions: it signs users in at /login,
+// and returns the current user at /api/me.
 type backend struct {
 	*httptest.Server
 	mu       sync.Mutex
 	sessions map[string]string // session → address
-	handler  http.HandlerFunc  // of /api/me, in place of what it would say
-	received []*http.Request   // at /api/me
+	handler  http.HandlerFunc  // of /api/me; nil: the default handler
+	received []*http.Request   // the requests of /api/me
 }
 
-// newBackend starts an application that knows nobody yet.
+// newBackend starts an application without sessions.
 func newBackend(t testing.TB) *backend {
 	p := &backend{sessions: make(map[string]string)}
 	mux := http.NewServeMux()
@@ -58,21 +58,21 @@ func (p *backend) signOut(session string) {
 	p.sessions[session] = ""
 }
 
-// setHandler sets the handler of /api/me. nil: the default one.
+// setHandler sets the handler of /api/me. If handler is nil, the default handler is used.
 func (p *backend) setHandler(answer http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.handler = answer
 }
 
-// requests are those of /api/me so far.
+// requests returns the requests of /api/me so far.
 func (p *backend) requests() []*http.Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]*http.Request(nil), p.received...)
 }
 
-// userOf is the user of a request.
+// userOf returns the user of a request.
 func (p *backend) userOf(r *http.Request) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +90,7 @@ func (p *backend) me(w http.ResponseWriter, r *http.Request) {
 	p.received = append(p.received, r.Clone(context.Background()))
 	answer := p.handler
 	p.mu.Unlock()
-	// What an application says besides, and nobody else is to see.
+	// These headers of the application must not be passed on.
 	for name, value := range map[string]string{
 		"Set-Cookie": "sid=CANARY-renewed", "Access-Control-Allow-Origin": "https://evil.example", "Access-Control-Allow-Credentials": "true",
 		"Cache-Control": "public, max-age=600", "Etag": `"CANARY"`, "X-Powered-By": "CANARY", "Www-Authenticate": "CANARY", "Location": "/CANARY",
@@ -109,7 +109,7 @@ func (p *backend) me(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"user": map[string]any{"id": 7, "email": email, "full_name": "Zoë Ångström", "confirmed": true}})
 }
 
-// respondText answers with a text.
+// respondText returns a handler that responds with a status and a text.
 func respondText(status int, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -117,8 +117,8 @@ func respondText(status int, text string) http.HandlerFunc {
 	}
 }
 
-// userinfoSite is a site in front of an application. In its options HUMA is
-// what it is for open.
+// userinfoSite returns a site in front of an application. HUMA in options is replaced as
+// in open.
 func userinfoSite(p *backend, more, options string) string {
 	return `SITE {
 		huma_token {
@@ -133,34 +133,34 @@ func userinfoSite(p *backend, more, options string) string {
 	}`
 }
 
-// openUserinfo opens a site in front of an application.
+// openUserinfo serves a site in front of an application.
 func openUserinfo(t testing.TB, more string) (*testSite, *backend) {
 	t.Helper()
 	p := newBackend(t)
 	return open(t, userinfoSite(p, more, "HUMA")), p
 }
 
-// cookie signs a request in by its session.
+// cookie adds the session cookie to a request, as a browser does.
 func cookie(session string) func(*http.Request) { return header("Cookie", "theme=dark; sid="+session) }
 
-// bearer signs a request in by its session, as an app does.
+// bearer adds the session to a request as a bearer token, as an app does.
 func bearer(session string) func(*http.Request) { return header("Authorization", "Bearer "+session) }
 
-// noUserDataInLog checks that nothing of these tests' users is in the log.
+// noUserDataInLog checks that the log contains no data of the users of these tests.
 func (d *testSite) noUserDataInLog(t testing.TB) {
 	t.Helper()
 	d.notLogged(t, ".example", "Zo", "ngstr", "CANARY", "theme=dark", "sandbox-secret")
 }
 
-// noApplicationHeaders checks that an answer has the headers of this directive and of Caddy
-// alone.
+// noApplicationHeaders checks that a response has only the headers of this directive and
+// of Caddy.
 func noApplicationHeaders(t testing.TB, a *response) {
 	t.Helper()
 	for name, values := range a.Header {
 		switch name {
 		case "Cache-Control", "Pragma", "X-Content-Type-Options", "Content-Type", "Content-Length", "Retry-After", "Allow", "Server", "Date", "Vary", "Www-Authenticate":
 		default:
-			t.Errorf("the answer has the header %s: %q", name, values)
+			t.Errorf("the response has the header %s: %q", name, values)
 		}
 		if strings.Contains(strings.Join(values, " "), "CANARY") {
 			t.Errorf("the header %s is the application's: %q", name, values)
@@ -169,14 +169,14 @@ func noApplicationHeaders(t testing.TB, a *response) {
 	a.noStore(t)
 }
 
-// blockedBackend is an application that is being asked and has not answered.
+// blockedBackend controls an application that blocks requests of /api/me.
 type blockedBackend struct {
-	started  chan struct{} // one for each question
-	canceled chan struct{} // one for each asker who left
-	release  chan struct{} // closed: it answers
+	started  chan struct{} // receives a value for each request
+	canceled chan struct{} // receives a value for each canceled request
+	release  chan struct{} // closed to unblock the requests
 }
 
-// blockResponses makes the application wait before it answers.
+// blockResponses makes the application block requests of /api/me until release is closed.
 func (p *backend) blockResponses() *blockedBackend {
 	w := &blockedBackend{make(chan struct{}, 10), make(chan struct{}, 10), make(chan struct{})}
 	p.setHandler(func(rw http.ResponseWriter, r *http.Request) {
@@ -191,7 +191,7 @@ func (p *backend) blockResponses() *blockedBackend {
 	return w
 }
 
-// waitFor waits for something that happens in another goroutine.
+// waitFor waits for a value of c.
 func waitFor(t testing.TB, what string, c <-chan struct{}) {
 	t.Helper()
 	select {

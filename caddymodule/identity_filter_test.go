@@ -25,18 +25,18 @@ import (
 // canary is a user whose data must not appear in a log.
 var canary = person{"canary@x.example", "canary-id", "Canaryfirst Canarylast", "Canaryfirst", "Canarylast"}
 
-// scenario is a site behind a layer, and how canary is signed in there.
+// scenario is a site behind a layer, and a request that is signed in there as canary.
 type scenario struct {
 	preset string
 	// auth and identity are lines of the site.
 	auth, identity string
 	signedIn       []func(*http.Request)
-	// sent are the values that a log without a filter has in it. It has none
-	// of those that forward_auth copies: Caddy logs requests as they came.
+	// sent holds the values that a log contains without a filter. It does not contain
+	// headers that forward_auth copies, because Caddy logs the original request.
 	sent []string
 }
 
-// filterOf is the filter that the command tells an operator to write.
+// filterOf returns the log filter that `caddy huma presets` prints for a preset.
 func filterOf(t *testing.T, preset string) string {
 	t.Helper()
 	cmd, out := new(cobra.Command), new(bytes.Buffer)
@@ -57,9 +57,8 @@ func filterOf(t *testing.T, preset string) string {
 	return text + "\n}\n"
 }
 
-// logs serves a scenario's site, makes requests that end well and badly, and
-// returns all that Caddy has logged of them at the level INFO, and the tokens
-// that were answered.
+// logs serves the site of a scenario, makes successful and failing requests, and returns
+// Caddy's log of them at level INFO, and the tokens in the responses.
 func (s scenario) logs(t *testing.T, filter string) (logged string, tokens []string) {
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
@@ -114,8 +113,8 @@ func (s scenario) logs(t *testing.T, filter string) (logged string, tokens []str
 			t.Errorf("%s: status %d, want %d: %s", target, a.StatusCode, status, a.Body)
 		}
 	}
-	d.request("GET", path) // nobody
-	// The line about a request is written after its answer.
+	d.request("GET", path) // an unauthenticated request
+	// Caddy logs a request after its response.
 	eventually(t, 10*time.Second, "six requests in the access log", func() bool {
 		logged = ""
 		for _, file := range files {
@@ -133,10 +132,10 @@ func (s scenario) logs(t *testing.T, filter string) (logged string, tokens []str
 	return logged, tokens
 }
 
-// values are the values of headers.
+// values returns all values of headers.
 func values(h http.Header) []string { return slices.Concat(slices.Collect(maps.Values(h))...) }
 
-// scenarios are the ways to be signed in with a preset.
+// scenarios returns the ways to sign in with a preset.
 func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 	credentials := []func(*http.Request){
 		header("Authorization", "Bearer canary-bearer"), func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "canary", Value: "canary-cookie"}) },
@@ -158,7 +157,7 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		// What Caddy logs of such a user is the id, which may be an address.
+		// Caddy logs the ID of such a user, which may be an address.
 		who := canary
 		if p.id == "id" {
 			who.id = "canary-id@x.example"
@@ -180,10 +179,10 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 			continue
 		}
 		said := withHeader(p.forged.headers(canary), p.header, p.tokenFor(canary))
-		if p.also == nil && p.forged.assertion == "" { // whose headers are made up
+		if p.also == nil && p.forged.assertion == "" { // the preset has no real headers besides the assertion
 			said = http.Header{p.header: said[p.header]}
 		}
-		if p.header == "Authorization" { // which Caddy redacts
+		if p.header == "Authorization" { // Caddy redacts it
 			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(credentials[1:2:2], withHeaders(said)), nil})
 			continue
 		}
@@ -192,15 +191,15 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 	return all
 }
 
-// TestLogFilters: with the filter that is documented for a preset, nothing of
-// a user gets into Caddy's logs, neither of a request that ends well nor of
-// one that fails. Without it, it does.
+// TestLogFilters checks that with the documented filter of a preset no data of the user
+// is in Caddy's logs, for successful and for failed requests. Without the filter, the
+// data must be there.
 func TestLogFilters(t *testing.T) {
 	for _, row := range presets.All() {
 		filter := filterOf(t, row.Name)
 		all := scenarios(t, row)
 		if all == nil {
-			t.Errorf("nobody signs in with %s", row.Name)
+			t.Errorf("no scenario for %s", row.Name)
 		}
 		for _, s := range all {
 			t.Run(s.preset, func(t *testing.T) {
@@ -208,7 +207,7 @@ func TestLogFilters(t *testing.T) {
 					logged, tokens := s.logs(t, filter)
 					for _, text := range append(append(tokens, s.sent...), "anary", "x.example", "wonderland") {
 						if i := strings.Index(logged, text); i >= 0 {
-							t.Errorf("the log holds %q: …%s…", text, logged[max(0, i-200):min(len(logged), i+200)])
+							t.Errorf("the log contains %q: …%s…", text, logged[max(0, i-200):min(len(logged), i+200)])
 						}
 					}
 				})
@@ -226,11 +225,11 @@ func TestLogFilters(t *testing.T) {
 					}
 					for _, text := range s.sent {
 						if !strings.Contains(logged, text) {
-							t.Errorf("the log does not hold %q, which is there to be filtered: %s", text, logged)
+							t.Errorf("without a filter, the log does not contain %q: %s", text, logged)
 						}
-						// The error log has headers, and no user_id.
+						// The error log contains the headers, but not user_id.
 						if row.Headers() != nil && !strings.Contains(inErrors, text) {
-							t.Errorf("the error log does not hold %q: %s", text, inErrors)
+							t.Errorf("the error log does not contain %q: %s", text, inErrors)
 						}
 					}
 				})

@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// layerNamed is one of the layers that sign.
+// layerNamed returns the layer with the given name.
 func layerNamed(t testing.TB, name string) assertionLayer {
 	t.Helper()
 	for _, l := range assertionLayers {
@@ -22,19 +22,20 @@ func layerNamed(t testing.TB, name string) assertionLayer {
 			return l
 		}
 	}
-	t.Fatalf("there is no layer %s", name)
+	t.Fatalf("unknown layer %s", name)
 	return assertionLayer{}
 }
 
-// signInWithNextKey is an assertion that is signed with the layer's next key.
+// signInWithNextKey adds an assertion that is signed with the layer's next key to a
+// request.
 func (l assertionLayer) signInWithNextKey(email string) func(*http.Request) {
 	a := l.token(email)
 	a.header["kid"], a.key = nextKid, a.otherKey
 	return l.sendToken(a.String())
 }
 
-// TestKeysAreFetchedOnce: by a config that runs, for all handlers and requests,
-// and not again when it is reloaded.
+// TestKeysAreFetchedOnce checks that only a running config fetches keys, once for all
+// handlers and requests, and that a reload does not fetch them again.
 func TestKeysAreFetchedOnce(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	keys := newKeyServer(t)
@@ -69,13 +70,13 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	validated()
 	asked("validated and rejected", 0, 0)
 
-	// All requests that come before the keys do wait for the same fetch.
+	// All requests wait for the same fetch.
 	keys.setDelay(500 * time.Millisecond)
 	s.move()
 	if err := s.load(text); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the key set is fetched, though nobody has asked for a token", func() bool { return keys.requestCount(set) == 1 })
+	eventually(t, 5*time.Second, "the key set is fetched before the first token request", func() bool { return keys.requestCount(set) == 1 })
 	asked("started", 1, 0)
 	uids := make([]string, 200)
 	var wg sync.WaitGroup
@@ -120,7 +121,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	}
 	asked("reloaded", 1, 1)
 
-	// With its last user the keys are let go of.
+	// The keys are dropped with the last config that uses them.
 	for _, config := range []string{"SITE {\nrespond ok\n}", text} {
 		s.move()
 		if err := s.load(config); err != nil {
@@ -132,7 +133,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	asked("after a config without it", 2, 2)
 	s.notLogged(t, "@x.example", "eyJ", "sandbox-secret")
 	if strings.Contains(s.log(), "handlerError") {
-		t.Error("Caddy's debug log cannot print who is told of the start")
+		t.Error("Caddy cannot encode the handler of its start event in the debug log")
 	}
 }
 
@@ -168,13 +169,13 @@ func TestI17_KeyServerDown(t *testing.T) {
 			}
 		}
 	}
-	// However many ask, a key server is not asked more often than that.
+	// The number of requests does not affect how often keys are fetched.
 	bounded := func() {
 		t.Helper()
 		most := 2 + int(time.Since(begin)/keysInterval)
 		for path, server := range map[string]*keyServer{iap.keysPath(kidOf): keys, pomerium.keysPath(kidOf): never} {
 			if n := server.requestCount(path); n > most {
-				t.Errorf("%s was asked %d times, want at most %d", path, n, most)
+				t.Errorf("%s was fetched %d times, want at most %d", path, n, most)
 			}
 		}
 	}
@@ -188,7 +189,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 		d.wantRejection(t, 503, "identity_unavailable", iap.path(), iap.signInWithNextKey("ada@x.example"))
 		d.wantRejection(t, 503, "identity_unavailable", alb.path(), alb.signInWithNextKey("ada@x.example"))
 	}
-	// Until the next fetch, the set of the last one is complete.
+	// Until the next fetch fails, a missing key means that the assertion is invalid.
 	eventually(t, 10*time.Second, "the key server is found to be down", func() bool {
 		time.Sleep(50 * time.Millisecond)
 		return d.request("GET", iap.path(), iap.signInWithNextKey("ada@x.example")).StatusCode == http.StatusServiceUnavailable
@@ -211,13 +212,13 @@ func TestI17_KeyServerDown(t *testing.T) {
 	bounded()
 	warnings := d.warnings("cannot fetch JWKS")
 	if len(warnings) < 3 {
-		t.Errorf("%d warnings, want one for each fetch that failed", len(warnings))
+		t.Errorf("%d warnings, want one for each failed fetch", len(warnings))
 	}
 	if log := d.log(); !strings.Contains(log, "fetch JWKS: unexpected status 502") || !strings.Contains(log, "connection refused") {
-		t.Error("the log does not say why the JWKS could not be fetched")
+		t.Error("the log does not contain the reason")
 	}
 
-	// The servers are back, one with other keys.
+	// The key servers are available again, one with other keys.
 	for _, l := range []assertionLayer{iap, alb} {
 		_, _, otherKey := signingKeys(l.algorithm)
 		keys.setKeys(l.name, map[string]crypto.Signer{nextKid: otherKey})
@@ -231,17 +232,17 @@ func TestI17_KeyServerDown(t *testing.T) {
 		}
 	}
 	eventually(t, 20*time.Second, "the new key is found", ok(iap.path(), iap.signInWithNextKey("ada@x.example")))
-	eventually(t, 20*time.Second, "keys are there for the first time", ok(pomerium.path(), pomerium.signIn("ada@x.example")))
+	eventually(t, 20*time.Second, "keys are fetched for the first time", ok(pomerium.path(), pomerium.signIn("ada@x.example")))
 	eventually(t, 20*time.Second, "the new key is found by its id", ok(alb.path(), alb.signInWithNextKey("ada@x.example")))
-	eventually(t, 20*time.Second, "a key is there for the first time, by its id", ok("/never", alb.signIn("ada@x.example")))
+	eventually(t, 20*time.Second, "a key is fetched by its ID for the first time", ok("/never", alb.signIn("ada@x.example")))
 	d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signInWithNextKey("ada@x.example"))
-	d.wantRejection(t, 401, "identity_invalid", iap.path(), iap.signIn("ada@x.example")) // that key was withdrawn
+	d.wantRejection(t, 401, "identity_invalid", iap.path(), iap.signIn("ada@x.example")) // this key was withdrawn
 	bounded()
 	d.notLogged(t, "@x.example", "eyJ", "CANARY")
 }
 
-// TestB8_Discovery: the option issuer is enough, and a required claim replaces the
-// audience.
+// TestB8_Discovery checks that the option issuer is sufficient, and that a required claim
+// replaces the audience.
 func TestB8_Discovery(t *testing.T) {
 	keys := newKeyServer(t)
 	l := layerNamed(t, "custom")
@@ -269,8 +270,8 @@ func TestB8_Discovery(t *testing.T) {
 	d.notLogged(t, "@x.example", "eyJ")
 }
 
-// TestK10_WaitingRequests: while the key server hangs, max_waiting requests wait for it.
-// The rest gets a 503 response at once.
+// TestK10_WaitingRequests checks that at most max_waiting requests wait for a key server
+// that hangs. The others get a 503 response immediately.
 func TestK10_WaitingRequests(t *testing.T) {
 	const limit, requests = 5, 300
 	keys := newKeyServer(t)

@@ -35,7 +35,7 @@ func newLayer(t testing.TB) *layer {
 	return l
 }
 
-// setHeaders sets the headers of every response.
+// setHeaders sets the headers of every response, with status 200.
 func (l *layer) setHeaders(said http.Header) { l.setResponse(200, said) }
 
 func (l *layer) setResponse(status int, said http.Header) {
@@ -50,12 +50,11 @@ func (l *layer) response() (int, http.Header) {
 	return l.status, l.header
 }
 
-// hostport is the server's address without its scheme.
+// hostport returns the server's address without the scheme.
 func (l *layer) hostport() string { return strings.TrimPrefix(l.URL, "http://") }
 
-// proxyTo starts the layer as a proxy in front of a site, as it has to be for
-// `trust proxies`: it takes its own headers away from the client, and sets
-// what it has to say.
+// proxyTo starts the layer as a proxy in front of a site, as `trust proxies` requires: it
+// removes the headers in own from the client's request and adds its own headers.
 func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Server {
 	target, err := url.Parse(site)
 	if err != nil {
@@ -83,7 +82,7 @@ func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Serv
 	return proxy
 }
 
-// forwardAuth is a site behind the layer as auth server.
+// forwardAuth returns a site that calls the layer as an auth server.
 func forwardAuth(l *layer, more, identity string) string {
 	return forwardAuthTrust(l, more, identity, "trust forward_auth")
 }

@@ -50,15 +50,15 @@ func TestI06_DoesNotLoad(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			err := s.load("SITE {\nhuma_token {\n" + huma.credentials() + c.lines + "\n}\n}")
 			if err == nil {
-				t.Fatal("it loads")
+				t.Fatal("the config is valid, want an error")
 			}
 			for _, text := range c.says {
 				if !strings.Contains(err.Error(), text) {
-					t.Errorf("the error does not say %q: %v", text, err)
+					t.Errorf("the error does not contain %q: %v", text, err)
 				}
 			}
 			if strings.Contains(err.Error(), "sandbox-secret") {
-				t.Errorf("the error holds the secret: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 		})
 	}
@@ -74,7 +74,7 @@ func TestI06_DoesNotLoad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.load("SITE {\nhuma_token {\n" + huma.credentials() + lines + "\n}\n}"); err != nil {
-				t.Errorf("it does not load: %v", err)
+				t.Errorf("load: %v", err)
 			}
 		})
 	}
@@ -83,7 +83,8 @@ func TestI06_DoesNotLoad(t *testing.T) {
 	}
 }
 
-// Caddy lets one spelling of a header through, and we read that one alone.
+// TestI06_UnderscoresLetThrough checks a Caddy that allows one spelling of a header with
+// underscores. Only this spelling is read.
 func TestI06_UnderscoresLetThrough(t *testing.T) {
 	text := `SITE {
 		huma_token {
@@ -103,7 +104,7 @@ func TestI06_UnderscoresLetThrough(t *testing.T) {
 	d.wantRejection(t, 401, "identity_missing", path, header("OIDC.CLAIM.email", "mallory@evil.example"))
 	d.wantRejection(t, 401, "identity_missing", path, header("OIDC_CLAIM-email", "mallory@evil.example"))
 	d.wantTokenOf(t, "a@x.example", path, right, header("OIDC-CLAIM-email", "mallory@evil.example"), header("OIDC.CLAIM.email", "mallory@evil.example"))
-	// Caddy drops what stands there twice.
+	// Caddy drops a header that occurs twice.
 	d.wantRejection(t, 401, "identity_missing", path, right, header("OIDC_CLAIM_email", "mallory@evil.example"))
 	d.notLogged(t, "@x.example", "@evil.example")
 }

@@ -169,7 +169,8 @@ func (p headerPreset) headers(who person) http.Header {
 	return h
 }
 
-// headersOfTwo returns the headers for two people, with two values of the header of the address.
+// headersOfTwo returns the headers for two people, with two values of the header of the
+// address.
 func (p headerPreset) headersOfTwo(a, b person) http.Header {
 	h := p.headers(a)
 	h[p.email] = append(h[p.email], p.headers(b)[p.email]...)
@@ -237,12 +238,12 @@ func unsigned(payload map[string]any) string {
 	return e.EncodeToString([]byte(`{"alg":"ES256","kid":"k"}`)) + "." + e.EncodeToString(document(payload)) + "." + e.EncodeToString([]byte("signature"))
 }
 
-// presetSite is an endpoint with a layer in front.
+// presetSite is a site behind a layer.
 type presetSite struct {
 	*testSite
 	*layer
 	p headerPreset
-	// joinsHeaders reports that two values of a header arrive joined to one.
+	// joinsHeaders reports whether the values of a header arrive joined to one.
 	joinsHeaders bool
 }
 
@@ -252,7 +253,7 @@ func (b presetSite) setUser(who person) { b.setResponse(b.p.status, b.p.headers(
 // clearUser makes the layer accept every request and send no headers.
 func (b presetSite) clearUser() { b.setResponse(b.p.status, nil) }
 
-// eachSetup runs a test with the layer as auth server and as proxy.
+// eachSetup runs a test with the layer as an auth server and as a proxy.
 func (p headerPreset) eachSetup(t *testing.T, test func(t *testing.T, b presetSite)) {
 	copied := "copy_headers " + strings.Join(p.own(), " ")
 	t.Run("forward_auth", func(t *testing.T) {
@@ -263,7 +264,7 @@ func (p headerPreset) eachSetup(t *testing.T, test func(t *testing.T, b presetSi
 		l := newLayer(t)
 		test(t, presetSite{open(t, forwardAuthTrust(l, copied, "identity "+p.name, "trust forward_auth "+l.hostport())), l, p, true})
 	})
-	// The headers that forward_auth copies are the request's then.
+	// forward_auth copies the headers to the request.
 	t.Run("copy_headers and trust proxies", func(t *testing.T) {
 		l := newLayer(t)
 		test(t, presetSite{open(t, forwardAuthTrust(l, copied, "identity "+p.name, "trust proxies 127.0.0.1")), l, p, true})
@@ -292,7 +293,7 @@ func (d *testSite) wantNames(t testing.TB, email, first, last string) {
 		want["familyName"] = last
 	}
 	if fmt.Sprint(attributes) != fmt.Sprint(want) {
-		t.Errorf("of %s Huma knows %q, want %q", email, attributes, want)
+		t.Errorf("%s: Huma has the names %q, want %q", email, attributes, want)
 	}
 }
 
@@ -341,7 +342,7 @@ func TestPresetsAreTested(t *testing.T) {
 		if ok != (row.Signed.Email.From != "") {
 			t.Errorf("%s has the signed source %q, in signedPresets: %t", row.Name, row.Signed.Email, ok)
 		}
-		if ok && !slices.Contains(tested, p.header) && p.header != "Authorization" { // which Caddy redacts
+		if ok && !slices.Contains(tested, p.header) && p.header != "Authorization" { // Caddy redacts it
 			tested = append(append(tested, p.header), p.also...)
 		}
 		slices.Sort(tested)
@@ -351,7 +352,7 @@ func TestPresetsAreTested(t *testing.T) {
 	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(ofHeaders)), slices.Collect(maps.Keys(ofPlaceholders)), slices.Collect(maps.Keys(ofSigned))) {
 		if !known[name] {
-			t.Errorf("there is no preset %s", name)
+			t.Errorf("unknown preset %s", name)
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A request is somebody's or it is refused: these are the wrong inputs, one
-// test each.
+// The tests in this file check that requests without exactly one valid user are rejected,
+// one kind of input each.
 
 func TestI01_NoValue(t *testing.T) {
 	d := open(t, trustingSite)
@@ -16,13 +16,13 @@ func TestI01_NoValue(t *testing.T) {
 	for _, blank := range []string{"", " ", "\t", " \t  "} {
 		d.wantRejection(t, 401, "identity_missing", path, as(blank))
 	}
-	// Blanks that the server cannot trim, since they come in a placeholder.
+	// The value of a placeholder is not trimmed by the server.
 	v := open(t, querySite)
 	v.wantRejection(t, 401, "identity_missing", path)
 	for _, blank := range []string{"", " ", "\t \r\n", "\u00a0", "\u2003"} {
 		v.wantRejection(t, 401, "identity_missing", query(blank))
 	}
-	v.wantTokenOf(t, "a@x.example", query("a@x.example")) // the site does work
+	v.wantTokenOf(t, "a@x.example", query("a@x.example")) // the site works
 	v.notLogged(t, "@x.example")
 }
 
@@ -55,13 +55,12 @@ func TestI02_MoreThanOne(t *testing.T) {
 			d.wantNoCalls(t, before)
 		})
 	}
-	// What net/http reads as one line cannot be told from one: the proxy that
-	// is trusted must not pass it on.
+	// net/http reads these as one valid line. The trusted proxy must not pass them on.
 	for _, header := range []string{"X-Test-User:\r\n a@x.example", "X-Other: 1\nX-Test-User: a@x.example"} {
 		before := len(d.huma.Calls().Calls)
 		d.checkTokenOf(t, d.raw(t, rawGet(header)...), "a@x.example", before)
 	}
-	// What is no HTTP any more ends before the handler.
+	// The server rejects invalid HTTP before the handler.
 	for name, header := range map[string]string{
 		"a bare CR":        "X-Test-User: a@x.example\rX-Test-User: b@x.example",
 		"a space in front": "X-Test-User : a@x.example",
@@ -101,14 +100,14 @@ func TestI03_OtherNames(t *testing.T) {
 	d := open(t, site(""))
 	for _, alias := range aliases {
 		d.wantRejection(t, 401, "identity_missing", path, header(alias, "a@x.example"))
-		// Beside the right one it changes nothing.
+		// Next to the right header it has no effect.
 		d.wantTokenOf(t, "right@x.example", path, header("X-Forwarded-Email", "right@x.example"), header(alias, "a@x.example"))
 	}
-	// In HTTP the case of a name means nothing: these are the header itself.
+	// Header names are case-insensitive: these are the same header.
 	for _, same := range []string{"x-forwarded-email", "X-FORWARDED-EMAIL", "x-Forwarded-eMAIL"} {
 		d.wantTokenOf(t, "a@x.example", path, header(same, "a@x.example"))
 	}
-	// A trailer is no header.
+	// A trailer is not a header.
 	before := len(d.huma.Calls().Calls)
 	d.raw(t, "POST "+path+" HTTP/1.1", "Host: SITE", "Connection: close", "Transfer-Encoding: chunked",
 		"Trailer: X-Forwarded-Email", "", "0", "X-Forwarded-Email: a@x.example").problem(t, 401, "identity_missing")
@@ -121,7 +120,7 @@ func TestI07_NothingSetThePlaceholder(t *testing.T) {
 		name         string
 		source, more string
 	}{
-		{name: "a name of nobody's", source: "{user_email}"},
+		{name: "an unknown placeholder", source: "{user_email}"},
 		{name: "a variable", source: "{http.vars.user_email}"},
 		{name: "a variable with a dot", source: "{http.vars.user.email}"},
 		{name: "no authentication", source: "{http.auth.user.email}"},
@@ -138,14 +137,14 @@ func TestI07_NothingSetThePlaceholder(t *testing.T) {
 			d := open(t, placeholderSite(c.source, c.more))
 			a := d.wantRejection(t, 401, "identity_missing", path, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "wonderland") })
 			if strings.ContainsAny(strings.Trim(string(a.Body), "{}"), "{}") {
-				t.Errorf("a placeholder's literal text in the answer: %s", a.Body)
+				t.Errorf("the response contains the literal text of a placeholder: %s", a.Body)
 			}
 			if strings.ContainsAny(fmt.Sprint(d.huma.Users()), "{}") && len(d.huma.Users()) > 0 {
 				t.Errorf("users at Huma: %+v", d.huma.Users())
 			}
 		})
 	}
-	// A preset that needs an authentication which is not there.
+	// These presets need an authentication handler, which the site does not have.
 	for _, preset := range []string{"basic_auth", "caddy_security"} {
 		d := open(t, "SITE {\nhuma_token {\nHUMA\nidentity "+preset+"\n}\n}")
 		d.wantRejection(t, 401, "identity_missing", path)

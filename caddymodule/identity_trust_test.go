@@ -37,7 +37,7 @@ func TestI04_AnswerWithoutAddress(t *testing.T) {
 			d.wantTokenOf(t, "alice@x.example", path)
 			l.setHeaders(http.Header{"Remote-Email": {"a@x.example", "b@x.example"}})
 			d.wantRejection(t, 401, "identity_invalid", path, client)
-			// Without a yes of the auth server nobody gets here.
+			// forward_auth rejects the request unless the auth server accepts it.
 			for _, status := range []int{401, 403, 302, 500} {
 				l.setResponse(status, http.Header{"Remote-Email": {"alice@x.example"}, "Location": {"/login"}})
 				d.wantNoToken(t, status, path, client)
@@ -51,7 +51,7 @@ func TestI05_PeersOutside(t *testing.T) {
 	const forwarded = "10.0.0.1, 127.0.0.1"
 	for _, c := range []struct {
 		name          string
-		server, trust string // what the server trusts, and what we do
+		server, trust string // the trusted addresses of the server and of the directive
 		ok            bool
 	}{
 		{"this peer", "", "127.0.0.1", true},
@@ -82,9 +82,9 @@ func TestI05_PeersOutside(t *testing.T) {
 				}
 			}
 			if !c.ok && len(d.huma.Users()) != 0 {
-				t.Error("somebody was signed up")
+				t.Error("Huma has new users")
 			}
-			// Without the header there is nothing to trust or not.
+			// Without the header, trust does not matter.
 			d.wantRejection(t, 401, "identity_missing", path)
 			if w := d.warnings(""); len(w) != 0 {
 				t.Errorf("warnings: %q", w)
@@ -130,9 +130,9 @@ func TestI15_AnotherProxyAfterwards(t *testing.T) {
 		auth.setHeaders(http.Header{"Remote-Email": {"alice@x.example"}})
 		other.setHeaders(http.Header{"Remote-Email": {"other@x.example"}})
 		d := open(t, text("auth other", "trust forward_auth"))
-		d.wantTokenOf(t, "other@x.example", path, client) // the last one's answer counts
+		d.wantTokenOf(t, "other@x.example", path, client) // the last response counts
 		other.setHeaders(nil)
-		d.wantRejection(t, 401, "identity_missing", path, client) // and nothing is left of the first one's
+		d.wantRejection(t, 401, "identity_missing", path, client) // headers of the first response are not used
 		d.notLogged(t, "@x.example", "@evil.example")
 	})
 	for _, trust := range right {
@@ -183,7 +183,7 @@ func TestI16_ValuesThatAreNoText(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		value any
-		code  string // or the user
+		code  string // the error code or the user
 	}{
 		{"a list of two", []any{"a@x.example", "b@x.example"}, "identity_invalid"},
 		{"the same twice", []any{"a@x.example", "a@x.example"}, "identity_invalid"},
@@ -214,8 +214,8 @@ func TestI16_ValuesThatAreNoText(t *testing.T) {
 	}
 }
 
-// TestC5_ResponseThatDenies: a response without a 2xx status identifies nobody, even if
-// the config continues the request after it.
+// TestC5_ResponseThatDenies checks that a response without a 2xx status identifies no
+// user, even if the config continues the request after it.
 func TestC5_ResponseThatDenies(t *testing.T) {
 	status := new(atomic.Int32)
 	auth := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

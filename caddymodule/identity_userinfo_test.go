@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// TestUserinfo: whoever is signed in at the application is at the endpoint too,
-// with nothing but the directive in front of it.
+// TestUserinfo checks that a user who is signed in at the application gets a token, with
+// no other authentication.
 func TestUserinfo(t *testing.T) {
 	d, p := openUserinfo(t, "")
 	d.wantRejection(t, 401, "identity_missing", path)
 
-	// The cookie comes from the application itself, through this site.
+	// The cookie comes from the application, through this site.
 	signed := d.request("POST", "/login", func(r *http.Request) { r.URL.RawQuery = "email=ada@x.example" })
 	if len(signed.Cookies()) != 1 {
 		t.Fatalf("signing in: %d %v", signed.StatusCode, signed.Header)
@@ -24,22 +24,22 @@ func TestUserinfo(t *testing.T) {
 	d.wantTokenOf(t, "ada@x.example", path, func(r *http.Request) { r.AddCookie(signed.Cookies()[0]) })
 	attributes, _ := d.user(t, "ada@x.example").Profile["userAttributes"].(map[string]any)
 	if attributes["givenName"] != "Zoë" || attributes["familyName"] != "Ångström" {
-		t.Errorf("Huma knows %q", attributes)
+		t.Errorf("Huma has the names %q", attributes)
 	}
 
 	grace, bob := p.signIn("Grace@X.example"), p.signIn("bob@x.example")
-	d.wantTokenOf(t, "Grace@X.example", path, bearer(grace)) // as the application has it
+	d.wantTokenOf(t, "Grace@X.example", path, bearer(grace)) // the address as the application returns it
 	d.wantTokenOf(t, "bob@x.example", path, cookie(bob))
-	d.wantTokenOf(t, "bob@x.example", path, bearer(bob), cookie(grace)) // the application decides which of them counts
+	d.wantTokenOf(t, "bob@x.example", path, bearer(bob), cookie(grace)) // the application decides which one it uses
 	a := d.request("POST", iosPath, cookie(bob))
 	a.tokens(t)
-	for _, nobody := range []string{"CANARY-unknown", "", "x; sid=" + grace + "x"} {
-		d.wantRejection(t, 401, "identity_missing", path, cookie(nobody))
-		d.wantRejection(t, 401, "identity_missing", path, bearer(nobody))
+	for _, session := range []string{"CANARY-unknown", "", "x; sid=" + grace + "x"} {
+		d.wantRejection(t, 401, "identity_missing", path, cookie(session))
+		d.wantRejection(t, 401, "identity_missing", path, bearer(session))
 	}
 	p.signOut(bob)
 	d.wantRejection(t, 401, "identity_missing", path, cookie(bob))
-	// Headers of layers are nothing to it.
+	// Headers of authentication layers have no effect.
 	for _, name := range []string{"X-User", "Remote-Email", "X-Forwarded-Email", "X-Auth-Request-Email"} {
 		d.wantRejection(t, 401, "identity_missing", path, header(name, "mallory@evil.example"))
 		d.wantTokenOf(t, "Grace@X.example", path, header(name, "mallory@evil.example"), bearer(grace))
@@ -50,16 +50,16 @@ func TestUserinfo(t *testing.T) {
 	d.noUserDataInLog(t)
 }
 
-// TestUserinfoAnswers: an application that says nobody is signed in is not one
-// that cannot say.
-func TestUserinfoAnswers(t *testing.T) {
+// TestUserinfoResponses checks that "not signed in" and an invalid response of the
+// application have different errors.
+func TestUserinfoResponses(t *testing.T) {
 	d, p := openUserinfo(t, "")
 	ada := p.signIn("ada@x.example")
 	const unavailable = "identity_unavailable"
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
-		code   string // or the user
+		code   string // the error code or the user
 	}{
 		{"signed in", nil, "ada@x.example"},
 		{"of another type", respondText(200, `{"user":{"email":"ada@x.example"}}`), "ada@x.example"},
@@ -132,24 +132,24 @@ func TestUserinfoAnswers(t *testing.T) {
 			default:
 				a = d.wantRejection(t, 401, c.code, path, cookie(ada))
 			}
-			// A transport asks again of its own accord if a connection that was
-			// used before breaks without a word.
+			// net/http retries a request if a reused connection is closed before the
+			// response.
 			if n := len(p.requests()) - before; n != 1 && (n != 2 || c.name != "a connection that breaks") {
-				t.Errorf("the application was asked %d times", n)
+				t.Errorf("the application was called %d times", n)
 			}
 			noApplicationHeaders(t, a)
 			if strings.Contains(string(a.Body), "CANARY") || strings.Contains(string(a.Body), "x.example") {
-				t.Errorf("something of the application's answer is passed on: %s", a.Body)
+				t.Errorf("a part of the application's response is passed on: %s", a.Body)
 			}
 		})
 	}
 	if len(d.warnings("userinfo request failed")) == 0 {
-		t.Error("the log does not say that the application cannot say who is asking")
+		t.Error("the failed userinfo request is not logged")
 	}
 	d.noUserDataInLog(t)
 }
 
-// TestUserinfoOutages: an application that does not answer in time, or at all.
+// TestUserinfoOutages checks an application that responds late or not at all.
 func TestUserinfoOutages(t *testing.T) {
 	p := newBackend(t)
 	hang := make(chan struct{})
@@ -167,23 +167,23 @@ func TestUserinfoOutages(t *testing.T) {
 	for _, target := range []string{path, "/closed"} {
 		a := d.wantRejection(t, 503, "identity_unavailable", target, cookie("CANARY"))
 		if !strings.Contains(string(a.Body), "option userinfo") {
-			t.Errorf("it does not name the option: %s", a.Body)
+			t.Errorf("the response does not contain the option: %s", a.Body)
 		}
 		noApplicationHeaders(t, a)
 		if a := d.request("DELETE", target, cookie("CANARY")); a.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("DELETE: status %d", a.StatusCode)
 		}
 	}
-	eventually(t, 5*time.Second, "both reasons are in the log", func() bool {
+	eventually(t, 5*time.Second, "both reasons are logged", func() bool {
 		return strings.Contains(d.log(), "timed out waiting for the response") && strings.Contains(d.log(), "connection refused")
 	})
 	p.setHandler(nil)
-	d.wantTokenOf(t, "ada@x.example", path, cookie(p.signIn("ada@x.example"))) // nothing of it stays
+	d.wantTokenOf(t, "ada@x.example", path, cookie(p.signIn("ada@x.example"))) // no error is cached
 	d.noUserDataInLog(t)
 }
 
-// TestUserinfoSendsNothingElse: the application sees the headers that are named
-// and nothing else of the request.
+// TestUserinfoSendsNothingElse checks that the application receives only the configured
+// headers of the request.
 func TestUserinfoSendsNothingElse(t *testing.T) {
 	p := newBackend(t)
 	ada := p.signIn("ada@x.example")
@@ -228,14 +228,14 @@ func TestUserinfoSendsNothingElse(t *testing.T) {
 			}
 			asked := p.requests()[before:]
 			if len(asked) != 1 {
-				t.Fatalf("%s %s: the application was asked %d times", method, c.name, len(asked))
+				t.Fatalf("%s %s: the application was called %d times", method, c.name, len(asked))
 			}
 			r := asked[0]
 			if r.Method != "GET" || r.URL.Path != "/api/me" || r.URL.RawQuery != c.query || r.ContentLength != 0 {
-				t.Errorf("%s %s: the application was asked %s %s with %d bytes", method, c.name, r.Method, r.URL, r.ContentLength)
+				t.Errorf("%s %s: the application received %s %s with %d bytes", method, c.name, r.Method, r.URL, r.ContentLength)
 			}
 			if wantHost := map[bool]string{false: strings.TrimPrefix(p.URL, "http://"), true: d.address}[c.host]; r.Host != wantHost {
-				t.Errorf("%s %s: for the host %s, want %s", method, c.name, r.Host, wantHost)
+				t.Errorf("%s %s: received the host %s, want %s", method, c.name, r.Host, wantHost)
 			}
 			for name, want := range ours {
 				if _, named := c.want[name]; !named {
@@ -243,16 +243,16 @@ func TestUserinfoSendsNothingElse(t *testing.T) {
 				}
 			}
 			if got, want := fmt.Sprint(r.Header), fmt.Sprint(c.want); got != want {
-				t.Errorf("%s %s: the application sees\n%s\nwant\n%s", method, c.name, got, want)
+				t.Errorf("%s %s: the application received\n%s\nwant\n%s", method, c.name, got, want)
 			}
 		}
 	}
 	d.noUserDataInLog(t)
 }
 
-// TestUserinfoAsksNobody: requests without a session, and those whose answer
-// does not depend on who asks, are none of the application's business.
-func TestUserinfoAsksNobody(t *testing.T) {
+// TestUserinfoNotCalled checks that the application is not called for requests without a
+// session, and for requests whose response does not depend on the user.
+func TestUserinfoNotCalled(t *testing.T) {
 	d, p := openUserinfo(t, "")
 	ada := cookie(p.signIn("ada@x.example"))
 	d.wantRejection(t, 401, "identity_missing", path)
@@ -273,7 +273,7 @@ func TestUserinfoAsksNobody(t *testing.T) {
 	}
 	noApplicationHeaders(t, options)
 	if n := len(p.requests()); n != 0 {
-		t.Errorf("the application was asked %d times", n)
+		t.Errorf("the application was called %d times", n)
 	}
 	d.wantNoCalls(t, 0)
 	d.wantTokenOf(t, "ada@x.example", path, ada)

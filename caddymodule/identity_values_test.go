@@ -62,7 +62,7 @@ func TestI08_PlaceholdersInValues(t *testing.T) {
 				target, edit := c.send(v)
 				a := d.wantRejection(t, 401, "identity_invalid", target, edit, header("X-Victim", victim))
 				if text := fmt.Sprint(string(a.Body), a.Header); strings.Contains(text, secret) || strings.Contains(text, victim) || strings.Contains(text, "root:") {
-					t.Errorf("%s: the answer holds what it should not: %s", v, text)
+					t.Errorf("%s: the response contains a forbidden value: %s", v, text)
 				}
 			}
 			d.noSecretsInLog(secret, "root:x")
@@ -73,7 +73,7 @@ func TestI08_PlaceholdersInValues(t *testing.T) {
 	}
 }
 
-// malformed are values that are not one plain address.
+// malformed holds values that are not exactly one plain address.
 var malformed = []string{
 	"Alice <a@x.example>", "<a@x.example>", "a@evil.example@x.example", `"a@evil.example"@x.example`, "a@x.example (c)", "(c)a@x.example",
 	"a b@x.example", "a@x. example", "a@@x.example", "@x.example", "a@", "@", "a", "x.example", "mailto:a@x.example", "accounts.google.com:a@x.example",
@@ -108,7 +108,7 @@ func TestI09_NoPlainAddress(t *testing.T) {
 			d.wantRejection(t, 401, "identity_invalid", query(value))
 		}
 	}
-	// What no header can hold, and what a header is trimmed of.
+	// These contain bytes that a header cannot contain, or that are trimmed from it.
 	for _, c := range []string{"\x00", "\r", "\n", "\r\n", "\x7f", "\t", " ", "\x1b", "\x01", "\u0085", "\v", "\f"} {
 		for _, value := range []string{"a" + c + "@x.example", "a@x.example" + c, c + "a@x.example", "a@x" + c + ".example", "a@x.example" + c + "b@x.example"} {
 			if strings.Trim(value, " \t") != "a@x.example" {
@@ -119,7 +119,7 @@ func TestI09_NoPlainAddress(t *testing.T) {
 	for _, value := range []string{" a@x.example", "a@x.example\t", "\t  a@x.example \t"} {
 		d.wantTokenOf(t, "a@x.example", query(value))
 	}
-	// The longest there may be, and odd ones that are plain all the same.
+	// These are the longest valid address, and unusual but valid ones.
 	for _, value := range []string{
 		strings.Repeat("a", 254-len("@x.example")) + "@x.example",
 		"a+b@x.example", "a.b-c_d!#$%&'*/=?^`|~@x.example", "zoë@exämple.example", "用户@例子.example", "a@localhost", "007@x.example",
@@ -145,14 +145,15 @@ func TestI10_WhoIsTheSame(t *testing.T) {
 	for _, email := range distinct {
 		uid := d.request("GET", path, as(email)).tokens(t).UID
 		if before, taken := uids[uid]; taken {
-			t.Errorf("%q is the same user as %q", email, before)
+			t.Errorf("%q has the same token as %q", email, before)
 		}
 		uids[uid] = email
 		if d.user(t, email).UID != uid {
-			t.Errorf("%q has the token of somebody else", email)
+			t.Errorf("%q has the token of another user", email)
 		}
 	}
-	// The case of ASCII letters is no difference: no call, the same token.
+	// ASCII letters are compared case-insensitively: no call is made, and the token is
+	// the same.
 	before := len(d.huma.Calls().Calls)
 	for of, same := range map[string][]string{
 		"Kelvin@x.example": {"kelvin@x.example", "KELVIN@X.EXAMPLE", "kELVIN@x.Example"},
@@ -162,7 +163,7 @@ func TestI10_WhoIsTheSame(t *testing.T) {
 		token := d.request("GET", path, as(of)).tokens(t).AuthToken
 		for _, email := range same {
 			if d.request("GET", path, as(email)).tokens(t).AuthToken != token {
-				t.Errorf("%q is another user than %q", email, of)
+				t.Errorf("%q does not have the token of %q", email, of)
 			}
 		}
 	}
@@ -170,7 +171,7 @@ func TestI10_WhoIsTheSame(t *testing.T) {
 	if n := len(d.huma.Users()); n != len(distinct) {
 		t.Errorf("%d users at Huma, want %d", n, len(distinct))
 	}
-	// Huma is sent the address as it came.
+	// Huma receives the address as it is in the request.
 	d.request("DELETE", path, as("a@x.example"))
 	before = len(d.huma.Calls().Calls)
 	d.request("GET", path, as("A@X.example")).tokens(t)

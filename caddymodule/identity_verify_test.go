@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// openAssertions serves the users of every layer at a path of its own.
+// openAssertions serves a huma_token for each layer.
 func openAssertions(t testing.TB, more string) (*testSite, *keyServer) {
 	t.Helper()
 	keys := newKeyServer(t)
@@ -29,7 +29,8 @@ func openAssertions(t testing.TB, more string) (*testSite, *keyServer) {
 	return open(t, text+"respond \"the application\" 404\n}"), keys
 }
 
-// TestAssertions: who is signed is believed, whoever brings it, and by name.
+// TestAssertions checks that a signed assertion identifies the user, from any client,
+// with names.
 func TestAssertions(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	for _, l := range assertionLayers {
@@ -40,16 +41,16 @@ func TestAssertions(t *testing.T) {
 				d.wantTokenOf(t, email, l.path(), l.signIn(email), header("X-Forwarded-For", "10.0.0.1"), header("Via", "1.1 elsewhere"))
 				attributes, _ := d.user(t, email).Profile["userAttributes"].(map[string]any)
 				if got, _ := attributes["givenName"].(string); got != l.first {
-					t.Errorf("Huma knows the first name %q, want %q", got, l.first)
+					t.Errorf("Huma has the first name %q, want %q", got, l.first)
 				}
 				if got, _ := attributes["familyName"].(string); got != l.last {
-					t.Errorf("Huma knows the last name %q, want %q", got, l.last)
+					t.Errorf("Huma has the last name %q, want %q", got, l.last)
 				}
 			}
-			// The address goes to Huma as it was signed, and is one user in any case.
+			// Huma receives the address as signed. The cache key is case-insensitive.
 			const upper = "Ada.Lovelace+x@X.Example"
 			d.wantTokenOf(t, upper, l.path(), l.signIn(upper))
-			// Another layer's assertion is none, though the path of this site is.
+			// An assertion of another layer is rejected.
 			for _, other := range assertionLayers {
 				if other.header == l.header && other.name != l.name {
 					d.wantRejection(t, 401, "identity_invalid", l.path(), other.signIn("mallory@evil.example"))
@@ -59,7 +60,7 @@ func TestAssertions(t *testing.T) {
 			}
 		})
 	}
-	// What stands before the last colon is Google's and the tenant's.
+	// The text before the last colon is the prefix of Google and of the tenant.
 	iap := assertionLayers[0]
 	for _, email := range []string{"accounts.google.com:ada@x.example", "securetoken.google.com/clinic/tenant:ada@x.example"} {
 		d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signIn(email))
@@ -67,8 +68,8 @@ func TestAssertions(t *testing.T) {
 	d.notLogged(t, ".example", "Zo", "ngstr", "eyJ", "id-1")
 }
 
-// TestAssertionsFromAnotherPeer: an assertion is believed from anyone, and with
-// trust from those peers alone.
+// TestAssertionsFromAnotherPeer checks that an assertion is accepted from any peer, and
+// with trust only from the trusted peers.
 func TestAssertionsFromAnotherPeer(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	l := assertionLayers[0]
@@ -94,14 +95,14 @@ func TestAssertionsFromAnotherPeer(t *testing.T) {
 	d.notLogged(t, ".example", "eyJ")
 }
 
-// wrongAssertion is what is wrong with an assertion, and what an operator is
-// told of it.
+// wrongAssertion is a change that makes an assertion invalid, and the reason that is
+// logged.
 type wrongAssertion struct {
 	change func(*assertion)
 	logged string
 }
 
-// TestI17_Assertions: what does not verify is nobody's, and never gets to Huma.
+// TestI17_Assertions checks that an invalid assertion is rejected without a call to Huma.
 func TestI17_Assertions(t *testing.T) {
 	d, keys := openAssertions(t, "")
 	attacker := newKeyServer(t)
@@ -172,13 +173,13 @@ func TestI17_Assertions(t *testing.T) {
 					c.change(a)
 					got := d.wantRejection(t, 401, "identity_invalid", l.path(), l.sendToken(a.String()))
 					d.rejectedFor(t, got, c.logged)
-					verifies := c.logged == "single email address" || c.logged == "neither a string" // and names nobody
+					verifies := c.logged == "single email address" || c.logged == "neither a string" // but does not identify a user
 					if got := got.Header.Get("WWW-Authenticate"); (got == `Bearer error="invalid_token"`) == verifies {
 						t.Errorf("WWW-Authenticate: %s", got)
 					}
 				})
 			}
-			// Parts of one that is right.
+			// The following combine parts of valid assertions.
 			good, bob := l.token("ada@x.example"), l.token("bob@x.example")
 			head, payload, signature := good.parts()
 			_, bobs, bobsSignature := bob.parts()
@@ -202,7 +203,7 @@ func TestI17_Assertions(t *testing.T) {
 			}
 			d.wantRejection(t, 401, "identity_missing", l.path(), l.sendToken(l.withAddress(l.token("ada@x.example"), "").String()))
 			d.wantRejection(t, 401, "identity_missing", l.path(), l.sendToken(l.withAddress(l.token("ada@x.example"), nil).String()))
-			// Who it is comes first, then whether the layer has looked.
+			// A missing user is reported before an address that is not verified.
 			for _, no := range []any{false, "false", 0, "no"} {
 				a := l.token("ada@x.example")
 				l.user(a)["email_verified"] = no
@@ -212,18 +213,18 @@ func TestI17_Assertions(t *testing.T) {
 		})
 	}
 	if n := len(attacker.requests); n != 0 {
-		t.Errorf("the key server that a token names was asked: %v", attacker.requests)
+		t.Errorf("the key server of a token's header was called: %v", attacker.requests)
 	}
 	for _, l := range assertionLayers {
 		if n := keys.requestCount(l.keysPath(kidOf)); n > 3 {
-			t.Errorf("%s: the key server was asked %d times", l.name, n)
+			t.Errorf("%s: the key server was called %d times", l.name, n)
 		}
 	}
 	d.notLogged(t, ".example", "eyJ", "Zo", "CANARY")
 }
 
-// TestAssertionsAreReadOnce: of an assertion there is exactly one, and what a
-// client sends besides or instead is not looked at.
+// TestAssertionsAreReadOnce checks that exactly one assertion is accepted, and that other
+// headers, cookies and the query have no effect.
 func TestAssertionsAreReadOnce(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	for _, l := range assertionLayers {
@@ -238,7 +239,7 @@ func TestAssertionsAreReadOnce(t *testing.T) {
 			d.wantRejection(t, 401, "identity_missing", l.path(), header(l.header, "  "))
 			d.wantRejection(t, 401, "identity_missing", l.path())
 			token := l.prefix + l.token("ada@x.example").String()
-			for _, separator := range []string{"_", "."} { // which Caddy drops
+			for _, separator := range []string{"_", "."} { // Caddy drops these
 				alias := strings.ReplaceAll(l.header, "-", separator)
 				if alias != l.header {
 					d.wantRejection(t, 401, "identity_missing", l.path(), header(alias, token))
@@ -262,15 +263,15 @@ func TestAssertionsAreReadOnce(t *testing.T) {
 	}
 	for _, u := range d.huma.Users() {
 		if u.Email != "ada@x.example" {
-			t.Errorf("Huma knows %q", u.Email)
+			t.Errorf("Huma has the user %q", u.Email)
 		}
 	}
 	d.notLogged(t, ".example", "eyJ")
 }
 
-// TestAssertionsInTheFirstPlace: methods and whether the request is cross-site
-// are looked at before an assertion is.
-func TestAssertionsInTheFirstPlace(t *testing.T) {
+// TestAssertionsAreCheckedLast checks that the method and cross-site requests are checked
+// before the assertion.
+func TestAssertionsAreCheckedLast(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	for _, l := range assertionLayers {
 		for _, c := range []struct {

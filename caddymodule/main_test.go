@@ -23,8 +23,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// The tests of this package act as users do: a real Caddyfile, a real Caddy in
-// this process, real HTTP calls over loopback, and the sandbox as the service.
+// The tests of this package act as users do: with a real Caddyfile, a real Caddy in this
+// process, real HTTP calls over loopback, and the sandbox as the service.
 
 // systemAuthority is the only authority that the system trusts in these tests.
 var systemAuthority *testutil.Authority
@@ -79,7 +79,7 @@ var leftBehind = []goleak.Option{
 type fakeHuma struct {
 	*sandbox.Server
 	URL     string
-	blocker *blockingHandler // nil: hold cannot be used
+	blocker *blockingHandler // nil: block cannot be used
 }
 
 // newHuma starts a sandbox that is closed at the end of the test.
@@ -135,8 +135,8 @@ func (h *blockingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// block blocks calls to the service, of one operation or (with an empty op) of all,
-// until letGo is called. Later calls are not blocked.
+// block blocks calls to the service until letGo is called. If op is not empty, it blocks
+// only calls of that operation. Later calls are not blocked.
 func (h *fakeHuma) block(t testing.TB, op string) (letGo func()) {
 	t.Helper()
 	released := make(chan struct{})
@@ -163,10 +163,10 @@ func (h *fakeHuma) blocked() (now, most int) {
 // waitBlocked waits until count calls are blocked.
 func (h *fakeHuma) waitBlocked(t testing.TB, count int) {
 	t.Helper()
-	eventually(t, 10*time.Second, fmt.Sprint(count, " calls under way"), func() bool { now, _ := h.blocked(); return now == count })
+	eventually(t, 10*time.Second, fmt.Sprint(count, " blocked calls"), func() bool { now, _ := h.blocked(); return now == count })
 }
 
-// calls returns how often an operation was called.
+// calls returns the number of calls of an operation.
 func (h *fakeHuma) calls(op string) int { return h.Calls().ByOp[op] }
 
 // credentials returns the options that match the defaults of the sandbox.
