@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// monotonicSamples is all that must never go backwards: counters, and histograms with
+// monotonicSamples returns the values that never decrease: counters, and histograms with
 // their buckets.
 func monotonicSamples(families map[string]*dto.MetricFamily) samples {
 	all := make(samples)
@@ -42,19 +42,19 @@ func monotonicSamples(families map[string]*dto.MetricFamily) samples {
 	return all
 }
 
-// checkMonotonic checks that nothing is gone or less than before.
+// checkMonotonic checks that no value is missing or less than before.
 func checkMonotonic(t *testing.T, what string, before, after samples) {
 	t.Helper()
 	for key, value := range before {
 		if now, ok := after[key]; !ok || now < value {
-			t.Errorf("%s: %s was %v and is %v (there: %v)", what, key, value, now, ok)
+			t.Errorf("%s: %s was %v and is %v (present: %v)", what, key, value, now, ok)
 		}
 	}
 }
 
-// TestL04_MetricsAfterReloads: with three handlers on two sites, over reloads of
-// all sorts, while others scrape: nothing is registered twice, nothing goes
-// backwards, nothing is missing, at Caddy's handler and at the admin endpoint.
+// TestL04_MetricsAfterReloads checks the metrics of three handlers on two sites over
+// various reloads, during scrapes. No metric is registered twice, decreases or is
+// missing, both at Caddy's metrics handler and at the admin endpoint.
 func TestL04_MetricsAfterReloads(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	second := "http://" + freeAddress(t)
@@ -71,7 +71,7 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 	reject := func(text string) {
 		t.Helper()
 		if caddy.Load(withAdmin(m.site, m.withMetrics(text), admin), true) == nil {
-			t.Fatal("it was loaded")
+			t.Fatal("the invalid config was loaded")
 		}
 	}
 	load(config)
@@ -90,13 +90,13 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 	}
 	read := func() samples {
 		var families map[string]*dto.MetricFamily
-		eventually(t, 5*time.Second, "the admin endpoint answers", func() bool {
+		eventually(t, 5*time.Second, "the admin endpoint responds", func() bool {
 			a, err := m.tryURL(t.Context(), "GET", "http://"+admin+"/metrics")
 			return err == nil && a.StatusCode == http.StatusOK
 		})
 		families = m.familiesAt("http://" + admin + "/metrics")
 		if len(families) == 0 {
-			t.Fatal("the admin endpoint tells nothing of ours")
+			t.Fatal("the admin endpoint does not have the plugin's metrics")
 		}
 		return monotonicSamples(families)
 	}
@@ -112,7 +112,7 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 	for name := range labelValues {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(first)), func(key string) bool { return strings.HasPrefix(key, prefix+name+" ") }) &&
 			gaugeNames[name] != "gauge" {
-			t.Errorf("nothing is told of %s", name)
+			t.Errorf("no sample of %s", name)
 		}
 	}
 	before := first
@@ -151,19 +151,19 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 		"requests_total hit huma": 10, "requests_total hit human_api": 5, "requests_total rejected huma": 11, "cache_operations_total memory hit": 15,
 	} {
 		if n := before[prefix+key] - first[prefix+key]; n < least-1 {
-			t.Errorf("%s is %v more, want %v", key, n, least)
+			t.Errorf("%s increased by %v, want %v", key, n, least)
 		}
 	}
 }
 
-// gaugeNames are the metrics that may go up and down.
+// gaugeNames holds the metrics that may increase and decrease.
 var gaugeNames = map[string]string{
 	"cache_entries": "gauge", "breaker_open": "gauge", "credentials_loaded_timestamp_seconds": "gauge",
 }
 
-// TestMetrics_WhatIsSo: gauges tell of what the running config has, and of
-// nothing that a reload has dropped.
-func TestMetrics_WhatIsSo(t *testing.T) {
+// TestMetrics_Gauges checks that gauges describe the running config, and nothing that a
+// reload has removed.
+func TestMetrics_Gauges(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}")
@@ -213,9 +213,9 @@ func TestMetrics_WhatIsSo(t *testing.T) {
 	})
 }
 
-// TestMetrics_OldestCredentials: of two handlers, the one whose credentials have
-// not been replaced. The second one's are replaced first: they are not the
-// oldest from the beginning.
+// TestMetrics_OldestCredentials checks that the metric has the time of the handler whose
+// credentials are the oldest. The credentials of the second handler are replaced first,
+// because they were loaded last.
 func TestMetrics_OldestCredentials(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	var files [2]secretFile
@@ -229,18 +229,18 @@ func TestMetrics_OldestCredentials(t *testing.T) {
 	loaded := func() float64 { return m.scrape()["credentials_loaded_timestamp_seconds huma"] }
 	first := loaded()
 	files[1].replace(t, "another")
-	eventually(t, rotationTimeout, "they are replaced", func() bool { return len(m.logLines("credentials reloaded")) == 1 })
+	eventually(t, rotationTimeout, "the first file is reloaded", func() bool { return len(m.logLines("credentials reloaded")) == 1 })
 	if now := loaded(); now != first {
-		t.Errorf("loaded at %v, and at %v though one was not replaced", first, now)
+		t.Errorf("loaded at %v, and at %v though one file was not replaced", first, now)
 	}
 	files[0].replace(t, "another")
-	eventually(t, rotationTimeout, "the others are, too", func() bool { return len(m.logLines("credentials reloaded")) == 2 })
+	eventually(t, rotationTimeout, "the second file is reloaded", func() bool { return len(m.logLines("credentials reloaded")) == 2 })
 	if now := loaded(); now <= first {
-		t.Errorf("loaded at %v, and at %v though all were replaced", first, now)
+		t.Errorf("loaded at %v, and at %v though both files were replaced", first, now)
 	}
 }
 
-// TestMetrics_Redis: what is asked of the store, and what comes of it.
+// TestMetrics_Redis checks the metrics of operations of the shared store.
 func TestMetrics_Redis(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
@@ -249,7 +249,7 @@ func TestMetrics_Redis(t *testing.T) {
 		config := p.site(fake, withRedis(r, "1m", ""))
 		m := serveMetrics(t, config)
 		m.waitShared(1)
-		afresh := func(n int) { // nothing in memory
+		afresh := func(n int) { // without tokens in memory
 			t.Helper()
 			must(t, m.load(m.withMetrics("SITE {\nrespond ok\n}")))
 			must(t, m.load(m.withMetrics(config)))
@@ -278,7 +278,7 @@ func TestMetrics_Redis(t *testing.T) {
 		tells("garbage", get, samples{"memory miss": 1, "redis miss": 1, "redis unreadable": 1, "redis written": 1})
 		tells("forgotten", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
 		r.Kill()
-		eventually(t, redisTimeout, "the log tells of it", func() bool { return len(m.logLines("shared store unavailable")) > 0 })
+		eventually(t, redisTimeout, "the outage is logged", func() bool { return len(m.logLines("shared store unavailable")) > 0 })
 		tells("down", get, samples{"memory miss": 1, "redis down": 2})
 	})
 }

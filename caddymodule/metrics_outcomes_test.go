@@ -11,16 +11,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// outcomeCase is one way in which requests end.
+// outcomeCase is a test case: requests, and the outcomes that they are counted with.
 type outcomeCase struct {
-	only   string // the provider, if it is not for both
-	more   string // options
+	only   string // the name of the service, if the case is not for both
+	more   string // further options
 	faults func(p service) []sandbox.Fault
 	ask    func(m *metricsSite, p service)
 	want   samples // by outcome
 }
 
-// makeRequests makes requests for a token one after the other.
+// makeRequests returns a function that makes token requests one after the other.
 func makeRequests(method string, edits ...[]func(*http.Request)) func(m *metricsSite, p service) {
 	return func(m *metricsSite, p service) {
 		for _, edit := range edits {
@@ -29,7 +29,7 @@ func makeRequests(method string, edits ...[]func(*http.Request)) func(m *metrics
 	}
 }
 
-// faultOfAll is every call's fault.
+// faultOfAll returns a fault of all calls.
 func faultOfAll(f sandbox.Fault) func(service) []sandbox.Fault {
 	return func(service) []sandbox.Fault { return []sandbox.Fault{f} }
 }
@@ -38,21 +38,21 @@ type edits = []func(*http.Request)
 
 var known, unknown = edits{as("known@x.example")}, edits{as("unknown@x.example")}
 
-// panicking is an option whose value panics if the request wants it to.
+// panicking is an option whose value panics for requests with the header X-Panic.
 const panicking = "cache {\nvary {broken}\n}"
 
-// cancelRequest asks, and goes before there is an answer.
+// cancelRequest makes a request and cancels it before the response.
 func cancelRequest(m *metricsSite, p service) {
 	before := len(m.logLines(`"outcome":"canceled"`))
 	ctx, leave := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer leave()
 	_, _ = m.tryRequest(ctx, "GET", p.target(), known...)
-	eventually(m.t, 5*time.Second, "the server knows that the caller has left", func() bool {
+	eventually(m.t, 5*time.Second, "the server has detected the canceled request", func() bool {
 		return len(m.logLines(`"outcome":"canceled"`)) > before
 	})
 }
 
-// outcomeCases are all ways in which serve ends.
+// outcomeCases holds all outcomes of a request.
 var outcomeCases = map[string]outcomeCase{
 	"signed in":    {ask: makeRequests("GET", known), want: samples{"signed_in": 1}},
 	"POST":         {ask: makeRequests("POST", known), want: samples{"signed_in": 1}},
@@ -128,8 +128,8 @@ var outcomeCases = map[string]outcomeCase{
 	"an abort": {more: panicking, ask: makeRequests("POST", append(edits{header("X-Panic", "abort")}, known...)), want: samples{"canceled": 1}},
 }
 
-// TestMetrics_EveryRequestEndsOnce: whatever comes of a request, it is counted
-// once, and its time is.
+// TestMetrics_EveryRequestEndsOnce checks that every request is counted once, with its
+// duration.
 func TestMetrics_EveryRequestEndsOnce(t *testing.T) {
 	reached := make(map[string]bool)
 	for name, c := range outcomeCases {
@@ -149,12 +149,12 @@ func TestMetrics_EveryRequestEndsOnce(t *testing.T) {
 		"unavailable", "timeout", "misconfigured", "bad_response", "canceled",
 	} {
 		if !reached[outcome] {
-			t.Errorf("no case ends as %s", outcome)
+			t.Errorf("no case has the outcome %s", outcome)
 		}
 	}
 }
 
-// check lets the requests of a case come, and looks how they were counted.
+// check makes the requests of a case and checks how they are counted.
 func (c outcomeCase) check(t *testing.T, p service) {
 	fake := newHuma(t, sandbox.Config{})
 	p.addUsers(fake, "known@x.example")
@@ -162,7 +162,7 @@ func (c outcomeCase) check(t *testing.T, p service) {
 		must(t, fake.SetFaults(c.faults(p)))
 	}
 	m := serveMetrics(t, strings.Replace(p.site(fake, "retries 0\n"+c.more), "SITE {", "SITE {\nlog\ntest_broken\n", 1))
-	m.request("GET", "/other") // a connection, so that no request is lost
+	m.request("GET", "/other") // opens a connection, so that no request is lost
 	before := m.scrape()
 	c.ask(m, p)
 	want := make(samples)
@@ -173,8 +173,8 @@ func (c outcomeCase) check(t *testing.T, p service) {
 	m.wantIncrease(before, "request_duration_seconds_count", want)
 }
 
-// TestMetrics_ManyAtOnce: of many requests at once, of all kinds, each is
-// counted as it was answered.
+// TestMetrics_ManyAtOnce checks that concurrent requests of all kinds are counted with
+// the outcomes that they had.
 func TestMetrics_ManyAtOnce(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
@@ -202,7 +202,7 @@ func TestMetrics_ManyAtOnce(t *testing.T) {
 		}
 		if counts[200] == 0 || counts[401] != 100 || counts[503] == 0 ||
 			sum("hit", "shared", "signed_in", "registered") != counts[200] || sum("rejected") != counts[401] || sum("limited") != counts[503] {
-			t.Errorf("answers %v, counted\n%s", counts, got)
+			t.Errorf("responses %v, counted\n%s", counts, got)
 		}
 	})
 }

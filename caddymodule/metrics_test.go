@@ -14,12 +14,12 @@ import (
 
 // countCase is a test case: some requests, and the metrics that they increase.
 type countCase struct {
-	only   string // the provider, if it is not for both
-	more   string // options
+	only   string // the name of the service, if the case is not for both
+	more   string // further options
 	faults func(p service) []sandbox.Fault
 	ask    func(m *metricsSite, p service)
 
-	// By provider's first call: calls are signin or session.
+	// calls returns the expected samples of calls.
 	calls   func(p service) samples
 	signUps samples
 }
@@ -131,7 +131,7 @@ func (c countCase) check(t *testing.T, p service) {
 	c.ask(m, p)
 	calls := c.calls(p)
 	m.wantIncrease(before, "upstream_requests_total", calls)
-	// How long they took, whatever came of them.
+	// The durations of all calls are counted, with any result.
 	durations := make(samples)
 	for labels, n := range calls {
 		durations[labels[:strings.LastIndex(labels, " ")]] += n
@@ -319,7 +319,7 @@ func TestMetrics_ScrapesDoNotWait(t *testing.T) {
 	}()
 	fake.waitBlocked(t, 4)
 	start := time.Now()
-	for range 5 { // one that waited would wait for the calls
+	for range 5 { // a request that waits would wait for the calls
 		m.scrape()
 		m.request("GET", iosPath, as("kept@x.example")).tokens(t)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestSignatures: the plugin and the sandbox, which share no code, agree on
-// every way of signing; and the sandbox refuses what is signed otherwise.
+// TestSignatures checks that the plugin and the sandbox, which share no code, agree on
+// every signature scheme, and that the sandbox rejects other signatures.
 func TestSignatures(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -80,14 +80,15 @@ func TestRegistrationOptions(t *testing.T) {
 	s.noSecretsInLog("activate-me", "Lovelace", "A@x.example")
 }
 
-// TestConsentThatFails costs a log line, not the token.
+// TestConsentThatFails checks that a failed consent call is logged, and that the request
+// succeeds.
 func TestConsentThatFails(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	huma.SetFaults([]sandbox.Fault{{Op: "consent", Status: 500}})
 	s := serve(t, simpleSite(huma, "registration {\nsign_consent on\n}"))
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	if !strings.Contains(s.log(), "cannot sign the consent") {
-		t.Error("the log does not tell")
+		t.Error("the error is not logged")
 	}
 }
 
@@ -117,7 +118,7 @@ func TestConfigFile(t *testing.T) {
 			config := "SITE {\nhuma_token {\nconfig_file " + path + "\nidentity {\nemail X-Test-User\n}\ntrust proxies 127.0.0.1\n}\n}"
 			serve(t, config).request("GET", iosPath, as("a@x.example")).tokens(t)
 
-			// What the Caddyfile says wins, also over a file that cannot decide.
+			// The Caddyfile takes precedence, also over a file with an ambiguous value.
 			unclear := filepath.Join(t.TempDir(), "unclear.json")
 			if err := os.WriteFile(unclear, []byte(`{"a":{"key":"x","url":"https://a.example"},"b":{"key":"y","url":"https://b.example"},"projectId":"p1","deploymentId":"d1","clientId":"c1"}`), 0o600); err != nil {
 				t.Fatal(err)
@@ -137,7 +138,8 @@ func TestAPIWithAPath(t *testing.T) {
 	serve(t, config).request("GET", iosPath, as("a@x.example")).tokens(t)
 }
 
-// TestTLS: the service's certificate is checked, and ours is shown.
+// TestTLS checks that the service's certificate is verified, and that the client
+// certificate is sent.
 func TestTLS(t *testing.T) {
 	fake := sandbox.New(sandbox.Config{})
 	srv := testutil.NewServer(t, fake)
@@ -154,7 +156,7 @@ func TestTLS(t *testing.T) {
 	s := serve(t, simpleSite(fakeHuma, "tls {\nca "+ca+"\nclient_certificate "+ca+" "+key+"\n}"))
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	if shown != 1 {
-		t.Errorf("%d certificates were shown to the service", shown)
+		t.Errorf("%d certificates were sent to the service", shown)
 	}
 
 	for name, config := range map[string]string{
@@ -169,13 +171,13 @@ func TestTLS(t *testing.T) {
 				t.Errorf("%d calls reached the service", n)
 			}
 			if log := s.log(); !strings.Contains(log, "certificate") {
-				t.Errorf("the log does not tell of the certificate: %s", log)
+				t.Errorf("the certificate error is not logged: %s", log)
 			}
 		})
 	}
 }
 
-// TestConnectionsAreReused: one after the other, all calls take one connection.
+// TestConnectionsAreReused checks that sequential calls share one connection.
 func TestConnectionsAreReused(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
@@ -198,8 +200,9 @@ func TestConnectionsAreReused(t *testing.T) {
 	})
 }
 
-// TestC08_TheAnswersLifetimesShrink: a hit tells what is left.
-func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
+// TestC08_LifetimesShrink checks that the lifetimes in a cache hit are the remaining
+// ones.
+func TestC08_LifetimesShrink(t *testing.T) {
 	forBothParallel(t, func(t *testing.T, p service, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(p.site(fake, ""))
@@ -211,7 +214,7 @@ func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
 		time.Sleep(1100 * time.Millisecond)
 		again, second := p.parse(t, s.request("GET", p.target(), as("a@x.example")))
 		if again != token {
-			t.Error("another token")
+			t.Error("the token was not cached")
 		}
 		for i := range first {
 			if second[i] >= first[i] {
@@ -221,7 +224,7 @@ func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
 	})
 }
 
-// TestHumanAPIOptions: what human_api_token is told of the service gets there.
+// TestHumanAPIOptions checks that the service receives the options of human_api_token.
 func TestHumanAPIOptions(t *testing.T) {
 	t.Setenv("HUMA_TEST_SCOPE", "c:read")
 	for _, c := range []struct {

@@ -13,16 +13,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// basicAuthDirective is a directive for the accounts of basic_auth. In the sites of these
-// tests DIRECTIVE stands for its name, and OPTIONS for those that ask the
-// sandbox each time.
+// basicAuthDirective is a directive for the accounts of basic_auth. In the Caddyfiles of
+// these tests, DIRECTIVE is replaced by the name, and OPTIONS by options to call the
+// sandbox for each request.
 const basicAuthDirective = `DIRECTIVE {
 	OPTIONS
 	identity basic_auth
 }
 `
 
-// directiveSite is a desk with one of the directives.
+// directiveSite is a testSite with either directive.
 type directiveSite struct {
 	*testSite
 	directive *tokenDirective
@@ -35,13 +35,13 @@ func (d *tokenDirective) open(t testing.TB, text string) *directiveSite {
 	return &directiveSite{&testSite{serve(t, d.fill(huma, text)), huma}, d}
 }
 
-// fill puts the directive into a Caddyfile.
+// fill replaces DIRECTIVE and OPTIONS in a Caddyfile.
 func (d *tokenDirective) fill(huma *fakeHuma, text string) string {
 	return strings.NewReplacer("DIRECTIVE", d.name, "OPTIONS", d.credentials(huma)+"cache off\n").Replace(text)
 }
 
-// wantTokenOf makes a request whose answer is the token of one user, and of nobody
-// else.
+// wantTokenOf makes a request that must get the token of one user, with calls for no
+// other user.
 func (k *directiveSite) wantTokenOf(t testing.TB, who, target string, edit ...func(*http.Request)) *response {
 	t.Helper()
 	if k.directive == humaToken {
@@ -57,13 +57,13 @@ func (k *directiveSite) wantTokenOf(t testing.TB, who, target string, edit ...fu
 	return a
 }
 
-// isToken reports whether an answer holds a token of either directive.
+// isToken reports whether a response has a token of either directive.
 func (a *response) isToken() bool {
 	return strings.Contains(string(a.Body), "authToken") || strings.Contains(string(a.Body), `_token"`)
 }
 
-// The directive has a place of its own, so that a site needs no global order
-// line wherever it is written.
+// TestOrderIsRegistered checks that the directive has a registered order, so that no
+// global option is needed, wherever it is in a site.
 func TestOrderIsRegistered(t *testing.T) {
 	for _, d := range bothDirectives {
 		t.Run(d.name, func(t *testing.T) { checkOrder(t, d) })
@@ -117,7 +117,7 @@ func checkOrder(t *testing.T, of *tokenDirective) {
 			if a := d.request("GET", "/elsewhere", password("alice@x.example")); name == "every path" {
 				of.token(t, a)
 			} else if a.isToken() {
-				t.Errorf("/elsewhere gives a token: %d %s", a.StatusCode, a.Body)
+				t.Errorf("/elsewhere responds with a token: %d %s", a.StatusCode, a.Body)
 			}
 			if !strings.Contains(name, "forward_auth") && name != "after request_header" {
 				d.wantNoToken(t, 401, path)
@@ -130,7 +130,7 @@ func checkOrder(t *testing.T, of *tokenDirective) {
 	}
 }
 
-// These are the traps that the documentation tells of.
+// TestOrderTraps checks the mistakes that the documentation describes.
 func TestOrderTraps(t *testing.T) {
 	for _, d := range bothDirectives {
 		t.Run(d.name, func(t *testing.T) { checkTraps(t, d) })
@@ -180,21 +180,21 @@ func checkTraps(t *testing.T, of *tokenDirective) {
 		}
 		d.warnedOnce(t, "no forward_auth ran before this handler: if forward_auth is inside a handle or route block")
 	})
-	t.Run("a copied header is gone before it can be trusted", func(t *testing.T) {
-		// vars runs before authentication, map only when it is looked at.
+	t.Run("a variable is set before authentication", func(t *testing.T) {
+		// vars runs before authentication; map is evaluated when its value is needed.
 		d := of.open(t, "SITE {\n"+accounts+"\nvars user_email {http.auth.user.id}\nDIRECTIVE {\nOPTIONS\nidentity {\n"+of.identityOption+" {http.vars.user_email}\n}\n}\n}")
 		d.wantRejection(t, 401, "identity_missing", path, alice)
 		d = of.open(t, "SITE {\n"+accounts+"\nmap {http.auth.user.id} {user_email} {\ndefault {http.auth.user.id}\n}\nDIRECTIVE {\nOPTIONS\nidentity {\n"+of.identityOption+" {user_email}\n}\n}\n}")
 		d.wantTokenOf(t, "alice@x.example", path, alice)
 	})
-	t.Run("encode written before it in a route", func(t *testing.T) {
+	t.Run("encode before the directive in a route", func(t *testing.T) {
 		d := of.open(t, "SITE {\nroute {\n"+accounts+"\nencode gzip {\nminimum_length 1\n}\n"+basicAuthDirective+"}\n}")
 		d.wantNoToken(t, 200, "/elsewhere", alice, header("Accept-Encoding", "gzip"))
 		if a := d.request("GET", path, alice, header("Accept-Encoding", "gzip")); a.Header.Get("Content-Encoding") != "gzip" {
 			t.Errorf("not encoded: %d %v", a.StatusCode, a.Header)
 		}
 	})
-	t.Run("respond in front of it", func(t *testing.T) {
+	t.Run("respond before the directive", func(t *testing.T) {
 		d := of.open(t, "SITE {\nroute {\n"+accounts+"\nrespond 404\n"+basicAuthDirective+"}\n}")
 		d.wantNoToken(t, 404, path, alice)
 	})
@@ -210,7 +210,7 @@ func TestEncodeLeavesTokensAlone(t *testing.T) {
 				t.Errorf("the token is encoded: %q", got)
 			}
 			a.noStore(t)
-			// The same site compresses whatever is not ours.
+			// The same site compresses other responses.
 			if a := d.request("GET", "/", password("alice@x.example"), gzip); a.Header.Get("Content-Encoding") == "" {
 				t.Errorf("nothing is encoded: %v", a.Header)
 			}
@@ -218,8 +218,8 @@ func TestEncodeLeavesTokensAlone(t *testing.T) {
 	}
 }
 
-// TestBothInOneSite: each directive has its own path, users, accounts and
-// placeholders, whichever stands first.
+// TestBothInOneSite checks that the directives have separate paths, users, accounts and
+// placeholders, in either order.
 func TestBothInOneSite(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	var blocks []string

@@ -10,9 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestH04_AConnectionThatDiesSilently: over HTTP/2 all calls share one, and one
-// that nobody answers on any more stays the one for all until somebody finds
-// out. That is a matter of seconds.
+// TestH04_AConnectionThatDiesSilently checks that an HTTP/2 connection that no longer
+// responds, and that all calls share, is replaced within seconds.
 func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 	s := sandbox.New(sandbox.Config{})
 	srv := testutil.NewServer(t, s)
@@ -34,14 +33,14 @@ func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 	ask(0).tokens(t)
 	l.setFault(t, faultproxy.Fault{Kind: faultproxy.Hang})
 	if a := ask(1); a.StatusCode == 200 {
-		t.Fatal("the fault does not reach a connection that is there")
+		t.Fatal("the fault does not affect an existing connection")
 	}
 	l.setFault(t, faultproxy.Fault{})
 	back := time.Now()
 	n := 2
-	eventually(t, 25*time.Second, "the service, which is back, is found", func() bool {
+	eventually(t, 25*time.Second, "a new connection to the service is used", func() bool {
 		n++
 		return ask(n).StatusCode == 200
 	})
-	t.Logf("back after %s", time.Since(back).Round(time.Millisecond))
+	t.Logf("recovered after %s", time.Since(back).Round(time.Millisecond))
 }

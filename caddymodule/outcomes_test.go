@@ -70,7 +70,7 @@ func TestErrorsCaddy(t *testing.T) {
 	d.wantTokenOf(t, "a@x.example", path, as("a@x.example"))
 	d.notLogged(t, "@x.example", "@evil.example", "sandbox-secret")
 
-	// Without handle_errors the answer is empty, and still not to be stored.
+	// Without handle_errors, the response is empty and has the header Cache-Control.
 	bare := open(t, strings.Replace(trustingSite, "HUMA", "HUMA\nerrors caddy", 1))
 	a := bare.wantNoToken(t, 401, path)
 	a.noStore(t)
@@ -79,8 +79,7 @@ func TestErrorsCaddy(t *testing.T) {
 	}
 }
 
-// TestErrorsCaddyOfHumanAPI is TestErrorsCaddy for what human_api_token may
-// answer.
+// TestErrorsCaddyOfHumanAPI is TestErrorsCaddy for the errors of human_api_token.
 func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, humanAPIToken.fill(huma, `SITE {
@@ -117,7 +116,7 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 		faults []sandbox.Fault
 		want   string
 	}{
-		{"nobody", "GET", nil, nil, "401 identity_missing rejected"},
+		{"unauthenticated", "GET", nil, nil, "401 identity_missing rejected"},
 		{"no user", "GET", []func(*http.Request){as("{user}"), email}, nil, "401 identity_invalid rejected"},
 		{"two users", "GET", []func(*http.Request){as("u1"), as("u2"), email}, nil, "401 identity_ambiguous rejected"},
 		{"a domain", "GET", []func(*http.Request){as("u1"), header("X-Test-Email", "a@evil.example")}, nil, "403 domain_not_allowed rejected"},
@@ -147,13 +146,13 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 	s.notLogged(t, "@x.example", "@evil.example", "sandbox-secret")
 }
 
-// TestRefusedCredentials: until a config has had its first token, the log says
-// where to look, and the answer always says which options it is about.
+// TestRefusedCredentials checks that the log contains a hint until a config has had its
+// first token, and that the response always contains the names of the options.
 func TestRefusedCredentials(t *testing.T) {
 	for of, c := range map[*tokenDirective]struct {
 		fault sandbox.Fault
 		hint  string
-		names []string // options, in the answer
+		names []string // options in the response
 		not   []string
 	}{
 		humaToken: {
@@ -190,17 +189,17 @@ func TestRefusedCredentials(t *testing.T) {
 				}
 				for _, name := range c.names {
 					if !regexp.MustCompile(`\b` + name + `\b`).MatchString(v.Detail) {
-						t.Errorf("the detail does not name %s: %s", name, v.Detail)
+						t.Errorf("the detail does not contain %s: %s", name, v.Detail)
 					}
 				}
 				for _, name := range c.not {
 					if strings.Contains(v.Detail, name) {
-						t.Errorf("the detail names %s: %s", name, v.Detail)
+						t.Errorf("the detail contains %s: %s", name, v.Detail)
 					}
 				}
 				said := s.log()[before:]
 				if strings.Contains(said, c.hint) != hinted || hinted != strings.Contains(said, `"level":"error"`) || !strings.Contains(said, `"logger":"http.handlers.`+of.name+`"`) {
-					t.Errorf("hinted %v: %s", hinted, said)
+					t.Errorf("hint logged: %v: %s", hinted, said)
 				}
 			}
 			refuse(true)
@@ -208,8 +207,8 @@ func TestRefusedCredentials(t *testing.T) {
 			refuse(false)
 			of.token(t, s.request("GET", of.target(), as("b@x.example")))
 			refuse(true)
-			refused("c@x.example", false)                                                      // of the same kind, within a second
-			if err := s.load(strings.Replace(text, "retries 0", "retries 1", 1)); err != nil { // another config
+			refused("c@x.example", false)                                                      // the same error within a second
+			if err := s.load(strings.Replace(text, "retries 0", "retries 1", 1)); err != nil { // a new config
 				t.Fatal(err)
 			}
 			refused("d@x.example", true)
@@ -218,7 +217,7 @@ func TestRefusedCredentials(t *testing.T) {
 	}
 }
 
-// accessLog finds the access log's lines, by the status they report.
+// accessLog returns the entries of the access log.
 func (s *site) accessLog() (lines []map[string]any) {
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		var entry map[string]any
@@ -230,7 +229,7 @@ func (s *site) accessLog() (lines []map[string]any) {
 	return lines
 }
 
-// accessLogSite is a site whose access log tells how requests ended.
+// accessLogSite is a site with an access log that contains the outcome.
 const accessLogSite = `SITE {
 	log
 	log_append code {http.huma_token.error.code}
@@ -278,16 +277,16 @@ func TestOutcomesInTheAccessLog(t *testing.T) {
 	}
 	lines := s.accessLog()
 	if a, b := lines[0]["user"], lines[2]["user"]; a != b {
-		t.Errorf("the case of letters makes two users: %v and %v", a, b)
+		t.Errorf("the case of letters changes the name of the user: %v and %v", a, b)
 	}
 	if a, b := lines[0]["user"], lines[3]["user"]; a == b {
-		t.Errorf("two users are one: %v", a)
+		t.Errorf("two users have the same name: %v", a)
 	}
 	s.notLogged(t, "@x.example", "@X.example")
 }
 
-// TestOutcomesOfHumanAPI is TestOutcomesInTheAccessLog for human_api_token,
-// whose users are told apart byte for byte.
+// TestOutcomesOfHumanAPI is TestOutcomesInTheAccessLog for human_api_token, whose user
+// IDs are compared byte for byte.
 func TestOutcomesOfHumanAPI(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, strings.Replace(humanAPIToken.fill(huma, `SITE {
@@ -339,8 +338,8 @@ func TestOutcomesOfHumanAPI(t *testing.T) {
 	if users[0] != users[1] || users[0] == users[2] || users[0] != users[4] {
 		t.Errorf("users %q", users)
 	}
-	// The same in every process, so that logs of replicas can be compared, and
-	// what `caddy huma identity` prints.
+	// The name is the same in every process, so that logs of replicas can be compared,
+	// and the same as `caddy huma identity` prints.
 	if want := "d1a38c36"; users[0] != want {
 		t.Errorf("u-1 with the key one is %q, want %q", users[0], want)
 	}
@@ -348,7 +347,7 @@ func TestOutcomesOfHumanAPI(t *testing.T) {
 }
 
 func TestHashKey(t *testing.T) {
-	// user is by which name the access log knows a user.
+	// user returns the name of a user in the access log.
 	user := func(text, email string) string {
 		d := open(t, text)
 		d.request("GET", path, as(email)).tokens(t)
@@ -377,8 +376,8 @@ func TestHashKey(t *testing.T) {
 			t.Errorf("%s: %q", name, other)
 		}
 	}
-	// The same in every process and every version, so that logs of replicas
-	// and of last year can be compared.
+	// The name is the same in every process and version, so that logs of replicas and old
+	// logs can be compared.
 	if want := "efe25177"; one != want {
 		t.Errorf("ada@x.example with the key one is %q, want %q", one, want)
 	}

@@ -12,8 +12,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// panickingPlugin plays a plugin whose placeholders panic: {broken} for a request with
-// the header X-Panic, which chooses with what.
+// panickingPlugin is a fake of a plugin with the placeholder {broken}, which panics for
+// requests with the header X-Panic. The value of the header selects the value of the
+// panic.
 type panickingPlugin struct{}
 
 func init() {
@@ -45,8 +46,8 @@ func (panickingPlugin) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	return next.ServeHTTP(w, r)
 }
 
-// TestC06_PanicInARequest: it is one failed answer, its value is nowhere, and
-// everybody else is served.
+// TestC06_PanicInARequest checks that a panic causes one error response, that its value
+// is neither logged nor sent, and that other requests succeed.
 func TestC06_PanicInARequest(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		h := newHuma(t, sandbox.Config{})
@@ -62,11 +63,11 @@ func TestC06_PanicInARequest(t *testing.T) {
 		s.request("GET", p.target()).token(t, p)
 		s.request("GET", p.target(), header("X-Panic", "value")).problem(t, 500, "internal_error")
 		if a, err := s.tryRequest(t.Context(), "GET", p.target(), header("X-Panic", "abort")); err == nil {
-			t.Errorf("a handler that lets go of the connection got an answer: %d", a.StatusCode)
+			t.Errorf("an aborted request got a response: %d", a.StatusCode)
 		}
 		s.request("GET", p.target()).token(t, p)
 		if found := s.logLines("panic while serving a request"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
-			t.Errorf("the log has %q, want one line that says where", found)
+			t.Errorf("the log has %q, want one line with the location", found)
 		}
 		s.noSecretsInLog("canary-of-a-panic")
 	})

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The claims that Azure may write an address into.
+// TestPresetAzureClaims checks the claims that may contain an address.
 func TestPresetAzureClaims(t *testing.T) {
 	const email = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress"
 	const upn = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
@@ -31,7 +31,8 @@ func TestPresetAzureClaims(t *testing.T) {
 			}
 			b.wantRejection(t, 401, code, path)
 		}
-		// In their order, and never the next one where one is unusable.
+		// The first claim in this order is used. The next one is not used if it is
+		// invalid.
 		order := []any{claim("email", "1@x.example"), claim(email, "2@x.example"), claim("emails", "3@x.example"), claim("preferred_username", "4@x.example"), claim("upn", "5@x.example"), claim(upn, "6@x.example")}
 		for n := range order {
 			later := slices.Clone(order[n:])
@@ -47,7 +48,7 @@ func TestPresetAzureClaims(t *testing.T) {
 				b.wantRejection(t, 401, "identity_invalid", path)
 			}
 		}
-		// Users of other providers may choose their login.
+		// Users of other providers may choose their login name.
 		by = "google"
 		say(order[3:]...)
 		b.wantRejection(t, 401, "identity_missing", path)
@@ -58,7 +59,7 @@ func TestPresetAzureClaims(t *testing.T) {
 		b.wantRejection(t, 401, "identity_invalid", path)
 		say(claim("email", "ada@x.example"), claim("email_verified", "false"))
 		b.wantRejection(t, 403, "email_unverified", path)
-		// Others are not read, whatever they are called.
+		// Claims with similar names are not read.
 		say(claim("Email", "ada@x.example"), claim("emailaddress", "ada@x.example"), claim("claims/emailaddress", "ada@x.example"),
 			claim("http://x.example/emailaddress", "ada@x.example"), claim("email ", "ada@x.example"), claim("x/claims/emailaddress/y", "ada@x.example"), claim("", "ada@x.example"))
 		b.wantRejection(t, 401, "identity_missing", path)

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// nameEncodings are the ways to write a name beyond ASCII: all but the first have
-// been met in headers.
+// nameEncodings holds encodings of names with characters beyond ASCII. All but the first
+// have been observed in headers.
 var nameEncodings = map[string]func(string) string{
 	"UTF-8":                func(s string) string { return s },
 	"Latin-1":              latin1,
@@ -25,7 +25,7 @@ var nameEncodings = map[string]func(string) string{
 	"doubly encoded, 1252": doubleEncode(charmap.Windows1252),
 }
 
-// latin1 is text in Latin-1.
+// latin1 encodes a text in Latin-1.
 func latin1(s string) string {
 	b, err := charmap.ISO8859_1.NewEncoder().String(s)
 	if err != nil {
@@ -34,7 +34,8 @@ func latin1(s string) string {
 	return b
 }
 
-// doubleEncode encodes UTF-8 once more, taking it for something else.
+// doubleEncode returns a function that decodes UTF-8 as another charset and encodes the
+// result.
 func doubleEncode(m *charmap.Charmap) func(string) string {
 	return func(s string) string {
 		again, err := m.NewDecoder().String(s)
@@ -58,7 +59,7 @@ func TestPresetsOfHeaders(t *testing.T) {
 				b.wantNames(t, "noname@x.example", "", "")
 				b.setUser(person{email: "noid@x.example"})
 				b.wantTokenOf(t, "noid@x.example", path)
-				// The address goes as it came.
+				// The address is not changed.
 				b.setUser(person{email: "Zoë.O'Neil+x@X.Example"})
 				b.wantTokenOf(t, "Zoë.O'Neil+x@X.Example", path)
 
@@ -71,7 +72,8 @@ func TestPresetsOfHeaders(t *testing.T) {
 	}
 }
 
-// checkUnverified lets the layer say whether the address is verified: only a no counts.
+// checkUnverified checks the header that says whether the address is verified. Only a
+// denial rejects the user.
 func checkUnverified(t *testing.T, b presetSite) {
 	t.Helper()
 	if b.p.verified == "" {
@@ -94,31 +96,31 @@ func checkUnverified(t *testing.T, b presetSite) {
 	b.wantTokenOf(t, "verified@x.example", path)
 }
 
-// checkUnusable lets the layer say what makes nobody a user.
+// checkUnusable checks headers of the layer that do not identify a user.
 func checkUnusable(t *testing.T, b presetSite) {
 	t.Helper()
-	p, nobody := b.p, ada.with(nil)
+	p, noUser := b.p, ada.with(nil)
 	alias := func(separators ...string) http.Header {
-		h := p.headers(nobody)
+		h := p.headers(noUser)
 		for name, values := range p.headers(ada) {
 			h[replaceEach(name, separators)] = values
 		}
 		return h
 	}
-	without := p.headers(nobody)
-	delete(without, p.email) // also where it is a document
+	without := p.headers(noUser)
+	delete(without, p.email) // also if the preset has a document
 	type said struct {
 		code string
 		http.Header
 	}
 	cases := map[string]said{
 		"nothing":          {"identity_missing", nil},
-		"no address":       {"identity_missing", p.headers(nobody)},
+		"no address":       {"identity_missing", p.headers(noUser)},
 		"no header":        {"identity_missing", without},
 		"empty":            {"identity_missing", p.headers(ada.with(""))},
 		"blank":            {"identity_missing", p.headers(ada.with("  "))},
-		"an empty header":  {"identity_missing", withHeader(p.headers(nobody), p.email, "")},
-		"a blank header":   {"identity_missing", withHeader(p.headers(nobody), p.email, " ")},
+		"an empty header":  {"identity_missing", withHeader(p.headers(noUser), p.email, "")},
+		"a blank header":   {"identity_missing", withHeader(p.headers(noUser), p.email, " ")},
 		"underscores":      {"identity_missing", alias("_")},
 		"dots":             {"identity_missing", alias(".")},
 		"both":             {"identity_missing", alias("_", ".")},
@@ -133,7 +135,7 @@ func checkUnusable(t *testing.T, b presetSite) {
 		"a placeholder":    {"identity_invalid", p.headers(ada.with("{http.request.host}@x.example"))},
 		"an invisible one": {"identity_invalid", p.headers(ada.with("ada\u200b@x.example"))},
 	}
-	if p.document == nil { // JSON has no other bytes than UTF-8
+	if p.document == nil { // JSON is always UTF-8
 		cases["Latin-1"] = said{"identity_invalid", p.headers(ada.with("zo\xeb@x.example"))}
 	}
 	if p.logins {
@@ -143,11 +145,11 @@ func checkUnusable(t *testing.T, b presetSite) {
 	if p.document != nil {
 		for name, code := range map[string]string{`[]`: "identity_missing", `{}`: "identity_missing", `{"email":null}`: "identity_missing", `7`: "identity_invalid", `{`: "identity_invalid",
 			`{"email":"a@x.example","email":"b@x.example"}`: "identity_invalid", `{"claims":[],"claims":[]}`: "identity_invalid", `{"email":"a@x.example"} {}`: "identity_invalid"} {
-			cases["the document "+name] = said{code, withHeader(p.headers(nobody), p.email, base64.StdEncoding.EncodeToString([]byte(name)))}
+			cases["the document "+name] = said{code, withHeader(p.headers(noUser), p.email, base64.StdEncoding.EncodeToString([]byte(name)))}
 		}
-		cases["a bare address"] = said{"identity_invalid", withHeader(p.headers(nobody), p.email, "ada@x.example")}
+		cases["a bare address"] = said{"identity_invalid", withHeader(p.headers(noUser), p.email, "ada@x.example")}
 		cases["a list of two"] = said{"identity_invalid", p.headers(ada.with([]any{"ada@x.example", "bob@x.example"}))}
-		if p.name != "azure_easy_auth" { // equal claims are one
+		if p.name != "azure_easy_auth" { // equal claims count as one
 			cases["the same twice"] = said{"identity_invalid", p.headers(ada.with([]any{"ada@x.example", "ada@x.example"}))}
 		}
 		cases["an object"] = said{"identity_invalid", p.headers(ada.with(map[string]any{"value": "ada@x.example"}))}
@@ -170,13 +172,13 @@ func checkUnusable(t *testing.T, b presetSite) {
 		}
 		b.wantNoCalls(t, before)
 	}
-	// An empty line beside another one is one header too many, where it gets
-	// here as such.
+	// An empty header line next to another one is one too many, unless a proxy removes
+	// it.
 	b.setResponse(p.status, p.headersOfTwo(ada.with(""), bob))
 	if a := b.request("GET", path); a.StatusCode != 401 {
-		t.Errorf("an empty line and another: status %d: %s", a.StatusCode, a.Body)
+		t.Errorf("an empty line and another one: status %d: %s", a.StatusCode, a.Body)
 	}
-	// A preset is closed: another layer's headers are not read.
+	// The headers of other layers are not read.
 	for _, other := range headerPresets {
 		if other.name != p.name {
 			b.setResponse(p.status, other.headers(ada))
@@ -185,7 +187,7 @@ func checkUnusable(t *testing.T, b presetSite) {
 	}
 }
 
-// checkNames lets the layer write names in every way there is.
+// checkNames checks names in all encodings.
 func checkNames(t *testing.T, b presetSite) {
 	t.Helper()
 	p, n := b.p, 0
@@ -196,7 +198,7 @@ func checkNames(t *testing.T, b presetSite) {
 		b.setUser(sent.with(email))
 		b.wantTokenOf(t, email, path)
 		if f, _ := p.names(person{first: "-"}); f == "" {
-			first, last = "", "" // it sends none
+			first, last = "", "" // the layer sends no names
 		}
 		b.wantNames(t, email, first, last)
 		if t.Failed() {
@@ -211,7 +213,7 @@ func checkNames(t *testing.T, b presetSite) {
 	}
 	for how, write := range nameEncodings {
 		if strings.Contains(how, "Latin-1") || strings.Contains(how, "1252") {
-			continue // it has no such characters
+			continue // the charset does not have these characters
 		}
 		check(how, person{name: write("张伟"), first: write("张伟")}, "张伟", "")
 	}
@@ -229,7 +231,7 @@ func checkNames(t *testing.T, b presetSite) {
 	}
 }
 
-// replaceEach replaces the hyphens of a name by separators in turn.
+// replaceEach replaces the hyphens of a name by the separators in turn.
 func replaceEach(name string, separators []string) string {
 	parts := strings.Split(name, "-")
 	text := parts[0]
@@ -239,7 +241,7 @@ func replaceEach(name string, separators []string) string {
 	return text
 }
 
-// withHeader adds a header.
+// withHeader sets a header and returns h.
 func withHeader(h http.Header, name, value string) http.Header {
 	h[name] = []string{value}
 	return h
@@ -262,13 +264,12 @@ func TestPresetBasicAuth(t *testing.T) {
 		d.wantTokenOf(t, account, path, password(account))
 		d.wantNames(t, account, "", "")
 	}
-	d.wantRejection(t, 401, "identity_invalid", path, password("bob")) // an account that is no address
+	d.wantRejection(t, 401, "identity_invalid", path, password("bob")) // an account that is not an address
 	d.wantRejection(t, 401, "identity_invalid", path, password("alice@x.example,zoë@x.example"))
-	// Accounts that do not exist are left to Caddy, which takes a second over
-	// each of them.
+	// Caddy rejects unknown accounts, which takes about a second each.
 	d.wantNoToken(t, 401, path, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "") })
 	d.wantNoToken(t, 401, path)
-	// Of two the first one counts.
+	// Caddy uses the first of two values.
 	const right, wrong = "Basic YWxpY2VAeC5leGFtcGxlOndvbmRlcmxhbmQ=", "Basic YWxpY2VAeC5leGFtcGxlOndyb25n"
 	d.wantNoToken(t, 401, path, header("Authorization", wrong), header("Authorization", right))
 	d.wantTokenOf(t, "alice@x.example", path, header("Authorization", right), header("Authorization", wrong))

@@ -16,13 +16,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 )
 
-// portal is a fake of caddy-security, or of another authentication plugin: it sets
-// placeholders about the user. A cookie names the session.
+// portal is a fake of caddy-security or another authentication plugin. It sets
+// placeholders for the user of the session in a cookie.
 type portal struct {
 	Sessions map[string]caddyauth.User `json:"sessions"`
 }
 
-// portalUsers holds further sessions, whose values a config could not contain.
+// portalUsers holds further sessions, whose values a config cannot contain.
 var (
 	portalUsers sync.Map
 	portalCount atomic.Int64
@@ -64,7 +64,7 @@ func (p portal) Authenticate(_ http.ResponseWriter, r *http.Request) (caddyauth.
 	return user, known, nil
 }
 
-// session signs a request in at the portal.
+// session adds the cookie of a session to a request.
 func session(name string) func(*http.Request) {
 	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: name}) }
 }
@@ -107,7 +107,7 @@ func (p placeholderPreset) site() string {
 	return "SITE {\ntest_portal\nhuma_token {\nHUMA\nidentity " + p.name + "\n}\n}"
 }
 
-// signIn opens a session for a person, as the plugin describes them.
+// signIn creates a session for a person, with the values that the plugin sets.
 func (p placeholderPreset) signIn(t testing.TB, who person) func(*http.Request) {
 	// The other addresses must not be used.
 	user := caddyauth.User{ID: "also@x.example", Metadata: map[string]string{"preferred_username": "also@x.example", "tailscale_login": "also@x.example", "mail": "also@x.example"}}
@@ -168,7 +168,7 @@ func TestPresetsOfPlaceholders(t *testing.T) {
 				}
 				portalUsers.Delete("verified")
 			}
-			// Of two sessions the first one counts.
+			// The first of two sessions counts.
 			bob := p.signIn(t, ada.with("bob@x.example"))
 			d.wantTokenOf(t, "bob@x.example", path, bob, p.signIn(t, ada))
 			d.wantNoToken(t, 401, path, session("unknown"), bob)
@@ -193,8 +193,8 @@ func TestPresetCaddySecurity(t *testing.T) {
 	d.wantTokenOf(t, "ada@x.example", path, session("ada"))
 	d.wantNames(t, "ada@x.example", "Zoë van", "Ångström")
 	d.wantTokenOf(t, "bob@x.example", path, session("bob"))
-	for _, nobody := range []string{"blank", "empty", "without", "bypass"} {
-		d.wantRejection(t, 401, "identity_missing", path, session(nobody))
+	for _, id := range []string{"blank", "empty", "without", "bypass"} {
+		d.wantRejection(t, 401, "identity_missing", path, session(id))
 	}
 	d.wantRejection(t, 401, "identity_invalid", path, session("list"))
 	d.wantNoToken(t, 401, path)

@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// tokenOfProvider returns the token of a provider.
+// tokenOfProvider returns the token of a preset.
 func tokenOfProvider(t testing.TB, preset string) providerToken {
 	t.Helper()
 	i := slices.IndexFunc(providerTokens, func(p providerToken) bool { return p.preset == preset })
@@ -19,13 +19,13 @@ func tokenOfProvider(t testing.TB, preset string) providerToken {
 	return providerTokens[i]
 }
 
-// extendIdentity returns an identity with more lines in its block.
+// extendIdentity adds lines to the block of an identity.
 func extendIdentity(identity, lines string) string {
 	return strings.TrimSuffix(identity, "}\n") + lines + "\n}\n"
 }
 
-// TestVerifiedWords: verified assumed accepts tokens that say nothing, and verified off
-// those that say no, too.
+// TestVerifiedWords checks that verified assumed accepts tokens without the claim, and
+// that verified off also accepts tokens with a denial.
 func TestVerifiedWords(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
@@ -89,7 +89,7 @@ func TestEntraDomains(t *testing.T) {
 	humanAPIToken.token(t, s.request("GET", humanAPIToken.path, token(nil)))
 }
 
-// TestProviderSources: sources of one's own, in the provider's token and in a cookie.
+// TestProviderSources checks custom sources, in the provider's token and in a cookie.
 func TestProviderSources(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	auth0 := extendIdentity(identityOf(t, "auth0", keys), `email Authorization https://clinic\.example/email
@@ -127,7 +127,7 @@ func TestProviderSources(t *testing.T) {
 	d.wantRejection(t, 403, "email_unverified", "/supabase", bearer("supabase", nil))
 }
 
-// TestProviderProblems: each config has one error, at the option, with what to write.
+// TestProviderProblems checks that each config has one error, with the option and a fix.
 func TestProviderProblems(t *testing.T) {
 	for _, c := range []struct {
 		name, identity, option string

@@ -24,8 +24,8 @@ func exampleOf(t testing.TB, preset string) string {
 	return string(testutil.File(t, filepath.Join("..", "testdata", "presets", preset+".caddyfile")))
 }
 
-// identityOf returns the option identity of the example of a preset, with the keys of a
-// test in place of the provider's.
+// identityOf returns the option identity in the example of a preset, with the keys of a
+// test.
 func identityOf(t testing.TB, preset, keys string) string {
 	t.Helper()
 	_, text, ok := strings.Cut(exampleOf(t, preset), "\t\tidentity "+preset+" {\n")
@@ -41,20 +41,20 @@ func identityOf(t testing.TB, preset, keys string) string {
 	return "identity " + preset + " {\n" + text + "\n}\n"
 }
 
-// now returns the times of a token.
+// now returns the time claims of a token.
 func (p providerToken) now() map[string]any {
 	now := time.Now()
 	return map[string]any{"iat": now.Unix(), "exp": now.Add(p.lifetime).Unix()}
 }
 
-// with returns the token with changes of its claims; nil removes a claim.
+// with returns the token with changed claims; nil removes a claim.
 func (p providerToken) with(changes map[string]any) string {
 	claims := replaceMembers(replaceMembers(p.claims, p.now()), changes)
 	key, kid := p.key()
 	return p.write(p.method, key, map[string]any{"kid": kid}, claims)
 }
 
-// key returns the provider's key, and its id.
+// key returns the provider's key and its ID.
 func (p providerToken) key() (crypto.Signer, string) {
 	if p.method == jwt.SigningMethodES256 {
 		return layerP256(), kidEC
@@ -62,7 +62,8 @@ func (p providerToken) key() (crypto.Signer, string) {
 	return layerRSA(), kidRSA
 }
 
-// write signs claims. header are members of the JOSE header besides those of p.
+// write signs claims. header holds members of the JOSE header that are added to those of
+// p.
 func (p providerToken) write(method jwt.SigningMethod, key any, header, claims map[string]any) string {
 	t := jwt.NewWithClaims(method, jwt.MapClaims(claims))
 	delete(t.Header, "typ")
@@ -75,8 +76,7 @@ func (p providerToken) write(method jwt.SigningMethod, key any, header, claims m
 	return text
 }
 
-// wrongTokens returns the tokens that every provider's key server has nothing to do with,
-// or that say the wrong things.
+// wrongTokens returns tokens with a wrong signature, key or claim.
 func (p providerToken) wrongTokens() map[string]wrongToken {
 	all := map[string]wrongToken{
 		"expired":         invalid(map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}),
@@ -91,11 +91,11 @@ func (p providerToken) wrongTokens() map[string]wrongToken {
 		} {
 			all[name] = notVerified(map[string]any{p.verified: value})
 		}
-		if p.preset != "entra" { // where the domain is allowed
+		if p.preset != "entra" { // the domain is allowed
 			all["no statement"] = notVerified(map[string]any{p.verified: nil})
 			all["1"] = notVerified(map[string]any{p.verified: 1})
 		}
-		if p.preset == "oathkeeper" { // verified is written out: any yes and any time are enough
+		if p.preset == "oathkeeper" { // the example has its own source for verified, which accepts any affirmative value
 			delete(all, "a time")
 			delete(all, "1")
 		}
@@ -104,7 +104,8 @@ func (p providerToken) wrongTokens() map[string]wrongToken {
 	return all
 }
 
-// TestProviderExamples: the example of each provider's preset loads, for both directives.
+// TestProviderExamples checks that the example of each provider's preset is valid for
+// both directives.
 func TestProviderExamples(t *testing.T) {
 	var tested []string
 	for _, p := range providerTokens {
@@ -131,8 +132,8 @@ func TestProviderExamples(t *testing.T) {
 	}
 }
 
-// TestProviderTokens: of each provider, its own token identifies the user, and no other
-// token does.
+// TestProviderTokens checks that each provider's own token identifies the user, and that
+// other tokens do not.
 func TestProviderTokens(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
@@ -171,8 +172,8 @@ func TestProviderTokens(t *testing.T) {
 	}
 }
 
-// TestProviderIDs: human_api_token identifies users by the provider's id, and demands a
-// verified address too.
+// TestProviderIDs checks that human_api_token identifies users by the provider's ID, and
+// also requires a verified address.
 func TestProviderIDs(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
@@ -194,8 +195,8 @@ func TestProviderIDs(t *testing.T) {
 	}
 }
 
-// TestDerivedKeys: with an issuer of their own, presets find the keys where the provider
-// serves them, also with the option ca.
+// TestDerivedKeys checks that presets with a custom issuer fetch the keys from that
+// issuer, also with the option ca.
 func TestDerivedKeys(t *testing.T) {
 	for preset, at := range map[string]struct{ issuer, keys string }{
 		"keycloak": {"/realms/patients", "/realms/patients/protocol/openid-connect/certs"},
