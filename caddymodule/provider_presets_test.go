@@ -76,7 +76,7 @@ func (p providerToken) write(method jwt.SigningMethod, key any, header, claims m
 	return text
 }
 
-// wrongTokens returns tokens with a wrong signature, key or claim.
+// wrongTokens returns tokens with claims that every preset rejects, and those in p.wrong.
 func (p providerToken) wrongTokens() map[string]wrongToken {
 	all := map[string]wrongToken{
 		"expired":         invalid(map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}),

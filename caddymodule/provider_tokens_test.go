@@ -7,38 +7,38 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// providerToken is the token that an identity provider issues for Ada, whose address is
-// ada@clinic.example, to an app that is configured as in testdata/presets.
+// providerToken describes the token that an identity provider issues for Ada, whose
+// address is ada@clinic.example, to an app that is configured as in testdata/presets.
 type providerToken struct {
 	preset string
 	method jwt.SigningMethod
-	// header are members of the JOSE header besides alg and kid.
+	// header holds the members of the JOSE header other than alg and kid.
 	header map[string]any
-	// claims are those of the token, without its times.
+	// claims holds the claims of the token, except its times.
 	claims map[string]any
-	// lifetime is that of the token.
+	// lifetime is the lifetime of the token.
 	lifetime time.Duration
 	// id is the user's ID.
 	id string
-	// first and last are the names that Huma gets.
+	// first and last are the names that Huma receives.
 	first, last string
-	// verified is the claim that says whether the address is verified.
+	// verified is the claim that states whether the address is verified.
 	verified string
-	// wrong are changes of the claims that make it another token, each with the status
-	// and the code of the response. They add to those that every token has.
+	// wrong holds changes of the claims that make the token invalid, with the status and
+	// the code of the response. They are added to the changes for all providers.
 	wrong map[string]wrongToken
-	// right are changes of the claims with which the user is the same.
+	// right holds changes of the claims that identify the same user.
 	right map[string]map[string]any
 }
 
-// wrongToken are changes of the claims of a token, and the response to it.
+// wrongToken is a change of the claims of a token, and the response to that token.
 type wrongToken struct {
 	claims map[string]any
 	status int
 	code   string
 }
 
-// Responses to wrong tokens.
+// The following functions return wrong tokens by their response.
 func invalid(claims map[string]any) wrongToken { return wrongToken{claims, 401, "identity_invalid"} }
 func missing(claims map[string]any) wrongToken { return wrongToken{claims, 401, "identity_missing"} }
 func notVerified(claims map[string]any) wrongToken {
@@ -48,7 +48,7 @@ func notVerified(claims map[string]any) wrongToken {
 // typJWT is the JOSE header of most providers.
 var typJWT = map[string]any{"typ": "JWT"}
 
-// accessOnly removes what an ID token has and an access token has not.
+// accessOnly removes the claims of an ID token that an access token does not have.
 func accessOnly(more map[string]any) map[string]any {
 	changes := map[string]any{"email": nil, "email_verified": nil, "name": nil, "given_name": nil, "family_name": nil}
 	maps.Copy(changes, more)
@@ -60,7 +60,7 @@ const (
 	adaAddress  = "ada@clinic.example"
 )
 
-// providerTokens are the tokens of all providers.
+// providerTokens holds the tokens of all providers.
 var providerTokens = []providerToken{
 	{
 		preset: "auth0", method: jwt.SigningMethodRS256, header: typJWT, lifetime: 24 * time.Hour,

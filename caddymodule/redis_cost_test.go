@@ -24,7 +24,7 @@ type requestCost struct {
 	received, sent int
 }
 
-// requestCosts are those of both directives. The bytes are those of huma_token.
+// requestCosts holds the costs for both directives. The bytes are those of huma_token.
 var requestCosts = []requestCost{
 	{"cache hit in memory", 0, "–", 0, 0},
 	{"cache hit in Redis", 1, "HMGET", 130, 820},
@@ -34,7 +34,7 @@ var requestCosts = []requestCost{
 	{"`DELETE`", 1, "EVALSHA", 320, 141},
 }
 
-// TestDocs_RequestCosts: docs/redis.md has a table of them.
+// TestDocs_RequestCosts checks the table in docs/redis.md.
 func TestDocs_RequestCosts(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| request | round trips | commands | bytes received by Redis | bytes sent by Redis |\n|---|---|---|---|---|\n")
@@ -44,9 +44,8 @@ func TestDocs_RequestCosts(t *testing.T) {
 	golden.Part(t, redisDocs, "requests", b.String())
 }
 
-// measureCost makes a request for each of many users, and returns what most of them
-// cost: once a second the store is looked at, and what comes together with that
-// differs.
+// measureCost makes a request for each of many users, and returns the most frequent cost.
+// Other costs include the health check, which runs once a second.
 func measureCost(t *testing.T, p *redistest.Proxy, users int, request func(i int)) requestCost {
 	t.Helper()
 	costs, most := make(map[string][]redistest.Traffic), ""
@@ -61,7 +60,7 @@ func measureCost(t *testing.T, p *redistest.Proxy, users int, request func(i int
 	}
 	counted := len(costs[most])
 	if counted < users*3/4 {
-		t.Fatalf("%d of %d requests took the same: %q", counted, users, most)
+		t.Fatalf("%d of %d requests had the same cost: %q", counted, users, most)
 	}
 	var sum redistest.Traffic
 	for _, cost := range costs[most] {
@@ -69,12 +68,12 @@ func measureCost(t *testing.T, p *redistest.Proxy, users int, request func(i int
 		sum.Received += cost.Received
 		sum.Sent += cost.Sent
 	}
-	// What a look has asked before may be answered during a request.
+	// The response to a health check may arrive during a request.
 	each := func(n int) int { return int(math.Round(float64(n) / float64(counted))) }
 	return requestCost{"", each(sum.RoundTrips), most, each(sum.Received), each(sum.Sent)}
 }
 
-// describeCommands are commands as requestCosts has them.
+// describeCommands returns commands in the format of requestCosts.
 func describeCommands(commands []string) string {
 	var words []string
 	for i := 0; i < len(commands); {
@@ -95,8 +94,8 @@ func describeCommands(commands []string) string {
 	return strings.Join(words, ", ")
 }
 
-// TestRedis_WhatARequestCosts measures requestCosts.
-func TestRedis_WhatARequestCosts(t *testing.T) {
+// TestRedis_RequestCosts measures requestCosts.
+func TestRedis_RequestCosts(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		const users = 100
 		name := func(kind string, i int) string { return fmt.Sprintf("%s-%d@x.example", kind, i) }
@@ -106,7 +105,7 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 		for i := range users {
 			p.addUsers(fake, name("kept", i), name("known", i))
 		}
-		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // also on a busy machine
+		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // for a busy machine
 		s := serve(t, config)
 		s.waitShared(1)
 		ask := func(kind string, edit ...func(*http.Request)) func(i int) {
@@ -115,7 +114,7 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 		forget := func(kind string) func(i int) {
 			return func(i int) { s.request("DELETE", p.path, as(name(kind, i))) }
 		}
-		ask("first")(0) // the first time Redis is told the scripts
+		ask("first")(0) // the first request loads the scripts into Redis
 		forget("first")(0)
 
 		for i := range users {

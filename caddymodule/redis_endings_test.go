@@ -19,7 +19,7 @@ func lockValues(r *redistest.Server) (all []string) {
 	return all
 }
 
-// cancelDuringSignUp asks for the first token of a user, and leaves while the
+// cancelDuringSignUp requests the first token of a user and cancels the request while the
 // sign-up runs.
 func cancelDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHuma) {
 	t.Helper()
@@ -29,7 +29,7 @@ func cancelDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHu
 	go func() {
 		defer close(left)
 		if _, err := s.tryRequest(ctx, "GET", iosPath, as("new@x.example")); err == nil {
-			t.Error("the caller did not leave")
+			t.Error("the request was not canceled")
 		}
 	}()
 	eventually(t, redisTimeout, "the sign-up runs", func() bool {
@@ -40,25 +40,25 @@ func cancelDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHu
 	<-left
 }
 
-// checkSignUpFinished checks that a sign-up that was under way has been told of, and that
-// its token is there for the others.
+// checkSignUpFinished checks that the result of a running sign-up was written to the
+// lock, and that its token is in the store.
 func checkSignUpFinished(t *testing.T, r *redistest.Server) {
 	t.Helper()
 	const exists = "done"
-	eventually(t, redisTimeout, "the user's lock says that they exist", func() bool {
+	eventually(t, redisTimeout, "the user's lock says that the user exists", func() bool {
 		all := lockValues(r)
 		return len(all) == 1 && all[0] == exists
 	})
 	eventually(t, redisTimeout, "the token is in the store", func() bool { return len(tokenKeys(r)) == 1 })
 }
 
-// TestRedis_SignUpsAreToldOfAfterAReload: the store stays open for an exchange
-// that began with it, whatever becomes of the config, and no longer.
-func TestRedis_SignUpsAreToldOfAfterAReload(t *testing.T) {
+// TestRedis_SignUpEndsAfterReload checks that the store stays open until an exchange has
+// ended that began before a reload, and no longer.
+func TestRedis_SignUpEndsAfterReload(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		next func(fake *fakeHuma, r *redistest.Server) string
-		// listeners are the connections for messages of the next config.
+		// listeners is the number of subscribed connections of the next config.
 		listeners int
 	}{
 		{"redis is changed", func(fake *fakeHuma, r *redistest.Server) string {
@@ -76,19 +76,19 @@ func TestRedis_SignUpsAreToldOfAfterAReload(t *testing.T) {
 			cancelDuringSignUp(t, s, r, fake)
 			must(t, s.load(test.next(fake, r)))
 			if held, _ := fake.blocked(); held != 1 {
-				t.Error("the sign-up has ended with the config")
+				t.Error("the sign-up was canceled by the reload")
 			}
 			letGo()
 			checkSignUpFinished(t, r)
-			eventually(t, redisTimeout, "the connections of before are closed", func() bool {
+			eventually(t, redisTimeout, "the previous connections are closed", func() bool {
 				return strings.Count(r.Text("CLIENT", "LIST"), "cmd=subscribe") == test.listeners
 			})
 		})
 	}
 }
 
-// TestRedis_SignUpsAreToldOfWhenTheProcessEnds: on SIGTERM.
-func TestRedis_SignUpsAreToldOfWhenTheProcessEnds(t *testing.T) {
+// TestRedis_SignUpEndsAfterSIGTERM checks that the process finishes a running sign-up.
+func TestRedis_SignUpEndsAfterSIGTERM(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
 	must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Delay: time.Second}}))

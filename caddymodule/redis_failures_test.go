@@ -21,43 +21,44 @@ import (
 
 const redisPassword = "canary-password"
 
-// redisFailure is a way in which Redis does not serve.
+// redisFailure is a failure of Redis.
 type redisFailure struct {
 	name string
 
-	// errors are the ways in which the error in the log may begin, with this
-	// address, and todo what the documentation says to do. Empty: it has no row.
+	// errors lists possible beginnings of the logged error, with this address, and fix is
+	// the documented solution. If fix is empty, the documentation does not have the
+	// failure.
 	errors []string
 	fix    string
 
-	server  []string // its arguments
-	port    int      // where Caddy looks for it; 0: where it is
-	options string   // of redis in the Caddyfile
+	server  []string // arguments of redis-server
+	port    int      // the port in the Caddyfile; 0: the server's port
+	options string   // further options of redis in the Caddyfile
 
-	// before breaks it before Caddy starts, after once it is used.
+	// before causes the failure before Caddy starts, and after once the store is used.
 	before, after func(t *testing.T, r *redistest.Server)
 }
 
 // redisDocs is the file with the documentation of Redis.
 const redisDocs = "../docs/redis.md"
 
-// redisCommand is a failure that a command brings about.
+// redisCommand causes a failure by a command.
 func redisCommand(args ...string) func(*testing.T, *redistest.Server) {
 	return func(_ *testing.T, r *redistest.Server) { r.Do(args...) }
 }
 
-// withUser makes a user who may do what the rules say.
+// withUser creates a user with ACL rules.
 func withUser(rules ...string) func(*testing.T, *redistest.Server) {
 	return redisCommand(append([]string{"ACL", "SETUSER", "app", "on", ">" + redisPassword}, rules...)...)
 }
 
-// waitOutput waits until INFO or the like has a text.
+// waitOutput waits until the output of a command contains text.
 func waitOutput(t *testing.T, r *redistest.Server, text string, command ...string) {
 	t.Helper()
 	eventually(t, redisTimeout, text, func() bool { return strings.Contains(r.Text(command...), text) })
 }
 
-// cannotSave makes a Redis fail to save to disk, after which it takes no writes.
+// cannotSave makes Redis fail to save to disk. It then rejects writes.
 func cannotSave(t *testing.T, r *redistest.Server) {
 	t.Helper()
 	name := filepath.Join(r.Texts("CONFIG", "GET", "dir")[1], "dump.rdb")
@@ -165,7 +166,7 @@ func redisFailures(t *testing.T) []redisFailure {
 	}
 }
 
-// TestDocs_RedisFailures: docs/redis.md has a table of them.
+// TestDocs_RedisFailures checks the table in docs/redis.md.
 func TestDocs_RedisFailures(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| Redis | `error` in the log | what to do |\n|---|---|---|\n")
@@ -177,9 +178,9 @@ func TestDocs_RedisFailures(t *testing.T) {
 	golden.Part(t, redisDocs, "failures", b.String())
 }
 
-// TestRedis_Failures: whatever is wrong with Redis, who is known gets a token,
-// who is new is signed up, who leaves is forgotten,
-// and the log says why. It is the same for both directives.
+// TestRedis_Failures checks that known users get tokens, new users are signed up, DELETE
+// evicts users, and the reason is logged, for each failure. It is the same for both
+// directives.
 func TestRedis_Failures(t *testing.T) {
 	redistest.Need(t)
 	var caddy sync.Mutex
@@ -190,8 +191,8 @@ func TestRedis_Failures(t *testing.T) {
 	all.Wait()
 }
 
-// open starts a site, and breaks its Redis. Others break theirs meanwhile, but
-// caddy is theirs afterwards.
+// open starts a site and causes the failure. Several failures are caused concurrently;
+// caddy is locked from the start of the site to the end of the test.
 func (f redisFailure) open(t *testing.T, p service, caddy *sync.Mutex) (*site, *fakeHuma) {
 	t.Helper()
 	r := redistest.Start(t, f.server...)
@@ -214,7 +215,7 @@ func (f redisFailure) open(t *testing.T, p service, caddy *sync.Mutex) (*site, *
 	return s, fake
 }
 
-// timeoutOption is a timeout for a busy machine, unless the failure is that nothing comes.
+// timeoutOption returns a timeout for a busy machine, unless the failure is a timeout.
 func (f redisFailure) timeoutOption() string {
 	if f.name == "hangs" || f.name == "TLS in the config only" {
 		return ""
@@ -229,7 +230,7 @@ func (f redisFailure) test(t *testing.T, p service, caddy *sync.Mutex) {
 	f.wantLogged(t, s)
 	known, made := token("known@x.example"), token("new@x.example")
 	if token("known@x.example") != known || token("new@x.example") != made {
-		t.Error("another token the second time")
+		t.Error("the token was not cached")
 	}
 	signUps := 0
 	if p.second == sandbox.OpSignUp {
@@ -240,17 +241,17 @@ func (f redisFailure) test(t *testing.T, p service, caddy *sync.Mutex) {
 		t.Errorf("DELETE: %d", a.StatusCode)
 	}
 	if token("known@x.example") == known {
-		t.Error("the token is still there")
+		t.Error("the token is still cached")
 	}
 }
 
-// wantLogged waits until the log tells, once, that the store cannot be used, and why,
-// and nothing that is nobody's business.
+// wantLogged waits until the failure is logged once with its reason, and checks that the
+// log has no secrets.
 func (f redisFailure) wantLogged(t *testing.T, s *site) {
 	t.Helper()
 	const message = "shared store unavailable; this replica works alone"
 	var entry struct{ Level, Logger, Msg, Error string }
-	eventually(t, redisTimeout, "the log says why", func() bool {
+	eventually(t, redisTimeout, "the reason is logged", func() bool {
 		lines := s.logLines(message)
 		return len(lines) == 1 && json.Unmarshal([]byte(lines[0]), &entry) == nil
 	})
@@ -262,7 +263,7 @@ func (f redisFailure) wantLogged(t *testing.T, s *site) {
 
 var addresses = regexp.MustCompile(`\d+\.\d+\.\d+\.\d+:\d+`)
 
-// hasPrefix reports whether an error begins with a text of redisFailure.says.
+// hasPrefix reports whether an error begins with a text of redisFailure.errors.
 func hasPrefix(err string) func(text string) bool {
 	err = addresses.ReplaceAllString(err, "10.0.0.5:6379")
 	return func(text string) bool { return strings.HasPrefix(err, strings.TrimSuffix(text, "…")) }

@@ -9,15 +9,15 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// TestRedis_OneAccountWrittenTwice: two handlers of one process whose secret is
-// written differently have a memory each, and one account in the store. What is
-// forgotten or replaced at one of them the other one does not hand out any more.
-func TestRedis_OneAccountWrittenTwice(t *testing.T) {
+// TestRedis_OneAccountTwoSpellings checks two handlers in one process whose secret is
+// configured in two ways. They have separate memory caches, and share one account in the
+// store. A token that one handler evicts or replaces must not be served by the other one.
+func TestRedis_OneAccountTwoSpellings(t *testing.T) {
 	t.Setenv("HUMA_TEST_SECRET", "sandbox-secret")
 	for _, test := range []struct {
 		name string
-		// act sends requests to /one, and returns the token that the user has
-		// afterwards; empty: none.
+		// act sends requests to /one and returns the user's token afterwards; empty:
+		// none.
 		act func(t *testing.T, s *site, p service) string
 	}{
 		{"DELETE", func(t *testing.T, s *site, p service) string {
@@ -48,13 +48,13 @@ func TestRedis_OneAccountWrittenTwice(t *testing.T) {
 				}
 				first := get("/one")
 				if get("/two") != first {
-					t.Fatal("they are two accounts")
+					t.Fatal("the handlers use two accounts")
 				}
 				next := test.act(t, s, p)
 				if next != "" {
 					looks := r.CommandCalls("hmget")
 					if get("/one") != next || r.CommandCalls("hmget") != looks {
-						t.Error("/one has thrown away what it has fetched")
+						t.Error("/one has dropped the token that it has fetched")
 					}
 				}
 				now := get("/two")
@@ -62,15 +62,15 @@ func TestRedis_OneAccountWrittenTwice(t *testing.T) {
 					t.Errorf("/two has %q; before it was %q, and /one has %q", now, first, next)
 				}
 				if get("/one") != now {
-					t.Error("they have different tokens")
+					t.Error("the handlers have different tokens")
 				}
 			})
 		})
 	}
 }
 
-// TestK09_OtherEncryptionKeys: a handler that has none in common with the others
-// says so, and serves without them.
+// TestK09_OtherEncryptionKeys checks that a handler that has no encryption key in common
+// with the other replicas logs this, and works without the store.
 func TestK09_OtherEncryptionKeys(t *testing.T) {
 	const other = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 	r := redistest.Start(t)
@@ -80,7 +80,7 @@ func TestK09_OtherEncryptionKeys(t *testing.T) {
 	d.waitShared(1)
 	must(t, d.load("SITE {\n"+humaService.block("/one", one, withRedis(r, "1m", ""))+
 		humanAPIService.block("/two", humanAPIService.options(fake), withStore(r, other, "ttl 1m", ""))+"}"))
-	eventually(t, redisTimeout, "the log says why", func() bool {
+	eventually(t, redisTimeout, "the reason is logged", func() bool {
 		lines := d.logLines("shared store unavailable")
 		return len(lines) == 1 && strings.Contains(lines[0], "different encryption keys")
 	})
@@ -92,7 +92,8 @@ func TestK09_OtherEncryptionKeys(t *testing.T) {
 	}
 }
 
-// TestAdmin_EvictEndsAHold: at all replicas, of a user whose sign-up had an unclear end.
+// TestAdmin_EvictEndsAHold checks that evict ends the hold of a sign-up with an unclear
+// result at all replicas.
 func TestAdmin_EvictEndsAHold(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})

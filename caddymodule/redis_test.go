@@ -13,37 +13,38 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// redisKey seals values in these tests.
+// redisKey is the encryption key of these tests.
 const redisKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
 // redisTimeout is the time within which a replica must detect that Redis is available again.
 const redisTimeout = 15 * time.Second
 
-// addresser is a Redis, or the way to one.
+// addresser is a Redis, or a proxy in front of one.
 type addresser interface{ Addr() string }
 
-// withRedis is the option cache with a shared store.
+// withRedis returns the option cache with a shared store.
 func withRedis(r addresser, ttl, more string) string {
 	return withStore(r, redisKey, "ttl "+ttl, more)
 }
 
-// withStore is withRedis with other encryption keys and more options of the cache.
+// withStore is like withRedis, with other encryption keys and further options of the
+// cache.
 func withStore(r addresser, keys, cache, more string) string {
 	return "cache {\n" + cache + "\nredis {\naddress " + r.Addr() + "\nencryption_keys " + keys + "\n" + more + "\n}\n}"
 }
 
-// waitShared waits until the site says that it uses the store for the nth time.
+// waitShared waits until the site has connected to the store n times.
 func (s *site) waitShared(n int) {
 	s.t.Helper()
 	eventually(s.t, redisTimeout, "the shared store is used", func() bool { return len(s.logLines("connected to the shared store")) >= n })
 }
 
-// restart loads a config without what the one before had in memory, as another
-// process would, and waits until it uses the store.
+// restart loads a config with an empty memory cache, like another process, and waits
+// until it uses the store.
 func (s *site) restart(config string) {
 	s.t.Helper()
 	n := len(s.logLines("connected to the shared store"))
-	for _, text := range []string{"SITE {\nrespond ok\n}", config} { // without the directive its memory goes
+	for _, text := range []string{"SITE {\nrespond ok\n}", config} { // a config without the directive drops the memory cache
 		s.move()
 		if err := s.load(text); err != nil {
 			s.t.Fatal(err)
@@ -52,12 +53,12 @@ func (s *site) restart(config string) {
 	s.waitShared(n + 1)
 }
 
-// dump is every key of the store, and what it holds.
+// dump returns all keys of the store with their values.
 func dump(t *testing.T, r *redistest.Server) string {
 	t.Helper()
 	var b strings.Builder
 	for _, key := range r.Texts("KEYS", "*") {
-		const gone = -2 // since it was listed
+		const gone = -2 // the key has expired since it was listed
 		ttl, _ := r.Do("PTTL", key).(int64)
 		if ttl == gone {
 			continue
@@ -76,10 +77,11 @@ func dump(t *testing.T, r *redistest.Server) string {
 	return b.String()
 }
 
-// tokenKeys are the keys of users' tokens.
+// tokenKeys returns the keys of users' tokens.
 func tokenKeys(r *redistest.Server) []string { return r.Texts("KEYS", "caddy-huma:t:*") }
 
-// TestR07_TheStoreHoldsNothingInClear: of either service.
+// TestR07_TheStoreHoldsNothingInClear checks that the store contains only encrypted
+// values, for both services.
 func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
@@ -99,23 +101,23 @@ func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
 		}
 		s.noSecretsInLog(token, "canary@x.example", redisKey)
 
-		// Forgetting is for all: the token goes from the store, too.
+		// DELETE deletes the token from the store, too.
 		if a := s.request("DELETE", p.path, as("canary@x.example")); a.StatusCode != http.StatusNoContent {
 			t.Fatalf("DELETE: %d", a.StatusCode)
 		}
-		for _, key := range tokenKeys(r) { // what is left is the tombstone
+		for _, key := range tokenKeys(r) { // only the tombstone remains
 			if n, _ := r.Do("HLEN", key).(int64); n != 1 {
 				t.Errorf("%q holds %d fields", key, n)
 			}
 		}
 		if s.request("GET", p.target(), as("canary@x.example")).token(t, p) == token {
-			t.Error("the token is still there")
+			t.Error("the token is still cached")
 		}
 	})
 }
 
-// TestRedis_AnotherProcessHasTheToken: a Caddy that starts with nothing in its
-// memory finds the token in the store, without a call; human_api_token too.
+// TestRedis_AnotherProcessHasTheToken checks that a Caddy with an empty memory cache gets
+// the token from the store, without a call.
 func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
@@ -127,7 +129,7 @@ func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
 		before := len(fake.Calls().Calls)
 		s.restart(config)
 		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != token {
-			t.Error("another token")
+			t.Error("the token did not come from the store")
 		}
 		if n := len(fake.Calls().Calls) - before; n != 0 {
 			t.Errorf("%d calls", n)
@@ -135,7 +137,8 @@ func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
 	})
 }
 
-// TestR01_RedisIsDownAtStart: tokens come, and the store is used once it is up.
+// TestR01_RedisIsDownAtStart checks that tokens are issued without Redis, and that the
+// store is used once Redis is available.
 func TestR01_RedisIsDownAtStart(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Prepare(t, redistest.FreePort(t))
@@ -146,13 +149,13 @@ func TestR01_RedisIsDownAtStart(t *testing.T) {
 		s.waitShared(1)
 		s.request("GET", p.target(), as("late@x.example")).token(t, p)
 		if n := len(tokenKeys(r)); n != 1 {
-			t.Errorf("%d users in the store, want the one who came late", n)
+			t.Errorf("%d users in the store, want the last one", n)
 		}
 	})
 }
 
-// TestR02_RedisGoesUnderLoad: nobody sees it, neither those who have a token nor
-// those who come for the first time.
+// TestR02_RedisGoesUnderLoad checks that no request of a known or a new user fails when
+// Redis stops.
 func TestR02_RedisGoesUnderLoad(t *testing.T) {
 	for _, test := range []struct {
 		name       string
@@ -180,7 +183,7 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 			}
 			more(20)
 			test.goes(r)
-			eventually(t, redisTimeout, "the log tells of it", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
+			eventually(t, redisTimeout, "the outage is logged", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
 			more(20)
 			stop()
 			wg.Wait()
@@ -193,8 +196,9 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 	}
 }
 
-// requestTokens asks for tokens of a known user, and of a new one now and then, until ctx
-// ends. An operation of the store takes 100 ms at most; the rest is the machine's.
+// visit requests tokens of a known user, and now and then of a new one, until ctx ends.
+// An operation of the store takes at most 100 ms; the rest is tolerance for a busy
+// machine.
 func (s *site) requestTokens(ctx context.Context, worker int) {
 	const patience = 3 * time.Second
 	for i := 0; ctx.Err() == nil; i++ {
@@ -212,7 +216,8 @@ func (s *site) requestTokens(ctx context.Context, worker int) {
 	}
 }
 
-// TestRedis_AReloadKeepsTheConnection: and the memory.
+// TestRedis_AReloadKeepsTheConnection checks that a reload keeps the connection and the
+// memory cache.
 func TestRedis_AReloadKeepsTheConnection(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
@@ -240,11 +245,12 @@ func TestRedis_AReloadKeepsTheConnection(t *testing.T) {
 		t.Errorf("the connections were %q and are %q", was, now)
 	}
 	if n := fake.calls(sandbox.OpSignIn); n != 1 {
-		t.Errorf("%d sign-ins: the memory was lost", n)
+		t.Errorf("%d sign-ins: the memory cache was lost", n)
 	}
 }
 
-// TestR02_RedisComesBackEmpty: no request fails, and each user is signed in once.
+// TestR02_RedisComesBackEmpty checks that no request fails, and that each user is signed
+// in once.
 func TestR02_RedisComesBackEmpty(t *testing.T) {
 	const users = 300
 	r := redistest.Start(t)
@@ -267,11 +273,11 @@ func TestR02_RedisComesBackEmpty(t *testing.T) {
 	all()
 	calls := len(fake.Calls().Calls)
 	r.Kill()
-	eventually(t, redisTimeout, "the log tells of it", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
+	eventually(t, redisTimeout, "the outage is logged", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
 	all()
 	r.Run()
 	s.waitShared(2)
-	all() // from memory, where the tokens are younger than a minute
+	all() // tokens younger than a minute come from memory
 	if n := len(fake.Calls().Calls) - calls; n != 0 {
 		t.Errorf("%d calls", n)
 	}
@@ -279,7 +285,7 @@ func TestR02_RedisComesBackEmpty(t *testing.T) {
 	all()
 	all()
 	if n := len(fake.Calls().Calls) - calls; n != users {
-		t.Errorf("%d calls for %d users that no replica has", n, users)
+		t.Errorf("%d calls for %d users whose token is not cached", n, users)
 	}
 	if n := len(tokenKeys(r)); n != users {
 		t.Errorf("%d users in the store afterwards", n)

@@ -14,8 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// storedToken asks for a token and returns it with where it is in the store: its key
-// and field.
+// storedToken requests a token and returns it with its key and field in the store.
 func (s *site) storedToken(p service, r *redistest.Server, edit ...func(*http.Request)) (token, key, field string) {
 	s.t.Helper()
 	before := tokenFields(r)
@@ -29,7 +28,7 @@ func (s *site) storedToken(p service, r *redistest.Server, edit ...func(*http.Re
 	return "", "", ""
 }
 
-// tokenFields are the values of all users' tokens, by key and field.
+// tokenFields returns the values of all users' tokens, by key and field.
 func tokenFields(r *redistest.Server) map[[2]string]string {
 	all := make(map[[2]string]string)
 	for _, key := range tokenKeys(r) {
@@ -41,8 +40,8 @@ func tokenFields(r *redistest.Server) map[[2]string]string {
 	return all
 }
 
-// TestR05_ValuesThatCannotBeOpened: whatever has become of a value, its user gets
-// another token and no error, and nobody gets anybody else's.
+// TestR05_ValuesThatCannotBeOpened checks that a damaged or replaced value causes a new
+// token and no error, and that no user gets the token of another one.
 func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 	flip := func(value string, at int) string {
 		b := []byte(value)
@@ -95,19 +94,19 @@ func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 			t.Errorf("%d calls for %d values", n, len(cases))
 		}
 		if n := len(s.logLines("cannot decrypt a value")); n != len(cases) {
-			t.Errorf("%d values were told, want %d", n, len(cases))
+			t.Errorf("%d values were logged, want %d", n, len(cases))
 		}
 
-		s.restart(config) // what came in their place is good
+		s.restart(config) // the new values are valid
 		for i, c := range cases {
 			if got := s.request("GET", p.target(), user(i), device("a")).token(t, p); got != fresh[i] {
-				t.Errorf("%s: another token than the one that came in its place", c.name)
+				t.Errorf("%s: not the token that replaced the value", c.name)
 			}
 		}
 	})
 }
 
-// TestR06_KeysAreRotated: k1, then k2 k1, then k2, each in another process.
+// TestR06_KeysAreRotated uses k1, then k2 k1, then k2, each in another process.
 func TestR06_KeysAreRotated(t *testing.T) {
 	const k1, k2 = redisKey, "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 	forBoth(t, func(t *testing.T, p service) {
@@ -123,26 +122,26 @@ func TestR06_KeysAreRotated(t *testing.T) {
 		s.restart(config(k2 + " " + k1))
 		before := calls()
 		if token(s, "old@x.example") != old || calls() != before {
-			t.Error("what k1 has sealed is not served with k2 k1")
+			t.Error("a value of k1 is not served with k2 k1")
 		}
 		late := token(s, "late@x.example")
 		s.restart(config(k2))
 		before = calls()
 		if token(s, "late@x.example") != late || calls() != before {
-			t.Error("what k2 k1 has sealed is not served with k2")
+			t.Error("a value of k2 k1 is not served with k2")
 		}
 		if token(s, "old@x.example") == old || calls() == before {
-			t.Error("what only k1 opens is served with k2")
+			t.Error("a value of k1 is served with k2")
 		}
 		if lines := s.warnings("store"); len(lines) > 0 {
-			t.Errorf("it was warned: %q", lines)
+			t.Errorf("warnings: %q", lines)
 		}
 		s.noSecretsInLog(k1, k2)
 	})
 }
 
-// TestR08_CallersLeaveAtRandom: half of them, while most tokens come from the
-// store. Nobody is given what is another's.
+// TestR08_CallersLeaveAtRandom cancels half of the requests, while most tokens come from
+// the store. No user may get the token of another one.
 func TestR08_CallersLeaveAtRandom(t *testing.T) {
 	const users, workers = 50, 16
 	requests := int64(5_000)
@@ -172,11 +171,11 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 				a, err := s.tryRequest(ctx, "GET", iosPath, user(i))
 				cancel()
 				switch {
-				case err != nil && n%2 == 0: // this one has left
+				case err != nil && n%2 == 0: // this request was canceled
 				case err != nil || a.StatusCode != http.StatusOK:
 					t.Errorf("request %d: %v, %v", n, a, err)
 				case a.tokens(t).UID != owners[i]:
-					t.Errorf("user %d got another's token", i)
+					t.Errorf("user %d got the token of another user", i)
 				default:
 					good.Add(1)
 				}
@@ -185,8 +184,8 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 	}
 	wg.Wait()
 	reads := r.CommandCalls("hmget") - before
-	t.Logf("%d requests, %d good, %d reads of the store", requests, good.Load(), reads)
+	t.Logf("%d requests, %d with a token, %d reads of the store", requests, good.Load(), reads)
 	if good.Load() < requests/2 || int64(reads) < requests/4 {
-		t.Errorf("%d of %d were good, with %d reads of the store", good.Load(), requests, reads)
+		t.Errorf("%d of %d had a token, with %d reads of the store", good.Load(), requests, reads)
 	}
 }

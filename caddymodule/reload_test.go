@@ -45,7 +45,8 @@ func TestL01_ReloadDuringExchanges(t *testing.T) {
 	})
 }
 
-// TestStateSurvivesReloads: tokens are kept, unless the account is another one.
+// TestStateSurvivesReloads checks that a reload keeps cached tokens, unless the account
+// changes.
 func TestStateSurvivesReloads(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
@@ -70,16 +71,16 @@ func TestStateSurvivesReloads(t *testing.T) {
 					t.Fatal(err)
 				}
 				if kept := get() == first; kept != c.kept {
-					t.Errorf("kept is %v, want %v", kept, c.kept)
+					t.Errorf("cached is %v, want %v", kept, c.kept)
 				}
 			})
 		}
 	})
 }
 
-// TestL02_ReloadsUnderLoad reloads a Caddy that has a site with huma_token and
-// one with a static answer, while both are asked. Caddy itself loses a
-// connection now and then: ours must not lose more.
+// TestL02_ReloadsUnderLoad reloads a Caddy that has a site with huma_token and one with a
+// static response, during requests to both. Caddy may lose a connection in a reload;
+// huma_token must not lose more than the static site.
 func TestL02_ReloadsUnderLoad(t *testing.T) {
 	reloads := 100
 	if os.Getenv("CADDY_HUMA_LONG") != "" {
@@ -105,16 +106,16 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 	stop()
 	wg.Wait()
 
-	t.Logf("huma_token: %d answered, %d lost; respond: %d answered, %d lost",
+	t.Logf("huma_token: %d responses, %d lost; respond: %d responses, %d lost",
 		ours.answered.Load(), ours.lost.Load(), theirs.answered.Load(), theirs.lost.Load())
 	if n := ours.wrong.Load(); n != 0 {
-		t.Errorf("%d wrong answers", n)
+		t.Errorf("%d wrong responses", n)
 	}
 	if n := huma.calls("signin"); n != 1 {
-		t.Errorf("%d sign-ins: hits did not stay hits", n)
+		t.Errorf("%d sign-ins: cached tokens were lost", n)
 	}
 	if ours.answered.Load() == 0 || ours.lost.Load() > 2*theirs.lost.Load()+10 {
-		t.Error("more were lost than with a static answer")
+		t.Error("more requests were lost than with a static response")
 	}
 	s.client.CloseIdleConnections()
 	var after resourceUsage
@@ -133,7 +134,7 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 // counts holds the numbers of requests by result.
 type counts struct{ answered, lost, wrong atomic.Int64 }
 
-// ask makes about 500 requests a second until ctx ends.
+// requestUntil makes about 500 requests per second until ctx ends.
 func (s *site) requestUntil(ctx context.Context, wg *sync.WaitGroup, url, want string) *counts {
 	c := new(counts)
 	for range 5 {
@@ -176,7 +177,7 @@ func descriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Logf("descriptors are not counted here: %v", err)
+		t.Logf("cannot count descriptors: %v", err)
 		return 0
 	}
 	return len(entries)

@@ -21,15 +21,15 @@ const (
 	oldSecret = "sandbox-secret"
 	newSecret = "rotated-secret"
 
-	// rotationTimeout is how long it may take until new credentials are used that nobody
-	// has asked for.
+	// rotationTimeout is the time within which new credentials must be used, without a
+	// call that is rejected.
 	rotationTimeout = 5 * time.Second
 )
 
-// rotatingService is a service that accepts the old secret, and from rotate on only the
-// new one.
+// rotatingService is a service that accepts the old secret, and after rotate only the new
+// one.
 type rotatingService struct {
-	*fakeHuma // with the old secret
+	*fakeHuma // accepts the old secret
 	next      *fakeHuma
 	now       atomic.Pointer[fakeHuma]
 }
@@ -54,13 +54,13 @@ func newRotating(t *testing.T) *rotatingService {
 
 func (r *rotatingService) rotate() { r.now.Store(r.next) }
 
-// addUsers makes users known to the service, before and after.
+// addUsers adds users to the service, before and after the rotation.
 func (r *rotatingService) addUsers(p service, users ...string) {
 	p.addUsers(r.fakeHuma, users...)
 	p.addUsers(r.next, users...)
 }
 
-// rejectedCalls is how many calls came with the wrong secret.
+// rejectedCalls returns the number of calls with the wrong secret.
 func rejectedCalls(h *fakeHuma) (n int) {
 	for _, c := range h.Calls().Calls {
 		if c.Status == http.StatusUnauthorized || c.Status == http.StatusForbidden {
@@ -70,13 +70,13 @@ func rejectedCalls(h *fakeHuma) (n int) {
 	return n
 }
 
-// secretFile is a file with a secret, and a way to put another one there.
+// secretFile is a file with a secret that can be replaced.
 type secretFile struct {
 	path    string
 	replace func(t *testing.T, text string)
 }
 
-// secretFiles are the ways in which files are replaced.
+// secretFiles holds the ways to replace a file.
 var secretFiles = map[string]func(t *testing.T, text string) secretFile{
 	"rename": func(t *testing.T, text string) secretFile {
 		path := writeFile(t, "secret", text)
@@ -93,7 +93,7 @@ var secretFiles = map[string]func(t *testing.T, text string) secretFile{
 			must(t, os.WriteFile(path, []byte(text), 0o600))
 		}}
 	},
-	// Kubernetes has a link to a link to a directory, and replaces the second.
+	// Kubernetes uses a link to a link to a directory, and replaces the second link.
 	"symlink": func(t *testing.T, text string) secretFile {
 		dir := t.TempDir()
 		version := 0
@@ -122,25 +122,25 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// rotatingSite is a site whose secret is in a file.
+// site returns a site whose secret is in a file.
 func (r *rotatingService) site(p service, file secretFile, more string) string {
 	text := p.site(r.fakeHuma, more)
 	return strings.Replace(text, oldSecret, "{file."+file.path+"}", 1)
 }
 
-// TestRotation_WithinFiveSeconds: which is a promise, and leaves time to read
-// and check what is new.
+// TestRotation_WithinFiveSeconds checks the documented limit, which includes the time to
+// read and check the new file.
 func TestRotation_WithinFiveSeconds(t *testing.T) {
 	if pollInterval > 4*time.Second {
-		t.Errorf("files are looked at every %s", pollInterval)
+		t.Errorf("files are polled every %s", pollInterval)
 	}
 	if maxRound > 3*time.Second {
 		t.Errorf("a file that hangs delays the others by %s", maxRound)
 	}
 }
 
-// TestRotation_UnderLoad: a secret is replaced while users sign in. No request
-// fails, and soon nothing is signed with the old one.
+// TestRotation_UnderLoad replaces a secret while users sign in. No request may fail, and
+// after a while no call may be signed with the old secret.
 func TestRotation_UnderLoad(t *testing.T) {
 	for name, newFile := range secretFiles {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestRotation_UnderLoad(t *testing.T) {
 				eventually(t, 10*time.Second, "users are served", func() bool { return load.answered.Load() > 50 })
 				file.replace(t, newSecret+"\n")
 				service.rotate()
-				eventually(t, 10*time.Second, "users are served anew", func() bool { return service.next.calls(p.first) > 300 })
+				eventually(t, 10*time.Second, "users are served with the new secret", func() bool { return service.next.calls(p.first) > 300 })
 				refused := rejectedCalls(service.next)
 				at := service.next.calls(p.first)
 				eventually(t, 10*time.Second, "more users are served", func() bool { return service.next.calls(p.first) > at+200 })
@@ -171,8 +171,8 @@ func TestRotation_UnderLoad(t *testing.T) {
 	}
 }
 
-// TestRotation_OldTokens: tokens of the old credentials are not handed out any
-// more, although nobody has asked the service.
+// TestRotation_OldTokens checks that tokens of the old credentials are no longer served,
+// even without a call to the service.
 func TestRotation_OldTokens(t *testing.T) {
 	for name, newFile := range secretFiles {
 		t.Run(name, func(t *testing.T) {
@@ -184,24 +184,24 @@ func TestRotation_OldTokens(t *testing.T) {
 				get := func() string { return s.request("GET", p.target(), as("a@x.example")).token(t, p) }
 				first := get()
 				if get() != first {
-					t.Fatal("the token is not kept")
+					t.Fatal("the token is not cached")
 				}
 				file.replace(t, newSecret)
 				service.rotate()
-				eventually(t, rotationTimeout, "another token", func() bool { return get() != first })
+				eventually(t, rotationTimeout, "a new token", func() bool { return get() != first })
 				if n := rejectedCalls(service.next); n != 0 {
 					t.Errorf("%d calls with the old secret", n)
 				}
 				if n := len(s.logLines("credentials reloaded")); n != 1 {
-					t.Errorf("%d lines say so", n)
+					t.Errorf("%d log lines", n)
 				}
 			})
 		})
 	}
 }
 
-// TestRotation_BrokenFile: what cannot be used changes nothing and is told once,
-// and what comes after it is used.
+// TestRotation_BrokenFile checks that an invalid file changes nothing and is logged once,
+// and that the next valid file is used.
 func TestRotation_BrokenFile(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
@@ -210,17 +210,17 @@ func TestRotation_BrokenFile(t *testing.T) {
 		s := serve(t, service.site(p, file, "cache 10m"))
 		first := s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		file.replace(t, "")
-		eventually(t, 2*rotationTimeout, "the log says so", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
+		eventually(t, 2*rotationTimeout, "the error is logged", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
 		if line := s.logLines("cannot reload credentials")[0]; !strings.Contains(line, "is empty") {
 			t.Error(line)
 		}
 		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != first {
-			t.Error("the token is gone")
+			t.Error("the cached token was lost")
 		}
 		s.request("GET", p.target(), as("b@x.example")).token(t, p)
 		file.replace(t, newSecret)
 		service.rotate()
-		eventually(t, rotationTimeout, "another token", func() bool {
+		eventually(t, rotationTimeout, "a new token", func() bool {
 			return s.request("GET", p.target(), as("a@x.example")).token(t, p) != first
 		})
 		if len(s.logLines("cannot reload credentials")) != 1 || len(s.logLines("can be read again")) != 1 {
@@ -229,7 +229,8 @@ func TestRotation_BrokenFile(t *testing.T) {
 	})
 }
 
-// TestRotation_ConfigFile: all that the file says, and a file that is not whole.
+// TestRotation_ConfigFile checks that all values of the file are reloaded, and that an
+// incomplete file is rejected.
 func TestRotation_ConfigFile(t *testing.T) {
 	service := newRotating(t)
 	service.addUsers(humaService, "a@x.example")
@@ -250,19 +251,19 @@ func TestRotation_ConfigFile(t *testing.T) {
 			must(t, os.Remove(file.path))
 		}
 		n := len(s.logLines("cannot reload credentials"))
-		eventually(t, 2*rotationTimeout, name+" is told", func() bool { return len(s.logLines("cannot reload credentials")) == n+1 })
+		eventually(t, 2*rotationTimeout, name+" is logged", func() bool { return len(s.logLines("cannot reload credentials")) == n+1 })
 		if get() != first {
-			t.Errorf("%s: another token", name)
+			t.Errorf("%s: the cached token was lost", name)
 		}
 	}
 	file.replace(t, config(newSecret))
 	service.rotate()
-	eventually(t, rotationTimeout, "another token", func() bool { return get() != first })
+	eventually(t, rotationTimeout, "a new token", func() bool { return get() != first })
 	s.noSecretsInLog(oldSecret, newSecret)
 }
 
-// TestRotation_BreakerAndLimitsStay: credentials say nothing about whether the
-// service is there.
+// TestRotation_BreakerAndLimitsStay checks that new credentials reset neither the breaker
+// nor the limits.
 func TestRotation_BreakerAndLimitsStay(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
@@ -277,13 +278,13 @@ func TestRotation_BreakerAndLimitsStay(t *testing.T) {
 		eventually(t, rotationTimeout, "the new secret is used", func() bool { return len(s.logLines("credentials reloaded")) == 1 })
 		s.request("GET", p.target(), as("a@x.example")).problem(t, 503, "upstream_unavailable")
 		if n := service.next.calls(p.first); n != 0 {
-			t.Errorf("%d calls past the breaker", n)
+			t.Errorf("%d calls with an open breaker", n)
 		}
 	})
 }
 
-// TestRotation_SignUp: the service may refuse the old credentials at any call.
-// With replicas the sign-up of the second try is not kept back by the first.
+// TestRotation_SignUp checks that the service may reject the old credentials at any call.
+// With replicas, the lock of the first sign-up does not block the second one.
 func TestRotation_SignUp(t *testing.T) {
 	r := redistest.Start(t)
 	for _, op := range []string{sandbox.OpSignIn, sandbox.OpSignUp} {
@@ -299,7 +300,7 @@ func TestRotation_SignUp(t *testing.T) {
 				a, _ := s.tryRequest(t.Context(), "GET", iosPath, as(user))
 				done <- a
 			}()
-			eventually(t, 5*time.Second, "the call is there", func() bool { return service.calls(op) == 1 })
+			eventually(t, 5*time.Second, "the call is made", func() bool { return service.calls(op) == 1 })
 			file.replace(t, newSecret)
 			service.rotate()
 			if a := <-done; a == nil || a.StatusCode != http.StatusOK {
@@ -309,14 +310,14 @@ func TestRotation_SignUp(t *testing.T) {
 				t.Errorf("%d sign-ups", n)
 			}
 			if len(tokenKeys(r)) == 0 {
-				t.Error("nothing is shared")
+				t.Error("the replicas do not share tokens")
 			}
 		})
 	}
 }
 
-// TestRotation_Unchanged: credentials that are refused and have not changed are
-// refused.
+// TestRotation_Unchanged checks that rejected credentials that have not changed are not
+// tried again.
 func TestRotation_Unchanged(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
@@ -329,8 +330,8 @@ func TestRotation_Unchanged(t *testing.T) {
 	})
 }
 
-// signIns are requests of users, one after the other for each of them, all of
-// which have to be answered with a token.
+// signIns makes requests of users, sequentially for each user. Each of them must get a
+// token.
 type signIns struct {
 	answered atomic.Int64
 	wg       sync.WaitGroup

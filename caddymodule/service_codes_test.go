@@ -11,13 +11,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestH18_ForbiddenByItsCode: a 403 at sign-in is an unknown user, who is signed
-// up, unless its code says something else. The log has what the code means.
+// TestH18_ForbiddenByItsCode checks that a 403 response to a sign-in means an unknown
+// user, who is signed up, unless its code has another meaning. The log contains the
+// meaning.
 func TestH18_ForbiddenByItsCode(t *testing.T) {
 	for _, c := range []struct {
 		body    string
 		status  int
-		code    string // of our response; empty: the user is signed up
+		code    string // the code of the response to the client; empty: the user is signed up
 		meaning string
 	}{
 		{`{"message":"no"}`, 200, "", ""},
@@ -33,7 +34,7 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 		{`{"code":100012}`, 403, "refused", "password"},
 		{`{"code":100015}`, 403, "refused", "has not verified this user's email address"},
 	} {
-		t.Run(strings.Trim(c.body, "{}"), func(t *testing.T) { // Caddy would take braces for a placeholder
+		t.Run(strings.Trim(c.body, "{}"), func(t *testing.T) { // Caddy would interpret braces as a placeholder
 			huma := newHuma(t, sandbox.Config{})
 			must(t, huma.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignIn, Status: 403, Body: c.body}}))
 			s := serve(t, simpleSite(huma, ""))
@@ -55,8 +56,8 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 	}
 }
 
-// TestK07_RequestTimeout: a 408 of the service is an outage, which is tried
-// again and not repeated from the cache.
+// TestK07_RequestTimeout checks that a 408 response of the service is an outage, which is
+// retried and not cached.
 func TestK07_RequestTimeout(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
@@ -71,7 +72,8 @@ func TestK07_RequestTimeout(t *testing.T) {
 	})
 }
 
-// TestConfigFileOfTheOrganization: the secret as Huma's own answer has it.
+// TestConfigFileOfTheOrganization checks a config_file in the format of Huma's own
+// response.
 func TestConfigFileOfTheOrganization(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	file := filepath.Join(t.TempDir(), "huma-config.json")

@@ -19,7 +19,7 @@ func TestH05_RetryAfter(t *testing.T) {
 	soon := time.Now().Add(50 * time.Second).UTC().Format(http.TimeFormat)
 	type wait struct {
 		header  string
-		calls   int // with one retry allowed
+		calls   int // with one retry
 		answers [2]int
 	}
 	casesForBothParallel(t, func(service) map[string]wait {
@@ -70,7 +70,7 @@ func TestH08_AnswersThatAreNone(t *testing.T) {
 				a := s.request("GET", p.target(), as("a@x.example"))
 				a.problem(t, http.StatusBadGateway, "upstream_bad_response")
 				if strings.Contains(string(a.Body), "canary") {
-					t.Errorf("the service's answer is in ours: %s", a.Body)
+					t.Errorf("the response contains the service's response: %s", a.Body)
 				}
 				p.wantCalls(t, fake, 1, 0)
 				s.request("GET", p.target(), as("a@x.example")).token(t, p)
@@ -109,7 +109,7 @@ func TestH14_OurCredentialsAreRefused(t *testing.T) {
 		s := serve(t, p.site(fake, ""))
 		s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
 		if log := s.log(); !strings.Contains(log, `"level":"error"`) || !strings.Contains(log, hint) {
-			t.Errorf("the log does not tell the operator: %s", log)
+			t.Errorf("the log does not contain the hint: %s", log)
 		}
 		faults := credentialFaults(p)
 		for i, fault := range faults {
@@ -117,22 +117,22 @@ func TestH14_OurCredentialsAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.request("GET", p.target(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
-			p.wantCalls(t, fake, 2+i, 0) // neither again nor for another kind of token
+			p.wantCalls(t, fake, 2+i, 0) // neither retried nor followed by a call of the other type
 		}
-		eventually(t, 5*time.Second, "each is logged, the first as an error", func() bool {
+		eventually(t, 5*time.Second, "each error is logged, the first one at level ERROR", func() bool {
 			return len(s.logLines(`"code":"upstream_config"`)) == 1+len(faults)
 		})
 		if first := s.logLines(`"code":"upstream_config"`)[0]; !strings.Contains(first, `"level":"error"`) {
 			t.Errorf("%s", first)
 		}
-		if w := s.warnings("breaker"); len(w) != 0 { // also where the status was a 5xx
+		if w := s.warnings("breaker"); len(w) != 0 { // also if the status was 5xx
 			t.Errorf("%q", w)
 		}
 	})
 }
 
-// credentialFaults are the ways in which a service says that it is not the user whom
-// it refuses but this site.
+// credentialFaults returns the responses by which a service rejects the site's
+// credentials, and not the user.
 func credentialFaults(p service) (faults []sandbox.Fault) {
 	if p.name == "huma" {
 		return []sandbox.Fault{{Status: 403, Body: `{"code":100001,"message":"m"}`}, {Status: 403, Body: `{"code":100002,"message":"m"}`}}
@@ -140,7 +140,7 @@ func credentialFaults(p service) (faults []sandbox.Fault) {
 	faults = append(faults, sandbox.Fault{Op: p.first, Status: 401})
 	for _, code := range configCodes {
 		for _, shape := range codeShapes {
-			for _, status := range []int{0, 400, 401, 403, 404, 429, 503} { // the code outranks it
+			for _, status := range []int{0, 400, 401, 403, 404, 429, 503} { // the code takes precedence over the status
 				faults = append(faults, sandbox.Fault{Op: p.first, Code: code, Shape: shape, Status: status})
 			}
 		}
@@ -204,7 +204,7 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 			"drip":      {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Drip: 100 * time.Millisecond}, 504, "upstream_timeout", 2},
 		}
 	}, test)
-	// These keep the machine busy.
+	// The following cases keep the machine busy.
 	forBoth(t, func(t *testing.T, p service) {
 		canary := p.successBody("canary", "3600")
 		for name, c := range map[string]failure{
@@ -219,8 +219,8 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 	})
 }
 
-// TestOutage: nobody listens, the breaker opens, and when the service is back
-// tokens come again.
+// TestOutage checks that the breaker opens if the service does not listen, and that
+// tokens are issued again when the service is back.
 func TestOutage(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
@@ -236,18 +236,19 @@ func TestOutage(t *testing.T) {
 		s.request("GET", p.target(), as("cached@x.example")).token(t, p)
 		s.request("GET", p.target(), as("cached@x.example"), header("Cache-Control", "no-cache")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		fake.SetFaults(nil)
-		eventually(t, 10*time.Second, "tokens come again", func() bool {
+		eventually(t, 10*time.Second, "a token is issued", func() bool {
 			return s.request("GET", p.target(), as("new@x.example")).StatusCode == http.StatusOK
 		})
 		log := s.log()
 		if strings.Count(log, "circuit breaker opened") != 1 || strings.Count(log, "circuit breaker closed") != 1 {
-			t.Errorf("the log does not tell of the breaker once: %s", log)
+			t.Errorf("the breaker is not logged once: %s", log)
 		}
 	})
 }
 
-// TestH16_CallersWhoLeaveAreNoOutage: the service is slow but well.
-func TestH16_CallersWhoLeaveAreNoOutage(t *testing.T) {
+// TestH16_CanceledRequestsAreNoOutage checks that canceled requests to a slow service do
+// not open the breaker.
+func TestH16_CanceledRequestsAreNoOutage(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		fake.SetFaults([]sandbox.Fault{{Delay: 30 * time.Millisecond}})
@@ -282,7 +283,7 @@ func TestOverloaded(t *testing.T) {
 				return []func(*http.Request){as(fmt.Sprintf("u%d@x.example", i))}
 			})
 		}()
-		eventually(t, 20*time.Second, "all have asked", func() bool { return len(s.logLines("too many concurrent exchanges")) >= 90 })
+		eventually(t, 20*time.Second, "the other requests are rejected", func() bool { return len(s.logLines("too many concurrent exchanges")) >= 90 })
 		_, most := fake.blocked()
 		letGo()
 		counts := make(map[int]int)
@@ -293,10 +294,10 @@ func TestOverloaded(t *testing.T) {
 			}
 		}
 		if counts[200] != 10 || counts[503] != 90 {
-			t.Errorf("answers %v, want 10 and 90", counts)
+			t.Errorf("responses %v, want 10 and 90", counts)
 		}
 		if n := max(most, fake.Calls().MaxInFlight); n != 2 {
-			t.Errorf("%d calls at once", n)
+			t.Errorf("%d concurrent calls", n)
 		}
 	})
 }

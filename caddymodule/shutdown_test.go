@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// asCaddy is the environment variable with a config's file that makes a Caddy
-// of this program: one that signals may be sent to.
+// asCaddy is the environment variable with the config file. If it is set, this program
+// runs Caddy, so that tests can send signals to it.
 const asCaddy = "CADDY_HUMA_TEST_AS_CADDY"
 
 // runCaddy runs a config until a signal ends the process.
@@ -34,12 +34,11 @@ func runCaddy(file string) {
 	select {}
 }
 
-// startProcess runs a config in a Caddy of its own, at the site's address, that
-// SIGTERM ends.
+// startProcess runs a config in another process, at the site's address. SIGTERM ends it.
 func (s *site) startProcess(text string) *exec.Cmd {
 	s.t.Helper()
 	if runtime.GOOS == "windows" {
-		s.t.Skip("there is no SIGTERM here")
+		s.t.Skip("no SIGTERM on this system")
 	}
 	s.move()
 	config := writeFile(s.t, "caddy.json", string(s.adapt(text)))
@@ -72,7 +71,7 @@ func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
 		go func() {
 			defer close(left)
 			if _, err := s.tryRequest(ctx, "GET", p.target(), as("leaves@x.example")); err == nil {
-				t.Error("the caller did not leave")
+				t.Error("the request was not canceled")
 			}
 		}()
 		go func() {

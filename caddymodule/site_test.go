@@ -24,20 +24,19 @@ import (
 	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// site is a running Caddy. There is one at a time in a process.
+// site is a running Caddy. There is at most one per process.
 type site struct {
 	t        testing.TB
-	URL      string // of the first address that the Caddyfile calls {site}
+	URL      string // the URL of the first address, SITE in a Caddyfile
 	address  string
 	logFile  string
-	loaded   time.Time // when the last config was
+	loaded   time.Time // when the current config was loaded
 	client   *http.Client
 	canaries *canaries
 }
 
-// serve runs Caddy with a Caddyfile, in which SITE stands for the site's
-// address. The global options are the test's: no admin endpoint, nothing
-// persisted, the debug log in a file.
+// serve runs Caddy with a Caddyfile. SITE is replaced by the site's address. The global
+// options disable the admin endpoint and persistence, and write the debug log to a file.
 func serve(t testing.TB, text string) *site {
 	t.Helper()
 	s := newSite(t)
@@ -48,7 +47,7 @@ func serve(t testing.TB, text string) *site {
 	return s
 }
 
-// newSite is a site that does not run yet.
+// newSite returns a site that is not running yet.
 func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{
@@ -66,7 +65,7 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// stopAfter stops Caddy after a test.
+// stopAfter stops Caddy at the end of the test.
 func (s *site) stopAfter(t testing.TB) {
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
@@ -77,9 +76,9 @@ func (s *site) stopAfter(t testing.TB) {
 	})
 }
 
-// serveParallel runs subtests that have nothing to do with each other at the same
-// time, because they wait: one Caddy has a site for each, which runs once all of them
-// have called serve. They log into one file.
+// serveParallel runs independent subtests concurrently, because they mostly wait. One
+// Caddy has a site for each of them. It starts once all of them have called serve. They
+// share one log file.
 func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
 	t.Helper()
 	var (
@@ -95,7 +94,7 @@ func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(
 		hasAsked := sync.OnceFunc(asked.Done)
 		ended.Go(func() {
 			defer hasAsked()
-			// With t.Parallel no more would run than there are cores.
+			// t.Parallel would limit the number of subtests to the number of cores.
 			t.Run(name, func(t *testing.T) {
 				defer hasAsked()
 				test(t, func(text string) *site {
@@ -126,12 +125,12 @@ func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(
 func (s *site) load(text string) error {
 	defer func() {
 		s.loaded = time.Now()
-		s.client.CloseIdleConnections() // those to the old config's server
+		s.client.CloseIdleConnections() // connections to the server of the previous config
 	}()
 	return caddy.Load(s.adapt(text), true)
 }
 
-// adapt makes JSON of a Caddyfile.
+// adapt adapts a Caddyfile to JSON.
 func (s *site) adapt(text string) []byte {
 	s.t.Helper()
 	global := fmt.Sprintf(`{
@@ -157,25 +156,25 @@ func (s *site) adapt(text string) []byte {
 	return config
 }
 
-// response is a response that has been read.
+// response is a response with its body.
 type response struct {
 	*http.Response
 	Body []byte
 }
 
-// request makes a request of the site; edit may change it before it is sent.
+// request sends a request to the site. Each edit may change it.
 func (s *site) request(method, path string, edit ...func(*http.Request)) *response {
 	s.t.Helper()
 	return s.requestURL(method, s.URL+path, edit...)
 }
 
-// requestURL is request for another address.
+// requestURL is like request for a URL.
 func (s *site) requestURL(method, url string, edit ...func(*http.Request)) *response {
 	s.t.Helper()
 	a, err := s.tryURL(context.Background(), method, url, edit...)
 	for err != nil && time.Since(s.loaded) < time.Second {
-		// Caddy loses a connection now and then while the listener of the
-		// config before goes away.
+		// Caddy may close a connection while it closes the listener of the previous
+		// config.
 		time.Sleep(20 * time.Millisecond)
 		a, err = s.tryURL(context.Background(), method, url, edit...)
 	}
@@ -185,12 +184,12 @@ func (s *site) requestURL(method, url string, edit ...func(*http.Request)) *resp
 	return a
 }
 
-// tryRequest is request for calls that may fail, and for other goroutines.
+// tryRequest is like request, but returns errors. It may be called from other goroutines.
 func (s *site) tryRequest(ctx context.Context, method, path string, edit ...func(*http.Request)) (*response, error) {
 	return s.tryURL(ctx, method, s.URL+path, edit...)
 }
 
-// tryURL is try for another address.
+// tryURL is like tryRequest for a URL.
 func (s *site) tryURL(ctx context.Context, method, url string, edit ...func(*http.Request)) (*response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
@@ -210,15 +209,15 @@ func (s *site) tryURL(ctx context.Context, method, url string, edit ...func(*htt
 	return a, err
 }
 
-// header sets a header of a request.
+// header returns an edit that adds a header to a request.
 func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
 }
 
-// as signs a request in as the sites of these tests know it.
+// as returns an edit that sets the user of a request.
 func as(email string) func(*http.Request) { return header("X-Test-User", email) }
 
-// tokens is the success of the endpoint.
+// tokens is a successful response of huma_token.
 type tokens struct {
 	UID                   string `json:"uid"`
 	AuthToken             string `json:"authToken"`
@@ -228,7 +227,8 @@ type tokens struct {
 	ExpiresIn             *int64 `json:"expiresIn"`
 }
 
-// tokens reads a success, with all its six members and nothing else.
+// tokens decodes a successful response. It fails if one of the six members is missing, or
+// if there is another one.
 func (a *response) tokens(t testing.TB) tokens {
 	t.Helper()
 	if a.StatusCode != http.StatusOK {
@@ -247,8 +247,8 @@ func (a *response) tokens(t testing.TB) tokens {
 	return v
 }
 
-// problem checks an error of the endpoint: its status and code, and what every
-// error has.
+// problem checks the status and the code of an error response, and its other members and
+// headers.
 func (a *response) problem(t testing.TB, status int, code string) {
 	t.Helper()
 	var v struct {
@@ -262,7 +262,7 @@ func (a *response) problem(t testing.TB, status int, code string) {
 		t.Fatalf("got %d %s, want %d %s: %s", a.StatusCode, v.Code, status, code, a.Body)
 	}
 	if v.Title == "" || v.Detail == "" || !strings.HasSuffix(v.Type, "#"+code) || a.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("not a whole problem: %v %s", a.Header, a.Body)
+		t.Errorf("incomplete problem: %v %s", a.Header, a.Body)
 	}
 	a.noStore(t)
 	if retry := a.Header.Get("Retry-After"); (status == http.StatusServiceUnavailable) != (retry != "") {
@@ -270,7 +270,7 @@ func (a *response) problem(t testing.TB, status int, code string) {
 	}
 }
 
-// noStore checks the headers that every answer has.
+// noStore checks the headers that every response has.
 func (a *response) noStore(t testing.TB) {
 	t.Helper()
 	for name, want := range map[string]string{
@@ -299,18 +299,18 @@ func (s *site) log() string {
 	return string(b)
 }
 
-// noSecretsInLog checks that none of the given texts stands in a log line.
+// noSecretsInLog checks that no log line contains one of the texts.
 func (s *site) noSecretsInLog(texts ...string) {
 	s.t.Helper()
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		for _, text := range texts {
 			if strings.Contains(line, text) {
-				s.t.Errorf("the log holds %q: %s", text, line)
+				s.t.Errorf("the log contains %q: %s", text, line)
 			}
 		}
 	}
 }
 
-// simpleSite is a site with huma_token, whose users come in a header from
-// loopback peers.
+// simpleSite returns a site with huma_token that reads the user from a header of loopback
+// peers.
 func simpleSite(h *fakeHuma, more string) string { return humaService.site(h, more) }

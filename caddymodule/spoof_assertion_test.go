@@ -17,7 +17,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// Whatever else a client sends, it is the user whom the assertion names.
+// TestSpoofSigned checks that the assertion identifies the user, with any other headers
+// of the client.
 func TestSpoofSigned(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range signedPresets {
@@ -27,8 +28,8 @@ func TestSpoofSigned(t *testing.T) {
 				first, last = ada.first, ada.last
 			}
 			spoofs := p.forged.spoofs()
-			// Somebody else's valid assertion under another name is none, and
-			// neither are a cookie and a bearer token.
+			// A valid assertion of another user in another header, a cookie or a bearer
+			// token has no effect.
 			stolen, others := p.tokenFor(mallory), http.Header{}
 			for _, alias := range aliases(p.header) {
 				others[alias] = []string{stolen}
@@ -45,7 +46,7 @@ func TestSpoofSigned(t *testing.T) {
 			}
 			spoofs["an assertion as a trailer"] = []func(*http.Request){withBody("client_type=ios", http.Header{p.header: {stolen}})}
 
-			t.Run("from anyone", func(t *testing.T) {
+			t.Run("without trust", func(t *testing.T) {
 				d, n := open(t, p.site(keys, "")), 0
 				for name, edits := range spoofs {
 					t.Run(name, func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestSpoofSigned(t *testing.T) {
 						delete(l.header, p.header)
 						d.wantRejection(t, 401, "identity_missing", path+"?x=1", edits...)
 						l.setHeaders(http.Header{p.header: {p.tokenFor(ada), p.tokenFor(mallory)}})
-						d.wantRejection(t, 401, "identity_invalid", path+"?x=1", edits...) // joined by the placeholder
+						d.wantRejection(t, 401, "identity_invalid", path+"?x=1", edits...) // the placeholder joins the values
 						d.wantUsers(t, 1)
 						d.huma.Reset()
 					})
@@ -97,7 +98,7 @@ func TestSpoofSigned(t *testing.T) {
 				l.setHeaders(nil)
 				proxied.wantRejection(t, 401, "identity_missing", path, header(p.header, p.tokenFor(mallory)))
 				d.wantUsers(t, 1)
-				// With trust, an assertion is believed from those peers only.
+				// With trust, an assertion is accepted from those peers only.
 				d = open(t, p.site(keys, "trust proxies 10.0.0.0/8"))
 				d.wantRejection(t, 401, "identity_untrusted", path, header(p.header, p.tokenFor(ada)))
 				d.wantRejection(t, 401, "identity_untrusted", path, header(p.header, p.tokenFor(ada)), header("X-Forwarded-For", "10.0.0.1"))
@@ -107,7 +108,8 @@ func TestSpoofSigned(t *testing.T) {
 	}
 }
 
-// What is no assertion of the layer's is nobody's.
+// TestSpoofAssertions checks that everything else than one valid assertion of the layer
+// is rejected.
 func TestSpoofAssertions(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	attackers := serveKeys(t, otherP256(), otherRSA())
@@ -120,7 +122,7 @@ func TestSpoofAssertions(t *testing.T) {
 			d.wantTokenOf(t, "bob@x.example", path, header(p.header, other))
 			d.wantTokenOf(t, "ada@x.example", path, header(strings.ToLower(p.header), token))
 
-			// A second value of the header is rejected, whatever it is.
+			// A second value of the header is rejected, even if it is empty.
 			for _, second := range []string{other, token, "", "x", unsigned(p.payload(mallory)), "mallory@evil.example"} {
 				d.wantRejection(t, 401, "identity_ambiguous", path, header(p.header, token), header(p.header, second))
 				d.wantRejection(t, 401, "identity_ambiguous", path, header(p.header, second), header(p.header, token))
@@ -189,7 +191,7 @@ func TestSpoofAssertions(t *testing.T) {
 			for name, change := range wrong {
 				cases[name] = p.sign(replaceMembers(full, change))
 			}
-			// Keys of the same server that are for something else.
+			// The key server has keys for other purposes.
 			switch {
 			case acceptsBoth(p.name):
 			case p.method == jwt.SigningMethodES256:
@@ -215,7 +217,7 @@ func TestSpoofAssertions(t *testing.T) {
 			}
 			d.wantRejection(t, 403, "email_unverified", path, header(p.header, p.sign(replaceMembers(full, map[string]any{"email_verified": false}))))
 			d.wantRejection(t, 403, "email_unverified", path, header(p.header, p.sign(replaceMembers(full, map[string]any{"email_verified": "false"}))))
-			d.wantTokenOf(t, "ada@x.example", path, header(p.header, token)) // still
+			d.wantTokenOf(t, "ada@x.example", path, header(p.header, token)) // the valid token is still accepted
 			d.wantUsers(t, 2)
 			d.notLogged(t, "@x.example", "@evil.example", "eyJ", "id-of")
 		})
@@ -228,12 +230,13 @@ func pemContent(text []byte) []byte {
 	return block.Bytes
 }
 
-// duplicateAddress is a document whose address stands there twice.
+// duplicateAddress duplicates the member with the address in a document.
 func duplicateAddress(doc []byte) []byte {
 	return []byte(strings.Replace(string(doc), "{", `{"email":"bob@x.example","username":"bob@x.example","email":"ada@x.example",`, 1))
 }
 
-// Names in an assertion come in any script, and out of JSON only.
+// TestSignedNames checks names in all scripts. Names in an assertion are JSON and not
+// decoded any further.
 func TestSignedNames(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range signedPresets {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestB7_SpoofCookie: a signed assertion in a cookie identifies the user, whatever else
-// the client sends.
+// TestB7_SpoofCookie checks that a signed assertion in a cookie identifies the user, with
+// any other headers of the client.
 func TestB7_SpoofCookie(t *testing.T) {
 	const name = "__session"
 	p := signedPresets[slices.IndexFunc(signedPresets, func(p signedPreset) bool { return p.name == "cloudflare_access" })]

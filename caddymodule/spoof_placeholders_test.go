@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// pluginHeaders are the headers in which layers that set placeholders pass their
-// users on to an application.
+// pluginHeaders holds the headers in which layers that set placeholders pass their users
+// to an application.
 var pluginHeaders = headerPreset{
 	name: "plugin", email: "X-Token-User-Email", id: "X-Token-Subject", full: "X-Token-User-Name", first: "X-Token-User-First", last: "X-Token-User-Last",
 	also: []string{"X-Token-User-Roles", "Remote-User", "Tailscale-User"},
@@ -65,8 +65,8 @@ func TestSpoofCaddySecurity(t *testing.T) {
 			edits := slices.Clip(edits)
 			d.wantTokenOf(t, "ada@x.example", path+"?x=1", append(edits, session("ada"))...)
 			d.wantTokenOf(t, "bob@x.example", path+"?x=1", append(edits, session("bob"))...)
-			for _, nobody := range []string{"bypass", "without", "empty"} {
-				d.wantRejection(t, 401, "identity_missing", path+"?x=1", append(edits, session(nobody))...)
+			for _, id := range []string{"bypass", "without", "empty"} {
+				d.wantRejection(t, 401, "identity_missing", path+"?x=1", append(edits, session(id))...)
 			}
 			d.wantNoToken(t, 401, path+"?x=1", edits...)
 		})

@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// providerPreset returns the preset of an identity provider for the tests of spoofing. claims
-// are those of its tokens besides the person's.
+// providerPreset returns the preset of an identity provider for the tests of spoofing.
+// claims holds claims of its tokens that do not depend on the person.
 func providerPreset(name string, method jwt.SigningMethod, lines string, claims map[string]any) signedPreset {
 	return signedPreset{
 		name: name, header: "Authorization", method: method, names: true,
@@ -17,12 +17,12 @@ func providerPreset(name string, method jwt.SigningMethod, lines string, claims 
 		payload: func(who person) map[string]any {
 			return replaceMembers(replaceMembers(claimsOf(who), map[string]any{"email_verified": true}), claims)
 		},
-		// Headers that are made up: a provider has none.
+		// A provider has no headers; these are invented.
 		forged: headerPreset{name: name, email: "X-User-Email", also: []string{"X-User"}},
 	}
 }
 
-// signedProviders are the presets of identity providers.
+// signedProviders holds the presets of identity providers.
 var signedProviders = []signedPreset{
 	providerPreset("auth0", jwt.SigningMethodRS256, "domain clinic.eu.auth0.com\naudience https://api.example", map[string]any{
 		"iss": "https://clinic.eu.auth0.com/", "aud": []string{"https://api.example"}, "azp": "client-1",
@@ -54,7 +54,7 @@ var signedProviders = []signedPreset{
 	}),
 }
 
-// withEntraID returns p with the user's ID in oid; sub is another one for each application.
+// withEntraID returns p with the user's ID in oid; sub differs between applications.
 func withEntraID(p signedPreset) signedPreset {
 	payload := p.payload
 	p.payload = func(who person) map[string]any {
@@ -63,7 +63,8 @@ func withEntraID(p signedPreset) signedPreset {
 	return p
 }
 
-// withSupabaseMetadata returns p with the user's name in user_metadata, and another address there.
+// withSupabaseMetadata returns p with the user's name and another address in
+// user_metadata.
 func withSupabaseMetadata(p signedPreset) signedPreset {
 	payload := p.payload
 	p.payload = func(who person) map[string]any {

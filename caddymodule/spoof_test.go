@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// aliases are a header's name with other separators between its words, all
-// there are.
+// aliases returns all spellings of a header's name with other separators between its
+// words.
 func aliases(name string) []string {
 	parts := strings.Split(name, "-")
 	all := []string{parts[0]}
@@ -28,7 +28,7 @@ func aliases(name string) []string {
 	return all[1:] // the first one is the name itself
 }
 
-// withHeaders sets several headers of a request.
+// withHeaders returns an edit that adds headers to a request.
 func withHeaders(headers ...http.Header) func(*http.Request) {
 	return func(r *http.Request) {
 		for _, h := range headers {
@@ -39,7 +39,7 @@ func withHeaders(headers ...http.Header) func(*http.Request) {
 	}
 }
 
-// renameHeaders are headers with another name each.
+// renameHeaders returns headers with changed names.
 func renameHeaders(h http.Header, rename func(string) string) http.Header {
 	other := http.Header{}
 	for name, values := range h {
@@ -48,8 +48,8 @@ func renameHeaders(h http.Header, rename func(string) string) http.Header {
 	return other
 }
 
-// splitHeaders are headers in portions that fit into a request: a server takes only
-// so much.
+// splitHeaders splits headers into parts that fit into a request, because servers limit
+// the size.
 func splitHeaders(h http.Header) (portions []http.Header) {
 	const most = 6 << 10
 	size := most
@@ -63,7 +63,7 @@ func splitHeaders(h http.Header) (portions []http.Header) {
 	return portions
 }
 
-// withBody makes a request with a body of one that has none.
+// withBody returns an edit that adds a body and trailers to a request.
 func withBody(body string, trailer http.Header) func(*http.Request) {
 	return func(r *http.Request) {
 		r.Method, r.Body, r.ContentLength, r.Trailer = http.MethodPost, io.NopCloser(strings.NewReader(body)), -1, trailer
@@ -140,7 +140,7 @@ func (p headerPreset) spoofs() map[string][]func(*http.Request) {
 		everything = append(everything, header(name, address))
 	}
 	m["the headers of every layer"] = everything
-	if p.verified != "" { // the layer alone says whether an address is verified
+	if p.verified != "" { // only the layer may state whether an address is verified
 		m["unverified"] = []func(*http.Request){header(p.verified, "false")}
 	}
 	others := http.Header{}
@@ -154,8 +154,8 @@ func (p headerPreset) spoofs() map[string][]func(*http.Request) {
 	return m
 }
 
-// Whatever a client sends, it is the user of the layer or nobody, and the name
-// is the layer's or none.
+// TestSpoofHeaders checks that a request identifies the user of the layer or no user, and
+// has the name of the layer or no name, with any headers of the client.
 func TestSpoofHeaders(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestSpoofHeaders(t *testing.T) {
 						b.clearUser()
 						b.wantRejection(t, 401, "identity_missing", path+"?x=1", edits...)
 						b.wantUsers(t, 2)
-						b.huma.Reset() // the longer its log, the longer it takes to read
+						b.huma.Reset() // reading a long call log takes time
 					})
 				}
 				b.notLogged(t, "@x.example", "@evil.example", "Mallory", "Zo")
@@ -187,7 +187,7 @@ func TestSpoofHeaders(t *testing.T) {
 	}
 }
 
-// wantUsers checks that Huma knows so many users, none of them an attacker.
+// wantUsers checks the number of Huma's users, and that none of them is an attacker's.
 func (d *testSite) wantUsers(t testing.TB, count int) {
 	t.Helper()
 	users := d.huma.Users()
@@ -196,13 +196,13 @@ func (d *testSite) wantUsers(t testing.TB, count int) {
 	}
 	for _, u := range users {
 		if text := strings.ToLower(fmt.Sprint(u)); !strings.HasSuffix(u.Email, "@x.example") || strings.Contains(text, "mallory") || strings.Contains(text, "evil") {
-			t.Errorf("a user of an attacker's making: %+v", u)
+			t.Errorf("the attacker has created a user: %+v", u)
 		}
 	}
 }
 
-// An auth server that does not let somebody in is the end of it, whatever it
-// or the client says.
+// TestSpoofRefusedByTheLayer checks that a request that the auth server rejects gets no
+// token, with any headers of the server or the client.
 func TestSpoofRefusedByTheLayer(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
@@ -235,12 +235,12 @@ func TestSpoofBehindAProxyThatAdds(t *testing.T) {
 			d.wantRejection(t, 401, "identity_ambiguous", path, withHeaders(renameHeaders(forged, strings.ToLower)))
 			d.wantRejection(t, 401, "identity_ambiguous", path, header(p.email, forged.Get(p.email)))
 			d.wantRejection(t, 401, "identity_ambiguous", path, header(p.email, ""))
-			d.wantRejection(t, 401, "identity_ambiguous", path, withHeaders(p.headers(ada))) // the same is one too many, too
-			// Of names that are there twice there is none.
+			d.wantRejection(t, 401, "identity_ambiguous", path, withHeaders(p.headers(ada))) // the same value twice is rejected, too
+			// A name that occurs twice is not used.
 			first, last := p.names(ada)
 			forged.Del(p.email)
 			d.wantTokenOf(t, "ada@x.example", path, withHeaders(forged))
-			if p.verified != "" { // one no is enough
+			if p.verified != "" { // one denial is enough
 				d.wantRejection(t, 403, "email_unverified", path, header(p.verified, "false"))
 			}
 			if p.document == nil {
@@ -253,8 +253,8 @@ func TestSpoofBehindAProxyThatAdds(t *testing.T) {
 	}
 }
 
-// A server that lets headers with underscores and dots through, and drops
-// those with hyphens instead.
+// TestSpoofAliasesThatAreLetThrough checks a server that accepts headers with underscores
+// and dots, and drops those with hyphens.
 func TestSpoofAliasesThatAreLetThrough(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
@@ -271,7 +271,7 @@ func TestSpoofAliasesThatAreLetThrough(t *testing.T) {
 				withHeaders(forged), withHeaders(renameHeaders(forged, func(name string) string { return strings.ReplaceAll(name, "-", "_") })),
 				withHeaders(renameHeaders(forged, func(name string) string { return strings.ReplaceAll(name, "-", ".") })),
 			}
-			// With trust proxies this does not load: nothing would be read.
+			// With trust proxies the config is invalid, because no header would be read.
 			l := newLayer(t)
 			d := openEdited(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name), letThrough)
 			l.setResponse(p.status, nil)
@@ -283,7 +283,8 @@ func TestSpoofAliasesThatAreLetThrough(t *testing.T) {
 	}
 }
 
-// Peers outside trust proxies are nobody, whatever they send.
+// TestSpoofFromAnotherPeer checks that peers that are not in trust proxies do not
+// identify a user.
 func TestSpoofFromAnotherPeer(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
@@ -302,7 +303,8 @@ func TestSpoofFromAnotherPeer(t *testing.T) {
 	}
 }
 
-// TestI13_RandomHeaders: headers at random beside the layer's change nothing.
+// TestI13_RandomHeaders checks that random headers in addition to the layer's have no
+// effect.
 func TestI13_RandomHeaders(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {

@@ -26,11 +26,12 @@ import (
 type receiver struct {
 	t     *testing.T
 	mu    sync.Mutex
-	raw   bytes.Buffer // all that came
+	raw   bytes.Buffer // all received bytes
 	spans []*otlp.Span
 }
 
-// newReceiver starts a receiver, and tells this process of it as operators do.
+// newReceiver starts a receiver and configures this process to send spans to it, by
+// environment variables.
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{t: t}
@@ -65,10 +66,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/x-protobuf")
 }
 
-// clientTrace is a client's own part of a trace.
+// clientTrace is the trace context of a client.
 type clientTrace struct{ id string }
 
-// newTrace is the trace of one request.
+// newTrace returns a trace for one request.
 func newTrace(n int) clientTrace { return clientTrace{fmt.Sprintf("%032x", 0xabc000+n)} }
 
 // header sets the trace headers of a request.
@@ -80,8 +81,8 @@ func (c clientTrace) header() func(*http.Request) {
 	}
 }
 
-// waitSpans waits until spans of a trace have come, the request's among them, and
-// returns them in the order in which they began.
+// waitSpans waits until at least n spans of a trace have been received, including the one
+// of the request, and returns them by start time.
 func (r *receiver) waitSpans(c clientTrace, n int) []*otlp.Span {
 	r.t.Helper()
 	var found []*otlp.Span
@@ -100,7 +101,7 @@ func (r *receiver) waitSpans(c clientTrace, n int) []*otlp.Span {
 	return found
 }
 
-// formatTrace writes down a trace: each span below its parent, with what it says.
+// formatTrace formats a trace: each span indented below its parent, with its attributes.
 func formatTrace(spans []*otlp.Span) string {
 	var b strings.Builder
 	var below func(parent []byte, depth int)
@@ -110,7 +111,7 @@ func formatTrace(spans []*otlp.Span) string {
 				continue
 			}
 			fmt.Fprint(&b, strings.Repeat("  ", depth), s.GetName())
-			if depth > 0 { // the request's own is Caddy's
+			if depth > 0 { // the span of the request is Caddy's
 				for _, a := range s.GetAttributes() {
 					fmt.Fprintf(&b, " %s=%s%s", a.GetKey(), a.GetValue().GetStringValue(), integer(a.GetValue().GetIntValue()))
 				}
@@ -134,7 +135,7 @@ func integer(n int64) string {
 	return fmt.Sprint(n)
 }
 
-// wantTrace fails unless a trace is told so.
+// wantTrace checks the formatted trace.
 func (r *receiver) wantTrace(c clientTrace, want ...string) []*otlp.Span {
 	r.t.Helper()
 	spans := r.waitSpans(c, len(want))
@@ -144,7 +145,7 @@ func (r *receiver) wantTrace(c clientTrace, want ...string) []*otlp.Span {
 	return spans
 }
 
-// wantNone fails if anything personal or secret is in any span.
+// wantNone checks that no span contains one of the texts.
 func (r *receiver) wantNone(texts ...string) {
 	r.t.Helper()
 	r.mu.Lock()
@@ -156,18 +157,18 @@ func (r *receiver) wantNone(texts ...string) {
 	}
 }
 
-// tracedSite is a site with Caddy's tracing on.
+// tracedSite returns a site with Caddy's tracing handler.
 func (p service) tracedSite(h *fakeHuma, more string) string {
 	return strings.Replace(p.site(h, more), "SITE {\n", "SITE {\ntracing {\nspan request\n}\n", 1)
 }
 
-// callHeaders are the headers of calls at a service.
+// callHeaders holds the headers of calls to a service.
 type callHeaders struct {
 	mu  sync.Mutex
 	all []http.Header
 }
 
-// recordCalls puts somebody between Caddy and the service who notes what they hear.
+// recordCalls records the headers of calls between Caddy and the service.
 func recordCalls(t *testing.T, fake *fakeHuma) *callHeaders {
 	t.Helper()
 	var h callHeaders
@@ -188,8 +189,8 @@ func (h *callHeaders) headers() []http.Header {
 	return slices.Clone(h.all)
 }
 
-// TestTrace: an exchange and its calls, in their order, under the request's
-// span; a token that was there is nothing but the request.
+// TestTrace checks that an exchange and its calls are spans below the span of the
+// request, in order, and that a cache hit adds no span.
 func TestTrace(t *testing.T) {
 	r := newReceiver(t)
 	second := map[string]string{
@@ -218,14 +219,14 @@ func TestTrace(t *testing.T) {
 		for _, header := range heard.headers() {
 			for _, name := range []string{"Traceparent", "Tracestate", "Baggage"} {
 				if header.Get(name) != "" {
-					t.Errorf("the service is told %s", name)
+					t.Errorf("the service receives %s", name)
 				}
 			}
 		}
 	})
 }
 
-// TestTraceOfAFailure: the word for it, and each attempt.
+// TestTraceOfAFailure checks the error of the exchange, and a span for each attempt.
 func TestTraceOfAFailure(t *testing.T) {
 	r := newReceiver(t)
 	fake := newHuma(t, sandbox.Config{})
@@ -240,9 +241,9 @@ func TestTraceOfAFailure(t *testing.T) {
 	r.wantNone("canary@x.example")
 }
 
-// TestTraceOfThoseWhoWait: one exchange, in the trace of who began it; the
-// others' traces link to it.
-func TestTraceOfThoseWhoWait(t *testing.T) {
+// TestTraceOfWaitingRequests checks that an exchange belongs to the trace of the first
+// request, and that the traces of the waiting requests link to it.
+func TestTraceOfWaitingRequests(t *testing.T) {
 	r := newReceiver(t)
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	if err := fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}}); err != nil {
@@ -269,7 +270,7 @@ func TestTraceOfThoseWhoWait(t *testing.T) {
 			t.Errorf("a span %s", spans[1].GetName())
 		}
 		if !bytes.Equal(spans[1].GetParentSpanId(), spans[0].GetSpanId()) {
-			t.Error("it is not under the request's")
+			t.Error("the exchange is not below the span of the request")
 		}
 	}
 	if exchange == nil || len(links) != callers-1 {
@@ -277,13 +278,13 @@ func TestTraceOfThoseWhoWait(t *testing.T) {
 	}
 	for _, l := range links {
 		if !bytes.Equal(l.GetSpanId(), exchange.GetSpanId()) || !bytes.Equal(l.GetTraceId(), exchange.GetTraceId()) {
-			t.Error("a link to another span")
+			t.Error("the link does not refer to the exchange")
 		}
 	}
 }
 
-// TestTraceOfACallerWhoLeft: the exchange goes on, and so does its trace.
-func TestTraceOfACallerWhoLeft(t *testing.T) {
+// TestTraceOfACanceledRequest checks that the exchange and its trace continue.
+func TestTraceOfACanceledRequest(t *testing.T) {
 	r := newReceiver(t)
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	letGo := fake.block(t, "")
@@ -292,14 +293,14 @@ func TestTraceOfACallerWhoLeft(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := s.tryRequest(ctx, "GET", iosPath, as("a@x.example"), c.header()); err == nil {
-		t.Fatal("it was answered")
+		t.Fatal("the request was not canceled")
 	}
 	letGo()
 	r.wantTrace(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma signin")
 }
 
-// TestTraceUpstream: traceparent of the call's own span, and nothing else; and
-// nothing at all of a request without a trace.
+// TestTraceUpstream checks that calls have traceparent of their own span and no other
+// trace header, and none if the request has no trace.
 func TestTraceUpstream(t *testing.T) {
 	r := newReceiver(t)
 	forBoth(t, func(t *testing.T, p service) {
@@ -331,8 +332,7 @@ func TestTraceUpstream(t *testing.T) {
 	})
 }
 
-// TestTraceOfOthers: the store that replicas share, and the application that is
-// asked who is there.
+// TestTraceOfOthers checks the spans of the shared store and of the userinfo request.
 func TestTraceOfOthers(t *testing.T) {
 	r := newReceiver(t)
 	redis := redistest.Start(t)

@@ -21,7 +21,7 @@ func TestE4_UserinfoCA(t *testing.T) {
 	d.wantRejection(t, 503, "identity_unavailable", "/without", cookie("x"))
 	d.wantRejection(t, 503, "identity_unavailable", "/other", cookie("x"))
 	if len(d.warnings("userinfo request failed")) == 0 {
-		t.Error("the log does not say why")
+		t.Error("the reason is not logged")
 	}
 	wantProblem(t, validateText(t, directive(withUserinfo(app+"/me", "email email", "ca /nowhere/ca.pem")...)), "ca:", "no such file")
 }

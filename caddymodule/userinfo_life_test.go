@@ -25,11 +25,11 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 	first := token(ada)
 	for range 5 {
 		if token(ada) != first {
-			t.Error("the token was not kept")
+			t.Error("the token was not cached")
 		}
 	}
 	if n := len(p.requests()); n != 6 {
-		t.Errorf("the application was asked %d times, want 6", n)
+		t.Errorf("the application was called %d times, want 6", n)
 	}
 	p.signOut(ada)
 	d.wantRejection(t, 401, "identity_missing", path, cookie(ada))
@@ -37,10 +37,10 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 		t.Errorf("DELETE after sign-out: status %d", a.StatusCode)
 	}
 	p.setHandler(respondText(500, ""))
-	d.wantRejection(t, 503, "identity_unavailable", path, cookie(again)) // the application's word counts, not ours of before
+	d.wantRejection(t, 503, "identity_unavailable", path, cookie(again)) // a failure is not replaced by an earlier response
 	p.setHandler(nil)
 	if token(again) != first || huma.calls("signin") != 1 {
-		t.Error("the token was not kept for the user's other session")
+		t.Error("the token was not cached for the user's other session")
 	}
 	if a := d.request("DELETE", path, cookie(again)); a.StatusCode != http.StatusNoContent {
 		t.Errorf("DELETE: status %d", a.StatusCode)
@@ -51,8 +51,8 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 	d.noUserDataInLog(t)
 }
 
-// TestUserinfoOfManyUsers: 100 users at once, each with a session, each get
-// their own token, from Huma and from the cache.
+// TestUserinfoOfManyUsers checks that 100 concurrent users, each with a session, get
+// their own tokens, from Huma and from the cache.
 func TestUserinfoOfManyUsers(t *testing.T) {
 	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
 	s := serve(t, userinfoSite(p, "", huma.credentials()+"client_type ios\ncache 1m"))
@@ -85,8 +85,8 @@ func TestUserinfoOfManyUsers(t *testing.T) {
 	s.notLogged(t, ".example", "Zo", "CANARY")
 }
 
-// TestUserinfoCallerLeaves: nobody waits any more, which is not the
-// application's fault.
+// TestUserinfoCallerLeaves checks that a canceled request is not reported as an error of
+// the application.
 func TestUserinfoCallerLeaves(t *testing.T) {
 	for name, options := range map[string]string{"problem": "HUMA", "caddy": "HUMA\nerrors caddy"} {
 		t.Run(name, func(t *testing.T) {
@@ -102,10 +102,10 @@ func TestUserinfoCallerLeaves(t *testing.T) {
 			waitFor(t, "the application is asked", w.started)
 			leave()
 			if err := <-gone; err == nil {
-				t.Error("the caller did not leave")
+				t.Error("the request was not canceled")
 			}
 			waitFor(t, "the application is not waited for any more", w.canceled)
-			eventually(t, 5*time.Second, "it is in the access log", func() bool { return strings.Contains(d.log(), `"status":499`) })
+			eventually(t, 5*time.Second, "the request is in the access log", func() bool { return strings.Contains(d.log(), `"status":499`) })
 			d.wantNoCalls(t, 0)
 			if warnings := d.warnings(""); len(warnings) != 0 {
 				t.Errorf("warnings: %q", warnings)
@@ -117,8 +117,8 @@ func TestUserinfoCallerLeaves(t *testing.T) {
 	}
 }
 
-// TestUserinfoReload: a question that is under way is answered over a reload,
-// also to a config that asks nobody any more.
+// TestUserinfoReload checks that a running userinfo request is completed after a reload,
+// also if the new config has no userinfo.
 func TestUserinfoReload(t *testing.T) {
 	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
 	text := fill(huma, userinfoSite(p, "", "HUMA"))
@@ -142,7 +142,7 @@ func TestUserinfoReload(t *testing.T) {
 				if a, err := d.tryRequest(context.Background(), "GET", path, cookie("CANARY")); err == nil {
 					answers <- a
 				} else {
-					t.Errorf("the question was lost: %v", err)
+					t.Errorf("the request was lost: %v", err)
 				}
 			}()
 			waitFor(t, "the application is asked", w.started)
@@ -199,8 +199,8 @@ func TestUserinfoVerifiedAndDomains(t *testing.T) {
 	d.noUserDataInLog(t)
 }
 
-// TestUserinfoErrorsCaddy: with errors caddy the site's own pages are shown,
-// with what the caller needs to know.
+// TestUserinfoErrorsCaddy checks that with errors caddy the site's error pages are used,
+// with the headers for the client.
 func TestUserinfoErrorsCaddy(t *testing.T) {
 	p := newBackend(t)
 	text := userinfoSite(p, "", "HUMA\nerrors caddy")
@@ -213,7 +213,7 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 	}{
 		{"unavailable", respondText(500, "CANARY"), 503, "identity_unavailable"},
 		{"a redirect", respondText(302, "CANARY"), 503, "identity_unavailable"},
-		{"nobody", respondText(401, "CANARY"), 401, "identity_missing"},
+		{"unauthenticated", respondText(401, "CANARY"), 401, "identity_missing"},
 		{"no address", respondText(200, "{}"), 401, "identity_missing"},
 		{"unverified", respondText(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
 	} {
@@ -233,8 +233,8 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 	d.noUserDataInLog(t)
 }
 
-// TestUserinfoWithinTheTimeout: an application that takes longer than a request
-// may wait is not waited for, and it is said to be the reason.
+// TestUserinfoWithinTheTimeout checks that a slow application is canceled at the timeout
+// of the request, and is reported as the reason.
 func TestUserinfoWithinTheTimeout(t *testing.T) {
 	p := newBackend(t)
 	session := p.signIn("ada@x.example")
@@ -248,6 +248,6 @@ func TestUserinfoWithinTheTimeout(t *testing.T) {
 	start := time.Now()
 	d.wantRejection(t, 503, "identity_unavailable", path, cookie(session))
 	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("it took %s", took)
+		t.Errorf("the request took %s", took)
 	}
 }

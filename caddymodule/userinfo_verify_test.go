@@ -16,15 +16,15 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// openIDProvider is an OpenID provider: keys with a discovery document, and a userinfo
-// endpoint that accepts every token that the provider has issued, to whichever client.
+// openIDProvider is a fake of an OpenID provider: keys with a discovery document, and a
+// userinfo endpoint that accepts every token that the provider has issued, to any client.
 type openIDProvider struct {
 	keys     *keyServer
 	userinfo string
-	seen     testutil.Recorder[http.Header] // headers of the requests of userinfo
+	seen     testutil.Recorder[http.Header] // the headers of userinfo requests
 
 	mu      sync.Mutex
-	handler http.HandlerFunc // if not nil, the response of userinfo
+	handler http.HandlerFunc // the handler of userinfo; nil: the default one
 }
 
 func newOpenIDProvider(t testing.TB) *openIDProvider {
@@ -50,7 +50,8 @@ func newOpenIDProvider(t testing.TB) *openIDProvider {
 	return p
 }
 
-// setHandler sets the response of userinfo; nil: what the token says.
+// setHandler sets the handler of userinfo. If handler is nil, it returns the claims of
+// the token.
 func (p *openIDProvider) setHandler(answer http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +68,8 @@ func (p *openIDProvider) token(sub, client string, changes map[string]any) strin
 	return testutil.Must(token.SignedString(layerP256()))
 }
 
-// site returns a site with a directive at each path, and the lines of its userinfo.
+// site returns a site with a directive at each path, with the given lines in its
+// userinfo.
 func (p *openIDProvider) site(directives map[string]string) string {
 	text := "SITE {\n"
 	for at, lines := range directives {
@@ -77,8 +79,8 @@ func (p *openIDProvider) site(directives map[string]string) string {
 	return text + "respond 404\n}"
 }
 
-// TestC4_VerifyBesideUserinfo: a userinfo endpoint accepts tokens of other clients. With
-// verify, such a token is rejected, and the endpoint is not called.
+// TestC4_VerifyBesideUserinfo checks that a token of another client, which a userinfo
+// endpoint accepts, is rejected with verify, without a call to the endpoint.
 func TestC4_VerifyBesideUserinfo(t *testing.T) {
 	p := newOpenIDProvider(t)
 	d := open(t, p.site(map[string]string{
@@ -87,7 +89,7 @@ func TestC4_VerifyBesideUserinfo(t *testing.T) {
 		"/header": "verify {\nVERIFY\ntoken X-Access-Token\n}",
 	}))
 	ours, others := p.token("ada", "clinic-app", nil), p.token("ada", "weather-app", nil)
-	d.wantTokenOf(t, "ada@x.example", "/without", bearer(others)) // why verify is needed
+	d.wantTokenOf(t, "ada@x.example", "/without", bearer(others)) // this is why verify is needed
 	calls := len(p.seen.All())
 	for _, bad := range []string{
 		others,
@@ -124,7 +126,7 @@ func TestC4_VerifyBesideUserinfo(t *testing.T) {
 	d.notLogged(t, "@x.example", "eyJ", "CANARY")
 }
 
-// TestUserinfoResponseToToken is about the responses to a verified token.
+// TestUserinfoResponseToToken checks the responses of userinfo to a verified token.
 func TestUserinfoResponseToToken(t *testing.T) {
 	p := newOpenIDProvider(t)
 	d := open(t, p.site(map[string]string{path: "verify {\nVERIFY\n}", "/cached": "verify {\nVERIFY\n}\ncache 5m"}))
@@ -150,7 +152,7 @@ func TestUserinfoResponseToToken(t *testing.T) {
 		}
 		p.setHandler(nil)
 		for _, at := range []string{path, "/cached"} {
-			d.wantTokenOf(t, "ada@x.example", at, bearer(ada)) // the rejection was not kept
+			d.wantTokenOf(t, "ada@x.example", at, bearer(ada)) // the rejection was not cached
 		}
 	}
 	p.setHandler(respondText(200, `{"email":"ada@x.example"}`)) // an application without sub

@@ -7,29 +7,28 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// service is one of the two directives, with what differs between them for
-// tests that both have to pass.
+// service describes either directive and its service for tests of common behavior.
 type service struct {
-	name      string // of its subtests
+	name      string // the name of subtests
 	directive string
-	path      string // what it serves
-	query     string // what a request has to name
+	path      string // the path that the directive serves
+	query     string // the required query of a request
 
-	// The calls that a token takes: the first always, the second only if the
-	// service refuses the first.
+	// first and second are the calls of a token request. The second call is made only if
+	// the service refuses the first one.
 	first, second string
 
-	// member is the token in the answer to the first call.
+	// member is the member with the token in the response to the first call.
 	member string
 
-	options  func(h *fakeHuma) string // whose service
+	options  func(h *fakeHuma) string // the options about the service
 	identity string                   // the user in X-Test-User
 
-	addUsers         func(h *fakeHuma, users ...string)           // makes users for whom the first call is enough
-	requireBothCalls func(t testing.TB, h *fakeHuma, user string) // makes the service want both calls for a user
-	users            func(h *fakeHuma) int                        // how many it has
+	addUsers         func(h *fakeHuma, users ...string)           // adds users for whom the first call succeeds
+	requireBothCalls func(t testing.TB, h *fakeHuma, user string) // adds a user for whom both calls are needed
+	users            func(h *fakeHuma) int                        // returns the number of users of the service
 
-	// lifetimes are the lifetimes in an answer to a caller, and its token.
+	// parse decodes a successful response and returns its token and lifetimes.
 	parse func(t testing.TB, a *response) (token string, lifetimes []int64)
 }
 
@@ -48,7 +47,7 @@ var humaService = service{
 			h.AddUser(u)
 		}
 	},
-	requireBothCalls: func(testing.TB, *fakeHuma, string) {}, // as it does whom it does not know
+	requireBothCalls: func(testing.TB, *fakeHuma, string) {}, // Huma refuses unknown users
 	users:            func(h *fakeHuma) int { return len(h.Users()) },
 	parse: func(t testing.TB, a *response) (string, []int64) {
 		t.Helper()
@@ -84,7 +83,7 @@ var humanAPIService = service{
 	},
 }
 
-// forBoth runs a test over both directives.
+// forBoth runs a test for each directive.
 func forBoth(t *testing.T, test func(t *testing.T, p service)) {
 	t.Helper()
 	for _, p := range []service{humaService, humanAPIService} {
@@ -92,7 +91,7 @@ func forBoth(t *testing.T, test func(t *testing.T, p service)) {
 	}
 }
 
-// forBothParallel is forBoth with serveAtOnce.
+// forBothParallel is forBoth with serveParallel.
 func forBothParallel(t *testing.T, test func(t *testing.T, p service, serve func(text string) *site)) {
 	t.Helper()
 	tests := make(map[string]func(t *testing.T, serve func(text string) *site))
@@ -102,7 +101,7 @@ func forBothParallel(t *testing.T, test func(t *testing.T, p service, serve func
 	serveParallel(t, tests)
 }
 
-// casesForBothParallel is forBothAtOnce over many cases.
+// casesForBothParallel is like forBothParallel, for each of several cases.
 func casesForBothParallel[C any](t *testing.T, cases func(p service) map[string]C, test func(t *testing.T, p service, c C, serve func(text string) *site)) {
 	t.Helper()
 	tests := make(map[string]func(t *testing.T, serve func(text string) *site))
@@ -114,7 +113,7 @@ func casesForBothParallel[C any](t *testing.T, cases func(p service) map[string]
 	serveParallel(t, tests)
 }
 
-// target is the target of a request for a token, with more in its query.
+// target returns the target of a token request with further parameters.
 func (p service) target(more ...string) string {
 	query := strings.Trim(p.query+"&"+strings.Join(more, "&"), "&")
 	if query == "" {
@@ -123,7 +122,7 @@ func (p service) target(more ...string) string {
 	return p.path + "?" + query
 }
 
-// block is a directive with an identity from a header of loopback peers.
+// block returns the directive with an identity from a header of loopback peers.
 func (p service) block(matcher, options, more string) string {
 	return strings.TrimSpace(p.directive+" "+matcher) + ` {
 		` + options + `
@@ -136,13 +135,13 @@ func (p service) block(matcher, options, more string) string {
 	`
 }
 
-// site is a site with this directive.
+// site returns a site with this directive.
 func (p service) site(h *fakeHuma, more string) string {
 	return "SITE {\n" + p.block("", p.options(h), more) + "respond \"the application\" 404\n}"
 }
 
-// successBody is the service's answer to the first call, with a text of JSON for
-// each lifetime. A token that is canary must not be found elsewhere.
+// successBody returns the service's response to the first call. lifetime is the JSON
+// value of each lifetime.
 func (p service) successBody(token, lifetime string) string {
 	return strings.NewReplacer("TOKEN", token, "LIFE", lifetime).Replace(map[string]string{
 		"huma":      `{"uid":"u","authToken":"TOKEN","refreshToken":"r","authTokenExpiresIn":LIFE,"expiresIn":LIFE}`,
@@ -150,14 +149,14 @@ func (p service) successBody(token, lifetime string) string {
 	}[p.name])
 }
 
-// token reads a success and returns its token.
+// token decodes a successful response and returns its token.
 func (a *response) token(t testing.TB, p service) string {
 	t.Helper()
 	token, _ := p.parse(t, a)
 	return token
 }
 
-// wantCalls checks how often each call was made.
+// wantCalls checks the number of calls.
 func (p service) wantCalls(t testing.TB, h *fakeHuma, first, second int) {
 	t.Helper()
 	got, all := h.Calls().ByOp, 0
