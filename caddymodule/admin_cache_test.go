@@ -23,26 +23,26 @@ func TestAdmin_Evict(t *testing.T) {
 			return d.request("GET", "/one?"+p.query, as(user)).token(t, p)
 		}
 		a, b := get("a@x.example"), get("b@x.example")
-		forgets := func(what string, answer *response, isA, isB bool) {
+		checkEvicted := func(what string, res *response, evictedA, evictedB bool) {
 			t.Helper()
 			var v struct {
 				Accounts int
 				Replicas string
 			}
-			must(t, json.Unmarshal(answer.Body, &v))
-			if answer.StatusCode != http.StatusOK || v.Accounts != 2 || v.Replicas != "none" {
-				t.Errorf("%s: %d %s", what, answer.StatusCode, answer.Body)
+			must(t, json.Unmarshal(res.Body, &v))
+			if res.StatusCode != http.StatusOK || v.Accounts != 2 || v.Replicas != "none" {
+				t.Errorf("%s: %d %s", what, res.StatusCode, res.Body)
 			}
 			nextA, nextB := get("a@x.example"), get("b@x.example")
-			if (nextA != a) != isA || (nextB != b) != isB {
-				t.Errorf("%s: evicted a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, isA, isB)
+			if (nextA != a) != evictedA || (nextB != b) != evictedB {
+				t.Errorf("%s: evicted a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, evictedA, evictedB)
 			}
 			a, b = nextA, nextB
 		}
-		forgets("evict a", d.evict(p, "a@x.example"), true, false)
-		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaService.name, false)
-		forgets("evict an unknown user", d.evict(p, "c@x.example"), false, false)
-		forgets("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
+		checkEvicted("evict a", d.evict(p, "a@x.example"), true, false)
+		checkEvicted("evict A", d.evict(p, "A@X.example"), p.name == humaService.name, false)
+		checkEvicted("evict an unknown user", d.evict(p, "c@x.example"), false, false)
+		checkEvicted("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
 		if n := len(d.logLines("user evicted through the admin API")); n != 6 { // one for each account
 			t.Errorf("%d lines, want 6", n)
 		}
@@ -54,7 +54,7 @@ func TestAdmin_Evict(t *testing.T) {
 // while the exchange runs.
 func TestAdmin_EvictDuringExchange(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
-		for name, forget := range map[string]func(d *adminSite) *response{
+		for name, evict := range map[string]func(d *adminSite) *response{
 			"evict": func(d *adminSite) *response { return d.evict(p, "a@x.example") },
 			"flush": func(d *adminSite) *response { return d.call("POST", "/huma/cache/flush", "") },
 		} {
@@ -62,17 +62,17 @@ func TestAdmin_EvictDuringExchange(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
 				p.addUsers(fake, "a@x.example")
 				d := serveAdmin(t, p.site(fake, ""))
-				letGo := fake.block(t, "")
+				release := fake.block(t, "")
 				first := make(chan *response)
 				go func() {
 					a, _ := d.tryRequest(t.Context(), "GET", p.target(), as("a@x.example"))
 					first <- a
 				}()
 				fake.waitBlocked(t, 1)
-				if a := forget(d); a.StatusCode != http.StatusOK {
+				if a := evict(d); a.StatusCode != http.StatusOK {
 					t.Fatalf("%d %s", a.StatusCode, a.Body)
 				}
-				letGo()
+				release()
 				old := (<-first).token(t, p)
 				if d.request("GET", p.target(), as("a@x.example")).token(t, p) == old {
 					t.Error("the token was cached")
@@ -93,18 +93,18 @@ func TestAdmin_SharedStore(t *testing.T) {
 		d := serveAdmin(t, config)
 		get := func(user string) string { return d.request("GET", p.target(), as(user)).token(t, p) }
 		eventually(t, redisTimeout, "the store is up", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
-		says := func(what string, a *response, status int, text string) {
+		checkResponse := func(what string, a *response, status int, text string) {
 			t.Helper()
 			if a.StatusCode != status || !strings.Contains(string(a.Body), text) {
 				t.Errorf("%s: %d %s; want %d %s", what, a.StatusCode, a.Body, status, text)
 			}
 		}
 		a, b := get("a@x.example"), get("b@x.example")
-		says("evict", d.evict(p, "a@x.example"), 200, `"replicas": "notified"`)
+		checkResponse("evict", d.evict(p, "a@x.example"), 200, `"replicas": "notified"`)
 		if again := get("a@x.example"); again == a {
 			t.Error("evict: the token came from the store")
 		}
-		says("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "notified"`)
+		checkResponse("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "notified"`)
 		if again := get("b@x.example"); again == b {
 			t.Error("flush: the token came from the store")
 		} else {
@@ -114,13 +114,13 @@ func TestAdmin_SharedStore(t *testing.T) {
 		r.Kill()
 		eventually(t, redisTimeout, "the store is down", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
 		d.wantHealth("the store is down", 200, "degraded", "shared_store_down")
-		says("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
+		checkResponse("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
 		if again := get("b@x.example"); again == b {
 			t.Error("evict without the store: the token is still cached")
 		} else {
 			b = again
 		}
-		says("flush without the store", d.call("POST", "/huma/cache/flush", ""), 503, "flush again")
+		checkResponse("flush without the store", d.call("POST", "/huma/cache/flush", ""), 503, "flush again")
 		if again := get("b@x.example"); again == b {
 			t.Error("flush without the store: the token is still cached")
 		}

@@ -128,7 +128,7 @@ func TestAdmin_Requests(t *testing.T) {
 		method, path, body string
 		edit               edits
 		status             int
-		says               string // a part of the error
+		message            string // a part of the error
 		allow              string
 	}{
 		{"GET", "/huma/status", "", nil, 200, "", ""},
@@ -182,8 +182,8 @@ func TestAdmin_Requests(t *testing.T) {
 		a := d.call(c.method, c.path, c.body, c.edit...)
 		var v struct{ Error string }
 		_ = json.Unmarshal(a.Body, &v)
-		if a.StatusCode != c.status || !strings.Contains(v.Error, c.says) || a.Header.Get("Allow") != c.allow {
-			t.Errorf("%s %s %.40s: %d %q %s; want %d %q %q", c.method, c.path, c.body, a.StatusCode, a.Header["Allow"], a.Body, c.status, c.says, c.allow)
+		if a.StatusCode != c.status || !strings.Contains(v.Error, c.message) || a.Header.Get("Allow") != c.allow {
+			t.Errorf("%s %s %.40s: %d %q %s; want %d %q %q", c.method, c.path, c.body, a.StatusCode, a.Header["Allow"], a.Body, c.status, c.message, c.allow)
 		}
 		if a.StatusCode == http.StatusOK || c.allow != "" {
 			if got := a.Header.Get("Cache-Control"); got != "private, no-store" {

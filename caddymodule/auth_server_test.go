@@ -298,11 +298,11 @@ func TestAuthServerResponses(t *testing.T) {
 	}
 	email := []string{"Remote-Email", "ada@x.example"}
 	for _, test := range []struct {
-		name   string
-		answer http.HandlerFunc
-		status int
-		code   string
-		cookie bool
+		name    string
+		handler http.HandlerFunc
+		status  int
+		code    string
+		cookie  bool
 	}{
 		{"200", lines(200, email...), 200, "", true},
 		{"202", lines(202, email...), 200, "", true},
@@ -322,7 +322,7 @@ func TestAuthServerResponses(t *testing.T) {
 		{"none", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 503, "identity_unavailable", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s.setHandler(test.answer)
+			s.setHandler(test.handler)
 			a := d.request("GET", path, authSession("s-ada"))
 			if test.status == 200 {
 				a.tokens(t)

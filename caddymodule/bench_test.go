@@ -107,13 +107,13 @@ func fullHandler(t testing.TB, users int) caddyhttp.MiddlewareHandler {
 // length, and returns its address.
 func newBenchService(t testing.TB) string {
 	text := strings.Repeat("x", 300)
-	answer, _ := json.Marshal(map[string]any{
+	body, _ := json.Marshal(map[string]any{
 		"uid": "0123456789abcdef01234567", "authToken": text, "authTokenExpiresIn": 3600, "refreshToken": text, "expiresIn": 86400,
 		"session_token": text, "human_id": "0123456789abcdef", "expires_in": 3600,
 	})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(answer)
+		_, _ = w.Write(body)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL

@@ -11,7 +11,7 @@ import (
 
 func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 	type lifetime struct {
-		kept        bool
+		others      bool
 		least, most int64 // the limits of the lifetime in the response
 	}
 	day := lifetime{true, 86390, 86400}
@@ -50,7 +50,7 @@ func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 					}
 				}
 				s.request("GET", p.target(), as("a@x.example")).token(t, p)
-				p.wantCalls(t, fake, map[bool]int{true: 1, false: 2}[want.kept], 0)
+				p.wantCalls(t, fake, map[bool]int{true: 1, false: 2}[want.others], 0)
 			})
 		})
 	}
@@ -148,21 +148,21 @@ func TestC12_KeysDoNotCollide(t *testing.T) {
 
 // replaceOptions replaces all lines of the options in by.
 func replaceOptions(lines, by string) string {
-	var kept []string
+	var others []string
 	for line := range strings.SplitSeq(lines, "\n") {
 		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if name != "" && !strings.Contains("\n"+by, "\n"+name+" ") {
-			kept = append(kept, line)
+			others = append(others, line)
 		}
 	}
-	return strings.Join(append(kept, by), "\n")
+	return strings.Join(append(others, by), "\n")
 }
 
 func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		p.addUsers(fake, "a@x.example")
-		letGo := fake.block(t, "")
+		release := fake.block(t, "")
 		s := serve(t, p.site(fake, ""))
 		before := make(chan *response)
 		go func() { before <- s.request("GET", p.target(), as("a@x.example")) }()
@@ -170,7 +170,7 @@ func TestC13_EvictedWhileAnExchangeRuns(t *testing.T) {
 		if a := s.request("DELETE", p.path, as("a@x.example")); a.StatusCode != http.StatusNoContent {
 			t.Fatalf("DELETE: %d", a.StatusCode)
 		}
-		letGo()
+		release()
 		old := (<-before).token(t, p)
 		if got := s.request("GET", p.target(), as("a@x.example")).token(t, p); got == old {
 			t.Error("the previous token was kept")

@@ -39,12 +39,12 @@ func TestH15_CertificatesOfTheService(t *testing.T) {
 			{"none at all", nil, nil, "does not speak TLS"},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				asked := make(chan struct{}, 10)
+				received := make(chan struct{}, 10)
 				if test.why == "" && p.name == "human_api" && (runtime.GOOS == "darwin" || runtime.GOOS == "windows") {
 					t.Skip("the system's authorities cannot be configured in this test")
 				}
 				h := &fakeHuma{URL: serveTLS(t, func(w http.ResponseWriter, _ *http.Request) {
-					asked <- struct{}{}
+					received <- struct{}{}
 					_, _ = io.WriteString(w, p.successBody("a", "3600"))
 				}, test.template, test.signer)}
 				s := serve(t, p.site(h, trust+"retries 0"))
@@ -57,7 +57,7 @@ func TestH15_CertificatesOfTheService(t *testing.T) {
 				if found := s.logLines("token exchange failed"); len(found) != 1 || !strings.Contains(found[0], test.why) {
 					t.Errorf("the log has %q, want one line with %q", found, test.why)
 				}
-				if len(asked) > 0 {
+				if len(received) > 0 {
 					t.Error("a request was sent")
 				}
 				s.noSecretsInLog("sandbox-secret", "alice@x.example")

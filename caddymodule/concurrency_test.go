@@ -15,7 +15,7 @@ import (
 // concurrently makes n concurrent requests for a token and returns the responses.
 func (s *site) concurrently(target string, n int, edit func(i int) []func(*http.Request)) []*response {
 	s.t.Helper()
-	answers := make([]*response, n)
+	responses := make([]*response, n)
 	start := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range n {
@@ -26,18 +26,18 @@ func (s *site) concurrently(target string, n int, edit func(i int) []func(*http.
 				s.t.Errorf("request %d: %v", i, err)
 				a = &response{Response: &http.Response{}}
 			}
-			answers[i] = a
+			responses[i] = a
 		})
 	}
 	close(start)
 	wg.Wait()
-	return answers
+	return responses
 }
 
 // allOK checks that every response is a token.
-func allOK(t *testing.T, answers []*response) {
+func allOK(t *testing.T, responses []*response) {
 	t.Helper()
-	for _, a := range answers {
+	for _, a := range responses {
 		if a.StatusCode != http.StatusOK {
 			t.Fatalf("status %d: %s", a.StatusCode, a.Body)
 		}
@@ -91,10 +91,10 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		p.addUsers(fake, "a@x.example")
-		letGo := fake.block(t, "")
+		release := fake.block(t, "")
 		s := serve(t, p.site(fake, ""))
 
-		ctx, leave := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(context.Background())
 		first := make(chan error)
 		go func() {
 			_, err := s.tryRequest(ctx, "GET", p.target(), as("a@x.example"))
@@ -106,11 +106,11 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 			others <- s.concurrently(p.target(), 20, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} })
 		}()
 		time.Sleep(50 * time.Millisecond) // until they wait for the same exchange
-		leave()
+		cancel()
 		if err := <-first; err == nil {
 			t.Error("the first request was not canceled")
 		}
-		letGo()
+		release()
 		allOK(t, <-others)
 		p.wantCalls(t, fake, 1, 0)
 	})
@@ -120,10 +120,10 @@ func TestC05_AllCallersLeave(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		p.addUsers(fake, "a@x.example")
-		letGo := fake.block(t, "")
+		release := fake.block(t, "")
 		s := serve(t, p.site(fake, ""))
-		ctx, leave := context.WithCancel(context.Background())
-		defer leave()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -134,9 +134,9 @@ func TestC05_AllCallersLeave(t *testing.T) {
 		}
 		fake.waitBlocked(t, 1)
 		time.Sleep(50 * time.Millisecond) // until they wait for the same exchange
-		leave()
+		cancel()
 		wg.Wait()
-		letGo()
+		release()
 		eventually(t, 5*time.Second, "the exchange ends", func() bool {
 			c := fake.Calls()
 			return c.InFlight == 0 && c.ByOp[p.first] == 1

@@ -10,10 +10,10 @@ import (
 
 func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		option string
-		lines  []string
-		says   []string
+		name    string
+		option  string
+		lines   []string
+		message []string
 	}{
 		{"header", "email", []string{"identity {\nemail Remote-Email\n}"}, []string{"trust forward_auth", "trust proxies"}},
 		{"header's placeholder", "email", []string{"identity {\nemail {header.Remote-Email}\n}"}, []string{"trust forward_auth", "trust proxies"}},
@@ -34,7 +34,7 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 		{"two placeholders", "email", []string{"identity {\nemail {http.auth.user.id}{user}\n}"}, []string{"single placeholder"}},
 		{"no header's name", "email", []string{"identity {\nemail Remote(Email)\n}"}, []string{"Remote-Email"}},
 		{"no source", "email", []string{"identity {\ndomains x.example\n}"}, []string{"identity <preset>", "email <source>"}},
-		{"unknown preset", "identity", []string{"identity nobody"}, []string{"authelia", "tailscale"}},
+		{"unknown preset", "identity", []string{"identity unknown"}, []string{"authelia", "tailscale"}},
 		{"a domain that is none", "domains", []string{"identity basic_auth {\ndomains *.x.example\n}"}, []string{"x.example"}},
 		{"a header that Caddy drops", "email", []string{"identity {\nemail Remote_Email\n}", "trust proxies 127.0.0.1"}, []string{"expected_underscore_headers"}},
 		{"one with a dot", "email", []string{"identity {\nemail remote.email\n}", "trust proxies 127.0.0.1"}, []string{"expected_dot_headers"}},
@@ -42,7 +42,7 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				wantProblem(t, validateText(t, d.lines(d.convertLines(c.lines...)...)), d.convertOption(c.option), d.convertMessages(c.says...)...)
+				wantProblem(t, validateText(t, d.lines(d.convertLines(c.lines...)...)), d.convertOption(c.option), d.convertMessages(c.message...)...)
 			}
 		})
 	}
@@ -124,10 +124,10 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 func TestIdentityProblems(t *testing.T) {
 	custom := func(lines ...string) []string { return []string{assertionOf("", lines...)} }
 	for _, c := range []struct {
-		name   string
-		lines  []string
-		option string
-		says   []string
+		name    string
+		lines   []string
+		option  string
+		message []string
 	}{
 		{"no identity", []string{"identity"}, "identity:", []string{"is required", "identity authelia", "trust forward_auth", "userinfo http://"}},
 		{"identity, userinfo", []string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"cannot be combined with identity", "remove one of them"}},
@@ -179,7 +179,7 @@ func TestIdentityProblems(t *testing.T) {
 		{"an empty step", []string{"identity {\nemail {http.vars.document} user..email\n}"}, "email:", []string{`"user..email"`, "single dots"}},
 		{"a dot at the end", []string{"identity {\nemail {http.vars.document} user.\n}"}, "email:", []string{"single dots"}},
 		{"a backslash", []string{"identity basic_auth {\nname {http.vars.document} user\\name\n}"}, "name:", []string{`\. for a dot`}},
-		{"a path in what is no name", []string{"identity {\nemail X(User) email\n}"}, "email:", []string{"is not a header name"}},
+		{"a path in an invalid name", []string{"identity {\nemail X(User) email\n}"}, "email:", []string{"is not a header name"}},
 		{"a path behind a candidate", []string{"identity {\nemail {http.auth.candidate.claims} email\n}"}, "email:", []string{"{http.auth.user.id}"}},
 		{"a path behind a cookie", []string{"identity {\nemail {cookie.user} email\n}"}, "email:", []string{"set by the client"}},
 		{"a path stuck to its source", []string{"identity {\nemail {http.vars.document}email\n}"}, "email:", []string{"single placeholder"}},
@@ -206,7 +206,7 @@ func TestIdentityProblems(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				wantProblem(t, validateText(t, d.lines(d.convertLines(c.lines...)...)), d.convertOption(c.option), d.convertMessages(c.says...)...)
+				wantProblem(t, validateText(t, d.lines(d.convertLines(c.lines...)...)), d.convertOption(c.option), d.convertMessages(c.message...)...)
 			}
 		})
 	}
@@ -233,10 +233,10 @@ func TestUserIDs(t *testing.T) {
 		return "identity {\n" + strings.Join(append(lines, verified...), "\n")
 	}
 	for _, c := range []struct {
-		name   string
-		lines  []string
-		option string // empty: the config is valid
-		says   []string
+		name    string
+		lines   []string
+		option  string // empty: the config is valid
+		message []string
 	}{
 		{"an id alone", []string{"identity {\nuser_id {http.auth.user.sub}\n}"}, "", nil},
 		{"an id beside a preset", []string{"identity caddy_security {\nuser_id {http.auth.user.realm_id}\n}"}, "", nil},
@@ -261,7 +261,7 @@ func TestUserIDs(t *testing.T) {
 			err := validateText(t, humanAPIToken.lines(c.lines...))
 			switch {
 			case c.option != "":
-				wantProblem(t, err, c.option, c.says...)
+				wantProblem(t, err, c.option, c.message...)
 			case err != nil:
 				t.Error(err)
 			}
@@ -334,19 +334,19 @@ func TestForeignURLs(t *testing.T) {
 		{"{env.HUMA_TEST_URL}", "not a URL", "not a URL"},
 	} {
 		t.Run(c.url, func(t *testing.T) {
-			for option, says := range map[string]string{"jwks:": c.jwks, "userinfo:": c.userinfo} {
+			for option, message := range map[string]string{"jwks:": c.jwks, "userinfo:": c.userinfo} {
 				changes := []string{assertionOf("google_iap", `jwks "`+c.url+`"`, "audience a")}
 				if option == "userinfo:" {
 					changes = withUserinfo(c.url, "email email")
 				}
 				err := validateText(t, directive(changes...))
-				if says == "loads" {
+				if message == "loads" {
 					if err != nil {
 						t.Errorf("%s %v", option, err)
 					}
 					continue
 				}
-				wantProblem(t, err, option, says)
+				wantProblem(t, err, option, message)
 				if err != nil && strings.Contains(err.Error(), "CANARY") {
 					t.Errorf("the error contains the secret: %v", err)
 				}

@@ -143,7 +143,7 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 			t.Fatal(err)
 		}
 	}
-	kept := func(after string) {
+	wantCached := func(after string) {
 		t.Helper()
 		if ask() != token {
 			t.Errorf("%s: the token was not cached", after)
@@ -152,14 +152,14 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 			t.Errorf("%s: %d calls, want 1", after, n)
 		}
 	}
-	kept("rejected")
+	wantCached("rejected")
 	// The reference count of the shared state is still correct: the next config uses the
 	// state, and may change the limits of the account.
 	s.move()
 	if err := s.load(strings.Replace(text, "max_concurrent 7", "max_concurrent 8", 1)); err != nil {
 		t.Fatal(err)
 	}
-	kept("loaded")
+	wantCached("loaded")
 	// The state ends with its last config.
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
@@ -182,9 +182,9 @@ func (s *site) move() {
 }
 
 // wantError returns nil if the text of err contains the given text.
-func wantError(err error, says string) error {
-	if err == nil || !strings.Contains(err.Error(), says) {
-		return fmt.Errorf("got the error %v, want one that contains %s", err, says)
+func wantError(err error, message string) error {
+	if err == nil || !strings.Contains(err.Error(), message) {
+		return fmt.Errorf("got the error %v, want one that contains %s", err, message)
 	}
 	return nil
 }

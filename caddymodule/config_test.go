@@ -58,13 +58,13 @@ func problemsIn(t testing.TB, err error) []string {
 
 // wantProblem checks that there is exactly one problem, and that it contains the option
 // and the other texts.
-func wantProblem(t testing.TB, err error, option string, says ...string) {
+func wantProblem(t testing.TB, err error, option string, message ...string) {
 	t.Helper()
 	found := problemsIn(t, err)
 	if len(found) != 1 {
 		t.Errorf("%d problems, want 1:\n%s", len(found), strings.Join(found, "\n"))
 	}
-	for _, want := range append(says, option) {
+	for _, want := range append(message, option) {
 		if !strings.Contains(strings.Join(found, "\n"), want) {
 			t.Errorf("the error does not contain %q:\n%s", want, strings.Join(found, "\n"))
 		}
@@ -86,7 +86,7 @@ func TestConfigLoads(t *testing.T) {
 		"literal braces":       {`secret "a\{b}c"`},
 		"header and trust":     {"identity authelia", "trust forward_auth"},
 		"header and proxies":   {"identity authelia", "trust proxies 127.0.0.1 10.0.0.0/8 private_ranges"},
-		"operator's word":      {"identity {\nemail {user_email}\nname {http.vars.name}\n}"},
+		"custom placeholders":  {"identity {\nemail {user_email}\nname {http.vars.name}\n}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := validateText(t, directive(changes...)); err != nil {
@@ -168,8 +168,8 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 	}
 
 	for _, c := range []struct {
-		name       string
-		text, says string
+		name          string
+		text, message string
 	}{
 		{"no JSON", `{"projectId": CANARY}`, "invalid JSON"},
 		{"a list", `["CANARY"]`, "not a JSON object"},
@@ -180,7 +180,7 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			// Options that the file would have set are not reported as missing.
 			err := validateText(t, directive("project_id", "secret", "config_file "+writeFile(t, "huma-config.json", c.text)))
-			wantProblem(t, err, "config_file:", c.says)
+			wantProblem(t, err, "config_file:", c.message)
 			if strings.Contains(err.Error(), "CANARY") {
 				t.Errorf("the error contains a value: %v", err)
 			}
@@ -243,14 +243,14 @@ func TestPlaceholderProblems(t *testing.T) {
 	t.Setenv("HUMA_TEST_EMPTY", "")
 	empty := writeFile(t, "empty", "\n\n")
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
-	cases := []struct{ placeholder, says string }{
+	cases := []struct{ placeholder, message string }{
 		{"{env.HUMA_TEST_UNSET}", "HUMA_TEST_UNSET is not set"},
 		{"{env.HUMA_TEST_EMPTY}", "HUMA_TEST_EMPTY is empty"},
 		{"{file." + nowhere + "}", nowhere + ": no such file"},
 		{"{file." + empty + "}", empty + " is empty"},
 		{"{file.secret}", "{file./run/secrets/name}"},
 		{"{http.request.host}", "{env.NAME}"},
-		{"x{nobody.knows.this}y", "{env.NAME}"},
+		{"x{absent.placeholder}y", "{env.NAME}"},
 	}
 	check := func(t *testing.T, d *tokenDirective, option, line string) {
 		seen := make(map[string]bool)
@@ -267,10 +267,10 @@ func TestPlaceholderProblems(t *testing.T) {
 			if len(found) == 0 {
 				continue
 			}
-			if want := option + ":"; !strings.Contains(found[0], want) || !strings.Contains(found[0], c.says) {
-				t.Errorf("%s: the error does not contain %q and %q:\n%s", c.placeholder, want, c.says, strings.Join(found, "\n"))
+			if want := option + ":"; !strings.Contains(found[0], want) || !strings.Contains(found[0], c.message) {
+				t.Errorf("%s: the error does not contain %q and %q:\n%s", c.placeholder, want, c.message, strings.Join(found, "\n"))
 			}
-			if strings.Contains(c.placeholder, "nobody") {
+			if strings.Contains(c.placeholder, "absent") {
 				continue // has the same message
 			}
 			if seen[found[0]] {
@@ -286,18 +286,18 @@ func TestPlaceholderProblems(t *testing.T) {
 			}
 		}
 	}
-	t.Run("said once", func(t *testing.T) {
+	t.Run("reported once", func(t *testing.T) {
 		for _, c := range cases[:2] { // the Caddyfile parser rejects the others
-			wantProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.says)
+			wantProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.message)
 			for _, d := range bothDirectives {
-				wantProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.says)
+				wantProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.message)
 			}
 		}
 		for _, c := range cases {
-			wantProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.says)
-			wantProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.says)
+			wantProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.message)
+			wantProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.message)
 			for option, line := range placeholderLines[humanAPIToken] {
-				wantProblem(t, validateText(t, humanAPIToken.lines(fmt.Sprintf(line, c.placeholder))), option+":", c.says)
+				wantProblem(t, validateText(t, humanAPIToken.lines(fmt.Sprintf(line, c.placeholder))), option+":", c.message)
 			}
 		}
 	})

@@ -67,7 +67,7 @@ func TestSecretWithBraces(t *testing.T) {
 }
 
 func TestAPIAddresses(t *testing.T) {
-	for raw, says := range map[string]string{
+	for raw, message := range map[string]string{
 		"http://huma.example":              "https",
 		"http://127.0.0.1.huma.example":    "https",
 		"http://localhost.huma.example":    "https",
@@ -96,7 +96,7 @@ func TestAPIAddresses(t *testing.T) {
 	} {
 		t.Run(raw, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				wantProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", says)
+				wantProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", message)
 			}
 		})
 	}
@@ -157,8 +157,8 @@ func TestTLSFiles(t *testing.T) {
 		t.Errorf("good files: %v", err)
 	}
 	for _, c := range []struct {
-		name               string
-		line, option, says string
+		name                  string
+		line, option, message string
 	}{
 		{"no ca", "tls {\nca " + nowhere + "\n}", "ca:", nowhere},
 		{"ca is no PEM", "tls {\nca " + noPEM + "\n}", "ca:", "PEM"},
@@ -173,7 +173,7 @@ func TestTLSFiles(t *testing.T) {
 		{"exchanged", pair(key, certificate), "client_certificate:", "PEM"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wantProblem(t, validateText(t, directive(c.line)), c.option, c.says)
+			wantProblem(t, validateText(t, directive(c.line)), c.option, c.message)
 		})
 	}
 }

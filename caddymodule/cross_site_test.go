@@ -24,11 +24,11 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 		ok   bool
 	}{
 		{"none", nil, true},
-		{"ours", edits{origin("http://" + host)}, true},
-		{"ours over TLS, which a proxy ends", edits{origin("https://" + host)}, true},
-		{"ours in capitals", edits{at("App.Example.com"), origin("https://APP.example.COM")}, true},
-		{"ours, the default port said by the client", edits{at("app.example.com:443"), origin("https://app.example.com")}, true},
-		{"ours, IPv6", edits{at("[::1]:8080"), origin("http://[::1]:8080")}, true},
+		{"same origin", edits{origin("http://" + host)}, true},
+		{"same origin, TLS ended by a proxy", edits{origin("https://" + host)}, true},
+		{"same origin in capitals", edits{at("App.Example.com"), origin("https://APP.example.COM")}, true},
+		{"same origin, default port in Host", edits{at("app.example.com:443"), origin("https://app.example.com")}, true},
+		{"same origin, IPv6", edits{at("[::1]:8080"), origin("http://[::1]:8080")}, true},
 		{"another", edits{origin("https://evil.example")}, false},
 		{"another, with a token", edits{origin("https://evil.example"), header("Authorization", "Bearer x")}, false},
 		{"null", edits{origin("null")}, false},
@@ -61,7 +61,7 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 	if d.logLines(`"reason":"cross_site"`) == nil {
 		t.Error("the rejection is not logged")
 	}
-	t.Run("behind a proxy of the server's", func(t *testing.T) {
+	t.Run("behind a trusted proxy", func(t *testing.T) {
 		d := openEdited(t, anyHost, func(server map[string]any) {
 			server["trusted_proxies"] = map[string]any{"source": "static", "ranges": []string{"127.0.0.1"}}
 		}).at("http://" + host)

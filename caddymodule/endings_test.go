@@ -95,11 +95,11 @@ func TestH10H11H12_OneAccountAfterAnyFault(t *testing.T) {
 		}
 	})
 	next := make(chan int)
-	var refusals atomic.Int64
+	var errorResponses atomic.Int64
 	for range 24 {
 		callers.Go(func() {
 			for n := range next {
-				refusals.Add(retryUntilToken(t, s, n))
+				errorResponses.Add(retryUntilToken(t, s, n))
 			}
 		})
 	}
@@ -111,8 +111,8 @@ func TestH10H11H12_OneAccountAfterAnyFault(t *testing.T) {
 	close(stop)
 	faults.Wait()
 
-	if refusals.Load() < 5 {
-		t.Errorf("%d error responses: too few faults were injected", refusals.Load())
+	if errorResponses.Load() < 5 {
+		t.Errorf("%d error responses: too few faults were injected", errorResponses.Load())
 	}
 	accounts := make(map[string]int)
 	for _, u := range l.Users() {
@@ -134,21 +134,21 @@ func TestH10H11H12_OneAccountAfterAnyFault(t *testing.T) {
 
 // retryUntilToken repeats a request until the user gets a token. It returns the number of
 // error responses, which must have one of the codes in allowed.
-func retryUntilToken(t *testing.T, s *site, n int) (refusals int64) {
+func retryUntilToken(t *testing.T, s *site, n int) (errorResponses int64) {
 	allowed := []string{"upstream_unavailable", "upstream_timeout", "upstream_bad_response"}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		a, err := s.tryRequest(t.Context(), "GET", iosPath, user(n)...)
 		switch {
 		case err != nil: // a reload may close a connection
 		case a.StatusCode == http.StatusOK:
-			return refusals
+			return errorResponses
 		case !slices.ContainsFunc(allowed, func(code string) bool { return strings.Contains(string(a.Body), `"`+code+`"`) }):
 			t.Errorf("user %d: %d %s", n, a.StatusCode, a.Body)
-			return refusals
+			return errorResponses
 		default:
-			refusals++
+			errorResponses++
 		}
 	}
 	t.Errorf("user %d has no token after a minute", n)
-	return refusals
+	return errorResponses
 }

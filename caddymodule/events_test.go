@@ -153,20 +153,20 @@ func TestEvents(t *testing.T) {
 func TestEventsOfAStoppedConfig(t *testing.T) {
 	recordEvents(t, nil)
 	fake := newHuma(t, sandbox.Config{})
-	letGo := fake.block(t, sandbox.OpSignUp)
+	release := fake.block(t, sandbox.OpSignUp)
 	config := simpleSite(fake, "")
 	s := serve(t, config)
 	s.listen("old", config)
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		fake.waitBlocked(t, 1)
-		leave() // a server waits for its requests
+		cancel() // a server waits for its requests
 	}()
 	for ctx.Err() == nil { // Caddy may lose a connection after a reload
 		_, _ = s.tryRequest(ctx, "GET", iosPath, as("a@x.example"))
 	}
 	s.listen("new", config)
-	letGo()
+	release()
 	eventually(t, 10*time.Second, "the user has a token", func() bool {
 		return s.request("GET", iosPath, as("a@x.example")).StatusCode == 200
 	})

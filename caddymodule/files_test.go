@@ -244,8 +244,8 @@ func TestK01HangingSecretFile_DoesNotBlock(t *testing.T) {
 // than 1 MiB.
 func TestK02FileKinds(t *testing.T) {
 	kinds := map[string]struct {
-		path func(t *testing.T) string
-		says string
+		path    func(t *testing.T) string
+		message string
 	}{
 		"large": {func(t *testing.T) string {
 			file := writeFile(t, "large", "")
@@ -290,7 +290,7 @@ func TestK02FileKinds(t *testing.T) {
 			for d, lines := range options {
 				for option, line := range lines {
 					takesAtMost(t, time.Second, option, func() {
-						wantProblem(t, validateText(t, d.lines(fmt.Sprintf(line, file))), option, "read "+file+": "+k.says)
+						wantProblem(t, validateText(t, d.lines(fmt.Sprintf(line, file))), option, "read "+file+": "+k.message)
 					})
 				}
 			}
@@ -314,7 +314,7 @@ func TestE01SecretFileEncoding(t *testing.T) {
 			s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		}
 	})
-	for _, c := range []struct{ text, says string }{
+	for _, c := range []struct{ text, message string }{
 		{"\xff\xfes\x00e\x00k\x00", "file is UTF-16; save it as UTF-8"},
 		{"\xfe\xff\x00s\x00e\x00k", "file is UTF-16; save it as UTF-8"},
 		{"s\x00e\x00k\x00", "file contains a NUL byte"},
@@ -322,8 +322,8 @@ func TestE01SecretFileEncoding(t *testing.T) {
 		{bom + "\r\n", "is empty"},
 	} {
 		file := writeFile(t, "secret", c.text)
-		wantProblem(t, validateText(t, humaToken.lines("secret {file."+file+"}")), "secret", file, c.says)
-		wantProblem(t, validateText(t, humanAPIToken.lines("client_secret {file."+file+"}")), "client_secret", file, c.says)
+		wantProblem(t, validateText(t, humaToken.lines("secret {file."+file+"}")), "secret", file, c.message)
+		wantProblem(t, validateText(t, humanAPIToken.lines("client_secret {file."+file+"}")), "client_secret", file, c.message)
 	}
 }
 

@@ -72,14 +72,14 @@ func TestConnect_TwoApplications(t *testing.T) {
 	})
 	t.Run("limits", func(t *testing.T) {
 		d := openTwoClients(t, "max_concurrent 1\nmax_waiting 1")
-		letGo := d.fake.block(t, "")
+		release := d.fake.block(t, "")
 		one, two := make(chan []*response), make(chan []*response)
 		go func() { one <- d.concurrently("/one", 20, user) }()
 		d.fake.waitBlocked(t, 1)
 		go func() { two <- d.concurrently("/two", 1, user) }()
 		d.fake.waitBlocked(t, 2)
 		eventually(t, humanAPITimeout, "a request is rejected", func() bool { return len(d.logLines("too many concurrent exchanges")) > 0 })
-		letGo()
+		release()
 		(<-two)[0].connect(t)
 		if got := countCodes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {
 			t.Errorf("responses %v", got)
@@ -158,8 +158,8 @@ func TestConnect_SharedLimits(t *testing.T) {
 	}
 	t.Setenv("HUMA_TEST_SECRET", "s")
 	for _, c := range []struct {
-		name                        string
-		client, first, second, says string
+		name                           string
+		client, first, second, message string
 	}{
 		{"the same defaults", "h1", "", "", ""},
 		{"the same", "h1", "max_concurrent 5", "max_concurrent 5", ""},
@@ -177,10 +177,10 @@ func TestConnect_SharedLimits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			err := validateText(t, block("", "h1", c.first)+block("/other", c.client, c.second))
 			switch {
-			case c.says == "" && err != nil:
+			case c.message == "" && err != nil:
 				t.Error(err)
-			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
-				t.Errorf("got %v, want %s", err, c.says)
+			case c.message != "" && (err == nil || !strings.Contains(err.Error(), c.message)):
+				t.Errorf("got %v, want %s", err, c.message)
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func TestConnect_UserIDIsCompared(t *testing.T) {
 		got = append(got, u.ClientUserID)
 	}
 	if want := append([]string{"u-1"}, ids...); !slices.Equal(got, want) {
-		t.Errorf("the service was asked for %q\nwant %q", got, want)
+		t.Errorf("the service was called for %q\nwant %q", got, want)
 	}
 	d.noSecretsInLog("@x.example", "5f7c8ec7", "Jürgen")
 }
@@ -67,7 +67,7 @@ func TestConnect_InvalidUserID(t *testing.T) {
 		{"a C1 control", []func(*http.Request){as("u\u00851")}, "identity_invalid"},
 		{"too long", []func(*http.Request){as(strings.Repeat("u", 257))}, "identity_invalid"},
 		{"a placeholder", []func(*http.Request){as("{http.auth.user.id}")}, "identity_invalid"},
-		{"another's nothing", []func(*http.Request){as("(null)")}, "identity_invalid"},
+		{"a null value", []func(*http.Request){as("(null)")}, "identity_invalid"},
 		{"two addresses", []func(*http.Request){as("u-1"), emailHeader("a@x.example"), emailHeader("b@x.example")}, "identity_ambiguous"},
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {

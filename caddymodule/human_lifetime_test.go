@@ -16,23 +16,23 @@ func TestConnect_TheLastFiveMinutes(t *testing.T) {
 	life := caddy.Duration(302 * time.Second)
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}, LifetimesAsStrings: true}, "")
 	d.addConnectedUser(t, "connected")
-	start, kept := time.Now(), map[string]connectToken{"new": d.get(t, "new"), "connected": d.get(t, "connected")}
+	start, cached := time.Now(), map[string]connectToken{"new": d.get(t, "new"), "connected": d.get(t, "connected")}
 	d.wantCalls(t, "session", "session", "id")
-	for round := 0; len(kept) > 0; round++ {
-		for user, before := range kept {
+	for round := 0; len(cached) > 0; round++ {
+		for user, before := range cached {
 			v := d.get(t, user)
 			switch {
 			case v.Token != before.Token:
 				if round == 0 && time.Since(start) < time.Second {
 					t.Errorf("%s: the token was not cached", user)
 				}
-				delete(kept, user)
+				delete(cached, user)
 			// A second may end between the cache lookup and the response.
 			case *v.ExpiresIn > *before.ExpiresIn || *v.ExpiresIn < 299:
 				t.Errorf("%s: lifetime %d, and previously %d", user, *v.ExpiresIn, *before.ExpiresIn)
-				delete(kept, user)
+				delete(cached, user)
 			default:
-				kept[user] = v
+				cached[user] = v
 			}
 		}
 		time.Sleep(5 * time.Millisecond)

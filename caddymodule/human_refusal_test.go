@@ -182,7 +182,7 @@ func TestConnect_SecondTypeIsTheLast(t *testing.T) {
 // TestConnect_NeitherTypeForAUser checks that a user who may get neither type is rejected
 // from the cache for negative_ttl, and that the hint is deleted.
 func TestConnect_NeitherTypeForAUser(t *testing.T) {
-	refuse := func(d *connectSite, user string, refused bool) {
+	setRefused := func(d *connectSite, user string, refused bool) {
 		allowed := !refused
 		if _, err := d.fake.Connect(sandbox.Connection{ClientUserID: user, IDAllowed: &allowed}); err != nil {
 			t.Fatal(err)
@@ -200,12 +200,12 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache {\nnegative_ttl 2s\n}")
 		for _, user := range []string{"u-1", "u-2"} {
 			d.addConnectedUser(t, user)
-			refuse(d, user, true)
+			setRefused(d, user, true)
 			ask(t, d, user)
 			ask(t, d, user)
 			d.wantCalls(t, "session", "id")
 		}
-		refuse(d, "u-2", false)
+		setRefused(d, "u-2", false)
 		d.request("DELETE", connectPath, as("u-2")) // evicts only tokens, not the rejection
 		ask(t, d, "u-2")
 		d.wantCalls(t)
@@ -223,7 +223,7 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 	t.Run("not repeated", func(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache {\nnegative_ttl 0s\n}")
 		d.addConnectedUser(t, "u-1")
-		refuse(d, "u-1", true)
+		setRefused(d, "u-1", true)
 		ask(t, d, "u-1")
 		ask(t, d, "u-1")
 		d.wantCalls(t, "session", "id", "session", "id")
@@ -241,7 +241,7 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 	t.Run("after a hint", func(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache 300ms {\nnegative_ttl 0s\n}")
 		d.addUserWithHint(t, "u-1")
-		refuse(d, "u-1", true)
+		setRefused(d, "u-1", true)
 		eventually(t, humanAPITimeout, "the token has expired", func() bool {
 			return d.request("GET", connectPath, as("u-1")).StatusCode == http.StatusConflict
 		})

@@ -51,12 +51,12 @@ func TestVerified(t *testing.T) {
 	t.Run("an auth server", func(t *testing.T) {
 		l := newLayer(t)
 		d := open(t, forwardAuth(l, "", "identity authelia {\nverified X-Verified\n}"))
-		said := http.Header{"Remote-Email": {"a@x.example"}}
-		l.setHeaders(said)
+		headers := http.Header{"Remote-Email": {"a@x.example"}}
+		l.setHeaders(headers)
 		d.wantRejection(t, 403, "email_unverified", path, header("X-Verified", "true")) // the client's own header has no effect
-		l.setHeaders(withHeader(said.Clone(), "X-Verified", "true"))
+		l.setHeaders(withHeader(headers.Clone(), "X-Verified", "true"))
 		d.wantTokenOf(t, "a@x.example", path, header("X-Verified", "false"))
-		l.setHeaders(withHeader(said.Clone(), "X-Verified", "false"))
+		l.setHeaders(withHeader(headers.Clone(), "X-Verified", "false"))
 		d.wantRejection(t, 403, "email_unverified", path, header("X-Verified", "true"))
 	})
 	t.Run("a placeholder", func(t *testing.T) {

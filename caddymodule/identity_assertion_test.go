@@ -95,7 +95,7 @@ func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 	case down:
 		http.Error(w, "CANARY of the key server", http.StatusBadGateway)
 	case r.Method != http.MethodGet || len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0:
-		http.Error(w, "what is this?", http.StatusTeapot)
+		http.Error(w, "unexpected path", http.StatusTeapot)
 	case kid == ".well-known/openid-configuration":
 		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": k.URL + "/" + layer, "jwks_uri": k.URL + "/" + layer})
 	case one && keys[kid] == nil:

@@ -59,10 +59,10 @@ func (p *backend) signOut(session string) {
 }
 
 // setHandler sets the handler of /api/me. If handler is nil, the default handler is used.
-func (p *backend) setHandler(answer http.HandlerFunc) {
+func (p *backend) setHandler(handler http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.handler = answer
+	p.handler = handler
 }
 
 // requests returns the requests of /api/me so far.
@@ -88,7 +88,7 @@ func (p *backend) userOf(r *http.Request) string {
 func (p *backend) me(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.received = append(p.received, r.Clone(context.Background()))
-	answer := p.handler
+	handler := p.handler
 	p.mu.Unlock()
 	// These headers of the application must not be passed on.
 	for name, value := range map[string]string{
@@ -97,8 +97,8 @@ func (p *backend) me(w http.ResponseWriter, r *http.Request) {
 	} {
 		w.Header().Set(name, value)
 	}
-	if answer != nil {
-		answer(w, r)
+	if handler != nil {
+		handler(w, r)
 		return
 	}
 	email := p.userOf(r)

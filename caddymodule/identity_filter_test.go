@@ -144,10 +144,10 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		said := p.headers(canary)
-		all = append(all, scenario{p.name + ", proxies", "", "identity " + p.name + "\ntrust proxies 127.0.0.1", append(slices.Clip(credentials), withHeaders(said)), values(said)})
+		headers := p.headers(canary)
+		all = append(all, scenario{p.name + ", proxies", "", "identity " + p.name + "\ntrust proxies 127.0.0.1", append(slices.Clip(credentials), withHeaders(headers)), values(headers)})
 		l := newLayer(t)
-		l.setHeaders(said)
+		l.setHeaders(headers)
 		all = append(all, scenario{
 			p.name + ", forward_auth", "forward_auth " + l.URL + " {\nuri /verify\ncopy_headers " + strings.Join(p.own(), " ") + "\n}\n",
 			"identity " + p.name + "\ntrust forward_auth", credentials, nil,
@@ -178,15 +178,15 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		said := withHeader(p.forged.headers(canary), p.header, p.tokenFor(canary))
+		headers := withHeader(p.forged.headers(canary), p.header, p.tokenFor(canary))
 		if p.also == nil && p.forged.assertion == "" { // the preset has no real headers besides the assertion
-			said = http.Header{p.header: said[p.header]}
+			headers = http.Header{p.header: headers[p.header]}
 		}
 		if p.header == "Authorization" { // Caddy redacts it
-			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(credentials[1:2:2], withHeaders(said)), nil})
+			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(credentials[1:2:2], withHeaders(headers)), nil})
 			continue
 		}
-		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(slices.Clip(credentials), withHeaders(said)), values(said)})
+		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(slices.Clip(credentials), withHeaders(headers)), values(headers)})
 	}
 	return all
 }

@@ -49,7 +49,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	text += "respond \"the application\" 404\n}"
 	text = strings.ReplaceAll(text, "HUMA", huma.credentials()+"client_type ios\n")
 	set, one := iap.keysPath(kidOf), alb.keysPath(kidOf)
-	asked := func(when string, ofSet, ofOne int) {
+	wantFetches := func(when string, ofSet, ofOne int) {
 		t.Helper()
 		if a, b := keys.requestCount(set), keys.requestCount(one); a != ofSet || b != ofOne {
 			t.Errorf("%s: the key set was fetched %d times, want %d, the key %d times, want %d", when, a, ofSet, b, ofOne)
@@ -68,7 +68,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		}
 	}
 	validated()
-	asked("validated and rejected", 0, 0)
+	wantFetches("validated and rejected", 0, 0)
 
 	// All requests wait for the same fetch.
 	keys.setDelay(500 * time.Millisecond)
@@ -77,7 +77,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 5*time.Second, "the key set is fetched before the first token request", func() bool { return keys.requestCount(set) == 1 })
-	asked("started", 1, 0)
+	wantFetches("started", 1, 0)
 	uids := make([]string, 200)
 	var wg sync.WaitGroup
 	for i := range uids {
@@ -97,7 +97,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	asked("200 requests at once", 1, 1)
+	wantFetches("200 requests at once", 1, 1)
 	accounts := make(map[string]string)
 	for _, u := range huma.Users() {
 		accounts[u.Email] = u.UID
@@ -119,7 +119,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		s.request("GET", "/again", iap.signIn("u0@x.example")).tokens(t)
 		s.request("GET", alb.path(), alb.signIn("u2@x.example")).tokens(t)
 	}
-	asked("reloaded", 1, 1)
+	wantFetches("reloaded", 1, 1)
 
 	// The keys are dropped with the last config that uses them.
 	for _, config := range []string{"SITE {\nrespond ok\n}", text} {
@@ -130,7 +130,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	}
 	s.request("GET", iap.path(), iap.signIn("u0@x.example")).tokens(t)
 	s.request("GET", alb.path(), alb.signIn("u2@x.example")).tokens(t)
-	asked("after a config without it", 2, 2)
+	wantFetches("after a config without it", 2, 2)
 	s.notLogged(t, "@x.example", "eyJ", "sandbox-secret")
 	if strings.Contains(s.log(), "handlerError") {
 		t.Error("Caddy cannot encode the handler of its start event in the debug log")
@@ -160,7 +160,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 		d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signIn("ada@x.example"))
 		d.wantTokenOf(t, "ada@x.example", alb.path(), alb.signIn("ada@x.example"))
 	}
-	nobodys := func() {
+	unavailable := func() {
 		t.Helper()
 		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
 			a := d.wantRejection(t, 503, "identity_unavailable", path, l.signIn("ada@x.example"))
@@ -170,7 +170,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 		}
 	}
 	// The number of requests does not affect how often keys are fetched.
-	bounded := func() {
+	checkFetchRate := func() {
 		t.Helper()
 		most := 2 + int(time.Since(begin)/keysInterval)
 		for path, server := range map[string]*keyServer{iap.keysPath(kidOf): keys, pomerium.keysPath(kidOf): never} {
@@ -180,7 +180,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 		}
 	}
 	known()
-	nobodys()
+	unavailable()
 
 	keys.setDown(true)
 	known()
@@ -202,14 +202,14 @@ func TestI17_KeyServerDown(t *testing.T) {
 		}
 		known()
 		unknown()
-		nobodys()
+		unavailable()
 	}
 	for range 50 {
 		unknown()
-		nobodys()
+		unavailable()
 	}
 	known()
-	bounded()
+	checkFetchRate()
 	warnings := d.warnings("cannot fetch JWKS")
 	if len(warnings) < 3 {
 		t.Errorf("%d warnings, want one for each failed fetch", len(warnings))
@@ -237,7 +237,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 	eventually(t, 20*time.Second, "a key is fetched by its ID for the first time", ok("/never", alb.signIn("ada@x.example")))
 	d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signInWithNextKey("ada@x.example"))
 	d.wantRejection(t, 401, "identity_invalid", iap.path(), iap.signIn("ada@x.example")) // this key was withdrawn
-	bounded()
+	checkFetchRate()
 	d.notLogged(t, "@x.example", "eyJ", "CANARY")
 }
 

@@ -24,8 +24,8 @@ type layer struct {
 func newLayer(t testing.TB) *layer {
 	l := &layer{status: 200}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		status, said := l.response()
-		maps.Copy(w.Header(), said)
+		status, headers := l.response()
+		maps.Copy(w.Header(), headers)
 		w.WriteHeader(status)
 	}))
 	t.Cleanup(func() {
@@ -36,12 +36,12 @@ func newLayer(t testing.TB) *layer {
 }
 
 // setHeaders sets the headers of every response, with status 200.
-func (l *layer) setHeaders(said http.Header) { l.setResponse(200, said) }
+func (l *layer) setHeaders(headers http.Header) { l.setResponse(200, headers) }
 
-func (l *layer) setResponse(status int, said http.Header) {
+func (l *layer) setResponse(status int, headers http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.status, l.header = status, said
+	l.status, l.header = status, headers
 }
 
 func (l *layer) response() (int, http.Header) {
@@ -68,8 +68,8 @@ func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Serv
 			for _, name := range own {
 				r.Out.Header.Del(name)
 			}
-			_, said := l.response()
-			for name, values := range said {
+			_, headers := l.response()
+			for name, values := range headers {
 				r.Out.Header[name] = append(r.Out.Header[name], values...)
 			}
 		},

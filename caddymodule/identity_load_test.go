@@ -12,9 +12,9 @@ func TestI06_DoesNotLoad(t *testing.T) {
 	s := serve(t, "SITE {\n}")
 	header := []string{"trust forward_auth", "trust proxies"}
 	for _, c := range []struct {
-		name  string
-		lines string
-		says  []string
+		name    string
+		lines   string
+		message []string
 	}{
 		{"a header without trust", "identity {\nemail Remote-Email\n}", append(header, "email", "Remote-Email")},
 		{"a name without trust", "identity {\nemail {http.auth.user.id}\nname Remote-Name\n}", append(header, "name", "Remote-Name")},
@@ -36,7 +36,7 @@ func TestI06_DoesNotLoad(t *testing.T) {
 		{"the system's name", "identity {\nemail {system.hostname}\n}", []string{"email"}},
 		{"text around a placeholder", "identity {\nemail {http.auth.user.id}@x.example\n}", []string{"email", "single placeholder"}},
 		{"two placeholders", "identity {\nemail {http.auth.user.id}{http.auth.user.email}\n}", []string{"email", "single placeholder"}},
-		{"an answer's header that isn't", "identity {\nemail {http.reverse_proxy.status_text}\n}", []string{"email"}},
+		{"a placeholder that is not a header", "identity {\nemail {http.reverse_proxy.status_text}\n}", []string{"email"}},
 		{"the server's certificate", "identity {\nemail {http.request.tls.server_name}\n}", []string{"email"}},
 		{"an expression", "identity {\nemail {http.regexp.x.1}\n}", []string{"email", "map"}},
 		{"an underscore", "identity {\nemail OIDC_CLAIM_email\n}\ntrust proxies 127.0.0.1", []string{"email", "expected_underscore_headers"}},
@@ -52,7 +52,7 @@ func TestI06_DoesNotLoad(t *testing.T) {
 			if err == nil {
 				t.Fatal("the config is valid, want an error")
 			}
-			for _, text := range c.says {
+			for _, text := range c.message {
 				if !strings.Contains(err.Error(), text) {
 					t.Errorf("the error does not contain %q: %v", text, err)
 				}
@@ -68,8 +68,8 @@ func TestI06_DoesNotLoad(t *testing.T) {
 		"a variable":              "identity {\nemail {http.vars.user_email}\n}",
 		"a short variable":        "identity {\nemail {vars.user_email}\n}",
 		"a certificate":           "identity {\nemail {tls_client_subject}\n}",
-		"an answer":               "identity {\nemail {rp.header.Remote-Email}\n}",
-		"an answer's underscore":  "identity {\nemail OIDC_CLAIM_email\n}\ntrust forward_auth",
+		"a response":              "identity {\nemail {rp.header.Remote-Email}\n}",
+		"a response, underscores": "identity {\nemail OIDC_CLAIM_email\n}\ntrust forward_auth",
 		"a header that is let by": "identity {\nemail X-Email\n}\ntrust proxies 127.0.0.1",
 	} {
 		t.Run(name, func(t *testing.T) {

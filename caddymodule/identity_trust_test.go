@@ -25,9 +25,9 @@ func TestI04_AnswerWithoutAddress(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := open(t, forwardAuthTrust(l, c.more, "identity authelia", c.trust))
 			client := header("Remote-Email", "mallory@evil.example")
-			for _, said := range []http.Header{nil, {"Remote-User": {"alice"}}, {"Remote-Email": {""}}, {"Remote-Email": {" "}}, {"Remote_Email": {"a@x.example"}}} {
+			for _, headers := range []http.Header{nil, {"Remote-User": {"alice"}}, {"Remote-Email": {""}}, {"Remote-Email": {" "}}, {"Remote_Email": {"a@x.example"}}} {
 				for _, status := range []int{200, 202, 204} {
-					l.setResponse(status, said)
+					l.setResponse(status, headers)
 					d.wantRejection(t, 401, "identity_missing", path, client)
 					d.wantRejection(t, 401, "identity_missing", path)
 				}
@@ -60,8 +60,8 @@ func TestI05_PeersOutside(t *testing.T) {
 		{"another peer", "", "127.0.0.2", false},
 		{"another range", "", "10.0.0.0/8 192.168.0.0/16 ::1", false},
 		{"the server's are others", "10.0.0.0/8", "", false},
-		{"ours win, no", "127.0.0.1", "10.0.0.0/8", false},
-		{"ours win, yes", "10.0.0.0/8", "127.0.0.1", true},
+		{"the directive wins, untrusted", "127.0.0.1", "10.0.0.0/8", false},
+		{"the directive wins, trusted", "10.0.0.0/8", "127.0.0.1", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.Replace(trustingSite, "trust proxies 127.0.0.1", "trust proxies "+c.trust, 1)

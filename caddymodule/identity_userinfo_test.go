@@ -57,15 +57,15 @@ func TestUserinfoResponses(t *testing.T) {
 	ada := p.signIn("ada@x.example")
 	const unavailable = "identity_unavailable"
 	for _, c := range []struct {
-		name   string
-		answer http.HandlerFunc
-		code   string // the error code or the user
+		name    string
+		handler http.HandlerFunc
+		code    string // the error code or the user
 	}{
 		{"signed in", nil, "ada@x.example"},
 		{"of another type", respondText(200, `{"user":{"email":"ada@x.example"}}`), "ada@x.example"},
 		{"a list of one", respondText(200, `{"user":[{"email":"ada@x.example"}]}`), "identity_missing"},
 		{"an address in a list", respondText(200, `{"user":{"email":["ada@x.example"]}}`), "ada@x.example"},
-		{"verified, it says", respondText(200, `{"user":{"email":"ada@x.example","email_verified":true}}`), "ada@x.example"},
+		{"verified", respondText(200, `{"user":{"email":"ada@x.example","email_verified":true}}`), "ada@x.example"},
 		{"401", respondText(401, `{"user":{"email":"ada@x.example"}}`), "identity_missing"},
 		{"403", respondText(403, "CANARY"), "identity_forbidden"},
 		{"401 and a page", respondText(401, "<html>CANARY"), "identity_missing"},
@@ -99,7 +99,7 @@ func TestUserinfoResponses(t *testing.T) {
 		{"201", respondText(201, `{"user":{"email":"ada@x.example"}}`), unavailable},
 		{"204", respondText(204, ""), unavailable},
 		{"a redirect to the login", respondText(302, ""), unavailable},
-		{"a redirect, with an answer", respondText(307, `{"user":{"email":"ada@x.example"}}`), unavailable},
+		{"a redirect, with a user", respondText(307, `{"user":{"email":"ada@x.example"}}`), unavailable},
 		{"not modified", respondText(304, ""), unavailable},
 		{"400", respondText(400, "CANARY"), unavailable},
 		{"404", respondText(404, "CANARY"), unavailable},
@@ -119,7 +119,7 @@ func TestUserinfoResponses(t *testing.T) {
 		}, unavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p.setHandler(c.answer)
+			p.setHandler(c.handler)
 			before := len(p.requests())
 			a := (*response)(nil)
 			switch {
@@ -226,11 +226,11 @@ func TestUserinfoSendsNothingElse(t *testing.T) {
 			if a := d.request(method, c.name+"?client_type=ios&secret=CANARY", edits...); a.StatusCode/100 != 2 {
 				t.Fatalf("%s %s: status %d: %s", method, c.name, a.StatusCode, a.Body)
 			}
-			asked := p.requests()[before:]
-			if len(asked) != 1 {
-				t.Fatalf("%s %s: the application was called %d times", method, c.name, len(asked))
+			received := p.requests()[before:]
+			if len(received) != 1 {
+				t.Fatalf("%s %s: the application was called %d times", method, c.name, len(received))
 			}
-			r := asked[0]
+			r := received[0]
 			if r.Method != "GET" || r.URL.Path != "/api/me" || r.URL.RawQuery != c.query || r.ContentLength != 0 {
 				t.Errorf("%s %s: the application received %s %s with %d bytes", method, c.name, r.Method, r.URL, r.ContentLength)
 			}

@@ -47,11 +47,11 @@ func TestI08_PlaceholdersInValues(t *testing.T) {
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
 		{"a map's expression", placeholderSite("{user_email}", "map {http.request.header.X-Test-User} {user_email} {\n~(?s)^(.*)$ ${1}\n}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		{"an auth server's answer", forwardAuth(layer, "", "identity authelia"), func(v string) (string, func(*http.Request)) {
+		{"an auth server's response", forwardAuth(layer, "", "identity authelia"), func(v string) (string, func(*http.Request)) {
 			layer.setHeaders(http.Header{"Remote-Email": {v}})
 			return path, as("")
 		}},
-		{"an auth server's answer, copied", forwardAuth(layer, "copy_headers Remote-Email", "identity authelia"), func(v string) (string, func(*http.Request)) {
+		{"an auth server's response, copied", forwardAuth(layer, "copy_headers Remote-Email", "identity authelia"), func(v string) (string, func(*http.Request)) {
 			layer.setHeaders(http.Header{"Remote-Email": {v}})
 			return path, as("")
 		}},

@@ -137,20 +137,20 @@ func (h *blockingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // block blocks calls to the service until letGo is called. If op is not empty, it blocks
 // only calls of that operation. Later calls are not blocked.
-func (h *fakeHuma) block(t testing.TB, op string) (letGo func()) {
+func (h *fakeHuma) block(t testing.TB, op string) (release func()) {
 	t.Helper()
 	released := make(chan struct{})
 	h.blocker.mu.Lock()
 	defer h.blocker.mu.Unlock()
 	h.blocker.op, h.blocker.released = op, released
-	letGo = sync.OnceFunc(func() {
+	release = sync.OnceFunc(func() {
 		h.blocker.mu.Lock()
 		defer h.blocker.mu.Unlock()
 		h.blocker.released = nil
 		close(released)
 	})
-	t.Cleanup(letGo) // before Caddy stops, which waits for running requests
-	return letGo
+	t.Cleanup(release) // before Caddy stops, which waits for running requests
+	return release
 }
 
 // blocked returns the number of blocked calls, and its maximum so far.

@@ -249,13 +249,13 @@ func TestMetrics_Redis(t *testing.T) {
 		config := p.site(fake, withRedis(r, "1m", ""))
 		m := serveMetrics(t, config)
 		m.waitShared(1)
-		afresh := func(n int) { // without tokens in memory
+		clearMemory := func(n int) { // without tokens in memory
 			t.Helper()
 			must(t, m.load(m.withMetrics("SITE {\nrespond ok\n}")))
 			must(t, m.load(m.withMetrics(config)))
 			m.waitShared(n)
 		}
-		tells := func(what string, ask func(), want samples) {
+		wantOperations := func(what string, ask func(), want samples) {
 			t.Helper()
 			before := m.scrape()
 			ask()
@@ -264,21 +264,21 @@ func TestMetrics_Redis(t *testing.T) {
 			}
 		}
 		get := func() { m.request("GET", p.target(), as("a@x.example")).token(t, p) }
-		tells("a first token", get, samples{"memory miss": 1, "redis miss": 1, "redis written": 1})
-		tells("from memory", get, samples{"memory hit": 1})
-		afresh(2)
-		tells("from the store", get, samples{"memory miss": 1, "redis hit": 1})
-		afresh(3)
+		wantOperations("a first token", get, samples{"memory miss": 1, "redis miss": 1, "redis written": 1})
+		wantOperations("from memory", get, samples{"memory hit": 1})
+		clearMemory(2)
+		wantOperations("from the store", get, samples{"memory miss": 1, "redis hit": 1})
+		clearMemory(3)
 		for _, key := range tokenKeys(r) {
 			fields := r.Texts("HKEYS", key)
 			for _, field := range fields {
 				r.Do("HSET", key, field, "garbage")
 			}
 		}
-		tells("garbage", get, samples{"memory miss": 1, "redis miss": 1, "redis unreadable": 1, "redis written": 1})
-		tells("forgotten", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
+		wantOperations("garbage", get, samples{"memory miss": 1, "redis miss": 1, "redis unreadable": 1, "redis written": 1})
+		wantOperations("forgotten", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
 		r.Kill()
 		eventually(t, redisTimeout, "the outage is logged", func() bool { return len(m.logLines("shared store unavailable")) > 0 })
-		tells("down", get, samples{"memory miss": 1, "redis down": 2})
+		wantOperations("down", get, samples{"memory miss": 1, "redis down": 2})
 	})
 }

@@ -44,8 +44,8 @@ const panicking = "cache {\nvary {broken}\n}"
 // cancelRequest makes a request and cancels it before the response.
 func cancelRequest(m *metricsSite, p service) {
 	before := len(m.logLines(`"outcome":"canceled"`))
-	ctx, leave := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer leave()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
 	_, _ = m.tryRequest(ctx, "GET", p.target(), known...)
 	eventually(m.t, 5*time.Second, "the server has detected the canceled request", func() bool {
 		return len(m.logLines(`"outcome":"canceled"`)) > before
@@ -54,20 +54,20 @@ func cancelRequest(m *metricsSite, p service) {
 
 // outcomeCases holds all outcomes of a request.
 var outcomeCases = map[string]outcomeCase{
-	"signed in":    {ask: makeRequests("GET", known), want: samples{"signed_in": 1}},
-	"POST":         {ask: makeRequests("POST", known), want: samples{"signed_in": 1}},
-	"registered":   {only: "huma", ask: makeRequests("GET", unknown), want: samples{"registered": 1}},
-	"hits":         {ask: makeRequests("GET", known, known, known), want: samples{"signed_in": 1, "hit": 2}},
-	"past it":      {ask: makeRequests("GET", known, append(edits{noCache}, known...)), want: samples{"signed_in": 2}},
-	"evicted":      {ask: makeRequests("DELETE", known), want: samples{"evicted": 1}},
-	"nobody":       {ask: makeRequests("GET", nil), want: samples{"rejected": 1}},
-	"a list":       {ask: makeRequests("GET", edits{as("a"), as("b")}), want: samples{"rejected": 1}},
-	"cross-site":   {ask: makeRequests("GET", append(edits{header("Sec-Fetch-Site", "cross-site")}, known...)), want: samples{"rejected": 1}},
-	"PUT":          {ask: makeRequests("PUT", known), want: samples{"rejected": 1}},
-	"HEAD":         {ask: makeRequests("HEAD", known), want: samples{"rejected": 1}},
-	"OPTIONS":      {ask: makeRequests("OPTIONS", known), want: samples{}},
-	"errors go on": {more: "errors caddy", ask: makeRequests("GET", nil), want: samples{"rejected": 1}},
-	"another path": {ask: func(m *metricsSite, _ service) { m.request("GET", "/other", known...) }, want: samples{}},
+	"signed in":       {ask: makeRequests("GET", known), want: samples{"signed_in": 1}},
+	"POST":            {ask: makeRequests("POST", known), want: samples{"signed_in": 1}},
+	"registered":      {only: "huma", ask: makeRequests("GET", unknown), want: samples{"registered": 1}},
+	"hits":            {ask: makeRequests("GET", known, known, known), want: samples{"signed_in": 1, "hit": 2}},
+	"past it":         {ask: makeRequests("GET", known, append(edits{noCache}, known...)), want: samples{"signed_in": 2}},
+	"evicted":         {ask: makeRequests("DELETE", known), want: samples{"evicted": 1}},
+	"unauthenticated": {ask: makeRequests("GET", nil), want: samples{"rejected": 1}},
+	"a list":          {ask: makeRequests("GET", edits{as("a"), as("b")}), want: samples{"rejected": 1}},
+	"cross-site":      {ask: makeRequests("GET", append(edits{header("Sec-Fetch-Site", "cross-site")}, known...)), want: samples{"rejected": 1}},
+	"PUT":             {ask: makeRequests("PUT", known), want: samples{"rejected": 1}},
+	"HEAD":            {ask: makeRequests("HEAD", known), want: samples{"rejected": 1}},
+	"OPTIONS":         {ask: makeRequests("OPTIONS", known), want: samples{}},
+	"errors go on":    {more: "errors caddy", ask: makeRequests("GET", nil), want: samples{"rejected": 1}},
+	"another path":    {ask: func(m *metricsSite, _ service) { m.request("GET", "/other", known...) }, want: samples{}},
 	"shared": {
 		faults: faultOfAll(sandbox.Fault{Delay: 300 * time.Millisecond}),
 		ask: func(m *metricsSite, p service) {

@@ -61,7 +61,7 @@ var countCases = map[string]countCase{
 	"too many":        {faults: faultOfAll(sandbox.Fault{Status: 429}), ask: makeRequests("GET", known), calls: firstCalls(samples{"limited": 1})},
 	"garbage":         {faults: faultOfAll(sandbox.Fault{Garbage: true}), ask: makeRequests("GET", known), calls: firstCalls(samples{"bad_response": 1})},
 	"a reset":         {faults: faultOfAll(sandbox.Fault{Reset: sandbox.ResetBefore}), ask: makeRequests("GET", known), calls: firstCalls(samples{"unreachable": 1})},
-	"no answer": {
+	"no response": {
 		more: "attempt_timeout 100ms", faults: faultOfAll(sandbox.Fault{Delay: 5 * time.Second}),
 		ask: makeRequests("GET", known), calls: firstCalls(samples{"timeout": 1}),
 	},
@@ -162,7 +162,7 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 			}
 			trust proxies 10.0.0.0/8
 		}
-		huma_token /asked {
+		huma_token /userinfo {
 			HUMA
 			userinfo http://127.0.0.1:1/me {
 				email email
@@ -183,7 +183,7 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 		{path, edits{as("a@x.example"), header("X-Test-Verified", "no")}, "email_unverified"},
 		{path, edits{as("a@y.example"), yes}, "domain_not_allowed"},
 		{"/far", edits{as("a@x.example")}, "identity_untrusted"},
-		{"/asked", edits{header("Cookie", "session=1")}, "identity_unavailable"},
+		{"/userinfo", edits{header("Cookie", "session=1")}, "identity_unavailable"},
 	} {
 		before := m.scrape()
 		m.request("GET", c.target, c.edit...)
@@ -213,7 +213,7 @@ func TestMetrics_Memory(t *testing.T) {
 			{name: "rejected", faults: []sandbox.Fault{{Status: 422}}, ask: makeRequests("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
 			{name: "failures", faults: []sandbox.Fault{{Status: 401}}, ask: makeRequests("GET", known, known), want: samples{"memory miss": 2}},
 			{name: "no cache", more: "cache off", ask: makeRequests("GET", known, known), want: samples{}},
-			{name: "nobody", ask: makeRequests("GET", nil), want: samples{}},
+			{name: "unauthenticated", ask: makeRequests("GET", nil), want: samples{}},
 			{name: "forgotten", ask: makeRequests("DELETE", known), want: samples{}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
@@ -309,10 +309,10 @@ func TestMetrics_LabelsAreClosed(t *testing.T) {
 // TestMetrics_ScrapesDoNotWait checks that a scrape waits neither for the service nor
 // for a request, and that no request waits for a scrape.
 func TestMetrics_ScrapesDoNotWait(t *testing.T) {
-	fake := newHuma(t, sandbox.Config{Users: []string{"kept@x.example"}})
+	fake := newHuma(t, sandbox.Config{Users: []string{"cached@x.example"}})
 	m := serveMetrics(t, simpleSite(fake, "max_concurrent 4"))
-	m.request("GET", iosPath, as("kept@x.example")).tokens(t)
-	letGo := fake.block(t, "")
+	m.request("GET", iosPath, as("cached@x.example")).tokens(t)
+	release := fake.block(t, "")
 	pending := make(chan []*response)
 	go func() {
 		pending <- m.concurrently(iosPath, 50, func(i int) []func(*http.Request) { return edits{as(fmt.Sprintf("u%d@x.example", i))} })
@@ -321,11 +321,11 @@ func TestMetrics_ScrapesDoNotWait(t *testing.T) {
 	start := time.Now()
 	for range 5 { // a request that waits would wait for the calls
 		m.scrape()
-		m.request("GET", iosPath, as("kept@x.example")).tokens(t)
+		m.request("GET", iosPath, as("cached@x.example")).tokens(t)
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("5 scrapes and 5 hits took %s", took)
 	}
-	letGo()
+	release()
 	<-pending
 }

@@ -44,10 +44,10 @@ func (l *faultyService) setFault(t testing.TB, f faultproxy.Fault) {
 }
 
 // countCodes counts responses by status and code, and checks the error responses.
-func countCodes(t testing.TB, answers []*response) map[string]int {
+func countCodes(t testing.TB, responses []*response) map[string]int {
 	t.Helper()
 	counts := make(map[string]int)
-	for _, a := range answers {
+	for _, a := range responses {
 		if a.StatusCode == http.StatusOK {
 			counts["200"]++
 			continue
@@ -72,8 +72,8 @@ func TestH01_ConnectionsAreRefused(t *testing.T) {
 		l := newFaultyService(t, sandbox.Config{})
 		l.setFault(t, faultproxy.Fault{Kind: faultproxy.Refuse})
 		s := serve(t, p.site(l.fakeHuma, "breaker {\nopen 1m\n}"))
-		answers := s.concurrently(p.target(), 500, user)
-		for code, n := range countCodes(t, answers) {
+		responses := s.concurrently(p.target(), 500, user)
+		for code, n := range countCodes(t, responses) {
 			if code != "503 upstream_unavailable" {
 				t.Errorf("%d × %s", n, code)
 			}
@@ -81,8 +81,8 @@ func TestH01_ConnectionsAreRefused(t *testing.T) {
 		eventually(t, 5*time.Second, "the breaker opens", func() bool { return len(s.warnings("circuit breaker opened")) > 0 })
 
 		l.setFault(t, faultproxy.Fault{}) // count the connections
-		answers = s.concurrently(p.target(), 500, func(n int) []func(*http.Request) { return user(500 + n) })
-		if got := countCodes(t, answers); got["503 upstream_unavailable"] != 500 {
+		responses = s.concurrently(p.target(), 500, func(n int) []func(*http.Request) { return user(500 + n) })
+		if got := countCodes(t, responses); got["503 upstream_unavailable"] != 500 {
 			t.Errorf("with an open breaker: %v", got)
 		}
 		if n := l.proxy.Stats().Accepted; n != 0 {

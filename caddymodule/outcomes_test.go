@@ -127,7 +127,7 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 		{"a request", "GET", []func(*http.Request){as("u1"), email}, bodies("INVALID_TOKEN_TYPE"), "502 upstream_rejected misconfigured"},
 		{"no JSON", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Garbage: true}}, "502 upstream_bad_response bad_response"},
 		{"an outage", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Status: 503}}, "503 upstream_unavailable unavailable"},
-		{"no answer", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Delay: 5 * time.Second}}, "504 upstream_timeout timeout"},
+		{"no response", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Delay: 5 * time.Second}}, "504 upstream_timeout timeout"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := huma.SetFaults(c.faults); err != nil {
@@ -168,7 +168,7 @@ func TestRefusedCredentials(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
 			text := of.site(huma, "retries 0")
 			s := serve(t, text)
-			refuse := func(on bool) {
+			setRejected := func(on bool) {
 				t.Helper()
 				var faults []sandbox.Fault
 				if on {
@@ -178,7 +178,7 @@ func TestRefusedCredentials(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			refused := func(user string, hinted bool) {
+			checkRejection := func(user string, hinted bool) {
 				t.Helper()
 				before := len(s.log())
 				a := s.request("GET", of.target(), as(user))
@@ -197,21 +197,21 @@ func TestRefusedCredentials(t *testing.T) {
 						t.Errorf("the detail contains %s: %s", name, v.Detail)
 					}
 				}
-				said := s.log()[before:]
-				if strings.Contains(said, c.hint) != hinted || hinted != strings.Contains(said, `"level":"error"`) || !strings.Contains(said, `"logger":"http.handlers.`+of.name+`"`) {
-					t.Errorf("hint logged: %v: %s", hinted, said)
+				logged := s.log()[before:]
+				if strings.Contains(logged, c.hint) != hinted || hinted != strings.Contains(logged, `"level":"error"`) || !strings.Contains(logged, `"logger":"http.handlers.`+of.name+`"`) {
+					t.Errorf("hint logged: %v: %s", hinted, logged)
 				}
 			}
-			refuse(true)
-			refused("a@x.example", true)
-			refuse(false)
+			setRejected(true)
+			checkRejection("a@x.example", true)
+			setRejected(false)
 			of.token(t, s.request("GET", of.target(), as("b@x.example")))
-			refuse(true)
-			refused("c@x.example", false)                                                      // the same error within a second
+			setRejected(true)
+			checkRejection("c@x.example", false)                                               // the same error within a second
 			if err := s.load(strings.Replace(text, "retries 0", "retries 1", 1)); err != nil { // a new config
 				t.Fatal(err)
 			}
-			refused("d@x.example", true)
+			checkRejection("d@x.example", true)
 			s.notLogged(t, "@x.example", "sandbox-secret")
 		})
 	}

@@ -109,11 +109,11 @@ func checkUnusable(t *testing.T, b presetSite) {
 	}
 	without := p.headers(noUser)
 	delete(without, p.email) // also if the preset has a document
-	type said struct {
+	type rejection struct {
 		code string
 		http.Header
 	}
-	cases := map[string]said{
+	cases := map[string]rejection{
 		"nothing":          {"identity_missing", nil},
 		"no address":       {"identity_missing", p.headers(noUser)},
 		"no header":        {"identity_missing", without},
@@ -136,33 +136,33 @@ func checkUnusable(t *testing.T, b presetSite) {
 		"an invisible one": {"identity_invalid", p.headers(ada.with("ada\u200b@x.example"))},
 	}
 	if p.document == nil { // JSON is always UTF-8
-		cases["Latin-1"] = said{"identity_invalid", p.headers(ada.with("zo\xeb@x.example"))}
+		cases["Latin-1"] = rejection{"identity_invalid", p.headers(ada.with("zo\xeb@x.example"))}
 	}
 	if p.logins {
-		cases["a login elsewhere"] = said{"identity_invalid", p.headers(ada.with("ada@github"))}
-		cases["a passkey"] = said{"identity_invalid", p.headers(ada.with("ada@passkey"))}
+		cases["a login elsewhere"] = rejection{"identity_invalid", p.headers(ada.with("ada@github"))}
+		cases["a passkey"] = rejection{"identity_invalid", p.headers(ada.with("ada@passkey"))}
 	}
 	if p.document != nil {
 		for name, code := range map[string]string{`[]`: "identity_missing", `{}`: "identity_missing", `{"email":null}`: "identity_missing", `7`: "identity_invalid", `{`: "identity_invalid",
 			`{"email":"a@x.example","email":"b@x.example"}`: "identity_invalid", `{"claims":[],"claims":[]}`: "identity_invalid", `{"email":"a@x.example"} {}`: "identity_invalid"} {
-			cases["the document "+name] = said{code, withHeader(p.headers(noUser), p.email, base64.StdEncoding.EncodeToString([]byte(name)))}
+			cases["the document "+name] = rejection{code, withHeader(p.headers(noUser), p.email, base64.StdEncoding.EncodeToString([]byte(name)))}
 		}
-		cases["a bare address"] = said{"identity_invalid", withHeader(p.headers(noUser), p.email, "ada@x.example")}
-		cases["a list of two"] = said{"identity_invalid", p.headers(ada.with([]any{"ada@x.example", "bob@x.example"}))}
+		cases["a bare address"] = rejection{"identity_invalid", withHeader(p.headers(noUser), p.email, "ada@x.example")}
+		cases["a list of two"] = rejection{"identity_invalid", p.headers(ada.with([]any{"ada@x.example", "bob@x.example"}))}
 		if p.name != "azure_easy_auth" { // equal claims count as one
-			cases["the same twice"] = said{"identity_invalid", p.headers(ada.with([]any{"ada@x.example", "ada@x.example"}))}
+			cases["the same twice"] = rejection{"identity_invalid", p.headers(ada.with([]any{"ada@x.example", "ada@x.example"}))}
 		}
-		cases["an object"] = said{"identity_invalid", p.headers(ada.with(map[string]any{"value": "ada@x.example"}))}
-		cases["a number"] = said{"identity_invalid", p.headers(ada.with(7))}
-		cases["true"] = said{"identity_invalid", p.headers(ada.with(true))}
+		cases["an object"] = rejection{"identity_invalid", p.headers(ada.with(map[string]any{"value": "ada@x.example"}))}
+		cases["a number"] = rejection{"identity_invalid", p.headers(ada.with(7))}
+		cases["true"] = rejection{"identity_invalid", p.headers(ada.with(true))}
 	}
 	twice := "identity_ambiguous"
 	if b.joinsHeaders {
 		twice = "identity_invalid"
 	}
 	bob := ada.with("bob@x.example")
-	cases["twice"] = said{twice, p.headersOfTwo(ada, bob)}
-	cases["the same header twice"] = said{twice, p.headersOfTwo(ada, ada)}
+	cases["twice"] = rejection{twice, p.headersOfTwo(ada, bob)}
+	cases["the same header twice"] = rejection{twice, p.headersOfTwo(ada, ada)}
 	for name, c := range cases {
 		b.setResponse(p.status, c.Header)
 		before := len(b.huma.Calls().Calls)
@@ -217,8 +217,8 @@ func checkNames(t *testing.T, b presetSite) {
 		}
 		check(how, person{name: write("张伟"), first: write("张伟")}, "张伟", "")
 	}
-	check("what is no encoding", person{name: "100% Bob", first: "100%", last: "Bob"}, "100%", "Bob")
-	check("what is not seen", person{name: "Zo\u202eë\u200b Ång\u2066ström", first: "Zo\u202eë\u200b", last: "Ång\u2066ström"}, "Zoë", "Ångström")
+	check("not an encoding", person{name: "100% Bob", first: "100%", last: "Bob"}, "100%", "Bob")
+	check("invisible characters", person{name: "Zo\u202eë\u200b Ång\u2066ström", first: "Zo\u202eë\u200b", last: "Ång\u2066ström"}, "Zoë", "Ångström")
 	check("a placeholder", person{name: "{env.HOME} {http.request.host}", first: "{env.HOME}", last: "{http.request.host}"}, "{env.HOME}", "{http.request.host}")
 	switch {
 	case p.full != "" || p.document != nil:

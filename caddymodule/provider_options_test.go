@@ -39,16 +39,16 @@ func TestVerifiedWords(t *testing.T) {
 		}
 		t.Run(p.preset, func(t *testing.T) {
 			d := open(t, "SITE {\nhuma_token /assumed {\nHUMA\n"+extendIdentity(identity, "verified assumed")+"}\nhuma_token /off {\nHUMA\n"+extendIdentity(identity, "verified off")+"}\n}")
-			says := func(value any) func(*http.Request) {
+			withVerified := func(value any) func(*http.Request) {
 				return header("Authorization", "Bearer "+p.with(map[string]any{verified: value}))
 			}
 			for _, value := range []any{nil, true, "true", 1} {
-				d.wantTokenOf(t, adaAddress, "/assumed", says(value))
-				d.wantTokenOf(t, adaAddress, "/off", says(value))
+				d.wantTokenOf(t, adaAddress, "/assumed", withVerified(value))
+				d.wantTokenOf(t, adaAddress, "/off", withVerified(value))
 			}
 			for _, no := range []any{false, "false", 0, "", "no"} {
-				d.wantRejection(t, 403, "email_unverified", "/assumed", says(no))
-				d.wantTokenOf(t, adaAddress, "/off", says(no))
+				d.wantRejection(t, 403, "email_unverified", "/assumed", withVerified(no))
+				d.wantTokenOf(t, adaAddress, "/off", withVerified(no))
 			}
 			for name, wrong := range p.wrongTokens() {
 				for _, at := range []string{"/assumed", "/off"} {
@@ -131,7 +131,7 @@ func TestProviderSources(t *testing.T) {
 func TestProviderProblems(t *testing.T) {
 	for _, c := range []struct {
 		name, identity, option string
-		says                   []string
+		withVerified           []string
 	}{
 		{"nothing", "identity firebase", "project:", []string{`"project clinic-1"`}},
 		{"an empty block", "identity clerk {\n}", "domain:", []string{`"domain clerk.clinic.example"`}},
@@ -168,7 +168,7 @@ func TestProviderProblems(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				wantProblem(t, validateText(t, d.lines(c.identity)), c.option, c.says...)
+				wantProblem(t, validateText(t, d.lines(c.identity)), c.option, c.withVerified...)
 			}
 		})
 	}

@@ -220,7 +220,7 @@ var providerTokens = []providerToken{
 			"a service key":        invalid(map[string]any{"iss": "supabase", "aud": nil, "sub": nil, "role": "service_role"}),
 			"a phone number alone": missing(map[string]any{"email": "", "phone": "15550100"}),
 			"no address but their": missing(map[string]any{"email": nil}),
-			"a hook that says no":  notVerified(map[string]any{"email_verified": false}),
+			"a hook that denies":   notVerified(map[string]any{"email_verified": false}),
 		},
 		right: map[string]map[string]any{"without is_anonymous": {"is_anonymous": nil}},
 	},

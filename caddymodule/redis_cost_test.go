@@ -94,8 +94,8 @@ func describeCommands(commands []string) string {
 	return strings.Join(words, ", ")
 }
 
-// TestRedis_RequestCosts measures requestCosts.
-func TestRedis_RequestCosts(t *testing.T) {
+// TestRedis_WhatARequestCosts measures requestCosts.
+func TestRedis_WhatARequestCosts(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		const users = 100
 		name := func(kind string, i int) string { return fmt.Sprintf("%s-%d@x.example", kind, i) }
@@ -103,7 +103,7 @@ func TestRedis_RequestCosts(t *testing.T) {
 		proxy := redistest.StartProxy(t, r)
 		fake := newHuma(t, sandbox.Config{})
 		for i := range users {
-			p.addUsers(fake, name("kept", i), name("known", i))
+			p.addUsers(fake, name("cached", i), name("known", i))
 		}
 		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // for a busy machine
 		s := serve(t, config)
@@ -111,22 +111,22 @@ func TestRedis_RequestCosts(t *testing.T) {
 		ask := func(kind string, edit ...func(*http.Request)) func(i int) {
 			return func(i int) { s.request("GET", p.target(), append(edit, as(name(kind, i)))...).token(t, p) }
 		}
-		forget := func(kind string) func(i int) {
+		evict := func(kind string) func(i int) {
 			return func(i int) { s.request("DELETE", p.path, as(name(kind, i))) }
 		}
 		ask("first")(0) // the first request loads the scripts into Redis
-		forget("first")(0)
+		evict("first")(0)
 
 		for i := range users {
-			ask("kept")(i)
+			ask("cached")(i)
 		}
 		requests := map[string]func(i int){
-			"cache hit in memory": ask("kept"),
-			"cache hit in Redis":  ask("kept"),
+			"cache hit in memory": ask("cached"),
+			"cache hit in Redis":  ask("cached"),
 			"sign-in":             ask("known"),
 			"sign-up":             ask("new"),
-			"`no-cache`":          ask("kept", header("Cache-Control", "no-cache")),
-			"`DELETE`":            forget("kept"),
+			"`no-cache`":          ask("cached", header("Cache-Control", "no-cache")),
+			"`DELETE`":            evict("cached"),
 		}
 		for _, want := range requestCosts {
 			switch {

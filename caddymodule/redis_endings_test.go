@@ -23,21 +23,21 @@ func lockValues(r *redistest.Server) (all []string) {
 // sign-up runs.
 func cancelDuringSignUp(t *testing.T, s *site, r *redistest.Server, fake *fakeHuma) {
 	t.Helper()
-	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
-	left := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
 	go func() {
-		defer close(left)
+		defer close(done)
 		if _, err := s.tryRequest(ctx, "GET", iosPath, as("new@x.example")); err == nil {
 			t.Error("the request was not canceled")
 		}
 	}()
 	eventually(t, redisTimeout, "the sign-up runs", func() bool {
-		held, _ := fake.blocked()
-		return len(lockValues(r)) == 1 && held+fake.Calls().InFlight == 1
+		running, _ := fake.blocked()
+		return len(lockValues(r)) == 1 && running+fake.Calls().InFlight == 1
 	})
-	leave()
-	<-left
+	cancel()
+	<-done
 }
 
 // checkSignUpFinished checks that the result of a running sign-up was written to the
@@ -72,13 +72,13 @@ func TestRedis_SignUpEndsAfterReload(t *testing.T) {
 			fake := newHuma(t, sandbox.Config{})
 			s := serve(t, simpleSite(fake, withRedis(r, "1m", "timeout 1s")))
 			s.waitShared(1)
-			letGo := fake.block(t, sandbox.OpSignUp)
+			release := fake.block(t, sandbox.OpSignUp)
 			cancelDuringSignUp(t, s, r, fake)
 			must(t, s.load(test.next(fake, r)))
-			if held, _ := fake.blocked(); held != 1 {
+			if running, _ := fake.blocked(); running != 1 {
 				t.Error("the sign-up was canceled by the reload")
 			}
-			letGo()
+			release()
 			checkSignUpFinished(t, r)
 			eventually(t, redisTimeout, "the previous connections are closed", func() bool {
 				return strings.Count(r.Text("CLIENT", "LIST"), "cmd=subscribe") == test.listeners

@@ -52,8 +52,8 @@ func TestRedis_OneAccountTwoSpellings(t *testing.T) {
 				}
 				next := test.act(t, s, p)
 				if next != "" {
-					looks := r.CommandCalls("hmget")
-					if get("/one") != next || r.CommandCalls("hmget") != looks {
+					lookups := r.CommandCalls("hmget")
+					if get("/one") != next || r.CommandCalls("hmget") != lookups {
 						t.Error("/one has dropped the token that it has fetched")
 					}
 				}

@@ -23,12 +23,12 @@ func TestL01_ReloadDuringExchanges(t *testing.T) {
 			users[i] = fmt.Sprintf("u%d@x.example", i)
 			p.requireBothCalls(t, fake, users[i])
 		}
-		letGo := fake.block(t, "")
+		release := fake.block(t, "")
 		config := p.site(fake, "max_concurrent 200")
 		s := serve(t, config)
-		answers := make(chan []*response)
+		responses := make(chan []*response)
 		go func() {
-			answers <- s.concurrently(p.target(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
+			responses <- s.concurrently(p.target(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
 		}()
 		fake.waitBlocked(t, 200)
 		for range 3 { // also with other settings, and without the directive
@@ -39,8 +39,8 @@ func TestL01_ReloadDuringExchanges(t *testing.T) {
 		if err := s.load("SITE {\nrespond ok\n}"); err != nil {
 			t.Fatal(err)
 		}
-		letGo()
-		allOK(t, <-answers)
+		release()
+		allOK(t, <-responses)
 		p.wantCalls(t, fake, 200, 200)
 	})
 }
@@ -59,7 +59,7 @@ func TestStateSurvivesReloads(t *testing.T) {
 		for _, c := range []struct {
 			name   string
 			config string
-			kept   bool
+			cached bool
 		}{
 			{"the same", config, true},
 			{"another ttl", strings.Replace(config, "cache 60s", "cache 50s\ntimeout 3s", 1), true},
@@ -70,8 +70,8 @@ func TestStateSurvivesReloads(t *testing.T) {
 				if err := s.load(c.config); err != nil {
 					t.Fatal(err)
 				}
-				if kept := get() == first; kept != c.kept {
-					t.Errorf("cached is %v, want %v", kept, c.kept)
+				if cached := get() == first; cached != c.cached {
+					t.Errorf("cached is %v, want %v", cached, c.cached)
 				}
 			})
 		}

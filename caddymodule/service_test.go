@@ -18,9 +18,9 @@ import (
 func TestH05_RetryAfter(t *testing.T) {
 	soon := time.Now().Add(50 * time.Second).UTC().Format(http.TimeFormat)
 	type wait struct {
-		header  string
-		calls   int // with one retry
-		answers [2]int
+		header    string
+		calls     int // with one retry
+		responses [2]int
 	}
 	casesForBothParallel(t, func(service) map[string]wait {
 		return map[string]wait{
@@ -37,8 +37,8 @@ func TestH05_RetryAfter(t *testing.T) {
 		a := serve(p.site(fake, "")).request("GET", p.target(), as("a@x.example"))
 		a.problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		after, err := strconv.Atoi(a.Header.Get("Retry-After"))
-		if err != nil || after < c.answers[0] || after > c.answers[1] {
-			t.Errorf("Retry-After %q, want %v", a.Header.Get("Retry-After"), c.answers)
+		if err != nil || after < c.responses[0] || after > c.responses[1] {
+			t.Errorf("Retry-After %q, want %v", a.Header.Get("Retry-After"), c.responses)
 		}
 		p.wantCalls(t, fake, c.calls, 0)
 	})
@@ -193,15 +193,15 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 	casesForBothParallel(t, func(p service) map[string]failure {
 		canary := p.successBody("canary", "3600")
 		return map[string]failure{
-			"429":       {sandbox.Fault{Status: 429}, 503, "upstream_unavailable", 2},
-			"500":       {sandbox.Fault{Status: 500, Body: "<html>canary"}, 503, "upstream_unavailable", 1},
-			"503":       {sandbox.Fault{Status: 503}, 503, "upstream_unavailable", 2},
-			"404":       {sandbox.Fault{Status: 404}, 502, "upstream_rejected", 1},
-			"422":       {sandbox.Fault{Status: 422}, 502, "upstream_rejected", 1},
-			"no answer": {sandbox.Fault{Delay: 5 * time.Second}, 504, "upstream_timeout", 2},
-			"reset":     {sandbox.Fault{Reset: sandbox.ResetBefore}, 503, "upstream_unavailable", 2},
-			"cut":       {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Truncate: 9}, 503, "upstream_unavailable", 2},
-			"drip":      {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Drip: 100 * time.Millisecond}, 504, "upstream_timeout", 2},
+			"429":         {sandbox.Fault{Status: 429}, 503, "upstream_unavailable", 2},
+			"500":         {sandbox.Fault{Status: 500, Body: "<html>canary"}, 503, "upstream_unavailable", 1},
+			"503":         {sandbox.Fault{Status: 503}, 503, "upstream_unavailable", 2},
+			"404":         {sandbox.Fault{Status: 404}, 502, "upstream_rejected", 1},
+			"422":         {sandbox.Fault{Status: 422}, 502, "upstream_rejected", 1},
+			"no response": {sandbox.Fault{Delay: 5 * time.Second}, 504, "upstream_timeout", 2},
+			"reset":       {sandbox.Fault{Reset: sandbox.ResetBefore}, 503, "upstream_unavailable", 2},
+			"cut":         {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Truncate: 9}, 503, "upstream_unavailable", 2},
+			"drip":        {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Drip: 100 * time.Millisecond}, 504, "upstream_timeout", 2},
 		}
 	}, test)
 	// The following cases keep the machine busy.
@@ -254,9 +254,9 @@ func TestH16_CanceledRequestsAreNoOutage(t *testing.T) {
 		fake.SetFaults([]sandbox.Fault{{Delay: 30 * time.Millisecond}})
 		s := serve(t, p.site(fake, ""))
 		for i := range 200 {
-			ctx, leave := context.WithTimeout(context.Background(), 2*time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
 			_, _ = s.tryRequest(ctx, "GET", p.target(), as(fmt.Sprintf("u%d@x.example", i)))
-			leave()
+			cancel()
 		}
 		fake.SetFaults(nil)
 		s.request("GET", p.target(), as("stays@x.example")).token(t, p)
@@ -275,19 +275,19 @@ func TestOverloaded(t *testing.T) {
 		for i := range 100 {
 			p.requireBothCalls(t, fake, fmt.Sprintf("u%d@x.example", i))
 		}
-		letGo := fake.block(t, "")
+		release := fake.block(t, "")
 		s := serve(t, p.site(fake, "max_concurrent 2\nmax_waiting 8"))
-		answers := make(chan []*response)
+		responses := make(chan []*response)
 		go func() {
-			answers <- s.concurrently(p.target(), 100, func(i int) []func(*http.Request) {
+			responses <- s.concurrently(p.target(), 100, func(i int) []func(*http.Request) {
 				return []func(*http.Request){as(fmt.Sprintf("u%d@x.example", i))}
 			})
 		}()
 		eventually(t, 20*time.Second, "the other requests are rejected", func() bool { return len(s.logLines("too many concurrent exchanges")) >= 90 })
 		_, most := fake.blocked()
-		letGo()
+		release()
 		counts := make(map[int]int)
-		for _, a := range <-answers {
+		for _, a := range <-responses {
 			counts[a.StatusCode]++
 			if a.StatusCode == http.StatusServiceUnavailable {
 				a.problem(t, http.StatusServiceUnavailable, "overloaded")

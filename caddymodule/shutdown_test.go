@@ -65,8 +65,8 @@ func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
 		s := serve(t, "") // for its address and its log file
 		process := s.startProcess(p.site(fake, ""))
 
-		ctx, leave := context.WithCancel(t.Context())
-		defer leave()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		left, answered := make(chan struct{}), make(chan *response)
 		go func() {
 			defer close(left)
@@ -82,7 +82,7 @@ func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
 			answered <- a
 		}()
 		eventually(t, 10*time.Second, "both exchanges run", func() bool { return fake.Calls().InFlight == 2 })
-		leave()
+		cancel()
 		<-left
 		if err := process.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)

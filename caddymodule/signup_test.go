@@ -19,7 +19,7 @@ func TestOneSignUpAcrossConfigs(t *testing.T) {
 	for _, running := range []bool{true, false} {
 		t.Run(map[bool]string{true: "running", false: "held"}[running], func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
-			letGo := huma.block(t, sandbox.OpSignUp)
+			release := huma.block(t, sandbox.OpSignUp)
 			if !running {
 				must(t, huma.SetFaults([]sandbox.Fault{{Op: "signup", Reset: sandbox.ResetAfter, AppearAfter: 700 * time.Millisecond}}))
 			}
@@ -29,7 +29,7 @@ func TestOneSignUpAcrossConfigs(t *testing.T) {
 			wg.Go(func() { _, _ = s.tryRequest(t.Context(), "GET", iosPath, as("a@x.example")) })
 			huma.waitBlocked(t, 1)
 			if !running {
-				letGo()
+				release()
 				wg.Wait()
 			}
 			for _, text := range []string{"SITE {\nrespond 404\n}", config} {
@@ -38,7 +38,7 @@ func TestOneSignUpAcrossConfigs(t *testing.T) {
 				}
 			}
 			if running {
-				time.AfterFunc(50*time.Millisecond, letGo) // after the user's second request
+				time.AfterFunc(50*time.Millisecond, release) // after the user's second request
 			}
 			eventually(t, 10*time.Second, "the user gets a token", func() bool {
 				return s.request("GET", iosPath, as("a@x.example")).StatusCode == http.StatusOK

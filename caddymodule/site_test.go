@@ -82,21 +82,21 @@ func (s *site) stopAfter(t testing.TB) {
 func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
 	t.Helper()
 	var (
-		all          = newSite(t)
-		loaded       = make(chan struct{})
-		errLoad      = errors.New("no site")
-		mu           sync.Mutex
-		sites        strings.Builder
-		asked, ended sync.WaitGroup
+		all            = newSite(t)
+		loaded         = make(chan struct{})
+		errLoad        = errors.New("no site")
+		mu             sync.Mutex
+		sites          strings.Builder
+		waiting, ended sync.WaitGroup
 	)
 	for name, test := range tests {
-		asked.Add(1)
-		hasAsked := sync.OnceFunc(asked.Done)
+		waiting.Add(1)
+		isWaiting := sync.OnceFunc(waiting.Done)
 		ended.Go(func() {
-			defer hasAsked()
+			defer isWaiting()
 			// t.Parallel would limit the number of subtests to the number of cores.
 			t.Run(name, func(t *testing.T) {
-				defer hasAsked()
+				defer isWaiting()
 				test(t, func(text string) *site {
 					s := *all
 					s.t = t
@@ -104,7 +104,7 @@ func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(
 					mu.Lock()
 					sites.WriteString(strings.ReplaceAll(text, "SITE", s.URL) + "\n")
 					mu.Unlock()
-					hasAsked()
+					isWaiting()
 					if <-loaded; errLoad != nil {
 						t.Fatalf("load: %v", errLoad)
 					}
@@ -116,7 +116,7 @@ func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(
 	}
 	defer ended.Wait()
 	defer close(loaded)
-	asked.Wait()
+	waiting.Wait()
 	all.stopAfter(t)
 	errLoad = all.load(sites.String())
 }

@@ -69,7 +69,7 @@ func TestSpoofSigned(t *testing.T) {
 				l, n := newLayer(t), 0
 				d := open(t, forwardAuthTrust(l, "copy_headers "+p.header, p.identity(keys), "trust forward_auth "+l.hostport()))
 				spoofs := maps.Clone(spoofs)
-				spoofs["an assertion of somebody else"] = []func(*http.Request){header(p.header, stolen)}
+				spoofs["an assertion of another client"] = []func(*http.Request){header(p.header, stolen)}
 				spoofs["two assertions"] = []func(*http.Request){header(p.header, stolen), header(p.header, p.tokenFor(ada))}
 				for name, edits := range spoofs {
 					t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestSpoofAssertions(t *testing.T) {
 				"alg none and its signature": p.write(p.method, key, with(map[string]any{"alg": "none"}), payload),
 				"a shared secret":            p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), with(map[string]any{"alg": "HS256"}), payload),
 				"a shared secret, DER":       p.write(jwt.SigningMethodHS256, pemContent(testutil.PublicPEM(key)), with(map[string]any{"alg": "HS256"}), payload),
-				"a shared secret, as said":   p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), p.joseHeader(), payload),
+				"a shared secret, own alg":   p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), p.joseHeader(), payload),
 				"an extension":               p.write(p.method, key, with(map[string]any{"crit": []string{"b64"}, "b64": false}), payload),
 				"an address twice":           p.write(p.method, key, p.joseHeader(), duplicateAddress(payload)),
 				"an address in a list":       p.sign(replaceMembers(full, map[string]any{"email": []string{"ada@x.example", "bob@x.example"}, "username": []string{"ada@x.example", "bob@x.example"}})),
@@ -184,7 +184,7 @@ func TestSpoofAssertions(t *testing.T) {
 				wrong["expired"] = map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}
 				wrong["for ever"] = map[string]any{"exp": nil}
 				wrong["no issuer"] = map[string]any{"iss": nil}
-				wrong["another audience"] = map[string]any{"aud": "somebody else"}
+				wrong["another audience"] = map[string]any{"aud": "another client"}
 				wrong["no audience"] = map[string]any{"aud": nil}
 				wrong["an empty audience"] = map[string]any{"aud": []string{}}
 			}

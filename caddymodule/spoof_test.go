@@ -209,8 +209,8 @@ func TestSpoofRefusedByTheLayer(t *testing.T) {
 			l := newLayer(t)
 			d := open(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name))
 			for _, status := range []int{401, 403, 302, 404, 500} {
-				for _, said := range []http.Header{p.headers(ada), nil} {
-					l.setResponse(status, said)
+				for _, sent := range []http.Header{p.headers(ada), nil} {
+					l.setResponse(status, sent)
 					d.wantNoToken(t, status, path)
 					d.wantNoToken(t, status, path, withHeaders(p.headers(mallory)))
 				}
@@ -313,8 +313,8 @@ func TestI13_RandomHeaders(t *testing.T) {
 			names := []string{"Connection", "Forwarded", "Authorization", "Cookie", "Host", "Via", "X-Forwarded-For", "Cache-Control", "Accept", "Remote-User", "X-Mallory"}
 			values := []string{"", " ", "x", "mallory@evil.example", "mallory@evil.example,second@evil.example", "{http.auth.user.id}", "\xff", "close", "keep-alive"}
 			for _, other := range headerPresets {
-				for name, said := range other.headers(mallory) {
-					names, values = append(names, name, strings.ToLower(name)), append(values, said...)
+				for name, sent := range other.headers(mallory) {
+					names, values = append(names, name, strings.ToLower(name)), append(values, sent...)
 				}
 			}
 			for _, name := range p.own() {

@@ -210,11 +210,11 @@ func TestTrace(t *testing.T) {
 		p.requireBothCalls(t, fake, "canary@x.example")
 		s := serve(t, p.tracedSite(fake, ""))
 		n++
-		made, kept := newTrace(10*n), newTrace(10*n+1)
-		token := s.request("GET", p.target(), as("canary@x.example"), header("X-Test-Name", "Ada Liddell"), made.header()).token(t, p)
-		s.request("GET", p.target(), as("canary@x.example"), kept.header()).token(t, p)
-		r.wantTrace(kept, "request")
-		r.wantTrace(made, "request", "  exchange caddy_huma.outcome="+outcome[p.name], refused[p.name], second[p.name])
+		missTrace, hitTrace := newTrace(10*n), newTrace(10*n+1)
+		token := s.request("GET", p.target(), as("canary@x.example"), header("X-Test-Name", "Ada Liddell"), missTrace.header()).token(t, p)
+		s.request("GET", p.target(), as("canary@x.example"), hitTrace.header()).token(t, p)
+		r.wantTrace(hitTrace, "request")
+		r.wantTrace(missTrace, "request", "  exchange caddy_huma.outcome="+outcome[p.name], refused[p.name], second[p.name])
 		r.wantNone("canary@x.example", "Liddell", token)
 		for _, header := range heard.headers() {
 			for _, name := range []string{"Traceparent", "Tracestate", "Baggage"} {
@@ -287,7 +287,7 @@ func TestTraceOfWaitingRequests(t *testing.T) {
 func TestTraceOfACanceledRequest(t *testing.T) {
 	r := newReceiver(t)
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
-	letGo := fake.block(t, "")
+	release := fake.block(t, "")
 	s := serve(t, humaService.tracedSite(fake, ""))
 	c := newTrace(300)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -295,7 +295,7 @@ func TestTraceOfACanceledRequest(t *testing.T) {
 	if _, err := s.tryRequest(ctx, "GET", iosPath, as("a@x.example"), c.header()); err == nil {
 		t.Fatal("the request was not canceled")
 	}
-	letGo()
+	release()
 	r.wantTrace(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma signin")
 }
 

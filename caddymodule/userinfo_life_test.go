@@ -67,13 +67,13 @@ func TestUserinfoOfManyUsers(t *testing.T) {
 		}
 	}
 	for round := range 3 {
-		answers := s.concurrently(iosPath, users, func(i int) []func(*http.Request) { return []func(*http.Request){sign[i]} })
-		allOK(t, answers)
+		responses := s.concurrently(iosPath, users, func(i int) []func(*http.Request) { return []func(*http.Request){sign[i]} })
+		allOK(t, responses)
 		accounts := make(map[string]string)
 		for _, u := range huma.Users() {
 			accounts[u.Email] = u.UID
 		}
-		for i, a := range answers {
+		for i, a := range responses {
 			if uid := a.tokens(t).UID; uid != accounts[email(i)] {
 				t.Errorf("round %d: %s has the token of user %s, want %s", round, email(i), uid, accounts[email(i)])
 			}
@@ -93,14 +93,14 @@ func TestUserinfoCallerLeaves(t *testing.T) {
 			p := newBackend(t)
 			d := open(t, strings.Replace(userinfoSite(p, "timeout 30s", options), "SITE {", "SITE {\nlog", 1))
 			w := p.blockResponses()
-			ctx, leave := context.WithCancel(t.Context())
+			ctx, cancel := context.WithCancel(t.Context())
 			gone := make(chan error, 1)
 			go func() {
 				_, err := d.tryRequest(ctx, "GET", path, cookie("CANARY"))
 				gone <- err
 			}()
-			waitFor(t, "the application is asked", w.started)
-			leave()
+			waitFor(t, "the application is called", w.started)
+			cancel()
 			if err := <-gone; err == nil {
 				t.Error("the request was not canceled")
 			}
@@ -136,21 +136,21 @@ func TestUserinfoReload(t *testing.T) {
 			}
 			w := p.blockResponses()
 			before := len(huma.Calls().Calls)
-			answers := make(chan *response, 1)
+			responses := make(chan *response, 1)
 			go func() {
-				defer close(answers)
+				defer close(responses)
 				if a, err := d.tryRequest(context.Background(), "GET", path, cookie("CANARY")); err == nil {
-					answers <- a
+					responses <- a
 				} else {
 					t.Errorf("the request was lost: %v", err)
 				}
 			}()
-			waitFor(t, "the application is asked", w.started)
+			waitFor(t, "the application is called", w.started)
 			if err := d.load(next); err != nil {
 				t.Fatal(err)
 			}
 			close(w.release)
-			if a := <-answers; a != nil {
+			if a := <-responses; a != nil {
 				d.checkTokenOf(t, a, "ada@x.example", before)
 			}
 		})
@@ -206,10 +206,10 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 	text := userinfoSite(p, "", "HUMA\nerrors caddy")
 	d := open(t, strings.Replace(text, "reverse_proxy", "handle_errors {\nheader X-Code {http.huma_token.error.code}\nrespond \"our own page\" {err.status_code}\n}\nreverse_proxy", 1))
 	for _, c := range []struct {
-		name   string
-		answer http.HandlerFunc
-		status int
-		code   string
+		name    string
+		handler http.HandlerFunc
+		status  int
+		code    string
 	}{
 		{"unavailable", respondText(500, "CANARY"), 503, "identity_unavailable"},
 		{"a redirect", respondText(302, "CANARY"), 503, "identity_unavailable"},
@@ -218,7 +218,7 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 		{"unverified", respondText(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p.setHandler(c.answer)
+			p.setHandler(c.handler)
 			a := d.wantNoToken(t, c.status, path, cookie("CANARY"))
 			if string(a.Body) != "our own page" || a.Header.Get("X-Code") != c.code {
 				t.Errorf("code %q, want %s: %s", a.Header.Get("X-Code"), c.code, a.Body)

@@ -33,10 +33,10 @@ func newOpenIDProvider(t testing.TB) *openIDProvider {
 	p.userinfo = testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		p.seen.Add(r.Header)
 		p.mu.Lock()
-		answer := p.handler
+		handler := p.handler
 		p.mu.Unlock()
-		if answer != nil {
-			answer(w, r)
+		if handler != nil {
+			handler(w, r)
 			return
 		}
 		var claims struct{ Sub string }
@@ -52,10 +52,10 @@ func newOpenIDProvider(t testing.TB) *openIDProvider {
 
 // setHandler sets the handler of userinfo. If handler is nil, it returns the claims of
 // the token.
-func (p *openIDProvider) setHandler(answer http.HandlerFunc) {
+func (p *openIDProvider) setHandler(handler http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.handler = answer
+	p.handler = handler
 }
 
 // token returns a token that the provider has issued for a client.
@@ -131,9 +131,9 @@ func TestUserinfoResponseToToken(t *testing.T) {
 	p := newOpenIDProvider(t)
 	d := open(t, p.site(map[string]string{path: "verify {\nVERIFY\n}", "/cached": "verify {\nVERIFY\n}\ncache 5m"}))
 	for _, c := range []struct {
-		answer http.HandlerFunc
-		status int
-		code   string
+		handler http.HandlerFunc
+		status  int
+		code    string
 	}{
 		{respondText(200, `{"sub":"bob","email":"bob@x.example"}`), 401, "identity_invalid"},
 		{respondText(200, `{"sub":7,"email":"ada@x.example"}`), 401, "identity_invalid"},
@@ -146,7 +146,7 @@ func TestUserinfoResponseToToken(t *testing.T) {
 		{respondText(500, ``), 503, "identity_unavailable"},
 	} {
 		ada := p.token("ada", "clinic-app", map[string]any{"email": "ada@token.example", "jti": c.code})
-		p.setHandler(c.answer)
+		p.setHandler(c.handler)
 		for _, at := range []string{path, "/cached"} {
 			d.wantRejection(t, c.status, c.code, at, bearer(ada))
 		}
