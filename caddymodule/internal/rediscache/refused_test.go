@@ -16,7 +16,7 @@ func TestR2_WrongPassword(t *testing.T) {
 	s := open(t, r.Addr(), short, func(c *Config) { c.Password = masked.New(canary) })
 	s.wantWhy(t, "WRONGPASS")
 	wantDown(t, s)
-	look(s.events, func() any {
+	readEvents(s.events, func() any {
 		for _, err := range s.errs {
 			wantNoCanary(t, err, canary)
 		}

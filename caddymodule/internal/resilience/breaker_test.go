@@ -219,9 +219,9 @@ func TestProbesThatHang(t *testing.T) {
 	})
 }
 
-// TestNobodyWaitsForTheProbe checks that a probe waits for a free slot, and that other
+// TestRequestsDoNotWaitForProbe checks that a probe waits for a free slot, and that other
 // calls do not.
-func TestNobodyWaitsForTheProbe(t *testing.T) {
+func TestRequestsDoNotWaitForProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
 		calls(t, g, 3, fail(errDown))
