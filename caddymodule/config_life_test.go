@@ -348,7 +348,7 @@ func (d *tokenDirective) hidesSecrets(t *testing.T, text string, written []strin
 		}
 	}
 	if !strings.Contains(s.log(), `"level":"debug"`) {
-		t.Error("there is no debug log")
+		t.Error("the debug log is empty")
 	}
 	s.noSecretsInLog("CANARY")
 }

@@ -42,7 +42,7 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 		{"G4 a WebView's", edits{origin("capacitor://localhost")}, false},
 		{"G4 a WebView's over http", edits{origin("http://localhost")}, false},
 		{"two", edits{origin("http://" + host), origin("https://evil.example")}, false},
-		{"forwarded, from a peer that is no proxy of the server's", edits{at("inner"), origin("https://app.example.com"), header("X-Forwarded-Host", "app.example.com")}, false},
+		{"forwarded, from a peer that is not a trusted proxy", edits{at("inner"), origin("https://app.example.com"), header("X-Forwarded-Host", "app.example.com")}, false},
 		{"with fetch metadata that outrank it", edits{origin("https://evil.example"), header("Sec-Fetch-Site", "same-site")}, true},
 		{"with empty fetch metadata", edits{origin("https://evil.example"), header("Sec-Fetch-Site", "")}, false},
 	} {

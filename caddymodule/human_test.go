@@ -228,7 +228,7 @@ func TestConnect_NothingLeaks(t *testing.T) {
 	d.request("DELETE", connectPath, as(user), address)
 	d.request("GET", connectPath, as("CANARY{"), address).problem(t, 401, "identity_invalid")
 	if !strings.Contains(d.log(), `"level":"debug"`) {
-		t.Error("there is no debug log")
+		t.Error("the debug log is empty")
 	}
 	d.noSecretsInLog(canaries...)
 }

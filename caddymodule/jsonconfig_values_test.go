@@ -86,7 +86,7 @@ func TestBadJSONValues(t *testing.T) {
 		},
 	}
 	both := []badValue{
-		{"trust.mode", `"everybody"`, "trust", "forward_auth"},
+		{"trust.mode", `"everyone"`, "trust", "forward_auth"},
 		{"trust", `{"mode":"proxies","ranges":["10.0.0.0/33"]}`, "trust", "10.0.0.0/33"},
 		{"trust", `{"mode":"proxies","ranges":["no-address"]}`, "trust", "no-address"},
 		{"trust", `{"mode":"proxies","upstream":"a:1"}`, "trust", "forward_auth"},

@@ -276,7 +276,7 @@ func TestMetrics_Redis(t *testing.T) {
 			}
 		}
 		wantOperations("garbage", get, samples{"memory miss": 1, "redis miss": 1, "redis unreadable": 1, "redis written": 1})
-		wantOperations("forgotten", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
+		wantOperations("evicted", func() { m.request("DELETE", p.path, as("a@x.example")) }, samples{"redis written": 1})
 		r.Kill()
 		eventually(t, redisTimeout, "the outage is logged", func() bool { return len(m.logLines("shared store unavailable")) > 0 })
 		wantOperations("down", get, samples{"memory miss": 1, "redis down": 2})

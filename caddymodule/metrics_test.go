@@ -214,7 +214,7 @@ func TestMetrics_Memory(t *testing.T) {
 			{name: "failures", faults: []sandbox.Fault{{Status: 401}}, ask: makeRequests("GET", known, known), want: samples{"memory miss": 2}},
 			{name: "no cache", more: "cache off", ask: makeRequests("GET", known, known), want: samples{}},
 			{name: "unauthenticated", ask: makeRequests("GET", nil), want: samples{}},
-			{name: "forgotten", ask: makeRequests("DELETE", known), want: samples{}},
+			{name: "evicted", ask: makeRequests("DELETE", known), want: samples{}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})

@@ -55,7 +55,7 @@ func (p *tab) wantOpen(t *testing.T, token string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, got := range map[string]*url.URL{"the frame's address is": u, "the browser asked for": p.frames()[n-1].url} {
+	for what, got := range map[string]*url.URL{"the frame's address is": u, "the browser requested": p.frames()[n-1].url} {
 		if got.Scheme+"://"+got.Host != connectOrigin || !slices.Equal(got.Query()["token"], []string{token}) {
 			t.Errorf("%s %q, want %s with the token %q", what, got, connectOrigin, token)
 		}

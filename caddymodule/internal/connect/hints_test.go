@@ -85,7 +85,7 @@ func TestHints(t *testing.T) {
 	s.variant = IDToken
 	p.wantCalls(t, s, "f", 2)
 	p.engine.Evict("u")
-	p.wantCalls(t, s, "g", 2) // forgotten with the user
+	p.wantCalls(t, s, "g", 2) // the hint was evicted with the user
 	p.wantCalls(t, s, "h", 1)
 
 	// The hint neither evicts the tokens of the same user nor is returned as a token.
@@ -157,7 +157,7 @@ func TestHintEnds(t *testing.T) {
 		h.remember("u", IDToken)
 		time.Sleep(hintTTL - time.Second)
 		if h.first("u") != IDToken || h.first("v") != SessionToken {
-			t.Error("the hint is lost, or everybody's")
+			t.Error("the hint is lost, or shared by all users")
 		}
 		h.remember("u", IDToken)
 		time.Sleep(hintTTL + time.Second)

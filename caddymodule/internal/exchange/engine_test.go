@@ -97,7 +97,7 @@ func TestC07_AnInstantServiceIsCalledOnce(t *testing.T) {
 }
 
 func TestC13_ForgottenWhileItRuns(t *testing.T) {
-	for name, forget := range map[string]func(*testEngine){
+	for name, evict := range map[string]func(*testEngine){
 		"evict": func(b *testEngine) { b.Evict("u") },
 		"flush": func(b *testEngine) { b.Flush() },
 	} {
@@ -107,7 +107,7 @@ func TestC13_ForgottenWhileItRuns(t *testing.T) {
 				before := make(chan Result)
 				go func() { before <- b.get(t.Context(), "u", "ios", false) }()
 				synctest.Wait()
-				forget(b)
+				evict(b)
 				after := make(chan Result)
 				go func() { after <- b.get(t.Context(), "u", "ios", false) }()
 				if r := <-before; callOf(r) != 1 {

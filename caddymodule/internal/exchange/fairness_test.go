@@ -161,9 +161,9 @@ func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
 // endpoint deletes refusals.
 func TestF05_EvictingTokensKeepsRefusals(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		forget func(*testEngine)
-		calls  int64
+		name  string
+		evict func(*testEngine)
+		calls int64
 	}{
 		{"tokens", func(b *testEngine) { b.EvictTokens("u") }, 1},
 		{"all", func(b *testEngine) { b.Evict("u") }, 2},
@@ -178,11 +178,11 @@ func TestF05_EvictingTokensKeepsRefusals(t *testing.T) {
 						return nil, "", &Error{Code: CodeRefused}
 					}
 					if running {
-						time.AfterFunc(time.Second/2, func() { c.forget(b) })
+						time.AfterFunc(time.Second/2, func() { c.evict(b) })
 					}
 					b.get(t.Context(), "u", "ios", false)
 					if !running {
-						c.forget(b)
+						c.evict(b)
 					}
 					if r := b.get(t.Context(), "u", "ios", false); code(r) != CodeRefused || b.calls.Load() != c.calls {
 						t.Errorf("%+v after %d calls, want a refusal after %d", r, b.calls.Load(), c.calls)

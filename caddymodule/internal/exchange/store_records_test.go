@@ -59,8 +59,8 @@ func TestInvalidStoreRecords(t *testing.T) {
 					t.Errorf("a request that waits for a sign-up got a token: %v", got != nil)
 				}
 				r := b.get(t.Context(), "u", "ios", false)
-				if asked := b.calls.Load() == 1; asked == test.want {
-					t.Errorf("a call was made: %v; got %+v", asked, r)
+				if called := b.calls.Load() == 1; called == test.want {
+					t.Errorf("a call was made: %v; got %+v", called, r)
 				}
 				if test.want && (callOf(r) == 7) != (test.token != 0) {
 					t.Errorf("got %+v", r)

@@ -9,7 +9,7 @@ import (
 // source, and the key is that of the address.
 func TestD4_BlanksAroundAnAddress(t *testing.T) {
 	app := &application{response: `{"email":"\t a@x.io "}`}
-	asked, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email"})
+	source, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,7 +17,7 @@ func TestD4_BlanksAroundAnAddress(t *testing.T) {
 		i *Identifier
 		r *Request
 	}{
-		"userinfo":    {asked, withPlaceholders(nil)},
+		"userinfo":    {source, withPlaceholders(nil)},
 		"a header":    {byHeader(t), fromProxy("Remote-Email", " \ta@x.io\t ")},
 		"placeholder": {byUser(t), withPlaceholders(placeholders{"http.auth.user.email": " a@x.io\t"})},
 		"a document":  {mustNew(t, Config{Email: "X-Doc email", Trust: trustProxy()}), fromProxy("X-Doc", `{"email":" a@x.io\t"}`)},

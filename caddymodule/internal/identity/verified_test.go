@@ -63,10 +63,10 @@ func TestC1_C2_LayersThatSayNo(t *testing.T) {
 		mine := presetWant[p.Name].filled[p.Sources.Email.From]
 		wantUser(t, i, fromProxy(p.Sources.Email.From, mine, source.From, "true", source.From, "true"), "a@x.io")
 		wantRejection(t, i, fromProxy(p.Sources.Email.From, mine, source.From, "true", source.From, "false"), ErrEmailDenied)
-		asked := mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}, source.From: {"false", "true"}}})
-		wantRejection(t, asked, fromProxy(source.From, "true"), ErrEmailDenied)
-		asked = mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}}})
-		wantUser(t, asked, fromProxy(source.From, "false"), "a@x.io")
+		identifier := mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}, source.From: {"false", "true"}}})
+		wantRejection(t, identifier, fromProxy(source.From, "true"), ErrEmailDenied)
+		identifier = mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}}})
+		wantUser(t, identifier, fromProxy(source.From, "false"), "a@x.io")
 	}
 }
 
@@ -107,9 +107,9 @@ func TestExplainOptionalVerified(t *testing.T) {
 	}
 }
 
-// TestC3_MembersThatSayNo: a document that says no near the address is a rejection,
+// TestC3_MembersThatDeny checks that a denial next to the address is a rejection,
 // without any option.
-func TestC3_MembersThatSayNo(t *testing.T) {
+func TestC3_MembersThatDeny(t *testing.T) {
 	const address = `"email":"a@x.io"`
 	app := new(application)
 	identifier := func(path, verified string) *Identifier {

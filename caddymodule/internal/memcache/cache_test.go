@@ -142,7 +142,7 @@ func TestEvictTokensKeepsRefusals(t *testing.T) {
 	s.Put("u", "web", storetest.RecordOf("b", time.Minute))
 	s.Put("v", "ios", storetest.RecordOf("c", time.Minute))
 	s.Put("w", "ios", refusal)
-	for _, user := range []exchange.UserKey{"u", "w", "nobody"} {
+	for _, user := range []exchange.UserKey{"u", "w", "unknown"} {
 		s.EvictTokens(user)
 	}
 	check(t, c)

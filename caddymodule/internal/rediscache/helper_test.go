@@ -188,15 +188,15 @@ func wantDown(t testing.TB, o opened) {
 	t.Helper()
 	a, l := o.account("a"), o.locks("s")
 	for name, do := range map[string]func(context.Context) error{
-		"Get": func(ctx context.Context) error { _, _, _, err := a.Get(ctx, "somebody", "ios"); return err },
+		"Get": func(ctx context.Context) error { _, _, _, err := a.Get(ctx, "u", "ios"); return err },
 		"Put": func(ctx context.Context) error {
-			_, err := a.Put(ctx, "somebody", "ios", storetest.RecordOf("t", time.Minute), "", false)
+			_, err := a.Put(ctx, "u", "ios", storetest.RecordOf("t", time.Minute), "", false)
 			return err
 		},
-		"Lock": func(ctx context.Context) error { _, err := l.Lock(ctx, "somebody", time.Minute); return err },
-		"Peek": func(ctx context.Context) error { _, err := l.Peek(ctx, "somebody"); return err },
+		"Lock": func(ctx context.Context) error { _, err := l.Lock(ctx, "u", time.Minute); return err },
+		"Peek": func(ctx context.Context) error { _, err := l.Peek(ctx, "u"); return err },
 		"Release": func(ctx context.Context) error {
-			return l.Release(ctx, "somebody", exchange.SignUpLock{ID: "x"}, exchange.SignUpEnd{}, time.Minute)
+			return l.Release(ctx, "u", exchange.SignUpLock{ID: "x"}, exchange.SignUpEnd{}, time.Minute)
 		},
 		"Flush": a.Flush,
 	} {

@@ -109,7 +109,7 @@ func some(names ...string) (found []response) {
 		}
 	}
 	if len(found) != len(names) {
-		panic("there is no response of one of the names")
+		panic("unknown name of a response")
 	}
 	return found
 }

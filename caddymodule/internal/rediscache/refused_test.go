@@ -35,7 +35,7 @@ func TestR2_PasswordThatNobodyAskedFor(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
 	r.Do("ACL", "SETUSER", "default", "on", ">x", "~*", "&*", "+@all") // the server has another password
-	s := open(t, r.Addr(), short, func(c *Config) { c.Username, c.Password = "nobody", masked.New("canary-password") })
+	s := open(t, r.Addr(), short, func(c *Config) { c.Username, c.Password = "unknown", masked.New("canary-password") })
 	s.wantWhy(t, "WRONGPASS")
 }
 

@@ -58,7 +58,7 @@ func TestFailuresInARow(t *testing.T) {
 		'9': errLimited,
 		'5': &exchange.StatusError{Status: 500, Definite: true},
 		'?': &exchange.ResponseError{Reason: "not JSON"},
-		'x': errLeft, // says nothing
+		'x': errLeft, // does not count
 		'p': errPanicked,
 		'-': errDown,
 	}

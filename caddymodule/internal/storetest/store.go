@@ -1,4 +1,4 @@
-// Package storetest contains the tests that every Store must pass. It does not import any
+// Package storetest has the tests that every store must pass. It uses nothing of any
 // store's package.
 package storetest
 
