@@ -87,7 +87,7 @@ func TestC03_ThousandUsersAtOnce(t *testing.T) {
 	})
 }
 
-func TestC04_TheFirstCallerLeaves(t *testing.T) {
+func TestC04_FirstRequestIsCanceled(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		p.addUsers(fake, "a@x.example")
@@ -116,7 +116,7 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 	})
 }
 
-func TestC05_AllCallersLeave(t *testing.T) {
+func TestC05_AllRequestsAreCanceled(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		p.addUsers(fake, "a@x.example")

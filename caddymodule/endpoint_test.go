@@ -89,7 +89,7 @@ func TestCrossSite(t *testing.T) {
 	})
 }
 
-func TestDeleteForgetsTheUser(t *testing.T) {
+func TestDeleteEvictsTheUser(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		// The cache has two tokens per user, for different requests.
 		more, other, sameUser := "cache 1m {\nvary {query.tab}\n}", p.target("tab=2"), "a@x.example"

@@ -137,8 +137,8 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	}
 }
 
-// TestI17_KeyServerDown: known keys remain valid, while a token with another key gets a
-// 503 response, and new keys are found without a reload.
+// TestI17_KeyServerDown checks that known keys remain valid, that a token with another
+// key gets a 503 response, and that new keys are found without a reload.
 func TestI17_KeyServerDown(t *testing.T) {
 	keys, never := newKeyServer(t), newKeyServer(t)
 	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")

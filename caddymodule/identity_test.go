@@ -115,7 +115,7 @@ func TestI03_OtherNames(t *testing.T) {
 	d.notLogged(t, "@x.example")
 }
 
-func TestI07_NothingSetThePlaceholder(t *testing.T) {
+func TestI07_UnsetPlaceholder(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		source, more string

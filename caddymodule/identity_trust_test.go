@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestI04_AnswerWithoutAddress(t *testing.T) {
+func TestI04_ResponseWithoutAddress(t *testing.T) {
 	l := newLayer(t)
 	for _, c := range []struct {
 		name        string
@@ -162,7 +162,7 @@ func TestI15_AnotherProxyAfterwards(t *testing.T) {
 	})
 }
 
-func TestI16_ValuesThatAreNoText(t *testing.T) {
+func TestI16_ValuesThatAreNotText(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		mapping, code string

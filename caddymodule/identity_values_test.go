@@ -130,7 +130,7 @@ func TestI09_NoPlainAddress(t *testing.T) {
 	d.notLogged(t, "@x.example", "@evil.example", "@exämple.example")
 }
 
-func TestI10_WhoIsTheSame(t *testing.T) {
+func TestI10_EqualAddresses(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	d := &testSite{serve(t, strings.Replace(fill(huma, trustingSite), "cache off", "", 1)), huma}
 	distinct := []string{

@@ -200,7 +200,7 @@ func checkTraps(t *testing.T, of *tokenDirective) {
 	})
 }
 
-func TestEncodeLeavesTokensAlone(t *testing.T) {
+func TestTokensAreNotEncoded(t *testing.T) {
 	gzip := header("Accept-Encoding", "gzip, zstd")
 	for _, of := range bothDirectives {
 		t.Run(of.name, func(t *testing.T) {

@@ -234,9 +234,9 @@ func TestH06_TooManyRequestsIsNoOutage(t *testing.T) {
 	})
 }
 
-// TestH07_AnswersWithoutEnd checks that a call ends in time, and that a long body is not
+// TestH07_EndlessResponses checks that a call ends in time, and that a long body is not
 // read to the end.
-func TestH07_AnswersWithoutEnd(t *testing.T) {
+func TestH07_EndlessResponses(t *testing.T) {
 	const limits = "attempt_timeout 500ms\ntimeout 3s"
 	forBoth(t, func(t *testing.T, p service) {
 		for name, fault := range map[string]sandbox.Fault{

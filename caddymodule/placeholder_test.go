@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestPlaceholdersOfTheLast checks that the placeholders of a request have the values of
+// TestPlaceholdersOfLastHandler checks that the placeholders of a request have the values of
 // the last handler if two handlers ran.
-func TestPlaceholdersOfTheLast(t *testing.T) {
+func TestPlaceholdersOfLastHandler(t *testing.T) {
 	const appended = `
 		log_append then {http.huma_token.outcome}
 		log_append who {http.huma_token.user}`

@@ -65,7 +65,8 @@ func TestVerifiedWords(t *testing.T) {
 	}
 }
 
-// TestEntraDomains: without xms_edov and the option domains, only the login counts.
+// TestEntraDomains checks that without xms_edov and the option domains only the login is
+// used.
 func TestEntraDomains(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
 	p := tokenOfProvider(t, "entra")

@@ -140,9 +140,9 @@ func TestR06_KeysAreRotated(t *testing.T) {
 	})
 }
 
-// TestR08_CallersLeaveAtRandom cancels half of the requests, while most tokens come from
+// TestR08_RandomlyCanceledRequests cancels half of the requests, while most tokens come from
 // the store. No user may get the token of another one.
-func TestR08_CallersLeaveAtRandom(t *testing.T) {
+func TestR08_RandomlyCanceledRequests(t *testing.T) {
 	const users, workers = 50, 16
 	requests := int64(5_000)
 	if longTest() {

@@ -44,7 +44,7 @@ func TestH05_RetryAfter(t *testing.T) {
 	})
 }
 
-func TestH08_AnswersThatAreNone(t *testing.T) {
+func TestH08_InvalidResponses(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
@@ -102,7 +102,7 @@ func TestH09_RedirectsAreNotFollowed(t *testing.T) {
 	})
 }
 
-func TestH14_OurCredentialsAreRefused(t *testing.T) {
+func TestH14_CredentialsAreRejected(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		hint := map[string]string{"huma": "its signature", "human_api": "its client_id and client_secret"}[p.name]
 		fake := newHuma(t, sandbox.Config{Secret: "another", HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "another"}}})

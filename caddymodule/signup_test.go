@@ -188,7 +188,7 @@ func TestH12_TheUserExists(t *testing.T) {
 	}
 }
 
-func TestH13_EverybodyIsRefused(t *testing.T) {
+func TestH13_EveryUserIsRefused(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	huma.SetFaults([]sandbox.Fault{{Status: 403}})
 	s := serve(t, simpleSite(huma, "registration {\nrate 1/h 5\n}"))

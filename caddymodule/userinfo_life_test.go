@@ -12,9 +12,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestUserinfoAsksEachTime checks that a user who has signed out gets no token, although
+// TestUserinfoIsCalledEachTime checks that a user who has signed out gets no token, although
 // it is still cached.
-func TestUserinfoAsksEachTime(t *testing.T) {
+func TestUserinfoIsCalledEachTime(t *testing.T) {
 	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
 	d := &testSite{serve(t, userinfoSite(p, "", huma.credentials()+"client_type ios\ncache 1m")), huma}
 	ada, again := p.signIn("ada@x.example"), p.signIn("ada@x.example")
@@ -85,9 +85,9 @@ func TestUserinfoOfManyUsers(t *testing.T) {
 	s.notLogged(t, ".example", "Zo", "CANARY")
 }
 
-// TestUserinfoCallerLeaves checks that a canceled request is not reported as an error of
+// TestUserinfoCanceledRequest checks that a canceled request is not reported as an error of
 // the application.
-func TestUserinfoCallerLeaves(t *testing.T) {
+func TestUserinfoCanceledRequest(t *testing.T) {
 	for name, options := range map[string]string{"problem": "HUMA", "caddy": "HUMA\nerrors caddy"} {
 		t.Run(name, func(t *testing.T) {
 			p := newBackend(t)

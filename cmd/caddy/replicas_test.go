@@ -160,8 +160,8 @@ func (r *replicas) accounts() int {
 	return len(v.Users)
 }
 
-// TestR03_OneSignUpForAllReplicas: 300 concurrent first requests of a new user at three
-// replicas cause one sign-up, with one client type and with three.
+// TestR03_OneSignUpForAllReplicas checks that 300 concurrent first requests of a new user
+// at three replicas cause one sign-up, with one client type and with three.
 func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	for _, clientTypes := range [][]string{{"ios"}, {"ios", "android", "web"}} {
@@ -205,9 +205,9 @@ func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 	}
 }
 
-// TestR04_TheReplicaThatSignsUpIsKilled: in the end there is one account, and the other
-// replicas have tokens. If the sign-up was not processed, they wait until the lock
-// expires: the timeout and 5 s.
+// TestR04_TheReplicaThatSignsUpIsKilled checks that in the end there is one account, and
+// the other replicas have tokens. If the sign-up was not processed, they wait until the
+// lock expires: the timeout and 5 s.
 func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 	const timeout = time.Second
 	for _, test := range []struct {
@@ -278,8 +278,8 @@ func (r *replicas) signsUp() bool {
 	return len(r.redis.Texts("KEYS", "caddy-huma:s:*")) == 1 && v.InFlight == 1
 }
 
-// TestEvictionReachesAllReplicas: DELETE at one replica evicts the token from all
-// replicas, also from the memory of the others.
+// TestEvictionReachesAllReplicas checks that DELETE at one replica evicts the token from
+// all replicas, also from the memory of the others.
 func TestEvictionReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user = "a@x.example"
@@ -297,8 +297,8 @@ func TestEvictionReachesAllReplicas(t *testing.T) {
 	}
 }
 
-// TestAFreshTokenReachesAllReplicas: a token that was requested with no-cache is also
-// returned by the other replicas.
+// TestAFreshTokenReachesAllReplicas checks that a token that was requested with no-cache
+// is also returned by the other replicas.
 func TestAFreshTokenReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user = "a@x.example"

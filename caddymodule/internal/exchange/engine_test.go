@@ -34,7 +34,7 @@ func TestC01_OneExchangeForAll(t *testing.T) {
 	})
 }
 
-func TestC04_TheFirstCallerLeaves(t *testing.T) {
+func TestC04_FirstRequestIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestEngine()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -54,7 +54,7 @@ func TestC04_TheFirstCallerLeaves(t *testing.T) {
 	})
 }
 
-func TestC05_AllCallersLeave(t *testing.T) {
+func TestC05_AllRequestsAreCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestEngine()
 		ctx, cancel := context.WithCancel(t.Context())

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestD4_BlanksAroundAnAddress: spaces and tabs around an address are removed, from every
-// source, and the key is that of the address.
+// TestD4_BlanksAroundAnAddress checks that spaces and tabs around an address are removed,
+// from every source, and the key is that of the address.
 func TestD4_BlanksAroundAnAddress(t *testing.T) {
 	app := &application{response: `{"email":"\t a@x.io "}`}
 	source, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email"})
@@ -43,8 +43,8 @@ func TestD4_BlanksAroundAnAddress(t *testing.T) {
 	}
 }
 
-// TestD5_DomainsInPunycode: a domain is the same in Unicode and in punycode, in the
-// option and in the address. The key of the user stays as it is.
+// TestD5_DomainsInPunycode checks that a domain is the same in Unicode and in punycode,
+// in the option and in the address. The key of the user stays as it is.
 func TestD5_DomainsInPunycode(t *testing.T) {
 	const unicode, punycode = "b\u00fccher.example", "xn--bcher-kva.example"
 	for _, domain := range []string{unicode, punycode, "B\u00dcCHER.Example", "XN--BCHER-KVA.example", "bu\u0308cher.example"} {

@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// TestC1_C2_LayersThatSayNo: a preset reads what its layer may say about the address.
-// Only an explicit no is a rejection.
-func TestC1_C2_LayersThatSayNo(t *testing.T) {
+// TestC1_C2_LayersThatDeny checks that a preset reads what its layer may state about the
+// address. Only an explicit denial is a rejection.
+func TestC1_C2_LayersThatDeny(t *testing.T) {
 	said := map[string]bool{"caddy_jwt": true, "gatekeeper": true, "oathkeeper": true, "oauth2_proxy": true, "oauth2_proxy_upstream": true, "vouch": true}
 	for _, p := range presets.All() {
 		source := p.Sources.Verified
@@ -174,7 +174,8 @@ func TestC3_MembersThatDeny(t *testing.T) {
 	}
 }
 
-// TestC3_NamedVerified: the option verified demands a yes, which may be a time.
+// TestC3_NamedVerified checks that the option verified requires an affirmative value,
+// which may be a time.
 func TestC3_NamedVerified(t *testing.T) {
 	app := new(application)
 	for _, name := range []string{"email_verified_at", "emailVerified", "user_confirmed"} {

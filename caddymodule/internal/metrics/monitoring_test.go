@@ -80,8 +80,8 @@ func dashboardExpressions(t *testing.T) map[string]string {
 	return all
 }
 
-// TestMonitoring_NamesAreOurs: alerts and dashboard query only metrics, labels and label
-// values that exist, and the dashboard shows every metric.
+// TestMonitoring_NamesAreOurs checks that alerts and dashboard query only metrics, labels
+// and label values that exist, and the dashboard shows every metric.
 func TestMonitoring_NamesAreOurs(t *testing.T) {
 	queried := make(map[string]bool)
 	for _, r := range alertRules(t) {
@@ -168,7 +168,7 @@ func wrongMatcher(m metric, name, pattern string) (problems []string) {
 	return problems
 }
 
-// TestMonitoring_WrongNames: wrongNames finds the mistakes that it should find.
+// TestMonitoring_WrongNames checks that wrongNames detects mistakes.
 func TestMonitoring_WrongNames(t *testing.T) {
 	for expr, want := range map[string]string{
 		`sum by (job, provider) (rate(caddy_huma_requests_total{outcome="hit",job="x"}[5m]))`: "",
@@ -219,8 +219,8 @@ func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 // promtool is not installed.
 const promtoolRequired = "CADDY_HUMA_PROMTOOL"
 
-// TestMonitoring_Promtool: promtool accepts the alerts and the expressions of the
-// dashboard, and the alerts fire when they should.
+// TestMonitoring_Promtool checks that promtool accepts the alerts and the expressions of
+// the dashboard, and the alerts fire when they should.
 func TestMonitoring_Promtool(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {

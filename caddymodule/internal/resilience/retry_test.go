@@ -182,7 +182,7 @@ func TestNoWaitPastTheDeadline(t *testing.T) {
 	}
 }
 
-func TestLeavingDuringTheWait(t *testing.T) {
+func TestCanceledDuringTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1})
 		ctx, cancel := context.WithCancelCause(t.Context())
