@@ -56,7 +56,7 @@ func benchHuma(users int) *humatoken.HumaToken {
 	}
 }
 
-// benchHumanAPI is like benchHuma for human_api_token.
+// benchHumanAPI is like benchHuma, for human_api_token.
 func benchHumanAPI(users int) *humanapitoken.HumanAPIToken {
 	common := benchCommon(users)
 	common.Identity = &config.Identity{UserID: benchHeader}

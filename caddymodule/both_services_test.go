@@ -91,7 +91,7 @@ func forBoth(t *testing.T, test func(t *testing.T, p service)) {
 	}
 }
 
-// forBothParallel is forBoth with serveParallel.
+// forBothParallel is like forBoth, with serveParallel.
 func forBothParallel(t *testing.T, test func(t *testing.T, p service, serve func(text string) *site)) {
 	t.Helper()
 	tests := make(map[string]func(t *testing.T, serve func(text string) *site))

@@ -132,11 +132,11 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	text := d.site(huma, "max_concurrent 7")
 	s := serve(t, text)
-	ask := func() string {
+	request := func() string {
 		t.Helper()
 		return d.token(t, s.request("GET", d.target(), as("a@x.example")))
 	}
-	token := ask()
+	token := request()
 
 	for range 3 {
 		if err := reject(s, text); err != nil {
@@ -145,7 +145,7 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 	}
 	wantCached := func(after string) {
 		t.Helper()
-		if ask() != token {
+		if request() != token {
 			t.Errorf("%s: the token was not cached", after)
 		}
 		if n := huma.calls(d.op()); n != 1 {
@@ -168,7 +168,7 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 	if err := s.load(text); err != nil {
 		t.Fatal(err)
 	}
-	if ask() == token || huma.calls(d.op()) != 2 {
+	if request() == token || huma.calls(d.op()) != 2 {
 		t.Error("a rejected config still references the state")
 	}
 }

@@ -188,7 +188,7 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ask := func(t *testing.T, d *connectSite, user string, edit ...func(*http.Request)) {
+	request := func(t *testing.T, d *connectSite, user string, edit ...func(*http.Request)) {
 		t.Helper()
 		a := d.request("GET", connectPath, append(edit, as(user))...)
 		a.problem(t, http.StatusConflict, "connect_unavailable")
@@ -201,13 +201,13 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 		for _, user := range []string{"u-1", "u-2"} {
 			d.addConnectedUser(t, user)
 			setRefused(d, user, true)
-			ask(t, d, user)
-			ask(t, d, user)
+			request(t, d, user)
+			request(t, d, user)
 			d.wantCalls(t, "session", "id")
 		}
 		setRefused(d, "u-2", false)
 		d.request("DELETE", connectPath, as("u-2")) // evicts only tokens, not the rejection
-		ask(t, d, "u-2")
+		request(t, d, "u-2")
 		d.wantCalls(t)
 		d.waitNewRejection(t, "u-1")
 		d.wantCalls(t, "session", "id")
@@ -224,15 +224,15 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache {\nnegative_ttl 0s\n}")
 		d.addConnectedUser(t, "u-1")
 		setRefused(d, "u-1", true)
-		ask(t, d, "u-1")
-		ask(t, d, "u-1")
+		request(t, d, "u-1")
+		request(t, d, "u-1")
 		d.wantCalls(t, "session", "id", "session", "id")
 	})
 	t.Run("by one call", func(t *testing.T) {
 		d := openConnect(t, sandbox.Config{}, "cache {\nnegative_ttl 0s\n}")
 		d.addUserWithHint(t, "u-1")
 		d.setFaults(t, sandbox.Fault{Op: "id", Code: "SESSION_TOKEN_GENERATION_NOT_ALLOWED"})
-		ask(t, d, "u-1", noCache)
+		request(t, d, "u-1", noCache)
 		d.wantCalls(t, "id")
 		d.setFaults(t)
 		d.get(t, "u-1")
@@ -246,7 +246,7 @@ func TestConnect_NeitherTypeForAUser(t *testing.T) {
 			return d.request("GET", connectPath, as("u-1")).StatusCode == http.StatusConflict
 		})
 		d.wantCalls(t, "id", "session")
-		ask(t, d, "u-1")
+		request(t, d, "u-1")
 		d.wantCalls(t, "session", "id") // the hint was deleted
 	})
 }

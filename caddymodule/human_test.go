@@ -209,22 +209,22 @@ func TestConnect_NothingLeaks(t *testing.T) {
 			}
 		}
 	}
-	ask := func() *response { return d.request("GET", connectPath, as(user), address) }
-	check(ask(), 502) // the service refuses the secret
+	request := func() *response { return d.request("GET", connectPath, as(user), address) }
+	check(request(), 502) // the service refuses the secret
 	const refused = `{"errorCode":"SESSION_TOKEN_GENERATION_NOT_ALLOWED","message":"CANARY-message","client_user_id":"CANARY-user"}`
 	headers := http.Header{"X-Canary": {"CANARY-header"}, "Set-Cookie": {"a=CANARY-cookie"}}
 	d.setFaults(t,
 		sandbox.Fault{Op: "session", Status: 403, Body: refused, Headers: headers},
 		sandbox.Fault{Op: "id", Status: 200, Headers: headers, Body: `{"token_type":"Bearer","id_token":"CANARY-token","id_refresh_token":"CANARY-refresh","id_token_expires_in":86400,"client_user_email":"CANARY-mail"}`})
-	check(ask(), 200)
+	check(request(), 200)
 	d.setFaults(t, sandbox.Fault{Op: "session", Status: 200, Headers: headers, Body: `{"session_token":"CANARY-token","human_id":"h","expires_in":3600,"more":"CANARY-more"}`})
-	check(ask(), 200)
+	check(request(), 200)
 	d.setFaults(t, sandbox.Fault{Status: 400, Headers: headers, Body: `{"message":"client_secret CANARY-secret of CANARY-mail@x.example is wrong","x-humanapi-request-id":"CANARY mail"}`})
-	check(ask(), 502)
+	check(request(), 502)
 	d.setFaults(t, sandbox.Fault{Op: "session", Reset: sandbox.ResetAfter})
-	check(ask(), 503)
+	check(request(), 503)
 	d.setFaults(t, sandbox.Fault{Op: "session", Status: 200, Body: `{"session_token":"CANARY-cut`})
-	check(ask(), 502)
+	check(request(), 502)
 	d.request("DELETE", connectPath, as(user), address)
 	d.request("GET", connectPath, as("CANARY{"), address).problem(t, 401, "identity_invalid")
 	if !strings.Contains(d.log(), `"level":"debug"`) {

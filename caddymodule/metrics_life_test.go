@@ -255,10 +255,10 @@ func TestMetrics_Redis(t *testing.T) {
 			must(t, m.load(m.withMetrics(config)))
 			m.waitShared(n)
 		}
-		wantOperations := func(what string, ask func(), want samples) {
+		wantOperations := func(what string, request func(), want samples) {
 			t.Helper()
 			before := m.scrape()
-			ask()
+			request()
 			if m.wantIncrease(before, "cache_operations_total", want); t.Failed() {
 				t.Fatal(what)
 			}

@@ -13,11 +13,11 @@ import (
 
 // outcomeCase is a test case: requests, and the outcomes that they are counted with.
 type outcomeCase struct {
-	only   string // the name of the service, if the case is not for both
-	more   string // further options
-	faults func(p service) []sandbox.Fault
-	ask    func(m *metricsSite, p service)
-	want   samples // by outcome
+	only    string // the name of the service, if the case is not for both
+	more    string // further options
+	faults  func(p service) []sandbox.Fault
+	request func(m *metricsSite, p service)
+	want    samples // by outcome
 }
 
 // makeRequests returns a function that makes token requests one after the other.
@@ -54,78 +54,78 @@ func cancelRequest(m *metricsSite, p service) {
 
 // outcomeCases holds all outcomes of a request.
 var outcomeCases = map[string]outcomeCase{
-	"signed in":       {ask: makeRequests("GET", known), want: samples{"signed_in": 1}},
-	"POST":            {ask: makeRequests("POST", known), want: samples{"signed_in": 1}},
-	"registered":      {only: "huma", ask: makeRequests("GET", unknown), want: samples{"registered": 1}},
-	"hits":            {ask: makeRequests("GET", known, known, known), want: samples{"signed_in": 1, "hit": 2}},
-	"past it":         {ask: makeRequests("GET", known, append(edits{noCache}, known...)), want: samples{"signed_in": 2}},
-	"evicted":         {ask: makeRequests("DELETE", known), want: samples{"evicted": 1}},
-	"unauthenticated": {ask: makeRequests("GET", nil), want: samples{"rejected": 1}},
-	"a list":          {ask: makeRequests("GET", edits{as("a"), as("b")}), want: samples{"rejected": 1}},
-	"cross-site":      {ask: makeRequests("GET", append(edits{header("Sec-Fetch-Site", "cross-site")}, known...)), want: samples{"rejected": 1}},
-	"PUT":             {ask: makeRequests("PUT", known), want: samples{"rejected": 1}},
-	"HEAD":            {ask: makeRequests("HEAD", known), want: samples{"rejected": 1}},
-	"OPTIONS":         {ask: makeRequests("OPTIONS", known), want: samples{}},
-	"errors go on":    {more: "errors caddy", ask: makeRequests("GET", nil), want: samples{"rejected": 1}},
-	"another path":    {ask: func(m *metricsSite, _ service) { m.request("GET", "/other", known...) }, want: samples{}},
+	"signed in":       {request: makeRequests("GET", known), want: samples{"signed_in": 1}},
+	"POST":            {request: makeRequests("POST", known), want: samples{"signed_in": 1}},
+	"registered":      {only: "huma", request: makeRequests("GET", unknown), want: samples{"registered": 1}},
+	"hits":            {request: makeRequests("GET", known, known, known), want: samples{"signed_in": 1, "hit": 2}},
+	"past it":         {request: makeRequests("GET", known, append(edits{noCache}, known...)), want: samples{"signed_in": 2}},
+	"evicted":         {request: makeRequests("DELETE", known), want: samples{"evicted": 1}},
+	"unauthenticated": {request: makeRequests("GET", nil), want: samples{"rejected": 1}},
+	"a list":          {request: makeRequests("GET", edits{as("a"), as("b")}), want: samples{"rejected": 1}},
+	"cross-site":      {request: makeRequests("GET", append(edits{header("Sec-Fetch-Site", "cross-site")}, known...)), want: samples{"rejected": 1}},
+	"PUT":             {request: makeRequests("PUT", known), want: samples{"rejected": 1}},
+	"HEAD":            {request: makeRequests("HEAD", known), want: samples{"rejected": 1}},
+	"OPTIONS":         {request: makeRequests("OPTIONS", known), want: samples{}},
+	"errors go on":    {more: "errors caddy", request: makeRequests("GET", nil), want: samples{"rejected": 1}},
+	"another path":    {request: func(m *metricsSite, _ service) { m.request("GET", "/other", known...) }, want: samples{}},
 	"shared": {
 		faults: faultOfAll(sandbox.Fault{Delay: 300 * time.Millisecond}),
-		ask: func(m *metricsSite, p service) {
+		request: func(m *metricsSite, p service) {
 			m.concurrently(p.target(), 5, func(int) []func(*http.Request) { return known })
 		},
 		want: samples{"signed_in": 1, "shared": 4},
 	},
 	"client type": {
-		only: "huma",
-		ask:  func(m *metricsSite, p service) { m.request("GET", p.path+"?client_type=tv", known...) },
-		want: samples{"rejected": 1},
+		only:    "huma",
+		request: func(m *metricsSite, p service) { m.request("GET", p.path+"?client_type=tv", known...) },
+		want:    samples{"rejected": 1},
 	},
-	"no client type": {only: "huma", ask: func(m *metricsSite, p service) { m.request("GET", p.path, known...) }, want: samples{"rejected": 1}},
-	"not registered": {only: "huma", more: "registration off", ask: makeRequests("GET", unknown, unknown), want: samples{"refused": 2}},
+	"no client type": {only: "huma", request: func(m *metricsSite, p service) { m.request("GET", p.path, known...) }, want: samples{"rejected": 1}},
+	"not registered": {only: "huma", more: "registration off", request: makeRequests("GET", unknown, unknown), want: samples{"refused": 2}},
 	"refused": {
-		only:   "huma",
-		faults: faultOfAll(sandbox.Fault{Status: 403}),
-		ask:    makeRequests("GET", unknown, unknown),
-		want:   samples{"refused": 2},
+		only:    "huma",
+		faults:  faultOfAll(sandbox.Fault{Status: 403}),
+		request: makeRequests("GET", unknown, unknown),
+		want:    samples{"refused": 2},
 	},
 	"connect unavailable": {
 		only: "human_api",
 		faults: func(service) []sandbox.Fault {
 			return []sandbox.Fault{{Op: sandbox.OpSession, Status: 403}, {Op: sandbox.OpID, Status: 403}}
 		},
-		ask:  makeRequests("GET", known),
-		want: samples{"refused": 1},
+		request: makeRequests("GET", known),
+		want:    samples{"refused": 1},
 	},
 	"the brake": {
-		only: "huma",
-		more: "registration {\nrate 1/h 1\n}",
-		ask:  makeRequests("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
-		want: samples{"registered": 1, "limited": 1},
+		only:    "huma",
+		more:    "registration {\nrate 1/h 1\n}",
+		request: makeRequests("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
+		want:    samples{"registered": 1, "limited": 1},
 	},
 	"unavailable": {
-		faults: faultOfAll(sandbox.Fault{Status: 500}),
-		ask:    makeRequests("GET", known, known),
-		want:   samples{"unavailable": 2},
+		faults:  faultOfAll(sandbox.Fault{Status: 500}),
+		request: makeRequests("GET", known, known),
+		want:    samples{"unavailable": 2},
 	},
 	"breaker": {
-		more:   "breaker {\nfailures 3\nopen 1m\n}",
-		faults: faultOfAll(sandbox.Fault{Status: 500}),
-		ask:    makeRequests("GET", known, user(1), user(2), user(3)),
-		want:   samples{"unavailable": 4},
+		more:    "breaker {\nfailures 3\nopen 1m\n}",
+		faults:  faultOfAll(sandbox.Fault{Status: 500}),
+		request: makeRequests("GET", known, user(1), user(2), user(3)),
+		want:    samples{"unavailable": 4},
 	},
 	"timeout": {
-		more:   "timeout 200ms",
-		faults: faultOfAll(sandbox.Fault{Delay: 5 * time.Second}),
-		ask:    makeRequests("GET", known),
-		want:   samples{"timeout": 1},
+		more:    "timeout 200ms",
+		faults:  faultOfAll(sandbox.Fault{Delay: 5 * time.Second}),
+		request: makeRequests("GET", known),
+		want:    samples{"timeout": 1},
 	},
-	"credentials": {faults: faultOfAll(sandbox.Fault{Status: 401}), ask: makeRequests("GET", known), want: samples{"misconfigured": 1}},
-	"our request": {faults: faultOfAll(sandbox.Fault{Status: 422}), ask: makeRequests("GET", known), want: samples{"misconfigured": 1}},
-	"garbage":     {faults: faultOfAll(sandbox.Fault{Garbage: true}), ask: makeRequests("GET", known), want: samples{"bad_response": 1}},
-	"left":        {faults: faultOfAll(sandbox.Fault{Delay: time.Second}), ask: cancelRequest, want: samples{"canceled": 1}},
-	"a panic":     {more: panicking, ask: makeRequests("GET", append(edits{header("X-Panic", "value")}, known...)), want: samples{"unavailable": 1}},
+	"credentials": {faults: faultOfAll(sandbox.Fault{Status: 401}), request: makeRequests("GET", known), want: samples{"misconfigured": 1}},
+	"our request": {faults: faultOfAll(sandbox.Fault{Status: 422}), request: makeRequests("GET", known), want: samples{"misconfigured": 1}},
+	"garbage":     {faults: faultOfAll(sandbox.Fault{Garbage: true}), request: makeRequests("GET", known), want: samples{"bad_response": 1}},
+	"left":        {faults: faultOfAll(sandbox.Fault{Delay: time.Second}), request: cancelRequest, want: samples{"canceled": 1}},
+	"a panic":     {more: panicking, request: makeRequests("GET", append(edits{header("X-Panic", "value")}, known...)), want: samples{"unavailable": 1}},
 	// An HTTP client retries a GET request whose connection was closed.
-	"an abort": {more: panicking, ask: makeRequests("POST", append(edits{header("X-Panic", "abort")}, known...)), want: samples{"canceled": 1}},
+	"an abort": {more: panicking, request: makeRequests("POST", append(edits{header("X-Panic", "abort")}, known...)), want: samples{"canceled": 1}},
 }
 
 // TestMetrics_EveryRequestEndsOnce checks that every request is counted once, with its
@@ -164,7 +164,7 @@ func (c outcomeCase) check(t *testing.T, p service) {
 	m := serveMetrics(t, strings.Replace(p.site(fake, "retries 0\n"+c.more), "SITE {", "SITE {\nlog\ntest_broken\n", 1))
 	m.request("GET", "/other") // opens a connection, so that no request is lost
 	before := m.scrape()
-	c.ask(m, p)
+	c.request(m, p)
 	want := make(samples)
 	for outcome, n := range c.want {
 		want[outcome+" "+p.name] = n

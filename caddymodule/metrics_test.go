@@ -14,10 +14,10 @@ import (
 
 // countCase is a test case: some requests, and the metrics that they increase.
 type countCase struct {
-	only   string // the name of the service, if the case is not for both
-	more   string // further options
-	faults func(p service) []sandbox.Fault
-	ask    func(m *metricsSite, p service)
+	only    string // the name of the service, if the case is not for both
+	more    string // further options
+	faults  func(p service) []sandbox.Fault
+	request func(m *metricsSite, p service)
 
 	// calls returns the expected samples of calls.
 	calls   func(p service) samples
@@ -54,52 +54,52 @@ func signUpFault(f sandbox.Fault) func(service) []sandbox.Fault {
 }
 
 var countCases = map[string]countCase{
-	"a known user":    {ask: makeRequests("GET", known, known), calls: firstCalls(samples{"ok": 1})},
-	"a retry":         {more: "retries 1", faults: faultOfAll(sandbox.Fault{Status: 503}), ask: makeRequests("GET", known), calls: firstCalls(samples{"error": 2})},
-	"our credentials": {faults: faultOfAll(sandbox.Fault{Status: 401}), ask: makeRequests("GET", known), calls: firstCalls(samples{"config": 1})},
-	"our request":     {faults: faultOfAll(sandbox.Fault{Status: 422}), ask: makeRequests("GET", known), calls: firstCalls(samples{"rejected": 1})},
-	"too many":        {faults: faultOfAll(sandbox.Fault{Status: 429}), ask: makeRequests("GET", known), calls: firstCalls(samples{"limited": 1})},
-	"garbage":         {faults: faultOfAll(sandbox.Fault{Garbage: true}), ask: makeRequests("GET", known), calls: firstCalls(samples{"bad_response": 1})},
-	"a reset":         {faults: faultOfAll(sandbox.Fault{Reset: sandbox.ResetBefore}), ask: makeRequests("GET", known), calls: firstCalls(samples{"unreachable": 1})},
+	"a known user":    {request: makeRequests("GET", known, known), calls: firstCalls(samples{"ok": 1})},
+	"a retry":         {more: "retries 1", faults: faultOfAll(sandbox.Fault{Status: 503}), request: makeRequests("GET", known), calls: firstCalls(samples{"error": 2})},
+	"our credentials": {faults: faultOfAll(sandbox.Fault{Status: 401}), request: makeRequests("GET", known), calls: firstCalls(samples{"config": 1})},
+	"our request":     {faults: faultOfAll(sandbox.Fault{Status: 422}), request: makeRequests("GET", known), calls: firstCalls(samples{"rejected": 1})},
+	"too many":        {faults: faultOfAll(sandbox.Fault{Status: 429}), request: makeRequests("GET", known), calls: firstCalls(samples{"limited": 1})},
+	"garbage":         {faults: faultOfAll(sandbox.Fault{Garbage: true}), request: makeRequests("GET", known), calls: firstCalls(samples{"bad_response": 1})},
+	"a reset":         {faults: faultOfAll(sandbox.Fault{Reset: sandbox.ResetBefore}), request: makeRequests("GET", known), calls: firstCalls(samples{"unreachable": 1})},
 	"no response": {
 		more: "attempt_timeout 100ms", faults: faultOfAll(sandbox.Fault{Delay: 5 * time.Second}),
-		ask: makeRequests("GET", known), calls: firstCalls(samples{"timeout": 1}),
+		request: makeRequests("GET", known), calls: firstCalls(samples{"timeout": 1}),
 	},
 	"calls that are not made": {
 		more: "breaker {\nfailures 3\nopen 1m\n}", faults: faultOfAll(sandbox.Fault{Status: 500}),
-		ask: makeRequests("GET", known, user(1), user(2), user(3)), calls: firstCalls(samples{"error": 3}),
+		request: makeRequests("GET", known, user(1), user(2), user(3)), calls: firstCalls(samples{"error": 3}),
 	},
 	"the other type": {
 		only: "human_api", faults: func(service) []sandbox.Fault { return []sandbox.Fault{{Op: sandbox.OpSession, Status: 403}} },
-		ask:   makeRequests("GET", known),
-		calls: func(service) samples { return samples{"session human_api refused": 1, "id human_api refused": 1} },
+		request: makeRequests("GET", known),
+		calls:   func(service) samples { return samples{"session human_api refused": 1, "id human_api refused": 1} },
 	},
 	"a new user": {
-		only: "huma", ask: makeRequests("GET", unknown),
+		only: "huma", request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup ok"), signUps: samples{"created": 1},
 	},
 	"consent": {
-		only: "huma", more: "registration {\nsign_consent on\n}", ask: makeRequests("GET", unknown),
+		only: "huma", more: "registration {\nsign_consent on\n}", request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup ok", "consent ok"), signUps: samples{"created": 1},
 	},
 	"a user who exists": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Status: 409, Processed: true}), ask: makeRequests("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 409, Processed: true}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup refused", "signin ok"), signUps: samples{"exists": 1},
 	},
 	"a blocked user": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Status: 403}), ask: makeRequests("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 403}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup refused"), signUps: samples{"refused": 1},
 	},
 	"an unclear end": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Reset: sandbox.ResetAfter}), ask: makeRequests("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Reset: sandbox.ResetAfter}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup unreachable", "signin ok"), signUps: samples{"unclear": 1},
 	},
 	"a wrong sign-up": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Status: 422}), ask: makeRequests("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 422}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup rejected"), signUps: samples{"failed": 1},
 	},
 	"the brake": {
-		only: "huma", more: "registration {\nrate 1/h 1\n}", ask: makeRequests("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
+		only: "huma", more: "registration {\nrate 1/h 1\n}", request: makeRequests("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
 		calls: humaCalls("signin refused", "signup ok", "signin refused"), signUps: samples{"created": 1, "limited": 1},
 	},
 }
@@ -128,7 +128,7 @@ func (c countCase) check(t *testing.T, p service) {
 	}
 	m := serveMetrics(t, p.site(fake, more))
 	before := m.scrape()
-	c.ask(m, p)
+	c.request(m, p)
 	calls := c.calls(p)
 	m.wantIncrease(before, "upstream_requests_total", calls)
 	// The durations of all calls are counted, with any result.
@@ -201,20 +201,20 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 func TestMetrics_Memory(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		for _, c := range []struct {
-			name   string
-			more   string
-			faults []sandbox.Fault
-			ask    func(m *metricsSite, p service)
-			want   samples
+			name    string
+			more    string
+			faults  []sandbox.Fault
+			request func(m *metricsSite, p service)
+			want    samples
 		}{
-			{name: "tokens", ask: makeRequests("GET", known, known, known), want: samples{"memory hit": 2, "memory miss": 1}},
-			{name: "past it", ask: makeRequests("GET", known, append(edits{noCache}, known...), append(edits{noCache}, known...)), want: samples{"memory hit": 1, "memory miss": 2}},
-			{name: "refusals", faults: []sandbox.Fault{{Status: 403}}, ask: makeRequests("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
-			{name: "rejected", faults: []sandbox.Fault{{Status: 422}}, ask: makeRequests("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
-			{name: "failures", faults: []sandbox.Fault{{Status: 401}}, ask: makeRequests("GET", known, known), want: samples{"memory miss": 2}},
-			{name: "no cache", more: "cache off", ask: makeRequests("GET", known, known), want: samples{}},
-			{name: "unauthenticated", ask: makeRequests("GET", nil), want: samples{}},
-			{name: "evicted", ask: makeRequests("DELETE", known), want: samples{}},
+			{name: "tokens", request: makeRequests("GET", known, known, known), want: samples{"memory hit": 2, "memory miss": 1}},
+			{name: "past it", request: makeRequests("GET", known, append(edits{noCache}, known...), append(edits{noCache}, known...)), want: samples{"memory hit": 1, "memory miss": 2}},
+			{name: "refusals", faults: []sandbox.Fault{{Status: 403}}, request: makeRequests("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
+			{name: "rejected", faults: []sandbox.Fault{{Status: 422}}, request: makeRequests("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
+			{name: "failures", faults: []sandbox.Fault{{Status: 401}}, request: makeRequests("GET", known, known), want: samples{"memory miss": 2}},
+			{name: "no cache", more: "cache off", request: makeRequests("GET", known, known), want: samples{}},
+			{name: "unauthenticated", request: makeRequests("GET", nil), want: samples{}},
+			{name: "evicted", request: makeRequests("DELETE", known), want: samples{}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
@@ -222,7 +222,7 @@ func TestMetrics_Memory(t *testing.T) {
 				must(t, fake.SetFaults(c.faults))
 				m := serveMetrics(t, p.site(fake, c.more))
 				before := m.scrape()
-				c.ask(m, p)
+				c.request(m, p)
 				m.wantIncrease(before, "cache_operations_total", c.want)
 			})
 		}

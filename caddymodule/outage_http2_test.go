@@ -27,12 +27,12 @@ func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 	l := &faultyService{&fakeHuma{Server: s, URL: "https://" + proxy.Addr()}, proxy}
 	site := serve(t, simpleSite(l.fakeHuma, "tls {\nca "+ca+"\n}\ntimeout 2s\nattempt_timeout 1s\nbreaker {\nopen 500ms\n}"))
 
-	ask := func(n int) *response {
+	request := func(n int) *response {
 		return site.request("GET", "/private/huma-token?client_type=ios", as(fmt.Sprintf("user%d@x.example", n)))
 	}
-	ask(0).tokens(t)
+	request(0).tokens(t)
 	l.setFault(t, faultproxy.Fault{Kind: faultproxy.Hang})
-	if a := ask(1); a.StatusCode == 200 {
+	if a := request(1); a.StatusCode == 200 {
 		t.Fatal("the fault does not affect an existing connection")
 	}
 	l.setFault(t, faultproxy.Fault{})
@@ -40,7 +40,7 @@ func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 	n := 2
 	eventually(t, 25*time.Second, "a new connection to the service is used", func() bool {
 		n++
-		return ask(n).StatusCode == 200
+		return request(n).StatusCode == 200
 	})
 	t.Logf("recovered after %s", time.Since(back).Round(time.Millisecond))
 }

@@ -180,16 +180,16 @@ func TestProviderIDs(t *testing.T) {
 		t.Run(p.preset, func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
 			s := serve(t, "SITE {\nhuman_api_token {\n"+humanAPIToken.credentials(huma)+identityOf(t, p.preset, keys)+"}\n}")
-			ask := func(changes map[string]any) *response {
+			request := func(changes map[string]any) *response {
 				return s.request("GET", humanAPIToken.path, header("Authorization", "Bearer "+p.with(changes)))
 			}
-			humanAPIToken.token(t, ask(nil))
+			humanAPIToken.token(t, request(nil))
 			if calls := huma.Calls().Calls; len(calls) != 1 || calls[0].ClientUserID != p.id {
 				t.Errorf("calls %+v, want one for %s", calls, p.id)
 			}
 			if p.verified != "" {
-				ask(map[string]any{p.verified: false}).problem(t, 403, "email_unverified")
-				ask(map[string]any{p.verified: nil, "email": nil}).problem(t, 401, "identity_missing")
+				request(map[string]any{p.verified: false}).problem(t, 403, "email_unverified")
+				request(map[string]any{p.verified: nil, "email": nil}).problem(t, 401, "identity_missing")
 			}
 		})
 	}

@@ -108,24 +108,24 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // for a busy machine
 		s := serve(t, config)
 		s.waitShared(1)
-		ask := func(kind string, edit ...func(*http.Request)) func(i int) {
+		request := func(kind string, edit ...func(*http.Request)) func(i int) {
 			return func(i int) { s.request("GET", p.target(), append(edit, as(name(kind, i)))...).token(t, p) }
 		}
 		evict := func(kind string) func(i int) {
 			return func(i int) { s.request("DELETE", p.path, as(name(kind, i))) }
 		}
-		ask("first")(0) // the first request loads the scripts into Redis
+		request("first")(0) // the first request loads the scripts into Redis
 		evict("first")(0)
 
 		for i := range users {
-			ask("cached")(i)
+			request("cached")(i)
 		}
 		requests := map[string]func(i int){
-			"cache hit in memory": ask("cached"),
-			"cache hit in Redis":  ask("cached"),
-			"sign-in":             ask("known"),
-			"sign-up":             ask("new"),
-			"`no-cache`":          ask("cached", header("Cache-Control", "no-cache")),
+			"cache hit in memory": request("cached"),
+			"cache hit in Redis":  request("cached"),
+			"sign-in":             request("known"),
+			"sign-up":             request("new"),
+			"`no-cache`":          request("cached", header("Cache-Control", "no-cache")),
 			"`DELETE`":            evict("cached"),
 		}
 		for _, want := range requestCosts {

@@ -34,7 +34,7 @@ func startReplicas(t *testing.T, cache ...string) *replicas {
 	return startReplicasWith(t, 10*time.Second, cache...)
 }
 
-// startReplicasWith is startReplicas with a timeout of token exchanges.
+// startReplicasWith is like startReplicas, with a timeout of token exchanges.
 func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *replicas {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
@@ -98,7 +98,7 @@ func (r *replicas) request(ctx context.Context, i int, method, user string, head
 	return r.requestAs(ctx, i, "ios", method, user, headers...)
 }
 
-// requestAs is request with another client type.
+// requestAs is like request, with another client type.
 func (r *replicas) requestAs(ctx context.Context, i int, clientType, method, user string, headers ...string) (status int, token string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addresses[i]+"/private/huma-token?client_type="+clientType, nil)
 	if err != nil {
@@ -122,7 +122,7 @@ func (r *replicas) requestAs(ctx context.Context, i int, clientType, method, use
 	return res.StatusCode, v.AuthToken, nil
 }
 
-// token is request that fails the test unless the response is a token.
+// token is like request, and fails the test unless the response is a token.
 func (r *replicas) token(i int, user string, headers ...string) string {
 	r.t.Helper()
 	status, token, err := r.request(r.t.Context(), i, http.MethodGet, user, headers...)

@@ -180,7 +180,7 @@ func curl(t *testing.T, words []string) (status int, token string, body []byte) 
 	return res.StatusCode, v.AuthToken, body
 }
 
-// token is curl that fails the test unless the response is a token.
+// token is like curl, and fails the test unless the response is a token.
 func token(t *testing.T, words []string) string {
 	t.Helper()
 	status, token, body := curl(t, words)

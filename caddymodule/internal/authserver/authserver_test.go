@@ -45,7 +45,7 @@ func mustNew(t *testing.T, cfg Config) *Client {
 	return c
 }
 
-// signedIn is a request with a session.
+// signedIn returns a request with a session.
 func signedIn(more ...string) identity.AuthRequest {
 	r := identity.AuthRequest{
 		Host: "app.example.com", Method: "POST", URI: "/private/huma-token?client_type=ios",

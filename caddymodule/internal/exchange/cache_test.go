@@ -161,11 +161,11 @@ func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
 		b.get(t.Context(), "u", "ios", false)
 		time.Sleep(10 * time.Second)
 		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 1 {
-			t.Errorf("%d calls: the refusal is not repeated", b.calls.Load())
+			t.Errorf("%d calls: the refusal was not cached", b.calls.Load())
 		}
 		b.policy.NegativeTTL = 5 * time.Second
 		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 2 {
-			t.Errorf("%d calls: the refusal is repeated for too long", b.calls.Load())
+			t.Errorf("%d calls: the refusal was cached for too long", b.calls.Load())
 		}
 	})
 }

@@ -149,7 +149,7 @@ func TestR05_InvalidRecords(t *testing.T) {
 		"good for a century":       encode(t, Record{Token: g, Until: now.Add(100 * 365 * 24 * time.Hour)}),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
-			t.Errorf("%s was read: %v", name, r)
+			t.Errorf("%s was decoded: %v", name, r)
 		}
 	}
 	from := func(at, until time.Time) []byte {
@@ -167,7 +167,7 @@ func TestR05_InvalidRecords(t *testing.T) {
 		"good for a century":   from(now, now.Add(100*365*24*time.Hour)),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
-			t.Errorf("refusal, %s was read: %v", name, r)
+			t.Errorf("refusal, %s was decoded: %v", name, r)
 		}
 	}
 }

@@ -147,7 +147,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// parse is the same check with another method: recursion over the whole text. A
+// parse implements the same check with another method: recursion over the whole text. A
 // truncated text is accepted if its beginning is valid.
 func parse(text string) error {
 	for text != "" {

@@ -55,7 +55,7 @@ func newProxy(t *testing.T, s *service) *Proxy {
 	return p
 }
 
-// mustSet is Set that fails the test on an error.
+// mustSet calls Set and fails the test on an error.
 func (p *Proxy) mustSet(t *testing.T, f Fault) {
 	t.Helper()
 	if err := p.Set(f); err != nil {
