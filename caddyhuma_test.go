@@ -21,8 +21,8 @@ import (
 // The tests of this package see the plugin as a build without its store module
 // has it.
 
-// TestWithoutStoreModule: the plugin links no client of Redis, and a config that
-// wants one says what to build.
+// TestWithoutStoreModule checks that the plugin does not link a Redis client, and that a
+// config that needs one has an error with the build command.
 func TestWithoutStoreModule(t *testing.T) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

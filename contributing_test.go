@@ -51,7 +51,7 @@ func packages(t *testing.T) map[string]listed {
 	}
 }
 
-// TestDocs_Packages: the table of packages is made of their package comments.
+// TestDocs_Packages checks that the table of packages consists of their package comments.
 func TestDocs_Packages(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| package | |\n|---|---|\n")
@@ -69,8 +69,8 @@ func TestDocs_Packages(t *testing.T) {
 	golden.Part(t, contributing, "packages", b.String())
 }
 
-// TestDocs_Imports: the graph of imports has no cycle, which Go sees to. A package
-// stands below all that it imports.
+// TestDocs_Imports checks the graph of imports. It has no cycle, because Go does not
+// allow one. A package is below all packages that it imports.
 func TestDocs_Imports(t *testing.T) {
 	all := packages(t)
 	below := func(path string) (names []string) {
@@ -121,7 +121,7 @@ func TestDocs_Imports(t *testing.T) {
 	golden.Part(t, contributing, "imports", b.String())
 }
 
-// TestDocs_Serve: the way of a request is the function itself.
+// TestDocs_Serve checks that the description of a request is the code of the function.
 func TestDocs_Serve(t *testing.T) {
 	text := string(testutil.File(t, "caddymodule/internal/endpoint/endpoint.go"))
 	_, rest, ok := strings.Cut(text, "\nfunc (e *Endpoint) serve(")
@@ -132,7 +132,7 @@ func TestDocs_Serve(t *testing.T) {
 	golden.Part(t, contributing, "serve", "```go\nfunc (e *Endpoint) serve("+body+"\n}\n```\n")
 }
 
-// TestContributingPaths: the files that CONTRIBUTING.md names are there.
+// TestContributingPaths checks that the files that CONTRIBUTING.md names exist.
 func TestContributingPaths(t *testing.T) {
 	text := string(testutil.File(t, contributing))
 	for _, part := range strings.Split(text, "](")[1:] {

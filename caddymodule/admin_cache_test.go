@@ -10,12 +10,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// TestAdmin_Forget: evict reaches one user of all accounts, flush all users, and
-// neither anybody of the other service.
-func TestAdmin_Forget(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+// TestAdmin_Evict checks that evict removes the tokens of one user from all accounts of a
+// service, and flush those of all users. Accounts of the other service keep their tokens.
+func TestAdmin_Evict(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example", "b@x.example")
+		p.addUsers(fake, "a@x.example", "b@x.example")
 		other := strings.NewReplacer("project_id p1", "project_id p2", "client_id hapi1", "client_id hapi2").Replace(p.options(fake))
 		d := serveAdmin(t, "SITE {\n"+p.block("/one", p.options(fake), "")+p.block("/two", p.options(fake), "")+p.block("/other", other, "")+"}")
 		get := func(user string) string {
@@ -23,106 +23,107 @@ func TestAdmin_Forget(t *testing.T) {
 			return d.request("GET", "/one?"+p.query, as(user)).token(t, p)
 		}
 		a, b := get("a@x.example"), get("b@x.example")
-		forgets := func(what string, answer *answer, isA, isB bool) {
+		checkEvicted := func(what string, res *response, evictedA, evictedB bool) {
 			t.Helper()
 			var v struct {
 				Accounts int
 				Replicas string
 			}
-			must(t, json.Unmarshal(answer.Body, &v))
-			if answer.StatusCode != http.StatusOK || v.Accounts != 2 || v.Replicas != "none" {
-				t.Errorf("%s: %d %s", what, answer.StatusCode, answer.Body)
+			must(t, json.Unmarshal(res.Body, &v))
+			if res.StatusCode != http.StatusOK || v.Accounts != 2 || v.Replicas != "none" {
+				t.Errorf("%s: %d %s", what, res.StatusCode, res.Body)
 			}
 			nextA, nextB := get("a@x.example"), get("b@x.example")
-			if (nextA != a) != isA || (nextB != b) != isB {
-				t.Errorf("%s: forgot a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, isA, isB)
+			if (nextA != a) != evictedA || (nextB != b) != evictedB {
+				t.Errorf("%s: evicted a: %v, b: %v; want %v, %v", what, nextA != a, nextB != b, evictedA, evictedB)
 			}
 			a, b = nextA, nextB
 		}
-		forgets("evict a", d.evict(p, "a@x.example"), true, false)
-		forgets("evict A", d.evict(p, "A@X.example"), p.name == humaProvider.name, false)
-		forgets("evict nobody", d.evict(p, "c@x.example"), false, false)
-		forgets("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
-		if n := len(d.lines("user evicted through the admin API")); n != 6 { // one for each account
-			t.Errorf("%d lines", n)
+		checkEvicted("evict a", d.evict(p, "a@x.example"), true, false)
+		checkEvicted("evict A", d.evict(p, "A@X.example"), p.name == humaService.name, false)
+		checkEvicted("evict an unknown user", d.evict(p, "c@x.example"), false, false)
+		checkEvicted("flush", d.call("POST", "/huma/cache/flush", ""), true, true)
+		if n := len(d.logLines("user evicted through the admin API")); n != 6 { // one for each account
+			t.Errorf("%d lines, want 6", n)
 		}
-		d.quiet(t, "@x.example")
+		d.notLogged(t, "@x.example")
 	})
 }
 
-// TestAdmin_ForgetDuringAnExchange: what was asked for before is not kept.
-func TestAdmin_ForgetDuringAnExchange(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
-		for name, forget := range map[string]func(d *administered) *answer{
-			"evict": func(d *administered) *answer { return d.evict(p, "a@x.example") },
-			"flush": func(d *administered) *answer { return d.call("POST", "/huma/cache/flush", "") },
+// TestAdmin_EvictDuringExchange checks that a token is not cached if its user is evicted
+// while the exchange runs.
+func TestAdmin_EvictDuringExchange(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
+		for name, evict := range map[string]func(d *adminSite) *response{
+			"evict": func(d *adminSite) *response { return d.evict(p, "a@x.example") },
+			"flush": func(d *adminSite) *response { return d.call("POST", "/huma/cache/flush", "") },
 		} {
 			t.Run(name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
-				p.knows(fake, "a@x.example")
+				p.addUsers(fake, "a@x.example")
 				d := serveAdmin(t, p.site(fake, ""))
-				letGo := fake.hold(t, "")
-				first := make(chan *answer)
+				release := fake.block(t, "")
+				first := make(chan *response)
 				go func() {
-					a, _ := d.try(t.Context(), "GET", p.ask(), as("a@x.example"))
+					a, _ := d.tryRequest(t.Context(), "GET", p.target(), as("a@x.example"))
 					first <- a
 				}()
-				fake.holds(t, 1)
-				if a := forget(d); a.StatusCode != http.StatusOK {
+				fake.waitBlocked(t, 1)
+				if a := evict(d); a.StatusCode != http.StatusOK {
 					t.Fatalf("%d %s", a.StatusCode, a.Body)
 				}
-				letGo()
+				release()
 				old := (<-first).token(t, p)
-				if d.request("GET", p.ask(), as("a@x.example")).token(t, p) == old {
-					t.Error("it was kept")
+				if d.request("GET", p.target(), as("a@x.example")).token(t, p) == old {
+					t.Error("the token was cached")
 				}
 			})
 		}
 	})
 }
 
-// TestAdmin_SharedStore: what is in it goes, too; and if it is down, the answer
-// says what has been done.
+// TestAdmin_SharedStore checks that evict and flush also delete from the shared store. If
+// the store is down, the response says what was deleted.
 func TestAdmin_SharedStore(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example", "b@x.example")
+		p.addUsers(fake, "a@x.example", "b@x.example")
 		config := p.site(fake, withRedis(r, "1m", ""))
 		d := serveAdmin(t, config)
-		get := func(user string) string { return d.request("GET", p.ask(), as(user)).token(t, p) }
-		eventually(t, joins, "the store is used", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
-		says := func(what string, a *answer, status int, text string) {
+		get := func(user string) string { return d.request("GET", p.target(), as(user)).token(t, p) }
+		eventually(t, redisTimeout, "the store is up", func() bool { return d.status().Accounts[0].Handlers[0].Store == "up" })
+		checkResponse := func(what string, a *response, status int, text string) {
 			t.Helper()
 			if a.StatusCode != status || !strings.Contains(string(a.Body), text) {
 				t.Errorf("%s: %d %s; want %d %s", what, a.StatusCode, a.Body, status, text)
 			}
 		}
 		a, b := get("a@x.example"), get("b@x.example")
-		says("evict", d.evict(p, "a@x.example"), 200, `"replicas": "notified"`)
+		checkResponse("evict", d.evict(p, "a@x.example"), 200, `"replicas": "notified"`)
 		if again := get("a@x.example"); again == a {
-			t.Error("evict: the store had it")
+			t.Error("evict: the token came from the store")
 		}
-		says("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "notified"`)
+		checkResponse("flush", d.call("POST", "/huma/cache/flush", ""), 200, `"replicas": "notified"`)
 		if again := get("b@x.example"); again == b {
-			t.Error("flush: the store had it")
+			t.Error("flush: the token came from the store")
 		} else {
 			b = again
 		}
 
 		r.Kill()
-		eventually(t, joins, "the store is missed", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
-		d.healthy("the store is down", 200, "degraded", "shared_store_down")
-		says("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
+		eventually(t, redisTimeout, "the store is down", func() bool { return d.status().Accounts[0].Handlers[0].Store == "down" })
+		d.wantHealth("the store is down", 200, "degraded", "shared_store_down")
+		checkResponse("evict without the store", d.evict(p, "b@x.example"), 503, "evict again")
 		if again := get("b@x.example"); again == b {
-			t.Error("evict without the store: it is still there")
+			t.Error("evict without the store: the token is still cached")
 		} else {
 			b = again
 		}
-		says("flush without the store", d.call("POST", "/huma/cache/flush", ""), 503, "flush again")
+		checkResponse("flush without the store", d.call("POST", "/huma/cache/flush", ""), 503, "flush again")
 		if again := get("b@x.example"); again == b {
-			t.Error("flush without the store: it is still there")
+			t.Error("flush without the store: the token is still cached")
 		}
-		d.quiet(t, "@x.example")
+		d.notLogged(t, "@x.example")
 	})
 }

@@ -16,24 +16,24 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// administered is a site beside an admin endpoint.
-type administered struct {
+// adminSite is a site with a Caddy whose admin endpoint is enabled.
+type adminSite struct {
 	*site
-	admin string // the endpoint's URL
+	admin string // the URL of the admin endpoint
 }
 
-// serveAdmin is serve with such an endpoint.
-func serveAdmin(t testing.TB, text string) *administered {
+// serveAdmin is like serve and enables the admin endpoint.
+func serveAdmin(t testing.TB, text string) *adminSite {
 	t.Helper()
-	d := &administered{admin: "http://" + adminAddress(t)}
+	d := &adminSite{admin: "http://" + adminAddress(t)}
 	d.site = serve(t, text)
 	d.move()
 	must(t, d.load(text))
 	return d
 }
 
-// load replaces the config, and leaves the endpoint where it is.
-func (d *administered) load(text string) error {
+// load replaces the config. The admin endpoint keeps its address.
+func (d *adminSite) load(text string) error {
 	defer func() {
 		d.loaded = time.Now()
 		d.client.CloseIdleConnections()
@@ -41,13 +41,13 @@ func (d *administered) load(text string) error {
 	return caddy.Load(withAdmin(d.site, text, strings.TrimPrefix(d.admin, "http://")), true)
 }
 
-// call asks the endpoint.
-func (d *administered) call(method, path, body string, edit ...func(*http.Request)) *answer {
+// call sends a request to the admin endpoint.
+func (d *adminSite) call(method, path, body string, edit ...func(*http.Request)) *response {
 	d.t.Helper()
-	var a *answer
-	eventually(d.t, 5*time.Second, "the admin endpoint answers", func() (ok bool) {
+	var a *response
+	eventually(d.t, 5*time.Second, "the admin endpoint responds", func() (ok bool) {
 		var err error
-		a, err = d.fetch(d.t.Context(), method, d.admin+path, append([]func(*http.Request){func(r *http.Request) {
+		a, err = d.tryURL(d.t.Context(), method, d.admin+path, append([]func(*http.Request){func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 		}}, edit...)...)
 		return err == nil
@@ -57,21 +57,21 @@ func (d *administered) call(method, path, body string, edit ...func(*http.Reques
 
 var asJSON = header("Content-Type", "application/json")
 
-// evict makes all forget a user.
-func (d *administered) evict(p provider, user string) *answer {
+// evict evicts a user from all accounts.
+func (d *adminSite) evict(p service, user string) *response {
 	d.t.Helper()
-	return d.call("POST", "/huma/cache/evict", string(mustJSON(d.t.(*testing.T), map[string]string{p.naming(): user})), asJSON)
+	return d.call("POST", "/huma/cache/evict", string(mustJSON(d.t.(*testing.T), map[string]string{p.idMember(): user})), asJSON)
 }
 
-// naming is the member by which users are named.
-func (p provider) naming() string {
-	if p.name == humaProvider.name {
+// idMember returns the JSON member that identifies the user of an evict request.
+func (p service) idMember() string {
+	if p.name == humaService.name {
 		return "email"
 	}
 	return "user_id"
 }
 
-// adminStatus is what GET /huma/status answers.
+// adminStatus is the response to GET /huma/status.
 type adminStatus struct {
 	Status   string
 	Reasons  []string
@@ -98,7 +98,7 @@ type adminStatus struct {
 	}
 }
 
-func (d *administered) status() (s adminStatus) {
+func (d *adminSite) status() (s adminStatus) {
 	d.t.Helper()
 	a := d.call("GET", "/huma/status", "")
 	decoder := json.NewDecoder(bytes.NewReader(a.Body))
@@ -109,8 +109,8 @@ func (d *administered) status() (s adminStatus) {
 	return s
 }
 
-// healthy checks what a probe is told.
-func (d *administered) healthy(what string, status int, state string, reasons ...string) {
+// wantHealth checks the response of the health endpoint.
+func (d *adminSite) wantHealth(what string, status int, state string, reasons ...string) {
 	d.t.Helper()
 	a := d.call("GET", "/huma/health", "")
 	var v adminStatus
@@ -120,8 +120,8 @@ func (d *administered) healthy(what string, status int, state string, reasons ..
 	}
 }
 
-// TestAdmin_WhatIsThere: methods, paths, and bodies that are none.
-func TestAdmin_WhatIsThere(t *testing.T) {
+// TestAdmin_Requests checks methods, paths and invalid bodies.
+func TestAdmin_Requests(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	d := serveAdmin(t, simpleSite(fake, ""))
 	canary := `{"email":"canary@x.example"}`
@@ -129,7 +129,7 @@ func TestAdmin_WhatIsThere(t *testing.T) {
 		method, path, body string
 		edit               edits
 		status             int
-		says               string // in the error
+		message            string // a part of the error
 		allow              string
 	}{
 		{"GET", "/huma/status", "", nil, 200, "", ""},
@@ -174,7 +174,7 @@ func TestAdmin_WhatIsThere(t *testing.T) {
 		{"POST", "/huma/cache/evict", `{"user_id":"canary"}`, edits{asJSON}, 409, "human_api_token", ""},
 		{"POST", "/huma/cache/evict", canary + strings.Repeat(" ", 5000), edits{asJSON}, 413, "4096", ""},
 
-		// As all of the admin endpoint: no page may ask, nor under another name.
+		// Caddy's admin endpoint allows no other origin and no other host.
 		{"POST", "/huma/cache/flush", "", edits{header("Origin", "https://evil.example")}, 403, "origin", ""},
 		{"GET", "/huma/status", "", edits{header("Origin", "https://evil.example")}, 403, "origin", ""},
 		{"GET", "/huma/status", "", edits{header("Sec-Fetch-Mode", "no-cors")}, 400, "same-origin", ""},
@@ -183,8 +183,8 @@ func TestAdmin_WhatIsThere(t *testing.T) {
 		a := d.call(c.method, c.path, c.body, c.edit...)
 		var v struct{ Error string }
 		_ = json.Unmarshal(a.Body, &v)
-		if a.StatusCode != c.status || !strings.Contains(v.Error, c.says) || a.Header.Get("Allow") != c.allow {
-			t.Errorf("%s %s %.40s: %d %q %s; want %d %q %q", c.method, c.path, c.body, a.StatusCode, a.Header["Allow"], a.Body, c.status, c.says, c.allow)
+		if a.StatusCode != c.status || !strings.Contains(v.Error, c.message) || a.Header.Get("Allow") != c.allow {
+			t.Errorf("%s %s %.40s: %d %q %s; want %d %q %q", c.method, c.path, c.body, a.StatusCode, a.Header["Allow"], a.Body, c.status, c.message, c.allow)
 		}
 		if a.StatusCode == http.StatusOK || c.allow != "" {
 			if got := a.Header.Get("Cache-Control"); got != "private, no-store" {
@@ -192,11 +192,11 @@ func TestAdmin_WhatIsThere(t *testing.T) {
 			}
 		}
 		if strings.Contains(string(a.Body), "canary") {
-			t.Errorf("%s %s %s: it is repeated: %s", c.method, c.path, c.body, a.Body)
+			t.Errorf("%s %s %s: the response repeats the request: %s", c.method, c.path, c.body, a.Body)
 		}
 	}
-	for _, line := range d.lines("canary") {
-		if !strings.Contains(line, `"uri":"/huma/canary`) { // which Caddy logs
+	for _, line := range d.logLines("canary") {
+		if !strings.Contains(line, `"uri":"/huma/canary`) { // the line in which Caddy logs the request
 			t.Errorf("in the log: %s", line)
 		}
 	}
@@ -204,16 +204,16 @@ func TestAdmin_WhatIsThere(t *testing.T) {
 
 func TestAdmin_Status(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	humanProvider.knows(fake, "u-canary")
+	humanAPIService.addUsers(fake, "u-canary")
 	file := secretFiles["rename"](t, "sandbox-secret")
-	credentials := strings.Replace(humaProvider.options(fake), "secret sandbox-secret", "secret {file."+file.path+"}", 1)
-	// Two handlers of one account, one of another service; and one of another
-	// account, which is wrong.
-	config := "SITE {\n" + humanProvider.block("", humanProvider.options(fake), "breaker off") +
-		humaProvider.block("/one", credentials, "client_type ios") + humaProvider.block("/two", credentials, "client_type ios") +
-		humaProvider.block("/three", strings.Replace(humaProvider.options(fake), "project_id p1", "project_id p0", 1), "client_type ios\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}") + "}"
+	credentials := strings.Replace(humaService.options(fake), "secret sandbox-secret", "secret {file."+file.path+"}", 1)
+	// There are two handlers of one account, one handler of the other service, and one
+	// handler of another account with a wrong project.
+	config := "SITE {\n" + humanAPIService.block("", humanAPIService.options(fake), "breaker off") +
+		humaService.block("/one", credentials, "client_type ios") + humaService.block("/two", credentials, "client_type ios") +
+		humaService.block("/three", strings.Replace(humaService.options(fake), "project_id p1", "project_id p0", 1), "client_type ios\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}") + "}"
 	d := serveAdmin(t, config)
-	d.healthy("at first", 200, "ok")
+	d.wantHealth("at first", 200, "ok")
 	for _, path := range []string{"/one", "/two", "/three", "/three"} {
 		d.request("GET", path, as("canary@x.example"))
 	}
@@ -247,7 +247,7 @@ func TestAdmin_Status(t *testing.T) {
 		}
 	}
 	if !right.Handlers[0].HadToken {
-		t.Error("nobody had a token")
+		t.Error("the first handler has had no token")
 	}
 	if human.Provider != "human_api" || human.ClientID != "hapi1" || human.Cache.Users != 1 || human.Handlers[0].Breaker != "off" {
 		t.Errorf("Human API's account: %+v", human)
@@ -255,35 +255,35 @@ func TestAdmin_Status(t *testing.T) {
 	a := d.call("GET", "/huma/status", "")
 	for _, secret := range []string{"canary", "late", "sandbox-secret", file.path} {
 		if bytes.Contains(a.Body, []byte(secret)) {
-			t.Errorf("%q is in the status: %s", secret, a.Body)
+			t.Errorf("%q is in the response: %s", secret, a.Body)
 		}
 	}
-	d.healthy("one breaker is open", 200, "degraded", "breaker_open")
+	d.wantHealth("one breaker is open", 200, "degraded", "breaker_open")
 
 	file.replace(t, "")
-	eventually(t, 2*rotated, "the file is missed", func() bool { return len(d.lines("cannot reload credentials")) > 0 })
-	d.healthy("a file is empty", 200, "degraded", "breaker_open", "credentials_unreadable")
+	eventually(t, 2*rotationTimeout, "the file is unreadable", func() bool { return len(d.logLines("cannot reload credentials")) > 0 })
+	d.wantHealth("a file is empty", 200, "degraded", "breaker_open", "credentials_unreadable")
 	file.replace(t, "sandbox-secret")
-	eventually(t, 2*rotated, "the file is there again", func() bool { return !d.status().Accounts[1].Handlers[0].Credentials.Unreadable })
+	eventually(t, 2*rotationTimeout, "the file is readable again", func() bool { return !d.status().Accounts[1].Handlers[0].Credentials.Unreadable })
 }
 
-// TestAdmin_HealthOverReloads: a config that is rejected changes nothing, and
-// one without the directives gets no requests.
+// TestAdmin_HealthOverReloads checks that a rejected config does not change the health,
+// and that the health check fails if no config uses the directives.
 func TestAdmin_HealthOverReloads(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, "")
 		d := serveAdmin(t, config)
-		d.healthy("at first", 200, "ok")
+		d.wantHealth("at first", 200, "ok")
 		if d.load(strings.Replace(config, "respond", "handle {\nheader X-A [ b\n}\nrespond", 1)) == nil {
-			t.Fatal("it was loaded")
+			t.Fatal("the invalid config was loaded")
 		}
-		d.healthy("rejected", 200, "ok")
+		d.wantHealth("rejected", 200, "ok")
 		if n := len(d.status().Accounts); n != 1 {
-			t.Errorf("%d accounts after a config that was rejected", n)
+			t.Errorf("%d accounts after a rejected config", n)
 		}
 		must(t, d.load("SITE {\nrespond ok\n}"))
-		d.healthy("without the directive", 503, "unavailable", "no_handlers")
+		d.wantHealth("without the directive", 503, "unavailable", "no_handlers")
 		if s := d.status(); len(s.Accounts) != 0 || s.Status != "unavailable" {
 			t.Errorf("without the directive: %+v", s)
 		}
@@ -291,16 +291,16 @@ func TestAdmin_HealthOverReloads(t *testing.T) {
 			t.Errorf("evict: %d %s", a.StatusCode, a.Body)
 		}
 		must(t, d.load(config))
-		d.healthy("with it again", 200, "ok")
+		d.wantHealth("with it again", 200, "ok")
 	})
 }
 
-// TestAdmin_HealthBySite: the site of the manual lets a probe in from elsewhere,
-// and to nothing but that.
+// TestAdmin_HealthBySite checks that the site of the documentation gives access to the
+// health endpoint and to nothing else.
 func TestAdmin_HealthBySite(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	d := serveAdmin(t, "SITE {\nrespond ok\n}")
-	must(t, d.load("SITE {\n"+humaProvider.block("", humaProvider.options(fake), "")+`
+	must(t, d.load("SITE {\n"+humaService.block("", humaService.options(fake), "")+`
 		handle /ready {
 			rewrite /huma/health
 			reverse_proxy `+strings.TrimPrefix(d.admin, "http://")+` {

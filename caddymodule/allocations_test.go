@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// TestHitAllocations: an answer from the cache costs six allocations: the address
-// masked, the key, the value of Huma-Request, it and that of Vary in the headers, the
-// values of the other headers, and what is left behind for logs.
-// (The race detector makes sync.Pool forget at random, so there it costs more.)
+// TestHitAllocations checks that a response from the cache costs six allocations: the
+// masked address, the key, the value of Huma-Request, the header values of Huma-Request
+// and Vary, the values of the other headers, and the record for logs. It is not built
+// with the race detector, which makes sync.Pool drop items at random.
 func TestHitAllocations(t *testing.T) {
 	h := fullHandler(t, 10)
 	w := newSink()
-	requests := random(w, 1001, 10) // one is for warming up
+	requests := randomRequests(w, 1001, 10) // one request for warming up
 	if n := testing.AllocsPerRun(1000, func() {
-		asked(t, h, w, requests[0])
+		mustServe(t, h, w, requests[0])
 		requests = requests[1:]
 	}); n > 6 {
 		t.Errorf("%v allocations, want at most 6", n)

@@ -21,11 +21,11 @@ import (
 type authServer struct {
 	*httptest.Server
 	mu       sync.Mutex
-	respond  http.HandlerFunc // nil: by the session in the cookie or in the authorization
+	handler  http.HandlerFunc // nil: the response depends on the session in Cookie or Authorization
 	requests []*http.Request
 }
 
-// authSessions are the users that authServer knows, by their sessions.
+// authSessions maps the sessions that authServer accepts to their users.
 var authSessions = map[string]string{"s-ada": "ada@x.example", "s-bob": "bob@x.example"}
 
 func newAuthServer(t testing.TB) *authServer {
@@ -44,7 +44,7 @@ func startAuthServer(t testing.TB) *authServer {
 func (s *authServer) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r.Clone(context.Background()))
-	respond := s.respond
+	respond := s.handler
 	s.mu.Unlock()
 	if r.URL.Path != "/api/authz/forward-auth" {
 		http.NotFound(w, r)
@@ -72,11 +72,12 @@ func (s *authServer) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Internal", "CANARY")
 }
 
-// responds sets the response to all requests. nil: the response depends on the session.
-func (s *authServer) responds(respond http.HandlerFunc) {
+// setHandler sets the response to all requests. If handler is nil, the response depends
+// on the session.
+func (s *authServer) setHandler(respond http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.respond = respond
+	s.handler = respond
 }
 
 // received returns the requests since the last call.
@@ -87,51 +88,52 @@ func (s *authServer) received() []*http.Request {
 	return s.requests
 }
 
-// authSession signs a request in at authServer.
+// authSession returns an edit that adds the session cookie of authServer to a request.
 func authSession(id string) func(*http.Request) { return header("Cookie", "authelia_session="+id) }
 
-// callsAuthServer is a Caddyfile with a directive that calls an auth server.
+// callsAuthServer returns a Caddyfile with a directive that calls an auth server.
 func callsAuthServer(s *authServer, options string) string {
 	return "SITE {\nhuma_token {\nHUMA\n" + options + "\nidentity authelia {\nauth_server " + s.URL + "\n}\n}\n}"
 }
 
-// TestAuthServer: one block is enough, and the auth server alone says who is signed in.
+// TestAuthServer checks that one block is enough, and that only the auth server decides
+// which user is signed in.
 func TestAuthServer(t *testing.T) {
 	s := startAuthServer(t)
 	d := open(t, callsAuthServer(s, ""))
-	ada := d.granted(t, "ada@x.example", path, authSession("s-ada"))
+	ada := d.wantTokenOf(t, "ada@x.example", path, authSession("s-ada"))
 	if got := ada.Header.Values("Set-Cookie"); !slices.Equal(got, []string{"authelia_session=s-ada; HttpOnly", "seen=1"}) {
 		t.Errorf("Set-Cookie is %q", got)
 	}
 	ada.Header.Del("Set-Cookie")
-	onlyOurs(t, ada)
-	d.named(t, "ada@x.example", "Zoë", "Ångström")
-	d.granted(t, "bob@x.example", path, bearer("s-bob"))
+	noApplicationHeaders(t, ada)
+	d.wantNames(t, "ada@x.example", "Zoë", "Ångström")
+	d.wantTokenOf(t, "bob@x.example", path, bearer("s-bob"))
 	if n := len(s.received()); n != 2 {
 		t.Errorf("%d calls, want 2", n)
 	}
 
 	// A forged header is neither forwarded nor used.
 	for _, name := range []string{"Remote-Email", "Remote-User", "X-Forwarded-Email", "X-Auth-Request-Email"} {
-		d.refused(t, 401, "identity_missing", path, header(name, "mallory@evil.example"))
-		d.refused(t, 401, "identity_missing", path, header(name, "mallory@evil.example"), authSession("unknown"))
-		d.granted(t, "ada@x.example", path, header(name, "mallory@evil.example"), authSession("s-ada"))
+		d.wantRejection(t, 401, "identity_missing", path, header(name, "mallory@evil.example"))
+		d.wantRejection(t, 401, "identity_missing", path, header(name, "mallory@evil.example"), authSession("unknown"))
+		d.wantTokenOf(t, "ada@x.example", path, header(name, "mallory@evil.example"), authSession("s-ada"))
 		for _, r := range s.received() {
 			if r.Header.Get(name) != "" {
 				t.Errorf("%s is forwarded", name)
 			}
 		}
 	}
-	d.onlyTheirs(t, 2)
-	d.hushed(t)
+	d.wantUsers(t, 2)
+	d.noUserDataInLog(t)
 }
 
-// TestAuthServerMethods: each request whose response depends on the user is one call,
-// and no other request is.
+// TestAuthServerMethods checks that each request whose response depends on the user
+// causes one call, and that other requests cause none.
 func TestAuthServerMethods(t *testing.T) {
 	s := startAuthServer(t)
 	huma := newHuma(t, sandbox.Config{})
-	d := &desk{serve(t, strings.Replace(fill(huma, callsAuthServer(s, "")), "cache off", "", 1)), huma}
+	d := &testSite{serve(t, strings.Replace(fill(huma, callsAuthServer(s, "")), "cache off", "", 1)), huma}
 	for _, test := range []struct {
 		method string
 		status int
@@ -254,8 +256,9 @@ func TestAuthServerRequest(t *testing.T) {
 	}
 }
 
-// TestAuthServerURI: X-Forwarded-Uri has the path that Caddy's path matcher compares,
-// whatever the request line has, so that rules by path match it too.
+// TestAuthServerURI checks that X-Forwarded-Uri contains the path that Caddy's path
+// matcher compares, in any spelling of the request line, so that rules by path match it
+// too.
 func TestAuthServerURI(t *testing.T) {
 	s := startAuthServer(t)
 	d := open(t, callsAuthServer(s, ""))
@@ -277,8 +280,8 @@ func TestAuthServerURI(t *testing.T) {
 	}
 }
 
-// TestAuthServerResponses checks the response to the client for each response of the
-// auth server. The cookies of a 2xx response are passed on, whatever the response is.
+// TestAuthServerResponses checks the response to the client for each response of the auth
+// server. The cookies of a 2xx response are always passed on.
 func TestAuthServerResponses(t *testing.T) {
 	s := startAuthServer(t)
 	d := open(t, callsAuthServer(s, ""))
@@ -295,11 +298,11 @@ func TestAuthServerResponses(t *testing.T) {
 	}
 	email := []string{"Remote-Email", "ada@x.example"}
 	for _, test := range []struct {
-		name   string
-		answer http.HandlerFunc
-		status int
-		code   string
-		cookie bool
+		name    string
+		handler http.HandlerFunc
+		status  int
+		code    string
+		cookie  bool
 	}{
 		{"200", lines(200, email...), 200, "", true},
 		{"202", lines(202, email...), 200, "", true},
@@ -319,7 +322,7 @@ func TestAuthServerResponses(t *testing.T) {
 		{"none", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 503, "identity_unavailable", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s.responds(test.answer)
+			s.setHandler(test.handler)
 			a := d.request("GET", path, authSession("s-ada"))
 			if test.status == 200 {
 				a.tokens(t)
@@ -335,36 +338,36 @@ func TestAuthServerResponses(t *testing.T) {
 		})
 	}
 	// Within a second, only the first failure is a warning.
-	found := slices.DeleteFunc(d.lines(`"msg":"auth server request failed"`), func(line string) bool { return strings.Contains(line, `"level":"debug"`) })
+	found := slices.DeleteFunc(d.logLines(`"msg":"auth server request failed"`), func(line string) bool { return strings.Contains(line, `"level":"debug"`) })
 	if len(found) != 1 || !strings.Contains(found[0], "unexpected status 400: if a proxy") {
 		t.Errorf("logged %q", found)
 	}
 	s.Close()
-	d.refused(t, 503, "identity_unavailable", path, authSession("s-ada"))
-	d.quiet(t, "CANARY", "s-ada", "ada@x.example")
+	d.wantRejection(t, 503, "identity_unavailable", path, authSession("s-ada"))
+	d.notLogged(t, "CANARY", "s-ada", "ada@x.example")
 }
 
-// TestAuthServerHTTPS: the certificate is verified, by default by the certificate
-// authorities of the system, and the call has the host of the URL.
+// TestAuthServerHTTPS checks that the certificate is verified, by default with the
+// certificate authorities of the system, and that the call has the host of the URL.
 func TestAuthServerHTTPS(t *testing.T) {
 	s := newAuthServer(t)
 	s.StartTLS()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	must(t, os.WriteFile(ca, testutil.CertificatePEM(s.Certificate()), 0o600))
 	d := open(t, callsAuthServer(s, ""))
-	d.refused(t, 503, "identity_unavailable", path, authSession("s-ada"))
+	d.wantRejection(t, 503, "identity_unavailable", path, authSession("s-ada"))
 	d = open(t, strings.Replace(callsAuthServer(s, ""), "auth_server "+s.URL, "auth_server "+s.URL+" {\nca "+ca+"\n}", 1))
-	d.granted(t, "ada@x.example", path, authSession("s-ada"))
+	d.wantTokenOf(t, "ada@x.example", path, authSession("s-ada"))
 	if r := s.received(); len(r) != 1 || "https://"+r[0].Host != s.URL || r[0].Header.Get("X-Forwarded-Host") != d.address {
 		t.Errorf("received %+v", r)
 	}
 }
 
-// TestAuthServerHumanAPI: human_api_token calls the same auth server.
+// TestAuthServerHumanAPI checks that human_api_token calls the auth server too.
 func TestAuthServerHumanAPI(t *testing.T) {
 	s := startAuthServer(t)
 	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret"}}})
-	site := serve(t, "SITE {\nhuman_api_token {\n"+fake.client("hapi1", "secret")+"identity authelia {\nauth_server "+s.URL+"\n}\n}\n}")
+	site := serve(t, "SITE {\nhuman_api_token {\n"+fake.clientOptions("hapi1", "secret")+"identity authelia {\nauth_server "+s.URL+"\n}\n}\n}")
 	site.request("GET", connectPath, authSession("s-ada")).connect(t)
 	site.request("GET", connectPath, header("Remote-User", "s-ada")).problem(t, 401, "identity_missing")
 	for _, c := range fake.Calls().Calls {

@@ -23,20 +23,20 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
 )
 
-// What the benchmarks of this package have in common: handlers as Caddy sets
-// them up, with users in their memory, and requests as Caddy's server hands
-// them on.
+// The benchmarks of this package share the following: handlers that are provisioned as
+// Caddy does it, with cached users, and requests as Caddy's server passes them to
+// handlers.
 
-// benchUsers are the numbers of users that what depends on them is measured with.
+// benchUsers lists the numbers of cached users.
 var benchUsers = []int{1_000, 20_000}
 
-// benchHeader says who is asking.
+// benchHeader is the header that identifies the user.
 const benchHeader = "Remote-User"
 
-// benchUser is a user, by an address of a usual length.
+// benchUser returns a user address of typical length.
 func benchUser(i int) string { return fmt.Sprintf("patient.number.%d@clinic.example", i) }
 
-// benchCommon is the part of a config that both directives have.
+// benchCommon returns the part of the config that both directives have.
 func benchCommon(users int) config.Common {
 	return config.Common{
 		Trust: &config.Trust{Mode: config.TrustProxies, Ranges: []string{"127.0.0.1"}},
@@ -44,8 +44,8 @@ func benchCommon(users int) config.Common {
 	}
 }
 
-// benchHuma is a huma_token with room for so many users. No other one shares its
-// memory.
+// benchHuma returns a huma_token whose cache has room for the given number of users. It
+// does not share the cache with another handler.
 func benchHuma(users int) *humatoken.HumaToken {
 	common := benchCommon(users)
 	common.Identity = &config.Identity{Email: benchHeader, Name: "Remote-Name"}
@@ -56,22 +56,22 @@ func benchHuma(users int) *humatoken.HumaToken {
 	}
 }
 
-// benchHuman is the same for human_api_token.
-func benchHuman(users int) *humanapitoken.HumanAPIToken {
+// benchHumanAPI is like benchHuma, for human_api_token.
+func benchHumanAPI(users int) *humanapitoken.HumanAPIToken {
 	common := benchCommon(users)
 	common.Identity = &config.Identity{UserID: benchHeader}
 	return &humanapitoken.HumanAPIToken{API: "http://127.0.0.1:1", ClientID: fmt.Sprint("c", users), ClientSecret: "secret", Common: common}
 }
 
-// module is a handler as Caddy begins and ends it.
+// module is a handler with the interfaces of Caddy's module lifecycle.
 type module interface {
 	caddy.Provisioner
 	caddy.CleanerUpper
 	caddyhttp.MiddlewareHandler
 }
 
-// begin sets a handler up in a config that runs. end is the config's end: the
-// handler still answers, as it does those whom a reload finds halfway.
+// begin provisions and starts a handler. end stops its config; the handler still
+// responds, as it does to requests that run during a reload.
 func begin(t testing.TB, h module) (end func()) {
 	t.Helper()
 	config, err := caddy.ProvisionContext(new(caddy.Config))
@@ -95,31 +95,31 @@ func begin(t testing.TB, h module) (end func()) {
 	}
 }
 
-// fullHandler returns a huma_token with tokens of so many users in its memory.
+// fullHandler returns a huma_token with cached tokens of the given number of users.
 func fullHandler(t testing.TB, users int) caddyhttp.MiddlewareHandler {
 	t.Helper()
 	h := benchHuma(users)
-	h.API = grantingService(t)
+	h.API = newBenchService(t)
 	return fillCache(t, h, users)
 }
 
-// grantingService is a service that signs everybody in, with tokens of a usual
-// length. It returns its address.
-func grantingService(t testing.TB) string {
+// newBenchService starts a service that signs in every user, with tokens of typical
+// length, and returns its address.
+func newBenchService(t testing.TB) string {
 	text := strings.Repeat("x", 300)
-	answer, _ := json.Marshal(map[string]any{
+	body, _ := json.Marshal(map[string]any{
 		"uid": "0123456789abcdef01234567", "authToken": text, "authTokenExpiresIn": 3600, "refreshToken": text, "expiresIn": 86400,
 		"session_token": text, "human_id": "0123456789abcdef", "expires_in": 3600,
 	})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(answer)
+		_, _ = w.Write(body)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
 }
 
-// fillCache sets a handler up and makes a request of each of so many users.
+// fillCache provisions a handler and makes a request for each user.
 func fillCache(t testing.TB, h module, users int) caddyhttp.MiddlewareHandler {
 	t.Helper()
 	t.Cleanup(begin(t, h))
@@ -140,7 +140,7 @@ func fillCache(t testing.TB, h module, users int) caddyhttp.MiddlewareHandler {
 	return h
 }
 
-// sink is a response writer that keeps nothing but the last answer.
+// sink is an http.ResponseWriter that keeps only the last response.
 type sink struct {
 	header http.Header
 	status int
@@ -158,20 +158,20 @@ func (s *sink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// benchServer is the server that requests come from.
+// benchServer is the server in the context of all requests.
 var benchServer = new(caddyhttp.Server)
 
-// benchArrived is the request that all requests of a benchmark are copies of. Parsing
+// benchTemplate is the request that all requests of a benchmark are copied from. Parsing
 // each one would take ten times the memory.
-var benchArrived = func() *http.Request {
+var benchTemplate = func() *http.Request {
 	r := httptest.NewRequest("GET", "/private/huma-token?client_type=ios", nil)
 	r.RemoteAddr = "127.0.0.1:1234"
 	return r
 }()
 
-// benchRequest is a request of a user, as Caddy's server hands it to a handler.
+// benchRequest returns a request of a user, as Caddy's server passes it to a handler.
 func benchRequest(w http.ResponseWriter, user int) *http.Request {
-	r := benchArrived.WithContext(context.Background())
+	r := benchTemplate.WithContext(context.Background())
 	r.Header = http.Header{benchHeader: {benchUser(user)}}
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, benchServer)
 }
@@ -180,8 +180,8 @@ func benchRequest(w http.ResponseWriter, user int) *http.Request {
 // they are in the CPU cache when they are handled, as real requests are.
 const benchBatch = 32
 
-// random are requests of n random users of so many.
-func random(w http.ResponseWriter, n, users int) []*http.Request {
+// randomRequests returns n requests of random users.
+func randomRequests(w http.ResponseWriter, n, users int) []*http.Request {
 	requests := make([]*http.Request, n)
 	for i := range requests {
 		requests[i] = benchRequest(w, rand.IntN(users))
@@ -189,8 +189,8 @@ func random(w http.ResponseWriter, n, users int) []*http.Request {
 	return requests
 }
 
-// asked makes one request of a user, who has to get a token.
-func asked(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request) {
+// mustServe handles a request and fails unless the response is a token.
+func mustServe(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request) {
 	clear(w.header)
 	w.status = 0
 	if err := h.ServeHTTP(w, r, nil); err != nil || w.status != http.StatusOK {
@@ -198,16 +198,16 @@ func asked(t testing.TB, h caddyhttp.MiddlewareHandler, w *sink, r *http.Request
 	}
 }
 
-// respondsThe is Caddy's respond with the answer that a handler gives.
-func respondsThe(t testing.TB, h caddyhttp.MiddlewareHandler) caddyhttp.StaticResponse {
+// staticResponse returns Caddy's respond handler with the same response as h.
+func staticResponse(t testing.TB, h caddyhttp.MiddlewareHandler) caddyhttp.StaticResponse {
 	w := newSink()
-	asked(t, h, w, benchRequest(w, 1))
+	mustServe(t, h, w, benchRequest(w, 1))
 	return caddyhttp.StaticResponse{StatusCode: "200", Headers: w.header.Clone(), Body: string(w.body)}
 }
 
-// timed measures do and nothing else: prepare makes so much of it possible. The
-// benchmark's own clock and counters are not stopped and started for that, because
-// they look at the memory then, and what follows is slow.
+// timed measures only do. prepare prepares n calls of do. The timer of the benchmark is
+// not stopped in between, because stopping it reads the memory statistics, which slows
+// down what follows.
 func timed(b *testing.B, prepare func(n int), do func()) {
 	var took time.Duration
 	var since time.Time
@@ -228,7 +228,7 @@ func timed(b *testing.B, prepare func(n int), do func()) {
 	reportAllocations(b, prepare, do)
 }
 
-// reportAllocations counts what do allocates, in this process as a whole.
+// reportAllocations reports the allocations of do in the whole process.
 func reportAllocations(b *testing.B, prepare func(n int), do func()) {
 	const n = 200
 	prepare(n)
@@ -243,8 +243,8 @@ func reportAllocations(b *testing.B, prepare func(n int), do func()) {
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/op")
 }
 
-// timedAsking is timed for requests that next makes.
-func timedAsking(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.ResponseWriter) *http.Request) {
+// timedRequests calls timed for requests that next returns.
+func timedRequests(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.ResponseWriter) *http.Request) {
 	w := newSink()
 	var requests []*http.Request
 	timed(b, func(n int) {
@@ -252,7 +252,7 @@ func timedAsking(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.R
 			requests = append(requests, next(w))
 		}
 	}, func() {
-		asked(b, h, w, requests[0])
+		mustServe(b, h, w, requests[0])
 		requests = requests[1:]
 	})
 }

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// canaries are what has passed through a site that no log line of ours may
-// hold: tokens and ids that were answered, names that were sent. Every site of
-// these tests is looked at when it ends, at level DEBUG.
+// canaries holds values that no log line of this plugin may contain: tokens and IDs of
+// responses, and names of requests. The log of every site is checked at the end of its
+// test, at level DEBUG.
 type canaries struct {
 	mu    sync.Mutex
-	words map[string]bool // from answers
+	words map[string]bool // from responses
 	names map[string]bool // from requests
 }
 
@@ -22,18 +22,18 @@ func newCanaries() *canaries {
 	return &canaries{words: make(map[string]bool), names: make(map[string]bool)}
 }
 
-// secret is what no line may hold whoever the user is: our credentials, the
-// key and the password of the store, and marks in what others say.
-var secret = []string{"sandbox-secret", redisKey, redisPassword, "CANARY", "canary"}
+// secrets lists texts that no line may contain for any user: the credentials, the key and
+// the password of the store, and the markers in messages of other servers.
+var secrets = []string{"sandbox-secret", redisKey, redisPassword, "CANARY", "canary"}
 
-// address is what looks like one, but for how our own words say what one is.
-var address = regexp.MustCompile(`[^\s"]+(@|%40)[\w.-]+`)
+// addressPattern matches email addresses.
+var addressPattern = regexp.MustCompile(`[^\s"]+(@|%40)[\w.-]+`)
 
-// word is what tokens and ids are made of.
-var word = regexp.MustCompile(`[A-Za-z0-9._~-]{12,}`)
+// tokenPattern matches tokens and IDs.
+var tokenPattern = regexp.MustCompile(`[A-Za-z0-9._~-]{12,}`)
 
-// note notes what a request and its answer hold.
-func (c *canaries) note(r *http.Request, a *answer) {
+// note records the values of a request and its response.
+func (c *canaries) note(r *http.Request, a *response) {
 	var members map[string]any
 	if a.StatusCode == http.StatusOK && json.Unmarshal(a.Body, &members) != nil {
 		members = nil
@@ -41,7 +41,7 @@ func (c *canaries) note(r *http.Request, a *answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, v := range members {
-		if text, ok := v.(string); ok && word.FindString(text) == text {
+		if text, ok := v.(string); ok && tokenPattern.FindString(text) == text {
 			c.words[text] = true
 		}
 	}
@@ -52,30 +52,30 @@ func (c *canaries) note(r *http.Request, a *answer) {
 	}
 }
 
-// ours are the loggers of this plugin, and that of the app which tells of our
-// events.
-var ours = regexp.MustCompile(`"logger":"(http\.handlers\.huma|huma|events)[^"]*"`)
+// ourLoggers matches the loggers of this plugin, and the logger of Caddy's events app,
+// which logs the events of this plugin.
+var ourLoggers = regexp.MustCompile(`"logger":"(http\.handlers\.huma|huma|events)[^"]*"`)
 
-// leak is what a log line of ours holds that it may not; empty if nothing, or if
-// the line is somebody else's.
-func (c *canaries) leak(line string) string {
-	if !ours.MatchString(line) {
+// findLeak returns the forbidden value in a log line of this plugin. It returns "" if
+// there is none, or if the line is from another logger.
+func (c *canaries) findLeak(line string) string {
+	if !ourLoggers.MatchString(line) {
 		return ""
 	}
 	var entry map[string]any
 	if err := json.Unmarshal([]byte(line), &entry); err != nil {
 		return "no JSON"
 	}
-	delete(entry, "stack") // of a panic: it has the versions of modules behind an @
+	delete(entry, "stack") // the stack of a panic has the versions of modules after an @
 	b, err := json.Marshal(entry)
 	if err != nil {
 		return err.Error()
 	}
 	text := strings.ReplaceAll(string(b), "(name@domain,", "")
-	if a := address.FindString(text); a != "" {
+	if a := addressPattern.FindString(text); a != "" {
 		return a
 	}
-	for _, s := range secret {
+	for _, s := range secrets {
 		if strings.Contains(text, s) {
 			return s
 		}
@@ -87,7 +87,7 @@ func (c *canaries) leak(line string) string {
 			return name
 		}
 	}
-	for _, w := range word.FindAllString(text, -1) {
+	for _, w := range tokenPattern.FindAllString(text, -1) {
 		if c.words[w] {
 			return w
 		}
@@ -95,22 +95,22 @@ func (c *canaries) leak(line string) string {
 	return ""
 }
 
-// check fails if any line of ours in a log holds what it may not.
+// check fails if a log line of this plugin contains a forbidden value.
 func (c *canaries) check(t testing.TB, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
-		if leak := c.leak(line); leak != "" {
-			t.Errorf("a log line of ours holds %q: %s", leak, line)
+		if leak := c.findLeak(line); leak != "" {
+			t.Errorf("a log line of this plugin contains %q: %s", leak, line)
 			return
 		}
 	}
 }
 
-// TestCanaries: the look at every site's log finds what it is for.
+// TestCanaries checks that findLeak detects the forbidden values.
 func TestCanaries(t *testing.T) {
 	c := newCanaries()
 	r := &http.Request{Header: http.Header{"X-Test-Name": {"Ada Lovelace"}}}
-	c.note(r, &answer{&http.Response{StatusCode: http.StatusOK}, []byte(`{"uid":"0123456789abcdef","authToken":"aaa.bbb-ccc.ddd","expiresIn":3}`)})
+	c.note(r, &response{&http.Response{StatusCode: http.StatusOK}, []byte(`{"uid":"0123456789abcdef","authToken":"aaa.bbb-ccc.ddd","expiresIn":3}`)})
 	for line, leak := range map[string]string{
 		`{"logger":"http.handlers.huma_token","msg":"x a@x.example"}`:                        "a@x.example",
 		`{"logger":"http.handlers.human_api_token","msg":"of aaa.bbb-ccc.ddd."}`:             "", // another word
@@ -125,7 +125,7 @@ func TestCanaries(t *testing.T) {
 		`{"logger":"huma","stack":"caddy/v2@v2.11.9/x.go"}`:                                  "",
 		`{"logger":"http.handlers.huma_token","user":"01234567","msg":"token issued","n":1}`: "",
 	} {
-		if got := c.leak(line); got != leak {
+		if got := c.findLeak(line); got != leak {
 			t.Errorf("%s: %q, want %q", line, got, leak)
 		}
 	}

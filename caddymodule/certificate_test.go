@@ -13,13 +13,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestH15_CertificatesOfTheService: nobody gets a token, nothing is sent, and
-// the log says why.
+// TestH15_CertificatesOfTheService checks that with an invalid certificate the request is
+// not sent, the client gets an error, and the log contains the reason.
 func TestH15_CertificatesOfTheService(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		ca, other := testutil.NewAuthority(t.TempDir(), "the service's authority"), testutil.NewAuthority(t.TempDir(), "another authority")
 		trust := "tls {\nca " + ca.File + "\n}\n"
-		if p.name == "human_api" { // has no such option
+		if p.name == "human_api" { // human_api_token has no option tls
 			ca, trust = systemAuthority, ""
 		}
 		expired, elsewhere := testutil.Loopback(), testutil.Loopback()
@@ -28,7 +28,7 @@ func TestH15_CertificatesOfTheService(t *testing.T) {
 		for _, test := range []struct {
 			name     string
 			template *x509.Certificate
-			signer   *testutil.Authority // nil: itself
+			signer   *testutil.Authority // nil: self-signed
 			why      string
 		}{
 			{"good", testutil.Loopback(), ca, ""},
@@ -39,25 +39,25 @@ func TestH15_CertificatesOfTheService(t *testing.T) {
 			{"none at all", nil, nil, "does not speak TLS"},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				asked := make(chan struct{}, 10)
+				received := make(chan struct{}, 10)
 				if test.why == "" && p.name == "human_api" && (runtime.GOOS == "darwin" || runtime.GOOS == "windows") {
-					t.Skip("the system's authorities cannot be chosen here")
+					t.Skip("the system's authorities cannot be configured in this test")
 				}
 				h := &fakeHuma{URL: serveTLS(t, func(w http.ResponseWriter, _ *http.Request) {
-					asked <- struct{}{}
-					_, _ = io.WriteString(w, p.granted("a", "3600"))
+					received <- struct{}{}
+					_, _ = io.WriteString(w, p.successBody("a", "3600"))
 				}, test.template, test.signer)}
 				s := serve(t, p.site(h, trust+"retries 0"))
-				a := s.request("GET", p.ask(), as("alice@x.example"))
+				a := s.request("GET", p.target(), as("alice@x.example"))
 				if test.why == "" {
 					a.token(t, p)
 					return
 				}
 				a.problem(t, 503, "upstream_unavailable")
-				if found := s.lines("token exchange failed"); len(found) != 1 || !strings.Contains(found[0], test.why) {
+				if found := s.logLines("token exchange failed"); len(found) != 1 || !strings.Contains(found[0], test.why) {
 					t.Errorf("the log has %q, want one line with %q", found, test.why)
 				}
-				if len(asked) > 0 {
+				if len(received) > 0 {
 					t.Error("a request was sent")
 				}
 				s.noSecretsInLog("sandbox-secret", "alice@x.example")

@@ -10,13 +10,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
 )
 
-// The intervals of a server. The tests, of which there are many, use shorter ones.
+// The tests use shorter intervals than a server, because there are many of them.
 var (
 	pollInterval = endpoint.PollInterval
 	maxRound     = endpoint.MaxRound
 )
 
-// keysInterval is between the starts of two fetches of a key server.
+// keysInterval is the minimum time between two fetches of a JWKS.
 const keysInterval = 1500 * time.Millisecond
 
 func init() {

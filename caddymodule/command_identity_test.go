@@ -29,19 +29,19 @@ func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
 		"redis and another": "hash_key canary-key\n" + withRedis(store, "1m", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			forBoth(t, func(t *testing.T, p provider) {
+			forBoth(t, func(t *testing.T, p service) {
 				text := p.site(newHuma(t, sandbox.Config{}), options)
 				s := serve(t, text)
-				s.request("GET", p.ask(), as("Alice@x.example"))
+				s.request("GET", p.target(), as("Alice@x.example"))
 				user := "--email"
-				if p.name == humanProvider.name {
+				if p.name == humanAPIService.name {
 					user = "--user-id"
 				}
 				config := writeFile(t, "Caddyfile", strings.ReplaceAll(text, "SITE", s.URL))
 				var found []identified
 				r := run(t, cli.IdentityCommand(), "--config", config, user, "Alice@x.example", "--json").ends(0).hides("canary-key", redisKey)
 				r.json(&found)
-				if len(found) != 1 || len(found[0].LogName) != 8 || len(s.lines(`"user":"`+found[0].LogName+`"`)) == 0 {
+				if len(found) != 1 || len(found[0].LogName) != 8 || len(s.logLines(`"user":"`+found[0].LogName+`"`)) == 0 {
 					t.Errorf("%s, but the log has\n%s", r.out, s.log())
 				}
 				run(t, cli.IdentityCommand(), "--config", config, user, "Alice@x.example").
@@ -117,8 +117,8 @@ func TestIdentityCallsAuthServer(t *testing.T) {
 		{"authelia_session=s-ada", 400, 1, []string{"note: auth_server: unexpected status 400: if a proxy in front", "→ no user: 503 identity_unavailable"}},
 		{"", 0, 1, []string{"→ no user: 401 identity_missing: the request has none of the headers that are forwarded"}},
 	} {
-		if s.responds(nil); c.status != 0 {
-			s.responds(says(c.status, ""))
+		if s.setHandler(nil); c.status != 0 {
+			s.setHandler(respondText(c.status, ""))
 		}
 		args := []string{"--config", config, "--response", "Remote-Email: mallory@evil.example"}
 		if c.cookie != "" {
@@ -133,8 +133,8 @@ func TestIdentityCallsAuthServer(t *testing.T) {
 func TestIdentityShowsClaim(t *testing.T) {
 	keys := newKeyServer(t)
 	l := layerNamed(t, "custom")
-	_, key, _ := signing(l.algorithm)
-	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	_, key, _ := signingKeys(l.algorithm)
+	keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
 	l.issuer = keys.URL + "/" + l.name
 	config := caddyfileOf(t, "huma_token {\n"+newHuma(t, sandbox.Config{}).credentials()+"client_type ios\nidentity {\nemail Authorization email preferred_username upn\nverify {\nissuer "+l.issuer+"\naudience "+l.audience+"\n}\n}\n}")
 	for _, c := range []struct {

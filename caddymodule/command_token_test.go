@@ -30,7 +30,7 @@ type tokenDocument struct {
 // tokensOf reads the endpoint's answer in such a document.
 func tokensOf(t *testing.T, raw json.RawMessage) tokens {
 	t.Helper()
-	return (&answer{Response: &http.Response{StatusCode: http.StatusOK}, Body: raw}).tokens(t)
+	return (&response{Response: &http.Response{StatusCode: http.StatusOK}, Body: raw}).tokens(t)
 }
 
 // TestTokenOfAConfigFile: with the file that Huma hands out and nothing else.

@@ -12,32 +12,32 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// together makes n requests for a token at once, and returns their answers.
-func (s *site) together(target string, n int, edit func(i int) []func(*http.Request)) []*answer {
+// concurrently makes n concurrent requests for a token and returns the responses.
+func (s *site) concurrently(target string, n int, edit func(i int) []func(*http.Request)) []*response {
 	s.t.Helper()
-	answers := make([]*answer, n)
+	responses := make([]*response, n)
 	start := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
 			<-start
-			a, err := s.try(context.Background(), "GET", target, edit(i)...)
+			a, err := s.tryRequest(context.Background(), "GET", target, edit(i)...)
 			if err != nil {
 				s.t.Errorf("request %d: %v", i, err)
-				a = &answer{Response: &http.Response{}}
+				a = &response{Response: &http.Response{}}
 			}
-			answers[i] = a
+			responses[i] = a
 		})
 	}
 	close(start)
 	wg.Wait()
-	return answers
+	return responses
 }
 
-// allOK checks that every answer is a token.
-func allOK(t *testing.T, answers []*answer) {
+// allOK checks that every response is a token.
+func allOK(t *testing.T, responses []*response) {
 	t.Helper()
-	for _, a := range answers {
+	for _, a := range responses {
 		if a.StatusCode != http.StatusOK {
 			t.Fatalf("status %d: %s", a.StatusCode, a.Body)
 		}
@@ -45,13 +45,13 @@ func allOK(t *testing.T, answers []*answer) {
 }
 
 func TestC01_ThousandRequestsOfAKnownUser(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		fake.SetFaults([]sandbox.Fault{{Delay: 200 * time.Millisecond}})
 		s := serve(t, p.site(fake, ""))
-		allOK(t, s.together(p.ask(), 1000, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} }))
-		p.only(t, fake, 1, 0)
+		allOK(t, s.concurrently(p.target(), 1000, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} }))
+		p.wantCalls(t, fake, 1, 0)
 	})
 }
 
@@ -59,7 +59,7 @@ func TestC02_ThousandRequestsOfAnUnknownUser(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	huma.SetFaults([]sandbox.Fault{{Delay: 100 * time.Millisecond}})
 	s := serve(t, simpleSite(huma, ""))
-	allOK(t, s.together(iosPath, 1000, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} }))
+	allOK(t, s.concurrently(iosPath, 1000, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} }))
 	if got := huma.Calls().ByOp; got["signin"] != 1 || got["signup"] != 1 {
 		t.Errorf("calls %v, want one sign-in and one sign-up", got)
 	}
@@ -69,74 +69,74 @@ func TestC02_ThousandRequestsOfAnUnknownUser(t *testing.T) {
 }
 
 func TestC03_ThousandUsersAtOnce(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		var users []string
 		for i := range 1000 {
 			users = append(users, fmt.Sprintf("u%d@x.example", i))
 		}
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, users...)
+		p.addUsers(fake, users...)
 		fake.SetFaults([]sandbox.Fault{{Delay: 20 * time.Millisecond}})
 		s := serve(t, p.site(fake, "max_concurrent 32\ntimeout 30s"))
-		allOK(t, s.together(p.ask(), 1000, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} }))
+		allOK(t, s.concurrently(p.target(), 1000, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} }))
 		calls := fake.Calls()
 		if calls.MaxInFlight > 32 || calls.Connections > 32 {
-			t.Errorf("%d calls at once, over %d connections", calls.MaxInFlight, calls.Connections)
+			t.Errorf("%d concurrent calls over %d connections", calls.MaxInFlight, calls.Connections)
 		}
-		p.only(t, fake, 1000, 0)
+		p.wantCalls(t, fake, 1000, 0)
 	})
 }
 
-func TestC04_TheFirstCallerLeaves(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+func TestC04_FirstRequestIsCanceled(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
-		letGo := fake.hold(t, "")
+		p.addUsers(fake, "a@x.example")
+		release := fake.block(t, "")
 		s := serve(t, p.site(fake, ""))
 
-		ctx, leave := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(context.Background())
 		first := make(chan error)
 		go func() {
-			_, err := s.try(ctx, "GET", p.ask(), as("a@x.example"))
+			_, err := s.tryRequest(ctx, "GET", p.target(), as("a@x.example"))
 			first <- err
 		}()
-		fake.holds(t, 1)
-		others := make(chan []*answer)
+		fake.waitBlocked(t, 1)
+		others := make(chan []*response)
 		go func() {
-			others <- s.together(p.ask(), 20, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} })
+			others <- s.concurrently(p.target(), 20, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} })
 		}()
-		time.Sleep(50 * time.Millisecond) // let them join
-		leave()
+		time.Sleep(50 * time.Millisecond) // until they wait for the same exchange
+		cancel()
 		if err := <-first; err == nil {
-			t.Error("the first caller did not leave")
+			t.Error("the first request was not canceled")
 		}
-		letGo()
+		release()
 		allOK(t, <-others)
-		p.only(t, fake, 1, 0)
+		p.wantCalls(t, fake, 1, 0)
 	})
 }
 
-func TestC05_AllCallersLeave(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+func TestC05_AllRequestsAreCanceled(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
-		letGo := fake.hold(t, "")
+		p.addUsers(fake, "a@x.example")
+		release := fake.block(t, "")
 		s := serve(t, p.site(fake, ""))
-		ctx, leave := context.WithCancel(context.Background())
-		defer leave()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if _, err := s.try(ctx, "GET", p.ask(), as("a@x.example")); err == nil {
-					t.Error("a caller did not leave")
+				if _, err := s.tryRequest(ctx, "GET", p.target(), as("a@x.example")); err == nil {
+					t.Error("a request was not canceled")
 				}
 			})
 		}
-		fake.holds(t, 1)
-		time.Sleep(50 * time.Millisecond) // let the others join
-		leave()
+		fake.waitBlocked(t, 1)
+		time.Sleep(50 * time.Millisecond) // until they wait for the same exchange
+		cancel()
 		wg.Wait()
-		letGo()
+		release()
 		eventually(t, 5*time.Second, "the exchange ends", func() bool {
 			c := fake.Calls()
 			return c.InFlight == 0 && c.ByOp[p.first] == 1
@@ -144,21 +144,21 @@ func TestC05_AllCallersLeave(t *testing.T) {
 		eventually(t, 5*time.Second, "the exchange is logged", func() bool {
 			return strings.Contains(s.log(), "token issued")
 		})
-		s.request("GET", p.ask(), as("a@x.example")).token(t, p)
-		p.only(t, fake, 1, 0) // the token was kept
+		s.request("GET", p.target(), as("a@x.example")).token(t, p)
+		p.wantCalls(t, fake, 1, 0) // the token was cached
 	})
 }
 
 func TestC07_AnInstantServiceIsCalledOncePerUser(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
 		for round := range 20 {
 			user := fmt.Sprintf("u%d@x.example", round)
-			p.rebuffs(t, fake, user)
-			allOK(t, s.together(p.ask(), 50, func(int) []func(*http.Request) { return []func(*http.Request){as(user)} }))
+			p.requireBothCalls(t, fake, user)
+			allOK(t, s.concurrently(p.target(), 50, func(int) []func(*http.Request) { return []func(*http.Request){as(user)} }))
 		}
-		p.only(t, fake, 20, 20)
+		p.wantCalls(t, fake, 20, 20)
 	})
 }
 
@@ -169,7 +169,7 @@ func TestC15_AnUnknownUserOnTwoDevices(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, client := range []string{"ios", "android", "web"} {
 		wg.Go(func() {
-			a, err := s.try(context.Background(), "GET", path+"?client_type="+client, as("a@x.example"))
+			a, err := s.tryRequest(context.Background(), "GET", path+"?client_type="+client, as("a@x.example"))
 			if err != nil || a.StatusCode != http.StatusOK {
 				t.Errorf("%s: %v %v", client, a, err)
 			}

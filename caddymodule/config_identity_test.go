@@ -10,10 +10,10 @@ import (
 
 func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		option string
-		lines  []string
-		says   []string
+		name    string
+		option  string
+		lines   []string
+		message []string
 	}{
 		{"header", "email", []string{"identity {\nemail Remote-Email\n}"}, []string{"trust forward_auth", "trust proxies"}},
 		{"header's placeholder", "email", []string{"identity {\nemail {header.Remote-Email}\n}"}, []string{"trust forward_auth", "trust proxies"}},
@@ -34,7 +34,7 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 		{"two placeholders", "email", []string{"identity {\nemail {http.auth.user.id}{user}\n}"}, []string{"single placeholder"}},
 		{"no header's name", "email", []string{"identity {\nemail Remote(Email)\n}"}, []string{"Remote-Email"}},
 		{"no source", "email", []string{"identity {\ndomains x.example\n}"}, []string{"identity <preset>", "email <source>"}},
-		{"unknown preset", "identity", []string{"identity nobody"}, []string{"authelia", "tailscale"}},
+		{"unknown preset", "identity", []string{"identity unknown"}, []string{"authelia", "tailscale"}},
 		{"a domain that is none", "domains", []string{"identity basic_auth {\ndomains *.x.example\n}"}, []string{"x.example"}},
 		{"a header that Caddy drops", "email", []string{"identity {\nemail Remote_Email\n}", "trust proxies 127.0.0.1"}, []string{"expected_underscore_headers"}},
 		{"one with a dot", "email", []string{"identity {\nemail remote.email\n}", "trust proxies 127.0.0.1"}, []string{"expected_dot_headers"}},
@@ -42,15 +42,15 @@ func TestI06_SourcesThatDoNotLoad(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				theProblem(t, validateText(t, d.lines(d.deciding(c.lines...)...)), d.optionOf(c.option), d.saying(c.says...)...)
+				wantProblem(t, validateText(t, d.lines(d.convertLines(c.lines...)...)), d.convertOption(c.option), d.convertMessages(c.message...)...)
 			}
 		})
 	}
 }
 
-// The blocks of these tests.
+// The following are blocks of configs.
 
-// assertionOf is an identity in a signed assertion, with these lines in its
+// assertionOf returns an identity with a signed assertion and the given lines in its
 // block verify.
 func assertionOf(preset string, lines ...string) string {
 	if preset == "" {
@@ -59,18 +59,19 @@ func assertionOf(preset string, lines ...string) string {
 	return "identity " + preset + " {\nverify {\n" + strings.Join(lines, "\n") + "\n}\n}"
 }
 
-// asking is a userinfo with these lines in its block, in place of identity.
-func asking(url string, lines ...string) []string {
+// withUserinfo returns the changes that replace identity by a userinfo with the given
+// lines.
+func withUserinfo(url string, lines ...string) []string {
 	return []string{"identity", "userinfo \"" + url + "\" {\n" + strings.Join(lines, "\n") + "\n}"}
 }
 
 // balancer is the ARN of a load balancer.
 const balancer = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/clinic/50dc6c495c0c9188"
 
-// verifyLines are a block verify that loads.
+// verifyLines are the lines of a valid block verify.
 var verifyLines = []string{"jwks https://login.example/keys", "issuer https://login.example/", "audience clinic"}
 
-// verifyBlock is a block verify of userinfo that loads.
+// verifyBlock is a valid block verify of userinfo.
 const verifyBlock = "verify {\nissuer https://login.example/\naudience clinic\n}"
 
 func TestAssertionsAndUserinfoLoad(t *testing.T) {
@@ -99,18 +100,18 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 		"a document, with trust":       {"identity {\nemail X-Userinfo user.email\n}", "trust proxies 10.0.0.0/8"},
 		"a path by its environment":    {"identity {\nemail X-Userinfo user.{env.HUMA_TEST_SECRET}\n}", "trust proxies 10.0.0.0/8"},
 		"a document, operator's":       {"identity {\nemail {http.vars.document} https://clinic\\.example/email\n}"},
-		"userinfo":                     asking("http://localhost:3000/api/me", "email user.email"),
-		"userinfo elsewhere":           asking("https://app.example/api/me?fields=email", "email data.0.email", "forward_headers Authorization X-Session Host"),
-		"userinfo on another machine":  asking("http://app:3000/me", "email email"),
-		"userinfo by IPv6":             asking("http://[::1]:3000/me", "email email"),
-		"userinfo by its environment":  asking("http://localhost:3000/{env.HUMA_TEST_SECRET}", "email email"),
-		"userinfo, verify":             asking("https://login.example/userinfo", "email email", verifyBlock, "cache 5m"),
-		"userinfo, a cookie":           asking("https://login.example/userinfo", "email email", "verify {\nissuer https://login.example\nrequire azp clinic\ntoken {http.request.cookie.access_token}\n}"),
-		"userinfo with a dot in names": asking("http://localhost:3000/me", `email https://clinic\.example/email`),
+		"userinfo":                     withUserinfo("http://localhost:3000/api/me", "email user.email"),
+		"userinfo elsewhere":           withUserinfo("https://app.example/api/me?fields=email", "email data.0.email", "forward_headers Authorization X-Session Host"),
+		"userinfo on another machine":  withUserinfo("http://app:3000/me", "email email"),
+		"userinfo by IPv6":             withUserinfo("http://[::1]:3000/me", "email email"),
+		"userinfo by its environment":  withUserinfo("http://localhost:3000/{env.HUMA_TEST_SECRET}", "email email"),
+		"userinfo, verify":             withUserinfo("https://login.example/userinfo", "email email", verifyBlock, "cache 5m"),
+		"userinfo, a cookie":           withUserinfo("https://login.example/userinfo", "email email", "verify {\nissuer https://login.example\nrequire azp clinic\ntoken {http.request.cookie.access_token}\n}"),
+		"userinfo with a dot in names": withUserinfo("http://localhost:3000/me", `email https://clinic\.example/email`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				if err := validateText(t, d.lines(d.deciding(changes...)...)); err != nil {
+				if err := validateText(t, d.lines(d.convertLines(changes...)...)); err != nil {
 					t.Errorf("%s: %v", d.name, err)
 				}
 			}
@@ -118,19 +119,19 @@ func TestAssertionsAndUserinfoLoad(t *testing.T) {
 	}
 }
 
-// TestWhoIsAskingProblems are configs that say not rightly who is asking: each
-// has one mistake, which is said once, by the option, with what to write.
-func TestWhoIsAskingProblems(t *testing.T) {
+// TestIdentityProblems checks that each mistake in the options about the identity is
+// reported once, with the option and a fix.
+func TestIdentityProblems(t *testing.T) {
 	custom := func(lines ...string) []string { return []string{assertionOf("", lines...)} }
 	for _, c := range []struct {
-		name   string
-		lines  []string
-		option string
-		says   []string
+		name    string
+		lines   []string
+		option  string
+		message []string
 	}{
-		{"nobody", []string{"identity"}, "identity:", []string{"is required", "identity authelia", "trust forward_auth", "userinfo http://"}},
+		{"no identity", []string{"identity"}, "identity:", []string{"is required", "identity authelia", "trust forward_auth", "userinfo http://"}},
 		{"identity, userinfo", []string{"userinfo http://localhost:3000/me {\nemail email\n}"}, "userinfo:", []string{"cannot be combined with identity", "remove one of them"}},
-		{"trust, userinfo", append(asking("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo", "remove it"}},
+		{"trust, userinfo", append(withUserinfo("http://localhost:3000/me", "email email"), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo", "remove it"}},
 
 		{"no jwks, issuer without https", custom("issuer clinic", verifyLines[2]), "issuer:", []string{"begins with https://", "/.well-known/openid-configuration", "option jwks"}},
 		{"no jwks, issuer over http", custom("issuer http://login.example", verifyLines[2]), "issuer:", []string{"must use https", "without a dot"}},
@@ -168,8 +169,8 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		{"a placeholder without a path", []string{"identity google_iap {\nemail {http.auth.user.id}\nverify {\naudience a\n}\n}"}, "email:", []string{"signed assertion"}},
 		{"a name of another assertion", []string{"identity google_iap {\nname X-Token name\nverify {\naudience a\n}\n}"}, "name:", []string{"another assertion", "the same signed assertion"}},
 		{"verified of another assertion", []string{"identity google_iap {\nverified {http.vars.token} ok\nverify {\naudience a\n}\n}"}, "verified:", []string{"another assertion"}},
-		{"a name that nobody signed", []string{"identity google_iap {\nname X-Name\nverify {\naudience a\n}\n}"}, "name (X-Name)", []string{"trust forward_auth", "trust proxies"}},
-		{"verified that nobody signed", []string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
+		{"an unsigned name", []string{"identity google_iap {\nname X-Name\nverify {\naudience a\n}\n}"}, "name (X-Name)", []string{"trust forward_auth", "trust proxies"}},
+		{"an unsigned verified", []string{"identity google_iap {\nverified X-Verified\nverify {\naudience a\n}\n}"}, "verified (X-Verified)", []string{"trust forward_auth", "trust proxies"}},
 		{"an assertion that Caddy drops", []string{"identity {\nemail X_Token email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}"}, "email:", []string{"expected_underscore_headers"}},
 
 		{"a path of nowhere", []string{"identity {\nemail X-Userinfo {env.HUMA_TEST_UNSET}\n}", "trust proxies 10.0.0.0/8"}, "email", []string{"HUMA_TEST_UNSET is not set"}},
@@ -178,44 +179,44 @@ func TestWhoIsAskingProblems(t *testing.T) {
 		{"an empty step", []string{"identity {\nemail {http.vars.document} user..email\n}"}, "email:", []string{`"user..email"`, "single dots"}},
 		{"a dot at the end", []string{"identity {\nemail {http.vars.document} user.\n}"}, "email:", []string{"single dots"}},
 		{"a backslash", []string{"identity basic_auth {\nname {http.vars.document} user\\name\n}"}, "name:", []string{`\. for a dot`}},
-		{"a path in what is no name", []string{"identity {\nemail X(User) email\n}"}, "email:", []string{"is not a header name"}},
+		{"a path in an invalid name", []string{"identity {\nemail X(User) email\n}"}, "email:", []string{"is not a header name"}},
 		{"a path behind a candidate", []string{"identity {\nemail {http.auth.candidate.claims} email\n}"}, "email:", []string{"{http.auth.user.id}"}},
 		{"a path behind a cookie", []string{"identity {\nemail {cookie.user} email\n}"}, "email:", []string{"set by the client"}},
 		{"a path stuck to its source", []string{"identity {\nemail {http.vars.document}email\n}"}, "email:", []string{"single placeholder"}},
 		{"a wrong preset with verify", []string{assertionOf("google_aip", "audience a")}, "identity:", []string{"google_iap"}},
 
-		{"userinfo, no email", asking("http://localhost:3000/me"), "email:", []string{"email user.email"}},
-		{"userinfo, an empty step", asking("http://localhost:3000/me", "email .email"), "email:", []string{"single dots"}},
-		{"userinfo, a name's", asking("http://localhost:3000/me", "email email", "last_name a..b"), "last_name:", []string{"single dots"}},
-		{"userinfo, a name", asking("http://localhost:3000/me", "email email", `forward_headers Cookie "X Key"`), "forward_headers:", []string{`"X Key"`}},
-		{"userinfo, only the host", asking("http://localhost:3000/me", "email email", "forward_headers Host"), "forward_headers:", []string{"Authorization or Cookie"}},
-		{"userinfo, cache alone", asking("http://localhost:3000/me", "email email", "cache 1m"), "cache:", []string{"requires verify in userinfo"}},
-		{"userinfo, a long cache", asking("http://localhost:3000/me", "email email", "cache 6m", verifyBlock), "cache:", []string{"at most 5m"}},
-		{"userinfo, verify, forward_headers", asking("http://localhost:3000/me", "email email", "forward_headers Cookie", verifyBlock), "forward_headers:", []string{"cannot be combined with verify", "remove one of them"}},
-		{"userinfo, verify, trust", append(asking("http://localhost:3000/me", "email email", verifyBlock), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo"}},
-		{"userinfo, verify of nothing", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\n}"), "audience:", []string{"is required", "require azp"}},
-		{"userinfo, no issuer", asking("http://localhost:3000/me", "email email", "verify {\njwks https://login.example/keys\naudience a\n}"), "issuer:", []string{"is required"}},
-		{"userinfo, another token", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken {http.auth.user.id}\n}"), "token:", []string{"name of a request header", "{http.request.cookie.access_token}"}},
-		{"userinfo, a token that is dropped", asking("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken X_Token\n}"), "token:", []string{"expected_underscore_headers"}},
-		{"userinfo, a header that is dropped", asking("http://localhost:3000/me", "email email", "forward_headers Cookie X_Session"), "forward_headers:", []string{"Caddy drops the request header X_session", "expected_underscore_headers"}},
+		{"userinfo, no email", withUserinfo("http://localhost:3000/me"), "email:", []string{"email user.email"}},
+		{"userinfo, an empty step", withUserinfo("http://localhost:3000/me", "email .email"), "email:", []string{"single dots"}},
+		{"userinfo, a name's", withUserinfo("http://localhost:3000/me", "email email", "last_name a..b"), "last_name:", []string{"single dots"}},
+		{"userinfo, a name", withUserinfo("http://localhost:3000/me", "email email", `forward_headers Cookie "X Key"`), "forward_headers:", []string{`"X Key"`}},
+		{"userinfo, only the host", withUserinfo("http://localhost:3000/me", "email email", "forward_headers Host"), "forward_headers:", []string{"Authorization or Cookie"}},
+		{"userinfo, cache alone", withUserinfo("http://localhost:3000/me", "email email", "cache 1m"), "cache:", []string{"requires verify in userinfo"}},
+		{"userinfo, a long cache", withUserinfo("http://localhost:3000/me", "email email", "cache 6m", verifyBlock), "cache:", []string{"at most 5m"}},
+		{"userinfo, verify, forward_headers", withUserinfo("http://localhost:3000/me", "email email", "forward_headers Cookie", verifyBlock), "forward_headers:", []string{"cannot be combined with verify", "remove one of them"}},
+		{"userinfo, verify, trust", append(withUserinfo("http://localhost:3000/me", "email email", verifyBlock), "trust forward_auth"), "trust:", []string{"cannot be combined with userinfo"}},
+		{"userinfo, verify of nothing", withUserinfo("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\n}"), "audience:", []string{"is required", "require azp"}},
+		{"userinfo, no issuer", withUserinfo("http://localhost:3000/me", "email email", "verify {\njwks https://login.example/keys\naudience a\n}"), "issuer:", []string{"is required"}},
+		{"userinfo, another token", withUserinfo("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken {http.auth.user.id}\n}"), "token:", []string{"name of a request header", "{http.request.cookie.access_token}"}},
+		{"userinfo, a token that is dropped", withUserinfo("http://localhost:3000/me", "email email", "verify {\nissuer https://login.example\naudience a\ntoken X_Token\n}"), "token:", []string{"expected_underscore_headers"}},
+		{"userinfo, a header that is dropped", withUserinfo("http://localhost:3000/me", "email email", "forward_headers Cookie X_Session"), "forward_headers:", []string{"Caddy drops the request header X_session", "expected_underscore_headers"}},
 		{"auth_server, a header that is dropped", []string{"identity authelia {\nauth_server http://authelia:9091 {\nforward_headers api.key\n}\n}"}, "forward_headers:", []string{"Caddy drops the request header Api.key", "expected_dot_headers"}},
 		{"a signed cookie, forward_auth", []string{"identity {\nemail {http.request.cookie.s} email\nname {http.request.cookie.s} name\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}", "trust forward_auth"}, "trust:", []string{"the cookie s", "remove trust"}},
-		{"userinfo, no scheme", asking("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
-		{"userinfo, no URL of a Caddy", asking("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
+		{"userinfo, no scheme", withUserinfo("localhost:3000/me", "email email"), "userinfo:", []string{"http:// or https://"}},
+		{"userinfo, no URL of a Caddy", withUserinfo("unix//run/app.sock", "email email"), "userinfo:", []string{"http:// or https://"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				theProblem(t, validateText(t, d.lines(d.deciding(c.lines...)...)), d.optionOf(c.option), d.saying(c.says...)...)
+				wantProblem(t, validateText(t, d.lines(d.convertLines(c.lines...)...)), d.convertOption(c.option), d.convertMessages(c.message...)...)
 			}
 		})
 	}
 }
 
-// TestWrongPreset: the error names all there are.
+// TestWrongPreset checks that the error lists all presets.
 func TestWrongPreset(t *testing.T) {
 	for _, wrong := range []string{"autelia", "Authelia", "oauth2-proxy", "google"} {
 		for _, d := range bothDirectives {
-			theProblem(t, validateText(t, d.lines("identity "+wrong)), "identity:", `"`+wrong+`"`,
+			wantProblem(t, validateText(t, d.lines("identity "+wrong)), "identity:", `"`+wrong+`"`,
 				"auth0", "authelia", "authentik", "aws_alb", "azure_easy_auth", "basic_auth", "caddy_jwt", "caddy_security", "caddy_tailscale",
 				"clerk", "cloudflare_access", "cognito", "entra", "firebase", "gatekeeper", "gcp_api_gateway", "google_iap", "istio", "keycloak",
 				"oathkeeper", "oauth2_proxy,", "oauth2_proxy_upstream", "okta", "pomerium", "supabase", "tailscale,", "teleport", "vouch", "zitadel")
@@ -223,9 +224,8 @@ func TestWrongPreset(t *testing.T) {
 	}
 }
 
-// TestUserIDs are configs that huma_token would judge otherwise, because
-// human_api_token tells users apart by their id: an address is a matter of its
-// own.
+// TestUserIDs checks configs that are valid for only one of the directives, because
+// human_api_token identifies users by ID and the address is optional.
 func TestUserIDs(t *testing.T) {
 	const me = "http://localhost:3000/me"
 	verified := append([]string{"verify {"}, append(verifyLines[:3:3], "}", "}")...)
@@ -233,35 +233,35 @@ func TestUserIDs(t *testing.T) {
 		return "identity {\n" + strings.Join(append(lines, verified...), "\n")
 	}
 	for _, c := range []struct {
-		name   string
-		lines  []string
-		option string // empty: it loads
-		says   []string
+		name    string
+		lines   []string
+		option  string // empty: the config is valid
+		message []string
 	}{
 		{"an id alone", []string{"identity {\nuser_id {http.auth.user.sub}\n}"}, "", nil},
 		{"an id beside a preset", []string{"identity caddy_security {\nuser_id {http.auth.user.realm_id}\n}"}, "", nil},
-		{"userinfo, an id alone", asking(me, "user_id user.id"), "", nil},
-		{"userinfo, domains", asking(me, "user_id id", "email email", "domains x.example"), "", nil},
+		{"userinfo, an id alone", withUserinfo(me, "user_id user.id"), "", nil},
+		{"userinfo, domains", withUserinfo(me, "user_id id", "email email", "domains x.example"), "", nil},
 		{"an assertion's id", []string{verify("user_id Authorization sub")}, "", nil},
 		{"an assertion's id, both", []string{verify("user_id Authorization sub", "email Authorization email")}, "", nil},
 
 		{"an address alone", []string{"identity {\nemail {http.auth.user.email}\n}"}, "user_id:", []string{"identity <preset>", "user_id <source>"}},
-		{"userinfo, an address alone", asking(me, "email user.email"), "user_id:", []string{"user_id user.id"}},
+		{"userinfo, an address alone", withUserinfo(me, "email user.email"), "user_id:", []string{"user_id user.id"}},
 		{"an id of the client's", []string{"identity basic_auth {\nuser_id {query.id}\n}"}, "user_id:", []string{"set by the client"}},
 		{"an id that needs trust", []string{"identity basic_auth {\nuser_id X-User\n}"}, "user_id (X-User)", []string{"trust forward_auth", "trust proxies"}},
 		{"an address of the client's", []string{"identity basic_auth {\nemail {cookie.email}\n}"}, "email:", []string{"set by the client"}},
 		{"domains", []string{"identity {\nuser_id {user_id}\ndomains x.example\n}"}, "email:", []string{"domains", "email <source>", "remove these options"}},
 		{"verified", []string{"identity {\nuser_id {user_id}\nverified {user_verified}\n}"}, "email:", []string{"verified", "email <source>", "remove these options"}},
-		{"userinfo, verified", asking(me, "user_id id", "verified verified"), "email:", []string{"remove these options"}},
-		{"userinfo, a domain", asking(me, "user_id id", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
-		{"an address nobody signed", []string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the same signed assertion as user_id"}},
+		{"userinfo, verified", withUserinfo(me, "user_id id", "verified verified"), "email:", []string{"remove these options"}},
+		{"userinfo, a domain", withUserinfo(me, "user_id id", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
+		{"an unsigned address", []string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the same signed assertion as user_id"}},
 		{"an address of another", []string{verify("user_id Authorization sub", "email X-Token email")}, "email:", []string{"another assertion", "user_id"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := validateText(t, humanAPIToken.lines(c.lines...))
 			switch {
 			case c.option != "":
-				theProblem(t, err, c.option, c.says...)
+				wantProblem(t, err, c.option, c.message...)
 			case err != nil:
 				t.Error(err)
 			}
@@ -269,17 +269,17 @@ func TestUserIDs(t *testing.T) {
 	}
 }
 
-// TestPresetsLoad: every preset that is no assertion is enough for both
-// directives, with a trust where it reads headers.
+// TestPresetsLoad checks that every preset without an assertion is valid for both
+// directives, with trust if it reads headers.
 func TestPresetsLoad(t *testing.T) {
 	for _, p := range presets.All() {
 		if p.Sources.Email.From == "" {
-			continue // TestAssertionsAndUserinfoLoad
+			continue // see TestAssertionsAndUserinfoLoad
 		}
 		for _, d := range bothDirectives {
 			lines := []string{"identity " + p.Name}
 			if p.NeedsTrust() {
-				theProblem(t, validateText(t, d.lines(lines...)), d.decides+" (", "trust proxies")
+				wantProblem(t, validateText(t, d.lines(lines...)), d.identityOption+" (", "trust proxies")
 				lines = append(lines, "trust proxies 10.0.0.0/8")
 			}
 			if err := validateText(t, d.lines(lines...)); err != nil {
@@ -289,33 +289,33 @@ func TestPresetsLoad(t *testing.T) {
 	}
 }
 
-// TestForwardHeadersProblems are headers that would frame the request to the
-// application anew, or change what it answers.
+// TestForwardHeadersProblems checks that userinfo does not forward headers that change
+// the framing of the request or the format of the response.
 func TestForwardHeadersProblems(t *testing.T) {
 	for _, name := range []string{
 		"Connection", "keep-alive", "Proxy-Authorization", "Proxy-Authenticate", "TE", "Trailer", "transfer-encoding", "Upgrade",
 		"Content-Length", "Content-Encoding", "Expect", "Proxy-Connection", "HTTP2-Settings",
 		"Accept-Encoding", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "range",
 	} {
-		changes := asking("http://localhost:3000/me", "email email", "forward_headers Cookie "+name)
-		theProblem(t, validateText(t, directive(changes...)), "forward_headers:", "cannot be forwarded")
+		changes := withUserinfo("http://localhost:3000/me", "email email", "forward_headers Cookie "+name)
+		wantProblem(t, validateText(t, directive(changes...)), "forward_headers:", "cannot be forwarded")
 	}
-	// All of them are said.
-	found := problemsIn(t, validateText(t, directive(asking("http://localhost:3000/me", "email email", "forward_headers Upgrade Range \"\"")...)))
+	// All of them are reported.
+	found := problemsIn(t, validateText(t, directive(withUserinfo("http://localhost:3000/me", "email email", "forward_headers Upgrade Range \"\"")...)))
 	if text := strings.Join(found, "\n"); len(found) != 3 || !strings.Contains(text, "Upgrade") || !strings.Contains(text, "Range") || !strings.Contains(text, `""`) {
 		t.Errorf("%d problems, want 3:\n%s", len(found), text)
 	}
 }
 
-// TestURLsOfOthers are URLs of a key server and of an application that are no
-// good. None is printed, since somebody may have put a secret into it.
-func TestURLsOfOthers(t *testing.T) {
+// TestForeignURLs checks invalid URLs of key servers and applications. Errors do not
+// contain the URL, because it may contain a secret.
+func TestForeignURLs(t *testing.T) {
 	t.Setenv("HUMA_TEST_URL", "https://user:CANARY@keys.example/%zz")
 	for _, c := range []struct{ url, jwks, userinfo string }{
 		{"http://keys.example/CANARY", "must use https", "loads"},
 		{"http://192.0.2.1/CANARY", "must use https", "loads"},
 		{"http://[2001:db8::1]/CANARY", "must use https", "loads"},
-		{"http://keys.localhost/CANARY", "must use https", "loads"}, // what it resolves to is up to the resolver
+		{"http://keys.localhost/CANARY", "must use https", "loads"}, // the resolver decides what it resolves to
 		{"http://127.0.0.1.keys.example/CANARY", "must use https", "loads"},
 		{"http://localhost/CANARY", "loads", "loads"},
 		{"http://127.0.0.2:9000/CANARY", "loads", "loads"},
@@ -334,28 +334,28 @@ func TestURLsOfOthers(t *testing.T) {
 		{"{env.HUMA_TEST_URL}", "not a URL", "not a URL"},
 	} {
 		t.Run(c.url, func(t *testing.T) {
-			for option, says := range map[string]string{"jwks:": c.jwks, "userinfo:": c.userinfo} {
+			for option, message := range map[string]string{"jwks:": c.jwks, "userinfo:": c.userinfo} {
 				changes := []string{assertionOf("google_iap", `jwks "`+c.url+`"`, "audience a")}
 				if option == "userinfo:" {
-					changes = asking(c.url, "email email")
+					changes = withUserinfo(c.url, "email email")
 				}
 				err := validateText(t, directive(changes...))
-				if says == "loads" {
+				if message == "loads" {
 					if err != nil {
 						t.Errorf("%s %v", option, err)
 					}
 					continue
 				}
-				theProblem(t, err, option, says)
+				wantProblem(t, err, option, message)
 				if err != nil && strings.Contains(err.Error(), "CANARY") {
-					t.Errorf("the error holds the secret: %v", err)
+					t.Errorf("the error contains the secret: %v", err)
 				}
 			}
 		})
 	}
 }
 
-// TestEveryProblemOfABlock has several mistakes in each block.
+// TestEveryProblemOfABlock checks that several mistakes in each block are all reported.
 func TestEveryProblemOfABlock(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -370,7 +370,7 @@ func TestEveryProblemOfABlock(t *testing.T) {
 			[]string{"email:", "user_id:", "name:", "domains:", "issuer:"},
 		},
 		{"userinfo",
-			append(asking("localhost", "forward_headers Upgrade", "name a..b", "last_name .c", "domains @"), "trust forward_auth"),
+			append(withUserinfo("localhost", "forward_headers Upgrade", "name a..b", "last_name .c", "domains @"), "trust forward_auth"),
 			[]string{"userinfo:", "forward_headers:", "email:", "name:", "last_name:", "domains:", "trust:"},
 		},
 	} {

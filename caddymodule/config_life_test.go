@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestSharedLimits has two handlers of one account.
+// TestSharedLimits checks two handlers of one account whose limits differ.
 func TestSharedLimits(t *testing.T) {
 	type row struct {
 		first, second []string
@@ -56,12 +56,12 @@ func TestSharedLimits(t *testing.T) {
 					second := strings.Replace(d.lines(c.second...), d.name, d.name+" /other", 1)
 					err := validateText(t, d.lines(c.first...)+second)
 					if c.clash {
-						theProblem(t, err, "another "+d.name+" of the same account", "max_concurrent", "set the same")
+						wantProblem(t, err, "another "+d.name+" of the same account", "max_concurrent", "set the same")
 					} else if err != nil {
 						t.Error(err)
 					}
 					if d != humaToken && err != nil && strings.Contains(err.Error(), "registration") {
-						t.Errorf("it names an option that there is not: %v", err)
+						t.Errorf("the error names an option that does not exist: %v", err)
 					}
 				})
 			}
@@ -74,26 +74,27 @@ func TestSharedLimits(t *testing.T) {
 	})
 }
 
-// TestL03_RejectedReload loads configs that fail after the handler is set up.
+// TestL03_RejectedReload checks configs that fail after the handler was provisioned.
 func TestL03_RejectedReload(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing", "caddy.sock")
 	type rejection func(d *tokenDirective, s *site, text string) error
 	for name, reject := range map[string]rejection{
 		"another handler": func(_ *tokenDirective, s *site, text string) error {
-			// A handler and not a matcher: Caddy provisions all of these first.
+			// A handler fails and not a matcher, because Caddy provisions all matchers
+			// first.
 			err := s.load(strings.Replace(text, "respond", "handle {\nheader X-A [ b\n}\nrespond", 1))
-			return want(err, "error parsing regexp")
+			return wantError(err, "error parsing regexp")
 		},
 		"another of the same": func(d *tokenDirective, s *site, text string) error {
 			err := s.load(strings.Replace(text, "respond", d.name+" /other/* {\n}\nrespond", 1))
-			return want(err, "client_id:")
+			return wantError(err, "client_id:")
 		},
 		"the other directive": func(d *tokenDirective, s *site, text string) error {
 			for _, other := range bothDirectives {
 				if other == d {
 					continue
 				}
-				if err := want(s.load(strings.Replace(text, "respond", other.name+"\nrespond", 1)), "client_id:"); err != nil {
+				if err := wantError(s.load(strings.Replace(text, "respond", other.name+"\nrespond", 1)), "client_id:"); err != nil {
 					return err
 				}
 			}
@@ -103,15 +104,15 @@ func TestL03_RejectedReload(t *testing.T) {
 			at, end := strings.Index(text, d.name), strings.LastIndex(text, "respond")
 			second := strings.NewReplacer(d.name, d.name+" /other/*", "max_concurrent 7", "max_concurrent 3").Replace(text[at:end])
 			err := s.load(text[:end] + second + text[end:])
-			return want(err, "another "+d.name+" of the same account")
+			return wantError(err, "another "+d.name+" of the same account")
 		},
 		"a listener": func(_ *tokenDirective, s *site, text string) error {
-			// The listener that cannot be opened comes first, so that Caddy
-			// opens no other one.
+			// The listener that cannot be opened comes first, so that Caddy opens no
+			// other one.
 			config := editServer(s, text, func(server map[string]any) {
 				server["listen"] = append([]any{"unix/" + missing}, server["listen"].([]any)...)
 			})
-			return want(caddy.Load(config, true), missing)
+			return wantError(caddy.Load(config, true), missing)
 		},
 		"only validated": func(_ *tokenDirective, s *site, text string) error {
 			return validateJSON(s.t, s.adapt(text))
@@ -119,47 +120,47 @@ func TestL03_RejectedReload(t *testing.T) {
 	} {
 		for _, d := range bothDirectives {
 			t.Run(name+" "+d.name, func(t *testing.T) {
-				d.staysAfter(t, func(s *site, text string) error { return reject(d, s, text) })
+				d.keepsState(t, func(s *site, text string) error { return reject(d, s, text) })
 			})
 		}
 	}
 }
 
-// staysAfter checks that a config that is rejected leaves the state as it was,
-// and takes none of it along.
-func (d *tokenDirective) staysAfter(t *testing.T, reject func(s *site, text string) error) {
+// keepsState checks that a rejected config changes nothing in the shared state and keeps
+// no reference to it.
+func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text string) error) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	text := d.site(huma, "max_concurrent 7")
 	s := serve(t, text)
-	ask := func() string {
+	request := func() string {
 		t.Helper()
 		return d.token(t, s.request("GET", d.target(), as("a@x.example")))
 	}
-	token := ask()
+	token := request()
 
 	for range 3 {
 		if err := reject(s, text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	kept := func(after string) {
+	wantCached := func(after string) {
 		t.Helper()
-		if ask() != token {
-			t.Errorf("%s: the token was not kept", after)
+		if request() != token {
+			t.Errorf("%s: the token was not cached", after)
 		}
 		if n := huma.calls(d.op()); n != 1 {
 			t.Errorf("%s: %d calls, want 1", after, n)
 		}
 	}
-	kept("rejected")
-	// What is shared is still counted right: the next config finds it, and may
-	// set the account's limits anew.
+	wantCached("rejected")
+	// The reference count of the shared state is still correct: the next config uses the
+	// state, and may change the limits of the account.
 	s.move()
 	if err := s.load(strings.Replace(text, "max_concurrent 7", "max_concurrent 8", 1)); err != nil {
 		t.Fatal(err)
 	}
-	kept("loaded")
-	// And it ends with its last user.
+	wantCached("loaded")
+	// The state ends with its last config.
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -167,28 +168,28 @@ func (d *tokenDirective) staysAfter(t *testing.T, reject func(s *site, text stri
 	if err := s.load(text); err != nil {
 		t.Fatal(err)
 	}
-	if ask() == token || huma.calls(d.op()) != 2 {
-		t.Error("the state was still held by a config that was rejected")
+	if request() == token || huma.calls(d.op()) != 2 {
+		t.Error("a rejected config still references the state")
 	}
 }
 
-// move lets the next config have another address. After a reload Caddy lets go
-// of the old listener a moment later, and drops who connects in between.
+// move changes the address for the next config. After a reload, Caddy closes the old
+// listener with a delay, and drops connections that are opened in between.
 func (s *site) move() {
 	s.t.Helper()
 	s.address = freeAddress(s.t)
 	s.URL = "http://" + s.address
 }
 
-// want is nil if an error says what it should.
-func want(err error, says string) error {
-	if err == nil || !strings.Contains(err.Error(), says) {
-		return fmt.Errorf("got the error %v, want one that says %s", err, says)
+// wantError returns nil if the text of err contains the given text.
+func wantError(err error, message string) error {
+	if err == nil || !strings.Contains(err.Error(), message) {
+		return fmt.Errorf("got the error %v, want one that contains %s", err, message)
 	}
 	return nil
 }
 
-// editServer adapts a Caddyfile of one server and changes that.
+// editServer adapts a Caddyfile with one server and edits the JSON of the server.
 func editServer(s *site, text string, edit func(server map[string]any)) []byte {
 	s.t.Helper()
 	return editConfig(s, text, func(config map[string]any) {
@@ -199,7 +200,7 @@ func editServer(s *site, text string, edit func(server map[string]any)) []byte {
 	})
 }
 
-// editConfig adapts a Caddyfile and changes what becomes of it.
+// editConfig adapts a Caddyfile and edits the JSON.
 func editConfig(s *site, text string, edit func(config map[string]any)) []byte {
 	s.t.Helper()
 	var config map[string]any
@@ -214,22 +215,22 @@ func editConfig(s *site, text string, edit func(config map[string]any)) []byte {
 	return b
 }
 
-// adminAddress is a free address for the admin endpoint, which ends with the
-// test: Stop leaves it.
+// adminAddress returns a free address for the admin endpoint. The endpoint is closed at
+// the end of the test, because Stop does not close it.
 func adminAddress(t testing.TB) string {
 	t.Helper()
 	t.Cleanup(func() { _ = caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true) })
 	return freeAddress(t)
 }
 
-// withAdmin adapts a Caddyfile for a Caddy with that admin endpoint.
+// withAdmin adapts a Caddyfile and enables the admin endpoint at the given address.
 func withAdmin(s *site, text, admin string) []byte {
 	s.t.Helper()
 	return editConfig(s, text, func(config map[string]any) { config["admin"] = map[string]any{"listen": admin} })
 }
 
-// TestL05_NoNetwork checks that a config is adapted and validated without a
-// connection to anybody.
+// TestL05_NoNetwork checks that no connection is opened when a config is adapted and
+// validated.
 func TestL05_NoNetwork(t *testing.T) {
 	address, stop := testutil.CountConnections(t)
 	api := "http://" + address
@@ -241,7 +242,7 @@ func TestL05_NoNetwork(t *testing.T) {
 		"jwks":         {"api " + api, assertionOf("google_iap", "jwks "+api+"/keys", "audience clinic")},
 		"aws_alb":      {"api " + api, assertionOf("aws_alb", "jwks "+api+"/keys", "signer "+balancer)},
 		"redis":        {"api " + api, "cache {\nredis {\naddress " + address + "\nencryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n}\n}"},
-		"userinfo":     append(asking(api+"/me", "email email", "user_id id"), "api "+api),
+		"userinfo":     append(withUserinfo(api+"/me", "email email", "user_id id"), "api "+api),
 	}
 	own := map[*tokenDirective]map[string][]string{
 		humaToken: {
@@ -267,8 +268,7 @@ func TestL05_NoNetwork(t *testing.T) {
 	}
 }
 
-// TestL06_SecretsStayPlaceholders checks all places where Caddy shows or keeps
-// a config.
+// TestL06_SecretsStayPlaceholders checks all places where Caddy shows or stores a config.
 func TestL06_SecretsStayPlaceholders(t *testing.T) {
 	t.Run("huma_token", func(t *testing.T) {
 		huma := newHuma(t, sandbox.Config{Secret: "CANARY-secret"})
@@ -286,7 +286,7 @@ func TestL06_SecretsStayPlaceholders(t *testing.T) {
 				activation_code `+written[2]+`
 			}
 			hash_key `+written[3])
-		humaToken.staysSecret(t, strings.Replace(text, "secret sandbox-secret", "secret "+written[0], 1), written)
+		humaToken.hidesSecrets(t, strings.Replace(text, "secret sandbox-secret", "secret "+written[0], 1), written)
 	})
 	t.Run("human_api_token", func(t *testing.T) {
 		huma := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "CANARY-secret", "CANARY-id": "CANARY-env"}}})
@@ -298,14 +298,14 @@ func TestL06_SecretsStayPlaceholders(t *testing.T) {
 			{"hapi1", "{file." + writeFile(t, "secret", "CANARY-secret\r\n") + "}", "{env.HUMA_TEST_L06_HASH}"},
 			{"{env.HUMA_TEST_L06_ID}", "{env.HUMA_TEST_L06_SECRET}", "{env.HUMA_TEST_L06_HASH}"},
 		} {
-			humanAPIToken.staysSecret(t, strings.NewReplacer("hapi1", written[0], "sandbox-secret", written[1]).Replace(text), written)
+			humanAPIToken.hidesSecrets(t, strings.NewReplacer("hapi1", written[0], "sandbox-secret", written[1]).Replace(text), written)
 		}
 	})
 }
 
-// staysSecret runs a config in which the texts are written in place of secrets
-// that begin with CANARY.
-func (d *tokenDirective) staysSecret(t *testing.T, text string, written []string) {
+// hidesSecrets runs a config with the given texts in place of the secrets, whose values
+// begin with CANARY.
+func (d *tokenDirective) hidesSecrets(t *testing.T, text string, written []string) {
 	t.Helper()
 	autosave := filepath.Join(t.TempDir(), "autosave.json")
 	defer func(before string) { caddy.ConfigAutosavePath = before }(caddy.ConfigAutosavePath)
@@ -339,16 +339,16 @@ func (d *tokenDirective) staysSecret(t *testing.T, text string, written []string
 		"autosave":         string(saved),
 	} {
 		if strings.Contains(text, "CANARY") {
-			t.Errorf("%s holds a secret: %s", place, text)
+			t.Errorf("%s contains a secret: %s", place, text)
 		}
 		for _, placeholder := range written {
 			if !strings.Contains(text, placeholder) {
-				t.Errorf("%s does not hold %s: %s", place, placeholder, text)
+				t.Errorf("%s does not contain %s: %s", place, placeholder, text)
 			}
 		}
 	}
 	if !strings.Contains(s.log(), `"level":"debug"`) {
-		t.Error("there is no debug log")
+		t.Error("the debug log is empty")
 	}
 	s.noSecretsInLog("CANARY")
 }

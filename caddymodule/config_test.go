@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// directive is a huma_token that loads, with changes.
+// directive returns a valid huma_token with changes.
 func directive(changes ...string) string { return humaToken.lines(changes...) }
 
 // validateText checks the directives of one site as `caddy validate` does.
@@ -25,7 +25,7 @@ func validateText(t testing.TB, directives string) error {
 	return validateJSON(t, config)
 }
 
-// validateJSON is validateText for a whole config in JSON.
+// validateJSON is like validateText for a whole config in JSON.
 func validateJSON(t testing.TB, config []byte) error {
 	t.Helper()
 	if _, ok := os.LookupEnv("HUMA_TEST_SECRET"); !ok {
@@ -38,36 +38,35 @@ func validateJSON(t testing.TB, config []byte) error {
 	return caddy.Validate(cfg)
 }
 
-// complains matches an error that a directive reports.
-var complains = regexp.MustCompile(`(?s)provision http\.handlers\.(?:huma_token|human_api_token): (.*)`)
+// directiveError matches errors that a directive returns when it is provisioned.
+var directiveError = regexp.MustCompile(`(?s)provision http\.handlers\.(?:huma_token|human_api_token): (.*)`)
 
-// problemsIn are the problems that the directive reports in an error, one a
-// line.
+// problemsIn returns the problems that a directive reports in an error, one per line.
 func problemsIn(t testing.TB, err error) []string {
 	t.Helper()
 	if err == nil {
-		t.Error("it loads")
+		t.Error("the config is valid, want an error")
 		return nil
 	}
-	found := complains.FindStringSubmatch(err.Error())
+	found := directiveError.FindStringSubmatch(err.Error())
 	if found == nil {
-		t.Errorf("it is not the directive that complains: %v", err)
+		t.Errorf("not an error of the directive: %v", err)
 		return nil
 	}
 	return strings.Split(found[1], "\n")
 }
 
-// theProblem checks that there is one problem, that it names the option, and
-// that it says the rest.
-func theProblem(t testing.TB, err error, option string, says ...string) {
+// wantProblem checks that there is exactly one problem, and that it contains the option
+// and the other texts.
+func wantProblem(t testing.TB, err error, option string, message ...string) {
 	t.Helper()
 	found := problemsIn(t, err)
 	if len(found) != 1 {
 		t.Errorf("%d problems, want 1:\n%s", len(found), strings.Join(found, "\n"))
 	}
-	for _, want := range append(says, option) {
+	for _, want := range append(message, option) {
 		if !strings.Contains(strings.Join(found, "\n"), want) {
-			t.Errorf("it does not say %q:\n%s", want, strings.Join(found, "\n"))
+			t.Errorf("the error does not contain %q:\n%s", want, strings.Join(found, "\n"))
 		}
 	}
 }
@@ -87,7 +86,7 @@ func TestConfigLoads(t *testing.T) {
 		"literal braces":       {`secret "a\{b}c"`},
 		"header and trust":     {"identity authelia", "trust forward_auth"},
 		"header and proxies":   {"identity authelia", "trust proxies 127.0.0.1 10.0.0.0/8 private_ranges"},
-		"operator's word":      {"identity {\nemail {user_email}\nname {http.vars.name}\n}"},
+		"custom placeholders":  {"identity {\nemail {user_email}\nname {http.vars.name}\n}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := validateText(t, directive(changes...)); err != nil {
@@ -123,7 +122,7 @@ func TestMissingCredentials(t *testing.T) {
 	for _, d := range bothDirectives {
 		for option := range d.good {
 			t.Run(d.name+" "+option, func(t *testing.T) {
-				theProblem(t, validateText(t, d.lines(option)), option+":")
+				wantProblem(t, validateText(t, d.lines(option)), option+":")
 			})
 		}
 		t.Run(d.name+" all", func(t *testing.T) {
@@ -140,7 +139,7 @@ func TestMissingCredentials(t *testing.T) {
 	}
 	t.Run("empty ids of JSON", func(t *testing.T) {
 		for _, ids := range []string{`""`, `{}`, `{"ios":""}`, `{"ios":"c1","web":""}`} {
-			theProblem(t, validateJSON(t, handlerJSON(t, "client_id", ids)), "client_id:")
+			wantProblem(t, validateJSON(t, handlerJSON(t, "client_id", ids)), "client_id:")
 		}
 	})
 }
@@ -165,12 +164,12 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), "CANARY") {
-		t.Errorf("the error holds values: %v", err)
+		t.Errorf("the error contains values: %v", err)
 	}
 
 	for _, c := range []struct {
-		name       string
-		text, says string
+		name          string
+		text, message string
 	}{
 		{"no JSON", `{"projectId": CANARY}`, "invalid JSON"},
 		{"a list", `["CANARY"]`, "not a JSON object"},
@@ -179,22 +178,22 @@ func TestMissingCredentialsInConfigFile(t *testing.T) {
 		{"two projects", `{"a":{"projectId":"CANARY1"},"b":{"projectId":"CANARY2"}}`, "have different values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			// What the file should have said is no problem of its own.
+			// Options that the file would have set are not reported as missing.
 			err := validateText(t, directive("project_id", "secret", "config_file "+writeFile(t, "huma-config.json", c.text)))
-			theProblem(t, err, "config_file:", c.says)
+			wantProblem(t, err, "config_file:", c.message)
 			if strings.Contains(err.Error(), "CANARY") {
-				t.Errorf("the error holds a value: %v", err)
+				t.Errorf("the error contains a value: %v", err)
 			}
 		})
 	}
 	t.Run("not there", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "nowhere.json")
-		theProblem(t, validateText(t, directive("secret", "config_file "+file)), "config_file:", file)
+		wantProblem(t, validateText(t, directive("secret", "config_file "+file)), "config_file:", file)
 	})
 }
 
-// placeholderLines are lines in which an option's value is a placeholder, by
-// the option.
+// placeholderLines holds lines in which the value of an option is a placeholder, by
+// option.
 var placeholderLines = map[*tokenDirective]map[string]string{
 	humaToken: {
 		"config_file":        "config_file %s",
@@ -219,7 +218,7 @@ var placeholderLines = map[*tokenDirective]map[string]string{
 		"client_secret": "client_secret %s",
 		"extra_scopes":  "extra_scopes one %s",
 	},
-	nil: { // of both
+	nil: { // of both directives
 		"identity":        "identity %s",
 		"domains":         "identity basic_auth {\ndomains %s\n}",
 		"trust":           "trust forward_auth %s",
@@ -238,20 +237,20 @@ var placeholderLines = map[*tokenDirective]map[string]string{
 	},
 }
 
-// TestPlaceholderProblems checks that what is wrong with a placeholder is said
-// of every option that takes one, and of each kind in other words.
+// TestPlaceholderProblems checks that each option that expands placeholders reports each
+// kind of mistake in a placeholder, with a different message for each kind.
 func TestPlaceholderProblems(t *testing.T) {
 	t.Setenv("HUMA_TEST_EMPTY", "")
 	empty := writeFile(t, "empty", "\n\n")
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
-	cases := []struct{ placeholder, says string }{
+	cases := []struct{ placeholder, message string }{
 		{"{env.HUMA_TEST_UNSET}", "HUMA_TEST_UNSET is not set"},
 		{"{env.HUMA_TEST_EMPTY}", "HUMA_TEST_EMPTY is empty"},
 		{"{file." + nowhere + "}", nowhere + ": no such file"},
 		{"{file." + empty + "}", empty + " is empty"},
 		{"{file.secret}", "{file./run/secrets/name}"},
 		{"{http.request.host}", "{env.NAME}"},
-		{"x{nobody.knows.this}y", "{env.NAME}"},
+		{"x{absent.placeholder}y", "{env.NAME}"},
 	}
 	check := func(t *testing.T, d *tokenDirective, option, line string) {
 		seen := make(map[string]bool)
@@ -268,14 +267,14 @@ func TestPlaceholderProblems(t *testing.T) {
 			if len(found) == 0 {
 				continue
 			}
-			if want := option + ":"; !strings.Contains(found[0], want) || !strings.Contains(found[0], c.says) {
-				t.Errorf("%s: it does not say %q and %q:\n%s", c.placeholder, want, c.says, strings.Join(found, "\n"))
+			if want := option + ":"; !strings.Contains(found[0], want) || !strings.Contains(found[0], c.message) {
+				t.Errorf("%s: the error does not contain %q and %q:\n%s", c.placeholder, want, c.message, strings.Join(found, "\n"))
 			}
-			if strings.Contains(c.placeholder, "nobody") {
-				continue // the same in other words
+			if strings.Contains(c.placeholder, "absent") {
+				continue // has the same message
 			}
 			if seen[found[0]] {
-				t.Errorf("%s: the same is said of another mistake: %s", c.placeholder, found[0])
+				t.Errorf("%s: another mistake has the same message: %s", c.placeholder, found[0])
 			}
 			seen[found[0]] = true
 		}
@@ -287,18 +286,18 @@ func TestPlaceholderProblems(t *testing.T) {
 			}
 		}
 	}
-	t.Run("said once", func(t *testing.T) {
-		for _, c := range cases[:2] { // the Caddyfile refuses the others where they stand
-			theProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.says)
+	t.Run("reported once", func(t *testing.T) {
+		for _, c := range cases[:2] { // the Caddyfile parser rejects the others
+			wantProblem(t, validateText(t, directive("registration {\nrate "+c.placeholder+"\n}")), "rate:", c.message)
 			for _, d := range bothDirectives {
-				theProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.says)
+				wantProblem(t, validateText(t, d.lines("identity authelia", "trust proxies 10.0.0.0/8 "+c.placeholder)), "trust:", c.message)
 			}
 		}
 		for _, c := range cases {
-			theProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.says)
-			theProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.says)
+			wantProblem(t, validateText(t, directive("secret "+c.placeholder)), "secret:", c.message)
+			wantProblem(t, validateText(t, directive("client_id "+c.placeholder)), "client_id:", c.message)
 			for option, line := range placeholderLines[humanAPIToken] {
-				theProblem(t, validateText(t, humanAPIToken.lines(fmt.Sprintf(line, c.placeholder))), option+":", c.says)
+				wantProblem(t, validateText(t, humanAPIToken.lines(fmt.Sprintf(line, c.placeholder))), option+":", c.message)
 			}
 		}
 	})

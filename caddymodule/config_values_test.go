@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestSecretsAreNotInErrors gives secrets in places and forms that are refused.
+// TestSecretsAreNotInErrors checks invalid secrets in several options and forms.
 func TestSecretsAreNotInErrors(t *testing.T) {
 	t.Setenv("HUMA_TEST_LINES", "CANARY\r\nX-Other: CANARY")
 	t.Setenv("HUMA_TEST_URL", "https://user:CANARY@huma.example/%zz")
@@ -49,17 +49,17 @@ func TestSecretsAreNotInErrors(t *testing.T) {
 			}
 			err := validateText(t, d.lines(changes...))
 			if err == nil {
-				t.Fatal("it loads")
+				t.Fatal("the config is valid, want an error")
 			}
 			if strings.Contains(err.Error(), "CANARY") {
-				t.Errorf("the error holds the secret: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 		})
 	}
 }
 
-// TestSecretWithBraces checks that the way of writing a literal brace that
-// errors propose is one.
+// TestSecretWithBraces checks that the notation for literal braces that errors propose
+// works.
 func TestSecretWithBraces(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}, Secret: "a{b}c"})
 	text := strings.Replace(simpleSite(huma, ""), "secret sandbox-secret", `secret a\{b}c`, 1)
@@ -67,7 +67,7 @@ func TestSecretWithBraces(t *testing.T) {
 }
 
 func TestAPIAddresses(t *testing.T) {
-	for raw, says := range map[string]string{
+	for raw, message := range map[string]string{
 		"http://huma.example":              "https",
 		"http://127.0.0.1.huma.example":    "https",
 		"http://localhost.huma.example":    "https",
@@ -96,7 +96,7 @@ func TestAPIAddresses(t *testing.T) {
 	} {
 		t.Run(raw, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				theProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", says)
+				wantProblem(t, validateText(t, d.lines(`api "`+raw+`"`)), "api:", message)
 			}
 		})
 	}
@@ -133,12 +133,12 @@ func TestHeaderUpAndSignatureProblems(t *testing.T) {
 		{"the deployment's name", "header_name", []string{"signature hmac-sha256 {\nheader_name deploymentid\n}"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(c.lines...)), c.option)
+			wantProblem(t, validateText(t, directive(c.lines...)), c.option)
 		})
 	}
 }
 
-// keyPair makes a certificate that signs itself, and its key.
+// keyPair returns a self-signed certificate and its key.
 func keyPair(t testing.TB) (certificate, key string) {
 	t.Helper()
 	return testutil.WriteCertificate(t.TempDir(), testutil.SelfSigned(testutil.Loopback()))
@@ -157,8 +157,8 @@ func TestTLSFiles(t *testing.T) {
 		t.Errorf("good files: %v", err)
 	}
 	for _, c := range []struct {
-		name               string
-		line, option, says string
+		name                  string
+		line, option, message string
 	}{
 		{"no ca", "tls {\nca " + nowhere + "\n}", "ca:", nowhere},
 		{"ca is no PEM", "tls {\nca " + noPEM + "\n}", "ca:", "PEM"},
@@ -173,12 +173,12 @@ func TestTLSFiles(t *testing.T) {
 		{"exchanged", pair(key, certificate), "client_certificate:", "PEM"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			theProblem(t, validateText(t, directive(c.line)), c.option, c.says)
+			wantProblem(t, validateText(t, directive(c.line)), c.option, c.message)
 		})
 	}
 }
 
-// TestEveryProblemIsReportedAtOnce has many mistakes in one directive.
+// TestEveryProblemIsReportedAtOnce checks one directive with many mistakes.
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	found := problemsIn(t, validateText(t, directive(
 		"api http://huma.example",
@@ -223,10 +223,10 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-// TestExtraScopesProblems: an empty scope is none, and is said once.
+// TestExtraScopesProblems checks that an empty scope is an error that is reported once.
 func TestExtraScopesProblems(t *testing.T) {
 	t.Setenv("HUMA_TEST_BLANK", " \t ")
 	for _, scopes := range []string{`""`, `one ""`, `"" ""`, `" "`, "one {env.HUMA_TEST_BLANK}"} {
-		theProblem(t, validateText(t, humanAPIToken.lines("extra_scopes "+scopes)), "extra_scopes:", "empty")
+		wantProblem(t, validateText(t, humanAPIToken.lines("extra_scopes "+scopes)), "extra_scopes:", "empty")
 	}
 }

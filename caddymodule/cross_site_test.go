@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// TestG02_OriginWithoutFetchMetadata: a browser that does not send
-// Sec-Fetch-Site is told by its Origin.
+// TestG02_OriginWithoutFetchMetadata checks that Origin is used for browsers that do not
+// send Sec-Fetch-Site.
 func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 	host := freeAddress(t)
 	name, port, _ := strings.Cut(host, ":")
-	anyHost := strings.Replace(trusting, "SITE {", "http://:"+port+" {\nbind 127.0.0.1\n", 1)
+	anyHost := strings.Replace(trustingSite, "SITE {", "http://:"+port+" {\nbind 127.0.0.1\n", 1)
 	d := open(t, anyHost).at("http://" + host)
 	at := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
 	origin := func(v string) func(*http.Request) { return header("Origin", v) }
@@ -24,11 +24,11 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 		ok   bool
 	}{
 		{"none", nil, true},
-		{"ours", edits{origin("http://" + host)}, true},
-		{"ours over TLS, which a proxy ends", edits{origin("https://" + host)}, true},
-		{"ours in capitals", edits{at("App.Example.com"), origin("https://APP.example.COM")}, true},
-		{"ours, the default port said by the client", edits{at("app.example.com:443"), origin("https://app.example.com")}, true},
-		{"ours, IPv6", edits{at("[::1]:8080"), origin("http://[::1]:8080")}, true},
+		{"same origin", edits{origin("http://" + host)}, true},
+		{"same origin, TLS ended by a proxy", edits{origin("https://" + host)}, true},
+		{"same origin in capitals", edits{at("App.Example.com"), origin("https://APP.example.COM")}, true},
+		{"same origin, default port in Host", edits{at("app.example.com:443"), origin("https://app.example.com")}, true},
+		{"same origin, IPv6", edits{at("[::1]:8080"), origin("http://[::1]:8080")}, true},
 		{"another", edits{origin("https://evil.example")}, false},
 		{"another, with a token", edits{origin("https://evil.example"), header("Authorization", "Bearer x")}, false},
 		{"null", edits{origin("null")}, false},
@@ -42,36 +42,36 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 		{"G4 a WebView's", edits{origin("capacitor://localhost")}, false},
 		{"G4 a WebView's over http", edits{origin("http://localhost")}, false},
 		{"two", edits{origin("http://" + host), origin("https://evil.example")}, false},
-		{"forwarded, from a peer that is no proxy of the server's", edits{at("inner"), origin("https://app.example.com"), header("X-Forwarded-Host", "app.example.com")}, false},
+		{"forwarded, from a peer that is not a trusted proxy", edits{at("inner"), origin("https://app.example.com"), header("X-Forwarded-Host", "app.example.com")}, false},
 		{"with fetch metadata that outrank it", edits{origin("https://evil.example"), header("Sec-Fetch-Site", "same-site")}, true},
 		{"with empty fetch metadata", edits{origin("https://evil.example"), header("Sec-Fetch-Site", "")}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			edit := append(edits{as("a@x.example")}, c.edit...)
 			if c.ok {
-				d.granted(t, "a@x.example", path, edit...)
+				d.wantTokenOf(t, "a@x.example", path, edit...)
 				return
 			}
-			d.refused(t, 403, "cross_site", path, edit...)
+			d.wantRejection(t, 403, "cross_site", path, edit...)
 			for _, method := range []string{"POST", "DELETE"} {
 				d.request(method, path, edit...).problem(t, 403, "cross_site")
 			}
 		})
 	}
-	if d.lines(`"reason":"cross_site"`) == nil {
-		t.Error("the log does not tell of it")
+	if d.logLines(`"reason":"cross_site"`) == nil {
+		t.Error("the rejection is not logged")
 	}
-	t.Run("behind a proxy of the server's", func(t *testing.T) {
+	t.Run("behind a trusted proxy", func(t *testing.T) {
 		d := openEdited(t, anyHost, func(server map[string]any) {
 			server["trusted_proxies"] = map[string]any{"source": "static", "ranges": []string{"127.0.0.1"}}
 		}).at("http://" + host)
 		inner := edits{as("a@x.example"), at("inner"), origin("https://app.example.com")}
-		d.refused(t, 403, "cross_site", path, inner...)
-		d.refused(t, 403, "cross_site", path, append(inner, header("X-Forwarded-Host", "other.example.com"))...)
-		d.granted(t, "a@x.example", path, append(inner, header("X-Forwarded-Host", "app.example.com"))...)
-		d.granted(t, "a@x.example", path, append(inner, header("X-Forwarded-Host", "app.example.com, inner"))...)
+		d.wantRejection(t, 403, "cross_site", path, inner...)
+		d.wantRejection(t, 403, "cross_site", path, append(inner, header("X-Forwarded-Host", "other.example.com"))...)
+		d.wantTokenOf(t, "a@x.example", path, append(inner, header("X-Forwarded-Host", "app.example.com"))...)
+		d.wantTokenOf(t, "a@x.example", path, append(inner, header("X-Forwarded-Host", "app.example.com, inner"))...)
 	})
-	d.quiet(t, "@x.example")
+	d.notLogged(t, "@x.example")
 }
 
 // TestK03_TemplateInclude checks the request of a template that includes the endpoint: it
@@ -79,8 +79,8 @@ func TestG02_OriginWithoutFetchMetadata(t *testing.T) {
 func TestK03_TemplateInclude(t *testing.T) {
 	root := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(root, "page.html"), []byte(`token: {{httpInclude "`+iosPath+`"}}`), 0o600))
-	text := strings.Replace(trusting, "SITE {", "SITE {\nhandle /page.html {\nroot "+root+"\ntemplates\nfile_server\n}\n", 1)
-	elsewhere := from(t, "127.0.0.2")
+	text := strings.Replace(trustingSite, "SITE {", "SITE {\nhandle /page.html {\nroot "+root+"\ntemplates\nfile_server\n}\n", 1)
+	elsewhere := clientFrom(t, "127.0.0.2")
 	for _, c := range []struct {
 		name           string
 		trust, trusted string
@@ -106,11 +106,11 @@ func TestK03_TemplateInclude(t *testing.T) {
 			if n := len(d.huma.Calls().Calls); n != 0 {
 				t.Errorf("%d calls at the service", n)
 			}
-			if len(d.lines("comes from httpInclude in a template")) == 0 {
-				t.Error("the log does not say why")
+			if len(d.logLines("comes from httpInclude in a template")) == 0 {
+				t.Error("the reason is not logged")
 			}
-			d.refused(t, 401, "identity_untrusted", path, as("a@x.example"), header("Caddy-Templates-Include", "1"))
-			d.granted(t, "a@x.example", path, as("a@x.example"))
+			d.wantRejection(t, 401, "identity_untrusted", path, as("a@x.example"), header("Caddy-Templates-Include", "1"))
+			d.wantTokenOf(t, "a@x.example", path, as("a@x.example"))
 		})
 	}
 }

@@ -24,8 +24,8 @@ type tokenDirective struct {
 	config     reflect.Type
 	new        func() caddyhttp.MiddlewareHandler
 
-	// decides is the option whose source identifies the user.
-	decides string
+	// identityOption is the option whose source identifies the user.
+	identityOption string
 
 	// own holds the options that the other directive does not have or parses
 	// differently.
@@ -42,11 +42,11 @@ type tokenDirective struct {
 }
 
 var humaToken = &tokenDirective{
-	name:    "huma_token",
-	path:    "/private/huma-token",
-	config:  reflect.TypeFor[humatoken.HumaToken](),
-	new:     func() caddyhttp.MiddlewareHandler { return new(humatoken.HumaToken) },
-	decides: "email",
+	name:           "huma_token",
+	path:           "/private/huma-token",
+	config:         reflect.TypeFor[humatoken.HumaToken](),
+	new:            func() caddyhttp.MiddlewareHandler { return new(humatoken.HumaToken) },
+	identityOption: "email",
 	own: map[string]directiveOption{
 		"config_file":   {line: "config_file huma-config.json"},
 		"api":           {line: "api https://huma.example"},
@@ -83,11 +83,11 @@ var humaToken = &tokenDirective{
 }
 
 var humanAPIToken = &tokenDirective{
-	name:    "human_api_token",
-	path:    "/private/human-api-token",
-	config:  reflect.TypeFor[humanapitoken.HumanAPIToken](),
-	new:     func() caddyhttp.MiddlewareHandler { return new(humanapitoken.HumanAPIToken) },
-	decides: "user_id",
+	name:           "human_api_token",
+	path:           "/private/human-api-token",
+	config:         reflect.TypeFor[humanapitoken.HumanAPIToken](),
+	new:            func() caddyhttp.MiddlewareHandler { return new(humanapitoken.HumanAPIToken) },
+	identityOption: "user_id",
 	own: map[string]directiveOption{
 		"api":           {line: "api https://auth.humanapi.example"},
 		"client_id":     {line: "client_id hapi1"},
@@ -164,26 +164,26 @@ func (d *tokenDirective) lines(changes ...string) string {
 	return d.name + " {\n" + strings.Join(slices.Collect(maps.Values(lines)), "\n") + "\n}\n"
 }
 
-// deciding converts lines of huma_token to lines of this directive: the option
+// convertLines converts lines of huma_token to lines of this directive: the option
 // email becomes the option that identifies the user.
-func (d *tokenDirective) deciding(lines ...string) []string {
+func (d *tokenDirective) convertLines(lines ...string) []string {
 	lines = slices.Clone(lines)
 	for i, line := range lines {
-		lines[i] = strings.ReplaceAll(line, "\nemail ", "\n"+d.decides+" ")
+		lines[i] = strings.ReplaceAll(line, "\nemail ", "\n"+d.identityOption+" ")
 	}
 	return lines
 }
 
-// optionOf converts the name of an option of huma_token, as deciding does.
-func (d *tokenDirective) optionOf(option string) string {
+// convertOption converts the name of an option of huma_token, as convertLines does.
+func (d *tokenDirective) convertOption(option string) string {
 	if rest, ok := strings.CutPrefix(option, "email"); ok {
-		return d.decides + rest
+		return d.identityOption + rest
 	}
 	return option
 }
 
-// saying converts parts of error messages of huma_token, as deciding does.
-func (d *tokenDirective) saying(parts ...string) []string {
+// convertMessages converts parts of error messages of huma_token, as convertLines does.
+func (d *tokenDirective) convertMessages(parts ...string) []string {
 	examples := strings.NewReplacer()
 	if d == humanAPIToken {
 		examples = strings.NewReplacer("email <source>", "user_id <source>", "email Authorization email", "user_id Authorization sub", "email user.email", "user_id user.id")
@@ -239,7 +239,7 @@ func (d *tokenDirective) op() string {
 }
 
 // token returns the token of a successful response.
-func (d *tokenDirective) token(t testing.TB, a *answer) string {
+func (d *tokenDirective) token(t testing.TB, a *response) string {
 	t.Helper()
 	if d == humaToken {
 		return a.tokens(t).AuthToken

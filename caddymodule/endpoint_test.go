@@ -13,7 +13,7 @@ import (
 
 const path = "/private/huma-token"
 
-// iosPath asks for an ios client's token.
+// iosPath is the target of a request for an iOS client's token.
 const iosPath = path + "?client_type=ios"
 
 func TestSignsInAndUp(t *testing.T) {
@@ -39,21 +39,21 @@ func TestSignsInAndUp(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
 		for _, method := range []string{"PUT", "PATCH", "PROPFIND", "get"} {
-			a := s.request(method, p.ask(), as("a@x.example"))
+			a := s.request(method, p.target(), as("a@x.example"))
 			a.problem(t, http.StatusMethodNotAllowed, "method_not_allowed")
 			if a.Header.Get("Allow") != "GET, POST, DELETE, OPTIONS" {
 				t.Errorf("%s: Allow is %q", method, a.Header.Get("Allow"))
 			}
 		}
-		head := s.request("HEAD", p.ask(), as("a@x.example"))
+		head := s.request("HEAD", p.target(), as("a@x.example"))
 		if head.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("HEAD: status %d", head.StatusCode)
 		}
-		options := s.request("OPTIONS", p.ask())
+		options := s.request("OPTIONS", p.target())
 		if options.StatusCode != http.StatusNoContent || options.Header.Get("Allow") == "" {
 			t.Errorf("OPTIONS: %d %v", options.StatusCode, options.Header)
 		}
@@ -66,56 +66,56 @@ func TestMethods(t *testing.T) {
 
 func TestCrossSite(t *testing.T) {
 	cross := header("Sec-Fetch-Site", "cross-site")
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		s := serve(t, p.site(fake, ""))
 		for _, method := range []string{"GET", "POST", "DELETE"} {
-			s.request(method, p.ask(), as("a@x.example"), cross).problem(t, http.StatusForbidden, "cross_site")
-			s.request(method, p.ask(), cross).problem(t, http.StatusForbidden, "cross_site") // before the identity is read
+			s.request(method, p.target(), as("a@x.example"), cross).problem(t, http.StatusForbidden, "cross_site")
+			s.request(method, p.target(), cross).problem(t, http.StatusForbidden, "cross_site") // before the identity is read
 		}
-		p.only(t, fake, 0, 0)
-		s.request("GET", p.ask(), as("a@x.example"), cross, header("Authorization", "Bearer x")).problem(t, http.StatusForbidden, "cross_site")
-		s.request("GET", p.ask(), as("a@x.example"), header("Sec-Fetch-Site", "same-site")).token(t, p)
-		p.only(t, fake, 1, 0)
+		p.wantCalls(t, fake, 0, 0)
+		s.request("GET", p.target(), as("a@x.example"), cross, header("Authorization", "Bearer x")).problem(t, http.StatusForbidden, "cross_site")
+		s.request("GET", p.target(), as("a@x.example"), header("Sec-Fetch-Site", "same-site")).token(t, p)
+		p.wantCalls(t, fake, 1, 0)
 		if err := s.load(p.site(fake, "cross_site allow")); err != nil {
 			t.Fatal(err)
 		}
-		// The server of the config before may answer for a moment.
-		eventually(t, 5*time.Second, "the new config answers", func() bool {
-			return s.request("GET", p.ask(), as("a@x.example"), cross).StatusCode == http.StatusOK
+		// The server of the previous config may respond for a moment.
+		eventually(t, 5*time.Second, "the new config responds", func() bool {
+			return s.request("GET", p.target(), as("a@x.example"), cross).StatusCode == http.StatusOK
 		})
-		s.request("GET", p.ask(), as("a@x.example"), cross).token(t, p)
+		s.request("GET", p.target(), as("a@x.example"), cross).token(t, p)
 	})
 }
 
-func TestDeleteForgetsTheUser(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+func TestDeleteEvictsTheUser(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
 		// The cache has two tokens per user, for different requests.
-		more, other, sameUser := "cache 1m {\nvary {query.tab}\n}", p.ask("tab=2"), "a@x.example"
+		more, other, sameUser := "cache 1m {\nvary {query.tab}\n}", p.target("tab=2"), "a@x.example"
 		if p.name == "huma" {
 			more, other, sameUser = "", path+"?client_type=web", "A@X.example"
 		}
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example", "b@x.example")
+		p.addUsers(fake, "a@x.example", "b@x.example")
 		s := serve(t, p.site(fake, more))
-		a := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		a := s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		s.request("GET", other, as("a@x.example")).token(t, p)
-		b := s.request("GET", p.ask(), as("b@x.example")).token(t, p)
+		b := s.request("GET", p.target(), as("b@x.example")).token(t, p)
 
 		gone := s.request("DELETE", p.path, as(sameUser))
 		if gone.StatusCode != http.StatusNoContent || len(gone.Body) != 0 {
 			t.Fatalf("DELETE: %d %q", gone.StatusCode, gone.Body)
 		}
 		gone.noStore(t)
-		if s.request("GET", p.ask(), as("a@x.example")).token(t, p) == a {
-			t.Error("the token is still there")
+		if s.request("GET", p.target(), as("a@x.example")).token(t, p) == a {
+			t.Error("the token is still cached")
 		}
 		s.request("GET", other, as("a@x.example")).token(t, p)
-		if s.request("GET", p.ask(), as("b@x.example")).token(t, p) != b {
+		if s.request("GET", p.target(), as("b@x.example")).token(t, p) != b {
 			t.Error("another user was evicted")
 		}
-		p.only(t, fake, 5, 0)
+		p.wantCalls(t, fake, 5, 0)
 		s.request("DELETE", p.path).problem(t, http.StatusUnauthorized, "identity_missing")
 	})
 }
@@ -134,7 +134,7 @@ func TestClientTypes(t *testing.T) {
 		name          string
 		method, query string
 		body          func(*http.Request)
-		client        string // that is signed in
+		client        string // the client IP in the signed-in request
 		code          string
 	}{
 		{name: "query", method: "GET", query: "?client_type=ios", client: "c1"},

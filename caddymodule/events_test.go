@@ -18,16 +18,17 @@ import (
 
 func init() { caddy.RegisterModule(listener{}) }
 
-// told holds the events that listeners have received, and the reaction of the listeners.
-var told struct {
+// receivedEvents holds the events that listeners have received. If then is not nil,
+// listeners call it for each event.
+var receivedEvents struct {
 	sync.Mutex
 	events []string
 	then   func(listener)
 }
 
-// listener is a handler of events, which sites of these tests may have.
+// listener is an event handler for the configs of these tests.
 type listener struct {
-	Config string `json:"config"` // whose it is
+	Config string `json:"config"` // the name of the config
 }
 
 // CaddyModule returns the Caddy module information.
@@ -41,18 +42,18 @@ func (l *listener) Handle(_ context.Context, e caddy.Event) error {
 		return nil
 	}
 	data, err := json.Marshal(e.Data)
-	told.Lock()
-	defer told.Unlock()
-	told.events = append(told.events, fmt.Sprint(l.Config, " ", e.Name(), " ", string(data), " ", e.Origin().CaddyModule().ID))
-	if told.then != nil {
-		told.then(*l)
+	receivedEvents.Lock()
+	defer receivedEvents.Unlock()
+	receivedEvents.events = append(receivedEvents.events, fmt.Sprint(l.Config, " ", e.Name(), " ", string(data), " ", e.Origin().CaddyModule().ID))
+	if receivedEvents.then != nil {
+		receivedEvents.then(*l)
 	}
 	return err
 }
 
 var _ caddyevents.Handler = (*listener)(nil)
 
-// listen loads a config with a listener, which notes its events under a name.
+// listen loads a config with a listener of the given name.
 func (s *site) listen(name, text string) {
 	s.t.Helper()
 	var config map[string]any
@@ -73,48 +74,48 @@ func (s *site) listen(name, text string) {
 	s.client.CloseIdleConnections()
 }
 
-// events starts to note events.
-func events(t *testing.T, then func(listener)) {
+// recordEvents starts to record events.
+func recordEvents(t *testing.T, then func(listener)) {
 	t.Helper()
-	told.Lock()
-	told.events, told.then = nil, then
-	told.Unlock()
+	receivedEvents.Lock()
+	receivedEvents.events, receivedEvents.then = nil, then
+	receivedEvents.Unlock()
 	t.Cleanup(func() {
-		told.Lock()
-		told.then = nil
-		told.Unlock()
+		receivedEvents.Lock()
+		receivedEvents.then = nil
+		receivedEvents.Unlock()
 	})
 }
 
-// heardOf waits until so many events were told, and returns them.
-func heardOf(t *testing.T, n int) []string {
+// waitEvents waits for n events and returns them.
+func waitEvents(t *testing.T, n int) []string {
 	t.Helper()
 	var got []string
 	eventually(t, 10*time.Second, fmt.Sprint(n, " events"), func() bool {
-		told.Lock()
-		defer told.Unlock()
-		got = slices.Clone(told.events)
+		receivedEvents.Lock()
+		defer receivedEvents.Unlock()
+		got = slices.Clone(receivedEvents.events)
 		return len(got) >= n
 	})
 	return got
 }
 
-// TestEvents: a sign-up, and the breaker's changes, from the config that runs,
-// with nothing personal.
+// TestEvents checks the events of a sign-up and of the breaker. They come from the
+// running config and contain no personal data.
 func TestEvents(t *testing.T) {
-	events(t, nil)
+	recordEvents(t, nil)
 	fake := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
 	config := simpleSite(fake, "hash_key 0123456789abcdef\nbreaker {\nfailures 3\nopen 100ms\n}\nretries 0")
 	s := serve(t, config)
 	s.listen("first", config)
-	s.request("GET", iosPath, as("known@x.example")).tokens(t) // is none
+	s.request("GET", iosPath, as("known@x.example")).tokens(t) // sends no event
 	s.request("GET", iosPath, as("new@x.example"), header("X-Test-Name", "Ada")).tokens(t)
-	s.request("GET", iosPath, as("new@x.example")).tokens(t) // nor is a token that was there
-	heardOf(t, 1)
-	// Somebody was signed up also if no token came of it.
+	s.request("GET", iosPath, as("new@x.example")).tokens(t) // neither does a cache hit
+	waitEvents(t, 1)
+	// The event is also sent if the response to a sign-up has no token.
 	must(t, fake.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignUp, Status: 201, Body: "{}", Processed: true}, {Op: sandbox.OpSignIn, Status: 403}}))
 	s.request("GET", iosPath, as("created@x.example"))
-	heardOf(t, 2)
+	waitEvents(t, 2)
 	must(t, fake.SetFaults(nil))
 
 	s.listen("second", config)
@@ -124,14 +125,14 @@ func TestEvents(t *testing.T) {
 	for i := range 3 {
 		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
 	}
-	heardOf(t, 3)
+	waitEvents(t, 3)
 	if err := fake.SetFaults(nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the service is tried again", func() bool {
+	eventually(t, 10*time.Second, "the service is called again", func() bool {
 		return s.request("GET", iosPath, as("known2@x.example")).StatusCode == 200
 	})
-	got := heardOf(t, 5)
+	got := waitEvents(t, 5)
 	slices.Sort(got)
 	for i, want := range []string{
 		`first huma_registered {"provider":"huma","user":"`, `first huma_registered {"provider":"huma","user":"`,
@@ -143,43 +144,43 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	if s.noSecretsInLog("new@x.example", "known2@x.example", "Ada"); strings.Contains(fmt.Sprint(got), "x.example") {
-		t.Errorf("events tell who it is: %q", got)
+		t.Errorf("the events contain the user: %q", got)
 	}
 }
 
-// TestEventsOfAConfigThatIsGone: an exchange that ends after its config tells
-// nobody.
-func TestEventsOfAConfigThatIsGone(t *testing.T) {
-	events(t, nil)
+// TestEventsOfAStoppedConfig checks that an exchange that ends after its config was
+// stopped sends no event to that config.
+func TestEventsOfAStoppedConfig(t *testing.T) {
+	recordEvents(t, nil)
 	fake := newHuma(t, sandbox.Config{})
-	letGo := fake.hold(t, sandbox.OpSignUp)
+	release := fake.block(t, sandbox.OpSignUp)
 	config := simpleSite(fake, "")
 	s := serve(t, config)
 	s.listen("old", config)
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		fake.holds(t, 1)
-		leave() // a server waits for its requests
+		fake.waitBlocked(t, 1)
+		cancel() // a server waits for its requests
 	}()
 	for ctx.Err() == nil { // Caddy may lose a connection after a reload
-		_, _ = s.try(ctx, "GET", iosPath, as("a@x.example"))
+		_, _ = s.tryRequest(ctx, "GET", iosPath, as("a@x.example"))
 	}
 	s.listen("new", config)
-	letGo()
-	eventually(t, 10*time.Second, "the token is there", func() bool {
+	release()
+	eventually(t, 10*time.Second, "the user has a token", func() bool {
 		return s.request("GET", iosPath, as("a@x.example")).StatusCode == 200
 	})
 	s.request("GET", iosPath, as("b@x.example")).tokens(t)
-	if got := heardOf(t, 1); len(got) != 1 || !strings.HasPrefix(got[0], "new ") {
-		t.Errorf("told %q", got)
+	if got := waitEvents(t, 1); len(got) != 1 || !strings.HasPrefix(got[0], "new ") {
+		t.Errorf("received %q", got)
 	}
 }
 
-// TestEventsOfThoseWhoAreSlow: no request waits for who listens, nor does a
-// panic there end anything.
-func TestEventsOfThoseWhoAreSlow(t *testing.T) {
+// TestEventsOfSlowListeners checks that requests neither wait for a slow listener nor
+// fail if a listener panics.
+func TestEventsOfSlowListeners(t *testing.T) {
 	hold := make(chan struct{})
-	events(t, func(l listener) {
+	recordEvents(t, func(l listener) {
 		switch l.Config {
 		case "slow":
 			<-hold
@@ -191,15 +192,15 @@ func TestEventsOfThoseWhoAreSlow(t *testing.T) {
 	config := simpleSite(fake, "")
 	s := serve(t, config)
 	s.listen("slow", config)
-	for i := range 120 { // more than are told at once
+	for i := range 120 { // more than the queue holds
 		s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i))).tokens(t)
 	}
-	eventually(t, 5*time.Second, "the log tells that some are not told", func() bool { return len(s.lines("event dropped")) > 0 })
+	eventually(t, 5*time.Second, "dropped events are logged", func() bool { return len(s.logLines("event dropped")) > 0 })
 	close(hold)
-	heardOf(t, 100)
+	waitEvents(t, 100)
 	s.listen("panics", config)
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
-	eventually(t, 5*time.Second, "the log tells of the panic", func() bool { return len(s.lines("event handler panicked")) > 0 })
+	eventually(t, 5*time.Second, "the panic is logged", func() bool { return len(s.logLines("event handler panicked")) > 0 })
 	s.request("GET", iosPath, as("b@x.example")).tokens(t)
 	s.noSecretsInLog("CANARY", "@x.example")
 }

@@ -12,27 +12,26 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// BenchmarkExchange is a whole handler that has nothing in its memory, for a user
-// whom the service knows (one call, the sign-in) and for one whom it does not know
-// (two calls: the sign-up, too). The service is in the same process, over loopback,
-// and what it takes is in all figures. So beside it a bare client makes the call of
-// the sign-in, byte for byte.
+// BenchmarkExchange measures a whole handler without cached tokens, for users that the
+// service knows (one call, the sign-in) and for users that it does not know (two calls,
+// also the sign-up). The service runs in the same process, over loopback, and all figures
+// include its time. For comparison, a plain HTTP client makes the same sign-in call.
 //
 //	go test ./caddymodule -run '^$' -bench 'Exchange$'
 func BenchmarkExchange(b *testing.B) {
-	for _, way := range newExchanges(b).ways() {
+	for _, way := range newExchangeBench(b).workloads() {
 		b.Run(way.name, func(b *testing.B) { timed(b, way.prepare, way.do) })
 	}
 }
 
-// BenchmarkExchangeRatios measures the same in short alternating rounds and reports
-// the ratios of the medians: what a sign-in takes against one bare call, and a
-// sign-up against two.
+// BenchmarkExchangeRatios measures the same in short alternating rounds and reports the
+// ratios of the medians: a sign-in compared with one plain call, and a sign-up compared
+// with two.
 //
 //	go test ./caddymodule -run '^$' -bench ExchangeRatios -benchtime 1x
 func BenchmarkExchangeRatios(b *testing.B) {
 	const rounds, exchanges = 15, 100
-	ways := newExchanges(b).ways()
+	ways := newExchangeBench(b).workloads()
 	for b.Loop() {
 		took := make(map[string][]float64)
 		for range rounds {
@@ -48,26 +47,26 @@ func BenchmarkExchangeRatios(b *testing.B) {
 		call := median(took["bare_call"])
 		b.ReportMetric(median(took["known_user"])/call, "x_call")
 		b.ReportMetric(median(took["unknown_user"])/call/2, "x_2_calls")
-		b.ReportMetric(0, "ns/op") // says nothing here
+		b.ReportMetric(0, "ns/op") // meaningless here
 	}
 }
 
-// exchanges are a handler and its service, and users who have not asked yet.
-type exchanges struct {
+// exchangeBench holds a handler, its service, and users without a token.
+type exchangeBench struct {
 	b        *testing.B
 	service  *sandbox.Server
-	signIn   func() // as the handler does it
+	signIn   func() // the call of the handler's sign-in
 	handler  *humatoken.HumaToken
 	w        *sink
 	users    int
 	requests []*http.Request
 }
 
-// newExchanges starts a service and a handler that signs in and up with it, as
-// fast as it can.
-func newExchanges(b *testing.B) *exchanges {
+// newExchangeBench starts a service and a handler with minimal overhead for sign-ins and
+// sign-ups.
+func newExchangeBench(b *testing.B) *exchangeBench {
 	const room = 1_000_000
-	x := &exchanges{b: b, service: sandbox.New(sandbox.Config{}), handler: benchHuma(room), w: newSink()}
+	x := &exchangeBench{b: b, service: sandbox.New(sandbox.Config{}), handler: benchHuma(room), w: newSink()}
 	var seen *http.Request
 	var body []byte
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,50 +81,51 @@ func newExchanges(b *testing.B) *exchanges {
 	x.handler.API, x.handler.DeploymentID = server.URL, "d1"
 	x.handler.Registration = &humatoken.Registration{Rate: "1000000/s", Burst: room}
 	b.Cleanup(begin(b, x.handler))
-	x.known(1)
-	x.ask()
+	x.addKnown(1)
+	x.serveNext()
 	x.signIn = bareCall(b, server.URL+seen.RequestURI, seen.Header, body)
 	return x
 }
 
-// way is a way to get a token.
-type way struct {
+// workload is an operation to measure.
+type workload struct {
 	name    string
 	prepare func(n int)
 	do      func()
 }
 
-func (x *exchanges) ways() []way {
-	return []way{
-		{"known_user", x.known, x.ask},
-		{"unknown_user", x.unknown, x.ask},
+func (x *exchangeBench) workloads() []workload {
+	return []workload{
+		{"known_user", x.addKnown, x.serveNext},
+		{"unknown_user", x.addUnknown, x.serveNext},
 		{"bare_call", func(int) {}, x.signIn},
 	}
 }
 
-// unknown are n requests of users whom the service does not know.
-func (x *exchanges) unknown(n int) {
+// addUnknown adds requests of n users that the service does not know.
+func (x *exchangeBench) addUnknown(n int) {
 	for range n {
 		x.users++
 		x.requests = append(x.requests, benchRequest(x.w, x.users))
 	}
 }
 
-// known are n requests of users whom the service knows.
-func (x *exchanges) known(n int) {
+// addKnown adds requests of n users that the service knows.
+func (x *exchangeBench) addKnown(n int) {
 	for i := range n {
 		x.service.AddUser(benchUser(x.users + i + 1))
 	}
-	x.unknown(n)
+	x.addUnknown(n)
 }
 
-// ask makes the next request.
-func (x *exchanges) ask() {
-	asked(x.b, x.handler, x.w, x.requests[0])
+// serveNext handles the next request.
+func (x *exchangeBench) serveNext() {
+	mustServe(x.b, x.handler, x.w, x.requests[0])
 	x.requests = x.requests[1:]
 }
 
-// bareCall is a call that an http.Client makes, with its answer read.
+// bareCall returns a function that sends a request with an http.Client and reads the
+// response.
 func bareCall(b *testing.B, url string, header http.Header, body []byte) func() {
 	client := &http.Client{Transport: new(http.Transport)}
 	b.Cleanup(client.CloseIdleConnections)

@@ -20,22 +20,22 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// slowHuma plays a service that takes 50 ms for each call. Users whose address
-// begins with a status are answered with that status, and "refused" with a 403
-// at sign-in and sign-up; others are signed up when they are new.
+// slowHuma is a fake of Huma that takes 50 ms for each call. If the address of a user
+// begins with a status, it responds with that status. The user "refused" gets 403 for
+// sign-in and sign-up. New users are signed up.
 type slowHuma struct {
 	*httptest.Server
-	mu      sync.Mutex
-	known   map[string]bool
-	calls   map[string]int // by operation and local part, such as "signup u1"
-	running map[string]int // by local part
-	most    map[string]int // that ran at once
+	mu         sync.Mutex
+	known      map[string]bool
+	calls      map[string]int // by operation and local part, such as "signup u1"
+	running    map[string]int // by local part
+	maxRunning map[string]int // the maximum number of concurrent calls
 
-	signsInFirst bool // sign-in of a user with a status is a 403, as of one who is unknown
+	signsInFirst bool // the sign-in of a user with a status responds with 403, as for an unknown user
 }
 
 func newSlowHuma(t *testing.T) *slowHuma {
-	h := &slowHuma{known: map[string]bool{}, calls: map[string]int{}, running: map[string]int{}, most: map[string]int{}}
+	h := &slowHuma{known: map[string]bool{}, calls: map[string]int{}, running: map[string]int{}, maxRunning: map[string]int{}}
 	h.Server = httptest.NewServer(h)
 	t.Cleanup(func() {
 		h.CloseClientConnections()
@@ -52,7 +52,7 @@ func (h *slowHuma) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.calls[op+" "+user]++
 	h.running[user]++
-	h.most[user] = max(h.most[user], h.running[user])
+	h.maxRunning[user] = max(h.maxRunning[user], h.running[user])
 	h.mu.Unlock()
 	time.Sleep(50 * time.Millisecond)
 	h.mu.Lock()
@@ -73,20 +73,20 @@ func (h *slowHuma) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// count is how often the service was called for a user.
+// count returns how often an operation was called for a user.
 func (h *slowHuma) count(op, user string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.calls[op+" "+user]
 }
 
-// attack sends requests of one user until it is ended.
+// attack sends requests of one user until end is called.
 type attack struct {
 	stop    chan struct{}
 	workers sync.WaitGroup
 	mu      sync.Mutex
 	codes   map[int]int
-	longest time.Duration // the longest wait of a request
+	maxWait time.Duration // the longest wait of a request
 }
 
 func (a *attack) end() {
@@ -119,15 +119,15 @@ func (a *attack) repeat(s *site, client *http.Client, method string, pause time.
 			res.Body.Close()
 			a.mu.Lock()
 			a.codes[res.StatusCode]++
-			a.longest = max(a.longest, time.Since(start))
+			a.maxWait = max(a.maxWait, time.Since(start))
 			a.mu.Unlock()
 		}
 	})
 }
 
-// TestFairness: 100 new users who ask at once all get a token, whatever another
-// user does (F1 to F5). With -v it says how long the slowest of them waited with
-// the attack, compared with how long without it.
+// TestFairness checks that 100 concurrent new users all get a token, regardless of the
+// requests of another user (F1 to F5). With -v it logs the maximum latency with and
+// without the attack.
 func TestFairness(t *testing.T) {
 	huma := newSlowHuma(t)
 	ca := testutil.NewAuthority(t.TempDir(), "ours")
@@ -141,7 +141,7 @@ func TestFairness(t *testing.T) {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool}, ForceAttemptHTTP2: true}
 		t.Cleanup(transport.CloseIdleConnections)
 		client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
-		res, err := client.Get(secure + "/other") // all others share the connection
+		res, err := client.Get(secure + "/other") // all other requests share the connection
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,8 @@ func TestFairness(t *testing.T) {
 	}
 
 	var users atomic.Int64
-	// newUsers lets 100 new users ask at once and returns the longest wait.
+	// newUsers makes concurrent requests of 100 new users and returns the maximum
+	// latency.
 	newUsers := func(t *testing.T) (slowest time.Duration) {
 		t.Helper()
 		var (
@@ -202,9 +203,10 @@ func TestFairness(t *testing.T) {
 				a.repeat(s, client, "DELETE", 80*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("flood@x.example")} })
 			}
 		}, func(t *testing.T, a *attack) {
-			// Every wait ends at timeout, which is 10 s; the rest is the machine's.
-			if huma.most["flood"] > 1 || a.longest > 15*time.Second {
-				t.Errorf("%d calls of the user at once, and a wait of %s", huma.most["flood"], a.longest)
+			// Every wait ends at timeout, which is 10 s. The rest is tolerance for a busy
+			// machine.
+			if huma.maxRunning["flood"] > 1 || a.maxWait > 15*time.Second {
+				t.Errorf("%d concurrent calls of the user, and a latency of %s", huma.maxRunning["flood"], a.maxWait)
 			}
 		}},
 		{"F02 many devices of one user", func(a *attack) {
@@ -214,8 +216,8 @@ func TestFairness(t *testing.T) {
 				})
 			}
 		}, func(t *testing.T, a *attack) {
-			if huma.most["devices"] > 8 || a.codes[503] == 0 {
-				t.Errorf("%d calls of the user at once, answers %v", huma.most["devices"], a.codes)
+			if huma.maxRunning["devices"] > 8 || a.codes[503] == 0 {
+				t.Errorf("%d concurrent calls of the user, responses %v", huma.maxRunning["devices"], a.codes)
 			}
 		}},
 		{"F03 the service fails for one user", func(a *attack) {
@@ -229,7 +231,7 @@ func TestFairness(t *testing.T) {
 			a.repeat(s, attackers[0], "GET", 10*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("400@x.example")} })
 		}, func(t *testing.T, a *attack) {
 			if n := huma.count("signin", "400"); n != 1 || a.codes[502] < 2 {
-				t.Errorf("%d calls, answers %v", n, a.codes)
+				t.Errorf("%d calls, responses %v", n, a.codes)
 			}
 		}},
 		{"F05 a refused user deletes and asks", func(a *attack) {
@@ -237,14 +239,14 @@ func TestFairness(t *testing.T) {
 			a.repeat(s, attackers[0], "DELETE", 10*time.Millisecond, func(int) []func(*http.Request) { return []func(*http.Request){as("refused@x.example")} })
 		}, func(t *testing.T, a *attack) {
 			if n := huma.count("signup", "refused"); n != 1 || a.codes[403] < 2 || a.codes[204] < 2 {
-				t.Errorf("%d sign-ups, answers %v", n, a.codes)
+				t.Errorf("%d sign-ups, responses %v", n, a.codes)
 			}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := &attack{stop: make(chan struct{}), codes: make(map[int]int)}
 			c.start(a)
-			time.Sleep(100 * time.Millisecond) // until it is under way
+			time.Sleep(100 * time.Millisecond) // until the attack is running
 			with := newUsers(t)
 			a.end()
 			c.check(t, a)
@@ -253,20 +255,20 @@ func TestFairness(t *testing.T) {
 	}
 }
 
-// TestF04_ErrorLinesAreSampled: of what one user can cause again and again one
-// line in a second is an error.
+// TestF04_ErrorLinesAreSampled checks that errors that one user can cause repeatedly are
+// logged at level ERROR at most once per second.
 func TestF04_ErrorLinesAreSampled(t *testing.T) {
 	huma := newSlowHuma(t)
 	s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nnegative_ttl 0s\nvary {header.X-Device-Id}\n}"))
 	start := time.Now()
 	for range 3 {
-		for _, a := range s.together(iosPath, 8, func(i int) []func(*http.Request) {
+		for _, a := range s.concurrently(iosPath, 8, func(i int) []func(*http.Request) {
 			return []func(*http.Request){as("400@x.example"), header("X-Device-Id", fmt.Sprint(i))}
 		}) {
 			a.problem(t, http.StatusBadGateway, "upstream_rejected")
 		}
 	}
-	errs, all := 0, s.lines(`"msg":"token exchange failed"`)
+	errs, all := 0, s.logLines(`"msg":"token exchange failed"`)
 	for _, line := range all {
 		if strings.Contains(line, `"level":"error"`) {
 			errs++
@@ -277,26 +279,26 @@ func TestF04_ErrorLinesAreSampled(t *testing.T) {
 	}
 }
 
-// TestF06_ManyDevicesOfOneAccount: none of them has a token, all ask at once,
-// and one exchange answers them all.
+// TestF06_ManyDevicesOfOneAccount checks that concurrent requests of one user without a
+// token share one exchange.
 func TestF06_ManyDevicesOfOneAccount(t *testing.T) {
 	huma := newSlowHuma(t)
 	s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "max_concurrent 1\nmax_waiting 1"))
-	allOK(t, s.together(iosPath, 500, func(int) []func(*http.Request) { return []func(*http.Request){as("family@x.example")} }))
+	allOK(t, s.concurrently(iosPath, 500, func(int) []func(*http.Request) { return []func(*http.Request){as("family@x.example")} }))
 	if in, up := huma.count("signin", "family"), huma.count("signup", "family"); in != 1 || up != 1 {
 		t.Errorf("%d sign-ins and %d sign-ups", in, up)
 	}
 }
 
-// TestF05_RefusedUserOfManyDevices: a user whom the service refuses, and who comes
-// with another device id each time, does not use up the rate of sign-ups.
+// TestF05_RefusedUserOfManyDevices checks that a user whom the service refuses, with
+// another device ID in each request, does not consume the rate limit of sign-ups.
 func TestF05_RefusedUserOfManyDevices(t *testing.T) {
 	for user, code := range map[string]string{"refused": "refused", "400": "upstream_rejected"} {
 		t.Run(user, func(t *testing.T) {
 			huma := newSlowHuma(t)
 			huma.signsInFirst = true
 			s := serve(t, simpleSite(&fakeHuma{URL: huma.URL}, "cache {\nvary {header.X-Device-Id}\n}\nregistration {\nrate 1/h 2\n}"))
-			for _, a := range s.together(iosPath, 8, func(i int) []func(*http.Request) {
+			for _, a := range s.concurrently(iosPath, 8, func(i int) []func(*http.Request) {
 				return []func(*http.Request){as(user + "@x.example"), header("X-Device-Id", fmt.Sprint(i))}
 			}) {
 				if !strings.Contains(string(a.Body), `"`+code+`"`) {
@@ -311,8 +313,9 @@ func TestF05_RefusedUserOfManyDevices(t *testing.T) {
 	}
 }
 
-// TestF04_RejectionOfOneHandler: what the service rejects is what one handler has
-// sent, so another handler of the same account goes on trying.
+// TestF04_RejectionOfOneHandler checks that a rejected call of one handler does not stop
+// another handler of the same account from calling, because the handlers may send
+// different requests.
 func TestF04_RejectionOfOneHandler(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -334,7 +337,7 @@ func TestF04_RejectionOfOneHandler(t *testing.T) {
 	for range 2 {
 		s.request("GET", "/without", as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_rejected")
 	}
-	if n := huma.calls("signin"); n != 3 { // of both users at the one, and of a at the other
+	if n := huma.calls("signin"); n != 3 { // two of the one handler, and one of the other handler for user a
 		t.Errorf("%d sign-ins, want 3", n)
 	}
 }

@@ -25,26 +25,25 @@ import (
 // bom is the UTF-8 byte order mark.
 const bom = "\xef\xbb\xbf"
 
-// makeFIFO puts a FIFO without a writer in place of a file.
+// makeFIFO replaces a file by a FIFO without a writer.
 func makeFIFO(t testing.TB, path string) {
 	t.Helper()
 	must(t, os.Remove(path))
 	must(t, syscall.Mkfifo(path, 0o600))
 }
 
-// hangingFile is a file whose reads and stats hang while the test wants it, as on a
-// mount that does not answer.
+// hangingFile is a file whose reads and stats can be made to hang, as on an unavailable
+// mount.
 type hangingFile struct {
-	path  string
-	old   bool         // reads that hang return what was in the file before, and stats do not hang
-	reads atomic.Int32 // reads and stats that hang or have hung
+	path       string
+	oldContent bool         // hanging reads return the content from before, and stats do not hang
+	reads      atomic.Int32 // the number of reads and stats that hang or have hung
 
 	mu      sync.Mutex
 	release chan struct{} // reads wait until it is closed; nil: they do not hang
 }
 
-// newHangingFile makes a file with a text. Reads of all files wait for at most
-// timeout.
+// newHangingFile creates a file. Reads of all files time out after timeout.
 func newHangingFile(t testing.TB, text string, timeout time.Duration) *hangingFile {
 	t.Helper()
 	h := &hangingFile{path: writeFile(t, "secret", text)}
@@ -55,12 +54,12 @@ func newHangingFile(t testing.TB, text string, timeout time.Duration) *hangingFi
 			release := h.release
 			h.mu.Unlock()
 			isStat := b == nil && err == nil
-			if path != h.path || release == nil || h.old && isStat {
+			if path != h.path || release == nil || h.oldContent && isStat {
 				return b, err
 			}
 			h.reads.Add(1)
 			<-release
-			if !h.old {
+			if !h.oldContent {
 				b, err = read(path)
 			}
 			return b, err
@@ -80,7 +79,7 @@ func (h *hangingFile) hang() {
 	h.release = make(chan struct{})
 }
 
-// recover lets them go on.
+// recover ends all hanging reads.
 func (h *hangingFile) recover() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,8 +89,8 @@ func (h *hangingFile) recover() {
 	}
 }
 
-// takes checks how long f takes.
-func takes(t testing.TB, atMost time.Duration, what string, f func()) {
+// takesAtMost checks the duration of f.
+func takesAtMost(t testing.TB, atMost time.Duration, what string, f func()) {
 	t.Helper()
 	began := time.Now()
 	f()
@@ -100,7 +99,7 @@ func takes(t testing.TB, atMost time.Duration, what string, f func()) {
 	}
 }
 
-// TestK01HangingSecretFile: a secret's file that cannot be read any more.
+// TestK01HangingSecretFile checks a secret file that becomes unreadable.
 func TestK01HangingSecretFile(t *testing.T) {
 	for name, newFile := range map[string]func(t *testing.T) (path, reason string, breakIt, mend func()){
 		"FIFO": func(t *testing.T) (path, reason string, breakIt, mend func()) {
@@ -113,7 +112,7 @@ func TestK01HangingSecretFile(t *testing.T) {
 		"hanging read": func(t *testing.T) (path, reason string, breakIt, mend func()) {
 			h := newHangingFile(t, oldSecret, 300*time.Millisecond)
 			return h.path, h.path + ": timed out after 300ms (is the mount hanging?)", h.hang, func() {
-				if n := h.reads.Load(); n > 2 { // of its stamp, and of its content
+				if n := h.reads.Load(); n > 2 { // a stat and a read
 					t.Errorf("%d reads hang", n)
 				}
 				must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
@@ -123,102 +122,103 @@ func TestK01HangingSecretFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			service := newRotating(t)
-			service.knows(humaProvider, "a@x.example", "b@x.example")
+			service.addUsers(humaService, "a@x.example", "b@x.example")
 			path, reason, breakIt, mend := newFile(t)
-			config := service.site(humaProvider, secretFile{path: path}, "cache off\ntimeout 1s")
+			config := service.site(humaService, secretFile{path: path}, "cache off\ntimeout 1s")
 			d := serveAdmin(t, config)
-			get := func() { d.t.Helper(); d.request("GET", iosPath, as("a@x.example")).token(t, humaProvider) }
+			get := func() { d.t.Helper(); d.request("GET", iosPath, as("a@x.example")).token(t, humaService) }
 			get()
 			breakIt()
 			unreadable := func() bool { return len(d.status().Reasons) > 0 }
-			eventually(t, rotated, "the file is reported", unreadable)
-			d.healthy("a file that hangs", 200, "degraded", "credentials_unreadable")
-			if found := d.lines("cannot reload credentials"); len(found) != 1 || !strings.Contains(found[0], reason) {
+			eventually(t, rotationTimeout, "the file is reported", unreadable)
+			d.wantHealth("a file that hangs", 200, "degraded", "credentials_unreadable")
+			if found := d.logLines("cannot reload credentials"); len(found) != 1 || !strings.Contains(found[0], reason) {
 				t.Errorf("the log has %q, want one line with %q", found, reason)
 			}
 			get()
-			takes(t, 3*time.Second, "loading a config with the directive", func() {
+			takesAtMost(t, 3*time.Second, "loading a config with the directive", func() {
 				if err := d.load(config + "\n# changed"); err == nil || !strings.Contains(err.Error(), "secret: read "+reason) {
 					t.Errorf("got %v, want %s", err, reason)
 				}
 			})
 			get()
 			service.rotate()
-			takes(t, 1500*time.Millisecond, "a request with refused credentials", func() {
+			takesAtMost(t, 1500*time.Millisecond, "a request with refused credentials", func() {
 				d.request("GET", iosPath, as("b@x.example")).problem(t, 502, "upstream_config")
 			})
 			mend()
-			eventually(t, rotated, "the file can be read", func() bool { return !unreadable() })
-			d.healthy("with the new secret", 200, "ok")
-			eventually(t, rotated, "it is used", func() bool { return len(d.lines("credentials reloaded")) == 1 })
+			eventually(t, rotationTimeout, "the file is readable again", func() bool { return !unreadable() })
+			d.wantHealth("with the new secret", 200, "ok")
+			eventually(t, rotationTimeout, "the new secret is used", func() bool { return len(d.logLines("credentials reloaded")) == 1 })
 			get()
-			if len(d.lines("can be read again")) != 1 {
+			if len(d.logLines("can be read again")) != 1 {
 				t.Error("the recovery is not in the log")
 			}
-			breakIt() // for the load, and the stop that ends the test
-			takes(t, 3*time.Second, "loading a config without the directive", func() { must(t, d.load("SITE {\nrespond ok\n}")) })
-			takes(t, 3*time.Second, "stopping", func() { must(t, caddy.Stop()) })
+			breakIt() // for the load and the stop that follow
+			takesAtMost(t, 3*time.Second, "loading a config without the directive", func() { must(t, d.load("SITE {\nrespond ok\n}")) })
+			takesAtMost(t, 3*time.Second, "stopping", func() { must(t, caddy.Stop()) })
 		})
 	}
 }
 
-// TestK01HangingSecretFile_NobodyWaits: with a read that nothing ends.
-func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
-	hangs := func(t *testing.T, more string, old bool) (*rotating, *hangingFile, *site) {
+// TestK01HangingSecretFile_DoesNotBlock checks that a read that never ends blocks nothing
+// else.
+func TestK01HangingSecretFile_DoesNotBlock(t *testing.T) {
+	hangs := func(t *testing.T, more string, old bool) (*rotatingService, *hangingFile, *site) {
 		service := newRotating(t)
-		service.knows(humaProvider, "a@x.example", "b@x.example")
+		service.addUsers(humaService, "a@x.example", "b@x.example")
 		h := newHangingFile(t, oldSecret, time.Minute)
-		s := serve(t, service.site(humaProvider, secretFile{path: h.path}, "cache off\n"+more))
-		s.request("GET", iosPath, as("a@x.example")).token(t, humaProvider)
-		h.old = old
+		s := serve(t, service.site(humaService, secretFile{path: h.path}, "cache off\n"+more))
+		s.request("GET", iosPath, as("a@x.example")).token(t, humaService)
+		h.oldContent = old
 		h.hang()
-		must(t, os.WriteFile(h.path, []byte(oldSecret), 0o600)) // so that it is read
-		eventually(t, rotated, "a read hangs", func() bool { return h.reads.Load() == 1 })
+		must(t, os.WriteFile(h.path, []byte(oldSecret), 0o600)) // so that the file is read
+		eventually(t, rotationTimeout, "a read hangs", func() bool { return h.reads.Load() == 1 })
 		return service, h, s
 	}
 	t.Run("request and load", func(t *testing.T) {
 		service, h, s := hangs(t, "timeout 400ms", false)
-		s.request("GET", iosPath, as("a@x.example")).token(t, humaProvider)
+		s.request("GET", iosPath, as("a@x.example")).token(t, humaService)
 		service.rotate()
-		takes(t, time.Second, "a request with refused credentials", func() {
+		takesAtMost(t, time.Second, "a request with refused credentials", func() {
 			s.request("GET", iosPath, as("b@x.example")).problem(t, 502, "upstream_config")
 		})
-		takes(t, 3*time.Second, "loading a config without the directive", func() { must(t, s.load("SITE {\nrespond ok\n}")) })
-		// What is read after the end of the config is not used.
+		takesAtMost(t, 3*time.Second, "loading a config without the directive", func() { must(t, s.load("SITE {\nrespond ok\n}")) })
+		// A read that ends after the config was stopped has no effect.
 		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
 		h.recover()
 		time.Sleep(100 * time.Millisecond)
-		if n := len(s.lines("credentials reloaded")); n != 0 {
+		if n := len(s.logLines("credentials reloaded")); n != 0 {
 			t.Errorf("%d changes", n)
 		}
 	})
 	t.Run("stop", func(t *testing.T) {
 		hangs(t, "", false)
-		takes(t, 3*time.Second, "stopping", func() { must(t, caddy.Stop()) })
+		takesAtMost(t, 3*time.Second, "stopping", func() { must(t, caddy.Stop()) })
 	})
 	t.Run("other accounts", func(t *testing.T) {
 		service := newRotating(t)
-		service.knows(humaProvider, "a@x.example")
-		service.knows(humanProvider, "a@x.example")
+		service.addUsers(humaService, "a@x.example")
+		service.addUsers(humanAPIService, "a@x.example")
 		h := newHangingFile(t, oldSecret, time.Minute)
 		other := writeFile(t, "other", oldSecret)
-		text := strings.Replace(humaProvider.block(path, service.credentials(), ""), oldSecret, "{file."+h.path+"}", 1) +
-			strings.Replace(humanProvider.block(connectPath, humanProvider.options(service.fakeHuma), ""), oldSecret, "{file."+other+"}", 1)
+		text := strings.Replace(humaService.block(path, service.credentials(), ""), oldSecret, "{file."+h.path+"}", 1) +
+			strings.Replace(humanAPIService.block(connectPath, humanAPIService.options(service.fakeHuma), ""), oldSecret, "{file."+other+"}", 1)
 		s := serve(t, "SITE {\n"+text+"}")
 		h.hang()
-		eventually(t, rotated, "a read hangs", func() bool { return h.reads.Load() == 1 })
+		eventually(t, rotationTimeout, "a read hangs", func() bool { return h.reads.Load() == 1 })
 		must(t, os.WriteFile(other, []byte(newSecret), 0o600))
-		eventually(t, rotated, "the other file is read", func() bool { return len(s.lines("credentials reloaded")) == 1 })
+		eventually(t, rotationTimeout, "the other file is read", func() bool { return len(s.logLines("credentials reloaded")) == 1 })
 	})
-	t.Run("a newer read", func(t *testing.T) { // after the one that was running when the service refused the credentials
+	t.Run("a newer read", func(t *testing.T) { // a read after the one that was running when the service refused the credentials
 		service, h, s := hangs(t, "timeout 10s", true)
 		service.rotate()
-		done := make(chan *answer, 1)
+		done := make(chan *response, 1)
 		go func() {
-			a, _ := s.try(t.Context(), "GET", iosPath, as("b@x.example"))
+			a, _ := s.tryRequest(t.Context(), "GET", iosPath, as("b@x.example"))
 			done <- a
 		}()
-		eventually(t, rotated, "the service has refused", func() bool { return refusedCalls(service.next) == 1 })
+		eventually(t, rotationTimeout, "the service has refused the credentials", func() bool { return rejectedCalls(service.next) == 1 })
 		must(t, os.WriteFile(h.path, []byte(newSecret), 0o600))
 		h.recover()
 		if a := <-done; a == nil || a.StatusCode != http.StatusOK {
@@ -229,23 +229,23 @@ func TestK01HangingSecretFile_NobodyWaits(t *testing.T) {
 		fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 		file := writeFile(t, "secret", oldSecret)
 		s := serve(t, "") // for its address and its log file
-		process := s.asProcess(strings.Replace(simpleSite(fake, ""), oldSecret, "{file."+file+"}", 1))
+		process := s.startProcess(strings.Replace(simpleSite(fake, ""), oldSecret, "{file."+file+"}", 1))
 		s.request("GET", iosPath, as("a@x.example")).tokens(t)
 		makeFIFO(t, file)
-		eventually(t, rotated, "the log tells", func() bool { return len(s.lines("cannot reload credentials")) == 1 })
-		takes(t, 5*time.Second, "the end of the process", func() {
+		eventually(t, rotationTimeout, "the error is logged", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
+		takesAtMost(t, 5*time.Second, "the end of the process", func() {
 			must(t, process.Process.Signal(syscall.SIGTERM))
 			must(t, process.Wait())
 		})
 	})
 }
 
-// TestK02FileKinds: what is not a regular file of at most 1 MiB is refused at
-// load, whichever option names it.
+// TestK02FileKinds checks that every option rejects files that are not regular or larger
+// than 1 MiB.
 func TestK02FileKinds(t *testing.T) {
 	kinds := map[string]struct {
-		path func(t *testing.T) string
-		says string
+		path    func(t *testing.T) string
+		message string
 	}{
 		"large": {func(t *testing.T) string {
 			file := writeFile(t, "large", "")
@@ -289,8 +289,8 @@ func TestK02FileKinds(t *testing.T) {
 			file := k.path(t)
 			for d, lines := range options {
 				for option, line := range lines {
-					takes(t, time.Second, option, func() {
-						theProblem(t, validateText(t, d.lines(fmt.Sprintf(line, file))), option, "read "+file+": "+k.says)
+					takesAtMost(t, time.Second, option, func() {
+						wantProblem(t, validateText(t, d.lines(fmt.Sprintf(line, file))), option, "read "+file+": "+k.message)
 					})
 				}
 			}
@@ -298,10 +298,10 @@ func TestK02FileKinds(t *testing.T) {
 	}
 }
 
-// TestE01SecretFileEncoding: a byte order mark is no part of a secret, and UTF-16
-// is refused.
+// TestE01SecretFileEncoding checks that a byte order mark is not part of a secret, and
+// that UTF-16 is rejected.
 func TestE01SecretFileEncoding(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		for _, c := range []struct{ text, secret string }{
 			{bom + "sekrit\r\n", "sekrit"},
 			{"sekrit\n", "sekrit"},
@@ -309,12 +309,12 @@ func TestE01SecretFileEncoding(t *testing.T) {
 			{bom + "\u00a0sekrit ", "\u00a0sekrit "},
 		} {
 			fake := newHuma(t, sandbox.Config{Secret: c.secret, HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": c.secret}}})
-			p.knows(fake, "a@x.example")
+			p.addUsers(fake, "a@x.example")
 			s := serve(t, strings.Replace(p.site(fake, ""), oldSecret, "{file."+writeFile(t, "secret", c.text)+"}", 1))
-			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+			s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		}
 	})
-	for _, c := range []struct{ text, says string }{
+	for _, c := range []struct{ text, message string }{
 		{"\xff\xfes\x00e\x00k\x00", "file is UTF-16; save it as UTF-8"},
 		{"\xfe\xff\x00s\x00e\x00k", "file is UTF-16; save it as UTF-8"},
 		{"s\x00e\x00k\x00", "file contains a NUL byte"},
@@ -322,12 +322,13 @@ func TestE01SecretFileEncoding(t *testing.T) {
 		{bom + "\r\n", "is empty"},
 	} {
 		file := writeFile(t, "secret", c.text)
-		theProblem(t, validateText(t, humaToken.lines("secret {file."+file+"}")), "secret", file, c.says)
-		theProblem(t, validateText(t, humanAPIToken.lines("client_secret {file."+file+"}")), "client_secret", file, c.says)
+		wantProblem(t, validateText(t, humaToken.lines("secret {file."+file+"}")), "secret", file, c.message)
+		wantProblem(t, validateText(t, humanAPIToken.lines("client_secret {file."+file+"}")), "client_secret", file, c.message)
 	}
 }
 
-// TestE02CAFileWithBOM: both certificates of a file are trusted.
+// TestE02CAFileWithBOM checks that both certificates of a file with byte order marks are
+// trusted.
 func TestE02CAFileWithBOM(t *testing.T) {
 	first, second := testutil.NewAuthority(t.TempDir(), "the first authority"), testutil.NewAuthority(t.TempDir(), "the second authority")
 	file := writeFile(t, "ca.pem", bom+readFile(t, first.File)+readFile(t, second.File))
@@ -342,21 +343,21 @@ func TestE02CAFileWithBOM(t *testing.T) {
 	}
 }
 
-// TestE03BlanksInConfigFile: blanks around values are no part of them.
+// TestE03BlanksInConfigFile checks that blanks around values are removed.
 func TestE03BlanksInConfigFile(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}, Secret: " a secret "})
 	file := writeFile(t, "huma-config.json", bom+`{"apiUrl":"`+fake.URL+`/ ","projectId":" p1","deploymentId":"d1\n","clients":{"ios":"\tc1 "},"secret":" a secret "}`)
-	s := serve(t, "SITE {\n"+humaProvider.block("", "config_file "+file, "")+"}")
+	s := serve(t, "SITE {\n"+humaService.block("", "config_file "+file, "")+"}")
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		for _, api := range []string{`" URL/ "`, "{file." + filepath.Join(t.TempDir(), "api") + "}"} {
 			fake := newHuma(t, sandbox.Config{})
-			p.knows(fake, "a@x.example")
+			p.addUsers(fake, "a@x.example")
 			if file, ok := strings.CutPrefix(api, "{file."); ok {
 				must(t, os.WriteFile(strings.TrimSuffix(file, "}"), []byte("\t"+fake.URL+" \r\n"), 0o600))
 			}
 			s := serve(t, strings.Replace(p.site(fake, ""), "api "+fake.URL, "api "+strings.Replace(api, "URL", fake.URL, 1), 1))
-			s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+			s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // BenchmarkHit measures a whole handler that responds from the memory cache, and Caddy's
-// respond with the same bytes and headers. The requests are for random users.
+// respond handler with the same bytes and headers. The requests are for random users.
 //
 //	go test ./caddymodule -run '^$' -bench 'Hit$'
 func BenchmarkHit(b *testing.B) {
@@ -21,23 +21,22 @@ func BenchmarkHit(b *testing.B) {
 		})
 	}
 	b.Run("human_api_token/users=1000", func(b *testing.B) {
-		h := benchHuman(1_000)
-		h.API = grantingService(b)
+		h := benchHumanAPI(1_000)
+		h.API = newBenchService(b)
 		benchHit(b, fillCache(b, h, 1_000), 1_000)
 	})
-	b.Run("respond", func(b *testing.B) { benchHit(b, respondsThe(b, fullHandler(b, 1_000)), 1_000) })
+	b.Run("respond", func(b *testing.B) { benchHit(b, staticResponse(b, fullHandler(b, 1_000)), 1_000) })
 }
 
 func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
-	timedAsking(b, h, func(w http.ResponseWriter) *http.Request { return benchRequest(w, rand.IntN(users)) })
+	timedRequests(b, h, func(w http.ResponseWriter) *http.Request { return benchRequest(w, rand.IntN(users)) })
 }
 
-// BenchmarkHitRatios measures the same in short alternating rounds, so that
-// whatever else the machine does falls on all alike, and reports the ratios of
-// the medians: x_respond is a hit among a thousand users against respond, which
-// shall be at most 1.5; x_20k_users is a hit among twenty thousand against one among
-// a thousand. (`cmd/bench grow` has a million; TestHitAllocations holds a hit to six
-// allocations.)
+// BenchmarkHitRatios measures the same in short alternating rounds, so that other load on
+// the machine affects all of them equally, and reports the ratios of the medians.
+// x_respond is a hit among 1,000 users compared with respond; it should be at most 1.5.
+// x_20k_users is a hit among 20,000 users compared with one among 1,000. See `cmd/bench
+// grow` for a million users, and TestHitAllocations for the allocations of a hit.
 //
 //	go test ./caddymodule -run '^$' -bench HitRatios -benchtime 1x
 func BenchmarkHitRatios(b *testing.B) {
@@ -46,17 +45,17 @@ func BenchmarkHitRatios(b *testing.B) {
 	round := func(h caddyhttp.MiddlewareHandler, users int) float64 {
 		var took time.Duration
 		for range requests / benchBatch {
-			batch := random(w, benchBatch, users)
+			batch := randomRequests(w, benchBatch, users)
 			start := time.Now()
 			for _, r := range batch {
-				asked(b, h, w, r)
+				mustServe(b, h, w, r)
 			}
 			took += time.Since(start)
 		}
 		return float64(took) / requests
 	}
 	few, many := fullHandler(b, benchUsers[0]), fullHandler(b, benchUsers[1])
-	respond := respondsThe(b, few)
+	respond := staticResponse(b, few)
 	for b.Loop() {
 		var static []float64
 		var hits [2][]float64
@@ -67,6 +66,6 @@ func BenchmarkHitRatios(b *testing.B) {
 		}
 		b.ReportMetric(median(hits[0])/median(static), "x_respond")
 		b.ReportMetric(median(hits[1])/median(hits[0]), "x_20k_users")
-		b.ReportMetric(0, "ns/op") // says nothing here
+		b.ReportMetric(0, "ns/op") // meaningless here
 	}
 }

@@ -21,32 +21,31 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// The keys of these tests. One of RSA takes a while to make, so there is one
-// for all who sign with it.
+// The following keys are shared by all layers, because RSA keys take long to generate.
 var (
-	theirRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
+	layerRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
 	otherRSA  = sync.OnceValue(func() *rsa.PrivateKey { return testutil.NewRSAKey(2048) })
-	theirP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
+	layerP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
 	otherP256 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P256()) })
-	theirP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
+	layerP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
 	otherP384 = sync.OnceValue(func() *ecdsa.PrivateKey { return testutil.NewECKey(elliptic.P384()) })
 )
 
-// signing is an algorithm, the key that a layer signs with, and one of the same
-// kind that somebody else has.
-func signing(algorithm string) (method jwt.SigningMethod, key, otherKey crypto.Signer) {
+// signingKeys returns the method of an algorithm, the key of the layers for it, and a key
+// of the same kind that no layer has.
+func signingKeys(algorithm string) (method jwt.SigningMethod, key, otherKey crypto.Signer) {
 	switch algorithm[:2] + algorithm[len(algorithm)-3:] {
 	case "ES256":
-		key, otherKey = theirP256(), otherP256()
+		key, otherKey = layerP256(), otherP256()
 	case "ES384":
-		key, otherKey = theirP384(), otherP384()
+		key, otherKey = layerP384(), otherP384()
 	default:
-		key, otherKey = theirRSA(), otherRSA()
+		key, otherKey = layerRSA(), otherRSA()
 	}
 	return jwt.GetSigningMethod(algorithm), key, otherKey
 }
 
-// jwk writes a public key as RFC 7518, section 6 has it.
+// jwk returns a public key in the format of RFC 7518, section 6.
 func jwk(kid string, key crypto.Signer) map[string]any {
 	b64 := base64.RawURLEncoding.EncodeToString
 	switch k := key.Public().(type) {
@@ -68,15 +67,15 @@ func jwk(kid string, key crypto.Signer) map[string]any {
 // /<layer>/.well-known/openid-configuration a discovery document.
 type keyServer struct {
 	*httptest.Server
-	mu    sync.Mutex
-	keys  map[string]map[string]crypto.Signer // layer → kid → key
-	down  bool
-	delay time.Duration
-	asked map[string]int // by path
+	mu       sync.Mutex
+	keys     map[string]map[string]crypto.Signer // layer → key ID → key
+	down     bool
+	delay    time.Duration
+	requests map[string]int // by path
 }
 
 func newKeyServer(t testing.TB) *keyServer {
-	k := &keyServer{keys: make(map[string]map[string]crypto.Signer), asked: make(map[string]int)}
+	k := &keyServer{keys: make(map[string]map[string]crypto.Signer), requests: make(map[string]int)}
 	k.Server = httptest.NewServer(http.HandlerFunc(k.serve))
 	t.Cleanup(func() {
 		k.CloseClientConnections()
@@ -87,7 +86,7 @@ func newKeyServer(t testing.TB) *keyServer {
 
 func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
-	k.asked[r.URL.Path]++
+	k.requests[r.URL.Path]++
 	layer, kid, one := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	keys, down, delay := k.keys[layer], k.down, k.delay
 	k.mu.Unlock()
@@ -96,15 +95,15 @@ func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 	case down:
 		http.Error(w, "CANARY of the key server", http.StatusBadGateway)
 	case r.Method != http.MethodGet || len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0:
-		http.Error(w, "what is this?", http.StatusTeapot)
+		http.Error(w, "unexpected path", http.StatusTeapot)
 	case kid == ".well-known/openid-configuration":
 		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": k.URL + "/" + layer, "jwks_uri": k.URL + "/" + layer})
 	case one && keys[kid] == nil:
-		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden) // S3's way to say that there is none
+		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden) // S3's response for a missing object
 	case one:
 		_, _ = w.Write(testutil.PublicPEM(keys[kid]))
 	default:
-		set := []any{map[string]any{"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}} // which is none for us
+		set := []any{map[string]any{"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}} // not a public key; it must be ignored
 		for kid, key := range keys {
 			set = append(set, jwk(kid, key))
 		}
@@ -112,32 +111,32 @@ func (k *keyServer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// has sets the keys of a layer.
-func (k *keyServer) has(layer string, keys map[string]crypto.Signer) {
+// setKeys sets the keys of a layer.
+func (k *keyServer) setKeys(layer string, keys map[string]crypto.Signer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keys[layer] = keys
 }
 
-// fails sets whether the server is down.
-func (k *keyServer) fails(down bool) {
+// setDown sets whether the server is down.
+func (k *keyServer) setDown(down bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.down = down
 }
 
-// slow sets how long the server takes.
-func (k *keyServer) slow(delay time.Duration) {
+// setDelay sets how long the server takes.
+func (k *keyServer) setDelay(delay time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.delay = delay
 }
 
-// times returns the number of requests for a path.
-func (k *keyServer) times(path string) int {
+// requestCount returns the number of requests for a path.
+func (k *keyServer) requestCount(path string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.asked[path]
+	return k.requests[path]
 }
 
 // assertionLayer describes a layer that sends signed assertions.
@@ -155,16 +154,16 @@ type assertionLayer struct {
 	emailAt, userAt string
 	first, last     string // of the user; empty if the layer has no names
 	aws             bool
-	// plain are headers that the layer sends besides, which are not read.
+	// plain lists further headers of the layer, which must not be read.
 	plain []string
 }
 
-// oidcClaims are the standard claims of Zoë Ångström.
+// oidcClaims returns the standard claims of a user named Zoë Ångström.
 func oidcClaims(email string) map[string]any {
 	return map[string]any{"email": email, "sub": "id-1", "name": "Zoë Ångström", "given_name": "Zoë", "family_name": "Ångström", "email_verified": true}
 }
 
-// assertionLayers are the layers whose assertions are known, and others.
+// assertionLayers holds the layers with presets, and layers with other formats.
 var assertionLayers = []assertionLayer{
 	{
 		name: "google_iap", header: "X-Goog-Iap-Jwt-Assertion", algorithm: "ES256",
@@ -244,22 +243,22 @@ func (l assertionLayer) keysPath(kid string) string {
 	return "/" + l.name
 }
 
-// directive is the layer's users served at its path.
+// directive returns a huma_token at the path of the layer.
 func (l assertionLayer) directive(k *keyServer, more string) string {
 	return "huma_token " + l.path() + " {\nHUMA\n" + strings.ReplaceAll(l.identity, "KEYS", k.URL+"/"+l.name) + "\n" + more + "\n}\n"
 }
 
-// brings brings what stands for an assertion.
-func (l assertionLayer) brings(token string) func(*http.Request) {
+// sendToken adds a token to a request.
+func (l assertionLayer) sendToken(token string) func(*http.Request) {
 	return header(l.header, l.prefix+token)
 }
 
-// says signs a request in.
-func (l assertionLayer) says(email string) func(*http.Request) {
-	return l.brings(l.token(email).String())
+// signIn adds a valid assertion to a request.
+func (l assertionLayer) signIn(email string) func(*http.Request) {
+	return l.sendToken(l.token(email).String())
 }
 
-// assertion is an assertion of a user, before it is signed.
+// assertion is an unsigned assertion.
 type assertion struct {
 	header, payload map[string]any
 	method          jwt.SigningMethod
@@ -268,16 +267,16 @@ type assertion struct {
 	padded          bool
 }
 
-// kidOf is the id of the key that a layer signs with, and nextKid that of its next key.
-// AWS's are UUIDs.
+// kidOf is the ID of the key that layers sign with, and nextKid of their next key. The
+// IDs of AWS are UUIDs.
 const (
 	kidOf   = "0d9a2c56-1f1c-4a7e-8e0f-2f6a3c1f9b11"
 	nextKid = "5b1f0c1e-7f9a-4d55-9c1a-1d0c5f0e2a22"
 )
 
-// token makes an assertion of a user.
+// token returns an assertion for a user.
 func (l assertionLayer) token(email string) *assertion {
-	method, key, otherKey := signing(l.algorithm)
+	method, key, otherKey := signingKeys(l.algorithm)
 	t := &assertion{
 		header:  map[string]any{"alg": l.algorithm, "kid": kidOf, "typ": "JWT"},
 		payload: l.payload(email),
@@ -303,7 +302,7 @@ func (l assertionLayer) claims(t *assertion) map[string]any {
 	return t.payload
 }
 
-// user is the object that the address stands in.
+// user returns the object that contains the address.
 func (l assertionLayer) user(t *assertion) map[string]any {
 	if l.userAt == "" {
 		return t.payload
@@ -311,8 +310,8 @@ func (l assertionLayer) user(t *assertion) map[string]any {
 	return t.payload[l.userAt].(map[string]any)
 }
 
-// sets is the token with another value where the address stands.
-func (l assertionLayer) sets(t *assertion, value any) *assertion {
+// withAddress replaces the address in t.
+func (l assertionLayer) withAddress(t *assertion, value any) *assertion {
 	at := l.emailAt
 	if at == "" {
 		at = "email"
@@ -324,7 +323,7 @@ func (l assertionLayer) sets(t *assertion, value any) *assertion {
 	return t
 }
 
-// parts are the three parts of the token, each in base64.
+// parts returns the three encoded parts of the token.
 func (t *assertion) parts() (header, payload, signature string) {
 	encoding := base64.RawURLEncoding
 	if t.padded {
@@ -336,7 +335,7 @@ func (t *assertion) parts() (header, payload, signature string) {
 			panic(err)
 		}
 		if t.padded && len(b)%3 == 0 {
-			b = append(b, ' ') // so that there is padding in every part
+			b = append(b, ' ') // so that every part has padding
 		}
 		return encoding.EncodeToString(b)
 	}
@@ -348,7 +347,7 @@ func (t *assertion) parts() (header, payload, signature string) {
 	return header, payload, encoding.EncodeToString(sig)
 }
 
-// String is the token as it is sent.
+// String returns the signed token.
 func (t *assertion) String() string {
 	header, payload, signature := t.parts()
 	return header + "." + payload + "." + signature

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// backend is an application with sessions of its own, as teams have it: it
-// signs people in at /login, and says at /api/me who is.
+// backend is a fake of an application with its own sessions: it signs users in at /login,
+// and returns the current user at /api/me.
 type backend struct {
 	*httptest.Server
 	mu       sync.Mutex
 	sessions map[string]string // session → address
-	answer   http.HandlerFunc  // of /api/me, in place of what it would say
-	asked    []*http.Request   // at /api/me
+	handler  http.HandlerFunc  // of /api/me; nil: the default handler
+	received []*http.Request   // the requests of /api/me
 }
 
-// newBackend starts an application that knows nobody yet.
+// newBackend starts an application without sessions.
 func newBackend(t testing.TB) *backend {
 	p := &backend{sessions: make(map[string]string)}
 	mux := http.NewServeMux()
@@ -58,22 +58,22 @@ func (p *backend) signOut(session string) {
 	p.sessions[session] = ""
 }
 
-// answers sets the handler of /api/me. nil: the default one.
-func (p *backend) answers(answer http.HandlerFunc) {
+// setHandler sets the handler of /api/me. If handler is nil, the default handler is used.
+func (p *backend) setHandler(handler http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.answer = answer
+	p.handler = handler
 }
 
-// requests are those of /api/me so far.
+// requests returns the requests of /api/me so far.
 func (p *backend) requests() []*http.Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]*http.Request(nil), p.asked...)
+	return append([]*http.Request(nil), p.received...)
 }
 
-// who is the user of a request.
-func (p *backend) who(r *http.Request) string {
+// userOf returns the user of a request.
+func (p *backend) userOf(r *http.Request) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if session, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
@@ -87,21 +87,21 @@ func (p *backend) who(r *http.Request) string {
 
 func (p *backend) me(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	p.asked = append(p.asked, r.Clone(context.Background()))
-	answer := p.answer
+	p.received = append(p.received, r.Clone(context.Background()))
+	handler := p.handler
 	p.mu.Unlock()
-	// What an application says besides, and nobody else is to see.
+	// These headers of the application must not be passed on.
 	for name, value := range map[string]string{
 		"Set-Cookie": "sid=CANARY-renewed", "Access-Control-Allow-Origin": "https://evil.example", "Access-Control-Allow-Credentials": "true",
 		"Cache-Control": "public, max-age=600", "Etag": `"CANARY"`, "X-Powered-By": "CANARY", "Www-Authenticate": "CANARY", "Location": "/CANARY",
 	} {
 		w.Header().Set(name, value)
 	}
-	if answer != nil {
-		answer(w, r)
+	if handler != nil {
+		handler(w, r)
 		return
 	}
-	email := p.who(r)
+	email := p.userOf(r)
 	if email == "" {
 		http.Error(w, "CANARY: sign in first", http.StatusUnauthorized)
 		return
@@ -109,17 +109,17 @@ func (p *backend) me(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"user": map[string]any{"id": 7, "email": email, "full_name": "Zoë Ångström", "confirmed": true}})
 }
 
-// says answers with a text.
-func says(status int, text string) http.HandlerFunc {
+// respondText returns a handler that responds with a status and a text.
+func respondText(status int, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, text)
 	}
 }
 
-// asksApplication is a site in front of an application. In its options HUMA is
-// what it is for open.
-func asksApplication(p *backend, more, options string) string {
+// userinfoSite returns a site in front of an application. HUMA in options is replaced as
+// in open.
+func userinfoSite(p *backend, more, options string) string {
 	return `SITE {
 		huma_token {
 			` + options + `
@@ -133,34 +133,34 @@ func asksApplication(p *backend, more, options string) string {
 	}`
 }
 
-// openApplication opens a site in front of an application.
-func openApplication(t testing.TB, more string) (*desk, *backend) {
+// openUserinfo serves a site in front of an application.
+func openUserinfo(t testing.TB, more string) (*testSite, *backend) {
 	t.Helper()
 	p := newBackend(t)
-	return open(t, asksApplication(p, more, "HUMA")), p
+	return open(t, userinfoSite(p, more, "HUMA")), p
 }
 
-// cookie signs a request in by its session.
+// cookie adds the session cookie to a request, as a browser does.
 func cookie(session string) func(*http.Request) { return header("Cookie", "theme=dark; sid="+session) }
 
-// bearer signs a request in by its session, as an app does.
+// bearer adds the session to a request as a bearer token, as an app does.
 func bearer(session string) func(*http.Request) { return header("Authorization", "Bearer "+session) }
 
-// hushed checks that nothing of these tests' users is in the log.
-func (d *desk) hushed(t testing.TB) {
+// noUserDataInLog checks that the log contains no data of the users of these tests.
+func (d *testSite) noUserDataInLog(t testing.TB) {
 	t.Helper()
-	d.quiet(t, ".example", "Zo", "ngstr", "CANARY", "theme=dark", "sandbox-secret")
+	d.notLogged(t, ".example", "Zo", "ngstr", "CANARY", "theme=dark", "sandbox-secret")
 }
 
-// onlyOurs checks that an answer has the headers of this directive and of Caddy
-// alone.
-func onlyOurs(t testing.TB, a *answer) {
+// noApplicationHeaders checks that a response has only the headers of this directive and
+// of Caddy.
+func noApplicationHeaders(t testing.TB, a *response) {
 	t.Helper()
 	for name, values := range a.Header {
 		switch name {
 		case "Cache-Control", "Pragma", "X-Content-Type-Options", "Content-Type", "Content-Length", "Retry-After", "Allow", "Server", "Date", "Vary", "Www-Authenticate":
 		default:
-			t.Errorf("the answer has the header %s: %q", name, values)
+			t.Errorf("the response has the header %s: %q", name, values)
 		}
 		if strings.Contains(strings.Join(values, " "), "CANARY") {
 			t.Errorf("the header %s is the application's: %q", name, values)
@@ -169,30 +169,30 @@ func onlyOurs(t testing.TB, a *answer) {
 	a.noStore(t)
 }
 
-// waiting is an application that is being asked and has not answered.
-type waiting struct {
-	came chan struct{} // one for each question
-	left chan struct{} // one for each asker who left
-	on   chan struct{} // closed: it answers
+// blockedBackend controls an application that blocks requests of /api/me.
+type blockedBackend struct {
+	started  chan struct{} // receives a value for each request
+	canceled chan struct{} // receives a value for each canceled request
+	release  chan struct{} // closed to unblock the requests
 }
 
-// waits makes the application wait before it answers.
-func (p *backend) waits() *waiting {
-	w := &waiting{make(chan struct{}, 10), make(chan struct{}, 10), make(chan struct{})}
-	p.answers(func(rw http.ResponseWriter, r *http.Request) {
-		w.came <- struct{}{}
+// blockResponses makes the application block requests of /api/me until release is closed.
+func (p *backend) blockResponses() *blockedBackend {
+	w := &blockedBackend{make(chan struct{}, 10), make(chan struct{}, 10), make(chan struct{})}
+	p.setHandler(func(rw http.ResponseWriter, r *http.Request) {
+		w.started <- struct{}{}
 		select {
-		case <-w.on:
-			says(200, `{"user":{"email":"ada@x.example"}}`)(rw, r)
+		case <-w.release:
+			respondText(200, `{"user":{"email":"ada@x.example"}}`)(rw, r)
 		case <-r.Context().Done():
-			w.left <- struct{}{}
+			w.canceled <- struct{}{}
 		}
 	})
 	return w
 }
 
-// soon waits for something that happens in another goroutine.
-func soon(t testing.TB, what string, c <-chan struct{}) {
+// waitFor waits for a value of c.
+func waitFor(t testing.TB, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:

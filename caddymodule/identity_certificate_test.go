@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// clientCertificate is that of a user; without an authority it is signed by itself.
+// clientCertificate returns the certificate of a user. If a is nil, it is self-signed.
 func clientCertificate(a *testutil.Authority, emails ...string) *tls.Certificate {
 	template := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "a user"}, EmailAddresses: emails,
@@ -37,7 +37,7 @@ func TestI14_ClientCertificates(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		mode, pool, source string
-		want               map[*tls.Certificate]string // user, code, or nothing where there is no handshake
+		want               map[*tls.Certificate]string // user, error code, or empty if the handshake fails
 	}{
 		{"no client_auth", "", "", source, map[*tls.Certificate]string{
 			nil: "identity_untrusted", alice: "identity_untrusted", self: "identity_untrusted"}},
@@ -58,7 +58,7 @@ func TestI14_ClientCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, port, _ := net.SplitHostPort(freeAddress(t))
-			address, auth := "https://localhost:"+port, "" // with client_auth Caddy wants SNI, and addresses have none
+			address, auth := "https://localhost:"+port, "" // with client_auth Caddy demands SNI, which IP addresses do not have
 			if c.mode != "" {
 				auth = "client_auth {\nmode " + c.mode + "\n" + c.pool + "\n}"
 			}
@@ -71,23 +71,23 @@ func TestI14_ClientCertificates(t *testing.T) {
 				}
 				over := d.at(address)
 				over.client = &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}, Timeout: 10 * time.Second}
-				// Twice: the second connection resumes the first one's session.
+				// The second connection resumes the session of the first one.
 				for range 2 {
 					switch {
 					case want == "":
 						before := len(d.huma.Calls().Calls)
-						if a, err := over.try(t.Context(), "GET", path); err == nil {
-							t.Errorf("there is an answer without a handshake: %d %s", a.StatusCode, a.Body)
+						if a, err := over.tryRequest(t.Context(), "GET", path); err == nil {
+							t.Errorf("a response without a handshake: %d %s", a.StatusCode, a.Body)
 						}
-						d.untouched(t, before)
+						d.wantNoCalls(t, before)
 					case strings.Contains(want, "@"):
-						over.granted(t, want, path)
+						over.wantTokenOf(t, want, path)
 					default:
-						over.refused(t, 401, want, path)
+						over.wantRejection(t, 401, want, path)
 					}
 				}
 			}
-			d.quiet(t, "@x.example")
+			d.notLogged(t, "@x.example")
 		})
 	}
 }

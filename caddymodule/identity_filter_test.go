@@ -25,18 +25,18 @@ import (
 // canary is a user whose data must not appear in a log.
 var canary = person{"canary@x.example", "canary-id", "Canaryfirst Canarylast", "Canaryfirst", "Canarylast"}
 
-// scenario is a site behind a layer, and how canary is signed in there.
+// scenario is a site behind a layer, and a request that is signed in there as canary.
 type scenario struct {
 	preset string
 	// auth and identity are lines of the site.
 	auth, identity string
 	signedIn       []func(*http.Request)
-	// sent are the values that a log without a filter has in it. It has none
-	// of those that forward_auth copies: Caddy logs requests as they came.
+	// sent holds the values that a log contains without a filter. It does not contain
+	// headers that forward_auth copies, because Caddy logs the original request.
 	sent []string
 }
 
-// filterOf is the filter that the command tells an operator to write.
+// filterOf returns the log filter that `caddy huma presets` prints for a preset.
 func filterOf(t *testing.T, preset string) string {
 	t.Helper()
 	cmd, out := new(cobra.Command), new(bytes.Buffer)
@@ -57,13 +57,12 @@ func filterOf(t *testing.T, preset string) string {
 	return text + "\n}\n"
 }
 
-// logsOf serves a scenario's site, makes requests that end well and badly, and
-// returns all that Caddy has logged of them at the level INFO, and the tokens
-// that were answered.
-func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []string) {
+// logs serves the site of a scenario, makes successful and failing requests, and returns
+// Caddy's log of them at level INFO, and the tokens in the responses.
+func (s scenario) logs(t *testing.T, filter string) (logged string, tokens []string) {
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
-	d := &desk{serve(t, ""), huma}
+	d := &testSite{serve(t, ""), huma}
 	dir := t.TempDir()
 	files := []string{filepath.Join(dir, "default.log"), filepath.Join(dir, "access.log")}
 	writer := func(file string) string {
@@ -103,7 +102,7 @@ func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []s
 		t.Fatalf("load: %v\n%s", err, text)
 	}
 
-	a := d.granted(t, "canary@x.example", path, s.signedIn...)
+	a := d.wantTokenOf(t, "canary@x.example", path, s.signedIn...)
 	v := a.tokens(t)
 	tokens = []string{v.AuthToken, v.RefreshToken, v.UID}
 	if err := huma.SetFaults([]sandbox.Fault{{Status: 500}}); err != nil {
@@ -114,8 +113,8 @@ func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []s
 			t.Errorf("%s: status %d, want %d: %s", target, a.StatusCode, status, a.Body)
 		}
 	}
-	d.request("GET", path) // nobody
-	// The line about a request is written after its answer.
+	d.request("GET", path) // an unauthenticated request
+	// Caddy logs a request after its response.
 	eventually(t, 10*time.Second, "six requests in the access log", func() bool {
 		logged = ""
 		for _, file := range files {
@@ -133,10 +132,10 @@ func (s scenario) logsOf(t *testing.T, filter string) (logged string, tokens []s
 	return logged, tokens
 }
 
-// values are the values of headers.
+// values returns all values of headers.
 func values(h http.Header) []string { return slices.Concat(slices.Collect(maps.Values(h))...) }
 
-// scenarios are the ways to be signed in with a preset.
+// scenarios returns the ways to sign in with a preset.
 func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 	credentials := []func(*http.Request){
 		header("Authorization", "Bearer canary-bearer"), func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "canary", Value: "canary-cookie"}) },
@@ -145,10 +144,10 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		said := p.says(canary)
-		all = append(all, scenario{p.name + ", proxies", "", "identity " + p.name + "\ntrust proxies 127.0.0.1", append(slices.Clip(credentials), sends(said)), values(said)})
+		headers := p.headers(canary)
+		all = append(all, scenario{p.name + ", proxies", "", "identity " + p.name + "\ntrust proxies 127.0.0.1", append(slices.Clip(credentials), withHeaders(headers)), values(headers)})
 		l := newLayer(t)
-		l.says(said)
+		l.setHeaders(headers)
 		all = append(all, scenario{
 			p.name + ", forward_auth", "forward_auth " + l.URL + " {\nuri /verify\ncopy_headers " + strings.Join(p.own(), " ") + "\n}\n",
 			"identity " + p.name + "\ntrust forward_auth", credentials, nil,
@@ -158,7 +157,7 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		// What Caddy logs of such a user is the id, which may be an address.
+		// Caddy logs the ID of such a user, which may be an address.
 		who := canary
 		if p.id == "id" {
 			who.id = "canary-id@x.example"
@@ -167,7 +166,7 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.id != "id" {
 			sent = []string{"also@x.example"}
 		}
-		all = append(all, scenario{p.name, "test_portal\n", "identity " + p.name, append(slices.Clip(credentials), p.signsIn(t, who)), sent})
+		all = append(all, scenario{p.name, "test_portal\n", "identity " + p.name, append(slices.Clip(credentials), p.signIn(t, who)), sent})
 	}
 	if row.Name == "basic_auth" {
 		all = append(all, scenario{
@@ -179,41 +178,41 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 		if p.name != row.Name {
 			continue
 		}
-		said := with(p.forged.says(canary), p.header, p.asserts(canary))
-		if p.also == nil && p.forged.assertion == "" { // whose headers are made up
-			said = http.Header{p.header: said[p.header]}
+		headers := withHeader(p.forged.headers(canary), p.header, p.tokenFor(canary))
+		if p.also == nil && p.forged.assertion == "" { // the preset has no real headers besides the assertion
+			headers = http.Header{p.header: headers[p.header]}
 		}
-		if p.header == "Authorization" { // which Caddy redacts
-			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, theirP256(), theirRSA())), append(credentials[1:2:2], sends(said)), nil})
+		if p.header == "Authorization" { // Caddy redacts it
+			all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(credentials[1:2:2], withHeaders(headers)), nil})
 			continue
 		}
-		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, theirP256(), theirRSA())), append(slices.Clip(credentials), sends(said)), values(said)})
+		all = append(all, scenario{p.name + ", verify", "", p.identity(serveKeys(t, layerP256(), layerRSA())), append(slices.Clip(credentials), withHeaders(headers)), values(headers)})
 	}
 	return all
 }
 
-// TestLogFilters: with the filter that is documented for a preset, nothing of
-// a user gets into Caddy's logs, neither of a request that ends well nor of
-// one that fails. Without it, it does.
+// TestLogFilters checks that with the documented filter of a preset no data of the user
+// is in Caddy's logs, for successful and for failed requests. Without the filter, the
+// data must be there.
 func TestLogFilters(t *testing.T) {
 	for _, row := range presets.All() {
 		filter := filterOf(t, row.Name)
 		all := scenarios(t, row)
 		if all == nil {
-			t.Errorf("nobody signs in with %s", row.Name)
+			t.Errorf("no scenario for %s", row.Name)
 		}
 		for _, s := range all {
 			t.Run(s.preset, func(t *testing.T) {
 				t.Run("with", func(t *testing.T) {
-					logged, tokens := s.logsOf(t, filter)
+					logged, tokens := s.logs(t, filter)
 					for _, text := range append(append(tokens, s.sent...), "anary", "x.example", "wonderland") {
 						if i := strings.Index(logged, text); i >= 0 {
-							t.Errorf("the log holds %q: …%s…", text, logged[max(0, i-200):min(len(logged), i+200)])
+							t.Errorf("the log contains %q: …%s…", text, logged[max(0, i-200):min(len(logged), i+200)])
 						}
 					}
 				})
 				t.Run("without", func(t *testing.T) {
-					logged, _ := s.logsOf(t, "log {\n}\n")
+					logged, _ := s.logs(t, "log {\n}\n")
 					if strings.Contains(logged, "canary-bearer") || strings.Contains(logged, "canary-cookie") {
 						t.Errorf("Caddy logs credentials: %s", logged)
 					}
@@ -226,11 +225,11 @@ func TestLogFilters(t *testing.T) {
 					}
 					for _, text := range s.sent {
 						if !strings.Contains(logged, text) {
-							t.Errorf("the log does not hold %q, which is there to be filtered: %s", text, logged)
+							t.Errorf("without a filter, the log does not contain %q: %s", text, logged)
 						}
-						// The error log has headers, and no user_id.
+						// The error log contains the headers, but not user_id.
 						if row.Headers() != nil && !strings.Contains(inErrors, text) {
-							t.Errorf("the error log does not hold %q: %s", text, inErrors)
+							t.Errorf("the error log does not contain %q: %s", text, inErrors)
 						}
 					}
 				})

@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// layerNamed is one of the layers that sign.
+// layerNamed returns the layer with the given name.
 func layerNamed(t testing.TB, name string) assertionLayer {
 	t.Helper()
 	for _, l := range assertionLayers {
@@ -22,35 +22,36 @@ func layerNamed(t testing.TB, name string) assertionLayer {
 			return l
 		}
 	}
-	t.Fatalf("there is no layer %s", name)
+	t.Fatalf("unknown layer %s", name)
 	return assertionLayer{}
 }
 
-// next is an assertion that is signed with the layer's next key.
-func (l assertionLayer) next(email string) func(*http.Request) {
+// signInWithNextKey adds an assertion that is signed with the layer's next key to a
+// request.
+func (l assertionLayer) signInWithNextKey(email string) func(*http.Request) {
 	a := l.token(email)
 	a.header["kid"], a.key = nextKid, a.otherKey
-	return l.brings(a.String())
+	return l.sendToken(a.String())
 }
 
-// TestKeysAreFetchedOnce: by a config that runs, for all handlers and requests,
-// and not again when it is reloaded.
+// TestKeysAreFetchedOnce checks that only a running config fetches keys, once for all
+// handlers and requests, and that a reload does not fetch them again.
 func TestKeysAreFetchedOnce(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	keys := newKeyServer(t)
 	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
 	for _, l := range []assertionLayer{iap, alb} {
-		_, key, _ := signing(l.algorithm)
-		keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+		_, key, _ := signingKeys(l.algorithm)
+		keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
 	}
 	text := "SITE {\n" + iap.directive(keys, "") + alb.directive(keys, "")
 	text += strings.Replace(iap.directive(keys, "errors caddy"), iap.path(), "/again", 1)
 	text += "respond \"the application\" 404\n}"
 	text = strings.ReplaceAll(text, "HUMA", huma.credentials()+"client_type ios\n")
 	set, one := iap.keysPath(kidOf), alb.keysPath(kidOf)
-	asked := func(when string, ofSet, ofOne int) {
+	wantFetches := func(when string, ofSet, ofOne int) {
 		t.Helper()
-		if a, b := keys.times(set), keys.times(one); a != ofSet || b != ofOne {
+		if a, b := keys.requestCount(set), keys.requestCount(one); a != ofSet || b != ofOne {
 			t.Errorf("%s: the key set was fetched %d times, want %d, the key %d times, want %d", when, a, ofSet, b, ofOne)
 		}
 	}
@@ -62,21 +63,21 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		if err := validateJSON(t, s.adapt(text)); err != nil {
 			t.Fatal(err)
 		}
-		if err := want(s.load(rejected), "api:"); err != nil {
+		if err := wantError(s.load(rejected), "api:"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	validated()
-	asked("validated and rejected", 0, 0)
+	wantFetches("validated and rejected", 0, 0)
 
-	// All requests that come before the keys do wait for the same fetch.
-	keys.slow(500 * time.Millisecond)
+	// All requests wait for the same fetch.
+	keys.setDelay(500 * time.Millisecond)
 	s.move()
 	if err := s.load(text); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the key set is fetched, though nobody has asked for a token", func() bool { return keys.times(set) == 1 })
-	asked("started", 1, 0)
+	eventually(t, 5*time.Second, "the key set is fetched before the first token request", func() bool { return keys.requestCount(set) == 1 })
+	wantFetches("started", 1, 0)
 	uids := make([]string, 200)
 	var wg sync.WaitGroup
 	for i := range uids {
@@ -85,7 +86,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 			if path == alb.path() {
 				l = alb
 			}
-			a, err := s.try(context.Background(), "GET", path, l.says(fmt.Sprintf("u%d@x.example", i)))
+			a, err := s.tryRequest(context.Background(), "GET", path, l.signIn(fmt.Sprintf("u%d@x.example", i)))
 			if err != nil || a.StatusCode != http.StatusOK {
 				t.Errorf("request %d: %v %v", i, a, err)
 				return
@@ -96,7 +97,7 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	asked("200 requests at once", 1, 1)
+	wantFetches("200 requests at once", 1, 1)
 	accounts := make(map[string]string)
 	for _, u := range huma.Users() {
 		accounts[u.Email] = u.UID
@@ -107,47 +108,47 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		}
 	}
 
-	keys.slow(0)
+	keys.setDelay(0)
 	for i := range 5 {
 		validated()
 		s.move()
 		if err := s.load(text + fmt.Sprintf("\n# %d", i)); err != nil {
 			t.Fatal(err)
 		}
-		s.request("GET", iap.path(), iap.says("u0@x.example")).tokens(t)
-		s.request("GET", "/again", iap.says("u0@x.example")).tokens(t)
-		s.request("GET", alb.path(), alb.says("u2@x.example")).tokens(t)
+		s.request("GET", iap.path(), iap.signIn("u0@x.example")).tokens(t)
+		s.request("GET", "/again", iap.signIn("u0@x.example")).tokens(t)
+		s.request("GET", alb.path(), alb.signIn("u2@x.example")).tokens(t)
 	}
-	asked("reloaded", 1, 1)
+	wantFetches("reloaded", 1, 1)
 
-	// With its last user the keys are let go of.
+	// The keys are dropped with the last config that uses them.
 	for _, config := range []string{"SITE {\nrespond ok\n}", text} {
 		s.move()
 		if err := s.load(config); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.request("GET", iap.path(), iap.says("u0@x.example")).tokens(t)
-	s.request("GET", alb.path(), alb.says("u2@x.example")).tokens(t)
-	asked("after a config without it", 2, 2)
-	s.quiet(t, "@x.example", "eyJ", "sandbox-secret")
+	s.request("GET", iap.path(), iap.signIn("u0@x.example")).tokens(t)
+	s.request("GET", alb.path(), alb.signIn("u2@x.example")).tokens(t)
+	wantFetches("after a config without it", 2, 2)
+	s.notLogged(t, "@x.example", "eyJ", "sandbox-secret")
 	if strings.Contains(s.log(), "handlerError") {
-		t.Error("Caddy's debug log cannot print who is told of the start")
+		t.Error("Caddy cannot encode the handler of its start event in the debug log")
 	}
 }
 
-// TestI17_KeyServerDown: known keys remain valid, while a token with another key gets a
-// 503 response, and new keys are found without a reload.
+// TestI17_KeyServerDown checks that known keys remain valid, that a token with another
+// key gets a 503 response, and that new keys are found without a reload.
 func TestI17_KeyServerDown(t *testing.T) {
 	keys, never := newKeyServer(t), newKeyServer(t)
 	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
 	cloudflare, pomerium := layerNamed(t, "cloudflare_access"), layerNamed(t, "pomerium")
 	for _, l := range []assertionLayer{iap, alb, cloudflare, pomerium} {
-		_, key, _ := signing(l.algorithm)
-		keys.has(l.name, map[string]crypto.Signer{kidOf: key})
-		never.has(l.name, map[string]crypto.Signer{kidOf: key})
+		_, key, _ := signingKeys(l.algorithm)
+		keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
+		never.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
 	}
-	never.fails(true)
+	never.setDown(true)
 	closed := cloudflare
 	closed.identity = strings.ReplaceAll(closed.identity, "KEYS", "http://"+freeAddress(t)+"/keys")
 	text := "SITE {\n" + iap.directive(keys, "") + alb.directive(keys, "") + pomerium.directive(never, "") + closed.directive(keys, "") +
@@ -156,42 +157,42 @@ func TestI17_KeyServerDown(t *testing.T) {
 	d := open(t, text)
 	known := func() {
 		t.Helper()
-		d.granted(t, "ada@x.example", iap.path(), iap.says("ada@x.example"))
-		d.granted(t, "ada@x.example", alb.path(), alb.says("ada@x.example"))
+		d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signIn("ada@x.example"))
+		d.wantTokenOf(t, "ada@x.example", alb.path(), alb.signIn("ada@x.example"))
 	}
-	nobodys := func() {
+	unavailable := func() {
 		t.Helper()
 		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
-			a := d.refused(t, 503, "identity_unavailable", path, l.says("ada@x.example"))
+			a := d.wantRejection(t, 503, "identity_unavailable", path, l.signIn("ada@x.example"))
 			if a.Header.Get("Retry-After") == "" {
 				t.Error("503 without Retry-After")
 			}
 		}
 	}
-	// However many ask, a key server is not asked more often than that.
-	bounded := func() {
+	// The number of requests does not affect how often keys are fetched.
+	checkFetchRate := func() {
 		t.Helper()
 		most := 2 + int(time.Since(begin)/keysInterval)
 		for path, server := range map[string]*keyServer{iap.keysPath(kidOf): keys, pomerium.keysPath(kidOf): never} {
-			if n := server.times(path); n > most {
-				t.Errorf("%s was asked %d times, want at most %d", path, n, most)
+			if n := server.requestCount(path); n > most {
+				t.Errorf("%s was fetched %d times, want at most %d", path, n, most)
 			}
 		}
 	}
 	known()
-	nobodys()
+	unavailable()
 
-	keys.fails(true)
+	keys.setDown(true)
 	known()
 	unknown := func() {
 		t.Helper()
-		d.refused(t, 503, "identity_unavailable", iap.path(), iap.next("ada@x.example"))
-		d.refused(t, 503, "identity_unavailable", alb.path(), alb.next("ada@x.example"))
+		d.wantRejection(t, 503, "identity_unavailable", iap.path(), iap.signInWithNextKey("ada@x.example"))
+		d.wantRejection(t, 503, "identity_unavailable", alb.path(), alb.signInWithNextKey("ada@x.example"))
 	}
-	// Until the next fetch, the set of the last one is complete.
+	// Until the next fetch fails, a missing key means that the assertion is invalid.
 	eventually(t, 10*time.Second, "the key server is found to be down", func() bool {
 		time.Sleep(50 * time.Millisecond)
-		return d.request("GET", iap.path(), iap.next("ada@x.example")).StatusCode == http.StatusServiceUnavailable
+		return d.request("GET", iap.path(), iap.signInWithNextKey("ada@x.example")).StatusCode == http.StatusServiceUnavailable
 	})
 	unknown()
 	for i := range 3 {
@@ -201,88 +202,88 @@ func TestI17_KeyServerDown(t *testing.T) {
 		}
 		known()
 		unknown()
-		nobodys()
+		unavailable()
 	}
 	for range 50 {
 		unknown()
-		nobodys()
+		unavailable()
 	}
 	known()
-	bounded()
+	checkFetchRate()
 	warnings := d.warnings("cannot fetch JWKS")
 	if len(warnings) < 3 {
-		t.Errorf("%d warnings, want one for each fetch that failed", len(warnings))
+		t.Errorf("%d warnings, want one for each failed fetch", len(warnings))
 	}
 	if log := d.log(); !strings.Contains(log, "fetch JWKS: unexpected status 502") || !strings.Contains(log, "connection refused") {
-		t.Error("the log does not say why the JWKS could not be fetched")
+		t.Error("the log does not contain the reason")
 	}
 
-	// The servers are back, one with other keys.
+	// The key servers are available again, one with other keys.
 	for _, l := range []assertionLayer{iap, alb} {
-		_, _, otherKey := signing(l.algorithm)
-		keys.has(l.name, map[string]crypto.Signer{nextKid: otherKey})
+		_, _, otherKey := signingKeys(l.algorithm)
+		keys.setKeys(l.name, map[string]crypto.Signer{nextKid: otherKey})
 	}
-	keys.fails(false)
-	never.fails(false)
+	keys.setDown(false)
+	never.setDown(false)
 	ok := func(path string, edit func(*http.Request)) func() bool {
 		return func() bool {
 			time.Sleep(50 * time.Millisecond)
 			return d.request("GET", path, edit).StatusCode == http.StatusOK
 		}
 	}
-	eventually(t, 20*time.Second, "the new key is found", ok(iap.path(), iap.next("ada@x.example")))
-	eventually(t, 20*time.Second, "keys are there for the first time", ok(pomerium.path(), pomerium.says("ada@x.example")))
-	eventually(t, 20*time.Second, "the new key is found by its id", ok(alb.path(), alb.next("ada@x.example")))
-	eventually(t, 20*time.Second, "a key is there for the first time, by its id", ok("/never", alb.says("ada@x.example")))
-	d.granted(t, "ada@x.example", iap.path(), iap.next("ada@x.example"))
-	d.refused(t, 401, "identity_invalid", iap.path(), iap.says("ada@x.example")) // that key was withdrawn
-	bounded()
-	d.quiet(t, "@x.example", "eyJ", "CANARY")
+	eventually(t, 20*time.Second, "the new key is found", ok(iap.path(), iap.signInWithNextKey("ada@x.example")))
+	eventually(t, 20*time.Second, "keys are fetched for the first time", ok(pomerium.path(), pomerium.signIn("ada@x.example")))
+	eventually(t, 20*time.Second, "the new key is found by its id", ok(alb.path(), alb.signInWithNextKey("ada@x.example")))
+	eventually(t, 20*time.Second, "a key is fetched by its ID for the first time", ok("/never", alb.signIn("ada@x.example")))
+	d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signInWithNextKey("ada@x.example"))
+	d.wantRejection(t, 401, "identity_invalid", iap.path(), iap.signIn("ada@x.example")) // this key was withdrawn
+	checkFetchRate()
+	d.notLogged(t, "@x.example", "eyJ", "CANARY")
 }
 
-// TestB8_Discovery: the option issuer is enough, and a required claim replaces the
-// audience.
+// TestB8_Discovery checks that the option issuer is sufficient, and that a required claim
+// replaces the audience.
 func TestB8_Discovery(t *testing.T) {
 	keys := newKeyServer(t)
 	l := layerNamed(t, "custom")
-	_, key, _ := signing(l.algorithm)
-	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+	_, key, _ := signingKeys(l.algorithm)
+	keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
 	l.identity = "identity {\nemail Authorization email\nverify {\nissuer KEYS\nrequire azp clinic-app clinic-web\nrequire groups patients\n}\n}"
 	l.issuer = keys.URL + "/" + l.name
 	d := open(t, "SITE {\n"+l.directive(keys, "")+"respond \"the application\" 404\n}")
 	token := func(azp any, groups ...string) func(*http.Request) {
 		a := l.token("ada@x.example")
 		a.payload["aud"], a.payload["azp"], a.payload["groups"] = "account", azp, groups
-		return l.brings(a.String())
+		return l.sendToken(a.String())
 	}
-	d.granted(t, "ada@x.example", l.path(), token("clinic-web", "staff", "patients"))
+	d.wantTokenOf(t, "ada@x.example", l.path(), token("clinic-web", "staff", "patients"))
 	for _, wrong := range []func(*http.Request){token("another-app", "patients"), token("clinic-app"), token(nil, "patients")} {
-		a := d.refused(t, 401, "identity_invalid", l.path(), wrong)
+		a := d.wantRejection(t, 401, "identity_invalid", l.path(), wrong)
 		d.rejectedFor(t, a, "option require")
 		if got := a.Header.Get("WWW-Authenticate"); !strings.Contains(got, "invalid_token") {
 			t.Errorf("WWW-Authenticate: %q", got)
 		}
 	}
-	if keys.times("/"+l.name) != 1 || keys.times("/"+l.name+"/.well-known/openid-configuration") != 1 {
-		t.Errorf("requested %v", keys.asked)
+	if keys.requestCount("/"+l.name) != 1 || keys.requestCount("/"+l.name+"/.well-known/openid-configuration") != 1 {
+		t.Errorf("requested %v", keys.requests)
 	}
-	d.quiet(t, "@x.example", "eyJ")
+	d.notLogged(t, "@x.example", "eyJ")
 }
 
-// TestK10_WaitingRequests: while the key server hangs, max_waiting requests wait for it.
-// The rest gets a 503 response at once.
+// TestK10_WaitingRequests checks that at most max_waiting requests wait for a key server
+// that hangs. The others get a 503 response immediately.
 func TestK10_WaitingRequests(t *testing.T) {
 	const limit, requests = 5, 300
 	keys := newKeyServer(t)
 	l := layerNamed(t, "google_iap")
-	_, key, _ := signing(l.algorithm)
-	keys.has(l.name, map[string]crypto.Signer{kidOf: key})
-	keys.slow(2 * time.Second)
+	_, key, _ := signingKeys(l.algorithm)
+	keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
+	keys.setDelay(2 * time.Second)
 	d := open(t, "SITE {\n"+l.directive(keys, fmt.Sprintf("max_waiting %d", limit))+"}")
 	results := make(chan int, requests)
 	for range requests {
 		go func() {
-			a, err := d.try(context.Background(), "GET", l.path(), l.says("ada@x.example"))
+			a, err := d.tryRequest(context.Background(), "GET", l.path(), l.signIn("ada@x.example"))
 			if err != nil {
 				t.Error(err)
 				results <- 0

@@ -24,8 +24,8 @@ type layer struct {
 func newLayer(t testing.TB) *layer {
 	l := &layer{status: 200}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		status, said := l.answer()
-		maps.Copy(w.Header(), said)
+		status, headers := l.response()
+		maps.Copy(w.Header(), headers)
 		w.WriteHeader(status)
 	}))
 	t.Cleanup(func() {
@@ -35,27 +35,26 @@ func newLayer(t testing.TB) *layer {
 	return l
 }
 
-// says sets the headers of every response.
-func (l *layer) says(said http.Header) { l.saysWith(200, said) }
+// setHeaders sets the headers of every response, with status 200.
+func (l *layer) setHeaders(headers http.Header) { l.setResponse(200, headers) }
 
-func (l *layer) saysWith(status int, said http.Header) {
+func (l *layer) setResponse(status int, headers http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.status, l.header = status, said
+	l.status, l.header = status, headers
 }
 
-func (l *layer) answer() (int, http.Header) {
+func (l *layer) response() (int, http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status, l.header
 }
 
-// hostport is the server's address without its scheme.
+// hostport returns the server's address without the scheme.
 func (l *layer) hostport() string { return strings.TrimPrefix(l.URL, "http://") }
 
-// proxyTo starts the layer as a proxy in front of a site, as it has to be for
-// `trust proxies`: it takes its own headers away from the client, and sets
-// what it has to say.
+// proxyTo starts the layer as a proxy in front of a site, as `trust proxies` requires: it
+// removes the headers in own from the client's request and adds its own headers.
 func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Server {
 	target, err := url.Parse(site)
 	if err != nil {
@@ -69,8 +68,8 @@ func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Serv
 			for _, name := range own {
 				r.Out.Header.Del(name)
 			}
-			_, said := l.answer()
-			for name, values := range said {
+			_, headers := l.response()
+			for name, values := range headers {
 				r.Out.Header[name] = append(r.Out.Header[name], values...)
 			}
 		},
@@ -83,7 +82,7 @@ func (l *layer) proxyTo(t testing.TB, site string, own ...string) *httptest.Serv
 	return proxy
 }
 
-// forwardAuth is a site behind the layer as auth server.
+// forwardAuth returns a site that calls the layer as an auth server.
 func forwardAuth(l *layer, more, identity string) string {
 	return forwardAuthTrust(l, more, identity, "trust forward_auth")
 }

@@ -137,9 +137,9 @@ func (p headerPreset) own() []string {
 // others returns all headers of the layer except that of the address.
 func (p headerPreset) others() []string { return p.own()[1:] }
 
-// says returns the headers that the layer sends for a person. Some contain other
+// headers returns the headers that the layer sends for a person. Some contain other
 // addresses, which must not be used.
-func (p headerPreset) says(who person) http.Header {
+func (p headerPreset) headers(who person) http.Header {
 	h := http.Header{}
 	put := func(name, value string) {
 		if name != "" && value != "" {
@@ -169,10 +169,11 @@ func (p headerPreset) says(who person) http.Header {
 	return h
 }
 
-// both returns the headers for two people, with two values of the header of the address.
-func (p headerPreset) both(a, b person) http.Header {
-	h := p.says(a)
-	h[p.email] = append(h[p.email], p.says(b)[p.email]...)
+// headersOfTwo returns the headers for two people, with two values of the header of the
+// address.
+func (p headerPreset) headersOfTwo(a, b person) http.Header {
+	h := p.headers(a)
+	h[p.email] = append(h[p.email], p.headers(b)[p.email]...)
 	return h
 }
 
@@ -237,51 +238,51 @@ func unsigned(payload map[string]any) string {
 	return e.EncodeToString([]byte(`{"alg":"ES256","kid":"k"}`)) + "." + e.EncodeToString(document(payload)) + "." + e.EncodeToString([]byte("signature"))
 }
 
-// place is an endpoint with a layer in front.
-type place struct {
-	*desk
+// presetSite is a site behind a layer.
+type presetSite struct {
+	*testSite
 	*layer
 	p headerPreset
-	// joins reports that two values of a header arrive joined to one.
-	joins bool
+	// joinsHeaders reports whether the values of a header arrive joined to one.
+	joinsHeaders bool
 }
 
-// say sets the person whom the layer sends for every request.
-func (b place) say(who person) { b.saysWith(b.p.status, b.p.says(who)) }
+// setUser sets the person whom the layer sends for every request.
+func (b presetSite) setUser(who person) { b.setResponse(b.p.status, b.p.headers(who)) }
 
-// sayNothing makes the layer accept every request and send no headers.
-func (b place) sayNothing() { b.saysWith(b.p.status, nil) }
+// clearUser makes the layer accept every request and send no headers.
+func (b presetSite) clearUser() { b.setResponse(b.p.status, nil) }
 
-// behind runs a test with the layer as auth server and as proxy.
-func (p headerPreset) behind(t *testing.T, test func(t *testing.T, b place)) {
+// eachSetup runs a test with the layer as an auth server and as a proxy.
+func (p headerPreset) eachSetup(t *testing.T, test func(t *testing.T, b presetSite)) {
 	copied := "copy_headers " + strings.Join(p.own(), " ")
 	t.Run("forward_auth", func(t *testing.T) {
 		l := newLayer(t)
-		test(t, place{open(t, forwardAuth(l, "", "identity "+p.name)), l, p, true})
+		test(t, presetSite{open(t, forwardAuth(l, "", "identity "+p.name)), l, p, true})
 	})
 	t.Run("forward_auth with copy_headers", func(t *testing.T) {
 		l := newLayer(t)
-		test(t, place{open(t, forwardAuthTrust(l, copied, "identity "+p.name, "trust forward_auth "+l.hostport())), l, p, true})
+		test(t, presetSite{open(t, forwardAuthTrust(l, copied, "identity "+p.name, "trust forward_auth "+l.hostport())), l, p, true})
 	})
-	// The headers that forward_auth copies are the request's then.
+	// forward_auth copies the headers to the request.
 	t.Run("copy_headers and trust proxies", func(t *testing.T) {
 		l := newLayer(t)
-		test(t, place{open(t, forwardAuthTrust(l, copied, "identity "+p.name, "trust proxies 127.0.0.1")), l, p, true})
+		test(t, presetSite{open(t, forwardAuthTrust(l, copied, "identity "+p.name, "trust proxies 127.0.0.1")), l, p, true})
 	})
 	t.Run("proxies", func(t *testing.T) {
 		l := newLayer(t)
 		d := open(t, trustingPreset(p.name))
-		test(t, place{d.at(l.proxyTo(t, d.URL, p.own()...).URL), l, p, false})
+		test(t, presetSite{d.at(l.proxyTo(t, d.URL, p.own()...).URL), l, p, false})
 	})
 }
 
 // trustingPreset returns a site that trusts the headers of a preset from loopback addresses.
 func trustingPreset(name string) string {
-	return strings.Replace(trusting, "identity {\n\t\t\temail X-Test-User\n\t\t}", "identity "+name, 1)
+	return strings.Replace(trustingSite, "identity {\n\t\t\temail X-Test-User\n\t\t}", "identity "+name, 1)
 }
 
-// named checks the names that Huma has received for a user; empty: none.
-func (d *desk) named(t testing.TB, email, first, last string) {
+// wantNames checks the names that Huma has received for a user; empty: none.
+func (d *testSite) wantNames(t testing.TB, email, first, last string) {
 	t.Helper()
 	attributes, _ := d.user(t, email).Profile["userAttributes"].(map[string]any)
 	want := make(map[string]any)
@@ -292,7 +293,7 @@ func (d *desk) named(t testing.TB, email, first, last string) {
 		want["familyName"] = last
 	}
 	if fmt.Sprint(attributes) != fmt.Sprint(want) {
-		t.Errorf("of %s Huma knows %q, want %q", email, attributes, want)
+		t.Errorf("%s: Huma has the names %q, want %q", email, attributes, want)
 	}
 }
 
@@ -341,7 +342,7 @@ func TestPresetsAreTested(t *testing.T) {
 		if ok != (row.Signed.Email.From != "") {
 			t.Errorf("%s has the signed source %q, in signedPresets: %t", row.Name, row.Signed.Email, ok)
 		}
-		if ok && !slices.Contains(tested, p.header) && p.header != "Authorization" { // which Caddy redacts
+		if ok && !slices.Contains(tested, p.header) && p.header != "Authorization" { // Caddy redacts it
 			tested = append(append(tested, p.header), p.also...)
 		}
 		slices.Sort(tested)
@@ -351,7 +352,7 @@ func TestPresetsAreTested(t *testing.T) {
 	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(ofHeaders)), slices.Collect(maps.Keys(ofPlaceholders)), slices.Collect(maps.Keys(ofSigned))) {
 		if !known[name] {
-			t.Errorf("there is no preset %s", name)
+			t.Errorf("unknown preset %s", name)
 		}
 	}
 }

@@ -7,28 +7,28 @@ import (
 	"testing"
 )
 
-// A request is somebody's or it is refused: these are the wrong inputs, one
-// test each.
+// The tests in this file check that requests without exactly one valid user are rejected,
+// one kind of input each.
 
 func TestI01_NoValue(t *testing.T) {
-	d := open(t, trusting)
-	d.refused(t, 401, "identity_missing", path)
+	d := open(t, trustingSite)
+	d.wantRejection(t, 401, "identity_missing", path)
 	for _, blank := range []string{"", " ", "\t", " \t  "} {
-		d.refused(t, 401, "identity_missing", path, as(blank))
+		d.wantRejection(t, 401, "identity_missing", path, as(blank))
 	}
-	// Blanks that the server cannot trim, since they come in a placeholder.
-	v := open(t, viaVars)
-	v.refused(t, 401, "identity_missing", path)
+	// The value of a placeholder is not trimmed by the server.
+	v := open(t, querySite)
+	v.wantRejection(t, 401, "identity_missing", path)
 	for _, blank := range []string{"", " ", "\t \r\n", "\u00a0", "\u2003"} {
-		v.refused(t, 401, "identity_missing", query(blank))
+		v.wantRejection(t, 401, "identity_missing", query(blank))
 	}
-	v.granted(t, "a@x.example", query("a@x.example")) // the site does work
-	v.quiet(t, "@x.example")
+	v.wantTokenOf(t, "a@x.example", query("a@x.example")) // the site works
+	v.notLogged(t, "@x.example")
 }
 
 func TestI02_MoreThanOne(t *testing.T) {
-	d := open(t, trusting)
-	d.granted(t, "a@x.example", path, as("a@x.example"))
+	d := open(t, trustingSite)
+	d.wantTokenOf(t, "a@x.example", path, as("a@x.example"))
 	for _, c := range []struct {
 		name    string
 		code    string
@@ -51,17 +51,16 @@ func TestI02_MoreThanOne(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := len(d.huma.Calls().Calls)
-			d.raw(t, get(c.headers...)...).problem(t, 401, c.code)
-			d.untouched(t, before)
+			d.raw(t, rawGet(c.headers...)...).problem(t, 401, c.code)
+			d.wantNoCalls(t, before)
 		})
 	}
-	// What net/http reads as one line cannot be told from one: the proxy that
-	// is trusted must not pass it on.
+	// net/http reads these as one valid line. The trusted proxy must not pass them on.
 	for _, header := range []string{"X-Test-User:\r\n a@x.example", "X-Other: 1\nX-Test-User: a@x.example"} {
 		before := len(d.huma.Calls().Calls)
-		d.isOf(t, d.raw(t, get(header)...), "a@x.example", before)
+		d.checkTokenOf(t, d.raw(t, rawGet(header)...), "a@x.example", before)
 	}
-	// What is no HTTP any more ends before the handler.
+	// The server rejects invalid HTTP before the handler.
 	for name, header := range map[string]string{
 		"a bare CR":        "X-Test-User: a@x.example\rX-Test-User: b@x.example",
 		"a space in front": "X-Test-User : a@x.example",
@@ -71,13 +70,13 @@ func TestI02_MoreThanOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(d.huma.Calls().Calls)
-			if a := d.raw(t, get(header)...); a.StatusCode != 400 {
+			if a := d.raw(t, rawGet(header)...); a.StatusCode != 400 {
 				t.Errorf("status %d, want 400: %s", a.StatusCode, a.Body)
 			}
-			d.untouched(t, before)
+			d.wantNoCalls(t, before)
 		})
 	}
-	d.quiet(t, "@x.example")
+	d.notLogged(t, "@x.example")
 }
 
 func TestI03_OtherNames(t *testing.T) {
@@ -100,28 +99,28 @@ func TestI03_OtherNames(t *testing.T) {
 	}
 	d := open(t, site(""))
 	for _, alias := range aliases {
-		d.refused(t, 401, "identity_missing", path, header(alias, "a@x.example"))
-		// Beside the right one it changes nothing.
-		d.granted(t, "right@x.example", path, header("X-Forwarded-Email", "right@x.example"), header(alias, "a@x.example"))
+		d.wantRejection(t, 401, "identity_missing", path, header(alias, "a@x.example"))
+		// Next to the right header it has no effect.
+		d.wantTokenOf(t, "right@x.example", path, header("X-Forwarded-Email", "right@x.example"), header(alias, "a@x.example"))
 	}
-	// In HTTP the case of a name means nothing: these are the header itself.
+	// Header names are case-insensitive: these are the same header.
 	for _, same := range []string{"x-forwarded-email", "X-FORWARDED-EMAIL", "x-Forwarded-eMAIL"} {
-		d.granted(t, "a@x.example", path, header(same, "a@x.example"))
+		d.wantTokenOf(t, "a@x.example", path, header(same, "a@x.example"))
 	}
-	// A trailer is no header.
+	// A trailer is not a header.
 	before := len(d.huma.Calls().Calls)
 	d.raw(t, "POST "+path+" HTTP/1.1", "Host: SITE", "Connection: close", "Transfer-Encoding: chunked",
 		"Trailer: X-Forwarded-Email", "", "0", "X-Forwarded-Email: a@x.example").problem(t, 401, "identity_missing")
-	d.untouched(t, before)
-	d.quiet(t, "@x.example")
+	d.wantNoCalls(t, before)
+	d.notLogged(t, "@x.example")
 }
 
-func TestI07_NothingSetThePlaceholder(t *testing.T) {
+func TestI07_UnsetPlaceholder(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		source, more string
 	}{
-		{name: "a name of nobody's", source: "{user_email}"},
+		{name: "an unknown placeholder", source: "{user_email}"},
 		{name: "a variable", source: "{http.vars.user_email}"},
 		{name: "a variable with a dot", source: "{http.vars.user.email}"},
 		{name: "no authentication", source: "{http.auth.user.email}"},
@@ -136,18 +135,18 @@ func TestI07_NothingSetThePlaceholder(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := open(t, placeholderSite(c.source, c.more))
-			a := d.refused(t, 401, "identity_missing", path, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "wonderland") })
+			a := d.wantRejection(t, 401, "identity_missing", path, func(r *http.Request) { r.SetBasicAuth("alice@x.example", "wonderland") })
 			if strings.ContainsAny(strings.Trim(string(a.Body), "{}"), "{}") {
-				t.Errorf("a placeholder's literal text in the answer: %s", a.Body)
+				t.Errorf("the response contains the literal text of a placeholder: %s", a.Body)
 			}
 			if strings.ContainsAny(fmt.Sprint(d.huma.Users()), "{}") && len(d.huma.Users()) > 0 {
 				t.Errorf("users at Huma: %+v", d.huma.Users())
 			}
 		})
 	}
-	// A preset that needs an authentication which is not there.
+	// These presets need an authentication handler, which the site does not have.
 	for _, preset := range []string{"basic_auth", "caddy_security"} {
 		d := open(t, "SITE {\nhuma_token {\nHUMA\nidentity "+preset+"\n}\n}")
-		d.refused(t, 401, "identity_missing", path)
+		d.wantRejection(t, 401, "identity_missing", path)
 	}
 }

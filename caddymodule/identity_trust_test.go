@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestI04_AnswerWithoutAddress(t *testing.T) {
+func TestI04_ResponseWithoutAddress(t *testing.T) {
 	l := newLayer(t)
 	for _, c := range []struct {
 		name        string
@@ -25,24 +25,24 @@ func TestI04_AnswerWithoutAddress(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := open(t, forwardAuthTrust(l, c.more, "identity authelia", c.trust))
 			client := header("Remote-Email", "mallory@evil.example")
-			for _, said := range []http.Header{nil, {"Remote-User": {"alice"}}, {"Remote-Email": {""}}, {"Remote-Email": {" "}}, {"Remote_Email": {"a@x.example"}}} {
+			for _, headers := range []http.Header{nil, {"Remote-User": {"alice"}}, {"Remote-Email": {""}}, {"Remote-Email": {" "}}, {"Remote_Email": {"a@x.example"}}} {
 				for _, status := range []int{200, 202, 204} {
-					l.saysWith(status, said)
-					d.refused(t, 401, "identity_missing", path, client)
-					d.refused(t, 401, "identity_missing", path)
+					l.setResponse(status, headers)
+					d.wantRejection(t, 401, "identity_missing", path, client)
+					d.wantRejection(t, 401, "identity_missing", path)
 				}
 			}
-			l.says(http.Header{"Remote-Email": {"alice@x.example"}})
-			d.granted(t, "alice@x.example", path, client)
-			d.granted(t, "alice@x.example", path)
-			l.says(http.Header{"Remote-Email": {"a@x.example", "b@x.example"}})
-			d.refused(t, 401, "identity_invalid", path, client)
-			// Without a yes of the auth server nobody gets here.
+			l.setHeaders(http.Header{"Remote-Email": {"alice@x.example"}})
+			d.wantTokenOf(t, "alice@x.example", path, client)
+			d.wantTokenOf(t, "alice@x.example", path)
+			l.setHeaders(http.Header{"Remote-Email": {"a@x.example", "b@x.example"}})
+			d.wantRejection(t, 401, "identity_invalid", path, client)
+			// forward_auth rejects the request unless the auth server accepts it.
 			for _, status := range []int{401, 403, 302, 500} {
-				l.saysWith(status, http.Header{"Remote-Email": {"alice@x.example"}, "Location": {"/login"}})
-				d.stopped(t, status, path, client)
+				l.setResponse(status, http.Header{"Remote-Email": {"alice@x.example"}, "Location": {"/login"}})
+				d.wantNoToken(t, status, path, client)
 			}
-			d.quiet(t, "@x.example", "@evil.example")
+			d.notLogged(t, "@x.example", "@evil.example")
 		})
 	}
 }
@@ -51,7 +51,7 @@ func TestI05_PeersOutside(t *testing.T) {
 	const forwarded = "10.0.0.1, 127.0.0.1"
 	for _, c := range []struct {
 		name          string
-		server, trust string // what the server trusts, and what we do
+		server, trust string // the trusted addresses of the server and of the directive
 		ok            bool
 	}{
 		{"this peer", "", "127.0.0.1", true},
@@ -60,11 +60,11 @@ func TestI05_PeersOutside(t *testing.T) {
 		{"another peer", "", "127.0.0.2", false},
 		{"another range", "", "10.0.0.0/8 192.168.0.0/16 ::1", false},
 		{"the server's are others", "10.0.0.0/8", "", false},
-		{"ours win, no", "127.0.0.1", "10.0.0.0/8", false},
-		{"ours win, yes", "10.0.0.0/8", "127.0.0.1", true},
+		{"the directive wins, untrusted", "127.0.0.1", "10.0.0.0/8", false},
+		{"the directive wins, trusted", "10.0.0.0/8", "127.0.0.1", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			text := strings.Replace(trusting, "trust proxies 127.0.0.1", "trust proxies "+c.trust, 1)
+			text := strings.Replace(trustingSite, "trust proxies 127.0.0.1", "trust proxies "+c.trust, 1)
 			d := openEdited(t, text, func(server map[string]any) {
 				server["client_ip_headers"] = []string{"X-Forwarded-For", "X-Real-Ip"}
 				if c.server != "" {
@@ -76,36 +76,36 @@ func TestI05_PeersOutside(t *testing.T) {
 				header("Forwarded", "for=10.0.0.1"), header("X-Forwarded-For", "10.0.0.1"),
 			} {
 				if c.ok {
-					d.granted(t, "a@x.example", path, as("a@x.example"), edit)
+					d.wantTokenOf(t, "a@x.example", path, as("a@x.example"), edit)
 				} else {
-					d.refused(t, 401, "identity_untrusted", path, as("a@x.example"), edit)
+					d.wantRejection(t, 401, "identity_untrusted", path, as("a@x.example"), edit)
 				}
 			}
 			if !c.ok && len(d.huma.Users()) != 0 {
-				t.Error("somebody was signed up")
+				t.Error("Huma has new users")
 			}
-			// Without the header there is nothing to trust or not.
-			d.refused(t, 401, "identity_missing", path)
+			// Without the header, trust does not matter.
+			d.wantRejection(t, 401, "identity_missing", path)
 			if w := d.warnings(""); len(w) != 0 {
 				t.Errorf("warnings: %q", w)
 			}
-			d.quiet(t, "@x.example")
+			d.notLogged(t, "@x.example")
 		})
 	}
 }
 
 func TestI05_NoProxiesAtAll(t *testing.T) {
-	d := open(t, strings.Replace(trusting, "trust proxies 127.0.0.1", "trust proxies", 1))
+	d := open(t, strings.Replace(trustingSite, "trust proxies 127.0.0.1", "trust proxies", 1))
 	for range 20 {
-		d.refused(t, 401, "identity_untrusted", path, as("a@x.example"), header("X-Forwarded-For", "127.0.0.1"))
+		d.wantRejection(t, 401, "identity_untrusted", path, as("a@x.example"), header("X-Forwarded-For", "127.0.0.1"))
 	}
 	d.warnedOnce(t, "the server's trusted_proxies")
-	d.quiet(t, "@x.example")
+	d.notLogged(t, "@x.example")
 }
 
 func TestI05_PrivateRanges(t *testing.T) {
-	d := open(t, strings.Replace(trusting, "127.0.0.1", "private_ranges", 1))
-	d.granted(t, "a@x.example", path, as("a@x.example"))
+	d := open(t, strings.Replace(trustingSite, "127.0.0.1", "private_ranges", 1))
+	d.wantTokenOf(t, "a@x.example", path, as("a@x.example"))
 }
 
 func TestI15_AnotherProxyAfterwards(t *testing.T) {
@@ -127,42 +127,42 @@ func TestI15_AnotherProxyAfterwards(t *testing.T) {
 	wrong := "trust forward_auth " + other.hostport()
 
 	t.Run("any upstream", func(t *testing.T) {
-		auth.says(http.Header{"Remote-Email": {"alice@x.example"}})
-		other.says(http.Header{"Remote-Email": {"other@x.example"}})
+		auth.setHeaders(http.Header{"Remote-Email": {"alice@x.example"}})
+		other.setHeaders(http.Header{"Remote-Email": {"other@x.example"}})
 		d := open(t, text("auth other", "trust forward_auth"))
-		d.granted(t, "other@x.example", path, client) // the last one's answer counts
-		other.says(nil)
-		d.refused(t, 401, "identity_missing", path, client) // and nothing is left of the first one's
-		d.quiet(t, "@x.example", "@evil.example")
+		d.wantTokenOf(t, "other@x.example", path, client) // the last response counts
+		other.setHeaders(nil)
+		d.wantRejection(t, 401, "identity_missing", path, client) // headers of the first response are not used
+		d.notLogged(t, "@x.example", "@evil.example")
 	})
 	for _, trust := range right {
 		t.Run(strings.NewReplacer(auth.hostport(), "HOST", port, "PORT").Replace(trust), func(t *testing.T) {
-			auth.says(http.Header{"Remote-Email": {"alice@x.example"}})
-			other.says(http.Header{"Remote-Email": {"other@x.example"}})
-			open(t, text("auth", trust)).granted(t, "alice@x.example", path, client)
-			open(t, text("other auth", trust)).granted(t, "alice@x.example", path, client)
+			auth.setHeaders(http.Header{"Remote-Email": {"alice@x.example"}})
+			other.setHeaders(http.Header{"Remote-Email": {"other@x.example"}})
+			open(t, text("auth", trust)).wantTokenOf(t, "alice@x.example", path, client)
+			open(t, text("other auth", trust)).wantTokenOf(t, "alice@x.example", path, client)
 			d := open(t, text("auth other", trust))
-			d.refused(t, 401, "identity_untrusted", path, client)
-			other.says(nil)
-			d.refused(t, 401, "identity_untrusted", path, client)
-			d.quiet(t, "@x.example", "@evil.example")
+			d.wantRejection(t, 401, "identity_untrusted", path, client)
+			other.setHeaders(nil)
+			d.wantRejection(t, 401, "identity_untrusted", path, client)
+			d.notLogged(t, "@x.example", "@evil.example")
 		})
 	}
 	t.Run("the wrong upstream", func(t *testing.T) {
-		auth.says(http.Header{"Remote-Email": {"alice@x.example"}})
-		open(t, text("auth", wrong)).refused(t, 401, "identity_untrusted", path, client)
-		auth.says(nil)
-		open(t, text("auth", wrong)).refused(t, 401, "identity_untrusted", path, client)
+		auth.setHeaders(http.Header{"Remote-Email": {"alice@x.example"}})
+		open(t, text("auth", wrong)).wantRejection(t, 401, "identity_untrusted", path, client)
+		auth.setHeaders(nil)
+		open(t, text("auth", wrong)).wantRejection(t, 401, "identity_untrusted", path, client)
 	})
 	t.Run("none at all", func(t *testing.T) {
 		d := open(t, text("", right[0]))
-		d.refused(t, 401, "identity_missing", path, client)
-		d.refused(t, 401, "identity_missing", path, client)
+		d.wantRejection(t, 401, "identity_missing", path, client)
+		d.wantRejection(t, 401, "identity_missing", path, client)
 		d.warnedOnce(t, "no forward_auth ran before this handler")
 	})
 }
 
-func TestI16_ValuesThatAreNoText(t *testing.T) {
+func TestI16_ValuesThatAreNotText(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		mapping, code string
@@ -177,13 +177,13 @@ func TestI16_ValuesThatAreNoText(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := open(t, placeholderSite("{user_email}", "map {path} {user_email} {\n"+c.mapping+"\n}"))
-			d.refused(t, 401, c.code, path)
+			d.wantRejection(t, 401, c.code, path)
 		})
 	}
 	for _, c := range []struct {
 		name  string
 		value any
-		code  string // or the user
+		code  string // the error code or the user
 	}{
 		{"a list of two", []any{"a@x.example", "b@x.example"}, "identity_invalid"},
 		{"the same twice", []any{"a@x.example", "a@x.example"}, "identity_invalid"},
@@ -205,17 +205,17 @@ func TestI16_ValuesThatAreNoText(t *testing.T) {
 				server["routes"] = append([]any{vars}, server["routes"].([]any)...)
 			})
 			if strings.Contains(c.code, "@") {
-				d.granted(t, c.code, path)
+				d.wantTokenOf(t, c.code, path)
 			} else {
-				d.refused(t, 401, c.code, path)
+				d.wantRejection(t, 401, c.code, path)
 			}
-			d.quiet(t, "@x.example")
+			d.notLogged(t, "@x.example")
 		})
 	}
 }
 
-// TestC5_ResponseThatDenies: a response without a 2xx status identifies nobody, even if
-// the config continues the request after it.
+// TestC5_ResponseThatDenies checks that a response without a 2xx status identifies no
+// user, even if the config continues the request after it.
 func TestC5_ResponseThatDenies(t *testing.T) {
 	status := new(atomic.Int32)
 	auth := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -242,11 +242,11 @@ func TestC5_ResponseThatDenies(t *testing.T) {
 	}`)
 	for _, ok := range []int32{200, 202, 204} {
 		status.Store(ok)
-		d.granted(t, "ada@x.example", path)
+		d.wantTokenOf(t, "ada@x.example", path)
 	}
 	for _, denied := range []int32{302, 304, 401, 403, 404, 500} {
 		status.Store(denied)
-		a := d.refused(t, 401, "identity_missing", path)
+		a := d.wantRejection(t, 401, "identity_missing", path)
 		d.rejectedFor(t, a, "does not have a 2xx status")
 	}
 }

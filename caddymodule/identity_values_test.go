@@ -35,8 +35,8 @@ func TestI08_PlaceholdersInValues(t *testing.T) {
 		caddyfile string
 		send      func(value string) (target string, edit func(*http.Request))
 	}{
-		{"a header", trusting, func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		{"vars", viaVars, func(v string) (string, func(*http.Request)) { return query(v), as("") }},
+		{"a header", trustingSite, func(v string) (string, func(*http.Request)) { return path, as(v) }},
+		{"vars", querySite, func(v string) (string, func(*http.Request)) { return query(v), as("") }},
 		{"vars of a header", placeholderSite("{http.vars.user_email}", "vars user_email {http.request.header.X-Test-User}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
 		{"a map of a variable", placeholderSite("{user_email}", "vars {\na {http.request.header.X-Test-User}\n}\nmap {path} {user_email} {\ndefault {http.vars.a}\n}"),
@@ -47,12 +47,12 @@ func TestI08_PlaceholdersInValues(t *testing.T) {
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
 		{"a map's expression", placeholderSite("{user_email}", "map {http.request.header.X-Test-User} {user_email} {\n~(?s)^(.*)$ ${1}\n}"),
 			func(v string) (string, func(*http.Request)) { return path, as(v) }},
-		{"an auth server's answer", forwardAuth(layer, "", "identity authelia"), func(v string) (string, func(*http.Request)) {
-			layer.says(http.Header{"Remote-Email": {v}})
+		{"an auth server's response", forwardAuth(layer, "", "identity authelia"), func(v string) (string, func(*http.Request)) {
+			layer.setHeaders(http.Header{"Remote-Email": {v}})
 			return path, as("")
 		}},
-		{"an auth server's answer, copied", forwardAuth(layer, "copy_headers Remote-Email", "identity authelia"), func(v string) (string, func(*http.Request)) {
-			layer.says(http.Header{"Remote-Email": {v}})
+		{"an auth server's response, copied", forwardAuth(layer, "copy_headers Remote-Email", "identity authelia"), func(v string) (string, func(*http.Request)) {
+			layer.setHeaders(http.Header{"Remote-Email": {v}})
 			return path, as("")
 		}},
 	} {
@@ -60,20 +60,20 @@ func TestI08_PlaceholdersInValues(t *testing.T) {
 			d := open(t, c.caddyfile)
 			for _, v := range values {
 				target, edit := c.send(v)
-				a := d.refused(t, 401, "identity_invalid", target, edit, header("X-Victim", victim))
+				a := d.wantRejection(t, 401, "identity_invalid", target, edit, header("X-Victim", victim))
 				if text := fmt.Sprint(string(a.Body), a.Header); strings.Contains(text, secret) || strings.Contains(text, victim) || strings.Contains(text, "root:") {
-					t.Errorf("%s: the answer holds what it should not: %s", v, text)
+					t.Errorf("%s: the response contains a forbidden value: %s", v, text)
 				}
 			}
 			d.noSecretsInLog(secret, "root:x")
-			d.quiet(t, victim, "I08_", "@x.example")
+			d.notLogged(t, victim, "I08_", "@x.example")
 			target, edit := c.send("right@x.example")
-			d.granted(t, "right@x.example", target, edit)
+			d.wantTokenOf(t, "right@x.example", target, edit)
 		})
 	}
 }
 
-// malformed are values that are not one plain address.
+// malformed holds values that are not exactly one plain address.
 var malformed = []string{
 	"Alice <a@x.example>", "<a@x.example>", "a@evil.example@x.example", `"a@evil.example"@x.example`, "a@x.example (c)", "(c)a@x.example",
 	"a b@x.example", "a@x. example", "a@@x.example", "@x.example", "a@", "@", "a", "x.example", "mailto:a@x.example", "accounts.google.com:a@x.example",
@@ -103,36 +103,36 @@ func TestI09_NoPlainAddress(t *testing.T) {
 		}
 	}`)
 	for _, value := range malformed {
-		d.refused(t, 401, "identity_invalid", "/header", as(value))
+		d.wantRejection(t, 401, "identity_invalid", "/header", as(value))
 		if len(value) < 1000 {
-			d.refused(t, 401, "identity_invalid", query(value))
+			d.wantRejection(t, 401, "identity_invalid", query(value))
 		}
 	}
-	// What no header can hold, and what a header is trimmed of.
+	// These contain bytes that a header cannot contain, or that are trimmed from it.
 	for _, c := range []string{"\x00", "\r", "\n", "\r\n", "\x7f", "\t", " ", "\x1b", "\x01", "\u0085", "\v", "\f"} {
 		for _, value := range []string{"a" + c + "@x.example", "a@x.example" + c, c + "a@x.example", "a@x" + c + ".example", "a@x.example" + c + "b@x.example"} {
 			if strings.Trim(value, " \t") != "a@x.example" {
-				d.refused(t, 401, "identity_invalid", query(value))
+				d.wantRejection(t, 401, "identity_invalid", query(value))
 			}
 		}
 	}
 	for _, value := range []string{" a@x.example", "a@x.example\t", "\t  a@x.example \t"} {
-		d.granted(t, "a@x.example", query(value))
+		d.wantTokenOf(t, "a@x.example", query(value))
 	}
-	// The longest there may be, and odd ones that are plain all the same.
+	// These are the longest valid address, and unusual but valid ones.
 	for _, value := range []string{
 		strings.Repeat("a", 254-len("@x.example")) + "@x.example",
 		"a+b@x.example", "a.b-c_d!#$%&'*/=?^`|~@x.example", "zoë@exämple.example", "用户@例子.example", "a@localhost", "007@x.example",
 	} {
-		d.granted(t, value, "/header", as(value))
-		d.granted(t, value, query(value))
+		d.wantTokenOf(t, value, "/header", as(value))
+		d.wantTokenOf(t, value, query(value))
 	}
-	d.quiet(t, "@x.example", "@evil.example", "@exämple.example")
+	d.notLogged(t, "@x.example", "@evil.example", "@exämple.example")
 }
 
-func TestI10_WhoIsTheSame(t *testing.T) {
+func TestI10_EqualAddresses(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
-	d := &desk{serve(t, strings.Replace(fill(huma, trusting), "cache off", "", 1)), huma}
+	d := &testSite{serve(t, strings.Replace(fill(huma, trustingSite), "cache off", "", 1)), huma}
 	distinct := []string{
 		"Kelvin@x.example", "\u212aelvin@x.example", // the Kelvin sign folds to k
 		"\u0130vy@x.example", "ivy@x.example", "\u0131vy@x.example", "i\u0307vy@x.example", // dotted, dotless, composed
@@ -145,14 +145,15 @@ func TestI10_WhoIsTheSame(t *testing.T) {
 	for _, email := range distinct {
 		uid := d.request("GET", path, as(email)).tokens(t).UID
 		if before, taken := uids[uid]; taken {
-			t.Errorf("%q is the same user as %q", email, before)
+			t.Errorf("%q has the same token as %q", email, before)
 		}
 		uids[uid] = email
 		if d.user(t, email).UID != uid {
-			t.Errorf("%q has the token of somebody else", email)
+			t.Errorf("%q has the token of another user", email)
 		}
 	}
-	// The case of ASCII letters is no difference: no call, the same token.
+	// ASCII letters are compared case-insensitively: no call is made, and the token is
+	// the same.
 	before := len(d.huma.Calls().Calls)
 	for of, same := range map[string][]string{
 		"Kelvin@x.example": {"kelvin@x.example", "KELVIN@X.EXAMPLE", "kELVIN@x.Example"},
@@ -162,20 +163,20 @@ func TestI10_WhoIsTheSame(t *testing.T) {
 		token := d.request("GET", path, as(of)).tokens(t).AuthToken
 		for _, email := range same {
 			if d.request("GET", path, as(email)).tokens(t).AuthToken != token {
-				t.Errorf("%q is another user than %q", email, of)
+				t.Errorf("%q does not have the token of %q", email, of)
 			}
 		}
 	}
-	d.untouched(t, before)
+	d.wantNoCalls(t, before)
 	if n := len(d.huma.Users()); n != len(distinct) {
 		t.Errorf("%d users at Huma, want %d", n, len(distinct))
 	}
-	// Huma is sent the address as it came.
+	// Huma receives the address as it is in the request.
 	d.request("DELETE", path, as("a@x.example"))
 	before = len(d.huma.Calls().Calls)
 	d.request("GET", path, as("A@X.example")).tokens(t)
 	if calls := d.huma.Calls().Calls[before:]; len(calls) != 1 || calls[0].Op != "signin" || calls[0].Email != "A@X.example" {
 		t.Errorf("calls at Huma: %+v", calls)
 	}
-	d.quiet(t, "@x.example", "@X.example")
+	d.notLogged(t, "@x.example", "@X.example")
 }

@@ -16,59 +16,60 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// openAssertions serves the users of every layer at a path of its own.
-func openAssertions(t testing.TB, more string) (*desk, *keyServer) {
+// openAssertions serves a huma_token for each layer.
+func openAssertions(t testing.TB, more string) (*testSite, *keyServer) {
 	t.Helper()
 	keys := newKeyServer(t)
 	text := "SITE {\n"
 	for _, l := range assertionLayers {
-		_, key, _ := signing(l.algorithm)
-		keys.has(l.name, map[string]crypto.Signer{kidOf: key})
+		_, key, _ := signingKeys(l.algorithm)
+		keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
 		text += l.directive(keys, more)
 	}
 	return open(t, text+"respond \"the application\" 404\n}"), keys
 }
 
-// TestAssertions: who is signed is believed, whoever brings it, and by name.
+// TestAssertions checks that a signed assertion identifies the user, from any client,
+// with names.
 func TestAssertions(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	for _, l := range assertionLayers {
 		t.Run(l.name, func(t *testing.T) {
 			for _, name := range []string{"ada", "bob"} {
 				email := name + "@" + l.name + ".example"
-				d.granted(t, email, l.path(), l.says(email))
-				d.granted(t, email, l.path(), l.says(email), header("X-Forwarded-For", "10.0.0.1"), header("Via", "1.1 elsewhere"))
+				d.wantTokenOf(t, email, l.path(), l.signIn(email))
+				d.wantTokenOf(t, email, l.path(), l.signIn(email), header("X-Forwarded-For", "10.0.0.1"), header("Via", "1.1 elsewhere"))
 				attributes, _ := d.user(t, email).Profile["userAttributes"].(map[string]any)
 				if got, _ := attributes["givenName"].(string); got != l.first {
-					t.Errorf("Huma knows the first name %q, want %q", got, l.first)
+					t.Errorf("Huma has the first name %q, want %q", got, l.first)
 				}
 				if got, _ := attributes["familyName"].(string); got != l.last {
-					t.Errorf("Huma knows the last name %q, want %q", got, l.last)
+					t.Errorf("Huma has the last name %q, want %q", got, l.last)
 				}
 			}
-			// The address goes to Huma as it was signed, and is one user in any case.
+			// Huma receives the address as signed. The cache key is case-insensitive.
 			const upper = "Ada.Lovelace+x@X.Example"
-			d.granted(t, upper, l.path(), l.says(upper))
-			// Another layer's assertion is none, though the path of this site is.
+			d.wantTokenOf(t, upper, l.path(), l.signIn(upper))
+			// An assertion of another layer is rejected.
 			for _, other := range assertionLayers {
 				if other.header == l.header && other.name != l.name {
-					d.refused(t, 401, "identity_invalid", l.path(), other.says("mallory@evil.example"))
+					d.wantRejection(t, 401, "identity_invalid", l.path(), other.signIn("mallory@evil.example"))
 				} else if other.header != l.header {
-					d.refused(t, 401, "identity_missing", l.path(), other.says("mallory@evil.example"))
+					d.wantRejection(t, 401, "identity_missing", l.path(), other.signIn("mallory@evil.example"))
 				}
 			}
 		})
 	}
-	// What stands before the last colon is Google's and the tenant's.
+	// The text before the last colon is the prefix of Google and of the tenant.
 	iap := assertionLayers[0]
 	for _, email := range []string{"accounts.google.com:ada@x.example", "securetoken.google.com/clinic/tenant:ada@x.example"} {
-		d.granted(t, "ada@x.example", iap.path(), iap.says(email))
+		d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signIn(email))
 	}
-	d.quiet(t, ".example", "Zo", "ngstr", "eyJ", "id-1")
+	d.notLogged(t, ".example", "Zo", "ngstr", "eyJ", "id-1")
 }
 
-// TestAssertionsFromAnotherPeer: an assertion is believed from anyone, and with
-// trust from those peers alone.
+// TestAssertionsFromAnotherPeer checks that an assertion is accepted from any peer, and
+// with trust only from the trusted peers.
 func TestAssertionsFromAnotherPeer(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	l := assertionLayers[0]
@@ -80,28 +81,28 @@ func TestAssertionsFromAnotherPeer(t *testing.T) {
 	}
 	elsewhere := *d.site
 	elsewhere.client = &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
-	other := &desk{&elsewhere, d.huma}
-	other.granted(t, "ada@x.example", l.path(), l.says("ada@x.example"))
-	other.refused(t, 401, "identity_missing", l.path(), header(l.plain[0], "mallory@evil.example"))
+	other := &testSite{&elsewhere, d.huma}
+	other.wantTokenOf(t, "ada@x.example", l.path(), l.signIn("ada@x.example"))
+	other.wantRejection(t, 401, "identity_missing", l.path(), header(l.plain[0], "mallory@evil.example"))
 
 	d, _ = openAssertions(t, "trust proxies 127.0.0.2")
 	elsewhere.URL = d.URL
-	other = &desk{&elsewhere, d.huma}
+	other = &testSite{&elsewhere, d.huma}
 	for _, l := range assertionLayers {
-		other.granted(t, "ada@x.example", l.path(), l.says("ada@x.example"))
-		d.refused(t, 401, "identity_untrusted", l.path(), l.says("ada@x.example"), header("X-Forwarded-For", "127.0.0.2"))
+		other.wantTokenOf(t, "ada@x.example", l.path(), l.signIn("ada@x.example"))
+		d.wantRejection(t, 401, "identity_untrusted", l.path(), l.signIn("ada@x.example"), header("X-Forwarded-For", "127.0.0.2"))
 	}
-	d.quiet(t, ".example", "eyJ")
+	d.notLogged(t, ".example", "eyJ")
 }
 
-// wrongAssertion is what is wrong with an assertion, and what an operator is
-// told of it.
+// wrongAssertion is a change that makes an assertion invalid, and the reason that is
+// logged.
 type wrongAssertion struct {
 	change func(*assertion)
-	says   string
+	logged string
 }
 
-// TestI17_Assertions: what does not verify is nobody's, and never gets to Huma.
+// TestI17_Assertions checks that an invalid assertion is rejected without a call to Huma.
 func TestI17_Assertions(t *testing.T) {
 	d, keys := openAssertions(t, "")
 	attacker := newKeyServer(t)
@@ -119,9 +120,9 @@ func TestI17_Assertions(t *testing.T) {
 			"no issuer":            {func(a *assertion) { delete(l.claims(a), "iss") }, "option issuer"},
 			"unknown kid":          {func(a *assertion) { a.header["kid"] = nextKid }, "option jwks"},
 			"a kid that is a path": {func(a *assertion) { a.header["kid"] = "../" + l.name + "/" + kidOf }, "option jwks"},
-			"a list of addresses":  {func(a *assertion) { l.sets(a, "ada@x.example,bob@x.example") }, "single email address"},
-			"a display name":       {func(a *assertion) { l.sets(a, "Ada <ada@x.example>") }, "single email address"},
-			"a number":             {func(a *assertion) { l.sets(a, 7) }, "neither a string"},
+			"a list of addresses":  {func(a *assertion) { l.withAddress(a, "ada@x.example,bob@x.example") }, "single email address"},
+			"a display name":       {func(a *assertion) { l.withAddress(a, "Ada <ada@x.example>") }, "single email address"},
+			"a number":             {func(a *assertion) { l.withAddress(a, 7) }, "neither a string"},
 			"critical extension":   {func(a *assertion) { a.header["crit"] = []string{"exp"} }, "single signed token"},
 			"another's key":        {func(a *assertion) { a.key = a.otherKey }, "signature of the assertion is invalid"},
 			"another's key in it": {func(a *assertion) {
@@ -170,15 +171,15 @@ func TestI17_Assertions(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					a := l.token("ada@x.example")
 					c.change(a)
-					got := d.refused(t, 401, "identity_invalid", l.path(), l.brings(a.String()))
-					d.rejectedFor(t, got, c.says)
-					verifies := c.says == "single email address" || c.says == "neither a string" // and names nobody
+					got := d.wantRejection(t, 401, "identity_invalid", l.path(), l.sendToken(a.String()))
+					d.rejectedFor(t, got, c.logged)
+					verifies := c.logged == "single email address" || c.logged == "neither a string" // but does not identify a user
 					if got := got.Header.Get("WWW-Authenticate"); (got == `Bearer error="invalid_token"`) == verifies {
 						t.Errorf("WWW-Authenticate: %s", got)
 					}
 				})
 			}
-			// Parts of one that is right.
+			// The following combine parts of valid assertions.
 			good, bob := l.token("ada@x.example"), l.token("bob@x.example")
 			head, payload, signature := good.parts()
 			_, bobs, bobsSignature := bob.parts()
@@ -197,64 +198,64 @@ func TestI17_Assertions(t *testing.T) {
 				"the scheme of others": "Basic " + good.String(),
 			} {
 				t.Run(name, func(t *testing.T) {
-					d.refused(t, 401, "identity_invalid", l.path(), l.brings(text))
+					d.wantRejection(t, 401, "identity_invalid", l.path(), l.sendToken(text))
 				})
 			}
-			d.refused(t, 401, "identity_missing", l.path(), l.brings(l.sets(l.token("ada@x.example"), "").String()))
-			d.refused(t, 401, "identity_missing", l.path(), l.brings(l.sets(l.token("ada@x.example"), nil).String()))
-			// Who it is comes first, then whether the layer has looked.
+			d.wantRejection(t, 401, "identity_missing", l.path(), l.sendToken(l.withAddress(l.token("ada@x.example"), "").String()))
+			d.wantRejection(t, 401, "identity_missing", l.path(), l.sendToken(l.withAddress(l.token("ada@x.example"), nil).String()))
+			// A missing user is reported before an address that is not verified.
 			for _, no := range []any{false, "false", 0, "no"} {
 				a := l.token("ada@x.example")
 				l.user(a)["email_verified"] = no
-				d.refused(t, 403, "email_unverified", l.path(), l.brings(a.String()))
+				d.wantRejection(t, 403, "email_unverified", l.path(), l.sendToken(a.String()))
 			}
-			d.granted(t, "ada@x.example", l.path(), l.brings(good.String()))
+			d.wantTokenOf(t, "ada@x.example", l.path(), l.sendToken(good.String()))
 		})
 	}
-	if n := len(attacker.asked); n != 0 {
-		t.Errorf("the key server that a token names was asked: %v", attacker.asked)
+	if n := len(attacker.requests); n != 0 {
+		t.Errorf("the key server of a token's header was called: %v", attacker.requests)
 	}
 	for _, l := range assertionLayers {
-		if n := keys.times(l.keysPath(kidOf)); n > 3 {
-			t.Errorf("%s: the key server was asked %d times", l.name, n)
+		if n := keys.requestCount(l.keysPath(kidOf)); n > 3 {
+			t.Errorf("%s: the key server was called %d times", l.name, n)
 		}
 	}
-	d.quiet(t, ".example", "eyJ", "Zo", "CANARY")
+	d.notLogged(t, ".example", "eyJ", "Zo", "CANARY")
 }
 
-// TestAssertionsAreReadOnce: of an assertion there is exactly one, and what a
-// client sends besides or instead is not looked at.
+// TestAssertionsAreReadOnce checks that exactly one assertion is accepted, and that other
+// headers, cookies and the query have no effect.
 func TestAssertionsAreReadOnce(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	for _, l := range assertionLayers {
 		t.Run(l.name, func(t *testing.T) {
-			good, mallory := l.says("ada@x.example"), l.says("mallory@evil.example")
+			good, mallory := l.signIn("ada@x.example"), l.signIn("mallory@evil.example")
 			empty := header(l.header, "")
-			d.refused(t, 401, "identity_ambiguous", l.path(), good, good)
-			d.refused(t, 401, "identity_ambiguous", l.path(), good, mallory)
-			d.refused(t, 401, "identity_ambiguous", l.path(), empty, good)
-			d.refused(t, 401, "identity_ambiguous", l.path(), good, empty)
-			d.refused(t, 401, "identity_missing", l.path(), empty)
-			d.refused(t, 401, "identity_missing", l.path(), header(l.header, "  "))
-			d.refused(t, 401, "identity_missing", l.path())
+			d.wantRejection(t, 401, "identity_ambiguous", l.path(), good, good)
+			d.wantRejection(t, 401, "identity_ambiguous", l.path(), good, mallory)
+			d.wantRejection(t, 401, "identity_ambiguous", l.path(), empty, good)
+			d.wantRejection(t, 401, "identity_ambiguous", l.path(), good, empty)
+			d.wantRejection(t, 401, "identity_missing", l.path(), empty)
+			d.wantRejection(t, 401, "identity_missing", l.path(), header(l.header, "  "))
+			d.wantRejection(t, 401, "identity_missing", l.path())
 			token := l.prefix + l.token("ada@x.example").String()
-			for _, separator := range []string{"_", "."} { // which Caddy drops
+			for _, separator := range []string{"_", "."} { // Caddy drops these
 				alias := strings.ReplaceAll(l.header, "-", separator)
 				if alias != l.header {
-					d.refused(t, 401, "identity_missing", l.path(), header(alias, token))
-					d.granted(t, "ada@x.example", l.path(), header(alias, l.prefix+l.token("mallory@evil.example").String()), good)
+					d.wantRejection(t, 401, "identity_missing", l.path(), header(alias, token))
+					d.wantTokenOf(t, "ada@x.example", l.path(), header(alias, l.prefix+l.token("mallory@evil.example").String()), good)
 				}
 			}
-			d.granted(t, "ada@x.example", l.path(), header(strings.ToLower(l.header), token))
+			d.wantTokenOf(t, "ada@x.example", l.path(), header(strings.ToLower(l.header), token))
 			for _, name := range append(l.plain, "X-User", "Remote-Email", "X-Forwarded-Email") {
 				forged := header(name, "mallory@evil.example")
-				d.refused(t, 401, "identity_missing", l.path(), forged)
-				d.refused(t, 401, "identity_missing", l.path(), forged, empty)
-				d.refused(t, 401, "identity_invalid", l.path(), forged, l.brings("x.y.z"))
-				d.granted(t, "ada@x.example", l.path(), forged, good)
-				d.granted(t, "ada@x.example", l.path(), header(name, ""), forged, good)
+				d.wantRejection(t, 401, "identity_missing", l.path(), forged)
+				d.wantRejection(t, 401, "identity_missing", l.path(), forged, empty)
+				d.wantRejection(t, 401, "identity_invalid", l.path(), forged, l.sendToken("x.y.z"))
+				d.wantTokenOf(t, "ada@x.example", l.path(), forged, good)
+				d.wantTokenOf(t, "ada@x.example", l.path(), header(name, ""), forged, good)
 			}
-			d.granted(t, "ada@x.example", l.path(), good, func(r *http.Request) {
+			d.wantTokenOf(t, "ada@x.example", l.path(), good, func(r *http.Request) {
 				r.AddCookie(&http.Cookie{Name: l.header, Value: l.token("mallory@evil.example").String()})
 				r.URL.RawQuery = "jwt=" + l.token("mallory@evil.example").String()
 			})
@@ -262,15 +263,15 @@ func TestAssertionsAreReadOnce(t *testing.T) {
 	}
 	for _, u := range d.huma.Users() {
 		if u.Email != "ada@x.example" {
-			t.Errorf("Huma knows %q", u.Email)
+			t.Errorf("Huma has the user %q", u.Email)
 		}
 	}
-	d.quiet(t, ".example", "eyJ")
+	d.notLogged(t, ".example", "eyJ")
 }
 
-// TestAssertionsInTheFirstPlace: methods and whether the request is cross-site
-// are looked at before an assertion is.
-func TestAssertionsInTheFirstPlace(t *testing.T) {
+// TestAssertionsAreCheckedLast checks that the method and cross-site requests are checked
+// before the assertion.
+func TestAssertionsAreCheckedLast(t *testing.T) {
 	d, _ := openAssertions(t, "")
 	for _, l := range assertionLayers {
 		for _, c := range []struct {
@@ -279,10 +280,10 @@ func TestAssertionsInTheFirstPlace(t *testing.T) {
 			edits  []func(*http.Request)
 		}{
 			{"OPTIONS", 204, nil},
-			{"PUT", 405, []func(*http.Request){l.says("ada@x.example")}},
+			{"PUT", 405, []func(*http.Request){l.signIn("ada@x.example")}},
 			{"DELETE", 401, nil},
-			{"DELETE", 401, []func(*http.Request){l.brings("x.y.z")}},
-			{"DELETE", 204, []func(*http.Request){l.says("ada@x.example")}},
+			{"DELETE", 401, []func(*http.Request){l.sendToken("x.y.z")}},
+			{"DELETE", 204, []func(*http.Request){l.signIn("ada@x.example")}},
 			{"GET", 403, []func(*http.Request){header("Sec-Fetch-Site", "cross-site"), header("Cookie", "a=b")}},
 		} {
 			if a := d.request(c.method, l.path(), c.edits...); a.StatusCode != c.status {
@@ -290,5 +291,5 @@ func TestAssertionsInTheFirstPlace(t *testing.T) {
 			}
 		}
 	}
-	d.untouched(t, 0)
+	d.wantNoCalls(t, 0)
 }

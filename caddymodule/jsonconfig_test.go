@@ -72,8 +72,8 @@ const everyField = `{
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
 
-// everyHumanField is everyField for human_api_token.
-const everyHumanField = `{
+// everyHumanAPIField is everyField for human_api_token.
+const everyHumanAPIField = `{
 	"handler": "human_api_token",
 	"api": "https://auth.humanapi.example/base",
 	"client_id": "hapi1",
@@ -152,7 +152,7 @@ var otherFields = map[string]string{
 // wholeHandler returns everyField or everyHumanField, with real files.
 func (d *tokenDirective) wholeHandler(t *testing.T) map[string]any {
 	t.Helper()
-	text := everyHumanField
+	text := everyHumanAPIField
 	if d == humaToken {
 		certificate, key := keyPair(t)
 		file := writeFile(t, "huma-config.json", `{"organizationId":"o1"}`)
@@ -180,7 +180,7 @@ func (d *tokenDirective) everyField(t *testing.T) {
 	for name, text := range otherFields {
 		text = strings.ReplaceAll(text, "CERT", certificate)
 		if !all[name] && d == humanAPIToken {
-			continue // of huma_token alone
+			continue // only huma_token has it
 		}
 		if !fields[name] {
 			t.Errorf("%s is in otherFields, and in everyField (or everyHumanField) too or not a field", name)
@@ -191,7 +191,7 @@ func (d *tokenDirective) everyField(t *testing.T) {
 		}
 		forget(fields, "", other)
 		changed := d.wholeHandler(t)
-		if err := json.Unmarshal([]byte(text), &changed); err != nil { // in place of the member that is there
+		if err := json.Unmarshal([]byte(text), &changed); err != nil { // replaces the member
 			t.Fatal(err)
 		}
 		if err := validateJSON(t, siteJSON(t, changed)); err != nil {
@@ -228,16 +228,16 @@ func (d *tokenDirective) roundTrip(t *testing.T, handler map[string]any) {
 		}
 	}
 	if first, second := mustJSON(t, read), mustJSON(t, again); !sameJSON(t, first, second) {
-		t.Errorf("%s\nis read as\n%s", first, second)
+		t.Errorf("%s\nis decoded as\n%s", first, second)
 	}
-	if left := leftOut(mustJSON(t, handler), mustJSON(t, read)); len(left) != 1 || !left["handler"] {
+	if left := missingMembers(mustJSON(t, handler), mustJSON(t, read)); len(left) != 1 || !left["handler"] {
 		t.Errorf("lost members: %v", left)
 	}
 }
 
-// leftOut returns the members of one JSON object that another one does not have.
+// missingMembers returns the members of one JSON object that another one does not have.
 // Members that are null are ignored.
-func leftOut(of, in []byte) map[string]bool {
+func missingMembers(of, in []byte) map[string]bool {
 	var a, b map[string]any
 	_ = json.Unmarshal(of, &a)
 	_ = json.Unmarshal(in, &b)
@@ -259,7 +259,7 @@ func leftOut(of, in []byte) map[string]bool {
 	return left
 }
 
-// TestJSONConfigServes uses a JSON config that was not adapted from a Caddyfile.
+// TestJSONConfigServes runs a JSON config that was not adapted from a Caddyfile.
 func TestJSONConfigServes(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	s := serve(t, "SITE {\nrespond OK\n}")
@@ -306,7 +306,7 @@ func TestJSONConfigServes(t *testing.T) {
 	}
 }
 
-// TestJSONClientIDs decodes and encodes both forms of client_id.
+// TestJSONClientIDs checks decoding and encoding of both forms of client_id.
 func TestJSONClientIDs(t *testing.T) {
 	for text, want := range map[string]humatoken.ClientIDs{
 		`"c1"`:                    {"*": "c1"},
@@ -315,23 +315,22 @@ func TestJSONClientIDs(t *testing.T) {
 	} {
 		var got humatoken.ClientIDs
 		if err := json.Unmarshal([]byte(text), &got); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s is read as %v, %v", text, got, err)
+			t.Errorf("%s is decoded as %v, %v", text, got, err)
 		}
 		if again := mustJSON(t, got); !sameJSON(t, again, []byte(text)) {
-			t.Errorf("%s is written as %s", text, again)
+			t.Errorf("%s is encoded as %s", text, again)
 		}
 	}
 	for _, text := range []string{`1`, `true`, `["c1"]`, `{"ios":1}`, `{"ios":{"id":"c1"}}`} {
 		var got humatoken.ClientIDs
 		if err := json.Unmarshal([]byte(text), &got); err == nil {
-			t.Errorf("%s is read as %v", text, got)
+			t.Errorf("%s is decoded as %v", text, got)
 		}
 	}
 }
 
-// TestJSONRefusesWhatItDoesNotKnow checks Caddy's strict decoding at every
-// level, and wrong types.
-func TestJSONRefusesWhatItDoesNotKnow(t *testing.T) {
+// TestJSONUnknownFields checks Caddy's strict decoding at every level, and wrong types.
+func TestJSONUnknownFields(t *testing.T) {
 	unknown := map[*tokenDirective][]string{
 		humaToken:     {"client_secret", "extra_scopes", "signature.colour", "tls.colour", "registration.colour", "registration.off"},
 		humanAPIToken: {"secret", "project_id", "deployment_id", "config_file", "client_type", "header_up", "signature", "tls", "registration"},

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// handlerJSON is a config of one huma_token that loads but for one member.
+// handlerJSON returns a config with a huma_token and one invalid member.
 func handlerJSON(t testing.TB, member, value string) []byte {
 	t.Helper()
 	return humaToken.handlerJSON(t, member, value)
 }
 
-// handlerJSON is a config of one handler that loads, in JSON, but for one
-// member; dots are between the names of objects and of their members.
+// handlerJSON returns a config with one handler and one invalid member. Dots separate the
+// names of nested objects.
 func (d *tokenDirective) handlerJSON(t testing.TB, member, value string) []byte {
 	t.Helper()
 	handler := maps.Clone(d.json)
@@ -39,7 +39,7 @@ func (d *tokenDirective) handlerJSON(t testing.TB, member, value string) []byte 
 	return siteJSON(t, handler)
 }
 
-// siteJSON is a config with these handlers, in JSON, as no Caddyfile made it.
+// siteJSON returns a config with the given handlers.
 func siteJSON(t testing.TB, handlers ...any) []byte {
 	t.Helper()
 	config, err := json.Marshal(map[string]any{
@@ -55,10 +55,11 @@ func siteJSON(t testing.TB, handlers ...any) []byte {
 	return config
 }
 
-// badValue is a member that is refused, by which option, and with what hint.
-type badValue struct{ member, value, option, says string }
+// badValue is an invalid member, the option in the error, and a hint that the error
+// contains.
+type badValue struct{ member, value, option, hint string }
 
-// TestBadJSONValues are values that the Caddyfile refuses where they stand.
+// TestBadJSONValues checks values that the Caddyfile parser rejects.
 func TestBadJSONValues(t *testing.T) {
 	certificate, key := keyPair(t)
 	own := map[*tokenDirective][]badValue{
@@ -85,12 +86,12 @@ func TestBadJSONValues(t *testing.T) {
 		},
 	}
 	both := []badValue{
-		{"trust.mode", `"everybody"`, "trust", "forward_auth"},
+		{"trust.mode", `"everyone"`, "trust", "forward_auth"},
 		{"trust", `{"mode":"proxies","ranges":["10.0.0.0/33"]}`, "trust", "10.0.0.0/33"},
-		{"trust", `{"mode":"proxies","ranges":["nobody"]}`, "trust", "nobody"},
+		{"trust", `{"mode":"proxies","ranges":["no-address"]}`, "trust", "no-address"},
 		{"trust", `{"mode":"proxies","upstream":"a:1"}`, "trust", "forward_auth"},
 		{"trust", `{"mode":"forward_auth","ranges":["10.0.0.0/8"]}`, "trust", "proxies"},
-		{"identity", `{"preset":"nobody"}`, "identity", "authelia"},
+		{"identity", `{"preset":"unknown"}`, "identity", "authelia"},
 		{"identity", `{}`, "email", "<source>"},
 		{"identity.name_encoding", `"utf-16"`, "name_encoding", "auto or utf8 or latin1 or rfc2047 or percent or base64"},
 		{"identity.email", `" email"`, "email", "not a header name"},
@@ -118,19 +119,18 @@ func TestBadJSONValues(t *testing.T) {
 			t.Fatalf("%s without a bad value: %v", d.name, err)
 		}
 		for _, c := range append(own[d], both...) {
-			t.Run(d.name+" "+c.member+" "+c.says, func(t *testing.T) {
+			t.Run(d.name+" "+c.member+" "+c.hint, func(t *testing.T) {
 				option := c.option
 				if c.member == "identity" {
-					option = d.optionOf(option)
+					option = d.convertOption(option)
 				}
-				theProblem(t, validateJSON(t, d.handlerJSON(t, c.member, c.value)), option, d.saying(c.says)...)
+				wantProblem(t, validateJSON(t, d.handlerJSON(t, c.member, c.value)), option, d.convertMessages(c.hint)...)
 			})
 		}
 	}
 }
 
-// TestJSONDefaults are values that only JSON can have and that stand for the
-// default.
+// TestJSONDefaults checks values that only JSON can contain and that mean the default.
 func TestJSONDefaults(t *testing.T) {
 	for _, d := range bothDirectives {
 		for member, value := range map[string]string{

@@ -23,8 +23,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// The tests of this package act as users do: a real Caddyfile, a real Caddy in
-// this process, real HTTP calls over loopback, and the sandbox as the service.
+// The tests of this package act as users do: with a real Caddyfile, a real Caddy in this
+// process, real HTTP calls over loopback, and the sandbox as the service.
 
 // systemAuthority is the only authority that the system trusts in these tests.
 var systemAuthority *testutil.Authority
@@ -41,7 +41,7 @@ var storageDir string
 
 func TestMain(m *testing.M) {
 	if config := os.Getenv(asCaddy); config != "" {
-		beCaddy(config)
+		runCaddy(config)
 	}
 	// Caddy stores its files in a directory that is removed after the tests.
 	dir, err := os.MkdirTemp("", "caddy-huma-test")
@@ -78,25 +78,25 @@ var leftBehind = []goleak.Option{
 // fakeHuma is the sandbox on a loopback address: Huma, and Human API too.
 type fakeHuma struct {
 	*sandbox.Server
-	URL    string
-	holder *holder // nil: hold cannot be used
+	URL     string
+	blocker *blockingHandler // nil: block cannot be used
 }
 
 // newHuma starts a sandbox that is closed at the end of the test.
 func newHuma(t testing.TB, cfg sandbox.Config) *fakeHuma {
 	t.Helper()
 	s := sandbox.New(cfg)
-	h := &holder{next: s}
+	h := &blockingHandler{next: s}
 	srv := httptest.NewServer(h)
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
 		srv.Close()
 	})
-	return &fakeHuma{Server: s, URL: srv.URL, holder: h}
+	return &fakeHuma{Server: s, URL: srv.URL, blocker: h}
 }
 
 // holder is a handler in front of a service that blocks calls until a test releases them.
-type holder struct {
+type blockingHandler struct {
 	next http.Handler
 
 	mu       sync.Mutex
@@ -106,7 +106,7 @@ type holder struct {
 	most     int           // the maximum of now
 }
 
-func (h *holder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *blockingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	released := h.released
 	if released == nil || h.op != "" && !strings.HasSuffix(r.URL.Path, "/"+h.op) {
@@ -135,38 +135,38 @@ func (h *holder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hold blocks calls to the service, of one operation or (with an empty op) of all,
-// until letGo is called. Later calls are not blocked.
-func (h *fakeHuma) hold(t testing.TB, op string) (letGo func()) {
+// block blocks calls to the service until letGo is called. If op is not empty, it blocks
+// only calls of that operation. Later calls are not blocked.
+func (h *fakeHuma) block(t testing.TB, op string) (release func()) {
 	t.Helper()
 	released := make(chan struct{})
-	h.holder.mu.Lock()
-	defer h.holder.mu.Unlock()
-	h.holder.op, h.holder.released = op, released
-	letGo = sync.OnceFunc(func() {
-		h.holder.mu.Lock()
-		defer h.holder.mu.Unlock()
-		h.holder.released = nil
+	h.blocker.mu.Lock()
+	defer h.blocker.mu.Unlock()
+	h.blocker.op, h.blocker.released = op, released
+	release = sync.OnceFunc(func() {
+		h.blocker.mu.Lock()
+		defer h.blocker.mu.Unlock()
+		h.blocker.released = nil
 		close(released)
 	})
-	t.Cleanup(letGo) // before Caddy stops, which waits for running requests
-	return letGo
+	t.Cleanup(release) // before Caddy stops, which waits for running requests
+	return release
 }
 
-// held returns the number of blocked calls, and its maximum so far.
-func (h *fakeHuma) held() (now, most int) {
-	h.holder.mu.Lock()
-	defer h.holder.mu.Unlock()
-	return h.holder.now, h.holder.most
+// blocked returns the number of blocked calls, and its maximum so far.
+func (h *fakeHuma) blocked() (now, most int) {
+	h.blocker.mu.Lock()
+	defer h.blocker.mu.Unlock()
+	return h.blocker.now, h.blocker.most
 }
 
-// holds waits until count calls are blocked.
-func (h *fakeHuma) holds(t testing.TB, count int) {
+// waitBlocked waits until count calls are blocked.
+func (h *fakeHuma) waitBlocked(t testing.TB, count int) {
 	t.Helper()
-	eventually(t, 10*time.Second, fmt.Sprint(count, " calls under way"), func() bool { now, _ := h.held(); return now == count })
+	eventually(t, 10*time.Second, fmt.Sprint(count, " blocked calls"), func() bool { now, _ := h.blocked(); return now == count })
 }
 
-// calls returns how often an operation was called.
+// calls returns the number of calls of an operation.
 func (h *fakeHuma) calls(op string) int { return h.Calls().ByOp[op] }
 
 // credentials returns the options that match the defaults of the sandbox.

@@ -24,17 +24,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// merging plays a cache that merges concurrent requests of one method and URL,
-// as cache-handler with Souin does: one of them is handled, and its response
-// answers the others whose headers named in Vary are the same. They are compared
-// after the one was handled, with the headers that it has by then.
-type merging struct {
+// mergingCache is a fake of a cache that merges concurrent requests with one method and
+// URL, as cache-handler with Souin does. It handles one of them, and sends its response
+// to the others that have equal headers according to Vary. The headers are compared after
+// the response, with their values at that time.
+type mergingCache struct {
 	mu      *sync.Mutex
-	running map[string]*merged
+	running map[string]*mergedRequest
 }
 
-// merged is a request that is being handled, and then its response.
-type merged struct {
+// mergedRequest is a running request, and then its response.
+type mergedRequest struct {
 	done     chan struct{}
 	header   http.Header // of the request
 	response *httptest.ResponseRecorder
@@ -42,38 +42,38 @@ type merged struct {
 }
 
 func init() {
-	caddy.RegisterModule(merging{})
+	caddy.RegisterModule(mergingCache{})
 	httpcaddyfile.RegisterHandlerDirective("test_merging", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return new(merging), nil
+		return new(mergingCache), nil
 	})
 	httpcaddyfile.RegisterDirectiveOrder("test_merging", httpcaddyfile.Before, "map")
 }
 
-func (merging) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.test_merging", New: func() caddy.Module { return new(merging) }}
+func (mergingCache) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_merging", New: func() caddy.Module { return new(mergingCache) }}
 }
 
-func (m *merging) Provision(caddy.Context) error {
-	m.mu, m.running = new(sync.Mutex), make(map[string]*merged)
+func (m *mergingCache) Provision(caddy.Context) error {
+	m.mu, m.running = new(sync.Mutex), make(map[string]*mergedRequest)
 	return nil
 }
 
-func (m *merging) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (m *mergingCache) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key := r.Method + " " + r.URL.String()
 	m.mu.Lock()
 	one, others := m.running[key]
 	if !others {
-		one = &merged{done: make(chan struct{}), header: r.Header, response: httptest.NewRecorder()}
+		one = &mergedRequest{done: make(chan struct{}), header: r.Header, response: httptest.NewRecorder()}
 		m.running[key] = one
 	}
 	m.mu.Unlock()
 	if others {
 		<-one.done
-		if one.err != nil || !one.answers(r) {
+		if one.err != nil || !one.matches(r) {
 			return next.ServeHTTP(w, r)
 		}
 	} else {
-		time.Sleep(time.Millisecond) // the others come meanwhile
+		time.Sleep(time.Millisecond) // so that other requests are merged
 		one.err = next.ServeHTTP(one.response, r)
 		m.mu.Lock()
 		delete(m.running, key)
@@ -91,8 +91,8 @@ func (m *merging) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return err
 }
 
-// answers reports whether the response answers another request.
-func (one *merged) answers(r *http.Request) bool {
+// matches reports whether the response may be sent for another request.
+func (one *mergedRequest) matches(r *http.Request) bool {
 	for _, line := range one.response.Header().Values("Vary") {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = strings.TrimSpace(name); r.Header.Get(name) != one.header.Get(name) {
@@ -103,9 +103,9 @@ func (one *merged) answers(r *http.Request) bool {
 	return true
 }
 
-// crossed counts the requests of three clients that got somebody else's answer.
-// Each of them sends so many, at the same time as the others.
-func crossed(t *testing.T, rounds int, url string, clients [3]*http.Client, edits [3]func(*http.Request), owns func(client int, body []byte) bool) (answered, wrong int64) {
+// countCrossed counts the responses with a token, and those with the token of another
+// client. Each of the three clients sends the given number of requests, concurrently.
+func countCrossed(t *testing.T, rounds int, url string, clients [3]*http.Client, edits [3]func(*http.Request), owns func(client int, body []byte) bool) (answered, wrong int64) {
 	var all, others atomic.Int64
 	for range rounds {
 		var round sync.WaitGroup
@@ -142,15 +142,16 @@ func crossed(t *testing.T, rounds int, url string, clients [3]*http.Client, edit
 	return all.Load(), others.Load()
 }
 
-// from is a client with an address of its own.
-func from(t *testing.T, address string) *http.Client {
+// clientFrom returns a client with a local address.
+func clientFrom(t *testing.T, address string) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{DialContext: dialer.DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
-// withCertificate is a client with a certificate, or without one.
+// withCertificate returns a client with a certificate for the addresses, or without a
+// certificate if there are none.
 func withCertificate(t *testing.T, a *testutil.Authority, emails ...string) *http.Client {
 	config := &tls.Config{RootCAs: a.Pool}
 	if emails != nil {
@@ -161,8 +162,8 @@ func withCertificate(t *testing.T, a *testutil.Authority, emails ...string) *htt
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
-// TestG03_MergingCacheInFront: a cache that merges concurrent requests hands
-// nobody somebody else's token, whatever the identity is made of.
+// TestG03_MergingCacheInFront checks that a cache that merges concurrent requests sends
+// no client the token of another one, for each source of the identity.
 func TestG03_MergingCacheInFront(t *testing.T) {
 	rounds := 300
 	if l, err := net.Listen("tcp", "127.0.0.3:0"); err != nil {
@@ -170,7 +171,7 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 	} else {
 		l.Close()
 	}
-	// The auth server knows the users by a cookie or a token.
+	// The auth server identifies users by a cookie or a token.
 	auth := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if c, err := r.Cookie("session"); err == nil {
@@ -242,7 +243,7 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 			}
 		}
 	}`
-	// With the cache, so that most answers come from it and take no time.
+	// Tokens are cached, so that most responses are fast.
 	s := serve(t, strings.ReplaceAll(text, "HUMA", fake.credentials()+"client_type ios\n"))
 	users := [3]string{"alice@x.example", "bob@x.example"}
 	uids := make(map[string]string)
@@ -254,7 +255,7 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		var v tokens
 		return json.Unmarshal(body, &v) == nil && v.UID != "" && v.UID == uids[users[client]]
 	}
-	near := [3]*http.Client{from(t, "127.0.0.1"), from(t, "127.0.0.2"), from(t, "127.0.0.3")}
+	near := [3]*http.Client{clientFrom(t, "127.0.0.1"), clientFrom(t, "127.0.0.2"), clientFrom(t, "127.0.0.3")}
 	cookie := func(v string) func(*http.Request) { return header("Cookie", "session="+v) }
 	bearer := func(v string) func(*http.Request) { return header("Authorization", "Bearer "+v) }
 	for _, c := range []struct {
@@ -269,27 +270,28 @@ func TestG03_MergingCacheInFront(t *testing.T) {
 		{"map over the address", s.URL + "/address", near, [3]func(*http.Request){}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			answered, wrong := crossed(t, rounds, c.url, c.clients, c.edits, ownsToken)
-			// A 401 of the auth server is merged: it is none of ours.
+			answered, wrong := countCrossed(t, rounds, c.url, c.clients, c.edits, ownsToken)
+			// A 401 response of the auth server may be merged.
 			if wrong != 0 || answered < int64(rounds) {
-				t.Errorf("%d answers with a token, of which %d were somebody else's; want at least %d and 0", answered, wrong, rounds)
+				t.Errorf("%d responses with a token, of which %d were for another client; want at least %d and 0", answered, wrong, rounds)
 			}
 		})
 	}
 	t.Run("a handler without Vary", func(t *testing.T) {
-		_, wrong := crossed(t, 50, s.URL+"/without", near, [3]func(*http.Request){}, func(client int, body []byte) bool {
+		_, wrong := countCrossed(t, 50, s.URL+"/without", near, [3]func(*http.Request){}, func(client int, body []byte) bool {
 			return string(body) == users[client]
 		})
 		if wrong == 0 {
-			t.Error("nothing was crossed: this test cannot fail")
+			t.Error("no response was crossed: this test cannot fail")
 		}
 	})
-	s.quiet(t, "@x.example")
+	s.notLogged(t, "@x.example")
 }
 
-// TestG03_HeaderMarkIsAnotherEachTime: who reads the mark of one request, in an
-// error page perhaps, knows nothing of the next one's.
-func TestG03_HeaderMarkIsAnotherEachTime(t *testing.T) {
+// TestG03_RequestMarkIsUnique checks that the value of Huma-Request is different for each
+// request, so that it is useless to a client that learns one, for example from an error
+// page.
+func TestG03_RequestMarkIsUnique(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, strings.ReplaceAll(`SITE {
 		huma_token {
@@ -313,7 +315,7 @@ func TestG03_HeaderMarkIsAnotherEachTime(t *testing.T) {
 	}
 }
 
-// TestVaryHeader: what a response depends on, on each of them.
+// TestVaryHeader checks that every response lists all headers that it depends on.
 func TestVaryHeader(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"email":"a@x.example"}`)
@@ -365,8 +367,8 @@ func TestVaryHeader(t *testing.T) {
 		status         int
 		vary           string
 	}{
-		{"GET", "/header", []func(*http.Request){as("a@x.example")}, 200, "Authorization, Cookie, X-Device-Id, X-Name, X-Test-User, Huma-Request"}, // fresh
-		{"GET", "/header", []func(*http.Request){as("a@x.example")}, 200, "Authorization, Cookie, X-Device-Id, X-Name, X-Test-User, Huma-Request"}, // from memory
+		{"GET", "/header", []func(*http.Request){as("a@x.example")}, 200, "Authorization, Cookie, X-Device-Id, X-Name, X-Test-User, Huma-Request"}, // a new token
+		{"GET", "/header", []func(*http.Request){as("a@x.example")}, 200, "Authorization, Cookie, X-Device-Id, X-Name, X-Test-User, Huma-Request"}, // a cached token
 		{"GET", "/header", nil, 401, "Authorization, Cookie, X-Device-Id, X-Name, X-Test-User, Huma-Request"},
 		{"PUT", "/header", nil, 405, "Authorization, Cookie, X-Device-Id, X-Name, X-Test-User, Huma-Request"},
 		{"OPTIONS", "/header", nil, 204, "Authorization, Cookie, X-Device-Id, X-Name, X-Test-User, Huma-Request"},
@@ -375,7 +377,7 @@ func TestVaryHeader(t *testing.T) {
 		{"GET", "/errors", nil, 401, plain},
 		{"GET", "/errors", []func(*http.Request){header("Sec-Fetch-Site", "cross-site")}, 403, plain},
 	} {
-		// A client that sends the header itself gains nothing.
+		// A client that sends the header changes nothing.
 		a := s.request(c.method, c.target, append(c.edit, header("Huma-Request", "x"))...)
 		if a.StatusCode != c.status {
 			t.Errorf("%s %s: status %d, want %d", c.method, c.target, a.StatusCode, c.status)

@@ -14,19 +14,19 @@ import (
 
 // countCase is a test case: some requests, and the metrics that they increase.
 type countCase struct {
-	only   string // the provider, if it is not for both
-	more   string // options
-	faults func(p provider) []sandbox.Fault
-	ask    func(m *metered, p provider)
+	only    string // the name of the service, if the case is not for both
+	more    string // further options
+	faults  func(p service) []sandbox.Fault
+	request func(m *metricsSite, p service)
 
-	// By provider's first call: calls are signin or session.
-	calls   func(p provider) samples
+	// calls returns the expected samples of calls.
+	calls   func(p service) samples
 	signUps samples
 }
 
 // firstCalls returns the samples of results of the first call to a service.
-func firstCalls(results samples) func(p provider) samples {
-	return func(p provider) samples {
+func firstCalls(results samples) func(p service) samples {
+	return func(p service) samples {
 		want := make(samples)
 		for result, n := range results {
 			want[p.first+" "+p.name+" "+result] = n
@@ -36,8 +36,8 @@ func firstCalls(results samples) func(p provider) samples {
 }
 
 // humaCalls returns the samples of calls to Huma, each written as "op result".
-func humaCalls(want ...string) func(provider) samples {
-	return func(provider) samples {
+func humaCalls(want ...string) func(service) samples {
+	return func(service) samples {
 		all := make(samples)
 		for _, w := range want {
 			op, result, _ := strings.Cut(w, " ")
@@ -48,58 +48,58 @@ func humaCalls(want ...string) func(provider) samples {
 }
 
 // signUpFault returns a function that injects the fault f into sign-ups.
-func signUpFault(f sandbox.Fault) func(provider) []sandbox.Fault {
+func signUpFault(f sandbox.Fault) func(service) []sandbox.Fault {
 	f.Op = sandbox.OpSignUp
-	return failing(f)
+	return faultOfAll(f)
 }
 
 var countCases = map[string]countCase{
-	"a known user":    {ask: asks("GET", known, known), calls: firstCalls(samples{"ok": 1})},
-	"a retry":         {more: "retries 1", faults: failing(sandbox.Fault{Status: 503}), ask: asks("GET", known), calls: firstCalls(samples{"error": 2})},
-	"our credentials": {faults: failing(sandbox.Fault{Status: 401}), ask: asks("GET", known), calls: firstCalls(samples{"config": 1})},
-	"our request":     {faults: failing(sandbox.Fault{Status: 422}), ask: asks("GET", known), calls: firstCalls(samples{"rejected": 1})},
-	"too many":        {faults: failing(sandbox.Fault{Status: 429}), ask: asks("GET", known), calls: firstCalls(samples{"limited": 1})},
-	"garbage":         {faults: failing(sandbox.Fault{Garbage: true}), ask: asks("GET", known), calls: firstCalls(samples{"bad_response": 1})},
-	"a reset":         {faults: failing(sandbox.Fault{Reset: sandbox.ResetBefore}), ask: asks("GET", known), calls: firstCalls(samples{"unreachable": 1})},
-	"no answer": {
-		more: "attempt_timeout 100ms", faults: failing(sandbox.Fault{Delay: 5 * time.Second}),
-		ask: asks("GET", known), calls: firstCalls(samples{"timeout": 1}),
+	"a known user":    {request: makeRequests("GET", known, known), calls: firstCalls(samples{"ok": 1})},
+	"a retry":         {more: "retries 1", faults: faultOfAll(sandbox.Fault{Status: 503}), request: makeRequests("GET", known), calls: firstCalls(samples{"error": 2})},
+	"our credentials": {faults: faultOfAll(sandbox.Fault{Status: 401}), request: makeRequests("GET", known), calls: firstCalls(samples{"config": 1})},
+	"our request":     {faults: faultOfAll(sandbox.Fault{Status: 422}), request: makeRequests("GET", known), calls: firstCalls(samples{"rejected": 1})},
+	"too many":        {faults: faultOfAll(sandbox.Fault{Status: 429}), request: makeRequests("GET", known), calls: firstCalls(samples{"limited": 1})},
+	"garbage":         {faults: faultOfAll(sandbox.Fault{Garbage: true}), request: makeRequests("GET", known), calls: firstCalls(samples{"bad_response": 1})},
+	"a reset":         {faults: faultOfAll(sandbox.Fault{Reset: sandbox.ResetBefore}), request: makeRequests("GET", known), calls: firstCalls(samples{"unreachable": 1})},
+	"no response": {
+		more: "attempt_timeout 100ms", faults: faultOfAll(sandbox.Fault{Delay: 5 * time.Second}),
+		request: makeRequests("GET", known), calls: firstCalls(samples{"timeout": 1}),
 	},
 	"calls that are not made": {
-		more: "breaker {\nfailures 3\nopen 1m\n}", faults: failing(sandbox.Fault{Status: 500}),
-		ask: asks("GET", known, user(1), user(2), user(3)), calls: firstCalls(samples{"error": 3}),
+		more: "breaker {\nfailures 3\nopen 1m\n}", faults: faultOfAll(sandbox.Fault{Status: 500}),
+		request: makeRequests("GET", known, user(1), user(2), user(3)), calls: firstCalls(samples{"error": 3}),
 	},
 	"the other type": {
-		only: "human_api", faults: func(provider) []sandbox.Fault { return []sandbox.Fault{{Op: sandbox.OpSession, Status: 403}} },
-		ask:   asks("GET", known),
-		calls: func(provider) samples { return samples{"session human_api refused": 1, "id human_api refused": 1} },
+		only: "human_api", faults: func(service) []sandbox.Fault { return []sandbox.Fault{{Op: sandbox.OpSession, Status: 403}} },
+		request: makeRequests("GET", known),
+		calls:   func(service) samples { return samples{"session human_api refused": 1, "id human_api refused": 1} },
 	},
 	"a new user": {
-		only: "huma", ask: asks("GET", unknown),
+		only: "huma", request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup ok"), signUps: samples{"created": 1},
 	},
 	"consent": {
-		only: "huma", more: "registration {\nsign_consent on\n}", ask: asks("GET", unknown),
+		only: "huma", more: "registration {\nsign_consent on\n}", request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup ok", "consent ok"), signUps: samples{"created": 1},
 	},
 	"a user who exists": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Status: 409, Processed: true}), ask: asks("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 409, Processed: true}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup refused", "signin ok"), signUps: samples{"exists": 1},
 	},
 	"a blocked user": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Status: 403}), ask: asks("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 403}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup refused"), signUps: samples{"refused": 1},
 	},
 	"an unclear end": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Reset: sandbox.ResetAfter}), ask: asks("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Reset: sandbox.ResetAfter}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup unreachable", "signin ok"), signUps: samples{"unclear": 1},
 	},
 	"a wrong sign-up": {
-		only: "huma", faults: signUpFault(sandbox.Fault{Status: 422}), ask: asks("GET", unknown),
+		only: "huma", faults: signUpFault(sandbox.Fault{Status: 422}), request: makeRequests("GET", unknown),
 		calls: humaCalls("signin refused", "signup rejected"), signUps: samples{"failed": 1},
 	},
 	"the brake": {
-		only: "huma", more: "registration {\nrate 1/h 1\n}", ask: asks("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
+		only: "huma", more: "registration {\nrate 1/h 1\n}", request: makeRequests("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
 		calls: humaCalls("signin refused", "signup ok", "signin refused"), signUps: samples{"created": 1, "limited": 1},
 	},
 }
@@ -107,18 +107,18 @@ var countCases = map[string]countCase{
 func TestMetrics_CallsAndSignUps(t *testing.T) {
 	for name, c := range countCases {
 		t.Run(name, func(t *testing.T) {
-			forBoth(t, func(t *testing.T, p provider) {
+			forBoth(t, func(t *testing.T, p service) {
 				if c.only == "" || c.only == p.name {
-					c.isCounted(t, p)
+					c.check(t, p)
 				}
 			})
 		})
 	}
 }
 
-func (c countCase) isCounted(t *testing.T, p provider) {
+func (c countCase) check(t *testing.T, p service) {
 	fake := newHuma(t, sandbox.Config{})
-	p.knows(fake, "known@x.example")
+	p.addUsers(fake, "known@x.example")
 	if c.faults != nil {
 		must(t, fake.SetFaults(c.faults(p)))
 	}
@@ -126,22 +126,22 @@ func (c countCase) isCounted(t *testing.T, p provider) {
 	if !strings.Contains(more, "retries") {
 		more += "\nretries 0"
 	}
-	m := serveMetered(t, p.site(fake, more))
+	m := serveMetrics(t, p.site(fake, more))
 	before := m.scrape()
-	c.ask(m, p)
+	c.request(m, p)
 	calls := c.calls(p)
-	m.tells(before, "upstream_requests_total", calls)
-	// How long they took, whatever came of them.
+	m.wantIncrease(before, "upstream_requests_total", calls)
+	// The durations of all calls are counted, with any result.
 	durations := make(samples)
 	for labels, n := range calls {
 		durations[labels[:strings.LastIndex(labels, " ")]] += n
 	}
-	m.tells(before, "upstream_request_duration_seconds_count", durations)
+	m.wantIncrease(before, "upstream_request_duration_seconds_count", durations)
 	signUps := make(samples)
 	for result, n := range c.signUps {
 		signUps[p.name+" "+result] = n
 	}
-	m.tells(before, "registrations_total", signUps)
+	m.wantIncrease(before, "registrations_total", signUps)
 }
 
 func TestMetrics_IdentityRejections(t *testing.T) {
@@ -162,7 +162,7 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 			}
 			trust proxies 10.0.0.0/8
 		}
-		huma_token /asked {
+		huma_token /userinfo {
 			HUMA
 			userinfo http://127.0.0.1:1/me {
 				email email
@@ -170,7 +170,7 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 		}
 	}`
 	fake := newHuma(t, sandbox.Config{})
-	m := serveMetered(t, fill(fake, text))
+	m := serveMetrics(t, fill(fake, text))
 	yes := header("X-Test-Verified", "true")
 	for _, c := range []struct {
 		target string
@@ -183,55 +183,55 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 		{path, edits{as("a@x.example"), header("X-Test-Verified", "no")}, "email_unverified"},
 		{path, edits{as("a@y.example"), yes}, "domain_not_allowed"},
 		{"/far", edits{as("a@x.example")}, "identity_untrusted"},
-		{"/asked", edits{header("Cookie", "session=1")}, "identity_unavailable"},
+		{"/userinfo", edits{header("Cookie", "session=1")}, "identity_unavailable"},
 	} {
 		before := m.scrape()
 		m.request("GET", c.target, c.edit...)
-		m.tells(before, "identity_rejections_total", samples{c.reason: 1})
+		m.wantIncrease(before, "identity_rejections_total", samples{c.reason: 1})
 	}
 	before := m.scrape()
 	m.request("PUT", path)
 	m.request("GET", path, header("Sec-Fetch-Site", "cross-site"))
 	m.request("GET", path+"?client_type=tv", as("a@x.example"), yes)
-	m.tells(before, "identity_rejections_total", samples{})
+	m.wantIncrease(before, "identity_rejections_total", samples{})
 }
 
 // TestMetrics_Memory checks that each request for a token counts as one lookup in
 // the memory cache, and that other requests do not count.
 func TestMetrics_Memory(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		for _, c := range []struct {
-			name   string
-			more   string
-			faults []sandbox.Fault
-			ask    func(m *metered, p provider)
-			want   samples
+			name    string
+			more    string
+			faults  []sandbox.Fault
+			request func(m *metricsSite, p service)
+			want    samples
 		}{
-			{name: "tokens", ask: asks("GET", known, known, known), want: samples{"memory hit": 2, "memory miss": 1}},
-			{name: "past it", ask: asks("GET", known, append(edits{fresh}, known...), append(edits{fresh}, known...)), want: samples{"memory hit": 1, "memory miss": 2}},
-			{name: "refusals", faults: []sandbox.Fault{{Status: 403}}, ask: asks("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
-			{name: "rejected", faults: []sandbox.Fault{{Status: 422}}, ask: asks("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
-			{name: "failures", faults: []sandbox.Fault{{Status: 401}}, ask: asks("GET", known, known), want: samples{"memory miss": 2}},
-			{name: "no cache", more: "cache off", ask: asks("GET", known, known), want: samples{}},
-			{name: "nobody", ask: asks("GET", nil), want: samples{}},
-			{name: "forgotten", ask: asks("DELETE", known), want: samples{}},
+			{name: "tokens", request: makeRequests("GET", known, known, known), want: samples{"memory hit": 2, "memory miss": 1}},
+			{name: "past it", request: makeRequests("GET", known, append(edits{noCache}, known...), append(edits{noCache}, known...)), want: samples{"memory hit": 1, "memory miss": 2}},
+			{name: "refusals", faults: []sandbox.Fault{{Status: 403}}, request: makeRequests("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
+			{name: "rejected", faults: []sandbox.Fault{{Status: 422}}, request: makeRequests("GET", known, known), want: samples{"memory hit": 1, "memory miss": 1}},
+			{name: "failures", faults: []sandbox.Fault{{Status: 401}}, request: makeRequests("GET", known, known), want: samples{"memory miss": 2}},
+			{name: "no cache", more: "cache off", request: makeRequests("GET", known, known), want: samples{}},
+			{name: "unauthenticated", request: makeRequests("GET", nil), want: samples{}},
+			{name: "evicted", request: makeRequests("DELETE", known), want: samples{}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})
-				p.knows(fake, "known@x.example")
+				p.addUsers(fake, "known@x.example")
 				must(t, fake.SetFaults(c.faults))
-				m := serveMetered(t, p.site(fake, c.more))
+				m := serveMetrics(t, p.site(fake, c.more))
 				before := m.scrape()
-				c.ask(m, p)
-				m.tells(before, "cache_operations_total", c.want)
+				c.request(m, p)
+				m.wantIncrease(before, "cache_operations_total", c.want)
 			})
 		}
 	})
 }
 
-// closed holds all values of each label, as the README documents them. Requests
+// labelValues holds all values of each label, as the README documents them. Requests
 // cannot add values.
-var closed = map[string]map[string][]string{
+var labelValues = map[string]map[string][]string{
 	"requests_total":                       {"provider": bothNames, "outcome": outcomes},
 	"request_duration_seconds":             {"provider": bothNames, "outcome": outcomes},
 	"upstream_requests_total":              {"provider": bothNames, "op": ops, "result": {"ok", "refused", "config", "rejected", "limited", "error", "timeout", "unreachable", "bad_response"}},
@@ -257,12 +257,12 @@ var (
 // label, and that requests add no series.
 func TestMetrics_LabelsAreClosed(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	both := "SITE {\nlog\n" + humaProvider.block("/private/*", humaProvider.options(fake), "hash_key one") +
-		humanProvider.block("/connect/*", humanProvider.options(fake), "hash_key one") + "}"
-	m := serveMetered(t, both)
+	both := "SITE {\nlog\n" + humaService.block("/private/*", humaService.options(fake), "hash_key one") +
+		humanAPIService.block("/connect/*", humanAPIService.options(fake), "hash_key one") + "}"
+	m := serveMetrics(t, both)
 	before := m.scrape()
 	token := make(map[string]string)
-	for target, p := range map[string]provider{"/private/": humaProvider, "/connect/": humanProvider} {
+	for target, p := range map[string]service{"/private/": humaService, "/connect/": humanAPIService} {
 		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS", "PUT", "CANARY", "HEAD"} {
 			for _, user := range []string{"canary@x.example", "canary", `canary"} 1`, "{env.HOME}", "canary\u200b@x.example"} {
 				m.request(method, target+`canary%0A{}"?client_type=canary`, as(user), header("X-Test-Name", "Canary"), header("User-Agent", "canary"))
@@ -272,10 +272,10 @@ func TestMetrics_LabelsAreClosed(t *testing.T) {
 		token[p.name] = m.request("GET", target+"?client_type=ios", as("canary@x.example")).token(t, p)
 	}
 	families := m.families()
-	if names := slices.Sorted(maps.Keys(families)); len(names) != len(closed) {
+	if names := slices.Sorted(maps.Keys(families)); len(names) != len(labelValues) {
 		t.Errorf("there is %q", names)
 	}
-	for name, labels := range closed {
+	for name, labels := range labelValues {
 		for _, metric := range families[prefix+name].GetMetric() {
 			if len(metric.Label) != len(labels) {
 				t.Errorf("%s has the labels %v", name, metric.Label)
@@ -291,7 +291,7 @@ func TestMetrics_LabelsAreClosed(t *testing.T) {
 		t.Errorf("%d series became %d", len(before), len(after))
 	}
 
-	a, err := m.fetch(t.Context(), "GET", m.metrics)
+	a, err := m.tryURL(t.Context(), "GET", m.metrics)
 	must(t, err)
 	canaries := []string{"canary", "Canary", "x.example", "sandbox-secret", token["huma"], token["human_api"]}
 	for _, line := range m.accessLog() {
@@ -309,23 +309,23 @@ func TestMetrics_LabelsAreClosed(t *testing.T) {
 // TestMetrics_ScrapesDoNotWait checks that a scrape waits neither for the service nor
 // for a request, and that no request waits for a scrape.
 func TestMetrics_ScrapesDoNotWait(t *testing.T) {
-	fake := newHuma(t, sandbox.Config{Users: []string{"kept@x.example"}})
-	m := serveMetered(t, simpleSite(fake, "max_concurrent 4"))
-	m.request("GET", iosPath, as("kept@x.example")).tokens(t)
-	letGo := fake.hold(t, "")
-	pending := make(chan []*answer)
+	fake := newHuma(t, sandbox.Config{Users: []string{"cached@x.example"}})
+	m := serveMetrics(t, simpleSite(fake, "max_concurrent 4"))
+	m.request("GET", iosPath, as("cached@x.example")).tokens(t)
+	release := fake.block(t, "")
+	pending := make(chan []*response)
 	go func() {
-		pending <- m.together(iosPath, 50, func(i int) []func(*http.Request) { return edits{as(fmt.Sprintf("u%d@x.example", i))} })
+		pending <- m.concurrently(iosPath, 50, func(i int) []func(*http.Request) { return edits{as(fmt.Sprintf("u%d@x.example", i))} })
 	}()
-	fake.holds(t, 4)
+	fake.waitBlocked(t, 4)
 	start := time.Now()
-	for range 5 { // one that waited would wait for the calls
+	for range 5 { // a request that waits would wait for the calls
 		m.scrape()
-		m.request("GET", iosPath, as("kept@x.example")).tokens(t)
+		m.request("GET", iosPath, as("cached@x.example")).tokens(t)
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("5 scrapes and 5 hits took %s", took)
 	}
-	letGo()
+	release()
 	<-pending
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// TestProblemsNameOptions: where an answer names options, the directive has
-// them.
+// TestProblemsNameOptions checks that options in the details of errors exist in the
+// directive.
 func TestProblemsNameOptions(t *testing.T) {
-	// What human_api_token never answers: it knows no client types, reads no
-	// body, and signs nobody up.
+	// human_api_token never returns these codes: it has no client types, reads no body,
+	// and signs no user up.
 	never := []exchange.Code{
 		problem.ClientTypeRequired, problem.ClientTypeUnknown, problem.BodyInvalid,
 		exchange.CodeNotRegistered, exchange.CodeRefused, exchange.CodeRegistrationLimited,
@@ -36,7 +36,7 @@ func TestProblemsNameOptions(t *testing.T) {
 			for _, m := range named.FindAllStringSubmatch(detail, -1) {
 				for _, name := range strings.Fields(list.Replace(m[1])) {
 					if !slices.Contains(names, name) {
-						t.Errorf("%s of %s names %s, which is no option of it: %s", code, p.Directive, name, detail)
+						t.Errorf("%s of %s names %s, which is not one of its options: %s", code, p.Directive, name, detail)
 					}
 				}
 			}

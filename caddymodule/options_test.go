@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestSignatures: the plugin and the sandbox, which share no code, agree on
-// every way of signing; and the sandbox refuses what is signed otherwise.
+// TestSignatures checks that the plugin and the sandbox, which share no code, agree on
+// every signature scheme, and that the sandbox rejects other signatures.
 func TestSignatures(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -39,14 +39,14 @@ func TestSignatures(t *testing.T) {
 			serve(t, simpleSite(huma, c.options)).request("GET", iosPath, as("a@x.example")).tokens(t)
 
 			strict := newHuma(t, sandbox.Config{Signature: sandbox.Signature{Payload: "other {sig.body}"}})
-			serve(t, simpleSite(strict, c.options)).request("GET", iosPath, as("a@x.example")).problem(t, http.StatusBadGateway, codeOf(c.options))
+			serve(t, simpleSite(strict, c.options)).request("GET", iosPath, as("a@x.example")).problem(t, http.StatusBadGateway, signatureErrorCode(c.options))
 		})
 	}
 }
 
-// codeOf returns the error code for a call with a wrong signature. Without the header
+// signatureErrorCode returns the error code for a call with a wrong signature. Without the header
 // signature, the sandbox rejects the request as invalid.
-func codeOf(options string) string {
+func signatureErrorCode(options string) string {
 	if strings.Contains(options, "signature off") || strings.Contains(options, "header_name") {
 		return "upstream_rejected"
 	}
@@ -80,14 +80,15 @@ func TestRegistrationOptions(t *testing.T) {
 	s.noSecretsInLog("activate-me", "Lovelace", "A@x.example")
 }
 
-// TestConsentThatFails costs a log line, not the token.
+// TestConsentThatFails checks that a failed consent call is logged, and that the request
+// succeeds.
 func TestConsentThatFails(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	huma.SetFaults([]sandbox.Fault{{Op: "consent", Status: 500}})
 	s := serve(t, simpleSite(huma, "registration {\nsign_consent on\n}"))
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	if !strings.Contains(s.log(), "cannot sign the consent") {
-		t.Error("the log does not tell")
+		t.Error("the error is not logged")
 	}
 }
 
@@ -117,7 +118,7 @@ func TestConfigFile(t *testing.T) {
 			config := "SITE {\nhuma_token {\nconfig_file " + path + "\nidentity {\nemail X-Test-User\n}\ntrust proxies 127.0.0.1\n}\n}"
 			serve(t, config).request("GET", iosPath, as("a@x.example")).tokens(t)
 
-			// What the Caddyfile says wins, also over a file that cannot decide.
+			// The Caddyfile takes precedence, also over a file with an ambiguous value.
 			unclear := filepath.Join(t.TempDir(), "unclear.json")
 			if err := os.WriteFile(unclear, []byte(`{"a":{"key":"x","url":"https://a.example"},"b":{"key":"y","url":"https://b.example"},"projectId":"p1","deploymentId":"d1","clientId":"c1"}`), 0o600); err != nil {
 				t.Fatal(err)
@@ -137,7 +138,8 @@ func TestAPIWithAPath(t *testing.T) {
 	serve(t, config).request("GET", iosPath, as("a@x.example")).tokens(t)
 }
 
-// TestTLS: the service's certificate is checked, and ours is shown.
+// TestTLS checks that the service's certificate is verified, and that the client
+// certificate is sent.
 func TestTLS(t *testing.T) {
 	fake := sandbox.New(sandbox.Config{})
 	srv := testutil.NewServer(t, fake)
@@ -154,7 +156,7 @@ func TestTLS(t *testing.T) {
 	s := serve(t, simpleSite(fakeHuma, "tls {\nca "+ca+"\nclient_certificate "+ca+" "+key+"\n}"))
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	if shown != 1 {
-		t.Errorf("%d certificates were shown to the service", shown)
+		t.Errorf("%d certificates were sent to the service", shown)
 	}
 
 	for name, config := range map[string]string{
@@ -169,49 +171,50 @@ func TestTLS(t *testing.T) {
 				t.Errorf("%d calls reached the service", n)
 			}
 			if log := s.log(); !strings.Contains(log, "certificate") {
-				t.Errorf("the log does not tell of the certificate: %s", log)
+				t.Errorf("the certificate error is not logged: %s", log)
 			}
 		})
 	}
 }
 
-// TestConnectionsAreReused: one after the other, all calls take one connection.
+// TestConnectionsAreReused checks that sequential calls share one connection.
 func TestConnectionsAreReused(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, "")
 		s := serve(t, config)
 		for i := range 50 {
 			user := fmt.Sprintf("u%d@x.example", i)
-			p.rebuffs(t, fake, user)
-			s.request("GET", p.ask(), as(user)).token(t, p)
+			p.requireBothCalls(t, fake, user)
+			s.request("GET", p.target(), as(user)).token(t, p)
 			if i == 25 {
 				if err := s.load(config + "\n# again"); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		p.only(t, fake, 50, 50)
+		p.wantCalls(t, fake, 50, 50)
 		if n := fake.Calls().Connections; n != 1 {
 			t.Errorf("%d connections for 100 calls", n)
 		}
 	})
 }
 
-// TestC08_TheAnswersLifetimesShrink: a hit tells what is left.
-func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
-	forBothAtOnce(t, func(t *testing.T, p provider, serve func(text string) *site) {
+// TestC08_LifetimesShrink checks that the lifetimes in a cache hit are the remaining
+// ones.
+func TestC08_LifetimesShrink(t *testing.T) {
+	forBothParallel(t, func(t *testing.T, p service, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(p.site(fake, ""))
-		token, first := p.read(t, s.request("GET", p.ask(), as("a@x.example")))
+		token, first := p.parse(t, s.request("GET", p.target(), as("a@x.example")))
 		life := map[string]int64{"huma": 900, "human_api": 3600}[p.name]
 		if first[0] < life-5 || first[0] > life || p.name == "huma" && first[1] != first[2] {
 			t.Errorf("lifetimes %d", first)
 		}
 		time.Sleep(1100 * time.Millisecond)
-		again, second := p.read(t, s.request("GET", p.ask(), as("a@x.example")))
+		again, second := p.parse(t, s.request("GET", p.target(), as("a@x.example")))
 		if again != token {
-			t.Error("another token")
+			t.Error("the token was not cached")
 		}
 		for i := range first {
 			if second[i] >= first[i] {
@@ -221,7 +224,7 @@ func TestC08_TheAnswersLifetimesShrink(t *testing.T) {
 	})
 }
 
-// TestHumanAPIOptions: what human_api_token is told of the service gets there.
+// TestHumanAPIOptions checks that the service receives the options of human_api_token.
 func TestHumanAPIOptions(t *testing.T) {
 	t.Setenv("HUMA_TEST_SCOPE", "c:read")
 	for _, c := range []struct {

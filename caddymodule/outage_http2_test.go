@@ -10,9 +10,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestH04_AConnectionThatDiesSilently: over HTTP/2 all calls share one, and one
-// that nobody answers on any more stays the one for all until somebody finds
-// out. That is a matter of seconds.
+// TestH04_AConnectionThatDiesSilently checks that an HTTP/2 connection that no longer
+// responds, and that all calls share, is replaced within seconds.
 func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 	s := sandbox.New(sandbox.Config{})
 	srv := testutil.NewServer(t, s)
@@ -25,23 +24,23 @@ func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = proxy.Close() })
-	l := &line{&fakeHuma{Server: s, URL: "https://" + proxy.Addr()}, proxy}
+	l := &faultyService{&fakeHuma{Server: s, URL: "https://" + proxy.Addr()}, proxy}
 	site := serve(t, simpleSite(l.fakeHuma, "tls {\nca "+ca+"\n}\ntimeout 2s\nattempt_timeout 1s\nbreaker {\nopen 500ms\n}"))
 
-	ask := func(n int) *answer {
+	request := func(n int) *response {
 		return site.request("GET", "/private/huma-token?client_type=ios", as(fmt.Sprintf("user%d@x.example", n)))
 	}
-	ask(0).tokens(t)
-	l.set(t, faultproxy.Fault{Kind: faultproxy.Hang})
-	if a := ask(1); a.StatusCode == 200 {
-		t.Fatal("the fault does not reach a connection that is there")
+	request(0).tokens(t)
+	l.setFault(t, faultproxy.Fault{Kind: faultproxy.Hang})
+	if a := request(1); a.StatusCode == 200 {
+		t.Fatal("the fault does not affect an existing connection")
 	}
-	l.set(t, faultproxy.Fault{})
+	l.setFault(t, faultproxy.Fault{})
 	back := time.Now()
 	n := 2
-	eventually(t, 25*time.Second, "the service, which is back, is found", func() bool {
+	eventually(t, 25*time.Second, "a new connection to the service is used", func() bool {
 		n++
-		return ask(n).StatusCode == 200
+		return request(n).StatusCode == 200
 	})
-	t.Logf("back after %s", time.Since(back).Round(time.Millisecond))
+	t.Logf("recovered after %s", time.Since(back).Round(time.Millisecond))
 }

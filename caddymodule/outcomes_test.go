@@ -35,8 +35,8 @@ func TestErrorsCaddy(t *testing.T) {
 			respond "{err.status_code} {http.huma_token.error.code} {http.huma_token.outcome} {http.request.uri.path}"
 		}
 	}`
-	d := &desk{serve(t, fill(huma, text)), huma}
-	check := func(a *answer, status int, body string) {
+	d := &testSite{serve(t, fill(huma, text)), huma}
+	check := func(a *response, status int, body string) {
 		t.Helper()
 		if a.StatusCode != status || string(a.Body) != body || a.Header.Get("X-Handled") != "yes" {
 			t.Errorf("got %d %q, want %d %q", a.StatusCode, a.Body, status, body)
@@ -56,7 +56,7 @@ func TestErrorsCaddy(t *testing.T) {
 	if put.Header.Get("Allow") == "" {
 		t.Error("no Allow")
 	}
-	d.untouched(t, 0)
+	d.wantNoCalls(t, 0)
 	check(d.request("GET", path, as("unknown@x.example")), 403, "403 not_registered refused "+path)
 	if err := huma.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignIn, Status: 503}}); err != nil {
 		t.Fatal(err)
@@ -67,20 +67,19 @@ func TestErrorsCaddy(t *testing.T) {
 	}
 	check(d.request("GET", path, as("a@x.example")), 502, "502 upstream_config misconfigured "+path)
 	_ = huma.SetFaults(nil)
-	d.granted(t, "a@x.example", path, as("a@x.example"))
-	d.quiet(t, "@x.example", "@evil.example", "sandbox-secret")
+	d.wantTokenOf(t, "a@x.example", path, as("a@x.example"))
+	d.notLogged(t, "@x.example", "@evil.example", "sandbox-secret")
 
-	// Without handle_errors the answer is empty, and still not to be stored.
-	bare := open(t, strings.Replace(trusting, "HUMA", "HUMA\nerrors caddy", 1))
-	a := bare.stopped(t, 401, path)
+	// Without handle_errors, the response is empty and has the header Cache-Control.
+	bare := open(t, strings.Replace(trustingSite, "HUMA", "HUMA\nerrors caddy", 1))
+	a := bare.wantNoToken(t, 401, path)
 	a.noStore(t)
 	if len(a.Body) != 0 {
 		t.Errorf("a body: %s", a.Body)
 	}
 }
 
-// TestErrorsCaddyOfHumanAPI is TestErrorsCaddy for what human_api_token may
-// answer.
+// TestErrorsCaddyOfHumanAPI is TestErrorsCaddy for the errors of human_api_token.
 func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, humanAPIToken.fill(huma, `SITE {
@@ -117,7 +116,7 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 		faults []sandbox.Fault
 		want   string
 	}{
-		{"nobody", "GET", nil, nil, "401 identity_missing rejected"},
+		{"unauthenticated", "GET", nil, nil, "401 identity_missing rejected"},
 		{"no user", "GET", []func(*http.Request){as("{user}"), email}, nil, "401 identity_invalid rejected"},
 		{"two users", "GET", []func(*http.Request){as("u1"), as("u2"), email}, nil, "401 identity_ambiguous rejected"},
 		{"a domain", "GET", []func(*http.Request){as("u1"), header("X-Test-Email", "a@evil.example")}, nil, "403 domain_not_allowed rejected"},
@@ -128,7 +127,7 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 		{"a request", "GET", []func(*http.Request){as("u1"), email}, bodies("INVALID_TOKEN_TYPE"), "502 upstream_rejected misconfigured"},
 		{"no JSON", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Garbage: true}}, "502 upstream_bad_response bad_response"},
 		{"an outage", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Status: 503}}, "503 upstream_unavailable unavailable"},
-		{"no answer", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Delay: 5 * time.Second}}, "504 upstream_timeout timeout"},
+		{"no response", "GET", []func(*http.Request){as("u1"), email}, []sandbox.Fault{{Op: sandbox.OpSession, Delay: 5 * time.Second}}, "504 upstream_timeout timeout"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := huma.SetFaults(c.faults); err != nil {
@@ -144,16 +143,16 @@ func TestErrorsCaddyOfHumanAPI(t *testing.T) {
 			}
 		})
 	}
-	s.quiet(t, "@x.example", "@evil.example", "sandbox-secret")
+	s.notLogged(t, "@x.example", "@evil.example", "sandbox-secret")
 }
 
-// TestRefusedCredentials: until a config has had its first token, the log says
-// where to look, and the answer always says which options it is about.
+// TestRefusedCredentials checks that the log contains a hint until a config has had its
+// first token, and that the response always contains the names of the options.
 func TestRefusedCredentials(t *testing.T) {
 	for of, c := range map[*tokenDirective]struct {
 		fault sandbox.Fault
 		hint  string
-		names []string // options, in the answer
+		names []string // options in the response
 		not   []string
 	}{
 		humaToken: {
@@ -169,7 +168,7 @@ func TestRefusedCredentials(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
 			text := of.site(huma, "retries 0")
 			s := serve(t, text)
-			refuse := func(on bool) {
+			setRejected := func(on bool) {
 				t.Helper()
 				var faults []sandbox.Fault
 				if on {
@@ -179,7 +178,7 @@ func TestRefusedCredentials(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			refused := func(user string, hinted bool) {
+			checkRejection := func(user string, hinted bool) {
 				t.Helper()
 				before := len(s.log())
 				a := s.request("GET", of.target(), as(user))
@@ -190,35 +189,35 @@ func TestRefusedCredentials(t *testing.T) {
 				}
 				for _, name := range c.names {
 					if !regexp.MustCompile(`\b` + name + `\b`).MatchString(v.Detail) {
-						t.Errorf("the detail does not name %s: %s", name, v.Detail)
+						t.Errorf("the detail does not contain %s: %s", name, v.Detail)
 					}
 				}
 				for _, name := range c.not {
 					if strings.Contains(v.Detail, name) {
-						t.Errorf("the detail names %s: %s", name, v.Detail)
+						t.Errorf("the detail contains %s: %s", name, v.Detail)
 					}
 				}
-				said := s.log()[before:]
-				if strings.Contains(said, c.hint) != hinted || hinted != strings.Contains(said, `"level":"error"`) || !strings.Contains(said, `"logger":"http.handlers.`+of.name+`"`) {
-					t.Errorf("hinted %v: %s", hinted, said)
+				logged := s.log()[before:]
+				if strings.Contains(logged, c.hint) != hinted || hinted != strings.Contains(logged, `"level":"error"`) || !strings.Contains(logged, `"logger":"http.handlers.`+of.name+`"`) {
+					t.Errorf("hint logged: %v: %s", hinted, logged)
 				}
 			}
-			refuse(true)
-			refused("a@x.example", true)
-			refuse(false)
+			setRejected(true)
+			checkRejection("a@x.example", true)
+			setRejected(false)
 			of.token(t, s.request("GET", of.target(), as("b@x.example")))
-			refuse(true)
-			refused("c@x.example", false)                                                      // of the same kind, within a second
-			if err := s.load(strings.Replace(text, "retries 0", "retries 1", 1)); err != nil { // another config
+			setRejected(true)
+			checkRejection("c@x.example", false)                                               // the same error within a second
+			if err := s.load(strings.Replace(text, "retries 0", "retries 1", 1)); err != nil { // a new config
 				t.Fatal(err)
 			}
-			refused("d@x.example", true)
-			s.quiet(t, "@x.example", "sandbox-secret")
+			checkRejection("d@x.example", true)
+			s.notLogged(t, "@x.example", "sandbox-secret")
 		})
 	}
 }
 
-// accessLog finds the access log's lines, by the status they report.
+// accessLog returns the entries of the access log.
 func (s *site) accessLog() (lines []map[string]any) {
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		var entry map[string]any
@@ -230,8 +229,8 @@ func (s *site) accessLog() (lines []map[string]any) {
 	return lines
 }
 
-// logging is a site whose access log tells how requests ended.
-const logging = `SITE {
+// accessLogSite is a site with an access log that contains the outcome.
+const accessLogSite = `SITE {
 	log
 	log_append code {http.huma_token.error.code}
 	huma_token {
@@ -247,21 +246,21 @@ const logging = `SITE {
 
 func TestOutcomesInTheAccessLog(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"known@x.example"}})
-	s := serve(t, strings.Replace(fill(huma, logging), "cache off", "", 1))
+	s := serve(t, strings.Replace(fill(huma, accessLogSite), "cache off", "", 1))
 	for _, c := range []struct {
-		do            func() *answer
+		do            func() *response
 		outcome, code string
 		user          bool
 	}{
-		{func() *answer { return s.request("GET", path, as("known@x.example")) }, "signed_in", "", true},
-		{func() *answer { return s.request("GET", path, as("known@x.example")) }, "hit", "", true},
-		{func() *answer { return s.request("GET", path, as("KNOWN@X.example")) }, "hit", "", true},
-		{func() *answer { return s.request("POST", path, as("new@x.example")) }, "registered", "", true},
-		{func() *answer { return s.request("DELETE", path, as("new@x.example")) }, "evicted", "", true},
-		{func() *answer { return s.request("GET", path) }, "rejected", "identity_missing", false},
-		{func() *answer { return s.request("PUT", path, as("a@x.example")) }, "rejected", "method_not_allowed", false},
-		{func() *answer { return s.request("GET", path+"?client_type=tv", as("a@x.example")) }, "rejected", "client_type_unknown", true},
-		{func() *answer { return s.request("GET", "/", as("a@x.example")) }, "", "", false},
+		{func() *response { return s.request("GET", path, as("known@x.example")) }, "signed_in", "", true},
+		{func() *response { return s.request("GET", path, as("known@x.example")) }, "hit", "", true},
+		{func() *response { return s.request("GET", path, as("KNOWN@X.example")) }, "hit", "", true},
+		{func() *response { return s.request("POST", path, as("new@x.example")) }, "registered", "", true},
+		{func() *response { return s.request("DELETE", path, as("new@x.example")) }, "evicted", "", true},
+		{func() *response { return s.request("GET", path) }, "rejected", "identity_missing", false},
+		{func() *response { return s.request("PUT", path, as("a@x.example")) }, "rejected", "method_not_allowed", false},
+		{func() *response { return s.request("GET", path+"?client_type=tv", as("a@x.example")) }, "rejected", "client_type_unknown", true},
+		{func() *response { return s.request("GET", "/", as("a@x.example")) }, "", "", false},
 	} {
 		before := len(s.accessLog())
 		c.do()
@@ -278,16 +277,16 @@ func TestOutcomesInTheAccessLog(t *testing.T) {
 	}
 	lines := s.accessLog()
 	if a, b := lines[0]["user"], lines[2]["user"]; a != b {
-		t.Errorf("the case of letters makes two users: %v and %v", a, b)
+		t.Errorf("the case of letters changes the name of the user: %v and %v", a, b)
 	}
 	if a, b := lines[0]["user"], lines[3]["user"]; a == b {
-		t.Errorf("two users are one: %v", a)
+		t.Errorf("two users have the same name: %v", a)
 	}
-	s.quiet(t, "@x.example", "@X.example")
+	s.notLogged(t, "@x.example", "@X.example")
 }
 
-// TestOutcomesOfHumanAPI is TestOutcomesInTheAccessLog for human_api_token,
-// whose users are told apart byte for byte.
+// TestOutcomesOfHumanAPI is TestOutcomesInTheAccessLog for human_api_token, whose user
+// IDs are compared byte for byte.
 func TestOutcomesOfHumanAPI(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, strings.Replace(humanAPIToken.fill(huma, `SITE {
@@ -308,19 +307,19 @@ func TestOutcomesOfHumanAPI(t *testing.T) {
 	target := humanAPIToken.path
 	var users []string
 	for _, c := range []struct {
-		do            func() *answer
+		do            func() *response
 		outcome, code string
 		user          bool
 	}{
-		{func() *answer { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
-		{func() *answer { return s.request("POST", target, as("u-1")) }, "hit", "", true},
-		{func() *answer { return s.request("GET", target, as("U-1")) }, "signed_in", "", true},
-		{func() *answer { return s.request("GET", target+"?client_type=tv&type=id", as("u-1")) }, "hit", "", true},
-		{func() *answer { return s.request("DELETE", target, as("u-1")) }, "evicted", "", true},
-		{func() *answer { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
-		{func() *answer { return s.request("GET", target) }, "rejected", "identity_missing", false},
-		{func() *answer { return s.request("HEAD", target, as("u-1")) }, "rejected", "method_not_allowed", false},
-		{func() *answer { return s.request("GET", "/", as("u-1")) }, "", "", false},
+		{func() *response { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
+		{func() *response { return s.request("POST", target, as("u-1")) }, "hit", "", true},
+		{func() *response { return s.request("GET", target, as("U-1")) }, "signed_in", "", true},
+		{func() *response { return s.request("GET", target+"?client_type=tv&type=id", as("u-1")) }, "hit", "", true},
+		{func() *response { return s.request("DELETE", target, as("u-1")) }, "evicted", "", true},
+		{func() *response { return s.request("GET", target, as("u-1")) }, "signed_in", "", true},
+		{func() *response { return s.request("GET", target) }, "rejected", "identity_missing", false},
+		{func() *response { return s.request("HEAD", target, as("u-1")) }, "rejected", "method_not_allowed", false},
+		{func() *response { return s.request("GET", "/", as("u-1")) }, "", "", false},
 	} {
 		before := len(s.accessLog())
 		c.do()
@@ -339,16 +338,16 @@ func TestOutcomesOfHumanAPI(t *testing.T) {
 	if users[0] != users[1] || users[0] == users[2] || users[0] != users[4] {
 		t.Errorf("users %q", users)
 	}
-	// The same in every process, so that logs of replicas can be compared, and
-	// what `caddy huma identity` prints.
+	// The name is the same in every process, so that logs of replicas can be compared,
+	// and the same as `caddy huma identity` prints.
 	if want := "d1a38c36"; users[0] != want {
 		t.Errorf("u-1 with the key one is %q, want %q", users[0], want)
 	}
-	s.quiet(t, "u-1", "U-1")
+	s.notLogged(t, "u-1", "U-1")
 }
 
 func TestHashKey(t *testing.T) {
-	// user is by which name the access log knows a user.
+	// user returns the name of a user in the access log.
 	user := func(text, email string) string {
 		d := open(t, text)
 		d.request("GET", path, as(email)).tokens(t)
@@ -356,7 +355,7 @@ func TestHashKey(t *testing.T) {
 		name, _ := d.accessLog()[0]["user"].(string)
 		return name
 	}
-	keyed := func(key string) string { return strings.Replace(logging, "HASHKEY", key, 1) }
+	keyed := func(key string) string { return strings.Replace(accessLogSite, "HASHKEY", key, 1) }
 	t.Setenv("TEST_HASH_KEY", "one")
 	one := user(keyed("one"), "ada@x.example")
 	for name, same := range map[string]string{
@@ -370,15 +369,15 @@ func TestHashKey(t *testing.T) {
 	}
 	for name, other := range map[string]string{
 		"another key":  user(keyed("two"), "ada@x.example"),
-		"no key":       user(strings.Replace(logging, "hash_key HASHKEY", "", 1), "ada@x.example"),
+		"no key":       user(strings.Replace(accessLogSite, "hash_key HASHKEY", "", 1), "ada@x.example"),
 		"another user": user(keyed("one"), "eda@x.example"),
 	} {
 		if other == one || len(other) != 8 {
 			t.Errorf("%s: %q", name, other)
 		}
 	}
-	// The same in every process and every version, so that logs of replicas
-	// and of last year can be compared.
+	// The name is the same in every process and version, so that logs of replicas and old
+	// logs can be compared.
 	if want := "efe25177"; one != want {
 		t.Errorf("ada@x.example with the key one is %q, want %q", one, want)
 	}

@@ -12,23 +12,24 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// broken plays a plugin whose placeholders panic: {broken} for a request with
-// the header X-Panic, which chooses with what.
-type broken struct{}
+// panickingPlugin is a fake of a plugin with the placeholder {broken}, which panics for
+// requests with the header X-Panic. The value of the header selects the value of the
+// panic.
+type panickingPlugin struct{}
 
 func init() {
-	caddy.RegisterModule(broken{})
+	caddy.RegisterModule(panickingPlugin{})
 	httpcaddyfile.RegisterHandlerDirective("test_broken", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return broken{}, nil
+		return panickingPlugin{}, nil
 	})
 	httpcaddyfile.RegisterDirectiveOrder("test_broken", httpcaddyfile.Before, "basic_auth")
 }
 
-func (broken) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.test_broken", New: func() caddy.Module { return new(broken) }}
+func (panickingPlugin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_broken", New: func() caddy.Module { return new(panickingPlugin) }}
 }
 
-func (broken) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (panickingPlugin) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	repl.Map(func(key string) (any, bool) {
 		if key != "broken" {
@@ -45,10 +46,10 @@ func (broken) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	return next.ServeHTTP(w, r)
 }
 
-// TestC06_PanicInARequest: it is one failed answer, its value is nowhere, and
-// everybody else is served.
+// TestC06_PanicInARequest checks that a panic causes one error response, that its value
+// is neither logged nor sent, and that other requests succeed.
 func TestC06_PanicInARequest(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		h := newHuma(t, sandbox.Config{})
 		s := serve(t, `SITE {
 			test_broken
@@ -59,14 +60,14 @@ func TestC06_PanicInARequest(t *testing.T) {
 				}
 			}
 		}`)
-		s.request("GET", p.ask()).token(t, p)
-		s.request("GET", p.ask(), header("X-Panic", "value")).problem(t, 500, "internal_error")
-		if a, err := s.try(t.Context(), "GET", p.ask(), header("X-Panic", "abort")); err == nil {
-			t.Errorf("a handler that lets go of the connection got an answer: %d", a.StatusCode)
+		s.request("GET", p.target()).token(t, p)
+		s.request("GET", p.target(), header("X-Panic", "value")).problem(t, 500, "internal_error")
+		if a, err := s.tryRequest(t.Context(), "GET", p.target(), header("X-Panic", "abort")); err == nil {
+			t.Errorf("an aborted request got a response: %d", a.StatusCode)
 		}
-		s.request("GET", p.ask()).token(t, p)
-		if found := s.lines("panic while serving a request"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
-			t.Errorf("the log has %q, want one line that says where", found)
+		s.request("GET", p.target()).token(t, p)
+		if found := s.logLines("panic while serving a request"); len(found) != 1 || !strings.Contains(found[0], "panic_test.go") {
+			t.Errorf("the log has %q, want one line with the location", found)
 		}
 		s.noSecretsInLog("canary-of-a-panic")
 	})

@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestPlaceholdersOfTheLast: where two handlers answer a request, one after the other,
-// what is left behind is of the one whose answer it is.
-func TestPlaceholdersOfTheLast(t *testing.T) {
+// TestPlaceholdersOfLastHandler checks that the placeholders of a request have the values of
+// the last handler if two handlers ran.
+func TestPlaceholdersOfLastHandler(t *testing.T) {
 	const appended = `
 		log_append then {http.huma_token.outcome}
 		log_append who {http.huma_token.user}`
@@ -39,9 +39,9 @@ func TestPlaceholdersOfTheLast(t *testing.T) {
 		site, known, second, outcome string
 	}{
 		{"an unknown user, and then a known one", errorRoute, "b@x.example", "X-Other-User", "signed_in"},
-		{"an unknown user, and then nobody", errorRoute, "b@x.example", "X-Absent", "rejected"},
+		{"an unknown user, then no user", errorRoute, "b@x.example", "X-Absent", "rejected"},
 		{"a known user, and then another", intercept, "a@x.example,b@x.example", "X-Other-User", "signed_in"},
-		{"a known user, and then nobody", intercept, "a@x.example", "X-Absent", "rejected"},
+		{"a known user, then no user", intercept, "a@x.example", "X-Absent", "rejected"},
 		{"a known user, and then an unknown one", intercept, "a@x.example", "X-Other-User", "refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -72,13 +72,13 @@ func TestPlaceholdersOfTheLast(t *testing.T) {
 			if line["then"] != c.outcome {
 				t.Errorf("outcome %v, want %s", line["then"], c.outcome)
 			}
-			// The last fields of a name are the last handler's.
+			// If a log has a field twice, the last handler's is the last.
 			if c.second == "X-Absent" {
 				if line["who"] != "" {
-					t.Errorf("user %q, who is of the first handler", line["who"])
+					t.Errorf("user %q of the first handler", line["who"])
 				}
 			} else if len(fmt.Sprint(line["who"])) != 8 || line["who"] != line["user"] {
-				t.Errorf("user %v, in the log %v", line["who"], line["user"])
+				t.Errorf("user %v, log name %v", line["who"], line["user"])
 			}
 		})
 	}

@@ -8,62 +8,63 @@ import (
 	"testing"
 )
 
-// The claims that Azure may write an address into.
+// TestPresetAzureClaims checks the claims that may contain an address.
 func TestPresetAzureClaims(t *testing.T) {
 	const email = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress"
 	const upn = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
 	p := headerPresets[slices.IndexFunc(headerPresets, func(p headerPreset) bool { return p.name == "azure_easy_auth" })]
-	p.behind(t, func(t *testing.T, b place) {
+	p.eachSetup(t, func(t *testing.T, b presetSite) {
 		by := "aad"
-		say := func(claims ...any) {
+		sendClaims := func(claims ...any) {
 			principal := base64.StdEncoding.EncodeToString(document(map[string]any{"auth_typ": by, "claims": claims}))
-			b.saysWith(200, http.Header{p.email: {principal}, "X-Ms-Client-Principal-Name": {"also@x.example"}})
+			b.setResponse(200, http.Header{p.email: {principal}, "X-Ms-Client-Principal-Name": {"also@x.example"}})
 		}
 		for _, typ := range []string{"email", email, "https://other.example/claims/emailaddress", "emails", "preferred_username", "upn", upn} {
-			say(claim("roles", "a"), claim(typ, "ada@x.example"))
-			b.granted(t, "ada@x.example", path)
-			say(claim(typ, "ada@x.example"), claim(typ, "ada@x.example"), claim(typ, ""))
-			b.granted(t, "ada@x.example", path)
-			say(claim(typ, "ada@x.example"), claim(typ, "bob@x.example"))
+			sendClaims(claim("roles", "a"), claim(typ, "ada@x.example"))
+			b.wantTokenOf(t, "ada@x.example", path)
+			sendClaims(claim(typ, "ada@x.example"), claim(typ, "ada@x.example"), claim(typ, ""))
+			b.wantTokenOf(t, "ada@x.example", path)
+			sendClaims(claim(typ, "ada@x.example"), claim(typ, "bob@x.example"))
 			code := "identity_invalid"
 			if typ == "emails" {
 				code = "identity_ambiguous"
 			}
-			b.refused(t, 401, code, path)
+			b.wantRejection(t, 401, code, path)
 		}
-		// In their order, and never the next one where one is unusable.
+		// The first claim in this order is used. The next one is not used if it is
+		// invalid.
 		order := []any{claim("email", "1@x.example"), claim(email, "2@x.example"), claim("emails", "3@x.example"), claim("preferred_username", "4@x.example"), claim("upn", "5@x.example"), claim(upn, "6@x.example")}
 		for n := range order {
 			later := slices.Clone(order[n:])
 			slices.Reverse(later)
-			say(later...)
-			b.granted(t, fmt.Sprintf("%d@x.example", n+1), path)
-			say(append(later, claim("email", ""))...)
-			b.granted(t, fmt.Sprintf("%d@x.example", n+1), path)
+			sendClaims(later...)
+			b.wantTokenOf(t, fmt.Sprintf("%d@x.example", n+1), path)
+			sendClaims(append(later, claim("email", ""))...)
+			b.wantTokenOf(t, fmt.Sprintf("%d@x.example", n+1), path)
 		}
 		for _, guest := range []string{"x_mail.example#EXT#@tenant.x.example", "live.com#x@mail.x.example"} {
 			for _, typ := range []string{"preferred_username", "upn", upn} {
-				say(claim(typ, guest))
-				b.refused(t, 401, "identity_invalid", path)
+				sendClaims(claim(typ, guest))
+				b.wantRejection(t, 401, "identity_invalid", path)
 			}
 		}
-		// Users of other providers may choose their login.
+		// Users of other providers may choose their login name.
 		by = "google"
-		say(order[3:]...)
-		b.refused(t, 401, "identity_missing", path)
+		sendClaims(order[3:]...)
+		b.wantRejection(t, 401, "identity_missing", path)
 		by = "aad"
-		say(claim("email", "ada"), claim("upn", "3@x.example"))
-		b.refused(t, 401, "identity_invalid", path)
-		say(claim(email, "1@x.example"), claim("https://other.example/claims/emailaddress", "2@x.example"))
-		b.refused(t, 401, "identity_invalid", path)
-		say(claim("email", "ada@x.example"), claim("email_verified", "false"))
-		b.refused(t, 403, "email_unverified", path)
-		// Others are not read, whatever they are called.
-		say(claim("Email", "ada@x.example"), claim("emailaddress", "ada@x.example"), claim("claims/emailaddress", "ada@x.example"),
+		sendClaims(claim("email", "ada"), claim("upn", "3@x.example"))
+		b.wantRejection(t, 401, "identity_invalid", path)
+		sendClaims(claim(email, "1@x.example"), claim("https://other.example/claims/emailaddress", "2@x.example"))
+		b.wantRejection(t, 401, "identity_invalid", path)
+		sendClaims(claim("email", "ada@x.example"), claim("email_verified", "false"))
+		b.wantRejection(t, 403, "email_unverified", path)
+		// Claims with similar names are not read.
+		sendClaims(claim("Email", "ada@x.example"), claim("emailaddress", "ada@x.example"), claim("claims/emailaddress", "ada@x.example"),
 			claim("http://x.example/emailaddress", "ada@x.example"), claim("email ", "ada@x.example"), claim("x/claims/emailaddress/y", "ada@x.example"), claim("", "ada@x.example"))
-		b.refused(t, 401, "identity_missing", path)
-		b.saysWith(200, http.Header{p.email: {base64.StdEncoding.EncodeToString([]byte(`{"email":"ada@x.example","claims":{"email":"ada@x.example"}}`))}})
-		b.refused(t, 401, "identity_missing", path)
-		b.quiet(t, "@x.example")
+		b.wantRejection(t, 401, "identity_missing", path)
+		b.setResponse(200, http.Header{p.email: {base64.StdEncoding.EncodeToString([]byte(`{"email":"ada@x.example","claims":{"email":"ada@x.example"}}`))}})
+		b.wantRejection(t, 401, "identity_missing", path)
+		b.notLogged(t, "@x.example")
 	})
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 )
 
-// portal is a fake of caddy-security, or of another authentication plugin: it sets
-// placeholders about the user. A cookie names the session.
+// portal is a fake of caddy-security or another authentication plugin. It sets
+// placeholders for the user of the session in a cookie.
 type portal struct {
 	Sessions map[string]caddyauth.User `json:"sessions"`
 }
 
-// portalUsers holds further sessions, whose values a config could not contain.
+// portalUsers holds further sessions, whose values a config cannot contain.
 var (
 	portalUsers sync.Map
 	portalCount atomic.Int64
@@ -64,7 +64,7 @@ func (p portal) Authenticate(_ http.ResponseWriter, r *http.Request) (caddyauth.
 	return user, known, nil
 }
 
-// session signs a request in at the portal.
+// session adds the cookie of a session to a request.
 func session(name string) func(*http.Request) {
 	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: name}) }
 }
@@ -107,8 +107,8 @@ func (p placeholderPreset) site() string {
 	return "SITE {\ntest_portal\nhuma_token {\nHUMA\nidentity " + p.name + "\n}\n}"
 }
 
-// signsIn opens a session for a person, as the plugin describes them.
-func (p placeholderPreset) signsIn(t testing.TB, who person) func(*http.Request) {
+// signIn creates a session for a person, with the values that the plugin sets.
+func (p placeholderPreset) signIn(t testing.TB, who person) func(*http.Request) {
 	// The other addresses must not be used.
 	user := caddyauth.User{ID: "also@x.example", Metadata: map[string]string{"preferred_username": "also@x.example", "tailscale_login": "also@x.example", "mail": "also@x.example"}}
 	if p.id != "id" {
@@ -134,10 +134,10 @@ func TestPresetsOfPlaceholders(t *testing.T) {
 	for _, p := range placeholderPresets {
 		t.Run(p.name, func(t *testing.T) {
 			d := open(t, p.site())
-			d.granted(t, "ada@x.example", path, p.signsIn(t, ada))
-			d.named(t, "ada@x.example", "Zoë", "Ångström")
-			d.granted(t, "noname@x.example", path, p.signsIn(t, person{email: "noname@x.example"}))
-			d.named(t, "noname@x.example", "", "")
+			d.wantTokenOf(t, "ada@x.example", path, p.signIn(t, ada))
+			d.wantNames(t, "ada@x.example", "Zoë", "Ångström")
+			d.wantTokenOf(t, "noname@x.example", path, p.signIn(t, person{email: "noname@x.example"}))
+			d.wantNames(t, "noname@x.example", "", "")
 			for n, c := range []struct {
 				email any
 				code  string
@@ -147,14 +147,14 @@ func TestPresetsOfPlaceholders(t *testing.T) {
 				{"ada@x.example\n", "identity_invalid"}, {"ada@x.example\x00", "identity_invalid"}, {"zo\xeb@x.example", "identity_invalid"}, {"{env.HOME}@x.example", "identity_invalid"},
 				{"{http.auth.user.id}", "identity_invalid"}, {"accounts.google.com:ada@x.example", "identity_invalid"},
 			} {
-				a := d.request("GET", path, p.signsIn(t, ada.with(c.email)))
+				a := d.request("GET", path, p.signIn(t, ada.with(c.email)))
 				if a.StatusCode != 401 || !strings.Contains(string(a.Body), c.code) {
 					t.Errorf("%d: %q: status %d, want 401 %s: %s", n, c.email, a.StatusCode, c.code, a.Body)
 				}
 			}
 			for _, login := range []string{"ada@github", "ada@passkey"} {
 				if p.logins {
-					d.refused(t, 401, "identity_invalid", path, p.signsIn(t, ada.with(login)))
+					d.wantRejection(t, 401, "identity_invalid", path, p.signIn(t, ada.with(login)))
 				}
 			}
 			for value, ok := range map[string]bool{"true": true, "": true, "false": false, "0": false} {
@@ -162,45 +162,45 @@ func TestPresetsOfPlaceholders(t *testing.T) {
 				switch portalUsers.Store("verified", user); {
 				case p.verified == "":
 				case ok:
-					d.granted(t, "verified@x.example", path, session("verified"))
+					d.wantTokenOf(t, "verified@x.example", path, session("verified"))
 				default:
-					d.refused(t, 403, "email_unverified", path, session("verified"))
+					d.wantRejection(t, 403, "email_unverified", path, session("verified"))
 				}
 				portalUsers.Delete("verified")
 			}
-			// Of two sessions the first one counts.
-			bob := p.signsIn(t, ada.with("bob@x.example"))
-			d.granted(t, "bob@x.example", path, bob, p.signsIn(t, ada))
-			d.stopped(t, 401, path, session("unknown"), bob)
-			d.stopped(t, 401, path)
+			// The first of two sessions counts.
+			bob := p.signIn(t, ada.with("bob@x.example"))
+			d.wantTokenOf(t, "bob@x.example", path, bob, p.signIn(t, ada))
+			d.wantNoToken(t, 401, path, session("unknown"), bob)
+			d.wantNoToken(t, 401, path)
 			n := 0
-			for how, write := range otherwise {
+			for how, write := range nameEncodings {
 				n++
 				email := fmt.Sprintf("named-%d@x.example", n)
-				d.granted(t, email, path, p.signsIn(t, person{email: email, name: write("Zoë Ångström"), first: write("Zoë"), last: write("Ångström")}))
-				d.named(t, email, "Zoë", "Ångström")
+				d.wantTokenOf(t, email, path, p.signIn(t, person{email: email, name: write("Zoë Ångström"), first: write("Zoë"), last: write("Ångström")}))
+				d.wantNames(t, email, "Zoë", "Ångström")
 				if t.Failed() {
 					t.Fatalf("names as %s", how)
 				}
 			}
-			d.quiet(t, "@x.example", "Zo", "ngstr", "id-of")
+			d.notLogged(t, "@x.example", "Zo", "ngstr", "id-of")
 		})
 	}
 }
 
 func TestPresetCaddySecurity(t *testing.T) {
 	d := open(t, portalSite)
-	d.granted(t, "ada@x.example", path, session("ada"))
-	d.named(t, "ada@x.example", "Zoë van", "Ångström")
-	d.granted(t, "bob@x.example", path, session("bob"))
-	for _, nobody := range []string{"blank", "empty", "without", "bypass"} {
-		d.refused(t, 401, "identity_missing", path, session(nobody))
+	d.wantTokenOf(t, "ada@x.example", path, session("ada"))
+	d.wantNames(t, "ada@x.example", "Zoë van", "Ångström")
+	d.wantTokenOf(t, "bob@x.example", path, session("bob"))
+	for _, id := range []string{"blank", "empty", "without", "bypass"} {
+		d.wantRejection(t, 401, "identity_missing", path, session(id))
 	}
-	d.refused(t, 401, "identity_invalid", path, session("list"))
-	d.stopped(t, 401, path)
-	d.stopped(t, 401, path, session("unknown"))
+	d.wantRejection(t, 401, "identity_invalid", path, session("list"))
+	d.wantNoToken(t, 401, path)
+	d.wantNoToken(t, 401, path, session("unknown"))
 	if w := d.warnings(""); len(w) != 0 {
 		t.Errorf("warnings: %q", w)
 	}
-	d.quiet(t, "@x.example", "Zo", "Carol")
+	d.notLogged(t, "@x.example", "Zo", "Carol")
 }

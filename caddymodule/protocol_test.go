@@ -14,14 +14,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestL09_EveryProtocol: HTTP/1.1, HTTP/2 and HTTP/3 get the same answers.
+// TestL09_EveryProtocol checks that HTTP/1.1, HTTP/2 and HTTP/3 have the same responses.
 func TestL09_EveryProtocol(t *testing.T) {
 	ca := testutil.NewAuthority(t.TempDir(), "test authority")
 	cert, key := ca.ServerFiles()
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	s := serve(t, "")
 	text := strings.Replace(simpleSite(huma, ""), "huma_token {", "tls "+cert+" "+key+"\nhuma_token {", 1)
-	address := strings.Replace(s.address, "127.0.0.1", "localhost", 1) // TLS has names
+	address := strings.Replace(s.address, "127.0.0.1", "localhost", 1) // TLS needs a name
 	text = strings.Replace(text, "SITE {", "https://"+address+" {\nbind 127.0.0.1", 1)
 	if err := s.load(text); err != nil {
 		t.Fatal(err)
@@ -90,8 +90,8 @@ func TestL09_EveryProtocol(t *testing.T) {
 	}
 }
 
-// sameAnswer returns the part of a response that must be equal with each protocol: not
-// the remaining seconds, and not the headers of the protocol.
+// sameAnswer returns the part of a response that must be equal for each protocol: it
+// omits the remaining seconds and headers of the protocol.
 func sameAnswer(res *http.Response, body []byte) string {
 	var b strings.Builder
 	b.WriteString(res.Status[:3])

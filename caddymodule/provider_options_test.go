@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// providerOf returns the token of a provider.
-func providerOf(t testing.TB, preset string) providerToken {
+// tokenOfProvider returns the token of a preset.
+func tokenOfProvider(t testing.TB, preset string) providerToken {
 	t.Helper()
 	i := slices.IndexFunc(providerTokens, func(p providerToken) bool { return p.preset == preset })
 	if i < 0 {
@@ -19,15 +19,15 @@ func providerOf(t testing.TB, preset string) providerToken {
 	return providerTokens[i]
 }
 
-// extended returns an identity with more lines in its block.
-func extended(identity, lines string) string {
+// extendIdentity adds lines to the block of an identity.
+func extendIdentity(identity, lines string) string {
 	return strings.TrimSuffix(identity, "}\n") + lines + "\n}\n"
 }
 
-// TestVerifiedWords: verified assumed accepts tokens that say nothing, and verified off
-// those that say no, too.
+// TestVerifiedWords checks that verified assumed accepts tokens without the claim, and
+// that verified off also accepts tokens with a denial.
 func TestVerifiedWords(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
 		if p.preset == "oathkeeper" {
 			continue
@@ -38,50 +38,51 @@ func TestVerifiedWords(t *testing.T) {
 			verified = "email_verified"
 		}
 		t.Run(p.preset, func(t *testing.T) {
-			d := open(t, "SITE {\nhuma_token /assumed {\nHUMA\n"+extended(identity, "verified assumed")+"}\nhuma_token /off {\nHUMA\n"+extended(identity, "verified off")+"}\n}")
-			says := func(value any) func(*http.Request) {
+			d := open(t, "SITE {\nhuma_token /assumed {\nHUMA\n"+extendIdentity(identity, "verified assumed")+"}\nhuma_token /off {\nHUMA\n"+extendIdentity(identity, "verified off")+"}\n}")
+			withVerified := func(value any) func(*http.Request) {
 				return header("Authorization", "Bearer "+p.with(map[string]any{verified: value}))
 			}
 			for _, value := range []any{nil, true, "true", 1} {
-				d.granted(t, adasMail, "/assumed", says(value))
-				d.granted(t, adasMail, "/off", says(value))
+				d.wantTokenOf(t, adaAddress, "/assumed", withVerified(value))
+				d.wantTokenOf(t, adaAddress, "/off", withVerified(value))
 			}
 			for _, no := range []any{false, "false", 0, "", "no"} {
-				d.refused(t, 403, "email_unverified", "/assumed", says(no))
-				d.granted(t, adasMail, "/off", says(no))
+				d.wantRejection(t, 403, "email_unverified", "/assumed", withVerified(no))
+				d.wantTokenOf(t, adaAddress, "/off", withVerified(no))
 			}
 			for name, wrong := range p.wrongTokens() {
 				for _, at := range []string{"/assumed", "/off"} {
 					if wrong.code == "identity_invalid" {
-						d.refused(t, 401, wrong.code, at, header("Authorization", "Bearer "+p.with(wrong.claims)))
+						d.wantRejection(t, 401, wrong.code, at, header("Authorization", "Bearer "+p.with(wrong.claims)))
 					}
 				}
 				if t.Failed() {
 					t.Fatal(name)
 				}
 			}
-			d.quiet(t, "@clinic.example", "eyJ")
+			d.notLogged(t, "@clinic.example", "eyJ")
 		})
 	}
 }
 
-// TestEntraDomains: without xms_edov and the option domains, only the login counts.
+// TestEntraDomains checks that without xms_edov and the option domains only the login is
+// used.
 func TestEntraDomains(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
-	p := providerOf(t, "entra")
+	keys := serveKeys(t, layerP256(), layerRSA())
+	p := tokenOfProvider(t, "entra")
 	identity := strings.ReplaceAll(identityOf(t, "entra", keys), "domains clinic.example", "")
-	d := open(t, "SITE {\nhuma_token {\nHUMA\n"+identity+"}\nhuma_token /assumed {\nHUMA\n"+extended(identity, "verified assumed")+"}\n}")
+	d := open(t, "SITE {\nhuma_token {\nHUMA\n"+identity+"}\nhuma_token /assumed {\nHUMA\n"+extendIdentity(identity, "verified assumed")+"}\n}")
 	token := func(changes map[string]any) func(*http.Request) {
 		return header("Authorization", "Bearer "+p.with(changes))
 	}
-	d.granted(t, adasMail, path, token(nil))
-	d.granted(t, adasMail, path, token(map[string]any{"email": "mallory@evil.example", "xms_edov": nil, "upn": adasMail}))
-	d.refused(t, 403, "email_unverified", path, token(map[string]any{"xms_edov": nil}))
-	d.refused(t, 403, "email_unverified", path, token(map[string]any{"xms_edov": false}))
-	d.refused(t, 403, "email_unverified", path, token(map[string]any{"email_verified": false}))
-	d.refused(t, 401, "identity_missing", path, token(map[string]any{"email": nil}))
-	d.granted(t, "other@else.example", "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": nil, "upn": adasMail}))
-	d.granted(t, adasMail, "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": false, "upn": adasMail}))
+	d.wantTokenOf(t, adaAddress, path, token(nil))
+	d.wantTokenOf(t, adaAddress, path, token(map[string]any{"email": "mallory@evil.example", "xms_edov": nil, "upn": adaAddress}))
+	d.wantRejection(t, 403, "email_unverified", path, token(map[string]any{"xms_edov": nil}))
+	d.wantRejection(t, 403, "email_unverified", path, token(map[string]any{"xms_edov": false}))
+	d.wantRejection(t, 403, "email_unverified", path, token(map[string]any{"email_verified": false}))
+	d.wantRejection(t, 401, "identity_missing", path, token(map[string]any{"email": nil}))
+	d.wantTokenOf(t, "other@else.example", "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": nil, "upn": adaAddress}))
+	d.wantTokenOf(t, adaAddress, "/assumed", token(map[string]any{"email": "other@else.example", "xms_edov": false, "upn": adaAddress}))
 
 	// An application without a user has no address, but an ID.
 	s := serve(t, "SITE {\nhuman_api_token {\n"+humanAPIToken.credentials(newHuma(t, sandbox.Config{}))+identity+"}\n}")
@@ -89,49 +90,49 @@ func TestEntraDomains(t *testing.T) {
 	humanAPIToken.token(t, s.request("GET", humanAPIToken.path, token(nil)))
 }
 
-// TestProviderSources: sources of one's own, in the provider's token and in a cookie.
+// TestProviderSources checks custom sources, in the provider's token and in a cookie.
 func TestProviderSources(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
-	auth0 := extended(identityOf(t, "auth0", keys), `email Authorization https://clinic\.example/email
+	keys := serveKeys(t, layerP256(), layerRSA())
+	auth0 := extendIdentity(identityOf(t, "auth0", keys), `email Authorization https://clinic\.example/email
 		verified Authorization https://clinic\.example/email_verified
 		name Authorization https://clinic\.example/name`)
-	clerk := extended(identityOf(t, "clerk", keys), `email {http.request.cookie.__session} email
+	clerk := extendIdentity(identityOf(t, "clerk", keys), `email {http.request.cookie.__session} email
 		user_id {http.request.cookie.__session} sub
 		name {http.request.cookie.__session} name
 		first_name {http.request.cookie.__session} given_name
 		last_name {http.request.cookie.__session} family_name
 		verified {http.request.cookie.__session} email_verified`)
-	supabase := extended(strings.ReplaceAll(identityOf(t, "supabase", keys), "verified assumed", ""), "verified Authorization email_confirmed")
+	supabase := extendIdentity(strings.ReplaceAll(identityOf(t, "supabase", keys), "verified assumed", ""), "verified Authorization email_confirmed")
 	d := open(t, "SITE {\nhuma_token /auth0 {\nHUMA\n"+auth0+"}\nhuma_token /clerk {\nHUMA\n"+clerk+"}\nhuma_token /supabase {\nHUMA\n"+supabase+"}\n}")
 	bearer := func(preset string, changes map[string]any) func(*http.Request) {
-		return header("Authorization", "Bearer "+providerOf(t, preset).with(changes))
+		return header("Authorization", "Bearer "+tokenOfProvider(t, preset).with(changes))
 	}
 	namespaced := func(verified any) map[string]any {
-		return map[string]any{"email": nil, "email_verified": nil, "https://clinic.example/email": adasMail, "https://clinic.example/email_verified": verified, "https://clinic.example/name": "Zoë Ångström"}
+		return map[string]any{"email": nil, "email_verified": nil, "https://clinic.example/email": adaAddress, "https://clinic.example/email_verified": verified, "https://clinic.example/name": "Zoë Ångström"}
 	}
-	d.granted(t, adasMail, "/auth0", bearer("auth0", namespaced(true)))
-	d.refused(t, 403, "email_unverified", "/auth0", bearer("auth0", namespaced(false)))
-	d.refused(t, 403, "email_unverified", "/auth0", bearer("auth0", namespaced(nil)))
-	d.refused(t, 401, "identity_missing", "/auth0", bearer("auth0", nil))
+	d.wantTokenOf(t, adaAddress, "/auth0", bearer("auth0", namespaced(true)))
+	d.wantRejection(t, 403, "email_unverified", "/auth0", bearer("auth0", namespaced(false)))
+	d.wantRejection(t, 403, "email_unverified", "/auth0", bearer("auth0", namespaced(nil)))
+	d.wantRejection(t, 401, "identity_missing", "/auth0", bearer("auth0", nil))
 
 	session := func(changes map[string]any) func(*http.Request) {
 		return func(r *http.Request) {
-			r.AddCookie(&http.Cookie{Name: "__session", Value: providerOf(t, "clerk").with(changes)})
+			r.AddCookie(&http.Cookie{Name: "__session", Value: tokenOfProvider(t, "clerk").with(changes)})
 		}
 	}
-	d.granted(t, adasMail, "/clerk", session(nil))
-	d.refused(t, 403, "email_unverified", "/clerk", session(map[string]any{"email_verified": false}))
-	d.refused(t, 401, "identity_missing", "/clerk", bearer("clerk", nil))
+	d.wantTokenOf(t, adaAddress, "/clerk", session(nil))
+	d.wantRejection(t, 403, "email_unverified", "/clerk", session(map[string]any{"email_verified": false}))
+	d.wantRejection(t, 401, "identity_missing", "/clerk", bearer("clerk", nil))
 
-	d.granted(t, adasMail, "/supabase", bearer("supabase", map[string]any{"email_confirmed": true}))
-	d.refused(t, 403, "email_unverified", "/supabase", bearer("supabase", nil))
+	d.wantTokenOf(t, adaAddress, "/supabase", bearer("supabase", map[string]any{"email_confirmed": true}))
+	d.wantRejection(t, 403, "email_unverified", "/supabase", bearer("supabase", nil))
 }
 
-// TestProviderProblems: each config has one error, at the option, with what to write.
+// TestProviderProblems checks that each config has one error, with the option and a fix.
 func TestProviderProblems(t *testing.T) {
 	for _, c := range []struct {
 		name, identity, option string
-		says                   []string
+		withVerified           []string
 	}{
 		{"nothing", "identity firebase", "project:", []string{`"project clinic-1"`}},
 		{"an empty block", "identity clerk {\n}", "domain:", []string{`"domain clerk.clinic.example"`}},
@@ -168,7 +169,7 @@ func TestProviderProblems(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, d := range bothDirectives {
-				theProblem(t, validateText(t, d.lines(c.identity)), c.option, c.says...)
+				wantProblem(t, validateText(t, d.lines(c.identity)), c.option, c.withVerified...)
 			}
 		})
 	}

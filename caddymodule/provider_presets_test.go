@@ -24,8 +24,8 @@ func exampleOf(t testing.TB, preset string) string {
 	return string(testutil.File(t, filepath.Join("..", "testdata", "presets", preset+".caddyfile")))
 }
 
-// identityOf returns the option identity of the example of a preset, with the keys of a
-// test in place of the provider's.
+// identityOf returns the option identity in the example of a preset, with the keys of a
+// test.
 func identityOf(t testing.TB, preset, keys string) string {
 	t.Helper()
 	_, text, ok := strings.Cut(exampleOf(t, preset), "\t\tidentity "+preset+" {\n")
@@ -41,28 +41,29 @@ func identityOf(t testing.TB, preset, keys string) string {
 	return "identity " + preset + " {\n" + text + "\n}\n"
 }
 
-// now returns the times of a token.
+// now returns the time claims of a token.
 func (p providerToken) now() map[string]any {
 	now := time.Now()
 	return map[string]any{"iat": now.Unix(), "exp": now.Add(p.lifetime).Unix()}
 }
 
-// with returns the token with changes of its claims; nil removes a claim.
+// with returns the token with changed claims; nil removes a claim.
 func (p providerToken) with(changes map[string]any) string {
-	claims := replaced(replaced(p.claims, p.now()), changes)
+	claims := replaceMembers(replaceMembers(p.claims, p.now()), changes)
 	key, kid := p.key()
 	return p.write(p.method, key, map[string]any{"kid": kid}, claims)
 }
 
-// key returns the provider's key, and its id.
+// key returns the provider's key and its ID.
 func (p providerToken) key() (crypto.Signer, string) {
 	if p.method == jwt.SigningMethodES256 {
-		return theirP256(), kidEC
+		return layerP256(), kidEC
 	}
-	return theirRSA(), kidRSA
+	return layerRSA(), kidRSA
 }
 
-// write signs claims. header are members of the JOSE header besides those of p.
+// write signs claims. header holds members of the JOSE header that are added to those of
+// p.
 func (p providerToken) write(method jwt.SigningMethod, key any, header, claims map[string]any) string {
 	t := jwt.NewWithClaims(method, jwt.MapClaims(claims))
 	delete(t.Header, "typ")
@@ -75,8 +76,7 @@ func (p providerToken) write(method jwt.SigningMethod, key any, header, claims m
 	return text
 }
 
-// wrongTokens returns the tokens that every provider's key server has nothing to do with,
-// or that say the wrong things.
+// wrongTokens returns tokens with claims that every preset rejects, and those in p.wrong.
 func (p providerToken) wrongTokens() map[string]wrongToken {
 	all := map[string]wrongToken{
 		"expired":         invalid(map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}),
@@ -91,11 +91,11 @@ func (p providerToken) wrongTokens() map[string]wrongToken {
 		} {
 			all[name] = notVerified(map[string]any{p.verified: value})
 		}
-		if p.preset != "entra" { // where the domain is allowed
+		if p.preset != "entra" { // the domain is allowed
 			all["no statement"] = notVerified(map[string]any{p.verified: nil})
 			all["1"] = notVerified(map[string]any{p.verified: 1})
 		}
-		if p.preset == "oathkeeper" { // verified is written out: any yes and any time are enough
+		if p.preset == "oathkeeper" { // the example has its own source for verified, which accepts any affirmative value
 			delete(all, "a time")
 			delete(all, "1")
 		}
@@ -104,7 +104,8 @@ func (p providerToken) wrongTokens() map[string]wrongToken {
 	return all
 }
 
-// TestProviderExamples: the example of each provider's preset loads, for both directives.
+// TestProviderExamples checks that the example of each provider's preset is valid for
+// both directives.
 func TestProviderExamples(t *testing.T) {
 	var tested []string
 	for _, p := range providerTokens {
@@ -131,71 +132,71 @@ func TestProviderExamples(t *testing.T) {
 	}
 }
 
-// TestProviderTokens: of each provider, its own token identifies the user, and no other
-// token does.
+// TestProviderTokens checks that each provider's own token identifies the user, and that
+// other tokens do not.
 func TestProviderTokens(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
 		t.Run(p.preset, func(t *testing.T) {
 			d := open(t, "SITE {\nhuma_token {\nHUMA\n"+identityOf(t, p.preset, keys)+"\n}\n}")
 			bearer := func(token string) func(*http.Request) { return header("Authorization", "Bearer "+token) }
 			good := p.with(nil)
-			d.granted(t, adasMail, path, bearer(good))
-			d.named(t, adasMail, p.first, p.last)
+			d.wantTokenOf(t, adaAddress, path, bearer(good))
+			d.wantNames(t, adaAddress, p.first, p.last)
 			for name, changes := range p.right {
-				t.Run(name, func(t *testing.T) { d.granted(t, adasMail, path, bearer(p.with(changes))) })
+				t.Run(name, func(t *testing.T) { d.wantTokenOf(t, adaAddress, path, bearer(p.with(changes))) })
 			}
 			for name, wrong := range p.wrongTokens() {
-				t.Run(name, func(t *testing.T) { d.refused(t, wrong.status, wrong.code, path, bearer(p.with(wrong.claims))) })
+				t.Run(name, func(t *testing.T) { d.wantRejection(t, wrong.status, wrong.code, path, bearer(p.with(wrong.claims))) })
 			}
 			if p.verified != "" {
-				d.granted(t, adasMail, path, bearer(p.with(map[string]any{p.verified: "true"})))
+				d.wantTokenOf(t, adaAddress, path, bearer(p.with(map[string]any{p.verified: "true"})))
 			}
 
-			claims := replaced(p.claims, p.now())
+			claims := replaceMembers(p.claims, p.now())
 			_, kid := p.key()
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, map[string]any{"alg": p.method.Alg(), "kid": kid}, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodHS256, []byte("secret"), map[string]any{"kid": kid}, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodRS256, otherRSA(), map[string]any{"kid": kidRSA}, claims)))
-			d.refused(t, 401, "identity_invalid", path, bearer(strings.Join(strings.Split(good, ".")[:2], ".")+"."))
-			d.refused(t, 401, "identity_invalid", path, bearer("opaque-token"))
-			d.refused(t, 401, "identity_missing", path)
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, map[string]any{"alg": p.method.Alg(), "kid": kid}, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodHS256, []byte("secret"), map[string]any{"kid": kid}, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(p.write(jwt.SigningMethodRS256, otherRSA(), map[string]any{"kid": kidRSA}, claims)))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer(strings.Join(strings.Split(good, ".")[:2], ".")+"."))
+			d.wantRejection(t, 401, "identity_invalid", path, bearer("opaque-token"))
+			d.wantRejection(t, 401, "identity_missing", path)
 			for _, other := range providerTokens {
 				if other.preset != p.preset {
-					d.refused(t, 401, "identity_invalid", path, bearer(other.with(nil)))
+					d.wantRejection(t, 401, "identity_invalid", path, bearer(other.with(nil)))
 				}
 			}
-			d.quiet(t, "@clinic.example", "@evil.example", "@other.example", "eyJ", "Zo")
+			d.notLogged(t, "@clinic.example", "@evil.example", "@other.example", "eyJ", "Zo")
 		})
 	}
 }
 
-// TestProviderIDs: human_api_token identifies users by the provider's id, and demands a
-// verified address too.
+// TestProviderIDs checks that human_api_token identifies users by the provider's ID, and
+// also requires a verified address.
 func TestProviderIDs(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range providerTokens {
 		t.Run(p.preset, func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
 			s := serve(t, "SITE {\nhuman_api_token {\n"+humanAPIToken.credentials(huma)+identityOf(t, p.preset, keys)+"}\n}")
-			ask := func(changes map[string]any) *answer {
+			request := func(changes map[string]any) *response {
 				return s.request("GET", humanAPIToken.path, header("Authorization", "Bearer "+p.with(changes)))
 			}
-			humanAPIToken.token(t, ask(nil))
+			humanAPIToken.token(t, request(nil))
 			if calls := huma.Calls().Calls; len(calls) != 1 || calls[0].ClientUserID != p.id {
 				t.Errorf("calls %+v, want one for %s", calls, p.id)
 			}
 			if p.verified != "" {
-				ask(map[string]any{p.verified: false}).problem(t, 403, "email_unverified")
-				ask(map[string]any{p.verified: nil, "email": nil}).problem(t, 401, "identity_missing")
+				request(map[string]any{p.verified: false}).problem(t, 403, "email_unverified")
+				request(map[string]any{p.verified: nil, "email": nil}).problem(t, 401, "identity_missing")
 			}
 		})
 	}
 }
 
-// TestDerivedKeys: with an issuer of their own, presets find the keys where the provider
-// serves them, also with the option ca.
+// TestDerivedKeys checks that presets with a custom issuer fetch the keys from that
+// issuer, also with the option ca.
 func TestDerivedKeys(t *testing.T) {
 	for preset, at := range map[string]struct{ issuer, keys string }{
 		"keycloak": {"/realms/patients", "/realms/patients/protocol/openid-connect/certs"},
@@ -210,7 +211,7 @@ func TestDerivedKeys(t *testing.T) {
 			srv := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case at.keys:
-					_, _ = w.Write(publicSet(theirP256(), theirRSA()))
+					_, _ = w.Write(publicSet(layerP256(), layerRSA()))
 				case at.issuer + "/.well-known/openid-configuration":
 					_ = json.NewEncoder(w).Encode(map[string]string{"issuer": issuer, "jwks_uri": strings.TrimSuffix(issuer, at.issuer) + at.keys})
 				default:
@@ -226,8 +227,8 @@ func TestDerivedKeys(t *testing.T) {
 				return slices.Contains([]string{"domain", "project", "user_pool", "issuer"}, option)
 			})
 			d := open(t, "SITE {\nhuma_token {\nHUMA\n"+strings.Join(lines, "\n")+"\nissuer "+issuer+"\nca "+ca+"\n}\n}\n}")
-			d.granted(t, adasMail, path, header("Authorization", "Bearer "+p.with(map[string]any{"iss": issuer})))
-			d.refused(t, 401, "identity_invalid", path, header("Authorization", "Bearer "+p.with(nil)))
+			d.wantTokenOf(t, adaAddress, path, header("Authorization", "Bearer "+p.with(map[string]any{"iss": issuer})))
+			d.wantRejection(t, 401, "identity_invalid", path, header("Authorization", "Bearer "+p.with(nil)))
 		})
 	}
 }

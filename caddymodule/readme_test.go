@@ -33,14 +33,14 @@ func TestEverythingIsDocumented(t *testing.T) {
 	wants("humatoken/caddyfile.go", "    ", " ", slices.Concat(huma, shared)...)
 	wants("humanapitoken/humanapitoken.go", "    ", " ", "api", "client_id", "client_secret", "extra_scopes")
 
-	for code := range problem.Table { // the type of a problem is a link there
+	for code := range problem.Table { // the type of a problem is a link into the README
 		wants("../README.md", "\n#### ", "\n", string(code))
 	}
 }
 
 // options returns the names of the options of a config struct in a Caddyfile.
 func options[T any]() []string {
-	notInACaddyfile := []string{"disabled", "algorithm", "preset", "mode", "upstream", "ranges", "client_key", "burst", "url", "store"} // a first word or a second value there
+	notInACaddyfile := []string{"disabled", "algorithm", "preset", "mode", "upstream", "ranges", "client_key", "burst", "url", "store"} // the first word or value of an option
 	return slices.DeleteFunc(jsonNames(reflect.TypeFor[T]()), func(name string) bool { return slices.Contains(notInACaddyfile, name) })
 }
 

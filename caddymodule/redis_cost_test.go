@@ -24,7 +24,7 @@ type requestCost struct {
 	received, sent int
 }
 
-// requestCosts are those of both directives. The bytes are those of huma_token.
+// requestCosts holds the costs for both directives. The bytes are those of huma_token.
 var requestCosts = []requestCost{
 	{"cache hit in memory", 0, "–", 0, 0},
 	{"cache hit in Redis", 1, "HMGET", 130, 820},
@@ -34,7 +34,7 @@ var requestCosts = []requestCost{
 	{"`DELETE`", 1, "EVALSHA", 320, 141},
 }
 
-// TestDocs_RequestCosts: docs/redis.md has a table of them.
+// TestDocs_RequestCosts checks the table in docs/redis.md.
 func TestDocs_RequestCosts(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| request | round trips | commands | bytes received by Redis | bytes sent by Redis |\n|---|---|---|---|---|\n")
@@ -44,24 +44,23 @@ func TestDocs_RequestCosts(t *testing.T) {
 	golden.Part(t, redisDocs, "requests", b.String())
 }
 
-// costOf makes a request for each of many users, and returns what most of them
-// cost: once a second the store is looked at, and what comes together with that
-// differs.
-func costOf(t *testing.T, p *redistest.Proxy, users int, request func(i int)) requestCost {
+// measureCost makes a request for each of many users, and returns the most frequent cost.
+// Other costs include the health check, which runs once a second.
+func measureCost(t *testing.T, p *redistest.Proxy, users int, request func(i int)) requestCost {
 	t.Helper()
 	costs, most := make(map[string][]redistest.Traffic), ""
 	for i := range users {
 		before := p.Traffic()
 		request(i)
 		cost := p.Traffic().Sub(before)
-		words := inWords(cost.Commands)
+		words := describeCommands(cost.Commands)
 		if costs[words] = append(costs[words], cost); len(costs[words]) > len(costs[most]) {
 			most = words
 		}
 	}
 	counted := len(costs[most])
 	if counted < users*3/4 {
-		t.Fatalf("%d of %d requests took the same: %q", counted, users, most)
+		t.Fatalf("%d of %d requests had the same cost: %q", counted, users, most)
 	}
 	var sum redistest.Traffic
 	for _, cost := range costs[most] {
@@ -69,13 +68,13 @@ func costOf(t *testing.T, p *redistest.Proxy, users int, request func(i int)) re
 		sum.Received += cost.Received
 		sum.Sent += cost.Sent
 	}
-	// What a look has asked before may be answered during a request.
+	// The response to a health check may arrive during a request.
 	each := func(n int) int { return int(math.Round(float64(n) / float64(counted))) }
 	return requestCost{"", each(sum.RoundTrips), most, each(sum.Received), each(sum.Sent)}
 }
 
-// inWords are commands as requestCosts has them.
-func inWords(commands []string) string {
+// describeCommands returns commands in the format of requestCosts.
+func describeCommands(commands []string) string {
 	var words []string
 	for i := 0; i < len(commands); {
 		n := 1
@@ -97,37 +96,37 @@ func inWords(commands []string) string {
 
 // TestRedis_WhatARequestCosts measures requestCosts.
 func TestRedis_WhatARequestCosts(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		const users = 100
 		name := func(kind string, i int) string { return fmt.Sprintf("%s-%d@x.example", kind, i) }
 		r := redistest.Start(t)
 		proxy := redistest.StartProxy(t, r)
 		fake := newHuma(t, sandbox.Config{})
 		for i := range users {
-			p.knows(fake, name("kept", i), name("known", i))
+			p.addUsers(fake, name("cached", i), name("known", i))
 		}
-		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // also on a busy machine
+		config := p.site(fake, withRedis(proxy, "1m", "timeout 10s")) // for a busy machine
 		s := serve(t, config)
-		s.shared(1)
-		ask := func(kind string, edit ...func(*http.Request)) func(i int) {
-			return func(i int) { s.request("GET", p.ask(), append(edit, as(name(kind, i)))...).token(t, p) }
+		s.waitShared(1)
+		request := func(kind string, edit ...func(*http.Request)) func(i int) {
+			return func(i int) { s.request("GET", p.target(), append(edit, as(name(kind, i)))...).token(t, p) }
 		}
-		forget := func(kind string) func(i int) {
+		evict := func(kind string) func(i int) {
 			return func(i int) { s.request("DELETE", p.path, as(name(kind, i))) }
 		}
-		ask("first")(0) // the first time Redis is told the scripts
-		forget("first")(0)
+		request("first")(0) // the first request loads the scripts into Redis
+		evict("first")(0)
 
 		for i := range users {
-			ask("kept")(i)
+			request("cached")(i)
 		}
 		requests := map[string]func(i int){
-			"cache hit in memory": ask("kept"),
-			"cache hit in Redis":  ask("kept"),
-			"sign-in":             ask("known"),
-			"sign-up":             ask("new"),
-			"`no-cache`":          ask("kept", header("Cache-Control", "no-cache")),
-			"`DELETE`":            forget("kept"),
+			"cache hit in memory": request("cached"),
+			"cache hit in Redis":  request("cached"),
+			"sign-in":             request("known"),
+			"sign-up":             request("new"),
+			"`no-cache`":          request("cached", header("Cache-Control", "no-cache")),
+			"`DELETE`":            evict("cached"),
 		}
 		for _, want := range requestCosts {
 			switch {
@@ -137,13 +136,13 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 				s.restart(config)
 			}
 			calls := len(fake.Calls().Calls)
-			got := costOf(t, proxy, users, requests[want.name])
+			got := measureCost(t, proxy, users, requests[want.name])
 			got.name = want.name
 			t.Logf("%+v", got)
 			if got.roundTrips != want.roundTrips || got.commands != want.commands {
 				t.Errorf("%+v, want %+v", got, want)
 			}
-			if p.directive == "huma_token" && (!about(got.received, want.received) || !about(got.sent, want.sent)) {
+			if p.directive == "huma_token" && (!approximately(got.received, want.received) || !approximately(got.sent, want.sent)) {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 			if n := len(fake.Calls().Calls) - calls; strings.HasPrefix(want.name, "cache hit") && n != 0 {
@@ -153,8 +152,8 @@ func TestRedis_WhatARequestCosts(t *testing.T) {
 	})
 }
 
-// about reports whether a number of bytes is the documented one, except for values whose
+// approximately reports whether a number of bytes is the documented one, except for values whose
 // length varies.
-func about(got, documented int) bool {
+func approximately(got, documented int) bool {
 	return math.Abs(float64(got-documented)) <= 10+0.1*float64(documented)
 }

@@ -21,43 +21,44 @@ import (
 
 const redisPassword = "canary-password"
 
-// redisFailure is a way in which Redis does not serve.
+// redisFailure is a failure of Redis.
 type redisFailure struct {
 	name string
 
-	// says are the ways in which the error in the log may begin, with this
-	// address, and todo what the documentation says to do. Empty: it has no row.
-	says []string
-	todo string
+	// errors lists possible beginnings of the logged error, with this address, and fix is
+	// the documented solution. If fix is empty, the documentation does not have the
+	// failure.
+	errors []string
+	fix    string
 
-	server  []string // its arguments
-	port    int      // where Caddy looks for it; 0: where it is
-	options string   // of redis in the Caddyfile
+	server  []string // arguments of redis-server
+	port    int      // the port in the Caddyfile; 0: the server's port
+	options string   // further options of redis in the Caddyfile
 
-	// before breaks it before Caddy starts, after once it is used.
+	// before causes the failure before Caddy starts, and after once the store is used.
 	before, after func(t *testing.T, r *redistest.Server)
 }
 
 // redisDocs is the file with the documentation of Redis.
 const redisDocs = "../docs/redis.md"
 
-// redisCommand is a failure that a command brings about.
+// redisCommand causes a failure by a command.
 func redisCommand(args ...string) func(*testing.T, *redistest.Server) {
 	return func(_ *testing.T, r *redistest.Server) { r.Do(args...) }
 }
 
-// withUser makes a user who may do what the rules say.
+// withUser creates a user with ACL rules.
 func withUser(rules ...string) func(*testing.T, *redistest.Server) {
 	return redisCommand(append([]string{"ACL", "SETUSER", "app", "on", ">" + redisPassword}, rules...)...)
 }
 
-// eventuallyTold waits until INFO or the like has a text.
-func eventuallyTold(t *testing.T, r *redistest.Server, text string, command ...string) {
+// waitOutput waits until the output of a command contains text.
+func waitOutput(t *testing.T, r *redistest.Server, text string, command ...string) {
 	t.Helper()
-	eventually(t, joins, text, func() bool { return strings.Contains(r.Text(command...), text) })
+	eventually(t, redisTimeout, text, func() bool { return strings.Contains(r.Text(command...), text) })
 }
 
-// cannotSave makes a Redis fail to save to disk, after which it takes no writes.
+// cannotSave makes Redis fail to save to disk. It then rejects writes.
 func cannotSave(t *testing.T, r *redistest.Server) {
 	t.Helper()
 	name := filepath.Join(r.Texts("CONFIG", "GET", "dir")[1], "dump.rdb")
@@ -67,7 +68,7 @@ func cannotSave(t *testing.T, r *redistest.Server) {
 	r.Do("CONFIG", "SET", "save", "3600 1")
 	r.Do("SET", "something", "to save", "PX", "60000")
 	r.Do("BGSAVE")
-	eventuallyTold(t, r, "rdb_last_bgsave_status:err", "INFO", "persistence")
+	waitOutput(t, r, "rdb_last_bgsave_status:err", "INFO", "persistence")
 }
 
 func redisFailures(t *testing.T) []redisFailure {
@@ -82,69 +83,69 @@ func redisFailures(t *testing.T) []redisFailure {
 
 	return []redisFailure{
 		{name: "not running when Caddy starts",
-			says:   []string{"redis: dial tcp 10.0.0.5:6379: connect: connection refused"},
-			todo:   "Start it. Is `address` correct?",
+			errors: []string{"redis: dial tcp 10.0.0.5:6379: connect: connection refused"},
+			fix:    "Start it. Is `address` correct?",
 			before: kill},
 		{name: "stops or restarts",
-			says:  []string{"redis: dial tcp 10.0.0.5:6379: connect: connection refused"},
-			todo:  "Start it",
-			after: kill},
+			errors: []string{"redis: dial tcp 10.0.0.5:6379: connect: connection refused"},
+			fix:    "Start it",
+			after:  kill},
 		{name: "hangs",
-			says:  []string{"redis: i/o timeout", "redis: timed out", "redis: responses take longer than the option timeout"},
-			todo:  "Is the machine or the network overloaded? If Redis is far away, raise `timeout`",
-			after: func(_ *testing.T, r *redistest.Server) { r.Stop() }},
+			errors: []string{"redis: i/o timeout", "redis: timed out", "redis: responses take longer than the option timeout"},
+			fix:    "Is the machine or the network overloaded? If Redis is far away, raise `timeout`",
+			after:  func(_ *testing.T, r *redistest.Server) { r.Stop() }},
 		{name: "requires a password",
-			says:   []string{"redis: NOAUTH Authentication required."},
-			todo:   "Set `password`",
+			errors: []string{"redis: NOAUTH Authentication required."},
+			fix:    "Set `password`",
 			server: []string{"--requirepass", "right"}},
 		{name: "wrong password",
-			says:   []string{"redis: WRONGPASS invalid username-password pair or user is disabled."},
-			todo:   "Correct `username` and `password`. After a change of a `{file.…}`, run `caddy reload --force`",
+			errors: []string{"redis: WRONGPASS invalid username-password pair or user is disabled."},
+			fix:    "Correct `username` and `password`. After a change of a `{file.…}`, run `caddy reload --force`",
 			server: []string{"--requirepass", "right"}, options: "password " + redisPassword},
 		{name: "ACL denies the keys",
-			says:    []string{"redis: NOPERM this user has no permissions to access one of the keys used as arguments"},
-			todo:    "Set the [ACL](#setting-up-redis). Does `key_prefix` match?",
+			errors:  []string{"redis: NOPERM this user has no permissions to access one of the keys used as arguments"},
+			fix:     "Set the [ACL](#setting-up-redis). Does `key_prefix` match?",
 			options: asUser, before: withUser("~other:*", "&*", "+@all")},
 		{name: "ACL denies subscriptions",
-			says:    []string{"subscribe to the evictions of other replicas: redis: NOPERM this user has no permissions to run the 'subscribe' command"},
-			todo:    "Allow `+subscribe` and the channel. If the error is `ERR max number of clients reached`, raise `maxclients`",
+			errors:  []string{"subscribe to the evictions of other replicas: redis: NOPERM this user has no permissions to run the 'subscribe' command"},
+			fix:     "Allow `+subscribe` and the channel. If the error is `ERR max number of clients reached`, raise `maxclients`",
 			options: asUser, before: withUser("~*", "&*", "+@all", "-subscribe")},
-		{name: "ACL denies all commands", options: asUser, before: withUser("~*", "&*", "+hello", "+ping"), says: []string{"redis: NOPERM"}},
-		{name: "ACL denies writes", options: asUser, before: withUser("~*", "&*", "+hello", "+ping", "+@read", "+subscribe"), says: []string{"redis: NOPERM"}},
+		{name: "ACL denies all commands", options: asUser, before: withUser("~*", "&*", "+hello", "+ping"), errors: []string{"redis: NOPERM"}},
+		{name: "ACL denies writes", options: asUser, before: withUser("~*", "&*", "+hello", "+ping", "+@read", "+subscribe"), errors: []string{"redis: NOPERM"}},
 		{name: "unknown certificate authority",
-			says:   []string{"redis: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
-			todo:   "Set `tls_server_certs_path`",
+			errors: []string{"redis: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+			fix:    "Set `tls_server_certs_path`",
 			server: tls(tlsPorts[0]), port: tlsPorts[0], options: "tls_enabled on"},
 		{name: "TLS on the server only",
-			says:   []string{"redis: read: connection reset by peer"},
-			todo:   "Set `tls_enabled on`",
+			errors: []string{"redis: read: connection reset by peer"},
+			fix:    "Set `tls_enabled on`",
 			server: tls(tlsPorts[1]), port: tlsPorts[1]},
 		{name: "TLS in the config only",
-			says:    []string{"redis: timed out"},
-			todo:    "Use the TLS port, or remove `tls_enabled`",
+			errors:  []string{"redis: timed out"},
+			fix:     "Use the TLS port, or remove `tls_enabled`",
 			options: "tls_enabled on"},
 		{name: "read-only",
-			says:  []string{"redis: READONLY You can't write against a read only replica."},
-			todo:  "`address` is a replica of Redis: set it to the master, or use `master_name`",
-			after: replica},
-		{name: "read-only from the start", before: replica, says: []string{"redis: READONLY"}},
+			errors: []string{"redis: READONLY You can't write against a read only replica."},
+			fix:    "`address` is a replica of Redis: set it to the master, or use `master_name`",
+			after:  replica},
+		{name: "read-only from the start", before: replica, errors: []string{"redis: READONLY"}},
 		{name: "out of memory",
-			says:  []string{"redis: OOM command not allowed when used memory > 'maxmemory'."},
-			todo:  "Raise `maxmemory`, or set `maxmemory-policy`",
-			after: redisCommand("CONFIG", "SET", "maxmemory", "1mb")},
-		{name: "out of memory from the start", server: []string{"--maxmemory", "1"}, says: []string{"redis: OOM"}},
+			errors: []string{"redis: OOM command not allowed when used memory > 'maxmemory'."},
+			fix:    "Raise `maxmemory`, or set `maxmemory-policy`",
+			after:  redisCommand("CONFIG", "SET", "maxmemory", "1mb")},
+		{name: "out of memory from the start", server: []string{"--maxmemory", "1"}, errors: []string{"redis: OOM"}},
 		{name: "cannot save to disk",
-			says:  []string{"redis: MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.…"},
-			todo:  "Set `save \"\"`, or repair its disk",
-			after: cannotSave},
-		{name: "cannot save to disk from the start", before: cannotSave, says: []string{"redis: MISCONF"}},
+			errors: []string{"redis: MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.…"},
+			fix:    "Set `save \"\"`, or repair its disk",
+			after:  cannotSave},
+		{name: "cannot save to disk from the start", before: cannotSave, errors: []string{"redis: MISCONF"}},
 		{name: "too few replicas of Redis",
-			says:  []string{"redis: NOREPLICAS Not enough good replicas to write."},
-			todo:  "Repair them, or lower `min-replicas-to-write`",
-			after: redisCommand("CONFIG", "SET", "min-replicas-to-write", "1")},
+			errors: []string{"redis: NOREPLICAS Not enough good replicas to write."},
+			fix:    "Repair them, or lower `min-replicas-to-write`",
+			after:  redisCommand("CONFIG", "SET", "min-replicas-to-write", "1")},
 		{name: "loading its data",
-			says:   []string{"redis: LOADING Redis is loading the dataset in memory", "redis: dial tcp 10.0.0.5:6379: connect: connection refused", "redis: read tcp…"},
-			todo:   "Wait. Without persistence, Redis does not load data",
+			errors: []string{"redis: LOADING Redis is loading the dataset in memory", "redis: dial tcp 10.0.0.5:6379: connect: connection refused", "redis: read tcp…"},
+			fix:    "Wait. Without persistence, Redis does not load data",
 			server: []string{"--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"},
 			after: func(_ *testing.T, r *redistest.Server) {
 				r.Do("DEBUG", "POPULATE", "20000", "other", "100")
@@ -153,54 +154,54 @@ func redisFailures(t *testing.T) []redisFailure {
 				r.Run()
 			}},
 		{name: "a cluster with missing slots",
-			says:    []string{"redis: CLUSTERDOWN Hash slot not served", "redis: responses take longer than the option timeout"},
-			todo:    "Repair the node, or promote its replica",
+			errors:  []string{"redis: CLUSTERDOWN Hash slot not served", "redis: responses take longer than the option timeout"},
+			fix:     "Repair the node, or promote its replica",
 			options: "cluster on",
 			server:  []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(redistest.FreePort(t))},
 			before: func(t *testing.T, r *redistest.Server) {
 				r.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-				eventuallyTold(t, r, "cluster_state:ok", "CLUSTER", "INFO")
+				waitOutput(t, r, "cluster_state:ok", "CLUSTER", "INFO")
 			},
 			after: redisCommand("CLUSTER", "DELSLOTSRANGE", "0", "16383")},
 	}
 }
 
-// TestDocs_RedisFailures: docs/redis.md has a table of them.
+// TestDocs_RedisFailures checks the table in docs/redis.md.
 func TestDocs_RedisFailures(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| Redis | `error` in the log | what to do |\n|---|---|---|\n")
 	for _, f := range redisFailures(t) {
-		if f.todo != "" {
-			_, _ = fmt.Fprintf(&b, "| %s | `%s` | %s |\n", f.name, strings.Join(f.says, "`, or `"), f.todo)
+		if f.fix != "" {
+			_, _ = fmt.Fprintf(&b, "| %s | `%s` | %s |\n", f.name, strings.Join(f.errors, "`, or `"), f.fix)
 		}
 	}
 	golden.Part(t, redisDocs, "failures", b.String())
 }
 
-// TestRedis_Failures: whatever is wrong with Redis, who is known gets a token,
-// who is new is signed up, who leaves is forgotten,
-// and the log says why. It is the same for both directives.
+// TestRedis_Failures checks that known users get tokens, new users are signed up, DELETE
+// evicts users, and the reason is logged, for each failure. It is the same for both
+// directives.
 func TestRedis_Failures(t *testing.T) {
 	redistest.Need(t)
 	var caddy sync.Mutex
 	var all sync.WaitGroup
 	for _, f := range redisFailures(t) {
-		all.Go(func() { t.Run(f.name, func(t *testing.T) { f.test(t, humaProvider, &caddy) }) })
+		all.Go(func() { t.Run(f.name, func(t *testing.T) { f.test(t, humaService, &caddy) }) })
 	}
 	all.Wait()
 }
 
-// open starts a site, and breaks its Redis. Others break theirs meanwhile, but
-// caddy is theirs afterwards.
-func (f redisFailure) open(t *testing.T, p provider, caddy *sync.Mutex) (*site, *fakeHuma) {
+// open starts a site and causes the failure. Several failures are caused concurrently;
+// caddy is locked from the start of the site to the end of the test.
+func (f redisFailure) open(t *testing.T, p service, caddy *sync.Mutex) (*site, *fakeHuma) {
 	t.Helper()
 	r := redistest.Start(t, f.server...)
 	fake := newHuma(t, sandbox.Config{})
-	p.knows(fake, "known@x.example")
+	p.addUsers(fake, "known@x.example")
 	if f.before != nil {
 		f.before(t, r)
 	}
-	text := withRedis(r, "1m", f.options+f.patience())
+	text := withRedis(r, "1m", f.options+f.timeoutOption())
 	if f.port != 0 {
 		text = strings.ReplaceAll(text, r.Addr(), "127.0.0.1:"+strconv.Itoa(f.port))
 	}
@@ -208,62 +209,62 @@ func (f redisFailure) open(t *testing.T, p provider, caddy *sync.Mutex) (*site, 
 	t.Cleanup(caddy.Unlock)
 	s := serve(t, p.site(fake, text))
 	if f.after != nil {
-		s.shared(1)
+		s.waitShared(1)
 		f.after(t, r)
 	}
 	return s, fake
 }
 
-// patience is a timeout for a busy machine, unless the failure is that nothing comes.
-func (f redisFailure) patience() string {
+// timeoutOption returns a timeout for a busy machine, unless the failure is a timeout.
+func (f redisFailure) timeoutOption() string {
 	if f.name == "hangs" || f.name == "TLS in the config only" {
 		return ""
 	}
 	return "\ntimeout 2s"
 }
 
-func (f redisFailure) test(t *testing.T, p provider, caddy *sync.Mutex) {
+func (f redisFailure) test(t *testing.T, p service, caddy *sync.Mutex) {
 	s, fake := f.open(t, p, caddy)
-	token := func(user string) string { return s.request("GET", p.ask(), as(user)).token(t, p) }
+	token := func(user string) string { return s.request("GET", p.target(), as(user)).token(t, p) }
 	token("early@x.example")
-	f.isTold(t, s)
+	f.wantLogged(t, s)
 	known, made := token("known@x.example"), token("new@x.example")
 	if token("known@x.example") != known || token("new@x.example") != made {
-		t.Error("another token the second time")
+		t.Error("the token was not cached")
 	}
 	signUps := 0
 	if p.second == sandbox.OpSignUp {
 		signUps = 2
 	}
-	p.only(t, fake, 3, signUps)
+	p.wantCalls(t, fake, 3, signUps)
 	if a := s.request("DELETE", p.path, as("known@x.example")); a.StatusCode != http.StatusNoContent {
 		t.Errorf("DELETE: %d", a.StatusCode)
 	}
 	if token("known@x.example") == known {
-		t.Error("the token is still there")
+		t.Error("the token is still cached")
 	}
 }
 
-// isTold waits until the log tells, once, that the store cannot be used, and why,
-// and nothing that is nobody's business.
-func (f redisFailure) isTold(t *testing.T, s *site) {
+// wantLogged waits until the failure is logged once with its reason, and checks that the
+// log has no secrets.
+func (f redisFailure) wantLogged(t *testing.T, s *site) {
 	t.Helper()
 	const message = "shared store unavailable; this replica works alone"
 	var entry struct{ Level, Logger, Msg, Error string }
-	eventually(t, joins, "the log says why", func() bool {
-		lines := s.lines(message)
+	eventually(t, redisTimeout, "the reason is logged", func() bool {
+		lines := s.logLines(message)
 		return len(lines) == 1 && json.Unmarshal([]byte(lines[0]), &entry) == nil
 	})
-	if entry.Level != "warn" || entry.Logger != "huma.redis" || entry.Msg != message || !slices.ContainsFunc(f.says, begins(entry.Error)) {
-		t.Errorf("the log has %+v, want %q", entry, f.says)
+	if entry.Level != "warn" || entry.Logger != "huma.redis" || entry.Msg != message || !slices.ContainsFunc(f.errors, hasPrefix(entry.Error)) {
+		t.Errorf("the log has %+v, want %q", entry, f.errors)
 	}
 	s.noSecretsInLog(redisPassword, redisKey, "known@x.example", "new@x.example")
 }
 
 var addresses = regexp.MustCompile(`\d+\.\d+\.\d+\.\d+:\d+`)
 
-// begins reports whether an error begins with a text of redisFailure.says.
-func begins(err string) func(text string) bool {
+// hasPrefix reports whether an error begins with a text of redisFailure.errors.
+func hasPrefix(err string) func(text string) bool {
 	err = addresses.ReplaceAllString(err, "10.0.0.5:6379")
 	return func(text string) bool { return strings.HasPrefix(err, strings.TrimSuffix(text, "…")) }
 }

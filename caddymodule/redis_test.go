@@ -13,51 +13,52 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// redisKey seals values in these tests.
+// redisKey is the encryption key of these tests.
 const redisKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
-// joins is the time within which a replica must detect that Redis is available again.
-const joins = 15 * time.Second
+// redisTimeout is the time within which a replica must detect that Redis is available again.
+const redisTimeout = 15 * time.Second
 
-// addressed is a Redis, or the way to one.
-type addressed interface{ Addr() string }
+// addresser is a Redis, or a proxy in front of one.
+type addresser interface{ Addr() string }
 
-// withRedis is the option cache with a shared store.
-func withRedis(r addressed, ttl, more string) string {
+// withRedis returns the option cache with a shared store.
+func withRedis(r addresser, ttl, more string) string {
 	return withStore(r, redisKey, "ttl "+ttl, more)
 }
 
-// withStore is withRedis with other encryption keys and more options of the cache.
-func withStore(r addressed, keys, cache, more string) string {
+// withStore is like withRedis, with other encryption keys and further options of the
+// cache.
+func withStore(r addresser, keys, cache, more string) string {
 	return "cache {\n" + cache + "\nredis {\naddress " + r.Addr() + "\nencryption_keys " + keys + "\n" + more + "\n}\n}"
 }
 
-// shared waits until the site says that it uses the store for the nth time.
-func (s *site) shared(n int) {
+// waitShared waits until the site has connected to the store n times.
+func (s *site) waitShared(n int) {
 	s.t.Helper()
-	eventually(s.t, joins, "the shared store is used", func() bool { return len(s.lines("connected to the shared store")) >= n })
+	eventually(s.t, redisTimeout, "the shared store is used", func() bool { return len(s.logLines("connected to the shared store")) >= n })
 }
 
-// restart loads a config without what the one before had in memory, as another
-// process would, and waits until it uses the store.
+// restart loads a config with an empty memory cache, like another process, and waits
+// until it uses the store.
 func (s *site) restart(config string) {
 	s.t.Helper()
-	n := len(s.lines("connected to the shared store"))
-	for _, text := range []string{"SITE {\nrespond ok\n}", config} { // without the directive its memory goes
+	n := len(s.logLines("connected to the shared store"))
+	for _, text := range []string{"SITE {\nrespond ok\n}", config} { // a config without the directive drops the memory cache
 		s.move()
 		if err := s.load(text); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	s.shared(n + 1)
+	s.waitShared(n + 1)
 }
 
-// dump is every key of the store, and what it holds.
+// dump returns all keys of the store with their values.
 func dump(t *testing.T, r *redistest.Server) string {
 	t.Helper()
 	var b strings.Builder
 	for _, key := range r.Texts("KEYS", "*") {
-		const gone = -2 // since it was listed
+		const gone = -2 // the key has expired since it was listed
 		ttl, _ := r.Do("PTTL", key).(int64)
 		if ttl == gone {
 			continue
@@ -76,17 +77,18 @@ func dump(t *testing.T, r *redistest.Server) string {
 	return b.String()
 }
 
-// tokenKeys are the keys of users' tokens.
+// tokenKeys returns the keys of users' tokens.
 func tokenKeys(r *redistest.Server) []string { return r.Texts("KEYS", "caddy-huma:t:*") }
 
-// TestR07_TheStoreHoldsNothingInClear: of either service.
+// TestR07_TheStoreHoldsNothingInClear checks that the store contains only encrypted
+// values, for both services.
 func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, withRedis(r, "1m", "")))
-		s.shared(1)
-		a := s.request("GET", p.ask(), as("canary@x.example"), header("X-Test-Name", "Canary Name"))
+		s.waitShared(1)
+		a := s.request("GET", p.target(), as("canary@x.example"), header("X-Test-Name", "Canary Name"))
 		token := a.token(t, p)
 		text := dump(t, r)
 		if len(tokenKeys(r)) != 1 {
@@ -99,35 +101,35 @@ func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
 		}
 		s.noSecretsInLog(token, "canary@x.example", redisKey)
 
-		// Forgetting is for all: the token goes from the store, too.
+		// DELETE deletes the token from the store, too.
 		if a := s.request("DELETE", p.path, as("canary@x.example")); a.StatusCode != http.StatusNoContent {
 			t.Fatalf("DELETE: %d", a.StatusCode)
 		}
-		for _, key := range tokenKeys(r) { // what is left is the tombstone
+		for _, key := range tokenKeys(r) { // only the tombstone remains
 			if n, _ := r.Do("HLEN", key).(int64); n != 1 {
 				t.Errorf("%q holds %d fields", key, n)
 			}
 		}
-		if s.request("GET", p.ask(), as("canary@x.example")).token(t, p) == token {
-			t.Error("the token is still there")
+		if s.request("GET", p.target(), as("canary@x.example")).token(t, p) == token {
+			t.Error("the token is still cached")
 		}
 	})
 }
 
-// TestRedis_AnotherProcessHasTheToken: a Caddy that starts with nothing in its
-// memory finds the token in the store, without a call; human_api_token too.
+// TestRedis_AnotherProcessHasTheToken checks that a Caddy with an empty memory cache gets
+// the token from the store, without a call.
 func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, withRedis(r, "1m", ""))
 		s := serve(t, config)
-		s.shared(1)
-		token := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		s.waitShared(1)
+		token := s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		before := len(fake.Calls().Calls)
 		s.restart(config)
-		if s.request("GET", p.ask(), as("a@x.example")).token(t, p) != token {
-			t.Error("another token")
+		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != token {
+			t.Error("the token did not come from the store")
 		}
 		if n := len(fake.Calls().Calls) - before; n != 0 {
 			t.Errorf("%d calls", n)
@@ -135,24 +137,25 @@ func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
 	})
 }
 
-// TestR01_RedisIsDownAtStart: tokens come, and the store is used once it is up.
+// TestR01_RedisIsDownAtStart checks that tokens are issued without Redis, and that the
+// store is used once Redis is available.
 func TestR01_RedisIsDownAtStart(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Prepare(t, redistest.FreePort(t))
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, withRedis(r, "1m", "")))
-		s.request("GET", p.ask(), as("early@x.example")).token(t, p)
+		s.request("GET", p.target(), as("early@x.example")).token(t, p)
 		r.Run()
-		s.shared(1)
-		s.request("GET", p.ask(), as("late@x.example")).token(t, p)
+		s.waitShared(1)
+		s.request("GET", p.target(), as("late@x.example")).token(t, p)
 		if n := len(tokenKeys(r)); n != 1 {
-			t.Errorf("%d users in the store, want the one who came late", n)
+			t.Errorf("%d users in the store, want the last one", n)
 		}
 	})
 }
 
-// TestR02_RedisGoesUnderLoad: nobody sees it, neither those who have a token nor
-// those who come for the first time.
+// TestR02_RedisGoesUnderLoad checks that no request of a known or a new user fails when
+// Redis stops.
 func TestR02_RedisGoesUnderLoad(t *testing.T) {
 	for _, test := range []struct {
 		name       string
@@ -165,22 +168,22 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 			r := redistest.Start(t)
 			fake := newHuma(t, sandbox.Config{})
 			s := serve(t, simpleSite(fake, withRedis(r, "1m", "")))
-			s.shared(1)
+			s.waitShared(1)
 			s.request("GET", iosPath, as("known@x.example")).tokens(t)
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var wg sync.WaitGroup
 			for worker := range 4 {
-				wg.Go(func() { s.visit(ctx, worker) })
+				wg.Go(func() { s.requestTokens(ctx, worker) })
 			}
 			more := func(n int) {
 				t.Helper()
 				n += fake.calls(sandbox.OpSignUp)
-				eventually(t, joins, "more users", func() bool { return fake.calls(sandbox.OpSignUp) >= n })
+				eventually(t, redisTimeout, "more users", func() bool { return fake.calls(sandbox.OpSignUp) >= n })
 			}
 			more(20)
 			test.goes(r)
-			eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("shared store unavailable")) > 0 })
+			eventually(t, redisTimeout, "the outage is logged", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
 			more(20)
 			stop()
 			wg.Wait()
@@ -188,14 +191,15 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 				t.Errorf("%d sign-ups of %d users", n, len(fake.Users()))
 			}
 			test.back(r)
-			s.shared(2)
+			s.waitShared(2)
 		})
 	}
 }
 
-// visit asks for tokens of a known user, and of a new one now and then, until ctx
-// ends. An operation of the store takes 100 ms at most; the rest is the machine's.
-func (s *site) visit(ctx context.Context, worker int) {
+// visit requests tokens of a known user, and now and then of a new one, until ctx ends.
+// An operation of the store takes at most 100 ms; the rest is tolerance for a busy
+// machine.
+func (s *site) requestTokens(ctx context.Context, worker int) {
 	const patience = 3 * time.Second
 	for i := 0; ctx.Err() == nil; i++ {
 		user := as("known@x.example")
@@ -203,7 +207,7 @@ func (s *site) visit(ctx context.Context, worker int) {
 			user = as(fmt.Sprintf("new-%d-%d@x.example", worker, i))
 		}
 		start := time.Now()
-		a, err := s.try(context.Background(), "GET", iosPath, user)
+		a, err := s.tryRequest(context.Background(), "GET", iosPath, user)
 		if d := time.Since(start); err != nil || a.StatusCode != http.StatusOK || d > patience {
 			s.t.Errorf("request %d: %v %v after %s", i, a, err, d)
 			return
@@ -212,13 +216,14 @@ func (s *site) visit(ctx context.Context, worker int) {
 	}
 }
 
-// TestRedis_AReloadKeepsTheConnection: and the memory.
+// TestRedis_AReloadKeepsTheConnection checks that a reload keeps the connection and the
+// memory cache.
 func TestRedis_AReloadKeepsTheConnection(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
 	config := simpleSite(fake, withRedis(r, "1m", ""))
 	s := serve(t, config)
-	s.shared(1)
+	s.waitShared(1)
 	s.request("GET", iosPath, as("a@x.example")).tokens(t)
 	ids := func() string {
 		var all []string
@@ -240,23 +245,24 @@ func TestRedis_AReloadKeepsTheConnection(t *testing.T) {
 		t.Errorf("the connections were %q and are %q", was, now)
 	}
 	if n := fake.calls(sandbox.OpSignIn); n != 1 {
-		t.Errorf("%d sign-ins: the memory was lost", n)
+		t.Errorf("%d sign-ins: the memory cache was lost", n)
 	}
 }
 
-// TestR02_RedisComesBackEmpty: no request fails, and each user is signed in once.
+// TestR02_RedisComesBackEmpty checks that no request fails, and that each user is signed
+// in once.
 func TestR02_RedisComesBackEmpty(t *testing.T) {
 	const users = 300
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, simpleSite(fake, withRedis(r, "10m", "timeout 5s")))
-	s.shared(1)
+	s.waitShared(1)
 	all := func() {
 		t.Helper()
 		var wg sync.WaitGroup
 		for i := range users {
 			wg.Go(func() {
-				a, err := s.try(context.Background(), "GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
+				a, err := s.tryRequest(context.Background(), "GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
 				if err != nil || a.StatusCode != http.StatusOK {
 					t.Errorf("user %d: %v %v", i, a, err)
 				}
@@ -267,11 +273,11 @@ func TestR02_RedisComesBackEmpty(t *testing.T) {
 	all()
 	calls := len(fake.Calls().Calls)
 	r.Kill()
-	eventually(t, joins, "the log tells of it", func() bool { return len(s.lines("shared store unavailable")) > 0 })
+	eventually(t, redisTimeout, "the outage is logged", func() bool { return len(s.logLines("shared store unavailable")) > 0 })
 	all()
 	r.Run()
-	s.shared(2)
-	all() // from memory, where the tokens are younger than a minute
+	s.waitShared(2)
+	all() // tokens younger than a minute come from memory
 	if n := len(fake.Calls().Calls) - calls; n != 0 {
 		t.Errorf("%d calls", n)
 	}
@@ -279,7 +285,7 @@ func TestR02_RedisComesBackEmpty(t *testing.T) {
 	all()
 	all()
 	if n := len(fake.Calls().Calls) - calls; n != users {
-		t.Errorf("%d calls for %d users that no replica has", n, users)
+		t.Errorf("%d calls for %d users whose token is not cached", n, users)
 	}
 	if n := len(tokenKeys(r)); n != users {
 		t.Errorf("%d users in the store afterwards", n)

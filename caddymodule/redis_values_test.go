@@ -14,13 +14,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// stored asks for a token and returns it with where it is in the store: its key
-// and field.
-func (s *site) stored(p provider, r *redistest.Server, edit ...func(*http.Request)) (token, key, field string) {
+// storedToken requests a token and returns it with its key and field in the store.
+func (s *site) storedToken(p service, r *redistest.Server, edit ...func(*http.Request)) (token, key, field string) {
 	s.t.Helper()
-	before := fields(r)
-	token = s.request("GET", p.ask(), edit...).token(s.t, p)
-	for at := range fields(r) {
+	before := tokenFields(r)
+	token = s.request("GET", p.target(), edit...).token(s.t, p)
+	for at := range tokenFields(r) {
 		if _, old := before[at]; !old {
 			return token, at[0], at[1]
 		}
@@ -29,8 +28,8 @@ func (s *site) stored(p provider, r *redistest.Server, edit ...func(*http.Reques
 	return "", "", ""
 }
 
-// fields are the values of all users' tokens, by key and field.
-func fields(r *redistest.Server) map[[2]string]string {
+// tokenFields returns the values of all users' tokens, by key and field.
+func tokenFields(r *redistest.Server) map[[2]string]string {
 	all := make(map[[2]string]string)
 	for _, key := range tokenKeys(r) {
 		list := r.Texts("HGETALL", key)
@@ -41,8 +40,8 @@ func fields(r *redistest.Server) map[[2]string]string {
 	return all
 }
 
-// TestR05_ValuesThatCannotBeOpened: whatever has become of a value, its user gets
-// another token and no error, and nobody gets anybody else's.
+// TestR05_ValuesThatCannotBeOpened checks that a damaged or replaced value causes a new
+// token and no error, and that no user gets the token of another one.
 func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 	flip := func(value string, at int) string {
 		b := []byte(value)
@@ -61,19 +60,19 @@ func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 		{"of an unknown key", func(own, _, _ string) string { return flip(own, 1) }},
 		{"of an unknown version", func(own, _, _ string) string { return flip(own, 0) }},
 	}
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		config := p.site(fake, withStore(r, redisKey, "vary {http.request.header.X-Device}", ""))
 		s := serve(t, config)
-		s.shared(1)
+		s.waitShared(1)
 		device := func(name string) func(*http.Request) { return header("X-Device", name) }
-		other, otherKey, otherField := s.stored(p, r, as("other@x.example"), device("a"))
+		other, otherKey, otherField := s.storedToken(p, r, as("other@x.example"), device("a"))
 		seen := map[string]string{other: "the other user"}
 		user := func(i int) func(*http.Request) { return as(fmt.Sprintf("u%d@x.example", i)) }
 		for i, c := range cases {
-			token, key, field := s.stored(p, r, user(i), device("a"))
-			secondToken, _, second := s.stored(p, r, user(i), device("b"))
+			token, key, field := s.storedToken(p, r, user(i), device("a"))
+			secondToken, _, second := s.storedToken(p, r, user(i), device("b"))
 			seen[token], seen[secondToken] = c.name, c.name+", the other kind"
 			value := c.damage(r.Text("HGET", key, field), r.Text("HGET", otherKey, otherField), r.Text("HGET", key, second))
 			r.Do("HSET", key, field, value)
@@ -83,67 +82,67 @@ func TestR05_ValuesThatCannotBeOpened(t *testing.T) {
 		fresh := make([]string, len(cases))
 		before := len(fake.Calls().Calls)
 		for i, c := range cases {
-			fresh[i] = s.request("GET", p.ask(), user(i), device("a")).token(t, p)
+			fresh[i] = s.request("GET", p.target(), user(i), device("a")).token(t, p)
 			if whose, old := seen[fresh[i]]; old {
 				t.Errorf("%s: got the token of %s", c.name, whose)
 			}
 		}
-		if s.request("GET", p.ask(), as("other@x.example"), device("a")).token(t, p) != other {
+		if s.request("GET", p.target(), as("other@x.example"), device("a")).token(t, p) != other {
 			t.Error("an undamaged value is not used")
 		}
 		if n := len(fake.Calls().Calls) - before; n != len(cases) {
 			t.Errorf("%d calls for %d values", n, len(cases))
 		}
-		if n := len(s.lines("cannot decrypt a value")); n != len(cases) {
-			t.Errorf("%d values were told, want %d", n, len(cases))
+		if n := len(s.logLines("cannot decrypt a value")); n != len(cases) {
+			t.Errorf("%d values were logged, want %d", n, len(cases))
 		}
 
-		s.restart(config) // what came in their place is good
+		s.restart(config) // the new values are valid
 		for i, c := range cases {
-			if got := s.request("GET", p.ask(), user(i), device("a")).token(t, p); got != fresh[i] {
-				t.Errorf("%s: another token than the one that came in its place", c.name)
+			if got := s.request("GET", p.target(), user(i), device("a")).token(t, p); got != fresh[i] {
+				t.Errorf("%s: not the token that replaced the value", c.name)
 			}
 		}
 	})
 }
 
-// TestR06_KeysAreRotated: k1, then k2 k1, then k2, each in another process.
+// TestR06_KeysAreRotated uses k1, then k2 k1, then k2, each in another process.
 func TestR06_KeysAreRotated(t *testing.T) {
 	const k1, k2 = redisKey, "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r := redistest.Start(t)
 		fake := newHuma(t, sandbox.Config{})
 		config := func(keys string) string { return p.site(fake, withStore(r, keys, "", "")) }
-		token := func(s *site, user string) string { return s.request("GET", p.ask(), as(user)).token(t, p) }
+		token := func(s *site, user string) string { return s.request("GET", p.target(), as(user)).token(t, p) }
 		calls := func() int { return len(fake.Calls().Calls) }
 
 		s := serve(t, config(k1))
-		s.shared(1)
+		s.waitShared(1)
 		old := token(s, "old@x.example")
 		s.restart(config(k2 + " " + k1))
 		before := calls()
 		if token(s, "old@x.example") != old || calls() != before {
-			t.Error("what k1 has sealed is not served with k2 k1")
+			t.Error("a value of k1 is not served with k2 k1")
 		}
 		late := token(s, "late@x.example")
 		s.restart(config(k2))
 		before = calls()
 		if token(s, "late@x.example") != late || calls() != before {
-			t.Error("what k2 k1 has sealed is not served with k2")
+			t.Error("a value of k2 k1 is not served with k2")
 		}
 		if token(s, "old@x.example") == old || calls() == before {
-			t.Error("what only k1 opens is served with k2")
+			t.Error("a value of k1 is served with k2")
 		}
 		if lines := s.warnings("store"); len(lines) > 0 {
-			t.Errorf("it was warned: %q", lines)
+			t.Errorf("warnings: %q", lines)
 		}
 		s.noSecretsInLog(k1, k2)
 	})
 }
 
-// TestR08_CallersLeaveAtRandom: half of them, while most tokens come from the
-// store. Nobody is given what is another's.
-func TestR08_CallersLeaveAtRandom(t *testing.T) {
+// TestR08_RandomlyCanceledRequests cancels half of the requests, while most tokens come from
+// the store. No user may get the token of another one.
+func TestR08_RandomlyCanceledRequests(t *testing.T) {
 	const users, workers = 50, 16
 	requests := int64(5_000)
 	if longTest() {
@@ -152,7 +151,7 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 	r := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{})
 	s := serve(t, simpleSite(fake, withStore(r, redisKey, "ttl 10m\nmax_entries 5", "")))
-	s.shared(1)
+	s.waitShared(1)
 	user := func(i int) func(*http.Request) { return as(fmt.Sprintf("u%d@x.example", i)) }
 	var owners [users]string
 	for i := range owners {
@@ -169,14 +168,14 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 				if n%2 == 0 {
 					time.AfterFunc(time.Duration(rand.IntN(2000))*time.Microsecond, cancel)
 				}
-				a, err := s.try(ctx, "GET", iosPath, user(i))
+				a, err := s.tryRequest(ctx, "GET", iosPath, user(i))
 				cancel()
 				switch {
-				case err != nil && n%2 == 0: // this one has left
+				case err != nil && n%2 == 0: // this request was canceled
 				case err != nil || a.StatusCode != http.StatusOK:
 					t.Errorf("request %d: %v, %v", n, a, err)
 				case a.tokens(t).UID != owners[i]:
-					t.Errorf("user %d got another's token", i)
+					t.Errorf("user %d got the token of another user", i)
 				default:
 					good.Add(1)
 				}
@@ -185,8 +184,8 @@ func TestR08_CallersLeaveAtRandom(t *testing.T) {
 	}
 	wg.Wait()
 	reads := r.CommandCalls("hmget") - before
-	t.Logf("%d requests, %d good, %d reads of the store", requests, good.Load(), reads)
+	t.Logf("%d requests, %d with a token, %d reads of the store", requests, good.Load(), reads)
 	if good.Load() < requests/2 || int64(reads) < requests/4 {
-		t.Errorf("%d of %d were good, with %d reads of the store", good.Load(), requests, reads)
+		t.Errorf("%d of %d had a token, with %d reads of the store", good.Load(), requests, reads)
 	}
 }

@@ -16,21 +16,21 @@ import (
 )
 
 func TestL01_ReloadDuringExchanges(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		users := make([]string, 200)
 		for i := range users {
 			users[i] = fmt.Sprintf("u%d@x.example", i)
-			p.rebuffs(t, fake, users[i])
+			p.requireBothCalls(t, fake, users[i])
 		}
-		letGo := fake.hold(t, "")
+		release := fake.block(t, "")
 		config := p.site(fake, "max_concurrent 200")
 		s := serve(t, config)
-		answers := make(chan []*answer)
+		responses := make(chan []*response)
 		go func() {
-			answers <- s.together(p.ask(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
+			responses <- s.concurrently(p.target(), 200, func(i int) []func(*http.Request) { return []func(*http.Request){as(users[i])} })
 		}()
-		fake.holds(t, 200)
+		fake.waitBlocked(t, 200)
 		for range 3 { // also with other settings, and without the directive
 			if err := s.load(strings.Replace(config, "max_concurrent 200", "max_concurrent 100", 1)); err != nil {
 				t.Fatal(err)
@@ -39,26 +39,27 @@ func TestL01_ReloadDuringExchanges(t *testing.T) {
 		if err := s.load("SITE {\nrespond ok\n}"); err != nil {
 			t.Fatal(err)
 		}
-		letGo()
-		allOK(t, <-answers)
-		p.only(t, fake, 200, 200)
+		release()
+		allOK(t, <-responses)
+		p.wantCalls(t, fake, 200, 200)
 	})
 }
 
-// TestStateSurvivesReloads: tokens are kept, unless the account is another one.
+// TestStateSurvivesReloads checks that a reload keeps cached tokens, unless the account
+// changes.
 func TestStateSurvivesReloads(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		config := p.site(fake, "cache 60s")
 		s := serve(t, config)
-		get := func() string { return s.request("GET", p.ask(), as("a@x.example")).token(t, p) }
+		get := func() string { return s.request("GET", p.target(), as("a@x.example")).token(t, p) }
 		first := get()
 		more := map[string]string{"huma": "header_up X-Tenant other", "human_api": "extra_scopes other"}[p.name]
 		for _, c := range []struct {
 			name   string
 			config string
-			kept   bool
+			cached bool
 		}{
 			{"the same", config, true},
 			{"another ttl", strings.Replace(config, "cache 60s", "cache 50s\ntimeout 3s", 1), true},
@@ -69,17 +70,17 @@ func TestStateSurvivesReloads(t *testing.T) {
 				if err := s.load(c.config); err != nil {
 					t.Fatal(err)
 				}
-				if kept := get() == first; kept != c.kept {
-					t.Errorf("kept is %v, want %v", kept, c.kept)
+				if cached := get() == first; cached != c.cached {
+					t.Errorf("cached is %v, want %v", cached, c.cached)
 				}
 			})
 		}
 	})
 }
 
-// TestL02_ReloadsUnderLoad reloads a Caddy that has a site with huma_token and
-// one with a static answer, while both are asked. Caddy itself loses a
-// connection now and then: ours must not lose more.
+// TestL02_ReloadsUnderLoad reloads a Caddy that has a site with huma_token and one with a
+// static response, during requests to both. Caddy may lose a connection in a reload;
+// huma_token must not lose more than the static site.
 func TestL02_ReloadsUnderLoad(t *testing.T) {
 	reloads := 100
 	if os.Getenv("CADDY_HUMA_LONG") != "" {
@@ -94,8 +95,8 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	ours := s.ask(ctx, &wg, s.URL+iosPath, token)
-	theirs := s.ask(ctx, &wg, static, "static")
+	ours := s.requestUntil(ctx, &wg, s.URL+iosPath, token)
+	theirs := s.requestUntil(ctx, &wg, static, "static")
 	for i := range reloads {
 		if err := s.load(config + fmt.Sprintf("# %d", i)); err != nil {
 			t.Fatalf("reload %d: %v", i, err)
@@ -105,19 +106,19 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 	stop()
 	wg.Wait()
 
-	t.Logf("huma_token: %d answered, %d lost; respond: %d answered, %d lost",
+	t.Logf("huma_token: %d responses, %d lost; respond: %d responses, %d lost",
 		ours.answered.Load(), ours.lost.Load(), theirs.answered.Load(), theirs.lost.Load())
 	if n := ours.wrong.Load(); n != 0 {
-		t.Errorf("%d wrong answers", n)
+		t.Errorf("%d wrong responses", n)
 	}
 	if n := huma.calls("signin"); n != 1 {
-		t.Errorf("%d sign-ins: hits did not stay hits", n)
+		t.Errorf("%d sign-ins: cached tokens were lost", n)
 	}
 	if ours.answered.Load() == 0 || ours.lost.Load() > 2*theirs.lost.Load()+10 {
-		t.Error("more were lost than with a static answer")
+		t.Error("more requests were lost than with a static response")
 	}
 	s.client.CloseIdleConnections()
-	var after usage
+	var after resourceUsage
 	settled := func() bool {
 		after = measure(t)
 		return after.goroutines <= before.goroutines+10 && after.descriptors <= before.descriptors+10 && after.heap < before.heap+16<<20
@@ -133,8 +134,8 @@ func TestL02_ReloadsUnderLoad(t *testing.T) {
 // counts holds the numbers of requests by result.
 type counts struct{ answered, lost, wrong atomic.Int64 }
 
-// ask makes about 500 requests a second until ctx ends.
-func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *counts {
+// requestUntil makes about 500 requests per second until ctx ends.
+func (s *site) requestUntil(ctx context.Context, wg *sync.WaitGroup, url, want string) *counts {
 	c := new(counts)
 	for range 5 {
 		wg.Go(func() {
@@ -142,7 +143,7 @@ func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *c
 			defer tick.Stop()
 			for ctx.Err() == nil {
 				<-tick.C
-				a, err := s.fetch(context.Background(), "GET", url, as("a@x.example"))
+				a, err := s.tryURL(context.Background(), "GET", url, as("a@x.example"))
 				switch {
 				case err != nil:
 					c.lost.Add(1)
@@ -157,18 +158,18 @@ func (s *site) ask(ctx context.Context, wg *sync.WaitGroup, url, want string) *c
 	return c
 }
 
-// usage is the resource usage of this process.
-type usage struct {
+// resourceUsage is the resource usage of this process.
+type resourceUsage struct {
 	goroutines, descriptors int
 	heap                    uint64
 }
 
-func measure(t *testing.T) usage {
+func measure(t *testing.T) resourceUsage {
 	t.Helper()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return usage{runtime.NumGoroutine(), descriptors(t), m.HeapAlloc}
+	return resourceUsage{runtime.NumGoroutine(), descriptors(t), m.HeapAlloc}
 }
 
 // descriptors counts the open files of this process.
@@ -176,7 +177,7 @@ func descriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Logf("descriptors are not counted here: %v", err)
+		t.Logf("cannot count descriptors: %v", err)
 		return 0
 	}
 	return len(entries)

@@ -21,22 +21,22 @@ const (
 	oldSecret = "sandbox-secret"
 	newSecret = "rotated-secret"
 
-	// rotated is how long it may take until new credentials are used that nobody
-	// has asked for.
-	rotated = 5 * time.Second
+	// rotationTimeout is the time within which new credentials must be used, without a
+	// call that is rejected.
+	rotationTimeout = 5 * time.Second
 )
 
-// rotating is a service that accepts the old secret, and from rotate on only the
-// new one.
-type rotating struct {
-	*fakeHuma // with the old secret
+// rotatingService is a service that accepts the old secret, and after rotate only the new
+// one.
+type rotatingService struct {
+	*fakeHuma // accepts the old secret
 	next      *fakeHuma
 	now       atomic.Pointer[fakeHuma]
 }
 
-func newRotating(t *testing.T) *rotating {
+func newRotating(t *testing.T) *rotatingService {
 	t.Helper()
-	r := &rotating{
+	r := &rotatingService{
 		fakeHuma: newHuma(t, sandbox.Config{}),
 		next: newHuma(t, sandbox.Config{
 			Secret: newSecret, HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": newSecret}},
@@ -52,16 +52,16 @@ func newRotating(t *testing.T) *rotating {
 	return r
 }
 
-func (r *rotating) rotate() { r.now.Store(r.next) }
+func (r *rotatingService) rotate() { r.now.Store(r.next) }
 
-// knows makes users known to the service, before and after.
-func (r *rotating) knows(p provider, users ...string) {
-	p.knows(r.fakeHuma, users...)
-	p.knows(r.next, users...)
+// addUsers adds users to the service, before and after the rotation.
+func (r *rotatingService) addUsers(p service, users ...string) {
+	p.addUsers(r.fakeHuma, users...)
+	p.addUsers(r.next, users...)
 }
 
-// refusedCalls is how many calls came with the wrong secret.
-func refusedCalls(h *fakeHuma) (n int) {
+// rejectedCalls returns the number of calls with the wrong secret.
+func rejectedCalls(h *fakeHuma) (n int) {
 	for _, c := range h.Calls().Calls {
 		if c.Status == http.StatusUnauthorized || c.Status == http.StatusForbidden {
 			n++
@@ -70,13 +70,13 @@ func refusedCalls(h *fakeHuma) (n int) {
 	return n
 }
 
-// secretFile is a file with a secret, and a way to put another one there.
+// secretFile is a file with a secret that can be replaced.
 type secretFile struct {
 	path    string
 	replace func(t *testing.T, text string)
 }
 
-// secretFiles are the ways in which files are replaced.
+// secretFiles holds the ways to replace a file.
 var secretFiles = map[string]func(t *testing.T, text string) secretFile{
 	"rename": func(t *testing.T, text string) secretFile {
 		path := writeFile(t, "secret", text)
@@ -93,7 +93,7 @@ var secretFiles = map[string]func(t *testing.T, text string) secretFile{
 			must(t, os.WriteFile(path, []byte(text), 0o600))
 		}}
 	},
-	// Kubernetes has a link to a link to a directory, and replaces the second.
+	// Kubernetes uses a link to a link to a directory, and replaces the second link.
 	"symlink": func(t *testing.T, text string) secretFile {
 		dir := t.TempDir()
 		version := 0
@@ -122,47 +122,47 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// rotatingSite is a site whose secret is in a file.
-func (r *rotating) site(p provider, file secretFile, more string) string {
+// site returns a site whose secret is in a file.
+func (r *rotatingService) site(p service, file secretFile, more string) string {
 	text := p.site(r.fakeHuma, more)
 	return strings.Replace(text, oldSecret, "{file."+file.path+"}", 1)
 }
 
-// TestRotation_WithinFiveSeconds: which is a promise, and leaves time to read
-// and check what is new.
+// TestRotation_WithinFiveSeconds checks the documented limit, which includes the time to
+// read and check the new file.
 func TestRotation_WithinFiveSeconds(t *testing.T) {
 	if pollInterval > 4*time.Second {
-		t.Errorf("files are looked at every %s", pollInterval)
+		t.Errorf("files are polled every %s", pollInterval)
 	}
 	if maxRound > 3*time.Second {
 		t.Errorf("a file that hangs delays the others by %s", maxRound)
 	}
 }
 
-// TestRotation_UnderLoad: a secret is replaced while users sign in. No request
-// fails, and soon nothing is signed with the old one.
+// TestRotation_UnderLoad replaces a secret while users sign in. No request may fail, and
+// after a while no call may be signed with the old secret.
 func TestRotation_UnderLoad(t *testing.T) {
 	for name, newFile := range secretFiles {
 		t.Run(name, func(t *testing.T) {
-			forBoth(t, func(t *testing.T, p provider) {
+			forBoth(t, func(t *testing.T, p service) {
 				var users []string
 				for i := range 10 {
 					users = append(users, fmt.Sprintf("u%d@x.example", i))
 				}
 				service := newRotating(t)
-				service.knows(p, users...)
+				service.addUsers(p, users...)
 				file := newFile(t, oldSecret+"\n")
 				s := serve(t, service.site(p, file, "cache off"))
 				load := s.signIns(p, users)
 				eventually(t, 10*time.Second, "users are served", func() bool { return load.answered.Load() > 50 })
 				file.replace(t, newSecret+"\n")
 				service.rotate()
-				eventually(t, 10*time.Second, "users are served anew", func() bool { return service.next.calls(p.first) > 300 })
-				refused := refusedCalls(service.next)
+				eventually(t, 10*time.Second, "users are served with the new secret", func() bool { return service.next.calls(p.first) > 300 })
+				refused := rejectedCalls(service.next)
 				at := service.next.calls(p.first)
 				eventually(t, 10*time.Second, "more users are served", func() bool { return service.next.calls(p.first) > at+200 })
 				load.end()
-				if n := refusedCalls(service.next); n != refused || n > len(users) {
+				if n := rejectedCalls(service.next); n != refused || n > len(users) {
 					t.Errorf("%d calls with the old secret, %d of them late", n, n-refused)
 				}
 				s.noSecretsInLog(oldSecret, newSecret)
@@ -171,74 +171,75 @@ func TestRotation_UnderLoad(t *testing.T) {
 	}
 }
 
-// TestRotation_OldTokens: tokens of the old credentials are not handed out any
-// more, although nobody has asked the service.
+// TestRotation_OldTokens checks that tokens of the old credentials are no longer served,
+// even without a call to the service.
 func TestRotation_OldTokens(t *testing.T) {
 	for name, newFile := range secretFiles {
 		t.Run(name, func(t *testing.T) {
-			forBoth(t, func(t *testing.T, p provider) {
+			forBoth(t, func(t *testing.T, p service) {
 				service := newRotating(t)
-				service.knows(p, "a@x.example")
+				service.addUsers(p, "a@x.example")
 				file := newFile(t, oldSecret)
 				s := serve(t, service.site(p, file, "cache 10m"))
-				get := func() string { return s.request("GET", p.ask(), as("a@x.example")).token(t, p) }
+				get := func() string { return s.request("GET", p.target(), as("a@x.example")).token(t, p) }
 				first := get()
 				if get() != first {
-					t.Fatal("the token is not kept")
+					t.Fatal("the token is not cached")
 				}
 				file.replace(t, newSecret)
 				service.rotate()
-				eventually(t, rotated, "another token", func() bool { return get() != first })
-				if n := refusedCalls(service.next); n != 0 {
+				eventually(t, rotationTimeout, "a new token", func() bool { return get() != first })
+				if n := rejectedCalls(service.next); n != 0 {
 					t.Errorf("%d calls with the old secret", n)
 				}
-				if n := len(s.lines("credentials reloaded")); n != 1 {
-					t.Errorf("%d lines say so", n)
+				if n := len(s.logLines("credentials reloaded")); n != 1 {
+					t.Errorf("%d log lines", n)
 				}
 			})
 		})
 	}
 }
 
-// TestRotation_BrokenFile: what cannot be used changes nothing and is told once,
-// and what comes after it is used.
+// TestRotation_BrokenFile checks that an invalid file changes nothing and is logged once,
+// and that the next valid file is used.
 func TestRotation_BrokenFile(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
-		service.knows(p, "a@x.example", "b@x.example")
+		service.addUsers(p, "a@x.example", "b@x.example")
 		file := secretFiles["rename"](t, oldSecret)
 		s := serve(t, service.site(p, file, "cache 10m"))
-		first := s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		first := s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		file.replace(t, "")
-		eventually(t, 2*rotated, "the log says so", func() bool { return len(s.lines("cannot reload credentials")) == 1 })
-		if line := s.lines("cannot reload credentials")[0]; !strings.Contains(line, "is empty") {
+		eventually(t, 2*rotationTimeout, "the error is logged", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
+		if line := s.logLines("cannot reload credentials")[0]; !strings.Contains(line, "is empty") {
 			t.Error(line)
 		}
-		if s.request("GET", p.ask(), as("a@x.example")).token(t, p) != first {
-			t.Error("the token is gone")
+		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != first {
+			t.Error("the cached token was lost")
 		}
-		s.request("GET", p.ask(), as("b@x.example")).token(t, p)
+		s.request("GET", p.target(), as("b@x.example")).token(t, p)
 		file.replace(t, newSecret)
 		service.rotate()
-		eventually(t, rotated, "another token", func() bool {
-			return s.request("GET", p.ask(), as("a@x.example")).token(t, p) != first
+		eventually(t, rotationTimeout, "a new token", func() bool {
+			return s.request("GET", p.target(), as("a@x.example")).token(t, p) != first
 		})
-		if len(s.lines("cannot reload credentials")) != 1 || len(s.lines("can be read again")) != 1 {
+		if len(s.logLines("cannot reload credentials")) != 1 || len(s.logLines("can be read again")) != 1 {
 			t.Error(s.log())
 		}
 	})
 }
 
-// TestRotation_ConfigFile: all that the file says, and a file that is not whole.
+// TestRotation_ConfigFile checks that all values of the file are reloaded, and that an
+// incomplete file is rejected.
 func TestRotation_ConfigFile(t *testing.T) {
 	service := newRotating(t)
-	service.knows(humaProvider, "a@x.example")
+	service.addUsers(humaService, "a@x.example")
 	config := func(secret string) string {
 		return `{"url":"` + service.URL + `","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"` + secret + `"}`
 	}
 	file := secretFiles["rename"](t, config(oldSecret))
-	s := serve(t, "SITE {\n"+humaProvider.block("", "config_file "+file.path, "cache 10m")+"}")
-	get := func() string { return s.request("GET", iosPath, as("a@x.example")).token(t, humaProvider) }
+	s := serve(t, "SITE {\n"+humaService.block("", "config_file "+file.path, "cache 10m")+"}")
+	get := func() string { return s.request("GET", iosPath, as("a@x.example")).token(t, humaService) }
 	first := get()
 	for name, text := range map[string]string{
 		"half of it":      config(newSecret)[:40],
@@ -249,57 +250,57 @@ func TestRotation_ConfigFile(t *testing.T) {
 		if text == "" {
 			must(t, os.Remove(file.path))
 		}
-		n := len(s.lines("cannot reload credentials"))
-		eventually(t, 2*rotated, name+" is told", func() bool { return len(s.lines("cannot reload credentials")) == n+1 })
+		n := len(s.logLines("cannot reload credentials"))
+		eventually(t, 2*rotationTimeout, name+" is logged", func() bool { return len(s.logLines("cannot reload credentials")) == n+1 })
 		if get() != first {
-			t.Errorf("%s: another token", name)
+			t.Errorf("%s: the cached token was lost", name)
 		}
 	}
 	file.replace(t, config(newSecret))
 	service.rotate()
-	eventually(t, rotated, "another token", func() bool { return get() != first })
+	eventually(t, rotationTimeout, "a new token", func() bool { return get() != first })
 	s.noSecretsInLog(oldSecret, newSecret)
 }
 
-// TestRotation_BreakerAndLimitsStay: credentials say nothing about whether the
-// service is there.
+// TestRotation_BreakerAndLimitsStay checks that new credentials reset neither the breaker
+// nor the limits.
 func TestRotation_BreakerAndLimitsStay(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
 		file := secretFiles["rename"](t, oldSecret)
 		s := serve(t, service.site(p, file, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}"))
 		must(t, service.SetFaults([]sandbox.Fault{{Op: p.first, Status: 503, Times: 100}}))
 		for i := range 3 {
-			s.request("GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, 503, "upstream_unavailable")
+			s.request("GET", p.target(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, 503, "upstream_unavailable")
 		}
 		file.replace(t, newSecret)
 		service.rotate()
-		eventually(t, rotated, "the new secret is used", func() bool { return len(s.lines("credentials reloaded")) == 1 })
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, 503, "upstream_unavailable")
+		eventually(t, rotationTimeout, "the new secret is used", func() bool { return len(s.logLines("credentials reloaded")) == 1 })
+		s.request("GET", p.target(), as("a@x.example")).problem(t, 503, "upstream_unavailable")
 		if n := service.next.calls(p.first); n != 0 {
-			t.Errorf("%d calls past the breaker", n)
+			t.Errorf("%d calls with an open breaker", n)
 		}
 	})
 }
 
-// TestRotation_SignUp: the service may refuse the old credentials at any call.
-// With replicas the sign-up of the second try is not kept back by the first.
+// TestRotation_SignUp checks that the service may reject the old credentials at any call.
+// With replicas, the lock of the first sign-up does not block the second one.
 func TestRotation_SignUp(t *testing.T) {
 	r := redistest.Start(t)
 	for _, op := range []string{sandbox.OpSignIn, sandbox.OpSignUp} {
 		t.Run(op, func(t *testing.T) {
 			service := newRotating(t)
 			file := secretFiles["rename"](t, oldSecret)
-			s := serve(t, service.site(humaProvider, file, withRedis(r, "10m", "timeout 1s")))
-			s.shared(1)
+			s := serve(t, service.site(humaService, file, withRedis(r, "10m", "timeout 1s")))
+			s.waitShared(1)
 			must(t, service.SetFaults([]sandbox.Fault{{Op: op, Status: 401, Delay: 50 * time.Millisecond, Times: 1}}))
 			user := op + "@x.example"
-			done := make(chan *answer, 1)
+			done := make(chan *response, 1)
 			go func() {
-				a, _ := s.try(t.Context(), "GET", iosPath, as(user))
+				a, _ := s.tryRequest(t.Context(), "GET", iosPath, as(user))
 				done <- a
 			}()
-			eventually(t, 5*time.Second, "the call is there", func() bool { return service.calls(op) == 1 })
+			eventually(t, 5*time.Second, "the call is made", func() bool { return service.calls(op) == 1 })
 			file.replace(t, newSecret)
 			service.rotate()
 			if a := <-done; a == nil || a.StatusCode != http.StatusOK {
@@ -309,40 +310,40 @@ func TestRotation_SignUp(t *testing.T) {
 				t.Errorf("%d sign-ups", n)
 			}
 			if len(tokenKeys(r)) == 0 {
-				t.Error("nothing is shared")
+				t.Error("the replicas do not share tokens")
 			}
 		})
 	}
 }
 
-// TestRotation_Unchanged: credentials that are refused and have not changed are
-// refused.
+// TestRotation_Unchanged checks that rejected credentials that have not changed are not
+// tried again.
 func TestRotation_Unchanged(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
 		s := serve(t, service.site(p, secretFiles["rename"](t, oldSecret), ""))
 		service.rotate()
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, 502, "upstream_config")
+		s.request("GET", p.target(), as("a@x.example")).problem(t, 502, "upstream_config")
 		if n := service.next.calls(p.first); n != 1 {
 			t.Errorf("%d calls", n)
 		}
 	})
 }
 
-// signIns are requests of users, one after the other for each of them, all of
-// which have to be answered with a token.
+// signIns makes requests of users, sequentially for each user. Each of them must get a
+// token.
 type signIns struct {
 	answered atomic.Int64
 	wg       sync.WaitGroup
 	done     atomic.Bool
 }
 
-func (s *site) signIns(p provider, users []string) *signIns {
+func (s *site) signIns(p service, users []string) *signIns {
 	l := new(signIns)
 	for _, user := range users {
 		l.wg.Go(func() {
 			for !l.done.Load() {
-				a, err := s.try(context.Background(), "GET", p.ask(), as(user))
+				a, err := s.tryRequest(context.Background(), "GET", p.target(), as(user))
 				if err != nil || a.StatusCode != http.StatusOK {
 					s.t.Errorf("%+v, %v", a, err)
 					return

@@ -11,13 +11,14 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestH18_ForbiddenByItsCode: a 403 at sign-in is an unknown user, who is signed
-// up, unless its code says something else. The log has what the code means.
+// TestH18_ForbiddenByItsCode checks that a 403 response to a sign-in means an unknown
+// user, who is signed up, unless its code has another meaning. The log contains the
+// meaning.
 func TestH18_ForbiddenByItsCode(t *testing.T) {
 	for _, c := range []struct {
 		body    string
 		status  int
-		code    string // of our response; empty: the user is signed up
+		code    string // the code of the response to the client; empty: the user is signed up
 		meaning string
 	}{
 		{`{"message":"no"}`, 200, "", ""},
@@ -33,7 +34,7 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 		{`{"code":100012}`, 403, "refused", "password"},
 		{`{"code":100015}`, 403, "refused", "has not verified this user's email address"},
 	} {
-		t.Run(strings.Trim(c.body, "{}"), func(t *testing.T) { // Caddy would take braces for a placeholder
+		t.Run(strings.Trim(c.body, "{}"), func(t *testing.T) { // Caddy would interpret braces as a placeholder
 			huma := newHuma(t, sandbox.Config{})
 			must(t, huma.SetFaults([]sandbox.Fault{{Op: sandbox.OpSignIn, Status: 403, Body: c.body}}))
 			s := serve(t, simpleSite(huma, ""))
@@ -48,30 +49,31 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 			if got := huma.Calls().ByOp; got["signin"] != 1 || got["signup"] != signUps {
 				t.Errorf("calls %v, want 1 sign-in and %d sign-ups", got, signUps)
 			}
-			if found := s.lines(`"meaning":`); c.meaning != "" && (len(found) != 1 || !strings.Contains(found[0], c.meaning)) || c.meaning == "" && found != nil {
+			if found := s.logLines(`"meaning":`); c.meaning != "" && (len(found) != 1 || !strings.Contains(found[0], c.meaning)) || c.meaning == "" && found != nil {
 				t.Errorf("the log has %q, want one line with %q", found, c.meaning)
 			}
 		})
 	}
 }
 
-// TestK07_RequestTimeout: a 408 of the service is an outage, which is tried
-// again and not repeated from the cache.
+// TestK07_RequestTimeout checks that a 408 response of the service is an outage, which is
+// retried and not cached.
 func TestK07_RequestTimeout(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		must(t, fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 408}}))
 		s := serve(t, p.site(fake, ""))
 		for calls := range 2 {
-			s.request("GET", p.ask(), as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-			p.only(t, fake, 2*calls+2, 0)
+			s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+			p.wantCalls(t, fake, 2*calls+2, 0)
 		}
 		must(t, fake.SetFaults(nil))
-		s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+		s.request("GET", p.target(), as("a@x.example")).token(t, p)
 	})
 }
 
-// TestConfigFileOfTheOrganization: the secret as Huma's own answer has it.
+// TestConfigFileOfTheOrganization checks a config_file in the format of Huma's own
+// response.
 func TestConfigFileOfTheOrganization(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	file := filepath.Join(t.TempDir(), "huma-config.json")

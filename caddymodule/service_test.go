@@ -18,11 +18,11 @@ import (
 func TestH05_RetryAfter(t *testing.T) {
 	soon := time.Now().Add(50 * time.Second).UTC().Format(http.TimeFormat)
 	type wait struct {
-		header  string
-		calls   int // with one retry allowed
-		answers [2]int
+		header    string
+		calls     int // with one retry
+		responses [2]int
 	}
-	casesForBothAtOnce(t, func(provider) map[string]wait {
+	casesForBothParallel(t, func(service) map[string]wait {
 		return map[string]wait{
 			"short":   {"1", 2, [2]int{1, 1}},
 			"long":    {"86400", 1, [2]int{60, 60}},
@@ -31,21 +31,21 @@ func TestH05_RetryAfter(t *testing.T) {
 			"wrong":   {"-1", 2, [2]int{1, 60}},
 			"garbage": {"soon", 2, [2]int{1, 60}},
 		}
-	}, func(t *testing.T, p provider, c wait, serve func(text string) *site) {
+	}, func(t *testing.T, p service, c wait, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
 		must(t, fake.SetFaults([]sandbox.Fault{{Status: 503, Headers: http.Header{"Retry-After": {c.header}}}}))
-		a := serve(p.site(fake, "")).request("GET", p.ask(), as("a@x.example"))
+		a := serve(p.site(fake, "")).request("GET", p.target(), as("a@x.example"))
 		a.problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		after, err := strconv.Atoi(a.Header.Get("Retry-After"))
-		if err != nil || after < c.answers[0] || after > c.answers[1] {
-			t.Errorf("Retry-After %q, want %v", a.Header.Get("Retry-After"), c.answers)
+		if err != nil || after < c.responses[0] || after > c.responses[1] {
+			t.Errorf("Retry-After %q, want %v", a.Header.Get("Retry-After"), c.responses)
 		}
-		p.only(t, fake, c.calls, 0)
+		p.wantCalls(t, fake, c.calls, 0)
 	})
 }
 
-func TestH08_AnswersThatAreNone(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+func TestH08_InvalidResponses(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
 		for name, body := range map[string]string{
@@ -67,13 +67,13 @@ func TestH08_AnswersThatAreNone(t *testing.T) {
 				fake.Reset()
 				body = strings.ReplaceAll(body, "TOKEN", p.member)
 				fake.SetFaults([]sandbox.Fault{{Op: p.first, Status: 200, Body: body, Times: 1}})
-				a := s.request("GET", p.ask(), as("a@x.example"))
+				a := s.request("GET", p.target(), as("a@x.example"))
 				a.problem(t, http.StatusBadGateway, "upstream_bad_response")
 				if strings.Contains(string(a.Body), "canary") {
-					t.Errorf("the service's answer is in ours: %s", a.Body)
+					t.Errorf("the response contains the service's response: %s", a.Body)
 				}
-				p.only(t, fake, 1, 0)
-				s.request("GET", p.ask(), as("a@x.example")).token(t, p)
+				p.wantCalls(t, fake, 1, 0)
+				s.request("GET", p.target(), as("a@x.example")).token(t, p)
 				s.request("DELETE", p.path, as("a@x.example"))
 			})
 		}
@@ -82,65 +82,65 @@ func TestH08_AnswersThatAreNone(t *testing.T) {
 }
 
 func TestH09_RedirectsAreNotFollowed(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		var elsewhere atomic.Int64
 		other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 		defer other.Close()
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
 		fake.SetFaults([]sandbox.Fault{{Redirect: other.URL + "/x"}})
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
+		s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
 
-		p.only(t, fake, 1, 0)
+		p.wantCalls(t, fake, 1, 0)
 
-		p.rebuffs(t, fake, "b@x.example")
+		p.requireBothCalls(t, fake, "b@x.example")
 		fake.SetFaults([]sandbox.Fault{{Op: p.second, Redirect: other.URL + "/x"}})
-		s.request("GET", p.ask(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
+		s.request("GET", p.target(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_bad_response")
 		if n := elsewhere.Load(); n != 0 {
 			t.Errorf("the other host saw %d requests", n)
 		}
 	})
 }
 
-func TestH14_OurCredentialsAreRefused(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+func TestH14_CredentialsAreRejected(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
 		hint := map[string]string{"huma": "its signature", "human_api": "its client_id and client_secret"}[p.name]
 		fake := newHuma(t, sandbox.Config{Secret: "another", HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "another"}}})
 		s := serve(t, p.site(fake, ""))
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
+		s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
 		if log := s.log(); !strings.Contains(log, `"level":"error"`) || !strings.Contains(log, hint) {
-			t.Errorf("the log does not tell the operator: %s", log)
+			t.Errorf("the log does not contain the hint: %s", log)
 		}
-		faults := refusesUs(p)
+		faults := credentialFaults(p)
 		for i, fault := range faults {
 			if err := fake.SetFaults([]sandbox.Fault{fault}); err != nil {
 				t.Fatal(err)
 			}
-			s.request("GET", p.ask(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
-			p.only(t, fake, 2+i, 0) // neither again nor for another kind of token
+			s.request("GET", p.target(), as("b@x.example")).problem(t, http.StatusBadGateway, "upstream_config")
+			p.wantCalls(t, fake, 2+i, 0) // neither retried nor followed by a call of the other type
 		}
-		eventually(t, 5*time.Second, "each is logged, the first as an error", func() bool {
-			return len(s.lines(`"code":"upstream_config"`)) == 1+len(faults)
+		eventually(t, 5*time.Second, "each error is logged, the first one at level ERROR", func() bool {
+			return len(s.logLines(`"code":"upstream_config"`)) == 1+len(faults)
 		})
-		if first := s.lines(`"code":"upstream_config"`)[0]; !strings.Contains(first, `"level":"error"`) {
+		if first := s.logLines(`"code":"upstream_config"`)[0]; !strings.Contains(first, `"level":"error"`) {
 			t.Errorf("%s", first)
 		}
-		if w := s.warnings("breaker"); len(w) != 0 { // also where the status was a 5xx
+		if w := s.warnings("breaker"); len(w) != 0 { // also if the status was 5xx
 			t.Errorf("%q", w)
 		}
 	})
 }
 
-// refusesUs are the ways in which a service says that it is not the user whom
-// it refuses but this site.
-func refusesUs(p provider) (faults []sandbox.Fault) {
+// credentialFaults returns the responses by which a service rejects the site's
+// credentials, and not the user.
+func credentialFaults(p service) (faults []sandbox.Fault) {
 	if p.name == "huma" {
 		return []sandbox.Fault{{Status: 403, Body: `{"code":100001,"message":"m"}`}, {Status: 403, Body: `{"code":100002,"message":"m"}`}}
 	}
 	faults = append(faults, sandbox.Fault{Op: p.first, Status: 401})
 	for _, code := range configCodes {
 		for _, shape := range codeShapes {
-			for _, status := range []int{0, 400, 401, 403, 404, 429, 503} { // the code outranks it
+			for _, status := range []int{0, 400, 401, 403, 404, 429, 503} { // the code takes precedence over the status
 				faults = append(faults, sandbox.Fault{Op: p.first, Code: code, Shape: shape, Status: status})
 			}
 		}
@@ -149,9 +149,9 @@ func refusesUs(p provider) (faults []sandbox.Fault) {
 }
 
 func TestH17_NoHeaderOfTheServiceIsPassedOn(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
-		p.knows(fake, "a@x.example")
+		p.addUsers(fake, "a@x.example")
 		s := serve(t, p.site(fake, ""))
 		headers := http.Header{
 			"Set-Cookie": {"canary=1"}, "Access-Control-Allow-Origin": {"*"}, "Etag": {`"canary"`},
@@ -159,7 +159,7 @@ func TestH17_NoHeaderOfTheServiceIsPassedOn(t *testing.T) {
 		}
 		for _, fault := range []sandbox.Fault{{Headers: headers}, {Status: 429, Headers: headers}, {Status: 401, Headers: headers}} {
 			fake.SetFaults([]sandbox.Fault{fault})
-			a := s.request("GET", p.ask(), as("a@x.example"), header("Cache-Control", "no-cache"))
+			a := s.request("GET", p.target(), as("a@x.example"), header("Cache-Control", "no-cache"))
 			a.noStore(t)
 			for name := range a.Header {
 				known := []string{"Cache-Control", "Content-Length", "Content-Type", "Date", "Pragma", "Retry-After", "Server", "Vary", "X-Content-Type-Options"}
@@ -182,31 +182,31 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 		code   string
 		calls  int
 	}
-	test := func(t *testing.T, p provider, c failure, serve func(text string) *site) {
+	test := func(t *testing.T, p service, c failure, serve func(text string) *site) {
 		fake := newHuma(t, sandbox.Config{})
 		must(t, fake.SetFaults([]sandbox.Fault{c.fault}))
 		s := serve(p.site(fake, "timeout 2s\nattempt_timeout 400ms\nbreaker off"))
-		s.request("GET", p.ask(), as("a@x.example")).problem(t, c.status, c.code)
-		p.only(t, fake, c.calls, 0)
+		s.request("GET", p.target(), as("a@x.example")).problem(t, c.status, c.code)
+		p.wantCalls(t, fake, c.calls, 0)
 		s.noSecretsInLog("canary", "@x.example", "sandbox-secret")
 	}
-	casesForBothAtOnce(t, func(p provider) map[string]failure {
-		canary := p.granted("canary", "3600")
+	casesForBothParallel(t, func(p service) map[string]failure {
+		canary := p.successBody("canary", "3600")
 		return map[string]failure{
-			"429":       {sandbox.Fault{Status: 429}, 503, "upstream_unavailable", 2},
-			"500":       {sandbox.Fault{Status: 500, Body: "<html>canary"}, 503, "upstream_unavailable", 1},
-			"503":       {sandbox.Fault{Status: 503}, 503, "upstream_unavailable", 2},
-			"404":       {sandbox.Fault{Status: 404}, 502, "upstream_rejected", 1},
-			"422":       {sandbox.Fault{Status: 422}, 502, "upstream_rejected", 1},
-			"no answer": {sandbox.Fault{Delay: 5 * time.Second}, 504, "upstream_timeout", 2},
-			"reset":     {sandbox.Fault{Reset: sandbox.ResetBefore}, 503, "upstream_unavailable", 2},
-			"cut":       {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Truncate: 9}, 503, "upstream_unavailable", 2},
-			"drip":      {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Drip: 100 * time.Millisecond}, 504, "upstream_timeout", 2},
+			"429":         {sandbox.Fault{Status: 429}, 503, "upstream_unavailable", 2},
+			"500":         {sandbox.Fault{Status: 500, Body: "<html>canary"}, 503, "upstream_unavailable", 1},
+			"503":         {sandbox.Fault{Status: 503}, 503, "upstream_unavailable", 2},
+			"404":         {sandbox.Fault{Status: 404}, 502, "upstream_rejected", 1},
+			"422":         {sandbox.Fault{Status: 422}, 502, "upstream_rejected", 1},
+			"no response": {sandbox.Fault{Delay: 5 * time.Second}, 504, "upstream_timeout", 2},
+			"reset":       {sandbox.Fault{Reset: sandbox.ResetBefore}, 503, "upstream_unavailable", 2},
+			"cut":         {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Truncate: 9}, 503, "upstream_unavailable", 2},
+			"drip":        {sandbox.Fault{Op: p.first, Status: 200, Body: canary, Drip: 100 * time.Millisecond}, 504, "upstream_timeout", 2},
 		}
 	}, test)
-	// These keep the machine busy.
-	forBoth(t, func(t *testing.T, p provider) {
-		canary := p.granted("canary", "3600")
+	// The following cases keep the machine busy.
+	forBoth(t, func(t *testing.T, p service) {
+		canary := p.successBody("canary", "3600")
 		for name, c := range map[string]failure{
 			"endless":      {sandbox.Fault{Op: p.first, Status: 200, Body: `{}`, Size: -1}, 502, "upstream_bad_response", 1},
 			"a gzip bomb":  {sandbox.Fault{Op: p.first, Status: 200, Body: `{}`, Size: 1 << 20, Gzip: true}, 502, "upstream_bad_response", 1},
@@ -219,48 +219,49 @@ func TestOtherFailuresOfTheService(t *testing.T) {
 	})
 }
 
-// TestOutage: nobody listens, the breaker opens, and when the service is back
-// tokens come again.
+// TestOutage checks that the breaker opens if the service does not listen, and that
+// tokens are issued again when the service is back.
 func TestOutage(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, "retries 0\nbreaker {\nfailures 5\nopen 300ms\n}"))
-		s.request("GET", p.ask(), as("cached@x.example")).token(t, p)
+		s.request("GET", p.target(), as("cached@x.example")).token(t, p)
 		fake.SetFaults([]sandbox.Fault{{Reset: sandbox.ResetBefore}})
 		for i := range 30 {
-			s.request("GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+			s.request("GET", p.target(), as(fmt.Sprintf("u%d@x.example", i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		}
 		if n := fake.calls(p.first); n > 10 {
 			t.Errorf("%d calls: the breaker did not open", n)
 		}
-		s.request("GET", p.ask(), as("cached@x.example")).token(t, p)
-		s.request("GET", p.ask(), as("cached@x.example"), header("Cache-Control", "no-cache")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
+		s.request("GET", p.target(), as("cached@x.example")).token(t, p)
+		s.request("GET", p.target(), as("cached@x.example"), header("Cache-Control", "no-cache")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		fake.SetFaults(nil)
-		eventually(t, 10*time.Second, "tokens come again", func() bool {
-			return s.request("GET", p.ask(), as("new@x.example")).StatusCode == http.StatusOK
+		eventually(t, 10*time.Second, "a token is issued", func() bool {
+			return s.request("GET", p.target(), as("new@x.example")).StatusCode == http.StatusOK
 		})
 		log := s.log()
 		if strings.Count(log, "circuit breaker opened") != 1 || strings.Count(log, "circuit breaker closed") != 1 {
-			t.Errorf("the log does not tell of the breaker once: %s", log)
+			t.Errorf("the breaker is not logged once: %s", log)
 		}
 	})
 }
 
-// TestH16_CallersWhoLeaveAreNoOutage: the service is slow but well.
-func TestH16_CallersWhoLeaveAreNoOutage(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+// TestH16_CanceledRequestsAreNoOutage checks that canceled requests to a slow service do
+// not open the breaker.
+func TestH16_CanceledRequestsAreNoOutage(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		fake.SetFaults([]sandbox.Fault{{Delay: 30 * time.Millisecond}})
 		s := serve(t, p.site(fake, ""))
 		for i := range 200 {
-			ctx, leave := context.WithTimeout(context.Background(), 2*time.Millisecond)
-			_, _ = s.try(ctx, "GET", p.ask(), as(fmt.Sprintf("u%d@x.example", i)))
-			leave()
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
+			_, _ = s.tryRequest(ctx, "GET", p.target(), as(fmt.Sprintf("u%d@x.example", i)))
+			cancel()
 		}
 		fake.SetFaults(nil)
-		s.request("GET", p.ask(), as("stays@x.example")).token(t, p)
+		s.request("GET", p.target(), as("stays@x.example")).token(t, p)
 		eventually(t, 10*time.Second, "every exchange ends with a token", func() bool {
-			return len(s.lines("token issued")) == fake.calls(p.first)
+			return len(s.logLines("token issued")) == fake.calls(p.first)
 		})
 		if strings.Contains(s.log(), "circuit breaker opened") {
 			t.Error("the breaker opened")
@@ -269,34 +270,34 @@ func TestH16_CallersWhoLeaveAreNoOutage(t *testing.T) {
 }
 
 func TestOverloaded(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		for i := range 100 {
-			p.rebuffs(t, fake, fmt.Sprintf("u%d@x.example", i))
+			p.requireBothCalls(t, fake, fmt.Sprintf("u%d@x.example", i))
 		}
-		letGo := fake.hold(t, "")
+		release := fake.block(t, "")
 		s := serve(t, p.site(fake, "max_concurrent 2\nmax_waiting 8"))
-		answers := make(chan []*answer)
+		responses := make(chan []*response)
 		go func() {
-			answers <- s.together(p.ask(), 100, func(i int) []func(*http.Request) {
+			responses <- s.concurrently(p.target(), 100, func(i int) []func(*http.Request) {
 				return []func(*http.Request){as(fmt.Sprintf("u%d@x.example", i))}
 			})
 		}()
-		eventually(t, 20*time.Second, "all have asked", func() bool { return len(s.lines("too many concurrent exchanges")) >= 90 })
-		_, most := fake.held()
-		letGo()
+		eventually(t, 20*time.Second, "the other requests are rejected", func() bool { return len(s.logLines("too many concurrent exchanges")) >= 90 })
+		_, most := fake.blocked()
+		release()
 		counts := make(map[int]int)
-		for _, a := range <-answers {
+		for _, a := range <-responses {
 			counts[a.StatusCode]++
 			if a.StatusCode == http.StatusServiceUnavailable {
 				a.problem(t, http.StatusServiceUnavailable, "overloaded")
 			}
 		}
 		if counts[200] != 10 || counts[503] != 90 {
-			t.Errorf("answers %v, want 10 and 90", counts)
+			t.Errorf("responses %v, want 10 and 90", counts)
 		}
 		if n := max(most, fake.Calls().MaxInFlight); n != 2 {
-			t.Errorf("%d calls at once", n)
+			t.Errorf("%d concurrent calls", n)
 		}
 	})
 }

@@ -16,12 +16,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// asCaddy is the environment variable with a config's file that makes a Caddy
-// of this program: one that signals may be sent to.
+// asCaddy is the environment variable with the config file. If it is set, this program
+// runs Caddy, so that tests can send signals to it.
 const asCaddy = "CADDY_HUMA_TEST_AS_CADDY"
 
-// beCaddy runs a config until a signal ends the process.
-func beCaddy(file string) {
+// runCaddy runs a config until a signal ends the process.
+func runCaddy(file string) {
 	caddy.TrapSignals()
 	config, err := os.ReadFile(file)
 	if err == nil {
@@ -34,12 +34,11 @@ func beCaddy(file string) {
 	select {}
 }
 
-// asProcess runs a config in a Caddy of its own, at the site's address, that
-// SIGTERM ends.
-func (s *site) asProcess(text string) *exec.Cmd {
+// startProcess runs a config in another process, at the site's address. SIGTERM ends it.
+func (s *site) startProcess(text string) *exec.Cmd {
 	s.t.Helper()
 	if runtime.GOOS == "windows" {
-		s.t.Skip("there is no SIGTERM here")
+		s.t.Skip("no SIGTERM on this system")
 	}
 	s.move()
 	config := writeFile(s.t, "caddy.json", string(s.adapt(text)))
@@ -57,33 +56,33 @@ func (s *site) asProcess(text string) *exec.Cmd {
 // TestL07_ExchangesFinishWhenTheProcessEnds checks that on SIGTERM waiting requests still
 // get a token, and that the exchange of a client that has disconnected finishes too.
 func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		for _, user := range []string{"waits@x.example", "leaves@x.example"} {
-			p.rebuffs(t, fake, user)
+			p.requireBothCalls(t, fake, user)
 		}
 		fake.SetFaults([]sandbox.Fault{{Delay: 250 * time.Millisecond}})
 		s := serve(t, "") // for its address and its log file
-		process := s.asProcess(p.site(fake, ""))
+		process := s.startProcess(p.site(fake, ""))
 
-		ctx, leave := context.WithCancel(t.Context())
-		defer leave()
-		left, answered := make(chan struct{}), make(chan *answer)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		left, answered := make(chan struct{}), make(chan *response)
 		go func() {
 			defer close(left)
-			if _, err := s.try(ctx, "GET", p.ask(), as("leaves@x.example")); err == nil {
-				t.Error("the caller did not leave")
+			if _, err := s.tryRequest(ctx, "GET", p.target(), as("leaves@x.example")); err == nil {
+				t.Error("the request was not canceled")
 			}
 		}()
 		go func() {
-			a, err := s.try(context.Background(), "GET", p.ask(), as("waits@x.example"))
+			a, err := s.tryRequest(context.Background(), "GET", p.target(), as("waits@x.example"))
 			if err != nil {
 				t.Error(err)
 			}
 			answered <- a
 		}()
 		eventually(t, 10*time.Second, "both exchanges run", func() bool { return fake.Calls().InFlight == 2 })
-		leave()
+		cancel()
 		<-left
 		if err := process.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -94,7 +93,7 @@ func TestL07_ExchangesFinishWhenTheProcessEnds(t *testing.T) {
 		if err := process.Wait(); err != nil {
 			t.Errorf("the process: %v", err)
 		}
-		p.only(t, fake, 2, 2)
+		p.wantCalls(t, fake, 2, 2)
 		for _, c := range fake.Calls().Calls {
 			if c.Op == p.second && c.Status != 200 && c.Status != 201 {
 				t.Errorf("%s ended with %d", c.Op, c.Status)

@@ -13,23 +13,23 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestOneSignUpThoughTheDirectiveWasGone: a config without the directive in
-// between neither forgets a running sign-up nor a hold.
-func TestOneSignUpThoughTheDirectiveWasGone(t *testing.T) {
+// TestOneSignUpAcrossConfigs checks that a config without the directive in between drops
+// neither a running sign-up nor a hold.
+func TestOneSignUpAcrossConfigs(t *testing.T) {
 	for _, running := range []bool{true, false} {
 		t.Run(map[bool]string{true: "running", false: "held"}[running], func(t *testing.T) {
 			huma := newHuma(t, sandbox.Config{})
-			letGo := huma.hold(t, sandbox.OpSignUp)
+			release := huma.block(t, sandbox.OpSignUp)
 			if !running {
 				must(t, huma.SetFaults([]sandbox.Fault{{Op: "signup", Reset: sandbox.ResetAfter, AppearAfter: 700 * time.Millisecond}}))
 			}
 			config := simpleSite(huma, "")
 			s := serve(t, config)
 			var wg sync.WaitGroup
-			wg.Go(func() { _, _ = s.try(t.Context(), "GET", iosPath, as("a@x.example")) })
-			huma.holds(t, 1)
+			wg.Go(func() { _, _ = s.tryRequest(t.Context(), "GET", iosPath, as("a@x.example")) })
+			huma.waitBlocked(t, 1)
 			if !running {
-				letGo()
+				release()
 				wg.Wait()
 			}
 			for _, text := range []string{"SITE {\nrespond 404\n}", config} {
@@ -38,7 +38,7 @@ func TestOneSignUpThoughTheDirectiveWasGone(t *testing.T) {
 				}
 			}
 			if running {
-				time.AfterFunc(50*time.Millisecond, letGo) // when the user has asked again
+				time.AfterFunc(50*time.Millisecond, release) // after the user's second request
 			}
 			eventually(t, 10*time.Second, "the user gets a token", func() bool {
 				return s.request("GET", iosPath, as("a@x.example")).StatusCode == http.StatusOK
@@ -51,8 +51,8 @@ func TestOneSignUpThoughTheDirectiveWasGone(t *testing.T) {
 	}
 }
 
-// TestOneSignUpHoweverTheServiceIsSpelt: two spellings of a URL are one service.
-func TestOneSignUpHoweverTheServiceIsSpelt(t *testing.T) {
+// TestOneSignUpForAllSpellings checks that two spellings of a URL are the same service.
+func TestOneSignUpForAllSpellings(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	huma.SetFaults([]sandbox.Fault{{Op: "signup", Delay: 300 * time.Millisecond}})
 	block := func(path, credentials string) string {
@@ -63,7 +63,7 @@ func TestOneSignUpHoweverTheServiceIsSpelt(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, path := range []string{"/one", "/two"} {
 		wg.Go(func() {
-			a, err := s.try(t.Context(), "GET", path+"?client_type=ios", as("a@x.example"))
+			a, err := s.tryRequest(t.Context(), "GET", path+"?client_type=ios", as("a@x.example"))
 			if err != nil || a.StatusCode != http.StatusOK {
 				t.Errorf("%s: %v %v", path, a, err)
 			}
@@ -75,9 +75,9 @@ func TestOneSignUpHoweverTheServiceIsSpelt(t *testing.T) {
 	}
 }
 
-// TestTheBrakeOutlivesOtherLimits: changing a limit does not fill the budget of
-// registrations, and closes no breaker.
-func TestTheBrakeOutlivesOtherLimits(t *testing.T) {
+// TestRegistrationRateSurvivesReload checks that changing another limit resets neither
+// the rate limit of registrations nor the breaker.
+func TestRegistrationRateSurvivesReload(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	config := simpleSite(huma, "breaker {\nfailures 3\nopen 1m\n}\nretries 0\nregistration {\nrate 1/h 2\n}")
 	s := serve(t, config)
@@ -102,7 +102,7 @@ func TestTheBrakeOutlivesOtherLimits(t *testing.T) {
 	before := huma.calls("signin")
 	s.request("GET", iosPath, as("e@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	if huma.calls("signin") != before {
-		t.Error("the breaker is closed again")
+		t.Error("the reload has closed the breaker")
 	}
 }
 
@@ -123,11 +123,11 @@ func TestH11_TheAccountAppearsLater(t *testing.T) {
 	s := serve(t, config)
 
 	s.request("GET", iosPath, as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-	if err := s.load(config); err != nil { // the hold outlives a reload
+	if err := s.load(config); err != nil { // a reload does not end the hold
 		t.Fatal(err)
 	}
 	s.request("GET", iosPath, as("a@x.example")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-	// Other credentials are another account, but the same user at Huma.
+	// Other credentials are another account, but the same user of Huma.
 	if err := s.load(strings.Replace(config, "client_id web c3", "", 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -140,9 +140,9 @@ func TestH11_TheAccountAppearsLater(t *testing.T) {
 	}
 }
 
-// TestRandomEndingsOfASignUp: whatever becomes of a sign-up, there is never a
-// second one and never a second account.
-func TestRandomEndingsOfASignUp(t *testing.T) {
+// TestRandomSignUpFaults checks that a fault in a sign-up never causes a second sign-up
+// or account.
+func TestRandomSignUpFaults(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	s := serve(t, simpleSite(huma, "timeout 300ms\nretries 0\nbreaker off\nregistration {\nrate 10000/s 10000\n}"))
 	endings := []sandbox.Fault{
@@ -165,7 +165,7 @@ func TestRandomEndingsOfASignUp(t *testing.T) {
 		for range 3 {
 			a := s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
 			if !slices.Contains([]int{200, 502, 503, 504}, a.StatusCode) {
-				t.Errorf("ending %d: %d %s", i%len(endings), a.StatusCode, a.Body)
+				t.Errorf("fault %d: %d %s", i%len(endings), a.StatusCode, a.Body)
 			}
 		}
 	}
@@ -188,7 +188,7 @@ func TestH12_TheUserExists(t *testing.T) {
 	}
 }
 
-func TestH13_EverybodyIsRefused(t *testing.T) {
+func TestH13_EveryUserIsRefused(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	huma.SetFaults([]sandbox.Fault{{Status: 403}})
 	s := serve(t, simpleSite(huma, "registration {\nrate 1/h 5\n}"))
@@ -203,10 +203,10 @@ func TestH13_EverybodyIsRefused(t *testing.T) {
 		}
 	}
 	if n := huma.calls("signup"); n != 5 {
-		t.Errorf("%d sign-ups with a brake of 5", n)
+		t.Errorf("%d sign-ups with a rate limit of 5", n)
 	}
 	if log := s.log(); !strings.Contains(log, "the signature") && !strings.Contains(log, "its signature") {
-		t.Error("the log does not say that the signature may be the reason")
+		t.Error("the log does not mention the signature")
 	}
 }
 
@@ -218,6 +218,6 @@ func TestRegistrationOff(t *testing.T) {
 		s.request("GET", iosPath, as("b@x.example")).problem(t, http.StatusForbidden, "not_registered")
 	}
 	if got := huma.Calls().ByOp; got["signup"] != 0 || got["signin"] != 2 {
-		t.Errorf("calls %v: the refusal is repeated from the cache", got)
+		t.Errorf("calls %v: the rejection was cached", got)
 	}
 }

@@ -24,38 +24,37 @@ import (
 	_ "github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// site is a running Caddy. There is one at a time in a process.
+// site is a running Caddy. There is at most one per process.
 type site struct {
-	t       testing.TB
-	URL     string // of the first address that the Caddyfile calls {site}
-	address string
-	logFile string
-	loaded  time.Time // when the last config was
-	client  *http.Client
-	passed  *canaries
+	t        testing.TB
+	URL      string // the URL of the first address, SITE in a Caddyfile
+	address  string
+	logFile  string
+	loaded   time.Time // when the current config was loaded
+	client   *http.Client
+	canaries *canaries
 }
 
-// serve runs Caddy with a Caddyfile, in which SITE stands for the site's
-// address. The global options are the test's: no admin endpoint, nothing
-// persisted, the debug log in a file.
+// serve runs Caddy with a Caddyfile. SITE is replaced by the site's address. The global
+// options disable the admin endpoint and persistence, and write the debug log to a file.
 func serve(t testing.TB, text string) *site {
 	t.Helper()
 	s := newSite(t)
 	if err := s.load(text); err != nil {
 		t.Fatalf("load: %v", err)
 	}
-	s.stopsAfter(t)
+	s.stopAfter(t)
 	return s
 }
 
-// newSite is a site that does not run yet.
+// newSite returns a site that is not running yet.
 func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{
-		t:       t,
-		address: freeAddress(t),
-		logFile: filepath.Join(t.TempDir(), "caddy.log"),
-		passed:  newCanaries(),
+		t:        t,
+		address:  freeAddress(t),
+		logFile:  filepath.Join(t.TempDir(), "caddy.log"),
+		canaries: newCanaries(),
 		client: &http.Client{
 			Timeout:       30 * time.Second,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
@@ -66,38 +65,38 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// stopsAfter stops Caddy after a test.
-func (s *site) stopsAfter(t testing.TB) {
+// stopAfter stops Caddy at the end of the test.
+func (s *site) stopAfter(t testing.TB) {
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		if err := caddy.Stop(); err != nil {
 			t.Errorf("stop Caddy: %v", err)
 		}
-		s.passed.check(t, s.log())
+		s.canaries.check(t, s.log())
 	})
 }
 
-// serveAtOnce runs subtests that have nothing to do with each other at the same
-// time, because they wait: one Caddy has a site for each, which runs once all of them
-// have called serve. They log into one file.
-func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
+// serveParallel runs independent subtests concurrently, because they mostly wait. One
+// Caddy has a site for each of them. It starts once all of them have called serve. They
+// share one log file.
+func serveParallel(t *testing.T, tests map[string]func(t *testing.T, serve func(text string) *site)) {
 	t.Helper()
 	var (
-		all          = newSite(t)
-		loaded       = make(chan struct{})
-		errLoad      = errors.New("no site")
-		mu           sync.Mutex
-		sites        strings.Builder
-		asked, ended sync.WaitGroup
+		all            = newSite(t)
+		loaded         = make(chan struct{})
+		errLoad        = errors.New("no site")
+		mu             sync.Mutex
+		sites          strings.Builder
+		waiting, ended sync.WaitGroup
 	)
 	for name, test := range tests {
-		asked.Add(1)
-		hasAsked := sync.OnceFunc(asked.Done)
+		waiting.Add(1)
+		isWaiting := sync.OnceFunc(waiting.Done)
 		ended.Go(func() {
-			defer hasAsked()
-			// With t.Parallel no more would run than there are cores.
+			defer isWaiting()
+			// t.Parallel would limit the number of subtests to the number of cores.
 			t.Run(name, func(t *testing.T) {
-				defer hasAsked()
+				defer isWaiting()
 				test(t, func(text string) *site {
 					s := *all
 					s.t = t
@@ -105,7 +104,7 @@ func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(te
 					mu.Lock()
 					sites.WriteString(strings.ReplaceAll(text, "SITE", s.URL) + "\n")
 					mu.Unlock()
-					hasAsked()
+					isWaiting()
 					if <-loaded; errLoad != nil {
 						t.Fatalf("load: %v", errLoad)
 					}
@@ -117,8 +116,8 @@ func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(te
 	}
 	defer ended.Wait()
 	defer close(loaded)
-	asked.Wait()
-	all.stopsAfter(t)
+	waiting.Wait()
+	all.stopAfter(t)
 	errLoad = all.load(sites.String())
 }
 
@@ -126,12 +125,12 @@ func serveAtOnce(t *testing.T, tests map[string]func(t *testing.T, serve func(te
 func (s *site) load(text string) error {
 	defer func() {
 		s.loaded = time.Now()
-		s.client.CloseIdleConnections() // those to the old config's server
+		s.client.CloseIdleConnections() // connections to the server of the previous config
 	}()
 	return caddy.Load(s.adapt(text), true)
 }
 
-// adapt makes JSON of a Caddyfile.
+// adapt adapts a Caddyfile to JSON.
 func (s *site) adapt(text string) []byte {
 	s.t.Helper()
 	global := fmt.Sprintf(`{
@@ -157,27 +156,27 @@ func (s *site) adapt(text string) []byte {
 	return config
 }
 
-// answer is a response that has been read.
-type answer struct {
+// response is a response with its body.
+type response struct {
 	*http.Response
 	Body []byte
 }
 
-// request makes a request of the site; edit may change it before it is sent.
-func (s *site) request(method, path string, edit ...func(*http.Request)) *answer {
+// request sends a request to the site. Each edit may change it.
+func (s *site) request(method, path string, edit ...func(*http.Request)) *response {
 	s.t.Helper()
-	return s.insist(method, s.URL+path, edit...)
+	return s.requestURL(method, s.URL+path, edit...)
 }
 
-// insist is request for another address.
-func (s *site) insist(method, url string, edit ...func(*http.Request)) *answer {
+// requestURL is like request for a URL.
+func (s *site) requestURL(method, url string, edit ...func(*http.Request)) *response {
 	s.t.Helper()
-	a, err := s.fetch(context.Background(), method, url, edit...)
+	a, err := s.tryURL(context.Background(), method, url, edit...)
 	for err != nil && time.Since(s.loaded) < time.Second {
-		// Caddy loses a connection now and then while the listener of the
-		// config before goes away.
+		// Caddy may close a connection while it closes the listener of the previous
+		// config.
 		time.Sleep(20 * time.Millisecond)
-		a, err = s.fetch(context.Background(), method, url, edit...)
+		a, err = s.tryURL(context.Background(), method, url, edit...)
 	}
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, url, err)
@@ -185,13 +184,13 @@ func (s *site) insist(method, url string, edit ...func(*http.Request)) *answer {
 	return a
 }
 
-// try is request for calls that may fail, and for other goroutines.
-func (s *site) try(ctx context.Context, method, path string, edit ...func(*http.Request)) (*answer, error) {
-	return s.fetch(ctx, method, s.URL+path, edit...)
+// tryRequest is like request, but returns errors. It may be called from other goroutines.
+func (s *site) tryRequest(ctx context.Context, method, path string, edit ...func(*http.Request)) (*response, error) {
+	return s.tryURL(ctx, method, s.URL+path, edit...)
 }
 
-// fetch is try for another address.
-func (s *site) fetch(ctx context.Context, method, url string, edit ...func(*http.Request)) (*answer, error) {
+// tryURL is like tryRequest for a URL.
+func (s *site) tryURL(ctx context.Context, method, url string, edit ...func(*http.Request)) (*response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
@@ -205,20 +204,20 @@ func (s *site) fetch(ctx context.Context, method, url string, edit ...func(*http
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	a := &answer{res, body}
-	s.passed.note(req, a)
+	a := &response{res, body}
+	s.canaries.note(req, a)
 	return a, err
 }
 
-// header sets a header of a request.
+// header returns an edit that adds a header to a request.
 func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
 }
 
-// as signs a request in as the sites of these tests know it.
+// as returns an edit that sets the user of a request.
 func as(email string) func(*http.Request) { return header("X-Test-User", email) }
 
-// tokens is the success of the endpoint.
+// tokens is a successful response of huma_token.
 type tokens struct {
 	UID                   string `json:"uid"`
 	AuthToken             string `json:"authToken"`
@@ -228,8 +227,9 @@ type tokens struct {
 	ExpiresIn             *int64 `json:"expiresIn"`
 }
 
-// tokens reads a success, with all its six members and nothing else.
-func (a *answer) tokens(t testing.TB) tokens {
+// tokens decodes a successful response. It fails if one of the six members is missing, or
+// if there is another one.
+func (a *response) tokens(t testing.TB) tokens {
 	t.Helper()
 	if a.StatusCode != http.StatusOK {
 		t.Fatalf("status %d, want 200: %s", a.StatusCode, a.Body)
@@ -247,9 +247,9 @@ func (a *answer) tokens(t testing.TB) tokens {
 	return v
 }
 
-// problem checks an error of the endpoint: its status and code, and what every
-// error has.
-func (a *answer) problem(t testing.TB, status int, code string) {
+// problem checks the status and the code of an error response, and its other members and
+// headers.
+func (a *response) problem(t testing.TB, status int, code string) {
 	t.Helper()
 	var v struct {
 		Type, Title, Detail, Code string
@@ -262,7 +262,7 @@ func (a *answer) problem(t testing.TB, status int, code string) {
 		t.Fatalf("got %d %s, want %d %s: %s", a.StatusCode, v.Code, status, code, a.Body)
 	}
 	if v.Title == "" || v.Detail == "" || !strings.HasSuffix(v.Type, "#"+code) || a.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("not a whole problem: %v %s", a.Header, a.Body)
+		t.Errorf("incomplete problem: %v %s", a.Header, a.Body)
 	}
 	a.noStore(t)
 	if retry := a.Header.Get("Retry-After"); (status == http.StatusServiceUnavailable) != (retry != "") {
@@ -270,8 +270,8 @@ func (a *answer) problem(t testing.TB, status int, code string) {
 	}
 }
 
-// noStore checks the headers that every answer has.
-func (a *answer) noStore(t testing.TB) {
+// noStore checks the headers that every response has.
+func (a *response) noStore(t testing.TB) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Cache-Control": "private, no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff",
@@ -299,18 +299,18 @@ func (s *site) log() string {
 	return string(b)
 }
 
-// noSecretsInLog checks that none of the given texts stands in a log line.
+// noSecretsInLog checks that no log line contains one of the texts.
 func (s *site) noSecretsInLog(texts ...string) {
 	s.t.Helper()
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		for _, text := range texts {
 			if strings.Contains(line, text) {
-				s.t.Errorf("the log holds %q: %s", text, line)
+				s.t.Errorf("the log contains %q: %s", text, line)
 			}
 		}
 	}
 }
 
-// simpleSite is a site with huma_token, whose users come in a header from
-// loopback peers.
-func simpleSite(h *fakeHuma, more string) string { return humaProvider.site(h, more) }
+// simpleSite returns a site with huma_token that reads the user from a header of loopback
+// peers.
+func simpleSite(h *fakeHuma, more string) string { return humaService.site(h, more) }

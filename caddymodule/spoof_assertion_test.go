@@ -17,9 +17,10 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// Whatever else a client sends, it is the user whom the assertion names.
+// TestSpoofSigned checks that the assertion identifies the user, with any other headers
+// of the client.
 func TestSpoofSigned(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range signedPresets {
 		t.Run(p.name, func(t *testing.T) {
 			first, last := "", ""
@@ -27,14 +28,14 @@ func TestSpoofSigned(t *testing.T) {
 				first, last = ada.first, ada.last
 			}
 			spoofs := p.forged.spoofs()
-			// Somebody else's valid assertion under another name is none, and
-			// neither are a cookie and a bearer token.
-			stolen, others := p.asserts(mallory), http.Header{}
+			// A valid assertion of another user in another header, a cookie or a bearer
+			// token has no effect.
+			stolen, others := p.tokenFor(mallory), http.Header{}
 			for _, alias := range aliases(p.header) {
 				others[alias] = []string{stolen}
 			}
-			for n, portion := range chunks(others) {
-				spoofs[fmt.Sprint("an assertion in aliases ", n)] = []func(*http.Request){sends(portion)}
+			for n, portion := range splitHeaders(others) {
+				spoofs[fmt.Sprint("an assertion in aliases ", n)] = []func(*http.Request){withHeaders(portion)}
 			}
 			spoofs["an assertion elsewhere"] = []func(*http.Request){
 				header("Authorization", "Bearer "+stolen), header("X-"+p.header, stolen), header("Http-"+p.header, stolen),
@@ -43,46 +44,46 @@ func TestSpoofSigned(t *testing.T) {
 					r.AddCookie(&http.Cookie{Name: p.header, Value: stolen})
 				},
 			}
-			spoofs["an assertion as a trailer"] = []func(*http.Request){posts("client_type=ios", http.Header{p.header: {stolen}})}
+			spoofs["an assertion as a trailer"] = []func(*http.Request){withBody("client_type=ios", http.Header{p.header: {stolen}})}
 
-			t.Run("from anyone", func(t *testing.T) {
+			t.Run("without trust", func(t *testing.T) {
 				d, n := open(t, p.site(keys, "")), 0
 				for name, edits := range spoofs {
 					t.Run(name, func(t *testing.T) {
 						n++
 						edits := slices.Clip(edits)
 						full, plain := fmt.Sprintf("full-%d@x.example", n), fmt.Sprintf("plain-%d@x.example", n)
-						d.granted(t, full, path+"?x=1", append(edits, only(p.header, p.asserts(ada.with(full))))...)
-						d.named(t, full, first, last)
-						d.granted(t, plain, path+"?x=1", append(edits, only(p.header, p.asserts(person{email: plain})))...)
-						d.named(t, plain, "", "")
-						d.refused(t, 401, "identity_missing", path+"?x=1", append(edits, only(p.header, p.asserts(ada.with(nil))))...)
-						d.refused(t, 401, "identity_missing", path+"?x=1", append(edits, only(p.header))...)
-						d.onlyTheirs(t, 2)
+						d.wantTokenOf(t, full, path+"?x=1", append(edits, setOnly(p.header, p.tokenFor(ada.with(full))))...)
+						d.wantNames(t, full, first, last)
+						d.wantTokenOf(t, plain, path+"?x=1", append(edits, setOnly(p.header, p.tokenFor(person{email: plain})))...)
+						d.wantNames(t, plain, "", "")
+						d.wantRejection(t, 401, "identity_missing", path+"?x=1", append(edits, setOnly(p.header, p.tokenFor(ada.with(nil))))...)
+						d.wantRejection(t, 401, "identity_missing", path+"?x=1", append(edits, setOnly(p.header))...)
+						d.wantUsers(t, 2)
 						d.huma.Reset()
 					})
 				}
-				d.quiet(t, "@x.example", "@evil.example", "Mallory", "Zo", "eyJ")
+				d.notLogged(t, "@x.example", "@evil.example", "Mallory", "Zo", "eyJ")
 			})
 			t.Run("forward_auth", func(t *testing.T) {
 				l, n := newLayer(t), 0
 				d := open(t, forwardAuthTrust(l, "copy_headers "+p.header, p.identity(keys), "trust forward_auth "+l.hostport()))
 				spoofs := maps.Clone(spoofs)
-				spoofs["an assertion of somebody else"] = []func(*http.Request){header(p.header, stolen)}
-				spoofs["two assertions"] = []func(*http.Request){header(p.header, stolen), header(p.header, p.asserts(ada))}
+				spoofs["an assertion of another client"] = []func(*http.Request){header(p.header, stolen)}
+				spoofs["two assertions"] = []func(*http.Request){header(p.header, stolen), header(p.header, p.tokenFor(ada))}
 				for name, edits := range spoofs {
 					t.Run(name, func(t *testing.T) {
 						n++
 						full := fmt.Sprintf("full-%d@x.example", n)
-						l.says(http.Header{p.header: {p.asserts(ada.with(full))}})
-						d.granted(t, full, path+"?x=1", edits...)
-						d.named(t, full, first, last)
-						l.says(p.forged.says(ada)) // without the assertion
+						l.setHeaders(http.Header{p.header: {p.tokenFor(ada.with(full))}})
+						d.wantTokenOf(t, full, path+"?x=1", edits...)
+						d.wantNames(t, full, first, last)
+						l.setHeaders(p.forged.headers(ada)) // without the assertion
 						delete(l.header, p.header)
-						d.refused(t, 401, "identity_missing", path+"?x=1", edits...)
-						l.says(http.Header{p.header: {p.asserts(ada), p.asserts(mallory)}})
-						d.refused(t, 401, "identity_invalid", path+"?x=1", edits...) // joined by the placeholder
-						d.onlyTheirs(t, 1)
+						d.wantRejection(t, 401, "identity_missing", path+"?x=1", edits...)
+						l.setHeaders(http.Header{p.header: {p.tokenFor(ada), p.tokenFor(mallory)}})
+						d.wantRejection(t, 401, "identity_invalid", path+"?x=1", edits...) // the placeholder joins the values
+						d.wantUsers(t, 1)
 						d.huma.Reset()
 					})
 				}
@@ -91,47 +92,48 @@ func TestSpoofSigned(t *testing.T) {
 				l := newLayer(t)
 				d := open(t, p.site(keys, "trust proxies 127.0.0.1"))
 				proxied := d.at(l.proxyTo(t, d.URL, append(p.forged.own(), p.header)...).URL)
-				l.says(http.Header{p.header: {p.asserts(ada)}})
-				proxied.granted(t, "ada@x.example", path, sends(p.plain(mallory)))
-				proxied.granted(t, "ada@x.example", path, header(p.header, p.asserts(mallory)))
-				l.says(nil)
-				proxied.refused(t, 401, "identity_missing", path, header(p.header, p.asserts(mallory)))
-				d.onlyTheirs(t, 1)
-				// With trust, an assertion is believed from those peers only.
+				l.setHeaders(http.Header{p.header: {p.tokenFor(ada)}})
+				proxied.wantTokenOf(t, "ada@x.example", path, withHeaders(p.plain(mallory)))
+				proxied.wantTokenOf(t, "ada@x.example", path, header(p.header, p.tokenFor(mallory)))
+				l.setHeaders(nil)
+				proxied.wantRejection(t, 401, "identity_missing", path, header(p.header, p.tokenFor(mallory)))
+				d.wantUsers(t, 1)
+				// With trust, an assertion is accepted from those peers only.
 				d = open(t, p.site(keys, "trust proxies 10.0.0.0/8"))
-				d.refused(t, 401, "identity_untrusted", path, header(p.header, p.asserts(ada)))
-				d.refused(t, 401, "identity_untrusted", path, header(p.header, p.asserts(ada)), header("X-Forwarded-For", "10.0.0.1"))
-				d.onlyTheirs(t, 0)
+				d.wantRejection(t, 401, "identity_untrusted", path, header(p.header, p.tokenFor(ada)))
+				d.wantRejection(t, 401, "identity_untrusted", path, header(p.header, p.tokenFor(ada)), header("X-Forwarded-For", "10.0.0.1"))
+				d.wantUsers(t, 0)
 			})
 		})
 	}
 }
 
-// What is no assertion of the layer's is nobody's.
+// TestSpoofAssertions checks that everything else than one valid assertion of the layer
+// is rejected.
 func TestSpoofAssertions(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	attackers := serveKeys(t, otherP256(), otherRSA())
 	for _, p := range signedPresets {
 		t.Run(p.name, func(t *testing.T) {
 			d := open(t, p.site(keys, ""))
 			key, kid := p.key()
-			token, other := p.asserts(ada), p.asserts(ada.with("bob@x.example"))
-			d.granted(t, "ada@x.example", path, header(p.header, token))
-			d.granted(t, "bob@x.example", path, header(p.header, other))
-			d.granted(t, "ada@x.example", path, header(strings.ToLower(p.header), token))
+			token, other := p.tokenFor(ada), p.tokenFor(ada.with("bob@x.example"))
+			d.wantTokenOf(t, "ada@x.example", path, header(p.header, token))
+			d.wantTokenOf(t, "bob@x.example", path, header(p.header, other))
+			d.wantTokenOf(t, "ada@x.example", path, header(strings.ToLower(p.header), token))
 
-			// A second value of the header is rejected, whatever it is.
+			// A second value of the header is rejected, even if it is empty.
 			for _, second := range []string{other, token, "", "x", unsigned(p.payload(mallory)), "mallory@evil.example"} {
-				d.refused(t, 401, "identity_ambiguous", path, header(p.header, token), header(p.header, second))
-				d.refused(t, 401, "identity_ambiguous", path, header(p.header, second), header(p.header, token))
-				d.refused(t, 401, "identity_ambiguous", path, header(strings.ToLower(p.header), second), header(strings.ToUpper(p.header), token))
+				d.wantRejection(t, 401, "identity_ambiguous", path, header(p.header, token), header(p.header, second))
+				d.wantRejection(t, 401, "identity_ambiguous", path, header(p.header, second), header(p.header, token))
+				d.wantRejection(t, 401, "identity_ambiguous", path, header(strings.ToLower(p.header), second), header(strings.ToUpper(p.header), token))
 			}
 
 			a, b := strings.Split(token, "."), strings.Split(other, ".")
-			full := replaced(p.payload(ada), times())
+			full := replaceMembers(p.payload(ada), tokenTimes())
 			payload := document(full)
-			tampered := base64.RawURLEncoding.EncodeToString(document(replaced(full, map[string]any{"email": "bob@x.example", "sub": "bob@x.example", "username": "bob@x.example"})))
-			with := func(more map[string]any) map[string]any { return replaced(p.joseHeader(), more) }
+			tampered := base64.RawURLEncoding.EncodeToString(document(replaceMembers(full, map[string]any{"email": "bob@x.example", "sub": "bob@x.example", "username": "bob@x.example"})))
+			with := func(more map[string]any) map[string]any { return replaceMembers(p.joseHeader(), more) }
 			cases := map[string]string{
 				"another payload":            a[0] + "." + b[1] + "." + a[2],
 				"a tampered payload":         a[0] + "." + tampered + "." + a[2],
@@ -158,17 +160,17 @@ func TestSpoofAssertions(t *testing.T) {
 				"alg none":                   p.write(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, with(map[string]any{"alg": "none"}), payload),
 				"alg none and its signature": p.write(p.method, key, with(map[string]any{"alg": "none"}), payload),
 				"a shared secret":            p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), with(map[string]any{"alg": "HS256"}), payload),
-				"a shared secret, DER":       p.write(jwt.SigningMethodHS256, derOf(testutil.PublicPEM(key)), with(map[string]any{"alg": "HS256"}), payload),
-				"a shared secret, as said":   p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), p.joseHeader(), payload),
+				"a shared secret, DER":       p.write(jwt.SigningMethodHS256, pemContent(testutil.PublicPEM(key)), with(map[string]any{"alg": "HS256"}), payload),
+				"a shared secret, own alg":   p.write(jwt.SigningMethodHS256, testutil.PublicPEM(key), p.joseHeader(), payload),
 				"an extension":               p.write(p.method, key, with(map[string]any{"crit": []string{"b64"}, "b64": false}), payload),
-				"an address twice":           p.write(p.method, key, p.joseHeader(), twiceIn(payload)),
-				"an address in a list":       p.signs(replaced(full, map[string]any{"email": []string{"ada@x.example", "bob@x.example"}, "username": []string{"ada@x.example", "bob@x.example"}})),
-				"a list of addresses":        p.asserts(ada.with("ada@x.example,bob@x.example")),
-				"a login":                    p.asserts(ada.with("ada")),
-				"a number":                   p.asserts(ada.with(7)),
-				"a placeholder":              p.asserts(ada.with("{http.request.host}@x.example")),
-				"a display name":             p.asserts(ada.with("Ada <ada@x.example>")),
-				"longer than may be":         p.signs(replaced(full, map[string]any{"x": strings.Repeat("x", 16<<10)})),
+				"an address twice":           p.write(p.method, key, p.joseHeader(), duplicateAddress(payload)),
+				"an address in a list":       p.sign(replaceMembers(full, map[string]any{"email": []string{"ada@x.example", "bob@x.example"}, "username": []string{"ada@x.example", "bob@x.example"}})),
+				"a list of addresses":        p.tokenFor(ada.with("ada@x.example,bob@x.example")),
+				"a login":                    p.tokenFor(ada.with("ada")),
+				"a number":                   p.tokenFor(ada.with(7)),
+				"a placeholder":              p.tokenFor(ada.with("{http.request.host}@x.example")),
+				"a display name":             p.tokenFor(ada.with("Ada <ada@x.example>")),
+				"longer than may be":         p.sign(replaceMembers(full, map[string]any{"x": strings.Repeat("x", 16<<10)})),
 			}
 			wrong := map[string]map[string]any{"another issuer": {"iss": "https://evil.example"}, "an issuer more": {"iss": []string{"x", "y"}}}
 			if p.name == "aws_alb" {
@@ -182,64 +184,65 @@ func TestSpoofAssertions(t *testing.T) {
 				wrong["expired"] = map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}
 				wrong["for ever"] = map[string]any{"exp": nil}
 				wrong["no issuer"] = map[string]any{"iss": nil}
-				wrong["another audience"] = map[string]any{"aud": "somebody else"}
+				wrong["another audience"] = map[string]any{"aud": "another client"}
 				wrong["no audience"] = map[string]any{"aud": nil}
 				wrong["an empty audience"] = map[string]any{"aud": []string{}}
 			}
 			for name, change := range wrong {
-				cases[name] = p.signs(replaced(full, change))
+				cases[name] = p.sign(replaceMembers(full, change))
 			}
-			// Keys of the same server that are for something else.
+			// The key server has keys for other purposes.
 			switch {
-			case takesBoth(p.name):
+			case acceptsBoth(p.name):
 			case p.method == jwt.SigningMethodES256:
-				cases["another algorithm"] = p.write(jwt.SigningMethodRS256, theirRSA(), with(map[string]any{"alg": "RS256", "kid": kidRSA}), payload)
+				cases["another algorithm"] = p.write(jwt.SigningMethodRS256, layerRSA(), with(map[string]any{"alg": "RS256", "kid": kidRSA}), payload)
 			default:
-				cases["another algorithm"] = p.write(jwt.SigningMethodES256, theirP256(), with(map[string]any{"alg": "ES256", "kid": kidEC}), payload)
+				cases["another algorithm"] = p.write(jwt.SigningMethodES256, layerP256(), with(map[string]any{"alg": "ES256", "kid": kidEC}), payload)
 			}
 			for _, layer := range signedPresets {
 				if layer.name != p.name {
-					cases["of "+layer.name] = layer.asserts(ada)
+					cases["of "+layer.name] = layer.tokenFor(ada)
 				}
 			}
 			for name, value := range cases {
 				before := len(d.huma.Calls().Calls)
-				a := d.request("GET", path, header(p.header, value), sends(p.forged.says(ada)), only(p.header, value))
+				a := d.request("GET", path, header(p.header, value), withHeaders(p.forged.headers(ada)), setOnly(p.header, value))
 				if a.StatusCode != 401 || !strings.Contains(string(a.Body), `"identity_invalid"`) {
 					t.Errorf("%s: status %d, want 401 identity_invalid: %s", name, a.StatusCode, a.Body)
 				}
-				d.untouched(t, before)
+				d.wantNoCalls(t, before)
 			}
-			for _, value := range []string{"", " ", p.asserts(ada.with(nil)), p.asserts(ada.with("")), p.asserts(ada.with(" "))} {
-				d.refused(t, 401, "identity_missing", path, sends(p.forged.says(ada)), only(p.header, value))
+			for _, value := range []string{"", " ", p.tokenFor(ada.with(nil)), p.tokenFor(ada.with("")), p.tokenFor(ada.with(" "))} {
+				d.wantRejection(t, 401, "identity_missing", path, withHeaders(p.forged.headers(ada)), setOnly(p.header, value))
 			}
-			d.refused(t, 403, "email_unverified", path, header(p.header, p.signs(replaced(full, map[string]any{"email_verified": false}))))
-			d.refused(t, 403, "email_unverified", path, header(p.header, p.signs(replaced(full, map[string]any{"email_verified": "false"}))))
-			d.granted(t, "ada@x.example", path, header(p.header, token)) // still
-			d.onlyTheirs(t, 2)
-			d.quiet(t, "@x.example", "@evil.example", "eyJ", "id-of")
+			d.wantRejection(t, 403, "email_unverified", path, header(p.header, p.sign(replaceMembers(full, map[string]any{"email_verified": false}))))
+			d.wantRejection(t, 403, "email_unverified", path, header(p.header, p.sign(replaceMembers(full, map[string]any{"email_verified": "false"}))))
+			d.wantTokenOf(t, "ada@x.example", path, header(p.header, token)) // the valid token is still accepted
+			d.wantUsers(t, 2)
+			d.notLogged(t, "@x.example", "@evil.example", "eyJ", "id-of")
 		})
 	}
 }
 
-// derOf returns the content of a PEM block.
-func derOf(text []byte) []byte {
+// pemContent returns the content of a PEM block.
+func pemContent(text []byte) []byte {
 	block, _ := pem.Decode(text)
 	return block.Bytes
 }
 
-// twiceIn is a document whose address stands there twice.
-func twiceIn(doc []byte) []byte {
+// duplicateAddress duplicates the member with the address in a document.
+func duplicateAddress(doc []byte) []byte {
 	return []byte(strings.Replace(string(doc), "{", `{"email":"bob@x.example","username":"bob@x.example","email":"ada@x.example",`, 1))
 }
 
-// Names in an assertion come in any script, and out of JSON only.
+// TestSignedNames checks names in all scripts. Names in an assertion are JSON and not
+// decoded any further.
 func TestSignedNames(t *testing.T) {
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	for _, p := range signedPresets {
 		t.Run(p.name, func(t *testing.T) {
 			d, n := open(t, p.site(keys, "")), 0
-			for how, write := range otherwise {
+			for how, write := range nameEncodings {
 				if how == "Latin-1" {
 					continue // JSON is UTF-8
 				}
@@ -249,15 +252,15 @@ func TestSignedNames(t *testing.T) {
 				if n%2 == 0 {
 					who.first, who.last = write("Zoë"), write("Ångström")
 				}
-				d.granted(t, email, path, header(p.header, p.asserts(who)))
+				d.wantTokenOf(t, email, path, header(p.header, p.tokenFor(who)))
 				if p.names {
-					d.named(t, email, "Zoë", "Ångström")
+					d.wantNames(t, email, "Zoë", "Ångström")
 				} else {
-					d.named(t, email, "", "")
+					d.wantNames(t, email, "", "")
 				}
 			}
-			d.granted(t, "zoë@exämple.x.example", path, header(p.header, p.asserts(person{email: "zoë@exämple.x.example", name: "张伟"})))
-			d.quiet(t, "@x.example", "Zo", "ngstr", "eyJ")
+			d.wantTokenOf(t, "zoë@exämple.x.example", path, header(p.header, p.tokenFor(person{email: "zoë@exämple.x.example", name: "张伟"})))
+			d.notLogged(t, "@x.example", "Zo", "ngstr", "eyJ")
 		})
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// TestB7_SpoofCookie: a signed assertion in a cookie identifies the user, whatever else
-// the client sends.
+// TestB7_SpoofCookie checks that a signed assertion in a cookie identifies the user, with
+// any other headers of the client.
 func TestB7_SpoofCookie(t *testing.T) {
 	const name = "__session"
 	p := signedPresets[slices.IndexFunc(signedPresets, func(p signedPreset) bool { return p.name == "cloudflare_access" })]
-	keys := serveKeys(t, theirP256(), theirRSA())
+	keys := serveKeys(t, layerP256(), layerRSA())
 	site := strings.NewReplacer("email SOURCE", "email {cookie."+name+"} email", "user_id SOURCE", "user_id {http.request.cookie."+name+"} sub").
 		Replace("SITE {\nhuma_token {\nHUMA\nidentity {\nemail SOURCE\nuser_id SOURCE\nverify {\n" + strings.ReplaceAll(p.verify, "KEYS", keys) + "\n}\n}\n}\n}")
 	cookie := func(values ...string) func(*http.Request) {
@@ -24,7 +24,7 @@ func TestB7_SpoofCookie(t *testing.T) {
 		}
 	}
 	d := open(t, site)
-	stolen := p.asserts(mallory)
+	stolen := p.tokenFor(mallory)
 	spoofs := p.forged.spoofs()
 	spoofs["an assertion elsewhere"] = []func(*http.Request){
 		header("Authorization", "Bearer "+stolen), header(p.header, stolen), header(name, stolen), header("X-"+name, stolen),
@@ -40,28 +40,28 @@ func TestB7_SpoofCookie(t *testing.T) {
 			n++
 			edits := slices.Clip(edits)
 			email := fmt.Sprintf("user-%d@x.example", n)
-			d.granted(t, email, path+"?x=1", append(edits, cookie(p.asserts(ada.with(email))))...)
-			d.refused(t, 401, "identity_missing", path+"?x=1", edits...)
-			d.refused(t, 401, "identity_missing", path+"?x=1", append(edits, cookie(p.asserts(ada.with(nil))))...)
-			d.refused(t, 401, "identity_ambiguous", path+"?x=1", append(edits, cookie(p.asserts(ada), stolen))...)
-			d.onlyTheirs(t, 1)
+			d.wantTokenOf(t, email, path+"?x=1", append(edits, cookie(p.tokenFor(ada.with(email))))...)
+			d.wantRejection(t, 401, "identity_missing", path+"?x=1", edits...)
+			d.wantRejection(t, 401, "identity_missing", path+"?x=1", append(edits, cookie(p.tokenFor(ada.with(nil))))...)
+			d.wantRejection(t, 401, "identity_ambiguous", path+"?x=1", append(edits, cookie(p.tokenFor(ada), stolen))...)
+			d.wantUsers(t, 1)
 			d.huma.Reset()
 		})
 	}
-	good := p.asserts(ada)
+	good := p.tokenFor(ada)
 	for _, line := range []string{
 		name + "=" + good + "; " + name, name + "; " + name + "=" + good, name + "=" + good + "; " + name + " =" + stolen, name + "=; " + name + "=" + good,
 	} {
-		d.refused(t, 401, "identity_ambiguous", path, header("Cookie", line))
+		d.wantRejection(t, 401, "identity_ambiguous", path, header("Cookie", line))
 	}
-	d.refused(t, 401, "identity_ambiguous", path, header("Cookie", name+"="+good), header("Cookie", name+"="+stolen))
+	d.wantRejection(t, 401, "identity_ambiguous", path, header("Cookie", name+"="+good), header("Cookie", name+"="+stolen))
 	for _, value := range []string{
 		"Bearer " + good, `"` + good + `"`, good + "x", unsigned(p.payload(ada)), "ada@x.example", good[:len(good)-4] + "AAAA",
-		p.write(p.method, p.attackersKey(), p.joseHeader(), document(replaced(p.payload(ada), times()))),
+		p.write(p.method, p.attackersKey(), p.joseHeader(), document(replaceMembers(p.payload(ada), tokenTimes()))),
 	} {
-		d.refused(t, 401, "identity_invalid", path, header("Cookie", name+"="+value))
+		d.wantRejection(t, 401, "identity_invalid", path, header("Cookie", name+"="+value))
 	}
-	d.refused(t, 403, "email_unverified", path, cookie(p.signs(replaced(replaced(p.payload(ada), times()), map[string]any{"email_verified": false}))))
-	d.onlyTheirs(t, 0)
-	d.quiet(t, "@x.example", "@evil.example", "eyJ")
+	d.wantRejection(t, 403, "email_unverified", path, cookie(p.sign(replaceMembers(replaceMembers(p.payload(ada), tokenTimes()), map[string]any{"email_verified": false}))))
+	d.wantUsers(t, 0)
+	d.notLogged(t, "@x.example", "@evil.example", "eyJ")
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// The ids of the keys on the key servers of these tests. AWS's are UUIDs.
+// The following are the IDs of the keys on the key servers. The IDs of AWS are UUIDs.
 const (
 	kidEC  = "7d0f3f6a-2d7b-4c11-8a53-0d6f6b1c9e01"
 	kidRSA = "7d0f3f6a-2d7b-4c11-8a53-0d6f6b1c9e02"
@@ -27,12 +27,12 @@ const (
 type signedPreset struct {
 	name, header string
 	method       jwt.SigningMethod
-	// verify holds the options in the block verify. KEYS stands for the URL of
-	// the public keys.
+	// verify holds the options in the block verify. KEYS is replaced by the URL of the
+	// public keys.
 	verify string
 	// payload returns the claims of a token, without its times.
 	payload func(person) map[string]any
-	// names reports that payload contains names.
+	// names reports whether payload contains names.
 	names bool
 	// forged describes the unsigned headers of the layer, which an attacker may send.
 	forged headerPreset
@@ -53,7 +53,7 @@ var signedLayers = []signedPreset{
 		name: "aws_alb", header: "X-Amzn-Oidc-Data", method: jwt.SigningMethodES256, names: true,
 		verify: "jwks KEYS\nsigner " + albARN + "\nissuer " + albIssuer + "\naudience client-1",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": albIssuer, "username": who.id})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": albIssuer, "username": who.id})
 		},
 		forged: headerPreset{name: "aws_alb", email: "X-Amzn-Oidc-Identity", also: []string{"X-Amzn-Oidc-Accesstoken"}},
 		also:   []string{"X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken"},
@@ -62,51 +62,51 @@ var signedLayers = []signedPreset{
 		name: "cloudflare_access", header: "Cf-Access-Jwt-Assertion", method: jwt.SigningMethodRS256,
 		verify: "jwks KEYS\nissuer https://team.cloudflareaccess.com\naudience tag-1",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "https://team.cloudflareaccess.com", "aud": []string{"tag-1"}, "type": "app", "country": "NL"})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://team.cloudflareaccess.com", "aud": []string{"tag-1"}, "type": "app", "country": "NL"})
 		},
-		forged: rowOf("cloudflare_access"),
+		forged: headerPresetOf("cloudflare_access"),
 	},
 	{
 		name: "google_iap", header: "X-Goog-Iap-Jwt-Assertion", method: jwt.SigningMethodES256,
 		verify: "jwks KEYS\naudience /projects/1/apps/site",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "https://cloud.google.com/iap", "aud": "/projects/1/apps/site", "sub": "accounts.google.com:" + who.id, "hd": "x.example"})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://cloud.google.com/iap", "aud": "/projects/1/apps/site", "sub": "accounts.google.com:" + who.id, "hd": "x.example"})
 		},
-		forged: rowOf("google_iap"),
+		forged: headerPresetOf("google_iap"),
 	},
 	{
 		name: "oathkeeper", header: "Authorization", method: jwt.SigningMethodRS256, names: true,
 		verify: "jwks KEYS\nissuer https://oathkeeper.example/\naudience https://api.example",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "https://oathkeeper.example/", "aud": []string{"https://api.example"}})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://oathkeeper.example/", "aud": []string{"https://api.example"}})
 		},
-		forged: rowOf("oathkeeper"),
+		forged: headerPresetOf("oathkeeper"),
 	},
 	{
 		name: "pomerium", header: "X-Pomerium-Jwt-Assertion", method: jwt.SigningMethodES256, names: true,
 		verify: "jwks KEYS\naudience route.example",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "route.example", "aud": "route.example", "groups": []string{"a"}})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "route.example", "aud": "route.example", "groups": []string{"a"}})
 		},
-		forged: rowOf("pomerium"),
+		forged: headerPresetOf("pomerium"),
 	},
 	{
 		name: "teleport", header: "Teleport-Jwt-Assertion", method: jwt.SigningMethodRS256,
 		verify: "jwks KEYS\nissuer cluster-1\naudience https://app.example",
 		payload: func(who person) map[string]any {
-			return replaced(claimsOf(who), map[string]any{"iss": "cluster-1", "aud": []string{"https://app.example"}, "email": nil, "sub": who.email, "username": who.email, "roles": []string{"a"}})
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "cluster-1", "aud": []string{"https://app.example"}, "email": nil, "sub": who.email, "username": who.email, "roles": []string{"a"}})
 		},
 		forged: headerPreset{name: "teleport", email: "Teleport-User", also: []string{"X-Teleport-User"}},
 	},
 }
 
-// rowOf is a preset of headers.
-func rowOf(name string) headerPreset {
+// headerPresetOf returns the header preset with the given name.
+func headerPresetOf(name string) headerPreset {
 	return headerPresets[slices.IndexFunc(headerPresets, func(p headerPreset) bool { return p.name == name })]
 }
 
-// replaced are members with others in their place; nil takes one away.
-func replaced(members, by map[string]any) map[string]any {
+// replaceMembers returns members with the values in by; nil removes a member.
+func replaceMembers(members, by map[string]any) map[string]any {
 	members = maps.Clone(members)
 	for name, value := range by {
 		if members[name] = value; value == nil {
@@ -119,20 +119,20 @@ func replaced(members, by map[string]any) map[string]any {
 // plain returns headers that a client can send without a key: those of the layer, and a
 // token with an invalid signature.
 func (p signedPreset) plain(who person) http.Header {
-	h := p.forged.says(who)
+	h := p.forged.headers(who)
 	h[p.header] = []string{unsigned(p.payload(who))}
 	return h
 }
 
-// key is the layer's key, and its id.
+// key returns the layer's key and its ID.
 func (p signedPreset) key() (crypto.Signer, string) {
 	if p.method == jwt.SigningMethodRS256 {
-		return theirRSA(), kidRSA
+		return layerRSA(), kidRSA
 	}
-	return theirP256(), kidEC
+	return layerP256(), kidEC
 }
 
-// attackersKey is a key of the same kind that the layer does not have.
+// attackersKey returns a key of the same kind that the layer does not have.
 func (p signedPreset) attackersKey() crypto.Signer {
 	if p.method == jwt.SigningMethodRS256 {
 		return otherRSA()
@@ -140,14 +140,14 @@ func (p signedPreset) attackersKey() crypto.Signer {
 	return otherP256()
 }
 
-// publicSet is a set of public keys.
+// publicSet returns a JWKS.
 func publicSet(ec, rsa crypto.Signer) []byte {
 	return document(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
 		{KeyID: kidEC, Key: ec.Public(), Algorithm: "ES256", Use: "sig"}, {KeyID: kidRSA, Key: rsa.Public(), Algorithm: "RS256", Use: "sig"},
 	}})
 }
 
-// serveKeys serves the layer's public keys, as a set and one by one.
+// serveKeys serves the layer's public keys, as a JWKS and one by one.
 func serveKeys(t testing.TB, ec, rsa crypto.Signer) string {
 	return testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -161,7 +161,7 @@ func serveKeys(t testing.TB, ec, rsa crypto.Signer) string {
 	}) + "/keys"
 }
 
-// joseHeader is the header of the layer's tokens.
+// joseHeader returns the JOSE header of the layer's tokens.
 func (p signedPreset) joseHeader() map[string]any {
 	_, kid := p.key()
 	h := map[string]any{"alg": p.method.Alg(), "kid": kid, "typ": "JWT"}
@@ -171,24 +171,24 @@ func (p signedPreset) joseHeader() map[string]any {
 	return h
 }
 
-// times are the times of a token that is valid now.
-func times() map[string]any {
+// tokenTimes returns the time claims of a token that is valid now.
+func tokenTimes() map[string]any {
 	now := time.Now()
 	return map[string]any{"iat": now.Add(-5 * time.Second).Unix(), "nbf": now.Add(-5 * time.Second).Unix(), "exp": now.Add(time.Minute).Unix()}
 }
 
-// asserts is the layer's token about a person.
-func (p signedPreset) asserts(who person) string {
-	return p.signs(replaced(p.payload(who), times()))
+// tokenFor returns the layer's token for a person.
+func (p signedPreset) tokenFor(who person) string {
+	return p.sign(replaceMembers(p.payload(who), tokenTimes()))
 }
 
-// signs is the layer's token with this payload.
-func (p signedPreset) signs(payload map[string]any) string {
+// sign returns the layer's token with the given payload.
+func (p signedPreset) sign(payload map[string]any) string {
 	key, _ := p.key()
 	return p.write(p.method, key, p.joseHeader(), document(payload))
 }
 
-// write signs a token as the layer writes them: AWS has padding.
+// write signs a token in the layer's encoding: AWS uses padding.
 func (p signedPreset) write(method jwt.SigningMethod, key any, header map[string]any, payload []byte) string {
 	encoding := base64.RawURLEncoding
 	if p.name == "aws_alb" {
@@ -202,7 +202,7 @@ func (p signedPreset) write(method jwt.SigningMethod, key any, header map[string
 	return signed + "." + encoding.EncodeToString(signature)
 }
 
-// identity are the options of a site that believes the layer's tokens.
+// identity returns the options of a site that accepts the layer's tokens.
 func (p signedPreset) identity(keys string) string {
 	if row, _ := presets.Find(p.name); row.Provider != nil {
 		return "identity " + p.name + " {\n" + strings.ReplaceAll(p.verify, "KEYS", keys) + "\n}\n"
@@ -210,14 +210,14 @@ func (p signedPreset) identity(keys string) string {
 	return "identity " + p.name + " {\nverify {\n" + strings.ReplaceAll(p.verify, "KEYS", keys) + "\n}\n}\n"
 }
 
-// site is a site that believes the layer's tokens, from anyone or with trust.
+// site returns a site that accepts the layer's tokens, from any peer or with trust.
 func (p signedPreset) site(keys, trust string) string {
 	return "SITE {\nhuma_token {\nHUMA\n" + p.identity(keys) + trust + "\n}\n}"
 }
 
-// only makes a header stand in a request with these values, or without any not
-// at all, whatever the case it was written in.
-func only(name string, values ...string) func(*http.Request) {
+// setOnly returns an edit that replaces all spellings of a header by the given values.
+// Without values, it removes them.
+func setOnly(name string, values ...string) func(*http.Request) {
 	return func(r *http.Request) {
 		maps.DeleteFunc(r.Header, func(key string, _ []string) bool { return strings.EqualFold(key, name) })
 		if values != nil {

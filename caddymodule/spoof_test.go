@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// aliases are a header's name with other separators between its words, all
-// there are.
+// aliases returns all spellings of a header's name with other separators between its
+// words.
 func aliases(name string) []string {
 	parts := strings.Split(name, "-")
 	all := []string{parts[0]}
@@ -28,8 +28,8 @@ func aliases(name string) []string {
 	return all[1:] // the first one is the name itself
 }
 
-// sends sets several headers of a request.
-func sends(headers ...http.Header) func(*http.Request) {
+// withHeaders returns an edit that adds headers to a request.
+func withHeaders(headers ...http.Header) func(*http.Request) {
 	return func(r *http.Request) {
 		for _, h := range headers {
 			for name, values := range h {
@@ -39,8 +39,8 @@ func sends(headers ...http.Header) func(*http.Request) {
 	}
 }
 
-// renamed are headers with another name each.
-func renamed(h http.Header, rename func(string) string) http.Header {
+// renameHeaders returns headers with changed names.
+func renameHeaders(h http.Header, rename func(string) string) http.Header {
 	other := http.Header{}
 	for name, values := range h {
 		other[rename(name)] = values
@@ -48,9 +48,9 @@ func renamed(h http.Header, rename func(string) string) http.Header {
 	return other
 }
 
-// chunks are headers in portions that fit into a request: a server takes only
-// so much.
-func chunks(h http.Header) (portions []http.Header) {
+// splitHeaders splits headers into parts that fit into a request, because servers limit
+// the size.
+func splitHeaders(h http.Header) (portions []http.Header) {
 	const most = 6 << 10
 	size := most
 	for _, name := range slices.Sorted(maps.Keys(h)) {
@@ -63,8 +63,8 @@ func chunks(h http.Header) (portions []http.Header) {
 	return portions
 }
 
-// posts makes a request with a body of one that has none.
-func posts(body string, trailer http.Header) func(*http.Request) {
+// withBody returns an edit that adds a body and trailers to a request.
+func withBody(body string, trailer http.Header) func(*http.Request) {
 	return func(r *http.Request) {
 		r.Method, r.Body, r.ContentLength, r.Trailer = http.MethodPost, io.NopCloser(strings.NewReader(body)), -1, trailer
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -76,36 +76,36 @@ func posts(body string, trailer http.Header) func(*http.Request) {
 // with other headers that could be confused with them.
 func (p headerPreset) spoofs() map[string][]func(*http.Request) {
 	email, address := p.email, mallory.email.(string)
-	forged := p.says(mallory)
+	forged := p.headers(mallory)
 	value := forged.Get(email)
 	separated := func(separator string) func(*http.Request) {
-		return sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", separator) }))
+		return withHeaders(renameHeaders(forged, func(name string) string { return strings.ReplaceAll(name, "-", separator) }))
 	}
 	allAliases := http.Header{}
 	for _, alias := range aliases(email) {
 		allAliases[alias] = []string{value}
 	}
-	portions := chunks(allAliases)
+	portions := splitHeaders(allAliases)
 	m := map[string][]func(*http.Request){
 		"nothing":              nil,
-		"its headers":          {sends(forged)},
+		"its headers":          {withHeaders(forged)},
 		"its header":           {header(email, value)},
 		"a plain address":      {header(email, address)},
-		"in small letters":     {sends(renamed(forged, strings.ToLower))},
-		"in capitals":          {sends(renamed(forged, strings.ToUpper))},
-		"twice":                {sends(forged, p.says(mallory.with("second@evil.example")))},
-		"in two cases":         {sends(renamed(forged, strings.ToLower), renamed(forged, strings.ToUpper))},
+		"in small letters":     {withHeaders(renameHeaders(forged, strings.ToLower))},
+		"in capitals":          {withHeaders(renameHeaders(forged, strings.ToUpper))},
+		"twice":                {withHeaders(forged, p.headers(mallory.with("second@evil.example")))},
+		"in two cases":         {withHeaders(renameHeaders(forged, strings.ToLower), renameHeaders(forged, strings.ToUpper))},
 		"a list":               {header(email, value+","+value)},
 		"empty":                {header(email, "")},
 		"empty and its header": {header(email, ""), header(email, value)},
 		"with underscores":     {separated("_")},
 		"with dots":            {separated(".")},
-		"with one underscore":  {sends(renamed(forged, func(name string) string { return strings.Replace(name, "-", "_", 1) }))},
+		"with one underscore":  {withHeaders(renameHeaders(forged, func(name string) string { return strings.Replace(name, "-", "_", 1) }))},
 		"with two hyphens":     {separated("--")},
-		"header and aliases":   {sends(forged, portions[0])},
-		"as CGI has it":        {sends(renamed(forged, func(name string) string { return "HTTP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }))},
-		"as another proxy has": {sends(renamed(forged, func(name string) string { return "X-Forwarded-" + name })), sends(renamed(forged, func(name string) string { return "X-" + name }))},
-		"as hop-by-hop":        {header("Connection", strings.Join(p.own(), ", ")), sends(forged)},
+		"header and aliases":   {withHeaders(forged, portions[0])},
+		"as CGI has it":        {withHeaders(renameHeaders(forged, func(name string) string { return "HTTP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }))},
+		"as another proxy has": {withHeaders(renameHeaders(forged, func(name string) string { return "X-Forwarded-" + name })), withHeaders(renameHeaders(forged, func(name string) string { return "X-" + name }))},
+		"as hop-by-hop":        {header("Connection", strings.Join(p.own(), ", ")), withHeaders(forged)},
 		"only as hop-by-hop":   {header("Connection", strings.Join(p.own(), ", "))},
 		"a placeholder's name": {
 			header("Http.reverse_proxy.header."+email, value), header("http.auth.user.id", address), header("http.auth.user.email", address),
@@ -114,81 +114,81 @@ func (p headerPreset) spoofs() map[string][]func(*http.Request) {
 		"a placeholder":      {header(email, "{http.request.header.X-Mallory}"), header("X-Mallory", value)},
 		"the query":          {func(r *http.Request) { r.URL.RawQuery += "&email=" + address + "&" + email + "=" + address }},
 		"a cookie":           {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: email, Value: address}) }},
-		"as a trusted proxy": {sends(forged), header("X-Forwarded-For", "127.0.0.1"), header("Forwarded", "for=127.0.0.1"), header("X-Real-Ip", "127.0.0.1"), header("Via", "1.1 127.0.0.1")},
+		"as a trusted proxy": {withHeaders(forged), header("X-Forwarded-For", "127.0.0.1"), header("Forwarded", "for=127.0.0.1"), header("X-Real-Ip", "127.0.0.1"), header("Via", "1.1 127.0.0.1")},
 		"a rewritten target": {
-			sends(forged), header("X-Original-Url", "/"), header("X-Rewrite-Url", "/"), header("X-Forwarded-Uri", "/"), header("X-Forwarded-Method", "OPTIONS"),
+			withHeaders(forged), header("X-Original-Url", "/"), header("X-Rewrite-Url", "/"), header("X-Forwarded-Uri", "/"), header("X-Forwarded-Method", "OPTIONS"),
 			header("X-Forwarded-Host", "evil.example"), header("X-Http-Method-Override", "GET"),
 		},
-		"a bearer token": {sends(forged), header("X-Auth-Token", address), header("X-Forwarded-Access-Token", address), header("X-Forwarded-Authorization", "Bearer "+address)},
-		"an upgrade":     {sends(forged), header("Connection", "Upgrade"), header("Upgrade", "websocket")},
-		"a form":         {sends(forged), posts("client_type=ios&email="+address+"&"+email+"="+address, nil)},
-		"a trailer":      {posts("client_type=ios", forged)},
-		"a long one":     {sends(forged), header(email, strings.Repeat("a", 300)+"@evil.example")},
+		"a bearer token": {withHeaders(forged), header("X-Auth-Token", address), header("X-Forwarded-Access-Token", address), header("X-Forwarded-Authorization", "Bearer "+address)},
+		"an upgrade":     {withHeaders(forged), header("Connection", "Upgrade"), header("Upgrade", "websocket")},
+		"a form":         {withHeaders(forged), withBody("client_type=ios&email="+address+"&"+email+"="+address, nil)},
+		"a trailer":      {withBody("client_type=ios", forged)},
+		"a long one":     {withHeaders(forged), header(email, strings.Repeat("a", 300)+"@evil.example")},
 	}
 	for n, portion := range portions {
-		m[fmt.Sprint("with all separators ", n)] = []func(*http.Request){sends(portion)}
-		m[fmt.Sprint("with all separators, in small letters ", n)] = []func(*http.Request){sends(renamed(portion, strings.ToLower))}
+		m[fmt.Sprint("with all separators ", n)] = []func(*http.Request){withHeaders(portion)}
+		m[fmt.Sprint("with all separators, in small letters ", n)] = []func(*http.Request){withHeaders(renameHeaders(portion, strings.ToLower))}
 	}
 	var everything []func(*http.Request)
 	for _, other := range headerPresets {
-		everything = append(everything, sends(other.says(mallory)))
+		everything = append(everything, withHeaders(other.headers(mallory)))
 	}
 	for _, other := range signedPresets {
-		everything = append(everything, sends(other.plain(mallory)))
+		everything = append(everything, withHeaders(other.plain(mallory)))
 	}
 	for _, name := range []string{"X-User", "X-Email", "X-Remote-User", "X-Webauth-User", "From", "X-Token-User-Email", "Oidc-Claim-Email", "X-Userinfo", "X-Endpoint-Api-Userinfo"} {
 		everything = append(everything, header(name, address))
 	}
 	m["the headers of every layer"] = everything
-	if p.verified != "" { // the layer alone says whether an address is verified
+	if p.verified != "" { // only the layer may state whether an address is verified
 		m["unverified"] = []func(*http.Request){header(p.verified, "false")}
 	}
 	others := http.Header{}
 	for _, name := range p.others() {
 		others[name] = []string{address}
 	}
-	m["an address as its other headers"] = []func(*http.Request){sends(others)}
-	forged = p.says(mallory)
+	m["an address as its other headers"] = []func(*http.Request){withHeaders(others)}
+	forged = p.headers(mallory)
 	forged.Del(email)
-	m["its other headers"] = []func(*http.Request){sends(forged)}
+	m["its other headers"] = []func(*http.Request){withHeaders(forged)}
 	return m
 }
 
-// Whatever a client sends, it is the user of the layer or nobody, and the name
-// is the layer's or none.
+// TestSpoofHeaders checks that a request identifies the user of the layer or no user, and
+// has the name of the layer or no name, with any headers of the client.
 func TestSpoofHeaders(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
 			first, last := p.names(ada)
 			spoofs := p.spoofs()
-			p.behind(t, func(t *testing.T, b place) {
+			p.eachSetup(t, func(t *testing.T, b presetSite) {
 				n := 0
 				for name, edits := range spoofs {
 					t.Run(name, func(t *testing.T) {
 						n++
 						full, plain := fmt.Sprintf("full-%d@x.example", n), fmt.Sprintf("plain-%d@x.example", n)
-						b.say(ada.with(full))
-						b.granted(t, full, path+"?x=1", edits...)
-						b.named(t, full, first, last)
-						b.say(person{email: plain})
-						b.granted(t, plain, path+"?x=1", edits...)
-						b.named(t, plain, "", "")
-						b.say(ada.with(nil))
-						b.refused(t, 401, "identity_missing", path+"?x=1", edits...)
-						b.sayNothing()
-						b.refused(t, 401, "identity_missing", path+"?x=1", edits...)
-						b.onlyTheirs(t, 2)
-						b.huma.Reset() // the longer its log, the longer it takes to read
+						b.setUser(ada.with(full))
+						b.wantTokenOf(t, full, path+"?x=1", edits...)
+						b.wantNames(t, full, first, last)
+						b.setUser(person{email: plain})
+						b.wantTokenOf(t, plain, path+"?x=1", edits...)
+						b.wantNames(t, plain, "", "")
+						b.setUser(ada.with(nil))
+						b.wantRejection(t, 401, "identity_missing", path+"?x=1", edits...)
+						b.clearUser()
+						b.wantRejection(t, 401, "identity_missing", path+"?x=1", edits...)
+						b.wantUsers(t, 2)
+						b.huma.Reset() // reading a long call log takes time
 					})
 				}
-				b.quiet(t, "@x.example", "@evil.example", "Mallory", "Zo")
+				b.notLogged(t, "@x.example", "@evil.example", "Mallory", "Zo")
 			})
 		})
 	}
 }
 
-// onlyTheirs checks that Huma knows so many users, none of them an attacker.
-func (d *desk) onlyTheirs(t testing.TB, count int) {
+// wantUsers checks the number of Huma's users, and that none of them is an attacker's.
+func (d *testSite) wantUsers(t testing.TB, count int) {
 	t.Helper()
 	users := d.huma.Users()
 	if len(users) != count {
@@ -196,27 +196,27 @@ func (d *desk) onlyTheirs(t testing.TB, count int) {
 	}
 	for _, u := range users {
 		if text := strings.ToLower(fmt.Sprint(u)); !strings.HasSuffix(u.Email, "@x.example") || strings.Contains(text, "mallory") || strings.Contains(text, "evil") {
-			t.Errorf("a user of an attacker's making: %+v", u)
+			t.Errorf("the attacker has created a user: %+v", u)
 		}
 	}
 }
 
-// An auth server that does not let somebody in is the end of it, whatever it
-// or the client says.
+// TestSpoofRefusedByTheLayer checks that a request that the auth server rejects gets no
+// token, with any headers of the server or the client.
 func TestSpoofRefusedByTheLayer(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
 			l := newLayer(t)
 			d := open(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name))
 			for _, status := range []int{401, 403, 302, 404, 500} {
-				for _, said := range []http.Header{p.says(ada), nil} {
-					l.saysWith(status, said)
-					d.stopped(t, status, path)
-					d.stopped(t, status, path, sends(p.says(mallory)))
+				for _, sent := range []http.Header{p.headers(ada), nil} {
+					l.setResponse(status, sent)
+					d.wantNoToken(t, status, path)
+					d.wantNoToken(t, status, path, withHeaders(p.headers(mallory)))
 				}
 			}
-			d.onlyTheirs(t, 0)
-			d.quiet(t, "@x.example", "@evil.example")
+			d.wantUsers(t, 0)
+			d.notLogged(t, "@x.example", "@evil.example")
 		})
 	}
 }
@@ -229,36 +229,36 @@ func TestSpoofBehindAProxyThatAdds(t *testing.T) {
 			l := newLayer(t)
 			d := open(t, trustingPreset(p.name))
 			d = d.at(l.proxyTo(t, d.URL).URL)
-			l.saysWith(p.status, p.says(ada))
-			forged := p.says(mallory)
-			d.refused(t, 401, "identity_ambiguous", path, sends(forged))
-			d.refused(t, 401, "identity_ambiguous", path, sends(renamed(forged, strings.ToLower)))
-			d.refused(t, 401, "identity_ambiguous", path, header(p.email, forged.Get(p.email)))
-			d.refused(t, 401, "identity_ambiguous", path, header(p.email, ""))
-			d.refused(t, 401, "identity_ambiguous", path, sends(p.says(ada))) // the same is one too many, too
-			// Of names that are there twice there is none.
+			l.setResponse(p.status, p.headers(ada))
+			forged := p.headers(mallory)
+			d.wantRejection(t, 401, "identity_ambiguous", path, withHeaders(forged))
+			d.wantRejection(t, 401, "identity_ambiguous", path, withHeaders(renameHeaders(forged, strings.ToLower)))
+			d.wantRejection(t, 401, "identity_ambiguous", path, header(p.email, forged.Get(p.email)))
+			d.wantRejection(t, 401, "identity_ambiguous", path, header(p.email, ""))
+			d.wantRejection(t, 401, "identity_ambiguous", path, withHeaders(p.headers(ada))) // the same value twice is rejected, too
+			// A name that occurs twice is not used.
 			first, last := p.names(ada)
 			forged.Del(p.email)
-			d.granted(t, "ada@x.example", path, sends(forged))
-			if p.verified != "" { // one no is enough
-				d.refused(t, 403, "email_unverified", path, header(p.verified, "false"))
+			d.wantTokenOf(t, "ada@x.example", path, withHeaders(forged))
+			if p.verified != "" { // one denial is enough
+				d.wantRejection(t, 403, "email_unverified", path, header(p.verified, "false"))
 			}
 			if p.document == nil {
 				first, last = "", ""
 			}
-			d.named(t, "ada@x.example", first, last)
-			d.onlyTheirs(t, 1)
-			d.quiet(t, "@x.example", "@evil.example", "Mallory")
+			d.wantNames(t, "ada@x.example", first, last)
+			d.wantUsers(t, 1)
+			d.notLogged(t, "@x.example", "@evil.example", "Mallory")
 		})
 	}
 }
 
-// A server that lets headers with underscores and dots through, and drops
-// those with hyphens instead.
+// TestSpoofAliasesThatAreLetThrough checks a server that accepts headers with underscores
+// and dots, and drops those with hyphens.
 func TestSpoofAliasesThatAreLetThrough(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
-			forged := p.says(mallory)
+			forged := p.headers(mallory)
 			var underscores, dots []string
 			for name := range forged {
 				underscores = append(underscores, strings.ReplaceAll(name, "-", "_"))
@@ -268,22 +268,23 @@ func TestSpoofAliasesThatAreLetThrough(t *testing.T) {
 				server["expected_underscore_headers"], server["expected_dot_headers"] = underscores, dots
 			}
 			edits := []func(*http.Request){
-				sends(forged), sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", "_") })),
-				sends(renamed(forged, func(name string) string { return strings.ReplaceAll(name, "-", ".") })),
+				withHeaders(forged), withHeaders(renameHeaders(forged, func(name string) string { return strings.ReplaceAll(name, "-", "_") })),
+				withHeaders(renameHeaders(forged, func(name string) string { return strings.ReplaceAll(name, "-", ".") })),
 			}
-			// With trust proxies this does not load: nothing would be read.
+			// With trust proxies the config is invalid, because no header would be read.
 			l := newLayer(t)
 			d := openEdited(t, forwardAuth(l, "copy_headers "+strings.Join(p.own(), " "), "identity "+p.name), letThrough)
-			l.saysWith(p.status, nil)
-			d.refused(t, 401, "identity_missing", path, edits...)
-			l.saysWith(p.status, p.says(ada))
-			d.granted(t, "ada@x.example", path, edits...)
-			d.onlyTheirs(t, 1)
+			l.setResponse(p.status, nil)
+			d.wantRejection(t, 401, "identity_missing", path, edits...)
+			l.setResponse(p.status, p.headers(ada))
+			d.wantTokenOf(t, "ada@x.example", path, edits...)
+			d.wantUsers(t, 1)
 		})
 	}
 }
 
-// Peers outside trust proxies are nobody, whatever they send.
+// TestSpoofFromAnotherPeer checks that peers that are not in trust proxies do not
+// identify a user.
 func TestSpoofFromAnotherPeer(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
@@ -294,15 +295,16 @@ func TestSpoofFromAnotherPeer(t *testing.T) {
 					t.Errorf("%s: status %d: %s", name, a.StatusCode, a.Body)
 				}
 			}
-			d.untouched(t, 0)
-			d.refused(t, 401, "identity_untrusted", path, sends(p.says(ada)))
-			d.onlyTheirs(t, 0)
-			d.quiet(t, "@x.example", "@evil.example")
+			d.wantNoCalls(t, 0)
+			d.wantRejection(t, 401, "identity_untrusted", path, withHeaders(p.headers(ada)))
+			d.wantUsers(t, 0)
+			d.notLogged(t, "@x.example", "@evil.example")
 		})
 	}
 }
 
-// TestI13_RandomHeaders: headers at random beside the layer's change nothing.
+// TestI13_RandomHeaders checks that random headers in addition to the layer's have no
+// effect.
 func TestI13_RandomHeaders(t *testing.T) {
 	for _, p := range headerPresets {
 		t.Run(p.name, func(t *testing.T) {
@@ -311,32 +313,32 @@ func TestI13_RandomHeaders(t *testing.T) {
 			names := []string{"Connection", "Forwarded", "Authorization", "Cookie", "Host", "Via", "X-Forwarded-For", "Cache-Control", "Accept", "Remote-User", "X-Mallory"}
 			values := []string{"", " ", "x", "mallory@evil.example", "mallory@evil.example,second@evil.example", "{http.auth.user.id}", "\xff", "close", "keep-alive"}
 			for _, other := range headerPresets {
-				for name, said := range other.says(mallory) {
-					names, values = append(names, name, strings.ToLower(name)), append(values, said...)
+				for name, sent := range other.headers(mallory) {
+					names, values = append(names, name, strings.ToLower(name)), append(values, sent...)
 				}
 			}
 			for _, name := range p.own() {
 				names = append(append(names, name, strings.ToUpper(name)), aliases(name)...)
 				values = append(values, name)
 			}
-			p.behind(t, func(t *testing.T, b place) {
-				b.say(ada)
-				b.granted(t, "ada@x.example", path)
+			p.eachSetup(t, func(t *testing.T, b presetSite) {
+				b.setUser(ada)
+				b.wantTokenOf(t, "ada@x.example", path)
 				for range 25 {
 					h := http.Header{}
 					for range 1 + random.IntN(12) {
 						name := one(names)
 						h[name] = append(h[name], one(values))
 					}
-					b.say(ada)
-					b.granted(t, "ada@x.example", path, sends(h))
-					b.sayNothing()
-					b.refused(t, 401, "identity_missing", path, sends(h))
+					b.setUser(ada)
+					b.wantTokenOf(t, "ada@x.example", path, withHeaders(h))
+					b.clearUser()
+					b.wantRejection(t, 401, "identity_missing", path, withHeaders(h))
 					if t.Failed() {
 						t.Fatalf("with %q", h)
 					}
 				}
-				b.onlyTheirs(t, 1)
+				b.wantUsers(t, 1)
 			})
 		})
 	}

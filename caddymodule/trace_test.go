@@ -26,12 +26,13 @@ import (
 type receiver struct {
 	t     *testing.T
 	mu    sync.Mutex
-	raw   bytes.Buffer // all that came
+	raw   bytes.Buffer // all received bytes
 	spans []*otlp.Span
 }
 
-// receive starts a receiver, and tells this process of it as operators do.
-func receive(t *testing.T) *receiver {
+// newReceiver starts a receiver and configures this process to send spans to it, by
+// environment variables.
+func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{t: t}
 	srv := httptest.NewServer(r)
@@ -65,10 +66,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/x-protobuf")
 }
 
-// clientTrace is a client's own part of a trace.
+// clientTrace is the trace context of a client.
 type clientTrace struct{ id string }
 
-// newTrace is the trace of one request.
+// newTrace returns a trace for one request.
 func newTrace(n int) clientTrace { return clientTrace{fmt.Sprintf("%032x", 0xabc000+n)} }
 
 // header sets the trace headers of a request.
@@ -80,9 +81,9 @@ func (c clientTrace) header() func(*http.Request) {
 	}
 }
 
-// of waits until spans of a trace have come, the request's among them, and
-// returns them in the order in which they began.
-func (r *receiver) of(c clientTrace, n int) []*otlp.Span {
+// waitSpans waits until at least n spans of a trace have been received, including the one
+// of the request, and returns them by start time.
+func (r *receiver) waitSpans(c clientTrace, n int) []*otlp.Span {
 	r.t.Helper()
 	var found []*otlp.Span
 	eventually(r.t, 10*time.Second, fmt.Sprint(n, " spans came"), func() bool {
@@ -100,8 +101,8 @@ func (r *receiver) of(c clientTrace, n int) []*otlp.Span {
 	return found
 }
 
-// tell writes down a trace: each span below its parent, with what it says.
-func tell(spans []*otlp.Span) string {
+// formatTrace formats a trace: each span indented below its parent, with its attributes.
+func formatTrace(spans []*otlp.Span) string {
 	var b strings.Builder
 	var below func(parent []byte, depth int)
 	below = func(parent []byte, depth int) {
@@ -110,7 +111,7 @@ func tell(spans []*otlp.Span) string {
 				continue
 			}
 			fmt.Fprint(&b, strings.Repeat("  ", depth), s.GetName())
-			if depth > 0 { // the request's own is Caddy's
+			if depth > 0 { // the span of the request is Caddy's
 				for _, a := range s.GetAttributes() {
 					fmt.Fprintf(&b, " %s=%s%s", a.GetKey(), a.GetValue().GetStringValue(), integer(a.GetValue().GetIntValue()))
 				}
@@ -134,18 +135,18 @@ func integer(n int64) string {
 	return fmt.Sprint(n)
 }
 
-// want fails unless a trace is told so.
-func (r *receiver) want(c clientTrace, want ...string) []*otlp.Span {
+// wantTrace checks the formatted trace.
+func (r *receiver) wantTrace(c clientTrace, want ...string) []*otlp.Span {
 	r.t.Helper()
-	spans := r.of(c, len(want))
-	if got := tell(spans); got != strings.Join(want, "\n")+"\n" {
+	spans := r.waitSpans(c, len(want))
+	if got := formatTrace(spans); got != strings.Join(want, "\n")+"\n" {
 		r.t.Errorf("the trace is\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
 	return spans
 }
 
-// hushed fails if anything personal or secret is in any span.
-func (r *receiver) hushed(texts ...string) {
+// wantNone checks that no span contains one of the texts.
+func (r *receiver) wantNone(texts ...string) {
 	r.t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,21 +157,21 @@ func (r *receiver) hushed(texts ...string) {
 	}
 }
 
-// tracedSite is a site with Caddy's tracing on.
-func (p provider) tracedSite(h *fakeHuma, more string) string {
+// tracedSite returns a site with Caddy's tracing handler.
+func (p service) tracedSite(h *fakeHuma, more string) string {
 	return strings.Replace(p.site(h, more), "SITE {\n", "SITE {\ntracing {\nspan request\n}\n", 1)
 }
 
-// heard are the headers of calls at a service.
-type heard struct {
+// callHeaders holds the headers of calls to a service.
+type callHeaders struct {
 	mu  sync.Mutex
 	all []http.Header
 }
 
-// listenTo puts somebody between Caddy and the service who notes what they hear.
-func listenTo(t *testing.T, fake *fakeHuma) *heard {
+// recordCalls records the headers of calls between Caddy and the service.
+func recordCalls(t *testing.T, fake *fakeHuma) *callHeaders {
 	t.Helper()
-	var h heard
+	var h callHeaders
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		h.all = append(h.all, r.Header.Clone())
@@ -182,16 +183,16 @@ func listenTo(t *testing.T, fake *fakeHuma) *heard {
 	return &h
 }
 
-func (h *heard) headers() []http.Header {
+func (h *callHeaders) headers() []http.Header {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.all)
 }
 
-// TestTrace: an exchange and its calls, in their order, under the request's
-// span; a token that was there is nothing but the request.
+// TestTrace checks that an exchange and its calls are spans below the span of the
+// request, in order, and that a cache hit adds no span.
 func TestTrace(t *testing.T) {
-	r := receive(t)
+	r := newReceiver(t)
 	second := map[string]string{
 		"huma":      "    huma signup",
 		"human_api": "    human_api id",
@@ -202,61 +203,61 @@ func TestTrace(t *testing.T) {
 	}
 	outcome := map[string]string{"huma": "registered", "human_api": "signed_in"}
 	n := 0
-	forBoth(t, func(t *testing.T, p provider) {
+	forBoth(t, func(t *testing.T, p service) {
 		r.t = t
 		fake := newHuma(t, sandbox.Config{})
-		heard := listenTo(t, fake)
-		p.rebuffs(t, fake, "canary@x.example")
+		heard := recordCalls(t, fake)
+		p.requireBothCalls(t, fake, "canary@x.example")
 		s := serve(t, p.tracedSite(fake, ""))
 		n++
-		made, kept := newTrace(10*n), newTrace(10*n+1)
-		token := s.request("GET", p.ask(), as("canary@x.example"), header("X-Test-Name", "Ada Liddell"), made.header()).token(t, p)
-		s.request("GET", p.ask(), as("canary@x.example"), kept.header()).token(t, p)
-		r.want(kept, "request")
-		r.want(made, "request", "  exchange caddy_huma.outcome="+outcome[p.name], refused[p.name], second[p.name])
-		r.hushed("canary@x.example", "Liddell", token)
+		missTrace, hitTrace := newTrace(10*n), newTrace(10*n+1)
+		token := s.request("GET", p.target(), as("canary@x.example"), header("X-Test-Name", "Ada Liddell"), missTrace.header()).token(t, p)
+		s.request("GET", p.target(), as("canary@x.example"), hitTrace.header()).token(t, p)
+		r.wantTrace(hitTrace, "request")
+		r.wantTrace(missTrace, "request", "  exchange caddy_huma.outcome="+outcome[p.name], refused[p.name], second[p.name])
+		r.wantNone("canary@x.example", "Liddell", token)
 		for _, header := range heard.headers() {
 			for _, name := range []string{"Traceparent", "Tracestate", "Baggage"} {
 				if header.Get(name) != "" {
-					t.Errorf("the service is told %s", name)
+					t.Errorf("the service receives %s", name)
 				}
 			}
 		}
 	})
 }
 
-// TestTraceOfAFailure: the word for it, and each attempt.
+// TestTraceOfAFailure checks the error of the exchange, and a span for each attempt.
 func TestTraceOfAFailure(t *testing.T) {
-	r := receive(t)
+	r := newReceiver(t)
 	fake := newHuma(t, sandbox.Config{})
 	if err := fake.SetFaults([]sandbox.Fault{{Status: 503, Body: "CANARY"}}); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, humaProvider.tracedSite(fake, ""))
+	s := serve(t, humaService.tracedSite(fake, ""))
 	c := newTrace(100)
 	s.request("GET", iosPath, as("canary@x.example"), c.header()).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	attempt := "    huma signin http.response.status_code=503 error.type=error (error)"
-	r.want(c, "request", "  exchange error.type=upstream_unavailable (upstream_unavailable)", attempt, attempt)
-	r.hushed("canary@x.example")
+	r.wantTrace(c, "request", "  exchange error.type=upstream_unavailable (upstream_unavailable)", attempt, attempt)
+	r.wantNone("canary@x.example")
 }
 
-// TestTraceOfThoseWhoWait: one exchange, in the trace of who began it; the
-// others' traces link to it.
-func TestTraceOfThoseWhoWait(t *testing.T) {
-	r := receive(t)
+// TestTraceOfWaitingRequests checks that an exchange belongs to the trace of the first
+// request, and that the traces of the waiting requests link to it.
+func TestTraceOfWaitingRequests(t *testing.T) {
+	r := newReceiver(t)
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	if err := fake.SetFaults([]sandbox.Fault{{Delay: 500 * time.Millisecond}}); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, humaProvider.tracedSite(fake, ""))
+	s := serve(t, humaService.tracedSite(fake, ""))
 	const callers = 5
-	s.together(iosPath, callers, func(i int) []func(*http.Request) {
+	s.concurrently(iosPath, callers, func(i int) []func(*http.Request) {
 		return []func(*http.Request){as("a@x.example"), newTrace(200 + i).header()}
 	})
 	var exchange *otlp.Span
 	var links []*otlp.Span_Link
 	for i := range callers {
-		spans := r.of(newTrace(200+i), 2)
+		spans := r.waitSpans(newTrace(200+i), 2)
 		switch spans[1].GetName() {
 		case "exchange":
 			if exchange != nil {
@@ -269,7 +270,7 @@ func TestTraceOfThoseWhoWait(t *testing.T) {
 			t.Errorf("a span %s", spans[1].GetName())
 		}
 		if !bytes.Equal(spans[1].GetParentSpanId(), spans[0].GetSpanId()) {
-			t.Error("it is not under the request's")
+			t.Error("the exchange is not below the span of the request")
 		}
 	}
 	if exchange == nil || len(links) != callers-1 {
@@ -277,40 +278,40 @@ func TestTraceOfThoseWhoWait(t *testing.T) {
 	}
 	for _, l := range links {
 		if !bytes.Equal(l.GetSpanId(), exchange.GetSpanId()) || !bytes.Equal(l.GetTraceId(), exchange.GetTraceId()) {
-			t.Error("a link to another span")
+			t.Error("the link does not refer to the exchange")
 		}
 	}
 }
 
-// TestTraceOfACallerWhoLeft: the exchange goes on, and so does its trace.
-func TestTraceOfACallerWhoLeft(t *testing.T) {
-	r := receive(t)
+// TestTraceOfACanceledRequest checks that the exchange and its trace continue.
+func TestTraceOfACanceledRequest(t *testing.T) {
+	r := newReceiver(t)
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
-	letGo := fake.hold(t, "")
-	s := serve(t, humaProvider.tracedSite(fake, ""))
+	release := fake.block(t, "")
+	s := serve(t, humaService.tracedSite(fake, ""))
 	c := newTrace(300)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := s.try(ctx, "GET", iosPath, as("a@x.example"), c.header()); err == nil {
-		t.Fatal("it was answered")
+	if _, err := s.tryRequest(ctx, "GET", iosPath, as("a@x.example"), c.header()); err == nil {
+		t.Fatal("the request was not canceled")
 	}
-	letGo()
-	r.want(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma signin")
+	release()
+	r.wantTrace(c, "request", "  exchange caddy_huma.outcome=signed_in", "    huma signin")
 }
 
-// TestTraceUpstream: traceparent of the call's own span, and nothing else; and
-// nothing at all of a request without a trace.
+// TestTraceUpstream checks that calls have traceparent of their own span and no other
+// trace header, and none if the request has no trace.
 func TestTraceUpstream(t *testing.T) {
-	r := receive(t)
-	forBoth(t, func(t *testing.T, p provider) {
+	r := newReceiver(t)
+	forBoth(t, func(t *testing.T, p service) {
 		r.t = t
 		fake := newHuma(t, sandbox.Config{})
-		heard := listenTo(t, fake)
-		p.knows(fake, "a@x.example", "b@x.example")
+		heard := recordCalls(t, fake)
+		p.addUsers(fake, "a@x.example", "b@x.example")
 		s := serve(t, p.tracedSite(fake, "trace_upstream on"))
 		c := newTrace(400 + len(p.name))
-		s.request("GET", p.ask(), as("a@x.example"), c.header()).token(t, p)
-		spans := r.of(c, 3)
+		s.request("GET", p.target(), as("a@x.example"), c.header()).token(t, p)
+		spans := r.waitSpans(c, 3)
 		call := spans[2]
 		want := "00-" + c.id + "-" + hex.EncodeToString(call.GetSpanId()) + "-01"
 		if got := heard.headers(); len(got) != 1 || got[0].Get("Traceparent") != want || call.GetKind() != otlp.Span_SPAN_KIND_CLIENT {
@@ -324,17 +325,16 @@ func TestTraceUpstream(t *testing.T) {
 		if err := s.load(p.site(fake, "trace_upstream on")); err != nil { // without tracing
 			t.Fatal(err)
 		}
-		s.request("GET", p.ask(), as("b@x.example"), newTrace(500).header()).token(t, p)
+		s.request("GET", p.target(), as("b@x.example"), newTrace(500).header()).token(t, p)
 		if got := heard.headers(); len(got) != 2 || got[1].Get("Traceparent") != "" {
 			t.Errorf("headers %v", got)
 		}
 	})
 }
 
-// TestTraceOfOthers: the store that replicas share, and the application that is
-// asked who is there.
+// TestTraceOfOthers checks the spans of the shared store and of the userinfo request.
 func TestTraceOfOthers(t *testing.T) {
-	r := receive(t)
+	r := newReceiver(t)
 	redis := redistest.Start(t)
 	fake := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -347,10 +347,10 @@ func TestTraceOfOthers(t *testing.T) {
 	t.Cleanup(application.Close)
 	s := serve(t, "SITE {\ntracing {\nspan request\n}\nhuma_token {\n"+fake.credentials()+"\nuserinfo "+application.URL+" {\nemail email\n}\n"+
 		withRedis(redis, "1m", "")+"\n}\n}")
-	s.shared(1)
+	s.waitShared(1)
 	c := newTrace(600)
 	s.request("GET", iosPath, header("Cookie", "sid=CANARY"), c.header()).tokens(t)
-	r.want(c, "request", "  userinfo http.response.status_code=200", "  exchange caddy_huma.outcome=signed_in",
+	r.wantTrace(c, "request", "  userinfo http.response.status_code=200", "  exchange caddy_huma.outcome=signed_in",
 		"    read from the shared store", "    huma signin", "    write to the shared store")
-	r.hushed("a@x.example")
+	r.wantNone("a@x.example")
 }

@@ -11,17 +11,17 @@ import (
 func TestE4_UserinfoCA(t *testing.T) {
 	ca := testutil.NewAuthority(t.TempDir(), "the clinic's authority")
 	other := testutil.NewAuthority(t.TempDir(), "another authority")
-	app := serveTLS(t, says(200, `{"email":"ada@x.example"}`), testutil.Loopback(), ca)
+	app := serveTLS(t, respondText(200, `{"email":"ada@x.example"}`), testutil.Loopback(), ca)
 	text := "SITE {\n"
 	for at, option := range map[string]string{path: "ca " + ca.File, "/without": "", "/other": "ca " + other.File} {
 		text += "huma_token " + at + " {\nHUMA\nuserinfo " + app + "/me {\nemail email\n" + option + "\n}\n}\n"
 	}
 	d := open(t, text+"respond 404\n}")
-	d.granted(t, "ada@x.example", path, cookie("x"))
-	d.refused(t, 503, "identity_unavailable", "/without", cookie("x"))
-	d.refused(t, 503, "identity_unavailable", "/other", cookie("x"))
+	d.wantTokenOf(t, "ada@x.example", path, cookie("x"))
+	d.wantRejection(t, 503, "identity_unavailable", "/without", cookie("x"))
+	d.wantRejection(t, 503, "identity_unavailable", "/other", cookie("x"))
 	if len(d.warnings("userinfo request failed")) == 0 {
-		t.Error("the log does not say why")
+		t.Error("the reason is not logged")
 	}
-	theProblem(t, validateText(t, directive(asking(app+"/me", "email email", "ca /nowhere/ca.pem")...)), "ca:", "no such file")
+	wantProblem(t, validateText(t, directive(withUserinfo(app+"/me", "email email", "ca /nowhere/ca.pem")...)), "ca:", "no such file")
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestUserinfoAsksEachTime checks that a user who has signed out gets no token, although
+// TestUserinfoIsCalledEachTime checks that a user who has signed out gets no token, although
 // it is still cached.
-func TestUserinfoAsksEachTime(t *testing.T) {
+func TestUserinfoIsCalledEachTime(t *testing.T) {
 	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
-	d := &desk{serve(t, asksApplication(p, "", huma.credentials()+"client_type ios\ncache 1m")), huma}
+	d := &testSite{serve(t, userinfoSite(p, "", huma.credentials()+"client_type ios\ncache 1m")), huma}
 	ada, again := p.signIn("ada@x.example"), p.signIn("ada@x.example")
 	token := func(session string) string {
 		t.Helper()
@@ -25,22 +25,22 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 	first := token(ada)
 	for range 5 {
 		if token(ada) != first {
-			t.Error("the token was not kept")
+			t.Error("the token was not cached")
 		}
 	}
 	if n := len(p.requests()); n != 6 {
-		t.Errorf("the application was asked %d times, want 6", n)
+		t.Errorf("the application was called %d times, want 6", n)
 	}
 	p.signOut(ada)
-	d.refused(t, 401, "identity_missing", path, cookie(ada))
+	d.wantRejection(t, 401, "identity_missing", path, cookie(ada))
 	if a := d.request("DELETE", path, cookie(ada)); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("DELETE after sign-out: status %d", a.StatusCode)
 	}
-	p.answers(says(500, ""))
-	d.refused(t, 503, "identity_unavailable", path, cookie(again)) // the application's word counts, not ours of before
-	p.answers(nil)
+	p.setHandler(respondText(500, ""))
+	d.wantRejection(t, 503, "identity_unavailable", path, cookie(again)) // a failure is not replaced by an earlier response
+	p.setHandler(nil)
 	if token(again) != first || huma.calls("signin") != 1 {
-		t.Error("the token was not kept for the user's other session")
+		t.Error("the token was not cached for the user's other session")
 	}
 	if a := d.request("DELETE", path, cookie(again)); a.StatusCode != http.StatusNoContent {
 		t.Errorf("DELETE: status %d", a.StatusCode)
@@ -48,14 +48,14 @@ func TestUserinfoAsksEachTime(t *testing.T) {
 	if token(again) == first {
 		t.Error("the token was not evicted")
 	}
-	d.hushed(t)
+	d.noUserDataInLog(t)
 }
 
-// TestUserinfoOfManyUsers: 100 users at once, each with a session, each get
-// their own token, from Huma and from the cache.
+// TestUserinfoOfManyUsers checks that 100 concurrent users, each with a session, get
+// their own tokens, from Huma and from the cache.
 func TestUserinfoOfManyUsers(t *testing.T) {
 	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
-	s := serve(t, asksApplication(p, "", huma.credentials()+"client_type ios\ncache 1m"))
+	s := serve(t, userinfoSite(p, "", huma.credentials()+"client_type ios\ncache 1m"))
 	const users = 100
 	email := func(i int) string { return fmt.Sprintf("u%d@x.example", i) }
 	var sign []func(*http.Request)
@@ -67,13 +67,13 @@ func TestUserinfoOfManyUsers(t *testing.T) {
 		}
 	}
 	for round := range 3 {
-		answers := s.together(iosPath, users, func(i int) []func(*http.Request) { return []func(*http.Request){sign[i]} })
-		allOK(t, answers)
+		responses := s.concurrently(iosPath, users, func(i int) []func(*http.Request) { return []func(*http.Request){sign[i]} })
+		allOK(t, responses)
 		accounts := make(map[string]string)
 		for _, u := range huma.Users() {
 			accounts[u.Email] = u.UID
 		}
-		for i, a := range answers {
+		for i, a := range responses {
 			if uid := a.tokens(t).UID; uid != accounts[email(i)] {
 				t.Errorf("round %d: %s has the token of user %s, want %s", round, email(i), uid, accounts[email(i)])
 			}
@@ -82,47 +82,47 @@ func TestUserinfoOfManyUsers(t *testing.T) {
 	if n := huma.calls("signup"); n != users || len(huma.Users()) != users {
 		t.Errorf("%d sign-ups of %d users", n, len(huma.Users()))
 	}
-	s.quiet(t, ".example", "Zo", "CANARY")
+	s.notLogged(t, ".example", "Zo", "CANARY")
 }
 
-// TestUserinfoCallerLeaves: nobody waits any more, which is not the
-// application's fault.
-func TestUserinfoCallerLeaves(t *testing.T) {
+// TestUserinfoCanceledRequest checks that a canceled request is not reported as an error of
+// the application.
+func TestUserinfoCanceledRequest(t *testing.T) {
 	for name, options := range map[string]string{"problem": "HUMA", "caddy": "HUMA\nerrors caddy"} {
 		t.Run(name, func(t *testing.T) {
 			p := newBackend(t)
-			d := open(t, strings.Replace(asksApplication(p, "timeout 30s", options), "SITE {", "SITE {\nlog", 1))
-			w := p.waits()
-			ctx, leave := context.WithCancel(t.Context())
+			d := open(t, strings.Replace(userinfoSite(p, "timeout 30s", options), "SITE {", "SITE {\nlog", 1))
+			w := p.blockResponses()
+			ctx, cancel := context.WithCancel(t.Context())
 			gone := make(chan error, 1)
 			go func() {
-				_, err := d.try(ctx, "GET", path, cookie("CANARY"))
+				_, err := d.tryRequest(ctx, "GET", path, cookie("CANARY"))
 				gone <- err
 			}()
-			soon(t, "the application is asked", w.came)
-			leave()
+			waitFor(t, "the application is called", w.started)
+			cancel()
 			if err := <-gone; err == nil {
-				t.Error("the caller did not leave")
+				t.Error("the request was not canceled")
 			}
-			soon(t, "the application is not waited for any more", w.left)
-			eventually(t, 5*time.Second, "it is in the access log", func() bool { return strings.Contains(d.log(), `"status":499`) })
-			d.untouched(t, 0)
+			waitFor(t, "the application is not waited for any more", w.canceled)
+			eventually(t, 5*time.Second, "the request is in the access log", func() bool { return strings.Contains(d.log(), `"status":499`) })
+			d.wantNoCalls(t, 0)
 			if warnings := d.warnings(""); len(warnings) != 0 {
 				t.Errorf("warnings: %q", warnings)
 			}
-			close(w.on)
-			d.granted(t, "ada@x.example", path, cookie("CANARY"))
-			d.hushed(t)
+			close(w.release)
+			d.wantTokenOf(t, "ada@x.example", path, cookie("CANARY"))
+			d.noUserDataInLog(t)
 		})
 	}
 }
 
-// TestUserinfoReload: a question that is under way is answered over a reload,
-// also to a config that asks nobody any more.
+// TestUserinfoReload checks that a running userinfo request is completed after a reload,
+// also if the new config has no userinfo.
 func TestUserinfoReload(t *testing.T) {
 	p, huma := newBackend(t), newHuma(t, sandbox.Config{})
-	text := fill(huma, asksApplication(p, "", "HUMA"))
-	d := &desk{serve(t, text), huma}
+	text := fill(huma, userinfoSite(p, "", "HUMA"))
+	d := &testSite{serve(t, text), huma}
 	for name, next := range map[string]string{
 		"the same":        text + "\n# again",
 		"another timeout": strings.Replace(text, "email user.email", "email user.email\ntimeout 4s", 1),
@@ -134,33 +134,33 @@ func TestUserinfoReload(t *testing.T) {
 			if err := d.load(text); err != nil {
 				t.Fatal(err)
 			}
-			w := p.waits()
+			w := p.blockResponses()
 			before := len(huma.Calls().Calls)
-			answers := make(chan *answer, 1)
+			responses := make(chan *response, 1)
 			go func() {
-				defer close(answers)
-				if a, err := d.try(context.Background(), "GET", path, cookie("CANARY")); err == nil {
-					answers <- a
+				defer close(responses)
+				if a, err := d.tryRequest(context.Background(), "GET", path, cookie("CANARY")); err == nil {
+					responses <- a
 				} else {
-					t.Errorf("the question was lost: %v", err)
+					t.Errorf("the request was lost: %v", err)
 				}
 			}()
-			soon(t, "the application is asked", w.came)
+			waitFor(t, "the application is called", w.started)
 			if err := d.load(next); err != nil {
 				t.Fatal(err)
 			}
-			close(w.on)
-			if a := <-answers; a != nil {
-				d.isOf(t, a, "ada@x.example", before)
+			close(w.release)
+			if a := <-responses; a != nil {
+				d.checkTokenOf(t, a, "ada@x.example", before)
 			}
 		})
 	}
-	d.hushed(t)
+	d.noUserDataInLog(t)
 }
 
 // TestUserinfoVerifiedAndDomains checks the options verified and domains.
 func TestUserinfoVerifiedAndDomains(t *testing.T) {
-	d, p := openApplication(t, "user_id user.id\nverified user.confirmed\ndomains x.example clinic.example")
+	d, p := openUserinfo(t, "user_id user.id\nverified user.confirmed\ndomains x.example clinic.example")
 	const ok, unverified, domain = "", "email_unverified", "domain_not_allowed"
 	for text, code := range map[string]string{
 		`{"user":{"email":"ada@x.example","confirmed":true}}`:                        ok,
@@ -182,11 +182,11 @@ func TestUserinfoVerifiedAndDomains(t *testing.T) {
 		`{"user":{"email":"ada@evil.example","confirmed":true}}`:                     domain,
 		`{"user":{"email":"ada@x.example.evil.example","confirmed":true}}`:           domain,
 	} {
-		p.answers(says(200, text))
+		p.setHandler(respondText(200, text))
 		if code == ok {
 			var v struct{ User struct{ Email string } }
 			_ = json.Unmarshal([]byte(text), &v)
-			d.granted(t, v.User.Email, path, cookie("CANARY"))
+			d.wantTokenOf(t, v.User.Email, path, cookie("CANARY"))
 			continue
 		}
 		before := len(d.huma.Calls().Calls)
@@ -194,32 +194,32 @@ func TestUserinfoVerifiedAndDomains(t *testing.T) {
 		if a.StatusCode != http.StatusForbidden || !strings.Contains(string(a.Body), `"`+code+`"`) {
 			t.Errorf("%s: status %d, want 403 %s: %s", text, a.StatusCode, code, a.Body)
 		}
-		d.untouched(t, before)
+		d.wantNoCalls(t, before)
 	}
-	d.hushed(t)
+	d.noUserDataInLog(t)
 }
 
-// TestUserinfoErrorsCaddy: with errors caddy the site's own pages are shown,
-// with what the caller needs to know.
+// TestUserinfoErrorsCaddy checks that with errors caddy the site's error pages are used,
+// with the headers for the client.
 func TestUserinfoErrorsCaddy(t *testing.T) {
 	p := newBackend(t)
-	text := asksApplication(p, "", "HUMA\nerrors caddy")
+	text := userinfoSite(p, "", "HUMA\nerrors caddy")
 	d := open(t, strings.Replace(text, "reverse_proxy", "handle_errors {\nheader X-Code {http.huma_token.error.code}\nrespond \"our own page\" {err.status_code}\n}\nreverse_proxy", 1))
 	for _, c := range []struct {
-		name   string
-		answer http.HandlerFunc
-		status int
-		code   string
+		name    string
+		handler http.HandlerFunc
+		status  int
+		code    string
 	}{
-		{"unavailable", says(500, "CANARY"), 503, "identity_unavailable"},
-		{"a redirect", says(302, "CANARY"), 503, "identity_unavailable"},
-		{"nobody", says(401, "CANARY"), 401, "identity_missing"},
-		{"no address", says(200, "{}"), 401, "identity_missing"},
-		{"unverified", says(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
+		{"unavailable", respondText(500, "CANARY"), 503, "identity_unavailable"},
+		{"a redirect", respondText(302, "CANARY"), 503, "identity_unavailable"},
+		{"unauthenticated", respondText(401, "CANARY"), 401, "identity_missing"},
+		{"no address", respondText(200, "{}"), 401, "identity_missing"},
+		{"unverified", respondText(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p.answers(c.answer)
-			a := d.stopped(t, c.status, path, cookie("CANARY"))
+			p.setHandler(c.handler)
+			a := d.wantNoToken(t, c.status, path, cookie("CANARY"))
 			if string(a.Body) != "our own page" || a.Header.Get("X-Code") != c.code {
 				t.Errorf("code %q, want %s: %s", a.Header.Get("X-Code"), c.code, a.Body)
 			}
@@ -227,27 +227,27 @@ func TestUserinfoErrorsCaddy(t *testing.T) {
 				t.Errorf("status %d with Retry-After %q", c.status, retry)
 			}
 			a.Header.Del("X-Code")
-			onlyOurs(t, a)
+			noApplicationHeaders(t, a)
 		})
 	}
-	d.hushed(t)
+	d.noUserDataInLog(t)
 }
 
-// TestUserinfoWithinTheTimeout: an application that takes longer than a request
-// may wait is not waited for, and it is said to be the reason.
+// TestUserinfoWithinTheTimeout checks that a slow application is canceled at the timeout
+// of the request, and is reported as the reason.
 func TestUserinfoWithinTheTimeout(t *testing.T) {
 	p := newBackend(t)
 	session := p.signIn("ada@x.example")
-	p.answers(func(w http.ResponseWriter, r *http.Request) {
+	p.setHandler(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-time.After(5 * time.Second):
 		case <-r.Context().Done():
 		}
 	})
-	d := open(t, asksApplication(p, "", "HUMA\ntimeout 300ms"))
+	d := open(t, userinfoSite(p, "", "HUMA\ntimeout 300ms"))
 	start := time.Now()
-	d.refused(t, 503, "identity_unavailable", path, cookie(session))
+	d.wantRejection(t, 503, "identity_unavailable", path, cookie(session))
 	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("it took %s", took)
+		t.Errorf("the request took %s", took)
 	}
 }

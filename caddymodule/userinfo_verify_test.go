@@ -16,27 +16,27 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// openIDProvider is an OpenID provider: keys with a discovery document, and a userinfo
-// endpoint that accepts every token that the provider has issued, to whichever client.
+// openIDProvider is a fake of an OpenID provider: keys with a discovery document, and a
+// userinfo endpoint that accepts every token that the provider has issued, to any client.
 type openIDProvider struct {
 	keys     *keyServer
 	userinfo string
-	seen     testutil.Recorder[http.Header] // headers of the requests of userinfo
+	seen     testutil.Recorder[http.Header] // the headers of userinfo requests
 
-	mu     sync.Mutex
-	answer http.HandlerFunc // if not nil, the response of userinfo
+	mu      sync.Mutex
+	handler http.HandlerFunc // the handler of userinfo; nil: the default one
 }
 
 func newOpenIDProvider(t testing.TB) *openIDProvider {
 	p := &openIDProvider{keys: newKeyServer(t)}
-	p.keys.has("oidc", map[string]crypto.Signer{kidOf: theirP256()})
+	p.keys.setKeys("oidc", map[string]crypto.Signer{kidOf: layerP256()})
 	p.userinfo = testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		p.seen.Add(r.Header)
 		p.mu.Lock()
-		answer := p.answer
+		handler := p.handler
 		p.mu.Unlock()
-		if answer != nil {
-			answer(w, r)
+		if handler != nil {
+			handler(w, r)
 			return
 		}
 		var claims struct{ Sub string }
@@ -50,11 +50,12 @@ func newOpenIDProvider(t testing.TB) *openIDProvider {
 	return p
 }
 
-// answers sets the response of userinfo; nil: what the token says.
-func (p *openIDProvider) answers(answer http.HandlerFunc) {
+// setHandler sets the handler of userinfo. If handler is nil, it returns the claims of
+// the token.
+func (p *openIDProvider) setHandler(handler http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.answer = answer
+	p.handler = handler
 }
 
 // token returns a token that the provider has issued for a client.
@@ -64,10 +65,11 @@ func (p *openIDProvider) token(sub, client string, changes map[string]any) strin
 	maps.Copy(claims, changes)
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 	token.Header["kid"] = kidOf
-	return testutil.Must(token.SignedString(theirP256()))
+	return testutil.Must(token.SignedString(layerP256()))
 }
 
-// site returns a site with a directive at each path, and the lines of its userinfo.
+// site returns a site with a directive at each path, with the given lines in its
+// userinfo.
 func (p *openIDProvider) site(directives map[string]string) string {
 	text := "SITE {\n"
 	for at, lines := range directives {
@@ -77,8 +79,8 @@ func (p *openIDProvider) site(directives map[string]string) string {
 	return text + "respond 404\n}"
 }
 
-// TestC4_VerifyBesideUserinfo: a userinfo endpoint accepts tokens of other clients. With
-// verify, such a token is rejected, and the endpoint is not called.
+// TestC4_VerifyBesideUserinfo checks that a token of another client, which a userinfo
+// endpoint accepts, is rejected with verify, without a call to the endpoint.
 func TestC4_VerifyBesideUserinfo(t *testing.T) {
 	p := newOpenIDProvider(t)
 	d := open(t, p.site(map[string]string{
@@ -87,7 +89,7 @@ func TestC4_VerifyBesideUserinfo(t *testing.T) {
 		"/header": "verify {\nVERIFY\ntoken X-Access-Token\n}",
 	}))
 	ours, others := p.token("ada", "clinic-app", nil), p.token("ada", "weather-app", nil)
-	d.granted(t, "ada@x.example", "/without", bearer(others)) // why verify is needed
+	d.wantTokenOf(t, "ada@x.example", "/without", bearer(others)) // this is why verify is needed
 	calls := len(p.seen.All())
 	for _, bad := range []string{
 		others,
@@ -96,15 +98,15 @@ func TestC4_VerifyBesideUserinfo(t *testing.T) {
 		strings.TrimSuffix(ours, ours[len(ours)-4:]) + "AAAA",
 		"no-token",
 	} {
-		a := d.refused(t, 401, "identity_invalid", path, bearer(bad))
+		a := d.wantRejection(t, 401, "identity_invalid", path, bearer(bad))
 		if got := a.Header.Get("Www-Authenticate"); !strings.Contains(got, `error="invalid_token"`) {
 			t.Errorf("WWW-Authenticate: %q", got)
 		}
 	}
-	d.refused(t, 401, "identity_missing", path, header("Cookie", "access_token="+ours))
-	d.refused(t, 401, "identity_missing", "/cookie", bearer(ours))
-	d.refused(t, 401, "identity_missing", "/header", bearer(ours))
-	d.refused(t, 401, "identity_ambiguous", "/cookie", header("Cookie", "access_token="+ours+"; access_token="+others))
+	d.wantRejection(t, 401, "identity_missing", path, header("Cookie", "access_token="+ours))
+	d.wantRejection(t, 401, "identity_missing", "/cookie", bearer(ours))
+	d.wantRejection(t, 401, "identity_missing", "/header", bearer(ours))
+	d.wantRejection(t, 401, "identity_ambiguous", "/cookie", header("Cookie", "access_token="+ours+"; access_token="+others))
 	if n := len(p.seen.All()) - calls; n != 0 {
 		t.Errorf("the provider was called %d times for tokens that are not valid", n)
 	}
@@ -112,7 +114,7 @@ func TestC4_VerifyBesideUserinfo(t *testing.T) {
 		path: bearer(ours), "/cookie": header("Cookie", "theme=dark; access_token="+ours), "/header": header("X-Access-Token", ours),
 	} {
 		calls := len(p.seen.All())
-		a := d.granted(t, "ada@x.example", at, edit, header("X-Other", "CANARY"), header("Cookie", "sid=CANARY"))
+		a := d.wantTokenOf(t, "ada@x.example", at, edit, header("X-Other", "CANARY"), header("Cookie", "sid=CANARY"))
 		if vary := strings.Join(a.Header["Vary"], ", "); at == "/header" && !strings.Contains(vary, "X-Access-Token") {
 			t.Errorf("Vary: %q", vary)
 		}
@@ -121,50 +123,50 @@ func TestC4_VerifyBesideUserinfo(t *testing.T) {
 			t.Errorf("%s: sent %v", at, seen)
 		}
 	}
-	d.quiet(t, "@x.example", "eyJ", "CANARY")
+	d.notLogged(t, "@x.example", "eyJ", "CANARY")
 }
 
-// TestUserinfoResponseToToken is about the responses to a verified token.
+// TestUserinfoResponseToToken checks the responses of userinfo to a verified token.
 func TestUserinfoResponseToToken(t *testing.T) {
 	p := newOpenIDProvider(t)
 	d := open(t, p.site(map[string]string{path: "verify {\nVERIFY\n}", "/cached": "verify {\nVERIFY\n}\ncache 5m"}))
 	for _, c := range []struct {
-		answer http.HandlerFunc
-		status int
-		code   string
+		handler http.HandlerFunc
+		status  int
+		code    string
 	}{
-		{says(200, `{"sub":"bob","email":"bob@x.example"}`), 401, "identity_invalid"},
-		{says(200, `{"sub":7,"email":"ada@x.example"}`), 401, "identity_invalid"},
-		{says(200, `{"sub":null,"email":"ada@x.example"}`), 401, "identity_invalid"},
-		{says(200, `{"sub":"ada"}`), 401, "identity_missing"},
-		{says(200, `null`), 401, "identity_missing"},
-		{says(200, `{"sub":"ada","email":"ada@x.example","email_verified":false}`), 403, "email_unverified"},
-		{says(401, ``), 401, "identity_missing"},
-		{says(403, ``), 403, "identity_forbidden"},
-		{says(500, ``), 503, "identity_unavailable"},
+		{respondText(200, `{"sub":"bob","email":"bob@x.example"}`), 401, "identity_invalid"},
+		{respondText(200, `{"sub":7,"email":"ada@x.example"}`), 401, "identity_invalid"},
+		{respondText(200, `{"sub":null,"email":"ada@x.example"}`), 401, "identity_invalid"},
+		{respondText(200, `{"sub":"ada"}`), 401, "identity_missing"},
+		{respondText(200, `null`), 401, "identity_missing"},
+		{respondText(200, `{"sub":"ada","email":"ada@x.example","email_verified":false}`), 403, "email_unverified"},
+		{respondText(401, ``), 401, "identity_missing"},
+		{respondText(403, ``), 403, "identity_forbidden"},
+		{respondText(500, ``), 503, "identity_unavailable"},
 	} {
 		ada := p.token("ada", "clinic-app", map[string]any{"email": "ada@token.example", "jti": c.code})
-		p.answers(c.answer)
+		p.setHandler(c.handler)
 		for _, at := range []string{path, "/cached"} {
-			d.refused(t, c.status, c.code, at, bearer(ada))
+			d.wantRejection(t, c.status, c.code, at, bearer(ada))
 		}
-		p.answers(nil)
+		p.setHandler(nil)
 		for _, at := range []string{path, "/cached"} {
-			d.granted(t, "ada@x.example", at, bearer(ada)) // the rejection was not kept
+			d.wantTokenOf(t, "ada@x.example", at, bearer(ada)) // the rejection was not cached
 		}
 	}
-	p.answers(says(200, `{"email":"ada@x.example"}`)) // an application without sub
-	d.granted(t, "ada@x.example", path, bearer(p.token("ada", "clinic-app", nil)))
+	p.setHandler(respondText(200, `{"email":"ada@x.example"}`)) // an application without sub
+	d.wantTokenOf(t, "ada@x.example", path, bearer(p.token("ada", "clinic-app", nil)))
 
-	p.answers(nil)
+	p.setHandler(nil)
 	ada, bob := p.token("ada", "clinic-app", nil), p.token("bob", "clinic-app", nil)
 	calls := len(p.seen.All())
 	for range 3 {
-		d.granted(t, "ada@x.example", "/cached", bearer(ada))
-		d.granted(t, "bob@x.example", "/cached", bearer(bob))
+		d.wantTokenOf(t, "ada@x.example", "/cached", bearer(ada))
+		d.wantTokenOf(t, "bob@x.example", "/cached", bearer(bob))
 	}
 	if n := len(p.seen.All()) - calls; n != 2 {
 		t.Errorf("%d calls for two tokens, want 2", n)
 	}
-	d.quiet(t, "@x.example", "@token.example", "eyJ")
+	d.notLogged(t, "@x.example", "@token.example", "eyJ")
 }

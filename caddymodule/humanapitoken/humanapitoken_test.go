@@ -6,8 +6,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 )
 
-// TestWhereTheSecretGoes: without the option api, the secret is sent to Human API only.
-func TestWhereTheSecretGoes(t *testing.T) {
+// TestSecretIsSentToHumanAPIOnly checks that without the option api the secret is sent to
+// Human API only.
+func TestSecretIsSentToHumanAPIOnly(t *testing.T) {
 	h := &HumanAPIToken{ClientID: "c", ClientSecret: "s"}
 	var p option.Errors
 	if c := h.readSettings(&p); p.Err() != nil || c.API.String() != "https://auth.humanapi.co" {

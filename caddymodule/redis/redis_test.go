@@ -113,8 +113,8 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// TestE02CAFileWithBOM: if the CA file begins with a byte order mark, both certificates in
-// it are trusted.
+// TestE02CAFileWithBOM checks that if the CA file begins with a byte order mark, both
+// certificates in it are trusted.
 func TestE02CAFileWithBOM(t *testing.T) {
 	text, want := "\xef\xbb\xbf", x509.NewCertPool()
 	for range 2 {
@@ -133,7 +133,7 @@ func TestE02CAFileWithBOM(t *testing.T) {
 	}
 }
 
-// TestEveryProblemAtOnce: one load reports the errors of all options.
+// TestEveryProblemAtOnce checks that one load reports the errors of all options.
 func TestEveryProblemAtOnce(t *testing.T) {
 	_, err := provisioned(t, &Redis{DB: -1, Username: "huma", Timeout: -1})
 	for _, option := range []string{"address: ", "db: ", "username: ", "timeout: ", "encryption_keys: "} {
@@ -153,7 +153,7 @@ func noSecret(t *testing.T, text string) {
 	}
 }
 
-// TestSecretsDoNotPrint: a provisioned store does not print its secrets.
+// TestSecretsDoNotPrint checks that a provisioned store does not print its secrets.
 func TestSecretsDoNotPrint(t *testing.T) {
 	t.Setenv("HUMA_TEST_KEY", keyOf(1))
 	t.Setenv("HUMA_TEST_PASSWORD", canary)
@@ -178,8 +178,8 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	noSecret(t, string(text))
 }
 
-// TestKeys: stores with the same options have the same pool key, others do not. A new
-// encryption key in front does not change the hash of a user in logs.
+// TestKeys checks that stores with the same options have the same pool key, others do
+// not. A new encryption key in front does not change the hash of a user in logs.
 func TestKeys(t *testing.T) {
 	load := func(edit func(r *Redis)) *Redis {
 		t.Helper()
@@ -216,9 +216,9 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestProvisionConnectsToNobody: Provision opens no connection, because a config may be
-// validated on a machine that cannot reach Redis.
-func TestProvisionConnectsToNobody(t *testing.T) {
+// TestProvisionDoesNotConnect checks that Provision opens no connection, because a config
+// may be validated on a machine that cannot reach Redis.
+func TestProvisionDoesNotConnect(t *testing.T) {
 	address, stop := testutil.CountConnections(t)
 	r := good()
 	r.Address[0] = address

@@ -63,7 +63,8 @@ func (c *runningCommand) stop() error {
 	}
 }
 
-// TestCommandServes: the printed credentials work until the command is stopped.
+// TestCommandServes checks that the printed credentials work until the command is
+// stopped.
 func TestCommandServes(t *testing.T) {
 	cmd := runCommand(t, "--listen", "127.0.0.1:0", "--user", "alice@example.com", "--json")
 	var b banner
@@ -89,7 +90,8 @@ func TestCommandServes(t *testing.T) {
 	}
 }
 
-// TestCommandPrintsBanner: the text has Caddyfile options and commands to copy.
+// TestCommandPrintsBanner checks that the text has Caddyfile options and commands to
+// copy.
 func TestCommandPrintsBanner(t *testing.T) {
 	cmd := runCommand(t, "--listen", "localhost:0")
 	var text strings.Builder
@@ -112,8 +114,8 @@ func TestCommandPrintsBanner(t *testing.T) {
 	}
 }
 
-// TestCommandStopsDuringCalls: a call in progress delays the stop by at most the
-// shutdown timeout.
+// TestCommandStopsDuringCalls checks that a call in progress delays the stop by at most
+// the shutdown timeout.
 func TestCommandStopsDuringCalls(t *testing.T) {
 	cmd := runCommand(t, "--listen", "127.0.0.1:0", "--json")
 	var b banner
@@ -151,8 +153,8 @@ func callsOf(c *sandboxtest.Client) []Call {
 	return log.Calls
 }
 
-// TestCommandRejects: an address that is not loopback needs --allow-remote, and wrong
-// flags and addresses are errors.
+// TestCommandRejects checks that an address that is not loopback needs --allow-remote,
+// and wrong flags and addresses are errors.
 func TestCommandRejects(t *testing.T) {
 	taken := testutil.Listen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // none of them starts to serve
@@ -185,8 +187,8 @@ func TestCommandRejects(t *testing.T) {
 	}
 }
 
-// TestCommandCannotPrint: without its output the address is unknown, so the command
-// fails.
+// TestCommandCannotPrint checks that without its output the address is unknown, so the
+// command fails.
 func TestCommandCannotPrint(t *testing.T) {
 	cmd := runCommand(t, "--listen", "127.0.0.1:0")
 	_ = cmd.out.Close()

@@ -142,7 +142,7 @@ func TestUnknownPaths(t *testing.T) {
 	}
 }
 
-// TestOperationNames: OperationNames are exactly the operations of the APIs.
+// TestOperationNames checks that OperationNames are exactly the operations of the APIs.
 func TestOperationNames(t *testing.T) {
 	var names []string
 	for _, api := range New(Config{}).apis {

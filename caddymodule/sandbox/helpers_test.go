@@ -17,7 +17,7 @@ func start(t *testing.T, cfg Config) (*Server, *sandboxtest.Client) {
 	return fake, sandboxtest.Serve(t, fake)
 }
 
-// setFaults is SetFaults that fails the test on an error.
+// setFaults calls SetFaults and fails the test on an error.
 func setFaults(t *testing.T, fake *Server, faults ...Fault) {
 	t.Helper()
 	if err := fake.SetFaults(faults); err != nil {

@@ -50,7 +50,7 @@ func TestHumanFaultsByOperation(t *testing.T) {
 	}
 }
 
-// TestHumanFaultsOfEveryTokenType: each fault, for each token type.
+// TestHumanFaultsOfEveryTokenType checks each fault for each token type.
 func TestHumanFaultsOfEveryTokenType(t *testing.T) {
 	for _, tokenType := range []string{"session", "id"} {
 		t.Run(tokenType, func(t *testing.T) {

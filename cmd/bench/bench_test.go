@@ -40,7 +40,7 @@ func short(t *testing.T, more ...string) []string {
 	return append([]string{"-caddy", tooltest.Binary(t), "-rounds", "2", "-round", "100ms", "-users", "20", "-connections", "2", "-rate", "100"}, more...)
 }
 
-// TestCompare: all workloads are measured in all rounds.
+// TestCompare checks that all workloads are measured in all rounds.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	r := run(t, short(t)...)
@@ -60,7 +60,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestGrow: many cached users are compared with few.
+// TestGrow compares many cached users with few.
 func TestGrow(t *testing.T) {
 	t.Parallel()
 	r := run(t, "grow", "-caddy", tooltest.Binary(t), "-rounds", "2", "-round", "100ms", "-users", "2000")
@@ -69,7 +69,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// TestStart: Caddy is compared with itself.
+// TestStart compares Caddy with itself.
 func TestStart(t *testing.T) {
 	t.Parallel()
 	r := run(t, "start", "-caddy", tooltest.Binary(t), "-without", tooltest.Binary(t), "-rounds", "1")
@@ -78,8 +78,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestIdle: three idle Caddys are compared. With few sites, memory and goroutines do
-// not exceed their limits.
+// TestIdle compares three idle Caddys. With few sites, memory and goroutines do not
+// exceed their limits.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	var out, messages bytes.Buffer
@@ -95,8 +95,8 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestIdleGoals: a value above its limit is a violation. A value at the limit, or one
-// that was not measured, is not.
+// TestIdleGoals checks that a value above its limit is a violation. A value at the limit,
+// or one that was not measured, is not.
 func TestIdleGoals(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
 		{Name: idleShared, Rounds: []tool.Values{{valueMemory: 70, valueGoroutines: 10}}},
@@ -114,7 +114,7 @@ func TestIdleGoals(t *testing.T) {
 	}
 }
 
-// TestBuilds: bench start builds Caddy with and without the plugin.
+// TestBuilds checks that bench start builds Caddy with and without the plugin.
 func TestBuilds(t *testing.T) {
 	if !tooltest.Long() {
 		t.Skip("builds two Caddys")
@@ -132,8 +132,8 @@ func TestBuilds(t *testing.T) {
 	}
 }
 
-// TestPython: the endpoint in Python is measured. It signs a user in, or up if the user
-// does not exist, and caches nothing.
+// TestPython measures the endpoint in Python. It signs a user in, or up if the user does
+// not exist, and caches nothing.
 func TestPython(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
@@ -179,7 +179,7 @@ func TestNoPython(t *testing.T) {
 	}
 }
 
-// TestCommand: exit codes and messages.
+// TestCommand checks exit codes and messages.
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -211,8 +211,8 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestInterrupted: after Ctrl-C, and after the messages cannot be written, no process
-// is left.
+// TestInterrupted checks that after Ctrl-C, and after the messages cannot be written, no
+// process is left.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, closePipe := range []bool{false, true} {
@@ -220,7 +220,8 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestInvalidRounds: responses and calls that would falsify a comparison are errors.
+// TestInvalidRounds checks that responses and calls that would falsify a comparison are
+// errors.
 func TestInvalidRounds(t *testing.T) {
 	t.Parallel()
 	o := &options{caddy: tooltest.Binary(t), users: 20, connections: 2, round: 100 * time.Millisecond}
@@ -264,8 +265,8 @@ func TestInvalidRounds(t *testing.T) {
 	}
 }
 
-// TestPace: a round ends in time if the workload is slower than the rate, and has the
-// rate otherwise.
+// TestPace checks that a round ends in time if the workload is slower than the rate, and
+// has the rate otherwise.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	const duration = 200 * time.Millisecond
@@ -287,8 +288,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestConclude: a ratio is the median of the ratios of the rounds. A value that was not
-// measured has none.
+// TestConclude checks that a ratio is the median of the ratios of the rounds. A value
+// that was not measured has none.
 func TestConclude(t *testing.T) {
 	r := &tool.Report{Rows: []tool.Row{
 		{Name: "a", Rounds: []tool.Values{{valueRate: 100, valueP50: 1, valueConnections: 0}, {valueRate: 200, valueP50: 2}, {valueRate: 400, valueP50: 4}}},

@@ -21,8 +21,8 @@ func adminRequest(t *testing.T, address, method, path, body string) (status int,
 	return status, string(text)
 }
 
-// TestAdminReachesAllReplicas: evictions through the admin API of one replica reach the
-// others.
+// TestAdminReachesAllReplicas checks that evictions through the admin API of one replica
+// reach the others.
 func TestAdminReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user, other = "a@x.example", "b@x.example"
@@ -57,8 +57,8 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 	evicted("all replicas flush their caches", other, others)
 }
 
-// TestHealthDuringShutdown: during shutdown_delay, Caddy still serves requests, and the
-// health check fails.
+// TestHealthDuringShutdown checks that during shutdown_delay, Caddy still serves
+// requests, and the health check fails.
 func TestHealthDuringShutdown(t *testing.T) {
 	site, admin := testutil.FreeAddress(t), testutil.FreeAddress(t)
 	c := startCaddy(t, `{

@@ -94,8 +94,8 @@ func configs(t *testing.T, file []byte) (config, caddyfile string) {
 	return config, caddyfile
 }
 
-// TestCommands: the commands with a sandbox. The exit codes are those for scripts, and
-// the standard output has only the result.
+// TestCommands checks the commands with a sandbox. The exit codes are those for scripts,
+// and the standard output has only the result.
 func TestCommands(t *testing.T) {
 	a, sandbox := startSandbox(t, "--user", "alice@x.example")
 	config, caddyfile := configs(t, a.File)
@@ -151,8 +151,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestCommandsStopAtOnce: a command stops at once when it is interrupted while it waits
-// for a response, and when its output cannot be written.
+// TestCommandsStopAtOnce checks that a command stops at once when it is interrupted while
+// it waits for a response, and when its output cannot be written.
 func TestCommandsStopAtOnce(t *testing.T) {
 	hangs := testutil.Listen(t)
 	config, _ := configs(t, []byte(`{"apiUrl":"http://`+hangs.Addr().String()+`","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"x"}`))
@@ -184,7 +184,7 @@ func TestCommandsStopAtOnce(t *testing.T) {
 	}
 }
 
-// TestCheckThroughAProxy: huma check reports problems with a proxy.
+// TestCheckThroughAProxy checks that huma check reports problems with a proxy.
 func TestCheckThroughAProxy(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "canary", http.StatusForbidden)

@@ -162,8 +162,9 @@ func (c *process) stop(t *testing.T) {
 	}
 }
 
-// TestL07_ExchangesFinishBeforeTheProcess: Caddy waits for a sign-up in progress before
-// it exits, even if the client has disconnected, or a reload has replaced the account.
+// TestL07_ExchangesFinishBeforeTheProcess checks that Caddy waits for a sign-up in
+// progress before it exits, even if the client has disconnected, or a reload has replaced
+// the account.
 func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
 	for name, reload := range map[string]bool{"stopped": false, "reloaded and stopped": true} {
 		t.Run(name, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// TestManifest: the modules, versions and dependencies in xcaddy.json are those of the
-// code and of go.mod.
+// TestManifest checks that the modules, versions and dependencies in xcaddy.json are
+// those of the code and of go.mod.
 func TestManifest(t *testing.T) {
 	var m struct {
 		Name, Description, Repository, License string

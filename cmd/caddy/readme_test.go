@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 )
 
-// TestReadmeCaddyfiles: the Caddyfiles in the documentation are valid.
+// TestReadmeCaddyfiles checks that the Caddyfiles in the documentation are valid.
 func TestReadmeCaddyfiles(t *testing.T) {
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	for _, name := range []string{"README.md", "docs/redis.md"} {

@@ -114,9 +114,9 @@ func slower(all []timing, from time.Time, seconds int, limit time.Duration) []in
 	return counts
 }
 
-// TestR02_RedisIsKilledOrHangsUnderLoad: all requests get the user's token. Within the
-// first second, some wait 100 ms for Redis; after that, none does. When Redis is back,
-// the replicas share tokens again.
+// TestR02_RedisIsKilledOrHangsUnderLoad checks that all requests get the user's token.
+// Within the first second, some wait 100 ms for Redis; after that, none does. When Redis
+// is back, the replicas share tokens again.
 func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 	for _, test := range []struct {
 		name       string

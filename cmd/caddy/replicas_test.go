@@ -34,7 +34,7 @@ func startReplicas(t *testing.T, cache ...string) *replicas {
 	return startReplicasWith(t, 10*time.Second, cache...)
 }
 
-// startReplicasWith is startReplicas with a timeout of token exchanges.
+// startReplicasWith is like startReplicas, with a timeout of token exchanges.
 func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *replicas {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
@@ -98,7 +98,7 @@ func (r *replicas) request(ctx context.Context, i int, method, user string, head
 	return r.requestAs(ctx, i, "ios", method, user, headers...)
 }
 
-// requestAs is request with another client type.
+// requestAs is like request, with another client type.
 func (r *replicas) requestAs(ctx context.Context, i int, clientType, method, user string, headers ...string) (status int, token string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addresses[i]+"/private/huma-token?client_type="+clientType, nil)
 	if err != nil {
@@ -122,7 +122,7 @@ func (r *replicas) requestAs(ctx context.Context, i int, clientType, method, use
 	return res.StatusCode, v.AuthToken, nil
 }
 
-// token is request that fails the test unless the response is a token.
+// token is like request, and fails the test unless the response is a token.
 func (r *replicas) token(i int, user string, headers ...string) string {
 	r.t.Helper()
 	status, token, err := r.request(r.t.Context(), i, http.MethodGet, user, headers...)
@@ -160,8 +160,8 @@ func (r *replicas) accounts() int {
 	return len(v.Users)
 }
 
-// TestR03_OneSignUpForAllReplicas: 300 concurrent first requests of a new user at three
-// replicas cause one sign-up, with one client type and with three.
+// TestR03_OneSignUpForAllReplicas checks that 300 concurrent first requests of a new user
+// at three replicas cause one sign-up, with one client type and with three.
 func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	for _, clientTypes := range [][]string{{"ios"}, {"ios", "android", "web"}} {
@@ -205,9 +205,9 @@ func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 	}
 }
 
-// TestR04_TheReplicaThatSignsUpIsKilled: in the end there is one account, and the other
-// replicas have tokens. If the sign-up was not processed, they wait until the lock
-// expires: the timeout and 5 s.
+// TestR04_TheReplicaThatSignsUpIsKilled checks that in the end there is one account, and
+// the other replicas have tokens. If the sign-up was not processed, they wait until the
+// lock expires: the timeout and 5 s.
 func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 	const timeout = time.Second
 	for _, test := range []struct {
@@ -278,8 +278,8 @@ func (r *replicas) signsUp() bool {
 	return len(r.redis.Texts("KEYS", "caddy-huma:s:*")) == 1 && v.InFlight == 1
 }
 
-// TestEvictionReachesAllReplicas: DELETE at one replica evicts the token from all
-// replicas, also from the memory of the others.
+// TestEvictionReachesAllReplicas checks that DELETE at one replica evicts the token from
+// all replicas, also from the memory of the others.
 func TestEvictionReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user = "a@x.example"
@@ -297,8 +297,8 @@ func TestEvictionReachesAllReplicas(t *testing.T) {
 	}
 }
 
-// TestAFreshTokenReachesAllReplicas: a token that was requested with no-cache is also
-// returned by the other replicas.
+// TestAFreshTokenReachesAllReplicas checks that a token that was requested with no-cache
+// is also returned by the other replicas.
 func TestAFreshTokenReachesAllReplicas(t *testing.T) {
 	r := startReplicas(t)
 	const user = "a@x.example"

@@ -180,7 +180,7 @@ func curl(t *testing.T, words []string) (status int, token string, body []byte) 
 	return res.StatusCode, v.AuthToken, body
 }
 
-// token is curl that fails the test unless the response is a token.
+// token is like curl, and fails the test unless the response is a token.
 func token(t *testing.T, words []string) string {
 	t.Helper()
 	status, token, body := curl(t, words)
@@ -243,8 +243,8 @@ func TestPrintedCommands(t *testing.T) {
 	}
 }
 
-// TestCleanup: no process and no file is left, also if a process has exited before. The
-// exit is reported.
+// TestCleanup checks that no process and no file is left, also if a process has exited
+// before. The exit is reported.
 func TestCleanup(t *testing.T) {
 	redistest.Need(t)
 	caddy := tooltest.Binary(t)
@@ -286,8 +286,8 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
-// TestExistingRedis: an existing Redis is used, and neither stopped nor flushed. If it
-// is down, there is an error.
+// TestExistingRedis checks that an existing Redis is used, and neither stopped nor
+// flushed. If it is down, there is an error.
 func TestExistingRedis(t *testing.T) {
 	r := redistest.Start(t)
 	r.Do("SET", "existing", "value")
@@ -318,7 +318,7 @@ func TestExistingRedis(t *testing.T) {
 	}
 }
 
-// TestStartFails: the messages name the cause and the solution.
+// TestStartFails checks that the messages name the cause and the solution.
 func TestStartFails(t *testing.T) {
 	taken := redistest.FreePort(t)
 	l, err := net.Listen("tcp", address(taken))
@@ -353,7 +353,7 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// TestCaddyfilesAreFormatted: the Caddyfiles are formatted as by caddy fmt.
+// TestCaddyfilesAreFormatted checks that the Caddyfiles are formatted as by caddy fmt.
 func TestCaddyfilesAreFormatted(t *testing.T) {
 	for name, text := range map[string]string{"Caddyfile": replicaCaddyfile, "Caddyfile.front": frontCaddyfile} {
 		if want := string(caddyfile.Format([]byte(text))); text != want {

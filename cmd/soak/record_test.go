@@ -18,8 +18,8 @@ func success(uid, auth, refresh string) []byte {
 	return fmt.Appendf(nil, `{"uid":%q,"authToken":%q,"refreshToken":%q}`, uid, token(auth), token(refresh))
 }
 
-// TestWrongTokens: a token of another user is detected by its parts, by the other
-// tokens of the user, and by the uid at the service.
+// TestWrongTokens checks that a token of another user is detected by its parts, by the
+// other tokens of the user, and by the uid at the service.
 func TestWrongTokens(t *testing.T) {
 	u, err := newUpstream(t.Context(), 1)
 	if err != nil {
@@ -53,8 +53,8 @@ func TestWrongTokens(t *testing.T) {
 	}
 }
 
-// TestSecondSignUps: another sign-up of a user is allowed after a definite rejection,
-// and after the hold.
+// TestSecondSignUps checks that another sign-up of a user is allowed after a definite
+// rejection, and after the hold.
 func TestSecondSignUps(t *testing.T) {
 	const hold = 20 * time.Millisecond
 	for _, c := range []struct {
@@ -87,8 +87,8 @@ func TestSecondSignUps(t *testing.T) {
 	}
 }
 
-// TestPhases: a request belongs to the phase in which it was due, or to the fault if
-// that started before its end. firstToken is measured from the end of the fault.
+// TestPhases checks that a request belongs to the phase in which it was due, or to the
+// fault if that started before its end. firstToken is measured from the end of the fault.
 func TestPhases(t *testing.T) {
 	r := newRecorder()
 	start := time.Now()
@@ -118,7 +118,7 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// TestExpected: which outcomes are violations.
+// TestExpected checks which outcomes are violations.
 func TestExpected(t *testing.T) {
 	// The service works, fails, and garbles responses; the last one has reloads.
 	rules := [4]allowed{{}, {failures: true}, {failures: true, garbage: true}, {failures: true, lost: true}}
@@ -141,7 +141,8 @@ func TestExpected(t *testing.T) {
 	}
 }
 
-// TestChoices: requests have the configured shares, and are the same for the same seed.
+// TestChoices checks that requests have the configured shares, and are the same for the
+// same seed.
 func TestChoices(t *testing.T) {
 	o := &options{users: 10, known: 0.6, returning: 0.5, noCache: 0.2, cancel: 0.1, seed: 7}
 	a, b := newLoad(o, newRecorder(), ""), newLoad(o, newRecorder(), "")
@@ -172,7 +173,8 @@ func TestChoices(t *testing.T) {
 	}
 }
 
-// TestFaultsCanBeSet: the sandbox and the proxy accept all faults, and end removes them.
+// TestFaultsCanBeSet checks that the sandbox and the proxy accept all faults, and end
+// removes them.
 func TestFaultsCanBeSet(t *testing.T) {
 	u, err := newUpstream(t.Context(), 1)
 	if err != nil {

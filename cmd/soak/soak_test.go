@@ -53,7 +53,7 @@ func soak(t *testing.T, requests float64, args ...string) (*tool.Report, map[str
 	return r, figures
 }
 
-// TestFaults: there are no violations with any fault of the service.
+// TestFaults checks that there are no violations with any fault of the service.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	var wg sync.WaitGroup
@@ -67,7 +67,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestReloads: a run without a fault and with reloads.
+// TestReloads checks a run without a fault and with reloads.
 func TestReloads(t *testing.T) {
 	t.Parallel()
 	_, figures := soak(t, 150, short(t, "-reload", "5")...)
@@ -76,7 +76,7 @@ func TestReloads(t *testing.T) {
 	}
 }
 
-// TestRedis: clients are not affected by faults of Redis.
+// TestRedis checks that clients are not affected by faults of Redis.
 func TestRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Need(t)
@@ -93,7 +93,7 @@ func TestRedis(t *testing.T) {
 	}
 }
 
-// TestInterrupted: Ctrl-C during a fault stops all processes.
+// TestInterrupted checks that Ctrl-C during a fault stops all processes.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	tooltest.Interrupt(t, false, regexp.MustCompile(`^Caddy (\d+)`), short(t, "-duration", "1h", "-fault", "hang", "-fault-from", "0", "-fault-for", "1h")...)
@@ -108,7 +108,7 @@ func TestNoRedis(t *testing.T) {
 	}
 }
 
-// TestCommand: exit codes and messages.
+// TestCommand checks exit codes and messages.
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -134,7 +134,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestViolation: the exit code is 1 after a violation, and the log is written.
+// TestViolation checks that the exit code is 1 after a violation, and the log is written.
 func TestViolation(t *testing.T) {
 	t.Parallel()
 	var out, messages bytes.Buffer

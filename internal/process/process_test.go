@@ -88,7 +88,7 @@ func TestStartAndStop(t *testing.T) {
 	_ = p.Stop() // once more
 }
 
-// TestArgs: with Args, the process gets these arguments and no Caddyfile.
+// TestArgs checks that with Args the process gets these arguments and no Caddyfile.
 func TestArgs(t *testing.T) {
 	address, err := freeport.Address(t.Context())
 	if err != nil {
@@ -108,7 +108,7 @@ func TestArgs(t *testing.T) {
 	_ = p.Stop()
 }
 
-// TestBuild: a build error has the output of the compiler.
+// TestBuild checks that a build error has the output of the compiler.
 func TestBuild(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "main.go")
 	if err := os.WriteFile(file, []byte("package main\n\nfunc main() { missing() }\n"), 0o600); err != nil {
@@ -125,7 +125,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// TestCPU: CPU returns processor time, not elapsed time.
+// TestCPU checks that CPU returns processor time, not elapsed time.
 func TestCPU(t *testing.T) {
 	p := admin(t, nil) // this process
 	before, err := p.CPU()

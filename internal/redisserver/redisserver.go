@@ -28,7 +28,7 @@ const (
 // ErrMissing means that redis-server is not installed.
 var ErrMissing = errors.New("redis-server is not installed")
 
-// HowToInstall tells how to install redis-server, for error messages.
+// HowToInstall explains how to install redis-server, for error messages.
 const HowToInstall = "on Debian: apt-get install redis-server; on macOS: brew install redis"
 
 // Path returns the path of redis-server. The error wraps ErrMissing.

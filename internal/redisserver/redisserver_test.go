@@ -27,7 +27,7 @@ func start(t *testing.T, args ...string) *redisserver.Server {
 	return s
 }
 
-// TestKillAndStop: a server is killed, restarted, paused and resumed.
+// TestKillAndStop kills, restarts, pauses and resumes a server.
 func TestKillAndStop(t *testing.T) {
 	s := start(t)
 	do := func(within time.Duration, args ...string) (any, error) {
@@ -77,7 +77,7 @@ func TestKillAndStop(t *testing.T) {
 	s.Kill() // of a paused server
 }
 
-// TestReplies: the Go values of replies.
+// TestReplies checks the Go values of replies.
 func TestReplies(t *testing.T) {
 	s := start(t, "--requirepass", "right")
 	var reply *redisserver.ReplyError
@@ -90,7 +90,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestStartErrors: an unknown argument, and redis-server is not installed.
+// TestStartErrors checks an unknown argument, and that redis-server is not installed.
 func TestStartErrors(t *testing.T) {
 	redistest.Need(t)
 	if _, err := redisserver.Start(t.Context(), t.TempDir(), "--no-such-option", "1"); err == nil ||

@@ -16,8 +16,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestNeed_ReportsSkippedTests: without redis-server, go test prints one message per
-// package with skipped tests, although the package passes, and no other output is lost.
+// TestNeed_ReportsSkippedTests checks that without redis-server, go test prints one
+// message per package with skipped tests, although the package passes, and no other
+// output is lost.
 func TestNeed_ReportsSkippedTests(t *testing.T) {
 	t.Run("into a pipe", func(t *testing.T) {
 		var out bytes.Buffer

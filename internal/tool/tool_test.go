@@ -42,7 +42,7 @@ func (f *fake) Run(_ context.Context, dir string, _ io.Writer) (*Report, error) 
 	return r, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
 }
 
-// TestCommand: exit codes and output.
+// TestCommand checks exit codes and output.
 func TestCommand(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	for _, c := range []struct {

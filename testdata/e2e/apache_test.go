@@ -18,9 +18,9 @@ const (
 func startApache(t *testing.T, p *provider, port, upstream, text string) *process {
 	t.Helper()
 	if _, err := os.Stat(apacheModules + "mod_auth_openidc.so"); err != nil {
-		t.Fatal("Apache httpd or mod_auth_openidc is not installed: run .ci/e2e, which does that on Debian, or look there which packages it takes")
+		t.Fatal("Apache httpd or mod_auth_openidc is not installed: run .ci/e2e, which installs it on Debian and lists the packages")
 	}
-	// Its workers do not run as root, and do not look into t.TempDir.
+	// The workers of Apache do not run as root and cannot read t.TempDir.
 	dir, err := os.MkdirTemp("", "apache")
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func startApache(t *testing.T, p *provider, port, upstream, text string) *proces
 		config += "LoadModule " + module + "_module " + apacheModules + "mod_" + module + ".so\n"
 	}
 	if os.Getuid() == 0 {
-		config += "User " + giveAway(t, dir) + "\nGroup www-data\n"
+		config += "User " + chownUnprivileged(t, dir) + "\nGroup www-data\n"
 	}
 	config += `ServerName 127.0.0.1
 Listen 127.0.0.1:` + port + `
@@ -63,7 +63,7 @@ type apacheSite struct {
 	identity string
 }
 
-// startApacheSites runs the provider, and returns a function that starts a site.
+// startApacheSites runs the provider and returns a function that starts a site.
 func startApacheSites(t *testing.T, sites []apacheSite) (*provider, func(*testing.T, apacheSite) *site) {
 	t.Helper()
 	client, ports := relyingParty{tokenLifetime: time.Hour}, map[string]string{}
@@ -90,12 +90,12 @@ func startApacheSites(t *testing.T, sites []apacheSite) (*provider, func(*testin
 	}
 }
 
-// userinfo are the sources of a header with the claims as JSON.
+// userinfo returns an identity block for a header that contains the claims as JSON.
 func userinfo(header string) string {
 	return "identity {\nemail " + header + " email\nname " + header + " name\n}"
 }
 
-// TestApache: mod_auth_openidc in front says who has signed in.
+// TestApache checks sites behind mod_auth_openidc.
 func TestApache(t *testing.T) {
 	const protected = `<Location />
 	AuthType openid-connect
@@ -103,7 +103,7 @@ func TestApache(t *testing.T) {
 </Location>
 `
 	sites := []apacheSite{
-		// From version 2.4.14, OIDCPassUserInfoAs json:X-Userinfo does the same. Debian
+		// Since version 2.4.14, OIDCPassUserInfoAs json:X-Userinfo does the same. Debian
 		// 12 has 2.4.12.
 		{"json", protected + `OIDCPassUserInfoAs json
 RequestHeader unset X-Userinfo early
@@ -133,37 +133,37 @@ RequestHeader set X-Userinfo "%{OIDC_userinfo_json}e"
 			for _, name := range []string{"rtyler", "dwho", "msmith"} {
 				browsers[name] = p.newBrowser(t)
 				if at := browsers[name].signIn(t, s.url+"/", name); at.body != "the application" {
-					t.Fatalf("%s signed in and sees %v", name, at)
+					t.Fatalf("%s signed in and gets %v", name, at)
 				}
 			}
 			session := browsers["rtyler"].header(t, s.url)
 			for name, header := range forgeries {
 				t.Run("forged "+name, func(t *testing.T) {
-					s.wantToken(t, with(header, "Cookie", session.Get("Cookie")), rose)
-					// Without Accept, or with one that does not name HTML, it does not redirect.
-					s.wantRefusal(t, header, http.StatusUnauthorized, "")
-					s.wantRefusal(t, with(header, "Accept", "application/json"), http.StatusUnauthorized, "")
-					s.wantRefusal(t, with(browsers["msmith"].header(t, s.url), "X-Oidc-email_verified", "1"), http.StatusForbidden, "email_unverified")
+					s.wantToken(t, withHeaders(header, "Cookie", session.Get("Cookie")), rose)
+					// Requests whose Accept does not contain HTML are not redirected.
+					s.wantRejection(t, header, http.StatusUnauthorized, "")
+					s.wantRejection(t, withHeaders(header, "Accept", "application/json"), http.StatusUnauthorized, "")
+					s.wantRejection(t, withHeaders(browsers["msmith"].header(t, s.url), "X-Oidc-email_verified", "1"), http.StatusForbidden, "email_unverified")
 				})
 			}
 			s.wantNames(t, rose, "Rose", "Tyler")
 			s.wantToken(t, browsers["dwho"].header(t, s.url), doctor)
 			s.wantNames(t, doctor, "René", "Müller")
-			s.wantQuietLines(t, rose, doctor, "Müller", "René")
+			s.wantNotLoggedByHuma(t, rose, doctor, "Müller", "René")
 
 			browsers["rtyler"].CheckRedirect = client.CheckRedirect
 			if at := browsers["rtyler"].open(t, s.url+"/callback?logout=http%3A%2F%2F127.0.0.1%2F", nil); at.status != http.StatusFound {
 				t.Fatalf("sign out: %v", at)
 			}
-			s.wantRefusal(t, session, http.StatusUnauthorized, "") // the session has ended, not only the cookie
+			s.wantRejection(t, session, http.StatusUnauthorized, "") // the server has ended the session, not only the cookie
 			s.wantToken(t, browsers["dwho"].header(t, s.url), doctor)
 		})
 	}
 }
 
-// TestApachePaths: Apache compares paths by case, and Caddy does not. If Apache
-// protects the path of the tokens alone, it must not let the header through anywhere
-// else.
+// TestApachePaths checks that Apache compares paths case-sensitively, and Caddy does not.
+// If Apache protects only the path of the tokens, it must not pass the header on for any
+// other path.
 func TestApachePaths(t *testing.T) {
 	const protected = `OIDCPassUserInfoAs json
 <Location /private>
@@ -176,14 +176,14 @@ func TestApachePaths(t *testing.T) {
 		{"header only set", protected, "", userinfo("X-Userinfo")},
 		{"header unset early", "RequestHeader unset X-Userinfo early\n" + protected, "", userinfo("X-Userinfo")},
 	}
-	// How the forged header is answered where Apache applies no rule.
+	// statuses holds the status for a forged header on a path without an Apache rule.
 	statuses := map[string]int{"header only set": http.StatusOK, "header unset early": http.StatusUnauthorized}
 	forged := http.Header{"X-Userinfo": {`{"email":"` + doctor + `","email_verified":true}`}}
 	_, startSite := startApacheSites(t, sites)
 	for _, a := range sites {
 		t.Run(a.name, func(t *testing.T) {
 			s, want := startSite(t, a), statuses[a.name]
-			s.wantRefusal(t, forged, http.StatusUnauthorized, "")
+			s.wantRejection(t, forged, http.StatusUnauthorized, "")
 			if a := do(t, http.MethodGet, s.url+"/Private/huma-token", forged, nil); a.status != want {
 				t.Errorf("/Private: %d %s, want %d", a.status, a.body, want)
 			}

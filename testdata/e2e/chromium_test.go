@@ -17,23 +17,24 @@ import (
 	"time"
 )
 
-// chromium is a headless browser that reaches nothing but this machine. It is
-// spoken to in the DevTools protocol over a pipe, so that it listens nowhere.
+// chromium is a headless browser without network access except to loopback addresses. The
+// tests control it by the DevTools protocol over a pipe, so that it does not listen on a
+// port.
 type chromium struct {
 	in *os.File
 
-	mu      sync.Mutex
-	last    int
-	waiting map[int]chan reply
-	lost    error // why it says nothing any more
-	stubs   map[string][]stub
-	people  map[string]signIn
-	asked   map[string]bool // the requests that have had their answer to "who are you?"
-	seen    []seenRequest
-	noise   []string // what pages wrote to the console, and what they were refused
+	mu            sync.Mutex
+	last          int
+	waiting       map[int]chan reply
+	err           error // why it has disconnected
+	stubs         map[string][]stub
+	credentials   map[string]signIn
+	authenticated map[string]bool // the requests whose credentials were already sent
+	seen          []seenRequest
+	console       []string // console messages of pages, and violations of their policies
 }
 
-// stub is an answer that nobody gave.
+// stub is a response that is sent instead of a request.
 type stub struct {
 	status     int
 	kind, body string
@@ -78,23 +79,23 @@ func startChromium(t *testing.T, program string) *chromium {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// The last of its processes may still write there.
-		for end := time.Now().Add(patience); os.RemoveAll(home) != nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		// The browser's last process may still write to the directory.
+		for end := time.Now().Add(processTimeout); os.RemoveAll(home) != nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		}
 	})
 	args := []string{
 		"--headless=new", "--remote-debugging-pipe", "--no-first-run", "--user-data-dir=" + filepath.Join(home, "profile"),
-		// No name is looked up, no proxy is asked, and what a browser fetches
-		// for itself stays away. Pages are held to it once more, in paused.
+		// Names are not resolved, no proxy is used, and the browser's own requests are
+		// disabled. handlePaused checks each request again.
 		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-proxy-server",
 		"--disable-background-networking", "--disable-component-update", "--disable-default-apps",
 		"--disable-extensions", "--disable-sync", "--disable-domain-reliability", "--no-pings",
 		"--disable-features=OptimizationHints,MediaRouter,DialMediaRouteProvider,Translate,NetworkTimeServiceQuerying",
-		// What a container has not.
+		// Containers do not have these.
 		"--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad", "--log-level=3", "--password-store=basic", "--use-mock-keychain",
 	}
 	if os.Getuid() == 0 {
-		args = append(args, "--no-sandbox") // it refuses to start as root otherwise
+		args = append(args, "--no-sandbox") // otherwise Chromium does not start as root
 	}
 	// Chromium reads its descriptor 3 and writes to 4.
 	theirIn, in, err := os.Pipe()
@@ -116,18 +117,18 @@ func startChromium(t *testing.T, program string) *chromium {
 	theirIn.Close()
 	theirOut.Close()
 	c := &chromium{
-		in: in, waiting: map[int]chan reply{}, stubs: map[string][]stub{}, people: map[string]signIn{}, asked: map[string]bool{},
+		in: in, waiting: map[int]chan reply{}, stubs: map[string][]stub{}, credentials: map[string]signIn{}, authenticated: map[string]bool{},
 	}
 	heard := make(chan struct{})
 	go func() { defer close(p.ended); _ = p.cmd.Wait() }()
-	go func() { defer close(heard); c.hear(out) }()
+	go func() { defer close(heard); c.readMessages(out) }()
 	t.Cleanup(func() {
-		if err := c.say("", "Browser.close", map[string]any{}, nil); err != nil {
+		if err := c.send("", "Browser.close", map[string]any{}, nil); err != nil {
 			t.Error(err)
 		}
 		select {
 		case <-p.ended:
-		case <-time.After(patience):
+		case <-time.After(processTimeout):
 		}
 		p.stop(t)
 		in.Close()
@@ -137,8 +138,8 @@ func startChromium(t *testing.T, program string) *chromium {
 			t.Logf("chromium wrote:\n%s", &p.out)
 		}
 	})
-	// Every request of every page and frame is paused until the test continues it.
-	_, err = c.ask("", "Fetch.enable", map[string]any{
+	// Every request of a page or frame is paused until handlePaused continues it.
+	_, err = c.call("", "Fetch.enable", map[string]any{
 		"patterns": []any{map[string]any{"urlPattern": "*"}}, "handleAuthRequests": true,
 	})
 	if err != nil {
@@ -147,14 +148,14 @@ func startChromium(t *testing.T, program string) *chromium {
 	return c
 }
 
-// hear takes what Chromium says: messages that each end with a zero byte.
-func (c *chromium) hear(out *os.File) {
+// readMessages reads Chromium's messages, each of which ends with a zero byte.
+func (c *chromium) readMessages(out *os.File) {
 	lines := bufio.NewReader(out)
 	for {
 		text, err := lines.ReadBytes(0)
 		if err != nil {
 			c.mu.Lock()
-			c.lost = fmt.Errorf("chromium has gone: %w", err)
+			c.err = fmt.Errorf("chromium has exited: %w", err)
 			for id, waits := range c.waiting {
 				delete(c.waiting, id)
 				close(waits)
@@ -176,23 +177,23 @@ func (c *chromium) hear(out *os.File) {
 				waits <- r
 			}
 		case "Fetch.requestPaused":
-			c.paused(r.Params)
+			c.handlePaused(r.Params)
 		case "Fetch.authRequired":
-			c.challenged(r.Params)
+			c.handleAuthRequired(r.Params)
 		case "Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded":
 			c.mu.Lock()
-			c.noise = append(c.noise, string(r.Params))
+			c.console = append(c.console, string(r.Params))
 			c.mu.Unlock()
 		}
 	}
 }
 
-// say sends a message. Whoever waits for the answer gets it.
-func (c *chromium) say(session, method string, params any, waits chan reply) error {
+// send sends a message. Its response is sent to waits.
+func (c *chromium) send(session, method string, params any, waits chan reply) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lost != nil {
-		return c.lost
+	if c.err != nil {
+		return c.err
 	}
 	c.last++
 	message := map[string]any{"id": c.last, "method": method, "params": params}
@@ -210,29 +211,29 @@ func (c *chromium) say(session, method string, params any, waits chan reply) err
 	return err
 }
 
-// ask sends a message and waits for the answer.
-func (c *chromium) ask(session, method string, params any) (json.RawMessage, error) {
+// call sends a message and waits for the response.
+func (c *chromium) call(session, method string, params any) (json.RawMessage, error) {
 	waits := make(chan reply, 1)
-	if err := c.say(session, method, params, waits); err != nil {
+	if err := c.send(session, method, params, waits); err != nil {
 		return nil, fmt.Errorf("%s: %w", method, err)
 	}
 	select {
 	case r, ok := <-waits:
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("%s: chromium has gone", method)
+			return nil, fmt.Errorf("%s: chromium has exited", method)
 		case r.Error != nil:
 			return nil, fmt.Errorf("%s: %s", method, r.Error.Message)
 		}
 		return r.Result, nil
-	case <-time.After(patience):
-		return nil, errors.New(method + ": chromium does not answer")
+	case <-time.After(processTimeout):
+		return nil, errors.New(method + ": chromium does not respond")
 	}
 }
 
-// paused decides on a request: a stub answers if there is one, to loopback it
-// goes on, and everything else fails.
-func (c *chromium) paused(params json.RawMessage) {
+// handlePaused handles a paused request: it sends a stub if there is one, continues
+// requests to loopback addresses, and fails all others.
+func (c *chromium) handlePaused(params json.RawMessage) {
 	var event struct {
 		RequestID    string
 		ResourceType string
@@ -250,26 +251,26 @@ func (c *chromium) paused(params json.RawMessage) {
 	}
 	c.mu.Lock()
 	c.seen = append(c.seen, seenRequest{u, event.ResourceType, event.Request.Headers})
-	a, found := c.takeStub(u.Scheme + "://" + u.Host + u.Path)
+	a, found := c.nextStub(u.Scheme + "://" + u.Host + u.Path)
 	c.mu.Unlock()
 	switch {
 	case found:
-		err = c.say("", "Fetch.fulfillRequest", map[string]any{
+		err = c.send("", "Fetch.fulfillRequest", map[string]any{
 			"requestId": event.RequestID, "responseCode": a.status,
 			"responseHeaders": []any{map[string]string{"name": "Content-Type", "value": a.kind}},
 			"body":            base64.StdEncoding.EncodeToString([]byte(a.body)),
 		}, nil)
 	case u.Scheme == "http" && u.Hostname() == "127.0.0.1":
-		err = c.say("", "Fetch.continueRequest", map[string]any{"requestId": event.RequestID}, nil)
+		err = c.send("", "Fetch.continueRequest", map[string]any{"requestId": event.RequestID}, nil)
 	default:
-		err = c.say("", "Fetch.failRequest", map[string]any{"requestId": event.RequestID, "errorReason": "BlockedByClient"}, nil)
+		err = c.send("", "Fetch.failRequest", map[string]any{"requestId": event.RequestID, "errorReason": "BlockedByClient"}, nil)
 	}
 	_ = err // the next command fails too
 }
 
-// challenged answers a site that asks who is there, as somebody would who is
-// shown the dialog: once.
-func (c *chromium) challenged(params json.RawMessage) {
+// handleAuthRequired sends the credentials for a site that requires them, once per
+// request, as a user does in the dialog.
+func (c *chromium) handleAuthRequired(params json.RawMessage) {
 	var event struct {
 		RequestID     string
 		AuthChallenge struct{ Origin string }
@@ -278,40 +279,40 @@ func (c *chromium) challenged(params json.RawMessage) {
 		return
 	}
 	c.mu.Lock()
-	who, found := c.people[event.AuthChallenge.Origin]
-	again := c.asked[event.RequestID]
-	c.asked[event.RequestID] = true
+	who, found := c.credentials[event.AuthChallenge.Origin]
+	again := c.authenticated[event.RequestID]
+	c.authenticated[event.RequestID] = true
 	c.mu.Unlock()
 	response := map[string]any{"response": "CancelAuth"}
 	if found && !again {
 		response = map[string]any{"response": "ProvideCredentials", "username": who.user, "password": who.password}
 	}
-	_ = c.say("", "Fetch.continueWithAuth", map[string]any{"requestId": event.RequestID, "authChallengeResponse": response}, nil)
+	_ = c.send("", "Fetch.continueWithAuth", map[string]any{"requestId": event.RequestID, "authChallengeResponse": response}, nil)
 }
 
-// signIn makes somebody known to a site that will ask.
+// signIn sets the credentials for a site.
 func (c *chromium) signIn(origin, user, password string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.people[origin] = signIn{user, password}
+	c.credentials[origin] = signIn{user, password}
 }
 
-// stub answers requests for an address, whatever their query, with these
-// answers in turn, and with the last one again and again.
-func (c *chromium) stub(address string, answers ...stub) {
+// stub sets the responses to requests for an address, with any query. The last one is
+// repeated.
+func (c *chromium) stub(address string, responses ...stub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stubs[address] = answers
+	c.stubs[address] = responses
 }
 
-// takeStub is called under the lock.
-func (c *chromium) takeStub(address string) (stub, bool) {
-	answers := c.stubs[address]
-	if len(answers) == 0 {
+// nextStub returns the stub for an address. The caller must hold the lock.
+func (c *chromium) nextStub(address string) (stub, bool) {
+	responses := c.stubs[address]
+	if len(responses) == 0 {
 		return stub{}, false
 	}
-	if len(answers) > 1 {
-		c.stubs[address] = answers[1:]
+	if len(responses) > 1 {
+		c.stubs[address] = responses[1:]
 	}
-	return answers[0], true
+	return responses[0], true
 }

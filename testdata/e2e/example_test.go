@@ -16,8 +16,8 @@ import (
 // tokenPath is the path of human_api_token in the example.
 const tokenPath = "/private/human-api-token"
 
-// startExample runs Caddyfile.example on free ports and from a directory of
-// its own, with Human API's SDK beside the page; without it if sdk is empty.
+// startExample runs Caddyfile.example on free ports and in its own directory. Human API's
+// SDK is next to the page, unless sdk is empty.
 func startExample(t *testing.T, sdk string) *site {
 	t.Helper()
 	dir, port, address := t.TempDir(), freePort(t), "127.0.0.1:"+freePort(t)
@@ -39,7 +39,7 @@ func startExample(t *testing.T, sdk string) *site {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "testdata", "sandbox.secret"), string(read(t, "../sandbox.secret")))
-	// Somebody who has tried the example has the SDK there already.
+	// The directory contains the SDK if the example was used before.
 	if err := os.Remove(filepath.Join(copied, "human-connect.js")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -61,11 +61,10 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-// alice holds the headers with which a program signs in as alice.
+// alice holds the headers of requests that are signed in as alice.
 var alice = http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("alice:wonderland"))}}
 
-// wantCached fails unless alice's token is in the cache and of that type, and
-// returns it.
+// wantCached checks that alice's token has the given type and is cached, and returns it.
 func (s *site) wantCached(t *testing.T, kind string) string {
 	t.Helper()
 	before := s.humanCalls(t)
@@ -75,7 +74,7 @@ func (s *site) wantCached(t *testing.T, kind string) string {
 		t.Fatalf("%d %s, want a token of the type %s", a.status, a.body, kind)
 	}
 	if after := s.humanCalls(t); after != before {
-		t.Fatalf("Human API saw %s and then %s: the token was not in the cache", before, after)
+		t.Fatalf("Human API received %s and then %s: the token was not in the cache", before, after)
 	}
 	return token
 }
@@ -100,7 +99,7 @@ func (s *site) humanCalls(t *testing.T) string {
 	return strings.Join(all, ", ")
 }
 
-// control tells the sandbox something.
+// control calls the control API of the sandbox.
 func (s *site) control(t *testing.T, method, name string, body any) {
 	t.Helper()
 	if a := do(t, method, s.huma+"/_sandbox/"+name, nil, body); a.status != http.StatusOK {
@@ -108,14 +107,14 @@ func (s *site) control(t *testing.T, method, name string, body any) {
 	}
 }
 
-// connect is alice connecting a source of health data in Human API Connect.
+// connect connects a source of health data of alice.
 func (s *site) connect(t *testing.T, members map[string]any) {
 	t.Helper()
 	members["client_user_id"] = "user-1001"
 	s.control(t, http.MethodPost, "connect", members)
 }
 
-// fault makes calls at Human API go wrong.
+// fault sets a fault of Human API.
 func (s *site) fault(t *testing.T, members map[string]any) {
 	t.Helper()
 	members["op"] = "connect"

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// with returns a header with further lines: pairs of a name and a value.
-func with(header http.Header, pairs ...string) http.Header {
+// withHeaders returns a copy of header with further lines, given as names and values.
+func withHeaders(header http.Header, pairs ...string) http.Header {
 	h := header.Clone()
 	if h == nil {
 		h = http.Header{}
@@ -19,22 +19,22 @@ func with(header http.Header, pairs ...string) http.Header {
 	return h
 }
 
-// TestForwardAuth: a real auth server behind a real forward_auth.
+// TestForwardAuth checks a real auth server with forward_auth.
 func TestForwardAuth(t *testing.T) {
 	plain := map[string]string{"Auth-User": "$uid", "Auth-Mail": "$mail", "Auth-Cn": "$cn"}
 	hosts := map[string]virtualHost{
 		"app": {"$uid ne 'msmith'", plain},
-		// Open to everybody: an answer without anybody in it.
+		// Without access control, the response contains no user.
 		"open": {"skip", plain},
 		"none": {"accept", map[string]string{"Auth-User": "$uid"}},
-		// A value that is there and empty.
+		// The header is present and empty.
 		"empty": {"accept", map[string]string{"Auth-User": "$uid", "Auth-Mail": "''"}},
 		"other": {"accept", plain},
-		// Names as auth servers send them, in bytes.
+		// These are names in the encodings of auth servers.
 		"utf8":   {"accept", map[string]string{"Auth-Mail": "'utf8-'.$mail", "Auth-Cn": `"Ren\xC3\xA9 M\xC3\xBCller"`}},
 		"latin1": {"accept", map[string]string{"Auth-Mail": "'latin1-'.$mail", "Auth-Cn": `"Ren\xE9 M\xFCller"`}},
 		"base64": {"accept", map[string]string{"Auth-Mail": "'base64-'.$mail", "Auth-Cn": `encode_base64("Ren\xC3\xA9 M\xC3\xBCller", "")`}},
-		// What oauth2-proxy and Authelia call them.
+		// These are the header names of oauth2-proxy and Authelia.
 		"oauth2":   {"accept", map[string]string{"X-Auth-Request-User": "$uid", "X-Auth-Request-Email": "'oauth2-'.$mail"}},
 		"authelia": {"accept", map[string]string{"Remote-User": "$uid", "Remote-Email": "'authelia-'.$mail", "Remote-Name": "$cn"}},
 	}
@@ -107,45 +107,45 @@ func TestForwardAuth(t *testing.T) {
 			"forged":     {"Auth-Mail": {"dwho@badwolf.org"}, "Auth-User": {"dwho"}, "Lm-Remote-User": {"dwho"}},
 		} {
 			t.Run(name, func(t *testing.T) {
-				a := app.wantRefusal(t, header, http.StatusUnauthorized, "")
+				a := app.wantRejection(t, header, http.StatusUnauthorized, "")
 				if !strings.HasPrefix(a.header.Get("Location"), s.at("auth."+domain).url) {
-					t.Errorf("that is not the portal's answer: %v", a.header)
+					t.Errorf("not the response of the portal: %v", a.header)
 				}
 			})
 		}
-		app.wantRefusal(t, msmith, http.StatusForbidden, "") // signed in, and not allowed
+		app.wantRejection(t, msmith, http.StatusForbidden, "") // signed in, but not allowed
 	})
-	t.Run("forged beside a session", func(t *testing.T) {
+	t.Run("forged header with a session", func(t *testing.T) {
 		for name, header := range map[string]http.Header{
-			"the header":     with(rtyler, "Auth-Mail", "dwho@badwolf.org"),
-			"twice":          with(rtyler, "Auth-Mail", "dwho@badwolf.org", "Auth-Mail", "dwho@badwolf.org"),
-			"another case":   with(rtyler, "auth-mail", "dwho@badwolf.org", "AUTH-MAIL", "dwho@badwolf.org"),
-			"underscore":     with(rtyler, "Auth_Mail", "dwho@badwolf.org"),
-			"lua's":          with(rtyler, "Headername1", "Auth-Mail", "Headervalue1", "dwho@badwolf.org"),
-			"hop by hop":     with(rtyler, "Connection", "Auth-Mail, Cookie2", "Auth-Mail", "dwho@badwolf.org"),
-			"forwarded":      with(rtyler, "X-Forwarded-User", "dwho", "X-Forwarded-Email", "dwho@badwolf.org", "X-Forwarded-For", "127.0.0.1"),
-			"forwarded host": with(rtyler, "X-Forwarded-Host", "open."+domain, "X-Forwarded-Uri", "/"),
-			"a second name":  with(rtyler, "Auth-User", "dwho", "Auth-Cn", "Doctor Who"),
+			"the header":     withHeaders(rtyler, "Auth-Mail", "dwho@badwolf.org"),
+			"twice":          withHeaders(rtyler, "Auth-Mail", "dwho@badwolf.org", "Auth-Mail", "dwho@badwolf.org"),
+			"another case":   withHeaders(rtyler, "auth-mail", "dwho@badwolf.org", "AUTH-MAIL", "dwho@badwolf.org"),
+			"underscore":     withHeaders(rtyler, "Auth_Mail", "dwho@badwolf.org"),
+			"lua's":          withHeaders(rtyler, "Headername1", "Auth-Mail", "Headervalue1", "dwho@badwolf.org"),
+			"hop by hop":     withHeaders(rtyler, "Connection", "Auth-Mail, Cookie2", "Auth-Mail", "dwho@badwolf.org"),
+			"forwarded":      withHeaders(rtyler, "X-Forwarded-User", "dwho", "X-Forwarded-Email", "dwho@badwolf.org", "X-Forwarded-For", "127.0.0.1"),
+			"forwarded host": withHeaders(rtyler, "X-Forwarded-Host", "open."+domain, "X-Forwarded-Uri", "/"),
+			"a second name":  withHeaders(rtyler, "Auth-User", "dwho", "Auth-Cn", "Doctor Who"),
 		} {
 			t.Run(name, func(t *testing.T) { app.wantToken(t, header, "rtyler@badwolf.org") })
 		}
 		app.wantNames(t, "rtyler@badwolf.org", "Rose", "Tyler")
 	})
-	t.Run("an answer without anybody", func(t *testing.T) {
+	t.Run("a response without a user", func(t *testing.T) {
 		for _, host := range []string{"open", "none", "empty"} {
 			t.Run(host, func(t *testing.T) {
 				site := s.at(host + "." + domain)
-				for _, header := range []http.Header{dwho, with(dwho, "Auth-Mail", "dwho@badwolf.org"), with(rtyler, "auth-mail", "dwho@badwolf.org")} {
-					site.wantRefusal(t, header, http.StatusUnauthorized, "identity_missing")
+				for _, header := range []http.Header{dwho, withHeaders(dwho, "Auth-Mail", "dwho@badwolf.org"), withHeaders(rtyler, "auth-mail", "dwho@badwolf.org")} {
+					site.wantRejection(t, header, http.StatusUnauthorized, "identity_missing")
 				}
 				if host == "open" {
-					site.wantRefusal(t, with(nil, "Auth-Mail", "dwho@badwolf.org"), http.StatusUnauthorized, "identity_missing")
+					site.wantRejection(t, withHeaders(nil, "Auth-Mail", "dwho@badwolf.org"), http.StatusUnauthorized, "identity_missing")
 				}
 			})
 		}
 	})
-	t.Run("another upstream than the trusted", func(t *testing.T) {
-		s.at("other."+domain).wantRefusal(t, dwho, http.StatusUnauthorized, "identity_untrusted")
+	t.Run("an upstream that is not trusted", func(t *testing.T) {
+		s.at("other."+domain).wantRejection(t, dwho, http.StatusUnauthorized, "identity_untrusted")
 	})
 	t.Run("names", func(t *testing.T) {
 		for _, host := range []string{"utf8", "latin1", "base64"} {
@@ -156,23 +156,23 @@ func TestForwardAuth(t *testing.T) {
 	t.Run("presets", func(t *testing.T) {
 		for host, forged := range map[string]string{"oauth2": "X-Auth-Request-Email", "authelia": "Remote-Email"} {
 			site := s.at(host + "." + domain)
-			site.wantToken(t, with(rtyler, forged, "dwho@badwolf.org", "X-Forwarded-Email", "dwho@badwolf.org"), host+"-rtyler@badwolf.org")
-			site.wantRefusal(t, with(nil, forged, "dwho@badwolf.org"), http.StatusUnauthorized, "")
+			site.wantToken(t, withHeaders(rtyler, forged, "dwho@badwolf.org", "X-Forwarded-Email", "dwho@badwolf.org"), host+"-rtyler@badwolf.org")
+			site.wantRejection(t, withHeaders(nil, forged, "dwho@badwolf.org"), http.StatusUnauthorized, "")
 		}
 		s.wantNames(t, "authelia-rtyler@badwolf.org", "Rose", "Tyler")
 	})
 	t.Run("signed out", func(t *testing.T) {
 		session := portalSignIn(t, s, "dwho")
 		app.wantToken(t, session, "dwho@badwolf.org")
-		if a := do(t, http.MethodGet, s.at("auth."+domain).url+"/?logout=1", with(session, "Accept", "application/json"), nil); a.status != http.StatusOK {
+		if a := do(t, http.MethodGet, s.at("auth."+domain).url+"/?logout=1", withHeaders(session, "Accept", "application/json"), nil); a.status != http.StatusOK {
 			t.Fatalf("sign out: %d %s", a.status, a.body)
 		}
-		app.wantRefusal(t, session, http.StatusUnauthorized, "")
+		app.wantRejection(t, session, http.StatusUnauthorized, "")
 		app.wantToken(t, dwho, "dwho@badwolf.org") // another session of the same user
 	})
 	t.Run("killed", func(t *testing.T) {
 		lemonldap.kill(t)
-		app.wantRefusal(t, dwho, http.StatusBadGateway, "")
-		app.wantRefusal(t, with(nil, "Auth-Mail", "dwho@badwolf.org"), http.StatusBadGateway, "")
+		app.wantRejection(t, dwho, http.StatusBadGateway, "")
+		app.wantRejection(t, withHeaders(nil, "Auth-Mail", "dwho@badwolf.org"), http.StatusBadGateway, "")
 	})
 }

@@ -14,11 +14,11 @@ import (
 	"testing"
 )
 
-// lemonldapBinary serves the portal of LemonLDAP::NG, where people sign in,
-// and its handler, which says who they are when forward_auth asks.
+// lemonldapBinary serves the portal of LemonLDAP::NG, where users sign in, and its
+// handler, which forward_auth calls.
 const lemonldapBinary = "/usr/sbin/llng-fastcgi-server"
 
-// domain of the single sign-on; its portal is auth, below it.
+// domain is the domain of the single sign-on; the portal is auth.sso.example.
 const domain = "sso.example"
 
 // virtualHost is the config of a site in LemonLDAP::NG.
@@ -27,17 +27,17 @@ type virtualHost struct {
 	headers map[string]string // the headers about the user, as Perl expressions
 }
 
-// lemonldap is LemonLDAP::NG with a directory of its own. Its people are those of its
-// demonstration mode, whose passwords are their names: dwho, rtyler and msmith.
+// lemonldap is LemonLDAP::NG in its own directory. It has the users of its demonstration
+// mode, whose passwords are equal to their names: dwho, rtyler and msmith.
 type lemonldap struct {
 	*process
 	dir     string
-	address string // of its FastCGI server
+	address string // the address of its FastCGI server
 	config  map[string]any
-	version int // of the configuration
+	version int // the version of the configuration
 }
 
-// startLemonldap runs LemonLDAP::NG for the sites of domain and for a portal on that
+// startLemonldap runs LemonLDAP::NG for the sites of domain and for a portal on the given
 // port.
 func startLemonldap(t *testing.T, port string, hosts map[string]virtualHost) *lemonldap {
 	t.Helper()
@@ -52,14 +52,14 @@ func startLemonldap(t *testing.T, port string, hosts map[string]virtualHost) *le
 	})
 }
 
-// newLemonldap runs LemonLDAP::NG with a portal at that URL and with more configuration.
+// newLemonldap runs LemonLDAP::NG with a portal at the given URL and further
+// configuration.
 func newLemonldap(t *testing.T, portal string, more map[string]any) *lemonldap {
 	t.Helper()
 	if _, err := os.Stat(lemonldapBinary); err != nil {
-		t.Fatal("LemonLDAP::NG is not installed: run .ci/e2e, which does that on Debian, or look there which packages it takes")
+		t.Fatal("LemonLDAP::NG is not installed: run .ci/e2e, which installs it on Debian and lists the packages")
 	}
-	// It does not run as root, so its files are somebody else's: not in
-	// t.TempDir, which nobody else can look into.
+	// LemonLDAP::NG does not run as root, and its user cannot read t.TempDir.
 	dir, err := os.MkdirTemp("", "lemonldap")
 	if err != nil {
 		t.Fatal(err)
@@ -87,15 +87,15 @@ func newLemonldap(t *testing.T, portal string, more map[string]any) *lemonldap {
 		"persistentStorage": "Apache::Session::File", "persistentStorageOptions": sessions("psessions"),
 		"localSessionStorage":        "Cache::FileCache",
 		"localSessionStorageOptions": map[string]any{"namespace": "s", "default_expires_in": 600, "cache_root": filepath.Join(dir, "cache"), "cache_depth": 3},
-		"handlerInternalCache":       0, // who signs out is out at once
-		"requireToken":               0, // signing in takes one request
+		"handlerInternalCache":       0, // sign-out takes effect immediately
+		"requireToken":               0, // sign-in takes one request
 	}
 	maps.Copy(l.config, more)
 	l.serve(t)
 	return l
 }
 
-// serve runs it with its configuration as it is now, also once more.
+// serve starts or restarts LemonLDAP::NG with its current configuration.
 func (l *lemonldap) serve(t *testing.T) {
 	t.Helper()
 	l.version++
@@ -105,7 +105,7 @@ func (l *lemonldap) serve(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(l.dir, "conf", fmt.Sprintf("lmConf-%d.json", l.version)), string(config))
-	// Otherwise, it starts with the configuration that it has cached.
+	// Without this, it starts with the cached configuration.
 	cache := filepath.Join(l.dir, "cache")
 	if err := errors.Join(os.RemoveAll(cache), os.Mkdir(cache, 0o755)); err != nil {
 		t.Fatal(err)
@@ -126,13 +126,14 @@ status = 0
 `)
 	args := []string{"--foreground", "--proc", "2", "--pid", filepath.Join(l.dir, "pid"), "--socket", "", "--listen", l.address}
 	if os.Getuid() == 0 {
-		args = append(args, "--user", giveAway(t, l.dir), "--group", "www-data")
+		args = append(args, "--user", chownUnprivileged(t, l.dir), "--group", "www-data")
 	}
 	l.process = start(t, l.dir, l.address, []string{"LLNG_DEFAULTCONFFILE=" + ini, "LLNG_DEFAULTLOGGER=Lemonldap::NG::Common::Logger::Std"}, lemonldapBinary, args...)
 }
 
-// giveAway makes a directory that of a user without rights.
-func giveAway(t *testing.T, dir string) string {
+// chownUnprivileged changes the owner of a directory to a user without privileges, and
+// returns the directory.
+func chownUnprivileged(t *testing.T, dir string) string {
 	t.Helper()
 	u, err := user.Lookup("www-data")
 	if err != nil {
@@ -158,7 +159,7 @@ func giveAway(t *testing.T, dir string) string {
 	return u.Username
 }
 
-// portalSignIn returns the headers of somebody who signed in at the portal.
+// portalSignIn signs a user in at the portal and returns the headers with the session.
 func portalSignIn(t *testing.T, s *site, name string) http.Header {
 	t.Helper()
 	a := do(t, http.MethodPost, s.at("auth."+domain).url, http.Header{"Accept": {"application/json"}}, url.Values{"user": {name}, "password": {name}})

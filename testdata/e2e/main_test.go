@@ -1,10 +1,9 @@
-// Package e2e runs the real Caddy binary beside real applications and auth
-// servers that know nothing of it. Everything listens on this machine alone,
-// and all people are invented.
+// Package e2e runs the real Caddy binary with real applications and auth servers. All of
+// them listen on loopback addresses only, and all users are fictitious.
 //
-// It is a module of its own, so that none of these becomes a dependency of the
-// plugin. It needs Go, Debian's LemonLDAP::NG and Apache with mod_auth_openidc, and
-// Chromium with Human API's SDK: .ci/e2e sees to them.
+// It is a separate module, so that the applications do not become dependencies of the
+// plugin. It needs Go, Debian's LemonLDAP::NG, Apache with mod_auth_openidc, and Chromium
+// with Human API's SDK; .ci/e2e installs them.
 package e2e
 
 import (
@@ -18,7 +17,7 @@ import (
 	"time"
 )
 
-// What the tests run, once built: caddyBinary by all of them, the others by few.
+// The following are the paths of the binaries. All tests use caddyBinary.
 var (
 	caddyBinary       string
 	pocketbaseBinary  func() (string, error)
@@ -42,13 +41,13 @@ func run(m *testing.M) int {
 		return 1
 	}
 	pocketbaseBinary = sync.OnceValues(func() (string, error) {
-		// PocketBase's own main package, as it is released.
+		// This is the main package of PocketBase's releases.
 		to := filepath.Join(dir, "pocketbase")
 		return to, build(".", "github.com/pocketbase/pocketbase/examples/base", to)
 	})
 	oauth2ProxyBinary = sync.OnceValues(func() (string, error) {
-		// It has a module of its own, so that its dependencies and PocketBase's are
-		// those of their releases.
+		// oauth2-proxy is in a separate module, so that both have the dependencies of
+		// their releases.
 		to := filepath.Join(dir, "oauth2-proxy")
 		return to, build("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", to)
 	})

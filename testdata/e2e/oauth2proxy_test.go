@@ -12,20 +12,20 @@ import (
 
 // oauth2Proxy holds the settings of oauth2-proxy for a test.
 type oauth2Proxy struct {
-	site     string        // the URL of the site, where browsers reach it
-	address  string        // where it listens
-	upstream string        // the URL of what it is in front of; none if Caddy calls it
-	claims   bool          // with claims in headers, in an alpha config; else with flags alone
-	expire   time.Duration // of a session
-	refresh  time.Duration // after which the provider is asked again
-	more     string        // lines of the config
+	site     string        // the URL of the site for browsers
+	address  string        // the address that it listens on
+	upstream string        // the URL of the upstream if oauth2-proxy is in front of Caddy; otherwise empty
+	claims   bool          // with claims in headers, by an alpha config; otherwise by flags
+	expire   time.Duration // the lifetime of a session
+	refresh  time.Duration // the interval after which the session is checked with the provider
+	more     string        // further lines of the config
 }
 
-// proxyClient is the id of oauth2-proxy at the provider.
+// proxyClient is the client ID of oauth2-proxy at the provider.
 const proxyClient = "oauth2-proxy"
 
 // startOAuth2Proxy runs oauth2-proxy for the users of a provider. With claims, it also
-// lets users in whose address is not verified, and says so.
+// accepts users whose address is not verified, and sends that claim.
 func startOAuth2Proxy(t *testing.T, p *provider, o oauth2Proxy) *process {
 	t.Helper()
 	binary, err := oauth2ProxyBinary()
@@ -49,7 +49,8 @@ skip_provider_button = true
 trusted_proxy_ips = ["127.0.0.1"]
 `
 	} else {
-		// Apps get 401 instead of a redirect, and a part of the site is open to everybody.
+		// Apps get a 401 response instead of a redirect, and a part of the site is
+		// public.
 		text += `api_routes = ["^/private/"]
 skip_auth_routes = ["^/open/"]
 `
@@ -113,17 +114,17 @@ func (o *oauth2Proxy) alpha(t *testing.T, p *provider) string {
 // proxyMode is a way to use oauth2-proxy.
 type proxyMode struct {
 	name string
-	// site is the text of the site, with PORT and PROXY for the addresses of the site and of
-	// oauth2-proxy.
+	// site is the text of the site. PORT and PROXY are replaced by the port of the site
+	// and the address of oauth2-proxy.
 	site    string
 	inFront bool   // oauth2-proxy is in front of the site
-	refusal string // the code of a 401 without a session; empty if it is not ours
-	refresh bool   // a new cookie of oauth2-proxy reaches the client
+	code    string // the error code of a 401 response without a session; empty if oauth2-proxy sends the response
+	refresh bool   // the client receives a new cookie of oauth2-proxy
 }
 
-// proxyModes are the ways that the README documents.
+// proxyModes holds the documented ways to use oauth2-proxy.
 var proxyModes = []proxyMode{
-	{name: "auth_server", refusal: "identity_missing", refresh: true, site: `http://127.0.0.1:PORT {
+	{name: "auth_server", code: "identity_missing", refresh: true, site: `http://127.0.0.1:PORT {
 	huma_token {
 		HUMA
 		identity oauth2_proxy {
@@ -176,8 +177,8 @@ type proxied struct {
 	proxy *process
 }
 
-// startProxied runs a site in that mode, and oauth2-proxy for it. Browsers reach the
-// site at that port.
+// startProxied runs oauth2-proxy and a site in the given mode. Browsers use the site at
+// the given port.
 func startProxied(t *testing.T, p *provider, mode proxyMode, port string, o oauth2Proxy) *proxied {
 	t.Helper()
 	other := freePort(t)
@@ -193,12 +194,12 @@ func startProxied(t *testing.T, p *provider, mode proxyMode, port string, o oaut
 	return s
 }
 
-// signIn returns a browser in which somebody has signed in to the site.
+// signIn returns a browser with a user who is signed in to the site.
 func (s *proxied) signIn(t *testing.T, p *provider, name string) *browser {
 	t.Helper()
 	b := p.newBrowser(t)
 	if at := b.signIn(t, s.url+"/oauth2/start?rd=%2F", name); at.status != http.StatusOK || at.body != "the application" {
-		t.Fatalf("%s signed in and sees %v", name, at)
+		t.Fatalf("%s signed in and gets %v", name, at)
 	}
 	return b
 }

@@ -12,9 +12,9 @@ const (
 	doctor = "dwho@badwolf.org"
 )
 
-// forgeries are headers with which a client says that it is the Doctor.
+// forgeries holds headers by which a client impersonates the Doctor.
 var forgeries = map[string]http.Header{
-	"answer":     {"X-Auth-Request-Email": {doctor}, "X-Auth-Request-User": {"dwho"}},
+	"response":   {"X-Auth-Request-Email": {doctor}, "X-Auth-Request-User": {"dwho"}},
 	"forwarded":  {"X-Forwarded-Email": {doctor}, "X-Forwarded-User": {"dwho"}},
 	"twice":      {"X-Auth-Request-Email": {doctor, doctor}, "X-Forwarded-Email": {doctor, doctor}},
 	"lower case": {"x-auth-request-email": {doctor}, "x-forwarded-email": {doctor}},
@@ -25,7 +25,7 @@ var forgeries = map[string]http.Header{
 	"bearer":     {"Authorization": {"Bearer " + doctor}},
 }
 
-// TestOIDCProxy: oauth2-proxy and an OpenID provider, in each documented way.
+// TestOIDCProxy checks oauth2-proxy with an OpenID provider, in each documented mode.
 func TestOIDCProxy(t *testing.T) {
 	type deployment struct {
 		proxyMode
@@ -56,7 +56,7 @@ func TestOIDCProxy(t *testing.T) {
 				s.wantNames(t, rose, "Rose", "Tyler")
 				s.wantNames(t, doctor, "René", "Müller")
 			}
-			s.wantUnverified(t, p, d.claims, d.refusal)
+			s.wantUnverified(t, p, d.claims, d.code)
 			if d.inFront {
 				for _, header := range forgeries {
 					if a := do(t, http.MethodGet, s.url+"/open/huma-token", header, nil); a.status != http.StatusUnauthorized || a.json["code"] != "identity_missing" {
@@ -64,15 +64,15 @@ func TestOIDCProxy(t *testing.T) {
 					}
 				}
 			}
-			s.wantQuietLines(t, rose, doctor, "Müller", "René")
+			s.wantNotLoggedByHuma(t, rose, doctor, "Müller", "René")
 
 			s.proxy.kill(t)
 			switch {
 			case d.inFront:
-			case d.refusal != "":
-				s.wantRefusal(t, session, http.StatusServiceUnavailable, "identity_unavailable")
+			case d.code != "":
+				s.wantRejection(t, session, http.StatusServiceUnavailable, "identity_unavailable")
 			default:
-				s.wantRefusal(t, session, http.StatusBadGateway, "")
+				s.wantRejection(t, session, http.StatusBadGateway, "")
 			}
 		})
 	}
@@ -86,24 +86,24 @@ func (s *proxied) wantSessions(t *testing.T, p *provider, mode proxyMode) {
 	s.wantToken(t, session, rose)
 	for name, header := range forgeries {
 		t.Run("forged "+name, func(t *testing.T) {
-			s.wantToken(t, with(header, "Cookie", session.Get("Cookie")), rose)
-			s.wantRefusal(t, header, http.StatusUnauthorized, mode.refusal)
-			s.wantRefusal(t, with(header, "Cookie", "_oauth2_proxy=garbage"), http.StatusUnauthorized, mode.refusal)
+			s.wantToken(t, withHeaders(header, "Cookie", session.Get("Cookie")), rose)
+			s.wantRejection(t, header, http.StatusUnauthorized, mode.code)
+			s.wantRejection(t, withHeaders(header, "Cookie", "_oauth2_proxy=garbage"), http.StatusUnauthorized, mode.code)
 		})
 	}
 	t.Run("hop by hop", func(t *testing.T) {
 		// oauth2-proxy removes headers that the client names in Connection, and the one
 		// that it adds itself, too. The email address of the client must not take its place.
-		header := with(session, "Connection", "X-Forwarded-Email, X-Auth-Request-Email", "X-Forwarded-Email", doctor, "X-Auth-Request-Email", doctor)
+		header := withHeaders(session, "Connection", "X-Forwarded-Email, X-Auth-Request-Email", "X-Forwarded-Email", doctor, "X-Auth-Request-Email", doctor)
 		if mode.inFront {
-			s.wantRefusal(t, header, http.StatusUnauthorized, "identity_missing")
+			s.wantRejection(t, header, http.StatusUnauthorized, "identity_missing")
 		} else {
 			s.wantToken(t, header, rose)
 		}
 	})
 	t.Run("changed cookie", func(t *testing.T) {
 		cookie := session.Get("Cookie")
-		s.wantRefusal(t, http.Header{"Cookie": {cookie[:len(cookie)-4]}}, http.StatusUnauthorized, mode.refusal)
+		s.wantRejection(t, http.Header{"Cookie": {cookie[:len(cookie)-4]}}, http.StatusUnauthorized, mode.code)
 	})
 	t.Run("signed out", func(t *testing.T) {
 		// The page to which it leads would sign the user in again, because the user is still
@@ -112,8 +112,8 @@ func (s *proxied) wantSessions(t *testing.T, p *provider, mode proxyMode) {
 		if at := b.open(t, s.url+"/oauth2/sign_out", nil); at.status != http.StatusFound {
 			t.Fatalf("sign out: %v", at)
 		}
-		s.wantRefusal(t, b.header(t, s.url), http.StatusUnauthorized, mode.refusal)
-		s.wantToken(t, session, rose) // oauth2-proxy forgets no session that is in the cookie
+		s.wantRejection(t, b.header(t, s.url), http.StatusUnauthorized, mode.code)
+		s.wantToken(t, session, rose) // oauth2-proxy cannot revoke a session that is stored in the cookie
 	})
 }
 
@@ -125,19 +125,19 @@ func (s *proxied) wantUnverified(t *testing.T, p *provider, claims bool, refusal
 		if claims {
 			session := s.signIn(t, p, "msmith").header(t, s.url)
 			for _, prefix := range []string{"X-Auth-Request-", "X-Forwarded-"} {
-				s.wantRefusal(t, with(session, prefix+"Email-Verified", "true"), http.StatusForbidden, "email_unverified")
+				s.wantRejection(t, withHeaders(session, prefix+"Email-Verified", "true"), http.StatusForbidden, "email_unverified")
 			}
 			return
 		}
 		b := p.newBrowser(t)
 		if at := b.signIn(t, s.url+"/oauth2/start?rd=%2F", "msmith"); at.status != http.StatusForbidden {
-			t.Errorf("an unverified address gets %v", at)
+			t.Errorf("the response to a user with an unverified address is %v", at)
 		}
-		s.wantRefusal(t, b.header(t, s.url), http.StatusUnauthorized, refusal)
+		s.wantRejection(t, b.header(t, s.url), http.StatusUnauthorized, refusal)
 	})
 }
 
-// TestOIDCProxySession: sessions of oauth2-proxy are renewed and end.
+// TestOIDCProxySession checks that sessions of oauth2-proxy are renewed and end.
 func TestOIDCProxySession(t *testing.T) {
 	const refresh, expire = time.Second, 5 * time.Second
 	client, ports := relyingParty{tokenLifetime: time.Hour}, map[string]string{}
@@ -159,30 +159,31 @@ func TestOIDCProxySession(t *testing.T) {
 				t.Fatalf("when the session is renewed: %d %v", renewed.status, renewed.header)
 			}
 			time.Sleep(time.Until(signedIn.Add(expire + 500*time.Millisecond)))
-			s.wantRefusal(t, first, http.StatusUnauthorized, mode.refusal)
+			s.wantRejection(t, first, http.StatusUnauthorized, mode.code)
 			if mode.refresh {
 				s.wantToken(t, http.Header{"Cookie": {cookie}}, rose)
 			}
 
-			// Signed out at the provider: the session ends when oauth2-proxy asks the provider.
+			// After sign-out at the provider, the session ends with the next check by
+			// oauth2-proxy.
 			second := s.signIn(t, p, "rtyler")
 			session := second.header(t, s.url)
 			s.wantToken(t, session, rose)
 			second.open(t, p.issuer+"/?logout=1", nil)
 			time.Sleep(refresh + time.Second)
-			s.wantRefusal(t, session, http.StatusUnauthorized, mode.refusal)
+			s.wantRejection(t, session, http.StatusUnauthorized, mode.code)
 		})
 	}
 }
 
-// TestOIDCProxyHeaders: oauth2-proxy in front removes only the headers that it sets
-// itself. A user who has signed in can send the others, which is why the README says
-// that X-Forwarded-Email must be one of those that it sets.
+// TestOIDCProxyHeaders checks that oauth2-proxy in front removes only the headers that it
+// sets itself. A signed-in user can send the others. Therefore the README requires that
+// X-Forwarded-Email is one of them.
 func TestOIDCProxyHeaders(t *testing.T) {
 	tests := []struct {
 		name, flags, identity string
-		email                 string // of a session alone; empty if it is refused
-		forged                string // of a session with the Doctor's X-Forwarded-Email
+		email                 string // of the session alone; empty if the request is rejected
+		forged                string // of the session with the Doctor's X-Forwarded-Email
 	}{
 		{"default", "", "identity oauth2_proxy_upstream", rose, rose},
 		{"address as the user", "prefer_email_to_user = true", "identity oauth2_proxy_upstream {\nemail X-Forwarded-User\n}", rose, rose},
@@ -202,12 +203,12 @@ func TestOIDCProxyHeaders(t *testing.T) {
 			s := startProxied(t, p, mode, ports[test.name], oauth2Proxy{expire: time.Hour, more: test.flags})
 			session := s.signIn(t, p, "rtyler").header(t, s.url)
 			if test.email == "" {
-				s.wantRefusal(t, session, http.StatusUnauthorized, "identity_missing")
+				s.wantRejection(t, session, http.StatusUnauthorized, "identity_missing")
 			} else {
 				s.wantToken(t, session, test.email)
 			}
-			s.wantToken(t, with(session, "X-Forwarded-Email", doctor), test.forged)
-			s.wantRefusal(t, with(nil, "X-Forwarded-Email", doctor), http.StatusUnauthorized, "")
+			s.wantToken(t, withHeaders(session, "X-Forwarded-Email", doctor), test.forged)
+			s.wantRejection(t, withHeaders(nil, "X-Forwarded-Email", doctor), http.StatusUnauthorized, "")
 		})
 	}
 }

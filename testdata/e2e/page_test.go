@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Where the SDK takes a user to, with the token in the query.
+// The SDK opens these addresses, with the token in the query.
 const (
 	connectOrigin  = "https://hapi-connect.humanapi.co"
 	connectAddress = connectOrigin + "/"
 )
 
-// The button of the example page, its message, and the frame that the SDK
-// makes.
+// These are scripts for the button of the example page, its message, and the frame of the
+// SDK.
 const (
 	buttonReady    = `document.readyState === "complete" && document.querySelector(".hapi__token-container button")?.disabled === false`
 	buttonDisabled = `document.getElementById("connect").disabled`
@@ -24,7 +24,7 @@ const (
 	message        = `document.getElementById("message").textContent`
 )
 
-// frames are the requests for Connect.
+// frames returns the requests for Connect.
 func (p *tab) frames() []seenRequest {
 	return slices.DeleteFunc(p.requests("Document"), func(r seenRequest) bool { return r.url.Scheme+"://"+r.url.Host != connectOrigin })
 }
@@ -32,18 +32,18 @@ func (p *tab) frames() []seenRequest {
 // waitFrames waits until the browser has requested n frames.
 func (p *tab) waitFrames(t *testing.T, n int) {
 	t.Helper()
-	for end := time.Now().Add(patience); len(p.frames()) < n; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(processTimeout); len(p.frames()) < n; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			break
 		}
 	}
 	if got := len(p.frames()); got != n {
-		t.Fatalf("%d frames were asked for, want %d", got, n)
+		t.Fatalf("%d frames were requested, want %d", got, n)
 	}
 }
 
-// wantOpen fails unless the SDK has opened Connect with that token, as the nth
-// frame of the page.
+// wantOpen checks that the SDK has opened Connect with the given token, as the nth frame
+// of the page.
 func (p *tab) wantOpen(t *testing.T, token string, n int) {
 	t.Helper()
 	p.waitFrames(t, n)
@@ -55,16 +55,16 @@ func (p *tab) wantOpen(t *testing.T, token string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, got := range map[string]*url.URL{"the frame's address is": u, "the browser asked for": p.frames()[n-1].url} {
+	for what, got := range map[string]*url.URL{"the frame's address is": u, "the browser requested": p.frames()[n-1].url} {
 		if got.Scheme+"://"+got.Host != connectOrigin || !slices.Equal(got.Query()["token"], []string{token}) {
 			t.Errorf("%s %q, want %s with the token %q", what, got, connectOrigin, token)
 		}
 	}
 }
 
-// wantAsked checks that the page has sent len(want) requests for tokens, with these
+// wantTokenRequests checks that the page has sent len(want) requests for tokens, with these
 // values of Cache-Control.
-func (p *tab) wantAsked(t *testing.T, want ...string) {
+func (p *tab) wantTokenRequests(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
 	for _, r := range p.requests("") {
@@ -73,21 +73,21 @@ func (p *tab) wantAsked(t *testing.T, want ...string) {
 		}
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("tokens were asked for with Cache-Control %q, want %q", got, want)
+		t.Errorf("tokens were requested with Cache-Control %q, want %q", got, want)
 	}
 }
 
-// wantQuiet fails if the page asked somebody else for something, or if the
-// browser refused it something.
-func (p *tab) wantQuiet(t *testing.T, site string) {
+// wantNoOtherRequests checks that the page has requested nothing from other origins than
+// the site and Connect, and that the browser has blocked nothing.
+func (p *tab) wantNoOtherRequests(t *testing.T, site string) {
 	t.Helper()
 	for _, r := range p.requests("") {
-		// The picture in the frame while Connect loads is one that nobody has.
+		// The picture in the frame while Connect loads does not exist.
 		if origin := r.url.Scheme + "://" + r.url.Host; origin != site && origin != connectOrigin {
-			t.Errorf("%s %s was asked for", r.kind, r.url)
+			t.Errorf("%s %s was requested", r.kind, r.url)
 		}
 	}
 	if got := p.eval(t, "violations"); len(got.([]any)) > 0 {
-		t.Errorf("the policy forbids: %v", got)
+		t.Errorf("blocked by the policy: %v", got)
 	}
 }

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// pocketbase is PocketBase with a database of its own, used as anybody would:
-// by its command line and its API.
+// pocketbase is PocketBase with its own database. The tests use its command line and its
+// API.
 type pocketbase struct {
 	*process
 	binary       string
 	dir, address string
-	url          string // of the API
+	url          string // the URL of the API
 	admin        http.Header
 }
 
@@ -34,7 +34,7 @@ func startPocketbase(t *testing.T) *pocketbase {
 	}
 	p := &pocketbase{binary: binary, dir: t.TempDir(), address: "127.0.0.1:" + freePort(t)}
 	p.url = "http://" + p.address + "/api"
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), processTimeout)
 	defer cancel()
 	create := exec.CommandContext(ctx, p.binary, append(p.args(), "superuser", "create", "root@pocketbase.example", password)...)
 	if out, err := create.CombinedOutput(); err != nil {
@@ -49,13 +49,13 @@ func (p *pocketbase) args() []string {
 	return []string{"--dir", filepath.Join(p.dir, "pb_data"), "--publicDir", filepath.Join(p.dir, "pb_public"), "--dev=false", "--automigrate=false", "--hooksWatch=false"}
 }
 
-// serve starts it, also once more.
+// serve starts or restarts PocketBase.
 func (p *pocketbase) serve(t *testing.T) {
 	t.Helper()
 	p.process = start(t, p.dir, p.address, nil, p.binary, append(p.args(), "serve", "--http", p.address)...)
 }
 
-// must calls its API and returns the object that a success is.
+// must calls the API and returns the object in the response.
 func (p *pocketbase) must(t *testing.T, method, path string, header http.Header, body any) map[string]any {
 	t.Helper()
 	a := do(t, method, p.url+path, header, body)
@@ -65,7 +65,7 @@ func (p *pocketbase) must(t *testing.T, method, path string, header http.Header,
 	return a.json
 }
 
-// signIn returns the headers of somebody who signed in as an app would.
+// signIn signs a user in, as an app does, and returns the headers with the session.
 func (p *pocketbase) signIn(t *testing.T, collection, email string) http.Header {
 	t.Helper()
 	a := p.must(t, http.MethodPost, "/collections/"+collection+"/auth-with-password", nil,
@@ -88,9 +88,9 @@ func (p *pocketbase) change(t *testing.T, id string, members map[string]any) {
 	p.must(t, http.MethodPatch, "/collections/users/records/"+id, p.admin, members)
 }
 
-// startBoth runs PocketBase and a site that asks it. Its rule for the list of
-// users, as it is installed, is that each user sees the own record.
-func startBoth(t *testing.T, more string) (*pocketbase, *site) {
+// startUserinfoSite runs PocketBase and a site with userinfo. PocketBase's default rule
+// for the list of users is that each user has access to their own record.
+func startUserinfoSite(t *testing.T, more string) (*pocketbase, *site) {
 	t.Helper()
 	p, port := startPocketbase(t), freePort(t)
 	return p, startSite(t, port, `http://127.0.0.1:`+port+` {
@@ -107,11 +107,11 @@ func startBoth(t *testing.T, more string) (*pocketbase, *site) {
 }`)
 }
 
-// TestUserinfo: the users of an application get tokens, without a line of code
-// in it.
+// TestUserinfo checks that users of an application get tokens without a change of the
+// application.
 func TestUserinfo(t *testing.T) {
-	p, s := startBoth(t, "")
-	people := []struct{ email, name, first, last string }{
+	p, s := startUserinfoSite(t, "")
+	users := []struct{ email, name, first, last string }{
 		{"ada@pocketbase.example", "Ada Lovelace", "Ada", "Lovelace"},
 		{"Rene.M@pocketbase.example", "René Müller", "René", "Müller"},
 		{"zhang@pocketbase.example", "张伟", "张伟", ""},
@@ -119,25 +119,25 @@ func TestUserinfo(t *testing.T) {
 		{"nameless@pocketbase.example", "", "", ""},
 	}
 	sessions := map[string]http.Header{}
-	for _, who := range people {
+	for _, who := range users {
 		p.signUp(t, who.email, who.name, true)
 		sessions[who.email] = p.signIn(t, "users", who.email)
 	}
 	ada := sessions["ada@pocketbase.example"]
 
 	t.Run("signed in", func(t *testing.T) {
-		for _, who := range people {
+		for _, who := range users {
 			s.wantToken(t, sessions[who.email], who.email)
 			s.wantNames(t, who.email, who.first, who.last)
 		}
-		if got := len(s.accounts(t)); got != len(people) {
-			t.Errorf("Huma has %d users, want %d", got, len(people))
+		if got := len(s.accounts(t)); got != len(users) {
+			t.Errorf("Huma has %d users, want %d", got, len(users))
 		}
 	})
-	t.Run("as a bearer", func(t *testing.T) {
+	t.Run("as a bearer token", func(t *testing.T) {
 		s.wantToken(t, http.Header{"Authorization": {"Bearer " + ada.Get("Authorization")}}, "ada@pocketbase.example")
 	})
-	t.Run("nothing of its answer", func(t *testing.T) {
+	t.Run("no part of its response", func(t *testing.T) {
 		theirs := do(t, http.MethodGet, p.url+"/collections/users/records", ada, nil)
 		ours := s.token(t, ada)
 		for name, values := range theirs.header {
@@ -162,7 +162,7 @@ func TestUserinfo(t *testing.T) {
 			"another header":   {"X-Authorization": {token}},
 			"identity headers": {"Remote-Email": {"ada@pocketbase.example"}, "X-Forwarded-Email": {"ada@pocketbase.example"}, "X-Auth-Request-Email": {"ada@pocketbase.example"}, "Authorization": {"x"}},
 		} {
-			t.Run(name, func(t *testing.T) { s.wantRefusal(t, header, http.StatusUnauthorized, "identity_missing") })
+			t.Run(name, func(t *testing.T) { s.wantRejection(t, header, http.StatusUnauthorized, "identity_missing") })
 		}
 	})
 	t.Run("signed out", func(t *testing.T) {
@@ -170,26 +170,26 @@ func TestUserinfo(t *testing.T) {
 		id := p.signUp(t, email, "Lea Ver", true)
 		session := p.signIn(t, "users", email)
 		s.wantToken(t, session, email)
-		// A new password ends all sessions. That the token is still cached
-		// opens nothing.
+		// A new password ends all sessions. The cached token is not served without a
+		// session.
 		p.change(t, id, map[string]any{"password": password, "passwordConfirm": password})
-		s.wantRefusal(t, session, http.StatusUnauthorized, "identity_missing")
+		s.wantRejection(t, session, http.StatusUnauthorized, "identity_missing")
 		s.wantToken(t, p.signIn(t, "users", email), email)
 	})
 	t.Run("expired", func(t *testing.T) {
-		const lifetime = 10 * time.Second // the least that PocketBase allows
+		const lifetime = 10 * time.Second // the minimum of PocketBase
 		p.must(t, http.MethodPatch, "/collections/users", p.admin, map[string]any{"authToken": map[string]any{"duration": lifetime.Seconds()}})
-		session, signedIn := p.signIn(t, "users", people[0].email), time.Now()
-		s.wantToken(t, session, people[0].email)
+		session, signedIn := p.signIn(t, "users", users[0].email), time.Now()
+		s.wantToken(t, session, users[0].email)
 		time.Sleep(time.Until(signedIn.Add(lifetime + time.Second)))
-		s.wantRefusal(t, session, http.StatusUnauthorized, "identity_missing")
-		s.wantToken(t, ada, people[0].email) // an older session with its own lifetime
+		s.wantRejection(t, session, http.StatusUnauthorized, "identity_missing")
+		s.wantToken(t, ada, users[0].email) // an older session with its own lifetime
 	})
-	t.Run("all at once", func(t *testing.T) {
+	t.Run("concurrently", func(t *testing.T) {
 		uids := s.accounts(t)
 		var running sync.WaitGroup
 		for range 20 {
-			for _, who := range people {
+			for _, who := range users {
 				running.Go(func() {
 					a := s.token(t, sessions[who.email])
 					if a.status != http.StatusOK || a.json["uid"] != uids[who.email].UID {
@@ -200,15 +200,15 @@ func TestUserinfo(t *testing.T) {
 		}
 		running.Wait()
 	})
-	t.Run("killed and back", func(t *testing.T) {
+	t.Run("killed and restarted", func(t *testing.T) {
 		p.kill(t)
 		for range 3 {
-			a := s.wantRefusal(t, ada, http.StatusServiceUnavailable, "identity_unavailable")
+			a := s.wantRejection(t, ada, http.StatusServiceUnavailable, "identity_unavailable")
 			if got := a.header.Get("Retry-After"); got == "" {
 				t.Error("no Retry-After")
 			}
 		}
-		s.wantRefusal(t, nil, http.StatusUnauthorized, "identity_missing") // nothing to ask with
+		s.wantRejection(t, nil, http.StatusUnauthorized, "identity_missing") // the request has no session
 		p.serve(t)
 		s.wantToken(t, ada, "ada@pocketbase.example")
 	})
@@ -216,51 +216,51 @@ func TestUserinfo(t *testing.T) {
 	for _, session := range sessions {
 		secrets = append(secrets, session.Get("Authorization"))
 	}
-	s.wantQuietLog(t, secrets...)
+	s.wantNotLogged(t, secrets...)
 }
 
 // TestUserinfoUnverified checks that an address that is not verified is rejected without
 // the option verified, because anyone can sign up with any address.
 func TestUserinfoUnverified(t *testing.T) {
-	p, s := startBoth(t, "")
+	p, s := startUserinfoSite(t, "")
 	const email = "victim@pocketbase.example"
 	id := p.signUp(t, email, "Mallory", false)
 	session := p.signIn(t, "users", email)
-	s.wantRefusal(t, session, http.StatusForbidden, "email_unverified")
+	s.wantRejection(t, session, http.StatusForbidden, "email_unverified")
 	p.change(t, id, map[string]any{"verified": true})
 	s.wantToken(t, session, email)
 }
 
-// TestUserinfoVerified: who has not proven to own an address gets no token by
-// it.
+// TestUserinfoVerified checks that a user with an address that is not verified gets no
+// token.
 func TestUserinfoVerified(t *testing.T) {
-	p, s := startBoth(t, "verified items.0.verified")
+	p, s := startUserinfoSite(t, "verified items.0.verified")
 	const email = "ada@pocketbase.example"
 	id := p.signUp(t, email, "Ada Lovelace", false)
 	session := p.signIn(t, "users", email)
-	s.wantRefusal(t, session, http.StatusForbidden, "email_unverified")
+	s.wantRejection(t, session, http.StatusForbidden, "email_unverified")
 	p.change(t, id, map[string]any{"verified": true})
 	s.wantToken(t, session, email)
 	p.change(t, id, map[string]any{"verified": false})
-	s.wantRefusal(t, session, http.StatusForbidden, "email_unverified")
+	s.wantRejection(t, session, http.StatusForbidden, "email_unverified")
 
-	// A new address is not a verified one, and another user of Huma's.
+	// A changed address is not verified, and is another user of Huma.
 	p.change(t, id, map[string]any{"verified": true, "email": "lovelace@pocketbase.example"})
 	session = p.signIn(t, "users", "lovelace@pocketbase.example")
 	s.wantToken(t, session, "lovelace@pocketbase.example")
-	s.wantQuietLog(t, "@pocketbase.example", session.Get("Authorization"))
+	s.wantNotLogged(t, "@pocketbase.example", session.Get("Authorization"))
 }
 
-// TestUserinfoOfEverybody: a superuser of PocketBase sees the records of all
-// users in the list, so the first one there is somebody else.
-func TestUserinfoOfEverybody(t *testing.T) {
-	p, s := startBoth(t, "")
+// TestUserinfoSuperuser checks that a superuser, who has access to all records, does not
+// get the token of the first user in the list.
+func TestUserinfoSuperuser(t *testing.T) {
+	p, s := startUserinfoSite(t, "")
 	for n := range 3 {
 		p.signUp(t, fmt.Sprintf("user%d@pocketbase.example", n), "User", true)
 	}
 	list := p.must(t, http.MethodGet, "/collections/users/records", p.admin, nil)
 	if got := list["totalItems"]; got != 3.0 {
-		t.Fatalf("a superuser sees %v users", got)
+		t.Fatalf("a superuser gets %v users", got)
 	}
-	s.wantRefusal(t, p.admin, http.StatusUnauthorized, "identity_ambiguous")
+	s.wantRejection(t, p.admin, http.StatusUnauthorized, "identity_ambiguous")
 }

@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// patience is the timeout for the start or the end of a process.
-const patience = 30 * time.Second
+// processTimeout is the timeout for the start or the end of a process.
+const processTimeout = 30 * time.Second
 
-// process is one that a test started, with all that it started itself.
+// process is a process that a test has started, including its children.
 type process struct {
 	cmd   *exec.Cmd
 	out   output
 	ended chan struct{}
 }
 
-// output keeps what a process writes, which may be read meanwhile.
+// output buffers the output of a process. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -43,14 +43,15 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// start runs a program until it listens at address. It is ended with the test.
-// It gets nothing of the environment but what is said here.
+// start runs a program and waits until it listens on address. The program is stopped at
+// the end of the test. Its environment is env, and does not include the environment of
+// the test.
 func start(t *testing.T, dir, address string, env []string, program string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.out, &p.out
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
-	// A group of its own, so that its children can be ended with it.
+	// With its own process group, its children can be killed too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
@@ -63,7 +64,7 @@ func start(t *testing.T, dir, address string, env []string, program string, args
 			t.Logf("%s wrote:\n%s", filepath.Base(program), &p.out)
 		}
 	})
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(processTimeout); ; time.Sleep(20 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			conn.Close()
 			return p
@@ -79,23 +80,24 @@ func start(t *testing.T, dir, address string, env []string, program string, args
 	}
 }
 
-// stop ends it as a service manager does. It may have ended before.
+// stop sends SIGTERM, as a service manager does, and waits for the end. The process may
+// have ended before.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(processTimeout):
 		t.Errorf("%s did not end", filepath.Base(p.cmd.Path))
 	}
-	// Whoever of its group is still there.
+	// Kill the remaining processes of the group.
 	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		t.Error(err)
 	}
 	<-p.ended
 }
 
-// kill ends it at once.
+// kill kills the process with its children.
 func (p *process) kill(t *testing.T) {
 	t.Helper()
 	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil {
@@ -104,9 +106,8 @@ func (p *process) kill(t *testing.T) {
 	<-p.ended
 }
 
-// freePort returns a port of loopback that nobody listens on. It is below those
-// that systems give to connections: one of them could take a port from there
-// before the process that it is for listens.
+// freePort returns a free loopback port below the range of ephemeral ports, so that no
+// outgoing connection uses it before the process listens.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {

@@ -20,25 +20,25 @@ import (
 	"time"
 )
 
-// provider is LemonLDAP::NG as an OpenID provider, behind a Caddy of its own for TLS.
+// provider is LemonLDAP::NG as an OpenID provider, behind a separate Caddy for TLS.
 // Mickey Smith (msmith) has an address that is not verified, and Doctor Who (dwho) has a
 // name that is not ASCII.
 type provider struct {
 	*lemonldap
 	issuer string
-	ca     string // file with the certificate authority of issuer
+	ca     string // the file with the certificate authority of issuer
 }
 
 // relyingParty is a client of the provider.
 type relyingParty struct {
 	redirects     []string
 	tokenLifetime time.Duration
-	algorithm     string // of ID tokens; RS256 if empty
+	algorithm     string // the algorithm of ID tokens; RS256 if empty
 }
 
 const clientSecret = "an-invented-client-secret"
 
-// startProvider runs the provider with clients, by their ids.
+// startProvider runs the provider with the given clients, by client ID.
 func startProvider(t *testing.T, clients map[string]relyingParty) *provider {
 	t.Helper()
 	dir, port := t.TempDir(), freePort(t)
@@ -53,7 +53,7 @@ func startProvider(t *testing.T, clients map[string]relyingParty) *provider {
 			"oidcRPMetaDataOptionsClientID":     id,
 			"oidcRPMetaDataOptionsClientSecret": clientSecret,
 			"oidcRPMetaDataOptionsRedirectUris": strings.Join(client.redirects, " "),
-			// The claims also in ID tokens, and no page that asks for consent.
+			// ID tokens contain the claims, and no consent page is shown.
 			"oidcRPMetaDataOptionsIDTokenForceClaims":    1,
 			"oidcRPMetaDataOptionsBypassConsent":         1,
 			"oidcRPMetaDataOptionsIDTokenSignAlg":        cmp.Or(client.algorithm, "RS256"),
@@ -90,9 +90,9 @@ func startProvider(t *testing.T, clients map[string]relyingParty) *provider {
 	}
 }
 `)
-	// Caddy listens before it has the certificate.
+	// Caddy listens before it has a certificate.
 	b := p.newBrowser(t)
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(processTimeout); ; time.Sleep(20 * time.Millisecond) {
 		res, err := b.Get(p.issuer + "/.well-known/openid-configuration")
 		if err == nil {
 			res.Body.Close()
@@ -106,7 +106,7 @@ func startProvider(t *testing.T, clients map[string]relyingParty) *provider {
 	}
 }
 
-// newKeys puts a new key for signatures into the configuration of LemonLDAP::NG.
+// newKeys adds a new signing key to the configuration of LemonLDAP::NG.
 func newKeys(t *testing.T, config map[string]any, id string) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -125,7 +125,7 @@ func newKeys(t *testing.T, config map[string]any, id string) {
 	config["oidcServicePublicKeySig"] = text("PUBLIC KEY", public)
 }
 
-// rotate restarts the provider with a new key for signatures, without the old one.
+// rotate restarts the provider with a new signing key, without the old one.
 func (p *provider) rotate(t *testing.T, id string) {
 	t.Helper()
 	p.stop(t)
@@ -139,7 +139,7 @@ type browser struct {
 	provider *provider
 }
 
-// newBrowser returns a browser that nobody has signed in with.
+// newBrowser returns a browser without a session.
 func (p *provider) newBrowser(t *testing.T) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -151,18 +151,18 @@ func (p *provider) newBrowser(t *testing.T) *browser {
 		t.Fatal("no certificate authority")
 	}
 	return &browser{provider: p, Client: &http.Client{
-		Timeout: patience, Jar: jar,
+		Timeout: processTimeout, Jar: jar,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}, DisableKeepAlives: true},
 	}}
 }
 
 // page is the page in a browser.
 type page struct {
-	answer
+	response
 	url *url.URL
 }
 
-// open makes a request, with a form as its body if there is one.
+// open makes a request. If form is not nil, it is the body.
 func (b *browser) open(t *testing.T, address string, form url.Values) page {
 	t.Helper()
 	method := http.MethodGet
@@ -186,7 +186,7 @@ func (b *browser) open(t *testing.T, address string, form url.Values) page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return page{answer{status: res.StatusCode, header: res.Header, body: string(body)}, res.Request.URL}
+	return page{response{status: res.StatusCode, header: res.Header, body: string(body)}, res.Request.URL}
 }
 
 var (
@@ -200,7 +200,7 @@ func (b *browser) signIn(t *testing.T, address, name string) page {
 	t.Helper()
 	at := b.open(t, address, nil)
 	if !strings.HasPrefix(at.url.String(), b.provider.issuer) || !strings.Contains(at.body, `name="password"`) {
-		t.Fatalf("%s is not the page to sign in:\n%d %s", at.url, at.status, at.body)
+		t.Fatalf("%s is not the sign-in page:\n%d %s", at.url, at.status, at.body)
 	}
 	form := url.Values{}
 	for _, tag := range inputTag.FindAllString(at.body, -1) {
@@ -232,8 +232,7 @@ func (b *browser) header(t *testing.T, address string) http.Header {
 	return http.Header{"Cookie": {strings.Join(cookies, "; ")}}
 }
 
-// tokens gets the tokens that the provider has for a client, in the name of somebody who
-// signs in for this.
+// tokens signs a user in at the provider and returns the tokens for a client.
 func (p *provider) tokens(t *testing.T, client, redirect, name string) map[string]any {
 	t.Helper()
 	b := p.newBrowser(t)
@@ -252,7 +251,7 @@ func (p *provider) tokens(t *testing.T, client, redirect, name string) map[strin
 	if err != nil || to.Query().Get("code") == "" {
 		t.Fatalf("no code: %d %s\n%s", at.status, to, at.body)
 	}
-	// Another browser, since this endpoint refuses somebody who is signed in.
+	// A request with a session is rejected by this endpoint, so another browser is used.
 	at = p.newBrowser(t).open(t, p.issuer+"/oauth2/token", url.Values{
 		"grant_type": {"authorization_code"}, "code": {to.Query().Get("code")}, "redirect_uri": {redirect},
 		"client_id": {client}, "client_secret": {clientSecret},

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// client follows no redirect and keeps no cookie. All names are this machine.
+// client does not follow redirects or store cookies. It resolves all names to loopback.
 var client = &http.Client{
-	Timeout:       patience,
+	Timeout:       processTimeout,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -27,22 +27,22 @@ var client = &http.Client{
 	},
 }
 
-// site is a site of a Caddy, and a sandbox that stands in for Huma.
+// site is a site of a Caddy, with a sandbox as Huma.
 type site struct {
 	caddy *process
-	url   string // of the site
-	huma  string // of the sandbox
-	port  string // of all sites
+	url   string // the URL of the site
+	huma  string // the URL of the sandbox
+	port  string // the port of all sites
 }
 
-// startSite runs Caddy with sites on one port. In their text, HUMA stands for
-// the options of huma_token that say whose service it is.
+// startSite runs Caddy with sites on one port. HUMA in text is replaced by the options of
+// huma_token about the service.
 func startSite(t *testing.T, port, text string) *site {
 	t.Helper()
 	return startSiteWith(t, port, "", text)
 }
 
-// startSiteWith is startSite with further global options.
+// startSiteWith is like startSite, with further global options.
 func startSiteWith(t *testing.T, port, options, text string) *site {
 	t.Helper()
 	dir, address := t.TempDir(), "127.0.0.1:"+freePort(t)
@@ -60,7 +60,7 @@ func startSiteWith(t *testing.T, port, options, text string) *site {
 	return s
 }
 
-// startCaddy runs Caddy with global options and sites, one of which listens at address.
+// startCaddy runs Caddy with global options and sites, one of which listens on address.
 // Its data is in dir.
 func startCaddy(t *testing.T, dir, address, options, text string) *process {
 	t.Helper()
@@ -87,16 +87,16 @@ func (s *site) at(host string) *site {
 	return &other
 }
 
-// answer is an HTTP response.
-type answer struct {
+// response is an HTTP response.
+type response struct {
 	status int
 	header http.Header
 	body   string
-	json   map[string]any // nil if the body is no JSON object
+	json   map[string]any // nil if the body is not a JSON object
 }
 
-// do makes a request, whose body is a form, JSON or nothing.
-func do(t *testing.T, method, address string, header http.Header, body any) answer {
+// do makes a request, whose body is a form, JSON or empty.
+func do(t *testing.T, method, address string, header http.Header, body any) response {
 	t.Helper()
 	var content, kind string
 	switch body := body.(type) {
@@ -129,19 +129,19 @@ func do(t *testing.T, method, address string, header http.Header, body any) answ
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := answer{status: res.StatusCode, header: res.Header, body: string(b)}
+	a := response{status: res.StatusCode, header: res.Header, body: string(b)}
 	_ = json.Unmarshal(b, &a.json)
 	return a
 }
 
-// token asks the site for a token.
-func (s *site) token(t *testing.T, header http.Header) answer {
+// token requests a token from the site.
+func (s *site) token(t *testing.T, header http.Header) response {
 	t.Helper()
 	a := do(t, http.MethodGet, s.url+"/private/huma-token", header, nil)
 	return a
 }
 
-// account is a user of Huma's.
+// account is a user of Huma.
 type account struct {
 	Email, UID string
 	Profile    struct {
@@ -149,7 +149,7 @@ type account struct {
 	}
 }
 
-// accounts are the users of Huma's, by address.
+// accounts returns the users of Huma, by address.
 func (s *site) accounts(t *testing.T) map[string]account {
 	t.Helper()
 	a := do(t, http.MethodGet, s.huma+"/_sandbox/users", nil, nil)
@@ -175,7 +175,7 @@ func (s *site) calls(t *testing.T) int {
 	return n
 }
 
-// wantToken fails unless these headers get the token of that user of Huma's.
+// wantToken checks that a request with these headers gets the token of a user.
 func (s *site) wantToken(t *testing.T, header http.Header, email string) {
 	t.Helper()
 	a := s.token(t, header)
@@ -184,16 +184,16 @@ func (s *site) wantToken(t *testing.T, header http.Header, email string) {
 	}
 	u, ok := s.accounts(t)[email]
 	if !ok || a.json["uid"] != u.UID {
-		t.Fatalf("the token is of %v, want that of %s (%s)", a.json["uid"], email, u.UID)
+		t.Fatalf("the token belongs to %v, want %s (%s)", a.json["uid"], email, u.UID)
 	}
 	if got := a.header.Get("Cache-Control"); got != "private, no-store" {
 		t.Errorf("Cache-Control %q", got)
 	}
 }
 
-// wantRefusal fails unless these headers are refused in that way, and Huma
-// hears nothing of it. The code is empty where somebody else refuses them.
-func (s *site) wantRefusal(t *testing.T, header http.Header, status int, code string) answer {
+// wantRejection checks that a request with these headers is rejected without a call to
+// Huma. If code is empty, the response is not one of huma_token.
+func (s *site) wantRejection(t *testing.T, header http.Header, status int, code string) response {
 	t.Helper()
 	before := s.calls(t)
 	a := s.token(t, header)
@@ -206,7 +206,7 @@ func (s *site) wantRefusal(t *testing.T, header http.Header, status int, code st
 	return a
 }
 
-// wantNames fails unless Huma knows that user by these names.
+// wantNames checks the names that Huma has received for a user.
 func (s *site) wantNames(t *testing.T, email, first, last string) {
 	t.Helper()
 	got := s.accounts(t)[email].Profile.UserAttributes
@@ -215,8 +215,8 @@ func (s *site) wantNames(t *testing.T, email, first, last string) {
 	}
 }
 
-// wantQuietLog fails if the log has any of these in it.
-func (s *site) wantQuietLog(t *testing.T, secrets ...string) {
+// wantNotLogged checks that the log contains none of the secrets.
+func (s *site) wantNotLogged(t *testing.T, secrets ...string) {
 	t.Helper()
 	log := s.caddy.out.String()
 	for _, secret := range append(secrets, "sandbox-secret") {
@@ -226,10 +226,10 @@ func (s *site) wantQuietLog(t *testing.T, secrets ...string) {
 	}
 }
 
-// wantQuietLines fails if a line of the log that huma_token wrote has any of these in
-// it. Other lines may: the tests turn on the debug log, in which reverse_proxy prints
+// wantNotLoggedByHuma checks that no log line of huma_token contains one of the secrets.
+// Other lines may, because the tests enable the debug log, in which reverse_proxy prints
 // headers.
-func (s *site) wantQuietLines(t *testing.T, secrets ...string) {
+func (s *site) wantNotLoggedByHuma(t *testing.T, secrets ...string) {
 	t.Helper()
 	for line := range strings.Lines(s.caddy.out.String()) {
 		for _, secret := range append(secrets, "sandbox-secret") {

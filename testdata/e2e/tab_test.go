@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// tab is a page in a profile of its own.
+// tab is a page with its own browser profile.
 type tab struct {
-	c       *chromium
-	session string
-	from    int // the requests and the noise before it
-	noise   int
+	c            *chromium
+	session      string
+	firstRequest int // the index of its first request
+	firstLine    int // the index of its first console line
 }
 
-// open opens an address and closes it with the test. No other tab is used
-// meanwhile.
+// open opens an address. The tab is closed at the end of the test. Only one tab may be
+// open at a time.
 func (c *chromium) open(t *testing.T, address string) *tab {
 	t.Helper()
 	must := func(session, method string, params, to any) {
 		t.Helper()
-		result, err := c.ask(session, method, params)
+		result, err := c.call(session, method, params)
 		if err == nil && to != nil {
 			err = json.Unmarshal(result, to)
 		}
@@ -33,7 +33,7 @@ func (c *chromium) open(t *testing.T, address string) *tab {
 	var got struct{ BrowserContextID, TargetID, SessionID string }
 	must("", "Target.createBrowserContext", map[string]any{}, &got)
 	t.Cleanup(func() {
-		_, err := c.ask("", "Target.disposeBrowserContext", map[string]any{"browserContextId": got.BrowserContextID})
+		_, err := c.call("", "Target.disposeBrowserContext", map[string]any{"browserContextId": got.BrowserContextID})
 		if err != nil {
 			t.Error(err)
 		}
@@ -41,19 +41,19 @@ func (c *chromium) open(t *testing.T, address string) *tab {
 	must("", "Target.createTarget", map[string]any{"url": "about:blank", "browserContextId": got.BrowserContextID}, &got)
 	must("", "Target.attachToTarget", map[string]any{"targetId": got.TargetID, "flatten": true}, &got)
 	c.mu.Lock()
-	p := &tab{c: c, session: got.SessionID, from: len(c.seen), noise: len(c.noise)}
+	p := &tab{c: c, session: got.SessionID, firstRequest: len(c.seen), firstLine: len(c.console)}
 	c.mu.Unlock()
 	t.Cleanup(func() {
 		if t.Failed() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			t.Logf("the page's console:\n%s", strings.Join(c.noise[p.noise:], "\n"))
+			t.Logf("the page's console:\n%s", strings.Join(c.console[p.firstLine:], "\n"))
 		}
 	})
 	must(p.session, "Runtime.enable", map[string]any{}, nil)
 	must(p.session, "Log.enable", map[string]any{}, nil)
 	must(p.session, "Page.enable", map[string]any{}, nil)
-	// What the page's policy forbids, from the first script on.
+	// Record violations of the page's policy from the first script on.
 	must(p.session, "Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `
 		window.violations = [];
 		addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective + " " + e.blockedURI));
@@ -62,24 +62,24 @@ func (c *chromium) open(t *testing.T, address string) *tab {
 	return p
 }
 
-// reload loads the page again, past all caches if it is forced: as with the
-// shift key held.
+// reload reloads the page. If forced is set, it bypasses all caches, as with the shift
+// key.
 func (p *tab) reload(t *testing.T, forced bool) {
 	t.Helper()
 	p.eval(t, "window.reloaded = false")
-	if _, err := p.c.ask(p.session, "Page.reload", map[string]any{"ignoreCache": forced}); err != nil {
+	if _, err := p.c.call(p.session, "Page.reload", map[string]any{"ignoreCache": forced}); err != nil {
 		t.Fatal(err)
 	}
 	p.wait(t, "window.reloaded === undefined")
 }
 
-// requests are those of a kind that the page and its frames have made; of all
-// kinds if it is empty.
+// requests returns the requests of a kind that the page and its frames have made. If kind
+// is empty, it returns all of them.
 func (p *tab) requests(kind string) []seenRequest {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	var some []seenRequest
-	for _, r := range p.c.seen[p.from:] {
+	for _, r := range p.c.seen[p.firstRequest:] {
 		if kind == "" || r.kind == kind {
 			some = append(some, r)
 		}
@@ -87,9 +87,9 @@ func (p *tab) requests(kind string) []seenRequest {
 	return some
 }
 
-// value is that of an expression of JavaScript in the page.
+// value returns the value of a JavaScript expression in the page.
 func (p *tab) value(expression string) (any, error) {
-	result, err := p.c.ask(p.session, "Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "userGesture": true})
+	result, err := p.c.call(p.session, "Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "userGesture": true})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (p *tab) value(expression string) (any, error) {
 	return got.Result.Value, nil
 }
 
-// eval returns the value of an expression in a page that is there.
+// eval returns the value of an expression in a loaded page.
 func (p *tab) eval(t *testing.T, expression string) any {
 	t.Helper()
 	v, err := p.value(expression)
@@ -116,18 +116,17 @@ func (p *tab) eval(t *testing.T, expression string) any {
 	return v
 }
 
-// wait waits until an expression is true in the page, which may not be there
-// yet.
+// wait waits until an expression is true in the page. The page may still be loading.
 func (p *tab) wait(t *testing.T, expression string) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(processTimeout); ; time.Sleep(20 * time.Millisecond) {
 		v, err := p.value(expression)
 		if v == true {
 			return
 		}
 		if time.Now().After(end) {
 			page, _ := p.value("document.documentElement.outerHTML")
-			t.Fatalf("never true: %s (%v, %v)\nthe page:\n%v", expression, v, err, page)
+			t.Fatalf("timed out: %s (%v, %v)\nthe page:\n%v", expression, v, err, page)
 		}
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// verifyRedirect is the redirect URI of the test's clients at the provider. Nothing
-// listens there: the test itself exchanges them for tokens.
+// verifyRedirect is the redirect URI of the clients at the provider. No server listens
+// there: the test itself exchanges the codes for tokens.
 const verifyRedirect = "http://127.0.0.1:1/callback"
 
-// TestOIDCVerify: ID tokens of an OpenID provider, with nothing but its issuer
+// TestOIDCVerify checks ID tokens of an OpenID provider of which only the issuer is
 // configured.
 func TestOIDCVerify(t *testing.T) {
 	clients := map[string]relyingParty{}
@@ -27,7 +27,7 @@ func TestOIDCVerify(t *testing.T) {
 	p := startProvider(t, clients)
 	port := freePort(t)
 	sites := map[string]string{
-		// The clients whose tokens are not acceptable for another reason than their audience.
+		// Tokens of these clients are rejected for another reason than their audience.
 		"app":     "issuer " + p.issuer + "\naudience app short shared unsigned\nca " + p.ca,
 		"require": "issuer " + p.issuer + "\nrequire azp app\nca " + p.ca,
 		"rotated": "issuer " + p.issuer + "\naudience app\nca " + p.ca,
@@ -58,12 +58,12 @@ func TestOIDCVerify(t *testing.T) {
 	}
 	token := bearer("app", "rtyler")
 
-	t.Run("people", func(t *testing.T) {
+	t.Run("users", func(t *testing.T) {
 		app.wantToken(t, token, rose)
 		app.wantNames(t, rose, "Rose", "Tyler")
 		app.wantToken(t, bearer("app", "dwho"), doctor)
 		app.wantNames(t, doctor, "René", "Müller")
-		app.wantRefusal(t, bearer("app", "msmith"), http.StatusForbidden, "email_unverified")
+		app.wantRejection(t, bearer("app", "msmith"), http.StatusForbidden, "email_unverified")
 	})
 	t.Run("refused", func(t *testing.T) {
 		value := token.Get("Authorization")
@@ -79,42 +79,42 @@ func TestOIDCVerify(t *testing.T) {
 			"cut":            {http.Header{"Authorization": {value[:strings.LastIndex(value, ".")+1]}}, "identity_invalid"},
 			"changed":        {http.Header{"Authorization": {value[:len(value)-6] + "AAAAAA"}}, "identity_invalid"},
 			"access token":   {http.Header{"Authorization": {"Bearer " + access}}, "identity_invalid"},
-			"twice":          {with(token, "Authorization", value), "identity_ambiguous"},
+			"twice":          {withHeaders(token, "Authorization", value), "identity_ambiguous"},
 			"as a cookie":    {http.Header{"Cookie": {"token=" + strings.TrimPrefix(value, "Bearer ")}}, "identity_missing"},
 			"another header": {http.Header{"X-Authorization": {value}}, "identity_missing"},
 		} {
-			t.Run(name, func(t *testing.T) { app.wantRefusal(t, test.header, http.StatusUnauthorized, test.code) })
+			t.Run(name, func(t *testing.T) { app.wantRejection(t, test.header, http.StatusUnauthorized, test.code) })
 		}
 	})
 	t.Run("require", func(t *testing.T) {
 		s.at("require."+domain).wantToken(t, token, rose)
-		s.at("require."+domain).wantRefusal(t, bearer("other", "rtyler"), http.StatusUnauthorized, "identity_invalid")
+		s.at("require."+domain).wantRejection(t, bearer("other", "rtyler"), http.StatusUnauthorized, "identity_invalid")
 	})
 	t.Run("no keys", func(t *testing.T) {
-		// The certificate is not valid, or the discovery document names another issuer.
+		// The certificate is invalid, or the discovery document contains another issuer.
 		for _, name := range []string{"no-ca", "slash"} {
-			s.at(name+"."+domain).wantRefusal(t, token, http.StatusServiceUnavailable, "identity_unavailable")
+			s.at(name+"."+domain).wantRejection(t, token, http.StatusServiceUnavailable, "identity_unavailable")
 		}
 	})
 
-	// The provider gets a new key, and the old one is gone.
+	// The provider has replaced its key.
 	rotated.wantToken(t, token, rose)
 	p.rotate(t, "second")
 	last := bearer("app", "dwho")
-	// Since the test has sent invalid signatures, the keys are not fetched again at once.
-	for end := time.Now().Add(patience); rotated.token(t, last).status != http.StatusOK && time.Now().Before(end); {
+	// Keys are not fetched again at once after a token with an invalid signature.
+	for end := time.Now().Add(processTimeout); rotated.token(t, last).status != http.StatusOK && time.Now().Before(end); {
 		time.Sleep(250 * time.Millisecond)
 	}
 	rotated.wantToken(t, last, doctor)
-	rotated.wantRefusal(t, token, http.StatusUnauthorized, "identity_invalid")
+	rotated.wantRejection(t, token, http.StatusUnauthorized, "identity_invalid")
 	short, expires := bearer("short", "rtyler"), time.Now().Add(time.Second)
 	app.wantToken(t, short, rose)
 
-	// Without the provider, its last keys stay valid.
+	// Without the provider, its last keys remain valid.
 	p.stop(t)
 	rotated.wantToken(t, last, doctor)
 
-	time.Sleep(time.Until(expires.Add(31 * time.Second))) // clocks may differ by 30 seconds
-	app.wantRefusal(t, short, http.StatusUnauthorized, "identity_invalid")
-	s.wantQuietLog(t, rose, doctor, "Müller", strings.TrimPrefix(token.Get("Authorization"), "Bearer "))
+	time.Sleep(time.Until(expires.Add(31 * time.Second))) // the maximum clock skew is 30 seconds
+	app.wantRejection(t, short, http.StatusUnauthorized, "identity_invalid")
+	s.wantNotLogged(t, rose, doctor, "Müller", strings.TrimPrefix(token.Get("Authorization"), "Bearer "))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestDocs: the README documents every call and every healthReason.
+// TestDocs checks that the README documents every call and every healthReason.
 func TestDocs(t *testing.T) {
 	text := string(testutil.File(t, "../../../README.md"))
 	for path, call := range calls {

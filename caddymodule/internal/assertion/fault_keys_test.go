@@ -201,7 +201,7 @@ func TestI17KeyServerDown(t *testing.T) {
 	accept(t, v, es256(nil))
 	s.wantHits(t, 2)
 
-	// The key server is down for days: known keys remain valid, and nobody can tell
+	// The key server is down for days: known keys remain valid, and it is unknown
 	// whether unknown ones are.
 	s.fail(500)
 	for range 3 {

@@ -92,7 +92,7 @@ func changed(all, changes object) object {
 	return all
 }
 
-// encode is base64url without padding, encodePadded with padding.
+// encode encodes in base64url without padding, and encodePadded with padding.
 func encode[T string | []byte](b T) string { return base64.RawURLEncoding.EncodeToString([]byte(b)) }
 
 func encodePadded[T string | []byte](b T) string { return base64.URLEncoding.EncodeToString([]byte(b)) }
@@ -102,7 +102,7 @@ func sign(method jwt.SigningMethod, key any, header, payload object) string {
 	return signWith(encode[[]byte], method, key, asJSON(changed(object{"alg": method.Alg()}, header)), asJSON(payload))
 }
 
-// signText is sign with header and payload as JSON text.
+// signText is like sign, with header and payload as JSON text.
 func signText(method jwt.SigningMethod, key any, header, payload string) string {
 	return signWith(encode[[]byte], method, key, []byte(header), []byte(payload))
 }

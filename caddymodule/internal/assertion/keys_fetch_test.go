@@ -38,7 +38,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	}
 }
 
-// TestE4_CA: the key server has a certificate of a private authority.
+// TestE4_CA checks a key server with a certificate of a private authority.
 func TestE4_CA(t *testing.T) {
 	s := testutil.NewServer(t, nil)
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -27,7 +27,7 @@ func jwkWith(t testing.TB, key jose.JSONWebKey, members string) string {
 	return string(asJSON(all))
 }
 
-// TestB1_MembersOfAKey: a certificate beside a key never makes it unusable.
+// TestB1_MembersOfAKey checks that a certificate beside a key never makes it unusable.
 func TestB1_MembersOfAKey(t *testing.T) {
 	const sha1Hex = "3c0f6d2ab5a4b1c3f0e1d2c3b4a5968778695a4b"
 	for _, more := range []string{
@@ -57,7 +57,7 @@ func TestB1_MembersOfAKey(t *testing.T) {
 	}
 }
 
-// TestB1_LeftOutKeys: the log has the reason once.
+// TestB1_LeftOutKeys checks that the log has the reason once.
 func TestB1_LeftOutKeys(t *testing.T) {
 	bad := func(more string) string { return jwkWith(t, jwk("bad", p256()), more) }
 	for _, test := range []struct{ key, want string }{
@@ -132,7 +132,7 @@ func TestB3_Ed25519(t *testing.T) {
 		sign(jwt.SigningMethodEdDSA, edKey(), object{"kid": "e1", "alg": "Ed25519"}, goodClaims(nil)), identity.ErrAssertionAlgorithm)
 }
 
-// TestB4_NullTimes: null is the same as absent, except for exp.
+// TestB4_NullTimes checks that null is the same as absent, except for exp.
 func TestB4_NullTimes(t *testing.T) {
 	v := newVerifier(t, jwk("k1", p256()))
 	aws, _ := awsVerifier(t)
@@ -158,8 +158,8 @@ func TestB4_NullTimes(t *testing.T) {
 	}
 }
 
-// TestB6_Encodings: other values of Content-Encoding, which object stores send, do not
-// matter.
+// TestB6_Encodings checks that other values of Content-Encoding, which object stores
+// send, are ignored.
 func TestB6_Encodings(t *testing.T) {
 	for _, encoding := range []string{"identity", "utf-8", "UTF-8, aws-chunked", ""} {
 		s := newKeyServer(t)
@@ -171,7 +171,7 @@ func TestB6_Encodings(t *testing.T) {
 	}
 }
 
-// TestK5_EmptySet: an empty set is believed if it is served twice in a row.
+// TestK5_EmptySet checks that an empty set is accepted if it is served twice in a row.
 func TestK5_EmptySet(t *testing.T) {
 	const empty = `{"keys":[]}`
 	s := newKeyServer(t, jwk("k1", p256()))

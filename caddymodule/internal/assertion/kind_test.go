@@ -9,7 +9,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// TestKinds: a token must have the claims of its kind and none of another kind.
+// TestKinds checks that a token must have the claims of its kind and none of another
+// kind.
 func TestKinds(t *testing.T) {
 	keys := keysOf(t, Source{URL: newKeyServer(t, jwk("k1", p256())).URL}, nil)
 	for _, test := range []struct {
@@ -50,7 +51,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestWithoutAudience: a verifier without an audience rejects every token that has one.
+// TestWithoutAudience checks that a verifier without an audience rejects every token that
+// has one.
 func TestWithoutAudience(t *testing.T) {
 	keys := keysOf(t, Source{URL: newKeyServer(t, jwk("k1", p256())).URL}, nil)
 	v := verifierOf(t, keys, func(c *Config) { c.Audience, c.NoAudience = nil, true })

@@ -10,8 +10,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// TestK4_OnePeer: a peer that makes up ids does not keep the keys of others from being
-// fetched, and gets no definite answer once it is throttled.
+// TestK4_OnePeer checks that a peer that invents key IDs does not prevent the keys of
+// other peers from being fetched, and that it gets no definite response once it is
+// throttled.
 func TestK4_OnePeer(t *testing.T) {
 	v, s := awsVerifier(t)
 	rotated := uuid(7777777)
@@ -40,8 +41,8 @@ func TestK4_OnePeer(t *testing.T) {
 	}
 }
 
-// TestK4_Throttled: an id that was not found is not found for a moment; later, the answer
-// is 503 while the peer is throttled.
+// TestK4_Throttled checks that an unknown ID is not fetched again for a moment, and that
+// the response then is 503 while the peer is throttled.
 func TestK4_Throttled(t *testing.T) {
 	v, s := awsVerifier(t)
 	token := withKid(awsToken(nil, nil), uuid(1))

@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 )
 
-// TestB2_SameKid: the key server replaces a key by another one with the same id, also of
-// another type.
+// TestB2_SameKid checks a key server that replaces a key by another one with the same ID,
+// also of another type.
 func TestB2_SameKid(t *testing.T) {
 	signed := func(method jwt.SigningMethod, key crypto.Signer) string {
 		return sign(method, key, object{"kid": "k1"}, goodClaims(nil))
@@ -45,7 +45,7 @@ func TestB2_SameKid(t *testing.T) {
 	}
 }
 
-// TestB2_WaitForTheFetch: requests that arrive during the fetch wait for it.
+// TestB2_WaitForTheFetch checks that requests that arrive during the fetch wait for it.
 func TestB2_WaitForTheFetch(t *testing.T) {
 	s := newKeyServer(t, jwk("k1", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)
@@ -76,8 +76,8 @@ func TestB2_WaitForTheFetch(t *testing.T) {
 	s.wantHits(t, 2)
 }
 
-// TestB2_Backoff: while the key server has the same keys, forged tokens cause fewer and
-// fewer fetches. A rotation is noticed all the same.
+// TestB2_Backoff checks that forged tokens cause fewer and fewer fetches while the key
+// server has the same keys. A rotation is still detected.
 func TestB2_Backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("k1")
@@ -140,7 +140,7 @@ func TestB2_Backoff(t *testing.T) {
 	})
 }
 
-// TestB2_ByID: the same for keys that are fetched by their ids.
+// TestB2_ByID is TestB2_SameKid for keys that are fetched by ID.
 func TestB2_ByID(t *testing.T) {
 	v, s := awsVerifier(t)
 	accept(t, v, awsToken(nil, nil))

@@ -64,7 +64,7 @@ func TestB8_Require(t *testing.T) {
 	}
 }
 
-// TestB8_All: all requirements must hold, beside everything else.
+// TestB8_All checks that all requirements must hold, in addition to all other checks.
 func TestB8_All(t *testing.T) {
 	v := verifierOf(t, keysOf(t, Source{URL: newKeyServer(t, jwk("k1", p256())).URL}, nil), func(c *Config) {
 		c.Require = []Requirement{{"groups", []string{"a", "b"}}, {"groups", []string{"c"}}, {"azp", []string{"x"}}}
@@ -86,8 +86,8 @@ func TestB8_All(t *testing.T) {
 	reject(t, aws, awsToken(object{"hd": "x.example"}, nil), identity.ErrAssertionRequirement)
 }
 
-// TestB8_NoAudience: the client's claim replaces the audience, whatever the token has
-// there.
+// TestB8_NoAudience checks that the claim of the client replaces the audience, with any
+// audience in the token.
 func TestB8_NoAudience(t *testing.T) {
 	keys := keysOf(t, Source{URL: newKeyServer(t, jwk("k1", p256())).URL}, nil)
 	for _, claim := range []string{"azp", "client_id", "cid", "appid"} {

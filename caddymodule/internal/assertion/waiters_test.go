@@ -20,8 +20,8 @@ func unknownKid() string {
 	return sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil))
 }
 
-// TestK10_WaitingIsLimited: while the key server hangs, a few requests wait, and the rest
-// is rejected at once.
+// TestK10_WaitingIsLimited checks that while the key server hangs, a few requests wait,
+// and the rest is rejected at once.
 func TestK10_WaitingIsLimited(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *Verifier, *keyServer) string{
 		"no keys yet": func(*testing.T, *Verifier, *keyServer) string { return es256(nil) },
@@ -72,7 +72,8 @@ func TestK10_WaitingIsLimited(t *testing.T) {
 	}
 }
 
-// TestK10_Timeout: a request waits no longer than its own timeout, also if it waits twice.
+// TestK10_Timeout checks that a request waits no longer than its own timeout, also if it
+// waits twice.
 func TestK10_Timeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, _ := newSource("k1")
@@ -100,8 +101,8 @@ func TestK10_Timeout(t *testing.T) {
 	})
 }
 
-// TestB5_UnknownKey: a token with an unknown key is rejected for good only after a fetch
-// that succeeded.
+// TestB5_UnknownKey checks that a token with an unknown key is rejected for good only
+// after a fetch that succeeded.
 func TestB5_UnknownKey(t *testing.T) {
 	s := newKeyServer(t, jwk("k1", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)
@@ -131,7 +132,8 @@ func TestB5_UnknownKey(t *testing.T) {
 	s.wantHits(t, 1+3+1+3)
 }
 
-// TestB5_DiscoveryDocument: the option jwks has the URL of a discovery document.
+// TestB5_DiscoveryDocument checks that the option jwks has the URL of a discovery
+// document.
 func TestB5_DiscoveryDocument(t *testing.T) {
 	var reported reports
 	s := newKeyServer(t)
@@ -145,7 +147,8 @@ func TestB5_DiscoveryDocument(t *testing.T) {
 	}
 }
 
-// TestB5_FetchInBackground: requests that arrive while the keys are refreshed do not wait.
+// TestB5_FetchInBackground checks that requests that arrive while the keys are refreshed
+// do not wait.
 func TestB5_FetchInBackground(t *testing.T) {
 	s := newKeyServer(t, jwk("k1", p256()))
 	keys := keysOf(t, Source{URL: s.URL}, nil)

@@ -45,7 +45,7 @@ func mustNew(t *testing.T, cfg Config) *Client {
 	return c
 }
 
-// signedIn is a request with a session.
+// signedIn returns a request with a session.
 func signedIn(more ...string) identity.AuthRequest {
 	r := identity.AuthRequest{
 		Host: "app.example.com", Method: "POST", URI: "/private/huma-token?client_type=ios",
@@ -242,7 +242,7 @@ func TestUnavailable(t *testing.T) {
 			w.Header().Set(fmt.Sprint("X-", i), strings.Repeat("x", 1024))
 		}
 	})
-	for name, url := range map[string]string{"hangs": hangs.URL, "closes": closes.URL, "80 KiB of headers": large.URL, "nobody listens": "http://127.0.0.1:1"} {
+	for name, url := range map[string]string{"hangs": hangs.URL, "closes": closes.URL, "80 KiB of headers": large.URL, "closed port": "http://127.0.0.1:1"} {
 		t.Run(name, func(t *testing.T) {
 			var logged error
 			c := mustNew(t, Config{URL: url + "/path?secret=s3cret", Timeout: 100 * time.Millisecond, OnError: func(err error) { logged = err }})

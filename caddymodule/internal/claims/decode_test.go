@@ -185,7 +185,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestD3_Latin1: JSON that is not UTF-8 is decoded as Latin-1, in every form.
+// TestD3_Latin1 checks that JSON that is not UTF-8 is decoded as Latin-1, in every form.
 func TestD3_Latin1(t *testing.T) {
 	const text = "{\"email\":\"a@x.io\",\"name\":\"J\xf6rg \x8aimon\"}"
 	want := mustParse(t, `{"email":"a@x.io","name":"Jörg Šimon"}`)

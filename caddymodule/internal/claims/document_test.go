@@ -149,7 +149,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := Parse(b)
 		if m := d.FromList().Map(); m == nil {
-			t.Fatal("a list of claims is no object")
+			t.Fatal("FromList has not returned an object")
 		}
 		if !json.Valid(b) {
 			if err == nil {

@@ -13,37 +13,37 @@ import (
 
 // connectService issues one type of token, and refuses the other.
 type connectService struct {
-	gives TokenType
-	calls int
-	n     int // number of the next token
+	variant TokenType
+	calls   int
+	n       int // number of the next token
 }
 
 func (s *connectService) Token(_ context.Context, t TokenType, _ Person) (*exchange.Token, error) {
 	s.calls++
-	if t != s.gives {
+	if t != s.variant {
 		return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
 	}
 	s.n++
 	return exchange.NewToken(time.Now()).Text("token", fmt.Sprint(s.n)).Lifetime("expires_in", time.Hour).Token(), nil
 }
 
-// page requests tokens of one user as a handler would.
-type page struct {
+// testHandler requests tokens of one user as a handler would.
+type testHandler struct {
 	engine *exchange.Engine
 	policy exchange.Policy
 	Exchange
 }
 
-func (p *page) NewExchange() exchange.Exchange { return p }
-func (p *page) Finished(exchange.Result)       {}
+func (p *testHandler) NewExchange() exchange.Exchange { return p }
+func (p *testHandler) Finished(exchange.Result)       {}
 
-func newPage(t *testing.T, api HumanAPI) *page {
+func newTestHandler(t *testing.T, api HumanAPI) *testHandler {
 	t.Helper()
 	c, recent := memcache.New(), memcache.New()
 	t.Cleanup(c.Close)
 	t.Cleanup(recent.Close)
 	store := c.Limit(100)
-	return &page{
+	return &testHandler{
 		engine: exchange.NewEngine(c, recent),
 		policy: exchange.Policy{
 			Timeout: time.Minute, TTL: time.Hour, NegativeTTL: time.Minute, MaxWaiting: 10,
@@ -53,16 +53,16 @@ func newPage(t *testing.T, api HumanAPI) *page {
 	}
 }
 
-func (p *page) ask(t *testing.T, kind exchange.Variant, fresh bool) exchange.Result {
+func (p *testHandler) request(t *testing.T, variant exchange.Variant, fresh bool) exchange.Result {
 	t.Helper()
-	return p.engine.Exchange(t.Context(), &exchange.Request{User: p.User, Variant: kind, Force: fresh, Source: p, Policy: &p.policy})
+	return p.engine.Exchange(t.Context(), &exchange.Request{User: p.User, Variant: variant, Force: fresh, Source: p, Policy: &p.policy})
 }
 
-// want requests a token and checks how many calls were made.
-func (p *page) want(t *testing.T, s *connectService, kind exchange.Variant, calls int) {
+// wantCalls requests a token and checks how many calls were made.
+func (p *testHandler) wantCalls(t *testing.T, s *connectService, variant exchange.Variant, calls int) {
 	t.Helper()
 	before := s.calls
-	r := p.ask(t, kind, true)
+	r := p.request(t, variant, true)
 	if r.Err != nil || r.Token == nil {
 		t.Fatal(r.Err)
 	}
@@ -73,62 +73,62 @@ func (p *page) want(t *testing.T, s *connectService, kind exchange.Variant, call
 
 // TestHints follows one user through all changes of the type, with the real cache.
 func TestHints(t *testing.T) {
-	s := &connectService{gives: SessionToken}
-	p := newPage(t, s)
-	p.want(t, s, "a", 1) // new
-	s.gives = IDToken
-	p.want(t, s, "b", 2) // has connected a source since
-	p.want(t, s, "c", 1) // the hint is used, also for another kind
-	s.gives = SessionToken
-	p.want(t, s, "d", 2) // the hint is wrong
-	p.want(t, s, "e", 1) // and was deleted
-	s.gives = IDToken
-	p.want(t, s, "f", 2)
+	s := &connectService{variant: SessionToken}
+	p := newTestHandler(t, s)
+	p.wantCalls(t, s, "a", 1) // new
+	s.variant = IDToken
+	p.wantCalls(t, s, "b", 2) // has connected a source since
+	p.wantCalls(t, s, "c", 1) // the hint is used, also for another variant
+	s.variant = SessionToken
+	p.wantCalls(t, s, "d", 2) // the hint is wrong
+	p.wantCalls(t, s, "e", 1) // and was deleted
+	s.variant = IDToken
+	p.wantCalls(t, s, "f", 2)
 	p.engine.Evict("u")
-	p.want(t, s, "g", 2) // forgotten with the user
-	p.want(t, s, "h", 1)
+	p.wantCalls(t, s, "g", 2) // the hint was evicted with the user
+	p.wantCalls(t, s, "h", 1)
 
 	// The hint neither evicts the tokens of the same user nor is returned as a token.
-	if r := p.ask(t, "h", false); r.Outcome != exchange.OutcomeHit {
+	if r := p.request(t, "h", false); r.Outcome != exchange.OutcomeHit {
 		t.Errorf("%q, %v", r.Outcome, r.Err)
 	}
 	before := s.calls
-	if r := p.ask(t, "\x00hint", false); r.Outcome == exchange.OutcomeHit || s.calls == before {
+	if r := p.request(t, "\x00hint", false); r.Outcome == exchange.OutcomeHit || s.calls == before {
 		t.Errorf("the hint was returned: %q, %v", r.Outcome, r.Err)
 	}
 }
 
-// TestHintLost checks that more kinds than a user may have can evict the hint, that
+// TestHintLost checks that more variants than a user may have can evict the hint, that
 // there is none without a store, and that another record is not a hint.
 func TestHintLost(t *testing.T) {
-	s := &connectService{gives: IDToken}
-	p := newPage(t, s)
-	p.want(t, s, "a", 2)
+	s := &connectService{variant: IDToken}
+	p := newTestHandler(t, s)
+	p.wantCalls(t, s, "a", 2)
 	for i := range 9 {
 		p.policy.Cache.Put("u", exchange.Variant(fmt.Sprint(i)), exchange.Record{
 			Token: exchange.NewToken(time.Now()).Token(), Until: time.Now().Add(time.Hour),
 		})
 	}
-	p.want(t, s, "b", 2)
+	p.wantCalls(t, s, "b", 2)
 
 	p.Hints.Store.Put("u", "\x00hint", exchange.Record{
 		Token: exchange.NewToken(time.Now()).Text("token", "id").Token(), Until: time.Now().Add(time.Hour),
 	})
-	p.want(t, s, "c", 2)
+	p.wantCalls(t, s, "c", 2)
 	p.Hints.Store.Put("u", "\x00hint", exchange.Record{
 		Err: &exchange.Error{Code: exchange.CodeRefused}, Until: time.Now().Add(time.Hour),
 	})
-	p.want(t, s, "d", 2)
+	p.wantCalls(t, s, "d", 2)
 
 	p.Hints = Hints{}
-	p.want(t, s, "e", 2)
-	p.want(t, s, "f", 2)
+	p.wantCalls(t, s, "e", 2)
+	p.wantCalls(t, s, "f", 2)
 }
 
-// refusing refuses both types.
-type refusing struct{ calls int }
+// refusingService refuses both types.
+type refusingService struct{ calls int }
 
-func (r *refusing) Token(_ context.Context, t TokenType, _ Person) (*exchange.Token, error) {
+func (r *refusingService) Token(_ context.Context, t TokenType, _ Person) (*exchange.Token, error) {
 	r.calls++
 	return nil, &exchange.StatusError{Op: t.Op(), Status: 403}
 }
@@ -136,10 +136,10 @@ func (r *refusing) Token(_ context.Context, t TokenType, _ Person) (*exchange.To
 // TestConnectUnavailableIsKept checks that the error is cached for as long as any
 // refusal.
 func TestConnectUnavailableIsKept(t *testing.T) {
-	s := &refusing{}
-	p := newPage(t, s)
+	s := &refusingService{}
+	p := newTestHandler(t, s)
 	for range 3 {
-		r := p.ask(t, "a", false)
+		r := p.request(t, "a", false)
 		var e *exchange.Error
 		if e, _ = r.Err.(*exchange.Error); e == nil || e.Code != exchange.CodeConnectUnavailable {
 			t.Fatalf("%v", r.Err)
@@ -157,7 +157,7 @@ func TestHintEnds(t *testing.T) {
 		h.remember("u", IDToken)
 		time.Sleep(hintTTL - time.Second)
 		if h.first("u") != IDToken || h.first("v") != SessionToken {
-			t.Error("the hint is lost, or everybody's")
+			t.Error("the hint is lost, or shared by all users")
 		}
 		h.remember("u", IDToken)
 		time.Sleep(hintTTL + time.Second)

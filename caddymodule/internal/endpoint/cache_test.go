@@ -28,7 +28,7 @@ func (s slowStore) Evict(context.Context, exchange.UserKey) error {
 	return errSlow
 }
 
-// TestEvictWithSlowStore: a flush takes effect in memory before the store has
+// TestEvictWithSlowStore checks that a flush takes effect in memory before the store has
 // finished. Tokens that return from the store meanwhile are evicted, too, also if the
 // store fails.
 func TestEvictWithSlowStore(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestLengths: every response has Content-Length, also one that is larger than the
-// server's buffer.
+// TestLengths checks that every response has Content-Length, also one that is larger than
+// the server's buffer.
 func TestLengths(t *testing.T) {
 	for _, n := range []int{1, serverBuffer, serverBuffer + 1, 40_000} {
 		for proto, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {

@@ -10,19 +10,19 @@ import (
 
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 		b.get(t.Context(), "u", "ios", false)
 		time.Sleep(59 * time.Second)
-		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
+		if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 1 {
 			t.Errorf("after 59 s: %+v", r)
 		}
 		b.policy.TTL = 10 * time.Second // a reload has shortened it
-		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+		if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 2 {
 			t.Errorf("with a shorter ttl: %+v", r)
 		}
 		time.Sleep(10 * time.Second)
-		if r := b.get(t.Context(), "u", "ios", false); number(r) != 3 {
+		if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 3 {
 			t.Errorf("after the ttl: %+v", r)
 		}
 	})
@@ -32,20 +32,20 @@ func TestTTL(t *testing.T) {
 // previous token, but causes at most one exchange within 5 s.
 func TestFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.get(t.Context(), "u", "ios", false)
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 2 {
 			t.Fatalf("fresh: %+v", r)
 		}
 		time.Sleep(3900 * time.Millisecond) // the exchange has taken one second
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 2 {
 			t.Errorf("again within 5 s: %+v", r)
 		}
-		if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+		if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 2 {
 			t.Errorf("the others: %+v", r)
 		}
 		time.Sleep(100 * time.Millisecond)
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 3 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 3 {
 			t.Errorf("after 5 s: %+v", r)
 		}
 	})
@@ -53,7 +53,7 @@ func TestFresh(t *testing.T) {
 
 func TestFreshError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.get(t.Context(), "u", "ios", false)
 		works := b.exchange
 		b.exchange = func(context.Context, int64) (*Token, Outcome, error) {
@@ -67,12 +67,12 @@ func TestFreshError(t *testing.T) {
 		if n := b.calls.Load(); n != 2 {
 			t.Errorf("%d calls, want 2", n)
 		}
-		if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
-			t.Errorf("who does not ask for a fresh one: %+v", r)
+		if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 1 {
+			t.Errorf("a request without Fresh: %+v", r)
 		}
 		b.exchange = works
 		time.Sleep(6 * time.Second)
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 3 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 3 {
 			t.Errorf("when the service is back: %+v", r)
 		}
 	})
@@ -82,13 +82,13 @@ func TestFreshError(t *testing.T) {
 // the request that joins it counts as the first of two.
 func TestFreshJoins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		go b.get(t.Context(), "u", "ios", false)
 		synctest.Wait()
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 1 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 1 {
 			t.Errorf("joined: %+v", r)
 		}
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 1 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 1 {
 			t.Errorf("again: %+v", r)
 		}
 	})
@@ -100,7 +100,7 @@ func TestRefusalsAreRepeatedOutagesAreNot(t *testing.T) {
 			CodeRefused: 1, CodeConnectUnavailable: 1, CodeNotRegistered: 1, CodeRejected: 1,
 			CodeUnavailable: 3, CodeTimeout: 3, CodeConfig: 3, CodeBadResponse: 3, CodeRegistrationLimited: 3,
 		} {
-			b := newBench()
+			b := newTestEngine()
 			b.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: c} }
 			for range 3 {
 				if r := b.get(t.Context(), "u", "ios", false); code(r) != c {
@@ -121,7 +121,7 @@ func TestRefusalsAreRepeatedOutagesAreNot(t *testing.T) {
 
 func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		works := b.exchange
 		b.exchange = func(context.Context, int64) (*Token, Outcome, error) {
 			time.Sleep(time.Second)
@@ -138,7 +138,7 @@ func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
 		joined := make(chan Result)
 		go func() { joined <- ask(&registers) }()
 		if r := <-joined; r.Outcome != OutcomeSignedIn {
-			t.Errorf("who joined got %+v", r)
+			t.Errorf("the request that joined got %+v", r)
 		}
 		b.Flush()
 		b.policy.Cache.Put("u", "ios", Record{Err: &Error{Code: CodeNotRegistered, at: time.Now()}, Until: time.Now().Add(time.Minute)})
@@ -155,17 +155,17 @@ func TestNotRegisteredHoldsWhereRegistrationIsOff(t *testing.T) {
 // repeated by a handler that repeats none.
 func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.policy.NegativeTTL = time.Hour
 		b.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeRefused} }
 		b.get(t.Context(), "u", "ios", false)
 		time.Sleep(10 * time.Second)
 		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 1 {
-			t.Errorf("%d calls: the refusal is not repeated", b.calls.Load())
+			t.Errorf("%d calls: the refusal was not cached", b.calls.Load())
 		}
 		b.policy.NegativeTTL = 5 * time.Second
 		if b.get(t.Context(), "u", "ios", false); b.calls.Load() != 2 {
-			t.Errorf("%d calls: the refusal is repeated for too long", b.calls.Load())
+			t.Errorf("%d calls: the refusal was cached for too long", b.calls.Load())
 		}
 	})
 }
@@ -174,27 +174,27 @@ func TestNegativeTTLTakesEffectAtOnce(t *testing.T) {
 // token that has expired.
 func TestC09_FreshTokensEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 			return NewToken(time.Now()).Text("authToken", fmt.Sprint(call)).Lifetime("expiresIn", 2*time.Second).Token(), OutcomeSignedIn, nil
 		}
 		b.get(t.Context(), "u", "ios", true)
 		time.Sleep(time.Second)
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 1 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 1 {
 			t.Errorf("within its life: %+v", r)
 		}
 		time.Sleep(1500 * time.Millisecond)
-		if r := b.get(t.Context(), "u", "ios", true); number(r) != 2 {
+		if r := b.get(t.Context(), "u", "ios", true); callOf(r) != 2 {
 			t.Errorf("after its end: %+v", r)
 		}
 	})
 }
 
-// TestC13_WhatTheMinterNotes checks that Evict also deletes what the Exchange has put
+// TestC13_EvictDeletesNotes checks that Evict also deletes what the Exchange has put
 // into a cache.
-func TestC13_WhatTheMinterNotes(t *testing.T) {
+func TestC13_EvictDeletesNotes(t *testing.T) {
 	const note Variant = "\x00note"
-	b := newBench()
+	b := newTestEngine()
 	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 		b.Evict("u")
 		b.policy.Cache.Put("u", note, Record{Err: &Error{Code: "noted"}, Until: time.Now().Add(time.Hour)})
@@ -202,6 +202,6 @@ func TestC13_WhatTheMinterNotes(t *testing.T) {
 	}
 	b.get(t.Context(), "u", "ios", false)
 	if _, kept := b.policy.Cache.Get("u", note, time.Now()); kept {
-		t.Error("what it noted of a user who was forgotten is kept")
+		t.Error("the record of an evicted user is still cached")
 	}
 }

@@ -18,7 +18,7 @@ func encode(t testing.TB, r Record) []byte {
 	return b
 }
 
-func someTokens(issuedAt time.Time) []*Token {
+func tokenExamples(issuedAt time.Time) []*Token {
 	return []*Token{
 		NewToken(issuedAt).Text("authToken", "t</script>\u2028").Token(),
 		NewToken(issuedAt).Lifetime("expiresIn", time.Hour).Token(),
@@ -32,7 +32,7 @@ func someTokens(issuedAt time.Time) []*Token {
 
 func TestGrantsComeBack(t *testing.T) {
 	issuedAt := time.Now()
-	for i, g := range someTokens(issuedAt) {
+	for i, g := range tokenExamples(issuedAt) {
 		b, _ := g.AppendBinary([]byte("before"))
 		b = bytes.TrimPrefix(b, []byte("before"))
 		got, err := DecodeToken(b)
@@ -51,7 +51,7 @@ func TestGrantsComeBack(t *testing.T) {
 
 func TestRecordsComeBack(t *testing.T) {
 	now := time.Now()
-	for i, g := range someTokens(now) {
+	for i, g := range tokenExamples(now) {
 		got, err := DecodeRecord(encode(t, Record{Token: g, Until: now.Add(time.Minute)}))
 		if err != nil || got.Err != nil || *got.Token != *g || !got.Until.Equal(now.Add(time.Minute)) {
 			t.Errorf("%d: %v, %v", i, got, err)
@@ -74,9 +74,9 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 }
 
-// TestARefusalIsWrittenSoThatItIsRead checks that an encoded refusal can be decoded,
+// TestRefusalRoundTrip checks that an encoded refusal can be decoded,
 // also one with an extreme RetryAfter, and one that was never cached.
-func TestARefusalIsWrittenSoThatItIsRead(t *testing.T) {
+func TestRefusalRoundTrip(t *testing.T) {
 	now := time.Now()
 	for wait, want := range map[time.Duration]time.Duration{
 		-time.Second: 0, 0: 0, time.Second: time.Second, maxRetryAfter: maxRetryAfter, 48 * time.Hour: maxRetryAfter,
@@ -106,9 +106,9 @@ func TestWhatMayNotBeRepeatedIsNotWritten(t *testing.T) {
 	}
 }
 
-// TestR05_NothingElseIsARecord checks each truncation, and a change of each byte that
+// TestR05_InvalidRecords checks each truncation, and a change of each byte that
 // matters.
-func TestR05_NothingElseIsARecord(t *testing.T) {
+func TestR05_InvalidRecords(t *testing.T) {
 	now := time.Now()
 	g := NewToken(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Token()
 	good := encode(t, Record{Token: g, Until: now.Add(time.Minute)})
@@ -127,7 +127,7 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 		"a cut text":               good[:len(good)-1],
 		"more text":                append(bytes.Clone(good), ' '),
 		"another version":          edit(0, 2),
-		"another kind":             edit(1, 3),
+		"another variant":          edit(1, 3),
 		"a token as a refusal":     edit(1, recordRefusal),
 		"over before it began":     edit(2, 0, 0),
 		"a token's other version":  edit(token, 0),
@@ -149,7 +149,7 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 		"good for a century":       encode(t, Record{Token: g, Until: now.Add(100 * 365 * 24 * time.Hour)}),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
-			t.Errorf("%s was read: %v", name, r)
+			t.Errorf("%s was decoded: %v", name, r)
 		}
 	}
 	from := func(at, until time.Time) []byte {
@@ -167,14 +167,14 @@ func TestR05_NothingElseIsARecord(t *testing.T) {
 		"good for a century":   from(now, now.Add(100*365*24*time.Hour)),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
-			t.Errorf("refusal, %s was read: %v", name, r)
+			t.Errorf("refusal, %s was decoded: %v", name, r)
 		}
 	}
 }
 
-// TestR05_NothingElseIsAGrant checks data that only the time of its record would reveal
+// TestR05_InvalidTokens checks data that only the time of its record would reveal
 // as invalid.
-func TestR05_NothingElseIsAGrant(t *testing.T) {
+func TestR05_InvalidTokens(t *testing.T) {
 	before, _ := NewToken(time.Unix(-1, 0)).Text("a", "b").Token().AppendBinary(nil)
 	if g, err := DecodeToken(before); err == nil {
 		t.Errorf("from before all time: %v", g)
@@ -183,7 +183,7 @@ func TestR05_NothingElseIsAGrant(t *testing.T) {
 
 func FuzzDecodeRecord(f *testing.F) {
 	now := time.Now()
-	for _, g := range someTokens(now)[:3] {
+	for _, g := range tokenExamples(now)[:3] {
 		f.Add(encode(f, Record{Token: g, Until: now.Add(time.Minute)}))
 	}
 	f.Add(encode(f, Record{Err: &Error{Code: CodeRefused, at: now}, Until: now.Add(time.Minute)}))
@@ -199,7 +199,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatal("neither a token nor a refusal, or both")
 		}
 		if again := encode(t, r); !bytes.Equal(again, data) {
-			t.Fatal("it is written in another way than it was read")
+			t.Fatal("the encoding differs from the decoded text")
 		}
 		if r.Err != nil {
 			return

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestC01_OneExchangeForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		outcomes := make(chan Outcome, 1000)
 		for range 1000 {
 			go func() { outcomes <- b.get(t.Context(), "u", "ios", false).Outcome }()
@@ -34,51 +34,51 @@ func TestC01_OneExchangeForAll(t *testing.T) {
 	})
 }
 
-func TestC04_TheFirstCallerLeaves(t *testing.T) {
+func TestC04_FirstRequestIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
-		ctx, leave := context.WithCancel(t.Context())
+		b := newTestEngine()
+		ctx, cancel := context.WithCancel(t.Context())
 		left := make(chan Result)
 		go func() { left <- b.get(ctx, "u", "ios", false) }()
 		synctest.Wait()
 		others := make(chan Result)
 		go func() { others <- b.get(t.Context(), "u", "ios", false) }()
 		synctest.Wait()
-		leave()
+		cancel()
 		if r := <-left; !errors.Is(r.Err, context.Canceled) {
-			t.Errorf("who left got %+v", r)
+			t.Errorf("the canceled request got %+v", r)
 		}
 		if r := <-others; r.Outcome != OutcomeShared || b.calls.Load() != 1 {
-			t.Errorf("who stayed got %+v after %d calls", r, b.calls.Load())
+			t.Errorf("the other request got %+v after %d calls", r, b.calls.Load())
 		}
 	})
 }
 
-func TestC05_AllCallersLeave(t *testing.T) {
+func TestC05_AllRequestsAreCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
-		ctx, leave := context.WithCancel(t.Context())
-		leave()
+		b := newTestEngine()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
 		if r := b.get(ctx, "u", "ios", false); !errors.Is(r.Err, context.Canceled) {
-			t.Errorf("who left got %+v", r)
+			t.Errorf("the canceled request got %+v", r)
 		}
 		if b.Idle() {
-			t.Error("the exchange is said to have ended")
+			t.Error("Idle reports true during an exchange")
 		}
 		if err := b.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if !b.Idle() {
-			t.Error("the exchange is said to run")
+			t.Error("Idle reports false after an exchange")
 		}
 		if r := b.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || b.calls.Load() != 1 {
-			t.Errorf("the token was not kept: %+v after %d calls", r, b.calls.Load())
+			t.Errorf("the token was not cached: %+v after %d calls", r, b.calls.Load())
 		}
 	})
 }
 
 func TestC07_AnInstantServiceIsCalledOnce(t *testing.T) {
-	b := newBench()
+	b := newTestEngine()
 	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 	for round := range 200 {
 		var wg sync.WaitGroup
@@ -97,27 +97,27 @@ func TestC07_AnInstantServiceIsCalledOnce(t *testing.T) {
 }
 
 func TestC13_ForgottenWhileItRuns(t *testing.T) {
-	for name, forget := range map[string]func(*bench){
-		"evict": func(b *bench) { b.Evict("u") },
-		"flush": func(b *bench) { b.Flush() },
+	for name, evict := range map[string]func(*testEngine){
+		"evict": func(b *testEngine) { b.Evict("u") },
+		"flush": func(b *testEngine) { b.Flush() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench()
+				b := newTestEngine()
 				before := make(chan Result)
 				go func() { before <- b.get(t.Context(), "u", "ios", false) }()
 				synctest.Wait()
-				forget(b)
+				evict(b)
 				after := make(chan Result)
 				go func() { after <- b.get(t.Context(), "u", "ios", false) }()
-				if r := <-before; number(r) != 1 {
-					t.Errorf("who asked before got %+v", r)
+				if r := <-before; callOf(r) != 1 {
+					t.Errorf("a request before the eviction got %+v", r)
 				}
-				if r := <-after; number(r) != 2 || r.Outcome != OutcomeSignedIn {
-					t.Errorf("who asked afterwards got %+v", r)
+				if r := <-after; callOf(r) != 2 || r.Outcome != OutcomeSignedIn {
+					t.Errorf("a request after the eviction got %+v", r)
 				}
-				if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
-					t.Errorf("kept is %+v", r)
+				if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 2 {
+					t.Errorf("cached is %+v", r)
 				}
 			})
 		})
@@ -126,11 +126,11 @@ func TestC13_ForgottenWhileItRuns(t *testing.T) {
 
 func TestKindsAndUsersAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		seen := make(map[int64]bool)
 		for _, user := range []UserKey{"u", "v"} {
-			for _, kind := range []Variant{"ios", "web"} {
-				seen[number(b.get(t.Context(), user, kind, false))] = true
+			for _, variant := range []Variant{"ios", "web"} {
+				seen[callOf(b.get(t.Context(), user, variant, false))] = true
 			}
 		}
 		if len(seen) != 4 {
@@ -141,7 +141,7 @@ func TestKindsAndUsersAreApart(t *testing.T) {
 
 func TestWithoutCacheExchangesAreStillShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.policy.Cache, b.policy.Forced = nil, nil
 		var wg sync.WaitGroup
 		for range 10 {
@@ -159,10 +159,10 @@ func TestWithoutCacheExchangesAreStillShared(t *testing.T) {
 // running than the limit.
 func TestRunningIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.policy.MaxWaiting = 10
-		gone, leave := context.WithCancel(t.Context())
-		leave()
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
 		overloaded := 0
 		for i := range 100 {
 			if code(b.get(gone, UserKey(fmt.Sprint(i)), "ios", false)) == CodeOverloaded {
@@ -170,7 +170,7 @@ func TestRunningIsBounded(t *testing.T) {
 			}
 		}
 		if overloaded != 90 {
-			t.Errorf("%d of 100 were turned away, want 90", overloaded)
+			t.Errorf("%d of 100 were rejected, want 90", overloaded)
 		}
 		if err := b.Wait(t.Context()); err != nil || b.calls.Load() != 10 {
 			t.Errorf("%d calls, %v", b.calls.Load(), err)
@@ -180,7 +180,7 @@ func TestRunningIsBounded(t *testing.T) {
 
 func TestTheExchangeHasADeadlineOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.exchange = func(ctx context.Context, _ int64) (*Token, Outcome, error) {
 			<-ctx.Done()
 			return nil, "", Classify(ctx.Err())
@@ -195,7 +195,7 @@ func TestTheExchangeHasADeadlineOfItsOwn(t *testing.T) {
 
 func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		go b.get(t.Context(), "u", "ios", false)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

@@ -8,35 +8,35 @@ import (
 	"time"
 )
 
-// gets requests tokens of the given kinds at once, and returns how many requests ended
+// getAll requests the tokens of several variants concurrently, and returns how many requests ended
 // with each code after a while.
-func (b *bench) gets(t *testing.T, user UserKey, kinds []Variant) map[Code]int {
-	results := make(chan Result, len(kinds))
-	for _, kind := range kinds {
-		go func() { results <- b.get(t.Context(), user, kind, false) }()
+func (b *testEngine) getAll(t *testing.T, user UserKey, variants []Variant) map[Code]int {
+	results := make(chan Result, len(variants))
+	for _, variant := range variants {
+		go func() { results <- b.get(t.Context(), user, variant, false) }()
 	}
 	counts := make(map[Code]int)
-	for range kinds {
+	for range variants {
 		counts[code(<-results)]++
 	}
 	return counts
 }
 
-// kindsOf returns n different kinds of token.
-func kindsOf(n int) (kinds []Variant) {
+// newVariants returns n variants.
+func newVariants(n int) (variants []Variant) {
 	for i := range n {
-		kinds = append(kinds, Variant(fmt.Sprint(i)))
+		variants = append(variants, Variant(fmt.Sprint(i)))
 	}
-	return kinds
+	return variants
 }
 
 // TestF06_JoinersTakeNoPlace checks that all devices of a user wait for one exchange,
 // which max_waiting counts once.
 func TestF06_JoinersTakeNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.policy.MaxWaiting = 1
-		counts := b.gets(t, "u", make([]Variant, 500))
+		counts := b.getAll(t, "u", make([]Variant, 500))
 		if counts[""] != 500 || b.calls.Load() != 1 {
 			t.Errorf("responses %v after %d calls, want 500 tokens of one", counts, b.calls.Load())
 		}
@@ -47,7 +47,7 @@ func TestF06_JoinersTakeNoPlace(t *testing.T) {
 // more are refused, while another user is served.
 func TestF02_ExchangesOfOneUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		start := time.Now()
 		var running, most int64
 		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
@@ -61,7 +61,7 @@ func TestF02_ExchangesOfOneUser(t *testing.T) {
 			b.mu.Unlock()
 			return token(call), OutcomeSignedIn, nil
 		}
-		counts := b.gets(t, "u", kindsOf(100))
+		counts := b.getAll(t, "u", newVariants(100))
 		if counts[""] != 16 || counts[CodeOverloaded] != 84 {
 			t.Errorf("responses %v, want 16 and 84", counts)
 		}
@@ -69,7 +69,7 @@ func TestF02_ExchangesOfOneUser(t *testing.T) {
 			t.Errorf("at most %d ran at once, and it took %s: want 8 and 2 s", most, d)
 		}
 
-		go b.gets(t, "u", kindsOf(200)[100:])
+		go b.getAll(t, "u", newVariants(200)[100:])
 		synctest.Wait()
 		start = time.Now()
 		if r := b.get(t.Context(), "v", "ios", false); r.Err != nil || time.Since(start) != time.Second {
@@ -86,12 +86,12 @@ func TestF02_ExchangesOfOneUser(t *testing.T) {
 // timeout. In this test, the rest is too short for an exchange, so none is started.
 func TestF02_WaitingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.exchange = func(ctx context.Context, call int64) (*Token, Outcome, error) {
 			time.Sleep(8 * time.Second)
 			return token(call), OutcomeSignedIn, nil
 		}
-		counts := b.gets(t, "u", kindsOf(16))
+		counts := b.getAll(t, "u", newVariants(16))
 		if counts[""] != 8 || counts[CodeOverloaded] != 8 || b.calls.Load() != 8 {
 			t.Errorf("responses %v after %d calls, want 8 and 8 after 8", counts, b.calls.Load())
 		}
@@ -103,7 +103,7 @@ func TestF02_WaitingEnds(t *testing.T) {
 // one.
 func TestF01_EvictedAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		stop := make(chan struct{})
 		go func() {
 			for {
@@ -118,11 +118,11 @@ func TestF01_EvictedAgainAndAgain(t *testing.T) {
 		go b.get(t.Context(), "u", "ios", false)
 		time.Sleep(500 * time.Millisecond)
 		start := time.Now()
-		kinds := make([]Variant, 50)
-		for i := range kinds {
-			kinds[i] = "ios"
+		variants := make([]Variant, 50)
+		for i := range variants {
+			variants[i] = "ios"
 		}
-		counts := b.gets(t, "u", kinds)
+		counts := b.getAll(t, "u", variants)
 		if d := time.Since(start); counts[""] != 50 || d != 1500*time.Millisecond {
 			t.Errorf("responses %v after %s, want 50 tokens after 1.5 s", counts, d)
 		}
@@ -137,7 +137,7 @@ func TestF01_EvictedAgainAndAgain(t *testing.T) {
 // exchange that does not end in time.
 func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		b.exchange = func(context.Context, int64) (*Token, Outcome, error) { // it ignores its context
 			time.Sleep(time.Minute)
 			return token(1), OutcomeSignedIn, nil
@@ -157,32 +157,32 @@ func TestEveryWaitEndsAtTheTimeout(t *testing.T) {
 	})
 }
 
-// TestF05_ForgettingTokensKeepsRefusals also tests a running exchange. The admin
+// TestF05_EvictingTokensKeepsRefusals also tests a running exchange. The admin
 // endpoint deletes refusals.
-func TestF05_ForgettingTokensKeepsRefusals(t *testing.T) {
+func TestF05_EvictingTokensKeepsRefusals(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		forget func(*bench)
-		calls  int64
+		name  string
+		evict func(*testEngine)
+		calls int64
 	}{
-		{"tokens", func(b *bench) { b.EvictTokens("u") }, 1},
-		{"all", func(b *bench) { b.Evict("u") }, 2},
-		{"flush", func(b *bench) { b.Flush() }, 2},
+		{"tokens", func(b *testEngine) { b.EvictTokens("u") }, 1},
+		{"all", func(b *testEngine) { b.Evict("u") }, 2},
+		{"flush", func(b *testEngine) { b.Flush() }, 2},
 	} {
 		for _, running := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/running=%t", c.name, running), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					b := newBench()
+					b := newTestEngine()
 					b.exchange = func(context.Context, int64) (*Token, Outcome, error) {
 						time.Sleep(time.Second)
 						return nil, "", &Error{Code: CodeRefused}
 					}
 					if running {
-						time.AfterFunc(time.Second/2, func() { c.forget(b) })
+						time.AfterFunc(time.Second/2, func() { c.evict(b) })
 					}
 					b.get(t.Context(), "u", "ios", false)
 					if !running {
-						c.forget(b)
+						c.evict(b)
 					}
 					if r := b.get(t.Context(), "u", "ios", false); code(r) != CodeRefused || b.calls.Load() != c.calls {
 						t.Errorf("%+v after %d calls, want a refusal after %d", r, b.calls.Load(), c.calls)

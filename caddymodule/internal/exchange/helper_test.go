@@ -52,9 +52,9 @@ func (s *mapStore) Evict(u UserKey) {
 func (s *mapStore) EvictTokens(u UserKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for kind, rec := range s.recs[u] {
+	for variant, rec := range s.recs[u] {
 		if rec.Token != nil {
-			delete(s.recs[u], kind)
+			delete(s.recs[u], variant)
 		}
 	}
 }
@@ -65,19 +65,19 @@ func (s *mapStore) Flush() {
 	clear(s.recs)
 }
 
-// bench is an engine with its caches, and a service that counts its calls.
-type bench struct {
+// testEngine is an engine with its caches, and a service that counts its calls.
+type testEngine struct {
 	*Engine
 	policy   Policy
 	calls    atomic.Int64
 	ended    atomic.Int64
-	notKept  atomic.Value // error
+	storeErr atomic.Value // error
 	exchange func(ctx context.Context, call int64) (*Token, Outcome, error)
 }
 
-func newBench() *bench {
+func newTestEngine() *testEngine {
 	cache, recent := newMapStore(), newMapStore()
-	return &bench{
+	return &testEngine{
 		Engine: NewEngine(cache, recent),
 		policy: Policy{
 			Timeout: 10 * time.Second, TTL: time.Minute, Margin: 30 * time.Second, MarginPart: 10, NegativeTTL: 5 * time.Second,
@@ -99,23 +99,23 @@ type source struct{ exchange Exchange }
 
 func (s source) NewExchange() Exchange { return s.exchange }
 
-func (b *bench) Run(ctx context.Context) (*Token, Outcome, error) {
+func (b *testEngine) Run(ctx context.Context) (*Token, Outcome, error) {
 	return b.exchange(ctx, b.calls.Add(1))
 }
 
-func (b *bench) Finished(r Result) {
+func (b *testEngine) Finished(r Result) {
 	b.ended.Add(1)
 	if r.CacheErr != nil {
-		b.notKept.Store(r.CacheErr)
+		b.storeErr.Store(r.CacheErr)
 	}
 }
 
-func (b *bench) get(ctx context.Context, user UserKey, kind Variant, fresh bool) Result {
-	return b.Exchange(ctx, &Request{User: user, Variant: kind, Force: fresh, Source: source{b}, Policy: &b.policy})
+func (b *testEngine) get(ctx context.Context, user UserKey, variant Variant, fresh bool) Result {
+	return b.Exchange(ctx, &Request{User: user, Variant: variant, Force: fresh, Source: source{b}, Policy: &b.policy})
 }
 
-// number returns the number of the call that a result's token is from; 0 means none.
-func number(r Result) (n int64) {
+// callOf returns the number of the call that a result's token is from; 0 means none.
+func callOf(r Result) (n int64) {
 	if r.Token != nil {
 		_, _ = fmt.Sscanf(string(r.Token.AppendJSON(nil, time.Now())), `{"authToken":"%d"`, &n)
 	}

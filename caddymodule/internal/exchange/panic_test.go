@@ -10,7 +10,7 @@ import (
 )
 
 func TestC06_PanicIsOneFailedExchange(t *testing.T) {
-	b := newBench()
+	b := newTestEngine()
 	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 		if call == 1 {
 			panic("canary")
@@ -25,17 +25,17 @@ func TestC06_PanicIsOneFailedExchange(t *testing.T) {
 	if strings.Contains(fmt.Sprintf("%v %+v %#v %s", r, r, r.Err, p.Stack), "canary") {
 		t.Error("the panic's value is in the error")
 	}
-	if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+	if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 2 {
 		t.Errorf("the next request got %+v", r)
 	}
 }
 
 // TestC06_PanicInAReport checks that callers get their token even if logging panics.
 func TestC06_PanicInAReport(t *testing.T) {
-	b := newBench()
+	b := newTestEngine()
 	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 	r := b.Exchange(t.Context(), &Request{User: "u", Source: source{panicReport{b}}, Policy: &b.policy})
-	if number(r) != 1 {
+	if callOf(r) != 1 {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -43,21 +43,21 @@ func TestC06_PanicInAReport(t *testing.T) {
 // TestC06_PanicInAStore checks that a running exchange gets its token, that a lookup
 // fails one request, and that the next request succeeds.
 func TestC06_PanicInAStore(t *testing.T) {
-	b := newBench()
+	b := newTestEngine()
 	b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) { return token(call), OutcomeSignedIn, nil }
 	broken := &panicStore{Store: b.policy.Cache}
 	b.policy.Cache = broken
 
 	broken.put = true
-	if r := b.get(t.Context(), "u", "ios", false); number(r) != 1 {
+	if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 1 {
 		t.Errorf("got %+v", r)
 	}
 	var p *PanicError
-	if err, _ := b.notKept.Load().(error); !errors.As(err, &p) || strings.Contains(string(p.Stack), "canary") {
+	if err, _ := b.storeErr.Load().(error); !errors.As(err, &p) || strings.Contains(string(p.Stack), "canary") {
 		t.Errorf("the report has %v", err)
 	}
 	broken.put = false
-	if r := b.get(t.Context(), "u", "ios", false); number(r) != 2 {
+	if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 2 {
 		t.Errorf("got %+v, want another exchange", r)
 	}
 	broken.get = true
@@ -91,6 +91,6 @@ func (s *panicStore) Put(u UserKey, k Variant, r Record) {
 	s.Store.Put(u, k, r)
 }
 
-type panicReport struct{ *bench }
+type panicReport struct{ *testEngine }
 
 func (panicReport) Finished(Result) { panic("canary") }

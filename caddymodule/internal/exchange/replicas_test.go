@@ -14,12 +14,12 @@ func TestReplicasShareATokenAndARefusal(t *testing.T) {
 		if r := a.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeSignedIn {
 			t.Fatalf("got %+v", r)
 		}
-		if r := b.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || number(r) != 1 || b.calls.Load() != 0 {
+		if r := b.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || callOf(r) != 1 || b.calls.Load() != 0 {
 			t.Errorf("the other replica got %+v after %d calls", r, b.calls.Load())
 		}
 		before := s.gets.Load()
 		if r := b.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || s.gets.Load() != before {
-			t.Errorf("a hit in memory asked the store: %+v", r)
+			t.Errorf("a hit in memory read the store: %+v", r)
 		}
 
 		if puts := s.puts.Load(); puts != 1 || s.notified.Load() != 0 {
@@ -46,9 +46,9 @@ func TestReplicasShareATokenAndARefusal(t *testing.T) {
 	})
 }
 
-// TestC13_ForgottenAtAnotherReplica checks that the result of an exchange that runs at
+// TestC13_EvictedAtAnotherReplica checks that the result of an exchange that runs at
 // another replica is not stored, neither in the store nor in memory.
-func TestC13_ForgottenAtAnotherReplica(t *testing.T) {
+func TestC13_EvictedAtAnotherReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
 		b := s.replica()
@@ -59,14 +59,14 @@ func TestC13_ForgottenAtAnotherReplica(t *testing.T) {
 		if err := s.Evict(t.Context(), "u"); err != nil {
 			t.Fatal(err)
 		}
-		if r := <-done; number(r) != 1 {
+		if r := <-done; callOf(r) != 1 {
 			t.Errorf("the request that ran got %+v", r)
 		}
 		if _, kept := b.policy.Cache.Get("u", "ios", time.Now()); kept {
-			t.Error("the replica that fetched it has kept it in memory")
+			t.Error("the replica that fetched the token has cached it in memory")
 		}
 		if _, kept := s.mapStore.Get("u", "ios", time.Now()); kept {
-			t.Error("the store has kept it")
+			t.Error("the store has the token")
 		}
 	})
 }
@@ -82,13 +82,13 @@ func TestReplicasWithoutTheStore(t *testing.T) {
 				s := newSharedStore()
 				a := s.replica()
 				breaks(s)
-				if r := a.get(t.Context(), "u", "ios", false); number(r) != 1 {
+				if r := a.get(t.Context(), "u", "ios", false); callOf(r) != 1 {
 					t.Errorf("got %+v", r)
 				}
 				if r := a.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit {
-					t.Errorf("it was not kept in memory: %+v", r)
+					t.Errorf("the token was not cached in memory: %+v", r)
 				}
-				if r := a.get(t.Context(), "u", "ios", true); number(r) != 2 {
+				if r := a.get(t.Context(), "u", "ios", true); callOf(r) != 2 {
 					t.Errorf("got %+v", r)
 				}
 			})
@@ -115,26 +115,26 @@ func TestReplicasRefusalsAge(t *testing.T) {
 	})
 }
 
-// TestC13_ForgottenDuringALook checks that a record found in the store during an
+// TestC13_EvictedDuringLookup checks that a record found in the store during an
 // eviction is not used.
-func TestC13_ForgottenDuringALook(t *testing.T) {
+func TestC13_EvictedDuringLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
 		a, b := s.replica(), s.replica()
 		a.get(t.Context(), "u", "ios", false)
 		b.calls.Store(100)
-		s.takes = time.Second
+		s.latency = time.Second
 		time.AfterFunc(500*time.Millisecond, func() { b.Evict("u") })
-		if r := b.get(t.Context(), "u", "ios", false); number(r) != 101 {
-			t.Errorf("got %d, want another one", number(r))
+		if r := b.get(t.Context(), "u", "ios", false); callOf(r) != 101 {
+			t.Errorf("got %d, want another one", callOf(r))
 		}
 		time.Sleep(time.Minute)
 	})
 }
 
-// TestWhatIsStoredEnds checks that no replica uses a token for longer than the replica
+// TestStoredTokensExpire checks that no replica uses a token for longer than the replica
 // that fetched it may cache it.
-func TestWhatIsStoredEnds(t *testing.T) {
+func TestStoredTokensExpire(t *testing.T) {
 	refused := &Error{Code: CodeRefused}
 	for _, test := range []struct {
 		name     string

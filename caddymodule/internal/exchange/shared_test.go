@@ -12,27 +12,27 @@ import (
 // while.
 type sharedStore struct {
 	mapStore
-	takes    time.Duration
-	down     atomic.Bool // no operation is tried
-	mute     atomic.Bool // operations are executed, but there is no response
-	panics   atomic.Bool
-	gets     atomic.Int64
-	puts     atomic.Int64
-	notified atomic.Int64 // how often all replicas were notified
-	replicas []*replica
+	latency    time.Duration
+	down       atomic.Bool // no operation is tried
+	noResponse atomic.Bool // operations are executed, but there is no response
+	panics     atomic.Bool
+	gets       atomic.Int64
+	puts       atomic.Int64
+	notified   atomic.Int64 // how often all replicas were notified
+	replicas   []*replica
 
 	tombstone int
 }
 
 // replica is an engine with its own memory cache in front of the store.
-type replica struct{ *bench }
+type replica struct{ *testEngine }
 
 func newSharedStore() *sharedStore {
-	return &sharedStore{mapStore: *newMapStore(), takes: time.Millisecond}
+	return &sharedStore{mapStore: *newMapStore(), latency: time.Millisecond}
 }
 
 func (s *sharedStore) replica() *replica {
-	r := &replica{newBench()}
+	r := &replica{newTestEngine()}
 	r.policy.Shared = s
 	s.replicas = append(s.replicas, r)
 	return r
@@ -41,7 +41,7 @@ func (s *sharedStore) replica() *replica {
 func (s *sharedStore) Up() bool { return !s.down.Load() }
 
 func (s *sharedStore) op() error {
-	time.Sleep(s.takes)
+	time.Sleep(s.latency)
 	if s.panics.Load() {
 		panic("canary")
 	}
@@ -53,7 +53,7 @@ func (s *sharedStore) op() error {
 
 // response returns the error of an operation that was executed.
 func (s *sharedStore) response() error {
-	if s.mute.Load() {
+	if s.noResponse.Load() {
 		return errors.New("timed out")
 	}
 	return nil
@@ -90,7 +90,7 @@ func (s *sharedStore) Put(_ context.Context, u UserKey, k Variant, r Record, see
 	}
 	s.mapStore.Put(u, k, r)
 	if replaces {
-		s.tell(u)
+		s.notify(u)
 	}
 	err := s.response()
 	return err == nil, err
@@ -104,16 +104,16 @@ func (s *sharedStore) seen() Tombstone {
 	return Tombstone(fmt.Sprint(s.tombstone))
 }
 
-// loses deletes everything, like a server that is restarted.
-func (s *sharedStore) loses() {
+// deleteAll deletes everything, like a server that is restarted.
+func (s *sharedStore) deleteAll() {
 	s.mapStore.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tombstone = 0
 }
 
-// evicts evicts a user without notifying a replica.
-func (s *sharedStore) evicts(u UserKey) {
+// evictSilently evicts a user without notifying a replica.
+func (s *sharedStore) evictSilently(u UserKey) {
 	s.mapStore.Evict(u)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,18 +124,18 @@ func (s *sharedStore) Evict(_ context.Context, u UserKey) error {
 	if err := s.op(); err != nil {
 		return err
 	}
-	s.evicts(u)
-	s.tell(u)
+	s.evictSilently(u)
+	s.notify(u)
 	return s.response()
 }
 
 func (s *sharedStore) Flush(context.Context) error { return errors.New("not needed here") }
 
-// tell makes all replicas evict, which takes a while. It also notifies the replica that
+// notify makes all replicas evict, which takes a while. It also notifies the replica that
 // has caused the eviction: an engine must accept that.
-func (s *sharedStore) tell(u UserKey) {
+func (s *sharedStore) notify(u UserKey) {
 	s.notified.Add(1)
 	for _, r := range s.replicas {
-		time.AfterFunc(s.takes, func() { r.Engine.Evict(u) })
+		time.AfterFunc(s.latency, func() { r.Engine.Evict(u) })
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// longGrant returns a Token that may be cached for hours.
-func longGrant(_ context.Context, call int64) (*Token, Outcome, error) {
+// longToken returns a token that may be cached for hours.
+func longToken(_ context.Context, call int64) (*Token, Outcome, error) {
 	return NewToken(time.Now()).Text("n", string(rune('0'+call))).Lifetime("expiresIn", 8*time.Hour).Token(), OutcomeSignedIn, nil
 }
 
@@ -26,18 +26,18 @@ func TestStale(t *testing.T) {
 		calls   int64
 	}{
 		{name: "young", after: maxStale - time.Second},
-		{name: "young, and evicted elsewhere without a word", after: maxStale - time.Second, happens: func(s *sharedStore, _ *replica) { s.evicts("u") }},
+		{name: "young, and evicted elsewhere without a word", after: maxStale - time.Second, happens: func(s *sharedStore, _ *replica) { s.evictSilently("u") }},
 		{name: "old", after: maxStale, gets: 1},
-		{name: "old, and evicted elsewhere without a word", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.evicts("u") }},
-		{name: "old, and the store has lost everything", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
+		{name: "old, and evicted elsewhere without a word", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.evictSilently("u") }},
+		{name: "old, and the store has lost everything", after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.deleteAll() }},
 		{name: "old, and the store is down", after: time.Hour, happens: func(s *sharedStore, _ *replica) { s.down.Store(true) }},
-		{name: "old, and the store does not respond", after: time.Hour, gets: 1, happens: func(s *sharedStore, _ *replica) { s.mute.Store(true) }},
+		{name: "old, and the store does not respond", after: time.Hour, gets: 1, happens: func(s *sharedStore, _ *replica) { s.noResponse.Store(true) }},
 		{name: "old, and there are no other replicas any more", after: time.Hour, happens: func(_ *sharedStore, r *replica) { r.policy.Shared = nil }},
 		{name: "another replica has a newer one", after: maxStale, gets: 1, happens: func(s *sharedStore, _ *replica) {
 			s.mapStore.Put("u", "ios", Record{Token: token(7), Until: time.Now().Add(time.Hour)})
 		}},
 		{name: "an old refusal", run: refuse, after: maxStale, gets: 1},
-		{name: "an old refusal, and the store has lost everything", run: refuse, after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.loses() }},
+		{name: "an old refusal, and the store has lost everything", run: refuse, after: maxStale, gets: 1, calls: 1, happens: func(s *sharedStore, _ *replica) { s.deleteAll() }},
 		{name: "an old rejection, which no store has", run: reject, after: maxStale},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestStale(t *testing.T) {
 				r := s.replica()
 				r.policy.TTL, r.policy.NegativeTTL = 2*time.Hour, 2*time.Hour
 				if r.exchange = test.run; test.run == nil {
-					r.exchange = longGrant
+					r.exchange = longToken
 				}
 				first := r.get(t.Context(), "u", "ios", false)
 				if test.happens != nil {
@@ -56,30 +56,30 @@ func TestStale(t *testing.T) {
 				gets, calls := s.gets.Load(), r.calls.Load()
 				got := r.get(t.Context(), "u", "ios", false)
 				if s.gets.Load()-gets != test.gets || r.calls.Load()-calls != test.calls || code(got) != code(first) {
-					t.Errorf("got %+v with %d looks at the store and %d calls", got, s.gets.Load()-gets, r.calls.Load()-calls)
+					t.Errorf("got %+v with %d lookups in the store and %d calls", got, s.gets.Load()-gets, r.calls.Load()-calls)
 				}
-				if s.mute.Load() {
+				if s.noResponse.Load() {
 					return // it is looked up again next time
 				}
 				gets = s.gets.Load()
 				if got := r.get(t.Context(), "u", "ios", false); code(got) != code(first) || s.gets.Load() != gets {
-					t.Errorf("the next one got %+v and asked the store", got)
+					t.Errorf("the next request got %+v and read the store", got)
 				}
 			})
 		})
 	}
 }
 
-// TestStaleIsGone checks that a token that the store no longer has is not returned when
+// TestStaleTokenMissingInStore checks that a token that the store no longer has is not returned when
 // the store goes down, even if no other token could be obtained.
-func TestStaleIsGone(t *testing.T) {
+func TestStaleTokenMissingInStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
 		r := s.replica()
 		r.policy.TTL = time.Hour
-		r.exchange = longGrant
+		r.exchange = longToken
 		r.get(t.Context(), "u", "ios", false)
-		s.evicts("u")
+		s.evictSilently("u")
 		time.Sleep(maxStale)
 		r.exchange = func(context.Context, int64) (*Token, Outcome, error) { return nil, "", &Error{Code: CodeUnavailable} }
 		for _, down := range []bool{false, true} {
@@ -98,7 +98,7 @@ func TestANewerTokenStays(t *testing.T) {
 		s := newSharedStore()
 		r := s.replica()
 		r.policy.TTL = time.Hour
-		r.exchange = longGrant
+		r.exchange = longToken
 		r.get(t.Context(), "u", "ios", false)
 		s.down.Store(true)
 		time.Sleep(time.Second)
@@ -111,14 +111,14 @@ func TestANewerTokenStays(t *testing.T) {
 	})
 }
 
-// TestOneLookForAllWhoWait checks that many requests of a user whose token is stale
+// TestWaitingRequestsShareOneLookup checks that many requests of a user whose token is stale
 // make one lookup in the store.
-func TestOneLookForAllWhoWait(t *testing.T) {
+func TestWaitingRequestsShareOneLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
 		r := s.replica()
 		r.policy.TTL = time.Hour
-		r.exchange = longGrant
+		r.exchange = longToken
 		r.get(t.Context(), "u", "ios", false)
 		time.Sleep(maxStale)
 		gets := s.gets.Load()
@@ -132,7 +132,7 @@ func TestOneLookForAllWhoWait(t *testing.T) {
 			}
 		}
 		if n := s.gets.Load() - gets; n != 1 || r.calls.Load() != 1 {
-			t.Errorf("%d looks and %d calls, want 1 and none more", n, r.calls.Load()-1)
+			t.Errorf("%d lookups and %d calls, want 1 and no more calls", n, r.calls.Load()-1)
 		}
 	})
 }
@@ -159,7 +159,7 @@ func TestEvictedHere(t *testing.T) {
 				s := newSharedStore()
 				r := s.replica()
 				r.policy.TTL = 48 * time.Hour
-				r.exchange = longGrant
+				r.exchange = longToken
 				if test.down {
 					s.down.Store(true)
 				}
@@ -167,7 +167,7 @@ func TestEvictedHere(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.down.Store(false)
-				time.Sleep(test.after + 10*s.takes) // until all replicas are notified
+				time.Sleep(test.after + 10*s.latency) // until all replicas are notified
 				other := NewToken(time.Now().Add(-test.token)).Text("n", "7").Lifetime("expiresIn", 72*time.Hour).Token()
 				s.mapStore.Put("u", "ios", Record{Token: other, Until: time.Now().Add(time.Hour)})
 				want := test.want
@@ -192,13 +192,13 @@ func TestEvictionsAreBounded(t *testing.T) {
 		e.add(UserKey(string(rune(i))), false, now)
 	}
 	if len(e) > maxEvictions {
-		t.Errorf("%d are kept", len(e))
+		t.Errorf("%d evictions are stored", len(e))
 	}
 	later := now.Add(EvictedFor + time.Second)
 	for i := range maxEvictions {
 		e.add(UserKey("later"+string(rune(i%100))), false, later)
 	}
 	if len(e) > 100 {
-		t.Errorf("%d are kept, long after", len(e))
+		t.Errorf("%d evictions are stored after their lifetime", len(e))
 	}
 }

@@ -50,9 +50,9 @@ func TestC09_LifetimesThatAreNoneAreAnsweredAsZero(t *testing.T) {
 	}
 }
 
-// TestC14_ResponsesAreTheCallersOwn checks that a caller that changes its response does
+// TestC14_ResponsesAreIndependent checks that a caller that changes its response does
 // not change that of another caller.
-func TestC14_ResponsesAreTheCallersOwn(t *testing.T) {
+func TestC14_ResponsesAreIndependent(t *testing.T) {
 	g := NewToken(time.Now()).Text("a", "b").Token()
 	first := g.AppendJSON(nil, time.Now())
 	for i := range first {
@@ -66,9 +66,9 @@ func TestC14_ResponsesAreTheCallersOwn(t *testing.T) {
 // tenth30 is the margin of Huma's tokens.
 var tenth30 = (&Policy{Margin: 30 * time.Second, MarginPart: 10}).margin
 
-// TestC09_KeepUntilTheMargin checks the margin of Human API's tokens: the last five
+// TestC09_CacheUntilMargin checks the margin of Human API's tokens: the last five
 // minutes, which a short-lived token does not have.
-func TestC09_KeepUntilTheMargin(t *testing.T) {
+func TestC09_CacheUntilMargin(t *testing.T) {
 	issuedAt := time.Now()
 	margin := (&Policy{Margin: 5 * time.Minute}).margin
 	for life, want := range map[time.Duration]time.Duration{
@@ -77,7 +77,7 @@ func TestC09_KeepUntilTheMargin(t *testing.T) {
 		time.Minute:     -4 * time.Minute,
 	} {
 		if got := NewToken(issuedAt).Lifetime("x", life).Token().cacheUntil(margin).Sub(issuedAt); got != want {
-			t.Errorf("lifetime %s: kept for %s, want %s", life, got, want)
+			t.Errorf("lifetime %s: cached for %s, want %s", life, got, want)
 		}
 	}
 }
@@ -98,30 +98,30 @@ func TestC09_KeepUntil(t *testing.T) {
 		got := NewToken(issuedAt).Lifetime("x", life).Token().cacheUntil(tenth30)
 		if want < 0 {
 			if !got.IsZero() {
-				t.Errorf("lifetime %s: kept until %s, want never", life, got)
+				t.Errorf("lifetime %s: cached until %s, want never", life, got)
 			}
 			continue
 		}
 		if d := got.Sub(issuedAt); d != want {
-			t.Errorf("lifetime %s: kept for %s, want %s", life, d, want)
+			t.Errorf("lifetime %s: cached for %s, want %s", life, d, want)
 		}
 	}
 	shortest := NewToken(issuedAt).Lifetime("a", time.Hour).Lifetime("b", time.Minute).Token().cacheUntil(tenth30)
 	if d := shortest.Sub(issuedAt); d != 54*time.Second {
-		t.Errorf("kept for %s, want until the shortest lifetime's margin", d)
+		t.Errorf("cached for %s, want until the shortest lifetime's margin", d)
 	}
 }
 
-// TestC09_AnUnknownLifetimeIsNotKept checks that another, known lifetime does not
+// TestC09_UnknownLifetimeIsNotCached checks that another, known lifetime does not
 // replace the token's own.
-func TestC09_AnUnknownLifetimeIsNotKept(t *testing.T) {
+func TestC09_UnknownLifetimeIsNotCached(t *testing.T) {
 	g := NewToken(time.Now()).Lifetime("authTokenExpiresIn", 0).Lifetime("expiresIn", time.Hour).Token()
 	if until := g.cacheUntil(tenth30); !until.IsZero() {
-		t.Errorf("kept until %s", until)
+		t.Errorf("cached until %s", until)
 	}
 	g = NewToken(time.Now()).Lifetime("authTokenExpiresIn", time.Hour).Lifetime("expiresIn", 0).Token()
 	if until := g.cacheUntil(tenth30); until.IsZero() {
-		t.Error("a known lifetime is not kept")
+		t.Error("a token with a known lifetime is not cached")
 	}
 }
 

@@ -10,7 +10,7 @@ func TestUserFrom(t *testing.T) {
 		t.Errorf("a context without a user has %q", user)
 	}
 	var issued UserKey
-	b := newBench()
+	b := newTestEngine()
 	b.exchange = func(ctx context.Context, call int64) (*Token, Outcome, error) {
 		issued = UserFrom(WithPriority(ctx))
 		return token(call), OutcomeSignedIn, nil

@@ -6,8 +6,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// TestI03_ForwardedHeaders: ForwardsHeader agrees with Caddy's own filter, which the
-// tests of spoofing verify with real requests.
+// TestI03_ForwardedHeaders checks that ForwardsHeader agrees with Caddy's own filter,
+// which the tests of spoofing verify with real requests.
 func TestI03_ForwardedHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		underscores, dots []string

@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// TestD4_BlanksAroundAnAddress: spaces and tabs around an address are removed, from every
-// source, and the key is that of the address.
+// TestD4_BlanksAroundAnAddress checks that spaces and tabs around an address are removed,
+// from every source, and the key is that of the address.
 func TestD4_BlanksAroundAnAddress(t *testing.T) {
 	app := &application{response: `{"email":"\t a@x.io "}`}
-	asked, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email"})
+	source, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,7 +17,7 @@ func TestD4_BlanksAroundAnAddress(t *testing.T) {
 		i *Identifier
 		r *Request
 	}{
-		"userinfo":    {asked, withPlaceholders(nil)},
+		"userinfo":    {source, withPlaceholders(nil)},
 		"a header":    {byHeader(t), fromProxy("Remote-Email", " \ta@x.io\t ")},
 		"placeholder": {byUser(t), withPlaceholders(placeholders{"http.auth.user.email": " a@x.io\t"})},
 		"a document":  {mustNew(t, Config{Email: "X-Doc email", Trust: trustProxy()}), fromProxy("X-Doc", `{"email":" a@x.io\t"}`)},
@@ -43,8 +43,8 @@ func TestD4_BlanksAroundAnAddress(t *testing.T) {
 	}
 }
 
-// TestD5_DomainsInPunycode: a domain is the same in Unicode and in punycode, in the
-// option and in the address. The key of the user stays as it is.
+// TestD5_DomainsInPunycode checks that a domain is the same in Unicode and in punycode,
+// in the option and in the address. The key of the user stays as it is.
 func TestD5_DomainsInPunycode(t *testing.T) {
 	const unicode, punycode = "b\u00fccher.example", "xn--bcher-kva.example"
 	for _, domain := range []string{unicode, punycode, "B\u00dcCHER.Example", "XN--BCHER-KVA.example", "bu\u0308cher.example"} {

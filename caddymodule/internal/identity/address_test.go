@@ -134,7 +134,7 @@ func TestI10_NoUnicodeFolding(t *testing.T) {
 		seen[key(email)] = email
 	}
 	if key("A@X.io") != key("a@x.io") || key("KELVIN@X.IO") != key("kelvin@x.io") {
-		t.Error("the case of ASCII letters tells users apart")
+		t.Error("the case of ASCII letters changes the key")
 	}
 	if got := string(User{Email: masked.New("A@X.io")}.AppendKey([]byte("k/"))); got != "k/a@x.io" {
 		t.Errorf("key %q", got)

@@ -59,8 +59,8 @@ func inEntra(text string) (any, bool) {
 // verifiedDocument is a document with everything that a token of a provider has.
 const verifiedDocument = `{"email":"ada@x.example","email_verified":true,"family_name":"Lovelace","given_name":"Ada","name":"Ada Lovelace","oid":"17","sub":"17","user_metadata":{"name":"Ada Lovelace"},"xms_edov":true}`
 
-// providerSeeds are tokens for seeds: with other statements about the address, and with
-// logins.
+// providerSeeds returns tokens as seeds: with other values of the claim about the
+// verified address, and with logins.
 func providerSeeds() (all []string) {
 	for _, value := range []string{`"true"`, `1`, `"1"`, `"yes"`, `"True"`, `false`, `null`, `[true]`, `"2026-01-01"`} {
 		all = append(all, goodToken+strings.ReplaceAll(verifiedDocument, `true`, value))

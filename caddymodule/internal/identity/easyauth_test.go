@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestA_AzureEasyAuth: which claim of Azure's App Service is the address.
+// TestA_AzureEasyAuth checks which claim of Azure's App Service is used as the address.
 func TestA_AzureEasyAuth(t *testing.T) {
 	const (
 		ns   = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"

@@ -60,7 +60,7 @@ func (s *testConfig) addressVerified(a testRequest) bool {
 	return slices.Contains([]string{"true", "1", "yes", "on"}, strings.ToLower(strings.TrimSpace(text)))
 }
 
-// isDenied reports whether the source that may deny an address says no.
+// isDenied reports whether the source of verified denies the address.
 func (s *testConfig) isDenied(a testRequest) bool {
 	value, _ := s.at(a, s.denies)
 	text, _ := oneText(value)

@@ -58,13 +58,13 @@ func TestD3_NamesInLatin1(t *testing.T) {
 		t.Error(err)
 	}
 	app := &application{response: text}
-	asked, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email", Name: "name"})
+	source, err := NewUserinfo(UserinfoConfig{Client: app, Email: "email", Name: "name"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := withPlaceholders(nil)
-	wantUser(t, asked, r, "a@x.io")
-	wantNames(t, asked, r, "Jörg", "Müller")
+	wantUser(t, source, r, "a@x.io")
+	wantNames(t, source, r, "Jörg", "Müller")
 	app.response = "{\"email\":\"j\xf6rg@x.io\"}"
-	wantRejection(t, asked, withPlaceholders(nil), ErrNotAddress)
+	wantRejection(t, source, withPlaceholders(nil), ErrNotAddress)
 }

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// TestSeveralClaims: the first claim that is there and not null or empty is the value. If
-// it cannot be used, no later one is tried.
+// TestSeveralClaims checks that the first claim that is present and neither null nor
+// empty is used. If it is invalid, no later one is tried.
 func TestSeveralClaims(t *testing.T) {
 	i := mustNew(t, Config{
 		Email: "Authorization email preferred_username ns.upn", UserID: "Authorization oid sub", Name: "Authorization full\\ name name",

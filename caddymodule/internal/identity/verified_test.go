@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// TestC1_C2_LayersThatSayNo: a preset reads what its layer may say about the address.
-// Only an explicit no is a rejection.
-func TestC1_C2_LayersThatSayNo(t *testing.T) {
+// TestC1_C2_LayersThatDeny checks that a preset reads what its layer may state about the
+// address. Only an explicit denial is a rejection.
+func TestC1_C2_LayersThatDeny(t *testing.T) {
 	said := map[string]bool{"caddy_jwt": true, "gatekeeper": true, "oathkeeper": true, "oauth2_proxy": true, "oauth2_proxy_upstream": true, "vouch": true}
 	for _, p := range presets.All() {
 		source := p.Sources.Verified
@@ -63,10 +63,10 @@ func TestC1_C2_LayersThatSayNo(t *testing.T) {
 		mine := presetWant[p.Name].filled[p.Sources.Email.From]
 		wantUser(t, i, fromProxy(p.Sources.Email.From, mine, source.From, "true", source.From, "true"), "a@x.io")
 		wantRejection(t, i, fromProxy(p.Sources.Email.From, mine, source.From, "true", source.From, "false"), ErrEmailDenied)
-		asked := mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}, source.From: {"false", "true"}}})
-		wantRejection(t, asked, fromProxy(source.From, "true"), ErrEmailDenied)
-		asked = mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}}})
-		wantUser(t, asked, fromProxy(source.From, "false"), "a@x.io")
+		identifier := mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}, source.From: {"false", "true"}}})
+		wantRejection(t, identifier, fromProxy(source.From, "true"), ErrEmailDenied)
+		identifier = mustNew(t, Config{Preset: p.Name, AuthServer: fakeAuthServer{p.Sources.Email.From: {mine}}})
+		wantUser(t, identifier, fromProxy(source.From, "false"), "a@x.io")
 	}
 }
 
@@ -107,9 +107,9 @@ func TestExplainOptionalVerified(t *testing.T) {
 	}
 }
 
-// TestC3_MembersThatSayNo: a document that says no near the address is a rejection,
+// TestC3_MembersThatDeny checks that a denial next to the address is a rejection,
 // without any option.
-func TestC3_MembersThatSayNo(t *testing.T) {
+func TestC3_MembersThatDeny(t *testing.T) {
 	const address = `"email":"a@x.io"`
 	app := new(application)
 	identifier := func(path, verified string) *Identifier {
@@ -174,7 +174,8 @@ func TestC3_MembersThatSayNo(t *testing.T) {
 	}
 }
 
-// TestC3_NamedVerified: the option verified demands a yes, which may be a time.
+// TestC3_NamedVerified checks that the option verified requires an affirmative value,
+// which may be a time.
 func TestC3_NamedVerified(t *testing.T) {
 	app := new(application)
 	for _, name := range []string{"email_verified_at", "emailVerified", "user_confirmed"} {

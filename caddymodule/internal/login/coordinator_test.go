@@ -119,7 +119,7 @@ func TestR04_TheReplicaDies(t *testing.T) {
 					t.Errorf("sign-ins at %v", h.signIns)
 				}
 				if s.find("u").State != exchange.SignUpRunning {
-					t.Error("whoever waited has dropped the lock")
+					t.Error("a waiting request has deleted the lock")
 				}
 			})
 		})

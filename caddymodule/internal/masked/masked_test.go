@@ -20,9 +20,9 @@ import (
 
 const canary = "canary-0123456789"
 
-// TestNothingPrintsIt prints a masked text in every possible way, alone and inside
+// TestSecretIsNotPrinted prints a masked text in every possible way, alone and inside
 // other values.
-func TestNothingPrintsIt(t *testing.T) {
+func TestSecretIsNotPrinted(t *testing.T) {
 	type inner struct {
 		Public  masked.String
 		private masked.String

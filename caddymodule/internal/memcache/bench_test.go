@@ -81,8 +81,8 @@ func TestHitsAllocateNothing(t *testing.T) {
 	}
 }
 
-// manyUsers is how many users the largest benchmarks have: a million, or with -short,
-// which only shows that they run, 20,000.
+// manyUsers returns the number of users of the largest benchmarks: a million, or 20,000
+// with -short, which only checks that they run.
 func manyUsers() int {
 	if testing.Short() {
 		return 20_000

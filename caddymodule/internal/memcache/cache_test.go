@@ -86,27 +86,27 @@ func TestAnEmptyRecordIsNotKept(t *testing.T) {
 func TestTheOldestKindGoes(t *testing.T) {
 	c := newCache(t)
 	s := c.Limit(10)
-	kind := func(i int) exchange.Variant { return exchange.Variant(fmt.Sprint("k", i)) }
+	variant := func(i int) exchange.Variant { return exchange.Variant(fmt.Sprint("k", i)) }
 	for i := range maxVariants {
-		s.Put("u", kind(i), storetest.RecordOf(fmt.Sprint(i), time.Minute))
+		s.Put("u", variant(i), storetest.RecordOf(fmt.Sprint(i), time.Minute))
 	}
-	s.Put("u", kind(0), storetest.RecordOf("0 again", time.Minute))
-	s.Put("u", kind(maxVariants), storetest.RecordOf("new", time.Minute))
-	storetest.WantToken(t, s, "u", kind(0), "0 again")
-	storetest.WantToken(t, s, "u", kind(1), "")
-	storetest.WantToken(t, s, "u", kind(2), "2")
-	storetest.WantToken(t, s, "u", kind(maxVariants), "new")
+	s.Put("u", variant(0), storetest.RecordOf("0 again", time.Minute))
+	s.Put("u", variant(maxVariants), storetest.RecordOf("new", time.Minute))
+	storetest.WantToken(t, s, "u", variant(0), "0 again")
+	storetest.WantToken(t, s, "u", variant(1), "")
+	storetest.WantToken(t, s, "u", variant(2), "2")
+	storetest.WantToken(t, s, "u", variant(maxVariants), "new")
 	for i := range 1000 {
-		s.Put("u", kind(i), storetest.RecordOf("t", time.Minute))
+		s.Put("u", variant(i), storetest.RecordOf("t", time.Minute))
 	}
 	n := 0
 	for i := range 1000 {
-		if _, ok := s.Get("u", kind(i), time.Now()); ok {
+		if _, ok := s.Get("u", variant(i), time.Now()); ok {
 			n++
 		}
 	}
 	if n != maxVariants || c.Len() != 1 {
-		t.Errorf("%d kinds of %d users are held, want %d of 1", n, c.Len(), maxVariants)
+		t.Errorf("%d variants of %d users are stored, want %d of 1", n, c.Len(), maxVariants)
 	}
 	check(t, c)
 }
@@ -115,7 +115,7 @@ func TestTheOldestKindGoes(t *testing.T) {
 func TestCheckedAt(t *testing.T) {
 	s := newCache(t).Limit(10)
 	checked := func(at time.Time) time.Time {
-		s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t"), Until: time.Now().Add(time.Hour), CheckedAt: at})
+		s.Put("u", "ios", exchange.Record{Token: storetest.NewToken("t"), Until: time.Now().Add(time.Hour), CheckedAt: at})
 		r, ok := s.Get("u", "ios", time.Now())
 		if !ok {
 			t.Fatal("a miss")
@@ -132,8 +132,8 @@ func TestCheckedAt(t *testing.T) {
 	}
 }
 
-// TestForgetTokensKeepsRefusals tests all kinds of a user, and another user.
-func TestForgetTokensKeepsRefusals(t *testing.T) {
+// TestEvictTokensKeepsRefusals tests all variants of a user, and another user.
+func TestEvictTokensKeepsRefusals(t *testing.T) {
 	c := newCache(t)
 	s := c.Limit(10)
 	refusal := exchange.Record{Err: &exchange.Error{Code: exchange.CodeRefused}, Until: time.Now().Add(time.Minute)}
@@ -142,15 +142,15 @@ func TestForgetTokensKeepsRefusals(t *testing.T) {
 	s.Put("u", "web", storetest.RecordOf("b", time.Minute))
 	s.Put("v", "ios", storetest.RecordOf("c", time.Minute))
 	s.Put("w", "ios", refusal)
-	for _, user := range []exchange.UserKey{"u", "w", "nobody"} {
+	for _, user := range []exchange.UserKey{"u", "w", "unknown"} {
 		s.EvictTokens(user)
 	}
 	check(t, c)
 	storetest.WantToken(t, s, "u", "ios", "")
 	storetest.WantToken(t, s, "u", "web", "")
 	storetest.WantToken(t, s, "v", "ios", "c")
-	for user, kind := range map[exchange.UserKey]exchange.Variant{"u": "android", "w": "ios"} {
-		if r, ok := s.Get(user, kind, time.Now()); !ok || r.Err == nil {
+	for user, variant := range map[exchange.UserKey]exchange.Variant{"u": "android", "w": "ios"} {
+		if r, ok := s.Get(user, variant, time.Now()); !ok || r.Err == nil {
 			t.Errorf("the refusal of %s is %+v, %t", user, r, ok)
 		}
 	}

@@ -34,7 +34,7 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 				c.Close() // a sweep over ten years takes a while, even in fake time
 				s := c.Limit(10)
 				until := time.Now().Add(test.life)
-				s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t"), Until: until})
+				s.Put("u", "ios", exchange.Record{Token: storetest.NewToken("t"), Until: until})
 				r, ok := s.Get("u", "ios", time.Now())
 				if ok != test.kept {
 					t.Fatalf("kept: %v, want %v", ok, test.kept)
@@ -54,9 +54,9 @@ func TestC09_NeverForEverNeverPastItsLife(t *testing.T) {
 	t.Run("zero time, and a year without nanoseconds", func(t *testing.T) {
 		c := newCache(t)
 		s := c.Limit(10)
-		s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t")})
+		s.Put("u", "ios", exchange.Record{Token: storetest.NewToken("t")})
 		storetest.WantToken(t, s, "u", "ios", "")
-		s.Put("u", "ios", exchange.Record{Token: storetest.GrantOf("t"), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
+		s.Put("u", "ios", exchange.Record{Token: storetest.NewToken("t"), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if r, ok := s.Get("u", "ios", time.Now()); !ok || time.Until(r.Until) > maxLife {
 			t.Errorf("Get = %v, %v; want at most ten years", r.Until, ok)
 		}

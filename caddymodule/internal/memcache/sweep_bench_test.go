@@ -85,7 +85,7 @@ func (s *swept) compare(b *testing.B, before, sweep func()) {
 		with, longest = append(with, l.quantile(0.999)), append(longest, l.quantile(1))
 
 		n := l.Count()
-		l = s.ask(b, func(asked int64) bool { return asked < n })
+		l = s.ask(b, func(reads int64) bool { return reads < n })
 		without, longestWithout = append(without, l.quantile(0.999)), append(longestWithout, l.quantile(1))
 	}
 	b.ReportMetric(median(with)/median(without), "x_p99.9")
@@ -105,9 +105,9 @@ func median(v []float64) float64 {
 }
 
 // ask reads random users who do not expire, as long as more returns true.
-func (s *swept) ask(b *testing.B, more func(asked int64) bool) *latencies {
+func (s *swept) ask(b *testing.B, more func(reads int64) bool) *latencies {
 	l := new(latencies)
-	for asked := int64(0); more(asked); asked++ {
+	for reads := int64(0); more(reads); reads++ {
 		key := s.keys[rand.IntN(len(s.keys))&^1]
 		start := time.Now()
 		_, ok := s.store.Get(key, "ios", start)

@@ -80,23 +80,23 @@ func dashboardExpressions(t *testing.T) map[string]string {
 	return all
 }
 
-// TestMonitoring_NamesAreOurs: alerts and dashboard query only metrics, labels and label
-// values that exist, and the dashboard shows every metric.
+// TestMonitoring_NamesAreOurs checks that alerts and dashboard query only metrics, labels
+// and label values that exist, and the dashboard shows every metric.
 func TestMonitoring_NamesAreOurs(t *testing.T) {
-	asked := make(map[string]bool)
+	queried := make(map[string]bool)
 	for _, r := range alertRules(t) {
-		for _, problem := range wrongNames(r.Expr, asked) {
+		for _, problem := range wrongNames(r.Expr, queried) {
 			t.Errorf("%s: %s", r.Alert, problem)
 		}
 	}
-	clear(asked)
+	clear(queried)
 	for panel, expr := range dashboardExpressions(t) {
-		for _, problem := range wrongNames(expr, asked) {
+		for _, problem := range wrongNames(expr, queried) {
 			t.Errorf("%s: %s", panel, problem)
 		}
 	}
 	for _, m := range table {
-		if !asked[m.name] {
+		if !queried[m.name] {
 			t.Errorf("the dashboard does not show %s", m.name)
 		}
 	}
@@ -110,15 +110,15 @@ var (
 
 // wrongNames returns the metrics, labels and label values in a PromQL expression that do
 // not exist. It adds the metrics that the expression queries to asked.
-func wrongNames(expr string, asked map[string]bool) (problems []string) {
+func wrongNames(expr string, queried map[string]bool) (problems []string) {
 	labels := map[string]bool{"job": true, "instance": true, "le": strings.Contains(expr, "_bucket")}
 	for _, s := range selectorPattern.FindAllStringSubmatch(expr, -1) {
 		m, ok := metricNamed(s[1])
 		if !ok {
-			problems = append(problems, "there is no metric "+s[1])
+			problems = append(problems, "unknown metric "+s[1])
 			continue
 		}
-		asked[m.name] = true
+		queried[m.name] = true
 		for _, l := range m.labels {
 			labels[l.name] = true
 		}
@@ -168,20 +168,20 @@ func wrongMatcher(m metric, name, pattern string) (problems []string) {
 	return problems
 }
 
-// TestMonitoring_WrongNames: wrongNames finds the mistakes that it should find.
+// TestMonitoring_WrongNames checks that wrongNames detects mistakes.
 func TestMonitoring_WrongNames(t *testing.T) {
 	for expr, want := range map[string]string{
 		`sum by (job, provider) (rate(caddy_huma_requests_total{outcome="hit",job="x"}[5m]))`: "",
 		`caddy_huma_request_duration_seconds_bucket{provider=~"huma|$provider",le="1"}`:       "has no label le",
 		`sum by (le) (rate(caddy_huma_request_duration_seconds_bucket[5m]))`:                  "",
-		`caddy_huma_request_total`:                                  "there is no metric request_total",
-		`caddy_huma_request_duration_seconds`:                       "there is no metric",
-		`caddy_huma_requests_total_sum`:                             "there is no metric",
+		`caddy_huma_request_total`:                                  "unknown metric request_total",
+		`caddy_huma_request_duration_seconds`:                       "unknown metric",
+		`caddy_huma_requests_total_sum`:                             "unknown metric",
 		`caddy_huma_requests_total{outcome=~"hit|hits"}`:            "is never of outcome hits",
 		`caddy_huma_requests_total{op="signin"}`:                    "has no label op",
 		`caddy_huma_registrations_total{provider="human_api"}`:      "is never of provider human_api",
 		`sum by (job, op) (rate(caddy_huma_requests_total[5m]))`:    "has the label op",
-		`1 - caddy_huma_breaker_open / caddy_huma_breakers{a="\"}"`: "there is no metric breakers",
+		`1 - caddy_huma_breaker_open / caddy_huma_breakers{a="\"}"`: "unknown metric breakers",
 	} {
 		problems := strings.Join(wrongNames(expr, make(map[string]bool)), "; ")
 		if (want == "") != (problems == "") || !strings.Contains(problems, want) {
@@ -190,7 +190,7 @@ func TestMonitoring_WrongNames(t *testing.T) {
 	}
 }
 
-// TestMonitoring_AlertsSayWhatToDo: each alert tells the operator what happened and what
+// TestMonitoring_AlertsSayWhatToDo checks that each alert states what happened and what
 // to do, and links to the documentation.
 func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 	readme := strings.ToLower(string(testutil.File(t, "../../../README.md")))
@@ -219,8 +219,8 @@ func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 // promtool is not installed.
 const promtoolRequired = "CADDY_HUMA_PROMTOOL"
 
-// TestMonitoring_Promtool: promtool accepts the alerts and the expressions of the
-// dashboard, and the alerts fire when they should.
+// TestMonitoring_Promtool checks that promtool accepts the alerts and the expressions of
+// the dashboard, and the alerts fire when they should.
 func TestMonitoring_Promtool(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {

@@ -52,13 +52,13 @@ func labelRows(all []metric) (rows []string) {
 	return rows
 }
 
-// TestDocs_Metrics: the README has the table of metrics.
+// TestDocs_Metrics checks that the README has the table of metrics.
 func TestDocs_Metrics(t *testing.T) { golden.Part(t, readmeFile, "metrics", metricsTable(table)) }
 
 const readmeFile = "../../../README.md"
 
-// TestReadmeLabels: the README has exactly one row for each value of each label, and the
-// row explains the value.
+// TestReadmeLabels checks that the README has exactly one row for each value of each
+// label, and the row explains the value.
 func TestReadmeLabels(t *testing.T) {
 	_, rest, _ := strings.Cut(string(testutil.File(t, readmeFile)), "<!-- labels -->\n")
 	part, _, _ := strings.Cut(rest, "<!-- end of labels -->\n")

@@ -2,8 +2,8 @@ package names
 
 import "testing"
 
-// TestD1_LastNameFirst: a comma separates the last name from the first names that follow
-// it, unless it separates a suffix from the name.
+// TestD1_LastNameFirst checks that a comma separates the last name from the first names
+// that follow it, unless it separates a suffix from the name.
 func TestD1_LastNameFirst(t *testing.T) {
 	for _, tt := range []struct{ name, first, last string }{
 		{"Liddell, Alice", "Alice", "Liddell"},

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
-// of is the Error of err as the endpoint responds with it.
+// of returns the Error with which the endpoint responds to err.
 func of(err error) problem.Error {
 	f := problem.Of(err)
 	f.Kind = problem.Lookup(f.Code, nil)

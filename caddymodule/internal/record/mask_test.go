@@ -25,7 +25,7 @@ func TestMaskBody(t *testing.T) {
 		{"for Human API", requestMembers,
 			`{"client_id":"h","client_secret":"canary","client_user_id":"canary","client_user_email":"canary","type":"id","extra_scopes":["a","b"]}`,
 			`{"client_id":"h","client_secret":` + m + `,"client_user_email":` + m + `,"client_user_id":` + m + `,"extra_scopes":["a","b"],"type":"id"}`},
-		{"a member that nobody knows", requestMembers, `{"nickname":"canary"}`, `{"nickname":` + m + `}`},
+		{"an unknown member", requestMembers, `{"nickname":"canary"}`, `{"nickname":` + m + `}`},
 
 		{"tokens", responseMembers,
 			`{"uid":"canary","authToken":"canary","authTokenExpiresIn":900,"refreshToken":"canary","expiresIn":"3887999.603985"}`,

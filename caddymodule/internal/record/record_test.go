@@ -118,7 +118,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		address, err string
 		ok           func(Call) bool
 	}{
-		{"nobody listens", "http://" + testutil.FreeAddress(t), "connection refused", func(c Call) bool {
+		{"closed port", "http://" + testutil.FreeAddress(t), "connection refused", func(c Call) bool {
 			return c.Status == 0 && c.Network.Dial != nil && c.Network.Connected == "" && c.Network.Failure != nil
 		}},
 		{"not trusted", untrusted.URL, "the service's certificate is not trusted: unknown authority", func(c Call) bool {
@@ -156,15 +156,15 @@ func TestProxy(t *testing.T) {
 
 // TestLookedAtMeanwhile checks that Calls returns a call that has not ended.
 func TestLookedAtMeanwhile(t *testing.T) {
-	asked, end := make(chan struct{}), make(chan struct{})
+	received, end := make(chan struct{}), make(chan struct{})
 	address := testutil.Serve(t, func(http.ResponseWriter, *http.Request) {
-		close(asked)
+		close(received)
 		<-end
 	})
 	var r Recorder
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = roundTrip(t, &r, transport(t, nil), address) })
-	<-asked
+	<-received
 	if c := r.Calls(); len(c) != 1 || c[0].Status != 0 || c[0].Network.Connected == "" {
 		t.Errorf("%+v", c)
 	}

@@ -66,7 +66,7 @@ func refused(r *redistest.Server) (all []string) {
 // useAll uses all operations of a Store and ignores their results.
 func useAll(ctx context.Context, s opened, user exchange.UserKey) {
 	a, u := s.account("a"), s.locks("s")
-	for i := range 10 { // more kinds than are stored
+	for i := range 10 { // more variants than are stored
 		_, _, seen, _ := a.Get(ctx, user, "k0")
 		_, _ = a.Put(ctx, user, exchange.Variant(fmt.Sprint("k", i)), storetest.RecordOf("t", time.Minute), seen, true)
 	}
@@ -127,7 +127,7 @@ func TestACLIsMinimal(t *testing.T) {
 		r.Do("SCRIPT", "FLUSH") // so that they are sent
 		s := open(t, r.Addr(), as(user))
 		eventually(t, 10*time.Second, "it is known if it is there", func() bool {
-			return look(s.events, func() bool { return len(s.states) > 0 })
+			return readEvents(s.events, func() bool { return len(s.states) > 0 })
 		})
 		useAll(t.Context(), s, "u")
 		eventually(t, 10*time.Second, "it was refused "+command, func() bool { return slices.Contains(refused(r), user+" "+command) })

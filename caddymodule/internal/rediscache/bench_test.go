@@ -65,8 +65,8 @@ func forEach(t testing.TB, users int, do func(i int) error) {
 // packed is the server option for storing a user's tokens in one piece of memory.
 var packed = []string{"--hash-max-listpack-value", "2048"}
 
-// leavings are the keys that users leave in Redis.
-var leavings = []struct {
+// leftovers are the keys that users leave in Redis.
+var leftovers = []struct {
 	name  string
 	args  []string // of the server
 	most  float64  // bytes per user
@@ -85,12 +85,12 @@ var leavings = []struct {
 	}},
 }
 
-// tokens puts one token for each kind.
-func tokens(kinds ...exchange.Variant) func(ctx context.Context, s opened, i int) error {
+// tokens puts one token for each variant.
+func tokens(variants ...exchange.Variant) func(ctx context.Context, s opened, i int) error {
 	return func(ctx context.Context, s opened, i int) error {
-		for _, kind := range kinds {
+		for _, variant := range variants {
 			rec := exchange.Record{Token: token(), Until: time.Now().Add(5 * time.Minute)}
-			if _, err := s.account("a").Put(ctx, userOf(i), kind, rec, "", false); err != nil {
+			if _, err := s.account("a").Put(ctx, userOf(i), variant, rec, "", false); err != nil {
 				return err
 			}
 		}
@@ -119,7 +119,7 @@ func bytesPerUser(t testing.TB, users int, args []string, leave func(ctx context
 // TestMemoryPerUser checks the numbers that the manual gives for planning.
 func TestMemoryPerUser(t *testing.T) {
 	t.Parallel()
-	for _, l := range leavings {
+	for _, l := range leftovers {
 		t.Run(l.name, func(t *testing.T) {
 			used, _ := bytesPerUser(t, 3_000, l.args, l.leave)
 			if t.Logf("%.0f bytes a user", used); used > l.most || used < l.most/4 {
@@ -189,16 +189,16 @@ func BenchmarkWork(b *testing.B) {
 	} {
 		b.Run(op.name, func(b *testing.B) {
 			for b.Loop() {
-				before := worked(b, r)
+				before := cpuTime(b, r)
 				forEach(b, benchUsers(), op.do)
-				b.ReportMetric(float64((worked(b, r)-before).Nanoseconds())/float64(benchUsers()), "redis-ns/op")
+				b.ReportMetric(float64((cpuTime(b, r)-before).Nanoseconds())/float64(benchUsers()), "redis-ns/op")
 			}
 		})
 	}
 }
 
-// worked returns how long a server has used a core.
-func worked(t testing.TB, r *redistest.Server) (d time.Duration) {
+// cpuTime returns how long a server has used a core.
+func cpuTime(t testing.TB, r *redistest.Server) (d time.Duration) {
 	t.Helper()
 	for line := range strings.SplitSeq(r.Text("INFO", "cpu"), "\r\n") {
 		name, value, _ := strings.Cut(line, ":")
@@ -216,7 +216,7 @@ func worked(t testing.TB, r *redistest.Server) (d time.Duration) {
 
 // BenchmarkMemory measures the memory of one user in the store.
 func BenchmarkMemory(b *testing.B) {
-	for _, l := range leavings {
+	for _, l := range leftovers {
 		b.Run(l.name, func(b *testing.B) {
 			for b.Loop() {
 				used, resident := bytesPerUser(b, benchUsers(), l.args, l.leave)

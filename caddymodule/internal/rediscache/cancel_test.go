@@ -71,7 +71,7 @@ func TestR8_Canceled(t *testing.T) {
 	if other.Load() > 0 || good.Load() < int64(reads)/100 {
 		t.Errorf("%d good, %d misses", good.Load(), other.Load())
 	}
-	if n := look(s.events, func() int { return s.unreadable }); n > 0 {
+	if n := readEvents(s.events, func() int { return s.unreadable }); n > 0 {
 		t.Errorf("%d values could not be read", n)
 	}
 }

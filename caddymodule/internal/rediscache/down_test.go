@@ -34,7 +34,7 @@ func TestR1_DownAtStartAndJoinsLater(t *testing.T) {
 	put(t, a, "u", "t")
 	wantToken(t, a, "u", "t")
 	eventually(t, time.Second, "reported once that it is down and once that it is up", func() bool {
-		return look(s.events, func() bool {
+		return readEvents(s.events, func() bool {
 			return len(s.states) == 2 && !s.states[0] && s.states[1]
 		})
 	})
@@ -60,7 +60,7 @@ func TestR1_CloseWhileItHangs(t *testing.T) {
 	for _, s := range []opened{connected, connecting} {
 		start := time.Now()
 		s.Close()
-		if d := time.Since(start); d > time.Second+noise {
+		if d := time.Since(start); d > time.Second+slack {
 			t.Errorf("Close took %s", d)
 		}
 		wantDown(t, s)
@@ -140,11 +140,11 @@ func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 		<-stopped
 		l.mu.Lock()
 		t.Logf("%d good, %d refused at once, %d slow; the slowest took %s", l.good, l.fast, len(l.slow), l.worst)
-		if limit := DefaultTimeout + noise; l.worst > limit {
+		if limit := DefaultTimeout + slack; l.worst > limit {
 			t.Errorf("one took %s", l.worst)
 		}
 		for _, at := range l.slow {
-			if after := at.Sub(down); after > time.Second+noise {
+			if after := at.Sub(down); after > time.Second+slack {
 				t.Errorf("one was slow %s after the store went", after)
 			}
 		}
@@ -176,7 +176,7 @@ func TestR2_OneUserOfAStoreThatHangs(t *testing.T) {
 	if _, _, _, err := a.Get(t.Context(), "u", "ios"); err == nil {
 		t.Error("it responded")
 	}
-	if d := time.Since(start); d > DefaultTimeout+noise {
+	if d := time.Since(start); d > DefaultTimeout+slack {
 		t.Errorf("the first one took %s", d)
 	}
 	s.wantUp(t, false, time.Second)
@@ -210,7 +210,7 @@ func TestR2_ManyAtAStoreThatHangs(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("the slowest took %s", time.Duration(worst.Load()))
-	if d := time.Duration(worst.Load()); d > DefaultTimeout+2*noise { // starting so many takes a while
+	if d := time.Duration(worst.Load()); d > DefaultTimeout+2*slack { // starting so many takes a while
 		t.Errorf("one took %s", d)
 	}
 	s.wantUp(t, false, time.Second)

@@ -17,10 +17,10 @@ func TestR7_KeysEnd(t *testing.T) {
 	a := ready(t, r.Addr()).account("a")
 	key := a.prefix + keyOf("u")
 	for _, step := range []struct {
-		kind     exchange.Variant
+		variant  exchange.Variant
 		life     time.Duration
 		from, to time.Duration // the key's lifetime afterwards; 0, 0: there is no key
-		kinds    int64
+		variants int64
 	}{
 		{"ios", time.Minute, 50 * time.Second, time.Minute, 1},
 		{"web", time.Hour, 59 * time.Minute, time.Hour, 2},
@@ -29,30 +29,30 @@ func TestR7_KeysEnd(t *testing.T) {
 		{"web", 0, 0, 0, 0},
 		{"ios", -time.Second, 0, 0, 0},
 	} {
-		_, _, seen, err := a.Get(t.Context(), "u", step.kind)
+		_, _, seen, err := a.Get(t.Context(), "u", step.variant)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if kept, err := a.Put(t.Context(), "u", step.kind, storetest.RecordOf("t", step.life), seen, false); err != nil || !kept {
+		if kept, err := a.Put(t.Context(), "u", step.variant, storetest.RecordOf("t", step.life), seen, false); err != nil || !kept {
 			t.Fatalf("Put = %v, %v", kept, err)
 		}
 		left := max(0, time.Duration(r.Do("PTTL", key).(int64))*time.Millisecond)
 		if left < step.from || left > step.to {
-			t.Errorf("with %s for %s the key lasts %s", step.kind, step.life, left)
+			t.Errorf("with %s for %s the key lasts %s", step.variant, step.life, left)
 		}
-		if n := r.Do("HLEN", key).(int64); n != step.kinds {
-			t.Errorf("with %s for %s there are %d kinds, want %d", step.kind, step.life, n, step.kinds)
+		if n := r.Do("HLEN", key).(int64); n != step.variants {
+			t.Errorf("with %s for %s there are %d variants, want %d", step.variant, step.life, n, step.variants)
 		}
 	}
 }
 
-// TestKindsAreBounded checks that one of too many kinds is deleted, but neither the new
+// TestVariantsAreBounded checks that one of too many variants is deleted, but neither the new
 // one nor the tombstone of an evicted user.
-func TestKindsAreBounded(t *testing.T) {
+func TestVariantsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
 	a := ready(t, r.Addr()).account("a")
-	kind := func(i int) exchange.Variant { return exchange.Variant(fmt.Sprint("k", i)) }
+	variant := func(i int) exchange.Variant { return exchange.Variant(fmt.Sprint("k", i)) }
 	for _, evicted := range []bool{false, true} {
 		u := exchange.UserKey(fmt.Sprint(evicted))
 		if evicted {
@@ -65,21 +65,21 @@ func TestKindsAreBounded(t *testing.T) {
 			t.Fatalf("the tombstone %q, %v", seen, err)
 		}
 		for i := range 100 {
-			if kept, err := a.Put(t.Context(), u, kind(i), storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
-				t.Fatalf("Put of kind %d = %v, %v", i, kept, err)
+			if kept, err := a.Put(t.Context(), u, variant(i), storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
+				t.Fatalf("Put of variant %d = %v, %v", i, kept, err)
 			}
 			found := 0
 			for j := range i + 1 {
-				_, there, now, _ := a.Get(t.Context(), u, kind(j))
+				_, there, now, _ := a.Get(t.Context(), u, variant(j))
 				if there {
 					found++
 				}
 				if j == i && !there || now != seen {
-					t.Fatalf("kind %d is there: %v, and the tombstone is %q", i, there, now)
+					t.Fatalf("variant %d is present: %v, and the tombstone is %q", i, there, now)
 				}
 			}
 			if found != min(i+1, 8) {
-				t.Fatalf("%d kinds after %d", found, i+1)
+				t.Fatalf("%d variants after %d", found, i+1)
 			}
 		}
 	}

@@ -21,17 +21,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
+	redis.SetLogger(discardLogger{})
 	goleak.VerifyTestMain(m)
 }
 
-// quiet is a logger for the client that drops all messages.
-type quiet struct{}
+// discardLogger is a logger for the client that drops all messages.
+type discardLogger struct{}
 
-func (quiet) Printf(context.Context, string, ...any) {}
+func (discardLogger) Printf(context.Context, string, ...any) {}
 
-// noise is how much longer an operation may take on a busy machine.
-const noise = time.Second
+// slack is the tolerance of durations for a busy machine.
+const slack = time.Second
 
 // key returns an encryption key that differs for each n.
 func key(n byte) masked.String { return masked.New(strings.Repeat(string(rune(n)), KeySize)) }
@@ -60,7 +60,7 @@ func (e *events) into(c *Config) {
 
 // all returns the evictions that the memory has received.
 func (e *events) all() []string {
-	return look(e, func() []string { return slices.Clone(e.heard) })
+	return readEvents(e, func() []string { return slices.Clone(e.heard) })
 }
 
 // memory is the memory cache of an account. It records the evictions that it receives.
@@ -69,16 +69,18 @@ type memory struct {
 	account string
 }
 
-func (m memory) hears(text string) { m.note(func() { m.heard = append(m.heard, text) }) }
+func (m memory) record(text string) { m.note(func() { m.heard = append(m.heard, text) }) }
 
-func (m memory) Evict(u exchange.UserKey) { m.hears("forget " + m.account + " " + string(u)) }
+func (m memory) Evict(u exchange.UserKey) { m.record("evict all " + m.account + " " + string(u)) }
 
-func (m memory) EvictTokens(u exchange.UserKey) { m.hears("evict " + m.account + " " + string(u)) }
+func (m memory) EvictTokens(u exchange.UserKey) {
+	m.record("evict " + m.account + " " + string(u))
+}
 
-func (m memory) Flush() { m.hears("flush " + m.account) }
+func (m memory) Flush() { m.record("flush " + m.account) }
 
-// look returns the result of f, which may read the events.
-func look[T any](e *events, f func() T) T {
+// readEvents returns the result of f, which may read the events.
+func readEvents[T any](e *events, f func() T) T {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return f()
@@ -104,9 +106,9 @@ func (o opened) locks(service string) *signUpLocks {
 	return m.Locks.(*signUpLocks)
 }
 
-// made returns a Store for a server. Its operations have a long timeout, so that a busy
+// newTestStore returns a Store for a server. Its operations have a long timeout, so that a busy
 // machine does not affect a test.
-func made(t testing.TB, addr string, edit ...func(*Config)) opened {
+func newTestStore(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
 	c := Config{Addresses: []string{addr}, Keys: []masked.String{key(1)}, Timeout: 5 * time.Second, interval: 100 * time.Millisecond}
 	e := &events{}
@@ -125,7 +127,7 @@ func made(t testing.TB, addr string, edit ...func(*Config)) opened {
 // open returns a Store that is connecting.
 func open(t testing.TB, addr string, edit ...func(*Config)) opened {
 	t.Helper()
-	o := made(t, addr, edit...)
+	o := newTestStore(t, addr, edit...)
 	o.Connect()
 	return o
 }
@@ -148,7 +150,7 @@ func (o opened) wantUp(t testing.TB, up bool, within time.Duration) {
 func (o opened) wantWhy(t testing.TB, word string) {
 	t.Helper()
 	eventually(t, 10*time.Second, "reported why: "+word, func() bool {
-		return look(o.events, func() bool {
+		return readEvents(o.events, func() bool {
 			n := len(o.states)
 			return n > 0 && !o.states[n-1] && o.errs[n-1] != nil && strings.Contains(o.errs[n-1].Error(), word)
 		})
@@ -186,15 +188,15 @@ func wantDown(t testing.TB, o opened) {
 	t.Helper()
 	a, l := o.account("a"), o.locks("s")
 	for name, do := range map[string]func(context.Context) error{
-		"Get": func(ctx context.Context) error { _, _, _, err := a.Get(ctx, "somebody", "ios"); return err },
+		"Get": func(ctx context.Context) error { _, _, _, err := a.Get(ctx, "u", "ios"); return err },
 		"Put": func(ctx context.Context) error {
-			_, err := a.Put(ctx, "somebody", "ios", storetest.RecordOf("t", time.Minute), "", false)
+			_, err := a.Put(ctx, "u", "ios", storetest.RecordOf("t", time.Minute), "", false)
 			return err
 		},
-		"Lock": func(ctx context.Context) error { _, err := l.Lock(ctx, "somebody", time.Minute); return err },
-		"Peek": func(ctx context.Context) error { _, err := l.Peek(ctx, "somebody"); return err },
+		"Lock": func(ctx context.Context) error { _, err := l.Lock(ctx, "u", time.Minute); return err },
+		"Peek": func(ctx context.Context) error { _, err := l.Peek(ctx, "u"); return err },
 		"Release": func(ctx context.Context) error {
-			return l.Release(ctx, "somebody", exchange.SignUpLock{ID: "x"}, exchange.SignUpEnd{}, time.Minute)
+			return l.Release(ctx, "u", exchange.SignUpLock{ID: "x"}, exchange.SignUpEnd{}, time.Minute)
 		},
 		"Flush": a.Flush,
 	} {
@@ -202,7 +204,7 @@ func wantDown(t testing.TB, o opened) {
 		if err := do(t.Context()); !errors.Is(err, exchange.ErrDown) {
 			t.Errorf("%s = %v; want the store down", name, err)
 		}
-		if d := time.Since(start); d > noise {
+		if d := time.Since(start); d > slack {
 			t.Errorf("%s took %s", name, d)
 		}
 	}

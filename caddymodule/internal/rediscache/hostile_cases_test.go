@@ -7,10 +7,10 @@ import (
 // response is a wrong reply with a name.
 type response struct {
 	name string
-	lie
+	wrongReply
 }
 
-func text(name, text string) response { return response{name, lie{text: text}} }
+func text(name, text string) response { return response{name, wrongReply{text: text}} }
 
 // wrong are replies that are wrong for any command.
 var wrong = []response{
@@ -62,22 +62,22 @@ var wrong = []response{
 	text("10^15 elements in an array", "*1\r\n*999999999999999\r\n"),
 
 	// Large replies, without an announced length.
-	{"arrays in arrays", lie{text: strings.Repeat("*1\r\n", 1<<10), endless: true}},
-	{"large arrays in arrays", lie{text: strings.Repeat("*32768\r\n", 1<<10), endless: true}},
-	{"maps in maps", lie{text: strings.Repeat("%1\r\n", 1<<10), endless: true}},
-	{"attributes", lie{text: strings.Repeat("|0\r\n", 1<<10), endless: true}},
-	{"pushes", lie{text: strings.Repeat(">1\r\n+a\r\n", 1<<10), endless: true}},
-	{"endless line", lie{text: strings.Repeat("x", 4<<10), endless: true}},
-	{"endless status", lie{text: "+" + strings.Repeat("x", 4<<10), endless: true}},
-	{"endless integer", lie{text: ":" + strings.Repeat("1", 4<<10), endless: true}},
-	{"endless responses", lie{text: strings.Repeat("+OK\r\n", 1<<10), endless: true}},
+	{"arrays in arrays", wrongReply{text: strings.Repeat("*1\r\n", 1<<10), endless: true}},
+	{"large arrays in arrays", wrongReply{text: strings.Repeat("*32768\r\n", 1<<10), endless: true}},
+	{"maps in maps", wrongReply{text: strings.Repeat("%1\r\n", 1<<10), endless: true}},
+	{"attributes", wrongReply{text: strings.Repeat("|0\r\n", 1<<10), endless: true}},
+	{"pushes", wrongReply{text: strings.Repeat(">1\r\n+a\r\n", 1<<10), endless: true}},
+	{"endless line", wrongReply{text: strings.Repeat("x", 4<<10), endless: true}},
+	{"endless status", wrongReply{text: "+" + strings.Repeat("x", 4<<10), endless: true}},
+	{"endless integer", wrongReply{text: ":" + strings.Repeat("1", 4<<10), endless: true}},
+	{"endless responses", wrongReply{text: strings.Repeat("+OK\r\n", 1<<10), endless: true}},
 
 	// Truncated replies.
-	{"nothing", lie{ends: true}},
-	{"cut in a line", lie{text: "*", ends: true}},
-	{"cut in a bulk string", lie{text: "$10\r\nabc", ends: true}},
-	{"cut in an array", lie{text: "*2\r\n$1\r\na\r\n", ends: true}},
-	{"cut in an end", lie{text: "$1\r\na\r", ends: true}},
+	{"nothing", wrongReply{ends: true}},
+	{"cut in a line", wrongReply{text: "*", ends: true}},
+	{"cut in a bulk string", wrongReply{text: "$10\r\nabc", ends: true}},
+	{"cut in an array", wrongReply{text: "*2\r\n$1\r\na\r\n", ends: true}},
+	{"cut in an end", wrongReply{text: "$1\r\na\r", ends: true}},
 	text("silence", ""),
 	text("silence in a bulk string", "$10\r\nabc"),
 	text("silence in an array", "*2\r\n$1\r\na\r\n"),
@@ -109,7 +109,7 @@ func some(names ...string) (found []response) {
 		}
 	}
 	if len(found) != len(names) {
-		panic("there is no response of one of the names")
+		panic("unknown name of a response")
 	}
 	return found
 }

@@ -45,7 +45,7 @@ func TestHostile_OutOfStep(t *testing.T) {
 			h.words.Store(&vs)
 			wantToken(t, a, "v", "the token of v")
 			wantToken(t, a, "u", "")
-			if n := look(s.events, func() int { return s.unreadable }); n != 1 {
+			if n := readEvents(s.events, func() int { return s.unreadable }); n != 1 {
 				t.Errorf("%d values were unreadable", n)
 			}
 
@@ -83,16 +83,18 @@ func TestHostile_MovedForEver(t *testing.T) {
 	for _, word := range []string{"MOVED", "ASK"} {
 		a, b := startHostile(t, nil), startHostile(t, nil)
 		s := ready(t, a.addr(), topologies["cluster"])
-		from := func(h *hostile) *lie { return &lie{moment: "HMGET", text: "-" + word + " 1 " + h.addr() + "\r\n"} }
-		asked := a.count("HMGET")
-		a.lie.Store(from(b))
-		b.lie.Store(from(a))
+		from := func(h *hostileServer) *wrongReply {
+			return &wrongReply{when: "HMGET", text: "-" + word + " 1 " + h.addr() + "\r\n"}
+		}
+		before := a.count("HMGET")
+		a.wrong.Store(from(b))
+		b.wrong.Store(from(a))
 		if _, found, _, err := s.account("a").Get(t.Context(), "u", "ios"); found || err == nil {
 			t.Errorf("%s: Get = %v, %v", word, found, err)
 		}
 		// The Store runs a health check after an operation has failed.
-		if n := a.count("HMGET") + b.count("HMGET") - asked; n < maxRedirects+1 || n > 4*(maxRedirects+1) {
-			t.Errorf("%s: asked %d times", word, n)
+		if n := a.count("HMGET") + b.count("HMGET") - before; n < maxRedirects+1 || n > 4*(maxRedirects+1) {
+			t.Errorf("%s: %d requests", word, n)
 		}
 		wantClosed(t, s)
 	}
@@ -113,10 +115,10 @@ func TestHostile_Reload(t *testing.T) {
 	atOnce(t, cases, func(a response) string { return a.name }, func(t *testing.T, a response) {
 		h := startHostile(t, nil)
 		s := ready(t, h.addr(), brief, topologies["cluster"])
-		a.moment = "CLUSTER"
+		a.when = "CLUSTER"
 		moved := "-MOVED 1 " + h.addr() + "\r\n"
 		h.words.Store(&moved)
-		h.lie.Store(&a.lie)
+		h.wrong.Store(&a.wrongReply)
 		before := h.count("CLUSTER")
 		wantMiss(t, s.account("a"))
 		eventually(t, 5*time.Second, "the state is reloaded", func() bool { return h.count("CLUSTER") > before })
@@ -149,13 +151,13 @@ func TestHostile_ManyNodes(t *testing.T) {
 // its timeout if the node does not reply to COMMAND.
 func TestHostile_Command(t *testing.T) {
 	t.Parallel()
-	h := startHostile(t, &lie{moment: "COMMAND"})
+	h := startHostile(t, &wrongReply{when: "COMMAND"})
 	s := ready(t, h.addr(), brief, topologies["cluster"])
 	start := time.Now()
 	if _, _, _, err := s.account("a").Get(t.Context(), "u", "ios"); err != nil {
 		t.Error(err)
 	}
-	if d := time.Since(start); d > hostileTimeout+noise {
+	if d := time.Since(start); d > hostileTimeout+slack {
 		t.Errorf("it took %s", d)
 	}
 	wantClosed(t, s)
@@ -165,7 +167,7 @@ func TestHostile_Command(t *testing.T) {
 // Store.
 func TestHostile_EndlessScan(t *testing.T) {
 	t.Parallel()
-	h := startHostile(t, &lie{moment: "SCAN", text: "*2\r\n:1\r\n" + bulks("a", "b")})
+	h := startHostile(t, &wrongReply{when: "SCAN", text: "*2\r\n:1\r\n" + bulks("a", "b")})
 	s := ready(t, h.addr(), brief)
 	ctx, cancel := context.WithTimeout(t.Context(), hostileTimeout)
 	defer cancel()
@@ -192,11 +194,11 @@ func TestHostile_Password(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-password"
 	for _, echo := range []string{"-ERR unknown command 'AUTH', with args beginning with: '" + canary + "'\r\n"} {
-		s := open(t, startHostile(t, &lie{text: echo}).addr(), brief, func(c *Config) { c.Password = masked.New(canary) })
+		s := open(t, startHostile(t, &wrongReply{text: echo}).addr(), brief, func(c *Config) { c.Password = masked.New(canary) })
 		eventually(t, 5*time.Second, "reported that it is down", func() bool {
-			return look(s.events, func() bool { return len(s.states) > 0 })
+			return readEvents(s.events, func() bool { return len(s.states) > 0 })
 		})
-		look(s.events, func() any { wantNoCanary(t, errors.Join(s.errs...), canary); return nil })
+		readEvents(s.events, func() any { wantNoCanary(t, errors.Join(s.errs...), canary); return nil })
 		wantClosed(t, s)
 	}
 }
@@ -206,7 +208,7 @@ func TestHostile_Password(t *testing.T) {
 func TestHostile_Memory(t *testing.T) {
 	const most = 64 << 20
 	limitStacks()
-	cases := map[string]lie{
+	cases := map[string]wrongReply{
 		"CLUSTER 10000 nodes":             {text: manyNodes(10000)},
 		"CLUSTER as many nodes as may be": {text: manyNodes(maxNodes - 1)},
 		"CLUSTER as many slots as fit":    {text: "*10000\r\n" + strings.Repeat("*2\r\n:0\r\n:1\r\n", 10000)},
@@ -215,20 +217,20 @@ func TestHostile_Memory(t *testing.T) {
 	}
 	for _, a := range some("200 GB", "200 GB with zeros before", "10^15 elements", "10^15 elements in an array", "300000 elements of a map",
 		"arrays in arrays", "large arrays in arrays", "maps in maps", "attributes", "pushes", "endless line", "endless status", "endless integer") {
-		cases["HMGET "+a.name] = a.lie
+		cases["HMGET "+a.name] = a.wrongReply
 	}
 	for name, l := range cases {
 		h := startHostile(t, nil)
 		topology := "single"
-		if l.moment, _, _ = strings.Cut(name, " "); l.moment == "CLUSTER" {
+		if l.when, _, _ = strings.Cut(name, " "); l.when == "CLUSTER" {
 			topology = "cluster"
 		}
 		s := ready(t, h.addr(), brief, topologies[topology])
 		a := s.account("a")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		h.lie.Store(&l)
-		if l.moment == "CLUSTER" {
+		h.wrong.Store(&l)
+		if l.when == "CLUSTER" {
 			_ = a.Flush(t.Context())
 		} else {
 			wantMiss(t, a)
@@ -247,7 +249,7 @@ func TestHostile_Memory(t *testing.T) {
 // server ends each one at once.
 func TestHostile_SubscribeAgain(t *testing.T) {
 	t.Parallel()
-	h := startHostile(t, &lie{moment: "SUBSCRIBE", text: "*3\r\n+subscribe\r\n+caddy-huma:news\r\n:1\r\n*0\r\n"})
+	h := startHostile(t, &wrongReply{when: "SUBSCRIBE", text: "*3\r\n+subscribe\r\n+caddy-huma:news\r\n:1\r\n*0\r\n"})
 	s := ready(t, h.addr(), brief)
 	time.Sleep(300 * time.Millisecond)
 	if n := h.count("SUBSCRIBE"); n > int(300*time.Millisecond/s.config.interval)+2 {

@@ -20,7 +20,7 @@ func TestHostile_Later(t *testing.T) {
 	var cases []oneCase
 	at := func(moment, topology string, responses ...response) {
 		for _, a := range responses {
-			a.moment = moment
+			a.when = moment
 			cases = append(cases, oneCase{topology, a})
 		}
 	}
@@ -57,14 +57,14 @@ func TestHostile_Later(t *testing.T) {
 	at("CLUSTER", "cluster", some("status", "empty array", "array of arrays", "10^15 elements in an array", "nothing")...)
 	at("SENTINEL", "sentinel", some("null", "array of an integer", "nothing")...)
 	t.Logf("%d cases", len(cases))
-	atOnce(t, cases, func(c oneCase) string { return c.topology + " " + c.moment + " " + c.name }, func(t *testing.T, c oneCase) {
+	atOnce(t, cases, func(c oneCase) string { return c.topology + " " + c.when + " " + c.name }, func(t *testing.T, c oneCase) {
 		h := startHostile(t, nil)
 		s := ready(t, h.addr(), brief, topologies[c.topology])
 		a, l := s.account("a"), s.locks("s")
-		h.lie.Store(&c.lie)
+		h.wrong.Store(&c.wrongReply)
 		start := time.Now()
 		var err error
-		switch c.moment {
+		switch c.when {
 		case "HMGET":
 			wantMiss(t, a)
 		case "EVALSHA":
@@ -76,7 +76,7 @@ func TestHostile_Later(t *testing.T) {
 			_ = l.Unhold(t.Context(), "u")
 		case "GET", "SET":
 			var lock exchange.SignUpLock
-			if lock, err = l.Lock(t.Context(), "u", time.Minute); err == nil && lock.State == exchange.SignUpAcquired && c.moment == "SET" {
+			if lock, err = l.Lock(t.Context(), "u", time.Minute); err == nil && lock.State == exchange.SignUpAcquired && c.when == "SET" {
 				t.Error("the lock is ours")
 			}
 			_, _ = l.Peek(t.Context(), "u")
@@ -85,7 +85,7 @@ func TestHostile_Later(t *testing.T) {
 				t.Error("Flush has succeeded")
 			}
 		}
-		if d := time.Since(start); d > 3*hostileTimeout+connectTimeout+noise {
+		if d := time.Since(start); d > 3*hostileTimeout+connectTimeout+slack {
 			t.Errorf("it took %s", d)
 		}
 		if err != nil && len(err.Error()) > 2*maxLine {
@@ -112,7 +112,7 @@ func TestHostile_Messages(t *testing.T) {
 		text("a message of no sense", bulks("message", "caddy-huma:news", "1 a b c d")),
 		text("a subscription that is counted in texts", bulks("subscribe", "a", "b")),
 		text("a pong of an integer", "*2\r\n+pong\r\n:1\r\n"),
-		text("an unknown kind", bulks("unknown", "a", "b")),
+		text("an unknown variant", bulks("unknown", "a", "b")),
 	)
 	t.Logf("%d cases", len(cases))
 	atOnce(t, cases, func(a response) string { return a.name }, func(t *testing.T, a response) {
@@ -120,7 +120,7 @@ func TestHostile_Messages(t *testing.T) {
 		s := ready(t, h.addr(), brief)
 		s.account("a")
 		before := h.count("SUBSCRIBE")
-		h.push(a.lie)
+		h.push(a.wrongReply)
 		time.Sleep(100 * time.Millisecond)
 		if heard := s.all(); len(heard) > 0 {
 			t.Errorf("heard %q", heard)

@@ -63,7 +63,7 @@ func TestHostile_Never(t *testing.T) {
 	}
 	in := func(topology, moment string, responses ...response) {
 		for _, a := range responses {
-			a.moment = moment
+			a.when = moment
 			cases = append(cases, oneCase{topology, a, false})
 		}
 	}
@@ -98,14 +98,14 @@ func TestHostile_Never(t *testing.T) {
 	}
 	t.Logf("%d cases", len(cases))
 	name := func(c oneCase) string {
-		name := c.topology + " " + c.moment + " " + c.name
+		name := c.topology + " " + c.when + " " + c.name
 		if c.behind {
 			name += " of the master"
 		}
 		return name
 	}
 	atOnce(t, cases, name, func(t *testing.T, c oneCase) {
-		h := startHostile(t, &c.lie)
+		h := startHostile(t, &c.wrongReply)
 		seed := h
 		if c.behind {
 			seed = startHostile(t, nil)
@@ -113,7 +113,7 @@ func TestHostile_Never(t *testing.T) {
 		}
 		s := open(t, seed.addr(), brief, topologies[c.topology])
 		a := s.account("a")
-		reported := func() bool { return look(s.events, func() bool { return len(s.states) > 0 }) }
+		reported := func() bool { return readEvents(s.events, func() bool { return len(s.states) > 0 }) }
 		for end := time.Now().Add(500 * time.Millisecond); !reported() && time.Now().Before(end); {
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -122,13 +122,13 @@ func TestHostile_Never(t *testing.T) {
 			t.Error("Flush has succeeded")
 		}
 		wantClosed(t, s)
-		look(s.events, func() any {
+		readEvents(s.events, func() any {
 			for i, up := range s.states {
 				if up {
 					t.Error("reported that it is up")
 				} else if text := s.errs[i].Error(); len(text) > 2*maxLine {
 					t.Errorf("the reason has %d bytes", len(text))
-				} else if c.moment == "" && !c.behind {
+				} else if c.when == "" && !c.behind {
 					t.Log(text[:min(len(text), 100)])
 				}
 			}
@@ -152,7 +152,7 @@ func wantMiss(t *testing.T, a *accountStore) {
 	t.Helper()
 	start := time.Now()
 	_, found, _, err := a.Get(t.Context(), "u", "ios")
-	if d := time.Since(start); found || d > hostileTimeout+4*noise {
+	if d := time.Since(start); found || d > hostileTimeout+4*slack {
 		t.Errorf("Get = %v, %v after %s", found, err, d)
 	}
 }

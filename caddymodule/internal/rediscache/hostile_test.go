@@ -12,24 +12,24 @@ import (
 	"testing"
 )
 
-// hostile is a server that can send replies that no Redis server sends. Without a lie
-// it replies like a Redis server without keys: a standalone server, the one node of a
+// hostileServer is a server that can send replies that no Redis server sends. Without a
+// wrong reply, it replies like a Redis server without keys: a standalone server, the one node of a
 // cluster, or a sentinel whose master it is.
-type hostile struct {
+type hostileServer struct {
 	l      net.Listener
 	master string // host and port, for sentinels
 	ends   sync.WaitGroup
-	lie    atomic.Pointer[lie]
+	wrong  atomic.Pointer[wrongReply]
 	words  atomic.Pointer[string] // replaces the reply to HMGET
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool // true if the connection is subscribed
-	asked map[string]int    // number of calls by command
+	mu       sync.Mutex
+	conns    map[net.Conn]bool // true if the connection is subscribed
+	commands map[string]int    // number of calls by command
 }
 
-// lie is a wrong reply.
-type lie struct {
-	moment  string // the command that gets it; "" means every command
+// wrongReply is a reply that a server must not send.
+type wrongReply struct {
+	when    string // the command that gets it; "" means every command
 	text    string
 	endless bool // the text is repeated until the client closes the connection
 	ends    bool // the server closes the connection afterwards
@@ -54,15 +54,15 @@ func listen(t testing.TB) net.Listener {
 	return listener
 }
 
-// startHostile starts a server with a lie; nil means none.
-func startHostile(t testing.TB, l *lie) *hostile {
+// startHostile starts a server with a wrong reply; nil means none.
+func startHostile(t testing.TB, l *wrongReply) *hostileServer {
 	t.Helper()
 	return serveHostile(t, listen(t), l)
 }
 
-func serveHostile(t testing.TB, listener net.Listener, l *lie) *hostile {
-	h := &hostile{l: listener, master: listener.Addr().String(), conns: make(map[net.Conn]bool), asked: make(map[string]int)}
-	h.lie.Store(l)
+func serveHostile(t testing.TB, listener net.Listener, l *wrongReply) *hostileServer {
+	h := &hostileServer{l: listener, master: listener.Addr().String(), conns: make(map[net.Conn]bool), commands: make(map[string]int)}
+	h.wrong.Store(l)
 	h.ends.Go(func() {
 		for {
 			c, err := listener.Accept()
@@ -87,28 +87,28 @@ func serveHostile(t testing.TB, listener net.Listener, l *lie) *hostile {
 	return h
 }
 
-func (h *hostile) addr() string { return h.l.Addr().String() }
+func (h *hostileServer) addr() string { return h.l.Addr().String() }
 
 // count returns how often a command was received.
-func (h *hostile) count(command string) int {
+func (h *hostileServer) count(command string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.asked[command]
+	return h.commands[command]
 }
 
 // push sends an unrequested reply to all subscribers.
-func (h *hostile) push(l lie) {
+func (h *hostileServer) push(l wrongReply) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c, subscribed := range h.conns {
 		if subscribed {
-			h.ends.Go(func() { l.tell(c) })
+			h.ends.Go(func() { l.send(c) })
 		}
 	}
 }
 
-// tell sends a lie. It reports whether more can be sent.
-func (l *lie) tell(c net.Conn) bool {
+// send sends the reply. It reports whether more can be sent.
+func (l *wrongReply) send(c net.Conn) bool {
 	for {
 		if _, err := io.WriteString(c, l.text); err != nil {
 			return false
@@ -123,7 +123,7 @@ func (l *lie) tell(c net.Conn) bool {
 	return !l.ends
 }
 
-func (h *hostile) serve(c net.Conn) {
+func (h *hostileServer) serve(c net.Conn) {
 	defer func() {
 		_ = c.Close()
 		h.mu.Lock()
@@ -137,8 +137,8 @@ func (h *hostile) serve(c net.Conn) {
 		}
 		command := strings.ToUpper(words[0])
 		reply := h.reply(c, command, words)
-		if l := h.lie.Load(); l != nil && (l.moment == "" || l.moment == command) {
-			if !l.tell(c) {
+		if l := h.wrong.Load(); l != nil && (l.when == "" || l.when == command) {
+			if !l.send(c) {
 				return
 			}
 			continue
@@ -175,10 +175,10 @@ func readCommand(r *bufio.Reader) (words []string, err error) {
 }
 
 // reply returns the reply of a Redis server.
-func (h *hostile) reply(c net.Conn, command string, words []string) string {
+func (h *hostileServer) reply(c net.Conn, command string, words []string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.asked[command]++
+	h.commands[command]++
 	switch command {
 	case "HELLO":
 		return "*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:2\r\n"

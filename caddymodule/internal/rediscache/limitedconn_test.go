@@ -147,7 +147,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// parse is the same check with another method: recursion over the whole text. A
+// parse implements the same check with another method: recursion over the whole text. A
 // truncated text is accepted if its beginning is valid.
 func parse(text string) error {
 	for text != "" {
@@ -190,8 +190,8 @@ func (p *parser) reply(depth int) error {
 	if !found || length == "" || !strings.ContainsRune("+-:$*", rune(length[0])) {
 		return errNotRESP
 	}
-	kind, length := length[0], length[1:]
-	if strings.IndexByte("$*", kind) < 0 {
+	variant, length := length[0], length[1:]
+	if strings.IndexByte("$*", variant) < 0 {
 		return p.take(len(line) + 1)
 	}
 	n, err := strconv.ParseInt(length, 10, 64)
@@ -200,16 +200,16 @@ func (p *parser) reply(depth int) error {
 		return errTooLarge
 	case err != nil || n < -1:
 		return errNotRESP
-	case kind == '$' && n > maxText, kind == '*' && n > int64(p.elements), kind == '*' && n > 0 && depth == maxDepth:
+	case variant == '$' && n > maxText, variant == '*' && n > int64(p.elements), variant == '*' && n > 0 && depth == maxDepth:
 		return errTooLarge
 	}
 	if err := p.take(len(line) + 1); err != nil {
 		return err
 	}
-	if kind == '$' && n >= 0 {
+	if variant == '$' && n >= 0 {
 		return p.take(int(n) + 2)
 	}
-	for p.elements -= max(int(n), 0); kind == '*' && n > 0; n-- {
+	for p.elements -= max(int(n), 0); variant == '*' && n > 0; n-- {
 		if err := p.reply(depth + 1); err != nil {
 			return err
 		}

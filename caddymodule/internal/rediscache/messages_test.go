@@ -59,7 +59,7 @@ func TestALostSubscription(t *testing.T) {
 		return acc.Evict(t.Context(), "u") == nil && len(b.all()) > 0
 	})
 	time.Sleep(3 * b.config.interval)
-	if states := look(b.events, func() []bool { return b.states }); !slices.Equal(states, []bool{true}) {
+	if states := readEvents(b.events, func() []bool { return b.states }); !slices.Equal(states, []bool{true}) {
 		t.Errorf("a lost subscription has taken the store down: %v", states)
 	}
 }

@@ -16,7 +16,7 @@ func TestR2_WrongPassword(t *testing.T) {
 	s := open(t, r.Addr(), short, func(c *Config) { c.Password = masked.New(canary) })
 	s.wantWhy(t, "WRONGPASS")
 	wantDown(t, s)
-	look(s.events, func() any {
+	readEvents(s.events, func() any {
 		for _, err := range s.errs {
 			wantNoCanary(t, err, canary)
 		}
@@ -35,7 +35,7 @@ func TestR2_PasswordThatNobodyAskedFor(t *testing.T) {
 	t.Parallel()
 	r := startServer(t)
 	r.Do("ACL", "SETUSER", "default", "on", ">x", "~*", "&*", "+@all") // the server has another password
-	s := open(t, r.Addr(), short, func(c *Config) { c.Username, c.Password = "nobody", masked.New("canary-password") })
+	s := open(t, r.Addr(), short, func(c *Config) { c.Username, c.Password = "unknown", masked.New("canary-password") })
 	s.wantWhy(t, "WRONGPASS")
 }
 

@@ -44,10 +44,10 @@ func TestR5_DamagedValues(t *testing.T) {
 	sealedForeign := string(sealer(9).Seal(text, redisKey("u"), "ios"))
 	values := map[string]string{
 		"empty": "", "text": "hello", "another user's": another, "another account's": others, "of an unknown key": sealedForeign,
-		"of an unknown version": "\x02" + good[1:],
-		"longer":                good + "x",
-		"sealed junk":           string(junk.Seal([]byte("junk"), redisKey("u"), "ios")),
-		"sealed, another kind":  string(junk.Seal(nil, redisKey("u"), "web")),
+		"of an unknown version":   "\x02" + good[1:],
+		"longer":                  good + "x",
+		"sealed junk":             string(junk.Seal([]byte("junk"), redisKey("u"), "ios")),
+		"sealed, another variant": string(junk.Seal(nil, redisKey("u"), "web")),
 	}
 	for n := 0; n < len(good); n += 7 {
 		values[fmt.Sprint("cut at ", n)] = good[:n]
@@ -59,12 +59,12 @@ func TestR5_DamagedValues(t *testing.T) {
 	}
 	for name, value := range values {
 		r.Do("HSET", redisKey("u"), field, value)
-		before := look(s.events, func() int { return s.unreadable })
+		before := readEvents(s.events, func() int { return s.unreadable })
 		rec, found, seen, err := a.Get(t.Context(), "u", "ios")
 		if found || err != nil || rec != (exchange.Record{}) {
 			t.Errorf("%s: Get = %v, %v, %v", name, rec, found, err)
 		}
-		if after := look(s.events, func() int { return s.unreadable }); after != before+1 {
+		if after := readEvents(s.events, func() int { return s.unreadable }); after != before+1 {
 			t.Errorf("%s: counted %d times", name, after-before)
 		}
 		if name == "text" { // and it is replaced
@@ -89,7 +89,7 @@ func TestR5_ForeignKeys(t *testing.T) {
 	a := s.account("a")
 	r.Do("SET", a.prefix+keyOf("u"), "something")
 	wantToken(t, a, "u", "")
-	if n := look(s.events, func() int { return s.unreadable }); n != 1 {
+	if n := readEvents(s.events, func() int { return s.unreadable }); n != 1 {
 		t.Errorf("counted %d times", n)
 	}
 	put(t, a, "u", "t")
@@ -125,7 +125,7 @@ func TestR5_Clock(t *testing.T) {
 	now := s.now
 	s.now = func() time.Time { return now().Add(2 * time.Minute) }
 	wantToken(t, a, "u", "")
-	if n := look(s.events, func() int { return s.unreadable }); n != 0 {
+	if n := readEvents(s.events, func() int { return s.unreadable }); n != 0 {
 		t.Errorf("%d values were counted as unreadable", n)
 	}
 }
@@ -171,9 +171,9 @@ func TestR7_Dump(t *testing.T) {
 	for i := range 20 {
 		user := exchange.UserKey(fmt.Sprint("hash ", i))
 		for k := range 3 {
-			kind := exchange.Variant(fmt.Sprint("ios ", canary, k))
+			variant := exchange.Variant(fmt.Sprint("ios ", canary, k))
 			g := exchange.NewToken(time.Now()).Text("authToken", canary).Lifetime("expiresIn", time.Hour).Token()
-			if _, err := a.Put(t.Context(), user, kind, exchange.Record{Token: g, Until: time.Now().Add(time.Minute)}, "", true); err != nil {
+			if _, err := a.Put(t.Context(), user, variant, exchange.Record{Token: g, Until: time.Now().Add(time.Minute)}, "", true); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -35,7 +35,7 @@ func TestAStartWaitsForTheFirstLook(t *testing.T) {
 	if err := get(t.Context(), s); !errors.Is(err, exchange.ErrDown) {
 		t.Errorf("Get at one that hangs = %v", err)
 	}
-	if d := time.Since(start); d < DefaultTimeout || d > DefaultTimeout+noise {
+	if d := time.Since(start); d < DefaultTimeout || d > DefaultTimeout+slack {
 		t.Errorf("Get at one that hangs took %s", d)
 	}
 }

@@ -93,7 +93,7 @@ func testCluster(t *testing.T) {
 			worst = max(worst, time.Since(start))
 			time.Sleep(time.Millisecond)
 		}
-		if t.Logf("the slowest took %s", worst); worst > DefaultTimeout+noise {
+		if t.Logf("the slowest took %s", worst); worst > DefaultTimeout+slack {
 			t.Errorf("one took %s", worst)
 		}
 		s.wantUp(t, false, time.Second)
@@ -217,11 +217,11 @@ func TestNotRedis(t *testing.T) {
 				}
 			}()
 			eventually(t, 10*time.Second, "reported that it is down", func() bool {
-				return look(s.events, func() bool { return len(s.states) > 0 })
+				return readEvents(s.events, func() bool { return len(s.states) > 0 })
 			})
 			wantDown(t, s)
 			<-done
-			look(s.events, func() any {
+			readEvents(s.events, func() any {
 				for i, err := range s.errs {
 					if s.states[i] {
 						t.Error("reported that it is up")

@@ -144,9 +144,9 @@ func TestAShortOpenTime(t *testing.T) {
 	})
 }
 
-// TestLateEndsDoNotCount checks that a call sent before an outage says nothing about
+// TestLateResultsDoNotCount checks that a call sent before an outage says nothing about
 // the time after it: neither that the outage is over nor that there is another one.
-func TestLateEndsDoNotCount(t *testing.T) {
+func TestLateResultsDoNotCount(t *testing.T) {
 	for name, err := range map[string]error{"failure": errTimeout, "success": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -58,7 +58,7 @@ func TestFailuresInARow(t *testing.T) {
 		'9': errLimited,
 		'5': &exchange.StatusError{Status: 500, Definite: true},
 		'?': &exchange.ResponseError{Reason: "not JSON"},
-		'x': errLeft, // says nothing
+		'x': errLeft, // does not count
 		'p': errPanicked,
 		'-': errDown,
 	}
@@ -219,9 +219,9 @@ func TestProbesThatHang(t *testing.T) {
 	})
 }
 
-// TestNobodyWaitsForTheProbe checks that a probe waits for a free slot, and that other
+// TestRequestsDoNotWaitForProbe checks that a probe waits for a free slot, and that other
 // calls do not.
-func TestNobodyWaitsForTheProbe(t *testing.T) {
+func TestRequestsDoNotWaitForProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1, Breaker: &testBreaker})
 		calls(t, g, 3, fail(errDown))

@@ -28,7 +28,7 @@ var (
 // testBreaker opens after 4 consecutive failures, for 5 s.
 var testBreaker = BreakerSettings{Failures: 4, Open: 5 * time.Second}
 
-// hang is a call to a service that accepts the connection and never responds.
+// hang simulates a call to a service that accepts the connection and never responds.
 func hang(ctx context.Context) error {
 	<-ctx.Done()
 	return &exchange.TransportError{

@@ -182,11 +182,11 @@ func TestNoWaitPastTheDeadline(t *testing.T) {
 	}
 }
 
-func TestLeavingDuringTheWait(t *testing.T) {
+func TestCanceledDuringTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{MaxConcurrent: 1})
 		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(300*time.Millisecond, func() { cancel(errors.New("a cause that is nobody's business")) })
+		time.AfterFunc(300*time.Millisecond, func() { cancel(errors.New("an internal cause")) })
 		err := &exchange.StatusError{Status: 503, RetryAfter: time.Second}
 		s := &script{errs: []error{err}}
 		begin := time.Now()

@@ -201,7 +201,7 @@ func sharedRace(t *testing.T, a, b exchange.SharedStore) {
 				after := forgotten.Load()
 				kept, err := s.Put(t.Context(), u, "ios", RecordOf("old", time.Minute), seen, false)
 				if err != nil || after && kept {
-					t.Errorf("Put = %v, %v, after the forget: %v", kept, err, after)
+					t.Errorf("Put = %v, %v, after the eviction: %v", kept, err, after)
 				}
 			})
 		}

@@ -23,7 +23,7 @@ func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 		{"a miss is a value", storeMiss},
 		{"what was put is got", storePutGet},
 		{"a refusal is kept, too", storeRefusal},
-		{"users and kinds are apart", storeApart},
+		{"users and variants are separate", storeApart},
 		{"keys are any bytes", storeKeys},
 		{"the last put wins", storeReplace},
 		{"a longer one does not come back", storeNoResurrection},
@@ -39,14 +39,14 @@ func Run(t *testing.T, newStore func(t *testing.T) exchange.Store) {
 	}
 }
 
-// GrantOf returns a Token with the given token as its text.
-func GrantOf(token string) *exchange.Token {
+// NewToken returns a Token with the given token as its text.
+func NewToken(token string) *exchange.Token {
 	return exchange.NewToken(time.Now()).Text("authToken", token).Token()
 }
 
 // RecordOf returns a Record of GrantOf that is valid for life.
 func RecordOf(token string, life time.Duration) exchange.Record {
-	return exchange.Record{Token: GrantOf(token), Until: time.Now().Add(life)}
+	return exchange.Record{Token: NewToken(token), Until: time.Now().Add(life)}
 }
 
 // TokenOf returns the token of a Record made by RecordOf, or "" if there is no Token.
@@ -59,11 +59,11 @@ func TokenOf(r exchange.Record) string {
 }
 
 // WantToken reports an error unless the store returns the token; "" means a miss.
-func WantToken(t *testing.T, s exchange.Store, user exchange.UserKey, kind exchange.Variant, token string) {
+func WantToken(t *testing.T, s exchange.Store, user exchange.UserKey, variant exchange.Variant, token string) {
 	t.Helper()
-	r, ok := s.Get(user, kind, time.Now())
+	r, ok := s.Get(user, variant, time.Now())
 	if ok != (token != "") || TokenOf(r) != token {
-		t.Errorf("Get(%q, %q) = %q, %v; want %q", user, kind, TokenOf(r), ok, token)
+		t.Errorf("Get(%q, %q) = %q, %v; want %q", user, variant, TokenOf(r), ok, token)
 	}
 }
 
@@ -107,28 +107,28 @@ func storeRefusal(t *testing.T, s exchange.Store) {
 
 func storeApart(t *testing.T, s exchange.Store) {
 	for _, user := range []exchange.UserKey{"u", "v"} {
-		for _, kind := range []exchange.Variant{"ios", "web"} {
-			s.Put(user, kind, RecordOf(string(user)+"-"+string(kind), time.Minute))
+		for _, variant := range []exchange.Variant{"ios", "web"} {
+			s.Put(user, variant, RecordOf(string(user)+"-"+string(variant), time.Minute))
 		}
 	}
 	for _, user := range []exchange.UserKey{"u", "v"} {
-		for _, kind := range []exchange.Variant{"ios", "web"} {
-			WantToken(t, s, user, kind, string(user)+"-"+string(kind))
+		for _, variant := range []exchange.Variant{"ios", "web"} {
+			WantToken(t, s, user, variant, string(user)+"-"+string(variant))
 		}
 	}
 }
 
 func storeKeys(t *testing.T, s exchange.Store) {
 	users := []exchange.UserKey{"", "a", "ab", "a\x00b", "\xff\xfe", "a:b", "{a}", "*", exchange.UserKey(strings.Repeat("k", 200))}
-	kinds := []exchange.Variant{"", "ios", "ios\x00d", "b:c", "\xff", exchange.Variant(strings.Repeat("v", 64))}
+	variants := []exchange.Variant{"", "ios", "ios\x00d", "b:c", "\xff", exchange.Variant(strings.Repeat("v", 64))}
 	for i, user := range users {
-		for j, kind := range kinds {
-			s.Put(user, kind, RecordOf(fmt.Sprint(i, "/", j), time.Minute))
+		for j, variant := range variants {
+			s.Put(user, variant, RecordOf(fmt.Sprint(i, "/", j), time.Minute))
 		}
 	}
 	for i, user := range users {
-		for j, kind := range kinds {
-			WantToken(t, s, user, kind, fmt.Sprint(i, "/", j))
+		for j, variant := range variants {
+			WantToken(t, s, user, variant, fmt.Sprint(i, "/", j))
 		}
 	}
 }
@@ -166,7 +166,7 @@ func storeExpiry(t *testing.T, s exchange.Store) {
 func storePast(t *testing.T, s exchange.Store) {
 	for i, until := range []time.Time{{}, time.Unix(0, 0), time.Now(), time.Now().Add(-time.Nanosecond), time.Now().Add(-time.Hour)} {
 		user := exchange.UserKey(fmt.Sprint("u", i))
-		s.Put(user, "ios", exchange.Record{Token: GrantOf("t"), Until: until})
+		s.Put(user, "ios", exchange.Record{Token: NewToken("t"), Until: until})
 		WantToken(t, s, user, "ios", "")
 	}
 }
@@ -174,7 +174,7 @@ func storePast(t *testing.T, s exchange.Store) {
 func storePastReplaces(t *testing.T, s exchange.Store) {
 	s.Put("u", "ios", RecordOf("a", time.Minute))
 	s.Put("u", "web", RecordOf("b", time.Minute))
-	s.Put("u", "ios", exchange.Record{Token: GrantOf("c")})
+	s.Put("u", "ios", exchange.Record{Token: NewToken("c")})
 	WantToken(t, s, "u", "ios", "")
 	WantToken(t, s, "u", "web", "b")
 }
@@ -224,17 +224,17 @@ func storeContention(t *testing.T, s exchange.Store) {
 		wg.Go(func() {
 			for i := w; ctx.Err() == nil; i++ {
 				user := exchange.UserKey(fmt.Sprint("u", i%50))
-				kind := exchange.Variant(fmt.Sprint("k", i%3))
+				variant := exchange.Variant(fmt.Sprint("k", i%3))
 				switch {
 				case w == 0 && i%10 == 0:
 					s.Evict(user)
 				case w == 1 && i%500 == 0:
 					s.Flush()
 				case w%2 == 0:
-					s.Put(user, kind, RecordOf(string(user)+string(kind), time.Duration(1+i%5)*time.Millisecond))
+					s.Put(user, variant, RecordOf(string(user)+string(variant), time.Duration(1+i%5)*time.Millisecond))
 				default:
-					if r, ok := s.Get(user, kind, time.Now()); ok && TokenOf(r) != string(user)+string(kind) {
-						t.Errorf("Get(%q, %q) = %q", user, kind, TokenOf(r))
+					if r, ok := s.Get(user, variant, time.Now()); ok && TokenOf(r) != string(user)+string(variant) {
+						t.Errorf("Get(%q, %q) = %q", user, variant, TokenOf(r))
 						return
 					}
 				}

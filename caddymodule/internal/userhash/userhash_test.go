@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestC12_PartsDoNotRunIntoEachOther: lists of parts that join to the same text give
-// different keys.
+// TestC12_PartsDoNotRunIntoEachOther checks that lists of parts whose concatenations are
+// equal have different keys.
 func TestC12_PartsDoNotRunIntoEachOther(t *testing.T) {
 	key := []byte("key")
 	lists := [][]string{

@@ -55,7 +55,7 @@ func newProxy(t *testing.T, s *service) *Proxy {
 	return p
 }
 
-// mustSet is Set that fails the test on an error.
+// mustSet calls Set and fails the test on an error.
 func (p *Proxy) mustSet(t *testing.T, f Fault) {
 	t.Helper()
 	if err := p.Set(f); err != nil {
@@ -96,7 +96,7 @@ func TestPass(t *testing.T) {
 	testutil.Eventually(t, 5*time.Second, "the connection is closed", func() bool { return p.Stats().Open == 0 })
 }
 
-// TestFaults: each fault on a new connection and on a reused one. After the fault,
+// TestFaults checks each fault on a new connection and on a reused one. After the fault,
 // requests succeed again.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct {
@@ -146,8 +146,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestResetSentServiceContinues: the service does not notice that the connection of the
-// client was reset.
+// TestResetSentServiceContinues checks that the service does not notice that the
+// connection of the client was reset.
 func TestResetSentServiceContinues(t *testing.T) {
 	canceled, done := make(chan bool, 1), make(chan struct{})
 	s := new(service)
@@ -174,7 +174,7 @@ func TestResetSentServiceContinues(t *testing.T) {
 	testutil.Eventually(t, 5*time.Second, "the connection is closed", func() bool { return p.Stats().Open == 0 })
 }
 
-// TestAfter: exactly After bytes are forwarded.
+// TestAfter checks that exactly After bytes are forwarded.
 func TestAfter(t *testing.T) {
 	for _, kind := range []Kind{Reset, Cut} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -242,7 +242,7 @@ func dial(t *testing.T, p *Proxy) net.Conn {
 	return conn
 }
 
-// TestSlow: delays and slices take time and lose no data.
+// TestSlow checks that delays and slices take time and lose no data.
 func TestSlow(t *testing.T) {
 	const minimum = 60 * time.Millisecond
 	for name, f := range map[string]Fault{
@@ -272,7 +272,7 @@ func TestSlow(t *testing.T) {
 	})
 }
 
-// TestEach: each connection has its own fault.
+// TestEach checks that each connection has its own fault.
 func TestEach(t *testing.T) {
 	s := newService(t)
 	p := newProxy(t, s)
@@ -309,7 +309,8 @@ func TestInvalidFaults(t *testing.T) {
 	}
 }
 
-// TestNoService: if the service does not listen, the client's connection is reset.
+// TestNoService checks that if the service does not listen, the client's connection is
+// reset.
 func TestNoService(t *testing.T) {
 	s := newService(t)
 	p := newProxy(t, s)
@@ -319,7 +320,8 @@ func TestNoService(t *testing.T) {
 	}
 }
 
-// TestConcurrentFaultChanges: faults change while clients send requests and disconnect.
+// TestConcurrentFaultChanges checks that faults change while clients send requests and
+// disconnect.
 func TestConcurrentFaultChanges(t *testing.T) {
 	p := newProxy(t, newService(t))
 	stop := make(chan struct{})

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestCompleteProvider: issuer, keys and audience are derived as each provider's
-// documentation has them.
+// TestCompleteProvider checks that issuer, keys and audience are derived as each
+// provider's documentation has them.
 func TestCompleteProvider(t *testing.T) {
 	const tenantID = "11111111-2222-3333-4444-555555555555"
 	for name, tt := range map[string]struct {
@@ -53,8 +53,8 @@ func TestCompleteProvider(t *testing.T) {
 	}
 }
 
-// TestProviderErrors: each config has one error, which begins with the option and says
-// what to write.
+// TestProviderErrors checks that each config has one error, which begins with the option
+// and contains the fix.
 func TestProviderErrors(t *testing.T) {
 	aud, guids := []string{"a"}, []string{"11111111-2222-3333-4444-555555555555"}
 	for name, tt := range map[string]struct {
@@ -133,7 +133,8 @@ func TestProviderErrors(t *testing.T) {
 	}
 }
 
-// TestProviderTable: each row of a provider has what the other packages rely on.
+// TestProviderTable checks that each row of a provider has what the other packages rely
+// on.
 func TestProviderTable(t *testing.T) {
 	for _, p := range All() {
 		if p.Provider == nil {

@@ -28,7 +28,7 @@ func start(t *testing.T, cfg config.Config) (*fake, *sandboxtest.Client) {
 	return startAt(t, cfg, time.Now)
 }
 
-// startAt is start with a clock.
+// startAt is like start, with a clock.
 func startAt(t *testing.T, cfg config.Config, now func() time.Time) (*fake, *sandboxtest.Client) {
 	t.Helper()
 	cfg, err := config.Complete(cfg)

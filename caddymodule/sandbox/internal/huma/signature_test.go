@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 )
 
-// TestHMACVectors: the expected values were computed with OpenSSL from the body below and
-// the key "sandbox-secret".
+// TestHMACVectors checks signatures that were computed with OpenSSL from the body below
+// and the key "sandbox-secret".
 func TestHMACVectors(t *testing.T) {
 	const body = `{"clientId":"c1","projectId":"p1","email":"alice@example.com"}`
 	tests := []struct {

@@ -135,7 +135,8 @@ func TestRejectedTokenRequests(t *testing.T) {
 	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1", `"extra_scopes":[]`)), 200, 0)
 }
 
-// TestConcurrentFirstSessionsCreateOneUser: all requests get tokens of the same new user.
+// TestConcurrentFirstSessionsCreateOneUser checks that all requests get tokens of the
+// same new user.
 func TestConcurrentFirstSessionsCreateOneUser(t *testing.T) {
 	c := start(t, sandbox.Config{})
 	// The delay lets all calls be in progress at the same time.

@@ -12,16 +12,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestConnect_TheIDIsTheUser, byte for byte, whatever the address is.
-func TestConnect_TheIDIsTheUser(t *testing.T) {
+// TestConnect_UserIDIsCompared byte for byte, and the address is not part of the
+// identity.
+func TestConnect_UserIDIsCompared(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
-	first := d.get(t, "u-1", email("a@x.example"))
+	first := d.get(t, "u-1", emailHeader("a@x.example"))
 	for _, address := range []string{"b@x.example", "A@x.example", "no address", ""} {
-		if d.get(t, "u-1", email(address)).Token != first.Token {
+		if d.get(t, "u-1", emailHeader(address)).Token != first.Token {
 			t.Errorf("%q: another user", address)
 		}
 	}
-	d.made(t, "session")
+	d.wantCalls(t, "session")
 
 	ids := []string{
 		"U-1", "u-1.", "u-10", "u_1", "u|1", `u"1`, `u\1`, "auth0|5f7c8ec7c33c6c004bbafe82", "a@x.example", "A@x.example",
@@ -29,7 +30,7 @@ func TestConnect_TheIDIsTheUser(t *testing.T) {
 	}
 	tokens := map[string]string{first.Token: "u-1"}
 	for _, id := range ids {
-		v := d.get(t, id, email("a@x.example"))
+		v := d.get(t, id, emailHeader("a@x.example"))
 		if other, ok := tokens[v.Token]; ok {
 			t.Errorf("%q got the token of %q", id, other)
 		}
@@ -40,14 +41,14 @@ func TestConnect_TheIDIsTheUser(t *testing.T) {
 		got = append(got, u.ClientUserID)
 	}
 	if want := append([]string{"u-1"}, ids...); !slices.Equal(got, want) {
-		t.Errorf("the service was asked for %q\nwant %q", got, want)
+		t.Errorf("the service was called for %q\nwant %q", got, want)
 	}
 	d.noSecretsInLog("@x.example", "5f7c8ec7", "Jürgen")
 }
 
-// TestConnect_NobodyWithoutAnID: no call is made for somebody who is not one
-// user.
-func TestConnect_NobodyWithoutAnID(t *testing.T) {
+// TestConnect_InvalidUserID checks that no call is made for a request without exactly one
+// valid user ID.
+func TestConnect_InvalidUserID(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	for _, c := range []struct {
 		name  string
@@ -55,7 +56,7 @@ func TestConnect_NobodyWithoutAnID(t *testing.T) {
 		code  string
 	}{
 		{"none", nil, "identity_missing"},
-		{"an address only", []func(*http.Request){email("a@x.example")}, "identity_missing"},
+		{"an address only", []func(*http.Request){emailHeader("a@x.example")}, "identity_missing"},
 		{"empty", []func(*http.Request){as("")}, "identity_missing"},
 		{"twice", []func(*http.Request){as("u-1"), as("u-2")}, "identity_ambiguous"},
 		{"twice the same", []func(*http.Request){as("u-1"), as("u-1")}, "identity_ambiguous"},
@@ -66,8 +67,8 @@ func TestConnect_NobodyWithoutAnID(t *testing.T) {
 		{"a C1 control", []func(*http.Request){as("u\u00851")}, "identity_invalid"},
 		{"too long", []func(*http.Request){as(strings.Repeat("u", 257))}, "identity_invalid"},
 		{"a placeholder", []func(*http.Request){as("{http.auth.user.id}")}, "identity_invalid"},
-		{"another's nothing", []func(*http.Request){as("(null)")}, "identity_invalid"},
-		{"two addresses", []func(*http.Request){as("u-1"), email("a@x.example"), email("b@x.example")}, "identity_ambiguous"},
+		{"a null value", []func(*http.Request){as("(null)")}, "identity_invalid"},
+		{"two addresses", []func(*http.Request){as("u-1"), emailHeader("a@x.example"), emailHeader("b@x.example")}, "identity_ambiguous"},
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			t.Run(c.name+" "+method, func(t *testing.T) {
@@ -75,14 +76,14 @@ func TestConnect_NobodyWithoutAnID(t *testing.T) {
 			})
 		}
 	}
-	d.made(t)
+	d.wantCalls(t)
 
-	// A placeholder brings what no header can.
+	// A placeholder can contain bytes that a header cannot.
 	d.move()
 	if err := d.load(`SITE {
 		vars user_id {http.request.uri.query.e}
 		human_api_token {
-			` + humanProvider.options(d.fake) + `
+			` + humanAPIService.options(d.fake) + `
 			identity {
 				user_id {http.vars.user_id}
 			}
@@ -94,25 +95,26 @@ func TestConnect_NobodyWithoutAnID(t *testing.T) {
 		d.request("GET", connectPath+"?e="+url.QueryEscape(id)).problem(t, http.StatusUnauthorized, "identity_invalid")
 	}
 	d.request("GET", connectPath+"?e=").problem(t, http.StatusUnauthorized, "identity_missing")
-	d.made(t)
-	d.request("GET", connectPath+"?e="+url.QueryEscape("a, b")).connect(t) // nobody joins what comes so
-	d.made(t, "session")
+	d.wantCalls(t)
+	d.request("GET", connectPath+"?e="+url.QueryEscape("a, b")).connect(t) // only header values are split at commas
+	d.wantCalls(t, "session")
 }
 
-// TestConnect_FromAnUntrustedPeer: the header is not believed.
+// TestConnect_FromAnUntrustedPeer checks that the header of an untrusted peer is
+// rejected.
 func TestConnect_FromAnUntrustedPeer(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	s := serve(t, strings.Replace(humanProvider.site(fake, ""), "trust proxies 127.0.0.1", "trust proxies 192.0.2.0/24", 1))
+	s := serve(t, strings.Replace(humanAPIService.site(fake, ""), "trust proxies 127.0.0.1", "trust proxies 192.0.2.0/24", 1))
 	s.request("GET", connectPath, as("u-1")).problem(t, http.StatusUnauthorized, "identity_untrusted")
 	if n := len(fake.Calls().Calls); n != 0 {
 		t.Errorf("%d calls", n)
 	}
 }
 
-// TestConnect_WithBasicAuth: the account is the id.
+// TestConnect_WithBasicAuth checks that the account is the user ID.
 func TestConnect_WithBasicAuth(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	s := serve(t, "SITE {\n"+accounts+"\nhuman_api_token {\n"+humanProvider.options(fake)+"identity basic_auth\n}\n}")
+	s := serve(t, "SITE {\n"+accounts+"\nhuman_api_token {\n"+humanAPIService.options(fake)+"identity basic_auth\n}\n}")
 	s.request("GET", connectPath, password("alice@x.example"), as("bob@x.example")).connect(t)
 	if a := s.request("GET", connectPath, as("bob@x.example")); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without a password: %d", a.StatusCode)
@@ -122,12 +124,12 @@ func TestConnect_WithBasicAuth(t *testing.T) {
 	}
 }
 
-// TestConnect_ThePageChoosesNothing checks that neither the query nor the body of a
+// TestConnect_QueryAndBodyAreIgnored checks that neither the query nor the body of a
 // request changes the call to the service or the token in the response.
-func TestConnect_ThePageChoosesNothing(t *testing.T) {
+func TestConnect_QueryAndBodyAreIgnored(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "extra_scopes a")
 	first := d.get(t, "u-1")
-	d.made(t, "session")
+	d.wantCalls(t, "session")
 	const query = "?type=id&client_user_id=other&client_id=hapi2&client_secret=x&client_user_email=o@x.example&extra_scopes=b&client_type=tv&clientType=%zz"
 	const object = `{"type":"id","client_user_id":"other","client_id":"hapi2","client_user_email":"o@x.example","extra_scopes":["b"],"client_type":"tv"}`
 	bodies := map[string]string{
@@ -148,7 +150,7 @@ func TestConnect_ThePageChoosesNothing(t *testing.T) {
 		}
 	}
 	for name, r := range requests {
-		for _, edit := range []func(*http.Request){as("u-1"), as(name)} { // one who has a token, and a new one
+		for _, edit := range []func(*http.Request){as("u-1"), as(name)} { // a user with a cached token, and a new user
 			edited := func(own *http.Request) {
 				body, err := r.GetBody()
 				if err != nil {
@@ -163,7 +165,7 @@ func TestConnect_ThePageChoosesNothing(t *testing.T) {
 				t.Errorf("%s: %+v", name, v)
 			}
 			if len(d.fake.Calls().Calls) > d.seen {
-				d.made(t, "session")
+				d.wantCalls(t, "session")
 			}
 		}
 	}
@@ -174,10 +176,11 @@ func TestConnect_ThePageChoosesNothing(t *testing.T) {
 	}
 }
 
-// TestConnect_ErrorsForHandleErrors: the placeholders have the directive's name.
+// TestConnect_ErrorsForHandleErrors checks that the placeholders have the name of the
+// directive.
 func TestConnect_ErrorsForHandleErrors(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
-	s := serve(t, strings.Replace(humanProvider.site(fake, "errors caddy"), "respond", `log_append outcome {http.human_api_token.outcome}
+	s := serve(t, strings.Replace(humanAPIService.site(fake, "errors caddy"), "respond", `log_append outcome {http.human_api_token.outcome}
 	log_append user {http.human_api_token.user}
 	log
 	handle_errors {
@@ -193,7 +196,7 @@ func TestConnect_ErrorsForHandleErrors(t *testing.T) {
 	s.request("GET", connectPath, as("u-1")).connect(t)
 	s.request("DELETE", connectPath, as("u-1"))
 	var got []string
-	eventually(t, humanPatience, "four lines", func() bool {
+	eventually(t, humanAPITimeout, "four lines", func() bool {
 		got = nil
 		for _, line := range s.accessLog() {
 			got = append(got, fmt.Sprint(line["outcome"]))

@@ -16,106 +16,107 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// desk is a site with the sandbox behind it.
-type desk struct {
+// testSite is a site with the sandbox as its service.
+type testSite struct {
 	*site
 	huma *fakeHuma
 }
 
-// open serves a Caddyfile, in which HUMA stands for the options of a
-// huma_token that asks the sandbox each time.
-func open(t testing.TB, text string) *desk {
+// open serves a Caddyfile. HUMA is replaced by the options of a huma_token that calls the
+// sandbox for each request.
+func open(t testing.TB, text string) *testSite {
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
-	return &desk{serve(t, fill(huma, text)), huma}
+	return &testSite{serve(t, fill(huma, text)), huma}
 }
 
-// fill puts the options into a Caddyfile.
+// fill replaces HUMA in a Caddyfile.
 func fill(huma *fakeHuma, text string) string {
 	return strings.ReplaceAll(text, "HUMA", huma.credentials()+"client_type ios\n cache off\n")
 }
 
-// at is the same desk, reached over another address.
-func (d *desk) at(url string) *desk {
+// at returns the same site with another URL.
+func (d *testSite) at(url string) *testSite {
 	s := *d.site
 	s.URL = url
-	return &desk{&s, d.huma}
+	return &testSite{&s, d.huma}
 }
 
-// refused makes a request that is answered with an error and never gets to
+// wantRejection makes a request that must be rejected with an error, without a call to
 // Huma.
-func (d *desk) refused(t testing.TB, status int, code, target string, edit ...func(*http.Request)) *answer {
+func (d *testSite) wantRejection(t testing.TB, status int, code, target string, edit ...func(*http.Request)) *response {
 	t.Helper()
 	before := len(d.huma.Calls().Calls)
 	a := d.request("GET", target, edit...)
 	a.problem(t, status, code)
-	d.untouched(t, before)
+	d.wantNoCalls(t, before)
 	return a
 }
 
-// stopped makes a request that somebody else answers, without Huma.
-func (d *desk) stopped(t testing.TB, status int, target string, edit ...func(*http.Request)) *answer {
+// wantNoToken makes a request that another handler must respond to, without a token and
+// without a call to Huma.
+func (d *testSite) wantNoToken(t testing.TB, status int, target string, edit ...func(*http.Request)) *response {
 	t.Helper()
 	before := len(d.huma.Calls().Calls)
 	a := d.request("GET", target, edit...)
 	if a.StatusCode != status || a.isToken() {
 		t.Fatalf("status %d, want %d and no token: %s", a.StatusCode, status, a.Body)
 	}
-	d.untouched(t, before)
+	d.wantNoCalls(t, before)
 	return a
 }
 
-// untouched checks that Huma has seen no calls since there were so many.
-func (d *desk) untouched(t testing.TB, before int) {
+// wantNoCalls checks that Huma has received no calls since it had received before calls.
+func (d *testSite) wantNoCalls(t testing.TB, before int) {
 	t.Helper()
 	if calls := d.huma.Calls().Calls; len(calls) != before {
 		t.Errorf("calls at Huma: %+v", calls[before:])
 	}
 }
 
-// granted makes a request whose answer is the tokens of one user, and of
-// nobody else: Huma is asked for exactly this address.
-func (d *desk) granted(t testing.TB, email, target string, edit ...func(*http.Request)) *answer {
+// wantTokenOf makes a request that must get the tokens of one user. Every call to Huma
+// must be for exactly this address.
+func (d *testSite) wantTokenOf(t testing.TB, email, target string, edit ...func(*http.Request)) *response {
 	t.Helper()
 	before := len(d.huma.Calls().Calls)
 	a := d.request("GET", target, edit...)
-	d.isOf(t, a, email, before)
+	d.checkTokenOf(t, a, email, before)
 	return a
 }
 
-// isOf checks that an answer is the tokens of one user.
-func (d *desk) isOf(t testing.TB, a *answer, email string, before int) {
+// checkTokenOf checks that a response has the tokens of one user.
+func (d *testSite) checkTokenOf(t testing.TB, a *response, email string, before int) {
 	t.Helper()
 	v := a.tokens(t)
 	calls := d.huma.Calls().Calls[before:]
 	if len(calls) == 0 {
-		t.Errorf("Huma was not asked for %q", email)
+		t.Errorf("Huma was not called for %q", email)
 	}
 	for _, c := range calls {
 		if c.Email != email {
-			t.Errorf("Huma was asked for %q, want %q", c.Email, email)
+			t.Errorf("Huma was called for %q, want %q", c.Email, email)
 		}
 	}
 	if u := d.user(t, email); u.UID != v.UID {
-		t.Errorf("the token is of user %s, want %s of %q", v.UID, u.UID, email)
+		t.Errorf("the token belongs to user %s, want %s of %q", v.UID, u.UID, email)
 	}
 }
 
-// user is the account of an address at Huma.
-func (d *desk) user(t testing.TB, email string) sandbox.User {
+// user returns Huma's account for an address.
+func (d *testSite) user(t testing.TB, email string) sandbox.User {
 	t.Helper()
 	for _, u := range d.huma.Users() {
 		if u.Email == email {
 			return u
 		}
 	}
-	t.Errorf("%q is no user of Huma", email)
+	t.Errorf("Huma has no user %q", email)
 	return sandbox.User{}
 }
 
-// raw sends lines to the site, in which SITE stands for its address, and reads
-// one answer: for requests that net/http's client would not send.
-func (s *site) raw(t testing.TB, lines ...string) *answer {
+// raw sends lines to the site and reads one response. SITE is replaced by the address. It
+// is for requests that net/http's client does not send.
+func (s *site) raw(t testing.TB, lines ...string) *response {
 	t.Helper()
 	c, err := net.Dial("tcp", s.address)
 	if err != nil {
@@ -126,27 +127,27 @@ func (s *site) raw(t testing.TB, lines ...string) *answer {
 	if _, err := io.WriteString(c, strings.ReplaceAll(strings.Join(lines, "\r\n"), "SITE", s.address)+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	method, _, _ := strings.Cut(lines[0], " ") // an answer to HEAD has no body
+	method, _, _ := strings.Cut(lines[0], " ") // the response to HEAD has no body
 	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("read the answer to %q: %v", lines, err)
+		t.Fatalf("read the response to %q: %v", lines, err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &answer{res, body}
+	return &response{res, body}
 }
 
-// get are the lines of a raw request of the token, with these headers.
-func get(headers ...string) []string {
+// rawGet returns the lines of a token request with further headers.
+func rawGet(headers ...string) []string {
 	return append([]string{"GET " + path + " HTTP/1.1", "Host: SITE", "Connection: close"}, headers...)
 }
 
-// quiet checks that none of the texts stands in what is logged by us, or as
-// the message of an error by Caddy. (Its other fields hold whole requests.)
-func (s *site) quiet(t testing.TB, texts ...string) {
+// notLogged checks that neither the log lines of this plugin nor the error messages of
+// Caddy contain any of the texts. Other fields of Caddy contain whole requests.
+func (s *site) notLogged(t testing.TB, texts ...string) {
 	t.Helper()
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		var entry struct{ Logger, Msg string }
@@ -157,14 +158,14 @@ func (s *site) quiet(t testing.TB, texts ...string) {
 		}
 		for _, text := range texts {
 			if strings.Contains(ours, text) {
-				t.Errorf("the log holds %q: %s", text, line)
+				t.Errorf("the log contains %q: %s", text, line)
 			}
 		}
 	}
 }
 
-// lines are the log lines that contain text.
-func (s *site) lines(text string) (found []string) {
+// logLines returns the log lines that contain text.
+func (s *site) logLines(text string) (found []string) {
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		if strings.Contains(line, text) {
 			found = append(found, line)
@@ -173,36 +174,36 @@ func (s *site) lines(text string) (found []string) {
 	return found
 }
 
-// rejectedFor checks why the last request was rejected: that is for the operator,
-// so it is in the log and not in the response.
-func (s *site) rejectedFor(t testing.TB, a *answer, why string) {
+// rejectedFor checks that the reason of the last rejection is in the log and not in the
+// response.
+func (s *site) rejectedFor(t testing.TB, a *response, why string) {
 	t.Helper()
-	found := s.lines(`"msg":"request rejected"`)
+	found := s.logLines(`"msg":"request rejected"`)
 	if len(found) == 0 || !strings.Contains(found[len(found)-1], why) {
-		t.Errorf("the log does not say %q: %q", why, found)
+		t.Errorf("the log does not contain %q: %q", why, found)
 	}
 	if strings.Contains(string(a.Body), why) {
-		t.Errorf("the caller is told what the operator has to do: %s", a.Body)
+		t.Errorf("the response contains the message for the operator: %s", a.Body)
 	}
 }
 
-// warnedOnce checks that of the rejected requests one is a warning, which says
-// why. The others are at debug level.
+// warnedOnce checks that exactly one rejection with this reason was logged as a warning.
+// The others are at debug level.
 func (s *site) warnedOnce(t testing.TB, why string) {
 	t.Helper()
 	warned := 0
-	for _, line := range s.lines(`"msg":"request rejected"`) {
+	for _, line := range s.logLines(`"msg":"request rejected"`) {
 		if strings.Contains(line, why) && strings.Contains(line, `"level":"warn"`) {
 			warned++
 		}
 	}
 	if warned != 1 {
-		t.Errorf("%d warnings that say %q, want one: %s", warned, why, s.log())
+		t.Errorf("%d warnings with %q, want one: %s", warned, why, s.log())
 	}
 }
 
-// warnings are the messages of our warnings and errors that contain text, but
-// for those of rejected requests.
+// warnings returns the messages of the plugin's warnings and errors that contain text,
+// except "request rejected".
 func (s *site) warnings(text string) (found []string) {
 	for line := range strings.SplitSeq(s.log(), "\n") {
 		var entry struct{ Level, Logger, Msg string }
@@ -214,12 +215,12 @@ func (s *site) warnings(text string) (found []string) {
 	return found
 }
 
-// openEdited is open for what a Caddyfile cannot say, or not beside the tests'
-// own global options: edit changes the JSON of the server.
-func openEdited(t testing.TB, text string, edit func(server map[string]any)) *desk {
+// openEdited is like open, but edits the JSON of the server. It is for settings that a
+// Caddyfile cannot express, or that conflict with the global options of these tests.
+func openEdited(t testing.TB, text string, edit func(server map[string]any)) *testSite {
 	t.Helper()
 	huma := newHuma(t, sandbox.Config{})
-	s := serve(t, "") // for its address, its log file and its end
+	s := serve(t, "") // for its address, its log file and the cleanup
 	config := editConfig(s, fill(huma, text), func(config map[string]any) {
 		for _, server := range config["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any) {
 			edit(server.(map[string]any))
@@ -228,13 +229,13 @@ func openEdited(t testing.TB, text string, edit func(server map[string]any)) *de
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatalf("load: %v", err)
 	}
-	return &desk{s, huma}
+	return &testSite{s, huma}
 }
 
-// The sites of these tests.
+// The following are sites and parts of sites.
 
-// trusting is a site that believes X-Test-User from loopback.
-const trusting = `SITE {
+// trustingSite trusts the header X-Test-User from loopback addresses.
+const trustingSite = `SITE {
 	huma_token {
 		HUMA
 		identity {
@@ -245,9 +246,9 @@ const trusting = `SITE {
 	respond "the application" 404
 }`
 
-// viaVars is a site whose users come in a placeholder that holds whatever the
-// query says: the way to deliver what no header can hold.
-const viaVars = `SITE {
+// querySite takes the user from the query, by a placeholder. It is for values that a
+// header cannot contain.
+const querySite = `SITE {
 	vars user_email {http.request.uri.query.e}
 	huma_token {
 		HUMA
@@ -257,10 +258,10 @@ const viaVars = `SITE {
 	}
 }`
 
-// query asks for the token with a value in the query, byte for byte.
+// query returns the target of a token request with a value in the query.
 func query(value string) string { return path + "?e=" + url.QueryEscape(value) }
 
-// placeholderSite reads the address from a placeholder that nothing sets.
+// placeholderSite takes the address from a placeholder that is not set.
 func placeholderSite(source, more string) string {
 	return `SITE {
 		` + more + `
@@ -274,14 +275,14 @@ func placeholderSite(source, more string) string {
 	}`
 }
 
-// accounts is a basic_auth with alice@x.example and bob@x.example, whose
-// password is wonderland.
+// accounts is a basic_auth with alice@x.example and bob@x.example. Their password is
+// wonderland.
 const accounts = `basic_auth {
 	alice@x.example $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
 	bob@x.example $2a$04$.PHAZ.x6qNFPpNuAw5kU6.oPUtFK/b5dYzllf6EgITKl1Ip.c3Yly
 }`
 
-// password signs a request in at accounts.
+// password signs a request in with basic_auth.
 func password(account string) func(*http.Request) {
 	return func(r *http.Request) { r.SetBasicAuth(account, "wonderland") }
 }

@@ -12,32 +12,34 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// metered is a site beside one that tells Caddy's metrics.
-type metered struct {
+// metricsSite is a site and a second site with Caddy's metrics.
+type metricsSite struct {
 	*site
-	metrics string // the other one's URL
+	metrics string // the URL of the second site
 }
 
-// serveMetered is serve with such a site.
-func serveMetered(t testing.TB, text string) *metered {
+// serveMetrics is like serve and adds a site with the metrics.
+func serveMetrics(t testing.TB, text string) *metricsSite {
 	t.Helper()
-	m := &metered{metrics: "http://" + freeAddress(t)}
-	m.site = serve(t, m.with(text))
+	m := &metricsSite{metrics: "http://" + freeAddress(t)}
+	m.site = serve(t, m.withMetrics(text))
 	return m
 }
 
-// with is a Caddyfile with the site of the metrics.
-func (m *metered) with(text string) string { return text + "\n" + m.metrics + " {\nmetrics\n}\n" }
+// withMetrics adds the site with the metrics to a Caddyfile.
+func (m *metricsSite) withMetrics(text string) string {
+	return text + "\n" + m.metrics + " {\nmetrics\n}\n"
+}
 
 // families returns the plugin's metrics in a scrape.
-func (m *metered) families() map[string]*dto.MetricFamily {
+func (m *metricsSite) families() map[string]*dto.MetricFamily {
 	m.t.Helper()
 	return m.familiesAt(m.metrics)
 }
 
-func (m *metered) familiesAt(url string) map[string]*dto.MetricFamily {
+func (m *metricsSite) familiesAt(url string) map[string]*dto.MetricFamily {
 	m.t.Helper()
-	a := m.insist("GET", url)
+	a := m.requestURL("GET", url)
 	if a.StatusCode != 200 {
 		m.t.Fatalf("scrape: %v", a)
 	}
@@ -52,12 +54,12 @@ func (m *metered) familiesAt(url string) map[string]*dto.MetricFamily {
 
 const prefix = "caddy_huma_"
 
-// samples are the values of a scrape, by name and labels' values in the order
-// of the labels' names: requests_total hit huma. Of a histogram there is how
-// much was observed, as _count.
+// samples holds the values of a scrape. A key consists of the name and the values of the
+// labels, in the order of the labels' names, such as "requests_total hit huma". A
+// histogram has the number of observations, with the suffix _count.
 type samples map[string]float64
 
-func (m *metered) scrape() samples {
+func (m *metricsSite) scrape() samples {
 	m.t.Helper()
 	return samplesOf(m.families())
 }
@@ -81,8 +83,8 @@ func samplesOf(families map[string]*dto.MetricFamily) samples {
 	return found
 }
 
-// since returns the increases since another scrape, of the metrics whose names begin
-// with name.
+// since returns the increases since another scrape of the metrics whose names begin with
+// name.
 func (s samples) since(before samples, name string) samples {
 	more := make(samples)
 	for key, value := range s {
@@ -93,7 +95,7 @@ func (s samples) since(before samples, name string) samples {
 	return more
 }
 
-// String is the samples in order.
+// String returns the samples in order.
 func (s samples) String() string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(s)) {
@@ -102,9 +104,9 @@ func (s samples) String() string {
 	return b.String()
 }
 
-// tells checks what has become more of one metric since another scrape: for
-// each set of labels' values.
-func (m *metered) tells(before samples, name string, want samples) {
+// wantIncrease checks the increases of one metric since another scrape, by values of the
+// labels.
+func (m *metricsSite) wantIncrease(before samples, name string, want samples) {
 	m.t.Helper()
 	whole := make(samples, len(want))
 	for labels, n := range want {

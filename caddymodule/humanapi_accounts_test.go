@@ -10,45 +10,45 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// openTwo serves two applications of Human API, /one and /two, on one address.
-func openTwo(t testing.TB, more string) *connectDesk {
+// openTwoClients serves two clients of Human API, /one and /two, on one site.
+func openTwoClients(t testing.TB, more string) *connectSite {
 	t.Helper()
 	fake := newHuma(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "secret", "hapi2": "secret"}}})
 	s := serve(t, "SITE {\n"+
-		humanProvider.block("/one", fake.client("hapi1", "secret"), more)+
-		humanProvider.block("/two", fake.client("hapi2", "secret"), more)+"}")
-	return &connectDesk{site: s, fake: fake}
+		humanAPIService.block("/one", fake.clientOptions("hapi1", "secret"), more)+
+		humanAPIService.block("/two", fake.clientOptions("hapi2", "secret"), more)+"}")
+	return &connectSite{site: s, fake: fake}
 }
 
-// TestConnect_TwoApplications: users belong to one application, so one id is
-// two users, of whom nothing is shared.
+// TestConnect_TwoApplications checks that two applications share nothing: the same ID is
+// a different user in each.
 func TestConnect_TwoApplications(t *testing.T) {
 	t.Run("tokens and hints", func(t *testing.T) {
-		d := openTwo(t, "")
+		d := openTwoClients(t, "")
 		one := d.request("GET", "/one", as("u-1")).connect(t)
 		two := d.request("GET", "/two", as("u-1")).connect(t)
-		d.made(t, "session", "session")
+		d.wantCalls(t, "session", "session")
 		if one.Token == two.Token || one.HumanID == two.HumanID {
 			t.Error("two applications share a user")
 		}
 		if _, err := d.fake.Connect(sandbox.Connection{ClientID: "hapi1", ClientUserID: "u-1"}); err != nil {
 			t.Fatal(err)
 		}
-		d.request("GET", "/one", as("u-1"), fresh).connect(t)
-		d.made(t, "session", "id")
-		d.request("GET", "/two", as("u-1"), fresh).connect(t)
-		d.made(t, "session") // and no id first
+		d.request("GET", "/one", as("u-1"), noCache).connect(t)
+		d.wantCalls(t, "session", "id")
+		d.request("GET", "/two", as("u-1"), noCache).connect(t)
+		d.wantCalls(t, "session") // not the ID token first
 		d.request("DELETE", "/one", as("u-1"))
 		d.request("GET", "/two", as("u-1")).connect(t)
-		d.made(t) // the other one's token is not forgotten
+		d.wantCalls(t) // the other application's token is not evicted
 		d.request("GET", "/one", as("u-1")).connect(t)
-		d.made(t, "session", "id")
+		d.wantCalls(t, "session", "id")
 		if users := d.fake.Calls().ByClientUser; len(users) != 2 || users["hapi2"]["u-1"]["id"] != 0 {
 			t.Errorf("calls %v", users)
 		}
 	})
 	t.Run("refusals", func(t *testing.T) {
-		d := openTwo(t, "")
+		d := openTwoClients(t, "")
 		no := false
 		d.fake.AddHumanUser("hapi1", "u-1")
 		if _, err := d.fake.Connect(sandbox.Connection{ClientUserID: "u-1", IDAllowed: &no}); err != nil {
@@ -58,62 +58,62 @@ func TestConnect_TwoApplications(t *testing.T) {
 		d.request("GET", "/two", as("u-1")).connect(t)
 	})
 	t.Run("breaker", func(t *testing.T) {
-		d := openTwo(t, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}")
-		d.faults(t, sandbox.Fault{Status: 500})
+		d := openTwoClients(t, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}")
+		d.setFaults(t, sandbox.Fault{Status: 500})
 		for i := range 5 {
 			d.request("GET", "/one", as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 		}
-		d.made(t, "session", "session", "session")
-		d.faults(t)
+		d.wantCalls(t, "session", "session", "session")
+		d.setFaults(t)
 		d.request("GET", "/one", as("u-1")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
-		d.made(t)
+		d.wantCalls(t)
 		d.request("GET", "/two", as("u-1")).connect(t)
-		d.made(t, "session")
+		d.wantCalls(t, "session")
 	})
 	t.Run("limits", func(t *testing.T) {
-		d := openTwo(t, "max_concurrent 1\nmax_waiting 1")
-		letGo := d.fake.hold(t, "")
-		one, two := make(chan []*answer), make(chan []*answer)
-		go func() { one <- d.together("/one", 20, user) }()
-		d.fake.holds(t, 1)
-		go func() { two <- d.together("/two", 1, user) }()
-		d.fake.holds(t, 2)
-		eventually(t, humanPatience, "somebody is turned away", func() bool { return len(d.lines("too many concurrent exchanges")) > 0 })
-		letGo()
+		d := openTwoClients(t, "max_concurrent 1\nmax_waiting 1")
+		release := d.fake.block(t, "")
+		one, two := make(chan []*response), make(chan []*response)
+		go func() { one <- d.concurrently("/one", 20, user) }()
+		d.fake.waitBlocked(t, 1)
+		go func() { two <- d.concurrently("/two", 1, user) }()
+		d.fake.waitBlocked(t, 2)
+		eventually(t, humanAPITimeout, "a request is rejected", func() bool { return len(d.logLines("too many concurrent exchanges")) > 0 })
+		release()
 		(<-two)[0].connect(t)
-		if got := codes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {
-			t.Errorf("answers %v", got)
+		if got := countCodes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {
+			t.Errorf("responses %v", got)
 		}
-		if _, n := d.fake.held(); n != 2 {
-			t.Errorf("%d calls at once, want one of each", n)
+		if _, n := d.fake.blocked(); n != 2 {
+			t.Errorf("%d concurrent calls, want one of each application", n)
 		}
 	})
 }
 
-// TestConnect_ScopesAreNotShared: two handlers of one application with other
-// scopes have tokens of their own, and one way to the service.
+// TestConnect_ScopesAreNotShared checks that handlers of one application with different
+// scopes do not share tokens, but share the token type hint and the connections.
 func TestConnect_ScopesAreNotShared(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	scopes := map[string]string{"/none": "", "/one": "extra_scopes a", "/two": "extra_scopes a b", "/same": "extra_scopes a b"}
 	text := ""
 	for path, line := range scopes {
-		text += humanProvider.block(path, humanProvider.options(fake), line+"\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}")
+		text += humanAPIService.block(path, humanAPIService.options(fake), line+"\nretries 0\nbreaker {\nfailures 3\nopen 1m\n}")
 	}
-	d := &connectDesk{site: serve(t, "SITE {\n"+text+"}"), fake: fake}
-	d.connected(t, "u-1")
+	d := &connectSite{site: serve(t, "SITE {\n"+text+"}"), fake: fake}
+	d.addConnectedUser(t, "u-1")
 	for _, c := range []struct {
 		path   string
 		calls  []string
 		scopes []string
 	}{
 		{"/none", []string{"session", "id"}, nil},
-		{"/one", []string{"id"}, []string{"a"}}, // the hint is the user's
+		{"/one", []string{"id"}, []string{"a"}}, // the hint belongs to the user
 		{"/two", []string{"id"}, []string{"a", "b"}},
 		{"/same", nil, nil},
 		{"/none", nil, nil},
 	} {
 		d.request("GET", c.path, as("u-1")).connect(t)
-		d.made(t, c.calls...)
+		d.wantCalls(t, c.calls...)
 		calls := fake.Calls().Calls
 		for _, call := range calls[len(calls)-len(c.calls):] {
 			if !slices.Equal(call.ExtraScopes, c.scopes) {
@@ -121,35 +121,36 @@ func TestConnect_ScopesAreNotShared(t *testing.T) {
 			}
 		}
 	}
-	// Who signs out anywhere is forgotten everywhere.
+	// DELETE at one handler evicts the user at all handlers.
 	d.request("DELETE", "/same", as("u-1"))
 	d.request("GET", "/one", as("u-1")).connect(t)
-	d.made(t, "session", "id")
+	d.wantCalls(t, "session", "id")
 	if n := fake.Calls().Connections; n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	d.faults(t, sandbox.Fault{Status: 500})
+	d.setFaults(t, sandbox.Fault{Status: 500})
 	for i := range 3 {
 		d.request("GET", "/one", as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	}
-	d.faults(t)
+	d.setFaults(t)
 	d.request("GET", "/two", as("u-2")).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	d.request("GET", "/one", as("u-1")).connect(t)
-	d.made(t, "session", "session", "session")
+	d.wantCalls(t, "session", "session", "session")
 }
 
-// TestConnect_AScopeThatIsNotAllowed is a mistake of the config's.
+// TestConnect_AScopeThatIsNotAllowed checks that a scope that Human API rejects is
+// reported as an error of the config.
 func TestConnect_AScopeThatIsNotAllowed(t *testing.T) {
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{ExtraScopes: []string{"a"}}}, "extra_scopes b")
 	a := d.request("GET", connectPath, as("u-1"))
 	a.problem(t, http.StatusBadGateway, "upstream_rejected")
 	if !strings.Contains(string(a.Body), "extra_scopes") {
-		t.Errorf("the option is not named: %s", a.Body)
+		t.Errorf("the response does not contain the option: %s", a.Body)
 	}
-	d.made(t, "session")
+	d.wantCalls(t, "session")
 }
 
-// TestConnect_SharedLimits has two handlers of one application.
+// TestConnect_SharedLimits checks two handlers of one application whose limits differ.
 func TestConnect_SharedLimits(t *testing.T) {
 	const clash = "another human_api_token of the same account"
 	block := func(matcher, client, more string) string {
@@ -157,8 +158,8 @@ func TestConnect_SharedLimits(t *testing.T) {
 	}
 	t.Setenv("HUMA_TEST_SECRET", "s")
 	for _, c := range []struct {
-		name                        string
-		client, first, second, says string
+		name                           string
+		client, first, second, message string
 	}{
 		{"the same defaults", "h1", "", "", ""},
 		{"the same", "h1", "max_concurrent 5", "max_concurrent 5", ""},
@@ -176,34 +177,34 @@ func TestConnect_SharedLimits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			err := validateText(t, block("", "h1", c.first)+block("/other", c.client, c.second))
 			switch {
-			case c.says == "" && err != nil:
+			case c.message == "" && err != nil:
 				t.Error(err)
-			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
-				t.Errorf("got %v, want %s", err, c.says)
+			case c.message != "" && (err == nil || !strings.Contains(err.Error(), c.message)):
+				t.Errorf("got %v, want %s", err, c.message)
 			}
 		})
 	}
 }
 
-// TestConnect_BothDirectivesOnOneSite: they have a service each, and nothing
-// in common.
+// TestConnect_BothDirectivesOnOneSite checks that the directives do not share a service
+// or any other state.
 func TestConnect_BothDirectivesOnOneSite(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	limits := "retries 0\nbreaker {\nfailures 3\nopen 1m\n}\n"
-	d := &connectDesk{fake: fake, site: serve(t, "SITE {\n"+
-		humaProvider.block("", humaProvider.options(fake), limits)+
-		humanProvider.block("", humanProvider.options(fake), limits+"max_concurrent 3")+"}")}
+	d := &connectSite{fake: fake, site: serve(t, "SITE {\n"+
+		humaService.block("", humaService.options(fake), limits)+
+		humanAPIService.block("", humanAPIService.options(fake), limits+"max_concurrent 3")+"}")}
 	d.request("GET", iosPath, as("a@x.example")).tokens(t)
 	d.get(t, "a@x.example")
-	d.made(t, "signin", "signup", "session")
+	d.wantCalls(t, "signin", "signup", "session")
 	d.request("DELETE", path, as("a@x.example"))
 	d.get(t, "a@x.example")
-	d.made(t)
-	d.faults(t, sandbox.Fault{Op: "session", Status: 500})
+	d.wantCalls(t)
+	d.setFaults(t, sandbox.Fault{Op: "session", Status: 500})
 	for i := range 4 {
 		d.request("GET", connectPath, as(fmt.Sprint(i))).problem(t, http.StatusServiceUnavailable, "upstream_unavailable")
 	}
-	if n := fake.calls("session"); n > 4 { // one was before
+	if n := fake.calls("session"); n > 4 { // including the call before
 		t.Errorf("%d calls: the breaker is not open", n)
 	}
 	d.request("GET", iosPath, as("a@x.example")).tokens(t)

@@ -6,11 +6,11 @@ import (
 	"testing/synctest"
 )
 
-// TestKept checks that Cached distinguishes cache hits from exchanges, also from an
+// TestCached checks that Cached distinguishes cache hits from exchanges, also from an
 // exchange that found the token in the shared store.
-func TestKept(t *testing.T) {
+func TestCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newTestEngine()
 		refusal := &Error{Code: CodeRefused}
 		b.exchange = func(_ context.Context, call int64) (*Token, Outcome, error) {
 			if call == 3 {
@@ -41,15 +41,15 @@ func TestKept(t *testing.T) {
 	})
 }
 
-// TestKeptElsewhere checks that the token of another replica is not a cache hit.
-func TestKeptElsewhere(t *testing.T) {
+// TestCachedElsewhere checks that the token of another replica is not a cache hit.
+func TestCachedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newSharedStore()
 		here, there := store.replica(), store.replica()
 		there.get(t.Context(), "u", "ios", false)
 		for _, kept := range []bool{false, true} {
 			if r := here.get(t.Context(), "u", "ios", false); r.Outcome != OutcomeHit || r.Cached != kept {
-				t.Errorf("%+v, want kept %v", r, kept)
+				t.Errorf("%+v, want cached %v", r, kept)
 			}
 		}
 	})

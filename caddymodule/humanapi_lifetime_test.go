@@ -15,24 +15,24 @@ import (
 func TestConnect_TheLastFiveMinutes(t *testing.T) {
 	life := caddy.Duration(302 * time.Second)
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}, LifetimesAsStrings: true}, "")
-	d.connected(t, "connected")
-	start, kept := time.Now(), map[string]connectToken{"new": d.get(t, "new"), "connected": d.get(t, "connected")}
-	d.made(t, "session", "session", "id")
-	for round := 0; len(kept) > 0; round++ {
-		for user, before := range kept {
+	d.addConnectedUser(t, "connected")
+	start, cached := time.Now(), map[string]connectToken{"new": d.get(t, "new"), "connected": d.get(t, "connected")}
+	d.wantCalls(t, "session", "session", "id")
+	for round := 0; len(cached) > 0; round++ {
+		for user, before := range cached {
 			v := d.get(t, user)
 			switch {
 			case v.Token != before.Token:
 				if round == 0 && time.Since(start) < time.Second {
-					t.Errorf("%s: the token was not kept", user)
+					t.Errorf("%s: the token was not cached", user)
 				}
-				delete(kept, user)
-			// A second may end between the look into the cache and the answer.
+				delete(cached, user)
+			// A second may end between the cache lookup and the response.
 			case *v.ExpiresIn > *before.ExpiresIn || *v.ExpiresIn < 299:
-				t.Errorf("%s: good for %d, and before for %d", user, *v.ExpiresIn, *before.ExpiresIn)
-				delete(kept, user)
+				t.Errorf("%s: lifetime %d, and previously %d", user, *v.ExpiresIn, *before.ExpiresIn)
+				delete(cached, user)
 			default:
-				kept[user] = v
+				cached[user] = v
 			}
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -47,43 +47,43 @@ func TestConnect_TheLastFiveMinutes(t *testing.T) {
 	}
 }
 
-// TestConnect_TooShortToBeKept checks that a token that lives five minutes or less is
-// not cached.
-func TestConnect_TooShortToBeKept(t *testing.T) {
+// TestConnect_TooShortToBeCached checks that a token with a lifetime of five minutes or
+// less is not cached.
+func TestConnect_TooShortToBeCached(t *testing.T) {
 	life := caddy.Duration(5 * time.Minute)
 	d := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: life, IDLifetime: life}}, "")
 	for range 2 {
 		if v := d.get(t, "u-1"); *v.ExpiresIn < 290 || *v.ExpiresIn > 300 {
-			t.Errorf("good for %d", *v.ExpiresIn)
+			t.Errorf("lifetime %d", *v.ExpiresIn)
 		}
 	}
-	d.made(t, "session", "session")
-	d.fake.connects(t, "u-1")
+	d.wantCalls(t, "session", "session")
+	d.fake.setConnected(t, "u-1")
 	d.get(t, "u-1")
 	d.get(t, "u-1")
-	d.made(t, "session", "id", "id") // the hint is kept all the same
+	d.wantCalls(t, "session", "id", "id") // the hint is stored nevertheless
 }
 
-// TestConnect_AShorterTTL wins over the token's life, and a longer one does
-// not.
+// TestConnect_AShorterTTL checks that a ttl that is shorter than the token's lifetime
+// replaces it, and that a longer one does not.
 func TestConnect_AShorterTTL(t *testing.T) {
 	const ttl = 500 * time.Millisecond
 	d := openConnect(t, sandbox.Config{}, "cache 500ms")
 	start := time.Now()
 	first := d.get(t, "u-1")
-	if next := d.renewed(t, "u-1"); next.Token == first.Token || time.Since(start) < ttl {
-		t.Errorf("another token: %v, after %s", next.Token != first.Token, time.Since(start))
+	if next := d.waitNewToken(t, "u-1"); next.Token == first.Token || time.Since(start) < ttl {
+		t.Errorf("new token: %v, after %s", next.Token != first.Token, time.Since(start))
 	}
-	d.made(t, "session", "session")
+	d.wantCalls(t, "session", "session")
 
 	longer := openConnect(t, sandbox.Config{HumanAPI: sandbox.HumanAPI{SessionLifetime: caddy.Duration(301 * time.Second)}}, "cache 48h")
 	longer.get(t, "u-1")
-	longer.renewed(t, "u-1")
-	longer.made(t, "session", "session")
+	longer.waitNewToken(t, "u-1")
+	longer.wantCalls(t, "session", "session")
 }
 
-// TestConnect_EachTypeHasItsOwnLifetime: the members have other names, and the
-// other type's says nothing.
+// TestConnect_EachTypeHasItsOwnLifetime checks that the member with the lifetime has a
+// different name for each type, and that the other type's member is ignored.
 func TestConnect_EachTypeHasItsOwnLifetime(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -103,8 +103,8 @@ func TestConnect_EachTypeHasItsOwnLifetime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := openConnect(t, sandbox.Config{}, "")
-			d.connected(t, "connected")
-			d.faults(t,
+			d.addConnectedUser(t, "connected")
+			d.setFaults(t,
 				sandbox.Fault{Op: "id", Status: 200, Body: `{"id_token":"i",` + c.id + `}`},
 				sandbox.Fault{Op: "session", Times: 1, Status: 403},
 				sandbox.Fault{Op: "session", Status: 200, Body: `{"session_token":"s",` + c.session + `}`})
@@ -114,18 +114,19 @@ func TestConnect_EachTypeHasItsOwnLifetime(t *testing.T) {
 	}
 }
 
-// checkLifetime checks a lifetime, and that a token with one is kept.
-func (d *connectDesk) checkLifetime(t testing.TB, user string, least, most int64, calls []string) {
+// checkLifetime checks the lifetime of a token, and that a token is cached only if it has
+// one.
+func (d *connectSite) checkLifetime(t testing.TB, user string, least, most int64, calls []string) {
 	t.Helper()
 	v := d.get(t, user)
 	if *v.ExpiresIn < least || *v.ExpiresIn > most {
-		t.Errorf("%s: good for %d, want %d to %d", v.Type, *v.ExpiresIn, least, most)
+		t.Errorf("%s: lifetime %d, want %d to %d", v.Type, *v.ExpiresIn, least, most)
 	}
-	d.made(t, calls...)
+	d.wantCalls(t, calls...)
 	d.get(t, user)
 	if most > 0 {
-		d.made(t)
+		d.wantCalls(t)
 	} else {
-		d.made(t, calls[len(calls)-1])
+		d.wantCalls(t, calls[len(calls)-1])
 	}
 }

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// issued returns a token that was issued the given time ago. A negative time is that of
+// tokenOfAge returns a token that was issued the given time ago. A negative time is that of
 // a replica whose clock is ahead.
-func issued(ago time.Duration) *Token {
+func tokenOfAge(ago time.Duration) *Token {
 	return NewToken(time.Now().Add(-ago)).Text("authToken", "7").Lifetime("expiresIn", time.Hour).Token()
 }
 
-// refusalOf returns a refusal that was cached the given time ago.
-func refusalOf(code Code, ago time.Duration) *Error {
+// refusalOfAge returns a refusal that was cached the given time ago.
+func refusalOfAge(code Code, ago time.Duration) *Error {
 	return &Error{Code: code, at: time.Now().Add(-ago)}
 }
 
-// TestWhatIsBelievedOfTheStore checks that a record of another replica is returned only
+// TestInvalidStoreRecords checks that a record of another replica is returned only
 // if it is valid by the rules and the clock of this replica.
-func TestWhatIsBelievedOfTheStore(t *testing.T) {
+func TestInvalidStoreRecords(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		token     time.Duration // its age; 0: there is a refusal
@@ -48,21 +48,21 @@ func TestWhatIsBelievedOfTheStore(t *testing.T) {
 				b.policy.Registers = test.registers
 				rec := Record{Until: time.Now().Add(test.left)}
 				if test.token != 0 {
-					rec.Token = issued(test.token)
+					rec.Token = tokenOfAge(test.token)
 				} else {
-					rec.Err = refusalOf(test.refusal, test.age)
+					rec.Err = refusalOfAge(test.refusal, test.age)
 				}
-				shared := &keepsAll{sharedStore: s, rec: rec}
+				shared := &frozenStore{sharedStore: s, rec: rec}
 				b.policy.Shared = shared
 
 				if got := b.Stored(t.Context(), "u", "ios", &b.policy); (got != nil) != (test.want && test.token != 0) {
-					t.Errorf("who waits for a sign-up is given a token: %v", got != nil)
+					t.Errorf("a request that waits for a sign-up got a token: %v", got != nil)
 				}
 				r := b.get(t.Context(), "u", "ios", false)
-				if asked := b.calls.Load() == 1; asked == test.want {
-					t.Errorf("the service was asked: %v; got %+v", asked, r)
+				if called := b.calls.Load() == 1; called == test.want {
+					t.Errorf("a call was made: %v; got %+v", called, r)
 				}
-				if test.want && (number(r) == 7) != (test.token != 0) {
+				if test.want && (callOf(r) == 7) != (test.token != 0) {
 					t.Errorf("got %+v", r)
 				}
 			})
@@ -70,13 +70,13 @@ func TestWhatIsBelievedOfTheStore(t *testing.T) {
 	}
 }
 
-// keepsAll is a store whose clock stands still.
-type keepsAll struct {
+// frozenStore is a Store that always returns one record.
+type frozenStore struct {
 	*sharedStore
 	rec Record
 }
 
-func (s *keepsAll) Get(context.Context, UserKey, Variant) (Record, bool, Tombstone, error) {
+func (s *frozenStore) Get(context.Context, UserKey, Variant) (Record, bool, Tombstone, error) {
 	return s.rec, true, "0", nil
 }
 
@@ -86,14 +86,14 @@ func TestAClockSetBack(t *testing.T) {
 	for name, fresh := range map[string]bool{"a token": false, "a fresh one": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench()
+				b := newTestEngine()
 				store := b.policy.Cache
 				if fresh {
 					store = b.policy.Forced
 				}
-				store.Put("u", "ios", Record{Token: issued(-time.Second), Until: time.Now().Add(time.Minute)})
-				if r := b.get(t.Context(), "u", "ios", fresh); number(r) != 1 {
-					t.Errorf("got %d, want one of now", number(r))
+				store.Put("u", "ios", Record{Token: tokenOfAge(-time.Second), Until: time.Now().Add(time.Minute)})
+				if r := b.get(t.Context(), "u", "ios", fresh); callOf(r) != 1 {
+					t.Errorf("got %d, want one of now", callOf(r))
 				}
 			})
 		})

@@ -19,8 +19,8 @@ import (
 // longTest reports whether long tests are enabled (CADDY_HUMA_LONG).
 func longTest() bool { return os.Getenv("CADDY_HUMA_LONG") != "" }
 
-// endings are ways in which a sign-up ends after the service has seen it.
-func endings() []sandbox.Fault {
+// signUpFaults returns faults that occur after the service has received a sign-up.
+func signUpFaults() []sandbox.Fault {
 	ms := func(most int) time.Duration { return time.Duration(rand.IntN(most)+1) * time.Millisecond }
 	faults := []sandbox.Fault{
 		{Reset: sandbox.ResetAfter},
@@ -44,19 +44,19 @@ func endings() []sandbox.Fault {
 	return faults
 }
 
-// TestH10H11H12_OneAccountWhateverTheEnding: over many random endings, also of
-// the connection, and reloads in between, every user ends up with a token, one
-// account, and one sign-up that the service has seen.
-func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
+// TestH10H11H12_OneAccountAfterAnyFault injects random faults into sign-ups and
+// connections, and reloads the config in between. Every user must get a token and have
+// exactly one account and one sign-up.
+func TestH10H11H12_OneAccountAfterAnyFault(t *testing.T) {
 	users := 150
 	if longTest() {
 		users = 1000
 	}
-	l := newLine(t, sandbox.Config{})
+	l := newFaultyService(t, sandbox.Config{})
 	config := simpleSite(l.fakeHuma, "timeout 2s\nattempt_timeout 1s\nbreaker off\nregistration {\nhold 3s\nrate 1000/s 5000\n}\ncache off")
 	s := serve(t, config)
 
-	// The way to the service breaks at random, in both directions.
+	// The connection to the service fails at random, in both directions.
 	err := l.proxy.Each(func() faultproxy.Fault {
 		kinds := []faultproxy.Fault{
 			{}, {}, {}, {},
@@ -72,7 +72,7 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := func() {
-		all := endings()
+		all := signUpFaults()
 		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		l.SetFaults(all)
 	}
@@ -95,11 +95,11 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 		}
 	})
 	next := make(chan int)
-	var refusals atomic.Int64
+	var errorResponses atomic.Int64
 	for range 24 {
 		callers.Go(func() {
 			for n := range next {
-				refusals.Add(untilToken(t, s, n))
+				errorResponses.Add(retryUntilToken(t, s, n))
 			}
 		})
 	}
@@ -111,8 +111,8 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	close(stop)
 	faults.Wait()
 
-	if refusals.Load() < 5 {
-		t.Errorf("%d refusals: hardly anything went wrong", refusals.Load())
+	if errorResponses.Load() < 5 {
+		t.Errorf("%d error responses: too few faults were injected", errorResponses.Load())
 	}
 	accounts := make(map[string]int)
 	for _, u := range l.Users() {
@@ -132,24 +132,23 @@ func TestH10H11H12_OneAccountWhateverTheEnding(t *testing.T) {
 	}
 }
 
-// untilToken asks until a user has a token. Until then the service is said to
-// be unavailable, slow, or not to be understood, and nothing else.
-// It returns how often that was.
-func untilToken(t *testing.T, s *site, n int) (refusals int64) {
+// retryUntilToken repeats a request until the user gets a token. It returns the number of
+// error responses, which must have one of the codes in allowed.
+func retryUntilToken(t *testing.T, s *site, n int) (errorResponses int64) {
 	allowed := []string{"upstream_unavailable", "upstream_timeout", "upstream_bad_response"}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		a, err := s.try(t.Context(), "GET", iosPath, user(n)...)
+		a, err := s.tryRequest(t.Context(), "GET", iosPath, user(n)...)
 		switch {
-		case err != nil: // a reload loses a connection now and then
+		case err != nil: // a reload may close a connection
 		case a.StatusCode == http.StatusOK:
-			return refusals
+			return errorResponses
 		case !slices.ContainsFunc(allowed, func(code string) bool { return strings.Contains(string(a.Body), `"`+code+`"`) }):
 			t.Errorf("user %d: %d %s", n, a.StatusCode, a.Body)
-			return refusals
+			return errorResponses
 		default:
-			refusals++
+			errorResponses++
 		}
 	}
 	t.Errorf("user %d has no token after a minute", n)
-	return refusals
+	return errorResponses
 }
