@@ -238,7 +238,7 @@ func TestAdmin_Status(t *testing.T) {
 	if right.Handlers[0].Handler != "huma_token "+host+"/one" || right.Handlers[1].Handler != "huma_token "+host+"/two" || human.Handlers[0].Handler != "human_api_token "+host+connectPath {
 		t.Errorf("names of the handlers: %+v", s.Accounts)
 	}
-	if lines := d.lines(`"handler":"huma_token ` + host + `/three"`); len(lines) == 0 {
+	if lines := d.logLines(`"handler":"huma_token ` + host + `/three"`); len(lines) == 0 {
 		t.Errorf("no log entry has the name of the handler: %s", d.log())
 	}
 	for _, h := range right.Handlers {

@@ -284,6 +284,7 @@ func TestOverloaded(t *testing.T) {
 			})
 		}()
 		eventually(t, 20*time.Second, "the other requests are rejected", func() bool { return len(s.logLines("too many concurrent exchanges")) >= 90 })
+		fake.waitBlocked(t, 2)
 		_, most := fake.blocked()
 		release()
 		counts := make(map[int]int)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -154,7 +155,8 @@ func (v variant) request(server, host, path string, auth authResult) *trace {
 		if t.path == "" {
 			t.path = r.URL.Path
 		}
-		if p := recover(); p != nil && p != http.ErrAbortHandler { // a handler of Caddy may abort the request
+		p := recover()
+		if err, ok := p.(error); p != nil && !(ok && errors.Is(err, http.ErrAbortHandler)) { // `abort` panics, too
 			t.err = fmt.Errorf("panic: %v", p)
 		}
 	}()
