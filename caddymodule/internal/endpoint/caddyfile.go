@@ -31,7 +31,7 @@ func init() {
 // handler. Call it in init.
 func RegisterDirective(s *Service, newHandler func() Handler) {
 	httpcaddyfile.RegisterDirective(s.Directive, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-		return parseDirective(h, s.path, newHandler())
+		return parseDirective(h, s.Path, newHandler())
 	})
 }
 

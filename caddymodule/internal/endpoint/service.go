@@ -14,7 +14,7 @@ import (
 type Service struct {
 	Name      string // in keys, logs and metrics
 	Directive string // the name of the Caddyfile directive
-	path      string // the path that the directive matches if it has no matcher
+	Path      string // the path that the directive matches if it has no matcher
 	ByID      bool   // users are identified by their id instead of their email address
 
 	// Details replace the details of problem.Table for errors whose options differ
@@ -62,7 +62,7 @@ func newService(s Service) *Service {
 var Huma = newService(Service{
 	Name:      metrics.Huma,
 	Directive: "huma_token",
-	path:      "/private/huma-token", // the path in Huma's quick start
+	Path:      "/private/huma-token", // the path in Huma's quick start
 	calls: map[exchange.Op]string{
 		exchange.OpSignIn: metrics.CallSignIn, exchange.OpSignUp: metrics.CallSignUp, exchange.OpConsent: metrics.CallConsent,
 	},
@@ -78,7 +78,7 @@ var Huma = newService(Service{
 var HumanAPI = newService(Service{
 	Name:      metrics.HumanAPI,
 	Directive: "human_api_token",
-	path:      "/private/human-api-token",
+	Path:      "/private/human-api-token",
 	ByID:      true,
 	calls:     map[exchange.Op]string{exchange.OpSession: metrics.CallSession, exchange.OpID: metrics.CallID},
 
