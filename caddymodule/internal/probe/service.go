@@ -99,12 +99,12 @@ var (
 func parse(r *response) *document {
 	text := strings.TrimSpace(r.body.Reveal())
 	switch {
+	case r.isHTML():
+		return &document{err: errHTML}
 	case r.truncated:
 		return &document{err: errTooLarge}
 	case text == "":
 		return &document{err: errEmpty}
-	case r.isHTML():
-		return &document{err: errHTML}
 	}
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()

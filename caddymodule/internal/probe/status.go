@@ -2,6 +2,7 @@ package probe
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -146,10 +147,10 @@ func (p *probe) redirected(r *response) report.Entry {
 func noToken(r *response) report.Entry {
 	d := parse(r)
 	switch {
-	case r.isHTML():
+	case errors.Is(d.err, errHTML):
 		return report.NewProblem("serve the token endpoint at this path: with try_files, write it into a handle of its own, before the one of the web app; if this is a login page, respond with 401 instead",
 			"status %d with a page (HTML): a web app or a login page responds instead of the token endpoint, and apps fail to parse it", r.status)
-	case strings.TrimSpace(r.body.Reveal()) == "":
+	case errors.Is(d.err, errEmpty):
 		return report.NewProblem("check the path: Caddy responds like this if no directive matches, for example if the path of huma_token is written inside handle_path",
 			"status %d with an empty body: no token endpoint has handled the request", r.status)
 	case d.err != nil:
