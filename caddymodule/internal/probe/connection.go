@@ -57,7 +57,7 @@ func (p *probe) connectionProblem(ctx context.Context, err error) report.Entry {
 		hostname x509.HostnameError
 		invalid  x509.CertificateInvalidError
 		record   tls.RecordHeaderError
-		alert    tls.AlertError
+		op       *net.OpError
 		dns      *net.DNSError
 		host     = p.url.Hostname()
 		plain    = neterror.Plain("the server", false, err)
@@ -77,8 +77,8 @@ func (p *probe) connectionProblem(ctx context.Context, err error) report.Entry {
 			plain, date(invalid.Cert.NotBefore), date(invalid.Cert.NotAfter))
 	case errors.As(err, &record):
 		return report.NewProblem("check the port of the URL, or use http for a server without TLS", "%v at this port", plain)
-	case errors.As(err, &alert):
-		return report.NewProblem("check that the server has a certificate for this host, and that it requires no client certificate", "the server ends the TLS handshake: %v", plain)
+	case errors.As(err, &op) && op.Op == "remote error":
+		return report.NewProblem("check that the server has a certificate for this host, and that it requires no client certificate", "the server ends the TLS handshake: %v", op.Err)
 	case errors.As(err, &dns):
 		return report.NewProblem("correct the host in the URL, or fix the DNS records or the DNS resolver of this machine", "%v", plain)
 	}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -25,6 +26,7 @@ type fake struct {
 	respond func(w http.ResponseWriter, r *http.Request) bool // reports whether it has responded
 	token   func(members map[string]any)                      // changes a token response
 	header  func(status int, h http.Header)                   // changes the header of a response
+	status  int                                               // of a token response; 0: 200
 	human   bool                                              // tokens of Human API
 
 	mu     sync.Mutex
@@ -97,7 +99,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 			f.issued++
 		}
 		h.Set("Content-Type", "application/json")
-		w.WriteHeader(200)
+		w.WriteHeader(cmp.Or(f.status, 200))
 		_ = json.NewEncoder(w).Encode(f.members())
 	}
 }
