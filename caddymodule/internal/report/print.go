@@ -109,7 +109,7 @@ func (p Printer) wrap(text string, indent int) string {
 	}
 	var b strings.Builder
 	used := 0
-	for word := range strings.SplitSeq(text, " ") {
+	for word := range strings.FieldsSeq(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case used == 0:
@@ -126,14 +126,14 @@ func (p Printer) wrap(text string, indent int) string {
 	return b.String()
 }
 
-// printable returns text on one line, without control characters, which could move the
-// cursor of a terminal.
+// printable returns text on one line, without characters that are not printable, which
+// could move the cursor of a terminal, or change the direction of text.
 func printable(text string) string {
 	text = strings.ReplaceAll(text, "\n", "; ")
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
+		if unicode.IsPrint(r) {
+			return r
 		}
-		return r
+		return ' '
 	}, text)
 }
