@@ -94,7 +94,7 @@ func proxied(p *probe) bool {
 }
 
 // checkUnauthenticated reports what an app gets that has no credentials, or expired ones.
-func (p *probe) checkUnauthenticated(context.Context) []report.Entry {
+func (p *probe) checkUnauthenticated(ctx context.Context) []report.Entry {
 	r := p.unauthenticated
 	if r.err != nil && r.status == 0 {
 		return one(report.NewSkipped("no connection"))
@@ -104,6 +104,10 @@ func (p *probe) checkUnauthenticated(context.Context) []report.Entry {
 	}
 	switch {
 	case r.status == http.StatusUnauthorized:
+		// Authentication that is limited to GET leaves the other method open.
+		if post := p.do(ctx, request{method: http.MethodPost, anonymous: true, clientType: p.only}); post.isToken() {
+			return one(report.NewProblem("put the authentication in front of all methods", "status 401 to GET, but POST gets a token without credentials: anyone can get tokens of a user"))
+		}
 		return one(unauthorized(r))
 	case r.isToken():
 		return one(report.NewProblem("put the authentication in front of this path, and check which user gets these tokens",

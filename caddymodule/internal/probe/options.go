@@ -4,8 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -69,73 +67,6 @@ func newProbe(rawURL string, o *options) (*probe, error) {
 	return p, err
 }
 
-// target is the endpoint to probe.
-type target struct {
-	url         *url.URL // without client type
-	defaultPath bool     // the URL had no path
-	only        string   // the only client type to request; empty: all
-	service     *service // nil: not yet known
-}
-
-// title returns the URL without its query, which may contain secrets.
-func (t *target) title() string { return t.url.Scheme + "://" + t.url.Host + t.url.EscapedPath() }
-
-func (t *target) parseURL(text string) error {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return command.UsageError("the argument must be a URL such as https://app.example.com/private/huma-token")
-	case u.User != nil:
-		return command.UsageError("the URL must not contain a user name or a password; use --user")
-	}
-	u.Fragment, u.RawFragment = "", ""
-	query := u.Query()
-	for _, name := range []string{"client_type", "clientType"} {
-		if value := query.Get(name); value != "" {
-			if t.only = string(clienttype.Parse(value)); t.only == "" {
-				return command.UsageError("the client type in the URL must be %s", strings.Join(clienttype.All, ", "))
-			}
-		}
-		query.Del(name)
-	}
-	u.RawQuery = query.Encode()
-	if u.Path == "" || u.Path == "/" {
-		s := t.service
-		if s == nil {
-			s = huma
-		}
-		t.defaultPath, u.Path = true, s.path
-	}
-	t.url = u
-	return nil
-}
-
-// isLocal reports whether the endpoint is on this machine, or on a private network, by
-// its host name or address.
-func (t *target) isLocal() bool {
-	host := t.url.Hostname()
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
-	}
-	return address.IsLoopback() || address.IsPrivate()
-}
-
-// checkOriginFlag checks the value of --origin.
-func checkOriginFlag(origin string, endpoint *url.URL) error {
-	if origin == "" {
-		return nil
-	}
-	u, err := url.Parse(origin)
-	switch {
-	case err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+u.Host:
-		return command.UsageError("--origin must be a scheme and a host, such as https://app.example.com")
-	case u.Scheme == endpoint.Scheme && u.Host == endpoint.Host:
-		return command.UsageError("--origin is the origin of the URL itself: CORS applies to web apps of other origins only")
-	}
-	return nil
-}
-
 // reserved lists the headers that --header must not set, because a check sets them, or
 // because they belong to the connection.
 var reserved = []string{
@@ -146,15 +77,33 @@ var reserved = []string{
 
 // credentials returns the request headers of the flags.
 func (o *options) credentials() ([]credential, error) {
-	var all []credential
-	add := func(flag, name, value string) error {
-		switch {
-		case !httpguts.ValidHeaderFieldValue(value):
-			return command.UsageError("%s: the value has a character that is not allowed in a header", flag)
-		case slices.ContainsFunc(all, func(c credential) bool { return c.name == name }):
-			return command.UsageError("%s: the header %s is set twice", flag, name)
+	var c credentials
+	steps := []func(*credentials) error{o.addCookies, o.addAuthorization, o.addHeaders}
+	for _, add := range steps {
+		if err := add(&c); err != nil {
+			return nil, err
 		}
-		all = append(all, credential{name, masked.New(value)})
+	}
+	return c, nil
+}
+
+// credentials collects the request headers that authenticate.
+type credentials []credential
+
+// add adds a header. flag is the flag that it comes from, for the error.
+func (c *credentials) add(flag, name, value string) error {
+	switch {
+	case !httpguts.ValidHeaderFieldValue(value):
+		return command.UsageError("%s: the value has a character that is not allowed in a header", flag)
+	case slices.ContainsFunc(*c, func(other credential) bool { return other.name == name }):
+		return command.UsageError("%s: the header %s is set twice", flag, name)
+	}
+	*c = append(*c, credential{name, masked.New(value)})
+	return nil
+}
+
+func (o *options) addCookies(c *credentials) error {
+	if len(o.cookies) == 0 {
 		return nil
 	}
 	cookies := make([]string, len(o.cookies))
@@ -162,53 +111,57 @@ func (o *options) credentials() ([]credential, error) {
 		cookie, err := expand("--cookie", text)
 		switch {
 		case err != nil:
-			return nil, err
+			return err
 		case strings.IndexByte(cookie, '=') <= 0 || strings.HasPrefix(strings.ToLower(cookie), "cookie:"):
-			return nil, command.UsageError("--cookie: must be '<name>=<value>'")
+			return command.UsageError("--cookie: must be '<name>=<value>'")
 		}
 		cookies[i] = cookie
 	}
-	if len(cookies) > 0 {
-		if err := add("--cookie", "Cookie", strings.Join(cookies, "; ")); err != nil {
-			return nil, err
+	return c.add("--cookie", "Cookie", strings.Join(cookies, "; "))
+}
+
+func (o *options) addAuthorization(c *credentials) error {
+	if o.bearer != "" {
+		token, err := expand("--bearer", o.bearer)
+		if err == nil {
+			err = c.add("--bearer", "Authorization", "Bearer "+token)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	for _, f := range []struct{ flag, value, prefix string }{{"--bearer", o.bearer, "Bearer "}, {"--user", o.user, "Basic "}} {
-		if f.value == "" {
-			continue
-		}
-		value, err := expand(f.flag, f.value)
-		switch {
-		case err != nil:
-			return nil, err
-		case f.value == o.user && f.flag == "--user":
-			if !strings.Contains(value, ":") {
-				return nil, command.UsageError("--user: must be '<name>:<password>'")
-			}
-			value = base64.StdEncoding.EncodeToString([]byte(value))
-		}
-		if err := add(f.flag, "Authorization", f.prefix+value); err != nil {
-			return nil, err
-		}
+	if o.user == "" {
+		return nil
 	}
+	account, err := expand("--user", o.user)
+	switch {
+	case err != nil:
+		return err
+	case !strings.Contains(account, ":"):
+		return command.UsageError("--user: must be '<name>:<password>'")
+	}
+	return c.add("--user", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(account)))
+}
+
+func (o *options) addHeaders(c *credentials) error {
 	for _, text := range o.headers {
 		name, value, found := strings.Cut(text, ":")
 		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 		switch {
 		case !found || !httpguts.ValidHeaderFieldName(name):
-			return nil, command.UsageError("--header: must be '<name>: <value>'")
+			return command.UsageError("--header: must be '<name>: <value>'")
 		case slices.Contains(reserved, name):
-			return nil, command.UsageError("--header: %s is not a credential; the checks set it", name)
+			return command.UsageError("--header: %s is not a credential; the checks set it", name)
 		}
 		value, err := expand("--header", strings.TrimSpace(value))
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = c.add("--header", name, value)
 		}
-		if err := add("--header", name, value); err != nil {
-			return nil, err
+		if err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // expand replaces the placeholders {env.NAME} and {file./path}.
@@ -243,15 +196,4 @@ func (p *probe) hasAmbient() bool {
 	return slices.ContainsFunc(p.credentials, func(c credential) bool {
 		return c.name == "Cookie" || c.name == "Authorization" && strings.HasPrefix(c.value.Reveal(), "Basic ")
 	})
-}
-
-// hostOf returns the host of a URL in a response for the output, or "another host" if it
-// is not a plain host name or address.
-func hostOf(u *url.URL) string {
-	address, err := netip.ParseAddr(u.Hostname())
-	isName := u.Hostname() != "" && strings.Trim(strings.ToLower(u.Hostname()), "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
-	if isName || err == nil && address.Zone() == "" {
-		return u.Host
-	}
-	return "another host"
 }

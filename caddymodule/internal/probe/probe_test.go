@@ -63,9 +63,15 @@ func TestUnauthenticated(t *testing.T) {
 		respond func(http.ResponseWriter, *http.Request) bool
 		want    string // empty: nothing is found
 	}{
-		"401":                        {responds(401, "application/json", `{"message":"canary"}`), ""},
-		"401 with a token":           {responds(401, "application/json", `{"authToken":"canary"}`), "problem: the body contains a token"},
-		"401 with a dialog":          {header("WWW-Authenticate", `basic realm="canary"`, responds(401, "", "")), "warning: WWW-Authenticate: Basic"},
+		"401":               {responds(401, "application/json", `{"message":"canary"}`), ""},
+		"401 with a token":  {responds(401, "application/json", `{"authToken":"canary"}`), "problem: the body contains a token"},
+		"401 with a dialog": {header("WWW-Authenticate", `basic realm="canary"`, responds(401, "", "")), "warning: WWW-Authenticate: Basic"},
+		"a token for POST": {func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "POST" {
+				return responds(200, "", `{"authToken":"canary"}`)(w, r)
+			}
+			return responds(401, "", "")(w, r)
+		}, "problem: POST gets a token without credentials: anyone → all methods"},
 		"a token of Huma":            {responds(200, "", `{"authToken":"canary"}`), "problem: anyone can get tokens → put the authentication in front"},
 		"a token of Human API":       {responds(200, "", `{"id_token":"canary"}`), "problem: anyone can get tokens → put the authentication in front"},
 		"Authelia's redirect":        {redirect(302, "https://auth.example.com/?rd=canary"), "problem: status 302: redirects to auth.example.com → auth_server"},
@@ -87,7 +93,7 @@ func TestUnauthenticated(t *testing.T) {
 		"403":                        {responds(403, "", "canary"), "problem: status 403 instead of 401 → 401"},
 		"403 of the plugin":          {responds(403, problemJSON, `{"code":"domain_not_allowed"}`), "problem: code domain_not_allowed: Email addresses of this domain → huma#domain_not_allowed"},
 		"404":                        {responds(404, "", "canary"), "problem: no token endpoint at this path → check the URL"},
-		"400":                        {responds(400, "", "canary"), "problem: requires something else → --client-type"},
+		"400":                        {responds(400, "", "canary"), "problem: requires something else → query parameters"},
 		"405":                        {responds(405, "", ""), "problem: GET is not allowed"},
 		"418":                        {responds(418, "", "canary"), "problem: status 418: expected a token"},
 		"429":                        {header("Retry-After", "7", responds(429, "", "canary")), "problem: rate limit is exceeded in 7 seconds → try again"},

@@ -87,7 +87,7 @@ func (p *probe) unexpected(r *response) report.Entry {
 	case http.StatusGatewayTimeout:
 		return report.NewProblem(fixApp, "%s: the endpoint, or the proxy in front of it, got no response from the server behind it in time", status)
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return report.NewProblem("set --client-type, or the query parameter that the endpoint requires", "%s: the endpoint requires something else in the request", status)
+		return report.NewProblem("add the query parameters that the endpoint requires to the URL", "%s: the endpoint requires something else in the request", status)
 	}
 	if r.status >= 500 {
 		return report.NewProblem(fixApp, "%s: the endpoint failed", status)
@@ -109,8 +109,6 @@ func (p *probe) fixOf(r *response, code exchange.Code) string {
 	switch code {
 	case exchange.CodeUnavailable, exchange.CodeOverloaded, exchange.CodeRegistrationLimited:
 		return "try again" + retryText(r) + "; " + fix
-	case problem.ClientTypeRequired, problem.ClientTypeUnknown:
-		return "set --client-type; " + fix
 	}
 	return fix
 }
