@@ -38,8 +38,8 @@ func (p *probe) checkCache(ctx context.Context) []report.Entry {
 	return one(report.NewOK("a second request gets the same token, with the lifetimes that are left"))
 }
 
-// checkNoCache requests a new token, as an app does if the service has rejected the one
-// that it has.
+// checkNoCache requests a new token, as an app does if the service has rejected the
+// present one.
 func (p *probe) checkNoCache(ctx context.Context) []report.Entry {
 	r := p.do(ctx, request{clientType: p.clientType, cacheBypass: true})
 	if !r.isToken() {

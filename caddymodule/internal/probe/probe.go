@@ -62,7 +62,8 @@ if the service does not know the user, as an app would do. There are up to 20 of
 Do not write secrets into the command: other users of this machine can see its
 arguments. In --cookie, --bearer, --user and --header, {env.NAME} is the value of an
 environment variable, and {file./path} the content of a file. The command prints
-neither credentials nor tokens, nor any other text of a response.
+neither credentials nor tokens. Of a response it prints only what is harmless, such
+as the status, the names of known fields and the lifetimes.
 
 Redirects are not followed, and the credentials are sent to the URL only. If there is
 a proxy in the environment (HTTPS_PROXY), it is used.
@@ -75,7 +76,7 @@ Exit codes:
   caddy huma probe https://app.example.com --cookie 'session={env.SESSION}'
   caddy huma probe https://app.example.com/private/huma-token --bearer '{file./run/secrets/token}' --client-type ios
   caddy huma probe https://api.example.com --bearer '{env.TOKEN}' --origin https://app.example.com
-  caddy huma probe http://localhost:8080 --user alice:wonderland`,
+  caddy huma probe http://localhost:8080 --user 'alice:{env.PASSWORD}'`,
 		Args: cobra.ExactArgs(1),
 	}
 	var o options

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 )
@@ -159,7 +160,7 @@ func TestTimeout(t *testing.T) {
 		}}
 		url := serve(t, f)
 		o := signedIn()
-		o.timeout = 300 * 1e6
+		o.timeout = 300 * time.Millisecond
 		all := examine(t, url, o)
 		close(blocks)
 		if report.Count(all, report.Problem) != 1 || resultOf(all, "cache") != "skipped" {
