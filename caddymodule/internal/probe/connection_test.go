@@ -64,6 +64,13 @@ func TestConnection(t *testing.T) {
 		"half a response": {testutil.ServeRaw(t, func(conn net.Conn, _ string) {
 			_, _ = conn.Write([]byte("HTTP/1.1 401 canary\r\nContent-Length: 100\r\n\r\ncanary"))
 		}), "unauthenticated problem: closed the connection before the response was complete"},
+		"an endless body": {testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			for text := []byte(strings.Repeat(" canary", 1<<12)); ; {
+				if _, err := w.Write(text); err != nil {
+					return
+				}
+			}
+		}), "unauthenticated problem: more than 1 MiB"},
 		"8 MB of headers": {testutil.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Canary", strings.Repeat("canary", 8<<17))
 		}), "connection problem: header of more than 64 KiB"},

@@ -83,14 +83,19 @@ func TestFindings(t *testing.T) {
 		"Vary: *":             {&fake{header: header("Vary", "*")}, nil},
 
 		// Methods.
-		"HEAD as GET":            {&fake{respond: responds("HEAD", 200, "")}, []string{"head problem: HEAD signs in the user → 405"}},
-		"HEAD redirected":        {&fake{respond: responds("HEAD", 302, "")}, []string{"head warning: redirected"}},
-		"HEAD is 401":            {&fake{respond: responds("HEAD", 401, "")}, nil},
-		"PUT as GET":             {&fake{respond: responds("PUT", 200, token)}, []string{"put problem: PUT gets a token"}},
-		"PUT is a page":          {&fake{respond: responds("PUT", 200, "canary")}, []string{"put warning: status 200 to PUT"}},
-		"PUT without Allow":      {&fake{respond: responds("PUT", 405, "")}, []string{"put warning: without the header Allow"}},
-		"PUT is 501":             {&fake{respond: responds("PUT", 501, "canary")}, []string{"put warning: status 501 to PUT → 405"}},
-		"PUT is 404":             {&fake{respond: responds("PUT", 404, "canary")}, nil},
+		"HEAD as GET":       {&fake{respond: responds("HEAD", 200, "")}, []string{"head problem: HEAD signs in the user → 405"}},
+		"HEAD redirected":   {&fake{respond: responds("HEAD", 302, "")}, []string{"head warning: redirected"}},
+		"HEAD is 401":       {&fake{respond: responds("HEAD", 401, "")}, nil},
+		"PUT as GET":        {&fake{respond: responds("PUT", 200, token)}, []string{"put problem: PUT gets a token"}},
+		"PUT is a page":     {&fake{respond: responds("PUT", 200, "canary")}, []string{"put warning: status 200 to PUT"}},
+		"PUT without Allow": {&fake{respond: responds("PUT", 405, "")}, []string{"put warning: without the header Allow"}},
+		"PUT is 501":        {&fake{respond: responds("PUT", 501, "canary")}, []string{"put warning: status 501 to PUT → 405"}},
+		"PUT is 404":        {&fake{respond: responds("PUT", 404, "canary")}, nil},
+		"a method of its own": {&fake{header: func(status int, h http.Header) {
+			if status != 200 {
+				h.Set("Allow", "GET, canary")
+			}
+		}}, nil},
 		"OPTIONS as GET":         {&fake{respond: responds("OPTIONS", 200, token)}, []string{"options problem: OPTIONS gets a token → 204"}},
 		"OPTIONS without Allow":  {&fake{respond: responds("OPTIONS", 200, "canary")}, nil},
 		"OPTIONS is not allowed": {&fake{respond: responds("OPTIONS", 401, "canary")}, nil},
