@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/check"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/probe"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
@@ -22,9 +23,10 @@ func init() {
 		Usage: "<command>",
 		Short: "Tests the directives huma_token and human_api_token",
 		Long: `
-Tests the directives huma_token and human_api_token without a running server.`,
+Tests the directives huma_token and human_api_token without a running server. The
+subcommand probe checks a running token endpoint.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(check.Command(), TokenCommand(), IdentityCommand(), presetsCommand())
+			cmd.AddCommand(check.Command(), probe.Command(), TokenCommand(), IdentityCommand(), presetsCommand())
 		},
 	})
 }
