@@ -59,11 +59,12 @@ func TestCheckFindsClock(t *testing.T) {
 		w.Header().Set("Date", time.Now().Add(-2*time.Minute).UTC().Format(http.TimeFormat))
 	})
 	verify := strings.Replace(humaBlock(late), "identity basic_auth", "identity google_iap {\nverify {\naudience /projects/1/global/backendServices/2\n}\n}", 1)
+	noNames(t)
 	_, all := runCheck(t, caddyfileOf(t, verify))
-	finds(t, all, "clock problem: signed assertions are rejected if the clock skew", "client_ip warning: `identity google_iap` → trusted_proxies static private_ranges")
-	verify = strings.Replace(humaBlock(late), "identity basic_auth", "userinfo http://localhost/me {\nemail email\nverify {\nissuer http://localhost\nrequire azp a\n}\n}", 1)
+	finds(t, all, "jwks problem: fetch JWKS: → allow the connection", "clock problem: signed assertions are rejected if the clock skew", "client_ip warning: `identity google_iap` → trusted_proxies static private_ranges")
+	verify = strings.Replace(humaBlock(late), "identity basic_auth", "userinfo http://127.0.0.1:1/me {\nemail email\nverify {\nissuer http://127.0.0.1:1\nrequire azp a\n}\n}", 1)
 	_, all = runCheck(t, caddyfileOf(t, verify))
-	finds(t, all, "clock problem: signed assertions are rejected if the clock skew")
+	finds(t, all, "discovery problem: fetch discovery document: → the issuer", "userinfo problem: connection refused → start the service", "clock problem: signed assertions are rejected if the clock skew")
 }
 
 // TestCheckFindsCertificates: what is wrong with the service's.

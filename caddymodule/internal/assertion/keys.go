@@ -142,6 +142,24 @@ func (k *Keys) fetchSet(ctx context.Context) (*keySet, error) {
 	return set, err
 }
 
+// ErrKeysByID means that there is no key set: each key is fetched by its id.
+var ErrKeysByID = errors.New("keys are fetched by id")
+
+// Fetch fetches the key set now, for a command, and returns the number of usable keys.
+// It does not keep the keys. For keys by id it returns ErrKeysByID.
+func (k *Keys) Fetch(ctx context.Context) (usable int, err error) {
+	if k.set == nil {
+		return 0, ErrKeysByID
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	set, err := k.fetchSet(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return len(set.keys), nil
+}
+
 // downloadSet returns the key set at a URL. With errNoUsableKey it returns an empty set.
 func downloadSet(ctx context.Context, t *http.Transport, from string) (*keySet, error) {
 	b, err := download(ctx, t, from)

@@ -7,12 +7,13 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 )
 
 // checkClientIP checks which client IP Huma gets as the ipAddress of a new user.
-func checkClientIP(t *target) checkResult {
+func checkClientIP(t *target) report.Entry {
 	if t.directive.Service != endpoint.Huma || !t.directive.SignsUp() {
-		return skippedResult("the directive does not sign up users")
+		return report.NewSkipped("the directive does not sign up users")
 	}
 	headers := strings.Join(t.directive.Server.ClientIPHeaders, ", ")
 	ranges, evidence := t.proxyInFront()
@@ -23,13 +24,13 @@ func checkClientIP(t *target) checkResult {
 		if t.directive.Server.TrustedProxiesStrict == 0 {
 			detail += "; if the proxy appends to the value that the client sends, also set trusted_proxies_strict"
 		}
-		return okResult("%s", detail)
+		return report.NewOK("%s", detail)
 	case headers != "":
-		return problemResult(fix, "%s is ignored without trusted_proxies: Huma gets the IP address of the direct peer", headers)
+		return report.NewProblem(fix, "%s is ignored without trusted_proxies: Huma gets the IP address of the direct peer", headers)
 	case evidence != "":
-		return warningResult(fix, "%s, but trusted_proxies is not set: Huma gets the proxy's IP address for every user", evidence)
+		return report.NewWarning(fix, "%s, but trusted_proxies is not set: Huma gets the proxy's IP address for every user", evidence)
 	}
-	return okResult("Huma gets the IP address of the direct peer; if that is a proxy, set trusted_proxies")
+	return report.NewOK("Huma gets the IP address of the direct peer; if that is a proxy, set trusted_proxies")
 }
 
 // proxyInFront looks for evidence in the config that a proxy is in front of the server.

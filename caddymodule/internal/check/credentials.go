@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 )
 
 // unknownUserCodes lists the error codes by which a service accepts the credentials but
@@ -17,11 +18,11 @@ import (
 var unknownUserCodes = map[string]bool{"300011": true, "UNKNOWN_CLIENT_USER_ID": true, "ID_TOKEN_GENERATION_NOT_ALLOWED": true}
 
 // checkCredentials checks whether the service accepts the credentials. Client types with
-// the same result share one checkResult.
-func checkCredentials(t *target) []checkResult {
+// the same result share one report.Entry.
+func checkCredentials(t *target) []report.Entry {
 	var (
-		all         []checkResult
-		clientTypes = make(map[checkResult][]string)
+		all         []report.Entry
+		clientTypes = make(map[report.Entry][]string)
 	)
 	for _, a := range t.attempts {
 		r := t.diagnose(a)
@@ -31,10 +32,10 @@ func checkCredentials(t *target) []checkResult {
 		clientTypes[r] = append(clientTypes[r], a.user.ClientType)
 	}
 	if all == nil {
-		return []checkResult{skippedResult("%s", t.skipReason)}
+		return []report.Entry{report.NewSkipped("%s", t.skipReason)}
 	}
 	for i, r := range all {
-		if list := strings.Join(clientTypes[r], ", "); list != "" && r.Result != resultSkipped {
+		if list := strings.Join(clientTypes[r], ", "); list != "" && r.Result != report.Skipped {
 			all[i].Detail = list + ": " + r.Detail
 		}
 	}
@@ -42,44 +43,44 @@ func checkCredentials(t *target) []checkResult {
 }
 
 // diagnose returns the result of one attempt.
-func (t *target) diagnose(a attempt) checkResult {
+func (t *target) diagnose(a attempt) report.Entry {
 	var status *exchange.StatusError
 	responded := errors.As(a.result.Err, &status)
 	explanation, isConfig := a.result.ConfigExplanation()
 	unknown := a.user.Email == unknownEmail && !t.directive.Service.ByID || a.user.UserID == unknownUserID && t.directive.Service.ByID
 	switch {
 	case a.result.Outcome != "" && unknown:
-		return warningResult("check that the option api is the URL of the service itself", "the service issued a token for a user who does not exist")
+		return report.NewWarning("check that the option api is the URL of the service itself", "the service issued a token for a user who does not exist")
 	case a.result.Outcome != "":
-		return okResult("token issued")
+		return report.NewOK("token issued")
 	case a.result.Rejected():
-		return problemResult("correct --email or --user-id", "%s: %s", a.result.Code, a.result.Detail)
+		return report.NewProblem("correct --email or --user-id", "%s: %s", a.result.Code, a.result.Detail)
 	case isConfig:
-		return problemResult(explanation.Fix, "%s: %s", describeStatus(status), explanation.Text)
+		return report.NewProblem(explanation.Fix, "%s: %s", describeStatus(status), explanation.Text)
 	case responded && a.result.Code == exchange.CodeNotRegistered:
 		return refusedUserResult(status)
 	case responded && a.result.Code == exchange.CodeConfig:
-		return problemResult(t.credentialsFix(), "%s", describeStatus(status))
+		return report.NewProblem(t.credentialsFix(), "%s", describeStatus(status))
 	case responded && a.result.Code == exchange.CodeUnavailable:
-		return problemResult("try again later", "%s: the service is down or limits the rate of calls", describeStatus(status))
+		return report.NewProblem("try again later", "%s: the service is down or limits the rate of calls", describeStatus(status))
 	case a.result.Code == exchange.CodeRejected, a.result.Code == exchange.CodeBadResponse:
-		return problemResult("check the URL and the path of the option api; caddy huma token --trace shows the response", "%s", a.result.Cause())
+		return report.NewProblem("check the URL and the path of the option api; caddy huma token --trace shows the response", "%s", a.result.Cause())
 	case !connected(a.result.Last()):
-		return skippedResult("no connection")
+		return report.NewSkipped("no connection")
 	}
-	return problemResult("try again later", "no response: %s", cmp.Or(a.result.Cause(), "timed out"))
+	return report.NewProblem("try again later", "no response: %s", cmp.Or(a.result.Cause(), "timed out"))
 }
 
 // refusedUserResult returns the result for the credentials when the service refused the
 // user.
-func refusedUserResult(status *exchange.StatusError) checkResult {
+func refusedUserResult(status *exchange.StatusError) report.Entry {
 	switch {
 	case unknownUserCodes[status.Code]:
-		return okResult("accepted: the service does not know the user (%s)", describeStatus(status))
+		return report.NewOK("accepted: the service does not know the user (%s)", describeStatus(status))
 	case status.Status == http.StatusNotFound:
-		return warningResult("check the path of the option api", "%s: either the user or the path does not exist", describeStatus(status))
+		return report.NewWarning("check the path of the option api", "%s: either the user or the path does not exist", describeStatus(status))
 	}
-	return okResult("probably accepted: the service refuses the user (%s); to be sure, set --email or --user-id to an existing user", describeStatus(status))
+	return report.NewOK("probably accepted: the service refuses the user (%s); to be sure, set --email or --user-id to an existing user", describeStatus(status))
 }
 
 // describeStatus describes a response of the service: its status and error code.

@@ -7,11 +7,12 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 )
 
 // checkIdentity warns about options that identify the user, but that another person may
 // influence.
-func checkIdentity(t *target) (warnings []checkResult) {
+func checkIdentity(t *target) (warnings []report.Entry) {
 	var email, auth string
 	option := "auth_server"
 	switch c := &t.directive.Common; {
@@ -24,11 +25,11 @@ func checkIdentity(t *target) (warnings []checkResult) {
 		}
 	}
 	if claim := chosenByUsers(email); claim != "" {
-		warnings = append(warnings, warningResult("email … email, unless the users of one directory cannot change "+claim,
+		warnings = append(warnings, report.NewWarning("email … email, unless the users of one directory cannot change "+claim,
 			"email is read from %s, which users choose themselves in Keycloak, Zitadel, authentik and Okta: a user could take the address of another", claim))
 	}
 	if u, err := url.Parse(auth); err == nil && u.Scheme == "http" && !isPrivate(u.Hostname()) {
-		warnings = append(warnings, warningResult("https://"+u.Host,
+		warnings = append(warnings, report.NewWarning("https://"+u.Host,
 			"%s is called without TLS at %s, which is not a name of a private network: the credentials of users and the response can be read and changed on the way", option, u.Hostname()))
 	}
 	return warnings

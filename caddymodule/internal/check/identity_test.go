@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 )
 
 func TestCheckIdentity(t *testing.T) {
@@ -36,7 +37,7 @@ func TestCheckIdentity(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := checkIdentity(&target{directive: &dryrun.Directive{Common: test.common}})
-			if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || got[0].Result != resultWarning || !strings.Contains(got[0].Detail, test.want)) {
+			if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || got[0].Result != report.Warning || !strings.Contains(got[0].Detail, test.want)) {
 				t.Errorf("got %+v, want %q", got, test.want)
 			}
 		})

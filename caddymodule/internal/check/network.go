@@ -15,11 +15,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/neterror"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 )
 
 // checkDNS checks whether the host name of the service resolves, or that of the proxy, if
 // calls go through a proxy (HTTPS_PROXY).
-func checkDNS(t *target) checkResult {
+func checkDNS(t *target) report.Entry {
 	c, skip := t.firstCall()
 	name := c.Network.Host
 	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
@@ -29,23 +30,23 @@ func checkDNS(t *target) checkResult {
 	}
 	switch {
 	case skip != "":
-		return skippedResult("%s", skip)
+		return report.NewSkipped("%s", skip)
 	case c.Network.Lookup != nil:
 		fix := "correct the option api, or the URL in the config_file; or fix the DNS resolver of this machine (/etc/resolv.conf)"
 		if c.Proxy != "" {
 			fix = "correct HTTPS_PROXY, or fix the DNS resolver of this machine (/etc/resolv.conf)"
 		}
-		return problemResult(fix, "%v", c.Network.Lookup)
+		return report.NewProblem(fix, "%v", c.Network.Lookup)
 	case len(c.Network.Addresses) > 0:
-		return okResult("%s resolves to %s", name, strings.Join(c.Network.Addresses, ", "))
+		return report.NewOK("%s resolves to %s", name, strings.Join(c.Network.Addresses, ", "))
 	case err == nil:
-		return skippedResult("%s is an IP address", name)
+		return report.NewSkipped("%s is an IP address", name)
 	}
-	return skippedResult("no DNS lookup of %s", name)
+	return report.NewSkipped("no DNS lookup of %s", name)
 }
 
 // checkConnection checks the TCP connection to the service, or to the proxy in between.
-func checkConnection(t *target) checkResult {
+func checkConnection(t *target) report.Entry {
 	c, skip := t.firstCall()
 	n := c.Network
 	fix := "check the host and port of the option api; allow outgoing connections to it (firewall, security group, network policy), or set HTTPS_PROXY if a proxy is required"
@@ -54,20 +55,20 @@ func checkConnection(t *target) checkResult {
 	}
 	switch {
 	case skip != "":
-		return skippedResult("%s", skip)
+		return report.NewSkipped("%s", skip)
 	case n.Lookup != nil:
-		return skippedResult("no IP address to connect to")
+		return report.NewSkipped("no IP address to connect to")
 	case n.Dial != nil:
-		return problemResult(fix, "%v", n.Dial)
+		return report.NewProblem(fix, "%v", n.Dial)
 	case n.Connected == "":
-		return problemResult(fix, "timed out after %s", c.Took.Round(time.Millisecond))
+		return report.NewProblem(fix, "timed out after %s", c.Took.Round(time.Millisecond))
 	case c.Proxy != "" && !connected(c) && n.Handshake == nil:
-		return problemResult("allow "+n.Host+" in the proxy, or correct HTTPS_PROXY; NO_PROXY="+n.Host+" bypasses it",
+		return report.NewProblem("allow "+n.Host+" in the proxy, or correct HTTPS_PROXY; NO_PROXY="+n.Host+" bypasses it",
 			"the proxy %s does not connect to %s", c.Proxy, n.Host)
 	case c.Proxy != "":
-		return okResult("connected through the proxy %s (HTTPS_PROXY)", c.Proxy)
+		return report.NewOK("connected through the proxy %s (HTTPS_PROXY)", c.Proxy)
 	}
-	return okResult("connected to %s", n.Connected)
+	return report.NewOK("connected to %s", n.Connected)
 }
 
 // connected reports whether a call had a connection to the service: a TCP connection for
@@ -77,26 +78,26 @@ func connected(c record.Call) bool {
 }
 
 // checkTLS checks whether the directive trusts the service's certificate.
-func checkTLS(t *target) checkResult {
+func checkTLS(t *target) report.Entry {
 	c, skip := t.firstCall()
 	n := c.Network
 	var op *net.OpError
 	switch {
 	case skip != "":
-		return skippedResult("%s", skip)
+		return report.NewSkipped("%s", skip)
 	case strings.HasPrefix(c.URL, "http:"):
-		return skippedResult("the option api uses http")
+		return report.NewSkipped("the option api uses http")
 	case errors.As(n.Failure, &op) && op.Op == "remote error":
-		return problemResult(t.clientCertificateFix(), "the service closed the connection: %v; it may require a client certificate", op.Err)
+		return report.NewProblem(t.clientCertificateFix(), "the service closed the connection: %v; it may require a client certificate", op.Err)
 	case n.TLS != nil:
 		leaf := n.TLS.PeerCertificates[0]
-		return okResult("the certificate of %s, issued by %s, is valid until %s", n.Host, issuerName(leaf), formatDate(leaf.NotAfter))
+		return report.NewOK("the certificate of %s, issued by %s, is valid until %s", n.Host, issuerName(leaf), formatDate(leaf.NotAfter))
 	case n.Handshake != nil:
 		return t.handshakeProblem(c)
 	case n.Connected != "" && c.Proxy == "":
-		return problemResult(portFix, "TLS handshake timed out after %s", c.Took.Round(time.Millisecond))
+		return report.NewProblem(portFix, "TLS handshake timed out after %s", c.Took.Round(time.Millisecond))
 	}
-	return skippedResult("no connection")
+	return report.NewSkipped("no connection")
 }
 
 // portFix is the fix if the service does not complete a TLS handshake.
@@ -104,7 +105,7 @@ const portFix = "check that the port in the option api is an https port"
 
 // handshakeProblem returns the result for a failed TLS handshake, such as a certificate
 // that is not trusted.
-func (t *target) handshakeProblem(c record.Call) checkResult {
+func (t *target) handshakeProblem(c record.Call) report.Entry {
 	var (
 		verification *tls.CertificateVerificationError
 		unknown      x509.UnknownAuthorityError
@@ -115,20 +116,20 @@ func (t *target) handshakeProblem(c record.Call) checkResult {
 	)
 	switch err := n.Handshake; {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
-		return problemResult("set this machine's clock if it is wrong; otherwise wait, or replace the certificate",
+		return report.NewProblem("set this machine's clock if it is wrong; otherwise wait, or replace the certificate",
 			"the certificate of %s is not valid before %s; this machine's clock is at %s", n.Host, formatTime(invalid.Cert.NotBefore), formatTime(now))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return problemResult("set this machine's clock if it is wrong; otherwise ask the operator of "+n.Host+" to renew the certificate",
+		return report.NewProblem("set this machine's clock if it is wrong; otherwise ask the operator of "+n.Host+" to renew the certificate",
 			"the certificate of %s has expired: it was valid until %s; this machine's clock is at %s", n.Host, formatTime(invalid.Cert.NotAfter), formatTime(now))
 	case errors.As(err, &hostname):
-		return problemResult("correct the host in the option api, or issue the certificate for "+n.Host,
+		return report.NewProblem("correct the host in the option api, or issue the certificate for "+n.Host,
 			"the certificate is valid for %s, not for %s", formatNames(hostname.Certificate), n.Host)
 	case errors.As(err, &unknown) && errors.As(err, &verification) && selfSigned(verification.UnverifiedCertificates):
-		return problemResult(t.trustFix(), "the certificate of %s is self-signed and not trusted", n.Host)
+		return report.NewProblem(t.trustFix(), "the certificate of %s is self-signed and not trusted", n.Host)
 	case errors.As(err, &unknown) && errors.As(err, &verification) && len(verification.UnverifiedCertificates) > 0:
-		return problemResult(t.trustFix(), "the certificate of %s is signed by an unknown authority: %s", n.Host, issuerName(verification.UnverifiedCertificates[0]))
+		return report.NewProblem(t.trustFix(), "the certificate of %s is signed by an unknown authority: %s", n.Host, issuerName(verification.UnverifiedCertificates[0]))
 	}
-	return problemResult(portFix, "%v", neterror.Plain("the service", true, n.Handshake))
+	return report.NewProblem(portFix, "%v", neterror.Plain("the service", true, n.Handshake))
 }
 
 func selfSigned(chain []*x509.Certificate) bool {
@@ -192,15 +193,15 @@ const (
 // checkClock compares this machine's clock with the Date header of the service's
 // response. If the directive needs a correct clock, a difference of clockWarning is a
 // problem.
-func checkClock(t *target) checkResult {
+func checkClock(t *target) report.Entry {
 	c, skip := t.firstCall()
 	switch {
 	case skip != "":
-		return skippedResult("%s", skip)
+		return report.NewSkipped("%s", skip)
 	case c.Status == 0:
-		return skippedResult("no response")
+		return report.NewSkipped("no response")
 	case c.Network.Date.IsZero():
-		return skippedResult("the response has no Date header")
+		return report.NewSkipped("the response has no Date header")
 	}
 	here := c.Started.Add(c.Took / 2)
 	ahead := here.Sub(c.Network.Date.Add(time.Second / 2)).Round(time.Second) // Date is truncated to seconds
@@ -213,13 +214,13 @@ func checkClock(t *target) checkResult {
 	reason := t.needsClock()
 	switch {
 	case ahead.Abs() < clockWarning:
-		return okResult("within %s of the service's clock", max(ahead.Abs(), time.Second))
+		return report.NewOK("within %s of the service's clock", max(ahead.Abs(), time.Second))
 	case reason != "":
-		return problemResult(fix, "%s, but a correct clock is required: %s", detail, reason)
+		return report.NewProblem(fix, "%s, but a correct clock is required: %s", detail, reason)
 	case ahead.Abs() < clockProblem:
-		return warningResult(fix, "%s", detail)
+		return report.NewWarning(fix, "%s", detail)
 	}
-	return problemResult(fix, "%s", detail)
+	return report.NewProblem(fix, "%s", detail)
 }
 
 // needsClock returns why the directive needs a correct clock, or "" if it does not.

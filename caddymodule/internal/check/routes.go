@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routecheck"
 )
 
@@ -31,9 +32,9 @@ func loadRoutes(c *dryrun.Config) (r *siteRoutes, cancel func()) {
 
 // checkRoutes checks whether requests reach the directive, after the authentication that
 // its identity is read from.
-func checkRoutes(t *target) (all []checkResult) {
+func checkRoutes(t *target) (all []report.Entry) {
 	if t.routes.err != nil {
-		return []checkResult{skippedResult("not checked: the routes do not load: %v", t.routes.err)}
+		return []report.Entry{report.NewSkipped("not checked: the routes do not load: %v", t.routes.err)}
 	}
 	d := t.directive
 	for _, r := range t.routes.site.Check(t.routes.config.HTTP, t.number, d.Place, d.Service.Path) {
@@ -43,7 +44,7 @@ func checkRoutes(t *target) (all []checkResult) {
 }
 
 // unique removes the results that are equal to an earlier one.
-func unique(all []checkResult) (some []checkResult) {
+func unique(all []report.Entry) (some []report.Entry) {
 	for _, r := range all {
 		if !slices.Contains(some, r) {
 			some = append(some, r)
@@ -53,34 +54,44 @@ func unique(all []checkResult) (some []checkResult) {
 }
 
 // diagnoseRoute returns the results for the requests to one URL.
-func (t *target) diagnoseRoute(r routecheck.Result) (all []checkResult) {
+func (t *target) diagnoseRoute(r routecheck.Result) (all []report.Entry) {
 	switch {
 	case r.Skipped != "":
-		return []checkResult{skippedResult("not checked: %s", r.Skipped)}
+		return []report.Entry{report.NewSkipped("not checked: %s", r.Skipped)}
 	case !r.Reached:
-		return []checkResult{t.notReached(r)}
+		return []report.Entry{t.notReached(r)}
 	}
 	for _, cache := range r.Caches {
-		all = append(all, problemResult("exclude the path from the handler "+cache+", for example with the matcher `not path "+r.URL.Path+"`",
+		all = append(all, report.NewProblem("exclude the path from the handler "+cache+", for example with the matcher `not path "+r.URL.Path+"`",
 			"the response of %s passes the cache %s, which could give one user's token to another", r.URL, cache))
 	}
 	if rejection := t.orderRejection(r.Placeholders); rejection != nil {
-		all = append(all, problemResult(t.orderFix(rejection, r), "%s: %s", r.URL, reason(rejection)))
+		all = append(all, report.NewProblem(t.orderFix(rejection, r), "%s: %s", r.URL, reason(rejection)))
 	}
 	for _, page := range t.routes.site.LoginPages(t.routes.config.HTTP, t.directive.Place.Server, r.AuthServers) {
-		all = append(all, problemResult("exclude it from forward_auth: put `handle "+page.Path+" { reverse_proxy … }` and forward_auth with the rest of the site into handle blocks",
+		all = append(all, report.NewProblem("exclude it from forward_auth: put `handle "+page.Path+" { reverse_proxy … }` and forward_auth with the rest of the site into handle blocks",
 			"%s is a page of the auth server itself, and forward_auth stops requests to it: users cannot sign in", page))
 	}
 	if all == nil {
-		all = append(all, okResult("%s reaches the directive%s", r.URL, authenticatedBy(r)))
+		all = append(all, report.NewOK("requests%s reach the directive%s", t.otherURL(r.URL), authenticatedBy(r)))
 	}
 	all = append(all, t.unauthenticated(r)...)
 	for _, handler := range r.Unknown {
-		all = append(all, skippedResult("not checked: whether %s, a third-party handler in front, passes requests on", handler))
+		all = append(all, report.NewSkipped("not checked: whether %s, a third-party handler in front, passes requests on", handler))
 	}
 	return all
 }
 
+// otherURL returns the URL as part of a sentence, or "" if it is that in the name of the
+// directive.
+func (t *target) otherURL(u routecheck.URL) string {
+	if p := t.directive.Place; p.Named == "" && len(p.Hosts) <= 1 && slices.Equal(p.Paths, []string{u.Path}) {
+		return ""
+	}
+	return " for " + u.String()
+}
+
+// authenticatedBy returns the auth servers as part of a sentence, or "".
 func authenticatedBy(r routecheck.Result) string {
 	if len(r.AuthServers) == 0 {
 		return ""
@@ -89,26 +100,26 @@ func authenticatedBy(r routecheck.Result) string {
 }
 
 // notReached returns the problem of a URL at which the directive does not get requests.
-func (t *target) notReached(r routecheck.Result) checkResult {
+func (t *target) notReached(r routecheck.Result) report.Entry {
 	name := t.directive.Service.Directive
 	rewritten := r.Path != "" && r.Path != r.URL.Path
 	stripped := rewritten && strings.HasSuffix(r.URL.Path, r.Path)
 	switch {
 	case r.NotInvoked:
-		return problemResult("invoke "+t.directive.Place.Named, "no site invokes the named route %s", t.directive.Place.Named)
+		return report.NewProblem("invoke "+t.directive.Place.Named, "no site invokes the named route %s", t.directive.Place.Named)
 	case r.Other >= 0:
-		return problemResult("give the directives different paths, or remove one of them", "%s is handled by another directive: %s", r.URL, t.routes.config.Directives[r.Other].Title())
+		return report.NewProblem("give the directives different paths, or remove one of them", "%s is handled by another directive: %s", r.URL, t.routes.config.Directives[r.Other].Title())
 	case stripped:
-		return problemResult("write the path as it is within the block: "+name+" "+r.Path+"; or move "+name+" out of handle_path",
+		return report.NewProblem("write the path as it is within the block: "+name+" "+r.Path+"; or move "+name+" out of handle_path",
 			"handle_path changes the path of %s to %s, which %s does not match: %s", r.URL, r.Path, name, response(r))
 	case rewritten:
-		return problemResult("put the directive that rewrites the path, such as try_files, into a block `handle { … }` with the rest of the site",
+		return report.NewProblem("put the directive that rewrites the path, such as try_files, into a block `handle { … }` with the rest of the site",
 			"the path of %s is rewritten to %s before %s: %s", r.URL, r.Path, name, response(r))
 	case r.Responder != "":
-		return problemResult("put "+name+" before it: in a route block, write it first; otherwise remove the option `order "+name+"`, or put both into the same handle block",
+		return report.NewProblem("put "+name+" before it: in a route block, write it first; otherwise remove the option `order "+name+"`, or put both into the same handle block",
 			"%s responds to %s before %s", r.Responder, r.URL, name)
 	}
-	return problemResult("correct the path of "+name+" or that of the blocks around it, so that all of them match", "no route leads from %s to %s: %s", r.URL, name, response(r))
+	return report.NewProblem("correct the path of "+name+" or that of the blocks around it, so that all of them match", "no route leads from %s to %s: %s", r.URL, name, response(r))
 }
 
 // response describes the response to a request that does not reach the directive.
@@ -158,11 +169,11 @@ func (t *target) orderFix(rejection *identity.Rejection, r routecheck.Result) st
 var redirecting = map[string]bool{"authelia": true, "authentik": true, "oauth2_proxy": false, "vouch": false}
 
 // unauthenticated returns warnings about the responses to apps that are not signed in.
-func (t *target) unauthenticated(r routecheck.Result) (all []checkResult) {
+func (t *target) unauthenticated(r routecheck.Result) (all []report.Entry) {
 	const consequence = "an app that is not signed in gets a login page instead of a token or an error that it understands"
 	fix := "let the endpoint respond with 401: use the option auth_server of identity, or exclude " + r.URL.Path + " from the rule that redirects"
 	if r.Unauthorized >= 300 && r.Unauthorized < 400 || r.Unauthorized == 200 {
-		all = append(all, warningResult(fix, "if authentication fails, %s responds with status %d: %s", r.URL, r.Unauthorized, consequence))
+		all = append(all, report.NewWarning(fix, "if authentication fails, %s responds with status %d: %s", r.URL, r.Unauthorized, consequence))
 	}
 	if r.Redirected < 300 || r.Redirected >= 400 || all != nil {
 		return all
@@ -173,19 +184,19 @@ func (t *target) unauthenticated(r routecheck.Result) (all []checkResult) {
 	}
 	switch redirects, known := redirecting[preset]; {
 	case redirects:
-		all = append(all, warningResult(fix, "%s redirects unauthenticated requests, and Caddy passes that on: %s", preset, consequence))
+		all = append(all, report.NewWarning(fix, "%s redirects unauthenticated requests, and Caddy passes that on: %s", preset, consequence))
 	case !known:
-		all = append(all, skippedResult("not checked: whether %s responds with 401 or with a redirect; try `caddy huma probe https://%s`", fmt.Sprint(strings.Join(r.AuthServers, ", ")), r.URL))
+		all = append(all, report.NewSkipped("not checked: whether %s responds with 401 or with a redirect; try `caddy huma probe https://%s`", fmt.Sprint(strings.Join(r.AuthServers, ", ")), r.URL))
 	}
 	return all
 }
 
 // checkTrustedProxies checks whether `trust proxies` without ranges has proxies to trust.
-func checkTrustedProxies(t *target) []checkResult {
+func checkTrustedProxies(t *target) []report.Entry {
 	trust := t.directive.Common.Trust
 	if trust == nil || trust.Mode != config.TrustProxies || len(trust.Ranges) > 0 || t.directive.Proxy.Set || t.directive.Server.TrustedProxiesUnix {
 		return nil
 	}
-	return []checkResult{problemResult("trust proxies <ranges>, with the address of the proxy; or, in the global options, servers { trusted_proxies static <ranges> } (on three lines)",
+	return []report.Entry{report.NewProblem("trust proxies <ranges>, with the address of the proxy; or, in the global options, servers { trusted_proxies static <ranges> } (on three lines)",
 		"`trust proxies` has no ranges, and the server has no trusted_proxies: every request is unauthenticated")}
 }

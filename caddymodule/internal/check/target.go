@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/lifecycle"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/record"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 )
 
 // target is a directive to check, with the results of its provisioning and its calls.
@@ -22,8 +23,11 @@ type target struct {
 	directive *dryrun.Directive
 	number    int     // of the directive in the config
 	problems  []error // errors of its config
+	account   *account
 	routes    *siteRoutes
+	source    *identitySource // nil: the directive calls no service to identify users
 
+	// The calls of the account. Only its first directive makes them.
 	attempts   []attempt // the dry runs so far
 	skipReason string    // why attempts is empty or incomplete
 
@@ -37,8 +41,9 @@ type attempt struct {
 	result *dryrun.Result
 }
 
-// loadTargets loads the directives and runs their calls concurrently. With --offline it
-// makes no calls.
+// loadTargets loads the directives and runs their calls concurrently: those of each
+// account and of each service that identifies users once. With --offline it makes no
+// calls.
 func (c *checkRun) loadTargets(ctx context.Context, directives []dryrun.Directive) ([]*target, error) {
 	base, cancel, err := dryrun.Context()
 	if err != nil {
@@ -49,22 +54,29 @@ func (c *checkRun) loadTargets(ctx context.Context, directives []dryrun.Directiv
 	defer cleanups.Run()
 	targets := make([]*target, len(directives))
 	for i := range directives {
-		targets[i] = &target{directive: &directives[i]}
+		targets[i] = &target{directive: &directives[i], skipReason: noCalls}
 		cleanups.Add(targets[i].load(base))
 	}
+	accounts, sources := groupAccounts(targets), groupSources(targets)
+	if c.offline {
+		return targets, nil
+	}
 	var calls sync.WaitGroup
-	for _, t := range targets {
-		if t.skipReason = "no calls with --offline"; c.offline {
-			continue
-		}
-		t.skipReason = "the config is not valid"
-		run, cleanup := t.prepare(base, c.user)
+	for _, s := range sources {
+		calls.Go(func() { s.try(ctx) })
+	}
+	for _, a := range accounts {
+		a.first().skipReason = "the config is not valid"
+		run, cleanup := a.first().prepare(base, c.user)
 		cleanups.Add(cleanup)
 		calls.Go(func() { run(ctx) })
 	}
 	calls.Wait()
 	return targets, nil
 }
+
+// noCalls is the reason for skipped checks with --offline.
+const noCalls = "no calls with --offline"
 
 // load provisions the directive with its config, in one context with the other
 // directives, and stores its errors in t.problems. cleanup releases the directive.
@@ -156,8 +168,8 @@ func (t *target) firstCall() (call record.Call, skip string) {
 }
 
 // single adapts a check that returns one result.
-func single(check func(*target) checkResult) func(*target) []checkResult {
-	return func(t *target) []checkResult { return []checkResult{check(t)} }
+func single(check func(*target) report.Entry) func(*target) []report.Entry {
+	return func(t *target) []report.Entry { return []report.Entry{check(t)} }
 }
 
 // loadErrorFix returns the fix for an error of loading a config, or "" if the error text
@@ -178,27 +190,27 @@ func loadErrorFix(err error) string {
 }
 
 // checkConfig checks whether the config loads.
-func checkConfig(t *target) []checkResult {
+func checkConfig(t *target) []report.Entry {
 	if len(t.problems) == 0 {
-		return []checkResult{okResult("the options are valid")}
+		return []report.Entry{report.NewOK("the options are valid")}
 	}
-	var all []checkResult
+	var all []report.Entry
 	for _, err := range t.problems {
-		all = append(all, problemResult(loadErrorFix(err), "%v", err))
+		all = append(all, report.NewProblem(loadErrorFix(err), "%v", err))
 	}
 	return all
 }
 
 // checkRedis checks whether the store that replicas share can be used.
-func checkRedis(t *target) checkResult {
+func checkRedis(t *target) report.Entry {
 	switch {
 	case t.directive.Common.Cache == nil || t.directive.Common.Cache.StoreRaw == nil:
-		return skippedResult("no shared store is configured")
+		return report.NewSkipped("no shared store is configured")
 	case t.store == nil:
-		return skippedResult("%s", t.skipReason)
+		return report.NewSkipped("%s", t.skipReason)
 	case t.storeErr == nil:
-		return okResult("the shared store can be used")
+		return report.NewOK("the shared store can be used")
 	}
-	return problemResult("start Redis, or correct address, tls_enabled, username or password in cache { redis { … } }. Meanwhile each replica issues tokens without sharing them",
+	return report.NewProblem("start Redis, or correct address, tls_enabled, username or password in cache { redis { … } }. Meanwhile each replica issues tokens without sharing them",
 		"%v", t.storeErr)
 }

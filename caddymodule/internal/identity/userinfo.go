@@ -87,3 +87,14 @@ type UserinfoClient interface {
 	// Its error is always a *Rejection.
 	Fetch(ctx context.Context, host string, header http.Header) (claims.Document, error)
 }
+
+// FetchUserinfo calls the application with the credentials of a request, without verifying
+// its token, and returns the rejection of the response. It returns nil if the response is
+// that to a signed-in user, and ErrNoCredentials without the option userinfo.
+func (i *Identifier) FetchUserinfo(ctx context.Context, r *Request) *Rejection {
+	if i.userinfoClient == nil {
+		return ErrNoCredentials
+	}
+	_, err := i.userinfoClient.Fetch(ctx, r.Host, r.Header)
+	return rejectionOf(err, ErrUserinfoUnavailable)
+}

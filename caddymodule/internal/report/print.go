@@ -46,7 +46,8 @@ var colors = map[Result]string{OK: "\x1b[32m", Warning: "\x1b[33m", Problem: "\x
 
 const colorEnd = "\x1b[0m"
 
-// Print prints entries, grouped by consecutive equal subjects, and a summary. Each entry
+// Print prints entries, grouped by consecutive equal subjects, and a summary. A subject
+// may have several lines. Each entry
 // is one line, followed by a line with the fix if there is one.
 func (p Printer) Print(w io.Writer, all []Entry) error {
 	out := bufio.NewWriter(w)
@@ -58,7 +59,9 @@ func (p Printer) Print(w io.Writer, all []Entry) error {
 	indent := len("  ") + checks + len("  ") + results + len("  ")
 	for i, e := range all {
 		if e.Subject != "" && (i == 0 || e.Subject != all[i-1].Subject) {
-			_, _ = fmt.Fprintln(out, printable(e.Subject))
+			for line := range strings.SplitSeq(e.Subject, "\n") {
+				_, _ = fmt.Fprintln(out, printable(line))
+			}
 		}
 		// The escape sequences have no width, so pad the result before it is colored.
 		result := fmt.Sprintf("%-*s", results, e.Result)
