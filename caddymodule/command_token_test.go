@@ -229,9 +229,9 @@ func TestTokenUsage(t *testing.T) {
 	}{
 		{"nobody", "--config-file " + file, 2, "--email is required"},
 		{"no user id", "--config " + human + " --email a@x.example", 2, "--user-id is required"},
-		{"no address", "--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: The credentials of the request are not valid, or do not identify one user by email address"},
-		{"no client type", "--config-file " + file + " --email a@x.example", 2, "client_type_required"},
-		{"another client type", "--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown"},
+		{"no address", "--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: --email must be one email address"},
+		{"no client type", "--config-file " + file + " --email a@x.example", 2, "client_type_required: set --client-type to ios, android or web"},
+		{"another client type", "--config-file " + file + " --email a@x.example --client-type web", 2, "client_type_unknown: --client-type must be ios, android or web, and must have an ID"},
 		{"both configs", "--config-file " + file + " --config " + one + " --email a@x.example", 2, "--config-file cannot be combined with"},
 		{"which one", "--config " + two + " --email a@x.example", 2, "--which: 1 is huma_token 1 of srv0 (:8080), 2 is huma_token 2 of"},
 		{"none of them", "--config " + two + " --email a@x.example --which 3", 2, "select one"},

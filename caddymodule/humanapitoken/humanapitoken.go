@@ -26,6 +26,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/humanapi"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
@@ -213,8 +214,8 @@ type tokenSource struct {
 }
 
 // Variant implements endpoint.TokenSource. The request has no influence on the variant.
-func (t *tokenSource) Variant(*http.Request) (endpoint.Variant, exchange.Code) {
-	return endpoint.Variant{Name: t.name}, ""
+func (t *tokenSource) Variant(*http.Request) (endpoint.Variant, *problem.Error) {
+	return endpoint.Variant{Name: t.name}, nil
 }
 
 // Exchange implements endpoint.TokenSource.
