@@ -98,6 +98,7 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 		return err
 	}
 	e.current.Store(c)
+	e.startChanges()
 	e.cleanups.Add(e.stopRotation)
 	e.cleanups.Add(func() { running.Delete(e) })
 	if err := lifecycle.OnStarted(ctx, func() { running.Store(e, nil) }); err != nil {
