@@ -239,7 +239,7 @@ func TestTokenUsage(t *testing.T) {
 		{"an unknown directive", "--config " + one + " --directive huma --email a@x.example", 2, `unknown directive "huma"`},
 		{"Huma's option", "--config " + human + " --user-id u --deployment-id d1", 2, "--deployment-id and --client-type can be used with huma_token only"},
 		{"an unknown flag", "--emial a@x.example", 2, "unknown flag"},
-		{"an argument", "alice@x.example", 2, "unknown command"},
+		{"an argument", "alice@x.example", 2, "unexpected argument"},
 		{"no Caddyfile", "--email a@x.example", 2, "no Caddyfile in the current directory"},
 		{"no such config", "--config /nonexistent/Caddyfile --email a@x.example", 1, "no such file"},
 		{"no such file", "--config-file /nonexistent/h.json --email a@x.example", 1, "config_file: open /nonexistent/h.json: no such file"},
