@@ -37,7 +37,7 @@ func TestUsageErrors(t *testing.T) {
 // TestCompletion checks the values that the shell completes.
 func TestCompletion(t *testing.T) {
 	for args, want := range map[string]string{
-		"huma":                      "check identity presets token",
+		"huma":                      "check identity init presets token",
 		"huma presets":              "authelia authentik zitadel",
 		"huma presets authelia":     "",
 		"huma identity --preset":    "authelia auth0 zitadel",

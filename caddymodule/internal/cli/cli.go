@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/check"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/scaffold"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
@@ -32,7 +33,7 @@ Tests the directives huma_token and human_api_token without a running server.`,
 
 // addCommands adds the subcommands to the command caddy huma.
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(check.Command(), TokenCommand(), IdentityCommand(), presetsCommand())
+	cmd.AddCommand(check.Command(), TokenCommand(), IdentityCommand(), presetsCommand(), scaffold.Command())
 	command.Group(cmd)
 	completeValues(cmd)
 }
@@ -151,6 +152,6 @@ func describePreset(w io.Writer, p presets.Preset) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nTo delete the user's data from logs, add this filter to the global options and to the site:\n\n%s", presetFilter(p))
+	_, err := fmt.Fprintf(w, "\nTo delete the user's data from logs, add this filter to the global options and to the site:\n\n%s", p.LogFilter())
 	return err
 }
