@@ -192,9 +192,7 @@ func TestRotation_OldTokens(t *testing.T) {
 				if n := refusedCalls(service.next); n != 0 {
 					t.Errorf("%d calls with the old secret", n)
 				}
-				if n := len(s.lines("credentials reloaded")); n != 1 {
-					t.Errorf("%d lines say so", n)
-				}
+				eventually(t, rotated, "one line says so", func() bool { return len(s.lines("credentials reloaded")) == 1 })
 			})
 		})
 	}

@@ -36,6 +36,13 @@ func (*HumaToken) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// UnmarshalJSON sets up the handler from JSON. Like Caddy, it returns an error for an unknown
+// field, but one with a suggestion.
+func (h *HumaToken) UnmarshalJSON(text []byte) error {
+	type plain HumaToken // without this method
+	return option.UnmarshalJSON(text, (*plain)(h))
+}
+
 // ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next.
 func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	return h.endpoint.ServeHTTP(w, r, nil)
