@@ -185,7 +185,7 @@ func (d *tokenDirective) checkBlocks(t *testing.T) {
 			}
 			wrong("a block", first, "does not take a block", o.line+" {", "x", "}")
 			if !o.list {
-				wrong("empty", first, "option '"+name+"' must", name+` ""`)
+				wrong("empty", first, "option '"+name+"': the value is empty", name+` ""`)
 			}
 			switch {
 			case o.two:

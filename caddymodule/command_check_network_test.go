@@ -232,7 +232,7 @@ func TestCheckUsage(t *testing.T) {
 	for args, part := range map[string]string{
 		"--timeout 0s":         "--timeout must be positive",
 		"--online":             "unknown flag",
-		"Caddyfile":            "unknown command",
+		"Caddyfile":            "unexpected argument",
 		"":                     "no Caddyfile in the current directory",
 		"--timeout x":          "invalid",
 		"--config a --json=no": "invalid",

@@ -208,7 +208,7 @@ func TestCheckFindsConfig(t *testing.T) {
 		{"a field that there is not", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","secrets":"x"}]}]}}}}}`),
 			[]string{`config problem: unknown field "secrets"`}},
 		{"an option of another type", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","identity":"canary"}]}]}}}}}`),
-			[]string{"config problem: cannot unmarshal string into Go struct field HumaToken.Common.identity"}},
+			[]string{"config problem: identity: must be an object in JSON, not string"}},
 		{"a config of another type", writeFile(t, "c.json", `["canary"]`), []string{"config problem: read config: "}},
 		{"a server of another type", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":["canary"]}}}}`), []string{"config problem: read server s: "}},
 		{"a config that is none", writeFile(t, "c.json", `{"apps": canary`), []string{"config problem: not valid JSON"}},

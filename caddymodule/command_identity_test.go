@@ -94,7 +94,7 @@ func TestIdentityNames(t *testing.T) {
 		"":                               "set either --preset, --config or --address",
 		"--preset authelia --peer proxy": "is not an IP address",
 		"--preset authelia --header Remote-Email": "has no colon",
-		"--preset authelia authentik":             "unknown command",
+		"--preset authelia authentik":             "unexpected argument",
 	} {
 		run(t, cli.IdentityCommand(), strings.Fields(args)...).fails(2, part)
 	}

@@ -156,11 +156,11 @@ func TestRefusedCredentials(t *testing.T) {
 		not   []string
 	}{
 		humaToken: {
-			sandbox.Fault{Op: sandbox.OpSignIn, Status: 401}, "check its signature, secret and IDs",
+			sandbox.Fault{Op: sandbox.OpSignIn, Status: 401, Body: "{}"}, "check its signature, secret and IDs",
 			[]string{"secret", "signature", "project_id", "deployment_id", "client_id"}, []string{"client_secret"},
 		},
 		humanAPIToken: {
-			sandbox.Fault{Op: sandbox.OpSession, Code: "INVALID_CLIENT_ID_OR_SECRET"}, "check its client_id and client_secret",
+			sandbox.Fault{Op: sandbox.OpSession, Status: 401, Body: "{}"}, "check its client_id and client_secret",
 			[]string{"client_id", "client_secret"}, []string{"signature", "project_id", "deployment_id"},
 		},
 	} {

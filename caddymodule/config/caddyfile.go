@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -11,17 +12,29 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 // Unmarshal parses a directive from Caddyfile tokens. service are the options of the
 // service; the shared options are stored in c.
 func Unmarshal(d *caddyfile.Dispenser, service option.Options, c *Common) error {
 	d.Next() // the directive's name
-	if d.NextArg() {
-		return d.ArgErr()
+	err := checkNoArguments(d)
+	_, blockErr := option.Merge(service, c.options()).Parse(d)
+	return errors.Join(err, blockErr)
+}
+
+// checkNoArguments returns an error if the line of the directive has more than the name
+// and a matcher. Caddy has removed the matcher from the tokens, if it is one.
+func checkNoArguments(d *caddyfile.Dispenser) error {
+	name, args := d.Val(), d.RemainingArgs()
+	switch {
+	case len(args) == 0:
+		return nil
+	case strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*":
+		return d.Errf("%s takes one matcher, and '%s' is one too many: for several paths, define a named matcher (@name path /a /b)", name, args[0])
 	}
-	_, err := option.Merge(service, c.options()).Parse(d)
-	return err
+	return d.Errf("%s: '%s' is not a matcher: a path must begin with a slash, such as /%s; a named matcher must begin with @", name, args[0], args[0])
 }
 
 // options returns the parsers of the options that all token directives share.
@@ -49,25 +62,27 @@ func (c *Common) parseTrust(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	switch {
 	case len(args) == 0:
-		return d.ArgErr()
+		return option.Empty(d, "trust")
 	case args[0] == TrustProxies:
 		c.Trust = &Trust{Mode: TrustProxies, Ranges: args[1:]}
+		var errs []error
 		for _, r := range args[1:] {
 			if option.HasPlaceholder(r) {
 				continue
 			}
 			if _, err := ParseRange(r); err != nil {
-				return d.Errf("option 'trust proxies': %v", err)
+				errs = append(errs, d.Errf("option 'trust proxies': %v", err))
 			}
 		}
+		return errors.Join(errs...)
 	case args[0] == TrustForwardAuth && len(args) == 1:
 		c.Trust = &Trust{Mode: TrustForwardAuth}
 	case args[0] == TrustForwardAuth && len(args) == 2:
 		c.Trust = &Trust{Mode: TrustForwardAuth, Upstream: args[1]}
 	case args[0] == TrustForwardAuth:
-		return d.ArgErr()
+		return d.Errf("option 'trust' takes one upstream after %s, not %d", TrustForwardAuth, len(args)-1)
 	default:
-		return d.Errf("option 'trust' must be %s or %s, not '%s'", TrustForwardAuth, TrustProxies, args[0])
+		return d.Errf("option 'trust' must be %s or %s, not '%s'%s", TrustForwardAuth, TrustProxies, args[0], suggest.DidYouMean(args[0], []string{TrustForwardAuth, TrustProxies}))
 	}
 	return nil
 }
@@ -87,23 +102,19 @@ func (c *Common) parseCache(d *caddyfile.Dispenser) error {
 		"vary":         option.List(&k.Vary),
 		"redis":        k.parseRedis,
 	}
-	switch d.CountRemainingArgs() {
-	case 0:
+	switch n := d.CountRemainingArgs(); {
+	case option.IsBare(d):
+		return option.Empty(d, "cache")
+	case n == 0:
 		return option.Block(table)(d)
-	case 1:
-	default:
-		return d.ArgErr()
+	case n == 1:
+		if d.NextArg(); d.Val() == "off" {
+			k.Disabled = true
+			return nil
+		}
+		d.Prev()
 	}
-	if d.NextArg(); d.Val() == "off" {
-		k.Disabled = true
-		return nil
-	}
-	d.Prev()
-	if err := option.Duration(&k.TTL, MinDuration)(d); err != nil {
-		return err
-	}
-	_, err := table.Parse(d)
-	return err
+	return option.WithValue(option.Duration(&k.TTL, MinDuration), table)(d)
 }
 
 // parseRedis passes the block to the store module redis. It returns an error if

@@ -25,16 +25,19 @@ func (c *Common) parseIdentity(d *caddyfile.Dispenser) error {
 		"auth_server":   i.parseAuthServer,
 		"verify":        i.parseVerify,
 	}
-	if d.CountRemainingArgs() == 0 {
+	switch {
+	case option.IsBare(d):
+		return option.Empty(d, "identity")
+	case d.CountRemainingArgs() == 0:
 		i.addVerifyOptions(table)
 		return option.Block(table)(d)
 	}
-	if err := option.Text(&i.Preset)(d); err != nil {
+	preset := func(d *caddyfile.Dispenser) error {
+		err := option.Text(&i.Preset)(d)
+		i.addVerifyOptions(table)
 		return err
 	}
-	i.addVerifyOptions(table)
-	_, err := table.Parse(d)
-	return err
+	return option.WithValue(preset, table)(d)
 }
 
 // addVerifyOptions adds the options of the block verify to those of the block identity.
@@ -46,13 +49,18 @@ func (i *Identity) addVerifyOptions(table option.Options) {
 	v := new(Verify)
 	for name, parse := range v.options() {
 		if preset.Provider == nil && (known || i.Preset == "") {
-			table[name] = misplaced(name)
 			continue
 		}
 		table[name] = func(d *caddyfile.Dispenser) error {
 			i.Verify = v
 			return parse(d)
 		}
+	}
+	table[option.Unknown] = func(d *caddyfile.Dispenser) error {
+		if v.options()[d.Val()] == nil {
+			return nil
+		}
+		return misplaced(d)
 	}
 	if preset.Provider != nil {
 		table["verify"] = func(d *caddyfile.Dispenser) error {
@@ -61,18 +69,17 @@ func (i *Identity) addVerifyOptions(table option.Options) {
 	}
 }
 
-// misplaced returns the parser of an option of the block verify that stands in the block
+// misplaced returns the error for an option of the block verify that stands in the block
 // identity, although the preset is not that of an identity provider.
-func misplaced(name string) func(*caddyfile.Dispenser) error {
-	return func(d *caddyfile.Dispenser) error {
-		if name == "domain" {
-			return d.Errf("option 'domain' is valid with the presets %s only; for the allowed email domains, write 'domains'", strings.Join(presets.HavingParameter(name), ", "))
-		}
-		if with := presets.HavingParameter(name); name != "issuer" && with != nil {
-			return d.Errf("option '%s' is valid with these presets only: %s", name, strings.Join(with, ", "))
-		}
-		return d.Errf("option '%s' belongs in the block 'verify': write it as verify { %s … } on several lines", name, name)
+func misplaced(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	if name == "domain" {
+		return d.Errf("option 'domain' is valid with the presets %s only; for the allowed email domains, write 'domains'", strings.Join(presets.HavingParameter(name), ", "))
 	}
+	if with := presets.HavingParameter(name); name != "issuer" && with != nil {
+		return d.Errf("option '%s' is valid with these presets only: %s", name, strings.Join(with, ", "))
+	}
+	return d.Errf("option '%s' belongs in the block 'verify': write it as verify { %s … } on several lines", name, name)
 }
 
 // source returns an option that takes a header name or a placeholder, and
@@ -122,7 +129,7 @@ func requirements(target *[]Requirement) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		args := d.RemainingArgs()
 		if len(args) < 2 {
-			return d.Err("option 'require' takes a claim and one or more values")
+			return d.Err("option 'require' takes a claim and one or more values: is the environment variable set?")
 		}
 		*target = append(*target, Requirement{Claim: args[0], Values: args[1:]})
 		return nil
@@ -132,13 +139,9 @@ func requirements(target *[]Requirement) func(*caddyfile.Dispenser) error {
 func (i *Identity) parseAuthServer(d *caddyfile.Dispenser) error {
 	i.AuthServer = new(AuthServer)
 	a := i.AuthServer
-	if err := option.Text(&a.URL)(d); err != nil {
-		return err
-	}
-	_, err := option.Options{
+	return option.WithValue(option.Text(&a.URL), option.Options{
 		"forward_headers": option.List(&a.ForwardHeaders),
 		"timeout":         option.Duration(&a.Timeout, MinDuration),
 		"ca":              option.Text(&a.CA),
-	}.Parse(d)
-	return err
+	})(d)
 }

@@ -9,10 +9,7 @@ import (
 func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
 	c.Userinfo = new(Userinfo)
 	u := c.Userinfo
-	if err := option.Text(&u.URL)(d); err != nil {
-		return err
-	}
-	_, err := option.Options{
+	return option.WithValue(option.Text(&u.URL), option.Options{
 		"forward_headers": option.List(&u.ForwardHeaders),
 		"email":           option.Text(&u.Email),
 		"user_id":         option.Text(&u.UserID),
@@ -25,8 +22,7 @@ func (c *Common) parseUserinfo(d *caddyfile.Dispenser) error {
 		"ca":              option.Text(&u.CA),
 		"verify":          u.parseVerify,
 		"cache":           option.Duration(&u.Cache, MinDuration),
-	}.Parse(d)
-	return err
+	})(d)
 }
 
 func (u *Userinfo) parseVerify(d *caddyfile.Dispenser) error {

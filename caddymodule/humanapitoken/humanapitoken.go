@@ -26,6 +26,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/humanapi"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
@@ -91,6 +92,13 @@ func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 		return d.Err("duplicate option 'client_id': use one human_api_token for each client id")
 	}
 	return option.Text(&h.ClientID)(d)
+}
+
+// UnmarshalJSON sets up the handler from JSON. Like Caddy, it returns an error for an unknown
+// field, but one with a suggestion.
+func (h *HumanAPIToken) UnmarshalJSON(text []byte) error {
+	type plain HumanAPIToken // without this method
+	return option.UnmarshalJSON(text, (*plain)(h))
 }
 
 // Provision sets up the handler. It acquires the state of the account from the pools. It
@@ -213,8 +221,8 @@ type tokenSource struct {
 }
 
 // Variant implements endpoint.TokenSource. The request has no influence on the variant.
-func (t *tokenSource) Variant(*http.Request) (endpoint.Variant, exchange.Code) {
-	return endpoint.Variant{Name: t.name}, ""
+func (t *tokenSource) Variant(*http.Request) (endpoint.Variant, *problem.Error) {
+	return endpoint.Variant{Name: t.name}, nil
 }
 
 // Exchange implements endpoint.TokenSource.

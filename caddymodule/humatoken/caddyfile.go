@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/clienttype"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
@@ -167,14 +168,16 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 	case len(args) == 2 && slices.Contains(clienttype.All, args[0]):
 		clientType = args[0]
 	case len(args) == 2:
-		return d.Errf("option 'client_id': unknown client type '%s': must be %s", args[0], strings.Join(clienttype.All, " or "))
-	case len(args) != 1:
-		return d.ArgErr()
+		return d.Errf("option 'client_id': unknown client type '%s': must be %s%s", args[0], strings.Join(clienttype.All, " or "), suggest.DidYouMean(args[0], clienttype.All))
+	case len(args) > 2:
+		return d.Errf("option 'client_id' takes a client type and an id, not %d values", len(args))
+	case len(args) == 0:
+		return option.Empty(d, "client_id")
 	case slices.Contains(clienttype.All, args[0]):
-		return d.Errf("option 'client_id': the id for client type '%s' is missing", args[0])
+		return d.Errf("option 'client_id': the id for client type '%s' is missing: is the environment variable set?", args[0])
 	}
 	if args[len(args)-1] == "" {
-		return d.Err("option 'client_id' must not be empty")
+		return option.Empty(d, "client_id")
 	}
 	if _, ok := h.ClientID[clientType]; ok {
 		return d.Err("duplicate option 'client_id' for the same client type")
@@ -192,23 +195,20 @@ func (h *HumaToken) parseClientID(d *caddyfile.Dispenser) error {
 func (h *HumaToken) parseSignature(d *caddyfile.Dispenser) error {
 	h.Signature = new(Signature)
 	s := h.Signature
-	if err := option.Enum(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off")(d); err != nil {
-		return err
-	}
-	_, err := option.Options{
+	return option.WithValue(option.Enum(&s.Algorithm, "hmac-sha256", "hmac-sha512", "hawk", "off"), option.Options{
 		"encoding":    option.Enum(&s.Encoding, "hex", "base64", "base64url"),
 		"payload":     option.Text(&s.Payload),
 		"header_name": option.Text(&s.HeaderName),
 		"id":          option.Text(&s.ID),
-	}.Parse(d)
-	return err
+	})(d)
 }
 
 func (h *HumaToken) parseHeaderUp(d *caddyfile.Dispenser) error {
-	var name, value string
-	if !d.AllArgs(&name, &value) {
-		return option.SecretArgErr(d, "header_up", 2)
+	values, err := option.Values(d, 2)
+	if err != nil {
+		return err
 	}
+	name, value := values[0], values[1]
 	if h.HeaderUp == nil {
 		h.HeaderUp = make(http.Header)
 	}
@@ -222,9 +222,11 @@ func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
 	return option.Block(option.Options{
 		"ca": option.Text(&h.TLS.CA),
 		"client_certificate": func(d *caddyfile.Dispenser) error {
-			if !d.AllArgs(&h.TLS.ClientCertificate, &h.TLS.ClientKey) {
-				return d.ArgErr()
+			values, err := option.Values(d, 2)
+			if err != nil {
+				return err
 			}
+			h.TLS.ClientCertificate, h.TLS.ClientKey = values[0], values[1]
 			return nil
 		},
 	})(d)
@@ -249,8 +251,11 @@ func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
 
 func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
-	if len(args) < 1 || len(args) > 2 {
-		return d.ArgErr()
+	switch {
+	case len(args) == 0:
+		return option.Empty(d, "rate")
+	case len(args) > 2:
+		return d.Errf("option 'rate' takes a rate and a burst, not %d values", len(args))
 	}
 	if _, err := parseRate(args[0]); err != nil && !option.HasPlaceholder(args[0]) {
 		return d.Errf("option 'rate' %v, not '%s'", err, args[0])
@@ -268,13 +273,11 @@ func (r *Registration) parseRate(d *caddyfile.Dispenser) error {
 }
 
 func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
-	var key, value string
-	if !d.AllArgs(&key, &value) {
-		return d.ArgErr()
+	values, err := option.Values(d, 2)
+	if err != nil {
+		return err
 	}
-	if key == "" {
-		return d.Err("option 'attribute': the key must not be empty")
-	}
+	key, value := values[0], values[1]
 	if _, ok := r.Attribute[key]; ok {
 		return d.Errf("duplicate option 'attribute' for the key '%s'", key)
 	}

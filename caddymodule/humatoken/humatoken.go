@@ -36,6 +36,13 @@ func (*HumaToken) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// UnmarshalJSON sets up the handler from JSON. Like Caddy, it returns an error for an unknown
+// field, but one with a suggestion.
+func (h *HumaToken) UnmarshalJSON(text []byte) error {
+	type plain HumaToken // without this method
+	return option.UnmarshalJSON(text, (*plain)(h))
+}
+
 // ServeHTTP implements caddyhttp.MiddlewareHandler. It never calls next.
 func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	return h.endpoint.ServeHTTP(w, r, nil)
@@ -69,24 +76,24 @@ type tokenSource struct {
 
 // Variant implements endpoint.TokenSource. Client types with the same client id share
 // one variant, because the calls for them are the same.
-func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, exchange.Code) {
+func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, *problem.Error) {
 	clientType, err := clienttype.FromRequest(r)
 	switch {
 	case errors.Is(err, clienttype.ErrBody):
-		return endpoint.Variant{}, problem.BodyInvalid
+		return endpoint.Variant{}, &problem.Error{Code: problem.BodyInvalid, Hint: err.Error()}
 	case err != nil:
-		return endpoint.Variant{}, problem.ClientTypeUnknown
+		return endpoint.Variant{}, &problem.Error{Code: problem.ClientTypeUnknown, Hint: err.Error()}
 	}
 	if clientType == "" {
 		if clientType = h.fallback; clientType == "" {
-			return endpoint.Variant{}, problem.ClientTypeRequired
+			return endpoint.Variant{}, &problem.Error{Code: problem.ClientTypeRequired}
 		}
 	}
 	clientID := h.clients[clientType]
 	if clientID == "" {
-		return endpoint.Variant{}, problem.ClientTypeUnknown
+		return endpoint.Variant{}, &problem.Error{Code: problem.ClientTypeUnknown, Hint: "this client type has no ID"}
 	}
-	return endpoint.Variant{Name: clientID, ClientType: clientType}, ""
+	return endpoint.Variant{Name: clientID, ClientType: clientType}, nil
 }
 
 // Exchange implements endpoint.TokenSource.

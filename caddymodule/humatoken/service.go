@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 // humaService holds the address of Huma's API and the credentials for it.
@@ -124,7 +125,7 @@ func (v *humaService) readClientIDs(p *option.Errors, ids ClientIDs, file huma.F
 		case slices.Contains(clienttype.All, clientType):
 			v.clientIDs[login.ClientType(clientType)] = id
 		default:
-			p.Addf("client_id", "unknown client type '%s': must be %s", clientType, strings.Join(clienttype.All, " or "))
+			p.Addf("client_id", "unknown client type '%s': must be %s%s", clientType, strings.Join(clienttype.All, " or "), suggest.DidYouMean(clientType, clienttype.All))
 		}
 	}
 	if _, all := ids[allTypes]; all && len(ids) > 1 {
@@ -154,7 +155,7 @@ func (v *humaService) checkClientType(p *option.Errors, clientType string) {
 	switch {
 	case clientType == "":
 	case !slices.Contains(clienttype.All, clientType):
-		p.Addf("client_type", "must be %s, not '%s'", strings.Join(clienttype.All, " or "), clientType)
+		p.Addf("client_type", "must be %s, not '%s'%s", strings.Join(clienttype.All, " or "), clientType, suggest.DidYouMean(clientType, clienttype.All))
 	case len(v.clientIDs) > 0 && v.clientIDs[login.ClientType(clientType)] == "":
 		p.Addf("client_type", "no client_id is set for the client type %s", clientType)
 	}

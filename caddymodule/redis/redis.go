@@ -151,7 +151,7 @@ func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
 	name := d.Val()
 	r.EncryptionKeys = d.RemainingArgs()
 	if len(r.EncryptionKeys) == 0 {
-		return d.Errf("option '%s' requires at least one key", name)
+		return option.Empty(d, name)
 	}
 	for _, key := range r.EncryptionKeys {
 		option.WarnLiteral(d, name, key)

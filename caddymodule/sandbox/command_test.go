@@ -166,7 +166,7 @@ func TestCommandRejects(t *testing.T) {
 		"--listen 127.0.0.1":                "is not host:port",
 		"--user alice":                      "user: address 1 is not of the form",
 		"--port 1":                          "unknown flag",
-		"now":                               "unknown command",
+		"now":                               "unexpected argument",
 		"--listen " + taken.Addr().String(): "address already in use",
 	} {
 		var out bytes.Buffer

@@ -87,7 +87,7 @@ func configs(t *testing.T, file []byte) (config, caddyfile string) {
 	t.Helper()
 	dir := t.TempDir()
 	config, caddyfile = filepath.Join(dir, "huma-config.json"), filepath.Join(dir, "Caddyfile")
-	text := "http://localhost:8080 {\n\thuma_token {\n\t\tconfig_file " + config + "\n\t\tidentity basic_auth\n\t}\n}\n"
+	text := "http://localhost:8080 {\n\thuma_token {\n\t\tconfig_file " + config + "\n\t\tidentity basic_auth\n\t}\n\tbasic_auth {\n\t\talice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n\t}\n}\n"
 	if err := errors.Join(os.WriteFile(config, file, 0o600), os.WriteFile(caddyfile, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}

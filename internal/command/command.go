@@ -36,17 +36,17 @@ func IsUsage(err error) bool { return errors.As(err, new(usage)) }
 // UsageError is always Usage. Unknown flags, and arguments that cmd.Args does not allow,
 // are usage errors, too. If cmd.Args is nil, no arguments are allowed.
 func Runs(cmd *cobra.Command, run func(ctx context.Context, out io.Writer) (int, error)) {
-	wrong := func(err error) error {
-		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return Usage, err })(cmd, nil)
-	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrong(err) })
+	cmd.SetFlagErrorFunc(flagError)
 	allowed := cmd.Args
 	if allowed == nil {
-		allowed = cobra.NoArgs
+		allowed = noArguments
+		if cmd.ValidArgsFunction == nil {
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := allowed(cmd, args); err != nil {
-			return wrong(err)
+			return usageExit(cmd, err)
 		}
 		return nil
 	}

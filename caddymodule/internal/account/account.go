@@ -37,6 +37,8 @@ type Account struct {
 	Forced *memcache.Cache // results of exchanges that bypassed Cache
 	Hints  *memcache.Cache // users whose last token of Human API was an id token
 
+	Changes Changes // of the credentials' files
+
 	mu                  sync.Mutex
 	attached            map[any]*attachedConfig // by config
 	registrationLimiter *rate.Limiter

@@ -14,7 +14,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/check"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/probe"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/scaffold"
 	"github.com/caddy-huma/caddy-huma/internal/command"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 func init() {
@@ -26,9 +28,16 @@ func init() {
 Tests the directives huma_token and human_api_token without a running server. The
 subcommand probe checks a running token endpoint.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(check.Command(), probe.Command(), TokenCommand(), IdentityCommand(), presetsCommand())
+			addCommands(cmd)
 		},
 	})
+}
+
+// addCommands adds the subcommands to the command caddy huma.
+func addCommands(cmd *cobra.Command) {
+	cmd.AddCommand(check.Command(), probe.Command(), TokenCommand(), IdentityCommand(), presetsCommand(), scaffold.Command())
+	command.Group(cmd)
+	completeValues(cmd)
 }
 
 // presetsCommand returns the command caddy huma presets.
@@ -50,7 +59,8 @@ Exit codes:
 		Example: `  caddy huma presets
   caddy huma presets google_iap
   caddy huma presets --json | jq -r '.[].name'`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completePreset,
 	}
 	var asJSON, asMarkdown bool
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON")
@@ -59,10 +69,10 @@ Exit codes:
 		name := cmd.Flags().Arg(0)
 		rows := presets.All()
 		if name != "" {
-			row, ok := presets.Find(name)
-			if !ok {
-				return command.Usage, command.UsageError("unknown preset %q; `caddy huma presets` lists all presets", name)
+			if err := checkPreset(name); err != nil {
+				return command.Usage, err
 			}
+			row, _ := presets.Find(name)
 			rows = []presets.Preset{row}
 		}
 		if err := printPresets(out, rows, name != "", asJSON, asMarkdown); err != nil {
@@ -71,6 +81,14 @@ Exit codes:
 		return command.OK, nil
 	})
 	return cmd
+}
+
+// checkPreset returns a usage error if name is neither empty nor the name of a preset.
+func checkPreset(name string) error {
+	if _, ok := presets.Find(name); ok || name == "" {
+		return nil
+	}
+	return command.UsageError("unknown preset %q%s; `caddy huma presets` lists all presets", name, suggest.DidYouMean(name, presets.Names()))
 }
 
 func printPresets(w io.Writer, rows []presets.Preset, details, asJSON, asMarkdown bool) error {
@@ -136,6 +154,6 @@ func describePreset(w io.Writer, p presets.Preset) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nTo delete the user's data from logs, add this filter to the global options and to the site:\n\n%s", presetFilter(p))
+	_, err := fmt.Fprintf(w, "\nTo delete the user's data from logs, add this filter to the global options and to the site:\n\n%s", p.LogFilter())
 	return err
 }

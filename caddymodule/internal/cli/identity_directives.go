@@ -23,6 +23,9 @@ func (r *identityRun) directives(in *requestInput) ([]dryrun.Directive, error) {
 	case !in.userOnly && (r.preset == "") != r.fromConfig():
 		return nil, command.UsageError("set either --preset, --config or --address")
 	}
+	if err := checkPreset(r.preset); err != nil {
+		return nil, err
+	}
 	var all []dryrun.Directive
 	if !r.fromConfig() {
 		p, err := dryrun.ServiceByName(r.directive)

@@ -124,18 +124,6 @@ func filterTable(rows []presets.Preset) string {
 	return b.String()
 }
 
-// presetFilter returns the Caddyfile log filter that deletes the users of a preset from
-// logs.
-func presetFilter(p presets.Preset) string {
-	var b strings.Builder
-	b.WriteString("log {\n\tformat filter {\n")
-	for _, name := range p.Headers() {
-		b.WriteString("\t\trequest>headers>" + name + " delete\n")
-	}
-	b.WriteString("\t\tuser_id delete\n\t}\n}\n")
-	return b.String()
-}
-
 // presetDocument is the JSON output for a preset.
 type presetDocument struct {
 	Name       string            `json:"name"`

@@ -21,7 +21,7 @@ const maxBody = 4 << 10
 // All lists the client types that Huma supports.
 var All = []string{string(login.IOS), string(login.Android), string(login.Web)}
 
-// The errors of FromRequest.
+// The kinds of the errors of FromRequest.
 var (
 	// ErrValue: the client type is unknown, or the request has two different ones.
 	ErrValue = errors.New("unknown client type, or two different client types")
@@ -30,9 +30,31 @@ var (
 	ErrBody = errors.New("invalid request body")
 )
 
+// requestError is an error of FromRequest. Its text contains no data of the request.
+type requestError struct {
+	kind error // ErrValue or ErrBody
+	text string
+}
+
+func (e *requestError) Error() string { return e.text }
+func (e *requestError) Unwrap() error { return e.kind }
+
+// The errors of FromRequest.
+var (
+	errUnknown   = &requestError{ErrValue, "this client type does not exist"}
+	errDifferent = &requestError{ErrValue, "the request has two different client types"}
+	errEscape    = &requestError{ErrValue, "the client type is not percent-encoded correctly"}
+	errRead      = &requestError{ErrBody, "cannot read the body"}
+	errTooLong   = &requestError{ErrBody, "the body is too long"}
+	errType      = &requestError{ErrBody, "the body has another Content-Type, or none"}
+	errJSON      = &requestError{ErrBody, "the body is not valid JSON"}
+	errNoObject  = &requestError{ErrBody, "the JSON value is not an object"}
+	errNoString  = &requestError{ErrBody, "client_type is not a string"}
+)
+
 // FromRequest returns the client type of a request, from its query and, for POST, from
-// its body. It returns "" if the request has none, and ErrValue or ErrBody if it is
-// invalid.
+// its body. It returns "" if the request has none, and an error of the kind ErrValue or
+// ErrBody if it is invalid.
 func FromRequest(r *http.Request) (login.ClientType, error) {
 	var p parser
 	if err := p.query(r.URL.RawQuery); err != nil {
@@ -58,8 +80,11 @@ func (p *parser) add(v string) error {
 		return nil
 	}
 	clientType := Parse(v)
-	if clientType == "" || p.value != "" && p.value != clientType {
-		return ErrValue
+	switch {
+	case clientType == "":
+		return errUnknown
+	case p.value != "" && p.value != clientType:
+		return errDifferent
 	}
 	p.value = clientType
 	return nil
@@ -90,7 +115,7 @@ func (p *parser) query(raw string) error {
 			case err1 != nil:
 				continue // like net/url
 			case isParameter(name) && err2 != nil:
-				return ErrValue
+				return errEscape
 			}
 		}
 		if !isParameter(name) {
@@ -107,8 +132,10 @@ func (p *parser) query(raw string) error {
 func (p *parser) body(r *http.Request) error {
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
-	case err != nil || len(b) > maxBody:
-		return ErrBody
+	case err != nil:
+		return errRead
+	case len(b) > maxBody:
+		return errTooLong
 	case len(b) == 0:
 		return nil
 	}
@@ -119,18 +146,18 @@ func (p *parser) body(r *http.Request) error {
 	case contentType == "application/json" || strings.HasSuffix(contentType, "+json"):
 		return p.json(b)
 	}
-	return ErrBody
+	return errType
 }
 
 // json reads a JSON object member by member, to detect duplicate names. A map would
 // contain only the last member of each name.
 func (p *parser) json(b []byte) error {
 	if !json.Valid(b) { // also rejects data after the JSON value
-		return ErrBody
+		return errJSON
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	if open, _ := dec.Token(); open != json.Delim('{') {
-		return ErrBody
+		return errNoObject
 	}
 	for dec.More() {
 		name, _ := dec.Token() // b is valid JSON, so there are no errors
@@ -142,7 +169,7 @@ func (p *parser) json(b []byte) error {
 		var v *string
 		switch {
 		case json.Unmarshal(raw, &v) != nil:
-			return ErrBody
+			return errNoString
 		case v == nil:
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 	"github.com/caddy-huma/caddy-huma/internal/command"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 // Directive is a token directive of a config, as the commands load it.
@@ -41,7 +42,7 @@ type Directive struct {
 func ServiceByName(directive string) (*endpoint.Service, error) {
 	s, ok := endpoint.ServiceOf(cmp.Or(directive, endpoint.Huma.Directive))
 	if !ok {
-		return nil, command.UsageError("--directive: unknown directive %q; use %s", directive, strings.Join(endpoint.DirectiveNames(), " or "))
+		return nil, command.UsageError("--directive: unknown directive %q%s; use %s", directive, suggest.DidYouMean(directive, endpoint.DirectiveNames()), strings.Join(endpoint.DirectiveNames(), " or "))
 	}
 	return s, nil
 }

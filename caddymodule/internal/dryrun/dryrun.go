@@ -4,6 +4,7 @@ package dryrun
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,7 +184,7 @@ func Request(ctx context.Context, h Handler, run *endpoint.DryRun, user User) (*
 			Detail string        `json:"detail"`
 		}
 		_ = json.Unmarshal(w.body.Bytes(), &problem) // the body is empty after a timeout
-		result.Code, result.Detail = problem.Code, problem.Detail
+		result.Code, result.Detail = problem.Code, cmp.Or(flagDetails[problem.Code], problem.Detail)
 	}
 	select {
 	case r := <-run.Result:

@@ -82,6 +82,9 @@ func TakeLocation(handler map[string]any) (file string, line int) {
 	at, _ := handler[locationKey].(map[string]any)
 	delete(handler, locationKey)
 	file, _ = at["file"].(string)
+	if file == "-" {
+		file = "stdin"
+	}
 	number, _ := at["line"].(float64)
 	return file, int(number)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/metrics"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
@@ -53,9 +54,9 @@ type Settings interface {
 // TokenSource gets the tokens of one service with one set of credentials. Concurrent
 // requests share it.
 type TokenSource interface {
-	// Variant returns the kind of token that a request asks for. If the request
-	// does not name one, it returns the code of the error instead.
-	Variant(r *http.Request) (Variant, exchange.Code)
+	// Variant returns the kind of token that a request asks for, or the error of a
+	// request that does not name one.
+	Variant(r *http.Request) (Variant, *problem.Error)
 
 	// Exchange returns the exchange of a request. The exchange runs detached from
 	// the HTTP request, and may outlive it.
@@ -98,6 +99,7 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 		return err
 	}
 	e.current.Store(c)
+	e.startChanges()
 	e.cleanups.Add(e.stopRotation)
 	e.cleanups.Add(func() { running.Delete(e) })
 	if err := lifecycle.OnStarted(ctx, func() { e.started(ctx) }); err != nil {

@@ -121,8 +121,8 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 	}
 
 	variant, bad := req.creds.tokens.Variant(req.http)
-	if bad != "" {
-		return req.fail(w, problem.Error{Code: bad})
+	if bad != nil {
+		return req.fail(w, *bad)
 	}
 	req.variantKey, req.ClientType = req.withVary(variant.Name), variant.ClientType
 	result := req.token()

@@ -39,10 +39,11 @@ func (e *Endpoint) logResult(user identity.User, r exchange.Result) {
 	level, fields := e.severity(code, r.Err), []zap.Field{
 		zap.String("code", string(code)), e.userField(user), zap.Error(r.Err),
 	}
-	if explanation, known := problem.Explain(r.Err); known {
-		fields = append(fields, zap.String("meaning", explanation.Text))
+	explanation, known := problem.Explain(r.Err)
+	if known {
+		fields = append(fields, zap.String("meaning", explanation.Meaning()))
 	}
-	if !e.succeeded.Load() && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
+	if !e.succeeded.Load() && explanation.Fix == "" && (code == exchange.CodeRefused || code == exchange.CodeConfig) {
 		level = zapcore.ErrorLevel
 		fields = append(fields, zap.String("hint", e.Service.RefusalHint))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/lifecycle"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 // Init is the first step of a directive's Provision. It cannot fail. handler is the
@@ -170,7 +171,7 @@ func checkOptions(c *config.Common, p *option.Errors) {
 		{"cross_site", c.CrossSite, []string{"", "deny", "allow"}},
 	} {
 		if !slices.Contains(o.allowed, o.value) {
-			p.Addf(o.name, "must be %s, not '%s'", strings.Join(o.allowed[1:], " or "), o.value)
+			p.Addf(o.name, "must be %s, not '%s'%s", strings.Join(o.allowed[1:], " or "), o.value, suggest.DidYouMean(o.value, o.allowed[1:]))
 		}
 	}
 	p.MinDuration("timeout", c.Timeout, config.MinDuration)

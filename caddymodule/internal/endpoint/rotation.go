@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
@@ -29,8 +28,9 @@ type rotation struct {
 	stopped bool       // the config is unloaded: do not replace the credentials any more
 
 	// Only the running reload uses these.
-	lastErr string // the error of the last reload; empty: it succeeded
-	logged  bool   // lastErr was logged
+	lastErr string            // the error of the last reload; empty: it succeeded
+	logged  bool              // lastErr was logged
+	changes map[string]uint64 // changes that this handler has noticed, by log message; see account.Changes
 }
 
 // reload is one attempt to read the files.
@@ -146,7 +146,7 @@ func (e *Endpoint) reloadSettings() {
 		return
 	}
 	if e.replace(c) {
-		e.Log(zapcore.InfoLevel, "credentials reloaded")
+		e.logChange(zapcore.InfoLevel, messageReloaded)
 	}
 }
 
@@ -201,32 +201,4 @@ func (e *Endpoint) stableSettings() (Settings, error) {
 		time.Sleep(debounce)
 	}
 	return nil, errFileChanging
-}
-
-// logReloadFailed records that a reload failed. It logs the error once, when two reloads
-// in a row have failed with the same error: after the first one a file may be only partly
-// written.
-func (e *Endpoint) logReloadFailed(err error) {
-	r := &e.rotation
-	r.failed.Store(true)
-	if problem := err.Error(); problem != r.lastErr {
-		r.lastErr, r.logged = problem, false
-		return
-	}
-	r.unreadable.Store(true)
-	if !r.logged {
-		r.logged = true
-		e.Log(zapcore.WarnLevel, "cannot reload credentials; keeping the previous ones", zap.Error(err))
-	}
-}
-
-// logReloadSucceeded records that a reload succeeded. It logs that if logReloadFailed has
-// logged an error before.
-func (e *Endpoint) logReloadSucceeded() {
-	r := &e.rotation
-	r.failed.Store(false)
-	r.lastErr = ""
-	if r.unreadable.Swap(false) {
-		e.Log(zapcore.InfoLevel, "credentials can be read again")
-	}
 }

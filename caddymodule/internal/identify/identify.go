@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 // Options are the dependencies of an Identifier that are not part of its config. They
@@ -80,7 +81,7 @@ func requestIdentifier(i *config.Identity, trust identity.Trust, opts Options, p
 	}
 	var ok bool
 	if c.NameEncoding, ok = names.ParseEncoding(i.NameEncoding); !ok {
-		p.Addf("name_encoding", "must be %s, not '%s'", strings.Join(config.NameEncodings, " or "), i.NameEncoding)
+		p.Addf("name_encoding", "must be %s, not '%s'%s", strings.Join(config.NameEncodings, " or "), i.NameEncoding, suggest.DidYouMean(i.NameEncoding, config.NameEncodings))
 	}
 	if i.AuthServer != nil {
 		if a := newAuthServer(i.AuthServer, c.Preset, opts, p); a != nil {
@@ -158,7 +159,7 @@ func readTrust(c *config.Trust, p *option.Errors) (t identity.Trust) {
 	case config.TrustProxies:
 		t.Mode = identity.TrustProxies
 	default:
-		p.Addf("trust", "must be %s or %s, not '%s'", config.TrustForwardAuth, config.TrustProxies, c.Mode)
+		p.Addf("trust", "must be %s or %s, not '%s'%s", config.TrustForwardAuth, config.TrustProxies, c.Mode, suggest.DidYouMean(c.Mode, []string{config.TrustForwardAuth, config.TrustProxies}))
 	}
 	t.Upstream = p.Text("trust", c.Upstream)
 	for _, r := range p.Texts("trust", c.Ranges) {

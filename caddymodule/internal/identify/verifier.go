@@ -44,7 +44,7 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID, CA: ca}, "jwks"
 	if full.JWKS == "" {
 		source.Issuer, option = full.Issuer, "issuer"
-	} else if row.Provider != nil && v.JWKS == "" {
+	} else if v.JWKS == "" && full.Issuer != "" {
 		option = "issuer" // the URL is derived from it
 	}
 	keys, err := opts.Keys(source)

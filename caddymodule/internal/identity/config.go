@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
+	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
 
 // TrustMode selects who is trusted to set an identity header.
@@ -165,7 +166,7 @@ func (c *Config) sources(preset presets.Preset, known bool) (s presets.Sources, 
 	}
 	switch {
 	case c.Preset != "" && !known:
-		err = fmt.Errorf("identity: unknown preset %q; use one of %s", c.Preset, strings.Join(presets.Names(), ", "))
+		err = fmt.Errorf("identity: unknown preset %q%s; use one of %s", c.Preset, suggest.DidYouMean(c.Preset, presets.Names()), strings.Join(presets.Names(), ", "))
 	case c.Verify && known && preset.Signed.Email.From == "":
 		err = fmt.Errorf("verify: the preset %s has no supported signed assertion: remove verify, or remove the preset and name the header and the claim, for example %q", preset.Name, example)
 	case configured != "":

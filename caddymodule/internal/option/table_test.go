@@ -43,9 +43,9 @@ func TestBlock(t *testing.T) {
 	for text, want := range map[string]string{
 		"text a":                "",
 		`text "a b"`:            "",
-		"text":                  "wrong argument count",
-		"text a b":              "wrong argument count",
-		`text ""`:               "option 'text' must not be empty",
+		"text":                  "option 'text': the value is empty: is the environment variable set?",
+		"text a b":              "option 'text' takes one value, not 2",
+		`text ""`:               "option 'text': the value is empty: is the environment variable set?",
 		"text a\ntext b":        "duplicate option 'text'",
 		"client_id a":           "",
 		"client_id a\nnone b":   "unrecognized option 'none'",
@@ -55,13 +55,13 @@ func TestBlock(t *testing.T) {
 
 		"secret {env.A}":    "",
 		"secret swordfish":  "",
-		"secret":            "option 'secret': it takes 1 value(s)",
-		"secret sword fish": "option 'secret': it takes 1 value(s)",
-		`secret ""`:         "option 'secret' must not be empty",
+		"secret":            "option 'secret': the value is empty: is the environment variable set?",
+		"secret sword fish": "option 'secret' takes one value, not 2",
+		`secret ""`:         "option 'secret': the value is empty: is the environment variable set?",
 
 		"choice two":   "",
 		"choice three": "option 'choice' must be one or two, not 'three'",
-		"choice":       "wrong argument count",
+		"choice":       "option 'choice': the value is empty: is the environment variable set?",
 
 		"on on":   "",
 		"on off":  "",
@@ -73,17 +73,17 @@ func TestBlock(t *testing.T) {
 		"duration 1ms":  "option 'duration' must be at least 1s, not 1ms",
 		"duration -1s":  "must be at least 1s",
 		"duration 10":   "must be a duration such as 10s",
-		"duration":      "wrong argument count",
-		"duration 1m 2": "wrong argument count",
+		"duration":      "option 'duration': the value is empty: is the environment variable set?",
+		"duration 1m 2": "option 'duration' takes one value, not 2",
 
 		"number 1":   "",
 		"number 0":   "option 'number' must be an integer of at least 1, not '0'",
 		"number 1.5": "must be an integer",
 		"number 1e3": "must be an integer",
-		"number":     "wrong argument count",
+		"number":     "option 'number': the value is empty: is the environment variable set?",
 
 		"list a b": "",
-		"list":     "wrong argument count",
+		"list":     "option 'list': the value is empty: is the environment variable set?",
 
 		"block {\ninner on\n}":   "",
 		"block on":               "option 'block' takes a block, not 'on'",

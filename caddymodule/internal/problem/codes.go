@@ -10,6 +10,7 @@ import (
 type Explanation struct {
 	Text string // a sentence without its full stop; names the options that may be wrong
 	Fix  string // what to change in the config, such as a line of it; empty if the config is not the cause
+	code string // set by Explain
 }
 
 // Values of Explanation.Fix that are used more than once.
@@ -21,23 +22,23 @@ const (
 // Explanations maps the error codes that the services have published to their
 // explanations.
 var Explanations = map[string]Explanation{
-	"10001":  {"a token in the option header_up has expired", "header_up Authorization <token>"},
-	"10002":  {"Huma rejects a token in the option header_up", "header_up Authorization <token>"},
-	"100001": {"Huma does not know this project (option project_id)", "project_id <id>, or in the config_file"},
-	"100002": {"Huma does not know this client (option client_id)", "client_id <type> <id>, or in the config_file"},
-	"100003": {"Huma cannot parse the request (option api)", "check the URL and the path of the option api"},
-	"100004": {"Huma rejects an ID, such as the deployment ID (option deployment_id)", "deployment_id <id>, or in the config_file"},
-	"100006": {"Huma rejects the signature (options secret and signature)", FixSecret},
-	"100010": {"the user already exists at Huma", ""},
-	"100012": {"Huma requires a password for this user, and the password is missing or wrong", ""},
-	"100015": {"Huma has not verified this user's email address yet", ""},
-	"300011": {"Huma does not know this user", ""},
+	"10001":  {Text: "a token in the option header_up has expired", Fix: "header_up Authorization <token>"},
+	"10002":  {Text: "Huma rejects a token in the option header_up", Fix: "header_up Authorization <token>"},
+	"100001": {Text: "Huma does not know this project (option project_id)", Fix: "project_id <id>, or in the config_file"},
+	"100002": {Text: "Huma does not know this client (option client_id)", Fix: "client_id <type> <id>, or in the config_file"},
+	"100003": {Text: "Huma cannot parse the request (option api)", Fix: "check the URL and the path of the option api"},
+	"100004": {Text: "Huma rejects an ID, such as the deployment ID (option deployment_id)", Fix: "deployment_id <id>, or in the config_file"},
+	"100006": {Text: "Huma rejects the signature (options secret and signature)", Fix: FixSecret},
+	"100010": {Text: "the user already exists at Huma"},
+	"100012": {Text: "Huma requires a password for this user, and the password is missing or wrong"},
+	"100015": {Text: "Huma has not verified this user's email address yet"},
+	"300011": {Text: "Huma does not know this user"},
 
-	"INVALID_CLIENT_ID":                   {"Human API does not know this application (option client_id)", "client_id <id>"},
-	"INVALID_CLIENT_ID_OR_SECRET":         {"Human API does not know this application, or the secret is wrong (options client_id and client_secret)", "client_id <id>, or client_secret {file./path/to/secret}"},
-	"CLIENT_TOKEN_GENERATION_NOT_ALLOWED": {"Human API does not allow this application to request tokens", fixSupport},
-	"NOT_AUTHORIZED":                      {"Human API does not authorize this application for the request", fixSupport},
-	"INVALID_TOKEN_TYPE":                  {"Human API does not support id tokens at this URL (option api)", "check the URL of the option api"},
+	"INVALID_CLIENT_ID":                   {Text: "Human API does not know this application (option client_id)", Fix: "client_id <id>"},
+	"INVALID_CLIENT_ID_OR_SECRET":         {Text: "Human API does not know this application, or the secret is wrong (options client_id and client_secret)", Fix: "client_id <id>, or client_secret {file./path/to/secret}"},
+	"CLIENT_TOKEN_GENERATION_NOT_ALLOWED": {Text: "Human API does not allow this application to request tokens", Fix: fixSupport},
+	"NOT_AUTHORIZED":                      {Text: "Human API does not authorize this application for the request", Fix: fixSupport},
+	"INVALID_TOKEN_TYPE":                  {Text: "Human API does not support id tokens at this URL (option api)", Fix: "check the URL of the option api"},
 }
 
 // Explain returns the explanation of the service's error code in err. ok is false if err
@@ -46,6 +47,11 @@ func Explain(err error) (e Explanation, ok bool) {
 	var status *exchange.StatusError
 	if errors.As(err, &status) {
 		e, ok = Explanations[status.Code]
+		e.code = status.Code
 	}
 	return e, ok
 }
+
+// Meaning returns the code and its meaning, such as "300011: Huma does not know this
+// user". e must be from Explain.
+func (e Explanation) Meaning() string { return e.code + ": " + e.Text }

@@ -70,7 +70,7 @@ var Table = map[exchange.Code]Kind{
 	ClientTypeUnknown: {http.StatusBadRequest, OutcomeRejected, "Unknown client type",
 		"The client type must be ios, android or web, must be sent once, and must have an ID in the option client_id."},
 	BodyInvalid: {http.StatusBadRequest, OutcomeRejected, "Invalid body",
-		"The body must be a form or one JSON object of at most 4096 bytes, or empty."},
+		"The body must be empty, a form (application/x-www-form-urlencoded) or a JSON object (application/json) of at most 4096 bytes, in which client_type is a string."},
 	MethodNotAllowed: {http.StatusMethodNotAllowed, OutcomeRejected, "Method not allowed",
 		"Use GET or POST to get a token, or DELETE to evict it from the cache."},
 	Internal: {http.StatusInternalServerError, OutcomeUnavailable, "Internal error",

@@ -42,7 +42,7 @@ type Preset struct {
 	// should remove them too.
 	AlsoSent []string
 	// AuthPath is the path of the layer's endpoint for the option auth_server. It is
-	// used if the URL has no path. Default: /.
+	// used if the URL has no path. Empty: the layer is not an auth server.
 	AuthPath string
 	// Note is what the operator should know about the layer, for the documentation.
 	Note string

@@ -106,7 +106,8 @@ var layers = [...]Preset{
 		Note:          "With `verify`, write `issuer https://<team>.cloudflareaccess.com` and `audience` (the application's tag). Without it, `trust proxies` needs Cloudflare's ranges, and no other client may be able to connect from these ranges. Service tokens have no email address." + unstated,
 	},
 	{
-		Name: "gatekeeper",
+		Name:     "gatekeeper",
+		AuthPath: "/",
 		Sources: Sources{
 			Email:     from("X-Auth-Email"),
 			UserID:    from("X-Auth-Subject"),

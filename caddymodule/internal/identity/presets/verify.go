@@ -86,6 +86,9 @@ func (v Verify) Complete(preset string) (Verify, error) {
 	v.Issuer = v.fill(v.Issuer, d.Issuer)
 	if strings.Contains(d.JWKS, "{issuer}") { // in this preset the issuer is a URL without a path
 		v.Issuer = strings.TrimSuffix(v.Issuer, "/")
+		if v.Issuer != "" && v.JWKS == "" && !strings.HasPrefix(strings.ToLower(v.Issuer), "https://") {
+			errs = append(errs, fmt.Errorf("issuer: must begin with https://, because the URL of the public keys is derived from it%s", example(p.IssuerExample)))
+		}
 	}
 	v.JWKS = v.fill(v.JWKS, d.JWKS)
 	if v.Issuer == "" && !d.KeyByID {
