@@ -95,8 +95,8 @@ func checkInit(t *testing.T, p presets.Preset, args []string) {
 }
 
 // TestInit_Unset checks that a site does not load while a variable is not set: nothing is
-// assumed about who users are. (With basic_auth there are no users then, and trust proxies
-// means those of the server.)
+// assumed about who users are. (With basic_auth there are no users then, and trust
+// proxies means those of the server.)
 func TestInit_Unset(t *testing.T) {
 	for _, p := range presets.All() {
 		out := run(t, scaffold.Command(), "--preset", p.Name).ends(0).out

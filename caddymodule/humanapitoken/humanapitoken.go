@@ -94,8 +94,8 @@ func (h *HumanAPIToken) parseClientID(d *caddyfile.Dispenser) error {
 	return option.Text(&h.ClientID)(d)
 }
 
-// UnmarshalJSON sets up the handler from JSON. Like Caddy, it returns an error for an unknown
-// field, but one with a suggestion.
+// UnmarshalJSON sets up the handler from JSON. Like Caddy, it returns an error for an
+// unknown field, but one with a suggestion.
 func (h *HumanAPIToken) UnmarshalJSON(text []byte) error {
 	type plain HumanAPIToken // without this method
 	return option.UnmarshalJSON(text, (*plain)(h))

@@ -36,8 +36,8 @@ func (*HumaToken) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// UnmarshalJSON sets up the handler from JSON. Like Caddy, it returns an error for an unknown
-// field, but one with a suggestion.
+// UnmarshalJSON sets up the handler from JSON. Like Caddy, it returns an error for an
+// unknown field, but one with a suggestion.
 func (h *HumaToken) UnmarshalJSON(text []byte) error {
 	type plain HumaToken // without this method
 	return option.UnmarshalJSON(text, (*plain)(h))

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// minPrefix is the minimum length of a word that is compared with the beginnings of names.
+// minPrefix is the minimum length of a word that is compared with the beginnings of
+// names.
 const minPrefix = 3
 
 // DidYouMean returns " (did you mean 'name'?)" for Closest, to append to the error text

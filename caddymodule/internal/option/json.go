@@ -14,7 +14,8 @@ import (
 
 // UnmarshalJSON is caddy.StrictUnmarshalJSON, but its error for an unknown field suggests
 // one of the fields of target, at any depth, and its error for a value of another type
-// names the option. target must be a pointer to a struct without the method UnmarshalJSON.
+// names the option. target must be a pointer to a struct without the method
+// UnmarshalJSON.
 func UnmarshalJSON(text []byte, target any) error {
 	err := caddy.StrictUnmarshalJSON(text, target)
 	if err == nil {
