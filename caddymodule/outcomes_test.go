@@ -16,7 +16,6 @@ func TestErrorsCaddy(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{Users: []string{"a@x.example"}})
 	text := `SITE {
 		log
-		log_append code {http.huma_token.error.code}
 		log_append outcome {http.huma_token.outcome}
 		huma_token {
 			HUMA
@@ -232,7 +231,6 @@ func (s *site) accessLog() (lines []map[string]any) {
 // accessLogSite is a site with an access log that contains the outcome.
 const accessLogSite = `SITE {
 	log
-	log_append code {http.huma_token.error.code}
 	huma_token {
 		HUMA
 		identity {
@@ -293,7 +291,6 @@ func TestOutcomesOfHumanAPI(t *testing.T) {
 		log
 		log_append outcome {http.human_api_token.outcome}
 		log_append user {http.human_api_token.user}
-		log_append code {http.human_api_token.error.code}
 		DIRECTIVE {
 			OPTIONS
 			identity {
