@@ -6,10 +6,10 @@
 package routecheck
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -33,7 +33,9 @@ const (
 
 // trace is what happened to one request.
 type trace struct {
-	auth authResult
+	auth       authResult
+	conditions conditions
+	around     []int // numbers of the routes around the directive
 
 	reached     []arrival // the token directives that got the request
 	responder   string    // the handler that responded, if it is not a token directive
@@ -58,12 +60,6 @@ func (t *trace) reach(directive int, r *http.Request) {
 	t.reached = append(t.reached, arrival{directive, snapshot(repl)})
 }
 
-func (t *trace) respond(handler string) {
-	if t.responder == "" {
-		t.responder = handler
-	}
-}
-
 // snapshot returns the placeholders of the authentication as they are now.
 func snapshot(repl *caddy.Replacer) identity.Placeholders {
 	m := make(identity.PlaceholderMap)
@@ -75,15 +71,10 @@ func snapshot(repl *caddy.Replacer) identity.Placeholders {
 	return m
 }
 
-// Site is the routes of a config, ready for requests.
+// Site is the routes of a config, ready for requests. It is not safe for concurrent use.
 type Site struct {
-	variants []variant
-	hidden   []int
-}
-
-// variant is the routes with the matchers changed by conditions.
-type variant struct {
-	app   *caddyhttp.App
+	*stub
+	http  *caddyhttp.App
 	files *fallbackFiles
 }
 
@@ -95,106 +86,68 @@ func Load(app map[string]any, names []string) (site *Site, cancel func(), err er
 	// A config replaces the logger of the process. The command's own messages must not be
 	// lost with those of the routes.
 	defer func() { _, _ = caddy.ProvisionContext(new(caddy.Config)) }()
-	site = new(Site)
-	var cancels []func()
-	cancel = func() {
-		for _, f := range cancels {
-			f()
-		}
+	cancel = func() {}
+	s, err := newStub(app, names)
+	if err != nil {
+		return nil, cancel, err
 	}
-	for _, c := range []conditions{asWritten, alwaysMatch, neverMatch} {
-		var text json.RawMessage
-		if text, site.hidden, err = stubApp(app, names, c); err != nil {
-			return nil, cancel, err
-		}
-		v, f, err := provision(text)
-		cancels = append(cancels, f)
-		if err != nil {
-			return nil, cancel, err
-		}
-		site.variants = append(site.variants, v)
+	text, err := json.Marshal(s.app)
+	if err != nil {
+		return nil, cancel, err
 	}
-	return site, cancel, nil
-}
-
-// provision provisions an app in a config of its own, which logs nothing.
-func provision(app json.RawMessage) (v variant, cancel func(), err error) {
 	base, err := caddy.ProvisionContext(&caddy.Config{
-		AppsRaw: caddy.ModuleMap{"http": app},
+		AppsRaw: caddy.ModuleMap{"http": text},
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}},
 	})
 	if err != nil {
-		return v, func() {}, err
+		return nil, cancel, err
 	}
 	ctx, cancelContext := caddy.NewContext(base)
 	cancel = func() { cancelContext() }
 	loaded, err := ctx.App("http")
 	if err != nil {
-		return v, cancel, err
+		return nil, cancel, err
 	}
-	v = variant{loaded.(*caddyhttp.App), new(fallbackFiles)}
-	ctx.FileSystems().Register(stubName, v.files)
-	return v, cancel, nil
+	site = &Site{s, loaded.(*caddyhttp.App), new(fallbackFiles)}
+	ctx.FileSystems().Register(stubName, site.files)
+	return site, cancel, nil
 }
 
-// request sends a GET through the routes of a server.
-func (v variant) request(server, host, path string, auth authResult) *trace {
-	t := &trace{auth: auth}
+// request sends a GET through the routes of a server. t says how the matchers and the
+// authentication behave.
+func (s *Site) request(server string, u URL, t *trace) *trace {
 	ctx := context.WithValue(context.Background(), traceKey{}, t)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+path, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+u.Host+u.Path, nil)
 	if err != nil {
 		t.err = err
 		return t
 	}
-	r.RequestURI, r.RemoteAddr, r.TLS = path, "192.0.2.1:4711", &tls.ConnectionState{HandshakeComplete: true, ServerName: host}
+	r.RequestURI, r.RemoteAddr, r.TLS = u.Path, "192.0.2.1:4711", &tls.ConnectionState{HandshakeComplete: true, ServerName: u.Host}
 	r.Header.Set("Accept", "*/*")
-	v.files.requested = path
-	w := &recorder{header: make(http.Header)}
+	s.files.requested = u.Path
+	w := &recorder{header: make(http.Header), request: r}
 	defer func() {
-		t.status = w.status
-		if t.path == "" {
-			t.path = r.URL.Path
-		}
-		p := recover()
-		if err, ok := p.(error); p != nil && !(ok && errors.Is(err, http.ErrAbortHandler)) { // `abort` panics, too
+		t.status, t.path, t.responder = w.status, cmp.Or(w.path, r.URL.Path), w.responder()
+		switch p := recover(); {
+		case p == http.ErrAbortHandler:
+			t.responder = "abort"
+		case p != nil:
 			t.err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	v.app.Servers[server].ServeHTTP(w, r)
+	s.http.Servers[server].ServeHTTP(w, r)
 	return t
-}
-
-// recorder records the status of a response.
-type recorder struct {
-	header http.Header
-	status int
-}
-
-// Header implements http.ResponseWriter.
-func (w *recorder) Header() http.Header { return w.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (w *recorder) Write(b []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return len(b), nil
 }
 
 // URL is where a request is sent.
 type URL struct{ Host, Path string }
 
-// String returns the URL without its scheme.
-func (u URL) String() string { return u.Host + u.Path }
-
 // Result is the result of the requests to a directive at one URL.
 type Result struct {
 	URL URL
+	// Name is the URL with the host as in the config, such as *.example.com, or with the
+	// listener address if there is no host.
+	Name string
 
 	// Skipped is why the directive was not checked. Empty: it was.
 	Skipped string
@@ -206,8 +159,10 @@ type Result struct {
 	Other int
 	// Responder is the handler that responds instead, or empty.
 	Responder string
-	// Path is the path of the request at the end, after rewrites.
+	// Path is the path of the request when the handler responded, after rewrites.
 	Path string
+	// Nested is true if there are path matchers around that of the directive.
+	Nested bool
 
 	// AuthServers are the addresses of the auth servers that were called before the
 	// directive.
@@ -230,75 +185,104 @@ type Result struct {
 }
 
 // Check sends requests to each URL at which a directive stands. number is the number of
-// the directive, p its place.
-func (s *Site) Check(app map[string]any, number int, p routes.Place, defaultPath string) []Result {
-	if slices.Contains(s.hidden, number) {
+// the directive, p its place. If several requests reach the directive, because matchers
+// depend on more than host and path, the result is that of the first one whose
+// placeholders accept reports to be right, or else of the first one.
+func (s *Site) Check(number int, p routes.Place, defaultPath string, accept func(identity.Placeholders) bool) []Result {
+	switch {
+	case slices.Contains(s.hidden, number):
 		return []Result{{Skipped: "the directive is in the routes of a third-party handler"}}
-	}
-	if p.Errors {
+	case p.Errors:
 		return []Result{{Skipped: "the directive is in handle_errors"}}
 	}
-	places := []routes.Place{p}
+	at := []invocation{{place: p, around: s.around[number]}}
 	if p.Named != "" {
-		if places = invokers(app, p); places == nil {
+		if at = s.invokers(at[0], nil); at == nil {
 			return []Result{{Other: -1, NotInvoked: true}}
 		}
 	}
 	var all []Result
-	for _, p := range places {
-		for _, t := range targets(p, defaultPath) {
-			all = append(all, s.checkTarget(number, p.Server, t))
+	for _, i := range at {
+		c := check{s, number, i.place.Server, i.around, accept}
+		for _, t := range targets(i.place, defaultPath) {
+			r := c.target(t)
+			r.Name, r.Nested = t.host+r.URL.Path, i.place.Around != nil
+			if !r.Reached && i.place.Reply && r.Skipped == "" {
+				r.Skipped = "the directive is in handle_response, and the response of the upstream is unknown"
+			}
+			all = append(all, r)
 		}
 	}
 	return all
 }
 
-// checkTarget sends requests to the URL of a target, or, if the directive is not reached
-// there, to one that has the paths of the routes around it in front: handle_path removes
-// them.
-func (s *Site) checkTarget(number int, server string, t target) Result {
+// check is the check of a directive at a place.
+type check struct {
+	*Site
+	number int
+	server string
+	around []int // numbers of the routes around the directive
+	accept func(identity.Placeholders) bool
+}
+
+// target sends requests to the URL of a target, or, if the directive is not reached there,
+// to one that has the paths of the routes around it in front: handle_path removes them.
+func (c *check) target(t target) Result {
 	if strings.Contains(t.Host+t.Path, "{") {
 		return Result{URL: t.URL, Other: -1, Skipped: "the host or the path contains a placeholder"}
 	}
-	r := s.check(number, server, t.URL)
-	if r.Reached || t.prefix == "" {
+	r := c.url(t.URL)
+	if r.Reached || t.full == t.Path {
 		return r
 	}
-	if p := s.check(number, server, URL{t.Host, t.prefix + t.Path}); p.Reached {
+	if p := c.url(URL{t.Host, t.full}); p.Reached {
 		return p
 	}
 	return r
 }
 
-func (s *Site) check(number int, server string, u URL) Result {
-	var first *trace
-	for _, v := range s.variants {
-		t := v.request(server, u.Host, u.Path, signedIn)
-		if first == nil {
-			first = t
+// url sends requests to a URL.
+func (c *check) url(u URL) (r Result) {
+	for _, conditions := range []conditions{asWritten, othersAsWritten, othersMatch, othersNeverMatch} {
+		t := c.request(c.server, u, &trace{conditions: conditions, around: c.around})
+		i := slices.IndexFunc(t.reached, func(a arrival) bool { return a.directive == c.number })
+		switch {
+		case i < 0 && conditions == asWritten:
+			r = missed(u, t)
+		case i < 0:
+		case c.accept(t.reached[i].placeholders):
+			return c.arrived(u, t, i)
+		case !r.Reached:
+			r = c.arrived(u, t, i)
 		}
-		i := slices.IndexFunc(t.reached, func(a arrival) bool { return a.directive == number })
-		if i < 0 {
-			continue
-		}
-		r := Result{
-			URL: u, Reached: true, AuthServers: t.authServers, Placeholders: t.reached[i].placeholders,
-			Caches: t.caches, Unknown: t.unknown,
-		}
-		if t.authCalled {
-			r.Unauthorized = v.request(server, u.Host, u.Path, unauthorized).status
-			r.Redirected = v.request(server, u.Host, u.Path, redirected).status
-		}
-		return r
 	}
-	r := Result{URL: u, Other: -1, Responder: first.responder, Path: first.path, Unknown: first.unknown, Caches: first.caches}
+	return r
+}
+
+// missed returns the result of a request that did not reach the directive.
+func missed(u URL, t *trace) Result {
+	r := Result{URL: u, Other: -1, Responder: t.responder, Path: t.path, Unknown: t.unknown, Caches: t.caches}
 	switch {
-	case first.err != nil:
-		r.Skipped = first.err.Error()
-	case len(first.reached) > 0:
-		r.Other = first.reached[0].directive
-	case r.Responder == "" && first.status != 0:
-		r.Responder = fmt.Sprintf("a handler with status %d", first.status)
+	case t.err != nil:
+		r.Skipped = t.err.Error()
+	case len(t.reached) > 0:
+		r.Other = t.reached[0].directive
+	}
+	return r
+}
+
+// arrived returns the result of a request that reached the directive, and sends those of
+// users who are not signed in.
+func (c *check) arrived(u URL, t *trace, arrival int) Result {
+	r := Result{
+		URL: u, Reached: true, Other: -1, AuthServers: t.authServers, Placeholders: t.reached[arrival].placeholders,
+		Caches: t.caches, Unknown: t.unknown,
+	}
+	if t.authCalled {
+		status := func(auth authResult) int {
+			return c.request(c.server, u, &trace{auth: auth, conditions: t.conditions, around: c.around}).status
+		}
+		r.Unauthorized, r.Redirected = status(unauthorized), status(redirected)
 	}
 	return r
 }
