@@ -38,7 +38,12 @@ func checkRoutes(t *target) (all []checkResult) {
 	d := t.directive
 	accept := func(p identity.Placeholders) bool { return t.orderRejection(p) == nil }
 	var g groups
-	for _, r := range t.routes.site.Check(t.number, d.Place, d.Service.Path, accept) {
+	found := t.routes.site.Check(t.number, d.Place, d.Service.Path, accept)
+	reached := slices.ContainsFunc(found, func(r routecheck.Result) bool { return r.Reached })
+	for _, r := range found {
+		if reached && r.Skipped == "" && (d.Place.Named != "" || r.Redirects) && !r.Reached && r.Other < 0 {
+			r.Skipped = "requests to " + r.Name + " do not reach the directive, others do"
+		}
 		for _, c := range t.diagnoseRoute(r) {
 			g.add(c, r)
 		}
@@ -93,7 +98,7 @@ func (t *target) diagnoseRoute(r routecheck.Result) (all []checkResult) {
 	}
 	for _, cache := range r.Caches {
 		all = append(all, problemResult("exclude the path from the handler "+cache+", for example with the matcher `not path "+r.URL.Path+"`",
-			"the response of %s passes the cache %s, which could give one user's token to another", r.Name, cache))
+			"the response of %s passes the handler %s, which is a cache and could give one user's token to another", r.Name, cache))
 	}
 	if rejection := t.orderRejection(r.Placeholders); rejection != nil {
 		all = append(all, problemResult(t.orderFix(rejection, r), "%s: %s", r.Name, reason(rejection)))
@@ -103,7 +108,7 @@ func (t *target) diagnoseRoute(r routecheck.Result) (all []checkResult) {
 			"forward_auth in front of %s also stops requests to %s, the auth server's own pages: users cannot sign in", r.Name, page))
 	}
 	if all == nil {
-		all = append(all, okResult("%s reaches the directive%s", r.Name, authenticatedBy(r)))
+		all = append(all, okResult("%s reaches the directive%s%s", r.Name, authenticatedBy(r), condition(r)))
 	}
 	all = append(all, t.unauthenticated(r)...)
 	for _, handler := range r.Unknown {
@@ -113,27 +118,36 @@ func (t *target) diagnoseRoute(r routecheck.Result) (all []checkResult) {
 }
 
 func authenticatedBy(r routecheck.Result) string {
-	if len(r.AuthServers) == 0 {
-		return ""
+	switch {
+	case len(r.AuthServers) > 0:
+		return ", after authentication by " + strings.Join(r.AuthServers, " and ")
+	case r.Unauthorized != 0:
+		return ", after authentication"
 	}
-	return ", after authentication by " + strings.Join(r.AuthServers, " and ")
+	return ""
+}
+
+func condition(r routecheck.Result) string {
+	if r.Conditional {
+		return ", if matchers that depend on more than host and path match"
+	}
+	return ""
 }
 
 // notReached returns the problem of a URL at which the directive does not get requests.
 func (t *target) notReached(r routecheck.Result) checkResult {
 	name := t.directive.Service.Directive
 	rewritten := r.Path != "" && r.Path != r.URL.Path
-	stripped := rewritten && strings.HasSuffix(r.URL.Path, r.Path)
-	inside := stripped && r.Nested
+	removed := rewritten && strings.HasSuffix(r.URL.Path, r.Path) && !r.Stripped // elsewhere, as by handle_path around the application
 	switch {
 	case r.NotInvoked:
 		return problemResult("invoke "+t.directive.Place.Named, "no site invokes the named route %s", t.directive.Place.Named)
 	case r.Other >= 0:
 		return problemResult("give the directives different paths, or remove one of them", "%s is handled by another directive: %s", r.Name, t.routes.config.Directives[r.Other].Title())
-	case inside:
+	case r.Stripped && r.Nested:
 		return problemResult("write the path as it is within the block: "+name+" "+r.Path+"; or move "+name+" out of handle_path",
 			"handle_path changes the path of %s to %s, which %s does not match: %s", r.Name, r.Path, name, response(r))
-	case rewritten && !stripped:
+	case rewritten && !removed:
 		return problemResult("put the directive that rewrites the path, such as try_files, into a block `handle { … }` with the rest of the site",
 			"the path of %s is rewritten to %s before %s: %s", r.Name, r.Path, name, response(r))
 	case r.Responder != "":
@@ -176,12 +190,21 @@ func (t *target) orderRejection(p identity.Placeholders) *identity.Rejection {
 func (t *target) orderFix(rejection *identity.Rejection, r routecheck.Result) string {
 	name := t.directive.Service.Directive
 	switch {
+	case rejection == identity.ErrWrongUpstream && t.callsTrusted(r):
+		return "put forward_auth directly before " + name + ": with the other upstream between them, the directive cannot read the response of the auth server"
 	case rejection == identity.ErrWrongUpstream && len(r.AuthServers) > 0:
-		return "trust forward_auth " + r.AuthServers[len(r.AuthServers)-1]
+		return "trust forward_auth " + r.AuthServers[len(r.AuthServers)-1] + ", if that is the auth server"
 	case rejection == identity.ErrNoAuthentication:
 		return "put the authentication directive into the block of " + name + "; if there is a line `order`, order it before " + name + "; in a route block, write it first"
 	}
 	return "put forward_auth into the block of " + name + " (in a route block, before it), or use the option auth_server of identity, which needs no forward_auth"
+}
+
+// callsTrusted reports whether the auth server of the option trust forward_auth is called
+// before the directive.
+func (t *target) callsTrusted(r routecheck.Result) bool {
+	trust := t.directive.Common.Trust
+	return trust != nil && slices.Contains(r.AuthServers, trust.Upstream)
 }
 
 // redirecting are the presets of auth servers that respond to an unauthenticated request

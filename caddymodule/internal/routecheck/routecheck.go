@@ -96,15 +96,15 @@ func Load(app map[string]any, names []string) (site *Site, cancel func(), err er
 		return nil, cancel, err
 	}
 	base, err := caddy.ProvisionContext(&caddy.Config{
-		AppsRaw: caddy.ModuleMap{"http": text},
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}},
 	})
 	if err != nil {
 		return nil, cancel, err
 	}
+	// Only this context can be canceled, so the app must not be in the config above.
 	ctx, cancelContext := caddy.NewContext(base)
 	cancel = func() { cancelContext() }
-	loaded, err := ctx.App("http")
+	loaded, err := ctx.LoadModuleByID("http", text)
 	if err != nil {
 		return nil, cancel, err
 	}
@@ -113,14 +113,14 @@ func Load(app map[string]any, names []string) (site *Site, cancel func(), err er
 	return site, cancel, nil
 }
 
-// request sends a GET through the routes of a server. t says how the matchers and the
-// authentication behave.
-func (s *Site) request(server string, u URL, t *trace) *trace {
+// request sends a GET through the routes of a server and records what happens in t. t says
+// how the matchers and the authentication behave.
+func (s *Site) request(server string, u URL, t *trace) {
 	ctx := context.WithValue(context.Background(), traceKey{}, t)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+u.Host+u.Path, nil)
 	if err != nil {
 		t.err = err
-		return t
+		return
 	}
 	r.RequestURI, r.RemoteAddr, r.TLS = u.Path, "192.0.2.1:4711", &tls.ConnectionState{HandshakeComplete: true, ServerName: u.Host}
 	r.Header.Set("Accept", "*/*")
@@ -136,7 +136,6 @@ func (s *Site) request(server string, u URL, t *trace) *trace {
 		}
 	}()
 	s.http.Servers[server].ServeHTTP(w, r)
-	return t
 }
 
 // URL is where a request is sent.
@@ -152,17 +151,25 @@ type Result struct {
 	// Skipped is why the directive was not checked. Empty: it was.
 	Skipped string
 
-	// Reached is true if a request reaches the directive: as the config is written, or
-	// with other results of the matchers that depend on more than host and path.
+	// Reached is true if a request reaches the directive, for a plain GET or with other
+	// results of the matchers that depend on more than host and path.
 	Reached bool
 	// Other is the number of the token directive that gets the request instead, or -1.
 	Other int
 	// Responder is the handler that responds instead, or empty.
 	Responder string
+	// Redirects is true if the response is a redirect.
+	Redirects bool
 	// Path is the path of the request when the handler responded, after rewrites.
 	Path string
+	// Stripped is true if a prefix of the path is removed before the directive, which
+	// matches the path as it was.
+	Stripped bool
 	// Nested is true if there are path matchers around that of the directive.
 	Nested bool
+	// Conditional is true if the request reaches the directive, or the authentication in
+	// front of it, only with other results of the matchers than for a plain GET.
+	Conditional bool
 
 	// AuthServers are the addresses of the auth servers that were called before the
 	// directive.
@@ -232,7 +239,11 @@ func (c *check) target(t target) Result {
 		return Result{URL: t.URL, Other: -1, Skipped: "the host or the path contains a placeholder"}
 	}
 	r := c.url(t.URL)
-	if r.Reached || t.full == t.Path {
+	if r.Reached {
+		return r
+	}
+	if t.full == t.Path {
+		r.Stripped = c.stripped(r)
 		return r
 	}
 	if p := c.url(URL{t.Host, t.full}); p.Reached {
@@ -241,13 +252,23 @@ func (c *check) target(t target) Result {
 	return r
 }
 
-// url sends requests to a URL.
+// stripped reports whether a prefix of the path of a request that did not reach the
+// directive is removed before the directive: a path that has the prefix twice leads to it.
+func (c *check) stripped(r Result) bool {
+	prefix, found := strings.CutSuffix(r.URL.Path, r.Path)
+	return found && prefix != "" && strings.HasPrefix(r.Path, "/") && c.url(URL{r.URL.Host, prefix + r.URL.Path}).Reached
+}
+
+// url sends requests to a URL. If none reaches the directive, the result is that of the
+// last one, in which only the matchers around the directive and those of host and path
+// match.
 func (c *check) url(u URL) (r Result) {
 	for _, conditions := range []conditions{asWritten, othersAsWritten, othersMatch, othersNeverMatch} {
-		t := c.request(c.server, u, &trace{conditions: conditions, around: c.around})
+		t := &trace{conditions: conditions, around: c.around}
+		c.request(c.server, u, t)
 		i := slices.IndexFunc(t.reached, func(a arrival) bool { return a.directive == c.number })
 		switch {
-		case i < 0 && conditions == asWritten:
+		case i < 0 && !r.Reached:
 			r = missed(u, t)
 		case i < 0:
 		case c.accept(t.reached[i].placeholders):
@@ -261,7 +282,7 @@ func (c *check) url(u URL) (r Result) {
 
 // missed returns the result of a request that did not reach the directive.
 func missed(u URL, t *trace) Result {
-	r := Result{URL: u, Other: -1, Responder: t.responder, Path: t.path, Unknown: t.unknown, Caches: t.caches}
+	r := Result{URL: u, Other: -1, Responder: t.responder, Redirects: t.status >= 300 && t.status < 400, Path: t.path, Unknown: t.unknown, Caches: t.caches}
 	switch {
 	case t.err != nil:
 		r.Skipped = t.err.Error()
@@ -276,11 +297,13 @@ func missed(u URL, t *trace) Result {
 func (c *check) arrived(u URL, t *trace, arrival int) Result {
 	r := Result{
 		URL: u, Reached: true, Other: -1, AuthServers: t.authServers, Placeholders: t.reached[arrival].placeholders,
-		Caches: t.caches, Unknown: t.unknown,
+		Caches: t.caches, Unknown: t.unknown, Conditional: t.conditions != asWritten,
 	}
 	if t.authCalled {
 		status := func(auth authResult) int {
-			return c.request(c.server, u, &trace{auth: auth, conditions: t.conditions, around: c.around}).status
+			again := &trace{auth: auth, conditions: t.conditions, around: c.around}
+			c.request(c.server, u, again)
+			return again.status
 		}
 		r.Unauthorized, r.Redirected = status(unauthorized), status(redirected)
 	}

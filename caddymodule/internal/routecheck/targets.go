@@ -96,7 +96,8 @@ func (s *Site) LoginPages(server string, r Result) (stopped []string) {
 				if page.place.Hosts != nil && !hostMatches(t.Host, r.URL.Host) {
 					continue
 				}
-				got := s.request(server, URL{r.URL.Host, t.full}, &trace{auth: unauthorized})
+				got := &trace{auth: unauthorized}
+				s.request(server, URL{r.URL.Host, t.full}, got)
 				if got.authCalled && !slices.Contains(got.proxied, dial) {
 					stopped = append(stopped, strings.TrimSuffix(t.full, t.Path)+t.pattern)
 				}
