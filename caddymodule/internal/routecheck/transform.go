@@ -3,6 +3,7 @@ package routecheck
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -74,8 +75,11 @@ func newStub(app map[string]any, names []string) (*stub, error) {
 		return nil, err
 	}
 	servers, _ := s.app["servers"].(map[string]any)
-	for _, server := range servers {
-		server, _ := server.(map[string]any)
+	for name, server := range servers {
+		server, ok := server.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("server %s is not an object", name)
+		}
 		maps.DeleteFunc(server, func(key string, _ any) bool { return !slices.Contains(serverFields, key) })
 		server["automatic_https"] = map[string]any{"disable": true}
 		s.replaceMatchers(server, nil)
